@@ -1,0 +1,82 @@
+import { timingSafeEqual } from 'node:crypto';
+
+/** What this library returns where it returns bytes: a plain `Uint8Array`, never a `Buffer`. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+const EMPTY: Bytes = new Uint8Array(0);
+
+/** The plain `Uint8Array` over the same memory as `bytes` (which may be a `Buffer`). */
+export function view(bytes: Uint8Array): Bytes {
+  if (bytes.constructor === Uint8Array && bytes.buffer instanceof ArrayBuffer) return bytes as Bytes;
+  if (bytes.buffer instanceof ArrayBuffer) return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return new Uint8Array(bytes);
+}
+
+/** A copy of `bytes` in memory of its own. */
+export function copy(bytes: Uint8Array): Bytes {
+  return new Uint8Array(bytes);
+}
+
+/** All parts one after the other. */
+export function concat(...parts: readonly Uint8Array[]): Bytes {
+  if (parts.length === 0) return EMPTY;
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const out = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/** Lower-case hexadecimal digits, two per byte. */
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+}
+
+/** The bytes of an even number of hexadecimal digits. @throws TypeError for anything else. */
+export function fromHex(hex: string): Bytes {
+  if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex)) throw new TypeError('not an even number of hexadecimal digits');
+  return new Uint8Array(Buffer.from(hex, 'hex'));
+}
+
+/** Base64 with the standard alphabet and padding (RFC 4648, section 4). */
+export function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+}
+
+/** The bytes of padded standard base64 (RFC 4648, section 4). @throws TypeError for anything else. */
+export function fromBase64(text: string): Bytes {
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.toString('base64') !== text) throw new TypeError('not canonical padded base64');
+  return new Uint8Array(bytes);
+}
+
+/** Base64 with the URL alphabet and no padding (RFC 4648, section 5). */
+export function toBase64Url(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
+}
+
+/** The bytes of unpadded base64url (RFC 4648, section 5). @throws TypeError for anything else. */
+export function fromBase64Url(text: string): Bytes {
+  const bytes = Buffer.from(text, 'base64url');
+  if (bytes.toString('base64url') !== text) throw new TypeError('not canonical unpadded base64url');
+  return new Uint8Array(bytes);
+}
+
+/** The UTF-8 bytes of `text`. */
+export function utf8(text: string): Bytes {
+  return new TextEncoder().encode(text) as Bytes;
+}
+
+/** Whether both hold the same bytes; takes the same time wherever they differ. Lengths are not secret. */
+export function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+/** Overwrites `bytes` with zeros. */
+export function wipe(...secrets: readonly (Uint8Array | undefined)[]): void {
+  for (const secret of secrets) secret?.fill(0);
+}

@@ -1,0 +1,46 @@
+import { KeyprovError } from '../errors.ts';
+import { MAX_COMMAND_SIZE } from './transport.ts';
+
+/** Length of the header of every command and every answer: tag (2), size (4), code (4). Part 1, 18.2. */
+export const HEADER_SIZE = 10;
+
+/** The UINT32 (big endian) at offset `at`. */
+export function uint32At(bytes: Uint8Array, at: number): number {
+  return (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0;
+}
+
+/** Checks that `command` is one whole command that a transport may send. @throws RangeError if it is not. */
+export function checkCommandFrame(command: Uint8Array): void {
+  if (command.length < HEADER_SIZE || command.length > MAX_COMMAND_SIZE || uint32At(command, 2) !== command.length) {
+    throw new RangeError(
+      `not a TPM command: ${command.length} bytes, header says ${command.length < 6 ? 'nothing' : uint32At(command, 2)}`,
+    );
+  }
+}
+
+/**
+ * Checks the length that the header of an answer announces (10 to 4096 bytes).
+ * @throws KeyprovError `transport-protocol` for any other length.
+ */
+export function answerLength(header: Uint8Array, address: string): number {
+  const length = uint32At(header, 2);
+  if (length < HEADER_SIZE || length > MAX_COMMAND_SIZE) {
+    throw new KeyprovError('transport-protocol', `${address}: the answer announces ${length} bytes`, {
+      remedy: 'check that a TPM 2.0 listens there and that the protocol (swtpm, mssim) is the right one',
+    });
+  }
+  return length;
+}
+
+/** Checks that `answer` is exactly one whole answer. @throws KeyprovError `transport-protocol` if it is not. */
+export function checkAnswerFrame(answer: Uint8Array, address: string): void {
+  if (answer.length < HEADER_SIZE) {
+    throw new KeyprovError('transport-protocol', `${address}: an answer of ${answer.length} bytes is no TPM answer`);
+  }
+  if (answerLength(answer, address) !== answer.length) {
+    throw new KeyprovError(
+      'transport-protocol',
+      `${address}: the answer announces ${uint32At(answer, 2)} bytes but has ${answer.length}`,
+    );
+  }
+}

@@ -1,0 +1,54 @@
+import type { Bytes } from '../bytes.ts';
+
+/** How bytes reach a TPM. */
+export type TransportKind = 'libtpms' | 'swtpm' | 'mssim' | 'device' | 'tcti' | 'tbs';
+
+/** What a transport may be asked while a command runs. */
+export interface SendOptions {
+  /**
+   * When it aborts, the transport asks the TPM to cancel the running command, if it can. The promise of
+   * `send` still settles only with the TPM's own answer (often TPM_RC_CANCELED) or with the transport's failure,
+   * so that the answer to one command can never be taken for the answer to the next.
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Moves the bytes of one command to a TPM and the bytes of its answer back. It knows nothing of what they mean.
+ *
+ * One command at a time: callers wait for `send` to settle before they call it again (the `Tpm` class does).
+ * Once `send` was rejected with a `transport-…` error the outcome of the command is unknown and the transport is
+ * dead: every later `send` is rejected at once, and only `close` is left to do.
+ */
+export interface TpmTransport {
+  readonly kind: TransportKind;
+  /** Where it leads, in the form that `openTpm` takes: `swtpm:127.0.0.1:2321`, `libtpms:/var/lib/x`. */
+  readonly address: string;
+  /** True where the caller named an emulator, or the operating system says that this is one. */
+  readonly emulator: boolean;
+  /**
+   * True where someone else (kernel, TBS, resource manager daemon) started the TPM, maps handles and flushes what
+   * a closed connection leaves behind. False: TPM2_Startup and TPM2_Shutdown are ours to send.
+   */
+  readonly managed: boolean;
+  /**
+   * Sends one whole command (10 to 4096 bytes, header included) and resolves with one whole answer.
+   * The returned bytes are the caller's own; the memory of `command` is free again when the promise settles.
+   * @throws KeyprovError with `transport-lost`, `transport-protocol`, `transport-timeout` or `transport-closed`.
+   */
+  send(command: Uint8Array, options?: SendOptions): Promise<Bytes>;
+  /** Waits for a running command, then frees everything. Idempotent. Sends no TPM command of its own. */
+  close(): Promise<void>;
+}
+
+/** A transport whose TPM can be switched off and on again: the platforms that this library runs itself. */
+export interface PowerCycling {
+  /** Power off and on, without TPM2_Shutdown: transient state is lost and TPM2_Startup is needed. */
+  powerCycle(): Promise<void>;
+}
+
+/** Largest command or answer that any TPM 2.0 transport here moves, in bytes. TPM2_MAX_COMMAND_SIZE of the PC Client profile. */
+export const MAX_COMMAND_SIZE = 4096;
+
+/** Longest wait for a first sign of life when a transport is opened, in milliseconds. */
+export const OPEN_TIMEOUT_MS = 900;

@@ -1,0 +1,17 @@
+import { defineConfig } from 'vitest/config';
+
+const project = (name: string, testTimeout: number) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: testTimeout },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      project('unit', 10_000),
+      project('integration', 120_000),
+      project('cli', 120_000),
+      project('fuzz', 120_000),
+      project('package', 180_000),
+    ],
+  },
+});
