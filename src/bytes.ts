@@ -38,7 +38,8 @@ export function toHex(bytes: Uint8Array): string {
 
 /** The bytes of an even number of hexadecimal digits. @throws TypeError for anything else. */
 export function fromHex(hex: string): Bytes {
-  if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex)) throw new TypeError('not an even number of hexadecimal digits');
+  if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex))
+    throw new TypeError('not an even number of hexadecimal digits');
   return new Uint8Array(Buffer.from(hex, 'hex'));
 }
 

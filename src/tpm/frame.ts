@@ -6,7 +6,9 @@ export const HEADER_SIZE = 10;
 
 /** The UINT32 (big endian) at offset `at`. */
 export function uint32At(bytes: Uint8Array, at: number): number {
-  return (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0;
+  return (
+    (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0
+  );
 }
 
 /** Checks that `command` is one whole command that a transport may send. @throws RangeError if it is not. */
