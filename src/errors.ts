@@ -34,8 +34,10 @@ export type ErrorCode =
   | 'tpm-unsupported'
   | 'tpm-session'
   | 'tpm-foreign-object'
+  | 'tpm-command-blocked'
   // recorder
   | 'replay-mismatch'
+  | 'recording-invalid'
   // keys
   | 'hardware-required'
   | 'virtual-tpm-refused'

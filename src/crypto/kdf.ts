@@ -1,0 +1,68 @@
+import { createHash, createHmac } from 'node:crypto';
+import { type Bytes, concat, utf8, view } from '../bytes.ts';
+
+/** A hash algorithm by Node's name. */
+export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512';
+
+/** The digest of all `parts` together. */
+export function digest(hash: HashName, ...parts: readonly Uint8Array[]): Bytes {
+  const context = createHash(hash);
+  for (const part of parts) context.update(part);
+  return view(context.digest());
+}
+
+/** The HMAC of all `parts` together (RFC 2104). */
+export function hmac(hash: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Bytes {
+  const context = createHmac(hash, key);
+  for (const part of parts) context.update(part);
+  return view(context.digest());
+}
+
+const uint32 = (value: number): Bytes =>
+  new Uint8Array([value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff]);
+
+/** `count` blocks from `block`, cut to `bits`; where `bits` is no multiple of 8 the highest bits are cleared. */
+function expand(bits: number, block: (counter: Bytes) => Bytes): Bytes {
+  const size = Math.ceil(bits / 8);
+  const blocks: Bytes[] = [];
+  for (let counter = 1, length = 0; length < size; counter++) {
+    const next = block(uint32(counter));
+    blocks.push(next);
+    length += next.length;
+  }
+  const out = concat(...blocks).subarray(0, size);
+  if (bits % 8 !== 0) out[0] = (out[0] as number) & ((1 << (bits % 8)) - 1);
+  return out;
+}
+
+/**
+ * KDFa: the counter mode of SP 800-108 with HMAC, as Part 1, 11.4.10.2 defines it.
+ * `label` is written without and followed by one zero byte; the result has `bits` / 8 bytes, rounded up.
+ */
+export function kdfa(
+  hash: HashName,
+  key: Uint8Array,
+  label: string,
+  contextU: Uint8Array,
+  contextV: Uint8Array,
+  bits: number,
+): Bytes {
+  const name = utf8(`${label}\0`);
+  return expand(bits, (counter) => hmac(hash, key, counter, name, contextU, contextV, uint32(bits)));
+}
+
+/**
+ * KDFe: the concatenation KDF of SP 800-56A, as Part 1, 11.4.10.3 defines it.
+ * `z` is the x coordinate of the shared point, as long as the field; `partyU` and `partyV` are x coordinates too.
+ */
+export function kdfe(
+  hash: HashName,
+  z: Uint8Array,
+  label: string,
+  partyU: Uint8Array,
+  partyV: Uint8Array,
+  bits: number,
+): Bytes {
+  const name = utf8(`${label}\0`);
+  return expand(bits, (counter) => digest(hash, counter, z, name, partyU, partyV));
+}

@@ -1,0 +1,69 @@
+import type { AnyCommand, Entity, HandleArg } from './command.ts';
+import { handleType, TPM_HT } from './constants.ts';
+import type { AuthEntry } from './exchange.ts';
+import type { Authorization, Session } from './session.ts';
+import { TpmObject } from './tpm-object.ts';
+
+/** One handle of a command, as the caller gave it. */
+export interface HandleArgument {
+  readonly key: string;
+  readonly handle: number | TpmObject;
+  readonly name: Uint8Array | undefined;
+  /** `undefined` where the command wants no authorization for this handle. */
+  readonly auth: Authorization | undefined;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** The handles of `command` in `args`, in their order. @throws TypeError for what is no handle. */
+export function handleArguments(command: AnyCommand, args: object): HandleArgument[] {
+  return command.handles.map(([key, role]) => {
+    const arg = (args as Readonly<Record<string, HandleArg | undefined>>)[key];
+    const entity: Entity = typeof arg === 'object' && !(arg instanceof TpmObject) ? arg : { handle: arg as number };
+    const { handle, name, auth } = entity;
+    if (typeof handle !== 'number' && !(handle instanceof TpmObject)) {
+      throw new TypeError(`TPM2_${command.name}: ${key} must be a handle, a TpmObject or { handle, name, auth }`);
+    }
+    if (role === 'none' && auth !== undefined) {
+      throw new TypeError(`TPM2_${command.name}: ${key} takes no authorization`);
+    }
+    const known = name ?? (handle instanceof TpmObject ? handle.name : fixedName(handle));
+    return { key, handle, name: known, auth: role === 'none' ? undefined : (auth ?? EMPTY) };
+  });
+}
+
+/** The sessions that authorize handles of a command, and those beside them. */
+export function sessionsOf(handles: readonly HandleArgument[], more: readonly Session[] = []): Session[] {
+  const authorizing = handles.flatMap(({ auth }) =>
+    auth === undefined || auth instanceof Uint8Array ? [] : [auth.session],
+  );
+  return [...authorizing, ...more];
+}
+
+/** The authorization area: one entry per handle that needs one, then the other sessions. `names` are those of all handles. */
+export function authEntries(
+  handles: readonly HandleArgument[],
+  names: readonly Uint8Array[],
+  more: readonly Session[] = [],
+): AuthEntry[] {
+  const entries: AuthEntry[] = [];
+  handles.forEach(({ auth }, i) => {
+    if (auth === undefined) return;
+    if (auth instanceof Uint8Array) entries.push({ kind: 'password', authValue: auth });
+    else {
+      const entity = { name: names[i] ?? EMPTY, authValue: auth.authValue ?? EMPTY };
+      entries.push({ kind: 'session', session: auth.session, entity });
+    }
+  });
+  for (const session of more) entries.push({ kind: 'session', session });
+  if (entries.length > 3) throw new RangeError(`${entries.length} sessions in one command, at most 3 are allowed`);
+  return entries;
+}
+
+/** The Name of what has no public area is its handle. Part 1, 16. */
+function fixedName(handle: number): Uint8Array | undefined {
+  const type = handleType(handle);
+  const fixed =
+    type === TPM_HT.PCR || type === TPM_HT.PERMANENT || type === TPM_HT.HMAC_SESSION || type === TPM_HT.POLICY_SESSION;
+  return fixed ? new Uint8Array([handle >>> 24, (handle >>> 16) & 255, (handle >>> 8) & 255, handle & 255]) : undefined;
+}

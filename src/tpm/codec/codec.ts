@@ -1,0 +1,209 @@
+import { type Bytes, concat, view } from '../../bytes.ts';
+import { KeyprovError } from '../../errors.ts';
+
+/**
+ * Turns a value into the bytes of one structure of TPM 2.0 Part 2 and back. All integers are big endian.
+ * `write` and `read` are function properties, so that T is invariant: a codec with a missing or an extra field
+ * does not compile.
+ */
+export interface Codec<T> {
+  /** The name of the structure in Part 2, for messages. */
+  readonly name: string;
+  /** What it is made of, for generators, printers and tests. */
+  readonly shape: Shape;
+  /** Appends `value`. @throws CodecError when the value does not fit the structure. */
+  readonly write: (out: Writer, value: T) => void;
+  /** Reads one value. @throws CodecError when the bytes are not of that structure. */
+  readonly read: (input: Reader) => T;
+}
+
+/** A codec of whatever type, where only its shape or name matters. */
+export type AnyCodec = Pick<Codec<never>, 'name' | 'shape'>;
+
+/** What a codec is made of. */
+export type Shape =
+  | { readonly kind: 'integer'; readonly size: 1 | 2 | 4 | 8; readonly values?: readonly number[] }
+  | { readonly kind: 'bits'; readonly size: 1 | 2 | 4; readonly bits: Readonly<Record<string, BitRange>> }
+  | {
+      readonly kind: 'bytes';
+      readonly max: number;
+      /** Bytes of the length that is written before them; 0 when there is none. */
+      readonly lengthSize: 0 | 1 | 2;
+      /** The only length allowed, where there is only one. */
+      readonly fixed?: number;
+      readonly secret: boolean;
+    }
+  | { readonly kind: 'struct'; readonly fields: FieldShapes }
+  | {
+      readonly kind: 'tagged';
+      readonly before: FieldShapes;
+      readonly tag: string;
+      readonly tagCodec: AnyCodec;
+      readonly head: FieldShapes;
+      readonly cases: ReadonlyMap<number, FieldShapes>;
+    }
+  | { readonly kind: 'sized'; readonly inner: AnyCodec; readonly optional: boolean }
+  | { readonly kind: 'list'; readonly item: AnyCodec; readonly max: number };
+
+/** A single bit, or `[lowest bit, number of bits]`. */
+export type BitRange = number | readonly [number, number];
+
+/** The fields of a structure in their order on the wire. */
+export type FieldShapes = readonly (readonly [string, AnyCodec])[];
+
+/** Bytes that are not of the structure they should be, or a value that does not fit its structure. */
+export class CodecError extends KeyprovError {
+  /** From the outermost structure to the field: `TPM2B_PUBLIC.parameters.keyBits`. */
+  path: string;
+  /** What is wrong there. */
+  readonly problem: string;
+
+  constructor(path: string, problem: string) {
+    super('codec', `${path}: ${problem}`);
+    this.path = path;
+    this.problem = problem;
+  }
+
+  /** The same error, with `outer` put before its path. */
+  within(outer: string): this {
+    this.path = `${outer}.${this.path}`;
+    this.message = `${this.path}: ${this.problem}`;
+    return this;
+  }
+}
+
+/** Puts the name of a field before the path of a codec error, and leaves any other error as it is. */
+export function withinField(error: unknown, field: string): unknown {
+  return error instanceof CodecError ? error.within(field) : error;
+}
+
+/** Reads from a block of bytes and never past its end. What it returns are views of the block. */
+export class Reader {
+  readonly bytes: Bytes;
+  /** Overwrites every field that its codec calls secret with zeros in the block, as it passes by. */
+  readonly wipeSecrets: boolean;
+  position = 0;
+  end: number;
+
+  constructor(bytes: Uint8Array, wipeSecrets = false) {
+    this.bytes = view(bytes);
+    this.end = this.bytes.length;
+    this.wipeSecrets = wipeSecrets;
+  }
+
+  /** Number of bytes not read yet. */
+  get left(): number {
+    return this.end - this.position;
+  }
+
+  /** The next `length` bytes. */
+  take(length: number, name: string): Bytes {
+    const from = this.#advance(length, name);
+    return this.bytes.subarray(from, this.position);
+  }
+
+  /** The next unsigned integer of 1, 2 or 4 bytes. */
+  uint(size: 1 | 2 | 4, name: string): number {
+    let at = this.#advance(size, name);
+    let value = 0;
+    for (let i = 0; i < size; i++) value = value * 256 + (this.bytes[at++] as number);
+    return value;
+  }
+
+  /** The next unsigned integer of 8 bytes. */
+  uint64(name: string): bigint {
+    return (BigInt(this.uint(4, name)) << 32n) | BigInt(this.uint(4, name));
+  }
+
+  #advance(length: number, name: string): number {
+    const from = this.position;
+    if (length > this.end - from) {
+      throw new CodecError(name, `${length} bytes needed at offset ${from}, ${this.end - from} left`);
+    }
+    this.position = from + length;
+    return from;
+  }
+}
+
+/** Collects bytes. Grows as needed; `wipe` overwrites all it ever held. */
+export class Writer {
+  #bytes: Bytes = new Uint8Array(512);
+  #length = 0;
+
+  /** Number of bytes written. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What was written, as a view that is valid until the next write. */
+  get written(): Bytes {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Appends `bytes` as they are. */
+  raw(bytes: Uint8Array): void {
+    const at = this.#reserve(bytes.length);
+    this.#bytes.set(bytes, at);
+  }
+
+  /** Appends an unsigned integer of 1, 2 or 4 bytes. */
+  uint(size: 1 | 2 | 4, value: number): void {
+    this.#put(this.#reserve(size), size, value);
+  }
+
+  /** Appends an unsigned integer of 8 bytes. */
+  uint64(value: bigint): void {
+    this.uint(4, Number(value >> 32n));
+    this.uint(4, Number(value & 0xffff_ffffn));
+  }
+
+  /** Overwrites an unsigned integer written before, at offset `at`. */
+  patch(at: number, size: 1 | 2 | 4, value: number): void {
+    this.#put(at, size, value);
+  }
+
+  /** Overwrites everything with zeros. */
+  wipe(): void {
+    this.#bytes.fill(0);
+    this.#length = 0;
+  }
+
+  #put(at: number, size: number, value: number): void {
+    for (let i = size - 1; i >= 0; i--) {
+      this.#bytes[at + i] = value & 0xff;
+      value = Math.floor(value / 256);
+    }
+  }
+
+  #reserve(length: number): number {
+    const at = this.#length;
+    if (at + length > this.#bytes.length) {
+      const old = this.#bytes;
+      this.#bytes = new Uint8Array(Math.max(2 * old.length, at + length));
+      this.#bytes.set(old);
+      old.fill(0);
+    }
+    this.#length = at + length;
+    return at;
+  }
+}
+
+/** The bytes of `value`. @throws CodecError when the value does not fit the structure. */
+export function encode<T>(codec: Codec<T>, value: T): Bytes {
+  const out = new Writer();
+  codec.write(out, value);
+  return concat(out.written);
+}
+
+/** The value that `bytes` hold, all of them. @throws CodecError for other bytes, or bytes left over. */
+export function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
+  const input = new Reader(bytes);
+  const value = codec.read(input);
+  expectEnd(input, codec.name);
+  return value;
+}
+
+/** Checks that all was read. @throws CodecError with the number of bytes left over. */
+export function expectEnd(input: Reader, name: string): void {
+  if (input.left !== 0) throw new CodecError(name, `${input.left} bytes left over at offset ${input.position}`);
+}

@@ -1,0 +1,143 @@
+import { type BitRange, type Codec, CodecError } from './codec.ts';
+
+/** An unsigned integer of 1, 2 or 4 bytes. */
+export function unsigned(name: string, size: 1 | 2 | 4): Codec<number> {
+  const limit = 2 ** (8 * size);
+  return {
+    name,
+    shape: { kind: 'integer', size },
+    write: (out, value) => {
+      if (!Number.isInteger(value) || value < 0 || value >= limit) {
+        throw new CodecError(name, `${String(value)} is no integer of ${size} bytes`);
+      }
+      out.uint(size, value);
+    },
+    read: (input) => input.uint(size, name),
+  };
+}
+
+/** An unsigned integer of 8 bytes. */
+export function unsigned64(name: string): Codec<bigint> {
+  return {
+    name,
+    shape: { kind: 'integer', size: 8 },
+    write: (out, value) => {
+      if (typeof value !== 'bigint' || value < 0n || value >> 64n !== 0n) {
+        throw new CodecError(name, `${String(value)} is no bigint of 8 bytes`);
+      }
+      out.uint64(value);
+    },
+    read: (input) => input.uint64(name),
+  };
+}
+
+/** An unsigned integer of which only the listed values are allowed. */
+export function oneOf<const V extends number>(name: string, size: 1 | 2 | 4, ...values: readonly V[]): Codec<V> {
+  const allowed: ReadonlySet<number> = new Set(values);
+  const check = (value: number): V => {
+    if (!allowed.has(value)) throw new CodecError(name, `0x${Number(value).toString(16)} is not allowed here`);
+    return value as V;
+  };
+  return {
+    name,
+    shape: { kind: 'integer', size, values },
+    write: (out, value) => out.uint(size, check(value)),
+    read: (input) => check(input.uint(size, name)),
+  };
+}
+
+/** For each flag of T its bit, for each number its bit range. */
+type Bits<T> = {
+  readonly [K in keyof T]-?: [Exclude<T[K], undefined>] extends [boolean] ? number : readonly [number, number];
+};
+
+/**
+ * A bit field. Flags that are set are `true`, others are absent; numeric ranges are numbers, absent when 0.
+ * Reserved bits that are set are an error.
+ */
+export function bitField<T extends object>(name: string, size: 1 | 2 | 4, bits: NoInfer<Bits<T>>): Codec<T> {
+  const ranges = Object.entries(bits) as [string, BitRange][];
+  return {
+    name,
+    shape: { kind: 'bits', size, bits: bits as Readonly<Record<string, BitRange>> },
+    write: (out, value) => {
+      const fields = value as Readonly<Record<string, boolean | number | undefined>>;
+      let bitsSet = 0;
+      for (const key of Object.keys(fields)) {
+        if (!Object.hasOwn(bits, key)) throw new CodecError(name, `no such attribute: ${key}`);
+      }
+      for (const [key, range] of ranges) {
+        const field = fields[key] ?? false;
+        if (typeof range === 'number') {
+          if (typeof field !== 'boolean') throw new CodecError(name, `${key} must be a boolean`);
+          if (field) bitsSet += 2 ** range;
+        } else {
+          const number = Number(field);
+          if (!Number.isInteger(number) || number < 0 || number >= 2 ** range[1]) {
+            throw new CodecError(name, `${key} must be a number of ${range[1]} bits`);
+          }
+          bitsSet += number * 2 ** range[0];
+        }
+      }
+      out.uint(size, bitsSet);
+    },
+    read: (input) => {
+      let rest = input.uint(size, name);
+      const fields: Record<string, boolean | number> = {};
+      for (const [key, range] of ranges) {
+        const [low, width] = typeof range === 'number' ? [range, 1] : range;
+        const field = Math.floor(rest / 2 ** low) % 2 ** width;
+        if (field === 0) continue;
+        rest -= field * 2 ** low;
+        fields[key] = typeof range === 'number' ? true : field;
+      }
+      if (rest !== 0) throw new CodecError(name, `reserved bits 0x${rest.toString(16)} are set`);
+      return fields as T;
+    },
+  };
+}
+
+/** Options of {@link bytes16}. */
+export interface BytesOptions {
+  /** True for what must never be printed or recorded. */
+  readonly secret?: boolean;
+}
+
+/** A TPM2B of bytes: a UINT16 length of at most `max`, then that many bytes. */
+export function bytes16(name: string, max: number, { secret = false }: BytesOptions = {}): Codec<Uint8Array> {
+  const checkLength = (length: number) => {
+    if (length > max) throw new CodecError(name, `${length} bytes, at most ${max} are allowed`);
+  };
+  return {
+    name,
+    shape: { kind: 'bytes', max, lengthSize: 2, secret },
+    write: (out, value) => {
+      if (!(value instanceof Uint8Array)) throw new CodecError(name, 'must be a Uint8Array');
+      checkLength(value.length);
+      out.uint(2, value.length);
+      out.raw(value);
+    },
+    read: (input) => {
+      const length = input.uint(2, name);
+      checkLength(length);
+      const value = input.take(length, name);
+      if (secret && input.wipeSecrets) value.fill(0);
+      return value;
+    },
+  };
+}
+
+/** Exactly `length` bytes, without a length before them. */
+export function fixedBytes(name: string, length: number): Codec<Uint8Array> {
+  return {
+    name,
+    shape: { kind: 'bytes', max: length, lengthSize: 0, fixed: length, secret: false },
+    write: (out, value) => {
+      if (!(value instanceof Uint8Array) || value.length !== length) {
+        throw new CodecError(name, `must be a Uint8Array of ${length} bytes`);
+      }
+      out.raw(value);
+    },
+    read: (input) => input.take(length, name),
+  };
+}

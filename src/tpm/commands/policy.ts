@@ -1,0 +1,177 @@
+import { type Codec, unsigned } from '../codec/index.ts';
+import { type Command, command, type HandleArg } from '../command.ts';
+import { TPMT_SIGNATURE, type TpmtSignature } from '../structures/algorithm.ts';
+import {
+  TPM_CC_CODE,
+  TPM2B_DIGEST,
+  TPM2B_NAME,
+  TPM2B_NONCE,
+  TPM2B_TIMEOUT,
+  TPMA_LOCALITY,
+  TPMI_YES_NO,
+  TPML_DIGEST,
+  TPML_PCR_SELECTION,
+  TPMT_TK_AUTH,
+  TPMT_TK_VERIFIED,
+  type TpmaLocality,
+  type TpmsPcrSelection,
+  type TpmtTkAuth,
+  type TpmtTkVerified,
+  UINT16,
+} from '../structures/base.ts';
+
+/** Seconds as a signed integer, for the expiration of an authorization. INT32. */
+const INT32: Codec<number> = (() => {
+  const bits = unsigned('INT32', 4);
+  return {
+    ...bits,
+    write: (out, value) => bits.write(out, value < 0 ? value + 2 ** 32 : value),
+    read: (input) => bits.read(input) | 0,
+  };
+})();
+
+interface PolicySession {
+  policySession: HandleArg;
+}
+
+/** An authorization that was given, and a ticket for it when one was asked for. */
+export interface PolicyTicketResult {
+  timeout: Uint8Array;
+  policyTicket: TpmtTkAuth;
+}
+
+/** Requires a signature over the session's nonce. TPM2_PolicySigned, Part 3, 23.3. */
+export interface PolicySignedArgs extends PolicySession {
+  authObject: HandleArg;
+  nonceTPM: Uint8Array;
+  cpHashA: Uint8Array;
+  policyRef: Uint8Array;
+  expiration: number;
+  auth: TpmtSignature;
+}
+export const PolicySigned: Command<PolicySignedArgs, PolicyTicketResult> = command('PolicySigned', {
+  handles: { authObject: 'none', policySession: 'none' },
+  parameters: {
+    nonceTPM: TPM2B_NONCE,
+    cpHashA: TPM2B_DIGEST,
+    policyRef: TPM2B_NONCE,
+    expiration: INT32,
+    auth: TPMT_SIGNATURE,
+  },
+  answer: { timeout: TPM2B_TIMEOUT, policyTicket: TPMT_TK_AUTH },
+});
+
+/** Requires the authorization value of an entity. TPM2_PolicySecret, Part 3, 23.4. */
+export interface PolicySecretArgs extends PolicySession {
+  authHandle: HandleArg;
+  nonceTPM: Uint8Array;
+  cpHashA: Uint8Array;
+  policyRef: Uint8Array;
+  expiration: number;
+}
+export const PolicySecret: Command<PolicySecretArgs, PolicyTicketResult> = command('PolicySecret', {
+  handles: { authHandle: 'user', policySession: 'none' },
+  parameters: { nonceTPM: TPM2B_NONCE, cpHashA: TPM2B_DIGEST, policyRef: TPM2B_NONCE, expiration: INT32 },
+  answer: { timeout: TPM2B_TIMEOUT, policyTicket: TPMT_TK_AUTH },
+});
+
+/** Requires one of several policies. TPM2_PolicyOR, Part 3, 23.6. */
+export const PolicyOR: Command<PolicySession & { pHashList: readonly Uint8Array[] }, object> = command('PolicyOR', {
+  handles: { policySession: 'none' },
+  parameters: { pHashList: TPML_DIGEST },
+});
+
+/** Requires values of PCRs. TPM2_PolicyPCR, Part 3, 23.7. */
+export const PolicyPCR: Command<PolicySession & { pcrDigest: Uint8Array; pcrs: readonly TpmsPcrSelection[] }, object> =
+  command('PolicyPCR', {
+    handles: { policySession: 'none' },
+    parameters: { pcrDigest: TPM2B_DIGEST, pcrs: TPML_PCR_SELECTION },
+  });
+
+/** Requires a locality. TPM2_PolicyLocality, Part 3, 23.8. */
+export const PolicyLocality: Command<PolicySession & { locality: TpmaLocality }, object> = command('PolicyLocality', {
+  handles: { policySession: 'none' },
+  parameters: { locality: TPMA_LOCALITY },
+});
+
+/** Requires a comparison with the contents of an NV index. TPM2_PolicyNV, Part 3, 23.9. */
+export interface PolicyNvArgs extends PolicySession {
+  authHandle: HandleArg;
+  nvIndex: HandleArg;
+  operandB: Uint8Array;
+  offset: number;
+  operation: number;
+}
+export const PolicyNV: Command<PolicyNvArgs, object> = command('PolicyNV', {
+  handles: { authHandle: 'user', nvIndex: 'none', policySession: 'none' },
+  parameters: { operandB: TPM2B_DIGEST, offset: UINT16, operation: UINT16 },
+});
+
+/** Requires one command. TPM2_PolicyCommandCode, Part 3, 23.11. */
+export const PolicyCommandCode: Command<PolicySession & { code: number }, object> = command('PolicyCommandCode', {
+  handles: { policySession: 'none' },
+  parameters: { code: TPM_CC_CODE },
+});
+
+/** Requires certain parameters. TPM2_PolicyCpHash, Part 3, 23.13. */
+export const PolicyCpHash: Command<PolicySession & { cpHashA: Uint8Array }, object> = command('PolicyCpHash', {
+  handles: { policySession: 'none' },
+  parameters: { cpHashA: TPM2B_DIGEST },
+});
+
+/** Requires certain handles. TPM2_PolicyNameHash, Part 3, 23.14. */
+export const PolicyNameHash: Command<PolicySession & { nameHash: Uint8Array }, object> = command('PolicyNameHash', {
+  handles: { policySession: 'none' },
+  parameters: { nameHash: TPM2B_DIGEST },
+});
+
+/** Replaces a policy that an authority has approved. TPM2_PolicyAuthorize, Part 3, 23.16. */
+export interface PolicyAuthorizeArgs extends PolicySession {
+  approvedPolicy: Uint8Array;
+  policyRef: Uint8Array;
+  keySign: Uint8Array;
+  checkTicket: TpmtTkVerified;
+}
+export const PolicyAuthorize: Command<PolicyAuthorizeArgs, object> = command('PolicyAuthorize', {
+  handles: { policySession: 'none' },
+  parameters: {
+    approvedPolicy: TPM2B_DIGEST,
+    policyRef: TPM2B_NONCE,
+    keySign: TPM2B_NAME,
+    checkTicket: TPMT_TK_VERIFIED,
+  },
+});
+
+/** Requires the authorization value of the object, proved by HMAC. TPM2_PolicyAuthValue, Part 3, 23.17. */
+export const PolicyAuthValue: Command<PolicySession, object> = command('PolicyAuthValue', {
+  handles: { policySession: 'none' },
+});
+
+/** Requires the authorization value of the object, sent in clear. TPM2_PolicyPassword, Part 3, 23.18. */
+export const PolicyPassword: Command<PolicySession, object> = command('PolicyPassword', {
+  handles: { policySession: 'none' },
+});
+
+/** The digest of the policy so far. TPM2_PolicyGetDigest, Part 3, 23.19. */
+export const PolicyGetDigest: Command<PolicySession, { policyDigest: Uint8Array }> = command('PolicyGetDigest', {
+  handles: { policySession: 'none' },
+  answer: { policyDigest: TPM2B_DIGEST },
+});
+
+/** Requires that an NV index was, or was not, written. TPM2_PolicyNvWritten, Part 3, 23.20. */
+export const PolicyNvWritten: Command<PolicySession & { writtenSet: 0 | 1 }, object> = command('PolicyNvWritten', {
+  handles: { policySession: 'none' },
+  parameters: { writtenSet: TPMI_YES_NO },
+});
+
+/** Requires a template for the object made. TPM2_PolicyTemplate, Part 3, 23.21. */
+export const PolicyTemplate: Command<PolicySession & { templateHash: Uint8Array }, object> = command('PolicyTemplate', {
+  handles: { policySession: 'none' },
+  parameters: { templateHash: TPM2B_DIGEST },
+});
+
+/** Requires the policy that an NV index holds. TPM2_PolicyAuthorizeNV, Part 3, 23.22. */
+export const PolicyAuthorizeNV: Command<PolicySession & { authHandle: HandleArg; nvIndex: HandleArg }, object> =
+  command('PolicyAuthorizeNV', {
+    handles: { authHandle: 'user', nvIndex: 'none', policySession: 'none' },
+  });

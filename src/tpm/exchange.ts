@@ -1,0 +1,292 @@
+import { type Bytes, concat, equal, wipe } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { KeyprovError } from '../errors.ts';
+import {
+  type Codec,
+  CodecError,
+  expectEnd,
+  Reader,
+  readFields,
+  Writer,
+  withinField,
+  writeFields,
+} from './codec/index.ts';
+import type { AnyCommand } from './command.ts';
+import { HASHES, TPM_RH, TPM_ST } from './constants.ts';
+import { HEADER_SIZE, uint32At } from './frame.ts';
+import { type Session, type SessionUse, sessionBits } from './session.ts';
+
+/** A handle of a command, resolved: what goes on the wire and what authorization needs. */
+export interface ResolvedHandle {
+  readonly handle: number;
+  /** The entity's Name; only needed when a session takes part. */
+  readonly name: Uint8Array;
+}
+
+/** One entry of the authorization area. */
+export type AuthEntry =
+  | { readonly kind: 'password'; readonly authValue: Uint8Array }
+  | {
+      readonly kind: 'session';
+      readonly session: Session;
+      /** The entity that the session authorizes; absent for a session that only audits or encrypts. */
+      readonly entity?: { readonly name: Uint8Array; readonly authValue: Uint8Array };
+    };
+
+/** What an answer holds, checked and decrypted. */
+export interface Answer {
+  readonly handle: number | undefined;
+  readonly values: Record<string, unknown>;
+}
+
+/** A command that is ready to be sent. */
+export interface Exchange {
+  /** The whole command; wipe it with {@link Exchange.wipe} once it was answered. */
+  readonly command: Bytes;
+  /**
+   * Checks and reads a successful answer. Nothing of it is used before every session's HMAC was checked.
+   * @throws KeyprovError `tpm-session` for an answer that was altered, `codec` for one that cannot be read.
+   */
+  readonly read: (answer: Bytes) => Answer;
+  readonly wipe: () => void;
+}
+
+const EMPTY = new Uint8Array(0);
+const PASSWORD_USE = 0x01;
+
+/**
+ * Builds a command (Part 1, 18): header, handles, authorization area, parameters.
+ * The caller's nonces of all sessions are drawn here, so the command must be sent before the next one is built.
+ * @throws CodecError when an argument does not fit its structure.
+ */
+export function prepare(
+  command: AnyCommand,
+  args: object,
+  handles: readonly ResolvedHandle[],
+  auths: readonly AuthEntry[],
+): Exchange {
+  const parameters = new Writer();
+  try {
+    writeFields(parameters, command.parameters, args);
+  } catch (error) {
+    parameters.wipe();
+    throw withinField(error, `TPM2_${command.name}`);
+  }
+  for (const auth of auths) if (auth.kind === 'session') auth.session.rollCaller();
+  const decryptor = auths.find((auth) => auth.kind === 'session' && auth.session.use.decrypt);
+  if (decryptor?.kind === 'session') {
+    cryptFirst('command', parameters.written, command.parameters[0]?.[1], decryptor, command.name);
+  }
+
+  const out = new Writer();
+  const tagged = auths.length > 0;
+  out.uint(2, tagged ? TPM_ST.SESSIONS : TPM_ST.NO_SESSIONS);
+  out.uint(4, 0);
+  out.uint(4, command.code);
+  for (const { handle } of handles) out.uint(4, handle);
+  if (tagged) {
+    const at = out.length;
+    out.uint(4, 0);
+    for (let i = 0; i < auths.length; i++) writeAuth(out, command, handles, auths, i, parameters.written);
+    out.patch(at, 4, out.length - at - 4);
+  }
+  out.raw(parameters.written);
+  out.patch(2, 4, out.length);
+  parameters.wipe();
+  const uses = auths.map((auth) => (auth.kind === 'session' ? auth.session.use : undefined));
+  return {
+    command: out.written,
+    read: (answer) => readAnswer(command, args, auths, uses, answer),
+    wipe: () => out.wipe(),
+  };
+}
+
+function writeAuth(
+  out: Writer,
+  command: AnyCommand,
+  handles: readonly ResolvedHandle[],
+  auths: readonly AuthEntry[],
+  index: number,
+  parameters: Uint8Array,
+): void {
+  const auth = auths[index] as AuthEntry;
+  if (auth.kind === 'password') {
+    out.uint(4, TPM_RH.PW);
+    out.uint(2, 0);
+    out.uint(1, PASSWORD_USE);
+    out.uint(2, auth.authValue.length);
+    out.raw(auth.authValue);
+    return;
+  }
+  const { session, entity } = auth;
+  const use = sessionBits(session.use);
+  out.uint(4, session.sessionHandle);
+  out.uint(2, session.nonceCaller.length);
+  out.raw(session.nonceCaller);
+  out.uint(1, use);
+  if (session.needsPassword && entity !== undefined) {
+    out.uint(2, entity.authValue.length);
+    out.raw(entity.authValue);
+    return;
+  }
+  const key = session.hmacKey(entity?.name, entity?.authValue);
+  try {
+    if (key.length === 0) {
+      out.uint(2, 0);
+      return;
+    }
+    const cpHash = digest(
+      HASHES[session.authHash].name,
+      uint32(command.code),
+      ...handles.map(({ name }) => name),
+      parameters,
+    );
+    const mac = session.hmac(
+      key,
+      cpHash,
+      session.nonceCaller,
+      session.nonceTPM,
+      ...otherNonces(auths, index),
+      new Uint8Array([use]),
+    );
+    out.uint(2, mac.length);
+    out.raw(mac);
+  } finally {
+    wipe(key);
+  }
+}
+
+/**
+ * The nonces of the sessions that encrypt, which the HMAC of the first session covers too when that one authorizes
+ * something, so that nobody can take them away. Part 1, 19.6.5.
+ */
+function otherNonces(auths: readonly AuthEntry[], index: number): Bytes[] {
+  const first = auths[0];
+  if (index !== 0 || first?.kind !== 'session' || first.entity === undefined) return [];
+  const find = (flag: 'decrypt' | 'encrypt') =>
+    auths.findIndex((auth) => auth.kind === 'session' && auth.session.use[flag]);
+  const decrypt = find('decrypt');
+  const encrypt = find('encrypt');
+  const nonces: Bytes[] = [];
+  for (const at of encrypt === decrypt ? [decrypt] : [decrypt, encrypt]) {
+    const other = auths[at];
+    if (at > 0 && other?.kind === 'session') nonces.push(other.session.nonceTPM);
+  }
+  return nonces;
+}
+
+function readAnswer(
+  command: AnyCommand,
+  args: object,
+  auths: readonly AuthEntry[],
+  uses: readonly (SessionUse | undefined)[],
+  answer: Bytes,
+): Answer {
+  const where = `the answer to TPM2_${command.name}`;
+  const input = new Reader(answer);
+  const tag = input.uint(2, 'tag');
+  input.position = HEADER_SIZE;
+  if (tag !== (auths.length > 0 ? TPM_ST.SESSIONS : TPM_ST.NO_SESSIONS)) {
+    throw altered(`${where} has the tag 0x${tag.toString(16)}`);
+  }
+  const handle = command.answerHandle === undefined ? undefined : input.uint(4, command.answerHandle[0]);
+  let end = input.end;
+  if (auths.length > 0) {
+    const size = input.uint(4, 'parameterSize');
+    if (size > input.left) throw new CodecError(where, `${size} bytes of parameters announced, ${input.left} left`);
+    end = input.position + size;
+  }
+  const from = input.position;
+  const parameters = answer.subarray(from, end);
+  input.position = end;
+  for (let i = 0; i < auths.length; i++)
+    readAuth(input, command, args, auths[i] as AuthEntry, uses[i], parameters, where);
+  expectEnd(input, where);
+
+  const encryptor = auths.findIndex((_, i) => uses[i]?.encrypt);
+  const auth = auths[encryptor];
+  if (auth?.kind === 'session') cryptFirst('answer', parameters, command.answer[0]?.[1], auth, command.name);
+  const values: Record<string, unknown> = {};
+  const body = new Reader(parameters);
+  try {
+    readFields(body, command.answer, values);
+    expectEnd(body, 'parameters');
+  } catch (error) {
+    throw withinField(error, `TPM2_${command.name} answer`);
+  }
+  return { handle, values };
+}
+
+function readAuth(
+  input: Reader,
+  command: AnyCommand,
+  args: object,
+  auth: AuthEntry,
+  use: SessionUse | undefined,
+  parameters: Uint8Array,
+  where: string,
+): void {
+  const nonceTPM = input.take(input.uint(2, 'nonceTPM'), 'nonceTPM');
+  const attributes = input.uint(1, 'sessionAttributes');
+  const mac = input.take(input.uint(2, 'hmac'), 'hmac');
+  if (auth.kind === 'password' || use === undefined) {
+    if (nonceTPM.length + mac.length > 0) throw altered(`${where} authenticates a password`);
+    return;
+  }
+  const { session } = auth;
+  session.rollTPM(nonceTPM);
+  const entity = authAfter(command, args, auth);
+  const key = session.hmacKey(entity?.name, entity?.authValue);
+  try {
+    // An HMAC without a key protects nothing and the TPM leaves it out, as after TPM2_PolicyPassword.
+    const expected =
+      key.length === 0 || (session.needsPassword && entity !== undefined)
+        ? EMPTY
+        : session.hmac(
+            key,
+            digest(HASHES[session.authHash].name, uint32(0), uint32(command.code), parameters),
+            nonceTPM,
+            session.nonceCaller,
+            new Uint8Array([attributes]),
+          );
+    if (!equal(expected, mac)) throw altered(`${where} has a wrong HMAC`);
+  } finally {
+    wipe(key);
+  }
+  if ((attributes & 0x01) === 0) session.ended = true;
+}
+
+/** The entity with the authorization value that it has after the command. */
+function authAfter(command: AnyCommand, args: object, auth: AuthEntry & { kind: 'session' }) {
+  const { entity } = auth;
+  if (entity === undefined || command.changesAuth === undefined) return entity;
+  return { name: entity.name, authValue: command.changesAuth(args as never) };
+}
+
+const altered = (what: string): KeyprovError =>
+  new KeyprovError('tpm-session', `${what}: it was altered on its way, or the authorization value is another one`, {
+    remedy: 'do not trust the connection to this TPM until the cause is known',
+  });
+
+function cryptFirst(
+  direction: 'command' | 'answer',
+  parameters: Bytes,
+  codec: Codec<unknown> | undefined,
+  auth: AuthEntry & { kind: 'session' },
+  name: string,
+): void {
+  const { shape } = codec ?? { shape: undefined };
+  const isSized = shape?.kind === 'sized' || (shape?.kind === 'bytes' && shape.lengthSize === 2);
+  if (!isSized) {
+    throw new KeyprovError('tpm-session', `TPM2_${name}: the first parameter of the ${direction} cannot be encrypted`, {
+      remedy: `use the session without ${direction === 'command' ? 'decrypt' : 'encrypt'} in this command`,
+    });
+  }
+  const size = uint32At(concat(new Uint8Array(2), parameters.subarray(0, 2)), 0);
+  if (parameters.length < 2 + size) throw new CodecError(name, 'the encrypted parameter is cut off');
+  auth.session.crypt(direction, parameters.subarray(2, 2 + size), auth.entity?.authValue);
+}
+
+function uint32(value: number): Bytes {
+  return new Uint8Array([value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff]);
+}

@@ -1,0 +1,41 @@
+import { fromHex } from '../bytes.ts';
+import type { TpmTransport } from './transport.ts';
+
+/** A transport that can send while the process exits, when nothing asynchronous runs any more. */
+interface SyncTransport {
+  /** `undefined` when a command is under way. */
+  sendSync(command: Uint8Array): Uint8Array | undefined;
+}
+
+const hasSendSync = (transport: object): transport is SyncTransport =>
+  'sendSync' in transport && typeof transport.sendSync === 'function';
+
+/** TPM2_Shutdown(TPM_SU_CLEAR). Part 3, 9.4. */
+const SHUTDOWN_CLEAR = fromHex('80010000000c000001450000');
+
+const open = new Set<SyncTransport>();
+
+const shutdownAll = (): void => {
+  for (const transport of open) {
+    try {
+      transport.sendSync(SHUTDOWN_CLEAR);
+    } catch {
+      // The process is ending and nobody is left to tell; the other TPMs must still have their turn.
+    }
+  }
+};
+
+/**
+ * Sees to it that a TPM inside this process is shut down in order when the process exits with it open: else it
+ * counts a failed authorization try at its next start. Other transports end with their own process.
+ * @returns a function that takes that back.
+ */
+export function shutdownAtExit(transport: TpmTransport): () => void {
+  if (!hasSendSync(transport)) return () => {};
+  if (open.size === 0) process.on('exit', shutdownAll);
+  open.add(transport);
+  return () => {
+    open.delete(transport);
+    if (open.size === 0) process.off('exit', shutdownAll);
+  };
+}

@@ -1,0 +1,48 @@
+import { type Bytes, concat } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { KeyprovError } from '../errors.ts';
+import { type Codec, encode } from './codec/index.ts';
+import { HASHES, type HashAlg, TPM_ALG } from './constants.ts';
+import { TPMS_NV_PUBLIC, type TpmsNvPublic } from './structures/nv.ts';
+import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
+
+/** Whether this library computes digests of that algorithm itself. */
+export function isHashAlg(alg: number): alg is HashAlg {
+  return Object.hasOwn(HASHES, alg);
+}
+
+/** `alg` in two bytes, then the digest of `parts` by it. @throws KeyprovError for an algorithm that we do not compute. */
+function tagged(alg: number, ...parts: readonly Uint8Array[]): Bytes {
+  if (!isHashAlg(alg)) {
+    throw new KeyprovError('tpm-unsupported', `digests of algorithm 0x${alg.toString(16)} are not computed here`, {
+      remedy: 'use SHA-1, SHA-256, SHA-384 or SHA-512 as the name algorithm',
+    });
+  }
+  return concat(new Uint8Array([alg >>> 8, alg & 0xff]), digest(HASHES[alg].name, ...parts));
+}
+
+const nameOf = <T extends { nameAlg: number }>(codec: Codec<T>, area: T): Bytes =>
+  area.nameAlg === TPM_ALG.NULL ? new Uint8Array(0) : tagged(area.nameAlg, encode(codec, area));
+
+/** The Name of an object: its nameAlg, then the digest of its public area. Part 1, 16. Empty for nameAlg TPM_ALG_NULL. */
+export function objectName(publicArea: TpmtPublic): Bytes {
+  return nameOf(TPMT_PUBLIC, publicArea);
+}
+
+/** The Name of an NV index: its nameAlg, then the digest of its public area. Part 1, 16. */
+export function nvName(publicArea: TpmsNvPublic): Bytes {
+  return nameOf(TPMS_NV_PUBLIC, publicArea);
+}
+
+/** The Name of a hierarchy, a PCR or a session: its handle, big endian. Part 1, 16. */
+export function handleName(handle: number): Bytes {
+  return new Uint8Array([handle >>> 24, (handle >>> 16) & 0xff, (handle >>> 8) & 0xff, handle & 0xff]);
+}
+
+/**
+ * The qualified name of an object: its nameAlg, then the digest of the qualified name of its parent and its own Name.
+ * The qualified name of a hierarchy is its {@link handleName}. Part 1, 26.5.
+ */
+export function qualifiedName(parentQualifiedName: Uint8Array, name: Uint8Array): Bytes {
+  return tagged(((name[0] ?? 0) << 8) | (name[1] ?? 0), parentQualifiedName, name);
+}

@@ -1,0 +1,189 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { type Bytes, concat, copy, equal, view, wipe } from '../bytes.ts';
+import { hmac, kdfa } from '../crypto/kdf.ts';
+import { KeyprovError } from '../errors.ts';
+import { HASHES, type HashAlg, TPM_ALG } from './constants.ts';
+import type { TpmtSymDef } from './structures/algorithm.ts';
+
+/** How the use of an entity is authorized: by its authorization value in clear (a password), or by a session. */
+export type Authorization = Uint8Array | SessionAuthorization;
+
+/** Authorization by a session; `authValue` is that of the entity, empty when absent. */
+export interface SessionAuthorization {
+  readonly session: Session;
+  readonly authValue?: Uint8Array;
+}
+
+/** What a session does in a command. TPMA_SESSION, Part 2, 8.4. */
+export interface SessionUse {
+  /** The session stays open after the command; without it the command is the session's last. */
+  readonly continueSession: boolean;
+  /** The first parameter of the command is encrypted with this session. */
+  readonly decrypt: boolean;
+  /** The first parameter of the answer is encrypted with this session. */
+  readonly encrypt: boolean;
+  readonly audit: boolean;
+  readonly auditExclusive: boolean;
+  readonly auditReset: boolean;
+}
+
+const BITS: Readonly<Record<keyof SessionUse, number>> = {
+  continueSession: 0x01,
+  auditExclusive: 0x02,
+  auditReset: 0x04,
+  decrypt: 0x20,
+  encrypt: 0x40,
+  audit: 0x80,
+};
+
+/** The byte of a TPMA_SESSION. */
+export function sessionBits(use: SessionUse): number {
+  let bits = 0;
+  for (const key of Object.keys(BITS) as (keyof SessionUse)[]) if (use[key]) bits |= BITS[key];
+  return bits;
+}
+
+/** All that makes a {@link Session}. */
+export interface SessionState {
+  readonly sessionHandle: number;
+  readonly type: 'hmac' | 'policy' | 'trial';
+  readonly authHash: HashAlg;
+  readonly symmetric: TpmtSymDef;
+  readonly nonceCaller: Bytes;
+  readonly nonceTPM: Bytes;
+  /** Empty for a session that is neither salted nor bound. */
+  readonly sessionKey: Bytes;
+  /** The entity that the session is bound to, with its authorization value at that time. */
+  readonly bound?: { readonly name: Bytes; readonly authValue: Bytes };
+  readonly use: SessionUse;
+  readonly close: (session: Session) => Promise<void>;
+}
+
+/** An authorization value as the TPM keeps it: without zeros at its end. Part 1, 19.6.4.3. */
+export function trimAuthValue(authValue: Uint8Array): Uint8Array {
+  let end = authValue.length;
+  while (end > 0 && authValue[end - 1] === 0) end--;
+  return authValue.subarray(0, end);
+}
+
+/**
+ * An HMAC or policy session: authorizes commands, protects their integrity and encrypts their first parameter.
+ * The nonces roll with every command (Part 1, 19.6), so a session is used by one command at a time; the `Tpm` that
+ * started it sees to that.
+ */
+export class Session {
+  readonly sessionHandle: number;
+  readonly type: 'hmac' | 'policy' | 'trial';
+  readonly authHash: HashAlg;
+  readonly symmetric: TpmtSymDef;
+  /** What it does in the commands to come. */
+  use: SessionUse;
+  /** Policy sessions: TPM2_PolicyAuthValue was run, the HMAC key has the authorization value in it. */
+  needsAuthValue = false;
+  /** Policy sessions: TPM2_PolicyPassword was run, the authorization value is sent in clear. */
+  needsPassword = false;
+  /** True once the TPM has dropped the session, or it was flushed. */
+  ended = false;
+  #nonceCaller: Bytes;
+  #nonceTPM: Bytes;
+  readonly #sessionKey: Bytes;
+  readonly #bound: SessionState['bound'];
+  readonly #close: SessionState['close'];
+
+  constructor(state: SessionState) {
+    this.sessionHandle = state.sessionHandle;
+    this.type = state.type;
+    this.authHash = state.authHash;
+    this.symmetric = state.symmetric;
+    this.use = state.use;
+    this.#nonceCaller = state.nonceCaller;
+    this.#nonceTPM = state.nonceTPM;
+    this.#sessionKey = state.sessionKey;
+    this.#bound = state.bound;
+    this.#close = state.close;
+  }
+
+  /** The TPM's latest nonce; TPM2_PolicySecret and TPM2_PolicySigned sign over it. */
+  get nonceTPM(): Bytes {
+    return this.#nonceTPM;
+  }
+
+  /** The caller's latest nonce. */
+  get nonceCaller(): Bytes {
+    return this.#nonceCaller;
+  }
+
+  /** Draws the caller's nonce for the next command. */
+  rollCaller(): void {
+    this.#nonceCaller = view(randomBytes(HASHES[this.authHash].size));
+  }
+
+  /** Takes the TPM's nonce from an answer. */
+  rollTPM(nonceTPM: Uint8Array): void {
+    this.#nonceTPM = copy(nonceTPM);
+  }
+
+  /**
+   * The key of the HMAC when the session authorizes the entity `name` with `authValue` (both `undefined` when it
+   * authorizes nothing). Part 1, 19.6.5 to 19.6.8. The caller wipes it.
+   */
+  hmacKey(name: Uint8Array | undefined, authValue: Uint8Array | undefined): Bytes {
+    if (name === undefined || authValue === undefined) return copy(this.#sessionKey);
+    const included = this.type === 'hmac' ? !this.#isBoundTo(name, authValue) : this.needsAuthValue;
+    return included ? concat(this.#sessionKey, trimAuthValue(authValue)) : copy(this.#sessionKey);
+  }
+
+  #isBoundTo(name: Uint8Array, authValue: Uint8Array): boolean {
+    const bound = this.#bound;
+    return bound !== undefined && equal(bound.name, name) && equal(bound.authValue, trimAuthValue(authValue));
+  }
+
+  /** The HMAC with `key` over `parts`, by the session's hash. */
+  hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Bytes {
+    return hmac(HASHES[this.authHash].name, key, ...parts);
+  }
+
+  /**
+   * Encrypts the data of a command's first parameter, or decrypts that of an answer's, in place. Part 1, 21.
+   * `authValue` is that of the entity which the session authorizes in the same command, if it does.
+   */
+  crypt(direction: 'command' | 'answer', data: Uint8Array, authValue: Uint8Array | undefined): void {
+    const value = authValue === undefined ? copy(this.#sessionKey) : concat(this.#sessionKey, trimAuthValue(authValue));
+    const [newer, older] =
+      direction === 'command' ? [this.#nonceCaller, this.#nonceTPM] : [this.#nonceTPM, this.#nonceCaller];
+    const hash = HASHES[this.authHash].name;
+    let key: Bytes | undefined;
+    try {
+      if (this.symmetric.algorithm === TPM_ALG.XOR) {
+        // With the hash of the session, not with the one that TPMT_SYM_DEF names: Part 1, 21.2.
+        key = kdfa(hash, value, 'XOR', newer, older, data.length * 8);
+        for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) ^ (key[i] as number);
+      } else if (this.symmetric.algorithm === TPM_ALG.AES) {
+        const { keyBits } = this.symmetric;
+        key = kdfa(hash, value, 'CFB', newer, older, keyBits + 128);
+        const make = direction === 'command' ? createCipheriv : createDecipheriv;
+        const cipher = make(`aes-${keyBits}-cfb`, key.subarray(0, keyBits / 8), key.subarray(keyBits / 8));
+        data.set(cipher.update(data));
+        cipher.final();
+      } else {
+        throw new KeyprovError('tpm-session', 'the session has no cipher for parameter encryption', {
+          remedy: 'start it with a symmetric algorithm (AES-CFB or XOR), or clear its encrypt and decrypt attributes',
+        });
+      }
+    } finally {
+      wipe(value, key);
+    }
+  }
+
+  /** Ends the session in the TPM, unless it has ended already, and forgets its keys. */
+  async close(): Promise<void> {
+    wipe(this.#sessionKey, this.#bound?.authValue);
+    if (this.ended) return;
+    this.ended = true;
+    await this.#close(this);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

@@ -1,0 +1,340 @@
+import { bytes16, type Codec, fixedBytes, oneOf, struct, tagged } from '../codec/index.ts';
+import { TPM_ALG, TPM_ECC } from '../constants.ts';
+import { TPM_ALG_ID, TPMI_ALG_HASH, type TpmiAlgHash, UINT16 } from './base.ts';
+
+type Alg = typeof TPM_ALG;
+
+/** A block cipher with its key size in bits and its mode. TPMT_SYM_DEF_OBJECT, Part 2, 11.1.7. */
+export type TpmtSymDefObject =
+  | {
+      algorithm: Alg['AES'] | Alg['SM4'] | Alg['CAMELLIA'];
+      keyBits: number;
+      mode: TpmiAlgSymMode;
+    }
+  | { algorithm: Alg['NULL'] };
+
+/** TPMI_ALG_SYM_MODE+, Part 2, 9.31. */
+export type TpmiAlgSymMode = Alg['CTR'] | Alg['OFB'] | Alg['CBC'] | Alg['CFB'] | Alg['ECB'] | Alg['NULL'];
+export const TPMI_ALG_SYM_MODE: Codec<TpmiAlgSymMode> = oneOf(
+  'TPMI_ALG_SYM_MODE',
+  2,
+  TPM_ALG.CTR,
+  TPM_ALG.OFB,
+  TPM_ALG.CBC,
+  TPM_ALG.CFB,
+  TPM_ALG.ECB,
+  TPM_ALG.NULL,
+);
+
+const BLOCK_CIPHER = { keyBits: UINT16, mode: TPMI_ALG_SYM_MODE };
+
+export const TPMT_SYM_DEF_OBJECT: Codec<TpmtSymDefObject> = tagged(
+  'TPMT_SYM_DEF_OBJECT',
+  {},
+  'algorithm',
+  oneOf('TPMI_ALG_SYM_OBJECT', 2, TPM_ALG.AES, TPM_ALG.SM4, TPM_ALG.CAMELLIA, TPM_ALG.NULL),
+  {},
+  {
+    [TPM_ALG.AES]: BLOCK_CIPHER,
+    [TPM_ALG.SM4]: BLOCK_CIPHER,
+    [TPM_ALG.CAMELLIA]: BLOCK_CIPHER,
+    [TPM_ALG.NULL]: {},
+  },
+);
+
+/** The same for sessions, where XOR with a hash is possible too. TPMT_SYM_DEF, Part 2, 11.1.6. */
+export type TpmtSymDef = TpmtSymDefObject | { algorithm: Alg['XOR']; keyBits: TpmiAlgHash };
+export const TPMT_SYM_DEF: Codec<TpmtSymDef> = tagged(
+  'TPMT_SYM_DEF',
+  {},
+  'algorithm',
+  oneOf('TPMI_ALG_SYM', 2, TPM_ALG.AES, TPM_ALG.SM4, TPM_ALG.CAMELLIA, TPM_ALG.XOR, TPM_ALG.NULL),
+  {},
+  {
+    [TPM_ALG.AES]: BLOCK_CIPHER,
+    [TPM_ALG.SM4]: BLOCK_CIPHER,
+    [TPM_ALG.CAMELLIA]: BLOCK_CIPHER,
+    [TPM_ALG.XOR]: { keyBits: TPMI_ALG_HASH },
+    [TPM_ALG.NULL]: {},
+  },
+);
+
+/** A scheme that needs a hash only. TPMS_SCHEME_HASH, Part 2, 11.1.17. */
+export interface TpmsSchemeHash {
+  hashAlg: TpmiAlgHash;
+}
+export const TPMS_SCHEME_HASH: Codec<TpmsSchemeHash> = struct('TPMS_SCHEME_HASH', { hashAlg: TPMI_ALG_HASH });
+
+/** TPMS_SCHEME_ECDAA, Part 2, 11.1.18. */
+export interface TpmsSchemeEcdaa {
+  hashAlg: TpmiAlgHash;
+  count: number;
+}
+export const TPMS_SCHEME_ECDAA: Codec<TpmsSchemeEcdaa> = struct('TPMS_SCHEME_ECDAA', {
+  hashAlg: TPMI_ALG_HASH,
+  count: UINT16,
+});
+
+/** TPMS_SCHEME_XOR, Part 2, 11.1.21. */
+export interface TpmsSchemeXor {
+  hashAlg: TpmiAlgHash;
+  kdf: number;
+}
+export const TPMS_SCHEME_XOR: Codec<TpmsSchemeXor> = struct('TPMS_SCHEME_XOR', {
+  hashAlg: TPMI_ALG_HASH,
+  kdf: TPM_ALG_ID,
+});
+
+/** TPMT_KEYEDHASH_SCHEME, Part 2, 11.1.23. */
+export type TpmtKeyedhashScheme =
+  | { scheme: Alg['HMAC']; details: TpmsSchemeHash }
+  | { scheme: Alg['XOR']; details: TpmsSchemeXor }
+  | { scheme: Alg['NULL'] };
+export const TPMT_KEYEDHASH_SCHEME: Codec<TpmtKeyedhashScheme> = tagged(
+  'TPMT_KEYEDHASH_SCHEME',
+  {},
+  'scheme',
+  oneOf('TPMI_ALG_KEYEDHASH_SCHEME', 2, TPM_ALG.HMAC, TPM_ALG.XOR, TPM_ALG.NULL),
+  {},
+  {
+    [TPM_ALG.HMAC]: { details: TPMS_SCHEME_HASH },
+    [TPM_ALG.XOR]: { details: TPMS_SCHEME_XOR },
+    [TPM_ALG.NULL]: {},
+  },
+);
+
+type HashSigning = Alg['RSASSA'] | Alg['RSAPSS'] | Alg['ECDSA'] | Alg['SM2'] | Alg['ECSCHNORR'];
+
+/** How to sign. TPMT_SIG_SCHEME, Part 2, 11.2.1.5. */
+export type TpmtSigScheme =
+  | { scheme: HashSigning | Alg['HMAC']; details: TpmsSchemeHash }
+  | { scheme: Alg['ECDAA']; details: TpmsSchemeEcdaa }
+  | { scheme: Alg['NULL'] };
+
+const HASH_DETAILS = { details: TPMS_SCHEME_HASH };
+
+export const TPMT_SIG_SCHEME: Codec<TpmtSigScheme> = tagged(
+  'TPMT_SIG_SCHEME',
+  {},
+  'scheme',
+  oneOf(
+    'TPMI_ALG_SIG_SCHEME',
+    2,
+    TPM_ALG.RSASSA,
+    TPM_ALG.RSAPSS,
+    TPM_ALG.ECDSA,
+    TPM_ALG.ECDAA,
+    TPM_ALG.SM2,
+    TPM_ALG.ECSCHNORR,
+    TPM_ALG.HMAC,
+    TPM_ALG.NULL,
+  ),
+  {},
+  {
+    [TPM_ALG.RSASSA]: HASH_DETAILS,
+    [TPM_ALG.RSAPSS]: HASH_DETAILS,
+    [TPM_ALG.ECDSA]: HASH_DETAILS,
+    [TPM_ALG.ECDAA]: { details: TPMS_SCHEME_ECDAA },
+    [TPM_ALG.SM2]: HASH_DETAILS,
+    [TPM_ALG.ECSCHNORR]: HASH_DETAILS,
+    [TPM_ALG.HMAC]: HASH_DETAILS,
+    [TPM_ALG.NULL]: {},
+  },
+);
+
+/** The signing or encryption scheme of an RSA key. TPMT_RSA_SCHEME, Part 2, 11.2.4.2. */
+export type TpmtRsaScheme =
+  | { scheme: Alg['RSASSA'] | Alg['RSAPSS'] | Alg['OAEP']; details: TpmsSchemeHash }
+  | { scheme: Alg['RSAES'] | Alg['NULL'] };
+export const TPMT_RSA_SCHEME: Codec<TpmtRsaScheme> = tagged(
+  'TPMT_RSA_SCHEME',
+  {},
+  'scheme',
+  oneOf('TPMI_ALG_RSA_SCHEME', 2, TPM_ALG.RSASSA, TPM_ALG.RSAES, TPM_ALG.RSAPSS, TPM_ALG.OAEP, TPM_ALG.NULL),
+  {},
+  {
+    [TPM_ALG.RSASSA]: HASH_DETAILS,
+    [TPM_ALG.RSAES]: {},
+    [TPM_ALG.RSAPSS]: HASH_DETAILS,
+    [TPM_ALG.OAEP]: HASH_DETAILS,
+    [TPM_ALG.NULL]: {},
+  },
+);
+
+/** How to pad for TPM2_RSA_Decrypt: the same values. TPMT_RSA_DECRYPT, Part 2, 11.2.4.4. */
+export type TpmtRsaDecrypt = TpmtRsaScheme;
+
+/** The scheme of an ECC key. TPMT_ECC_SCHEME, Part 2, 11.2.5.6. */
+export type TpmtEccScheme =
+  | {
+      scheme: Alg['ECDSA'] | Alg['SM2'] | Alg['ECSCHNORR'] | Alg['ECDH'] | Alg['ECMQV'];
+      details: TpmsSchemeHash;
+    }
+  | { scheme: Alg['ECDAA']; details: TpmsSchemeEcdaa }
+  | { scheme: Alg['NULL'] };
+export const TPMT_ECC_SCHEME: Codec<TpmtEccScheme> = tagged(
+  'TPMT_ECC_SCHEME',
+  {},
+  'scheme',
+  oneOf(
+    'TPMI_ALG_ECC_SCHEME',
+    2,
+    TPM_ALG.ECDSA,
+    TPM_ALG.ECDH,
+    TPM_ALG.ECDAA,
+    TPM_ALG.SM2,
+    TPM_ALG.ECSCHNORR,
+    TPM_ALG.ECMQV,
+    TPM_ALG.NULL,
+  ),
+  {},
+  {
+    [TPM_ALG.ECDSA]: HASH_DETAILS,
+    [TPM_ALG.ECDH]: HASH_DETAILS,
+    [TPM_ALG.ECDAA]: { details: TPMS_SCHEME_ECDAA },
+    [TPM_ALG.SM2]: HASH_DETAILS,
+    [TPM_ALG.ECSCHNORR]: HASH_DETAILS,
+    [TPM_ALG.ECMQV]: HASH_DETAILS,
+    [TPM_ALG.NULL]: {},
+  },
+);
+
+/** A key derivation function. TPMT_KDF_SCHEME, Part 2, 11.2.3.3. */
+export type TpmtKdfScheme =
+  | {
+      scheme: Alg['MGF1'] | Alg['KDF1_SP800_56A'] | Alg['KDF2'] | Alg['KDF1_SP800_108'];
+      details: TpmsSchemeHash;
+    }
+  | { scheme: Alg['NULL'] };
+export const TPMT_KDF_SCHEME: Codec<TpmtKdfScheme> = tagged(
+  'TPMT_KDF_SCHEME',
+  {},
+  'scheme',
+  oneOf('TPMI_ALG_KDF', 2, TPM_ALG.MGF1, TPM_ALG.KDF1_SP800_56A, TPM_ALG.KDF2, TPM_ALG.KDF1_SP800_108, TPM_ALG.NULL),
+  {},
+  {
+    [TPM_ALG.MGF1]: HASH_DETAILS,
+    [TPM_ALG.KDF1_SP800_56A]: HASH_DETAILS,
+    [TPM_ALG.KDF2]: HASH_DETAILS,
+    [TPM_ALG.KDF1_SP800_108]: HASH_DETAILS,
+    [TPM_ALG.NULL]: {},
+  },
+);
+
+/** An RSA public modulus or signature, big endian, up to 4096 bits. TPM2B_PUBLIC_KEY_RSA, Part 2, 11.2.4.5. */
+export const TPM2B_PUBLIC_KEY_RSA: Codec<Uint8Array> = bytes16('TPM2B_PUBLIC_KEY_RSA', 512);
+/** A plaintext recovered by TPM2_RSA_Decrypt: the same structure, but secret. */
+export const TPM2B_PUBLIC_KEY_RSA_SECRET: Codec<Uint8Array> = bytes16('TPM2B_PUBLIC_KEY_RSA', 512, { secret: true });
+/** One prime of an RSA key. TPM2B_PRIVATE_KEY_RSA, Part 2, 11.2.4.7. */
+export const TPM2B_PRIVATE_KEY_RSA: Codec<Uint8Array> = bytes16('TPM2B_PRIVATE_KEY_RSA', 1280, { secret: true });
+/** A coordinate or a signature component, big endian, up to 638 bits. TPM2B_ECC_PARAMETER, Part 2, 11.2.5.1. */
+export const TPM2B_ECC_PARAMETER: Codec<Uint8Array> = bytes16('TPM2B_ECC_PARAMETER', 128);
+/** A private ECC scalar: the same structure, but secret. */
+export const TPM2B_ECC_PARAMETER_SECRET: Codec<Uint8Array> = bytes16('TPM2B_ECC_PARAMETER', 128, { secret: true });
+
+/** A point on a curve. TPMS_ECC_POINT, Part 2, 11.2.5.2. */
+export interface TpmsEccPoint {
+  x: Uint8Array;
+  y: Uint8Array;
+}
+export const TPMS_ECC_POINT: Codec<TpmsEccPoint> = struct('TPMS_ECC_POINT', {
+  x: TPM2B_ECC_PARAMETER,
+  y: TPM2B_ECC_PARAMETER,
+});
+/** A shared point: the same structure, but secret. */
+export const TPMS_ECC_POINT_SECRET: Codec<TpmsEccPoint> = struct('TPMS_ECC_POINT', {
+  x: TPM2B_ECC_PARAMETER_SECRET,
+  y: TPM2B_ECC_PARAMETER_SECRET,
+});
+
+/** TPMI_ECC_CURVE, Part 2, 11.2.5.5. */
+export type TpmiEccCurve = (typeof TPM_ECC)[keyof typeof TPM_ECC];
+export const TPMI_ECC_CURVE: Codec<TpmiEccCurve> = oneOf('TPMI_ECC_CURVE', 2, ...Object.values(TPM_ECC));
+
+/** An RSA signature. TPMS_SIGNATURE_RSA, Part 2, 11.3.1. */
+export interface TpmsSignatureRsa {
+  hash: TpmiAlgHash;
+  sig: Uint8Array;
+}
+export const TPMS_SIGNATURE_RSA: Codec<TpmsSignatureRsa> = struct('TPMS_SIGNATURE_RSA', {
+  hash: TPMI_ALG_HASH,
+  sig: TPM2B_PUBLIC_KEY_RSA,
+});
+
+/** An ECC signature. TPMS_SIGNATURE_ECC, Part 2, 11.3.2. */
+export interface TpmsSignatureEcc {
+  hash: TpmiAlgHash;
+  signatureR: Uint8Array;
+  signatureS: Uint8Array;
+}
+export const TPMS_SIGNATURE_ECC: Codec<TpmsSignatureEcc> = struct('TPMS_SIGNATURE_ECC', {
+  hash: TPMI_ALG_HASH,
+  signatureR: TPM2B_ECC_PARAMETER,
+  signatureS: TPM2B_ECC_PARAMETER,
+});
+
+/** A digest with its algorithm; the digest has the size of the algorithm and no length before it. TPMT_HA, Part 2, 10.3.2. */
+export interface TpmtHa {
+  hashAlg: TpmiAlgHash;
+  digest: Uint8Array;
+}
+const digestOf = (length: number) => ({ digest: fixedBytes('digest', length) });
+export const TPMT_HA: Codec<TpmtHa> = tagged(
+  'TPMT_HA',
+  {},
+  'hashAlg',
+  TPMI_ALG_HASH,
+  {},
+  {
+    [TPM_ALG.SHA1]: digestOf(20),
+    [TPM_ALG.SHA256]: digestOf(32),
+    [TPM_ALG.SHA384]: digestOf(48),
+    [TPM_ALG.SHA512]: digestOf(64),
+    [TPM_ALG.SM3_256]: digestOf(32),
+    [TPM_ALG.SHA3_256]: digestOf(32),
+    [TPM_ALG.SHA3_384]: digestOf(48),
+    [TPM_ALG.SHA3_512]: digestOf(64),
+  },
+);
+
+/** A signature of any algorithm. TPMT_SIGNATURE, Part 2, 11.3.4. */
+export type TpmtSignature =
+  | { sigAlg: Alg['RSASSA'] | Alg['RSAPSS']; signature: TpmsSignatureRsa }
+  | { sigAlg: Alg['ECDSA'] | Alg['ECDAA'] | Alg['SM2'] | Alg['ECSCHNORR']; signature: TpmsSignatureEcc }
+  | { sigAlg: Alg['HMAC']; signature: TpmtHa }
+  | { sigAlg: Alg['NULL'] };
+
+const RSA_SIGNATURE = { signature: TPMS_SIGNATURE_RSA };
+const ECC_SIGNATURE = { signature: TPMS_SIGNATURE_ECC };
+
+export const TPMT_SIGNATURE: Codec<TpmtSignature> = tagged(
+  'TPMT_SIGNATURE',
+  {},
+  'sigAlg',
+  oneOf(
+    'TPMI_ALG_SIG_SCHEME',
+    2,
+    TPM_ALG.RSASSA,
+    TPM_ALG.RSAPSS,
+    TPM_ALG.ECDSA,
+    TPM_ALG.ECDAA,
+    TPM_ALG.SM2,
+    TPM_ALG.ECSCHNORR,
+    TPM_ALG.HMAC,
+    TPM_ALG.NULL,
+  ),
+  {},
+  {
+    [TPM_ALG.RSASSA]: RSA_SIGNATURE,
+    [TPM_ALG.RSAPSS]: RSA_SIGNATURE,
+    [TPM_ALG.ECDSA]: ECC_SIGNATURE,
+    [TPM_ALG.ECDAA]: ECC_SIGNATURE,
+    [TPM_ALG.SM2]: ECC_SIGNATURE,
+    [TPM_ALG.ECSCHNORR]: ECC_SIGNATURE,
+    [TPM_ALG.HMAC]: { signature: TPMT_HA },
+    [TPM_ALG.NULL]: {},
+  },
+);
+
+/** Schemes, seeds and digests, encrypted for the TPM. TPM2B_ENCRYPTED_SECRET, Part 2, 11.4.33. */
+export const TPM2B_ENCRYPTED_SECRET: Codec<Uint8Array> = bytes16('TPM2B_ENCRYPTED_SECRET', 512);

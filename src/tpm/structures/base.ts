@@ -1,0 +1,200 @@
+import {
+  bitField,
+  bytes16,
+  type Codec,
+  CodecError,
+  list,
+  oneOf,
+  struct,
+  unsigned,
+  unsigned64,
+} from '../codec/index.ts';
+import { TPM_ALG, TPM_CAP, TPM_ST } from '../constants.ts';
+
+/** BYTE, UINT8. Part 2, 5.1. */
+export const UINT8: Codec<number> = unsigned('UINT8', 1);
+/** UINT16. Part 2, 5.1. */
+export const UINT16: Codec<number> = unsigned('UINT16', 2);
+/** UINT32. Part 2, 5.1. */
+export const UINT32: Codec<number> = unsigned('UINT32', 4);
+/** UINT64. Part 2, 5.1. */
+export const UINT64: Codec<bigint> = unsigned64('UINT64');
+/** TPM_ALG_ID of any value. Part 2, 6.3. */
+export const TPM_ALG_ID: Codec<number> = unsigned('TPM_ALG_ID', 2);
+/** TPM_CC of any value. Part 2, 6.5. */
+export const TPM_CC_CODE: Codec<number> = unsigned('TPM_CC', 4);
+/** TPM_HANDLE of any value. Part 2, 7.1. */
+export const TPM_HANDLE: Codec<number> = unsigned('TPM_HANDLE', 4);
+/** TPMI_YES_NO: 0 or 1. Part 2, 9.2. */
+export const TPMI_YES_NO: Codec<0 | 1> = oneOf('TPMI_YES_NO', 1, 0, 1);
+
+/** A hash algorithm. TPMI_ALG_HASH, Part 2, 9.27. */
+export type TpmiAlgHash =
+  | typeof TPM_ALG.SHA1
+  | typeof TPM_ALG.SHA256
+  | typeof TPM_ALG.SHA384
+  | typeof TPM_ALG.SHA512
+  | typeof TPM_ALG.SM3_256
+  | typeof TPM_ALG.SHA3_256
+  | typeof TPM_ALG.SHA3_384
+  | typeof TPM_ALG.SHA3_512;
+const HASH_ALGS = [
+  TPM_ALG.SHA1,
+  TPM_ALG.SHA256,
+  TPM_ALG.SHA384,
+  TPM_ALG.SHA512,
+  TPM_ALG.SM3_256,
+  TPM_ALG.SHA3_256,
+  TPM_ALG.SHA3_384,
+  TPM_ALG.SHA3_512,
+] as const;
+export const TPMI_ALG_HASH: Codec<TpmiAlgHash> = oneOf('TPMI_ALG_HASH', 2, ...HASH_ALGS);
+/** TPMI_ALG_HASH+, where TPM_ALG_NULL is allowed too. */
+export const TPMI_ALG_HASH_NULL: Codec<TpmiAlgHash | typeof TPM_ALG.NULL> = oneOf(
+  'TPMI_ALG_HASH+',
+  2,
+  ...HASH_ALGS,
+  TPM_ALG.NULL,
+);
+
+/** Largest digest of any algorithm, in bytes (SHA-512). */
+export const MAX_DIGEST = 64;
+/** sizeof(TPMT_HA): the algorithm and the largest digest. */
+const MAX_TPMT_HA = 2 + MAX_DIGEST;
+
+/** A digest of up to 64 bytes. TPM2B_DIGEST, Part 2, 10.4.2. */
+export const TPM2B_DIGEST: Codec<Uint8Array> = bytes16('TPM2B_DIGEST', MAX_DIGEST);
+/** A digest that is a secret: the answer of TPM2_ActivateCredential. */
+export const TPM2B_DIGEST_SECRET: Codec<Uint8Array> = bytes16('TPM2B_DIGEST', MAX_DIGEST, { secret: true });
+/** Data of at most the size of a TPMT_HA. TPM2B_DATA, Part 2, 10.4.3. */
+export const TPM2B_DATA: Codec<Uint8Array> = bytes16('TPM2B_DATA', MAX_TPMT_HA);
+/** TPM2B_NONCE, Part 2, 10.4.4. */
+export const TPM2B_NONCE: Codec<Uint8Array> = bytes16('TPM2B_NONCE', MAX_DIGEST);
+/** An authorization value. TPM2B_AUTH, Part 2, 10.4.5. */
+export const TPM2B_AUTH: Codec<Uint8Array> = bytes16('TPM2B_AUTH', MAX_DIGEST, { secret: true });
+/** TPM2B_EVENT, Part 2, 10.4.7. */
+export const TPM2B_EVENT: Codec<Uint8Array> = bytes16('TPM2B_EVENT', 1024);
+/** TPM2B_MAX_BUFFER, Part 2, 10.4.8. */
+export const TPM2B_MAX_BUFFER: Codec<Uint8Array> = bytes16('TPM2B_MAX_BUFFER', 1024);
+/** TPM2B_MAX_NV_BUFFER, Part 2, 10.4.9; 2048 is the largest that a TPM 2.0 here has reported. */
+export const TPM2B_MAX_NV_BUFFER: Codec<Uint8Array> = bytes16('TPM2B_MAX_NV_BUFFER', 2048);
+/** TPM2B_TIMEOUT, Part 2, 10.4.10. */
+export const TPM2B_TIMEOUT: Codec<Uint8Array> = bytes16('TPM2B_TIMEOUT', 8);
+/** TPM2B_IV, Part 2, 10.4.11. */
+export const TPM2B_IV: Codec<Uint8Array> = bytes16('TPM2B_IV', 16);
+/** An algorithm and a digest, or a handle. TPM2B_NAME, Part 2, 10.5.3. */
+export const TPM2B_NAME: Codec<Uint8Array> = bytes16('TPM2B_NAME', MAX_TPMT_HA);
+
+/** TPML_DIGEST, Part 2, 10.9.5. */
+export const TPML_DIGEST: Codec<readonly Uint8Array[]> = list('TPML_DIGEST', TPM2B_DIGEST, 8);
+
+/** Localities 0 to 4 as bits; `extended` is the three highest bits. TPMA_LOCALITY, Part 2, 8.5. */
+export interface TpmaLocality {
+  locZero?: boolean;
+  locOne?: boolean;
+  locTwo?: boolean;
+  locThree?: boolean;
+  locFour?: boolean;
+  extended?: number;
+}
+export const TPMA_LOCALITY: Codec<TpmaLocality> = bitField('TPMA_LOCALITY', 1, {
+  locZero: 0,
+  locOne: 1,
+  locTwo: 2,
+  locThree: 3,
+  locFour: 4,
+  extended: [5, 3],
+});
+
+/** PCRs of one bank: bit n of the bitmap (least significant bit first) is PCR n. TPMS_PCR_SELECTION, Part 2, 10.6.2. */
+export interface TpmsPcrSelection {
+  hash: TpmiAlgHash;
+  pcrSelect: Uint8Array;
+}
+/** A bitmap of PCRs with its UINT8 length; at most 4 bytes, 32 PCRs. sizeofSelect and pcrSelect, Part 2, 10.6.1. */
+export const PCR_SELECT: Codec<Uint8Array> = {
+  name: 'pcrSelect',
+  shape: { kind: 'bytes', max: 4, lengthSize: 1, secret: false },
+  write: (out, value) => {
+    if (value.length > 4) throw new CodecError('pcrSelect', `${value.length} bytes, at most 4 are allowed`);
+    out.uint(1, value.length);
+    out.raw(value);
+  },
+  read: (input) => {
+    const size = input.uint(1, 'sizeofSelect');
+    if (size > 4) throw new CodecError('pcrSelect', `${size} bytes, at most 4 are allowed`);
+    return input.take(size, 'pcrSelect');
+  },
+};
+export const TPMS_PCR_SELECTION: Codec<TpmsPcrSelection> = struct('TPMS_PCR_SELECTION', {
+  hash: TPMI_ALG_HASH,
+  pcrSelect: PCR_SELECT,
+});
+/** TPML_PCR_SELECTION, Part 2, 10.9.7. */
+export const TPML_PCR_SELECTION: Codec<readonly TpmsPcrSelection[]> = list(
+  'TPML_PCR_SELECTION',
+  TPMS_PCR_SELECTION,
+  16,
+);
+
+/** Clock values of a TPM. TPMS_CLOCK_INFO, Part 2, 10.11.1. */
+export interface TpmsClockInfo {
+  /** Milliseconds that the TPM was powered since it was made or cleared. */
+  clock: bigint;
+  /** Number of TPM resets since the TPM was cleared. */
+  resetCount: number;
+  /** Number of restarts and resumes since the last reset. */
+  restartCount: number;
+  /** 1 when no higher value of `clock` was reported before. */
+  safe: 0 | 1;
+}
+export const TPMS_CLOCK_INFO: Codec<TpmsClockInfo> = struct('TPMS_CLOCK_INFO', {
+  clock: UINT64,
+  resetCount: UINT32,
+  restartCount: UINT32,
+  safe: TPMI_YES_NO,
+});
+
+/** TPMS_TIME_INFO, Part 2, 10.11.6. */
+export interface TpmsTimeInfo {
+  /** Milliseconds since the TPM was last powered on. */
+  time: bigint;
+  clockInfo: TpmsClockInfo;
+}
+export const TPMS_TIME_INFO: Codec<TpmsTimeInfo> = struct('TPMS_TIME_INFO', {
+  time: UINT64,
+  clockInfo: TPMS_CLOCK_INFO,
+});
+
+/** TPM_CAP as a parameter of TPM2_GetCapability. Part 2, 6.12. */
+export type TpmCap = (typeof TPM_CAP)[keyof typeof TPM_CAP];
+export const TPM_CAP_CODE: Codec<TpmCap> = oneOf('TPM_CAP', 4, ...Object.values(TPM_CAP));
+
+/** A ticket: proof by the TPM to itself. Part 2, 10.7. */
+export interface Ticket<Tag extends number> {
+  tag: Tag;
+  hierarchy: number;
+  digest: Uint8Array;
+}
+const ticket = <Tag extends number>(name: string, ...tags: readonly Tag[]): Codec<Ticket<Tag>> =>
+  struct<Ticket<Tag>>(name, { tag: oneOf<Tag>('tag', 2, ...tags), hierarchy: TPM_HANDLE, digest: TPM2B_DIGEST });
+
+/** Says that the TPM made the object with that creation data. TPMT_TK_CREATION, Part 2, 10.7.3. */
+export type TpmtTkCreation = Ticket<typeof TPM_ST.CREATION>;
+export const TPMT_TK_CREATION: Codec<TpmtTkCreation> = ticket('TPMT_TK_CREATION', TPM_ST.CREATION);
+/** Says that the TPM has verified a signature. TPMT_TK_VERIFIED, Part 2, 10.7.4. */
+export type TpmtTkVerified = Ticket<typeof TPM_ST.VERIFIED>;
+export const TPMT_TK_VERIFIED: Codec<TpmtTkVerified> = ticket('TPMT_TK_VERIFIED', TPM_ST.VERIFIED);
+/** Says that an authorization was given. TPMT_TK_AUTH, Part 2, 10.7.5. */
+export type TpmtTkAuth = Ticket<typeof TPM_ST.AUTH_SIGNED | typeof TPM_ST.AUTH_SECRET>;
+export const TPMT_TK_AUTH: Codec<TpmtTkAuth> = ticket('TPMT_TK_AUTH', TPM_ST.AUTH_SIGNED, TPM_ST.AUTH_SECRET);
+/** Says that the TPM itself hashed the data and that it does not begin with TPM_GENERATED_VALUE. TPMT_TK_HASHCHECK, Part 2, 10.7.6. */
+export type TpmtTkHashcheck = Ticket<typeof TPM_ST.HASHCHECK>;
+export const TPMT_TK_HASHCHECK: Codec<TpmtTkHashcheck> = ticket('TPMT_TK_HASHCHECK', TPM_ST.HASHCHECK);
+
+/** The ticket to give where the TPM has not hashed the data itself. Part 2, 10.7.6, NULL ticket. */
+export const NULL_HASHCHECK: Readonly<TpmtTkHashcheck> = {
+  tag: TPM_ST.HASHCHECK,
+  hierarchy: 0x40000007,
+  digest: new Uint8Array(0),
+};

@@ -1,0 +1,132 @@
+import { bitField, type Codec, list, oneOf, struct, tagged } from '../codec/index.ts';
+import { TPM_CAP } from '../constants.ts';
+import { TPMT_HA, type TpmtHa } from './algorithm.ts';
+import {
+  PCR_SELECT,
+  TPM_ALG_ID,
+  TPM_CC_CODE,
+  TPM_HANDLE,
+  TPML_PCR_SELECTION,
+  type TpmsPcrSelection,
+  UINT16,
+  UINT32,
+} from './base.ts';
+
+/** What kind of algorithm it is. TPMA_ALGORITHM, Part 2, 8.2. */
+export interface TpmaAlgorithm {
+  asymmetric?: boolean;
+  symmetric?: boolean;
+  hash?: boolean;
+  object?: boolean;
+  signing?: boolean;
+  encrypting?: boolean;
+  method?: boolean;
+}
+export const TPMA_ALGORITHM: Codec<TpmaAlgorithm> = bitField('TPMA_ALGORITHM', 4, {
+  asymmetric: 0,
+  symmetric: 1,
+  hash: 2,
+  object: 3,
+  signing: 8,
+  encrypting: 9,
+  method: 10,
+});
+
+/** TPMS_ALG_PROPERTY, Part 2, 10.8.1. */
+export interface TpmsAlgProperty {
+  alg: number;
+  algProperties: TpmaAlgorithm;
+}
+export const TPMS_ALG_PROPERTY: Codec<TpmsAlgProperty> = struct('TPMS_ALG_PROPERTY', {
+  alg: TPM_ALG_ID,
+  algProperties: TPMA_ALGORITHM,
+});
+
+/** A command and its attributes. TPMA_CC, Part 2, 8.9. */
+export interface TpmaCc {
+  commandIndex?: number;
+  nv?: boolean;
+  extensive?: boolean;
+  flushed?: boolean;
+  cHandles?: number;
+  rHandle?: boolean;
+  vendor?: boolean;
+}
+export const TPMA_CC: Codec<TpmaCc> = bitField('TPMA_CC', 4, {
+  commandIndex: [0, 16],
+  nv: 22,
+  extensive: 23,
+  flushed: 24,
+  cHandles: [25, 3],
+  rHandle: 28,
+  vendor: 29,
+});
+
+/** TPMS_TAGGED_PROPERTY, Part 2, 10.8.2. */
+export interface TpmsTaggedProperty {
+  property: number;
+  value: number;
+}
+export const TPMS_TAGGED_PROPERTY: Codec<TpmsTaggedProperty> = struct('TPMS_TAGGED_PROPERTY', {
+  property: UINT32,
+  value: UINT32,
+});
+
+/** Which PCRs have a property, as a bitmap. TPMS_TAGGED_PCR_SELECT, Part 2, 10.8.3. */
+export interface TpmsTaggedPcrSelect {
+  tag: number;
+  pcrSelect: Uint8Array;
+}
+export const TPMS_TAGGED_PCR_SELECT: Codec<TpmsTaggedPcrSelect> = struct('TPMS_TAGGED_PCR_SELECT', {
+  tag: UINT32,
+  pcrSelect: PCR_SELECT,
+});
+
+/** TPMS_TAGGED_POLICY, Part 2, 10.8.4. */
+export interface TpmsTaggedPolicy {
+  handle: number;
+  policyHash: TpmtHa;
+}
+export const TPMS_TAGGED_POLICY: Codec<TpmsTaggedPolicy> = struct('TPMS_TAGGED_POLICY', {
+  handle: TPM_HANDLE,
+  policyHash: TPMT_HA,
+});
+
+// Sizes of the lists: MAX_CAP_DATA is 1024 - 8 bytes in the reference implementation (Part 2, 10.9, Annex).
+const ROOM = 1016;
+
+type Cap = typeof TPM_CAP;
+
+/** The answer of TPM2_GetCapability. TPMS_CAPABILITY_DATA, Part 2, 10.10.2. */
+export type TpmsCapabilityData =
+  | { capability: Cap['ALGS']; data: readonly TpmsAlgProperty[] }
+  | { capability: Cap['HANDLES']; data: readonly number[] }
+  | { capability: Cap['COMMANDS']; data: readonly TpmaCc[] }
+  | { capability: Cap['PP_COMMANDS'] | Cap['AUDIT_COMMANDS']; data: readonly number[] }
+  | { capability: Cap['PCRS']; data: readonly TpmsPcrSelection[] }
+  | { capability: Cap['TPM_PROPERTIES']; data: readonly TpmsTaggedProperty[] }
+  | { capability: Cap['PCR_PROPERTIES']; data: readonly TpmsTaggedPcrSelect[] }
+  | { capability: Cap['ECC_CURVES']; data: readonly number[] }
+  | { capability: Cap['AUTH_POLICIES']; data: readonly TpmsTaggedPolicy[] };
+
+const TPML_CC: Codec<readonly number[]> = list('TPML_CC', TPM_CC_CODE, ROOM / 4);
+
+export const TPMS_CAPABILITY_DATA: Codec<TpmsCapabilityData> = tagged(
+  'TPMS_CAPABILITY_DATA',
+  {},
+  'capability',
+  oneOf('TPM_CAP', 4, ...Object.values(TPM_CAP)),
+  {},
+  {
+    [TPM_CAP.ALGS]: { data: list('TPML_ALG_PROPERTY', TPMS_ALG_PROPERTY, Math.floor(ROOM / 6)) },
+    [TPM_CAP.HANDLES]: { data: list('TPML_HANDLE', TPM_HANDLE, ROOM / 4) },
+    [TPM_CAP.COMMANDS]: { data: list('TPML_CCA', TPMA_CC, ROOM / 4) },
+    [TPM_CAP.PP_COMMANDS]: { data: TPML_CC },
+    [TPM_CAP.AUDIT_COMMANDS]: { data: TPML_CC },
+    [TPM_CAP.PCRS]: { data: TPML_PCR_SELECTION },
+    [TPM_CAP.TPM_PROPERTIES]: { data: list('TPML_TAGGED_TPM_PROPERTY', TPMS_TAGGED_PROPERTY, ROOM / 8) },
+    [TPM_CAP.PCR_PROPERTIES]: { data: list('TPML_TAGGED_PCR_PROPERTY', TPMS_TAGGED_PCR_SELECT, ROOM / 8) },
+    [TPM_CAP.ECC_CURVES]: { data: list('TPML_ECC_CURVE', UINT16, ROOM / 2) },
+    [TPM_CAP.AUTH_POLICIES]: { data: list('TPML_TAGGED_POLICY', TPMS_TAGGED_POLICY, 14) },
+  },
+);

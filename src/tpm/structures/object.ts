@@ -1,0 +1,281 @@
+import { bitField, bytes16, type Codec, oneOf, sized, struct, tagged } from '../codec/index.ts';
+import { TPM_ALG } from '../constants.ts';
+import {
+  TPM2B_ECC_PARAMETER_SECRET,
+  TPM2B_PRIVATE_KEY_RSA,
+  TPM2B_PUBLIC_KEY_RSA,
+  TPMI_ECC_CURVE,
+  TPMS_ECC_POINT,
+  TPMT_ECC_SCHEME,
+  TPMT_KDF_SCHEME,
+  TPMT_KEYEDHASH_SCHEME,
+  TPMT_RSA_SCHEME,
+  TPMT_SYM_DEF_OBJECT,
+  type TpmiEccCurve,
+  type TpmsEccPoint,
+  type TpmtEccScheme,
+  type TpmtKdfScheme,
+  type TpmtKeyedhashScheme,
+  type TpmtRsaScheme,
+  type TpmtSymDefObject,
+} from './algorithm.ts';
+import {
+  MAX_DIGEST,
+  TPM_ALG_ID,
+  TPM2B_AUTH,
+  TPM2B_DATA,
+  TPM2B_DIGEST,
+  TPM2B_NAME,
+  TPMA_LOCALITY,
+  TPMI_ALG_HASH_NULL,
+  TPML_PCR_SELECTION,
+  type TpmaLocality,
+  type TpmiAlgHash,
+  type TpmsPcrSelection,
+  UINT16,
+  UINT32,
+} from './base.ts';
+
+type Alg = typeof TPM_ALG;
+
+/** What an object may be used for, and how. TPMA_OBJECT, Part 2, 8.3. */
+export interface TpmaObject {
+  fixedTPM?: boolean;
+  stClear?: boolean;
+  fixedParent?: boolean;
+  sensitiveDataOrigin?: boolean;
+  userWithAuth?: boolean;
+  adminWithPolicy?: boolean;
+  noDA?: boolean;
+  encryptedDuplication?: boolean;
+  restricted?: boolean;
+  decrypt?: boolean;
+  sign?: boolean;
+  x509sign?: boolean;
+}
+export const TPMA_OBJECT: Codec<TpmaObject> = bitField('TPMA_OBJECT', 4, {
+  fixedTPM: 1,
+  stClear: 2,
+  fixedParent: 4,
+  sensitiveDataOrigin: 5,
+  userWithAuth: 6,
+  adminWithPolicy: 7,
+  noDA: 10,
+  encryptedDuplication: 11,
+  restricted: 16,
+  decrypt: 17,
+  sign: 18,
+  x509sign: 19,
+});
+
+/** Parameters of an RSA key; `exponent` 0 means 65537. TPMS_RSA_PARMS, Part 2, 12.2.3.5. */
+export interface TpmsRsaParms {
+  symmetric: TpmtSymDefObject;
+  scheme: TpmtRsaScheme;
+  keyBits: number;
+  exponent: number;
+}
+export const TPMS_RSA_PARMS: Codec<TpmsRsaParms> = struct('TPMS_RSA_PARMS', {
+  symmetric: TPMT_SYM_DEF_OBJECT,
+  scheme: TPMT_RSA_SCHEME,
+  keyBits: UINT16,
+  exponent: UINT32,
+});
+
+/** Parameters of an ECC key. TPMS_ECC_PARMS, Part 2, 12.2.3.6. */
+export interface TpmsEccParms {
+  symmetric: TpmtSymDefObject;
+  scheme: TpmtEccScheme;
+  curveID: TpmiEccCurve;
+  kdf: TpmtKdfScheme;
+}
+export const TPMS_ECC_PARMS: Codec<TpmsEccParms> = struct('TPMS_ECC_PARMS', {
+  symmetric: TPMT_SYM_DEF_OBJECT,
+  scheme: TPMT_ECC_SCHEME,
+  curveID: TPMI_ECC_CURVE,
+  kdf: TPMT_KDF_SCHEME,
+});
+
+/** Parameters of a keyed hash or sealed data object. TPMS_KEYEDHASH_PARMS, Part 2, 12.2.3.3. */
+export interface TpmsKeyedhashParms {
+  scheme: TpmtKeyedhashScheme;
+}
+export const TPMS_KEYEDHASH_PARMS: Codec<TpmsKeyedhashParms> = struct('TPMS_KEYEDHASH_PARMS', {
+  scheme: TPMT_KEYEDHASH_SCHEME,
+});
+
+/** Parameters of a symmetric key. TPMS_SYMCIPHER_PARMS, Part 2, 11.1.9. */
+export interface TpmsSymcipherParms {
+  sym: TpmtSymDefObject;
+}
+export const TPMS_SYMCIPHER_PARMS: Codec<TpmsSymcipherParms> = struct('TPMS_SYMCIPHER_PARMS', {
+  sym: TPMT_SYM_DEF_OBJECT,
+});
+
+interface PublicHead {
+  nameAlg: TpmiAlgHash | Alg['NULL'];
+  objectAttributes: TpmaObject;
+  authPolicy: Uint8Array;
+}
+
+/** The public area of an RSA key; `unique` is the modulus, big endian. TPMT_PUBLIC, Part 2, 12.2.4. */
+export interface TpmtPublicRsa extends PublicHead {
+  type: Alg['RSA'];
+  parameters: TpmsRsaParms;
+  unique: Uint8Array;
+}
+
+/** The public area of an ECC key. TPMT_PUBLIC, Part 2, 12.2.4. */
+export interface TpmtPublicEcc extends PublicHead {
+  type: Alg['ECC'];
+  parameters: TpmsEccParms;
+  unique: TpmsEccPoint;
+}
+
+/** The public area of any object. TPMT_PUBLIC, Part 2, 12.2.4. */
+export type TpmtPublic =
+  | TpmtPublicRsa
+  | TpmtPublicEcc
+  | (PublicHead & { type: Alg['KEYEDHASH']; parameters: TpmsKeyedhashParms; unique: Uint8Array })
+  | (PublicHead & { type: Alg['SYMCIPHER']; parameters: TpmsSymcipherParms; unique: Uint8Array });
+
+const TPMI_ALG_PUBLIC: Codec<TpmtPublic['type']> = oneOf(
+  'TPMI_ALG_PUBLIC',
+  2,
+  TPM_ALG.RSA,
+  TPM_ALG.ECC,
+  TPM_ALG.KEYEDHASH,
+  TPM_ALG.SYMCIPHER,
+);
+
+export const TPMT_PUBLIC: Codec<TpmtPublic> = tagged(
+  'TPMT_PUBLIC',
+  {},
+  'type',
+  TPMI_ALG_PUBLIC,
+  { nameAlg: TPMI_ALG_HASH_NULL, objectAttributes: TPMA_OBJECT, authPolicy: TPM2B_DIGEST },
+  {
+    [TPM_ALG.RSA]: { parameters: TPMS_RSA_PARMS, unique: TPM2B_PUBLIC_KEY_RSA },
+    [TPM_ALG.ECC]: { parameters: TPMS_ECC_PARMS, unique: TPMS_ECC_POINT },
+    [TPM_ALG.KEYEDHASH]: { parameters: TPMS_KEYEDHASH_PARMS, unique: TPM2B_DIGEST },
+    [TPM_ALG.SYMCIPHER]: { parameters: TPMS_SYMCIPHER_PARMS, unique: TPM2B_DIGEST },
+  },
+);
+
+/** A public area with its length before it. TPM2B_PUBLIC, Part 2, 12.2.5. */
+export const TPM2B_PUBLIC: Codec<TpmtPublic> = sized('TPM2B_PUBLIC', TPMT_PUBLIC);
+
+/** A public area as bytes for TPM2_CreateLoaded. TPM2B_TEMPLATE, Part 2, 12.2.6; here always a TPMT_PUBLIC. */
+export const TPM2B_TEMPLATE: Codec<TpmtPublic> = sized('TPM2B_TEMPLATE', TPMT_PUBLIC);
+
+/** Algorithm and parameters alone, for TPM2_TestParms. TPMT_PUBLIC_PARMS, Part 2, 12.2.3.8. */
+export type TpmtPublicParms =
+  | { type: Alg['RSA']; parameters: TpmsRsaParms }
+  | { type: Alg['ECC']; parameters: TpmsEccParms }
+  | { type: Alg['KEYEDHASH']; parameters: TpmsKeyedhashParms }
+  | { type: Alg['SYMCIPHER']; parameters: TpmsSymcipherParms };
+export const TPMT_PUBLIC_PARMS: Codec<TpmtPublicParms> = tagged(
+  'TPMT_PUBLIC_PARMS',
+  {},
+  'type',
+  TPMI_ALG_PUBLIC,
+  {},
+  {
+    [TPM_ALG.RSA]: { parameters: TPMS_RSA_PARMS },
+    [TPM_ALG.ECC]: { parameters: TPMS_ECC_PARMS },
+    [TPM_ALG.KEYEDHASH]: { parameters: TPMS_KEYEDHASH_PARMS },
+    [TPM_ALG.SYMCIPHER]: { parameters: TPMS_SYMCIPHER_PARMS },
+  },
+);
+
+/** The secret values that a caller gives to a new object. TPMS_SENSITIVE_CREATE, Part 2, 11.1.15. */
+export interface TpmsSensitiveCreate {
+  userAuth: Uint8Array;
+  data: Uint8Array;
+}
+export const TPMS_SENSITIVE_CREATE: Codec<TpmsSensitiveCreate> = struct('TPMS_SENSITIVE_CREATE', {
+  userAuth: TPM2B_AUTH,
+  data: bytes16('TPM2B_SENSITIVE_DATA', 256, { secret: true }),
+});
+/** TPM2B_SENSITIVE_CREATE, Part 2, 11.1.16. */
+export const TPM2B_SENSITIVE_CREATE: Codec<TpmsSensitiveCreate> = sized(
+  'TPM2B_SENSITIVE_CREATE',
+  TPMS_SENSITIVE_CREATE,
+);
+
+interface SensitiveHead {
+  authValue: Uint8Array;
+  seedValue: Uint8Array;
+}
+
+/** The private area of an object; `sensitive` is one prime, the scalar, the data or the key. TPMT_SENSITIVE, Part 2, 12.3.2.4. */
+export type TpmtSensitive = SensitiveHead & {
+  sensitiveType: Alg['RSA'] | Alg['ECC'] | Alg['KEYEDHASH'] | Alg['SYMCIPHER'];
+  sensitive: Uint8Array;
+};
+export const TPMT_SENSITIVE: Codec<TpmtSensitive> = tagged(
+  'TPMT_SENSITIVE',
+  {},
+  'sensitiveType',
+  TPMI_ALG_PUBLIC,
+  { authValue: TPM2B_AUTH, seedValue: bytes16('TPM2B_DIGEST', MAX_DIGEST, { secret: true }) },
+  {
+    [TPM_ALG.RSA]: { sensitive: TPM2B_PRIVATE_KEY_RSA },
+    [TPM_ALG.ECC]: { sensitive: TPM2B_ECC_PARAMETER_SECRET },
+    [TPM_ALG.KEYEDHASH]: { sensitive: bytes16('TPM2B_SENSITIVE_DATA', 256, { secret: true }) },
+    [TPM_ALG.SYMCIPHER]: { sensitive: bytes16('TPM2B_SYM_KEY', 32, { secret: true }) },
+  },
+);
+/** TPM2B_SENSITIVE, Part 2, 12.3.3. */
+export const TPM2B_SENSITIVE: Codec<TpmtSensitive> = sized('TPM2B_SENSITIVE', TPMT_SENSITIVE);
+
+/** A private area, encrypted and protected by its parent: bytes that only the TPM reads. TPM2B_PRIVATE, Part 2, 12.3.7. */
+export const TPM2B_PRIVATE: Codec<Uint8Array> = bytes16('TPM2B_PRIVATE', 1600);
+
+/** A credential with its integrity value. TPMS_ID_OBJECT, Part 2, 12.4.2. */
+export interface TpmsIdObject {
+  integrityHMAC: Uint8Array;
+  /** The encrypted TPM2B_DIGEST: all bytes that follow. */
+  encIdentity: Uint8Array;
+}
+export const TPMS_ID_OBJECT: Codec<TpmsIdObject> = struct('TPMS_ID_OBJECT', {
+  integrityHMAC: TPM2B_DIGEST,
+  encIdentity: {
+    name: 'encIdentity',
+    shape: { kind: 'bytes', max: 2 + MAX_DIGEST, lengthSize: 0, secret: false },
+    write: (out, value) => out.raw(value),
+    read: (input) => input.take(input.left, 'encIdentity'),
+  },
+});
+/** TPM2B_ID_OBJECT as the bytes of its TPMS_ID_OBJECT. Part 2, 12.4.3. */
+export const TPM2B_ID_OBJECT: Codec<Uint8Array> = bytes16('TPM2B_ID_OBJECT', 2 + MAX_DIGEST + 2 + MAX_DIGEST);
+
+/** Where and how an object was made. TPMS_CREATION_DATA, Part 2, 15.1. */
+export interface TpmsCreationData {
+  pcrSelect: readonly TpmsPcrSelection[];
+  pcrDigest: Uint8Array;
+  locality: TpmaLocality;
+  parentNameAlg: number;
+  parentName: Uint8Array;
+  parentQualifiedName: Uint8Array;
+  outsideInfo: Uint8Array;
+}
+export const TPMS_CREATION_DATA: Codec<TpmsCreationData> = struct('TPMS_CREATION_DATA', {
+  pcrSelect: TPML_PCR_SELECTION,
+  pcrDigest: TPM2B_DIGEST,
+  locality: TPMA_LOCALITY,
+  parentNameAlg: TPM_ALG_ID,
+  parentName: TPM2B_NAME,
+  parentQualifiedName: TPM2B_NAME,
+  outsideInfo: TPM2B_DATA,
+});
+/** TPM2B_CREATION_DATA, Part 2, 15.2. */
+export const TPM2B_CREATION_DATA: Codec<TpmsCreationData> = sized('TPM2B_CREATION_DATA', TPMS_CREATION_DATA);
+
+/** TPM2B_ECC_POINT, Part 2, 11.2.5.3. */
+export const TPM2B_ECC_POINT: Codec<TpmsEccPoint> = sized('TPM2B_ECC_POINT', TPMS_ECC_POINT);
+/** The same with a secret inside. */
+export const TPM2B_ECC_POINT_SECRET: Codec<TpmsEccPoint> = sized(
+  'TPM2B_ECC_POINT',
+  struct<TpmsEccPoint>('TPMS_ECC_POINT', { x: TPM2B_ECC_PARAMETER_SECRET, y: TPM2B_ECC_PARAMETER_SECRET }),
+);

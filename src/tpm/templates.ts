@@ -1,0 +1,113 @@
+import { TPM_ALG, TPM_ECC } from './constants.ts';
+import { ekPolicyA, ekPolicyB, windowsHelloPolicy } from './policy-digest.ts';
+import type { TpmtSymDefObject } from './structures/algorithm.ts';
+import type { TpmaObject, TpmtPublic, TpmtPublicEcc, TpmtPublicRsa } from './structures/object.ts';
+
+const EMPTY = new Uint8Array(0);
+const NULL = { algorithm: TPM_ALG.NULL } as const;
+const NO_SCHEME = { scheme: TPM_ALG.NULL } as const;
+const aesCfb = (keyBits: 128 | 256): TpmtSymDefObject => ({ algorithm: TPM_ALG.AES, keyBits, mode: TPM_ALG.CFB });
+const zeros = (length: number) => new Uint8Array(length);
+
+type Head = Pick<TpmtPublic, 'nameAlg' | 'objectAttributes' | 'authPolicy'>;
+type CurveID = TpmtPublicEcc['parameters']['curveID'];
+
+const rsa = (head: Head, parameters: Partial<TpmtPublicRsa['parameters']>, unique = EMPTY): TpmtPublicRsa => ({
+  type: TPM_ALG.RSA,
+  ...head,
+  parameters: { symmetric: NULL, scheme: NO_SCHEME, keyBits: 2048, exponent: 0, ...parameters },
+  unique,
+});
+
+const ecc = (head: Head, parameters: Partial<TpmtPublicEcc['parameters']>, size = 0): TpmtPublicEcc => ({
+  type: TPM_ALG.ECC,
+  ...head,
+  parameters: { symmetric: NULL, scheme: NO_SCHEME, curveID: TPM_ECC.NIST_P256, kdf: NO_SCHEME, ...parameters },
+  unique: { x: zeros(size), y: zeros(size) },
+});
+
+const FIXED: TpmaObject = { fixedTPM: true, fixedParent: true, sensitiveDataOrigin: true };
+const EK_LOW: TpmaObject = { ...FIXED, adminWithPolicy: true, restricted: true, decrypt: true };
+const EK_HIGH: TpmaObject = { ...EK_LOW, userWithAuth: true };
+const STORAGE: TpmaObject = { ...FIXED, userWithAuth: true, noDA: true, restricted: true, decrypt: true };
+const RESTRICTED_SIGN: TpmaObject = { ...FIXED, userWithAuth: true, restricted: true, sign: true };
+
+const ekLow = (): Head => ({
+  nameAlg: TPM_ALG.SHA256,
+  objectAttributes: EK_LOW,
+  authPolicy: ekPolicyA(TPM_ALG.SHA256),
+});
+const ekHigh = (nameAlg: typeof TPM_ALG.SHA256 | typeof TPM_ALG.SHA384 | typeof TPM_ALG.SHA512): Head => ({
+  nameAlg,
+  objectAttributes: EK_HIGH,
+  authPolicy: ekPolicyB(nameAlg),
+});
+const head = (objectAttributes: TpmaObject): Head => ({ nameAlg: TPM_ALG.SHA256, objectAttributes, authPolicy: EMPTY });
+
+/** The endorsement key templates that {@link ekTemplate} knows, by their names in the EK Credential Profile. */
+export type EkTemplateName = 'L-1' | 'L-2' | 'H-1' | 'H-2' | 'H-3' | 'H-4' | 'H-6' | 'H-7';
+
+/**
+ * The default template of an endorsement key. TCG EK Credential Profile for TPM 2.0, Annex B.
+ * L-1 RSA 2048, L-2 P-256; H-1 RSA 2048, H-2 P-256, H-3 P-384, H-4 P-521, H-6 RSA 3072, H-7 RSA 4096.
+ */
+export function ekTemplate(name: EkTemplateName): TpmtPublic {
+  switch (name) {
+    case 'L-1':
+      return rsa(ekLow(), { symmetric: aesCfb(128) }, zeros(256));
+    case 'L-2':
+      return ecc(ekLow(), { symmetric: aesCfb(128) }, 32);
+    case 'H-1':
+      return rsa(ekHigh(TPM_ALG.SHA256), { symmetric: aesCfb(128) });
+    case 'H-2':
+      return ecc(ekHigh(TPM_ALG.SHA256), { symmetric: aesCfb(128) });
+    case 'H-3':
+      return ecc(ekHigh(TPM_ALG.SHA384), { symmetric: aesCfb(256), curveID: TPM_ECC.NIST_P384 });
+    case 'H-4':
+      return ecc(ekHigh(TPM_ALG.SHA512), { symmetric: aesCfb(256), curveID: TPM_ECC.NIST_P521 });
+    case 'H-6':
+      return rsa(ekHigh(TPM_ALG.SHA384), { symmetric: aesCfb(256), keyBits: 3072 });
+    case 'H-7':
+      return rsa(ekHigh(TPM_ALG.SHA384), { symmetric: aesCfb(256), keyBits: 4096 });
+  }
+}
+
+/**
+ * The template of a storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. `unique: 'zeros'` is that
+ * template; `'empty'` is what TSS2 key files mean by a parent that is a hierarchy, and it makes another key.
+ */
+export function srkTemplate(algorithm: 'rsa-2048' | 'p-256', unique: 'zeros' | 'empty' = 'zeros'): TpmtPublic {
+  const symmetric = aesCfb(128);
+  if (algorithm === 'rsa-2048') return rsa(head(STORAGE), { symmetric }, zeros(unique === 'zeros' ? 256 : 0));
+  return ecc(head(STORAGE), { symmetric }, unique === 'zeros' ? 32 : 0);
+}
+
+/** The template of an attestation key: a restricted signing key with RSASSA or ECDSA and SHA-256. */
+export function akTemplate(algorithm: 'rsa-2048' | 'p-256'): TpmtPublic {
+  const details = { hashAlg: TPM_ALG.SHA256 };
+  if (algorithm === 'rsa-2048') return rsa(head(RESTRICTED_SIGN), { scheme: { scheme: TPM_ALG.RSASSA, details } });
+  return ecc(head(RESTRICTED_SIGN), { scheme: { scheme: TPM_ALG.ECDSA, details } });
+}
+
+/** The algorithms of user keys: modulus size or curve. */
+export type UserKeyAlgorithm = 'rsa-2048' | 'rsa-3072' | 'p-256' | 'p-384';
+
+const CURVES: Readonly<Record<'p-256' | 'p-384', CurveID>> = { 'p-256': TPM_ECC.NIST_P256, 'p-384': TPM_ECC.NIST_P384 };
+
+/**
+ * The public area of a user key as Windows Hello makes it: not restricted, no scheme, the policy of
+ * `windowsHelloPolicy`; RSA keys can decrypt as well. `noDA` takes the key out of the TPM's dictionary attack
+ * protection, so leave it out for a key with a PIN.
+ */
+export function userKeyTemplate(
+  algorithm: UserKeyAlgorithm,
+  { noDA = false }: { readonly noDA?: boolean } = {},
+): TpmtPublic {
+  const isRsa = algorithm === 'rsa-2048' || algorithm === 'rsa-3072';
+  const attributes: TpmaObject = { ...FIXED, userWithAuth: true, sign: true };
+  if (isRsa) attributes.decrypt = true;
+  if (noDA) attributes.noDA = true;
+  const common = { ...head(attributes), authPolicy: windowsHelloPolicy() };
+  if (isRsa) return rsa(common, { keyBits: algorithm === 'rsa-2048' ? 2048 : 3072 });
+  return ecc(common, { curveID: CURVES[algorithm] });
+}
