@@ -178,7 +178,7 @@ export class Tpm {
       const { handle, values } = exchange.read(await this.#exchange(command, exchange, inUse, signal));
       if (command.answerHandle !== undefined && handle !== undefined) {
         const [key, kind] = command.answerHandle;
-        values[key] = kind === 'object' ? this.#slots.adopt(handle, values['name'] as Uint8Array) : handle;
+        values[key] = kind === 'object' ? this.#slots.adopt(handle, values.name as Uint8Array) : handle;
       }
       // The codecs of the answer were checked against R where the command is defined.
       return values as R;

@@ -1,0 +1,143 @@
+import { GetCapability, TestParms } from './commands/capability.ts';
+import { TPM_CAP, TPM_PT } from './constants.ts';
+import type { TpmCap } from './structures/base.ts';
+import type { TpmsCapabilityData } from './structures/capability.ts';
+import type { TpmtPublic } from './structures/object.ts';
+import type { SignalOptions, Tpm } from './tpm.ts';
+import { isTpmError } from './tpm-error.ts';
+import { TPM_RC } from './tpm-rc.ts';
+
+type DataOf<C extends TpmCap> = Extract<TpmsCapabilityData, { capability: C }>['data'][number];
+
+/** Everything of one capability group from `first` on, asked for in as many steps as the TPM needs. */
+async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PROPERTIES | typeof TPM_CAP.ALGS>(
+  tpm: Tpm,
+  capability: C,
+  first: number,
+  next: (last: DataOf<C>) => number,
+  { signal }: SignalOptions,
+): Promise<DataOf<C>[]> {
+  const all: DataOf<C>[] = [];
+  for (let property = first; ; ) {
+    const answer = await tpm.run(GetCapability, { capability, property, propertyCount: 64 }, { signal });
+    // The TPM answers with the group that it was asked for; a list of another group has no items of this type.
+    const data = answer.capabilityData.capability === capability ? (answer.capabilityData.data as DataOf<C>[]) : [];
+    all.push(...data);
+    const last = data.at(-1);
+    if (answer.moreData === 0 || last === undefined) return all;
+    property = next(last);
+  }
+}
+
+/** The handles of one type (TPM_HT) that the TPM holds, in ascending order. Part 3, 30.2. */
+export async function listHandles(tpm: Tpm, type: number, options: SignalOptions = {}): Promise<number[]> {
+  const handles = await readAll(tpm, TPM_CAP.HANDLES, type * 2 ** 24, (last) => last + 1, options);
+  return handles.filter((handle) => handle >>> 24 === type);
+}
+
+/** Properties (TPM_PT) from `first` on, as a map. Those that a TPM does not have are absent. */
+export async function readProperties(
+  tpm: Tpm,
+  first: number,
+  options: SignalOptions = {},
+): Promise<ReadonlyMap<number, number>> {
+  const list = await readAll(tpm, TPM_CAP.TPM_PROPERTIES, first, ({ property }) => property + 1, options);
+  return new Map(list.map(({ property, value }) => [property, value]));
+}
+
+/** Who made a TPM. */
+export interface TpmVendor {
+  /** TPM_PT_MANUFACTURER as text, without padding: `INTC`, `IBM`, `MSFT`. */
+  readonly manufacturer: string;
+  /** TPM_PT_MANUFACTURER as the number that EK certificates write in hexadecimal. */
+  readonly manufacturerId: number;
+  /** TPM_PT_VENDOR_STRING_1 to 4, joined and without padding. */
+  readonly vendorString: string;
+  /** TPM_PT_FIRMWARE_VERSION_1 and 2 as one number, as TPMS_ATTEST has it. */
+  readonly firmwareVersion: bigint;
+  /** TPM_PT_REVISION / 100: the version of the specification, `1.64`. */
+  readonly revision: string;
+}
+
+const text = (...values: readonly number[]): string => {
+  const bytes: number[] = values.flatMap((value) => [
+    value >>> 24,
+    (value >>> 16) & 255,
+    (value >>> 8) & 255,
+    value & 255,
+  ]);
+  return String.fromCharCode(...bytes.filter((byte) => byte >= 0x20 && byte < 0x7f)).trim();
+};
+
+/** Reads who made the TPM and which firmware it runs. Part 2, 6.13. */
+export async function readVendor(tpm: Tpm, options: SignalOptions = {}): Promise<TpmVendor> {
+  const properties = await readProperties(tpm, TPM_PT.FAMILY_INDICATOR, options);
+  const value = (property: number): number => properties.get(property) ?? 0;
+  const strings = [TPM_PT.VENDOR_STRING_1, TPM_PT.VENDOR_STRING_2, TPM_PT.VENDOR_STRING_3, TPM_PT.VENDOR_STRING_4];
+  return {
+    manufacturer: text(value(TPM_PT.MANUFACTURER)),
+    manufacturerId: value(TPM_PT.MANUFACTURER),
+    vendorString: text(...strings.map(value)),
+    firmwareVersion: (BigInt(value(TPM_PT.FIRMWARE_VERSION_1)) << 32n) | BigInt(value(TPM_PT.FIRMWARE_VERSION_2)),
+    revision: (value(TPM_PT.REVISION) / 100).toFixed(2),
+  };
+}
+
+/** The dictionary attack protection of a TPM. Part 1, 19.8. */
+export interface LockoutState {
+  readonly inLockout: boolean;
+  /** Wrong authorizations counted now. TPM_PT_LOCKOUT_COUNTER. */
+  readonly failedTries: number;
+  /** Wrong authorizations that lead to lockout. TPM_PT_MAX_AUTH_FAIL. */
+  readonly maxTries: number;
+  /** Seconds after which one wrong authorization is forgotten. TPM_PT_LOCKOUT_INTERVAL. */
+  readonly recoveryTimeSeconds: number;
+  /** Seconds that the lockout authorization is blocked after it was wrong. TPM_PT_LOCKOUT_RECOVERY. */
+  readonly lockoutRecoverySeconds: number;
+  /** True when the lockout authorization has a value, which settings and resets then need. */
+  readonly lockoutAuthSet: boolean;
+}
+
+/** Reads the state of the dictionary attack protection. */
+export async function readLockout(tpm: Tpm, options: SignalOptions = {}): Promise<LockoutState> {
+  const properties = await readProperties(tpm, TPM_PT.PERMANENT, options);
+  const value = (property: number): number => properties.get(property) ?? 0;
+  const permanent = value(TPM_PT.PERMANENT); // TPMA_PERMANENT, Part 2, 8.6
+  return {
+    inLockout: (permanent & 0x200) !== 0,
+    failedTries: value(TPM_PT.LOCKOUT_COUNTER),
+    maxTries: value(TPM_PT.MAX_AUTH_FAIL),
+    recoveryTimeSeconds: value(TPM_PT.LOCKOUT_INTERVAL),
+    lockoutRecoverySeconds: value(TPM_PT.LOCKOUT_RECOVERY),
+    lockoutAuthSet: (permanent & 0x4) !== 0,
+  };
+}
+
+/** Codes with which TPM2_TestParms says that it does not know an algorithm, a size or a curve. */
+const UNSUPPORTED: ReadonlySet<number> = new Set<number>([
+  TPM_RC.ASYMMETRIC,
+  TPM_RC.CURVE,
+  TPM_RC.HASH,
+  TPM_RC.KDF,
+  TPM_RC.KEY_SIZE,
+  TPM_RC.MODE,
+  TPM_RC.SCHEME,
+  TPM_RC.SYMMETRIC,
+  TPM_RC.TYPE,
+  TPM_RC.VALUE,
+]);
+
+/** Whether the TPM can make keys with these parameters. TPM2_TestParms, Part 3, 30.3. */
+export async function supportsParameters(
+  tpm: Tpm,
+  template: TpmtPublic,
+  { signal }: SignalOptions = {},
+): Promise<boolean> {
+  try {
+    await tpm.run(TestParms, { parameters: template }, { signal });
+    return true;
+  } catch (error) {
+    if (isTpmError(error) && UNSUPPORTED.has(error.responseCode.base)) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,67 @@
+/** TPM 2.0 at the level of its specification: commands as data, structures with codecs, sessions, transports. */
+export { parseTpmAddress, type TpmAddress } from './address.ts';
+export {
+  type LockoutState,
+  listHandles,
+  readLockout,
+  readProperties,
+  readVendor,
+  supportsParameters,
+  type TpmVendor,
+} from './capabilities.ts';
+export { type Codec, CodecError, decode, encode, type Shape } from './codec/index.ts';
+export type { Command, Entity, HandleArg, Role } from './command.ts';
+export * as commands from './commands/index.ts';
+export {
+  commandName,
+  type HashAlg,
+  handleType,
+  TPM_ALG,
+  TPM_CAP,
+  TPM_CC,
+  TPM_ECC,
+  TPM_GENERATED_VALUE,
+  TPM_HT,
+  TPM_PT,
+  TPM_RH,
+  TPM_SE,
+  TPM_ST,
+  TPM_SU,
+} from './constants.ts';
+export { handleName, nvName, objectName, qualifiedName } from './names.ts';
+export { type OpenTpmOptions, openTpm } from './open-tpm.ts';
+export {
+  ekPolicyA,
+  ekPolicyB,
+  ekPolicyC,
+  type PolicyStep,
+  policyAuthorizeNv,
+  policyAuthValue,
+  policyCommandCode,
+  policyDigest,
+  policyNvWritten,
+  policyOr,
+  policyPcr,
+  policySecret,
+  windowsHelloBranches,
+  windowsHelloPolicy,
+} from './policy-digest.ts';
+export { redact } from './redact.ts';
+export { decodeResponseCode, describeResponseCode, type ResponseCode } from './response-code.ts';
+export type { Authorization, Session, SessionAuthorization, SessionUse } from './session.ts';
+export { type SaltKey, type StartSessionOptions, startSession } from './start-session.ts';
+export * as structures from './structures/index.ts';
+export {
+  akTemplate,
+  type EkTemplateName,
+  ekTemplate,
+  srkTemplate,
+  type UserKeyAlgorithm,
+  userKeyTemplate,
+} from './templates.ts';
+export { type RunOptions, type SignalOptions, Tpm } from './tpm.ts';
+export { isTpmError, TpmError } from './tpm-error.ts';
+export type { TpmObject } from './tpm-object.ts';
+export { TPM_RC } from './tpm-rc.ts';
+export type { SendOptions, TpmTransport, TransportKind } from './transport.ts';
+export { readNature, type TpmNature } from './virtual.ts';

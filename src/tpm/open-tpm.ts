@@ -1,0 +1,58 @@
+import { KeyprovError } from '../errors.ts';
+import { parseTpmAddress, type TpmAddress } from './address.ts';
+import { type SignalOptions, Tpm } from './tpm.ts';
+import type { TpmTransport } from './transport.ts';
+
+/** Options of {@link openTpm}. */
+export interface OpenTpmOptions extends SignalOptions {
+  /** Wraps the transport before it is used, for a recorder. */
+  readonly wrap?: (transport: TpmTransport) => TpmTransport;
+}
+
+/**
+ * Opens a TPM and starts it where that is ours to do. Without an address only the platform's own TPM is tried:
+ * `/dev/tpmrm0` on Linux, TBS on Windows. An emulator is opened only by its name.
+ *
+ * @throws KeyprovError `no-tpm` when the platform has none that can be opened (`cause` says why), `address-invalid`,
+ * `library-missing`, or a `transport-…` or `state-…` code; each within a second and with a remedy.
+ */
+export async function openTpm(address: string | TpmAddress = 'auto', options: OpenTpmOptions = {}): Promise<Tpm> {
+  options.signal?.throwIfAborted();
+  const transport = await openTransport(typeof address === 'string' ? parseTpmAddress(address) : address, options);
+  return await Tpm.open(options.wrap?.(transport) ?? transport, options);
+}
+
+/** Opens the transport to a TPM; what it needs is loaded only now. */
+async function openTransport(address: TpmAddress, options: SignalOptions): Promise<TpmTransport> {
+  switch (address.kind) {
+    case 'auto':
+      return await openPlatformTpm(options);
+    case 'libtpms':
+      return await (await import('./transports/libtpms.ts')).openLibtpms(address);
+    case 'swtpm':
+      return await (await import('./transports/swtpm.ts')).openSwtpm(address);
+    case 'mssim':
+      return await (await import('./transports/mssim.ts')).openMssim(address);
+    case 'device':
+      return await (await import('./transports/device.ts')).openDevice(address);
+    case 'tbs':
+      return await (await import('./transports/tbs.ts')).openTbs();
+    case 'tcti':
+      return await (await import('./transports/tcti.ts')).openTcti(address);
+  }
+}
+
+async function openPlatformTpm(options: SignalOptions): Promise<TpmTransport> {
+  const kind = process.platform === 'win32' ? 'tbs' : process.platform === 'linux' ? 'device' : undefined;
+  if (kind === undefined) {
+    throw new KeyprovError('no-tpm', `no TPM can be reached on ${process.platform}`, {
+      remedy: 'name an emulator (libtpms, swtpm, mssim) or a TCTI',
+    });
+  }
+  try {
+    return await openTransport({ kind }, options);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KeyprovError('no-tpm', `this machine has no TPM that can be opened: ${reason}`, { cause });
+  }
+}

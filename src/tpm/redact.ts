@@ -1,0 +1,72 @@
+import type { Bytes } from '../bytes.ts';
+import { Reader, readFields } from './codec/index.ts';
+import type { AnyCommand } from './command.ts';
+import * as commands from './commands/index.ts';
+import { handleType, TPM_HT, TPM_RH, TPM_ST } from './constants.ts';
+import { HEADER_SIZE, uint32At } from './frame.ts';
+import { TPM_RC } from './tpm-rc.ts';
+
+const BY_CODE: ReadonlyMap<number, AnyCommand> = new Map(
+  Object.values<AnyCommand>(commands).map((command) => [command.code, command]),
+);
+const ENCRYPT = 0x40;
+const DECRYPT = 0x20;
+
+/**
+ * Overwrites every secret in a command or an answer with zeros, in place and without changing a size: passwords in
+ * the authorization area, and each parameter field whose codec is secret. What a session has encrypted stays as it
+ * is. Of a command that is not in the table here nothing but the header is left.
+ * @throws CodecError for bytes that are no such command or answer.
+ */
+export function redact(bytes: Bytes, direction: 'command' | 'answer', commandCode: number): void {
+  const command = BY_CODE.get(commandCode);
+  if (command === undefined) bytes.fill(0, HEADER_SIZE);
+  else if (direction === 'command') redactCommand(bytes, command);
+  else if (uint32At(bytes, 6) === TPM_RC.SUCCESS) redactAnswer(bytes, command);
+}
+
+function redactCommand(bytes: Bytes, command: AnyCommand): void {
+  const input = new Reader(bytes, true);
+  const tagged = input.uint(2, 'tag') === TPM_ST.SESSIONS;
+  input.position = HEADER_SIZE + 4 * command.handles.length;
+  let encrypted = false;
+  if (tagged) {
+    const size = input.uint(4, 'authorizationSize');
+    for (const end = input.position + size; input.position < end; ) {
+      const handle = input.uint(4, 'sessionHandle');
+      const { attributes, hmac } = readAuth(input);
+      encrypted ||= (attributes & DECRYPT) !== 0;
+      // What a policy session carries may be a password (TPM2_PolicyPassword); it looks like an HMAC.
+      if (handle === TPM_RH.PW || handleType(handle) === TPM_HT.POLICY_SESSION) hmac.fill(0);
+    }
+  }
+  wipeFields(input, command.parameters, encrypted);
+}
+
+function redactAnswer(bytes: Bytes, command: AnyCommand): void {
+  const input = new Reader(bytes, true);
+  const tagged = input.uint(2, 'tag') === TPM_ST.SESSIONS;
+  input.position = HEADER_SIZE + (command.answerHandle === undefined ? 0 : 4);
+  let encrypted = false;
+  if (tagged) {
+    const size = input.uint(4, 'parameterSize');
+    const parameters = input.position;
+    input.take(size, 'parameters');
+    while (input.left > 0) encrypted ||= (readAuth(input).attributes & ENCRYPT) !== 0;
+    input.position = parameters;
+  }
+  wipeFields(input, command.answer, encrypted);
+}
+
+function readAuth(input: Reader): { attributes: number; hmac: Bytes } {
+  input.take(input.uint(2, 'nonce'), 'nonce');
+  return {
+    attributes: input.uint(1, 'sessionAttributes'),
+    hmac: input.take(input.uint(2, 'hmac'), 'hmac'),
+  };
+}
+
+function wipeFields(input: Reader, fields: AnyCommand['parameters'], firstEncrypted: boolean): void {
+  if (firstEncrypted) input.take(input.uint(2, 'size'), 'encrypted parameter');
+  readFields(input, firstEncrypted ? fields.slice(1) : fields, {});
+}

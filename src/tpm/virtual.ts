@@ -1,0 +1,61 @@
+import { readVendor, type TpmVendor } from './capabilities.ts';
+import type { SignalOptions, Tpm } from './tpm.ts';
+
+/** Whether a TPM is a chip or an emulator, as far as it can be told, and what tells. */
+export interface TpmNature {
+  readonly virtual: boolean;
+  /** One sentence per sign; empty when there is none. */
+  readonly signs: readonly string[];
+  readonly vendor: TpmVendor;
+}
+
+/**
+ * Manufacturers of which only emulators and hypervisors' TPMs are known. TPM_PT_MANUFACTURER without padding.
+ * Not MSFT, which Microsoft's simulator and Hyper-V share with the Pluton chip: there the vendor string tells.
+ */
+const VIRTUAL_MANUFACTURERS: ReadonlyMap<string, string> = new Map([
+  ['IBM', 'its manufacturer is IBM, as libtpms, swtpm and the IBM simulator say; IBM makes no TPM 2.0 chip'],
+  ['XYZ', 'its manufacturer is XYZ, as the TCG reference code says'],
+  ['VMW', 'its manufacturer is VMW, as the virtual TPM of VMware says'],
+  ['AMZN', 'its manufacturer is AMZN, as the NitroTPM of Amazon says'],
+]);
+
+/** libtpms and swtpm `SW   TPM`; Microsoft's simulator and Hyper-V `xCG fTPM`; cloud providers' `vTPM`. */
+const VIRTUAL_VENDOR_STRINGS = [/^SW\s*TPM/i, /simulator/i, /^xCG\s*fTPM/i, /vtpm/i, /vmware/i, /nitro/i];
+
+/** The same makers in the attribute 2.23.133.2.1 of EK certificates; 00001014 is written by swtpm_localca. */
+const VIRTUAL_CERTIFICATE_MANUFACTURERS: ReadonlySet<string> = new Set([
+  '00001014',
+  '49424D00',
+  '564D5700',
+  '414D5A4E',
+]);
+
+/**
+ * Tells emulators by what they say of themselves: how the caller named them, what the operating system says of the
+ * interface, manufacturer and vendor strings, and the manufacturer in the EK certificate where the caller has one
+ * (eight hexadecimal digits, as in `id:49424D00`). Never by the path: a hypervisor's TPM is at /dev/tpmrm0 too.
+ */
+export async function readNature(
+  tpm: Tpm,
+  { certificateManufacturer, ...options }: SignalOptions & { readonly certificateManufacturer?: string } = {},
+): Promise<TpmNature> {
+  const vendor = await readVendor(tpm, options);
+  const signs: string[] = [];
+  const { emulator, kind, address } = tpm.transport;
+  if (emulator) {
+    signs.push(kind === 'tbs' ? 'Windows says that its interface is an emulator' : `${address} names an emulator`);
+  }
+  const manufacturer = VIRTUAL_MANUFACTURERS.get(vendor.manufacturer);
+  if (manufacturer !== undefined) signs.push(manufacturer);
+  if (VIRTUAL_VENDOR_STRINGS.some((pattern) => pattern.test(vendor.vendorString))) {
+    signs.push(`its vendor string is '${vendor.vendorString}'`);
+  }
+  if (
+    certificateManufacturer !== undefined &&
+    VIRTUAL_CERTIFICATE_MANUFACTURERS.has(certificateManufacturer.toUpperCase())
+  ) {
+    signs.push(`its EK certificate names the manufacturer ${certificateManufacturer}`);
+  }
+  return { virtual: signs.length > 0, signs, vendor };
+}
