@@ -34,13 +34,16 @@ export type ErrorCode =
   | 'tpm-unsupported'
   | 'tpm-session'
   | 'tpm-foreign-object'
+  | 'tpm-identity-changed'
   | 'tpm-command-blocked'
   // recorder
   | 'replay-mismatch'
   | 'recording-invalid'
   // keys
   | 'hardware-required'
+  | 'no-key-provider'
   | 'virtual-tpm-refused'
+  | 'downgrade-refused'
   | 'algorithm-unsupported'
   | 'attestation-unavailable'
   | 'key-invalid'

@@ -1,0 +1,76 @@
+import type { Bytes } from '../bytes.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import type { KeyAlgorithm } from '../policy/index.ts';
+
+/** What makes and holds a key. */
+export type Backend = 'tpm' | 'software';
+
+/** How well a private key is held: in a TPM chip, in an emulated or lent TPM, or in software. */
+export type Assurance = 'hardware' | 'virtual' | 'software';
+
+/**
+ * How the authorization value of a TPM key comes from its PIN: scrypt (RFC 7914), or the digest of the PIN in UTF-16LE
+ * that Windows' Platform Crypto Provider takes.
+ */
+export type PinDerivation =
+  | {
+      readonly kdf: 'scrypt';
+      readonly salt: Bytes;
+      readonly cost: number;
+      readonly blockSize: number;
+      readonly parallelization: number;
+    }
+  | { readonly kdf: 'pcp-sha1' | 'pcp-sha256' };
+
+/** A key as its provider gives it out, and wants it back. All of it is plain data; the private key is protected. */
+export interface ProvidedKey {
+  readonly backend: Backend;
+  readonly algorithm: KeyAlgorithm;
+  readonly publicKey: PublicKey;
+  /** PEM: `TSS2 PRIVATE KEY` of a TPM, `ENCRYPTED PRIVATE KEY` of software. */
+  readonly privateKey: string;
+  /** Whether the key is used with a PIN. */
+  readonly hasPin: boolean;
+  /** For a TPM key with a PIN. */
+  readonly pinDerivation?: PinDerivation;
+  /** For a TPM key: the persistent handle or the hierarchy of its parent, and the parent's Name. */
+  readonly parent?: { readonly handle: number; readonly name: Bytes };
+}
+
+/** What key to make. */
+export interface CreateKeyOptions {
+  readonly algorithm: KeyAlgorithm;
+  /** UTF-8, at least one byte; left out for a key without a PIN. The caller wipes it. */
+  readonly pin?: Uint8Array | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What to sign, and how. */
+export interface SignOptions {
+  /** Hashed first. */
+  readonly data: Uint8Array;
+  /** Default `sha256`. */
+  readonly hash?: 'sha256' | 'sha384' | 'sha512' | undefined;
+  /** For RSA: RSASSA-PKCS1-v1_5 (the default), or RSASSA-PSS with a salt as long as the digest or longer. */
+  readonly padding?: 'pkcs1' | 'pss' | undefined;
+  /** For EC: Ecdsa-Sig-Value (the default), or as IEEE P1363 has it: r and s, big endian, each as long as the field. */
+  readonly format?: 'der' | 'p1363' | undefined;
+  /** Wanted when the key has a PIN. The caller wipes it. */
+  readonly pin?: Uint8Array | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Makes keys and signs with them. */
+export interface KeyProvider {
+  readonly backend: Backend;
+  readonly assurance: Assurance;
+  /** Whether keys of that kind can be made here. */
+  supports(algorithm: KeyAlgorithm, options?: { readonly signal?: AbortSignal | undefined }): Promise<boolean>;
+  /** Makes a key. @throws KeyprovError `algorithm-unsupported` where `supports` says no. */
+  create(options: CreateKeyOptions): Promise<ProvidedKey>;
+  /**
+   * The bare signature: of RSA as long as the modulus, of EC in the wanted format.
+   * @throws KeyprovError `pin-required`, `pin-wrong`; `key-invalid` for a private key that is damaged or not of here.
+   */
+  sign(key: ProvidedKey, options: SignOptions): Promise<Bytes>;
+}

@@ -1,0 +1,94 @@
+import { equal, toHex } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
+import { ReadPublic } from '../tpm/commands/object.ts';
+import { TPM_RH } from '../tpm/constants.ts';
+import { objectName } from '../tpm/names.ts';
+import type { TpmtPublic } from '../tpm/structures/object.ts';
+import { srkTemplate } from '../tpm/templates.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import { isTpmError } from '../tpm/tpm-error.ts';
+import type { TpmObject } from '../tpm/tpm-object.ts';
+import { TPM_RC } from '../tpm/tpm-rc.ts';
+import type { ProvidedKey } from './provider.ts';
+
+/** The handle of the storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. */
+export const SRK_HANDLE = 0x81000001;
+
+type ParentRecord = NonNullable<ProvidedKey['parent']>;
+
+/** A storage key, ready to have keys made and loaded under it. */
+export interface StorageParent {
+  readonly handle: number | TpmObject;
+  readonly publicArea: TpmtPublic;
+  /** What a key made under it has to record. */
+  readonly record: ParentRecord;
+  /** Flushes it, if it was loaded for this use. */
+  release(): Promise<void>;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * The parent for a new key: the storage root key at 0x81000001 where there is one that is a storage key without
+ * authorization value and, if `recordedSrkName` is given, has that Name; else the primary of the P-256 storage
+ * template with an empty `unique`, which is made now and is the same key each time. Nothing is made persistent.
+ */
+export async function parentForNewKey(
+  tpm: Tpm,
+  { recordedSrkName, signal }: SignalOptions & { readonly recordedSrkName?: Uint8Array | undefined } = {},
+): Promise<StorageParent> {
+  const srk = await readSrk(tpm, { signal });
+  const isWanted = srk !== undefined && (recordedSrkName === undefined || equal(srk.record.name, recordedSrkName));
+  if (isWanted && isStorageKey(srk.publicArea)) return srk;
+  return await makePrimary(tpm, { signal });
+}
+
+/**
+ * The parent that a key was made under.
+ * @throws KeyprovError `tpm-identity-changed` when the TPM has another key in its place: it was cleared or replaced.
+ */
+export async function parentOf(tpm: Tpm, record: ParentRecord, options: SignalOptions = {}): Promise<StorageParent> {
+  const parent =
+    record.handle === TPM_RH.OWNER ? await makePrimary(tpm, options) : await readSrk(tpm, options, record.handle);
+  if (parent !== undefined && equal(parent.record.name, record.name)) return parent;
+  await parent?.release();
+  const now = parent === undefined ? 'nothing there' : `${toHex(parent.record.name)} there`;
+  throw new KeyprovError(
+    'tpm-identity-changed',
+    `the parent of the key, 0x${record.handle.toString(16)} with Name ${toHex(record.name)}, is gone; ${now} now`,
+    { remedy: 'the TPM was cleared or replaced: provision a new key' },
+  );
+}
+
+async function readSrk(tpm: Tpm, { signal }: SignalOptions, handle = SRK_HANDLE): Promise<StorageParent | undefined> {
+  try {
+    const { outPublic } = await tpm.run(ReadPublic, { objectHandle: handle }, { signal });
+    const record = { handle, name: objectName(outPublic) };
+    return { handle, publicArea: outPublic, record, release: async () => {} };
+  } catch (error) {
+    if (isTpmError(error, TPM_RC.HANDLE)) return undefined;
+    throw error;
+  }
+}
+
+async function makePrimary(tpm: Tpm, { signal }: SignalOptions): Promise<StorageParent> {
+  const { objectHandle, outPublic } = await tpm.run(
+    CreatePrimary,
+    {
+      primaryHandle: TPM_RH.OWNER,
+      inSensitive: { userAuth: EMPTY, data: EMPTY },
+      inPublic: srkTemplate('p-256', 'empty'),
+      outsideInfo: EMPTY,
+      creationPCR: [],
+    },
+    { signal },
+  );
+  const record = { handle: TPM_RH.OWNER, name: objectName(outPublic) };
+  return { handle: objectHandle, publicArea: outPublic, record, release: () => objectHandle.flush() };
+}
+
+/** A foreign object may sit at the handle; only what can have children without any authorization is used. */
+function isStorageKey({ objectAttributes: has }: TpmtPublic): boolean {
+  return Boolean(has.restricted && has.decrypt && has.fixedTPM && has.fixedParent && has.userWithAuth && has.noDA);
+}
