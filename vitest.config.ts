@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, testTimeout: number) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: testTimeout },
+const project = (name: string, testTimeout: number, globalSetup: string[] = []) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: testTimeout, globalSetup },
 });
 
 export default defineConfig({
@@ -9,9 +9,9 @@ export default defineConfig({
     projects: [
       project('unit', 10_000),
       project('integration', 120_000),
-      project('cli', 120_000),
+      project('cli', 120_000, ['test/build.ts']),
       project('fuzz', 120_000),
-      project('package', 180_000),
+      project('package', 180_000, ['test/build.ts']),
     ],
   },
 });

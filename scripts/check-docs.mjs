@@ -1,0 +1,106 @@
+// Checks README.md and docs/*.md: every `ts` block compiles against the sources, every `sh run` block runs (in an empty
+// directory with `keyprov` and `scripts/` at hand), links lead to files, and the README is at most 150 lines long.
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const folder = mkdtempSync(join(tmpdir(), 'keyprov-docs-'));
+const counted = { lines: 0, links: 0, ts: 0, sh: 0 };
+const problems = [];
+
+/** The fenced blocks of a page: what follows the fence, the number of the first line, the lines. */
+function blocksOf(page) {
+  const lines = page.split('\n');
+  const fences = [...lines.keys()].filter((index) => /^\s*```/.test(lines[index]));
+  const blocks = [];
+  for (let at = 0; at < fences.length; at += 2) {
+    const [open, close] = [fences[at], fences[at + 1] ?? lines.length];
+    const info = lines[open].replace(/^\s*```/, '').trim();
+    blocks.push({ info, line: open + 2, lines: lines.slice(open + 1, close) });
+  }
+  return blocks;
+}
+
+function checkLinks(file, page) {
+  for (const [, target] of page.replace(/^\s*```[\s\S]*?^\s*```/gm, '').matchAll(/\]\(([^)\s]+)\)/g)) {
+    if (/^(https?:|mailto:|#)/.test(target)) continue;
+    counted.links++;
+    if (!existsSync(join(root, dirname(file), target.replace(/#.*$/, '')))) problems.push(`${file}: no file ${target}`);
+  }
+}
+
+function compileAll() {
+  const options = {
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: {
+      rootDir: '/',
+      typeRoots: [join(root, 'node_modules', '@types')],
+      paths: { keyprov: [join(root, 'src/index.ts')], 'keyprov/*': [join(root, 'src/*/index.ts')] },
+      noUnusedLocals: false,
+    },
+    include: [join(folder, 'ts')],
+  };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(options));
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', folder], { encoding: 'utf8' });
+  if (status !== 0) problems.push(`blocks that do not compile (the line is that of the page):\n${stdout}`);
+}
+
+function run(file, { line, lines }) {
+  const cwd = mkdtempSync(join(folder, 'sh-'));
+  symlinkSync(join(root, 'scripts'), join(cwd, 'scripts'));
+  const env = { ...process.env, PATH: `${join(folder, 'bin')}:${process.env.PATH}` };
+  const options = { cwd, env, encoding: 'utf8', timeout: 300_000 };
+  const { status, signal, stdout, stderr } = spawnSync('bash', ['-euo', 'pipefail', '-c', lines.join('\n')], options);
+  if (status !== 0) problems.push(`${file}:${line}: ended with ${status ?? signal}\n${stdout}${stderr}`);
+}
+
+try {
+  for (const name of ['ts', 'bin']) mkdirSync(join(folder, name));
+  const main = join(root, 'dist', 'src', 'cli', 'main.js');
+  writeFileSync(join(folder, 'bin', 'keyprov'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, {
+    mode: 0o755,
+  });
+
+  const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'));
+  for (const file of ['README.md', 'CHANGELOG.md', 'SECURITY.md', ...docs.map((name) => `docs/${name}`)]) {
+    const page = readFileSync(join(root, file), 'utf8');
+    const length = page.trimEnd().split('\n').length;
+    counted.lines += length;
+    if (file === 'README.md' && length > 150) problems.push(`${file}: ${length} lines, 150 are allowed`);
+    checkLinks(file, page);
+    for (const block of blocksOf(page)) {
+      if (block.info === 'ts') {
+        counted.ts++;
+        // Empty lines before the block make the compiler's line numbers those of the page.
+        const text = `${'\n'.repeat(block.line - 1)}${block.lines.join('\n')}\nexport {};\n`;
+        writeFileSync(join(folder, 'ts', `${basename(file, '.md')}-${block.line}.ts`), text);
+      } else if (block.info === 'sh run') {
+        counted.sh++;
+        run(file, block);
+      }
+    }
+  }
+  if (counted.ts > 0) compileAll();
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+for (const problem of problems) console.error(`docs: ${problem}`);
+console.log(
+  `docs: ${counted.lines} lines, ${counted.links} links, ${counted.ts} ts blocks compiled, ${counted.sh} sh blocks run`,
+);
+process.exitCode = problems.length > 0 ? 1 : 0;

@@ -1,0 +1,12 @@
+// Prints "PASSED FAILED SKIPPED" of the vitest JSON report in the file that is named; zeros when vitest wrote none.
+import { readFileSync } from 'node:fs';
+
+const text = readFileSync(process.argv[2], 'utf8');
+if (text === '') {
+  console.log('0 0 0');
+} else {
+  const report = JSON.parse(text);
+  const notLoaded = report.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0);
+  const failed = report.numFailedTests + notLoaded.length;
+  console.log(`${report.numPassedTests} ${failed} ${report.numPendingTests + report.numTodoTests}`);
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Shows the whole way: a TPM 2.0 starts inside the process, a user key is made in it, an attestation key certifies it
+# over a fresh challenge, and the registration request is written. Then lists the files, for you to look at.
+set -euo pipefail
+unset CDPATH
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+umask 077
+
+scripts/setup.sh --demo
+
+# Every run starts anew. Where the last demo was someone else's, or the checkout is, the files go elsewhere.
+out=$PWD/.demo
+if ! { rm -rf -- "$out" && mkdir -- "$out"; } 2>/dev/null; then out=$(mktemp -d "${TMPDIR:-/tmp}/keyprov-demo.XXXXXX"); fi
+
+challenge=$(node -p 'crypto.randomBytes(32).toString("hex")')
+device=$(node -p 'crypto.randomUUID()')
+command=(node dist/src/cli/main.js provision
+  --tpm "libtpms:$out/tpm" --hardware required --virtual-tpm allow
+  --user alice@example.com --device-id "$device" --challenge "$challenge" --out "$out")
+printf '\n$ %s\n\n' "${command[*]}"
+"${command[@]}"
+
+describe() {
+  case ${1#"$out"/} in
+    request.json) echo 'the registration request, as it would be sent' ;;
+    attestation.json) echo 'the statement: the TPM says over the challenge that it made this key and guards it' ;;
+    key.pem) echo 'the private key, wrapped by the TPM and of no use without it (TSS2 PRIVATE KEY)' ;;
+    public.pem) echo 'the public key' ;;
+    record.json) echo 'what was done and why: backend, assurance, policy, attempts, key ID' ;;
+    tpm/*) echo 'state of the virtual TPM' ;;
+    *) echo 'written by keyprov provision' ;;
+  esac
+}
+
+printf '\nFiles in %s:\n' "$out"
+while IFS= read -r file; do
+  printf '  %-18s %6d bytes  %s\n' "${file#"$out"/}" "$(stat -c %s -- "$file")" "$(describe "$file")"
+done < <(find "$out" -type f | LC_ALL=C sort)

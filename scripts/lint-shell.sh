@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Checks the shell scripts: with shellcheck where it is installed, else for their syntax only.
+set -euo pipefail
+unset CDPATH
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+
+if command -v shellcheck >/dev/null; then
+  shellcheck scripts/*.sh .ci/run
+else
+  echo 'shellcheck is not installed, checking the syntax only'
+  for script in scripts/*.sh .ci/run; do bash -n "$script"; done
+fi

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Makes this checkout ready: Node.js, system packages, npm packages, build. Run it as often as you like; what is there
+# already is left alone. It uses the network only through apt-get and npm.
+#
+#   scripts/setup.sh          everything, for working on keyprov and testing it (same as --test)
+#   scripts/setup.sh --demo   only what scripts/demo.sh needs
+set -euo pipefail
+unset CDPATH
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+  printf 'setup: %s\n' "$@" >&2
+  exit 1
+}
+
+mode=${1:---test}
+case $mode in
+  --demo) packages=(libtpms0) ;;
+  --test)
+    packages=(libtpms0 swtpm swtpm-tools tpm2-tools tpm2-openssl python3-tpm2-pytss openssl libtss2-tctildr0
+      libtss2-tcti-swtpm0 libtss2-tcti-mssim0 libtss2-tcti-device0)
+    # A stand-in for Windows TBS is compiled for the tests.
+    command -v cc >/dev/null || packages+=(gcc libc6-dev)
+    ;;
+  *) fail "unknown mode $mode (expected: --demo or --test)" ;;
+esac
+
+check_node() {
+  command -v node >/dev/null || fail 'Node.js is missing: install 20.19 or newer, from your distribution or nodejs.org'
+  command -v npm >/dev/null || fail 'npm is missing: install it (apt-get install npm, or Node.js from nodejs.org)'
+  local version major minor
+  version=$(node --version)
+  IFS=. read -r major minor _ <<<"${version#v}"
+  if ((major < 20 || (major == 20 && minor < 19) || major == 21 || (major == 22 && minor < 12))); then
+    fail "Node.js $version is too old: install 20.19 or newer of 20, or 22.12 or newer"
+  fi
+  say "Node.js $version"
+}
+
+# Newer distributions give some libraries the ending t64.
+installed() {
+  local name
+  for name in "$1" "$1t64"; do
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null) == installed ]] && return 0
+  done
+  return 1
+}
+
+install_packages() {
+  if ! command -v dpkg-query >/dev/null; then
+    say "no Debian package manager here; see to it that you have what Debian calls: ${packages[*]}"
+    return
+  fi
+  local missing=() package
+  for package in "${packages[@]}"; do
+    installed "$package" || missing+=("$package")
+  done
+  if ((${#missing[@]} == 0)); then
+    say "system packages are there: ${packages[*]}"
+    return
+  fi
+
+  local sudo=()
+  if ((EUID != 0)); then
+    if ! { command -v sudo && sudo -n true; } >/dev/null 2>&1; then
+      lacking 'and no rights to install them' "${missing[@]}"
+      return
+    fi
+    sudo=(sudo -n)
+  fi
+  say "installing with apt-get: ${missing[*]}"
+  local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
+  # An outdated list of packages is no reason to stop: what is missing may still be found with it.
+  "${apt[@]}" update || say 'apt-get update failed, trying with the lists that are there'
+  "${apt[@]}" install --no-install-recommends -y "${missing[@]}" </dev/null ||
+    lacking 'and apt-get could not install them' "${missing[@]}"
+}
+
+# lacking REASON PACKAGE...: the demo can't do without; tests that can't run say so themselves (and fail with CI=true).
+lacking() {
+  local lines=("system packages are missing, $1: ${*:2}" "install them with: sudo apt-get install ${*:2}")
+  [[ $mode == --test ]] || fail "${lines[@]}"
+  printf 'setup: %s\n' "${lines[@]}" 'setup goes on; tests that need them are skipped' >&2
+}
+
+npm_packages() {
+  local stamp=node_modules/.keyprov-setup wanted
+  wanted=$({ uname -sm && cat package-lock.json; } | sha256sum)
+  if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
+    say 'npm packages are there'
+    return
+  fi
+  if [[ ! -w . || (-e node_modules && ! -w node_modules) ]]; then
+    fail "npm packages must be installed but $(id -un) may not write to $PWD" \
+      "run this as $(stat -c %U .), or in a clone of your own"
+  fi
+  # A home directory that is missing or belongs to someone else must not stop npm.
+  local cache
+  cache=$(npm config get cache)
+  if ! { mkdir -p -- "$cache" && [[ -w $cache ]]; } 2>/dev/null; then
+    cache=$(mktemp -d)
+    # shellcheck disable=SC2064 # the path of now is meant
+    trap "rm -rf -- '$cache'" EXIT
+  fi
+  say 'installing npm packages (npm ci)'
+  npm ci --cache "$cache" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null ||
+    fail 'npm ci failed: see above; it needs the npm registry or a filled npm cache'
+  printf '%s\n' "$wanted" >"$stamp"
+}
+
+check_node
+install_packages
+npm_packages
+node scripts/build.mjs
+say 'done'

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Packs the package as npm would publish it, and lets publint and "are the types wrong" judge the tarball.
+set -euo pipefail
+unset CDPATH
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+
+node scripts/build.mjs
+folder=$(mktemp -d)
+trap 'rm -rf -- "$folder"' EXIT
+npm pack --silent --ignore-scripts --cache "$folder/cache" --pack-destination "$folder"
+tarball=$(echo "$folder"/*.tgz)
+node_modules/.bin/publint run "$tarball" --strict
+node_modules/.bin/attw "$tarball" --profile esm-only

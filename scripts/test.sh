@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Runs every check there is, cheapest first, and ends with the line "N passed, N failed" (and ", N skipped" if any).
+# Simulators that are missing skip the tests that need them; with CI=true such tests fail. Exit code 1: a check failed.
+set -euo pipefail
+unset CDPATH
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+
+passed=0 failed=0 skipped=0
+report=$(mktemp)
+trap 'rm -f -- "$report"' EXIT
+
+# check NAME COMMAND...: one check, passed when the command is.
+check() {
+  printf '\n== %s\n' "$1"
+  if "${@:2}"; then
+    passed=$((passed + 1))
+  else
+    printf '== %s: FAILED\n' "$1"
+    failed=$((failed + 1))
+  fi
+}
+
+# Adds what vitest counted. A test file that could not be loaded, and an error outside of any test, is one failure.
+run_tests() {
+  printf '\n== tests\n'
+  local status=0 counts counted
+  npm run --silent test -- --reporter=default --reporter=json --outputFile.json="$report" || status=$?
+  counts=$(node scripts/count-tests.mjs "$report")
+  read -r -a counted <<<"$counts"
+  ((status == 0 || counted[1] > 0)) || counted[1]=1
+  passed=$((passed + counted[0])) failed=$((failed + counted[1])) skipped=$((skipped + counted[2]))
+}
+
+check 'setup' scripts/setup.sh --test
+check 'types' npm run --silent types
+check 'lint' npm run --silent lint
+run_tests
+check 'unused code' npm run --silent unused
+check 'build' npm run --silent build
+check 'package shape' npm run --silent shape
+check 'docs' npm run --silent docs
+
+result="$passed passed, $failed failed"
+((skipped == 0)) || result+=", $skipped skipped"
+printf '\n%s\n' "$result"
+((failed == 0))

@@ -1,0 +1,32 @@
+/** The number of single characters to insert, delete or replace to turn `a` into `b` (Levenshtein distance). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (const [index, char] of [...a].entries()) {
+    const next = [index + 1];
+    for (let column = 0; column < b.length; column++) {
+      const replaced = (row[column] ?? 0) + (char === b[column] ? 0 : 1);
+      next.push(Math.min(replaced, (row[column + 1] ?? 0) + 1, (next[column] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/** Letters and digits only, so that `RSA_2048`, `rsa2048` and `rsa-2048` are the same. */
+function plain(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]/g, '');
+}
+
+/**
+ * The one of `names` that whoever wrote `typed` most likely meant, for "did you mean": case and separators do not
+ * count, and at most a third of its characters may differ. `undefined` when none is near.
+ */
+export function nearest<T extends string>(typed: string, names: readonly T[]): T | undefined {
+  const wanted = plain(typed.slice(0, 64));
+  let best: { readonly name: T; readonly away: number } | undefined;
+  for (const name of names) {
+    const away = distance(wanted, plain(name));
+    if (away <= Math.floor(name.length / 3) && away < (best?.away ?? Infinity)) best = { name, away };
+  }
+  return best?.name;
+}

@@ -1,0 +1,119 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const root = process.cwd();
+
+interface Manifest {
+  readonly files: readonly string[];
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string | { readonly types: string; readonly default: string }>>;
+  readonly bin: Readonly<Record<string, string>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+}
+
+let folder: string;
+let installed: string;
+let manifest: Manifest;
+let subpaths: string[];
+
+/**
+ * Packs the package as npm would publish it and puts it, with what it declares as dependencies and nothing else, into
+ * an empty project. The dependencies are those of the checkout: no network, and none of their scripts runs.
+ */
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'keyprov-package-'));
+  installed = join(folder, 'node_modules', 'keyprov');
+  await mkdir(installed, { recursive: true });
+  await run('npm', [
+    'pack',
+    '--silent',
+    '--ignore-scripts',
+    '--cache',
+    join(folder, 'cache'),
+    '--pack-destination',
+    folder,
+  ]);
+  const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'));
+  await run('tar', ['-xzf', join(folder, tarball ?? ''), '--strip-components=1', '-C', installed]);
+  manifest = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8'));
+  subpaths = Object.keys(manifest.exports).filter((path) => path !== './package.json');
+  for (const name of [...Object.keys(manifest.dependencies), '@types/node']) {
+    const link = join(folder, 'node_modules', name);
+    await mkdir(dirname(link), { recursive: true });
+    await symlink(join(root, 'node_modules', name), link);
+  }
+  await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** What users write to import a subpath of `exports`. */
+const specifier = (subpath: string) => `keyprov${subpath.slice(1)}`;
+
+describe('the package', () => {
+  it('runs no script when it is installed', () => {
+    const onInstall = /^(pre|post)?(install|prepare)$/;
+    expect(Object.keys(manifest.scripts).filter((name) => onInstall.test(name))).toEqual([]);
+  });
+
+  it('holds what users need and nothing else', async () => {
+    const names = (await readdir(installed)).sort();
+    expect(names).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'dist', 'docs', 'package.json']);
+    expect((await readdir(join(installed, 'dist'))).sort()).toEqual(['native', 'src']);
+    const others = (await readdir(join(installed, 'dist'), { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => name)
+      .filter((name) => !/\.(d\.ts|js)$/.test(name));
+    expect(others).toEqual([]);
+  });
+
+  it('can be imported by each of its names', async () => {
+    const script = `
+      const names = {};
+      for (const name of ${JSON.stringify(subpaths.map(specifier))}) names[name] = Object.keys(await import(name));
+      console.log(JSON.stringify(names));`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], { cwd: folder });
+    const names: Record<string, string[]> = JSON.parse(stdout);
+    expect(Object.keys(names)).toEqual([
+      'keyprov',
+      ...['tpm', 'attestation', 'request', 'policy'].map((n) => `keyprov/${n}`),
+    ]);
+    for (const [name, exported] of Object.entries(names)) {
+      expect(exported.length, `exports of ${name}`).toBeGreaterThan(0);
+      expect(exported).not.toContain('default');
+    }
+    expect(names['keyprov/policy']).toEqual([
+      'KEY_ALGORITHMS',
+      'PolicyError',
+      'definePolicy',
+      'isKeyAlgorithm',
+      'parsePolicy',
+    ]);
+  });
+
+  it('has types that compile in a strict project, its own declarations included', async () => {
+    const imports = subpaths.map((subpath, index) => `import * as n${index} from '${specifier(subpath)}';`);
+    const uses = `export const all: readonly object[] = [${subpaths.map((_, index) => `n${index}`).join(', ')}];`;
+    await writeFile(join(folder, 'consumer.ts'), [...imports, uses].join('\n'));
+    const options = {
+      compilerOptions: { target: 'es2022', module: 'nodenext', strict: true, noEmit: true, types: ['node'] },
+      files: ['consumer.ts'],
+    };
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(options));
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    const { stdout } = await run(process.execPath, [tsc, '-p', folder]).catch((error: { stdout: string }) => error);
+    expect(stdout).toBe('');
+  });
+
+  it('has a command line that runs', async () => {
+    const main = join(installed, manifest.bin.keyprov ?? '');
+    const { stdout } = await run(process.execPath, [main, '--help']);
+    expect(stdout).toContain('provision');
+    expect(await readFile(main, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+  });
+});

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { filesIn, textOf } from './source-files.ts';
+
+const sources = filesIn(['src', 'native'], '.ts');
+const tests = filesIn(['test'], '.ts');
+
+describe('the sources', () => {
+  it('have at most 400 lines per file', () => {
+    expect(sources.filter((path) => textOf(path).trimEnd().split('\n').length > 400)).toEqual([]);
+  });
+
+  it('have kebab-case names', () => {
+    expect(sources.filter((path) => !/\/[a-z0-9]+(-[a-z0-9]+)*\.ts$/.test(path))).toEqual([]);
+  });
+
+  it('hold nothing unfinished', () => {
+    const unfinished = /\b(?:TO(?:DO)|FIX(?:ME)|XX(?:X))\b/;
+    expect([...sources, ...tests].filter((path) => unfinished.test(textOf(path)))).toEqual([]);
+  });
+});
+
+describe('the tests', () => {
+  it('are never narrowed to one or switched off for good', () => {
+    const switched = /\b(?:it|test|describe)\.(?:only|skip|todo)\b/;
+    expect(tests.filter((path) => switched.test(textOf(path)))).toEqual([]);
+  });
+});
+
+describe('the docs', () => {
+  it('explain every error code, and no other', () => {
+    const union = /type ErrorCode =([\s\S]*?);/.exec(textOf('src/errors.ts'))?.[1] ?? '';
+    const codes = [...union.matchAll(/'([a-z-]+)'/g)].map(([, code]) => code);
+    const explained = [...textOf('docs/errors.md').matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, code]) => code);
+    expect(codes.length).toBeGreaterThan(40);
+    expect(explained).toEqual(codes);
+  });
+
+  it('name every source file in docs/architecture.md, and no other', () => {
+    const named = [...textOf('docs/architecture.md').matchAll(/^\| `((?:src|native)\/[^`]+\.ts)` \|/gm)];
+    expect(named.map(([, path]) => path).sort()).toEqual(sources);
+  });
+});

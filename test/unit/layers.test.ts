@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { codeOf, filesIn, importsOf } from './source-files.ts';
+
+/** For each folder of src/ (or file right in it) what it may import besides itself. */
+const BASE = ['errors', 'bytes', 'tpm', 'crypto'];
+const CHAIN = ['policy', 'keys', 'attestation', 'request', 'registration', 'provisioning'];
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  errors: [],
+  bytes: [],
+  crypto: ['errors', 'bytes'],
+  tpm: ['errors', 'bytes', 'crypto', 'native'],
+  ...Object.fromEntries(CHAIN.map((folder, index) => [folder, [...BASE, ...CHAIN.slice(0, index)]])),
+  index: [...BASE, ...CHAIN],
+  testing: [...BASE, ...CHAIN],
+  cli: [...BASE, ...CHAIN],
+};
+
+const sources = filesIn(['src', 'native'], '.ts');
+const nativeFiles = sources.filter((path) => path.startsWith('native/'));
+
+/** `src/tpm/x.ts` is of `tpm`, `src/errors.ts` of `errors`, `native/x.ts` of `native`; undefined for a package. */
+function layerOf(target: string): string | undefined {
+  if (target.startsWith('native/')) return 'native';
+  return /^src\/([^/.]+)/.exec(target)?.[1];
+}
+
+/** Every file and package that loading `start` can lead to, also lazily. */
+function reachableFrom(start: readonly string[]): Set<string> {
+  const seen = new Set(start);
+  for (const path of seen) {
+    if (!path.endsWith('.ts')) continue;
+    for (const { target, typeOnly } of importsOf(path)) if (!typeOnly) seen.add(target);
+  }
+  return seen;
+}
+
+describe('importsOf', () => {
+  it('reads what a file imports', () => {
+    expect(importsOf('src/policy/define-policy.ts')).toEqual([
+      { target: 'src/policy/algorithm.ts', typeOnly: false, dynamic: false },
+      { target: 'src/policy/nearest.ts', typeOnly: false, dynamic: false },
+      { target: 'src/policy/policy-error.ts', typeOnly: false, dynamic: false },
+    ]);
+    expect(importsOf('src/tpm/transport.ts')).toEqual([{ target: 'src/bytes.ts', typeOnly: true, dynamic: false }]);
+  });
+});
+
+describe('the layers', () => {
+  it('are those of the table: a folder imports only what is below it', () => {
+    const wrong: string[] = [];
+    for (const path of sources.filter((path) => path.startsWith('src/'))) {
+      const from = layerOf(path) ?? path;
+      for (const { target } of importsOf(path)) {
+        const to = layerOf(target);
+        if (to !== undefined && to !== from && !MAY_IMPORT[from]?.includes(to)) wrong.push(`${path} → ${target}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it('end at native/, which imports nothing of src/', () => {
+    const outside = nativeFiles.flatMap((path) => importsOf(path).filter(({ target }) => target.startsWith('src/')));
+    expect(outside).toEqual([]);
+  });
+
+  it('hold koffi in native/', () => {
+    expect(
+      sources.filter((path) => /['"]koffi['"]/.test(codeOf(path))).filter((path) => !nativeFiles.includes(path)),
+    ).toEqual([]);
+  });
+
+  it('hold fetch in src/registration/', () => {
+    const callers = sources.filter((path) => /(?<![\w.])fetch\(/.test(codeOf(path)));
+    expect(callers.filter((path) => !path.startsWith('src/registration/'))).toEqual([]);
+  });
+
+  it('let the verifier be loaded without any way to a TPM', () => {
+    const verifier = sources.filter((path) => path.startsWith('src/attestation/verify'));
+    expect(verifier.length).toBeGreaterThan(0);
+    const reached = [...reachableFrom(verifier)];
+    expect(reached.length).toBeGreaterThan(verifier.length);
+    expect(reached.filter((target) => /^native\/|^src\/tpm\/(transports\/|tpm\.ts)|^koffi$/.test(target))).toEqual([]);
+  });
+
+  it('are free of import cycles between files, imports of types aside', () => {
+    const cyclic = sources.filter((path) => {
+      const next = importsOf(path).filter(({ typeOnly, dynamic }) => !typeOnly && !dynamic);
+      return [...reachableFrom(next.map(({ target }) => target))].includes(path);
+    });
+    expect(cyclic).toEqual([]);
+  });
+});
+
+describe('modules', () => {
+  it.each([
+    ['export everything of another under its own names', /^export\s+\*(?!\s+as\b)/m],
+    ['have a default export', /^export\s+default\b/m],
+    ['load without a statement that takes effect', /^import\s+'/m],
+  ])('never %s', (_, pattern) => {
+    expect(sources.filter((path) => pattern.test(codeOf(path)))).toEqual([]);
+  });
+
+  it('write to the console in src/cli/ only', () => {
+    const writers = sources.filter((path) => /(?<![#.\w])(?:console\.|process\.std(?:out|err)\b)/.test(codeOf(path)));
+    expect(writers.filter((path) => !path.startsWith('src/cli/'))).toEqual([]);
+  });
+});

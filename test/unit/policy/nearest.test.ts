@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { nearest } from '../../../src/policy/nearest.ts';
+
+describe('nearest', () => {
+  const names = ['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation'] as const;
+
+  it.each([
+    ['hardwear', 'hardware'],
+    ['HARDWARE', 'hardware'],
+    ['virtual-tpm', 'virtualTpm'],
+    ['algorithms', 'algorithm'],
+    ['allowed_algorithm', 'allowedAlgorithms'],
+    ['atestation', 'attestation'],
+  ])('takes %s for %s', (typed, meant) => {
+    expect(nearest(typed, names)).toBe(meant);
+  });
+
+  it.each(['', 'pin', 'x'.repeat(100_000), '----'])('suggests nothing that is not near', (typed) => {
+    expect(nearest(typed, names)).toBeUndefined();
+  });
+
+  it('prefers the name that is nearer', () => {
+    expect(nearest('p384', ['p-256', 'p-384'])).toBe('p-384');
+  });
+});
