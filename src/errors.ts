@@ -35,6 +35,9 @@ export type ErrorCode =
   | 'tpm-session'
   | 'tpm-foreign-object'
   | 'tpm-identity-changed'
+  | 'tpm-cleared'
+  | 'tpm-replaced'
+  | 'tpm-rolled-back'
   | 'tpm-command-blocked'
   // recorder
   | 'replay-mismatch'
@@ -52,12 +55,20 @@ export type ErrorCode =
   | 'key-locked'
   | 'pin-required'
   | 'pin-wrong'
+  | 'pin-last-try'
   | 'store-invalid'
   | 'store-busy'
   | 'store-io'
   // attestation and requests
   | 'statement-invalid'
-  | 'request-invalid';
+  | 'certificate-invalid'
+  | 'credential-invalid'
+  | 'request-invalid'
+  // services reached over a network
+  | 'service-unreachable'
+  | 'service-timeout'
+  | 'service-refused'
+  | 'service-answer';
 
 /** What a {@link KeyprovError} can carry besides its message. */
 export interface KeyprovErrorOptions {

@@ -53,8 +53,8 @@ export interface SignOptions {
   readonly hash?: 'sha256' | 'sha384' | 'sha512' | undefined;
   /** For RSA: RSASSA-PKCS1-v1_5 (the default), or RSASSA-PSS with a salt as long as the digest or longer. */
   readonly padding?: 'pkcs1' | 'pss' | undefined;
-  /** For EC: Ecdsa-Sig-Value (the default), or as IEEE P1363 has it: r and s, big endian, each as long as the field. */
-  readonly format?: 'der' | 'p1363' | undefined;
+  /** For EC: `der`, an Ecdsa-Sig-Value (the default), or `raw`: r and s, big endian, each as long as the field. */
+  readonly format?: 'der' | 'raw' | undefined;
   /** Wanted when the key has a PIN. The caller wipes it. */
   readonly pin?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;

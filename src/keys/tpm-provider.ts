@@ -3,45 +3,42 @@ import { digest } from '../crypto/kdf.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import { supportsParameters } from '../tpm/capabilities.ts';
-import { decode, encode } from '../tpm/codec/index.ts';
-import { Create, type CreateResult, Load } from '../tpm/commands/object.ts';
+import { encode } from '../tpm/codec/index.ts';
+import { Create, type CreateResult, ObjectChangeAuth } from '../tpm/commands/object.ts';
 import { Sign } from '../tpm/commands/signing.ts';
-import { TPM_ALG } from '../tpm/constants.ts';
+import { Shutdown } from '../tpm/commands/start-up.ts';
+import { TPM_ALG, TPM_SU } from '../tpm/constants.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
-import type { Session } from '../tpm/session.ts';
 import { bareSignature } from '../tpm/signature.ts';
-import { startSession } from '../tpm/start-session.ts';
+import type { SaltKey } from '../tpm/start-session.ts';
 import type { TpmtSigScheme } from '../tpm/structures/algorithm.ts';
 import { NULL_HASHCHECK } from '../tpm/structures/base.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
 import { userKeyTemplate } from '../tpm/templates.ts';
 import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
 import { isTpmError } from '../tpm/tpm-error.ts';
-import type { TpmObject } from '../tpm/tpm-object.ts';
 import { readNature, type TpmNature } from '../tpm/virtual.ts';
-import { decodeKeyFile, encodeKeyFile } from './key-file.ts';
+import { encodeKeyFile } from './key-file.ts';
+import { type LoadedKey, withLoadedKey, withSaltedSession } from './loaded-key.ts';
 import { deriveAuthValue, newPinDerivation } from './pin-derivation.ts';
 import type { Assurance, CreateKeyOptions, KeyProvider, PinDerivation, ProvidedKey, SignOptions } from './provider.ts';
-import { parentForNewKey, parentOf, type StorageParent } from './storage-parent.ts';
+import { parentForNewKey } from './storage-parent.ts';
+import { type PinTryOptions, tryPin } from './tpm-pin.ts';
 
 /** A key that the TPM has just made, with what only this moment gives: the proof for TPM2_CertifyCreation. */
 export interface CreatedTpmKey extends ProvidedKey {
   readonly creation: Pick<CreateResult, 'creationData' | 'creationHash' | 'creationTicket'>;
 }
 
-/** A key in the TPM, ready for commands. */
-export interface LoadedKey {
-  readonly object: TpmObject;
-  /** The value that authorizes it; empty for a key without a PIN. */
-  readonly authValue: Uint8Array;
-  /** Salted by the parent; encrypts the first parameter of commands and answers where they can be. */
-  readonly session: Session;
-}
-
 /** Options of {@link openTpmKeyProvider}. */
 export interface TpmKeyProviderOptions extends SignalOptions {
   /** The Name that the storage root key had when it was first used; another one at its handle is not used. */
   readonly recordedSrkName?: Uint8Array | undefined;
+  /**
+   * A key whose public area is trusted, such as an endorsement key that was checked by its certificate: all sessions
+   * are salted with it. Default: the parent of the key, whose Name is pinned when the first key is made under it.
+   */
+  readonly saltKey?: SaltKey | undefined;
   /** How PINs become authorization values. Default: scrypt with a salt per key. */
   readonly pinDerivation?: 'scrypt' | 'pcp-sha1' | 'pcp-sha256';
 }
@@ -91,7 +88,7 @@ export class TpmKeyProvider implements KeyProvider {
       const parent = await parentForNewKey(this.tpm, { recordedSrkName, signal });
       const made = await withCleanup(
         () =>
-          this.#withSession(parent, { signal }, (session) =>
+          withSaltedSession(this.tpm, parent, { saltKey: this.#options.saltKey, signal }, (session) =>
             this.tpm.run(
               Create,
               {
@@ -135,15 +132,15 @@ export class TpmKeyProvider implements KeyProvider {
     }
   }
 
-  async sign(key: ProvidedKey, options: SignOptions): Promise<Bytes> {
-    const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin, signal } = options;
+  async sign(key: ProvidedKey, options: SignOptions & PinTryOptions): Promise<Bytes> {
+    const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin, force, signal } = options;
     const hashAlg = HASH_ALGS[hash];
     const details = { hashAlg };
     const scheme: TpmtSigScheme =
       key.publicKey.kty === 'EC'
         ? { scheme: TPM_ALG.ECDSA, details }
         : { scheme: padding === 'pss' ? TPM_ALG.RSAPSS : TPM_ALG.RSASSA, details };
-    return await this.use(key, { pin, signal }, async ({ object, authValue, session }) => {
+    return await this.use(key, { pin, force, signal }, async ({ object, authValue, session }) => {
       session.use = { ...session.use, encrypt: false, continueSession: false };
       const { signature } = await this.tpm.run(
         Sign,
@@ -160,80 +157,94 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /**
+   * Gives a key another PIN; the key itself, and so its registration, stays the same. TPM2_ObjectChangeAuth.
+   * The caller keeps the returned key in place of the old one, whose PIN still works as long as its bytes exist.
+   * @throws KeyprovError `key-invalid` for a key without a PIN: it was made without protection against guessing.
+   */
+  async changePin(
+    key: ProvidedKey,
+    { pin, newPin, ...options }: { readonly pin: Uint8Array; readonly newPin: Uint8Array } & PinTryOptions,
+  ): Promise<ProvidedKey> {
+    if (!key.hasPin || newPin.length === 0) {
+      throw new KeyprovError('key-invalid', 'only a key that was made with a PIN can get another one', {
+        remedy: 'make a new key with a PIN',
+      });
+    }
+    const pinDerivation = this.#newDerivation();
+    const newAuth = await deriveAuthValue(newPin, pinDerivation);
+    try {
+      return await this.use(key, { pin, ...options }, async ({ object, authValue, session, parent, file }) => {
+        session.use = { ...session.use, encrypt: false, continueSession: false };
+        const { outPrivate } = await this.tpm.run(
+          ObjectChangeAuth,
+          { objectHandle: { handle: object, auth: { session, authValue } }, parentHandle: parent.handle, newAuth },
+          { signal: options.signal },
+        );
+        const privateKey = await encodeKeyFile({ ...file, privateArea: encode(TPM2B_PRIVATE, outPrivate) });
+        return { ...key, privateKey, pinDerivation };
+      });
+    } finally {
+      wipe(newAuth);
+    }
+  }
+
+  /**
    * Loads a key, hands it to `work` together with a session to authorize it, and takes it out of the TPM again.
-   * @throws KeyprovError `pin-required`, `pin-wrong`, `tpm-lockout`, `tpm-identity-changed`.
+   * @throws PinError as {@link tryPin} does; KeyprovError `pin-required`, `tpm-identity-changed`, `key-invalid`.
    */
   async use<T>(
     key: ProvidedKey,
-    { pin, signal }: { readonly pin?: Uint8Array | undefined } & SignalOptions,
+    { pin, ...options }: { readonly pin?: Uint8Array | undefined } & PinTryOptions,
     work: (loaded: LoadedKey) => Promise<T>,
   ): Promise<T> {
-    const { publicArea, privateArea, emptyAuth } = await decodeKeyFile(key.privateKey);
-    if (key.parent === undefined) throw new KeyprovError('key-invalid', 'the record of a TPM key names no parent');
-    if (!emptyAuth && pin === undefined) {
-      throw new KeyprovError('pin-required', 'the key has a PIN', { remedy: 'give it' });
+    if (!key.hasPin) return await this.#load(key, EMPTY, options, work);
+    if (pin === undefined) throw new KeyprovError('pin-required', 'the key has a PIN', { remedy: 'give it' });
+    if (key.pinDerivation === undefined) {
+      throw new KeyprovError('key-invalid', 'the record of a key with a PIN has no PIN derivation');
     }
-    const record = key.parent;
-    const authValue = emptyAuth || pin === undefined ? EMPTY : await this.#authValue(key, pin);
+    const authValue = await deriveAuthValue(pin, key.pinDerivation);
     try {
-      const parent = await parentOf(this.tpm, record, { signal });
       return await withCleanup(
-        () =>
-          this.#withSession(parent, { signal }, async (session) => {
-            const { objectHandle } = await this.tpm.run(
-              Load,
-              {
-                parentHandle: { handle: parent.handle, name: record.name, auth: { session } },
-                inPrivate: decode(TPM2B_PRIVATE, privateArea),
-                inPublic: decode(TPM2B_PUBLIC, publicArea),
-              },
-              { signal },
-            );
-            return await withCleanup(
-              () => work({ object: objectHandle, authValue, session }),
-              () => objectHandle.flush(),
-            );
-          }),
-        () => parent.release(),
+        () => tryPin(this.tpm, options, () => this.#load(key, authValue, options, work)),
+        () => this.#settle(),
       );
-    } catch (error) {
-      if (error instanceof KeyprovError && error.code === 'tpm-auth-failed') {
-        throw new KeyprovError('pin-wrong', 'the PIN is wrong', {
-          cause: error,
-          remedy: 'try again with care: the TPM counts',
-        });
-      }
-      throw error;
     } finally {
       wipe(authValue);
     }
   }
 
-  async #withSession<T>(
-    parent: StorageParent,
+  /**
+   * The same without the PIN, for what needs none: certifying the key by the Certify branch of its policy, or by its
+   * creation ticket. Works in lockout too.
+   */
+  async useWithoutPin<T>(
+    key: ProvidedKey,
     options: SignalOptions,
-    work: (session: Session) => Promise<T>,
+    work: (loaded: LoadedKey) => Promise<T>,
   ): Promise<T> {
-    const session = await startSession(this.tpm, {
-      salt: { handle: parent.handle, publicArea: parent.publicArea },
-      use: { decrypt: true, encrypt: true },
-      ...options,
-    });
-    return await withCleanup(
-      () => work(session),
-      () => session.close(),
-    );
+    return await this.#load(key, EMPTY, options, work);
+  }
+
+  async #load<T>(
+    key: ProvidedKey,
+    authValue: Uint8Array,
+    { signal }: SignalOptions,
+    work: (loaded: LoadedKey) => Promise<T>,
+  ): Promise<T> {
+    return await withLoadedKey(this.tpm, key, { authValue, saltKey: this.#options.saltKey, signal }, work);
+  }
+
+  /**
+   * A TPM that loses its power after a PIN was used, and before TPM2_Shutdown, counts a failed try (Part 1, 19.8.6).
+   * An emulator of ours loses it whenever a process is killed, so there the shutdown follows at once.
+   */
+  async #settle(): Promise<void> {
+    if (!this.tpm.transport.managed) await this.tpm.run(Shutdown, { shutdownType: TPM_SU.CLEAR });
   }
 
   #newDerivation(): PinDerivation {
     const { pinDerivation: kdf = 'scrypt' } = this.#options;
     return kdf === 'scrypt' ? newPinDerivation() : { kdf };
-  }
-
-  async #authValue({ pinDerivation }: ProvidedKey, pin: Uint8Array): Promise<Bytes> {
-    if (pinDerivation === undefined)
-      throw new KeyprovError('key-invalid', 'the record of a key with a PIN has no PIN derivation');
-    return await deriveAuthValue(pin, pinDerivation);
   }
 }
 

@@ -1,0 +1,61 @@
+/** Get a user's key pair out of a TPM 2.0, attest it, and build its registration request. */
+export {
+  AttestationKey,
+  type CreateAttestationKeyOptions,
+  createAttestationKey,
+  loadAttestationKey,
+  type SavedAttestationKey,
+} from './attestation/attestation-key.ts';
+export {
+  type AttestKeyOptions,
+  attestKey,
+  type CertifyCreationOptions,
+  type CertifyKeyOptions,
+  certifyCreation,
+  certifyKey,
+} from './attestation/certify.ts';
+export type { Bytes } from './bytes.ts';
+export { type EcPublicKey, encodeSpkiPem, type PublicKey, type RsaPublicKey } from './crypto/public-key.ts';
+export { type ErrorCode, isKeyprovError, KeyprovError } from './errors.ts';
+export type { KeyRecord } from './keys/key-record.ts';
+export { type KeyList, KeyStore, openKeyStore } from './keys/key-store.ts';
+export { type MadeKey, type MakeKeyOptions, makeKey } from './keys/make-key.ts';
+export { deriveAuthValue } from './keys/pin-derivation.ts';
+export { PinError } from './keys/pin-error.ts';
+export type {
+  Assurance,
+  Backend,
+  CreateKeyOptions,
+  KeyProvider,
+  PinDerivation,
+  ProvidedKey,
+  SignOptions,
+} from './keys/provider.ts';
+export {
+  type Attempt,
+  type ProviderSources,
+  type Selection,
+  SelectionError,
+  type SelectionOptions,
+  selectKeyProvider,
+} from './keys/select-provider.ts';
+export { openSoftwareKeyProvider, type SoftwareKeyProviderOptions } from './keys/software-provider.ts';
+export {
+  type CreatedTpmKey,
+  openTpmKeyProvider,
+  TpmKeyProvider,
+  type TpmKeyProviderOptions,
+} from './keys/tpm-provider.ts';
+export { readWrappingSecret } from './keys/wrapping-secret.ts';
+export { definePolicy, type KeyAlgorithm, type Policy, PolicyError, parsePolicy } from './policy/index.ts';
+export {
+  type AttestationOutcome,
+  type ProvisionEvent,
+  type ProvisionedKey,
+  type ProvisionKeyOptions,
+  type ProvisionStep,
+  provisionKey,
+} from './provisioning/provision-key.ts';
+export { type OpenTpmOptions, openTpm } from './tpm/open-tpm.ts';
+export { Tpm } from './tpm/tpm.ts';
+export { isTpmError, TpmError } from './tpm/tpm-error.ts';

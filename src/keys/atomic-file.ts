@@ -1,0 +1,128 @@
+import { randomUUID } from 'node:crypto';
+import { link, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { KeyprovError } from '../errors.ts';
+
+/** A temporary file this old, in milliseconds, was left behind by a process that died. */
+const LEFTOVER_AGE = 60_000;
+
+/**
+ * Writes `data` to a file (mode 0600) that appears whole or not at all. False where there is one of that name already.
+ * With `durable` it survives a loss of power once the promise resolves.
+ * @throws KeyprovError `store-io`
+ */
+export async function createFile(
+  directory: string,
+  name: string,
+  data: string | Uint8Array,
+  { durable = true }: { readonly durable?: boolean } = {},
+): Promise<boolean> {
+  return await storeIo(directory, async () => {
+    const temporary = await writeTemporary(directory, data, durable);
+    try {
+      await link(temporary, join(directory, name));
+    } catch (error) {
+      if (errorCode(error) === 'EEXIST') return false;
+      throw error;
+    } finally {
+      await unlink(temporary);
+    }
+    if (durable) await syncDirectory(directory);
+    return true;
+  });
+}
+
+/** Writes a file in place of an old one: at every moment there is the whole old or the whole new one. Durable. */
+export async function replaceFile(directory: string, name: string, data: string | Uint8Array): Promise<void> {
+  await storeIo(directory, async () => {
+    const temporary = await writeTemporary(directory, data, true);
+    try {
+      await rename(temporary, join(directory, name));
+    } catch (error) {
+      await unlink(temporary);
+      throw error;
+    }
+    await syncDirectory(directory);
+  });
+}
+
+/** Removes a file, durably. False where there is none. @throws KeyprovError `store-io` */
+export async function removeFile(directory: string, name: string): Promise<boolean> {
+  return await storeIo(directory, async () => {
+    const removed = await unlinkIfThere(join(directory, name));
+    if (removed) await syncDirectory(directory);
+    return removed;
+  });
+}
+
+/** Removes the temporary files that died processes left in `directory`. @throws KeyprovError `store-io` */
+export async function removeLeftovers(directory: string): Promise<void> {
+  await storeIo(directory, async () => {
+    for (const name of await readdir(directory)) {
+      if (!name.endsWith('.tmp')) continue;
+      const path = join(directory, name);
+      const { mtimeMs } = await stat(path).catch(ignoreMissing(() => ({ mtimeMs: Infinity })));
+      if (Date.now() - mtimeMs > LEFTOVER_AGE) await unlinkIfThere(path);
+    }
+  });
+}
+
+/** Runs `work`; an error of the file system becomes KeyprovError `store-io` that names `path`. */
+export async function storeIo<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (errorCode(cause) === undefined || cause instanceof KeyprovError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KeyprovError('store-io', `the key store at ${path} cannot be read or written: ${reason}`, {
+      cause,
+      remedy: 'see to it that the directory and its files belong to this user and that there is room on the disk',
+    });
+  }
+}
+
+/** For `catch`: a missing file yields `instead`, any other error stays one. */
+export function ignoreMissing<T>(instead: () => T): (error: unknown) => T {
+  return (error) => {
+    if (errorCode(error) === 'ENOENT') return instead();
+    throw error;
+  };
+}
+
+/** The code of an error of Node, such as `ENOENT`. */
+export function errorCode(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+async function writeTemporary(directory: string, data: string | Uint8Array, durable: boolean): Promise<string> {
+  const path = join(directory, `${randomUUID()}.tmp`);
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(data);
+    if (durable) await file.sync();
+  } catch (error) {
+    await unlinkIfThere(path);
+    throw error;
+  } finally {
+    await file.close();
+  }
+  return path;
+}
+
+async function unlinkIfThere(path: string): Promise<boolean> {
+  return await unlink(path).then(
+    () => true,
+    ignoreMissing(() => false),
+  );
+}
+
+/** A new name in a directory is on the disk only when the directory is. Windows has no such call and needs none. */
+async function syncDirectory(directory: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(directory);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,145 @@
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { createFile, ignoreMissing, removeFile, removeLeftovers, replaceFile, storeIo } from './atomic-file.ts';
+import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
+import { type StoreLockOptions, withStoreLock } from './store-lock.ts';
+
+/** What {@link KeyStore.list} finds. */
+export interface KeyList {
+  /** Sorted by id. */
+  readonly records: readonly KeyRecord[];
+  /** One `store-invalid` for each record that cannot be read; it names the file. */
+  readonly damaged: readonly KeyprovError[];
+}
+
+/**
+ * Opens the store in a directory, which is made (mode 0700) when it is missing. There is nothing to close.
+ * @throws KeyprovError `store-io`; `store-invalid` when others may write in the directory.
+ */
+export async function openKeyStore(directory: string): Promise<KeyStore> {
+  const path = resolve(directory);
+  const { mode } = await storeIo(path, async () => {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    return await stat(path);
+  });
+  if (process.platform !== 'win32' && (mode & 0o022) !== 0) {
+    throw new KeyprovError('store-invalid', `others may write in the directory of the key store, ${path}`, {
+      remedy: `chmod 700 ${path}`,
+    });
+  }
+  await removeLeftovers(path);
+  return new KeyStore(path);
+}
+
+/**
+ * Keys in a directory, one file each (mode 0600), for any number of processes at once. A write is whole or has not
+ * happened, and is on the disk when its promise resolves. Files of newer versions are never touched, unless deleted.
+ */
+export class KeyStore {
+  /** Absolute path. */
+  readonly directory: string;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** Use {@link openKeyStore}, which checks the directory. */
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  /** All keys; a damaged record does not hide the others. */
+  async list(): Promise<KeyList> {
+    const names = await storeIo(this.directory, () => readdir(this.directory));
+    const records: KeyRecord[] = [];
+    const damaged: KeyprovError[] = [];
+    for (const name of names.sort()) {
+      const id = /^key-(.+)\.json$/.exec(name)?.[1];
+      if (id === undefined) continue;
+      try {
+        records.push(await this.#read(id));
+      } catch (error) {
+        if (isKeyprovError(error, 'store-invalid')) damaged.push(error);
+        else if (!isKeyprovError(error, 'key-not-found')) throw error; // deleted since the directory was read
+      }
+    }
+    return { records, damaged };
+  }
+
+  /** @throws KeyprovError `key-not-found`, `store-invalid`, `store-io`; RangeError for an impossible id. */
+  async load(id: string): Promise<KeyRecord> {
+    checkKeyId(id);
+    return await this.#read(id);
+  }
+
+  /** Adds a key. @throws KeyprovError `key-exists`, `store-busy`, `store-io`; RangeError for an impossible id. */
+  async save(record: KeyRecord, options: StoreLockOptions = {}): Promise<void> {
+    const text = this.#encode(record);
+    await this.#exclusive(options, async () => {
+      if (await createFile(this.directory, fileName(record.id), text)) return;
+      throw new KeyprovError('key-exists', `the key store at ${this.directory} has a key ${record.id} already`, {
+        remedy: 'delete it first, or take another id',
+      });
+    });
+  }
+
+  /**
+   * Replaces a record by what `change` makes of it, with nobody in between. The id stays.
+   * @throws KeyprovError like {@link load}, and `store-busy`; what `change` throws, and then nothing was written.
+   */
+  async update(
+    id: string,
+    change: (record: KeyRecord) => KeyRecord | Promise<KeyRecord>,
+    options: StoreLockOptions = {},
+  ): Promise<KeyRecord> {
+    checkKeyId(id);
+    return await this.#exclusive(options, async () => {
+      const next = await change(await this.#read(id));
+      if (next.id !== id) throw new RangeError(`an update must not change the id ${id} to ${next.id}`);
+      await replaceFile(this.directory, fileName(id), this.#encode(next));
+      return next;
+    });
+  }
+
+  /** Removes a key, also a damaged one. @throws KeyprovError `key-not-found`, `store-busy`, `store-io` */
+  async delete(id: string, options: StoreLockOptions = {}): Promise<void> {
+    checkKeyId(id);
+    await this.#exclusive(options, async () => {
+      if (!(await removeFile(this.directory, fileName(id)))) throw this.#notFound(id);
+    });
+  }
+
+  async #read(id: string): Promise<KeyRecord> {
+    const path = join(this.directory, fileName(id));
+    const text = await storeIo(this.directory, () => readFile(path, 'utf8').catch(ignoreMissing(() => undefined)));
+    if (text === undefined) throw this.#notFound(id);
+    const record = decodeKeyRecord(text, path);
+    if (record.id === id) return record;
+    throw new KeyprovError('store-invalid', `the key record ${path} is that of the key ${record.id}`, {
+      remedy: 'restore the name of the file',
+    });
+  }
+
+  /** The text of a record, which can be read again for sure. */
+  #encode(record: KeyRecord): string {
+    checkKeyId(record.id);
+    const text = encodeKeyRecord(record);
+    decodeKeyRecord(text, `of ${record.id}, not written yet,`);
+    return text;
+  }
+
+  /** One after the other in this process, and then under the lock between processes. */
+  #exclusive<T>(options: StoreLockOptions, work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(() => withStoreLock(this.directory, work, options));
+    this.#turn = turn.catch(() => undefined); // its caller gets the error
+    return turn;
+  }
+
+  #notFound(id: string): KeyprovError {
+    return new KeyprovError('key-not-found', `the key store at ${this.directory} has no key ${id}`, {
+      remedy: 'list the store to see what it has',
+    });
+  }
+}
+
+function fileName(id: string): string {
+  return `key-${id}.json`;
+}

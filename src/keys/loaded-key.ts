@@ -1,0 +1,76 @@
+import { KeyprovError, withCleanup } from '../errors.ts';
+import { decode } from '../tpm/codec/index.ts';
+import { Load } from '../tpm/commands/object.ts';
+import type { Session } from '../tpm/session.ts';
+import { type SaltKey, startSession } from '../tpm/start-session.ts';
+import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { TpmObject } from '../tpm/tpm-object.ts';
+import { decodeKeyFile, type KeyFile } from './key-file.ts';
+import type { ProvidedKey } from './provider.ts';
+import { parentOf, type StorageParent } from './storage-parent.ts';
+
+/** A key in the TPM, ready for commands. */
+export interface LoadedKey {
+  readonly object: TpmObject;
+  /** The value that authorizes it; empty for a key without a PIN, or used without it. */
+  readonly authValue: Uint8Array;
+  /** Salted; encrypts the first parameter of commands and of answers, as its `use` says. */
+  readonly session: Session;
+  readonly parent: StorageParent;
+  /** The key file that it was loaded from. */
+  readonly file: KeyFile;
+}
+
+/** How to protect the traffic. */
+export interface SaltOptions extends SignalOptions {
+  /** The key that the session is salted with. Default: the parent. */
+  readonly saltKey?: SaltKey | undefined;
+}
+
+/** Runs `work` with a salted session that encrypts both ways, and ends the session. */
+export async function withSaltedSession<T>(
+  tpm: Tpm,
+  parent: StorageParent,
+  { saltKey, signal }: SaltOptions,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const salt = saltKey ?? { handle: parent.handle, publicArea: parent.publicArea };
+  const session = await startSession(tpm, { salt, use: { decrypt: true, encrypt: true }, signal });
+  return await withCleanup(
+    () => work(session),
+    () => session.close(),
+  );
+}
+
+/** Loads a key under its parent, runs `work` with it, and takes it, its parent and the session out of the TPM again. */
+export async function withLoadedKey<T>(
+  tpm: Tpm,
+  key: ProvidedKey,
+  { authValue, ...options }: SaltOptions & { readonly authValue: Uint8Array },
+  work: (loaded: LoadedKey) => Promise<T>,
+): Promise<T> {
+  const { signal } = options;
+  const file = await decodeKeyFile(key.privateKey);
+  if (key.parent === undefined) throw new KeyprovError('key-invalid', 'the record of a TPM key names no parent');
+  const parent = await parentOf(tpm, key.parent, { signal });
+  const loadAndWork = async (session: Session): Promise<T> => {
+    const { objectHandle: object } = await tpm.run(
+      Load,
+      {
+        parentHandle: { handle: parent.handle, name: parent.record.name, auth: { session } },
+        inPrivate: decode(TPM2B_PRIVATE, file.privateArea),
+        inPublic: decode(TPM2B_PUBLIC, file.publicArea),
+      },
+      { signal },
+    );
+    return await withCleanup(
+      () => work({ object, authValue, session, parent, file }),
+      () => object.flush(),
+    );
+  };
+  return await withCleanup(
+    () => withSaltedSession(tpm, parent, options, loadAndWork),
+    () => parent.release(),
+  );
+}

@@ -1,0 +1,133 @@
+import { generateKeyPair } from 'node:crypto';
+import { type Bytes, view, wipe } from '../bytes.ts';
+import { ecdsaRawToDer } from '../crypto/ecdsa-signature.ts';
+import { decodeSpki } from '../crypto/public-key.ts';
+import { verifySignature } from '../crypto/verify-signature.ts';
+import { KeyprovError } from '../errors.ts';
+import { KEY_ALGORITHMS, type KeyAlgorithm } from '../policy/index.ts';
+import { decryptPkcs8, encryptPkcs8 } from './encrypted-pkcs8.ts';
+import type { CreateKeyOptions, KeyProvider, ProvidedKey, SignOptions } from './provider.ts';
+
+/** Options of {@link openSoftwareKeyProvider}. */
+export interface SoftwareKeyProviderOptions {
+  /** Encrypts keys without a PIN: 32 random bytes, as {@link readWrappingSecret} keeps them. The caller wipes it. */
+  readonly wrappingSecret?: Uint8Array | undefined;
+}
+
+/** scrypt's N for a PIN, which can be guessed: 128 MiB and a third of a second a try. */
+const PIN_COST = 2 ** 17;
+/** scrypt's N for 32 random bytes, which cannot. */
+const SECRET_COST = 2 ** 15;
+const SECRET_SIZE = 32;
+
+/**
+ * The provider that makes keys in software. A private key is at rest only encrypted (scrypt, AES-256-GCM) and is in
+ * memory only while it signs; no function gives it out. That guards the file of a key, not a machine that an attacker
+ * controls: a short PIN can be tried offline without limit, and who can read the wrapping secret needs no PIN.
+ */
+export function openSoftwareKeyProvider(options: SoftwareKeyProviderOptions = {}): KeyProvider {
+  const { wrappingSecret } = options;
+  if (wrappingSecret !== undefined && wrappingSecret.length !== SECRET_SIZE) {
+    throw new RangeError(`the wrapping secret has ${wrappingSecret.length} bytes, ${SECRET_SIZE} expected`);
+  }
+  return {
+    backend: 'software',
+    assurance: 'software',
+    supports: async (algorithm) => KEY_ALGORITHMS.includes(algorithm),
+    create: (options) => create(options, wrappingSecret),
+    sign: (key, options) => sign(key, options, wrappingSecret),
+  };
+}
+
+async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | undefined): Promise<ProvidedKey> {
+  const { algorithm, pin, signal } = options;
+  signal?.throwIfAborted();
+  if (pin?.length === 0) throw new RangeError('an empty PIN');
+  const secret = pin ?? wrappingSecret;
+  if (secret === undefined) {
+    throw new KeyprovError('pin-required', 'a software key needs a PIN or a wrapping secret', {
+      remedy: 'give one, since there is nothing else that the key could be encrypted with',
+    });
+  }
+  // Not with generateKey of @peculiar/webcrypto 1.7.2: it blocks the event loop until the key is there.
+  const { publicKey, privateKey } = await generatePair(algorithm);
+  try {
+    signal?.throwIfAborted();
+    return {
+      backend: 'software',
+      algorithm,
+      publicKey: decodeSpki(publicKey),
+      privateKey: await encryptPkcs8(privateKey, secret, pin === undefined ? SECRET_COST : PIN_COST),
+      hasPin: pin !== undefined,
+    };
+  } finally {
+    wipe(privateKey);
+  }
+}
+
+async function sign(key: ProvidedKey, options: SignOptions, wrappingSecret: Uint8Array | undefined): Promise<Bytes> {
+  const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin, signal } = options;
+  signal?.throwIfAborted();
+  const pkcs8 = await decryptKey(key, pin, wrappingSecret);
+  let signature: Bytes;
+  try {
+    signal?.throwIfAborted();
+    const { Crypto } = await import('@peculiar/webcrypto');
+    const { subtle } = new Crypto();
+    const algorithm = webCryptoAlgorithm(key, hash, padding);
+    const privateKey = await subtle.importKey('pkcs8', pkcs8, algorithm, false, ['sign']);
+    signature = new Uint8Array(await subtle.sign(algorithm, privateKey, data));
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw new KeyprovError('key-invalid', 'the software key cannot be used', { cause });
+  } finally {
+    wipe(pkcs8);
+  }
+  // Nothing else ties the two parts of the record together; and a faulty RSA signature would give the key away.
+  if (!verifySignature(key.publicKey, hash, data, signature, key.publicKey.kty === 'RSA' ? padding : 'raw')) {
+    throw new KeyprovError('key-invalid', 'the private key of a software key does not belong to its public key');
+  }
+  return key.publicKey.kty === 'EC' && format === 'der' ? ecdsaRawToDer(key.publicKey.crv, signature) : signature;
+}
+
+async function decryptKey(
+  key: ProvidedKey,
+  pin: Uint8Array | undefined,
+  wrappingSecret: Uint8Array | undefined,
+): Promise<Bytes> {
+  if (key.backend !== 'software') throw new KeyprovError('key-invalid', 'a TPM key was given to the software provider');
+  const secret = key.hasPin ? pin : wrappingSecret;
+  if (secret === undefined) {
+    const what = key.hasPin ? 'its PIN' : 'the wrapping secret it was made with';
+    throw new KeyprovError('pin-required', `the software key needs ${what}`, { remedy: 'give it' });
+  }
+  const pkcs8 = await decryptPkcs8(key.privateKey, secret);
+  if (pkcs8 !== undefined) return pkcs8;
+  throw key.hasPin
+    ? new KeyprovError('pin-wrong', 'the PIN of the software key is wrong', { remedy: 'give the right one' })
+    : new KeyprovError('key-invalid', 'the software key was made with another wrapping secret, or is damaged');
+}
+
+function generatePair(algorithm: KeyAlgorithm): Promise<{ publicKey: Bytes; privateKey: Bytes }> {
+  return new Promise((resolve, reject) => {
+    const done = (error: Error | null, publicKey: Buffer, privateKey: Buffer) =>
+      error === null ? resolve({ publicKey: view(publicKey), privateKey: view(privateKey) }) : reject(error);
+    const encodings = {
+      publicKeyEncoding: { type: 'spki', format: 'der' },
+      privateKeyEncoding: { type: 'pkcs8', format: 'der' },
+    } as const;
+    const modulusLength = { 'rsa-2048': 2048, 'rsa-3072': 3072, 'p-256': 0, 'p-384': 0 }[algorithm];
+    if (modulusLength > 0) generateKeyPair('rsa', { modulusLength, publicExponent: 65537, ...encodings }, done);
+    else generateKeyPair('ec', { namedCurve: algorithm.toUpperCase(), ...encodings }, done);
+  });
+}
+
+/** For import and signing alike. */
+function webCryptoAlgorithm(key: ProvidedKey, hash: NonNullable<SignOptions['hash']>, padding: 'pkcs1' | 'pss') {
+  const HASHES = { sha256: ['SHA-256', 32], sha384: ['SHA-384', 48], sha512: ['SHA-512', 64] } as const;
+  const [hashName, saltLength] = HASHES[hash];
+  if (key.publicKey.kty === 'EC') return { name: 'ECDSA', namedCurve: key.publicKey.crv, hash: hashName };
+  return padding === 'pss'
+    ? { name: 'RSA-PSS', saltLength, hash: hashName }
+    : { name: 'RSASSA-PKCS1-v1_5', hash: hashName };
+}

@@ -1,0 +1,81 @@
+import { type Bytes, equal } from '../bytes.ts';
+import { type ErrorCode, KeyprovError, withCleanup } from '../errors.ts';
+import { ReadClock } from '../tpm/commands/clock.ts';
+import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
+import { TPM_RH } from '../tpm/constants.ts';
+import type { TpmtPublic } from '../tpm/structures/object.ts';
+import { ekTemplate, srkTemplate } from '../tpm/templates.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+
+/** What tells one TPM from another, and its present from its past; plain data to keep with a key. */
+export interface TpmIdentity {
+  /** Name of the P-256 primary of the endorsement seed: stays the same for the life of a TPM. */
+  readonly endorsementName: Bytes;
+  /** Name of the P-256 primary of the storage seed: stays the same until TPM2_Clear. */
+  readonly storageName: Bytes;
+  /** Number of TPM resets since the last Clear. TPMS_CLOCK_INFO, Part 2, 10.11. */
+  readonly resetCount: number;
+  /** Milliseconds of power since the last Clear. */
+  readonly clock: bigint;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * Milliseconds that the clock of a TPM may fall behind when it loses its power without TPM2_Shutdown: the longest
+ * interval in which it must save it is 2^22 ms (Part 1, 36.3.2).
+ */
+const CLOCK_SLACK_MS = 2n ** 22n;
+
+/** Reads the identity. Makes two P-256 primaries, which takes some milliseconds, and keeps none of them. */
+export async function readTpmIdentity(tpm: Tpm, options: SignalOptions = {}): Promise<TpmIdentity> {
+  const endorsementName = await primaryName(tpm, TPM_RH.ENDORSEMENT, ekTemplate('L-2'), options);
+  const storageName = await primaryName(tpm, TPM_RH.OWNER, srkTemplate('p-256'), options);
+  const { currentTime } = await tpm.run(ReadClock, {}, options);
+  const { resetCount, clock } = currentTime.clockInfo;
+  return { endorsementName, storageName, resetCount, clock };
+}
+
+async function primaryName(
+  tpm: Tpm,
+  primaryHandle: number,
+  inPublic: TpmtPublic,
+  options: SignalOptions,
+): Promise<Bytes> {
+  const inSensitive = { userAuth: EMPTY, data: EMPTY };
+  const args = { primaryHandle, inSensitive, inPublic, outsideInfo: EMPTY, creationPCR: [] };
+  const { objectHandle } = await tpm.run(CreatePrimary, args, options);
+  return await withCleanup(
+    async () => objectHandle.name,
+    () => objectHandle.flush(),
+  );
+}
+
+/**
+ * Checks that `now` is the TPM of `recorded`, at a later time. Record the newer identity each time that it passes: the
+ * later the record, the fewer old copies of the TPM's state go unnoticed.
+ *
+ * @throws KeyprovError `tpm-replaced` for another TPM, `tpm-cleared` for the same one after TPM2_Clear, and
+ * `tpm-rolled-back` for one whose counters went back: its state was restored from an older copy, as a clone of a
+ * virtual machine has it.
+ */
+export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void {
+  if (!equal(recorded.endorsementName, now.endorsementName)) {
+    throw changed('tpm-replaced', 'this is another TPM: its endorsement seed is not the recorded one');
+  }
+  if (!equal(recorded.storageName, now.storageName)) {
+    throw changed('tpm-cleared', 'the TPM was cleared: its storage seed is not the recorded one');
+  }
+  if (now.resetCount < recorded.resetCount) {
+    const counts = `${now.resetCount} resets, ${recorded.resetCount} were recorded`;
+    throw changed('tpm-rolled-back', `the state of the TPM is older than the record: it counts ${counts}`);
+  }
+  const slack = now.resetCount > recorded.resetCount ? CLOCK_SLACK_MS : 0n;
+  if (now.clock + slack < recorded.clock) {
+    const clocks = `${now.clock} ms, ${recorded.clock} ms were recorded`;
+    throw changed('tpm-rolled-back', `the state of the TPM is older than the record: its clock is at ${clocks}`);
+  }
+}
+
+const changed = (code: ErrorCode, message: string): KeyprovError =>
+  new KeyprovError(code, message, { remedy: 'provision a new key, and take the old one out of the directory' });

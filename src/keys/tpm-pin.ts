@@ -1,0 +1,61 @@
+import { type LockoutState, readLockout } from '../tpm/capabilities.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import { isTpmError } from '../tpm/tpm-error.ts';
+import { TPM_RC } from '../tpm/tpm-rc.ts';
+import { PinError } from './pin-error.ts';
+
+/** Whether a PIN is tried although it may be the try that locks the TPM. */
+export interface PinTryOptions extends SignalOptions {
+  /** Tries the PIN even where a wrong one would lock the TPM for all its keys. Default false. */
+  readonly force?: boolean | undefined;
+}
+
+/** Wrong PINs that the TPM still takes before it locks. */
+export function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
+  return inLockout ? 0 : Math.max(0, maxTries - failedTries);
+}
+
+/**
+ * Runs `work`, which gives a PIN to the TPM. Before it, the tries are counted: a locked TPM is not asked, and the
+ * try that would lock it is refused unless forced, since the lockout hits every protected key of that TPM.
+ *
+ * @throws PinError `pin-wrong` with the tries left, `pin-last-try`, or `tpm-lockout`; the latter two with the seconds
+ * after which one try is given back. Part 1, 19.8.
+ */
+export async function tryPin<T>(
+  tpm: Tpm,
+  { force = false, signal }: PinTryOptions,
+  work: () => Promise<T>,
+): Promise<T> {
+  const before = await readLockout(tpm, { signal });
+  if (before.inLockout && !force) throw lockedOut(before);
+  if (triesLeft(before) === 1 && !force) {
+    throw new PinError('pin-last-try', 'the PIN was not tried: one more wrong PIN would lock the TPM', {
+      triesLeft: 1,
+      retryAfterSeconds: before.recoveryTimeSeconds,
+      remedy: `wait ${before.recoveryTimeSeconds} s for another try, or force this one`,
+    });
+  }
+  try {
+    return await work();
+  } catch (error) {
+    if (isTpmError(error, TPM_RC.LOCKOUT)) throw lockedOut(await readLockout(tpm), error);
+    if (!isTpmError(error, TPM_RC.AUTH_FAIL) && !isTpmError(error, TPM_RC.BAD_AUTH)) throw error;
+    const after = await readLockout(tpm);
+    const left = triesLeft(after);
+    throw new PinError('pin-wrong', `the PIN is wrong; ${left} ${left === 1 ? 'try is' : 'tries are'} left`, {
+      cause: error,
+      triesLeft: left,
+      retryAfterSeconds: after.recoveryTimeSeconds,
+    });
+  }
+}
+
+function lockedOut({ recoveryTimeSeconds }: LockoutState, cause?: unknown): PinError {
+  return new PinError('tpm-lockout', 'the TPM is locked after too many wrong PINs; the PIN was not tried', {
+    cause,
+    triesLeft: 0,
+    retryAfterSeconds: recoveryTimeSeconds,
+    remedy: `wait ${recoveryTimeSeconds} s for the next try, or reset the lockout with the lockout authorization`,
+  });
+}

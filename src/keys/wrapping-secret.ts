@@ -1,0 +1,35 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Bytes, view, wipe } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { createFile, ignoreMissing, storeIo } from './atomic-file.ts';
+import type { KeyStore } from './key-store.ts';
+
+const NAME = 'wrapping.secret';
+const SIZE = 32;
+
+/**
+ * The secret that encrypts the software keys without a PIN of a store: 32 random bytes in a file beside the keys (mode
+ * 0600), made at the first call. It guards copies of single key files, and backups that leave it out. It is no guard
+ * against anyone who can read the directory. The caller wipes it.
+ * @throws KeyprovError `store-invalid` when the file has another size; `store-io`
+ */
+export async function readWrappingSecret(store: KeyStore): Promise<Bytes> {
+  const path = join(store.directory, NAME);
+  const read = () => storeIo(path, () => readFile(path).catch(ignoreMissing(() => undefined)));
+  let secret = await read();
+  if (secret === undefined) {
+    const fresh = randomBytes(SIZE);
+    try {
+      await createFile(store.directory, NAME, fresh); // or another process was faster: then its secret is the one
+    } finally {
+      wipe(fresh);
+    }
+    secret = await read();
+  }
+  if (secret?.length === SIZE) return view(secret);
+  throw new KeyprovError('store-invalid', `the wrapping secret ${path} has ${secret?.length ?? 0} bytes, not ${SIZE}`, {
+    remedy: 'restore a copy of it: without it the keys that have no PIN are lost',
+  });
+}

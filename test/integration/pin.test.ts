@@ -1,0 +1,137 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
+import { attestKey } from '../../src/attestation/certify.ts';
+import { verifyStatement } from '../../src/attestation/verify.ts';
+import { type Bytes, utf8 } from '../../src/bytes.ts';
+import { verifySignature } from '../../src/crypto/verify-signature.ts';
+import { PinError } from '../../src/keys/pin-error.ts';
+import type { ProvidedKey } from '../../src/keys/provider.ts';
+import { openTpmKeyProvider, type TpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { readLockout } from '../../src/tpm/capabilities.ts';
+import { DictionaryAttackLockReset, DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
+import { TPM_RH } from '../../src/tpm/constants.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { Tpm } from '../../src/tpm/tpm.ts';
+import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
+
+const PIN = utf8('147258');
+const WRONG = utf8('000000');
+const data = utf8('to be signed');
+
+/** The settings that Windows gives to a TPM: 32 tries, one forgotten every 10 minutes. */
+async function setWindowsLockout(tpm: Tpm): Promise<void> {
+  await tpm.run(DictionaryAttackParameters, {
+    lockHandle: TPM_RH.LOCKOUT,
+    newMaxTries: 32,
+    newRecoveryTime: 600,
+    lockoutRecovery: 86_400,
+  });
+}
+
+const signs = async (provider: TpmKeyProvider, key: ProvidedKey, pin: Bytes, force = false): Promise<boolean> =>
+  verifySignature(key.publicKey, 'sha256', data, await provider.sign(key, { data, pin, force }), 'der');
+
+async function refusal(provider: TpmKeyProvider, key: ProvidedKey, pin: Bytes, force = false): Promise<PinError> {
+  const error: unknown = await provider.sign(key, { data, pin, force }).catch((thrown: unknown) => thrown);
+  if (!(error instanceof PinError)) throw error;
+  return error;
+}
+
+describe('the PIN of a TPM key', () => {
+  test('is counted down on a TPM with the settings of Windows, and the last try is refused unless forced', async () => {
+    await using tpm = await openTpm('libtpms');
+    await setWindowsLockout(tpm);
+    const provider = await openTpmKeyProvider(tpm);
+    const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+    const bystander = await provider.create({ algorithm: 'p-256' });
+
+    const left: (number | undefined)[] = [];
+    for (let i = 0; i < 31; i++) {
+      const error = await refusal(provider, key, WRONG);
+      expect(error.code).toBe('pin-wrong');
+      left.push(error.triesLeft);
+    }
+    expect(left).toEqual(Array.from({ length: 31 }, (_, i) => 31 - i));
+
+    const refused = await refusal(provider, key, WRONG);
+    expect(refused).toMatchObject({ code: 'pin-last-try', triesLeft: 1, retryAfterSeconds: 600 });
+    expect((await readLockout(tpm)).failedTries).toBe(31);
+
+    expect(await refusal(provider, key, WRONG, true)).toMatchObject({ code: 'pin-wrong', triesLeft: 0 });
+    expect(await refusal(provider, key, PIN)).toMatchObject({ code: 'tpm-lockout', retryAfterSeconds: 600 });
+    expect(await refusal(provider, key, PIN, true)).toMatchObject({ code: 'tpm-lockout' });
+
+    // In lockout the key still attests, and keys without a PIN still work.
+    await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });
+    const challenge = utf8('a nonce');
+    const statement = await provider.useWithoutPin(key, {}, ({ object }) =>
+      attestKey(tpm, { key: object, authorization: 'windows-hello-policy', ak, challenge }),
+    );
+    const verified = verifyStatement(statement, { challenge, attestationKey: { pubArea: ak.pubArea } });
+    expect(verified.findings.filter(({ passed }) => !passed)).toEqual([]);
+    expect(verified.ok).toBe(true);
+    await provider.sign(bystander, { data });
+
+    await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
+    expect(await signs(provider, key, PIN)).toBe(true);
+  });
+
+  test('can be changed without changing the key', async () => {
+    await using tpm = await openTpm('libtpms');
+    await setWindowsLockout(tpm);
+    const provider = await openTpmKeyProvider(tpm);
+    const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+    const newPin = utf8('963741');
+    const changed = await provider.changePin(key, { pin: PIN, newPin });
+    expect(changed.publicKey).toEqual(key.publicKey);
+    expect(await signs(provider, changed, newPin)).toBe(true);
+    expect(await refusal(provider, changed, PIN)).toMatchObject({ code: 'pin-wrong', triesLeft: 31 });
+    await expect(provider.changePin(key, { pin: WRONG, newPin })).rejects.toMatchObject({ code: 'pin-wrong' });
+    const unprotected = await provider.create({ algorithm: 'p-256' });
+    await expect(provider.changePin(unprotected, { pin: PIN, newPin })).rejects.toMatchObject({ code: 'key-invalid' });
+  });
+
+  test.each(['scrypt', 'pcp-sha1', 'pcp-sha256'] as const)(
+    'becomes an authorization value by %s',
+    async (pinDerivation) => {
+      await using tpm = await openTpm('libtpms');
+      const provider = await openTpmKeyProvider(tpm, { pinDerivation });
+      const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+      expect(key.pinDerivation?.kdf).toBe(pinDerivation);
+      expect(await signs(provider, key, PIN)).toBe(true);
+      await expect(provider.sign(key, { data })).rejects.toMatchObject({ code: 'pin-required' });
+    },
+  );
+
+  test('costs no try when the power goes 100 times right after its use', async () => {
+    const transport = await openLibtpms();
+    await using tpm = await Tpm.open(transport);
+    const provider = await openTpmKeyProvider(tpm, { pinDerivation: 'pcp-sha256' });
+    const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+    for (let i = 0; i < 100; i++) {
+      expect(await signs(provider, key, PIN)).toBe(true);
+      await transport.powerCycle();
+      await tpm.startup();
+    }
+    expect((await readLockout(tpm)).failedTries).toBe(0);
+  });
+
+  test('costs no try when the TPM is reopened 100 times after its use', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'keyprov-pin-'));
+    try {
+      let key: ProvidedKey | undefined;
+      for (let i = 0; i < 100; i++) {
+        await using tpm = await Tpm.open(await openLibtpms({ directory }));
+        const provider = await openTpmKeyProvider(tpm, { pinDerivation: 'pcp-sha256' });
+        expect((await readLockout(tpm)).failedTries).toBe(0);
+        key ??= await provider.create({ algorithm: 'p-256', pin: PIN });
+        expect(await signs(provider, key, PIN)).toBe(true);
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,203 @@
+import { describe, expect, test } from 'vitest';
+import { utf8 } from '../../src/bytes.ts';
+import { type ErrorCode, KeyprovError } from '../../src/errors.ts';
+import { makeKey } from '../../src/keys/make-key.ts';
+import type { KeyProvider, ProvidedKey } from '../../src/keys/provider.ts';
+import { type ProviderSources, SelectionError } from '../../src/keys/select-provider.ts';
+import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
+import { definePolicy, type PolicySettings } from '../../src/policy/index.ts';
+import { listHandles } from '../../src/tpm/capabilities.ts';
+import { DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
+import { TPM_CC, TPM_HT, TPM_RH } from '../../src/tpm/constants.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
+import type { Tpm } from '../../src/tpm/tpm.ts';
+import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
+import { type Fault, type FaultyTransport, faultyTransport } from './support/faulty-transport.ts';
+
+const PIN = utf8('735191');
+const software = async (): Promise<KeyProvider> => openSoftwareKeyProvider();
+
+/** A software provider that makes its key once: scrypt would take most of the time of the tests with faults. */
+const onceSoftware = async (): Promise<KeyProvider> => {
+  const provider = await software();
+  return { ...provider, create: (options) => (onceMade ??= provider.create(options)) };
+};
+let onceMade: Promise<ProvidedKey> | undefined;
+
+const withFault = (fault: (code: number, index: number) => Fault) => () =>
+  openTpm('libtpms', { wrap: (transport) => faultyTransport(transport, fault) });
+
+/** What a machine can be like, and how the TPM is then reached. */
+const MACHINES = {
+  present: () => openTpm('libtpms'),
+  absent: () => openTpm('device:/dev/keyprov-no-such-tpm'),
+  'not named': undefined,
+  'locked out': async () => {
+    const tpm = await openTpm('libtpms');
+    await tpm.run(DictionaryAttackParameters, {
+      lockHandle: TPM_RH.LOCKOUT,
+      newMaxTries: 0,
+      newRecoveryTime: 1000,
+      lockoutRecovery: 1000,
+    });
+    return tpm;
+  },
+  'failing at start-up': withFault((code) => (code === TPM_CC.Startup ? TPM_RC.FAILURE : 'none')),
+  'lacking the algorithm': withFault((code) => (code === TPM_CC.TestParms ? TPM_RC.KEY_SIZE + 0x140 : 'none')),
+} as const satisfies Record<string, ProviderSources['tpm']>;
+
+type Expected =
+  | { backend: 'tpm' | 'software'; assurance: string; reasons: string[] }
+  | { error: ErrorCode; cause: ErrorCode };
+
+const SOFTWARE = (reason: ErrorCode): Expected => ({ backend: 'software', assurance: 'software', reasons: [reason] });
+const REFUSED = (cause: ErrorCode): Expected => ({ error: 'hardware-required', cause });
+const DISCOURAGED: Expected = { backend: 'software', assurance: 'software', reasons: ['passed-over'] };
+const TPM: Expected = { backend: 'tpm', assurance: 'virtual', reasons: [] };
+
+const TABLE: Record<keyof typeof MACHINES, { required: Expected; preferred: Expected }> = {
+  present: { required: TPM, preferred: TPM },
+  absent: { required: REFUSED('transport-unreachable'), preferred: SOFTWARE('transport-unreachable') },
+  'not named': { required: REFUSED('no-tpm'), preferred: SOFTWARE('no-tpm') },
+  'locked out': { required: REFUSED('tpm-lockout'), preferred: SOFTWARE('tpm-lockout') },
+  'failing at start-up': { required: REFUSED('tpm-failure-mode'), preferred: SOFTWARE('tpm-failure-mode') },
+  'lacking the algorithm': { required: REFUSED('algorithm-unsupported'), preferred: SOFTWARE('algorithm-unsupported') },
+};
+
+async function outcome(settings: PolicySettings, tpm: ProviderSources['tpm']): Promise<Expected> {
+  try {
+    const made = await makeKey(definePolicy({ algorithm: 'p-256', ...settings }), { tpm, software }, { pin: PIN });
+    expect(made.attempts.at(-1)).toMatchObject({ backend: made.key.backend, outcome: 'used' });
+    expect(made.fellBack).toBe(made.key.backend === 'software' && settings.hardware !== 'discouraged');
+    return {
+      backend: made.key.backend,
+      assurance: made.assurance,
+      reasons: made.attempts.slice(0, -1).map((attempt) => attempt.code ?? attempt.outcome),
+    };
+  } catch (error) {
+    if (!(error instanceof SelectionError) || !(error.cause instanceof KeyprovError)) throw error;
+    expect(error.attempts.map(({ backend, outcome }) => `${backend} ${outcome}`)).toEqual([
+      'tpm failed',
+      'software passed-over',
+    ]);
+    return { error: error.code, cause: error.cause.code };
+  }
+}
+
+describe('the policy table', () => {
+  for (const [name, tpm] of Object.entries(MACHINES)) {
+    const row = TABLE[name as keyof typeof MACHINES];
+    const cells = { ...row, discouraged: DISCOURAGED };
+    for (const [hardware, expected] of Object.entries(cells)) {
+      test(`hardware ${hardware} with a TPM that is ${name}`, async () => {
+        expect(await outcome({ hardware: hardware as keyof typeof cells }, tpm)).toEqual(expected);
+      });
+    }
+  }
+
+  test('a virtual TPM that policy refuses counts as none', async () => {
+    expect(await outcome({ hardware: 'required', virtualTpm: 'refuse' }, MACHINES.present)).toEqual(
+      REFUSED('virtual-tpm-refused'),
+    );
+    expect(await outcome({ hardware: 'preferred', virtualTpm: 'refuse' }, MACHINES.present)).toEqual(
+      SOFTWARE('virtual-tpm-refused'),
+    );
+  });
+
+  test('a key without a PIN is made in a TPM that is locked out', async () => {
+    const made = await makeKey(definePolicy({ algorithm: 'p-256' }), { tpm: MACHINES['locked out'], software }, {});
+    expect(made.key.backend).toBe('tpm');
+  });
+
+  test('required attestation rules out software like required hardware', async () => {
+    const making = makeKey(definePolicy({ attestation: 'required' }), { tpm: MACHINES.absent, software }, {});
+    await expect(making).rejects.toMatchObject({ code: 'attestation-unavailable' });
+  });
+
+  test('after a TPM key there is no way back to software unless it is allowed by name', async () => {
+    const policy = definePolicy({ algorithm: 'p-256' });
+    const sources = { tpm: MACHINES.absent, software };
+    await expect(makeKey(policy, sources, { pin: PIN, previous: 'tpm' })).rejects.toMatchObject({
+      code: 'downgrade-refused',
+    });
+    const made = await makeKey(policy, sources, { pin: PIN, previous: 'tpm', allowDowngrade: true });
+    expect(made.key.backend).toBe('software');
+  });
+
+  test('with no software provider on offer nothing is left', async () => {
+    const making = makeKey(definePolicy(), { tpm: MACHINES.absent }, {});
+    await expect(making).rejects.toMatchObject({ code: 'no-key-provider' });
+  });
+});
+
+describe('a fault at any command of the making of a key', () => {
+  const faults: [string, Fault][] = [
+    ['a lost connection', 'lost'],
+    ['TPM_RC_FAILURE', TPM_RC.FAILURE],
+    ['TPM_RC_AUTH_FAIL', TPM_RC.AUTH_FAIL + 0x900],
+    ['a block by TBS', 0x80280400],
+    ['an answer that is cut off', 'cut'],
+  ];
+
+  /** Makes a P-256 key with the fault at command `at`, on a TPM that stays open to be looked at. */
+  async function makeWithFault(hardware: 'required' | 'preferred', fault: Fault, at: number) {
+    let wrapped: FaultyTransport | undefined;
+    let tpm: Tpm | undefined;
+    const sources: ProviderSources = {
+      software: onceSoftware,
+      tpm: async () => {
+        tpm = await openTpm('libtpms', {
+          wrap: (inner) => {
+            wrapped = faultyTransport(inner, (_, index) => (index === at ? fault : 'none'));
+            return wrapped;
+          },
+        });
+        return tpm;
+      },
+    };
+    const result = await makeKey(definePolicy({ hardware, algorithm: 'p-256' }), sources, { pin: PIN }).catch(
+      (error: unknown) => error,
+    );
+    return { result, commands: wrapped?.commands ?? 0 };
+  }
+
+  test.each(faults)('never yields a software key where hardware is required: %s', async (_, fault) => {
+    let refused = 0;
+    for (let at = 0; ; at++) {
+      const { result, commands } = await makeWithFault('required', fault, at);
+      if (commands <= at) break; // the fault came too late to be met
+      if (result instanceof KeyprovError) refused++;
+      else expect(result).toMatchObject({ key: { backend: 'tpm' } });
+    }
+    expect(refused).toBeGreaterThanOrEqual(5);
+  });
+
+  test.each(faults)('falls back to software, with the reason, where hardware is preferred: %s', async (_, fault) => {
+    for (let at = 0; ; at++) {
+      const { result, commands } = await makeWithFault('preferred', fault, at);
+      if (commands <= at) break;
+      expect(result).not.toBeInstanceOf(Error);
+      expect(result).toSatisfy((made: Awaited<ReturnType<typeof makeKey>>) =>
+        made.key.backend === 'tpm' ? !made.fellBack : made.attempts[0]?.code !== undefined,
+      );
+    }
+  });
+
+  test('leaves no object and no session behind when the TPM goes on working', async () => {
+    for (let at = 3; at < 14; at++) {
+      let armed = true;
+      const inner = await openTpm('libtpms', {
+        wrap: (transport) =>
+          faultyTransport(transport, (code, index) =>
+            armed && index === at && code !== TPM_CC.FlushContext ? TPM_RC.AUTH_FAIL + 0x900 : 'none',
+          ),
+      });
+      await makeKey(definePolicy({ algorithm: 'p-256' }), { tpm: inner, software: onceSoftware }, { pin: PIN });
+      armed = false;
+      for (const type of [TPM_HT.TRANSIENT, TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION]) {
+        expect(await listHandles(inner, type), `after a fault at command ${at}`).toEqual([]);
+      }
+      await inner.close();
+    }
+  });
+});
