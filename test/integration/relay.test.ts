@@ -1,0 +1,212 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { concat, copy, toHex, utf8 } from '../../src/bytes.ts';
+import { isKeyprovError, KeyprovError } from '../../src/errors.ts';
+import { deriveAuthValue } from '../../src/keys/pin-derivation.ts';
+import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { definePolicy } from '../../src/policy/index.ts';
+import { provisionKey } from '../../src/provisioning/provision-key.ts';
+import type { Command } from '../../src/tpm/command.ts';
+import { DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
+import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
+import { Create, CreateLoaded, ObjectChangeAuth } from '../../src/tpm/commands/object.ts';
+import { GetRandom } from '../../src/tpm/commands/random.ts';
+import { Sign } from '../../src/tpm/commands/signing.ts';
+import { TPM_ALG, TPM_RH } from '../../src/tpm/constants.ts';
+import { checkAnswerFrame, uint32At } from '../../src/tpm/frame.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
+import type { Session } from '../../src/tpm/session.ts';
+import { startSession } from '../../src/tpm/start-session.ts';
+import { NULL_HASHCHECK } from '../../src/tpm/structures/base.ts';
+import { srkTemplate, userKeyTemplate } from '../../src/tpm/templates.ts';
+import type { TpmTransport } from '../../src/tpm/transport.ts';
+import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { leftovers, tpmMissing } from './support/new-tpm.ts';
+
+const EMPTY = new Uint8Array(0);
+const PIN = utf8('864209');
+const NEW_PIN = utf8('751984');
+
+/** What a relay between us and the TPM does to the bytes; it may change them. */
+type Relay = (bytes: Uint8Array, direction: 'command' | 'answer', commandCode: number) => void;
+
+/** A transport with a relay in it, which checks the frame of answers as a socket does. */
+function relayed(inner: TpmTransport, relay: Relay): TpmTransport {
+  const { kind, address, emulator, managed } = inner;
+  return {
+    ...{ kind, address, emulator, managed },
+    async send(command, options) {
+      const code = uint32At(command, 6);
+      const passed = copy(command);
+      relay(passed, 'command', code);
+      const answer = copy(await inner.send(uint32At(passed, 2) === passed.length ? passed : command, options));
+      if (uint32At(passed, 2) !== passed.length) throw new KeyprovError('transport-protocol', 'a broken frame');
+      relay(answer, 'answer', code);
+      checkAnswerFrame(answer, address);
+      return answer;
+    },
+    close: () => inner.close(),
+  };
+}
+
+/** Every form in which someone might look for a secret in a recording. */
+function formsOf(secret: Uint8Array): Uint8Array[] {
+  const buffer = Buffer.from(secret);
+  const digests = ['sha1', 'sha256', 'sha384', 'sha512'].map((name) => createHash(name).update(buffer).digest());
+  const texts = [buffer.toString('hex'), buffer.toString('base64'), buffer.toString('base64url')];
+  return [
+    buffer,
+    Buffer.from(buffer.toString('latin1'), 'utf16le'),
+    Buffer.from(buffer).reverse(),
+    ...digests,
+    ...texts.map((text) => Buffer.from(text)),
+  ];
+}
+
+describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
+  test('that records a provisioning, signing and a PIN change finds neither PIN nor authorization value', async () => {
+    const traffic: Uint8Array[] = [];
+    await using swtpm = await startSwtpm();
+    await using tpm = await openTpm(swtpm.address, {
+      wrap: (inner) => relayed(inner, (bytes) => traffic.push(copy(bytes))),
+    });
+    const made = await provisionKey({
+      policy: definePolicy({ hardware: 'required', attestation: 'required' }),
+      sources: { tpm },
+      challenge: utf8('a challenge'),
+      pin: PIN,
+    });
+    const provider = await openTpmKeyProvider(tpm);
+    await provider.sign(made.key, { data: utf8('x'), pin: PIN });
+    const changed = await provider.changePin(made.key, { pin: PIN, newPin: NEW_PIN });
+    await provider.sign(changed, { data: utf8('x'), pin: NEW_PIN });
+
+    const derivations = [made.key.pinDerivation, changed.pinDerivation];
+    if (derivations[0] === undefined || derivations[1] === undefined) throw new Error('no derivation');
+    const secrets = [
+      PIN,
+      NEW_PIN,
+      await deriveAuthValue(PIN, derivations[0]),
+      await deriveAuthValue(NEW_PIN, derivations[1]),
+    ];
+    const recording = Buffer.from(concat(...traffic));
+    expect(recording.length).toBeGreaterThan(10_000);
+    for (const secret of secrets) {
+      for (const form of formsOf(secret)) expect(recording.includes(Buffer.from(form)), toHex(form)).toBe(false);
+    }
+    // The search itself works: what is public is found.
+    expect(made.key.publicKey.kty === 'RSA' && recording.includes(Buffer.from(made.key.publicKey.n))).toBe(true);
+  });
+});
+
+describe.skipIf(await tpmMissing())('a relay that changes one bit', () => {
+  /** A TPM that never locks, with a storage key and a signing key in it. */
+  async function setUp(relay: Relay) {
+    const tpm = await openTpm('libtpms', { wrap: (inner) => relayed(inner, relay) });
+    await tpm.run(DictionaryAttackParameters, {
+      lockHandle: TPM_RH.LOCKOUT,
+      newMaxTries: 0x7fffffff,
+      newRecoveryTime: 1,
+      lockoutRecovery: 1,
+    });
+    const common = { inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] };
+    const parent = await tpm.run(CreatePrimary, {
+      primaryHandle: TPM_RH.OWNER,
+      inPublic: srkTemplate('p-256'),
+      ...common,
+    });
+    const key = await tpm.run(CreateLoaded, {
+      parentHandle: parent.objectHandle,
+      inSensitive: { userAuth: PIN, data: EMPTY },
+      inPublic: userKeyTemplate('p-256'),
+    });
+    return { tpm, parent, key };
+  }
+  type Setting = Awaited<ReturnType<typeof setUp>>;
+
+  const PROTECTED: Record<
+    string,
+    { command: Command<never, object>; run: (it: Setting, session: Session) => Promise<unknown> }
+  > = {
+    'TPM2_Sign, authorized by PIN': {
+      command: Sign,
+      run: ({ tpm, key }, session) => {
+        session.use = { ...session.use, encrypt: false };
+        return tpm.run(Sign, {
+          keyHandle: { handle: key.objectHandle, auth: { session, authValue: PIN } },
+          digest: new Uint8Array(32).fill(7),
+          inScheme: { scheme: TPM_ALG.ECDSA, details: { hashAlg: TPM_ALG.SHA256 } },
+          validation: NULL_HASHCHECK,
+        });
+      },
+    },
+    'TPM2_ObjectChangeAuth, both ways encrypted': {
+      command: ObjectChangeAuth,
+      run: ({ tpm, key, parent }, session) =>
+        tpm.run(ObjectChangeAuth, {
+          objectHandle: { handle: key.objectHandle, auth: { session, authValue: PIN } },
+          parentHandle: parent.objectHandle,
+          newAuth: NEW_PIN,
+        }),
+    },
+    'TPM2_GetRandom, protected by a session beside it': {
+      command: GetRandom,
+      run: ({ tpm }, session) => {
+        session.use = { ...session.use, decrypt: false };
+        return tpm.run(GetRandom, { bytesRequested: 16 }, { sessions: [session] });
+      },
+    },
+    'TPM2_Create, with the PIN in its sensitive area': {
+      command: Create,
+      run: ({ tpm, parent }, session) =>
+        tpm.run(Create, {
+          parentHandle: { handle: parent.objectHandle, auth: { session } },
+          inSensitive: { userAuth: PIN, data: EMPTY },
+          inPublic: userKeyTemplate('p-256'),
+          outsideInfo: EMPTY,
+          creationPCR: [],
+        }),
+    },
+  };
+
+  test.each(Object.entries(PROTECTED))(
+    'of %s causes a typed error, whichever bit it is',
+    async (_, { command, run }) => {
+      let flip: { direction: 'command' | 'answer'; bit: number } | undefined;
+      const lengths = { command: 0, answer: 0 };
+      const setting = await setUp((bytes, direction, code) => {
+        if (code !== command.code) return;
+        lengths[direction] = bytes.length;
+        if (flip?.direction !== direction) return;
+        const at = flip.bit >>> 3;
+        bytes[at] = (bytes[at] ?? 0) ^ (1 << (flip.bit & 7));
+      });
+      const { tpm, parent } = setting;
+      const attempt = async (): Promise<unknown> => {
+        await using session = await startSession(tpm, {
+          salt: { handle: parent.objectHandle, publicArea: parent.outPublic },
+          use: { decrypt: true, encrypt: true },
+        });
+        return await run(setting, session).catch((error: unknown) => error);
+      };
+      expect(isKeyprovError(await attempt())).toBe(false);
+
+      const wrong: string[] = [];
+      for (const direction of ['command', 'answer'] as const) {
+        for (let bit = 0; bit < 8 * lengths[direction]; bit++) {
+          flip = { direction, bit };
+          const result = await attempt();
+          if (!isKeyprovError(result))
+            wrong.push(`${direction} bit ${bit}: ${result instanceof Error ? result.message : 'accepted'}`);
+        }
+      }
+      flip = undefined;
+      expect(wrong).toEqual([]);
+      expect(isKeyprovError(await attempt())).toBe(false);
+      await setting.key.objectHandle.flush();
+      await parent.objectHandle.flush();
+      expect(await leftovers(tpm)).toEqual([]);
+      await tpm.close();
+    },
+  );
+});
