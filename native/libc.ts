@@ -1,0 +1,57 @@
+import { constants } from 'node:os';
+import koffi from 'koffi';
+
+/** LOCK_EX | LOCK_NB of flock(2); the same on Linux, macOS and the BSDs. */
+const LOCK_EXCLUSIVE_AT_ONCE = 6;
+const MFD_CLOEXEC = 1;
+
+/** What we need of the C library of this process and Node.js does not offer. */
+export interface Libc {
+  /**
+   * Locks the open file with flock(2) against every other opening of it, in this process too, until the descriptor
+   * is closed; the kernel does that also when the process is killed. False where another one has the lock.
+   * @throws Error for every other failure; `code` is its name (`ENOLCK`).
+   */
+  tryLock(fd: number): boolean;
+  /** Descriptor of a new file in memory that may be executed, or undefined where the system has or allows none. */
+  createMemoryFile(name: string): number | undefined;
+  /** Closes what `createMemoryFile` gave; Node.js warns when a worker closes a descriptor that it has not opened. */
+  close(fd: number): void;
+  /** Address of a C function that may be called with any arguments, does nothing and returns 0. */
+  readonly doNothing: bigint;
+}
+
+let loaded: Libc | undefined;
+
+/** Binds the C library of this process. @throws Error of koffi where it is none of a Unix system. */
+export function loadLibc(): Libc {
+  loaded ??= bind();
+  return loaded;
+}
+
+function bind(): Libc {
+  const library = koffi.load(null);
+  const flock = library.func('flock', 'int', ['int', 'int']);
+  const memfdCreate =
+    process.platform === 'linux' ? library.func('memfd_create', 'int', ['str', 'unsigned int']) : undefined;
+  const close = library.func('close', 'int', ['int']);
+  return {
+    tryLock(fd) {
+      if (flock(fd, LOCK_EXCLUSIVE_AT_ONCE) === 0) return true;
+      const errno = koffi.errno();
+      if (errno === constants.errno.EWOULDBLOCK) return false;
+      const code = Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
+      throw Object.assign(new Error(`flock failed: ${code}`), { code });
+    },
+    createMemoryFile(name) {
+      const fd: number = memfdCreate?.(name, MFD_CLOEXEC) ?? -1;
+      return fd < 0 ? undefined : fd;
+    },
+    close(fd) {
+      close(fd);
+    },
+    // sched_yield(2) takes no arguments and always succeeds. In the calling conventions of all 64-bit systems the
+    // caller removes the arguments, so that a function may be given more of them than it reads.
+    doNothing: library.symbol('sched_yield'),
+  };
+}

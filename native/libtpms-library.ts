@@ -1,0 +1,124 @@
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import koffi, { type LibraryHandle, type TypeObject } from 'koffi';
+import { type Libc, loadLibc } from './libc.ts';
+
+/** 0.9.0, as TPMLIB_GetVersion writes it: major, minor and micro number from the high end. */
+const OLDEST_VERSION = 0x000900;
+
+/** Why libtpms cannot be used: this is not it or too old, it is in use already, or it refuses the state. */
+export type LibtpmsFailure = 'unsuitable' | 'in-use' | 'state-refused';
+
+/** What goes wrong with libtpms, besides answers of its TPM. */
+export class LibtpmsError extends Error {
+  readonly reason: LibtpmsFailure;
+
+  constructor(reason: LibtpmsFailure, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'LibtpmsError';
+    this.reason = reason;
+  }
+}
+
+/** struct libtpms_callbacks of tpm_library.h. */
+export const Callbacks: TypeObject = koffi.struct({
+  sizeOfStruct: 'int',
+  init: 'void *',
+  loaddata: 'void *',
+  storedata: 'void *',
+  deletename: 'void *',
+  ioInit: 'void *',
+  getlocality: 'void *',
+  getphysicalpresence: 'void *',
+});
+
+type KoffiFunction = ReturnType<LibraryHandle['func']>;
+
+/** The functions of one libtpms that is loaded, by what tpm_library.h calls them after the prefix. */
+export interface LibtpmsLibrary {
+  readonly chooseTPMVersion: KoffiFunction;
+  readonly registerCallbacks: KoffiFunction;
+  readonly mainInit: KoffiFunction;
+  readonly process: KoffiFunction;
+  readonly getState: KoffiFunction;
+  readonly cancelCommand: KoffiFunction;
+  readonly terminate: KoffiFunction;
+  readonly setDebugFD: KoffiFunction;
+  readonly malloc: KoffiFunction;
+  readonly free: KoffiFunction;
+  /** Removes the library from memory; no function may be called after it. */
+  unload(): void;
+}
+
+/**
+ * Loads a copy of the library at `path`, with data of its own. Where the system has no memory files that may be
+ * executed it is the library itself, which the whole process shares.
+ * @throws LibtpmsError `unsuitable`
+ */
+export function loadLibrary(path: string): LibtpmsLibrary {
+  try {
+    const { library, unload } = loadImage(loadLibc(), path);
+    try {
+      return { ...bind(library, path), unload };
+    } catch (error) {
+      unload();
+      throw error;
+    }
+  } catch (error) {
+    if (error instanceof LibtpmsError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new LibtpmsError('unsuitable', `${path} cannot be used as libtpms: ${reason}`, error);
+  }
+}
+
+/** A library in the memory of this process. */
+interface Image {
+  readonly library: LibraryHandle;
+  unload(): void;
+}
+
+function loadImage(libc: Libc, path: string): Image {
+  // Without `deep` (RTLD_DEEPBIND) libtpms and libcrypto would take the functions of the OpenSSL inside of Node.js,
+  // which may be another version with other structures.
+  const options = { deep: true };
+  // A path with a slash, never a bare name: the loader would answer that with a copy that is loaded already.
+  const file = realpathSync(path);
+  const fd = libc.createMemoryFile('libtpms');
+  if (fd !== undefined) {
+    try {
+      writeFileSync(fd, readFileSync(file));
+      const library = koffi.load(`/proc/self/fd/${fd}`, options);
+      // The descriptor stays open as long as the copy is loaded: the loader goes by names, and would take the next
+      // file that gets the same number for this one.
+      const unload = () => {
+        library.unload();
+        libc.close(fd);
+      };
+      return { library, unload };
+    } catch {
+      // No /proc, or a security policy: the library itself is tried next, and its failure is the one to report.
+      libc.close(fd);
+    }
+  }
+  const library = koffi.load(file, options);
+  return { library, unload: () => library.unload() };
+}
+
+function bind(library: LibraryHandle, path: string): Omit<LibtpmsLibrary, 'unload'> {
+  const version: number = library.func('TPMLIB_GetVersion', 'uint32_t', [])();
+  if (version < OLDEST_VERSION) {
+    const [major, minor, micro] = [version >>> 16, (version >>> 8) & 0xff, version & 0xff];
+    throw new LibtpmsError('unsuitable', `${path} is libtpms ${major}.${minor}.${micro}, 0.9.0 or newer is needed`);
+  }
+  return {
+    chooseTPMVersion: library.func('TPMLIB_ChooseTPMVersion', 'uint32_t', ['int']),
+    registerCallbacks: library.func('TPMLIB_RegisterCallbacks', 'uint32_t', [koffi.pointer(Callbacks)]),
+    mainInit: library.func('TPMLIB_MainInit', 'uint32_t', []),
+    process: library.func('TPMLIB_Process', 'uint32_t', ['void *', 'void *', 'void *', 'void *', 'uint32_t']),
+    getState: library.func('TPMLIB_GetState', 'uint32_t', ['int', 'void *', 'void *']),
+    cancelCommand: library.func('TPMLIB_CancelCommand', 'uint32_t', []),
+    terminate: library.func('TPMLIB_Terminate', 'void', []),
+    setDebugFD: library.func('TPMLIB_SetDebugFD', 'void', ['int']),
+    malloc: library.func('TPM_Malloc', 'uint32_t', ['void *', 'uint32_t']),
+    free: library.func('TPM_Free', 'void', ['void *']),
+  };
+}

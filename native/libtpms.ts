@@ -1,0 +1,243 @@
+import { fstatSync, readSync } from 'node:fs';
+import koffi from 'koffi';
+import { callAsync } from './call-async.ts';
+import { type FoundLibrary, findLibrary } from './find-library.ts';
+import { type Libc, loadLibc } from './libc.ts';
+import { Callbacks, LibtpmsError, type LibtpmsLibrary, loadLibrary } from './libtpms-library.ts';
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+const TPM_VERSION_2 = 1;
+const STATE_PERMANENT = 1;
+const SUCCESS = 0;
+const TPM_FAIL = 9;
+const TPM_SIZE = 17;
+const TPM_IOERROR = 31;
+/** TPM_RETRY: "there is no such state", the one code that makes libtpms manufacture a new TPM. */
+const NO_SUCH_STATE = 0x800;
+
+/** TPMLIB_Process makes the buffer for answers once, of this size (TPM2_MAX_COMMAND_SIZE), and keeps it. */
+const BUFFER_SIZE = 4096;
+const ANSWER_AT = 0n;
+const ANSWER_SIZE_AT = 8n;
+const CAPACITY_AT = 12n;
+const STATE_AT = 16n;
+const STATE_SIZE_AT = 24n;
+const COMMAND_AT = 32n;
+const MEMORY_SIZE = 32 + BUFFER_SIZE;
+
+const LoadData = koffi.proto('uint32_t', ['void *', 'void *', 'uint32_t', 'str']);
+const StoreData = koffi.proto('uint32_t', ['void *', 'uint32_t', 'uint32_t', 'str']);
+
+/** Looks for libtpms: `chosen`, else the environment variable `KEYPROV_LIBTPMS`, else the usual directories. */
+export function findLibtpms(chosen: string | undefined): FoundLibrary {
+  const name = process.platform === 'darwin' ? 'libtpms.0.dylib' : 'libtpms.so.0';
+  return findLibrary(name, chosen ?? (process.env.KEYPROV_LIBTPMS || undefined));
+}
+
+/**
+ * One TPM 2.0 of libtpms. It is off until `boot`. One call at a time, `cancel` excepted; every other call while
+ * `process` runs, or in the wrong state, is a TypeError, because libtpms would crash or mix up its data.
+ */
+export class Libtpms {
+  readonly #library: LibtpmsLibrary;
+  readonly #libc: Libc;
+  /** Where libtpms writes why it refuses a state; without such a file it would write that on stderr. */
+  readonly #log: number | undefined;
+  readonly #memory: bigint;
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  readonly #load: bigint;
+  readonly #store: bigint;
+  /** What the callbacks load and store, by name, while the TPM starts. */
+  readonly #stored: Map<string, Bytes> = new Map();
+  #power: 'off' | 'on' | 'unloaded' = 'off';
+  #running = false;
+  /** The first exception of a callback. Were it thrown there, libtpms would see success. */
+  #callbackError: unknown;
+
+  /**
+   * Loads the library at `path`; on Linux a copy of it, so that every TPM is independent of all others.
+   * @throws LibtpmsError `unsuitable`
+   */
+  constructor(path: string) {
+    this.#library = loadLibrary(path);
+    this.#libc = loadLibc();
+    this.#log = this.#libc.createMemoryFile('libtpms log');
+    this.#memory = koffi.alloc('uint8_t', MEMORY_SIZE);
+    this.#bytes = new Uint8Array(koffi.view(this.#memory, MEMORY_SIZE)).fill(0);
+    this.#load = koffi.register(this.#loadData, koffi.pointer(LoadData));
+    this.#store = koffi.register(this.#storeData, koffi.pointer(StoreData));
+  }
+
+  /**
+   * Switches the TPM on, with the permanent state `state` or, where that is undefined, as a newly manufactured one.
+   * @throws LibtpmsError `state-refused`, or `in-use` where the process has only one TPM and it is on.
+   */
+  boot(state: Uint8Array | undefined): void {
+    this.#require('off');
+    const { chooseTPMVersion, registerCallbacks, mainInit, terminate, setDebugFD } = this.#library;
+    const chosen = chooseTPMVersion(TPM_VERSION_2);
+    if (chosen === TPM_FAIL) throw new LibtpmsError('in-use', 'the TPM of this libtpms is on already');
+    if (chosen !== SUCCESS) throw new LibtpmsError('unsuitable', `libtpms has no TPM 2.0 (code ${chosen})`);
+    if (this.#log !== undefined) setDebugFD(this.#log);
+    this.#stored.clear();
+    if (state !== undefined) this.#stored.set('permall', new Uint8Array(state));
+    this.#callbackError = undefined;
+    registerCallbacks(this.#callbacks(this.#store));
+    const code = mainInit();
+    this.#stored.clear();
+    if (code !== SUCCESS || this.#callbackError !== undefined) {
+      terminate();
+      throw new LibtpmsError('state-refused', `libtpms does not start: ${this.#lastWords(code)}`, this.#callbackError);
+    }
+    // From now on libtpms calls no JavaScript. A call from another thread would have to wait for the main thread, and
+    // process.exit() on the main thread waits for that other thread. What is to be stored is fetched with `state`.
+    registerCallbacks(this.#callbacks(this.#libc.doNothing));
+    this.#power = 'on';
+  }
+
+  /** Runs one command on a thread of libuv's pool and returns the answer. */
+  async process(command: Uint8Array): Promise<Bytes> {
+    this.#begin(command);
+    this.#running = true;
+    try {
+      const code = await callAsync(this.#library.process, ...this.#arguments(command));
+      return this.#answer(code);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Runs one command on this thread and returns the answer. */
+  processSync(command: Uint8Array): Bytes {
+    this.#begin(command);
+    return this.#answer(this.#library.process(...this.#arguments(command)));
+  }
+
+  /** Asks the running command to end early; what can do that then answers with TPM_RC_CANCELED. */
+  cancel(): void {
+    if (this.#running) this.#library.cancelCommand();
+  }
+
+  /** The permanent state: what a TPM keeps without power. */
+  state(): Bytes {
+    this.#require('on');
+    const code = this.#library.getState(STATE_PERMANENT, this.#memory + STATE_AT, this.#memory + STATE_SIZE_AT);
+    if (code !== SUCCESS) throw new Error(`libtpms does not give its state (code ${code})`);
+    const buffer: bigint = koffi.decode(this.#memory + STATE_AT, 'void *');
+    const state = bytesAt(buffer, this.#uint32(STATE_SIZE_AT)).slice();
+    this.#library.free(buffer);
+    return state;
+  }
+
+  /** Takes the power away: everything but the permanent state is lost. */
+  powerOff(): void {
+    this.#require('on');
+    this.#library.terminate();
+    this.#power = 'off';
+  }
+
+  /** Ends the TPM and frees all memory, also that of the library. Idempotent. */
+  unload(): void {
+    if (this.#power === 'unloaded') return;
+    if (this.#power === 'on') this.powerOff();
+    this.#require('off');
+    this.#power = 'unloaded';
+    const answer: bigint | null = koffi.decode(this.#memory + ANSWER_AT, 'void *');
+    if (answer !== null) this.#library.free(answer);
+    koffi.free(this.#memory);
+    koffi.unregister(this.#load);
+    koffi.unregister(this.#store);
+    this.#library.unload();
+    if (this.#log !== undefined) this.#libc.close(this.#log);
+  }
+
+  #require(power: 'off' | 'on'): void {
+    if (this.#power !== power) throw new TypeError(`the TPM is ${this.#power}`);
+    if (this.#running) throw new TypeError('a command is running');
+  }
+
+  #lastWords(code: number): string {
+    const said = this.#log === undefined ? '' : textOf(this.#log).trim().split('\n').at(-1);
+    return said || `code ${code}`;
+  }
+
+  #begin(command: Uint8Array): void {
+    this.#require('on');
+    if (command.length > BUFFER_SIZE) throw new RangeError(`a command of ${command.length} bytes`);
+    this.#bytes.set(command, Number(COMMAND_AT));
+  }
+
+  #arguments(command: Uint8Array): unknown[] {
+    const memory = this.#memory;
+    return [memory + ANSWER_AT, memory + ANSWER_SIZE_AT, memory + CAPACITY_AT, memory + COMMAND_AT, command.length];
+  }
+
+  #answer(code: number): Bytes {
+    // Commands and answers may carry authorization values.
+    this.#bytes.fill(0, Number(COMMAND_AT));
+    if (code !== SUCCESS) throw new Error(`TPMLIB_Process failed (code ${code})`);
+    const buffer = bytesAt(koffi.decode(this.#memory + ANSWER_AT, 'void *'), this.#uint32(ANSWER_SIZE_AT));
+    const answer = buffer.slice();
+    buffer.fill(0);
+    return answer;
+  }
+
+  #uint32(at: bigint): number {
+    return koffi.decode(this.#memory + at, 'uint32_t');
+  }
+
+  #callbacks(storedata: bigint): object {
+    const nothing = this.#libc.doNothing;
+    return {
+      sizeOfStruct: koffi.sizeof(Callbacks),
+      init: nothing,
+      loaddata: this.#load,
+      storedata,
+      deletename: nothing,
+      ioInit: nothing,
+      // Absent: locality 0, no physical presence.
+      getlocality: null,
+      getphysicalpresence: null,
+    };
+  }
+
+  // Both must really load and store while the TPM starts: libtpms stores a new TPM and loads it again, and a TPM whose
+  // store was lost on the way comes up with the same seeds as every other such TPM (0.9.2).
+
+  readonly #loadData = (data: bigint, length: bigint, _tpm: number, name: string): number =>
+    this.#guard(() => {
+      const stored = this.#stored.get(name);
+      if (stored === undefined) return NO_SUCH_STATE;
+      if (this.#library.malloc(data, stored.length) !== SUCCESS) return TPM_SIZE;
+      bytesAt(koffi.decode(data, 'void *'), stored.length).set(stored);
+      koffi.encode(length, 'uint32_t', stored.length);
+      return SUCCESS;
+    });
+
+  readonly #storeData = (data: bigint, length: number, _tpm: number, name: string): number =>
+    this.#guard(() => {
+      this.#stored.set(name, bytesAt(data, length).slice());
+      return SUCCESS;
+    });
+
+  #guard(work: () => number): number {
+    try {
+      return work();
+    } catch (error) {
+      this.#callbackError ??= error;
+      return TPM_IOERROR;
+    }
+  }
+}
+
+/** The bytes in C's memory, not a copy of them. */
+function bytesAt(pointer: bigint, length: number): Bytes {
+  return new Uint8Array(koffi.view(pointer, length));
+}
+
+function textOf(fd: number): string {
+  const bytes = Buffer.alloc(fstatSync(fd).size);
+  readSync(fd, bytes, 0, bytes.length, 0);
+  return bytes.toString();
+}

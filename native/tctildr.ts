@@ -1,0 +1,119 @@
+import koffi from 'koffi';
+import { callAsync } from './call-async.ts';
+import { type FoundLibrary, findLibrary } from './find-library.ts';
+
+/** Largest command and answer, in bytes. */
+const BUFFER_SIZE = 4096;
+const SIZE_AT = 0n;
+const COMMAND_AT = 8n;
+const ANSWER_AT = COMMAND_AT + BigInt(BUFFER_SIZE);
+const MEMORY_SIZE = 8 + 2 * BUFFER_SIZE;
+
+/** Start of TSS2_TCTI_CONTEXT, the same in every version. TCG TSS 2.0 TCTI API. */
+const ContextHeader = koffi.struct({
+  magic: 'uint64_t',
+  version: 'uint32_t',
+  transmit: 'void *',
+  receive: 'void *',
+  finalize: 'void *',
+  cancel: 'void *',
+});
+const Transmit = koffi.proto('uint32_t', ['void *', 'size_t', 'void *']);
+const Receive = koffi.proto('uint32_t', ['void *', 'void *', 'void *', 'int32_t']);
+const Cancel = koffi.proto('uint32_t', ['void *']);
+const WAIT_FOR_EVER = -1;
+
+/** What a TCTI gave for a command: a code of TSS 2.0 (0 is success), and then the answer. */
+export interface TctiAnswer {
+  readonly code: number;
+  readonly answer: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * A connection of tpm2-tss. One command at a time: `transmit`, then `receive`; `cancel` may be called between them
+ * and while `receive` waits. After `finalize` no other function may be called.
+ */
+export interface TctiContext {
+  transmit(command: Uint8Array): Promise<number>;
+  receive(): Promise<TctiAnswer>;
+  cancel(): Promise<number>;
+  finalize(): Promise<void>;
+}
+
+/** What opening gave: a code of TSS 2.0, and a connection where the code is 0. */
+export interface TctiOpening {
+  readonly code: number;
+  readonly context: TctiContext | undefined;
+}
+
+/** The TCTI loader of tpm2-tss, loaded into this process. */
+export interface TctiLoader {
+  /** @throws Error if the library made a context that cannot be used. */
+  initialize(conf: string): Promise<TctiOpening>;
+}
+
+/** Looks for the loader: `chosen`, else the environment variable `KEYPROV_TCTILDR`, else the usual directories. */
+export function findTctiLoader(chosen: string | undefined): FoundLibrary {
+  return findLibrary('libtss2-tctildr.so.0', chosen ?? process.env.KEYPROV_TCTILDR);
+}
+
+/** Loads the loader at `path`. @throws Error of koffi if this is no library, or not this one. */
+export function loadTctiLoader(path: string): TctiLoader {
+  silence();
+  const library = koffi.load(path);
+  const initialize = library.func('Tss2_TctiLdr_Initialize', 'uint32_t', ['str', koffi.out(koffi.pointer('void *'))]);
+  const finalize = library.func('Tss2_TctiLdr_Finalize', 'void', [koffi.inout(koffi.pointer('void *'))]);
+  return {
+    async initialize(conf) {
+      const out: [bigint | null] = [null];
+      const code = await callAsync(initialize, conf, out);
+      if (code !== 0) return { code, context: undefined };
+      return { code, context: openContext(out[0], async (context) => void (await callAsync(finalize, [context]))) };
+    },
+  };
+}
+
+/** tpm2-tss prints to stderr unless told otherwise before its first message. What the user has set stays. */
+function silence(): void {
+  // Through libc, because in a worker thread a change of process.env does not reach C code.
+  const setenv = koffi.load(null).func('int setenv(str name, str value, int overwrite)');
+  setenv('TSS2_LOG', 'all+none', 0);
+}
+
+function openContext(pointer: bigint | null, finalize: (pointer: bigint) => Promise<void>): TctiContext {
+  if (pointer === null) throw new Error('Tss2_TctiLdr_Initialize returned no context');
+  const header: Record<string, bigint | number | null> = koffi.decode(pointer, ContextHeader);
+  const version = Number(header.version);
+  if (version < 1) throw new Error(`the TCTI context has version ${version}`);
+  if (!header.transmit || !header.receive) throw new Error('the TCTI context has no function to transmit or receive');
+  const transmit = koffi.decode(header.transmit, Transmit);
+  const receive = koffi.decode(header.receive, Receive);
+  const cancel = header.cancel ? koffi.decode(header.cancel, Cancel) : undefined;
+  const memory: bigint = koffi.alloc('uint8_t', MEMORY_SIZE);
+  const bytes = new Uint8Array(koffi.view(memory, MEMORY_SIZE));
+  const commandAt = Number(COMMAND_AT);
+  const answerAt = Number(ANSWER_AT);
+  return {
+    transmit(command) {
+      bytes.set(command, commandAt);
+      return callAsync(transmit, pointer, command.length, memory + COMMAND_AT);
+    },
+    async receive() {
+      koffi.encode(memory + SIZE_AT, 'size_t', BUFFER_SIZE);
+      const code = await callAsync(receive, pointer, memory + SIZE_AT, memory + ANSWER_AT, WAIT_FOR_EVER);
+      const length = code === 0 ? Number(koffi.decode(memory + SIZE_AT, 'size_t')) : 0;
+      const answer = bytes.slice(answerAt, answerAt + length);
+      // Commands and answers may carry authorization values.
+      bytes.fill(0);
+      return { code, answer };
+    },
+    cancel: async () => (cancel === undefined ? NOT_IMPLEMENTED : await callAsync(cancel, pointer)),
+    async finalize() {
+      await finalize(pointer);
+      koffi.free(memory);
+    },
+  };
+}
+
+/** TSS2_TCTI_RC_NOT_IMPLEMENTED. */
+const NOT_IMPLEMENTED = 0x000a0002;

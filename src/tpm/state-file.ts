@@ -1,0 +1,224 @@
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  type Stats,
+  writeFileSync,
+} from 'node:fs';
+import { open, rename } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { type Bytes, concat, copy, equal, utf8, view } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { uint32At } from './frame.ts';
+
+/** Locks an open file against every other opening of it. False where another one has the lock. */
+export type TryLock = (fd: number) => boolean;
+
+const MAGIC = utf8('KPTPM2ST');
+const VERSION = 1;
+const VERSION_AT = 8;
+const LENGTH_AT = 12;
+const DIGEST_AT = 16;
+const STATE_AT = 48;
+/** libtpms allocates at most 128 KiB in one piece. */
+const MAX_FILE_SIZE = STATE_AT + 128 * 1024;
+const RESTORE = 'restore a copy of it, or use another directory for a new TPM: the keys of this one are in its state';
+
+/**
+ * The file form of a state: `KPTPM2ST`, version (1), length of the state, SHA-256 of the state (32), state.
+ * Numbers are UINT32, big endian. The digest is needed because libtpms takes many damaged states for good ones.
+ */
+export function encodeStateFile(state: Uint8Array): Bytes {
+  return concat(MAGIC, uint32(VERSION), uint32(state.length), sha256(state), state);
+}
+
+/**
+ * The state in a file that {@link encodeStateFile} made.
+ * @param path only for messages.
+ * @throws KeyprovError `state-invalid` if the file is damaged, cut off, of another program or a newer version.
+ */
+export function decodeStateFile(file: Uint8Array, path: string): Bytes {
+  if (file.length < STATE_AT) throw invalid(path, `is cut off (${file.length} bytes)`);
+  if (!equal(file.subarray(0, MAGIC.length), MAGIC)) throw invalid(path, 'is not a state file of keyprov');
+  const version = uint32At(file, VERSION_AT);
+  if (version !== VERSION) {
+    throw invalid(
+      path,
+      `has format version ${version}, known is ${VERSION}`,
+      'use the version of keyprov that wrote it',
+    );
+  }
+  const length = uint32At(file, LENGTH_AT);
+  const state = file.subarray(STATE_AT);
+  if (length !== state.length) throw invalid(path, `announces ${length} bytes of state but has ${state.length}`);
+  if (!equal(sha256(state), file.subarray(DIGEST_AT, STATE_AT))) {
+    throw invalid(path, 'is damaged (its SHA-256 does not fit)');
+  }
+  return copy(state);
+}
+
+/**
+ * The permanent state of a virtual TPM on disk: a directory with `tpm2.state` and `.lock`, which one TPM at a time
+ * can use. The directory is made when it is missing (mode 0700, the files 0600).
+ */
+export class StateFile {
+  /** Absolute path. */
+  readonly directory: string;
+  readonly #path: string;
+  readonly #temporary: string;
+  #lock: number | undefined;
+  #saved: Bytes | undefined;
+
+  /**
+   * Locks the directory and reads the state.
+   * @throws KeyprovError with `state-in-use`, `state-invalid` or `state-io`.
+   */
+  constructor(directory: string, tryLock: TryLock) {
+    this.directory = resolve(directory);
+    this.#path = join(this.directory, 'tpm2.state');
+    this.#temporary = `${this.#path}.tmp`;
+    this.#lock = lockDirectory(this.directory, tryLock);
+    try {
+      this.#saved = readState(this.#path);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** The state that was read or saved last; undefined where the directory has none yet. */
+  get state(): Bytes | undefined {
+    return this.#saved;
+  }
+
+  /**
+   * Saves `state`, if it differs from the last one, so that it survives a loss of power once the promise resolves.
+   * At every moment the directory has a whole state, the old or the new one.
+   * @throws KeyprovError `state-io`; which of the two states the directory has is unknown then.
+   */
+  async save(state: Uint8Array): Promise<void> {
+    if (this.#isSaved(state)) return;
+    const next = copy(state);
+    try {
+      const file = await open(this.#temporary, 'w', 0o600);
+      try {
+        await file.writeFile(encodeStateFile(next));
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(this.#temporary, this.#path);
+      const directory = await open(this.directory);
+      try {
+        await directory.sync();
+      } finally {
+        await directory.close();
+      }
+    } catch (error) {
+      throw ioError(this.directory, error);
+    }
+    this.#saved = next;
+  }
+
+  /** What {@link save} does, without giving way: for a process that exits. @throws KeyprovError `state-io` */
+  saveSync(state: Uint8Array): void {
+    if (this.#isSaved(state)) return;
+    const next = copy(state);
+    try {
+      withFile(this.#temporary, 'w', (fd) => {
+        writeFileSync(fd, encodeStateFile(next));
+        fsyncSync(fd);
+      });
+      renameSync(this.#temporary, this.#path);
+      withFile(this.directory, 'r', fsyncSync);
+    } catch (error) {
+      throw ioError(this.directory, error);
+    }
+    this.#saved = next;
+  }
+
+  /** Gives the directory free for others. Idempotent. */
+  close(): void {
+    if (this.#lock === undefined) return;
+    closeSync(this.#lock);
+    this.#lock = undefined;
+  }
+
+  #isSaved(state: Uint8Array): boolean {
+    if (this.#lock === undefined) throw new TypeError(`${this.directory} was closed`);
+    return this.#saved !== undefined && equal(state, this.#saved);
+  }
+}
+
+function lockDirectory(directory: string, tryLock: TryLock): number {
+  let fd: number | undefined;
+  let isLocked: boolean;
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    fd = openSync(join(directory, '.lock'), 'a', 0o600);
+    isLocked = tryLock(fd);
+  } catch (error) {
+    if (fd !== undefined) closeSync(fd);
+    throw ioError(directory, error);
+  }
+  if (isLocked) return fd;
+  closeSync(fd);
+  throw new KeyprovError('state-in-use', `${directory} is in use by another TPM of this or another process`, {
+    remedy: 'close that one, or use another directory',
+  });
+}
+
+function readState(path: string): Bytes | undefined {
+  let stats: Stats;
+  try {
+    stats = lstatSync(path);
+  } catch (error) {
+    // The only case in which a new TPM may be made. Any other error may hide a state that is there.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw ioError(path, error);
+  }
+  // A link may lead nowhere for the moment, which is no missing state; and saving would replace it.
+  if (!stats.isFile()) throw ioError(path, new Error('not a regular file'));
+  if (stats.size > MAX_FILE_SIZE) throw invalid(path, `is too large (${stats.size} bytes)`);
+  let file: Uint8Array;
+  try {
+    file = readFileSync(path);
+  } catch (error) {
+    throw ioError(path, error);
+  }
+  return decodeStateFile(file, path);
+}
+
+function withFile(path: string, flags: string, work: (fd: number) => void): void {
+  const fd = openSync(path, flags, 0o600);
+  try {
+    work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function invalid(path: string, what: string, remedy = RESTORE): KeyprovError {
+  return new KeyprovError('state-invalid', `${path} ${what}`, { remedy });
+}
+
+function ioError(path: string, cause: unknown): KeyprovError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new KeyprovError('state-io', `the state of the TPM in ${path} cannot be read or written: ${reason}`, {
+    cause,
+    remedy: 'see to it that the directory and its files belong to this user and that there is room on the disk',
+  });
+}
+
+function sha256(bytes: Uint8Array): Bytes {
+  return view(createHash('sha256').update(bytes).digest());
+}
+
+function uint32(value: number): Bytes {
+  return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
+}

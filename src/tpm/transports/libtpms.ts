@@ -1,0 +1,241 @@
+import { resolve } from 'node:path';
+import type { Libtpms } from '../../../native/libtpms.ts';
+import type { LibtpmsFailure } from '../../../native/libtpms-library.ts';
+import type { Bytes } from '../../bytes.ts';
+import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
+import { StateFile } from '../state-file.ts';
+import type { PowerCycling, SendOptions, TpmTransport } from '../transport.ts';
+
+/** Which TPM {@link openLibtpms} starts. */
+export interface LibtpmsOptions {
+  /** Where the TPM keeps its state; made when it is missing. Absent: in memory, and gone with the transport. */
+  readonly directory?: string;
+  /**
+   * Path of libtpms. Absent: the environment variable `KEYPROV_LIBTPMS`, else the directories where distributions
+   * put it.
+   */
+  readonly library?: string;
+  /** Permanent state to start from, as `exportState` gives it; only without `directory`. Absent: a new TPM. */
+  readonly state?: Uint8Array;
+}
+
+/** A TPM inside this process. It is dead also after a `state-io` error: what its state on disk is, is unknown then. */
+export interface LibtpmsTransport extends TpmTransport, PowerCycling, AsyncDisposable {
+  readonly kind: 'libtpms';
+  readonly emulator: true;
+  readonly managed: false;
+  /**
+   * What `send` does, without giving way: for a process that exits. Undefined, and nothing is sent, while another
+   * command runs and when the transport is dead or closed.
+   * @throws KeyprovError with `state-io`, `transport-lost` or `transport-protocol`.
+   */
+  sendSync(command: Uint8Array): Bytes | undefined;
+  /** The permanent state: what this TPM keeps without power, its seeds included. Not while a command runs. */
+  exportState(): Bytes;
+}
+
+/**
+ * Starts a TPM 2.0 of libtpms (0.9 or newer) inside this process.
+ *
+ * On Linux every TPM has its own copy of the library, so that there may be any number of them, in all threads;
+ * elsewhere a process has one at a time. A running command takes one thread of libuv's pool, which has four unless
+ * the environment variable `UV_THREADPOOL_SIZE` says otherwise.
+ * @throws KeyprovError with `library-missing`, `library-unsuitable`, `state-in-use`, `state-invalid`, `state-io`, or
+ * `transport-busy` where the one TPM of the process is in use.
+ */
+export async function openLibtpms(options: LibtpmsOptions = {}): Promise<LibtpmsTransport> {
+  const { directory, library, state } = options;
+  if (directory !== undefined && state !== undefined) {
+    throw new TypeError('libtpms: a state to start from is only for a TPM without a directory');
+  }
+  const address = `libtpms:${directory === undefined ? ':memory:' : resolve(directory)}`;
+  const native = await loadNative(address);
+  const path = findPath(native, address, library);
+  let tpm: Libtpms | undefined;
+  let file: StateFile | undefined;
+  try {
+    tpm = new native.Libtpms(path);
+    if (directory !== undefined) file = new StateFile(directory, native.loadLibc().tryLock);
+    tpm.boot(file?.state ?? state);
+    await file?.save(tpm.state());
+    return new Transport(address, tpm, file);
+  } catch (error) {
+    tpm?.unload();
+    file?.close();
+    if (error instanceof native.LibtpmsError) throw openingError(address, error.reason, error);
+    throw error;
+  }
+}
+
+async function loadNative(address: string) {
+  try {
+    const [{ loadLibc }, { LibtpmsError }, { findLibtpms, Libtpms }] = await Promise.all([
+      import('../../../native/libc.ts'),
+      import('../../../native/libtpms-library.ts'),
+      import('../../../native/libtpms.ts'),
+    ]);
+    return { loadLibc, findLibtpms, LibtpmsError, Libtpms };
+  } catch (cause) {
+    throw new KeyprovError('library-missing', `${address}: the package koffi, which calls libtpms, cannot be loaded`, {
+      cause,
+      remedy: 'install it with its optional dependencies (npm without --omit=optional)',
+    });
+  }
+}
+
+function findPath(native: Awaited<ReturnType<typeof loadNative>>, address: string, chosen: string | undefined): string {
+  const { path, tried } = native.findLibtpms(chosen);
+  if (path !== undefined) return path;
+  throw new KeyprovError('library-missing', `${address}: libtpms was not found (tried ${tried.join(', ')})`, {
+    remedy: 'install it (Debian: apt-get install libtpms0), or set KEYPROV_LIBTPMS to the path of the library',
+  });
+}
+
+const OPENING_ERRORS: Readonly<Record<LibtpmsFailure, readonly [code: ErrorCode, remedy: string]>> = {
+  unsuitable: ['library-unsuitable', 'install libtpms 0.9 or newer (Debian: apt-get install libtpms0)'],
+  'in-use': ['transport-busy', 'close the other TPM of this process; on this system it can have one at a time'],
+  'state-refused': ['state-invalid', 'restore a copy of the state, or use the version of libtpms that wrote it'],
+};
+
+function openingError(address: string, reason: LibtpmsFailure, cause: Error): KeyprovError {
+  const [code, remedy] = OPENING_ERRORS[reason];
+  return new KeyprovError(code, `${address}: ${cause.message}`, { cause, remedy });
+}
+
+/**
+ * How often a cancellation is repeated, in milliseconds. libtpms drops one that comes before the command begins on
+ * its thread.
+ */
+const CANCEL_INTERVAL_MS = 5;
+
+class Transport implements LibtpmsTransport {
+  readonly kind = 'libtpms';
+  readonly address: string;
+  readonly emulator = true;
+  readonly managed = false;
+  readonly #tpm: Libtpms;
+  readonly #file: StateFile | undefined;
+  #running: Promise<Bytes> | undefined;
+  #failure: KeyprovError | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(address: string, tpm: Libtpms, file: StateFile | undefined) {
+    this.address = address;
+    this.#tpm = tpm;
+    this.#file = file;
+  }
+
+  async send(command: Uint8Array, { signal }: SendOptions = {}): Promise<Bytes> {
+    checkCommandFrame(command);
+    this.#requireIdle();
+    this.#running = this.#exchange(command, signal);
+    try {
+      return await this.#running;
+    } catch (error) {
+      throw this.#die(error);
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  sendSync(command: Uint8Array): Bytes | undefined {
+    checkCommandFrame(command);
+    if (this.#obstacle() !== undefined) return undefined;
+    try {
+      const answer = this.#tpm.processSync(command);
+      checkAnswerFrame(answer, this.address);
+      this.#file?.saveSync(this.#tpm.state());
+      return answer;
+    } catch (error) {
+      throw this.#die(error);
+    }
+  }
+
+  exportState(): Bytes {
+    this.#requireIdle();
+    return this.#tpm.state();
+  }
+
+  async powerCycle(): Promise<void> {
+    this.#requireIdle();
+    try {
+      const state = this.#tpm.state();
+      this.#tpm.powerOff();
+      this.#tpm.boot(state);
+    } catch (error) {
+      throw this.#die(error);
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    // Whoever sent the command gets its error; here it is enough that it has ended.
+    await Promise.allSettled([this.#running]);
+    try {
+      this.#tpm.unload();
+    } finally {
+      this.#file?.close();
+    }
+  }
+
+  async #exchange(command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {
+    const processing = this.#tpm.process(command);
+    const stopCancelling = this.#cancelWhenAborted(signal);
+    try {
+      const answer = await processing;
+      checkAnswerFrame(answer, this.address);
+      // The caller may rely on what the answer says only when it would survive a loss of power.
+      await this.#file?.save(this.#tpm.state());
+      return answer;
+    } finally {
+      stopCancelling();
+    }
+  }
+
+  #cancelWhenAborted(signal: AbortSignal | undefined): () => void {
+    let timer: NodeJS.Timeout | undefined;
+    const cancel = () => {
+      this.#tpm.cancel();
+      timer = setInterval(() => this.#tpm.cancel(), CANCEL_INTERVAL_MS);
+    };
+    if (signal?.aborted) cancel();
+    else signal?.addEventListener('abort', cancel, { once: true });
+    return () => {
+      signal?.removeEventListener('abort', cancel);
+      clearInterval(timer);
+    };
+  }
+
+  #obstacle(): Error | undefined {
+    if (this.#closing !== undefined) return new KeyprovError('transport-closed', `${this.address}: closed`);
+    if (this.#failure !== undefined) {
+      return new KeyprovError('transport-lost', `${this.address}: unusable since an earlier failure`, {
+        cause: this.#failure,
+        remedy: 'open the TPM again',
+      });
+    }
+    return this.#running && new TypeError(`${this.address}: another command is running`);
+  }
+
+  #requireIdle(): void {
+    const obstacle = this.#obstacle();
+    if (obstacle !== undefined) throw obstacle;
+  }
+
+  #die(error: unknown): KeyprovError {
+    this.#failure =
+      error instanceof KeyprovError
+        ? error
+        : new KeyprovError('transport-lost', `${this.address}: the command failed`, { cause: error });
+    return this.#failure;
+  }
+}

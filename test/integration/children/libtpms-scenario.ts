@@ -1,0 +1,139 @@
+/**
+ * What the tests of libtpms run in a process or worker of its own: `script NAME DIRECTORY`.
+ * Prints one line of JSON for each result.
+ */
+import { writeSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { isMainThread, parentPort } from 'node:worker_threads';
+import { toHex } from '../../../src/bytes.ts';
+import { KeyprovError } from '../../../src/errors.ts';
+import { openLibtpms } from '../../../src/tpm/transports/libtpms.ts';
+import {
+  CREATE_ECC,
+  codeOf,
+  createRsa,
+  FLUSH,
+  GET_RANDOM,
+  NV_DEFINE,
+  nvWrite,
+  STARTUP_CLEAR,
+} from '../support/raw-commands.ts';
+
+const [, , name = '', directory = ''] = process.argv;
+
+function report(result: unknown): void {
+  if (isMainThread) writeSync(1, `${JSON.stringify(result)}\n`);
+  else parentPort?.postMessage(result);
+}
+
+async function started(options: { directory?: string } = {}) {
+  const tpm = await openLibtpms(options);
+  await tpm.send(STARTUP_CLEAR);
+  return tpm;
+}
+
+/** Leaves the process in the middle of `command`, `delay` milliseconds after it was sent. */
+async function leaveDuring(command: Uint8Array, how: 'exit' | 'throw', delay: number): Promise<void> {
+  const tpm = await started({ directory });
+  await tpm.send(NV_DEFINE);
+  void tpm.send(command);
+  if (delay > 0) await setTimeout(delay);
+  report('leaving');
+  if (how === 'exit') process.exit(7);
+  globalThis.setTimeout(() => {
+    throw new Error('nobody catches this');
+  });
+}
+
+async function openingFails(): Promise<void> {
+  try {
+    await using _ = await openLibtpms({ directory });
+    report('opened');
+  } catch (error) {
+    report(error instanceof KeyprovError ? error.code : String(error));
+  }
+}
+
+/** Milliseconds that the event loop was held while keys were made: 99th percentile. */
+async function eventLoopDelay(make: (unique: number) => unknown): Promise<number> {
+  const histogram = monitorEventLoopDelay({ resolution: 1 });
+  histogram.enable();
+  for (let unique = 0; unique < 20; unique++) {
+    await make(unique);
+    await setImmediate();
+  }
+  histogram.disable();
+  return histogram.percentile(99) / 1e6;
+}
+
+const scenarios: Readonly<Record<string, () => Promise<void>>> = {
+  async bindings() {
+    await using tpm = await started();
+    report(codeOf(await tpm.send(CREATE_ECC)));
+  },
+  'exit during NV_Write': () => leaveDuring(nvWrite(1), 'exit', 0),
+  'exit later during NV_Write': () => leaveDuring(nvWrite(1), 'exit', 1),
+  'exit during CreatePrimary': () => leaveDuring(createRsa(1), 'exit', 0),
+  'exit later during CreatePrimary': () => leaveDuring(createRsa(1), 'exit', 10),
+  'throw during NV_Write': () => leaveDuring(nvWrite(1), 'throw', 0),
+  'throw during CreatePrimary': () => leaveDuring(createRsa(1), 'throw', 0),
+  /** Counts up in NV and reports every number that the TPM has acknowledged, until it is killed. */
+  async count() {
+    const tpm = await started({ directory });
+    for (let value = 1; ; value++) {
+      if (codeOf(await tpm.send(nvWrite(value))) !== 0) throw new Error('NV_Write failed');
+      report(value);
+    }
+  },
+  'open as another user': async () => {
+    // Loads everything that this user may not read.
+    await using _ = await openLibtpms();
+    if (process.getuid?.() === 0) process.seteuid?.(65534);
+    await openingFails();
+  },
+  open: openingFails,
+  async memory() {
+    if (globalThis.gc === undefined) throw new Error('needs --expose-gc');
+    await using tpm = await started({ directory });
+    await tpm.send(NV_DEFINE);
+    const resident = () => {
+      globalThis.gc?.();
+      return process.memoryUsage().rss;
+    };
+    let value = 0;
+    const run = async (commands: number) => {
+      for (let n = 0; n < commands; n += 2) {
+        await tpm.send(n % 500 === 0 ? nvWrite(++value) : GET_RANDOM);
+        tpm.sendSync(GET_RANDOM);
+      }
+    };
+    await run(20_000);
+    const before = resident();
+    await run(100_000);
+    report(resident() - before);
+  },
+  'event loop': async () => {
+    await using tpm = await started();
+    const made = async (unique: number) => {
+      if (codeOf(await tpm.send(createRsa(unique))) !== 0) throw new Error('CreatePrimary failed');
+      await tpm.send(FLUSH);
+    };
+    const blocking = (unique: number) => {
+      tpm.sendSync(createRsa(unique));
+      tpm.sendSync(FLUSH);
+    };
+    report({ send: await eventLoopDelay(made), sendSync: await eventLoopDelay(blocking) });
+  },
+  'work in parallel': async () => {
+    await using tpm = await started();
+    const key = toHex(await tpm.send(createRsa(1)));
+    const random = new Set<string>();
+    for (let n = 0; n < 1000; n++) random.add(toHex(await tpm.send(GET_RANDOM)));
+    report({ key, random: random.size });
+  },
+};
+
+const scenario = scenarios[name];
+if (scenario === undefined) throw new Error(`no scenario ${name}`);
+await scenario();

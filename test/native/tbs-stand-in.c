@@ -1,0 +1,196 @@
+/*
+ * The functions of Windows' tbs.dll in front of a swtpm, for tests on other systems.
+ *
+ * Settings, read from the environment at each call:
+ *   TBS_SOCKET     path of the swtpm's data socket
+ *   TBS_CREATE     HRESULT that Tbsi_Context_Create returns instead of working
+ *   TBS_INFO       HRESULT that Tbsi_GetDeviceInfo returns
+ *   TBS_VERSION    tpmVersion of TPM_DEVICE_INFO (default 2)
+ *   TBS_INTERFACE  tpmInterfaceType of TPM_DEVICE_INFO (default 4)
+ *   TBS_SUBMIT     HRESULT that Tbsip_Submit_Command returns, without a word to the TPM and without touching its
+ *                  output
+ *   TBS_BARE       1: an error code of the TPM is returned as HRESULT 0x80280000 + code, without the answer;
+ *                  2: with the answer; 3: with an answer that claims success
+ *   TBS_SLOW_MS    Tbsip_Submit_Command waits so long before it sends the command, unless it is canceled
+ *   TBS_WAITING    path of a file that is made when this wait begins
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TBS_E_BAD_PARAMETER 0x80284002u
+#define TBS_E_INVALID_CONTEXT 0x80284004u
+#define TBS_E_INSUFFICIENT_BUFFER 0x80284005u
+#define TBS_E_IOERROR 0x80284006u
+#define TBS_E_COMMAND_CANCELED 0x8028400du
+
+typedef struct {
+	uint32_t magic;
+	int socket;
+	int running, canceled;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+} context;
+
+typedef struct { uint32_t version, flags; } context_params2;
+typedef struct { uint32_t struct_version, tpm_version, interface_type, revision; } device_info;
+
+#define MAGIC 0x54425331u
+
+static uint32_t setting(const char *name, uint32_t otherwise)
+{
+	const char *text = getenv(name);
+	return text && *text ? (uint32_t)strtoul(text, NULL, 0) : otherwise;
+}
+
+static uint32_t uint32_at(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+uint32_t Tbsi_Context_Create(const context_params2 *params, void **out)
+{
+	uint32_t wanted = setting("TBS_CREATE", 0);
+	const char *path = getenv("TBS_SOCKET");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	context *c;
+
+	if (wanted)
+		return wanted;
+	if (!params || params->version != 2 || params->flags != 4 || !out || !path ||
+	    strlen(path) >= sizeof address.sun_path)
+		return TBS_E_BAD_PARAMETER;
+	strcpy(address.sun_path, path);
+	c = calloc(1, sizeof *c);
+	if (!c)
+		return TBS_E_IOERROR;
+	c->socket = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (c->socket < 0 || connect(c->socket, (struct sockaddr *)&address, sizeof address)) {
+		close(c->socket);
+		free(c);
+		return TBS_E_IOERROR;
+	}
+	c->magic = MAGIC;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->wake, NULL);
+	*out = c;
+	return 0;
+}
+
+uint32_t Tbsi_GetDeviceInfo(uint32_t size, device_info *info)
+{
+	uint32_t wanted = setting("TBS_INFO", 0);
+
+	if (wanted)
+		return wanted;
+	if (size != sizeof *info || !info)
+		return TBS_E_BAD_PARAMETER;
+	info->struct_version = 1;
+	info->tpm_version = setting("TBS_VERSION", 2);
+	info->interface_type = setting("TBS_INTERFACE", 4);
+	info->revision = 0;
+	return 0;
+}
+
+static int read_all(int fd, uint8_t *to, size_t n)
+{
+	while (n > 0) {
+		ssize_t got = read(fd, to, n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return -1;
+		to += got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+/* Waits TBS_SLOW_MS; 1 if the command was canceled meanwhile. */
+static int wait_slowly(context *c)
+{
+	uint32_t ms = setting("TBS_SLOW_MS", 0);
+	const char *waiting = getenv("TBS_WAITING");
+	struct timespec until;
+	int canceled, rc = 0;
+
+	if (!ms)
+		return 0;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&c->lock);
+	c->running = 1;
+	c->canceled = 0;
+	if (waiting)
+		close(open(waiting, O_CREAT | O_WRONLY, 0600));
+	while (!c->canceled && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&c->wake, &c->lock, &until);
+	canceled = c->canceled;
+	c->running = 0;
+	pthread_mutex_unlock(&c->lock);
+	return canceled;
+}
+
+uint32_t Tbsip_Submit_Command(context *c, uint32_t locality, uint32_t priority, const uint8_t *command,
+			      uint32_t length, uint8_t *answer, uint32_t *answer_length)
+{
+	uint32_t wanted = setting("TBS_SUBMIT", 0), bare = setting("TBS_BARE", 0), total, code;
+	uint8_t bytes[4096];
+
+	if (!c || c->magic != MAGIC)
+		return TBS_E_INVALID_CONTEXT;
+	if (locality != 0 || priority != 200 || !command || !answer || !answer_length)
+		return TBS_E_BAD_PARAMETER;
+	if (wanted)
+		return wanted;
+	if (wait_slowly(c))
+		return TBS_E_COMMAND_CANCELED;
+	if (send(c->socket, command, length, MSG_NOSIGNAL) != (ssize_t)length || read_all(c->socket, bytes, 10))
+		return TBS_E_IOERROR;
+	total = uint32_at(bytes + 2);
+	if (total < 10 || total > sizeof bytes || read_all(c->socket, bytes + 10, total - 10))
+		return TBS_E_IOERROR;
+	if (total > *answer_length)
+		return TBS_E_INSUFFICIENT_BUFFER;
+	code = uint32_at(bytes + 6);
+	if (code && bare == 1)
+		return 0x80280000u | code;
+	memcpy(answer, bytes, total);
+	*answer_length = total;
+	if (code && bare == 3)
+		memset(answer + 6, 0, 4);
+	return code && bare ? 0x80280000u | code : 0;
+}
+
+uint32_t Tbsip_Cancel_Commands(context *c)
+{
+	if (!c || c->magic != MAGIC)
+		return TBS_E_INVALID_CONTEXT;
+	pthread_mutex_lock(&c->lock);
+	c->canceled = c->running;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	return 0;
+}
+
+uint32_t Tbsip_Context_Close(context *c)
+{
+	if (!c || c->magic != MAGIC)
+		return TBS_E_INVALID_CONTEXT;
+	close(c->socket);
+	c->magic = 0;
+	free(c);
+	return 0;
+}
