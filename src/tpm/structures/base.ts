@@ -116,6 +116,7 @@ export const PCR_SELECT: Codec<Uint8Array> = {
   name: 'pcrSelect',
   shape: { kind: 'bytes', max: 4, lengthSize: 1, secret: false },
   write: (out, value) => {
+    if (!(value instanceof Uint8Array)) throw new CodecError('pcrSelect', 'must be a Uint8Array');
     if (value.length > 4) throw new CodecError('pcrSelect', `${value.length} bytes, at most 4 are allowed`);
     out.uint(1, value.length);
     out.raw(value);
@@ -145,14 +146,14 @@ export interface TpmsClockInfo {
   resetCount: number;
   /** Number of restarts and resumes since the last reset. */
   restartCount: number;
-  /** 1 when no higher value of `clock` was reported before. */
-  safe: 0 | 1;
+  /** 1 when no higher value of `clock` was reported before, else 0; any byte is read (W3C's WebAuthn vectors have 0x33). */
+  safe: number;
 }
 export const TPMS_CLOCK_INFO: Codec<TpmsClockInfo> = struct('TPMS_CLOCK_INFO', {
   clock: UINT64,
   resetCount: UINT32,
   restartCount: UINT32,
-  safe: TPMI_YES_NO,
+  safe: UINT8,
 });
 
 /** TPMS_TIME_INFO, Part 2, 10.11.6. */

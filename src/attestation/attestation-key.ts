@@ -1,0 +1,129 @@
+import type { Bytes } from '../bytes.ts';
+import { encode } from '../tpm/codec/index.ts';
+import type { HandleArg } from '../tpm/command.ts';
+import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
+import { Create, Load } from '../tpm/commands/object.ts';
+import { TPM_RH } from '../tpm/constants.ts';
+import type { Authorization } from '../tpm/session.ts';
+import type { TpmtTkCreation } from '../tpm/structures/base.ts';
+import { TPMT_PUBLIC, type TpmsCreationData, type TpmtPublic } from '../tpm/structures/object.ts';
+import { akTemplate } from '../tpm/templates.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { TpmObject } from '../tpm/tpm-object.ts';
+
+/** What a TPM says about the making of an object, and wants back for TPM2_CertifyCreation. */
+export interface Creation {
+  readonly creationData: TpmsCreationData;
+  readonly creationHash: Uint8Array;
+  readonly creationTicket: TpmtTkCreation;
+}
+
+/** An attestation key under a storage key, as it is kept outside the TPM. Only that TPM can use it. */
+export interface SavedAttestationKey {
+  readonly publicArea: TpmtPublic;
+  /** The content of its TPM2B_PRIVATE. */
+  readonly privateArea: Uint8Array;
+  readonly creation: Creation;
+}
+
+/** An attestation key that is loaded in the TPM: it signs what the TPM attests, and nothing else. */
+export class AttestationKey {
+  readonly object: TpmObject;
+  readonly publicArea: TpmtPublic;
+  readonly creation: Creation;
+  /** What to keep to load it again; `undefined` for a primary key, which is made again instead. */
+  readonly saved: SavedAttestationKey | undefined;
+
+  constructor(object: TpmObject, parts: Pick<AttestationKey, 'publicArea' | 'creation' | 'saved'>) {
+    this.object = object;
+    this.publicArea = parts.publicArea;
+    this.creation = parts.creation;
+    this.saved = parts.saved;
+  }
+
+  /** Its TPMT_PUBLIC. */
+  get pubArea(): Bytes {
+    return encode(TPMT_PUBLIC, this.publicArea);
+  }
+
+  /** Removes it from the TPM. Idempotent. */
+  async close(): Promise<void> {
+    await this.object.flush();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Options of {@link createAttestationKey}. */
+export interface CreateAttestationKeyOptions extends SignalOptions {
+  /** Signs with RSASSA or ECDSA, and SHA-256. */
+  readonly algorithm: 'rsa-2048' | 'p-256';
+  /**
+   * The storage key to make it under, such as the SRK; each call makes another key. Without a parent it is a primary
+   * key of the endorsement hierarchy: each call makes the same key, as long as the TPM is the same, so there is nothing to
+   * keep; and only then do its certifications show the true reset counts and firmware version (TPMS_ATTEST, Part 2, 10.12.12).
+   */
+  readonly parent?: HandleArg;
+  /** Authorization of the endorsement hierarchy, for a primary key. Default: the empty one. */
+  readonly endorsementAuth?: Authorization;
+  /** At most 64 bytes that the creation data will hold (outsideInfo); a KeyAttestationStatement may want a nonce there. */
+  readonly nonce?: Uint8Array;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * Makes an attestation key and loads it. It has the empty authorization value, and noDA, without which a TPM in lockout
+ * would refuse to certify with it.
+ *
+ * @throws TpmError when the TPM refuses; `tpm-auth-failed` where the hierarchy or the parent wants an authorization.
+ */
+export async function createAttestationKey(tpm: Tpm, options: CreateAttestationKeyOptions): Promise<AttestationKey> {
+  const { algorithm, parent, endorsementAuth = EMPTY, nonce = EMPTY, signal } = options;
+  const template = akTemplate(algorithm);
+  const parameters = {
+    inSensitive: { userAuth: EMPTY, data: EMPTY },
+    inPublic: { ...template, objectAttributes: { ...template.objectAttributes, noDA: true } },
+    outsideInfo: nonce,
+    creationPCR: [],
+  };
+  if (parent === undefined) {
+    const primaryHandle = { handle: TPM_RH.ENDORSEMENT, auth: endorsementAuth };
+    const { objectHandle, outPublic, ...made } = await tpm.run(
+      CreatePrimary,
+      { primaryHandle, ...parameters },
+      { signal },
+    );
+    return new AttestationKey(objectHandle, { publicArea: outPublic, creation: creationOf(made), saved: undefined });
+  }
+  const made = await tpm.run(Create, { parentHandle: parent, ...parameters }, { signal });
+  const saved = { publicArea: made.outPublic, privateArea: made.outPrivate, creation: creationOf(made) };
+  return await loadAttestationKey(tpm, saved, { parent, signal });
+}
+
+/**
+ * Loads an attestation key that was made under `parent`.
+ * @throws TpmError when the TPM refuses: `TPM_RC_INTEGRITY` when the key is not of this TPM and this parent.
+ */
+export async function loadAttestationKey(
+  tpm: Tpm,
+  saved: SavedAttestationKey,
+  { parent, signal }: SignalOptions & { readonly parent: HandleArg },
+): Promise<AttestationKey> {
+  const { publicArea, privateArea, creation } = saved;
+  const { objectHandle } = await tpm.run(
+    Load,
+    { parentHandle: parent, inPrivate: privateArea, inPublic: publicArea },
+    { signal },
+  );
+  return new AttestationKey(objectHandle, { publicArea, creation, saved });
+}
+
+/** Only what {@link Creation} has. */
+const creationOf = ({ creationData, creationHash, creationTicket }: Creation): Creation => ({
+  creationData,
+  creationHash,
+  creationTicket,
+});

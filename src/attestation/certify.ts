@@ -1,0 +1,150 @@
+import { withCleanup } from '../errors.ts';
+import { encode } from '../tpm/codec/index.ts';
+import type { Entity, HandleArg } from '../tpm/command.ts';
+import { Certify, CertifyCreation, type CertifyResult } from '../tpm/commands/attestation.ts';
+import { ReadPublic } from '../tpm/commands/object.ts';
+import { PolicyCommandCode, PolicyOR } from '../tpm/commands/policy.ts';
+import { TPM_ALG, TPM_CC } from '../tpm/constants.ts';
+import { windowsHelloBranches } from '../tpm/policy-digest.ts';
+import { startSession } from '../tpm/start-session.ts';
+import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
+import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../tpm/structures/object.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import { TpmObject } from '../tpm/tpm-object.ts';
+import type { AttestationKey, Creation } from './attestation-key.ts';
+import type { AttestationStatement, Certification, CreationProof } from './statement.ts';
+
+/** Options of {@link certifyKey}. */
+export interface CertifyKeyOptions extends SignalOptions {
+  /** The key to certify, with its authorization where it has one that is not empty. */
+  readonly key: HandleArg;
+  /**
+   * How the use of the key is authorized: `key` by what `key` says; `windows-hello-policy` by the branch of
+   * `windowsHelloPolicy` that allows TPM2_Certify to anyone, so without its PIN and also in lockout.
+   */
+  readonly authorization?: 'key' | 'windows-hello-policy';
+  readonly ak: AttestationKey;
+  /** 1 to 64 bytes, which become the extraData of what is signed: usually the verifier's nonce or a digest of it. */
+  readonly challenge: Uint8Array;
+}
+
+/**
+ * Has the attestation key certify that `key` is in the TPM. TPM2_Certify, Part 3, 18.2.
+ *
+ * @throws RangeError for a challenge of another length.
+ * @throws TpmError when the TPM refuses; `tpm-auth-failed` and `tpm-lockout` are about the authorization of the key.
+ */
+export async function certifyKey(tpm: Tpm, options: CertifyKeyOptions): Promise<Certification> {
+  const { key, authorization = 'key', ak, signal } = options;
+  const qualifyingData = checkedChallenge(options.challenge);
+  const certify = async (objectHandle: HandleArg) =>
+    certificationOf(
+      await tpm.run(Certify, { objectHandle, signHandle: ak.object, qualifyingData, inScheme: OWN_SCHEME }, { signal }),
+    );
+  if (authorization === 'key') return await certify(key);
+
+  const session = await startSession(tpm, { type: 'policy', use: { continueSession: false }, signal });
+  return await withCleanup(
+    async () => {
+      const policySession = session.sessionHandle;
+      await tpm.run(PolicyCommandCode, { policySession, code: TPM_CC.Certify }, { signal });
+      await tpm.run(PolicyOR, { policySession, pHashList: windowsHelloBranches() }, { signal });
+      return await certify({ ...entityOf(key), auth: { session } });
+    },
+    () => session.close(),
+  );
+}
+
+/** Options of {@link certifyCreation}. */
+export interface CertifyCreationOptions extends SignalOptions {
+  /** The key whose making is certified; it is not used, so its authorization is not needed. */
+  readonly key: number | TpmObject;
+  /** What the TPM said when it made the key. */
+  readonly creation: Creation;
+  readonly ak: AttestationKey;
+  /** As for {@link certifyKey}. */
+  readonly challenge: Uint8Array;
+}
+
+/**
+ * Has the attestation key certify where and how the TPM made a key. TPM2_CertifyCreation, Part 3, 18.3.
+ * @throws RangeError for a challenge that is not of 1 to 64 bytes; TpmError when the TPM refuses.
+ */
+export async function certifyCreation(tpm: Tpm, options: CertifyCreationOptions): Promise<CreationProof> {
+  return await proveCreation(tpm, { ...options, challenge: checkedChallenge(options.challenge) });
+}
+
+/**
+ * Has an attestation key certify its own making; extraData is the nonce that was given when it was made, if any.
+ * A KeyAttestationStatement and go-attestation want this proof.
+ */
+export async function certifyOwnCreation(
+  tpm: Tpm,
+  ak: AttestationKey,
+  { signal }: SignalOptions = {},
+): Promise<CreationProof> {
+  const { object: key, creation } = ak;
+  return await proveCreation(tpm, { key, creation, ak, challenge: creation.creationData.outsideInfo, signal });
+}
+
+/** Options of {@link attestKey}. */
+export interface AttestKeyOptions extends CertifyKeyOptions {
+  /** What the TPM said when it made the key, to have that certified as well. */
+  readonly creation?: Creation;
+  /** Whether the making of the attestation key is certified too. Default false. */
+  readonly akCreation?: boolean;
+  /** X.509 certificates in DER of the attestation key: its own, then those that lead to the root. */
+  readonly akCertificates?: readonly Uint8Array[];
+}
+
+/** Has a key certified, and puts together the statement. It throws as {@link certifyKey} does. */
+export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<AttestationStatement> {
+  const { ak, creation, akCreation = false, akCertificates: certificates, signal } = options;
+  const { handle } = entityOf(options.key);
+  const certification = await certifyKey(tpm, options);
+  const { outPublic } = await tpm.run(ReadPublic, { objectHandle: handle }, { signal });
+  return {
+    version: 1,
+    pubArea: encode(TPMT_PUBLIC, outPublic),
+    ...certification,
+    ak: { pubArea: ak.pubArea, ...(certificates && { certificates }) },
+    ...(creation && { creation: await certifyCreation(tpm, { ...options, key: handle, creation }) }),
+    ...(akCreation && { akCreation: await certifyOwnCreation(tpm, ak, { signal }) }),
+  };
+}
+
+/** TPM_ALG_NULL: the scheme in the public area of the signing key. */
+const OWN_SCHEME = { scheme: TPM_ALG.NULL } as const;
+
+async function proveCreation(tpm: Tpm, options: CertifyCreationOptions): Promise<CreationProof> {
+  const { key, creation, ak, challenge, signal } = options;
+  const { creationData, creationHash, creationTicket } = creation;
+  const result = await tpm.run(
+    CertifyCreation,
+    {
+      signHandle: ak.object,
+      objectHandle: key,
+      qualifyingData: challenge,
+      creationHash,
+      inScheme: OWN_SCHEME,
+      creationTicket,
+    },
+    { signal },
+  );
+  return { creationData: encode(TPMS_CREATION_DATA, creationData), ...certificationOf(result) };
+}
+
+const certificationOf = ({ certifyInfo, signature }: CertifyResult): Certification => ({
+  certInfo: certifyInfo,
+  signature: encode(TPMT_SIGNATURE, signature),
+});
+
+const entityOf = (key: HandleArg): Entity =>
+  typeof key === 'number' || key instanceof TpmObject ? { handle: key } : key;
+
+function checkedChallenge(challenge: Uint8Array): Uint8Array {
+  if (challenge.length < 1 || challenge.length > 64) {
+    throw new RangeError(`a challenge of ${challenge.length} bytes: it must have 1 to 64`);
+  }
+  return challenge;
+}

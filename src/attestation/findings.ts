@@ -1,0 +1,78 @@
+/** What is checked of every TPMS_ATTEST and its signature. */
+export type CertificationCheck = 'structures' | 'magic' | 'type' | 'challenge' | 'name' | 'signature' | 'hashes';
+
+/** What is checked of a TPM2_CertifyCreation: the same, and the creation data. */
+export type CreationCheck = CertificationCheck | 'creation-hash' | 'parent';
+
+/** What is checked of the whole statement besides. */
+export type StatementCheck =
+  | 'ak-trusted'
+  | 'ak-attributes'
+  | 'ak-strength'
+  | 'ak-parent'
+  | 'public-key'
+  | 'key-attributes'
+  | 'key-strength'
+  | 'key-parent';
+
+/**
+ * The name of a check, for programs. Without a prefix it is about the certified key; `creation/` is about how that key
+ * was made, `ak-creation/` about how the attestation key was made.
+ */
+export type CheckId = CertificationCheck | StatementCheck | `${'creation' | 'ak-creation'}/${CreationCheck}`;
+
+/** The outcome of one check. */
+export interface Finding {
+  readonly check: CheckId;
+  readonly passed: boolean;
+  /** What was found to hold, or what is wrong; for people. */
+  readonly detail: string;
+}
+
+/** What each check has found when it passes. */
+const HOLDS: Readonly<Record<CreationCheck | StatementCheck, string>> = {
+  structures: 'every structure can be read to its exact end',
+  magic: 'the signed data begins with TPM_GENERATED_VALUE',
+  type: 'the signed data is of the right type',
+  challenge: 'extraData is what was asked for',
+  name: 'the signed Name is that of the public area',
+  signature: 'the attestation key has signed it',
+  hashes: 'signature and Names are made with SHA-256 or a longer hash',
+  'creation-hash': 'the signed digest is that of the creation data',
+  parent: 'the creation data names the parent that the qualified name says',
+  'ak-trusted': 'the attestation key is the one that is trusted',
+  'ak-attributes': 'the attestation key is restricted to signing what the TPM attests, and cannot leave the TPM',
+  'ak-strength': 'the attestation key is strong enough',
+  'ak-parent': 'the attestation key is under the expected parent',
+  'public-key': 'the certified key is the expected one',
+  'key-attributes': 'the certified key was made in the TPM, cannot leave it, and is for general use',
+  'key-strength': 'the certified key is strong enough',
+  'key-parent': 'the certified key is under the expected parent',
+};
+
+/** Collects findings. */
+export class Findings {
+  readonly list: Finding[] = [];
+
+  /** Runs one check; `test` returns or throws what is wrong. */
+  check(check: CheckId, test: () => string | undefined): void {
+    let problem: string | undefined;
+    try {
+      problem = test();
+    } catch (error) {
+      // Whatever keeps a check from being made means that it has not passed.
+      problem = error instanceof Error ? error.message : String(error);
+    }
+    const base = check.slice(check.indexOf('/') + 1) as keyof typeof HOLDS;
+    this.list.push({ check, passed: problem === undefined, detail: problem ?? HOLDS[base] });
+  }
+}
+
+/** What `make` returns, made at most once when it succeeds. */
+export function lazy<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}

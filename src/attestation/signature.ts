@@ -1,0 +1,109 @@
+import { type Bytes, concat, view } from '../bytes.ts';
+import { CURVES } from '../crypto/curve.ts';
+import { DER, derUnsigned, derValue } from '../crypto/der.ts';
+import { ecdsaDerToRaw } from '../crypto/ecdsa-signature.ts';
+import { verifySignature } from '../crypto/verify-signature.ts';
+import { KeyprovError } from '../errors.ts';
+import { HASHES, TPM_ALG } from '../tpm/constants.ts';
+import { isHashAlg } from '../tpm/names.ts';
+import { padLeft, publicKeyOf } from '../tpm/public-key.ts';
+import type { TpmtSignature } from '../tpm/structures/algorithm.ts';
+import type { TpmiAlgHash } from '../tpm/structures/base.ts';
+import type { TpmtPublic } from '../tpm/structures/object.ts';
+
+/**
+ * The signature as all but TPM software writes it: RSASSA and RSAPSS the bare bytes, ECDSA an Ecdsa-Sig-Value in DER
+ * (RFC 3279, 2.2.3). @throws KeyprovError `statement-invalid` for another algorithm.
+ */
+export function bareSignature(signature: TpmtSignature): Bytes {
+  switch (signature.sigAlg) {
+    case TPM_ALG.RSASSA:
+    case TPM_ALG.RSAPSS:
+      return view(signature.signature.sig);
+    case TPM_ALG.ECDSA: {
+      const { signatureR, signatureS } = signature.signature;
+      return derValue(DER.SEQUENCE, derUnsigned(signatureR), derUnsigned(signatureS));
+    }
+    default:
+      throw invalid(`a signature of algorithm 0x${signature.sigAlg.toString(16)} has no bare form`);
+  }
+}
+
+/**
+ * The inverse of {@link bareSignature}. What it left out is taken from the public area of the signer, which must name
+ * its scheme, as those of attestation keys do. r and s become as long as the field of the curve.
+ *
+ * @throws KeyprovError `statement-invalid` for a signer without scheme, `key-invalid` for an ECDSA signature not in DER.
+ */
+export function fromBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtSignature {
+  const scheme = schemeOf(signer);
+  if (scheme === undefined) throw invalid('the signing key has no signing scheme in its public area');
+  const { sigAlg, hash } = scheme;
+  if (sigAlg !== TPM_ALG.ECDSA) return { sigAlg, signature: { hash, sig: bare } };
+  const key = publicKeyOf(signer);
+  if (key.kty !== 'EC') throw invalid('ECDSA with a key that is not on a curve');
+  const raw = ecdsaDerToRaw(key.crv, bare);
+  const { size } = CURVES[key.crv];
+  return { sigAlg, signature: { hash, signatureR: raw.subarray(0, size), signatureS: raw.subarray(size) } };
+}
+
+/**
+ * Verifies a TPM's signature over `data` by the key of the public area `signer`. Algorithm and hash must be those that
+ * the public area names, where it names any; r and s may lack leading zeros.
+ *
+ * @returns what is wrong, or `undefined` when the signature is good.
+ * @throws KeyprovError `key-invalid` when `signer` is no RSA, P-256, P-384 or P-521 key.
+ */
+export function signatureProblem(signer: TpmtPublic, signature: TpmtSignature, data: Uint8Array): string | undefined {
+  const { sigAlg } = signature;
+  if (sigAlg !== TPM_ALG.RSASSA && sigAlg !== TPM_ALG.RSAPSS && sigAlg !== TPM_ALG.ECDSA) {
+    return `algorithm 0x${sigAlg.toString(16)} is not verified here`;
+  }
+  const { hash } = signature.signature;
+  if (!isHashAlg(hash)) return `hash 0x${hash.toString(16)} is not computed here`;
+  const scheme = schemeOf(signer);
+  if (scheme !== undefined && (scheme.sigAlg !== sigAlg || scheme.hash !== hash)) {
+    return 'its algorithm and hash are not those in the public area of the signing key';
+  }
+  const key = publicKeyOf(signer);
+  if ((key.kty === 'EC') !== (sigAlg === TPM_ALG.ECDSA)) return 'it is of another kind than the signing key';
+  const isGood = verifySignature(
+    key,
+    HASHES[hash].name,
+    data,
+    signature.sigAlg === TPM_ALG.ECDSA && key.kty === 'EC'
+      ? rawSignature(signature.signature, CURVES[key.crv].size)
+      : bareSignature(signature),
+    sigAlg === TPM_ALG.RSASSA ? 'pkcs1' : sigAlg === TPM_ALG.RSAPSS ? 'pss' : 'raw',
+  );
+  return isGood ? undefined : 'it does not verify';
+}
+
+interface RAndS {
+  readonly signatureR: Uint8Array;
+  readonly signatureS: Uint8Array;
+}
+
+const rawSignature = ({ signatureR, signatureS }: RAndS, size: number): Bytes =>
+  concat(padLeft(signatureR, size), padLeft(signatureS, size));
+
+interface Scheme {
+  readonly sigAlg: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSAPSS | typeof TPM_ALG.ECDSA;
+  readonly hash: TpmiAlgHash;
+}
+
+/** The signing scheme that a public area names; `undefined` where it names none. */
+function schemeOf(area: TpmtPublic): Scheme | undefined {
+  if (area.type !== TPM_ALG.RSA && area.type !== TPM_ALG.ECC) return undefined;
+  const { scheme } = area.parameters;
+  switch (scheme.scheme) {
+    case TPM_ALG.RSASSA:
+    case TPM_ALG.RSAPSS:
+    case TPM_ALG.ECDSA:
+      return { sigAlg: scheme.scheme, hash: scheme.details.hashAlg };
+    default:
+      return undefined;
+  }
+}
+
+const invalid = (problem: string): KeyprovError => new KeyprovError('statement-invalid', problem);

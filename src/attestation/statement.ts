@@ -1,0 +1,204 @@
+import { type Bytes, fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
+import { encodeSpkiPem } from '../crypto/public-key.ts';
+import { KeyprovError } from '../errors.ts';
+import { decode } from '../tpm/codec/index.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
+import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
+import { TPMS_ATTEST } from '../tpm/structures/attest.ts';
+import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
+import { bareSignature } from './signature.ts';
+
+/** Something that a TPM attests, signed by an attestation key. */
+export interface Certification {
+  /** TPMS_ATTEST: the signed bytes. Part 2, 10.12.12. */
+  readonly certInfo: Uint8Array;
+  /** TPMT_SIGNATURE over `certInfo`. Part 2, 11.3.4. */
+  readonly signature: Uint8Array;
+}
+
+/** A key of the TPM as others see it: the public area, and certificates where it has any. */
+export interface PublicPart {
+  /** TPMT_PUBLIC. Part 2, 12.2.4. */
+  readonly pubArea: Uint8Array;
+  /** X.509 in DER: the certificate of the key, then those that lead to its root, the root not needed. */
+  readonly certificates?: readonly Uint8Array[];
+}
+
+/** Where and how a key was made, certified with TPM2_CertifyCreation. */
+export interface CreationProof extends Certification {
+  /** TPMS_CREATION_DATA. Part 2, 15.1. */
+  readonly creationData: Uint8Array;
+}
+
+/**
+ * The claim that a key lives in a TPM, as plain data. Nothing in it is true because it is there: see `verifyStatement`.
+ * `certInfo` and `signature` come from TPM2_Certify of the key by the attestation key.
+ */
+export interface AttestationStatement extends Certification {
+  readonly version: 1;
+  /** TPMT_PUBLIC of the key. */
+  readonly pubArea: Uint8Array;
+  /** The attestation key. */
+  readonly ak: PublicPart;
+  /** TPM2_CertifyCreation of the key by the attestation key. */
+  readonly creation?: CreationProof;
+  /** TPM2_CertifyCreation of the attestation key by itself. */
+  readonly akCreation?: CreationProof;
+  /** The endorsement key of the TPM. */
+  readonly ek?: PublicPart;
+}
+
+/** What {@link statementToJson} makes of a {@link Certification}: hexadecimal. */
+export interface CertificationJson {
+  readonly certInfo: string;
+  readonly signature: string;
+}
+
+/** What {@link statementToJson} makes of a {@link PublicPart}. */
+export interface PublicPartJson {
+  readonly pubArea: string;
+  /** Derived: the public key in `pubArea` as PEM `PUBLIC KEY`. */
+  readonly publicKey: string;
+  /** Base64 of DER, as in the `x5c` of RFC 7515, 4.1.6. */
+  readonly certificates?: readonly string[];
+}
+
+/** What {@link statementToJson} makes of a {@link CreationProof}. */
+export interface CreationProofJson extends CertificationJson {
+  readonly creationData: string;
+}
+
+/**
+ * A statement as JSON. TPM structures are hexadecimal, as TPM tools print them. `extraData`, `bareSignature` (the bytes
+ * of an RSA signature, the DER of an ECDSA signature) and each `publicKey` repeat what the structures say, for tools
+ * that do not read those.
+ */
+export interface StatementJson extends CertificationJson {
+  readonly version: 1;
+  readonly pubArea: string;
+  readonly publicKey: string;
+  readonly extraData: string;
+  readonly bareSignature: string;
+  readonly ak: PublicPartJson;
+  readonly creation?: CreationProofJson;
+  readonly akCreation?: CreationProofJson;
+  readonly ek?: PublicPartJson;
+}
+
+/** The statement as JSON. @throws KeyprovError `statement-invalid` when one of its structures cannot be read. */
+export function statementToJson(statement: AttestationStatement): StatementJson {
+  const { pubArea, certInfo, signature, ak, creation, akCreation, ek } = statement;
+  try {
+    return {
+      version: 1,
+      pubArea: toHex(pubArea),
+      publicKey: publicKeyPem(pubArea),
+      certInfo: toHex(certInfo),
+      extraData: toHex(decode(TPMS_ATTEST, certInfo).extraData),
+      signature: toHex(signature),
+      bareSignature: toHex(bareSignature(decode(TPMT_SIGNATURE, signature))),
+      ak: publicPartToJson(ak),
+      ...(creation && { creation: proofToJson(creation) }),
+      ...(akCreation && { akCreation: proofToJson(akCreation) }),
+      ...(ek && { ek: publicPartToJson(ek) }),
+    };
+  } catch (cause) {
+    throw invalid('one of its structures cannot be read', cause);
+  }
+}
+
+/**
+ * Reads what {@link statementToJson} wrote. It checks the form only: the members are known ones, the structures can be
+ * read, and members that repeat something agree with it; these may be left out.
+ *
+ * @throws KeyprovError `statement-invalid` for anything else.
+ */
+export function statementFromJson(json: unknown): AttestationStatement {
+  const source = objectAt(json, 'the statement');
+  const { version, ak, creation, akCreation, ek } = source;
+  if (version !== 1) {
+    throw invalid(`version ${String(version)} is not known`, undefined, 'read it with the keyprov that wrote it');
+  }
+  const statement: AttestationStatement = {
+    version: 1,
+    pubArea: hexAt(source, 'pubArea'),
+    ...certificationFromJson(source),
+    ak: publicPartFromJson(ak, 'ak'),
+    ...(creation !== undefined && { creation: proofFromJson(creation, 'creation') }),
+    ...(akCreation !== undefined && { akCreation: proofFromJson(akCreation, 'akCreation') }),
+    ...(ek !== undefined && { ek: publicPartFromJson(ek, 'ek') }),
+  };
+  checkAgrees(source, { ...statementToJson(statement) }, '');
+  return statement;
+}
+
+const publicKeyPem = (pubArea: Uint8Array): string => encodeSpkiPem(publicKeyOf(decode(TPMT_PUBLIC, pubArea)));
+
+function publicPartToJson({ pubArea, certificates }: PublicPart): PublicPartJson {
+  return {
+    pubArea: toHex(pubArea),
+    publicKey: publicKeyPem(pubArea),
+    ...(certificates && { certificates: certificates.map(toBase64) }),
+  };
+}
+
+function proofToJson({ creationData, certInfo, signature }: CreationProof): CreationProofJson {
+  return { creationData: toHex(creationData), certInfo: toHex(certInfo), signature: toHex(signature) };
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+function publicPartFromJson(json: unknown, path: string): PublicPart {
+  const source = objectAt(json, path);
+  const { certificates } = source;
+  const pubArea = hexAt(source, 'pubArea', path);
+  if (certificates === undefined) return { pubArea };
+  if (!Array.isArray(certificates)) throw invalid(`${path}.certificates is no array`);
+  return {
+    pubArea,
+    certificates: certificates.map((text, i) => bytesOf(text, fromBase64, `${path}.certificates[${i}]`)),
+  };
+}
+
+function proofFromJson(json: unknown, path: string): CreationProof {
+  const source = objectAt(json, path);
+  return { creationData: hexAt(source, 'creationData', path), ...certificationFromJson(source, path) };
+}
+
+function certificationFromJson(source: JsonObject, path?: string): Certification {
+  return { certInfo: hexAt(source, 'certInfo', path), signature: hexAt(source, 'signature', path) };
+}
+
+const hexAt = (source: JsonObject, key: string, path?: string): Bytes =>
+  bytesOf(source[key], fromHex, path === undefined ? key : `${path}.${key}`);
+
+function bytesOf(text: unknown, from: (text: string) => Bytes, path: string): Bytes {
+  if (typeof text !== 'string') throw invalid(`${path} is no string`);
+  try {
+    return from(text);
+  } catch (cause) {
+    throw invalid(`${path} cannot be read`, cause);
+  }
+}
+
+function objectAt(json: unknown, path: string): JsonObject {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw invalid(`${path} is no object`);
+  return json as JsonObject;
+}
+
+/** Every member of `given` must be one of `expected`, with the same value. */
+function checkAgrees(given: object, expected: object, path: string): void {
+  const wanted = new Map<string, unknown>(Object.entries(expected));
+  for (const [key, value] of Object.entries(given)) {
+    const should = wanted.get(key);
+    if (should === undefined) throw invalid(`${path}${key} is not a member that is known here`);
+    if (typeof should === 'object' && should !== null) checkAgrees(Object(value), should, `${path}${key}.`);
+    else if (value !== should) throw invalid(`${path}${key} is not what the structures give`);
+  }
+}
+
+const invalid = (problem: string, cause?: unknown, remedy?: string): KeyprovError =>
+  new KeyprovError('statement-invalid', `attestation statement: ${problem}`, {
+    cause,
+    ...(remedy !== undefined && { remedy }),
+  });

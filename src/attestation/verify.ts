@@ -1,0 +1,188 @@
+import { equal } from '../bytes.ts';
+import { bitLength, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { isRocaWeak } from '../crypto/roca.ts';
+import { KeyprovError } from '../errors.ts';
+import { TPM_ST } from '../tpm/constants.ts';
+import { qualifiedName } from '../tpm/names.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
+import type { TpmaObject, TpmsCreationData } from '../tpm/structures/object.ts';
+import { type Finding, Findings } from './findings.ts';
+import type { AttestationStatement, CreationProof } from './statement.ts';
+import { type Subject, subjectOf, verifyCertification, verifyCreation } from './verify-certification.ts';
+
+/** Names one key: by its TPMT_PUBLIC, its SubjectPublicKeyInfo in DER, or its Name (Part 1, 16). */
+export type KeyIdentity =
+  | { readonly pubArea: Uint8Array }
+  | { readonly spki: Uint8Array }
+  | { readonly name: Uint8Array };
+
+/** What {@link verifyStatement} holds a statement against. */
+export interface VerifyOptions {
+  /**
+   * The exact extraData: the challenge that was given out for this statement and no other. The empty one is for
+   * statements that were made without; they do not say when.
+   */
+  readonly challenge: Uint8Array;
+  /**
+   * The attestation key that is trusted, by its certificate or an activated credential. A SubjectPublicKeyInfo says
+   * nothing of attributes: whoever vouches for it must vouch for those that the statement gives.
+   */
+  readonly attestationKey: KeyIdentity;
+  /** The key that must be the certified one, such as that of a certificate request. */
+  readonly expectedKey?: KeyIdentity;
+  /** Qualified name of the parent of the certified key. That of a hierarchy is its handle, big endian. Part 1, 26.5. */
+  readonly keyParent?: Uint8Array;
+  /** Qualified name of the parent of the attestation key. */
+  readonly akParent?: Uint8Array;
+  /** What must be in the creation data of the attestation key. */
+  readonly akNonce?: Uint8Array;
+  /** Takes signatures and Names made with SHA-1, as Windows' attestation keys have them. Default false. */
+  readonly acceptSha1?: boolean;
+}
+
+/** The outcome of a verification: the verified key is there only when every check has passed. */
+export type VerificationResult =
+  | { readonly ok: true; readonly publicKey: PublicKey; readonly findings: readonly Finding[] }
+  | { readonly ok: false; readonly findings: readonly Finding[] };
+
+/**
+ * Verifies that the key of `statement` was made in the TPM that holds a trusted attestation key, cannot leave it, and
+ * was certified over `challenge`. It needs no TPM, and trusts nothing in the statement.
+ *
+ * All checks are made whatever came before, each gives a finding, and no statement makes it throw. Checks of creations
+ * and of what an option names are made where there is one.
+ */
+export function verifyStatement(statement: AttestationStatement, options: VerifyOptions): VerificationResult {
+  const { challenge, attestationKey, expectedKey, keyParent, akParent, akNonce, acceptSha1 = false } = options;
+  const findings = new Findings();
+  const key = subjectOf(() => statement.pubArea);
+  const ak = subjectOf(() => statement.ak.pubArea);
+  const common = { findings, signer: ak, acceptSha1 };
+
+  const certified = verifyCertification(statement, {
+    ...common,
+    prefix: '',
+    type: TPM_ST.ATTEST_CERTIFY,
+    subject: key,
+    challenge: () => challenge,
+  });
+  const keyQualifiedName = () => {
+    const { attested } = certified();
+    return 'qualifiedName' in attested ? attested.qualifiedName : new Uint8Array(0);
+  };
+
+  findings.check('ak-trusted', () => (isKey(ak, attestationKey) ? undefined : 'it is not the trusted attestation key'));
+  if (akParent !== undefined)
+    findings.check('ak-parent', () => parentProblem(ak, akParent, certified().qualifiedSigner));
+
+  if (expectedKey !== undefined) {
+    findings.check('public-key', () => (isKey(key, expectedKey) ? undefined : 'it is not the expected key'));
+  }
+  findings.check('key-attributes', () => {
+    const { objectAttributes: has } = key.area();
+    if (!has.sign && !has.decrypt) return 'neither sign nor decrypt is set';
+    return attributeProblem(has, KEY_SET, KEY_CLEAR);
+  });
+  findings.check('key-strength', () => strengthProblem(key));
+  if (keyParent !== undefined) findings.check('key-parent', () => parentProblem(key, keyParent, keyQualifiedName()));
+
+  const { creation, akCreation } = statement;
+  if (creation !== undefined) {
+    verifyCreation(creation, {
+      ...common,
+      prefix: 'creation/',
+      subject: key,
+      challenge: () => challenge,
+      qualifiedName: keyQualifiedName,
+    });
+  }
+  checkAttestationKey(findings, ak, akCreation, { nonce: akNonce, acceptSha1 });
+  return resultOf(findings, key);
+}
+
+/** What {@link verifyAttestationKey} holds an attestation key against. */
+export interface VerifyAttestationKeyOptions {
+  /** What must be in the creation data. */
+  readonly nonce?: Uint8Array | undefined;
+  /** As for {@link verifyStatement}. */
+  readonly acceptSha1?: boolean;
+}
+
+/**
+ * Verifies that a key claims to be an attestation key, and that its creation is certified by itself: what an attestation CA
+ * checks before it challenges the TPM to activate a credential for the key. Without that, it proves nothing.
+ */
+export function verifyAttestationKey(
+  pubArea: Uint8Array,
+  akCreation: CreationProof,
+  options: VerifyAttestationKeyOptions = {},
+): VerificationResult {
+  const findings = new Findings();
+  const ak = subjectOf(() => pubArea);
+  checkAttestationKey(findings, ak, akCreation, options);
+  return resultOf(findings, ak);
+}
+
+function checkAttestationKey(
+  findings: Findings,
+  ak: Subject,
+  creation: CreationProof | undefined,
+  { nonce, acceptSha1 = false }: VerifyAttestationKeyOptions,
+): void {
+  findings.check('ak-attributes', () => attributeProblem(ak.area().objectAttributes, AK_SET, AK_CLEAR));
+  findings.check('ak-strength', () => strengthProblem(ak));
+  if (creation === undefined) return;
+  verifyCreation(creation, {
+    findings,
+    signer: ak,
+    acceptSha1,
+    prefix: 'ak-creation/',
+    subject: ak,
+    challenge: (creationData) => nonceIn(creationData, nonce),
+    // It signs itself, so it is the signer whose qualified name is in what it signs.
+    qualifiedName: ({ qualifiedSigner }) => qualifiedSigner,
+  });
+}
+
+function resultOf({ list }: Findings, { area }: Subject): VerificationResult {
+  if (list.some(({ passed }) => !passed)) return { ok: false, findings: list };
+  return { ok: true, publicKey: publicKeyOf(area()), findings: list };
+}
+
+type Attributes = readonly (keyof TpmaObject)[];
+const KEY_SET: Attributes = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin'];
+const KEY_CLEAR: Attributes = ['restricted', 'encryptedDuplication'];
+const AK_SET: Attributes = [...KEY_SET, 'restricted', 'sign'];
+const AK_CLEAR: Attributes = ['decrypt', 'encryptedDuplication'];
+
+function attributeProblem(has: TpmaObject, set: Attributes, clear: Attributes): string | undefined {
+  const problems = [
+    ...set.filter((name) => !has[name]).map((name) => `${name} is clear`),
+    ...clear.filter((name) => has[name]).map((name) => `${name} is set`),
+  ];
+  return problems.length === 0 ? undefined : problems.join(', ');
+}
+
+/** Curves below P-256 are not known to `publicKeyOf`. */
+function strengthProblem({ area }: Subject): string | undefined {
+  const key = publicKeyOf(area());
+  if (key.kty !== 'RSA') return undefined;
+  if (bitLength(key.n) < 2048) return `it is an RSA key of ${bitLength(key.n)} bits`;
+  return isRocaWeak(key.n) ? 'its private key can be computed (ROCA, CVE-2017-15361)' : undefined;
+}
+
+function parentProblem({ name }: Subject, parent: Uint8Array, qualified: Uint8Array): string | undefined {
+  return equal(qualifiedName(parent, name()), qualified) ? undefined : 'its qualified name is of another parent';
+}
+
+function isKey(subject: Subject, identity: KeyIdentity): boolean {
+  if ('pubArea' in identity) return equal(subject.pubArea(), identity.pubArea);
+  if ('name' in identity) return equal(subject.name(), identity.name);
+  return equal(encodeSpki(publicKeyOf(subject.area())), identity.spki);
+}
+
+/** Both the creation data and the extraData hold the nonce, if there was one: microsoft/TSS.MSR, PCPTool. */
+function nonceIn({ outsideInfo }: TpmsCreationData, nonce: Uint8Array | undefined): Uint8Array {
+  if (nonce === undefined || equal(outsideInfo, nonce)) return outsideInfo;
+  throw new KeyprovError('statement-invalid', 'outsideInfo of the creation data is not the nonce');
+}

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { type AttestationStatement, statementFromJson, statementToJson } from '../../../src/attestation/index.ts';
+import { fromHex } from '../../../src/bytes.ts';
+import { decodeSpkiPem } from '../../../src/crypto/public-key.ts';
+import { decode } from '../../../src/tpm/codec/index.ts';
+import { publicKeyOf } from '../../../src/tpm/public-key.ts';
+import { TPMT_PUBLIC } from '../../../src/tpm/structures/object.ts';
+import { flipped, paperStatement } from './paper-tpm.ts';
+
+const certificates = [fromHex('3003020101'), fromHex('3003020102')];
+const genuine = paperStatement('rsa-2048', 'p-256');
+const full: AttestationStatement = {
+  ...genuine,
+  ak: { ...genuine.ak, certificates },
+  ek: { pubArea: paperStatement('p-256', 'rsa-2048').pubArea, certificates: [] },
+};
+const { creation: _, akCreation: __, ...least } = genuine;
+
+describe('statementToJson', () => {
+  it('has the structures, and what they say in the forms that other tools take', () => {
+    const json = statementToJson(genuine);
+    expect(Object.keys(json)).toEqual([
+      ...['version', 'pubArea', 'publicKey', 'certInfo', 'extraData', 'signature', 'bareSignature', 'ak'],
+      ...['creation', 'akCreation'],
+    ]);
+    expect(json.certInfo).toMatch(/^ff54434780170022000b/);
+    expect(json.extraData).toBe('00112233445566778899aabbccddeeff');
+    expect(json.signature).toMatch(/^0018000b0020/);
+    expect(json.bareSignature).toMatch(/^304[4-6]02/);
+    const keyOf = (pubArea: Uint8Array) => publicKeyOf(decode(TPMT_PUBLIC, pubArea));
+    expect(decodeSpkiPem(json.publicKey)).toEqual(keyOf(genuine.pubArea));
+    expect(decodeSpkiPem(json.ak.publicKey)).toEqual(keyOf(genuine.ak.pubArea));
+  });
+
+  it('gives an RSA signature as its bare bytes', () => {
+    const json = statementToJson(paperStatement('p-256', 'rsa-2048'));
+    expect(json.signature).toBe(`0014000b0100${json.bareSignature}`);
+    expect(json.bareSignature).toHaveLength(512);
+  });
+
+  it.each(['pubArea', 'certInfo', 'signature'] as const)('refuses a %s that cannot be read', (part) => {
+    const broken = { ...genuine, [part]: genuine[part].subarray(1) };
+    expect(() => statementToJson(broken)).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
+  });
+});
+
+describe('statementFromJson', () => {
+  it.each([
+    ['the least', least],
+    ['all there can be', full],
+  ])('reads back %s', (_, statement) => {
+    expect(statementFromJson(JSON.parse(JSON.stringify(statementToJson(statement))))).toEqual(statement);
+  });
+
+  it('does not need what repeats the structures', () => {
+    const { publicKey: _, extraData: __, bareSignature: ___, ak, ek: ____, ...json } = statementToJson(full);
+    const { publicKey: _____, ...shortAk } = ak;
+    const { ek: ______, ...expected } = full;
+    expect(statementFromJson({ ...json, ak: shortAk })).toEqual(expected);
+  });
+
+  const json = statementToJson(full);
+  it.each<[string, unknown]>([
+    ['nothing', null],
+    ['text', 'statement'],
+    ['a list', [json]],
+    ['no version', { ...json, version: undefined }],
+    ['version 2', { ...json, version: 2 }],
+    ['version 1 as text', { ...json, version: '1' }],
+    ['an unknown member', { ...json, nonce: '00' }],
+    ['an unknown member of the attestation key', { ...json, ak: { ...json.ak, trusted: true } }],
+    ['an unknown member of a creation', { ...json, creation: { ...json.creation, x: 1 } }],
+    ['no public area', { ...json, pubArea: undefined }],
+    ['no attestation key', { ...json, ak: undefined }],
+    ['an attestation key of text', { ...json, ak: json.ak.pubArea }],
+    ['a number for bytes', { ...json, signature: 18 }],
+    ['half a byte', { ...json, certInfo: `${json.certInfo}0` }],
+    ['upper case', { ...json, certInfo: json.certInfo.toUpperCase() }],
+    ['bytes left over', { ...json, certInfo: `${json.certInfo}00` }],
+    ['another extraData', { ...json, extraData: 'ff112233445566778899aabbccddeeff' }],
+    [
+      'another bare signature',
+      { ...json, bareSignature: json.bareSignature.replace(/.$/, (digit) => (digit === '0' ? '1' : '0')) },
+    ],
+    ['the public key of the attestation key', { ...json, publicKey: json.ak.publicKey }],
+    ['another public key of the attestation key', { ...json, ak: { ...json.ak, publicKey: json.publicKey } }],
+    ['certificates that are no list', { ...json, ak: { ...json.ak, certificates: 'MAMCAQE=' } }],
+    ['a certificate that is not base64', { ...json, ak: { ...json.ak, certificates: ['MAMCAQE'] } }],
+    ['a creation without its data', { ...json, creation: { ...json.creation, creationData: undefined } }],
+    ['a creation of null', { ...json, creation: null }],
+  ])('refuses %s', (_, value) => {
+    expect(() => statementFromJson(value)).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
+  });
+
+  it('refuses a statement whose signature was replaced but not its bare form', () => {
+    const { signature } = statementToJson({ ...full, signature: flipped(full.signature, 40) });
+    expect(() => statementFromJson({ ...json, signature })).toThrow(/bareSignature is not what the structures give/);
+  });
+});
