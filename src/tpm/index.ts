@@ -64,4 +64,6 @@ export { isTpmError, TpmError } from './tpm-error.ts';
 export type { TpmObject } from './tpm-object.ts';
 export { TPM_RC } from './tpm-rc.ts';
 export type { SendOptions, TpmTransport, TransportKind } from './transport.ts';
+export { type RecordingTransport, recordTransport, replayTransport } from './transports/recorder.ts';
+export { formatRecording, loadRecording, type Recording, saveRecording } from './transports/recording.ts';
 export { readNature, type TpmNature } from './virtual.ts';

@@ -1,5 +1,5 @@
 import type { Bytes } from '../bytes.ts';
-import { Reader, readFields } from './codec/index.ts';
+import { CodecError, expectEnd, Reader, readFields } from './codec/index.ts';
 import type { AnyCommand } from './command.ts';
 import * as commands from './commands/index.ts';
 import { handleType, TPM_HT, TPM_RH, TPM_ST } from './constants.ts';
@@ -32,15 +32,18 @@ function redactCommand(bytes: Bytes, command: AnyCommand): void {
   let encrypted = false;
   if (tagged) {
     const size = input.uint(4, 'authorizationSize');
-    for (const end = input.position + size; input.position < end; ) {
+    const end = input.position + size;
+    while (input.position < end) {
       const handle = input.uint(4, 'sessionHandle');
       const { attributes, hmac } = readAuth(input);
       encrypted ||= (attributes & DECRYPT) !== 0;
       // What a policy session carries may be a password (TPM2_PolicyPassword); it looks like an HMAC.
       if (handle === TPM_RH.PW || handleType(handle) === TPM_HT.POLICY_SESSION) hmac.fill(0);
     }
+    if (input.position > end) throw new CodecError('authorizationSize', 'ends within an authorization');
   }
   wipeFields(input, command.parameters, encrypted);
+  expectEnd(input, 'parameters');
 }
 
 function redactAnswer(bytes: Bytes, command: AnyCommand): void {

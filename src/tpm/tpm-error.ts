@@ -27,7 +27,7 @@ export class TpmError extends KeyprovError {
   readonly responseCode: ResponseCode;
 
   constructor(command: string, responseCode: ResponseCode, parameterName?: string, detail = '') {
-    const code = responseCode.layer === 'tpm' ? CODES.get(responseCode.base) : undefined;
+    const code = CODES.get(responseCode.base);
     super(
       code ?? 'tpm-response',
       describeResponseCode(responseCode, command, parameterName) + detail,

@@ -118,7 +118,7 @@ export const TPM_RC = {
 export type TpmRcName = keyof typeof TPM_RC;
 
 /** One sentence of meaning, and where there is something to do, one of advice. */
-export type CodeText = readonly [meaning: string, advice?: string];
+type CodeText = readonly [meaning: string, advice?: string];
 
 const NOT_LOADED_HANDLE: CodeText = ['the handle names a transient object or session that is not loaded'];
 const NOT_LOADED_SESSION: CodeText = ['the authorization names a session that is not loaded'];

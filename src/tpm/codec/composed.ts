@@ -91,6 +91,7 @@ export function tagged<
 ): Codec<T> {
   const beforeFields = fieldsOf(before);
   const headFields = fieldsOf(head);
+  const leadingFields: AnyFields = [...beforeFields, [tag, tagCodec as unknown as Codec<unknown>], ...headFields];
   const lastFields = new Map(
     Object.entries(cases).map(([value, fields]) => [Number(value), fieldsOf(fields as object)]),
   );
@@ -113,9 +114,7 @@ export function tagged<
       mustBeObject(name, value);
       const last = caseOf(value[tag]);
       try {
-        writeFields(out, beforeFields, value);
-        tagCodec.write(out, value[tag]);
-        writeFields(out, headFields, value);
+        writeFields(out, leadingFields, value);
         writeFields(out, last, value);
       } catch (error) {
         throw withinField(error, name);
@@ -124,9 +123,7 @@ export function tagged<
     read: (input) => {
       const value: Record<string, unknown> = {};
       try {
-        readFields(input, beforeFields, value);
-        value[tag] = tagCodec.read(input);
-        readFields(input, headFields, value);
+        readFields(input, leadingFields, value);
       } catch (error) {
         throw withinField(error, name);
       }

@@ -61,22 +61,23 @@ export function bitField<T extends object>(name: string, size: 1 | 2 | 4, bits: 
     name,
     shape: { kind: 'bits', size, bits: bits as Readonly<Record<string, BitRange>> },
     write: (out, value) => {
+      if (typeof value !== 'object' || value === null) throw new CodecError(name, 'must be an object');
       const fields = value as Readonly<Record<string, boolean | number | undefined>>;
       let bitsSet = 0;
       for (const key of Object.keys(fields)) {
         if (!Object.hasOwn(bits, key)) throw new CodecError(name, `no such attribute: ${key}`);
       }
       for (const [key, range] of ranges) {
-        const field = fields[key] ?? false;
+        const field = fields[key];
+        if (field === undefined) continue;
         if (typeof range === 'number') {
           if (typeof field !== 'boolean') throw new CodecError(name, `${key} must be a boolean`);
           if (field) bitsSet += 2 ** range;
         } else {
-          const number = Number(field);
-          if (!Number.isInteger(number) || number < 0 || number >= 2 ** range[1]) {
+          if (typeof field !== 'number' || !Number.isInteger(field) || field < 0 || field >= 2 ** range[1]) {
             throw new CodecError(name, `${key} must be a number of ${range[1]} bits`);
           }
-          bitsSet += number * 2 ** range[0];
+          bitsSet += field * 2 ** range[0];
         }
       }
       out.uint(size, bitsSet);

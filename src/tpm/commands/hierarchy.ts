@@ -1,4 +1,5 @@
 import { type Command, command, type HandleArg } from '../command.ts';
+import { TPM_RH } from '../constants.ts';
 import {
   TPM2B_AUTH,
   TPM2B_DATA,
@@ -56,8 +57,17 @@ export const CreatePrimary: Command<CreatePrimaryArgs, CreatePrimaryResult> = co
 /** Removes all owner's objects and makes a new storage seed. TPM2_Clear, Part 3, 24.6. */
 export const Clear: Command<{ authHandle: HandleArg }, object> = command('Clear', {
   handles: { authHandle: 'user' },
-  changesAuth: () => new Uint8Array(0),
+  changesAuth: ({ authHandle }) => authAfterClear(authHandle),
 });
+
+/** The authorization values of owner, endorsement hierarchy and lockout become empty, that of the platform stays. */
+function authAfterClear(authHandle: HandleArg): Uint8Array {
+  if (typeof authHandle === 'object' && 'auth' in authHandle && authHandle.handle === TPM_RH.PLATFORM) {
+    const { auth } = authHandle;
+    if (auth !== undefined && 'session' in auth && auth.authValue !== undefined) return auth.authValue;
+  }
+  return new Uint8Array(0);
+}
 
 /** Changes the authorization value of a hierarchy or of the lockout. TPM2_HierarchyChangeAuth, Part 3, 24.8. */
 export const HierarchyChangeAuth: Command<{ authHandle: HandleArg; newAuth: Uint8Array }, object> = command(

@@ -1,4 +1,4 @@
-import { bitField, bytes16, type Codec, oneOf, sized, struct, tagged } from '../codec/index.ts';
+import { bitField, bytes16, type Codec, CodecError, oneOf, sized, struct, tagged } from '../codec/index.ts';
 import { TPM_ALG } from '../constants.ts';
 import {
   TPM2B_ECC_PARAMETER_SECRET,
@@ -238,13 +238,25 @@ export interface TpmsIdObject {
   /** The encrypted TPM2B_DIGEST: all bytes that follow. */
   encIdentity: Uint8Array;
 }
+const MAX_ENC_IDENTITY = 2 + MAX_DIGEST;
+const checkEncIdentity = (length: number): void => {
+  if (length > MAX_ENC_IDENTITY) {
+    throw new CodecError('encIdentity', `${length} bytes, at most ${MAX_ENC_IDENTITY} are allowed`);
+  }
+};
 export const TPMS_ID_OBJECT: Codec<TpmsIdObject> = struct('TPMS_ID_OBJECT', {
   integrityHMAC: TPM2B_DIGEST,
   encIdentity: {
     name: 'encIdentity',
-    shape: { kind: 'bytes', max: 2 + MAX_DIGEST, lengthSize: 0, secret: false },
-    write: (out, value) => out.raw(value),
-    read: (input) => input.take(input.left, 'encIdentity'),
+    shape: { kind: 'bytes', max: MAX_ENC_IDENTITY, lengthSize: 0, secret: false },
+    write: (out, value) => {
+      checkEncIdentity(value.length);
+      out.raw(value);
+    },
+    read: (input) => {
+      checkEncIdentity(input.left);
+      return input.take(input.left, 'encIdentity');
+    },
   },
 });
 /** TPM2B_ID_OBJECT as the bytes of its TPMS_ID_OBJECT. Part 2, 12.4.3. */

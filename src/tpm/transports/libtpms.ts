@@ -68,6 +68,24 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
   }
 }
 
+/**
+ * Which libtpms {@link openLibtpms} uses when it is not told, and its version.
+ * @throws KeyprovError with `library-missing` or `library-unsuitable`.
+ */
+export async function locateLibtpms(): Promise<{ readonly path: string; readonly version: string }> {
+  const address = 'libtpms:';
+  const native = await loadNative(address);
+  const path = findPath(native, address, undefined);
+  try {
+    const tpm = native.loadLibtpms(path);
+    tpm.unload();
+    return { path, version: tpm.version };
+  } catch (error) {
+    if (error instanceof native.LibtpmsError) throw openingError(address, error.reason, error);
+    throw error;
+  }
+}
+
 async function loadNative(address: string) {
   try {
     const [{ loadLibc }, { LibtpmsError }, { findLibtpms, Libtpms }] = await Promise.all([

@@ -1,0 +1,65 @@
+import { type Bytes, concat } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { readProperties } from './capabilities.ts';
+import type { HandleArg } from './command.ts';
+import { NV_Read, NV_ReadPublic } from './commands/nv.ts';
+import { TPM_PT, TPM_RH } from './constants.ts';
+import type { Authorization } from './session.ts';
+import type { TpmsNvPublic } from './structures/nv.ts';
+import type { SignalOptions, Tpm } from './tpm.ts';
+import { isTpmError } from './tpm-error.ts';
+import { TPM_RC } from './tpm-rc.ts';
+
+/** Options of {@link readNv}. */
+export interface ReadNvOptions extends SignalOptions {
+  /** Authorization of the owner, for an index that only the owner can read. Default: the empty one. */
+  readonly ownerAuth?: Authorization;
+}
+
+/** What a TPM2B_MAX_NV_BUFFER holds at most, whatever a TPM reports. */
+const MAX_CHUNK = 2048;
+
+/**
+ * Everything in an NV index, or `undefined` where there is no such index or nothing was ever written to it. It is read
+ * with the empty authorization value of the index where its attributes allow that and a wrong one would not count as a
+ * try (noDA), else with that of the owner. TPM2_NV_Read, Part 3, 31.13.
+ *
+ * @throws TpmError when the TPM refuses, as for an index that is locked for reading.
+ * @throws KeyprovError `tpm-unsupported` for an index that needs a policy or the platform's authorization.
+ */
+export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {}): Promise<Bytes | undefined> {
+  const { ownerAuth, signal } = options;
+  const found = await readPublic(tpm, index, { signal });
+  if (found === undefined || found.nvPublic.attributes.written !== true) return undefined;
+  const { nvPublic, nvName } = found;
+  const nvIndex = { handle: index, name: nvName };
+  const authHandle = authorize(nvPublic, nvIndex, ownerAuth);
+  const properties = await readProperties(tpm, TPM_PT.NV_BUFFER_MAX, { signal });
+  const chunk = Math.min(properties.get(TPM_PT.NV_BUFFER_MAX) ?? MAX_CHUNK, MAX_CHUNK);
+  const parts: Uint8Array[] = [];
+  for (let offset = 0; offset < nvPublic.dataSize; offset += chunk) {
+    const size = Math.min(chunk, nvPublic.dataSize - offset);
+    const { data } = await tpm.run(NV_Read, { authHandle, nvIndex, size, offset }, { signal });
+    parts.push(data);
+  }
+  return concat(...parts);
+}
+
+async function readPublic(tpm: Tpm, nvIndex: number, { signal }: SignalOptions) {
+  try {
+    return await tpm.run(NV_ReadPublic, { nvIndex }, { signal });
+  } catch (error) {
+    if (isTpmError(error, TPM_RC.HANDLE)) return undefined;
+    throw error;
+  }
+}
+
+function authorize({ attributes, nvIndex }: TpmsNvPublic, index: HandleArg, ownerAuth?: Authorization): HandleArg {
+  const owner = { handle: TPM_RH.OWNER, ...(ownerAuth && { auth: ownerAuth }) };
+  if (attributes.authRead && attributes.noDA) return index;
+  if (attributes.ownerRead) return owner;
+  if (attributes.authRead) return index;
+  throw new KeyprovError('tpm-unsupported', `the NV index 0x${nvIndex.toString(16)} cannot be read by its owner`, {
+    remedy: 'read it with the policy or the platform authorization that its attributes ask for',
+  });
+}

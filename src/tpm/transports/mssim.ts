@@ -1,0 +1,222 @@
+import type { Bytes } from '../../bytes.ts';
+import { KeyprovError, withCleanup } from '../../errors.ts';
+import { checkAnswerFrame, HEADER_SIZE, uint32At } from '../frame.ts';
+import {
+  MAX_COMMAND_SIZE,
+  OPEN_TIMEOUT_MS,
+  type PowerCycling,
+  type SendOptions,
+  type TpmTransport,
+} from '../transport.ts';
+import { cancelOnAbort } from './cancel-on-abort.ts';
+import { TransportLife } from './life.ts';
+import {
+  type Framing,
+  fixedSize,
+  formatTarget,
+  SocketConnection,
+  type SocketTarget,
+  uint32s,
+  withinLimit,
+} from './socket-connection.ts';
+
+/** How {@link openMssim} finds a simulator. */
+export interface MssimOptions {
+  /** Name or address of the machine, `127.0.0.1` by default. */
+  readonly host?: string;
+  /** TCP port for commands, 2321 by default. */
+  readonly port?: number;
+  /** TCP port of the platform (power, cancel), `port` + 1 by default. */
+  readonly platformPort?: number;
+  /** Whether opening switches the TPM and its non-volatile memory on, true by default. Harmless when they are on. */
+  readonly power?: boolean;
+  /** Ends the opening; its reason is thrown. */
+  readonly signal?: AbortSignal;
+  /** Longest wait for the opening as a whole, in milliseconds. {@link OPEN_TIMEOUT_MS} by default. */
+  readonly openTimeoutMs?: number;
+}
+
+/** A simulator that speaks the protocol of the reference implementation (Microsoft, IBM). */
+export interface MssimTransport extends TpmTransport, PowerCycling, AsyncDisposable {
+  readonly kind: 'mssim';
+}
+
+// Messages of the reference implementation, Simulator/include/TpmTcpProtocol.h.
+const SEND_COMMAND = 8;
+const HANDSHAKE = 15;
+const SESSION_END = 20;
+const PLATFORM = { POWER_ON: 1, POWER_OFF: 2, CANCEL_ON: 9, CANCEL_OFF: 10, NV_ON: 11 } as const;
+
+const CLIENT_VERSION = 1;
+/** Message number (4 bytes), locality (1), length of the command (4). */
+const SEND_HEADER_SIZE = 9;
+
+/**
+ * Connects to both ports of a simulator, shakes hands, and switches the TPM on.
+ *
+ * The reference simulators write an answer in three pieces with Nagle's algorithm on, which costs about 44 ms per
+ * command over Linux' loopback and cannot be helped from this side.
+ * @throws KeyprovError `transport-unreachable` (nobody listens at one of the ports), `transport-timeout` (another
+ * client holds the simulator, or something else is there), `transport-protocol` (it speaks another protocol).
+ */
+export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
+  const { host = '127.0.0.1', port = 2321, power = true, signal } = options;
+  const { platformPort = port + 1, openTimeoutMs: timeoutMs = OPEN_TIMEOUT_MS } = options;
+  const address = `mssim:${formatTarget({ host, port })}`;
+  const limits = {
+    address,
+    timeoutMs,
+    signal,
+    remedy: 'end the other client, since a simulator serves one at a time, or check that a simulator listens there',
+  };
+  return withinLimit(limits, async (limit) => {
+    const platform = await Platform.connect({ host, port: platformPort }, limit);
+    try {
+      const remedy = 'start the simulator there, or correct the address';
+      const connection = await SocketConnection.connect({ host, port }, { address, remedy, limit });
+      try {
+        await shakeHands(connection, address, limit);
+        if (power) {
+          await platform.tell('POWER_ON', limit);
+          await platform.tell('NV_ON', limit);
+        }
+        return new Transport(address, connection, platform);
+      } catch (error) {
+        await connection.close();
+        throw error;
+      }
+    } catch (error) {
+      await platform.close();
+      throw error;
+    }
+  });
+}
+
+async function shakeHands(connection: SocketConnection, address: string, limit: AbortSignal): Promise<void> {
+  // Version of the server, what it can do, and the closing zero of every answer.
+  const answer = await connection.exchange(uint32s(HANDSHAKE, CLIENT_VERSION), fixedSize(12), limit);
+  const version = uint32At(answer, 0);
+  if (version !== CLIENT_VERSION || uint32At(answer, 8) !== 0) {
+    throw new KeyprovError('transport-protocol', `${address}: the handshake failed (server version ${version})`, {
+      remedy: 'check that a TPM simulator listens there, and not a swtpm or something else',
+    });
+  }
+}
+
+/** The platform port: the machine around the TPM. */
+class Platform {
+  readonly #connection: SocketConnection;
+  readonly #address: string;
+
+  private constructor(connection: SocketConnection, address: string) {
+    this.#connection = connection;
+    this.#address = address;
+  }
+
+  static async connect(target: SocketTarget, limit: AbortSignal): Promise<Platform> {
+    const address = `platform port of mssim at ${formatTarget(target)}`;
+    const remedy = 'start the simulator there, or name its platform port';
+    return new Platform(await SocketConnection.connect(target, { address, remedy, limit }), address);
+  }
+
+  async tell(signal: keyof typeof PLATFORM, limit?: AbortSignal): Promise<void> {
+    const result = uint32At(await this.#connection.exchange(uint32s(PLATFORM[signal]), fixedSize(4), limit), 0);
+    if (result !== 0) {
+      throw new KeyprovError('transport-protocol', `${this.#address}: ${signal} failed with result ${result}`);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close(uint32s(SESSION_END));
+  }
+}
+
+class Transport implements MssimTransport {
+  readonly kind = 'mssim';
+  readonly address: string;
+  readonly emulator = true;
+  readonly managed = false;
+  readonly #connection: SocketConnection;
+  readonly #platform: Platform;
+  readonly #framing: Framing;
+  readonly #life: TransportLife;
+  readonly #message = new Uint8Array(SEND_HEADER_SIZE + MAX_COMMAND_SIZE);
+
+  constructor(address: string, connection: SocketConnection, platform: Platform) {
+    this.address = address;
+    this.#connection = connection;
+    this.#platform = platform;
+    this.#framing = { headSize: 4, lengthOf: (head) => messageLength(head, address) };
+    this.#life = new TransportLife(address);
+  }
+
+  send(command: Uint8Array, { signal }: SendOptions = {}): Promise<Bytes> {
+    return this.#life.send(command, () => {
+      const answer = this.#exchange(command);
+      return signal === undefined ? answer : cancelOnAbort(answer, signal, () => this.#cancel(answer));
+    });
+  }
+
+  async #exchange(command: Uint8Array): Promise<Bytes> {
+    const message = this.#message.subarray(0, SEND_HEADER_SIZE + command.length);
+    message.set(uint32s(SEND_COMMAND));
+    // message[4] is the locality: always 0.
+    message.set(uint32s(command.length), 5);
+    message.set(command, SEND_HEADER_SIZE);
+    try {
+      const answer = await this.#connection.exchange(message, this.#framing);
+      if (uint32At(answer, answer.length - 4) !== 0) {
+        throw new KeyprovError('transport-protocol', `${this.address}: no zero closes the answer`);
+      }
+      const response = answer.subarray(4, answer.length - 4);
+      checkAnswerFrame(response, this.address);
+      return response;
+    } finally {
+      // It may hold an authorization value.
+      message.fill(0);
+    }
+  }
+
+  async #cancel(answer: Promise<unknown>): Promise<void> {
+    await this.#platform.tell('CANCEL_ON');
+    // Whether it succeeds is for whoever sent the command.
+    await Promise.allSettled([answer]);
+    // The switch would cancel the next commands too.
+    await this.#platform.tell('CANCEL_OFF');
+  }
+
+  async powerCycle(): Promise<void> {
+    await this.#platform.tell('POWER_OFF');
+    await this.#platform.tell('POWER_ON');
+    await this.#platform.tell('NV_ON');
+  }
+
+  close(): Promise<void> {
+    return this.#life.close(() =>
+      withCleanup(
+        () => this.#connection.close(uint32s(SESSION_END)),
+        () => this.#platform.close(),
+      ),
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Length of the answer with the UINT32s around it: its own length in front, a zero behind. */
+function messageLength(head: Uint8Array, address: string): number {
+  const length = uint32At(head, 0);
+  if (length === 0) {
+    throw new KeyprovError('transport-protocol', `${address}: the simulator is switched off`, {
+      remedy: 'open it with `power`',
+    });
+  }
+  if (length < HEADER_SIZE || length > MAX_COMMAND_SIZE) {
+    throw new KeyprovError('transport-protocol', `${address}: the simulator announces ${length} bytes`, {
+      remedy: 'check that a TPM simulator listens there',
+    });
+  }
+  return 4 + length + 4;
+}

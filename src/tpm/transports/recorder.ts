@@ -1,0 +1,122 @@
+import { type Bytes, copy, fromHex, toHex } from '../../bytes.ts';
+import { KeyprovError } from '../../errors.ts';
+import { CodecError } from '../codec/index.ts';
+import { checkCommandFrame, HEADER_SIZE, uint32At } from '../frame.ts';
+import { redact } from '../redact.ts';
+import type { SendOptions, TpmTransport, TransportKind } from '../transport.ts';
+import { TransportLife } from './life.ts';
+import { makeRecording, type Recording, type RecordingEntry } from './recording.ts';
+
+/** A transport that keeps what it moves. */
+export interface RecordingTransport extends TpmTransport {
+  /** What was moved so far. */
+  readonly recording: Recording;
+}
+
+/** Passes everything on to `inner` and keeps a copy without secrets (see `redact`). Closing it closes `inner`. */
+export function recordTransport(inner: TpmTransport): RecordingTransport {
+  const entries: RecordingEntry[] = [];
+  return {
+    kind: inner.kind,
+    address: inner.address,
+    emulator: inner.emulator,
+    managed: inner.managed,
+    async send(command, sendOptions) {
+      checkCommandFrame(command);
+      const kept = toHex(redacted(command, 'command', uint32At(command, 6)));
+      const start = performance.now();
+      const elapsed = () => Math.round((performance.now() - start) * 1000) / 1000;
+      try {
+        const answer = await inner.send(command, sendOptions);
+        const keptAnswer = toHex(redacted(answer, 'answer', uint32At(command, 6)));
+        entries.push({ command: kept, answer: keptAnswer, milliseconds: elapsed() });
+        return answer;
+      } catch (error) {
+        entries.push({ command: kept, milliseconds: elapsed() });
+        throw error;
+      }
+    },
+    close: () => inner.close(),
+    get recording() {
+      return makeRecording(inner, [...entries]);
+    },
+  };
+}
+
+/**
+ * A transport that answers the commands of a recording in their order. Commands are compared as they were
+ * recorded, that is without their secrets. Commands with HMAC or policy sessions cannot be replayed: their nonces are
+ * other ones each time.
+ */
+export function replayTransport(recording: Recording): TpmTransport {
+  return new Replay(recording);
+}
+
+class Replay implements TpmTransport {
+  readonly kind: TransportKind;
+  readonly address: string;
+  readonly emulator: boolean;
+  readonly managed: boolean;
+  readonly #entries: readonly RecordingEntry[];
+  readonly #life: TransportLife;
+  #next = 0;
+
+  constructor(recording: Recording) {
+    this.kind = recording.kind;
+    this.address = `replay:${recording.kind}`;
+    this.emulator = recording.emulator;
+    this.managed = recording.managed;
+    this.#entries = recording.entries;
+    this.#life = new TransportLife(this.address);
+  }
+
+  /**
+   * @throws KeyprovError `replay-mismatch` where the recording has another command at this place, or none; and
+   * `transport-lost` where no answer was recorded.
+   */
+  send(command: Uint8Array, _options?: SendOptions): Promise<Bytes> {
+    return this.#life.send(command, async () => this.#answer(command));
+  }
+
+  #answer(command: Uint8Array): Bytes {
+    const index = this.#next;
+    const entry = this.#entries[index];
+    const got = toHex(redacted(command, 'command', uint32At(command, 6)));
+    const expected = entry?.command ?? '';
+    if (entry === undefined || got !== expected) {
+      throw new KeyprovError(
+        'replay-mismatch',
+        `${this.address}: command ${index} differs at byte ${firstDifference(expected, got)}: ` +
+          `expected ${entry === undefined ? 'no more commands' : expected}, got ${got}`,
+      );
+    }
+    this.#next++;
+    if (entry.answer === undefined) {
+      throw new KeyprovError('transport-lost', `${this.address}: command ${index} was recorded without an answer`);
+    }
+    return fromHex(entry.answer);
+  }
+
+  close(): Promise<void> {
+    return this.#life.close(async () => undefined);
+  }
+}
+
+/** Number of the first byte in which two hexadecimal texts differ. */
+function firstDifference(a: string, b: string): number {
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at++;
+  return at >> 1;
+}
+
+/** A copy without secrets; of what cannot be read as the command or answer that it should be, only the header is left. */
+function redacted(bytes: Uint8Array, direction: 'command' | 'answer', commandCode: number): Bytes {
+  const kept = copy(bytes);
+  try {
+    redact(kept, direction, commandCode);
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
+    kept.fill(0, HEADER_SIZE);
+  }
+  return kept;
+}

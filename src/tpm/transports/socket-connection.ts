@@ -1,0 +1,225 @@
+import { connect as connectSocket, type Socket } from 'node:net';
+import { type Bytes, concat, copy, wipe } from '../../bytes.ts';
+import { KeyprovError } from '../../errors.ts';
+
+/** Where a socket leads: a unix socket, or a TCP port. */
+export type SocketTarget = { readonly path: string } | { readonly host: string; readonly port: number };
+
+/** How an answer says where it ends. */
+export interface Framing {
+  /** How many bytes of an answer `lengthOf` needs. */
+  readonly headSize: number;
+  /** The length of the whole answer in bytes. @throws KeyprovError when there is no such answer. */
+  readonly lengthOf: (head: Uint8Array) => number;
+}
+
+/** An answer that always has `size` bytes. */
+export const fixedSize = (size: number): Framing => ({ headSize: size, lengthOf: () => size });
+
+/** The numbers as UINT32s, big endian, one after the other. */
+export function uint32s(...values: readonly number[]): Bytes {
+  const bytes = new Uint8Array(4 * values.length);
+  const view = new DataView(bytes.buffer);
+  for (const [index, value] of values.entries()) view.setUint32(4 * index, value);
+  return bytes;
+}
+
+/** What {@link SocketConnection.connect} needs besides the target. */
+export interface ConnectOptions {
+  /** How messages name the other side. */
+  readonly address: string;
+  /** What to do when nobody is there. */
+  readonly remedy: string;
+  /** Ends the attempt; its reason is thrown. */
+  readonly limit: AbortSignal;
+}
+
+interface Pending extends Framing {
+  readonly resolve: (answer: Bytes) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+// More than one whole answer of any protocol here: bytes behind an answer are seen together with it.
+const READ_BUFFER_SIZE = 8192;
+const NOTHING: Bytes = new Uint8Array(0);
+
+/**
+ * A socket over which requests and answers take turns: one write per request, one answer at a time. Bytes that
+ * nobody asked for, an answer that cannot be read, or the end of the socket kill the connection for good, so that
+ * left-over bytes can never be taken for the answer to a later request.
+ */
+export class SocketConnection {
+  readonly #address: string;
+  readonly #socket: Socket;
+  #pending: Pending | undefined;
+  /** Beginning of an answer whose rest has not come yet. */
+  #part: Bytes = NOTHING;
+  #death: unknown;
+
+  private constructor(target: SocketTarget, address: string) {
+    this.#address = address;
+    const onread = {
+      buffer: new Uint8Array(READ_BUFFER_SIZE),
+      callback: (count: number, buffer: Uint8Array) => this.#receive(buffer.subarray(0, count)),
+    };
+    this.#socket = connectSocket({ ...target, noDelay: true, onread });
+  }
+
+  /**
+   * Connects, with TCP_NODELAY where that applies.
+   * @throws KeyprovError `transport-unreachable` or `transport-permission`; the reason of `limit` when it aborts.
+   */
+  static connect(target: SocketTarget, { address, remedy, limit }: ConnectOptions): Promise<SocketConnection> {
+    return new Promise((resolve, reject) => {
+      limit.throwIfAborted();
+      const connection = new SocketConnection(target, address);
+      const socket = connection.#socket;
+      const abandon = () => {
+        socket.destroy();
+        reject(limit.reason);
+      };
+      const fail = (error: Error) => {
+        limit.removeEventListener('abort', abandon);
+        reject(connectError(address, error, remedy));
+      };
+      limit.addEventListener('abort', abandon, { once: true });
+      socket.once('error', fail);
+      socket.once('connect', () => {
+        limit.removeEventListener('abort', abandon);
+        socket.off('error', fail);
+        socket.on('error', (error) => connection.#lose(error));
+        socket.on('close', () => connection.#lose(undefined));
+        resolve(connection);
+      });
+    });
+  }
+
+  /**
+   * Sends `request` in one write and waits for the whole answer. When `limit` aborts before that the connection is
+   * dead and the promise is rejected with its reason.
+   * @throws KeyprovError `transport-lost` or `transport-protocol`, and the same again for every later call.
+   */
+  exchange(request: Uint8Array, framing: Framing, limit?: AbortSignal): Promise<Bytes> {
+    const answer = new Promise<Bytes>((resolve, reject) => {
+      if (this.#death !== undefined) throw this.#death;
+      this.#pending = { ...framing, resolve, reject };
+      this.#socket.write(request);
+    });
+    return limit === undefined ? answer : this.#limited(answer, limit);
+  }
+
+  async #limited(answer: Promise<Bytes>, limit: AbortSignal): Promise<Bytes> {
+    const abandon = () => this.#die(limit.reason);
+    if (limit.aborted) abandon();
+    limit.addEventListener('abort', abandon, { once: true });
+    try {
+      return await answer;
+    } finally {
+      limit.removeEventListener('abort', abandon);
+    }
+  }
+
+  /** Sends `farewell`, if any, and closes the socket. Idempotent. */
+  close(farewell: Uint8Array = NOTHING): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#socket.closed) return resolve();
+      this.#socket.once('close', () => resolve());
+      if (this.#death === undefined && farewell.length > 0) this.#socket.write(farewell);
+      this.#death ??= new KeyprovError('transport-closed', `${this.#address}: closed`);
+      this.#socket.destroySoon();
+    });
+  }
+
+  #receive(received: Uint8Array): boolean {
+    const pending = this.#pending;
+    try {
+      if (pending === undefined) throw this.#protocolError(`${received.length} bytes came that nobody asked for`);
+      const bytes = this.#part.length === 0 ? received : concat(this.#part, received);
+      const length = bytes.length < pending.headSize ? Number.POSITIVE_INFINITY : pending.lengthOf(bytes);
+      if (bytes.length > length) throw this.#protocolError(`${bytes.length - length} bytes came behind an answer`);
+      if (bytes.length < length) {
+        this.#part = copy(bytes);
+      } else {
+        this.#part = NOTHING;
+        this.#pending = undefined;
+        pending.resolve(copy(bytes));
+      }
+    } catch (error) {
+      this.#die(error);
+    } finally {
+      // Answers may hold secrets, and this memory lives as long as the connection.
+      wipe(received);
+    }
+    return true;
+  }
+
+  #protocolError(what: string): KeyprovError {
+    return new KeyprovError('transport-protocol', `${this.#address}: ${what}`, {
+      remedy: 'check that a TPM 2.0 listens there and that the protocol (swtpm, mssim) is the right one',
+    });
+  }
+
+  #lose(cause: Error | undefined): void {
+    const what = this.#pending === undefined ? '' : ' in the middle of a command, whose outcome is unknown';
+    this.#die(
+      new KeyprovError('transport-lost', `${this.#address}: the connection was lost${what}`, {
+        cause,
+        remedy: 'open a new connection and look at the state before repeating anything',
+      }),
+    );
+  }
+
+  /** The first reason stays. */
+  #die(reason: unknown): void {
+    this.#death ??= reason;
+    this.#socket.destroy();
+    const pending = this.#pending;
+    this.#pending = undefined;
+    pending?.reject(this.#death);
+  }
+}
+
+function connectError(address: string, cause: Error, remedy: string): KeyprovError {
+  const code = 'code' in cause ? cause.code : undefined;
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new KeyprovError('transport-permission', `${address}: access denied`, {
+      cause,
+      remedy: 'run as a user who may write to the socket, or change its file mode',
+    });
+  }
+  return new KeyprovError('transport-unreachable', `${address}: cannot connect (${String(code ?? cause.message)})`, {
+    cause,
+    remedy,
+  });
+}
+
+/** How addresses of `openTpm` write a target: `unix:/run/tpm.sock`, `127.0.0.1:2321`, `[::1]:2321`. */
+export function formatTarget(target: SocketTarget): string {
+  if ('path' in target) return `unix:${target.path}`;
+  return `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`;
+}
+
+/**
+ * Runs `open` with a signal that aborts when `signal` does, with the same reason, or after `timeoutMs` with
+ * `transport-timeout`.
+ */
+export async function withinLimit<T>(
+  options: {
+    readonly address: string;
+    readonly remedy: string;
+    readonly timeoutMs: number;
+    readonly signal?: AbortSignal | undefined;
+  },
+  open: (limit: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { address, remedy, timeoutMs, signal } = options;
+  const late = new AbortController();
+  const timer = setTimeout(() => {
+    late.abort(new KeyprovError('transport-timeout', `${address}: no answer within ${timeoutMs} ms`, { remedy }));
+  }, timeoutMs);
+  try {
+    return await open(signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]));
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,142 @@
+import { randomInt } from 'node:crypto';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fromHex } from '../../bytes.ts';
+import { KeyprovError, withCleanup } from '../../errors.ts';
+import { formatTarget, type SocketTarget } from './socket-connection.ts';
+import { openSwtpm, type SwtpmTransport } from './swtpm.ts';
+import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
+
+/** How {@link startSwtpm} starts a swtpm. */
+export interface StartSwtpmOptions {
+  /** Where the TPM keeps its state; made when it is missing. Absent: the TPM is a new one and goes with the process. */
+  readonly stateDirectory?: string;
+  /** A unix socket in a private directory (default), or a free TCP port of 127.0.0.1, below 32768. */
+  readonly listen?: 'unix' | 'tcp';
+  /** Name or path of the program, `swtpm` by default. */
+  readonly executable?: string;
+  /** Ends the start; its reason is thrown. Later it has no effect. */
+  readonly signal?: AbortSignal;
+}
+
+/** A swtpm that this process started and ends. */
+export interface SwtpmProcess extends AsyncDisposable {
+  readonly pid: number;
+  /** Where it listens, in the form that `openTpm` takes: `swtpm:unix:/tmp/x/tpm`, `swtpm:127.0.0.1:2400`. */
+  readonly address: string;
+  readonly data: SocketTarget;
+  /** Where tpm2-tss expects it: port + 1, or the path with `.ctrl` behind it. */
+  readonly control: SocketTarget;
+  /** Connects to it, control channel included. One client at a time. */
+  open(options?: { readonly signal?: AbortSignal }): Promise<SwtpmTransport>;
+  /**
+   * Ends the process (a TPM with a kept state gets TPM2_Shutdown(CLEAR) first, if no client holds it) and removes
+   * what is temporary. Idempotent.
+   */
+  stop(): Promise<void>;
+}
+
+const MAX_PORT_TRIES = 20;
+
+/** TPM2_Shutdown(TPM_SU_CLEAR). Part 3, 9.4. */
+const SHUTDOWN_CLEAR = fromHex('80010000000c000001450000');
+
+/**
+ * Starts a swtpm and waits until it answers. It has got TPM2_Startup(CLEAR). It ends with `stop`, or with this
+ * process (also when that is killed), but not with Ctrl-C in the terminal, so that it can be shut down in order.
+ * @throws KeyprovError `library-missing` (swtpm is not installed), `state-in-use`, `state-invalid`, `state-io`,
+ * `transport-unreachable` (it ended at once for another reason; the message has what it said) or `transport-timeout`.
+ */
+export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<SwtpmProcess> {
+  const { stateDirectory, listen = 'unix', executable = 'swtpm', signal } = options;
+  signal?.throwIfAborted();
+  // swtpm would read what follows a comma as another option.
+  if (`${tmpdir()}${stateDirectory}`.includes(',')) throw new RangeError('swtpm takes no path with a comma in it');
+  const directory = await mkdtemp(join(tmpdir(), 'keyprov-swtpm-'));
+  try {
+    const state = stateDirectory ?? join(directory, 'state');
+    await mkdir(state, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+      throw new KeyprovError('state-io', `swtpm: cannot make the state directory ${state}`, { cause });
+    });
+    for (let tries = 1; ; tries++) {
+      const sockets = listen === 'unix' ? unixSockets(directory) : tcpSockets();
+      const child = new SwtpmChild({ executable, state, sockets, directory });
+      try {
+        await child.ready(signal);
+        return new RunningSwtpm(child, sockets, directory, stateDirectory !== undefined);
+      } catch (error) {
+        await child.kill();
+        if (listen === 'unix' || tries === MAX_PORT_TRIES || !child.portTaken) throw error;
+      }
+    }
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function unixSockets(directory: string): SwtpmSockets {
+  const path = join(directory, 'tpm');
+  return { data: { path }, control: { path: `${path}.ctrl` } };
+}
+
+/** From 32768 on Linux takes ports for outgoing connections. */
+function tcpSockets(): SwtpmSockets {
+  const host = '127.0.0.1';
+  const port = randomInt(10_000, 32_766);
+  return { data: { host, port }, control: { host, port: port + 1 } };
+}
+
+class RunningSwtpm implements SwtpmProcess {
+  readonly pid: number;
+  readonly address: string;
+  readonly data: SocketTarget;
+  readonly control: SocketTarget;
+  readonly #child: SwtpmChild;
+  readonly #directory: string;
+  readonly #keepsState: boolean;
+  #stopping: Promise<void> | undefined;
+
+  constructor(child: SwtpmChild, { data, control }: SwtpmSockets, directory: string, keepsState: boolean) {
+    this.pid = child.pid;
+    this.address = `swtpm:${formatTarget(data)}`;
+    this.data = data;
+    this.control = control;
+    this.#child = child;
+    this.#directory = directory;
+    this.#keepsState = keepsState;
+  }
+
+  open(options: { readonly signal?: AbortSignal } = {}): Promise<SwtpmTransport> {
+    return openSwtpm({ ...options, ...this.data, control: this.control });
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= withCleanup(
+      async () => {
+        if (this.#keepsState) await this.#shutDownTpm();
+        await this.#child.stop();
+      },
+      () => rm(this.#directory, { recursive: true, force: true }),
+    );
+    return this.#stopping;
+  }
+
+  /** A TPM that loses its power without it may count a failed authorization try. */
+  async #shutDownTpm(): Promise<void> {
+    try {
+      const transport = await openSwtpm(this.data);
+      await withCleanup(
+        () => transport.send(SHUTDOWN_CLEAR),
+        () => transport.close(),
+      );
+    } catch {
+      // It is gone, or a client that was not closed holds it: it is ended all the same.
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}

@@ -1,0 +1,162 @@
+import type { Bytes } from '../../bytes.ts';
+import { KeyprovError } from '../../errors.ts';
+import { TPM_ST } from '../constants.ts';
+import { answerLength } from '../frame.ts';
+import { OPEN_TIMEOUT_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
+import { cancelOnAbort } from './cancel-on-abort.ts';
+import { TransportLife } from './life.ts';
+import { type Framing, formatTarget, SocketConnection, type SocketTarget, withinLimit } from './socket-connection.ts';
+import { controlSwtpm, SWTPM_CONTROL } from './swtpm-control.ts';
+
+/** How {@link openSwtpm} finds a swtpm. */
+export interface SwtpmOptions {
+  /** Name or address of the machine, `127.0.0.1` by default. Not together with `path`. */
+  readonly host?: string;
+  /** TCP port of the data channel, 2321 by default. Not together with `path`. */
+  readonly port?: number;
+  /** Unix socket of the data channel. */
+  readonly path?: string;
+  /**
+   * Control channel, needed to power cycle, to cancel and to shut down. `'default'` is where tpm2-tss expects it:
+   * port + 1, or the path with `.ctrl` behind it. Absent: none is used, since whatever else may listen there must
+   * not be given commands.
+   */
+  readonly control?: 'default' | { readonly host?: string; readonly port: number } | { readonly path: string };
+  /** Ends the opening; its reason is thrown. */
+  readonly signal?: AbortSignal;
+  /** Longest wait for the first answer, in milliseconds. {@link OPEN_TIMEOUT_MS} by default. */
+  readonly openTimeoutMs?: number;
+}
+
+/** A swtpm, reached over its sockets. */
+export interface SwtpmTransport extends TpmTransport, PowerCycling, AsyncDisposable {
+  readonly kind: 'swtpm';
+  /**
+   * Power off and on over the control channel, not while a command runs.
+   * @throws KeyprovError `transport-unreachable` where the control channel was not named.
+   */
+  powerCycle(): Promise<void>;
+  /**
+   * Closes this transport and ends the swtpm process over the control channel, without TPM2_Shutdown.
+   * @throws KeyprovError `transport-unreachable` where the control channel was not named.
+   */
+  shutdown(): Promise<void>;
+}
+
+/** TPM2_GetCapability of the manufacturer: changes nothing, and is answered by every TPM in every state. */
+const SIGN_OF_LIFE: Uint8Array = Uint8Array.from([
+  0x80, 0x01, 0, 0, 0, 22, 0, 0, 0x01, 0x7a, 0, 0, 0, 6, 0, 0, 0x01, 0x05, 0, 0, 0, 1,
+]);
+
+const DEFAULT_HOST = '127.0.0.1';
+const DEFAULT_PORT = 2321;
+
+/**
+ * Connects to a running swtpm over TCP or a unix socket.
+ *
+ * swtpm serves one client at a time and lets the next one wait without a word, so opening sends one
+ * TPM2_GetCapability and fails when it is not answered in time. The control channel, where named, is tried too.
+ * It is used in short connections; swtpm 0.7 accepts a cancellation but goes on with the command.
+ * @throws KeyprovError `transport-unreachable` (nobody listens), `transport-permission`, `transport-timeout` (another
+ * client holds the swtpm, or no TPM is there), `transport-protocol` (it is no TPM 2.0).
+ */
+export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransport> {
+  const { signal, openTimeoutMs: timeoutMs = OPEN_TIMEOUT_MS } = options;
+  const target = dataTarget(options);
+  const control = controlTarget(options.control, target);
+  const address = `swtpm:${formatTarget(target)}`;
+  const limits = {
+    address,
+    timeoutMs,
+    signal,
+    remedy: 'end the other client, since swtpm serves one at a time, or check that a swtpm listens there',
+  };
+  return withinLimit(limits, async (limit) => {
+    const remedy = 'start swtpm there, or correct the address';
+    const connection = await SocketConnection.connect(target, { address, remedy, limit });
+    try {
+      const framing = { headSize: 6, lengthOf: (head: Uint8Array) => answerLength(head, address) };
+      const answer = await connection.exchange(SIGN_OF_LIFE, framing, limit);
+      if (((answer[0] ?? 0) << 8) + (answer[1] ?? 0) !== TPM_ST.NO_SESSIONS) {
+        throw new KeyprovError('transport-protocol', `${address}: what answers is no TPM 2.0`, {
+          remedy: 'start swtpm with --tpm2, or correct the address',
+        });
+      }
+      if (control !== undefined) await controlSwtpm(control, SWTPM_CONTROL.GET_CAPABILITY, { signal: limit });
+      return new Transport(address, connection, framing, control);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  });
+}
+
+function dataTarget({ host, port, path }: SwtpmOptions): SocketTarget {
+  if (path === undefined) return { host: host ?? DEFAULT_HOST, port: port ?? DEFAULT_PORT };
+  if (host !== undefined || port !== undefined) throw new TypeError('give either path, or host and port');
+  return { path };
+}
+
+function controlTarget(control: SwtpmOptions['control'], data: SocketTarget): SocketTarget | undefined {
+  if (control === undefined) return undefined;
+  if (control === 'default') {
+    return 'path' in data ? { path: `${data.path}.ctrl` } : { host: data.host, port: data.port + 1 };
+  }
+  return 'path' in control ? control : { host: control.host ?? DEFAULT_HOST, port: control.port };
+}
+
+class Transport implements SwtpmTransport {
+  readonly kind = 'swtpm';
+  readonly address: string;
+  readonly emulator = true;
+  readonly managed = false;
+  readonly #connection: SocketConnection;
+  readonly #framing: Framing;
+  readonly #control: SocketTarget | undefined;
+  readonly #life: TransportLife;
+
+  constructor(address: string, connection: SocketConnection, framing: Framing, control: SocketTarget | undefined) {
+    this.address = address;
+    this.#connection = connection;
+    this.#framing = framing;
+    this.#control = control;
+    this.#life = new TransportLife(address);
+  }
+
+  send(command: Uint8Array, { signal }: SendOptions = {}): Promise<Bytes> {
+    return this.#life.send(command, () => {
+      const answer = this.#connection.exchange(command, this.#framing);
+      const control = this.#control;
+      if (control === undefined || signal === undefined) return answer;
+      return cancelOnAbort(answer, signal, async () => {
+        // Only a wish: where it cannot be fulfilled, the answer to the command comes all the same.
+        await controlSwtpm(control, SWTPM_CONTROL.CANCEL_TPM_CMD).catch(() => undefined);
+      });
+    });
+  }
+
+  async powerCycle(): Promise<void> {
+    await controlSwtpm(this.#needControl(), SWTPM_CONTROL.INIT);
+  }
+
+  async shutdown(): Promise<void> {
+    const control = this.#needControl();
+    await this.close();
+    await controlSwtpm(control, SWTPM_CONTROL.SHUTDOWN);
+  }
+
+  #needControl(): SocketTarget {
+    if (this.#control !== undefined) return this.#control;
+    throw new KeyprovError('transport-unreachable', `${this.address}: no control channel is known`, {
+      remedy: "open it with `control`, for example 'default'",
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#life.close(() => this.#connection.close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

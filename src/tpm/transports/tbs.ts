@@ -1,0 +1,191 @@
+import { existsSync } from 'node:fs';
+import type { Tbs } from '../../../native/tbs.ts';
+import type { Bytes } from '../../bytes.ts';
+import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { checkAnswerFrame, HEADER_SIZE, uint32At } from '../frame.ts';
+import { decodeResponseCode, describeResponseCode, isTpm2Code } from '../response-code.ts';
+import { TPM_RC } from '../tpm-rc.ts';
+import type { SendOptions, TpmTransport } from '../transport.ts';
+import { cancelOnAbort } from './cancel-on-abort.ts';
+import { TransportLife } from './life.ts';
+
+/** How {@link openTbs} finds TPM Base Services. */
+export interface TbsOptions {
+  /** Path of another library with the functions of tbs.dll. Absent: the one of Windows. */
+  readonly library?: string;
+}
+
+/** How Windows says that the TPM is attached: the TPM_IFTYPE_… values of TPM_DEVICE_INFO. */
+export type TbsInterfaceType = 'unknown' | 'tpm-1.2' | 'trustzone' | 'hardware' | 'emulator' | 'spb';
+
+/** The TPM of a Windows machine. */
+export interface TbsTransport extends TpmTransport, AsyncDisposable {
+  readonly kind: 'tbs';
+  readonly managed: true;
+  /** What Windows says; a hint, not a proof. */
+  readonly interfaceType: TbsInterfaceType;
+}
+
+const INTERFACE_TYPES: readonly TbsInterfaceType[] = ['unknown', 'tpm-1.2', 'trustzone', 'hardware', 'emulator', 'spb'];
+const TPM_VERSION_20 = 2;
+const ADDRESS = 'tbs:';
+
+/**
+ * Opens the TPM of this Windows machine through TPM Base Services, which start it and manage its handles.
+ *
+ * Not yet run on Windows: the tests put a library with the same functions in front of an emulator.
+ * @throws KeyprovError with `library-missing`, `library-unsuitable`, `no-tpm`, `transport-unreachable`,
+ * `transport-permission` or `transport-busy`.
+ */
+export async function openTbs(options: TbsOptions = {}): Promise<TbsTransport> {
+  const tbs = await load(options.library);
+  try {
+    throwIfFailed(await tbs.createContext());
+  } catch (error) {
+    tbs.free();
+    throw error;
+  }
+  try {
+    const { result, info } = await tbs.deviceInfo();
+    throwIfFailed(result);
+    if (info.tpmVersion !== TPM_VERSION_20) {
+      throw new KeyprovError('no-tpm', `${ADDRESS} Windows has a TPM, but not a TPM 2.0`, {
+        remedy: 'switch the TPM to version 2.0 in the firmware setup, if it can do that',
+      });
+    }
+    return new Transport(tbs, INTERFACE_TYPES[info.interfaceType] ?? 'unknown');
+  } catch (error) {
+    await closeContext(tbs);
+    throw error;
+  }
+}
+
+async function load(chosen: string | undefined): Promise<Tbs> {
+  if (chosen === undefined && process.platform !== 'win32') {
+    throw new KeyprovError('library-missing', `${ADDRESS} only Windows has TPM Base Services`, {
+      remedy: 'on Linux, use device:',
+    });
+  }
+  const { loadTbs, tbsPath } = await import('../../../native/tbs.ts');
+  const path = chosen ?? tbsPath();
+  if (!existsSync(path)) {
+    throw new KeyprovError('library-missing', `${ADDRESS} there is no ${path}`, {
+      remedy: 'use a Windows that has TPM Base Services (Windows 8 or later)',
+    });
+  }
+  try {
+    return loadTbs(path);
+  } catch (error) {
+    throw new KeyprovError('library-unsuitable', `${ADDRESS} TPM Base Services cannot be loaded from ${path}`, {
+      cause: error,
+    });
+  }
+}
+
+async function closeContext(tbs: Tbs): Promise<void> {
+  // Its HRESULT says nothing that anybody could act on: Windows closes contexts of ended processes by itself.
+  await tbs.closeContext();
+  tbs.free();
+}
+
+const TBS_E_COMMAND_CANCELED = 0x8028400d;
+
+/** What HRESULTs mean when the TPM is opened; every other one is `transport-unreachable`. */
+const OPENING_ERRORS: ReadonlyMap<number, ErrorCode> = new Map([
+  [0x80284009, 'transport-busy'], // TBS_E_TOO_MANY_TBS_CONTEXTS
+  [0x8028400b, 'transport-busy'], // TBS_E_SERVICE_START_PENDING
+  [0x8028400f, 'no-tpm'], // TBS_E_TPM_NOT_FOUND
+  [0x80284012, 'transport-permission'], // TBS_E_ACCESS_DENIED
+]);
+
+/**
+ * HRESULTs with which TBS refuses one command without a word to the TPM. The context goes on, so these must not be
+ * `transport-…` errors.
+ */
+const REFUSALS: ReadonlyMap<number, ErrorCode> = new Map([
+  [0x80280400, 'tpm-command-blocked'], // TPM_E_COMMAND_BLOCKED
+  [0x80280401, 'tpm-command-blocked'], // TPM_E_INVALID_HANDLE
+  [0x80280402, 'tpm-command-blocked'], // TPM_E_DUPLICATE_VHANDLE
+  [0x80280403, 'tpm-command-blocked'], // TPM_E_EMBEDDED_COMMAND_BLOCKED
+  [0x80280404, 'tpm-command-blocked'], // TPM_E_EMBEDDED_COMMAND_UNSUPPORTED
+  [0x80284012, 'tpm-command-blocked'], // TBS_E_ACCESS_DENIED
+  [0x8028400a, 'tpm-out-of-memory'], // TBS_E_TOO_MANY_RESOURCES
+]);
+
+function hresultError(code: ErrorCode, result: number): KeyprovError {
+  const rc = decodeResponseCode(result);
+  const remedy = rc.advice === undefined ? {} : { remedy: rc.advice };
+  return new KeyprovError(code, `${ADDRESS} ${describeResponseCode(rc)}`, remedy);
+}
+
+function throwIfFailed(result: number): void {
+  if (result !== 0) throw hresultError(OPENING_ERRORS.get(result) ?? 'transport-unreachable', result);
+}
+
+/**
+ * What a command came to. The header of the answer is the truth where TBS wrote one; where it gave only an HRESULT
+ * that stands for a code of the TPM (0x80280000 + code), the answer that the TPM must have given is put together
+ * from it. Any other HRESULT is an error, never an answer.
+ */
+function answerOf(result: number, answer: Bytes): Bytes {
+  if (result === 0) {
+    checkAnswerFrame(answer, ADDRESS);
+    return answer;
+  }
+  if (result === TBS_E_COMMAND_CANCELED) return bareAnswer(TPM_RC.CANCELED);
+  const code = result & 0xffff;
+  if (result >>> 16 === 0x8028 && isTpm2Code(code)) {
+    const isWhole = answer.length >= HEADER_SIZE && uint32At(answer, 2) === answer.length;
+    // A header that says success contradicts the HRESULT, and the HRESULT is the safer of the two.
+    return isWhole && uint32At(answer, 6) !== 0 ? answer : bareAnswer(code);
+  }
+  throw hresultError(REFUSALS.get(result) ?? 'transport-lost', result);
+}
+
+/** An answer of ten bytes: TPM_ST_NO_SESSIONS, its size, `code`. */
+function bareAnswer(code: number): Bytes {
+  return Uint8Array.from([0x80, 0x01, 0, 0, 0, HEADER_SIZE, 0, 0, code >>> 8, code & 0xff]);
+}
+
+class Transport implements TbsTransport {
+  readonly kind = 'tbs';
+  readonly address: string = ADDRESS;
+  readonly managed = true;
+  readonly interfaceType: TbsInterfaceType;
+  readonly #tbs: Tbs;
+  readonly #life: TransportLife = new TransportLife(ADDRESS);
+
+  constructor(tbs: Tbs, interfaceType: TbsInterfaceType) {
+    this.#tbs = tbs;
+    this.interfaceType = interfaceType;
+  }
+
+  get emulator(): boolean {
+    return this.interfaceType === 'emulator';
+  }
+
+  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
+    return this.#life.send(command, () => this.#submit(command, options.signal));
+  }
+
+  async #submit(command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {
+    const submitted = this.#tbs.submit(command);
+    const { result, answer } = await (signal === undefined
+      ? submitted
+      : cancelOnAbort(submitted, signal, () => this.#cancel()));
+    return answerOf(result, answer);
+  }
+
+  async #cancel(): Promise<void> {
+    // Only a wish: where it comes too late, the answer to the command comes all the same.
+    await this.#tbs.cancel();
+  }
+
+  close(): Promise<void> {
+    return this.#life.close(() => closeContext(this.#tbs));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

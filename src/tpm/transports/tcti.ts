@@ -1,0 +1,202 @@
+import type { TctiContext, TctiLoader } from '../../../native/tctildr.ts';
+import type { Bytes } from '../../bytes.ts';
+import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { checkAnswerFrame } from '../frame.ts';
+import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
+import { OPEN_TIMEOUT_MS, type SendOptions, type TpmTransport } from '../transport.ts';
+import { cancelOnAbort } from './cancel-on-abort.ts';
+import { TransportLife } from './life.ts';
+
+/** How {@link openTcti} finds a TPM. */
+export interface TctiOptions {
+  /** What tpm2-tss takes as the name of a TCTI and its settings: `device:/dev/tpmrm0`, `tabrmd`, `swtpm:port=2321`. */
+  readonly conf: string;
+  /**
+   * Path of libtss2-tctildr. Absent: the environment variable `KEYPROV_TCTILDR`, else the directories where
+   * distributions put it.
+   */
+  readonly library?: string;
+}
+
+/** A TPM behind a TCTI of tpm2-tss. */
+export interface TctiTransport extends TpmTransport, AsyncDisposable {
+  readonly kind: 'tcti';
+}
+
+/** TPM2_GetCapability of the manufacturer: quick, and answered by every TPM in every state. */
+const SIGN_OF_LIFE: Uint8Array = Uint8Array.from([
+  0x80, 0x01, 0, 0, 0, 22, 0, 0, 0x01, 0x7a, 0, 0, 0, 6, 0, 0, 0x01, 0x05, 0, 0, 0, 1,
+]);
+
+/**
+ * Opens a TPM through the TCTI loader of tpm2-tss: everything that tpm2-tools can reach.
+ *
+ * tpm2-tss keeps quiet (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set.
+ * Limits of tpm2-tss 3.2: a running command can be canceled only where the TCTI can do that (mssim), elsewhere its
+ * answer is awaited; and a TPM that takes a command and never answers holds a thread, so that the process, even with
+ * `process.exit`, ends only after the connection.
+ * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
+ * `transport-timeout`.
+ */
+export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
+  const { conf } = options;
+  const address = `tcti:${conf}`;
+  // tpm2-tss would search by itself and take an emulator where it finds no TPM.
+  if (conf === '') {
+    throw new KeyprovError('address-invalid', 'tcti: the address names no TCTI', {
+      remedy: 'write for example tcti:device:/dev/tpmrm0',
+    });
+  }
+  const opening = connect(address, options);
+  return inTime(opening, address, async () => (await opening).close());
+}
+
+async function connect(address: string, { conf, library }: TctiOptions): Promise<TctiTransport> {
+  const loader = await loadLoader(address, library);
+  const { code, context } = await loader.initialize(conf).catch((error: unknown) => {
+    throw new KeyprovError('library-unsuitable', `${address}: this TCTI cannot be used`, { cause: error });
+  });
+  if (context === undefined) throw openingError(address, code);
+  const transport = new Transport(address, context, conf);
+  if (transport.emulator) {
+    // A socket may be open with nobody behind it, or be held by another client. A kernel device always answers,
+    // but may be busy for longer than anybody waits at opening.
+    try {
+      await transport.send(SIGN_OF_LIFE);
+    } catch (error) {
+      await transport.close();
+      throw error;
+    }
+  }
+  return transport;
+}
+
+async function loadLoader(address: string, chosen: string | undefined): Promise<TctiLoader> {
+  const { findTctiLoader, loadTctiLoader } = await import('../../../native/tctildr.ts');
+  const { path, tried } = findTctiLoader(chosen);
+  if (path === undefined) {
+    throw new KeyprovError('library-missing', `${address}: no TCTI loader found (tried ${tried.join(', ')})`, {
+      remedy: 'install tpm2-tss (Debian: libtss2-tctildr0), or set KEYPROV_TCTILDR to the path of the library',
+    });
+  }
+  try {
+    return { path, loader: loadTctiLoader(path) };
+  } catch (error) {
+    throw new KeyprovError('library-unsuitable', `${address}: ${path} is not a TCTI loader`, { cause: error });
+  }
+}
+
+/** Waits {@link OPEN_TIMEOUT_MS} for `work`; when that is too short, `giveUp` frees what comes too late. */
+async function inTime<T>(work: Promise<T>, address: string, giveUp: () => Promise<unknown>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      // Nobody waits any more: an error of what comes too late can only be dropped.
+      giveUp().catch(() => undefined);
+      reject(
+        new KeyprovError('transport-timeout', `${address}: no answer within ${OPEN_TIMEOUT_MS} ms`, {
+          remedy: 'check that a TPM 2.0 listens there and that no other program holds it',
+        }),
+      );
+    }, OPEN_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What codes of Tss2_TctiLdr_Initialize mean for whoever chose the address. */
+const OPENING_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, remedy: string]> = new Map([
+  [0x000a000a, ['transport-unreachable', 'check that the device or simulator is there and may be used']],
+  [0x000a0015, ['library-missing', 'check the name of the TCTI, or install its package (Debian: libtss2-tcti-NAME0)']],
+  [0x000a0008, ['transport-unreachable', 'for tabrmd, start D-Bus and the service tpm2-abrmd']],
+  [0x000a000b, ['address-invalid', 'check the settings after the name of the TCTI']],
+]);
+
+function openingError(address: string, code: number): KeyprovError {
+  const [errorCode, remedy] = OPENING_ERRORS.get(code) ?? ['transport-unreachable', undefined];
+  return new KeyprovError(
+    errorCode,
+    `${address}: ${describeResponseCode(decodeResponseCode(code))}`,
+    remedy === undefined ? {} : { remedy },
+  );
+}
+
+const INSUFFICIENT_BUFFER = 0x000a0006;
+const MALFORMED_RESPONSE = 0x000a0011;
+
+class Transport implements TctiTransport {
+  readonly kind = 'tcti';
+  readonly address: string;
+  readonly emulator: boolean;
+  readonly managed: boolean;
+  readonly #context: TctiContext;
+  readonly #life: TransportLife;
+
+  constructor(address: string, context: TctiContext, conf: string) {
+    const { emulator, managed } = describeTctiConf(conf);
+    this.address = address;
+    this.emulator = emulator;
+    this.managed = managed;
+    this.#context = context;
+    this.#life = new TransportLife(address);
+  }
+
+  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
+    return this.#life.send(command, () => this.#exchange(command, options.signal));
+  }
+
+  async #exchange(command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {
+    this.#check(await this.#context.transmit(command), 'transmit');
+    const received = this.#context.receive();
+    const { code, answer } = await (signal === undefined
+      ? received
+      : cancelOnAbort(received, signal, () => this.#cancel()));
+    this.#check(code, 'receive');
+    checkAnswerFrame(answer, this.address);
+    return answer;
+  }
+
+  async #cancel(): Promise<void> {
+    // Only a wish: where the TCTI cannot fulfil it, the answer to the command comes all the same.
+    await this.#context.cancel();
+  }
+
+  #check(code: number, step: string): void {
+    if (code === 0) return;
+    const isProtocol = code === INSUFFICIENT_BUFFER || code === MALFORMED_RESPONSE;
+    throw new KeyprovError(
+      isProtocol ? 'transport-protocol' : 'transport-lost',
+      `${this.address}: ${step} failed: ${describeResponseCode(decodeResponseCode(code))}`,
+      { remedy: isProtocol ? 'check that a TPM 2.0 answers there' : 'open the TPM again' },
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#life.close(() => this.#context.finalize());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * What the name of a TCTI says about the TPM behind it. `emulator`: it leads to a simulator; false also where nobody
+ * can say (`cmd`). `managed`: it leads through a resource manager.
+ */
+export function describeTctiConf(conf: string): { readonly emulator: boolean; readonly managed: boolean } {
+  const colon = conf.indexOf(':');
+  const settings = colon < 0 ? '' : conf.slice(colon + 1);
+  // tpm2-tss takes `swtpm`, `libtss2-tcti-swtpm.so.0` and a path of that file.
+  const name = (colon < 0 ? conf : conf.slice(0, colon)).replace(/^.*tss2-tcti-/, '').replace(/\.so[.\d]*$/, '');
+  // pcap writes the traffic down and hands it to the TCTI that its settings name.
+  if (name === 'pcap' && settings !== '') return describeTctiConf(settings);
+  return {
+    emulator: ['swtpm', 'mssim', 'libtpms', 'start-sim'].includes(name),
+    // Without a path the device is /dev/tpmrm0, unless the kernel has none.
+    managed: name === 'tabrmd' || (name === 'device' && (settings === '' || settings.startsWith('/dev/tpmrm'))),
+  };
+}

@@ -1,0 +1,68 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** A swtpm of its own for a test, on unix sockets in a directory of its own. */
+export interface LocalSwtpm extends AsyncDisposable {
+  /** Data socket; the control socket is this path + `.ctrl`. */
+  readonly socket: string;
+  /** Ends it at once, in whatever it does. */
+  kill(): Promise<void>;
+}
+
+/** Starts a swtpm that has its TPM2_Startup behind it. */
+export async function startLocalSwtpm(): Promise<LocalSwtpm> {
+  const directory = mkdtempSync(join(tmpdir(), 'keyprov-swtpm-'));
+  const socket = join(directory, 's');
+  const args = [
+    ...['socket', '--tpm2', '--tpmstate', `dir=${directory}`, '--flags', 'not-need-init,startup-clear'],
+    ...['--server', `type=unixio,path=${socket}`, '--ctrl', `type=unixio,path=${socket}.ctrl`],
+  ];
+  // swtpm writes a line to stderr for each client that leaves, and stops when nobody reads a full pipe.
+  const child = spawn('swtpm', args, { stdio: 'ignore' });
+  const kill = async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      const exit = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exit;
+    }
+  };
+  await listening(`${socket}.ctrl`, child);
+  return {
+    socket,
+    kill,
+    async [Symbol.asyncDispose]() {
+      await kill();
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+/** Connects until somebody listens. */
+async function listening(path: string, child: ChildProcess): Promise<void> {
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`swtpm ended with ${child.exitCode}`);
+    const connection = createConnection(path);
+    const connected = await new Promise<boolean>((resolve) => {
+      connection.once('connect', () => resolve(true));
+      connection.once('error', () => resolve(false));
+    });
+    connection.destroy();
+    if (connected) return;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/**
+ * Why tests that need `programs` cannot run; undefined where they can, and in continuous integration, where a
+ * missing program must fail them.
+ */
+export function missingPrograms(...programs: string[]): string | undefined {
+  const missing = programs.filter((program) => spawnSync('which', [program]).status !== 0);
+  if (missing.length === 0 || process.env.CI === 'true') return undefined;
+  console.warn(`skipped: ${missing.join(', ')} not installed`);
+  return `${missing.join(', ')} not installed`;
+}

@@ -1,0 +1,118 @@
+import { connect, type Socket } from 'node:net';
+import type { SocketTarget } from '../../../src/tpm/transports/socket-connection.ts';
+import { startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
+import { ByteReader } from './byte-reader.ts';
+import { startFakePair } from './fake-server.ts';
+
+/** A simulator of the reference implementation's protocol, with a real TPM in it. */
+export interface MssimStandIn extends AsyncDisposable {
+  /** The command port; the platform port is the next one. */
+  readonly port: number;
+  /** Every message that the platform port got, in order. */
+  readonly platformMessages: number[];
+  /** How many commands the command port got. */
+  commands: number;
+  /** How many clients said good-bye, on both ports. */
+  farewells: number;
+}
+
+const CANCELED = Buffer.from('0000000a80010000000a0000090900000000', 'hex');
+const NO_ANSWER = Buffer.alloc(8);
+const ZERO = Buffer.alloc(4);
+const SWTPM_INIT = Buffer.from('0000000200000000', 'hex');
+const SWTPM_STOP = Buffer.from('0000000e', 'hex');
+const MESSAGE = { SEND: 8, HANDSHAKE: 15, SESSION_END: 20, STOP: 21 };
+const PLATFORM = { POWER_ON: 1, POWER_OFF: 2, CANCEL_ON: 9, CANCEL_OFF: 10, NV_ON: 11 };
+
+/**
+ * Starts it, switched off. Commands go to a swtpm, which takes and answers them in the simulators' own framing; the
+ * platform port switches that swtpm on and off. As in the reference simulators: one client at a time on each port,
+ * an empty answer while the power is off, and a command that comes while the cancel switch is on is cancelled (here
+ * every such command, there the long ones).
+ */
+export async function startMssimStandIn(): Promise<MssimStandIn> {
+  const swtpm = await startSwtpm();
+  const data = connect(addressOf(swtpm.data));
+  const answers = new ByteReader(data);
+  const state = { platformMessages: [] as number[], commands: 0, farewells: 0 };
+  let powered = false;
+  let canceling = false;
+
+  const command = async (request: Buffer): Promise<Buffer> => {
+    state.commands++;
+    if (!powered) return NO_ANSWER;
+    if (canceling) return CANCELED;
+    data.write(request);
+    const size = await answers.take(4);
+    const rest = size && (await answers.take(size.readUInt32BE() + 4));
+    if (size === undefined || rest === undefined) throw new Error('swtpm has ended');
+    return Buffer.concat([size, rest]);
+  };
+
+  const serveCommands = async (socket: Socket): Promise<void> => {
+    const reader = new ByteReader(socket);
+    for (;;) {
+      const message = await reader.uint32();
+      if (message === MESSAGE.SEND) {
+        const head = await reader.take(5);
+        const body = head && (await reader.take(head.readUInt32BE(1)));
+        if (head === undefined || body === undefined) return;
+        socket.write(await command(Buffer.concat([Buffer.of(0, 0, 0, MESSAGE.SEND), head, body])));
+      } else if (message === MESSAGE.HANDSHAKE) {
+        await reader.uint32();
+        socket.write(Buffer.from('000000010000000d00000000', 'hex'));
+      } else {
+        if (message === MESSAGE.SESSION_END) state.farewells++;
+        return;
+      }
+    }
+  };
+
+  const servePlatform = async (socket: Socket): Promise<void> => {
+    const reader = new ByteReader(socket);
+    for (;;) {
+      const message = await reader.uint32();
+      if (message === MESSAGE.SESSION_END) state.farewells++;
+      if (message === undefined || message === MESSAGE.SESSION_END || message === MESSAGE.STOP) return;
+      state.platformMessages.push(message);
+      if (message === PLATFORM.POWER_ON && !powered) {
+        await tellSwtpm(swtpm.control, SWTPM_INIT);
+        powered = true;
+      } else if (message === PLATFORM.POWER_OFF) {
+        await tellSwtpm(swtpm.control, SWTPM_STOP);
+        powered = false;
+      } else if (message === PLATFORM.CANCEL_ON || message === PLATFORM.CANCEL_OFF) {
+        canceling = message === PLATFORM.CANCEL_ON;
+      }
+      socket.write(ZERO);
+    }
+  };
+
+  const servers = await startFakePair(oneAtATime(serveCommands), oneAtATime(servePlatform));
+  return Object.assign(state, {
+    port: servers.port,
+    async [Symbol.asyncDispose]() {
+      await servers[Symbol.asyncDispose]();
+      data.destroy();
+      await swtpm.stop();
+    },
+  });
+}
+
+const addressOf = (target: SocketTarget) => ('path' in target ? { path: target.path } : { ...target });
+
+async function tellSwtpm(control: SocketTarget, command: Buffer): Promise<void> {
+  const socket = connect(addressOf(control));
+  socket.write(command);
+  const result = await new ByteReader(socket).uint32();
+  socket.destroy();
+  if (result !== 0) throw new Error(`swtpm answered ${result} over its control channel`);
+}
+
+/** Lets the next client wait until the one before has gone. */
+function oneAtATime(serve: (socket: Socket) => Promise<void>): (socket: Socket) => void {
+  let turn: Promise<void> = Promise.resolve();
+  return (socket) => {
+    turn = turn.then(() => serve(socket)).finally(() => socket.end());
+  };
+}

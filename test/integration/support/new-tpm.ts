@@ -1,0 +1,60 @@
+import { isKeyprovError } from '../../../src/errors.ts';
+import { GetCapability } from '../../../src/tpm/commands/capability.ts';
+import { TPM_CAP, TPM_HT } from '../../../src/tpm/constants.ts';
+import { Tpm } from '../../../src/tpm/tpm.ts';
+import type { TpmTransport } from '../../../src/tpm/transport.ts';
+import { openLibtpms } from '../../../src/tpm/transports/libtpms.ts';
+import { startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
+
+/** The way to a new TPM: libtpms in this process where it is installed, else a swtpm that ends with the transport. */
+export async function newTransport(): Promise<TpmTransport> {
+  try {
+    return await openLibtpms();
+  } catch (error) {
+    if (!isKeyprovError(error, 'library-missing')) throw error;
+  }
+  const swtpm = await startSwtpm();
+  const transport = await swtpm.open();
+  const { kind, address, emulator, managed } = transport;
+  return {
+    ...{ kind, address, emulator, managed },
+    send: (command, options) => transport.send(command, options),
+    close: async () => {
+      await transport.close();
+      await swtpm.stop();
+    },
+  };
+}
+
+/** Why tests cannot have a TPM; undefined where they can, and in continuous integration, where they must. */
+export async function tpmMissing(): Promise<string | undefined> {
+  try {
+    await (await newTransport()).close();
+  } catch (error) {
+    if (process.env.CI === 'true' || !isKeyprovError(error, 'library-missing')) throw error;
+    console.warn(`skipped: ${error.message}`);
+    return error.message;
+  }
+  return undefined;
+}
+
+/** Opens a new TPM. */
+export async function newTpm(): Promise<Tpm> {
+  return Tpm.open(await newTransport());
+}
+
+/** The handles of that type which the TPM holds; for sessions 0x02 lists the loaded ones, 0x03 the saved ones. */
+export async function handlesOf(tpm: Tpm, type: number): Promise<readonly number[]> {
+  const { capabilityData } = await tpm.run(GetCapability, {
+    capability: TPM_CAP.HANDLES,
+    property: type * 2 ** 24,
+    propertyCount: 254,
+  });
+  return capabilityData.capability === TPM_CAP.HANDLES ? capabilityData.data : [];
+}
+
+/** Everything in the TPM that its user has to remove: transient objects, loaded and saved sessions. */
+export async function leftovers(tpm: Tpm): Promise<readonly number[]> {
+  const lists = [TPM_HT.TRANSIENT, TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION].map((type) => handlesOf(tpm, type));
+  return (await Promise.all(lists)).flat();
+}

@@ -1,0 +1,219 @@
+import type { Socket } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { findTctiLoader } from '../../native/tctildr.ts';
+import { fromHex, toHex } from '../../src/bytes.ts';
+import { openTcti } from '../../src/tpm/transports/tcti.ts';
+import { quickFailure } from './support/failure.ts';
+import { startFakePair } from './support/fake-server.ts';
+import { missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
+import { startMssimStandIn } from './support/mssim-stand-in.ts';
+import { codeOf, createRsa, GET_RANDOM, STARTUP_CLEAR } from './support/raw-commands.ts';
+
+/** Messages to the platform port of the reference simulator. */
+const CANCEL_ON = 9;
+const CANCEL_OFF = 10;
+
+const missing = missingPrograms('swtpm') ?? missingLoader();
+
+function missingLoader(): string | undefined {
+  if (findTctiLoader(undefined).path !== undefined || process.env.CI === 'true') return undefined;
+  console.warn('skipped: libtss2-tctildr not installed');
+  return 'libtss2-tctildr not installed';
+}
+
+/** A stand-in for a swtpm: its data port does what `serve` does, its control port says yes to everything. */
+async function fakeSwtpm(serve: (socket: Socket) => unknown): Promise<AsyncDisposable & { conf: string }> {
+  const pair = await startFakePair(serve, (socket) => socket.on('data', () => socket.write(fromHex('00000000'))));
+  return { conf: `swtpm:host=127.0.0.1,port=${pair.port}`, [Symbol.asyncDispose]: () => pair[Symbol.asyncDispose]() };
+}
+
+/** Answers the sign of life that opening asks for, then does with every later command what `later` does. */
+function afterOpening(later: (socket: Socket) => void): (socket: Socket) => void {
+  let isOpen = false;
+  return (socket) =>
+    socket.on('data', () => {
+      if (isOpen) later(socket);
+      else socket.write(fromHex('80010000000a00000100'));
+      isOpen = true;
+    });
+}
+
+describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
+  it('moves commands and answers over a unix socket', async () => {
+    await using swtpm = await startLocalSwtpm();
+    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    expect(tpm).toMatchObject({
+      kind: 'tcti',
+      address: `tcti:swtpm:path=${swtpm.socket}`,
+      emulator: true,
+      managed: false,
+    });
+    const answers = new Set<string>();
+    for (let n = 0; n < 100; n++) {
+      const answer = toHex(await tpm.send(GET_RANDOM));
+      expect(answer).toMatch(/^800100000014000000000008[0-9a-f]{16}$/);
+      answers.add(answer);
+    }
+    expect(answers.size).toBe(100);
+    expect(toHex(await tpm.send(fromHex('80010000000a00000fff')))).toBe('80010000000a00000143');
+  });
+
+  it('leaves the event loop free while a command runs', async () => {
+    await using swtpm = await startLocalSwtpm();
+    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    const events: string[] = [];
+    const made = tpm.send(createRsa(1)).then((answer) => {
+      events.push('answer');
+      return answer;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    events.push('timer');
+    expect(toHex(await made)).toMatch(/^80020000[0-9a-f]{4}0000000080/);
+    expect(events).toEqual(['timer', 'answer']);
+  });
+
+  it('gives the answer to a command that this TCTI cannot cancel, and then the next one its own', async () => {
+    await using swtpm = await startLocalSwtpm();
+    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    const abort = new AbortController();
+    const made = tpm.send(createRsa(1), { signal: abort.signal });
+    setTimeout(() => abort.abort(), 1);
+    expect(toHex(await made)).toMatch(/^80020000[0-9a-f]{4}0000000080/);
+    expect((await tpm.send(GET_RANDOM, { signal: abort.signal })).length).toBe(20);
+    expect((await tpm.send(GET_RANDOM)).length).toBe(20);
+  });
+
+  it('asks a TCTI that can cancel to cancel, before the next command is sent', async () => {
+    await using simulator = await startMssimStandIn();
+    await using tpm = await openTcti({ conf: `mssim:host=127.0.0.1,port=${simulator.port}` });
+    expect(toHex(await tpm.send(STARTUP_CLEAR))).toBe('80010000000a00000000');
+    const before = simulator.platformMessages.length;
+    const abort = new AbortController();
+    const made = tpm.send(createRsa(1), { signal: abort.signal });
+    abort.abort();
+    expect([0, 0x909]).toContain(codeOf(await made));
+    expect((await tpm.send(GET_RANDOM)).length).toBe(20);
+    expect(simulator.platformMessages.slice(before)).toEqual([CANCEL_ON, CANCEL_OFF]);
+  });
+
+  it('is dead when the TPM goes away while a command runs, and a new connection to a new one works', async () => {
+    await using swtpm = await startLocalSwtpm();
+    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    const lost = quickFailure(tpm.send(createRsa(1)));
+    await swtpm.kill();
+    expect(await lost).toMatchObject({ code: 'transport-lost' });
+    expect((await lost).message).toMatch(
+      /(transmit|receive) failed: TSS2_TCTI_RC_IO_ERROR \(0x000a000a, from the TCTI\)/,
+    );
+    const after = await quickFailure(tpm.send(GET_RANDOM));
+    expect(after.code).toBe('transport-lost');
+    expect(after.cause).toBe(await lost);
+
+    await using second = await startLocalSwtpm();
+    await using again = await openTcti({ conf: `swtpm:path=${second.socket}` });
+    expect((await again.send(GET_RANDOM)).length).toBe(20);
+  });
+
+  it('is dead when the TPM went away between two commands', async () => {
+    await using swtpm = await startLocalSwtpm();
+    await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    await swtpm.kill();
+    expect(await quickFailure(tpm.send(GET_RANDOM))).toMatchObject({ code: 'transport-lost' });
+  });
+
+  it('refuses a second command at the same time, a wrong frame, and every command after close', async () => {
+    await using swtpm = await startLocalSwtpm();
+    const tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
+    const first = tpm.send(createRsa(1));
+    await expect(tpm.send(GET_RANDOM)).rejects.toThrow(TypeError);
+    await expect(tpm.send(GET_RANDOM.subarray(1))).rejects.toThrow(RangeError);
+    const closed = tpm.close();
+    expect((await first).length).toBeGreaterThan(100);
+    await closed;
+    await tpm.close();
+    expect(await quickFailure(tpm.send(GET_RANDOM))).toMatchObject({ code: 'transport-closed' });
+  });
+
+  it('keeps tpm2-tss quiet unless the user wants to hear it', async () => {
+    const before = process.env.TSS2_LOG;
+    try {
+      delete process.env.TSS2_LOG;
+      await quickFailure(openTcti({ conf: 'device:/nonexistent' }));
+      expect(process.env.TSS2_LOG).toBe('all+none');
+      process.env.TSS2_LOG = 'tcti+none';
+      await quickFailure(openTcti({ conf: 'device:/nonexistent' }));
+      expect(process.env.TSS2_LOG).toBe('tcti+none');
+    } finally {
+      if (before === undefined) delete process.env.TSS2_LOG;
+      else process.env.TSS2_LOG = before;
+    }
+  });
+
+  it.each([
+    ['', 'address-invalid', 'tcti:device:/dev/tpmrm0'],
+    ['nonsense', 'library-missing', 'TSS2_TCTI_RC_NOT_SUPPORTED (0x000a0015'],
+    ['device:/nonexistent', 'transport-unreachable', 'TSS2_TCTI_RC_IO_ERROR (0x000a000a'],
+    ['swtpm:path=/nonexistent', 'transport-unreachable', 'TSS2_TCTI_RC_IO_ERROR (0x000a000a'],
+    ['mssim:host=127.0.0.1,port=1', 'transport-unreachable', 'TSS2_TCTI_RC_IO_ERROR (0x000a000a'],
+    ['swtpm:port=nonsense', 'address-invalid', 'TSS2_TCTI_RC_BAD_VALUE (0x000a000b'],
+  ])('says within a second what is wrong with the address %j', async (conf, code, text) => {
+    const error = await quickFailure(openTcti({ conf }));
+    expect(error.code).toBe(code);
+    expect(error.message).toContain(text);
+    expect(error.remedy).toBeTypeOf('string');
+  });
+
+  it('names the path of a library that is not there', async () => {
+    const error = await quickFailure(openTcti({ conf: 'device', library: '/nonexistent/libtss2-tctildr.so.0' }));
+    expect(error.code).toBe('library-missing');
+    expect(error.message).toContain('tried /nonexistent/libtss2-tctildr.so.0');
+    expect(error.remedy).toContain('libtss2-tctildr0');
+  });
+
+  it('takes the path from KEYPROV_TCTILDR', async () => {
+    const before = process.env.KEYPROV_TCTILDR;
+    process.env.KEYPROV_TCTILDR = '/nonexistent/from-environment.so';
+    try {
+      expect((await quickFailure(openTcti({ conf: 'device' }))).message).toContain('/nonexistent/from-environment.so');
+    } finally {
+      if (before === undefined) delete process.env.KEYPROV_TCTILDR;
+      else process.env.KEYPROV_TCTILDR = before;
+    }
+  });
+
+  it('refuses a file that is no library, and a library that is no loader', async () => {
+    expect((await quickFailure(openTcti({ conf: 'device', library: import.meta.filename }))).code).toBe(
+      'library-unsuitable',
+    );
+    const other = findTctiLoader(undefined).path?.replace('tctildr', 'mu');
+    const error = await quickFailure(openTcti({ conf: 'device', library: String(other) }));
+    expect(error.code).toBe('library-unsuitable');
+    expect(String(error.cause)).toContain('Tss2_TctiLdr_Initialize');
+  });
+
+  it('gives up opening when nobody answers', async () => {
+    await using fake = await fakeSwtpm(() => undefined);
+    expect((await quickFailure(openTcti({ conf: fake.conf }))).code).toBe('transport-timeout');
+  });
+
+  it.each([
+    ['garbage', 'ffffffffffffffffffffffffffffffff', 'transport-protocol'],
+    ['an announced length beyond every limit', '80010001000000000000', 'transport-protocol'],
+    ['half an answer and the end', '8001000000140000', 'transport-lost'],
+    ['nothing and the end', '', 'transport-lost'],
+  ])('refuses %s as an answer', async (_, hex, code) => {
+    await using fake = await fakeSwtpm(afterOpening((socket) => socket.end(fromHex(hex))));
+    await using tpm = await openTcti({ conf: fake.conf });
+    const error = await quickFailure(tpm.send(GET_RANDOM));
+    expect(error.code).toBe(code);
+    expect(error.message).toContain('receive failed: TSS2_TCTI_RC_');
+    expect((await quickFailure(tpm.send(GET_RANDOM))).code).toBe('transport-lost');
+  });
+
+  it('never takes what is left of one answer for the next one', async () => {
+    const tooMuch = '800100000014000000000008010203040506070880010000000a00000000';
+    await using fake = await fakeSwtpm(afterOpening((socket) => socket.write(fromHex(tooMuch))));
+    await using tpm = await openTcti({ conf: fake.conf });
+    for (let n = 0; n < 3; n++) expect(toHex(await tpm.send(GET_RANDOM))).toBe(tooMuch.slice(0, 40));
+  });
+});
