@@ -77,9 +77,9 @@ export async function locateLibtpms(): Promise<{ readonly path: string; readonly
   const native = await loadNative(address);
   const path = findPath(native, address, undefined);
   try {
-    const tpm = native.loadLibtpms(path);
-    tpm.unload();
-    return { path, version: tpm.version };
+    const library = native.loadLibrary(path);
+    library.unload();
+    return { path, version: library.version };
   } catch (error) {
     if (error instanceof native.LibtpmsError) throw openingError(address, error.reason, error);
     throw error;
@@ -88,12 +88,12 @@ export async function locateLibtpms(): Promise<{ readonly path: string; readonly
 
 async function loadNative(address: string) {
   try {
-    const [{ loadLibc }, { LibtpmsError }, { findLibtpms, Libtpms }] = await Promise.all([
+    const [{ loadLibc }, { LibtpmsError, loadLibrary }, { findLibtpms, Libtpms }] = await Promise.all([
       import('../../../native/libc.ts'),
       import('../../../native/libtpms-library.ts'),
       import('../../../native/libtpms.ts'),
     ]);
-    return { loadLibc, findLibtpms, LibtpmsError, Libtpms };
+    return { loadLibc, findLibtpms, LibtpmsError, loadLibrary, Libtpms };
   } catch (cause) {
     throw new KeyprovError('library-missing', `${address}: the package koffi, which calls libtpms, cannot be loaded`, {
       cause,

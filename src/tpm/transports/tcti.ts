@@ -52,7 +52,7 @@ export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
 }
 
 async function connect(address: string, { conf, library }: TctiOptions): Promise<TctiTransport> {
-  const loader = await loadLoader(address, library);
+  const { loader } = await loadLoader(address, library);
   const { code, context } = await loader.initialize(conf).catch((error: unknown) => {
     throw new KeyprovError('library-unsuitable', `${address}: this TCTI cannot be used`, { cause: error });
   });
@@ -71,7 +71,19 @@ async function connect(address: string, { conf, library }: TctiOptions): Promise
   return transport;
 }
 
-async function loadLoader(address: string, chosen: string | undefined): Promise<TctiLoader> {
+/**
+ * Which TCTI loader {@link openTcti} uses when it is not told.
+ * @throws KeyprovError with `library-missing` or `library-unsuitable`.
+ */
+export async function locateTctiLoader(): Promise<{ readonly path: string }> {
+  const { path } = await loadLoader('tcti:', undefined);
+  return { path };
+}
+
+async function loadLoader(
+  address: string,
+  chosen: string | undefined,
+): Promise<{ readonly path: string; readonly loader: TctiLoader }> {
   const { findTctiLoader, loadTctiLoader } = await import('../../../native/tctildr.ts');
   const { path, tried } = findTctiLoader(chosen);
   if (path === undefined) {

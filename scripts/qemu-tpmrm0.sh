@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Tests the device transport on a real /dev/tpmrm0: QEMU with a TPM (swtpm behind it) and Debian's cloud kernel, whose
+# only program is the bundled test/qemu/main.ts. Slow and not part of test.sh. Needs Debian on amd64; installs what is
+# missing with apt-get (as root). Ends with the line "N passed, N failed".
+set -euo pipefail
+unset CDPATH
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+
+readonly packages=(qemu-system-x86 busybox-static cpio swtpm)
+readonly limit=300
+
+work=$(mktemp -d)
+swtpm_pid=
+cleanup() {
+  [[ -z $swtpm_pid ]] || kill "$swtpm_pid" 2>/dev/null || true
+  rm -rf -- "$work"
+}
+trap cleanup EXIT
+
+say() { printf 'qemu-tpmrm0: %s\n' "$*"; }
+
+install_packages() {
+  local missing=() package
+  for package in "${packages[@]}"; do
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done
+  ((${#missing[@]} > 0)) || return 0
+  say "installing: ${missing[*]}"
+  apt-get -qq update
+  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y "${missing[@]}" </dev/null >/dev/null
+}
+
+# Unpacks the kernel that Debian's cloud images have (its TPM drivers are built in) without installing it.
+unpack_kernel() {
+  local image
+  image=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' | head -n 1)
+  [[ -n $image ]] || {
+    say 'no kernel package found; run apt-get update'
+    exit 1
+  }
+  (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$image")
+  dpkg -x "$work"/linux-image-*.deb "$work/kernel"
+}
+
+# A root file system in memory: busybox, node with its shared libraries, and the test.
+build_initramfs() {
+  local root=$work/root node library
+  node=$(readlink -f -- "$(command -v node)")
+  mkdir -p "$root"/{bin,dev,proc,sys,tmp}
+  cp "$(command -v busybox)" "$root/bin/busybox"
+  cp "$node" "$root/bin/node"
+  while read -r library; do
+    mkdir -p "$root$(dirname -- "$library")"
+    cp -L -- "$library" "$root$library"
+  done < <(ldd "$node" | grep -o '/[^ ]*')
+  npx --no-install esbuild test/qemu/main.ts --bundle --platform=node --format=esm --target=node20 \
+    --external:koffi --log-level=error --outfile="$root/main.mjs"
+  cat >"$root/init" <<'EOF'
+#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/node /main.mjs
+/bin/busybox poweroff -f
+EOF
+  chmod +x "$root/init"
+  (cd "$root" && find . | cpio --quiet -o -H newc) >"$work/initramfs"
+}
+
+run_machine() {
+  mkdir "$work/state"
+  swtpm socket --tpm2 --tpmstate dir="$work/state" --ctrl type=unixio,path="$work/ctrl" -t &
+  swtpm_pid=$!
+  until [[ -S $work/ctrl ]]; do
+    kill -0 "$swtpm_pid" || return 1
+    sleep 0.05
+  done
+  # Emulated, not KVM: works in containers and in virtual machines as well.
+  timeout "$limit" qemu-system-x86_64 -machine q35,accel=tcg -cpu max -m 1024 -nographic -no-reboot -nic none \
+    -kernel "$work"/kernel/boot/vmlinuz-* -initrd "$work/initramfs" -append 'console=ttyS0 quiet panic=-1 rdinit=/init' \
+    -chardev socket,id=tpm,path="$work/ctrl" -tpmdev emulator,id=tpm0,chardev=tpm -device tpm-crb,tpmdev=tpm0 \
+    </dev/null | sed -u 's/\x1b[[(]*[?0-9;]*[A-Za-z]//g; s/\r//g' | tee "$work/output"
+}
+
+install_packages
+unpack_kernel
+build_initramfs
+say "$(qemu-system-x86_64 --version | head -n 1), $(swtpm --version | head -n 1)"
+started=$SECONDS
+run_machine || say "the machine ended with an error, or took longer than $limit s"
+say "the machine ran for $((SECONDS - started)) s"
+
+result=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$work/output" | tail -n 1) || result='0 passed, 1 failed'
+printf '%s\n' "$result"
+[[ $result == *' passed, 0 failed' ]]

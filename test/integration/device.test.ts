@@ -1,0 +1,95 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, expect, it } from 'vitest';
+import { toHex } from '../../src/bytes.ts';
+import { openDevice } from '../../src/tpm/transports/device.ts';
+import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { quickFailure } from './support/failure.ts';
+import { missingPrograms } from './support/local-swtpm.ts';
+import { CREATE_ECC, codeOf, GET_RANDOM } from './support/raw-commands.ts';
+
+// What only a TPM device of the kernel shows is in test/qemu.
+
+describe('openDevice', () => {
+  it('says that there is no such device', async () => {
+    const error = await quickFailure(openDevice({ path: '/dev/keyprov-has-no-such-device' }));
+    expect(error.code).toBe('transport-unreachable');
+    expect(error.message).toContain('device:/dev/keyprov-has-no-such-device: there is no such device');
+  });
+
+  it('says who may use it', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'keyprov-test-'));
+    mkdirSync(join(directory, 'closed'), { mode: 0o000 });
+    // Root may do everything: be somebody else for the moment.
+    const wasRoot = process.geteuid?.() === 0;
+    if (wasRoot) {
+      chmodSync(directory, 0o755);
+      process.seteuid?.(65_534);
+    }
+    try {
+      const error = await quickFailure(openDevice({ path: join(directory, 'closed', 'tpmrm0') }));
+      expect(error.code).toBe('transport-permission');
+      expect(error.remedy).toBe('join the group that owns the device (mostly tss)');
+    } finally {
+      if (wasRoot) process.seteuid?.(0);
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it('refuses what is no character device, and does not open it', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'keyprov-test-'));
+    try {
+      const file = join(directory, 'tpmrm0');
+      writeFileSync(file, '');
+      for (const path of [directory, file]) {
+        expect((await quickFailure(openDevice({ path }))).code).toBe('address-invalid');
+      }
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it.each([
+    ['/dev/null', 'transport-protocol', 'the answer has 0 bytes'],
+    ['/dev/zero', 'transport-protocol', 'the answer announces 0 bytes'],
+    ['/dev/full', 'transport-lost', 'writing failed (ENOSPC), the outcome is unknown'],
+  ])('says that %s is no TPM, and is dead from then on', async (path, code, message) => {
+    await using transport = await openDevice({ path });
+    expect(transport).toMatchObject({ kind: 'device', address: `device:${path}`, emulator: false, managed: false });
+    const error = await quickFailure(transport.send(GET_RANDOM));
+    expect(error.code).toBe(code);
+    expect(error.message).toContain(message);
+    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-lost');
+    await transport.close();
+    await transport.close();
+    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-closed');
+  });
+});
+
+describe.skipIf(missingPrograms('swtpm', 'python3'))('a character device with a TPM behind it', () => {
+  it('takes whole commands and gives whole answers, in however many pieces they come', async () => {
+    await using swtpm = await startSwtpm();
+    if (!('path' in swtpm.data)) expect.fail('not a unix socket');
+    const bridge = spawn('python3', ['test/integration/children/pty_device.py', swtpm.data.path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const [path] = await once(createInterface({ input: bridge.stdout }), 'line');
+      await using transport = await openDevice({ path });
+      for (let i = 0; i < 20; i++) {
+        expect(toHex((await transport.send(GET_RANDOM)).subarray(0, 12))).toBe('800100000014000000000008');
+      }
+      const created = await transport.send(CREATE_ECC);
+      expect(codeOf(created)).toBe(0);
+      expect(created.length).toBeGreaterThan(200);
+      expect(created.constructor).toBe(Uint8Array);
+    } finally {
+      bridge.kill();
+      await once(bridge, 'exit');
+    }
+  });
+});
