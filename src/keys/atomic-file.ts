@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { link, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { KeyprovError } from '../errors.ts';
+import { KeyprovError, withCleanup } from '../errors.ts';
 
 /** A temporary file this old, in milliseconds, was left behind by a process that died. */
 const LEFTOVER_AGE = 60_000;
@@ -19,16 +19,12 @@ export async function createFile(
 ): Promise<boolean> {
   return await storeIo(directory, async () => {
     const temporary = await writeTemporary(directory, data, durable);
-    try {
-      await link(temporary, join(directory, name));
-    } catch (error) {
-      if (errorCode(error) === 'EEXIST') return false;
-      throw error;
-    } finally {
-      await unlink(temporary);
-    }
-    if (durable) await syncDirectory(directory);
-    return true;
+    const created = await withCleanup(
+      () => link(temporary, join(directory, name)).then(() => true, ignoring('EEXIST', false)),
+      () => removeIfThere(temporary),
+    );
+    if (created && durable) await syncDirectory(directory);
+    return created;
   });
 }
 
@@ -36,12 +32,10 @@ export async function createFile(
 export async function replaceFile(directory: string, name: string, data: string | Uint8Array): Promise<void> {
   await storeIo(directory, async () => {
     const temporary = await writeTemporary(directory, data, true);
-    try {
-      await rename(temporary, join(directory, name));
-    } catch (error) {
-      await unlink(temporary);
-      throw error;
-    }
+    await withCleanup(
+      () => rename(temporary, join(directory, name)),
+      () => removeIfThere(temporary),
+    );
     await syncDirectory(directory);
   });
 }
@@ -49,7 +43,7 @@ export async function replaceFile(directory: string, name: string, data: string 
 /** Removes a file, durably. False where there is none. @throws KeyprovError `store-io` */
 export async function removeFile(directory: string, name: string): Promise<boolean> {
   return await storeIo(directory, async () => {
-    const removed = await unlinkIfThere(join(directory, name));
+    const removed = await unlink(join(directory, name)).then(() => true, ignoring('ENOENT', false));
     if (removed) await syncDirectory(directory);
     return removed;
   });
@@ -61,8 +55,8 @@ export async function removeLeftovers(directory: string): Promise<void> {
     for (const name of await readdir(directory)) {
       if (!name.endsWith('.tmp')) continue;
       const path = join(directory, name);
-      const { mtimeMs } = await stat(path).catch(ignoreMissing(() => ({ mtimeMs: Infinity })));
-      if (Date.now() - mtimeMs > LEFTOVER_AGE) await unlinkIfThere(path);
+      const { mtimeMs } = await stat(path).catch(ignoring('ENOENT', { mtimeMs: Infinity }));
+      if (Date.now() - mtimeMs > LEFTOVER_AGE) await removeIfThere(path);
     }
   });
 }
@@ -81,10 +75,10 @@ export async function storeIo<T>(path: string, work: () => Promise<T>): Promise<
   }
 }
 
-/** For `catch`: a missing file yields `instead`, any other error stays one. */
-export function ignoreMissing<T>(instead: () => T): (error: unknown) => T {
+/** For `catch`: an error of Node with that code yields `instead`, any other stays an error. */
+export function ignoring<T>(code: string, instead: T): (error: unknown) => T {
   return (error) => {
-    if (errorCode(error) === 'ENOENT') return instead();
+    if (errorCode(error) === code) return instead;
     throw error;
   };
 }
@@ -96,24 +90,24 @@ export function errorCode(error: unknown): unknown {
 
 async function writeTemporary(directory: string, data: string | Uint8Array, durable: boolean): Promise<string> {
   const path = join(directory, `${randomUUID()}.tmp`);
-  const file = await open(path, 'wx', 0o600);
   try {
-    await file.writeFile(data);
-    if (durable) await file.sync();
+    const file = await open(path, 'wx', 0o600);
+    await withCleanup(
+      async () => {
+        await file.writeFile(data);
+        if (durable) await file.sync();
+      },
+      () => file.close(),
+    );
   } catch (error) {
-    await unlinkIfThere(path);
+    await removeIfThere(path).catch(() => undefined); // the first error counts; what is left is removed some day
     throw error;
-  } finally {
-    await file.close();
   }
   return path;
 }
 
-async function unlinkIfThere(path: string): Promise<boolean> {
-  return await unlink(path).then(
-    () => true,
-    ignoreMissing(() => false),
-  );
+async function removeIfThere(path: string): Promise<void> {
+  await unlink(path).catch(ignoring('ENOENT', undefined));
 }
 
 /** A new name in a directory is on the disk only when the directory is. Windows has no such call and needs none. */

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { createFile, ignoreMissing, removeFile, removeLeftovers, replaceFile, storeIo } from './atomic-file.ts';
+import { createFile, ignoring, removeFile, removeLeftovers, replaceFile, storeIo } from './atomic-file.ts';
 import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
 import { type StoreLockOptions, withStoreLock } from './store-lock.ts';
 
@@ -109,7 +109,7 @@ export class KeyStore {
 
   async #read(id: string): Promise<KeyRecord> {
     const path = join(this.directory, fileName(id));
-    const text = await storeIo(this.directory, () => readFile(path, 'utf8').catch(ignoreMissing(() => undefined)));
+    const text = await storeIo(this.directory, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
     if (text === undefined) throw this.#notFound(id);
     const record = decodeKeyRecord(text, path);
     if (record.id === id) return record;

@@ -1,5 +1,5 @@
 import { readFile, readlink } from 'node:fs/promises';
-import { errorCode, ignoreMissing } from './atomic-file.ts';
+import { errorCode, ignoring } from './atomic-file.ts';
 
 /** Which process it is, also after its number was given to another one. What the platform does not tell is ''. */
 export interface ProcessIdentity {
@@ -13,8 +13,8 @@ export interface ProcessIdentity {
 
 /** The identity of this process. Start, boot and namespace are known on Linux only. */
 export async function thisProcess(): Promise<ProcessIdentity> {
-  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(ignoreMissing(() => ''));
-  const namespace = await readlink('/proc/self/ns/pid').catch(ignoreMissing(() => ''));
+  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(ignoring('ENOENT', ''));
+  const namespace = await readlink('/proc/self/ns/pid').catch(ignoring('ENOENT', ''));
   return { pid: process.pid, start: (await startOf(process.pid)) ?? '', boot: boot.trim(), namespace };
 }
 
@@ -38,7 +38,7 @@ export async function isGone(other: ProcessIdentity, self: ProcessIdentity): Pro
 async function startOf(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch((error: unknown) => {
     if (errorCode(error) === 'ESRCH') return ''; // it ended between opening and reading
-    return ignoreMissing(() => '')(error);
+    return ignoring('ENOENT', '')(error);
   });
   // The second field, the name in brackets, may hold spaces and brackets itself.
   const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -2,7 +2,7 @@ import { readdir, readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyprovError, withCleanup } from '../errors.ts';
-import { createFile, ignoreMissing, removeFile, storeIo } from './atomic-file.ts';
+import { createFile, ignoring, removeFile, storeIo } from './atomic-file.ts';
 import { isGone, type ProcessIdentity, thisProcess } from './process-identity.ts';
 
 /** Options of {@link withStoreLock}. */
@@ -65,7 +65,7 @@ async function acquire(directory: string, { signal, timeout = 10_000 }: StoreLoc
 /** Who has that lock; undefined where it was given back. A file without sense is what a loss of power left. */
 async function ownerOf(directory: string, number: number): Promise<ProcessIdentity | undefined> {
   const text = await storeIo(directory, () =>
-    readFile(join(directory, lockName(number)), 'utf8').catch(ignoreMissing(() => '')),
+    readFile(join(directory, lockName(number)), 'utf8').catch(ignoring('ENOENT', '')),
   );
   try {
     const { pid, start, boot, namespace } = JSON.parse(text);

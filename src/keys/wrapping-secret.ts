@@ -3,10 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bytes, view, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { createFile, ignoreMissing, storeIo } from './atomic-file.ts';
+import { createFile, ignoring, storeIo } from './atomic-file.ts';
 import type { KeyStore } from './key-store.ts';
 
-const NAME = 'wrapping.secret';
+/** The file in the directory of a store that holds the secret of {@link readWrappingSecret}. */
+export const WRAPPING_SECRET_FILE = 'wrapping.secret';
 const SIZE = 32;
 
 /**
@@ -16,13 +17,13 @@ const SIZE = 32;
  * @throws KeyprovError `store-invalid` when the file has another size; `store-io`
  */
 export async function readWrappingSecret(store: KeyStore): Promise<Bytes> {
-  const path = join(store.directory, NAME);
-  const read = () => storeIo(path, () => readFile(path).catch(ignoreMissing(() => undefined)));
+  const path = join(store.directory, WRAPPING_SECRET_FILE);
+  const read = () => storeIo(path, () => readFile(path).catch(ignoring('ENOENT', undefined)));
   let secret = await read();
   if (secret === undefined) {
     const fresh = randomBytes(SIZE);
     try {
-      await createFile(store.directory, NAME, fresh); // or another process was faster: then its secret is the one
+      await createFile(store.directory, WRAPPING_SECRET_FILE, fresh); // or another process was faster: then its secret is the one
     } finally {
       wipe(fresh);
     }

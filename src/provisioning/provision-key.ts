@@ -10,6 +10,8 @@ import type { Policy } from '../policy/index.ts';
 import { keyId } from '../request/cng-blob.ts';
 import { buildKast } from '../request/kast.ts';
 import { buildKeyRegistration, publicBlob } from '../request/key-registration.ts';
+import { decode } from '../tpm/codec/index.ts';
+import { TPM2B_PRIVATE } from '../tpm/structures/object.ts';
 
 /** What is going on; each `begin` is followed by an `end` of the same step, or by the failure of the whole. */
 export type ProvisionEvent =
@@ -112,7 +114,7 @@ async function attest(
             akCreation: true,
             signal,
           });
-          return [{ status: 'made', statement }, buildKast(statement, file.privateArea)];
+          return [{ status: 'made', statement }, kastOf(statement, file.privateArea, key.hasPin)];
         },
         () => ak.close(),
       );
@@ -127,6 +129,11 @@ async function attest(
     }
     return [{ status: 'none', code: error.code, reason: error.message }, undefined];
   }
+}
+
+function kastOf(statement: AttestationStatement, privatePart: Bytes, authRequired: boolean): Bytes {
+  const privateArea = decode(TPM2B_PRIVATE, privatePart);
+  return buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired });
 }
 
 function describe(outcome: AttestationOutcome): string {

@@ -248,6 +248,16 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     expect(await transport.send(GET_RANDOM)).toEqual(RANDOM);
   });
 
+  it('gives up an answer that stops in the middle', async () => {
+    await using swtpm = await startSwtpm();
+    await using server = await misbehaving(pathOf(swtpm), (socket) => socket.write(RANDOM.subarray(0, 15)));
+    await using transport = await openSwtpm({ port: server.port });
+    const error = await quickFailure(transport.send(GET_RANDOM));
+    expect(error.code).toBe('transport-timeout');
+    expect(error.message).toContain('stopped after 15 bytes');
+    await expect(transport.send(GET_RANDOM)).rejects.toMatchObject({ cause: error });
+  });
+
   it('does not come to life by a command that is none', async () => {
     await using swtpm = await startSwtpm();
     await using transport = await swtpm.open();

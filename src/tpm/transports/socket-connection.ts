@@ -42,6 +42,8 @@ interface Pending extends Framing {
 // More than one whole answer of any protocol here: bytes behind an answer are seen together with it.
 const READ_BUFFER_SIZE = 8192;
 const NOTHING: Bytes = new Uint8Array(0);
+/** Longest pause within an answer: a TPM takes its time before it answers, but not in the middle. */
+const STALL_MS = 900;
 
 /**
  * A socket over which requests and answers take turns: one write per request, one answer at a time. Bytes that
@@ -54,6 +56,7 @@ export class SocketConnection {
   #pending: Pending | undefined;
   /** Beginning of an answer whose rest has not come yet. */
   #part: Bytes = NOTHING;
+  #stall: NodeJS.Timeout | undefined;
   #death: unknown;
 
   private constructor(target: SocketTarget, address: string) {
@@ -132,6 +135,7 @@ export class SocketConnection {
 
   #receive(received: Uint8Array): boolean {
     const pending = this.#pending;
+    clearTimeout(this.#stall);
     try {
       if (pending === undefined) throw this.#protocolError(`${received.length} bytes came that nobody asked for`);
       const bytes = this.#part.length === 0 ? received : concat(this.#part, received);
@@ -139,6 +143,7 @@ export class SocketConnection {
       if (bytes.length > length) throw this.#protocolError(`${bytes.length - length} bytes came behind an answer`);
       if (bytes.length < length) {
         this.#part = copy(bytes);
+        this.#stall = setTimeout(() => this.#die(this.#stalled(bytes.length)), STALL_MS);
       } else {
         this.#part = NOTHING;
         this.#pending = undefined;
@@ -159,6 +164,13 @@ export class SocketConnection {
     });
   }
 
+  #stalled(received: number): KeyprovError {
+    const what = `an answer stopped after ${received} bytes, for ${STALL_MS} ms; the outcome of the command is unknown`;
+    return new KeyprovError('transport-timeout', `${this.#address}: ${what}`, {
+      remedy: 'open a new connection and look at the state before repeating anything',
+    });
+  }
+
   #lose(cause: Error | undefined): void {
     const what = this.#pending === undefined ? '' : ' in the middle of a command, whose outcome is unknown';
     this.#die(
@@ -172,6 +184,7 @@ export class SocketConnection {
   /** The first reason stays. */
   #die(reason: unknown): void {
     this.#death ??= reason;
+    clearTimeout(this.#stall);
     this.#socket.destroy();
     const pending = this.#pending;
     this.#pending = undefined;

@@ -1,0 +1,68 @@
+import { type Bytes, fromBase64Url, toBase64Url, utf8 } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { CURVES, type Curve } from './curve.ts';
+import { digest } from './kdf.ts';
+import { checkPublicKey, type EcPublicKey, type PublicKey, type RsaPublicKey } from './public-key.ts';
+
+/** A public key as JSON Web Key (RFC 7517; RFC 7518, 6.2 and 6.3), with its required members only. */
+export type PublicJwk =
+  | { readonly kty: 'RSA'; readonly n: string; readonly e: string }
+  | { readonly kty: 'EC'; readonly crv: Curve; readonly x: string; readonly y: string };
+
+/** Members that only a private or symmetric key has. */
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
+
+/** The key as JSON Web Key. */
+export function encodeJwk(key: PublicKey): PublicJwk {
+  checkPublicKey(key);
+  return key.kty === 'RSA'
+    ? { kty: 'RSA', n: toBase64Url(key.n), e: toBase64Url(key.e) }
+    : { kty: 'EC', crv: key.crv, x: toBase64Url(key.x), y: toBase64Url(key.y) };
+}
+
+/**
+ * Reads a JSON Web Key, parsed already. Members that describe its use are ignored, as RFC 7517, section 4 says.
+ * @throws KeyprovError `key-invalid` for anything but a public RSA, P-256, P-384 or P-521 key.
+ */
+export function decodeJwk(jwk: unknown): PublicKey {
+  if (typeof jwk !== 'object' || jwk === null) throw new KeyprovError('key-invalid', 'JWK: not an object');
+  const members = new Map<string, unknown>(Object.entries(jwk));
+  const secret = PRIVATE_MEMBERS.find((name) => members.has(name));
+  if (secret !== undefined) {
+    throw new KeyprovError('key-invalid', `JWK: member '${secret}' belongs to a private key, a public one is expected`);
+  }
+  const bytes = (name: string): Bytes => {
+    try {
+      return fromBase64Url(String(members.get(name)));
+    } catch (cause) {
+      throw new KeyprovError('key-invalid', `JWK: member '${name}' is missing or not base64url`, { cause });
+    }
+  };
+  const key = members.get('kty') === 'RSA' ? readRsa(bytes) : readEc(members, bytes);
+  checkPublicKey(key);
+  return key;
+}
+
+/** The JWK thumbprint of the key (RFC 7638): SHA-256, 32 bytes. */
+export function jwkThumbprint(key: PublicKey): Bytes {
+  const sorted = Object.fromEntries(Object.entries(encodeJwk(key)).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return digest('sha256', utf8(JSON.stringify(sorted)));
+}
+
+function readRsa(bytes: (name: string) => Bytes): RsaPublicKey {
+  return { kty: 'RSA', n: bytes('n'), e: bytes('e') };
+}
+
+function readEc(members: ReadonlyMap<string, unknown>, bytes: (name: string) => Bytes): EcPublicKey {
+  const crv = members.get('crv');
+  if (members.get('kty') !== 'EC' || !isCurve(crv)) {
+    throw new KeyprovError('key-invalid', `JWK: kty ${members.get('kty')} with crv ${crv} is not supported`, {
+      remedy: 'use an RSA, P-256, P-384 or P-521 key',
+    });
+  }
+  return { kty: 'EC', crv, x: bytes('x'), y: bytes('y') };
+}
+
+function isCurve(value: unknown): value is Curve {
+  return typeof value === 'string' && Object.hasOwn(CURVES, value);
+}

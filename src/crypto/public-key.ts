@@ -1,0 +1,129 @@
+import { type Bytes, copy, fromHex, toHex } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { CURVES, type Curve, isOnCurve } from './curve.ts';
+import { DER, DerReader, derUnsigned, derValue } from './der.ts';
+import { decodePem, encodePem } from './pem.ts';
+
+/** An RSA public key: modulus and public exponent, big endian, without leading zeros. */
+export interface RsaPublicKey {
+  readonly kty: 'RSA';
+  readonly n: Bytes;
+  readonly e: Bytes;
+}
+
+/** A point on a NIST curve: coordinates big endian, as long as the field (32, 48 or 66 bytes). */
+export interface EcPublicKey {
+  readonly kty: 'EC';
+  readonly crv: Curve;
+  readonly x: Bytes;
+  readonly y: Bytes;
+}
+
+/** A public key as plain data. */
+export type PublicKey = RsaPublicKey | EcPublicKey;
+
+/** Contents of the AlgorithmIdentifier (RFC 3279, 2.3.1; RFC 5480, 2.1.1) of each kind of key. */
+const ALGORITHMS: readonly (readonly [id: 'RSA' | Curve, hex: string])[] = [
+  ['RSA', '06092a864886f70d0101010500'],
+  ['P-256', '06072a8648ce3d020106082a8648ce3d030107'],
+  ['P-384', '06072a8648ce3d020106052b81040022'],
+  ['P-521', '06072a8648ce3d020106052b81040023'],
+];
+
+/** The number of bits of a big-endian number without leading zeros. */
+export function bitLength(number: Uint8Array): number {
+  return number.length === 0 ? 0 : number.length * 8 - (Math.clz32(number[0] ?? 0) - 24);
+}
+
+/**
+ * Checks the form of a key: RSA with an odd modulus of 512 to 16384 bits and an odd exponent above 1 of at most 8
+ * bytes, both without leading zeros; EC with a point on its curve. It does not judge whether the key is strong.
+ * @throws KeyprovError `key-invalid` that says what is wrong.
+ */
+export function checkPublicKey(key: PublicKey): void {
+  if (key.kty === 'EC') {
+    if (!isOnCurve(key.crv, key.x, key.y)) {
+      throw new KeyprovError('key-invalid', `${key.crv} public key: not a point on the curve`);
+    }
+    return;
+  }
+  const { n, e } = key;
+  const wrong = (problem: string) => new KeyprovError('key-invalid', `RSA public key: ${problem}`);
+  if (n[0] === 0 || e[0] === 0) throw wrong('modulus or exponent with leading zeros');
+  if (bitLength(n) < 512 || bitLength(n) > 16384) throw wrong(`modulus of ${bitLength(n)} bits`);
+  if (!isOdd(n)) throw wrong('even modulus');
+  if (e.length > 8 || !isOdd(e) || (e.length === 1 && e[0] === 1)) throw wrong(`exponent 0x${toHex(e.subarray(0, 9))}`);
+}
+
+/** The key as PKCS#1 RSAPublicKey (RFC 8017, A.1.1). */
+export function encodePkcs1(key: RsaPublicKey): Bytes {
+  checkPublicKey(key);
+  return derValue(DER.SEQUENCE, derUnsigned(key.n), derUnsigned(key.e));
+}
+
+/** Reads a PKCS#1 RSAPublicKey in DER. @throws KeyprovError `key-invalid` for anything else. */
+export function decodePkcs1(der: Uint8Array): RsaPublicKey {
+  const outer = new DerReader(der, 'PKCS#1 public key');
+  const numbers = new DerReader(outer.value(DER.SEQUENCE), 'PKCS#1 public key');
+  outer.end();
+  const key: RsaPublicKey = { kty: 'RSA', n: copy(numbers.unsigned()), e: copy(numbers.unsigned()) };
+  numbers.end();
+  checkPublicKey(key);
+  return key;
+}
+
+/** The key as SubjectPublicKeyInfo in DER (RFC 5280, 4.1.2.7); EC points uncompressed. */
+export function encodeSpki(key: PublicKey): Bytes {
+  const id = key.kty === 'RSA' ? key.kty : key.crv;
+  const algorithm = ALGORITHMS.find(([known]) => known === id)?.[1] ?? '';
+  const unusedBits = new Uint8Array(1);
+  const content = key.kty === 'RSA' ? [unusedBits, encodePkcs1(key)] : [unusedBits, encodePoint(key)];
+  return derValue(DER.SEQUENCE, derValue(DER.SEQUENCE, fromHex(algorithm)), derValue(DER.BIT_STRING, ...content));
+}
+
+/**
+ * Reads a SubjectPublicKeyInfo in DER of an RSA (rsaEncryption), P-256, P-384 or P-521 key.
+ * @throws KeyprovError `key-invalid` for anything else, with compressed points and explicit curves among it.
+ */
+export function decodeSpki(der: Uint8Array): PublicKey {
+  const outer = new DerReader(der, 'SPKI');
+  const parts = new DerReader(outer.value(DER.SEQUENCE), 'SPKI');
+  outer.end();
+  const algorithm = toHex(parts.value(DER.SEQUENCE));
+  const bits = parts.value(DER.BIT_STRING);
+  parts.end();
+  const id = ALGORITHMS.find(([, hex]) => hex === algorithm)?.[0];
+  if (id === undefined) throw new KeyprovError('key-invalid', `SPKI: unknown algorithm or parameters ${algorithm}`);
+  if (bits[0] !== 0) throw new KeyprovError('key-invalid', 'SPKI: the key is not a whole number of bytes');
+  return id === 'RSA' ? decodePkcs1(bits.subarray(1)) : decodePoint(id, bits.subarray(1));
+}
+
+/** The key as PEM block `PUBLIC KEY`. */
+export function encodeSpkiPem(key: PublicKey): string {
+  return encodePem('PUBLIC KEY', encodeSpki(key));
+}
+
+/** Reads one PEM block `PUBLIC KEY`. @throws KeyprovError `key-invalid` for anything else. */
+export function decodeSpkiPem(pem: string): PublicKey {
+  return decodeSpki(decodePem(pem, 'PUBLIC KEY'));
+}
+
+/** The uncompressed point: 04, x, y (SEC 1, 2.3.3). */
+function encodePoint(key: EcPublicKey): Bytes {
+  checkPublicKey(key);
+  return new Uint8Array([4, ...key.x, ...key.y]);
+}
+
+function decodePoint(crv: Curve, point: Uint8Array): EcPublicKey {
+  const { size } = CURVES[crv];
+  if (point[0] !== 4 || point.length !== 1 + 2 * size) {
+    throw new KeyprovError('key-invalid', `${crv} public key: ${point.length} bytes are no uncompressed point`);
+  }
+  const key: EcPublicKey = { kty: 'EC', crv, x: copy(point.subarray(1, 1 + size)), y: copy(point.subarray(1 + size)) };
+  checkPublicKey(key);
+  return key;
+}
+
+function isOdd(number: Uint8Array): boolean {
+  return (number.at(-1) ?? 0) % 2 === 1;
+}

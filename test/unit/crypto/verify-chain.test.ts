@@ -1,0 +1,287 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type ChainOptions, type ChainResult, verifyChain } from '../../../src/crypto/verify-chain.ts';
+import { type CertificateSpec, commonName, issue, issueAuthority, type TestCertificate } from '../../certificates.ts';
+
+const EK = '2.23.133.8.1';
+
+let root: TestCertificate;
+let middle: TestCertificate;
+
+beforeAll(async () => {
+  root = await issueAuthority('root');
+  middle = await issueAuthority('middle', root);
+});
+
+/** The checks that failed. */
+const failures = ({ findings }: ChainResult): string[] =>
+  findings.filter(({ passed }) => !passed).map(({ check }) => check);
+
+const verify = (leaf: TestCertificate, options: Partial<ChainOptions> = {}): Promise<ChainResult> =>
+  verifyChain(leaf.der, { roots: [root.der], intermediates: [middle.der], ...options });
+
+const verifyLeaf = async (spec: CertificateSpec, options: Partial<ChainOptions> = {}): Promise<string[]> =>
+  failures(await verify(await issue({ subject: commonName('leaf'), ...spec }, middle), options));
+
+/** Under an authority of its own, which is under the root. */
+async function verifyUnder(authority: CertificateSpec, spec: CertificateSpec, options: Partial<ChainOptions> = {}) {
+  const above = await issueAuthority('above', root, authority);
+  const leaf = await issue({ subject: commonName('leaf'), ...spec }, above);
+  return failures(await verify(leaf, { intermediates: [above.der], ...options }));
+}
+
+describe('verifyChain', () => {
+  it('accepts a certificate under a root, and returns the way in DER', async () => {
+    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const result = await verify(leaf);
+    expect(failures(result)).toEqual([]);
+    expect(result.ok).toBe(true);
+    expect(result.path).toEqual([leaf.der, middle.der, root.der]);
+    expect(result.findings.map(({ check }) => check)).toEqual([
+      ...['roots', 'certificate', 'path', 'validity', 'authorities', 'path-length', 'critical-extensions'],
+      ...['name-constraints', 'end-entity', 'algorithms'],
+    ]);
+  });
+
+  it('accepts nothing without roots', async () => {
+    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const result = await verify(leaf, { roots: [] });
+    expect(result).toEqual({
+      ok: false,
+      findings: [{ check: 'roots', passed: false, detail: 'no roots were given, so nothing is trusted' }],
+      path: [],
+    });
+  });
+
+  it('says so for bytes that are no certificate, and throws for a root that is none', async () => {
+    expect(failures(await verifyChain(new Uint8Array([0x30, 0]), { roots: [root.der] }))).toEqual(['certificate']);
+    await expect(verifyChain(middle.der, { roots: [new Uint8Array(3)] })).rejects.toMatchObject({
+      code: 'certificate-invalid',
+    });
+  });
+
+  it('refuses bytes behind the certificate', async () => {
+    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const longer = new Uint8Array([...leaf.der, 0]);
+    expect(failures(await verifyChain(longer, { roots: [root.der], intermediates: [middle.der] }))).toEqual([
+      'certificate',
+    ]);
+  });
+
+  it('refuses a certificate whose issuer is not given, a foreign one, and a self-issued one', async () => {
+    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const alone = await verify(leaf, { intermediates: [] });
+    expect(alone.findings).toEqual([
+      { check: 'path', passed: false, detail: 'there is no certificate of the issuer CN=middle' },
+    ]);
+    const impostor = await issueAuthority('root');
+    expect(failures(await verify(leaf, { roots: [impostor.der] }))).toEqual(['path']);
+    expect(failures(await verify(await issue({ subject: commonName('root') })))).toEqual(['path']);
+  });
+
+  it('refuses a signature of another key', async () => {
+    const leaf = await issue({ subject: commonName('leaf'), signer: root }, middle);
+    expect((await verify(leaf)).findings).toEqual([
+      { check: 'path', passed: false, detail: 'the signature of CN=leaf is not of its issuer' },
+    ]);
+  });
+
+  it('refuses every changed byte of a certificate', async () => {
+    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    for (let at = 0; at < leaf.der.length; at++) {
+      const changed = leaf.der.slice();
+      changed[at] = (changed[at] ?? 0) ^ 0x01;
+      const { ok, findings } = await verifyChain(changed, { roots: [root.der], intermediates: [middle.der] });
+      expect([at, ok, findings.at(-1)?.passed]).toEqual([at, false, false]);
+    }
+  });
+
+  it('finds the way among others with the same names, dead ends and rubbish', async () => {
+    const others = await Promise.all([issueAuthority('middle'), issueAuthority('middle', root, { ca: false })]);
+    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const intermediates = [new Uint8Array(2), ...others.map(({ der }) => der), root.der, middle.der];
+    expect((await verify(leaf, { intermediates })).path).toEqual([leaf.der, middle.der, root.der]);
+  });
+
+  it('ends for authorities that certify one another', async () => {
+    const first = await issueAuthority('first');
+    const second = await issueAuthority('second', first);
+    const loop = await issue({ subject: commonName('first'), ca: true, spki: await spkiOf(first) }, second);
+    const leaf = await issue({ subject: commonName('leaf') }, first);
+    const result = await verify(leaf, { intermediates: [loop.der, second.der, first.der] });
+    expect(failures(result)).toEqual(['path']);
+  });
+
+  it.each<[string, CertificateSpec, Partial<ChainOptions>, string[]]>([
+    ['a certificate that is valid to the end of 9999', { notAfter: new Date('9999-12-31T23:59:59Z') }, {}, []],
+    ['one in 2200', { notAfter: new Date('9999-12-31T23:59:59Z') }, { time: new Date('2200-01-01') }, ['validity']],
+    ['an expired one', { notAfter: new Date('2020-01-01') }, {}, ['validity']],
+    [
+      'one that is not yet valid',
+      { notBefore: new Date('2049-01-01'), notAfter: new Date('2055-01-01') },
+      {},
+      ['validity'],
+    ],
+    ['any at an invalid time', {}, { time: new Date('never') }, ['validity']],
+    ['an authority', { ca: true }, {}, ['end-entity']],
+    ['one with the purpose', { purposes: ['1.2.3', EK] }, { extendedKeyUsage: EK }, []],
+    ['one without purposes', {}, { extendedKeyUsage: EK }, ['extended-key-usage']],
+    ['one with another purpose', { purposes: ['2.23.133.8.3'] }, { extendedKeyUsage: EK }, ['extended-key-usage']],
+    ['one for any purpose', { purposes: ['2.5.29.37.0'] }, { extendedKeyUsage: EK }, ['extended-key-usage']],
+    ['a critical subjectAltName', { names: [{ dns: 'a.example' }], namesCritical: true }, {}, []],
+    ['an unknown critical extension', { extensions: [['1.2.3.4', true, NULL]] }, {}, ['critical-extensions']],
+    ['an unknown extension', { extensions: [['1.2.3.4', false, NULL]] }, {}, []],
+    [
+      'policyConstraints',
+      { extensions: [['2.5.29.36', true, new Uint8Array([0x30, 0])]] },
+      {},
+      ['critical-extensions'],
+    ],
+    ['SHA-1', { hash: 'SHA-1' }, {}, ['algorithms']],
+    ['SHA-1 where it is taken', { hash: 'SHA-1' }, { acceptSha1: true }, []],
+    [
+      'an extension that comes twice',
+      {
+        extensions: [
+          ['1.2.3.4', false, NULL],
+          ['1.2.3.4', false, NULL],
+        ],
+      },
+      {},
+      ['certificate'],
+    ],
+    ['basicConstraints that cannot be read', { extensions: [['2.5.29.19', true, NULL]] }, {}, ['certificate']],
+    ['a keyUsage that cannot be read', { extensions: [['2.5.29.15', true, NULL]] }, {}, ['certificate']],
+    ['names that cannot be read', { extensions: [['2.5.29.17', true, NULL]] }, {}, ['certificate']],
+  ])('judges %s', async (_, spec, options, expected) => {
+    expect(await verifyLeaf(spec, options)).toEqual(expected);
+  });
+
+  it.each<[string, CertificateSpec, Partial<ChainOptions>, string[]]>([
+    ['without basicConstraints', { subject: commonName('above'), ca: undefined as never }, {}, ['authorities']],
+    ['with CA:FALSE', { ca: false }, {}, ['authorities']],
+    ['whose key is not for certificates', { keyUsage: [0, 6] }, {}, ['authorities']],
+    ['that is expired', { notAfter: new Date('2020-01-01') }, {}, ['validity']],
+    ['for no other purpose', { purposes: [EK] }, { extendedKeyUsage: EK }, []],
+    ['for any purpose', { purposes: ['2.5.29.37.0'] }, { extendedKeyUsage: EK }, []],
+    ['for another purpose', { purposes: ['1.2.3'] }, { extendedKeyUsage: EK }, ['extended-key-usage']],
+    ['with an unknown critical extension', { extensions: [['1.2.3.4', true, NULL]] }, {}, ['critical-extensions']],
+    ['with a path length of 0', { pathLength: 0 }, {}, []],
+  ])('judges an authority %s', async (_, authority, options, expected) => {
+    expect(await verifyUnder(authority, { purposes: [EK] }, options)).toEqual(expected);
+  });
+
+  it('counts the authorities below a path length, those that issued themselves left out', async () => {
+    const limited = await issueAuthority('limited', root, { pathLength: 0 });
+    const below = await issueAuthority('below', limited);
+    const deep = await issue({ subject: commonName('leaf') }, below);
+    expect(failures(await verify(deep, { intermediates: [limited.der, below.der] }))).toEqual(['path-length']);
+
+    const rolled = await issueAuthority('limited', limited);
+    const leaf = await issue({ subject: commonName('leaf') }, rolled);
+    expect(failures(await verify(leaf, { intermediates: [limited.der, rolled.der] }))).toEqual([]);
+  });
+});
+
+describe('name constraints', () => {
+  const O = '2.5.4.10';
+  const CN = '2.5.4.3';
+  const inside = [[[O, 'Maker']], [[CN, 'TPM']]] as const;
+  const outside = [[[O, 'Other']], [[CN, 'TPM']]] as const;
+  const permitted = [{ directory: [[[O, 'maker ']]] }] as const;
+
+  it.each<[string, CertificateSpec, CertificateSpec, boolean]>([
+    ['a subject inside', { permitted }, { subject: inside }, true],
+    ['a subject outside', { permitted }, { subject: outside }, false],
+    ['a subject that is shorter', { permitted: [{ directory: inside }] }, { subject: [[[O, 'Maker']]] }, false],
+    ['an empty subject', { permitted }, { subject: [] }, true],
+    [
+      'a relative name with one more attribute',
+      { permitted },
+      {
+        subject: [
+          [
+            [O, 'Maker'],
+            [CN, 'x'],
+          ],
+        ],
+      },
+      false,
+    ],
+    ['a directory name of the TPM outside', { permitted }, { subject: [], names: [{ directory: outside }] }, false],
+    ['a directory name of the TPM inside', { permitted }, { subject: [], names: [{ directory: inside }] }, true],
+    ['an excluded subject', { excluded: permitted }, { subject: inside }, false],
+    ['another subject', { excluded: permitted }, { subject: outside }, true],
+    ['another kind of name', { permitted: [{ dns: 'a.example' }] }, { subject: outside }, true],
+    ['a host inside', { permitted: [{ dns: 'A.example' }] }, { names: [{ dns: 'x.a.Example' }] }, true],
+    ['the host itself', { permitted: [{ dns: 'a.example' }] }, { names: [{ dns: 'a.example' }] }, true],
+    ['a host that only ends so', { permitted: [{ dns: 'a.example' }] }, { names: [{ dns: 'xa.example' }] }, false],
+    [
+      'one host of two outside',
+      { permitted: [{ dns: 'a.example' }] },
+      { names: [{ dns: 'a.example' }, { dns: 'b.example' }] },
+      false,
+    ],
+    ['an excluded host', { excluded: [{ dns: 'a.example' }] }, { names: [{ dns: 'x.a.example' }] }, false],
+    [
+      'an address inside',
+      { permitted: [{ ip: new Uint8Array([10, 0, 0, 0, 255, 0, 0, 0]) }] },
+      { names: [{ ip: new Uint8Array([10, 9, 9, 9]) }] },
+      true,
+    ],
+    [
+      'an address outside',
+      { permitted: [{ ip: new Uint8Array([10, 0, 0, 0, 255, 0, 0, 0]) }] },
+      { names: [{ ip: new Uint8Array([11, 9, 9, 9]) }] },
+      false,
+    ],
+    [
+      'an address of another version',
+      { permitted: [{ ip: new Uint8Array([10, 0, 0, 0, 255, 0, 0, 0]) }] },
+      { names: [{ ip: new Uint8Array(16) }] },
+      false,
+    ],
+    ['a mailbox inside', { permitted: [{ email: 'a.example' }] }, { names: [{ email: 'x@A.example' }] }, true],
+    ['a mailbox below', { permitted: [{ email: 'a.example' }] }, { names: [{ email: 'x@b.a.example' }] }, false],
+    [
+      'a mailbox below a domain',
+      { permitted: [{ email: '.a.example' }] },
+      { names: [{ email: 'x@b.a.example' }] },
+      true,
+    ],
+    ['the very mailbox', { permitted: [{ email: 'x@a.example' }] }, { names: [{ email: 'x@a.example' }] }, true],
+    ['another mailbox', { permitted: [{ email: 'x@a.example' }] }, { names: [{ email: 'X@a.example' }] }, false],
+    [
+      'a mailbox in the subject',
+      { permitted: [{ email: 'a.example' }] },
+      { subject: [[['1.2.840.113549.1.9.1', 'x@b.example']]] },
+      false,
+    ],
+    ['a URI inside', { permitted: [{ uri: 'a.example' }] }, { names: [{ uri: 'https://a.example/x' }] }, true],
+    ['a URI outside', { permitted: [{ uri: '.a.example' }] }, { names: [{ uri: 'https://a.example/x' }] }, false],
+    ['a URI without a host', { permitted: [{ uri: 'a.example' }] }, { names: [{ uri: 'urn:ek:sha256:x' }] }, false],
+    ['the same, excluded', { excluded: [{ uri: 'a.example' }] }, { names: [{ uri: 'urn:ek:sha256:x' }] }, false],
+    [
+      'a kind that is not known here',
+      { permitted: [{ registeredId: '1.2.3' }] },
+      { names: [{ registeredId: '1.2.3' }] },
+      false,
+    ],
+  ])('judge %s', async (_, authority, leaf, allowed) => {
+    expect(await verifyUnder(authority, { subject: commonName('leaf'), ...leaf })).toEqual(
+      allowed ? [] : ['name-constraints'],
+    );
+  });
+
+  it('hold for authorities below too', async () => {
+    const limited = await issueAuthority('limited', root, { permitted });
+    const below = await issueAuthority('below', limited);
+    const leaf = await issue({ subject: inside }, below);
+    expect(failures(await verify(leaf, { intermediates: [limited.der, below.der] }))).toEqual(['name-constraints']);
+  });
+});
+
+const NULL = new Uint8Array([5, 0]);
+
+async function spkiOf({ keys }: TestCertificate): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.exportKey('spki', keys.publicKey));
+}

@@ -1,0 +1,110 @@
+import { createCipheriv, generateKeyPairSync, scryptSync } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { concat, fromHex, toHex, utf8 } from '../../../src/bytes.ts';
+import { DerReader } from '../../../src/crypto/der.ts';
+import { decodePem, encodePem } from '../../../src/crypto/pem.ts';
+import { decryptPkcs8, encryptPkcs8 } from '../../../src/keys/encrypted-pkcs8.ts';
+import { asyncRefusal } from '../../refusal.ts';
+
+const LABEL = 'ENCRYPTED PRIVATE KEY';
+const COST = 2 ** 10;
+const secret = utf8('314159');
+const pkcs8 = new Uint8Array(
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'der' }),
+);
+const SEQUENCE = 0x30;
+const OCTETS = 0x04;
+const OID = 0x06;
+
+describe('encryptPkcs8', () => {
+  it('writes PBES2 with scrypt and AES-256-GCM that Node’s own functions make the same of', async () => {
+    const outer = new DerReader(decodePem(await encryptPkcs8(pkcs8, secret, COST), LABEL), 'file');
+    const info = new DerReader(outer.value(SEQUENCE), 'info');
+    outer.end();
+    const algorithm = new DerReader(info.value(SEQUENCE), 'algorithm');
+    expect(toHex(algorithm.value(OID))).toBe('2a864886f70d01050d'); // 1.2.840.113549.1.5.13
+    const parameters = new DerReader(algorithm.value(SEQUENCE), 'parameters');
+    const kdf = new DerReader(parameters.value(SEQUENCE), 'kdf');
+    expect(toHex(kdf.value(OID))).toBe('2b06010401da47040b'); // 1.3.6.1.4.1.11591.4.11
+    const kdfParameters = new DerReader(kdf.value(SEQUENCE), 'kdf parameters');
+    const salt = kdfParameters.value(OCTETS);
+    expect(salt.length).toBe(16);
+    const numbers = Array.from({ length: 4 }, () => toHex(kdfParameters.unsigned()));
+    expect(numbers).toEqual(['0400', '08', '01', '20']);
+    const scheme = new DerReader(parameters.value(SEQUENCE), 'scheme');
+    expect(toHex(scheme.value(OID))).toBe('60864801650304012e'); // 2.16.840.1.101.3.4.1.46
+    const gcm = new DerReader(scheme.value(SEQUENCE), 'gcm');
+    const nonce = gcm.value(OCTETS);
+    expect(nonce.length).toBe(12);
+    expect(toHex(gcm.unsigned())).toBe('10');
+    for (const reader of [algorithm, parameters, kdf, kdfParameters, scheme, gcm]) reader.end();
+    const encrypted = info.value(OCTETS);
+    info.end();
+    const cipher = createCipheriv('aes-256-gcm', scryptSync(secret, salt, 32, { N: COST, r: 8, p: 1 }), nonce);
+    expect(toHex(encrypted)).toBe(toHex(concat(cipher.update(pkcs8), cipher.final(), cipher.getAuthTag())));
+  });
+
+  it('takes a fresh salt and nonce each time', async () => {
+    expect(await encryptPkcs8(pkcs8, secret, COST)).not.toBe(await encryptPkcs8(pkcs8, secret, COST));
+  });
+});
+
+describe('decryptPkcs8', () => {
+  it('gives the key back for the secret, and undefined for any other', async () => {
+    const pem = await encryptPkcs8(pkcs8, secret, COST);
+    expect(toHex((await decryptPkcs8(pem, secret)) ?? new Uint8Array())).toBe(toHex(pkcs8));
+    for (const wrong of ['314158', '31415', '3141590', '']) {
+      expect(await decryptPkcs8(pem, utf8(wrong))).toBeUndefined();
+    }
+  });
+
+  it('refuses a file cut off at any byte', async () => {
+    const der = decodePem(await encryptPkcs8(pkcs8, secret, COST), LABEL);
+    for (let length = 0; length < der.length; length++) {
+      const cut = encodePem(LABEL, der.subarray(0, length));
+      expect(await asyncRefusal(() => decryptPkcs8(cut, secret))).toMatch(
+        /^key-invalid: encrypted private key: (?:not|scrypt) /,
+      );
+    }
+    const longer = encodePem(LABEL, concat(der, new Uint8Array(1)));
+    expect(await asyncRefusal(() => decryptPkcs8(longer, secret))).toMatch(
+      /^key-invalid: encrypted private key: not DER/,
+    );
+  });
+
+  it('never gives out a key from a file with any one bit changed', async () => {
+    const der = decodePem(await encryptPkcs8(pkcs8, secret, 2), LABEL);
+    for (let at = 0; at < der.length; at++) {
+      const changed = encodePem(
+        LABEL,
+        der.map((value, index) => (index === at ? value ^ 1 : value)),
+      );
+      let outcome: unknown;
+      const said = await asyncRefusal(async () => {
+        outcome = await decryptPkcs8(changed, secret);
+      });
+      expect(outcome).toBeUndefined();
+      expect(said).toMatch(/^(?:key-invalid: encrypted private key: .*|nothing thrown)$/);
+    }
+  });
+
+  it.each([
+    ['a cost that is no power of two', '02030007d0', /scrypt with N = 2000/],
+    ['a cost of one', '0203000001', /scrypt with N = 1$/],
+    ['a negative cost', '0203ff0000', /scrypt with N = -65536/],
+    ['a cost above the limit', '0203200000', /scrypt with N = 2097152/],
+  ])('refuses %s', async (_, cost, message) => {
+    const der = toHex(decodePem(await encryptPkcs8(pkcs8, secret, 2 ** 16), LABEL));
+    expect(der).toContain('0203010000020108020101020120');
+    const changed = encodePem(LABEL, fromHex(der.replace('0203010000020108', `${cost}020108`)));
+    expect(await asyncRefusal(() => decryptPkcs8(changed, secret))).toMatch(message);
+  });
+
+  it('refuses other scrypt parameters than those that are written', async () => {
+    const der = toHex(decodePem(await encryptPkcs8(pkcs8, secret, COST), LABEL));
+    const changed = encodePem(LABEL, fromHex(der.replace('020108020101020120', '020108020110020120')));
+    expect(await asyncRefusal(() => decryptPkcs8(changed, secret))).toContain(
+      'not DER of PBES2 with scrypt (r 8, p 1)',
+    );
+  });
+});

@@ -1,0 +1,262 @@
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { toHex } from '../../../src/bytes.ts';
+import { type KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
+import { thisProcess } from '../../../src/keys/process-identity.ts';
+import { withStoreLock } from '../../../src/keys/store-lock.ts';
+import { readWrappingSecret } from '../../../src/keys/wrapping-secret.ts';
+import { keyRecord } from '../../key-record.ts';
+import { asyncRefusal } from '../../refusal.ts';
+
+let root: string;
+let directory: string;
+let store: KeyStore;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'keyprov-store-'));
+  directory = join(root, 'keys');
+  store = await openKeyStore(directory);
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+const path = (id: string) => join(directory, `key-${id}.json`);
+const mode = async (of: string) => ((await stat(of)).mode & 0o777).toString(8);
+
+describe('openKeyStore', () => {
+  it('makes the directory for its owner only', async () => {
+    expect(await mode(directory)).toBe('700');
+  });
+
+  it('refuses a directory that others may write in', async () => {
+    await chmod(directory, 0o770);
+    expect(await asyncRefusal(() => openKeyStore(directory))).toBe(
+      `store-invalid: others may write in the directory of the key store, ${directory}; chmod 700 ${directory}`,
+    );
+  });
+
+  it('refuses a file in place of the directory', async () => {
+    await writeFile(join(root, 'file'), '');
+    expect(await asyncRefusal(() => openKeyStore(join(root, 'file')))).toMatch(/^store-io: .*EEXIST/);
+  });
+
+  it('removes temporary files that died processes left, and no young ones', async () => {
+    await writeFile(join(directory, 'old.tmp'), '{"half":');
+    await writeFile(join(directory, 'young.tmp'), '{"half":');
+    await utimes(join(directory, 'old.tmp'), 1, 1);
+    await openKeyStore(directory);
+    expect(await readdir(directory)).toEqual(['young.tmp']);
+  });
+});
+
+describe('the key store', () => {
+  it('saves a record for its owner only, loads and lists it, and deletes it', async () => {
+    await store.save(keyRecord('b'));
+    await store.save(keyRecord('a'));
+    expect(await mode(path('b'))).toBe('600');
+    expect(await store.load('b')).toEqual(keyRecord('b'));
+    expect(await store.list()).toEqual({ records: [keyRecord('a'), keyRecord('b')], damaged: [] });
+    await store.delete('a');
+    expect((await store.list()).records.map(({ id }) => id)).toEqual(['b']);
+    const names = (await readdir(directory)).filter((name) => !name.startsWith('.lock-'));
+    expect(names).toEqual(['key-b.json']);
+  });
+
+  it('keeps the first of two records with the same id', async () => {
+    await store.save(keyRecord('a'));
+    const again = await asyncRefusal(() => store.save(keyRecord('a', { name: 'another' })));
+    expect(again).toMatch(/^key-exists: the key store at .* has a key a already; delete it first/);
+    expect((await store.load('a')).name).toBe('key a');
+  });
+
+  it('says which key it has not got', async () => {
+    expect(await asyncRefusal(() => store.load('a'))).toMatch(/^key-not-found: .* has no key a;/);
+    expect(await asyncRefusal(() => store.delete('a'))).toMatch(/^key-not-found: /);
+    expect(await asyncRefusal(() => store.update('a', (record) => record))).toMatch(/^key-not-found: /);
+  });
+
+  it('refuses ids that lead out of the directory, in every call', async () => {
+    await store.save(keyRecord('a'));
+    for (const id of ['../keys/key-a', '../a', 'a/../a', '']) {
+      await expect(store.load(id)).rejects.toThrow(RangeError);
+      await expect(store.delete(id)).rejects.toThrow(RangeError);
+      await expect(store.update(id, (record) => record)).rejects.toThrow(RangeError);
+      await expect(store.save(keyRecord(id))).rejects.toThrow(RangeError);
+    }
+  });
+
+  it('updates a record, and leaves it as it was when the change fails or would rename it', async () => {
+    await store.save(keyRecord('a'));
+    const changed = await store.update('a', (record) => ({ ...record, annotations: { counter: 1 } }));
+    expect(changed.annotations).toEqual({ counter: 1 });
+    const fail = () => Promise.reject(new Error('no'));
+    await expect(store.update('a', fail)).rejects.toThrow('no');
+    await expect(store.update('a', (record) => ({ ...record, id: 'b' }))).rejects.toThrow(RangeError);
+    expect(await store.load('a')).toEqual(changed);
+    expect(await mode(path('a'))).toBe('600');
+    expect((await readdir(directory)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('writes no record that it could not read again', async () => {
+    const said = await asyncRefusal(() => store.save(keyRecord('a', { created: 'now' })));
+    expect(said).toMatch(/^store-invalid: the key record of a, not written yet, is damaged/);
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('lists the sound records beside damaged ones, and names the files of those', async () => {
+    await store.save(keyRecord('a'));
+    await store.save(keyRecord('b'));
+    await writeFile(path('b'), (await readFile(path('b'), 'utf8')).slice(0, 100));
+    const { records, damaged } = await store.list();
+    expect(records).toEqual([keyRecord('a')]);
+    expect(damaged.map(({ code, message }) => [code, message.includes(path('b'))])).toEqual([['store-invalid', true]]);
+    expect(await asyncRefusal(() => store.load('b'))).toMatch(/^store-invalid: /);
+    await store.delete('b');
+    expect((await store.list()).damaged).toEqual([]);
+  });
+
+  it('refuses a record under the name of another one', async () => {
+    await store.save(keyRecord('a'));
+    await writeFile(path('b'), await readFile(path('a'), 'utf8'));
+    expect(await asyncRefusal(() => store.load('b'))).toBe(
+      `store-invalid: the key record ${path('b')} is that of the key a; restore the name of the file`,
+    );
+  });
+
+  it('refuses a record of a newer version and leaves its file alone', async () => {
+    await store.save(keyRecord('a'));
+    const newer = (await readFile(path('a'), 'utf8')).replace('"version": 1', '"version": 2');
+    await writeFile(path('a'), newer);
+    expect(await asyncRefusal(() => store.load('a'))).toMatch(/^store-invalid: .* has version 2, known is 1/);
+    expect(await asyncRefusal(() => store.update('a', (record) => record))).toMatch(/^store-invalid: /);
+    expect(await asyncRefusal(() => store.save(keyRecord('a')))).toMatch(/^key-exists: /);
+    expect(await readFile(path('a'), 'utf8')).toBe(newer);
+  });
+
+  it('says what the file system refuses', async () => {
+    await mkdir(path('a'));
+    expect(await asyncRefusal(() => store.load('a'))).toMatch(/^store-io: .*EISDIR/);
+    await rm(directory, { recursive: true });
+    expect(await asyncRefusal(() => store.list())).toMatch(/^store-io: .*ENOENT/);
+    expect(await asyncRefusal(() => store.save(keyRecord('a')))).toMatch(/^store-io: .*ENOENT/);
+  });
+
+  it('loses no update of callers in one process, with one store or two', async () => {
+    await store.save(keyRecord('a'));
+    const second = await openKeyStore(directory);
+    const add = (to: KeyStore) =>
+      to.update('a', async (record) => ({
+        ...record,
+        annotations: { counter: Number(record.annotations.counter) + 1 },
+      }));
+    await Promise.all(Array.from({ length: 40 }, (_, turn) => add(turn % 2 === 0 ? store : second)));
+    expect((await store.load('a')).annotations).toEqual({ counter: 40 });
+  });
+
+  it('lets one of many callers save the same id', async () => {
+    const second = await openKeyStore(directory);
+    const saved = await Promise.all(
+      Array.from({ length: 10 }, (_, turn) =>
+        asyncRefusal(() => (turn % 2 === 0 ? store : second).save(keyRecord('a', { name: `${turn}` }))),
+      ),
+    );
+    expect(saved.filter((said) => said === 'nothing thrown').length).toBe(1);
+    expect(saved.filter((said) => said.startsWith('key-exists: ')).length).toBe(9);
+  });
+});
+
+describe('the lock of a store', () => {
+  const lockFiles = async () => (await readdir(directory)).filter((name) => name.startsWith('.lock-')).sort();
+  const lock = async (number: number, change: object) =>
+    writeFile(join(directory, `.lock-${number}`), JSON.stringify({ ...(await thisProcess()), ...change }));
+
+  it('leaves one empty file behind, whose number only grows', async () => {
+    for (const expected of ['.lock-1', '.lock-2', '.lock-3']) {
+      await withStoreLock(directory, async () => {
+        expect(JSON.parse(await readFile(join(directory, expected), 'utf8'))).toEqual(await thisProcess());
+      });
+      expect(await lockFiles()).toEqual([expected]);
+      expect(await readFile(join(directory, expected), 'utf8')).toBe('');
+    }
+  });
+
+  it('is given back when the work fails, and the error of the work is the one that is seen', async () => {
+    const work = () => Promise.reject(new Error('first'));
+    await expect(withStoreLock(directory, work)).rejects.toThrow('first');
+    expect(await withStoreLock(directory, async () => 'ran')).toBe('ran');
+  });
+
+  it('makes others wait, and gives up with the owner’s number in time', async () => {
+    await withStoreLock(directory, async () => {
+      const said = await asyncRefusal(() => withStoreLock(directory, async () => undefined, { timeout: 50 }));
+      expect(said).toMatch(/^store-busy: /);
+      expect(said).toContain(`is locked by process ${process.pid}; try again; if no such process uses it, remove `);
+    });
+  });
+
+  it('stops waiting when it is aborted', async () => {
+    await withStoreLock(directory, async () => {
+      const signal = AbortSignal.timeout(20);
+      const waiting = withStoreLock(directory, async () => undefined, { signal });
+      await expect(waiting).rejects.toThrow(expect.objectContaining({ name: 'TimeoutError' }));
+    });
+  });
+
+  it.each([
+    ['a process that has ended', { pid: 2 ** 30 }],
+    ['another process with the same number', { start: '1' }],
+    ['a process before the last boot', { boot: 'another' }],
+  ])('is taken over from %s', async (_, change) => {
+    await lock(7, change);
+    expect(await withStoreLock(directory, lockFiles, { timeout: 500 })).toEqual(['.lock-8']);
+  });
+
+  it('is taken over when a loss of power left a file without sense', async () => {
+    for (const text of ['\0\0\0\0', '{"pid":', 'null']) {
+      await writeFile(join(directory, '.lock-7'), text);
+      expect(await withStoreLock(directory, lockFiles, { timeout: 500 })).toEqual(['.lock-8']);
+      await rm(join(directory, '.lock-8'));
+    }
+  });
+
+  it.each([
+    ['of this process', {}],
+    ['of a process in another container', { pid: 2 ** 30, namespace: 'pid:[1]' }],
+  ])('is not taken over while it may be in use: %s', async (_, change) => {
+    await lock(7, change);
+    const said = await asyncRefusal(() => withStoreLock(directory, async () => undefined, { timeout: 50 }));
+    expect(said).toMatch(/^store-busy: /);
+    expect(await lockFiles()).toEqual(['.lock-7']);
+  });
+
+  it('is decided by the highest number alone', async () => {
+    await lock(3, {});
+    await writeFile(join(directory, '.lock-10'), '');
+    expect(await withStoreLock(directory, lockFiles)).toEqual(['.lock-11']);
+  });
+});
+
+describe('readWrappingSecret', () => {
+  it('makes 32 random bytes once, for the owner only', async () => {
+    const other = await openKeyStore(join(root, 'other'));
+    const secrets = await Promise.all(Array.from({ length: 8 }, () => readWrappingSecret(store)));
+    expect(new Set(secrets.map(toHex)).size).toBe(1);
+    expect(secrets[0]?.length).toBe(32);
+    expect(await mode(join(directory, 'wrapping.secret'))).toBe('600');
+    expect(toHex(await readWrappingSecret(other))).not.toBe(toHex(secrets[0] ?? new Uint8Array()));
+  });
+
+  it('is given out as a copy that can be wiped', async () => {
+    (await readWrappingSecret(store)).fill(0);
+    expect(toHex(await readWrappingSecret(store))).not.toBe('00'.repeat(32));
+  });
+
+  it('refuses a file of another size, and makes no new one in its place', async () => {
+    await writeFile(join(directory, 'wrapping.secret'), 'short');
+    expect(await asyncRefusal(() => readWrappingSecret(store))).toMatch(/^store-invalid: .* has 5 bytes, not 32/);
+    await rm(join(directory, 'wrapping.secret'));
+    await symlink('nowhere', join(directory, 'wrapping.secret'));
+    expect(await asyncRefusal(() => readWrappingSecret(store))).toMatch(/^store-invalid: .* has 0 bytes, not 32/);
+  });
+});
