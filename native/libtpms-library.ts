@@ -35,6 +35,8 @@ type KoffiFunction = ReturnType<LibraryHandle['func']>;
 
 /** The functions of one libtpms that is loaded, by what tpm_library.h calls them after the prefix. */
 export interface LibtpmsLibrary {
+  /** Such as `0.9.2`. */
+  readonly version: string;
   readonly chooseTPMVersion: KoffiFunction;
   readonly registerCallbacks: KoffiFunction;
   readonly mainInit: KoffiFunction;
@@ -104,12 +106,13 @@ function loadImage(libc: Libc, path: string): Image {
 }
 
 function bind(library: LibraryHandle, path: string): Omit<LibtpmsLibrary, 'unload'> {
-  const version: number = library.func('TPMLIB_GetVersion', 'uint32_t', [])();
-  if (version < OLDEST_VERSION) {
-    const [major, minor, micro] = [version >>> 16, (version >>> 8) & 0xff, version & 0xff];
-    throw new LibtpmsError('unsuitable', `${path} is libtpms ${major}.${minor}.${micro}, 0.9.0 or newer is needed`);
+  const number: number = library.func('TPMLIB_GetVersion', 'uint32_t', [])();
+  const version = [number >>> 16, (number >>> 8) & 0xff, number & 0xff].join('.');
+  if (number < OLDEST_VERSION) {
+    throw new LibtpmsError('unsuitable', `${path} is libtpms ${version}, 0.9.0 or newer is needed`);
   }
   return {
+    version,
     chooseTPMVersion: library.func('TPMLIB_ChooseTPMVersion', 'uint32_t', ['int']),
     registerCallbacks: library.func('TPMLIB_RegisterCallbacks', 'uint32_t', [koffi.pointer(Callbacks)]),
     mainInit: library.func('TPMLIB_MainInit', 'uint32_t', []),

@@ -53,8 +53,9 @@ build_initramfs() {
     mkdir -p "$root$(dirname -- "$library")"
     cp -L -- "$library" "$root$library"
   done < <(ldd "$node" | grep -o '/[^ ]*')
-  npx --no-install esbuild test/qemu/main.ts --bundle --platform=node --format=esm --target=node20 \
-    --external:koffi --log-level=error --outfile="$root/main.mjs"
+  # In parts, so that what is not used here (koffi) is not loaded either.
+  npx --no-install esbuild test/qemu/main.ts --bundle --splitting --platform=node --format=esm --target=node20 \
+    --external:koffi --log-level=error --outdir="$root" --out-extension:.js=.mjs
   cat >"$root/init" <<'EOF'
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc

@@ -1,33 +1,17 @@
-import { type Bytes, concat, view } from '../bytes.ts';
+import { type Bytes, concat } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
-import { DER, derUnsigned, derValue } from '../crypto/der.ts';
 import { ecdsaDerToRaw } from '../crypto/ecdsa-signature.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
 import { HASHES, TPM_ALG } from '../tpm/constants.ts';
 import { isHashAlg } from '../tpm/names.ts';
 import { padLeft, publicKeyOf } from '../tpm/public-key.ts';
+import { bareSignature } from '../tpm/signature.ts';
 import type { TpmtSignature } from '../tpm/structures/algorithm.ts';
 import type { TpmiAlgHash } from '../tpm/structures/base.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 
-/**
- * The signature as all but TPM software writes it: RSASSA and RSAPSS the bare bytes, ECDSA an Ecdsa-Sig-Value in DER
- * (RFC 3279, 2.2.3). @throws KeyprovError `statement-invalid` for another algorithm.
- */
-export function bareSignature(signature: TpmtSignature): Bytes {
-  switch (signature.sigAlg) {
-    case TPM_ALG.RSASSA:
-    case TPM_ALG.RSAPSS:
-      return view(signature.signature.sig);
-    case TPM_ALG.ECDSA: {
-      const { signatureR, signatureS } = signature.signature;
-      return derValue(DER.SEQUENCE, derUnsigned(signatureR), derUnsigned(signatureS));
-    }
-    default:
-      throw invalid(`a signature of algorithm 0x${signature.sigAlg.toString(16)} has no bare form`);
-  }
-}
+export { bareSignature };
 
 /**
  * The inverse of {@link bareSignature}. What it left out is taken from the public area of the signer, which must name

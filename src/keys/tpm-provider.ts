@@ -1,4 +1,5 @@
 import { type Bytes, wipe } from '../bytes.ts';
+import { CURVES } from '../crypto/curve.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
@@ -9,7 +10,7 @@ import { Sign } from '../tpm/commands/signing.ts';
 import { Shutdown } from '../tpm/commands/start-up.ts';
 import { TPM_ALG, TPM_SU } from '../tpm/constants.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
-import { bareSignature } from '../tpm/signature.ts';
+import { bareSignature, rawSignature } from '../tpm/signature.ts';
 import type { SaltKey } from '../tpm/start-session.ts';
 import type { TpmtSigScheme } from '../tpm/structures/algorithm.ts';
 import { NULL_HASHCHECK } from '../tpm/structures/base.ts';
@@ -45,7 +46,6 @@ export interface TpmKeyProviderOptions extends SignalOptions {
 
 const EMPTY = new Uint8Array(0);
 const HASH_ALGS = { sha256: TPM_ALG.SHA256, sha384: TPM_ALG.SHA384, sha512: TPM_ALG.SHA512 } as const;
-const FIELD_SIZES: Readonly<Record<string, number>> = { 'p-256': 32, 'p-384': 48 };
 
 /** The provider that makes keys in `tpm`, which stays the caller's to close. */
 export async function openTpmKeyProvider(tpm: Tpm, options: TpmKeyProviderOptions = {}): Promise<TpmKeyProvider> {
@@ -152,7 +152,9 @@ export class TpmKeyProvider implements KeyProvider {
         },
         { signal },
       );
-      return bareSignature(signature, { format, fieldSize: FIELD_SIZES[key.algorithm] ?? 32 });
+      return key.publicKey.kty === 'EC' && format === 'raw'
+        ? rawSignature(signature, CURVES[key.publicKey.crv].size)
+        : bareSignature(signature);
     });
   }
 

@@ -51,6 +51,16 @@ export interface Exchange {
   readonly wipe: () => void;
 }
 
+/** What a session did in the command, as the TPM goes by it in the answer; `undefined` for a password. */
+type SentAuth =
+  | {
+      readonly use: SessionUse;
+      readonly hasHmac: boolean;
+      /** The key of the HMAC had the authorization value in it, and in the answer it has the one of then. */
+      readonly keyHasAuth: boolean;
+    }
+  | undefined;
+
 const EMPTY = new Uint8Array(0);
 const PASSWORD_USE = 0x01;
 
@@ -80,6 +90,7 @@ export function prepare(
 
   const out = new Writer();
   const tagged = auths.length > 0;
+  const sent: SentAuth[] = [];
   out.uint(2, tagged ? TPM_ST.SESSIONS : TPM_ST.NO_SESSIONS);
   out.uint(4, 0);
   out.uint(4, command.code);
@@ -87,16 +98,15 @@ export function prepare(
   if (tagged) {
     const at = out.length;
     out.uint(4, 0);
-    for (let i = 0; i < auths.length; i++) writeAuth(out, command, handles, auths, i, parameters.written);
+    for (let i = 0; i < auths.length; i++) sent.push(writeAuth(out, command, handles, auths, i, parameters.written));
     out.patch(at, 4, out.length - at - 4);
   }
   out.raw(parameters.written);
   out.patch(2, 4, out.length);
   parameters.wipe();
-  const uses = auths.map((auth) => (auth.kind === 'session' ? auth.session.use : undefined));
   return {
     command: out.written,
-    read: (answer) => readAnswer(command, args, auths, uses, answer),
+    read: (answer) => readAnswer(command, args, auths, sent, answer),
     wipe: () => out.wipe(),
   };
 }
@@ -108,7 +118,7 @@ function writeAuth(
   auths: readonly AuthEntry[],
   index: number,
   parameters: Uint8Array,
-): void {
+): SentAuth {
   const auth = auths[index] as AuthEntry;
   if (auth.kind === 'password') {
     out.uint(4, TPM_RH.PW);
@@ -116,7 +126,7 @@ function writeAuth(
     out.uint(1, PASSWORD_USE);
     out.uint(2, auth.authValue.length);
     out.raw(auth.authValue);
-    return;
+    return undefined;
   }
   const { session, entity } = auth;
   const use = sessionBits(session.use);
@@ -127,13 +137,14 @@ function writeAuth(
   if (session.needsPassword && entity !== undefined) {
     out.uint(2, entity.authValue.length);
     out.raw(entity.authValue);
-    return;
+    return { use: session.use, hasHmac: false, keyHasAuth: false };
   }
-  const key = session.hmacKey(entity?.name, entity?.authValue);
+  const keyHasAuth = entity !== undefined && session.keyHasAuth(entity);
+  const key = session.hmacKey(keyHasAuth ? entity.authValue : EMPTY);
   try {
     if (key.length === 0) {
       out.uint(2, 0);
-      return;
+      return { use: session.use, hasHmac: false, keyHasAuth };
     }
     const cpHash = digest(
       HASHES[session.authHash].name,
@@ -151,6 +162,7 @@ function writeAuth(
     );
     out.uint(2, mac.length);
     out.raw(mac);
+    return { use: session.use, hasHmac: true, keyHasAuth };
   } finally {
     wipe(key);
   }
@@ -179,7 +191,7 @@ function readAnswer(
   command: AnyCommand,
   args: object,
   auths: readonly AuthEntry[],
-  uses: readonly (SessionUse | undefined)[],
+  sent: readonly SentAuth[],
   answer: Bytes,
 ): Answer {
   const where = `the answer to TPM2_${command.name}`;
@@ -200,10 +212,10 @@ function readAnswer(
   const parameters = answer.subarray(from, end);
   input.position = end;
   for (let i = 0; i < auths.length; i++)
-    readAuth(input, command, args, auths[i] as AuthEntry, uses[i], parameters, where);
+    readAuth(input, command, args, auths[i] as AuthEntry, sent[i], parameters, where);
   expectEnd(input, where);
 
-  const encryptor = auths.findIndex((_, i) => uses[i]?.encrypt);
+  const encryptor = sent.findIndex((auth) => auth?.use.encrypt);
   const auth = auths[encryptor];
   if (auth?.kind === 'session') cryptFirst('answer', parameters, command.answer[0]?.[1], auth, command.name);
   const values: Record<string, unknown> = {};
@@ -222,25 +234,25 @@ function readAuth(
   command: AnyCommand,
   args: object,
   auth: AuthEntry,
-  use: SessionUse | undefined,
+  sent: SentAuth,
   parameters: Uint8Array,
   where: string,
 ): void {
   const nonceTPM = input.take(input.uint(2, 'nonceTPM'), 'nonceTPM');
   const attributes = input.uint(1, 'sessionAttributes');
   const mac = input.take(input.uint(2, 'hmac'), 'hmac');
-  if (auth.kind === 'password' || use === undefined) {
+  if (auth.kind === 'password' || sent === undefined) {
     if (nonceTPM.length + mac.length > 0) throw altered(`${where} authenticates a password`);
     return;
   }
   const { session } = auth;
   session.rollTPM(nonceTPM);
-  const entity = authAfter(command, args, auth);
-  const key = session.hmacKey(entity?.name, entity?.authValue);
+  const key = session.hmacKey(sent.keyHasAuth ? authAfter(command, args, auth) : EMPTY);
   try {
-    // An HMAC without a key protects nothing and the TPM leaves it out, as after TPM2_PolicyPassword.
+    // Where the command had no HMAC the answer has one only if there is a key now; without a key it protects nothing.
+    const isPassword = session.needsPassword && auth.entity !== undefined;
     const expected =
-      key.length === 0 || (session.needsPassword && entity !== undefined)
+      isPassword || (!sent.hasHmac && key.length === 0)
         ? EMPTY
         : session.hmac(
             key,
@@ -256,11 +268,9 @@ function readAuth(
   if ((attributes & 0x01) === 0) session.ended = true;
 }
 
-/** The entity with the authorization value that it has after the command. */
-function authAfter(command: AnyCommand, args: object, auth: AuthEntry & { kind: 'session' }) {
-  const { entity } = auth;
-  if (entity === undefined || command.changesAuth === undefined) return entity;
-  return { name: entity.name, authValue: command.changesAuth(args as never) };
+/** The authorization value that the entity has after the command. */
+function authAfter(command: AnyCommand, args: object, { entity }: AuthEntry & { kind: 'session' }): Uint8Array {
+  return command.changesAuth?.(args as never) ?? entity?.authValue ?? EMPTY;
 }
 
 const altered = (what: string): KeyprovError =>

@@ -1,15 +1,12 @@
 import { copy } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import type { Command } from './command.ts';
+import type { Call, InUse } from './call.ts';
 import { GetCapability } from './commands/capability.ts';
 import { ContextLoad, ContextSave, FlushContext } from './commands/context.ts';
 import { TPM_CAP, TPM_HT } from './constants.ts';
 import { isTpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
-
-/** Runs one command at once, in the turn of the command that needs it. */
-type Call = <A extends object, R extends object>(command: Command<A, R>, args: A) => Promise<R>;
 
 /**
  * The objects that one `Tpm` has loaded, and the few slots that the TPM has for them. Part 1, 30: an object is saved
@@ -33,10 +30,10 @@ export class ObjectSlots {
     return object;
   }
 
-  /** The present handle of `object`, loaded again if it was swapped out. */
-  async handleOf(object: TpmObject): Promise<number> {
+  /** The present handle of `object`, loaded again if it was swapped out; none of `inUse` makes room for it. */
+  async handleOf(object: TpmObject, inUse: InUse): Promise<number> {
     if (object.context !== undefined) {
-      const { loadedHandle } = await this.#call(ContextLoad, { context: object.context });
+      const { loadedHandle } = await this.#call(ContextLoad, { context: object.context }, inUse);
       object.context = undefined;
       object.handle = loadedHandle;
     }
@@ -49,7 +46,7 @@ export class ObjectSlots {
   }
 
   /** Saves and flushes the least recently used object that is not in `inUse`. @returns false when there is none. */
-  async makeRoom(inUse: ReadonlySet<TpmObject>): Promise<boolean> {
+  async makeRoom(inUse: InUse): Promise<boolean> {
     for (const object of this.#resident) {
       if (inUse.has(object) || object.handle === undefined) continue;
       const { handle } = object;

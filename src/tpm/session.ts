@@ -89,6 +89,7 @@ export class Session {
   readonly #sessionKey: Bytes;
   readonly #bound: SessionState['bound'];
   readonly #close: SessionState['close'];
+  #closing: Promise<void> | undefined;
 
   constructor(state: SessionState) {
     this.sessionHandle = state.sessionHandle;
@@ -123,19 +124,16 @@ export class Session {
     this.#nonceTPM = copy(nonceTPM);
   }
 
-  /**
-   * The key of the HMAC when the session authorizes the entity `name` with `authValue` (both `undefined` when it
-   * authorizes nothing). Part 1, 19.6.5 to 19.6.8. The caller wipes it.
-   */
-  hmacKey(name: Uint8Array | undefined, authValue: Uint8Array | undefined): Bytes {
-    if (name === undefined || authValue === undefined) return copy(this.#sessionKey);
-    const included = this.type === 'hmac' ? !this.#isBoundTo(name, authValue) : this.needsAuthValue;
-    return included ? concat(this.#sessionKey, trimAuthValue(authValue)) : copy(this.#sessionKey);
+  /** Whether the key of the HMAC has the authorization value of `entity` in it. Part 1, 19.6.5 to 19.6.8. */
+  keyHasAuth({ name, authValue }: { readonly name: Uint8Array; readonly authValue: Uint8Array }): boolean {
+    if (this.type !== 'hmac') return this.needsAuthValue;
+    const bound = this.#bound;
+    return bound === undefined || !equal(bound.name, name) || !equal(bound.authValue, trimAuthValue(authValue));
   }
 
-  #isBoundTo(name: Uint8Array, authValue: Uint8Array): boolean {
-    const bound = this.#bound;
-    return bound !== undefined && equal(bound.name, name) && equal(bound.authValue, trimAuthValue(authValue));
+  /** The key of the HMAC, with that authorization value (which may be empty) in it. The caller wipes it. */
+  hmacKey(authValue: Uint8Array): Bytes {
+    return concat(this.#sessionKey, trimAuthValue(authValue));
   }
 
   /** The HMAC with `key` over `parts`, by the session's hash. */
@@ -175,12 +173,21 @@ export class Session {
     }
   }
 
-  /** Ends the session in the TPM, unless it has ended already, and forgets its keys. */
-  async close(): Promise<void> {
-    wipe(this.#sessionKey, this.#bound?.authValue);
-    if (this.ended) return;
-    this.ended = true;
-    await this.#close(this);
+  /** Ends the session in the TPM, unless it has ended already, and forgets its keys. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
+  }
+
+  async #end(): Promise<void> {
+    try {
+      if (this.ended) return;
+      this.ended = true;
+      await this.#close(this);
+    } finally {
+      // Not earlier: a command that is under way still needs the keys for its answer.
+      wipe(this.#sessionKey, this.#bound?.authValue);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

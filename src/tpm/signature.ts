@@ -1,26 +1,23 @@
-import { type Bytes, concat, copy } from '../bytes.ts';
+import { type Bytes, concat, view } from '../bytes.ts';
 import { DER, derUnsigned, derValue } from '../crypto/der.ts';
 import { KeyprovError } from '../errors.ts';
 import { TPM_ALG } from './constants.ts';
+import { padLeft } from './public-key.ts';
 import type { TpmtSignature } from './structures/algorithm.ts';
 
 /**
- * A TPM's signature in the form that other software takes: of RSA the block itself, as long as the modulus; of ECDSA
- * the DER ECDSA-Sig-Value (RFC 3279, 2.2.3), or with `format: 'raw'` r and s, each `fieldSize` bytes long.
- * @throws KeyprovError `tpm-unsupported` for any other algorithm.
+ * A TPM's signature as all but TPM software writes it: RSASSA and RSAPSS the bare bytes, as long as the modulus; ECDSA
+ * an Ecdsa-Sig-Value in DER (RFC 3279, 2.2.3).
+ * @throws KeyprovError `tpm-unsupported` for another algorithm.
  */
-export function bareSignature(
-  signature: TpmtSignature,
-  { format = 'der', fieldSize = 32 }: { readonly format?: 'der' | 'raw'; readonly fieldSize?: number } = {},
-): Bytes {
+export function bareSignature(signature: TpmtSignature): Bytes {
   switch (signature.sigAlg) {
     case TPM_ALG.RSASSA:
     case TPM_ALG.RSAPSS:
-      return copy(signature.signature.sig);
+      return view(signature.signature.sig);
     case TPM_ALG.ECDSA: {
-      const { signatureR: r, signatureS: s } = signature.signature;
-      if (format === 'der') return derValue(DER.SEQUENCE, derUnsigned(r), derUnsigned(s));
-      return concat(padded(r, fieldSize), padded(s, fieldSize));
+      const { signatureR, signatureS } = signature.signature;
+      return derValue(DER.SEQUENCE, derUnsigned(signatureR), derUnsigned(signatureS));
     }
     default:
       throw new KeyprovError(
@@ -30,8 +27,12 @@ export function bareSignature(
   }
 }
 
-/** TPMs may leave out leading zeros, or write more of them. */
-function padded(number: Uint8Array, size: number): Bytes {
-  const digits = number.subarray(Math.max(0, number.length - size));
-  return concat(new Uint8Array(size - digits.length), digits);
+/**
+ * The same with an ECDSA signature as r and s, big endian, each `fieldSize` bytes long (IEEE P1363), as JWS and
+ * WebCrypto want it.
+ */
+export function rawSignature(signature: TpmtSignature, fieldSize: number): Bytes {
+  if (signature.sigAlg !== TPM_ALG.ECDSA) return bareSignature(signature);
+  const { signatureR, signatureS } = signature.signature;
+  return concat(padLeft(signatureR, fieldSize), padLeft(signatureS, fieldSize));
 }

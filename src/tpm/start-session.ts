@@ -3,7 +3,6 @@ import { type Bytes, concat, copy, toBase64Url, view, wipe } from '../bytes.ts';
 import { kdfa, kdfe } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { encode } from './codec/index.ts';
-import { StartAuthSession } from './commands/session.ts';
 import { HASHES, type HashAlg, TPM_ALG, TPM_ECC, TPM_RH, TPM_SE } from './constants.ts';
 import { isHashAlg } from './names.ts';
 import { Session, type SessionUse, trimAuthValue } from './session.ts';
@@ -59,8 +58,7 @@ export async function startSession(tpm: Tpm, options: StartSessionOptions = {}):
   const boundAuth = bind === undefined ? EMPTY : trimAuthValue(bind.authValue);
   const keyMaterial = concat(boundAuth, secret.salt);
   try {
-    const { sessionHandle, nonceTPM } = await tpm.run(
-      StartAuthSession,
+    return await tpm.openSession(
       {
         tpmKey: salt?.handle ?? TPM_RH.NULL,
         bind: bind?.handle ?? TPM_RH.NULL,
@@ -70,22 +68,21 @@ export async function startSession(tpm: Tpm, options: StartSessionOptions = {}):
         symmetric,
         authHash,
       },
+      ({ sessionHandle, nonceTPM }) =>
+        new Session({
+          sessionHandle,
+          type,
+          authHash,
+          symmetric,
+          nonceCaller,
+          nonceTPM: copy(nonceTPM),
+          sessionKey: isKeyed ? kdfa(hash, keyMaterial, 'ATH', nonceTPM, nonceCaller, size * 8) : new Uint8Array(0),
+          ...(bind !== undefined && { bound: { name: copy(bind.name), authValue: copy(boundAuth) } }),
+          use: { ...NO_USE, ...options.use },
+          close: (closing) => tpm.flushSession(closing),
+        }),
       { signal },
     );
-    const session = new Session({
-      sessionHandle,
-      type,
-      authHash,
-      symmetric,
-      nonceCaller,
-      nonceTPM: copy(nonceTPM),
-      sessionKey: isKeyed ? kdfa(hash, keyMaterial, 'ATH', nonceTPM, nonceCaller, size * 8) : new Uint8Array(0),
-      ...(bind !== undefined && { bound: { name: copy(bind.name), authValue: copy(boundAuth) } }),
-      use: { ...NO_USE, ...options.use },
-      close: (closing) => tpm.flushSession(closing),
-    });
-    tpm.adoptSession(session);
-    return session;
   } finally {
     wipe(keyMaterial, secret.salt);
   }

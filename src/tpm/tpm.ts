@@ -2,10 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Bytes } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { authEntries, handleArguments, sessionsOf } from './arguments.ts';
+import type { Call, InUse } from './call.ts';
 import type { AnyCommand, Command } from './command.ts';
 import { ContextSave } from './commands/context.ts';
 import { NV_ReadPublic } from './commands/nv.ts';
 import { ReadPublic } from './commands/object.ts';
+import { StartAuthSession, type StartAuthSessionArgs, type StartAuthSessionResult } from './commands/session.ts';
 import { Shutdown, Startup } from './commands/start-up.ts';
 import { handleType, TPM_HT, TPM_SU } from './constants.ts';
 import { type Exchange, prepare } from './exchange.ts';
@@ -13,7 +15,8 @@ import { shutdownAtExit } from './exit-hook.ts';
 import { uint32At } from './frame.ts';
 import { ObjectSlots } from './object-slots.ts';
 import { Queue } from './queue.ts';
-import type { Session } from './session.ts';
+import { Session } from './session.ts';
+import { SessionSlots } from './session-slots.ts';
 import { isTpmError, tpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
@@ -46,13 +49,15 @@ export class Tpm {
   readonly transport: TpmTransport;
   readonly #queue = new Queue();
   readonly #slots: ObjectSlots;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions: SessionSlots;
   #closing: Promise<void> | undefined;
   #forgetExit: () => void = () => {};
 
   private constructor(transport: TpmTransport) {
     this.transport = transport;
-    this.#slots = new ObjectSlots(this, (command, args) => this.#execute(command, args, {}));
+    const call: Call = (command, args, inUse) => this.#execute(command, args, {}, inUse);
+    this.#slots = new ObjectSlots(this, call);
+    this.#sessions = new SessionSlots(call);
   }
 
   /**
@@ -79,8 +84,7 @@ export class Tpm {
     try {
       await this.run(Startup, { startupType: TPM_SU.CLEAR }, options);
       this.#slots.forgetAll();
-      for (const session of this.#sessions) session.ended = true;
-      this.#sessions.clear();
+      for (const session of this.#sessions.releaseAll()) session.ended = true;
     } catch (error) {
       if (!isTpmError(error, TPM_RC.INITIALIZE)) throw error;
     }
@@ -96,9 +100,7 @@ export class Tpm {
    * cancelled where the transport can, its result is dropped, and an object that it has loaded is flushed.
    */
   async run<A extends object, R extends object>(command: Command<A, R>, args: A, options: RunOptions = {}): Promise<R> {
-    if (this.#closing !== undefined) {
-      throw new KeyprovError('transport-closed', `${this.transport.address}: the TPM was closed`);
-    }
+    if (this.#closing !== undefined) throw this.#closedError();
     const { signal } = options;
     try {
       return await this.#queue.run(() => this.#execute(command, args, options), {
@@ -116,15 +118,27 @@ export class Tpm {
     await this.#queue.run(() => this.#slots.flush(object));
   }
 
-  /** Registers a session that was started on this TPM, so that `close` ends it too. */
-  adoptSession(session: Session): void {
-    this.#sessions.add(session);
+  /**
+   * Runs TPM2_StartAuthSession and takes charge of the session that `make` builds from the answer. For `startSession`.
+   */
+  async openSession(
+    args: StartAuthSessionArgs,
+    make: (answer: StartAuthSessionResult) => Session,
+    { signal }: SignalOptions,
+  ): Promise<Session> {
+    if (this.#closing !== undefined) throw this.#closedError();
+    const start = async (): Promise<Session> => {
+      const session = make(await this.#execute(StartAuthSession, args, { signal }));
+      // In the same turn: the next command may need its slot.
+      this.#sessions.adopt(session);
+      return session;
+    };
+    return await this.#queue.run(start, { signal, discard: (session) => this.#endSession(session) });
   }
 
   /** Ends a session in the TPM. For `Session.close`. */
   async flushSession(session: Session): Promise<void> {
-    this.#sessions.delete(session);
-    await this.#queue.run(() => this.#slots.flushHandle(session.sessionHandle));
+    await this.#queue.run(() => this.#endSession(session));
   }
 
   /**
@@ -145,9 +159,10 @@ export class Tpm {
     this.#forgetExit();
     try {
       await this.#slots.flushAll();
-      for (const session of this.#sessions) {
+      for (const session of this.#sessions.releaseAll()) {
         if (!session.ended) await this.#slots.flushHandle(session.sessionHandle);
         session.ended = true;
+        await session.close(); // only to wipe its keys
       }
       if (!this.transport.managed) await this.#execute(Shutdown, { shutdownType: TPM_SU.CLEAR }, {});
     } catch (error) {
@@ -163,17 +178,25 @@ export class Tpm {
     command: Command<A, R>,
     args: A,
     { sessions, signal }: RunOptions,
+    inUseBefore: InUse = new Set(),
   ): Promise<R> {
     const handles = handleArguments(command, args);
-    const withSession = sessionsOf(handles, sessions).length > 0;
+    const used = sessionsOf(handles, sessions);
+    const withSession = used.length > 0;
+    const entities = new Set<TpmObject | Session>(used);
+    for (const { handle } of handles) {
+      const entity = typeof handle === 'number' ? this.#sessions.find(handle) : handle;
+      if (entity !== undefined) entities.add(entity);
+    }
+    const inUse = new Set([...inUseBefore, ...entities]);
+    for (const entity of entities) if (entity instanceof Session) await this.#sessions.bringIn(entity, inUse);
     const resolved: { handle: number; name: Uint8Array }[] = [];
     for (const { handle, name } of handles) {
-      const number = typeof handle === 'number' ? handle : await this.#slots.handleOf(handle);
-      resolved.push({ handle: number, name: name ?? (withSession ? await this.#nameOf(number) : EMPTY) });
+      const number = typeof handle === 'number' ? handle : await this.#slots.handleOf(handle, inUse);
+      resolved.push({ handle: number, name: name ?? (withSession ? await this.#nameOf(number, inUse) : EMPTY) });
     }
     const names = resolved.map(({ name }) => name);
     const exchange = prepare(command, args, resolved, authEntries(handles, names, sessions));
-    const inUse = new Set(handles.flatMap(({ handle }) => (handle instanceof TpmObject ? [handle] : [])));
     try {
       const { handle, values } = exchange.read(await this.#exchange(command, exchange, inUse, signal));
       if (command.answerHandle !== undefined && handle !== undefined) {
@@ -184,7 +207,7 @@ export class Tpm {
       return values as R;
     } finally {
       exchange.wipe();
-      for (const session of this.#sessions) if (session.ended) this.#sessions.delete(session);
+      for (const session of used) if (session.ended) this.#sessions.release(session);
     }
   }
 
@@ -192,7 +215,7 @@ export class Tpm {
   async #exchange(
     command: AnyCommand,
     exchange: Exchange,
-    inUse: ReadonlySet<TpmObject>,
+    inUse: InUse,
     signal: AbortSignal | undefined,
   ): Promise<Bytes> {
     for (let resends = 0; ; ) {
@@ -206,17 +229,18 @@ export class Tpm {
       }
       const full = code === TPM_RC.OBJECT_MEMORY && command.name !== ContextSave.name;
       if (full && (await this.#slots.makeRoom(inUse))) continue;
+      if (code === TPM_RC.SESSION_MEMORY && (await this.#sessions.makeRoom(inUse))) continue;
       const keys = { handles: command.handles.map(([key]) => key), parameters: command.parameters.map(([key]) => key) };
       throw tpmError(command.name, code, keys, full ? await this.#slots.occupants() : '');
     }
   }
 
   /** The Name of what has a public area in the TPM, asked for where the caller does not know it. */
-  async #nameOf(handle: number): Promise<Uint8Array> {
+  async #nameOf(handle: number, inUse: InUse): Promise<Uint8Array> {
     if (handleType(handle) === TPM_HT.NV_INDEX) {
-      return (await this.#execute(NV_ReadPublic, { nvIndex: handle }, {})).nvName;
+      return (await this.#execute(NV_ReadPublic, { nvIndex: handle }, {}, inUse)).nvName;
     }
-    return (await this.#execute(ReadPublic, { objectHandle: handle }, {})).name;
+    return (await this.#execute(ReadPublic, { objectHandle: handle }, {}, inUse)).name;
   }
 
   /** Drops the result of a command whose caller has gone away. */
@@ -225,6 +249,16 @@ export class Tpm {
     if ('sessionHandle' in result && typeof result.sessionHandle === 'number') {
       await this.#slots.flushHandle(result.sessionHandle);
     }
+  }
+
+  async #endSession(session: Session): Promise<void> {
+    this.#sessions.release(session);
+    session.ended = true;
+    await this.#slots.flushHandle(session.sessionHandle);
+  }
+
+  #closedError(): KeyprovError {
+    return new KeyprovError('transport-closed', `${this.transport.address}: the TPM was closed`);
   }
 
   /** Ends the sessions for which the failed command was to be the last use. */

@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
 import { release } from 'node:os';
-import { fromHex, toHex } from '../../src/bytes.ts';
+import { verifyStatement } from '../../src/attestation/verify.ts';
+import { fromHex, toHex, utf8 } from '../../src/bytes.ts';
+import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { isKeyprovError } from '../../src/errors.ts';
+import { SelectionError } from '../../src/keys/select-provider.ts';
+import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { definePolicy } from '../../src/policy/index.ts';
+import { provisionKey } from '../../src/provisioning/provision-key.ts';
+import { listHandles } from '../../src/tpm/capabilities.ts';
+import { TPM_HT } from '../../src/tpm/constants.ts';
 import { uint32At } from '../../src/tpm/frame.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { openDevice } from '../../src/tpm/transports/device.ts';
 import {
   CREATE_ECC,
@@ -177,6 +186,46 @@ await check('Startup and Shutdown over /dev/tpm0 do not disturb a user of /dev/t
   await direct.close();
   assert.equal(codeOf(await managed.send(readPublic(handle))), 0);
   assert.equal(codeOf(await managed.send(CREATE_ECC)), 0);
+});
+
+await check('a key with a PIN is made, attested, used and guarded through the whole library', async () => {
+  const challenge = utf8('a challenge');
+  const pin = utf8('246810');
+  await using tpm = await openTpm();
+  const policy = definePolicy({ hardware: 'required', attestation: 'required' });
+  const made = await provisionKey({ policy, sources: { tpm }, challenge, pin });
+  assert.equal(made.key.backend, 'tpm');
+  assert.ok(made.attestation.status === 'made');
+  const { statement } = made.attestation;
+  assert.ok(verifyStatement(statement, { challenge, attestationKey: { pubArea: statement.ak.pubArea } }).ok);
+  const provider = await openTpmKeyProvider(tpm);
+  const data = utf8('data');
+  const signature = await provider.sign(made.key, { data, pin });
+  assert.ok(verifySignature(made.key.publicKey, 'sha256', data, signature, 'pkcs1'));
+  await assert.rejects(provider.sign(made.key, { data, pin: utf8('1') }), (error) =>
+    isKeyprovError(error, 'pin-wrong'),
+  );
+  assert.deepEqual(await listHandles(tpm, TPM_HT.TRANSIENT), []);
+});
+
+await check('the emulator behind the device is recognised, and refused where policy says so', async () => {
+  const policy = definePolicy({ hardware: 'required', virtualTpm: 'refuse' });
+  await assert.rejects(provisionKey({ policy, sources: { tpm: () => openTpm() }, challenge: utf8('c') }), (error) => {
+    assert.ok(error instanceof SelectionError && isKeyprovError(error.cause, 'virtual-tpm-refused'), String(error));
+    return true;
+  });
+});
+
+await check('more objects than slots are swapped through the resource manager', async () => {
+  await using tpm = await openTpm();
+  const provider = await openTpmKeyProvider(tpm);
+  const keys = await Promise.all(Array.from({ length: 4 }, () => provider.create({ algorithm: 'p-256' })));
+  const data = utf8('data');
+  const signatures = await Promise.all(keys.map((key) => provider.sign(key, { data })));
+  for (const [i, { publicKey }] of keys.entries()) {
+    assert.ok(verifySignature(publicKey, 'sha256', data, signatures[i] ?? data, 'der'));
+  }
+  assert.deepEqual(await listHandles(tpm, TPM_HT.TRANSIENT), []);
 });
 
 console.log(`${passed} passed, ${failed} failed`);

@@ -16,21 +16,22 @@ export interface StartAuthSessionArgs {
   symmetric: TpmtSymDef;
   authHash: TpmiAlgHash;
 }
-export const StartAuthSession: Command<StartAuthSessionArgs, { sessionHandle: number; nonceTPM: Uint8Array }> = command(
-  'StartAuthSession',
-  {
-    handles: { tpmKey: 'none', bind: 'none' },
-    parameters: {
-      nonceCaller: TPM2B_NONCE,
-      encryptedSalt: TPM2B_ENCRYPTED_SECRET,
-      sessionType: oneOf('TPM_SE', 1, TPM_SE.HMAC, TPM_SE.POLICY, TPM_SE.TRIAL),
-      symmetric: TPMT_SYM_DEF,
-      authHash: TPMI_ALG_HASH,
-    },
-    answerHandle: { sessionHandle: 'raw' },
-    answer: { nonceTPM: TPM2B_NONCE },
+export interface StartAuthSessionResult {
+  sessionHandle: number;
+  nonceTPM: Uint8Array;
+}
+export const StartAuthSession: Command<StartAuthSessionArgs, StartAuthSessionResult> = command('StartAuthSession', {
+  handles: { tpmKey: 'none', bind: 'none' },
+  parameters: {
+    nonceCaller: TPM2B_NONCE,
+    encryptedSalt: TPM2B_ENCRYPTED_SECRET,
+    sessionType: oneOf('TPM_SE', 1, TPM_SE.HMAC, TPM_SE.POLICY, TPM_SE.TRIAL),
+    symmetric: TPMT_SYM_DEF,
+    authHash: TPMI_ALG_HASH,
   },
-);
+  answerHandle: { sessionHandle: 'raw' },
+  answer: { nonceTPM: TPM2B_NONCE },
+});
 
 /** Puts a policy session back to its start. TPM2_PolicyRestart, Part 3, 11.2. */
 export const PolicyRestart: Command<{ sessionHandle: HandleArg }, object> = command('PolicyRestart', {

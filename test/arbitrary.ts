@@ -1,0 +1,93 @@
+import fc from 'fast-check';
+import { type AnyCodec, type Codec, decode, encode, type FieldShapes } from '../src/tpm/codec/index.ts';
+
+/** Narrows what {@link arbitrary} makes, where something else knows less than our codecs. */
+export interface Narrowing {
+  /** Whether `value` may stand in the integer or tag `name`. */
+  readonly allows?: (name: string, value: number) => boolean;
+  /** Most bytes, or items, of the structure `name`. */
+  readonly most?: (name: string) => number | undefined;
+}
+
+const MOST_ITEMS = 4;
+/** Long enough to have a length in both bytes of a UINT16 now and then, short enough for many runs. */
+const MOST_BYTES = 300;
+
+/** Values that fit `codec`, whatever its shape: every tag, every optional part, empty and full. */
+export function arbitrary<T>(codec: Codec<T>, narrowing?: Narrowing): fc.Arbitrary<T>;
+export function arbitrary(codec: AnyCodec, narrowing?: Narrowing): fc.Arbitrary<unknown>;
+export function arbitrary({ name, shape }: AnyCodec, narrowing: Narrowing = {}): fc.Arbitrary<unknown> {
+  const allows = (of: string, value: number) => narrowing.allows?.(of, value) ?? true;
+  switch (shape.kind) {
+    case 'integer': {
+      if (shape.size === 8) return fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+      const { values } = shape;
+      if (values === undefined) return fc.integer({ min: 0, max: 2 ** (8 * shape.size) - 1 });
+      return fc.constantFrom(...values.filter((value) => allows(name, value)));
+    }
+    case 'bits': {
+      const attributes = Object.entries(shape.bits).map(([key, range]) =>
+        (typeof range === 'number' ? fc.boolean() : fc.integer({ min: 0, max: 2 ** range[1] - 1 })).map(
+          (value) => [key, value] as const,
+        ),
+      );
+      // What is not set is absent.
+      return fc.tuple(...attributes).map((pairs) => Object.fromEntries(pairs.filter(([, value]) => value)));
+    }
+    case 'bytes': {
+      const max = shape.fixed ?? Math.min(shape.max, narrowing.most?.(name) ?? shape.max);
+      const some = fc.uint8Array({ minLength: shape.fixed ?? 0, maxLength: Math.min(max, MOST_BYTES) });
+      const full = fc.uint8Array({ minLength: max, maxLength: max, size: 'max' });
+      return fc.oneof({ arbitrary: some, weight: 9 }, { arbitrary: full, weight: 1 });
+    }
+    case 'struct':
+      return record(shape.fields, narrowing);
+    case 'tagged': {
+      const cases = [...shape.cases].filter(([tag]) => allows(shape.tagCodec.name, tag) && allows(name, tag));
+      return fc.oneof(
+        ...cases.map(([tag, fields]) =>
+          record([...shape.before, ...shape.head, ...fields], narrowing).map((rest) => ({ [shape.tag]: tag, ...rest })),
+        ),
+      );
+    }
+    case 'sized': {
+      const inner = arbitrary(shape.inner, narrowing);
+      return shape.optional ? fc.option(inner) : inner;
+    }
+    case 'list':
+      return fc.array(arbitrary(shape.item, narrowing), {
+        maxLength: Math.min(shape.max, narrowing.most?.(name) ?? MOST_ITEMS),
+      });
+  }
+}
+
+const record = (fields: FieldShapes, narrowing: Narrowing): fc.Arbitrary<object> =>
+  fc.record(Object.fromEntries(fields.map(([key, codec]) => [key, arbitrary(codec, narrowing)])), {
+    noNullPrototype: true,
+  });
+
+/** Whether the structure goes to the end of whatever bytes there are, so that a longer or shorter one is one as well. */
+export function isOpenEnded({ shape }: AnyCodec): boolean {
+  if (shape.kind === 'bytes') return shape.lengthSize === 0 && shape.fixed === undefined;
+  const last = shape.kind === 'struct' ? shape.fields.at(-1)?.[1] : undefined;
+  return last !== undefined && isOpenEnded(last);
+}
+
+/** The bytes of a valid value, changed in one to three places: bytes replaced, put in or taken out. */
+export function spoiled<T>(codec: Codec<T>): fc.Arbitrary<Uint8Array> {
+  const change = fc.record({ at: fc.nat(), by: fc.uint8Array({ maxLength: 2 }), gone: fc.nat({ max: 2 }) });
+  return fc.tuple(arbitrary(codec), fc.array(change, { minLength: 1, maxLength: 3 })).map(([value, changes]) => {
+    const bytes = [...encode(codec, value)];
+    for (const { at, by, gone } of changes) bytes.splice(at % (bytes.length + 1), gone, ...by);
+    return new Uint8Array(bytes);
+  });
+}
+
+/** What decoding gives: the value, or the error. */
+export function outcome<T>(codec: Codec<T>, bytes: Uint8Array): { value: T } | { error: unknown } {
+  try {
+    return { value: decode(codec, bytes) };
+  } catch (error) {
+    return { error };
+  }
+}

@@ -1,0 +1,100 @@
+import { type Bytes, concat, copy } from '../../../src/bytes.ts';
+import { TPM_CC } from '../../../src/tpm/constants.ts';
+import { uint32At } from '../../../src/tpm/frame.ts';
+import { handleName } from '../../../src/tpm/names.ts';
+import type { TpmTransport } from '../../../src/tpm/transport.ts';
+
+const u16 = (value: number): Bytes => new Uint8Array([value >>> 8, value & 255]);
+
+/** An answer without sessions. */
+export function answer(code: number, ...body: readonly Uint8Array[]): Bytes {
+  const content = concat(...body);
+  return concat(u16(0x8001), handleName(10 + content.length), handleName(code), content);
+}
+
+/** What a fake TPM says to a command: an answer, a response code, or `undefined` for success without parameters. */
+export type Reply = Bytes | number | undefined;
+
+/**
+ * A transport that answers with what a test says, and otherwise like a TPM with a few object slots: it knows
+ * LoadExternal, ReadPublic, ContextSave, ContextLoad, FlushContext and GetCapability (handles of transient objects),
+ * and lets every other command succeed without parameters. An object is known by the last byte of its Name.
+ */
+export class FakeTpm implements TpmTransport {
+  readonly kind = 'device';
+  readonly address = 'fake';
+  readonly emulator = false;
+  readonly managed: boolean;
+  /** Copies of all commands, in their order. */
+  readonly sent: Bytes[] = [];
+  /** The memory of the commands as it was given to `send`. */
+  readonly memory: Uint8Array[] = [];
+  readonly slots: (number | undefined)[];
+  closed = false;
+  #loaded = 0;
+  readonly #script: (code: number, command: Bytes) => Reply | Promise<Reply>;
+
+  constructor(
+    script: (code: number, command: Bytes) => Reply | Promise<Reply> = () => undefined,
+    { slots = 3, managed = true }: { readonly slots?: number; readonly managed?: boolean } = {},
+  ) {
+    this.#script = script;
+    this.slots = new Array(slots).fill(undefined);
+    this.managed = managed;
+  }
+
+  /** The codes of all commands, in their order. */
+  get codes(): number[] {
+    return this.sent.map((command) => uint32At(command, 6));
+  }
+
+  async send(command: Uint8Array): Promise<Bytes> {
+    const kept = copy(command);
+    this.sent.push(kept);
+    this.memory.push(command);
+    const code = uint32At(kept, 6);
+    const reply = (await this.#script(code, kept)) ?? this.#own(code, kept);
+    return typeof reply === 'number' ? answer(reply) : reply;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+
+  #own(code: number, command: Bytes): Bytes | number {
+    const at = (handle: number) => handle - 0x80000000;
+    switch (code) {
+      case TPM_CC.LoadExternal:
+        return this.#load(this.#loaded + 1, (handle, id) => {
+          this.#loaded = id;
+          return answer(0, handle, u16(3), new Uint8Array([0, 0x0b, id]));
+        });
+      case TPM_CC.ContextLoad:
+        return this.#load(command.at(-1) ?? 0, (handle) => answer(0, handle));
+      case TPM_CC.ContextSave: {
+        const id = this.slots[at(uint32At(command, 10))];
+        if (id === undefined) return 0x910;
+        return answer(0, new Uint8Array(8), handleName(0x80000000), handleName(1), u16(1), new Uint8Array([id]));
+      }
+      case TPM_CC.FlushContext: {
+        const slot = at(uint32At(command, 10));
+        if (this.slots[slot] === undefined) return 0x1cb;
+        this.slots[slot] = undefined;
+        return 0;
+      }
+      case TPM_CC.GetCapability: {
+        const handles = this.slots.flatMap((id, slot) => (id === undefined ? [] : [handleName(0x80000000 + slot)]));
+        return answer(0, new Uint8Array(1), handleName(1), handleName(handles.length), ...handles);
+      }
+      default:
+        return 0;
+    }
+  }
+
+  #load(id: number, success: (handle: Bytes, id: number) => Bytes): Bytes | number {
+    const slot = this.slots.indexOf(undefined);
+    if (slot < 0) return 0x902;
+    this.slots[slot] = id;
+    return success(handleName(0x80000000 + slot), id);
+  }
+}
