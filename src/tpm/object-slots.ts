@@ -87,6 +87,14 @@ export class ObjectSlots {
     for (const object of this.#resident) await this.flush(object);
   }
 
+  /** Removes the transient objects that are not ours. @returns how many. */
+  async flushForeign(): Promise<number> {
+    const own = new Set([...this.#resident].map(({ handle }) => handle));
+    const foreign = (await this.#transientHandles()).filter((handle) => !own.has(handle));
+    for (const handle of foreign) await this.flushHandle(handle);
+    return foreign.length;
+  }
+
   /** Marks all objects as lost, as they are after a loss of power. */
   forgetAll(): void {
     for (const object of this.#resident) object.handle = undefined;
@@ -95,15 +103,19 @@ export class ObjectSlots {
 
   /** Says who holds the slots, for the error message when there is no room. */
   async occupants(): Promise<string> {
+    const own = new Set([...this.#resident].map(({ handle }) => handle));
+    const handles = await this.#transientHandles();
+    const list = handles.map((handle) => `0x${handle.toString(16)} (${own.has(handle) ? 'ours' : 'not ours'})`);
+    return `; in the slots: ${list.join(', ') || 'nothing'}`;
+  }
+
+  async #transientHandles(): Promise<readonly number[]> {
     const { capabilityData } = await this.#call(GetCapability, {
       capability: TPM_CAP.HANDLES,
       property: TPM_HT.TRANSIENT * 2 ** 24,
       propertyCount: 64,
     });
-    const own = new Set([...this.#resident].map(({ handle }) => handle));
-    const handles = capabilityData.capability === TPM_CAP.HANDLES ? capabilityData.data : [];
-    const list = handles.map((handle) => `0x${handle.toString(16)} (${own.has(handle) ? 'ours' : 'not ours'})`);
-    return `; in the slots: ${list.join(', ') || 'nothing'}`;
+    return capabilityData.capability === TPM_CAP.HANDLES ? capabilityData.data : [];
   }
 }
 

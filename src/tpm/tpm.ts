@@ -142,6 +142,15 @@ export class Tpm {
   }
 
   /**
+   * Removes the transient objects that clients before us have left in a TPM without resource manager, where they
+   * would stay for ever. Only for a TPM that nobody else uses at the moment.
+   * @returns how many there were.
+   */
+  async flushStale(): Promise<number> {
+    return await this.#queue.run(() => this.#slots.flushForeign());
+  }
+
+  /**
    * Waits for the commands under way, flushes what is left of our own, sends TPM2_Shutdown(CLEAR) unless the
    * operating system looks after the TPM, and closes the transport. Idempotent. A TPM that loses its power without
    * an orderly shutdown may count that as a failed authorization try.

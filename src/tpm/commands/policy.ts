@@ -75,6 +75,26 @@ export const PolicySecret: Command<PolicySecretArgs, PolicyTicketResult> = comma
   answer: { timeout: TPM2B_TIMEOUT, policyTicket: TPMT_TK_AUTH },
 });
 
+/** Repeats an authorization that was given with a ticket. TPM2_PolicyTicket, Part 3, 23.5. */
+export interface PolicyTicketArgs extends PolicySession {
+  timeout: Uint8Array;
+  cpHashA: Uint8Array;
+  policyRef: Uint8Array;
+  /** The Name of the entity that gave the authorization. */
+  authName: Uint8Array;
+  ticket: TpmtTkAuth;
+}
+export const PolicyTicket: Command<PolicyTicketArgs, object> = command('PolicyTicket', {
+  handles: { policySession: 'none' },
+  parameters: {
+    timeout: TPM2B_TIMEOUT,
+    cpHashA: TPM2B_DIGEST,
+    policyRef: TPM2B_NONCE,
+    authName: TPM2B_NAME,
+    ticket: TPMT_TK_AUTH,
+  },
+});
+
 /** Requires one of several policies. TPM2_PolicyOR, Part 3, 23.6. */
 export const PolicyOR: Command<PolicySession & { pHashList: readonly Uint8Array[] }, object> = command('PolicyOR', {
   handles: { policySession: 'none' },
@@ -107,10 +127,27 @@ export const PolicyNV: Command<PolicyNvArgs, object> = command('PolicyNV', {
   parameters: { operandB: TPM2B_DIGEST, offset: UINT16, operation: UINT16 },
 });
 
+/** Requires a comparison with the TPM's time and clock. TPM2_PolicyCounterTimer, Part 3, 23.10. */
+export interface PolicyCounterTimerArgs extends PolicySession {
+  operandB: Uint8Array;
+  /** Offset in the TPMS_TIME_INFO, in bytes. */
+  offset: number;
+  operation: number;
+}
+export const PolicyCounterTimer: Command<PolicyCounterTimerArgs, object> = command('PolicyCounterTimer', {
+  handles: { policySession: 'none' },
+  parameters: { operandB: TPM2B_DIGEST, offset: UINT16, operation: UINT16 },
+});
+
 /** Requires one command. TPM2_PolicyCommandCode, Part 3, 23.11. */
 export const PolicyCommandCode: Command<PolicySession & { code: number }, object> = command('PolicyCommandCode', {
   handles: { policySession: 'none' },
   parameters: { code: TPM_CC_CODE },
+});
+
+/** Requires physical presence. TPM2_PolicyPhysicalPresence, Part 3, 23.12. */
+export const PolicyPhysicalPresence: Command<PolicySession, object> = command('PolicyPhysicalPresence', {
+  handles: { policySession: 'none' },
 });
 
 /** Requires certain parameters. TPM2_PolicyCpHash, Part 3, 23.13. */
@@ -124,6 +161,20 @@ export const PolicyNameHash: Command<PolicySession & { nameHash: Uint8Array }, o
   handles: { policySession: 'none' },
   parameters: { nameHash: TPM2B_DIGEST },
 });
+
+/** Requires one new parent for duplication. TPM2_PolicyDuplicationSelect, Part 3, 23.15. */
+export interface PolicyDuplicationSelectArgs extends PolicySession {
+  objectName: Uint8Array;
+  newParentName: Uint8Array;
+  includeObject: 0 | 1;
+}
+export const PolicyDuplicationSelect: Command<PolicyDuplicationSelectArgs, object> = command(
+  'PolicyDuplicationSelect',
+  {
+    handles: { policySession: 'none' },
+    parameters: { objectName: TPM2B_NAME, newParentName: TPM2B_NAME, includeObject: TPMI_YES_NO },
+  },
+);
 
 /** Replaces a policy that an authority has approved. TPM2_PolicyAuthorize, Part 3, 23.16. */
 export interface PolicyAuthorizeArgs extends PolicySession {

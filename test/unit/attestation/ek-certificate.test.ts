@@ -1,0 +1,171 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { parseEkCertificate } from '../../../src/attestation/ek-certificate.ts';
+import { TPM_MANUFACTURERS } from '../../../src/attestation/tpm-manufacturers.ts';
+import {
+  EK_CERTIFICATE_PURPOSE,
+  type EkCertificateResult,
+  type VerifyEkCertificateOptions,
+  verifyEkCertificate,
+} from '../../../src/attestation/verify-ek-certificate.ts';
+import { concat, fromBase64Url, fromHex, toHex } from '../../../src/bytes.ts';
+import { DER, derValue } from '../../../src/crypto/der.ts';
+import { decodeSpki, encodePkcs1, encodeSpki } from '../../../src/crypto/public-key.ts';
+import type { TpmtPublic } from '../../../src/tpm/structures/object.ts';
+import { ekTemplate } from '../../../src/tpm/templates.ts';
+import {
+  type CertificateSpec,
+  issue,
+  issueAuthority,
+  type NameSpec,
+  specificationExtension,
+  type TestCertificate,
+} from '../../certificates.ts';
+
+const MAKER = ['2.23.133.2.1', 'id:53544D20'] as const;
+const MODEL = ['2.23.133.2.2', 'ST33'] as const;
+const VERSION = ['2.23.133.2.3', 'id:00010102'] as const;
+
+let root: TestCertificate;
+let spki: Uint8Array;
+let ek: TpmtPublic;
+
+beforeAll(async () => {
+  root = await issueAuthority('maker');
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
+  ek = { ...ekTemplate('L-1'), unique: fromBase64Url(String(publicKey.export({ format: 'jwk' }).n)) } as TpmtPublic;
+});
+
+const ekSpec = (spec: CertificateSpec = {}): CertificateSpec => ({
+  subject: [],
+  names: [{ directory: [[MAKER], [MODEL], [VERSION]] }],
+  namesCritical: true,
+  purposes: [EK_CERTIFICATE_PURPOSE],
+  keyUsage: [2],
+  ca: false,
+  spki,
+  ...spec,
+});
+const issueEk = async (spec: CertificateSpec = {}): Promise<Uint8Array> => (await issue(ekSpec(spec), root)).der;
+
+describe('parseEkCertificate', () => {
+  const layouts: [string, NameSpec][] = [
+    ['three relative names', [[MAKER], [MODEL], [VERSION]]],
+    ['one relative name', [[MAKER, MODEL, VERSION]]],
+    ['two relative names in another order', [[VERSION, MODEL], [MAKER]]],
+  ];
+  it.each(layouts)('reads what the certificate says of the TPM from %s', async (_, directory) => {
+    const extensions = [specificationExtension('2.0', 0, 138)];
+    const { certificate, ...said } = await parseEkCertificate(await issueEk({ names: [{ directory }], extensions }));
+    expect(said).toEqual({
+      manufacturer: 'id:53544D20',
+      model: 'ST33',
+      version: 'id:00010102',
+      specification: { family: '2.0', level: 0, revision: 138 },
+    });
+    expect(toHex(certificate.spki)).toBe(toHex(spki));
+  });
+
+  it('reads it behind names of other kinds, and from the subject', async () => {
+    const names = [{ uri: 'urn:x' }, { directory: [[MODEL]] }] as const;
+    const said = await parseEkCertificate(await issueEk({ subject: [[MAKER]], names }));
+    expect([said.manufacturer, said.model, said.version, said.specification]).toEqual([
+      ...['id:53544D20', 'ST33', undefined, undefined],
+    ]);
+  });
+
+  it('reads an RSA key that is named by id-RSAES-OAEP', async () => {
+    const key = decodeSpki(spki);
+    if (key.kty !== 'RSA') throw new Error('an RSA key is expected');
+    const oaep = derValue(DER.SEQUENCE, fromHex('06092a864886f70d0101073000'));
+    const bits = derValue(DER.BIT_STRING, new Uint8Array(1), encodePkcs1(key));
+    const { certificate } = await parseEkCertificate(await issueEk({ spki: derValue(DER.SEQUENCE, oaep, bits) }));
+    expect(toHex(encodeSpki(certificate.publicKey()))).toBe(toHex(spki));
+  });
+
+  it('refuses what is no certificate', async () => {
+    await expect(parseEkCertificate(fromHex('3000'))).rejects.toMatchObject({ code: 'certificate-invalid' });
+    await expect(parseEkCertificate(concat(await issueEk(), fromHex('00')))).rejects.toMatchObject({
+      code: 'certificate-invalid',
+    });
+  });
+});
+
+const failures = ({ findings }: EkCertificateResult): string[] =>
+  findings.filter(({ passed }) => !passed).map(({ check }) => check);
+const verify = async (
+  spec: CertificateSpec = {},
+  options: Partial<VerifyEkCertificateOptions> = {},
+): Promise<string[]> => failures(await verifyEkCertificate(await issueEk(spec), { roots: [root.der], ek, ...options }));
+
+describe('verifyEkCertificate', () => {
+  it('accepts a certificate of the key under a root, with all its checks', async () => {
+    const result = await verifyEkCertificate(await issueEk(), { roots: [root.der], ek });
+    expect(failures(result)).toEqual([]);
+    expect(result.ok).toBe(true);
+    expect(result.certificate?.model).toBe('ST33');
+    expect(result.findings.map(({ check }) => check).slice(-6)).toEqual([
+      ...['ek-certificate', 'ek-key', 'ek-key-usage', 'ek-strength', 'ek-manufacturer', 'ek-specification'],
+    ]);
+  });
+
+  const named = (id: string) => ({ names: [{ directory: [[['2.23.133.2.1', id]]] }] }) as const;
+  it.each<[string, CertificateSpec, Partial<VerifyEkCertificateOptions>, string[]]>([
+    ['no roots', {}, { roots: [] }, ['chain/roots']],
+    [
+      'another key',
+      {},
+      { ek: { ...ekTemplate('L-1'), unique: new Uint8Array(256).fill(0xd1) } as TpmtPublic },
+      ['ek-key'],
+    ],
+    ['no key to compare with', {}, { ek: undefined as never }, []],
+    ['another purpose', { purposes: ['2.23.133.8.3'] }, {}, ['chain/extended-key-usage']],
+    ['no purpose', { purposes: undefined as never }, {}, ['chain/extended-key-usage']],
+    ['an authority', { ca: true }, {}, ['chain/end-entity']],
+    ['no basicConstraints', { ca: undefined as never }, {}, []],
+    ['another key usage', { keyUsage: [0] }, {}, ['ek-key-usage']],
+    ['no key usage', { keyUsage: undefined as never }, {}, []],
+    ['an expired one', { notAfter: new Date('2020-01-01') }, {}, ['chain/validity']],
+    ['the specification 1.2', { extensions: [specificationExtension('1.2', 2, 116)] }, {}, ['ek-specification']],
+    ['a maker in lower case', named('id:53544d20'), {}, []],
+    ['no maker', { names: [{ dns: 'a' }] }, {}, ['ek-manufacturer']],
+    ['swtpm', named('id:00001014'), {}, ['ek-manufacturer']],
+    ['swtpm, allowed', named('id:00001014'), { allowedManufacturers: ['ID:00001014'] }, []],
+    ['a maker that is not allowed', {}, { allowedManufacturers: ['id:494E5443'] }, ['ek-manufacturer']],
+    ['no allowed makers', {}, { allowedManufacturers: [] }, ['ek-manufacturer']],
+  ])('judges %s', async (_, spec, options, expected) => {
+    expect(await verify(spec, options)).toEqual(expected);
+  });
+
+  it.each([
+    // A power of 65537 is one modulo every prime too; this one has 2049 bits.
+    ['with the fingerprint of the flawed Infineon library', 65537n ** 128n, 'CVE-2017-15361'],
+    ['that is too short', 2n ** 2047n - 1n, 'an RSA key of 2047 bits'],
+  ])('refuses a modulus %s', async (_, modulus, detail) => {
+    const hex = modulus.toString(16);
+    const n = fromHex(hex.padStart(hex.length + (hex.length % 2), '0'));
+    const der = await issueEk({ spki: encodeSpki({ kty: 'RSA', n, e: fromHex('010001') }) });
+    const result = await verifyEkCertificate(der, { roots: [root.der] });
+    expect(failures(result)).toEqual(['ek-strength']);
+    expect(result.findings.find(({ passed }) => !passed)?.detail).toContain(detail);
+  });
+
+  it('says so for bytes that are no certificate', async () => {
+    expect(failures(await verifyEkCertificate(fromHex('3000'), { roots: [root.der] }))).toEqual([
+      'chain/certificate',
+      'ek-certificate',
+    ]);
+  });
+});
+
+describe('TPM_MANUFACTURERS', () => {
+  it('names makers by their vendor id, without simulators', () => {
+    expect(TPM_MANUFACTURERS).toContain('id:494E5443');
+    expect(TPM_MANUFACTURERS).toContain('id:53544D20');
+    expect(TPM_MANUFACTURERS).toContain('id:49465800');
+    expect(TPM_MANUFACTURERS.every((id) => /^id:[0-9A-F]{8}$/.test(id))).toBe(true);
+    expect(TPM_MANUFACTURERS.length).toBe(29);
+    expect(TPM_MANUFACTURERS).not.toContain('id:00001014');
+  });
+});
