@@ -1,12 +1,12 @@
-import { constants, createECDH, createPublicKey, publicEncrypt, randomBytes } from 'node:crypto';
-import { type Bytes, concat, copy, toBase64Url, view, wipe } from '../bytes.ts';
-import { kdfa, kdfe } from '../crypto/kdf.ts';
+import { randomBytes } from 'node:crypto';
+import { concat, copy, view, wipe } from '../bytes.ts';
+import { kdfa } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
-import { encode } from './codec/index.ts';
-import { HASHES, type HashAlg, TPM_ALG, TPM_ECC, TPM_RH, TPM_SE } from './constants.ts';
+import { HASHES, type HashAlg, TPM_ALG, TPM_RH, TPM_SE } from './constants.ts';
 import { isHashAlg } from './names.ts';
 import { Session, type SessionUse, trimAuthValue } from './session.ts';
-import { TPMS_ECC_POINT, type TpmtSymDef } from './structures/algorithm.ts';
+import { type SharedSecret, shareSecret } from './shared-secret.ts';
+import type { TpmtSymDef } from './structures/algorithm.ts';
 import type { TpmtPublic } from './structures/object.ts';
 import type { SignalOptions, Tpm } from './tpm.ts';
 import type { TpmObject } from './tpm-object.ts';
@@ -54,16 +54,16 @@ export async function startSession(tpm: Tpm, options: StartSessionOptions = {}):
     (isKeyed ? { algorithm: TPM_ALG.AES, keyBits: 128, mode: TPM_ALG.CFB } : { algorithm: TPM_ALG.NULL });
   const { name: hash, size } = HASHES[authHash];
   const nonceCaller = view(randomBytes(size));
-  const secret = salt === undefined ? { salt: EMPTY, encrypted: EMPTY } : makeSalt(salt.publicArea);
+  const shared = salt === undefined ? { secret: EMPTY, encrypted: EMPTY } : makeSalt(salt.publicArea);
   const boundAuth = bind === undefined ? EMPTY : trimAuthValue(bind.authValue);
-  const keyMaterial = concat(boundAuth, secret.salt);
+  const keyMaterial = concat(boundAuth, shared.secret);
   try {
     return await tpm.openSession(
       {
         tpmKey: salt?.handle ?? TPM_RH.NULL,
         bind: bind?.handle ?? TPM_RH.NULL,
         nonceCaller,
-        encryptedSalt: secret.encrypted,
+        encryptedSalt: shared.encrypted,
         sessionType: TYPES[type],
         symmetric,
         authHash,
@@ -84,59 +84,21 @@ export async function startSession(tpm: Tpm, options: StartSessionOptions = {}):
       { signal },
     );
   } finally {
-    wipe(keyMaterial, secret.salt);
+    wipe(keyMaterial, shared.secret);
   }
 }
 
-const CURVES: ReadonlyMap<number, { readonly name: string; readonly size: number }> = new Map([
-  [TPM_ECC.NIST_P256, { name: 'prime256v1', size: 32 }],
-  [TPM_ECC.NIST_P384, { name: 'secp384r1', size: 48 }],
-  [TPM_ECC.NIST_P521, { name: 'secp521r1', size: 66 }],
-]);
-
-/** A random salt and the same encrypted to the key. Part 1, B.10.2 (RSA) and C.6.1 (ECC), label "SECRET". */
-function makeSalt({ nameAlg, ...key }: TpmtPublic): { salt: Bytes; encrypted: Bytes } {
-  if (!isHashAlg(nameAlg)) throw unsuitable(`its name algorithm is 0x${nameAlg.toString(16)}`);
-  const { name: hash, size } = HASHES[nameAlg];
-  if (key.type === TPM_ALG.RSA) {
-    const salt = view(randomBytes(size));
-    const exponent = key.parameters.exponent === 0 ? 65537 : key.parameters.exponent;
-    const e = Buffer.alloc(4);
-    e.writeUInt32BE(exponent);
-    const jwk = {
-      kty: 'RSA',
-      n: toBase64Url(key.unique),
-      e: toBase64Url(e.subarray(e.findIndex((byte) => byte !== 0))),
-    };
-    const encrypted = publicEncrypt(
+/** A random salt and the same encrypted to the key. Part 1, 19.6.8. */
+function makeSalt(publicArea: TpmtPublic): SharedSecret {
+  const { nameAlg } = publicArea;
+  if (!isHashAlg(nameAlg)) {
+    throw new KeyprovError(
+      'tpm-session',
+      `a key with the name algorithm 0x${nameAlg.toString(16)} cannot be a salt key`,
       {
-        key: createPublicKey({ key: jwk, format: 'jwk' }),
-        padding: constants.RSA_PKCS1_OAEP_PADDING,
-        oaepHash: hash,
-        oaepLabel: Buffer.from('SECRET\0'),
+        remedy: 'use a storage key with a SHA-1 or SHA-2 name algorithm',
       },
-      salt,
     );
-    return { salt, encrypted: view(encrypted) };
   }
-  if (key.type === TPM_ALG.ECC) {
-    const curve = CURVES.get(key.parameters.curveID);
-    if (curve === undefined) throw unsuitable(`its curve is 0x${key.parameters.curveID.toString(16)}`);
-    const pad = (coordinate: Uint8Array) =>
-      concat(new Uint8Array(Math.max(0, curve.size - coordinate.length)), coordinate);
-    const [x, y] = [pad(key.unique.x), pad(key.unique.y)];
-    const ephemeral = createECDH(curve.name);
-    const point = view(ephemeral.generateKeys());
-    const ours = { x: point.subarray(1, 1 + curve.size), y: point.subarray(1 + curve.size) };
-    const z = view(ephemeral.computeSecret(concat(new Uint8Array([4]), x, y)));
-    const salt = kdfe(hash, z, 'SECRET', ours.x, x, size * 8);
-    wipe(z);
-    return { salt, encrypted: encode(TPMS_ECC_POINT, ours) };
-  }
-  throw unsuitable('it is no RSA or ECC key');
+  return shareSecret({ ...publicArea, nameAlg }, 'SECRET');
 }
-
-const unsuitable = (why: string): KeyprovError =>
-  new KeyprovError('tpm-session', `a session cannot be salted with this key: ${why}`, {
-    remedy: 'use an RSA, P-256, P-384 or P-521 storage key with a SHA-2 name algorithm',
-  });

@@ -1,0 +1,72 @@
+import { constants, createECDH, publicEncrypt, randomBytes } from 'node:crypto';
+import { type Bytes, concat, view, wipe } from '../bytes.ts';
+import { CURVES } from '../crypto/curve.ts';
+import { type HashName, kdfe } from '../crypto/kdf.ts';
+import type { EcPublicKey } from '../crypto/public-key.ts';
+import { importPublicKey } from '../crypto/verify-signature.ts';
+import { encode } from './codec/index.ts';
+import { HASHES, type HashAlg } from './constants.ts';
+import { publicKeyOf } from './public-key.ts';
+import { TPMS_ECC_POINT } from './structures/algorithm.ts';
+import type { TpmtPublic } from './structures/object.ts';
+
+/** What a secret is shared for: the salt of a session, or the seed of a credential. */
+export type SecretLabel = 'SECRET' | 'IDENTITY';
+
+/** A secret, and the same for the TPM. */
+export interface SharedSecret {
+  /** As long as a digest of the key's name algorithm. The caller wipes it. */
+  readonly secret: Bytes;
+  /** The content of a TPM2B_ENCRYPTED_SECRET. Part 2, 11.4.33. */
+  readonly encrypted: Bytes;
+}
+
+/**
+ * A fresh secret that only the TPM with the private part of `publicArea` can recover: with RSA a random one, encrypted
+ * with OAEP; with ECC the result of a one-pass key agreement. Part 1, B.10 (RSA) and C.6 (ECC).
+ * @throws KeyprovError `key-invalid` when it is no RSA, P-256, P-384 or P-521 key.
+ */
+export function shareSecret(publicArea: TpmtPublic & { nameAlg: HashAlg }, label: SecretLabel): SharedSecret {
+  const { name: hash, size } = HASHES[publicArea.nameAlg];
+  const key = publicKeyOf(publicArea);
+  if (key.kty === 'EC') {
+    const ephemeral = createECDH(CURVES[key.crv].nodeName);
+    ephemeral.generateKeys();
+    return agreeOnSecret(key, hash, size, label, view(ephemeral.getPrivateKey()));
+  }
+  const secret = view(randomBytes(size));
+  const encrypted = publicEncrypt(
+    {
+      key: importPublicKey(key),
+      padding: constants.RSA_PKCS1_OAEP_PADDING,
+      oaepHash: hash,
+      oaepLabel: Buffer.from(`${label}\0`),
+    },
+    secret,
+  );
+  return { secret, encrypted: view(encrypted) };
+}
+
+/**
+ * The secret of `size` bytes that the private scalar of an ephemeral key (big endian, wiped here) agrees on with `key`.
+ * Part 1, C.6.1: coordinates go into KDFe as long as the field.
+ */
+export function agreeOnSecret(
+  key: EcPublicKey,
+  hash: HashName,
+  size: number,
+  label: SecretLabel,
+  scalar: Uint8Array,
+): SharedSecret {
+  const { size: field, nodeName } = CURVES[key.crv];
+  const ephemeral = createECDH(nodeName);
+  ephemeral.setPrivateKey(scalar);
+  const point = view(ephemeral.getPublicKey());
+  const [x, y] = [point.subarray(1, 1 + field), point.subarray(1 + field)];
+  const z = view(ephemeral.computeSecret(concat(new Uint8Array([4]), key.x, key.y)));
+  try {
+    return { secret: kdfe(hash, z, label, x, key.x, size * 8), encrypted: encode(TPMS_ECC_POINT, { x, y }) };
+  } finally {
+    wipe(z, scalar);
+  }
+}
