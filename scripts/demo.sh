@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shows the whole way: a TPM 2.0 starts inside the process, a user key is made in it, an attestation key certifies it
-# over a fresh challenge, and the registration request is written. Then lists the files, for you to look at.
+# over a fresh challenge, and the registration request is written. Then the key signs, the statement is verified, and
+# the files are listed, for you to look at.
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
@@ -14,17 +15,24 @@ if ! { rm -rf -- "$out" && mkdir -- "$out"; } 2>/dev/null; then out=$(mktemp -d 
 
 challenge=$(node -p 'crypto.randomBytes(32).toString("hex")')
 device=$(node -p 'crypto.randomUUID()')
-command=(node dist/src/cli/main.js provision
-  --tpm "libtpms:$out/tpm" --hardware required --virtual-tpm allow
-  --user alice@example.com --device-id "$device" --challenge "$challenge" --out "$out")
-printf '\n$ %s\n\n' "${command[*]}"
-"${command[@]}"
+tpm=libtpms:$out/tpm
+
+keyprov() {
+  printf '\n$ keyprov %s\n\n' "$*"
+  node dist/src/cli/main.js "$@"
+}
+
+keyprov provision --tpm "$tpm" --hardware required --virtual-tpm allow \
+  --user alice@example.com --device-id "$device" --challenge "$challenge" --out "$out"
+keyprov sign --tpm "$tpm" --dir "$out" --in "$out/request.json" --out "$out/request.sig"
+keyprov verify --dir "$out" --challenge "$challenge"
 
 describe() {
   case ${1#"$out"/} in
     request.json) echo 'the registration request, as it would be sent' ;;
     attestation.json) echo 'the statement: the TPM says over the challenge that it made this key and guards it' ;;
     key.pem) echo 'the private key, wrapped by the TPM and of no use without it (TSS2 PRIVATE KEY)' ;;
+    request.sig) echo 'a signature over it, made with the user key in the TPM' ;;
     public.pem) echo 'the public key' ;;
     record.json) echo 'what was done and why: backend, assurance, policy, attempts, key ID' ;;
     tpm/*) echo 'state of the virtual TPM' ;;

@@ -1,0 +1,55 @@
+import { constants } from 'node:os';
+import { type ErrorCode, isKeyprovError } from '../errors.ts';
+import { UsageError } from './arguments.ts';
+import { Interrupted } from './signals.ts';
+
+/** What the exit code of `keyprov` says. After a signal it is 128 + the number of the signal: 130 after Ctrl-C. */
+export const EXIT = {
+  done: 0,
+  unexpected: 1,
+  usage: 2,
+  policy: 3,
+  unreachable: 4,
+  pin: 5,
+  refused: 6,
+  files: 7,
+  unverified: 8,
+} as const;
+
+/** The same for people, as `--help` shows it. */
+export const EXIT_CODES_HELP = `
+Exit codes:
+  0  done
+  1  something unexpected; with doctor: no TPM can be opened
+  2  wrong arguments, policy file or address of a TPM
+  3  the policy allows no key here
+  4  the TPM cannot be reached, or its state or library cannot be used
+  5  the PIN is missing or wrong, or the TPM is locked
+  6  the TPM refused a command
+  7  a file is missing, damaged, there already, or cannot be written
+  8  the statement does not verify
+  128 + N after signal N (130 after Ctrl-C); sim: as the command that it runs`;
+
+/** The first rule that fits the code of an error. */
+const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [
+  [/^(policy-invalid|address-invalid)$/, EXIT.usage],
+  [/^(hardware-required|no-key-provider|virtual-tpm-refused|downgrade-refused|algorithm-unsupported)$/, EXIT.policy],
+  [/^attestation-unavailable$/, EXIT.policy],
+  [/^(pin-.*|key-locked|tpm-lockout)$/, EXIT.pin],
+  [/^(transport-.*|library-.*|state-.*|no-tpm)$/, EXIT.unreachable],
+  [/^(tpm-.*|codec)$/, EXIT.refused],
+  [/^(store-.*|key-.*|statement-invalid)$/, EXIT.files],
+];
+
+/** The exit code for whatever a command threw. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError) return EXIT.usage;
+  if (error instanceof Interrupted) return exitCodeOfSignal(error.signalName);
+  const code: ErrorCode | '' = isKeyprovError(error) ? error.code : '';
+  return RULES.find(([codes]) => codes.test(code))?.[1] ?? EXIT.unexpected;
+}
+
+/** What shells report for a program that a signal has ended. */
+export function exitCodeOfSignal(name: NodeJS.Signals): number {
+  return 128 + constants.signals[name];
+}

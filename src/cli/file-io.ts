@@ -1,0 +1,35 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { KeyprovError } from '../errors.ts';
+import { errorCode } from '../keys/atomic-file.ts';
+
+/** Runs `work` on a file that the user named; an error of the file system becomes KeyprovError `store-io`. */
+export async function fileIo<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (errorCode(cause) === undefined || cause instanceof KeyprovError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KeyprovError('store-io', `${path} cannot be read or written: ${reason}`, { cause });
+  }
+}
+
+/** The text of a file in a directory; undefined where there is none. @throws KeyprovError `store-io` */
+export async function readText(directory: string, name: string): Promise<string | undefined> {
+  const path = join(directory, name);
+  return await fileIo(path, () => ifThere(readFile(path, 'utf8')));
+}
+
+/** Whether there is something at `path`. @throws KeyprovError `store-io` */
+export async function exists(path: string): Promise<boolean> {
+  return (await fileIo(path, () => ifThere(stat(path)))) !== undefined;
+}
+
+async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,120 @@
+/** Where progress is shown: what is needed of `process.stderr`. */
+export interface ProgressStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/** Shows the steps of some work, one after the other. */
+export interface Progress {
+  /** A step begins; one that was under way has failed. */
+  begin(step: string, text: string): void;
+  /** The step under way is done. */
+  end(detail: string): void;
+  /** The step under way, if there is one, has failed. */
+  fail(): void;
+  /** One line that stays, between the steps. */
+  note(text: string): void;
+}
+
+const FRAMES = ['|', '/', '-', '\\'];
+const INTERVAL_MS = 100;
+const STEP_WIDTH = 12;
+const ERASE_LINE = '\r\x1b[2K';
+
+/** Whether a stream can show a spinner: a terminal with control sequences, outside of continuous integration. */
+export function isLive(stream: ProgressStream, env: NodeJS.ProcessEnv): boolean {
+  return stream.isTTY === true && env.TERM !== 'dumb' && !env.NO_COLOR && !env.CI;
+}
+
+/** Progress that nobody sees. */
+export const SILENT: Progress = { begin: () => {}, end: () => {}, fail: () => {}, note: () => {} };
+
+/** A step under way. */
+interface Step {
+  readonly name: string;
+  readonly text: string;
+  readonly since: number;
+}
+
+/** Each beginning, end and failure in a line of plain text. */
+export class PlainProgress implements Progress {
+  readonly #stream: ProgressStream;
+  #step: Step | undefined;
+
+  constructor(stream: ProgressStream) {
+    this.#stream = stream;
+  }
+
+  begin(name: string, text: string): void {
+    this.fail();
+    this.#step = { name, text, since: Date.now() };
+    this.note(`${name}: ${text}`);
+  }
+
+  end(detail: string): void {
+    if (this.#step !== undefined) this.note(`${this.#step.name}: ${detail} (${elapsed(this.#step)})`);
+    this.#step = undefined;
+  }
+
+  fail(): void {
+    if (this.#step !== undefined) this.note(`${this.#step.name}: failed (${elapsed(this.#step)})`);
+    this.#step = undefined;
+  }
+
+  note(text: string): void {
+    this.#stream.write(`${text}\n`);
+  }
+}
+
+/** The step under way with a spinner and the time that it has taken so far, those before it with their outcome. */
+export class LiveProgress implements Progress {
+  readonly #stream: ProgressStream;
+  #step: Step | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #frame = 0;
+
+  constructor(stream: ProgressStream) {
+    this.#stream = stream;
+  }
+
+  begin(name: string, text: string): void {
+    this.fail();
+    this.#step = { name, text, since: Date.now() };
+    this.#draw();
+    // A spinner is no reason for a process to stay alive.
+    this.#timer = setInterval(() => this.#draw(), INTERVAL_MS).unref();
+  }
+
+  end(detail: string): void {
+    this.#finish('✓', detail);
+  }
+
+  fail(): void {
+    this.#finish('✗', 'failed');
+  }
+
+  note(text: string): void {
+    this.#stream.write(`${this.#step === undefined ? '' : ERASE_LINE}${text}\n`);
+    this.#draw();
+  }
+
+  #finish(sign: string, detail: string): void {
+    const step = this.#step;
+    if (step === undefined) return;
+    clearInterval(this.#timer);
+    this.#step = undefined;
+    this.#stream.write(`${ERASE_LINE}${sign} ${step.name.padEnd(STEP_WIDTH)} ${detail} (${elapsed(step)})\n`);
+  }
+
+  #draw(): void {
+    const step = this.#step;
+    if (step === undefined) return;
+    this.#frame = (this.#frame + 1) % FRAMES.length;
+    const line = `${FRAMES[this.#frame]} ${step.name.padEnd(STEP_WIDTH)} ${step.text} (${elapsed(step)})`;
+    // A line that wraps could not be erased.
+    this.#stream.write(ERASE_LINE + line.slice(0, (this.#stream.columns || 80) - 1));
+  }
+}
+
+const elapsed = ({ since }: Step): string => `${((Date.now() - since) / 1000).toFixed(1)} s`;

@@ -1,0 +1,97 @@
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { type Bytes, toBase64, wipe } from '../bytes.ts';
+import { verifySignature } from '../crypto/verify-signature.ts';
+import { KeyprovError, withCleanup } from '../errors.ts';
+import { openKeyStore } from '../keys/key-store.ts';
+import type { ProvidedKey, SignOptions } from '../keys/provider.ts';
+import { openSoftwareKeyProvider } from '../keys/software-provider.ts';
+import { openTpmKeyProvider } from '../keys/tpm-provider.ts';
+import { readWrappingSecret, WRAPPING_SECRET_FILE } from '../keys/wrapping-secret.ts';
+import type { TpmAddress } from '../tpm/address.ts';
+import { openTpm } from '../tpm/open-tpm.ts';
+import { type Arguments, valueOption } from './arguments.ts';
+import { EXIT } from './exit-codes.ts';
+import { fileIo } from './file-io.ts';
+import { readPin } from './pin-file.ts';
+import { readKey } from './record.ts';
+import type { Outcome, Report } from './report.ts';
+import { readTpmAddress, tpmOption } from './tpm-option.ts';
+
+/** Describes `keyprov sign`. */
+export function defineSign(command: Command): void {
+  command
+    .description('sign a file with a key that keyprov provision has made, and verify the signature')
+    .addOption(valueOption('--dir <dir>', 'the directory that keyprov provision wrote'))
+    .addOption(valueOption('--in <file>', 'what to sign (SHA-256; RSASSA-PKCS1-v1_5, or ECDSA in DER)'))
+    .addOption(valueOption('--out <file>', 'where to put the signature (default: base64 on standard output)'))
+    .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
+    .addOption(tpmOption())
+    .option('--json', 'print one JSON object and nothing else');
+}
+
+/** Runs `keyprov sign`. */
+export async function runSign(given: Arguments, report: Report, signal: AbortSignal): Promise<Outcome> {
+  const directory = given.required('dir');
+  const input = given.required('in');
+  const output = given.text('out');
+  const pinFile = given.text('pin-file');
+  const address = readTpmAddress(given);
+  given.check();
+  const key = await readKey(directory);
+  // An emulator, or a command in a TCTI, is opened only when the user names it, and a record is not the user.
+  if (address !== 'none' && address.kind === 'auto' && key.tpmAddress !== undefined) {
+    if (!/^(device|tbs):/.test(key.tpmAddress))
+      report.warn(`the key is in the TPM at ${key.tpmAddress}: give it as --tpm`);
+  }
+  const data = await fileIo(input, () => readFile(input));
+  const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
+  let signature: Bytes;
+  report.progress.begin('sign', `with the ${key.algorithm} key in ${directory}`);
+  try {
+    const sign = key.backend === 'tpm' ? signInTpm : signInSoftware;
+    signature = await sign(key, { data, pin, signal }, { directory, address });
+  } finally {
+    wipe(pin);
+  }
+  if (!verifySignature(key.publicKey, 'sha256', data, signature, key.publicKey.kty === 'RSA' ? 'pkcs1' : 'der')) {
+    throw new KeyprovError('key-invalid', `the signature does not verify with public.pem in ${directory}`);
+  }
+  if (output !== undefined) await fileIo(output, () => writeFile(output, signature));
+  report.progress.end('done, and verified with public.pem');
+  const text = output === undefined ? `${toBase64(signature)}\n` : '';
+  const file = output === undefined ? {} : { file: resolve(output) };
+  return { exitCode: EXIT.done, text, json: { backend: key.backend, signature: toBase64(signature), ...file } };
+}
+
+interface Place {
+  readonly directory: string;
+  readonly address: TpmAddress | 'none';
+}
+
+async function signInTpm(key: ProvidedKey, options: SignOptions, { address }: Place): Promise<Bytes> {
+  if (address === 'none') throw new KeyprovError('no-tpm', 'the key is in a TPM and none was named');
+  const { signal } = options;
+  const tpm = await openTpm(address, { signal });
+  return await withCleanup(
+    async () => (await openTpmKeyProvider(tpm, { signal })).sign(key, options),
+    () => tpm.close(),
+  );
+}
+
+async function signInSoftware(key: ProvidedKey, options: SignOptions, { directory }: Place): Promise<Bytes> {
+  // It would be made where it is missing.
+  if (!key.hasPin && !existsSync(join(directory, WRAPPING_SECRET_FILE))) {
+    throw new KeyprovError('store-invalid', `${directory} has no ${WRAPPING_SECRET_FILE}, which encrypts the key`, {
+      remedy: 'restore a copy of it',
+    });
+  }
+  const wrappingSecret = key.hasPin ? undefined : await readWrappingSecret(await openKeyStore(directory));
+  try {
+    return await openSoftwareKeyProvider({ wrappingSecret }).sign(key, options);
+  } finally {
+    wipe(wrappingSecret);
+  }
+}

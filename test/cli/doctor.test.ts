@@ -1,0 +1,126 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { type CallOptions, keyprov, keyprovJson, libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+
+const missing = await libtpmsMissing();
+
+/** The findings by name. */
+function doctor(options: CallOptions = {}) {
+  const { status, json } = keyprovJson(['doctor'], options);
+  const { ok, tpms, checks } = Object(json);
+  const byName = new Map<string, object>(Array.from(checks, (check) => [Object(check).name, Object(check)]));
+  return { status, ok, tpms, of: (name: string) => byName.get(name) };
+}
+
+describe('keyprov doctor', () => {
+  it.skipIf(missing)('finds libtpms, with version and path, and starts a TPM of it', () => {
+    const { status, ok, tpms, of } = doctor();
+    expect({ status, ok }).toEqual({ status: 0, ok: true });
+    expect(tpms).toContain('libtpms');
+    expect(of('libtpms')).toMatchObject({
+      status: 'ok',
+      detail: expect.stringMatching(/^0\.\d+\.\d+ \(\/.*libtpms\.so\.0\); .* TPM 2\.0 revision 1\.\d\d, virtual$/),
+    });
+    expect(of('node')).toMatchObject({ status: 'ok', detail: expect.stringContaining(process.versions.node) });
+  });
+
+  it('says what to install and fails where there is no TPM at all', () => {
+    using directory = temporaryDirectory();
+    const env = {
+      KEYPROV_LIBTPMS: '/nowhere/libtpms.so',
+      KEYPROV_TCTILDR: '/nowhere/tctildr.so',
+      PATH: directory.path,
+    };
+    const { of, tpms, status, ok } = doctor({ env });
+    expect(of('libtpms')).toMatchObject({
+      status: 'missing',
+      detail: expect.stringContaining('tried /nowhere/libtpms.so'),
+      remedy: expect.stringContaining('apt-get install libtpms0'),
+    });
+    expect(of('swtpm')).toMatchObject({ status: 'missing', remedy: expect.stringContaining('apt-get install swtpm') });
+    expect(of('tpm2-tss')).toMatchObject({ status: 'missing', remedy: expect.stringContaining('libtss2-tctildr0') });
+    for (const name of ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR']) expect(of(name)).toMatchObject({ status: 'problem' });
+    // A machine with a TPM of its own has one still.
+    const found = Object(of('this machine')).status === 'ok';
+    expect({ status, ok, count: tpms.length }).toEqual({ status: found ? 0 : 1, ok: found, count: found ? 1 : 0 });
+    const { stdout, stderr } = keyprov(['doctor'], { env });
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/^missing {2}libtpms .*install it \(Debian: apt-get install libtpms0\)/m);
+    expect(stdout).toMatch(found ? /\na TPM can be opened: / : /\nno TPM can be opened\n$/);
+  });
+
+  it('says when a library is none', () => {
+    using directory = temporaryDirectory();
+    const library = join(directory.path, 'libtpms.so.0');
+    writeFileSync(library, 'no library');
+    const { of } = doctor({ env: { KEYPROV_LIBTPMS: library } });
+    expect(of('libtpms')).toMatchObject({ status: 'problem', detail: expect.stringContaining(library) });
+    expect(of('KEYPROV_LIBTPMS')).toMatchObject({ status: 'ok', detail: library });
+  });
+
+  it.skipIf(missingPrograms('swtpm'))('finds swtpm and its version', () => {
+    expect(doctor().of('swtpm')).toMatchObject({ status: 'ok', detail: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
+  });
+
+  it('is not held up by a swtpm that does not answer', () => {
+    using directory = temporaryDirectory();
+    const swtpm = join(directory.path, 'swtpm');
+    writeFileSync(swtpm, '#!/bin/sh\nexec sleep 30\n');
+    chmodSync(swtpm, 0o755);
+    const { of } = doctor({ env: { PATH: `${directory.path}:${process.env.PATH}` } });
+    expect(of('swtpm')).toMatchObject({ status: 'problem' });
+  });
+
+  it.skipIf(missing)('opens the TPM that the environment names, but makes none', () => {
+    using directory = temporaryDirectory();
+    const state = join(directory.path, 'tpm');
+    const env = { KEYPROV_TPM: `libtpms:${state}` };
+    expect(doctor({ env }).of('KEYPROV_TPM')).toMatchObject({
+      status: 'ok',
+      detail: expect.stringMatching(/nothing yet/),
+    });
+    mkdirSync(state);
+    expect(doctor({ env }).of('KEYPROV_TPM')).toMatchObject({ status: 'ok', tpm: env.KEYPROV_TPM });
+  });
+
+  it.each([
+    ['chip', /^'chip' is no address of a TPM/],
+    ['swtpm:unix:/nowhere/tpm', /^swtpm:unix:\/nowhere\/tpm: /],
+    ['device:/nowhere', /^device:\/nowhere: there is no such device/],
+  ])('tells what is wrong with KEYPROV_TPM=%s', (value, detail) => {
+    expect(doctor({ env: { KEYPROV_TPM: value } }).of('KEYPROV_TPM')).toMatchObject({
+      status: 'problem',
+      detail: expect.stringMatching(detail),
+    });
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('tells an ordinary user how to get access to a device', ({ skip }) => {
+    using directory = temporaryDirectory();
+    chmodSync(directory.path, 0o755);
+    const device = join(directory.path, 'tpmrm0');
+    if (spawnSync('mknod', ['-m', '600', device, 'c', '1', '3']).status !== 0) skip('mknod is not allowed here');
+    expect(doctor({ env: { KEYPROV_TPM: `device:${device}` }, uid: 65534 }).of('KEYPROV_TPM')).toMatchObject({
+      status: 'problem',
+      detail: expect.stringContaining('access denied'),
+      remedy: 'join the group that owns the device (mostly tss)',
+    });
+  });
+
+  it('refuses arguments that it does not know', () => {
+    expect(keyprov(['doctor', '--all'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/unknown option --all/),
+    });
+  });
+
+  it('runs from a link, as npm installs it', () => {
+    using directory = temporaryDirectory();
+    const link = join(directory.path, 'keyprov');
+    symlinkSync(join(process.cwd(), 'dist/src/cli/main.js'), link);
+    const { stdout } = spawnSync(process.execPath, [link, '--version'], { encoding: 'utf8' });
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});

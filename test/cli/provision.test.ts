@@ -1,0 +1,435 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { statementFromJson } from '../../src/attestation/index.ts';
+import { fromBase64, toHex } from '../../src/bytes.ts';
+import { digest } from '../../src/crypto/kdf.ts';
+import { decodeSpkiPem } from '../../src/crypto/public-key.ts';
+import { parseKeyRegistration, publicBlob } from '../../src/request/key-registration.ts';
+import { decode } from '../../src/tpm/codec/index.ts';
+import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
+import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import {
+  environment,
+  keyprov,
+  keyprovJson,
+  libtpmsMissing,
+  MAIN,
+  startKeyprov,
+  temporaryDirectory,
+} from './support/keyprov.ts';
+
+const missing = await libtpmsMissing();
+const FILES = ['attestation.json', 'key.pem', 'public.pem', 'record.json', 'request.json'];
+const PIN = 'x-S3cret-941027';
+
+const text = (...path: string[]): string => readFileSync(join(...path), 'utf8');
+const record = (directory: string): Record<string, unknown> => JSON.parse(text(directory, 'record.json'));
+const mode = (...path: string[]): number => statSync(join(...path)).mode & 0o777;
+
+function pinFile(directory: string, content = `${PIN}\n`): string {
+  const path = join(directory, 'pin');
+  writeFileSync(path, content, { mode: 0o600 });
+  return path;
+}
+
+/** Every file below a directory, with its content as it is. */
+function contents(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'));
+}
+
+describe.skipIf(missing)('keyprov provision with a TPM', () => {
+  it('writes request, statement, key and record, for the owner only', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'a', 'b');
+    const challenge = '00ff'.repeat(32);
+    const { status, stdout, stderr } = keyprov([
+      ...[
+        'provision',
+        '--tpm',
+        `libtpms:${directory.path}/tpm`,
+        '--hardware',
+        'required',
+        '--user',
+        'Alice@Example.com',
+      ],
+      ...['--device-id', '6f5902ac-237f-424a-a1cd-8d2b6d2bbd01', '--challenge', challenge, '--out', out],
+    ]);
+    expect({ status, warnings: stderr.match(/warning/g) }).toEqual({ status: 0, warnings: null });
+    expect(readdirSync(out).sort()).toEqual(FILES);
+    expect([mode(directory.path, 'a'), mode(out)]).toEqual([0o700, 0o700]);
+    expect(FILES.map((name) => mode(out, name))).toEqual([0o600, 0o600, 0o600, 0o600, 0o600]);
+
+    const publicKey = decodeSpkiPem(text(out, 'public.pem'));
+    const { publicKey: registered } = parseKeyRegistration(text(out, 'request.json'), 'strict');
+    expect(registered).toEqual(publicKey);
+    const keyId = digest('sha256', publicBlob(publicKey));
+    const { certInfo } = statementFromJson(JSON.parse(text(out, 'attestation.json')));
+    expect(toHex(decode(TPMS_ATTEST, certInfo).extraData)).toBe(challenge);
+    expect(text(out, 'key.pem')).toMatch(/^-----BEGIN TSS2 PRIVATE KEY-----\n/);
+    expect(record(out)).toEqual({
+      format: 'keyprov-record',
+      version: 1,
+      user: 'Alice@Example.com',
+      deviceId: '6f5902ac-237f-424a-a1cd-8d2b6d2bbd01',
+      created: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+      backend: 'tpm',
+      assurance: 'virtual',
+      fellBack: false,
+      policy: {
+        hardware: 'required',
+        virtualTpm: 'allow',
+        algorithm: 'rsa-2048',
+        allowedAlgorithms: ['rsa-2048', 'rsa-3072', 'p-256', 'p-384'],
+        attestation: 'preferred',
+      },
+      attempts: [{ backend: 'tpm', outcome: 'used', reason: 'the TPM made the key' }],
+      keyId: { hex: toHex(keyId), base64: expect.stringMatching(/^.{43}=$/) },
+      algorithm: 'rsa-2048',
+      hasPin: false,
+      parent: { handle: '0x40000001', name: expect.stringMatching(/^000b[0-9a-f]{64}$/) },
+      tpm: {
+        address: `libtpms:${directory.path}/tpm`,
+        manufacturer: 'IBM',
+        manufacturerId: '0x49424d00',
+        vendorString: 'SW   TPM',
+        firmwareVersion: expect.stringMatching(/^0x[0-9a-f]{16}$/),
+        revision: expect.stringMatching(/^1\.\d\d$/),
+        virtual: true,
+        signs: expect.any(Array),
+      },
+      challenge: { hex: challenge, origin: 'given' },
+      attestation: { status: 'made' },
+      request: { profile: 'strict' },
+    });
+    expect(fromBase64(Object(record(out).keyId).base64)).toEqual(keyId);
+    expect(stdout).toContain('rsa-2048 in a virtual TPM\n');
+  });
+
+  it('prints one object with --json, with what the record says and where the files are', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const args = ['provision', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--out', out];
+    const { status, json } = keyprovJson(args);
+    expect(status).toBe(0);
+    const files = Object.fromEntries(
+      ['request.json', 'attestation.json', 'key.pem', 'public.pem', 'record.json'].map((name) => [
+        name,
+        join(out, name),
+      ]),
+    );
+    expect(json).toEqual({ ok: true, ...record(out), directory: out, files, warnings: [] });
+    expect(record(out)).toMatchObject({
+      user: null,
+      deviceId: null,
+      algorithm: 'p-256',
+      challenge: { origin: 'random', hex: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      request: { profile: 'attested' },
+    });
+    expect(parseKeyRegistration(text(out, 'request.json'), 'attested')).toMatchObject({ profile: 'attested' });
+  });
+
+  it('says which random challenge it took, and what becomes of a TPM in memory', () => {
+    using directory = temporaryDirectory();
+    const args = ['provision', '--tpm', 'libtpms', '--algorithm', 'p-384', '--out', join(directory.path, 'out')];
+    const { status, stderr } = keyprov(args);
+    expect(status).toBe(0);
+    const { hex } = Object(record(join(directory.path, 'out')).challenge);
+    expect(stderr).toContain(`challenge: none was given, this random one is used: ${hex}\n`);
+    expect(stderr).toContain('warning: the key is of no more use: its TPM was in memory only');
+    expect(stderr).not.toContain('\x1b');
+  });
+
+  it('takes the address from KEYPROV_TPM, unless --tpm says otherwise', () => {
+    using directory = temporaryDirectory();
+    const env = { KEYPROV_TPM: `libtpms:${directory.path}/tpm` };
+    const made = (...args: string[]) =>
+      keyprovJson(['provision', '--algorithm', 'p-256', '--out', join(directory.path, args.join('')), ...args], {
+        env,
+      });
+    expect(made().json).toMatchObject({ backend: 'tpm', tpm: { address: env.KEYPROV_TPM } });
+    expect(made('--tpm', 'none').json).toMatchObject({ backend: 'software', fellBack: true });
+    expect(made('--tpm', 'libtpms').json).toMatchObject({ backend: 'tpm', tpm: { address: 'libtpms::memory:' } });
+  });
+
+  it('does as the policy file says, and warns of what an option overrides', () => {
+    using directory = temporaryDirectory();
+    const policy = join(directory.path, 'policy.json');
+    writeFileSync(policy, '{"hardware": "required", "allowedAlgorithms": ["p-384", "p-256"], "attestation": "none"}');
+    const args = ['provision', '--tpm', 'libtpms', '--policy', policy, '--profile', 'attested'];
+    const one = keyprovJson([...args, '--attestation', 'preferred', '--out', join(directory.path, 'one')]);
+    expect(one).toMatchObject({
+      status: 0,
+      json: {
+        algorithm: 'p-384',
+        policy: { hardware: 'required', allowedAlgorithms: ['p-384', 'p-256'], attestation: 'preferred' },
+        warnings: [`--attestation preferred overrides attestation 'none' of ${policy}`, expect.any(String)],
+      },
+    });
+  });
+
+  it('leaves the statement out where the policy wants none, and says why', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const { status } = keyprov(['provision', '--tpm', 'libtpms', '--attestation', 'none', '--out', out]);
+    expect(status).toBe(0);
+    expect(readdirSync(out).sort()).toEqual(FILES.filter((name) => name !== 'attestation.json'));
+    expect(record(out).attestation).toEqual({ status: 'none', reason: 'policy wants none' });
+  });
+
+  it('makes the key in software where the policy allows that and the TPM will not do, and says so', () => {
+    using directory = temporaryDirectory();
+    const args = ['provision', '--tpm', 'libtpms', '--virtual-tpm', 'refuse', '--out', join(directory.path, 'out')];
+    const { status, json } = keyprovJson(args);
+    expect(status).toBe(0);
+    expect(json).toMatchObject({
+      backend: 'software',
+      fellBack: true,
+      attempts: [
+        { backend: 'tpm', outcome: 'failed', code: 'virtual-tpm-refused' },
+        { backend: 'software', outcome: 'used' },
+      ],
+      warnings: [expect.stringMatching(/^software made the key: tpm failed: policy refuses virtual TPMs: /)],
+    });
+    expect(json).not.toHaveProperty('tpm');
+  });
+
+  it('refuses a virtual TPM where told to, and leaves nothing', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'new', 'out');
+    const args = ['provision', '--tpm', 'libtpms', '--hardware', 'required', '--virtual-tpm', 'refuse', '--out', out];
+    const { status, json } = keyprovJson(args);
+    expect(status).toBe(3);
+    expect(json).toMatchObject({
+      ok: false,
+      error: {
+        code: 'hardware-required',
+        remedy: expect.any(String),
+        attempts: [
+          { backend: 'tpm', outcome: 'failed', code: 'virtual-tpm-refused' },
+          { backend: 'software', outcome: 'passed-over', code: 'hardware-required' },
+        ],
+      },
+    });
+    expect(readdirSync(directory.path)).toEqual([]);
+  });
+
+  it('refuses to touch the files of an earlier run, unless forced, and then replaces all of them', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const args = ['provision', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--out', out];
+    expect(keyprov(args).status).toBe(0);
+    const first = contents(out);
+    const again = keyprovJson(args);
+    expect(again).toMatchObject({ status: 7, json: { error: { code: 'key-exists' } } });
+    expect(contents(out)).toEqual(first);
+    expect(keyprov([...args, '--force', '--hardware', 'required', '--virtual-tpm', 'refuse']).status).toBe(3);
+    expect(contents(out)).toEqual(first);
+    expect(keyprov([...args, '--force']).status).toBe(0);
+    expect(readdirSync(out).sort()).toEqual(FILES);
+    expect(contents(out).filter((content) => first.includes(content))).toEqual([]);
+  });
+
+  it('does not go back to software for the same user without a word', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const args = ['provision', '--out', out, '--force', '--user'];
+    expect(keyprov([...args, 'alice@example.com', '--tpm', 'libtpms']).status).toBe(0);
+    const before = contents(out);
+    const refused = keyprovJson([...args, 'Alice@example.com', '--tpm', 'none']);
+    expect(refused).toMatchObject({ status: 3, json: { error: { code: 'downgrade-refused' } } });
+    expect(contents(out)).toEqual(before);
+    const allowed = keyprovJson([...args, 'alice@example.com', '--tpm', 'none', '--allow-downgrade']);
+    expect(allowed).toMatchObject({ status: 0, json: { backend: 'software' } });
+    expect(readdirSync(out).sort()).toEqual([
+      'key.pem',
+      'public.pem',
+      'record.json',
+      'request.json',
+      'wrapping.secret',
+    ]);
+  });
+
+  it.each([
+    ['a newline at its end', `${PIN}\n`],
+    ['an end of line as Windows has it', `${PIN}\r\n`],
+    ['no end of line', PIN],
+  ])('reads the PIN from a file with %s', (_, content) => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const tpm = `libtpms:${directory.path}/tpm`;
+    const pin = pinFile(directory.path, content);
+    const made = keyprov(['provision', '--tpm', tpm, '--algorithm', 'p-256', '--pin-file', pin, '--out', out]);
+    expect(made.status).toBe(0);
+    expect(record(out)).toMatchObject({
+      hasPin: true,
+      pinDerivation: { kdf: 'scrypt', salt: expect.stringMatching(/^[0-9a-f]{32}$/), cost: 16384 },
+    });
+    const signed = keyprov(['sign', '--dir', out, '--in', pin, '--tpm', tpm, '--pin-file', '-'], { input: PIN });
+    expect(signed.status).toBe(0);
+    const told = made.stdout + made.stderr + signed.stdout + signed.stderr;
+    for (const content of [told, ...contents(out), ...contents(join(directory.path, 'tpm'))]) {
+      expect(content).not.toContain('941027');
+    }
+  });
+
+  it('warns of a PIN file that others can read', () => {
+    using directory = temporaryDirectory();
+    const pin = pinFile(directory.path);
+    chmodSync(pin, 0o640);
+    const args = ['provision', '--tpm', 'libtpms', '--algorithm', 'p-256', '--pin-file', pin];
+    const { json } = keyprovJson([...args, '--out', join(directory.path, 'out')]);
+    expect(json).toMatchObject({ warnings: [`others can read the PIN file ${pin}; chmod 600 it`, expect.any(String)] });
+  });
+
+  it('ends with 130 after Ctrl-C, and leaves nothing', async () => {
+    using directory = temporaryDirectory();
+    const tpm = join(directory.path, 'tpm');
+    const args = ['provision', '--tpm', `libtpms:${tpm}`, '--algorithm', 'rsa-3072', '--out', `${directory.path}/a/b`];
+    const { child, ended } = startKeyprov(args);
+    child.stderr.on('data', (text: string) => {
+      if (text.includes('key: making')) child.kill('SIGINT');
+    });
+    const { status, stdout, stderr } = await ended;
+    expect({ status, stdout }).toEqual({ status: 130, stdout: '' });
+    expect(stderr).toMatch(/keyprov: ended by SIGINT\n$/);
+    expect(readdirSync(directory.path)).toEqual(['tpm']);
+    expect(keyprov(['provision', '--tpm', `libtpms:${tpm}`, '--out', `${directory.path}/c`]).status).toBe(0);
+  });
+
+  it('names the code of the signal with --json', async () => {
+    using directory = temporaryDirectory();
+    const tpm = join(directory.path, 'tpm');
+    const args = ['provision', '--tpm', `libtpms:${tpm}`, '--algorithm', 'rsa-3072', '--out', `${directory.path}/out`];
+    const { child, ended } = startKeyprov([...args, '--json']);
+    // The state is there when the TPM starts, and the key takes some time from then on.
+    while (!existsSync(join(tpm, 'tpm2.state'))) await new Promise((resolve) => setTimeout(resolve, 2));
+    child.kill('SIGTERM');
+    const { status, stdout, stderr } = await ended;
+    expect({ status, stderr }).toEqual({ status: 143, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({
+      ok: false,
+      error: { code: 'interrupted', message: 'ended by SIGTERM' },
+      warnings: [],
+    });
+    expect(readdirSync(directory.path)).toEqual(['tpm']);
+  });
+});
+
+describe('keyprov provision in software', () => {
+  it('keeps a key without PIN encrypted with a secret beside it', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const { status, json } = keyprovJson(['provision', '--hardware', 'discouraged', '--out', out]);
+    expect(status).toBe(0);
+    expect(json).toMatchObject({
+      backend: 'software',
+      assurance: 'software',
+      fellBack: false,
+      attempts: [
+        { backend: 'tpm', outcome: 'passed-over', reason: 'policy discourages hardware' },
+        { backend: 'software', outcome: 'used' },
+      ],
+      attestation: { status: 'none', reason: 'a software key has nothing to attest it' },
+      warnings: [],
+    });
+    expect(readdirSync(out).sort()).toEqual([
+      'key.pem',
+      'public.pem',
+      'record.json',
+      'request.json',
+      'wrapping.secret',
+    ]);
+    expect([mode(out, 'wrapping.secret'), statSync(join(out, 'wrapping.secret')).size]).toEqual([0o600, 32]);
+    expect(text(out, 'key.pem')).toMatch(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\n/);
+    expect(keyprov(['sign', '--dir', out, '--in', join(out, 'record.json')]).status).toBe(0);
+  });
+
+  it.skipIf(missingPrograms('script')).each([
+    ['with a spinner on a terminal', {}, true],
+    ['in plain lines with NO_COLOR', { NO_COLOR: '1' }, false],
+    ['in plain lines on a dumb terminal', { TERM: 'dumb' }, false],
+    ['in plain lines in continuous integration', { CI: 'true' }, false],
+  ])('shows its steps %s', (_, more, live) => {
+    using directory = temporaryDirectory();
+    const command = `'${process.execPath}' '${MAIN}' provision --tpm none --algorithm p-256 --out '${directory.path}/out'`;
+    const { status, stdout } = spawnSync('script', ['-qec', command, '/dev/null'], {
+      encoding: 'utf8',
+      env: environment({ TERM: 'xterm', ...more }),
+    });
+    expect(status).toBe(0);
+    expect(stdout.includes('\x1b[2K✓ key          p-256 in software (')).toBe(live);
+    expect(stdout.includes('\r\nkey: p-256 in software (')).toBe(!live);
+    expect(stdout.includes('\x1b')).toBe(live);
+  });
+
+  it('encrypts a key with a PIN by that, and says when it takes over from a TPM', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const args = ['provision', '--tpm', 'swtpm:unix:/nowhere', '--algorithm', 'p-256', '--pin-file', '-', '--out', out];
+    const { status, stderr } = keyprov(args, { input: PIN });
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/warning: software made the key: tpm failed: swtpm:unix:\/nowhere: /);
+    expect(parseKeyRegistration(text(out, 'request.json'), 'attested')).not.toHaveProperty('attestation');
+    expect(readdirSync(out)).not.toContain('wrapping.secret');
+    for (const content of contents(out)) expect(content).not.toContain('941027');
+  });
+
+  it('removes the secret and the directories that it made when it fails', () => {
+    using directory = temporaryDirectory();
+    mkdirSync(join(directory.path, 'out'));
+    writeFileSync(join(directory.path, 'out', 'other'), 'mine');
+    const args = ['provision', '--tpm', 'none', '--hardware', 'required', '--out'];
+    for (const out of ['out', 'out/a/b']) {
+      expect(keyprov([...args, join(directory.path, out)]).status).toBe(3);
+      expect(readdirSync(join(directory.path, 'out'))).toEqual(['other']);
+    }
+  });
+
+  it.each([
+    ['', 'holds no PIN'],
+    ['\n', 'holds no PIN'],
+    ['1'.repeat(1025), 'is longer than a PIN can be'],
+  ])('refuses the PIN %j', (input, problem) => {
+    using directory = temporaryDirectory();
+    const args = ['provision', '--tpm', 'none', '--pin-file', '-', '--out', join(directory.path, 'out')];
+    const { status, stderr } = keyprov(args, { input });
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: `keyprov: --pin-file: standard input ${problem}\nkeyprov: see --help\n`,
+    });
+    expect(existsSync(join(directory.path, 'out'))).toBe(false);
+  });
+
+  it('refuses a directory in which others may write', () => {
+    using directory = temporaryDirectory();
+    chmodSync(directory.path, 0o777);
+    const { status, json } = keyprovJson(['provision', '--tpm', 'none', '--out', directory.path]);
+    expect(status).toBe(7);
+    expect(json).toMatchObject({ error: { code: 'store-invalid', remedy: `chmod 700 ${directory.path}` } });
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('tells an ordinary user which file it may not read or write', () => {
+    using directory = temporaryDirectory();
+    const pin = pinFile(directory.path);
+    chmodSync(directory.path, 0o755);
+    const options = { uid: 65534 };
+    const pinned = keyprovJson(['provision', '--tpm', 'none', '--pin-file', pin, '--out', '/tmp/unused'], options);
+    expect(pinned).toMatchObject({ status: 7, json: { error: { code: 'store-io' } } });
+    const unwritable = keyprovJson(['provision', '--tpm', 'none', '--out', join(directory.path, 'out')], options);
+    expect(unwritable).toMatchObject({ status: 7, json: { error: { code: 'store-io' } } });
+    expect(readdirSync(directory.path)).toEqual(['pin']);
+  });
+
+  it('reports a damaged record instead of guessing what its key was', () => {
+    using directory = temporaryDirectory();
+    writeFileSync(join(directory.path, 'record.json'), '{"format": "keyprov-record"');
+    const { status, json } = keyprovJson(['provision', '--tpm', 'none', '--force', '--out', directory.path]);
+    expect(status).toBe(7);
+    expect(json).toMatchObject({ error: { code: 'store-invalid' } });
+    expect(readdirSync(directory.path)).toEqual(['record.json']);
+  });
+});

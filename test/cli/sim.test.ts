@@ -1,0 +1,150 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readLockout } from '../../src/tpm/capabilities.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { isRunning } from '../integration/support/is-running.ts';
+import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { keyprov, libtpmsMissing, MAIN, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+
+const missing = missingPrograms('swtpm');
+const withoutTools = missing ?? missingPrograms('tpm2_getrandom');
+const withoutLibtpms = await libtpmsMissing();
+
+/** Resolves when `condition` holds; the time limit is that of the test. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** A command that says its process id and the TPM that it got, and then goes on until it is ended. */
+const WAITER = ['sh', '-c', 'echo "$$ $KEYPROV_TPM"; while :; do sleep 0.05; done'];
+
+/** Starts WAITER under `keyprov sim` and waits until it runs. */
+async function startWaiter(...args: string[]) {
+  const started = startKeyprov(['sim', ...args, '--', ...WAITER]);
+  const line = await new Promise<string>((resolve) => started.child.stdout.once('data', resolve));
+  const [pid = '', address = ''] = line.trim().split(' ');
+  const directory = dirname(address.replace(/^[a-z]+:(unix:)?/, ''));
+  return { ...started, pid: Number(pid), address, directory };
+}
+
+/** The process id of the swtpm that serves below `directory`. */
+const swtpmPid = (directory: string) => Number(readFileSync(join(directory, 'pid'), 'utf8'));
+
+describe.skipIf(missing)('keyprov sim', () => {
+  it.skipIf(withoutTools)('runs a command that finds the TPM with tpm2-tools', () => {
+    const { status, stdout } = keyprov(['sim', '--', 'tpm2_getrandom', '--hex', '16']);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^[0-9a-f]{32}$/);
+  });
+
+  it('gives the same TPM to keyprov, tpm2-tools and OpenSSL', () => {
+    const { stdout } = keyprov(['sim', 'sh', '-c', 'echo "$KEYPROV_TPM $TPM2TOOLS_TCTI $TPM2OPENSSL_TCTI"']);
+    const [, path] = /^swtpm:unix:(\S+) /.exec(stdout) ?? [];
+    expect(stdout).toBe(`swtpm:unix:${path} swtpm:path=${path} swtpm:path=${path}\n`);
+    expect(existsSync(dirname(path ?? ''))).toBe(false);
+  });
+
+  it('keeps the state where it is told to, and shuts the TPM down in order', async () => {
+    using directory = temporaryDirectory();
+    const state = join(directory.path, 'state');
+    const out = join(directory.path, 'key');
+    const sim = (...args: string[]) =>
+      keyprov(['sim', '--state', state, '--', process.execPath, MAIN, ...args], { input: '1234' });
+    expect(sim('provision', '--algorithm', 'p-256', '--pin-file', '-', '--out', out).status).toBe(0);
+    // Whoever uses a key with a PIN and then loses the power three times is locked out, where nothing is shut down.
+    for (let time = 0; time < 4; time++) {
+      expect(sim('sign', '--pin-file', '-', '--dir', out, '--in', join(out, 'public.pem')).status).toBe(0);
+    }
+    await using swtpm = await (await import('../../src/tpm/transports/swtpm-process.ts')).startSwtpm({
+      stateDirectory: state,
+    });
+    await using tpm = await openTpm(swtpm.address);
+    expect(await readLockout(tpm)).toMatchObject({ inLockout: false, failedTries: 0 });
+  });
+
+  it('ends as the command ends', () => {
+    expect(keyprov(['sim', '--', 'sh', '-c', 'exit 42']).status).toBe(42);
+    expect(keyprov(['sim', '--', 'sh', '-c', 'kill -9 $$']).status).toBe(137);
+    const { status, stderr } = keyprov(['sim', '--', 'no-such-program'], { env: { PATH: '/usr/bin:/bin' } });
+    expect(status).toBe(127);
+    expect(stderr).toContain('no-such-program: not found');
+  });
+
+  it('leaves standard input and output to the command', () => {
+    expect(keyprov(['sim', '--', 'cat'], { input: 'in and out' })).toEqual({
+      status: 0,
+      stdout: 'in and out',
+      stderr: '',
+    });
+  });
+
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+    'passes %s on to the command, and ends the TPM after it',
+    async (name) => {
+      const { child, ended, pid, directory } = await startWaiter();
+      const swtpm = swtpmPid(directory);
+      child.kill(name);
+      const { status } = await ended;
+      expect(status).toBe({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }[name]);
+      expect([isRunning(pid), isRunning(swtpm), existsSync(directory)]).toEqual([false, false, false]);
+    },
+  );
+
+  it('leaves neither the TPM nor the command behind when it is killed', async () => {
+    const { child, ended, pid, directory } = await startWaiter();
+    const swtpm = swtpmPid(directory);
+    child.kill('SIGKILL');
+    await ended;
+    await until(() => !isRunning(pid) && !isRunning(swtpm) && !existsSync(directory));
+  });
+
+  it('waits for the command when the TPM is killed, and ends as it does', async () => {
+    const { ended, pid, directory } = await startWaiter();
+    process.kill(swtpmPid(directory), 'SIGKILL');
+    await until(() => !existsSync(join(directory, 'pid')) || !isRunning(swtpmPid(directory)));
+    process.kill(pid, 'SIGUSR1');
+    expect((await ended).status).toBe(138);
+    expect(existsSync(directory)).toBe(false);
+  });
+
+  it.each([
+    [[], 'there is no command to run'],
+    [['--engine', 'qemu', '--', 'true'], '--engine'],
+    [['--stat', 'x', 'true'], 'unknown option --stat, did you mean --state?'],
+  ])('refuses %j', (args, problem) => {
+    const { status, stdout, stderr } = keyprov(['sim', ...args]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toContain(`keyprov: ${problem}`);
+  });
+
+  it('says what to install where there is no swtpm', () => {
+    using directory = temporaryDirectory();
+    const { status, stderr } = keyprov(['sim', '--', 'true'], { env: { PATH: directory.path } });
+    expect(status).toBe(4);
+    expect(stderr).toContain('apt-get install swtpm');
+    expect(readdirSync(directory.path)).toEqual([]);
+  });
+});
+
+describe.skipIf(withoutLibtpms)('keyprov sim --engine libtpms', () => {
+  it('gives a TPM that several calls of keyprov use one after the other', () => {
+    using directory = temporaryDirectory();
+    const script = `
+      "$0" "$1" provision --algorithm p-256 --out "$2/key" --json >/dev/null &&
+      "$0" "$1" sign --dir "$2/key" --in "$2/key/public.pem" >/dev/null 2>&1 &&
+      echo "$KEYPROV_TPM"`;
+    const args = ['--', 'sh', '-c', script, process.execPath, MAIN, directory.path];
+    const { status, stdout } = keyprov(['sim', '--engine', 'libtpms', ...args]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^libtpms:\/.*\/state\n$/);
+    expect(existsSync(dirname(stdout.trim().slice(8)))).toBe(false);
+  });
+
+  it('leaves nothing behind when it is killed', async () => {
+    const { child, ended, pid, directory } = await startWaiter('--engine', 'libtpms');
+    child.kill('SIGKILL');
+    await ended;
+    await until(() => !isRunning(pid) && !existsSync(directory));
+  });
+});

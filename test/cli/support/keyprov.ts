@@ -1,0 +1,84 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isKeyprovError } from '../../../src/errors.ts';
+import { locateLibtpms } from '../../../src/tpm/transports/libtpms.ts';
+
+/** The program as `npm` would link it. */
+export const MAIN: string = join(process.cwd(), 'dist/src/cli/main.js');
+
+/** What a call has left behind. */
+export interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** How {@link keyprov} is called. */
+export interface CallOptions {
+  readonly cwd?: string;
+  readonly input?: string;
+  /** Added to an environment without anything that keyprov knows. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** As another user, where this one may become another. */
+  readonly uid?: number;
+}
+
+/** The environment of the tests, without what would change the output. */
+export function environment(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(KEYPROV_|TPM2|NO_COLOR$|CI$)/.test(name));
+  return { ...Object.fromEntries(kept), ...more };
+}
+
+/** Runs `keyprov` to its end. */
+export function keyprov(args: readonly string[], { cwd, input = '', env, uid }: CallOptions = {}): Ended {
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, [MAIN, ...args], {
+    ...{ encoding: 'utf8', input, env: environment(env), timeout: 60_000 },
+    ...(cwd !== undefined && { cwd }),
+    ...(uid !== undefined && { uid, gid: uid }),
+  });
+  if (error !== undefined) throw error;
+  return { status, stdout, stderr };
+}
+
+/** Runs `keyprov … --json`, which must write one object and nothing else. */
+export function keyprovJson(args: readonly string[], options?: CallOptions): { status: number | null; json: unknown } {
+  const { status, stdout, stderr } = keyprov([...args, '--json'], options);
+  if (stderr !== '') throw new Error(`standard error is not empty: ${stderr}`);
+  return { status, json: JSON.parse(stdout) };
+}
+
+/** Starts `keyprov` and gives the process, and a promise of its end. */
+export function startKeyprov(args: readonly string[], options: CallOptions = {}) {
+  const child = spawn(process.execPath, [MAIN, ...args], { env: environment(options.env), cwd: options.cwd });
+  const ended = new Promise<Ended>((resolve) => {
+    let [stdout, stderr] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.on('close', (status) => resolve({ status, stdout, stderr }));
+  });
+  return { child, ended };
+}
+
+/** A directory that goes with the test. */
+export function temporaryDirectory(): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), 'keyprov-cli-'));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** Why tests cannot have a TPM in process; undefined where they can, and in continuous integration, where they must. */
+export async function libtpmsMissing(): Promise<string | undefined> {
+  try {
+    await locateLibtpms();
+  } catch (error) {
+    if (process.env.CI === 'true' || !isKeyprovError(error, 'library-missing')) throw error;
+    console.warn(`skipped: ${error.message}`);
+    return error.message;
+  }
+  return undefined;
+}

@@ -1,0 +1,125 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
+
+describe('keyprov', () => {
+  it('shows its commands and exit codes', () => {
+    const { status, stdout, stderr } = keyprov(['--help']);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    for (const word of ['provision', 'sign', 'verify', 'doctor', 'sim', 'Exit codes:', '130 after Ctrl-C']) {
+      expect(stdout).toContain(word);
+    }
+  });
+
+  it.each(['provision', 'sign', 'verify', 'doctor', 'sim'])('explains %s', (command) => {
+    const { status, stdout, stderr } = keyprov([command, '--help']);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(new RegExp(`^Usage: keyprov ${command} `));
+  });
+
+  it('shows its version', () => {
+    expect(keyprov(['--version'])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+  });
+
+  it.each([
+    [[], 'there is no command'],
+    [['provison'], "unknown command 'provison' (Did you mean provision?)"],
+    [['--tpm', 'none', 'provision'], "unknown option '--tpm'"],
+  ])('refuses %j', (args, problem) => {
+    const { status, stdout, stderr } = keyprov(args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr.replaceAll('\n', ' ')).toBe(`keyprov: ${problem} keyprov: see --help `);
+  });
+});
+
+describe('keyprov provision', () => {
+  it('reports everything that is wrong at once', () => {
+    using directory = temporaryDirectory();
+    writeFileSync(join(directory.path, 'policy.json'), '{"virtualTpm": "perhaps", "hardwear": "required"}');
+    const { status, stdout, stderr } = keyprov(
+      [
+        ...['provision', '--tpm', 'libtpm', '--hardware', 'requird', '--algorithm', 'rsa', '--attestation'],
+        ...['--policy', 'policy.json', '--profile', 'strickt', '--device-id', '12', '--challenge', 'abc'],
+        ...['--user=', '--chalenge', 'aa', 'stray'],
+      ],
+      { cwd: directory.path },
+    );
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    const wrong = [...stderr.matchAll(/^keyprov: (unknown option \S+|--[a-z-]+|policy\.json: \w+|.*)/gm)].map(
+      ([, x]) => x,
+    );
+    expect(wrong).toEqual([
+      'unknown option --chalenge,',
+      'an argument that belongs to no option',
+      '--tpm',
+      '--attestation',
+      'policy.json: hardwear',
+      'policy.json: virtualTpm',
+      '--hardware',
+      '--algorithm',
+      '--profile',
+      '--user',
+      '--challenge',
+      '--out',
+      '--device-id',
+      'see --help',
+    ]);
+    expect(stderr).toContain("did you mean 'required'?");
+    expect(stderr).toContain("did you mean 'hardware'?");
+  });
+
+  it('reports it as one object with --json', () => {
+    const { status, json } = keyprovJson(['provision', '--tpm', 'x', '--challenge', 'zz']);
+    expect(status).toBe(2);
+    expect(json).toEqual({
+      ok: false,
+      error: {
+        code: 'usage',
+        message: expect.any(String),
+        problems: [
+          expect.stringMatching(/^--tpm: 'x' is no address of a TPM; .*, tcti:CONF, none$/),
+          '--challenge is not an even number of hexadecimal digits',
+          '--out is missing',
+        ],
+      },
+      warnings: [],
+    });
+  });
+
+  it.each([
+    [['--challenge', 'ab'.repeat(65)], '--challenge has 65 bytes, at most 64 are allowed'],
+    [['--profile', 'strict', '--algorithm', 'p-256'], '--profile strict takes rsa-2048 keys only, not p-256'],
+    [['--device-id', '{00000000-0000-0000-0000-000000000000}'], '--device-id is no GUID'],
+    [['--policy', 'nowhere.json'], "--policy: ENOENT: no such file or directory, open 'nowhere.json'"],
+    [['stray'], 'an argument that belongs to no option'],
+  ])('refuses %j', (args, problem) => {
+    const { status, stderr } = keyprov(['provision', '--tpm', 'none', '--out', '/nowhere', ...args]);
+    expect({ status, stderr }).toEqual({ status: 2, stderr: `keyprov: ${problem}\nkeyprov: see --help\n` });
+  });
+
+  it('names the origins of settings that contradict each other', () => {
+    using directory = temporaryDirectory();
+    const policy = join(directory.path, 'policy.json');
+    writeFileSync(policy, '{"allowedAlgorithms": ["p-256"], "hardware": "discouraged"}');
+    const args = ['provision', '--policy', policy, '--algorithm', 'p-384', '--attestation', 'required', '--out', 'x'];
+    const { status, stderr } = keyprov(args, { cwd: directory.path });
+    expect(status).toBe(2);
+    expect(stderr).toContain(`--algorithm and ${policy}: 'p-384' is not among allowedAlgorithms`);
+    expect(stderr).toContain(`${policy} and --attestation: attestation: 'required' contradicts hardware 'discouraged'`);
+  });
+
+  it('takes a wrong KEYPROV_TPM for what it is', () => {
+    const { status, stderr } = keyprov(['provision', '--out', 'x'], { env: { KEYPROV_TPM: 'chip' } });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^keyprov: KEYPROV_TPM: 'chip' is no address of a TPM/);
+  });
+
+  it('never repeats what may be a PIN', () => {
+    for (const args of [['--pin', '941027'], ['--pin=941027'], ['-p941027'], ['941027']]) {
+      const { status, stdout, stderr } = keyprov(['provision', ...args]);
+      expect(status).toBe(2);
+      expect(stdout + stderr).not.toContain('941027');
+    }
+  });
+});

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { UsageError } from '../../../src/cli/arguments.ts';
+import { EXIT, EXIT_CODES_HELP, exitCodeOf, exitCodeOfSignal } from '../../../src/cli/exit-codes.ts';
+import { Interrupted } from '../../../src/cli/signals.ts';
+import { type ErrorCode, KeyprovError } from '../../../src/errors.ts';
+import { textOf } from '../source-files.ts';
+
+describe('the exit code', () => {
+  it.each<[ErrorCode, number]>([
+    ['policy-invalid', 2],
+    ['address-invalid', 2],
+    ['hardware-required', 3],
+    ['attestation-unavailable', 3],
+    ['downgrade-refused', 3],
+    ['library-missing', 4],
+    ['transport-permission', 4],
+    ['state-in-use', 4],
+    ['no-tpm', 4],
+    ['pin-wrong', 5],
+    ['tpm-lockout', 5],
+    ['key-locked', 5],
+    ['tpm-response', 6],
+    ['tpm-identity-changed', 6],
+    ['key-exists', 7],
+    ['store-io', 7],
+    ['statement-invalid', 7],
+    ['service-timeout', 1],
+  ])('of %s is %i', (code, exit) => {
+    expect(exitCodeOf(new KeyprovError(code, 'x'))).toBe(exit);
+  });
+
+  it('of wrong arguments, signals and whatever else there may be', () => {
+    expect(exitCodeOf(new UsageError(['x']))).toBe(2);
+    expect(exitCodeOf(new Interrupted('SIGINT'))).toBe(130);
+    expect(exitCodeOf(new TypeError('x'))).toBe(1);
+    expect(exitCodeOf(undefined)).toBe(1);
+    expect(exitCodeOfSignal('SIGKILL')).toBe(137);
+  });
+
+  it('is explained in the help and in docs/cli.md, each of them', () => {
+    for (const exit of Object.values(EXIT)) {
+      expect(EXIT_CODES_HELP).toMatch(new RegExp(`^ {2}${exit} {2}\\w`, 'm'));
+      expect(textOf('docs/cli.md')).toMatch(new RegExp(`^\\| ${exit} \\| \\w`, 'm'));
+    }
+  });
+});
