@@ -106,8 +106,8 @@ export class Reader {
   uint(size: 1 | 2 | 4, name: string): number {
     let at = this.#advance(size, name);
     let value = 0;
-    for (let i = 0; i < size; i++) value = value * 256 + (this.bytes[at++] as number);
-    return value;
+    for (let i = 0; i < size; i++) value = (value << 8) | (this.bytes[at++] as number);
+    return value >>> 0;
   }
 
   /** The next unsigned integer of 8 bytes. */
@@ -170,8 +170,8 @@ export class Writer {
 
   #put(at: number, size: number, value: number): void {
     for (let i = size - 1; i >= 0; i--) {
-      this.#bytes[at + i] = value & 0xff;
-      value = Math.floor(value / 256);
+      this.#bytes[at + i] = value; // a Uint8Array keeps the lowest 8 bits
+      value >>>= 8;
     }
   }
 

@@ -56,7 +56,11 @@ type Bits<T> = {
  * Reserved bits that are set are an error.
  */
 export function bitField<T extends object>(name: string, size: 1 | 2 | 4, bits: NoInfer<Bits<T>>): Codec<T> {
-  const ranges = Object.entries(bits) as [string, BitRange][];
+  const ranges = (Object.entries(bits) as [string, BitRange][]).map(([key, range]) => {
+    const [low, width] = typeof range === 'number' ? [range, 1] : range;
+    return { key, low, max: 2 ** width - 1, isFlag: typeof range === 'number' };
+  });
+  const known = ranges.reduce((mask, { low, max }) => mask | (max << low), 0);
   return {
     name,
     shape: { kind: 'bits', size, bits: bits as Readonly<Record<string, BitRange>> },
@@ -67,32 +71,26 @@ export function bitField<T extends object>(name: string, size: 1 | 2 | 4, bits: 
       for (const key of Object.keys(fields)) {
         if (!Object.hasOwn(bits, key)) throw new CodecError(name, `no such attribute: ${key}`);
       }
-      for (const [key, range] of ranges) {
+      for (const { key, low, max, isFlag } of ranges) {
         const field = fields[key];
         if (field === undefined) continue;
-        if (typeof range === 'number') {
-          if (typeof field !== 'boolean') throw new CodecError(name, `${key} must be a boolean`);
-          if (field) bitsSet += 2 ** range;
-        } else {
-          if (typeof field !== 'number' || !Number.isInteger(field) || field < 0 || field >= 2 ** range[1]) {
-            throw new CodecError(name, `${key} must be a number of ${range[1]} bits`);
-          }
-          bitsSet += field * 2 ** range[0];
+        if (isFlag && typeof field !== 'boolean') throw new CodecError(name, `${key} must be a boolean`);
+        if (!isFlag && (typeof field !== 'number' || !Number.isInteger(field) || field < 0 || field > max)) {
+          throw new CodecError(name, `${key} must be an integer from 0 to ${max}`);
         }
+        bitsSet |= Number(field) << low;
       }
-      out.uint(size, bitsSet);
+      out.uint(size, bitsSet >>> 0);
     },
     read: (input) => {
-      let rest = input.uint(size, name);
+      const bitsSet = input.uint(size, name);
+      const reserved = (bitsSet & ~known) >>> 0;
+      if (reserved !== 0) throw new CodecError(name, `reserved bits 0x${reserved.toString(16)} are set`);
       const fields: Record<string, boolean | number> = {};
-      for (const [key, range] of ranges) {
-        const [low, width] = typeof range === 'number' ? [range, 1] : range;
-        const field = Math.floor(rest / 2 ** low) % 2 ** width;
-        if (field === 0) continue;
-        rest -= field * 2 ** low;
-        fields[key] = typeof range === 'number' ? true : field;
+      for (const { key, low, max, isFlag } of ranges) {
+        const field = (bitsSet >>> low) & max;
+        if (field !== 0) fields[key] = isFlag ? true : field;
       }
-      if (rest !== 0) throw new CodecError(name, `reserved bits 0x${rest.toString(16)} are set`);
       return fields as T;
     },
   };

@@ -95,10 +95,10 @@ describe('bitField', () => {
   it.each([
     [{ lowest: true }, 'FLAGS: no such attribute: lowest'],
     [{ low: 1 }, 'FLAGS: low must be a boolean'],
-    [{ range: 16 }, 'FLAGS: range must be a number of 4 bits'],
-    [{ range: -1 }, 'FLAGS: range must be a number of 4 bits'],
-    [{ range: '5' }, 'FLAGS: range must be a number of 4 bits'],
-    [{ range: true }, 'FLAGS: range must be a number of 4 bits'],
+    [{ range: 16 }, 'FLAGS: range must be an integer from 0 to 15'],
+    [{ range: -1 }, 'FLAGS: range must be an integer from 0 to 15'],
+    [{ range: '5' }, 'FLAGS: range must be an integer from 0 to 15'],
+    [{ range: true }, 'FLAGS: range must be an integer from 0 to 15'],
     [null, 'FLAGS: must be an object'],
     [5, 'FLAGS: must be an object'],
   ])('refuses %o', (value, message) => {
