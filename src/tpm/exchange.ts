@@ -265,6 +265,7 @@ function readAuth(
   } finally {
     wipe(key);
   }
+  if (sent.use.audit) session.unbind();
   if ((attributes & 0x01) === 0) session.ended = true;
 }
 

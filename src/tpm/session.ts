@@ -5,6 +5,8 @@ import { KeyprovError } from '../errors.ts';
 import { HASHES, type HashAlg, TPM_ALG } from './constants.ts';
 import type { TpmtSymDef } from './structures/algorithm.ts';
 
+const EMPTY = new Uint8Array(0);
+
 /** How the use of an entity is authorized: by its authorization value in clear (a password), or by a session. */
 export type Authorization = Uint8Array | SessionAuthorization;
 
@@ -57,6 +59,8 @@ export interface SessionState {
   readonly bound?: { readonly name: Bytes; readonly authValue: Bytes };
   readonly use: SessionUse;
   readonly close: (session: Session) => Promise<void>;
+  /** Draws the caller's nonces; absent means `randomBytes` of `node:crypto`. */
+  readonly randomBytes?: (size: number) => Uint8Array;
 }
 
 /** An authorization value as the TPM keeps it: without zeros at its end. Part 1, 19.6.4.3. */
@@ -64,6 +68,26 @@ export function trimAuthValue(authValue: Uint8Array): Uint8Array {
   let end = authValue.length;
   while (end > 0 && authValue[end - 1] === 0) end--;
   return authValue.subarray(0, end);
+}
+
+/**
+ * The key of a session, of the salt and the authorization value of the entity that it is bound to. Empty when there is
+ * neither; an empty authorization value is one. Part 1, 19.6.8.
+ */
+export function sessionKey(
+  authHash: HashAlg,
+  { salt, boundAuth }: { readonly salt: Uint8Array | undefined; readonly boundAuth: Uint8Array | undefined },
+  nonceTPM: Uint8Array,
+  nonceCaller: Uint8Array,
+): Bytes {
+  if (salt === undefined && boundAuth === undefined) return new Uint8Array(0);
+  const { name, size } = HASHES[authHash];
+  const material = concat(trimAuthValue(boundAuth ?? EMPTY), salt ?? EMPTY);
+  try {
+    return kdfa(name, material, 'ATH', nonceTPM, nonceCaller, size * 8);
+  } finally {
+    wipe(material);
+  }
 }
 
 /**
@@ -87,8 +111,9 @@ export class Session {
   #nonceCaller: Bytes;
   #nonceTPM: Bytes;
   readonly #sessionKey: Bytes;
-  readonly #bound: SessionState['bound'];
+  #bound: SessionState['bound'];
   readonly #close: SessionState['close'];
+  readonly #randomBytes: (size: number) => Uint8Array;
   #closing: Promise<void> | undefined;
 
   constructor(state: SessionState) {
@@ -102,6 +127,7 @@ export class Session {
     this.#sessionKey = state.sessionKey;
     this.#bound = state.bound;
     this.#close = state.close;
+    this.#randomBytes = state.randomBytes ?? randomBytes;
   }
 
   /** The TPM's latest nonce; TPM2_PolicySecret and TPM2_PolicySigned sign over it. */
@@ -116,12 +142,18 @@ export class Session {
 
   /** Draws the caller's nonce for the next command. */
   rollCaller(): void {
-    this.#nonceCaller = view(randomBytes(HASHES[this.authHash].size));
+    this.#nonceCaller = view(this.#randomBytes(HASHES[this.authHash].size));
   }
 
   /** Takes the TPM's nonce from an answer. */
   rollTPM(nonceTPM: Uint8Array): void {
     this.#nonceTPM = copy(nonceTPM);
+  }
+
+  /** Ends the binding, as the TPM does when the session has audited a command: an audit session is never bound. */
+  unbind(): void {
+    wipe(this.#bound?.authValue);
+    this.#bound = undefined;
   }
 
   /** Whether the key of the HMAC has the authorization value of `entity` in it. Part 1, 19.6.5 to 19.6.8. */

@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { concat, copy, view, wipe } from '../bytes.ts';
-import { kdfa } from '../crypto/kdf.ts';
+import { copy, view, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { HASHES, type HashAlg, TPM_ALG, TPM_RH, TPM_SE } from './constants.ts';
 import { isHashAlg } from './names.ts';
-import { Session, type SessionUse, trimAuthValue } from './session.ts';
+import { Session, type SessionUse, sessionKey, trimAuthValue } from './session.ts';
 import { type SharedSecret, shareSecret } from './shared-secret.ts';
 import type { TpmtSymDef } from './structures/algorithm.ts';
 import type { TpmtPublic } from './structures/object.ts';
@@ -52,11 +51,9 @@ export async function startSession(tpm: Tpm, options: StartSessionOptions = {}):
   const symmetric =
     options.symmetric ??
     (isKeyed ? { algorithm: TPM_ALG.AES, keyBits: 128, mode: TPM_ALG.CFB } : { algorithm: TPM_ALG.NULL });
-  const { name: hash, size } = HASHES[authHash];
-  const nonceCaller = view(randomBytes(size));
+  const nonceCaller = view(randomBytes(HASHES[authHash].size));
   const shared = salt === undefined ? { secret: EMPTY, encrypted: EMPTY } : makeSalt(salt.publicArea);
-  const boundAuth = bind === undefined ? EMPTY : trimAuthValue(bind.authValue);
-  const keyMaterial = concat(boundAuth, shared.secret);
+  const keyMaterial = { salt: salt && shared.secret, boundAuth: bind?.authValue };
   try {
     return await tpm.openSession(
       {
@@ -76,15 +73,17 @@ export async function startSession(tpm: Tpm, options: StartSessionOptions = {}):
           symmetric,
           nonceCaller,
           nonceTPM: copy(nonceTPM),
-          sessionKey: isKeyed ? kdfa(hash, keyMaterial, 'ATH', nonceTPM, nonceCaller, size * 8) : new Uint8Array(0),
-          ...(bind !== undefined && { bound: { name: copy(bind.name), authValue: copy(boundAuth) } }),
+          sessionKey: sessionKey(authHash, keyMaterial, nonceTPM, nonceCaller),
+          ...(bind !== undefined && {
+            bound: { name: copy(bind.name), authValue: copy(trimAuthValue(bind.authValue)) },
+          }),
           use: { ...NO_USE, ...options.use },
           close: (closing) => tpm.flushSession(closing),
         }),
       { signal },
     );
   } finally {
-    wipe(keyMaterial, shared.secret);
+    wipe(shared.secret);
   }
 }
 
