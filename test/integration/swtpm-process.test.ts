@@ -55,7 +55,7 @@ describe.skipIf(missing)('startSwtpm', () => {
     const swtpm = await startSwtpm();
     if (!('path' in swtpm.data)) expect.fail('not a unix socket');
     const directory = dirname(swtpm.data.path);
-    expect(readdirSync(directory).sort()).toEqual(['pid', 'state', 'tpm', 'tpm.ctrl']);
+    expect(readdirSync(directory).sort()).toEqual(['log', 'pid', 'state', 'tpm', 'tpm.ctrl']);
     expect(isRunning(swtpm.pid)).toBe(true);
     await Promise.all([swtpm.stop(), swtpm.stop()]);
     expect(isRunning(swtpm.pid)).toBe(false);

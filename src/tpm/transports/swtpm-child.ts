@@ -32,12 +32,13 @@ const POLL_MS = 2;
 /**
  * Becomes swtpm, in its own process id, and leaves a watcher behind that ends it when the parent goes without a
  * word, however that happens: then file descriptor 3 ends without the line that `stop` writes.
- * $1 is the directory to remove in that case; what follows is the command.
+ * $1 is the directory to remove in that case; what follows is the command. What swtpm says goes into a file: it says
+ * something of every client, and would stop for good before a pipe that this process is too busy to empty.
  */
 const LAUNCHER = `
 directory=$1; shift
 ( read -r _ <&3 || { kill $$; rm -rf -- "$directory"; } ) >/dev/null 2>&1 &
-exec "$@" 3<&-`;
+exec "$@" 3<&- 2>"$directory/log"`;
 
 const socketArgument = (target: SocketTarget): string =>
   'path' in target ? `type=unixio,path=${target.path},mode=0600` : `type=tcp,port=${target.port}`;
@@ -48,18 +49,20 @@ export class SwtpmChild {
   readonly #state: string;
   readonly #control: SocketTarget;
   readonly #pidFile: string;
+  readonly #log: string;
   readonly #process: ChildProcess;
   /** Ended, and everything it said is read; or it could not be started at all. */
   readonly #ended: Promise<void>;
   #hasEnded = false;
   #spawnError: Error | undefined;
-  #stderr = '';
+  #said = '';
 
   constructor({ executable, state, sockets: { data, control }, directory }: SwtpmChildOptions) {
     this.#executable = executable;
     this.#state = state;
     this.#control = control;
     this.#pidFile = join(directory, 'pid');
+    this.#log = join(directory, 'log');
     const swtpm = [
       ...[executable, 'socket', '--tpm2', '--tpmstate', `dir=${state}`, '--pid', `file=${this.#pidFile}`],
       ...['--server', socketArgument(data), '--ctrl', socketArgument(control)],
@@ -67,14 +70,11 @@ export class SwtpmChild {
     ];
     // A session of its own keeps the terminal's Ctrl-C away from it.
     this.#process = spawn('/bin/sh', ['-c', LAUNCHER, 'keyprov-swtpm', directory, ...swtpm], {
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
       detached: true,
     });
     this.#process.on('error', (error) => {
       this.#spawnError = error;
-    });
-    this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr = (this.#stderr + text).slice(-4096);
     });
     this.#ended = once(this.#process, 'exit').then(
       () => this.#end(),
@@ -87,7 +87,7 @@ export class SwtpmChild {
   }
 
   get portTaken(): boolean {
-    return this.#stderr.includes('Address already in use');
+    return this.#said.includes('Address already in use');
   }
 
   /** Waits until it listens and answers. */
@@ -98,7 +98,7 @@ export class SwtpmChild {
       signal?.throwIfAborted();
       if (this.#hasEnded) throw this.#failure();
       if (Date.now() > deadline) {
-        throw new KeyprovError('transport-timeout', `swtpm: not ready after ${START_TIMEOUT_MS} ms${this.#said()}`);
+        throw new KeyprovError('transport-timeout', `swtpm: not ready after ${START_TIMEOUT_MS} ms`);
       }
       await delay(POLL_MS);
     }
@@ -141,39 +141,37 @@ export class SwtpmChild {
   async #end(): Promise<void> {
     const watcher = this.#process.stdio[3];
     if (watcher instanceof Writable) watcher.on('error', () => undefined).end('\n');
-    if (this.#process.stderr?.closed === false) await once(this.#process.stderr, 'close');
+    // Absent where the program could not even be started.
+    this.#said = await readFile(this.#log, 'utf8').catch(() => '');
     this.#hasEnded = true;
   }
 
-  #said(): string {
-    const text = this.#stderr.trim();
-    return text === '' ? '' : `: ${text.replaceAll('\n', ' / ')}`;
-  }
-
   #failure(): KeyprovError {
+    const text = this.#said.trim().slice(-1024);
+    const said = text === '' ? '' : `: ${text.replaceAll('\n', ' / ')}`;
     const code = this.#process.exitCode;
     if (this.#spawnError !== undefined || code === 127 || code === 126) {
-      return new KeyprovError('library-missing', `swtpm: cannot run ${this.#executable}${this.#said()}`, {
+      return new KeyprovError('library-missing', `swtpm: cannot run ${this.#executable}${said}`, {
         cause: this.#spawnError,
         remedy: 'install it (Debian: apt-get install swtpm)',
       });
     }
-    if (this.#stderr.includes('Could not lock access')) {
-      return new KeyprovError('state-in-use', `swtpm: another TPM uses ${this.#state}${this.#said()}`, {
+    if (this.#said.includes('Could not lock access')) {
+      return new KeyprovError('state-in-use', `swtpm: another TPM uses ${this.#state}${said}`, {
         remedy: 'end the other one, or use another directory',
       });
     }
-    if (this.#stderr.includes('Could not open lockfile')) {
-      return new KeyprovError('state-io', `swtpm: cannot write to ${this.#state}${this.#said()}`);
+    if (this.#said.includes('Could not open lockfile')) {
+      return new KeyprovError('state-io', `swtpm: cannot write to ${this.#state}${said}`);
     }
-    if (this.#stderr.includes('Could not initialize libtpms')) {
-      return new KeyprovError('state-invalid', `swtpm: refused the state in ${this.#state}${this.#said()}`, {
+    if (this.#said.includes('Could not initialize libtpms')) {
+      return new KeyprovError('state-invalid', `swtpm: refused the state in ${this.#state}${said}`, {
         remedy: 'restore a copy, or use a new directory',
       });
     }
     return new KeyprovError(
       'transport-unreachable',
-      `swtpm: ended with ${code === null ? this.#process.signalCode : `exit code ${code}`}${this.#said()}`,
+      `swtpm: ended with ${code === null ? this.#process.signalCode : `exit code ${code}`}${said}`,
     );
   }
 }
