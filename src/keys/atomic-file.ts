@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
 import { link, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyprovError, withCleanup } from '../errors.ts';
@@ -28,8 +29,15 @@ export async function createFile(
   });
 }
 
-/** Writes a file in place of an old one: at every moment there is the whole old or the whole new one. Durable. */
-export async function replaceFile(directory: string, name: string, data: string | Uint8Array): Promise<void> {
+/**
+ * Writes a file in place of an old one: at every moment there is the whole old or the whole new one. Durable.
+ * `data` can be made from the {@link fileIdentity} that the new file has.
+ */
+export async function replaceFile(
+  directory: string,
+  name: string,
+  data: string | Uint8Array | ((identity: string) => string),
+): Promise<void> {
   await storeIo(directory, async () => {
     const temporary = await writeTemporary(directory, data, true);
     await withCleanup(
@@ -38,6 +46,14 @@ export async function replaceFile(directory: string, name: string, data: string 
     );
     await syncDirectory(directory);
   });
+}
+
+/**
+ * Which file it is, whatever its name: the number of its inode and, since ext4 gives a freed number to the very next
+ * file, on Linux the time of birth too, which nothing can set. A copy has another identity, a renamed file the same.
+ */
+export function fileIdentity({ ino, birthtimeNs }: BigIntStats): string {
+  return process.platform === 'linux' ? `${ino}-${birthtimeNs}` : `${ino}`;
 }
 
 /** Removes a file, durably. False where there is none. @throws KeyprovError `store-io` */
@@ -88,13 +104,17 @@ export function errorCode(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
-async function writeTemporary(directory: string, data: string | Uint8Array, durable: boolean): Promise<string> {
+async function writeTemporary(
+  directory: string,
+  data: Parameters<typeof replaceFile>[2],
+  durable: boolean,
+): Promise<string> {
   const path = join(directory, `${randomUUID()}.tmp`);
   try {
     const file = await open(path, 'wx', 0o600);
     await withCleanup(
       async () => {
-        await file.writeFile(data);
+        await file.writeFile(typeof data === 'function' ? data(fileIdentity(await file.stat({ bigint: true }))) : data);
         if (durable) await file.sync();
       },
       () => file.close(),

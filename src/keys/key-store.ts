@@ -18,6 +18,11 @@ export interface KeyList {
  * @throws KeyprovError `store-io`; `store-invalid` when others may write in the directory.
  */
 export async function openKeyStore(directory: string): Promise<KeyStore> {
+  return new KeyStore(await openStoreDirectory(directory));
+}
+
+/** Makes the directory where it is missing, checks it, and removes what died processes left there: its absolute path. */
+export async function openStoreDirectory(directory: string): Promise<string> {
   const path = resolve(directory);
   const { mode } = await storeIo(path, async () => {
     await mkdir(path, { recursive: true, mode: 0o700 });
@@ -29,7 +34,7 @@ export async function openKeyStore(directory: string): Promise<KeyStore> {
     });
   }
   await removeLeftovers(path);
-  return new KeyStore(path);
+  return path;
 }
 
 /**

@@ -60,7 +60,16 @@ export interface SignOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Makes keys and signs with them. */
+/** From which PIN to which. */
+export interface ChangePinOptions {
+  /** The PIN that the key has, UTF-8. The caller wipes it. */
+  readonly pin: Uint8Array;
+  /** The one that it gets: UTF-8, at least one byte. The caller wipes it. */
+  readonly newPin: Uint8Array;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Makes keys, signs with them and changes their PINs. */
 export interface KeyProvider {
   readonly backend: Backend;
   readonly assurance: Assurance;
@@ -70,7 +79,14 @@ export interface KeyProvider {
   create(options: CreateKeyOptions): Promise<ProvidedKey>;
   /**
    * The bare signature: of RSA as long as the modulus, of EC in the wanted format.
-   * @throws KeyprovError `pin-required`, `pin-wrong`; `key-invalid` for a private key that is damaged or not of here.
+   * @throws KeyprovError `pin-required`; `key-invalid` for a private key that is damaged or not of here. PinError
+   * `pin-wrong`, or where the PIN was not tried `pin-last-try`, `tpm-lockout`, `key-locked`.
    */
   sign(key: ProvidedKey, options: SignOptions): Promise<Bytes>;
+  /**
+   * Gives a key another PIN; the key itself, and so its registration, stays the same. The caller keeps the returned
+   * key in place of the old one, whose PIN still works as long as its bytes exist.
+   * @throws like {@link sign}; KeyprovError `key-invalid` for a key without a PIN, RangeError for an empty new one.
+   */
+  changePin(key: ProvidedKey, options: ChangePinOptions): Promise<ProvidedKey>;
 }

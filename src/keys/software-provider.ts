@@ -5,13 +5,17 @@ import { decodeSpki } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
 import { KEY_ALGORITHMS, type KeyAlgorithm } from '../policy/index.ts';
+import type { AttemptLog } from './attempt-log.ts';
 import { decryptPkcs8, encryptPkcs8 } from './encrypted-pkcs8.ts';
-import type { CreateKeyOptions, KeyProvider, ProvidedKey, SignOptions } from './provider.ts';
+import { PinError } from './pin-error.ts';
+import type { ChangePinOptions, CreateKeyOptions, KeyProvider, ProvidedKey, SignOptions } from './provider.ts';
 
 /** Options of {@link openSoftwareKeyProvider}. */
 export interface SoftwareKeyProviderOptions {
   /** Encrypts keys without a PIN: 32 random bytes, as {@link readWrappingSecret} keeps them. The caller wipes it. */
   readonly wrappingSecret?: Uint8Array | undefined;
+  /** Counts the tries of PINs, and makes them wait after some wrong ones. Absent: nothing does. */
+  readonly attempts?: AttemptLog | undefined;
 }
 
 /** scrypt's N for a PIN, which can be guessed: 128 MiB and a third of a second a try. */
@@ -25,8 +29,8 @@ const SECRET_SIZE = 32;
  * memory only while it signs; no function gives it out. That guards the file of a key, not a machine that an attacker
  * controls: a short PIN can be tried offline without limit, and who can read the wrapping secret needs no PIN.
  */
-export function openSoftwareKeyProvider(options: SoftwareKeyProviderOptions = {}): KeyProvider {
-  const { wrappingSecret } = options;
+export function openSoftwareKeyProvider(opened: SoftwareKeyProviderOptions = {}): KeyProvider {
+  const { wrappingSecret } = opened;
   if (wrappingSecret !== undefined && wrappingSecret.length !== SECRET_SIZE) {
     throw new RangeError(`the wrapping secret has ${wrappingSecret.length} bytes, ${SECRET_SIZE} expected`);
   }
@@ -35,7 +39,8 @@ export function openSoftwareKeyProvider(options: SoftwareKeyProviderOptions = {}
     assurance: 'software',
     supports: async (algorithm) => KEY_ALGORITHMS.includes(algorithm),
     create: (options) => create(options, wrappingSecret),
-    sign: (key, options) => sign(key, options, wrappingSecret),
+    sign: (key, options) => sign(key, options, opened),
+    changePin: (key, options) => changePin(key, options, opened),
   };
 }
 
@@ -65,10 +70,10 @@ async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | un
   }
 }
 
-async function sign(key: ProvidedKey, options: SignOptions, wrappingSecret: Uint8Array | undefined): Promise<Bytes> {
+async function sign(key: ProvidedKey, options: SignOptions, opened: SoftwareKeyProviderOptions): Promise<Bytes> {
   const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin, signal } = options;
   signal?.throwIfAborted();
-  const pkcs8 = await decryptKey(key, pin, wrappingSecret);
+  const pkcs8 = await decryptKey(key, { pin, signal }, opened);
   let signature: Bytes;
   try {
     signal?.throwIfAborted();
@@ -90,10 +95,32 @@ async function sign(key: ProvidedKey, options: SignOptions, wrappingSecret: Uint
   return key.publicKey.kty === 'EC' && format === 'der' ? ecdsaRawToDer(key.publicKey.crv, signature) : signature;
 }
 
+async function changePin(
+  key: ProvidedKey,
+  { pin, newPin, signal }: ChangePinOptions,
+  opened: SoftwareKeyProviderOptions,
+): Promise<ProvidedKey> {
+  signal?.throwIfAborted();
+  if (newPin.length === 0) throw new RangeError('an empty PIN');
+  if (!key.hasPin) {
+    throw new KeyprovError('key-invalid', 'only a key that was made with a PIN can get another one', {
+      remedy: 'make a new key with a PIN',
+    });
+  }
+  const pkcs8 = await decryptKey(key, { pin, signal }, opened);
+  try {
+    signal?.throwIfAborted();
+    return { ...key, privateKey: await encryptPkcs8(pkcs8, newPin, PIN_COST) };
+  } finally {
+    wipe(pkcs8);
+  }
+}
+
+/** The private key (PKCS#8). The caller wipes it. */
 async function decryptKey(
   key: ProvidedKey,
-  pin: Uint8Array | undefined,
-  wrappingSecret: Uint8Array | undefined,
+  { pin, signal }: Pick<SignOptions, 'pin' | 'signal'>,
+  { wrappingSecret, attempts }: SoftwareKeyProviderOptions,
 ): Promise<Bytes> {
   if (key.backend !== 'software') throw new KeyprovError('key-invalid', 'a TPM key was given to the software provider');
   const secret = key.hasPin ? pin : wrappingSecret;
@@ -101,10 +128,21 @@ async function decryptKey(
     const what = key.hasPin ? 'its PIN' : 'the wrapping secret it was made with';
     throw new KeyprovError('pin-required', `the software key needs ${what}`, { remedy: 'give it' });
   }
-  const pkcs8 = await decryptPkcs8(key.privateKey, secret);
+  let pkcs8: Bytes | undefined;
+  const decrypt = async () => {
+    pkcs8 = await decryptPkcs8(key.privateKey, secret);
+    return pkcs8 !== undefined;
+  };
+  try {
+    if (key.hasPin && attempts !== undefined) await attempts.attempt(key.publicKey, decrypt, { signal });
+    else await decrypt();
+  } catch (error) {
+    wipe(pkcs8);
+    throw error;
+  }
   if (pkcs8 !== undefined) return pkcs8;
   throw key.hasPin
-    ? new KeyprovError('pin-wrong', 'the PIN of the software key is wrong', { remedy: 'give the right one' })
+    ? new PinError('pin-wrong', 'the PIN of the software key is wrong', { remedy: 'give the right one' })
     : new KeyprovError('key-invalid', 'the software key was made with another wrapping secret, or is damaged');
 }
 

@@ -22,7 +22,15 @@ import { readNature, type TpmNature } from '../tpm/virtual.ts';
 import { encodeKeyFile } from './key-file.ts';
 import { type LoadedKey, withLoadedKey, withSaltedSession } from './loaded-key.ts';
 import { deriveAuthValue, newPinDerivation } from './pin-derivation.ts';
-import type { Assurance, CreateKeyOptions, KeyProvider, PinDerivation, ProvidedKey, SignOptions } from './provider.ts';
+import type {
+  Assurance,
+  ChangePinOptions,
+  CreateKeyOptions,
+  KeyProvider,
+  PinDerivation,
+  ProvidedKey,
+  SignOptions,
+} from './provider.ts';
 import { parentForNewKey } from './storage-parent.ts';
 import { type PinTryOptions, tryPin } from './tpm-pin.ts';
 
@@ -158,16 +166,13 @@ export class TpmKeyProvider implements KeyProvider {
     });
   }
 
-  /**
-   * Gives a key another PIN; the key itself, and so its registration, stays the same. TPM2_ObjectChangeAuth.
-   * The caller keeps the returned key in place of the old one, whose PIN still works as long as its bytes exist.
-   * @throws KeyprovError `key-invalid` for a key without a PIN: it was made without protection against guessing.
-   */
+  /** By TPM2_ObjectChangeAuth. A key without a PIN gets none: it was made without protection against guessing. */
   async changePin(
     key: ProvidedKey,
-    { pin, newPin, ...options }: { readonly pin: Uint8Array; readonly newPin: Uint8Array } & PinTryOptions,
+    { pin, newPin, ...options }: ChangePinOptions & PinTryOptions,
   ): Promise<ProvidedKey> {
-    if (!key.hasPin || newPin.length === 0) {
+    if (newPin.length === 0) throw new RangeError('an empty PIN');
+    if (!key.hasPin) {
       throw new KeyprovError('key-invalid', 'only a key that was made with a PIN can get another one', {
         remedy: 'make a new key with a PIN',
       });

@@ -90,6 +90,7 @@ describe('the PIN of a TPM key', () => {
     expect(await signs(provider, changed, newPin)).toBe(true);
     expect(await refusal(provider, changed, PIN)).toMatchObject({ code: 'pin-wrong', triesLeft: 31 });
     await expect(provider.changePin(key, { pin: WRONG, newPin })).rejects.toMatchObject({ code: 'pin-wrong' });
+    await expect(provider.changePin(key, { pin: PIN, newPin: utf8('') })).rejects.toThrow(RangeError);
     const unprotected = await provider.create({ algorithm: 'p-256' });
     await expect(provider.changePin(unprotected, { pin: PIN, newPin })).rejects.toMatchObject({ code: 'key-invalid' });
   });

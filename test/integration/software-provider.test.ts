@@ -4,12 +4,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { toHex, utf8 } from '../../src/bytes.ts';
+import { copy, toHex, utf8 } from '../../src/bytes.ts';
 import { encodeSpkiPem } from '../../src/crypto/public-key.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
-import type { ProvidedKey } from '../../src/keys/provider.ts';
+import { openAttemptLog } from '../../src/keys/attempt-log.ts';
+import { openKeyStore } from '../../src/keys/key-store.ts';
+import type { ChangePinOptions, ProvidedKey } from '../../src/keys/provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import type { KeyAlgorithm } from '../../src/policy/index.ts';
+import { keyRecord } from '../key-record.ts';
 import { asyncRefusal } from '../refusal.ts';
 
 const provider = openSoftwareKeyProvider();
@@ -78,6 +81,62 @@ describe.each(KINDS)('a software key %s with a PIN', (algorithm, described, hash
     expect(await asyncRefusal(() => provider.sign(key, { data, pin: utf8('314158') }))).toBe(
       'pin-wrong: the PIN of the software key is wrong; give the right one',
     );
+  });
+});
+
+describe('the PIN of a software key', () => {
+  const newPin = utf8('271828');
+  const signs = async (of: ProvidedKey, secret: Uint8Array) =>
+    verifySignature(of.publicKey, 'sha256', data, await provider.sign(of, { data, pin: secret }), 'der');
+
+  it('can be changed without changing the key', async () => {
+    const key = await provider.create({ algorithm: 'p-256', pin: pin() });
+    const secrets = [pin(), copy(newPin)] as const;
+    const changed = await provider.changePin(key, { pin: secrets[0], newPin: secrets[1] });
+    expect(secrets).toEqual([pin(), newPin]);
+    expect({ ...changed, privateKey: '' }).toEqual({ ...key, privateKey: '' });
+    expect(await signs(changed, newPin)).toBe(true);
+    expect(await asyncRefusal(() => provider.sign(changed, { data, pin: pin() }))).toMatch(/^pin-wrong: /);
+    expect(await signs(key, pin())).toBe(true);
+  });
+
+  it('is encrypted under with fresh salt and nonce each time, even when it stays the same', async () => {
+    const key = await provider.create({ algorithm: 'p-256', pin: pin() });
+    const again = await provider.changePin(key, { pin: pin(), newPin: pin() });
+    const octets = [key, again].map(({ privateKey }) => {
+      const { stdout } = spawnSync('openssl', ['asn1parse'], { input: privateKey, encoding: 'utf8' });
+      return [...stdout.matchAll(/\[HEX DUMP\]:([0-9A-F]+)/g)].map(([, hex]) => hex);
+    });
+    const [before, after] = octets;
+    expect(before?.map((hex) => hex?.length)).toEqual([32, 24, expect.any(Number)]);
+    expect(after?.filter((hex, i) => hex === before?.[i])).toEqual([]);
+  });
+
+  it('stays when the change is refused', async () => {
+    const key = await provider.create({ algorithm: 'p-256', pin: pin() });
+    const change = (of: ProvidedKey, options: ChangePinOptions) => asyncRefusal(() => provider.changePin(of, options));
+    expect(await change(key, { pin: newPin, newPin })).toMatch(/^pin-wrong: /);
+    expect(await change(key, { pin: pin(), newPin: new Uint8Array(0) })).toBe('foreign: RangeError: an empty PIN');
+    expect(await change({ ...key, hasPin: false }, { pin: pin(), newPin })).toMatch(
+      /^key-invalid: only a key that was/,
+    );
+    expect(await change({ ...key, backend: 'tpm' }, { pin: pin(), newPin })).toMatch(/^key-invalid: a TPM key/);
+    const signal = AbortSignal.abort(new Error('changed my mind'));
+    expect(await change(key, { pin: pin(), newPin, signal })).toBe('foreign: Error: changed my mind');
+    expect(await signs(key, pin())).toBe(true);
+  });
+
+  it('can be changed within an update of the store that holds its tries too', async () => {
+    const store = await openKeyStore(join(directory, 'store'));
+    const counting = openSoftwareKeyProvider({ attempts: await openAttemptLog(store.directory) });
+    const { pinDerivation: _, parent: __, ...record } = keyRecord('user', { backend: 'software' });
+    await store.save({ ...record, ...(await counting.create({ algorithm: 'p-256', pin: pin() })) });
+    const change = (from: Uint8Array) =>
+      store.update('user', async (key) => ({ ...key, ...(await counting.changePin(key, { pin: from, newPin })) }));
+    await expect(change(newPin)).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: 4 });
+    expect(await signs(await store.load('user'), pin())).toBe(true);
+    await change(pin());
+    expect(await signs(await store.load('user'), newPin)).toBe(true);
   });
 });
 

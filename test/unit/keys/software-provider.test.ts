@@ -22,7 +22,7 @@ describe('the software provider', () => {
     expect(Object.keys(key).sort()).toEqual(['algorithm', 'backend', 'hasPin', 'privateKey', 'publicKey']);
     expect(key).toMatchObject({ backend: 'software', algorithm: 'p-256', hasPin: false });
     expect(key.privateKey).toMatch(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\n/);
-    expect(Object.keys(provider).sort()).toEqual(['assurance', 'backend', 'create', 'sign', 'supports']);
+    expect(Object.keys(provider).sort()).toEqual(['assurance', 'backend', 'changePin', 'create', 'sign', 'supports']);
   });
 
   it('signs with a key without a PIN, as DER and raw', async () => {

@@ -1,0 +1,149 @@
+import { join, resolve } from 'node:path';
+import { toHex } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import type { SignalOptions } from '../tpm/tpm.ts';
+import { type AttemptState, CountFiles } from './count-files.ts';
+import { openStoreDirectory } from './key-store.ts';
+import { PinError } from './pin-error.ts';
+import { withStoreLock } from './store-lock.ts';
+
+/** Options of {@link openAttemptLog}. */
+export interface AttemptLogOptions {
+  /** The time in milliseconds since 1970; default `Date.now`. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** What {@link AttemptLog.read} tells. */
+export interface AttemptCount {
+  /** Wrong PINs in a row, and tries whose process died before it knew. */
+  readonly failures: number;
+  /** Tries until one has to wait. */
+  readonly triesLeft: number;
+  /** Seconds until the next try is possible; 0 when it is now. */
+  readonly retryAfterSeconds: number;
+}
+
+/** Tries in a row without a wait after them. */
+const FREE_TRIES = 5;
+/** Milliseconds to wait after the last free try; each further one doubles it, up to the longest. */
+const FIRST_WAIT = 30_000;
+const LONGEST_WAIT = 3_600_000;
+/** Milliseconds that a try may wait for those of other processes, of which each takes a third of a second. */
+const LOCK_TIMEOUT = 60_000;
+
+const FOLDER = 'pin-attempts';
+
+/**
+ * Opens the log of PIN tries in the folder `pin-attempts` of a directory, which may be that of a key store; what is
+ * missing is made (mode 0700). There is nothing to close.
+ * @throws KeyprovError `store-io`; `store-invalid` when others may write in the folder.
+ */
+export async function openAttemptLog(
+  directory: string,
+  { now = Date.now }: AttemptLogOptions = {},
+): Promise<AttemptLog> {
+  return new AttemptLog(await openStoreDirectory(join(resolve(directory), FOLDER)), now);
+}
+
+/**
+ * Counts the PIN tries of software keys, one counter per public key, on the disk and for all processes together.
+ * A try is counted before it is made, one at a time per key; the right PIN takes the counter back to 0.
+ *
+ * | wrong PINs in a row      | 1 to 4 | 5    | 6    | 7     | 8     | 9     | 10    | 11      | 12 and more |
+ * |--------------------------|--------|------|------|-------|-------|-------|-------|---------|-------------|
+ * | wait before the next try | none   | 30 s | 60 s | 120 s | 240 s | 480 s | 960 s | 1,920 s | 3,600 s     |
+ *
+ * A clock that was set back starts the wait anew; one that was set forward ends it.
+ *
+ * An old count that is put back is found out: each of the two files of a key holds its own identity (a copy has
+ * another) and a sequence number that the other one has too. The key is then locked until {@link AttemptLog.reset}.
+ * What cannot be found out: both files put back as the very same files (renamed, from hard links, in a directory moved
+ * away and back, by a snapshot of the disk), both files deleted, and both forged.
+ */
+export class AttemptLog {
+  /** Absolute path of the folder. */
+  readonly directory: string;
+  readonly #now: () => number;
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  /** Use {@link openAttemptLog}, which checks the folder. */
+  constructor(directory: string, now: () => number) {
+    this.directory = directory;
+    this.#now = now;
+  }
+
+  /**
+   * Counts a try of the PIN of `key`, then makes it with `tryPin`, which says whether the PIN was right. One that
+   * throws stays counted.
+   * @throws PinError `pin-wrong`; `key-locked` without a try, during the wait or because an old count was put back.
+   * KeyprovError `store-invalid` for a damaged count, `store-busy` after a minute of other tries, `store-io`.
+   */
+  async attempt(key: PublicKey, tryPin: () => Promise<boolean>, options: SignalOptions = {}): Promise<void> {
+    await this.#exclusive(key, options, async (files) => {
+      let state = await files.read();
+      const now = this.#now();
+      if (now < state.last) state = await files.write({ ...state, last: now });
+      const before = countOf(state, now);
+      if (before.retryAfterSeconds > 0) {
+        throw new PinError(
+          'key-locked',
+          `the PIN was not tried: the key is locked after ${state.failures} wrong PINs`,
+          {
+            triesLeft: 0,
+            retryAfterSeconds: before.retryAfterSeconds,
+            remedy: `wait ${before.retryAfterSeconds} s`,
+          },
+        );
+      }
+      state = await files.write({ ...state, failures: state.failures + 1, last: now });
+      if (await tryPin()) {
+        await files.write({ ...state, failures: 0 });
+        return;
+      }
+      const { triesLeft, retryAfterSeconds } = countOf(state, now);
+      throw new PinError('pin-wrong', 'the PIN of the software key is wrong', {
+        triesLeft,
+        ...(triesLeft === 0 && { retryAfterSeconds }),
+        remedy: triesLeft === 0 ? `wait ${retryAfterSeconds} s for the next try` : `${triesLeft} more can be tried`,
+      });
+    });
+  }
+
+  /** The count of a key. @throws as {@link attempt} does, without `pin-wrong`; a wait is no error. */
+  async read(key: PublicKey, options: SignalOptions = {}): Promise<AttemptCount> {
+    return await this.#exclusive(key, options, async (files) => countOf(await files.read(), this.#now()));
+  }
+
+  /** Sets the count of a key to 0, also a damaged one or one that was put back: for whoever may decide that. */
+  async reset(key: PublicKey, options: SignalOptions = {}): Promise<void> {
+    await this.#exclusive(key, options, (files) => files.reset());
+  }
+
+  /** One after the other in this process, and then under the lock of the key between processes. */
+  #exclusive<T>(key: PublicKey, { signal }: SignalOptions, work: (files: CountFiles) => Promise<T>): Promise<T> {
+    const name = toHex(digest('sha256', encodeSpki(key)));
+    const turn = (this.#turns.get(name) ?? Promise.resolve()).then(async () => {
+      const directory = await openStoreDirectory(join(this.directory, name));
+      return await withStoreLock(directory, () => work(new CountFiles(directory, name)), {
+        signal,
+        timeout: LOCK_TIMEOUT,
+      });
+    });
+    this.#turns.set(
+      name,
+      turn.catch(() => undefined), // its caller gets the error
+    );
+    return turn;
+  }
+}
+
+function countOf({ failures, last }: AttemptState, now: number): AttemptCount {
+  const wait = failures < FREE_TRIES ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - FREE_TRIES));
+  const left = Math.min(wait, Math.max(0, last + wait - now));
+  return {
+    failures,
+    triesLeft: Math.max(0, FREE_TRIES - failures),
+    retryAfterSeconds: Math.ceil(left / 1000),
+  };
+}

@@ -1,0 +1,129 @@
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { toHex, utf8 } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { fileIdentity, ignoring, replaceFile, storeIo } from './atomic-file.ts';
+import { PinError } from './pin-error.ts';
+
+/** What is known of the tries of one key. */
+export interface AttemptState {
+  /** How often this was written: one more each time. */
+  readonly sequence: number;
+  /** Wrong PINs in a row, and tries whose process died before it knew. */
+  readonly failures: number;
+  /** When the last try was: milliseconds since 1970. */
+  readonly last: number;
+}
+
+/** Holds the state, and is written first. */
+const COUNT_FILE = 'count.json';
+/** A second copy, written right after it. */
+const LEDGER_FILE = 'ledger.json';
+
+/**
+ * The count of one key, in two files of which each tells when the other one is an old one. Each holds its own identity,
+ * which a copy of it has not, and a sequence number. For use under a lock.
+ */
+export class CountFiles {
+  readonly #directory: string;
+  readonly #key: string;
+
+  /** `key` is the SHA-256 of its SubjectPublicKeyInfo, in hexadecimal digits. */
+  constructor(directory: string, key: string) {
+    this.#directory = directory;
+    this.#key = key;
+  }
+
+  /** @throws PinError `key-locked` for an old file, KeyprovError `store-invalid` for a damaged one, `store-io` */
+  async read(): Promise<AttemptState> {
+    const ledger = await this.#readFile(LEDGER_FILE);
+    const count = await this.#readFile(COUNT_FILE);
+    const ahead = (count?.sequence ?? 0) - (ledger?.sequence ?? 0);
+    if (ahead !== 0 && ahead !== 1) {
+      const seen = (state: AttemptState | undefined) =>
+        state === undefined ? 'missing' : `of write ${state.sequence}`;
+      throw this.#putBack(`${COUNT_FILE} is ${seen(count)}, ${LEDGER_FILE} is ${seen(ledger)}`);
+    }
+    if (count === undefined) return { sequence: 0, failures: 0, last: 0 };
+    // A process died between the two writes: were this left, the next such death would look like an old file.
+    if (ahead === 1) await this.#writeFile(LEDGER_FILE, count);
+    return count;
+  }
+
+  /** Writes what follows on `state`. @throws KeyprovError `store-io` */
+  async write({ sequence, failures, last }: AttemptState): Promise<AttemptState> {
+    const state = { sequence: sequence + 1, failures, last };
+    await this.#writeFile(COUNT_FILE, state);
+    await this.#writeFile(LEDGER_FILE, state);
+    return state;
+  }
+
+  /** Begins anew, whatever is wrong with the files. @throws KeyprovError `store-io` */
+  async reset(): Promise<void> {
+    let sequence = 0;
+    for (const name of [COUNT_FILE, LEDGER_FILE]) {
+      try {
+        sequence = Math.max(sequence, (await this.#readFile(name))?.sequence ?? 0);
+      } catch (error) {
+        if (!isKeyprovError(error, 'store-invalid') && !isKeyprovError(error, 'key-locked')) throw error;
+      }
+    }
+    await this.write({ sequence, failures: 0, last: 0 });
+  }
+
+  /** Undefined where there is none. */
+  async #readFile(name: string): Promise<AttemptState | undefined> {
+    const path = join(this.#directory, name);
+    return await storeIo(path, async () => {
+      const file = await open(path).catch(ignoring('ENOENT', undefined));
+      if (file === undefined) return undefined;
+      return await withCleanup(
+        async () => {
+          const identity = fileIdentity(await file.stat({ bigint: true }));
+          const written = this.#decode(await file.readFile('utf8'), path);
+          if (written.identity === identity) return written;
+          throw this.#putBack(`${name} was written as file ${written.identity} and is file ${identity}`);
+        },
+        () => file.close(),
+      );
+    });
+  }
+
+  async #writeFile(name: string, state: AttemptState): Promise<void> {
+    await replaceFile(this.#directory, name, (identity) => this.#encode({ ...state, identity }));
+  }
+
+  /** With a digest that finds damage; it is no protection against whoever can write the file. */
+  #encode({ identity, sequence, failures, last }: AttemptState & { readonly identity: string }): string {
+    const content = { format: 'keyprov-pin-attempts', version: 1, key: this.#key, identity, sequence, failures, last };
+    return `${JSON.stringify({ ...content, sha256: toHex(digest('sha256', utf8(JSON.stringify(content)))) })}\n`;
+  }
+
+  #decode(text: string, path: string): AttemptState & { readonly identity: string } {
+    let cause: unknown;
+    try {
+      const { identity, sequence, failures, last } = JSON.parse(text);
+      const state = {
+        identity: String(identity),
+        sequence: Number(sequence),
+        failures: Number(failures),
+        last: Number(last),
+      };
+      // What was read is right exactly if it makes the same text again.
+      if (this.#encode(state) === text) return state;
+    } catch (error) {
+      cause = error;
+    }
+    throw new KeyprovError('store-invalid', `the count of PIN tries ${path} is damaged or not of this key or version`, {
+      cause,
+      remedy: 'reset the count of this key',
+    });
+  }
+
+  #putBack(seen: string): PinError {
+    return new PinError('key-locked', `an old count of PIN tries was put back in ${this.#directory}: ${seen}`, {
+      remedy: 'reset the count of this key, if that was meant',
+    });
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Tries PINs of a key with a log of tries, in a process of its own: `script MODE DIRECTORY START`. Its clock
+ * began at START (what process.hrtime said) and runs a billion times too fast, so that an hour is soon over.
+ *
+ * `sign`: signs with a wrong PIN of the key `user` in the store of the directory, and prints the code of the error.
+ * `hang`: begins a try, prints `inside` and stops for good. `many`: makes wrong tries without end, and prints `tried`
+ * for each.
+ */
+import { writeSync } from 'node:fs';
+import { utf8 } from '../../../src/bytes.ts';
+import { isKeyprovError } from '../../../src/errors.ts';
+import { openAttemptLog } from '../../../src/keys/attempt-log.ts';
+import { openKeyStore } from '../../../src/keys/key-store.ts';
+import { openSoftwareKeyProvider } from '../../../src/keys/software-provider.ts';
+
+const [, , mode = '', directory = '', start = ''] = process.argv;
+const attempts = await openAttemptLog(directory, {
+  now: () => Number(process.hrtime.bigint() - BigInt(start)) * 1_000,
+});
+const key = await (await openKeyStore(directory)).load('user');
+
+const codeOf = (error: unknown) => {
+  if (isKeyprovError(error)) return error.code;
+  throw error;
+};
+
+if (mode === 'sign') {
+  const options = { data: utf8('data'), pin: utf8('000000') };
+  const code = await openSoftwareKeyProvider({ attempts })
+    .sign(key, options)
+    .then(() => 'signed', codeOf);
+  writeSync(1, code);
+}
+if (mode === 'hang') {
+  setInterval(() => undefined, 1_000);
+  await attempts.attempt(key.publicKey, () => new Promise(() => writeSync(1, 'inside\n')));
+}
+while (mode === 'many') {
+  const tryPin = async () => {
+    writeSync(1, 'tried\n');
+    return false;
+  };
+  const code = await attempts.attempt(key.publicKey, tryPin).then(() => 'right', codeOf);
+  if (code !== 'pin-wrong') throw new Error(code);
+}
