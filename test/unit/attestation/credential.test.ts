@@ -1,18 +1,14 @@
 import { constants, createDecipheriv, createECDH, generateKeyPairSync, privateDecrypt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import {
-  agreeOnSeed,
-  type Credential,
-  makeCredential,
-  protectCredential,
-} from '../../../src/attestation/credential.ts';
+import { type Credential, makeCredential, protectCredential } from '../../../src/attestation/credential.ts';
 import { concat, fromBase64Url, fromHex, toHex, utf8, view } from '../../../src/bytes.ts';
 import { type HashName, hmac, kdfa, kdfe } from '../../../src/crypto/kdf.ts';
 import { decode } from '../../../src/tpm/codec/index.ts';
 import { TPM_ALG } from '../../../src/tpm/constants.ts';
 import { objectName } from '../../../src/tpm/names.ts';
 import { publicKeyOf } from '../../../src/tpm/public-key.ts';
+import { agreeOnSecret } from '../../../src/tpm/shared-secret.ts';
 import { TPMS_ECC_POINT } from '../../../src/tpm/structures/algorithm.ts';
 import { TPM2B_PUBLIC, TPMS_ID_OBJECT, type TpmtPublic } from '../../../src/tpm/structures/object.ts';
 import { akTemplate, type EkTemplateName, ekTemplate } from '../../../src/tpm/templates.ts';
@@ -30,10 +26,10 @@ describe('the published credentials', () => {
     expect(toHex(objectName(ek))).toBe(ekName);
     const key = publicKeyOf(ek);
     if (key.kty !== 'EC') throw new Error('a key on a curve is expected');
-    const agreed = agreeOnSeed(key, 'sha256', 32, fromHex(ephemeral));
-    expect(toHex(agreed.seed)).toBe(seed);
-    expect(sized(agreed.encryptedSecret)).toBe(encryptedSecret);
-    expect(sized(protectCredential({ ek, objectName: objectNameBytes, secret }, agreed.seed))).toBe(credentialBlob);
+    const agreed = agreeOnSecret(key, 'sha256', 32, 'IDENTITY', fromHex(ephemeral));
+    expect(toHex(agreed.secret)).toBe(seed);
+    expect(sized(agreed.encrypted)).toBe(encryptedSecret);
+    expect(sized(protectCredential({ ek, objectName: objectNameBytes, secret }, agreed.secret))).toBe(credentialBlob);
   });
 
   it.each(['rsa2048', 'p384'])('come out for %s, from the seed on', (name) => {

@@ -1,0 +1,116 @@
+import { type Bytes, view } from '../bytes.ts';
+import { KeyprovError, withCleanup } from '../errors.ts';
+import { encode } from '../tpm/codec/index.ts';
+import type { Entity, HandleArg } from '../tpm/command.ts';
+import { ActivateCredential } from '../tpm/commands/object.ts';
+import { GetRandom } from '../tpm/commands/random.ts';
+import type { Session } from '../tpm/session.ts';
+import { startSession } from '../tpm/start-session.ts';
+import { TPM2B_ENCRYPTED_SECRET } from '../tpm/structures/algorithm.ts';
+import { TPM2B_ID_OBJECT } from '../tpm/structures/object.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import { isTpmError } from '../tpm/tpm-error.ts';
+import { TpmObject } from '../tpm/tpm-object.ts';
+import { TPM_RC } from '../tpm/tpm-rc.ts';
+import type { Credential } from './credential.ts';
+import type { EndorsementKey } from './endorsement-key.ts';
+
+/** Options of {@link activateCredential}. */
+export interface ActivateCredentialOptions extends SignalOptions {
+  readonly ek: EndorsementKey;
+  /** The object that the credential is for, with its authorization where it has one that is not empty. */
+  readonly ak: HandleArg;
+  readonly credential: Credential;
+}
+
+/**
+ * Recovers the secret of a credential. TPM2_ActivateCredential, Part 3, 12.5. The secret comes back encrypted by a
+ * session that is salted with the endorsement key, and an authorization value of the attestation key is not sent but
+ * proved, so that neither can be read between here and the TPM: as far as `ek` was checked to be the key in the
+ * endorsement key certificate, or the one of a record.
+ *
+ * @throws KeyprovError `credential-invalid` for a credential that was made for another endorsement key or another
+ * object, or was changed; the TPM goes on working. TpmError when the TPM refuses for another reason.
+ */
+export async function activateCredential(tpm: Tpm, options: ActivateCredentialOptions): Promise<Bytes> {
+  const { ek, ak, credential, signal } = options;
+  checkForm(credential);
+  const sessions: Session[] = [];
+  return await withCleanup(
+    async () => {
+      const ekAuth = await ek.authorize({ signal });
+      sessions.push(ekAuth.session);
+      const activateHandle = await withHiddenAuth(tpm, ak, ek, sessions, { signal });
+      try {
+        const { certInfo } = await tpm.run(
+          ActivateCredential,
+          {
+            activateHandle,
+            keyHandle: { handle: ek.handle, name: ek.name, auth: ekAuth },
+            credentialBlob: credential.credentialBlob,
+            secret: credential.encryptedSecret,
+          },
+          { signal },
+        );
+        return view(certInfo);
+      } catch (error) {
+        throw await refusal(tpm, error, { signal });
+      }
+    },
+    async () => {
+      for (const session of sessions) await session.close();
+    },
+  );
+}
+
+/** The attestation key with its authorization value, where it has one in clear, in an HMAC session. */
+async function withHiddenAuth(
+  tpm: Tpm,
+  ak: HandleArg,
+  { handle, publicArea }: EndorsementKey,
+  sessions: Session[],
+  { signal }: SignalOptions,
+): Promise<HandleArg> {
+  const entity: Entity = typeof ak === 'number' || ak instanceof TpmObject ? { handle: ak } : ak;
+  if (!(entity.auth instanceof Uint8Array) || entity.auth.length === 0) return entity;
+  const session = await startSession(tpm, {
+    salt: { handle, publicArea },
+    use: { continueSession: false },
+    ...(signal && { signal }),
+  });
+  sessions.push(session);
+  return { ...entity, auth: { session, authValue: entity.auth } };
+}
+
+/** Refuses what cannot be sent at all. */
+function checkForm({ credentialBlob, encryptedSecret }: Credential): void {
+  try {
+    encode(TPM2B_ID_OBJECT, credentialBlob);
+    encode(TPM2B_ENCRYPTED_SECRET, encryptedSecret);
+  } catch (cause) {
+    throw unopenable(cause);
+  }
+}
+
+/**
+ * What an error of the command means. libtpms 0.9.2 answers TPM_RC_FAILURE to an RSA secret that it cannot decrypt, and
+ * goes on working; a TPM in failure mode would answer that to every other command too.
+ */
+async function refusal(tpm: Tpm, error: unknown, { signal }: SignalOptions): Promise<unknown> {
+  if (!isTpmError(error)) return error;
+  if (error.responseCode.position?.kind === 'parameter') return unopenable(error);
+  if (error.responseCode.base !== TPM_RC.FAILURE) return error;
+  try {
+    await tpm.run(GetRandom, { bytesRequested: 1 }, { signal });
+    return unopenable(error);
+  } catch {
+    // The TPM is in failure mode, as the first error says.
+    return error;
+  }
+}
+
+const unopenable = (cause: unknown): KeyprovError =>
+  new KeyprovError('credential-invalid', 'the TPM cannot open the credential', {
+    cause,
+    remedy: 'have it made for the endorsement key and the Name of the object that are used here',
+  });

@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto';
+import { type Bytes, equal, fromHex, toHex, view } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { HASHES } from '../tpm/constants.ts';
+import { isHashAlg, objectName } from '../tpm/names.ts';
+import type { TpmtPublic } from '../tpm/structures/object.ts';
+import type { Tpm } from '../tpm/tpm.ts';
+import { type ActivateCredentialOptions, activateCredential } from './activate.ts';
+import { type Credential, makeCredential } from './credential.ts';
+
+/** What a verifier sends, to have it proved that two keys are in one TPM. */
+export interface ActivationChallenge extends Credential {
+  readonly version: 1;
+}
+
+/** The answer to an {@link ActivationChallenge}. */
+export interface ActivationResponse {
+  readonly version: 1;
+  /** The secret of the challenge. */
+  readonly secret: Uint8Array;
+}
+
+/** An {@link ActivationChallenge} as JSON: hexadecimal. */
+export interface ActivationChallengeJson {
+  readonly version: 1;
+  readonly credentialBlob: string;
+  readonly encryptedSecret: string;
+}
+
+/** An {@link ActivationResponse} as JSON: hexadecimal. */
+export interface ActivationResponseJson {
+  readonly version: 1;
+  readonly secret: string;
+}
+
+/** What a challenge is made for. */
+export interface ActivationChallengeInput {
+  /** The endorsement key that is trusted, from its certificate or a list. */
+  readonly ek: TpmtPublic;
+  /** The key that is said to be in the same TPM. Whether its attributes are those of an attestation key is not checked here. */
+  readonly ak: TpmtPublic;
+}
+
+/**
+ * Makes a challenge that only the TPM with both keys can answer. Keep `secret`, send `challenge`, and hold the response
+ * against the secret with {@link isActivated}, once. It needs no TPM.
+ *
+ * @throws KeyprovError `key-invalid` for a key that cannot be the endorsement key of a credential.
+ */
+export function makeActivationChallenge({ ek, ak }: ActivationChallengeInput): {
+  readonly challenge: ActivationChallenge;
+  readonly secret: Bytes;
+} {
+  const secret = view(randomBytes(isHashAlg(ek.nameAlg) ? HASHES[ek.nameAlg].size : 0));
+  return { challenge: { version: 1, ...makeCredential({ ek, objectName: objectName(ak), secret }) }, secret };
+}
+
+/** Answers a challenge with the TPM. It throws as {@link activateCredential} does. */
+export async function answerActivationChallenge(
+  tpm: Tpm,
+  challenge: ActivationChallenge,
+  options: Omit<ActivateCredentialOptions, 'credential'>,
+): Promise<ActivationResponse> {
+  return { version: 1, secret: await activateCredential(tpm, { ...options, credential: challenge }) };
+}
+
+/** Whether the response holds the secret of the challenge; takes the same time wherever they differ. */
+export function isActivated({ secret }: ActivationResponse, expected: Uint8Array): boolean {
+  return expected.length > 0 && equal(secret, expected);
+}
+
+/** The challenge as JSON. */
+export function activationChallengeToJson({
+  credentialBlob,
+  encryptedSecret,
+}: ActivationChallenge): ActivationChallengeJson {
+  return { version: 1, credentialBlob: toHex(credentialBlob), encryptedSecret: toHex(encryptedSecret) };
+}
+
+/** Reads what {@link activationChallengeToJson} wrote. @throws KeyprovError `credential-invalid` for anything else. */
+export function activationChallengeFromJson(json: unknown): ActivationChallenge {
+  const { credentialBlob, encryptedSecret } = readMembers(json, ['credentialBlob', 'encryptedSecret']);
+  return { version: 1, credentialBlob, encryptedSecret };
+}
+
+/** The response as JSON. It holds the secret: for the verifier only. */
+export function activationResponseToJson({ secret }: ActivationResponse): ActivationResponseJson {
+  return { version: 1, secret: toHex(secret) };
+}
+
+/** Reads what {@link activationResponseToJson} wrote. @throws KeyprovError `credential-invalid` for anything else. */
+export function activationResponseFromJson(json: unknown): ActivationResponse {
+  return { version: 1, ...readMembers(json, ['secret']) };
+}
+
+/** Version 1 and exactly these members, each hexadecimal. */
+function readMembers<K extends string>(json: unknown, names: readonly K[]): Record<K, Bytes> {
+  const { version, ...members } = Object(json) as Record<string, unknown>;
+  const isKnown = version === 1 && Object.keys(members).length === names.length;
+  const read = ([name, text]: [K, unknown]): [K, Bytes] => {
+    try {
+      if (isKnown && typeof text === 'string') return [name, fromHex(text)];
+    } catch {
+      // Not hexadecimal: the error below says so.
+    }
+    throw new KeyprovError('credential-invalid', `activation: version 1 with '${name}' in hexadecimal is expected`);
+  };
+  // Object.fromEntries forgets the keys; they are those of names.
+  return Object.fromEntries(names.map((name) => read([name, members[name]]))) as Record<K, Bytes>;
+}

@@ -1,0 +1,54 @@
+import type { DistinguishedName } from '../crypto/distinguished-name.ts';
+import { type Certificate, readCertificate } from '../crypto/x509.ts';
+
+/** What an endorsement key certificate says of the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. */
+export interface EkCertificate {
+  /** Who made the TPM: `id:` and eight hexadecimal digits, `id:494E5443`. Absent when the certificate does not say. */
+  readonly manufacturer: string | undefined;
+  readonly model: string | undefined;
+  /** The firmware version: `id:` and hexadecimal digits. */
+  readonly version: string | undefined;
+  readonly specification: TpmSpecification | undefined;
+  readonly certificate: Certificate;
+}
+
+/** The specification that a TPM follows: family `2.0`, level and revision (138 for 1.38). */
+export interface TpmSpecification {
+  readonly family: string;
+  readonly level: number;
+  readonly revision: number;
+}
+
+/** OIDs of the TCG. EK Credential Profile, 3.1. */
+const TCG = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.23.133.2.3', spec: '2.23.133.2.16' };
+
+/**
+ * Reads an endorsement key certificate in DER. What it says of the TPM may stand in any directory name of the
+ * subjectAltName, in one relative name or several, or in the subject.
+ *
+ * @throws KeyprovError `certificate-invalid` for what is no certificate.
+ */
+export async function parseEkCertificate(der: Uint8Array): Promise<EkCertificate> {
+  const certificate = await readCertificate(der);
+  const names = certificate.subjectAltNames.flatMap((name) => (name.kind === 'directory' ? [name.value] : []));
+  const attributes = [...names, certificate.subject].flatMap((name: DistinguishedName) => name.flat());
+  const attribute = (oid: string) => attributes.find(({ type }) => type === oid)?.value;
+  return {
+    manufacturer: attribute(TCG.manufacturer),
+    model: attribute(TCG.model),
+    version: attribute(TCG.version),
+    specification: await readSpecification(certificate.directoryAttributes.get(TCG.spec)?.[0]),
+    certificate,
+  };
+}
+
+/** TPMSpecification ::= SEQUENCE { family UTF8String, level INTEGER, revision INTEGER }. EK Credential Profile, 3.1.3. */
+async function readSpecification(der: Uint8Array | undefined): Promise<TpmSpecification | undefined> {
+  if (der === undefined) return undefined;
+  const { fromBER, Integer, Sequence, Utf8String } = await import('asn1js');
+  const { result } = fromBER(der);
+  if (!(result instanceof Sequence)) return undefined;
+  const [family, level, revision] = result.valueBlock.value;
+  if (!(family instanceof Utf8String && level instanceof Integer && revision instanceof Integer)) return undefined;
+  return { family: family.getValue(), level: level.valueBlock.valueDec, revision: revision.valueBlock.valueDec };
+}

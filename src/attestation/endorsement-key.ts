@@ -1,0 +1,220 @@
+import { equal, toHex } from '../bytes.ts';
+import { KeyprovError, withCleanup } from '../errors.ts';
+import { listHandles } from '../tpm/capabilities.ts';
+import { decode, encode } from '../tpm/codec/index.ts';
+import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
+import { ReadPublic } from '../tpm/commands/object.ts';
+import { PolicyOR, PolicySecret } from '../tpm/commands/policy.ts';
+import { TPM_ALG, TPM_HT, TPM_RH } from '../tpm/constants.ts';
+import { handleName, isHashAlg, objectName, qualifiedName } from '../tpm/names.ts';
+import { readNv } from '../tpm/nv.ts';
+import { ekPolicyA, ekPolicyC } from '../tpm/policy-digest.ts';
+import type { Authorization, SessionAuthorization } from '../tpm/session.ts';
+import { type StartSessionOptions, startSession } from '../tpm/start-session.ts';
+import { TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
+import { type EkTemplateName, ekTemplate } from '../tpm/templates.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { TpmObject } from '../tpm/tpm-object.ts';
+import { EK_SLOTS } from './ek-slots.ts';
+
+/** Options of {@link openEndorsementKey}. */
+export interface OpenEndorsementKeyOptions extends SignalOptions {
+  /**
+   * Which endorsement key. `auto` (default): the first one that has a certificate in the TPM; without any certificate
+   * the first one that is persistent, and without that L-2 (P-256), which is the quickest to make.
+   */
+  readonly template?: EkTemplateName | 'auto';
+  /** Authorization of the endorsement hierarchy. Default: the empty one. */
+  readonly endorsementAuth?: Authorization;
+  /** Authorization of the owner, for NV indices that only the owner can read. Default: the empty one. */
+  readonly ownerAuth?: Authorization;
+  /** The Name that the key must have, from a record or from a certificate that was verified. */
+  readonly expectedName?: Uint8Array;
+  /**
+   * How its use is authorized: `policy` by that of its template, which needs the endorsement authorization; or, in the
+   * high range only, `auth-value` by its own authorization value, which is empty.
+   */
+  readonly authorization?: 'policy' | 'auth-value';
+}
+
+/** An endorsement key, ready for use. */
+export interface EndorsementKey extends AsyncDisposable {
+  readonly handle: number | TpmObject;
+  readonly publicArea: TpmtPublic;
+  /** Its Name. Part 1, 16. */
+  readonly name: Uint8Array;
+  readonly template: EkTemplateName;
+  /**
+   * Starts a session that authorizes one use of the key. The session is salted with the key itself and encrypts the
+   * first parameter of the answer; it ends with that use. Close it in `finally` for the case that it comes to none.
+   */
+  authorize(options?: SignalOptions): Promise<SessionAuthorization>;
+  /** Removes the key from the TPM, if it was loaded for this use. Idempotent. */
+  release(): Promise<void>;
+}
+
+const EMPTY = new Uint8Array(0);
+/** Handles of persistent endorsement keys. TCG TPM v2.0 Provisioning Guidance, section 7.8. */
+const isEkHandle = (handle: number): boolean => handle >= 0x81010000 && handle <= 0x810100ff;
+
+/**
+ * Opens an endorsement key. A persistent one is used when it is a primary key of the endorsement hierarchy that agrees
+ * with the template in all but `unique`; else the key is made from the template, which gives the same key each time.
+ * Nothing is made persistent. TCG EK Credential Profile for TPM 2.0, 2.2.1: a template and (low range) a nonce in NV
+ * are honoured.
+ *
+ * @throws KeyprovError `tpm-identity-changed` when the TPM's key has not `expectedName`; TpmError when the TPM refuses,
+ * `tpm-auth-failed` where the endorsement hierarchy wants an authorization.
+ */
+export async function openEndorsementKey(tpm: Tpm, options: OpenEndorsementKeyOptions = {}): Promise<EndorsementKey> {
+  const { template: wanted = 'auto', expectedName, authorization = 'policy', signal } = options;
+  const persistent = await readPersistent(tpm, { signal });
+  const template = wanted === 'auto' ? await chooseTemplate(tpm, persistent, { signal }) : wanted;
+  if (authorization === 'auth-value' && template.startsWith('L')) {
+    throw new TypeError(`an endorsement key of template ${template} can only be used by policy`);
+  }
+  const inPublic = await templateOf(tpm, template, options);
+  const fits = ({ publicArea, name }: Found) =>
+    isMadeFrom(inPublic, publicArea) && (expectedName === undefined || equal(name, expectedName));
+  const found = persistent.find(fits) ?? (await makePrimary(tpm, inPublic, options));
+  const { handle, publicArea, name } = found;
+  const release = async () => {
+    if (typeof handle !== 'number') await handle.flush();
+  };
+  if (expectedName !== undefined && !equal(name, expectedName)) {
+    await release();
+    throw new KeyprovError(
+      'tpm-identity-changed',
+      `the endorsement key ${template} has the Name ${toHex(name)}, not ${toHex(expectedName)}`,
+      { remedy: 'this is another TPM, or its endorsement seed was changed' },
+    );
+  }
+  return {
+    handle,
+    publicArea,
+    name,
+    template,
+    authorize: (given = {}) => authorizeUse(tpm, found, { ...options, ...given }),
+    release,
+    [Symbol.asyncDispose]: release,
+  };
+}
+
+interface Found {
+  readonly handle: number | TpmObject;
+  readonly publicArea: TpmtPublic;
+  readonly name: Uint8Array;
+}
+
+/** The persistent primary keys of the endorsement hierarchy, by what the TPM says of them. */
+async function readPersistent(tpm: Tpm, { signal }: SignalOptions): Promise<Found[]> {
+  const found: Found[] = [];
+  for (const handle of (await listHandles(tpm, TPM_HT.PERSISTENT, { signal })).filter(isEkHandle)) {
+    const { outPublic, qualifiedName: qualified } = await tpm.run(ReadPublic, { objectHandle: handle }, { signal });
+    if (!isHashAlg(outPublic.nameAlg)) continue;
+    // Anything can have been made persistent there. The qualified name tells which hierarchy and parent it is of.
+    const name = objectName(outPublic);
+    const isPrimary = equal(qualified, qualifiedName(handleName(TPM_RH.ENDORSEMENT), name));
+    if (isPrimary) found.push({ handle, publicArea: outPublic, name });
+  }
+  return found;
+}
+
+async function chooseTemplate(tpm: Tpm, persistent: readonly Found[], options: SignalOptions): Promise<EkTemplateName> {
+  const indices = new Set(await listHandles(tpm, TPM_HT.NV_INDEX, options));
+  const templates = EK_SLOTS.flatMap((slot) => (slot.template === 'H-5' ? [] : [{ ...slot, template: slot.template }]));
+  const chosen =
+    templates.find(({ certificate }) => indices.has(certificate)) ??
+    templates.find(({ template }) => persistent.some(({ publicArea }) => isMadeFrom(ekTemplate(template), publicArea)));
+  return chosen?.template ?? 'L-2';
+}
+
+/** Whether the areas agree in all but `unique`. */
+function isMadeFrom(template: TpmtPublic, area: TpmtPublic): boolean {
+  return area.type === template.type && equal(withoutUnique(area), withoutUnique(template));
+}
+
+function withoutUnique(area: TpmtPublic): Uint8Array {
+  return encode(
+    TPMT_PUBLIC,
+    area.type === TPM_ALG.ECC ? { ...area, unique: { x: EMPTY, y: EMPTY } } : { ...area, unique: EMPTY },
+  );
+}
+
+async function makePrimary(tpm: Tpm, inPublic: TpmtPublic, options: OpenEndorsementKeyOptions): Promise<Found> {
+  const { endorsementAuth = EMPTY, signal } = options;
+  const { objectHandle, outPublic } = await tpm.run(
+    CreatePrimary,
+    {
+      primaryHandle: { handle: TPM_RH.ENDORSEMENT, auth: endorsementAuth },
+      inSensitive: { userAuth: EMPTY, data: EMPTY },
+      inPublic,
+      outsideInfo: EMPTY,
+      creationPCR: [],
+    },
+    { signal },
+  );
+  return { handle: objectHandle, publicArea: outPublic, name: objectName(outPublic) };
+}
+
+/** The default template, or the one that the TPM holds, with the nonce that the TPM holds. */
+async function templateOf(tpm: Tpm, name: EkTemplateName, options: OpenEndorsementKeyOptions): Promise<TpmtPublic> {
+  const slot = EK_SLOTS.find(({ template }) => template === name);
+  const stored = slot && (await readNv(tpm, slot.templateIndex, options));
+  const template = stored === undefined ? ekTemplate(name) : decode(TPMT_PUBLIC, stored);
+  const nonce = slot?.nonce === undefined ? undefined : await readNv(tpm, slot.nonce, options);
+  return nonce === undefined ? template : withNonce(template, nonce);
+}
+
+/** The nonce at the start of `unique`, then zeros. EK Credential Profile, B.3.3 and B.3.4. */
+function withNonce(template: TpmtPublic, nonce: Uint8Array): TpmtPublic {
+  const fill = (size: number) => {
+    if (nonce.length > size) {
+      throw new KeyprovError('key-invalid', `the nonce of the endorsement key has ${nonce.length} bytes, not ${size}`);
+    }
+    const unique = new Uint8Array(size);
+    unique.set(nonce);
+    return unique;
+  };
+  if (template.type === TPM_ALG.RSA) return { ...template, unique: fill(template.parameters.keyBits / 8) };
+  if (template.type === TPM_ALG.ECC) return { ...template, unique: { x: fill(32), y: new Uint8Array(32) } };
+  throw new KeyprovError('key-invalid', 'the template of the endorsement key in NV is of no RSA or ECC key');
+}
+
+async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOptions): Promise<SessionAuthorization> {
+  const { authorization = 'policy', signal } = options;
+  const { handle, publicArea } = ek;
+  const { nameAlg } = publicArea;
+  if (!isHashAlg(nameAlg)) throw new KeyprovError('key-invalid', 'an endorsement key with an unknown name algorithm');
+  const common: StartSessionOptions = {
+    salt: { handle, publicArea },
+    use: { continueSession: false, encrypt: true },
+    ...(signal && { signal }),
+  };
+  if (authorization === 'auth-value') return { session: await startSession(tpm, common) };
+
+  const session = await startSession(tpm, { ...common, type: 'policy', authHash: nameAlg });
+  try {
+    const policySession = session.sessionHandle;
+    await tpm.run(
+      PolicySecret,
+      {
+        authHandle: { handle: TPM_RH.ENDORSEMENT, auth: options.endorsementAuth ?? EMPTY },
+        policySession,
+        nonceTPM: EMPTY,
+        cpHashA: EMPTY,
+        policyRef: EMPTY,
+        expiration: 0,
+      },
+      { signal },
+    );
+    const policyA = ekPolicyA(nameAlg);
+    if (!equal(publicArea.authPolicy, policyA)) {
+      await tpm.run(PolicyOR, { policySession, pHashList: [policyA, ekPolicyC(nameAlg)] }, { signal });
+    }
+    return { session };
+  } catch (error) {
+    const fail = (): Promise<never> => Promise.reject(error);
+    return await withCleanup(fail, () => session.close());
+  }
+}

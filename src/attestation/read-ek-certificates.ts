@@ -1,0 +1,121 @@
+import { type Bytes, concat, copy, equal } from '../bytes.ts';
+import { firstCertificate, splitCertificates } from '../crypto/certificate-bytes.ts';
+import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { readCertificate } from '../crypto/x509.ts';
+import { isKeyprovError, type KeyprovError } from '../errors.ts';
+import { listHandles, readVendor, type TpmVendor } from '../tpm/capabilities.ts';
+import { TPM_HT } from '../tpm/constants.ts';
+import { type ReadNvOptions, readNv } from '../tpm/nv.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
+import type { TpmtPublic } from '../tpm/structures/object.ts';
+import type { EkTemplateName } from '../tpm/templates.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import { isTpmError } from '../tpm/tpm-error.ts';
+import { EK_SLOTS } from './ek-slots.ts';
+
+/** A certificate of an endorsement key, not verified. */
+export interface FoundEkCertificate {
+  readonly der: Bytes;
+  readonly source: 'nv' | 'given' | 'fetched';
+  /** The NV index that it was read from, and the kind of endorsement key that belongs there. */
+  readonly nv?: { readonly index: number; readonly template: EkTemplateName | 'H-5' };
+}
+
+/** NV indices that are there, and whose content is of no use. */
+export interface EkCertificateProblem {
+  readonly indices: readonly number[];
+  /** Why, for people. */
+  readonly detail: string;
+}
+
+/** What {@link readEkCertificates} has found. A TPM without any certificate is nothing unusual: then the lists are empty. */
+export interface EkCertificates {
+  readonly certificates: readonly FoundEkCertificate[];
+  /** Certificates, in DER, that may lead from these to a root; from NV, and those that a fetcher added. */
+  readonly chain: readonly Bytes[];
+  readonly problems: readonly EkCertificateProblem[];
+}
+
+/** What a fetcher may go by: services of TPM makers ask for a digest of the key. */
+export interface EkInfo {
+  readonly publicArea: TpmtPublic;
+  /** The public key as SubjectPublicKeyInfo in DER. */
+  readonly spki: Bytes;
+  readonly vendor: TpmVendor;
+}
+
+/** Gets certificates of an endorsement key from elsewhere: its own first, then those above it; none where there are none. */
+export type EkCertificateFetcher = (info: EkInfo, options: SignalOptions) => Promise<readonly Uint8Array[]>;
+
+/** Options of {@link readEkCertificates}. */
+export interface ReadEkCertificatesOptions extends ReadNvOptions {
+  /** Certificates from a file: DER or PEM, one or several. */
+  readonly given?: Uint8Array;
+  /** Asked when there is no certificate of `ek` in the TPM and among the given ones. */
+  readonly fetcher?: { readonly ek: TpmtPublic; readonly lookUp: EkCertificateFetcher };
+}
+
+const isChainIndex = (index: number): boolean => index >= 0x01c00100 && index <= 0x01c001ff;
+
+/**
+ * Collects the certificates of endorsement keys: all in the TPM's NV indices, those given, and if need be those of a
+ * fetcher. TCG EK Credential Profile for TPM 2.0, 2.2.1.4 and 2.2.1.5. Nothing is verified: see `verifyEkCertificate`.
+ *
+ * @throws KeyprovError `certificate-invalid` for given bytes that are no certificates; what the fetcher throws.
+ */
+export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOptions = {}): Promise<EkCertificates> {
+  const { given = new Uint8Array(0), fetcher, signal } = options;
+  const certificates: FoundEkCertificate[] = [];
+  const problems: EkCertificateProblem[] = [];
+  /** What `use` makes of these indices one after the other; nothing, and a problem, where it can make nothing of them. */
+  const read = async <T>(indices: readonly number[], use: (content: Bytes) => T): Promise<T | undefined> => {
+    try {
+      const contents: Uint8Array[] = [];
+      for (const index of indices) contents.push((await readNv(tpm, index, options)) ?? new Uint8Array(0));
+      return use(concat(...contents));
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      problems.push({ indices, detail: error.message });
+      return undefined;
+    }
+  };
+  const present = new Set(await listHandles(tpm, TPM_HT.NV_INDEX, { signal }));
+  for (const { certificate: index, template } of EK_SLOTS.filter((slot) => present.has(slot.certificate))) {
+    const der = await read([index], firstCertificate);
+    if (der !== undefined) certificates.push({ der, source: 'nv', nv: { index, template } });
+  }
+  // A chain that is too long for one index goes on in the next.
+  const chain = (await read([...present].filter(isChainIndex), splitCertificates)) ?? [];
+  certificates.push(...splitCertificates(given).map((der) => ({ der, source: 'given' }) as const));
+  if (fetcher !== undefined && !(await hasCertificateOf(fetcher.ek, certificates))) {
+    const { ek, lookUp } = fetcher;
+    const info = { publicArea: ek, spki: encodeSpki(publicKeyOf(ek)), vendor: await readVendor(tpm, { signal }) };
+    const [own, ...above] = (await lookUp(info, { signal })).map(copy);
+    if (own !== undefined) certificates.push({ der: own, source: 'fetched' });
+    chain.push(...above);
+  }
+  return { certificates, chain, problems };
+}
+
+/** The TPM does not let it be read, or it is no certificate. */
+const isUnreadable = (error: unknown): error is KeyprovError =>
+  isKeyprovError(error, 'certificate-invalid') || isKeyprovError(error, 'tpm-unsupported') || isTpmError(error);
+
+async function hasCertificateOf(ek: TpmtPublic, certificates: readonly FoundEkCertificate[]): Promise<boolean> {
+  const spki = encodeSpki(publicKeyOf(ek));
+  for (const { der } of certificates) {
+    const key = await publicKeyIn(der);
+    if (key !== undefined && equal(encodeSpki(key), spki)) return true;
+  }
+  return false;
+}
+
+/** The key in a certificate; `undefined` where it cannot be read, so it is not the one that is looked for. */
+async function publicKeyIn(der: Bytes): Promise<PublicKey | undefined> {
+  try {
+    return (await readCertificate(der)).publicKey();
+  } catch (error) {
+    if (isKeyprovError(error)) return undefined;
+    throw error;
+  }
+}

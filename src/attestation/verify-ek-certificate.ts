@@ -1,0 +1,121 @@
+import { equal } from '../bytes.ts';
+import { bitLength, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { isRocaWeak } from '../crypto/roca.ts';
+import { type ChainCheck, type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
+import { type Certificate, KEY_USAGE } from '../crypto/x509.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
+import type { TpmtPublic } from '../tpm/structures/object.ts';
+import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
+import { TPM_MANUFACTURERS } from './tpm-manufacturers.ts';
+
+/** The purpose of an endorsement key certificate: tcg-kp-EKCertificate. */
+export const EK_CERTIFICATE_PURPOSE = '2.23.133.8.1';
+
+/** The name of a check of {@link verifyEkCertificate}, for programs. */
+export type EkCertificateCheck =
+  | `chain/${ChainCheck}`
+  | 'ek-certificate'
+  | 'ek-key'
+  | 'ek-key-usage'
+  | 'ek-strength'
+  | 'ek-manufacturer'
+  | 'ek-specification';
+
+/** The outcome of one check. */
+export interface EkCertificateFinding {
+  readonly check: EkCertificateCheck;
+  readonly passed: boolean;
+  /** What was found to hold, or what is wrong; for people. */
+  readonly detail: string;
+}
+
+/** Options of {@link verifyEkCertificate}. */
+export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage'> {
+  /** The endorsement key that the certificate must be for; absent where only the certificate is looked at. */
+  readonly ek?: TpmtPublic;
+  /**
+   * Makers that are taken, as the certificate names them (`id:494E5443`, in any case). Default: {@link TPM_MANUFACTURERS},
+   * the registered ones; swtpm's `id:00001014` is not among them and must be named.
+   */
+  readonly allowedManufacturers?: readonly string[];
+}
+
+/** The outcome of {@link verifyEkCertificate}. */
+export interface EkCertificateResult {
+  readonly ok: boolean;
+  readonly findings: readonly EkCertificateFinding[];
+  /** What the certificate says, where it can be read; true only when `ok`. */
+  readonly certificate: EkCertificate | undefined;
+}
+
+/**
+ * Verifies an endorsement key certificate in DER: its chain to one of the roots, the purpose {@link
+ * EK_CERTIFICATE_PURPOSE}, its key, and the maker of the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. It needs no
+ * TPM. Every check is made, and has its finding; nothing in the certificates makes it throw.
+ *
+ * @throws KeyprovError `certificate-invalid` for a root that cannot be read.
+ */
+export async function verifyEkCertificate(
+  der: Uint8Array,
+  options: VerifyEkCertificateOptions,
+): Promise<EkCertificateResult> {
+  const { ek, allowedManufacturers = TPM_MANUFACTURERS } = options;
+  const chain = await verifyChain(der, { ...options, extendedKeyUsage: EK_CERTIFICATE_PURPOSE });
+  const findings: EkCertificateFinding[] = chain.findings.map((one) => ({ ...one, check: `chain/${one.check}` }));
+  let parsed: EkCertificate | undefined;
+  try {
+    parsed = await parseEkCertificate(der);
+  } catch (error) {
+    findings.push({ check: 'ek-certificate', passed: false, detail: messageOf(error) });
+  }
+  if (parsed !== undefined) {
+    const { certificate, manufacturer, specification } = parsed;
+    const check = (name: EkCertificateCheck, holds: string, test: () => string | undefined): void => {
+      const detail = problemOf(test);
+      findings.push({ check: name, passed: detail === undefined, detail: detail ?? holds });
+    };
+    check('ek-certificate', 'the certificate can be read', () => undefined);
+    if (ek !== undefined) check('ek-key', 'it is for the endorsement key', () => keyProblem(certificate, ek));
+    check('ek-key-usage', 'its key is for endorsement', () => usageProblem(certificate));
+    check('ek-strength', 'its key is strong enough', () => strengthProblem(certificate.publicKey()));
+    check('ek-manufacturer', `the TPM was made by ${manufacturer}`, () => {
+      const names = new Set(allowedManufacturers.map((name) => name.toUpperCase()));
+      if (manufacturer === undefined) return 'it does not name the maker of the TPM';
+      return names.has(manufacturer.toUpperCase()) ? undefined : `the maker ${manufacturer} is not allowed`;
+    });
+    check('ek-specification', 'it is for a TPM 2.0', () => {
+      const family = specification?.family ?? '2.0';
+      return family === '2.0' ? undefined : `it is for a TPM of family ${family}`;
+    });
+  }
+  return { ok: findings.every(({ passed }) => passed), findings, certificate: parsed };
+}
+
+/** What `test` returns or throws. Whatever keeps a check from being made means that it has not passed. */
+function problemOf(test: () => string | undefined): string | undefined {
+  try {
+    return test();
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+function keyProblem(certificate: Certificate, ek: TpmtPublic): string | undefined {
+  const isSame = equal(encodeSpki(certificate.publicKey()), encodeSpki(publicKeyOf(ek)));
+  return isSame ? undefined : 'it is for another key';
+}
+
+/** RSA keys encrypt seeds, keys on a curve agree on them. EK Credential Profile, 3.2.11. */
+function usageProblem(certificate: Certificate): string | undefined {
+  const { keyUsage } = certificate;
+  const bit = certificate.publicKey().kty === 'RSA' ? KEY_USAGE.keyEncipherment : KEY_USAGE.keyAgreement;
+  return keyUsage === undefined || keyUsage.has(bit) ? undefined : 'its key usage is not that of an endorsement key';
+}
+
+function strengthProblem(key: PublicKey): string | undefined {
+  if (key.kty === 'EC') return undefined;
+  if (bitLength(key.n) < 2048) return `an RSA key of ${bitLength(key.n)} bits`;
+  return isRocaWeak(key.n) ? 'an RSA key that the flawed Infineon library has made (CVE-2017-15361)' : undefined;
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,174 @@
+import { type Bytes, concat, copy, utf8 } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+
+/** The kinds of CBOR that COSE keys and WebAuthn objects are made of. Numbers are integers of at most 53 bits. */
+export type CborValue = number | boolean | null | string | Uint8Array | readonly CborValue[] | CborMap;
+/** A CBOR map. */
+export type CborMap = ReadonlyMap<number | string, CborValue>;
+
+/** Major types, RFC 8949, 3.1. */
+const UNSIGNED = 0;
+const NEGATIVE = 1;
+const BYTES = 2;
+const TEXT = 3;
+const ARRAY = 4;
+const MAP = 5;
+const SIMPLE = 7;
+/** Simple values, RFC 8949, 3.3. */
+const SIMPLE_VALUES = new Map<number, boolean | null>([
+  [20, false],
+  [21, true],
+  [22, null],
+]);
+const MAX_DEPTH = 8;
+
+/**
+ * The one deterministic encoding (RFC 8949, 4.2.1): shortest heads, definite lengths, keys of maps in the order of their
+ * bytes. For keys that are integers and text it is the CTAP2 canonical form as well.
+ *
+ * @throws RangeError for a number that is no integer of at most 53 bits.
+ */
+export function encodeCbor(value: CborValue): Bytes {
+  if (typeof value === 'number') {
+    if (!Number.isSafeInteger(value)) throw new RangeError(`CBOR: ${value} is no integer of at most 53 bits`);
+    return value < 0 ? head(NEGATIVE, -1 - value) : head(UNSIGNED, value);
+  }
+  if (typeof value === 'string') {
+    const text = utf8(value);
+    return concat(head(TEXT, text.length), text);
+  }
+  if (value instanceof Uint8Array) return concat(head(BYTES, value.length), value);
+  if (value === null || typeof value === 'boolean') {
+    return head(SIMPLE, value === null ? 22 : value ? 21 : 20);
+  }
+  if (isMap(value)) {
+    const entries = [...value].map(([key, item]) => [encodeCbor(key), encodeCbor(item)] as const);
+    entries.sort(([a], [b]) => Buffer.compare(a, b));
+    return concat(head(MAP, entries.length), ...entries.flat());
+  }
+  return concat(head(ARRAY, value.length), ...value.map(encodeCbor));
+}
+
+/**
+ * Reads CBOR that is one value to its exact end. Lengths must be definite and every head in its shortest form, keys of a
+ * map must be integers or text and differ, at most 8 levels may be nested; tags, floats and 64-bit numbers are refused.
+ * The order of keys is not looked at, since encoders in use write them as they come.
+ *
+ * @throws KeyprovError `codec` that says what is wrong, and where.
+ */
+export function decodeCbor(bytes: Uint8Array): CborValue {
+  const { value, length } = decodeCborPrefix(bytes);
+  if (length !== bytes.length) throw wrong(`${bytes.length - length} bytes left over`, length);
+  return value;
+}
+
+/** Reads the value that `bytes` begin with, as {@link decodeCbor} does, and tells how many bytes it has. */
+export function decodeCborPrefix(bytes: Uint8Array): { readonly value: CborValue; readonly length: number } {
+  const input = new CborReader(bytes);
+  const value = input.value(0);
+  return { value, length: input.position };
+}
+
+/** Whether the value is a map. */
+export function isMap(value: CborValue | undefined): value is CborMap {
+  return value instanceof Map;
+}
+
+function head(major: number, argument: number): Bytes {
+  const type = major << 5;
+  if (argument < 24) return new Uint8Array([type | argument]);
+  const size = argument < 0x100 ? 1 : argument < 0x1_0000 ? 2 : argument < 0x1_0000_0000 ? 4 : 8;
+  const bytes = new Uint8Array(1 + size);
+  bytes[0] = type | (24 + Math.log2(size));
+  for (let at = size, rest = argument; at > 0; at--, rest = Math.floor(rest / 256)) bytes[at] = rest % 256;
+  return bytes;
+}
+
+class CborReader {
+  readonly #bytes: Uint8Array;
+  position = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  value(depth: number): CborValue {
+    if (depth > MAX_DEPTH) throw wrong(`more than ${MAX_DEPTH} levels`, this.position);
+    const start = this.position;
+    const first = this.#take(1)[0] ?? 0;
+    const [major, info] = [first >>> 5, first & 0x1f];
+    if (major === SIMPLE) {
+      const simple = SIMPLE_VALUES.get(info);
+      if (simple === undefined) throw wrong(`0x${first.toString(16)} is no value that is used here`, start);
+      return simple;
+    }
+    const argument = this.#argument(info, start);
+    switch (major) {
+      case UNSIGNED:
+        return argument;
+      case NEGATIVE:
+        if (argument === Number.MAX_SAFE_INTEGER) throw wrong('a number of more than 53 bits', start);
+        return -1 - argument;
+      case BYTES:
+        return copy(this.#take(argument));
+      case TEXT:
+        return this.#text(argument, start);
+      case ARRAY:
+        this.#checkCount(argument);
+        return Array.from({ length: argument }, () => this.value(depth + 1));
+      case MAP:
+        return this.#map(argument, depth);
+      default:
+        throw wrong('a tag', start);
+    }
+  }
+
+  #map(count: number, depth: number): CborMap {
+    this.#checkCount(2 * count);
+    const map = new Map<number | string, CborValue>();
+    for (let i = 0; i < count; i++) {
+      const start = this.position;
+      const key = this.value(depth + 1);
+      if (typeof key !== 'number' && typeof key !== 'string')
+        throw wrong('a key that is no integer and no text', start);
+      if (map.has(key)) throw wrong(`the key ${key} a second time`, start);
+      map.set(key, this.value(depth + 1));
+    }
+    return map;
+  }
+
+  #text(length: number, start: number): string {
+    const bytes = this.#take(length);
+    try {
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch (cause) {
+      throw wrong('text that is not UTF-8', start, cause);
+    }
+  }
+
+  #argument(info: number, start: number): number {
+    if (info < 24) return info;
+    if (info > 27) throw wrong('a length that is not definite', start);
+    const size = 2 ** (info - 24);
+    const argument = this.#take(size).reduce((sum, byte) => sum * 256 + byte, 0);
+    if (argument >= 2 ** 53) throw wrong('a number of more than 53 bits', start);
+    if (argument < (size === 1 ? 24 : 256 ** (size / 2)))
+      throw wrong('a number that is not in its shortest form', start);
+    return argument;
+  }
+
+  /** Every item has at least one byte, so a count that cannot be true is refused before memory is taken for it. */
+  #checkCount(items: number): void {
+    if (items > this.#bytes.length - this.position) throw wrong(`cut off: ${items} items expected`, this.position);
+  }
+
+  #take(size: number): Uint8Array {
+    const from = this.position;
+    if (size > this.#bytes.length - from) throw wrong(`cut off: ${size} bytes expected`, from);
+    this.position += size;
+    return this.#bytes.subarray(from, this.position);
+  }
+}
+
+const wrong = (problem: string, offset: number, cause?: unknown): KeyprovError =>
+  new KeyprovError('codec', `CBOR: ${problem} at offset ${offset}`, { cause });

@@ -1,0 +1,57 @@
+import { type Bytes, copy } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { decodePem } from './pem.ts';
+
+/**
+ * The X.509 certificates in `bytes`, each in DER: one or several one after the other, with zeros or 0xff before, between
+ * and behind them, as TPMs keep them in NV; or PEM blocks `CERTIFICATE` with any text around them. Only the outermost
+ * length of each is looked at.
+ *
+ * @throws KeyprovError `certificate-invalid` when there is something else, or the last one is cut off.
+ */
+export function splitCertificates(bytes: Uint8Array): Bytes[] {
+  const text = new TextDecoder('latin1').decode(bytes);
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return splitPem(text);
+  const certificates: Bytes[] = [];
+  for (let rest = bytes; ; ) {
+    rest = rest.subarray(paddingOf(rest));
+    if (rest.length === 0) return certificates;
+    certificates.push(copy(rest.subarray(0, sizeOf(rest))));
+    rest = rest.subarray(sizeOf(rest));
+  }
+}
+
+/** The first certificate in DER, whatever follows it; `undefined` when there is nothing but zeros or 0xff. */
+export function firstCertificate(bytes: Uint8Array): Bytes | undefined {
+  const rest = bytes.subarray(paddingOf(bytes));
+  return rest.length === 0 ? undefined : copy(rest.subarray(0, sizeOf(rest)));
+}
+
+function paddingOf(bytes: Uint8Array): number {
+  const first = bytes.findIndex((byte) => byte !== 0x00 && byte !== 0xff);
+  return first < 0 ? bytes.length : first;
+}
+
+/** Bytes of the DER SEQUENCE that `bytes` begins with, header included. */
+function sizeOf(bytes: Uint8Array): number {
+  const [tag, first = 0x80, ...rest] = bytes.subarray(0, 6);
+  const count = first < 0x80 ? 0 : first & 0x7f;
+  const length = count === 0 ? first : rest.slice(0, count).reduce((sum, byte) => sum * 256 + byte, 0);
+  const size = 2 + count + length;
+  if (tag !== 0x30 || first === 0x80 || count > 4 || size > bytes.length) {
+    throw invalid(`no whole DER SEQUENCE at the beginning of ${bytes.length} bytes`);
+  }
+  return size;
+}
+
+function splitPem(text: string): Bytes[] {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  try {
+    return blocks.map((block) => decodePem(block, 'CERTIFICATE'));
+  } catch (cause) {
+    throw invalid('a PEM block cannot be read', cause);
+  }
+}
+
+const invalid = (problem: string, cause?: unknown): KeyprovError =>
+  new KeyprovError('certificate-invalid', `certificates: ${problem}`, { cause });

@@ -1,0 +1,68 @@
+import { type Bytes, equal } from '../bytes.ts';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { DER, DerReader, derValue } from './der.ts';
+import type { HashName } from './kdf.ts';
+import type { PublicKey } from './public-key.ts';
+import { type SignatureFormat, verifySignature } from './verify-signature.ts';
+
+/** The signature of a certificate, and what it is over. */
+export interface CertificateSignature {
+  /** The tbsCertificate in DER. */
+  readonly tbs: Bytes;
+  readonly value: Uint8Array;
+  /** `undefined` for an algorithm that is not known here. */
+  readonly hash: HashName | undefined;
+  readonly format: SignatureFormat;
+}
+
+const VERSION = 0xa0;
+const HASHES: Readonly<Record<string, HashName>> = {
+  'SHA-1': 'sha1',
+  'SHA-256': 'sha256',
+  'SHA-384': 'sha384',
+  'SHA-512': 'sha512',
+};
+const PSS = '1.2.840.113549.1.1.10';
+
+/**
+ * Takes a certificate apart, in strict DER. `hash` is the web's name of the hash, empty for an unknown algorithm.
+ * @throws KeyprovError `key-invalid` for other DER, or two algorithms that are not the same (RFC 5280, 4.1.1.2).
+ */
+export function readSignature(
+  der: Uint8Array,
+  { algorithm, hash }: { readonly algorithm: string; readonly hash: string },
+): CertificateSignature {
+  const outer = new DerReader(der, 'certificate');
+  const parts = new DerReader(outer.value(DER.SEQUENCE), 'certificate');
+  outer.end();
+  const content = parts.value(DER.SEQUENCE);
+  const stated = parts.value(DER.SEQUENCE);
+  const bits = parts.value(DER.BIT_STRING);
+  parts.end();
+  const tbs = new DerReader(content, 'tbsCertificate');
+  if (content[0] === VERSION) tbs.value(VERSION);
+  tbs.value(DER.INTEGER);
+  if (!equal(tbs.value(DER.SEQUENCE), stated)) throw invalid('it names two algorithms for its signature');
+  if (bits[0] !== 0) throw invalid('its signature is not a whole number of bytes');
+  const rsa: SignatureFormat = algorithm === PSS ? 'pss' : 'pkcs1';
+  return {
+    tbs: derValue(DER.SEQUENCE, content),
+    value: bits.subarray(1),
+    hash: HASHES[hash],
+    format: algorithm.startsWith('1.2.840.10045.') ? 'der' : rsa,
+  };
+}
+
+/** Whether the signature was made with that key; never with an algorithm or a key that is not known here. */
+export function isSignedWith(publicKey: () => PublicKey, { tbs, value, hash, format }: CertificateSignature): boolean {
+  if (hash === undefined) return false;
+  try {
+    const key = publicKey();
+    return (key.kty === 'EC') === (format === 'der') && verifySignature(key, hash, tbs, value, format);
+  } catch (error) {
+    if (isKeyprovError(error, 'key-invalid')) return false;
+    throw error;
+  }
+}
+
+const invalid = (problem: string): KeyprovError => new KeyprovError('key-invalid', `certificate: ${problem}`);

@@ -1,0 +1,36 @@
+/** One attribute of a name: its OID, and its value as text; a value that is no string is `#` and its DER in hexadecimal. */
+export interface NameAttribute {
+  readonly type: string;
+  readonly value: string;
+}
+
+/** An X.501 Name: relative names from the root on, each a set of attributes, mostly one. RFC 5280, 4.1.2.4. */
+export type DistinguishedName = readonly (readonly NameAttribute[])[];
+
+const SHORT: Readonly<Record<string, string>> = { '2.5.4.3': 'CN', '2.5.4.6': 'C', '2.5.4.10': 'O', '2.5.4.11': 'OU' };
+
+/** The name for people, from the root on: `C=DE, CN=a+O=b`. */
+export function describeName(name: DistinguishedName): string {
+  const relative = name.map((attributes) =>
+    attributes.map(({ type, value }) => `${SHORT[type] ?? type}=${value}`).join('+'),
+  );
+  return relative.length === 0 ? '(no name)' : relative.join(', ');
+}
+
+/**
+ * Whether `name` is `base` or below it. Values are compared without regard to case, string type and amount of white
+ * space. RFC 5280, 7.1.
+ */
+export function isWithin(base: DistinguishedName, name: DistinguishedName): boolean {
+  return base.every((relative, i) => normalized(relative) === normalized(name[i] ?? []));
+}
+
+/** Whether both are the same name, compared as {@link isWithin} does. */
+export function isSameName(a: DistinguishedName, b: DistinguishedName): boolean {
+  return a.length === b.length && isWithin(a, b);
+}
+
+function normalized(relative: readonly NameAttribute[]): string {
+  const attributes = relative.map(({ type, value }) => [type, value.trim().replace(/\s+/g, ' ').toLowerCase()]);
+  return JSON.stringify(attributes.map((attribute) => JSON.stringify(attribute)).sort());
+}

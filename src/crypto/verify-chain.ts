@@ -1,0 +1,236 @@
+import { type Bytes, equal } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { describeName, isSameName } from './distinguished-name.ts';
+import { nameProblem } from './name-constraints.ts';
+import { bitLength } from './public-key.ts';
+import { type Certificate, EXTENSION, KEY_USAGE, readCertificate } from './x509.ts';
+
+/** The name of a check of {@link verifyChain}, for programs. */
+export type ChainCheck =
+  | 'roots'
+  | 'certificate'
+  | 'path'
+  | 'validity'
+  | 'authorities'
+  | 'path-length'
+  | 'critical-extensions'
+  | 'name-constraints'
+  | 'end-entity'
+  | 'extended-key-usage'
+  | 'algorithms';
+
+/** The outcome of one check. */
+export interface ChainFinding {
+  readonly check: ChainCheck;
+  readonly passed: boolean;
+  /** What was found to hold, or what is wrong; for people. */
+  readonly detail: string;
+}
+
+/** Options of {@link verifyChain}. */
+export interface ChainOptions {
+  /** Certificates that the way to a root may lead over, in DER and any order; nothing is trusted of them. */
+  readonly intermediates?: readonly Uint8Array[];
+  /** The certificates that are trusted, in DER. Without any, nothing passes. */
+  readonly roots: readonly Uint8Array[];
+  /** When the certificates must be valid. Default: now. */
+  readonly time?: Date;
+  /** OID of a purpose that the certificate must name, and each authority that names purposes too. */
+  readonly extendedKeyUsage?: string;
+  /** Take SHA-1 in signatures too, as old chains of TPM makers need. Default false. */
+  readonly acceptSha1?: boolean;
+}
+
+/** The outcome of {@link verifyChain}. */
+export interface ChainResult {
+  readonly ok: boolean;
+  readonly findings: readonly ChainFinding[];
+  /** From the certificate to the root, in DER; empty where no way was found. */
+  readonly path: readonly Bytes[];
+}
+
+/**
+ * Verifies that a certificate was issued under one of the roots. RFC 5280, 6, without certificate policies and
+ * revocation. Nothing in the certificate and the intermediates makes it throw.
+ * @throws KeyprovError `certificate-invalid` for a root that cannot be read.
+ */
+export async function verifyChain(leaf: Uint8Array, options: ChainOptions): Promise<ChainResult> {
+  const { roots: rootBytes, intermediates = [], time = new Date() } = options;
+  if (rootBytes.length === 0) return failed('roots', 'no roots were given, so nothing is trusted');
+  let certificate: Certificate;
+  try {
+    certificate = await readCertificate(leaf);
+  } catch (error) {
+    return failed('certificate', messageOf(error));
+  }
+  const roots = await Promise.all(rootBytes.map(readCertificate));
+  const search = new PathSearch(roots, await readReadable(intermediates));
+  const results = search.extend([certificate]).map((path) => judge(path, { ...options, time }));
+  const best = results.find(({ ok }) => ok) ?? results[0];
+  return best ?? failed('path', search.problem);
+}
+
+/** Intermediates that cannot be read lead nowhere, so they are left out. */
+async function readReadable(list: readonly Uint8Array[]): Promise<Certificate[]> {
+  const read = await Promise.allSettled(list.map((der) => readCertificate(der)));
+  return read.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+}
+
+/** More certificates one above the other than any chain of a TPM maker has. */
+const MAX_PATH = 8;
+/** Signatures verified at most, whatever certificates are given. */
+const MAX_SIGNATURES = 100;
+
+/** Finds the ways from a certificate to a root on which names and signatures fit. */
+class PathSearch {
+  readonly #roots: readonly Certificate[];
+  readonly #all: readonly Certificate[];
+  #signatures = 0;
+  /** Why there is no way. */
+  problem = '';
+
+  constructor(roots: readonly Certificate[], intermediates: readonly Certificate[]) {
+    this.#roots = roots;
+    this.#all = [...roots, ...intermediates];
+  }
+
+  /** The ways that go on from `path`, which ends below a root. */
+  extend(path: readonly Certificate[]): Certificate[][] {
+    const last = path.at(-1);
+    if (last === undefined || path.length > MAX_PATH) return [];
+    const found: Certificate[][] = [];
+    let named = 0;
+    for (const issuer of this.#all) {
+      if (!isSameName(issuer.subject, last.issuer) || path.some(({ der }) => equal(der, issuer.der))) continue;
+      named++;
+      if (this.#signatures++ >= MAX_SIGNATURES || !last.isSignedBy(issuer)) continue;
+      if (this.#roots.includes(issuer)) found.push([...path, issuer]);
+      else found.push(...this.extend([...path, issuer]));
+    }
+    if (named === 0) this.problem = `there is no certificate of the issuer ${describeName(last.issuer)}`;
+    else if (found.length === 0) this.problem ||= `the signature of ${describeName(last.subject)} is not of its issuer`;
+    return found;
+  }
+}
+
+/** Makes all the other checks of one way. */
+function judge(path: readonly Certificate[], options: ChainOptions & { readonly time: Date }): ChainResult {
+  const authorities = path.slice(1);
+  const findings: ChainFinding[] = [];
+  const check = (name: ChainCheck, holds: string, problems: readonly (string | undefined)[]): void => {
+    const detail = problems.find((problem) => problem !== undefined);
+    findings.push({ check: name, passed: detail === undefined, detail: detail ?? holds });
+  };
+  const about = (problem: (certificate: Certificate, above: number) => string | undefined, list = path) =>
+    list.map((certificate, i) => {
+      const found = problem(certificate, i);
+      return found && `${describeName(certificate.subject)}: ${found}`;
+    });
+
+  check('roots', 'roots were given', []);
+  check('certificate', 'the certificate can be read', []);
+  check('path', `signed under ${describeName(path.at(-1)?.subject ?? [])}, a root`, []);
+  check(
+    'validity',
+    'all certificates are valid at that time',
+    about((one) => validityProblem(one, options.time)),
+  );
+  check('authorities', 'all issuers are authorities', about(authorityProblem, authorities));
+  check(
+    'path-length',
+    'no authority has more below it than it may',
+    about((one, i) => lengthProblem(one, i, path), authorities),
+  );
+  check('critical-extensions', 'every critical extension is understood', about(criticalProblem));
+  check('name-constraints', 'all names are within the constraints', nameProblems(path));
+  check(
+    'end-entity',
+    'it is no certificate of an authority',
+    about(({ basicConstraints }) => (basicConstraints?.ca ? 'it is of an authority' : undefined), path.slice(0, 1)),
+  );
+  const { extendedKeyUsage: purpose } = options;
+  if (purpose !== undefined)
+    check(
+      'extended-key-usage',
+      `it is for ${purpose}`,
+      about((one, i) => purposeProblem(one, i === 0, purpose), path.slice(0, -1)),
+    );
+  check('algorithms', 'signatures and keys are strong enough', [
+    ...about((one) => signatureProblem(one, options.acceptSha1 ?? false), path.slice(0, -1)),
+    ...about(keyProblem, authorities),
+  ]);
+  return { ok: findings.every(({ passed }) => passed), findings, path: path.map(({ der }) => der) };
+}
+
+function validityProblem({ notBefore, notAfter }: Certificate, time: Date): string | undefined {
+  if (!(time >= notBefore)) return `not valid before ${notBefore.toISOString()}`;
+  return time <= notAfter ? undefined : `not valid after ${notAfter.toISOString()}`;
+}
+
+function authorityProblem({ version, basicConstraints, keyUsage }: Certificate): string | undefined {
+  if (version !== 3 || !basicConstraints?.ca) return 'it is no authority by its basic constraints';
+  return keyUsage?.has(KEY_USAGE.keyCertSign) === false ? 'its key is not for signing certificates' : undefined;
+}
+
+/** `below` authorities are under it; those that issued themselves do not count. */
+function lengthProblem(
+  { basicConstraints }: Certificate,
+  below: number,
+  path: readonly Certificate[],
+): string | undefined {
+  const limit = basicConstraints?.pathLength;
+  const counted = path.slice(1, 1 + below).filter((one) => !isSelfIssued(one)).length;
+  return limit !== undefined && counted > limit
+    ? `it may have ${limit} authorities below it, not ${counted}`
+    : undefined;
+}
+
+/**
+ * What can be critical: what is checked here, and certificate policies (with mappings and the inhibition of anyPolicy),
+ * which limit nothing as long as nobody asks for one.
+ */
+const UNDERSTOOD: ReadonlySet<string> = new Set([...Object.values(EXTENSION), '2.5.29.32', '2.5.29.33', '2.5.29.54']);
+
+function criticalProblem({ critical }: Certificate): string | undefined {
+  const unknown = critical.find((id) => !UNDERSTOOD.has(id));
+  return unknown && `the critical extension ${unknown} is not understood`;
+}
+
+function nameProblems(path: readonly Certificate[]): (string | undefined)[] {
+  return path.flatMap((authority, i) =>
+    path.slice(0, i).map((one, k) => (k > 0 && isSelfIssued(one) ? undefined : nameProblem(one, authority))),
+  );
+}
+
+function purposeProblem({ extendedKeyUsage }: Certificate, isLeaf: boolean, purpose: string): string | undefined {
+  if (extendedKeyUsage === undefined) return isLeaf ? 'it names no purpose' : undefined;
+  const isFor = extendedKeyUsage.includes(purpose) || (!isLeaf && extendedKeyUsage.includes('2.5.29.37.0'));
+  return isFor ? undefined : `it is for ${extendedKeyUsage.join(', ')}, not for ${purpose}`;
+}
+
+function signatureProblem({ signatureHash }: Certificate, acceptSha1: boolean): string | undefined {
+  return signatureHash === 'sha1' && !acceptSha1 ? 'it is signed with SHA-1' : undefined;
+}
+
+function keyProblem(certificate: Certificate): string | undefined {
+  try {
+    const key = certificate.publicKey();
+    const size = key.kty === 'RSA' ? bitLength(key.n) : 2048;
+    return size < 2048 ? `its RSA key has only ${size} bits` : undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+const isSelfIssued = ({ subject, issuer }: Certificate): boolean => isSameName(subject, issuer);
+
+const messageOf = (error: unknown): string => {
+  if (error instanceof KeyprovError) return error.message;
+  throw error;
+};
+
+const failed = (check: ChainCheck, detail: string): ChainResult => ({
+  ok: false,
+  findings: [{ check, passed: false, detail }],
+  path: [],
+});

@@ -1,0 +1,77 @@
+import { activateCredential } from '../attestation/activate.ts';
+import type { AttestationKey } from '../attestation/attestation-key.ts';
+import { certifyOwnCreation } from '../attestation/certify.ts';
+import type { EndorsementKey } from '../attestation/endorsement-key.ts';
+import { type Bytes, equal, wipe } from '../bytes.ts';
+import { encodeSpki } from '../crypto/public-key.ts';
+import { readCertificate } from '../crypto/x509.ts';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { decodeSmallstepCredential } from '../request/credential-encodings.ts';
+import { buildSmallstepAttest, buildSmallstepSecret, parseSmallstepChain } from '../request/smallstep.ts';
+import { readVendor } from '../tpm/capabilities.ts';
+import { encode } from '../tpm/codec/index.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
+import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
+import type { Tpm } from '../tpm/tpm.ts';
+import { postJson, type ServiceOptions } from './post-json.ts';
+
+/** Options of {@link enrolAttestationKey}. */
+export interface EnrolAttestationKeyOptions extends ServiceOptions {
+  /** Base URL of the attestation CA; its `attest` and `secret` are below it. https, or http to a loopback address. */
+  readonly url: string | URL;
+  readonly ek: EndorsementKey;
+  /** Certificates of the endorsement key in DER, its own first; an authority may know the key without. */
+  readonly ekCertificates?: readonly Uint8Array[];
+  readonly ak: AttestationKey;
+}
+
+/**
+ * Has an attestation CA certify an attestation key, in the protocol of smallstep's: the authority encrypts a credential
+ * to the endorsement key, and whoever gives back its secret has both keys in one TPM.
+ *
+ * @returns X.509 certificates in DER, that of the attestation key first. Its chain is not verified: see `verifyChain`.
+ * @throws TypeError for a URL that is not of https, loopback addresses aside.
+ * @throws KeyprovError with a `service-…` code: `service-refused` with the status, `service-answer` also for a
+ * certificate of another key; `credential-invalid` when the authority's credential is not for these keys.
+ */
+export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKeyOptions): Promise<Bytes[]> {
+  const { ek, ekCertificates, ak, signal } = options;
+  const base = new URL(options.url);
+  if (!base.pathname.endsWith('/')) base.pathname += '/';
+  const post = (path: string, body: object) => postJson(new URL(path, base), body, options);
+
+  const request = buildSmallstepAttest({
+    vendor: await readVendor(tpm, { signal }),
+    ek: { pubArea: encode(TPMT_PUBLIC, ek.publicArea), ...(ekCertificates && { certificates: ekCertificates }) },
+    ak: ak,
+    akCreation: await certifyOwnCreation(tpm, ak, { signal }),
+  });
+  const challenge = await post('attest', request);
+  const credential = understood(base, () => decodeSmallstepCredential(challenge));
+  const secret = await activateCredential(tpm, { ek, ak: ak.object, credential, signal });
+  const answer = await post('secret', buildSmallstepSecret(secret)).finally(() => wipe(secret));
+  const chain = understood(base, () => parseSmallstepChain(answer));
+  await checkIsFor(ak, chain, base);
+  return chain;
+}
+
+function understood<T>(url: URL, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!isKeyprovError(cause)) throw cause;
+    throw new KeyprovError('service-answer', `${url.href}: ${cause.message}`, { cause });
+  }
+}
+
+async function checkIsFor({ publicArea }: AttestationKey, [leaf]: readonly Uint8Array[], url: URL): Promise<void> {
+  let problem = 'its certificate is for another key';
+  try {
+    const certificate = await readCertificate(leaf ?? new Uint8Array(0));
+    if (equal(encodeSpki(certificate.publicKey()), encodeSpki(publicKeyOf(publicArea)))) return;
+  } catch (error) {
+    if (!isKeyprovError(error)) throw error;
+    problem = error.message;
+  }
+  throw new KeyprovError('service-answer', `${url.href}: ${problem}`);
+}

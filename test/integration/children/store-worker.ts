@@ -1,0 +1,25 @@
+/**
+ * Counts in a record of a key store, in a process of its own: `script DIRECTORY TIMES`, then with `hang` as third
+ * argument stops for good in the middle of one more update. Prints `written` after every update that has been written,
+ * and `inside` when it stops.
+ */
+import { writeSync } from 'node:fs';
+import type { KeyRecord } from '../../../src/keys/key-record.ts';
+import { openKeyStore } from '../../../src/keys/key-store.ts';
+
+const [, , directory = '', times = '0', then] = process.argv;
+const store = await openKeyStore(directory);
+const count = (record: KeyRecord) => ({
+  ...record,
+  annotations: { counter: Number(record.annotations.counter) + 1 },
+});
+const options = { timeout: 60_000 };
+
+for (let turn = 0; turn < Number(times); turn++) {
+  await store.update('shared', count, options);
+  writeSync(1, 'written\n');
+}
+if (then === 'hang') {
+  setInterval(() => undefined, 1_000);
+  await store.update('shared', () => new Promise(() => writeSync(1, 'inside\n')), options);
+}
