@@ -63,7 +63,7 @@ export async function activateCredential(tpm: Tpm, options: ActivateCredentialOp
   );
 }
 
-/** The attestation key with its authorization value, where it has one in clear, in an HMAC session. */
+/** The attestation key with its authorization value, also an empty one, in an HMAC session instead of in clear. */
 async function withHiddenAuth(
   tpm: Tpm,
   ak: HandleArg,
@@ -72,14 +72,15 @@ async function withHiddenAuth(
   { signal }: SignalOptions,
 ): Promise<HandleArg> {
   const entity: Entity = typeof ak === 'number' || ak instanceof TpmObject ? { handle: ak } : ak;
-  if (!(entity.auth instanceof Uint8Array) || entity.auth.length === 0) return entity;
+  const { auth: authValue = new Uint8Array(0) } = entity;
+  if (!(authValue instanceof Uint8Array)) return entity;
   const session = await startSession(tpm, {
     salt: { handle, publicArea },
     use: { continueSession: false },
     ...(signal && { signal }),
   });
   sessions.push(session);
-  return { ...entity, auth: { session, authValue: entity.auth } };
+  return { ...entity, auth: { session, authValue } };
 }
 
 /** Refuses what cannot be sent at all. */

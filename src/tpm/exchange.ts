@@ -242,7 +242,10 @@ function readAuth(
   const attributes = input.uint(1, 'sessionAttributes');
   const mac = input.take(input.uint(2, 'hmac'), 'hmac');
   if (auth.kind === 'password' || sent === undefined) {
-    if (nonceTPM.length + mac.length > 0) throw altered(`${where} authenticates a password`);
+    // A password protects nothing, so here is nothing but what the TPM always answers.
+    if (nonceTPM.length + mac.length > 0 || attributes !== PASSWORD_USE) {
+      throw altered(`${where} has no password where it was`);
+    }
     return;
   }
   const { session } = auth;

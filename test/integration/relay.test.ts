@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import {
+  answerActivationChallenge,
+  isActivated,
+  makeActivationChallenge,
+} from '../../src/attestation/activation-challenge.ts';
+import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
+import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
 import { concat, copy, toHex, utf8 } from '../../src/bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../src/errors.ts';
 import { deriveAuthValue } from '../../src/keys/pin-derivation.ts';
@@ -9,7 +16,7 @@ import { provisionKey } from '../../src/provisioning/provision-key.ts';
 import type { Command } from '../../src/tpm/command.ts';
 import { DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
-import { Create, CreateLoaded, ObjectChangeAuth } from '../../src/tpm/commands/object.ts';
+import { ActivateCredential, Create, CreateLoaded, ObjectChangeAuth } from '../../src/tpm/commands/object.ts';
 import { GetRandom } from '../../src/tpm/commands/random.ts';
 import { Sign } from '../../src/tpm/commands/signing.ts';
 import { TPM_ALG, TPM_RH } from '../../src/tpm/constants.ts';
@@ -64,7 +71,7 @@ function formsOf(secret: Uint8Array): Uint8Array[] {
 }
 
 describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
-  test('that records a provisioning, signing and a PIN change finds neither PIN nor authorization value', async () => {
+  test('that records a provisioning, signing, a PIN change and an activation finds no secret', async () => {
     const traffic: Uint8Array[] = [];
     await using swtpm = await startSwtpm();
     await using tpm = await openTpm(swtpm.address, {
@@ -81,11 +88,19 @@ describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
     const changed = await provider.changePin(made.key, { pin: PIN, newPin: NEW_PIN });
     await provider.sign(changed, { data: utf8('x'), pin: NEW_PIN });
 
+    await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });
+    const ek = await openEndorsementKey(tpm, { template: 'L-2' });
+    const { challenge, secret } = makeActivationChallenge({ ek: ek.publicArea, ak: ak.publicArea });
+    const response = await answerActivationChallenge(tpm, challenge, { ek, ak: ak.object });
+    expect(isActivated(response, secret)).toBe(true);
+    await ek.release();
+
     const derivations = [made.key.pinDerivation, changed.pinDerivation];
     if (derivations[0] === undefined || derivations[1] === undefined) throw new Error('no derivation');
     const secrets = [
       PIN,
       NEW_PIN,
+      secret,
       await deriveAuthValue(PIN, derivations[0]),
       await deriveAuthValue(NEW_PIN, derivations[1]),
     ];
@@ -120,7 +135,9 @@ describe.skipIf(await tpmMissing())('a relay that changes one bit', () => {
       inSensitive: { userAuth: PIN, data: EMPTY },
       inPublic: userKeyTemplate('p-256'),
     });
-    return { tpm, parent, key };
+    const ak = await createAttestationKey(tpm, { algorithm: 'p-256' });
+    const ek = await openEndorsementKey(tpm, { template: 'L-2' });
+    return { tpm, parent, key, ak, ek, ...makeActivationChallenge({ ek: ek.publicArea, ak: ak.publicArea }) };
   }
   type Setting = Awaited<ReturnType<typeof setUp>>;
 
@@ -155,6 +172,10 @@ describe.skipIf(await tpmMissing())('a relay that changes one bit', () => {
         session.use = { ...session.use, decrypt: false };
         return tpm.run(GetRandom, { bytesRequested: 16 }, { sessions: [session] });
       },
+    },
+    TPM2_ActivateCredential: {
+      command: ActivateCredential,
+      run: ({ tpm, ek, ak, challenge }) => answerActivationChallenge(tpm, challenge, { ek, ak: ak.object }),
     },
     'TPM2_Create, with the PIN in its sensitive area': {
       command: Create,
@@ -205,6 +226,8 @@ describe.skipIf(await tpmMissing())('a relay that changes one bit', () => {
       expect(isKeyprovError(await attempt())).toBe(false);
       await setting.key.objectHandle.flush();
       await parent.objectHandle.flush();
+      await setting.ak.close();
+      await setting.ek.release();
       expect(await leftovers(tpm)).toEqual([]);
       await tpm.close();
     },
