@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { type Bytes, toBase64, wipe } from '../bytes.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
+import { openAttemptLog } from '../keys/attempt-log.ts';
 import { openKeyStore } from '../keys/key-store.ts';
 import type { ProvidedKey, SignOptions } from '../keys/provider.ts';
 import { openSoftwareKeyProvider } from '../keys/software-provider.ts';
@@ -90,7 +91,8 @@ async function signInSoftware(key: ProvidedKey, options: SignOptions, { director
   }
   const wrappingSecret = key.hasPin ? undefined : await readWrappingSecret(await openKeyStore(directory));
   try {
-    return await openSoftwareKeyProvider({ wrappingSecret }).sign(key, options);
+    const attempts = key.hasPin ? await openAttemptLog(directory) : undefined;
+    return await openSoftwareKeyProvider({ wrappingSecret, attempts }).sign(key, options);
   } finally {
     wipe(wrappingSecret);
   }
