@@ -66,6 +66,18 @@ describe.each<PublishedRequest>(lamps)('$description', ({ input, expect: expecte
     expect(chain.path).toEqual([certificate, others[0]]);
   });
 
+  it('is read or refused, whatever byte is changed', () => {
+    const [attribute] = request.attributes.filter(({ oid }) => oid === ATTESTATION_ATTRIBUTE);
+    const value = attribute?.values[0] ?? CERTIFICATE;
+    for (let at = 0; at < value.length; at++) {
+      const read = refusal(() => {
+        const bundles = decodeAttestationBundles(flipped(value, at, at % 2 ? 0x01 : 0xff));
+        decodeTpmCertify(bundles[0]?.attestations[0]?.statement ?? CERTIFICATE);
+      });
+      expect(read).toMatch(/^(?:nothing thrown|request-invalid: )/);
+    }
+  });
+
   it('holds the statement that is written again to the same bytes', () => {
     const statement = bundle?.attestations[0]?.statement ?? CERTIFICATE;
     const certify = decodeTpmCertify(statement);

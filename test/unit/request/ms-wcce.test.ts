@@ -30,6 +30,7 @@ import {
 import { commonName, issue } from '../../certificates.ts';
 import { refusal } from '../../refusal.ts';
 import { ecKey, rsaKey } from '../../signing-key.ts';
+import { flipped } from '../attestation/paper-tpm.ts';
 
 const kast = fromHex(JSON.parse(readFileSync('test/vectors/kast.json', 'utf8')).composed.kastHex);
 const CERTIFICATE = fromHex('30020500');
@@ -110,6 +111,10 @@ describe('an envelope', () => {
     const der = encryptEnvelope(content, exchange);
     for (let length = 0; length < der.length; length++) {
       expect(refusal(() => parseEnvelope(der.subarray(0, length)))).toMatch(/^request-invalid: /);
+    }
+    for (let at = 0; at < der.length; at++) {
+      const read = refusal(() => parseEnvelope(flipped(der, at, 0xff)));
+      expect(read).toMatch(/^(?:nothing thrown|request-invalid: )/);
     }
     const signed = derSequence(derOid('1.2.840.113549.1.7.2'), fromHex('a000'));
     expect(refusal(() => parseEnvelope(signed))).toMatch(/it is something else/);

@@ -1,0 +1,101 @@
+import { type Bytes, concat, toHex, utf8 } from '../bytes.ts';
+import { derValue } from '../crypto/der.ts';
+
+/** The ASN.1 tags that requests and certificates are made of. X.680, 8.6. */
+export const TAG = {
+  BOOLEAN: 0x01,
+  INTEGER: 0x02,
+  BIT_STRING: 0x03,
+  OCTET_STRING: 0x04,
+  NULL: 0x05,
+  OID: 0x06,
+  UTF8_STRING: 0x0c,
+  NUMERIC_STRING: 0x12,
+  PRINTABLE_STRING: 0x13,
+  T61_STRING: 0x14,
+  IA5_STRING: 0x16,
+  VISIBLE_STRING: 0x1a,
+  UNIVERSAL_STRING: 0x1c,
+  BMP_STRING: 0x1e,
+  SEQUENCE: 0x30,
+  SET: 0x31,
+} as const;
+
+/** The tag of `[number]`, for a content that is constructed or of one piece. */
+export const contextTag = (number: number, form: 'constructed' | 'primitive'): number =>
+  (form === 'constructed' ? 0xa0 : 0x80) + number;
+
+/** A SEQUENCE of values in DER. */
+export const derSequence = (...parts: readonly Uint8Array[]): Bytes => derValue(TAG.SEQUENCE, ...parts);
+
+/** A SET OF values in DER, which are sorted as X.690, 11.6 says. */
+export const derSetOf = (...parts: readonly Uint8Array[]): Bytes => derValue(TAG.SET, ...sortedForSet(parts));
+
+/** Values in DER in the order that they have in a SET OF: by their bytes. X.690, 11.6. */
+export const sortedForSet = <T extends Uint8Array>(parts: readonly T[]): T[] =>
+  [...parts].sort((a, b) => (toHex(a) < toHex(b) ? -1 : 1));
+
+/** An OCTET STRING. */
+export const derOctets = (...parts: readonly Uint8Array[]): Bytes => derValue(TAG.OCTET_STRING, ...parts);
+
+/** `[number]` around values in DER: explicit tagging. */
+export const derExplicit = (number: number, ...parts: readonly Uint8Array[]): Bytes =>
+  derValue(contextTag(number, 'constructed'), ...parts);
+
+/** A whole number from 0 on. */
+export function derInteger(value: number): Bytes {
+  const hex = value.toString(16);
+  const digits = Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex');
+  return derValue(TAG.INTEGER, ...((digits[0] ?? 0) >= 0x80 ? [new Uint8Array(1)] : []), digits);
+}
+
+/** BOOLEAN TRUE. In DER, FALSE is mostly a default and left out. */
+export const DER_TRUE: Bytes = derValue(TAG.BOOLEAN, new Uint8Array([0xff]));
+
+/** NULL. */
+export const DER_NULL: Bytes = derValue(TAG.NULL);
+
+/** An OBJECT IDENTIFIER from its dotted form. @throws TypeError for what is none. */
+export function derOid(dotted: string): Bytes {
+  const [first = 3n, second = 0n, ...rest] = /^\d+(\.\d+)+$/.test(dotted) ? dotted.split('.').map(BigInt) : [];
+  if (first > 2n || (first < 2n && second > 39n)) throw new TypeError(`'${dotted}' is no object identifier`);
+  return derValue(TAG.OID, ...[first * 40n + second, ...rest].map(base128));
+}
+
+/** Groups of 7 bits, all but the last one with the highest bit set. X.690, 8.19.2. */
+function base128(arc: bigint): Uint8Array {
+  const groups = [Number(arc & 0x7fn)];
+  for (let rest = arc >> 7n; rest > 0n; rest >>= 7n) groups.unshift(0x80 | Number(rest & 0x7fn));
+  return new Uint8Array(groups);
+}
+
+/** The kinds of string that are written here. */
+export type StringKind = 'utf8' | 'printable' | 'ia5' | 'bmp';
+
+/** A character string. @throws TypeError for characters that the kind does not have. */
+export function derText(kind: StringKind, text: string): Bytes {
+  switch (kind) {
+    case 'utf8':
+      return derValue(TAG.UTF8_STRING, utf8(text));
+    case 'printable':
+      if (!/^[A-Za-z0-9 '()+,\-./:=?]*$/.test(text)) throw unwritable(kind, text);
+      return derValue(TAG.PRINTABLE_STRING, utf8(text));
+    case 'ia5':
+      return derValue(TAG.IA5_STRING, ia5(text));
+    case 'bmp': {
+      if (/[\ud800-\udfff]/.test(text)) throw unwritable(kind, text);
+      const units = Array.from(text, (character) => character.charCodeAt(0));
+      return derValue(TAG.BMP_STRING, concat(...units.map((unit) => new Uint8Array([unit >> 8, unit & 0xff]))));
+    }
+  }
+}
+
+/** The bytes of a text in ASCII. @throws TypeError for any other character. */
+export function ia5(text: string): Bytes {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: IA5 has them
+  if (!/^[\x00-\x7f]*$/.test(text)) throw unwritable('ia5', text);
+  return utf8(text);
+}
+
+const unwritable = (kind: StringKind, text: string): TypeError =>
+  new TypeError(`${JSON.stringify(text)} cannot be written as ${kind} string`);

@@ -1,0 +1,323 @@
+import { spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { SettingsService, verifyRegistrationResponse } from '@simplewebauthn/server';
+import { Fido2Lib } from 'fido2-lib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
+import { attestKey } from '../../src/attestation/certify.ts';
+import { type AttestationStatement, verifyStatement } from '../../src/attestation/index.ts';
+import { type Bytes, copy, fromHex, toBase64, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
+import { encodePem } from '../../src/crypto/pem.ts';
+import { encodeSpki } from '../../src/crypto/public-key.ts';
+import { COSE_ALG } from '../../src/request/cose-key.ts';
+import {
+  encodeAuthenticatorData,
+  rpIdHash,
+  windowsHelloAaguid,
+} from '../../src/request/webauthn-authenticator-data.ts';
+import { buildWebauthnClientData } from '../../src/request/webauthn-client-data.ts';
+import {
+  buildWebauthnTpm,
+  decodeWebauthnTpm,
+  encodeWebauthnTpm,
+  statementFromWebauthnTpm,
+  webauthnExtraData,
+} from '../../src/request/webauthn-tpm.ts';
+import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
+import { TPM_RH } from '../../src/tpm/constants.ts';
+import { publicKeyOf } from '../../src/tpm/public-key.ts';
+import { userKeyTemplate } from '../../src/tpm/templates.ts';
+import type { Tpm } from '../../src/tpm/tpm.ts';
+import { issue, issueAuthority, type TestCertificate } from '../certificates.ts';
+import { LineChild } from './support/line-child.ts';
+import { newTpm, tpmMissing } from './support/new-tpm.ts';
+
+const RP_ID = 'login.example';
+const ORIGIN = 'https://login.example';
+const CHALLENGE = utf8('the challenge of the relying party');
+const EMPTY = new Uint8Array(0);
+const PYTHON = '/usr/bin/python3';
+
+/** A registration as a relying party gets it, and what it expects. */
+interface Registration {
+  readonly credentialId: Bytes;
+  readonly clientDataJson: Bytes;
+  readonly attestationObject: Bytes;
+  readonly challenge: Bytes;
+  readonly origin: string;
+  readonly authority: TestCertificate;
+}
+
+/** Returns the id of the credential in hexadecimal, or throws. */
+type Verifier = (registration: Registration) => Promise<string>;
+
+const simpleWebauthn: Verifier = async ({ credentialId, clientDataJson, attestationObject, ...expected }) => {
+  SettingsService.setRootCertificates({
+    identifier: 'tpm',
+    certificates: [encodePem('CERTIFICATE', expected.authority.der)],
+  });
+  const id = toBase64Url(credentialId);
+  const { verified, registrationInfo } = await verifyRegistrationResponse({
+    response: {
+      id,
+      rawId: id,
+      type: 'public-key',
+      clientExtensionResults: {},
+      response: {
+        clientDataJSON: toBase64Url(clientDataJson),
+        attestationObject: toBase64Url(attestationObject),
+      },
+    },
+    expectedChallenge: toBase64Url(expected.challenge),
+    expectedOrigin: expected.origin,
+    expectedRPID: RP_ID,
+    requireUserVerification: true,
+  });
+  if (!verified) throw new Error('not verified');
+  expect(registrationInfo.fmt).toBe('tpm');
+  return toHex(Buffer.from(registrationInfo.credential.id, 'base64url'));
+};
+
+const fido2Lib: Verifier = async ({ credentialId, clientDataJson, attestationObject, ...expected }) => {
+  const result = await new Fido2Lib().attestationResult(
+    {
+      rawId: copy(credentialId).buffer,
+      response: { clientDataJSON: toBase64Url(clientDataJson), attestationObject: toBase64Url(attestationObject) },
+    },
+    { rpId: RP_ID, origin: expected.origin, challenge: toBase64Url(expected.challenge), factor: 'first' },
+  );
+  expect(result.authnrData.get('fmt')).toBe('tpm');
+  // It leaves the path of the certificates to its caller.
+  const [akCertificate = EMPTY] = decodeWebauthnTpm(attestationObject).certificates;
+  const authorityKey = new X509Certificate(expected.authority.der).publicKey;
+  if (!new X509Certificate(akCertificate).verify(authorityKey)) throw new Error('another authority');
+  return toHex(new Uint8Array(result.authnrData.get('credId')));
+};
+
+const isPythonMissing = spawnSync(PYTHON, ['-c', 'import fido2.server']).status !== 0 && process.env.CI !== 'true';
+if (isPythonMissing) console.warn('skipped: python3-fido2 is not installed');
+let child: LineChild | undefined;
+const pythonFido2: Verifier = async ({ credentialId: _, authority, origin, ...binary }) => {
+  child ??= new LineChild(PYTHON, ['test/integration/children/webauthn_fido2.py']);
+  const inBase64 = Object.fromEntries(Object.entries(binary).map(([name, bytes]) => [name, toBase64(bytes)]));
+  const [answer] = await child.ask([{ rpId: RP_ID, origin, authority: toBase64(authority.der), ...inBase64 }]);
+  const { credentialId, refused } = answer as { credentialId?: string; refused?: string };
+  if (credentialId === undefined) throw new Error(refused);
+  return credentialId;
+};
+
+const VERIFIERS = { '@simplewebauthn/server': simpleWebauthn, 'fido2-lib': fido2Lib, 'python3-fido2': pythonFido2 };
+type VerifierName = keyof typeof VERIFIERS;
+
+/** The keys that each takes: fido2-lib 3.5.9 and python3-fido2 0.9.1 read no public areas of ECC keys. */
+const TAKES: Readonly<Record<VerifierName, readonly KeyKind[]>> = {
+  '@simplewebauthn/server': ['rsa-2048', 'p-256'],
+  'fido2-lib': ['rsa-2048'],
+  'python3-fido2': ['rsa-2048'],
+};
+type KeyKind = 'rsa-2048' | 'p-256';
+
+/** SAN of an attestation key certificate in three relative names. TCG EK Credential Profile, 3.2.9. */
+const tpmName = (manufacturer: string) => ({
+  directory: [
+    [['2.23.133.2.1', manufacturer]],
+    [['2.23.133.2.2', 'virtual']],
+    [['2.23.133.2.3', 'id:20230001']],
+  ] as const,
+});
+
+/** The same with one bit changed in a part of the attestation object. */
+const flipped =
+  (part: 'signature' | 'certInfo' | 'pubArea', at: number, mask = 1) =>
+  (registration: Registration): Registration => {
+    const object = decodeWebauthnTpm(registration.attestationObject);
+    const bytes = copy(object[part]);
+    const index = at < 0 ? bytes.length + at : at;
+    bytes[index] = (bytes[index] ?? 0) ^ mask;
+    return { ...registration, attestationObject: encodeWebauthnTpm({ ...object, [part]: bytes }) };
+  };
+
+/** Changed registrations, and what each verifier says of them. */
+const CHANGES: readonly {
+  readonly of: string;
+  readonly make: (registration: Registration) => Registration;
+  readonly refused: Readonly<Record<VerifierName, RegExp>>;
+}[] = [
+  {
+    of: 'another bit in the signature',
+    make: flipped('signature', -1),
+    refused: {
+      '@simplewebauthn/server': /^not verified$/,
+      'fido2-lib': /^TPM attestation signature verification failed$/,
+      'python3-fido2': /^InvalidSignature: signature of certInfo does not match$/,
+    },
+  },
+  {
+    of: 'another bit in the firmware version in certInfo',
+    make: flipped('certInfo', -73),
+    refused: {
+      '@simplewebauthn/server': /^not verified$/,
+      'fido2-lib': /^TPM attestation signature verification failed$/,
+      'python3-fido2': /^InvalidSignature: signature of certInfo does not match$/,
+    },
+  },
+  {
+    of: 'another bit in the extraData in certInfo',
+    make: flipped('certInfo', 44),
+    refused: {
+      '@simplewebauthn/server': /^CertInfo extra data did not equal hashed attestation \(TPM\)$/,
+      'fido2-lib': /extraData/,
+      'python3-fido2': /^InvalidSignature: attestation does not sign for authData and ClientData$/,
+    },
+  },
+  {
+    of: 'another attribute (noDA) in pubArea',
+    make: flipped('pubArea', 6, 4),
+    refused: {
+      '@simplewebauthn/server': /^Attested name comparison failed \(TPM\)$/,
+      'fido2-lib': /^pubAreaName hash did not match hash of publicArea$/,
+      'python3-fido2': /^InvalidData: TPMS_CERTIFY_INFO does not include a valid name for pubArea$/,
+    },
+  },
+  {
+    of: 'another bit in the key in pubArea',
+    make: flipped('pubArea', -1),
+    refused: {
+      '@simplewebauthn/server': /^PubArea unique is not same as /,
+      'fido2-lib': /^tpm attestation: RSA 'n' of WebAuthn credentialPublicKey and TPM publicArea did not match$/,
+      'python3-fido2': /^InvalidSignature: attestation pubArea does not match attestedCredentialData$/,
+    },
+  },
+  {
+    of: 'another challenge',
+    make: (registration) => ({ ...registration, challenge: utf8('another challenge') }),
+    refused: {
+      '@simplewebauthn/server': /^Unexpected registration response challenge /,
+      'fido2-lib': /^clientData challenge mismatch$/,
+      'python3-fido2': /^ValueError: Wrong challenge in response\.$/,
+    },
+  },
+  {
+    of: 'another origin',
+    make: (registration) => ({ ...registration, origin: 'https://evil.example' }),
+    refused: {
+      '@simplewebauthn/server': /^Unexpected registration response origin /,
+      'fido2-lib': /^clientData origin did not match expected origin$/,
+      'python3-fido2': /^ValueError: Invalid origin in ClientData\.$/,
+    },
+  },
+  {
+    of: 'another authority of the same name',
+    make: (registration) => ({ ...registration, authority: otherAuthority }),
+    refused: {
+      '@simplewebauthn/server': /^x5c could not be chained to any specified trust anchor \(TPM\)$/,
+      'fido2-lib': /^another authority$/,
+      'python3-fido2': /^UntrustedAttestation: /,
+    },
+  },
+];
+
+let otherAuthority: TestCertificate;
+const missing = await tpmMissing();
+
+describe.skipIf(missing !== undefined)('WebAuthn objects of a TPM', () => {
+  let tpm: Tpm;
+  let authority: TestCertificate;
+  const made = new Map<string, { registration: Registration; statement: AttestationStatement }>();
+  const of = (key: KeyKind, ak: KeyKind) => made.get(`${key} ${ak}`) ?? expect.unreachable(`${key} ${ak}`);
+
+  beforeAll(async () => {
+    tpm = await newTpm();
+    authority = await issueAuthority('Attestation CA');
+    otherAuthority = await issueAuthority('Attestation CA');
+    for (const akKind of ['rsa-2048', 'p-256'] as const) {
+      await using ak = await createAttestationKey(tpm, { algorithm: akKind });
+      const { der } = await issue(
+        {
+          spki: encodeSpki(publicKeyOf(ak.publicArea)),
+          ca: false,
+          purposes: ['2.23.133.8.3'],
+          names: [tpmName(akKind === 'p-256' ? 'id:53544D20' : 'id:49424D00')],
+          namesCritical: true,
+        },
+        authority,
+      );
+      for (const kind of ['rsa-2048', 'p-256'] as const) {
+        const { objectHandle, outPublic } = await tpm.run(CreatePrimary, {
+          primaryHandle: TPM_RH.OWNER,
+          inSensitive: { userAuth: EMPTY, data: EMPTY },
+          inPublic: userKeyTemplate(kind),
+          outsideInfo: EMPTY,
+          creationPCR: [],
+        });
+        const credentialId = fromHex(kind === 'p-256' ? 'c0ffee01' : 'c0ffee02');
+        const authData = encodeAuthenticatorData({
+          rpIdHash: rpIdHash(RP_ID),
+          ...{ userPresent: true, userVerified: true, backupEligible: false, backedUp: false, signCount: 0 },
+          credential: {
+            aaguid: windowsHelloAaguid(),
+            credentialId,
+            key: {
+              publicKey: publicKeyOf(outPublic),
+              algorithm: kind === 'p-256' ? COSE_ALG.ES256 : COSE_ALG.RS256,
+            },
+          },
+        });
+        const clientDataJson = buildWebauthnClientData({
+          type: 'webauthn.create',
+          challenge: CHALLENGE,
+          origin: ORIGIN,
+          crossOrigin: false,
+        });
+        const context = { authData, clientDataJson };
+        const challenge = webauthnExtraData(context);
+        const statement = await attestKey(tpm, { key: objectHandle, ak, challenge, akCertificates: [der] });
+        await objectHandle.flush();
+        const attestationObject = buildWebauthnTpm(statement, context);
+        const expected = { challenge: CHALLENGE, origin: ORIGIN, authority };
+        made.set(`${kind} ${akKind}`, {
+          registration: { credentialId, clientDataJson, attestationObject, ...expected },
+          statement,
+        });
+      }
+    }
+  });
+  afterAll(async () => {
+    await tpm?.close();
+    await child?.[Symbol.asyncDispose]();
+  });
+
+  const kinds = ['rsa-2048', 'p-256'] as const;
+
+  it.each(kinds.flatMap((key) => kinds.map((ak) => [key, ak] as const)))(
+    'for a %s key certified with %s are read again as the statement that was made',
+    (key, ak) => {
+      const { registration, statement } = of(key, ak);
+      const object = decodeWebauthnTpm(registration.attestationObject);
+      const again = statementFromWebauthnTpm(object, statement.ak.pubArea);
+      expect(again).toEqual(statement);
+      const challenge = webauthnExtraData({ ...registration, authData: object.authData });
+      expect(verifyStatement(again, { challenge, attestationKey: { pubArea: statement.ak.pubArea } }).ok).toBe(true);
+    },
+  );
+
+  for (const name of Object.keys(VERIFIERS) as VerifierName[]) {
+    const verify = VERIFIERS[name];
+    const cases = TAKES[name].flatMap((key) => kinds.map((ak) => [key, ak] as const));
+
+    describe.skipIf(name === 'python3-fido2' && isPythonMissing)(name, () => {
+      it.each(cases)('accepts one for a %s key, certified with %s', async (key, ak) => {
+        const { registration } = of(key, ak);
+        expect(await verify(registration)).toBe(toHex(registration.credentialId));
+      });
+
+      it.each(cases.flatMap(([key, ak]) => CHANGES.map((change) => [key, ak, change.of, change] as const)))(
+        'refuses one for a %s key, certified with %s, with %s',
+        async (key, ak, _, { make, refused }) => {
+          const { registration } = of(key, ak);
+          await expect(verify(make(registration))).rejects.toThrow(refused[name]);
+        },
+      );
+    });
+  }
+});
