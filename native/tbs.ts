@@ -22,13 +22,13 @@ const LOCALITY_ZERO = 0;
 const PRIORITY_NORMAL = 200;
 
 /** What TBS gave for a command: an HRESULT (unsigned, 0 is success), and the bytes that it wrote as the answer. */
-export interface TbsAnswer {
+interface TbsAnswer {
   readonly result: number;
   readonly answer: Uint8Array<ArrayBuffer>;
 }
 
 /** TPM_DEVICE_INFO. */
-export interface TbsDeviceInfo {
+interface TbsDeviceInfo {
   /** 1: TPM 1.2, 2: TPM 2.0. */
   readonly tpmVersion: number;
   /** 0 unknown, 1 the interface of TPM 1.2, 2 TrustZone, 3 hardware, 4 emulator, 5 SPB. */

@@ -24,7 +24,7 @@ const Cancel = koffi.proto('uint32_t', ['void *']);
 const WAIT_FOR_EVER = -1;
 
 /** What a TCTI gave for a command: a code of TSS 2.0 (0 is success), and then the answer. */
-export interface TctiAnswer {
+interface TctiAnswer {
   readonly code: number;
   readonly answer: Uint8Array<ArrayBuffer>;
 }
@@ -41,7 +41,7 @@ export interface TctiContext {
 }
 
 /** What opening gave: a code of TSS 2.0, and a connection where the code is 0. */
-export interface TctiOpening {
+interface TctiOpening {
   readonly code: number;
   readonly context: TctiContext | undefined;
 }

@@ -1,4 +1,6 @@
 /** Get a user's key pair out of a TPM 2.0, attest it, and build its registration request. */
+export { type ActivateCredentialOptions, activateCredential } from './attestation/activate.ts';
+export { answerActivationChallenge } from './attestation/activation-challenge.ts';
 export {
   AttestationKey,
   type CreateAttestationKeyOptions,
@@ -14,6 +16,20 @@ export {
   certifyCreation,
   certifyKey,
 } from './attestation/certify.ts';
+export {
+  type EndorsementKey,
+  type OpenEndorsementKeyOptions,
+  openEndorsementKey,
+} from './attestation/endorsement-key.ts';
+export {
+  type EkCertificateFetcher,
+  type EkCertificateProblem,
+  type EkCertificates,
+  type EkInfo,
+  type FoundEkCertificate,
+  type ReadEkCertificatesOptions,
+  readEkCertificates,
+} from './attestation/read-ek-certificates.ts';
 export type { Bytes } from './bytes.ts';
 export { type EcPublicKey, encodeSpkiPem, type PublicKey, type RsaPublicKey } from './crypto/public-key.ts';
 export { type ErrorCode, isKeyprovError, KeyprovError } from './errors.ts';
@@ -42,14 +58,17 @@ export {
   selectKeyProvider,
 } from './keys/select-provider.ts';
 export { openSoftwareKeyProvider, type SoftwareKeyProviderOptions } from './keys/software-provider.ts';
+export { checkTpmIdentity, readTpmIdentity, type TpmIdentity } from './keys/tpm-identity.ts';
 export {
   type CreatedTpmKey,
+  type CreateTpmKeyOptions,
   openTpmKeyProvider,
   TpmKeyProvider,
   type TpmKeyProviderOptions,
 } from './keys/tpm-provider.ts';
 export { readWrappingSecret } from './keys/wrapping-secret.ts';
 export { definePolicy, type KeyAlgorithm, type Policy, PolicyError, parsePolicy } from './policy/index.ts';
+export { type EnterPinOptions, enterNewPin, type PinPrompt, type PinRequest } from './provisioning/pin-entry.ts';
 export {
   type AttestationOutcome,
   type ProvisionEvent,
@@ -58,6 +77,7 @@ export {
   type ProvisionStep,
   provisionKey,
 } from './provisioning/provision-key.ts';
+export { type EnrolAttestationKeyOptions, enrolAttestationKey } from './registration/attestation-ca.ts';
 export { type OpenTpmOptions, openTpm } from './tpm/open-tpm.ts';
 export { Tpm } from './tpm/tpm.ts';
 export { isTpmError, TpmError } from './tpm/tpm-error.ts';

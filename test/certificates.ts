@@ -19,7 +19,7 @@ export type NameSpec = readonly (readonly (readonly [oid: string, text: string])
 /** `CN=text`. */
 export const commonName = (text: string): NameSpec => [[['2.5.4.3', text]]];
 
-export type AlternativeNameSpec =
+type AlternativeNameSpec =
   | { readonly directory: NameSpec }
   | { readonly dns: string }
   | { readonly email: string }

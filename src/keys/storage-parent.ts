@@ -13,7 +13,7 @@ import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { ProvidedKey } from './provider.ts';
 
 /** The handle of the storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. */
-export const SRK_HANDLE = 0x81000001;
+const SRK_HANDLE = 0x81000001;
 
 type ParentRecord = NonNullable<ProvidedKey['parent']>;
 

@@ -11,7 +11,7 @@ export interface PinTryOptions extends SignalOptions {
 }
 
 /** Wrong PINs that the TPM still takes before it locks. */
-export function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
+function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
   return inLockout ? 0 : Math.max(0, maxTries - failedTries);
 }
 

@@ -15,7 +15,7 @@ import type { SaltKey } from '../tpm/start-session.ts';
 import type { TpmtSigScheme } from '../tpm/structures/algorithm.ts';
 import { NULL_HASHCHECK } from '../tpm/structures/base.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
-import { userKeyTemplate } from '../tpm/templates.ts';
+import { type UserKeyUsage, userKeyTemplate } from '../tpm/templates.ts';
 import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
 import { isTpmError } from '../tpm/tpm-error.ts';
 import { readNature, type TpmNature } from '../tpm/virtual.ts';
@@ -37,6 +37,12 @@ import { type PinTryOptions, tryPin } from './tpm-pin.ts';
 /** A key that the TPM has just made, with what only this moment gives: the proof for TPM2_CertifyCreation. */
 export interface CreatedTpmKey extends ProvidedKey {
   readonly creation: Pick<CreateResult, 'creationData' | 'creationHash' | 'creationTicket'>;
+}
+
+/** What key to make in a TPM. */
+export interface CreateTpmKeyOptions extends CreateKeyOptions {
+  /** Default `sign`. */
+  readonly usage?: UserKeyUsage | undefined;
 }
 
 /** Options of {@link openTpmKeyProvider}. */
@@ -87,7 +93,7 @@ export class TpmKeyProvider implements KeyProvider {
    * Makes a key with the public area of a Windows Hello key. With a PIN it is under the TPM's dictionary attack
    * protection; without one it is not, since there is nothing to guess.
    */
-  async create({ algorithm, pin, signal }: CreateKeyOptions): Promise<CreatedTpmKey> {
+  async create({ algorithm, usage = 'sign', pin, signal }: CreateTpmKeyOptions): Promise<CreatedTpmKey> {
     const pinDerivation = pin === undefined ? undefined : this.#newDerivation();
     const userAuth =
       pin === undefined || pinDerivation === undefined ? EMPTY : await deriveAuthValue(pin, pinDerivation);
@@ -102,7 +108,7 @@ export class TpmKeyProvider implements KeyProvider {
               {
                 parentHandle: { handle: parent.handle, name: parent.record.name, auth: { session } },
                 inSensitive: { userAuth, data: EMPTY },
-                inPublic: userKeyTemplate(algorithm, { noDA: pin === undefined }),
+                inPublic: userKeyTemplate(algorithm, { noDA: pin === undefined, usage }),
                 outsideInfo: EMPTY,
                 creationPCR: [],
               },

@@ -1,11 +1,13 @@
 import { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.ts';
-import { nearest } from './nearest.ts';
+import { completePin, type PinPolicy, type PinSettings, readPinSettings } from './pin-policy.ts';
 import { PolicyError, type PolicyProblem } from './policy-error.ts';
+import type { PolicyDocuments } from './windows-settings.ts';
+import { anyOf, didYouMean, show } from './wording.ts';
 
 const HARDWARE = ['required', 'preferred', 'discouraged'] as const;
 const VIRTUAL_TPM = ['allow', 'refuse'] as const;
 const ATTESTATION = ['required', 'preferred', 'none'] as const;
-const SETTINGS = ['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation'] as const;
+const SETTINGS = ['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation', 'pin'] as const;
 
 /** What may happen when a key is made. Frozen; made by {@link definePolicy} or {@link parsePolicy}. */
 export interface Policy {
@@ -22,6 +24,8 @@ export interface Policy {
   readonly allowedAlgorithms: readonly KeyAlgorithm[];
   /** Whether the TPM's proof of the key's home is a must, is made where possible, or is left out. */
   readonly attestation: (typeof ATTESTATION)[number];
+  /** What a new PIN must be like; absent where nothing was set, so that {@link definePinPolicy}'s defaults hold. */
+  readonly pin?: PinPolicy;
 }
 
 /** The settings of a {@link Policy} that differ from the defaults. */
@@ -36,6 +40,8 @@ export interface PolicySettings {
   readonly allowedAlgorithms?: readonly KeyAlgorithm[] | undefined;
   /** Default `preferred`. */
   readonly attestation?: Policy['attestation'] | undefined;
+  /** Default: none, which leaves the PIN to the defaults of {@link PinSettings}. */
+  readonly pin?: PinSettings | undefined;
 }
 
 /** Completes `settings` with the defaults. @throws PolicyError that names every wrong setting at once. */
@@ -48,51 +54,78 @@ export function definePolicy(settings: PolicySettings = {}): Policy {
  * @throws PolicyError for text that is not JSON and, with every wrong setting named, for a wrong policy.
  */
 export function parsePolicy(json: string): Policy {
-  let value: unknown;
+  return readPolicy(parseJson(json));
+}
+
+/** The value of a JSON text, which may begin with a byte order mark. @throws PolicyError for text that is not JSON. */
+export function parseJson(json: string): unknown {
   try {
-    value = JSON.parse(json.replace(/^\uFEFF/, '')); // editors on Windows begin a file with a byte order mark
+    return JSON.parse(json.replace(/^\uFEFF/, '')); // editors on Windows begin a file with a byte order mark
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new PolicyError([{ setting: 'policy', problem: `not JSON: ${reason}`, expected: 'one JSON object' }], {
       cause,
     });
   }
-  return readPolicy(value);
 }
 
 function readPolicy(value: unknown): Policy {
+  const problems: PolicyProblem[] = [];
+  const policy = completePolicy(readSettings(value, problems), 'current', problems);
+  if (problems.length > 0) throw new PolicyError(problems);
+  return policy;
+}
+
+/** The settings of {@link PolicySettings} that are set and right. */
+export type ReadSettings = { -readonly [Name in keyof PolicySettings]: Exclude<PolicySettings[Name], undefined> };
+
+/**
+ * The settings that are right, of those given; what is wrong is added to `problems`. `others` are names that may stand
+ * beside them and are read elsewhere. @throws PolicyError where `value` is no object.
+ */
+export function readSettings(value: unknown, problems: PolicyProblem[], others: readonly string[] = []): ReadSettings {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new PolicyError([{ setting: 'policy', problem: `is ${show(value)}`, expected: 'an object of settings' }]);
   }
   const given = new Map<string, unknown>(Object.entries(value));
-  const problems: PolicyProblem[] = [];
-  const names: readonly string[] = SETTINGS;
+  const names: readonly string[] = [...SETTINGS, ...others];
   for (const name of given.keys()) {
     if (names.includes(name)) continue;
-    problems.push({
-      setting: name,
-      problem: `unknown setting${didYouMean(name, SETTINGS)}`,
-      expected: anyOf(SETTINGS),
-    });
+    problems.push({ setting: name, problem: `unknown setting${didYouMean(name, names)}`, expected: anyOf(names) });
   }
-
-  const choose = <T extends string>(setting: (typeof SETTINGS)[number], choices: readonly T[], fallback: T): T => {
+  const choose = <T extends string>(setting: (typeof SETTINGS)[number], choices: readonly T[]): T | undefined => {
     const wanted = given.get(setting);
-    if (wanted === undefined) return fallback;
     const found = choices.find((choice) => choice === wanted);
-    if (found === undefined) problems.push(wrongChoice(setting, wanted, choices));
-    return found ?? fallback;
+    if (found === undefined && wanted !== undefined) problems.push(wrongChoice(setting, wanted, choices));
+    return found;
   };
-
-  const hardware = choose('hardware', HARDWARE, 'preferred');
-  const virtualTpm = choose('virtualTpm', VIRTUAL_TPM, 'allow');
-  const attestation = choose('attestation', ATTESTATION, 'preferred');
+  const hardware = choose('hardware', HARDWARE);
+  const virtualTpm = choose('virtualTpm', VIRTUAL_TPM);
+  const attestation = choose('attestation', ATTESTATION);
   const allowedAlgorithms = readAllowed(given.get('allowedAlgorithms'), problems);
-  const [first] = allowedAlgorithms;
-  const fallback = allowedAlgorithms.includes('rsa-2048') ? 'rsa-2048' : (first ?? 'rsa-2048');
-  const algorithm = choose('algorithm', KEY_ALGORITHMS, fallback);
+  const algorithm = choose('algorithm', KEY_ALGORITHMS);
+  const pin = given.get('pin');
+  return {
+    ...(hardware && { hardware }),
+    ...(virtualTpm && { virtualTpm }),
+    ...(attestation && { attestation }),
+    ...(allowedAlgorithms && { allowedAlgorithms }),
+    ...(algorithm && { algorithm }),
+    ...(pin !== undefined && { pin: readPinSettings(pin, problems) }),
+  };
+}
 
-  if (first !== undefined && !allowedAlgorithms.includes(algorithm)) {
+/** The policy that these settings make; where they contradict each other, that is added to `problems`. */
+export function completePolicy(settings: ReadSettings, documents: PolicyDocuments, problems: PolicyProblem[]): Policy {
+  const {
+    hardware = 'preferred',
+    virtualTpm = 'allow',
+    attestation = 'preferred',
+    allowedAlgorithms = KEY_ALGORITHMS,
+  } = settings;
+  const fallback = allowedAlgorithms.includes('rsa-2048') ? 'rsa-2048' : (allowedAlgorithms[0] ?? 'rsa-2048');
+  const { algorithm = fallback } = settings;
+  if (!allowedAlgorithms.includes(algorithm)) {
     problems.push({
       setting: 'algorithm',
       problem: `'${algorithm}' is not among allowedAlgorithms`,
@@ -106,42 +139,25 @@ function readPolicy(value: unknown): Policy {
       expected: "attestation 'preferred' or 'none', or hardware 'required' or 'preferred'",
     });
   }
-  if (problems.length > 0) throw new PolicyError(problems);
-  return Object.freeze({ hardware, virtualTpm, algorithm, allowedAlgorithms, attestation });
+  const pin = settings.pin && completePin(settings.pin, documents, problems);
+  return Object.freeze({ hardware, virtualTpm, algorithm, allowedAlgorithms, attestation, ...(pin && { pin }) });
 }
 
-/** The allowed algorithms, each once; empty, with the reasons added to `problems`, when the setting is wrong. */
-function readAllowed(wanted: unknown, problems: PolicyProblem[]): readonly KeyAlgorithm[] {
-  if (wanted === undefined) return KEY_ALGORITHMS;
+/** The allowed algorithms, each once; undefined, with the reasons added to `problems`, when the setting is wrong. */
+function readAllowed(wanted: unknown, problems: PolicyProblem[]): readonly KeyAlgorithm[] | undefined {
+  if (wanted === undefined) return undefined;
   if (!Array.isArray(wanted) || wanted.length === 0) {
     const problem = Array.isArray(wanted) ? 'allows nothing' : `is ${show(wanted)}`;
     problems.push({ setting: 'allowedAlgorithms', problem, expected: `a list of ${anyOf(KEY_ALGORITHMS)}` });
-    return [];
+    return undefined;
   }
   const items: readonly unknown[] = wanted;
   const wrong = [...items.entries()].filter(([, item]) => !isKeyAlgorithm(item));
   for (const [index, item] of wrong) problems.push(wrongChoice(`allowedAlgorithms[${index}]`, item, KEY_ALGORITHMS));
-  return wrong.length > 0 ? [] : Object.freeze([...new Set(items.filter(isKeyAlgorithm))]);
+  return wrong.length > 0 ? undefined : Object.freeze([...new Set(items.filter(isKeyAlgorithm))]);
 }
 
 function wrongChoice(setting: string, value: unknown, choices: readonly string[]): PolicyProblem {
   const hint = typeof value === 'string' ? didYouMean(value, choices) : '';
   return { setting, problem: `is ${show(value)}${hint}`, expected: anyOf(choices) };
-}
-
-function didYouMean(typed: string, names: readonly string[]): string {
-  const meant = nearest(typed, names);
-  return meant === undefined ? '' : `, did you mean '${meant}'?`;
-}
-
-function anyOf(names: readonly string[]): string {
-  return names.map((name) => `'${name}'`).join(' | ');
-}
-
-/** A short text for a value of any kind. */
-function show(value: unknown): string {
-  if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
-  if (Array.isArray(value)) return 'a list';
-  if (value === null || typeof value === 'number' || typeof value === 'boolean') return String(value);
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

@@ -1,3 +1,52 @@
 export { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.ts';
+export {
+  checkNewPin,
+  checkPin,
+  describePinRules,
+  type PinProblem,
+  type PinProblemCode,
+} from './check-pin.ts';
 export { definePolicy, type Policy, type PolicySettings, parsePolicy } from './define-policy.ts';
+export { type ExplainPolicyOptions, explainPolicy } from './explain-policy.ts';
+export {
+  decideHardware,
+  HARDWARE_POLICIES,
+  type HardwareDecision,
+  type HardwarePolicy,
+  hardwarePolicyOf,
+  type TpmVersion,
+} from './hardware-policy.ts';
+export { type MergedPolicy, type MergeOptions, mergePolicy, type SettingExplanation } from './merge-policy.ts';
+export {
+  type AddToPinHistoryOptions,
+  addToPinHistory,
+  type PinHistory,
+  type PinHistoryEntry,
+  type PinHistoryOptions,
+  pinHistoryContains,
+} from './pin-history.ts';
+export { type PinChangeReason, type PinRecord, pinMustChange, recheckPin } from './pin-must-change.ts';
+export {
+  definePinPolicy,
+  PIN_SPECIAL_CHARACTERS,
+  type PinCharacterUse,
+  type PinPolicy,
+  type PinSettings,
+} from './pin-policy.ts';
 export { PolicyError, type PolicyProblem } from './policy-error.ts';
+export type { LayerValues, PolicyLayer, PolicyReading, PolicyScope, PolicySource } from './policy-layer.ts';
+export type { LayerName, OverriddenValue, PolicyValue, SettledValue } from './precedence.ts';
+export { ENVIRONMENT_VARIABLES, layerFromEnvironment } from './read-environment.ts';
+export { type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
+export { type LayerOptions, type LayerSettings, layerOf, parseLayer } from './read-settings.ts';
+export { type ReadSyncMlOptions, readSyncMl } from './read-syncml.ts';
+export {
+  type CharacterUse,
+  type PolicyDocuments,
+  type SettingPlace,
+  WINDOWS_SETTING_NAMES,
+  WINDOWS_SETTINGS,
+  type WindowsSetting,
+  type WindowsSettingName,
+  type WindowsSettings,
+} from './windows-settings.ts';

@@ -17,7 +17,7 @@ import { decodeKads, encodeKads, type Kads } from './kads.ts';
 import { hasPcpPolicy, type PcpKeyBlob } from './pcp-key-blob.ts';
 
 /** An attestation key, and TPM2_CertifyCreation of it by itself. */
-export interface IdBinding extends CreationProof {
+interface IdBinding extends CreationProof {
   /** TPMT_PUBLIC. */
   readonly pubArea: Uint8Array;
 }

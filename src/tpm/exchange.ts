@@ -34,7 +34,7 @@ export type AuthEntry =
     };
 
 /** What an answer holds, checked and decrypted. */
-export interface Answer {
+interface Answer {
   readonly handle: number | undefined;
   readonly values: Record<string, unknown>;
 }

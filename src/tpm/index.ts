@@ -57,6 +57,7 @@ export {
   ekTemplate,
   srkTemplate,
   type UserKeyAlgorithm,
+  type UserKeyUsage,
   userKeyTemplate,
 } from './templates.ts';
 export { type RunOptions, type SignalOptions, Tpm } from './tpm.ts';

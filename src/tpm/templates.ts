@@ -94,18 +94,23 @@ export type UserKeyAlgorithm = 'rsa-2048' | 'rsa-3072' | 'p-256' | 'p-384';
 
 const CURVES: Readonly<Record<'p-256' | 'p-384', CurveID>> = { 'p-256': TPM_ECC.NIST_P256, 'p-384': TPM_ECC.NIST_P384 };
 
+/** What a user key is for: `sign`, which for RSA is signing and decrypting, or `agree` on a secret with others (ECDH). */
+export type UserKeyUsage = 'sign' | 'agree';
+
 /**
  * The public area of a user key as Windows Hello makes it: not restricted, no scheme, the policy of
  * `windowsHelloPolicy`; RSA keys can decrypt as well. `noDA` takes the key out of the TPM's dictionary attack
- * protection, so leave it out for a key with a PIN.
+ * protection, so leave it out for a key with a PIN. With the usage `agree` an EC key can decrypt (which is what
+ * TPM2_ECDH_ZGen asks for) and not sign; RSA keys are the same with both.
  */
 export function userKeyTemplate(
   algorithm: UserKeyAlgorithm,
-  { noDA = false }: { readonly noDA?: boolean } = {},
+  { noDA = false, usage = 'sign' }: { readonly noDA?: boolean; readonly usage?: UserKeyUsage } = {},
 ): TpmtPublic {
   const isRsa = algorithm === 'rsa-2048' || algorithm === 'rsa-3072';
-  const attributes: TpmaObject = { ...FIXED, userWithAuth: true, sign: true };
-  if (isRsa) attributes.decrypt = true;
+  const attributes: TpmaObject = { ...FIXED, userWithAuth: true };
+  if (isRsa || usage === 'sign') attributes.sign = true;
+  if (isRsa || usage === 'agree') attributes.decrypt = true;
   if (noDA) attributes.noDA = true;
   const common = { ...head(attributes), authPolicy: windowsHelloPolicy() };
   if (isRsa) return rsa(common, { keyBits: algorithm === 'rsa-2048' ? 2048 : 3072 });

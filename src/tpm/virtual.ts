@@ -31,6 +31,21 @@ const VIRTUAL_CERTIFICATE_MANUFACTURERS: ReadonlySet<string> = new Set([
   '414D5A4E',
 ]);
 
+/** What a certificate of an endorsement or attestation key says of the TPM. TCG EK Credential Profile for TPM 2.0, 3.2.9. */
+export interface CertifiedTpm {
+  /** `id:` and eight hexadecimal digits, in any case. */
+  readonly manufacturer?: string | undefined;
+  readonly model?: string | undefined;
+}
+
+/** Whether the maker or the model in a certificate is one of which only emulators and hypervisors' TPMs are known. */
+export function isVirtualByCertificate({ manufacturer = '', model = '' }: CertifiedTpm): boolean {
+  const id = manufacturer.replace(/^id:/i, '').toUpperCase();
+  return (
+    VIRTUAL_CERTIFICATE_MANUFACTURERS.has(id) || [...VIRTUAL_VENDOR_STRINGS, /^swtpm/i].some((one) => one.test(model))
+  );
+}
+
 /**
  * Tells emulators by what they say of themselves: how the caller named them, what the operating system says of the
  * interface, manufacturer and vendor strings, and the manufacturer in the EK certificate where the caller has one
@@ -51,10 +66,7 @@ export async function readNature(
   if (VIRTUAL_VENDOR_STRINGS.some((pattern) => pattern.test(vendor.vendorString))) {
     signs.push(`its vendor string is '${vendor.vendorString}'`);
   }
-  if (
-    certificateManufacturer !== undefined &&
-    VIRTUAL_CERTIFICATE_MANUFACTURERS.has(certificateManufacturer.toUpperCase())
-  ) {
+  if (isVirtualByCertificate({ manufacturer: certificateManufacturer })) {
     signs.push(`its EK certificate names the manufacturer ${certificateManufacturer}`);
   }
   return { virtual: signs.length > 0, signs, vendor };

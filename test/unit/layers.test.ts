@@ -38,8 +38,10 @@ describe('importsOf', () => {
   it('reads what a file imports', () => {
     expect(importsOf('src/policy/define-policy.ts')).toEqual([
       { target: 'src/policy/algorithm.ts', typeOnly: false, dynamic: false },
-      { target: 'src/policy/nearest.ts', typeOnly: false, dynamic: false },
+      { target: 'src/policy/pin-policy.ts', typeOnly: false, dynamic: false },
       { target: 'src/policy/policy-error.ts', typeOnly: false, dynamic: false },
+      { target: 'src/policy/windows-settings.ts', typeOnly: true, dynamic: false },
+      { target: 'src/policy/wording.ts', typeOnly: false, dynamic: false },
     ]);
     expect(importsOf('src/tpm/transport.ts')).toEqual([{ target: 'src/bytes.ts', typeOnly: true, dynamic: false }]);
   });

@@ -1,6 +1,5 @@
 export {
   type AnyCodec,
-  type BitRange,
   type Codec,
   CodecError,
   decode,

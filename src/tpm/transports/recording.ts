@@ -71,6 +71,14 @@ export async function loadRecording(path: string): Promise<Recording> {
   } catch (error) {
     throw new KeyprovError('recording-invalid', `${path}: cannot be read as JSON`, { cause: error });
   }
+  return decodeRecording(value, path);
+}
+
+/**
+ * The recording that JSON, parsed already, holds. `path` is for messages.
+ * @throws KeyprovError `recording-invalid` for anything else.
+ */
+export function decodeRecording(value: unknown, path = 'recording'): Recording {
   const problem = findProblem(value);
   if (problem !== undefined) throw new KeyprovError('recording-invalid', `${path}: ${problem}`);
   return value as Recording;

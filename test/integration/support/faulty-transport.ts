@@ -12,7 +12,7 @@ export interface FaultyTransport extends TpmTransport {
 }
 
 /** The answer that carries a response code and nothing else. */
-export const refusal = (code: number): Bytes => fromHex(`80010000000a${code.toString(16).padStart(8, '0')}`);
+const refusal = (code: number): Bytes => fromHex(`80010000000a${code.toString(16).padStart(8, '0')}`);
 
 /** Wraps `inner`; `fault` is asked before each command, with its code and its number from 0. */
 export function faultyTransport(

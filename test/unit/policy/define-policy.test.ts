@@ -23,7 +23,7 @@ function problemsOf(json: unknown): readonly PolicyProblem[] {
 
 const HARDWARE = "'required' | 'preferred' | 'discouraged'";
 const ALGORITHMS = "'rsa-2048' | 'rsa-3072' | 'p-256' | 'p-384'";
-const SETTINGS = "'hardware' | 'virtualTpm' | 'algorithm' | 'allowedAlgorithms' | 'attestation'";
+const SETTINGS = "'hardware' | 'virtualTpm' | 'algorithm' | 'allowedAlgorithms' | 'attestation' | 'pin'";
 
 describe('definePolicy', () => {
   it('fills in the defaults', () => {

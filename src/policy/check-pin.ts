@@ -1,0 +1,130 @@
+import { isUtf8 } from 'node:buffer';
+import { type PinHistory, type PinHistoryOptions, pinHistoryContains } from './pin-history.ts';
+import { PIN_CLASSES, PIN_SPECIAL_CHARACTERS, type PinClass, type PinPolicy } from './pin-policy.ts';
+
+/** What can be wrong with a PIN. */
+export type PinProblemCode =
+  | 'too-short'
+  | 'too-long'
+  | 'uppercase-required'
+  | 'uppercase-not-allowed'
+  | 'lowercase-required'
+  | 'lowercase-not-allowed'
+  | 'special-required'
+  | 'special-not-allowed'
+  | 'digits-required'
+  | 'digits-not-allowed'
+  | 'common-pattern'
+  | 'character-not-allowed'
+  | 'encoding-invalid'
+  | 'in-history'
+  | 'confirmation-differs';
+
+/** One reason why a PIN is refused. */
+export interface PinProblem {
+  readonly code: PinProblemCode;
+  /** For the user, in English, worded like Windows and its policy pages; says nothing of the PIN. */
+  readonly message: string;
+}
+
+const NAMES: Readonly<Record<PinClass, readonly [one: string, many: string]>> = {
+  uppercase: ['uppercase letter', 'uppercase letters'],
+  lowercase: ['lowercase letter', 'lowercase letters'],
+  special: ['special character', 'special characters'],
+  digits: ['digit', 'digits'],
+};
+
+/** The class of each ASCII character; undefined for blanks and control characters. */
+const CLASS_OF: readonly (PinClass | undefined)[] = Array.from({ length: 128 }, (_, code) => {
+  const character = String.fromCharCode(code);
+  if (/[A-Z]/.test(character)) return 'uppercase';
+  if (/[a-z]/.test(character)) return 'lowercase';
+  if (/[0-9]/.test(character)) return 'digits';
+  return PIN_SPECIAL_CHARACTERS.includes(character) ? 'special' : undefined;
+});
+
+/**
+ * Everything that the rules have against a PIN, in UTF-8; empty for one that they allow. Looks at the bytes only and
+ * keeps none of them.
+ *
+ * A PIN of digits alone is a common pattern where each digit differs from the next by the same amount modulo 10, as in
+ * 1111, 1234 and 7036: 100 PINs of each length. Characters outside the four sets are refused.
+ */
+export function checkPin(pin: Uint8Array, policy: PinPolicy): PinProblem[] {
+  if (!isUtf8(pin)) return [{ code: 'encoding-invalid', message: 'Your PIN must be text in UTF-8.' }];
+  const seen: Record<PinClass, boolean> = { uppercase: false, lowercase: false, special: false, digits: false };
+  let length = 0;
+  let others = false;
+  for (const byte of pin) {
+    if ((byte & 0xc0) !== 0x80) length++;
+    const found = CLASS_OF[byte];
+    if (found === undefined) others = true;
+    else seen[found] = true;
+  }
+  const problems: PinProblem[] = [];
+  const { minLength, maxLength } = policy;
+  if (length < minLength) {
+    problems.push({ code: 'too-short', message: `Your PIN must be at least ${minLength} characters long.` });
+  }
+  if (length > maxLength) {
+    problems.push({ code: 'too-long', message: `Your PIN can't be longer than ${maxLength} characters.` });
+  }
+  for (const name of PIN_CLASSES) {
+    const [one, many] = NAMES[name];
+    if (policy[name] === 'required' && !seen[name]) {
+      problems.push({ code: `${name}-required`, message: `Your PIN must include at least one ${one}.` });
+    } else if (policy[name] === 'not-allowed' && seen[name]) {
+      problems.push({ code: `${name}-not-allowed`, message: `Your PIN can't include ${many}.` });
+    }
+  }
+  if (others) {
+    const message = `Your PIN can only include letters, digits, and these characters: ${PIN_SPECIAL_CHARACTERS}`;
+    problems.push({ code: 'character-not-allowed', message });
+  }
+  const isNumeric = seen.digits && !seen.uppercase && !seen.lowercase && !seen.special && !others;
+  if (isNumeric && hasConstantDifference(pin)) {
+    problems.push({ code: 'common-pattern', message: "Your PIN can't be a common number pattern." });
+  }
+  return problems;
+}
+
+/**
+ * {@link checkPin}, and whether the PIN is one of the last `policy.history` ones, the current one included.
+ * @throws the reason of `signal`; KeyprovError as {@link pinHistoryContains}.
+ */
+export async function checkNewPin(
+  pin: Uint8Array,
+  policy: PinPolicy,
+  { history, ...options }: PinHistoryOptions & { readonly history?: PinHistory } = {},
+): Promise<PinProblem[]> {
+  const problems = checkPin(pin, policy);
+  const recent = { entries: history?.entries.slice(0, policy.history) ?? [] };
+  if (await pinHistoryContains(recent, pin, options)) {
+    problems.push({ code: 'in-history', message: "Your PIN can't be one that you used before." });
+  }
+  return problems;
+}
+
+/** What a PIN must be like, as sentences for the user. */
+export function describePinRules(policy: PinPolicy): string[] {
+  const { minLength, maxLength, history } = policy;
+  const rules = [`Must be at least ${minLength} characters long`, `Can't be longer than ${maxLength} characters`];
+  for (const name of PIN_CLASSES) {
+    const [one, many] = NAMES[name];
+    const rule = {
+      allowed: `May include ${many}`,
+      required: `Must include at least one ${one}`,
+      'not-allowed': `Can't include ${many}`,
+    };
+    rules.push(rule[policy[name]]);
+  }
+  if (policy.digits !== 'not-allowed') rules.push("Can't be a number pattern (such as 123456 or 111111)");
+  if (history > 0) rules.push(`Can't be one of your last ${history} PINs`);
+  return rules;
+}
+
+function hasConstantDifference(digits: Uint8Array): boolean {
+  const difference = (index: number): number => ((digits[index + 1] ?? 0) - (digits[index] ?? 0) + 10) % 10;
+  for (let index = 1; index < digits.length - 1; index++) if (difference(index) !== difference(0)) return false;
+  return true;
+}

@@ -1,0 +1,35 @@
+import type { SettingExplanation } from './merge-policy.ts';
+import { PIN_CHARACTER_USES } from './pin-policy.ts';
+import { nameLayer } from './precedence.ts';
+import { isWindowsSettingName, WINDOWS_SETTINGS } from './windows-settings.ts';
+
+/** How an explanation is written. */
+export interface ExplainPolicyOptions {
+  /** Leaves out the settings that nothing sets. Default false. */
+  readonly onlySet?: boolean;
+}
+
+/**
+ * Readable text of an explanation: one line for each setting with its value and the reason, and below it one, indented,
+ * for each value that does not hold.
+ */
+export function explainPolicy(
+  explanation: readonly SettingExplanation[],
+  { onlySet = false }: ExplainPolicyOptions = {},
+): string {
+  const lines: string[] = [];
+  for (const { setting, value, winner, overridden, reason } of explanation) {
+    if (onlySet && winner === undefined && overridden.length === 0) continue;
+    lines.push(`${setting} = ${describe(setting, value)}: ${reason}`);
+    for (const other of overridden) {
+      lines.push(`  not ${describe(setting, other.value)} of ${nameLayer(other.layer)}: ${other.reason}`);
+    }
+  }
+  return lines.join('\n');
+}
+
+function describe(setting: string, value: SettingExplanation['value']): string {
+  const isUse = isWindowsSettingName(setting) && WINDOWS_SETTINGS[setting].kind === 'use';
+  if (isUse && typeof value === 'number') return `${value} (${PIN_CHARACTER_USES[value]})`;
+  return typeof value === 'object' ? value.join(', ') : value === '' ? "''" : String(value);
+}

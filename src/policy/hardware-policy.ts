@@ -1,0 +1,55 @@
+import type { Policy } from './define-policy.ts';
+import type { WindowsSettings } from './windows-settings.ts';
+
+/** The hardware policies of Windows, by the names that its event 5555 prints. */
+export type HardwarePolicy =
+  | 'Force Software'
+  | 'Any TPM'
+  | 'TPM 2.0 or Software'
+  | 'Hardware Preferred'
+  | 'Hardware Required';
+
+/** The TPM of a machine: none, or the version of the specification that it follows. */
+export type TpmVersion = 'none' | '1.2' | '2.0';
+
+type HardwareSettings = Pick<WindowsSettings, 'ExcludeSecurityDevices/TPM12'> & Pick<Policy, 'hardware'>;
+
+/**
+ * The settings behind each hardware policy of Windows. Its names are public, what they stand for is not: this is how
+ * `RequireSecurityDevice` and `ExcludeSecurityDevices/TPM12` are documented to work together.
+ */
+export const HARDWARE_POLICIES: Readonly<Record<HardwarePolicy, HardwareSettings>> = Object.freeze({
+  'Force Software': { hardware: 'discouraged', 'ExcludeSecurityDevices/TPM12': false },
+  'Any TPM': { hardware: 'required', 'ExcludeSecurityDevices/TPM12': false },
+  'TPM 2.0 or Software': { hardware: 'preferred', 'ExcludeSecurityDevices/TPM12': true },
+  'Hardware Preferred': { hardware: 'preferred', 'ExcludeSecurityDevices/TPM12': false },
+  'Hardware Required': { hardware: 'required', 'ExcludeSecurityDevices/TPM12': true },
+});
+
+/** The hardware policy of Windows that these settings make. */
+export function hardwarePolicyOf(hardware: Policy['hardware'], excludeTpm12: boolean): HardwarePolicy {
+  if (hardware === 'discouraged') return 'Force Software';
+  if (hardware === 'required') return excludeTpm12 ? 'Hardware Required' : 'Any TPM';
+  return excludeTpm12 ? 'TPM 2.0 or Software' : 'Hardware Preferred';
+}
+
+/** Where a key may be made, and why. */
+export interface HardwareDecision {
+  /** `refused`: nowhere, which Windows reports as 0x80090035. */
+  readonly place: 'tpm' | 'software' | 'refused';
+  readonly reason: string;
+}
+
+/**
+ * Decides where a key may be made, from the policy and the version of the TPM alone. A TPM 1.2 is never used, excluded
+ * or not, since this library speaks TPM 2.0 only.
+ */
+export function decideHardware(policy: HardwarePolicy, tpm: TpmVersion): HardwareDecision {
+  const { hardware, 'ExcludeSecurityDevices/TPM12': excludeTpm12 } = HARDWARE_POLICIES[policy];
+  if (hardware === 'discouraged') return { place: 'software', reason: 'policy wants software keys' };
+  if (tpm === '2.0') return { place: 'tpm', reason: 'there is a TPM 2.0' };
+  const why =
+    tpm === 'none' ? 'there is no TPM' : `the TPM 1.2 ${excludeTpm12 ? 'is excluded' : 'is not supported here'}`;
+  if (hardware === 'required') return { place: 'refused', reason: `policy requires a TPM, and ${why}` };
+  return { place: 'software', reason: `${why}, and policy allows software keys` };
+}

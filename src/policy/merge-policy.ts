@@ -1,0 +1,151 @@
+import { completePolicy, type Policy, type ReadSettings } from './define-policy.ts';
+import {
+  characterUse,
+  completePin,
+  PIN_CHARACTER_USES,
+  PIN_CLASSES,
+  PIN_NUMBERS,
+  PIN_SETTING_NAMES,
+  type PinPolicy,
+  type PinSettings,
+} from './pin-policy.ts';
+import { PolicyError, type PolicyProblem } from './policy-error.ts';
+import { type PolicyLayer, settingValue } from './policy-layer.ts';
+import { byRank, type SettledValue, settle } from './precedence.ts';
+import {
+  type PolicyDocuments,
+  WINDOWS_SETTING_NAMES,
+  WINDOWS_SETTINGS,
+  type WindowsSettingName,
+  type WindowsSettings,
+} from './windows-settings.ts';
+
+/** How policies are merged. */
+export interface MergeOptions {
+  /** Whose defaults hold. Default `current`. */
+  readonly documents?: PolicyDocuments;
+  /**
+   * What holds between the PIN rules of PassportForWork and those of EAS and DeviceLock. `strictest`: of each rule the
+   * stricter one. `passport`: what PassportForWork sets. Default `strictest`; `passport` after the texts of 2016.
+   */
+  readonly pinConflict?: 'strictest' | 'passport';
+}
+
+/** Why a setting of Windows, or one of this library's own, has its value. */
+export interface SettingExplanation extends SettledValue {
+  readonly setting: WindowsSettingName | Exclude<keyof Policy, 'pin'> | 'numericOnlyStrict';
+}
+
+/** What layers come to. */
+export interface MergedPolicy {
+  /** The policy, with its PIN rules. */
+  readonly policy: Policy & { readonly pin: PinPolicy };
+  /** Every setting of Windows with the value that holds. */
+  readonly windows: WindowsSettings;
+  /** Every setting with its reason: those of Windows in the order of the table, then this library's own. */
+  readonly explanation: readonly SettingExplanation[];
+}
+
+/**
+ * Merges layers as Windows does: each setting by itself, user GPO before computer GPO before user CSP before device CSP
+ * before EAS, and below these the environment, files and objects of this library. Of layers of the same rank the first
+ * one holds. `hardware` and `RequireSecurityDevice` are one setting.
+ *
+ * @throws PolicyError where the settings that hold contradict each other; TypeError for a layer of wrong types.
+ */
+export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOptions = {}): MergedPolicy {
+  const { documents = 'current', pinConflict = documents === '2016' ? 'passport' : 'strictest' } = options;
+  const ranked = byRank(layers);
+  const reason = `nothing sets it: default of the ${documents} documents`;
+  const strict = settle(ranked, 'numericOnlyStrict', { value: documents === '2016', reason });
+  const isStrict = strict.value === true;
+  const hardware = settle(ranked, 'hardware', { value: 'preferred', reason });
+
+  const settled = new Map<WindowsSettingName, SettledValue>();
+  for (const name of WINDOWS_SETTING_NAMES) {
+    const { kind, defaults } = WINDOWS_SETTINGS[name];
+    const isUse = kind === 'use';
+    const fallback = {
+      value: defaults[isUse ? (isStrict ? '2016' : 'current') : documents],
+      reason: isUse && isStrict ? 'nothing sets it: a PIN is numeric by default' : reason,
+    };
+    settled.set(name, settle(ranked, name, fallback, pinConflict));
+  }
+  settled.set('RequireSecurityDevice', { ...hardware, value: hardware.value === 'required' });
+  if (documents === '2016' && !ranked.some(({ source }) => source === 'csp')) defaultTo2016(settled);
+  fallBackToDefaultLengths(settled, documents);
+
+  const problems: PolicyProblem[] = [];
+  const pin = completePin(pinOf(settled, isStrict), documents, problems);
+  explainDefaultComplexity(settled, pin);
+  const own: ReadSettings = {};
+  for (const { values } of ranked.toReversed()) {
+    for (const name of ['virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation'] as const) {
+      if (values[name] !== undefined) Object.assign(own, { [name]: values[name] });
+    }
+  }
+  if (hardware.value === 'required' || hardware.value === 'discouraged') own.hardware = hardware.value;
+  const policy = completePolicy(own, documents, problems);
+  if (problems.length > 0) throw new PolicyError(problems);
+  const windows: object = Object.fromEntries([...settled].map(([name, { value }]) => [name, value]));
+  if (!isWindowsSettings(windows)) throw new TypeError('a layer holds a value that no reader gives');
+
+  const explanation: SettingExplanation[] = [...settled].map(([setting, why]) => ({ setting, ...why }));
+  explanation.push({ setting: 'hardware', ...hardware });
+  for (const setting of ['virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation'] as const) {
+    explanation.push({ setting, ...settle(ranked, setting, { value: policy[setting], reason }) });
+  }
+  explanation.push({ setting: 'numericOnlyStrict', ...strict });
+  return { policy: Object.freeze({ ...policy, pin }), windows: Object.freeze(windows), explanation };
+}
+
+/** The texts of 2016: on a machine that no CSP manages, not configured means a PIN that only wraps the password. */
+function defaultTo2016(settled: Map<WindowsSettingName, SettledValue>): void {
+  if (settled.get('UsePassportForWork')?.winner !== undefined) return;
+  const reason = 'nothing sets it: without device management the PIN of 2016 has no key';
+  settled.set('UsePassportForWork', { value: false, overridden: [], reason });
+}
+
+/** Lengths out of their range, or a minimum that is not below the maximum, make both the defaults. */
+function fallBackToDefaultLengths(settled: Map<WindowsSettingName, SettledValue>, documents: PolicyDocuments): void {
+  const names = [PIN_SETTING_NAMES.minLength, PIN_SETTING_NAMES.maxLength] as const;
+  const [min, max] = names.map((name) => Number(settled.get(name)?.value));
+  if (min === undefined || max === undefined || (min >= 4 && min < max && max <= 127)) return;
+  const reason = `minimum ${min} and maximum ${max} do not go together, so the defaults of both hold`;
+  for (const name of names) replace(settled, name, Number(WINDOWS_SETTINGS[name].defaults[documents]), reason);
+}
+
+/** Where all sets of characters are allowed and none is required, a numeric PIN may be what that means. */
+function explainDefaultComplexity(settled: Map<WindowsSettingName, SettledValue>, pin: PinPolicy): void {
+  for (const name of PIN_CLASSES) {
+    const value = characterUse(pin[name]);
+    if (settled.get(PIN_SETTING_NAMES[name])?.value === value) continue;
+    const reason = 'all sets of characters are allowed and none is required, so the PIN is numeric';
+    replace(settled, PIN_SETTING_NAMES[name], value, reason);
+  }
+}
+
+/** Puts a value in the place of what was settled, which is then among the overridden ones. */
+function replace(
+  settled: Map<WindowsSettingName, SettledValue>,
+  name: WindowsSettingName,
+  value: number,
+  reason: string,
+): void {
+  const { winner, value: before = value, overridden = [] } = settled.get(name) ?? {};
+  const lost = winner === undefined ? [] : [{ layer: winner, value: before, reason }];
+  settled.set(name, { value, overridden: [...lost, ...overridden], reason });
+}
+
+function pinOf(settled: ReadonlyMap<WindowsSettingName, SettledValue>, numericOnlyStrict: boolean): PinSettings {
+  const pin: { -readonly [Name in keyof PinSettings]: PinSettings[Name] } = { numericOnlyStrict };
+  const numberOf = (name: keyof PinPolicy): number => Number(settled.get(PIN_SETTING_NAMES[name])?.value);
+  for (const name of PIN_NUMBERS) pin[name] = numberOf(name);
+  for (const name of PIN_CLASSES) pin[name] = PIN_CHARACTER_USES[numberOf(name)];
+  return pin;
+}
+
+function isWindowsSettings(values: object): values is WindowsSettings {
+  const given = new Map<string, unknown>(Object.entries(values));
+  return WINDOWS_SETTING_NAMES.every((name) => 'value' in settingValue(name, given.get(name)));
+}

@@ -1,0 +1,110 @@
+import { createHmac, randomBytes, scrypt } from 'node:crypto';
+import { promisify } from 'node:util';
+import { equal, fromBase64, toBase64, wipe } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+
+/** One PIN of a history: the salted slow hash of its UTF-8 bytes, with all that is needed to compute it again. */
+export interface PinHistoryEntry {
+  readonly kdf: 'scrypt';
+  /** N, r and p of scrypt (RFC 7914, section 2). */
+  readonly cost: number;
+  readonly blockSize: number;
+  readonly parallelization: number;
+  /** 16 random bytes in base64. */
+  readonly salt: string;
+  /** 32 bytes in base64. */
+  readonly hash: string;
+}
+
+/**
+ * The PINs that a user had with a key, the current one first. Plain data, to be kept with the key, in a place that only
+ * its user can read: whoever has it can try all short PINs at home, whatever the TPM counts. It ends with a reset that
+ * makes a new key.
+ */
+export interface PinHistory {
+  readonly entries: readonly PinHistoryEntry[];
+}
+
+/** Options of what computes hashes for a history. */
+export interface PinHistoryOptions {
+  /** Bytes that are kept elsewhere (sealed in the TPM, in a key ring) and without which the hashes are of no use. */
+  readonly pepper?: Uint8Array | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of {@link addToPinHistory}. */
+export interface AddToPinHistoryOptions extends PinHistoryOptions {
+  /** How many PINs to keep, the new one included: `history` of the policy. 0 keeps none. */
+  readonly keep: number;
+  /** N of scrypt, a power of two. Default 2^15: 32 MiB. */
+  readonly cost?: number;
+}
+
+const SALT_SIZE = 16;
+const HASH_SIZE = 32;
+const MAX_WORK = { cost: 2 ** 20, blockSize: 32, parallelization: 16 };
+const scryptAsync = promisify<Uint8Array, Uint8Array, number, object, Buffer>(scrypt);
+
+/** The history with this PIN as the current one, and no more than `keep` in all. The PIN stays the caller's to wipe. */
+export async function addToPinHistory(
+  history: PinHistory,
+  pin: Uint8Array,
+  { keep, cost = 2 ** 15, pepper, signal }: AddToPinHistoryOptions,
+): Promise<PinHistory> {
+  signal?.throwIfAborted();
+  if (keep === 0) return { entries: [] };
+  const salt = toBase64(randomBytes(SALT_SIZE));
+  const parameters = { kdf: 'scrypt', cost, blockSize: 8, parallelization: 1, salt } as const;
+  const hash = toBase64(await hashPin(pin, parameters, pepper));
+  return { entries: [{ ...parameters, hash }, ...history.entries].slice(0, keep) };
+}
+
+/**
+ * Whether the PIN is one of the history. Takes as long as the slow hashes of all its entries at most.
+ * @throws KeyprovError `store-invalid` for an entry that is none, or that asks for too much work; the reason of `signal`.
+ */
+export async function pinHistoryContains(
+  history: PinHistory,
+  pin: Uint8Array,
+  { pepper, signal }: PinHistoryOptions = {},
+): Promise<boolean> {
+  for (const entry of history.entries) {
+    signal?.throwIfAborted();
+    if (equal(await hashPin(pin, entry, pepper), bytesOf(entry.hash, HASH_SIZE))) return true;
+  }
+  return false;
+}
+
+async function hashPin(
+  pin: Uint8Array,
+  { kdf, cost: N, blockSize: r, parallelization: p, salt }: Omit<PinHistoryEntry, 'hash'>,
+  pepper: Uint8Array | undefined,
+): Promise<Uint8Array> {
+  const isPossible = [N, r, p].every((part) => Number.isInteger(part) && part > 0) && (N & (N - 1)) === 0 && N > 1;
+  if (kdf !== 'scrypt' || !isPossible) throw invalid('its hash is none of scrypt');
+  if (N > MAX_WORK.cost || r > MAX_WORK.blockSize || p > MAX_WORK.parallelization) {
+    throw invalid(`its hash asks for too much work (N=${N}, r=${r}, p=${p})`);
+  }
+  const secret = pepper === undefined ? pin : createHmac('sha256', pepper).update(pin).digest();
+  try {
+    const options = { N, r, p, maxmem: 256 * N * r };
+    return await scryptAsync(secret, bytesOf(salt, SALT_SIZE), HASH_SIZE, options);
+  } finally {
+    if (secret !== pin) wipe(secret);
+  }
+}
+
+function bytesOf(base64: string, size: number): Uint8Array {
+  let bytes: Uint8Array | undefined;
+  try {
+    bytes = fromBase64(base64);
+  } catch (cause) {
+    throw invalid('no base64', cause);
+  }
+  if (bytes.length !== size) throw invalid(`${bytes.length} bytes where ${size} should be`);
+  return bytes;
+}
+
+function invalid(problem: string, cause?: unknown): KeyprovError {
+  return new KeyprovError('store-invalid', `an entry of the PIN history is damaged: ${problem}`, { cause });
+}

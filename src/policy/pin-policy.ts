@@ -1,0 +1,187 @@
+import { PolicyError, type PolicyProblem } from './policy-error.ts';
+import type { CharacterUse, PolicyDocuments, WindowsSettingName } from './windows-settings.ts';
+import { WINDOWS_SETTINGS } from './windows-settings.ts';
+import { anyOf, didYouMean, show } from './wording.ts';
+
+/** How a PIN may use a set of characters. */
+export type PinCharacterUse = 'allowed' | 'required' | 'not-allowed';
+
+/** The uses by their number in the registry and in the CSP. */
+export const PIN_CHARACTER_USES: readonly PinCharacterUse[] = Object.freeze<PinCharacterUse[]>([
+  'allowed',
+  'required',
+  'not-allowed',
+]);
+
+/** The special characters that a PIN may have: all printable ones of ASCII that are no letters, digits or space. */
+export const PIN_SPECIAL_CHARACTERS = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
+
+/** What a PIN must be like. Frozen; made by {@link definePinPolicy}. */
+export interface PinPolicy {
+  /** Fewest characters, 4 to 127. */
+  readonly minLength: number;
+  /** Most characters, more than `minLength` and up to 127. */
+  readonly maxLength: number;
+  readonly uppercase: PinCharacterUse;
+  readonly lowercase: PinCharacterUse;
+  readonly special: PinCharacterUse;
+  readonly digits: PinCharacterUse;
+  /** How many PINs, the current one included, a new one must differ from, 0 to 50. */
+  readonly history: number;
+  /** Days after which the PIN must be changed, 0 to 730; 0 for never. */
+  readonly expirationDays: number;
+}
+
+/** The settings of a {@link PinPolicy} that differ from the defaults. */
+export interface PinSettings {
+  /** Default 6; 4 after the texts of 2016. */
+  readonly minLength?: number | undefined;
+  /** Default 127. */
+  readonly maxLength?: number | undefined;
+  /** Default `allowed`; `not-allowed` where `numericOnlyStrict` holds. */
+  readonly uppercase?: PinCharacterUse | undefined;
+  /** Default `allowed`; `not-allowed` where `numericOnlyStrict` holds. */
+  readonly lowercase?: PinCharacterUse | undefined;
+  /** Default `allowed`; `not-allowed` where `numericOnlyStrict` holds. */
+  readonly special?: PinCharacterUse | undefined;
+  /** Default `allowed`; `required` where `numericOnlyStrict` holds. */
+  readonly digits?: PinCharacterUse | undefined;
+  /** Default 0. */
+  readonly history?: number | undefined;
+  /** Default 0. */
+  readonly expirationDays?: number | undefined;
+  /**
+   * Whether a PIN is numeric unless a setting says otherwise: sets of characters that are not set are then
+   * `not-allowed`, digits `required`; and so they are where all four are allowed and none is required. Default false;
+   * true after the texts of 2016.
+   */
+  readonly numericOnlyStrict?: boolean | undefined;
+}
+
+/** The settings of the PIN that are numbers. */
+type PinNumber = 'minLength' | 'maxLength' | 'history' | 'expirationDays';
+/** The settings of the PIN that say how a set of characters may be used. */
+export type PinClass = 'uppercase' | 'lowercase' | 'special' | 'digits';
+
+export const PIN_NUMBERS: readonly PinNumber[] = Object.freeze<PinNumber[]>([
+  'minLength',
+  'maxLength',
+  'history',
+  'expirationDays',
+]);
+export const PIN_CLASSES: readonly PinClass[] = Object.freeze<PinClass[]>([
+  'uppercase',
+  'lowercase',
+  'special',
+  'digits',
+]);
+
+/** The Windows setting behind each setting of the PIN. */
+export const PIN_SETTING_NAMES: Readonly<Record<keyof PinPolicy, WindowsSettingName & `PINComplexity/${string}`>> =
+  Object.freeze({
+    minLength: 'PINComplexity/MinimumPINLength',
+    maxLength: 'PINComplexity/MaximumPINLength',
+    uppercase: 'PINComplexity/UppercaseLetters',
+    lowercase: 'PINComplexity/LowercaseLetters',
+    special: 'PINComplexity/SpecialCharacters',
+    digits: 'PINComplexity/Digits',
+    history: 'PINComplexity/History',
+    expirationDays: 'PINComplexity/Expiration',
+  });
+
+const PIN_SETTINGS: readonly string[] = [...PIN_NUMBERS, ...PIN_CLASSES, 'numericOnlyStrict'];
+
+/** The number of a use in the registry and in the CSP. */
+export function characterUse(use: PinCharacterUse): CharacterUse {
+  return use === 'allowed' ? 0 : use === 'required' ? 1 : 2;
+}
+
+/**
+ * Completes `settings` with the defaults of these documents.
+ * @throws PolicyError that names every wrong setting at once.
+ */
+export function definePinPolicy(settings: PinSettings = {}, documents: PolicyDocuments = 'current'): PinPolicy {
+  const problems: PolicyProblem[] = [];
+  const policy = completePin(readPinSettings(settings, problems), documents, problems);
+  if (problems.length > 0) throw new PolicyError(problems);
+  return policy;
+}
+
+/** The settings that are right, of those given; what is wrong is added to `problems`, under names like `pin.history`. */
+export function readPinSettings(value: unknown, problems: PolicyProblem[]): PinSettings {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    problems.push({ setting: 'pin', problem: `is ${show(value)}`, expected: 'an object of settings' });
+    return {};
+  }
+  const given = new Map<string, unknown>(Object.entries(value));
+  for (const name of given.keys()) {
+    if (PIN_SETTINGS.includes(name)) continue;
+    const problem = `unknown setting${didYouMean(name, PIN_SETTINGS)}`;
+    problems.push({ setting: `pin.${name}`, problem, expected: anyOf(PIN_SETTINGS) });
+  }
+  const settings: { -readonly [Name in keyof PinSettings]: PinSettings[Name] } = {};
+  const wrong = (name: string, expected: string): void => {
+    problems.push({ setting: `pin.${name}`, problem: `is ${show(given.get(name))}`, expected });
+  };
+  for (const name of PIN_NUMBERS) {
+    const number = given.get(name);
+    const [smallest, largest] = WINDOWS_SETTINGS[PIN_SETTING_NAMES[name]].range ?? [0, 0];
+    if (number === undefined) continue;
+    if (typeof number === 'number' && Number.isInteger(number) && number >= smallest && number <= largest) {
+      settings[name] = number;
+    } else wrong(name, `an integer from ${smallest} to ${largest}`);
+  }
+  for (const name of PIN_CLASSES) {
+    const use = given.get(name);
+    const found = PIN_CHARACTER_USES.find((choice) => choice === use);
+    if (found !== undefined) settings[name] = found;
+    else if (use !== undefined) wrong(name, anyOf(PIN_CHARACTER_USES));
+  }
+  const strict = given.get('numericOnlyStrict');
+  if (typeof strict === 'boolean') settings.numericOnlyStrict = strict;
+  else if (strict !== undefined) wrong('numericOnlyStrict', 'true or false');
+  return settings;
+}
+
+/** The policy that these settings make; where they contradict each other, that is added to `problems`. */
+export function completePin(settings: PinSettings, documents: PolicyDocuments, problems: PolicyProblem[]): PinPolicy {
+  const number = (name: PinNumber): number =>
+    settings[name] ?? Number(WINDOWS_SETTINGS[PIN_SETTING_NAMES[name]].defaults[documents]);
+  const [minLength, maxLength] = [number('minLength'), number('maxLength')];
+  if (minLength >= maxLength) {
+    const problem = `is ${minLength}, not below maxLength ${maxLength}`;
+    problems.push({ setting: 'pin.minLength', problem, expected: 'less than maxLength' });
+  }
+  const classes = completeClasses(settings, settings.numericOnlyStrict ?? documents === '2016');
+  if (PIN_CLASSES.every((name) => classes[name] === 'not-allowed')) {
+    problems.push({ setting: 'pin', problem: 'allows no characters', expected: 'one set of characters at least' });
+  }
+  return Object.freeze({
+    minLength,
+    maxLength,
+    ...classes,
+    history: number('history'),
+    expirationDays: number('expirationDays'),
+  });
+}
+
+type Classes = Pick<PinPolicy, PinClass>;
+
+/** The default complexity: digits and nothing else. */
+const NUMERIC: Classes = {
+  uppercase: 'not-allowed',
+  lowercase: 'not-allowed',
+  special: 'not-allowed',
+  digits: 'required',
+};
+
+function completeClasses(settings: PinSettings, strict: boolean): Classes {
+  const use = (name: PinClass): PinCharacterUse => settings[name] ?? (strict ? NUMERIC[name] : 'allowed');
+  const classes = {
+    uppercase: use('uppercase'),
+    lowercase: use('lowercase'),
+    special: use('special'),
+    digits: use('digits'),
+  };
+  return strict && PIN_CLASSES.every((name) => classes[name] === 'allowed') ? NUMERIC : classes;
+}

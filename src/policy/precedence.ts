@@ -1,0 +1,123 @@
+import type { LayerValues, PolicyLayer } from './policy-layer.ts';
+import type { WindowsSettingName } from './windows-settings.ts';
+
+/** A value of a setting of any kind. */
+export type PolicyValue = boolean | number | string | readonly string[];
+
+/** Where a value comes from: a layer without its values. */
+export type LayerName = Omit<PolicyLayer, 'values'>;
+
+/** Why a setting has its value. */
+export interface SettledValue {
+  /** The value that holds. */
+  readonly value: PolicyValue;
+  /** Who set it; absent where a default holds. */
+  readonly winner?: LayerName;
+  /** What else was set and does not hold, and why; the highest in rank first. */
+  readonly overridden: readonly OverriddenValue[];
+  /** Why this value holds: a sentence without its full stop. */
+  readonly reason: string;
+}
+
+/** A value that was set and does not hold. */
+export interface OverriddenValue {
+  readonly layer: LayerName;
+  readonly value: PolicyValue;
+  /** A sentence without its full stop. */
+  readonly reason: string;
+}
+
+/** A value that a layer sets. */
+interface Candidate {
+  readonly layer: LayerName;
+  readonly value: PolicyValue;
+}
+
+/** The ranks in the order in which they are asked. */
+const RANKS = [
+  'user gpo',
+  'machine gpo',
+  'user csp',
+  'machine csp',
+  'user eas',
+  'machine eas',
+  'user environment',
+  'machine environment',
+  'user file',
+  'machine file',
+  'user object',
+  'machine object',
+];
+
+/** The layers in the order in which they are asked; those of the same rank stay in theirs. */
+export function byRank(layers: readonly PolicyLayer[]): PolicyLayer[] {
+  const rank = ({ scope, source }: PolicyLayer): number => RANKS.indexOf(`${scope} ${source}`);
+  return [...layers].sort((a, b) => rank(a) - rank(b));
+}
+
+/** `user GPO (key)`: what people call a layer. */
+export function nameLayer({ source, scope, origin }: LayerName): string {
+  const whose = scope === 'user' ? 'user' : source === 'gpo' ? 'computer' : source === 'csp' ? 'device' : '';
+  const what = source === 'file' || source === 'object' || source === 'environment' ? source : source.toUpperCase();
+  const name = `${whose} ${what}`.trim();
+  return origin === name ? name : `${name} (${origin})`;
+}
+
+/** The value of the highest rank that sets this name, with the others and the reasons. */
+export function settle(
+  ranked: readonly PolicyLayer[],
+  name: keyof LayerValues,
+  fallback: { readonly value: PolicyValue; readonly reason: string },
+  pinConflict: 'strictest' | 'passport' = 'passport',
+): SettledValue {
+  const candidates = ranked.flatMap(({ values, ...layer }): Candidate[] => {
+    const value = name === 'hardware' ? hardwareOf(values) : values[name];
+    return value === undefined ? [] : [{ layer, value }];
+  });
+  const [first] = candidates;
+  if (first === undefined) return { value: fallback.value, overridden: [], reason: fallback.reason };
+  const eas = candidates.find(({ layer }) => layer.source === 'eas');
+  const isEas = pinConflict === 'strictest' && isPassport(first) && eas && isStricter(name, eas.value, first.value);
+  const winner = isEas ? eas : first;
+  const overridden = candidates
+    .filter((other) => other !== winner)
+    .map((loser) => ({ ...loser, reason: whyOverridden(winner, loser, pinConflict) }));
+  return { value: winner.value, winner: winner.layer, overridden, reason: `set by ${nameLayer(winner.layer)}` };
+}
+
+/** `hardware` and `RequireSecurityDevice` are two names of one setting. */
+function hardwareOf({ hardware, RequireSecurityDevice: required }: LayerValues): PolicyValue | undefined {
+  if (hardware !== undefined || required === undefined) return hardware;
+  return required ? 'required' : 'preferred';
+}
+
+function isPassport({ layer: { source } }: Candidate): boolean {
+  return source === 'gpo' || source === 'csp';
+}
+
+/** Whether a rule of the PIN is stricter than another. `required` and `not allowed` are alike strict. */
+function isStricter(name: string, value: PolicyValue, than: PolicyValue): boolean {
+  const rule: Partial<Record<string, boolean>> = {
+    'PINComplexity/MinimumPINLength': value > than,
+    'PINComplexity/History': value > than,
+    'PINComplexity/MaximumPINLength': value < than,
+    'PINComplexity/Expiration': value !== 0 && (than === 0 || value < than),
+  } satisfies Partial<Record<WindowsSettingName, boolean>>;
+  return rule[name] ?? (name.startsWith('PINComplexity/') && than === 0 && value !== 0);
+}
+
+function whyOverridden(winner: Candidate, loser: Candidate, pinConflict: 'strictest' | 'passport'): string {
+  const [by, over] = [winner.layer, loser.layer];
+  if (by.source === over.source && by.scope === over.scope) return 'a layer of the same rank comes first';
+  if (by.source === over.source) return 'what is set for the user replaces what is set for the machine';
+  if (by.source === 'gpo' && over.source === 'csp') {
+    return 'Group Policy goes before the CSP, whose value applies once the policy is cleared';
+  }
+  if (by.source === 'eas') return isPassport(loser) ? 'the rule of EAS is stricter' : 'EAS goes before it';
+  if (over.source === 'eas') {
+    return pinConflict === 'strictest'
+      ? 'the rule of EAS is not stricter'
+      : 'PassportForWork goes before EAS since 1607';
+  }
+  return `${nameLayer(by)} goes before it`;
+}

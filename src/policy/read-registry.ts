@@ -1,0 +1,144 @@
+import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
+import { PolicyError, type PolicyProblem } from './policy-error.ts';
+import {
+  countsFor,
+  type FoundSetting,
+  MAX_NOTES,
+  type PolicyReading,
+  type PolicyScope,
+  settingValue,
+  toLayers,
+} from './policy-layer.ts';
+import { decodeRegistryText, parseRegistryExport } from './registry-export.ts';
+import { isGpoKey, plainId, settingHint, settingOfNode, settingOfValue, splitNode } from './setting-lookup.ts';
+import { GPO_KEY, WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';
+
+/** Whose settings to read from a registry export. */
+export interface ReadRegistryOptions {
+  /** The SID of the user. Needed where the export has settings of several users. */
+  readonly userSid?: string;
+  /** The tenant, a GUID. Needed where the export has settings of several tenants. */
+  readonly tenantId?: string;
+}
+
+const CSP_KEY = 'software\\microsoft\\policies\\passportforwork\\';
+const DEVICE_LOCK_KEY = 'software\\microsoft\\policymanager\\current\\device\\devicelock';
+const CURRENT_USER = 'the current user';
+
+/** A registry key with settings of their own names. Paths are in lower case. */
+type SettingSection =
+  | { readonly source: 'gpo'; readonly scope: PolicyScope; readonly user?: string; readonly path: string }
+  | {
+      readonly source: 'csp';
+      readonly scope: PolicyScope;
+      readonly user?: string;
+      readonly tenant?: string;
+      readonly path: string;
+    };
+
+/** What a registry key holds. */
+type Section = SettingSection | { readonly source: 'eas' };
+
+/**
+ * Reads the settings of Windows Hello for Business from a registry export (`.reg`): the keys of Group Policy in
+ * HKEY_LOCAL_MACHINE, HKEY_USERS and HKEY_CURRENT_USER, those of the PassportForWork CSP, and of the DeviceLock CSP.
+ * Bytes may be UTF-16 or UTF-8. Everything else in the export is passed over.
+ *
+ * @throws PolicyError that names every line that is none, every wrong value, and users or tenants to choose from.
+ */
+export function readRegistryExport(file: Uint8Array | string, options: ReadRegistryOptions = {}): PolicyReading {
+  const { userSid } = options;
+  const text = typeof file === 'string' ? file : decodeRegistryText(file);
+  const problems: PolicyProblem[] = [];
+  const ignored: PolicyProblem[] = [];
+  const found: FoundSetting[] = [];
+  const deviceLock: DeviceLockValue[] = [];
+  const [users, tenants] = [new Set<string>(), new Set<string>()];
+  const isWanted = (key: string): boolean => sectionOf(key) !== undefined;
+  for (const { key, name, data } of parseRegistryExport(text, isWanted, problems)) {
+    if (problems.length >= MAX_NOTES) break;
+    const section = sectionOf(key);
+    if (section?.source === 'eas') deviceLock.push({ name, value: data, origin: key });
+    if (section === undefined || section.source === 'eas' || isForOthers(section, options)) continue;
+    const { user } = section;
+    if (user !== undefined) users.add(user === CURRENT_USER && userSid !== undefined ? plainId(userSid) : user);
+    if (section.source === 'csp' && section.tenant !== undefined) tenants.add(section.tenant);
+    const { source, scope } = section;
+    const known = name.includes('\\') ? undefined : nameOf(section, name.toLowerCase());
+    const place = known && WINDOWS_SETTINGS[known][source];
+    const setting = `${key}\\${name}`;
+    if (known === undefined || place === undefined) {
+      if (ignored.length >= MAX_NOTES || (source === 'gpo' && !isBelowRoot(section.path))) continue;
+      ignored.push({ setting, problem: `is no known setting${settingHint(name)}`, expected: 'a known name' });
+    } else if (!countsFor(scope, place)) {
+      if (ignored.length >= MAX_NOTES) continue;
+      ignored.push({ setting, problem: 'counts for the machine only', expected: 'a value in the key of the machine' });
+    } else {
+      const read = settingValue(known, fromData(known, data));
+      if ('value' in read) found.push({ source, scope, name: known, value: read.value, origin: key });
+      else problems.push({ setting, problem: read.problem, expected: `${read.expected}, ${typeOf(known)}` });
+    }
+  }
+  found.push(...fromDeviceLock(deviceLock, problems));
+  askForOne('userSid', users, problems);
+  askForOne('tenantId', tenants, problems);
+  if (problems.length > 0) throw new PolicyError(problems);
+  return { layers: toLayers(found), ignored };
+}
+
+/** What a registry key holds; undefined for one that holds no settings. */
+function sectionOf(key: string): Section | undefined {
+  const [hive = '', ...parts] = key.toLowerCase().split('\\', 16);
+  const below = parts.join('\\');
+  if (hive === 'hkey_current_user') return gpoSection(below, 'user', CURRENT_USER);
+  if (hive === 'hkey_users') return gpoSection(parts.slice(1).join('\\'), 'user', parts[0]);
+  if (hive !== 'hkey_local_machine') return undefined;
+  if (below === DEVICE_LOCK_KEY) return { source: 'eas' };
+  if (!below.startsWith(CSP_KEY)) return gpoSection(below, 'machine');
+  const path = below.slice(CSP_KEY.length).replaceAll('\\', '/');
+  const { tenant, node } = splitNode(path);
+  if (tenant === undefined) return { source: 'csp', scope: 'machine', path: node };
+  const [whose = '', ...rest] = node.split('/');
+  if (rest[0] !== 'policies') return undefined;
+  if (whose === 'device') return { source: 'csp', scope: 'machine', tenant, path: rest.join('/') };
+  return { source: 'csp', scope: 'user', user: whose, tenant, path: rest.join('/') };
+}
+
+function gpoSection(path: string, scope: PolicyScope, user?: string): Section | undefined {
+  if (!isBelowRoot(path) && (scope === 'user' || !isGpoKey(path))) return undefined;
+  return { source: 'gpo', scope, path, ...(user !== undefined && { user }) };
+}
+
+function isBelowRoot(path: string): boolean {
+  const root = GPO_KEY.toLowerCase();
+  return path === root || path.startsWith(`${root}\\`);
+}
+
+function nameOf({ source, path }: SettingSection, valueName: string): WindowsSettingName | undefined {
+  return source === 'gpo' ? settingOfValue(`${path}\\${valueName}`) : settingOfNode(`${path}/${valueName}`);
+}
+
+function isForOthers(section: SettingSection, { userSid, tenantId }: ReadRegistryOptions): boolean {
+  const { user = CURRENT_USER } = section;
+  if (userSid !== undefined && user !== CURRENT_USER && user !== plainId(userSid)) return true;
+  return (
+    section.source === 'csp' && tenantId !== undefined && (section.tenant ?? plainId(tenantId)) !== plainId(tenantId)
+  );
+}
+
+/** A dword 1 or 0 is a boolean where the setting is one. */
+function fromData(name: WindowsSettingName, data: number | string | undefined): unknown {
+  return WINDOWS_SETTINGS[name].kind === 'boolean' && (data === 0 || data === 1) ? data === 1 : data;
+}
+
+function typeOf(name: WindowsSettingName): string {
+  const { kind } = WINDOWS_SETTINGS[name];
+  return kind === 'text' ? 'as a string' : kind === 'boolean' ? 'as dword 1 or 0' : 'as a dword';
+}
+
+/** Adds a problem where there are several users or tenants, since their settings must not be mixed. */
+function askForOne(option: 'userSid' | 'tenantId', seen: ReadonlySet<string>, problems: PolicyProblem[]): void {
+  if (seen.size < 2) return;
+  const some = [...seen].sort().slice(0, 5).join(', ');
+  problems.push({ setting: option, problem: `there are settings for ${seen.size}: ${some}`, expected: 'one of them' });
+}

@@ -1,0 +1,107 @@
+import { type PolicySettings, parseJson, readSettings } from './define-policy.ts';
+import { characterUse, PIN_CLASSES, PIN_NUMBERS, PIN_SETTING_NAMES, type PinSettings } from './pin-policy.ts';
+import { PolicyError, type PolicyProblem } from './policy-error.ts';
+import {
+  countsFor,
+  type LayerValues,
+  type PolicyLayer,
+  type PolicyScope,
+  type PolicySource,
+  settingValue,
+} from './policy-layer.ts';
+import {
+  isWindowsSettingName,
+  WINDOWS_SETTING_NAMES,
+  WINDOWS_SETTINGS,
+  type WindowsSettings,
+} from './windows-settings.ts';
+import { didYouMean, show } from './wording.ts';
+
+/** What an object or a JSON file can set. */
+export interface LayerSettings extends PolicySettings {
+  /** Settings by their Windows names, as in {@link WindowsSettings}. */
+  readonly windows?: Partial<WindowsSettings> | undefined;
+}
+
+/** Where settings come from. */
+export interface LayerOptions {
+  /** Default `object` or `file`. Another one gives the settings the rank of that source. */
+  readonly source?: PolicySource;
+  /** Default `machine`. */
+  readonly scope?: PolicyScope;
+  /** Where that is, for people. Default `settings of the caller`. */
+  readonly origin?: string;
+}
+
+/** A layer from settings in an object. @throws PolicyError that names every wrong setting at once. */
+export function layerOf(settings: LayerSettings, options: LayerOptions = {}): PolicyLayer {
+  const { source = 'object', scope = 'machine', origin = 'settings of the caller' } = options;
+  return readLayer(settings, { source, scope, origin });
+}
+
+/** A layer from the text of a JSON file: one object like {@link LayerSettings}. @throws PolicyError as {@link layerOf}. */
+export function parseLayer(json: string, options: LayerOptions = {}): PolicyLayer {
+  const { source = 'file', scope = 'machine', origin = 'settings file' } = options;
+  return readLayer(parseJson(json), { source, scope, origin });
+}
+
+/** A layer from a value like {@link LayerSettings}. @throws PolicyError that names every wrong setting at once. */
+export function readLayer(given: unknown, from: Omit<PolicyLayer, 'values'>): PolicyLayer {
+  const problems: PolicyProblem[] = [];
+  const { pin, ...own } = readSettings(given, problems, ['windows']);
+  const byWindows = readWindows(given, from, problems);
+  const byPin = pin === undefined ? {} : pinValues(pin);
+  for (const name of WINDOWS_SETTING_NAMES) {
+    const other = Object.hasOwn(byPin, name)
+      ? 'pin'
+      : name === 'RequireSecurityDevice'
+        ? own.hardware && 'hardware'
+        : undefined;
+    if (other === undefined || !Object.hasOwn(byWindows, name)) continue;
+    problems.push({ setting: `windows.${name}`, problem: `is set in ${other} too`, expected: 'one of the two' });
+  }
+  if (problems.length > 0) throw new PolicyError(problems);
+  return { ...from, values: { ...own, ...byWindows, ...byPin } };
+}
+
+function readWindows(
+  given: unknown,
+  { source, scope }: Omit<PolicyLayer, 'values'>,
+  problems: PolicyProblem[],
+): LayerValues {
+  if (typeof given !== 'object' || given === null || !('windows' in given) || given.windows === undefined) return {};
+  const { windows } = given;
+  if (typeof windows !== 'object' || windows === null || Array.isArray(windows)) {
+    problems.push({ setting: 'windows', problem: `is ${show(windows)}`, expected: 'an object of settings' });
+    return {};
+  }
+  const values: Record<string, unknown> = {};
+  for (const [name, raw] of Object.entries(windows)) {
+    const setting = `windows.${name}`;
+    if (!isWindowsSettingName(name)) {
+      const problem = `unknown setting${didYouMean(name, WINDOWS_SETTING_NAMES)}`;
+      problems.push({ setting, problem, expected: 'the name of a setting of Windows' });
+      continue;
+    }
+    const place = WINDOWS_SETTINGS[name][source === 'csp' ? 'csp' : 'gpo'];
+    if ((source === 'gpo' || source === 'csp') && (place === undefined || !countsFor(scope, place))) {
+      const problem = place === undefined ? `cannot be set by ${source}` : 'is a setting of the machine only';
+      problems.push({ setting, problem, expected: 'another source or scope' });
+    }
+    const read = settingValue(name, raw);
+    if ('value' in read) values[name] = read.value;
+    else if (raw !== undefined) problems.push({ setting, ...read });
+  }
+  return values;
+}
+
+/** The settings of a PIN under their Windows names. */
+function pinValues(pin: PinSettings): LayerValues {
+  const values: Record<string, boolean | number> = {};
+  for (const name of PIN_NUMBERS) if (pin[name] !== undefined) values[PIN_SETTING_NAMES[name]] = pin[name];
+  for (const name of PIN_CLASSES) {
+    if (pin[name] !== undefined) values[PIN_SETTING_NAMES[name]] = characterUse(pin[name]);
+  }
+  if (pin.numericOnlyStrict !== undefined) values.numericOnlyStrict = pin.numericOnlyStrict;
+  return values;
+}

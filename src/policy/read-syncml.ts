@@ -1,0 +1,143 @@
+import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
+import { PolicyError, type PolicyProblem } from './policy-error.ts';
+import { countsFor, type FoundSetting, MAX_NOTES, type PolicyReading, settingValue, toLayers } from './policy-layer.ts';
+import { plainId, settingHint, settingOfNode, splitNode } from './setting-lookup.ts';
+import { WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';
+import { show } from './wording.ts';
+import { parseXml, type XmlElement, XmlError } from './xml.ts';
+
+/** Whose settings to read from a SyncML message. */
+export interface ReadSyncMlOptions {
+  /** The tenant, a GUID. Needed where the message has settings of several tenants. */
+  readonly tenantId?: string;
+  /** Where the text is, for people. Default `SyncML`. */
+  readonly origin?: string;
+}
+
+const CONTAINERS = ['SyncML', 'SyncBody', 'Atomic', 'Sequence'];
+const PASSED_OVER = ['SyncHdr', 'CmdID', 'Final', 'Meta', 'Status', 'Results', 'Get', 'Exec', 'Alert'];
+
+/** One item of a command: the node that it is for, and its value. */
+interface Item {
+  readonly uri: string;
+  readonly format: string;
+  readonly data: string | undefined;
+  readonly isDeleted: boolean;
+}
+
+/**
+ * Reads the settings of Windows Hello for Business from a SyncML message, or from a fragment that holds its commands:
+ * `Add`, `Replace` and `Delete`, also inside `Atomic` and `Sequence`, for nodes of the PassportForWork CSP (user and
+ * device) and of DeviceLock in the Policy CSP. Commands for other nodes are passed over.
+ *
+ * @throws PolicyError that names every wrong element and value at once, and tenants to choose from.
+ */
+export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): PolicyReading {
+  const { origin = 'SyncML', tenantId } = options;
+  const problems: PolicyProblem[] = [];
+  const ignored: PolicyProblem[] = [];
+  const tenants = new Set<string>();
+  const found = new Map<string, FoundSetting>();
+  const deviceLock = new Map<string, DeviceLockValue>();
+  for (const { uri, format, data, isDeleted } of itemsOf(parse(xml), problems)) {
+    if (problems.length >= MAX_NOTES) break;
+    const lock = /^\.\/(?:Device\/)?Vendor\/MSFT\/Policy\/Config\/DeviceLock\/(\w+)$/i.exec(uri)?.[1];
+    if (lock !== undefined) {
+      if (isDeleted || data === undefined) deviceLock.delete(lock);
+      else deviceLock.set(lock, { name: lock, value: /^\d{1,9}$/.test(data) ? Number(data) : data, origin });
+      continue;
+    }
+    const [, whose = 'device', below] =
+      /^\.\/(?:(device|user)\/)?vendor\/msft\/passportforwork\/(.+)$/i.exec(uri) ?? [];
+    if (below === undefined) continue;
+    const scope = whose.toLowerCase() === 'user' ? 'user' : 'machine';
+    const { tenant, node } = splitNode(below.toLowerCase());
+    if (tenant !== undefined && tenantId !== undefined && tenant !== plainId(tenantId)) continue;
+    if (tenant !== undefined) tenants.add(tenant);
+    const id = `${scope}/${node}`;
+    if (isDeleted) {
+      // A node that is deleted takes those below it along; that of a tenant has its policies there.
+      const gone = `${id === `${scope}/` ? `${id}policies` : id}/`;
+      for (const other of found.keys()) if (`${other}/`.startsWith(gone)) found.delete(other);
+      continue;
+    }
+    const name = settingOfNode(node);
+    const place = name && WINDOWS_SETTINGS[name].csp;
+    if (name === undefined || place === undefined) {
+      if (data === undefined || ignored.length >= MAX_NOTES) continue;
+      ignored.push({ setting: uri, problem: `is no known node${settingHint(node)}`, expected: 'a known node' });
+    } else if (!countsFor(scope, place)) {
+      if (ignored.length >= MAX_NOTES) continue;
+      ignored.push({ setting: uri, problem: 'counts for the machine only', expected: './Device/Vendor/MSFT/…' });
+    } else if (format !== '' && format !== place.format) {
+      problems.push({ setting: uri, problem: `has the format ${show(format)}`, expected: `'${place.format}'` });
+    } else {
+      const read = settingValue(name, fromText(name, data));
+      if ('value' in read) found.set(id, { source: 'csp', scope, name, value: read.value, origin });
+      else problems.push({ setting: uri, ...read });
+    }
+  }
+  const all = [...found.values(), ...fromDeviceLock([...deviceLock.values()], problems)];
+  if (tenants.size > 1) {
+    const some = [...tenants].sort().slice(0, 5).join(', ');
+    const problem = `there are settings for ${tenants.size}: ${some}`;
+    problems.push({ setting: 'tenantId', problem, expected: 'one of them' });
+  }
+  if (problems.length > 0) throw new PolicyError(problems);
+  return { layers: toLayers(all), ignored };
+}
+
+function parse(xml: string): readonly XmlElement[] {
+  try {
+    return parseXml(xml);
+  } catch (cause) {
+    if (!(cause instanceof XmlError)) throw cause;
+    throw new PolicyError([{ setting: 'SyncML', problem: cause.message, expected: 'well-formed XML' }], { cause });
+  }
+}
+
+function itemsOf(elements: readonly XmlElement[], problems: PolicyProblem[]): Item[] {
+  return elements.flatMap((element): Item[] => {
+    if (CONTAINERS.includes(element.name)) return itemsOf(element.children, problems);
+    if (PASSED_OVER.includes(element.name)) return [];
+    if (!['Add', 'Replace', 'Delete'].includes(element.name)) {
+      problems.push({
+        setting: element.name,
+        problem: 'is no SyncML command',
+        expected: "'Add' | 'Replace' | 'Delete'",
+      });
+      return [];
+    }
+    const items = element.children.filter(({ name }) => name === 'Item');
+    if (items.length === 0) {
+      problems.push({ setting: element.name, problem: 'has no Item', expected: 'one Item at least' });
+    }
+    return items.flatMap((item) => {
+      const uri = textAt(item, 'Target', 'LocURI');
+      if (uri === undefined || uri === '') {
+        problems.push({ setting: element.name, problem: 'has an Item without LocURI', expected: 'Target and LocURI' });
+        return [];
+      }
+      const format = textAt(item, 'Meta', 'Format') ?? textAt(element, 'Meta', 'Format') ?? '';
+      return [{ uri, format, data: textAt(item, 'Data'), isDeleted: element.name === 'Delete' }];
+    });
+  });
+}
+
+/** The text, without blanks around it, of the element that these names lead to. */
+function textAt(element: XmlElement, ...path: readonly string[]): string | undefined {
+  const [name, ...rest] = path;
+  if (name === undefined) return element.text.trim();
+  const child = element.children.find((candidate) => candidate.name === name);
+  return child && textAt(child, ...rest);
+}
+
+function fromText(name: WindowsSettingName, data: string | undefined): unknown {
+  const { kind } = WINDOWS_SETTINGS[name];
+  if (data === undefined || kind === 'text') return data;
+  if (kind === 'boolean') {
+    const text = data.toLowerCase();
+    return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : data;
+  }
+  return /^\d{1,9}$/.test(data) ? Number(data) : data;
+}

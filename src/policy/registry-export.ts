@@ -1,0 +1,145 @@
+import type { PolicyProblem } from './policy-error.ts';
+
+/** One value of a registry export. */
+export interface RegistryEntry {
+  /** The whole key, as written. */
+  readonly key: string;
+  /** The name of the value; the empty string for the default one. */
+  readonly name: string;
+  /** A dword as number, a string as text, `undefined` for other types. */
+  readonly data: number | string | undefined;
+}
+
+/** More than an export of a policy has; whole hives are larger. */
+const MAX_SIZE = 16 * 1024 * 1024;
+const MAX_PROBLEMS = 20;
+
+/** The text of a registry export in UTF-16 or UTF-8, with or without a byte order mark. Old ones are in a code page. */
+export function decodeRegistryText(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || second === 0) return new TextDecoder('utf-16le').decode(bytes);
+  if (first === 0xfe && second === 0xff) return new TextDecoder('utf-16be').decode(bytes);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    // REGEDIT4 files are in the code page of their machine; the names that count are ASCII in all of them.
+    return new TextDecoder('windows-1252').decode(bytes);
+  }
+}
+
+/**
+ * Reads the text that `regedit` or `reg export` writes (`REGEDIT4` or version 5.00), and returns what stands below the
+ * keys that are wanted. Lines that are none, or that delete what is wanted (an export has no
+ * such), are added to `problems`. A value's text may go over several lines, so that
+ * nothing in it is taken for a key. Takes time in proportion to the text, whatever it is.
+ */
+export function parseRegistryExport(
+  text: string,
+  wanted: (key: string) => boolean,
+  problems: PolicyProblem[],
+): RegistryEntry[] {
+  if (text.length > MAX_SIZE) {
+    const expected = `at most ${MAX_SIZE}: export only the keys of the policies`;
+    problems.push({ setting: 'line 1', problem: `the export has ${text.length} characters`, expected });
+    return [];
+  }
+  if (!/^\uFEFF?(?:Windows Registry Editor Version 5\.00|REGEDIT4)[ \t]*(?:\r?\n|$)/.test(text)) {
+    const expected = "'Windows Registry Editor Version 5.00' or 'REGEDIT4' in the first line";
+    problems.push({ setting: 'line 1', problem: 'the text is no registry export', expected });
+    return [];
+  }
+  const entries: RegistryEntry[] = [];
+  let key: string | undefined;
+  let isWanted = false;
+  let badLines = 0;
+  const refuse = (at: number, problem: string): void => {
+    if (++badLines > MAX_PROBLEMS) return;
+    const expected = 'a key in brackets, or a name, = and a value below one';
+    problems.push({ setting: `line ${text.slice(0, at).split('\n').length}`, problem, expected });
+  };
+  for (let at = lineEnd(text, 0) + 1; at < text.length; ) {
+    const end = lineEnd(text, at);
+    const line = text.slice(at, end).trim();
+    if (line === '' || line.startsWith(';')) {
+      at = end + 1;
+      continue;
+    }
+    if (line.startsWith('[') && line.endsWith(']')) {
+      const isDeleted = line.startsWith('[-');
+      key = line.slice(isDeleted ? 2 : 1, -1);
+      isWanted = wanted(key);
+      if (isWanted && isDeleted) refuse(at, 'deletes a key, which an export never does');
+      at = end + 1;
+      continue;
+    }
+    const value = readValue(text, at);
+    if (value === undefined) refuse(at, 'is none of a registry export');
+    else if (key === undefined) refuse(at, 'is a value before the first key');
+    else if (isWanted && value.isDeleted) refuse(at, 'deletes a value, which an export never does');
+    else if (isWanted) entries.push({ key, name: value.name, data: value.data });
+    at = value?.next ?? end + 1;
+  }
+  return entries;
+}
+
+interface ReadValue extends Omit<RegistryEntry, 'key'> {
+  readonly isDeleted: boolean;
+  /** Where the line after it begins. */
+  readonly next: number;
+}
+
+/** The value that begins at this place; undefined where there is none. */
+function readValue(text: string, from: number): ReadValue | undefined {
+  let at = skipBlanks(text, from);
+  const nameEnd = text[at] === '@' ? at + 1 : endOfQuoted(text, at);
+  if (nameEnd === undefined) return undefined;
+  const name = text[at] === '@' ? '' : unquote(text.slice(at, nameEnd));
+  at = skipBlanks(text, nameEnd);
+  if (text[at] !== '=') return undefined;
+  at = skipBlanks(text, at + 1);
+  const isText = text[at] === '"';
+  const dataEnd = isText ? endOfQuoted(text, at) : at;
+  if (dataEnd === undefined) return undefined;
+  let end = lineEnd(text, dataEnd);
+  const rest = text.slice(dataEnd, end).trim();
+  const read = (data: number | string | undefined): ReadValue => ({ name, data, isDeleted: false, next: end + 1 });
+  if (isText) return rest === '' ? read(unquote(text.slice(at, dataEnd))) : undefined;
+  if (rest === '-') return { ...read(undefined), isDeleted: true };
+  const dword = /^dword:([0-9a-f]{1,8})[ \t]*(?:;.*)?$/i.exec(rest);
+  if (dword !== null) return read(Number.parseInt(dword[1] ?? '', 16));
+  if (!/^hex(?:\([0-9a-f]{1,8}\))?:/i.test(rest)) return undefined;
+  // Bytes go on in the next line where this one ends with a backslash.
+  for (let line = rest.slice(rest.indexOf(':') + 1); /^[0-9a-f, \t]*\\?$/i.test(line); ) {
+    if (!line.endsWith('\\') || end >= text.length) return read(undefined);
+    const start = end + 1;
+    end = lineEnd(text, start);
+    line = text.slice(start, end).trim();
+  }
+  return undefined;
+}
+
+function skipBlanks(text: string, from: number): number {
+  let at = from;
+  while (text[at] === ' ' || text[at] === '\t') at++;
+  return at;
+}
+
+/** The place of the next line feed, or of the end. */
+function lineEnd(text: string, at: number): number {
+  const end = text.indexOf('\n', at);
+  return end < 0 ? text.length : end;
+}
+
+/** The place after the quote that closes the one at this place; undefined where there is none. */
+function endOfQuoted(text: string, from: number): number | undefined {
+  if (text[from] !== '"') return undefined;
+  for (let at = from + 1; at < text.length; at++) {
+    if (text[at] === '\\') at++;
+    else if (text[at] === '"') return at + 1;
+  }
+  return undefined;
+}
+
+function unquote(text: string): string {
+  return text.slice(1, -1).replace(/\\(.)/gs, '$1');
+}

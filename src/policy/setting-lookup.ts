@@ -1,0 +1,60 @@
+import { WINDOWS_SETTING_NAMES, WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';
+import { didYouMean } from './wording.ts';
+
+/** The settings by the path of their registry value of Group Policy, below the hive and in lower case. */
+const BY_VALUE: ReadonlyMap<string, WindowsSettingName> = new Map(
+  WINDOWS_SETTING_NAMES.flatMap((name) => {
+    const { gpo } = WINDOWS_SETTINGS[name];
+    return gpo === undefined ? [] : [[`${gpo.key}\\${gpo.value}`.toLowerCase(), name] as const];
+  }),
+);
+
+/** The settings by their CSP node below the tenant or the root, in lower case. */
+const BY_NODE: ReadonlyMap<string, WindowsSettingName> = new Map(
+  WINDOWS_SETTING_NAMES.flatMap((name) => {
+    const { csp } = WINDOWS_SETTINGS[name];
+    return csp === undefined ? [] : [[`${csp.tenant ? 'policies/' : ''}${name}`.toLowerCase(), name] as const];
+  }),
+);
+
+/** The keys of Group Policy that hold settings, in lower case. */
+const KEYS: ReadonlySet<string> = new Set([...BY_VALUE.keys()].map((path) => path.slice(0, path.lastIndexOf('\\'))));
+
+/** The nodes below the root that are no tenants, in lower case. */
+const NODES: ReadonlySet<string> = new Set(
+  [...BY_NODE.keys()].map((node) => node.slice(0, node.indexOf('/'))).filter((first) => first !== 'policies'),
+);
+
+/** Whether Group Policy has a setting in this key, given below the hive and in lower case. */
+export function isGpoKey(key: string): boolean {
+  return KEYS.has(key);
+}
+
+/** The setting of a registry value of Group Policy, given below the hive and in lower case. */
+export function settingOfValue(path: string): WindowsSettingName | undefined {
+  return BY_VALUE.get(path);
+}
+
+/** The setting of a CSP node in lower case: `policies/enablepinrecovery`, `biometrics/usebiometrics`. */
+export function settingOfNode(path: string): WindowsSettingName | undefined {
+  return BY_NODE.get(path);
+}
+
+/** Splits the path below `PassportForWork`, in lower case, into the tenant, where there is one, and the node. */
+export function splitNode(path: string): { readonly tenant?: string; readonly node: string } {
+  const [first = '', ...rest] = path.split('/');
+  if (NODES.has(first)) return { node: path };
+  return { tenant: plainId(first), node: rest.join('/') };
+}
+
+/** A GUID or SID in lower case and without braces. */
+export function plainId(id: string): string {
+  return id.toLowerCase().replace(/^\{(.*)\}$/, '$1');
+}
+
+/** `, did you mean 'x'?` for the last part of a path that is no setting. */
+export function settingHint(path: string): string {
+  const last = path.slice(Math.max(path.lastIndexOf('\\'), path.lastIndexOf('/')) + 1);
+  const names = WINDOWS_SETTING_NAMES.map((name) => name.slice(name.indexOf('/') + 1));
+  return didYouMean(last, names);
+}

@@ -1,0 +1,283 @@
+/** Which Microsoft texts the defaults follow: those of 2016 (Windows 10 1607), or the policy pages since 2024. */
+export type PolicyDocuments = '2016' | 'current';
+
+/** How a PIN may use a set of characters, as the registry and the CSP write it: 0 allowed, 1 required, 2 not allowed. */
+export type CharacterUse = 0 | 1 | 2;
+
+/**
+ * Every setting of Windows Hello for Business, under the name of its CSP node (without `Policies/`), or of its registry
+ * value where it has no node.
+ */
+export interface WindowsSettings {
+  readonly UsePassportForWork: boolean;
+  readonly DisablePostLogonProvisioning: boolean;
+  readonly RequireSecurityDevice: boolean;
+  readonly 'ExcludeSecurityDevices/TPM12': boolean;
+  readonly EnablePinRecovery: boolean;
+  readonly UseCertificateForOnPremAuth: boolean;
+  readonly UseCloudTrustForOnPremAuth: boolean;
+  readonly UseHelloCertificatesAsSmartCardCertificates: boolean;
+  readonly EnableWindowsHelloProvisioningForSecurityKeys: boolean;
+  readonly DisablePostLogonCredentialCaching: boolean;
+  readonly 'Remote/UseRemotePassport': boolean;
+  readonly 'PINComplexity/MinimumPINLength': number;
+  readonly 'PINComplexity/MaximumPINLength': number;
+  readonly 'PINComplexity/UppercaseLetters': CharacterUse;
+  readonly 'PINComplexity/LowercaseLetters': CharacterUse;
+  readonly 'PINComplexity/SpecialCharacters': CharacterUse;
+  readonly 'PINComplexity/Digits': CharacterUse;
+  readonly 'PINComplexity/History': number;
+  readonly 'PINComplexity/Expiration': number;
+  readonly 'Biometrics/UseBiometrics': boolean;
+  readonly 'Biometrics/FacialFeaturesUseEnhancedAntiSpoofing': boolean;
+  readonly 'SecurityKey/UseSecurityKeyForSignin': boolean;
+  readonly 'DynamicLock/DynamicLock': boolean;
+  readonly 'DynamicLock/Plugins': string;
+  readonly 'DeviceUnlock/GroupA': string;
+  readonly 'DeviceUnlock/GroupB': string;
+  readonly 'DeviceUnlock/Plugins': string;
+  readonly DisableSmartCardNode: boolean;
+  readonly AllowAllUserAccessToSmartCardNode: boolean;
+}
+
+/** The name of a setting of {@link WindowsSettings}. */
+export type WindowsSettingName = keyof WindowsSettings;
+
+/** Where a setting stands in a place that has a scope for the machine, and perhaps one for each user. */
+export interface SettingPlace {
+  /** `machine`: for the machine only. `both`: for users too. */
+  readonly scope: 'machine' | 'both';
+}
+
+/** What is known of one setting. */
+export interface WindowsSetting {
+  /** `boolean`: dword 0 or 1, CSP `true` or `false`. `use`: {@link CharacterUse}. */
+  readonly kind: 'boolean' | 'integer' | 'use' | 'text';
+  /** The smallest and largest integer. */
+  readonly range?: readonly [number, number];
+  /** The node of the PassportForWork CSP; absent where there is none. `tenant`: below `{TenantId}/Policies`. */
+  readonly csp?: SettingPlace & { readonly tenant: boolean; readonly format: 'bool' | 'int' | 'chr' };
+  /** The registry value that Group Policy writes; absent where there is none. */
+  readonly gpo?: SettingPlace & { readonly key: string; readonly value: string };
+  /** What holds where nothing is configured. */
+  readonly defaults: Readonly<Record<PolicyDocuments, boolean | number | string>>;
+  readonly meaning: string;
+}
+
+/** The registry key of Group Policy, below the hive. */
+export const GPO_KEY = 'SOFTWARE\\Policies\\Microsoft\\PassportForWork';
+
+const same = (value: boolean | number | string): WindowsSetting['defaults'] => ({ '2016': value, current: value });
+
+const gpo = (path: string, scope: SettingPlace['scope'] = 'machine'): Required<WindowsSetting>['gpo'] => {
+  const full = path.startsWith('SOFTWARE') ? path : `${GPO_KEY}\\${path}`;
+  const cut = full.lastIndexOf('\\');
+  return { key: full.slice(0, cut), value: full.slice(cut + 1), scope };
+};
+
+const node = (scope: SettingPlace['scope'] = 'machine', format: 'bool' | 'int' = 'bool') =>
+  ({ tenant: true, scope, format }) as const;
+const outside = (format: 'bool' | 'int' | 'chr') => ({ tenant: false, scope: 'machine', format }) as const;
+
+const pin = (
+  name: string,
+  type: { readonly kind: 'integer'; readonly range: readonly [number, number] } | { readonly kind: 'use' },
+  defaults: WindowsSetting['defaults'],
+  meaning: string,
+): WindowsSetting => ({
+  ...type,
+  csp: node('both', 'int'),
+  gpo: gpo(`PINComplexity\\${name}`, 'both'),
+  defaults,
+  meaning,
+});
+
+const use = (name: string, what: string, in2016: CharacterUse): WindowsSetting =>
+  pin(name, { kind: 'use' }, { '2016': in2016, current: 0 }, `${what} in the PIN`);
+
+/**
+ * Every setting with its names, range and defaults: the one table that all readers use. Sources: PassportForWork CSP,
+ * Passport.admx, Microsoft's pages of policy settings of 2016 and 2024.
+ */
+export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSetting>> = Object.freeze({
+  UsePassportForWork: {
+    kind: 'boolean',
+    csp: node('both'),
+    gpo: gpo('Enabled', 'both'),
+    defaults: same(true),
+    meaning: 'whether users get a key at all',
+  },
+  DisablePostLogonProvisioning: {
+    kind: 'boolean',
+    csp: node(),
+    gpo: gpo('DisablePostLogonProvisioning'),
+    defaults: same(false),
+    meaning: 'Windows does not start provisioning after sign-in, so that another tool can',
+  },
+  RequireSecurityDevice: {
+    kind: 'boolean',
+    csp: node('both'),
+    gpo: gpo('RequireSecurityDevice'),
+    defaults: same(false),
+    meaning: 'true: in a TPM or nowhere; false: in a TPM, in software where there is no usable one',
+  },
+  'ExcludeSecurityDevices/TPM12': {
+    kind: 'boolean',
+    csp: node(),
+    gpo: gpo('ExcludeSecurityDevices\\TPM12'),
+    defaults: same(false),
+    meaning: 'a TPM 1.2 counts as none',
+  },
+  EnablePinRecovery: {
+    kind: 'boolean',
+    csp: node('both'),
+    gpo: gpo('EnablePinRecovery'),
+    defaults: same(false),
+    meaning: 'a forgotten PIN can be replaced without a new key',
+  },
+  UseCertificateForOnPremAuth: {
+    kind: 'boolean',
+    csp: node(),
+    gpo: gpo('UseCertificateForOnPremAuth', 'both'),
+    defaults: same(false),
+    meaning: 'true: certificate trust, waits for a certificate; false: key trust',
+  },
+  UseCloudTrustForOnPremAuth: {
+    kind: 'boolean',
+    csp: node(),
+    gpo: gpo('UseCloudTrustForOnPremAuth'),
+    defaults: same(false),
+    meaning: 'cloud Kerberos trust instead of key trust; certificate trust goes before it',
+  },
+  UseHelloCertificatesAsSmartCardCertificates: {
+    kind: 'boolean',
+    csp: node(),
+    gpo: gpo('UseHelloCertificatesAsSmartCardCertificates'),
+    defaults: same(false),
+    meaning: 'the certificate is shown as that of a smart card',
+  },
+  EnableWindowsHelloProvisioningForSecurityKeys: {
+    kind: 'boolean',
+    csp: node(),
+    defaults: same(false),
+    meaning: 'provisioning after sign-in with a security key',
+  },
+  DisablePostLogonCredentialCaching: {
+    kind: 'boolean',
+    csp: node(),
+    defaults: same(false),
+    meaning: 'credentials are not cached after sign-in',
+  },
+  'Remote/UseRemotePassport': {
+    kind: 'boolean',
+    csp: node(),
+    defaults: same(false),
+    meaning: 'sign-in with a companion device',
+  },
+  'PINComplexity/MinimumPINLength': pin(
+    'MinimumPINLength',
+    { kind: 'integer', range: [4, 127] },
+    { '2016': 4, current: 6 },
+    'fewest characters of the PIN; below the maximum, else the defaults of both hold',
+  ),
+  'PINComplexity/MaximumPINLength': pin(
+    'MaximumPINLength',
+    { kind: 'integer', range: [4, 127] },
+    same(127),
+    'most characters of the PIN; above the minimum, else the defaults of both hold',
+  ),
+  'PINComplexity/UppercaseLetters': use('UppercaseLetters', 'uppercase letters', 2),
+  'PINComplexity/LowercaseLetters': use('LowercaseLetters', 'lowercase letters', 2),
+  'PINComplexity/SpecialCharacters': use('SpecialCharacters', 'special characters', 2),
+  'PINComplexity/Digits': use('Digits', 'digits', 1),
+  'PINComplexity/History': pin(
+    'History',
+    { kind: 'integer', range: [0, 50] },
+    same(0),
+    'number of PINs, the current one included, that a new PIN must differ from',
+  ),
+  'PINComplexity/Expiration': pin(
+    'Expiration',
+    { kind: 'integer', range: [0, 730] },
+    same(0),
+    'days after which the PIN must be changed; 0 for never',
+  ),
+  'Biometrics/UseBiometrics': {
+    kind: 'boolean',
+    csp: outside('bool'),
+    gpo: gpo('SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\WinBio\\Credential Provider\\Domain Accounts'),
+    defaults: same(true),
+    meaning: 'face and finger may stand in for the PIN',
+  },
+  'Biometrics/FacialFeaturesUseEnhancedAntiSpoofing': {
+    kind: 'boolean',
+    csp: outside('bool'),
+    gpo: gpo('SOFTWARE\\Policies\\Microsoft\\Biometrics\\FacialFeatures\\EnhancedAntiSpoofing'),
+    defaults: same(false),
+    meaning: 'only cameras that tell a face from a picture',
+  },
+  'SecurityKey/UseSecurityKeyForSignin': {
+    kind: 'boolean',
+    csp: outside('int'),
+    gpo: gpo('SOFTWARE\\Policies\\Microsoft\\FIDO\\EnableFIDODeviceLogon'),
+    defaults: same(false),
+    meaning: 'sign-in with a security key',
+  },
+  'DynamicLock/DynamicLock': {
+    kind: 'boolean',
+    csp: outside('bool'),
+    gpo: gpo('DynamicLock\\DynamicLock'),
+    defaults: same(false),
+    meaning: 'the machine locks when the user walks away',
+  },
+  'DynamicLock/Plugins': {
+    kind: 'text',
+    csp: outside('chr'),
+    gpo: gpo('DynamicLock\\Plugins'),
+    defaults: same(''),
+    meaning: 'signals that show that the user is away',
+  },
+  'DeviceUnlock/GroupA': {
+    kind: 'text',
+    csp: outside('chr'),
+    gpo: gpo('DeviceUnlock\\GroupA'),
+    defaults: same(''),
+    meaning: 'credential providers for the first factor to unlock, GUIDs with commas',
+  },
+  'DeviceUnlock/GroupB': {
+    kind: 'text',
+    csp: outside('chr'),
+    gpo: gpo('DeviceUnlock\\GroupB'),
+    defaults: same(''),
+    meaning: 'credential providers for the second factor to unlock, GUIDs with commas',
+  },
+  'DeviceUnlock/Plugins': {
+    kind: 'text',
+    csp: outside('chr'),
+    gpo: gpo('DeviceUnlock\\Plugins'),
+    defaults: same(''),
+    meaning: 'signals that show that the user is there',
+  },
+  DisableSmartCardNode: {
+    kind: 'boolean',
+    gpo: gpo('DisableSmartCardNode'),
+    defaults: same(false),
+    meaning: 'no smart card is emulated',
+  },
+  AllowAllUserAccessToSmartCardNode: {
+    kind: 'boolean',
+    gpo: gpo('AllowAllUserAccessToSmartCardNode'),
+    defaults: same(false),
+    meaning: 'every user of the machine may list the emulated smart cards',
+  },
+} satisfies Record<WindowsSettingName, WindowsSetting>);
+
+/** The names of all settings, in the order of the table. */
+export const WINDOWS_SETTING_NAMES: readonly WindowsSettingName[] = Object.freeze(
+  Object.keys(WINDOWS_SETTINGS).filter(isWindowsSettingName),
+);
+
+/** Tells whether `name` is that of a setting, written exactly so. */
+export function isWindowsSettingName(name: string): name is WindowsSettingName {
+  return Object.hasOwn(WINDOWS_SETTINGS, name);
+}

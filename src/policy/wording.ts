@@ -1,0 +1,21 @@
+import { nearest } from './nearest.ts';
+
+/** `, did you mean 'x'?` where one of `names` is near to what was typed, else nothing. */
+export function didYouMean(typed: string, names: readonly string[]): string {
+  const meant = nearest(typed, names);
+  return meant === undefined ? '' : `, did you mean '${meant}'?`;
+}
+
+/** The names in quotes with a bar between them. */
+export function anyOf(names: readonly string[]): string {
+  return names.map((name) => `'${name}'`).join(' | ');
+}
+
+/** A short text for a value of any kind. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}'`;
+  if (Array.isArray(value)) return 'a list';
+  if (value === null || typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (value === undefined) return 'of another type';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}

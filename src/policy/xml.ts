@@ -1,0 +1,140 @@
+/** An element of an XML text. Attributes are checked and dropped, names are without their prefix. */
+export interface XmlElement {
+  readonly name: string;
+  /** The text right in it, with entities and CDATA resolved. */
+  readonly text: string;
+  readonly children: readonly XmlElement[];
+}
+
+/** Thrown for a text that is not XML, or uses what is refused here. */
+export class XmlError extends Error {
+  /** The line, counted from 1. */
+  readonly line: number;
+
+  constructor(message: string, line: number) {
+    super(`line ${line}: ${message}`);
+    this.name = 'XmlError';
+    this.line = line;
+  }
+}
+
+const MAX_SIZE = 4 * 1024 * 1024;
+const MAX_DEPTH = 32;
+const NAME = '[A-Za-z_][A-Za-z0-9_.-]{0,127}(?::[A-Za-z_][A-Za-z0-9_.-]{0,127})?';
+const START = new RegExp(`<(${NAME})`, 'y');
+const ATTRIBUTE = new RegExp(`[ \\t\\r\\n]+(${NAME})[ \\t\\r\\n]*=[ \\t\\r\\n]*(?:"([^"<]*)"|'([^'<]*)')`, 'y');
+const START_END = /[ \t\r\n]*(\/?)>/y;
+const END = new RegExp(`</(${NAME})[ \\t\\r\\n]*>`, 'y');
+const TEXT = /[^<]+/y;
+const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
+
+interface Open {
+  readonly tag: string;
+  text: string;
+  readonly children: XmlElement[];
+}
+
+/**
+ * Reads the elements of an XML text, of which there may be several side by side. Takes what configuration messages are
+ * made of: elements, attributes, text, CDATA, comments, the five entities and numbered characters. Document types and
+ * processing instructions are refused, so that nothing is fetched and nothing grows.
+ *
+ * @throws XmlError for anything else, for more than 4 Mi characters, or elements nested more than 32 deep.
+ */
+export function parseXml(xml: string): readonly XmlElement[] {
+  const roots: Open = { tag: '', text: '', children: [] };
+  const open: Open[] = [roots];
+  let at = 0;
+  const refuse = (message: string): never => {
+    throw new XmlError(message, xml.slice(0, at).split('\n').length);
+  };
+  const take = (pattern: RegExp): RegExpExecArray | null => {
+    pattern.lastIndex = at;
+    const found = pattern.exec(xml);
+    if (found !== null) at += found[0].length;
+    return found;
+  };
+  const takeUntil = (start: string, end: string): string | undefined => {
+    if (!xml.startsWith(start, at)) return undefined;
+    const stop = xml.indexOf(end, at + start.length);
+    if (stop < 0) return refuse(`'${start}' without '${end}'`);
+    const content = xml.slice(at + start.length, stop);
+    at = stop + end.length;
+    return content;
+  };
+
+  if (xml.length > MAX_SIZE) refuse(`${xml.length} characters, at most ${MAX_SIZE} are read`);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the characters that XML does not allow
+  const control = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/.exec(xml);
+  if (control !== null) {
+    at = control.index;
+    refuse('a character that XML does not allow');
+  }
+  take(/\uFEFF/y);
+  take(/<\?xml[ \t\r\n][^<>?]*\?>/y);
+  while (at < xml.length) {
+    const parent = open.at(-1) ?? roots;
+    const text = take(TEXT)?.[0];
+    if (text !== undefined) {
+      parent.text += resolve(text, refuse);
+      if (parent === roots && text.trim() !== '') refuse('text outside an element');
+      continue;
+    }
+    const comment = takeUntil('<!--', '-->');
+    if (comment !== undefined) {
+      if (comment.includes('--')) refuse("'--' in a comment");
+      continue;
+    }
+    const data = takeUntil('<![CDATA[', ']]>');
+    if (data !== undefined) {
+      if (parent === roots) refuse('text outside an element');
+      parent.text += data;
+      continue;
+    }
+    const end = take(END);
+    if (end !== null) {
+      if (parent === roots || end[1] !== parent.tag) refuse(`'${end[0]}' closes nothing that is open`);
+      close(open);
+      continue;
+    }
+    const start = take(START);
+    if (start === null) refuse('not well-formed, or a document type or processing instruction');
+    if (open.length > MAX_DEPTH) refuse(`elements nested more than ${MAX_DEPTH} deep`);
+    const names = new Set<string>();
+    for (let found = take(ATTRIBUTE); found !== null; found = take(ATTRIBUTE)) {
+      const [, name = '', inDouble, inSingle] = found;
+      if (names.has(name)) refuse(`the attribute '${name}' is there twice`);
+      names.add(name);
+      resolve(inDouble ?? inSingle ?? '', refuse);
+    }
+    const startEnd = take(START_END);
+    if (startEnd === null) refuse(`'<${start?.[1]}' is not closed`);
+    open.push({ tag: start?.[1] ?? '', text: '', children: [] });
+    if (startEnd?.[1] === '/') close(open);
+  }
+  if (open.length > 1) refuse(`'<${open.at(-1)?.tag}>' is never closed`);
+  return roots.children;
+}
+
+function close(open: Open[]): void {
+  const closed = open.pop();
+  if (closed === undefined) return;
+  const { tag, text, children } = closed;
+  open.at(-1)?.children.push({ name: tag.slice(tag.indexOf(':') + 1), text, children });
+}
+
+function resolve(text: string, refuse: (message: string) => never): string {
+  if (text.includes(']]>')) refuse("']]>' outside CDATA");
+  return text.replace(/&([^;&]{0,12});?/g, (whole, name: string) => {
+    const numbered = /^#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}))$/.exec(name);
+    const code = numbered === null ? -1 : Number.parseInt(numbered[1] ?? numbered[2] ?? '', numbered[1] ? 16 : 10);
+    const isCharacter =
+      code === 9 || code === 10 || code === 13 || (code >= 32 && code < 0xd800) || (code > 0xdfff && code < 0x110000);
+    const resolved = isCharacter
+      ? String.fromCodePoint(code)
+      : Object.hasOwn(ENTITIES, name)
+        ? ENTITIES[name]
+        : undefined;
+    return whole.endsWith(';') && resolved !== undefined ? resolved : refuse(`'${whole}' is no known entity`);
+  });
+}

@@ -1,0 +1,70 @@
+import { type Bytes, copy, equal, wipe } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import {
+  checkNewPin,
+  describePinRules,
+  type PinHistory,
+  type PinHistoryOptions,
+  type PinPolicy,
+  type PinProblem,
+} from '../policy/index.ts';
+
+/** What the user is asked for. */
+export interface PinRequest {
+  /** `enter`: a new PIN. `confirm`: the same once more. */
+  readonly step: 'enter' | 'confirm';
+  readonly policy: PinPolicy;
+  /** The rules of the policy as sentences. */
+  readonly rules: readonly string[];
+  /** What was wrong with the last PIN; empty the first time. */
+  readonly problems: readonly PinProblem[];
+  /** Which try this is, counted from 1. */
+  readonly attempt: number;
+}
+
+/** Asks the user, and gives the UTF-8 bytes of the answer, which {@link enterNewPin} wipes. Rejects to give up. */
+export type PinPrompt = (request: PinRequest, options: { readonly signal?: AbortSignal }) => Promise<Uint8Array>;
+
+/** Options of {@link enterNewPin}. */
+export interface EnterPinOptions extends PinHistoryOptions {
+  readonly policy: PinPolicy;
+  /** PINs that the new one must differ from, as many as policy says. */
+  readonly history?: PinHistory | undefined;
+  /** After so many refused PINs there is no further try. Default 10. */
+  readonly maxAttempts?: number;
+}
+
+/**
+ * Asks for a new PIN until the user gives one that policy allows, twice the same. The caller wipes it.
+ * @throws what the prompt throws; KeyprovError `pin-required` when all tries are used up; the reason of `signal`.
+ */
+export async function enterNewPin(prompt: PinPrompt, options: EnterPinOptions): Promise<Bytes> {
+  const { policy, history, pepper, signal, maxAttempts = 10 } = options;
+  const rules = describePinRules(policy);
+  let problems: readonly PinProblem[] = [];
+  for (let attempt = 1; attempt <= maxAttempts; attempt++) {
+    let pin: Bytes | undefined;
+    let again: Bytes | undefined;
+    try {
+      const ask = async (step: PinRequest['step']): Promise<Bytes> => {
+        signal?.throwIfAborted();
+        const given = await prompt({ step, policy, rules, problems, attempt }, signal === undefined ? {} : { signal });
+        // A copy, since a prompt that uses one buffer for both answers would otherwise confirm anything.
+        const own = copy(given);
+        wipe(given);
+        return own;
+      };
+      pin = await ask('enter');
+      problems = await checkNewPin(pin, policy, { ...(history && { history }), pepper, signal });
+      if (problems.length > 0) continue;
+      again = await ask('confirm');
+      if (equal(pin, again)) return copy(pin);
+      problems = [{ code: 'confirmation-differs', message: "The PINs don't match." }];
+    } finally {
+      wipe(pin, again);
+    }
+  }
+  throw new KeyprovError('pin-required', `no PIN that policy allows was given in ${maxAttempts} tries`, {
+    remedy: 'start again, and look at the rules',
+  });
+}
