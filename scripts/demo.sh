@@ -5,9 +5,11 @@
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
-umask 077
 
 scripts/setup.sh --demo
+
+# Only what the demo itself makes is for the user alone: others may use the packages and the build.
+umask 077
 
 # Every run starts anew. Where the last demo was someone else's, or the checkout is, the files go elsewhere.
 out=$PWD/.demo
