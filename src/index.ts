@@ -70,6 +70,21 @@ export { readWrappingSecret } from './keys/wrapping-secret.ts';
 export { definePolicy, type KeyAlgorithm, type Policy, PolicyError, parsePolicy } from './policy/index.ts';
 export { type EnterPinOptions, enterNewPin, type PinPrompt, type PinRequest } from './provisioning/pin-entry.ts';
 export {
+  dsregcmdProbe,
+  type PrerequisiteFacts,
+  type PrerequisiteProbe,
+  probePrerequisites,
+  valuesProbe,
+} from './provisioning/prerequisite-probe.ts';
+export { ngcPrerequisiteSection, provisioningEvent } from './provisioning/prerequisite-report.ts';
+export {
+  checkPrerequisites,
+  PREREQUISITE_ERROR_STATES,
+  type PrerequisiteFinding,
+  type PrerequisiteResult,
+  type TpmFacts,
+} from './provisioning/prerequisites.ts';
+export {
   type AttestationOutcome,
   type ProvisionEvent,
   type ProvisionedKey,
@@ -77,7 +92,30 @@ export {
   type ProvisionStep,
   provisionKey,
 } from './provisioning/provision-key.ts';
+export {
+  findWindowsError,
+  formatWindowsCode,
+  tpmHresult,
+  type WindowsError,
+  windowsErrorOf,
+} from './provisioning/windows-errors.ts';
+export {
+  type AdSyncScheduler,
+  parseAdSyncScheduler,
+  type SyncSchedule,
+  scheduleOf,
+} from './registration/ad-sync-scheduler.ts';
 export { type EnrolAttestationKeyOptions, enrolAttestationKey } from './registration/attestation-ca.ts';
+export { graphReader, listHelloMethods } from './registration/graph.ts';
+export { type LdapSearcher, ldapReader } from './registration/ldap-reader.ts';
+export {
+  type DirectoryReader,
+  describeSyncStatus,
+  type RegisteredKey,
+  type SyncStatus,
+  syncStatus,
+  waitForSync,
+} from './registration/sync-status.ts';
 export { type OpenTpmOptions, openTpm } from './tpm/open-tpm.ts';
 export { Tpm } from './tpm/tpm.ts';
 export { isTpmError, TpmError } from './tpm/tpm-error.ts';

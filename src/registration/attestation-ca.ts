@@ -13,7 +13,7 @@ import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { postJson, type ServiceOptions } from './post-json.ts';
+import { postJson, type ServiceOptions } from './json-service.ts';
 
 /** Options of {@link enrolAttestationKey}. */
 export interface EnrolAttestationKeyOptions extends ServiceOptions {

@@ -15,62 +15,84 @@ export interface ServiceOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** More than any answer with a few certificates has. */
-const MAX_ANSWER_BYTES = 1024 * 1024;
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+/** Too many requests, and what a service says of its own troubles: worth another try. */
+const PASSING = /^(429|5\d\d)$/;
 
 /**
- * Sends `body` as JSON and returns the JSON of the answer. Redirections are not followed.
+ * Asks for JSON with GET. Redirections are not followed.
  *
  * @throws TypeError for a URL that is not of https; http is for loopback addresses only.
- * @throws KeyprovError `service-unreachable`, `service-timeout`, `service-refused` (a status other than 2xx),
- * `service-answer` (no JSON, or too long). The reason of `signal` when that aborts.
+ * @throws KeyprovError `service-unreachable` (also status 429 and 5xx), `service-timeout`, `service-refused` (another
+ * status than 2xx), `service-answer` (no JSON, or too long). The reason of `signal` when that aborts.
  */
+export async function getJson(url: URL, options: ServiceOptions = {}): Promise<unknown> {
+  return await exchange('GET', url, undefined, options);
+}
+
+/** Sends `body` as JSON with POST and returns the JSON of the answer. It throws as {@link getJson} does. */
 export async function postJson(url: URL, body: object, options: ServiceOptions = {}): Promise<unknown> {
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, fetch: send = fetch, headers = {}, signal } = options;
+  return await exchange('POST', url, JSON.stringify(body), options);
+}
+
+async function exchange(
+  method: 'GET' | 'POST',
+  url: URL,
+  body: string | undefined,
+  { timeoutMs = DEFAULT_TIMEOUT_MS, fetch: send = fetch, headers = {}, signal }: ServiceOptions,
+): Promise<unknown> {
   const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.test(url.hostname));
   if (!isSafe) throw new TypeError(`${url.href}: https is needed, or http to a loopback address`);
+  signal?.throwIfAborted();
   const timeout = AbortSignal.timeout(timeoutMs);
+  // Without the query, which may hold what is not for a log.
+  const where = `${method} ${url.origin}${url.pathname}`;
   try {
     const answer = await send(url, {
-      method: 'POST',
-      headers: { ...headers, 'content-type': 'application/json', accept: 'application/json' },
-      body: JSON.stringify(body),
+      method,
+      headers: {
+        ...headers,
+        accept: 'application/json',
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body }),
       redirect: 'manual',
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
     });
-    const text = await readText(answer, url);
+    const text = await readText(answer, where);
     if (!answer.ok) {
-      throw new KeyprovError('service-refused', `POST ${url.href}: status ${answer.status} ${printable(text)}`);
+      const code = PASSING.test(`${answer.status}`) ? 'service-unreachable' : 'service-refused';
+      throw new KeyprovError(code, `${where}: status ${answer.status} ${printable(text)}`);
     }
-    return parse(text, url);
+    return parse(text, where);
   } catch (cause) {
     signal?.throwIfAborted();
     if (isKeyprovError(cause)) throw cause;
     if (timeout.aborted) {
-      throw new KeyprovError('service-timeout', `POST ${url.href}: no answer within ${timeoutMs} ms`, { cause });
+      throw new KeyprovError('service-timeout', `${where}: no answer within ${timeoutMs} ms`, { cause });
     }
-    throw new KeyprovError('service-unreachable', `POST ${url.href}: ${reasonOf(cause)}`, { cause });
+    throw new KeyprovError('service-unreachable', `${where}: ${reasonOf(cause)}`, { cause });
   }
 }
 
-async function readText(answer: Response, url: URL): Promise<string> {
+async function readText(answer: Response, where: string): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';
   let size = 0;
   for await (const chunk of answer.body ?? []) {
     size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) throw new KeyprovError('service-answer', `POST ${url.href}: the answer is too long`);
+    if (size > MAX_ANSWER_BYTES) throw new KeyprovError('service-answer', `${where}: the answer is too long`);
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();
 }
 
-function parse(text: string, url: URL): unknown {
+function parse(text: string, where: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new KeyprovError('service-answer', `POST ${url.href}: the answer is no JSON`, { cause });
+    throw new KeyprovError('service-answer', `${where}: the answer is no JSON`, { cause });
   }
 }
 

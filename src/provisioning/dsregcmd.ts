@@ -1,0 +1,192 @@
+/** One line of a section: `NgcSet : NO`. A line that is no such pair has an empty name, and its text as value. */
+export interface DsregLine {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** A title in its box, and all lines below it up to the next one. */
+export interface DsregSection {
+  readonly title: string;
+  readonly lines: readonly DsregLine[];
+}
+
+/** The text of `dsregcmd /status`: everything in it, known or not, in its order. */
+export type DsregStatus = readonly DsregSection[];
+
+/** From and until when a certificate is valid. */
+export interface Validity {
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+/** The fields that hold more than text, by section and name as Windows writes them. */
+export interface DsregValues {
+  readonly 'Device State': YesNo<'AzureAdJoined' | 'EnterpriseJoined' | 'DomainJoined'>;
+  readonly 'Device Details': YesNo<'TpmProtected'> & { readonly DeviceCertificateValidity: Validity };
+  readonly 'User State': YesNo<'NgcSet' | 'WorkplaceJoined' | 'WamDefaultSet'>;
+  readonly 'SSO State': YesNo<'AzureAdPrt' | 'EnterprisePrt' | 'OnPremTgt' | 'CloudTgt'> & {
+    readonly AzureAdPrtUpdateTime: Date;
+    readonly AzureAdPrtExpiryTime: Date;
+    readonly EnterprisePrtUpdateTime: Date;
+    readonly EnterprisePrtExpiryTime: Date;
+    readonly 'Previous Prt Attempt': Date;
+  };
+  readonly 'Diagnostic Data': YesNo<'AadRecoveryEnabled'> & {
+    readonly 'Client Time': Date;
+    readonly 'Previous Registration': Date;
+  };
+  readonly 'Ngc Prerequisite Check': YesNo<
+    | 'IsDeviceJoined'
+    | 'IsUserAzureAD'
+    | 'PolicyEnabled'
+    | 'PostLogonEnabled'
+    | 'DeviceEligible'
+    | 'SessionIsNotRemote'
+    | 'AdfsRefreshToken'
+    | 'AdfsRaIsReady'
+    | 'OnPremTGT'
+    | 'CloudTGT'
+  >;
+}
+
+type YesNo<Names extends string> = Readonly<Record<Names, boolean>>;
+
+/** How a device is joined. */
+export type JoinState = 'none' | 'entra' | 'domain' | 'entra-hybrid' | 'on-premises-drs';
+
+const yesNo = (value: string): boolean | undefined => (value === 'YES' ? true : value === 'NO' ? false : undefined);
+
+function time(value: string): Date | undefined {
+  const [, day, clock] = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,3})?) UTC$/.exec(value) ?? [];
+  const date = new Date(`${day}T${clock}Z`);
+  return Number.isNaN(date.getTime()) ? undefined : date;
+}
+
+function validity(value: string): Validity | undefined {
+  const [, from = '', until = ''] = /^\[ (.+) -- (.+) \]$/.exec(value) ?? [];
+  const [notBefore, notAfter] = [time(from), time(until)];
+  return notBefore && notAfter && { notBefore, notAfter };
+}
+
+type Readers<Fields> = { readonly [F in keyof Fields]: (value: string) => Fields[F] | undefined };
+
+const READERS: { readonly [S in keyof DsregValues]: Readers<DsregValues[S]> } = {
+  'Device State': { AzureAdJoined: yesNo, EnterpriseJoined: yesNo, DomainJoined: yesNo },
+  'Device Details': { TpmProtected: yesNo, DeviceCertificateValidity: validity },
+  'User State': { NgcSet: yesNo, WorkplaceJoined: yesNo, WamDefaultSet: yesNo },
+  'SSO State': {
+    AzureAdPrt: yesNo,
+    AzureAdPrtUpdateTime: time,
+    AzureAdPrtExpiryTime: time,
+    EnterprisePrt: yesNo,
+    EnterprisePrtUpdateTime: time,
+    EnterprisePrtExpiryTime: time,
+    'Previous Prt Attempt': time,
+    OnPremTgt: yesNo,
+    CloudTgt: yesNo,
+  },
+  'Diagnostic Data': { AadRecoveryEnabled: yesNo, 'Client Time': time, 'Previous Registration': time },
+  'Ngc Prerequisite Check': {
+    IsDeviceJoined: yesNo,
+    IsUserAzureAD: yesNo,
+    PolicyEnabled: yesNo,
+    PostLogonEnabled: yesNo,
+    DeviceEligible: yesNo,
+    SessionIsNotRemote: yesNo,
+    AdfsRefreshToken: yesNo,
+    AdfsRaIsReady: yesNo,
+    OnPremTGT: yesNo,
+    CloudTGT: yesNo,
+  },
+};
+
+const BOX = `+${'-'.repeat(70)}+`;
+/** Windows writes the colon of this field, and of no other, right behind the name. */
+const NO_BLANK = 'AadRecoveryEnabled';
+
+/** Reads the text of `dsregcmd /status`. What stands before the first title is left out; never throws. */
+export function parseDsregStatus(text: string): DsregStatus {
+  const sections: { title: string; lines: DsregLine[] }[] = [];
+  let isBelowTitle = false;
+  for (const raw of text.split(/\r?\n/)) {
+    const line = raw.trim();
+    const isBox = /^\+[-=+]*$/.test(line);
+    const lines = sections.at(-1)?.lines;
+    if (line.startsWith('|')) {
+      if (lines?.at(-1)?.value === BOX) lines.pop(); // the upper edge of this title's box
+      sections.push({ title: line.replace(/^\|\s*|\s*\|?$/g, ''), lines: [] });
+    } else if (!(isBox && isBelowTitle)) {
+      lines?.push(isBox ? { name: '', value: BOX } : readLine(line));
+    }
+    isBelowTitle = line.startsWith('|');
+  }
+  return sections;
+}
+
+/** Values hold colons too, so the first one counts; that of an address in running text (`https://`) does not. */
+function readLine(line: string): DsregLine {
+  const [, name, value = ''] = /^([^:]*[^:\s])\s*:(?!\/\/)\s*(.*)$/.exec(line) ?? [];
+  return name === undefined ? { name: '', value: line } : { name, value };
+}
+
+/**
+ * Writes the text as Windows does: names flush right, lines without a name as they are.
+ * @throws TypeError for a title, name or value that the text could not hold.
+ */
+export function formatDsregStatus(
+  status: DsregStatus,
+  { lineEnd = '\n' }: { readonly lineEnd?: '\n' | '\r\n' } = {},
+): string {
+  const text = status
+    .flatMap(({ title, lines }) => [BOX, `| ${title.padEnd(69)}|`, BOX, ...lines.map(formatLine)])
+    .join(lineEnd);
+  if (JSON.stringify(parseDsregStatus(text)) !== JSON.stringify(status)) {
+    throw new TypeError('a title, name or value has line breaks, outer blanks, or a form that would be read otherwise');
+  }
+  return text;
+}
+
+function formatLine({ name, value }: DsregLine): string {
+  if (name === '') return value;
+  const label = name === NO_BLANK ? `${name.padStart(27)}:` : `${name.padStart(26)} :`;
+  return value === '' ? label : `${label} ${value}`;
+}
+
+/** A section as Windows writes it, with an empty line above and below its fields. */
+export function dsregSection(title: string, fields: Readonly<Record<string, string>>): DsregSection {
+  const empty = { name: '', value: '' };
+  return { title, lines: [empty, ...Object.entries(fields).map(([name, value]) => ({ name, value })), empty] };
+}
+
+/** The text of a field. Undefined where there is none, or several that differ: a foreign message may look like a field. */
+export function dsregText(status: DsregStatus, title: string, name: string): string | undefined {
+  const lines = status.filter((section) => section.title === title).flatMap((section) => section.lines);
+  const [value, ...others] = new Set(lines.filter((line) => line.name === name).map((line) => line.value));
+  return others.length === 0 ? value : undefined;
+}
+
+/** The value of a field. Undefined as with {@link dsregText}, and for what it cannot hold, such as `UNKNOWN` for yes or no. */
+export function dsregValue<S extends keyof DsregValues, F extends keyof DsregValues[S]>(
+  status: DsregStatus,
+  title: S,
+  name: F,
+): DsregValues[S][F] | undefined {
+  const text = dsregText(status, title, String(name));
+  const readers: Readers<DsregValues[S]> = READERS[title];
+  return text === undefined ? undefined : readers[name](text);
+}
+
+/** How the device is joined; undefined where the three fields are missing, or say what Windows never says. */
+export function joinStateOf(status: DsregStatus): JoinState | undefined {
+  const isJoined = (name: keyof DsregValues['Device State']) => dsregValue(status, 'Device State', name);
+  const joined = [isJoined('AzureAdJoined'), isJoined('EnterpriseJoined'), isJoined('DomainJoined')];
+  return JOIN_STATES.get(joined.join());
+}
+
+const JOIN_STATES: ReadonlyMap<string, JoinState> = new Map([
+  ['false,false,false', 'none'],
+  ['true,false,false', 'entra'],
+  ['false,false,true', 'domain'],
+  ['true,false,true', 'entra-hybrid'],
+  ['false,true,true', 'on-premises-drs'],
+]);

@@ -1,0 +1,259 @@
+import type { Policy } from '../policy/index.ts';
+import type { WindowsSettings } from '../policy/windows-settings.ts';
+import type { JoinState } from './dsregcmd.ts';
+import type { PrerequisiteFacts } from './prerequisite-probe.ts';
+
+/** A prerequisite of provisioning. */
+export type PrerequisiteId =
+  | 'device-joined'
+  | 'directory-user'
+  | 'policy-enabled'
+  | 'post-logon-provisioning'
+  | 'hardware-eligible'
+  | 'session-not-remote'
+  | 'certificate-enrollment'
+  | 'cloud-tgt'
+  | 'no-pin';
+
+/** Which prerequisites failed, as bits: Windows' KeyCredentialManagerOperationErrorStates. */
+export const PREREQUISITE_ERROR_STATES = {
+  None: 0,
+  DeviceJoinFailure: 1,
+  TokenFailure: 2,
+  CertificateFailure: 4,
+  RemoteSessionFailure: 8,
+  PolicyFailure: 0x10,
+  HardwareFailure: 0x20,
+  PinExistsFailure: 0x40,
+} as const;
+
+/** What came of one check. */
+export interface PrerequisiteFinding {
+  readonly id: PrerequisiteId;
+  /** `unknown`: nobody could tell; keeps from provisioning like `fail`. `skipped`: not asked for here. */
+  readonly status: 'pass' | 'fail' | 'unknown' | 'skipped';
+  /** What was found, for people. */
+  readonly detail: string;
+  /** What to do about it; there when the status is `fail` or `unknown`. */
+  readonly remedy?: string;
+  /** The code with which Windows reports it, unsigned, for `findWindowsError`. */
+  readonly code?: number;
+}
+
+/** What came of all checks. */
+export interface PrerequisiteResult {
+  /** In Windows' words; `WillProvision` only when every finding is `pass` or `skipped`. */
+  readonly result: 'WillProvision' | 'WillNotProvision';
+  /** One per prerequisite, in the order of {@link PrerequisiteId}. */
+  readonly findings: readonly PrerequisiteFinding[];
+  /** Bits of {@link PREREQUISITE_ERROR_STATES}, one for each kind of check that failed. */
+  readonly errorStates: number;
+  /** What was known. */
+  readonly facts: PrerequisiteFacts;
+}
+
+/** The TPM of the machine. */
+export interface TpmFacts {
+  readonly version: '1.2' | '2.0';
+  /** An emulator, or lent by a hypervisor. Default false. */
+  readonly virtual?: boolean;
+  /** Default true. */
+  readonly ready?: boolean;
+  /** In lockout after too many wrong PINs. Default false. */
+  readonly lockedOut?: boolean;
+}
+
+/** The rules that {@link checkPrerequisites} checks by. */
+export interface PrerequisiteOptions {
+  /** Where keys may live. Absent: what the system says of its own hardware policy counts. */
+  readonly policy?: Pick<Policy, 'hardware' | 'virtualTpm'>;
+  /** The TPM, or that there is none. Absent: not known. */
+  readonly tpm?: TpmFacts | 'none';
+  /** Settings of Windows Hello for Business; where one is absent, what the system says counts. */
+  readonly settings?: Partial<
+    Pick<
+      WindowsSettings,
+      | 'UsePassportForWork'
+      | 'DisablePostLogonProvisioning'
+      | 'UseCertificateForOnPremAuth'
+      | 'UseCloudTrustForOnPremAuth'
+    >
+  >;
+  /** The caller provisions in place of the system, so that it does not matter when that has been told not to. */
+  readonly takesOver?: boolean;
+  /** What is to be done. With the other two a PIN may be there already. Default `provisioning`. */
+  readonly operation?: 'provisioning' | 'pin-change' | 'pin-reset';
+  /** Ways to be joined that will do. Default: `entra-hybrid` only. */
+  readonly joinStates?: readonly JoinState[];
+}
+
+type Outcome = Omit<PrerequisiteFinding, 'id'>;
+
+const pass = (detail: string): Outcome => ({ status: 'pass', detail });
+const skipped = (detail: string): Outcome => ({ status: 'skipped', detail });
+const fail = (detail: string, remedy: string, code?: number): Outcome => ({
+  status: 'fail',
+  detail,
+  remedy,
+  ...(code !== undefined && { code }),
+});
+const unknown = (what: string): Outcome => ({
+  status: 'unknown',
+  detail: `it is not known ${what}`,
+  remedy: 'use a probe that knows, or give the fact',
+});
+
+type Check = (facts: PrerequisiteFacts, options: PrerequisiteOptions) => Outcome;
+
+/** Each check, with the error state that a failure sets. */
+const CHECKS: readonly (readonly [PrerequisiteId, keyof typeof PREREQUISITE_ERROR_STATES, Check])[] = [
+  ['device-joined', 'DeviceJoinFailure', checkJoin],
+  ['directory-user', 'TokenFailure', checkUser],
+  ['policy-enabled', 'PolicyFailure', checkPolicy],
+  ['post-logon-provisioning', 'PolicyFailure', checkPostLogon],
+  ['hardware-eligible', 'HardwareFailure', checkHardware],
+  ['session-not-remote', 'RemoteSessionFailure', checkSession],
+  ['certificate-enrollment', 'CertificateFailure', checkCertificates],
+  ['cloud-tgt', 'TokenFailure', checkCloudTgt],
+  ['no-pin', 'PinExistsFailure', checkPin],
+];
+
+/** Checks every prerequisite of provisioning a key for key trust, also when one has failed. */
+export function checkPrerequisites(facts: PrerequisiteFacts, options: PrerequisiteOptions = {}): PrerequisiteResult {
+  let errorStates = 0;
+  const findings = CHECKS.map(([id, errorState, check]): PrerequisiteFinding => {
+    const outcome = check(facts, options);
+    if (outcome.status === 'fail') errorStates |= PREREQUISITE_ERROR_STATES[errorState];
+    return { id, ...outcome };
+  });
+  const isReady = findings.every(({ status }) => status === 'pass' || status === 'skipped');
+  return { result: isReady ? 'WillProvision' : 'WillNotProvision', findings, errorStates, facts };
+}
+
+const JOINED: Readonly<Record<JoinState, string>> = {
+  none: 'not joined to anything',
+  entra: 'joined to Entra ID only',
+  domain: 'joined to a domain only',
+  'entra-hybrid': 'joined to a domain and to Entra ID',
+  'on-premises-drs': 'joined to a domain and registered on premises',
+};
+
+function checkJoin(
+  { joinState, deviceJoined, deviceDisabled }: PrerequisiteFacts,
+  { joinStates = ['entra-hybrid'] }: PrerequisiteOptions,
+): Outcome {
+  if (deviceDisabled === true) {
+    return fail(
+      'the directory has disabled or deleted the device',
+      'enable it in the directory, or unjoin it and join again',
+    );
+  }
+  if (joinState !== undefined && !joinStates.includes(joinState)) {
+    const lacksDomain = joinState === 'none' || joinState === 'entra';
+    const wanted = joinStates.map((state) => JOINED[state]).join(', or ');
+    return fail(`the device is ${JOINED[joinState]}`, `it must be ${wanted}`, lacksDomain ? 0x801c0015 : 0x801c001b);
+  }
+  if (deviceJoined === false && joinState !== 'on-premises-drs') {
+    return fail('the system says that the device is not joined', 'join the device', 0x801c001b);
+  }
+  if (joinState !== undefined) return pass(`the device is ${JOINED[joinState]}`);
+  const anyWillDo = joinStates.includes('entra') && joinStates.includes('entra-hybrid');
+  return deviceJoined === true && anyWillDo ? pass('the device is joined') : unknown('how the device is joined');
+}
+
+function checkUser({ directoryUser }: PrerequisiteFacts): Outcome {
+  if (directoryUser === undefined) return unknown('whether the user is one of the directory');
+  return directoryUser
+    ? pass('the user has signed in as one of the directory')
+    : fail('the user has no token of the directory', 'sign in with the account of the directory', 0x801c044d);
+}
+
+function checkPolicy({ policyEnabled }: PrerequisiteFacts, { settings }: PrerequisiteOptions): Outcome {
+  const isEnabled = settings?.UsePassportForWork ?? policyEnabled;
+  if (isEnabled === undefined) return unknown('whether policy enables Windows Hello for Business');
+  return isEnabled
+    ? pass('policy enables Windows Hello for Business')
+    : fail('policy does not enable Windows Hello for Business', 'set UsePassportForWork in the policy');
+}
+
+function checkPostLogon(
+  { postLogonEnabled }: PrerequisiteFacts,
+  { settings, takesOver = false }: PrerequisiteOptions,
+): Outcome {
+  const isDisabled = settings?.DisablePostLogonProvisioning;
+  const isEnabled = isDisabled === undefined ? postLogonEnabled : !isDisabled;
+  if (isEnabled === undefined && !takesOver) return unknown('whether provisioning after sign-in is switched off');
+  if (isEnabled) return pass('provisioning after sign-in is not switched off');
+  return takesOver
+    ? pass('the caller provisions in place of the system')
+    : fail(
+        'policy switches provisioning after sign-in off',
+        'unset DisablePostLogonProvisioning, or take over explicitly',
+      );
+}
+
+function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: PrerequisiteOptions): Outcome {
+  if (deviceEligible === false && tpm === undefined) {
+    return fail('the system says that its hardware policy is not met', CHANGE_HARDWARE, 0x80090035);
+  }
+  if (policy === undefined) {
+    return deviceEligible === undefined ? unknown('which hardware policy applies') : pass('the hardware policy is met');
+  }
+  if (policy.hardware !== 'required') return pass(`hardware is ${policy.hardware}, so a key in software will do`);
+  if (tpm === undefined) return unknown('whether there is a TPM, which policy requires');
+  if (tpm === 'none') return fail('policy requires a TPM and there is none', CHANGE_HARDWARE, 0x80090035);
+  if (tpm.version === '1.2')
+    return fail('policy requires a TPM 2.0 and this one is a 1.2', CHANGE_HARDWARE, 0x80090035);
+  if (tpm.virtual === true && policy.virtualTpm === 'refuse') {
+    return fail('policy refuses virtual TPMs, and this is one', CHANGE_HARDWARE, 0x80090035);
+  }
+  if (tpm.ready === false) {
+    return fail('policy requires a TPM, and it is not set up', 'have its owner prepare it, then restart', 0x80090029);
+  }
+  if (tpm.lockedOut === true) {
+    return fail(
+      'the TPM is locked after too many wrong PINs',
+      'wait until it forgets them, or reset the lockout',
+      0x80090031,
+    );
+  }
+  return pass('the TPM meets the policy');
+}
+
+const CHANGE_HARDWARE = 'use a device with a suitable TPM 2.0, or a policy that requires none';
+
+function checkSession({ remoteSession }: PrerequisiteFacts): Outcome {
+  if (remoteSession === undefined) return unknown('whether the session is remote');
+  return remoteSession
+    ? fail('the session is remote', 'sign in at the machine itself', 0x80090038)
+    : pass('the session is at the machine');
+}
+
+function checkCertificates({ certEnrollment }: PrerequisiteFacts, { settings }: PrerequisiteOptions): Outcome {
+  const isCertificateTrust =
+    settings?.UseCertificateForOnPremAuth ?? (certEnrollment === undefined ? undefined : certEnrollment !== 'none');
+  if (isCertificateTrust === undefined) return unknown('whether sign-in needs a certificate');
+  return isCertificateTrust
+    ? fail('policy wants certificate trust, and only key trust is offered', 'unset UseCertificateForOnPremAuth')
+    : pass('key trust: no certificate is enrolled');
+}
+
+function checkCloudTgt({ cloudTgt }: PrerequisiteFacts, { settings }: PrerequisiteOptions): Outcome {
+  if (settings?.UseCloudTrustForOnPremAuth !== true)
+    return skipped('key trust needs no Kerberos ticket from the cloud');
+  if (cloudTgt === undefined) return unknown('whether there is a Kerberos ticket from the cloud');
+  return cloudTgt
+    ? pass('there is a Kerberos ticket from the cloud')
+    : fail(
+        'cloud trust needs a Kerberos ticket from the cloud, and there is none',
+        'sign out and in again while online',
+      );
+}
+
+function checkPin({ pinSet }: PrerequisiteFacts, { operation = 'provisioning' }: PrerequisiteOptions): Outcome {
+  if (operation !== 'provisioning') return skipped('the PIN that is there is to be replaced');
+  if (pinSet === undefined) return unknown('whether the user has a PIN');
+  return pinSet
+    ? fail('the user has a PIN already', 'change or reset it instead', 0x8009000f)
+    : pass('the user has no PIN yet');
+}

@@ -1,0 +1,113 @@
+/** The settings of the scheduler of Entra Connect. What is absent was not in the text, or could not be read. */
+export interface AdSyncScheduler {
+  /** Shortest time between two cycles, in milliseconds. Microsoft's default and minimum is 30 minutes. */
+  readonly AllowedSyncCycleInterval?: number;
+  /** The one in effect, in milliseconds. */
+  readonly CurrentlyEffectiveSyncCycleInterval?: number;
+  /** The one that was set, in milliseconds; without effect where it is below the allowed one. */
+  readonly CustomizedSyncCycleInterval?: number;
+  readonly NextSyncCyclePolicyType?: string;
+  readonly NextSyncCycleStartTimeInUTC?: Date;
+  /** In milliseconds. */
+  readonly PurgeRunHistoryInterval?: number;
+  readonly SyncCycleEnabled?: boolean;
+  readonly MaintenanceEnabled?: boolean;
+  readonly StagingModeEnabled?: boolean;
+  readonly SchedulerSuspended?: boolean;
+  readonly SyncCycleInProgress?: boolean;
+  /** Every line of the text, by name. */
+  readonly fields: ReadonlyMap<string, string>;
+}
+
+/** What a key waits for until it is in the directory. */
+export interface SyncSchedule {
+  /** From one cycle to the next, in milliseconds. */
+  readonly intervalMs: number;
+  /** When the next cycle starts. */
+  readonly nextCycle?: Date;
+  /** Why no cycle will bring anything, for people; empty where all is well. */
+  readonly obstacles?: readonly string[];
+}
+
+const MINUTE_MS = 60_000;
+
+/** What holds where nothing is known of the scheduler: Entra Connect's default. */
+export const DEFAULT_SYNC_SCHEDULE: SyncSchedule = { intervalMs: 30 * MINUTE_MS };
+
+/**
+ * Reads the output of the PowerShell command `Get-ADSyncScheduler`. Never throws.
+ *
+ * @param now about when the command ran. Days are written in the order of the system's language; where that leaves two
+ * possible times, the one next to it is taken.
+ */
+export function parseAdSyncScheduler(text: string, { now }: { readonly now: Date }): AdSyncScheduler {
+  const fields = new Map<string, string>();
+  for (const [, name = '', value = ''] of text.matchAll(/^[ \t]*(\w+)[ \t]*:[ \t]*(.*?)\s*$/gm))
+    fields.set(name, value);
+  const field = (name: string) => fields.get(name) ?? '';
+  const settings = {
+    AllowedSyncCycleInterval: timeSpan(field('AllowedSyncCycleInterval')),
+    CurrentlyEffectiveSyncCycleInterval: timeSpan(field('CurrentlyEffectiveSyncCycleInterval')),
+    CustomizedSyncCycleInterval: timeSpan(field('CustomizedSyncCycleInterval')),
+    NextSyncCyclePolicyType: fields.get('NextSyncCyclePolicyType'),
+    NextSyncCycleStartTimeInUTC: dateNear(now, field('NextSyncCycleStartTimeInUTC')),
+    PurgeRunHistoryInterval: timeSpan(field('PurgeRunHistoryInterval')),
+    SyncCycleEnabled: truth(field('SyncCycleEnabled')),
+    MaintenanceEnabled: truth(field('MaintenanceEnabled')),
+    StagingModeEnabled: truth(field('StagingModeEnabled')),
+    SchedulerSuspended: truth(field('SchedulerSuspended')),
+    SyncCycleInProgress: truth(field('SyncCycleInProgress')),
+  };
+  return { ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)), fields };
+}
+
+/** What these settings mean for a key that waits. */
+export function scheduleOf(scheduler: AdSyncScheduler): SyncSchedule {
+  const { AllowedSyncCycleInterval = DEFAULT_SYNC_SCHEDULE.intervalMs, CustomizedSyncCycleInterval = 0 } = scheduler;
+  const obstacles = [
+    scheduler.SyncCycleEnabled === false ? 'the synchronization is switched off (SyncCycleEnabled)' : '',
+    scheduler.StagingModeEnabled === true ? 'the server only rehearses (StagingModeEnabled)' : '',
+    scheduler.SchedulerSuspended === true ? 'the scheduler is suspended (SchedulerSuspended)' : '',
+  ];
+  return {
+    intervalMs:
+      scheduler.CurrentlyEffectiveSyncCycleInterval ?? Math.max(AllowedSyncCycleInterval, CustomizedSyncCycleInterval),
+    ...(scheduler.NextSyncCycleStartTimeInUTC && { nextCycle: scheduler.NextSyncCycleStartTimeInUTC }),
+    obstacles: obstacles.filter((obstacle) => obstacle !== ''),
+  };
+}
+
+const truth = (value: string): boolean | undefined => (value === 'True' ? true : value === 'False' ? false : undefined);
+
+/** A TimeSpan of .NET, `7.00:00:00`, in milliseconds. */
+function timeSpan(value: string): number | undefined {
+  const [, days = '0', ...clock] = /^(?:(\d{1,7})\.)?(\d\d):(\d\d):(\d\d)(?:\.\d{1,7})?$/.exec(value) ?? [];
+  const [hours, minutes, seconds] = clock.map(Number);
+  if (hours === undefined || minutes === undefined || seconds === undefined) return undefined;
+  return (((Number(days) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
+}
+
+const YEAR_FIRST = /^(\d{4})[-/.](\d\d?)[-/.](\d\d?)[ T](.+)$/;
+const YEAR_LAST = /^(\d\d?)([-/.])(\d\d?)\2(\d{4}),? (.+)$/;
+
+/** The time that `value` may be in some language of Windows; of two, the one next to `now`. */
+function dateNear(now: Date, value: string): Date | undefined {
+  const [, year, month, day, time = ''] = YEAR_FIRST.exec(value) ?? [];
+  const [, first, separator, second, lastYear, lastTime = ''] = YEAR_LAST.exec(value) ?? [];
+  const candidates = [
+    utc(year, month, day, time),
+    utc(lastYear, second, first, lastTime),
+    separator === '.' ? undefined : utc(lastYear, first, second, lastTime), // dots are in languages with the day first
+  ];
+  const distance = (date: Date) => Math.abs(date.getTime() - now.getTime());
+  return candidates.filter((date) => date !== undefined).sort((a, b) => distance(a) - distance(b))[0];
+}
+
+function utc(year = '', month = '', day = '', time: string): Date | undefined {
+  const [, hours, minutes, seconds, half = ''] = /^(\d\d?)[:.](\d\d)[:.](\d\d)(?:\s?([AP])M|Z)?$/i.exec(time) ?? [];
+  const noon = half.toUpperCase() === 'P' ? 12 : 0;
+  const hour = half === '' ? Number(hours) : (Number(hours) % 12) + noon;
+  const date = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day), hour, Number(minutes), Number(seconds)));
+  const isThatDay = date.getUTCMonth() === Number(month) - 1 && date.getUTCDate() === Number(day);
+  return isThatDay ? date : undefined;
+}

@@ -1,0 +1,125 @@
+import { digest } from '../crypto/kdf.ts';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { guidToBytes } from '../request/guid.ts';
+import { inRequest } from '../request/in-request.ts';
+import { JsonObject } from '../request/json-object.ts';
+import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../request/key-credential-link.ts';
+import { getJson, type ServiceOptions } from './json-service.ts';
+import type { DirectoryReader } from './sync-status.ts';
+
+/** Options of everything that asks Microsoft Graph. */
+export interface GraphOptions extends Omit<ServiceOptions, 'headers'> {
+  /** Gives an access token for Microsoft Graph that may read users, or their authentication methods. */
+  readonly token: () => Promise<string>;
+  /** Default `https://graph.microsoft.com/`; national clouds have others. */
+  readonly graphUrl?: string | URL;
+}
+
+/** Options of {@link graphReader}. */
+export interface GraphReaderOptions extends GraphOptions {
+  /** Is told why an item is left out. */
+  readonly onIgnored?: (reason: string) => void;
+}
+
+/** A key of Windows Hello for Business in the words of Microsoft Graph 1.0. */
+export interface HelloMethod {
+  /** Identifies the registration; not the KeyID. */
+  readonly id: string;
+  /** Name of the device. */
+  readonly displayName: string;
+  /** ISO 8601. */
+  readonly createdDateTime: string;
+  readonly keyStrength: string;
+}
+
+/**
+ * Reads the `deviceKeys` of the user from Entra ID, which only the beta of Microsoft Graph has. They show that the key is
+ * registered there, not that it is on premises. Malformed items are left out.
+ */
+export function graphReader(options: GraphReaderOptions): DirectoryReader {
+  const { onIgnored = () => {} } = options;
+  return {
+    place: 'entra',
+    read: async (user, { signal = options.signal } = {}) => {
+      const path = `beta/users/${encodeURIComponent(user)}?$select=deviceKeys`;
+      const answer = await ask(graphUrl(path, options), { ...options, signal });
+      return listOf(answer, 'deviceKeys').flatMap((item) => {
+        try {
+          return [readDeviceKey(item)];
+        } catch (error) {
+          if (!isKeyprovError(error, 'request-invalid')) throw error;
+          onIgnored(error.message);
+          return [];
+        }
+      });
+    },
+  };
+}
+
+/** The keys of Windows Hello for Business that Entra ID lists for the user. @throws KeyprovError a `service-…` code. */
+export async function listHelloMethods(user: string, options: GraphOptions): Promise<HelloMethod[]> {
+  const methods: HelloMethod[] = [];
+  const path = `v1.0/users/${encodeURIComponent(user)}/authentication/windowsHelloForBusinessMethods`;
+  for (let url: URL | undefined = graphUrl(path, options); url !== undefined; ) {
+    const answer = await ask(url, options);
+    methods.push(...listOf(answer, 'value').map((item) => understood(() => readMethod(item))));
+    url = nextPage(answer, url);
+  }
+  return methods;
+}
+
+function readDeviceKey(item: unknown): KeyCredential {
+  const key = new JsonObject('deviceKey', item);
+  const keyMaterial = key.base64('keyMaterial');
+  const deviceId = key.text('deviceId');
+  inRequest('deviceKey: deviceId', () => guidToBytes(deviceId));
+  const usage = key.text('keyType') === 'NGC' ? KEY_CREDENTIAL_USAGE.NGC : KEY_CREDENTIAL_USAGE.OTHER;
+  return { keyId: digest('sha256', keyMaterial), keyMaterial, usage, deviceId };
+}
+
+function readMethod(item: unknown): HelloMethod {
+  const method = new JsonObject('windowsHelloForBusinessAuthenticationMethod', item);
+  const text = (name: string) => (method.has(name) ? method.text(name) : '');
+  return {
+    id: method.text('id'),
+    displayName: text('displayName'),
+    createdDateTime: text('createdDateTime'),
+    keyStrength: text('keyStrength'),
+  };
+}
+
+const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: GraphOptions): URL =>
+  new URL(path, graphUrl);
+
+async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonObject> {
+  const answer = await getJson(url, { ...options, headers: { authorization: `Bearer ${await token()}` } });
+  return understood(() => new JsonObject('answer of Microsoft Graph', answer));
+}
+
+function listOf(answer: JsonObject, name: string): readonly unknown[] {
+  const list = answer.any(name);
+  if (!Array.isArray(list)) throw understandingFailed(`no list ${name}`);
+  return list;
+}
+
+/** The token goes only to where the first page came from. */
+function nextPage(answer: JsonObject, { origin }: URL): URL | undefined {
+  const link = answer.any('@odata.nextLink');
+  if (link === undefined) return undefined;
+  const next = URL.canParse(String(link)) ? new URL(String(link)) : undefined;
+  if (next?.origin !== origin) throw understandingFailed('the next page is elsewhere');
+  return next;
+}
+
+function understood<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!isKeyprovError(cause, 'request-invalid')) throw cause;
+    throw understandingFailed(cause.message, cause);
+  }
+}
+
+function understandingFailed(problem: string, cause?: unknown): KeyprovError {
+  return new KeyprovError('service-answer', `Microsoft Graph: ${problem}`, { cause });
+}

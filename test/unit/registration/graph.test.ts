@@ -1,0 +1,147 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { fromBase64, fromHex, toBase64 } from '../../../src/bytes.ts';
+import { digest } from '../../../src/crypto/kdf.ts';
+import { type GraphReaderOptions, graphReader, listHelloMethods } from '../../../src/registration/graph.ts';
+import { KEY_CREDENTIAL_USAGE, parseKeyCredentialLink } from '../../../src/request/key-credential-link.ts';
+import { asyncRefusal } from '../../refusal.ts';
+
+const { blobs } = JSON.parse(readFileSync('test/vectors/keycredential.json', 'utf8')) as {
+  blobs: readonly { readonly name: string; readonly blobHex: string }[];
+};
+const blobHex = blobs.find(({ name }) => name === 'Parse_UserKey2')?.blobHex ?? '';
+const { keyMaterial, keyId, deviceId = '' } = parseKeyCredentialLink(fromHex(blobHex));
+const deviceKey = { deviceId, keyMaterial: toBase64(keyMaterial), keyType: 'NGC' };
+
+/** Microsoft Graph without a network: the answers in turn, the last one again and again. */
+function graph(...answers: readonly (() => Response | Promise<Response>)[]) {
+  const sent: { url: string; init: RequestInit }[] = [];
+  const ignored: string[] = [];
+  const options: GraphReaderOptions = {
+    token: async () => 'T0ken',
+    onIgnored: (reason) => ignored.push(reason),
+    fetch: async (input, init = {}) => {
+      const answer = answers[sent.length] ?? answers.at(-1);
+      sent.push({ url: String(input), init });
+      return (await answer?.()) ?? Response.error();
+    },
+  };
+  return { sent, ignored, options };
+}
+const keys = (...items: readonly unknown[]) => graph(() => Response.json({ '@odata.context': 'x', deviceKeys: items }));
+
+describe('graphReader', () => {
+  it('reads the keys that Entra ID has of the user', async () => {
+    const { sent, ignored, options } = keys(deviceKey, { ...deviceKey, keyType: 'FIDO' });
+    const reader = graphReader(options);
+    const { NGC, OTHER } = KEY_CREDENTIAL_USAGE;
+    expect(await reader.read('ada#ext@contoso.test')).toEqual([
+      { keyId, keyMaterial, usage: NGC, deviceId },
+      { keyId, keyMaterial, usage: OTHER, deviceId },
+    ]);
+    expect([reader.place, ignored, sent.length]).toEqual(['entra', [], 1]);
+    expect(sent[0]?.url).toBe('https://graph.microsoft.com/beta/users/ada%23ext%40contoso.test?$select=deviceKeys');
+    expect(sent[0]?.init).toMatchObject({
+      headers: { authorization: 'Bearer T0ken', accept: 'application/json' },
+      redirect: 'manual',
+    });
+    expect(sent[0]?.init.method).toBe('GET');
+  });
+
+  it.each<[string, unknown]>([
+    ['no object', 'NGC'],
+    ['no device', { ...deviceKey, deviceId: undefined }],
+    ['a device that is no GUID', { ...deviceKey, deviceId: 'pc7' }],
+    ['no key material', { ...deviceKey, keyMaterial: null }],
+    ['key material that is no base64', { ...deviceKey, keyMaterial: 'UlNB!' }],
+    ['no type', { ...deviceKey, keyType: 3 }],
+  ])('leaves out an item with %s, and reads the others', async (_, item) => {
+    const other = { ...deviceKey, keyMaterial: 'AAEC' };
+    const { ignored, options } = keys(item, other);
+    const found = await graphReader(options).read('ada');
+    expect(found.map((credential) => credential.keyId)).toEqual([digest('sha256', fromBase64('AAEC'))]);
+    expect(ignored).toHaveLength(1);
+  });
+
+  it.each([
+    ['no object', () => Response.json([]), 'service-answer'],
+    ['no list', () => Response.json({ deviceKeys: {} }), 'service-answer'],
+    ['no JSON', () => new Response('<html>'), 'service-answer'],
+    ['too much', () => new Response(new Uint8Array(4 * 1024 * 1024 + 1)), 'service-answer'],
+    ['a refusal', () => new Response('{"error":{"code":"Forbidden"}}', { status: 403 }), 'service-refused'],
+    ['a redirection', () => new Response(null, { status: 302, headers: { location: 'https://x' } }), 'service-refused'],
+    ['too many requests', () => new Response('wait', { status: 429 }), 'service-unreachable'],
+    ['trouble of its own', () => new Response('', { status: 503 }), 'service-unreachable'],
+    ['no connection', () => Promise.reject(new TypeError('fetch failed')), 'service-unreachable'],
+  ])('tells %s from other answers', async (_, answer, code) => {
+    const found = await asyncRefusal(() => graphReader(graph(answer).options).read('ada'));
+    expect(found.split(':')[0]).toBe(code);
+    expect(found).not.toContain('T0ken');
+  });
+
+  it('ends after its time, and with its signal', async () => {
+    const hanging: GraphReaderOptions = {
+      token: async () => 'T0ken',
+      timeoutMs: 5,
+      fetch: (_, init) =>
+        new Promise((__, reject) => {
+          init?.signal?.addEventListener('abort', () => reject(init.signal?.reason), { once: true });
+        }),
+    };
+    expect(await asyncRefusal(() => graphReader(hanging).read('ada'))).toBe(
+      'service-timeout: GET https://graph.microsoft.com/beta/users/ada: no answer within 5 ms',
+    );
+    const aborter = new AbortController();
+    const reading = graphReader({ ...hanging, timeoutMs: 60_000 }).read('ada', { signal: aborter.signal });
+    aborter.abort(new Error('enough'));
+    await expect(reading).rejects.toThrow('enough');
+  });
+
+  it('asks another cloud, but none without TLS', async () => {
+    const { sent, options } = keys();
+    await graphReader({ ...options, graphUrl: 'https://microsoftgraph.chinacloudapi.cn' }).read('ada');
+    expect(sent[0]?.url).toBe('https://microsoftgraph.chinacloudapi.cn/beta/users/ada?$select=deviceKeys');
+    const open = graphReader({ ...options, graphUrl: 'http://graph.example/' });
+    await expect(open.read('ada')).rejects.toThrow(TypeError);
+    expect(sent).toHaveLength(1);
+  });
+});
+
+describe('listHelloMethods', () => {
+  const method = {
+    id: 'b4e5f6a7-0000-4000-8000-000000000001',
+    displayName: 'PC7',
+    createdDateTime: '2026-01-01T12:00:00Z',
+    keyStrength: 'normal',
+  };
+  const next = (link: unknown) => () => Response.json({ value: [method], '@odata.nextLink': link });
+
+  it('reads all pages', async () => {
+    const { sent, options } = graph(next('https://graph.microsoft.com/v1.0/page2?$skiptoken=x'), () =>
+      Response.json({ value: [{ id: 'second', displayName: null }] }),
+    );
+    expect(await listHelloMethods('ada@contoso.test', options)).toEqual([
+      method,
+      { id: 'second', displayName: '', createdDateTime: '', keyStrength: '' },
+    ]);
+    expect(sent.map(({ url }) => url)).toEqual([
+      'https://graph.microsoft.com/v1.0/users/ada%40contoso.test/authentication/windowsHelloForBusinessMethods',
+      'https://graph.microsoft.com/v1.0/page2?$skiptoken=x',
+    ]);
+  });
+
+  it.each(['https://evil.example/', 'http://graph.microsoft.com/', 'page2', 7])(
+    'gives the token to nobody else (%j)',
+    async (link) => {
+      const { sent, options } = graph(next(link));
+      const found = await asyncRefusal(() => listHelloMethods('ada', options));
+      expect(found).toBe('service-answer: Microsoft Graph: the next page is elsewhere');
+      expect(sent).toHaveLength(1);
+    },
+  );
+
+  it('refuses an item without id', async () => {
+    const { options } = graph(() => Response.json({ value: [{ displayName: 'PC7' }] }));
+    expect(await asyncRefusal(() => listHelloMethods('ada', options))).toContain('service-answer: Microsoft Graph: ');
+  });
+});
