@@ -1,3 +1,6 @@
+import type { ChainCheck } from '../crypto/verify-chain.ts';
+import type { EkCertificateCheck } from './verify-ek-certificate.ts';
+
 /** What is checked of every TPMS_ATTEST and its signature. */
 export type CertificationCheck = 'structures' | 'magic' | 'type' | 'challenge' | 'name' | 'signature' | 'hashes';
 
@@ -15,11 +18,32 @@ export type StatementCheck =
   | 'key-strength'
   | 'key-parent';
 
+/** What is checked of the certificate of an attestation key. */
+export type AkCertificateCheck = `ak-chain/${ChainCheck}` | 'ak-key' | 'ak-key-usage' | 'ak-manufacturer' | 'ak-ek';
+
+/** What is checked of evidence besides the statement in it. */
+export type EvidenceCheck =
+  | AkCertificateCheck
+  | `ek-chain/${ChainCheck}`
+  | Exclude<EkCertificateCheck, `chain/${ChainCheck}`>
+  | 'trust'
+  | 'certificates'
+  | 'activation'
+  | 'ek-attributes'
+  | 'ek-listed'
+  | 'possession'
+  | 'tier';
+
 /**
  * The name of a check, for programs. Without a prefix it is about the certified key; `creation/` is about how that key
- * was made, `ak-creation/` about how the attestation key was made.
+ * was made, `ak-creation/` about how the attestation key was made, `ak-chain/` and `ek-chain/` about the certificates of
+ * the attestation key and the endorsement key.
  */
-export type CheckId = CertificationCheck | StatementCheck | `${'creation' | 'ak-creation'}/${CreationCheck}`;
+export type CheckId =
+  | CertificationCheck
+  | StatementCheck
+  | `${'creation' | 'ak-creation'}/${CreationCheck}`
+  | EvidenceCheck;
 
 /** The outcome of one check. */
 export interface Finding {
@@ -29,8 +53,8 @@ export interface Finding {
   readonly detail: string;
 }
 
-/** What each check has found when it passes. */
-const HOLDS: Readonly<Record<CreationCheck | StatementCheck, string>> = {
+/** What each check has found when it passes, where those who make it do not say it. */
+const HOLDS: Readonly<Partial<Record<CheckId | CreationCheck, string>>> = {
   structures: 'every structure can be read to its exact end',
   magic: 'the signed data begins with TPM_GENERATED_VALUE',
   type: 'the signed data is of the right type',
@@ -40,22 +64,33 @@ const HOLDS: Readonly<Record<CreationCheck | StatementCheck, string>> = {
   hashes: 'signature and Names are made with SHA-256 or a longer hash',
   'creation-hash': 'the signed digest is that of the creation data',
   parent: 'the creation data names the parent that the qualified name says',
-  'ak-trusted': 'the attestation key is the one that is trusted',
+  'ak-trusted': 'the attestation key is one that is trusted',
   'ak-attributes': 'the attestation key is restricted to signing what the TPM attests, and cannot leave the TPM',
   'ak-strength': 'the attestation key is strong enough',
   'ak-parent': 'the attestation key is under the expected parent',
-  'public-key': 'the certified key is the expected one',
+  'public-key': 'the key is the expected one',
   'key-attributes': 'the certified key was made in the TPM, cannot leave it, and is for general use',
-  'key-strength': 'the certified key is strong enough',
+  'key-strength': 'the key is strong enough',
   'key-parent': 'the certified key is under the expected parent',
+  trust: 'there is something to trust',
+  certificates: 'there are no more certificates than are looked at',
+  activation: 'the attestation key and the endorsement key are in one TPM',
+  'ek-attributes': 'the endorsement key only decrypts what the TPM is to keep, and cannot leave the TPM',
+  'ek-strength': 'the endorsement key is strong enough',
+  'ek-listed': 'the endorsement key is on the list of those that are allowed',
+  'ak-key': 'the certificate is for the attestation key',
+  'ak-key-usage': 'the key in the certificate is for signatures',
+  'ak-manufacturer': 'the certificate names a maker that is allowed',
+  'ak-ek': 'the certificate names no other endorsement key',
+  possession: 'the challenge was signed with the key',
 };
 
 /** Collects findings. */
 export class Findings {
   readonly list: Finding[] = [];
 
-  /** Runs one check; `test` returns or throws what is wrong. */
-  check(check: CheckId, test: () => string | undefined): void {
+  /** Runs one check; `test` returns or throws what is wrong. `holds` is the detail when nothing is. */
+  check(check: CheckId, test: () => string | undefined, holds?: string): void {
     let problem: string | undefined;
     try {
       problem = test();
@@ -64,7 +99,12 @@ export class Findings {
       problem = error instanceof Error ? error.message : String(error);
     }
     const base = check.slice(check.indexOf('/') + 1) as keyof typeof HOLDS;
-    this.list.push({ check, passed: problem === undefined, detail: problem ?? HOLDS[base] });
+    this.list.push({ check, passed: problem === undefined, detail: problem ?? holds ?? HOLDS[base] ?? '' });
+  }
+
+  /** Appends what others have found. */
+  add(found: readonly Finding[]): void {
+    this.list.push(...found);
   }
 }
 

@@ -5,7 +5,7 @@ import { decode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../tpm/structures/attest.ts';
-import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
+import { TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
 import { bareSignature } from './signature.ts';
 
 /** Something that a TPM attests, signed by an attestation key. */
@@ -130,6 +130,11 @@ export function statementFromJson(json: unknown): AttestationStatement {
   };
   checkAgrees(source, { ...statementToJson(statement) }, '');
   return statement;
+}
+
+/** A public area in a statement, as `makeActivationChallenge` and `verifyEkCertificate` want it. @throws CodecError for anything else. */
+export function readPublicArea(pubArea: Uint8Array): TpmtPublic {
+  return decode(TPMT_PUBLIC, pubArea);
 }
 
 const publicKeyPem = (pubArea: Uint8Array): string => encodeSpkiPem(publicKeyOf(decode(TPMT_PUBLIC, pubArea)));

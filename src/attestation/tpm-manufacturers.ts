@@ -42,3 +42,13 @@ const VENDORS = [
 export const TPM_MANUFACTURERS: readonly string[] = VENDORS.map(
   (vendor) => `id:${Buffer.from(vendor, 'latin1').toString('hex').toUpperCase()}`,
 );
+
+/** Why the maker that a certificate names is not taken; `undefined` when it is. Ids are compared in any case. */
+export function manufacturerProblem(
+  manufacturer: string | undefined,
+  allowed: readonly string[] = TPM_MANUFACTURERS,
+): string | undefined {
+  if (manufacturer === undefined) return 'it does not name the maker of the TPM';
+  const isAllowed = allowed.some((name) => name.toUpperCase() === manufacturer.toUpperCase());
+  return isAllowed ? undefined : `the maker ${manufacturer} is not allowed`;
+}

@@ -1,12 +1,12 @@
 import { equal } from '../bytes.ts';
-import { bitLength, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { isRocaWeak } from '../crypto/roca.ts';
+import { weaknessOf } from '../crypto/key-strength.ts';
+import { encodeSpki } from '../crypto/public-key.ts';
 import { type ChainCheck, type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
 import { type Certificate, KEY_USAGE } from '../crypto/x509.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
-import { TPM_MANUFACTURERS } from './tpm-manufacturers.ts';
+import { manufacturerProblem } from './tpm-manufacturers.ts';
 
 /** The purpose of an endorsement key certificate: tcg-kp-EKCertificate. */
 export const EK_CERTIFICATE_PURPOSE = '2.23.133.8.1';
@@ -59,15 +59,17 @@ export async function verifyEkCertificate(
   der: Uint8Array,
   options: VerifyEkCertificateOptions,
 ): Promise<EkCertificateResult> {
-  const { ek, allowedManufacturers = TPM_MANUFACTURERS } = options;
-  const chain = await verifyChain(der, { ...options, extendedKeyUsage: EK_CERTIFICATE_PURPOSE });
-  const findings: EkCertificateFinding[] = chain.findings.map((one) => ({ ...one, check: `chain/${one.check}` }));
+  const { ek, allowedManufacturers } = options;
   let parsed: EkCertificate | undefined;
+  let problem = '';
   try {
     parsed = await parseEkCertificate(der);
   } catch (error) {
-    findings.push({ check: 'ek-certificate', passed: false, detail: messageOf(error) });
+    problem = messageOf(error);
   }
+  const chain = await verifyChain(parsed?.certificate ?? der, { ...options, extendedKeyUsage: EK_CERTIFICATE_PURPOSE });
+  const findings: EkCertificateFinding[] = chain.findings.map((one) => ({ ...one, check: `chain/${one.check}` }));
+  if (parsed === undefined) findings.push({ check: 'ek-certificate', passed: false, detail: problem });
   if (parsed !== undefined) {
     const { certificate, manufacturer, specification } = parsed;
     const check = (name: EkCertificateCheck, holds: string, test: () => string | undefined): void => {
@@ -77,12 +79,10 @@ export async function verifyEkCertificate(
     check('ek-certificate', 'the certificate can be read', () => undefined);
     if (ek !== undefined) check('ek-key', 'it is for the endorsement key', () => keyProblem(certificate, ek));
     check('ek-key-usage', 'its key is for endorsement', () => usageProblem(certificate));
-    check('ek-strength', 'its key is strong enough', () => strengthProblem(certificate.publicKey()));
-    check('ek-manufacturer', `the TPM was made by ${manufacturer}`, () => {
-      const names = new Set(allowedManufacturers.map((name) => name.toUpperCase()));
-      if (manufacturer === undefined) return 'it does not name the maker of the TPM';
-      return names.has(manufacturer.toUpperCase()) ? undefined : `the maker ${manufacturer} is not allowed`;
-    });
+    check('ek-strength', 'its key is strong enough', () => weaknessOf(certificate.publicKey()));
+    check('ek-manufacturer', `the TPM was made by ${manufacturer}`, () =>
+      manufacturerProblem(manufacturer, allowedManufacturers),
+    );
     check('ek-specification', 'it is for a TPM 2.0', () => {
       const family = specification?.family ?? '2.0';
       return family === '2.0' ? undefined : `it is for a TPM of family ${family}`;
@@ -110,12 +110,6 @@ function usageProblem(certificate: Certificate): string | undefined {
   const { keyUsage } = certificate;
   const bit = certificate.publicKey().kty === 'RSA' ? KEY_USAGE.keyEncipherment : KEY_USAGE.keyAgreement;
   return keyUsage === undefined || keyUsage.has(bit) ? undefined : 'its key usage is not that of an endorsement key';
-}
-
-function strengthProblem(key: PublicKey): string | undefined {
-  if (key.kty === 'EC') return undefined;
-  if (bitLength(key.n) < 2048) return `an RSA key of ${bitLength(key.n)} bits`;
-  return isRocaWeak(key.n) ? 'an RSA key that the flawed Infineon library has made (CVE-2017-15361)' : undefined;
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,20 +1,14 @@
 import { equal } from '../bytes.ts';
-import { bitLength, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { isRocaWeak } from '../crypto/roca.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import { TPM_ST } from '../tpm/constants.ts';
 import { qualifiedName } from '../tpm/names.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
-import type { TpmaObject, TpmsCreationData } from '../tpm/structures/object.ts';
+import type { TpmsCreationData } from '../tpm/structures/object.ts';
 import { type Finding, Findings } from './findings.ts';
+import { type Attributes, attributeProblem, isKey, type KeyIdentity, strengthProblem } from './key-checks.ts';
 import type { AttestationStatement, CreationProof } from './statement.ts';
 import { type Subject, subjectOf, verifyCertification, verifyCreation } from './verify-certification.ts';
-
-/** Names one key: by its TPMT_PUBLIC, its SubjectPublicKeyInfo in DER, or its Name (Part 1, 16). */
-export type KeyIdentity =
-  | { readonly pubArea: Uint8Array }
-  | { readonly spki: Uint8Array }
-  | { readonly name: Uint8Array };
 
 /** What {@link verifyStatement} holds a statement against. */
 export interface VerifyOptions {
@@ -47,14 +41,30 @@ export type VerificationResult =
 
 /**
  * Verifies that the key of `statement` was made in the TPM that holds a trusted attestation key, cannot leave it, and
- * was certified over `challenge`. It needs no TPM, and trusts nothing in the statement.
+ * was certified over `challenge`. It needs no TPM, and trusts nothing in the statement. See `verifyEvidence` for whom to trust.
  *
  * All checks are made whatever came before, each gives a finding, and no statement makes it throw. Checks of creations
  * and of what an option names are made where there is one.
  */
 export function verifyStatement(statement: AttestationStatement, options: VerifyOptions): VerificationResult {
-  const { challenge, attestationKey, expectedKey, keyParent, akParent, akNonce, acceptSha1 = false } = options;
   const findings = new Findings();
+  const { attestationKey } = options;
+  const trustProblem = (ak: Subject) =>
+    isKey(ak, attestationKey) ? undefined : 'it is not the trusted attestation key';
+  return resultOf(findings, checkStatement(findings, statement, options, trustProblem));
+}
+
+/**
+ * Makes the checks of {@link verifyStatement}. `trustProblem` returns or throws why the attestation key is not trusted.
+ * @returns the certified key.
+ */
+export function checkStatement(
+  findings: Findings,
+  statement: AttestationStatement,
+  options: Omit<VerifyOptions, 'attestationKey'>,
+  trustProblem: (ak: Subject) => string | undefined,
+): Subject {
+  const { challenge, expectedKey, keyParent, akParent, akNonce, acceptSha1 = false } = options;
   const key = subjectOf(() => statement.pubArea);
   const ak = subjectOf(() => statement.ak.pubArea);
   const common = { findings, signer: ak, acceptSha1 };
@@ -71,7 +81,7 @@ export function verifyStatement(statement: AttestationStatement, options: Verify
     return 'qualifiedName' in attested ? attested.qualifiedName : new Uint8Array(0);
   };
 
-  findings.check('ak-trusted', () => (isKey(ak, attestationKey) ? undefined : 'it is not the trusted attestation key'));
+  findings.check('ak-trusted', () => trustProblem(ak));
   if (akParent !== undefined)
     findings.check('ak-parent', () => parentProblem(ak, akParent, certified().qualifiedSigner));
 
@@ -97,7 +107,7 @@ export function verifyStatement(statement: AttestationStatement, options: Verify
     });
   }
   checkAttestationKey(findings, ak, akCreation, { nonce: akNonce, acceptSha1 });
-  return resultOf(findings, key);
+  return key;
 }
 
 /** What {@link verifyAttestationKey} holds an attestation key against. */
@@ -149,36 +159,13 @@ function resultOf({ list }: Findings, { area }: Subject): VerificationResult {
   return { ok: true, publicKey: publicKeyOf(area()), findings: list };
 }
 
-type Attributes = readonly (keyof TpmaObject)[];
 const KEY_SET: Attributes = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin'];
 const KEY_CLEAR: Attributes = ['restricted', 'encryptedDuplication'];
 const AK_SET: Attributes = [...KEY_SET, 'restricted', 'sign'];
 const AK_CLEAR: Attributes = ['decrypt', 'encryptedDuplication'];
 
-function attributeProblem(has: TpmaObject, set: Attributes, clear: Attributes): string | undefined {
-  const problems = [
-    ...set.filter((name) => !has[name]).map((name) => `${name} is clear`),
-    ...clear.filter((name) => has[name]).map((name) => `${name} is set`),
-  ];
-  return problems.length === 0 ? undefined : problems.join(', ');
-}
-
-/** Curves below P-256 are not known to `publicKeyOf`. */
-function strengthProblem({ area }: Subject): string | undefined {
-  const key = publicKeyOf(area());
-  if (key.kty !== 'RSA') return undefined;
-  if (bitLength(key.n) < 2048) return `it is an RSA key of ${bitLength(key.n)} bits`;
-  return isRocaWeak(key.n) ? 'its private key can be computed (ROCA, CVE-2017-15361)' : undefined;
-}
-
 function parentProblem({ name }: Subject, parent: Uint8Array, qualified: Uint8Array): string | undefined {
   return equal(qualifiedName(parent, name()), qualified) ? undefined : 'its qualified name is of another parent';
-}
-
-function isKey(subject: Subject, identity: KeyIdentity): boolean {
-  if ('pubArea' in identity) return equal(subject.pubArea(), identity.pubArea);
-  if ('name' in identity) return equal(subject.name(), identity.name);
-  return equal(encodeSpki(publicKeyOf(subject.area())), identity.spki);
 }
 
 /** Both the creation data and the extraData hold the nonce, if there was one: microsoft/TSS.MSR, PCPTool. */

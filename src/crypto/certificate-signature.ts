@@ -2,7 +2,7 @@ import { type Bytes, equal } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { DER, DerReader, derValue } from './der.ts';
 import type { HashName } from './kdf.ts';
-import type { PublicKey } from './public-key.ts';
+import { bitLength, type PublicKey } from './public-key.ts';
 import { type SignatureFormat, verifySignature } from './verify-signature.ts';
 
 /** The signature of a certificate, and what it is over. */
@@ -53,12 +53,20 @@ export function readSignature(
   };
 }
 
-/** Whether the signature was made with that key; never with an algorithm or a key that is not known here. */
+/**
+ * An RSA key of more than 8192 bits, or with an exponent of more than 32: certificates from anyone could make a verifier
+ * spend milliseconds on each.
+ */
+const isCostly = (key: PublicKey): boolean => key.kty === 'RSA' && (bitLength(key.n) > 8192 || key.e.length > 4);
+
+/** Whether the signature was made with that key; never with an algorithm or a key that is not known here, or too costly. */
 export function isSignedWith(publicKey: () => PublicKey, { tbs, value, hash, format }: CertificateSignature): boolean {
   if (hash === undefined) return false;
   try {
     const key = publicKey();
-    return (key.kty === 'EC') === (format === 'der') && verifySignature(key, hash, tbs, value, format);
+    return (
+      (key.kty === 'EC') === (format === 'der') && !isCostly(key) && verifySignature(key, hash, tbs, value, format)
+    );
   } catch (error) {
     if (isKeyprovError(error, 'key-invalid')) return false;
     throw error;

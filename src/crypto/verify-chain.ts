@@ -29,10 +29,10 @@ export interface ChainFinding {
 
 /** Options of {@link verifyChain}. */
 export interface ChainOptions {
-  /** Certificates that the way to a root may lead over, in DER and any order; nothing is trusted of them. */
-  readonly intermediates?: readonly Uint8Array[];
-  /** The certificates that are trusted, in DER. Without any, nothing passes. */
-  readonly roots: readonly Uint8Array[];
+  /** Certificates that the way to a root may lead over, in any order, as the roots; nothing is trusted of them. */
+  readonly intermediates?: readonly (Uint8Array | Certificate)[];
+  /** The certificates that are trusted, in DER, or read once for many verifications. Without any, nothing passes. */
+  readonly roots: readonly (Uint8Array | Certificate)[];
   /** When the certificates must be valid. Default: now. */
   readonly time?: Date;
   /** OID of a purpose that the certificate must name, and each authority that names purposes too. */
@@ -54,32 +54,35 @@ export interface ChainResult {
  * revocation. Nothing in the certificate and the intermediates makes it throw.
  * @throws KeyprovError `certificate-invalid` for a root that cannot be read.
  */
-export async function verifyChain(leaf: Uint8Array, options: ChainOptions): Promise<ChainResult> {
-  const { roots: rootBytes, intermediates = [], time = new Date() } = options;
-  if (rootBytes.length === 0) return failed('roots', 'no roots were given, so nothing is trusted');
+export async function verifyChain(leaf: Uint8Array | Certificate, options: ChainOptions): Promise<ChainResult> {
+  const { intermediates = [], time = new Date() } = options;
+  if (options.roots.length === 0) return failed('roots', 'no roots were given, so nothing is trusted');
   let certificate: Certificate;
   try {
-    certificate = await readCertificate(leaf);
+    certificate = await certificateOf(leaf);
   } catch (error) {
     return failed('certificate', messageOf(error));
   }
-  const roots = await Promise.all(rootBytes.map(readCertificate));
+  const roots = await Promise.all(options.roots.map(certificateOf));
   const search = new PathSearch(roots, await readReadable(intermediates));
   const results = search.extend([certificate]).map((path) => judge(path, { ...options, time }));
   const best = results.find(({ ok }) => ok) ?? results[0];
   return best ?? failed('path', search.problem);
 }
 
+const certificateOf = async (given: Uint8Array | Certificate): Promise<Certificate> =>
+  given instanceof Uint8Array ? await readCertificate(given) : given;
+
 /** Intermediates that cannot be read lead nowhere, so they are left out. */
-async function readReadable(list: readonly Uint8Array[]): Promise<Certificate[]> {
-  const read = await Promise.allSettled(list.map((der) => readCertificate(der)));
+async function readReadable(list: readonly (Uint8Array | Certificate)[]): Promise<Certificate[]> {
+  const read = await Promise.allSettled(list.map(certificateOf));
   return read.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
 /** More certificates one above the other than any chain of a TPM maker has. */
 const MAX_PATH = 8;
 /** Signatures verified at most, whatever certificates are given. */
-const MAX_SIGNATURES = 100;
+const MAX_SIGNATURES = 30;
 
 /** Finds the ways from a certificate to a root on which names and signatures fit. */
 class PathSearch {

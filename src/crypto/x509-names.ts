@@ -3,12 +3,12 @@ import { type Bytes, copy, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { DistinguishedName, NameAttribute } from './distinguished-name.ts';
 
-/** A GeneralName. RFC 5280, 4.2.1.6. `other` is one that is not read here: the number of its kind. */
+/** A GeneralName. RFC 5280, 4.2.1.6. `other` is one that is not read here: the number of its kind, and all of it in DER. */
 export type GeneralName =
   | { readonly kind: 'email' | 'dns' | 'uri'; readonly value: string }
   | { readonly kind: 'directory'; readonly value: DistinguishedName }
   | { readonly kind: 'ip'; readonly value: Bytes }
-  | { readonly kind: 'other'; readonly value: number };
+  | { readonly kind: 'other'; readonly value: number; readonly der: Bytes };
 
 /** The names that certificates below an authority may have, and may not have. RFC 5280, 4.2.1.10. */
 export interface NameConstraints {
@@ -64,7 +64,7 @@ export class X509Names {
     const text = TEXT_KINDS.get(tagNumber);
     if (text !== undefined) return { kind: text, value: new TextDecoder().decode(this.#content(block)) };
     if (tagNumber === IP) return { kind: 'ip', value: copy(this.#content(block)) };
-    if (tagNumber !== DIRECTORY) return { kind: 'other', value: tagNumber };
+    if (tagNumber !== DIRECTORY) return { kind: 'other', value: tagNumber, der: new Uint8Array(block.toBER()) };
     const [name] = this.#children(block);
     if (name === undefined) throw invalid('an empty directoryName');
     return { kind: 'directory', value: this.#name(name) };

@@ -1,0 +1,50 @@
+// Robustness rather than speed: a million changed files, each of which `inspect` must get over in 100 ms, without keeping
+// memory. `node scripts/bench.mjs inspect`; COUNT and SEED in the environment change both.
+import { toHex } from '../src/bytes.ts';
+import { inspect, printInspection } from '../src/inspect/index.ts';
+import { inspectSamples } from '../test/inspect-samples.ts';
+import { Dice, mutated } from '../test/mutations.ts';
+
+const count = Number(process.env.COUNT ?? 1_000_000);
+const seed = Number(process.env.SEED ?? 20260101);
+const LIMIT_MS = 100;
+
+const samples = await inspectSamples();
+const dice = new Dice(seed);
+const confidences = new Map<string, number>();
+const formats = new Set<string>();
+let slowest = { milliseconds: 0, format: '', bytes: 0 };
+let over = 0;
+
+function memory(): string {
+  globalThis.gc?.();
+  const { rss, heapUsed } = process.memoryUsage();
+  return `RSS ${(rss / 2 ** 20).toFixed(0)} MiB, heap in use ${(heapUsed / 2 ** 20).toFixed(1)} MiB`;
+}
+
+console.log(`${count} inputs made of ${samples.length} samples, seed ${seed}`);
+const begin = performance.now();
+for (let i = 0; i < count; i++) {
+  // After a tenth everything is compiled and every cache is filled.
+  if (i % (count / 10) === 0) console.log(`${String(i).padStart(8)}: ${memory()}`);
+  const bytes = mutated(samples, dice);
+  const start = performance.now();
+  const found = await inspect(bytes);
+  const milliseconds = performance.now() - start;
+  if (milliseconds > slowest.milliseconds) slowest = { milliseconds, format: found.format, bytes: bytes.length };
+  if (milliseconds > LIMIT_MS) {
+    over++;
+    console.log(`over ${LIMIT_MS} ms: ${milliseconds.toFixed(0)} ms, ${found.format}, ${toHex(bytes.subarray(0, 64))}`);
+  }
+  printInspection(found);
+  confidences.set(found.confidence, (confidences.get(found.confidence) ?? 0) + 1);
+  formats.add(found.format);
+}
+console.log(`${String(count).padStart(8)}: ${memory()}`);
+const seconds = (performance.now() - begin) / 1000;
+console.log(
+  `${seconds.toFixed(0)} s, ${[...confidences].map(([name, n]) => `${n} ${name}`).join(', ')}, ${formats.size} formats`,
+);
+const { milliseconds, format, bytes } = slowest;
+console.log(`slowest: ${milliseconds.toFixed(1)} ms (${format}, ${bytes} bytes); over ${LIMIT_MS} ms: ${over}`);
+if (over > 0) process.exitCode = 1;

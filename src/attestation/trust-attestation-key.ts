@@ -1,0 +1,208 @@
+import type { ChainCheck, ChainOptions } from '../crypto/verify-chain.ts';
+import type { Certificate } from '../crypto/x509.ts';
+import { isVirtualByCertificate } from '../tpm/virtual.ts';
+import type { EkCertificate } from './ek-certificate.ts';
+import type { Tier } from './evidence.ts';
+import type { Finding, Findings } from './findings.ts';
+import {
+  type Attributes,
+  attributeProblem,
+  isKey,
+  type KeyIdentity,
+  type ObjectIdentity,
+  strengthProblem,
+} from './key-checks.ts';
+import { verifyAkCertificate } from './verify-ak-certificate.ts';
+import type { Subject } from './verify-certification.ts';
+import { type EkCertificateCheck, type EkCertificateFinding, verifyEkCertificate } from './verify-ek-certificate.ts';
+
+/** An attestation key that the verifier knows, and what it knows of it. */
+export interface TrustedAttestationKey {
+  readonly key: KeyIdentity;
+  /** The tier of the keys that it certifies, such as the one that was reached when it was enrolled. */
+  readonly tier: Exclude<Tier, 'software'>;
+}
+
+/** What a verifier has seen: a TPM with both keys answered a challenge that the verifier made for them. */
+export interface Activation {
+  readonly ak: ObjectIdentity;
+  readonly ek: ObjectIdentity;
+}
+
+/** What makes a verifier trust an attestation key. */
+export interface TrustOptions {
+  /** Roots of the authorities that certify attestation keys, in DER, or read once with `readCertificate`. */
+  readonly akRoots?: readonly (Uint8Array | Certificate)[];
+  /** Roots of the makers of TPMs, for endorsement key certificates; they count with an `activation` only. */
+  readonly ekRoots?: readonly (Uint8Array | Certificate)[];
+  /** Certificates that may stand between those roots and what the evidence holds, as the roots; nothing is trusted of them. */
+  readonly intermediates?: readonly (Uint8Array | Certificate)[];
+  /**
+   * Endorsement keys that are trusted without a certificate; they count with an `activation` only. Each is compared, so
+   * from a long list give the one that was found for the evidence.
+   */
+  readonly ekAllowList?: readonly KeyIdentity[];
+  /** Attestation keys that are known. */
+  readonly trustedAks?: readonly TrustedAttestationKey[];
+  /** The verifier's own record of an activation, never something that the client says. */
+  readonly activation?: Activation;
+  /** When certificates must be valid. Default: now. */
+  readonly time?: Date;
+  /** As for `verifyEkCertificate`; here for the certificates of attestation keys too. */
+  readonly allowedManufacturers?: readonly string[];
+  /** Takes signatures made with SHA-1. Default false. */
+  readonly acceptSha1?: boolean;
+}
+
+/** A key in evidence, and its certificates: its own first. */
+export interface Party {
+  readonly key: Subject;
+  readonly certificates: readonly Uint8Array[];
+}
+
+/** How an attestation key is trusted. */
+export interface Trust {
+  /** What each way to trust it proves; empty where it is not trusted. */
+  readonly tiers: readonly Tier[];
+  /** Why it is not trusted, for people. */
+  readonly problem: string;
+  /** Findings that need not be good, since the verifier's own list stands in for them. */
+  readonly excused: readonly Finding[];
+}
+
+/** For the certificates of one key: more than those of any TPM, since what anybody sends must not cost much time. */
+const MOST = { certificates: 10, bytes: 10_240 };
+
+/** Goes all the ways on which an attestation key can be trusted, with a finding for each check. */
+export async function trustAttestationKey(
+  findings: Findings,
+  { ak, ek }: { readonly ak: Party; readonly ek: Party | undefined },
+  options: TrustOptions,
+): Promise<Trust> {
+  const { akRoots = [], ekRoots = [], ekAllowList = [], trustedAks = [], activation } = options;
+  const tiers: Tier[] = [];
+  const problems: string[] = [];
+  const excused: Finding[] = [];
+  findings.check('trust', () =>
+    akRoots.length + ekRoots.length + ekAllowList.length + trustedAks.length > 0
+      ? undefined
+      : 'neither roots nor endorsement keys nor attestation keys were given, so nothing is trusted',
+  );
+  findings.check('certificates', () => tooManyProblem(ak) ?? (ek && tooManyProblem(ek)));
+
+  if (akRoots.length > 0) {
+    const tier = await byAkCertificate(findings, { ak, ek }, { ...options, roots: akRoots });
+    if (tier !== undefined) tiers.push(tier);
+    else problems.push(ak.certificates.length > 0 ? 'its certificate is not good' : 'it has no certificate');
+  }
+
+  if (ek !== undefined) {
+    findings.check('ek-attributes', () => attributeProblem(ek.key.area().objectAttributes, EK_SET, EK_CLEAR));
+    findings.check('ek-strength', () => strengthProblem(ek.key));
+  }
+  if (activation !== undefined && ek !== undefined) {
+    findings.check('activation', () => activationProblem(activation, { ak, ek }));
+    const isListed = ekAllowList.some((one) => isIt(ek.key, one));
+    if (isListed) {
+      findings.check('ek-listed', () => undefined);
+      tiers.push('tpm-no-ek-certificate');
+    }
+    const found: Finding[] = [];
+    const tier = ekRoots.length > 0 ? await byEkCertificate(found, ek, { ...options, roots: ekRoots }) : undefined;
+    findings.add(found);
+    if (tier !== undefined) tiers.push(tier);
+    else if (isListed) excused.push(...found);
+    else problems.push('its endorsement key neither has a good certificate nor is on the list');
+  } else if (ekRoots.length + ekAllowList.length > 0) {
+    problems.push('no activation shows that it is in the TPM of an endorsement key in the evidence');
+  }
+
+  const known = trustedAks.filter(({ key }) => isIt(ak.key, key));
+  tiers.push(...known.map(({ tier }) => tier));
+  if (known.length === 0 && trustedAks.length > 0) problems.push('it is not one of those that are known');
+  return { tiers, problem: problems.join('; ') || 'nothing is trusted', excused };
+}
+
+type CertificateOptions = TrustOptions & { readonly roots: readonly (Uint8Array | Certificate)[] };
+
+async function byAkCertificate(
+  findings: Findings,
+  { ak, ek }: { readonly ak: Party; readonly ek: Party | undefined },
+  options: CertificateOptions,
+): Promise<Tier | undefined> {
+  const [own, ...above] = certificatesOf(ak);
+  if (own === undefined) return undefined;
+  const {
+    findings: found,
+    certificate,
+    ok,
+  } = await verifyAkCertificate(own, {
+    ...chainOptions(above, options),
+    ak: ak.key,
+    ek: ek && { key: ek.key, certificate: ek.certificates[0] },
+  });
+  findings.add(found);
+  return ok && certificate !== undefined ? certifiedTier(certificate, 'ek-certificate') : undefined;
+}
+
+async function byEkCertificate(found: Finding[], ek: Party, options: CertificateOptions): Promise<Tier | undefined> {
+  const [own, ...above] = certificatesOf(ek);
+  if (own === undefined) return undefined;
+  const area = readable(ek.key.area);
+  if (area === undefined) return undefined;
+  const result = await verifyEkCertificate(own, { ...chainOptions(above, options), ek: area });
+  // That of the public area was made before, and the certificate is for the same key.
+  found.push(...result.findings.filter(({ check }) => check !== 'ek-strength').map(asFinding));
+  return result.ok && result.certificate !== undefined ? certifiedTier(result.certificate, 'activated') : undefined;
+}
+
+function tooManyProblem({ certificates }: Party): string | undefined {
+  const bytes = certificates.reduce((sum, { length }) => sum + length, 0);
+  const isTooMuch = certificates.length > MOST.certificates || bytes > MOST.bytes;
+  return isTooMuch ? `${certificates.length} certificates in ${bytes} bytes are not looked at` : undefined;
+}
+
+/** The certificate of the key itself, and those above it. */
+const certificatesOf = (party: Party): readonly Uint8Array[] =>
+  tooManyProblem(party) === undefined ? party.certificates : [];
+
+const chainOptions = (
+  above: readonly Uint8Array[],
+  { roots, intermediates = [], time, acceptSha1, allowedManufacturers }: CertificateOptions,
+): Omit<ChainOptions, 'extendedKeyUsage'> & { readonly allowedManufacturers?: readonly string[] } => ({
+  roots,
+  intermediates: [...above, ...intermediates],
+  ...(time && { time }),
+  ...(acceptSha1 !== undefined && { acceptSha1 }),
+  ...(allowedManufacturers && { allowedManufacturers }),
+});
+
+/** An emulator has its certificate too, which says so. */
+const certifiedTier = (certificate: EkCertificate, best: Tier): Tier =>
+  isVirtualByCertificate(certificate) ? 'virtual' : best;
+
+const EK_SET: Attributes = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'restricted', 'decrypt'];
+const EK_CLEAR: Attributes = ['sign', 'encryptedDuplication'];
+
+function activationProblem(activation: Activation, { ak, ek }: Record<'ak' | 'ek', Party>): string | undefined {
+  if (!isKey(ak.key, activation.ak)) return 'it was of another attestation key';
+  return isKey(ek.key, activation.ek) ? undefined : 'it was with another endorsement key';
+}
+
+const isIt = (subject: Subject, identity: KeyIdentity): boolean => readable(() => isKey(subject, identity)) ?? false;
+
+/** What `read` returns; nothing where the key cannot be read, which checks of its own say. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+const isOfChain = (check: EkCertificateCheck): check is `chain/${ChainCheck}` => check.startsWith('chain/');
+
+const asFinding = ({ check, ...rest }: EkCertificateFinding): Finding => ({
+  check: isOfChain(check) ? `ek-${check}` : check,
+  ...rest,
+});

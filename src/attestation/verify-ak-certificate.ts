@@ -1,0 +1,97 @@
+import { concat, equal, fromHex, toBase64, toHex } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { encodeSpki } from '../crypto/public-key.ts';
+import { type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
+import { type Certificate, KEY_USAGE } from '../crypto/x509.ts';
+import { isKeyprovError } from '../errors.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
+import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
+import { type Finding, Findings } from './findings.ts';
+import { manufacturerProblem } from './tpm-manufacturers.ts';
+import type { Subject } from './verify-certification.ts';
+
+/** tcg-kp-AIKCertificate: the purpose of an attestation key certificate. */
+const AK_CERTIFICATE_PURPOSE = '2.23.133.8.3';
+
+/** What an attestation key certificate is held against. */
+export interface VerifyAkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage'> {
+  readonly ak: Subject;
+  /** The endorsement key and its certificate, where there is one: the one that the certificate names, if it names any. */
+  readonly ek: { readonly key: Subject; readonly certificate: Uint8Array | undefined } | undefined;
+  /** As for `verifyEkCertificate`. */
+  readonly allowedManufacturers?: readonly string[];
+}
+
+/** The outcome: what the certificate says of the TPM is true only when `ok`. */
+export interface AkCertificateResult {
+  readonly ok: boolean;
+  readonly findings: readonly Finding[];
+  readonly certificate: EkCertificate | undefined;
+}
+
+/**
+ * Verifies the certificate of an attestation key in DER: its chain to one of the roots, its purpose, its key, and the
+ * maker of the TPM, which stands in it as in an endorsement key certificate (WebAuthn Level 3, 8.3.1). Nothing in the
+ * certificates makes it throw.
+ */
+export async function verifyAkCertificate(
+  der: Uint8Array,
+  { ak, ek, allowedManufacturers, ...options }: VerifyAkCertificateOptions,
+): Promise<AkCertificateResult> {
+  const parsed = await readOrNothing(der);
+  const chain = await verifyChain(parsed?.certificate ?? der, {
+    ...options,
+    extendedKeyUsage: AK_CERTIFICATE_PURPOSE,
+  });
+  const findings = new Findings();
+  findings.add(chain.findings.map((one) => ({ ...one, check: `ak-chain/${one.check}` })));
+  if (parsed !== undefined) {
+    const { certificate, manufacturer } = parsed;
+    findings.check('ak-key', () => {
+      const isSame = equal(encodeSpki(certificate.publicKey()), encodeSpki(publicKeyOf(ak.area())));
+      return isSame ? undefined : 'the certificate is for another key';
+    });
+    findings.check('ak-key-usage', () =>
+      certificate.keyUsage?.has(KEY_USAGE.digitalSignature) === false ? 'its key is not for signatures' : undefined,
+    );
+    findings.check('ak-manufacturer', () => manufacturerProblem(manufacturer, allowedManufacturers));
+    if (ek !== undefined) {
+      findings.check('ak-ek', () =>
+        isOfEk(certificate, ek.key, ek.certificate) ? undefined : 'it names another endorsement key',
+      );
+    }
+  }
+  return { ok: findings.list.every(({ passed }) => passed), findings: findings.list, certificate: parsed };
+}
+
+/** A certificate that cannot be read is a finding of the chain. */
+async function readOrNothing(der: Uint8Array): Promise<EkCertificate | undefined> {
+  try {
+    return await parseEkCertificate(der);
+  } catch (error) {
+    if (isKeyprovError(error, 'certificate-invalid')) return undefined;
+    throw error;
+  }
+}
+
+/** In DER: an otherName that is a PermanentIdentifier (RFC 4043, 2) of 64 letters, assigned by tcg-on-ekPermIdSha256. */
+const EK_IDENTIFIER = {
+  before: fromHex('a05706082b06010505070803a04b30490c40'),
+  after: fromHex('06056781050c01'),
+};
+/** Before the SHA-256 of the key's SubjectPublicKeyInfo in base64: smallstep. */
+const EK_URN = 'urn:ek:sha256:';
+
+/** Whether each name of an endorsement key in the certificate is of this one; one that names none may be of any. */
+function isOfEk({ subjectAltNames }: Certificate, ek: Subject, ekCertificate: Uint8Array | undefined): boolean {
+  return subjectAltNames.every((name) => {
+    if (name.kind === 'uri' && name.value.startsWith(EK_URN)) {
+      return name.value === EK_URN + toBase64(digest('sha256', encodeSpki(publicKeyOf(ek.area()))));
+    }
+    if (name.kind !== 'other' || ekCertificate === undefined) return true;
+    const { before, after } = EK_IDENTIFIER;
+    const text = name.der.subarray(before.length, before.length + 64);
+    if (!equal(name.der, concat(before, text, after))) return true;
+    return new TextDecoder().decode(text).toLowerCase() === toHex(digest('sha256', ekCertificate));
+  });
+}

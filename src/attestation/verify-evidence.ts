@@ -1,0 +1,136 @@
+import type { Bytes } from '../bytes.ts';
+import { weaknessOf } from '../crypto/key-strength.ts';
+import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { verifySignature } from '../crypto/verify-signature.ts';
+import { type Certificate, readCertificate } from '../crypto/x509.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
+import { type Evidence, type SoftwareKeyEvidence, softwareKeyMessage, TIERS, type Tier } from './evidence.ts';
+import { type Finding, Findings, lazy } from './findings.ts';
+import { isSpki } from './key-checks.ts';
+import type { AttestationStatement, PublicPart } from './statement.ts';
+import { type Party, type TrustOptions, trustAttestationKey } from './trust-attestation-key.ts';
+import { checkStatement, type VerifyOptions } from './verify.ts';
+import { subjectOf } from './verify-certification.ts';
+
+/** What {@link verifyEvidence} trusts, and holds evidence against. */
+export interface VerifyEvidenceOptions extends Omit<VerifyOptions, 'attestationKey'>, TrustOptions {
+  /** The least tier that is taken. */
+  readonly minTier: Tier;
+  /** As for `verifyStatement`, and for certificates too. */
+  readonly acceptSha1?: boolean;
+  /** Whether the verifier knows, in whatever way, that the TPM is an emulator or a hypervisor's. Default false. */
+  readonly virtual?: boolean;
+}
+
+/** The outcome of {@link verifyEvidence}. The key is there only when the evidence is good and of the wanted tier. */
+export type EvidenceResult =
+  | {
+      readonly ok: true;
+      readonly tier: Tier;
+      readonly publicKey: PublicKey;
+      /** Of a key in a TPM: the Name of its attestation key, to be kept for `trustedAks`. */
+      readonly akName: Bytes | undefined;
+      readonly findings: readonly Finding[];
+    }
+  | {
+      readonly ok: false;
+      /** What is proved, where it is only too little; `undefined` where nothing is. */
+      readonly tier: Tier | undefined;
+      readonly findings: readonly Finding[];
+    };
+
+/**
+ * Verifies what a client has sent to show where its key is, and how well that is proved. It needs no TPM.
+ *
+ * An attestation key is trusted by its certificate (`akRoots`), by an `activation` with an endorsement key that has a
+ * certificate (`ekRoots`) or is on the list (`ekAllowList`), or because it is known (`trustedAks`). The best of these
+ * gives the tier; without any, nothing passes. Certificates for which no roots are given, and those of an endorsement key
+ * without activation, are not looked at. Of what is looked at everything must be right, but for the certificate of an
+ * endorsement key that is on the list.
+ *
+ * All checks are made whatever came before, each gives a finding, and no evidence makes it throw.
+ *
+ * @throws TypeError for a `minTier` that is none; KeyprovError `certificate-invalid` for a root that cannot be read.
+ */
+export async function verifyEvidence(evidence: Evidence, options: VerifyEvidenceOptions): Promise<EvidenceResult> {
+  const { minTier, virtual = false } = options;
+  if (!TIERS.includes(minTier)) throw new TypeError(`minTier '${minTier}': it must be one of ${TIERS.join(', ')}`);
+  const [akRoots, ekRoots] = await Promise.all([readRoots(options.akRoots), readRoots(options.ekRoots)]);
+  const findings = new Findings();
+  let shown: Shown | undefined;
+  try {
+    shown =
+      'spki' in evidence
+        ? verifySoftwareKey(evidence, findings, options)
+        : await verifyTpmKey(evidence, findings, { ...options, akRoots, ekRoots });
+  } catch (error) {
+    // It is of another form than its type says, such as JSON that was not read with statementFromJson.
+    findings.check('structures', () => `the evidence cannot be read: ${String(error)}`);
+  }
+  const isGood = findings.list.every((one) => one.passed || shown?.excused.includes(one));
+  const best = isGood ? bestOf(shown?.tiers ?? []) : undefined;
+  const tier = virtual && best !== 'software' && best !== undefined ? 'virtual' : best;
+  const isEnough = tier !== undefined && TIERS.indexOf(tier) >= TIERS.indexOf(minTier);
+  findings.check(
+    'tier',
+    () =>
+      isEnough ? undefined : `'${minTier}' is wanted, and ${tier === undefined ? 'nothing' : `'${tier}'`} is proved`,
+    `'${tier}' is proved`,
+  );
+  const { list } = findings;
+  if (!isEnough || shown === undefined) return { ok: false, tier, findings: list };
+  return { ok: true, tier, publicKey: shown.publicKey(), akName: shown.akName?.(), findings: list };
+}
+
+/** What evidence shows, if all findings but the excused ones are good. */
+interface Shown {
+  readonly tiers: readonly Tier[];
+  readonly publicKey: () => PublicKey;
+  readonly akName?: () => Bytes;
+  readonly excused: readonly Finding[];
+}
+
+const bestOf = (tiers: readonly Tier[]): Tier | undefined => TIERS.findLast((tier) => tiers.includes(tier));
+
+const readRoots = (roots: readonly (Uint8Array | Certificate)[] = []): Promise<Certificate[]> =>
+  Promise.all(roots.map((root) => (root instanceof Uint8Array ? readCertificate(root) : root)));
+
+async function verifyTpmKey(
+  statement: AttestationStatement,
+  findings: Findings,
+  options: VerifyEvidenceOptions,
+): Promise<Shown> {
+  const ak = partyOf(statement.ak);
+  const ek = statement.ek && partyOf(statement.ek);
+  const { tiers, problem, excused } = await trustAttestationKey(findings, { ak, ek }, options);
+  const key = checkStatement(findings, statement, options, () => (tiers.length > 0 ? undefined : problem));
+  return { tiers, publicKey: () => publicKeyOf(key.area()), akName: ak.key.name, excused };
+}
+
+const partyOf = ({ pubArea, certificates = [] }: PublicPart): Party => ({
+  key: subjectOf(() => pubArea),
+  certificates,
+});
+
+function verifySoftwareKey(
+  { spki, signature }: SoftwareKeyEvidence,
+  findings: Findings,
+  { challenge, expectedKey }: VerifyEvidenceOptions,
+): Shown {
+  const publicKey = lazy(() => decodeSpki(spki));
+  findings.check('structures', () => {
+    publicKey();
+    return undefined;
+  });
+  if (expectedKey !== undefined) {
+    findings.check('public-key', () => (isSpki(spki, expectedKey) ? undefined : 'it is not the expected key'));
+  }
+  findings.check('key-strength', () => weaknessOf(publicKey()));
+  findings.check('possession', () => {
+    const key = publicKey();
+    const format = key.kty === 'RSA' ? 'pkcs1' : 'der';
+    const isGood = verifySignature(key, 'sha256', softwareKeyMessage(challenge, spki), signature, format);
+    return isGood ? undefined : 'the signature does not verify';
+  });
+  return { tiers: ['software'], publicKey, excused: [] };
+}

@@ -1,0 +1,12 @@
+import { bitLength, type PublicKey } from './public-key.ts';
+import { isRocaWeak } from './roca.ts';
+
+/**
+ * Why a key is too weak to be trusted with anything; `undefined` for one that is not. RSA moduli need 2048 bits and must
+ * not bear the fingerprint of ROCA; every curve that is known here is strong enough.
+ */
+export function weaknessOf(key: PublicKey): string | undefined {
+  if (key.kty === 'EC') return undefined;
+  if (bitLength(key.n) < 2048) return `it is an RSA key of ${bitLength(key.n)} bits`;
+  return isRocaWeak(key.n) ? 'its private key can be computed (ROCA, CVE-2017-15361)' : undefined;
+}

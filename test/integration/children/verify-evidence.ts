@@ -1,0 +1,25 @@
+/**
+ * A service that verifies evidence, in a process of its own: for each line of JSON on its standard input one on its
+ * standard output. It imports the verifier and nothing else of keyprov.
+ */
+import { createInterface } from 'node:readline';
+import { statementFromJson, verifyEvidence } from '../../../src/attestation/index.ts';
+
+const fromHex = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, 'hex'));
+
+/** Native libraries and addons in this process, by their file names. */
+function loaded(): string[] {
+  const { sharedObjects } = process.report.getReport() as unknown as { sharedObjects: string[] };
+  return sharedObjects.map((path) => path.slice(path.lastIndexOf('/') + 1));
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { statement, challenge, akRoot } = JSON.parse(line);
+  const result = await verifyEvidence(statementFromJson(statement), {
+    challenge: fromHex(challenge),
+    akRoots: [fromHex(akRoot)],
+    minTier: 'virtual',
+  });
+  const { ok, tier, findings } = result;
+  console.log(JSON.stringify({ ok, tier, failed: findings.filter(({ passed }) => !passed), loaded: loaded() }));
+}

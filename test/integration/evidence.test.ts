@@ -1,0 +1,255 @@
+import { KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { answerActivationChallenge } from '../../src/attestation/activation-challenge.ts';
+import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
+import { attestKey, certifyOwnCreation } from '../../src/attestation/certify.ts';
+import { type EndorsementKey, openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
+import {
+  type Activation,
+  type AttestationStatement,
+  activationChallengeFromJson,
+  activationChallengeToJson,
+  activationResponseFromJson,
+  activationResponseToJson,
+  type EvidenceResult,
+  isActivated,
+  makeActivationChallenge,
+  statementFromJson,
+  statementToJson,
+  type VerifyEvidenceOptions,
+  verifyAttestationKey,
+  verifyEvidence,
+} from '../../src/attestation/index.ts';
+import { readEkCertificates } from '../../src/attestation/read-ek-certificates.ts';
+import { fromHex, toHex } from '../../src/bytes.ts';
+import { splitCertificates } from '../../src/crypto/certificate-bytes.ts';
+import { encodeSpki } from '../../src/crypto/public-key.ts';
+import { buildAkCertificate } from '../../src/request/ak-certificate.ts';
+import { buildEkCertificate } from '../../src/request/ek-certificate.ts';
+import type { CertificateAuthority } from '../../src/request/issue-certificate.ts';
+import { decode, encode } from '../../src/tpm/codec/index.ts';
+import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
+import { TPM_RH } from '../../src/tpm/constants.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { publicKeyOf } from '../../src/tpm/public-key.ts';
+import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
+import { userKeyTemplate } from '../../src/tpm/templates.ts';
+import { Tpm } from '../../src/tpm/tpm.ts';
+import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
+import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { issueAuthority } from '../certificates.ts';
+import { signingKeyOf } from '../signing-key.ts';
+import { bundle } from './support/bundle.ts';
+import { isLibtpmsMissing } from './support/libtpms.ts';
+import { LineChild } from './support/line-child.ts';
+import { missingPrograms } from './support/local-swtpm.ts';
+import { type ManufacturedTpm, manufactureTpm } from './support/swtpm-setup.ts';
+
+const EMPTY = new Uint8Array(0);
+const CHALLENGE = fromHex('c0ffee'.repeat(10));
+const STM = { manufacturer: 0x53544d20, model: 'ST33', version: 0x00010257 };
+const IBM = { manufacturer: 0x49424d00, model: 'swtpm', version: 0x20191023 };
+
+const failures = ({ findings }: EvidenceResult): string[] =>
+  findings.filter(({ passed }) => !passed).map(({ check }) => check);
+
+async function testAuthority(name: string): Promise<CertificateAuthority> {
+  const { der, keys } = await issueAuthority(name);
+  return { certificate: der, key: signingKeyOf(KeyObject.from(keys.privateKey)) };
+}
+
+/** What a client sends, and what the service has seen of it. */
+interface Enrolled {
+  readonly evidence: AttestationStatement;
+  readonly activation: Activation;
+}
+
+/** A client with this TPM shows a service a user key that its TPM makes; what goes between them is JSON. */
+async function enrol(tpm: Tpm, ek: EndorsementKey, algorithm: 'rsa-2048' | 'p-256'): Promise<Enrolled> {
+  await using ak = await createAttestationKey(tpm, { algorithm });
+
+  // The service: is it an attestation key, and in the TPM of that endorsement key?
+  expect(verifyAttestationKey(ak.pubArea, await certifyOwnCreation(tpm, ak)).ok).toBe(true);
+  const { challenge, secret } = makeActivationChallenge({ ek: ek.publicArea, ak: decode(TPMT_PUBLIC, ak.pubArea) });
+  const received = activationChallengeFromJson(JSON.parse(JSON.stringify(activationChallengeToJson(challenge))));
+  const answer = await answerActivationChallenge(tpm, received, { ek, ak: ak.object });
+  expect(isActivated(activationResponseFromJson(activationResponseToJson(answer)), secret)).toBe(true);
+  const ekPubArea = encode(TPMT_PUBLIC, ek.publicArea);
+  const activation: Activation = { ak: { pubArea: ak.pubArea }, ek: { pubArea: ekPubArea } };
+
+  const made = await tpm.run(CreatePrimary, {
+    primaryHandle: TPM_RH.OWNER,
+    inSensitive: { userAuth: EMPTY, data: EMPTY },
+    inPublic: userKeyTemplate(algorithm),
+    outsideInfo: EMPTY,
+    creationPCR: [],
+  });
+  try {
+    const statement = await attestKey(tpm, {
+      ...{ key: made.objectHandle, ak, challenge: CHALLENGE, akCreation: true },
+      authorization: 'windows-hello-policy',
+    });
+    const evidence = { ...statement, ek: { pubArea: ekPubArea } };
+    return { evidence: statementFromJson(statementToJson(evidence)), activation };
+  } finally {
+    await made.objectHandle.flush();
+  }
+}
+
+const ENGINES: Readonly<
+  Record<string, { isMissing: boolean; start: () => Promise<{ tpm: Tpm; stop: () => Promise<void> }> }>
+> = {
+  libtpms: {
+    isMissing: isLibtpmsMissing(),
+    start: async () => ({ tpm: await openTpm('libtpms'), stop: async () => {} }),
+  },
+  swtpm: {
+    isMissing: missingPrograms('swtpm') !== undefined,
+    start: async () => {
+      const swtpm = await startSwtpm();
+      return { tpm: await openTpm(swtpm.address), stop: () => swtpm.stop() };
+    },
+  },
+};
+
+for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
+  describe.skipIf(isMissing).each(['rsa-2048', 'p-256'] as const)(`evidence of a %s key in ${name}`, (algorithm) => {
+    let maker: CertificateAuthority;
+    let attestation: CertificateAuthority;
+    let enrolled: Enrolled;
+
+    beforeAll(async () => {
+      [maker, attestation] = await Promise.all([testAuthority('maker of TPMs'), testAuthority('attestation CA')]);
+      const { tpm, stop } = await start();
+      try {
+        await using ek = await openEndorsementKey(tpm, { template: algorithm === 'rsa-2048' ? 'L-1' : 'L-2' });
+        enrolled = await enrol(tpm, ek, algorithm);
+      } finally {
+        await tpm.close();
+        await stop();
+      }
+    });
+
+    /** With certificates of both keys for a TPM of that maker. */
+    async function certified(tpm: typeof STM): Promise<AttestationStatement> {
+      const { ak, ek = ak } = enrolled.evidence;
+      const common = { tpm, notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 60_000) };
+      const keyOf = (pubArea: Uint8Array) => publicKeyOf(decode(TPMT_PUBLIC, pubArea));
+      const [akCertificate, ekCertificate] = await Promise.all([
+        buildAkCertificate({ ...common, publicKey: keyOf(ak.pubArea) }, attestation),
+        buildEkCertificate({ ...common, publicKey: keyOf(ek.pubArea) }, maker),
+      ]);
+      return {
+        ...enrolled.evidence,
+        ak: { ...ak, certificates: [akCertificate] },
+        ek: { ...ek, certificates: [ekCertificate] },
+      };
+    }
+    const verify = (evidence: AttestationStatement, options: Partial<VerifyEvidenceOptions>) =>
+      verifyEvidence(evidence, { challenge: CHALLENGE, minTier: 'virtual', ...options });
+
+    it('reaches each tier by what proves it, and none without', async () => {
+      const { activation } = enrolled;
+      const evidence = await certified(STM);
+      const akRoots = [attestation.certificate];
+      const ekRoots = [maker.certificate];
+      const ekAllowList = [{ spki: encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, evidence.ek?.pubArea ?? EMPTY))) }];
+      for (const [tier, options] of [
+        ['activated', { akRoots, ekRoots, activation }],
+        ['activated', { ekRoots, activation }],
+        ['ek-certificate', { akRoots }],
+        ['tpm-no-ek-certificate', { ekAllowList, activation }],
+        ['virtual', { akRoots, ekRoots, activation, virtual: true }],
+      ] as const) {
+        const result = await verify(evidence, options);
+        expect([result.ok, result.tier, failures(result)]).toEqual([true, tier, []]);
+        const first = await verify(evidence, { ...options, challenge: EMPTY });
+        expect([first.ok, failures(first)]).toEqual([false, ['challenge', 'tier']]);
+      }
+      for (const options of [{}, { ekRoots }, { ekAllowList }, { activation }, { ekRoots: akRoots, activation }]) {
+        expect((await verify(evidence, options)).tier).toBeUndefined();
+      }
+    });
+
+    it('is virtual where the certificates name the maker of an emulator', async () => {
+      const evidence = await certified(IBM);
+      const { activation } = enrolled;
+      const options = { akRoots: [attestation.certificate], ekRoots: [maker.certificate], activation };
+      const result = await verify(evidence, options);
+      expect([result.tier, failures(result)]).toEqual(['virtual', []]);
+      const wanted = await verify(evidence, { ...options, minTier: 'tpm-no-ek-certificate' });
+      expect([wanted.ok, failures(wanted)]).toEqual([false, ['tier']]);
+    });
+
+    it('is verified by a process that has no way to a TPM', async () => {
+      const evidence = await certified(STM);
+      using script = await bundle('test/integration/children/verify-evidence.ts');
+      await using child = new LineChild(process.execPath, [script.path]);
+      const common = { statement: statementToJson(evidence), akRoot: toHex(attestation.certificate) };
+      const [good, bad] = (await child.ask([
+        { ...common, challenge: toHex(CHALLENGE) },
+        { ...common, challenge: '00' },
+      ])) as { ok: boolean; tier?: string; failed: { check: string }[]; loaded: string[] }[];
+      expect(good).toMatchObject({ ok: true, tier: 'ek-certificate', failed: [] });
+      expect(bad?.failed.map(({ check }) => check)).toEqual(['challenge', 'tier']);
+      expect(good?.loaded.filter((library) => /\.node$|koffi|tpm|tss|tcti/i.test(library))).toEqual([]);
+      expect(good?.loaded.filter((library) => /^libc\b/.test(library))).toHaveLength(
+        process.platform === 'linux' ? 1 : 0,
+      );
+    });
+  });
+}
+
+describe('the verifier as a bundle', () => {
+  it('holds neither a transport nor native code, and names no package but pkijs and asn1js', async () => {
+    const { metafile } = await build({
+      ...{ entryPoints: ['src/attestation/index.ts'], bundle: true, write: false, metafile: true, outdir: 'unused' },
+      ...{ packages: 'external', platform: 'node', format: 'esm', target: 'node20', logLevel: 'error' },
+    } as const);
+    const files = Object.keys(metafile.inputs);
+    expect(files).toContain('src/attestation/verify-evidence.ts');
+    expect(files.filter((path) => /^native\/|^src\/tpm\/(transports\/|tpm\.ts)|node_modules/.test(path))).toEqual([]);
+    const packages = Object.values(metafile.inputs).flatMap(({ imports }) =>
+      imports.filter(({ external, path }) => external && !path.startsWith('node:')),
+    );
+    expect([...new Set(packages.map(({ path }) => path))].sort()).toEqual(['asn1js', 'pkijs']);
+    expect(packages.every(({ kind }) => kind === 'dynamic-import')).toBe(true);
+  });
+});
+
+const isSetupMissing = isLibtpmsMissing() || missingPrograms('swtpm_setup', 'swtpm_localca', 'openssl') !== undefined;
+
+describe.skipIf(isSetupMissing)('evidence of a TPM that swtpm_setup has made', () => {
+  let made: ManufacturedTpm;
+  let enrolled: Enrolled;
+  beforeAll(async () => {
+    made = manufactureTpm();
+    await using tpm = await Tpm.open(await openLibtpms({ state: made.state }));
+    const { certificates } = await readEkCertificates(tpm);
+    await using ek = await openEndorsementKey(tpm, { template: 'L-1' });
+    const { evidence, activation } = await enrol(tpm, ek, 'p-256');
+    const own = certificates.filter(({ nv }) => nv?.template === 'L-1').map(({ der }) => der);
+    enrolled = {
+      evidence: { ...evidence, ek: { pubArea: evidence.ek?.pubArea ?? EMPTY, certificates: own } },
+      activation,
+    };
+  });
+  afterAll(() => made?.[Symbol.dispose]());
+
+  it('is virtual where its maker is allowed by name, and refused where it is not', async () => {
+    const { evidence, activation } = enrolled;
+    const options: VerifyEvidenceOptions = {
+      ...{ challenge: CHALLENGE, minTier: 'virtual', activation },
+      ekRoots: splitCertificates(readFileSync(made.root)),
+      intermediates: splitCertificates(readFileSync(made.issuer)),
+    };
+    const allowed = await verifyEvidence(evidence, { ...options, allowedManufacturers: ['id:00001014'] });
+    expect([allowed.ok, allowed.tier, failures(allowed)]).toEqual([true, 'virtual', []]);
+    const refused = await verifyEvidence(evidence, options);
+    expect([refused.ok, refused.tier, failures(refused)]).toEqual([
+      ...[false, undefined, ['ek-manufacturer', 'ak-trusted', 'tier']],
+    ]);
+  });
+});
