@@ -14,6 +14,7 @@ export const EXIT = {
   refused: 6,
   files: 7,
   unverified: 8,
+  unreadable: 9,
 } as const;
 
 /** The same for people, as `--help` shows it. */
@@ -21,24 +22,25 @@ export const EXIT_CODES_HELP = `
 Exit codes:
   0  done
   1  something unexpected; with doctor: no TPM can be opened
-  2  wrong arguments, policy file or address of a TPM
+  2  wrong arguments, policy file or address of a TPM; a request that cannot be made of this key
   3  the policy allows no key here
   4  the TPM cannot be reached, or its state or library cannot be used
   5  the PIN is missing or wrong, or the TPM is locked
   6  the TPM refused a command
   7  a file is missing, damaged, there already, or cannot be written
   8  the statement does not verify
+  9  inspect: the file is of no format that is known, or damaged
   128 + N after signal N (130 after Ctrl-C); sim: as the command that it runs`;
 
 /** The first rule that fits the code of an error. */
 const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [
-  [/^(policy-invalid|address-invalid)$/, EXIT.usage],
+  [/^(policy-invalid|address-invalid|request-invalid)$/, EXIT.usage],
   [/^(hardware-required|no-key-provider|virtual-tpm-refused|downgrade-refused|algorithm-unsupported)$/, EXIT.policy],
   [/^attestation-unavailable$/, EXIT.policy],
   [/^(pin-.*|key-locked|tpm-lockout)$/, EXIT.pin],
   [/^(transport-.*|library-.*|state-.*|no-tpm)$/, EXIT.unreachable],
   [/^(tpm-.*|codec)$/, EXIT.refused],
-  [/^(store-.*|key-.*|statement-invalid)$/, EXIT.files],
+  [/^(store-.*|key-.*|statement-invalid|certificate-invalid)$/, EXIT.files],
 ];
 
 /** The exit code for whatever a command threw. */

@@ -2,10 +2,13 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { Arguments, UsageError } from './arguments.ts';
+import { defineAttest, runAttest } from './attest.ts';
 import { defineDoctor, runDoctor } from './doctor.ts';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts';
+import { defineInspect, runInspect } from './inspect.ts';
 import { defineProvision, runProvision } from './provision.ts';
 import { type Outcome, Report } from './report.ts';
+import { defineRequest, runRequest } from './request.ts';
 import { defineSign, runSign } from './sign.ts';
 import { Signals } from './signals.ts';
 import { defineSim, runSim } from './sim.ts';
@@ -41,6 +44,9 @@ function add(name: string, define: (command: Command) => void, run: (given: Argu
 add('provision', defineProvision, (given) => runProvision(given, report, abortSignal));
 add('sign', defineSign, (given) => runSign(given, report, abortSignal));
 add('verify', defineVerify, runVerify);
+add('request', defineRequest, (given) => runRequest(given, report, abortSignal));
+add('attest', defineAttest, (given) => runAttest(given, report, abortSignal));
+add('inspect', defineInspect, (given) => runInspect(given, abortSignal));
 add('doctor', defineDoctor, runDoctor);
 add('sim', defineSim, (given) => runSim(given, signals));
 

@@ -67,8 +67,8 @@ async function readFileSettings(path: string, given: Arguments): Promise<Record<
 
 /** The problem, and where each setting that it names comes from. */
 function describe(problem: PolicyProblem, originOf: (setting: string) => string | undefined): string {
-  const others = ['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation'];
-  const named = [problem.setting, ...others.filter((setting) => problem.problem.includes(setting))];
+  const known = new Set(['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation', problem.setting]);
+  const named = [...known].filter((setting) => setting === problem.setting || problem.problem.includes(setting));
   const origins = new Set(named.flatMap((setting) => originOf(setting) ?? []));
   const from = [...origins].join(' and ');
   const setting = from === '' || from.startsWith('--') ? from : `${from}: ${problem.setting}`;

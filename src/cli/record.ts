@@ -64,6 +64,8 @@ export function recordToJson(made: ProvisionedKey, context: RecordContext): obje
 /** What a record says that is needed to use its key. */
 export interface KeyRecord extends Omit<ProvidedKey, 'publicKey' | 'privateKey'> {
   readonly user: string | undefined;
+  /** GUID of the device that it was made on. */
+  readonly deviceId: string | undefined;
   /** The address of the TPM that made it. */
   readonly tpmAddress: string | undefined;
 }
@@ -102,11 +104,12 @@ export async function readKey(directory: string): Promise<ProvidedKey & KeyRecor
 function decodeRecord(text: string): KeyRecord {
   const record = objectOf(JSON.parse(text));
   if (record.format !== FORMAT || record.version !== VERSION) throw new TypeError('unknown format or version');
-  const { user, tpm, backend, algorithm, hasPin, pinDerivation, parent } = record;
+  const { user, deviceId, tpm, backend, algorithm, hasPin, pinDerivation, parent } = record;
   if (backend !== 'tpm' && backend !== 'software') throw new TypeError('unknown backend');
   if (!isKeyAlgorithm(algorithm)) throw new TypeError('unknown algorithm');
   return {
     user: user === null ? undefined : textOf(user),
+    deviceId: deviceId === null ? undefined : textOf(deviceId),
     tpmAddress: tpm === undefined ? undefined : textOf(objectOf(tpm).address),
     backend,
     algorithm,

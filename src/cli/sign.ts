@@ -1,24 +1,16 @@
-import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Bytes, toBase64, wipe } from '../bytes.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
-import { KeyprovError, withCleanup } from '../errors.ts';
-import { openAttemptLog } from '../keys/attempt-log.ts';
-import { openKeyStore } from '../keys/key-store.ts';
-import type { ProvidedKey, SignOptions } from '../keys/provider.ts';
-import { openSoftwareKeyProvider } from '../keys/software-provider.ts';
-import { openTpmKeyProvider } from '../keys/tpm-provider.ts';
-import { readWrappingSecret, WRAPPING_SECRET_FILE } from '../keys/wrapping-secret.ts';
-import type { TpmAddress } from '../tpm/address.ts';
-import { openTpm } from '../tpm/open-tpm.ts';
+import { KeyprovError } from '../errors.ts';
 import { type Arguments, valueOption } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';
 import { fileIo } from './file-io.ts';
 import { readPin } from './pin-file.ts';
 import { readKey } from './record.ts';
 import type { Outcome, Report } from './report.ts';
+import { signWith, warnOfOtherTpm } from './sign-with.ts';
 import { readTpmAddress, tpmOption } from './tpm-option.ts';
 
 /** Describes `keyprov sign`. */
@@ -42,18 +34,13 @@ export async function runSign(given: Arguments, report: Report, signal: AbortSig
   const address = readTpmAddress(given);
   given.check();
   const key = await readKey(directory);
-  // An emulator, or a command in a TCTI, is opened only when the user names it, and a record is not the user.
-  if (address !== 'none' && address.kind === 'auto' && key.tpmAddress !== undefined) {
-    if (!/^(device|tbs):/.test(key.tpmAddress))
-      report.warn(`the key is in the TPM at ${key.tpmAddress}: give it as --tpm`);
-  }
+  warnOfOtherTpm(key, address, report);
   const data = await fileIo(input, () => readFile(input));
   const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
   let signature: Bytes;
   report.progress.begin('sign', `with the ${key.algorithm} key in ${directory}`);
   try {
-    const sign = key.backend === 'tpm' ? signInTpm : signInSoftware;
-    signature = await sign(key, { data, pin, signal }, { directory, address });
+    signature = await signWith(key, { data, pin, signal }, { directory, address });
   } finally {
     wipe(pin);
   }
@@ -65,35 +52,4 @@ export async function runSign(given: Arguments, report: Report, signal: AbortSig
   const text = output === undefined ? `${toBase64(signature)}\n` : '';
   const file = output === undefined ? {} : { file: resolve(output) };
   return { exitCode: EXIT.done, text, json: { backend: key.backend, signature: toBase64(signature), ...file } };
-}
-
-interface Place {
-  readonly directory: string;
-  readonly address: TpmAddress | 'none';
-}
-
-async function signInTpm(key: ProvidedKey, options: SignOptions, { address }: Place): Promise<Bytes> {
-  if (address === 'none') throw new KeyprovError('no-tpm', 'the key is in a TPM and none was named');
-  const { signal } = options;
-  const tpm = await openTpm(address, { signal });
-  return await withCleanup(
-    async () => (await openTpmKeyProvider(tpm, { signal })).sign(key, options),
-    () => tpm.close(),
-  );
-}
-
-async function signInSoftware(key: ProvidedKey, options: SignOptions, { directory }: Place): Promise<Bytes> {
-  // It would be made where it is missing.
-  if (!key.hasPin && !existsSync(join(directory, WRAPPING_SECRET_FILE))) {
-    throw new KeyprovError('store-invalid', `${directory} has no ${WRAPPING_SECRET_FILE}, which encrypts the key`, {
-      remedy: 'restore a copy of it',
-    });
-  }
-  const wrappingSecret = key.hasPin ? undefined : await readWrappingSecret(await openKeyStore(directory));
-  try {
-    const attempts = key.hasPin ? await openAttemptLog(directory) : undefined;
-    return await openSoftwareKeyProvider({ wrappingSecret, attempts }).sign(key, options);
-  } finally {
-    wipe(wrappingSecret);
-  }
 }

@@ -3,16 +3,18 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
 
+const COMMANDS = ['provision', 'sign', 'verify', 'request', 'attest', 'inspect', 'doctor', 'sim'];
+
 describe('keyprov', () => {
   it('shows its commands and exit codes', () => {
     const { status, stdout, stderr } = keyprov(['--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    for (const word of ['provision', 'sign', 'verify', 'doctor', 'sim', 'Exit codes:', '130 after Ctrl-C']) {
+    for (const word of [...COMMANDS, 'Exit codes:', '130 after Ctrl-C']) {
       expect(stdout).toContain(word);
     }
   });
 
-  it.each(['provision', 'sign', 'verify', 'doctor', 'sim'])('explains %s', (command) => {
+  it.each(COMMANDS)('explains %s', (command) => {
     const { status, stdout, stderr } = keyprov([command, '--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(new RegExp(`^Usage: keyprov ${command} `));

@@ -9,6 +9,7 @@ describe('the exit code', () => {
   it.each<[ErrorCode, number]>([
     ['policy-invalid', 2],
     ['address-invalid', 2],
+    ['request-invalid', 2],
     ['hardware-required', 3],
     ['attestation-unavailable', 3],
     ['downgrade-refused', 3],
@@ -24,6 +25,7 @@ describe('the exit code', () => {
     ['key-exists', 7],
     ['store-io', 7],
     ['statement-invalid', 7],
+    ['certificate-invalid', 7],
     ['service-timeout', 1],
   ])('of %s is %i', (code, exit) => {
     expect(exitCodeOf(new KeyprovError(code, 'x'))).toBe(exit);

@@ -1,0 +1,98 @@
+import type { AlternativeName } from '../request/alternative-names.ts';
+import type { Attribute } from '../request/attributes.ts';
+import {
+  parseCertificateRequest,
+  publicKeyOfRequest,
+  verifyCertificateRequest,
+} from '../request/certificate-request.ts';
+import { contentEncryptionOf } from '../request/enveloped-data.ts';
+import type { Extension } from '../request/extensions.ts';
+import { ATTESTATION_ATTRIBUTE } from '../request/lamps-attestation.ts';
+import { parseWcceAttributes } from '../request/ms-wcce.ts';
+import { envelopeFields, nameOid, nameText, quirksOf } from './certificate-parts.ts';
+import { describePublicKey } from './describe-key.ts';
+import { bytesField, field, group, hexOf, listOf, nameField, nested, optional } from './fields.ts';
+import { messageOf } from './format.ts';
+import type { Description, Field } from './inspection.ts';
+import { describeBundles } from './lamps.ts';
+import { describeKast } from './windows-formats.ts';
+
+/** A PKCS#10 request in DER, with what its attributes attest. */
+export function describeCertificateRequest(der: Uint8Array): Description {
+  const request = parseCertificateRequest(der);
+  const problems = quirksOf(request.quirks);
+  const key = publicKeyOfRequest(request);
+  if (!verifyCertificateRequest(request))
+    problems.push('its signature does not verify, or is of a kind that is not known here');
+  const fields = [
+    nameField('subject', request.subject),
+    key === undefined ? bytesField('key', request.spki) : nested('key', describePublicKey(key), problems),
+    field('signature algorithm', request.signature.algorithm),
+    ...(request.alternativeNames.length > 0
+      ? [listOf('alternative names', request.alternativeNames, alternativeName)]
+      : []),
+    ...(request.extensions.length > 0 ? [listOf('extensions', request.extensions, describeExtension)] : []),
+    ...(request.attributes.length > 0
+      ? [listOf('attributes', request.attributes, (_, one) => describeAttribute(one))]
+      : []),
+    ...attestationFields(request.attributes, problems),
+  ];
+  return { problems, fields };
+}
+
+function alternativeName(name: string, of: AlternativeName): Field {
+  switch (of.kind) {
+    case 'permanent-identifier':
+      return field(
+        name,
+        `permanent identifier: ${of.value ?? ''}${of.assigner === undefined ? '' : ` (${of.assigner})`}`,
+      );
+    case 'hardware-module':
+      return field(name, `hardware module: ${hexOf(of.serialNumber)} (${of.type})`);
+    case 'other-name':
+      return field(name, `other name ${of.type}: ${hexOf(of.value)}`);
+    default:
+      return field(name, `${of.kind}: ${nameText(of.value)}`);
+  }
+}
+
+const describeExtension = (_: string, { oid, critical, value }: Extension): Field =>
+  field(nameOid(oid), `${critical ? 'critical, ' : ''}${hexOf(value)}`);
+
+/** A challengePassword is a secret. */
+const describeAttribute = ({ oid, values }: Attribute): Field =>
+  field(nameOid(oid), `${values.reduce((sum, { length }) => sum + length, 0)} bytes`);
+
+/** What the attributes attest; a problem instead where that cannot be read. */
+function attestationFields(attributes: readonly Attribute[], problems: string[]): Field[] {
+  const read = (name: string, describe: () => Description): Field[] => {
+    try {
+      const description = describe();
+      return description.fields.length > 0 ? [nested(name, description, problems)] : [];
+    } catch (error) {
+      problems.push(`${name}: ${messageOf(error)}`);
+      return [];
+    }
+  };
+  const bundles = attributes.filter(({ oid }) => oid === ATTESTATION_ATTRIBUTE).flatMap(({ values }) => values);
+  return [
+    ...bundles.flatMap((bundle) => read('attestation bundle', () => describeBundles(bundle))),
+    ...read('Windows attestation', () => describeWcce(attributes)),
+  ];
+}
+
+function describeWcce(attributes: readonly Attribute[]): Description {
+  const { kast, kspName, ekInfo, aikInfo, exchangeCertificateHash, challenge, encryptionAlgorithm } =
+    parseWcceAttributes(attributes);
+  const problems: string[] = [];
+  const fields = [
+    ...optional(kspName, (name) => field('provider', name)),
+    ...optional(kast, (bytes) => nested('statement', describeKast(bytes), problems)),
+    ...optional(ekInfo, (envelope) => group('endorsement key, encrypted', envelopeFields(envelope))),
+    ...optional(aikInfo, (envelope) => group('attestation key, encrypted', envelopeFields(envelope))),
+    ...optional(exchangeCertificateHash, (hash) => bytesField('exchange certificate', hash)),
+    ...optional(challenge, (bytes) => bytesField('challenge', bytes)),
+    ...optional(encryptionAlgorithm, (oid) => field('cipher', contentEncryptionOf(oid) ?? oid)),
+  ];
+  return { problems, fields };
+}

@@ -1,0 +1,73 @@
+import { toHex } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { decodeSpki } from '../crypto/public-key.ts';
+import { type Certificate, readCertificate } from '../crypto/x509.ts';
+import { findQuirks } from '../request/der-quirks.ts';
+import { readTbs } from '../request/issue-certificate.ts';
+import { parsePkinitCertificate, SMART_CARD_LOGON } from '../request/pkinit-certificate.ts';
+import { certificateField, nameOid, nameText, quirksOf } from './certificate-parts.ts';
+import { describePublicKey } from './describe-key.ts';
+import { bytesField, dateField, field, group, listOf, nameField, nested, optional } from './fields.ts';
+import { messageOf } from './format.ts';
+import type { Description, Field } from './inspection.ts';
+
+/** A certificate in DER. */
+export async function describeCertificate(der: Uint8Array): Promise<Description> {
+  const tbs = readTbs(der);
+  const problems = quirksOf(findQuirks(der));
+  let certificate: Certificate;
+  try {
+    certificate = await readCertificate(der);
+  } catch (error) {
+    // Who it is of and by can be read all the same.
+    return { problems: [...problems, messageOf(error)], fields: certificateField('certificate', der).fields ?? [] };
+  }
+  const { extendedKeyUsage = [], subjectAltNames, basicConstraints, critical, issuer, subject } = certificate;
+  const fields = [
+    field('version', certificate.version),
+    bytesField('serial number', tbs.serialNumber.content),
+    nameField('issuer', issuer),
+    nameField('subject', subject),
+    dateField('not before', certificate.notBefore),
+    dateField('not after', certificate.notAfter),
+    keyField(certificate.spki, problems),
+    field('signature', certificate.signatureHash ?? 'by an algorithm that is not known here'),
+    ...optional(basicConstraints, ({ ca }) => field('authority', ca)),
+    ...(extendedKeyUsage.length > 0 ? [field('purposes', extendedKeyUsage.map(nameOid).join(', '))] : []),
+    ...(subjectAltNames.length > 0
+      ? [listOf('alternative names', subjectAltNames, (i, name) => field(i, `${name.kind}: ${nameText(name.value)}`))]
+      : []),
+    field('critical extensions', critical.map(nameOid).join(', ') || '(none)'),
+    field('SHA-256', toHex(digest('sha256', der))),
+  ];
+  if (!extendedKeyUsage.includes(SMART_CARD_LOGON)) {
+    const purpose = PURPOSES.find(([oid]) => extendedKeyUsage.includes(oid))?.[1];
+    return { ...(purpose !== undefined && { title: `certificate of an ${purpose} (X.509)` }), problems, fields };
+  }
+  const { identity, problems: wrong } = await parsePkinitCertificate(der);
+  const identityFields = optional(identity, (who) =>
+    group(
+      'identity',
+      Object.entries(who).map(([name, value]) => field(name, value)),
+    ),
+  );
+  return {
+    title: 'certificate for smart card logon (X.509)',
+    problems: [...problems, ...wrong],
+    fields: [...fields, ...identityFields],
+  };
+}
+
+const PURPOSES = [
+  ['2.23.133.8.1', 'endorsement key'],
+  ['2.23.133.8.3', 'attestation key'],
+] as const;
+
+function keyField(spki: Uint8Array, problems: string[]): Field {
+  try {
+    return nested('key', describePublicKey(decodeSpki(spki)), problems);
+  } catch (error) {
+    problems.push(`key: ${messageOf(error)}`);
+    return bytesField('key', spki);
+  }
+}

@@ -1,0 +1,192 @@
+import { toHex } from '../bytes.ts';
+import { decodePkcs1, decodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { isKeyprovError } from '../errors.ts';
+import { DerNode } from '../request/der-read.ts';
+import { TAG } from '../request/der-write.ts';
+import { parseEnvelope } from '../request/enveloped-data.ts';
+import { describeCertificate } from './certificate.ts';
+import { envelopeFields } from './certificate-parts.ts';
+import { describeCertificateRequest } from './certificate-request.ts';
+import { describePublicKey } from './describe-key.ts';
+import { bytesField, field, listOf } from './fields.ts';
+import type { Format } from './format.ts';
+import type { Description, Field } from './inspection.ts';
+import { describeBundles, describeTpmCertify } from './lamps.ts';
+import { describeEncryptedKey, describeKeyFile, describePrivateKey } from './private-key.ts';
+
+/** More values, or more levels of them, than any file of these formats has. */
+const MAX_VALUES = 5000;
+const MAX_DEPTH = 32;
+/** Longer files are not of these formats. */
+const MAX_SIZE = 64 * 1024;
+
+/** One value in DER, and the values in it as far as their tags tell what it is. */
+export interface DerInput {
+  readonly der: Uint8Array;
+  readonly node: DerNode;
+  readonly children: readonly DerNode[];
+  /** The tags of the children, in hexadecimal. */
+  readonly tags: string;
+  /** Where the first child is an object identifier. */
+  readonly oid: string | undefined;
+}
+
+/**
+ * Looks at bytes that may be one SEQUENCE in DER; `undefined` for others.
+ * @throws KeyprovError `request-invalid` for one that is cut off, and more values or levels than can be worth reading.
+ */
+export function derInput(bytes: Uint8Array): DerInput | undefined {
+  if (bytes[0] !== TAG.SEQUENCE || bytes.length > MAX_SIZE) return undefined;
+  const node = wholeNode(bytes);
+  if (node === undefined) return undefined;
+  checkExtent(node);
+  const children = node.children();
+  const [first] = children;
+  const tags = toHex(new Uint8Array(children.slice(0, 12).map(({ tag }) => tag)));
+  return { der: bytes, node, children, tags, oid: first?.tag === TAG.OID ? first.oid() : undefined };
+}
+
+function wholeNode(bytes: Uint8Array): DerNode | undefined {
+  try {
+    return DerNode.whole(bytes, 'DER');
+  } catch (error) {
+    // With a length of several bytes it cannot be text, nor by chance.
+    if ((bytes[1] ?? 0) > 0x80 || !isKeyprovError(error, 'request-invalid')) throw error;
+    return undefined;
+  }
+}
+
+/** Counts before anything is read that recurses. */
+function checkExtent(root: DerNode): void {
+  let values = 0;
+  let level: readonly DerNode[] = [root];
+  for (let depth = 0; level.length > 0; depth++) {
+    values += level.length;
+    if (depth > MAX_DEPTH) throw root.wrong(`more than ${MAX_DEPTH} levels`);
+    if (values > MAX_VALUES) throw root.wrong(`more than ${MAX_VALUES} values`);
+    level = level.flatMap((node) => ((node.tag & 0x20) === 0 ? [] : node.children()));
+  }
+}
+
+const isPrivateKey = ({ tags, children }: DerInput): boolean =>
+  /^023004/.test(tags) ||
+  (/^0204/.test(tags) && children[0]?.content[0] === 1) ||
+  (/^(?:02){9}/.test(tags) && children[0]?.content[0] === 0);
+
+/** Formats in DER, by the values at the top. */
+export const DER_FORMATS: readonly Format<DerInput>[] = [
+  {
+    format: 'tss2-private-key',
+    title: 'key file of a TPM (TSS2 PRIVATE KEY)',
+    marked: true,
+    claims: ({ oid }) => oid?.startsWith('2.23.133.10.1.') === true,
+    read: ({ der, children, oid = '' }) => describeKeyFile(der, children, oid),
+  },
+  {
+    format: 'certificate',
+    title: 'X.509 certificate',
+    marked: true,
+    claims: ({ tags, children }) => tags === '303003' && (children[0]?.children().length ?? 0) >= 6,
+    read: ({ der }) => describeCertificate(der),
+  },
+  {
+    format: 'certificate-request',
+    title: 'certificate request (PKCS#10)',
+    marked: true,
+    claims: ({ tags, children }) => tags === '303003' && (children[0]?.children().length ?? 6) < 6,
+    read: ({ der }) => describeCertificateRequest(der),
+  },
+  {
+    format: 'spki',
+    title: 'public key (SubjectPublicKeyInfo)',
+    marked: true,
+    claims: ({ tags }) => tags === '3003',
+    read: ({ der }) => describeKey(decodeSpki(der), 'SubjectPublicKeyInfo'),
+  },
+  {
+    format: 'private-key',
+    title: 'private key that is not encrypted',
+    marked: true,
+    claims: isPrivateKey,
+    read: ({ der }) => describePrivateKey(der.length),
+  },
+  {
+    format: 'pkcs1-public-key',
+    title: 'RSA public key (PKCS#1)',
+    marked: true,
+    claims: ({ tags, children }) => tags === '0202' && (children[1]?.content.length ?? 99) <= 9,
+    read: ({ der }) => describeKey(decodePkcs1(der), 'PKCS#1'),
+  },
+  {
+    format: 'ecdsa-signature',
+    title: 'ECDSA signature (Ecdsa-Sig-Value)',
+    marked: false,
+    claims: ({ tags }) => tags === '0202',
+    read: ({ children }) => ({
+      problems: [],
+      fields: children.map(({ content }, i) => bytesField(i === 0 ? 'r' : 's', content)),
+    }),
+  },
+  {
+    format: 'encrypted-private-key',
+    title: 'encrypted private key (PKCS#8)',
+    marked: true,
+    claims: ({ tags, children }) => tags === '3004' && children[0]?.children()[0]?.tag === TAG.OID,
+    read: ({ node }) => describeEncryptedKey(node),
+  },
+  {
+    format: 'cms',
+    title: 'CMS',
+    marked: true,
+    claims: ({ tags, oid }) => tags === '06a0' && oid?.startsWith('1.2.840.113549.1.7.') === true,
+    read: ({ der, oid }) => describeCms(der, oid ?? ''),
+  },
+  {
+    format: 'tpm-certify',
+    title: 'certification by a TPM, of a certificate request',
+    marked: false,
+    claims: ({ tags, children }) =>
+      /^0404(?:04)?$/.test(tags) && toHex(children[0]?.content.subarray(0, 4) ?? EMPTY) === 'ff544347',
+    read: ({ der }) => describeTpmCertify(der),
+  },
+  {
+    format: 'attestation-bundle',
+    title: 'attestation bundle of a certificate request',
+    marked: false,
+    claims: ({ tags }) => /^30(?:30)*$/.test(tags),
+    read: ({ der }) => describeBundles(der),
+  },
+  {
+    format: 'der',
+    title: 'value in DER of a kind that is not known here',
+    marked: false,
+    claims: () => true,
+    read: ({ children }) => ({ problems: [], fields: [listOf('values', children, outline)] }),
+  },
+];
+
+const describeKey = (key: PublicKey, form: string): Description => {
+  const { title, ...rest } = describePublicKey(key);
+  return { title: `public ${title} (${form})`, ...rest };
+};
+
+const EMPTY = new Uint8Array(0);
+
+/** What may be secret is not shown. */
+const outline = (name: string, node: DerNode): Field => {
+  const value = node.tag === TAG.OID ? node.oid() : `${node.content.length} bytes`;
+  return field(name, `tag 0x${node.tag.toString(16).padStart(2, '0')}: ${value}`);
+};
+
+function describeCms(der: Uint8Array, oid: string): Description {
+  if (oid !== ENVELOPED_DATA) {
+    return {
+      title: `CMS of type ${oid}`,
+      problems: ['only enveloped data is read here'],
+      fields: [field('type', oid)],
+    };
+  }
+  return { title: 'CMS EnvelopedData', problems: [], fields: envelopeFields(parseEnvelope(der)) };
+}
+
+const ENVELOPED_DATA = '1.2.840.113549.1.7.3';

@@ -1,0 +1,26 @@
+import { toHex } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { bitLength, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { isRocaWeak } from '../crypto/roca.ts';
+import { keyIdText } from '../request/cng-blob.ts';
+import { publicBlob } from '../request/key-registration.ts';
+import { bytesField, field } from './fields.ts';
+import type { Description } from './inspection.ts';
+
+/** A public key: its numbers, and the names by which it is known whatever its form. */
+export function describePublicKey(key: PublicKey): Description {
+  const ids = [
+    field('KeyID', keyIdText(publicBlob(key))),
+    field('SHA-256 of the SPKI', toHex(digest('sha256', encodeSpki(key)))),
+  ];
+  if (key.kty === 'EC') {
+    return { title: `${key.crv} key`, problems: [], fields: [bytesField('x', key.x), bytesField('y', key.y), ...ids] };
+  }
+  const bits = bitLength(key.n);
+  const problems = [
+    ...(bits < 2048 ? [`an RSA key of ${bits} bits is weak`] : []),
+    ...(isRocaWeak(key.n) ? ['the RSA key can be broken by how it was made (ROCA, CVE-2017-15361)'] : []),
+  ];
+  const numbers = [field('bits', bits), bytesField('modulus', key.n), bytesField('exponent', key.e)];
+  return { title: `RSA-${bits} key`, problems, fields: [...numbers, ...ids] };
+}

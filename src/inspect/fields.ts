@@ -1,0 +1,67 @@
+import { toHex } from '../bytes.ts';
+import type { DistinguishedName } from '../crypto/distinguished-name.ts';
+import { describeName } from '../crypto/distinguished-name.ts';
+import type { Description, Field } from './inspection.ts';
+
+/** More bytes than an RSA-4096 number are shown by their beginning. */
+const MAX_BYTES = 512;
+const MAX_TEXT = 1024;
+const SHOWN = 32;
+/** Further items of a list are counted only. */
+const MAX_ITEMS = 50;
+
+/** Bytes as hexadecimal digits; of many only the first, and their number. */
+export function hexOf(bytes: Uint8Array): string {
+  if (bytes.length === 0) return '(empty)';
+  if (bytes.length <= MAX_BYTES) return toHex(bytes);
+  return `${toHex(bytes.subarray(0, SHOWN))}… (${bytes.length} bytes)`;
+}
+
+/** Text, cut where it is long. */
+export function shortened(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}… (${text.length} characters)`;
+}
+
+/** A field with that value. */
+export const field = (name: string, value: string | number | boolean): Field => ({
+  name,
+  value: typeof value === 'string' ? shortened(value) : value,
+});
+
+/** A field with these bytes. */
+export const bytesField = (name: string, bytes: Uint8Array): Field => ({ name, value: hexOf(bytes) });
+
+/** A field that says only how long a secret is. */
+export const secretField = (name: string, length: number): Field => ({ name, value: `not shown (${length} bytes)` });
+
+/** A field with a time. */
+export const dateField = (name: string, date: Date): Field => ({
+  name,
+  value: Number.isNaN(date.getTime()) ? 'no time that can be written' : date.toISOString(),
+});
+
+/** A field with a distinguished name. */
+export const nameField = (name: string, value: DistinguishedName): Field => field(name, describeName(value));
+
+/** A field with parts of its own. */
+export const group = (name: string, fields: readonly Field[]): Field => ({ name, fields });
+
+/** A field for each item, up to a number that no honest file has. */
+export function listOf<T>(name: string, items: readonly T[], describe: (name: string, item: T) => Field): Field {
+  const fields = items.slice(0, MAX_ITEMS).map((item, i) => describe(`${i + 1}`, item));
+  return items.length <= MAX_ITEMS
+    ? group(name, fields)
+    : { name, value: `${items.length}, the first of them:`, fields };
+}
+
+/** A description as part of another; its problems are added to `problems`, with the name of the part. */
+export function nested(name: string, description: Description, problems: string[]): Field {
+  problems.push(...description.problems.map((problem) => `${name}: ${problem}`));
+  const { title, fields } = description;
+  return { name, ...(title !== undefined && { value: title }), fields };
+}
+
+/** What `read` returns for something that is there; nothing for `undefined`. */
+export function optional<T>(value: T | undefined, read: (value: T) => Field): Field[] {
+  return value === undefined ? [] : [read(value)];
+}

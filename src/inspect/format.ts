@@ -1,0 +1,72 @@
+import { shortened } from './fields.ts';
+import type { Description, Field, Reading } from './inspection.ts';
+
+/** Longer inputs are only read by formats that can be that long. In bytes or characters. */
+export const MAX_USUAL_SIZE: number = 128 * 1024;
+
+/** A format, and how its input (bytes, text, JSON or a DER value) is recognised and read. */
+export interface Format<T> {
+  readonly format: string;
+  /** For people. */
+  readonly title: string;
+  /** Whether the input is worth a try, quickly. */
+  readonly claims: (input: T) => boolean;
+  /** Whether inputs that it claims are of it without doubt, so that one which cannot be read is a damaged one. */
+  readonly marked: boolean;
+  /** Whether files of it can be longer than {@link MAX_USUAL_SIZE}. */
+  readonly large?: boolean;
+  /** Reads it. Throwing means: not of this format, or damaged. */
+  readonly read: (input: T) => Description | Promise<Description>;
+}
+
+/** A format that an input has, or may have. */
+export interface Candidate extends Reading {
+  readonly problems: readonly string[];
+  readonly fields: readonly Field[];
+}
+
+/**
+ * What an input may be, in the order of the formats. A format that is hinted at is tried in any case, so that what is
+ * wrong with it is said.
+ */
+export async function candidatesOf<T>(
+  formats: readonly Format<T>[],
+  input: T,
+  { size, hint }: { readonly size: number; readonly hint: string | undefined },
+): Promise<Candidate[]> {
+  const found: Candidate[] = [];
+  for (const one of formats) {
+    if (size > MAX_USUAL_SIZE && one.large !== true) continue;
+    const candidate = await candidateOf(one, input, one.format === hint);
+    if (candidate !== undefined) found.push(candidate);
+  }
+  return found;
+}
+
+async function candidateOf<T>(
+  { format, title, claims, marked, read }: Format<T>,
+  input: T,
+  isHinted: boolean,
+): Promise<Candidate | undefined> {
+  let isClaimed = isHinted;
+  try {
+    if (!isHinted && !claims(input)) return undefined;
+    isClaimed ||= marked;
+    const { title: exact = title, problems, fields } = await read(input);
+    return {
+      format,
+      title: exact,
+      confidence: marked ? 'certain' : 'likely',
+      problems: problems.map(shortened),
+      fields,
+    };
+  } catch (error) {
+    // Bytes from others can fail in any way, and all of them mean the same: they are not of this format.
+    if (!isClaimed) return undefined;
+    const problems = [shortened(`it cannot be read: ${messageOf(error)}`)];
+    return { format, title, confidence: 'damaged', problems, fields: [] };
+  }
+}
+
+/** What an error says. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,229 @@
+import { toHex } from '../bytes.ts';
+import { DER_FORMATS, derInput } from './der-formats.ts';
+import { field, nested, shortened } from './fields.ts';
+import { type Candidate, candidatesOf, type Format, MAX_USUAL_SIZE, messageOf } from './format.ts';
+import { IDEVID_FORMAT } from './idevid-format.ts';
+import type { Confidence, Inspection } from './inspection.ts';
+import { JSON_FORMATS } from './json-formats.ts';
+import type { JsonInput } from './json-input.ts';
+import { STATE_FORMATS } from './own-formats.ts';
+import { describePrivateKey } from './private-key.ts';
+import { SSH_BLOB, TEXT_FORMATS } from './text-formats.ts';
+import { type Decoded, decodeText, pemBlocks, textOf } from './text-layer.ts';
+import { TPM_FORMATS } from './tpm-formats.ts';
+import { TRAFFIC_FORMATS } from './tpm-traffic.ts';
+import { WEBAUTHN_FORMATS } from './webauthn-formats.ts';
+import { WINDOWS_FORMATS } from './windows-formats.ts';
+
+/** Larger files are not read. */
+export const MAX_SIZE: number = 1024 * 1024;
+/** How many text encodings may be around each other. */
+const MAX_LAYERS = 4;
+
+const BINARY_FORMATS: readonly Format<Uint8Array>[] = [
+  ...STATE_FORMATS,
+  ...WINDOWS_FORMATS,
+  IDEVID_FORMAT,
+  SSH_BLOB,
+  ...TRAFFIC_FORMATS,
+  ...WEBAUTHN_FORMATS,
+  ...TPM_FORMATS,
+];
+
+/** Every format that is recognised: its name, which may be given as a hint, and its title. */
+export const FORMATS: readonly { readonly format: string; readonly title: string }[] = [
+  ...TEXT_FORMATS,
+  ...JSON_FORMATS,
+  ...DER_FORMATS,
+  ...BINARY_FORMATS,
+].map(({ format, title }) => ({ format, title }));
+
+/** Options of {@link inspect}. */
+export interface InspectOptions {
+  /** The name of the format that it should be: tried first, also where nothing in the bytes says so. */
+  readonly hint?: string | undefined;
+}
+
+/** What was found, with what had to be taken off to find it. */
+interface Found extends Candidate {
+  readonly encodings: readonly string[];
+  readonly size: number;
+}
+
+const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, damaged: 2, none: 3 };
+
+/**
+ * Recognises and describes what a file holds: any format of this library, in bytes or as hexadecimal, base64, base64url,
+ * PEM or JSON text, also within each other. It opens nothing and decrypts nothing, and shows no secret.
+ *
+ * It never throws because of the bytes, whatever they are: what cannot be read is `damaged` or `unknown`, what is odd
+ * stands in `problems`. Files of more than 1 MiB are not read, and of those above 128 KiB only states and recordings.
+ */
+export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}): Promise<Inspection> {
+  if (bytes.length > MAX_SIZE) return unknown(bytes, [`files of more than ${MAX_SIZE} bytes are not read`]);
+  const found = await readBytes(bytes, { hint, encodings: [], problems: [] });
+  const isHinted = ({ format }: Found) => (format === hint ? 0 : 1);
+  const [best, ...others] = found.sort((a, b) => isHinted(a) - isHinted(b) || RANK[a.confidence] - RANK[b.confidence]);
+  if (best === undefined) {
+    const isLarge = bytes.length > MAX_USUAL_SIZE;
+    return unknown(bytes, isLarge ? ['only states of virtual TPMs and recordings are read at this size'] : []);
+  }
+  const isPossible = (other: Found) =>
+    other.format !== best.format && (best.confidence === 'damaged' || other.confidence !== 'damaged');
+  const alternatives = others
+    .filter(isPossible)
+    .map(({ format, title, confidence }) => ({ format, title, confidence }));
+  const { format, title, confidence, encodings, size, problems, fields } = best;
+  return { format, title, confidence, encodings, size, problems, fields, alternatives };
+}
+
+/** A short file may be a secret of its own, so of that no byte is shown. */
+function unknown(bytes: Uint8Array, problems: readonly string[]): Inspection {
+  const start = bytes.length < 64 ? [] : [field('first bytes', toHex(bytes.subarray(0, 8)))];
+  return {
+    ...{ format: 'unknown', title: 'nothing that is known here', confidence: 'none' },
+    ...{ encodings: [], size: bytes.length, problems, alternatives: [] },
+    fields: [field('length', bytes.length), ...start],
+  };
+}
+
+/** What was taken off so far, and what was wrong with that. */
+interface Context {
+  readonly hint: string | undefined;
+  readonly encodings: readonly string[];
+  readonly problems: readonly string[];
+}
+
+async function readBytes(bytes: Uint8Array, context: Context): Promise<Found[]> {
+  const text = textOf(bytes);
+  const size = bytes.length;
+  // What is hinted at is not the text itself, but what it stands for.
+  const hint = text === undefined ? context.hint : undefined;
+  const candidates = [...(await readDer(bytes, hint)), ...(await candidatesOf(BINARY_FORMATS, bytes, { size, hint }))];
+  const found = candidates.map((candidate) => within(candidate, size, context));
+  return text === undefined ? found : [...found, ...(await readText(text, context))];
+}
+
+const within = (candidate: Candidate, size: number, { encodings, problems }: Context): Found => ({
+  ...candidate,
+  ...{ encodings, size },
+  problems: [...problems, ...candidate.problems],
+});
+
+async function readDer(bytes: Uint8Array, hint: string | undefined): Promise<Candidate[]> {
+  try {
+    const input = derInput(bytes);
+    if (input === undefined) return [];
+    const found = await candidatesOf(DER_FORMATS, input, { size: bytes.length, hint });
+    // The one that takes everything is for what no other does.
+    return found.length > 1 ? found.filter(({ format }) => format !== 'der') : found;
+  } catch (error) {
+    const problems = [`it cannot be read: ${messageOf(error)}`];
+    return [{ format: 'der', title: 'value in DER', confidence: 'damaged', problems, fields: [] }];
+  }
+}
+
+async function readText(whole: string, context: Context): Promise<Found[]> {
+  const text = whole.trim();
+  if (text.length > MAX_USUAL_SIZE) return isRecording(text) ? await readJson(whole, context) : [];
+  const json = text.startsWith('{') || text.startsWith('"') ? await readJson(whole, context) : [];
+  // JSON may hold PEM, and PEM may have any text before it.
+  const blocks = json.some(({ confidence }) => confidence !== 'damaged') ? [] : pemBlocks(text);
+  if (blocks.length > 0) return [...json, await readPem(blocks, context)];
+  if (json.length > 0) return json;
+  const found = (await candidatesOf(TEXT_FORMATS, text, { size: text.length, hint: context.hint })).map((one) =>
+    within(one, text.length, context),
+  );
+  if (context.encodings.length >= MAX_LAYERS) return found;
+  for (const { encoding, bytes, problems } of decodeText(text.replaceAll(/\s/g, ''))) {
+    const inner = {
+      ...context,
+      encodings: [...context.encodings, encoding],
+      problems: [...context.problems, ...problems],
+    };
+    found.push(...(await readBytes(bytes, inner)));
+    if (found.some(({ confidence }) => confidence !== 'damaged')) break;
+  }
+  return found;
+}
+
+/** The only text that is really longer. */
+const isRecording = (text: string): boolean =>
+  text.startsWith('{') && text.slice(0, 100).includes('keyprov-tpm-recording');
+
+async function readJson(text: string, context: Context): Promise<Found[]> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // The error would quote the text, which may be a secret.
+    const problems = ['it begins like JSON, and is none'];
+    return [
+      within({ format: 'json', title: 'JSON', confidence: 'damaged', problems, fields: [] }, text.length, context),
+    ];
+  }
+  if (typeof value === 'string') {
+    const isDeep = context.encodings.length >= MAX_LAYERS;
+    return isDeep ? [] : await readText(value, { ...context, encodings: [...context.encodings, 'JSON text'] });
+  }
+  if (typeof value !== 'object' || value === null) return [];
+  const input: JsonInput = { text, value, members: new Map(Object.entries(value)) };
+  const found = await candidatesOf(JSON_FORMATS, input, { size: text.length, hint: context.hint });
+  return found.map((candidate) => within(candidate, text.length, context));
+}
+
+/** The labels that say which format is inside. RFC 7468, and what OpenSSL writes. */
+const LABELS: ReadonlyMap<string, string> = new Map([
+  ['CERTIFICATE', 'certificate'],
+  ['X509 CERTIFICATE', 'certificate'],
+  ['TRUSTED CERTIFICATE', 'certificate'],
+  ['CERTIFICATE REQUEST', 'certificate-request'],
+  ['NEW CERTIFICATE REQUEST', 'certificate-request'],
+  ['PUBLIC KEY', 'spki'],
+  ['RSA PUBLIC KEY', 'pkcs1-public-key'],
+  ['TSS2 PRIVATE KEY', 'tss2-private-key'],
+  ['ENCRYPTED PRIVATE KEY', 'encrypted-private-key'],
+  ['CMS', 'cms'],
+  ['PKCS7', 'cms'],
+]);
+
+async function readPem(blocks: readonly Decoded[], context: Context): Promise<Found> {
+  const read: Found[] = [];
+  for (const block of blocks) read.push(await readBlock(block, context));
+  const [only, ...more] = read;
+  if (only !== undefined && more.length === 0) return only;
+  const problems: string[] = [];
+  const fields = read.map((one, i) => nested(`${i + 1}`, one, problems));
+  const size = read.reduce((sum, one) => sum + one.size, 0);
+  const isDamaged = read.some(({ confidence }) => confidence === 'damaged');
+  const title = `${read.length} PEM blocks`;
+  return within({ format: 'pem', title, confidence: isDamaged ? 'damaged' : 'certain', problems, fields }, size, {
+    ...context,
+    encodings: [...context.encodings, 'PEM'],
+  });
+}
+
+async function readBlock({ encoding, bytes, problems }: Decoded, context: Context): Promise<Found> {
+  const inner = {
+    ...context,
+    encodings: [...context.encodings, shortened(encoding)],
+    problems: [...context.problems, ...problems],
+  };
+  const label = encoding.slice('PEM '.length);
+  const wanted = LABELS.get(label);
+  const [best] = (await readDer(bytes, context.hint)).sort((a, b) => RANK[a.confidence] - RANK[b.confidence]);
+  if (best !== undefined && best.format !== 'der') {
+    const found = within(best, bytes.length, inner);
+    const isLabelled = wanted === undefined || wanted === best.format;
+    return isLabelled ? found : { ...found, problems: [...found.problems, `the label of the PEM block is ${label}`] };
+  }
+  if (wanted === undefined && label.endsWith('PRIVATE KEY')) {
+    const { problems: open, fields } = describePrivateKey(bytes.length);
+    const title = 'private key of a kind that is not known here';
+    return within({ format: 'private-key', title, confidence: 'certain', problems: open, fields }, bytes.length, inner);
+  }
+  const format = wanted ?? 'pem';
+  const title = FORMATS.find((one) => one.format === format)?.title ?? `PEM block ${shortened(label)}`;
+  const problem = best?.problems ?? ['it holds no whole value in DER'];
+  return within({ format, title, confidence: 'damaged', problems: problem, fields: [] }, bytes.length, inner);
+}

@@ -1,0 +1,306 @@
+import { type AttestationStatement, type PublicPart, statementFromJson } from '../attestation/index.ts';
+import { fromBase64, fromBase64Url, toBase64Url, utf8 } from '../bytes.ts';
+import { decodeJwk, jwkThumbprint } from '../crypto/jwk.ts';
+import { decodeSpki } from '../crypto/public-key.ts';
+import { parseAcmeDeviceAttest } from '../request/acme-device-attest.ts';
+import { decodeCngBlob } from '../request/cng-blob.ts';
+import {
+  decodeGoAttestationCredential,
+  decodeKeylimeBlob,
+  decodeSmallstepCredential,
+} from '../request/credential-encodings.ts';
+import {
+  parseGoAttestationParameters,
+  parseGoCertificationParameters,
+  parseGoQuote,
+} from '../request/go-attestation.ts';
+import { JsonObject } from '../request/json-object.ts';
+import { readKeyMaterial } from '../request/key-material.ts';
+import { parseKeyRegistration } from '../request/key-registration.ts';
+import { parseKeylimeActivation, parseKeylimeRegistration } from '../request/keylime.ts';
+import { parseSmallstepChain } from '../request/smallstep.ts';
+import { parseWebauthnClientData } from '../request/webauthn-client-data.ts';
+import { TPMS_CREATION_DATA } from '../tpm/structures/object.ts';
+import { certificateField, certificatesField } from './certificate-parts.ts';
+import { describePublicKey } from './describe-key.ts';
+import { bytesField, field, group, nested, optional, secretField } from './fields.ts';
+import type { Format } from './format.ts';
+import type { Description, Field } from './inspection.ts';
+import type { JsonInput } from './json-input.ts';
+import { OWN_JSON_FORMATS } from './own-formats.ts';
+import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
+import { describeAttestationObject } from './webauthn-formats.ts';
+import { credentialFields, describeKast } from './windows-formats.ts';
+
+const has =
+  (...names: readonly string[]) =>
+  ({ members }: JsonInput): boolean =>
+    names.every((name) => members.has(name));
+
+/** Gathers the problems of parts. */
+function describing(work: (problems: string[]) => Field[]): Description {
+  const problems: string[] = [];
+  const fields = work(problems);
+  return { problems, fields };
+}
+
+/** JSON objects, by their members. */
+export const JSON_FORMATS: readonly Format<JsonInput>[] = [
+  ...OWN_JSON_FORMATS,
+  {
+    format: 'attestation-statement',
+    title: 'attestation statement (attestation.json)',
+    marked: true,
+    claims: has('pubArea', 'certInfo', 'signature', 'ak'),
+    read: ({ value }) => describeStatement(statementFromJson(value)),
+  },
+  {
+    format: 'key-registration',
+    title: 'key registration request',
+    marked: true,
+    claims: has('kngc'),
+    read: describeRegistration,
+  },
+  { format: 'jwk', title: 'JSON Web Key', marked: true, claims: has('kty'), read: describeJwk },
+  {
+    format: 'acme-device-attest',
+    title: 'answer to the ACME challenge device-attest-01',
+    marked: true,
+    claims: has('attObj'),
+    read: ({ text }) => describeAttestationObject(parseAcmeDeviceAttest(text)),
+  },
+  {
+    format: 'webauthn-client-data',
+    title: 'clientDataJSON of WebAuthn',
+    marked: true,
+    claims: ({ members }) => /^webauthn\.(?:create|get)$/.test(String(members.get('type'))),
+    read: ({ text }) => {
+      const { challenge, ...rest } = parseWebauthnClientData(utf8(text));
+      const fields = Object.entries(rest).map(([name, value]) => field(name, value));
+      return { problems: [], fields: [...fields, bytesField('challenge', challenge)] };
+    },
+  },
+  {
+    format: 'go-attestation-parameters',
+    title: 'AttestationParameters of go-attestation',
+    marked: true,
+    claims: has('Public', 'CreateAttestation', 'UseTCSDActivationFormat'),
+    read: ({ value }) => {
+      const { pubArea, creationData, ...proof } = parseGoAttestationParameters(value);
+      return describing((problems) => [
+        publicAreaField('attestation key', pubArea, problems),
+        structureField('creation data', TPMS_CREATION_DATA, creationData),
+        ...certificationFields(proof, pubArea, problems),
+      ]);
+    },
+  },
+  {
+    format: 'go-certification-parameters',
+    title: 'CertificationParameters of go-attestation',
+    marked: true,
+    claims: has('Public', 'CreateAttestation'),
+    read: ({ value }) => {
+      const { pubArea, ...certification } = parseGoCertificationParameters(value);
+      return describing((problems) => [
+        publicAreaField('key', pubArea, problems),
+        ...certificationFields(certification, pubArea, problems),
+      ]);
+    },
+  },
+  {
+    format: 'go-quote',
+    title: 'Quote of go-attestation',
+    marked: true,
+    claims: has('Quote', 'Signature'),
+    read: ({ value }) => describing((problems) => certificationFields(parseGoQuote(value), undefined, problems)),
+  },
+  {
+    format: 'go-credential',
+    title: 'EncryptedCredential of go-attestation',
+    marked: true,
+    claims: has('Credential', 'Secret'),
+    read: ({ value }) => ({ problems: [], fields: credentialFields(decodeGoAttestationCredential(value)) }),
+  },
+  {
+    format: 'smallstep-credential',
+    title: "answer of smallstep's attestation CA to attest",
+    marked: true,
+    claims: has('credential', 'secret'),
+    read: ({ value }) => ({ problems: [], fields: credentialFields(decodeSmallstepCredential(value)) }),
+  },
+  {
+    format: 'smallstep-attest',
+    title: "request to smallstep's attestation CA",
+    marked: true,
+    claims: has('tpmInfo', 'params'),
+    read: ({ value }) => describing((problems) => smallstepFields(value, problems)),
+  },
+  {
+    format: 'smallstep-chain',
+    title: "certificates of smallstep's attestation CA",
+    marked: true,
+    claims: has('chain'),
+    read: ({ value }) =>
+      describing((problems) => [certificatesField('certificates', parseSmallstepChain(value), problems)]),
+  },
+  {
+    format: 'keylime-registration',
+    title: "registration at keylime's registrar",
+    marked: true,
+    claims: has('ek_tpm', 'aik_tpm'),
+    read: ({ text, members }) => describing((problems) => keylimeFields(text, members.has('agent_id'), problems)),
+  },
+  {
+    format: 'keylime-activation',
+    title: "activation at keylime's registrar",
+    marked: true,
+    claims: has('auth_tag'),
+    read: ({ text }) => {
+      const { authTag } = parseKeylimeActivation({ method: 'POST', path: '/v3.0/agents/any/activate', body: text });
+      return { problems: [], fields: [secretField('auth_tag', authTag.length)] };
+    },
+  },
+  {
+    format: 'keylime-credential',
+    title: "credential of keylime's registrar",
+    marked: true,
+    claims: ({ members }) => typeof blobIn(members) === 'string',
+    read: ({ members }) => ({ problems: [], fields: credentialFields(decodeKeylimeBlob(String(blobIn(members)))) }),
+  },
+  {
+    format: 'fido-key-material',
+    title: 'key material of a FIDO key, as directories hold it',
+    marked: true,
+    claims: has('authData', 'x5c'),
+    read: ({ text }) => {
+      const material = readKeyMaterial(utf8(text));
+      if (material?.form !== 'fido') throw new TypeError('it holds no FIDO key');
+      return describing((problems) => [
+        field('display name', material.displayName),
+        nested('key', describePublicKey(material.publicKey), problems),
+        certificatesField('certificates', material.certificates, problems),
+      ]);
+    },
+  },
+];
+
+/** The registrar wraps it in `results`. */
+function blobIn(members: ReadonlyMap<string, unknown>): unknown {
+  const results: object = Object(members.get('results'));
+  return members.get('blob') ?? Reflect.get(results, 'blob');
+}
+
+function describeStatement(statement: AttestationStatement): Description {
+  const { pubArea, ak, creation, akCreation, ek } = statement;
+  return describing((problems) => [
+    publicAreaField('key', pubArea, problems),
+    ...certificationFields(statement, pubArea, problems),
+    publicPartField('attestation key', ak, problems),
+    ...optional(creation, (proof) => group('creation', certificationFields(proof, undefined, problems))),
+    ...optional(akCreation, (proof) =>
+      group('creation of the attestation key', certificationFields(proof, undefined, problems)),
+    ),
+    ...optional(ek, (part) => publicPartField('endorsement key', part, problems)),
+  ]);
+}
+
+function publicPartField(name: string, { pubArea, certificates = [] }: PublicPart, problems: string[]): Field {
+  const list = certificates.length > 0 ? [certificatesField('certificates', certificates, problems)] : [];
+  return group(name, [publicAreaField('public area', pubArea, problems), ...list]);
+}
+
+function describeRegistration({ text, members }: JsonInput): Description {
+  const profile = members.has('AttestationData') || members.has('AikCertificate') ? 'attested' : 'strict';
+  return describing((problems) => {
+    const kngc = fromBase64(String(members.get('kngc')));
+    const fields = [field('profile', profile), nested('key', describePublicKey(decodeCngBlob(kngc).key), problems)];
+    try {
+      const registration = parseKeyRegistration(text, profile);
+      if (registration.profile === 'strict') return fields;
+      const { attestation, aikCertificate } = registration;
+      return [
+        ...fields,
+        ...optional(attestation, (kast) => nested('attestation', describeKast(kast), problems)),
+        ...optional(aikCertificate, (der) => certificateField('certificate of the attestation key', der)),
+      ];
+    } catch (error) {
+      problems.push(error instanceof Error ? error.message : String(error));
+      return fields;
+    }
+  });
+}
+
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
+
+function describeJwk({ members }: JsonInput): Description {
+  const isPrivate = ([name]: readonly [string, unknown]) => PRIVATE_MEMBERS.includes(name);
+  const secrets = [...members].filter(isPrivate);
+  const key = decodeJwk(Object.fromEntries([...members].filter((member) => !isPrivate(member))));
+  const { title, problems, fields } = describePublicKey(key);
+  const known = ['kty', 'crv', 'n', 'e', 'x', 'y', ...PRIVATE_MEMBERS];
+  const others = [...members].filter(([name]) => !known.includes(name));
+  const isOpen = secrets.length > 0;
+  return {
+    title: `JSON Web Key, ${isOpen ? 'private' : 'public'} ${title}`,
+    problems: [...problems, ...(isOpen ? ['it is a private key that is not encrypted'] : [])],
+    fields: [
+      ...others.map(([name, value]) => field(name, JSON.stringify(value) ?? '')),
+      ...fields,
+      field('JWK thumbprint', toBase64Url(jwkThumbprint(key))),
+      ...secrets.map(([name, value]) => secretField(name, sizeOf(value))),
+    ],
+  };
+}
+
+function sizeOf(value: unknown): number {
+  try {
+    return fromBase64Url(String(value)).length;
+  } catch {
+    return String(value).length; // not base64url: then its characters are counted
+  }
+}
+
+function smallstepFields(value: object, problems: string[]): Field[] {
+  const object = new JsonObject('smallstep request', value);
+  const params = new JsonObject('smallstep request: params', object.any('params'));
+  const info = new JsonObject('smallstep request: tpmInfo', object.any('tpmInfo'));
+  const certInfo = params.base64('createAttestation');
+  const lists = object.any('ekCerts') ?? [];
+  if (!Array.isArray(lists)) throw object.wrong('ekCerts', 'no list');
+  return [
+    group(
+      'TPM',
+      Object.entries(info.all()).map(([name, member]) => field(name, String(member))),
+    ),
+    nested('endorsement key', describePublicKey(decodeSpki(object.base64('ek'))), problems),
+    publicAreaField('attestation key', params.base64('public'), problems),
+    structureField('creation data', TPMS_CREATION_DATA, params.base64('createData')),
+    ...certificationFields({ certInfo, signature: params.base64('createSignature') }, undefined, problems),
+    certificatesField(
+      'certificates of the endorsement key',
+      lists.map((text: unknown) => fromBase64(String(text))),
+      problems,
+    ),
+  ];
+}
+
+function keylimeFields(body: string, isV3: boolean, problems: string[]): Field[] {
+  // Before version 3 the id stands in the path, which is not here.
+  const path = isV3 ? '/v3.0/agents/' : '/v2.0/agents/unknown';
+  const { agentId, ek, akPubArea, iak, idevid, ip, port } = parseKeylimeRegistration({ method: 'POST', path, body });
+  return [
+    ...(isV3 ? [field('agent', agentId)] : []),
+    ...optional(ip, (address) => field('ip', address)),
+    ...optional(port, (number) => field('port', number)),
+    publicAreaField('endorsement key', ek.pubArea, problems),
+    ...optional(ek.certificate, (der) => certificateField('certificate of the endorsement key', der)),
+    publicAreaField('attestation key', akPubArea, problems),
+    ...optional(iak, (key) =>
+      group('initial attestation key', [
+        publicAreaField('public area', key.pubArea, problems),
+        ...certificationFields(key, akPubArea, problems),
+      ]),
+    ),
+    ...optional(idevid, (key) => publicAreaField('initial device id', key.pubArea, problems)),
+  ];
+}

@@ -1,0 +1,59 @@
+import type { AttestationBundle, BundledStatement } from '../request/lamps-attestation.ts';
+import { decodeAttestationBundles, decodeTpmCertify, TPM_CERTIFY_STATEMENT } from '../request/lamps-attestation.ts';
+import { decode } from '../tpm/codec/index.ts';
+import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
+import { certificatesField } from './certificate-parts.ts';
+import { describeStructure } from './describe-structure.ts';
+import { bytesField, field, group, listOf, nested, optional } from './fields.ts';
+import type { Description, Field } from './inspection.ts';
+import { certificationFields, publicAreaField } from './tpm-formats.ts';
+
+/** The value of the attestation attribute of a request, of any draft. */
+export function describeBundles(der: Uint8Array): Description {
+  const problems: string[] = [];
+  const bundles = decodeAttestationBundles(der);
+  if (bundles.length > 1) problems.push('a list of bundles, as drafts up to 10 have it');
+  return { problems, fields: bundles.flatMap((bundle) => bundleFields(bundle, problems)) };
+}
+
+function bundleFields(bundle: AttestationBundle, problems: string[]): Field[] {
+  const { attestations, certificates, otherCertificates = [] } = bundle;
+  return [
+    listOf('statements', attestations, (i, statement) => statementField(i, statement, problems)),
+    ...(certificates.length > 0 ? [certificatesField('certificates', certificates, problems)] : []),
+    ...(otherCertificates.length > 0 ? [listOf('certificates of other formats', otherCertificates, bytesField)] : []),
+  ];
+}
+
+function statementField(name: string, of: BundledStatement, problems: string[]): Field {
+  const { type, statement, hint, bindsPublicKey } = of;
+  if (hint !== undefined || bindsPublicKey !== undefined)
+    problems.push(`statement ${name}: it has members of older drafts`);
+  const isCertify = type === TPM_CERTIFY_STATEMENT;
+  return group(name, [
+    field('type', isCertify ? 'certification by a TPM' : type),
+    ...optional(hint, (text) => field('hint', text)),
+    isCertify ? nested('certification', describeTpmCertify(statement), problems) : bytesField('statement', statement),
+  ]);
+}
+
+/** TPM2_Certify of a key, as a request holds it. */
+export function describeTpmCertify(der: Uint8Array): Description {
+  const { certInfo, signature, pubArea } = decodeTpmCertify(der);
+  const problems: string[] = [];
+  const fields = [
+    ...certificationFields({ certInfo }, pubArea, problems),
+    signatureField(signature),
+    ...optional(pubArea, (area) => publicAreaField('key', area, problems)),
+  ];
+  return { problems, fields };
+}
+
+/** It is bare in the published samples, and a TPMT_SIGNATURE in the text. */
+function signatureField(signature: Uint8Array): Field {
+  try {
+    return group('signature', describeStructure(TPMT_SIGNATURE, decode(TPMT_SIGNATURE, signature)));
+  } catch {
+    return bytesField('signature', signature); // the length of a bare one never fits a TPMT_SIGNATURE
+  }
+}

@@ -1,0 +1,115 @@
+import { toHex } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { decodeKeyRecord } from '../keys/key-record.ts';
+import { commandName } from '../tpm/constants.ts';
+import { decodeStateFile } from '../tpm/state-file.ts';
+import { importSwtpmState } from '../tpm/swtpm-state.ts';
+import { decodeRecording, formatRecording } from '../tpm/transports/recording.ts';
+import { describePublicKey } from './describe-key.ts';
+import { field, group, nested, secretField } from './fields.ts';
+import type { Format } from './format.ts';
+import type { Description, Field } from './inspection.ts';
+import type { JsonInput } from './json-input.ts';
+
+const stateFields = (state: Uint8Array): Field[] => [
+  secretField('state', state.length),
+  field('SHA-256 of the state', toHex(digest('sha256', state))),
+];
+
+/** States of virtual TPMs: all their keys are in them, in the clear. */
+export const STATE_FORMATS: readonly Format<Uint8Array>[] = [
+  {
+    format: 'tpm-state',
+    title: 'state of a virtual TPM (libtpms), as keyprov keeps it',
+    marked: true,
+    large: true,
+    claims: (bytes) => Buffer.from(bytes.subarray(0, 8)).toString('latin1') === 'KPTPM2ST',
+    read: (bytes) => ({ problems: [], fields: stateFields(decodeStateFile(bytes, 'it')) }),
+  },
+  {
+    format: 'swtpm-state',
+    title: 'permanent state of swtpm',
+    marked: true,
+    large: true,
+    // Version 2, size of the header.
+    claims: (bytes) => toHex(bytes.subarray(0, 4)) === '0201000a',
+    read: (bytes) => ({ problems: [], fields: stateFields(importSwtpmState(bytes)) }),
+  },
+];
+
+/** JSON files that keyprov writes and that name their format. */
+export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
+  {
+    format: 'keyprov-record',
+    title: 'record of keyprov provision',
+    marked: true,
+    claims: ({ members }) => members.get('format') === 'keyprov-record',
+    read: ({ members }) => ({
+      problems: members.get('version') === 1 ? [] : ['its version is not known here'],
+      fields: [...members].map(([name, value]) => jsonField(name, value)),
+    }),
+  },
+  {
+    format: 'keyprov-key',
+    title: 'record of a key store',
+    marked: true,
+    claims: ({ members }) => members.get('format') === 'keyprov-key',
+    read: describeKeyRecord,
+  },
+  {
+    format: 'tpm-recording',
+    title: 'recording of the traffic with a TPM',
+    marked: true,
+    large: true,
+    claims: ({ members }) => members.get('format') === 'keyprov-tpm-recording',
+    read: ({ value }) => {
+      const recording = decodeRecording(value);
+      const { kind, emulator, managed, entries } = recording;
+      const shown = entries.slice(0, MAX_COMMANDS);
+      const lines = formatRecording({ ...recording, entries: shown }, (code) => commandName(code))
+        .trimEnd()
+        .split('\n');
+      const commands = group(
+        'commands',
+        shown.map((_, i) => field(`${i + 1}`, lines[i]?.trim() ?? '')),
+      );
+      const head = [field('transport', kind), field('emulator', emulator), field('managed', managed)];
+      return { problems: [], fields: [...head, field('number of commands', entries.length), commands] };
+    },
+  },
+];
+
+const MAX_COMMANDS = 1000;
+const MAX_DEPTH = 6;
+const MAX_MEMBERS = 50;
+
+/** A value of JSON as a field. */
+function jsonField(name: string, value: unknown, depth = 0): Field {
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return field(name, value);
+  if (typeof value !== 'object' || value === null) return field(name, '(none)');
+  const members = Object.entries(value);
+  if (depth >= MAX_DEPTH) return field(name, `${members.length} members`);
+  return group(
+    name,
+    members.slice(0, MAX_MEMBERS).map(([key, member]) => jsonField(key, member, depth + 1)),
+  );
+}
+
+function describeKeyRecord({ text }: JsonInput): Description {
+  const { publicKey, privateKey, pinDerivation, parent, policy, attempts, annotations, ...record } = decodeKeyRecord(
+    text,
+    'itself',
+  );
+  const problems: string[] = [];
+  const fields = [
+    ...Object.entries(record).map(([name, value]) => jsonField(name, value)),
+    nested('public key', describePublicKey(publicKey), problems),
+    secretField('private key, protected', privateKey.length),
+    ...(pinDerivation === undefined ? [] : [field('PIN derivation', pinDerivation.kdf)]),
+    ...(parent === undefined ? [] : [field('parent', `0x${parent.handle.toString(16)}, Name ${toHex(parent.name)}`)]),
+    jsonField('policy', policy),
+    jsonField('attempts', attempts),
+    field('annotations', `${Object.keys(annotations).length} members`),
+  ];
+  return { problems, fields };
+}

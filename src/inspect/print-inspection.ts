@@ -1,0 +1,34 @@
+import type { Field, Inspection, Reading } from './inspection.ts';
+
+/** Longer values are cut for people; programs get them whole. */
+const MAX_VALUE = 160;
+
+/**
+ * An inspection for people: what it is, what is wrong with it, and its fields, indented. Control characters in what was
+ * read are escaped, so that it cannot change what a terminal shows.
+ */
+export function printInspection(inspection: Inspection): string {
+  const { title, confidence, encodings, size, problems, fields, alternatives } = inspection;
+  const wrapped = encodings.length > 0 ? ` in ${encodings.join(', then ')}` : '';
+  const lines = [
+    `${title}${HOW_SURE[confidence]}, ${size} bytes${wrapped}`,
+    ...problems.map((problem) => `problem: ${problem}`),
+    ...alternatives.map((other: Reading) => `or else: ${other.title}${HOW_SURE[other.confidence]}`),
+    ...(fields.length > 0 ? [''] : []),
+    ...fields.flatMap((one) => linesOf(one, '')),
+  ];
+  return lines.map((line) => `${escaped(line)}\n`).join('');
+}
+
+const HOW_SURE = { certain: '', likely: ' (probably)', damaged: ' (damaged)', none: '' } as const;
+
+function linesOf({ name, value, fields = [] }: Field, indent: string): string[] {
+  const text = value === undefined ? '' : ` ${cut(String(value))}`;
+  return [`${indent}${name}:${text}`, ...fields.flatMap((one) => linesOf(one, `${indent}  `))];
+}
+
+const cut = (text: string): string =>
+  text.length <= MAX_VALUE ? text : `${text.slice(0, MAX_VALUE)}… (${text.length} characters)`;
+
+const escaped = (text: string): string =>
+  text.replace(/\p{C}/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);

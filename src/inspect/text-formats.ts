@@ -1,0 +1,81 @@
+import { toBase64Url, toHex } from '../bytes.ts';
+import { jwkThumbprint } from '../crypto/jwk.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import { parseDnBinary } from '../request/dn-binary.ts';
+import { parseJws } from '../request/jws.ts';
+import { parseNgcAssertion } from '../request/ngc-assertion.ts';
+import { decodeSshPublicKey, parseSshPublicKey, sshFingerprint } from '../request/ssh-public-key.ts';
+import { describePublicKey } from './describe-key.ts';
+import { bytesField, dateField, field, nested } from './fields.ts';
+import type { Format } from './format.ts';
+import type { Description } from './inspection.ts';
+import { describeKeyCredential } from './windows-formats.ts';
+
+/** Formats that are text and nothing else. */
+export const TEXT_FORMATS: readonly Format<string>[] = [
+  {
+    format: 'dn-binary',
+    title: 'DN-Binary value of a directory',
+    marked: true,
+    claims: (text) => /^B:[0-9]/.test(text),
+    read: (text) => {
+      const { binary, dn } = parseDnBinary(text);
+      const problems: string[] = [];
+      const fields = [field('object', dn), nested('key credential', describeKeyCredential(binary), problems)];
+      return { title: 'key credential of a directory, as DN-Binary', problems, fields };
+    },
+  },
+  {
+    format: 'ssh-public-key',
+    title: 'SSH public key',
+    marked: true,
+    claims: (text) => /^(?:ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) /.test(text),
+    read: (text) => {
+      const { publicKey, comment } = parseSshPublicKey(text);
+      const { fields, ...rest } = describeSsh(publicKey);
+      return { ...rest, fields: [field('comment', comment), ...fields] };
+    },
+  },
+  {
+    format: 'jws',
+    title: 'JWS in compact form',
+    marked: true,
+    // The base64url of `{"`.
+    claims: (text) => text.startsWith('eyJ') && text.split('.', 4).length === 3,
+    read: describeJws,
+  },
+];
+
+/** Length and beginning of `ssh-rsa` and `ecdsa-sha2-nistp`. */
+const SSH_MARKS = ['000000077373682d727361', '0000001365636473612d73686132'];
+
+/** The same keys in binary. */
+export const SSH_BLOB: Format<Uint8Array> = {
+  format: 'ssh-public-key-blob',
+  title: 'SSH public key blob',
+  marked: true,
+  claims: (bytes) => SSH_MARKS.some((mark) => toHex(bytes.subarray(0, 16)).startsWith(mark)),
+  read: (bytes) => describeSsh(decodeSshPublicKey(bytes)),
+};
+
+function describeSsh(key: PublicKey): Description {
+  const { title, problems, fields } = describePublicKey(key);
+  const ids = [field('fingerprint', sshFingerprint(key)), field('JWK thumbprint', toBase64Url(jwkThumbprint(key)))];
+  return { title: `SSH public key, ${title}`, problems, fields: [...fields, ...ids] };
+}
+
+/** The signature is not verified: the key is not in it. What it holds lets someone in, so of the signature no byte is shown. */
+function describeJws(text: string): Description {
+  const { header, payload, signature } = parseJws(text);
+  const head = Object.entries(header).map(([name, value]) => field(name, JSON.stringify(value) ?? ''));
+  const rest = [{ name: 'header', fields: head }, field('signature', `not shown (${signature.length} bytes)`)];
+  if (header.use !== 'ngc') return { problems: [], fields: [...rest, bytesField('payload', payload)] };
+  const { issuedAt, expires, ...claims } = parseNgcAssertion(text);
+  const fields = [
+    ...Object.entries(claims).map(([name, value]) => field(name, value)),
+    dateField('issued', new Date(issuedAt * 1000)),
+    dateField('expires', new Date(expires * 1000)),
+    ...rest,
+  ];
+  return { title: 'sign-in assertion of a registered key (NGC)', problems: [], fields };
+}

@@ -1,0 +1,69 @@
+import { type Bytes, fromHex, toBase64 } from '../bytes.ts';
+
+/** Bytes that a text stands for, by an encoding. */
+export interface Decoded {
+  /** `hex`, `base64`, `base64url` or `PEM LABEL`. */
+  readonly encoding: string;
+  readonly bytes: Bytes;
+  readonly problems: readonly string[];
+}
+
+/** The text in bytes: UTF-8 without control characters, or UTF-16 with a byte order mark; `undefined` for what is no text. */
+export function textOf(bytes: Uint8Array): string | undefined {
+  const [first, second] = bytes;
+  const encoding =
+    first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : 'utf-8';
+  if (encoding === 'utf-8' && bytes.some((byte) => byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d)) {
+    return undefined;
+  }
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    return undefined; // other bytes than the encoding has
+  }
+}
+
+/** The bytes that a text without white space may stand for, the most telling encoding first. */
+export function decodeText(text: string): Decoded[] {
+  // `0x` and colons, as tools print digests and serial numbers.
+  const digits = text.replace(/^0x/, '').replaceAll(':', '');
+  const found: Decoded[] = [];
+  if (digits.length > 0 && digits.length % 2 === 0 && /^[0-9a-fA-F]*$/.test(digits)) {
+    found.push({ encoding: 'hex', bytes: fromHex(digits), problems: [] });
+  }
+  if (text.length >= 4 && /^[A-Za-z0-9+/]*=*$/.test(text)) found.push(fromAnyBase64(text, 'base64'));
+  else if (text.length >= 4 && /^[A-Za-z0-9_-]*=*$/.test(text)) found.push(fromAnyBase64(text, 'base64url'));
+  return found;
+}
+
+/** Padding may be there or not; whatever else is odd is a problem. */
+function fromAnyBase64(text: string, encoding: 'base64' | 'base64url'): Decoded {
+  const bytes = new Uint8Array(Buffer.from(text, encoding));
+  const standard = text.replaceAll('-', '+').replaceAll('_', '/').replace(/=*$/, '');
+  const isCanonical = standard === toBase64(bytes).replace(/=*$/, '');
+  return { encoding, bytes, problems: isCanonical ? [] : [`the ${encoding} is not canonical`] };
+}
+
+const BEGIN = '-----BEGIN ';
+const DASHES = '-----';
+const MAX_BLOCKS = 50;
+
+/** The PEM blocks in a text (RFC 7468), with any text around them. */
+export function pemBlocks(text: string): Decoded[] {
+  const blocks: Decoded[] = [];
+  for (let at = text.indexOf(BEGIN); at >= 0 && blocks.length < MAX_BLOCKS; at = text.indexOf(BEGIN, at)) {
+    const labelEnd = text.indexOf(DASHES, at + BEGIN.length);
+    if (labelEnd < 0) return blocks;
+    const label = text.slice(at + BEGIN.length, labelEnd);
+    const from = labelEnd + DASHES.length;
+    const end = text.indexOf(`${DASHES}END ${label}${DASHES}`, from);
+    blocks.push(blockOf(label, text.slice(from, end < 0 ? undefined : end), end >= 0));
+    at = end < 0 ? text.length : end + DASHES.length;
+  }
+  return blocks;
+}
+
+function blockOf(label: string, body: string, isWhole: boolean): Decoded {
+  const { bytes, problems } = fromAnyBase64(body.replaceAll(/\s/g, ''), 'base64');
+  return { encoding: `PEM ${label}`, bytes, problems: [...problems, ...(isWhole ? [] : ['the PEM block has no end'])] };
+}

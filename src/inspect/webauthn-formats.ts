@@ -1,0 +1,111 @@
+import { bareSignature } from '../attestation/index.ts';
+import { decodeCbor, isMap } from '../crypto/cbor.ts';
+import { COSE_ALG, type CoseKey, decodeCoseKey } from '../request/cose-key.ts';
+import { decodeTpmAttestationObject, type TpmAttestationObject } from '../request/tpm-attestation-object.ts';
+import { type AuthenticatorData, decodeAuthenticatorData } from '../request/webauthn-authenticator-data.ts';
+import { decode } from '../tpm/codec/index.ts';
+import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
+import { certificatesField } from './certificate-parts.ts';
+import { describePublicKey } from './describe-key.ts';
+import { bytesField, field, nested, optional } from './fields.ts';
+import type { Format } from './format.ts';
+import type { Description, Field } from './inspection.ts';
+import { certificationFields, publicAreaField } from './tpm-formats.ts';
+
+const isCborMap = (bytes: Uint8Array): boolean => (bytes[0] ?? 0) >>> 5 === 5;
+const ATTESTED_CREDENTIAL = 0x40;
+
+/** Objects of WebAuthn and COSE. */
+export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
+  {
+    format: 'attestation-object',
+    title: 'attestation object of WebAuthn or ACME',
+    marked: true,
+    claims: (bytes) => isCborMap(bytes) && Buffer.from(bytes.subarray(0, 64)).includes('attStmt'),
+    read: describeObject,
+  },
+  {
+    format: 'cose-key',
+    title: 'COSE key',
+    marked: false,
+    claims: isCborMap,
+    read: (bytes) => describeCoseKey(decodeCoseKey(bytes)),
+  },
+  {
+    format: 'authenticator-data',
+    title: 'authenticator data of WebAuthn',
+    marked: false,
+    // Without a credential any 37 bytes would do.
+    claims: (bytes) => bytes.length > 55 && ((bytes[32] ?? 0) & ATTESTED_CREDENTIAL) !== 0,
+    read: (bytes) => describeAuthenticatorData(decodeAuthenticatorData(bytes)),
+  },
+];
+
+function describeObject(bytes: Uint8Array): Description {
+  const outer = decodeCbor(bytes);
+  const format = isMap(outer) ? outer.get('fmt') : undefined;
+  if (typeof format === 'string' && format !== 'tpm') {
+    return {
+      problems: [`its format is ${JSON.stringify(format)}; only tpm is read here`],
+      fields: [field('fmt', format)],
+    };
+  }
+  return describeAttestationObject(decodeTpmAttestationObject(bytes));
+}
+
+/** An attestation object of the format tpm. */
+export function describeAttestationObject(object: TpmAttestationObject): Description {
+  const { algorithm, certificates, signature, certInfo, pubArea, authData } = object;
+  const problems: string[] = [];
+  const fields = [
+    field('alg', algorithmName(algorithm)),
+    ...certificationFields({ certInfo }, pubArea, problems),
+    field('signature form', isTpmtSignature(signature) ? 'TPMT_SIGNATURE, as ACME servers want it' : 'bare'),
+    bytesField('signature', signature),
+    publicAreaField('key', pubArea, problems),
+    certificatesField('certificates', certificates, problems),
+    ...optional(authData, (data) =>
+      nested('authenticator data', describeAuthenticatorData(decodeAuthenticatorData(data)), problems),
+    ),
+  ];
+  const title = `attestation object of a TPM, for ${authData === undefined ? 'ACME' : 'WebAuthn'}`;
+  return { title, problems, fields };
+}
+
+function isTpmtSignature(bytes: Uint8Array): boolean {
+  try {
+    return bareSignature(decode(TPMT_SIGNATURE, bytes)).length > 0;
+  } catch {
+    return false; // the length of a bare one never fits
+  }
+}
+
+const algorithmName = (number: number): string =>
+  Object.entries(COSE_ALG).find(([, value]) => value === number)?.[0] ?? `${number}`;
+
+function describeCoseKey({ publicKey, algorithm }: CoseKey): Description {
+  const key = describePublicKey(publicKey);
+  const fields = [...optional(algorithm, (number) => field('alg', algorithmName(number))), ...key.fields];
+  return { title: `COSE key, ${key.title}`, problems: key.problems, fields };
+}
+
+function describeAuthenticatorData(data: AuthenticatorData): Description {
+  const { credential, extensions, rpIdHash, signCount, ...flags } = data;
+  const problems: string[] = [];
+  const set = Object.entries(flags).flatMap(([name, value]) => (value ? [name] : []));
+  const fields: Field[] = [
+    bytesField('rpIdHash', rpIdHash),
+    field('flags', set.join(', ') || '(none)'),
+    field('signCount', signCount),
+    ...optional(credential, ({ aaguid, credentialId, key }) => ({
+      name: 'credential',
+      fields: [
+        bytesField('AAGUID', aaguid),
+        bytesField('credential id', credentialId),
+        nested('key', describeCoseKey(key), problems),
+      ],
+    })),
+    ...optional(extensions, (map) => field('extensions', [...map.keys()].join(', '))),
+  ];
+  return { problems, fields };
+}

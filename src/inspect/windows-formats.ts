@@ -1,0 +1,222 @@
+import type { Credential } from '../attestation/credential.ts';
+import { toHex, wipe } from '../bytes.ts';
+import { type CngBlob, decodeCngBlob } from '../request/cng-blob.ts';
+import { decodeSizedCredential, decodeTpm2ToolsCredential } from '../request/credential-encodings.ts';
+import { fileTimeToDate } from '../request/file-time.ts';
+import { decodeKads, type Kads } from '../request/kads.ts';
+import { decodeKast, type Kast } from '../request/kast.ts';
+import {
+  KEY_CREDENTIAL_ENTRY,
+  KEY_CREDENTIAL_SOURCE,
+  KEY_CREDENTIAL_USAGE,
+  parseKeyCredentialLink,
+} from '../request/key-credential-link.ts';
+import { keyCredentialProblems } from '../request/key-credential-problems.ts';
+import { readKeyMaterial } from '../request/key-material.ts';
+import { decodePcpKeyBlob, hasPcpPolicy, type PcpKeyBlob } from '../request/pcp-key-blob.ts';
+import { decodeTachChallenge } from '../request/tach-challenge.ts';
+import { TPMS_CREATION_DATA, TPMS_ID_OBJECT } from '../tpm/structures/object.ts';
+import { describePublicKey } from './describe-key.ts';
+import { bytesField, dateField, field, group, listOf, nested, optional, secretField } from './fields.ts';
+import { type Format, messageOf } from './format.ts';
+import type { Description, Field } from './inspection.ts';
+import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
+
+const startsWith =
+  (mark: string) =>
+  (bytes: Uint8Array): boolean =>
+    [...mark].every((character, i) => bytes[i] === character.charCodeAt(0));
+const CNG_MARK = /^(?:RSA[123]|EC[SK][1-6]|EC[DK][PV])$/;
+/** The longest blob is of an RSA-16384 key with all its private parts. */
+const MAX_CNG = 16_384;
+
+/** The key in a CNG blob; of private parts only the length. */
+function describeCngBlob(bytes: Uint8Array): Description {
+  const blob = decodeCngBlob(bytes);
+  const { publicKey, secrets } = partsOf(blob);
+  const { title, problems, fields } = describePublicKey(publicKey);
+  try {
+    const isPrivate = secrets.length > 0;
+    return {
+      title: `CNG blob ${blob.magic}, ${isPrivate ? 'private' : 'public'} ${title}`,
+      problems,
+      fields: [...fields, ...secrets.map(([name, secret]) => secretField(name, secret.length))],
+    };
+  } finally {
+    wipe(...secrets.map(([, secret]) => secret));
+  }
+}
+
+function partsOf({ key }: CngBlob) {
+  const secrets = Object.entries<string | Uint8Array>({ ...key }).flatMap(([name, part]) =>
+    part instanceof Uint8Array && ['p', 'q', 'dp', 'dq', 'qi', 'd'].includes(name) ? [[name, part] as const] : [],
+  );
+  return { publicKey: key, secrets };
+}
+
+/** A credential for TPM2_ActivateCredential. */
+export function credentialFields({ credentialBlob, encryptedSecret }: Credential): Field[] {
+  return [
+    structureField('credentialBlob', TPMS_ID_OBJECT, credentialBlob),
+    bytesField('encryptedSecret', encryptedSecret),
+  ];
+}
+
+const describeCredential =
+  (read: (bytes: Uint8Array) => Credential) =>
+  (bytes: Uint8Array): Description => ({ problems: [], fields: credentialFields(read(bytes)) });
+
+function describePcpKey(blob: PcpKeyBlob): Description {
+  const problems: string[] = [];
+  if (!hasPcpPolicy(blob)) problems.push('its list of policies does not make the authPolicy of the key');
+  const fields = [
+    field('form', blob.form),
+    field('flags', `0x${blob.flags.toString(16)}${(blob.flags & 1) === 1 ? ' (wants an authorization value)' : ''}`),
+    publicAreaField('public area', blob.pubArea, problems),
+    secretField('private area, encrypted by its parent', blob.privateArea.length),
+    listOf('policies', blob.policyDigests, bytesField),
+    ...Object.entries(blob.otherParts).map(([name, part]) => secretField(name, part.length)),
+  ];
+  return { problems, fields };
+}
+
+function describeKads({ certInfo, signature, keyBlob }: Kads): Description {
+  const problems: string[] = [];
+  const fields = [
+    ...certificationFields({ certInfo }, keyBlob.pubArea, problems),
+    bytesField('signature', signature),
+    nested('key', describePcpKey(keyBlob), problems),
+  ];
+  return { problems, fields };
+}
+
+/** A KeyAttestationStatement. */
+export function describeKast(bytes: Uint8Array): Description {
+  const { idBinding, keyAttestation, aikOpaque } = decodeKast(bytes);
+  const problems: string[] = [];
+  const claims = [...(idBinding ? ['authority'] : []), ...(keyAttestation ? ['subject'] : [])].join(' and ');
+  const fields = [
+    field('claim', claims || 'nothing'),
+    ...optional(idBinding, (binding) => nested('attestation key', describeIdBinding(binding), problems)),
+    ...optional(keyAttestation, (kads) => nested('key attestation', describeKads(kads), problems)),
+    secretField('aikOpaque', aikOpaque.length),
+  ];
+  return { problems, fields };
+}
+
+function describeIdBinding(binding: NonNullable<Kast['idBinding']>): Description {
+  const problems: string[] = [];
+  const fields = [
+    publicAreaField('public area', binding.pubArea, problems),
+    structureField('creation data', TPMS_CREATION_DATA, binding.creationData),
+    ...certificationFields(binding, undefined, problems),
+  ];
+  return { problems, fields };
+}
+
+const nameIn = (names: Readonly<Record<string, number>>, value: number): string =>
+  Object.entries(names).find(([, number]) => number === value)?.[0] ?? `unknown (${value})`;
+
+/** A value of msDS-KeyCredentialLink. */
+export function describeKeyCredential(bytes: Uint8Array): Description {
+  const link = parseKeyCredentialLink(bytes);
+  const problems = keyCredentialProblems(link).map(({ detail }) => detail);
+  const custom = link.customKeyInformation;
+  const known: readonly number[] = Object.values(KEY_CREDENTIAL_ENTRY);
+  const others = link.entries.filter(({ id }) => !known.includes(id));
+  const fields = [
+    bytesField('KeyID', link.keyId),
+    ...optional(link.keyHash, (hash) => bytesField('KeyHash', hash)),
+    keyMaterialField(link.keyMaterial, problems),
+    field('usage', nameIn(KEY_CREDENTIAL_USAGE, link.usage)),
+    ...optional(link.source, (source) => field('source', nameIn(KEY_CREDENTIAL_SOURCE, source))),
+    ...optional(link.deviceId, (id) => field('device', id)),
+    ...optional(custom, ({ rest, ...numbers }) =>
+      group('custom key information', [
+        ...Object.entries(numbers).map(([name, value]) => field(name, value)),
+        ...optional(rest, (more) => bytesField('rest', more)),
+      ]),
+    ),
+    ...optional(link.lastLogon, (time) => dateField('last logon', fileTimeToDate(time))),
+    ...optional(link.created, (time) => dateField('created', fileTimeToDate(time))),
+    ...others.map(({ id, value }) => bytesField(`entry ${id}`, value)),
+  ];
+  return { problems, fields };
+}
+
+function keyMaterialField(bytes: Uint8Array, problems: string[]): Field {
+  try {
+    const material = readKeyMaterial(bytes);
+    if (material === undefined) return bytesField('key material', bytes);
+    const { fields, title = '' } = describePublicKey(material.publicKey);
+    return { name: 'key material', value: `${material.form}, ${title}`, fields };
+  } catch (error) {
+    // `keyCredentialProblems` names whatever a KeyprovError says; anything else would be news.
+    const message = messageOf(error);
+    if (!problems.includes(message)) problems.push(message);
+    return bytesField('key material', bytes);
+  }
+}
+
+/** Structures of Windows' and the credential files of tpm2-tools. */
+export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
+  {
+    format: 'kast',
+    title: 'key attestation statement of Windows (KAST)',
+    marked: true,
+    claims: startsWith('KAST'),
+    read: describeKast,
+  },
+  {
+    format: 'kads',
+    title: 'key attestation of Windows (KADS)',
+    marked: true,
+    claims: startsWith('KADS'),
+    read: (bytes) => describeKads(decodeKads(bytes)),
+  },
+  {
+    format: 'pcp-key-blob',
+    title: "key blob of Windows' Platform Crypto Provider (PCPM)",
+    marked: true,
+    claims: startsWith('PCPM'),
+    read: (bytes) => describePcpKey(decodePcpKeyBlob(bytes)),
+  },
+  {
+    format: 'tach-challenge',
+    title: 'attestation challenge of a certification authority (TACH)',
+    marked: true,
+    claims: startsWith('TACH'),
+    read: (bytes) => {
+      const { aikOpaque, ...credential } = decodeTachChallenge(bytes);
+      return { problems: [], fields: [...credentialFields(credential), secretField('aikOpaque', aikOpaque.length)] };
+    },
+  },
+  {
+    format: 'cng-blob',
+    title: 'CNG key blob',
+    marked: true,
+    claims: (bytes) => bytes.length <= MAX_CNG && CNG_MARK.test(String.fromCharCode(...bytes.subarray(0, 4))),
+    read: describeCngBlob,
+  },
+  {
+    format: 'key-credential-link',
+    title: 'key credential of a directory (KEYCREDENTIALLINK_BLOB)',
+    marked: true,
+    claims: (bytes) => toHex(bytes.subarray(0, 4)) === '00020000' && (bytes[6] ?? 0) <= 9,
+    read: describeKeyCredential,
+  },
+  {
+    format: 'tpm2-tools-credential',
+    title: 'credential file of tpm2-tools',
+    marked: true,
+    claims: (bytes) => toHex(bytes.subarray(0, 4)) === 'badcc0de',
+    read: describeCredential(decodeTpm2ToolsCredential),
+  },
+  {
+    format: 'sized-credential',
+    title: 'credential (TPM2B_ID_OBJECT, TPM2B_ENCRYPTED_SECRET)',
+    marked: false,
+    claims: (bytes) => bytes[0] === 0 && bytes.length < 1024,
+    read: describeCredential(decodeSizedCredential),
+  },
+];

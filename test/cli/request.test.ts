@@ -1,0 +1,282 @@
+import { spawnSync } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { verifyRegistrationResponse } from '@simplewebauthn/server';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { statementFromJson, verifyStatement } from '../../src/attestation/index.ts';
+import { fromBase64, fromHex, toBase64Url, toHex } from '../../src/bytes.ts';
+import { encodeJwk } from '../../src/crypto/jwk.ts';
+import { encodePem } from '../../src/crypto/pem.ts';
+import { decodeSpkiPem, encodeSpki, type PublicKey } from '../../src/crypto/public-key.ts';
+import { acmeExtraData, parseAcmeDeviceAttest } from '../../src/request/acme-device-attest.ts';
+import { buildAkCertificate } from '../../src/request/ak-certificate.ts';
+import { ngcAssertionProblem } from '../../src/request/ngc-assertion.ts';
+import { decode } from '../../src/tpm/codec/index.ts';
+import { publicKeyOf } from '../../src/tpm/public-key.ts';
+import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
+import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
+import { commonName, issue } from '../certificates.ts';
+import { rsaKey } from '../signing-key.ts';
+import { keyprov, keyprovJson, libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+
+const missing = await libtpmsMissing();
+const PIN = '731902';
+const USER = 'ada@contoso.example';
+const DEVICE = '47f577e3-d2d0-4a0a-8aca-000000000001';
+
+describe.skipIf(missing)('a provisioned key', () => {
+  const directory = temporaryDirectory();
+  const path = (name: string) => join(directory.path, name);
+  const tpm = `libtpms:${path('tpm')}`;
+  const out = path('out');
+  let publicKey: PublicKey;
+
+  /** Runs `request` or `attest` into a file, with the PIN where it is needed. */
+  function make(command: 'request' | 'attest', format: string, key: string, ...more: readonly string[]): Buffer {
+    rmSync(out, { force: true });
+    const args = [command, '--format', format, '--dir', path(key), '--tpm', tpm, '--out', out, ...more];
+    const { status, stderr, stdout } = keyprov(args, { input: PIN });
+    expect({ status, stdout }, stderr).toEqual({ status: 0, stdout: '' });
+    return readFileSync(out);
+  }
+  const withPin = ['--pin-file', '-'];
+  const inspected = () => keyprovJson(['inspect', out]).json as { format: string; problems: readonly string[] };
+  const tool = (command: string, ...args: readonly string[]) => {
+    const { status, stdout, stderr, error } = spawnSync(command, args, {
+      encoding: 'utf8',
+      env: { ...process.env, LC_ALL: 'C' },
+    });
+    if (error !== undefined) throw error;
+    return { status, text: stdout + stderr };
+  };
+
+  beforeAll(async () => {
+    const args = ['provision', '--tpm', tpm, '--challenge', 'aa', '--user', USER, '--device-id', DEVICE, '--out'];
+    expect(keyprov([...args, path('rsa'), ...withPin], { input: PIN }).status).toBe(0);
+    expect(keyprov([...args, path('ec'), '--algorithm', 'p-256']).status).toBe(0);
+    publicKey = decodeSpkiPem(readFileSync(path('rsa/public.pem'), 'utf8'));
+    const authority = await issue({ subject: commonName('CA'), ca: true, spki: encodeSpki(rsaKey.publicKey) });
+    const { ak } = statementFromJson(JSON.parse(readFileSync(path('rsa/attestation.json'), 'utf8')));
+    const certificate = await buildAkCertificate(
+      {
+        publicKey: publicKeyOf(decode(TPMT_PUBLIC, ak.pubArea)),
+        tpm: { manufacturer: 0x494e5443, model: 'swtpm', version: 1 },
+        notBefore: new Date(Date.now() - 60_000),
+        notAfter: new Date(Date.now() + 3_600_000),
+      },
+      { key: rsaKey, certificate: authority.der },
+    );
+    writeFileSync(path('ak.pem'), encodePem('CERTIFICATE', certificate));
+    const exchange = await issue({ subject: commonName('CA-Xchg'), spki: encodeSpki(rsaKey.publicKey) });
+    writeFileSync(path('exchange.pem'), encodePem('CERTIFICATE', exchange.der));
+  });
+  afterAll(() => directory[Symbol.dispose]());
+
+  it.each([
+    ['strict', 'rsa', 'key-registration'],
+    ['attested', 'rsa', 'key-registration'],
+    ['attested', 'ec', 'key-registration'],
+    ['kast', 'rsa', 'kast'],
+    ['kast', 'ec', 'kast'],
+    ['go-attestation', 'ec', 'go-certification-parameters'],
+    ['go-attestation-ak', 'ec', 'go-attestation-parameters'],
+    ['statement', 'ec', 'attestation-statement'],
+    ['key-credential-link', 'rsa', 'key-credential-link'],
+    ['ssh', 'ec', 'ssh-public-key'],
+    ['jwk', 'rsa', 'jwk'],
+    ['spki', 'ec', 'spki'],
+    ['cose', 'rsa', 'cose-key'],
+    ['cng', 'ec', 'cng-blob'],
+  ])('is written as %s, the %s key too, without the PIN, and inspect knows it', (format, key, name) => {
+    make('request', format, key);
+    expect(inspected()).toMatchObject({ ok: true, format: name, problems: [] });
+  });
+
+  it('is written as the same request that provision wrote', () => {
+    expect(make('request', 'strict', 'rsa').toString().trim()).toBe(readFileSync(path('rsa/request.json'), 'utf8'));
+    expect(make('request', 'attested', 'ec').toString().trim()).toBe(readFileSync(path('ec/request.json'), 'utf8'));
+  });
+
+  it.each([
+    ['csr', 'rsa'],
+    ['csr', 'ec'],
+    ['csr-lamps', 'rsa'],
+    ['csr-lamps', 'ec'],
+    ['csr-wcce', 'rsa'],
+    ['csr-wcce', 'ec'],
+  ])('is asked a certificate for with %s, and openssl req accepts the %s one', (format, key) => {
+    make('request', format, key, ...withPin, '--exchange-certificate', path('exchange.pem'));
+    const { status, text } = tool('openssl', 'req', '-in', out, '-verify', '-noout', '-subject', '-pubkey');
+    expect(status, text).toBe(0);
+    expect(text).toContain('Certificate request self-signature verify OK');
+    expect(text).toContain(`subject=CN = ${USER}`);
+    expect(text).toContain(readFileSync(path(`${key}/public.pem`), 'utf8'));
+    expect(inspected()).toMatchObject({ format: 'certificate-request', problems: [] });
+  });
+
+  it('is asked a certificate for by AD CS with the certificate of its attestation key', () => {
+    const files = ['--exchange-certificate', path('exchange.pem'), '--ak-certificate', path('ak.pem')];
+    make('request', 'csr-wcce', 'rsa', ...withPin, ...files);
+    const { text } = tool('openssl', 'req', '-in', out, '-verify', '-noout', '-text');
+    expect(text).toContain('1.3.6.1.4.1.311.21.39'); // AIK_INFO
+    expect(JSON.stringify(inspected())).toContain('attestation key, encrypted');
+  });
+
+  it('signs a certificate for key trust that openssl verifies', () => {
+    const [sid, tenant] = ['S-1-5-21-1-2-3-1001', '383a3889-5bc9-47a3-846c-000000000001'];
+    make('request', 'pkinit', 'ec', '--sid', sid, '--tenant-id', tenant);
+    const { status, text } = tool('openssl', 'x509', '-in', out, '-noout', '-subject');
+    expect({ status, text }).toEqual({
+      status: 0,
+      text: `subject=CN = ${sid}/${DEVICE}/login.windows.net/${tenant}/${USER}\n`,
+    });
+    const verified = tool('openssl', 'verify', '-CAfile', out, '-check_ss_sig', out);
+    expect(verified.text).toContain(': OK');
+  });
+
+  it('signs the assertion with which it signs in', () => {
+    const jwt = make('request', 'ngc-assertion', 'rsa', ...withPin, '--nonce', 'the nonce')
+      .toString()
+      .trim();
+    const now = Math.floor(Date.now() / 1000);
+    expect(ngcAssertionProblem(jwt, { publicKey, nonce: 'the nonce', now })).toBe(undefined);
+    const claims = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString());
+    expect(claims).toMatchObject({ iss: USER, aud: 'common', scope: 'openid aza ugs' });
+  });
+
+  it('is read by ssh-keygen and openssl', () => {
+    make('request', 'ssh', 'rsa');
+    const ssh = tool('ssh-keygen', '-i', '-m', 'PKCS8', '-f', path('rsa/public.pem')).text.trim();
+    expect(readFileSync(out, 'utf8')).toBe(`${ssh} ${USER}\n`);
+    expect(tool('ssh-keygen', '-l', '-f', out).text).toMatch(/^2048 SHA256:.* ada@contoso\.example \(RSA\)\n$/);
+    const pem = make('request', 'spki', 'rsa').toString();
+    expect(pem).toBe(readFileSync(path('rsa/public.pem'), 'utf8'));
+    const jwk = JSON.parse(make('request', 'jwk', 'rsa').toString());
+    expect(createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'pem', type: 'spki' })).toBe(pem);
+  });
+
+  it('is a DN-Binary value with --dn, and on standard output bytes are base64', () => {
+    const args = ['request', '--dir', path('rsa'), '--format'];
+    const { stdout } = keyprov([...args, 'key-credential-link', '--dn', 'CN=ada,DC=contoso']);
+    expect(stdout).toMatch(/^B:828:00020000[0-9A-F]+:CN=ada,DC=contoso\n$/);
+    const { json } = keyprovJson([...args, 'cng']);
+    const blob = keyprov([...args, 'cng']).stdout.trim();
+    expect(json).toMatchObject({ ok: true, format: 'cng', encoding: 'base64', content: blob });
+    expect(Buffer.from(fromBase64(blob).subarray(0, 4)).toString()).toBe('RSA1');
+  });
+
+  it('is attested over another challenge, without its PIN', () => {
+    const challenge = fromHex('c0ffee'.repeat(8));
+    const json = make('attest', 'statement', 'rsa', '--challenge', toHex(challenge)).toString();
+    const statement = statementFromJson(JSON.parse(json));
+    const attestationKey = { pubArea: statement.ak.pubArea };
+    const expectedKey = { spki: encodeSpki(publicKey) };
+    const { ok, findings } = verifyStatement(statement, { challenge, attestationKey, expectedKey });
+    expect(findings.filter(({ passed }) => !passed)).toEqual([]);
+    expect(ok).toBe(true);
+    make('attest', 'kast', 'ec', '--challenge', 'c0ffee');
+    expect(JSON.stringify(inspected())).toContain('"value":"c0ffee"');
+  });
+
+  it('is attested for WebAuthn, and SimpleWebAuthn accepts it', async () => {
+    const challenge = 'cf'.repeat(16);
+    const options = ['--rp-id', 'login.example', '--origin', 'https://login.example', '--challenge', challenge];
+    for (const key of ['rsa', 'ec']) {
+      const response = JSON.parse(
+        make('attest', 'webauthn', key, ...options, '--ak-certificate', path('ak.pem')).toString(),
+      );
+      const { verified } = await verifyRegistrationResponse({
+        response,
+        expectedChallenge: toBase64Url(fromHex(challenge)),
+        expectedOrigin: 'https://login.example',
+        expectedRPID: 'login.example',
+        requireUserVerification: key === 'rsa',
+        supportedAlgorithmIDs: [-257, -7],
+      });
+      expect(verified).toBe(true);
+    }
+    const args = [
+      'request',
+      '--format',
+      'webauthn',
+      '--dir',
+      path('rsa'),
+      ...options,
+      '--ak-certificate',
+      path('ak.pem'),
+    ];
+    expect(keyprovJson([...args, '--tpm', tpm])).toMatchObject({
+      status: 2,
+      json: {
+        error: { message: 'WebAuthn tpm object: the key was certified for other authenticator data or client data' },
+      },
+    });
+  });
+
+  it('is attested for ACME over the digest of token and account key', () => {
+    const account = path('account.jwk');
+    writeFileSync(account, JSON.stringify(encodeJwk(rsaKey.publicKey)));
+    const options = ['--token', 'abc', '--account-key', account, '--ak-certificate', path('ak.pem')];
+    const { certInfo, certificates } = parseAcmeDeviceAttest(make('attest', 'acme', 'ec', ...options).toString());
+    expect(toHex(decode(TPMS_ATTEST, certInfo).extraData)).toBe(toHex(acmeExtraData('abc', rsaKey.publicKey)));
+    expect(certificates.length).toBe(1);
+    expect(inspected()).toMatchObject({ format: 'acme-device-attest', problems: [] });
+  });
+
+  it('takes no certificate of another attestation key', () => {
+    const args = ['request', '--format', 'csr-lamps', '--dir', path('ec'), '--tpm', tpm];
+    const { status, json } = keyprovJson([...args, '--ak-certificate', path('exchange.pem')]);
+    expect(status).toBe(2);
+    expect(json).toMatchObject({
+      error: { message: '--ak-certificate is not of the attestation key of the statement' },
+    });
+  });
+
+  it.each([
+    ['request', ['--format', 'csr'], 5, 'pin-required'],
+    ['request', ['--format', 'csr', '--ak-certificate', '/nowhere'], 7, 'store-io'],
+    ['request', ['--format', 'jwk', '--ak-certificate', 'package.json'], 7, 'certificate-invalid'],
+  ] as const)('is not used: %s %j', (command, args, exit, code) => {
+    const { status, json } = keyprovJson([command, ...args, '--dir', path('rsa'), '--tpm', tpm]);
+    expect({ status, json }).toMatchObject({ status: exit, json: { ok: false, error: { code } } });
+  });
+
+  it.each([
+    ['request', 'ec', ['--format', 'strict'], /^keyprov: key registration: kngc: a P-256 key; the strict profile/m],
+    ['request', 'ec', ['--format', 'ngc-assertion', '--nonce', 'n'], /^keyprov: RS256 is not for this EC key/m],
+    [
+      'request',
+      'ec',
+      ['--format', 'pkinit', '--sid', 'x', '--tenant-id', 'y'],
+      /does not name a user, a device and a tenant/,
+    ],
+    ['request', 'ec', ['--format', 'webauthn'], /--rp-id is missing.*--origin is missing.*--challenge is missing/s],
+    ['request', 'ec', ['--format', 'csrr'], /did you mean 'csr'\?/],
+    ['request', 'ec', [], /--format is missing/],
+    ['attest', 'ec', ['--format', 'statement'], /--challenge is missing/],
+    ['attest', 'ec', ['--format', 'ssh', '--challenge', 'aa'], /--format 'ssh' is none of attested, csr-lamps/],
+  ] as const)('is not made: %s of %s %j', (command, key, args, problem) => {
+    const { status, stdout, stderr } = keyprov([command, '--dir', path(key), '--tpm', tpm, ...args]);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(problem);
+  });
+});
+
+describe('a software key', () => {
+  it('has requests without attestation, signed without a TPM', () => {
+    using directory = temporaryDirectory();
+    const dir = join(directory.path, 'key');
+    const provisioned = ['provision', '--tpm', 'none', '--algorithm', 'p-256', '--user', 'ada', '--out', dir];
+    expect(keyprov(provisioned).status).toBe(0);
+    const csr = keyprov(['request', '--format', 'csr', '--dir', dir]);
+    expect(csr.status).toBe(0);
+    expect(csr.stdout).toMatch(/^-----BEGIN CERTIFICATE REQUEST-----\n/);
+    const body = keyprov(['request', '--format', 'attested', '--dir', dir]).stdout;
+    expect(JSON.parse(body)).toMatchObject({ AttestationData: '', AikCertificate: '' });
+    const kast = keyprovJson(['request', '--format', 'kast', '--dir', dir]);
+    expect(kast).toMatchObject({ status: 3, json: { error: { code: 'attestation-unavailable' } } });
+    const attest = keyprovJson(['attest', '--format', 'kast', '--challenge', 'aa', '--dir', dir]);
+    expect(attest).toMatchObject({ status: 3, json: { error: { code: 'attestation-unavailable' } } });
+  });
+});

@@ -1,0 +1,333 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { statementToJson } from '../src/attestation/index.ts';
+import { concat, fromBase64, fromHex, toBase64, toHex, utf8, view } from '../src/bytes.ts';
+import { ecdsaRawToDer } from '../src/crypto/ecdsa-signature.ts';
+import { encodeJwk } from '../src/crypto/jwk.ts';
+import { encodePem } from '../src/crypto/pem.ts';
+import { encodePkcs1, encodeSpki, encodeSpkiPem } from '../src/crypto/public-key.ts';
+import { encryptPkcs8 } from '../src/keys/encrypted-pkcs8.ts';
+import { encodeKeyFile } from '../src/keys/key-file.ts';
+import { encodeKeyRecord } from '../src/keys/key-record.ts';
+import { buildAcmeDeviceAttest } from '../src/request/acme-device-attest.ts';
+import { buildAkCertificate } from '../src/request/ak-certificate.ts';
+import { buildCertificateRequest } from '../src/request/certificate-request.ts';
+import { COSE_ALG, encodeCoseKey } from '../src/request/cose-key.ts';
+import {
+  encodeGoAttestationCredential,
+  encodeKeylimeBlob,
+  encodeSizedCredential,
+  encodeSmallstepCredential,
+  encodeTpm2ToolsCredential,
+} from '../src/request/credential-encodings.ts';
+import { encryptEnvelope } from '../src/request/enveloped-data.ts';
+import {
+  buildGoAttestationParameters,
+  buildGoCertificationParameters,
+  buildGoQuote,
+} from '../src/request/go-attestation.ts';
+import { encodeIdevidContent } from '../src/request/idevid-content.ts';
+import { signJws } from '../src/request/jws.ts';
+import { encodeKads } from '../src/request/kads.ts';
+import { decodeKast } from '../src/request/kast.ts';
+import { buildKeyRegistration } from '../src/request/key-registration.ts';
+import { buildKeylimeActivation, buildKeylimeRegistration } from '../src/request/keylime.ts';
+import { buildLampsAttestation, encodeTpmCertify } from '../src/request/lamps-attestation.ts';
+import { buildWcceAttributes } from '../src/request/ms-wcce.ts';
+import { commonName } from '../src/request/names.ts';
+import { buildPkinitCertificate } from '../src/request/pkinit-certificate.ts';
+import { buildSmallstepAttest } from '../src/request/smallstep.ts';
+import { encodeSshPublicKey, formatSshPublicKey } from '../src/request/ssh-public-key.ts';
+import { encodeTachChallenge } from '../src/request/tach-challenge.ts';
+import { encodeTcgCsrIdevid } from '../src/request/tcg-csr-idevid.ts';
+import { decodeWebauthnTpm } from '../src/request/webauthn-tpm.ts';
+import { encode } from '../src/tpm/codec/index.ts';
+import { TPM_ALG, TPM_ST } from '../src/tpm/constants.ts';
+import { encodeStateFile } from '../src/tpm/state-file.ts';
+import { TPMT_TK_CREATION } from '../src/tpm/structures/base.ts';
+import { TPMS_NV_PUBLIC } from '../src/tpm/structures/nv.ts';
+import { exportSwtpmState } from '../src/tpm/swtpm-state.ts';
+import { userKeyTemplate } from '../src/tpm/templates.ts';
+import { makeRecording } from '../src/tpm/transports/recording.ts';
+import { issue, commonName as nameSpec } from './certificates.ts';
+import { keyRecord } from './key-record.ts';
+import { ecKey, rsaKey } from './signing-key.ts';
+import { paperKey, paperStatement, signAs } from './unit/attestation/paper-tpm.ts';
+
+/** A file of a format that `inspect` knows. */
+export interface Sample {
+  readonly name: string;
+  readonly format: string;
+  readonly bytes: Uint8Array;
+  /** What is odd about it. */
+  readonly problems: readonly string[];
+}
+
+const vectors = (name: string) => JSON.parse(readFileSync(`test/vectors/${name}.json`, 'utf8'));
+const EMPTY = new Uint8Array(0);
+const sized = (bytes: Uint8Array) => concat(new Uint8Array([bytes.length >>> 8, bytes.length & 0xff]), bytes);
+
+/** What is wrong with published key credentials. */
+const KEY_CREDENTIAL_PROBLEMS: Readonly<Record<string, readonly string[]>> = {
+  Parse_NonMFAKey: ['the key material of an NGC key is not RSA1 with 2048 bits'],
+  Parse_Impacket: ['the KeyHash is not the SHA-256 of the entries behind it'],
+};
+
+/** One file or more of every format; keys of elliptic curves are new ones each time. */
+export async function inspectSamples(): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  const add = (
+    format: string,
+    content: Uint8Array | string | object,
+    name = format,
+    problems: readonly string[] = [],
+  ) => {
+    const isText = typeof content === 'string';
+    const text = isText ? content : content instanceof Uint8Array ? undefined : JSON.stringify(content);
+    samples.push({ name, format, bytes: text === undefined ? view(content as Uint8Array) : utf8(text), problems });
+  };
+  const p256 = ecKey('P-256');
+  const statement = paperStatement('rsa-2048', 'rsa-2048');
+  const akCreation = statement.akCreation ?? unreachable();
+  const [cng, pcp, kast] = [vectors('cng'), vectors('pcp'), vectors('kast').composed];
+  const { tpm: w3c, coseKeys } = vectors('webauthn');
+  const { lamps, pkinit } = vectors('certificate-requests');
+  const { p256: made } = vectors('make-credential');
+  const credential = {
+    credentialBlob: fromHex(made.credentialBlob).subarray(2),
+    encryptedSecret: fromHex(made.encryptedSecret).subarray(2),
+  };
+
+  addTpm();
+  addTraffic();
+  await addDer();
+  addWindows();
+  addWebauthn();
+  await addText();
+  addJson();
+  return samples;
+
+  function addTpm(): void {
+    const { pubArea, certInfo, signature } = statement;
+    const { creationData } = akCreation;
+    for (const [format, bytes] of [
+      ['public', pubArea],
+      ['attest', certInfo],
+      ['creation-data', creationData],
+      [
+        'nv-public',
+        encode(TPMS_NV_PUBLIC, {
+          nvIndex: 0x01c00002,
+          nameAlg: TPM_ALG.SHA256,
+          attributes: { authRead: true, ppWrite: true, written: true },
+          authPolicy: new Uint8Array(0),
+          dataSize: 1000,
+        }),
+      ],
+    ] as const) {
+      add(`tpm${format === 'public' ? 't' : 's'}-${format}`, bytes);
+      add(`tpm2b-${format}`, sized(bytes));
+    }
+    add('tpmt-public', paperStatement('p-256', 'p-256').pubArea, 'tpmt-public of P-256');
+    add('tpmt-signature', signature);
+    add('tpmt-signature', paperStatement('p-256', 'p-256').signature, 'tpmt-signature of ECDSA');
+    const ticket = { tag: TPM_ST.CREATION, hierarchy: 0x40000001, digest: new Uint8Array(32).fill(7) } as const;
+    add('tpmt-tk-creation', encode(TPMT_TK_CREATION, ticket));
+    add('tpm2b-id-object', sized(credential.credentialBlob));
+    add('tpm2b-private', sized(concat(sized(new Uint8Array(32).fill(9)), new Uint8Array(190).fill(8))));
+    add('tpm2b-encrypted-secret', sized(new Uint8Array(256).fill(3)));
+    add('tpm-state', encodeStateFile(new Uint8Array(500).fill(5)));
+    add('swtpm-state', exportSwtpmState(new Uint8Array(500).fill(5)));
+    add('tpm2-tools-credential', encodeTpm2ToolsCredential(credential));
+    add('sized-credential', encodeSizedCredential(credential));
+    const contentBytes = encodeIdevidContent({
+      ...{ hashAlgoId: TPM_ALG.SHA256, prodModel: 'model', prodSerial: 'serial', pad: new Uint8Array(0) },
+      ...{ prodCaData: EMPTY, bootEvntLog: EMPTY, ekCert: EMPTY, attestPub: statement.ak.pubArea, atCreateTkt: EMPTY },
+      ...{ atCertifyInfo: EMPTY, atCertifyInfoSignature: EMPTY, signingPub: pubArea },
+      ...{ sgnCertifyInfo: certInfo, sgnCertifyInfoSignature: signature },
+    });
+    const user = paperKey(userKeyTemplate('rsa-2048'), 'user');
+    add('tcg-csr-idevid', encodeTcgCsrIdevid({ contentBytes, signature: signAs(user, contentBytes) }));
+    add('tach-challenge', encodeTachChallenge({ ...credential, aikOpaque: new Uint8Array(0) }));
+  }
+
+  function addTraffic(): void {
+    add('tpm-command', fromHex('80010000000c0000017b0010'), 'TPM2_GetRandom');
+    // TPM2_NV_Read with a password.
+    const read = '8002000000270000014e01c0000201c000020000000d4000000900000000043132333400100000';
+    add('tpm-command', fromHex(read), 'TPM2_NV_Read');
+    add('tpm-command', fromHex('80010000000a0000017c'), 'TPM2_GetTestResult');
+    add('tpm-answer', fromHex('80010000001400000000000811223344556677aa'), 'an answer');
+    const refused = ['the TPM refused: the TPM is locked after too many failed authorizations'];
+    add('tpm-answer', fromHex('80010000000a00000921'), 'an answer of a TPM in lockout', refused);
+    const entries = [
+      { command: '80010000000c0000017b0010', answer: '80010000000a00000922', milliseconds: 1 },
+      { command: '80010000000a0000017c', milliseconds: 2 },
+    ];
+    add('tpm-recording', makeRecording({ kind: 'swtpm', emulator: true, managed: false }, entries));
+  }
+
+  async function addDer(): Promise<void> {
+    const authority = await issue({ subject: nameSpec('CA'), ca: true });
+    const tpm = { manufacturer: 0x49424d00, model: 'swtpm', version: 0x20191023 };
+    const dates = { notBefore: new Date(1.7e12), notAfter: new Date(1.9e12) };
+    const ca = { key: rsaKey, certificate: authority.der };
+    const ak = await buildAkCertificate({ publicKey: p256.publicKey, tpm, ...dates }, ca);
+    add('certificate', authority.der, 'an authority');
+    add('certificate', ak, 'certificate of an attestation key');
+    add('certificate', encodePem('CERTIFICATE', ak), 'certificate in PEM');
+    const identity = {
+      sid: 'S-1-5-21-1-2-3-1001',
+      deviceId: '47f577e3-d2d0-4a0a-8aca-000000000001',
+      tenantId: '383a3889-5bc9-47a3-846c-000000000001',
+      upn: 'ada@contoso.example',
+    };
+    const long = (...offsets: number[]) =>
+      offsets.map((at) => `a common name of more than 64 characters at offset ${at}`);
+    add('certificate', await buildPkinitCertificate(identity, p256), 'certificate for PKINIT', long(60, 377));
+    add('certificate', fromBase64(pkinit.input), 'certificate for PKINIT by Windows', long(63, 428));
+    add('pem', encodePem('CERTIFICATE', ak) + encodePem('CERTIFICATE', authority.der), 'two certificates');
+
+    const request = (attributes: Parameters<typeof buildCertificateRequest>[0]['attributes']) =>
+      buildCertificateRequest({ subject: commonName('ada'), ...(attributes && { attributes }) }, p256);
+    add('certificate-request', await request(undefined));
+    add('certificate-request', encodePem('CERTIFICATE REQUEST', await request(undefined)), 'request in PEM');
+    const certified = { ...statement, ak: { ...statement.ak, certificates: [ak] } };
+    const bundle = buildLampsAttestation(certified);
+    add('certificate-request', await request([bundle]), 'request with an attestation bundle');
+    const exchange = await issue({ subject: nameSpec('CA-Xchg'), spki: encodeSpki(rsaKey.publicKey) });
+    const wcce = buildWcceAttributes({
+      kast: fromHex(kast.kastHex),
+      keyInfo: { ek: { publicKey: p256.publicKey } },
+      exchangeCertificate: exchange.der,
+    });
+    add('certificate-request', await request(wcce), 'request with attestation of Windows');
+    const published = [
+      [
+        'its signature does not verify, or is of a kind that is not known here',
+        'attestation bundle: statement 1: it has members of older drafts',
+      ],
+      [],
+    ];
+    for (const [i, { input }] of lamps.entries()) {
+      add('certificate-request', fromBase64(input), `published request ${i + 1}`, published[i]);
+    }
+    add('attestation-bundle', view(bundle.values[0] ?? new Uint8Array(0)));
+    add('tpm-certify', encodeTpmCertify(statement));
+    add('cms', encryptEnvelope(utf8('secret'), exchange.der));
+
+    add('spki', encodeSpki(rsaKey.publicKey), 'RSA SPKI');
+    add('spki', encodeSpkiPem(p256.publicKey), 'P-256 PUBLIC KEY');
+    if (rsaKey.publicKey.kty === 'RSA') {
+      add('pkcs1-public-key', encodePem('RSA PUBLIC KEY', encodePkcs1(rsaKey.publicKey)));
+    }
+    add('ecdsa-signature', ecdsaRawToDer('P-256', new Uint8Array(64).fill(0x77)));
+    const open = ['it is not encrypted: whoever has the file has the key'];
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
+    add('private-key', pkcs8, 'PKCS#8', open);
+    add('private-key', privateKey.export({ type: 'sec1', format: 'pem' }).toString(), 'EC PRIVATE KEY', open);
+    add('private-key', rsaKey.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString(), 'RSA PRIVATE KEY', open);
+    add('private-key', encodePem('OPENSSH PRIVATE KEY', utf8('openssh-key-v1\0')), 'OPENSSH PRIVATE KEY', open);
+    add('encrypted-private-key', await encryptPkcs8(pkcs8, utf8('pin'), 2 ** 10));
+    const keyFile = {
+      publicArea: sized(statement.pubArea),
+      privateArea: sized(new Uint8Array(222).fill(0xaa)),
+      parent: 0x81000001,
+    };
+    add('tss2-private-key', await encodeKeyFile({ ...keyFile, emptyAuth: false, description: 'of ada' }));
+  }
+
+  function addWindows(): void {
+    add('cng-blob', fromHex(cng.rsa2048.rsa1Hex), 'RSA1');
+    add('cng-blob', fromHex(cng.rsa2048.rsa2Hex), 'RSA2');
+    add('cng-blob', fromHex(cng.rsa2048.rsa3Hex), 'RSA3');
+    add('cng-blob', fromHex(cng.ecc.curves['P-256'].ecdsaPublicHex), 'ECS1');
+    add('cng-blob', fromHex(cng.ecc.curves['P-384'].ecdsaPrivateHex), 'ECS4');
+    add('kast', fromHex(kast.kastHex));
+    add('kads', fromHex(kast.kadsHex));
+    add('pcp-key-blob', fromHex(pcp.vectors[0].blobHex));
+    const { keyAttestation } = decodeKast(fromHex(kast.kastHex));
+    if (keyAttestation !== undefined) {
+      const keyBlob = { ...keyAttestation.keyBlob, policyDigests: [] };
+      const wrong = ['key: its list of policies does not make the authPolicy of the key'];
+      add('kads', encodeKads({ ...keyAttestation, keyBlob }), 'KADS without policies', wrong);
+    }
+    for (const { name, blobHex } of vectors('keycredential').blobs) {
+      add('key-credential-link', fromHex(blobHex), name, KEY_CREDENTIAL_PROBLEMS[name]);
+    }
+    const { blobHex, dnWithBinary } = cng.rsa2048.keyCredential;
+    add('key-credential-link', fromHex(blobHex), 'key credential');
+    add('dn-binary', dnWithBinary);
+  }
+
+  function addWebauthn(): void {
+    add('attestation-object', fromHex(w3c.attestationObjectHex), 'WebAuthn object of the specification');
+    add('authenticator-data', decodeWebauthnTpm(fromHex(w3c.attestationObjectHex)).authData);
+    const ak = { ...statement.ak, certificates: [fromBase64(pkinit.input)] };
+    add('acme-device-attest', buildAcmeDeviceAttest({ ...statement, ak }));
+    add('webauthn-client-data', w3c.clientDataJSON);
+    add('cose-key', encodeCoseKey({ publicKey: rsaKey.publicKey, algorithm: COSE_ALG.RS256 }), 'COSE key of RSA');
+    for (const { crv, hex } of coseKeys) add('cose-key', fromHex(hex), `COSE key of ${crv}`);
+  }
+
+  async function addText(): Promise<void> {
+    add('ssh-public-key', `${formatSshPublicKey(rsaKey.publicKey, 'ada@tpm')}\n`);
+    add('ssh-public-key-blob', encodeSshPublicKey(p256.publicKey));
+    add('jws', cng.rsa2048.ngcAssertion.jwt, 'NGC assertion');
+    add('jws', await signJws({ key: p256, algorithm: 'ES256', payload: utf8('payload') }));
+  }
+
+  function addJson(): void {
+    add('attestation-statement', statementToJson(statement));
+    const record = {
+      format: 'keyprov-record',
+      version: 1,
+      user: 'ada',
+      backend: 'tpm',
+      parent: { handle: '0x81000001' },
+    };
+    add('keyprov-record', record);
+    add('keyprov-key', encodeKeyRecord(keyRecord('ada')));
+    add('key-registration', buildKeyRegistration({ profile: 'strict', publicKey: rsaKey.publicKey }), 'strict');
+    const attestation = fromHex(kast.kastHex);
+    add(
+      'key-registration',
+      buildKeyRegistration({ profile: 'attested', publicKey: rsaKey.publicKey, attestation }),
+      'attested',
+    );
+    add('jwk', encodeJwk(p256.publicKey));
+    add('jwk', p256.privateKey.export({ format: 'jwk' }), 'private JWK', ['it is a private key that is not encrypted']);
+    const ak = { pubArea: statement.ak.pubArea, ...akCreation };
+    add('go-attestation-parameters', buildGoAttestationParameters(ak));
+    add('go-certification-parameters', buildGoCertificationParameters(statement));
+    add('go-quote', buildGoQuote(statement));
+    add('go-credential', encodeGoAttestationCredential(credential));
+    add('smallstep-credential', encodeSmallstepCredential(credential));
+    const vendor = {
+      ...{ manufacturer: 'IBM', manufacturerId: 0x49424d00, vendorString: 'SW TPM' },
+      ...{ firmwareVersion: 0x20191023_00163636n, revision: '1.64' },
+    };
+    const ek = { pubArea: fromHex(made.ekPublic).subarray(2), certificates: [fromBase64(pkinit.input)] };
+    add('smallstep-attest', buildSmallstepAttest({ vendor, ek, ak: statement.ak, akCreation }));
+    add('smallstep-chain', { chain: [pkinit.input] });
+    const registration = { agentId: 'd432fbb3', ek, akPubArea: statement.ak.pubArea };
+    add('keylime-registration', buildKeylimeRegistration(registration, '3.0').body);
+    add('keylime-registration', buildKeylimeRegistration(registration, '2.2').body, 'keylime-registration, version 2');
+    add('keylime-activation', buildKeylimeActivation('d432fbb3', utf8('secret'), '3.0').body);
+    add('keylime-credential', { results: { blob: encodeKeylimeBlob(credential) } });
+    const authData = toBase64(decodeWebauthnTpm(fromHex(w3c.attestationObjectHex)).authData);
+    add('fido-key-material', { version: 1, authData, x5c: [pkinit.input], displayName: 'a key' });
+  }
+}
+
+function unreachable(): never {
+  throw new TypeError('a paper statement has every proof');
+}
+
+/** The same bytes as text, by the name of each encoding. */
+export const asText = (bytes: Uint8Array): readonly (readonly [encoding: string, text: string])[] => [
+  ['hex', toHex(bytes)],
+  ['base64', toBase64(bytes)],
+  ['base64url', Buffer.from(bytes).toString('base64url')],
+];

@@ -1,0 +1,209 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { concat, fromHex, toBase64, toHex, utf8 } from '../../../src/bytes.ts';
+import { encodePem } from '../../../src/crypto/pem.ts';
+import { type Field, FORMATS, type Inspection, inspect, MAX_SIZE } from '../../../src/inspect/index.ts';
+import { commonName, issue } from '../../certificates.ts';
+import { asText, inspectSamples } from '../../inspect-samples.ts';
+import { ecKey, rsaKey } from '../../signing-key.ts';
+
+const samples = await inspectSamples();
+const sample = (name: string): Uint8Array =>
+  samples.find((one) => one.name === name)?.bytes ?? expect.unreachable(name);
+
+/** The value of the field at that path. */
+function valueAt({ fields }: Inspection, ...path: readonly string[]): Field['value'] {
+  let found: Field | undefined;
+  let level: readonly Field[] = fields;
+  for (const name of path) {
+    found = level.find((one) => one.name === name);
+    level = found?.fields ?? [];
+  }
+  return found?.value;
+}
+
+describe('inspect', () => {
+  it.each(samples)('recognises $name as $format, and what is odd about it', async ({ bytes, format, problems }) => {
+    const found = await inspect(bytes);
+    expect({ format: found.format, problems: found.problems }).toEqual({ format, problems });
+    expect(['certain', 'likely']).toContain(found.confidence);
+    expect(found.fields.length).toBeGreaterThan(0);
+    expect(JSON.parse(JSON.stringify(found))).toEqual(found);
+  });
+
+  it('has a sample of every format', () => {
+    const made = new Set(samples.map(({ format }) => format));
+    // `der` is what is left over.
+    expect(FORMATS.map(({ format }) => format).filter((format) => !made.has(format))).toEqual(['der']);
+  });
+
+  it.each(samples)('recognises $name as hexadecimal, base64 and base64url text', async ({ bytes, format }) => {
+    const plain = await inspect(bytes);
+    for (const [encoding, text] of asText(bytes)) {
+      const found = await inspect(utf8(`${text}\n`));
+      // Without characters of its own base64url is base64.
+      const named = encoding === 'base64url' && !/[-_]/.test(text) ? 'base64' : encoding;
+      expect(found).toEqual({ ...plain, encodings: [named, ...plain.encodings] });
+      expect(found.format).toBe(format);
+    }
+  });
+
+  it('takes off up to four encodings', async () => {
+    let text = toHex(sample('kast'));
+    for (let i = 2; i <= 4; i++) text = toBase64(utf8(text));
+    expect(await inspect(utf8(text))).toMatchObject({
+      format: 'kast',
+      encodings: ['base64', 'base64', 'base64', 'hex'],
+    });
+    expect(await inspect(utf8(toBase64(utf8(text))))).toMatchObject({ format: 'unknown', confidence: 'none' });
+  });
+
+  it('reads text with line breaks, colons, 0x, a byte order mark, and UTF-16 as PowerShell writes it', async () => {
+    const hex = toHex(sample('kast'));
+    const colons = hex.replace(/(..)(?=.)/g, '$1:');
+    const lines = hex.replace(/(.{64})/g, '$1\r\n');
+    for (const text of [colons, lines, `0x${hex}`, `\ufeff${hex}`]) {
+      expect(await inspect(utf8(text))).toMatchObject({ format: 'kast', encodings: ['hex'] });
+    }
+    const utf16 = concat(fromHex('fffe'), Buffer.from(new TextDecoder().decode(sample('dn-binary')), 'utf16le'));
+    expect(await inspect(utf16)).toMatchObject({ format: 'dn-binary', confidence: 'certain' });
+  });
+
+  it('reads a text in JSON', async () => {
+    const found = await inspect(utf8(JSON.stringify(toBase64(sample('kast')))));
+    expect(found).toMatchObject({ format: 'kast', encodings: ['JSON text', 'base64'] });
+  });
+
+  it('names the PEM block, and says where its label is not of what is in it', async () => {
+    const pem = sample('certificate in PEM');
+    expect((await inspect(pem)).encodings).toEqual(['PEM CERTIFICATE']);
+    const other = encodePem('PUBLIC KEY', sample('an authority'));
+    expect(await inspect(utf8(`text before\n${other}`))).toMatchObject({
+      format: 'certificate',
+      problems: ['the label of the PEM block is PUBLIC KEY'],
+    });
+    const named = await inspect(utf8(encodePem('constructor', fromHex('0500'))));
+    expect(named).toMatchObject({ format: 'pem', title: 'PEM block constructor', confidence: 'damaged' });
+  });
+
+  it('describes the parts of structures of a TPM by their names', async () => {
+    const found = await inspect(sample('tpmt-public'));
+    expect(found.title).toBe('TPM object (RSA-2048 key)');
+    expect(valueAt(found, 'nameAlg')).toBe('TPM_ALG_SHA256');
+    expect(valueAt(found, 'parameters', 'keyBits')).toBe(2048);
+    expect(valueAt(found, 'policy')).toBe('that of Windows Hello keys');
+    const name = createHash('sha256').update(sample('tpmt-public')).digest('hex');
+    expect(valueAt(found, 'Name')).toBe(`000b${name}`);
+    expect(valueAt(await inspect(sample('tpms-attest')), 'type')).toBe('TPM_ST_ATTEST_CERTIFY');
+  });
+
+  it('says that a certification is not of the key beside it', async () => {
+    const statement = JSON.parse(new TextDecoder().decode(sample('go-certification-parameters')));
+    statement.Public = toBase64(sample('tpmt-public of P-256'));
+    const { problems } = await inspect(utf8(JSON.stringify(statement)));
+    expect(problems).toEqual([expect.stringMatching(/^what is certified is 000b[0-9a-f]{64}, not the key$/)]);
+  });
+
+  it('reads what standards forbid, and reports it', async () => {
+    const odd: [string, boolean, Uint8Array] = ['1.2.840.113556.1.5.284.2', false, fromHex(`048110${'ab'.repeat(16)}`)];
+    const { der } = await issue({ subject: commonName('7E980AD9\0'), extensions: [odd] });
+    const found = await inspect(der);
+    expect({ format: found.format, confidence: found.confidence }).toEqual({
+      format: 'certificate',
+      confidence: 'certain',
+    });
+    expect(found.problems.map((problem) => problem.replace(/ at offset \d+$/, ''))).toEqual([
+      'a text with a NUL',
+      'a text with a NUL',
+      'a length that is longer than DER allows',
+    ]);
+    const twice = await issue({ subject: commonName('twice'), extensions: [odd, odd] });
+    const { problems, fields } = await inspect(twice.der);
+    expect(problems.at(-1)).toBe('X.509 certificate: an extension comes twice');
+    expect(fields[0]).toEqual({ name: 'subject', value: 'CN=twice' });
+  });
+
+  it('shows damage: the format that it was, and what cannot be read', async () => {
+    const cut = (name: string) => inspect(sample(name).subarray(0, -1));
+    expect(await cut('kast')).toMatchObject({
+      format: 'kast',
+      confidence: 'damaged',
+      problems: [/cannot be read: KAST/],
+    });
+    expect(await cut('an authority')).toMatchObject({ format: 'der', confidence: 'damaged' });
+    expect(await cut('attestation-statement')).toMatchObject({ format: 'json', confidence: 'damaged' });
+    expect(await cut('tpm-state')).toMatchObject({ format: 'tpm-state', confidence: 'damaged' });
+  });
+
+  it('tries the format that is hinted at first, and says what is wrong with it', async () => {
+    const damaged = sample('tpmt-public').subarray(0, 100);
+    expect(await inspect(damaged)).toMatchObject({ format: 'unknown' });
+    const { format, problems } = await inspect(damaged, { hint: 'tpmt-public' });
+    expect({ format, problems }).toEqual({
+      format: 'tpmt-public',
+      problems: ['it cannot be read: TPMT_PUBLIC.unique.TPM2B_PUBLIC_KEY_RSA: 256 bytes needed at offset 54, 46 left'],
+    });
+    const both = await inspect(sample('tpm2b-id-object'), { hint: 'tpm2b-private' });
+    expect([both.format, both.alternatives[0]?.format]).toEqual(['tpm2b-private', 'tpm2b-id-object']);
+  });
+
+  it('gives the length and the first bytes of what is not known, but no byte of a short file', async () => {
+    const bytes = new Uint8Array(100).fill(0xee);
+    expect(await inspect(bytes)).toEqual({
+      ...{ format: 'unknown', title: 'nothing that is known here', confidence: 'none', encodings: [], size: 100 },
+      ...{ problems: [], alternatives: [] },
+      fields: [
+        { name: 'length', value: 100 },
+        { name: 'first bytes', value: 'ee'.repeat(8) },
+      ],
+    });
+    expect((await inspect(utf8('246813'))).fields).toEqual([{ name: 'length', value: 6 }]);
+    expect((await inspect(new Uint8Array(0))).fields).toEqual([{ name: 'length', value: 0 }]);
+  });
+
+  it('reads nothing above 1 MiB, and little above 128 KiB', async () => {
+    const { problems } = await inspect(new Uint8Array(MAX_SIZE + 1));
+    expect(problems).toEqual(['files of more than 1048576 bytes are not read']);
+    const state = await inspect(new Uint8Array(MAX_SIZE));
+    expect(state.problems).toEqual(['only states of virtual TPMs and recordings are read at this size']);
+  });
+
+  it.each(samples)('throws at no cut of $name', async ({ bytes }) => {
+    const step = Math.max(1, Math.floor(bytes.length / 40));
+    for (let length = 0; length < bytes.length; length += step) await inspect(bytes.subarray(0, length));
+  });
+});
+
+describe('secrets', () => {
+  const everything = async (bytes: Uint8Array) => JSON.stringify(await inspect(bytes));
+
+  it('of private keys are not shown, in whatever form', async () => {
+    const jwk = rsaKey.privateKey.export({ format: 'jwk' });
+    const part = Buffer.from(jwk.d ?? '', 'base64url').toString('hex');
+    const prime = Buffer.from(jwk.p ?? '', 'base64url').toString('hex');
+    for (const name of ['RSA2', 'RSA3', 'RSA PRIVATE KEY']) {
+      const text = await everything(sample(name));
+      for (const secret of [part, prime]) expect(text).not.toContain(secret.slice(0, 32));
+    }
+    const own = ecKey('P-256').privateKey.export({ format: 'jwk' });
+    const text = await everything(utf8(JSON.stringify(own)));
+    expect(text).not.toContain(own.d);
+    expect(text).not.toContain(Buffer.from(own.d ?? '', 'base64url').toString('hex'));
+    expect(text).toContain('not shown (32 bytes)');
+  });
+
+  it('of commands are not shown: passwords', async () => {
+    const text = await everything(sample('TPM2_NV_Read'));
+    expect(text).not.toContain('31323334');
+    expect(text).toContain('not shown (4 bytes)');
+  });
+
+  it('of answers, states and assertions are not shown', async () => {
+    expect(await everything(sample('an answer'))).not.toContain('11223344');
+    expect(await everything(sample('tpm-state'))).not.toContain('05050505');
+    const assertion = new TextDecoder().decode(sample('NGC assertion'));
+    const signature = assertion.split('.')[2] ?? '';
+    expect(await everything(utf8(assertion))).not.toContain(signature.slice(0, 20));
+    expect(await everything(utf8(assertion))).not.toContain(toHex(Buffer.from(signature, 'base64url')).slice(0, 20));
+  });
+});
