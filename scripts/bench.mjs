@@ -7,7 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const all = readdirSync(join(root, 'bench')).filter((name) => name.endsWith('.ts') && !['measure.ts', 'inspect.ts'].includes(name));
+const all = readdirSync(join(root, 'bench')).filter(
+  (name) => name.endsWith('.ts') && !['measure.ts', 'inspect.ts'].includes(name),
+);
 const wanted = process.argv.slice(2);
 const names = wanted.length > 0 ? wanted.map((name) => `${name}.ts`) : all;
 const directory = join(root, 'node_modules', '.cache', `bench-${process.pid}`);

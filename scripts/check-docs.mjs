@@ -70,6 +70,7 @@ function run(file, { line, lines }) {
 
 try {
   for (const name of ['ts', 'bin']) mkdirSync(join(folder, name));
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules')); // for the packages that blocks name
   const main = join(root, 'dist', 'src', 'cli', 'main.js');
   writeFileSync(join(folder, 'bin', 'keyprov'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, {
     mode: 0o755,

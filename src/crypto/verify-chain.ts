@@ -20,7 +20,7 @@ export type ChainCheck =
   | 'algorithms';
 
 /** The outcome of one check. */
-export interface ChainFinding {
+interface ChainFinding {
   readonly check: ChainCheck;
   readonly passed: boolean;
   /** What was found to hold, or what is wrong; for people. */

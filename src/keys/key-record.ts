@@ -6,9 +6,9 @@ import { isKeyAlgorithm, type KeyAlgorithm } from '../policy/index.ts';
 import type { Assurance, PinDerivation, ProvidedKey } from './provider.ts';
 
 /** What JSON can say. */
-export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
+type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 /** A JSON object. */
-export interface JsonObject {
+interface JsonObject {
   readonly [name: string]: JsonValue;
 }
 

@@ -1,5 +1,5 @@
 /** One line of a section: `NgcSet : NO`. A line that is no such pair has an empty name, and its text as value. */
-export interface DsregLine {
+interface DsregLine {
   readonly name: string;
   readonly value: string;
 }
@@ -14,7 +14,7 @@ export interface DsregSection {
 export type DsregStatus = readonly DsregSection[];
 
 /** From and until when a certificate is valid. */
-export interface Validity {
+interface Validity {
   readonly notBefore: Date;
   readonly notAfter: Date;
 }

@@ -5,7 +5,7 @@ import { type DsregValues, dsregText, dsregValue, type JoinState, joinStateOf, p
  * Who enrols certificates for sign-in, in Windows' words: `none` is key trust, `enrollment authority` certificate trust
  * by Group Policy, `mobile device management` certificate trust by MDM.
  */
-export type CertEnrollment = 'none' | 'enrollment authority' | 'mobile device management';
+type CertEnrollment = 'none' | 'enrollment authority' | 'mobile device management';
 
 const NGC = 'Ngc Prerequisite Check';
 const CERT_ENROLLMENTS: readonly CertEnrollment[] = ['none', 'enrollment authority', 'mobile device management'];

@@ -10,9 +10,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   crypto: ['errors', 'bytes'],
   tpm: ['errors', 'bytes', 'crypto', 'native'],
   ...Object.fromEntries(CHAIN.map((folder, index) => [folder, [...BASE, ...CHAIN.slice(0, index)]])),
+  webcrypto: [...BASE, 'policy', 'keys'],
   index: [...BASE, ...CHAIN],
   testing: [...BASE, ...CHAIN],
-  cli: [...BASE, ...CHAIN],
+  inspect: [...BASE, ...CHAIN.slice(0, CHAIN.indexOf('request') + 1)],
+  cli: [...BASE, ...CHAIN, 'inspect'],
 };
 
 const sources = filesIn(['src', 'native'], '.ts');

@@ -46,7 +46,12 @@ describe('postJson', () => {
     ['a redirection', () => new Response(null, { status: 302, headers: { location: '/x' } }), 'service-refused', '302'],
     ['an answer that is no JSON', () => new Response('<html>'), 'service-answer', 'no JSON'],
     ['an empty answer', () => new Response(null), 'service-answer', 'no JSON'],
-    ['an answer that is too long', () => new Response(new Uint8Array(4 * 1024 * 1024 + 1)), 'service-answer', 'too long'],
+    [
+      'an answer that is too long',
+      () => new Response(new Uint8Array(4 * 1024 * 1024 + 1)),
+      'service-answer',
+      'too long',
+    ],
     [
       'no connection',
       () => Promise.reject(new TypeError('fetch failed', { cause: new Error('ECONNREFUSED') })),

@@ -76,6 +76,16 @@ const TEMPLATES: readonly [string, ReturnType<typeof akTemplate>, string][] = [
     `0023 000b 00040072 0020 ${WINDOWS_HELLO} 0010 0010 0003 0010 0000 0000`,
   ],
   ['user P-384', userKeyTemplate('p-384'), `0023 000b 00040072 0020 ${WINDOWS_HELLO} 0010 0010 0004 0010 0000 0000`],
+  [
+    'user P-256 for key agreement',
+    userKeyTemplate('p-256', { usage: 'agree' }),
+    `0023 000b 00020072 0020 ${WINDOWS_HELLO} 0010 0010 0003 0010 0000 0000`,
+  ],
+  [
+    'user RSA 2048 for key agreement, which is the same as any other',
+    userKeyTemplate('rsa-2048', { usage: 'agree' }),
+    `0001 000b 00060072 0020 ${WINDOWS_HELLO} 0010 0010 0800 00000000 0000`,
+  ],
 ];
 
 describe('the template of', () => {

@@ -1,0 +1,125 @@
+import { webcrypto } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
+import type { KeyRecord } from '../keys/key-record.ts';
+import type { KeyList, KeyStore } from '../keys/key-store.ts';
+import type { Assurance, KeyProvider, ProvidedKey } from '../keys/provider.ts';
+import { slotsOf } from './crypto-key.ts';
+import type { KeyPair } from './generate-key.ts';
+import { KeyHolder } from './key-holder.ts';
+import { PinEntry, type PinPrompt } from './pin-entry.ts';
+import { keysOfRecord, type LoadKeyOptions, recordOfKey, type StoreKeyOptions } from './stored-keys.ts';
+import { Subtle } from './subtle.ts';
+
+/** Options of {@link createCrypto}. */
+export interface CreateCryptoOptions {
+  /**
+   * Makes the key pairs and holds their private keys, such as `await openTpmKeyProvider(tpm)`; it stays the caller's.
+   * Absent: all keys are in this process, as with any other WebCrypto.
+   */
+  readonly provider?: KeyProvider | undefined;
+  /** Where keys are kept. */
+  readonly store?: KeyStore | undefined;
+  /** Asks for the PIN of a key. Absent: keys with a PIN cannot be used. */
+  readonly pin?: PinPrompt | undefined;
+  /** Milliseconds for which a PIN that was right is kept in memory, for the same key. Default 0: not at all. */
+  readonly pinCacheMs?: number | undefined;
+  /** New keys get a PIN, which `pin` is asked for. Default false. */
+  readonly newKeysHavePin?: boolean | undefined;
+  /** Aborts what is under way and ends the object, as `close` does. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A `Crypto` of the Web Cryptography API, which a key provider stands behind. */
+export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, AsyncDisposable {
+  /**
+   * Puts a private key that the provider holds into the store: the record that it has there.
+   * @throws KeyprovError as {@link KeyStore.save} does; TypeError for another key, or without a store.
+   */
+  storeKey(key: webcrypto.CryptoKey, options?: StoreKeyOptions): Promise<KeyRecord>;
+  /**
+   * The key pair of a record in the store, also of one that `provisionKey` made.
+   * @throws KeyprovError as {@link KeyStore.load} does, and `key-invalid` for a key of another kind of provider;
+   * for an algorithm and usages that do not fit, what `importKey` throws.
+   */
+  loadKey(id: string, options?: LoadKeyOptions): Promise<webcrypto.CryptoKeyPair>;
+  /** What the store has. @throws KeyprovError `store-io` */
+  listKeys(): Promise<KeyList>;
+  /** Wipes the PINs in memory and aborts prompts and uses of held keys; those keys cannot be used after it. */
+  close(): Promise<void>;
+}
+
+/**
+ * Makes a `Crypto`. With a provider, `subtle.generateKey` makes its key pairs there and nowhere else, and their private
+ * keys are used there; everything else is software. Nothing is loaded or opened before it is used.
+ */
+export function createCrypto(options: CreateCryptoOptions = {}): KeyprovCrypto {
+  const { pinCacheMs = 0 } = options;
+  if (!(pinCacheMs >= 0)) throw new RangeError(`pinCacheMs is ${pinCacheMs}, not a number of milliseconds`);
+  return new ProviderCrypto(options);
+}
+
+/** The key that a CryptoKey stands for, and how well it is held; undefined for a key that is in this process. */
+export function keyprovKey(
+  key: webcrypto.CryptoKey,
+): { readonly key: ProvidedKey; readonly assurance: Assurance } | undefined {
+  const { handle } = slotsOf(key);
+  return handle.kind === 'held' ? { key: handle.key, assurance: handle.assurance } : undefined;
+}
+
+class ProviderCrypto implements KeyprovCrypto {
+  readonly subtle: webcrypto.SubtleCrypto;
+  readonly #holder: KeyHolder | undefined;
+  readonly #store: KeyStore | undefined;
+  readonly #ended = new AbortController();
+
+  constructor({ provider, store, pin, pinCacheMs = 0, newKeysHavePin = false, signal }: CreateCryptoOptions) {
+    const ended = this.#ended.signal;
+    const either = signal === undefined ? ended : AbortSignal.any([ended, signal]);
+    setMaxListeners(0, either); // every use of a key listens to it
+    const pins = new PinEntry(pin, pinCacheMs, either);
+    this.#holder = provider && new KeyHolder(provider, pins, newKeysHavePin, either);
+    this.#store = store;
+    this.subtle = new Subtle(this.#holder);
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'Crypto';
+  }
+
+  getRandomValues<T extends Exclude<NodeJS.TypedArray, Float32Array | Float64Array>>(array: T): T {
+    return webcrypto.getRandomValues(array);
+  }
+
+  randomUUID(): ReturnType<webcrypto.Crypto['randomUUID']> {
+    return webcrypto.randomUUID();
+  }
+
+  async storeKey(key: webcrypto.CryptoKey, options: StoreKeyOptions = {}): Promise<KeyRecord> {
+    const record = recordOfKey(key, options);
+    await this.#openStore().save(record);
+    return record;
+  }
+
+  async loadKey(id: string, options: LoadKeyOptions = {}): Promise<KeyPair> {
+    const store = this.#openStore();
+    if (this.#holder === undefined) throw new TypeError('this crypto object was made without a provider');
+    return keysOfRecord(await store.load(id), this.#holder, options);
+  }
+
+  async listKeys(): Promise<KeyList> {
+    return await this.#openStore().list();
+  }
+
+  async close(): Promise<void> {
+    this.#ended.abort(new DOMException('the crypto object was closed', 'AbortError'));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #openStore(): KeyStore {
+    if (this.#store === undefined) throw new TypeError('this crypto object was made without a store');
+    return this.#store;
+  }
+}

@@ -1,0 +1,82 @@
+import type { webcrypto } from 'node:crypto';
+import type { Assurance, ProvidedKey } from '../keys/provider.ts';
+import type { KeyAlgorithm } from './algorithms.ts';
+import type { KeyHolder } from './key-holder.ts';
+import type { KeyMaterial } from './key-material.ts';
+
+/** What a key is made of: bytes in this process, or a key that its provider holds. */
+export type KeyHandle =
+  | { readonly kind: 'software'; readonly material: KeyMaterial }
+  | {
+      readonly kind: 'held';
+      readonly key: ProvidedKey;
+      readonly assurance: Assurance;
+      readonly holder: KeyHolder;
+    };
+
+/** The internal slots of a CryptoKey, which scripts cannot change. */
+export interface KeySlots {
+  readonly type: webcrypto.KeyType;
+  readonly extractable: boolean;
+  readonly algorithm: KeyAlgorithm;
+  readonly usages: readonly webcrypto.KeyUsage[];
+  readonly handle: KeyHandle;
+}
+
+interface Entry {
+  readonly slots: KeySlots;
+  /** What scripts see of the slots: always the same objects. */
+  readonly algorithm: KeyAlgorithm;
+  readonly usages: webcrypto.KeyUsage[];
+}
+
+const entries = new WeakMap<object, Entry>();
+
+/**
+ * A key as the Web Cryptography API shows it. Made by `subtle` of a {@link KeyprovCrypto}, never with `new`; what it
+ * says of itself cannot be changed, and the private key is in none of its properties.
+ */
+export class CryptoKey implements webcrypto.CryptoKey {
+  /** @throws TypeError always. */
+  constructor() {
+    throw new TypeError('Illegal constructor');
+  }
+
+  get type(): webcrypto.KeyType {
+    return slotsOf(this).type;
+  }
+
+  get extractable(): boolean {
+    return slotsOf(this).extractable;
+  }
+
+  get algorithm(): webcrypto.KeyAlgorithm {
+    return entryOf(this).algorithm;
+  }
+
+  get usages(): webcrypto.KeyUsage[] {
+    return entryOf(this).usages;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'CryptoKey';
+  }
+}
+
+/** Makes a key. */
+export function makeCryptoKey(slots: KeySlots): CryptoKey {
+  const key: CryptoKey = Object.create(CryptoKey.prototype);
+  entries.set(key, { slots, algorithm: structuredClone(slots.algorithm), usages: [...slots.usages] });
+  return key;
+}
+
+/** The slots of a key. @throws TypeError for anything that {@link makeCryptoKey} did not make. */
+export function slotsOf(key: unknown): KeySlots {
+  return entryOf(key).slots;
+}
+
+function entryOf(key: unknown): Entry {
+  const entry = typeof key === 'object' && key !== null ? entries.get(key) : undefined;
+  if (entry === undefined) throw new TypeError('not a CryptoKey of keyprov');
+  return entry;
+}

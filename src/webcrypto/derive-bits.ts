@@ -1,0 +1,63 @@
+import { type Bytes, copy } from '../bytes.ts';
+import { CURVES } from '../crypto/curve.ts';
+import { decodeSpki } from '../crypto/public-key.ts';
+import { factsOf, type NormalizedAlgorithm } from './algorithms.ts';
+import type { KeySlots } from './crypto-key.ts';
+import { domError, failingAs } from './dom-error.ts';
+import { digestSize, type KeyMaterial } from './key-material.ts';
+import { deriveBits as deriveInSoftware } from './software.ts';
+
+const X25519_SIZE = 32;
+
+/** Derives `length` bits, or with null all that key agreement gives: the `derive bits` operations of the standard. */
+export async function deriveBits(key: KeySlots, algorithm: NormalizedAlgorithm, length: number | null): Promise<Bytes> {
+  if (factsOf(algorithm.name).kind === 'kdf') return await deriveFromSecret(key, algorithm, length);
+  const secret = await agree(key, algorithm);
+  if (length === null) return secret;
+  if (length > secret.length * 8) {
+    throw domError('OperationError', `the shared secret has ${secret.length * 8} bits, ${length} were asked for`);
+  }
+  const bits = copy(secret.subarray(0, Math.ceil(length / 8)));
+  const last = bits.length - 1;
+  if (length % 8 !== 0) bits[last] = (bits[last] ?? 0) & (0xff << (8 - (length % 8)));
+  return bits;
+}
+
+async function agree({ algorithm: own, handle }: KeySlots, algorithm: NormalizedAlgorithm): Promise<Bytes> {
+  const peer = peerOf(own.namedCurve, algorithm);
+  if (handle.kind === 'software') {
+    const size = own.namedCurve === undefined ? X25519_SIZE : CURVES[own.namedCurve].size;
+    return await failingAs('OperationError', () => deriveInSoftware(handle.material, algorithm, size * 8, peer));
+  }
+  const point = decodeSpki(peer.bytes);
+  if (point.kty !== 'EC') throw domError('InvalidAccessError', 'the public key is not on a curve');
+  return await handle.holder.agree(handle.key, point);
+}
+
+/** The public key of the other side. @throws DOMException InvalidAccessError for one of another type, algorithm or curve */
+function peerOf(namedCurve: string | undefined, { name, public: peer }: NormalizedAlgorithm): KeyMaterial {
+  if (peer === undefined || peer.type !== 'public' || peer.handle.kind !== 'software') {
+    throw domError('InvalidAccessError', `${name}: public is no public key`);
+  }
+  if (peer.algorithm.name !== name || peer.algorithm.namedCurve !== namedCurve) {
+    throw domError('InvalidAccessError', `${name}: public is of another algorithm or curve`);
+  }
+  return peer.handle.material;
+}
+
+async function deriveFromSecret(
+  { handle }: KeySlots,
+  algorithm: NormalizedAlgorithm,
+  length: number | null,
+): Promise<Bytes> {
+  const { name, hash, iterations } = algorithm;
+  if (length === null || length % 8 !== 0) {
+    throw domError('OperationError', `${name} derives whole bytes, not ${length} bits`);
+  }
+  if (iterations === 0) throw domError('OperationError', 'PBKDF2 needs at least one iteration');
+  if (name === 'HKDF' && hash !== undefined && length > 255 * 8 * digestSize(hash.name)) {
+    throw domError('OperationError', `HKDF with ${hash.name} does not derive ${length} bits`);
+  }
+  if (handle.kind !== 'software') throw domError('NotSupportedError', `${name} is not done by a provider`);
+  return await failingAs('OperationError', () => deriveInSoftware(handle.material, algorithm, length));
+}

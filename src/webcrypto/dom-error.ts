@@ -1,0 +1,36 @@
+import { isKeyprovError } from '../errors.ts';
+
+/** The names of the DOMExceptions that the Web Cryptography API uses. */
+export type DomErrorName = 'NotSupportedError' | 'SyntaxError' | 'InvalidAccessError' | 'DataError' | 'OperationError';
+
+/** The DOMException of that name. */
+export function domError(name: DomErrorName, message: string, cause?: unknown): DOMException {
+  return new DOMException(message, { name, cause });
+}
+
+/**
+ * Runs `work`, and makes every error of it the DOMException that the standard names for its failure; what is a
+ * DOMException already stays as it is.
+ */
+export async function failingAs<T>(name: DomErrorName, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DOMException) throw error;
+    throw domError(name, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/**
+ * Runs what a key provider does: its KeyprovError becomes the `cause` of a NotSupportedError or an OperationError.
+ * Everything else is the caller's own (the reason of a signal, an error of the PIN callback) and passes unchanged.
+ */
+export async function withProvider<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isKeyprovError(error)) throw error;
+    const unsupported = error.code === 'algorithm-unsupported' || error.code === 'tpm-unsupported';
+    throw domError(unsupported ? 'NotSupportedError' : 'OperationError', error.message, error);
+  }
+}

@@ -1,0 +1,5 @@
+/** TPM keys, and others that a key provider holds, as keys of the Web Cryptography API. */
+export { type CreateCryptoOptions, createCrypto, type KeyprovCrypto, keyprovKey } from './create-crypto.ts';
+export { CryptoKey } from './crypto-key.ts';
+export type { PinPrompt, PinRequest } from './pin-entry.ts';
+export type { LoadKeyOptions, StoreKeyOptions } from './stored-keys.ts';

@@ -1,0 +1,171 @@
+import { constants, verify } from 'node:crypto';
+import { type Bytes, copy } from '../bytes.ts';
+import { CURVES, toBigInt } from '../crypto/curve.ts';
+import { bitLength, type EcPublicKey, type PublicKey } from '../crypto/public-key.ts';
+import { importPublicKey } from '../crypto/verify-signature.ts';
+import type { LoadedKey } from '../keys/loaded-key.ts';
+import type { KeyProvider, ProvidedKey } from '../keys/provider.ts';
+import { TpmKeyProvider } from '../keys/tpm-provider.ts';
+import { isKeyAlgorithm, type KeyAlgorithm as UserKeyAlgorithm } from '../policy/index.ts';
+import { ECDH_ZGen, RSA_Decrypt } from '../tpm/commands/asymmetric.ts';
+import { TPM_ALG } from '../tpm/constants.ts';
+import { padLeft } from '../tpm/public-key.ts';
+import type { Tpm } from '../tpm/tpm.ts';
+import type { AlgorithmName, HashName, KeyAlgorithm, NormalizedAlgorithm } from './algorithms.ts';
+import { domError, withProvider } from './dom-error.ts';
+import { digestSize } from './key-material.ts';
+import type { PinEntry, PinRequest } from './pin-entry.ts';
+
+/** The digests that keys of a provider work with, by the names that others give them. */
+const HASHES = {
+  'SHA-256': { node: 'sha256', tpm: TPM_ALG.SHA256 },
+  'SHA-384': { node: 'sha384', tpm: TPM_ALG.SHA384 },
+  'SHA-512': { node: 'sha512', tpm: TPM_ALG.SHA512 },
+} as const;
+
+/**
+ * Makes keys with a provider and uses them there, with the PINs that they need. What it throws is a DOMException, or
+ * the caller's own: the reason of a signal, an error of the PIN callback.
+ */
+export class KeyHolder {
+  readonly provider: KeyProvider;
+  readonly #pins: PinEntry;
+  readonly #newKeysHavePin: boolean;
+  readonly #signal: AbortSignal;
+
+  constructor(provider: KeyProvider, pins: PinEntry, newKeysHavePin: boolean, signal: AbortSignal) {
+    this.provider = provider;
+    this.#pins = pins;
+    this.#newKeysHavePin = newKeysHavePin;
+    this.#signal = signal;
+  }
+
+  /** Makes the private key that an algorithm describes. @throws DOMException NotSupportedError where that cannot be */
+  async create(algorithm: NormalizedAlgorithm): Promise<ProvidedKey> {
+    const { provider } = this;
+    const { name, hash } = algorithm;
+    const userAlgorithm = userAlgorithmOf(algorithm);
+    if (hash !== undefined) hashOf(hash.name);
+    if ((name === 'RSA-OAEP' || name === 'ECDH') && !(provider instanceof TpmKeyProvider)) throw onlySigns(name);
+    const make = async (pin?: Uint8Array): Promise<ProvidedKey> => {
+      const options = { algorithm: userAlgorithm, pin, signal: this.#signal };
+      if (!(provider instanceof TpmKeyProvider)) return await provider.create(options);
+      const { creation: _, ...key } = await provider.create({ ...options, usage: name === 'ECDH' ? 'agree' : 'sign' });
+      return key;
+    };
+    return await withProvider(async () => {
+      this.#signal.throwIfAborted();
+      return await (this.#newKeysHavePin ? this.#pins.useNew(make) : make());
+    });
+  }
+
+  /** Signs, with the padding and digest of the algorithms; ECDSA as r and s. */
+  async sign(
+    key: ProvidedKey,
+    keyAlgorithm: KeyAlgorithm,
+    { name, hash = keyAlgorithm.hash, saltLength = 0 }: NormalizedAlgorithm,
+    data: Bytes,
+  ): Promise<Bytes> {
+    const { node, size } = hashOf(hash?.name);
+    const isPss = name === 'RSA-PSS';
+    if (isPss) checkSaltLength(key.publicKey, size, saltLength);
+    const signature = await this.#use(key, 'sign', (pin) => {
+      const padding = isPss ? 'pss' : 'pkcs1';
+      return this.provider.sign(key, { data, hash: node, padding, format: 'raw', pin, signal: this.#signal });
+    });
+    const padding = constants.RSA_PKCS1_PSS_PADDING;
+    if (isPss && !verify(node, data, { key: importPublicKey(key.publicKey), padding, saltLength }, signature)) {
+      throw domError('OperationError', `the key makes RSA-PSS signatures with a salt that has not ${saltLength} bytes`);
+    }
+    return signature;
+  }
+
+  /** Decrypts with RSA-OAEP. TPM2_RSA_Decrypt, Part 3, 14.3. */
+  async decrypt(
+    key: ProvidedKey,
+    keyAlgorithm: KeyAlgorithm,
+    { name, label = new Uint8Array(0) }: NormalizedAlgorithm,
+    data: Bytes,
+  ): Promise<Bytes> {
+    const { tpm: hashAlg } = hashOf(keyAlgorithm.hash?.name);
+    if (label.length > 0 && label.at(-1) !== 0) {
+      throw domError('OperationError', 'a TPM takes only labels that end with a zero byte');
+    }
+    return await this.#useInTpm(key, name, 'decrypt', async (tpm, { object, authValue, session }) => {
+      session.use = { ...session.use, continueSession: false };
+      const keyHandle = { handle: object, auth: { session, authValue } };
+      const inScheme = { scheme: TPM_ALG.OAEP, details: { hashAlg } };
+      const { message } = await tpm.run(
+        RSA_Decrypt,
+        { keyHandle, cipherText: data, inScheme, label },
+        { signal: this.#signal },
+      );
+      return copy(message);
+    });
+  }
+
+  /** The x coordinate of the secret shared with `peer`, as long as the field. TPM2_ECDH_ZGen, Part 3, 14.5. */
+  async agree(key: ProvidedKey, { crv, x, y }: EcPublicKey): Promise<Bytes> {
+    return await this.#useInTpm(key, 'ECDH', 'deriveBits', async (tpm, { object, authValue, session }) => {
+      session.use = { ...session.use, continueSession: false };
+      const keyHandle = { handle: object, auth: { session, authValue } };
+      const { outPoint } = await tpm.run(ECDH_ZGen, { keyHandle, inPoint: { x, y } }, { signal: this.#signal });
+      return padLeft(outPoint.x, CURVES[crv].size);
+    });
+  }
+
+  async #use<T>(
+    key: ProvidedKey,
+    operation: PinRequest['operation'],
+    work: (pin: Uint8Array | undefined) => Promise<T>,
+  ): Promise<T> {
+    return await withProvider(() => {
+      this.#signal.throwIfAborted();
+      return this.#pins.use(key, operation, work);
+    });
+  }
+
+  async #useInTpm<T>(
+    key: ProvidedKey,
+    algorithm: AlgorithmName,
+    operation: PinRequest['operation'],
+    work: (tpm: Tpm, loaded: LoadedKey) => Promise<T>,
+  ): Promise<T> {
+    const { provider } = this;
+    if (!(provider instanceof TpmKeyProvider)) throw onlySigns(algorithm);
+    return await this.#use(key, operation, (pin) =>
+      provider.use(key, { pin, signal: this.#signal }, (loaded) => work(provider.tpm, loaded)),
+    );
+  }
+}
+
+function onlySigns(algorithm: AlgorithmName): DOMException {
+  return domError('NotSupportedError', `the software key provider has no keys for ${algorithm}: its keys only sign`);
+}
+
+/** @throws DOMException NotSupportedError for SHA-1, which no key is used with */
+function hashOf(name: HashName | undefined): (typeof HASHES)[keyof typeof HASHES] & { readonly size: number } {
+  if (name === undefined || name === 'SHA-1') throw domError('NotSupportedError', `keys are not used with ${name}`);
+  return { ...HASHES[name], size: digestSize(name) };
+}
+
+/** @throws DOMException NotSupportedError for keys that no provider makes */
+function userAlgorithmOf({ name, namedCurve, modulusLength, publicExponent }: NormalizedAlgorithm): UserKeyAlgorithm {
+  const kind = namedCurve?.toLowerCase() ?? `rsa-${modulusLength}`;
+  const isUsual = publicExponent === undefined || toBigInt(publicExponent) === 65537n;
+  if (isKeyAlgorithm(kind) && isUsual) return kind;
+  throw domError('NotSupportedError', `a provider makes no keys of ${name} with that size, curve or exponent`);
+}
+
+/**
+ * A TPM makes salts as long as the digest or the longest that fit, which the caller cannot choose (Part 1, annex B).
+ * Which it is shows in the signature; other lengths need not be tried.
+ * @throws DOMException OperationError
+ */
+function checkSaltLength(key: PublicKey, digestSize: number, saltLength: number): void {
+  const bits = key.kty === 'RSA' ? bitLength(key.n) : 0;
+  const longest = Math.ceil((bits - 1) / 8) - digestSize - 2;
+  if (saltLength !== digestSize && saltLength !== longest) {
+    throw domError('OperationError', `RSA-PSS salts have ${digestSize} or ${longest} bytes here, not ${saltLength}`);
+  }
+}

@@ -1,0 +1,197 @@
+import { createPrivateKey, type KeyObject, type webcrypto } from 'node:crypto';
+import { type Bytes, concat, equal, fromBase64Url, fromHex, toBase64Url, view } from '../bytes.ts';
+import { CURVES, type Curve } from '../crypto/curve.ts';
+import { DER, DerReader } from '../crypto/der.ts';
+import { decodeJwk, encodeJwk } from '../crypto/jwk.ts';
+import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { factsOf, type HashName, type KeyAlgorithm, type NormalizedAlgorithm } from './algorithms.ts';
+import { domError } from './dom-error.ts';
+import { checkJwk, jwkAlgorithm } from './jwk-rules.ts';
+
+/** A key in this process. */
+export interface KeyMaterial {
+  readonly type: webcrypto.KeyType;
+  readonly algorithm: KeyAlgorithm;
+  /** `public`: SPKI in DER. `private`: PKCS#8 in DER. `secret`: the bytes of the key. */
+  readonly bytes: Bytes;
+}
+
+/** Key data as `importKey` got it. */
+export type KeyData =
+  | { readonly format: 'jwk'; readonly jwk: webcrypto.JsonWebKey }
+  | { readonly format: Exclude<webcrypto.KeyFormat, 'jwk'>; readonly bytes: Bytes };
+
+/** What a caller wants of a key besides its algorithm. */
+export interface WantedKey {
+  readonly extractable: boolean;
+  readonly usages: readonly webcrypto.KeyUsage[];
+}
+
+/** SubjectPublicKeyInfo of the curves of RFC 8410, up to the 32 bytes of the key. */
+const OKP_PREFIX = { Ed25519: fromHex('302a300506032b6570032100'), X25519: fromHex('302a300506032b656e032100') };
+const OKP_SIZE = 32;
+
+/** The type of the key in some key data; undefined where keys of the algorithm do not come in that format. */
+export function typeOfKeyData(data: KeyData, { name }: NormalizedAlgorithm): webcrypto.KeyType | undefined {
+  const { kind } = factsOf(name);
+  const isSecret = kind === 'aes' || kind === 'hmac' || kind === 'kdf';
+  switch (data.format) {
+    case 'raw':
+      return isSecret ? 'secret' : kind === 'rsa' ? undefined : 'public';
+    case 'spki':
+      return isSecret ? undefined : 'public';
+    case 'pkcs8':
+      return isSecret ? undefined : 'private';
+    case 'jwk':
+      if (isSecret) return kind === 'kdf' ? undefined : 'secret';
+      return data.jwk.d === undefined ? 'public' : 'private';
+  }
+}
+
+/**
+ * Reads key data for an algorithm.
+ * @throws whatever is wrong with it: any error but a DOMException means that the data is no such key.
+ */
+export function decodeKeyData(
+  data: KeyData,
+  type: webcrypto.KeyType,
+  algorithm: NormalizedAlgorithm,
+  wanted: WantedKey,
+): KeyMaterial {
+  if (data.format === 'jwk') checkJwk(data.jwk, algorithm, wanted);
+  switch (type) {
+    case 'secret':
+      return decodeSecret(data.format === 'jwk' ? fromBase64Url(`${data.jwk.k}`) : data.bytes, algorithm);
+    case 'private':
+      return decodePrivate(data, algorithm);
+    case 'public':
+      return algorithm.name === 'Ed25519' || algorithm.name === 'X25519'
+        ? decodeOkp(data, algorithm.name)
+        : publicMaterial(decodePublic(data, algorithm), algorithm);
+  }
+}
+
+/** The public key as the key of an algorithm. @throws Error where it is of another kind. */
+export function publicMaterial(publicKey: PublicKey, algorithm: NormalizedAlgorithm): KeyMaterial {
+  return { type: 'public', algorithm: completeAlgorithm(publicKey, algorithm), bytes: encodeSpki(publicKey) };
+}
+
+/** The key as its format has it. @throws DOMException NotSupportedError for a format that it does not have. */
+export function encodeKeyMaterial(
+  { type, algorithm, bytes }: KeyMaterial,
+  format: webcrypto.KeyFormat,
+): Bytes | webcrypto.JsonWebKey {
+  if (format === 'jwk') return { ...encodeJwkMembers(type, algorithm, bytes), ...jwkAlgorithm(algorithm) };
+  const isKnown = format === 'raw' ? factsOf(algorithm.name).kind !== 'rsa' : type !== 'secret';
+  if (!isKnown) throw domError('NotSupportedError', `keys of ${algorithm.name} are not exported as ${format}`);
+  if ((format === 'pkcs8') !== (type === 'private')) {
+    throw domError('InvalidAccessError', `a ${type} key is not exported as ${format}`);
+  }
+  return format === 'raw' && type === 'public' ? bytes.subarray(-rawSize(algorithm)) : bytes;
+}
+
+function encodeJwkMembers(type: webcrypto.KeyType, { name }: KeyAlgorithm, bytes: Bytes): webcrypto.JsonWebKey {
+  if (type === 'secret') return { kty: 'oct', k: toBase64Url(bytes) };
+  if (type === 'private') return privateKeyObject({ format: 'pkcs8', bytes }).export({ format: 'jwk' });
+  if (name === 'Ed25519' || name === 'X25519') {
+    return { kty: 'OKP', crv: name, x: toBase64Url(bytes.subarray(-OKP_SIZE)) };
+  }
+  return { ...encodeJwk(decodeSpki(bytes)) };
+}
+
+function decodeSecret(bytes: Bytes, { name, hash, length }: NormalizedAlgorithm): KeyMaterial {
+  const bits = bytes.length * 8;
+  const { kind } = factsOf(name);
+  if (kind === 'kdf') return { type: 'secret', algorithm: { name }, bytes };
+  if (kind === 'aes') {
+    if (bits !== 128 && bits !== 192 && bits !== 256) throw new Error(`${name} has no keys of ${bits} bits`);
+    return { type: 'secret', algorithm: { name, length: bits }, bytes };
+  }
+  if (bits === 0) throw new Error('an empty HMAC key');
+  if (length !== undefined && (length > bits || length <= bits - 8)) throw new Error(`${bits} bits are not ${length}`);
+  return { type: 'secret', algorithm: { name, ...(hash && { hash }), length: length ?? bits }, bytes };
+}
+
+function decodePublic(data: KeyData, { namedCurve }: NormalizedAlgorithm): PublicKey {
+  switch (data.format) {
+    case 'jwk':
+      return decodeJwk(publicMembers(data.jwk));
+    case 'raw': {
+      if (!isCurve(namedCurve)) throw new Error('an unknown curve');
+      const { size } = CURVES[namedCurve];
+      if (data.bytes[0] !== 4 || data.bytes.length !== 1 + 2 * size) throw new Error('not an uncompressed point');
+      return { kty: 'EC', crv: namedCurve, x: data.bytes.subarray(1, 1 + size), y: data.bytes.subarray(1 + size) };
+    }
+    default:
+      return decodeSpki(data.bytes);
+  }
+}
+
+function decodeOkp(data: KeyData, name: 'Ed25519' | 'X25519'): KeyMaterial {
+  const prefix = OKP_PREFIX[name];
+  const isSpki = data.format === 'spki';
+  const raw = data.format === 'jwk' ? fromBase64Url(`${data.jwk.x}`) : data.bytes.subarray(isSpki ? prefix.length : 0);
+  if (raw.length !== OKP_SIZE || (isSpki && !equal(prefix, data.bytes.subarray(0, prefix.length)))) {
+    throw new Error(`not a public key of ${name}`);
+  }
+  return { type: 'public', algorithm: { name }, bytes: concat(prefix, raw) };
+}
+
+function decodePrivate(data: KeyData, algorithm: NormalizedAlgorithm): KeyMaterial {
+  const key = privateKeyObject(data);
+  const { asymmetricKeyType } = key;
+  const bytes = view(key.export({ format: 'der', type: 'pkcs8' }));
+  const { kind } = factsOf(algorithm.name);
+  if (kind === 'okp') {
+    if (asymmetricKeyType !== algorithm.name.toLowerCase()) throw new Error(`a key of ${asymmetricKeyType}`);
+    return { type: 'private', algorithm: { name: algorithm.name }, bytes };
+  }
+  if (asymmetricKeyType !== kind) throw new Error(`a key of ${asymmetricKeyType}`);
+  const publicKey = decodeJwk(publicMembers(key.export({ format: 'jwk' })));
+  return { type: 'private', algorithm: completeAlgorithm(publicKey, algorithm), bytes };
+}
+
+/** Node's form of a private key. @throws whatever is wrong with it */
+function privateKeyObject(data: KeyData): KeyObject {
+  if (data.format === 'jwk') {
+    // Node takes what is not base64url as well.
+    for (const name of ['n', 'e', 'd', 'p', 'q', 'dp', 'dq', 'qi', 'x', 'y'] as const) {
+      if (data.jwk[name] !== undefined) fromBase64Url(data.jwk[name]);
+    }
+    return createPrivateKey({ key: { ...data.jwk }, format: 'jwk' });
+  }
+  const outer = new DerReader(data.bytes, 'PKCS#8'); // Node passes over what follows
+  outer.value(DER.SEQUENCE);
+  outer.end();
+  return createPrivateKey({ key: Buffer.from(data.bytes), format: 'der', type: 'pkcs8' });
+}
+
+/** The members of a key that make the public key. */
+function publicMembers({ kty, n, e, crv, x, y }: webcrypto.JsonWebKey): object {
+  return { kty, n, e, crv, x, y };
+}
+
+/** The algorithm of a key, with what the key itself adds to it. @throws Error for a key of another kind */
+function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: NormalizedAlgorithm): KeyAlgorithm {
+  if (key.kty !== factsOf(name).kind.toUpperCase()) throw new Error(`a key of kind ${key.kty}`);
+  if (key.kty === 'EC') {
+    if (key.crv !== namedCurve) throw new Error(`a key on ${key.crv}`);
+    return { name, namedCurve: key.crv };
+  }
+  return { name, modulusLength: bitLength(key.n), publicExponent: key.e, ...(hash && { hash }) };
+}
+
+/** Bytes at the end of the SPKI which are the raw public key. */
+function rawSize({ namedCurve }: KeyAlgorithm): number {
+  return namedCurve === undefined ? OKP_SIZE : 1 + 2 * CURVES[namedCurve].size;
+}
+
+/** Whether the standard, and this library, know the curve. */
+export function isCurve(name: string | undefined): name is Curve {
+  return name !== undefined && Object.hasOwn(CURVES, name);
+}
+
+/** Bytes of the digest. */
+export function digestSize(hash: HashName): number {
+  return { 'SHA-1': 20, 'SHA-256': 32, 'SHA-384': 48, 'SHA-512': 64 }[hash];
+}

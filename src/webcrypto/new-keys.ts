@@ -1,0 +1,33 @@
+import type { webcrypto } from 'node:crypto';
+import { factsOf, type KeyAlgorithm } from './algorithms.ts';
+import { type CryptoKey, type KeyHandle, makeCryptoKey } from './crypto-key.ts';
+import type { KeyMaterial, WantedKey } from './key-material.ts';
+
+/** The key of some bytes. Of the usages it gets those that keys of its type can have. */
+export function softwareKey(material: KeyMaterial, wanted: WantedKey): CryptoKey {
+  return keyOf({ kind: 'software', material }, material, wanted);
+}
+
+/** The key that a provider holds: private, and never extractable. */
+export function heldKey(
+  handle: KeyHandle & { readonly kind: 'held' },
+  algorithm: KeyAlgorithm,
+  usages: readonly webcrypto.KeyUsage[],
+): CryptoKey {
+  return keyOf(handle, { type: 'private', algorithm }, { extractable: false, usages });
+}
+
+function keyOf(
+  handle: KeyHandle,
+  { type, algorithm }: Pick<KeyMaterial, 'type' | 'algorithm'>,
+  { extractable, usages }: WantedKey,
+): CryptoKey {
+  const possible = factsOf(algorithm.name).usages[type] ?? [];
+  return makeCryptoKey({
+    type,
+    extractable,
+    algorithm,
+    usages: usages.filter((one) => possible.includes(one)),
+    handle,
+  });
+}

@@ -1,0 +1,140 @@
+import { wipe } from '../bytes.ts';
+import { PinError } from '../keys/pin-error.ts';
+import type { ProvidedKey } from '../keys/provider.ts';
+
+/** What a PIN is asked for. */
+export interface PinRequest {
+  readonly operation: 'generateKey' | 'sign' | 'decrypt' | 'deriveBits';
+  /** The key that the PIN is of; undefined for the PIN of a new key. */
+  readonly key: ProvidedKey | undefined;
+  /** After a wrong PIN: how many more can be wrong, where something counts them. */
+  readonly triesLeft?: number | undefined;
+  /** After a wrong PIN: what was wrong with it. */
+  readonly lastError?: PinError | undefined;
+}
+
+/**
+ * Asks for a PIN: UTF-8, at least one byte. The bytes are overwritten after their use. What it throws is what the
+ * operation is rejected with, so that is the way to give up. `signal` aborts when the answer is of no use any more.
+ */
+export type PinPrompt = (request: PinRequest, options: { readonly signal: AbortSignal }) => Promise<Uint8Array>;
+
+interface CachedPin {
+  readonly pin: Uint8Array;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * Gets PINs for operations, until `signal` aborts. One PIN is asked for and tried at a time, so prompts never overlap and an operation that
+ * waited finds the PIN that another one has just brought into the cache.
+ */
+export class PinEntry {
+  readonly #prompt: PinPrompt | undefined;
+  readonly #cacheMs: number;
+  readonly #signal: AbortSignal;
+  /** By the private key as its provider keeps it: a key whose PIN was changed is another one. */
+  readonly #cache = new Map<string, CachedPin>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(prompt: PinPrompt | undefined, cacheMs: number, signal: AbortSignal) {
+    this.#prompt = prompt;
+    this.#cacheMs = cacheMs;
+    this.#signal = signal;
+    signal.addEventListener('abort', () => this.#forgetAll(), { once: true });
+  }
+
+  /**
+   * Runs `work` with the PIN of `key`, and again with another one as long as the PIN was wrong and the next would be
+   * tried. `undefined` for a key without a PIN, or when nobody can be asked.
+   */
+  async use<T>(
+    key: ProvidedKey,
+    operation: PinRequest['operation'],
+    work: (pin: Uint8Array | undefined) => Promise<T>,
+  ): Promise<T> {
+    const prompt = this.#prompt;
+    if (!key.hasPin || prompt === undefined) return await work(undefined);
+    // The TPM provider does not try the PIN that could lock the TPM.
+    const untried = key.backend === 'tpm' ? 1 : 0;
+    return await this.#inTurn(async () => {
+      let lastError: PinError | undefined;
+      for (;;) {
+        const cached = this.#cache.get(key.privateKey)?.pin.slice();
+        const pin = cached ?? (await this.#ask(prompt, { operation, key, triesLeft: lastError?.triesLeft, lastError }));
+        try {
+          const result = await work(pin);
+          if (cached === undefined) this.#remember(key, pin);
+          return result;
+        } catch (error) {
+          if (!(error instanceof PinError) || error.code !== 'pin-wrong') throw error;
+          this.#forget(key.privateKey);
+          if (error.triesLeft !== undefined && error.triesLeft <= untried) throw error;
+          lastError = error;
+        } finally {
+          wipe(pin);
+        }
+      }
+    });
+  }
+
+  /** Runs `work` with the PIN that a new key shall have. @throws TypeError when nobody can be asked */
+  async useNew<T>(work: (pin: Uint8Array) => Promise<T>): Promise<T> {
+    const prompt = this.#prompt;
+    if (prompt === undefined) throw new TypeError('a key with a PIN was asked for, and no callback gives PINs');
+    return await this.#inTurn(async () => {
+      const pin = await this.#ask(prompt, { operation: 'generateKey', key: undefined });
+      try {
+        return await work(pin);
+      } finally {
+        wipe(pin);
+      }
+    });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(() => {
+      this.#signal.throwIfAborted();
+      return work();
+    });
+    this.#turn = turn.catch(() => undefined); // its caller gets the error
+    return turn;
+  }
+
+  /** What the callback gives; an abort does not wait for it, and wipes what comes too late. */
+  async #ask(prompt: PinPrompt, request: PinRequest): Promise<Uint8Array> {
+    const signal = this.#signal;
+    signal.throwIfAborted();
+    const answer = prompt(request, { signal });
+    const pin = await new Promise<Uint8Array>((resolve, reject) => {
+      const abort = () => reject(signal.reason);
+      signal.addEventListener('abort', abort, { once: true });
+      answer
+        .then((bytes) => {
+          if (signal.aborted) wipe(bytes);
+          else resolve(bytes);
+        }, reject)
+        .finally(() => signal.removeEventListener('abort', abort));
+    });
+    if (!(pin instanceof Uint8Array) || pin.length === 0) throw new TypeError('the PIN callback gave no bytes');
+    return pin;
+  }
+
+  #remember({ privateKey }: ProvidedKey, pin: Uint8Array): void {
+    if (this.#cacheMs <= 0 || this.#signal.aborted) return;
+    const timer = setTimeout(() => this.#forget(privateKey), this.#cacheMs);
+    timer.unref();
+    this.#cache.set(privateKey, { pin: pin.slice(), timer });
+  }
+
+  #forget(privateKey: string): void {
+    const cached = this.#cache.get(privateKey);
+    if (cached === undefined) return;
+    clearTimeout(cached.timer);
+    wipe(cached.pin);
+    this.#cache.delete(privateKey);
+  }
+
+  #forgetAll(): void {
+    for (const privateKey of [...this.#cache.keys()]) this.#forget(privateKey);
+  }
+}
