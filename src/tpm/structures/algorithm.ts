@@ -113,22 +113,24 @@ export type TpmtSigScheme =
 
 const HASH_DETAILS = { details: TPMS_SCHEME_HASH };
 
+const TPMI_ALG_SIG_SCHEME = oneOf(
+  'TPMI_ALG_SIG_SCHEME',
+  2,
+  TPM_ALG.RSASSA,
+  TPM_ALG.RSAPSS,
+  TPM_ALG.ECDSA,
+  TPM_ALG.ECDAA,
+  TPM_ALG.SM2,
+  TPM_ALG.ECSCHNORR,
+  TPM_ALG.HMAC,
+  TPM_ALG.NULL,
+);
+
 export const TPMT_SIG_SCHEME: Codec<TpmtSigScheme> = tagged(
   'TPMT_SIG_SCHEME',
   {},
   'scheme',
-  oneOf(
-    'TPMI_ALG_SIG_SCHEME',
-    2,
-    TPM_ALG.RSASSA,
-    TPM_ALG.RSAPSS,
-    TPM_ALG.ECDSA,
-    TPM_ALG.ECDAA,
-    TPM_ALG.SM2,
-    TPM_ALG.ECSCHNORR,
-    TPM_ALG.HMAC,
-    TPM_ALG.NULL,
-  ),
+  TPMI_ALG_SIG_SCHEME,
   {},
   {
     [TPM_ALG.RSASSA]: HASH_DETAILS,
@@ -311,18 +313,7 @@ export const TPMT_SIGNATURE: Codec<TpmtSignature> = tagged(
   'TPMT_SIGNATURE',
   {},
   'sigAlg',
-  oneOf(
-    'TPMI_ALG_SIG_SCHEME',
-    2,
-    TPM_ALG.RSASSA,
-    TPM_ALG.RSAPSS,
-    TPM_ALG.ECDSA,
-    TPM_ALG.ECDAA,
-    TPM_ALG.SM2,
-    TPM_ALG.ECSCHNORR,
-    TPM_ALG.HMAC,
-    TPM_ALG.NULL,
-  ),
+  TPMI_ALG_SIG_SCHEME,
   {},
   {
     [TPM_ALG.RSASSA]: RSA_SIGNATURE,
