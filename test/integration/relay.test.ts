@@ -8,8 +8,10 @@ import {
 import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
 import { concat, copy, toHex, utf8 } from '../../src/bytes.ts';
+import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { isKeyprovError, KeyprovError } from '../../src/errors.ts';
 import { deriveAuthValue } from '../../src/keys/pin-derivation.ts';
+import type { ProvidedKey } from '../../src/keys/provider.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
 import { provisionKey } from '../../src/provisioning/provision-key.ts';
@@ -18,6 +20,7 @@ import { DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-at
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { ActivateCredential, Create, CreateLoaded, ObjectChangeAuth } from '../../src/tpm/commands/object.ts';
 import { GetRandom } from '../../src/tpm/commands/random.ts';
+import { StartAuthSession } from '../../src/tpm/commands/session.ts';
 import { Sign } from '../../src/tpm/commands/signing.ts';
 import { TPM_ALG, TPM_RH } from '../../src/tpm/constants.ts';
 import { checkAnswerFrame, uint32At } from '../../src/tpm/frame.ts';
@@ -111,6 +114,63 @@ describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
     }
     // The search itself works: what is public is found.
     expect(made.key.publicKey.kty === 'RSA' && recording.includes(Buffer.from(made.key.publicKey.n))).toBe(true);
+  });
+});
+
+describe.skipIf(await tpmMissing())('a relay that puts a key of its own in place of the one that salts', () => {
+  /** Changes the public key that TPM2_CreatePrimary answers with, as who knows another private key would. */
+  const impostor: Relay = (bytes, direction, code) => {
+    if (direction === 'answer' && code === CreatePrimary.code && uint32At(bytes, 6) === 0) {
+      // handle, size of the parameters, TPM2B_PUBLIC of a P-256 storage key: the last byte of y.
+      const at = 10 + 4 + 4 + 2 + 88 - 1;
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+    }
+  };
+
+  test('is found out by the Name in the record before a session is started', async () => {
+    await using swtpm = await startSwtpm();
+    let key: ProvidedKey;
+    {
+      await using tpm = await openTpm(swtpm.address);
+      key = await (await openTpmKeyProvider(tpm)).create({ algorithm: 'p-256', pin: PIN });
+    }
+    const sent: number[] = [];
+    const relay: Relay = (bytes, direction, code) => {
+      if (direction === 'command') sent.push(code);
+      impostor(bytes, direction, code);
+    };
+    await using tpm = await openTpm(swtpm.address, { wrap: (inner) => relayed(inner, relay) });
+    const provider = await openTpmKeyProvider(tpm);
+    await expect(provider.sign(key, { data: utf8('x'), pin: PIN })).rejects.toMatchObject({
+      code: 'tpm-identity-changed',
+    });
+    expect(sent).toContain(CreatePrimary.code);
+    expect(sent).not.toContain(StartAuthSession.code);
+  });
+
+  test('has no part in a session that is salted with a trusted endorsement key', async () => {
+    await using swtpm = await startSwtpm();
+    let ekName: Uint8Array;
+    {
+      await using tpm = await openTpm(swtpm.address);
+      await using ek = await openEndorsementKey(tpm, { template: 'L-2' });
+      ekName = ek.name;
+    }
+    await using tpm = await openTpm(swtpm.address, { wrap: (inner) => relayed(inner, impostor) });
+    await expect(openEndorsementKey(tpm, { template: 'L-2', expectedName: ekName })).rejects.toMatchObject({
+      code: 'tpm-identity-changed',
+    });
+  });
+
+  test('does not hinder a provider whose salt key is the endorsement key', async () => {
+    await using tpm = await openTpm('libtpms');
+    await using ek = await openEndorsementKey(tpm, { template: 'L-2' });
+    const provider = await openTpmKeyProvider(tpm, { saltKey: { handle: ek.handle, publicArea: ek.publicArea } });
+    const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+    const data = utf8('x');
+    expect(verifySignature(key.publicKey, 'sha256', data, await provider.sign(key, { data, pin: PIN }), 'der')).toBe(
+      true,
+    );
   });
 });
 
