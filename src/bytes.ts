@@ -31,6 +31,11 @@ export function concat(...parts: readonly Uint8Array[]): Bytes {
   return out;
 }
 
+/** A UINT32, big endian. */
+export function uint32(value: number): Bytes {
+  return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
+}
+
 /** Lower-case hexadecimal digits, two per byte. */
 export function toHex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');

@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto';
-import { type Bytes, concat, utf8, view } from '../bytes.ts';
+import { type Bytes, concat, uint32, utf8, view } from '../bytes.ts';
 
 /** A hash algorithm by Node's name. */
 export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512';
@@ -17,9 +17,6 @@ export function hmac(hash: HashName, key: Uint8Array, ...parts: readonly Uint8Ar
   for (const part of parts) context.update(part);
   return view(context.digest());
 }
-
-const uint32 = (value: number): Bytes =>
-  new Uint8Array([value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff]);
 
 /** `count` blocks from `block`, cut to `bits`; where `bits` is no multiple of 8 the highest bits are cleared. */
 function expand(bits: number, block: (counter: Bytes) => Bytes): Bytes {

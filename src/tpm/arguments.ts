@@ -1,6 +1,7 @@
 import type { AnyCommand, Entity, HandleArg } from './command.ts';
 import { handleType, TPM_HT } from './constants.ts';
 import type { AuthEntry } from './exchange.ts';
+import { handleName } from './names.ts';
 import type { Authorization, Session } from './session.ts';
 import { TpmObject } from './tpm-object.ts';
 
@@ -65,5 +66,5 @@ function fixedName(handle: number): Uint8Array | undefined {
   const type = handleType(handle);
   const fixed =
     type === TPM_HT.PCR || type === TPM_HT.PERMANENT || type === TPM_HT.HMAC_SESSION || type === TPM_HT.POLICY_SESSION;
-  return fixed ? new Uint8Array([handle >>> 24, (handle >>> 16) & 255, (handle >>> 8) & 255, handle & 255]) : undefined;
+  return fixed ? handleName(handle) : undefined;
 }

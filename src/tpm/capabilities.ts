@@ -1,3 +1,4 @@
+import { uint32 } from '../bytes.ts';
 import { GetCapability, TestParms } from './commands/capability.ts';
 import { TPM_CAP, TPM_PT } from './constants.ts';
 import type { TpmCap } from './structures/base.ts';
@@ -60,12 +61,7 @@ export interface TpmVendor {
 }
 
 const text = (...values: readonly number[]): string => {
-  const bytes: number[] = values.flatMap((value) => [
-    value >>> 24,
-    (value >>> 16) & 255,
-    (value >>> 8) & 255,
-    value & 255,
-  ]);
+  const bytes = values.flatMap((value) => [...uint32(value)]);
   return String.fromCharCode(...bytes.filter((byte) => byte >= 0x20 && byte < 0x7f)).trim();
 };
 

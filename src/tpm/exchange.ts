@@ -1,4 +1,4 @@
-import { type Bytes, concat, equal, wipe } from '../bytes.ts';
+import { type Bytes, concat, equal, uint32, wipe } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import {
@@ -299,8 +299,4 @@ function cryptFirst(
   const size = uint32At(concat(new Uint8Array(2), parameters.subarray(0, 2)), 0);
   if (parameters.length < 2 + size) throw new CodecError(name, 'the encrypted parameter is cut off');
   auth.session.crypt(direction, parameters.subarray(2, 2 + size), auth.entity?.authValue);
-}
-
-function uint32(value: number): Bytes {
-  return new Uint8Array([value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff]);
 }

@@ -1,4 +1,4 @@
-import { type Bytes, concat } from '../bytes.ts';
+import { type Bytes, concat, uint32 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { type Codec, encode } from './codec/index.ts';
@@ -36,7 +36,7 @@ export function nvName(publicArea: TpmsNvPublic): Bytes {
 
 /** The Name of a hierarchy, a PCR or a session: its handle, big endian. Part 1, 16. */
 export function handleName(handle: number): Bytes {
-  return new Uint8Array([handle >>> 24, (handle >>> 16) & 0xff, (handle >>> 8) & 0xff, handle & 0xff]);
+  return uint32(handle);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type Bytes, concat, view } from '../bytes.ts';
+import { type Bytes, concat, uint32, view } from '../bytes.ts';
 import { CURVES, type Curve } from '../crypto/curve.ts';
 import { bitLength, checkPublicKey, type PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
@@ -48,8 +48,7 @@ export function padLeft(number: Uint8Array, size: number): Bytes {
 
 /** Big endian and without leading zeros; 0 stands for 65537. */
 function exponentOf(exponent: number): Bytes {
-  const value = exponent === 0 ? 65537 : exponent;
-  const bytes = new Uint8Array([value >>> 24, (value >>> 16) & 0xff, (value >>> 8) & 0xff, value & 0xff]);
+  const bytes = uint32(exponent === 0 ? 65537 : exponent);
   return bytes.subarray(bytes.findIndex((byte) => byte !== 0));
 }
 

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type Bytes, concat, copy, equal, utf8, view } from '../bytes.ts';
+import { type Bytes, concat, copy, equal, uint32, utf8, view } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { uint32At } from './frame.ts';
 
@@ -217,8 +217,4 @@ function ioError(path: string, cause: unknown): KeyprovError {
 
 function sha256(bytes: Uint8Array): Bytes {
   return view(createHash('sha256').update(bytes).digest());
-}
-
-function uint32(value: number): Bytes {
-  return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
