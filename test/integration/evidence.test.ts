@@ -1,4 +1,3 @@
-import { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -26,9 +25,7 @@ import { readEkCertificates } from '../../src/attestation/read-ek-certificates.t
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { splitCertificates } from '../../src/crypto/certificate-bytes.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
-import { buildAkCertificate } from '../../src/request/ak-certificate.ts';
-import { buildEkCertificate } from '../../src/request/ek-certificate.ts';
-import type { CertificateAuthority } from '../../src/request/issue-certificate.ts';
+import { createTestAuthority, type TestAuthority } from '../../src/testing/test-authority.ts';
 import { decode, encode } from '../../src/tpm/codec/index.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
@@ -39,8 +36,6 @@ import { userKeyTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { issueAuthority } from '../certificates.ts';
-import { signingKeyOf } from '../signing-key.ts';
 import { bundle } from './support/bundle.ts';
 import { isLibtpmsMissing } from './support/libtpms.ts';
 import { LineChild } from './support/line-child.ts';
@@ -54,11 +49,6 @@ const IBM = { manufacturer: 0x49424d00, model: 'swtpm', version: 0x20191023 };
 
 const failures = ({ findings }: EvidenceResult): string[] =>
   findings.filter(({ passed }) => !passed).map(({ check }) => check);
-
-async function testAuthority(name: string): Promise<CertificateAuthority> {
-  const { der, keys } = await issueAuthority(name);
-  return { certificate: der, key: signingKeyOf(KeyObject.from(keys.privateKey)) };
-}
 
 /** What a client sends, and what the service has seen of it. */
 interface Enrolled {
@@ -116,12 +106,13 @@ const ENGINES: Readonly<
 
 for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
   describe.skipIf(isMissing).each(['rsa-2048', 'p-256'] as const)(`evidence of a %s key in ${name}`, (algorithm) => {
-    let maker: CertificateAuthority;
-    let attestation: CertificateAuthority;
+    let maker: TestAuthority;
+    let attestation: TestAuthority;
     let enrolled: Enrolled;
 
     beforeAll(async () => {
-      [maker, attestation] = await Promise.all([testAuthority('maker of TPMs'), testAuthority('attestation CA')]);
+      maker = await createTestAuthority({ name: 'maker of TPMs' });
+      attestation = await createTestAuthority({ name: 'attestation CA' });
       const { tpm, stop } = await start();
       try {
         await using ek = await openEndorsementKey(tpm, { template: algorithm === 'rsa-2048' ? 'L-1' : 'L-2' });
@@ -135,12 +126,8 @@ for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
     /** With certificates of both keys for a TPM of that maker. */
     async function certified(tpm: typeof STM): Promise<AttestationStatement> {
       const { ak, ek = ak } = enrolled.evidence;
-      const common = { tpm, notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 60_000) };
-      const keyOf = (pubArea: Uint8Array) => publicKeyOf(decode(TPMT_PUBLIC, pubArea));
-      const [akCertificate, ekCertificate] = await Promise.all([
-        buildAkCertificate({ ...common, publicKey: keyOf(ak.pubArea) }, attestation),
-        buildEkCertificate({ ...common, publicKey: keyOf(ek.pubArea) }, maker),
-      ]);
+      const akCertificate = await attestation.issueAkCertificate(decode(TPMT_PUBLIC, ak.pubArea), { tpm });
+      const ekCertificate = await maker.issueEkCertificate(decode(TPMT_PUBLIC, ek.pubArea), { tpm });
       return {
         ...enrolled.evidence,
         ak: { ...ak, certificates: [akCertificate] },
@@ -153,8 +140,8 @@ for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
     it('reaches each tier by what proves it, and none without', async () => {
       const { activation } = enrolled;
       const evidence = await certified(STM);
-      const akRoots = [attestation.certificate];
-      const ekRoots = [maker.certificate];
+      const akRoots = [attestation.root];
+      const ekRoots = [maker.root];
       const ekAllowList = [{ spki: encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, evidence.ek?.pubArea ?? EMPTY))) }];
       for (const [tier, options] of [
         ['activated', { akRoots, ekRoots, activation }],
@@ -176,7 +163,7 @@ for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
     it('is virtual where the certificates name the maker of an emulator', async () => {
       const evidence = await certified(IBM);
       const { activation } = enrolled;
-      const options = { akRoots: [attestation.certificate], ekRoots: [maker.certificate], activation };
+      const options = { akRoots: [attestation.root], ekRoots: [maker.root], activation };
       const result = await verify(evidence, options);
       expect([result.tier, failures(result)]).toEqual(['virtual', []]);
       const wanted = await verify(evidence, { ...options, minTier: 'tpm-no-ek-certificate' });
@@ -187,7 +174,7 @@ for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
       const evidence = await certified(STM);
       using script = await bundle('test/integration/children/verify-evidence.ts');
       await using child = new LineChild(process.execPath, [script.path]);
-      const common = { statement: statementToJson(evidence), akRoot: toHex(attestation.certificate) };
+      const common = { statement: statementToJson(evidence), akRoot: toHex(attestation.root) };
       const [good, bad] = (await child.ask([
         { ...common, challenge: toHex(CHALLENGE) },
         { ...common, challenge: '00' },

@@ -6,13 +6,13 @@ import type { KeyProvider, ProvidedKey } from '../../src/keys/provider.ts';
 import { type ProviderSources, SelectionError } from '../../src/keys/select-provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy, type PolicySettings } from '../../src/policy/index.ts';
+import { type Fault, type FaultyTransport, faultyTransport } from '../../src/testing/faulty-transport.ts';
 import { listHandles } from '../../src/tpm/capabilities.ts';
 import { DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
 import { TPM_CC, TPM_HT, TPM_RH } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
-import { type Fault, type FaultyTransport, faultyTransport } from './support/faulty-transport.ts';
 
 const PIN = utf8('735191');
 const software = async (): Promise<KeyProvider> => openSoftwareKeyProvider();

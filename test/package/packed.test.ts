@@ -81,7 +81,7 @@ describe('the package', () => {
     const names: Record<string, string[]> = JSON.parse(stdout);
     expect(Object.keys(names)).toEqual([
       'keyprov',
-      ...['tpm', 'attestation', 'request', 'policy', 'webcrypto', 'inspect'].map((n) => `keyprov/${n}`),
+      ...['tpm', 'attestation', 'request', 'policy', 'webcrypto', 'inspect', 'testing'].map((n) => `keyprov/${n}`),
     ]);
     for (const [name, exported] of Object.entries(names)) {
       expect(exported.length, `exports of ${name}`).toBeGreaterThan(0);

@@ -1,41 +1,20 @@
-import { isKeyprovError } from '../../../src/errors.ts';
+import { startSimulator } from '../../../src/testing/start-simulator.ts';
+import { missingSimulator } from '../../../src/testing/with-tpm.ts';
 import { GetCapability } from '../../../src/tpm/commands/capability.ts';
 import { TPM_CAP, TPM_HT } from '../../../src/tpm/constants.ts';
 import { Tpm } from '../../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../../src/tpm/transport.ts';
-import { openLibtpms } from '../../../src/tpm/transports/libtpms.ts';
-import { startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
 
 /** The way to a new TPM: libtpms in this process where it is installed, else a swtpm that ends with the transport. */
-export async function newTransport(): Promise<TpmTransport> {
-  try {
-    return await openLibtpms();
-  } catch (error) {
-    if (!isKeyprovError(error, 'library-missing')) throw error;
-  }
-  const swtpm = await startSwtpm();
-  const transport = await swtpm.open();
-  const { kind, address, emulator, managed } = transport;
-  return {
-    ...{ kind, address, emulator, managed },
-    send: (command, options) => transport.send(command, options),
-    close: async () => {
-      await transport.close();
-      await swtpm.stop();
-    },
-  };
-}
+export const newTransport = (): Promise<TpmTransport> => startSimulator();
 
 /** Why tests cannot have a TPM; undefined where they can, and in continuous integration, where they must. */
 export async function tpmMissing(): Promise<string | undefined> {
-  try {
-    await (await newTransport()).close();
-  } catch (error) {
-    if (process.env.CI === 'true' || !isKeyprovError(error, 'library-missing')) throw error;
-    console.warn(`skipped: ${error.message}`);
-    return error.message;
-  }
-  return undefined;
+  const missing = await missingSimulator();
+  if (missing === undefined) return undefined;
+  if (process.env.CI === 'true') throw new Error(missing);
+  console.warn(`skipped: ${missing}`);
+  return missing;
 }
 
 /** Opens a new TPM. */

@@ -1,13 +1,17 @@
-import { type Bytes, fromHex } from '../../../src/bytes.ts';
-import { KeyprovError } from '../../../src/errors.ts';
-import { uint32At } from '../../../src/tpm/frame.ts';
-import type { TpmTransport } from '../../../src/tpm/transport.ts';
+import { type Bytes, fromHex } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { uint32At } from '../tpm/frame.ts';
+import type { TpmTransport } from '../tpm/transport.ts';
 
-/** What happens to one command: nothing, an answer with that response code, a lost connection, or an altered answer. */
+/**
+ * What happens to one command. A number: the TPM does not get it, and the answer is that response code. `lost`: the
+ * connection is lost after the TPM has done it, and for good. `cut`: of the answer only its header comes.
+ */
 export type Fault = 'none' | 'lost' | 'cut' | number;
 
-/** A transport that does to each command what `fault` says; `commands` counts them. */
+/** A transport with faults. */
 export interface FaultyTransport extends TpmTransport {
+  /** How many commands it got. */
   readonly commands: number;
 }
 

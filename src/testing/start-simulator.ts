@@ -1,0 +1,63 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { exportSwtpmState } from '../tpm/swtpm-state.ts';
+import type { TpmTransport } from '../tpm/transport.ts';
+import { openLibtpms } from '../tpm/transports/libtpms.ts';
+import { startSwtpm } from '../tpm/transports/swtpm-process.ts';
+
+/** Which TPM a test gets. */
+export interface SimulatorOptions {
+  /** libtpms runs inside this process, swtpm in one of its own. Default `auto`: libtpms, or swtpm where that is missing. */
+  readonly engine?: 'auto' | 'libtpms' | 'swtpm';
+  /** Permanent state to start from, of either engine; it is copied. Absent: a newly manufactured TPM. */
+  readonly state?: Uint8Array;
+}
+
+/**
+ * Starts a TPM that goes with the transport: nobody else has it, and nothing of it is kept.
+ * @throws KeyprovError `library-missing` where the engine is not installed, `state-invalid` for a wrong state.
+ */
+export async function startSimulator({ engine = 'auto', state }: SimulatorOptions = {}): Promise<TpmTransport> {
+  if (engine === 'swtpm') return await startTemporarySwtpm(state);
+  try {
+    return await openLibtpms(state && { state });
+  } catch (error) {
+    if (engine === 'libtpms' || !isKeyprovError(error, 'library-missing')) throw error;
+    return await startTemporarySwtpm(state).catch((cause: unknown) => {
+      if (!isKeyprovError(cause, 'library-missing')) throw cause;
+      throw new KeyprovError('library-missing', 'a TPM for tests needs libtpms or swtpm, and neither was found', {
+        cause: error,
+        remedy: 'install one of them (Debian: apt-get install libtpms0)',
+      });
+    });
+  }
+}
+
+async function startTemporarySwtpm(state: Uint8Array | undefined): Promise<TpmTransport> {
+  const stateDirectory = state && (await mkdtemp(join(tmpdir(), 'keyprov-testing-')));
+  const remove = async () => {
+    if (stateDirectory !== undefined) await rm(stateDirectory, { recursive: true, force: true });
+  };
+  try {
+    if (state && stateDirectory) await writeFile(join(stateDirectory, 'tpm2-00.permall'), exportSwtpmState(state));
+    const swtpm = await startSwtpm(stateDirectory === undefined ? {} : { stateDirectory });
+    const stop = () => withCleanup(() => swtpm.stop(), remove);
+    try {
+      const transport = await swtpm.open();
+      const { kind, address, emulator, managed } = transport;
+      return {
+        ...{ kind, address, emulator, managed },
+        send: (command, options) => transport.send(command, options),
+        close: () => withCleanup(() => transport.close(), stop),
+      };
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}

@@ -1,0 +1,36 @@
+import { KeyprovError } from '../errors.ts';
+import type { Tpm } from '../tpm/tpm.ts';
+import { TPM_RC } from '../tpm/tpm-rc.ts';
+import { type Fault, faultyTransport } from './faulty-transport.ts';
+import type { SimulatorOptions } from './start-simulator.ts';
+import { openTestTpm } from './with-tpm.ts';
+
+/**
+ * What the TPM of a machine can be like, for tables of tests: a new one; none; in lockout; in failure mode; and one
+ * whose connection is lost with the first command after its start.
+ */
+export const TPM_CONDITIONS = ['working', 'absent', 'locked', 'failing', 'lost'] as const;
+export type TpmCondition = (typeof TPM_CONDITIONS)[number];
+
+/**
+ * Opens a TPM for a test in that condition, where code under test would open one: `provisionKey({ sources: { tpm: () =>
+ * openTpmIn('locked') }, … })`. It ends when it is closed.
+ * @throws KeyprovError `no-tpm` for `absent`, `tpm-failure-mode` for `failing`, and as `openTestTpm` does.
+ */
+export async function openTpmIn(condition: TpmCondition, options: SimulatorOptions = {}): Promise<Tpm> {
+  if (condition === 'absent') throw new KeyprovError('no-tpm', 'this machine has no TPM, as a test wants it');
+  const fault = FAULTS[condition];
+  const { tpm } = await openTestTpm({
+    ...options,
+    lockout: condition === 'locked' ? 'locked' : 'default',
+    wrap: (transport) => faultyTransport(transport, (_, index) => fault(index)),
+  });
+  return tpm;
+}
+
+const FAULTS: Readonly<Record<Exclude<TpmCondition, 'absent'>, (index: number) => Fault>> = {
+  working: () => 'none',
+  locked: () => 'none',
+  failing: () => TPM_RC.FAILURE,
+  lost: (index) => (index === 0 ? 'none' : 'lost'),
+};
