@@ -18,8 +18,9 @@ mode=${1:---test}
 case $mode in
   --demo) packages=(libtpms0) ;;
   --test)
-    packages=(libtpms0 swtpm swtpm-tools tpm2-tools tpm2-openssl python3-tpm2-pytss python3-fido2 openssl openssh-client
-      libtss2-tctildr0 libtss2-tcti-swtpm0 libtss2-tcti-mssim0 libtss2-tcti-device0)
+    packages=(libtpms0 swtpm swtpm-tools tpm2-tools tpm2-openssl python3-tpm2-pytss python3-fido2
+      ruby-tpm-key-attestation ruby-webauthn openssl openssh-client libtss2-tctildr0 libtss2-tcti-swtpm0
+      libtss2-tcti-mssim0 libtss2-tcti-device0)
     # A stand-in for Windows TBS is compiled for the tests.
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     ;;

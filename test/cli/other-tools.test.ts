@@ -1,13 +1,17 @@
 import { spawnSync } from 'node:child_process';
+import { verify } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { bareSignature } from '../../src/attestation/index.ts';
 import { fromHex, utf8 } from '../../src/bytes.ts';
 import { deriveAuthValue } from '../../src/keys/pin-derivation.ts';
 import { listHandles } from '../../src/tpm/capabilities.ts';
+import { decode } from '../../src/tpm/codec/index.ts';
 import { FlushContext } from '../../src/tpm/commands/context.ts';
 import { TPM_HT } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { TPMT_SIGNATURE } from '../../src/tpm/structures/algorithm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { missingPrograms } from '../integration/support/local-swtpm.ts';
 import { environment, keyprov, temporaryDirectory } from './support/keyprov.ts';
@@ -58,6 +62,12 @@ describe.skipIf(withoutSwtpm)('a key that keyprov provision has written', () => 
     for (const flushHandle of await listHandles(tpm, TPM_HT.TRANSIENT)) await tpm.run(FlushContext, { flushHandle });
   });
 
+  /** What the record of the key makes of a PIN. */
+  async function authValueOf(key: string, pin: string): Promise<Uint8Array> {
+    const { pinDerivation } = JSON.parse(readFileSync(path(key, 'record.json'), 'utf8'));
+    return await deriveAuthValue(utf8(pin), { ...pinDerivation, salt: fromHex(pinDerivation.salt) });
+  }
+
   /** Signs with OpenSSL's provider for TPMs. */
   function opensslSigns(key: string, ...more: string[]): boolean {
     const args = ['-inkey', path(key, 'key.pem'), '-in', path('digest'), '-out', path('signature'), ...more];
@@ -84,26 +94,48 @@ describe.skipIf(withoutSwtpm)('a key that keyprov provision has written', () => 
     'signs in OpenSSL with what the record makes of the PIN: %s',
     async (algorithm) => {
       const key = `${algorithm}-pin`;
-      const { pinDerivation } = JSON.parse(readFileSync(path(key, 'record.json'), 'utf8'));
-      const value = await deriveAuthValue(utf8(PIN), { ...pinDerivation, salt: fromHex(pinDerivation.salt) });
-      writeFileSync(path('password'), value);
+      writeFileSync(path('password'), await authValueOf(key, PIN));
       expect(opensslSigns(key, '-passin', `file:${path('password')}`)).toBe(true);
       expect(verified(key)).toBe('Verified OK\n');
     },
   );
 
-  it.skipIf(withoutPytss).each(ALGORITHMS)('is loaded by tpm2-pytss: %s', (algorithm) => {
-    const script = `
-import sys
-from tpm2_pytss import ESAPI, TCTILdr
-from tpm2_pytss.tsskey import TSSPrivKey
-name, conf = sys.argv[2].split(":", 1)
-with ESAPI(TCTILdr(name, conf)) as esapi:
-    handle = TSSPrivKey.from_pem(open(sys.argv[1], "rb").read()).load(esapi)
-    public = esapi.read_public(handle)[0]
-    print(public.to_pem().decode(), end="")`;
-    const args = ['-c', script, path(algorithm, 'key.pem'), env.TPM2OPENSSL_TCTI ?? ''];
-    const { stdout, stderr } = spawnSync(PYTHON, args, { encoding: 'utf8', env: environment() });
-    expect({ stdout, stderr }).toEqual({ stdout: readFileSync(path(algorithm, 'public.pem'), 'utf8'), stderr: '' });
+  /** Loads the key with tpm2-pytss and signs: what that made of it. */
+  function pytssSigns(key: string, password?: Uint8Array): unknown {
+    const args = ['test/cli/support/tsskey_sign.py', path(key, 'key.pem'), env.TPM2OPENSSL_TCTI ?? ''];
+    args.push(readFileSync(path('digest')).toString('hex'));
+    if (password !== undefined) {
+      writeFileSync(path('password'), password);
+      args.push(path('password'));
+    }
+    const { stdout, stderr } = spawnSync(PYTHON, args, {
+      encoding: 'utf8',
+      env: environment({ TSS2_LOG: 'all+none' }),
+    });
+    expect(stderr).toBe('');
+    const { publicKey, signature, refused } = JSON.parse(stdout);
+    if (refused !== undefined) return { refused };
+    const bare = bareSignature(decode(TPMT_SIGNATURE, fromHex(signature)));
+    return { publicKey, verified: verify('sha256', readFileSync(path('data')), publicKey, bare) };
+  }
+
+  it.skipIf(withoutPytss).each(ALGORITHMS)('signs in tpm2-pytss: %s', (key) => {
+    const publicKey = readFileSync(path(key, 'public.pem'), 'utf8');
+    expect(pytssSigns(key)).toEqual({ publicKey, verified: true });
+  });
+
+  it.skipIf(withoutPytss).each(ALGORITHMS)(
+    'signs in tpm2-pytss with what the record makes of the PIN: %s',
+    async (algorithm) => {
+      const key = `${algorithm}-pin`;
+      const publicKey = readFileSync(path(key, 'public.pem'), 'utf8');
+      expect(pytssSigns(key, await authValueOf(key, PIN))).toEqual({ publicKey, verified: true });
+    },
+  );
+
+  it.skipIf(withoutPytss)('does not sign in tpm2-pytss without the PIN, or with what is made of another', async () => {
+    expect(pytssSigns('p-256-pin')).toEqual({ refused: 'no password specified but it is required' });
+    const another = await authValueOf('p-256-pin', '550218');
+    expect(pytssSigns('p-256-pin', another)).toEqual({ refused: '0x98e' });
   });
 });

@@ -36,7 +36,9 @@ const RP_ID = 'login.example';
 const ORIGIN = 'https://login.example';
 const CHALLENGE = utf8('the challenge of the relying party');
 const EMPTY = new Uint8Array(0);
+/** Debian's own, which have the packages. */
 const PYTHON = '/usr/bin/python3';
+const RUBY = '/usr/bin/ruby';
 
 /** A registration as a relying party gets it, and what it expects. */
 interface Registration {
@@ -94,26 +96,46 @@ const fido2Lib: Verifier = async ({ credentialId, clientDataJson, attestationObj
   return toHex(new Uint8Array(result.authnrData.get('credId')));
 };
 
-const isPythonMissing = spawnSync(PYTHON, ['-c', 'import fido2.server']).status !== 0 && process.env.CI !== 'true';
-if (isPythonMissing) console.warn('skipped: python3-fido2 is not installed');
-let child: LineChild | undefined;
-const pythonFido2: Verifier = async ({ credentialId: _, authority, origin, ...binary }) => {
-  child ??= new LineChild(PYTHON, ['test/integration/children/webauthn_fido2.py']);
-  const inBase64 = Object.fromEntries(Object.entries(binary).map(([name, bytes]) => [name, toBase64(bytes)]));
-  const [answer] = await child.ask([{ rpId: RP_ID, origin, authority: toBase64(authority.der), ...inBase64 }]);
-  const { credentialId, refused } = answer as { credentialId?: string; refused?: string };
-  if (credentialId === undefined) throw new Error(refused);
-  return credentialId;
-};
+const children = new Map<string, LineChild>();
+const notInstalled = new Set<string>();
 
-const VERIFIERS = { '@simplewebauthn/server': simpleWebauthn, 'fido2-lib': fido2Lib, 'python3-fido2': pythonFido2 };
+/** A verifier in another language; `probe` fails where it is not installed. */
+function inAChild(name: string, command: string, probe: readonly string[], script: string): Verifier {
+  if (spawnSync(command, probe).status !== 0 && process.env.CI !== 'true') {
+    console.warn(`skipped: ${name} is not installed`);
+    notInstalled.add(name);
+  }
+  return async ({ credentialId: _, authority, origin, ...binary }) => {
+    let child = children.get(name);
+    if (child === undefined) {
+      child = new LineChild(command, [`test/integration/children/${script}`]);
+      children.set(name, child);
+    }
+    const inBase64 = Object.fromEntries(Object.entries(binary).map(([name, bytes]) => [name, toBase64(bytes)]));
+    const [answer] = await child.ask([{ rpId: RP_ID, origin, authority: toBase64(authority.der), ...inBase64 }]);
+    const { credentialId, refused } = answer as { credentialId?: string; refused?: string };
+    if (credentialId === undefined) throw new Error(refused);
+    return credentialId;
+  };
+}
+
+const VERIFIERS = {
+  '@simplewebauthn/server': simpleWebauthn,
+  'fido2-lib': fido2Lib,
+  'python3-fido2': inAChild('python3-fido2', PYTHON, ['-c', 'import fido2.server'], 'webauthn_fido2.py'),
+  'ruby-webauthn': inAChild('ruby-webauthn', RUBY, ['-e', 'require "webauthn"'], 'webauthn_ruby.rb'),
+};
 type VerifierName = keyof typeof VERIFIERS;
 
-/** The keys that each takes: fido2-lib 3.5.9 and python3-fido2 0.9.1 read no public areas of ECC keys. */
+/**
+ * The keys that each takes: fido2-lib 3.5.9, python3-fido2 0.9.1 and ruby-webauthn 2.5.2 read no public areas of ECC
+ * keys.
+ */
 const TAKES: Readonly<Record<VerifierName, readonly KeyKind[]>> = {
   '@simplewebauthn/server': ['rsa-2048', 'p-256'],
   'fido2-lib': ['rsa-2048'],
   'python3-fido2': ['rsa-2048'],
+  'ruby-webauthn': ['rsa-2048'],
 };
 type KeyKind = 'rsa-2048' | 'p-256';
 
@@ -150,6 +172,7 @@ const CHANGES: readonly {
       '@simplewebauthn/server': /^not verified$/,
       'fido2-lib': /^TPM attestation signature verification failed$/,
       'python3-fido2': /^InvalidSignature: signature of certInfo does not match$/,
+      'ruby-webauthn': /^WebAuthn::AttestationStatementVerificationError$/,
     },
   },
   {
@@ -159,6 +182,7 @@ const CHANGES: readonly {
       '@simplewebauthn/server': /^not verified$/,
       'fido2-lib': /^TPM attestation signature verification failed$/,
       'python3-fido2': /^InvalidSignature: signature of certInfo does not match$/,
+      'ruby-webauthn': /^WebAuthn::AttestationStatementVerificationError$/,
     },
   },
   {
@@ -168,6 +192,7 @@ const CHANGES: readonly {
       '@simplewebauthn/server': /^CertInfo extra data did not equal hashed attestation \(TPM\)$/,
       'fido2-lib': /extraData/,
       'python3-fido2': /^InvalidSignature: attestation does not sign for authData and ClientData$/,
+      'ruby-webauthn': /^WebAuthn::AttestationStatementVerificationError$/,
     },
   },
   {
@@ -177,6 +202,7 @@ const CHANGES: readonly {
       '@simplewebauthn/server': /^Attested name comparison failed \(TPM\)$/,
       'fido2-lib': /^pubAreaName hash did not match hash of publicArea$/,
       'python3-fido2': /^InvalidData: TPMS_CERTIFY_INFO does not include a valid name for pubArea$/,
+      'ruby-webauthn': /^WebAuthn::AttestationStatementVerificationError$/,
     },
   },
   {
@@ -186,6 +212,7 @@ const CHANGES: readonly {
       '@simplewebauthn/server': /^PubArea unique is not same as /,
       'fido2-lib': /^tpm attestation: RSA 'n' of WebAuthn credentialPublicKey and TPM publicArea did not match$/,
       'python3-fido2': /^InvalidSignature: attestation pubArea does not match attestedCredentialData$/,
+      'ruby-webauthn': /^WebAuthn::AttestationStatementVerificationError$/,
     },
   },
   {
@@ -195,6 +222,7 @@ const CHANGES: readonly {
       '@simplewebauthn/server': /^Unexpected registration response challenge /,
       'fido2-lib': /^clientData challenge mismatch$/,
       'python3-fido2': /^ValueError: Wrong challenge in response\.$/,
+      'ruby-webauthn': /^WebAuthn::ChallengeVerificationError$/,
     },
   },
   {
@@ -204,6 +232,7 @@ const CHANGES: readonly {
       '@simplewebauthn/server': /^Unexpected registration response origin /,
       'fido2-lib': /^clientData origin did not match expected origin$/,
       'python3-fido2': /^ValueError: Invalid origin in ClientData\.$/,
+      'ruby-webauthn': /^WebAuthn::OriginVerificationError$/,
     },
   },
   {
@@ -213,6 +242,7 @@ const CHANGES: readonly {
       '@simplewebauthn/server': /^x5c could not be chained to any specified trust anchor \(TPM\)$/,
       'fido2-lib': /^another authority$/,
       'python3-fido2': /^UntrustedAttestation: /,
+      'ruby-webauthn': /^WebAuthn::AttestationStatementVerificationError$/,
     },
   },
 ];
@@ -284,7 +314,7 @@ describe.skipIf(missing !== undefined)('WebAuthn objects of a TPM', () => {
   });
   afterAll(async () => {
     await tpm?.close();
-    await child?.[Symbol.asyncDispose]();
+    for (const child of children.values()) await child[Symbol.asyncDispose]();
   });
 
   const kinds = ['rsa-2048', 'p-256'] as const;
@@ -305,7 +335,7 @@ describe.skipIf(missing !== undefined)('WebAuthn objects of a TPM', () => {
     const verify = VERIFIERS[name];
     const cases = TAKES[name].flatMap((key) => kinds.map((ak) => [key, ak] as const));
 
-    describe.skipIf(name === 'python3-fido2' && isPythonMissing)(name, () => {
+    describe.skipIf(notInstalled.has(name))(name, () => {
       it.each(cases)('accepts one for a %s key, certified with %s', async (key, ak) => {
         const { registration } = of(key, ak);
         expect(await verify(registration)).toBe(toHex(registration.credentialId));
