@@ -1,4 +1,5 @@
 import { uint32 } from '../bytes.ts';
+import { isKeyprovError } from '../errors.ts';
 import { GetCapability, TestParms } from './commands/capability.ts';
 import { TPM_CAP, TPM_PT } from './constants.ts';
 import type { TpmCap } from './structures/base.ts';
@@ -123,7 +124,10 @@ const UNSUPPORTED: ReadonlySet<number> = new Set<number>([
   TPM_RC.VALUE,
 ]);
 
-/** Whether the TPM can make keys with these parameters. TPM2_TestParms, Part 3, 30.3. */
+/**
+ * Whether the TPM can make keys with these parameters. TPM2_TestParms, Part 3, 30.3. Where the command itself is not
+ * there, or is blocked on the way, the answer is yes: making the key will tell.
+ */
 export async function supportsParameters(
   tpm: Tpm,
   template: TpmtPublic,
@@ -134,6 +138,7 @@ export async function supportsParameters(
     return true;
   } catch (error) {
     if (isTpmError(error) && UNSUPPORTED.has(error.responseCode.base)) return false;
+    if (isKeyprovError(error, 'tpm-unsupported') || isKeyprovError(error, 'tpm-command-blocked')) return true;
     throw error;
   }
 }

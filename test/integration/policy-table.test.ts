@@ -104,6 +104,11 @@ describe('the policy table', () => {
     );
   });
 
+  test('a TPM that does not know TPM2_TestParms shows by making the key what it can', async () => {
+    const tpm = withFault((code) => (code === TPM_CC.TestParms ? TPM_RC.COMMAND_CODE : 'none'));
+    expect(await outcome({ hardware: 'required' }, tpm)).toEqual(TPM);
+  });
+
   test('a key without a PIN is made in a TPM that is locked out', async () => {
     const made = await makeKey(definePolicy({ algorithm: 'p-256' }), { tpm: MACHINES['locked out'], software }, {});
     expect(made.key.backend).toBe('tpm');
