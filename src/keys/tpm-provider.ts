@@ -218,7 +218,8 @@ export class TpmKeyProvider implements KeyProvider {
     const authValue = await deriveAuthValue(pin, key.pinDerivation);
     try {
       return await withCleanup(
-        () => tryPin(this.tpm, options, () => this.#load(key, authValue, options, work)),
+        // Only what `work` does is authorized by the PIN; the parent has an authorization of its own.
+        () => this.#load(key, authValue, options, (loaded) => tryPin(this.tpm, options, () => work(loaded))),
         () => this.#settle(),
       );
     } finally {

@@ -12,6 +12,7 @@ import type { ProvidedKey } from '../../src/keys/provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { readLockout } from '../../src/tpm/capabilities.ts';
 import { DictionaryAttackLockReset, DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
+import { HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
@@ -77,6 +78,18 @@ describe('the PIN of a TPM key', () => {
 
     await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
     expect(await signs(provider, key, PIN)).toBe(true);
+  });
+
+  test('is not called wrong when it is the owner authorization that the TPM wants', async () => {
+    await using tpm = await openTpm('libtpms');
+    const provider = await openTpmKeyProvider(tpm);
+    const key = await provider.create({ algorithm: 'p-256', pin: PIN });
+    await tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: utf8('owner') });
+    await expect(provider.sign(key, { data, pin: PIN })).rejects.toMatchObject({
+      code: 'tpm-auth-failed',
+      command: 'CreatePrimary',
+    });
+    expect((await readLockout(tpm)).failedTries).toBe(0);
   });
 
   test('can be changed without changing the key', async () => {
