@@ -4,11 +4,11 @@ import { Load } from '../tpm/commands/object.ts';
 import type { Session } from '../tpm/session.ts';
 import { type SaltKey, startSession } from '../tpm/start-session.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { decodeKeyFile, type KeyFile } from './key-file.ts';
 import type { ProvidedKey } from './provider.ts';
-import { parentOf, type StorageParent } from './storage-parent.ts';
+import { type ParentOptions, parentOf, type StorageParent } from './storage-parent.ts';
 
 /** A key in the TPM, ready for commands. */
 export interface LoadedKey {
@@ -23,7 +23,7 @@ export interface LoadedKey {
 }
 
 /** How to protect the traffic. */
-export interface SaltOptions extends SignalOptions {
+export interface SaltOptions extends ParentOptions {
   /** The key that the session is salted with. Default: the parent. */
   readonly saltKey?: SaltKey | undefined;
 }
@@ -50,10 +50,10 @@ export async function withLoadedKey<T>(
   { authValue, ...options }: SaltOptions & { readonly authValue: Uint8Array },
   work: (loaded: LoadedKey) => Promise<T>,
 ): Promise<T> {
-  const { signal } = options;
+  const { ownerAuth, signal } = options;
   const file = await decodeKeyFile(key.privateKey);
   if (key.parent === undefined) throw new KeyprovError('key-invalid', 'the record of a TPM key names no parent');
-  const parent = await parentOf(tpm, key.parent, { signal });
+  const parent = await parentOf(tpm, key.parent, { ownerAuth, signal });
   const loadAndWork = async (session: Session): Promise<T> => {
     const { objectHandle: object } = await tpm.run(
       Load,

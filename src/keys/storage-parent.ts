@@ -4,6 +4,7 @@ import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 import { objectName } from '../tpm/names.ts';
+import type { Authorization } from '../tpm/session.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { srkTemplate } from '../tpm/templates.ts';
 import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
@@ -27,6 +28,12 @@ export interface StorageParent {
   release(): Promise<void>;
 }
 
+/** What making the primary may need. */
+export interface ParentOptions extends SignalOptions {
+  /** Authorization of the owner hierarchy. Default: the empty one. */
+  readonly ownerAuth?: Authorization | undefined;
+}
+
 const EMPTY = new Uint8Array(0);
 
 /**
@@ -36,19 +43,19 @@ const EMPTY = new Uint8Array(0);
  */
 export async function parentForNewKey(
   tpm: Tpm,
-  { recordedSrkName, signal }: SignalOptions & { readonly recordedSrkName?: Uint8Array | undefined } = {},
+  { recordedSrkName, ...options }: ParentOptions & { readonly recordedSrkName?: Uint8Array | undefined } = {},
 ): Promise<StorageParent> {
-  const srk = await readSrk(tpm, { signal });
+  const srk = await readSrk(tpm, options);
   const isWanted = srk !== undefined && (recordedSrkName === undefined || equal(srk.record.name, recordedSrkName));
   if (isWanted && isStorageKey(srk.publicArea)) return srk;
-  return await makePrimary(tpm, { signal });
+  return await makePrimary(tpm, options);
 }
 
 /**
  * The parent that a key was made under.
  * @throws KeyprovError `tpm-identity-changed` when the TPM has another key in its place: it was cleared or replaced.
  */
-export async function parentOf(tpm: Tpm, record: ParentRecord, options: SignalOptions = {}): Promise<StorageParent> {
+export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOptions = {}): Promise<StorageParent> {
   const parent =
     record.handle === TPM_RH.OWNER ? await makePrimary(tpm, options) : await readSrk(tpm, options, record.handle);
   if (parent !== undefined && equal(parent.record.name, record.name)) return parent;
@@ -72,11 +79,11 @@ async function readSrk(tpm: Tpm, { signal }: SignalOptions, handle = SRK_HANDLE)
   }
 }
 
-async function makePrimary(tpm: Tpm, { signal }: SignalOptions): Promise<StorageParent> {
+async function makePrimary(tpm: Tpm, { ownerAuth = EMPTY, signal }: ParentOptions): Promise<StorageParent> {
   const { objectHandle, outPublic } = await tpm.run(
     CreatePrimary,
     {
-      primaryHandle: TPM_RH.OWNER,
+      primaryHandle: { handle: TPM_RH.OWNER, auth: ownerAuth },
       inSensitive: { userAuth: EMPTY, data: EMPTY },
       inPublic: srkTemplate('p-256', 'empty'),
       outsideInfo: EMPTY,

@@ -31,7 +31,7 @@ import type {
   ProvidedKey,
   SignOptions,
 } from './provider.ts';
-import { parentForNewKey } from './storage-parent.ts';
+import { type ParentOptions, parentForNewKey } from './storage-parent.ts';
 import { type PinTryOptions, tryPin } from './tpm-pin.ts';
 
 /** A key that the TPM has just made, with what only this moment gives: the proof for TPM2_CertifyCreation. */
@@ -46,7 +46,7 @@ export interface CreateTpmKeyOptions extends CreateKeyOptions {
 }
 
 /** Options of {@link openTpmKeyProvider}. */
-export interface TpmKeyProviderOptions extends SignalOptions {
+export interface TpmKeyProviderOptions extends ParentOptions {
   /** The Name that the storage root key had when it was first used; another one at its handle is not used. */
   readonly recordedSrkName?: Uint8Array | undefined;
   /**
@@ -98,11 +98,11 @@ export class TpmKeyProvider implements KeyProvider {
     const userAuth =
       pin === undefined || pinDerivation === undefined ? EMPTY : await deriveAuthValue(pin, pinDerivation);
     try {
-      const { recordedSrkName } = this.#options;
-      const parent = await parentForNewKey(this.tpm, { recordedSrkName, signal });
+      const { recordedSrkName, ownerAuth, saltKey } = this.#options;
+      const parent = await parentForNewKey(this.tpm, { recordedSrkName, ownerAuth, signal });
       const made = await withCleanup(
         () =>
-          withSaltedSession(this.tpm, parent, { saltKey: this.#options.saltKey, signal }, (session) =>
+          withSaltedSession(this.tpm, parent, { saltKey, signal }, (session) =>
             this.tpm.run(
               Create,
               {
@@ -245,7 +245,8 @@ export class TpmKeyProvider implements KeyProvider {
     { signal }: SignalOptions,
     work: (loaded: LoadedKey) => Promise<T>,
   ): Promise<T> {
-    return await withLoadedKey(this.tpm, key, { authValue, saltKey: this.#options.saltKey, signal }, work);
+    const { ownerAuth, saltKey } = this.#options;
+    return await withLoadedKey(this.tpm, key, { authValue, ownerAuth, saltKey, signal }, work);
   }
 
   /**

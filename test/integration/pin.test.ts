@@ -90,6 +90,8 @@ describe('the PIN of a TPM key', () => {
       command: 'CreatePrimary',
     });
     expect((await readLockout(tpm)).failedTries).toBe(0);
+    const owner = await openTpmKeyProvider(tpm, { ownerAuth: utf8('owner') });
+    expect(await signs(owner, key, PIN)).toBe(true);
   });
 
   test('can be changed without changing the key', async () => {
