@@ -1,4 +1,4 @@
-import { type ErrorCode, KeyprovError, withCleanup } from '../errors.ts';
+import { type ErrorCode, isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { type SignalOptions, Tpm } from '../tpm/tpm.ts';
@@ -85,6 +85,8 @@ export async function selectKeyProvider(
     return { provider, attempts, close: () => closeIfOpened(provider.tpm, sources) };
   } catch (cause) {
     options.signal?.throwIfAborted();
+    // A mistyped address is the caller's mistake, and no reason to do without a TPM.
+    if (isKeyprovError(cause, 'address-invalid')) throw cause;
     return await selectSoftware(policy, sources, options, [...attempts, failed('tpm', cause)], cause);
   }
 }

@@ -104,6 +104,11 @@ describe('the policy table', () => {
     );
   });
 
+  test('a mistyped address is an error, not a reason for software', async () => {
+    const making = makeKey(definePolicy(), { tpm: () => openTpm('libtmps'), software }, { pin: PIN });
+    await expect(making).rejects.toMatchObject({ code: 'address-invalid' });
+  });
+
   test('a TPM that does not know TPM2_TestParms shows by making the key what it can', async () => {
     const tpm = withFault((code) => (code === TPM_CC.TestParms ? TPM_RC.COMMAND_CODE : 'none'));
     expect(await outcome({ hardware: 'required' }, tpm)).toEqual(TPM);
