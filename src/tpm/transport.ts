@@ -51,4 +51,4 @@ export interface PowerCycling {
 export const MAX_COMMAND_SIZE = 4096;
 
 /** Longest wait for a first sign of life when a transport is opened, in milliseconds. */
-export const OPEN_TIMEOUT_MS = 900;
+export const OPEN_TIMEOUT_MS = 750;

@@ -43,7 +43,7 @@ interface Pending extends Framing {
 const READ_BUFFER_SIZE = 8192;
 const NOTHING: Bytes = new Uint8Array(0);
 /** Longest pause within an answer: a TPM takes its time before it answers, but not in the middle. */
-const STALL_MS = 900;
+const STALL_MS = 750;
 
 /**
  * A socket over which requests and answers take turns: one write per request, one answer at a time. Bytes that
