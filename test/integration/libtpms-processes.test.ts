@@ -52,8 +52,9 @@ describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => 
   /** The one report of a scenario in a worker. */
   async function runInWorker(name: string): Promise<unknown> {
     const worker = new Worker(script.path, { argv: [name, directory] });
+    const exit = once(worker, 'exit');
     const [report] = await once(worker, 'message');
-    await once(worker, 'exit');
+    await exit;
     return report;
   }
 
