@@ -1,5 +1,6 @@
 import type { Bytes } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
+import { KeyprovError } from '../errors.ts';
 import { encode } from './codec/index.ts';
 import { HASHES, type HashAlg, TPM_ALG, TPM_CC, TPM_RH } from './constants.ts';
 import { handleName, nvName } from './names.ts';
@@ -65,10 +66,19 @@ const POLICY_C_INDEX: Readonly<Record<number, number>> = {
   [TPM_ALG.SHA512]: 0x01c07f03,
 };
 
-/** PolicyC of the EK Credential Profile: the policy that the NV index of that hash holds. Its section B.6.4. */
+/**
+ * PolicyC of the EK Credential Profile: the policy that the NV index of that hash holds. Its section B.6.4.
+ * @throws KeyprovError `tpm-unsupported` for SHA-1, which the profile gives no index.
+ */
 export function ekPolicyC(hash: HashAlg): Bytes {
+  const nvIndex = POLICY_C_INDEX[hash];
+  if (nvIndex === undefined) {
+    throw new KeyprovError('tpm-unsupported', 'the EK Credential Profile has no PolicyC for SHA-1', {
+      remedy: 'use SHA-256, SHA-384 or SHA-512',
+    });
+  }
   const index: TpmsNvPublic = {
-    nvIndex: POLICY_C_INDEX[hash] ?? 0,
+    nvIndex,
     nameAlg: hash,
     attributes: {
       policyWrite: true,
@@ -86,7 +96,10 @@ export function ekPolicyC(hash: HashAlg): Bytes {
   return policyDigest(hash, policyAuthorizeNv(nvName(index)));
 }
 
-/** PolicyB of the EK Credential Profile, for keys of the high range: PolicyA or PolicyC. Its section B.6.3. */
+/**
+ * PolicyB of the EK Credential Profile, for keys of the high range: PolicyA or PolicyC. Its section B.6.3.
+ * @throws KeyprovError `tpm-unsupported` for SHA-1.
+ */
 export function ekPolicyB(hash: HashAlg): Bytes {
   return policyDigest(hash, policyOr(ekPolicyA(hash), ekPolicyC(hash)));
 }

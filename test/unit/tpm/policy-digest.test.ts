@@ -49,6 +49,15 @@ describe.each(EK_POLICIES)('the policies of endorsement keys with %s', (_, hash,
   });
 });
 
+it.each([
+  ['PolicyB', ekPolicyB],
+  ['PolicyC', ekPolicyC],
+] as const)('%s is refused for SHA-1', (_, policyOf) => {
+  expect(() => policyOf(TPM_ALG.SHA1)).toThrow(
+    expect.objectContaining({ code: 'tpm-unsupported', remedy: 'use SHA-256, SHA-384 or SHA-512' }),
+  );
+});
+
 describe('the policy of Windows Hello keys', () => {
   it('has the six published branches in their order', () => {
     expect(windowsHelloBranches().map(toHex)).toEqual(policies.digests.map(({ hex }: { hex: string }) => hex));
