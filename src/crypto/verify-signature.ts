@@ -1,7 +1,7 @@
 import { constants, createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { encodeJwk } from './jwk.ts';
 import type { HashName } from './kdf.ts';
-import { encodePkcs1, type PublicKey } from './public-key.ts';
+import { bitLength, encodePkcs1, type PublicKey } from './public-key.ts';
 
 /**
  * How a signature is written. RSA: `pkcs1` (RSASSA-PKCS1-v1_5) or `pss` (any salt length), as long as the modulus.
@@ -35,6 +35,8 @@ export function verifySignature(
     throw new TypeError(`format '${format}' is not for ${key.kty} keys`);
   }
   const imported = importPublicKey(key);
+  // OpenSSL takes a PSS signature without its leading zeros too; RFC 8017, 8.1.2, step 1 does not.
+  if (key.kty === 'RSA' && signature.length !== Math.ceil(bitLength(key.n) / 8)) return false;
   switch (format) {
     case 'pkcs1':
       return verify(hash, data, imported, signature);

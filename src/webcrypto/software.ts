@@ -52,9 +52,10 @@ export async function verify(
   signature: Bytes,
   data: Bytes,
 ): Promise<boolean> {
-  const { namedCurve } = key.algorithm;
-  // For the library a signature of a wrong length is an error.
+  const { namedCurve, modulusLength } = key.algorithm;
+  // For the library a signature of a wrong length is an error, or with PSS the same as one with leading zeros.
   if (namedCurve !== undefined && signature.length !== 2 * CURVES[namedCurve].size) return false;
+  if (modulusLength !== undefined && signature.length !== Math.ceil(modulusLength / 8)) return false;
   return await (await library()).verify(algorithm, await libraryKey(key), signature, data);
 }
 

@@ -26,7 +26,7 @@ describe('statementToJson', () => {
     expect(json.certInfo).toMatch(/^ff54434780170022000b/);
     expect(json.extraData).toBe('00112233445566778899aabbccddeeff');
     expect(json.signature).toMatch(/^0018000b0020/);
-    expect(json.bareSignature).toMatch(/^304[4-6]02/);
+    expect(json.bareSignature).toMatch(/^30[34][0-9a-f]02/);
     const keyOf = (pubArea: Uint8Array) => publicKeyOf(decode(TPMT_PUBLIC, pubArea));
     expect(decodeSpkiPem(json.publicKey)).toEqual(keyOf(genuine.pubArea));
     expect(decodeSpkiPem(json.ak.publicKey)).toEqual(keyOf(genuine.ak.pubArea));

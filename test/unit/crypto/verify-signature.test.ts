@@ -41,6 +41,14 @@ describe.each(cases)('a signature %s with %s', (format, hash, pair, signature) =
 });
 
 describe('verifySignature', () => {
+  it('does not take a PSS signature without its leading zero, as OpenSSL does', () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    let signature = sign('sha256', data, { key: privateKey, ...pss });
+    while (signature[0] !== 0) signature = sign('sha256', data, { key: privateKey, ...pss });
+    expect(verifySignature(publicOf(publicKey), 'sha256', data, signature, 'pss')).toBe(true);
+    expect(verifySignature(publicOf(publicKey), 'sha256', data, signature.subarray(1), 'pss')).toBe(false);
+  });
+
   it('does not take a format of the other kind of key', () => {
     const [, , , signature] = cases[0];
     expect(() => verifySignature(publicOf(rsa.publicKey), 'sha256', data, signature, 'der')).toThrow(TypeError);

@@ -120,6 +120,9 @@ function registration(keyKind: 'rsa-2048' | 'p-256', akKind: 'rsa-2048' | 'p-256
   return { statement: { ...rest, ak: { ...ak, certificates } }, authData, extraData };
 }
 
+/** SEQUENCE of two INTEGERs, each shorter by the zeros that its number begins with. */
+const DER_SIGNATURE = /^30[34][0-9a-f]02/;
+
 describe.each([
   ['rsa-2048', 'rsa-2048', -257],
   ['p-256', 'rsa-2048', -257],
@@ -134,7 +137,7 @@ describe.each([
     const { pubArea, certInfo } = statement;
     expect(object).toMatchObject({ algorithm, certificates, pubArea, certInfo, authData });
     if (akKind === 'rsa-2048') expect(object.signature).toEqual(statement.signature.subarray(6));
-    else expect(toHex(object.signature)).toMatch(/^304[4-6]02/);
+    else expect(toHex(object.signature)).toMatch(DER_SIGNATURE);
     const { creation: _, akCreation: __, ...certified } = statement;
     const again = statementFromWebauthnTpm(object, statement.ak.pubArea);
     expect(again).toEqual(certified);

@@ -74,6 +74,16 @@ describe('sign and verify', () => {
     expect(await call('verify', algorithm, ours.publicKey, foreign, data.subarray(1))).toBe(false);
   });
 
+  it('do not take an RSA-PSS signature without its leading zero, as OpenSSL does', async () => {
+    const algorithm = { name: 'RSA-PSS', saltLength: 32 };
+    const { ours, theirs } = await newPair(rsa('RSA-PSS'), ['sign', 'verify']);
+    const sign = async (): Promise<Uint8Array> => bytes(await callNode('sign', algorithm, theirs.privateKey, data));
+    let signature = await sign();
+    while (signature[0] !== 0) signature = await sign();
+    expect(await call('verify', algorithm, ours.publicKey, signature, data)).toBe(true);
+    expect(await call('verify', algorithm, ours.publicKey, signature.subarray(1), data)).toBe(false);
+  });
+
   it.each(SIGNATURES)('of %j with %j use each key for its own side only', async (key, algorithm) => {
     const { publicKey, privateKey }: webcrypto.CryptoKeyPair = await call('generateKey', key, true, ['sign']);
     expect(await failure(() => call('sign', algorithm, publicKey, data))).toBe('InvalidAccessError');
