@@ -1,16 +1,9 @@
-import { type Bytes, fromBase64, fromHex, toBase64, toHex, utf8 } from '../bytes.ts';
-import { digest } from '../crypto/kdf.ts';
+import { type Bytes, fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { KeyprovError } from '../errors.ts';
 import { isKeyAlgorithm, type KeyAlgorithm } from '../policy/index.ts';
 import type { Assurance, PinDerivation, ProvidedKey } from './provider.ts';
-
-/** What JSON can say. */
-type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
-/** A JSON object. */
-interface JsonObject {
-  readonly [name: string]: JsonValue;
-}
+import { type Fields, isJsonObject, type JsonObject } from './record-fields.ts';
+import { decodeRecord, encodeRecord, type RecordFormat } from './record-file.ts';
 
 /** What is kept of a key. */
 export interface KeyRecord extends ProvidedKey {
@@ -29,9 +22,6 @@ export interface KeyRecord extends ProvidedKey {
   readonly annotations: JsonObject;
 }
 
-const FORMAT = 'keyprov-key';
-const VERSION = 1;
-
 /** The id must not lead out of the directory, and must be the same file where case does not count. */
 export function checkKeyId(id: string): void {
   if (!/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(id)) {
@@ -39,13 +29,33 @@ export function checkKeyId(id: string): void {
   }
 }
 
-/**
- * The text of the file of a record: JSON with format, version, the record and the SHA-256 of the record. The digest
- * finds damage; it is no protection against whoever can write the file.
- */
+const KEY_RECORD: RecordFormat<KeyRecord> = {
+  format: 'keyprov-key',
+  version: 1,
+  what: 'key record',
+  code: 'store-invalid',
+  remedy: 'restore a copy of it, or delete the file and make a new key',
+  toJson: keyRecordToJson,
+  fromJson: keyRecordFromJson,
+};
+
+/** The text of the file of a key. */
 export function encodeKeyRecord(record: KeyRecord): string {
+  return encodeRecord(KEY_RECORD, record);
+}
+
+/**
+ * Reads the text of a file that {@link encodeKeyRecord} made. `path` is for messages.
+ * @throws KeyprovError `store-invalid` for one that is cut off, changed, or of an unknown version.
+ */
+export function decodeKeyRecord(text: string, path: string): KeyRecord {
+  return decodeRecord(KEY_RECORD, text, path);
+}
+
+/** The record as a JSON object. */
+export function keyRecordToJson(record: KeyRecord): JsonObject {
   const { pinDerivation, parent } = record;
-  const json = {
+  return {
     id: record.id,
     name: record.name,
     backend: record.backend,
@@ -63,36 +73,10 @@ export function encodeKeyRecord(record: KeyRecord): string {
     attempts: record.attempts,
     annotations: record.annotations,
   };
-  return `${JSON.stringify({ format: FORMAT, version: VERSION, record: json, sha256: digestOf(json) }, undefined, 2)}\n`;
 }
 
-/**
- * Reads the text of a file that {@link encodeKeyRecord} made. `path` is for messages.
- * @throws KeyprovError `store-invalid` for one that is cut off, changed, or of an unknown version.
- */
-export function decodeKeyRecord(text: string, path: string): KeyRecord {
-  const wrong = (problem: string, remedy: string, cause?: unknown) =>
-    new KeyprovError('store-invalid', `the key record ${path} ${problem}`, { remedy, cause });
-  try {
-    const file = new Fields(JSON.parse(text), 'file');
-    if (file.value('format') !== FORMAT) throw new TypeError('format is not that of keyprov');
-    const version = file.number('version');
-    if (version !== VERSION) {
-      throw wrong(`has version ${version}, known is ${VERSION}`, 'use the version of keyprov that wrote it');
-    }
-    const json = file.object('record');
-    if (digestOf(json) !== file.text('sha256')) throw new TypeError('its SHA-256 does not fit');
-    const record = readRecord(new Fields(json, 'record'));
-    if (encodeKeyRecord(record) !== text) throw new TypeError('it has members or a form that keyprov does not write');
-    return record;
-  } catch (cause) {
-    if (cause instanceof KeyprovError && cause.code === 'store-invalid') throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw wrong(`is damaged: ${reason}`, 'restore a copy of it, or delete the file and make a new key', cause);
-  }
-}
-
-function readRecord(fields: Fields): KeyRecord {
+/** The inverse of {@link keyRecordToJson}. @throws TypeError or KeyprovError for anything else. */
+export function keyRecordFromJson(fields: Fields): KeyRecord {
   const algorithm = fields.value('algorithm');
   const publicKey = decodeSpki(fromBase64(fields.text('publicKey')));
   if (!isKeyAlgorithm(algorithm) || algorithm !== algorithmOf(publicKey)) {
@@ -140,68 +124,4 @@ function readParent(fields: Fields): { handle: number; name: Bytes } {
 export function algorithmOf(key: PublicKey): KeyAlgorithm | undefined {
   const name = key.kty === 'RSA' ? `rsa-${bitLength(key.n)}` : key.crv.toLowerCase();
   return isKeyAlgorithm(name) ? name : undefined;
-}
-
-function digestOf(record: object): string {
-  return toHex(digest('sha256', utf8(JSON.stringify(record))));
-}
-
-function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** The members of a parsed JSON object; each reader throws TypeError for a member of another kind. */
-class Fields {
-  readonly #object: JsonObject;
-  readonly #name: string;
-
-  constructor(value: unknown, name: string) {
-    if (!isJsonObject(value)) throw new TypeError(`${name} is no object`);
-    this.#object = value;
-    this.#name = name;
-  }
-
-  has(name: string): boolean {
-    return Object.hasOwn(this.#object, name);
-  }
-
-  value(name: string): unknown {
-    if (!this.has(name)) throw new TypeError(`${this.#name} has no ${name}`);
-    return this.#object[name];
-  }
-
-  text(name: string): string {
-    const value = this.value(name);
-    if (typeof value !== 'string') throw new TypeError(`${name} is no text`);
-    return value;
-  }
-
-  number(name: string): number {
-    const value = this.value(name);
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-      throw new TypeError(`${name} is no number`);
-    return value;
-  }
-
-  boolean(name: string): boolean {
-    const value = this.value(name);
-    if (typeof value !== 'boolean') throw new TypeError(`${name} is neither true nor false`);
-    return value;
-  }
-
-  oneOf<T extends string>(name: string, values: readonly T[]): T {
-    const found = values.find((value) => value === this.value(name));
-    if (found === undefined) throw new TypeError(`${name} is none of ${values.join(', ')}`);
-    return found;
-  }
-
-  object(name: string): JsonObject {
-    const value = this.value(name);
-    if (!isJsonObject(value)) throw new TypeError(`${name} is no object`);
-    return value;
-  }
-
-  fields(name: string): Fields {
-    return new Fields(this.value(name), name);
-  }
 }

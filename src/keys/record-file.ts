@@ -1,0 +1,61 @@
+import { toHex, utf8 } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { type ErrorCode, KeyprovError } from '../errors.ts';
+import { Fields } from './record-fields.ts';
+
+/** A kind of record that is kept in a file of its own. */
+export interface RecordFormat<T> {
+  /** Value of the member `format`. */
+  readonly format: string;
+  readonly version: number;
+  /** What it is called in messages: `key record`. */
+  readonly what: string;
+  /** The code of the error for a file that cannot be read. */
+  readonly code: ErrorCode;
+  /** What to do about a damaged file. */
+  readonly remedy: string;
+  readonly toJson: (record: T) => object;
+  /** @throws TypeError for what {@link toJson} does not write. */
+  readonly fromJson: (fields: Fields) => T;
+}
+
+/**
+ * The text of the file of a record: JSON with format, version, the record and the SHA-256 of the record. The digest
+ * finds damage; it is no protection against whoever can write the file.
+ */
+export function encodeRecord<T>({ format, version, toJson }: RecordFormat<T>, value: T): string {
+  const record = toJson(value);
+  return `${JSON.stringify({ format, version, record, sha256: digestOf(record) }, undefined, 2)}\n`;
+}
+
+/**
+ * Reads the text of a file that {@link encodeRecord} made. `path` is for messages.
+ * @throws KeyprovError with the code of the format for one that is cut off, changed, or of an unknown version.
+ */
+export function decodeRecord<T>(kind: RecordFormat<T>, text: string, path: string): T {
+  const { what, code } = kind;
+  const wrong = (problem: string, remedy: string, cause?: unknown) =>
+    new KeyprovError(code, `the ${what} ${path} ${problem}`, { remedy, cause });
+  try {
+    const file = new Fields(JSON.parse(text), 'file');
+    if (file.value('format') !== kind.format) throw new TypeError('format is not that of keyprov');
+    const version = file.number('version');
+    if (version !== kind.version) {
+      throw wrong(`has version ${version}, known is ${kind.version}`, 'use the version of keyprov that wrote it');
+    }
+    const json = file.object('record');
+    if (digestOf(json) !== file.text('sha256')) throw new TypeError('its SHA-256 does not fit');
+    const record = kind.fromJson(new Fields(json, 'record'));
+    if (encodeRecord(kind, record) !== text)
+      throw new TypeError('it has members or a form that keyprov does not write');
+    return record;
+  } catch (cause) {
+    if (cause instanceof KeyprovError && cause.code === code) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw wrong(`is damaged: ${reason}`, kind.remedy, cause);
+  }
+}
+
+function digestOf(record: object): string {
+  return toHex(digest('sha256', utf8(JSON.stringify(record))));
+}
