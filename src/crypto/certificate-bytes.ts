@@ -1,5 +1,7 @@
 import { type Bytes, copy } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { DerNode } from './der-read.ts';
+import { TAG } from './der-write.ts';
 import { decodePem } from './pem.ts';
 
 /**
@@ -34,14 +36,11 @@ function paddingOf(bytes: Uint8Array): number {
 
 /** Bytes of the DER SEQUENCE that `bytes` begins with, header included. */
 function sizeOf(bytes: Uint8Array): number {
-  const [tag, first = 0x80, ...rest] = bytes.subarray(0, 6);
-  const count = first < 0x80 ? 0 : first & 0x7f;
-  const length = count === 0 ? first : rest.slice(0, count).reduce((sum, byte) => sum * 256 + byte, 0);
-  const size = 2 + count + length;
-  if (tag !== 0x30 || first === 0x80 || count > 4 || size > bytes.length) {
-    throw invalid(`no whole DER SEQUENCE at the beginning of ${bytes.length} bytes`);
+  try {
+    return new DerNode('lenient', bytes, 'certificate').expect(TAG.SEQUENCE).der.length;
+  } catch (cause) {
+    throw invalid(`no whole DER SEQUENCE at the beginning of ${bytes.length} bytes`, cause);
   }
-  return size;
 }
 
 function splitPem(text: string): Bytes[] {

@@ -1,6 +1,7 @@
-import { type Bytes, equal } from '../bytes.ts';
+import { equal } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { DER, DerReader, derValue } from './der.ts';
+import { DerNode } from './der-read.ts';
+import { contextTag, TAG } from './der-write.ts';
 import type { HashName } from './kdf.ts';
 import { bitLength, type PublicKey } from './public-key.ts';
 import { type SignatureFormat, verifySignature } from './verify-signature.ts';
@@ -8,14 +9,13 @@ import { type SignatureFormat, verifySignature } from './verify-signature.ts';
 /** The signature of a certificate, and what it is over. */
 export interface CertificateSignature {
   /** The tbsCertificate in DER. */
-  readonly tbs: Bytes;
+  readonly tbs: Uint8Array;
   readonly value: Uint8Array;
   /** `undefined` for an algorithm that is not known here. */
   readonly hash: HashName | undefined;
   readonly format: SignatureFormat;
 }
 
-const VERSION = 0xa0;
 const HASHES: Readonly<Record<string, HashName>> = {
   'SHA-1': 'sha1',
   'SHA-256': 'sha256',
@@ -32,21 +32,19 @@ export function readSignature(
   der: Uint8Array,
   { algorithm, hash }: { readonly algorithm: string; readonly hash: string },
 ): CertificateSignature {
-  const outer = new DerReader(der, 'certificate');
-  const parts = new DerReader(outer.value(DER.SEQUENCE), 'certificate');
-  outer.end();
-  const content = parts.value(DER.SEQUENCE);
-  const stated = parts.value(DER.SEQUENCE);
-  const bits = parts.value(DER.BIT_STRING);
+  const parts = DerNode.strict(der, 'certificate').fields(TAG.SEQUENCE);
+  const tbs = parts.next();
+  const stated = parts.next(TAG.SEQUENCE);
+  const bits = parts.next(TAG.BIT_STRING).content;
   parts.end();
-  const tbs = new DerReader(content, 'tbsCertificate');
-  if (content[0] === VERSION) tbs.value(VERSION);
-  tbs.value(DER.INTEGER);
-  if (!equal(tbs.value(DER.SEQUENCE), stated)) throw invalid('it names two algorithms for its signature');
+  const fields = tbs.fields(TAG.SEQUENCE);
+  fields.optional(contextTag(0, 'constructed'));
+  fields.next(TAG.INTEGER);
+  if (!equal(fields.next(TAG.SEQUENCE).der, stated.der)) throw invalid('it names two algorithms for its signature');
   if (bits[0] !== 0) throw invalid('its signature is not a whole number of bytes');
   const rsa: SignatureFormat = algorithm === PSS ? 'pss' : 'pkcs1';
   return {
-    tbs: derValue(DER.SEQUENCE, content),
+    tbs: tbs.der,
     value: bits.subarray(1),
     hash: HASHES[hash],
     format: algorithm.startsWith('1.2.840.10045.') ? 'der' : rsa,

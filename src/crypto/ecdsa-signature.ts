@@ -1,7 +1,8 @@
 import { type Bytes, concat } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { CURVES, type Curve } from './curve.ts';
-import { DER, DerReader, derUnsigned, derValue } from './der.ts';
+import { DerNode } from './der-read.ts';
+import { derSequence, derUnsigned, TAG } from './der-write.ts';
 
 /**
  * Turns a raw ECDSA signature (r and s, big endian, each as long as the field: IEEE P1363, JWS, COSE) into the
@@ -10,15 +11,13 @@ import { DER, DerReader, derUnsigned, derValue } from './der.ts';
 export function ecdsaRawToDer(curve: Curve, raw: Uint8Array): Bytes {
   const { size } = CURVES[curve];
   if (raw.length !== 2 * size) throw wrong(curve, `${raw.length} bytes, ${2 * size} expected`);
-  return derValue(DER.SEQUENCE, derUnsigned(raw.subarray(0, size)), derUnsigned(raw.subarray(size)));
+  return derSequence(derUnsigned(raw.subarray(0, size)), derUnsigned(raw.subarray(size)));
 }
 
 /** The inverse of {@link ecdsaRawToDer}. @throws KeyprovError `key-invalid` for anything but that DER. */
 export function ecdsaDerToRaw(curve: Curve, der: Uint8Array): Bytes {
-  const outer = new DerReader(der, 'ECDSA signature');
-  const numbers = new DerReader(outer.value(DER.SEQUENCE), 'ECDSA signature');
-  outer.end();
-  const parts = [numbers.unsigned(), numbers.unsigned()].map((number) => {
+  const numbers = DerNode.strict(der, 'ECDSA signature').fields(TAG.SEQUENCE);
+  const parts = [numbers.next().unsigned(), numbers.next().unsigned()].map((number) => {
     const { size } = CURVES[curve];
     if (number.length > size) throw wrong(curve, `a number of ${number.length} bytes`);
     return concat(new Uint8Array(size - number.length), number);

@@ -1,7 +1,8 @@
 import { type Bytes, copy, fromHex, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { CURVES, type Curve, isOnCurve } from './curve.ts';
-import { DER, DerReader, derUnsigned, derValue } from './der.ts';
+import { DerNode } from './der-read.ts';
+import { derSequence, derUnsigned, derValue, TAG } from './der-write.ts';
 import { decodePem, encodePem } from './pem.ts';
 
 /** An RSA public key: modulus and public exponent, big endian, without leading zeros. */
@@ -58,15 +59,13 @@ export function checkPublicKey(key: PublicKey): void {
 /** The key as PKCS#1 RSAPublicKey (RFC 8017, A.1.1). */
 export function encodePkcs1(key: RsaPublicKey): Bytes {
   checkPublicKey(key);
-  return derValue(DER.SEQUENCE, derUnsigned(key.n), derUnsigned(key.e));
+  return derSequence(derUnsigned(key.n), derUnsigned(key.e));
 }
 
 /** Reads a PKCS#1 RSAPublicKey in DER. @throws KeyprovError `key-invalid` for anything else. */
 export function decodePkcs1(der: Uint8Array): RsaPublicKey {
-  const outer = new DerReader(der, 'PKCS#1 public key');
-  const numbers = new DerReader(outer.value(DER.SEQUENCE), 'PKCS#1 public key');
-  outer.end();
-  const key: RsaPublicKey = { kty: 'RSA', n: copy(numbers.unsigned()), e: copy(numbers.unsigned()) };
+  const numbers = DerNode.strict(der, 'PKCS#1 public key').fields(TAG.SEQUENCE);
+  const key: RsaPublicKey = { kty: 'RSA', n: copy(numbers.next().unsigned()), e: copy(numbers.next().unsigned()) };
   numbers.end();
   checkPublicKey(key);
   return key;
@@ -78,7 +77,7 @@ export function encodeSpki(key: PublicKey): Bytes {
   const algorithm = ALGORITHMS.find(([known]) => known === id)?.[1] ?? '';
   const unusedBits = new Uint8Array(1);
   const content = key.kty === 'RSA' ? [unusedBits, encodePkcs1(key)] : [unusedBits, encodePoint(key)];
-  return derValue(DER.SEQUENCE, derValue(DER.SEQUENCE, fromHex(algorithm)), derValue(DER.BIT_STRING, ...content));
+  return derSequence(derSequence(fromHex(algorithm)), derValue(TAG.BIT_STRING, ...content));
 }
 
 /**
@@ -86,11 +85,9 @@ export function encodeSpki(key: PublicKey): Bytes {
  * @throws KeyprovError `key-invalid` for anything else, with compressed points and explicit curves among it.
  */
 export function decodeSpki(der: Uint8Array): PublicKey {
-  const outer = new DerReader(der, 'SPKI');
-  const parts = new DerReader(outer.value(DER.SEQUENCE), 'SPKI');
-  outer.end();
-  const algorithm = toHex(parts.value(DER.SEQUENCE));
-  const bits = parts.value(DER.BIT_STRING);
+  const parts = DerNode.strict(der, 'SPKI').fields(TAG.SEQUENCE);
+  const algorithm = toHex(parts.next(TAG.SEQUENCE).content);
+  const bits = parts.next(TAG.BIT_STRING).content;
   parts.end();
   const id = ALGORITHMS.find(([, hex]) => hex === algorithm)?.[0];
   if (id === undefined) throw new KeyprovError('key-invalid', `SPKI: unknown algorithm or parameters ${algorithm}`);

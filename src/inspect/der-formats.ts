@@ -1,8 +1,8 @@
 import { toHex } from '../bytes.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { TAG } from '../crypto/der-write.ts';
 import { decodePkcs1, decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { isKeyprovError } from '../errors.ts';
-import { DerNode } from '../request/der-read.ts';
-import { TAG } from '../request/der-write.ts';
 import { parseEnvelope } from '../request/enveloped-data.ts';
 import { describeCertificate } from './certificate.ts';
 import { envelopeFields } from './certificate-parts.ts';
@@ -48,7 +48,7 @@ export function derInput(bytes: Uint8Array): DerInput | undefined {
 
 function wholeNode(bytes: Uint8Array): DerNode | undefined {
   try {
-    return DerNode.whole(bytes, 'DER');
+    return DerNode.lenient(bytes, 'DER');
   } catch (error) {
     // With a length of several bytes it cannot be text, nor by chance.
     if ((bytes[1] ?? 0) > 0x80 || !isKeyprovError(error, 'request-invalid')) throw error;

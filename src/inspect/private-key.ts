@@ -1,7 +1,7 @@
+import type { DerNode } from '../crypto/der-read.ts';
+import { contextTag, TAG } from '../crypto/der-write.ts';
 import { encodePem } from '../crypto/pem.ts';
 import { decodeKeyFile } from '../keys/key-file.ts';
-import type { DerNode } from '../request/der-read.ts';
-import { contextTag, TAG } from '../request/der-write.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
 import { field, nested, secretField } from './fields.ts';

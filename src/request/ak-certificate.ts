@@ -1,7 +1,7 @@
 import type { Bytes } from '../bytes.ts';
+import { derOctets, derSequence } from '../crypto/der-write.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import type { AlternativeName } from './alternative-names.ts';
-import { derOctets, derSequence } from './der-write.ts';
 import { type Extension, extendedKeyUsage, noAuthority, subjectAltName } from './extensions.ts';
 import { type CertificateAuthority, issueCertificate, readTbs } from './issue-certificate.ts';
 import type { SigningHash } from './signature-algorithm.ts';

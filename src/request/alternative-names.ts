@@ -1,8 +1,7 @@
 import { type Bytes, copy } from '../bytes.ts';
-import { derValue } from '../crypto/der.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { derExplicit, derOctets, derOid, derSequence, derText, derValue, ia5, TAG } from '../crypto/der-write.ts';
 import type { DistinguishedName } from '../crypto/distinguished-name.ts';
-import { DerNode } from './der-read.ts';
-import { derExplicit, derOctets, derOid, derSequence, derText, ia5, TAG } from './der-write.ts';
 import { requestInvalid } from './in-request.ts';
 import { decodeName, encodeName } from './names.ts';
 
@@ -74,7 +73,7 @@ const encodeOtherName = (type: string, value: Uint8Array): Bytes =>
 
 /** The inverse of {@link encodeAlternativeNames}. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeAlternativeNames(der: Uint8Array): AlternativeName[] {
-  const list = DerNode.whole(der, 'alternative names').list(TAG.SEQUENCE);
+  const list = DerNode.lenient(der, 'alternative names').list(TAG.SEQUENCE);
   if (list.length === 0) throw requestInvalid('alternative names', 'there is none');
   return list.map(decodeAlternativeName);
 }

@@ -1,6 +1,6 @@
 import { type Bytes, copy } from '../bytes.ts';
-import type { DerNode } from './der-read.ts';
-import { derOid, derSequence, derSetOf, TAG } from './der-write.ts';
+import type { DerNode } from '../crypto/der-read.ts';
+import { derOid, derSequence, derSetOf, TAG } from '../crypto/der-write.ts';
 import { requestInvalid } from './in-request.ts';
 
 /** An attribute of a certificate request: its OID, and its values, mostly one, each in DER. RFC 2986, 4.1. */

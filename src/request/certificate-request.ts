@@ -1,4 +1,6 @@
 import { type Bytes, copy } from '../bytes.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { contextTag, sortedForSet, TAG } from '../crypto/der-write.ts';
 import type { DistinguishedName } from '../crypto/distinguished-name.ts';
 import { decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
@@ -7,8 +9,6 @@ import { isKeyprovError } from '../errors.ts';
 import { type AlternativeName, decodeAlternativeNames } from './alternative-names.ts';
 import { type Attribute, attributeValue, decodeAttribute, encodeAttribute } from './attributes.ts';
 import { type DerQuirk, findQuirks } from './der-quirks.ts';
-import { DerNode } from './der-read.ts';
-import { contextTag, sortedForSet, TAG } from './der-write.ts';
 import { decodeExtensions, type Extension, encodeExtensions, subjectAltName } from './extensions.ts';
 import type { SigningKey } from './jws.ts';
 import { decodeName, encodeName } from './names.ts';
@@ -86,7 +86,7 @@ export interface CertificateRequest {
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
-  const outer = DerNode.whole(der, 'certificate request').fields(TAG.SEQUENCE);
+  const outer = DerNode.lenient(der, 'certificate request').fields(TAG.SEQUENCE);
   const info = outer.next(TAG.SEQUENCE);
   const algorithm = outer.next().fields(TAG.SEQUENCE);
   const oid = algorithm.next().oid();
@@ -107,7 +107,7 @@ export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
   const attributes = list?.children().map(decodeAttribute) ?? [];
   const asked = [EXTENSION_REQUEST, MICROSOFT_EXTENSION_REQUEST].map((id) => attributeValue(attributes, id));
   const extensions = asked.flatMap((value) =>
-    value === undefined ? [] : decodeExtensions(DerNode.whole(value, 'extensions of a certificate request')),
+    value === undefined ? [] : decodeExtensions(DerNode.lenient(value, 'extensions of a certificate request')),
   );
   const names = extensions.filter((one) => one.oid === EXTENSION.SUBJECT_ALT_NAME);
   return {

@@ -1,6 +1,6 @@
+import { DerNode } from '../crypto/der-read.ts';
+import { TAG } from '../crypto/der-write.ts';
 import { isKeyprovError } from '../errors.ts';
-import { DerNode } from './der-read.ts';
-import { TAG } from './der-write.ts';
 
 /** Something in a request or a certificate that its standard forbids, and that is read all the same. */
 export interface DerQuirk {
@@ -24,7 +24,7 @@ const MAX_COMMON_NAME = 64;
  * @throws KeyprovError `request-invalid` for what cannot be read.
  */
 export function findQuirks(der: Uint8Array): DerQuirk[] {
-  return scan(DerNode.whole(der, 'DER'), true).sort((a, b) => a.offset - b.offset);
+  return scan(DerNode.lenient(der, 'DER'), true).sort((a, b) => a.offset - b.offset);
 }
 
 function scan(root: DerNode, withExtensions: boolean): DerQuirk[] {
@@ -49,7 +49,7 @@ function scanExtension(children: readonly DerNode[]): DerQuirk[] {
   const value = children.at(-1);
   if (children[0]?.tag !== TAG.OID || value?.tag !== TAG.OCTET_STRING || children.length > 3) return [];
   try {
-    const inner = new DerNode(value.content, value.what, value.offset + value.der.length - value.content.length);
+    const inner = value.fields(TAG.OCTET_STRING).next();
     return inner.der.length === value.content.length ? scan(inner, false) : [];
   } catch (error) {
     // An extension may hold any bytes.

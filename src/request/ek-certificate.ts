@@ -1,7 +1,7 @@
 import type { Bytes } from '../bytes.ts';
+import { derInteger, derOid, derSequence, derSetOf, derText } from '../crypto/der-write.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { EXTENSION, KEY_USAGE } from '../crypto/x509.ts';
-import { derInteger, derOid, derSequence, derSetOf, derText } from './der-write.ts';
 import { type Extension, extendedKeyUsage, keyUsage, noAuthority, subjectAltName } from './extensions.ts';
 import { type CertificateAuthority, issueCertificate, readTbs } from './issue-certificate.ts';
 import type { SigningHash } from './signature-algorithm.ts';

@@ -1,10 +1,6 @@
 import { constants, createCipheriv, createDecipheriv, publicEncrypt, randomBytes } from 'node:crypto';
 import { type Bytes, concat, copy, view, wipe } from '../bytes.ts';
-import { derValue } from '../crypto/der.ts';
-import type { DistinguishedName } from '../crypto/distinguished-name.ts';
-import { decodeSpki } from '../crypto/public-key.ts';
-import { importPublicKey } from '../crypto/verify-signature.ts';
-import { DerNode } from './der-read.ts';
+import { DerNode } from '../crypto/der-read.ts';
 import {
   contextTag,
   DER_NULL,
@@ -14,8 +10,12 @@ import {
   derOid,
   derSequence,
   derSetOf,
+  derValue,
   TAG,
-} from './der-write.ts';
+} from '../crypto/der-write.ts';
+import type { DistinguishedName } from '../crypto/distinguished-name.ts';
+import { decodeSpki } from '../crypto/public-key.ts';
+import { importPublicKey } from '../crypto/verify-signature.ts';
 import { inRequest, requestInvalid } from './in-request.ts';
 import { readTbs } from './issue-certificate.ts';
 import { decodeName } from './names.ts';
@@ -143,7 +143,7 @@ const WHAT = 'enveloped data';
  * @throws KeyprovError `request-invalid` for anything else, indefinite lengths among it.
  */
 export function parseEnvelope(der: Uint8Array): Envelope {
-  const info = DerNode.whole(der, WHAT).fields(TAG.SEQUENCE);
+  const info = DerNode.lenient(der, WHAT).fields(TAG.SEQUENCE);
   const type = info.next();
   if (type.oid() !== ENVELOPED_DATA) throw type.wrong('it is something else');
   const wrapped = info.next().fields(contextTag(0, 'constructed'));
@@ -181,7 +181,7 @@ function parseRecipient(node: DerNode): EnvelopeRecipient {
   const algorithm = fields.next();
   const encryptedKey = fields.next().octets();
   fields.end();
-  const oid = algorithm.fields(TAG.SEQUENCE).next().oid();
+  const oid = algorithm.first(TAG.SEQUENCE).oid();
   return { issuer, serialNumber, keyEncryption: { oid, der: copy(algorithm.der) }, encryptedKey };
 }
 

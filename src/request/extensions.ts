@@ -1,9 +1,8 @@
 import type { Bytes } from '../bytes.ts';
-import { derValue } from '../crypto/der.ts';
+import type { DerNode } from '../crypto/der-read.ts';
+import { DER_TRUE, derOctets, derOid, derSequence, derValue, TAG } from '../crypto/der-write.ts';
 import { EXTENSION } from '../crypto/x509.ts';
 import { type AlternativeName, encodeAlternativeNames } from './alternative-names.ts';
-import type { DerNode } from './der-read.ts';
-import { DER_TRUE, derOctets, derOid, derSequence, TAG } from './der-write.ts';
 
 /** An extension of a certificate: its value is DER. RFC 5280, 4.2. */
 export interface Extension {

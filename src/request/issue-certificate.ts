@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { type Bytes, copy, view } from '../bytes.ts';
-import { derUnsigned } from '../crypto/der.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { contextTag, derUnsigned, TAG } from '../crypto/der-write.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { DerNode } from './der-read.ts';
-import { contextTag, TAG } from './der-write.ts';
 import type { Extension } from './extensions.ts';
 import type { SigningKey } from './jws.ts';
 import type { SigningHash } from './signature-algorithm.ts';
@@ -36,7 +35,7 @@ export interface CertificateAuthority {
  */
 export async function issueCertificate(content: CertificateContent, key: SigningKey): Promise<Bytes> {
   const { issuer, subject, publicKey, notBefore, notAfter, extensions, serialNumber = randomSerial() } = content;
-  const serial = new DerNode(derUnsigned(serialNumber), 'serial number').content;
+  const serial = DerNode.strict(derUnsigned(serialNumber), 'serial number').content;
   if (serial.length > 20 || serial.every((byte) => byte === 0)) {
     throw new RangeError('a serial number has 1 to 20 bytes, and is not zero');
   }
@@ -74,13 +73,15 @@ export interface TbsParts {
 
 /** Reads those parts. RFC 5280, 4.1. @throws KeyprovError `request-invalid` for what is no certificate. */
 export function readTbs(certificate: Uint8Array): TbsParts {
-  const fields = DerNode.whole(certificate, 'certificate').fields(TAG.SEQUENCE).next().fields(TAG.SEQUENCE);
+  const fields = DerNode.lenient(certificate, 'certificate').first(TAG.SEQUENCE).fields(TAG.SEQUENCE);
   fields.optional(contextTag(0, 'constructed'));
   const serialNumber = fields.next(TAG.INTEGER);
   fields.next(TAG.SEQUENCE);
   const issuer = fields.next(TAG.SEQUENCE);
   fields.next(TAG.SEQUENCE);
-  return { serialNumber, issuer, subject: fields.next(TAG.SEQUENCE), spki: fields.next(TAG.SEQUENCE) };
+  const parts = { serialNumber, issuer, subject: fields.next(TAG.SEQUENCE), spki: fields.next(TAG.SEQUENCE) };
+  fields.rest();
+  return parts;
 }
 
 /** Positive, and as long in DER as it is here. */

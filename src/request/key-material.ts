@@ -1,5 +1,6 @@
 import { type Bytes, fromBase64 } from '../bytes.ts';
-import { DER, DerReader } from '../crypto/der.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { TAG } from '../crypto/der-write.ts';
 import { decodePkcs1, decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
@@ -44,9 +45,8 @@ export function readKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {
       return { form: 'pcpm', publicKey: publicKeyOf(decode(TPMT_PUBLIC, keyBlob.pubArea)), keyBlob };
     }
     if (start.startsWith('{')) return readFido(bytes);
-    if (bytes[0] !== DER.SEQUENCE) return undefined;
-    const [first] = new DerReader(bytes, WHAT).value(DER.SEQUENCE);
-    return first === DER.INTEGER
+    if (bytes[0] !== TAG.SEQUENCE) return undefined;
+    return DerNode.strict(bytes, WHAT).content[0] === TAG.INTEGER
       ? { form: 'pkcs1', publicKey: decodePkcs1(bytes) }
       : { form: 'spki', publicKey: decodeSpki(bytes) };
   });

@@ -1,5 +1,6 @@
 import { type Bytes, fromBase64, toBase64 } from '../bytes.ts';
-import { DER, DerReader } from '../crypto/der.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { TAG } from '../crypto/der-write.ts';
 import { bitLength, checkPublicKey, type PublicKey } from '../crypto/public-key.ts';
 import { isRocaWeak } from '../crypto/roca.ts';
 import { KeyprovError } from '../errors.ts';
@@ -100,11 +101,7 @@ function check(registration: KeyRegistration): void {
   const { attestation, aikCertificate } = registration;
   if (attestation !== undefined) inField('AttestationData', () => decodeKast(attestation));
   if (aikCertificate === undefined) return;
-  inField('AikCertificate', () => {
-    const outer = new DerReader(aikCertificate, 'certificate');
-    outer.value(DER.SEQUENCE);
-    outer.end();
-  });
+  inField('AikCertificate', () => DerNode.strict(aikCertificate, 'certificate').expect(TAG.SEQUENCE));
 }
 
 function readMembers(body: string, names: readonly string[]): Map<string, string> {

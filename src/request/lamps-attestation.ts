@@ -1,13 +1,13 @@
 import { type AttestationStatement, bareSignature, type Certification, type PublicPart } from '../attestation/index.ts';
 import { type Bytes, copy } from '../bytes.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { contextTag, derOctets, derOid, derSequence, TAG } from '../crypto/der-write.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import { type Attribute, attributeValue } from './attributes.ts';
 import { fullSignature } from './certified-ak.ts';
-import { DerNode } from './der-read.ts';
-import { contextTag, derOctets, derOid, derSequence, TAG } from './der-write.ts';
 import { inRequest, requestInvalid } from './in-request.ts';
 
 /** id-aa-attestation: the attribute of a request that holds an AttestationBundle. draft-ietf-lamps-csr-attestation. */
@@ -57,7 +57,7 @@ const WHAT = 'attestation bundle';
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function decodeAttestationBundles(der: Uint8Array): AttestationBundle[] {
-  const node = DerNode.whole(der, WHAT);
+  const node = DerNode.lenient(der, WHAT);
   const [first] = node.list(TAG.SEQUENCE);
   const [inner] = first?.list(TAG.SEQUENCE) ?? [];
   const [type] = inner?.list(TAG.SEQUENCE) ?? [];
@@ -98,14 +98,9 @@ function decodeStatement(node: DerNode): BundledStatement {
     type,
     statement: copy(found.der),
     ...(hint !== undefined && { hint }),
-    ...(statement !== undefined && binds !== undefined && { bindsPublicKey: isTrue(binds) }),
+    ...(statement !== undefined && binds !== undefined && { bindsPublicKey: binds.boolean(BINDS_PUBLIC_KEY) }),
     ...(attributes !== undefined && { attributes: copy(attributes.der) }),
   };
-}
-
-function isTrue(node: DerNode): boolean {
-  if (node.content.length !== 1) throw node.wrong('a BOOLEAN is malformed');
-  return node.content[0] !== 0;
 }
 
 /** Tcg-csr-tpm-certify: TPM2_Certify of a key. */
@@ -129,7 +124,7 @@ export function encodeTpmCertify({ certInfo, signature, pubArea }: TpmCertify): 
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function decodeTpmCertify(der: Uint8Array): TpmCertify {
-  const fields = DerNode.whole(der, WHERE).fields(TAG.SEQUENCE);
+  const fields = DerNode.lenient(der, WHERE).fields(TAG.SEQUENCE);
   const certInfo = fields.next().octets();
   const signature = fields.next().octets();
   const sized = fields.optional()?.octets();

@@ -1,9 +1,9 @@
 import { type Bytes, copy, equal } from '../bytes.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { DER_NULL, derOctets, derOid, derSequence, derText, TAG } from '../crypto/der-write.ts';
 import { digest } from '../crypto/kdf.ts';
 import { decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { type Attribute, attributeValue } from './attributes.ts';
-import { DerNode } from './der-read.ts';
-import { DER_NULL, derOctets, derOid, derSequence, derText, TAG } from './der-write.ts';
 import { type Envelope, type EnvelopeOptions, encryptEnvelope, parseEnvelope } from './enveloped-data.ts';
 import { inRequest, requestInvalid } from './in-request.ts';
 
@@ -42,7 +42,7 @@ export function encodeEndorsementKeyInfo(info: EndorsementKeyInfo): Bytes {
 
 /** The inverse of {@link encodeEndorsementKeyInfo}. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeEndorsementKeyInfo(der: Uint8Array): EndorsementKeyInfo {
-  const node = DerNode.whole(der, 'EndorsementKeyInfo');
+  const node = DerNode.lenient(der, 'EndorsementKeyInfo');
   const [spki, manufacturer, ...others] = node.list(TAG.SEQUENCE);
   if (spki === undefined || manufacturer === undefined || others.length > 3) throw node.wrong('it has 2 to 5 parts');
   const isMissing = equal(manufacturer.der, DER_NULL);
@@ -65,7 +65,7 @@ export const encodeAttestationKeyInfo = ({ publicKey, certificate }: Attestation
 
 /** The inverse of {@link encodeAttestationKeyInfo}. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeAttestationKeyInfo(der: Uint8Array): AttestationKeyInfo {
-  const node = DerNode.whole(der, 'AttestationIdentityKeyInfo');
+  const node = DerNode.lenient(der, 'AttestationIdentityKeyInfo');
   const fields = node.fields(TAG.SEQUENCE);
   const publicKey = inRequest(node.what, () => decodeSpki(fields.next().der));
   const certificate = fields.optional(TAG.SEQUENCE);
@@ -151,7 +151,7 @@ export interface WcceAttributes extends Partial<WcceChallenge> {
 export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttributes {
   const node = (oid: string): DerNode | undefined => {
     const value = attributeValue(attributes, oid);
-    return value && DerNode.whole(value, `attribute ${oid}`);
+    return value && DerNode.lenient(value, `attribute ${oid}`);
   };
   const statements = [node(ENROLL.ATTESTATION_STATEMENT), node(ENROLL.ATTESTATION_STATEMENT_SDK)].filter(isThere);
   if (statements.length > 1) throw requestInvalid('attestation statement', 'there are two');
@@ -171,7 +171,7 @@ export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttri
     ...(challenge && { challenge }),
     // wincrypt.h says that it is an OID; an AlgorithmIdentifier is taken too, since MS-WCCE does not say.
     ...(algorithm && {
-      encryptionAlgorithm: (algorithm.tag === TAG.SEQUENCE ? algorithm.fields(TAG.SEQUENCE).next() : algorithm).oid(),
+      encryptionAlgorithm: (algorithm.tag === TAG.SEQUENCE ? algorithm.first(TAG.SEQUENCE) : algorithm).oid(),
     }),
   };
 }

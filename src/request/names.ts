@@ -1,7 +1,7 @@
 import { type Bytes, fromHex, toHex } from '../bytes.ts';
+import type { DerNode } from '../crypto/der-read.ts';
+import { derOid, derSequence, derSetOf, derText, type StringKind, TAG } from '../crypto/der-write.ts';
 import type { DistinguishedName, NameAttribute } from '../crypto/distinguished-name.ts';
-import type { DerNode } from './der-read.ts';
-import { derOid, derSequence, derSetOf, derText, type StringKind, TAG } from './der-write.ts';
 
 /** OIDs of attributes of names. RFC 4519, 2; RFC 5280, Appendix A. */
 export const NAME_OID = {

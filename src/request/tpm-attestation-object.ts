@@ -1,6 +1,7 @@
 import { type Bytes, view } from '../bytes.ts';
 import { type CborMap, type CborValue, decodeCbor, encodeCbor, isMap } from '../crypto/cbor.ts';
-import { DER, DerReader } from '../crypto/der.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { TAG } from '../crypto/der-write.ts';
 import type { HashName } from '../crypto/kdf.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { HASHES, type HashAlg, TPM_ALG } from '../tpm/constants.ts';
@@ -128,11 +129,6 @@ function certificatesIn(value: CborValue | undefined): Bytes[] {
   if (!Array.isArray(value) || value.length === 0) throw requestInvalid(what, 'no list of certificates');
   return value.map((certificate: CborValue) => {
     if (!(certificate instanceof Uint8Array)) throw requestInvalid(what, 'a certificate that is no byte string');
-    return inRequest(what, () => {
-      const outer = new DerReader(certificate, 'certificate');
-      outer.value(DER.SEQUENCE);
-      outer.end();
-      return view(certificate);
-    });
+    return inRequest(what, () => view(DerNode.strict(certificate, 'certificate').expect(TAG.SEQUENCE).der));
   });
 }

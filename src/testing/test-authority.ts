@@ -1,4 +1,4 @@
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import {
   type ActivationChallenge,
   type ActivationResponse,
@@ -6,21 +6,20 @@ import {
   makeActivationChallenge,
 } from '../attestation/activation-challenge.ts';
 import type { Activation } from '../attestation/trust-attestation-key.ts';
-import { type Bytes, view } from '../bytes.ts';
-import { decodeSpki } from '../crypto/public-key.ts';
+import type { Bytes } from '../bytes.ts';
+import { DER_TRUE, derSequence } from '../crypto/der-write.ts';
 import { EXTENSION, KEY_USAGE } from '../crypto/x509.ts';
 import { KeyprovError } from '../errors.ts';
 import { type AkCertificateOptions, buildAkCertificate } from '../request/ak-certificate.ts';
-import { DER_TRUE, derSequence } from '../request/der-write.ts';
 import { buildEkCertificate, type EkCertificateOptions } from '../request/ek-certificate.ts';
 import { keyUsage } from '../request/extensions.ts';
 import { issueCertificate } from '../request/issue-certificate.ts';
-import type { SigningKey } from '../request/jws.ts';
 import { commonName, encodeName } from '../request/names.ts';
 import type { TpmIdentity } from '../request/tpm-identity.ts';
 import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
+import { signingKeyOf } from './signing-key.ts';
 
 /** Options of {@link createTestAuthority}. */
 export interface TestAuthorityOptions {
@@ -70,7 +69,7 @@ export async function createTestAuthority(options: TestAuthorityOptions = {}): P
   const notBefore = new Date(now.getTime() - 30 * DAY_MS);
   const notAfter = new Date(now.getTime() + 30 * DAY_MS);
   const defaults = { tpm: SIMULATOR, notBefore, notAfter };
-  const key = makeKey();
+  const key = signingKeyOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
   const subject = encodeName(commonName(name));
   const certificate = await issueCertificate(
     {
@@ -96,14 +95,5 @@ export async function createTestAuthority(options: TestAuthorityOptions = {}): P
       }
       return { ak: { pubArea: encode(TPMT_PUBLIC, ak) }, ek: { pubArea: encode(TPMT_PUBLIC, ek) } };
     },
-  };
-}
-
-function makeKey(): SigningKey {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  return {
-    publicKey: decodeSpki(view(publicKey.export({ type: 'spki', format: 'der' }))),
-    sign: async ({ data, hash = 'sha256', format = 'der' }) =>
-      view(sign(hash, data, { key: privateKey, dsaEncoding: format === 'raw' ? 'ieee-p1363' : 'der' })),
   };
 }

@@ -1,7 +1,8 @@
 import { createPrivateKey, type KeyObject, type webcrypto } from 'node:crypto';
 import { type Bytes, concat, equal, fromBase64Url, fromHex, toBase64Url, view } from '../bytes.ts';
 import { CURVES, type Curve } from '../crypto/curve.ts';
-import { DER, DerReader } from '../crypto/der.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { TAG } from '../crypto/der-write.ts';
 import { decodeJwk, encodeJwk } from '../crypto/jwk.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { factsOf, type HashName, type KeyAlgorithm, type NormalizedAlgorithm } from './algorithms.ts';
@@ -160,9 +161,7 @@ function privateKeyObject(data: KeyData): KeyObject {
     }
     return createPrivateKey({ key: { ...data.jwk }, format: 'jwk' });
   }
-  const outer = new DerReader(data.bytes, 'PKCS#8'); // Node passes over what follows
-  outer.value(DER.SEQUENCE);
-  outer.end();
+  DerNode.strict(data.bytes, 'PKCS#8').expect(TAG.SEQUENCE); // Node passes over what follows
   return createPrivateKey({ key: Buffer.from(data.bytes), format: 'der', type: 'pkcs8' });
 }
 

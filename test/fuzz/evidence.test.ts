@@ -7,7 +7,7 @@ import {
   verifyEvidence,
 } from '../../src/attestation/index.ts';
 import { concat, fromHex } from '../../src/bytes.ts';
-import { DER, derValue } from '../../src/crypto/der.ts';
+import { derSequence } from '../../src/crypto/der-write.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
 import { commonName, issue } from '../certificates.ts';
 import { type Authorities, fullOptions, issueAuthorities, paperEvidence } from '../unit/attestation/paper-evidence.ts';
@@ -131,7 +131,7 @@ describe('verifyEvidence', () => {
 
   it('neither throws nor takes long for certificates that were made for that', async () => {
     const [own = EMPTY] = full.ak.certificates ?? [];
-    const sequence = (content: Uint8Array) => derValue(DER.SEQUENCE, content);
+    const sequence = (content: Uint8Array) => derSequence(content);
     const sized = (unit: string) => sequence(fromHex(unit.repeat(9600 / (unit.length / 2))));
     let deep = fromHex('0500');
     while (deep.length < 9600) deep = sequence(deep);

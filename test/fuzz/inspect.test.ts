@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toHex, utf8 } from '../../src/bytes.ts';
-import { DER, derValue } from '../../src/crypto/der.ts';
+import { derValue, TAG } from '../../src/crypto/der-write.ts';
 import { inspect, MAX_SIZE, printInspection } from '../../src/inspect/index.ts';
 import { commonName, issue } from '../certificates.ts';
 import { inspectSamples } from '../inspect-samples.ts';
@@ -37,7 +37,7 @@ async function craft(): Promise<[string, Uint8Array][]> {
   const extension = async (value: Uint8Array) =>
     (await issue({ subject: commonName('deep'), extensions: [['2.5.29.17', false, value]] })).der;
   const nulls = derValue(
-    DER.SEQUENCE,
+    TAG.SEQUENCE,
     new Uint8Array(60_000).map((_, i) => (i % 2 === 0 ? 5 : 0)),
   );
   const primes = new Uint8Array(131_000).fill(0xff);

@@ -9,7 +9,7 @@ import {
   verifyEkCertificate,
 } from '../../../src/attestation/verify-ek-certificate.ts';
 import { concat, fromBase64Url, fromHex, toHex } from '../../../src/bytes.ts';
-import { DER, derValue } from '../../../src/crypto/der.ts';
+import { derValue, TAG } from '../../../src/crypto/der-write.ts';
 import { decodeSpki, encodePkcs1, encodeSpki } from '../../../src/crypto/public-key.ts';
 import type { TpmtPublic } from '../../../src/tpm/structures/object.ts';
 import { ekTemplate } from '../../../src/tpm/templates.ts';
@@ -78,9 +78,9 @@ describe('parseEkCertificate', () => {
   it('reads an RSA key that is named by id-RSAES-OAEP', async () => {
     const key = decodeSpki(spki);
     if (key.kty !== 'RSA') throw new Error('an RSA key is expected');
-    const oaep = derValue(DER.SEQUENCE, fromHex('06092a864886f70d0101073000'));
-    const bits = derValue(DER.BIT_STRING, new Uint8Array(1), encodePkcs1(key));
-    const { certificate } = await parseEkCertificate(await issueEk({ spki: derValue(DER.SEQUENCE, oaep, bits) }));
+    const oaep = derValue(TAG.SEQUENCE, fromHex('06092a864886f70d0101073000'));
+    const bits = derValue(TAG.BIT_STRING, new Uint8Array(1), encodePkcs1(key));
+    const { certificate } = await parseEkCertificate(await issueEk({ spki: derValue(TAG.SEQUENCE, oaep, bits) }));
     expect(toHex(encodeSpki(certificate.publicKey()))).toBe(toHex(spki));
   });
 

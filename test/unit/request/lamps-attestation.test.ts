@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { bareSignature, verifyStatement } from '../../../src/attestation/index.ts';
 import { type Bytes, concat, fromBase64, fromHex, toHex } from '../../../src/bytes.ts';
+import { DER_NULL, derOctets, derOid, derSequence, derText } from '../../../src/crypto/der-write.ts';
 import { encodeSpki } from '../../../src/crypto/public-key.ts';
 import { verifyChain } from '../../../src/crypto/verify-chain.ts';
 import { parseCertificateRequest } from '../../../src/request/certificate-request.ts';
 import { findCertifiedAk, publicAreaOfAk } from '../../../src/request/certified-ak.ts';
-import { DER_NULL, derOctets, derOid, derSequence, derText } from '../../../src/request/der-write.ts';
 import { readTbs } from '../../../src/request/issue-certificate.ts';
 import {
   ATTESTATION_ATTRIBUTE,

@@ -3,11 +3,10 @@ import { readFileSync } from 'node:fs';
 import { Certificate, ContentInfo, CryptoEngine, EnvelopedData } from 'pkijs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Bytes, fromHex, toHex, view } from '../../../src/bytes.ts';
-import { derValue } from '../../../src/crypto/der.ts';
+import { DerNode } from '../../../src/crypto/der-read.ts';
+import { DER_NULL, derOctets, derOid, derSequence, derText, derValue } from '../../../src/crypto/der-write.ts';
 import { encodeSpki } from '../../../src/crypto/public-key.ts';
 import { buildCertificateRequest, parseCertificateRequest } from '../../../src/request/certificate-request.ts';
-import { DerNode } from '../../../src/request/der-read.ts';
-import { DER_NULL, derOctets, derOid, derSequence, derText } from '../../../src/request/der-write.ts';
 import {
   contentEncryptionOf,
   contentEncryptionOid,
@@ -65,7 +64,11 @@ describe('an envelope', () => {
     expect(recipient.keyEncryption.oid).toBe('1.2.840.113549.1.1.7');
     const key = unwrap(recipient.encryptedKey, 'sha1');
     expect(decryptEnvelope(envelope, key)).toEqual(content);
-    expect(refusal(() => decryptEnvelope(envelope, new Uint8Array(key.length)))).toMatch(/^request-invalid: /);
+    // One of 256 wrong keys leaves what looks like a padding.
+    const wrong = [1, 2, 3, 4].map((byte) =>
+      refusal(() => decryptEnvelope(envelope, new Uint8Array(key.length).fill(byte))),
+    );
+    expect(wrong.filter((said) => said.startsWith('request-invalid: ')).length).toBeGreaterThan(1);
     expect(refusal(() => decryptEnvelope(envelope, new Uint8Array(1)))).toMatch(/^request-invalid: /);
     expect(refusal(() => decryptEnvelope({ ...envelope, contentEncryption: '1.2.3' }, key))).toMatch(/not known/);
   });
@@ -89,7 +92,7 @@ describe('an envelope', () => {
       if (node.tag === 0x80) return derValue(0xa0, ...pieces);
       return node.tag & 0x20 ? derValue(node.tag, ...node.children().map(inPieces)) : node.der;
     };
-    const other = inPieces(DerNode.whole(der, 'test'));
+    const other = inPieces(DerNode.lenient(der, 'test'));
     expect(other.length).toBeGreaterThan(der.length);
     expect(parseEnvelope(other).encryptedContent).toEqual(encryptedContent);
     expect(refusal(() => parseEnvelope(fromHex('30800000')))).toMatch(/indefinite/);

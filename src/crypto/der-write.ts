@@ -1,7 +1,6 @@
-import { type Bytes, concat, toHex, utf8 } from '../bytes.ts';
-import { derValue } from '../crypto/der.ts';
+import { type Bytes, concat, fromHex, toHex, utf8 } from '../bytes.ts';
 
-/** The ASN.1 tags that requests and certificates are made of. X.680, 8.6. */
+/** The ASN.1 tags that keys, signatures, certificates and requests are made of. X.680, 8.6. */
 export const TAG = {
   BOOLEAN: 0x01,
   INTEGER: 0x02,
@@ -25,6 +24,15 @@ export const TAG = {
 export const contextTag = (number: number, form: 'constructed' | 'primitive'): number =>
   (form === 'constructed' ? 0xa0 : 0x80) + number;
 
+/** One DER value: tag, shortest length, and all `parts` as its content. */
+export function derValue(tag: number, ...parts: readonly Uint8Array[]): Bytes {
+  const content = concat(...parts);
+  const length = [];
+  for (let rest = content.length; rest > 0; rest = Math.floor(rest / 256)) length.unshift(rest % 256);
+  const head = content.length < 0x80 ? [tag, content.length] : [tag, 0x80 | length.length, ...length];
+  return concat(new Uint8Array(head), content);
+}
+
 /** A SEQUENCE of values in DER. */
 export const derSequence = (...parts: readonly Uint8Array[]): Bytes => derValue(TAG.SEQUENCE, ...parts);
 
@@ -42,12 +50,15 @@ export const derOctets = (...parts: readonly Uint8Array[]): Bytes => derValue(TA
 export const derExplicit = (number: number, ...parts: readonly Uint8Array[]): Bytes =>
   derValue(contextTag(number, 'constructed'), ...parts);
 
-/** A whole number from 0 on. */
-export function derInteger(value: number): Bytes {
-  const hex = value.toString(16);
-  const digits = Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex');
-  return derValue(TAG.INTEGER, ...((digits[0] ?? 0) >= 0x80 ? [new Uint8Array(1)] : []), digits);
+/** An INTEGER of the unsigned big-endian number `value`, which may have leading zeros. */
+export function derUnsigned(value: Uint8Array): Bytes {
+  const first = value.findIndex((byte) => byte !== 0);
+  const digits = first < 0 ? new Uint8Array(1) : value.subarray(first);
+  return derValue(TAG.INTEGER, (digits[0] ?? 0) >= 0x80 ? new Uint8Array(1) : new Uint8Array(0), digits);
 }
+
+/** An INTEGER from 0 on. */
+export const derInteger = (value: number): Bytes => derUnsigned(fromHex(value.toString(16).padStart(16, '0')));
 
 /** BOOLEAN TRUE. In DER, FALSE is mostly a default and left out. */
 export const DER_TRUE: Bytes = derValue(TAG.BOOLEAN, new Uint8Array([0xff]));

@@ -1,0 +1,216 @@
+import { type Bytes, copy, toHex } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { TAG } from './der-write.ts';
+
+/**
+ * Which form of lengths is taken, and the `code` of the errors. `strict`: the shortest one, as DER wants it (X.690, 10.1),
+ * else `key-invalid`. `lenient`: longer ones too, as Windows writes them (MS-DVRJ, 4.1), which `findQuirks` reports, else
+ * `request-invalid`. Both refuse all other BER.
+ */
+export type DerForm = 'strict' | 'lenient';
+
+/**
+ * A value in DER, read step by step: nothing in it is looked at before it is asked for, so nesting costs nothing. Its
+ * bytes are views, so what it says of itself is what was signed. The values inside are read in the same {@link DerForm}.
+ * All errors are KeyprovError with the code of that form.
+ */
+export class DerNode {
+  /** What is read, for messages. */
+  readonly what: string;
+  readonly form: DerForm;
+  /** Where it begins in what was read first. */
+  readonly offset: number;
+  readonly tag: number;
+  /** All of it, with tag and length. */
+  readonly der: Uint8Array;
+  readonly content: Uint8Array;
+  /** Whether the length has its shortest form. */
+  readonly isMinimal: boolean;
+
+  /** Reads the value that `bytes` begins with, `offset` bytes into what was read first. */
+  constructor(form: DerForm, bytes: Uint8Array, what: string, offset = 0) {
+    this.what = what;
+    this.form = form;
+    this.offset = offset;
+    const [tag, first] = [bytes[0], bytes[1]];
+    if (tag === undefined || first === undefined) throw this.wrong('cut off');
+    if ((tag & 0x1f) === 0x1f) throw this.wrong('a tag of several bytes');
+    const count = first < 0x80 ? 0 : first & 0x7f;
+    if (first === 0x80 || count > 4) throw this.wrong('a length that is indefinite or too long');
+    let length = count === 0 ? first : 0;
+    for (let i = 2; i < 2 + count; i++) length = length * 256 + (bytes[i] ?? 0);
+    const end = 2 + count + length;
+    if (end > bytes.length) throw this.wrong('cut off');
+    this.tag = tag;
+    this.der = bytes.subarray(0, end);
+    this.content = bytes.subarray(2 + count, end);
+    this.isMinimal = count === 0 || (bytes[2] !== 0 && length >= 0x80);
+    if (form === 'strict' && !this.isMinimal) throw this.wrong('a length that is not in its shortest form');
+  }
+
+  /** Reads bytes that are one value and nothing else, in the {@link DerForm} `strict`: keys, signatures and certificates. */
+  static strict(bytes: Uint8Array, what: string): DerNode {
+    return new DerNode('strict', bytes, what).#only(bytes);
+  }
+
+  /** Reads bytes that are one value and nothing else, in the {@link DerForm} `lenient`: what other software may have sent. */
+  static lenient(bytes: Uint8Array, what: string): DerNode {
+    return new DerNode('lenient', bytes, what).#only(bytes);
+  }
+
+  /** The values inside; they fill it exactly. */
+  children(): DerNode[] {
+    if ((this.tag & 0x20) === 0) throw this.wrong('it holds no other values');
+    return new DerFields(this).rest();
+  }
+
+  /** The values inside, of a value with that tag. */
+  list(tag: number): DerNode[] {
+    return this.expect(tag).children();
+  }
+
+  /** The first of the values inside, of a value with that tag. */
+  first(tag: number): DerNode {
+    const [value] = this.list(tag);
+    if (value === undefined) throw this.wrong('a part is missing');
+    return value;
+  }
+
+  /** The values that the content of a value with that tag is made of, to be read one after the other. */
+  fields(tag: number): DerFields {
+    return new DerFields(this.expect(tag));
+  }
+
+  /** This value, which must have that tag. */
+  expect(tag: number): this {
+    if (this.tag !== tag) throw this.wrong(`it has tag 0x${hexByte(this.tag)} where 0x${hexByte(tag)} belongs`);
+    return this;
+  }
+
+  /** The content of an OCTET STRING. */
+  octets(): Bytes {
+    return copy(this.expect(TAG.OCTET_STRING).content);
+  }
+
+  /** An INTEGER above zero, as big-endian bytes without leading zeros. */
+  unsigned(): Uint8Array {
+    const { content } = this.expect(TAG.INTEGER);
+    const [first = 0x80, second = 0] = content;
+    if (first >= 0x80) throw this.wrong('an INTEGER is negative or empty');
+    if (first === 0 && second < 0x80) throw this.wrong('an INTEGER is zero or not in its shortest form');
+    return first === 0 ? content.subarray(1) : content;
+  }
+
+  /** An OBJECT IDENTIFIER in dotted form. */
+  oid(): string {
+    const { content } = this.expect(TAG.OID);
+    const arcs: bigint[] = [];
+    let arc = 0n;
+    if (content.length > 64 || (content.at(-1) ?? 0x80) >= 0x80) throw this.wrong('an object identifier is malformed');
+    for (const byte of content) {
+      arc = (arc << 7n) | BigInt(byte & 0x7f);
+      if (byte >= 0x80) continue;
+      arcs.push(arc);
+      arc = 0n;
+    }
+    const [joined = 0n, ...rest] = arcs;
+    const first = joined < 80n ? joined / 40n : 2n;
+    return [first, joined - first * 40n, ...rest].join('.');
+  }
+
+  /** A BOOLEAN, with that tag where it has another one. */
+  boolean(tag: number = TAG.BOOLEAN): boolean {
+    const { content } = this.expect(tag);
+    if (content.length !== 1) throw this.wrong('a BOOLEAN is malformed');
+    return content[0] !== 0;
+  }
+
+  /** The text of a character string of any kind, as it is; `undefined` for a value that is no string. */
+  text(): string | undefined {
+    switch (this.tag) {
+      case TAG.UTF8_STRING:
+        return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.content);
+      case TAG.NUMERIC_STRING:
+      case TAG.PRINTABLE_STRING:
+      case TAG.T61_STRING:
+      case TAG.IA5_STRING:
+      case TAG.VISIBLE_STRING:
+        return Buffer.from(this.content).toString('latin1');
+      case TAG.BMP_STRING:
+        return new TextDecoder('utf-16be', { ignoreBOM: true }).decode(this.content);
+      case TAG.UNIVERSAL_STRING:
+        return this.#universalText();
+      default:
+        return undefined;
+    }
+  }
+
+  /** The error for what is wrong with it. */
+  wrong(problem: string, offset: number = this.offset): KeyprovError {
+    const code = this.form === 'strict' ? 'key-invalid' : 'request-invalid';
+    return new KeyprovError(code, `${this.what}: ${problem} at offset ${offset}`);
+  }
+
+  #only(bytes: Uint8Array): this {
+    const { length } = this.der;
+    if (length < bytes.length) throw this.wrong(`${bytes.length - length} bytes left over`, length);
+    return this;
+  }
+
+  #universalText(): string {
+    const data = new DataView(this.content.buffer, this.content.byteOffset, this.content.length);
+    const points = Array.from({ length: Math.floor(this.content.length / 4) }, (_, i) => data.getUint32(4 * i));
+    return points.map((point) => (point > 0x10ffff ? '\ufffd' : String.fromCodePoint(point))).join('');
+  }
+}
+
+/** Reads the values inside another one after the other; those that are not asked for are not looked at. */
+export class DerFields {
+  readonly #parent: DerNode;
+  #at = 0;
+
+  constructor(parent: DerNode) {
+    this.#parent = parent;
+  }
+
+  /** The next value, which must be there, with that tag where one is given. */
+  next(tag?: number): DerNode {
+    const value = this.#peek();
+    if (value === undefined) throw this.#parent.wrong('a part is missing');
+    if (tag !== undefined) value.expect(tag);
+    this.#at += value.der.length;
+    return value;
+  }
+
+  /** The next value if there is one, with one of those tags where any are given. */
+  optional(...tags: readonly number[]): DerNode | undefined {
+    const value = this.#peek();
+    if (value === undefined || (tags.length > 0 && !tags.includes(value.tag))) return undefined;
+    return this.next();
+  }
+
+  /** All values that are left. */
+  rest(): DerNode[] {
+    const values: DerNode[] = [];
+    while (this.#at < this.#parent.content.length) values.push(this.next());
+    return values;
+  }
+
+  /** Checks that all values were read. */
+  end(): void {
+    if (this.#at < this.#parent.content.length) throw this.#parent.wrong('parts left over', this.#offset());
+  }
+
+  #peek(): DerNode | undefined {
+    const { form, content, what } = this.#parent;
+    if (this.#at >= content.length) return undefined;
+    return new DerNode(form, content.subarray(this.#at), what, this.#offset());
+  }
+
+  #offset(): number {
+    const { offset, der, content } = this.#parent;
+    return offset + der.length - content.length + this.#at;
+  }
+}
+
+const hexByte = (byte: number): string => toHex(new Uint8Array([byte]));

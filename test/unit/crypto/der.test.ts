@@ -1,0 +1,170 @@
+import { describe, expect, it } from 'vitest';
+import { fromHex, toHex } from '../../../src/bytes.ts';
+import { DerNode } from '../../../src/crypto/der-read.ts';
+import {
+  DER_NULL,
+  derInteger,
+  derOid,
+  derSetOf,
+  derText,
+  derUnsigned,
+  derValue,
+  ia5,
+} from '../../../src/crypto/der-write.ts';
+import { refusal } from '../../refusal.ts';
+
+const read = (hex: string): DerNode => DerNode.lenient(fromHex(hex), 'test');
+
+describe('object identifiers', () => {
+  it.each([
+    ['1.2.840.113549.1.9.16.2.59', '060b2a864886f70d010910023b'],
+    ['2.23.133.20.1', '06056781051401'],
+    ['1.2.3.999', '06042a038767'],
+    ['2.999', '06028837'],
+    ['0.9.2342.19200300.100.1.25', '060a0992268993f22c640119'],
+    ['2.25.329800735698586629295641978511506172918', '06146983 f09da7ebcfdee0c7a1a7b2c0948cc8f9d776'],
+  ])('%s is written and read', (dotted, hex) => {
+    const der = hex.replaceAll(' ', '');
+    expect(toHex(derOid(dotted))).toBe(der);
+    expect(read(der).oid()).toBe(dotted);
+  });
+
+  it.each(['', '1', '3.1', '1.40', '1..2', '1.2.x', '1.2.'])('%j is none', (dotted) => {
+    expect(() => derOid(dotted)).toThrow(TypeError);
+  });
+
+  it.each(['0600', '060180', `0641${'01'.repeat(65)}`, '0401'.padEnd(6, '0')])('%s is none', (hex) => {
+    expect(refusal(() => read(hex).oid())).toMatch(/^request-invalid: test: /);
+  });
+});
+
+describe('values', () => {
+  it('are written in DER', () => {
+    expect(toHex(derInteger(0))).toBe('020100');
+    expect(toHex(derInteger(127))).toBe('02017f');
+    expect(toHex(derInteger(128))).toBe('02020080');
+    expect(toHex(derInteger(65537))).toBe('0203010001');
+    expect(toHex(derInteger(Number.MAX_SAFE_INTEGER))).toBe('02071fffffffffffff');
+    expect(toHex(derUnsigned(fromHex('0000ff')))).toBe('020200ff');
+    expect(toHex(derUnsigned(new Uint8Array(0)))).toBe('020100');
+    expect(toHex(derValue(0x04, new Uint8Array(127), new Uint8Array(1)).subarray(0, 4))).toBe('04818000');
+    expect(toHex(derValue(0x04, new Uint8Array(65536)).subarray(0, 6))).toBe('048301000000');
+    expect(toHex(derSetOf(derText('utf8', 'b'), derText('utf8', 'a'), DER_NULL))).toBe(
+      '3108' + '0500' + '0c0161' + '0c0162',
+    );
+    expect(toHex(derText('bmp', 'é€'))).toBe('1e0400e920ac');
+    expect(toHex(derText('utf8', '€'))).toBe('0c03e282ac');
+    expect(toHex(derText('printable', 'A b'))).toBe('130341 2062'.replaceAll(' ', ''));
+  });
+
+  it.each([
+    ['printable', 'a@b'],
+    ['ia5', 'é'],
+    ['bmp', '😀'],
+  ] as const)('of kind %s refuse %s', (kind, text) => {
+    expect(() => derText(kind, text)).toThrow(TypeError);
+  });
+
+  it('have text of any kind of string', () => {
+    const texts = ['0c02c3a9', '1301 41', '1602 4142', '1e02 00e9', '1c04 0001f600', '1401e9', '1201 31'];
+    expect(texts.map((hex) => read(hex.replaceAll(' ', '')).text())).toEqual(['é', 'A', 'AB', 'é', '😀', 'é', '1']);
+    expect(read('0500').text()).toBeUndefined();
+    expect(toHex(ia5('a\0'))).toBe('6100');
+  });
+
+  it.each([
+    ['30', 'cut off'],
+    ['', 'cut off'],
+    ['3001', 'cut off'],
+    ['308001', 'indefinite'],
+    ['30850000000001', 'too long'],
+    ['308101', 'cut off'],
+    ['3082', 'cut off'],
+    ['1f0100', 'a tag of several bytes'],
+    ['05000', 'hexadecimal'],
+    ['050000', '1 bytes left over'],
+  ])('%s are refused: %s', (hex, problem) => {
+    expect(() => read(hex)).toThrow(problem);
+  });
+
+  it('with longer lengths than needed are read where that is wanted, and say so', () => {
+    expect(read(`048110${'00'.repeat(16)}`).octets()).toHaveLength(16);
+    expect(read(`048110${'00'.repeat(16)}`).isMinimal).toBe(false);
+    expect(read(`048180${'00'.repeat(128)}`).isMinimal).toBe(true);
+    expect(read(`04820080${'00'.repeat(128)}`).isMinimal).toBe(false);
+    expect(
+      read('3004' + '04810105')
+        .fields(0x30)
+        .next(0x04).isMinimal,
+    ).toBe(false);
+  });
+
+  it('are read one after the other, and to the end', () => {
+    const fields = read('3007' + '020105' + '0500' + '0400').fields(0x30);
+    expect(fields.optional(0x04)).toBeUndefined();
+    expect(toHex(fields.next(0x02).content)).toBe('05');
+    expect(() => fields.next(0x02)).toThrow('it has tag 0x05 where 0x02 belongs at offset 5');
+    expect(() => fields.end()).toThrow('test: parts left over at offset 5');
+    expect(fields.rest().map(({ tag, offset }) => [tag, offset])).toEqual([
+      [0x05, 5],
+      [0x04, 7],
+    ]);
+    expect(fields.optional()).toBeUndefined();
+    expect(() => fields.end()).not.toThrow();
+    expect(() => fields.next()).toThrow('a part is missing');
+  });
+
+  it('are not looked at before they are asked for', () => {
+    const fields = read('3005' + '020105' + '0480').fields(0x30);
+    expect(toHex(fields.next().content)).toBe('05');
+    expect(() => fields.next()).toThrow('indefinite or too long at offset 5');
+    expect(() => read('3005' + '020105' + '0480').first(0x30)).toThrow('indefinite or too long at offset 5');
+    expect(read('3003' + '020105').first(0x30).tag).toBe(0x02);
+    expect(() => read('3000').first(0x30)).toThrow('a part is missing');
+  });
+
+  it('tell what holds nothing', () => {
+    expect(() => read('0400').children()).toThrow('it holds no other values');
+  });
+});
+
+describe('values in strict DER', () => {
+  const strict = (hex: string): DerNode => DerNode.strict(fromHex(hex), 'test');
+
+  it.each([
+    ['', 'cut off at offset 0'],
+    ['3001', 'cut off at offset 0'],
+    ['3080', 'a length that is indefinite or too long at offset 0'],
+    ['048105' + '0000000000', 'a length that is not in its shortest form at offset 0'],
+    [`04820080${'00'.repeat(128)}`, 'a length that is not in its shortest form at offset 0'],
+    ['0500' + '00', '1 bytes left over at offset 2'],
+  ])('are not %s: %s', (hex, problem) => {
+    expect(refusal(() => strict(hex))).toBe(`key-invalid: test: ${problem}`);
+  });
+
+  it('hold values in strict DER', () => {
+    const fields = strict('3007' + '020105' + '04810105').fields(0x30);
+    expect(fields.next(0x02).unsigned()).toEqual(fromHex('05'));
+    expect(refusal(() => fields.next())).toBe(
+      'key-invalid: test: a length that is not in its shortest form at offset 5',
+    );
+  });
+
+  it.each([
+    ['020101', '01'],
+    ['0202' + '0080', '80'],
+    ['0209' + '00ffffffffffffffff', 'ff'.repeat(8)],
+  ])('%s is a number above zero', (hex, digits) => {
+    expect(toHex(strict(hex).unsigned())).toBe(digits);
+  });
+
+  it.each([
+    ['0200', 'an INTEGER is negative or empty'],
+    ['020180', 'an INTEGER is negative or empty'],
+    ['020100', 'an INTEGER is zero or not in its shortest form'],
+    ['0202' + '007f', 'an INTEGER is zero or not in its shortest form'],
+    ['0401' + '01', 'it has tag 0x04 where 0x02 belongs'],
+  ])('%s is no number above zero: %s', (hex, problem) => {
+    expect(refusal(() => strict(hex).unsigned())).toBe(`key-invalid: test: ${problem} at offset 0`);
+  });
+});
