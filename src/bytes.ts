@@ -31,6 +31,21 @@ export function concat(...parts: readonly Uint8Array[]): Bytes {
   return out;
 }
 
+/**
+ * {@link concat} for secrets, into memory that {@link wipe} really clears. What `new Uint8Array` has of up to 64 bytes
+ * lies among the objects of V8; when native code such as an HMAC asks for it, V8 copies it elsewhere and leaves the first
+ * bytes behind.
+ */
+export function concatSecrets(...parts: readonly Uint8Array[]): Bytes {
+  const out = new Uint8Array(new ArrayBuffer(parts.reduce((length, part) => length + part.length, 0)));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
 /** A UINT32, big endian. */
 export function uint32(value: number): Bytes {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);

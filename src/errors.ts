@@ -65,10 +65,19 @@ export type ErrorCode =
   | 'credential-invalid'
   | 'request-invalid'
   // services reached over a network
+  | 'service-untrusted'
   | 'service-unreachable'
   | 'service-timeout'
   | 'service-refused'
-  | 'service-answer';
+  | 'service-answer'
+  // provisioning
+  | 'mfa-failed'
+  | 'mfa-timeout'
+  | 'mfa-stale'
+  | 'token-invalid'
+  | 'recovery-unavailable'
+  | 'journal-invalid'
+  | 'run-active';
 
 /** What a {@link KeyprovError} can carry besides its message. */
 export interface KeyprovErrorOptions {
