@@ -1,10 +1,10 @@
 import { KeyprovError, withCleanup } from '../errors.ts';
 import { decode } from '../tpm/codec/index.ts';
-import { Load } from '../tpm/commands/object.ts';
+import { Load, ObjectChangeAuth } from '../tpm/commands/object.ts';
 import type { Session } from '../tpm/session.ts';
 import { type SaltKey, startSession } from '../tpm/start-session.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
-import type { Tpm } from '../tpm/tpm.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { decodeKeyFile, type KeyFile } from './key-file.ts';
 import type { ProvidedKey } from './provider.ts';
@@ -73,4 +73,24 @@ export async function withLoadedKey<T>(
     () => withSaltedSession(tpm, parent, options, loadAndWork),
     () => parent.release(),
   );
+}
+
+/**
+ * Gives a loaded key another authorization value, by the last use of its session.
+ * @returns its new TPM2B_PRIVATE, without the length. The old one still works, with the old value.
+ */
+export async function changeAuth(
+  tpm: Tpm,
+  { object, authValue, session, parent }: Omit<LoadedKey, 'file'>,
+  newAuth: Uint8Array,
+  { signal }: SignalOptions,
+): Promise<Uint8Array> {
+  session.use = { ...session.use, encrypt: false, continueSession: false };
+  const objectHandle = { handle: object, auth: { session, authValue } };
+  const { outPrivate } = await tpm.run(
+    ObjectChangeAuth,
+    { objectHandle, parentHandle: parent.handle, newAuth },
+    { signal },
+  );
+  return outPrivate;
 }

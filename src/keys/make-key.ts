@@ -1,6 +1,6 @@
 import { isKeyprovError, withCleanup } from '../errors.ts';
 import type { Policy } from '../policy/index.ts';
-import type { Assurance, ProvidedKey } from './provider.ts';
+import type { Assurance, CreateKeyOptions, ProvidedKey } from './provider.ts';
 import {
   type Attempt,
   failed,
@@ -16,6 +16,8 @@ import { type CreatedTpmKey, TpmKeyProvider } from './tpm-provider.ts';
 export interface MakeKeyOptions extends Omit<SelectionOptions, 'algorithm' | 'hasPin'> {
   /** UTF-8 bytes, which the caller wipes. Absent: a key without a PIN. */
   readonly pin?: Uint8Array | undefined;
+  /** Makes the key in the TPM. Default: `provider.create`. */
+  readonly create?: ((provider: TpmKeyProvider, options: CreateKeyOptions) => Promise<CreatedTpmKey>) | undefined;
   /**
    * What belongs to the making of a TPM key, such as its attestation: when it fails, the key counts as not made.
    * It gets the provider with the TPM open.
@@ -57,12 +59,12 @@ export async function makeKey(policy: Policy, sources: ProviderSources, options:
 
 async function make(policy: Policy, selection: Selection, options: MakeKeyOptions): Promise<MadeKey> {
   const { provider, attempts } = selection;
-  const { pin, signal, complete } = options;
+  const { pin, signal, complete, create = (tpmProvider, wanted) => tpmProvider.create(wanted) } = options;
+  const wanted = { algorithm: policy.algorithm, pin, signal };
   const key = await withCleanup(
     async () => {
-      if (!(provider instanceof TpmKeyProvider))
-        return await provider.create({ algorithm: policy.algorithm, pin, signal });
-      const created = await provider.create({ algorithm: policy.algorithm, pin, signal });
+      if (!(provider instanceof TpmKeyProvider)) return await provider.create(wanted);
+      const created = await create(provider, wanted);
       await complete?.(provider, created);
       return withoutCreation(created);
     },

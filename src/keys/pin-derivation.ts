@@ -6,6 +6,7 @@ import type { PinDerivation } from './provider.ts';
 
 /** Length of the authorization values derived here, in bytes: the most that a key with a SHA-256 Name takes. */
 const AUTH_VALUE_SIZE = 32;
+const BASE64_URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 const scryptAsync = promisify<Uint8Array, Uint8Array, number, object, Buffer>(scrypt);
 
 /** The default derivation for a new key: scrypt with a fresh salt, 16 MiB and some 40 ms of work. */
@@ -28,7 +29,7 @@ export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation
     }
     const raw = await scryptAsync(pin, salt, (AUTH_VALUE_SIZE * 3) / 4, { N, r, p, maxmem: 256 * N * r });
     try {
-      return new Uint8Array(Buffer.from(raw.toString('base64url'), 'latin1'));
+      return base64UrlText(raw);
     } finally {
       wipe(raw);
     }
@@ -43,4 +44,14 @@ export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation
   } finally {
     wipe(utf16);
   }
+}
+
+/** The characters of base64url, made without a string: nobody can wipe one. */
+function base64UrlText(bytes: Uint8Array): Bytes {
+  const text = new Uint8Array(new ArrayBuffer((bytes.length / 3) * 4));
+  for (let from = 0, at = 0; from < bytes.length; from += 3) {
+    const word = ((bytes[from] ?? 0) << 16) | ((bytes[from + 1] ?? 0) << 8) | (bytes[from + 2] ?? 0);
+    for (let shift = 18; shift >= 0; shift -= 6) text[at++] = BASE64_URL.charCodeAt((word >> shift) & 63);
+  }
+  return text;
 }

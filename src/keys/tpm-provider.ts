@@ -5,7 +5,7 @@ import { KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import { supportsParameters } from '../tpm/capabilities.ts';
 import { encode } from '../tpm/codec/index.ts';
-import { Create, type CreateResult, ObjectChangeAuth } from '../tpm/commands/object.ts';
+import type { CreateResult } from '../tpm/commands/object.ts';
 import { Sign } from '../tpm/commands/signing.ts';
 import { Shutdown } from '../tpm/commands/start-up.ts';
 import { TPM_ALG, TPM_SU } from '../tpm/constants.ts';
@@ -17,11 +17,12 @@ import { NULL_HASHCHECK } from '../tpm/structures/base.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
 import { type UserKeyUsage, userKeyTemplate } from '../tpm/templates.ts';
 import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
-import { isTpmError } from '../tpm/tpm-error.ts';
 import { readNature, type TpmNature } from '../tpm/virtual.ts';
 import { encodeKeyFile } from './key-file.ts';
-import { type LoadedKey, withLoadedKey, withSaltedSession } from './loaded-key.ts';
+import { changeAuth, type LoadedKey, withLoadedKey } from './loaded-key.ts';
+import { withNewTpmKey } from './new-tpm-key.ts';
 import { deriveAuthValue, newPinDerivation } from './pin-derivation.ts';
+import { type PreparedTpmKey, prepareTpmKey } from './prepared-key.ts';
 import type {
   Assurance,
   ChangePinOptions,
@@ -31,7 +32,7 @@ import type {
   ProvidedKey,
   SignOptions,
 } from './provider.ts';
-import { type ParentOptions, parentForNewKey } from './storage-parent.ts';
+import type { ParentOptions } from './storage-parent.ts';
 import { type PinTryOptions, tryPin } from './tpm-pin.ts';
 
 /** A key that the TPM has just made, with what only this moment gives: the proof for TPM2_CertifyCreation. */
@@ -93,57 +94,51 @@ export class TpmKeyProvider implements KeyProvider {
    * Makes a key with the public area of a Windows Hello key. With a PIN it is under the TPM's dictionary attack
    * protection; without one it is not, since there is nothing to guess.
    */
-  async create({ algorithm, usage = 'sign', pin, signal }: CreateTpmKeyOptions): Promise<CreatedTpmKey> {
-    const pinDerivation = pin === undefined ? undefined : this.#newDerivation();
-    const userAuth =
-      pin === undefined || pinDerivation === undefined ? EMPTY : await deriveAuthValue(pin, pinDerivation);
+  async create({ algorithm, usage, pin, signal }: CreateTpmKeyOptions): Promise<CreatedTpmKey> {
+    const pinDerivation = pin && this.#newDerivation();
+    const userAuth = pin && pinDerivation ? await deriveAuthValue(pin, pinDerivation) : EMPTY;
     try {
-      const { recordedSrkName, ownerAuth, saltKey } = this.#options;
-      const parent = await parentForNewKey(this.tpm, { recordedSrkName, ownerAuth, signal });
-      const made = await withCleanup(
-        () =>
-          withSaltedSession(this.tpm, parent, { saltKey, signal }, (session) =>
-            this.tpm.run(
-              Create,
-              {
-                parentHandle: { handle: parent.handle, name: parent.record.name, auth: { session } },
-                inSensitive: { userAuth, data: EMPTY },
-                inPublic: userKeyTemplate(algorithm, { noDA: pin === undefined, usage }),
-                outsideInfo: EMPTY,
-                creationPCR: [],
-              },
-              { signal },
-            ),
-          ),
-        () => parent.release(),
+      return await withNewTpmKey(
+        this.tpm,
+        userAuth,
+        { ...this.#parentOptions(), algorithm, usage, signal },
+        ({ made, parent }) => createdKey({ ...made, algorithm, parent: parent.record }, pinDerivation),
       );
-      const { outPublic, outPrivate, ...creation } = made;
-      return {
-        backend: 'tpm',
-        algorithm,
-        hasPin: pin !== undefined,
-        publicKey: publicKeyOf(outPublic),
-        privateKey: await encodeKeyFile({
-          emptyAuth: pin === undefined,
-          parent: parent.record.handle,
-          publicArea: encode(TPM2B_PUBLIC, outPublic),
-          privateArea: encode(TPM2B_PRIVATE, outPrivate),
-        }),
-        ...(pinDerivation !== undefined && { pinDerivation }),
-        parent: parent.record,
-        creation,
-      };
-    } catch (error) {
-      if (isTpmError(error) && unsupported.has(error.responseCode.name)) {
-        throw new KeyprovError('algorithm-unsupported', `this TPM makes no ${algorithm} keys`, {
-          cause: error,
-          remedy: 'choose another algorithm',
-        });
-      }
-      throw error;
     } finally {
       wipe(userAuth);
     }
+  }
+
+  /**
+   * Makes a key now that gets its PIN later, by {@link finish}. Until then it takes one of the TPM's few places for
+   * objects, or is swapped out; a TPM that is reset loses it. The caller closes it.
+   */
+  async prepare({ algorithm, usage, signal }: Omit<CreateTpmKeyOptions, 'pin'>): Promise<PreparedTpmKey> {
+    return await prepareTpmKey(this.tpm, { ...this.#parentOptions(), algorithm, usage, signal });
+  }
+
+  /**
+   * Gives a prepared key its PIN, and closes it, also when that fails. What comes is what {@link create} gives.
+   * @throws KeyprovError `tpm-identity-changed`; `key-invalid` for a key that the TPM has lost; TpmError.
+   */
+  async finish(
+    prepared: PreparedTpmKey,
+    { pin, signal }: Pick<ChangePinOptions, 'pin' | 'signal'>,
+  ): Promise<CreatedTpmKey> {
+    const finish = async (): Promise<CreatedTpmKey> => {
+      const pinDerivation = this.#newDerivation();
+      const newAuth = await deriveAuthValue(pin, pinDerivation);
+      try {
+        const made = await withCleanup(
+          () => prepared.finish(newAuth, { ...this.#parentOptions(), signal }),
+          () => this.#settle(),
+        );
+        return await createdKey(made, pinDerivation);
+      } finally {
+        wipe(newAuth);
+      }
+    };
+    return await withCleanup(finish, () => prepared.close());
   }
 
   async sign(key: ProvidedKey, options: SignOptions & PinTryOptions): Promise<Bytes> {
@@ -186,14 +181,9 @@ export class TpmKeyProvider implements KeyProvider {
     const pinDerivation = this.#newDerivation();
     const newAuth = await deriveAuthValue(newPin, pinDerivation);
     try {
-      return await this.use(key, { pin, ...options }, async ({ object, authValue, session, parent, file }) => {
-        session.use = { ...session.use, encrypt: false, continueSession: false };
-        const { outPrivate } = await this.tpm.run(
-          ObjectChangeAuth,
-          { objectHandle: { handle: object, auth: { session, authValue } }, parentHandle: parent.handle, newAuth },
-          { signal: options.signal },
-        );
-        const privateKey = await encodeKeyFile({ ...file, privateArea: encode(TPM2B_PRIVATE, outPrivate) });
+      return await this.use(key, { pin, ...options }, async (loaded) => {
+        const outPrivate = await changeAuth(this.tpm, loaded, newAuth, options);
+        const privateKey = await encodeKeyFile({ ...loaded.file, privateArea: encode(TPM2B_PRIVATE, outPrivate) });
         return { ...key, privateKey, pinDerivation };
       });
     } finally {
@@ -249,6 +239,12 @@ export class TpmKeyProvider implements KeyProvider {
     return await withLoadedKey(this.tpm, key, { authValue, ownerAuth, saltKey, signal }, work);
   }
 
+  /** Without the signal, which was for the opening of the provider. */
+  #parentOptions(): Omit<TpmKeyProviderOptions, 'signal' | 'pinDerivation'> {
+    const { recordedSrkName, ownerAuth, saltKey } = this.#options;
+    return { recordedSrkName, ownerAuth, saltKey };
+  }
+
   /**
    * A TPM that loses its power after a PIN was used, and before TPM2_Shutdown, counts a failed try (Part 1, 19.8.6).
    * An emulator of ours loses it whenever a process is killed, so there the shutdown follows at once.
@@ -263,10 +259,25 @@ export class TpmKeyProvider implements KeyProvider {
   }
 }
 
-/** What TPM2_Create answers when it cannot make that kind of key. */
-const unsupported: ReadonlySet<string> = new Set([
-  'TPM_RC_CURVE',
-  'TPM_RC_KEY_SIZE',
-  'TPM_RC_ASYMMETRIC',
-  'TPM_RC_VALUE',
-]);
+async function createdKey(
+  made: CreateResult & Pick<Required<ProvidedKey>, 'algorithm' | 'parent'>,
+  pinDerivation: PinDerivation | undefined,
+): Promise<CreatedTpmKey> {
+  const { outPublic, outPrivate, algorithm, parent, creationData, creationHash, creationTicket } = made;
+  const hasPin = pinDerivation !== undefined;
+  return {
+    backend: 'tpm',
+    algorithm,
+    hasPin,
+    publicKey: publicKeyOf(outPublic),
+    privateKey: await encodeKeyFile({
+      emptyAuth: !hasPin,
+      parent: parent.handle,
+      publicArea: encode(TPM2B_PUBLIC, outPublic),
+      privateArea: encode(TPM2B_PRIVATE, outPrivate),
+    }),
+    ...(hasPin && { pinDerivation }),
+    parent,
+    creation: { creationData, creationHash, creationTicket },
+  };
+}

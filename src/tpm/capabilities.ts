@@ -1,7 +1,7 @@
 import { uint32 } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
 import { GetCapability, TestParms } from './commands/capability.ts';
-import { TPM_CAP, TPM_PT } from './constants.ts';
+import { TPM_CAP, TPM_HT, TPM_PT } from './constants.ts';
 import type { TpmCap } from './structures/base.ts';
 import type { TpmsCapabilityData } from './structures/capability.ts';
 import type { TpmtPublic } from './structures/object.ts';
@@ -35,6 +35,15 @@ async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PRO
 export async function listHandles(tpm: Tpm, type: number, options: SignalOptions = {}): Promise<number[]> {
   const handles = await readAll(tpm, TPM_CAP.HANDLES, type * 2 ** 24, (last) => last + 1, options);
   return handles.filter((handle) => handle >>> 24 === type);
+}
+
+/** The handles of all sessions, loaded and saved, of both kinds. Part 3, 30.2; for sessions the type asked for is that of the list. */
+export async function listSessions(tpm: Tpm, options: SignalOptions = {}): Promise<number[]> {
+  const sessions: number[] = [];
+  for (const list of [TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION]) {
+    sessions.push(...(await readAll(tpm, TPM_CAP.HANDLES, list * 2 ** 24, (last) => last + 1, options)));
+  }
+  return sessions.filter((handle) => handle >>> 24 === TPM_HT.HMAC_SESSION || handle >>> 24 === TPM_HT.POLICY_SESSION);
 }
 
 /** Properties (TPM_PT) from `first` on, as a map. Those that a TPM does not have are absent. */

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { type Bytes, concat, copy, equal, view, wipe } from '../bytes.ts';
+import { type Bytes, concat, concatSecrets, copy, equal, view, wipe } from '../bytes.ts';
 import { hmac, kdfa } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { HASHES, type HashAlg, TPM_ALG } from './constants.ts';
@@ -165,7 +165,7 @@ export class Session {
 
   /** The key of the HMAC, with that authorization value (which may be empty) in it. The caller wipes it. */
   hmacKey(authValue: Uint8Array): Bytes {
-    return concat(this.#sessionKey, trimAuthValue(authValue));
+    return concatSecrets(this.#sessionKey, trimAuthValue(authValue));
   }
 
   /** The HMAC with `key` over `parts`, by the session's hash. */
@@ -178,7 +178,7 @@ export class Session {
    * `authValue` is that of the entity which the session authorizes in the same command, if it does.
    */
   crypt(direction: 'command' | 'answer', data: Uint8Array, authValue: Uint8Array | undefined): void {
-    const value = authValue === undefined ? copy(this.#sessionKey) : concat(this.#sessionKey, trimAuthValue(authValue));
+    const value = this.hmacKey(authValue ?? EMPTY);
     const [newer, older] =
       direction === 'command' ? [this.#nonceCaller, this.#nonceTPM] : [this.#nonceTPM, this.#nonceCaller];
     const hash = HASHES[this.authHash].name;
@@ -193,7 +193,9 @@ export class Session {
         key = kdfa(hash, value, 'CFB', newer, older, keyBits + 128);
         const make = direction === 'command' ? createCipheriv : createDecipheriv;
         const cipher = make(`aes-${keyBits}-cfb`, key.subarray(0, keyBits / 8), key.subarray(keyBits / 8));
-        data.set(cipher.update(data));
+        const output = cipher.update(data);
+        data.set(output);
+        wipe(output); // of an answer, this is the secret
         cipher.final();
       } else {
         throw new KeyprovError('tpm-session', 'the session has no cipher for parameter encryption', {

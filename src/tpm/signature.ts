@@ -1,5 +1,5 @@
 import { type Bytes, concat, view } from '../bytes.ts';
-import { DER, derUnsigned, derValue } from '../crypto/der.ts';
+import { derSequence, derUnsigned } from '../crypto/der-write.ts';
 import { KeyprovError } from '../errors.ts';
 import { TPM_ALG } from './constants.ts';
 import { padLeft } from './public-key.ts';
@@ -17,7 +17,7 @@ export function bareSignature(signature: TpmtSignature): Bytes {
       return view(signature.signature.sig);
     case TPM_ALG.ECDSA: {
       const { signatureR, signatureS } = signature.signature;
-      return derValue(DER.SEQUENCE, derUnsigned(signatureR), derUnsigned(signatureS));
+      return derSequence(derUnsigned(signatureR), derUnsigned(signatureS));
     }
     default:
       throw new KeyprovError(

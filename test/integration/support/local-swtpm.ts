@@ -61,8 +61,15 @@ async function listening(path: string, child: ChildProcess): Promise<void> {
  * missing program must fail them.
  */
 export function missingPrograms(...programs: string[]): string | undefined {
-  const missing = programs.filter((program) => spawnSync('which', [program]).status !== 0);
+  const env = toolEnvironment();
+  const missing = programs.filter((program) => spawnSync('which', [program], { env }).status !== 0);
   if (missing.length === 0 || process.env.CI === 'true') return undefined;
   console.warn(`skipped: ${missing.join(', ')} not installed`);
   return `${missing.join(', ')} not installed`;
 }
+
+/** Our environment, with the places of system programs in the path: those of ordinary users may lack them. */
+export const toolEnvironment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin`,
+});

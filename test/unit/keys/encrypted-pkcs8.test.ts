@@ -1,7 +1,8 @@
 import { createCipheriv, generateKeyPairSync, scryptSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toHex, utf8 } from '../../../src/bytes.ts';
-import { DerReader } from '../../../src/crypto/der.ts';
+import { DerNode } from '../../../src/crypto/der-read.ts';
+import { TAG } from '../../../src/crypto/der-write.ts';
 import { decodePem, encodePem } from '../../../src/crypto/pem.ts';
 import { decryptPkcs8, encryptPkcs8 } from '../../../src/keys/encrypted-pkcs8.ts';
 import { asyncRefusal } from '../../refusal.ts';
@@ -12,34 +13,28 @@ const secret = utf8('314159');
 const pkcs8 = new Uint8Array(
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'der' }),
 );
-const SEQUENCE = 0x30;
-const OCTETS = 0x04;
-const OID = 0x06;
 
 describe('encryptPkcs8', () => {
   it('writes PBES2 with scrypt and AES-256-GCM that Node’s own functions make the same of', async () => {
-    const outer = new DerReader(decodePem(await encryptPkcs8(pkcs8, secret, COST), LABEL), 'file');
-    const info = new DerReader(outer.value(SEQUENCE), 'info');
-    outer.end();
-    const algorithm = new DerReader(info.value(SEQUENCE), 'algorithm');
-    expect(toHex(algorithm.value(OID))).toBe('2a864886f70d01050d'); // 1.2.840.113549.1.5.13
-    const parameters = new DerReader(algorithm.value(SEQUENCE), 'parameters');
-    const kdf = new DerReader(parameters.value(SEQUENCE), 'kdf');
-    expect(toHex(kdf.value(OID))).toBe('2b06010401da47040b'); // 1.3.6.1.4.1.11591.4.11
-    const kdfParameters = new DerReader(kdf.value(SEQUENCE), 'kdf parameters');
-    const salt = kdfParameters.value(OCTETS);
+    const info = DerNode.strict(decodePem(await encryptPkcs8(pkcs8, secret, COST), LABEL), 'file').fields(TAG.SEQUENCE);
+    const algorithm = info.next().fields(TAG.SEQUENCE);
+    expect(algorithm.next().oid()).toBe('1.2.840.113549.1.5.13');
+    const parameters = algorithm.next().fields(TAG.SEQUENCE);
+    const kdf = parameters.next().fields(TAG.SEQUENCE);
+    expect(kdf.next().oid()).toBe('1.3.6.1.4.1.11591.4.11');
+    const kdfParameters = kdf.next().fields(TAG.SEQUENCE);
+    const salt = kdfParameters.next().octets();
     expect(salt.length).toBe(16);
-    const numbers = Array.from({ length: 4 }, () => toHex(kdfParameters.unsigned()));
+    const numbers = Array.from({ length: 4 }, () => toHex(kdfParameters.next().unsigned()));
     expect(numbers).toEqual(['0400', '08', '01', '20']);
-    const scheme = new DerReader(parameters.value(SEQUENCE), 'scheme');
-    expect(toHex(scheme.value(OID))).toBe('60864801650304012e'); // 2.16.840.1.101.3.4.1.46
-    const gcm = new DerReader(scheme.value(SEQUENCE), 'gcm');
-    const nonce = gcm.value(OCTETS);
+    const scheme = parameters.next().fields(TAG.SEQUENCE);
+    expect(scheme.next().oid()).toBe('2.16.840.1.101.3.4.1.46');
+    const gcm = scheme.next().fields(TAG.SEQUENCE);
+    const nonce = gcm.next().octets();
     expect(nonce.length).toBe(12);
-    expect(toHex(gcm.unsigned())).toBe('10');
-    for (const reader of [algorithm, parameters, kdf, kdfParameters, scheme, gcm]) reader.end();
-    const encrypted = info.value(OCTETS);
-    info.end();
+    expect(toHex(gcm.next().unsigned())).toBe('10');
+    const encrypted = info.next().octets();
+    for (const fields of [info, algorithm, parameters, kdf, kdfParameters, scheme, gcm]) fields.end();
     const cipher = createCipheriv('aes-256-gcm', scryptSync(secret, salt, 32, { N: COST, r: 8, p: 1 }), nonce);
     expect(toHex(encrypted)).toBe(toHex(concat(cipher.update(pkcs8), cipher.final(), cipher.getAuthTag())));
   });

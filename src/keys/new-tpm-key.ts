@@ -1,0 +1,74 @@
+import { KeyprovError, withCleanup } from '../errors.ts';
+import type { KeyAlgorithm } from '../policy/index.ts';
+import { Create, type CreateResult } from '../tpm/commands/object.ts';
+import type { Session } from '../tpm/session.ts';
+import { type UserKeyUsage, userKeyTemplate } from '../tpm/templates.ts';
+import type { Tpm } from '../tpm/tpm.ts';
+import { isTpmError } from '../tpm/tpm-error.ts';
+import { type SaltOptions, withSaltedSession } from './loaded-key.ts';
+import { parentForNewKey, type StorageParent } from './storage-parent.ts';
+
+/** Which key to make, and where. */
+export interface NewTpmKeyOptions extends SaltOptions {
+  readonly algorithm: KeyAlgorithm;
+  /** Default `sign`. */
+  readonly usage?: UserKeyUsage | undefined;
+  /** The Name that the storage root key must have. */
+  readonly recordedSrkName?: Uint8Array | undefined;
+}
+
+/** A key that is made and not loaded, with its parent and session still there. */
+export interface NewTpmKey {
+  readonly made: CreateResult;
+  readonly parent: StorageParent;
+  /** Salted; encrypts the first parameter both ways, and goes on. */
+  readonly session: Session;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * Makes a key with the public area of a Windows Hello key, and runs `work` with it. A key with an authorization value is
+ * under the TPM's dictionary attack protection; one without is not, since there is nothing to guess.
+ * @throws KeyprovError `algorithm-unsupported` where the TPM makes no such keys.
+ */
+export async function withNewTpmKey<T>(
+  tpm: Tpm,
+  userAuth: Uint8Array,
+  { algorithm, usage = 'sign', recordedSrkName, ...options }: NewTpmKeyOptions,
+  work: (made: NewTpmKey) => Promise<T>,
+): Promise<T> {
+  const { ownerAuth, signal } = options;
+  const parent = await parentForNewKey(tpm, { recordedSrkName, ownerAuth, signal });
+  const args = {
+    inSensitive: { userAuth, data: EMPTY },
+    inPublic: userKeyTemplate(algorithm, { noDA: userAuth.length === 0, usage }),
+    outsideInfo: EMPTY,
+    creationPCR: [],
+  };
+  const make = async (session: Session): Promise<CreateResult> => {
+    const parentHandle = { handle: parent.handle, name: parent.record.name, auth: { session } };
+    try {
+      return await tpm.run(Create, { parentHandle, ...args }, { signal });
+    } catch (error) {
+      if (!isTpmError(error) || !UNSUPPORTED.has(error.responseCode.name)) throw error;
+      throw new KeyprovError('algorithm-unsupported', `this TPM makes no ${algorithm} keys`, {
+        cause: error,
+        remedy: 'choose another algorithm',
+      });
+    }
+  };
+  return await withCleanup(
+    () =>
+      withSaltedSession(tpm, parent, options, async (session) => work({ made: await make(session), parent, session })),
+    () => parent.release(),
+  );
+}
+
+/** What TPM2_Create answers when it cannot make that kind of key. */
+const UNSUPPORTED: ReadonlySet<string> = new Set([
+  'TPM_RC_CURVE',
+  'TPM_RC_KEY_SIZE',
+  'TPM_RC_ASYMMETRIC',
+  'TPM_RC_VALUE',
+]);

@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto';
+import { type Bytes, view, wipe } from '../bytes.ts';
+import { withCleanup } from '../errors.ts';
+import type { KeyAlgorithm } from '../policy/index.ts';
+import { type CreateResult, Load } from '../tpm/commands/object.ts';
+import type { Tpm } from '../tpm/tpm.ts';
+import type { TpmObject } from '../tpm/tpm-object.ts';
+import { changeAuth, type SaltOptions, withSaltedSession } from './loaded-key.ts';
+import { type NewTpmKeyOptions, withNewTpmKey } from './new-tpm-key.ts';
+import type { ProvidedKey } from './provider.ts';
+import { parentOf } from './storage-parent.ts';
+
+/** What is known of a key in advance, and stays as it is when it gets its PIN. */
+type Parts = Omit<CreateResult, 'outPrivate'> & {
+  readonly algorithm: KeyAlgorithm;
+  readonly parent: NonNullable<ProvidedKey['parent']>;
+};
+
+/**
+ * A key in the TPM that waits for its PIN. Until then it is authorized by 32 random bytes, which only this object has.
+ * Of the key itself nothing is kept outside the TPM, other than encrypted by it for as long as it is not reset.
+ */
+export class PreparedTpmKey {
+  readonly algorithm: KeyAlgorithm;
+  readonly #tpm: Tpm;
+  readonly #object: TpmObject;
+  readonly #authValue: Bytes;
+  readonly #parts: Parts;
+
+  /** Use {@link prepareTpmKey}. */
+  constructor(tpm: Tpm, object: TpmObject, authValue: Bytes, parts: Parts) {
+    this.algorithm = parts.algorithm;
+    this.#tpm = tpm;
+    this.#object = object;
+    this.#authValue = authValue;
+    this.#parts = parts;
+  }
+
+  /**
+   * Gives the key its real authorization value, by TPM2_ObjectChangeAuth in a salted session.
+   * @returns the key as TPM2_Create would have made it with that value: with the same proof of its making.
+   * @throws KeyprovError `tpm-identity-changed`; TpmError when the TPM refuses.
+   */
+  async finish(newAuth: Uint8Array, options: SaltOptions): Promise<CreateResult & Parts> {
+    const { ownerAuth, signal } = options;
+    const parent = await parentOf(this.#tpm, this.#parts.parent, { ownerAuth, signal });
+    const loaded = { object: this.#object, authValue: this.#authValue, parent };
+    const outPrivate = await withCleanup(
+      () =>
+        withSaltedSession(this.#tpm, parent, options, (session) =>
+          changeAuth(this.#tpm, { ...loaded, session }, newAuth, { signal }),
+        ),
+      () => parent.release(),
+    );
+    return { ...this.#parts, outPrivate };
+  }
+
+  /** Forgets the random value: from now on nobody can use the key. */
+  wipe(): void {
+    wipe(this.#authValue);
+  }
+
+  /** Forgets the random value, and takes the key out of the TPM. Idempotent. */
+  async close(): Promise<void> {
+    this.wipe();
+    await this.#object.flush();
+  }
+}
+
+/**
+ * Makes a key for a PIN that is not known yet, under dictionary attack protection like every key with a PIN.
+ * @throws as TpmKeyProvider.create does.
+ */
+export async function prepareTpmKey(tpm: Tpm, options: NewTpmKeyOptions): Promise<PreparedTpmKey> {
+  const { algorithm, signal } = options;
+  const authValue = view(randomBytes(32));
+  try {
+    return await withNewTpmKey(tpm, authValue, options, async ({ made, parent, session }) => {
+      const { outPrivate, ...parts } = made;
+      const parentHandle = { handle: parent.handle, name: parent.record.name, auth: { session } };
+      try {
+        const load = { parentHandle, inPrivate: outPrivate, inPublic: parts.outPublic };
+        const { objectHandle } = await tpm.run(Load, load, { signal });
+        return new PreparedTpmKey(tpm, objectHandle, authValue, { ...parts, algorithm, parent: parent.record });
+      } finally {
+        // With the random value it would open the key for ever, past any PIN: it must not outlive this moment.
+        wipe(outPrivate);
+      }
+    });
+  } catch (error) {
+    wipe(authValue);
+    throw error;
+  }
+}
