@@ -37,6 +37,7 @@ export { PolicyError, type PolicyProblem } from './policy-error.ts';
 export type { LayerValues, PolicyLayer, PolicyReading, PolicyScope, PolicySource } from './policy-layer.ts';
 export type { LayerName, OverriddenValue, PolicyValue, SettledValue } from './precedence.ts';
 export { ENVIRONMENT_VARIABLES, layerFromEnvironment } from './read-environment.ts';
+export { type ReadPolicyFileOptions, readPolicyFile } from './read-policy-file.ts';
 export { type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
 export { type LayerOptions, type LayerSettings, layerOf, parseLayer } from './read-settings.ts';
 export { type ReadSyncMlOptions, readSyncMl } from './read-syncml.ts';

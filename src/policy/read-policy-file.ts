@@ -1,0 +1,27 @@
+import { PolicyError } from './policy-error.ts';
+import type { PolicyReading } from './policy-layer.ts';
+import { type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
+import { parseLayer } from './read-settings.ts';
+import { readSyncMl } from './read-syncml.ts';
+import { decodeRegistryText } from './registry-export.ts';
+
+/** Whose settings to read from a file of any kind. */
+export interface ReadPolicyFileOptions extends ReadRegistryOptions {
+  /** The name of the file, for people. A registry export names its keys instead. */
+  readonly origin?: string;
+}
+
+/**
+ * Reads the settings in a file of any kind that there is a reader for, told by how its text begins: a registry export,
+ * SyncML (`<`), or the JSON of this library (`{`), in UTF-8 or UTF-16.
+ * @throws PolicyError for other text, and as {@link readRegistryExport}, {@link readSyncMl} and {@link parseLayer} do.
+ */
+export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions = {}): PolicyReading {
+  const { origin = 'settings file' } = options;
+  const text = decodeRegistryText(file).trimStart();
+  if (text.startsWith('<')) return readSyncMl(text, { ...options, origin });
+  if (text.startsWith('{')) return { layers: [parseLayer(text, { origin })], ignored: [] };
+  if (/^(?:Windows Registry Editor|REGEDIT4)/.test(text)) return readRegistryExport(text, options);
+  const expected = 'a registry export (.reg), a SyncML message, or a JSON object of settings';
+  throw new PolicyError([{ setting: origin, problem: 'is no text of settings', expected }]);
+}

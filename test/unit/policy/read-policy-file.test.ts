@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { utf8 } from '../../../src/bytes.ts';
+import { readPolicyFile } from '../../../src/policy/index.ts';
+import { problemsOf } from './problems-of.ts';
+
+const KEY = 'HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork';
+const REG = `Windows Registry Editor Version 5.00\r\n\r\n[${KEY}]\r\n"RequireSecurityDevice"=dword:00000001\r\n`;
+const XML = `<Replace><Item><Target><LocURI>./Device/Vendor/MSFT/PassportForWork/dcd219dd-bc68-4b9b-bf0b-4a33a796be35/Policies/RequireSecurityDevice</LocURI></Target><Meta><Format>bool</Format></Meta><Data>true</Data></Item></Replace>`;
+const utf16 = (text: string) => new Uint8Array(Buffer.from(`\uFEFF${text}`, 'utf16le'));
+const options = { origin: 'a file' };
+
+describe('readPolicyFile', () => {
+  it.each([
+    ['a registry export', REG, { source: 'gpo', origin: KEY, values: { RequireSecurityDevice: true } }],
+    ['SyncML', XML, { source: 'csp', origin: 'a file', values: { RequireSecurityDevice: true } }],
+    ['JSON', '{ "hardware": "required" }', { source: 'file', origin: 'a file', values: { hardware: 'required' } }],
+  ])('reads %s in UTF-8 and UTF-16, with and without a byte order mark and blanks', (_, text, layer) => {
+    for (const file of [utf8(text), utf8(`\uFEFF${text}`), utf8(`\n ${text}`), utf16(text)]) {
+      expect(readPolicyFile(file, options)).toEqual({ layers: [{ scope: 'machine', ...layer }], ignored: [] });
+    }
+  });
+
+  it('chooses a user and a tenant like the reader of that kind', () => {
+    const two = `${XML}${XML.replace('dcd219dd', 'aaaaaaaa')}`;
+    expect(problemsOf(() => readPolicyFile(utf8(two), options))[0]?.setting).toBe('tenantId');
+    const tenantId = 'dcd219dd-bc68-4b9b-bf0b-4a33a796be35';
+    expect(readPolicyFile(utf8(two), { ...options, tenantId }).layers).toHaveLength(1);
+    const users = ['S-1-5-21-1', 'S-1-5-21-2'].map(
+      (sid) => `[${KEY.replace('LOCAL_MACHINE', `USERS\\${sid}`)}]\r\n"Enabled"=dword:0\r\n`,
+    );
+    const reg = utf8(`REGEDIT4\r\n${users.join('')}`);
+    expect(problemsOf(() => readPolicyFile(reg))[0]?.setting).toBe('userSid');
+    expect(readPolicyFile(reg, { userSid: 'S-1-5-21-2' }).layers).toHaveLength(1);
+  });
+
+  it('refuses other text by the name of the file', () => {
+    for (const text of ['', '[PassportForWork]', 'hardware=required', '[1]']) {
+      expect(problemsOf(() => readPolicyFile(utf8(text), options))).toEqual([
+        {
+          setting: 'a file',
+          problem: 'is no text of settings',
+          expected: 'a registry export (.reg), a SyncML message, or a JSON object of settings',
+        },
+      ]);
+    }
+  });
+});
