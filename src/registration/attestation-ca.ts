@@ -1,19 +1,21 @@
 import { activateCredential } from '../attestation/activate.ts';
 import type { AttestationKey } from '../attestation/attestation-key.ts';
 import { certifyOwnCreation } from '../attestation/certify.ts';
-import type { EndorsementKey } from '../attestation/endorsement-key.ts';
+import { type EndorsementKey, openEndorsementKey } from '../attestation/endorsement-key.ts';
+import { readEkCertificates } from '../attestation/read-ek-certificates.ts';
 import { type Bytes, equal, wipe } from '../bytes.ts';
 import { encodeSpki } from '../crypto/public-key.ts';
 import { readCertificate } from '../crypto/x509.ts';
-import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
 import { decodeSmallstepCredential } from '../request/credential-encodings.ts';
 import { buildSmallstepAttest, buildSmallstepSecret, parseSmallstepChain } from '../request/smallstep.ts';
 import { readVendor } from '../tpm/capabilities.ts';
 import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
-import type { Tpm } from '../tpm/tpm.ts';
-import { postJson, type ServiceOptions } from './json-service.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { ServiceOptions } from './exchange.ts';
+import { postJson } from './json-service.ts';
 
 /** Options of {@link enrolAttestationKey}. */
 export interface EnrolAttestationKeyOptions extends ServiceOptions {
@@ -53,6 +55,27 @@ export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKey
   const chain = understood(base, () => parseSmallstepChain(answer));
   await checkIsFor(ak, chain, base);
   return chain;
+}
+
+/**
+ * Enrols attestation keys with an attestation CA, with the endorsement key that the TPM has and the certificates that it
+ * holds: what `provision` takes as `enrolAk`. It throws as {@link enrolAttestationKey} and `openEndorsementKey` do.
+ */
+export function attestationCaEnrolment(
+  options: Pick<EnrolAttestationKeyOptions, 'url' | 'fetch' | 'timeoutMs' | 'headers'>,
+): (tpm: Tpm, ak: AttestationKey, more: SignalOptions) => Promise<Bytes[]> {
+  return async (tpm, ak, { signal }) => {
+    const ek = await openEndorsementKey(tpm, { signal });
+    return await withCleanup(
+      async () => {
+        const { certificates, chain } = await readEkCertificates(tpm, { signal });
+        const own = certificates.find(({ nv }) => nv?.template === ek.template);
+        const ekCertificates = own && { ekCertificates: [own.der, ...chain] };
+        return await enrolAttestationKey(tpm, { ...options, ...ekCertificates, ek, ak, signal });
+      },
+      () => ek.release(),
+    );
+  };
 }
 
 function understood<T>(url: URL, read: () => T): T {

@@ -4,7 +4,9 @@ import { guidToBytes } from '../request/guid.ts';
 import { inRequest } from '../request/in-request.ts';
 import { JsonObject } from '../request/json-object.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../request/key-credential-link.ts';
-import { getJson, type ServiceOptions } from './json-service.ts';
+import { exchange, type ServiceOptions } from './exchange.ts';
+import { getJson } from './json-service.ts';
+import { statusError } from './service-error.ts';
 import type { DirectoryReader } from './sync-status.ts';
 
 /** Options of everything that asks Microsoft Graph. */
@@ -59,13 +61,33 @@ export function graphReader(options: GraphReaderOptions): DirectoryReader {
 /** The keys of Windows Hello for Business that Entra ID lists for the user. @throws KeyprovError a `service-…` code. */
 export async function listHelloMethods(user: string, options: GraphOptions): Promise<HelloMethod[]> {
   const methods: HelloMethod[] = [];
-  const path = `v1.0/users/${encodeURIComponent(user)}/authentication/windowsHelloForBusinessMethods`;
-  for (let url: URL | undefined = graphUrl(path, options); url !== undefined; ) {
+  for (let url: URL | undefined = graphUrl(methodsOf(user), options); url !== undefined; ) {
     const answer = await ask(url, options);
     methods.push(...listOf(answer, 'value').map((item) => understood(() => readMethod(item))));
     url = nextPage(answer, url);
   }
   return methods;
+}
+
+/**
+ * Removes a registered key of the user from Entra ID; from the directory on premises synchronization removes it.
+ *
+ * @param id the `id` that {@link listHelloMethods} gives; not the KeyID.
+ * @returns `absent` when there is no such key, as after a removal whose answer was lost.
+ * @throws TypeError for an id that is empty or of dots only. @throws ServiceError a `service-…` code.
+ */
+export async function deleteHelloMethod(
+  user: string,
+  id: string,
+  { token, ...options }: GraphOptions,
+): Promise<'deleted' | 'absent'> {
+  if (/^\.*$/.test(id)) throw new TypeError(`no id: ${JSON.stringify(id)}`); // its URL would be that of all keys
+  const url = graphUrl(`${methodsOf(user)}/${encodeURIComponent(id)}`, options);
+  const headers = { authorization: `Bearer ${await token()}` };
+  const answer = await exchange({ method: 'DELETE', url, headers }, options);
+  if (answer.status === 404) return 'absent';
+  if (!answer.ok) throw statusError(answer);
+  return 'deleted';
 }
 
 function readDeviceKey(item: unknown): KeyCredential {
@@ -88,7 +110,10 @@ function readMethod(item: unknown): HelloMethod {
   };
 }
 
-const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: GraphOptions): URL =>
+const methodsOf = (user: string): string =>
+  `v1.0/users/${encodeURIComponent(user)}/authentication/windowsHelloForBusinessMethods`;
+
+const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: Pick<GraphOptions, 'graphUrl'>): URL =>
   new URL(path, graphUrl);
 
 async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonObject> {

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { equal } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
@@ -6,6 +5,7 @@ import { guidToBytes } from '../request/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../request/key-credential-link.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { DEFAULT_SYNC_SCHEDULE, type SyncSchedule } from './ad-sync-scheduler.ts';
+import { type Sleep, sleepFor } from './sleep.ts';
 
 /** Reads the keys that a directory has of a user. */
 export interface DirectoryReader {
@@ -79,8 +79,7 @@ export interface WaitForSyncOptions extends SyncStatusOptions {
   readonly pollMs?: number;
   /** Called after each look. */
   readonly onProgress?: (status: SyncStatus) => void;
-  /** Waits; ends at once, by an error, when `signal` aborts. */
-  readonly sleep?: (ms: number, options: SignalOptions) => Promise<void>;
+  readonly sleep?: Sleep;
 }
 
 /** When a key that was registered at `registered` may be expected. One cycle may fail before it is called late. */
@@ -159,15 +158,6 @@ export async function waitForSync(key: RegisteredKey, options: WaitForSyncOption
     const leftMs = status.overdueAfter.getTime() - now().getTime();
     if (leftMs <= 0 && status.state === 'registered' && status.problem) throw status.problem;
     await sleep(Math.min(pollMs, Math.max(leftMs, 1)), { signal });
-  }
-}
-
-async function sleepFor(ms: number, { signal }: SignalOptions): Promise<void> {
-  try {
-    await delay(ms, undefined, { ...(signal && { signal }) });
-  } catch (error) {
-    signal?.throwIfAborted(); // the reason itself, without the error around it
-    throw error;
   }
 }
 

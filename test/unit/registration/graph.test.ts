@@ -2,7 +2,12 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fromBase64, fromHex, toBase64 } from '../../../src/bytes.ts';
 import { digest } from '../../../src/crypto/kdf.ts';
-import { type GraphReaderOptions, graphReader, listHelloMethods } from '../../../src/registration/graph.ts';
+import {
+  deleteHelloMethod,
+  type GraphReaderOptions,
+  graphReader,
+  listHelloMethods,
+} from '../../../src/registration/graph.ts';
 import { KEY_CREDENTIAL_USAGE, parseKeyCredentialLink } from '../../../src/request/key-credential-link.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
@@ -143,5 +148,38 @@ describe('listHelloMethods', () => {
   it('refuses an item without id', async () => {
     const { options } = graph(() => Response.json({ value: [{ displayName: 'PC7' }] }));
     expect(await asyncRefusal(() => listHelloMethods('ada', options))).toContain('service-answer: Microsoft Graph: ');
+  });
+});
+
+describe('deleteHelloMethod', () => {
+  it('removes the key with that id', async () => {
+    const { sent, options } = graph(() => new Response(null, { status: 204 }));
+    expect(await deleteHelloMethod('ada@contoso.test', 'a/b', options)).toBe('deleted');
+    expect(sent.map(({ url, init }) => [init.method, url])).toEqual([
+      [
+        'DELETE',
+        'https://graph.microsoft.com/v1.0/users/ada%40contoso.test/authentication/windowsHelloForBusinessMethods/a%2Fb',
+      ],
+    ]);
+    expect(sent[0]?.init.headers).toMatchObject({ authorization: 'Bearer T0ken' });
+  });
+
+  it('says that there is none', async () => {
+    const { options } = graph(() => Response.json({ error: { code: 'ResourceNotFound' } }, { status: 404 }));
+    expect(await deleteHelloMethod('ada', 'x', options)).toBe('absent');
+  });
+
+  it('says why it was refused', async () => {
+    const body = { error: { code: 'Forbidden', message: 'T0ken has no rights' } };
+    const { options } = graph(() => Response.json(body, { status: 403 }));
+    expect(await asyncRefusal(() => deleteHelloMethod('ada', 'x', options))).toMatch(
+      /^service-refused: DELETE https:.*: status 403 Forbidden: \[secret\] has no rights; check the rights of the account$/,
+    );
+  });
+
+  it.each(['', '.', '..'])('sends nothing for the id %j, whose URL would be another', async (id) => {
+    const { sent, options } = graph(() => new Response(null, { status: 204 }));
+    await expect(deleteHelloMethod('ada', id, options)).rejects.toThrow(TypeError);
+    expect(sent).toEqual([]);
   });
 });

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../../src/bytes.ts';
-import { type LdapEntry, type LdapSearcher, ldapReader } from '../../../src/registration/ldap-reader.ts';
+import { ldapReader } from '../../../src/registration/ldap-reader.ts';
+import type { LdapEntry, LdapSearcher } from '../../../src/registration/ldap-user.ts';
 import { formatDnBinary } from '../../../src/request/dn-binary.ts';
 import { encodeKeyCredentialLink, parseKeyCredentialLink } from '../../../src/request/key-credential-link.ts';
 import { asyncRefusal } from '../../refusal.ts';

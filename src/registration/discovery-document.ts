@@ -1,0 +1,148 @@
+import { parseXml, type XmlElement, XmlError } from '../policy/xml.ts';
+import { isSafeUrl } from './exchange.ts';
+
+/** A service that discovery names. */
+export interface DiscoveredService {
+  readonly endpoint: URL;
+  /** What the token must be for: its `aud`. */
+  readonly resource: string;
+  /** The version of its protocol; `1.0` where the answer has none. */
+  readonly version: string;
+}
+
+/** Where the services of a tenant or of an AD FS are. What the answer does not name is absent. */
+export interface DiscoveredServices {
+  /** Takes registrations of keys. MS-DVRD 2.2.4.11. */
+  readonly keyProvisioning?: DiscoveredService;
+  /** Joins devices. */
+  readonly deviceJoin?: DiscoveredService;
+  /** Gives nonces, for device join and attestation; Entra ID only. */
+  readonly nonce?: DiscoveredService;
+  /** Gives tokens. */
+  readonly authentication?: { readonly authorizeEndpoint?: URL; readonly tokenEndpoint?: URL };
+  /** The whole answer, also what is not known here. Of its addresses none was checked. */
+  readonly raw: Readonly<Record<string, unknown>>;
+}
+
+/** Thrown for a text that is no answer of discovery. */
+export class DiscoveryFormError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'DiscoveryFormError';
+  }
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** Reads an answer of discovery, as JSON or XML (MS-DVRD 4.2, 4.3). @throws DiscoveryFormError for anything else. */
+export function readDiscoveryDocument(text: string, contentType: string): DiscoveredServices {
+  const isXml = /[/+]xml\b/i.test(contentType) || (!/json/i.test(contentType) && text.trimStart().startsWith('<'));
+  const raw = isXml ? parseXmlForm(text) : parseJsonForm(text);
+  const service = (name: string, endpoint: string, resource: string) => readService(raw, name, endpoint, resource);
+  const keyProvisioning = service('KeyProvisioningService', 'KeyProvisionEndpoint', 'KeyProvisionResourceId');
+  const deviceJoin = service('DeviceJoinService', 'JoinEndpoint', 'JoinResourceId');
+  const nonce = service('NonceService', 'Endpoint', 'ResourceId');
+  const oauth = member(member(raw, 'AuthenticationService'), 'OAuth2');
+  const authorizeEndpoint = oauth && address(oauth, 'AuthCodeEndpoint');
+  const tokenEndpoint = oauth && address(oauth, 'TokenEndpoint');
+  return {
+    ...(keyProvisioning && { keyProvisioning }),
+    ...(deviceJoin && { deviceJoin }),
+    ...(nonce && { nonce }),
+    ...((authorizeEndpoint ?? tokenEndpoint) && {
+      authentication: { ...(authorizeEndpoint && { authorizeEndpoint }), ...(tokenEndpoint && { tokenEndpoint }) },
+    }),
+    raw,
+  };
+}
+
+/** Every address that is handed out, with its name. */
+export function endpointsOf({
+  keyProvisioning,
+  deviceJoin,
+  nonce,
+  authentication,
+}: DiscoveredServices): [string, URL][] {
+  const all: [string, URL | undefined][] = [
+    ['KeyProvisioningService', keyProvisioning?.endpoint],
+    ['DeviceJoinService', deviceJoin?.endpoint],
+    ['NonceService', nonce?.endpoint],
+    ['AuthCodeEndpoint', authentication?.authorizeEndpoint],
+    ['TokenEndpoint', authentication?.tokenEndpoint],
+  ];
+  return all.flatMap(([name, url]) => (url === undefined ? [] : [[name, url]]));
+}
+
+/** Whether both hosts are the same or the second is trusted, and the address has TLS. */
+export function isTrustedAddress(url: URL, asked: URL, trustedHosts: readonly string[]): boolean {
+  const isTrusted = url.hostname === asked.hostname || trustedHosts.some((host) => host.toLowerCase() === url.hostname);
+  return isTrusted && isSafeUrl(url) && url.username === '' && url.password === '';
+}
+
+/** A service without address or resource is of no use and left out. */
+function readService(raw: Members, name: string, endpointName: string, resourceName: string) {
+  const members = member(raw, name);
+  const endpoint = members && address(members, endpointName);
+  const resource = members && textOf(members, resourceName);
+  if (members === undefined || endpoint === undefined || resource === undefined) return undefined;
+  return { endpoint, resource, version: textOf(members, 'ServiceVersion') ?? '1.0' };
+}
+
+function member(of: Members | undefined, name: string): Members | undefined {
+  const value = of?.[name] ?? undefined;
+  if (value === undefined || isMembers(value)) return value;
+  throw new DiscoveryFormError(`${name} is no object`);
+}
+
+function textOf(members: Members, name: string): string | undefined {
+  const value = members[name] ?? undefined;
+  if (value === undefined || value === '') return undefined;
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' && name === 'ServiceVersion') return value.toFixed(1); // xs:decimal
+  throw new DiscoveryFormError(`${name} is no text`);
+}
+
+function address(members: Members, name: string): URL | undefined {
+  const text = textOf(members, name);
+  if (text === undefined) return undefined;
+  if (!URL.canParse(text)) throw new DiscoveryFormError(`${name} is no URL`);
+  return new URL(text);
+}
+
+function isMembers(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function parseJsonForm(text: string): Members {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw new DiscoveryFormError(`no JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (!isMembers(parsed)) throw new DiscoveryFormError('no JSON object');
+  return parsed;
+}
+
+/** In the same members as the JSON form. MS-DVRD 6: the element is `Discovery`, or `DiscoverResponse` of that type. */
+function parseXmlForm(text: string): Members {
+  let roots: readonly XmlElement[];
+  try {
+    roots = parseXml(text);
+  } catch (error) {
+    if (!(error instanceof XmlError)) throw error;
+    throw new DiscoveryFormError(`no XML: ${error.message}`);
+  }
+  const [root, second] = roots;
+  if (root === undefined || second !== undefined || !/^(Discovery|DiscoverResponse)$/.test(root.name)) {
+    throw new DiscoveryFormError('not one element Discovery');
+  }
+  return Object.fromEntries(root.children.map((child) => [child.name, contentOf(child)]));
+}
+
+/** What holds `anyURI` is a list; what is empty is taken as null, which the reader of XML does not tell from it. */
+function contentOf({ text, children }: XmlElement): unknown {
+  if (children.length === 0) return text.trim() === '' ? null : text.trim();
+  if (children.every(({ name }) => name === 'anyURI')) return children.map(contentOf);
+  return Object.fromEntries(children.map((child) => [child.name, contentOf(child)]));
+}

@@ -1,0 +1,99 @@
+/** What the body of an error answer says. Texts are from the service: for people and logs, cut and made printable. */
+export interface ErrorDetails {
+  /**
+   * How it was written: `error-details` MS-KPP 2.2.3.1; `nested` the same or part of it below `error`;
+   * `device-registration` MS-DVRJ 2.2.3.1; `oauth` RFC 6749, 5.2; `json` other JSON; `text`, also HTML; `empty`.
+   */
+  readonly form: 'error-details' | 'nested' | 'device-registration' | 'oauth' | 'json' | 'text' | 'empty';
+  /** `code`, `ErrorType`, or `error`: for programs, but no list of them is published. */
+  readonly code?: string;
+  readonly message?: string;
+  /** `ERROR_FAIL` by MS-KPP. */
+  readonly response?: string;
+  /** The resource. */
+  readonly target?: string;
+  readonly clientRequestId?: string;
+  readonly traceId?: string;
+  /** As the service wrote it; forms differ. */
+  readonly time?: string;
+  /** The numbers of Entra ID, such as 50076 for AADSTS50076. */
+  readonly errorCodes?: readonly number[];
+}
+
+const MAX_TEXT = 1000;
+
+type Members = ReadonlyMap<string, unknown>;
+
+/** Reads the body of an error answer. Never throws: what has no known form is kept as text. */
+export function parseErrorDetails(body: string): ErrorDetails {
+  const text = printable(body);
+  if (text === '') return { form: 'empty' };
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body);
+  } catch {
+    // Proxies and web servers answer with pages of their own.
+    const words = printable(body.replace(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, ' ').replace(/<[^>]*>/g, ' '));
+    return { form: 'text', message: words === '' ? text : words };
+  }
+  const members = membersOf(parsed);
+  const nested = membersOf(members.get('error'));
+  if (nested.size > 0) return { form: 'nested', ...errorDetails(nested) };
+  if (members.has('ErrorType') || members.has('TraceId')) {
+    return {
+      form: 'device-registration',
+      ...texts(members, { code: 'ErrorType', message: 'Message', traceId: 'TraceId', time: 'Time' }),
+    };
+  }
+  if (typeof members.get('error') === 'string') return { form: 'oauth', ...oauthError(members) };
+  if (members.has('code') || members.has('message')) return { form: 'error-details', ...errorDetails(members) };
+  return { form: 'json', message: text };
+}
+
+const errorDetails = (members: Members) =>
+  texts(members, {
+    code: 'code',
+    message: 'message',
+    response: 'response',
+    target: 'target',
+    clientRequestId: 'clientrequestid',
+    time: 'time',
+  });
+
+function oauthError(members: Members) {
+  const found = texts(members, {
+    code: 'error',
+    message: 'error_description',
+    clientRequestId: 'correlation_id',
+    traceId: 'trace_id',
+    time: 'timestamp',
+  });
+  const listed = members.get('error_codes');
+  const named = [...(found.message ?? '').matchAll(/\bAADSTS(\d{1,9})\b/g)].map(([, number]) => Number(number));
+  const numbers = Array.isArray(listed) ? listed.filter((code): code is number => Number.isSafeInteger(code)) : [];
+  const errorCodes = [...new Set([...numbers, ...named])];
+  return { ...found, ...(errorCodes.length > 0 && { errorCodes }) };
+}
+
+function membersOf(value: unknown): Members {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return new Map(isObject ? Object.entries(value) : []);
+}
+
+/** Those members that are text or numbers, under our names. */
+function texts<Name extends string>(members: Members, names: Readonly<Record<Name, string>>) {
+  const found: Partial<Record<Name, string>> = {};
+  for (const ours in names) {
+    const value = members.get(names[ours]);
+    if (typeof value === 'string' || typeof value === 'number') found[ours] = printable(`${value}`);
+  }
+  return found;
+}
+
+/** The beginning of a text from elsewhere, in one line of ASCII. */
+export function printable(text: string, length: number = MAX_TEXT): string {
+  return text
+    .slice(0, length)
+    .replace(/[^!-~]+/g, ' ')
+    .trim();
+}

@@ -1,0 +1,181 @@
+import { redactError, redactor } from './secrets.ts';
+import { answerError, ServiceError } from './service-error.ts';
+
+/** Options of everything that speaks to a service. */
+export interface ServiceOptions {
+  /** For one exchange, from its beginning to the last byte of the answer, in milliseconds. Default 10,000. */
+  readonly timeoutMs?: number | undefined;
+  /**
+   * What sends the requests: `createServiceFetch` makes one with a proxy, further TLS roots, or a client certificate.
+   * Default: the global one, which always verifies the certificate of the service (further roots: the environment
+   * variable NODE_EXTRA_CA_CERTS).
+   */
+  readonly fetch?: typeof fetch | undefined;
+  /** Further headers, such as one with a token. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One request. */
+export interface ServiceRequest {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly url: URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** What must not be in an error, besides the value of the header `authorization`. */
+  readonly secrets?: readonly string[];
+  /** For errors of which no more exact one is known. */
+  readonly windowsCode?: number;
+  /** The same was sent before, and may have taken effect: no answer to this one changes that. */
+  readonly outcomeUnknown?: boolean;
+  /** The clock. */
+  readonly now?: () => Date;
+}
+
+/** An answer, whatever its status. */
+export interface ServiceAnswer {
+  readonly request: ServiceRequest;
+  /** Method and address without the query, which may hold what is not for a log. */
+  readonly where: string;
+  readonly status: number;
+  /** The status is 2xx. */
+  readonly ok: boolean;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly received: Date;
+  /** Takes the secrets of the request out of a text. */
+  readonly redact: (text: string) => string;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+/** Whether a request may go there: https, or http to a loopback address. */
+export function isSafeUrl({ protocol, hostname }: URL): boolean {
+  return protocol === 'https:' || (protocol === 'http:' && LOOPBACK.test(hostname));
+}
+
+/**
+ * Sends a request and reads the answer: the only place that does. Redirections are answers like others.
+ *
+ * @throws TypeError for a URL that is not of https (http is for loopback addresses only), or has a password.
+ * @throws ServiceError `service-unreachable`, `service-timeout`, or `service-answer` for one of more than 4 MiB. The
+ * reason of `signal` when that aborts.
+ */
+export async function exchange(request: ServiceRequest, options: ServiceOptions = {}): Promise<ServiceAnswer> {
+  const { method, url, body } = request;
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, fetch: send = fetch, signal } = options;
+  const where = `${method} ${url.origin}${url.pathname}`;
+  if (!isSafeUrl(url)) throw new TypeError(`${where}: https is needed, or http to a loopback address`);
+  if (url.username !== '' || url.password !== '') throw new TypeError(`${where}: a URL with a name or password`);
+  signal?.throwIfAborted();
+  const headers = { ...options.headers, accept: 'application/json', ...request.headers };
+  const redact = redactor([...authorizations(headers), ...(request.secrets ?? [])]);
+
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    stop.abort(new DOMException('the time is up', 'TimeoutError'));
+  }, timeoutMs);
+  let answer: Response;
+  let text: string | undefined;
+  try {
+    const init = {
+      method,
+      headers,
+      ...(body !== undefined && { body }),
+      redirect: 'manual',
+      signal: stop.signal,
+    } as const;
+    answer = await send(url, init);
+    text = await readText(answer);
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw connectionError(request, where, redactError(cause, redact), timedOut ? timeoutMs : undefined);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+  const { status, ok } = answer;
+  const read = { request, where, status, ok, headers: answer.headers, received: request.now?.() ?? new Date(), redact };
+  if (text === undefined) throw answerError({ ...read, text: '' }, 'the answer is too long');
+  return { ...read, text };
+}
+
+/** The error for what fetch was rejected with; `elapsedMs` is set when the time was up. */
+function connectionError(request: ServiceRequest, where: string, cause: Error, elapsedMs?: number): ServiceError {
+  const { reason, certain, lasting, windowsCode = request.windowsCode } = readFailure(cause);
+  const tookEffect = request.method !== 'GET' && (elapsedMs !== undefined || !certain);
+  const common = { cause, windowsCode, outcomeUnknown: request.outcomeUnknown === true || tookEffect };
+  if (elapsedMs !== undefined) {
+    const message = `${where}: no answer within ${elapsedMs} ms`;
+    return new ServiceError('service-timeout', message, { ...common, retry: 'backoff' });
+  }
+  return new ServiceError('service-unreachable', `${where}: ${reason}`, {
+    ...common,
+    retry: lasting ? 'none' : 'backoff',
+    ...(lasting && { remedy: 'check the address, and the roots that are trusted' }),
+  });
+}
+
+/** `Bearer T`: the whole and T. */
+function authorizations(headers: Readonly<Record<string, string>>): string[] {
+  return Object.entries(headers)
+    .filter(([name]) => name.toLowerCase() === 'authorization')
+    .flatMap(([, value]) => [value, value.slice(value.indexOf(' ') + 1)]);
+}
+
+/** The body as UTF-8; undefined where it is too long. */
+async function readText(answer: Response): Promise<string | undefined> {
+  const decoder = new TextDecoder();
+  let text = '';
+  let size = 0;
+  for await (const chunk of answer.body ?? []) {
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES) return undefined;
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** Node's codes for no connection. */
+const NOT_CONNECTED =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|UND_ERR_PRX_TLS)$/;
+/** OpenSSL's and Node's codes for a certificate or protocol version that is refused. */
+const NOT_TRUSTED =
+  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|ERR_TLS_CERT_|ERR_SSL_UNSUPPORTED_PROTOCOL|ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION)/;
+const CERTIFICATE_TIME = /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/;
+const CLOCKS_DIFFER = 0x80072f8f;
+
+interface Failure {
+  readonly reason: string;
+  /** The request was certainly not sent. */
+  readonly certain: boolean;
+  /** Waiting does not mend it. */
+  readonly lasting: boolean;
+  readonly windowsCode?: number;
+}
+
+/** fetch says only "fetch failed"; why is in its causes. */
+function readFailure(error: Error): Failure {
+  const chain: { message: string; code: string }[] = [];
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const { message, code } = at as Error & { code?: unknown };
+    chain.push({ message, code: typeof code === 'string' ? code : '' });
+  }
+  const [outer, inner] = chain;
+  const detail = inner?.message || inner?.code; // an AggregateError has no message
+  const some = (pattern: RegExp) => chain.some(({ code }) => pattern.test(code));
+  const lasting = some(NOT_TRUSTED);
+  const refusedByProxy = chain.some(({ message }) => message.startsWith('Proxy response ('));
+  return {
+    reason: detail ? `${outer?.message} (${detail})` : `${outer?.message}`,
+    certain: lasting || refusedByProxy || some(NOT_CONNECTED),
+    lasting,
+    ...(some(CERTIFICATE_TIME) && { windowsCode: CLOCKS_DIFFER }),
+  };
+}

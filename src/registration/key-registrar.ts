@@ -1,0 +1,27 @@
+import type { Bytes } from '../bytes.ts';
+import type { SignalOptions } from '../tpm/tpm.ts';
+import type { RegisterKeyOptions, Registration, RegistrationRequest } from './register-key.ts';
+
+/** Who registers keys: what a run needs of an identity service. `openKeyRegistrar` makes one for services of MS-KPP. */
+export interface KeyRegistrar {
+  /** Address of the key registration, for records and messages. */
+  readonly address: string;
+  /** What a token must be for: the audience. */
+  readonly resource: string;
+  /** Tenant; empty where the service has none. */
+  readonly tenant: string;
+  /** 1 to 64 fresh bytes that the TPM shall attest the key over. */
+  challenge(options?: SignalOptions): Promise<Bytes>;
+  /**
+   * Registers a key. Registering the same key of the same user and device again must not make a second one.
+   * @throws ServiceError, whose `retry` and `outcomeUnknown` say what may be done next.
+   */
+  register(
+    request: RegistrationRequest,
+    options?: Pick<RegisterKeyOptions, 'onRetry' | 'signal'>,
+  ): Promise<Registration>;
+  /** Takes a key back. Absent where the service offers no way. */
+  readonly unregister?:
+    | ((key: { readonly user: string; readonly kid: string }, options?: SignalOptions) => Promise<'deleted' | 'absent'>)
+    | undefined;
+}

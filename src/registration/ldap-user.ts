@@ -1,0 +1,97 @@
+import { KeyprovError } from '../errors.ts';
+
+/** What is needed of an LDAP client that is bound to the directory: the `Client` of the package ldapts is one. */
+export interface LdapSearcher {
+  search(
+    base: string,
+    options: { scope: 'sub'; filter: string; attributes: string[]; sizeLimit: number },
+  ): Promise<{ readonly searchEntries: readonly LdapEntry[] }>;
+}
+
+/** An entry: its distinguished name and the attributes that were asked for. */
+export interface LdapEntry {
+  readonly dn: string;
+  readonly [attribute: string]: string | string[] | Buffer | Buffer[];
+}
+
+/** A user, and the keys that the directory has of them. */
+export interface LdapUser {
+  /** As the directory writes it. */
+  readonly dn: string;
+  /** All values of `msDS-KeyCredentialLink` as they are. */
+  readonly values: readonly string[];
+}
+
+/** Where a directory holds the keys of a user. MS-ADA2, 2.358. */
+export const KEY_CREDENTIAL_ATTRIBUTE = 'msDS-KeyCredentialLink';
+
+/**
+ * Finds the user with that user principal name.
+ * @throws KeyprovError `service-answer` where there is none, or more than one, and as {@link ldapError}.
+ */
+export async function findLdapUser(
+  client: LdapSearcher,
+  { base, user, signal }: { readonly base: string; readonly user: string; readonly signal?: AbortSignal | undefined },
+): Promise<LdapUser> {
+  signal?.throwIfAborted();
+  const filter = `(userPrincipalName=${escapeFilter(user)})`;
+  const search = client.search(base, { scope: 'sub', filter, attributes: [KEY_CREDENTIAL_ATTRIBUTE], sizeLimit: 2 });
+  const { searchEntries } = await untilAborted(search, signal).catch((cause: unknown) => {
+    signal?.throwIfAborted();
+    throw ldapError(`search for ${filter}`, cause);
+  });
+  const [entry, second] = searchEntries;
+  if (entry === undefined || second !== undefined) {
+    const found = entry === undefined ? 'no entry' : 'more than one entry';
+    throw new KeyprovError('service-answer', `LDAP: ${found} below ${base} is ${filter}`);
+  }
+  return { dn: entry.dn, values: valuesOf(entry) };
+}
+
+/**
+ * What a client says of an operation that failed: `service-unreachable` where there is no connection or the directory
+ * is busy, else `service-refused` with its result code.
+ */
+export function ldapError(what: string, cause: unknown): KeyprovError {
+  const { message = String(cause) } = Object(cause) as { message?: string };
+  const text = `LDAP ${what}: ${message}`;
+  const code = ldapResultCode(cause);
+  if (code === undefined || BUSY.has(code)) return new KeyprovError('service-unreachable', text, { cause });
+  return new KeyprovError('service-refused', `${text} (result code ${code})`, {
+    cause,
+    remedy: 'check account, base and rights',
+  });
+}
+
+/** The result code in the error of a client; absent where there was no answer. RFC 4511, appendix A. */
+export function ldapResultCode(cause: unknown): number | undefined {
+  const { code } = Object(cause) as { code?: unknown };
+  return typeof code === 'number' ? code : undefined;
+}
+
+/** Result codes of RFC 4511, appendix A, that pass: timeLimitExceeded, busy, unavailable. */
+const BUSY: ReadonlySet<number> = new Set([3, 51, 52]);
+
+/** RFC 4515, section 3. */
+function escapeFilter(text: string): string {
+  return text.replace(/[\\*()\0]/g, (character) => `\\${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** All values; a directory with very many names the attribute with their range. MS-ADTS 3.1.1.3.1.3.3. */
+function valuesOf(entry: LdapEntry): string[] {
+  return Object.entries(entry)
+    .filter(([name]) => name.split(';')[0]?.toLowerCase() === KEY_CREDENTIAL_ATTRIBUTE.toLowerCase())
+    .flatMap(([, values]) => (Array.isArray(values) ? values : [values]))
+    .map(String);
+}
+
+/** The client cannot be told to give up, so its answer is left alone. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await work;
+  let stop = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  return await Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', stop));
+}

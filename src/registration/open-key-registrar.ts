@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto';
+import { type Bytes, fromBase64, utf8, view } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { KeyprovError } from '../errors.ts';
+import { JsonObject } from '../request/json-object.ts';
+import type { SignalOptions } from '../tpm/tpm.ts';
+import { type DiscoverServicesOptions, discoverServices } from './discovery.ts';
+import type { DiscoveredService } from './discovery-document.ts';
+import type { ServiceOptions } from './exchange.ts';
+import { deleteHelloMethod, type GraphOptions } from './graph.ts';
+import { getJson } from './json-service.ts';
+import type { KeyRegistrar } from './key-registrar.ts';
+import { type RegisterKeyOptions, registerKey } from './register-key.ts';
+
+/** Options of {@link openKeyRegistrar}. */
+export interface OpenKeyRegistrarOptions
+  extends DiscoverServicesOptions,
+    Pick<RegisterKeyOptions, 'apiVersionIn' | 'maxAttempts' | 'maxDelayMs' | 'lookup' | 'sleep'> {
+  /** The server, such as `https://enterpriseregistration.windows.net` or an AD FS. */
+  readonly url: string | URL;
+  /** Microsoft Graph, which takes keys back. Absent: nothing can be unregistered. */
+  readonly graph?: Pick<GraphOptions, 'token' | 'graphUrl'> | undefined;
+}
+
+/** Where keys are registered with Entra ID, when its discovery does not say. */
+const ENTRA: DiscoveredService = {
+  endpoint: new URL('https://enterpriseregistration.windows.net/EnrollmentServer/key/'),
+  resource: 'urn:ms-drs:enterpriseregistration.windows.net',
+  version: '1.0',
+};
+
+/**
+ * Asks a server where keys are registered, by {@link discoverServices}, and gives the one who registers them there.
+ *
+ * Its challenge is what the server's nonce service gives: the bytes that its base64 stands for where they are 1 to 64,
+ * else the SHA-256 of its text. Without a nonce service it is 32 random bytes, which nobody but us can check.
+ *
+ * @throws what {@link discoverServices} does; ServiceError or KeyprovError `service-answer` for a server that names no key
+ * registration, such as an AD FS of before 2016.
+ */
+export async function openKeyRegistrar({ url, graph, ...options }: OpenKeyRegistrarOptions): Promise<KeyRegistrar> {
+  const { apiVersionIn, maxAttempts, maxDelayMs, lookup, sleep, ...service } = options;
+  const services = await discoverServices(url, service);
+  const isEntra = new URL(url).hostname === ENTRA.endpoint.hostname;
+  const keys = services.keyProvisioning ?? (isEntra ? ENTRA : undefined);
+  if (keys === undefined) {
+    throw new KeyprovError('service-answer', `${new URL(url).origin} names no service that registers keys`, {
+      remedy: 'use a server of 2016 or newer, or Entra ID',
+    });
+  }
+  const { nonce } = services;
+  const sending = { timeoutMs: service.timeoutMs, fetch: service.fetch };
+  return {
+    address: keys.endpoint.href,
+    resource: keys.resource,
+    tenant: service.tenant ?? '',
+    challenge: ({ signal } = {}) =>
+      nonce === undefined ? Promise.resolve(view(randomBytes(32))) : askNonce(nonce, { ...sending, signal }),
+    register: (request, more = {}) =>
+      registerKey(keys, request, { ...sending, apiVersionIn, maxAttempts, maxDelayMs, lookup, sleep, ...more }),
+    ...(graph !== undefined && {
+      unregister: ({ user, kid }: { user: string; kid: string }, { signal }: SignalOptions = {}) =>
+        deleteHelloMethod(user, kid, { ...sending, ...graph, signal }),
+    }),
+  };
+}
+
+async function askNonce({ endpoint, version }: DiscoveredService, options: ServiceOptions): Promise<Bytes> {
+  const url = new URL(endpoint);
+  url.searchParams.set('api-version', version);
+  const answer = await getJson(url, options);
+  let value: string;
+  try {
+    value = new JsonObject('nonce', answer).text('Value');
+  } catch (cause) {
+    throw new KeyprovError('service-answer', `GET ${url.origin}${url.pathname}: the answer has no nonce`, { cause });
+  }
+  return challengeOf(value);
+}
+
+function challengeOf(nonce: string): Bytes {
+  try {
+    const bytes = fromBase64(nonce);
+    if (bytes.length >= 1 && bytes.length <= 64) return bytes;
+  } catch {
+    // It is opaque, and need be no base64.
+  }
+  return digest('sha256', utf8(nonce));
+}

@@ -1,0 +1,174 @@
+import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { guidToBytes } from '../request/guid.ts';
+import { parseJws } from '../request/jws.ts';
+
+/** What an access token says. Nothing of it is verified. */
+export interface TokenClaims {
+  /** `aud`: whom it is for. */
+  readonly audience: readonly string[];
+  /** `exp` */
+  readonly expires?: Date;
+  /** `iat` */
+  readonly issuedAt?: Date;
+  /** `nbf` */
+  readonly notBefore?: Date;
+  /** `auth_time`: when the user authenticated, where the service says so. */
+  readonly authenticatedAt?: Date;
+  /** `deviceid`: the device that it was given to. */
+  readonly deviceId?: string;
+  /** `upn`: user principal name. */
+  readonly upn?: string;
+  /** `tid`: tenant. */
+  readonly tenant?: string;
+  /** `amr`: how the user authenticated. */
+  readonly methods: readonly string[];
+  /** All claims. */
+  readonly all: Readonly<Record<string, unknown>>;
+}
+
+/** What keeps a token from being taken. */
+export interface TokenProblem {
+  readonly code:
+    | 'malformed'
+    | 'expired'
+    | 'not-yet-valid'
+    | 'audience'
+    | 'device-missing'
+    | 'device-other'
+    | 'user-missing'
+    | 'user-other'
+    | 'no-mfa';
+  /** For people; the token is not in it. */
+  readonly message: string;
+  /** The code that Windows gives in this situation, unsigned. */
+  readonly windowsCode: number;
+}
+
+/** What {@link tokenProblems} holds a token against. */
+export interface TokenExpectations {
+  /** The resource of the service by discovery; one of them where there are several. Absent: any will do. */
+  readonly audience?: string | readonly string[] | undefined;
+  /** GUID of this device. */
+  readonly deviceId: string;
+  /** User principal name. */
+  readonly user: string;
+  readonly now: Date;
+  /** Methods of `amr` of which one is needed. Default {@link KEY_METHODS}; a server of 2016 may need {@link MFA_METHODS}. */
+  readonly methods?: readonly string[] | undefined;
+}
+
+/** Fresh MFA for the registration of a key, which such a key itself does not satisfy. MS-OAPX 2.2.3. */
+export const KEY_METHODS: readonly string[] = ['ngcmfa'];
+
+/** Any MFA, as Windows Server 2016 without KB4022723 took it. MS-KPP 3.1.5.1.1.3 */
+export const MFA_METHODS: readonly string[] = ['ngcmfa', 'mfa', 'http://schemas.microsoft.com/claims/multipleauthn'];
+
+const TOLERANCE_MS = 60_000;
+const NO_TOKEN = 0x801c03ed;
+const NO_DEVICE = 0x801c044d;
+const NO_USER = 0x801c03f1;
+const REFUSED = 0x801c03ea;
+
+/**
+ * Reads the claims of a JWT. The signature is not checked: the key for that is the service's, and it is the service that
+ * must not be deceived.
+ * @throws KeyprovError `token-invalid` for what is no JWT, or has a claim of another type. The token is not in it.
+ */
+export function readTokenClaims(jwt: string): TokenClaims {
+  const all = readPayload(jwt);
+  const text = (name: string): string | undefined => {
+    const value = all[name] ?? undefined;
+    if (value === undefined || typeof value === 'string') return value;
+    throw invalid(`${name} is no text`);
+  };
+  const time = (name: string): Date | undefined => {
+    const value = all[name] ?? undefined;
+    if (value === undefined) return undefined;
+    const date = new Date(typeof value === 'number' ? value * 1000 : Number.NaN);
+    if (Number.isNaN(date.getTime())) throw invalid(`${name} is no time`);
+    return date;
+  };
+  // AD FS writes a claim with one value without the list.
+  const list = (name: string): string[] => {
+    const value = all[name] ?? [];
+    const values: unknown[] = Array.isArray(value) ? value : [value];
+    const texts = values.filter((item) => typeof item === 'string');
+    if (texts.length < values.length) throw invalid(`${name} is no list of texts`);
+    return texts;
+  };
+  const claims = {
+    expires: time('exp'),
+    issuedAt: time('iat'),
+    notBefore: time('nbf'),
+    authenticatedAt: time('auth_time'),
+    deviceId: text('deviceid'),
+    upn: text('upn'),
+    tenant: text('tid'),
+  };
+  return {
+    audience: list('aud'),
+    methods: list('amr'),
+    all,
+    ...Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== undefined)),
+  };
+}
+
+/**
+ * What keeps the service from taking this token for the registration of a key: MS-KPP 3.1.5.1.1.3 and 5.1, its signature
+ * aside. Empty for a good one. How long ago the MFA was, the token does not tell.
+ * @throws TypeError when `deviceId` is no GUID.
+ */
+export function tokenProblems(jwt: string, expected: TokenExpectations): TokenProblem[] {
+  const { audience = [], deviceId, user, now, methods = KEY_METHODS } = expected;
+  guidToBytes(deviceId);
+  let claims: TokenClaims;
+  try {
+    claims = readTokenClaims(jwt);
+  } catch (error) {
+    if (!isKeyprovError(error, 'token-invalid')) throw error;
+    return [{ code: 'malformed', message: error.message, windowsCode: NO_TOKEN }];
+  }
+  const problems: TokenProblem[] = [];
+  const add = (code: TokenProblem['code'], message: string, windowsCode: number) =>
+    problems.push({ code, message, windowsCode });
+  const { expires, issuedAt, notBefore } = claims;
+  if (expires === undefined) add('expired', 'the token has no time of expiry', NO_TOKEN);
+  else if (expires <= now) add('expired', `the token expired at ${expires.toISOString()}`, NO_TOKEN);
+  const starts = Math.max(issuedAt?.getTime() ?? 0, notBefore?.getTime() ?? 0);
+  if (starts > now.getTime() + TOLERANCE_MS) {
+    add('not-yet-valid', `the token is of ${new Date(starts).toISOString()}: the clocks differ`, NO_TOKEN);
+  }
+  const wanted = typeof audience === 'string' ? [audience] : audience;
+  if (wanted.length > 0 && !claims.audience.some((one) => wanted.includes(one))) {
+    add('audience', `the token is for ${listed(claims.audience)}, not for ${listed(wanted)}`, REFUSED);
+  }
+  if (!claims.deviceId) add('device-missing', 'the token names no device: the sign-in was not bound to one', NO_DEVICE);
+  else if (claims.deviceId.toLowerCase() !== deviceId.toLowerCase()) {
+    add('device-other', `the token is of the device ${JSON.stringify(claims.deviceId)}, not of ${deviceId}`, REFUSED);
+  }
+  if (!claims.upn) add('user-missing', 'the token names no user (upn)', NO_USER);
+  else if (claims.upn.toLowerCase() !== user.toLowerCase()) {
+    add('user-other', `the token is of ${JSON.stringify(claims.upn)}, not of ${user}`, REFUSED);
+  }
+  if (!claims.methods.some((method) => methods.includes(method))) {
+    add('no-mfa', `the token has no MFA (${listed(methods)}), only ${listed(claims.methods)}`, NO_TOKEN);
+  }
+  return problems;
+}
+
+function readPayload(jwt: string): Readonly<Record<string, unknown>> {
+  try {
+    const parsed: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(parseJws(jwt).payload));
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed))
+      return Object.fromEntries(Object.entries(parsed));
+  } catch {
+    // The error quotes the token.
+  }
+  throw invalid('it is no JWT with JSON claims');
+}
+
+const listed = (texts: readonly string[]): string => (texts.length === 0 ? 'nothing' : texts.join(', '));
+
+function invalid(problem: string): KeyprovError {
+  return new KeyprovError('token-invalid', `the token cannot be read: ${problem}`, { remedy: 'get a new one' });
+}

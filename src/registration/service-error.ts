@@ -1,0 +1,131 @@
+import { type ErrorCode, KeyprovError, type KeyprovErrorOptions } from '../errors.ts';
+import { type ErrorDetails, parseErrorDetails, printable } from './error-details.ts';
+import type { ServiceAnswer } from './exchange.ts';
+
+/**
+ * Whether to try again: `backoff` the same may work later; `mfa` with a new token, for which the user is asked; `none`
+ * something must be mended first.
+ */
+export type RetryClass = 'none' | 'backoff' | 'mfa';
+
+/** What a {@link ServiceError} can carry besides its message. */
+export interface ServiceErrorOptions extends KeyprovErrorOptions {
+  readonly status?: number | undefined;
+  readonly details?: ErrorDetails | undefined;
+  readonly retry: RetryClass;
+  readonly retryAfterMs?: number | undefined;
+  readonly outcomeUnknown: boolean;
+  readonly windowsCode?: number | undefined;
+  readonly misplaced?: MisplacedKey | undefined;
+}
+
+/** A key that the service has registered for somebody else. */
+export interface MisplacedKey {
+  readonly kid: string;
+  /** User principal name. */
+  readonly upn: string;
+}
+
+/** Something went wrong with a service. No token and nothing else that is secret is in it. */
+export class ServiceError extends KeyprovError {
+  /** The HTTP status, where there was an answer. */
+  readonly status: number | undefined;
+  /** What the body of the error answer says. */
+  readonly details: ErrorDetails | undefined;
+  readonly retry: RetryClass;
+  /** How long the service wants to be left alone, in milliseconds, where it said so. */
+  readonly retryAfterMs: number | undefined;
+  /** The service may have done what was asked for: look before asking for it in another way. */
+  readonly outcomeUnknown: boolean;
+  /** The code that Windows gives in this situation, where it is more than `code` says. Unsigned 32 bits. */
+  readonly windowsCode: number | undefined;
+  /** Set when the service has registered the key for another user: to be taken back there. */
+  readonly misplaced: MisplacedKey | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ServiceErrorOptions) {
+    super(code, message, options);
+    this.status = options.status;
+    this.details = options.details;
+    this.retry = options.retry;
+    this.retryAfterMs = options.retryAfterMs;
+    this.outcomeUnknown = options.outcomeUnknown;
+    this.windowsCode = options.windowsCode;
+    this.misplaced = options.misplaced;
+    this.misplaced = options.misplaced;
+  }
+}
+
+/** Tells whether `value` is a {@link ServiceError}. */
+export function isServiceError(value: unknown): value is ServiceError {
+  return value instanceof ServiceError;
+}
+
+/** What a caller knows better than this file of an answer. */
+export interface StatusMeaning {
+  readonly windowsCode?: number | undefined;
+  readonly remedy?: string | undefined;
+}
+
+const THROTTLED_MS = 300_000;
+
+/**
+ * The error for an answer whose status is not 2xx. Of code `service-unreachable` is what passes by itself, also when the
+ * service says so in a 400 (`DirectoryError`, "temporarily throttled"); all others are `service-refused`.
+ *
+ * @param meaning what the status says in this protocol.
+ */
+export function statusError(
+  answer: ServiceAnswer,
+  meaning: (status: number, details: ErrorDetails) => StatusMeaning = () => ({}),
+): ServiceError {
+  const { status, headers, request, redact } = answer;
+  const details = parseErrorDetails(redact(answer.text));
+  const throttled = status === 400 && details.code === 'DirectoryError' && /throttl/i.test(details.message ?? '');
+  const passes = status === 429 || status >= 500 || throttled;
+  const { windowsCode = request.windowsCode, ...given } = meaning(status, details);
+  const remedy = passes ? 'try again later' : (given.remedy ?? REMEDIES.get(status));
+  const said = printable([details.code, details.message].filter(Boolean).join(': '), 200);
+  return new ServiceError(
+    passes ? 'service-unreachable' : 'service-refused',
+    `${answer.where}: status ${status} ${said}`.trimEnd(),
+    {
+      status,
+      details,
+      windowsCode,
+      retry: passes ? 'backoff' : status === 401 ? 'mfa' : 'none',
+      retryAfterMs: passes
+        ? (retryAfter(headers, answer.received) ?? (throttled ? THROTTLED_MS : undefined))
+        : undefined,
+      // Behind a gateway, or in the middle of its work, a service may fail after it has done it.
+      outcomeUnknown: request.outcomeUnknown === true || (request.method !== 'GET' && status >= 500),
+      ...(remedy !== undefined && { remedy }),
+    },
+  );
+}
+
+const REMEDIES: ReadonlyMap<number, string> = new Map([
+  [401, 'get a new token'],
+  [403, 'check the rights of the account'],
+]);
+
+/** The error for an answer that is not what the protocol says. */
+export function answerError(
+  { where, status, request, redact }: ServiceAnswer,
+  problem: string,
+  options: Partial<ServiceErrorOptions> = {},
+): ServiceError {
+  return new ServiceError('service-answer', `${where}: ${redact(problem)}`, {
+    status,
+    retry: 'none',
+    outcomeUnknown: request.outcomeUnknown === true || request.method !== 'GET',
+    ...options,
+  });
+}
+
+/** The header Retry-After, in milliseconds from `now`. RFC 9110, 10.2.3: seconds, or a date. */
+export function retryAfter(headers: Headers, now: Date): number | undefined {
+  const value = headers.get('retry-after')?.trim() ?? '';
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  const date = /^[A-Z][a-z]{2,8},/.test(value) ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now.getTime());
+}

@@ -1,0 +1,106 @@
+import { toBase64, utf8 } from '../bytes.ts';
+import { type JwsAlgorithm, type SigningKey, signJws } from '../request/jws.ts';
+import { buildNgcAssertion } from '../request/ngc-assertion.ts';
+import type { ServiceOptions } from './exchange.ts';
+import { postForm, readMembers, seconds } from './token-endpoint.ts';
+
+/** Who signs in, with what. */
+export interface SignInRequest {
+  /** `tokenEndpoint` of discovery. */
+  readonly tokenEndpoint: URL | string;
+  /** User principal name. */
+  readonly user: string;
+  /** `aud` of the assertion: `common` (default) or the tenant; for AD FS the identifier of the issuer. */
+  readonly audience?: string | undefined;
+  /** The registered key of the user, RSA. */
+  readonly key: SigningKey;
+  /** The key of the device, and its certificates in DER, its own first. */
+  readonly device: { readonly key: SigningKey; readonly certificates: readonly Uint8Array[] };
+  /** Default that of Windows. */
+  readonly clientId?: string | undefined;
+  /** Default `openid aza ugs`. */
+  readonly scope?: string | undefined;
+}
+
+/** Options of {@link signInWithKey}. */
+export interface SignInOptions extends ServiceOptions {
+  /** For how long the assertion is valid, in seconds. Default 300. */
+  readonly lifetime?: number | undefined;
+  /** The clock. */
+  readonly now?: (() => Date) | undefined;
+}
+
+/** What the service gives for a sign-in with a key. MS-OAPXBC 3.2.5.1.2.2. */
+export interface SignIn {
+  /** `pop` */
+  readonly tokenType: string;
+  /** The primary refresh token. */
+  readonly refreshToken: string;
+  readonly refreshTokenExpires?: Date;
+  readonly idToken?: string;
+  /** The session key as JWE, encrypted to the transport key of the device, where the device has one. */
+  readonly sessionKeyJwe?: string;
+}
+
+const CLIENT_ID = '38aa3b87-a06d-4817-b275-7a316988d93b';
+const SCOPE = 'openid aza ugs';
+const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+
+/**
+ * Signs in with a registered key, which proves that it is registered: the service looks the key up and verifies its
+ * signature over a fresh nonce. MS-OAPXBC 3.2.5.1.1 and 3.2.5.1.2.
+ *
+ * @throws TypeError for a token endpoint that is not of https, a user key that is not RSA, a device without certificate.
+ * @throws ServiceError `service-refused` when the service does not take the key (`details.code` `invalid_grant`),
+ * `mfa-failed` when it wants more; else a `service-…` code. It throws what the signers throw.
+ */
+export async function signInWithKey(request: SignInRequest, options: SignInOptions = {}): Promise<SignIn> {
+  const { user, audience = 'common', key, device, clientId = CLIENT_ID, scope = SCOPE } = request;
+  const { lifetime = 300, now = () => new Date(), signal } = options;
+  if (device.certificates.length === 0) throw new TypeError('a device without a certificate');
+  const url = new URL(request.tokenEndpoint);
+  const challenge = await postForm(url, new URLSearchParams({ grant_type: 'srv_challenge' }), [], options);
+  const nonce = readMembers(url, challenge, (members) => members.text('Nonce'));
+
+  const issuedAt = Math.floor(now().getTime() / 1000);
+  const expires = issuedAt + lifetime;
+  const assertion = await buildNgcAssertion(
+    { issuer: user, audience, issuedAt, expires, nonce, scope },
+    { key, signal },
+  );
+  const claims = {
+    client_id: clientId,
+    request_nonce: nonce,
+    scope,
+    group_sids: [],
+    grant_type: GRANT,
+    username: user,
+    assertion,
+  };
+  const jwt = await signJws({
+    key: device.key,
+    algorithm: algorithmOf(device.key),
+    header: { typ: 'JWT', x5c: device.certificates.map(toBase64) },
+    payload: utf8(JSON.stringify(claims)),
+    signal,
+  });
+  const form = new URLSearchParams({ grant_type: GRANT, request: jwt });
+  const answer = await postForm(url, form, [jwt, assertion], options);
+  return readMembers(url, answer, (members) => {
+    const lasts = seconds(members, 'refresh_token_expires_in');
+    return {
+      tokenType: members.text('token_type'),
+      refreshToken: members.text('refresh_token'),
+      ...(lasts !== undefined && { refreshTokenExpires: new Date(now().getTime() + lasts * 1000) }),
+      ...(members.has('id_token') && { idToken: members.text('id_token') }),
+      ...(members.has('session_key_jwe') && { sessionKeyJwe: members.text('session_key_jwe') }),
+    };
+  });
+}
+
+function algorithmOf({ publicKey }: SigningKey): JwsAlgorithm {
+  if (publicKey.kty === 'RSA') return 'RS256';
+  if (publicKey.crv === 'P-256') return 'ES256';
+  if (publicKey.crv === 'P-384') return 'ES384';
+  throw new TypeError(`a ${publicKey.crv} key signs no such request`);
+}

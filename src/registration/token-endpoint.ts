@@ -1,0 +1,94 @@
+import { isKeyprovError } from '../errors.ts';
+import { JsonObject } from '../request/json-object.ts';
+import { exchange, type ServiceOptions } from './exchange.ts';
+import { parseJson } from './json-service.ts';
+import { answerError, ServiceError, statusError } from './service-error.ts';
+
+/** Tokens that a service gave. */
+export interface IssuedTokens {
+  readonly accessToken: string;
+  readonly refreshToken?: string;
+  readonly idToken?: string;
+  /** When the access token expires, by our clock; absent where the service does not say. */
+  readonly expires?: Date;
+  /** When the answer came. */
+  readonly received: Date;
+}
+
+/** AADSTS numbers that mean: let the user do MFA. */
+const MFA_NEEDED: ReadonlyMap<number, string> = new Map([
+  [50072, 'the user must enroll for MFA'],
+  [50074, 'MFA is needed, and was not passed'],
+  [50076, 'MFA is needed'],
+  [50078, 'the MFA is too old'],
+  [50079, 'the user must enroll for MFA'],
+  [50203, 'the user must enroll for MFA'],
+]);
+const MFA_NOT_DONE = 0x801c03ed;
+
+/**
+ * Sends a form and returns the members of the answer.
+ * @param secrets of the form, which must not be in an error.
+ * @throws ServiceError `mfa-failed` where the service wants MFA, and else as `getJson` does.
+ */
+export async function postForm(
+  url: URL,
+  form: URLSearchParams,
+  secrets: readonly string[],
+  options: ServiceOptions & { readonly now?: (() => Date) | undefined },
+): Promise<JsonObject> {
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  const answer = await exchange({ method: 'POST', url, headers, body: form.toString(), secrets }, options);
+  if (!answer.ok) throw withMfa(statusError(answer));
+  try {
+    return new JsonObject('answer', parseJson(answer));
+  } catch (error) {
+    if (!isKeyprovError(error, 'request-invalid')) throw error;
+    throw answerError(answer, error.message);
+  }
+}
+
+/** Reads members; a member of the wrong type is a `service-answer`. */
+export function readMembers<T>(url: URL, members: JsonObject, read: (members: JsonObject) => T): T {
+  try {
+    return read(members);
+  } catch (error) {
+    if (!isKeyprovError(error, 'request-invalid')) throw error;
+    throw new ServiceError('service-answer', `POST ${url.origin}${url.pathname}: ${error.message}`, {
+      retry: 'none',
+      outcomeUnknown: false,
+    });
+  }
+}
+
+/** A number, which Entra ID's first version writes as text. */
+export function seconds(members: JsonObject, name: string): number | undefined {
+  const value = members.any(name) ?? undefined;
+  if (value === undefined) return undefined;
+  if (!/^\d{1,9}$/.test(String(value))) throw members.wrong(name, 'no number of seconds');
+  return Number(value);
+}
+
+/** The members of RFC 6749, 5.1. */
+export function issuedTokens(members: JsonObject, received: Date): IssuedTokens {
+  const expiresIn = seconds(members, 'expires_in');
+  return {
+    accessToken: members.text('access_token'),
+    ...(members.has('refresh_token') && { refreshToken: members.text('refresh_token') }),
+    ...(members.has('id_token') && { idToken: members.text('id_token') }),
+    ...(expiresIn !== undefined && { expires: new Date(received.getTime() + expiresIn * 1000) }),
+    received,
+  };
+}
+
+function withMfa(error: ServiceError): ServiceError {
+  const { code, errorCodes = [] } = error.details ?? {};
+  const number = errorCodes.find((one) => MFA_NEEDED.has(one));
+  if (number === undefined && code !== 'interaction_required') return error;
+  const why = number === undefined ? 'the user must sign in' : `${MFA_NEEDED.get(number)} (AADSTS${number})`;
+  return new ServiceError('mfa-failed', why, {
+    ...{ status: error.status, details: error.details, retry: 'mfa', outcomeUnknown: false, cause: error },
+    windowsCode: MFA_NOT_DONE,
+    remedy: 'let the user sign in with MFA',
+  });
+}

@@ -1,0 +1,167 @@
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { discoverServices, parseDiscovery, TRUSTED_HOSTS } from '../../../src/registration/discovery.ts';
+import { isServiceError } from '../../../src/registration/service-error.ts';
+import { refusal } from '../../refusal.ts';
+import { serviceStub } from '../../service-stub.ts';
+
+const { discovery } = JSON.parse(readFileSync('test/vectors/kpp.json', 'utf8'));
+const adfs = discovery.adfs12.body;
+const entra = discovery.entra19.body;
+const RESOURCE = 'urn:ms-drs:434DF4A9-3CF2-4C1D-917E-2CD2B72F515A';
+const sts = (path: string) => new URL(path, 'https://sts.contoso.com');
+
+/** MS-DVRD 4.2.2. */
+const XML = `<Discovery xmlns="http://schemas.datacontract.org/2004/07/Microsoft.DeviceRegistration.Entities"
+    xmlns:i="http://www.w3.org/2001/XMLSchema-instance">
+  <DeviceRegistrationService>
+    <RegistrationEndpoint>https://sts.contoso.com/EnrollmentServer/DeviceEnrollmentWebService.svc</RegistrationEndpoint>
+    <RegistrationResourceId>${RESOURCE}</RegistrationResourceId>
+    <ServiceVersion>1.0</ServiceVersion>
+  </DeviceRegistrationService>
+  <AuthenticationService>
+    <OAuth2>
+      <AuthCodeEndpoint>
+        https://sts.contoso.com/adfs/oauth2/authorize
+      </AuthCodeEndpoint>
+      <TokenEndpoint>https://sts.contoso.com/adfs/oauth2/token</TokenEndpoint>
+    </OAuth2>
+  </AuthenticationService>
+  <IdentityProviderService>
+    <PassiveAuthEndpoint>https://sts.contoso.com/adfs/ls</PassiveAuthEndpoint>
+  </IdentityProviderService>
+  <DeviceJoinService>
+    <JoinEndpoint>https://sts.contoso.com/EnrollmentServer/device/</JoinEndpoint>
+    <JoinResourceId>${RESOURCE}</JoinResourceId>
+    <ServiceVersion>1.0</ServiceVersion>
+  </DeviceJoinService>
+  <WebBrowserZones>
+    <Intranet>
+      <Endpoints xmlns:a="http://schemas.microsoft.com/2003/10/Serialization/Arrays">
+        <a:anyURI>https://sts.contoso.com/</a:anyURI>
+      </Endpoints>
+    </Intranet>
+    <Trusted i:nil="true"/>
+    <Untrusted i:nil="true"/>
+  </WebBrowserZones>
+  <KeyProvisioningService>
+    <KeyProvisionEndpoint>https://sts.contoso.com/EnrollmentServer/key/</KeyProvisionEndpoint>
+    <KeyProvisionResourceId>${RESOURCE}</KeyProvisionResourceId>
+    <ServiceVersion>1.0</ServiceVersion>
+  </KeyProvisioningService>
+</Discovery>`;
+
+const ofAdfs = {
+  keyProvisioning: { endpoint: sts('/EnrollmentServer/key/'), resource: RESOURCE, version: '1.0' },
+  deviceJoin: { endpoint: sts('/EnrollmentServer/device/'), resource: RESOURCE, version: '1.0' },
+  authentication: { authorizeEndpoint: sts('/adfs/oauth2/authorize'), tokenEndpoint: sts('/adfs/oauth2/token') },
+  raw: adfs,
+};
+
+describe('parseDiscovery', () => {
+  it('reads the answer of an AD FS, as JSON and as XML, to the same', () => {
+    expect(parseDiscovery(JSON.stringify(adfs), 'application/json; charset=utf-8')).toEqual(ofAdfs);
+    expect(parseDiscovery(XML, 'application/xml; charset=utf-8')).toEqual(ofAdfs);
+    expect(
+      parseDiscovery(
+        XML.replaceAll('Discovery>', 'DiscoverResponse>').replace('<Discovery ', '<DiscoverResponse '),
+        '',
+      ),
+    ).toEqual(ofAdfs);
+  });
+
+  it('reads the answer of Entra ID', () => {
+    const { keyProvisioning, nonce, deviceJoin, raw } = parseDiscovery(JSON.stringify(entra), 'application/json');
+    const resource = 'urn:ms-drs:enterpriseregistration.windows.net';
+    const at = (path: string) => new URL(path, 'https://enterpriseregistration.windows.net');
+    expect(keyProvisioning).toEqual({ endpoint: at('/EnrollmentServer/key/'), resource, version: '1.0' });
+    expect(deviceJoin).toEqual({ endpoint: at('/EnrollmentServer/device/'), resource, version: '2.0' });
+    expect(nonce).toEqual({ endpoint: at('/EnrollmentServer/nonce/{tenantId}/'), resource, version: '1.0' });
+    expect(raw).toEqual(entra);
+  });
+
+  it.each(Object.keys(entra))('can do without %s', (name) => {
+    const { [name]: _, ...others } = entra;
+    expect(parseDiscovery(JSON.stringify(others), '').raw).toEqual(others);
+    expect(parseDiscovery(JSON.stringify({ ...others, [name]: null }), '').raw[name]).toBeNull();
+  });
+
+  it('leaves out a service without address or resource, and takes a version that is a number', () => {
+    const service = { KeyProvisionEndpoint: 'https://a.test/', KeyProvisionResourceId: 'r' };
+    const read = (changes: object) =>
+      parseDiscovery(JSON.stringify({ KeyProvisioningService: { ...service, ...changes } }), '').keyProvisioning;
+    expect(read({})).toEqual({ endpoint: new URL('https://a.test/'), resource: 'r', version: '1.0' });
+    expect(read({ ServiceVersion: 2 })?.version).toBe('2.0');
+    expect([{ KeyProvisionEndpoint: '' }, { KeyProvisionResourceId: null }].map(read)).toEqual([undefined, undefined]);
+  });
+
+  it.each([
+    ['', 'no JSON'],
+    ['[]', 'no JSON object'],
+    ['{"KeyProvisioningService":"x"}', 'KeyProvisioningService is no object'],
+    ['{"KeyProvisioningService":[]}', 'KeyProvisioningService is no object'],
+    ['{"NonceService":{"Endpoint":7}}', 'Endpoint is no text'],
+    ['{"NonceService":{"Endpoint":"/nonce"}}', 'Endpoint is no URL'],
+    ['{"AuthenticationService":{"OAuth2":{"TokenEndpoint":"x"}}}', 'TokenEndpoint is no URL'],
+    ['<html></html>', 'not one element Discovery'],
+    ['<Discovery/><Discovery/>', 'not one element Discovery'],
+    ['<Discovery>', 'no XML'],
+    ['<!DOCTYPE x><Discovery/>', 'no XML'],
+    ['<Discovery><NonceService>x</NonceService></Discovery>', 'NonceService is no object'],
+  ])('refuses %j', (text, problem) => {
+    expect(refusal(() => parseDiscovery(text, ''))).toContain(`service-answer: discovery: ${problem}`);
+  });
+
+  it('takes or refuses anything', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.json(), fc.string()),
+        fc.constantFrom('application/json', 'text/xml', ''),
+        (text, type) => {
+          try {
+            parseDiscovery(text, type);
+          } catch (error) {
+            expect(isServiceError(error)).toBe(true);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe('discoverServices', () => {
+  it.each([
+    ['https://sts.contoso.com', {}, 'https://sts.contoso.com/enrollmentserver/contract?api-version=1.2'],
+    ['https://sts.contoso.com/a', {}, 'https://sts.contoso.com/a/enrollmentserver/contract?api-version=1.2'],
+    ['https://sts.contoso.com/', { tenant: '../x' }, 'https://sts.contoso.com/..%2Fx/Discover?api-version=1.9'],
+  ])('asks %s %j at %s', async (url, options, asked) => {
+    const { fetch, sent } = serviceStub(adfs);
+    expect(await discoverServices(url, { ...options, fetch })).toEqual(ofAdfs);
+    expect(sent.map((request) => request.url)).toEqual([asked]);
+  });
+
+  it('trusts Entra ID, and only with TLS', async () => {
+    expect(TRUSTED_HOSTS).toContain('enterpriseregistration.windows.net');
+    const fetch = (host: string) => serviceStub({ NonceService: { Endpoint: host, ResourceId: 'r' } }).fetch;
+    const asked = async (endpoint: string) =>
+      await discoverServices('https://enterpriseregistration.windows.net', { fetch: fetch(endpoint) }).then(
+        () => 'trusted',
+        (error: unknown) => (isServiceError(error) ? error.code : error),
+      );
+    expect(await asked('https://login.microsoftonline.com/x')).toBe('trusted');
+    expect(await asked('http://login.microsoftonline.com/x')).toBe('service-untrusted');
+    expect(await asked('https://a:b@login.microsoftonline.com/x')).toBe('service-untrusted');
+    expect(await asked('https://login.microsoftonline.com.evil.test/x')).toBe('service-untrusted');
+  });
+
+  it.each([
+    ['http://sts.contoso.com', {}],
+    ['nowhere', {}],
+    ['https://sts.contoso.com', { tenant: '' }],
+  ])('refuses %s %j', async (url, options) => {
+    const { fetch, sent } = serviceStub(adfs);
+    await expect(discoverServices(url, { ...options, fetch })).rejects.toThrow(TypeError);
+    expect(sent).toEqual([]);
+  });
+});

@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { exchange } from '../../../src/registration/exchange.ts';
+import { isServiceError, retryAfter, statusError } from '../../../src/registration/service-error.ts';
+import { serviceStub } from '../../service-stub.ts';
+
+const url = new URL('https://service.test/key/?secret=1');
+const refused = (code: string, message = 'x') =>
+  serviceStub(() =>
+    Promise.reject(new TypeError('fetch failed', { cause: Object.assign(new Error(message), { code }) })),
+  );
+
+/** Code, retry and `outcomeUnknown` of the error that `method` ends with. */
+async function failure(stub: { fetch: typeof fetch }, method: 'GET' | 'POST' = 'POST', outcomeUnknown = false) {
+  const error = await exchange({ method, url, outcomeUnknown }, { fetch: stub.fetch }).catch(
+    (thrown: unknown) => thrown,
+  );
+  if (!isServiceError(error)) throw error;
+  return [error.code, error.retry, error.outcomeUnknown];
+}
+
+describe('exchange', () => {
+  it('returns any answer, and when it came', async () => {
+    const { fetch, sent } = serviceStub(new Response('no', { status: 418, headers: { 'x-y': 'z' } }));
+    const received = new Date('2026-01-01T00:00:00Z');
+    const headers = { authorization: 'Bearer T0ken' };
+    const answer = await exchange({ method: 'DELETE', url, headers, now: () => received }, { fetch });
+    expect(answer).toMatchObject({ status: 418, ok: false, text: 'no', received });
+    expect(answer.where).toBe('DELETE https://service.test/key/');
+    expect(answer.headers.get('x-y')).toBe('z');
+    expect(answer.redact('T0ken')).toBe('[secret]');
+    expect(sent[0]?.headers).toEqual({ accept: 'application/json', authorization: 'Bearer T0ken' });
+  });
+
+  it.each([
+    ['ECONNREFUSED', 'backoff', false],
+    ['ENOTFOUND', 'backoff', false],
+    ['ECONNRESET', 'backoff', true],
+    ['UND_ERR_SOCKET', 'backoff', true],
+    ['CERT_HAS_EXPIRED', 'none', false],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'none', false],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'none', false],
+    ['', 'backoff', true],
+  ])('knows what %s means', async (code, retry, unknown) => {
+    expect(await failure(refused(code))).toEqual(['service-unreachable', retry, unknown]);
+    expect(await failure(refused(code), 'GET')).toEqual(['service-unreachable', retry, false]);
+    expect(await failure(refused(code), 'GET', true)).toEqual(['service-unreachable', retry, true]);
+  });
+
+  it('refuses a URL with a password, without saying it', async () => {
+    const withPassword = new URL('https://user:p4ssword@service.test/');
+    const { fetch, sent } = serviceStub();
+    const asking = exchange({ method: 'GET', url: withPassword }, { fetch });
+    await expect(asking).rejects.toThrow('GET https://service.test/: a URL with a name or password');
+    expect(sent).toEqual([]);
+  });
+
+  it('counts the bytes of an answer, also where it has no end', async () => {
+    let count = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        count++;
+        controller.enqueue(new Uint8Array(1024 * 1024));
+      },
+    });
+    expect(await failure(serviceStub(() => new Response(body)))).toEqual(['service-answer', 'none', true]);
+    expect(count).toBeLessThan(8);
+  });
+});
+
+describe('statusError', () => {
+  const errorOf = async (response: Response) =>
+    statusError(await exchange({ method: 'POST', url, secrets: ['S3cret'] }, { fetch: serviceStub(response).fetch }));
+
+  it('takes secrets out before it cuts', async () => {
+    const { message, details } = await errorOf(new Response(`${'x'.repeat(195)} S3cret`, { status: 400 }));
+    expect(message).toBe(`POST https://service.test/key/: status 400 ${'x'.repeat(195)} [sec`);
+    expect(details?.message).toBe(`${'x'.repeat(195)} [secret]`);
+  });
+
+  it.each([
+    [{ ErrorType: 'DirectoryError', Message: 'temporarily throttled' }, 'backoff', 300_000],
+    [{ error: { code: 'DirectoryError', message: 'Throttled' } }, 'backoff', 300_000],
+    [{ ErrorType: 'DirectoryError', Message: 'no such object' }, 'none', undefined],
+    [{ code: 'Other', message: 'throttled' }, 'none', undefined],
+  ])('knows the throttle from other refusals: %j', async (body, retry, retryAfterMs) => {
+    const error = await errorOf(Response.json(body, { status: 400 }));
+    expect([error.retry, error.retryAfterMs]).toEqual([retry, retryAfterMs]);
+  });
+});
+
+describe('retryAfter', () => {
+  const now = new Date('2026-01-01T00:00:00Z');
+  it.each([
+    ['120', 120_000],
+    ['0', 0],
+    [' 7 ', 7000],
+    ['Thu, 01 Jan 2026 00:00:30 GMT', 30_000],
+    ['Wed, 31 Dec 2025 00:00:00 GMT', 0],
+    ['Thursday, 01-Jan-26 00:00:10 GMT', 10_000],
+    ['-1', undefined],
+    ['1.5', undefined],
+    ['soon', undefined],
+    ['2026', 2_026_000],
+    ['Foo, bar', undefined],
+  ])('reads %j', (value, expected) => {
+    expect(retryAfter(new Headers({ 'retry-after': value }), now)).toBe(expected);
+  });
+
+  it('is undefined where there is none', () => {
+    expect(retryAfter(new Headers(), now)).toBeUndefined();
+  });
+});
