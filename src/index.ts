@@ -39,6 +39,7 @@ export { type KeyList, KeyStore, openKeyStore } from './keys/key-store.ts';
 export { type MadeKey, type MakeKeyOptions, makeKey } from './keys/make-key.ts';
 export { deriveAuthValue } from './keys/pin-derivation.ts';
 export { PinError } from './keys/pin-error.ts';
+export type { PreparedTpmKey } from './keys/prepared-key.ts';
 export type {
   Assurance,
   Backend,
@@ -68,7 +69,37 @@ export {
 } from './keys/tpm-provider.ts';
 export { readWrappingSecret } from './keys/wrapping-secret.ts';
 export { definePolicy, type KeyAlgorithm, type Policy, PolicyError, parsePolicy } from './policy/index.ts';
+export { type ChangeUserPinOptions, changeUserPin, type ReplacePinOptions } from './provisioning/change-pin.ts';
+export { createKeyPool, KeyPool, type KeyPoolOptions, type TakeKeyOptions } from './provisioning/key-pool.ts';
+export type { AttestationOutcome, EnrolAk, KeyRequest, KeyRequestOptions } from './provisioning/key-request.ts';
+export {
+  checkFresh,
+  isFresh,
+  type MfaAnswer,
+  MfaError,
+  type MfaProblem,
+  type MfaPrompt,
+  MfaProof,
+  type MfaRequest,
+  type PassMfaOptions,
+  passMfa,
+} from './provisioning/mfa-gate.ts';
 export { type EnterPinOptions, enterNewPin, type PinPrompt, type PinRequest } from './provisioning/pin-entry.ts';
+export {
+  openRecoverySecret,
+  type PinRecovery,
+  type PinRecoveryRequest,
+  type PinRecoverySetup,
+  type RecoverPin,
+} from './provisioning/pin-recovery.ts';
+export {
+  type NewPinStateOptions,
+  newPinState,
+  type PinState,
+  pinMustChangeOf,
+  readPinState,
+  writePinState,
+} from './provisioning/pin-state.ts';
 export {
   dsregcmdProbe,
   type PrerequisiteFacts,
@@ -85,13 +116,31 @@ export {
   type TpmFacts,
 } from './provisioning/prerequisites.ts';
 export {
-  type AttestationOutcome,
+  type ProvisionOptions,
+  type ProvisionOutcome,
+  provision,
+  type RunEvent,
+  type RunStep,
+} from './provisioning/provision.ts';
+export {
   type ProvisionEvent,
   type ProvisionedKey,
   type ProvisionKeyOptions,
   type ProvisionStep,
   provisionKey,
+  requestForKey,
 } from './provisioning/provision-key.ts';
+export {
+  listRegistrations,
+  type RegisteredRecord,
+  type RegistrationRecord,
+  readRegistration,
+  registeredKeyOf,
+} from './provisioning/registration-record.ts';
+export { type ResetPinOptions, resetPinKeepingKey } from './provisioning/reset-pin.ts';
+export { listRuns, type RunOwner, type RunState, type UnfinishedRun } from './provisioning/run-journal.ts';
+export type { FinishedRun } from './provisioning/run-steps.ts';
+export { type UnregisterOptions, unregisterKey } from './provisioning/unregister.ts';
 export {
   findWindowsError,
   formatWindowsCode,
@@ -105,9 +154,57 @@ export {
   type SyncSchedule,
   scheduleOf,
 } from './registration/ad-sync-scheduler.ts';
-export { type EnrolAttestationKeyOptions, enrolAttestationKey } from './registration/attestation-ca.ts';
-export { graphReader, listHelloMethods } from './registration/graph.ts';
-export { type LdapSearcher, ldapReader } from './registration/ldap-reader.ts';
+export {
+  attestationCaEnrolment,
+  type EnrolAttestationKeyOptions,
+  enrolAttestationKey,
+} from './registration/attestation-ca.ts';
+export {
+  type AuthorizeDemand,
+  authorizeUrl,
+  type DeviceCodeDemand,
+  deviceCodeRequest,
+  NGC_CLAIMS,
+  type SignInDemand,
+} from './registration/authorize-request.ts';
+export {
+  authenticateWithDeviceCode,
+  type DeviceCodeOptions,
+  type DeviceCodePrompt,
+} from './registration/device-code.ts';
+export {
+  type DiscoverServicesOptions,
+  discoverServices,
+  parseDiscovery,
+  TRUSTED_HOSTS,
+} from './registration/discovery.ts';
+export type { DiscoveredService, DiscoveredServices } from './registration/discovery-document.ts';
+export type { ErrorDetails } from './registration/error-details.ts';
+export type { ServiceOptions } from './registration/exchange.ts';
+export { deleteHelloMethod, graphReader, listHelloMethods } from './registration/graph.ts';
+export { ldapReader } from './registration/ldap-reader.ts';
+export type { LdapSearcher } from './registration/ldap-user.ts';
+export { type OpenKeyRegistrarOptions, openKeyRegistrar } from './registration/open-key-registrar.ts';
+export {
+  type RegisterKeyOptions,
+  type Registration,
+  type RegistrationRequest,
+  type RegistrationRetry,
+  type RegistrationService,
+  registerKey,
+} from './registration/register-key.ts';
+export {
+  KEY_METHODS,
+  MFA_METHODS,
+  readTokenClaims,
+  type TokenClaims,
+  type TokenExpectations,
+  type TokenProblem,
+  tokenProblems,
+} from './registration/registration-token.ts';
+export { isServiceError, type RetryClass, ServiceError } from './registration/service-error.ts';
+export { createServiceFetch, type ServiceFetch, type ServiceFetchOptions } from './registration/service-fetch.ts';
+export { type SignIn, type SignInOptions, type SignInRequest, signInWithKey } from './registration/sign-in.ts';
 export {
   type DirectoryReader,
   describeSyncStatus,
@@ -116,6 +213,7 @@ export {
   syncStatus,
   waitForSync,
 } from './registration/sync-status.ts';
+export type { IssuedTokens } from './registration/token-endpoint.ts';
 export { type OpenTpmOptions, openTpm } from './tpm/open-tpm.ts';
 export { Tpm } from './tpm/tpm.ts';
 export { isTpmError, TpmError } from './tpm/tpm-error.ts';

@@ -66,7 +66,7 @@ export interface TpmFacts {
 /** The rules that {@link checkPrerequisites} checks by. */
 export interface PrerequisiteOptions {
   /** Where keys may live. Absent: what the system says of its own hardware policy counts. */
-  readonly policy?: Pick<Policy, 'hardware' | 'virtualTpm'>;
+  readonly policy?: Pick<Policy, 'hardware' | 'virtualTpm'> & Partial<Pick<Policy, 'attestation'>>;
   /** The TPM, or that there is none. Absent: not known. */
   readonly tpm?: TpmFacts | 'none';
   /** Settings of Windows Hello for Business; where one is absent, what the system says counts. */
@@ -199,7 +199,10 @@ function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: P
   if (policy === undefined) {
     return deviceEligible === undefined ? unknown('which hardware policy applies') : pass('the hardware policy is met');
   }
-  if (policy.hardware !== 'required') return pass(`hardware is ${policy.hardware}, so a key in software will do`);
+  // Nothing but a TPM attests a key.
+  if (policy.hardware !== 'required' && policy.attestation !== 'required') {
+    return pass(`hardware is ${policy.hardware}, so a key in software will do`);
+  }
   if (tpm === undefined) return unknown('whether there is a TPM, which policy requires');
   if (tpm === 'none') return fail('policy requires a TPM and there is none', CHANGE_HARDWARE, 0x80090035);
   if (tpm.version === '1.2')

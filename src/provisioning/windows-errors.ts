@@ -89,17 +89,23 @@ const REPORTED: Readonly<Partial<Record<ErrorCode, number>>> = {
   'statement-invalid': 0x801c03ee,
   'credential-invalid': 0x801c03ee,
   'certificate-invalid': 0x801c0010,
+  'service-untrusted': 0x801c000b,
   'service-answer': 0x801c03e9,
   'service-refused': 0x801c03eb,
+  'mfa-failed': 0x801c03ed,
+  'mfa-timeout': 0x801c044e,
+  'mfa-stale': 0x801c03ed,
+  'token-invalid': 0x801c03ed,
 };
 
 /**
  * The code that Windows would report for an error of this library, or for an abort (as cancelled by the user); undefined
- * where it has none.
+ * where it has none. An error that knows a more exact one than its `code` says has it as `windowsCode`.
  */
 export function windowsErrorOf(error: unknown): WindowsError | undefined {
   if (error instanceof Error && error.name === 'AbortError') return findWindowsError(0x80090036);
   if (!isKeyprovError(error)) return undefined;
-  const code = REPORTED[error.code] ?? (isTpmError(error) ? tpmHresult(error.responseCode.value) : undefined);
+  const exact = 'windowsCode' in error && typeof error.windowsCode === 'number' ? error.windowsCode : undefined;
+  const code = exact ?? REPORTED[error.code] ?? (isTpmError(error) ? tpmHresult(error.responseCode.value) : undefined);
   return code === undefined ? undefined : findWindowsError(code);
 }

@@ -216,6 +216,19 @@ describe('the hardware check', () => {
     }
   });
 
+  it('wants a TPM where policy requires attestation, since nothing else attests a key', () => {
+    const policy = definePolicy({ hardware: 'preferred', attestation: 'required' });
+    const refused = [['hardware-eligible', 'fail', 0x80090035]];
+    expect(changed({}, { policy, tpm: 'none' })).toEqual({
+      result: 'WillNotProvision',
+      errorStates: 0x20,
+      others: refused,
+    });
+    expect(changed({}, { policy, tpm: { version: '1.2' } }).others).toEqual(refused);
+    expect(changed({}, { policy, tpm: { version: '2.0' } }).others).toEqual([]);
+    expect(changed({}, { policy: definePolicy({ attestation: 'preferred' }), tpm: 'none' }).others).toEqual([]);
+  });
+
   it('believes a no of the system until the TPM is known', () => {
     const policy = definePolicy({ hardware: 'required' });
     expect(changed({ deviceEligible: false }, { policy }).others).toEqual([['hardware-eligible', 'fail', 0x80090035]]);

@@ -7,6 +7,7 @@ import {
   WINDOWS_ERRORS,
   windowsErrorOf,
 } from '../../../src/provisioning/windows-errors.ts';
+import { ServiceError } from '../../../src/registration/service-error.ts';
 import { tpmError } from '../../../src/tpm/tpm-error.ts';
 import { diagnostics } from '../../diagnostics.ts';
 
@@ -72,10 +73,24 @@ describe('windowsErrorOf', () => {
     ['key-exists', 0x8009000f],
     ['key-not-found', 0x80090011],
     ['attestation-unavailable', 0x801c03ee],
+    ['service-untrusted', 0x801c000b],
     ['service-answer', 0x801c03e9],
+    ['mfa-failed', 0x801c03ed],
+    ['mfa-timeout', 0x801c044e],
+    ['mfa-stale', 0x801c03ed],
+    ['token-invalid', 0x801c03ed],
+    ['run-active', undefined],
     ['policy-invalid', undefined],
   ] satisfies [ErrorCode, number | undefined][])('reports %s', (code, expected) => {
     expect(windowsErrorOf(new KeyprovError(code, 'x'))?.code).toBe(expected);
+  });
+
+  it.each([
+    [0x801c03ec, 0x801c03ec],
+    [undefined, 0x801c03eb],
+  ])('reports the code %j of an error of a service', (windowsCode, expected) => {
+    const error = new ServiceError('service-refused', 'x', { retry: 'none', outcomeUnknown: false, windowsCode });
+    expect(windowsErrorOf(error)?.code).toBe(expected);
   });
 
   it('reports what a TPM said, lockout as Windows names it', () => {

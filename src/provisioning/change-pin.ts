@@ -1,0 +1,124 @@
+import { copy, utf8, wipe } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import type { KeyRecord } from '../keys/key-record.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provider.ts';
+import type { PinTryOptions } from '../keys/tpm-pin.ts';
+import { addToPinHistory, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
+import { enterNewPin, type PinPrompt } from './pin-entry.ts';
+import type { PinRecoverySetup } from './pin-recovery.ts';
+import { newPinState, readPinState, writePinState } from './pin-state.ts';
+
+/** What a new PIN is set with. */
+export interface ReplacePinOptions extends PinTryOptions {
+  /** The one that the key is of: its backend, and for a TPM key its TPM. */
+  readonly provider: KeyProvider;
+  /** Asks for the new PIN. */
+  readonly prompt: PinPrompt;
+  /** The rules for the new PIN. */
+  readonly policy: PinPolicy;
+  /** As in {@link PinHistoryOptions}; the same each time. */
+  readonly pepper?: Uint8Array | undefined;
+  /** Makes the new PIN one that can be reset without a new key. Absent: it cannot be, whatever the old one was. */
+  readonly recovery?: PinRecoverySetup | undefined;
+  /** The time in milliseconds since 1970; default `Date.now`. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** Options of {@link changeUserPin}. */
+export interface ChangeUserPinOptions extends ReplacePinOptions {
+  /** UTF-8 bytes, which the caller wipes; or what asks for them, and then they are wiped here. */
+  readonly currentPin: Uint8Array | ((options: { readonly signal?: AbortSignal }) => Promise<Uint8Array>);
+}
+
+/**
+ * Changes the PIN of a key: the current one is tried, a new one is asked for until policy and history allow it, and the
+ * record is replaced by one that opens with the new PIN only. Key and registration stay the same. Returns the record.
+ *
+ * A wrong current PIN costs one try, and no new one is asked for. The right one costs none. Until the new record is on
+ * the disk the old one, with the old PIN, is the one that holds: a TPM keeps nothing of a key, and what
+ * TPM2_ObjectChangeAuth (Part 3, 12.8) gives out is another encrypted copy. So a process that is killed at any moment
+ * leaves a key that opens with the old PIN or with the new one.
+ *
+ * @throws KeyprovError as `store.load` and `provider.changePin` do: `key-not-found`, `pin-wrong`, `pin-last-try`,
+ * `tpm-lockout`, `key-locked`; `key-invalid` for a key without a PIN; `pin-required` as {@link enterNewPin} does;
+ * `store-busy` where another process changed the key meanwhile; what the prompts throw, and the reason of `signal`.
+ */
+export async function changeUserPin(store: KeyStore, id: string, options: ChangeUserPinOptions): Promise<KeyRecord> {
+  const { currentPin, signal } = options;
+  const record = await loadWithPin(store, id);
+  signal?.throwIfAborted();
+  if (currentPin instanceof Uint8Array) return await replacePin(store, record, currentPin, options);
+  const given = await currentPin(signal === undefined ? {} : { signal });
+  // A copy, since a prompt may use its buffer again for the new PIN.
+  const pin = copy(given);
+  wipe(given);
+  try {
+    return await replacePin(store, record, pin, options);
+  } finally {
+    wipe(pin);
+  }
+}
+
+/** Loads a key that has a PIN. @throws KeyprovError as `store.load` does, and `key-invalid` for one without. */
+export async function loadWithPin(store: KeyStore, id: string): Promise<KeyRecord> {
+  const record = await store.load(id);
+  if (record.hasPin) return record;
+  throw new KeyprovError('key-invalid', `the key ${id} has no PIN that could be changed`, {
+    remedy: 'make a new key with a PIN',
+  });
+}
+
+const CHECK = utf8('keyprov: is this the PIN of the key?');
+
+/** Tries the current PIN, asks for a new one, sets it, and replaces the record. The caller wipes the current PIN. */
+export async function replacePin(
+  store: KeyStore,
+  record: KeyRecord,
+  pin: Uint8Array,
+  options: ReplacePinOptions,
+): Promise<KeyRecord> {
+  const { provider, prompt, policy, pepper, recovery, now, force, signal } = options;
+  const { history } = readPinState(record) ?? { history: { entries: [] } };
+  // First of all: only who has the current PIN may learn from the history whether another one is in it, and a mistyped
+  // PIN is told before two new ones are typed. Nothing but the key itself can tell, and it counts what it is asked.
+  const trial: SignOptions & PinTryOptions = { data: CHECK, pin, force, signal };
+  wipe(await provider.sign(record, trial));
+  const former = await withCurrent(history, pin, policy, { pepper, signal });
+  const newPin = await enterNewPin(prompt, { policy, history: former, pepper, signal });
+  try {
+    const { publicKey } = record;
+    const state = await newPinState(newPin, policy, { publicKey, history: former, pepper, recovery, now, signal });
+    return await store.update(
+      record.id,
+      async (stored) => {
+        // Its PIN is another one now: to try the old one would cost a try.
+        if (stored.privateKey !== record.privateKey) throw changedMeanwhile(record.id);
+        const change: ChangePinOptions & PinTryOptions = { pin, newPin, force, signal };
+        return writePinState({ ...stored, ...(await provider.changePin(stored, change)) }, state);
+      },
+      { signal },
+    );
+  } finally {
+    wipe(newPin);
+  }
+}
+
+/** The history with the current PIN in it, also where the rules that it was set under kept none. */
+async function withCurrent(
+  history: PinHistory,
+  pin: Uint8Array,
+  { history: keep }: PinPolicy,
+  options: { readonly pepper: Uint8Array | undefined; readonly signal: AbortSignal | undefined },
+): Promise<PinHistory> {
+  const [current] = history.entries;
+  if (keep === 0) return { entries: [] };
+  if (current !== undefined && (await pinHistoryContains({ entries: [current] }, pin, options))) return history;
+  return await addToPinHistory(history, pin, { ...options, keep });
+}
+
+function changedMeanwhile(id: string): KeyprovError {
+  return new KeyprovError('store-busy', `another process changed the key ${id} while a new PIN was asked for`, {
+    remedy: 'try again with the PIN that the key has now',
+  });
+}

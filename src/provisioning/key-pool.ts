@@ -1,0 +1,262 @@
+import { type AttestationKey, createAttestationKey } from '../attestation/attestation-key.ts';
+import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import type { PreparedTpmKey } from '../keys/prepared-key.ts';
+import { type ProviderSources, selectKeyProvider } from '../keys/select-provider.ts';
+import { TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
+import type { Policy } from '../policy/index.ts';
+import { ReadClock } from '../tpm/commands/clock.ts';
+import { ReadPublic } from '../tpm/commands/object.ts';
+import { Queue } from '../tpm/queue.ts';
+import { type SignalOptions, Tpm } from '../tpm/tpm.ts';
+import { type KeySupply, NEW_KEYS } from './key-supply.ts';
+import { type ProvisionedKey, type ProvisionKeyOptions, provisionFrom } from './provision-key.ts';
+
+/** Options of {@link createKeyPool}. */
+export interface KeyPoolOptions {
+  readonly policy: Policy;
+  /** A TPM that the pool opens stays open until the pool is closed. */
+  readonly sources: ProviderSources;
+  /** How many keys to have ready. Default 1. */
+  readonly size?: number | undefined;
+  readonly tpmOptions?: TpmKeyProviderOptions | undefined;
+}
+
+/** Options of {@link KeyPool.take}. */
+export interface TakeKeyOptions extends Omit<ProvisionKeyOptions, 'policy' | 'sources' | 'tpmOptions'> {
+  /** The policy of now. Default: that of the pool. Keys that do not fit it are dropped. */
+  readonly policy?: Policy | undefined;
+}
+
+/** Keys that wait for their PINs, all in one TPM. */
+interface Stock {
+  readonly tpm: Tpm;
+  /** The TPM's counts of resets, and of restarts and resumes, when it was opened. */
+  readonly boot: string;
+  readonly keys: PreparedTpmKey[];
+  ak?: AttestationKey | undefined;
+}
+
+/**
+ * A pool of keys that are made in the TPM before the user is asked for a PIN. It is empty until {@link KeyPool.fill}.
+ * @throws RangeError for a size that is not of 1 to 100.
+ */
+export function createKeyPool(options: KeyPoolOptions): KeyPool {
+  const { size = 1 } = options;
+  if (!Number.isInteger(size) || size < 1 || size > 100) throw new RangeError(`a pool of ${size} keys: 1 to 100`);
+  return new KeyPool(options, size);
+}
+
+/**
+ * Makes keys in advance. Nothing of them is kept on a disk: the next process begins with an empty pool. Keys from
+ * before a reset of the TPM, or a sleep of the machine, are not given out. What is secret about it, and what is not,
+ * docs/key-pool.md says. Operations may overlap; they run one after the other.
+ */
+export class KeyPool {
+  readonly #options: KeyPoolOptions;
+  readonly #capacity: number;
+  readonly #queue = new Queue();
+  readonly #closing = new AbortController();
+  #stock: Stock | undefined;
+  #closed: Promise<void> | undefined;
+
+  /** Use {@link createKeyPool}. */
+  constructor(options: KeyPoolOptions, capacity: number) {
+    this.#options = options;
+    this.#capacity = capacity;
+  }
+
+  /** How many keys are ready. */
+  get size(): number {
+    return this.#stock?.keys.length ?? 0;
+  }
+
+  /**
+   * Makes keys, and the attestation key, until the pool is full. Where policy discourages hardware it makes none: there
+   * are no software keys in advance.
+   * @returns how many are ready.
+   * @throws SelectionError, TpmError as makeKey does; the pool is empty then, and {@link take} goes on without it.
+   */
+  async fill(options: SignalOptions = {}): Promise<number> {
+    if (this.#options.policy.hardware === 'discouraged') return 0;
+    const signal = this.#signalOf(options);
+    // Each key is a turn of its own, so that a take need not wait for all of them.
+    while (this.size < this.#capacity) await this.#queue.run(() => this.#makeOne(signal), { signal });
+    return this.size;
+  }
+
+  /**
+   * Takes a key out of the pool, gives it the PIN, has it attested over the challenge, and builds the request: what
+   * {@link provisionKey} does, and where the pool has no key that fits it does all of that. Policy and TPM are looked
+   * at anew.
+   * @throws as {@link provisionKey} does.
+   */
+  async take(options: TakeKeyOptions): Promise<ProvisionedKey> {
+    const signal = this.#signalOf(options);
+    return await this.#queue.run(() => this.#take({ ...options, signal }), { signal });
+  }
+
+  /** Forgets all keys, takes them out of the TPM, and closes it if the pool has opened it. Idempotent. */
+  close(): Promise<void> {
+    this.#closing.abort(new KeyprovError('transport-closed', 'the pool of keys was closed'));
+    this.#closed ??= this.#queue.run(() => this.#drop());
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #signalOf({ signal }: SignalOptions): AbortSignal {
+    return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
+  }
+
+  async #makeOne(signal: AbortSignal): Promise<void> {
+    if (this.size >= this.#capacity) return;
+    const { policy, tpmOptions } = this.#options;
+    const { algorithm } = policy;
+    try {
+      const stock = (await this.#fresh(signal)) ?? (await this.#open(signal));
+      const wanted = { algorithm, hasPin: true, signal, ...(tpmOptions && { tpmOptions }) };
+      const { provider } = await selectKeyProvider(policy, { tpm: stock.tpm }, wanted);
+      if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'the pool makes keys in a TPM only');
+      if (policy.attestation !== 'none') stock.ak ??= await makeAttestationKey(stock.tpm, signal);
+      stock.keys.push(await provider.prepare({ algorithm, signal }));
+    } catch (error) {
+      signal.throwIfAborted();
+      // The keys of a TPM that fails are worth nothing, and the next attempt shall open it anew.
+      await this.#dropAfter(error);
+      throw error;
+    }
+  }
+
+  async #open(signal: AbortSignal): Promise<Stock> {
+    const { tpm: source } = this.#options.sources;
+    if (source === undefined) throw new KeyprovError('no-tpm', 'no TPM was named');
+    const tpm = source instanceof Tpm ? source : await source({ signal });
+    try {
+      this.#stock = { tpm, boot: await bootOf(tpm, signal), keys: [] };
+      return this.#stock;
+    } catch (error) {
+      return await withCleanup(
+        () => Promise.reject(error),
+        async () => {
+          if (tpm !== source) await tpm.close();
+        },
+      );
+    }
+  }
+
+  /** The stock, if its TPM has not been reset, restarted or lost since; else it is dropped. */
+  async #fresh(signal: AbortSignal): Promise<Stock | undefined> {
+    const stock = this.#stock;
+    if (stock === undefined) return undefined;
+    let problem: unknown;
+    try {
+      if ((await bootOf(stock.tpm, signal)) === stock.boot) return stock;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isKeyprovError(error)) throw error;
+      problem = error;
+    }
+    // What is wrong with the TPM, if it still is, the attempt without a pool says.
+    await this.#dropAfter(problem);
+    return undefined;
+  }
+
+  async #take({ policy = this.#options.policy, ...options }: TakeKeyOptions & { signal: AbortSignal }) {
+    const { sources, tpmOptions } = this.#options;
+    const stock = await this.#fresh(options.signal);
+    return await provisionFrom(stock === undefined ? NEW_KEYS : supplyOf(stock), {
+      ...options,
+      policy,
+      sources: stock === undefined ? sources : { ...sources, tpm: stock.tpm },
+      ...(tpmOptions && { tpmOptions }),
+    });
+  }
+
+  /** Drops all after `error`, which stays the one that counts. */
+  async #dropAfter(error: unknown): Promise<void> {
+    try {
+      await this.#drop();
+    } catch (second) {
+      if (error instanceof KeyprovError) error.suppressed.push(second);
+    }
+  }
+
+  async #drop(): Promise<void> {
+    const stock = this.#stock;
+    this.#stock = undefined;
+    if (stock === undefined) return;
+    // First of all of them, since taking one out of the TPM may fail.
+    for (const key of stock.keys) key.wipe();
+    await withCleanup(
+      async () => {
+        try {
+          for (const key of stock.keys) await key.close();
+          await stock.ak?.close();
+        } catch (error) {
+          // A connection that is gone has taken the objects along.
+          if (!(error instanceof KeyprovError) || !error.code.startsWith('transport-')) throw error;
+        }
+      },
+      async () => {
+        if (stock.tpm !== this.#options.sources.tpm) await stock.tpm.close();
+      },
+    );
+  }
+}
+
+async function makeAttestationKey(tpm: Tpm, signal: AbortSignal): Promise<AttestationKey | undefined> {
+  try {
+    return await createAttestationKey(tpm, { algorithm: 'rsa-2048', signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!isKeyprovError(error)) throw error;
+    return undefined; // take() tries again, and policy says what follows from it
+  }
+}
+
+/** Changes with each reset, restart and resume of the TPM. */
+async function bootOf(tpm: Tpm, signal: AbortSignal): Promise<string> {
+  const { currentTime } = await tpm.run(ReadClock, {}, { signal });
+  const { resetCount, restartCount } = currentTime.clockInfo;
+  return `${resetCount}.${restartCount}`;
+}
+
+/** What is in stock, and new keys where that does not fit or fails. */
+function supplyOf(stock: Stock): KeySupply {
+  return {
+    createKey: async (provider, options) => {
+      const { algorithm, pin, signal } = options;
+      // A key without a PIN is not under dictionary attack protection, so those in stock are of another kind.
+      if (pin === undefined) return await NEW_KEYS.createKey(provider, options);
+      for (let key = stock.keys.shift(); key !== undefined; key = stock.keys.shift()) {
+        try {
+          if (key.algorithm === algorithm) {
+            return { key: await provider.finish(key, { pin, signal }), pregenerated: true };
+          }
+          await key.close();
+        } catch (error) {
+          signal?.throwIfAborted();
+          // One that the TPM has lost or does not take any more is no reason to have none: what is wrong with the TPM
+          // itself, the making of a new one will say.
+          if (!isKeyprovError(error)) throw error;
+        }
+      }
+      return await NEW_KEYS.createKey(provider, options);
+    },
+    attestationKey: async (tpm, options) => {
+      const { ak } = stock;
+      if (ak === undefined) return await NEW_KEYS.attestationKey(tpm, options);
+      try {
+        await tpm.run(ReadPublic, { objectHandle: ak.object }, options);
+        return { ak, release: async () => {} };
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        if (!isKeyprovError(error)) throw error;
+        stock.ak = undefined; // somebody else has flushed it
+        return await NEW_KEYS.attestationKey(tpm, options);
+      }
+    },
+  };
+}

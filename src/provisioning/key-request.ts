@@ -1,0 +1,140 @@
+import type { AttestationKey } from '../attestation/attestation-key.ts';
+import { attestKey } from '../attestation/certify.ts';
+import type { AttestationStatement } from '../attestation/statement.ts';
+import { type Bytes, copy } from '../bytes.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import { type ErrorCode, isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import type { ProvidedKey } from '../keys/provider.ts';
+import type { CreatedTpmKey, TpmKeyProvider } from '../keys/tpm-provider.ts';
+import type { Policy } from '../policy/index.ts';
+import { buildKast } from '../request/kast.ts';
+import { buildKeyRegistration } from '../request/key-registration.ts';
+import { decode } from '../tpm/codec/index.ts';
+import { TPM2B_PRIVATE } from '../tpm/structures/object.ts';
+import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { KeySupply } from './key-supply.ts';
+
+/** What came of the attestation. */
+export type AttestationOutcome =
+  | { readonly status: 'made'; readonly statement: AttestationStatement }
+  | { readonly status: 'none'; readonly code?: ErrorCode; readonly reason: string };
+
+/**
+ * Has an attestation CA certify the attestation key, such as by `enrolAttestationKey`: X.509 certificates in DER, that of
+ * the key first.
+ */
+export type EnrolAk = (tpm: Tpm, ak: AttestationKey, options: SignalOptions) => Promise<readonly Uint8Array[]>;
+
+/** How a key is attested, and its registration request built. */
+export interface KeyRequestOptions extends SignalOptions {
+  readonly policy: Pick<Policy, 'algorithm' | 'attestation'>;
+  /** 1 to 64 bytes that the service gave out, or that stand for its nonce: they become the extraData. */
+  readonly challenge: Uint8Array;
+  /**
+   * `strict`: the body that MS-KPP names, RSA-2048 only. `attested`: with the members of this library's own profile.
+   * Default: `strict` for RSA-2048, else `attested`.
+   */
+  readonly profile?: 'strict' | 'attested' | undefined;
+  /** Absent: the attestation key has no certificate. */
+  readonly enrolAk?: EnrolAk | undefined;
+}
+
+/** The registration request of a key. */
+export interface KeyRequest {
+  readonly attestation: AttestationOutcome;
+  /** The JSON body for the key registration service. */
+  readonly request: { readonly profile: 'strict' | 'attested'; readonly body: string };
+}
+
+/** @throws RangeError for a challenge of another length; KeyprovError `request-invalid` for a key that the profile lacks. */
+export function checkRequestOptions({ challenge, policy, profile = profileOf(policy) }: KeyRequestOptions): void {
+  if (challenge.length < 1 || challenge.length > 64) {
+    throw new RangeError(`a challenge of ${challenge.length} bytes: it must have 1 to 64`);
+  }
+  if (profile === 'strict' && policy.algorithm !== 'rsa-2048') {
+    throw new KeyprovError('request-invalid', `the strict profile takes no ${policy.algorithm} keys`, {
+      remedy: 'use RSA-2048, or the attested profile where the service knows it',
+    });
+  }
+}
+
+const profileOf = ({ algorithm }: KeyRequestOptions['policy']) => (algorithm === 'rsa-2048' ? 'strict' : 'attested');
+
+/** What the TPM says of a key, in the forms in which requests have it. */
+export interface AttestedKey {
+  readonly outcome: AttestationOutcome;
+  readonly kast?: Bytes;
+}
+
+/** What there is of a key that is in no TPM. */
+export const UNATTESTED: AttestedKey = {
+  outcome: { status: 'none', reason: 'a software key has nothing to attest it' },
+};
+
+/** The body for a key and what the TPM says of it. */
+export function requestOf(
+  publicKey: PublicKey,
+  { outcome, kast: attestation }: AttestedKey,
+  { policy, profile = profileOf(policy) }: Pick<KeyRequestOptions, 'policy' | 'profile'>,
+): KeyRequest {
+  const aikCertificate = outcome.status === 'made' ? outcome.statement.ak.certificates?.[0] : undefined;
+  const body =
+    profile === 'strict'
+      ? buildKeyRegistration({ profile, publicKey })
+      : buildKeyRegistration({
+          ...{ profile, publicKey },
+          ...(attestation && { attestation }),
+          ...(aikCertificate && { aikCertificate: copy(aikCertificate) }),
+        });
+  return { attestation: outcome, request: { profile, body } };
+}
+
+/**
+ * Has the TPM attest a key over the challenge, without its PIN. `creation` is what the TPM gave when it made the key.
+ * @throws KeyprovError `attestation-unavailable` where policy requires attestation and it failed.
+ */
+export async function attestForRequest(
+  provider: TpmKeyProvider,
+  key: ProvidedKey & Partial<Pick<CreatedTpmKey, 'creation'>>,
+  supply: KeySupply,
+  { policy, challenge, enrolAk, signal }: KeyRequestOptions,
+): Promise<AttestedKey> {
+  if (policy.attestation === 'none') return { outcome: { status: 'none', reason: 'policy wants none' } };
+  const { tpm } = provider;
+  try {
+    const { ak, release } = await supply.attestationKey(tpm, { signal });
+    return await withCleanup(async () => {
+      const akCertificates = await enrolAk?.(tpm, ak, { signal });
+      // The Certify branch of the key's policy needs no PIN, so the PIN is not given to the TPM once more.
+      return await provider.useWithoutPin(key, { signal }, async ({ object, file }) => {
+        const statement = await attestKey(tpm, {
+          ...{ key: object, authorization: 'windows-hello-policy', ak, challenge, akCreation: true, signal },
+          ...(key.creation && { creation: key.creation }),
+          ...(akCertificates && { akCertificates }),
+        });
+        return { outcome: { status: 'made', statement }, kast: kastOf(statement, file.privateArea, key.hasPin) };
+      });
+    }, release);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!isKeyprovError(error)) throw error;
+    if (policy.attestation === 'required') {
+      throw new KeyprovError('attestation-unavailable', `the TPM did not attest the key: ${error.message}`, {
+        cause: error,
+      });
+    }
+    return { outcome: { status: 'none', code: error.code, reason: error.message } };
+  }
+}
+
+function kastOf(statement: AttestationStatement, privatePart: Bytes, authRequired: boolean): Bytes {
+  const privateArea = decode(TPM2B_PRIVATE, privatePart);
+  return buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired });
+}
+
+/** For people. */
+export function describeAttestation(outcome: AttestationOutcome): string {
+  if (outcome.status === 'none') return `none: ${outcome.reason}`;
+  const isCertified = (outcome.statement.ak.certificates?.length ?? 0) > 0;
+  return `TPM2_Certify over the challenge${isCertified ? ', by a certified attestation key' : ''}`;
+}

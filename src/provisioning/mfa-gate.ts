@@ -1,0 +1,243 @@
+import { type ErrorCode, isKeyprovError, KeyprovError, type KeyprovErrorOptions } from '../errors.ts';
+import {
+  readTokenClaims,
+  type TokenClaims,
+  type TokenProblem,
+  tokenProblems,
+} from '../registration/registration-token.ts';
+import { type Sleep, sleepFor } from '../registration/sleep.ts';
+import { guidToBytes } from '../request/guid.ts';
+
+/** How long ago an authentication may be, in milliseconds, to be called fresh: 10 minutes. */
+const FRESH_MS = 600_000;
+const DEFAULT_TIMEOUT_MS = 600_000;
+/** A longer timer would end at once. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** One reason why a try did not count. */
+export interface MfaProblem {
+  readonly code: ErrorCode | TokenProblem['code'];
+  readonly message: string;
+}
+
+/** What the tool is asked for: a token for which the user has just passed multi-factor authentication. */
+export interface MfaRequest {
+  /** User principal name that the token must have. */
+  readonly user: string;
+  /** GUID that the token's `deviceid` must have. */
+  readonly deviceId: string;
+  /** The audience that the token must have: the resource id of the registration service. */
+  readonly resource: string;
+  /** What to send as `amr_values`, so that a sign-in with an earlier key does not count. MS-OAPX 2.2.3. */
+  readonly amrValues: 'ngcmfa';
+  /** What to send as `mfa_max_age`: an authentication that is older does not count. */
+  readonly maxAgeSeconds: number;
+  /** Which try this is, counted from 1. */
+  readonly attempt: number;
+  /** What was wrong with the last try; empty the first time. */
+  readonly problems: readonly MfaProblem[];
+}
+
+/** What came of the authentication. */
+export type MfaAnswer =
+  | {
+      readonly status: 'passed';
+      /** The access token, a JWT. */
+      readonly token: string;
+      /** When the user passed, where the tool knows it better than the token. */
+      readonly passedAt?: Date | undefined;
+    }
+  | {
+      readonly status: 'failed';
+      /** Why, for people: one sentence, without anything secret. */
+      readonly reason: string;
+    };
+
+/**
+ * Has the user authenticate, in a window of the tool's own. When `signal` aborts it closes that window; an answer that
+ * comes later is dropped. Rejects to give up.
+ */
+export type MfaPrompt = (request: MfaRequest, options: { readonly signal: AbortSignal }) => Promise<MfaAnswer>;
+
+/** Options of {@link passMfa}. */
+export interface PassMfaOptions extends Pick<MfaRequest, 'user' | 'deviceId' | 'resource'> {
+  /** Which values of the token's `amr` count as multi-factor. Default: `ngcmfa` only. */
+  readonly methods?: readonly string[] | undefined;
+  /** How old the authentication may be, in milliseconds. Default 10 minutes. */
+  readonly maxAgeMs?: number | undefined;
+  /** How long one try may take, in milliseconds. Default 10 minutes. */
+  readonly timeoutMs?: number | undefined;
+  /** How many tries there may be. Default 1. */
+  readonly maxAttempts?: number | undefined;
+  /** Asks whether to try again, for which each error is a reason. Default: yes. */
+  readonly mayRetry?: ((error: KeyprovError, attempt: number) => Promise<boolean>) | undefined;
+  /** The clock. */
+  readonly now?: (() => Date) | undefined;
+  /** The timer; ends by an error when its signal aborts. */
+  readonly sleep?: Sleep | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A try that did not count, with all that is wrong. */
+export class MfaError extends KeyprovError {
+  readonly problems: readonly MfaProblem[];
+
+  constructor(code: ErrorCode, problems: readonly MfaProblem[], options: KeyprovErrorOptions = {}) {
+    super(code, problems.map(({ message }) => message).join('; '), options);
+    this.problems = problems;
+  }
+}
+
+/** That a user has passed multi-factor authentication, and the token that says so. Printing it does not show the token. */
+export class MfaProof {
+  /** When the user passed, at the latest. */
+  readonly passedAt: Date;
+  /** When the token expires. */
+  readonly expires: Date;
+  readonly claims: TokenClaims;
+  readonly #token: string;
+
+  /** Use {@link passMfa}, which checks the token. */
+  constructor(token: string, { passedAt, expires, claims }: Pick<MfaProof, 'passedAt' | 'expires' | 'claims'>) {
+    this.#token = token;
+    this.passedAt = passedAt;
+    this.expires = expires;
+    this.claims = claims;
+  }
+
+  /** The access token, for the `Authorization` header and nothing else. */
+  token(): string {
+    return this.#token;
+  }
+}
+
+/**
+ * Has the user pass multi-factor authentication, and checks the token. It waits until that succeeds, fails or times out.
+ *
+ * @throws MfaError `mfa-failed` when the user did not pass, `token-invalid` with all that is wrong with the token;
+ * KeyprovError `mfa-timeout`, `mfa-stale` for an authentication that is not fresh, and what the prompt throws of that
+ * kind: each when there is no further try. RangeError for times and numbers that make no sense, TypeError for a device id that is no GUID.
+ * @throws the reason of `signal` when that aborts.
+ */
+export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promise<MfaProof> {
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, maxAgeMs = FRESH_MS, maxAttempts = 1, mayRetry, signal } = options;
+  if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS)) throw new RangeError(`a time-out of ${timeoutMs} ms`);
+  if (!(maxAgeMs > 0)) throw new RangeError(`a greatest age of ${maxAgeMs} ms`);
+  if (!(maxAttempts >= 1)) throw new RangeError(`at most ${maxAttempts} tries`);
+  guidToBytes(options.deviceId); // rather now than when the user has taken the trouble
+  let problems: readonly MfaProblem[] = [];
+  for (let attempt = 1; ; attempt++) {
+    signal?.throwIfAborted();
+    try {
+      return await tryOnce(prompt, { ...options, timeoutMs, maxAgeMs }, attempt, problems);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!isKeyprovError(error) || attempt >= maxAttempts) throw error;
+      if (mayRetry !== undefined && !(await unlessAborted(() => mayRetry(error, attempt), signal))) throw error;
+      problems = error instanceof MfaError ? error.problems : [{ code: error.code, message: error.message }];
+    }
+  }
+}
+
+/** Whether the proof can still be used: the authentication is fresh, and the token has not expired. */
+export function isFresh(
+  proof: Pick<MfaProof, 'passedAt' | 'expires'>,
+  now: Date,
+  maxAgeMs: number = FRESH_MS,
+): boolean {
+  const age = now.getTime() - proof.passedAt.getTime();
+  // Below 0 the clock was set back, and nobody knows how old it is.
+  return age >= 0 && age <= maxAgeMs && now < proof.expires;
+}
+
+/** {@link isFresh}, to be asked once more right before the token is sent. @throws KeyprovError `mfa-stale` if not. */
+export function checkFresh(
+  proof: Pick<MfaProof, 'passedAt' | 'expires'>,
+  now: Date,
+  maxAgeMs: number = FRESH_MS,
+): void {
+  if (isFresh(proof, now, maxAgeMs)) return;
+  const { passedAt, expires } = proof;
+  const problem =
+    now < expires
+      ? `the authentication at ${passedAt.toISOString()} is not one of the last ${maxAgeMs / 1000} s`
+      : `the token has expired at ${expires.toISOString()}`;
+  throw new KeyprovError('mfa-stale', `${problem}, and it is ${now.toISOString()}`, { remedy: 'authenticate again' });
+}
+
+/** With the defaults in place. */
+type TryOptions = PassMfaOptions & { readonly timeoutMs: number; readonly maxAgeMs: number };
+
+async function tryOnce(
+  prompt: MfaPrompt,
+  options: TryOptions,
+  attempt: number,
+  problems: readonly MfaProblem[],
+): Promise<MfaProof> {
+  const { user, deviceId, resource, methods, maxAgeMs, now = () => new Date() } = options;
+  const maxAgeSeconds = Math.floor(maxAgeMs / 1000);
+  const request: MfaRequest = { user, deviceId, resource, amrValues: 'ngcmfa', maxAgeSeconds, attempt, problems };
+  const answer = await ask(prompt, request, options);
+  if (answer.status === 'failed') throw failed(answer.reason);
+  const { token, passedAt } = answer;
+  const at = now();
+  const found = tokenProblems(token, { audience: resource, deviceId, user, now: at, methods });
+  if (found.length > 0) throw new MfaError('token-invalid', found);
+  const claims = readTokenClaims(token);
+  // Who says nothing of the time of the authentication has at least answered just now.
+  const times = [at, claims.authenticatedAt ?? claims.issuedAt ?? at, passedAt ?? at].map((time) => time.getTime());
+  const proof = new MfaProof(token, { passedAt: new Date(Math.min(...times)), expires: claims.expires ?? at, claims });
+  checkFresh(proof, at, maxAgeMs);
+  return proof;
+}
+
+/** Asks, until there is an answer or it is too late for one. */
+async function ask(
+  prompt: MfaPrompt,
+  request: MfaRequest,
+  { timeoutMs, sleep = sleepFor, signal }: TryOptions,
+): Promise<MfaAnswer> {
+  const window = new AbortController();
+  const timer = new AbortController();
+  const abort = (): void => window.abort(signal?.reason);
+  signal?.addEventListener('abort', abort, { once: true });
+  const expire = (): void => {
+    const problem = `nobody authenticated within ${timeoutMs / 1000} s`;
+    window.abort(new KeyprovError('mfa-timeout', problem, { remedy: 'try again' }));
+  };
+  sleep(timeoutMs, { signal: timer.signal }).then(expire, (error: unknown) => {
+    if (!timer.signal.aborted) window.abort(error);
+  });
+  const answer = async (): Promise<MfaAnswer> => {
+    try {
+      return await prompt(request, { signal: window.signal });
+    } catch (cause) {
+      throw isKeyprovError(cause) ? cause : failed('the authentication broke off', cause);
+    }
+  };
+  try {
+    return await unlessAborted(answer, window.signal);
+  } finally {
+    timer.abort();
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+function failed(message: string, cause?: unknown): MfaError {
+  return new MfaError('mfa-failed', [{ code: 'mfa-failed', message }], { cause, remedy: 'try again' });
+}
+
+/** Does `work`, and stops waiting for it when `signal` aborts. */
+async function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    const abort = (): void => reject(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    stop = () => signal?.removeEventListener('abort', abort);
+  });
+  try {
+    return await Promise.race([work(), aborted]);
+  } finally {
+    stop();
+  }
+}

@@ -1,0 +1,172 @@
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  type KeyObject,
+  privateDecrypt,
+  publicEncrypt,
+  randomBytes,
+} from 'node:crypto';
+import { type Bytes, concat, copy, equal, fromBase64, toBase64, uint32, utf8, view, wipe } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { bitLength, encodeSpki, type PublicKey, type RsaPublicKey } from '../crypto/public-key.ts';
+import { importPublicKey } from '../crypto/verify-signature.ts';
+import { KeyprovError } from '../errors.ts';
+import { keyId } from '../request/cng-blob.ts';
+import { publicBlob } from '../request/key-registration.ts';
+
+/** What a PIN recovery is set up with. */
+export interface PinRecoverySetup {
+  /**
+   * The recovery service's key, of 2048 bits or more. The caller has it from a place that it trusts, and gives it each
+   * time: one that was read from the key's record would be whoever's could write there last.
+   */
+  readonly servicePublicKey: RsaPublicKey;
+  /** Whom the service gives the secret to, as its tokens name the user: a UPN. */
+  readonly user: string;
+}
+
+/** What is kept with a key so that its PIN can be reset without a new key. Plain data; of no use without the service. */
+export interface PinRecovery {
+  readonly user: string;
+  /** Which key of the service: SHA-256 of its SubjectPublicKeyInfo, in base64. */
+  readonly serviceKey: string;
+  /** The secret R, encrypted to the service: RSAES-OAEP with SHA-256 and a label (RFC 8017, 7.1), in base64. */
+  readonly encryptedSecret: string;
+  /** The PIN under R: nonce (12 bytes), ciphertext (128), tag (16) of AES-256-GCM, in base64. */
+  readonly sealedPin: string;
+}
+
+/** What the recovery service gets, together with a fresh token that proves who asks. Nothing in it comes from the PIN. */
+export interface PinRecoveryRequest {
+  readonly user: string;
+  /** SHA-256 of the public key blob: the KeyID of MS-ADTS 2.2.20. */
+  readonly keyId: Bytes;
+  /** SHA-256 of the SubjectPublicKeyInfo of the service's key. */
+  readonly serviceKey: Bytes;
+  readonly encryptedSecret: Bytes;
+}
+
+/** Asks the recovery service, with a fresh token, and gives the secret that it answers with, which is wiped here. */
+export type RecoverPin = (
+  request: PinRecoveryRequest,
+  options: { readonly signal?: AbortSignal },
+) => Promise<Uint8Array>;
+
+const LABEL = 'keyprov PIN recovery';
+const SECRET_SIZE = 32;
+const NONCE_SIZE = 12;
+const TAG_SIZE = 16;
+/** One byte for the length and the longest PIN that policy allows, so that the size says nothing of the PIN. */
+const PADDED_SIZE = 128;
+/** Bytes of {@link PinRecovery.sealedPin}. */
+export const SEALED_PIN_SIZE: number = NONCE_SIZE + PADDED_SIZE + TAG_SIZE;
+
+/**
+ * Seals the PIN of a key so that it can be opened with a secret that only the recovery service can decrypt. Each call
+ * takes a new secret. The PIN stays the caller's to wipe.
+ * @throws RangeError for a service key of less than 2048 bits, no user, and a PIN of more than 127 bytes.
+ */
+export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: PinRecoverySetup): PinRecovery {
+  const { servicePublicKey, user } = setup;
+  const bits = bitLength(servicePublicKey.n);
+  if (bits < 2048) throw new RangeError(`the key of the recovery service has ${bits} bits, it must have 2048 or more`);
+  if (user === '') throw new RangeError('no user to recover the PIN for');
+  if (pin.length >= PADDED_SIZE)
+    throw new RangeError(`a PIN of ${pin.length} bytes, at most ${PADDED_SIZE - 1} can be`);
+  const id = keyId(publicBlob(publicKey));
+  const secret = randomBytes(SECRET_SIZE);
+  const message = concat(secret, contextOf(user, id));
+  const padded = new Uint8Array(PADDED_SIZE);
+  try {
+    padded[0] = pin.length;
+    padded.set(pin, 1);
+    const nonce = randomBytes(NONCE_SIZE);
+    const cipher = createCipheriv('aes-256-gcm', secret, nonce, { authTagLength: TAG_SIZE }).setAAD(associatedData(id));
+    const sealed = concat(nonce, cipher.update(padded), cipher.final(), cipher.getAuthTag());
+    const encrypted = publicEncrypt({ key: importPublicKey(servicePublicKey), ...OAEP }, message);
+    return {
+      user,
+      serviceKey: toBase64(digest('sha256', encodeSpki(servicePublicKey))),
+      encryptedSecret: toBase64(encrypted),
+      sealedPin: toBase64(sealed),
+    };
+  } finally {
+    wipe(secret, message, padded);
+  }
+}
+
+/** What to ask the recovery service for the PIN of a key. */
+export function recoveryRequestOf(recovery: PinRecovery, publicKey: PublicKey): PinRecoveryRequest {
+  return {
+    user: recovery.user,
+    keyId: keyId(publicBlob(publicKey)),
+    serviceKey: fromBase64(recovery.serviceKey),
+    encryptedSecret: fromBase64(recovery.encryptedSecret),
+  };
+}
+
+/**
+ * The PIN of a key, opened with the secret from the recovery service. The caller wipes both.
+ * @throws KeyprovError `recovery-unavailable` where the secret, or the key, is another one.
+ */
+export function openSealedPin(recovery: PinRecovery, publicKey: PublicKey, secret: Uint8Array): Bytes {
+  if (secret.length !== SECRET_SIZE) {
+    throw unavailable(`the recovery service gave ${secret.length} bytes, a secret has ${SECRET_SIZE}`);
+  }
+  const sealed = fromBase64(recovery.sealedPin);
+  const decipher = createDecipheriv('aes-256-gcm', secret, sealed.subarray(0, NONCE_SIZE), { authTagLength: TAG_SIZE });
+  decipher.setAAD(associatedData(keyId(publicBlob(publicKey)))).setAuthTag(sealed.subarray(-TAG_SIZE));
+  const padded = decipher.update(sealed.subarray(NONCE_SIZE, -TAG_SIZE));
+  try {
+    decipher.final();
+    return copy(padded.subarray(1, 1 + (padded[0] ?? 0)));
+  } catch (cause) {
+    throw unavailable('the secret of the recovery service does not open the PIN of this key', cause);
+  } finally {
+    wipe(padded);
+  }
+}
+
+/**
+ * The service's side: the secret for a request whose token proved that `request.user` asks for it. The caller wipes it.
+ * @param privateKey The private key for `request.serviceKey`, as Node's KeyObject or in PEM.
+ * @throws KeyprovError `recovery-unavailable` where the secret is for another service, user or key, or was changed.
+ */
+export function openRecoverySecret(request: PinRecoveryRequest, privateKey: KeyObject | string): Bytes {
+  let message: Bytes | undefined;
+  try {
+    message = view(privateDecrypt({ key: privateKey, ...OAEP }, request.encryptedSecret));
+    const context = contextOf(request.user, request.keyId);
+    if (equal(message.subarray(SECRET_SIZE), context)) return copy(message.subarray(0, SECRET_SIZE));
+  } catch (cause) {
+    throw unavailable('the secret was not encrypted to this service, or was changed', cause);
+  } finally {
+    wipe(message);
+  }
+  throw unavailable('the secret is for another user or key');
+}
+
+const OAEP = {
+  padding: constants.RSA_PKCS1_OAEP_PADDING,
+  oaepHash: 'sha256',
+  oaepLabel: Buffer.from(LABEL),
+};
+
+/** Binds a secret to the user and key that it is for: SHA-256 of both, each after its length (UINT32, big endian). */
+function contextOf(user: string, id: Uint8Array): Bytes {
+  const name = utf8(user);
+  return digest('sha256', uint32(name.length), name, uint32(id.length), id);
+}
+
+function associatedData(id: Uint8Array): Bytes {
+  return concat(utf8(`${LABEL}\0`), id);
+}
+
+/** The error `recovery-unavailable`, which leads to a reset with a new key. */
+export function unavailable(problem: string, cause?: unknown): KeyprovError {
+  return new KeyprovError('recovery-unavailable', `the PIN cannot be recovered: ${problem}`, {
+    cause,
+    remedy: 'reset the PIN with a new key',
+  });
+}

@@ -1,0 +1,154 @@
+import { type Bytes, fromBase64 } from '../bytes.ts';
+import type { PublicKey } from '../crypto/public-key.ts';
+import { KeyprovError } from '../errors.ts';
+import type { KeyRecord } from '../keys/key-record.ts';
+import {
+  type AddToPinHistoryOptions,
+  addToPinHistory,
+  definePinPolicy,
+  type PinChangeReason,
+  type PinHistory,
+  type PinHistoryEntry,
+  type PinPolicy,
+  pinMustChange,
+} from '../policy/index.ts';
+import { JsonObject } from '../request/json-object.ts';
+import { type PinRecovery, type PinRecoverySetup, SEALED_PIN_SIZE, sealForRecovery } from './pin-recovery.ts';
+
+/** What is kept about the PIN of a key, in the annotations of its record under `pin`. Says nothing of the PIN itself. */
+export interface PinState {
+  /** When the PIN was set: ISO 8601 in UTC with milliseconds. */
+  readonly setAt: string;
+  /** The rules that it met then. */
+  readonly met: PinPolicy;
+  /** The PINs that the next one must differ from, this one included; empty where the rules ask for none. */
+  readonly history: PinHistory;
+  /** There where the PIN can be reset without a new key. */
+  readonly recovery?: PinRecovery;
+}
+
+/** Options of {@link newPinState}. */
+export interface NewPinStateOptions extends Omit<AddToPinHistoryOptions, 'keep'> {
+  /** The user key, which a recovery is bound to. */
+  readonly publicKey: PublicKey;
+  /** The PINs before this one. Default none, as for a new key. */
+  readonly history?: PinHistory | undefined;
+  /** Absent: the PIN can be reset only with a new key. */
+  readonly recovery?: PinRecoverySetup | undefined;
+  /** The time in milliseconds since 1970; default `Date.now`. */
+  readonly now?: (() => number) | undefined;
+}
+
+/**
+ * The state for a PIN that has just been set and meets these rules. The PIN stays the caller's to wipe.
+ * @throws RangeError as {@link sealForRecovery} does; the reason of `signal`.
+ */
+export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: NewPinStateOptions): Promise<PinState> {
+  const { publicKey, history = { entries: [] }, recovery, now = Date.now, ...hashing } = options;
+  return {
+    setAt: new Date(now()).toISOString(),
+    met: policy,
+    history: await addToPinHistory(history, pin, { ...hashing, keep: policy.history }),
+    ...(recovery && { recovery: sealForRecovery(pin, publicKey, recovery) }),
+  };
+}
+
+/** The record with this state of its PIN; its other annotations stay. */
+export function writePinState(record: KeyRecord, state: PinState): KeyRecord {
+  const { setAt, met, history, recovery } = state;
+  const pin = {
+    setAt,
+    met: { ...met },
+    history: { entries: history.entries.map((entry) => ({ ...entry })) },
+    ...(recovery && { recovery: { ...recovery } }),
+  };
+  return { ...record, annotations: { ...record.annotations, pin } };
+}
+
+/**
+ * The state of the PIN of a key; undefined where none was kept.
+ * @throws KeyprovError `store-invalid` for a damaged one.
+ */
+export function readPinState(record: KeyRecord): PinState | undefined {
+  const { pin } = record.annotations;
+  if (pin === undefined) return undefined;
+  try {
+    return parseState(pin);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KeyprovError('store-invalid', `what the key ${record.id} keeps about its PIN is damaged: ${reason}`, {
+      cause,
+      remedy: 'restore a copy of the record, or reset the PIN with a new key',
+    });
+  }
+}
+
+/**
+ * Why the PIN of a key must be changed at this time (milliseconds since 1970), without having it: it expired, or a rule
+ * is stricter now than those it met. Of a PIN about which nothing was kept no rule counts as met. Empty for a key
+ * without a PIN.
+ * @throws KeyprovError `store-invalid` as {@link readPinState} does.
+ */
+export function pinMustChangeOf(record: KeyRecord, policy: PinPolicy, now: number): PinChangeReason[] {
+  if (!record.hasPin) return [];
+  const { setAt, met } = readPinState(record) ?? { setAt: record.created, met: NO_RULES };
+  return pinMustChange({ setAt: Date.parse(setAt), met }, policy, now);
+}
+
+const NO_RULES: PinPolicy = {
+  minLength: 1,
+  maxLength: Infinity,
+  uppercase: 'allowed',
+  lowercase: 'allowed',
+  special: 'allowed',
+  digits: 'allowed',
+  history: 0,
+  expirationDays: 0,
+};
+
+const RULES = Object.keys(NO_RULES);
+
+function parseState(json: unknown): PinState {
+  const state = new JsonObject('pin', json, ['setAt', 'met', 'history', 'recovery']);
+  const setAt = state.text('setAt');
+  if (Number.isNaN(Date.parse(setAt)) || new Date(setAt).toISOString() !== setAt) throw state.wrong('setAt', 'no time');
+  const met = new JsonObject('pin: met', state.any('met'), RULES);
+  const missing = RULES.find((rule) => !met.has(rule));
+  if (missing !== undefined) throw met.wrong(missing, 'missing');
+  const entries = new JsonObject('pin: history', state.any('history'), ['entries']).any('entries');
+  if (!Array.isArray(entries)) throw state.wrong('history', 'no list');
+  const recovery = state.any('recovery');
+  return {
+    setAt,
+    met: definePinPolicy(met.all()),
+    history: { entries: entries.map(parseEntry) },
+    ...(recovery !== undefined && { recovery: parseRecovery(recovery) }),
+  };
+}
+
+function parseEntry(json: unknown): PinHistoryEntry {
+  const numbers = ['cost', 'blockSize', 'parallelization'] as const;
+  const entry = new JsonObject('pin: history', json, ['kdf', ...numbers, 'salt', 'hash']);
+  if (entry.text('kdf') !== 'scrypt') throw entry.wrong('kdf', 'not scrypt');
+  const [cost = 0, blockSize = 0, parallelization = 0] = numbers.map((name) => entry.integer(name));
+  const base64 = (name: string, size: number): string => {
+    if (entry.base64(name).length !== size) throw entry.wrong(name, `not of ${size} bytes`);
+    return entry.text(name);
+  };
+  return { kdf: 'scrypt', cost, blockSize, parallelization, salt: base64('salt', 16), hash: base64('hash', 32) };
+}
+
+function parseRecovery(json: unknown): PinRecovery {
+  const recovery = new JsonObject('pin: recovery', json, ['user', 'serviceKey', 'encryptedSecret', 'sealedPin']);
+  const base64 = (name: string, fits: (bytes: Bytes) => boolean): string => {
+    const text = recovery.text(name);
+    if (!fits(fromBase64(text))) throw recovery.wrong(name, 'of a wrong length');
+    return text;
+  };
+  return {
+    user: recovery.text('user'),
+    serviceKey: base64('serviceKey', ({ length }) => length === 32),
+    encryptedSecret: base64('encryptedSecret', ({ length }) => length >= 256 && length <= 2048),
+    sealedPin: base64('sealedPin', ({ length }) => length === SEALED_PIN_SIZE),
+  };
+}

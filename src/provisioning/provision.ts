@@ -1,0 +1,122 @@
+import { KeyprovError } from '../errors.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import type { Attempt, ProviderSources } from '../keys/select-provider.ts';
+import type { Policy } from '../policy/index.ts';
+import type { KeyRegistrar } from '../registration/key-registrar.ts';
+import type { SignalOptions } from '../tpm/tpm.ts';
+import type { KeyPool } from './key-pool.ts';
+import type { MfaPrompt, PassMfaOptions } from './mfa-gate.ts';
+import type { PinPrompt } from './pin-entry.ts';
+import type { PinRecoverySetup } from './pin-recovery.ts';
+import type { PrerequisiteResult } from './prerequisites.ts';
+import type { ProvisionKeyOptions } from './provision-key.ts';
+import { listRegistrations } from './registration-record.ts';
+import { claimRun } from './run-journal.ts';
+import { type FinishedRun, RunSteps } from './run-steps.ts';
+
+/** The steps of a run, in their order. A run that is resumed leaves out what is done. */
+export type RunStep = 'prerequisites' | 'mfa' | 'pin' | 'key' | 'attestation' | 'request' | 'registration' | 'record';
+
+/** What is going on. No secret is in it. */
+export type RunEvent =
+  | { readonly type: 'begin'; readonly step: RunStep }
+  | { readonly type: 'end'; readonly step: RunStep; readonly detail: string }
+  /** The request is sent once more, after `delayMs` milliseconds. */
+  | { readonly type: 'retry'; readonly step: 'registration'; readonly reason: string; readonly delayMs: number }
+  /** An earlier start was cut off; this one goes on where that was. */
+  | { readonly type: 'resume'; readonly from: 'begun' | 'made' | 'sending' | 'registered' | 'unwanted' };
+
+/** Options of {@link provision}. */
+export interface ProvisionOptions extends SignalOptions {
+  /** User principal name. */
+  readonly user: string;
+  /** GUID of the device, which the token must name. */
+  readonly deviceId: string;
+  /** Where the key is kept in the end, and the journal of the run until then. */
+  readonly store: KeyStore;
+  readonly policy: Policy;
+  readonly sources: ProviderSources;
+  /** What must hold before anything is done; `skip`: the caller has seen to it. */
+  readonly prerequisites: ((options: SignalOptions) => Promise<PrerequisiteResult>) | 'skip';
+  readonly mfa: MfaPrompt;
+  /** How long the authentication may take, how often it is tried, and what counts as one. */
+  readonly mfaOptions?: Pick<PassMfaOptions, 'methods' | 'timeoutMs' | 'maxAttempts' | 'mayRetry'> | undefined;
+  /** Asks for the new PIN; `none`: a key without one. */
+  readonly pin: PinPrompt | 'none';
+  /** Lets the PIN be reset later without a new key. */
+  readonly pinRecovery?: PinRecoverySetup | undefined;
+  /** For the history of PINs; see `PinHistoryOptions`. */
+  readonly pinPepper?: Uint8Array | undefined;
+  readonly registrar: KeyRegistrar;
+  /** Form of the request; see {@link ProvisionKeyOptions}. */
+  readonly profile?: ProvisionKeyOptions['profile'];
+  /** Has an attestation CA certify the attestation key; its certificate goes into the statement and the request. */
+  readonly enrolAk?: ProvisionKeyOptions['enrolAk'];
+  /** Keys that were made in advance. */
+  readonly pool?: KeyPool | undefined;
+  /** Let software take over from a TPM for the same user. */
+  readonly allowDowngrade?: boolean | undefined;
+  /** Where the user's last key was made, when it is not in the store any more. */
+  readonly previous?: Attempt['backend'] | undefined;
+  readonly onEvent?: ((event: RunEvent) => void) | undefined;
+  /** The clock. */
+  readonly now?: (() => Date) | undefined;
+}
+
+/** What came of a run. Errors are thrown, and leave nothing behind. */
+export type ProvisionOutcome =
+  /** The service has the key, and the store. */
+  | (FinishedRun & { readonly status: 'registered'; readonly resumed: boolean })
+  /** A prerequisite does not hold; nothing was done. */
+  | { readonly status: 'blocked'; readonly prerequisites: PrerequisiteResult }
+  /**
+   * Whether the service has the key is not known, or it cannot be reached at present. The key waits in the journal: the
+   * next call with the same user and device goes on, without another PIN.
+   */
+  | {
+      readonly status: 'pending';
+      readonly problem: KeyprovError;
+      /** When to try again, in milliseconds from now; absent where the service said nothing. */
+      readonly retryAfterMs?: number | undefined;
+    };
+
+/**
+ * Gives a user a key: prerequisites, multi-factor authentication, PIN, key with attestation, registration, record. It is
+ * safe to kill at any point: called again with the same user, device and store it goes on where it was, or begins anew
+ * where nothing had been sent.
+ *
+ * @throws KeyprovError `key-exists` for a user who has a key on this device; `run-active` while another process is at it;
+ * `mfa-…`, `token-invalid`, `pin-required`; SelectionError, PinError and TpmError as `provisionKey` does; ServiceError
+ * when the service refuses the key; `journal-invalid`, `store-…`; what the prompts throw; the reason of `signal`. Where
+ * the service may have the key by then, the journal stays and the next call goes on; else nothing is left.
+ */
+export async function provision(options: ProvisionOptions): Promise<ProvisionOutcome> {
+  const { user, deviceId, store, registrar, signal, onEvent = () => {}, now = () => new Date() } = options;
+  signal?.throwIfAborted();
+  if (options.prerequisites !== 'skip') {
+    onEvent({ type: 'begin', step: 'prerequisites' });
+    const prerequisites = await options.prerequisites({ signal });
+    onEvent({ type: 'end', step: 'prerequisites', detail: prerequisites.result });
+    if (prerequisites.result === 'WillNotProvision') return { status: 'blocked', prerequisites };
+  }
+  const begin = { user, deviceId, service: registrar.address, now: now() };
+  const { journal, resumed } = await claimRun(store, begin, { signal });
+  const steps = new RunSteps(journal, { ...options, onEvent, now });
+  try {
+    if (resumed) onEvent({ type: 'resume', from: journal.state.progress.step });
+    else await refuseSecondKey(store, options);
+    return { ...(await steps.run()), status: 'registered', resumed };
+  } catch (error) {
+    const settled = await steps.settle(error);
+    if (settled !== undefined) return settled;
+    throw error;
+  }
+}
+
+async function refuseSecondKey(store: KeyStore, { user, deviceId }: ProvisionOptions): Promise<void> {
+  const [first] = await listRegistrations(store, { user, deviceId });
+  if (first === undefined) return;
+  throw new KeyprovError('key-exists', `${user} has the key ${first.record.id} on this device already`, {
+    remedy: 'change its PIN, or unregister it first',
+  });
+}

@@ -1,0 +1,120 @@
+import { equal, fromBase64, toBase64 } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import type { KeyRecord } from '../keys/key-record.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import { Fields, type JsonObject } from '../keys/record-fields.ts';
+import type { RegisteredKey } from '../registration/sync-status.ts';
+import { keyId } from '../request/cng-blob.ts';
+import { publicBlob } from '../request/key-registration.ts';
+
+/** What is kept of a registration, beside the key: the same that Windows keeps, and what it takes to find it again. */
+export interface RegistrationRecord {
+  /** User principal name. */
+  readonly user: string;
+  /** GUID of the device. */
+  readonly deviceId: string;
+  /** The Key ID that the service gave, a GUID. Not the KeyID of the directory. */
+  readonly kid: string;
+  /** SHA-256 of the public key blob: the KeyID of the directory, and `kid` of assertions. 32 bytes. */
+  readonly keyId: Uint8Array;
+  /** `none`: nothing proves where the key is. `certified`: a TPM's statement was sent. */
+  readonly attestationLevel: 'none' | 'certified';
+  /** Of the attestation key: `none` where there is none, `uncertified`, or `certified` by an attestation CA. */
+  readonly aikStatus: 'none' | 'uncertified' | 'certified';
+  /** Domain of the user's identity provider. */
+  readonly domain: string;
+  /** Tenant; empty where the service has none. */
+  readonly tenant: string;
+  /** Address of the key registration service. */
+  readonly service: string;
+  /** When the service accepted the key. */
+  readonly registered: Date;
+  /** What the service wants kept and told to a domain controller; opaque. */
+  readonly pctx?: string;
+}
+
+/** The name of the annotation that holds it. */
+const ANNOTATION = 'registration';
+
+/** The registration as a JSON object. */
+export function registrationToJson(registration: RegistrationRecord): JsonObject {
+  const { user, deviceId, kid, keyId: id, attestationLevel, aikStatus, domain, tenant, service } = registration;
+  const texts = { user, deviceId, kid, keyId: toBase64(id), attestationLevel, aikStatus, domain, tenant, service };
+  const { registered, pctx } = registration;
+  return { ...texts, registered: registered.toISOString(), ...(pctx !== undefined && { pctx }) };
+}
+
+/** The inverse of {@link registrationToJson}. @throws TypeError for anything else. */
+export function registrationFromJson(fields: Fields): RegistrationRecord {
+  const registered = new Date(fields.text('registered'));
+  if (Number.isNaN(registered.getTime())) throw new TypeError('registered is no time');
+  return {
+    user: fields.text('user'),
+    deviceId: fields.text('deviceId'),
+    kid: fields.text('kid'),
+    keyId: fromBase64(fields.text('keyId')),
+    attestationLevel: fields.oneOf('attestationLevel', ['none', 'certified']),
+    aikStatus: fields.oneOf('aikStatus', ['none', 'uncertified', 'certified']),
+    domain: fields.text('domain'),
+    tenant: fields.text('tenant'),
+    service: fields.text('service'),
+    registered,
+    ...(fields.has('pctx') && { pctx: fields.text('pctx') }),
+  };
+}
+
+/** The record of a key, with its registration. */
+export function withRegistration(record: KeyRecord, registration: RegistrationRecord): KeyRecord {
+  return { ...record, annotations: { ...record.annotations, [ANNOTATION]: registrationToJson(registration) } };
+}
+
+/**
+ * The registration of a key in a store; undefined for a key that has none.
+ * @throws KeyprovError `store-invalid` for one that is damaged, or is that of another key.
+ */
+export function readRegistration(record: KeyRecord): RegistrationRecord | undefined {
+  const json = record.annotations[ANNOTATION];
+  if (json === undefined) return undefined;
+  let registration: RegistrationRecord;
+  try {
+    registration = registrationFromJson(new Fields(json, ANNOTATION));
+  } catch (cause) {
+    throw mismatch(record, `is damaged: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+  }
+  if (!equal(registration.keyId, keyId(publicBlob(record.publicKey)))) throw mismatch(record, 'is that of another key');
+  return registration;
+}
+
+function mismatch({ id }: KeyRecord, problem: string, cause?: unknown): KeyprovError {
+  return new KeyprovError('store-invalid', `the registration of the key ${id} ${problem}`, {
+    cause,
+    remedy: 'unregister it at the service, remove its record, and provision a new key',
+  });
+}
+
+/** A key in a store that is registered for somebody. */
+export interface RegisteredRecord {
+  readonly record: KeyRecord;
+  readonly registration: RegistrationRecord;
+}
+
+/** The registered keys of a store, or those of one user or device. @throws KeyprovError `store-invalid`, `store-io` */
+export async function listRegistrations(
+  store: KeyStore,
+  of: { readonly user?: string | undefined; readonly deviceId?: string | undefined } = {},
+): Promise<RegisteredRecord[]> {
+  const { records, damaged } = await store.list();
+  const [first] = damaged;
+  if (first !== undefined) throw first;
+  const same = (a: string, b: string | undefined) => b === undefined || a.toLowerCase() === b.toLowerCase();
+  return records.flatMap((record) => {
+    const registration = readRegistration(record);
+    const isMeant = registration && same(registration.user, of.user) && same(registration.deviceId, of.deviceId);
+    return isMeant ? [{ record, registration }] : [];
+  });
+}
+
+/** The key as the readers of directories look for it. */
+export function registeredKeyOf({ user, keyId: id, deviceId, registered }: RegistrationRecord): RegisteredKey {
+  return { user, keyId: id, deviceId, registered };
+}

@@ -1,0 +1,248 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { KeyprovError } from '../errors.ts';
+import { ignoring, removeFile, replaceFile, storeIo } from '../keys/atomic-file.ts';
+import { type KeyRecord, keyRecordFromJson, keyRecordToJson } from '../keys/key-record.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import { isGone, type ProcessIdentity, thisProcess } from '../keys/process-identity.ts';
+import type { Fields, JsonObject } from '../keys/record-fields.ts';
+import { decodeRecord, encodeRecord, type RecordFormat } from '../keys/record-file.ts';
+import { type StoreLockOptions, withStoreLock } from '../keys/store-lock.ts';
+import { type RegistrationRecord, registrationFromJson, registrationToJson } from './registration-record.ts';
+
+/** Whose run it is. There is at most one for each user and device. */
+export interface RunOwner {
+  /** User principal name; its case does not count. */
+  readonly user: string;
+  /** GUID of the device. */
+  readonly deviceId: string;
+}
+
+/** What a TPM without resource manager held before the run touched it. */
+interface TpmBefore {
+  /** As the transport has it. */
+  readonly address: string;
+  /** Handles of transient objects and of sessions. */
+  readonly handles: readonly number[];
+}
+
+/** What is kept of a run while it is under way: enough to go on, or to leave nothing behind, after the process was killed. */
+export interface RunState extends RunOwner {
+  /** GUID of the run. It goes to the service as client-request-id. */
+  readonly id: string;
+  /** Address of the registration service. */
+  readonly service: string;
+  /** ISO 8601. */
+  readonly started: string;
+  readonly tpm?: TpmBefore | undefined;
+  /** How far it is. What has a key below has it nowhere else. */
+  readonly progress:
+    | { readonly step: 'begun' }
+    /** The key is made, and nobody knows of it. */
+    | { readonly step: 'made'; readonly key: KeyRecord }
+    /** The request was sent, or was about to be: the service may have the key. */
+    | { readonly step: 'sending'; readonly key: KeyRecord }
+    /** The service has the key. */
+    | { readonly step: 'registered'; readonly key: KeyRecord; readonly registration: RegistrationRecord }
+    /** The service has a key that shall not stay there. */
+    | { readonly step: 'unwanted'; readonly user: string; readonly kid: string };
+}
+
+/** A state as it is kept, with the process that works on it; null where none does. */
+interface KeptState {
+  readonly state: RunState;
+  readonly process: ProcessIdentity | null;
+}
+
+const RUN_FORMAT: RecordFormat<KeptState> = {
+  format: 'keyprov-run',
+  version: 1,
+  what: 'journal of a run',
+  code: 'journal-invalid',
+  remedy: 'remove the file; if that run registered a key, unregister it',
+  toJson: ({ state, process }) => ({ ...stateToJson(state), process }),
+  fromJson: (fields) => ({
+    state: stateFromJson(fields),
+    process: fields.value('process') === null ? null : processFromJson(fields.fields('process')),
+  }),
+};
+
+/** Members in the order in which they are read, since the text must come out the same. */
+function stateToJson({ id, user, deviceId, service, started, tpm, progress }: RunState): object {
+  return {
+    ...{ id, user, deviceId, service, started },
+    ...(tpm !== undefined && { tpm: { address: tpm.address, handles: tpm.handles } }),
+    progress: progressToJson(progress),
+  };
+}
+
+function progressToJson(progress: RunState['progress']): object {
+  switch (progress.step) {
+    case 'begun':
+      return { step: progress.step };
+    case 'made':
+    case 'sending':
+      return { step: progress.step, key: keyRecordToJson(progress.key) };
+    case 'registered':
+      return {
+        step: progress.step,
+        key: keyRecordToJson(progress.key),
+        registration: registrationToJson(progress.registration),
+      };
+    case 'unwanted':
+      return { step: progress.step, user: progress.user, kid: progress.kid };
+  }
+}
+
+function stateFromJson(fields: Fields): RunState {
+  return {
+    id: fields.text('id'),
+    user: fields.text('user'),
+    deviceId: fields.text('deviceId'),
+    service: fields.text('service'),
+    started: fields.text('started'),
+    ...(fields.has('tpm') && { tpm: tpmFromJson(fields.fields('tpm')) }),
+    progress: progressFromJson(fields.fields('progress')),
+  };
+}
+
+function tpmFromJson(fields: Fields): TpmBefore {
+  const handles = fields.value('handles');
+  if (!Array.isArray(handles) || !handles.every((handle) => Number.isSafeInteger(handle))) {
+    throw new TypeError('handles is no list of numbers');
+  }
+  return { address: fields.text('address'), handles };
+}
+
+function progressFromJson(fields: Fields): RunState['progress'] {
+  const step = fields.oneOf('step', ['begun', 'made', 'sending', 'registered', 'unwanted']);
+  if (step === 'begun') return { step };
+  if (step === 'unwanted') return { step, user: fields.text('user'), kid: fields.text('kid') };
+  const key = keyRecordFromJson(fields.fields('key'));
+  return step === 'registered'
+    ? { step, key, registration: registrationFromJson(fields.fields('registration')) }
+    : { step, key };
+}
+
+function processFromJson(fields: Fields): ProcessIdentity {
+  return {
+    pid: fields.number('pid'),
+    start: fields.text('start'),
+    boot: fields.text('boot'),
+    namespace: fields.text('namespace'),
+  };
+}
+
+/** The journal of one run: a file beside the keys of the store, which is on the disk whenever {@link write} has resolved. */
+export class RunJournal {
+  /** Absolute path. */
+  readonly path: string;
+  readonly #store: KeyStore;
+  readonly #name: string;
+  readonly #process: ProcessIdentity;
+  #state: RunState;
+
+  constructor(store: KeyStore, name: string, process: ProcessIdentity, state: RunState) {
+    this.path = join(store.directory, name);
+    this.#store = store;
+    this.#name = name;
+    this.#process = process;
+    this.#state = state;
+  }
+
+  get state(): RunState {
+    return this.#state;
+  }
+
+  /** Replaces the state. @throws KeyprovError `store-io`, and then the old state holds. */
+  async write(change: Partial<Pick<RunState, 'tpm' | 'progress' | 'service' | 'id'>>): Promise<void> {
+    const state = { ...this.#state, ...change };
+    await this.#save({ state, process: this.#process });
+    this.#state = state;
+  }
+
+  /** Leaves the run for a later start to go on with. */
+  async release(): Promise<void> {
+    await this.#save({ state: this.#state, process: null });
+  }
+
+  /** Ends the run: nothing is left to do. */
+  async remove(): Promise<void> {
+    await removeFile(this.#store.directory, this.#name);
+  }
+
+  async #save(kept: KeptState): Promise<void> {
+    await replaceFile(this.#store.directory, this.#name, encodeRecord(RUN_FORMAT, kept));
+  }
+}
+
+/**
+ * Claims the run of a user and device: the one that a dead process or an earlier start has left, or else a new one, at
+ * the step `begun`.
+ *
+ * @returns the journal, whose state is on the disk, and whether it goes on with an earlier run.
+ * @throws KeyprovError `run-active` while another process, or another run of this one, has it; `journal-invalid`,
+ * `store-busy`, `store-io`.
+ */
+export async function claimRun(
+  store: KeyStore,
+  begin: RunOwner & { readonly service: string; readonly now: Date },
+  options: StoreLockOptions = {},
+): Promise<{ readonly journal: RunJournal; readonly resumed: boolean }> {
+  const name = fileName(begin);
+  const path = join(store.directory, name);
+  const self = await thisProcess();
+  return await withStoreLock(
+    store.directory,
+    async () => {
+      const kept = await readKept(path);
+      if (kept?.process && !(await isGone(kept.process, self))) {
+        throw new KeyprovError('run-active', `process ${kept.process.pid} provisions a key for ${begin.user}`, {
+          remedy: 'wait for it, or end it',
+        });
+      }
+      const { user, deviceId, service, now } = begin;
+      const fresh = { id: randomUUID(), user, deviceId, service, started: now.toISOString() };
+      const state: RunState = kept?.state ?? { ...fresh, progress: { step: 'begun' } };
+      const journal = new RunJournal(store, name, self, state);
+      await journal.write({});
+      return { journal, resumed: kept !== undefined };
+    },
+    options,
+  );
+}
+
+/** A run that is not at its end. */
+export interface UnfinishedRun {
+  readonly state: RunState;
+  /** Whether a process works on it. */
+  readonly active: boolean;
+  readonly path: string;
+}
+
+/** All runs in a store that are not at their end. @throws KeyprovError `journal-invalid`, `store-io` */
+export async function listRuns(store: KeyStore): Promise<UnfinishedRun[]> {
+  const self = await thisProcess();
+  const names = await storeIo(store.directory, () => readdir(store.directory));
+  const runs: UnfinishedRun[] = [];
+  for (const name of names.sort()) {
+    if (!/^run-[0-9a-f]{16}\.json$/.test(name)) continue;
+    const path = join(store.directory, name);
+    const kept = await readKept(path);
+    if (kept === undefined) continue; // it came to its end since the directory was read
+    const active = kept.process !== null && !(await isGone(kept.process, self));
+    runs.push({ state: kept.state, active, path });
+  }
+  return runs;
+}
+
+async function readKept(path: string): Promise<KeptState | undefined> {
+  const text = await storeIo(path, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
+  return text === undefined ? undefined : decodeRecord(RUN_FORMAT, text, path);
+}
+
+function fileName({ user, deviceId }: RunOwner): string {
+  const owner: JsonObject = { user: user.toLowerCase(), deviceId: deviceId.toLowerCase() };
+  return `run-${createHash('sha256').update(JSON.stringify(owner)).digest('hex').slice(0, 16)}.json`;
+}

@@ -1,0 +1,263 @@
+import { toHex, wipe } from '../bytes.ts';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
+import type { KeyRecord } from '../keys/key-record.ts';
+import { definePinPolicy } from '../policy/index.ts';
+import type { Registration } from '../registration/register-key.ts';
+import { ServiceError } from '../registration/service-error.ts';
+import { publicBlob } from '../request/key-registration.ts';
+import { type AttestationOutcome, type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
+import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
+import { enterNewPin } from './pin-entry.ts';
+import type { ProvisionOptions, ProvisionOutcome, RunStep } from './provision.ts';
+import { type ProvisionedKey, provisionKey, requestForKey } from './provision-key.ts';
+import { listRegistrations, type RegisteredRecord, withRegistration } from './registration-record.ts';
+import type { RunJournal, RunState } from './run-journal.ts';
+import { recordOf, registrationOf } from './run-records.ts';
+import { sweepTpm, watchTpm } from './watch-tpm.ts';
+
+type Progress<S extends RunState['progress']['step']> = Extract<RunState['progress'], { step: S }>;
+
+/** What {@link RunSteps} needs: the options of the run, completed. */
+interface RunOptions extends ProvisionOptions {
+  readonly onEvent: NonNullable<ProvisionOptions['onEvent']>;
+  readonly now: () => Date;
+}
+
+/** Whether an error says that the TPM will never load the key again. */
+const isLost = (error: unknown): boolean =>
+  isKeyprovError(error, 'tpm-identity-changed') || isKeyprovError(error, 'key-invalid');
+
+/** A registered key, with the statement about it where this call made one. */
+export interface FinishedRun extends RegisteredRecord {
+  readonly attestation?: AttestationOutcome;
+}
+
+/** The steps of one run from its journal's state on. Each step with a side effect is in the journal before it begins. */
+export class RunSteps {
+  readonly #journal: RunJournal;
+  readonly #options: RunOptions;
+  /** Whether an earlier request may have reached the service, so that no refusal now says that it has no key. */
+  #maybeSent: boolean;
+  /** What a killed process left in the TPM was taken out, as far as there was any. */
+  #isSwept = true;
+
+  constructor(journal: RunJournal, options: RunOptions) {
+    this.#journal = journal;
+    this.#options = options;
+    this.#maybeSent = journal.state.progress.step === 'sending';
+  }
+
+  /** Does what is left to do. Leaves the journal removed, or as it was when it throws: see {@link settle}. */
+  async run(): Promise<FinishedRun> {
+    const { progress, service } = this.#journal.state;
+    const { registrar, sources, signal } = this.#options;
+    this.#isSwept = false;
+    this.#isSwept = await sweepTpm(sources, this.#journal, { signal });
+    if (progress.step !== 'begun' && service !== registrar.address) {
+      throw new KeyprovError('journal-invalid', `the run that was cut off is one with ${service}`, {
+        remedy: `finish it with that service first, or remove ${this.#journal.path}`,
+      });
+    }
+    switch (progress.step) {
+      case 'registered':
+        return await this.#keep(progress);
+      case 'made':
+      case 'sending':
+        return await this.#goOn(progress);
+      case 'unwanted':
+        await this.#takeBack(progress);
+        break;
+      case 'begun':
+    }
+    return await this.#beginAnew();
+  }
+
+  /**
+   * Leaves the journal as it must be after an error: gone where the service cannot have the key, else for the next start
+   * to go on with. @returns an outcome in place of the error; undefined where the error is to be thrown.
+   */
+  async settle(error: unknown): Promise<ProvisionOutcome | undefined> {
+    const { step } = this.#journal.state.progress;
+    const service = error instanceof ServiceError ? error : undefined;
+    const isRefused = service !== undefined && !service.outcomeUnknown && service.retry !== 'backoff';
+    try {
+      const isNowhere = step === 'begun' || step === 'made' || (step === 'sending' && isRefused && !this.#maybeSent);
+      if (isNowhere && this.#isSwept) {
+        await this.#journal.remove();
+      } else {
+        await this.#journal.release();
+      }
+    } catch (second) {
+      if (isKeyprovError(error)) error.suppressed.push(second);
+    }
+    if (step !== 'sending' || service === undefined || isRefused) return undefined;
+    return { status: 'pending', problem: service, retryAfterMs: service.retryAfterMs };
+  }
+
+  async #beginAnew(): Promise<FinishedRun> {
+    const { policy, registrar, pool, signal, onEvent } = this.#options;
+    const proof = await this.#authenticate();
+    const pin = await this.#enterPin();
+    let made: ProvisionedKey;
+    let record: KeyRecord;
+    try {
+      const challenge = await registrar.challenge({ signal });
+      const { profile, enrolAk, allowDowngrade } = this.#options;
+      const sources = await watchTpm(this.#options.sources, this.#journal, { signal });
+      const previous = await this.#previousBackend();
+      const wish = { policy, challenge, pin, profile, enrolAk, previous, signal, onEvent };
+      const wanted = { ...wish, ...(allowDowngrade && { allowDowngrade }) };
+      made = pool === undefined ? await provisionKey({ ...wanted, sources }) : await pool.take(wanted);
+      record = await recordOf(made, pin, this.#options);
+    } finally {
+      wipe(pin);
+    }
+    await this.#journal.write({ progress: { step: 'made', key: record } });
+    return await this.#register(record, made, proof);
+  }
+
+  /** The key exists, so nobody is asked for a PIN; the TPM attests it anew, which shows that it is still there. */
+  async #goOn({ step, key }: Progress<'made' | 'sending'>): Promise<FinishedRun> {
+    const { registrar, policy, profile, enrolAk, signal, onEvent } = this.#options;
+    const proof = await this.#authenticate();
+    const challenge = await registrar.challenge({ signal });
+    const sources = await watchTpm(this.#options.sources, this.#journal, { signal });
+    let request: KeyRequest;
+    try {
+      request = await requestForKey(key, { policy, sources, challenge, profile, enrolAk, signal, onEvent });
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      // The TPM was cleared or replaced: nobody has this key any more, and the service shall not have it either.
+      if (step === 'sending') await this.#disown(key, proof, error);
+      await this.#journal.write({ progress: { step: 'begun' } });
+      return await this.#beginAnew();
+    }
+    return await this.#register(key, request, proof);
+  }
+
+  /** A service that may have the key tells its Key ID when it is asked to register it once more; then it can be taken back. */
+  async #disown(key: KeyRecord, proof: MfaProof, error: unknown): Promise<void> {
+    if (this.#options.registrar.unregister === undefined) throw error;
+    const { policy, profile } = this.#options;
+    const { request } = requestOf(key.publicKey, UNATTESTED, { policy, profile });
+    const { kid, upn } = await this.#send(key, request.body, await this.#freshened(proof));
+    const progress: Progress<'unwanted'> = { step: 'unwanted', user: upn, kid };
+    await this.#journal.write({ progress });
+    await this.#takeBack(progress);
+  }
+
+  async #register(record: KeyRecord, { request, attestation }: KeyRequest, proof: MfaProof): Promise<FinishedRun> {
+    const registration = await this.#send(record, request.body, await this.#freshened(proof)).catch(
+      async (error: unknown) => {
+        // The service wants an authentication that it takes for newer or stronger: one more, and no third.
+        if (!(error instanceof ServiceError) || error.retry !== 'mfa') throw error;
+        return await this.#send(record, request.body, await this.#authenticate());
+      },
+    );
+    const kept = registrationOf(record, registration, attestation, this.#options);
+    const progress: Progress<'registered'> = { step: 'registered', key: record, registration: kept };
+    await this.#journal.write({ progress });
+    return { ...(await this.#keep(progress)), attestation };
+  }
+
+  async #send(key: KeyRecord, body: string, proof: MfaProof): Promise<Registration> {
+    const { registrar, user, signal, onEvent } = this.#options;
+    await this.#journal.write({ progress: { step: 'sending', key } });
+    this.#begin('registration');
+    try {
+      const registration = await registrar.register(
+        { token: proof.token(), body, user, clientRequestId: this.#journal.state.id },
+        {
+          signal,
+          onRetry: ({ error, delayMs }) =>
+            onEvent({ type: 'retry', step: 'registration', reason: error.message, delayMs }),
+        },
+      );
+      this.#end('registration', `Key ID ${registration.kid}`);
+      return registration;
+    } catch (error) {
+      if (error instanceof ServiceError) await this.#noteMisplaced(error);
+      throw error;
+    }
+  }
+
+  /** A key that was registered for somebody else is taken back, now or at the next start. */
+  async #noteMisplaced({ misplaced }: ServiceError): Promise<void> {
+    if (misplaced === undefined) return;
+    const progress: Progress<'unwanted'> = { step: 'unwanted', user: misplaced.upn, kid: misplaced.kid };
+    await this.#journal.write({ progress });
+    if (this.#options.registrar.unregister === undefined) return;
+    await this.#takeBack(progress);
+  }
+
+  async #takeBack({ user, kid }: Progress<'unwanted'>): Promise<void> {
+    const { registrar, signal } = this.#options;
+    if (registrar.unregister === undefined) {
+      throw new KeyprovError('service-answer', `the service has registered the key ${kid} for ${user}`, {
+        remedy: `unregister it there, then remove ${this.#journal.path}`,
+      });
+    }
+    await registrar.unregister({ user, kid }, { signal });
+    await this.#journal.write({ progress: { step: 'begun' } });
+  }
+
+  /** Into the store, and the journal goes. An earlier start may have been cut off between the two. */
+  async #keep({ key, registration }: Progress<'registered'>): Promise<FinishedRun> {
+    const { store, signal } = this.#options;
+    this.#begin('record');
+    const record = withRegistration(key, registration);
+    try {
+      await store.save(record, { signal });
+    } catch (error) {
+      if (!isKeyprovError(error, 'key-exists')) throw error;
+      const { publicKey } = await store.load(record.id);
+      if (toHex(publicBlob(publicKey)) !== toHex(publicBlob(record.publicKey))) throw error;
+    }
+    await this.#journal.remove();
+    this.#end('record', record.id);
+    return { record, registration };
+  }
+
+  async #authenticate(): Promise<MfaProof> {
+    const { mfa, mfaOptions, user, deviceId, registrar, signal, now } = this.#options;
+    this.#begin('mfa');
+    const proof = await passMfa(mfa, { ...mfaOptions, user, deviceId, resource: registrar.resource, signal, now });
+    this.#end('mfa', `passed at ${proof.passedAt.toISOString()}`);
+    return proof;
+  }
+
+  /** Whoever thinks about a PIN for long is asked to authenticate again. */
+  async #freshened(proof: MfaProof): Promise<MfaProof> {
+    try {
+      checkFresh(proof, this.#options.now());
+      return proof;
+    } catch (error) {
+      if (!isKeyprovError(error, 'mfa-stale')) throw error;
+      return await this.#authenticate();
+    }
+  }
+
+  async #enterPin(): Promise<Uint8Array | undefined> {
+    const { pin, policy, signal } = this.#options;
+    if (pin === 'none') return undefined;
+    this.#begin('pin');
+    const entered = await enterNewPin(pin, { policy: policy.pin ?? definePinPolicy(), signal });
+    this.#end('pin', 'meets the policy');
+    return entered;
+  }
+
+  async #previousBackend(): Promise<ProvisionOptions['previous']> {
+    const { store, user, previous } = this.#options;
+    if (previous !== undefined) return previous;
+    const earlier = await listRegistrations(store, { user });
+    return earlier.some(({ record }) => record.backend === 'tpm') ? 'tpm' : undefined;
+  }
+
+  #begin(step: RunStep): void {
+    this.#options.onEvent({ type: 'begin', step });
+  }
+
+  #end(step: RunStep, detail: string): void {
+    this.#options.onEvent({ type: 'end', step, detail });
+  }
+}

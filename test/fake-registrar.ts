@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import type { KeyRegistrar } from '../src/registration/key-registrar.ts';
+import { ServiceError, type ServiceErrorOptions } from '../src/registration/service-error.ts';
+
+/** A registered key, as the service has it. */
+export interface ServedKey {
+  readonly kid: string;
+  readonly user: string;
+  readonly kngc: string;
+}
+
+/** What happens to one request: it is served, refused before or after the key is stored, or stored for another user. */
+export type RegistrarFault = 'none' | { readonly before: Error } | { readonly after: Error } | { readonly upn: string };
+
+/** A registrar with the service in memory. Like a real one it knows a key again. */
+export class FakeRegistrar implements KeyRegistrar {
+  readonly address = 'https://service.test/EnrollmentServer/key/';
+  readonly resource = 'urn:ms-drs:service.test';
+  readonly tenant = 'contoso.test';
+  readonly keys: ServedKey[] = [];
+  /** For the next requests, in their order. */
+  readonly faults: RegistrarFault[] = [];
+  /** Every request that arrived. */
+  readonly requests: { readonly token: string; readonly clientRequestId: string; readonly body: string }[] = [];
+  unregister: NonNullable<KeyRegistrar['unregister']> | undefined = async ({ user, kid }) => {
+    const at = this.keys.findIndex((key) => key.kid === kid && key.user === user);
+    if (at < 0) return 'absent';
+    this.keys.splice(at, 1);
+    return 'deleted';
+  };
+
+  async challenge(): Promise<Uint8Array<ArrayBuffer>> {
+    return crypto.getRandomValues(new Uint8Array(32));
+  }
+
+  async register({ user, body, clientRequestId, token }: Parameters<KeyRegistrar['register']>[0]) {
+    this.requests.push({ token, clientRequestId, body });
+    const fault = this.faults.shift() ?? 'none';
+    if (typeof fault === 'object' && 'before' in fault) throw fault.before;
+    const owner = typeof fault === 'object' && 'upn' in fault ? fault.upn : user;
+    const { kngc } = JSON.parse(body);
+    let key = this.keys.find((known) => known.user === owner && known.kngc === kngc);
+    if (key === undefined) {
+      key = { kid: randomUUID(), user: owner, kngc };
+      this.keys.push(key);
+    }
+    if (typeof fault === 'object' && 'after' in fault) throw fault.after;
+    if (owner !== user) throw serviceError('service-answer', { misplaced: { upn: owner, kid: key.kid } });
+    return { kid: key.kid, upn: owner, clientRequestId, further: {} };
+  }
+}
+
+/** An error of a service. */
+export function serviceError(
+  code: ConstructorParameters<typeof ServiceError>[0],
+  options: Partial<ServiceErrorOptions> = {},
+): ServiceError {
+  return new ServiceError(code, `the service: ${code}`, { retry: 'none', outcomeUnknown: false, ...options });
+}

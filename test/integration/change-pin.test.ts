@@ -1,0 +1,362 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { copy, toHex, utf8 } from '../../src/bytes.ts';
+import { decodeSpki, type RsaPublicKey } from '../../src/crypto/public-key.ts';
+import { verifySignature } from '../../src/crypto/verify-signature.ts';
+import { openAttemptLog } from '../../src/keys/attempt-log.ts';
+import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
+import type { KeyProvider } from '../../src/keys/provider.ts';
+import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
+import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { definePinPolicy, type PinPolicy } from '../../src/policy/index.ts';
+import { changeUserPin } from '../../src/provisioning/change-pin.ts';
+import { openRecoverySecret, type PinRecoveryRequest, recoveryRequestOf } from '../../src/provisioning/pin-recovery.ts';
+import { newPinState, pinMustChangeOf, readPinState, writePinState } from '../../src/provisioning/pin-state.ts';
+import { resetPinKeepingKey } from '../../src/provisioning/reset-pin.ts';
+import { faultyTransport } from '../../src/testing/faulty-transport.ts';
+import { readLockout } from '../../src/tpm/capabilities.ts';
+import { DictionaryAttackLockReset, DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
+import { TPM_RH } from '../../src/tpm/constants.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { Tpm } from '../../src/tpm/tpm.ts';
+import type { TpmTransport } from '../../src/tpm/transport.ts';
+import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
+import { keyRecord } from '../key-record.ts';
+import { bundle } from './support/bundle.ts';
+
+const OLD = '4-Spring-19/07';
+const NEW = '8-Autumn-42/31';
+const THIRD = '1-Winter-77/55';
+const policy = definePinPolicy({ history: 3 });
+const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const recovery = { servicePublicKey: servicePublicKey(), user: 'ann@example.com' };
+const data = utf8('what is signed');
+
+let root: string;
+let store: KeyStore;
+const started: ChildProcess[] = [];
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'keyprov-change-pin-'));
+  store = await openKeyStore(join(root, 'keys'));
+});
+afterEach(async () => {
+  for (const child of started.splice(0)) child.kill('SIGKILL');
+  await rm(root, { recursive: true });
+});
+
+function servicePublicKey(): RsaPublicKey {
+  const key = decodeSpki(new Uint8Array(pair.publicKey.export({ type: 'spki', format: 'der' })));
+  if (key.kty !== 'RSA') throw new Error('no RSA key');
+  return key;
+}
+
+/** Makes the key `user` with the old PIN, and a recovery. */
+async function saveKey(provider: KeyProvider, rules: PinPolicy = policy): Promise<void> {
+  const key = await provider.create({ algorithm: 'p-256', pin: utf8(OLD) });
+  const { backend, algorithm, publicKey, privateKey, hasPin, pinDerivation, parent } = key;
+  const { pinDerivation: _, parent: __, ...rest } = keyRecord('user', { assurance: provider.assurance });
+  const record = { ...rest, backend, algorithm, publicKey, privateKey, hasPin };
+  const state = await newPinState(utf8(OLD), rules, { publicKey, recovery });
+  await store.save(
+    writePinState({ ...record, ...(pinDerivation && { pinDerivation }), ...(parent && { parent }) }, state),
+  );
+}
+
+const answering = (...pins: readonly string[]) => {
+  const left = [...pins];
+  return async () => utf8(left.shift() ?? '');
+};
+const change = (provider: KeyProvider, from: string, to: readonly string[], rules: PinPolicy = policy) =>
+  changeUserPin(store, 'user', { provider, currentPin: utf8(from), prompt: answering(...to), policy: rules, recovery });
+
+/** Whether the key in the store signs with that PIN; costs a try where it does not. */
+async function opens(provider: KeyProvider, pin: string): Promise<boolean> {
+  const key = await store.load('user');
+  const signed = await provider.sign(key, { data, pin: utf8(pin) }).catch((error: unknown) => {
+    expect(error).toMatchObject({ code: 'pin-wrong' });
+    return undefined;
+  });
+  return signed !== undefined && verifySignature(key.publicKey, 'sha256', data, signed, 'der');
+}
+
+/** A PIN as files may hold it: text in two encodings, bare, in hexadecimal digits, and in base64 at any place. */
+function encodingsOf(secret: Uint8Array): Buffer[] {
+  const utf16 = Buffer.from(Buffer.from(secret).toString('latin1'), 'utf16le');
+  const forms = [Buffer.from(secret), utf16, Buffer.from(utf16).swap16()];
+  return forms.flatMap((bytes) => {
+    const hex = bytes.toString('hex');
+    const base64 = [0, 1, 2].flatMap((shift) => {
+      const text = Buffer.concat([Buffer.alloc(shift), bytes]).toString('base64');
+      // Without the characters at both ends that other bytes have a part in.
+      const inner = text.slice(shift === 0 ? 0 : shift + 1, -4);
+      return [inner, inner.replaceAll('+', '-').replaceAll('/', '_')];
+    });
+    return [bytes, ...[hex, hex.toUpperCase(), ...base64].map((text) => Buffer.from(text))];
+  });
+}
+
+/** Every file below the test's directory that holds the secret in any encoding. */
+async function filesWith(secret: Uint8Array): Promise<string[]> {
+  const found: string[] = [];
+  for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const content = await readFile(join(entry.parentPath, entry.name));
+    if (encodingsOf(secret).some((form) => content.includes(form))) found.push(entry.name);
+  }
+  return found;
+}
+
+/** A provider, and the end of what is behind it. */
+interface Opened extends AsyncDisposable {
+  readonly provider: KeyProvider;
+}
+
+async function openInTpm(): Promise<Opened> {
+  const tpm = await openTpm('libtpms');
+  return { provider: await openTpmKeyProvider(tpm), [Symbol.asyncDispose]: () => tpm.close() };
+}
+
+async function openInSoftware(): Promise<Opened> {
+  const provider = openSoftwareKeyProvider({ attempts: await openAttemptLog(store.directory) });
+  return { provider, [Symbol.asyncDispose]: async () => {} };
+}
+
+describe.each([
+  ['a TPM', openInTpm, 2, 1],
+  ['software', openInSoftware, 4, 4],
+] as const)('the PIN of a key in %s', (_, open, triesLeft, triesLeftLater) => {
+  test('is changed, and the key stays', async () => {
+    await using opened = await open();
+    const { provider } = opened;
+    await saveKey(provider);
+    const { publicKey } = await store.load('user');
+    const changed = await change(provider, OLD, [NEW, NEW]);
+    expect(changed.publicKey).toEqual(publicKey);
+    expect(await store.load('user')).toEqual(changed);
+    expect(await opens(provider, NEW)).toBe(true);
+    expect(await opens(provider, OLD)).toBe(false);
+  });
+
+  test('costs one try where the current one is wrong, and stays', async () => {
+    await using opened = await open();
+    const { provider } = opened;
+    await saveKey(provider);
+    const wrong = () => change(provider, NEW, [THIRD, THIRD]);
+    await expect(wrong()).rejects.toMatchObject({ code: 'pin-wrong', triesLeft });
+    expect(await opens(provider, OLD)).toBe(true);
+    // The right PIN in between takes the count of a software key back; a TPM counts on.
+    await expect(wrong()).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: triesLeftLater });
+  });
+
+  test('is refused while it is in the history, and must be changed once the rules are tightened', async () => {
+    await using opened = await open();
+    const { provider } = opened;
+    await saveKey(provider);
+    const changed = await change(provider, OLD, [OLD, NEW, NEW]);
+    expect(await opens(provider, NEW)).toBe(true);
+    expect(pinMustChangeOf(changed, policy, Date.now())).toEqual([]);
+    const tighter = definePinPolicy({ minLength: 16, history: 3 });
+    expect(pinMustChangeOf(changed, tighter, Date.now()).map(({ setting }) => setting)).toEqual(['minLength']);
+    const long = `${THIRD}.${THIRD}`;
+    const prompt = answering(THIRD, OLD, NEW, long, long);
+    const options = { provider, currentPin: utf8(NEW), prompt, policy: tighter };
+    expect(pinMustChangeOf(await changeUserPin(store, 'user', options), tighter, Date.now())).toEqual([]);
+    expect(await opens(provider, long)).toBe(true);
+  });
+
+  test('is replaced by the recovery service and keeps the key, whose files hold neither PIN nor secret', async () => {
+    await using opened = await open();
+    const { provider } = opened;
+    await saveKey(provider);
+    const { publicKey } = await store.load('user');
+    const sent: PinRecoveryRequest[] = [];
+    const secrets: Uint8Array[] = [];
+    const reset = (...pins: readonly string[]) =>
+      resetPinKeepingKey(store, 'user', {
+        provider,
+        recover: async (request) => {
+          sent.push(request);
+          const secret = openRecoverySecret(request, pair.privateKey);
+          secrets.push(copy(secret));
+          return secret;
+        },
+        prompt: answering(...pins),
+        policy,
+        recovery,
+      });
+    expect((await reset(OLD, NEW, NEW)).publicKey).toEqual(publicKey);
+    expect(await opens(provider, NEW)).toBe(true);
+    await reset(THIRD, THIRD);
+    expect(await opens(provider, THIRD)).toBe(true);
+    expect(await opens(provider, OLD)).toBe(false);
+    expect(secrets.map(({ length }) => length)).toEqual([32, 32]);
+    for (const secret of [...[OLD, NEW, THIRD].map(utf8), ...secrets]) {
+      expect(await filesWith(secret)).toEqual([]);
+      const text = Buffer.from(JSON.stringify(sent.map((request) => ({ ...request, ...hexOf(request) }))));
+      expect(encodingsOf(secret).some((form) => text.includes(form))).toBe(false);
+    }
+    // And the search finds what it looks for.
+    for (const [index, form] of encodingsOf(utf8(OLD)).entries()) {
+      const name = `planted-${index}`;
+      await writeFile(join(root, name), Buffer.concat([Buffer.from('xyz'), form, Buffer.from('xyz')]));
+      expect(await filesWith(utf8(OLD))).toEqual([name]);
+      await rm(join(root, name));
+    }
+  });
+
+  test('is not recovered by the secret of another key, or one that the service made up', async () => {
+    await using opened = await open();
+    const { provider } = opened;
+    await saveKey(provider);
+    const foreign = await provider.create({ algorithm: 'p-256', pin: utf8(OLD) });
+    const { recovery: theirs } = await newPinState(utf8(OLD), policy, { publicKey: foreign.publicKey, recovery });
+    const recover = async (request: PinRecoveryRequest) => openRecoverySecret(request, pair.privateKey);
+    const reset = (secret: typeof recover) =>
+      resetPinKeepingKey(store, 'user', { provider, recover: secret, prompt: answering(NEW, NEW), policy });
+    const made = async () => new Uint8Array(32).fill(1);
+    await expect(reset(made)).rejects.toMatchObject({ code: 'recovery-unavailable' });
+    await store.update('user', (record) => {
+      const state = readPinState(record);
+      if (state === undefined || theirs === undefined) throw new Error('no state');
+      return writePinState(record, { ...state, recovery: theirs });
+    });
+    await expect(reset(recover)).rejects.toMatchObject({ code: 'recovery-unavailable' });
+    expect(await opens(provider, OLD)).toBe(true);
+  });
+});
+
+function hexOf({ keyId, serviceKey, encryptedSecret }: PinRecoveryRequest): object {
+  return { keyId: toHex(keyId), serviceKey: toHex(serviceKey), encryptedSecret: toHex(encryptedSecret) };
+}
+
+describe('in a TPM', () => {
+  test('neither change nor reset gets past the lockout, and the reset goes on after it', async () => {
+    await using tpm = await openTpm('libtpms');
+    const provider = await openTpmKeyProvider(tpm);
+    await saveKey(provider);
+    await tpm.run(DictionaryAttackParameters, {
+      lockHandle: TPM_RH.LOCKOUT,
+      newMaxTries: 2,
+      newRecoveryTime: 600,
+      lockoutRecovery: 600,
+    });
+    await expect(change(provider, NEW, [])).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: 1 });
+    const recover = async (request: PinRecoveryRequest) => openRecoverySecret(request, pair.privateKey);
+    const reset = (force = false) =>
+      resetPinKeepingKey(store, 'user', { provider, recover, prompt: answering(NEW, NEW), policy, force });
+    await expect(reset()).rejects.toMatchObject({ code: 'pin-last-try', triesLeft: 1, retryAfterSeconds: 600 });
+    await expect(change(provider, OLD, [])).rejects.toMatchObject({ code: 'pin-last-try' });
+    const forced = { provider, currentPin: utf8(NEW), prompt: answering(), policy, force: true };
+    await expect(changeUserPin(store, 'user', forced)).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: 0 });
+    await expect(reset()).rejects.toMatchObject({ code: 'tpm-lockout', retryAfterSeconds: 600 });
+    await expect(change(provider, OLD, [])).rejects.toMatchObject({ code: 'tpm-lockout' });
+    await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
+    await reset();
+    expect(await opens(provider, NEW)).toBe(true);
+    expect((await readLockout(tpm)).failedTries).toBe(0);
+  });
+
+  test.each(['lost', 'cut'] as const)(
+    'a fault at any command of the change leaves one of the two PINs in force: %s',
+    async (fault) => {
+      await using transport = await openLibtpms();
+      const { kind, address, emulator, managed } = transport;
+      /** The same TPM for one connection after the other. */
+      const shared: TpmTransport = {
+        ...{ kind, address, emulator, managed },
+        send: (...given) => transport.send(...given),
+        close: async () => {},
+      };
+      const rules = definePinPolicy(); // without history, of which the work would be the greater part
+      const first = await Tpm.open(shared);
+      await saveKey(await openTpmKeyProvider(first), rules);
+      await first.close();
+      const before = await store.load('user');
+      let met = 0;
+      for (let at = 0; ; at++) {
+        await transport.powerCycle();
+        const faulty = faultyTransport(shared, (_, index) => (index === at ? fault : 'none'));
+        const failed = await (async () => {
+          const tpm = await Tpm.open(faulty);
+          const provider = await openTpmKeyProvider(tpm);
+          await change(provider, OLD, [NEW, NEW], rules);
+        })().then(
+          () => false,
+          () => true,
+        );
+        const reached = faulty.commands > at;
+        await transport.powerCycle();
+        const tpm = await Tpm.open(shared);
+        // What was cut off in the middle of a use of the PIN counts as a wrong one.
+        await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
+        const provider = await openTpmKeyProvider(tpm);
+        const record = await store.load('user');
+        if (!reached) {
+          expect([failed, await opens(provider, NEW), await opens(provider, OLD)]).toEqual([false, true, false]);
+          break;
+        }
+        met++;
+        // A fault at what only cleans up may leave the change as it is; then it is whole.
+        expect([at, await opens(provider, failed ? OLD : NEW)]).toEqual([at, true]);
+        if (failed) expect(record).toEqual(before);
+        else await store.update('user', () => before);
+      }
+      expect(met).toBeGreaterThan(15);
+    },
+  );
+
+  test('a process that is killed on the way leaves the old PIN in force, or the new one', async () => {
+    using script = await bundle('test/integration/children/pin-change-worker.ts');
+    const tpmDirectory = join(root, 'tpm');
+    {
+      await using tpm = await openTpm(`libtpms:${tpmDirectory}`);
+      await saveKey(await openTpmKeyProvider(tpm));
+    }
+    for (const [stop, pin] of [
+      ['before', OLD],
+      ['after', NEW],
+    ] as const) {
+      const before = await store.load('user');
+      const child = spawn(process.execPath, [script.path, stop, store.directory, tpmDirectory, OLD, NEW], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      started.push(child);
+      const closed = once(child, 'close');
+      const [said] = await Promise.race([once(child.stdout, 'data'), closed]);
+      expect(String(said)).toBe('stopped\n');
+      child.kill('SIGKILL');
+      expect(await closed).toEqual([null, 'SIGKILL']);
+      await using tpm = await openTpm(`libtpms:${tpmDirectory}`);
+      const provider = await openTpmKeyProvider(tpm);
+      expect((await readLockout(tpm)).failedTries).toBe(0);
+      if (stop === 'before') expect(await store.load('user')).toEqual(before);
+      expect(await opens(provider, pin)).toBe(true);
+      // The store is not locked for good by the dead process.
+      expect((await store.update('user', (record) => record)).id).toBe('user');
+    }
+  });
+});
+
+describe('a PIN recovery', () => {
+  const PYTHON = '/usr/bin/python3';
+  const skipped = spawnSync(PYTHON, ['-c', 'import cryptography']).status !== 0 && process.env.CI !== 'true';
+  if (skipped) console.warn('skipped: python3-cryptography is not installed');
+
+  test.skipIf(skipped)('is opened by Python after its description', async () => {
+    await saveKey(openSoftwareKeyProvider());
+    const record = await store.load('user');
+    const kept = readPinState(record)?.recovery;
+    if (kept === undefined) throw new Error('no recovery');
+    const { keyId } = recoveryRequestOf(kept, record.publicKey);
+    const privateKey = pair.privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const input = JSON.stringify({ ...kept, keyId: toHex(keyId), privateKey });
+    const pin = execFileSync(PYTHON, ['test/integration/children/open_pin_recovery.py'], { input, encoding: 'utf8' });
+    expect(pin).toBe(OLD);
+  });
+});

@@ -1,0 +1,294 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { toBase64, toHex, utf8 } from '../../src/bytes.ts';
+import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
+import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
+import { definePolicy } from '../../src/policy/index.ts';
+import type { MfaPrompt } from '../../src/provisioning/mfa-gate.ts';
+import { readPinState } from '../../src/provisioning/pin-state.ts';
+import { checkPrerequisites } from '../../src/provisioning/prerequisites.ts';
+import { type ProvisionOptions, provision, type RunEvent } from '../../src/provisioning/provision.ts';
+import { listRegistrations, readRegistration } from '../../src/provisioning/registration-record.ts';
+import { listRuns } from '../../src/provisioning/run-journal.ts';
+import { unregisterKey } from '../../src/provisioning/unregister.ts';
+import { publicBlob } from '../../src/request/key-registration.ts';
+import { passingMfa } from '../fake-mfa.ts';
+import { FakeRegistrar, type RegistrarFault, serviceError } from '../fake-registrar.ts';
+import { asyncRefusal } from '../refusal.ts';
+
+const PIN = '591834';
+const USER = 'alice@contoso.test';
+const DEVICE = '47f577e3-d2d0-4a0a-8aca-e0501098bde4';
+
+let store: KeyStore;
+let registrar: FakeRegistrar;
+let events: RunEvent[];
+let pinsAsked: number;
+let now: Date;
+beforeEach(async () => {
+  store = await openKeyStore(await mkdtemp(join(tmpdir(), 'keyprov-run-')));
+  registrar = new FakeRegistrar();
+  events = [];
+  pinsAsked = 0;
+  now = new Date('2026-01-02T03:04:05.000Z');
+});
+afterEach(() => rm(store.directory, { recursive: true }));
+
+const options = (change: Partial<ProvisionOptions> = {}): ProvisionOptions => ({
+  user: USER,
+  deviceId: DEVICE,
+  store,
+  registrar,
+  policy: definePolicy({ hardware: 'discouraged', pin: { minLength: 6, history: 3 } }),
+  sources: { software: async () => openSoftwareKeyProvider() },
+  prerequisites: 'skip',
+  mfa: passingMfa(() => now),
+  pin: async ({ step }) => {
+    if (step === 'enter') pinsAsked += 1;
+    return utf8(PIN);
+  },
+  now: () => now,
+  onEvent: (event) => events.push(event),
+  ...change,
+});
+const run = (change?: Partial<ProvisionOptions>) => provision(options(change));
+const steps = () => events.filter(({ type }) => type === 'end').map((event) => ('step' in event ? event.step : ''));
+const nothingLeft = async () => {
+  expect(await listRuns(store)).toEqual([]);
+  expect(await store.list()).toEqual({ records: [], damaged: [] });
+};
+const lost = () => serviceError('service-timeout', { retry: 'backoff', outcomeUnknown: true });
+const refused = () => serviceError('service-refused', { status: 400 });
+
+describe('a run', () => {
+  it('ends with the key at the service and in the store, and no journal', async () => {
+    const outcome = await run();
+    if (outcome.status !== 'registered') throw new Error(outcome.status);
+    const { record, registration } = outcome;
+    expect(outcome.resumed).toBe(false);
+    expect(registrar.keys).toEqual([
+      { kid: registration.kid, user: USER, kngc: toBase64(publicBlob(record.publicKey)) },
+    ]);
+    expect(registration).toMatchObject({
+      user: USER,
+      deviceId: DEVICE,
+      domain: 'contoso.test',
+      tenant: 'contoso.test',
+    });
+    expect(registration).toMatchObject({ attestationLevel: 'none', aikStatus: 'none', service: registrar.address });
+    expect(registration.registered).toEqual(now);
+    expect(await listRuns(store)).toEqual([]);
+    const kept = await store.load(record.id);
+    expect(kept).toEqual(record);
+    expect(readRegistration(kept)).toEqual(registration);
+    expect(readPinState(kept)).toMatchObject({ setAt: now.toISOString(), met: { minLength: 6 } });
+    expect(steps()).toEqual(['mfa', 'pin', 'key', 'request', 'registration', 'record']);
+    const provider = openSoftwareKeyProvider();
+    expect(await provider.sign(kept, { data: utf8('x'), pin: utf8(PIN) })).toHaveLength(256);
+  });
+
+  it('does nothing where a prerequisite does not hold', async () => {
+    const prerequisites = checkPrerequisites({ deviceJoined: false }, { policy: definePolicy() });
+    expect(await run({ prerequisites: async () => prerequisites })).toEqual({ status: 'blocked', prerequisites });
+    expect(registrar.requests).toEqual([]);
+    await nothingLeft();
+  });
+
+  it('gives a user one key per device', async () => {
+    await run();
+    expect(await asyncRefusal(run)).toMatch(/^key-exists: alice@contoso\.test has the key ngc-[0-9a-f]{32} on this/);
+    expect(await listRuns(store)).toEqual([]);
+    expect((await run({ deviceId: '00000000-0000-0000-0000-000000000001' })).status).toBe('registered');
+    expect((await run({ user: 'bob@contoso.test' })).status).toBe('registered');
+    expect(registrar.keys).toHaveLength(3);
+  });
+
+  it('leaves nothing when the user does not authenticate, gives no PIN, or gives up', async () => {
+    const mfa: MfaPrompt = async () => ({ status: 'failed', reason: 'the user said no' });
+    expect(await asyncRefusal(() => run({ mfa }))).toMatch('mfa-failed: ');
+    await nothingLeft();
+    expect(await asyncRefusal(() => run({ pin: async () => utf8('123456') }))).toMatch('pin-required: ');
+    await nothingLeft();
+    const controller = new AbortController();
+    const giveUp = async () => {
+      controller.abort(new Error('given up'));
+      return utf8(PIN);
+    };
+    expect(await asyncRefusal(() => run({ pin: giveUp, signal: controller.signal }))).toBe('foreign: Error: given up');
+    await nothingLeft();
+    expect(registrar.requests).toEqual([]);
+  });
+
+  it('leaves nothing when the service refuses the key', async () => {
+    registrar.faults.push({ before: refused() });
+    expect(await asyncRefusal(run)).toBe('service-refused: the service: service-refused');
+    await nothingLeft();
+  });
+
+  it('asks for another authentication when the service wants a newer one, but once only', async () => {
+    const stale = () => ({ before: serviceError('service-refused', { status: 401, retry: 'mfa' }) });
+    registrar.faults.push(stale());
+    expect((await run()).status).toBe('registered');
+    expect(steps().filter((step) => step === 'mfa')).toHaveLength(2);
+    expect(registrar.keys).toHaveLength(1);
+    registrar.faults.push(stale(), stale());
+    expect(await asyncRefusal(() => run({ user: 'bob@contoso.test' }))).toMatch('service-refused');
+    expect(registrar.requests).toHaveLength(4);
+    expect(await listRuns(store)).toEqual([]);
+  });
+
+  it('asks again when the authentication has become too old over the PIN', async () => {
+    const slowly = async () => {
+      now = new Date(now.getTime() + 301_000);
+      return utf8(PIN);
+    };
+    expect((await run({ pin: slowly })).status).toBe('registered');
+    expect(steps()).toEqual(['mfa', 'pin', 'key', 'request', 'mfa', 'registration', 'record']);
+  });
+});
+
+describe('a run whose outcome at the service is not known', () => {
+  it.each([
+    ['was not stored', { before: lost() }],
+    ['was stored, but the answer was lost', { after: lost() }],
+  ] satisfies [string, RegistrarFault][])('waits, and goes on without another PIN: the key %s', async (_, fault) => {
+    registrar.faults.push(fault);
+    const first = await run();
+    expect(first).toMatchObject({ status: 'pending', problem: { code: 'service-timeout' } });
+    const [waiting] = await listRuns(store);
+    expect(waiting).toMatchObject({ active: false, state: { progress: { step: 'sending' } } });
+    events = [];
+    const second = await run();
+    expect(second).toMatchObject({ status: 'registered', resumed: true });
+    expect(pinsAsked).toBe(1);
+    expect(events[0]).toEqual({ type: 'resume', from: 'sending' });
+    expect(registrar.keys).toHaveLength(1);
+    expect(new Set(registrar.requests.map(({ clientRequestId }) => clientRequestId)).size).toBe(1);
+    expect(await listRuns(store)).toEqual([]);
+    expect((await listRegistrations(store)).map(({ registration }) => registration.kid)).toEqual([
+      registrar.keys[0]?.kid,
+    ]);
+  });
+
+  it('says when to try again, where the service did', async () => {
+    registrar.faults.push({ before: serviceError('service-unreachable', { retry: 'backoff', retryAfterMs: 300_000 }) });
+    expect(await run()).toMatchObject({ status: 'pending', retryAfterMs: 300_000 });
+  });
+
+  it('keeps the key when a later refusal says nothing about the first request', async () => {
+    registrar.faults.push({ after: lost() }, { before: refused() });
+    await run();
+    expect(await asyncRefusal(run)).toMatch('service-refused');
+    expect((await listRuns(store)).map(({ state }) => state.progress.step)).toEqual(['sending']);
+    expect((await run()).status).toBe('registered');
+    expect(registrar.keys).toHaveLength(1);
+  });
+
+  it('is not gone on with at another service', async () => {
+    registrar.faults.push({ after: lost() });
+    await run();
+    const other = Object.assign(new FakeRegistrar(), { address: 'https://other.test/key/' });
+    expect(await asyncRefusal(() => run({ registrar: other }))).toMatch(
+      'journal-invalid: the run that was cut off is one',
+    );
+    expect((await run()).status).toBe('registered');
+  });
+});
+
+describe('a key that the service registered for somebody else', () => {
+  const elsewhere: RegistrarFault = { upn: 'mallory@contoso.test' };
+
+  it('is taken back at once', async () => {
+    registrar.faults.push(elsewhere);
+    expect(await asyncRefusal(run)).toMatch('service-answer');
+    expect(registrar.keys).toEqual([]);
+    await nothingLeft();
+  });
+
+  it('is taken back at the next start, where that failed', async () => {
+    registrar.faults.push(elsewhere);
+    const { unregister } = registrar;
+    registrar.unregister = async () => {
+      throw lost();
+    };
+    expect(await asyncRefusal(run)).toMatch('service-timeout');
+    expect(registrar.keys).toHaveLength(1);
+    registrar.unregister = unregister;
+    expect(await run()).toMatchObject({ status: 'registered', registration: { user: USER } });
+    expect(registrar.keys.map(({ user }) => user)).toEqual([USER]);
+  });
+
+  it('is an error until somebody has removed it, where the service offers no way', async () => {
+    registrar.faults.push(elsewhere);
+    registrar.unregister = undefined;
+    expect(await asyncRefusal(run)).toMatch('service-answer');
+    const [{ path } = { path: '' }] = await listRuns(store);
+    expect(await asyncRefusal(run)).toMatch(`for mallory@contoso.test; unregister it there, then remove ${path}`);
+  });
+});
+
+describe('unregisterKey', () => {
+  it('takes the key from the service and the store, also when it is called again after half of it', async () => {
+    await run();
+    const [{ record } = { record: { id: '' } }] = await listRegistrations(store);
+    const failing = { address: registrar.address, unregister: async () => Promise.reject(lost()) };
+    expect(await asyncRefusal(() => unregisterKey(store, record.id, { registrar: failing }))).toMatch(
+      'service-timeout',
+    );
+    expect((await store.list()).records).toHaveLength(1);
+    expect(await unregisterKey(store, record.id, { registrar })).toBe('deleted');
+    await nothingLeft();
+    expect(registrar.keys).toEqual([]);
+  });
+
+  it('refuses what is not registered, or is so elsewhere', async () => {
+    await run();
+    const [{ record } = { record: { id: '' } }] = await listRegistrations(store);
+    const { address } = registrar;
+    for (const [wrong, said] of [
+      [{ address: 'https://other.test/' }, 'service-untrusted: the key'],
+      [{ address }, 'service-refused: '],
+    ] as const) {
+      expect(await asyncRefusal(() => unregisterKey(store, record.id, { registrar: wrong }))).toMatch(said);
+    }
+    await store.update(record.id, (kept) => ({ ...kept, annotations: {} }));
+    expect(await asyncRefusal(() => unregisterKey(store, record.id, { registrar }))).toMatch(
+      'key-invalid: the key ngc-',
+    );
+  });
+});
+
+describe('the PIN and the token', () => {
+  it('are in no event, file or error of a run', async () => {
+    const errors: unknown[] = [];
+    for (const fault of [{ before: refused() }, { after: lost() }, 'none'] as const) {
+      registrar.faults.push(fault);
+      await run().then(
+        (outcome) => errors.push(outcome),
+        (error: unknown) => errors.push(error),
+      );
+    }
+    const files = await Promise.all(
+      (await readdir(store.directory)).map((name) => readFile(join(store.directory, name), 'latin1')),
+    );
+    const everything = [
+      ...files,
+      inspect(events, { depth: 9 }),
+      inspect(errors, { depth: 9, showHidden: true }),
+    ].join();
+    const tokens = registrar.requests.flatMap(({ token }) => token.split('.').slice(1));
+    expect(tokens).toHaveLength(6);
+    const utf16 = new Uint8Array(Buffer.from(PIN, 'utf16le'));
+    const forms = [
+      PIN,
+      toHex(utf8(PIN)),
+      toBase64(utf8(PIN)).replace(/=+$/, ''),
+      toHex(utf16),
+      toBase64(utf16).slice(0, 15),
+    ];
+    for (const secret of [...tokens, ...forms]) expect(everything).not.toContain(secret);
+  });
+});

@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
+import type { RegistrationRecord } from '../../../src/provisioning/registration-record.ts';
+import { claimRun, listRuns, type RunJournal, type RunState } from '../../../src/provisioning/run-journal.ts';
+import { keyRecord } from '../../key-record.ts';
+import { asyncRefusal } from '../../refusal.ts';
+
+const begin = {
+  user: 'alice@contoso.test',
+  deviceId: '47f577e3-d2d0-4a0a-8aca-e0501098bde4',
+  service: 'https://service.test/EnrollmentServer/key/',
+  now: new Date('2026-01-02T03:04:05.678Z'),
+};
+
+let store: KeyStore;
+beforeEach(async () => {
+  store = await openKeyStore(await mkdtemp(join(tmpdir(), 'keyprov-runs-')));
+});
+afterEach(() => rm(store.directory, { recursive: true }));
+
+const claim = async (change: Partial<typeof begin> = {}) => await claimRun(store, { ...begin, ...change });
+/** As if the process that wrote the journal had been killed: another one has its number by now. */
+async function killed({ path }: RunJournal): Promise<void> {
+  const text = await readFile(path, 'utf8');
+  const { record, format, version } = JSON.parse(text);
+  const other = { ...record, process: { ...record.process, start: '1', boot: 'another boot' } };
+  const sha256 = createHash('sha256').update(JSON.stringify(other)).digest('hex');
+  await writeFile(path, `${JSON.stringify({ format, version, record: other, sha256 }, undefined, 2)}\n`);
+}
+
+const registration: RegistrationRecord = {
+  user: begin.user,
+  deviceId: begin.deviceId,
+  kid: '0ce67455-8ea1-4523-be5f-bfd09190fad6',
+  keyId: new Uint8Array(32).fill(7),
+  attestationLevel: 'certified',
+  aikStatus: 'uncertified',
+  domain: 'contoso.test',
+  tenant: '',
+  service: begin.service,
+  registered: new Date('2026-01-02T03:05:00.000Z'),
+  pctx: 'eyJEZXZpY2VJRCI6=not base64',
+};
+const key = keyRecord('ngc-1');
+const PROGRESS: readonly RunState['progress'][] = [
+  { step: 'begun' },
+  { step: 'made', key },
+  { step: 'sending', key },
+  { step: 'registered', key, registration },
+  { step: 'unwanted', user: 'bob@contoso.test', kid: registration.kid },
+];
+
+describe('a run', () => {
+  it('begins with a journal of its own, which is on the disk', async () => {
+    const { journal, resumed } = await claim();
+    expect(resumed).toBe(false);
+    const { user, deviceId, service } = begin;
+    expect(journal.state).toEqual({
+      ...{ id: journal.state.id, user, deviceId, service, started: '2026-01-02T03:04:05.678Z' },
+      progress: { step: 'begun' },
+    });
+    expect(journal.state.id).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+    expect(await listRuns(store)).toEqual([{ state: journal.state, active: true, path: journal.path }]);
+  });
+
+  it.each(PROGRESS)('goes on at the step $step after its process was killed', async (progress) => {
+    const { journal } = await claim();
+    await journal.write({ tpm: { address: 'swtpm:x', handles: [0x80000000, 0x2000001] }, progress });
+    await killed(journal);
+    const again = await claim();
+    expect(again.resumed).toBe(true);
+    expect(again.journal.state).toEqual(journal.state);
+  });
+
+  it('is the only one of its user and device, whatever their case', async () => {
+    const { journal } = await claim();
+    const said = `run-active: process ${process.pid} provisions a key for ALICE@contoso.test; wait for it, or end it`;
+    expect(await asyncRefusal(() => claim({ user: 'ALICE@contoso.test' }))).toBe(said);
+    expect((await claim({ user: 'bob@contoso.test' })).resumed).toBe(false);
+    expect((await claim({ deviceId: '00000000-0000-0000-0000-000000000001' })).resumed).toBe(false);
+    await journal.release();
+    expect((await claim({ user: 'ALICE@contoso.test' })).journal.state.id).toBe(journal.state.id);
+  });
+
+  it('leaves nothing once it is removed', async () => {
+    const { journal } = await claim();
+    await journal.remove();
+    expect(await listRuns(store)).toEqual([]);
+    expect((await readdir(store.directory)).filter((name) => !name.startsWith('.lock'))).toEqual([]);
+    expect((await claim()).resumed).toBe(false);
+  });
+
+  it('is no key of the store', async () => {
+    await claim();
+    expect(await store.list()).toEqual({ records: [], damaged: [] });
+  });
+});
+
+describe('a journal that is damaged', () => {
+  it.each([
+    ['cut off', (text: string) => text.slice(0, -20)],
+    ['changed', (text: string) => text.replace('alice', 'malice')],
+    ['of a newer version', (text: string) => text.replace('"version": 1', '"version": 2')],
+  ])('%s, is an error that names the file', async (_, change) => {
+    const { journal } = await claim();
+    await killed(journal);
+    await writeFile(journal.path, change(await readFile(journal.path, 'utf8')));
+    for (const use of [() => claim(), () => listRuns(store)]) {
+      expect(await asyncRefusal(use)).toMatch(`journal-invalid: the journal of a run ${journal.path} `);
+    }
+  });
+});
