@@ -16,11 +16,13 @@ fail() {
 
 mode=${1:---test}
 case $mode in
-  --demo) packages=(libtpms0) ;;
+  --demo) packages=(libtpms0 slapd) ;;
   --test)
     packages=(libtpms0 swtpm swtpm-tools tpm2-tools tpm2-openssl python3-tpm2-pytss python3-fido2
       ruby-tpm-key-attestation ruby-webauthn openssl openssh-client libtss2-tctildr0 libtss2-tcti-swtpm0
-      libtss2-tcti-mssim0 libtss2-tcti-device0)
+      libtss2-tcti-mssim0 libtss2-tcti-device0
+      slapd samba samba-dsdb-modules samba-ad-provision
+      krb5-kdc krb5-admin-server krb5-user krb5-pkinit libtpm2-pkcs11-1 libtpm2-pkcs11-tools)
     # A stand-in for Windows TBS is compiled for the tests.
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     ;;
@@ -74,8 +76,40 @@ install_packages() {
   local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
   # An outdated list of packages is no reason to stop: what is missing may still be found with it.
   "${apt[@]}" update || say 'apt-get update failed, trying with the lists that are there'
-  "${apt[@]}" install --no-install-recommends -y "${missing[@]}" </dev/null ||
-    lacking 'and apt-get could not install them' "${missing[@]}"
+  local status=0
+  hold_services
+  "${apt[@]}" install --no-install-recommends -y "${missing[@]}" </dev/null || status=$?
+  release_services
+  disable_services
+  ((status == 0)) || lacking 'and apt-get could not install them' "${missing[@]}"
+}
+
+# Some packages start a service that anyone on the network can reach. Here they are for their programs only: none is
+# started when it is installed, and none with the machine later. A policy of the machine's own stays as it is.
+policy=/usr/sbin/policy-rc.d
+policy_text=$'#!/bin/sh\n# of keyprov/scripts/setup.sh, until apt-get has ended\nexit 101\n'
+
+hold_services() {
+  # It is not overwritten, whoever makes one at this moment.
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  [[ -e $policy || -L $policy ]] ||
+    "${sudo[@]}" sh -c 'set -C; printf %s "$2" >"$1" && chmod 755 "$1"' sh "$policy" "$policy_text"
+  trap release_services EXIT
+}
+
+# Removes our policy, also one that was left by a run that was killed.
+release_services() {
+  trap - EXIT
+  if [[ -f $policy && $(<"$policy") == "${policy_text%$'\n'}" ]]; then "${sudo[@]}" rm -- "$policy"; fi
+}
+
+disable_services() {
+  local package script
+  for package in "${missing[@]}"; do
+    while read -r script; do
+      "${sudo[@]}" update-rc.d "${script##*/}" disable >/dev/null || say "${script##*/} will start with the machine"
+    done < <(dpkg-query -L "$package" 2>/dev/null | grep '^/etc/init.d/.')
+  done
 }
 
 # lacking REASON PACKAGE...: the demo can't do without; tests that can't run say so themselves (and fail with CI=true).

@@ -1,0 +1,105 @@
+import { equal } from '../../bytes.ts';
+import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { loadLdapts } from '../../registration/ldap-client.ts';
+import { findLdapUser, KEY_CREDENTIAL_ATTRIBUTE, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
+import { formatDnBinary, parseDnBinary } from '../../request/dn-binary.ts';
+import { parseKeyCredentialLink } from '../../request/key-credential-link.ts';
+import type { SignalOptions } from '../../tpm/tpm.ts';
+import type { LdapWriter } from './ldap-client.ts';
+
+/** A user of the directory. */
+export interface DirectoryUser {
+  /** Below which name users are. */
+  readonly base: string;
+  /** The user principal name. */
+  readonly user: string;
+}
+
+/** Result codes of RFC 4511, appendix A. */
+const CODE = {
+  NO_SUCH_ATTRIBUTE: 16,
+  CONSTRAINT_VIOLATION: 19,
+  VALUE_EXISTS: 20,
+  INVALID_SYNTAX: 21,
+  INVALID_DN_SYNTAX: 34,
+} as const;
+
+/** What directories say of a value that they do not take: Active Directory says 34 where OpenLDAP says 19. */
+const MALFORMED: ReadonlySet<number> = new Set([
+  CODE.CONSTRAINT_VIOLATION,
+  CODE.INVALID_SYNTAX,
+  CODE.INVALID_DN_SYNTAX,
+]);
+
+/**
+ * Writes a key to `msDS-KeyCredentialLink` of the user, as the synchronization does: one value more, so that what
+ * others write at the same time is not lost.
+ * @param client bound as an account with the right to do so.
+ * @param key.blob a KEYCREDENTIALLINK_BLOB.
+ * @returns `present` where the user had it already.
+ * @throws KeyprovError `service-answer` where there is no such user; `request-invalid` for a value that the directory
+ * does not take; `service-refused`, as without the right; `service-unreachable` where it may work later;
+ * `library-missing` without the package ldapts.
+ */
+export async function addKeyCredential(
+  client: LdapWriter,
+  { base, user, blob }: DirectoryUser & { readonly blob: Uint8Array },
+  { signal }: SignalOptions = {},
+): Promise<'added' | 'present'> {
+  const { dn } = await findLdapUser(client, { base, user, signal });
+  const done = await change(client, { dn, operation: 'add', value: formatDnBinary({ binary: blob, dn }), signal });
+  return done ? 'added' : 'present';
+}
+
+/**
+ * Removes a key from `msDS-KeyCredentialLink` of the user: every value with that KeyID, as it was read, since a
+ * directory writes another name into it when the user is renamed.
+ * @param client bound as an account with the right to do so.
+ * @returns `absent` where the user had no such key.
+ * @throws KeyprovError as {@link addKeyCredential}.
+ */
+export async function removeKeyCredential(
+  client: LdapWriter,
+  { base, user, keyId }: DirectoryUser & { readonly keyId: Uint8Array },
+  { signal }: SignalOptions = {},
+): Promise<'removed' | 'absent'> {
+  const { dn, values } = await findLdapUser(client, { base, user, signal });
+  let outcome: 'removed' | 'absent' = 'absent';
+  for (const value of values.filter((value) => hasKeyId(value, keyId))) {
+    if (await change(client, { dn, operation: 'delete', value, signal })) outcome = 'removed';
+  }
+  return outcome;
+}
+
+/** What is malformed is nobody's key. */
+function hasKeyId(value: string, keyId: Uint8Array): boolean {
+  try {
+    return equal(parseKeyCredentialLink(parseDnBinary(value).binary).keyId, keyId);
+  } catch (error) {
+    if (isKeyprovError(error, 'request-invalid')) return false;
+    throw error;
+  }
+}
+
+interface OneValue extends SignalOptions {
+  readonly dn: string;
+  readonly operation: 'add' | 'delete';
+  readonly value: string;
+}
+
+/** @returns whether it took effect; not where the value was there, or gone, already. */
+async function change(client: LdapWriter, { dn, operation, value, signal }: OneValue): Promise<boolean> {
+  const { Attribute, Change } = await loadLdapts();
+  signal?.throwIfAborted();
+  const modification = new Attribute({ type: KEY_CREDENTIAL_ATTRIBUTE, values: [value] });
+  try {
+    await client.modify(dn, new Change({ operation, modification }));
+    return true;
+  } catch (cause) {
+    const code = ldapResultCode(cause);
+    if (code === (operation === 'add' ? CODE.VALUE_EXISTS : CODE.NO_SUCH_ATTRIBUTE)) return false;
+    const error = ldapError(`${operation} of a key of ${dn}`, cause);
+    if (code === undefined || !MALFORMED.has(code)) throw error;
+    throw new KeyprovError('request-invalid', error.message, { cause });
+  }
+}

@@ -1,0 +1,211 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
+import { loadLdapts } from '../../registration/ldap-client.ts';
+import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
+import type { SignalOptions } from '../../tpm/tpm.ts';
+import { WatchedChild } from '../../tpm/transports/watched-child.ts';
+import {
+  type BoundClient,
+  bindDirectory,
+  type DirectoryAccount,
+  type DirectoryConnection,
+} from './directory-connection.ts';
+import { hashPassword, slapdConfig } from './slapd-config.ts';
+
+/** How {@link startDirectory} starts one. */
+export interface DirectoryOptions extends SignalOptions {
+  /** Where its data are kept, for one directory at a time; made when it is missing. Absent: they go with it. */
+  readonly directory?: string;
+  /** Name or path of the program, `slapd` by default, which is looked for in the usual places too. */
+  readonly executable?: string;
+}
+
+/** A directory that this process started and ends. */
+export interface TestDirectory extends AsyncDisposable {
+  readonly pid: number;
+  /** Where it is, and its accounts. Their passwords are new ones at each start. */
+  readonly connection: DirectoryConnection;
+  /**
+   * Adds a user without keys.
+   * @param user.upn the user principal name, `ada@contoso.test`.
+   * @param user.name the common name; default: the part of `upn` before the `@`.
+   * @returns its distinguished name.
+   * @throws KeyprovError `service-refused` where there is a user of that common name.
+   */
+  addUser(user: { readonly upn: string; readonly name?: string | undefined }): Promise<string>;
+  /** Removes a user with all keys. @throws KeyprovError `service-answer` where there is none. */
+  removeUser(upn: string): Promise<void>;
+  /** Ends the process and removes what is temporary. Idempotent. */
+  close(): Promise<void>;
+}
+
+const BASE = 'DC=contoso,DC=test';
+const USERS = `CN=Users,${BASE}`;
+const ENTRY_EXISTS = 68;
+const MAX_PORT_TRIES = 20;
+const START_TIMEOUT_MS = 10_000;
+const POLL_MS = 5;
+const CONFINED = 'where AppArmor confines slapd, copy the program elsewhere and give that as `executable`';
+
+/**
+ * Starts an OpenLDAP slapd on a free port of 127.0.0.1, that holds what Active Directory holds of users' keys: entries
+ * with `userPrincipalName` and `msDS-KeyCredentialLink`, below `DC=contoso,DC=test`. It works without root, touches no
+ * configuration of the system, and ends with `close`, or with this process (also when that is killed).
+ * @throws KeyprovError `library-missing` without slapd or the package ldapts; `state-io` where `directory` cannot be
+ * made; `service-unreachable` where it ends at once (the message has what it said); `service-timeout`.
+ */
+export async function startDirectory(options: DirectoryOptions = {}): Promise<TestDirectory> {
+  const { directory: kept, executable = 'slapd', signal } = options;
+  signal?.throwIfAborted();
+  await loadLdapts();
+  const temporary = await mkdtemp(join(tmpdir(), 'keyprov-directory-'));
+  const remove = () => rm(temporary, { recursive: true, force: true });
+  try {
+    const directory = kept ?? join(temporary, 'data');
+    await mkdir(directory, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+      throw new KeyprovError('state-io', `slapd: cannot make the directory ${directory}`, { cause });
+    });
+    const accounts = {
+      root: newAccount('root'),
+      connector: newAccount('connector'),
+      reader: newAccount('reader'),
+    };
+    const config = join(temporary, 'slapd.conf');
+    const root = { dn: accounts.root.dn, hash: hashPassword(accounts.root.password) };
+    const names = { base: BASE, users: USERS, connector: accounts.connector.dn, reader: accounts.reader.dn };
+    await writeFile(config, slapdConfig({ ...names, directory, root }), { mode: 0o600 });
+    for (let tries = 1; ; tries++) {
+      // From 32768 on Linux takes ports for outgoing connections.
+      const url = `ldap://127.0.0.1:${randomInt(10_000, 32_768)}`;
+      const child = new WatchedChild({
+        // "-d none" keeps it in the foreground, and has it say why it ends.
+        command: [executable, '-f', config, '-h', url, '-d', 'none'],
+        directory: temporary,
+        env: { ...process.env, PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin` },
+      });
+      try {
+        const bound = await bindWhenReady(child, url, accounts.root, executable, signal);
+        const { connector, reader } = accounts;
+        const running = new RunningDirectory(child, bound, { url, base: BASE, connector, reader }, remove);
+        await running.prepare();
+        return running;
+      } catch (error) {
+        await child.kill();
+        if (tries === MAX_PORT_TRIES || !child.said.includes('Address already in use')) throw error;
+      }
+    }
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+const newAccount = (name: string): DirectoryAccount => ({
+  dn: `CN=${name},${BASE}`,
+  password: randomBytes(16).toString('hex'),
+});
+
+/** Only our slapd knows the password, whoever listens at that port. */
+async function bindWhenReady(
+  child: WatchedChild,
+  url: string,
+  root: DirectoryAccount,
+  executable: string,
+  signal: AbortSignal | undefined,
+): Promise<BoundClient> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await bindDirectory({ url }, root, { signal });
+    } catch (cause) {
+      if (!isKeyprovError(cause)) throw cause;
+      if (child.hasEnded) throw failure(child, executable);
+      if (Date.now() > deadline) {
+        throw new KeyprovError('service-timeout', `slapd: not ready after ${START_TIMEOUT_MS} ms`, { cause });
+      }
+    }
+    await delay(POLL_MS);
+    signal?.throwIfAborted();
+  }
+}
+
+function failure({ said, notRun, ending }: WatchedChild, executable: string): KeyprovError {
+  const text = said.trim().slice(-1024).replaceAll('\n', ' / ');
+  if (notRun !== undefined) {
+    return new KeyprovError('library-missing', `slapd: cannot run ${executable}: ${text}`, {
+      cause: notRun.cause,
+      remedy: 'install it (Debian: apt-get install slapd)',
+    });
+  }
+  // Ubuntu has a profile by which /usr/sbin/slapd opens no other files than those of the system's own directory.
+  const remedy = said.includes('Permission denied') ? CONFINED : undefined;
+  return new KeyprovError('service-unreachable', `slapd: ended with ${ending}: ${text}`, remedy && { remedy });
+}
+
+class RunningDirectory implements TestDirectory {
+  readonly pid: number;
+  readonly connection: DirectoryConnection;
+  readonly #child: WatchedChild;
+  readonly #root: BoundClient;
+  readonly #remove: () => Promise<void>;
+  #closing: Promise<void> | undefined;
+
+  constructor(child: WatchedChild, root: BoundClient, connection: DirectoryConnection, remove: () => Promise<void>) {
+    this.pid = child.pid;
+    this.connection = connection;
+    this.#child = child;
+    this.#root = root;
+    this.#remove = remove;
+  }
+
+  /** Makes what a new directory needs; one that was kept has it, and gets new passwords. */
+  async prepare(): Promise<void> {
+    const { connector, reader } = this.connection;
+    await this.#add(BASE, { objectClass: 'domainDNS', dc: 'contoso' }, ENTRY_EXISTS);
+    await this.#add(USERS, { objectClass: 'container', cn: 'Users' }, ENTRY_EXISTS);
+    const { Attribute, Change } = await loadLdapts();
+    for (const { dn, password } of [connector, reader]) {
+      await this.#add(dn, { objectClass: 'user' }, ENTRY_EXISTS);
+      const modification = new Attribute({ type: 'userPassword', values: [hashPassword(password)] });
+      await this.#root.client.modify(dn, new Change({ operation: 'replace', modification }));
+    }
+  }
+
+  async addUser(user: { readonly upn: string; readonly name?: string | undefined }): Promise<string> {
+    const { upn, name = upn.split('@')[0] ?? upn } = user;
+    const { DN } = await loadLdapts();
+    const dn = `${new DN({ CN: name })},${USERS}`;
+    await this.#add(dn, { objectClass: 'user', userPrincipalName: upn });
+    return dn;
+  }
+
+  async removeUser(upn: string): Promise<void> {
+    const { client } = this.#root;
+    const { dn } = await findLdapUser(client, { base: USERS, user: upn });
+    await client.del(dn).catch((cause: unknown) => {
+      throw ldapError(`removal of ${dn}`, cause);
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= withCleanup(
+      () => this.#root.close(),
+      () => withCleanup(() => this.#child.kill(), this.#remove),
+    );
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #add(dn: string, attributes: Record<string, string>, ignored?: number): Promise<void> {
+    await this.#root.client.add(dn, attributes).catch((cause: unknown) => {
+      if (ignored === undefined || ldapResultCode(cause) !== ignored) throw ldapError(`addition of ${dn}`, cause);
+    });
+  }
+}

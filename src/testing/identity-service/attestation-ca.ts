@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto';
+import { makeCredential } from '../../attestation/credential.ts';
+import { parseEkCertificate } from '../../attestation/ek-certificate.ts';
+import type { KeyIdentity } from '../../attestation/key-checks.ts';
+import { verifyAttestationKey } from '../../attestation/verify.ts';
+import { verifyEkCertificate } from '../../attestation/verify-ek-certificate.ts';
+import { type Bytes, equal, fromBase64, toBase64, wipe } from '../../bytes.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { KeyprovError } from '../../errors.ts';
+import { buildAkCertificate } from '../../request/ak-certificate.ts';
+import { encodeSmallstepCredential } from '../../request/credential-encodings.ts';
+import { inRequest, requestInvalid } from '../../request/in-request.ts';
+import { JsonObject } from '../../request/json-object.ts';
+import type { TpmIdentity } from '../../request/tpm-identity.ts';
+import { decode } from '../../tpm/codec/index.ts';
+import { TPM_ALG } from '../../tpm/constants.ts';
+import { objectName } from '../../tpm/names.ts';
+import { publicKeyOf } from '../../tpm/public-key.ts';
+import { TPMT_PUBLIC, type TpmtPublic } from '../../tpm/structures/object.ts';
+import { type EkTemplateName, ekTemplate } from '../../tpm/templates.ts';
+import { isVirtualByCertificate } from '../../tpm/virtual.ts';
+import type { AkTier } from './attestation-key-table.ts';
+import { validFor } from './authority.ts';
+import type { ServiceAnswer, ServiceRequest } from './http.ts';
+import type { ServiceContext } from './service-context.ts';
+
+const CHALLENGE_MS = 300_000;
+const SECRET_BYTES = 32;
+
+/** `POST /attestation/attest`: a challenge that only the TPM with both keys can answer. smallstep/crypto, tpm/attestation. */
+export function attest(context: ServiceContext, { body }: ServiceRequest): Promise<ServiceAnswer> {
+  return answering(async () => {
+    const request = JsonObject.parse('attest', body);
+    const parameters = new JsonObject('params', request.any('params'));
+    const pubArea = parameters.base64('public');
+    const proof = verifyAttestationKey(pubArea, {
+      creationData: parameters.base64('createData'),
+      certInfo: parameters.base64('createAttestation'),
+      signature: parameters.base64('createSignature'),
+    });
+    if (!proof.ok) return refuse(403, describe(proof.findings));
+    const ekSpki = request.base64('ek');
+    const ek = endorsementKey(inRequest('ek', () => decodeSpki(ekSpki)));
+    const trust = await trustEk(context, { ek, spki: ekSpki, certificates: certificatesOf(request) });
+    if ('problem' in trust) return refuse(403, trust.problem);
+    const secret = new Uint8Array(randomBytes(SECRET_BYTES));
+    try {
+      const name = objectName(decode(TPMT_PUBLIC, pubArea));
+      const credential = makeCredential({ ek, objectName: name, secret });
+      const expires = new Date(context.now().getTime() + CHALLENGE_MS);
+      const ekSha256 = toBase64(digest('sha256', ekSpki));
+      context.state.attestationKeys.challenge(secret, { pubArea, ...trust, ekSha256 }, expires);
+      return { status: 200, body: encodeSmallstepCredential(credential) };
+    } finally {
+      wipe(secret);
+    }
+  });
+}
+
+/** `POST /attestation/secret`: the certificate for whoever met the challenge. */
+export function certify(context: ServiceContext, { body }: ServiceRequest): Promise<ServiceAnswer> {
+  return answering(async () => {
+    const secret = JsonObject.parse('secret', body).base64('secret');
+    const activated = context.state.attestationKeys.activate(secret, context.now());
+    if (activated === undefined) return refuse(403, 'the secret is not that of a challenge that waits');
+    const { ca } = context.authority;
+    const certificate = await buildAkCertificate(
+      {
+        publicKey: publicKeyOf(decode(TPMT_PUBLIC, activated.pubArea)),
+        tpm: activated.tpm,
+        ...validFor(2),
+        alternativeNames: [{ kind: 'uri', value: `urn:ek:sha256:${activated.ekSha256}` }],
+      },
+      ca,
+    );
+    context.state.attestationKeys.certified(certificate, activated);
+    return { status: 200, body: { chain: [certificate, ca.certificate].map(toBase64) } };
+  });
+}
+
+interface EndorsementKey {
+  readonly ek: TpmtPublic;
+  readonly spki: Uint8Array;
+  readonly certificates: readonly Uint8Array[];
+}
+
+type EkTrust = { readonly tier: AkTier; readonly tpm: TpmIdentity } | { readonly problem: string };
+
+/** By the certificate of the maker, or since it is on the list. */
+async function trustEk({ options, now }: ServiceContext, key: EndorsementKey): Promise<EkTrust> {
+  const { ekRoots = [], ekAllowList = [], allowedManufacturers, acceptSha1 = false } = options;
+  const { ek, spki, certificates } = key;
+  const [own, ...intermediates] = certificates;
+  let problem = 'the endorsement key has no certificate, and is not on the list';
+  if (own !== undefined && ekRoots.length > 0) {
+    const result = await verifyEkCertificate(own, {
+      ...{ ek, roots: ekRoots, intermediates, time: now(), acceptSha1 },
+      ...(allowedManufacturers && { allowedManufacturers }),
+    });
+    if (result.ok && result.certificate !== undefined) {
+      const tier = isVirtualByCertificate(result.certificate) ? 'virtual' : 'activated';
+      return { tier, tpm: identityOf(result.certificate) };
+    }
+    problem = describe(result.findings);
+  }
+  if (!ekAllowList.some((one) => isListed(spki, one))) return { problem };
+  const tpm = own === undefined ? UNKNOWN_TPM : identityOf(await parseEkCertificate(own));
+  return { tier: 'tpm-no-ek-certificate', tpm };
+}
+
+/** A certificate must name a TPM. Nobody vouches for what the client says of it, so it is not in there. */
+const UNKNOWN_TPM: TpmIdentity = { manufacturer: 0, model: 'unknown', version: 0 };
+
+function identityOf(certificate: Awaited<ReturnType<typeof parseEkCertificate>>): TpmIdentity {
+  const number = (id = '') => Number.parseInt(id.replace(/^id:/i, ''), 16) || 0;
+  const { manufacturer, model = 'unknown', version } = certificate;
+  return { manufacturer: number(manufacturer), model, version: number(version) % 2 ** 32 };
+}
+
+/** The list names endorsement keys as the protocol does, by their public key; their attributes it does not have. */
+function isListed(spki: Uint8Array, identity: KeyIdentity): boolean {
+  if ('spki' in identity) return equal(identity.spki, spki);
+  if ('spkiSha256' in identity) return equal(identity.spkiSha256, digest('sha256', spki));
+  return 'pubArea' in identity && equal(encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, identity.pubArea))), spki);
+}
+
+const RSA_TEMPLATES: ReadonlyMap<number, EkTemplateName> = new Map([
+  [2048, 'L-1'],
+  [3072, 'H-6'],
+  [4096, 'H-7'],
+]);
+const ECC_TEMPLATES = { 'P-256': 'L-2', 'P-384': 'H-3', 'P-521': 'H-4' } as const;
+
+/**
+ * The public area of an endorsement key, of which the protocol has the public key only: that of the default template for
+ * such keys. EK Credential Profile for TPM 2.0, Annex B.
+ */
+function endorsementKey(key: PublicKey): TpmtPublic {
+  if (key.kty === 'RSA') {
+    const template = RSA_TEMPLATES.get(bitLength(key.n));
+    const area = template && ekTemplate(template);
+    if (area?.type === TPM_ALG.RSA) return { ...area, unique: key.n };
+  } else {
+    const area = ekTemplate(ECC_TEMPLATES[key.crv]);
+    if (area.type === TPM_ALG.ECC) return { ...area, unique: { x: key.x, y: key.y } };
+  }
+  throw requestInvalid('ek', 'no key of a template that is known');
+}
+
+function certificatesOf(request: JsonObject): Bytes[] {
+  const list = request.any('ekCerts') ?? [];
+  if (!Array.isArray(list)) throw request.wrong('ekCerts', 'no list');
+  return list.map((one: unknown) => inRequest('attest: ekCerts', () => fromBase64(String(one))));
+}
+
+const refuse = (status: number, error: string): ServiceAnswer => ({ status, body: { error } });
+
+const describe = (findings: readonly { check: string; passed: boolean; detail: string }[]): string =>
+  findings
+    .filter(({ passed }) => !passed)
+    .map(({ check, detail }) => `${check}: ${detail}`)
+    .join('; ');
+
+/** What of a request cannot be used is the client's fault. */
+async function answering(work: () => Promise<ServiceAnswer>): Promise<ServiceAnswer> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof KeyprovError)) throw error;
+    return refuse(400, error.message);
+  }
+}

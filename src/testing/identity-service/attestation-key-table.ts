@@ -1,0 +1,83 @@
+import type { Tier } from '../../attestation/evidence.ts';
+import { type Bytes, toHex } from '../../bytes.ts';
+import { digest } from '../../crypto/kdf.ts';
+import type { TpmIdentity } from '../../request/tpm-identity.ts';
+import type { Database } from './database.ts';
+
+/** How well the home of an attestation key is proved. */
+export type AkTier = Exclude<Tier, 'software'>;
+
+const AK_TIERS: readonly AkTier[] = ['virtual', 'tpm-no-ek-certificate', 'ek-certificate', 'activated'];
+
+/** An attestation key that has proved its home. */
+export interface AttestationKeyRecord {
+  /** TPMT_PUBLIC. */
+  readonly pubArea: Bytes;
+  /** What the keys that it certifies are worth. */
+  readonly tier: AkTier;
+}
+
+/** An attestation key that is to prove its home. */
+export interface PendingActivation extends AttestationKeyRecord {
+  /** What its certificate will say of the TPM. */
+  readonly tpm: TpmIdentity;
+  /** SHA-256 of the endorsement key's SubjectPublicKeyInfo in base64. */
+  readonly ekSha256: string;
+}
+
+/** The challenges of the attestation CA, and the attestation keys that have met them. */
+export class AttestationKeyTable {
+  static readonly schema: string = `
+    CREATE TABLE IF NOT EXISTS activation (secret_sha256 TEXT PRIMARY KEY, ak BLOB NOT NULL, tier TEXT NOT NULL,
+      manufacturer INTEGER NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, ek_sha256 TEXT NOT NULL,
+      expires INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS attestation_key (certificate_sha256 TEXT PRIMARY KEY, ak BLOB NOT NULL, tier TEXT NOT NULL)`;
+
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Remembers what the holder of `secret` will have proved. Of the secret only its digest is kept. */
+  challenge(secret: Uint8Array, { pubArea, tier, tpm, ekSha256 }: PendingActivation, expires: Date): void {
+    this.#database.run(
+      'INSERT INTO activation VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      ...[sha256(secret), pubArea, tier, tpm.manufacturer, tpm.model, tpm.version, ekSha256, expires.getTime()],
+    );
+  }
+
+  /** What the holder of `secret` has proved; once. */
+  activate(secret: Uint8Array, now: Date): PendingActivation | undefined {
+    const row = this.#database.first('SELECT * FROM activation WHERE secret_sha256 = ?', sha256(secret));
+    if (row === undefined) return undefined;
+    this.#database.run('DELETE FROM activation WHERE secret_sha256 = ?', sha256(secret));
+    if (row.integer('expires') <= now.getTime()) return undefined;
+    return {
+      pubArea: row.bytes('ak'),
+      tier: tierOf(row.text('tier')),
+      tpm: {
+        manufacturer: row.integer('manufacturer'),
+        model: row.text('model'),
+        version: row.integer('version'),
+      },
+      ekSha256: row.text('ek_sha256'),
+    };
+  }
+
+  /** Remembers the certificate that was issued for an attestation key. */
+  certified(certificate: Uint8Array, { pubArea, tier }: AttestationKeyRecord): void {
+    this.#database.run('INSERT INTO attestation_key VALUES (?, ?, ?)', sha256(certificate), pubArea, tier);
+  }
+
+  /** The attestation key that the service has issued that certificate for. */
+  withCertificate(certificate: Uint8Array): AttestationKeyRecord | undefined {
+    const row = this.#database.first('SELECT * FROM attestation_key WHERE certificate_sha256 = ?', sha256(certificate));
+    return row && { pubArea: row.bytes('ak'), tier: tierOf(row.text('tier')) };
+  }
+}
+
+const sha256 = (bytes: Uint8Array): string => toHex(digest('sha256', bytes));
+
+/** Of a tier that is not known, the least. */
+const tierOf = (text: string): AkTier => AK_TIERS.find((tier) => tier === text) ?? 'virtual';

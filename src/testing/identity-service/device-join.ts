@@ -1,0 +1,84 @@
+import { randomUUID } from 'node:crypto';
+import { toBase64, toHex } from '../../bytes.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { isKeyprovError } from '../../errors.ts';
+import {
+  parseCertificateRequest,
+  publicKeyOfRequest,
+  verifyCertificateRequest,
+} from '../../request/certificate-request.ts';
+import { JsonObject } from '../../request/json-object.ts';
+import { validFor } from './authority.ts';
+import { issueDeviceCertificate } from './device-certificate.ts';
+import { headerOf, type ServiceAnswer, type ServiceRequest } from './http.ts';
+import { REGISTRATION_RESOURCE, type ServiceContext } from './service-context.ts';
+import { userIdOf } from './users.ts';
+
+/** `POST /EnrollmentServer/device/`: gives a device its certificate. MS-DVRJ 3.1.5.1. */
+export async function joinDevice(context: ServiceContext, request: ServiceRequest): Promise<ServiceAnswer> {
+  const refuse = (status: number, type: string, message: string) =>
+    dvrjError(context, request, { status, type, message });
+  const version = request.url.searchParams.get('api-version');
+  if (version === null || !VERSIONS.has(version)) return refuse(400, 'InvalidParameter', 'api-version is not known');
+  const token = /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
+  const claims = token === undefined ? 'there is none' : await context.tokens.verify(token, [REGISTRATION_RESOURCE]);
+  if (typeof claims === 'string') return refuse(401, 'AuthenticationError', `The token is not valid: ${claims}.`);
+  const user = context.users.find(String(claims.upn));
+  if (user === undefined) return refuse(401, 'AuthenticationError', 'The user of the token is not known.');
+  try {
+    const { publicKey, displayName, joinType } = readBody(request);
+    const deviceId = randomUUID();
+    const certificate = await issueDeviceCertificate(
+      {
+        ...{ publicKey, deviceId, joinType, tenantId: context.tenantId },
+        userId: userIdOf(user),
+        ...validFor(10),
+      },
+      context.authority.ca,
+    );
+    context.state.devices.add({
+      ...{ deviceId, upn: user.upn, displayName, certificate },
+      ...{ enabled: true, joined: context.now() },
+    });
+    return {
+      status: 200,
+      body: {
+        Certificate: { Thumbprint: toHex(digest('sha1', certificate)).toUpperCase(), RawBody: toBase64(certificate) },
+        User: { Upn: user.upn },
+        MembershipChanges: [],
+      },
+    };
+  } catch (error) {
+    if (!isKeyprovError(error, 'request-invalid')) throw error;
+    return refuse(400, 'InvalidParameter', error.message);
+  }
+}
+
+const VERSIONS: ReadonlySet<string> = new Set(['1.0', '2.0']);
+
+/** The key of the device. @throws KeyprovError `request-invalid`, also for a request that its key has not signed. */
+function readBody({ body }: ServiceRequest) {
+  const join = JsonObject.parse('device join', body);
+  const wrapped = new JsonObject('CertificateRequest', join.any('CertificateRequest'));
+  if (wrapped.text('Type') !== 'pkcs10') throw wrapped.wrong('Type', 'not pkcs10');
+  const request = parseCertificateRequest(wrapped.base64('Data'));
+  const publicKey = publicKeyOfRequest(request);
+  if (publicKey?.kty !== 'RSA') throw wrapped.wrong('Data', 'not for an RSA key');
+  if (!verifyCertificateRequest(request)) throw wrapped.wrong('Data', 'its signature does not verify');
+  return {
+    publicKey,
+    displayName: join.has('DeviceDisplayName') ? join.text('DeviceDisplayName') : '',
+    joinType: join.has('JoinType') ? join.integer('JoinType') : 0,
+  };
+}
+
+/** MS-DVRJ 2.2.3.1. */
+function dvrjError(
+  { now }: ServiceContext,
+  { requestId }: ServiceRequest,
+  { status, type, message }: { readonly status: number; readonly type: string; readonly message: string },
+): ServiceAnswer {
+  const [year, month, rest = ''] = now().toISOString().split('-');
+  const Time = `${month}-${rest.slice(0, 2)}-${year} ${rest.slice(3, 11)}Z`;
+  return { status, body: { ErrorType: type, Message: message, TraceId: requestId, Time } };
+}

@@ -1,0 +1,47 @@
+import { headerOf, type ServiceAnswer, type ServiceRequest } from './http.ts';
+
+/** Why a key is not registered. */
+export interface RegistrationProblem {
+  readonly status: 400 | 401;
+  /** For programs; MS-KPP fixes none. */
+  readonly code: string;
+  /** For people; nothing secret. */
+  readonly message: string;
+}
+
+const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** What the client calls its request, where it does so in the form of a GUID. */
+function clientRequestId(request: ServiceRequest): string | undefined {
+  const id = headerOf(request, 'client-request-id');
+  return id !== undefined && GUID.test(id) ? id : undefined;
+}
+
+/** The headers of each answer: `client-request-id` where it is wanted. MS-KPP 2.2.1. */
+export function echoHeaders(request: ServiceRequest): Record<string, string> {
+  const id = clientRequestId(request);
+  const isWanted = headerOf(request, 'return-client-request-id')?.toLowerCase() === 'true';
+  return id !== undefined && isWanted ? { 'client-request-id': id } : {};
+}
+
+/** The answer of a refusal, with ErrorDetails. MS-KPP 2.2.3.1. */
+export function errorDetails(
+  request: ServiceRequest,
+  { status, code, message }: RegistrationProblem,
+  now: Date,
+): ServiceAnswer {
+  const clientrequestid = clientRequestId(request);
+  return {
+    status,
+    headers: echoHeaders(request),
+    body: {
+      code,
+      message,
+      response: 'ERROR_FAIL',
+      target: request.url.pathname,
+      ...(clientrequestid !== undefined && { clientrequestid }),
+      time: now.toISOString(),
+      innererror: { trace: 'null', context: 'null' },
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import { generateKeyPair } from 'node:crypto';
+import { promisify } from 'node:util';
+import { toBase64, view } from '../../bytes.ts';
+import { DerNode } from '../../crypto/der-read.ts';
+import { encodePem } from '../../crypto/pem.ts';
+import { withCleanup } from '../../errors.ts';
+import { discoverServices } from '../../registration/discovery.ts';
+import { postJson } from '../../registration/json-service.ts';
+import { createServiceFetch } from '../../registration/service-fetch.ts';
+import { issuedTokens, postForm, readMembers } from '../../registration/token-endpoint.ts';
+import { buildCertificateRequest } from '../../request/certificate-request.ts';
+import { readTbs } from '../../request/issue-certificate.ts';
+import { JsonObject } from '../../request/json-object.ts';
+import { publicBlob } from '../../request/key-registration.ts';
+import { commonName, decodeName } from '../../request/names.ts';
+import type { SignalOptions } from '../../tpm/tpm.ts';
+import { signingKeyOf } from '../signing-key.ts';
+
+/** Options of {@link joinDevice}. */
+export interface JoinDeviceOptions extends SignalOptions {
+  /** Root that the service's certificate is under, in PEM: `ca` of an identity service for tests. */
+  readonly ca: string;
+  /** Id or domain of the tenant. */
+  readonly tenant: string;
+  /** Who joins the device. */
+  readonly user: { readonly upn: string; readonly password: string };
+  readonly displayName?: string | undefined;
+}
+
+/** A device that has joined. */
+export interface JoinedDevice {
+  /** GUID. */
+  readonly deviceId: string;
+  /** PEM: the client certificate of connections that are the device's. */
+  readonly certificate: string;
+  /** PKCS#8 in PEM. Of a real device it is in the TPM. */
+  readonly privateKey: string;
+}
+
+/** What a request of Windows has in the place of a name: the service gives the device its own. MS-DVRJ 4.1. */
+const REQUEST_NAME = '7E980AD9-B86D-4306-9425-9AC066FB014A';
+const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
+
+/**
+ * Joins a device with a new software key (RSA-2048) to an identity service, for tests and demonstrations. MS-DVRJ 3.1.5.1.
+ * @throws ServiceError a `service-…` code, such as `service-refused` for a wrong password.
+ */
+export async function joinDevice(url: string | URL, options: JoinDeviceOptions): Promise<JoinedDevice> {
+  const { ca, tenant, user, displayName = 'test device', signal } = options;
+  const fetch = createServiceFetch({ ca });
+  return await withCleanup(
+    async () => {
+      const service = { fetch, signal };
+      const { deviceJoin, authentication } = await discoverServices(url, { ...service, tenant });
+      if (deviceJoin === undefined || authentication?.tokenEndpoint === undefined) {
+        throw new TypeError(`${String(url)} joins no devices`);
+      }
+      const form = new URLSearchParams({
+        grant_type: 'password',
+        client_id: CLIENT_ID,
+        resource: deviceJoin.resource,
+        username: user.upn,
+        password: user.password,
+      });
+      const { tokenEndpoint } = authentication;
+      const members = await postForm(tokenEndpoint, form, [user.password], service);
+      const { accessToken } = readMembers(tokenEndpoint, members, (answer) => issuedTokens(answer, new Date()));
+      const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
+      const key = signingKeyOf(privateKey);
+      const request = await buildCertificateRequest({ subject: commonName(REQUEST_NAME) }, key);
+      const endpoint = new URL(deviceJoin.endpoint);
+      endpoint.searchParams.set('api-version', deviceJoin.version);
+      const answer = await postJson(
+        endpoint,
+        {
+          CertificateRequest: { Type: 'pkcs10', Data: toBase64(request) },
+          TransportKey: toBase64(publicBlob(key.publicKey)),
+          TargetDomain: user.upn.slice(user.upn.indexOf('@') + 1),
+          DeviceType: process.platform === 'win32' ? 'Windows' : 'Linux',
+          OSVersion: '10.0',
+          DeviceDisplayName: displayName,
+          JoinType: 0,
+          AikCertificate: '',
+          AttestationData: '',
+        },
+        { ...service, headers: { authorization: `Bearer ${accessToken}` } },
+      );
+      const joined = new JsonObject('device join', answer);
+      const certificate = new JsonObject('Certificate', joined.any('Certificate')).base64('RawBody');
+      return {
+        deviceId: commonNameOf(certificate),
+        certificate: encodePem('CERTIFICATE', certificate),
+        privateKey: encodePem('PRIVATE KEY', view(privateKey.export({ type: 'pkcs8', format: 'der' }))),
+      };
+    },
+    () => fetch.close(),
+  );
+}
+
+function commonNameOf(certificate: Uint8Array): string {
+  const name = decodeName(DerNode.lenient(readTbs(certificate).subject.der, 'device certificate'));
+  return name[0]?.[0]?.value ?? '';
+}

@@ -1,0 +1,48 @@
+import { attest, certify } from './attestation-ca.ts';
+import { startDeviceCode } from './device-code.ts';
+import { joinDevice } from './device-join.ts';
+import { discoverAdfs, discoverEntra, giveNonce } from './discovery.ts';
+import { deleteMethod, listMethods, readUser } from './graph.ts';
+import type { Handler, Route, ServiceAnswer, ServiceRequest } from './http.ts';
+import { registerKey } from './key-registration.ts';
+import { oauthError } from './oauth-error.ts';
+import type { ServiceContext } from './service-context.ts';
+import { tokenEndpoint } from './token-endpoint.ts';
+
+type Handle = (context: ServiceContext, request: ServiceRequest) => ServiceAnswer | Promise<ServiceAnswer>;
+
+const METHODS = '/graph/v1.0/users/{user}/authentication/windowsHelloForBusinessMethods';
+
+/** All that the service answers. */
+const ROUTES: readonly (readonly [method: string, path: string, handle: Handle])[] = [
+  ['GET', '/{tenant}/Discover', discoverEntra],
+  ['GET', '/EnrollmentServer/contract', discoverAdfs],
+  ['GET', '/{tenant}/discovery/keys', ({ tokens }) => tokens.keySet().then((body) => ({ status: 200, body }))],
+  ['GET', '/EnrollmentServer/nonce/{tenant}', giveNonce],
+  ['POST', '/EnrollmentServer/device', joinDevice],
+  ['POST', '/EnrollmentServer/key', registerKey],
+  ['POST', '/{tenant}/oauth2/devicecode', startDeviceCode],
+  ['POST', '/{tenant}/oauth2/token', tokenEndpoint],
+  ['POST', '/attestation/attest', attest],
+  ['POST', '/attestation/secret', certify],
+  ['GET', METHODS, listMethods],
+  ['DELETE', `${METHODS}/{id}`, deleteMethod],
+  ['GET', '/graph/beta/users/{user}', readUser],
+];
+
+/** The routes with their context. */
+export const routesOf = (context: ServiceContext): Route[] =>
+  ROUTES.map(([method, path, handle]): Route => {
+    const handler: Handler = (request) => {
+      const { tenant } = request.params;
+      return tenant === undefined || isTenant(context, tenant) ? handle(context, request) : noTenant(context);
+    };
+    return [method, path, handler];
+  });
+
+/** By its GUID, by a domain, or `common`: the tenant of whoever it is. */
+const isTenant = ({ tenantId, users }: ServiceContext, name: string): boolean =>
+  name === 'common' || name.toLowerCase() === tenantId.toLowerCase() || users.hasDomain(name);
+
+const noTenant = ({ now }: ServiceContext): ServiceAnswer =>
+  oauthError({ error: 'invalid_request', description: 'Tenant not found.', aadsts: 90002 }, now());

@@ -1,0 +1,101 @@
+import { equal, fromBase64 } from '../../bytes.ts';
+import { readCertificate } from '../../crypto/x509.ts';
+import { isKeyprovError } from '../../errors.ts';
+import { ldapReader } from '../../registration/ldap-reader.ts';
+import { JsonObject } from '../../request/json-object.ts';
+import { isJwsSignedBy, parseJws } from '../../request/jws.ts';
+import { KEY_CREDENTIAL_USAGE } from '../../request/key-credential-link.ts';
+import { readKeyMaterial } from '../../request/key-material.ts';
+import { ngcAssertionProblem, parseNgcAssertion } from '../../request/ngc-assertion.ts';
+import { bindDirectory } from '../directory/directory-connection.ts';
+import { primaryAnswer } from './access-answer.ts';
+import type { ServiceDevice } from './device-table.ts';
+import type { ServiceAnswer } from './http.ts';
+import { oauthError } from './oauth-error.ts';
+import type { ServiceContext } from './service-context.ts';
+import { GRAPH_RESOURCE } from './service-context.ts';
+
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+
+/**
+ * Sign-in with a registered key: a request that the device has signed, around an assertion that the user's key has. What
+ * counts is the key in the directory, not what was registered. MS-OAPXBC 3.2.5.1.2.3.
+ */
+export async function signIn(context: ServiceContext, request: string): Promise<ServiceAnswer> {
+  const now = context.now();
+  const refuse = (description: string) => oauthError({ error: 'invalid_grant', description, aadsts: 50012 }, now);
+  try {
+    const { device, claims } = await verifyDeviceRequest(context, request);
+    if (claims.text('grant_type') !== JWT_BEARER) return refuse('the request is for another grant');
+    const nonce = claims.text('request_nonce');
+    if (context.state.nonces.take('sign-in', nonce, now) === undefined)
+      return refuse('the nonce is not known, or used');
+    const jwt = claims.text('assertion');
+    const assertion = parseNgcAssertion(jwt);
+    const user = context.users.find(assertion.issuer);
+    if (user === undefined) return refuse('the user of the assertion is not known');
+    if (!audiencesOf(context).includes(assertion.audience)) return refuse('the assertion is for somebody else');
+    const publicKey = await findKey(context, user.upn, assertion.keyId);
+    if (publicKey === undefined) return refuse('the directory holds no such key of the user');
+    const seconds = Math.floor(now.getTime() / 1000);
+    const problem = ngcAssertionProblem(jwt, { publicKey, nonce, now: seconds });
+    if (problem !== undefined) return refuse(`the assertion is not good: ${problem}`);
+    return await primaryAnswer(context, {
+      ...{ user, amr: ['rsa', 'mfa'], authTime: now, device },
+      resource: GRAPH_RESOURCE,
+      clientId: claims.has('client_id') ? claims.text('client_id') : undefined,
+    });
+  } catch (error) {
+    if (isKeyprovError(error, 'request-invalid')) return refuse(error.message);
+    if (!isKeyprovError(error, 'service-unreachable')) throw error;
+    const problem = { error: 'temporarily_unavailable', description: 'the directory cannot be reached', aadsts: 90033 };
+    return { ...oauthError(problem, now), status: 503 };
+  }
+}
+
+const audiencesOf = ({ tenantId, origin }: ServiceContext): string[] => [
+  'common',
+  tenantId,
+  `${origin()}/${tenantId}/`,
+];
+
+/** @throws KeyprovError `request-invalid` for a request that no device of the service has signed, or has at another time. */
+async function verifyDeviceRequest(
+  context: ServiceContext,
+  request: string,
+): Promise<{ readonly device: ServiceDevice; readonly claims: JsonObject }> {
+  const jws = parseJws(request);
+  const header = new JsonObject('request header', jws.header);
+  const x5c = header.any('x5c');
+  const [first]: unknown[] = Array.isArray(x5c) ? x5c : [];
+  if (typeof first !== 'string') throw header.wrong('x5c', 'no certificate');
+  const der = decodeCertificate(header, first);
+  const device = context.state.devices.withCertificate(der);
+  if (device === undefined || !device.enabled) throw header.wrong('x5c', 'the certificate of no device here');
+  const { publicKey } = await readCertificate(device.certificate);
+  if (!isJwsSignedBy(jws, publicKey(), 'RS256')) throw header.wrong('x5c', 'its device has not signed it');
+  const claims = JsonObject.parse('request', jws.payload);
+  const seconds = context.now().getTime() / 1000;
+  if (claims.has('exp') && claims.integer('exp') <= seconds) throw claims.wrong('exp', 'it has expired');
+  return { device, claims };
+}
+
+function decodeCertificate(header: JsonObject, text: string): Uint8Array {
+  try {
+    return fromBase64(text);
+  } catch (error) {
+    if (error instanceof TypeError) throw header.wrong('x5c', error.message);
+    throw error;
+  }
+}
+
+/** The key of the user with that KeyID, as the directory has it. */
+async function findKey({ options }: ServiceContext, user: string, keyId: string) {
+  const { onPremises } = options;
+  if (onPremises === undefined) return undefined;
+  await using bound = await bindDirectory(onPremises, onPremises.reader);
+  const keys = await ldapReader(bound.client, { base: onPremises.base }).read(user);
+  const wanted = fromBase64(keyId);
+  const found = keys.find((key) => key.usage === KEY_CREDENTIAL_USAGE.NGC && equal(key.keyId, wanted));
+  return found && readKeyMaterial(found.keyMaterial)?.publicKey;
+}

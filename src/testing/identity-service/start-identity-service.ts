@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { utf8 } from '../../bytes.ts';
+import { encodePem } from '../../crypto/pem.ts';
+import { withCleanup } from '../../errors.ts';
+import type { SignalOptions } from '../../tpm/tpm.ts';
+import { openAuthority } from './authority.ts';
+import type { ServiceDevice } from './device-table.ts';
+import type { Intercept } from './intercept.ts';
+import type { OutboxEntry, ServiceKey } from './key-table.ts';
+import { listen, type RequestLogEntry } from './listen.ts';
+import { MfaSimulation } from './mfa.ts';
+import { routesOf } from './routes.ts';
+import { SYNC_INTERVAL_MS, schedulerText } from './scheduler-text.ts';
+import type { ServiceContext } from './service-context.ts';
+import type { IdentityServiceOptions, ServiceUser } from './service-options.ts';
+import { openState, type ServiceState } from './state.ts';
+import { Synchronization, type SyncResult } from './sync.ts';
+import { createTokenIssuer } from './tokens.ts';
+import { ServiceUsers } from './users.ts';
+
+/** An identity service that runs in this process. */
+export interface IdentityService extends AsyncDisposable {
+  /** `https://localhost:PORT`, without a slash at the end. */
+  readonly url: string;
+  readonly port: number;
+  /** GUID. */
+  readonly tenantId: string;
+  /** The one certificate that clients must trust, and that all others are issued under, as PEM. */
+  readonly ca: string;
+  /** What users do when they are asked for a second factor. */
+  readonly mfa: Pick<MfaSimulation, 'set' | 'approve' | 'deny'>;
+  /** The keys that are registered. */
+  keys(): ServiceKey[];
+  /** The devices that have joined. */
+  devices(): ServiceDevice[];
+  /** What the synchronization has to do, and has done. */
+  outbox(): OutboxEntry[];
+  /** The requests so far, in the order of their answers. */
+  readonly requests: readonly RequestLogEntry[];
+  /** Adds a user, or takes the place of the one of that name. */
+  addUser(user: ServiceUser): void;
+  /** A device that is disabled gets no token, and no key of it signs in. False where there is none of that id. */
+  setDeviceEnabled(deviceId: string, enabled: boolean): boolean;
+  /** Decides from now on what happens to requests; absent: nothing. */
+  setIntercept(intercept?: Intercept): void;
+  /** Answers that many requests to the Graph look-alike with 429. */
+  throttleGraph(requests: number, retryAfterS?: number): void;
+  /** Brings what is due to the directory, as `Start-ADSyncSyncCycle` does. See `Synchronization.run`. */
+  runSyncCycle(options?: SignalOptions): Promise<SyncResult[]>;
+  /** Runs a cycle now and then, until `stopSync` or the end; `onCycle` gets what came of each. */
+  startSync(options?: SyncTimerOptions): void;
+  stopSync(): void;
+  /** What `Get-ADSyncScheduler` would print, for `parseAdSyncScheduler`. */
+  schedulerText(): string;
+  /** Ends it. What it keeps is there for the next one; a temporary directory is removed. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Options of `IdentityService.startSync`. */
+export interface SyncTimerOptions {
+  /** From one cycle to the next, in milliseconds of this machine. Default: `syncIntervalMs`. */
+  readonly intervalMs?: number;
+  /** Gets the results of each cycle, or the error that kept it from running. */
+  readonly onCycle?: (outcome: readonly SyncResult[] | Error) => void;
+}
+
+/**
+ * Starts an identity service for tests and demonstrations, at https on 127.0.0.1: what Entra ID, its device registration
+ * service and Entra Connect do with the keys of Windows Hello for Business. It is for one machine and no secrets.
+ *
+ * @throws KeyprovError `library-missing` without one of the packages node-sqlite3-wasm, jose and ldapts; `state-in-use`
+ * where another service has the directory.
+ */
+export async function startIdentityService(options: IdentityServiceOptions): Promise<IdentityService> {
+  const { signal, directory: kept } = options;
+  signal?.throwIfAborted();
+  const temporary = kept === undefined ? await mkdtemp(join(tmpdir(), 'keyprov-service-')) : undefined;
+  const removeTemporary = async () => {
+    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
+  };
+  const fail = (error: unknown, cleanup: () => Promise<void>): Promise<never> =>
+    withCleanup(() => Promise.reject(error), cleanup);
+  try {
+    const state = await openState(kept ?? temporary ?? '');
+    try {
+      return await startWith(state, options, removeTemporary);
+    } catch (error) {
+      return await fail(error, () => state.close());
+    }
+  } catch (error) {
+    return await fail(error, removeTemporary);
+  }
+}
+
+async function startWith(
+  state: ServiceState,
+  options: IdentityServiceOptions,
+  removeTemporary: () => Promise<void>,
+): Promise<IdentityService> {
+  const { now = () => new Date(), port = 0, users: given, signal } = options;
+  const authority = await openAuthority(state);
+  signal?.throwIfAborted();
+  const tenantId = tenantOf(state, options.tenantId);
+  let url = '';
+  const origin = () => url;
+  const users = new ServiceUsers(given);
+  const context: ServiceContext = {
+    ...{ options, now, origin, tenantId, state, authority, users },
+    tokens: await createTokenIssuer({
+      ...{ key: authority.tokenKey, tenantId, now },
+      issuer: () => `${url}/${tenantId}/`,
+    }),
+    mfa: new MfaSimulation(users, state.deviceCodes, now),
+    throttle: { requests: 0, retryAfterS: 0 },
+  };
+  const sync = new Synchronization(context);
+  const ca = encodePem('CERTIFICATE', authority.ca.certificate);
+  let intercept = options.intercept;
+  const listener = await listen({
+    ...{ port, ca, tls: authority.tls, routes: routesOf(context) },
+    deviceOf: (certificate) => state.devices.withCertificate(certificate),
+    intercept: () => intercept,
+  });
+  url = `https://localhost:${listener.port}`;
+  let timer: NodeJS.Timeout | undefined;
+  const stopSync = () => {
+    clearInterval(timer);
+    timer = undefined;
+  };
+  const close = async () => {
+    stopSync();
+    await sync.stop();
+    await withCleanup(
+      () => listener.close(),
+      () => withCleanup(() => state.close(), removeTemporary),
+    );
+  };
+  return {
+    ...{ url, port: listener.port, tenantId, ca, mfa: context.mfa },
+    requests: listener.requests,
+    keys: () => state.keys.list(),
+    devices: () => state.devices.all(),
+    outbox: () => state.keys.outbox(),
+    addUser: (user) => users.add(user),
+    setDeviceEnabled: (deviceId, enabled) => state.devices.setEnabled(deviceId, enabled),
+    setIntercept: (next) => {
+      intercept = next;
+    },
+    throttleGraph: (requests, retryAfterS = 1) => Object.assign(context.throttle, { requests, retryAfterS }),
+    runSyncCycle: (syncOptions) => sync.run(syncOptions),
+    startSync: ({ intervalMs = options.syncIntervalMs ?? SYNC_INTERVAL_MS, onCycle = () => {} } = {}) => {
+      stopSync();
+      timer = setInterval(() => void sync.run().then(onCycle, onCycle), intervalMs).unref();
+    },
+    stopSync,
+    schedulerText: () => schedulerText(context),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** The tenant of a state stays the same. */
+function tenantOf(state: ServiceState, wanted: string | undefined): string {
+  const kept = state.setting('tenant');
+  const tenantId = wanted ?? (kept === undefined ? randomUUID() : new TextDecoder().decode(kept));
+  state.setSetting('tenant', utf8(tenantId));
+  return tenantId;
+}

@@ -1,0 +1,91 @@
+import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
+import { toBase64Url, view } from '../../bytes.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { loadPackage } from './load-package.ts';
+
+/** What a token says. */
+interface TokenContent {
+  readonly audience: string;
+  readonly upn: string;
+  /** GUID of the user. */
+  readonly userId: string;
+  /** How the user signed in: `pwd`, `mfa`, `ngcmfa`, `rsa`. */
+  readonly amr: readonly string[];
+  /** When. */
+  readonly authTime: Date;
+  /** The device that it is bound to. */
+  readonly deviceId?: string | undefined;
+  readonly clientId?: string | undefined;
+}
+
+/** The claims of a token that was verified. */
+export type Claims = Readonly<Record<string, unknown>>;
+
+/** Issues and verifies tokens: JWTs with RS256. */
+export interface TokenIssuer {
+  /** Seconds for which an access token holds. */
+  readonly lifetimeS: number;
+  /** A token that holds for `lifetimeS` seconds; default {@link TokenIssuer.lifetimeS}. */
+  issue(content: TokenContent, lifetimeS?: number): Promise<string>;
+  /** The claims of a token of this issuer, or why it is none. */
+  verify(jwt: string, audiences: readonly string[]): Promise<Claims | string>;
+  /** The public keys as JSON Web Key Set. RFC 7517, 5. */
+  keySet(): Promise<object>;
+}
+
+/** What a {@link TokenIssuer} is made of. */
+export interface TokenIssuerOptions {
+  readonly key: KeyObject;
+  readonly issuer: () => string;
+  readonly tenantId: string;
+  readonly now: () => Date;
+}
+
+const LIFETIME_S = 3600;
+
+/** @throws KeyprovError `library-missing` without the package jose. */
+export async function createTokenIssuer({ key, issuer, tenantId, now }: TokenIssuerOptions): Promise<TokenIssuer> {
+  const jose = await loadPackage('jose', () => import('jose'));
+  const publicKey = createPublicKey(key);
+  const kid = toBase64Url(digest('sha256', view(publicKey.export({ type: 'spki', format: 'der' }))));
+  const seconds = (date: Date) => Math.floor(date.getTime() / 1000);
+  return {
+    lifetimeS: LIFETIME_S,
+    issue: async ({ audience, upn, userId, amr, authTime, deviceId, clientId }, lifetimeS = LIFETIME_S) =>
+      await new jose.SignJWT({
+        ver: '1.0',
+        tid: tenantId,
+        oid: userId,
+        upn,
+        amr: [...amr],
+        auth_time: seconds(authTime),
+        ...(deviceId !== undefined && { deviceid: deviceId }),
+        ...(clientId !== undefined && { appid: clientId }),
+      })
+        .setProtectedHeader({ typ: 'JWT', alg: 'RS256', kid })
+        .setIssuer(issuer())
+        .setAudience(audience)
+        .setSubject(userId)
+        .setJti(randomUUID())
+        .setIssuedAt(seconds(now()))
+        .setNotBefore(seconds(now()))
+        .setExpirationTime(seconds(now()) + lifetimeS)
+        .sign(key),
+    verify: async (jwt, audiences) => {
+      try {
+        const { payload } = await jose.jwtVerify(jwt, publicKey, {
+          issuer: issuer(),
+          audience: [...audiences],
+          algorithms: ['RS256'],
+          requiredClaims: ['exp', 'nbf'],
+          currentDate: now(),
+        });
+        return payload;
+      } catch (error) {
+        if (error instanceof jose.errors.JOSEError) return `${error.code}: ${error.message}`;
+        throw error;
+      }
+    },
+    keySet: async () => ({ keys: [{ ...(await jose.exportJWK(publicKey)), kid, alg: 'RS256', use: 'sig' }] }),
+  };
+}

@@ -1,0 +1,43 @@
+import { equal, utf8 } from '../../bytes.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { guidFromBytes } from '../../request/guid.ts';
+import type { ServiceUser } from './service-options.ts';
+
+/** The users whom the service knows. */
+export class ServiceUsers {
+  readonly #users = new Map<string, ServiceUser>();
+
+  constructor(users: readonly ServiceUser[]) {
+    for (const user of users) this.add(user);
+  }
+
+  /** Adds a user, or takes the place of the one of that name. */
+  add(user: ServiceUser): void {
+    this.#users.set(user.upn.toLowerCase(), user);
+  }
+
+  find(upn: string): ServiceUser | undefined {
+    return this.#users.get(upn.toLowerCase());
+  }
+
+  /** Whether the name of a user ends with that domain. */
+  hasDomain(domain: string): boolean {
+    return [...this.#users.keys()].some((upn) => upn.endsWith(`@${domain.toLowerCase()}`));
+  }
+
+  /** The one user, where there is no other. */
+  only(): ServiceUser | undefined {
+    const [first, second] = this.#users.values();
+    return second === undefined ? first : undefined;
+  }
+}
+
+/** Whether it is the user's password; takes the same time wherever they differ. */
+export function isPassword({ password }: ServiceUser, given: string): boolean {
+  const hash = (text: string) => digest('sha256', utf8(text));
+  return equal(hash(password), hash(given));
+}
+
+/** The GUID of a user: always the same for the same name. */
+export const userIdOf = ({ upn }: ServiceUser): string =>
+  guidFromBytes(digest('sha256', utf8(upn.toLowerCase())).subarray(0, 16));

@@ -1,0 +1,13 @@
+import { createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { view } from '../bytes.ts';
+import { decodeSpki } from '../crypto/public-key.ts';
+import type { SigningKey } from '../request/jws.ts';
+
+/** A private key of Node, RSA or on a NIST curve, as what signs certificates and assertions. RSA: RSASSA-PKCS1-v1_5. */
+export function signingKeyOf(privateKey: KeyObject): SigningKey {
+  return {
+    publicKey: decodeSpki(view(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }))),
+    sign: async ({ data, hash = 'sha256', format = 'der' }) =>
+      view(sign(hash, data, { key: privateKey, dsaEncoding: format === 'raw' ? 'ieee-p1363' : 'der' })),
+  };
+}

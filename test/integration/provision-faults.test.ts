@@ -1,0 +1,124 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
+import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
+import { definePolicy } from '../../src/policy/index.ts';
+import { provision } from '../../src/provisioning/provision.ts';
+import { listRuns } from '../../src/provisioning/run-journal.ts';
+import type { RequestFault } from '../../src/testing/index.ts';
+import { type IdentityWorld, startIdentityWorld } from './support/identity-world.ts';
+
+let world: IdentityWorld;
+let store: KeyStore;
+let users = 0;
+beforeAll(async () => {
+  world = await startIdentityWorld({ attestation: 'ignore' });
+});
+afterAll(() => world?.[Symbol.asyncDispose]());
+beforeEach(async () => {
+  store = await openKeyStore(await mkdtemp(join(tmpdir(), 'keyprov-faults-')));
+});
+afterEach(() => rm(store.directory, { recursive: true }));
+
+/** A run with a software key, which is the quickest, that begins as if nothing had been before. */
+async function run(user: string): Promise<string> {
+  const waits: number[] = [];
+  const sleep = async (ms: number) => {
+    waits.push(ms);
+  };
+  try {
+    const outcome = await provision({
+      ...{ user, deviceId: world.device.deviceId, store, prerequisites: 'skip', pin: 'none' },
+      registrar: await world.registrar({ sleep }),
+      policy: definePolicy({ hardware: 'discouraged', algorithm: 'p-256' }),
+      sources: { software: async () => openSoftwareKeyProvider({ wrappingSecret: new Uint8Array(32).fill(1) }) },
+      mfa: async () => ({ status: 'passed', token: await world.token(user) }),
+    });
+    const { status } = outcome;
+    return status === 'pending' ? `pending ${outcome.problem.code}, ${waits.length} repetitions` : status;
+  } catch (error) {
+    return `${Object(error).code}, ${waits.length} repetitions`;
+  }
+}
+
+const keysOf = (user: string) => world.service.keys().filter(({ upn }) => upn === user);
+
+const DETAILS = { code: 'X', message: 'no', response: 'ERROR_FAIL', target: 'key', time: '2026-01-01T00:00:00Z' };
+/** Every form in which services write errors. */
+const BODIES: Readonly<Record<string, unknown>> = {
+  'flat ErrorDetails': DETAILS,
+  'ErrorDetails under error': { error: DETAILS },
+  'DVRJ form': { ErrorType: 'DirectoryError', Message: 'no', TraceId: 'x', Time: '02-24-2016 17:37:01Z' },
+  HTML: '<html>no</html>',
+  nothing: '',
+};
+const answer = (status: number, body: unknown, headers: Record<string, string> = {}): RequestFault => ({
+  status,
+  headers: { 'content-type': 'application/json', ...headers },
+  body: typeof body === 'string' ? body : JSON.stringify(body),
+});
+
+/** What a run comes to while the service is like that; after it, what is left of the run: a journal, or nothing. */
+const FAULTS: readonly (readonly [name: string, fault: RequestFault, outcome: string, left: 'journal' | 'nothing'])[] =
+  [
+    ...[400, 403, 404, 409, 410].flatMap((status) =>
+      Object.entries(BODIES).map(
+        ([form, body]) =>
+          [`status ${status}, ${form}`, answer(status, body), 'service-refused, 0 repetitions', 'nothing'] as const,
+      ),
+    ),
+    ...[429, 500, 502, 503].flatMap((status) =>
+      Object.entries(BODIES).map(
+        ([form, body]) =>
+          [
+            `status ${status}, ${form}`,
+            answer(status, body),
+            'pending service-unreachable, 3 repetitions',
+            'journal',
+          ] as const,
+      ),
+    ),
+    ['status 401', answer(401, DETAILS), 'service-refused, 0 repetitions', 'nothing'],
+    [
+      'throttled in a 400',
+      answer(400, { ErrorType: 'DirectoryError', Message: 'request temporarily throttled' }),
+      'pending service-unreachable, 3 repetitions',
+      'journal',
+    ],
+    [
+      'Retry-After of a day',
+      answer(503, '', { 'retry-after': '86400' }),
+      'pending service-unreachable, 0 repetitions',
+      'journal',
+    ],
+    ['200 with garbage', answer(200, '<html>'), 'pending service-answer, 0 repetitions', 'journal'],
+    ['200 with cut JSON', answer(200, '{"kid":"0ce67455'), 'pending service-answer, 0 repetitions', 'journal'],
+    ['200 without a kid', answer(200, { upn: 'x' }), 'pending service-answer, 0 repetitions', 'journal'],
+    ['a redirection', answer(302, '', { location: '/elsewhere' }), 'service-refused, 0 repetitions', 'nothing'],
+    ['no answer', 'drop-before', 'pending service-unreachable, 3 repetitions', 'journal'],
+    ['no answer after it was stored', 'drop-after', 'pending service-unreachable, 3 repetitions', 'journal'],
+  ];
+
+describe('a run with a service that fails', () => {
+  it.each(FAULTS)(
+    'by %s, ends as documented, and with one key once the service is well',
+    async (_, fault, said, left) => {
+      users += 1;
+      const user = `f${users}@contoso.test`;
+      world.addUser(user);
+      world.service.setIntercept(({ method, path }) =>
+        method === 'POST' && path.startsWith('/EnrollmentServer/key') ? fault : 'continue',
+      );
+      expect(await run(user)).toBe(said);
+      expect((await listRuns(store)).length).toBe(left === 'journal' ? 1 : 0);
+      expect(keysOf(user)).toHaveLength(fault === 'drop-after' ? 1 : 0);
+      world.service.setIntercept();
+      expect(await run(user)).toBe('registered');
+      expect(keysOf(user)).toHaveLength(1);
+      expect((await store.list()).records).toHaveLength(1);
+      expect(await listRuns(store)).toEqual([]);
+    },
+  );
+});

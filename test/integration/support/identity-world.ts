@@ -1,0 +1,58 @@
+import { authenticateWithDeviceCode } from '../../../src/registration/device-code.ts';
+import { discoverServices } from '../../../src/registration/discovery.ts';
+import type { KeyRegistrar } from '../../../src/registration/key-registrar.ts';
+import { type OpenKeyRegistrarOptions, openKeyRegistrar } from '../../../src/registration/open-key-registrar.ts';
+import { createServiceFetch, type ServiceFetch } from '../../../src/registration/service-fetch.ts';
+import {
+  type IdentityService,
+  type IdentityServiceOptions,
+  type JoinedDevice,
+  joinDevice,
+  startIdentityService,
+} from '../../../src/testing/index.ts';
+
+const PASSWORD = 'correct horse';
+/** The identifier that Windows' own client has. */
+const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
+
+/** An identity service with a device that has joined, for tests of whole runs. */
+export interface IdentityWorld extends AsyncDisposable {
+  readonly service: IdentityService;
+  readonly device: JoinedDevice;
+  /** On connections of the device. */
+  readonly fetch: ServiceFetch;
+  addUser(upn: string): void;
+  /** A token for the registration service, for which the user has just passed MFA on the device. */
+  token(upn: string, resource?: string): Promise<string>;
+  registrar(options?: Partial<OpenKeyRegistrarOptions>): Promise<KeyRegistrar>;
+}
+
+/** Starts one; users approve at once. */
+export async function startIdentityWorld(options: Omit<IdentityServiceOptions, 'users'> = {}): Promise<IdentityWorld> {
+  const admin = { upn: 'admin@contoso.test', password: PASSWORD, administrator: true };
+  const service = await startIdentityService({ pollIntervalS: 0, ...options, users: [admin] });
+  const { url, ca, tenantId: tenant } = service;
+  const device = await joinDevice(url, { ca, tenant, user: admin });
+  const fetch = createServiceFetch({ ca, clientCertificate: device });
+  const services = await discoverServices(url, { tenant, fetch });
+  const token: IdentityWorld['token'] = async (upn, resource = services.keyProvisioning?.resource ?? '') => {
+    const tokenEndpoint = services.authentication?.tokenEndpoint ?? '';
+    const demand = { tokenEndpoint, clientId: CLIENT_ID, resource, loginHint: upn };
+    const { accessToken } = await authenticateWithDeviceCode(demand, { fetch, onCode: () => {} });
+    return accessToken;
+  };
+  return {
+    ...{ service, device, fetch, token },
+    addUser: (upn) => service.addUser({ upn, password: PASSWORD }),
+    registrar: (more = {}) =>
+      openKeyRegistrar({
+        ...{ url, tenant, fetch },
+        graph: { token: () => token(admin.upn, 'https://graph.microsoft.com'), graphUrl: `${url}/graph/` },
+        ...more,
+      }),
+    async [Symbol.asyncDispose]() {
+      await fetch.close();
+      await service.close();
+    },
+  };
+}

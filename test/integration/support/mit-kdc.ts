@@ -1,0 +1,221 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Bytes, utf8 } from '../../../src/bytes.ts';
+import { derExplicit, derInteger, derSequence, derValue } from '../../../src/crypto/der-write.ts';
+import { encodePem } from '../../../src/crypto/pem.ts';
+import { extendedKeyUsage, subjectAltName } from '../../../src/request/extensions.ts';
+import { issueCertificate } from '../../../src/request/issue-certificate.ts';
+import { commonName, encodeName } from '../../../src/request/names.ts';
+import { WatchedChild } from '../../../src/tpm/transports/watched-child.ts';
+import { signingKeyOf } from '../../signing-key.ts';
+import { missingPrograms, toolEnvironment } from './local-swtpm.ts';
+import { runTool, runToolWell } from './tool-run.ts';
+
+/** What the client logs on with. */
+export interface LogonIdentity {
+  /** The value of X509_user_identity: `FILE:certificate,key`, `PKCS11:module_name=…:token=…`. */
+  readonly argument: string;
+  /** Variables for it. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Is typed where it asks for a PIN. */
+  readonly pin?: string;
+}
+
+/** One attempt of a user to log on. */
+interface LogonAttempt {
+  readonly user: string;
+  /** The user's certificate in DER. */
+  readonly certificate: Uint8Array;
+  readonly identity: LogonIdentity;
+  /** Whether the KDC trusts the certificate. */
+  readonly trusted: boolean;
+}
+
+/** What came of it. */
+export interface LogonOutcome {
+  /** The principal of the ticket-granting ticket that the client has got. */
+  readonly ticketOf: string | undefined;
+  /** What the client said. */
+  readonly said: string;
+  /** What the KDC wrote into its log. */
+  readonly log: string;
+}
+
+/** The KDC of a realm of its own, CONTOSO.TEST, whose users have no password: only a key can log them on. */
+export interface MitKdc extends Disposable {
+  /** A directory of its own, for files that go with it. */
+  readonly directory: string;
+  /** Adds users by their user principal names. */
+  addUser(upn: string): void;
+  /** Starts the KDC, has the client ask it for a ticket, and ends it. */
+  logOn(attempt: LogonAttempt): Promise<LogonOutcome>;
+}
+
+const REALM = 'CONTOSO.TEST';
+const PKINIT_SAN = '1.3.6.1.5.2.2';
+const PKINIT_KDC = '1.3.6.1.5.2.3.5';
+const MAX_PORT_TRIES = 20;
+const START_TIMEOUT_MS = 10_000;
+
+/** Why tests cannot have one; undefined where they can, and in continuous integration, where they must. */
+export const mitKdcMissing = (): string | undefined =>
+  missingPrograms('krb5kdc', 'kdb5_util', 'kadmin.local', 'kinit', 'klist');
+
+/** Makes the realm. */
+export async function makeMitKdc(): Promise<MitKdc> {
+  const directory = mkdtempSync(join(tmpdir(), 'keyprov-kdc-'));
+  const file = (name: string) => join(directory, name);
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  const env = {
+    KRB5_CONFIG: file('krb5.conf'),
+    KRB5_KDC_PROFILE: file('kdc.conf'),
+    KRB5CCNAME: `FILE:${file('tickets')}`,
+  };
+  try {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const own = encodePem('CERTIFICATE', await kdcCertificate(signingKeyOf(privateKey)));
+    writeFileSync(file('kdc.pem'), own);
+    writeFileSync(file('kdckey.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+    writeSettings(directory, 0);
+    runToolWell('kdb5_util', ['create', '-r', REALM, '-s', '-P', 'master'], { env });
+    const administrate = (query: string) => runToolWell('kadmin.local', ['-r', REALM, '-q', query], { env });
+    return {
+      directory,
+      addUser(upn) {
+        administrate(`addprinc -nokey +requires_preauth ${principalOf(upn)}`);
+        const subject = `<SUBJECT>.*/${upn.replaceAll('.', '\\.')}$`;
+        administrate(`setstr ${principalOf(upn)} pkinit_cert_match "${subject}"`);
+      },
+      async logOn({ user, certificate, identity, trusted }) {
+        const pem = encodePem('CERTIFICATE', certificate);
+        // Each side checks its own certificate too, and trust anchors are read at the start only.
+        writeFileSync(file('anchors.pem'), trusted ? own + pem : own);
+        writeFileSync(file('client-anchors.pem'), own + pem);
+        for (const name of ['tickets', 'kdc.log']) rmSync(file(name), { force: true });
+        const kdc = await startKdc(directory, env);
+        try {
+          const extras = [`X509_user_identity=${identity.argument}`, `X509_anchors=FILE:${file('client-anchors.pem')}`];
+          const { said } = runTool('kinit', [...extras.flatMap((extra) => ['-X', extra]), principalOf(user)], {
+            env: { ...env, ...identity.env },
+            input: identity.pin === undefined ? '' : `${identity.pin}\n`,
+          });
+          const list = runTool('klist', [], { env }).stdout;
+          const [, ticketOf] = /^Default principal: (.*)$/m.exec(list) ?? [];
+          const isGranting = list.includes(`krbtgt/${REALM}@${REALM}`);
+          const log = existsSync(file('kdc.log')) ? readFileSync(file('kdc.log'), 'utf8') : '';
+          return { ticketOf: isGranting ? ticketOf : undefined, said, log };
+        } finally {
+          await kdc.kill();
+        }
+      },
+      [Symbol.dispose]: remove,
+    };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+const principalOf = (upn: string): string => upn.split('@')[0] ?? upn;
+
+/** RFC 4556, 3.2.4: the name of a KDC is KRB5PrincipalName, for the service krbtgt (type 2) of the realm. */
+async function kdcCertificate(key: Parameters<typeof issueCertificate>[1]): Promise<Bytes> {
+  const text = (value: string) => derValue(0x1b, utf8(value));
+  const name = derSequence(derExplicit(0, derInteger(2)), derExplicit(1, derSequence(text('krbtgt'), text(REALM))));
+  const value = derSequence(derExplicit(0, text(REALM)), derExplicit(1, name));
+  const subject = encodeName(commonName('kdc.contoso.test'));
+  const now = Date.now();
+  return await issueCertificate(
+    {
+      ...{ issuer: subject, subject, publicKey: key.publicKey },
+      notBefore: new Date(now - 600_000),
+      notAfter: new Date(now + 86_400_000),
+      extensions: [
+        extendedKeyUsage(PKINIT_KDC),
+        subjectAltName([{ kind: 'other-name', type: PKINIT_SAN, value }], false),
+      ],
+    },
+    key,
+  );
+}
+
+async function startKdc(directory: string, env: NodeJS.ProcessEnv): Promise<WatchedChild> {
+  for (let tries = 1; ; tries++) {
+    const port = await freePort();
+    writeSettings(directory, port);
+    const kdc = new WatchedChild({
+      command: ['krb5kdc', '-n', '-r', REALM],
+      directory,
+      env: { ...toolEnvironment(), ...env },
+    });
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (!kdc.hasEnded && Date.now() < deadline) {
+      if (await accepts(port)) return kdc;
+      await delay(5);
+    }
+    await kdc.kill();
+    if (tries === MAX_PORT_TRIES) throw new Error(`krb5kdc: ${kdc.ending}: ${kdc.said}`);
+  }
+}
+
+/** One that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  const is = await once(socket, 'connect').then(
+    () => true,
+    () => false,
+  );
+  socket.destroy();
+  return is;
+}
+
+function writeSettings(directory: string, port: number): void {
+  writeFileSync(
+    join(directory, 'krb5.conf'),
+    `[libdefaults]
+default_realm = ${REALM}
+dns_lookup_kdc = false
+dns_lookup_realm = false
+dns_canonicalize_hostname = false
+udp_preference_limit = 1
+[realms]
+${REALM} = {
+  kdc = 127.0.0.1:${port}
+}
+[logging]
+kdc = FILE:${directory}/kdc.log
+`,
+  );
+  // Windows' certificates have no KeyUsage, which pkinit_eku_checking = scLogin demands.
+  writeFileSync(
+    join(directory, 'kdc.conf'),
+    `[kdcdefaults]
+kdc_listen = ""
+kdc_tcp_listen = 127.0.0.1:${port}
+[realms]
+${REALM} = {
+  database_name = ${directory}/principal
+  key_stash_file = ${directory}/stash
+  acl_file = ${directory}/acl
+  supported_enctypes = aes256-cts:normal
+  pkinit_identity = FILE:${directory}/kdc.pem,${directory}/kdckey.pem
+  pkinit_anchors = FILE:${directory}/anchors.pem
+  pkinit_eku_checking = none
+}
+`,
+  );
+}
