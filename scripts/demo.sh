@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Shows the whole way: a TPM 2.0 starts inside the process, a user key is made in it, an attestation key certifies it
-# over a fresh challenge, and the registration request is written. Then the key signs, the statement is verified, and
-# the files are listed, for you to look at.
+# Shows the whole way, in one process: a virtual TPM 2.0, an LDAP directory and an identity service start, a device joins,
+# the user authenticates, a key is made in the TPM, attested, registered, synchronized to the directory, and signs in.
+# Then what was written is verified and inspected, and the files are listed, for you to look at.
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
@@ -15,34 +15,16 @@ umask 077
 out=$PWD/.demo
 if ! { rm -rf -- "$out" && mkdir -- "$out"; } 2>/dev/null; then out=$(mktemp -d "${TMPDIR:-/tmp}/keyprov-demo.XXXXXX"); fi
 
-challenge=$(node -p 'crypto.randomBytes(32).toString("hex")')
-device=$(node -p 'crypto.randomUUID()')
-tpm=libtpms:$out/tpm
-
 keyprov() {
   printf '\n$ keyprov %s\n\n' "$*"
   node dist/src/cli/main.js "$@"
 }
 
-keyprov provision --tpm "$tpm" --hardware required --virtual-tpm allow \
-  --user alice@example.com --device-id "$device" --challenge "$challenge" --out "$out"
-keyprov sign --tpm "$tpm" --dir "$out" --in "$out/request.json" --out "$out/request.sig"
-keyprov verify --dir "$out" --challenge "$challenge"
+# Nobody is asked for a PIN: without a terminal the demo takes one of its own.
+keyprov provision --demo --out "$out" </dev/null
+keyprov verify --dir "$out" --challenge "$(<"$out/challenge.hex")"
+keyprov inspect "$out/key-credential-link.txt"
+keyprov status --store "$out/store" --tpm "libtpms:$out/tpm"
 
-describe() {
-  case ${1#"$out"/} in
-    request.json) echo 'the registration request, as it would be sent' ;;
-    attestation.json) echo 'the statement: the TPM says over the challenge that it made this key and guards it' ;;
-    key.pem) echo 'the private key, wrapped by the TPM and of no use without it (TSS2 PRIVATE KEY)' ;;
-    request.sig) echo 'a signature over it, made with the user key in the TPM' ;;
-    public.pem) echo 'the public key' ;;
-    record.json) echo 'what was done and why: backend, assurance, policy, attempts, key ID' ;;
-    tpm/*) echo 'state of the virtual TPM' ;;
-    *) echo 'written by keyprov provision' ;;
-  esac
-}
-
-printf '\nFiles in %s:\n' "$out"
-while IFS= read -r file; do
-  printf '  %-18s %6d bytes  %s\n' "${file#"$out"/}" "$(stat -c %s -- "$file")" "$(describe "$file")"
-done < <(find "$out" -type f | LC_ALL=C sort)
+printf '\n%s: ' "$out"
+cat -- "$out/README.txt"

@@ -58,6 +58,26 @@ export class Arguments {
     return this.#value(name) === true;
   }
 
+  /** Whether `--name` was given in any way. */
+  isThere(name: string): boolean {
+    const value = this.#value(name);
+    return value !== undefined && value !== false;
+  }
+
+  /** Notes a problem for each of these options that was given. */
+  refuse(names: readonly string[], why: string): void {
+    for (const name of names) if (this.isThere(name)) this.problems.push(`--${name} ${why}`);
+  }
+
+  /** The same for each option that was given and is none of these. */
+  refuseOthers(names: readonly string[], why: string): void {
+    const others = this.#command.options.flatMap(({ long }) => long?.slice(2) ?? []);
+    this.refuse(
+      others.filter((name) => !names.includes(name)),
+      why,
+    );
+  }
+
   /** One of a few words. */
   choice<T extends string>(name: string, choices: readonly T[]): T | undefined {
     const value = this.text(name);
@@ -66,6 +86,15 @@ export class Arguments {
     const meant = nearest(value, choices);
     const hint = meant === undefined ? '' : `, did you mean '${meant}'?`;
     this.problems.push(`--${name} '${value}' is none of ${choices.join(', ')}${hint}`);
+    return undefined;
+  }
+
+  /** A whole number of 1 or more. */
+  count(name: string): number | undefined {
+    const value = this.text(name);
+    if (value === undefined) return undefined;
+    if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
+    this.problems.push(`--${name} is no whole number of 1 or more`);
     return undefined;
   }
 
@@ -90,7 +119,10 @@ export class Arguments {
 
   #value(name: string): unknown {
     const option = this.#command.options.find(({ long }) => long === `--${name}`);
-    return option && this.#command.getOptionValue(option.attributeName());
+    if (option === undefined) return undefined;
+    const value = this.#command.getOptionValue(option.attributeName());
+    // `--no-x` is kept as an x that is false, and true where it was not given.
+    return option.negate ? value === false : value;
   }
 
   #findStrangers(): void {

@@ -1,12 +1,7 @@
 import type { Command } from 'commander';
-import { createAttestationKey } from '../attestation/attestation-key.ts';
-import { attestKey } from '../attestation/certify.ts';
-import type { AttestationStatement } from '../attestation/index.ts';
-import { KeyprovError, withCleanup } from '../errors.ts';
-import type { ProvidedKey } from '../keys/provider.ts';
-import { openTpmKeyProvider } from '../keys/tpm-provider.ts';
-import type { Tpm } from '../tpm/tpm.ts';
+import { KeyprovError } from '../errors.ts';
 import { type Arguments, valueOption } from './arguments.ts';
+import { certifyWithoutPin } from './prove-key.ts';
 import type { Outcome, Report } from './report.ts';
 import { defineFormats, type FindStatement, runFormat } from './request.ts';
 import { REQUEST_FORMATS, type RequestFormat } from './request-formats.ts';
@@ -35,27 +30,9 @@ export async function runAttest(given: Arguments, report: Report, signal: AbortS
     const challenge = extraData === undefined ? options.challenge : extraData(input);
     if (challenge === undefined) throw new TypeError('a format without a challenge');
     warnOfOtherTpm(key, address, report);
-    return await withTpm(address, { signal }, (tpm) => attest(tpm, key, challenge, signal));
+    return await withTpm(address, { signal }, (tpm) => certifyWithoutPin(tpm, key, challenge, { signal }));
   };
   const needs = ({ needs: own = [], extraData }: RequestFormat) =>
     extraData === undefined ? [...own, 'challenge' as const] : own;
   return await runFormat(given, report, signal, { formats: FORMATS, needs, findStatement });
-}
-
-/** The Certify branch of the key's policy needs no PIN, so none is asked for. */
-async function attest(
-  tpm: Tpm,
-  key: ProvidedKey,
-  challenge: Uint8Array,
-  signal: AbortSignal,
-): Promise<AttestationStatement> {
-  const provider = await openTpmKeyProvider(tpm, { signal });
-  return await provider.useWithoutPin(key, { signal }, async ({ object }) => {
-    const ak = await createAttestationKey(tpm, { algorithm: 'rsa-2048', signal });
-    return await withCleanup(
-      () =>
-        attestKey(tpm, { key: object, authorization: 'windows-hello-policy', ak, challenge, akCreation: true, signal }),
-      () => ak.close(),
-    );
-  });
 }

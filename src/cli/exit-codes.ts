@@ -15,6 +15,11 @@ export const EXIT = {
   files: 7,
   unverified: 8,
   unreadable: 9,
+  pending: 10,
+  blocked: 11,
+  mfa: 12,
+  service: 13,
+  overdue: 14,
 } as const;
 
 /** The same for people, as `--help` shows it. */
@@ -25,11 +30,16 @@ Exit codes:
   2  wrong arguments, policy file or address of a TPM; a request that cannot be made of this key
   3  the policy allows no key here
   4  the TPM cannot be reached, or its state or library cannot be used
-  5  the PIN is missing or wrong, or the TPM is locked
+  5  the PIN is missing or wrong, or must be changed, or the TPM is locked
   6  the TPM refused a command
   7  a file is missing, damaged, there already, or cannot be written
   8  the statement does not verify
   9  inspect: the file is of no format that is known, or damaged
+  10  not at its end: run it again, or wait for the synchronization
+  11  a prerequisite does not hold; nothing was done
+  12  the multi-factor authentication failed, took too long, or gave no token that counts
+  13  a service cannot be reached or trusted, refuses, or answers wrongly
+  14  the key should be in the directory by now, and is not
   128 + N after signal N (130 after Ctrl-C); sim: as the command that it runs`;
 
 /** The first rule that fits the code of an error. */
@@ -37,10 +47,12 @@ const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [
   [/^(policy-invalid|address-invalid|request-invalid)$/, EXIT.usage],
   [/^(hardware-required|no-key-provider|virtual-tpm-refused|downgrade-refused|algorithm-unsupported)$/, EXIT.policy],
   [/^attestation-unavailable$/, EXIT.policy],
-  [/^(pin-.*|key-locked|tpm-lockout)$/, EXIT.pin],
+  [/^(pin-.*|key-locked|tpm-lockout|recovery-unavailable)$/, EXIT.pin],
   [/^(transport-.*|library-.*|state-.*|no-tpm)$/, EXIT.unreachable],
   [/^(tpm-.*|codec)$/, EXIT.refused],
-  [/^(store-.*|key-.*|statement-invalid|certificate-invalid)$/, EXIT.files],
+  [/^(store-.*|key-.*|statement-invalid|certificate-invalid|journal-invalid|run-active)$/, EXIT.files],
+  [/^(mfa-.*|token-invalid)$/, EXIT.mfa],
+  [/^(service-.*|credential-invalid)$/, EXIT.service],
 ];
 
 /** The exit code for whatever a command threw. */

@@ -3,15 +3,23 @@ import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { Arguments, UsageError } from './arguments.ts';
 import { defineAttest, runAttest } from './attest.ts';
+import { defineChangePin, runChangePin } from './change-pin.ts';
 import { defineDoctor, runDoctor } from './doctor.ts';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts';
 import { defineInspect, runInspect } from './inspect.ts';
+import { LineReader } from './line-reader.ts';
+import { defineExplain, runExplain } from './policy.ts';
+import { Prompter } from './prompter.ts';
 import { defineProvision, runProvision } from './provision.ts';
 import { type Outcome, Report } from './report.ts';
 import { defineRequest, runRequest } from './request.ts';
+import { defineReset, runReset } from './reset.ts';
 import { defineSign, runSign } from './sign.ts';
 import { Signals } from './signals.ts';
 import { defineSim, runSim } from './sim.ts';
+import { defineStatus, runStatus } from './status.ts';
+import { defineSyncStatus, runSyncStatus } from './sync-status.ts';
+import { defineUnregister, runUnregister } from './unregister.ts';
 import { defineVerify, runVerify } from './verify.ts';
 
 const report = new Report(process.argv.includes('--json'));
@@ -31,8 +39,16 @@ const program = new Command('keyprov')
   .exitOverride()
   .configureOutput({ writeErr: () => {} });
 
-function add(name: string, define: (command: Command) => void, run: (given: Arguments) => Promise<Outcome>): void {
-  const command = program.command(name).allowUnknownOption().allowExcessArguments();
+const reader = new LineReader(process.stdin, () => process.emit('SIGINT', 'SIGINT'));
+const prompter = new Prompter(reader, (text) => process.stderr.write(text));
+
+function add(
+  name: string,
+  define: (command: Command) => void,
+  run: (given: Arguments) => Promise<Outcome>,
+  parent: Command = program,
+): void {
+  const command = parent.command(name).allowUnknownOption().allowExcessArguments();
   define(command);
   command.action(async () => {
     const outcome = await run(new Arguments(command));
@@ -41,7 +57,14 @@ function add(name: string, define: (command: Command) => void, run: (given: Argu
   });
 }
 
-add('provision', defineProvision, (given) => runProvision(given, report, abortSignal));
+add('provision', defineProvision, (given) => runProvision(given, report, prompter, abortSignal));
+add('status', defineStatus, (given) => runStatus(given, report, abortSignal));
+add('sync-status', defineSyncStatus, (given) => runSyncStatus(given, report, abortSignal));
+add('change-pin', defineChangePin, (given) => runChangePin(given, report, prompter, abortSignal));
+add('reset', defineReset, (given) => runReset(given, report, prompter, abortSignal));
+add('unregister', defineUnregister, (given) => runUnregister(given, report, prompter, abortSignal));
+const policy = program.command('policy').description('settings, and where they come from').exitOverride();
+add('explain', defineExplain, (given) => runExplain(given, report), policy);
 add('sign', defineSign, (given) => runSign(given, report, abortSignal));
 add('verify', defineVerify, runVerify);
 add('request', defineRequest, (given) => runRequest(given, report, abortSignal));
@@ -62,5 +85,6 @@ try {
     process.exitCode = EXIT.usage;
   }
 } finally {
+  prompter.close();
   signals[Symbol.dispose]();
 }

@@ -1,6 +1,9 @@
 import { KeyprovError } from '../errors.ts';
 import { PinError } from '../keys/pin-error.ts';
 import { type Attempt, SelectionError } from '../keys/select-provider.ts';
+import { MfaError } from '../provisioning/mfa-gate.ts';
+import { formatWindowsCode, windowsErrorOf } from '../provisioning/windows-errors.ts';
+import { isServiceError, type ServiceError } from '../registration/service-error.ts';
 import { UsageError } from './arguments.ts';
 import { EXIT } from './exit-codes.ts';
 import { isLive, LiveProgress, PlainProgress, type Progress, SILENT } from './progress.ts';
@@ -20,7 +23,7 @@ export interface Outcome {
  * `--json` one object to standard output and nothing else.
  */
 export class Report {
-  readonly progress: Progress;
+  progress: Progress;
   readonly #json: boolean;
   readonly #warnings: string[] = [];
 
@@ -29,6 +32,11 @@ export class Report {
     if (json) this.progress = SILENT;
     else if (isLive(process.stderr, process.env)) this.progress = new LiveProgress(process.stderr);
     else this.progress = new PlainProgress(process.stderr);
+  }
+
+  /** From now on steps are plain lines: a spinner and the user's typing do not go together. */
+  speakPlainly(): void {
+    if (!this.#json) this.progress = new PlainProgress(process.stderr);
   }
 
   /** Says what the user should know although all goes on. */
@@ -58,16 +66,33 @@ export function attemptLines(attempts: readonly Attempt[]): string[] {
   return attempts.map(({ backend, outcome, reason }) => `${backend} ${outcome.replace('-', ' ')}: ${reason}`);
 }
 
-function errorToJson(error: unknown): object {
+/** An error for programs: what it is, and the code with which Windows reports it. No secret is in it. */
+export function errorToJson(error: unknown): object {
   if (error instanceof UsageError) return { code: 'usage', message: error.message, problems: error.problems };
   if (error instanceof Interrupted) return { code: 'interrupted', message: error.message };
   if (!(error instanceof KeyprovError)) return { code: 'unexpected', message: String(error) };
   const { code, message, remedy } = error;
+  const windows = windowsErrorOf(error);
   return {
     ...{ code, message, remedy },
+    ...(windows && { windows: { code: formatWindowsCode(windows.code), name: windows.name } }),
     ...(error instanceof SelectionError && { attempts: error.attempts }),
     ...(error instanceof PinError && { triesLeft: error.triesLeft, retryAfterSeconds: error.retryAfterSeconds }),
+    ...(error instanceof MfaError && { problems: error.problems }),
+    ...(isServiceError(error) && { service: serviceJson(error) }),
   };
+}
+
+function serviceJson({ status, details, retry, retryAfterMs, outcomeUnknown }: ServiceError): object {
+  return { status, details, retry, retryAfterMs, outcomeUnknown };
+}
+
+/** `Windows reports this as 0x80090035 (NTE_DEVICE_NOT_FOUND)`; nothing where Windows has no code for it. */
+export function windowsLine(error: unknown): string[] {
+  const windows = windowsErrorOf(error);
+  if (windows === undefined) return [];
+  const name = windows.name === '' ? '' : ` (${windows.name})`;
+  return [`Windows reports this as ${formatWindowsCode(windows.code)}${name}`];
 }
 
 function errorToText(error: unknown): string {
@@ -76,5 +101,5 @@ function errorToText(error: unknown): string {
   else if (error instanceof SelectionError) lines = [error.message, ...attemptLines(error.attempts)];
   else if (error instanceof KeyprovError || error instanceof Interrupted) lines = [error.message];
   else lines = ['this should not have happened', error instanceof Error ? (error.stack ?? error.message) : `${error}`];
-  return lines.map((line) => `keyprov: ${line}\n`).join('');
+  return [...lines, ...windowsLine(error)].map((line) => `keyprov: ${line}\n`).join('');
 }

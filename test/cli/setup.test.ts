@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -12,9 +12,12 @@ function standIn(name: string, body: string): void {
   chmodSync(join(bin, name), 0o755);
 }
 
-function setup(mode: string): { status: number | null; stderr: string } {
+function setup(
+  mode: string,
+  script = join(process.cwd(), 'scripts/setup.sh'),
+): { status: number | null; stderr: string } {
   const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
-  const { status, stderr } = spawnSync('bash', [join(process.cwd(), 'scripts/setup.sh'), mode], {
+  const { status, stderr } = spawnSync('bash', [script, mode], {
     cwd: tmpdir(),
     env,
     encoding: 'utf8',
@@ -32,11 +35,11 @@ beforeEach(() => {
 afterEach(() => rmSync(bin, { recursive: true }));
 
 describe('scripts/setup.sh', () => {
-  it('says what to install when libtpms is missing and cannot be installed', () => {
+  it('says what to install when packages are missing and cannot be installed', () => {
     const { status, stderr } = setup('--demo');
     expect(status).toBe(1);
-    expect(stderr).toMatch(/^setup: system packages are missing, and .*: libtpms0$/m);
-    expect(stderr).toMatch(/^setup: install them with: sudo apt-get install libtpms0$/m);
+    expect(stderr).toMatch(/^setup: system packages are missing, and .*: libtpms0 slapd$/m);
+    expect(stderr).toMatch(/^setup: install them with: sudo apt-get install libtpms0 slapd$/m);
   });
 
   it.each(['v18.20.4', 'v20.18.3', 'v21.7.0', 'v22.11.0'])('refuses Node.js %s', (version) => {
@@ -50,6 +53,50 @@ describe('scripts/setup.sh', () => {
     expect(setup('--everything')).toEqual({
       status: 1,
       stderr: 'setup: unknown mode --everything (expected: --demo or --test)\n',
+    });
+  });
+
+  describe('when it installs packages with services', () => {
+    let policy: string;
+    let log: string;
+    let script: string;
+
+    beforeEach(() => {
+      policy = join(bin, 'policy-rc.d');
+      log = join(bin, 'log');
+      script = join(bin, 'scripts/setup.sh');
+      mkdirSync(join(bin, 'scripts'));
+      // Where the policy of the machine is, a test must not write.
+      writeFileSync(script, readFileSync('scripts/setup.sh', 'utf8').replaceAll('/usr/sbin/policy-rc.d', policy));
+      standIn('sudo', 'shift; exec "$@"');
+      standIn('dpkg-query', '[ "$1" = -L ] && echo "/etc/init.d/$2" || echo not-installed');
+      standIn('apt-get', `case $* in *install*) '${policy}'; echo "the policy says $?" >>'${log}'; exit 1 ;; esac`);
+      standIn('update-rc.d', `echo "$*" >>'${log}'`);
+    });
+
+    const logged = () => readFileSync(log, 'utf8').trimEnd().split('\n');
+
+    it('starts none of them, neither now nor with the machine, and leaves no policy behind', () => {
+      expect(setup('--demo', script).status).toBe(1);
+      expect(logged()).toEqual(['the policy says 101', 'libtpms0 disable', 'slapd disable']);
+      expect(existsSync(policy)).toBe(false);
+    });
+
+    it('lets a policy of the machine be', () => {
+      standIn('policy-rc.d', 'exit 104');
+      const before = readFileSync(policy, 'utf8');
+      setup('--demo', script);
+      expect(logged()[0]).toBe('the policy says 104');
+      expect(readFileSync(policy, 'utf8')).toBe(before);
+    });
+
+    it('removes the policy of a run that was killed', () => {
+      standIn('apt-get', 'case $* in *install*) kill -9 $PPID ;; esac');
+      expect(setup('--demo', script).status).toBe(null);
+      expect(existsSync(policy)).toBe(true);
+      standIn('apt-get', 'exit 1');
+      expect(setup('--demo', script).status).toBe(1);
+      expect(existsSync(policy)).toBe(false);
     });
   });
 });

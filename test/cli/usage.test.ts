@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
 
-const COMMANDS = ['provision', 'sign', 'verify', 'request', 'attest', 'inspect', 'doctor', 'sim'];
+const COMMANDS = [
+  ...['provision', 'status', 'sync-status', 'change-pin', 'reset', 'unregister', 'policy', 'sign', 'verify', 'request'],
+  ...['attest', 'inspect', 'doctor', 'sim'],
+];
 
 describe('keyprov', () => {
   it('shows its commands and exit codes', () => {
@@ -14,8 +17,8 @@ describe('keyprov', () => {
     }
   });
 
-  it.each(COMMANDS)('explains %s', (command) => {
-    const { status, stdout, stderr } = keyprov([command, '--help']);
+  it.each([...COMMANDS, 'policy explain'])('explains %s', (command) => {
+    const { status, stdout, stderr } = keyprov([...command.split(' '), '--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(new RegExp(`^Usage: keyprov ${command} `));
   });
@@ -28,6 +31,8 @@ describe('keyprov', () => {
     [[], 'there is no command'],
     [['provison'], "unknown command 'provison' (Did you mean provision?)"],
     [['--tpm', 'none', 'provision'], "unknown option '--tpm'"],
+    [['policy'], 'there is no command'],
+    [['policy', 'explan'], "unknown command 'explan' (Did you mean explain?)"],
   ])('refuses %j', (args, problem) => {
     const { status, stdout, stderr } = keyprov(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });

@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   index: [...BASE, ...CHAIN],
   testing: [...BASE, ...CHAIN],
   inspect: [...BASE, ...CHAIN.slice(0, CHAIN.indexOf('request') + 1)],
-  cli: [...BASE, ...CHAIN, 'inspect'],
+  cli: [...BASE, ...CHAIN, 'inspect', 'testing'],
 };
 
 const sources = filesIn(['src', 'native'], '.ts');
@@ -60,6 +60,15 @@ describe('the layers', () => {
       }
     }
     expect(wrong).toEqual([]);
+  });
+
+  it('let cli load the kit for tests for its demo only, and not before that begins', () => {
+    const uses = sources
+      .filter((path) => path.startsWith('src/cli/'))
+      .flatMap((path) => importsOf(path).map((used) => ({ path, ...used })))
+      .filter(({ target, typeOnly }) => layerOf(target) === 'testing' && !typeOnly);
+    expect(uses.length).toBeGreaterThan(0);
+    expect(uses.filter(({ path, dynamic }) => !dynamic || !path.startsWith('src/cli/demo'))).toEqual([]);
   });
 
   it('end at native/, which imports nothing of src/', () => {

@@ -65,6 +65,22 @@ export function startKeyprov(args: readonly string[], options: CallOptions = {})
   return { child, ended };
 }
 
+/** Runs `keyprov` to its end, and lets this process go on meanwhile, which may be the service that it talks to. */
+export async function keyprovBeside(args: readonly string[], options: CallOptions = {}): Promise<Ended> {
+  const { child, ended } = startKeyprov(args, options);
+  child.stdin.end(options.input ?? '');
+  return await ended;
+}
+
+/** The same with `--json`: standard output must be one object. Standard error may hold what the user is asked. */
+export async function keyprovJsonBeside(
+  args: readonly string[],
+  options?: CallOptions,
+): Promise<{ status: number | null; json: Record<string, unknown>; stderr: string }> {
+  const { status, stdout, stderr } = await keyprovBeside([...args, '--json'], options);
+  return { status, json: JSON.parse(stdout), stderr };
+}
+
 /** A directory that goes with the test. */
 export function temporaryDirectory(): Disposable & { readonly path: string } {
   const path = mkdtempSync(join(tmpdir(), 'keyprov-cli-'));

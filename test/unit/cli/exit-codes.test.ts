@@ -26,7 +26,15 @@ describe('the exit code', () => {
     ['store-io', 7],
     ['statement-invalid', 7],
     ['certificate-invalid', 7],
-    ['service-timeout', 1],
+    ['run-active', 7],
+    ['journal-invalid', 7],
+    ['recovery-unavailable', 5],
+    ['mfa-timeout', 12],
+    ['token-invalid', 12],
+    ['service-timeout', 13],
+    ['service-refused', 13],
+    ['credential-invalid', 13],
+    ['replay-mismatch', 1],
   ])('of %s is %i', (code, exit) => {
     expect(exitCodeOf(new KeyprovError(code, 'x'))).toBe(exit);
   });

@@ -1,0 +1,115 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { KeyprovError, withCleanup } from '../errors.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import type { MergedPolicy } from '../policy/index.ts';
+import { dsregcmdProbe, probePrerequisites, valuesProbe } from '../provisioning/prerequisite-probe.ts';
+import {
+  checkPrerequisites,
+  type PrerequisiteOptions,
+  type PrerequisiteResult,
+  type TpmFacts,
+} from '../provisioning/prerequisites.ts';
+import { listRegistrations } from '../provisioning/registration-record.ts';
+import { listRuns, type RunOwner } from '../provisioning/run-journal.ts';
+import { formatWindowsCode } from '../provisioning/windows-errors.ts';
+import { readLockout } from '../tpm/capabilities.ts';
+import { openTpm } from '../tpm/open-tpm.ts';
+import type { SignalOptions } from '../tpm/tpm.ts';
+import { readNature } from '../tpm/virtual.ts';
+import type { Place } from './sign-with.ts';
+
+/** What the prerequisites are checked with. */
+export interface PrerequisiteSources extends RunOwner {
+  readonly store: KeyStore;
+  readonly address: Place['address'];
+  readonly merged: MergedPolicy;
+  /** Text of `dsregcmd /status`; undefined to run it where there is one. */
+  readonly dsregcmd: string | undefined;
+  /** Default `provisioning`: there must be no PIN yet. */
+  readonly operation?: PrerequisiteOptions['operation'];
+}
+
+/**
+ * Checks the prerequisites. Windows' own tool knows them; elsewhere the arguments are the facts: a device id stands for
+ * a device that has joined, and the sign-in will show whether the user is one of the directory.
+ */
+export async function checkRunPrerequisites(
+  sources: PrerequisiteSources,
+  { signal }: SignalOptions,
+): Promise<PrerequisiteResult> {
+  const { merged, dsregcmd, operation = 'provisioning' } = sources;
+  const { policy } = merged;
+  const isAMust = policy.hardware === 'required' || policy.attestation === 'required';
+  const tpm = isAMust ? await tpmFacts(sources, { signal }) : undefined;
+  const common: PrerequisiteOptions = { policy, operation, takesOver: true, ...(tpm !== undefined && { tpm }) };
+  if (dsregcmd !== undefined || process.platform === 'win32') {
+    const facts = await probePrerequisites([dsregcmdProbe(dsregcmd ?? runDsregcmd)], { signal });
+    return checkPrerequisites(facts, { ...common, settings: settingsThatAreSet(merged) });
+  }
+  const facts = {
+    deviceJoined: true,
+    directoryUser: true,
+    remoteSession: Boolean(process.env.SSH_CONNECTION),
+    pinSet: await hasKey(sources),
+  };
+  const joinStates = ['entra', 'entra-hybrid', 'on-premises-drs'] as const;
+  return checkPrerequisites(await probePrerequisites([valuesProbe(facts)], { signal }), {
+    ...{ ...common, settings: merged.windows, joinStates },
+  });
+}
+
+async function runDsregcmd({ signal }: SignalOptions): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)('dsregcmd', ['/status'], { signal });
+    return stdout;
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw new KeyprovError('library-missing', 'dsregcmd /status cannot be run', {
+      cause,
+      remedy: 'save its text, and name the file with --dsregcmd',
+    });
+  }
+}
+
+/** The settings that somebody has set; of the others Windows' tool knows what holds. */
+function settingsThatAreSet({ windows, explanation }: MergedPolicy): NonNullable<PrerequisiteOptions['settings']> {
+  const set = explanation.filter(({ winner }) => winner !== undefined).map(({ setting }): string => setting);
+  return Object.fromEntries(Object.entries(windows).filter(([name]) => set.includes(name)));
+}
+
+async function tpmFacts({ address }: PrerequisiteSources, { signal }: SignalOptions): Promise<TpmFacts | 'none'> {
+  if (address === 'none') return 'none';
+  try {
+    const tpm = await openTpm(address, { signal });
+    return await withCleanup(
+      async () => ({
+        version: '2.0',
+        virtual: (await readNature(tpm, { signal })).virtual,
+        lockedOut: (await readLockout(tpm, { signal })).inLockout,
+      }),
+      () => tpm.close(),
+    );
+  } catch (error) {
+    // What is wrong with a TPM is said when the key is made; here it counts that there is none.
+    if (error instanceof KeyprovError && error.code === 'no-tpm') return 'none';
+    throw error;
+  }
+}
+
+/** A key that a run has not finished with is not there yet. */
+async function hasKey({ store, ...owner }: PrerequisiteSources): Promise<boolean> {
+  const isOwn = ({ state }: { readonly state: RunOwner }) =>
+    state.user.toLowerCase() === owner.user.toLowerCase() &&
+    state.deviceId.toLowerCase() === owner.deviceId.toLowerCase();
+  if ((await listRuns(store)).some(isOwn)) return false;
+  return (await listRegistrations(store, owner)).length > 0;
+}
+
+/** Each finding in a line, for people. */
+export function prerequisiteLines({ findings }: PrerequisiteResult): string[] {
+  return findings.map(({ status, id, detail, remedy, code }) => {
+    const windows = code === undefined ? '' : ` (${formatWindowsCode(code)})`;
+    return `${status.padEnd(8)} ${id}: ${detail}${remedy === undefined ? '' : `; ${remedy}`}${windows}`;
+  });
+}

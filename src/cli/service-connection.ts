@@ -1,0 +1,94 @@
+import { KeyprovError, withCleanup } from '../errors.ts';
+import type { EnrolAk } from '../provisioning/key-request.ts';
+import type { MfaPrompt } from '../provisioning/mfa-gate.ts';
+import { attestationCaEnrolment } from '../registration/attestation-ca.ts';
+import { discoverServices } from '../registration/discovery.ts';
+import type { KeyRegistrar } from '../registration/key-registrar.ts';
+import { openKeyRegistrar } from '../registration/open-key-registrar.ts';
+import { createServiceFetch, type ServiceFetch } from '../registration/service-fetch.ts';
+import { UsageError } from './arguments.ts';
+import { commandText } from './command-output.ts';
+import { type DeviceCodeSource, deviceCodePrompt, deviceCodeToken, tokenCommandPrompt } from './mfa-prompt.ts';
+import type { Prompter } from './prompter.ts';
+import type { ServiceArguments } from './service-option.ts';
+
+/** A service, and how its users authenticate. */
+export interface ServiceConnection {
+  readonly registrar: KeyRegistrar;
+  readonly mfa: MfaPrompt;
+  /** Has the attestation CA certify attestation keys; undefined where none was named. */
+  readonly enrolAk: EnrolAk | undefined;
+  readonly fetch: ServiceFetch;
+}
+
+const GRAPH = 'https://graph.microsoft.com';
+
+/** Finds the service, runs `work` with it, and ends the connections. `user` is who authenticates. */
+export async function withService<T>(
+  service: ServiceArguments,
+  { user, prompter, signal }: { readonly user: string; readonly prompter: Prompter; readonly signal: AbortSignal },
+  work: (connection: ServiceConnection) => Promise<T>,
+): Promise<T> {
+  const fetch = openFetch(service);
+  const connect = async (): Promise<T> => {
+    const { url, tenant, graphTokenCommand, graphUrl } = service;
+    const sending = { fetch, signal };
+    const source = once(() => codeSource(service, { fetch, prompter, signal }));
+    const graphToken = once(async () =>
+      graphTokenCommand === undefined
+        ? await deviceCodeToken(await source(), {
+            user,
+            resource: graphUrl === undefined ? GRAPH : bare(graphUrl),
+            signal,
+          })
+        : await commandText(graphTokenCommand, { option: '--graph-token-command', signal }),
+    );
+    const registrar = await openKeyRegistrar({
+      ...{ url, ...sending },
+      ...(tenant !== undefined && { tenant }),
+      graph: { token: graphToken, ...(graphUrl && { graphUrl }) },
+    });
+    const { tokenCommand, attestationCa } = service;
+    const enrolAk = attestationCa && attestationCaEnrolment({ url: attestationCa, fetch });
+    const mfa: MfaPrompt =
+      tokenCommand === undefined
+        ? async (request, options) => await deviceCodePrompt(await source())(request, options)
+        : tokenCommandPrompt(tokenCommand);
+    return await work({ registrar, mfa, enrolAk, fetch });
+  };
+  return await withCleanup(connect, () => fetch.close());
+}
+
+/** @throws UsageError for a proxy, certificate or key that is none. */
+export function openFetch({ ca, proxy, device }: Pick<ServiceArguments, 'ca' | 'proxy' | 'device'>): ServiceFetch {
+  try {
+    return createServiceFetch({ ca, proxy, clientCertificate: device });
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError([`--service-ca, --proxy, --device-cert: ${error.message}`]);
+    throw error;
+  }
+}
+
+const bare = ({ origin, pathname }: URL): string => `${origin}${pathname}`.replace(/\/$/, '');
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= work();
+    return result;
+  };
+}
+
+async function codeSource(
+  { url, tenant, clientId }: ServiceArguments,
+  { fetch, prompter, signal }: Pick<DeviceCodeSource, 'fetch' | 'prompter'> & { readonly signal: AbortSignal },
+): Promise<DeviceCodeSource> {
+  const { authentication } = await discoverServices(url, { fetch, signal, ...(tenant !== undefined && { tenant }) });
+  const { tokenEndpoint } = authentication ?? {};
+  if (tokenEndpoint === undefined) {
+    throw new KeyprovError('service-answer', `${url.origin} does not say where users sign in`, {
+      remedy: 'name a --token-command',
+    });
+  }
+  return { tokenEndpoint, clientId, prompter, fetch };
+}

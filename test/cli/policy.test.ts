@@ -1,0 +1,68 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
+
+const REG = `Windows Registry Editor Version 5.00
+
+[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork\\PINComplexity]
+"MinimumPINLength"=dword:00000008
+`;
+const SYNCML = `<SyncML><SyncBody><Replace><CmdID>1</CmdID><Item>
+<Target><LocURI>./Device/Vendor/MSFT/PassportForWork/6f5902ac-237f-424a-a1cd-8d2b6d2bbd01/Policies/PINComplexity/MinimumPINLength</LocURI></Target>
+<Meta><Format xmlns="syncml:metinf">int</Format></Meta><Data>10</Data></Item></Replace></SyncBody></SyncML>`;
+
+describe('keyprov policy explain', () => {
+  it('says what holds and why, of files of all kinds and of the environment', () => {
+    using directory = temporaryDirectory();
+    const file = (name: string, text: string): string => {
+      writeFileSync(join(directory.path, name), text);
+      return join(directory.path, name);
+    };
+    const files = [file('csp.xml', SYNCML), file('gpo.reg', REG), file('own.json', '{"hardware": "required"}')];
+    const env = { KEYPROV_POLICY_PIN_HISTORY: '3' };
+    const { status, stdout, stderr } = keyprov(['policy', 'explain', '--only-set', ...files], { env });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines).toEqual([
+      expect.stringMatching(/^RequireSecurityDevice = true: set by file \(/),
+      expect.stringMatching(/^PINComplexity\/MinimumPINLength = 8: set by computer GPO \(/),
+      expect.stringMatching(/^ {2}not 10 of device CSP \(.*csp\.xml\): Group Policy goes before the CSP/),
+      'PINComplexity/History = 3: set by environment',
+      expect.stringMatching(/^hardware = required: set by file \(/),
+    ]);
+    const { json } = keyprovJson(['policy', 'explain', ...files], { env });
+    expect(json).toMatchObject({
+      ok: true,
+      policy: { hardware: 'required', pin: { minLength: 8, history: 3 } },
+      windows: { RequireSecurityDevice: true, 'PINComplexity/MinimumPINLength': 8 },
+      warnings: [],
+    });
+    expect(Object(json).explanation.length).toBeGreaterThan(30);
+  });
+
+  it('has the defaults of both generations of Microsoft texts', () => {
+    const shortest = (documents: string): unknown =>
+      Object(keyprovJson(['policy', 'explain', '--documents', documents]).json).policy.pin.minLength;
+    expect([shortest('2016'), shortest('current')]).toEqual([4, 6]);
+    expect(keyprov(['policy', 'explain', '--only-set'])).toEqual({ status: 0, stdout: 'nothing is set\n', stderr: '' });
+  });
+
+  it('reports all that is wrong, with where it is', () => {
+    using directory = temporaryDirectory();
+    writeFileSync(join(directory.path, 'own.json'), '{"hardwear": "required"}');
+    const env = { KEYPROV_POLICY_HARDWARE: 'maybe' };
+    const { status, json } = keyprovJson(['policy', 'explain', 'own.json', 'nowhere.reg'], {
+      cwd: directory.path,
+      env,
+    });
+    expect({ status, problems: Object(json).error.problems }).toEqual({
+      status: 2,
+      problems: [
+        expect.stringMatching(/^own\.json: hardwear: unknown setting, did you mean 'hardware'\?/),
+        expect.stringMatching(/^nowhere\.reg: ENOENT/),
+        expect.stringMatching(/^KEYPROV_POLICY_HARDWARE: is 'maybe'/),
+      ],
+    });
+  });
+});

@@ -1,0 +1,380 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { deviceCodeToken } from '../integration/support/service-client.ts';
+import {
+  keyprovBeside,
+  keyprovJsonBeside,
+  libtpmsMissing,
+  startKeyprov,
+  temporaryDirectory,
+} from './support/keyprov.ts';
+import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
+
+const missing = await libtpmsMissing();
+const PIN = '730519-Xq';
+/** Two parts of a JWT. */
+const TOKEN = /eyJ[\w-]{10,}\.eyJ/;
+const SOFTWARE = ['--hardware', 'discouraged', '--tpm', 'none'];
+const LOCAL = { SSH_CONNECTION: '' };
+
+describe.skipIf(missing)('keyprov provision --service', () => {
+  let world: ServiceWorld;
+  let pinFile: string;
+  const run = (args: readonly string[], more: object = {}) =>
+    keyprovJsonBeside(['provision', ...world.runArgs, ...args], { env: LOCAL, ...more });
+
+  beforeEach(async () => {
+    world = await startServiceWorld();
+    pinFile = world.file('pin', `${PIN}\n`);
+    return async () => await world[Symbol.asyncDispose]();
+  });
+
+  it('gives a user a key of the TPM that the service has registered, and keeps neither PIN nor token', async () => {
+    const { status, stdout, stderr } = await keyprovBeside(
+      ['provision', ...world.runArgs, ...world.tpmArgs, '--pin-file', pinFile],
+      { env: LOCAL },
+    );
+    expect({ status, stderr: stderr.match(/warning|failed/g) }).toEqual({ status: 0, stderr: null });
+    const [key] = world.service.keys();
+    expect(world.service.keys()).toHaveLength(1);
+    expect(stdout).toContain(`user         ${ADA.upn}\n`);
+    expect(stdout).toContain(`registered   ${key?.kid} at ${world.service.url}/EnrollmentServer/key/`);
+    expect(stdout).toMatch(
+      /\nThe PIN works for sign-in to the cloud now, and on premises after synchronization, about /,
+    );
+    const steps = [...stderr.matchAll(/^(\w[\w-]*): /gm)].map(([, step]) => step);
+    expect([...new Set(steps)]).toEqual([
+      'prerequisites',
+      'mfa',
+      'pin',
+      'tpm',
+      'key',
+      'attestation',
+      'request',
+      'registration',
+      'record',
+    ]);
+    expect(stderr).toContain(`Open this page in any browser: ${world.service.url}/common/oauth2/deviceauth\n`);
+    expect(stderr).toMatch(/^Enter this code there: [A-Z2-9]{9}$/m);
+    expect(stderr).not.toContain('\x1b');
+    expect(stdout + stderr).not.toContain(PIN);
+    expect(stdout + stderr).not.toMatch(TOKEN);
+    expect(world.filesWith(new RegExp(PIN))).toEqual(['pin']);
+    expect(world.filesWith(TOKEN)).toEqual([]);
+    expect(storeFiles(world.store)).toEqual(['key']);
+  });
+
+  it('prints one object with --json', async () => {
+    const { status, json } = await run([...world.tpmArgs, '--pin-file', pinFile]);
+    expect({ status, json }).toEqual({
+      status: 0,
+      json: {
+        ok: true,
+        status: 'registered',
+        resumed: false,
+        user: ADA.upn,
+        deviceId: world.device.deviceId,
+        kid: world.service.keys()[0]?.kid,
+        keyId: { hex: expect.stringMatching(/^[0-9a-f]{64}$/), base64: expect.stringMatching(/^.{43}=$/) },
+        id: expect.stringMatching(/^ngc-[0-9a-f]{32}$/),
+        backend: 'tpm',
+        assurance: 'virtual',
+        algorithm: 'rsa-2048',
+        hasPin: true,
+        created: expect.any(String),
+        attempts: [{ backend: 'tpm', outcome: 'used', reason: 'the TPM made the key' }],
+        attestationLevel: 'certified',
+        aikStatus: 'uncertified',
+        domain: 'contoso.test',
+        tenant: world.service.tenantId,
+        service: `${world.service.url}/EnrollmentServer/key/`,
+        registered: expect.any(String),
+        store: world.store,
+        sync: {
+          state: 'registered',
+          earliest: expect.any(String),
+          estimate: expect.any(String),
+          overdueAfter: expect.any(String),
+          obstacles: [],
+        },
+        warnings: [],
+      },
+    });
+  });
+
+  it('takes the token from a command, which learns what it must be for', async () => {
+    const token = await deviceCodeToken(world.service, ADA.upn, { device: world.device });
+    const tokenFile = world.file('token', token);
+    const command = `printf '%s %s\\n' "$KEYPROV_USER" "$KEYPROV_RESOURCE" >'${world.path}/asked'; cat '${tokenFile}'`;
+    const { status, json, stderr } = await run([...SOFTWARE, '--pin-file', pinFile, '--token-command', command]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(readFileSync(join(world.path, 'asked'), 'utf8')).toBe(
+      `${ADA.upn} urn:ms-drs:enterpriseregistration.windows.net\n`,
+    );
+    expect(token).toMatch(TOKEN);
+    expect(world.filesWith(TOKEN)).toEqual(['token']);
+    expect(json).toMatchObject({ backend: 'software', attestationLevel: 'none' });
+  });
+
+  it.each([
+    ['exit 3', 'mfa-failed', 'the command of --token-command gave nothing: it ended with 3'],
+    ['echo not a token', 'token-invalid', 'the command of --token-command printed something that is no token'],
+    ['true', 'mfa-failed', 'the command of --token-command gave nothing: it printed nothing'],
+    ['echo a.b.c', 'token-invalid', 'the token cannot be read'],
+  ])('does not go on with the token command %j', async (command, code, message) => {
+    const { status, json } = await run([...SOFTWARE, '--pin-file', pinFile, '--token-command', command]);
+    expect(status).toBe(12);
+    expect(json).toMatchObject({
+      ok: false,
+      error: { code, message: expect.stringContaining(message), windows: { code: '0x801C03ED' } },
+    });
+    expect(storeFiles(world.store)).toEqual([]);
+  });
+
+  it('does not wait for a token command when it is ended, nor for what that has started', async () => {
+    const command = `sleep 300 & echo $! >'${world.path}/pid'; echo begun >&2; wait`;
+    const args = [...SOFTWARE, '--pin-file', pinFile, '--token-command', command];
+    const { child, ended } = startKeyprov(['provision', ...world.runArgs, ...args], { env: LOCAL });
+    child.stderr.on('data', (text: string) => {
+      if (text.includes('begun')) child.kill('SIGTERM');
+    });
+    const closed = new Promise((resolve) => child.once('exit', resolve));
+    expect(await closed).toBe(143);
+    // It has our pipes too, so that only now they end.
+    process.kill(Number(readFileSync(join(world.path, 'pid'), 'utf8')));
+    await ended;
+    expect(storeFiles(world.store)).toEqual([]);
+  });
+
+  it('shows no token that a service sends back, with --json or without', async () => {
+    const token = await deviceCodeToken(world.service, ADA.upn, { device: world.device });
+    world.service.setIntercept(({ path }) =>
+      path.startsWith('/EnrollmentServer/key')
+        ? {
+            status: 400,
+            body: { code: 'BadToken', message: `what is ${token}?`, response: 'ERROR_FAIL', target: token },
+          }
+        : 'continue',
+    );
+    const args = [...SOFTWARE, '--pin-file', pinFile, '--token-command', `cat '${world.file('token', token)}'`];
+    const { status, json, stderr } = await run(args);
+    expect({ status, error: json.error }).toMatchObject({
+      status: 13,
+      error: { code: 'service-refused', service: { status: 400, details: { code: 'BadToken' }, retry: 'none' } },
+    });
+    const plain = await keyprovBeside(['provision', ...world.runArgs, ...args], { env: LOCAL });
+    expect(plain.status).toBe(13);
+    expect(plain.stderr).toContain('BadToken');
+    for (const text of [JSON.stringify(json), stderr, plain.stdout, plain.stderr]) expect(text).not.toMatch(TOKEN);
+    expect(storeFiles(world.store)).toEqual([]);
+  });
+
+  it('takes the PIN from a line of standard input where there is no terminal', async () => {
+    const { status, json } = await run(SOFTWARE, { input: `${PIN}\nnot this\n` });
+    expect({ status, hasPin: json.hasPin }).toEqual({ status: 0, hasPin: true });
+    expect(world.filesWith(new RegExp(PIN))).toEqual(['pin']);
+  });
+
+  it.each([
+    ['', 'no PIN: there is no terminal to ask for it, nor a line of input'],
+    ['1234\n', 'the PIN is refused: Your PIN must be at least 6 characters long.'],
+    ['111111\n', "the PIN is refused: Your PIN can't be a common number pattern."],
+  ])('refuses the PIN %j, and registers nothing', async (input, message) => {
+    const { status, json } = await run(SOFTWARE, { input });
+    expect({ status, error: json.error }).toMatchObject({
+      status: 5,
+      error: { code: 'pin-required', message: expect.stringContaining(message) },
+    });
+    expect(world.service.keys()).toEqual([]);
+    expect(storeFiles(world.store)).toEqual([]);
+  });
+
+  it('makes a key without a PIN where told to', async () => {
+    const { status, json } = await run([...world.tpmArgs, '--no-pin']);
+    expect({ status, hasPin: json.hasPin, backend: json.backend }).toEqual({
+      status: 0,
+      hasPin: false,
+      backend: 'tpm',
+    });
+  });
+
+  it('has the attestation key certified where there is an attestation CA, and says so where it cannot', async () => {
+    const url = `${world.service.url}/attestation/`;
+    const { status, json } = await run([...world.tpmArgs, '--pin-file', pinFile, '--attestation-ca', url]);
+    expect({ status, json }).toMatchObject({
+      status: 0,
+      json: {
+        attestationLevel: 'none',
+        warnings: [expect.stringMatching(/^the key is not attested: .*status 403/)],
+      },
+    });
+    const required = [...world.tpmArgs, '--pin-file', pinFile, '--attestation-ca', url, '--attestation', 'required'];
+    const other = join(world.path, 'other');
+    const second = await run([...required, '--store', other]);
+    expect({ status: second.status, error: second.json.error }).toMatchObject({
+      status: 3,
+      error: { code: 'attestation-unavailable', windows: { code: '0x801C03EE' } },
+    });
+    expect(world.service.keys()).toHaveLength(1);
+  });
+
+  it('does nothing where a prerequisite does not hold, and says which', async () => {
+    const text = readFileSync(join(world.path, 'ca.pem'), 'utf8');
+    const dsregcmd = world.file('dsregcmd.txt', `${text}\n| User State |\n NgcSet : YES\n| Device State |\n`);
+    const { status, stdout, stderr } = await keyprovBeside(
+      ['provision', ...world.runArgs, ...SOFTWARE, '--pin-file', pinFile, '--dsregcmd', dsregcmd],
+      { env: LOCAL },
+    );
+    expect(status).toBe(11);
+    expect(stdout).toContain('unknown  device-joined: it is not known how the device is joined');
+    expect(stdout).toContain('fail     no-pin: the user has a PIN already; change or reset it instead (0x8009000F)\n');
+    expect(stdout).toMatch(/\na prerequisite does not hold; nothing was done\n$/);
+    expect(stderr).not.toContain('mfa:');
+    const json = await run([...SOFTWARE, '--pin-file', pinFile, '--dsregcmd', dsregcmd]);
+    expect(json).toMatchObject({
+      status: 11,
+      json: { ok: false, status: 'blocked', prerequisites: { result: 'WillNotProvision', errorStates: 0x40 } },
+    });
+    expect(world.service.requests.filter(({ path }) => path.includes('oauth2'))).toHaveLength(1); // the join of the device
+  });
+
+  it('is told by policies of Windows what to do, before what options say', async () => {
+    const policy = world.file(
+      'policy.reg',
+      'Windows Registry Editor Version 5.00\r\n\r\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork]\r\n"RequireSecurityDevice"=dword:00000001\r\n',
+    );
+    const { status, json } = await run([...SOFTWARE, '--policy-reg', policy, '--pin-file', pinFile]);
+    expect({ status, json }).toMatchObject({
+      status: 11,
+      json: {
+        status: 'blocked',
+        prerequisites: { errorStates: 0x20 },
+        warnings: [expect.stringMatching(/^--hardware discouraged does not hold: hardware is set by computer GPO/)],
+      },
+    });
+  });
+
+  it('leaves nothing when the user denies the authentication', async () => {
+    world.service.mfa.set(ADA.upn, { answer: 'deny' });
+    const { status, json } = await run([...SOFTWARE, '--pin-file', pinFile]);
+    expect({ status, error: json.error }).toMatchObject({
+      status: 12,
+      error: { code: 'mfa-failed', windows: { code: '0x801C03ED' } },
+    });
+    expect(storeFiles(world.store)).toEqual([]);
+  });
+
+  it('keeps a key that may be registered, and goes on with it without another PIN', async () => {
+    world.service.setIntercept(({ method, path }) =>
+      method === 'POST' && path.startsWith('/EnrollmentServer/key')
+        ? { status: 503, headers: { 'retry-after': '900' }, body: { code: 'Busy', message: 'later' } }
+        : 'continue',
+    );
+    const args = [...SOFTWARE, '--algorithm', 'p-256', '--profile', 'attested'];
+    const first = await run([...args, '--pin-file', pinFile]);
+    expect({ status: first.status, json: first.json }).toMatchObject({
+      status: 10,
+      json: { ok: false, status: 'pending', retryAfterMs: 900_000, error: { code: 'service-unreachable' } },
+    });
+    expect(storeFiles(world.store)).toEqual(['run']);
+    const status = await keyprovJsonBeside(['status', '--store', world.store]);
+    expect(status).toMatchObject({
+      status: 10,
+      json: {
+        keys: [],
+        runs: [{ user: ADA.upn, step: 'sending', active: false }],
+        error: { code: 'run-unfinished' },
+      },
+    });
+    world.service.setIntercept();
+    const second = await run(args, { input: '' });
+    expect({ status: second.status, json: second.json }).toMatchObject({
+      status: 0,
+      json: { status: 'registered', resumed: true, hasPin: true },
+    });
+    expect(world.service.keys()).toHaveLength(1);
+    expect(storeFiles(world.store)).toEqual(['key']);
+  });
+
+  it('refuses a second key for the same user and device', async () => {
+    const args = [...SOFTWARE, '--pin-file', pinFile];
+    expect((await run(args)).status).toBe(0);
+    expect(await run(args)).toMatchObject({ status: 11, json: { status: 'blocked' } });
+    expect(await run([...args, '--skip-prerequisites'])).toMatchObject({
+      status: 7,
+      json: { error: { code: 'key-exists' }, warnings: ['the prerequisites are not checked'] },
+    });
+    expect(world.service.keys()).toHaveLength(1);
+  });
+
+  it('says that a service cannot be trusted, or is not there', async () => {
+    const other = await startServiceWorld();
+    await using _ = other;
+    const untrusted = [...SOFTWARE, '--pin-file', pinFile, '--service-ca', join(other.path, 'ca.pem')];
+    expect(await run(untrusted)).toMatchObject({ status: 13, json: { error: { code: 'service-unreachable' } } });
+    await other.service.close();
+    const gone = [...SOFTWARE, '--pin-file', pinFile, '--service', other.service.url];
+    expect(await run(gone)).toMatchObject({
+      status: 13,
+      json: { error: { code: 'service-unreachable', windows: { code: '0x801C000C' } } },
+    });
+  });
+
+  it('ends with 130 after Ctrl-C while it waits for the user, and leaves nothing', async () => {
+    world.service.mfa.set(ADA.upn, { answer: 'ignore' });
+    const args = ['provision', ...world.runArgs, ...SOFTWARE, '--pin-file', pinFile];
+    const { child, ended } = startKeyprov(args, { env: LOCAL });
+    child.stderr.on('data', (text: string) => {
+      if (text.includes('Waiting for the sign-in')) child.kill('SIGINT');
+    });
+    const { status, stdout, stderr } = await ended;
+    expect({ status, stdout }).toEqual({ status: 130, stdout: '' });
+    expect(stderr).toMatch(/keyprov: ended by SIGINT\n$/);
+    expect(storeFiles(world.store)).toEqual([]);
+  });
+});
+
+describe('keyprov provision', () => {
+  const wrong = (args: readonly string[]) => keyprovJsonBeside(['provision', '--tpm', 'none', ...args]);
+
+  it('reports all that is wrong with the arguments of a run at once', async () => {
+    using directory = temporaryDirectory();
+    const { status, json } = await wrong([
+      ...[
+        '--service',
+        'ftp://x',
+        '--device-cert',
+        'nowhere.pem',
+        '--device-id',
+        '12',
+        '--out',
+        'x',
+        '--challenge',
+        'aa',
+      ],
+      ...['--no-pin', '--pin-file', 'pin', '--policy-reg', 'nowhere.reg', '--store', directory.path],
+    ]);
+    expect(status).toBe(2);
+    expect(Object(json.error).problems.map((problem: string) => /^--[a-z-]+/.exec(problem)?.[0])).toEqual([
+      ...['--challenge', '--out', '--policy-reg', '--user', '--service', '--device-cert', '--device-id', '--pin-file'],
+    ]);
+    expect(readdirSync(directory.path)).toEqual([]);
+  });
+
+  it('takes options of a run only with a service, and options of the demo only with it', async () => {
+    expect(await wrong(['--out', 'x', '--store', 'y', '--no-pin'])).toMatchObject({
+      status: 2,
+      json: {
+        error: {
+          problems: ['--store has no meaning without --service', '--no-pin has no meaning without --service'],
+        },
+      },
+    });
+    expect(await wrong(['--demo', '--user', 'x'])).toMatchObject({
+      status: 2,
+      json: { error: { problems: ['--tpm has no meaning with --demo', '--user has no meaning with --demo'] } },
+    });
+    expect(existsSync('x')).toBe(false);
+  });
+});

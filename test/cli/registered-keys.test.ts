@@ -1,0 +1,227 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { passwordToken } from '../integration/support/service-client.ts';
+import { keyprovBeside, keyprovJsonBeside, libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
+
+const missing = await libtpmsMissing();
+const PIN = '730519-Xq';
+const NEXT = '905173-Yr';
+const GRAPH = 'https://graph.microsoft.com';
+const LOCAL = { SSH_CONNECTION: '' };
+
+describe.skipIf(missing)('a key that keyprov has registered', () => {
+  let world: ServiceWorld;
+  let inStore: readonly string[];
+  let ofTpm: readonly string[];
+  let graph: readonly string[];
+
+  beforeAll(async () => {
+    world = await startServiceWorld();
+    inStore = ['--store', world.store];
+    ofTpm = [...inStore, ...world.tpmArgs];
+    const args = [
+      ...['provision', ...world.runArgs, ...world.tpmArgs, '--pin-file', world.file('pin', `${PIN}\n`)],
+      ...['--policy', world.file('policy.json', '{"pin": {"minLength": 9}}')],
+    ];
+    expect((await keyprovBeside(args, { env: LOCAL })).status).toBe(0);
+    const token = world.file('graph-token', await passwordToken(world.service, ADA, { resource: GRAPH }));
+    graph = ['--graph-token-command', `cat '${token}'`, '--graph-url', `${world.service.url}/graph/`];
+  });
+  afterAll(async () => await world[Symbol.asyncDispose]());
+
+  it('is shown by status, and proved by its TPM where that is named', async () => {
+    const { status, stdout, stderr } = await keyprovBeside(['status', ...ofTpm]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const names = stdout.split('\n').map((line) => line.slice(0, 12).trim());
+    expect(names).toEqual(['user', 'device', 'key', 'key ID', 'registered', 'attestation', 'PIN', 'proof', '']);
+    expect(stdout).toMatch(/\nPIN {10}set \S+Z, may stay as it is\n/);
+    expect(stdout).toContain(`proof        the TPM at libtpms:${world.path}/tpm certifies it\n`);
+    const json = await keyprovJsonBeside(['status', ...inStore]);
+    expect(json).toMatchObject({
+      status: 0,
+      json: {
+        ok: true,
+        store: world.store,
+        runs: [],
+        keys: [{ user: ADA.upn, pin: { mustChange: [] }, proof: { status: 'not-asked', detail: 'no TPM was named' } }],
+      },
+    });
+  });
+
+  it('is missed in another TPM, and then status fails', async () => {
+    const { status, json } = await keyprovJsonBeside(['status', ...inStore, '--tpm', 'libtpms']);
+    expect({ status, json }).toMatchObject({
+      status: 6,
+      json: {
+        ok: false,
+        error: { code: expect.stringMatching(/^tpm-/) },
+        keys: [{ proof: { status: 'failed', error: { code: expect.stringMatching(/^tpm-/) } } }],
+      },
+    });
+    const none = await keyprovJsonBeside(['status', ...inStore, '--tpm', 'tcti:nonsense']);
+    expect(none).toMatchObject({ status: 4, json: { keys: [{ proof: { status: 'failed' } }] } });
+  });
+
+  it('has a PIN that must be changed where the rules have become stricter, or its days are over', async () => {
+    const policy = world.file('stricter.json', '{"pin": {"minLength": 12}}');
+    const { status, json } = await keyprovJsonBeside(['status', ...inStore, '--policy', policy]);
+    expect({ status, json }).toMatchObject({
+      status: 5,
+      json: {
+        error: { code: 'pin-must-change' },
+        keys: [{ pin: { mustChange: [{ code: 'policy-tightened', setting: 'minLength' }] } }],
+      },
+    });
+  });
+
+  it('gets another PIN, and keeps its registration', async () => {
+    const newFile = world.file('next', `${NEXT}\n`);
+    const files = ['--pin-file', join(world.path, 'pin'), '--new-pin-file', newFile];
+    const before = (await keyprovJsonBeside(['status', ...inStore])).json.keys;
+    const changed = await keyprovBeside(['change-pin', ...ofTpm, ...files]);
+    expect(changed).toEqual({
+      status: 0,
+      stdout: `the PIN of ${ADA.upn} is changed; key and registration are the same\n`,
+      stderr: '',
+    });
+    const again = await keyprovJsonBeside(['change-pin', ...ofTpm, ...files]);
+    expect(again).toMatchObject({
+      status: 5,
+      json: { error: { code: 'pin-wrong', triesLeft: expect.any(Number), windows: { code: '0x80090010' } } },
+    });
+    const after = (await keyprovJsonBeside(['status', ...ofTpm])).json.keys;
+    const [{ kid: kidBefore }, { kid, proof }] = [Object(before)[0], Object(after)[0]];
+    expect({ kid, proof }).toMatchObject({ kid: kidBefore, proof: { status: 'proved' } });
+    expect(world.filesWith(new RegExp(`${PIN}|${NEXT}`))).toEqual(['next', 'pin']);
+  });
+
+  it('has no PIN changed to one that the rules forbid; both PINs may come from standard input', async () => {
+    // The rules that it was made under hold on where no others are named.
+    const { status, json } = await keyprovJsonBeside(['change-pin', ...ofTpm], { input: `${NEXT}\n135-abcd\n` });
+    expect({ status, json }).toMatchObject({
+      status: 5,
+      json: { error: { code: 'pin-required', message: expect.stringContaining('at least 9 characters') } },
+    });
+    const policy = ['--policy', world.file('longer.json', '{"pin": {"minLength": 20}}')];
+    const longer = await keyprovJsonBeside(['change-pin', ...ofTpm, ...policy], { input: `${NEXT}\n135-abcdef\n` });
+    expect(longer.json.error).toMatchObject({ message: expect.stringContaining('at least 20 characters') });
+    const back = await keyprovBeside(['change-pin', ...ofTpm], { input: `${NEXT}\n${PIN}\n` });
+    expect(back.status).toBe(0);
+  });
+
+  it('is looked for in Microsoft Graph, which says nothing of the directory on premises', async () => {
+    const args = ['sync-status', ...inStore, ...graph, '--service-ca', join(world.path, 'ca.pem')];
+    const { status, stdout } = await keyprovBeside(args);
+    expect({ status, stdout }).toEqual({
+      status: 0,
+      stdout:
+        'synced       there\n' +
+        'The PIN works for sign-in to the cloud; whether it does on premises has not been looked up.\n',
+    });
+    const nowhere = await keyprovJsonBeside(['sync-status', ...inStore, '--sync-minutes', '45']);
+    expect(nowhere).toMatchObject({ status: 10, json: { state: 'registered', error: { code: 'registered' } } });
+    const { registered, estimate } = {
+      ...Object(await keyprovJsonBeside(['status', ...inStore])).json.keys[0],
+      ...nowhere.json,
+    };
+    expect(Date.parse(estimate) - Date.parse(registered)).toBe(45 * 60_000);
+  });
+
+  it('is replaced by reset, when its user has said so', async () => {
+    const args = ['reset', ...world.runArgs, ...world.tpmArgs, ...graph, '--pin-file', world.file('pin3', `${NEXT}\n`)];
+    const unsure = await keyprovJsonBeside(args, { env: LOCAL });
+    expect(unsure).toMatchObject({
+      status: 2,
+      json: { error: { problems: ['--yes is missing: there is no terminal to ask'] } },
+    });
+    const [old] = world.service.keys();
+    const { status, json } = await keyprovJsonBeside([...args, '--yes'], { env: LOCAL });
+    expect({ status, json }).toMatchObject({ status: 0, json: { status: 'registered', backend: 'tpm' } });
+    const kids = world.service.keys().map(({ kid }) => kid);
+    expect(kids).toEqual([json.kid]);
+    expect(kids).not.toContain(old?.kid);
+    expect(storeFiles(world.store)).toEqual(['key']);
+  });
+
+  it('is never replaced by a software key without a word', async () => {
+    const args = ['reset', ...world.runArgs, '--tpm', 'none', ...graph, '--pin-file', join(world.path, 'pin'), '--yes'];
+    const { status, json } = await keyprovJsonBeside(args, { env: LOCAL });
+    expect({ status, json }).toMatchObject({
+      status: 11,
+      json: { status: 'blocked', prerequisites: { errorStates: 0x20 } },
+    });
+    expect(storeFiles(world.store)).toEqual(['key']);
+    expect(world.service.keys()).toHaveLength(1);
+    const allowed = await keyprovJsonBeside([...args, '--allow-downgrade'], { env: LOCAL });
+    expect(allowed).toMatchObject({ status: 0, json: { backend: 'software' } });
+  });
+
+  it('is taken back by unregister', async () => {
+    const args = ['unregister', ...inStore, ...world.serviceArgs, ...graph, '--yes'];
+    const { status, stdout, stderr } = await keyprovBeside(args);
+    expect({ status, stdout }).toEqual({
+      status: 0,
+      stdout: `the key of ${ADA.upn} is removed from the service and from ${world.store}\n`,
+    });
+    expect(stderr).toMatch(
+      /^unregister: [0-9a-f-]{36} at https:.*\nunregister: the service has removed it \(\d\.\d s\)\n$/,
+    );
+    expect(world.service.keys()).toEqual([]);
+    expect(storeFiles(world.store)).toEqual([]);
+    expect(await keyprovJsonBeside(args)).toMatchObject({ status: 7, json: { error: { code: 'key-not-found' } } });
+    expect(await keyprovJsonBeside(['status', ...inStore])).toMatchObject({
+      status: 7,
+      json: { keys: [], runs: [], error: { code: 'key-not-found' } },
+    });
+  });
+});
+
+describe('without a store', () => {
+  it.each(['status', 'change-pin', 'sync-status'])('%s finds no key, and makes no directory', async (command) => {
+    using directory = temporaryDirectory();
+    const store = join(directory.path, 'none');
+    const { status, json } = await keyprovJsonBeside([command], { env: { KEYPROV_STORE: store } });
+    expect({ status, json }).toMatchObject({
+      status: 7,
+      json: { error: { code: 'key-not-found', message: expect.stringContaining(`there is no key store at ${store}`) } },
+    });
+  });
+});
+
+describe.skipIf(missing)('a forgotten PIN', () => {
+  it('is reset with the help of a recovery service, and the key stays', async () => {
+    await using world = await startServiceWorld();
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const recoveryKey = world.file('recovery.pem', String(publicKey.export({ type: 'spki', format: 'pem' })));
+    world.file('service.pem', String(privateKey.export({ type: 'pkcs8', format: 'pem' })));
+    const helper = world.file(
+      'recover.mjs',
+      `import { readFileSync } from 'node:fs';
+       import { openRecoverySecret } from ${JSON.stringify(join(process.cwd(), 'dist/src/index.js'))};
+       const { user, ...texts } = JSON.parse(readFileSync(0, 'utf8'));
+       const bytes = Object.fromEntries(Object.entries(texts).map(([n, t]) => [n, new Uint8Array(Buffer.from(t, 'base64'))]));
+       const secret = openRecoverySecret({ user, ...bytes }, readFileSync(process.argv[2], 'utf8'));
+       process.stdout.write(Buffer.from(secret).toString('base64'));`,
+    );
+    const command = `'${process.execPath}' '${helper}' '${world.path}/service.pem'`;
+    const software = ['--hardware', 'discouraged', '--tpm', 'none', '--recovery-key', recoveryKey];
+    const pin = ['--pin-file', world.file('pin', PIN)];
+    const made = await keyprovJsonBeside(['provision', ...world.runArgs, ...software, ...pin], { env: LOCAL });
+    expect(made.status).toBe(0);
+    const reset = ['reset', '--keep-key', ...world.runArgs, ...software, '--pin-file', world.file('next', NEXT)];
+    const without = await keyprovJsonBeside(reset);
+    expect(without).toMatchObject({
+      status: 2,
+      json: { error: { problems: ['--recovery-command is missing, which --keep-key needs'] } },
+    });
+    const failed = await keyprovJsonBeside([...reset, '--recovery-command', 'echo no; exit 0']);
+    expect(failed).toMatchObject({ status: 5, json: { error: { code: 'recovery-unavailable' } } });
+    const done = await keyprovJsonBeside([...reset, '--recovery-command', command]);
+    expect({ status: done.status, kid: done.json.kid }).toEqual({ status: 0, kid: made.json.kid });
+    const changed = await keyprovBeside(['change-pin', '--store', world.store], { input: `${NEXT}\n${PIN}-2\n` });
+    expect(changed.status).toBe(0);
+    expect(world.service.keys()).toHaveLength(1);
+  });
+});

@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type IdentityService,
+  type IdentityServiceOptions,
+  type JoinedDevice,
+  joinDevice,
+  startIdentityService,
+} from '../../../src/testing/index.ts';
+import { temporaryDirectory } from './keyprov.ts';
+
+/** The user of the tests. */
+export const ADA = { upn: 'ada@contoso.test', password: 'correct horse battery' };
+
+/** An identity service in this process, a device that has joined, and the files and options with which keyprov uses it. */
+export interface ServiceWorld extends AsyncDisposable {
+  readonly path: string;
+  readonly service: IdentityService;
+  readonly device: JoinedDevice;
+  /** Options that name the service and the device. */
+  readonly serviceArgs: readonly string[];
+  /** The same with store and user, for `keyprov provision`. */
+  readonly runArgs: readonly string[];
+  readonly store: string;
+  /** Options with a virtual TPM that keeps its state. */
+  readonly tpmArgs: readonly string[];
+  /** Writes a file for the owner only; gives its path. */
+  file(name: string, content: string): string;
+  /** Names of all files below the directory whose content matches. */
+  filesWith(pattern: RegExp): string[];
+}
+
+/** Starts all of it in a temporary directory. */
+export async function startServiceWorld(options: Partial<IdentityServiceOptions> = {}): Promise<ServiceWorld> {
+  const directory = temporaryDirectory();
+  const { path } = directory;
+  const file = (name: string, content: string): string => {
+    writeFileSync(join(path, name), content, { mode: 0o600 });
+    return join(path, name);
+  };
+  const service = await startIdentityService({
+    ...{ users: [ADA], directory: join(path, 'service'), pollIntervalS: 0 },
+    ...options,
+  });
+  const device = await joinDevice(service.url, { ca: service.ca, tenant: service.tenantId, user: ADA });
+  const store = join(path, 'store');
+  const serviceArgs = [
+    ...['--service', service.url, '--tenant', service.tenantId, '--service-ca', file('ca.pem', service.ca)],
+    ...['--device-cert', file('device.pem', device.certificate), '--device-key', file('key.pem', device.privateKey)],
+  ];
+  return {
+    ...{ path, service, device, store, serviceArgs, file },
+    runArgs: [...serviceArgs, '--store', store, '--user', ADA.upn],
+    tpmArgs: ['--tpm', `libtpms:${join(path, 'tpm')}`],
+    filesWith: (pattern) =>
+      readdirSync(path, { recursive: true, encoding: 'utf8' }).filter((name) => {
+        const full = join(path, name);
+        return statSync(full).isFile() && pattern.test(readFileSync(full, 'latin1'));
+      }),
+    [Symbol.asyncDispose]: async () => {
+      await service.close();
+      directory[Symbol.dispose]();
+    },
+  };
+}
+
+/** Names of the files in a store that are a key or the journal of a run. */
+export function storeFiles(store: string): string[] {
+  return readdirSync(store)
+    .filter((name) => /^(key|run)-/.test(name))
+    .map((name) => name.replace(/-.*$/, ''));
+}

@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { environment, MAIN } from './keyprov.ts';
+
+/** What a call in a terminal has left behind. */
+export interface TerminalEnd {
+  readonly status: number;
+  /** What the terminal showed. */
+  readonly shown: string;
+  readonly stdout: string;
+  /** For each answer, whether the terminal showed what was typed. */
+  readonly echoes: readonly boolean[];
+  /** Whether the terminal was as before in the end. */
+  readonly restored: boolean;
+}
+
+/** Runs `keyprov` in a pseudo-terminal, where each question gets its answer. Standard output is a pipe. */
+export async function keyprovInTerminal(
+  args: readonly string[],
+  steps: readonly (readonly [expect: string, send: string])[],
+  { env = {}, stdout = 'pipe' }: { env?: Readonly<Record<string, string>>; stdout?: 'pipe' | 'terminal' } = {},
+): Promise<TerminalEnd> {
+  const task = {
+    ...{ argv: [process.execPath, MAIN, ...args], env: environment(env), stdout },
+    steps: steps.map(([expect, send]) => ({ expect, send })),
+  };
+  const script = join(process.cwd(), 'test/cli/support/run_in_terminal.py');
+  const { stdout: json } = await promisify(execFile)('python3', [script, JSON.stringify(task)]);
+  return JSON.parse(json);
+}
