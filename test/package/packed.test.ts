@@ -64,7 +64,7 @@ describe('the package', () => {
   it('holds what users need and nothing else', async () => {
     const names = (await readdir(installed)).sort();
     expect(names).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'dist', 'docs', 'package.json']);
-    expect((await readdir(join(installed, 'dist'))).sort()).toEqual(['native', 'src']);
+    expect((await readdir(join(installed, 'dist'))).sort()).toEqual(['chunks', 'native', 'src']);
     const others = (await readdir(join(installed, 'dist'), { recursive: true, withFileTypes: true }))
       .filter((entry) => entry.isFile())
       .map(({ name }) => name)

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { createConnection } from 'node:net';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** A swtpm of its own for a test, on unix sockets in a directory of its own. */
 export interface LocalSwtpm extends AsyncDisposable {
@@ -20,6 +20,7 @@ export async function startLocalSwtpm(): Promise<LocalSwtpm> {
   const args = [
     ...['socket', '--tpm2', '--tpmstate', `dir=${directory}`, '--flags', 'not-need-init,startup-clear'],
     ...['--server', `type=unixio,path=${socket}`, '--ctrl', `type=unixio,path=${socket}.ctrl`],
+    ...['--pid', `file=${directory}/pid`],
   ];
   // swtpm writes a line to stderr for each client that leaves, and stops when nobody reads a full pipe.
   const child = spawn('swtpm', args, { stdio: 'ignore' });
@@ -30,7 +31,7 @@ export async function startLocalSwtpm(): Promise<LocalSwtpm> {
       await exit;
     }
   };
-  await listening(`${socket}.ctrl`, child);
+  await ready(directory, child);
   return {
     socket,
     kill,
@@ -41,20 +42,15 @@ export async function startLocalSwtpm(): Promise<LocalSwtpm> {
   };
 }
 
-/** Connects until somebody listens. */
-async function listening(path: string, child: ChildProcess): Promise<void> {
-  for (;;) {
+/** swtpm writes its process id when it listens at both sockets. */
+async function ready(directory: string, child: ChildProcess): Promise<void> {
+  while (readIfThere(join(directory, 'pid')) !== String(child.pid)) {
     if (child.exitCode !== null) throw new Error(`swtpm ended with ${child.exitCode}`);
-    const connection = createConnection(path);
-    const connected = await new Promise<boolean>((resolve) => {
-      connection.once('connect', () => resolve(true));
-      connection.once('error', () => resolve(false));
-    });
-    connection.destroy();
-    if (connected) return;
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await delay(2);
   }
 }
+
+const readIfThere = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8').trim() : '');
 
 /**
  * Why tests that need `programs` cannot run; undefined where they can, and in continuous integration, where a
