@@ -5,6 +5,7 @@ import { definePinPolicy } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
 import { ServiceError } from '../registration/service-error.ts';
 import { publicBlob } from '../request/key-registration.ts';
+import { policyProblem } from './fits-policy.ts';
 import { type AttestationOutcome, type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
 import { enterNewPin } from './pin-entry.ts';
@@ -59,8 +60,14 @@ export class RunSteps {
       });
     }
     switch (progress.step) {
-      case 'registered':
-        return await this.#keep(progress);
+      case 'registered': {
+        if (this.#problemOf(progress.key) === undefined) return await this.#keep(progress);
+        const { user, kid } = progress.registration;
+        const unwanted: Progress<'unwanted'> = { step: 'unwanted', user, kid };
+        await this.#journal.write({ progress: unwanted });
+        await this.#takeBack(unwanted);
+        break;
+      }
       case 'made':
       case 'sending':
         return await this.#goOn(progress);
@@ -122,12 +129,15 @@ export class RunSteps {
     const proof = await this.#authenticate();
     const challenge = await registrar.challenge({ signal });
     const sources = await watchTpm(this.#options.sources, this.#journal, { signal });
+    const itsPolicy = { ...policy, algorithm: key.algorithm };
     let request: KeyRequest;
     try {
-      request = await requestForKey(key, { policy, sources, challenge, profile, enrolAk, signal, onEvent });
+      const problem = this.#problemOf(key);
+      if (problem !== undefined) throw problem;
+      request = await requestForKey(key, { policy: itsPolicy, sources, challenge, profile, enrolAk, signal, onEvent });
     } catch (error) {
-      if (!isLost(error)) throw error;
-      // The TPM was cleared or replaced: nobody has this key any more, and the service shall not have it either.
+      if (!isLost(error) && this.#problemOf(key) === undefined) throw error;
+      // The TPM was cleared or replaced, or policy has changed: the service shall not have this key either.
       if (step === 'sending') await this.#disown(key, proof, error);
       await this.#journal.write({ progress: { step: 'begun' } });
       return await this.#beginAnew();
@@ -139,7 +149,8 @@ export class RunSteps {
   async #disown(key: KeyRecord, proof: MfaProof, error: unknown): Promise<void> {
     if (this.#options.registrar.unregister === undefined) throw error;
     const { policy, profile } = this.#options;
-    const { request } = requestOf(key.publicKey, UNATTESTED, { policy, profile });
+    const itsPolicy = { ...policy, algorithm: key.algorithm };
+    const { request } = requestOf(key.publicKey, UNATTESTED, { policy: itsPolicy, profile });
     const { kid, upn } = await this.#send(key, request.body, await this.#freshened(proof));
     const progress: Progress<'unwanted'> = { step: 'unwanted', user: upn, kid };
     await this.#journal.write({ progress });
@@ -244,6 +255,12 @@ export class RunSteps {
     const entered = await enterNewPin(pin, { policy: policy.pin ?? definePinPolicy(), signal });
     this.#end('pin', 'meets the policy');
     return entered;
+  }
+
+  /** Policy may have changed since the key was made. */
+  #problemOf(key: KeyRecord): KeyprovError | undefined {
+    const { policy, pin } = this.#options;
+    return policyProblem(key, policy, { wantsPin: pin !== 'none' });
   }
 
   async #previousBackend(): Promise<ProvisionOptions['previous']> {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toBase64, toHex, utf8 } from '../../src/bytes.ts';
+import { KeyprovError } from '../../src/errors.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
@@ -195,6 +196,44 @@ describe('a run whose outcome at the service is not known', () => {
       'journal-invalid: the run that was cut off is one',
     );
     expect((await run()).status).toBe('registered');
+  });
+});
+
+describe('a run that policy has overtaken', () => {
+  const stricter = { policy: definePolicy({ hardware: 'discouraged', allowedAlgorithms: ['p-256'] }) };
+
+  it.each([
+    ['may have', { after: lost() }],
+    ['has not', { before: lost() }],
+  ] satisfies [string, RegistrarFault][])(
+    'takes back the key that the service %s, and makes another one',
+    async (_, fault) => {
+      registrar.faults.push(fault);
+      expect((await run()).status).toBe('pending');
+      const outcome = await run({ ...stricter, profile: 'attested' });
+      expect(outcome).toMatchObject({ status: 'registered', resumed: true, record: { algorithm: 'p-256' } });
+      expect(pinsAsked).toBe(2);
+      expect(registrar.keys).toHaveLength(1);
+      expect((await store.list()).records).toHaveLength(1);
+    },
+  );
+
+  it('never goes on with a software key where hardware is required now', async () => {
+    registrar.faults.push({ after: lost() });
+    await run();
+    const said = await asyncRefusal(() => run({ policy: definePolicy({ hardware: 'required' }) }));
+    expect(said).toMatch('hardware-required: policy requires a TPM and none is usable');
+    expect(registrar.keys).toEqual([]);
+    await nothingLeft();
+  });
+
+  it('takes back a key that was registered, and not yet stored', async () => {
+    const full = async () => Promise.reject(new KeyprovError('store-io', 'the disk is full'));
+    const broken = new Proxy(store, { get: (of, name) => (name === 'save' ? full : Reflect.get(of, name, of)) });
+    expect(await asyncRefusal(() => run({ store: broken }))).toBe('store-io: the disk is full');
+    expect((await listRuns(store)).map(({ state }) => state.progress.step)).toEqual(['registered']);
+    expect(await run({ ...stricter, profile: 'attested' })).toMatchObject({ record: { algorithm: 'p-256' } });
+    expect(registrar.keys).toHaveLength(1);
   });
 });
 
