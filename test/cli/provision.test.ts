@@ -10,6 +10,7 @@ import { parseKeyRegistration, publicBlob } from '../../src/request/key-registra
 import { decode } from '../../src/tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
 import {
   environment,
   keyprov,
@@ -412,11 +413,11 @@ describe('keyprov provision in software', () => {
     expect(json).toMatchObject({ error: { code: 'store-invalid', remedy: `chmod 700 ${directory.path}` } });
   });
 
-  it.skipIf(process.getuid?.() !== 0)('tells an ordinary user which file it may not read or write', () => {
+  it.skipIf(!isRoot || checkoutIsClosed())('tells an ordinary user which file it may not read or write', () => {
     using directory = temporaryDirectory();
     const pin = pinFile(directory.path);
     chmodSync(directory.path, 0o755);
-    const options = { uid: 65534 };
+    const options = { uid: ORDINARY_USER.uid };
     const pinned = keyprovJson(['provision', '--tpm', 'none', '--pin-file', pin, '--out', '/tmp/unused'], options);
     expect(pinned).toMatchObject({ status: 7, json: { error: { code: 'store-io' } } });
     const unwritable = keyprovJson(['provision', '--tpm', 'none', '--out', join(directory.path, 'out')], options);

@@ -22,6 +22,7 @@ import {
   type DirectoryConnection,
 } from '../../../src/testing/index.ts';
 import { WatchedChild } from '../../../src/tpm/transports/watched-child.ts';
+import { isRoot } from '../../ordinary-user.ts';
 import { missingPrograms, toolEnvironment } from './local-swtpm.ts';
 import { inNamespace, namespaceMissing, relayInto } from './network-namespace.ts';
 import { runToolWell } from './tool-run.ts';
@@ -48,7 +49,6 @@ const BASE = 'DC=contoso,DC=test';
 const USERS = `CN=Users,${BASE}`;
 const START_TIMEOUT_MS = 30_000;
 
-const isRoot = (): boolean => process.getuid?.() === 0;
 const account = (name: string): DirectoryAccount => ({ dn: `CN=${name},${USERS}`, password: 'P4ssw0rd.Test' });
 
 /** Why tests cannot have one; undefined where they can, and in continuous integration, where they must. */
@@ -56,7 +56,7 @@ export function sambaMissing(): string | undefined {
   const programs = missingPrograms('samba', 'samba-tool', 'tar');
   if (programs !== undefined || process.env.CI === 'true') return programs;
   const schema = '/usr/share/samba/setup/ad-schema/AD_DS_Classes__Windows_Server_2016.ldf';
-  const unprivileged = isRoot() ? undefined : namespaceMissing();
+  const unprivileged = isRoot ? undefined : namespaceMissing();
   const reason = existsSync(schema) ? unprivileged : 'samba-ad-provision not installed';
   if (reason !== undefined) console.warn(`skipped: no Samba domain controller: ${reason}`);
   return reason;
@@ -75,11 +75,11 @@ export async function startSambaDc(): Promise<SambaDc> {
       ...['-l', `${directory}/logs`, '-s', `${directory}/etc/smb.conf`],
     ];
     const child = new WatchedChild({
-      command: isRoot() ? samba : inNamespace(samba),
+      command: isRoot ? samba : inNamespace(samba),
       directory,
       env: { ...toolEnvironment(), KRB5_CONFIG: `${directory}/etc/krb5.conf` },
     });
-    const relay = isRoot() ? undefined : await relayInto(child.pid, address, 389);
+    const relay = isRoot ? undefined : await relayInto(child.pid, address, 389);
     const url = relay === undefined ? `ldap://${address}` : `ldap://127.0.0.1:${relay.port}`;
     const stop = async () => {
       await relay?.[Symbol.asyncDispose]();
@@ -113,7 +113,7 @@ function provision(directory: string, address: string): void {
   writeFileSync(join(directory, 'etc/krb5.conf'), KRB5);
   if (isThere) return;
   const command = [PYTHON, SCRIPT, directory, address];
-  const [program = '', ...args] = isRoot() ? command : inNamespace(command);
+  const [program = '', ...args] = isRoot ? command : inNamespace(command);
   runToolWell(program, args, { env: { KRB5_CONFIG: `${directory}/etc/krb5.conf` } });
   try {
     mkdirSync(CACHE, { recursive: true });
