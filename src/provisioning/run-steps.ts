@@ -7,6 +7,7 @@ import { ServiceError } from '../registration/service-error.ts';
 import { publicBlob } from '../request/key-registration.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type AttestationOutcome, type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
+import { readLastBackend } from './last-backend.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
 import { enterNewPin } from './pin-entry.ts';
 import type { ProvisionOptions, ProvisionOutcome, RunStep } from './provision.ts';
@@ -267,7 +268,8 @@ export class RunSteps {
     const { store, user, previous } = this.#options;
     if (previous !== undefined) return previous;
     const earlier = await listRegistrations(store, { user });
-    return earlier.some(({ record }) => record.backend === 'tpm') ? 'tpm' : undefined;
+    const isInTpm = earlier.some(({ record }) => record.backend === 'tpm');
+    return isInTpm ? 'tpm' : await readLastBackend(store, user);
   }
 
   #begin(step: RunStep): void {

@@ -2,6 +2,7 @@ import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
+import { noteLastBackend } from './last-backend.ts';
 import { readRegistration } from './registration-record.ts';
 
 /** Options of {@link unregisterKey}. */
@@ -10,8 +11,9 @@ export interface UnregisterOptions extends SignalOptions {
 }
 
 /**
- * Takes a key back from the service, and then out of the store; of a key in a TPM nothing is left then. Whoever is cut
- * off in between calls it again.
+ * Takes a key back from the service, and then out of the store; of a key in a TPM nothing is left then but
+ * the note that it was in one, without which the next might be in software unasked. Whoever is cut off in between calls it
+ * again.
  *
  * @returns whether the service still had it.
  * @throws KeyprovError `key-not-found`; `key-invalid` for a key that is not registered; `service-untrusted` where it is
@@ -22,7 +24,8 @@ export async function unregisterKey(
   id: string,
   { registrar, signal }: UnregisterOptions,
 ): Promise<'deleted' | 'absent'> {
-  const registration = readRegistration(await store.load(id));
+  const record = await store.load(id);
+  const registration = readRegistration(record);
   if (registration === undefined) {
     throw new KeyprovError('key-invalid', `the key ${id} is not registered`, { remedy: 'delete it from the store' });
   }
@@ -38,6 +41,7 @@ export async function unregisterKey(
     });
   }
   const outcome = await registrar.unregister({ user, kid }, { signal });
+  await noteLastBackend(store, user, record.backend);
   await store.delete(id, { signal });
   return outcome;
 }

@@ -10,6 +10,7 @@ import { decodePem } from '../../src/crypto/pem.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
 import type { KeyRecord } from '../../src/keys/key-record.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
+import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
 import { createKeyPool } from '../../src/provisioning/key-pool.ts';
@@ -173,6 +174,20 @@ describe('a whole run', () => {
     const provider = await openTpmKeyProvider(kit.tpm);
     expect(await provider.sign(outcome.record, { data: utf8('x'), pin: utf8(PIN) })).toHaveLength(256);
     expect(pool.size).toBe(0);
+  });
+
+  it('is not followed by a software key unasked, also after it was taken back', async () => {
+    const user = 'downgrade@contoso.test';
+    const outcome = await run(user);
+    if (outcome.status !== 'registered') throw new Error(outcome.status);
+    await unregisterKey(store, outcome.record.id, { registrar: await world.registrar() });
+    const software = {
+      policy: definePolicy({ hardware: 'preferred', attestation: 'none' }),
+      ...{ sources: { software: async () => openSoftwareKeyProvider() }, profile: 'strict' as const },
+    };
+    expect(await asyncRefusal(() => run(user, software))).toMatch('downgrade-refused: ');
+    expect(await asyncRefusal(() => run(user.toUpperCase(), software))).toMatch('downgrade-refused: ');
+    expect(await asyncRefusal(() => run(user, { ...software, allowDowngrade: true }))).toMatch('service-refused: ');
   });
 
   it('leaves a key that is proved at each load', async () => {

@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ignoring, replaceFile, storeIo } from '../keys/atomic-file.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import type { Backend } from '../keys/provider.ts';
+import { decodeRecord, encodeRecord, type RecordFormat } from '../keys/record-file.ts';
+
+/** Where the last key of a user was that is not in the store any more. */
+interface LastKey {
+  readonly user: string;
+  readonly backend: Backend;
+}
+
+const LAST_KEY: RecordFormat<LastKey> = {
+  format: 'keyprov-last-key',
+  version: 1,
+  what: 'note on the last key',
+  code: 'store-invalid',
+  remedy: 'remove it if the next key may be in software',
+  toJson: ({ user, backend }) => ({ user, backend }),
+  fromJson: (fields) => ({ user: fields.text('user'), backend: fields.oneOf('backend', ['tpm', 'software']) }),
+};
+
+/** Notes where the key was that is about to be taken out of the store, so that its successor is not held worse unasked. */
+export async function noteLastBackend(store: KeyStore, user: string, backend: Backend): Promise<void> {
+  await replaceFile(store.directory, fileName(user), encodeRecord(LAST_KEY, { user, backend }));
+}
+
+/** What was noted; undefined where nothing was. @throws KeyprovError `store-invalid`, `store-io` */
+export async function readLastBackend(store: KeyStore, user: string): Promise<Backend | undefined> {
+  const path = join(store.directory, fileName(user));
+  const text = await storeIo(path, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
+  return text === undefined ? undefined : decodeRecord(LAST_KEY, text, path).backend;
+}
+
+const fileName = (user: string): string =>
+  `last-${createHash('sha256').update(user.toLowerCase()).digest('hex').slice(0, 16)}.json`;
