@@ -1,7 +1,10 @@
 import { expect } from 'vitest';
 import { KeyprovError } from '../../../src/errors.ts';
 
-/** The error that `work` is rejected with, which must come within a second. */
+/** Openings give up after 0.75 s; a busy machine may need some more to say so, but nobody waits for the system's own limits. */
+const LIMIT_MS = 5_000;
+
+/** The error that `work` is rejected with, soon. */
 export async function quickFailure(work: Promise<unknown>): Promise<KeyprovError> {
   const start = performance.now();
   const error = await work.then(
@@ -9,6 +12,6 @@ export async function quickFailure(work: Promise<unknown>): Promise<KeyprovError
     (thrown: unknown) => thrown,
   );
   if (!(error instanceof KeyprovError)) throw error;
-  expect(performance.now() - start).toBeLessThan(1_000);
+  expect(performance.now() - start).toBeLessThan(LIMIT_MS);
   return error;
 }
