@@ -1,6 +1,7 @@
 import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import koffi, { type LibraryHandle, type TypeObject } from 'koffi';
 import { type Libc, loadLibc } from './libc.ts';
+import { uniqueTypeName } from './type-name.ts';
 
 /** 0.9.0, as TPMLIB_GetVersion writes it: major, minor and micro number from the high end. */
 const OLDEST_VERSION = 0x000900;
@@ -20,7 +21,7 @@ export class LibtpmsError extends Error {
 }
 
 /** struct libtpms_callbacks of tpm_library.h. */
-export const Callbacks: TypeObject = koffi.struct({
+export const Callbacks: TypeObject = koffi.struct(uniqueTypeName('libtpms_callbacks'), {
   sizeOfStruct: 'int',
   init: 'void *',
   loaddata: 'void *',

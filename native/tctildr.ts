@@ -1,6 +1,7 @@
 import koffi from 'koffi';
 import { callAsync } from './call-async.ts';
 import { type FoundLibrary, findLibrary } from './find-library.ts';
+import { uniqueTypeName } from './type-name.ts';
 
 /** Largest command and answer, in bytes. */
 const BUFFER_SIZE = 4096;
@@ -10,7 +11,7 @@ const ANSWER_AT = COMMAND_AT + BigInt(BUFFER_SIZE);
 const MEMORY_SIZE = 8 + 2 * BUFFER_SIZE;
 
 /** Start of TSS2_TCTI_CONTEXT, the same in every version. TCG TSS 2.0 TCTI API. */
-const ContextHeader = koffi.struct({
+const ContextHeader = koffi.struct(uniqueTypeName('TSS2_TCTI_CONTEXT'), {
   magic: 'uint64_t',
   version: 'uint32_t',
   transmit: 'void *',

@@ -26,7 +26,7 @@ interface Check {
 }
 
 /** For a TPM that answers slowly, or a machine that is busy: whoever does not answer at all is known to be silent long before. */
-const TIME_LIMIT_MS = 5_000;
+const TIME_LIMIT_MS = 3_000;
 const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
 
 /** Describes `keyprov doctor`. */
