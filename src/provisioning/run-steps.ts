@@ -55,10 +55,13 @@ export class RunSteps {
     const { registrar, sources, signal } = this.#options;
     this.#isSwept = false;
     this.#isSwept = await sweepTpm(sources, this.#journal, { signal });
-    if (progress.step !== 'begun' && service !== registrar.address) {
-      throw new KeyprovError('journal-invalid', `the run that was cut off is one with ${service}`, {
-        remedy: `finish it with that service first, or remove ${this.#journal.path}`,
-      });
+    if (service !== registrar.address) {
+      if (progress.step !== 'begun' && progress.step !== 'made') {
+        throw new KeyprovError('journal-invalid', `the run that was cut off is one with ${service}`, {
+          remedy: `finish it with that service first, or remove ${this.#journal.path}`,
+        });
+      }
+      await this.#journal.write({ service: registrar.address });
     }
     switch (progress.step) {
       case 'registered': {
@@ -188,7 +191,10 @@ export class RunSteps {
       this.#end('registration', `Key ID ${registration.kid}`);
       return registration;
     } catch (error) {
-      if (error instanceof ServiceError) await this.#noteMisplaced(error);
+      if (error instanceof ServiceError) {
+        this.#maybeSent ||= error.outcomeUnknown;
+        await this.#noteMisplaced(error);
+      }
       throw error;
     }
   }

@@ -13,7 +13,7 @@ import { readPinState } from '../../src/provisioning/pin-state.ts';
 import { checkPrerequisites } from '../../src/provisioning/prerequisites.ts';
 import { type ProvisionOptions, provision, type RunEvent } from '../../src/provisioning/provision.ts';
 import { listRegistrations, readRegistration } from '../../src/provisioning/registration-record.ts';
-import { listRuns } from '../../src/provisioning/run-journal.ts';
+import { claimRun, listRuns } from '../../src/provisioning/run-journal.ts';
 import { unregisterKey } from '../../src/provisioning/unregister.ts';
 import { publicBlob } from '../../src/request/key-registration.ts';
 import { passingMfa } from '../fake-mfa.ts';
@@ -186,6 +186,29 @@ describe('a run whose outcome at the service is not known', () => {
     expect((await listRuns(store)).map(({ state }) => state.progress.step)).toEqual(['sending']);
     expect((await run()).status).toBe('registered');
     expect(registrar.keys).toHaveLength(1);
+  });
+
+  it('keeps the key when it is refused after an authentication that an unknown outcome has led to', async () => {
+    const unknown = serviceError('service-refused', { status: 401, retry: 'mfa', outcomeUnknown: true });
+    registrar.faults.push({ after: unknown }, { before: refused() });
+    expect(await asyncRefusal(run)).toMatch('service-refused');
+    expect((await listRuns(store)).map(({ state }) => state.progress.step)).toEqual(['sending']);
+    expect((await run()).status).toBe('registered');
+    expect(registrar.keys).toHaveLength(1);
+  });
+
+  it('is one with the service of now, where none had been asked before', async () => {
+    const { journal } = await claimRun(store, {
+      user: USER,
+      deviceId: DEVICE,
+      service: 'https://other.test/key/',
+      now,
+    });
+    await journal.release();
+    registrar.faults.push({ after: lost() });
+    expect((await run()).status).toBe('pending');
+    expect((await listRuns(store)).map(({ state }) => state.service)).toEqual([registrar.address]);
+    expect(await run()).toMatchObject({ status: 'registered', resumed: true });
   });
 
   it('is not gone on with at another service', async () => {
