@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { toHex, wipe } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
@@ -143,7 +144,7 @@ export class RunSteps {
       if (!isLost(error) && this.#problemOf(key) === undefined) throw error;
       // The TPM was cleared or replaced, or policy has changed: the service shall not have this key either.
       if (step === 'sending') await this.#disown(key, proof, error);
-      await this.#journal.write({ progress: { step: 'begun' } });
+      await this.#forget();
       return await this.#beginAnew();
     }
     return await this.#register(key, request, proof);
@@ -216,7 +217,12 @@ export class RunSteps {
       });
     }
     await registrar.unregister({ user, kid }, { signal });
-    await this.#journal.write({ progress: { step: 'begun' } });
+    await this.#forget();
+  }
+
+  /** Another key is another request to the service. */
+  async #forget(): Promise<void> {
+    await this.#journal.write({ progress: { step: 'begun' }, id: randomUUID() });
   }
 
   /** Into the store, and the journal goes. An earlier start may have been cut off between the two. */
