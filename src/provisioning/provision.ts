@@ -35,6 +35,10 @@ export interface ProvisionOptions extends SignalOptions {
   /** Where the key is kept in the end, and the journal of the run until then. */
   readonly store: KeyStore;
   readonly policy: Policy;
+  /**
+   * Where the key may be made. After a killed run, a TPM without resource manager is cleared of what that left: let a TPM
+   * that is given open hold nothing of the caller's then.
+   */
   readonly sources: ProviderSources;
   /** What must hold before anything is done; `skip`: the caller has seen to it. */
   readonly prerequisites: ((options: SignalOptions) => Promise<PrerequisiteResult>) | 'skip';

@@ -162,9 +162,13 @@ export class RunJournal {
     this.#state = state;
   }
 
-  /** Leaves the run for a later start to go on with. */
-  async release(): Promise<void> {
-    await this.#save({ state: this.#state, process: null });
+  /**
+   * Leaves the run for a later start to go on with. `isSwept`: nothing of it is left in the TPM, so what a later start
+   * finds there is not to be taken for its own.
+   */
+  async release({ isSwept = true }: { readonly isSwept?: boolean } = {}): Promise<void> {
+    const { tpm, ...state } = this.#state;
+    await this.#save({ state: isSwept ? state : { ...state, tpm }, process: null });
   }
 
   /** Ends the run: nothing is left to do. */

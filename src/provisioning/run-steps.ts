@@ -97,7 +97,7 @@ export class RunSteps {
       if (isNowhere && this.#isSwept) {
         await this.#journal.remove();
       } else {
-        await this.#journal.release();
+        await this.#journal.release({ isSwept: this.#isSwept });
       }
     } catch (second) {
       if (isKeyprovError(error)) error.suppressed.push(second);

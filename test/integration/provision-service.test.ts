@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
 import { toBase64, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
 import { decodePem } from '../../src/crypto/pem.ts';
@@ -33,6 +34,7 @@ import {
   type TestTpm,
 } from '../../src/testing/index.ts';
 import { Clear } from '../../src/tpm/commands/hierarchy.ts';
+import { ReadPublic } from '../../src/tpm/commands/object.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
 import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
@@ -221,11 +223,14 @@ describe('a whole run', () => {
       problem: { code: 'service-unreachable' },
     });
     world.service.setIntercept();
+    // What the caller loads in the meantime is nothing that the first call has left.
+    await using own = await createAttestationKey(kit.tpm, { algorithm: 'p-256' });
     expect(await run(user, { pin: async () => Promise.reject(new Error('asked again')) })).toMatchObject({
       status: 'registered',
       resumed: true,
       registration: { aikStatus: 'certified' },
     });
+    expect((await kit.tpm.run(ReadPublic, { objectHandle: own.object })).outPublic).toEqual(own.publicArea);
     expect(keysOf(user)).toHaveLength(1);
   });
 
