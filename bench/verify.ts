@@ -7,15 +7,15 @@ import { toBase64Url } from '../src/bytes.ts';
 import { encodePem } from '../src/crypto/pem.ts';
 import { encodeSpki } from '../src/crypto/public-key.ts';
 import { readCertificate } from '../src/crypto/x509.ts';
-import { COSE_ALG } from '../src/request/cose-key.ts';
-import { encodeAuthenticatorData, rpIdHash } from '../src/request/webauthn-authenticator-data.ts';
-import { buildWebauthnClientData } from '../src/request/webauthn-client-data.ts';
+import { COSE_ALG } from '../src/formats/webauthn/cose-key.ts';
+import { encodeAuthenticatorData, rpIdHash } from '../src/formats/webauthn/webauthn-authenticator-data.ts';
+import { buildWebauthnClientData } from '../src/formats/webauthn/webauthn-client-data.ts';
 import {
   buildWebauthnTpm,
   decodeWebauthnTpm,
   statementFromWebauthnTpm,
   webauthnExtraData,
-} from '../src/request/webauthn-tpm.ts';
+} from '../src/formats/webauthn/webauthn-tpm.ts';
 import { publicKeyOf } from '../src/tpm/public-key.ts';
 import { akTemplate, userKeyTemplate } from '../src/tpm/templates.ts';
 import { issue, issueAuthority } from '../test/certificates.ts';

@@ -6,41 +6,41 @@ import { ecdsaRawToDer } from '../src/crypto/ecdsa-signature.ts';
 import { encodeJwk } from '../src/crypto/jwk.ts';
 import { encodePem } from '../src/crypto/pem.ts';
 import { encodePkcs1, encodeSpki, encodeSpkiPem } from '../src/crypto/public-key.ts';
-import { encryptPkcs8 } from '../src/keys/encrypted-pkcs8.ts';
-import { encodeKeyFile } from '../src/keys/key-file.ts';
-import { encodeKeyRecord } from '../src/keys/key-record.ts';
-import { buildAcmeDeviceAttest } from '../src/request/acme-device-attest.ts';
-import { buildAkCertificate } from '../src/request/ak-certificate.ts';
-import { buildCertificateRequest } from '../src/request/certificate-request.ts';
-import { COSE_ALG, encodeCoseKey } from '../src/request/cose-key.ts';
+import { buildAcmeDeviceAttest } from '../src/formats/services/acme-device-attest.ts';
+import {
+  buildGoAttestationParameters,
+  buildGoCertificationParameters,
+  buildGoQuote,
+} from '../src/formats/services/go-attestation.ts';
+import { signJws } from '../src/formats/services/jws.ts';
+import { buildKeylimeActivation, buildKeylimeRegistration } from '../src/formats/services/keylime.ts';
+import { buildSmallstepAttest } from '../src/formats/services/smallstep.ts';
+import { encodeSshPublicKey, formatSshPublicKey } from '../src/formats/services/ssh-public-key.ts';
+import { buildAkCertificate } from '../src/formats/tcg/ak-certificate.ts';
 import {
   encodeGoAttestationCredential,
   encodeKeylimeBlob,
   encodeSizedCredential,
   encodeSmallstepCredential,
   encodeTpm2ToolsCredential,
-} from '../src/request/credential-encodings.ts';
-import { encryptEnvelope } from '../src/request/enveloped-data.ts';
-import {
-  buildGoAttestationParameters,
-  buildGoCertificationParameters,
-  buildGoQuote,
-} from '../src/request/go-attestation.ts';
-import { encodeIdevidContent } from '../src/request/idevid-content.ts';
-import { signJws } from '../src/request/jws.ts';
-import { encodeKads } from '../src/request/kads.ts';
-import { decodeKast } from '../src/request/kast.ts';
-import { buildKeyRegistration } from '../src/request/key-registration.ts';
-import { buildKeylimeActivation, buildKeylimeRegistration } from '../src/request/keylime.ts';
-import { buildLampsAttestation, encodeTpmCertify } from '../src/request/lamps-attestation.ts';
-import { buildWcceAttributes } from '../src/request/ms-wcce.ts';
-import { commonName } from '../src/request/names.ts';
-import { buildPkinitCertificate } from '../src/request/pkinit-certificate.ts';
-import { buildSmallstepAttest } from '../src/request/smallstep.ts';
-import { encodeSshPublicKey, formatSshPublicKey } from '../src/request/ssh-public-key.ts';
-import { encodeTachChallenge } from '../src/request/tach-challenge.ts';
-import { encodeTcgCsrIdevid } from '../src/request/tcg-csr-idevid.ts';
-import { decodeWebauthnTpm } from '../src/request/webauthn-tpm.ts';
+} from '../src/formats/tcg/credential-encodings.ts';
+import { encodeIdevidContent } from '../src/formats/tcg/idevid-content.ts';
+import { encodeTcgCsrIdevid } from '../src/formats/tcg/tcg-csr-idevid.ts';
+import { COSE_ALG, encodeCoseKey } from '../src/formats/webauthn/cose-key.ts';
+import { decodeWebauthnTpm } from '../src/formats/webauthn/webauthn-tpm.ts';
+import { encodeKads } from '../src/formats/windows/kads.ts';
+import { decodeKast } from '../src/formats/windows/kast.ts';
+import { buildKeyRegistration } from '../src/formats/windows/key-registration.ts';
+import { buildWcceAttributes } from '../src/formats/windows/ms-wcce.ts';
+import { buildPkinitCertificate } from '../src/formats/windows/pkinit-certificate.ts';
+import { encodeTachChallenge } from '../src/formats/windows/tach-challenge.ts';
+import { buildCertificateRequest } from '../src/formats/x509/certificate-request.ts';
+import { encryptEnvelope } from '../src/formats/x509/enveloped-data.ts';
+import { buildLampsAttestation, encodeTpmCertify } from '../src/formats/x509/lamps-attestation.ts';
+import { commonName } from '../src/formats/x509/names.ts';
+import { encryptPkcs8 } from '../src/keys/encrypted-pkcs8.ts';
+import { encodeKeyFile } from '../src/keys/key-file.ts';
+import { encodeKeyRecord } from '../src/keys/key-record.ts';
 import { encode } from '../src/tpm/codec/index.ts';
 import { TPM_ALG, TPM_ST } from '../src/tpm/constants.ts';
 import { encodeStateFile } from '../src/tpm/state-file.ts';

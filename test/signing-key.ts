@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject,
 import { readFileSync } from 'node:fs';
 import { fromBase64, view } from '../src/bytes.ts';
 import { decodeSpki } from '../src/crypto/public-key.ts';
-import type { SigningKey } from '../src/request/jws.ts';
+import type { SigningKey } from '../src/formats/services/jws.ts';
 
 /** A key in memory that signs as a provider's does. */
 export interface TestSigningKey extends SigningKey {

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { utf8, wipe } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
-import { ignoring } from '../keys/atomic-file.ts';
+import { ignoring } from '../storage/atomic-file.ts';
 import type { Arguments } from './arguments.ts';
 import { tellStory } from './demo-story.ts';
 import { EXIT } from './exit-codes.ts';

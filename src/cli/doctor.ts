@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
-import { errorCode } from '../keys/atomic-file.ts';
+import { errorCode } from '../storage/atomic-file.ts';
 import { parseTpmAddress, type TpmAddress } from '../tpm/address.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
 import { locateLibtpms } from '../tpm/transports/libtpms.ts';

@@ -2,8 +2,8 @@ import { openEndorsementKey } from '../attestation/endorsement-key.ts';
 import { readEkCertificates } from '../attestation/read-ek-certificates.ts';
 import { equal } from '../bytes.ts';
 import { encodeSpki } from '../crypto/public-key.ts';
-import { readTbs } from '../request/issue-certificate.ts';
-import type { EndorsementKeyInfo } from '../request/ms-wcce.ts';
+import type { EndorsementKeyInfo } from '../formats/windows/ms-wcce.ts';
+import { readTbs } from '../formats/x509/issue-certificate.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
 

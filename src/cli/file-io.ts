@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyprovError } from '../errors.ts';
-import { errorCode } from '../keys/atomic-file.ts';
+import { errorCode } from '../storage/atomic-file.ts';
 
 /** Runs `work` on a file that the user named; an error of the file system becomes KeyprovError `store-io`. */
 export async function fileIo<T>(path: string, work: () => Promise<T>): Promise<T> {

@@ -1,9 +1,9 @@
 import { mkdtemp, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { KeyprovError, withCleanup } from '../errors.ts';
-import { createFile, removeFile } from '../keys/atomic-file.ts';
 import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { WRAPPING_SECRET_FILE } from '../keys/wrapping-secret.ts';
+import { createFile, removeFile } from '../storage/atomic-file.ts';
 import { exists, fileIo } from './file-io.ts';
 
 /** The files that `keyprov provision` writes, in that order: the record last, so that it stands for all of them. */

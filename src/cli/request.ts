@@ -5,7 +5,7 @@ import { type AttestationStatement, statementFromJson } from '../attestation/ind
 import { type Bytes, equal, toBase64, wipe } from '../bytes.ts';
 import { encodeSpki } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
-import { readTbs } from '../request/issue-certificate.ts';
+import { readTbs } from '../formats/x509/issue-certificate.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../tpm/structures/object.ts';

@@ -1,14 +1,14 @@
-import type { AlternativeName } from '../request/alternative-names.ts';
-import type { Attribute } from '../request/attributes.ts';
+import { parseWcceAttributes } from '../formats/windows/ms-wcce.ts';
+import type { AlternativeName } from '../formats/x509/alternative-names.ts';
+import type { Attribute } from '../formats/x509/attributes.ts';
 import {
   parseCertificateRequest,
   publicKeyOfRequest,
   verifyCertificateRequest,
-} from '../request/certificate-request.ts';
-import { contentEncryptionOf } from '../request/enveloped-data.ts';
-import type { Extension } from '../request/extensions.ts';
-import { ATTESTATION_ATTRIBUTE } from '../request/lamps-attestation.ts';
-import { parseWcceAttributes } from '../request/ms-wcce.ts';
+} from '../formats/x509/certificate-request.ts';
+import { contentEncryptionOf } from '../formats/x509/enveloped-data.ts';
+import type { Extension } from '../formats/x509/extensions.ts';
+import { ATTESTATION_ATTRIBUTE } from '../formats/x509/lamps-attestation.ts';
 import { envelopeFields, nameOid, nameText, quirksOf } from './certificate-parts.ts';
 import { describePublicKey } from './describe-key.ts';
 import { bytesField, field, group, hexOf, listOf, nameField, nested, optional } from './fields.ts';

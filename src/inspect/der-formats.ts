@@ -3,7 +3,7 @@ import { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { decodePkcs1, decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { isKeyprovError } from '../errors.ts';
-import { parseEnvelope } from '../request/enveloped-data.ts';
+import { parseEnvelope } from '../formats/x509/enveloped-data.ts';
 import { describeCertificate } from './certificate.ts';
 import { envelopeFields } from './certificate-parts.ts';
 import { describeCertificateRequest } from './certificate-request.ts';

@@ -2,8 +2,8 @@ import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { bitLength, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { isRocaWeak } from '../crypto/roca.ts';
-import { keyIdText } from '../request/cng-blob.ts';
-import { publicBlob } from '../request/key-registration.ts';
+import { keyIdText } from '../formats/windows/cng-blob.ts';
+import { publicBlob } from '../formats/windows/key-registration.ts';
 import { bytesField, field } from './fields.ts';
 import type { Description } from './inspection.ts';
 

@@ -1,4 +1,4 @@
-import { parseTcgCsrIdevid, verifyTcgCsrIdevid } from '../request/tcg-csr-idevid.ts';
+import { parseTcgCsrIdevid, verifyTcgCsrIdevid } from '../formats/tcg/tcg-csr-idevid.ts';
 import { uint32At } from '../tpm/frame.ts';
 import { certificateField } from './certificate-parts.ts';
 import { field, secretField } from './fields.ts';

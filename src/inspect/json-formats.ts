@@ -2,24 +2,24 @@ import { type AttestationStatement, type PublicPart, statementFromJson } from '.
 import { fromBase64, fromBase64Url, toBase64Url, utf8 } from '../bytes.ts';
 import { decodeJwk, jwkThumbprint } from '../crypto/jwk.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
-import { parseAcmeDeviceAttest } from '../request/acme-device-attest.ts';
-import { decodeCngBlob } from '../request/cng-blob.ts';
-import {
-  decodeGoAttestationCredential,
-  decodeKeylimeBlob,
-  decodeSmallstepCredential,
-} from '../request/credential-encodings.ts';
+import { JsonObject } from '../formats/json-object.ts';
+import { parseAcmeDeviceAttest } from '../formats/services/acme-device-attest.ts';
 import {
   parseGoAttestationParameters,
   parseGoCertificationParameters,
   parseGoQuote,
-} from '../request/go-attestation.ts';
-import { JsonObject } from '../request/json-object.ts';
-import { readKeyMaterial } from '../request/key-material.ts';
-import { parseKeyRegistration } from '../request/key-registration.ts';
-import { parseKeylimeActivation, parseKeylimeRegistration } from '../request/keylime.ts';
-import { parseSmallstepChain } from '../request/smallstep.ts';
-import { parseWebauthnClientData } from '../request/webauthn-client-data.ts';
+} from '../formats/services/go-attestation.ts';
+import { parseKeylimeActivation, parseKeylimeRegistration } from '../formats/services/keylime.ts';
+import { parseSmallstepChain } from '../formats/services/smallstep.ts';
+import {
+  decodeGoAttestationCredential,
+  decodeKeylimeBlob,
+  decodeSmallstepCredential,
+} from '../formats/tcg/credential-encodings.ts';
+import { parseWebauthnClientData } from '../formats/webauthn/webauthn-client-data.ts';
+import { decodeCngBlob } from '../formats/windows/cng-blob.ts';
+import { readKeyMaterial } from '../formats/windows/key-material.ts';
+import { parseKeyRegistration } from '../formats/windows/key-registration.ts';
 import { TPMS_CREATION_DATA } from '../tpm/structures/object.ts';
 import { certificateField, certificatesField } from './certificate-parts.ts';
 import { describePublicKey } from './describe-key.ts';

@@ -1,5 +1,9 @@
-import type { AttestationBundle, BundledStatement } from '../request/lamps-attestation.ts';
-import { decodeAttestationBundles, decodeTpmCertify, TPM_CERTIFY_STATEMENT } from '../request/lamps-attestation.ts';
+import type { AttestationBundle, BundledStatement } from '../formats/x509/lamps-attestation.ts';
+import {
+  decodeAttestationBundles,
+  decodeTpmCertify,
+  TPM_CERTIFY_STATEMENT,
+} from '../formats/x509/lamps-attestation.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { certificatesField } from './certificate-parts.ts';

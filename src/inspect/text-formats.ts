@@ -1,10 +1,10 @@
 import { toBase64Url, toHex } from '../bytes.ts';
 import { jwkThumbprint } from '../crypto/jwk.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
-import { parseDnBinary } from '../request/dn-binary.ts';
-import { parseJws } from '../request/jws.ts';
-import { parseNgcAssertion } from '../request/ngc-assertion.ts';
-import { decodeSshPublicKey, parseSshPublicKey, sshFingerprint } from '../request/ssh-public-key.ts';
+import { parseJws } from '../formats/services/jws.ts';
+import { decodeSshPublicKey, parseSshPublicKey, sshFingerprint } from '../formats/services/ssh-public-key.ts';
+import { parseDnBinary } from '../formats/windows/dn-binary.ts';
+import { parseNgcAssertion } from '../formats/windows/ngc-assertion.ts';
 import { describePublicKey } from './describe-key.ts';
 import { bytesField, dateField, field, nested } from './fields.ts';
 import type { Format } from './format.ts';

@@ -1,8 +1,8 @@
 import { bareSignature } from '../attestation/index.ts';
 import { decodeCbor, isMap } from '../crypto/cbor.ts';
-import { COSE_ALG, type CoseKey, decodeCoseKey } from '../request/cose-key.ts';
-import { decodeTpmAttestationObject, type TpmAttestationObject } from '../request/tpm-attestation-object.ts';
-import { type AuthenticatorData, decodeAuthenticatorData } from '../request/webauthn-authenticator-data.ts';
+import { COSE_ALG, type CoseKey, decodeCoseKey } from '../formats/webauthn/cose-key.ts';
+import { decodeTpmAttestationObject, type TpmAttestationObject } from '../formats/webauthn/tpm-attestation-object.ts';
+import { type AuthenticatorData, decodeAuthenticatorData } from '../formats/webauthn/webauthn-authenticator-data.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { certificatesField } from './certificate-parts.ts';

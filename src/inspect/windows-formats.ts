@@ -1,20 +1,20 @@
 import type { Credential } from '../attestation/credential.ts';
 import { toHex, wipe } from '../bytes.ts';
-import { type CngBlob, decodeCngBlob } from '../request/cng-blob.ts';
-import { decodeSizedCredential, decodeTpm2ToolsCredential } from '../request/credential-encodings.ts';
-import { fileTimeToDate } from '../request/file-time.ts';
-import { decodeKads, type Kads } from '../request/kads.ts';
-import { decodeKast, type Kast } from '../request/kast.ts';
+import { decodeSizedCredential, decodeTpm2ToolsCredential } from '../formats/tcg/credential-encodings.ts';
+import { type CngBlob, decodeCngBlob } from '../formats/windows/cng-blob.ts';
+import { fileTimeToDate } from '../formats/windows/file-time.ts';
+import { decodeKads, type Kads } from '../formats/windows/kads.ts';
+import { decodeKast, type Kast } from '../formats/windows/kast.ts';
 import {
   KEY_CREDENTIAL_ENTRY,
   KEY_CREDENTIAL_SOURCE,
   KEY_CREDENTIAL_USAGE,
   parseKeyCredentialLink,
-} from '../request/key-credential-link.ts';
-import { keyCredentialProblems } from '../request/key-credential-problems.ts';
-import { readKeyMaterial } from '../request/key-material.ts';
-import { decodePcpKeyBlob, hasPcpPolicy, type PcpKeyBlob } from '../request/pcp-key-blob.ts';
-import { decodeTachChallenge } from '../request/tach-challenge.ts';
+} from '../formats/windows/key-credential-link.ts';
+import { keyCredentialProblems } from '../formats/windows/key-credential-problems.ts';
+import { readKeyMaterial } from '../formats/windows/key-material.ts';
+import { decodePcpKeyBlob, hasPcpPolicy, type PcpKeyBlob } from '../formats/windows/pcp-key-blob.ts';
+import { decodeTachChallenge } from '../formats/windows/tach-challenge.ts';
 import { TPMS_CREATION_DATA, TPMS_ID_OBJECT } from '../tpm/structures/object.ts';
 import { describePublicKey } from './describe-key.ts';
 import { bytesField, dateField, field, group, listOf, nested, optional, secretField } from './fields.ts';

@@ -2,11 +2,11 @@ import { join, resolve } from 'node:path';
 import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { withStoreLock } from '../storage/store-lock.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { type AttemptState, CountFiles } from './count-files.ts';
 import { openStoreDirectory } from './key-store.ts';
 import { PinError } from './pin-error.ts';
-import { withStoreLock } from './store-lock.ts';
 
 /** Options of {@link openAttemptLog}. */
 export interface AttemptLogOptions {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { toHex, utf8 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
-import { fileIdentity, ignoring, replaceFile, storeIo } from './atomic-file.ts';
+import { fileIdentity, ignoring, replaceFile, storeIo } from '../storage/atomic-file.ts';
 import { PinError } from './pin-error.ts';
 
 /** What is known of the tries of one key. */

@@ -1,9 +1,9 @@
 import { type Bytes, fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { isKeyAlgorithm, type KeyAlgorithm } from '../policy/index.ts';
+import { type Fields, isJsonObject, type JsonObject } from '../storage/record-fields.ts';
+import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
 import type { Assurance, PinDerivation, ProvidedKey } from './provider.ts';
-import { type Fields, isJsonObject, type JsonObject } from './record-fields.ts';
-import { decodeRecord, encodeRecord, type RecordFormat } from './record-file.ts';
 
 /** What is kept of a key. */
 export interface KeyRecord extends ProvidedKey {

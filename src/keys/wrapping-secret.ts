@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bytes, view, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { createFile, ignoring, storeIo } from './atomic-file.ts';
+import { createFile, ignoring, storeIo } from '../storage/atomic-file.ts';
 import type { KeyStore } from './key-store.ts';
 
 /** The file in the directory of a store that holds the secret of {@link readWrappingSecret}. */

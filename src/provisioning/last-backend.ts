@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ignoring, replaceFile, storeIo } from '../keys/atomic-file.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { Backend } from '../keys/provider.ts';
-import { decodeRecord, encodeRecord, type RecordFormat } from '../keys/record-file.ts';
+import { ignoring, replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
 
 /** Where the last key of a user was that is not in the store any more. */
 interface LastKey {

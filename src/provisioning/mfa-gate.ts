@@ -1,4 +1,5 @@
 import { type ErrorCode, isKeyprovError, KeyprovError, type KeyprovErrorOptions } from '../errors.ts';
+import { guidToBytes } from '../formats/windows/guid.ts';
 import {
   readTokenClaims,
   type TokenClaims,
@@ -6,7 +7,6 @@ import {
   tokenProblems,
 } from '../registration/registration-token.ts';
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
-import { guidToBytes } from '../request/guid.ts';
 
 /** How long ago an authentication may be, in milliseconds, to be called fresh: 10 minutes. */
 const FRESH_MS = 600_000;

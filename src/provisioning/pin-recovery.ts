@@ -12,8 +12,8 @@ import { digest } from '../crypto/kdf.ts';
 import { bitLength, encodeSpki, type PublicKey, type RsaPublicKey } from '../crypto/public-key.ts';
 import { importPublicKey } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
-import { keyId } from '../request/cng-blob.ts';
-import { publicBlob } from '../request/key-registration.ts';
+import { keyId } from '../formats/windows/cng-blob.ts';
+import { publicBlob } from '../formats/windows/key-registration.ts';
 
 /** What a PIN recovery is set up with. */
 export interface PinRecoverySetup {

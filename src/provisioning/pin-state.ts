@@ -1,6 +1,7 @@
 import { type Bytes, fromBase64 } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
+import { JsonObject } from '../formats/json-object.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import {
   type AddToPinHistoryOptions,
@@ -12,7 +13,6 @@ import {
   type PinPolicy,
   pinMustChange,
 } from '../policy/index.ts';
-import { JsonObject } from '../request/json-object.ts';
 import { type PinRecovery, type PinRecoverySetup, SEALED_PIN_SIZE, sealForRecovery } from './pin-recovery.ts';
 
 /** What is kept about the PIN of a key, in the annotations of its record under `pin`. Says nothing of the PIN itself. */

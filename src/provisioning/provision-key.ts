@@ -1,12 +1,12 @@
 import type { Bytes } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
+import { keyId } from '../formats/windows/cng-blob.ts';
+import { publicBlob } from '../formats/windows/key-registration.ts';
 import { type MadeKey, type MakeKeyOptions, makeKey } from '../keys/make-key.ts';
 import type { CreateKeyOptions, ProvidedKey } from '../keys/provider.ts';
 import type { ProviderSources } from '../keys/select-provider.ts';
 import { type CreatedTpmKey, openTpmKeyProvider, type TpmKeyProvider } from '../keys/tpm-provider.ts';
 import type { Policy } from '../policy/index.ts';
-import { keyId } from '../request/cng-blob.ts';
-import { publicBlob } from '../request/key-registration.ts';
 import { Tpm } from '../tpm/tpm.ts';
 import {
   type AttestedKey,

@@ -1,11 +1,11 @@
 import { equal, fromBase64, toBase64 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { keyId } from '../formats/windows/cng-blob.ts';
+import { publicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import { Fields, type JsonObject } from '../keys/record-fields.ts';
 import type { RegisteredKey } from '../registration/sync-status.ts';
-import { keyId } from '../request/cng-blob.ts';
-import { publicBlob } from '../request/key-registration.ts';
+import { Fields, type JsonObject } from '../storage/record-fields.ts';
 
 /** What is kept of a registration, beside the key: the same that Windows keeps, and what it takes to find it again. */
 export interface RegistrationRecord {

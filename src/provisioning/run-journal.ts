@@ -2,13 +2,13 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyprovError } from '../errors.ts';
-import { ignoring, removeFile, replaceFile, storeIo } from '../keys/atomic-file.ts';
 import { type KeyRecord, keyRecordFromJson, keyRecordToJson } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import { isGone, type ProcessIdentity, thisProcess } from '../keys/process-identity.ts';
-import type { Fields, JsonObject } from '../keys/record-fields.ts';
-import { decodeRecord, encodeRecord, type RecordFormat } from '../keys/record-file.ts';
-import { type StoreLockOptions, withStoreLock } from '../keys/store-lock.ts';
+import { ignoring, removeFile, replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { isGone, type ProcessIdentity, thisProcess } from '../storage/process-identity.ts';
+import type { Fields, JsonObject } from '../storage/record-fields.ts';
+import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
+import { type StoreLockOptions, withStoreLock } from '../storage/store-lock.ts';
 import { type RegistrationRecord, registrationFromJson, registrationToJson } from './registration-record.ts';
 
 /** Whose run it is. There is at most one for each user and device. */

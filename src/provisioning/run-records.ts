@@ -1,9 +1,9 @@
 import { toHex } from '../bytes.ts';
+import { keyId } from '../formats/windows/cng-blob.ts';
+import { publicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { definePinPolicy } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
-import { keyId } from '../request/cng-blob.ts';
-import { publicBlob } from '../request/key-registration.ts';
 import type { AttestationOutcome } from './key-request.ts';
 import { newPinState, writePinState } from './pin-state.ts';
 import type { ProvisionOptions } from './provision.ts';

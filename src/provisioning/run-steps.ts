@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { toHex, wipe } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { publicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { definePinPolicy } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
 import { ServiceError } from '../registration/service-error.ts';
-import { publicBlob } from '../request/key-registration.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type AttestationOutcome, type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
 import { readLastBackend } from './last-backend.ts';

@@ -1,9 +1,9 @@
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { guidToBytes } from '../request/guid.ts';
-import { inRequest } from '../request/in-request.ts';
-import { JsonObject } from '../request/json-object.ts';
-import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../request/key-credential-link.ts';
+import { JsonObject } from '../formats/json-object.ts';
+import { guidToBytes } from '../formats/windows/guid.ts';
+import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
+import { inRequest } from '../formats/x509/in-request.ts';
 import { exchange, type ServiceOptions } from './exchange.ts';
 import { getJson } from './json-service.ts';
 import { statusError } from './service-error.ts';

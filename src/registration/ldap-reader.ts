@@ -1,8 +1,8 @@
 import { isKeyprovError } from '../errors.ts';
-import { parseDnBinary } from '../request/dn-binary.ts';
-import { requestInvalid } from '../request/in-request.ts';
-import { type KeyCredential, parseKeyCredentialLink } from '../request/key-credential-link.ts';
-import { keyCredentialProblems } from '../request/key-credential-problems.ts';
+import { parseDnBinary } from '../formats/windows/dn-binary.ts';
+import { type KeyCredential, parseKeyCredentialLink } from '../formats/windows/key-credential-link.ts';
+import { keyCredentialProblems } from '../formats/windows/key-credential-problems.ts';
+import { requestInvalid } from '../formats/x509/in-request.ts';
 import { findLdapUser, type LdapSearcher } from './ldap-user.ts';
 import type { DirectoryReader } from './sync-status.ts';
 

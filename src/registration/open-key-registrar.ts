@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Bytes, fromBase64, utf8, view } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
-import { JsonObject } from '../request/json-object.ts';
+import { JsonObject } from '../formats/json-object.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { type DiscoverServicesOptions, discoverServices } from './discovery.ts';
 import type { DiscoveredService } from './discovery-document.ts';

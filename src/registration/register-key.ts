@@ -1,5 +1,5 @@
 import { isKeyprovError } from '../errors.ts';
-import { guidToBytes } from '../request/guid.ts';
+import { guidToBytes } from '../formats/windows/guid.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { exchange, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './exchange.ts';
 import { parseJson } from './json-service.ts';

@@ -1,6 +1,6 @@
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { guidToBytes } from '../request/guid.ts';
-import { parseJws } from '../request/jws.ts';
+import { parseJws } from '../formats/services/jws.ts';
+import { guidToBytes } from '../formats/windows/guid.ts';
 
 /** What an access token says. Nothing of it is verified. */
 export interface TokenClaims {

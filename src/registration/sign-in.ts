@@ -1,6 +1,6 @@
 import { toBase64, utf8 } from '../bytes.ts';
-import { type JwsAlgorithm, type SigningKey, signJws } from '../request/jws.ts';
-import { buildNgcAssertion } from '../request/ngc-assertion.ts';
+import { type JwsAlgorithm, type SigningKey, signJws } from '../formats/services/jws.ts';
+import { buildNgcAssertion } from '../formats/windows/ngc-assertion.ts';
 import type { ServiceOptions } from './exchange.ts';
 import { postForm, readMembers, seconds } from './token-endpoint.ts';
 

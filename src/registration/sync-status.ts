@@ -1,8 +1,8 @@
 import { equal } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
-import { guidToBytes } from '../request/guid.ts';
-import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../request/key-credential-link.ts';
+import { guidToBytes } from '../formats/windows/guid.ts';
+import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { DEFAULT_SYNC_SCHEDULE, type SyncSchedule } from './ad-sync-scheduler.ts';
 import { type Sleep, sleepFor } from './sleep.ts';

@@ -1,5 +1,5 @@
 import { isKeyprovError } from '../errors.ts';
-import { JsonObject } from '../request/json-object.ts';
+import { JsonObject } from '../formats/json-object.ts';
 import { exchange, type ServiceOptions } from './exchange.ts';
 import { parseJson } from './json-service.ts';
 import { answerError, ServiceError, statusError } from './service-error.ts';

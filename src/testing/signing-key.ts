@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject, sign } from 'node:crypto';
 import { view } from '../bytes.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
-import type { SigningKey } from '../request/jws.ts';
+import type { SigningKey } from '../formats/services/jws.ts';
 
 /** A private key of Node, RSA or on a NIST curve, as what signs certificates and assertions. RSA: RSASSA-PKCS1-v1_5. */
 export function signingKeyOf(privateKey: KeyObject): SigningKey {

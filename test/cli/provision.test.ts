@@ -6,7 +6,7 @@ import { statementFromJson } from '../../src/attestation/index.ts';
 import { fromBase64, toHex } from '../../src/bytes.ts';
 import { digest } from '../../src/crypto/kdf.ts';
 import { decodeSpkiPem } from '../../src/crypto/public-key.ts';
-import { parseKeyRegistration, publicBlob } from '../../src/request/key-registration.ts';
+import { parseKeyRegistration, publicBlob } from '../../src/formats/windows/key-registration.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { missingPrograms } from '../integration/support/local-swtpm.ts';

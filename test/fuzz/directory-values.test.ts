@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { fromHex } from '../../src/bytes.ts';
+import { formatDnBinary } from '../../src/formats/windows/dn-binary.ts';
+import { parseKeyCredentialLink } from '../../src/formats/windows/key-credential-link.ts';
 import { ldapReader } from '../../src/registration/ldap-reader.ts';
 import { syncStatus } from '../../src/registration/sync-status.ts';
-import { formatDnBinary } from '../../src/request/dn-binary.ts';
-import { parseKeyCredentialLink } from '../../src/request/key-credential-link.ts';
 
 const { blobs } = JSON.parse(readFileSync('test/vectors/keycredential.json', 'utf8')) as {
   blobs: readonly { readonly name: string; readonly blobHex: string }[];

@@ -18,7 +18,7 @@ import {
 } from '../../src/attestation/index.ts';
 import { type Bytes, copy, fromHex, toHex } from '../../src/bytes.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
-import { buildKast, decodeKast, encodeKast, statementFromKast } from '../../src/request/kast.ts';
+import { buildKast, decodeKast, encodeKast, statementFromKast } from '../../src/formats/windows/kast.ts';
 import { readProperties } from '../../src/tpm/capabilities.ts';
 import { decode, encode } from '../../src/tpm/codec/index.ts';
 import { DictionaryAttackLockReset, DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';

@@ -10,35 +10,39 @@ import { fromHex, toHex, utf8 } from '../../src/bytes.ts';
 import { digest } from '../../src/crypto/kdf.ts';
 import { encodePem } from '../../src/crypto/pem.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
-import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
-import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
-import { buildAkCertificate } from '../../src/request/ak-certificate.ts';
-import {
-  buildCertificateRequest,
-  parseCertificateRequest,
-  verifyCertificateRequest,
-} from '../../src/request/certificate-request.ts';
-import { findCertifiedAk } from '../../src/request/certified-ak.ts';
-import { buildEkCertificate } from '../../src/request/ek-certificate.ts';
-import { encryptEnvelope } from '../../src/request/enveloped-data.ts';
-import { extendedKeyUsage } from '../../src/request/extensions.ts';
-import { type CertificateAuthority, issueCertificate, readTbs } from '../../src/request/issue-certificate.ts';
-import type { SigningKey } from '../../src/request/jws.ts';
-import {
-  buildLampsAttestation,
-  decodeTpmCertify,
-  parseLampsAttestation,
-  statementFromTpmCertify,
-} from '../../src/request/lamps-attestation.ts';
-import { buildWcceAttributes, encodeEndorsementKeyInfo, parseWcceAttributes } from '../../src/request/ms-wcce.ts';
-import { commonName, encodeName } from '../../src/request/names.ts';
-import { buildPkinitCertificate, parsePkinitCertificate } from '../../src/request/pkinit-certificate.ts';
+import type { SigningKey } from '../../src/formats/services/jws.ts';
+import { buildAkCertificate } from '../../src/formats/tcg/ak-certificate.ts';
+import { findCertifiedAk } from '../../src/formats/tcg/certified-ak.ts';
+import { buildEkCertificate } from '../../src/formats/tcg/ek-certificate.ts';
 import {
   buildTcgCsrIdevid,
   parseTcgCsrIdevid,
   statementFromIdevid,
   verifyTcgCsrIdevid,
-} from '../../src/request/tcg-csr-idevid.ts';
+} from '../../src/formats/tcg/tcg-csr-idevid.ts';
+import {
+  buildWcceAttributes,
+  encodeEndorsementKeyInfo,
+  parseWcceAttributes,
+} from '../../src/formats/windows/ms-wcce.ts';
+import { buildPkinitCertificate, parsePkinitCertificate } from '../../src/formats/windows/pkinit-certificate.ts';
+import {
+  buildCertificateRequest,
+  parseCertificateRequest,
+  verifyCertificateRequest,
+} from '../../src/formats/x509/certificate-request.ts';
+import { encryptEnvelope } from '../../src/formats/x509/enveloped-data.ts';
+import { extendedKeyUsage } from '../../src/formats/x509/extensions.ts';
+import { type CertificateAuthority, issueCertificate, readTbs } from '../../src/formats/x509/issue-certificate.ts';
+import {
+  buildLampsAttestation,
+  decodeTpmCertify,
+  parseLampsAttestation,
+  statementFromTpmCertify,
+} from '../../src/formats/x509/lamps-attestation.ts';
+import { commonName, encodeName } from '../../src/formats/x509/names.ts';
+import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
+import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { Sign } from '../../src/tpm/commands/signing.ts';
 import { TPM_ALG, TPM_RH, TPM_ST } from '../../src/tpm/constants.ts';

@@ -4,16 +4,16 @@ import { Attribute, Change } from 'ldapts';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fromHex, toHex, view } from '../../src/bytes.ts';
 import { isKeyprovError } from '../../src/errors.ts';
-import { ldapReader } from '../../src/registration/ldap-reader.ts';
-import { type RegisteredKey, syncStatus } from '../../src/registration/sync-status.ts';
-import { formatDnBinary } from '../../src/request/dn-binary.ts';
+import { formatDnBinary } from '../../src/formats/windows/dn-binary.ts';
 import {
   type BuildKeyCredentialLink,
   buildKeyCredentialLink,
   encodeKeyCredentialLink,
   KEY_CREDENTIAL_USAGE,
   parseKeyCredentialLink,
-} from '../../src/request/key-credential-link.ts';
+} from '../../src/formats/windows/key-credential-link.ts';
+import { ldapReader } from '../../src/registration/ldap-reader.ts';
+import { type RegisteredKey, syncStatus } from '../../src/registration/sync-status.ts';
 import {
   addKeyCredential,
   type BoundClient,

@@ -5,10 +5,10 @@ import { type EndorsementKey, openEndorsementKey } from '../../src/attestation/e
 import { type Bytes, fromBase64, toBase64 } from '../../src/bytes.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
 import { verifyChain } from '../../src/crypto/verify-chain.ts';
+import { buildKast } from '../../src/formats/windows/kast.ts';
+import { buildKeyRegistration } from '../../src/formats/windows/key-registration.ts';
 import { enrolAttestationKey } from '../../src/registration/attestation-ca.ts';
 import { createServiceFetch } from '../../src/registration/service-fetch.ts';
-import { buildKast } from '../../src/request/kast.ts';
-import { buildKeyRegistration } from '../../src/request/key-registration.ts';
 import {
   createTestAuthority,
   type IdentityService,

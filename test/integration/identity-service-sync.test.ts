@@ -3,15 +3,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toBase64 } from '../../src/bytes.ts';
 import { digest } from '../../src/crypto/kdf.ts';
 import { decodePem } from '../../src/crypto/pem.ts';
+import type { SigningKey } from '../../src/formats/services/jws.ts';
+import { signJws } from '../../src/formats/services/jws.ts';
+import { buildKeyRegistration, publicBlob } from '../../src/formats/windows/key-registration.ts';
+import { buildNgcAssertion } from '../../src/formats/windows/ngc-assertion.ts';
 import { parseAdSyncScheduler, scheduleOf } from '../../src/registration/ad-sync-scheduler.ts';
 import { authenticateWithDeviceCode } from '../../src/registration/device-code.ts';
 import { deleteHelloMethod, graphReader, listHelloMethods } from '../../src/registration/graph.ts';
 import { createServiceFetch, type ServiceFetch } from '../../src/registration/service-fetch.ts';
 import { signInWithKey } from '../../src/registration/sign-in.ts';
-import type { SigningKey } from '../../src/request/jws.ts';
-import { signJws } from '../../src/request/jws.ts';
-import { buildKeyRegistration, publicBlob } from '../../src/request/key-registration.ts';
-import { buildNgcAssertion } from '../../src/request/ngc-assertion.ts';
 import {
   addKeyCredential,
   bindDirectory,

@@ -8,14 +8,14 @@ import { createLocalJWKSet, type JSONWebKeySet, jwtVerify, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromBase64, toBase64, toHex } from '../../src/bytes.ts';
 import { digest } from '../../src/crypto/kdf.ts';
+import { dateToFileTime } from '../../src/formats/windows/file-time.ts';
+import { parseKeyCredentialLink } from '../../src/formats/windows/key-credential-link.ts';
+import { keyCredentialProblems } from '../../src/formats/windows/key-credential-problems.ts';
+import { buildKeyRegistration, publicBlob } from '../../src/formats/windows/key-registration.ts';
+import { buildCertificateRequest } from '../../src/formats/x509/certificate-request.ts';
+import { commonName } from '../../src/formats/x509/names.ts';
 import { discoverServices } from '../../src/registration/discovery.ts';
 import { createServiceFetch } from '../../src/registration/service-fetch.ts';
-import { buildCertificateRequest } from '../../src/request/certificate-request.ts';
-import { dateToFileTime } from '../../src/request/file-time.ts';
-import { parseKeyCredentialLink } from '../../src/request/key-credential-link.ts';
-import { keyCredentialProblems } from '../../src/request/key-credential-problems.ts';
-import { buildKeyRegistration, publicBlob } from '../../src/request/key-registration.ts';
-import { commonName } from '../../src/request/names.ts';
 import { openState } from '../../src/testing/identity-service/state.ts';
 import {
   type IdentityService,

@@ -3,17 +3,17 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bytes, utf8 } from '../../src/bytes.ts';
-import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
-import { ldapReader } from '../../src/registration/ldap-reader.ts';
-import { syncStatus } from '../../src/registration/sync-status.ts';
-import { encodeCngBlob } from '../../src/request/cng-blob.ts';
-import type { SigningKey } from '../../src/request/jws.ts';
+import type { SigningKey } from '../../src/formats/services/jws.ts';
+import { encodeCngBlob } from '../../src/formats/windows/cng-blob.ts';
 import {
   buildKeyCredentialLink,
   KEY_CREDENTIAL_SOURCE,
   parseKeyCredentialLink,
-} from '../../src/request/key-credential-link.ts';
-import { buildPkinitCertificate } from '../../src/request/pkinit-certificate.ts';
+} from '../../src/formats/windows/key-credential-link.ts';
+import { buildPkinitCertificate } from '../../src/formats/windows/pkinit-certificate.ts';
+import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { ldapReader } from '../../src/registration/ldap-reader.ts';
+import { syncStatus } from '../../src/registration/sync-status.ts';
 import { addKeyCredential, type BoundClient, bindDirectory, removeKeyCredential } from '../../src/testing/index.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';

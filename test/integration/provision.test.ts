@@ -5,6 +5,7 @@ import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toBase64, toHex, utf8 } from '../../src/bytes.ts';
 import { KeyprovError } from '../../src/errors.ts';
+import { publicBlob } from '../../src/formats/windows/key-registration.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
@@ -15,7 +16,6 @@ import { type ProvisionOptions, provision, type RunEvent } from '../../src/provi
 import { listRegistrations, readRegistration } from '../../src/provisioning/registration-record.ts';
 import { claimRun, listRuns } from '../../src/provisioning/run-journal.ts';
 import { unregisterKey } from '../../src/provisioning/unregister.ts';
-import { publicBlob } from '../../src/request/key-registration.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar, type RegistrarFault, serviceError } from '../fake-registrar.ts';
 import { asyncRefusal } from '../refusal.ts';

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { buildKeyRegistration } from '../../src/formats/windows/key-registration.ts';
 import { windowsErrorOf } from '../../src/provisioning/windows-errors.ts';
 import { type DiscoverServicesOptions, discoverServices } from '../../src/registration/discovery.ts';
 import {
@@ -17,7 +18,6 @@ import {
   type ServiceFetch,
   type ServiceFetchOptions,
 } from '../../src/registration/service-fetch.ts';
-import { buildKeyRegistration } from '../../src/request/key-registration.ts';
 import { commonName } from '../certificates.ts';
 import { rsaKey } from '../signing-key.ts';
 import { type Behaviour, closedPort, KeyService, type PemPair, TestProxy, TestRoots } from './support/key-service.ts';

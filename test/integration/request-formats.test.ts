@@ -10,21 +10,21 @@ import type { AttestationStatement } from '../../src/attestation/index.ts';
 import { type Bytes, fromHex, toBase64, toHex, utf8 } from '../../src/bytes.ts';
 import { encodeJwk } from '../../src/crypto/jwk.ts';
 import { encodeSpki, encodeSpkiPem } from '../../src/crypto/public-key.ts';
-import type { ProvidedKey } from '../../src/keys/provider.ts';
-import { openTpmKeyProvider, type TpmKeyProvider } from '../../src/keys/tpm-provider.ts';
-import { acmeExtraData, buildAcmeDeviceAttest } from '../../src/request/acme-device-attest.ts';
-import { keyIdText } from '../../src/request/cng-blob.ts';
-import { COSE_ALG, encodeCoseKey } from '../../src/request/cose-key.ts';
+import { acmeExtraData, buildAcmeDeviceAttest } from '../../src/formats/services/acme-device-attest.ts';
 import {
   buildGoAttestationParameters,
   buildGoCertificationParameters,
   buildGoQuote,
-} from '../../src/request/go-attestation.ts';
-import { type SigningKey, signJws } from '../../src/request/jws.ts';
-import { publicBlob } from '../../src/request/key-registration.ts';
-import { buildKeylimeRegistration, keylimeIakChallenge } from '../../src/request/keylime.ts';
-import { buildNgcAssertion, ngcAssertionProblem } from '../../src/request/ngc-assertion.ts';
-import { formatSshPublicKey, parseSshPublicKey, sshFingerprint } from '../../src/request/ssh-public-key.ts';
+} from '../../src/formats/services/go-attestation.ts';
+import { type SigningKey, signJws } from '../../src/formats/services/jws.ts';
+import { buildKeylimeRegistration, keylimeIakChallenge } from '../../src/formats/services/keylime.ts';
+import { formatSshPublicKey, parseSshPublicKey, sshFingerprint } from '../../src/formats/services/ssh-public-key.ts';
+import { COSE_ALG, encodeCoseKey } from '../../src/formats/webauthn/cose-key.ts';
+import { keyIdText } from '../../src/formats/windows/cng-blob.ts';
+import { publicBlob } from '../../src/formats/windows/key-registration.ts';
+import { buildNgcAssertion, ngcAssertionProblem } from '../../src/formats/windows/ngc-assertion.ts';
+import type { ProvidedKey } from '../../src/keys/provider.ts';
+import { openTpmKeyProvider, type TpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { encode } from '../../src/tpm/codec/index.ts';
 import { Quote } from '../../src/tpm/commands/attestation.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';

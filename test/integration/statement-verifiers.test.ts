@@ -5,7 +5,7 @@ import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { attestKey } from '../../src/attestation/certify.ts';
 import { type AttestationStatement, bareSignature, statementToJson } from '../../src/attestation/index.ts';
 import { copy, fromHex, toHex } from '../../src/bytes.ts';
-import { buildAkCertificate } from '../../src/request/ak-certificate.ts';
+import { buildAkCertificate } from '../../src/formats/tcg/ak-certificate.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';

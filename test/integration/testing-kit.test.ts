@@ -11,17 +11,17 @@ import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
 import { verifyEkCertificate, verifyEvidence } from '../../src/attestation/index.ts';
 import { fromHex, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
 import { encodePem } from '../../src/crypto/pem.ts';
-import { makeKey } from '../../src/keys/make-key.ts';
-import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
-import { definePolicy } from '../../src/policy/index.ts';
-import { COSE_ALG } from '../../src/request/cose-key.ts';
+import { COSE_ALG } from '../../src/formats/webauthn/cose-key.ts';
 import {
   encodeAuthenticatorData,
   rpIdHash,
   windowsHelloAaguid,
-} from '../../src/request/webauthn-authenticator-data.ts';
-import { buildWebauthnClientData } from '../../src/request/webauthn-client-data.ts';
-import { buildWebauthnTpm, webauthnExtraData } from '../../src/request/webauthn-tpm.ts';
+} from '../../src/formats/webauthn/webauthn-authenticator-data.ts';
+import { buildWebauthnClientData } from '../../src/formats/webauthn/webauthn-client-data.ts';
+import { buildWebauthnTpm, webauthnExtraData } from '../../src/formats/webauthn/webauthn-tpm.ts';
+import { makeKey } from '../../src/keys/make-key.ts';
+import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { definePolicy } from '../../src/policy/index.ts';
 import {
   createTestAuthority,
   faultyTransport,

@@ -9,20 +9,20 @@ import { type AttestationStatement, verifyStatement } from '../../src/attestatio
 import { type Bytes, copy, fromHex, toBase64, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
 import { encodePem } from '../../src/crypto/pem.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
-import { COSE_ALG } from '../../src/request/cose-key.ts';
+import { COSE_ALG } from '../../src/formats/webauthn/cose-key.ts';
 import {
   encodeAuthenticatorData,
   rpIdHash,
   windowsHelloAaguid,
-} from '../../src/request/webauthn-authenticator-data.ts';
-import { buildWebauthnClientData } from '../../src/request/webauthn-client-data.ts';
+} from '../../src/formats/webauthn/webauthn-authenticator-data.ts';
+import { buildWebauthnClientData } from '../../src/formats/webauthn/webauthn-client-data.ts';
 import {
   buildWebauthnTpm,
   decodeWebauthnTpm,
   encodeWebauthnTpm,
   statementFromWebauthnTpm,
   webauthnExtraData,
-} from '../../src/request/webauthn-tpm.ts';
+} from '../../src/formats/webauthn/webauthn-tpm.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
 import { publicKeyOf } from '../../src/tpm/public-key.ts';

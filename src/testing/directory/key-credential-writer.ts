@@ -1,9 +1,9 @@
 import { equal } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { formatDnBinary, parseDnBinary } from '../../formats/windows/dn-binary.ts';
+import { parseKeyCredentialLink } from '../../formats/windows/key-credential-link.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, KEY_CREDENTIAL_ATTRIBUTE, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
-import { formatDnBinary, parseDnBinary } from '../../request/dn-binary.ts';
-import { parseKeyCredentialLink } from '../../request/key-credential-link.ts';
 import type { SignalOptions } from '../../tpm/tpm.ts';
 import type { LdapWriter } from './ldap-client.ts';
 

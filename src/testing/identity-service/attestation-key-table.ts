@@ -1,7 +1,7 @@
 import type { Tier } from '../../attestation/evidence.ts';
 import { type Bytes, toHex } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
-import type { TpmIdentity } from '../../request/tpm-identity.ts';
+import type { TpmIdentity } from '../../formats/x509/tpm-identity.ts';
 import type { Database } from './database.ts';
 
 /** How well the home of an attestation key is proved. */

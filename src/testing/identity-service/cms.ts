@@ -1,6 +1,6 @@
 import { type Bytes, copy } from '../../bytes.ts';
-import type { CertificateAuthority } from '../../request/issue-certificate.ts';
-import { pkijsSigning } from '../../request/signing-engine.ts';
+import type { CertificateAuthority } from '../../formats/x509/issue-certificate.ts';
+import { pkijsSigning } from '../../formats/x509/signing-engine.ts';
 
 const DATA = '1.2.840.113549.1.7.1';
 const SIGNED_DATA = '1.2.840.113549.1.7.2';

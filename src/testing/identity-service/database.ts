@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import type { SQLiteValue, Database as SqliteDatabase } from 'node-sqlite3-wasm';
 import { type Bytes, copy } from '../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../errors.ts';
-import { errorCode, ignoring } from '../../keys/atomic-file.ts';
-import { isGone, type ProcessIdentity, thisProcess } from '../../keys/process-identity.ts';
-import { withStoreLock } from '../../keys/store-lock.ts';
+import { errorCode, ignoring } from '../../storage/atomic-file.ts';
+import { isGone, type ProcessIdentity, thisProcess } from '../../storage/process-identity.ts';
+import { withStoreLock } from '../../storage/store-lock.ts';
 import { loadPackage } from './load-package.ts';
 
 /** What can be stored in a column. */

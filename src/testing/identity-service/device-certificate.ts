@@ -1,10 +1,10 @@
 import type { Bytes } from '../../bytes.ts';
 import { derOctets } from '../../crypto/der-write.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
-import { type Extension, extendedKeyUsage, noAuthority } from '../../request/extensions.ts';
-import { guidToBytes } from '../../request/guid.ts';
-import { type CertificateAuthority, issueCertificate, readTbs } from '../../request/issue-certificate.ts';
-import { commonName, encodeName } from '../../request/names.ts';
+import { guidToBytes } from '../../formats/windows/guid.ts';
+import { type Extension, extendedKeyUsage, noAuthority } from '../../formats/x509/extensions.ts';
+import { type CertificateAuthority, issueCertificate, readTbs } from '../../formats/x509/issue-certificate.ts';
+import { commonName, encodeName } from '../../formats/x509/names.ts';
 
 /** What a device certificate says. MS-DVRJ 3.1.5.1.1.2. */
 export interface DeviceCertificateContent {

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { toBase64, toHex } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { isKeyprovError } from '../../errors.ts';
+import { JsonObject } from '../../formats/json-object.ts';
 import {
   parseCertificateRequest,
   publicKeyOfRequest,
   verifyCertificateRequest,
-} from '../../request/certificate-request.ts';
-import { JsonObject } from '../../request/json-object.ts';
+} from '../../formats/x509/certificate-request.ts';
 import { validFor } from './authority.ts';
 import { issueDeviceCertificate } from './device-certificate.ts';
 import { headerOf, type ServiceAnswer, type ServiceRequest } from './http.ts';

@@ -1,12 +1,12 @@
 import { equal, fromBase64 } from '../../bytes.ts';
 import { readCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError } from '../../errors.ts';
+import { JsonObject } from '../../formats/json-object.ts';
+import { isJwsSignedBy, parseJws } from '../../formats/services/jws.ts';
+import { KEY_CREDENTIAL_USAGE } from '../../formats/windows/key-credential-link.ts';
+import { readKeyMaterial } from '../../formats/windows/key-material.ts';
+import { ngcAssertionProblem, parseNgcAssertion } from '../../formats/windows/ngc-assertion.ts';
 import { ldapReader } from '../../registration/ldap-reader.ts';
-import { JsonObject } from '../../request/json-object.ts';
-import { isJwsSignedBy, parseJws } from '../../request/jws.ts';
-import { KEY_CREDENTIAL_USAGE } from '../../request/key-credential-link.ts';
-import { readKeyMaterial } from '../../request/key-material.ts';
-import { ngcAssertionProblem, parseNgcAssertion } from '../../request/ngc-assertion.ts';
 import { bindDirectory } from '../directory/directory-connection.ts';
 import { primaryAnswer } from './access-answer.ts';
 import type { ServiceDevice } from './device-table.ts';

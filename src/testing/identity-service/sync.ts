@@ -1,7 +1,7 @@
 import { equal, toBase64 } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { parseDnBinary } from '../../formats/windows/dn-binary.ts';
 import { findLdapUser } from '../../registration/ldap-user.ts';
-import { parseDnBinary } from '../../request/dn-binary.ts';
 import type { SignalOptions } from '../../tpm/tpm.ts';
 import { bindDirectory, type DirectoryConnection } from '../directory/directory-connection.ts';
 import { addKeyCredential, removeKeyCredential } from '../directory/key-credential-writer.ts';

@@ -1,6 +1,6 @@
 import { equal, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
-import { guidFromBytes } from '../../request/guid.ts';
+import { guidFromBytes } from '../../formats/windows/guid.ts';
 import type { ServiceUser } from './service-options.ts';
 
 /** The users whom the service knows. */

@@ -5,9 +5,9 @@ import { equal } from '../../../src/bytes.ts';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { decodeSpki } from '../../../src/crypto/public-key.ts';
 import { readCertificate } from '../../../src/crypto/x509.ts';
+import { encodeCngBlob } from '../../../src/formats/windows/cng-blob.ts';
+import { KEY_CREDENTIAL_USAGE } from '../../../src/formats/windows/key-credential-link.ts';
 import { ldapReader } from '../../../src/registration/ldap-reader.ts';
-import { encodeCngBlob } from '../../../src/request/cng-blob.ts';
-import { KEY_CREDENTIAL_USAGE } from '../../../src/request/key-credential-link.ts';
 import { bindDirectory, type DirectoryConnection } from '../../../src/testing/index.ts';
 import type { LogonIdentity, LogonOutcome, MitKdc } from './mit-kdc.ts';
 

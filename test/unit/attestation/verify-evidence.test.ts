@@ -17,15 +17,15 @@ import {
 import { concat, fromBase64, fromHex, toBase64, toHex } from '../../../src/bytes.ts';
 import { digest } from '../../../src/crypto/kdf.ts';
 import { decodeSpki, encodeSpki } from '../../../src/crypto/public-key.ts';
-import { parseCertificateRequest } from '../../../src/request/certificate-request.ts';
-import { findCertifiedAk } from '../../../src/request/certified-ak.ts';
-import { decodeKast, statementFromKast } from '../../../src/request/kast.ts';
+import { findCertifiedAk } from '../../../src/formats/tcg/certified-ak.ts';
+import { decodeWebauthnTpm } from '../../../src/formats/webauthn/webauthn-tpm.ts';
+import { decodeKast, statementFromKast } from '../../../src/formats/windows/kast.ts';
+import { parseCertificateRequest } from '../../../src/formats/x509/certificate-request.ts';
 import {
   decodeTpmCertify,
   parseLampsAttestation,
   statementFromTpmCertify,
-} from '../../../src/request/lamps-attestation.ts';
-import { decodeWebauthnTpm } from '../../../src/request/webauthn-tpm.ts';
+} from '../../../src/formats/x509/lamps-attestation.ts';
 import { decode, encode } from '../../../src/tpm/codec/index.ts';
 import { TPM_ALG } from '../../../src/tpm/constants.ts';
 import { publicKeyOf } from '../../../src/tpm/public-key.ts';

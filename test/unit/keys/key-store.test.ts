@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/bytes.ts';
 import { type KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
-import { thisProcess } from '../../../src/keys/process-identity.ts';
-import { withStoreLock } from '../../../src/keys/store-lock.ts';
 import { readWrappingSecret } from '../../../src/keys/wrapping-secret.ts';
+import { thisProcess } from '../../../src/storage/process-identity.ts';
+import { withStoreLock } from '../../../src/storage/store-lock.ts';
 import { keyRecord } from '../../key-record.ts';
 import { asyncRefusal } from '../../refusal.ts';
 

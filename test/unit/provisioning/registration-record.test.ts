@@ -2,6 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { keyId } from '../../../src/formats/windows/cng-blob.ts';
+import { publicBlob } from '../../../src/formats/windows/key-registration.ts';
 import { openKeyStore } from '../../../src/keys/key-store.ts';
 import {
   listRegistrations,
@@ -11,8 +13,6 @@ import {
   registrationToJson,
   withRegistration,
 } from '../../../src/provisioning/registration-record.ts';
-import { keyId } from '../../../src/request/cng-blob.ts';
-import { publicBlob } from '../../../src/request/key-registration.ts';
 import { keyRecord } from '../../key-record.ts';
 import { asyncRefusal, refusal } from '../../refusal.ts';
 

@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fromBase64, fromHex, toBase64 } from '../../../src/bytes.ts';
 import { digest } from '../../../src/crypto/kdf.ts';
+import { KEY_CREDENTIAL_USAGE, parseKeyCredentialLink } from '../../../src/formats/windows/key-credential-link.ts';
 import {
   deleteHelloMethod,
   type GraphReaderOptions,
   graphReader,
   listHelloMethods,
 } from '../../../src/registration/graph.ts';
-import { KEY_CREDENTIAL_USAGE, parseKeyCredentialLink } from '../../../src/request/key-credential-link.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const { blobs } = JSON.parse(readFileSync('test/vectors/keycredential.json', 'utf8')) as {

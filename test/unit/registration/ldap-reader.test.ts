@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../../src/bytes.ts';
+import { formatDnBinary } from '../../../src/formats/windows/dn-binary.ts';
+import { encodeKeyCredentialLink, parseKeyCredentialLink } from '../../../src/formats/windows/key-credential-link.ts';
 import { ldapReader } from '../../../src/registration/ldap-reader.ts';
 import type { LdapEntry, LdapSearcher } from '../../../src/registration/ldap-user.ts';
-import { formatDnBinary } from '../../../src/request/dn-binary.ts';
-import { encodeKeyCredentialLink, parseKeyCredentialLink } from '../../../src/request/key-credential-link.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const { blobs, dnWithBinary } = JSON.parse(readFileSync('test/vectors/keycredential.json', 'utf8')) as {

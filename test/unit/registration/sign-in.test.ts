@@ -2,10 +2,10 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { fromBase64, toBase64 } from '../../../src/bytes.ts';
+import { keyIdText } from '../../../src/formats/windows/cng-blob.ts';
+import { publicBlob } from '../../../src/formats/windows/key-registration.ts';
 import { isServiceError } from '../../../src/registration/service-error.ts';
 import { type SignInRequest, signInWithKey } from '../../../src/registration/sign-in.ts';
-import { keyIdText } from '../../../src/request/cng-blob.ts';
-import { publicBlob } from '../../../src/request/key-registration.ts';
 import { oauthRefusal, type StubbedAnswer, serviceStub } from '../../service-stub.ts';
 import { ecKey, rsaKey, type TestSigningKey } from '../../signing-key.ts';
 

@@ -3,6 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { fromHex } from '../../../src/bytes.ts';
 import { type ErrorCode, KeyprovError } from '../../../src/errors.ts';
 import {
+  KEY_CREDENTIAL_USAGE,
+  type KeyCredential,
+  parseKeyCredentialLink,
+} from '../../../src/formats/windows/key-credential-link.ts';
+import {
   type DirectoryReader,
   describeSyncStatus,
   forecastSync,
@@ -11,11 +16,6 @@ import {
   syncStatus,
   waitForSync,
 } from '../../../src/registration/sync-status.ts';
-import {
-  KEY_CREDENTIAL_USAGE,
-  type KeyCredential,
-  parseKeyCredentialLink,
-} from '../../../src/request/key-credential-link.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const { blobs } = JSON.parse(readFileSync('test/vectors/keycredential.json', 'utf8')) as {

@@ -1,8 +1,8 @@
 import { Change } from 'ldapts';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../../../src/bytes.ts';
-import { formatDnBinary, parseDnBinary } from '../../../../src/request/dn-binary.ts';
-import { buildKeyCredentialLink, parseKeyCredentialLink } from '../../../../src/request/key-credential-link.ts';
+import { formatDnBinary, parseDnBinary } from '../../../../src/formats/windows/dn-binary.ts';
+import { buildKeyCredentialLink, parseKeyCredentialLink } from '../../../../src/formats/windows/key-credential-link.ts';
 import { addKeyCredential, removeKeyCredential } from '../../../../src/testing/directory/key-credential-writer.ts';
 import type { LdapWriter } from '../../../../src/testing/directory/ldap-client.ts';
 import { asyncRefusal } from '../../../refusal.ts';

@@ -1,0 +1,68 @@
+import type { AttestationStatement } from '../../attestation/index.ts';
+import { type Bytes, toBase64Url, utf8 } from '../../bytes.ts';
+import { jwkThumbprint } from '../../crypto/jwk.ts';
+import { digest } from '../../crypto/kdf.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import { decode } from '../../tpm/codec/index.ts';
+import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
+import { JsonObject } from '../json-object.ts';
+import {
+  coseAlgorithmOf,
+  decodeTpmAttestationObject,
+  encodeTpmAttestationObject,
+  type TpmAttestationObject,
+} from '../webauthn/tpm-attestation-object.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+
+const WHAT = 'device-attest-01 payload';
+
+/** The key authorization of a challenge, RFC 8555, 8.1: its token, and the thumbprint of the account's key. */
+export function acmeKeyAuthorization(token: string, accountKey: PublicKey): string {
+  return `${token}.${toBase64Url(jwkThumbprint(accountKey))}`;
+}
+
+/**
+ * The challenge that the key is to be certified with (its extraData): SHA-256 of the key authorization.
+ * draft-ietf-acme-device-attest, Device Attestation Challenge.
+ */
+export function acmeExtraData(token: string, accountKey: PublicKey): Bytes {
+  return digest('sha256', utf8(acmeKeyAuthorization(token, accountKey)));
+}
+
+/**
+ * The payload, JSON, that answers a `device-attest-01` challenge: an attestation object of the format `tpm` without
+ * authenticator data, whose signature is the TPMT_SIGNATURE, as step-ca wants it.
+ *
+ * @throws KeyprovError `request-invalid` when the attestation key has no certificate.
+ */
+export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: AttestationStatement): string {
+  const { certificates = [] } = ak;
+  if (certificates.length === 0) throw requestInvalid(WHAT, 'the attestation key has no certificate');
+  const { algorithm } = coseAlgorithmOf(signature);
+  return encodeAcmeDeviceAttest({ algorithm, certificates, signature, certInfo, pubArea });
+}
+
+/** The payload that holds this object. */
+export function encodeAcmeDeviceAttest(object: TpmAttestationObject): string {
+  return JSON.stringify({ attObj: toBase64Url(encodeTpmAttestationObject(object)) });
+}
+
+/**
+ * Reads the payload of an answer to a `device-attest-01` challenge, without verifying it. Other members than `attObj` are
+ * ignored, as the draft says.
+ *
+ * @throws KeyprovError `request-invalid` for anything else, a signature that is no TPMT_SIGNATURE among it.
+ */
+export function parseAcmeDeviceAttest(payload: string): TpmAttestationObject {
+  const object = decodeTpmAttestationObject(JsonObject.parse(WHAT, payload).base64Url('attObj'));
+  inRequest(`${WHAT}: sig`, () => decode(TPMT_SIGNATURE, object.signature));
+  return object;
+}
+
+/** The statement that an answer makes, for `verifyStatement`; `akPubArea` is the TPMT_PUBLIC of the attestation key. */
+export function statementFromAcmeDeviceAttest(
+  { pubArea, certInfo, signature, certificates }: TpmAttestationObject,
+  akPubArea: Uint8Array,
+): AttestationStatement {
+  return { version: 1, pubArea, certInfo, signature, ak: { pubArea: akPubArea, certificates } };
+}

@@ -1,0 +1,46 @@
+import { toHex, utf8 } from '../../bytes.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { type AlternativeName, EK_IDENTIFIER } from '../x509/alternative-names.ts';
+import { requestInvalid } from '../x509/in-request.ts';
+
+/** A name of a device, as it stands in a subjectAltName. */
+export type DeviceName = Extract<AlternativeName, { kind: 'permanent-identifier' | 'hardware-module' }>;
+
+/** An identifier of an ACME order for a device. RFC 8555, 7.1.3. */
+export interface AcmeIdentifier {
+  readonly type: DeviceName['kind'];
+  /** The identifier or serial number; then, where there is one, a slash and an OID. */
+  readonly value: string;
+}
+
+/** An OID as draft-ietf-acme-device-attest writes it. */
+const OID = /^(?:[01]\.[1-3]?\d|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*$/;
+
+/** The name that a TPM has by its EK certificate (DER): the SHA-256 of it in hexadecimal. */
+export function ekDeviceName(ekCertificate: Uint8Array): DeviceName {
+  return { kind: 'permanent-identifier', value: toHex(digest('sha256', ekCertificate)), assigner: EK_IDENTIFIER };
+}
+
+/**
+ * The name as identifier of an ACME order. draft-ietf-acme-device-attest, Representation in Order resources.
+ * @throws TypeError for a name without value, with a slash in it, with a serial number that is not UTF-8, or no OID.
+ */
+export function toAcmeIdentifier(name: DeviceName): AcmeIdentifier {
+  const { kind: type } = name;
+  const [text, oid] = type === 'hardware-module' ? [textOf(name.serialNumber), name.type] : [name.value, name.assigner];
+  if (!text || text.includes('/')) throw new TypeError(`${JSON.stringify(text)} cannot be an ACME identifier`);
+  if (oid !== undefined && !OID.test(oid)) throw new TypeError(`${JSON.stringify(oid)} is no object identifier`);
+  return { type, value: oid === undefined ? text : `${text}/${oid}` };
+}
+
+/** Reads an identifier of an ACME order. @throws KeyprovError `request-invalid` for another type or form of value. */
+export function fromAcmeIdentifier(identifier: { readonly type: string; readonly value: string }): DeviceName {
+  const { type: kind } = identifier;
+  const [value = '', oid, ...more] = identifier.value.split('/');
+  const isForm = value !== '' && more.length === 0 && (oid === undefined || OID.test(oid));
+  if (isForm && kind === 'permanent-identifier') return { kind, value, ...(oid !== undefined && { assigner: oid }) };
+  if (isForm && kind === 'hardware-module' && oid !== undefined) return { kind, type: oid, serialNumber: utf8(value) };
+  throw requestInvalid('ACME identifier', `${JSON.stringify(identifier.value)} of type ${JSON.stringify(kind)}`);
+}
+
+const textOf = (bytes: Uint8Array): string => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -1,0 +1,131 @@
+import type { Certification, CreationProof, PublicPart } from '../../attestation/index.ts';
+import { type Bytes, toBase64 } from '../../bytes.ts';
+import { type Codec, decode } from '../../tpm/codec/index.ts';
+import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
+import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
+import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import { JsonObject } from '../json-object.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+
+/** AttestationParameters of google/go-attestation as its JSON: base64 of TPM structures without lengths. */
+export interface GoAttestationParameters {
+  /** TPMT_PUBLIC of the attestation key. */
+  readonly Public: string;
+  /** For TPM 1.2 only. */
+  readonly UseTCSDActivationFormat: false;
+  /** TPMS_CREATION_DATA. */
+  readonly CreateData: string;
+  /** TPMS_ATTEST of TPM2_CertifyCreation of the attestation key by itself. */
+  readonly CreateAttestation: string;
+  /** TPMT_SIGNATURE over it. */
+  readonly CreateSignature: string;
+}
+
+/** CertificationParameters of google/go-attestation as its JSON. */
+export interface GoCertificationParameters {
+  /** TPMT_PUBLIC of the certified key. */
+  readonly Public: string;
+  readonly CreateData: null;
+  /** TPMS_ATTEST of TPM2_Certify. */
+  readonly CreateAttestation: string;
+  /** TPMT_SIGNATURE over it. */
+  readonly CreateSignature: string;
+}
+
+/** Quote of google/go-attestation as its JSON. */
+export interface GoQuote {
+  /** 2 for TPM 2.0; newer versions have no such member and ignore it. */
+  readonly Version: 2;
+  /** TPMS_ATTEST of TPM2_Quote. */
+  readonly Quote: string;
+  /** TPMT_SIGNATURE over it. */
+  readonly Signature: string;
+}
+
+/** A key and the proof of its making. */
+export type CreatedKey = Pick<PublicPart, 'pubArea'> & CreationProof;
+/** A key and its certification. */
+export type CertifiedKey = Pick<PublicPart, 'pubArea'> & Certification;
+
+/** AttestationParameters of an attestation key with the proof of its own making. */
+export function buildGoAttestationParameters(ak: CreatedKey): GoAttestationParameters {
+  return {
+    Public: toBase64(ak.pubArea),
+    UseTCSDActivationFormat: false,
+    CreateData: toBase64(ak.creationData),
+    CreateAttestation: toBase64(ak.certInfo),
+    CreateSignature: toBase64(ak.signature),
+  };
+}
+
+/**
+ * Reads AttestationParameters, parsed from JSON already. Nothing is verified: see `verifyAttestationKey`.
+ * @throws KeyprovError `request-invalid` for anything else, a key of TPM 1.2 among it.
+ */
+export function parseGoAttestationParameters(json: unknown): CreatedKey {
+  const what = 'go-attestation AttestationParameters';
+  const names = ['Public', 'UseTCSDActivationFormat', 'CreateData', 'CreateAttestation', 'CreateSignature'];
+  const object = new JsonObject(what, json, names);
+  if (object.any('UseTCSDActivationFormat') !== false) throw object.wrong('UseTCSDActivationFormat', 'not false');
+  return {
+    pubArea: structure(object, 'Public', TPMT_PUBLIC),
+    creationData: structure(object, 'CreateData', TPMS_CREATION_DATA),
+    ...certification(object, 'CreateAttestation', 'CreateSignature'),
+  };
+}
+
+/** CertificationParameters of a certified key; an `AttestationStatement` is one. */
+export function buildGoCertificationParameters({
+  pubArea,
+  certInfo,
+  signature,
+}: CertifiedKey): GoCertificationParameters {
+  return {
+    Public: toBase64(pubArea),
+    CreateData: null,
+    CreateAttestation: toBase64(certInfo),
+    CreateSignature: toBase64(signature),
+  };
+}
+
+/**
+ * Reads CertificationParameters, parsed from JSON already. Nothing is verified.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function parseGoCertificationParameters(json: unknown): CertifiedKey {
+  const what = 'go-attestation CertificationParameters';
+  const object = new JsonObject(what, json, ['Public', 'CreateData', 'CreateAttestation', 'CreateSignature']);
+  if (object.has('CreateData')) throw object.wrong('CreateData', 'not null');
+  return {
+    pubArea: structure(object, 'Public', TPMT_PUBLIC),
+    ...certification(object, 'CreateAttestation', 'CreateSignature'),
+  };
+}
+
+/** The Quote of a TPM2_Quote. */
+export function buildGoQuote({ certInfo, signature }: Certification): GoQuote {
+  return { Version: 2, Quote: toBase64(certInfo), Signature: toBase64(signature) };
+}
+
+/**
+ * Reads a Quote, parsed from JSON already; `Version` may be missing. Nothing is verified.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function parseGoQuote(json: unknown): Certification {
+  const object = new JsonObject('go-attestation Quote', json, ['Version', 'Quote', 'Signature']);
+  const version = object.any('Version') ?? 2;
+  if (version !== 2) throw requestInvalid('go-attestation Quote: Version', `${String(version)}, 2 is TPM 2.0`);
+  return certification(object, 'Quote', 'Signature');
+}
+
+const certification = (object: JsonObject, certInfo: string, signature: string): Certification => ({
+  certInfo: structure(object, certInfo, TPMS_ATTEST),
+  signature: structure(object, signature, TPMT_SIGNATURE),
+});
+
+/** A member that is the base64 of a TPM structure, as its bytes. */
+function structure<T>(object: JsonObject, name: string, codec: Codec<T>): Bytes {
+  const bytes = object.base64(name);
+  inRequest(`go-attestation ${name}`, () => decode(codec, bytes));
+  return bytes;
+}

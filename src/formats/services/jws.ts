@@ -1,0 +1,118 @@
+import { constants, verify } from 'node:crypto';
+import { type Bytes, fromBase64Url, toBase64Url, utf8 } from '../../bytes.ts';
+import { CURVES } from '../../crypto/curve.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import { importPublicKey } from '../../crypto/verify-signature.ts';
+import { KeyprovError } from '../../errors.ts';
+import type { SignOptions } from '../../keys/provider.ts';
+import { JsonObject } from '../json-object.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+
+/** A signature algorithm of RFC 7518, 3.1, that TPM keys have. */
+export type JwsAlgorithm = 'RS256' | 'PS256' | 'ES256' | 'ES384';
+
+/** Signs with a key: `(options) => provider.sign(key, { ...options, pin })`. */
+export type Sign = (options: SignOptions) => Promise<Bytes>;
+
+/** A key that signs. */
+export interface SigningKey {
+  readonly publicKey: PublicKey;
+  readonly sign: Sign;
+}
+
+/** A JWS in its parts, as they were found; nothing is verified. */
+export interface Jws {
+  /** The members of the JOSE header (RFC 7515, 4.1). */
+  readonly header: Readonly<Record<string, unknown>>;
+  readonly payload: Bytes;
+  readonly signature: Bytes;
+  /** The ASCII bytes that are signed: `header.payload`, both in base64url. */
+  readonly signingInput: Bytes;
+}
+
+/** Options of {@link signJws}. */
+export interface SignJwsOptions {
+  readonly key: SigningKey;
+  readonly algorithm: JwsAlgorithm;
+  /** The members of the header besides `alg`; where `alg` is among them too, it has that place. */
+  readonly header?: Readonly<Record<string, unknown>>;
+  readonly payload: Uint8Array;
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Algorithm {
+  readonly options: Pick<SignOptions, 'hash' | 'padding' | 'format'>;
+  readonly fits: (key: PublicKey) => boolean;
+}
+
+const isRsa = (key: PublicKey): boolean => key.kty === 'RSA';
+const isOn = (crv: string) => (key: PublicKey) => key.kty === 'EC' && key.crv === crv;
+const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
+  RS256: { options: { hash: 'sha256', padding: 'pkcs1' }, fits: isRsa },
+  PS256: { options: { hash: 'sha256', padding: 'pss' }, fits: isRsa },
+  ES256: { options: { hash: 'sha256', format: 'raw' }, fits: isOn('P-256') },
+  ES384: { options: { hash: 'sha384', format: 'raw' }, fits: isOn('P-384') },
+};
+
+/**
+ * Signs a JWS in compact serialization (RFC 7515, 7.1), and verifies it: a signer that does not do what it should is
+ * noticed here and not by the recipient.
+ *
+ * @throws TypeError for an algorithm that is not for the key. @throws KeyprovError `algorithm-unsupported` when the
+ * signature does not verify: for PS256 a TPM whose salts are longer than the digest, which RFC 7518, 3.5 forbids.
+ */
+export async function signJws({ key, algorithm, header, payload, signal }: SignJwsOptions): Promise<string> {
+  const { options, fits } = ALGORITHMS[algorithm];
+  if (!fits(key.publicKey)) throw new TypeError(`${algorithm} is not for this ${key.publicKey.kty} key`);
+  const head = header !== undefined && 'alg' in header ? header : { alg: algorithm, ...header };
+  if (head.alg !== algorithm) throw new TypeError(`a header with another alg than ${algorithm}`);
+  const signingInput = `${toBase64Url(utf8(JSON.stringify(head)))}.${toBase64Url(payload)}`;
+  const signature = await key.sign({ data: utf8(signingInput), ...options, signal });
+  const jws = `${signingInput}.${toBase64Url(signature)}`;
+  if (!isJwsSignedBy(parseJws(jws), key.publicKey, algorithm)) {
+    throw new KeyprovError('algorithm-unsupported', `${algorithm}: what the key signed is no such signature`, {
+      ...(algorithm === 'PS256' && { remedy: 'use RS256: the salts of this TPM are not as long as the digest' }),
+    });
+  }
+  return jws;
+}
+
+/**
+ * Takes a JWS in compact serialization apart, without verifying it.
+ * @throws KeyprovError `request-invalid` for anything else, and a header that is no JSON object or has `crit`.
+ */
+export function parseJws(compact: string): Jws {
+  const [head = '', payload = '', signature = '', ...more] = compact.split('.');
+  if (head === '' || signature === '' || more.length > 0) throw requestInvalid('JWS', 'not three parts');
+  const decode = (part: string, text: string) => inRequest(`JWS: ${part}`, () => fromBase64Url(text));
+  const header = JsonObject.parse('JWS header', decode('header', head));
+  // RFC 7515, 4.1.11: extensions that must be understood, and none is here.
+  if (header.has('crit')) throw header.wrong('crit', 'no extensions are known here');
+  return {
+    header: header.all(),
+    payload: decode('payload', payload),
+    signature: decode('signature', signature),
+    signingInput: utf8(`${head}.${payload}`),
+  };
+}
+
+/** Whether the JWS names that algorithm, and was signed with it and the private key of `publicKey`. */
+export function isJwsSignedBy(jws: Jws, publicKey: PublicKey, algorithm: JwsAlgorithm): boolean {
+  if (jws.header.alg !== algorithm || !ALGORITHMS[algorithm].fits(publicKey)) return false;
+  const { signingInput, signature } = jws;
+  const key = importPublicKey(publicKey);
+  switch (algorithm) {
+    case 'RS256':
+      return verify('sha256', signingInput, key, signature);
+    case 'PS256': {
+      const { RSA_PKCS1_PSS_PADDING: padding, RSA_PSS_SALTLEN_DIGEST: saltLength } = constants;
+      return verify('sha256', signingInput, { key, padding, saltLength }, signature);
+    }
+    case 'ES256':
+    case 'ES384': {
+      const { size } = CURVES[algorithm === 'ES256' ? 'P-256' : 'P-384'];
+      const hash = algorithm === 'ES256' ? 'sha256' : 'sha384';
+      return signature.length === 2 * size && verify(hash, signingInput, { key, dsaEncoding: 'ieee-p1363' }, signature);
+    }
+  }
+}

@@ -1,0 +1,162 @@
+import type { Certification } from '../../attestation/index.ts';
+import { type Bytes, toBase64, utf8 } from '../../bytes.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { bytes16, decode, encode } from '../../tpm/codec/index.ts';
+import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
+import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
+import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import { JsonObject } from '../json-object.ts';
+import { keylimeAuthTag } from '../tcg/credential-encodings.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+
+/** A version of the API of keylime's registrar. */
+export type KeylimeVersion = `2.${number}` | `3.${number}`;
+
+/** A request to keylime's registrar. */
+export interface KeylimeRequest {
+  readonly method: 'POST' | 'PUT';
+  /** Begins with `/v`. */
+  readonly path: string;
+  /** JSON. */
+  readonly body: string;
+}
+
+/** A key of a TPM as keylime registers it. */
+export interface KeylimeKey {
+  /** TPMT_PUBLIC. */
+  readonly pubArea: Uint8Array;
+  /** X.509 in DER. */
+  readonly certificate?: Uint8Array;
+}
+
+/** What an agent registers. */
+export interface KeylimeRegistration {
+  /** Letters, digits, `-`, `_` and `.`, such as a UUID. */
+  readonly agentId: string;
+  readonly ek: KeylimeKey;
+  /** TPMT_PUBLIC of the attestation key. */
+  readonly akPubArea: Uint8Array;
+  /** Certificate in PEM with which verifiers reach the agent. */
+  readonly mtlsCertificate?: string;
+  readonly ip?: string;
+  readonly port?: number;
+  /** The initial attestation key, and its TPM2_Certify of the attestation key over {@link keylimeIakChallenge}. */
+  readonly iak?: KeylimeKey & Certification;
+  readonly idevid?: KeylimeKey;
+}
+
+const WHAT = 'keylime registration';
+const SIZED_PUBLIC = bytes16('TPM2B_PUBLIC', 0xffff);
+const MEMBERS = [
+  ...['agent_id', 'ekcert', 'ek_tpm', 'aik_tpm', 'mtls_cert', 'ip', 'port'],
+  ...['iak_tpm', 'iak_cert', 'iak_attest', 'iak_sign', 'idevid_tpm', 'idevid_cert'],
+];
+
+/** The challenge (extraData) with which the initial attestation key certifies the attestation key: SHA-256 of the id. */
+export function keylimeIakChallenge(agentId: string): Bytes {
+  return digest('sha256', utf8(agentId));
+}
+
+/**
+ * The request that registers an agent: keylime's `agents` resource, `/v2.x/agents/ID` or `/v3.x/agents/`. The answer has
+ * a `blob`: `decodeKeylimeBlob`.
+ *
+ * @throws TypeError for an id that cannot stand in a path.
+ */
+export function buildKeylimeRegistration(registration: KeylimeRegistration, version: KeylimeVersion): KeylimeRequest {
+  const { agentId, ek, akPubArea, mtlsCertificate, ip, port, iak, idevid } = registration;
+  checkAgentId(agentId);
+  const isV3 = version.startsWith('3.');
+  const body = {
+    ...(isV3 && { agent_id: agentId }),
+    ...(ek.certificate && { ekcert: toBase64(ek.certificate) }),
+    ek_tpm: sizedPublic(ek.pubArea),
+    aik_tpm: sizedPublic(akPubArea),
+    ...(mtlsCertificate !== undefined && { mtls_cert: mtlsCertificate }),
+    ...(ip !== undefined && { ip }),
+    ...(port !== undefined && { port }),
+    ...(iak && {
+      iak_tpm: sizedPublic(iak.pubArea),
+      ...(iak.certificate && { iak_cert: toBase64(iak.certificate) }),
+      iak_attest: toBase64(iak.certInfo),
+      iak_sign: toBase64(iak.signature),
+    }),
+    ...(idevid && {
+      idevid_tpm: sizedPublic(idevid.pubArea),
+      ...(idevid.certificate && { idevid_cert: toBase64(idevid.certificate) }),
+    }),
+  };
+  return { method: 'POST', path: `/v${version}/agents/${isV3 ? '' : agentId}`, body: JSON.stringify(body) };
+}
+
+/**
+ * Reads a registration, as the registrar does; members that are null are taken as missing. Nothing is verified.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function parseKeylimeRegistration({ method, path, body }: KeylimeRequest): KeylimeRegistration {
+  const [, version = '', pathId = ''] = /^\/v([23]\.\d+)\/agents\/([\w.-]*)$/.exec(path) ?? [];
+  const isV3 = version.startsWith('3.');
+  if (method !== 'POST' || version === '' || isV3 !== (pathId === '')) {
+    throw requestInvalid(WHAT, `${method} ${JSON.stringify(path)}`);
+  }
+  const object = JsonObject.parse(WHAT, body, isV3 ? MEMBERS : MEMBERS.slice(1));
+  const agentId = isV3 ? object.text('agent_id') : pathId;
+  inRequest(WHAT, () => checkAgentId(agentId));
+  return {
+    agentId,
+    ek: key(object, 'ek_tpm', 'ekcert'),
+    akPubArea: publicArea(object, 'aik_tpm'),
+    ...(object.has('mtls_cert') && { mtlsCertificate: object.text('mtls_cert') }),
+    ...(object.has('ip') && { ip: object.text('ip') }),
+    ...(object.has('port') && { port: object.integer('port') }),
+    ...(object.has('iak_tpm') && { iak: { ...key(object, 'iak_tpm', 'iak_cert'), ...certification(object) } }),
+    ...(object.has('idevid_tpm') && { idevid: key(object, 'idevid_tpm', 'idevid_cert') }),
+  };
+}
+
+/** The request that proves to the registrar that the agent has activated its credential, with the secret in it. */
+export function buildKeylimeActivation(agentId: string, secret: Uint8Array, version: KeylimeVersion): KeylimeRequest {
+  checkAgentId(agentId);
+  const body = JSON.stringify({ auth_tag: keylimeAuthTag(secret, agentId) });
+  return { method: version.startsWith('3.') ? 'POST' : 'PUT', path: `/v${version}/agents/${agentId}/activate`, body };
+}
+
+/** Reads an activation: the agent's id, and the hexadecimal tag to hold against `keylimeAuthTag`. */
+export function parseKeylimeActivation({ method, path, body }: KeylimeRequest): { agentId: string; authTag: string } {
+  const what = 'keylime activation';
+  const [, major, agentId] = /^\/v([23])\.\d+\/agents\/([\w.-]+)\/activate$/.exec(path) ?? [];
+  if (agentId === undefined || method !== (major === '3' ? 'POST' : 'PUT')) {
+    throw requestInvalid(what, `${method} ${JSON.stringify(path)}`);
+  }
+  const object = JsonObject.parse(what, body, ['auth_tag']);
+  const authTag = object.text('auth_tag');
+  if (!/^[0-9a-f]{96}$/.test(authTag)) throw object.wrong('auth_tag', 'no HMAC-SHA384 in hexadecimal');
+  return { agentId, authTag };
+}
+
+function checkAgentId(agentId: string): void {
+  if (!/^[\w.-]+$/.test(agentId)) throw new TypeError(`${JSON.stringify(agentId)} is no id of an agent`);
+}
+
+const sizedPublic = (pubArea: Uint8Array): string => toBase64(encode(SIZED_PUBLIC, pubArea));
+
+function publicArea(object: JsonObject, name: string): Bytes {
+  const bytes = object.base64(name);
+  return inRequest(`${WHAT}: ${name}`, () => {
+    const pubArea = decode(SIZED_PUBLIC, bytes);
+    decode(TPMT_PUBLIC, pubArea);
+    return new Uint8Array(pubArea);
+  });
+}
+
+const key = (object: JsonObject, publicName: string, certificateName: string): KeylimeKey => ({
+  pubArea: publicArea(object, publicName),
+  ...(object.has(certificateName) && { certificate: object.base64(certificateName) }),
+});
+
+function certification(object: JsonObject): Certification {
+  const [certInfo, signature] = [object.base64('iak_attest'), object.base64('iak_sign')];
+  inRequest(`${WHAT}: iak_attest`, () => decode(TPMS_ATTEST, certInfo));
+  inRequest(`${WHAT}: iak_sign`, () => decode(TPMT_SIGNATURE, signature));
+  return { certInfo, signature };
+}

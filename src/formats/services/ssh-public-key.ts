@@ -1,0 +1,134 @@
+import { type Bytes, concat, copy, fromBase64, toBase64, utf8 } from '../../bytes.ts';
+import { CURVES, type Curve } from '../../crypto/curve.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+
+/** A line of an OpenSSH public key file or authorized_keys. */
+export interface SshPublicKeyLine {
+  readonly publicKey: PublicKey;
+  /** Empty where there is none. */
+  readonly comment: string;
+}
+
+/** Names of curves, RFC 5656, 10.1. */
+const SSH_CURVES: readonly (readonly [Curve, string])[] = [
+  ['P-256', 'nistp256'],
+  ['P-384', 'nistp384'],
+  ['P-521', 'nistp521'],
+];
+
+/**
+ * The key as SSH public key blob: `ssh-rsa` (RFC 4253, 6.6) or `ecdsa-sha2-nistp…` (RFC 5656, 3.1).
+ * @throws KeyprovError `key-invalid` for a key that is none.
+ */
+export function encodeSshPublicKey(key: PublicKey): Bytes {
+  checkPublicKey(key);
+  const type = string(utf8(sshTypeOf(key)));
+  if (key.kty === 'RSA') return concat(type, mpint(key.e), mpint(key.n));
+  return concat(type, string(utf8(sshCurveOf(key.crv))), string(concat(new Uint8Array([4]), key.x, key.y)));
+}
+
+/** Reads what {@link encodeSshPublicKey} writes. @throws KeyprovError `request-invalid` for anything else. */
+export function decodeSshPublicKey(blob: Uint8Array): PublicKey {
+  const input = new SshReader(blob);
+  const type = input.text();
+  const key = type === 'ssh-rsa' ? readRsa(input) : readEcdsa(type, input);
+  input.end();
+  inRequest('SSH public key', () => checkPublicKey(key));
+  return key;
+}
+
+/** The key as a line for authorized_keys, without a line break. @throws TypeError for a comment with a line break. */
+export function formatSshPublicKey(key: PublicKey, comment = ''): string {
+  if (/[\r\n]/.test(comment)) throw new TypeError('a comment of an SSH public key is one line');
+  const line = `${sshTypeOf(key)} ${toBase64(encodeSshPublicKey(key))}`;
+  return comment === '' ? line : `${line} ${comment}`;
+}
+
+/**
+ * Reads a line `type base64 comment`, as `ssh-keygen` writes it, with its line break or without. Options before the type,
+ * which authorized_keys may have, are refused.
+ *
+ * @throws KeyprovError `request-invalid` for anything else, and when the type is not that of the key.
+ */
+export function parseSshPublicKey(line: string): SshPublicKeyLine {
+  const [, type, base64 = '', comment = ''] = /^([a-z0-9-]+) ([^ \r\n]+)(?: (.*))?\r?\n?$/.exec(line) ?? [];
+  if (type === undefined) throw invalid('not of the form "type base64 comment"');
+  const publicKey = decodeSshPublicKey(inRequest('SSH public key', () => fromBase64(base64)));
+  if (type !== sshTypeOf(publicKey)) throw invalid(`the line says ${type}, the key is ${sshTypeOf(publicKey)}`);
+  return { publicKey, comment };
+}
+
+/** The fingerprint that `ssh-keygen -l` shows: `SHA256:` and unpadded base64 of the digest of the blob. */
+export function sshFingerprint(key: PublicKey): string {
+  return `SHA256:${toBase64(digest('sha256', encodeSshPublicKey(key))).replace(/=+$/, '')}`;
+}
+
+const sshCurveOf = (crv: Curve): string => SSH_CURVES.find(([curve]) => curve === crv)?.[1] ?? '';
+const sshTypeOf = (key: PublicKey): string => (key.kty === 'RSA' ? 'ssh-rsa' : `ecdsa-sha2-${sshCurveOf(key.crv)}`);
+
+function readRsa(input: SshReader): PublicKey {
+  const e = input.mpint();
+  return { kty: 'RSA', e, n: input.mpint() };
+}
+
+function readEcdsa(type: string, input: SshReader): PublicKey {
+  const crv = SSH_CURVES.find(([, name]) => type === `ecdsa-sha2-${name}`)?.[0];
+  if (crv === undefined) throw invalid(`type ${JSON.stringify(type)} is not known here`);
+  const curve = input.text();
+  if (curve !== sshCurveOf(crv)) throw invalid(`${type} with the curve ${JSON.stringify(curve)}`);
+  const point = input.string();
+  const { size } = CURVES[crv];
+  if (point[0] !== 4 || point.length !== 1 + 2 * size) throw invalid(`${point.length} bytes are no uncompressed point`);
+  return { kty: 'EC', crv, x: copy(point.subarray(1, 1 + size)), y: copy(point.subarray(1 + size)) };
+}
+
+/** RFC 4251, 5: a UINT32 length, big endian, then the bytes. */
+function string(bytes: Uint8Array): Bytes {
+  const length = new Uint8Array(4);
+  new DataView(length.buffer).setUint32(0, bytes.length);
+  return concat(length, bytes);
+}
+
+/** RFC 4251, 5: two's complement, so a number whose highest bit is set begins with a zero byte. */
+const mpint = (number: Uint8Array): Bytes =>
+  string((number[0] ?? 0) >= 0x80 ? concat(new Uint8Array(1), number) : number);
+
+class SshReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  string(): Bytes {
+    const { buffer, byteOffset, byteLength } = this.#bytes;
+    if (byteLength - this.#at < 4) throw invalid('cut off');
+    const size = new DataView(buffer, byteOffset, byteLength).getUint32(this.#at);
+    const from = this.#at + 4;
+    if (size > byteLength - from) throw invalid('cut off');
+    this.#at = from + size;
+    return copy(this.#bytes.subarray(from, this.#at));
+  }
+
+  text(): string {
+    return new TextDecoder('latin1').decode(this.string());
+  }
+
+  /** A number above zero, without leading zeros. */
+  mpint(): Bytes {
+    const bytes = this.string();
+    const [first = 0x80, second = 0] = bytes;
+    if (first >= 0x80) throw invalid('a number that is negative or zero');
+    if (first === 0 && second < 0x80) throw invalid('a number that is not in its shortest form');
+    return first === 0 ? bytes.subarray(1) : bytes;
+  }
+
+  end(): void {
+    if (this.#at !== this.#bytes.length) throw invalid(`${this.#bytes.length - this.#at} bytes left over`);
+  }
+}
+
+const invalid = (problem: string): Error => requestInvalid('SSH public key', problem);

@@ -1,0 +1,85 @@
+import { type Certification, fromBareSignature, type PublicPart, signatureProblem } from '../../attestation/index.ts';
+import { bitLength, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { isKeyprovError } from '../../errors.ts';
+import { decode, encode } from '../../tpm/codec/index.ts';
+import { TPM_ALG, TPM_ECC } from '../../tpm/constants.ts';
+import { TPMT_SIGNATURE, type TpmtSignature } from '../../tpm/structures/algorithm.ts';
+import { TPMT_PUBLIC, type TpmtPublic } from '../../tpm/structures/object.ts';
+import { akTemplate } from '../../tpm/templates.ts';
+import { readTbs } from '../x509/issue-certificate.ts';
+import type { SigningHash } from '../x509/signature-algorithm.ts';
+
+const HASH_ALGS = { sha256: TPM_ALG.SHA256, sha384: TPM_ALG.SHA384, sha512: TPM_ALG.SHA512 } as const;
+const HASHES: readonly SigningHash[] = ['sha256', 'sha384', 'sha512'];
+const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-521': TPM_ECC.NIST_P521 } as const;
+
+/**
+ * The public area of an attestation key of which only the public key is known, from a certificate: that of `akTemplate`.
+ * It says what an attestation key must be: restricted, made in the TPM and fixed to it. So it is only for a key of
+ * which the issuer of the certificate vouches for that, and its Name is not the key's.
+ */
+export function publicAreaOfAk(key: PublicKey, hash: SigningHash = 'sha256'): TpmtPublic {
+  const details = { hashAlg: HASH_ALGS[hash] };
+  const { nameAlg, objectAttributes, authPolicy } = akTemplate('p-256');
+  const common = { nameAlg, objectAttributes, authPolicy };
+  const symmetric = { algorithm: TPM_ALG.NULL } as const;
+  if (key.kty === 'EC') {
+    const scheme = { scheme: TPM_ALG.ECDSA, details } as const;
+    const parameters = { symmetric, scheme, curveID: CURVE_IDS[key.crv], kdf: { scheme: TPM_ALG.NULL } } as const;
+    return { type: TPM_ALG.ECC, ...common, parameters, unique: { x: key.x, y: key.y } };
+  }
+  const scheme = { scheme: TPM_ALG.RSASSA, details } as const;
+  const exponent = key.e.reduce((sum, byte) => sum * 256 + byte, 0);
+  const parameters = { symmetric, scheme, keyBits: bitLength(key.n), exponent: exponent === 65537 ? 0 : exponent };
+  return { type: TPM_ALG.RSA, ...common, parameters, unique: key.n };
+}
+
+/**
+ * The signature of a certification as TPMT_SIGNATURE: as it is, or made from the bare one that others write.
+ * `pubArea` is the TPMT_PUBLIC of the attestation key, which says what the bare one leaves out.
+ * @throws KeyprovError `statement-invalid` or `key-invalid` for a signature that is neither.
+ */
+export function fullSignature(signature: Uint8Array, pubArea: Uint8Array): Uint8Array {
+  if (readTpmtSignature(signature) !== undefined) return signature;
+  return encode(TPMT_SIGNATURE, fromBareSignature(decode(TPMT_PUBLIC, pubArea), signature));
+}
+
+/** More certificates than any chain of an attestation key has; those behind them are not looked at. */
+const MAX_CERTIFICATES = 20;
+
+/**
+ * The attestation key that made the signature of a certification (TPMT_SIGNATURE or bare), found among certificates in
+ * DER; its public area is {@link publicAreaOfAk}, its certificate the first one. `undefined` where none of them is of
+ * such a key. It finds, and trusts nothing: verify the chain of the certificate.
+ */
+export function findCertifiedAk(
+  { certInfo, signature }: Certification,
+  certificates: readonly Uint8Array[],
+): PublicPart | undefined {
+  for (const certificate of certificates.slice(0, MAX_CERTIFICATES)) {
+    for (const hash of HASHES) {
+      const pubArea = ignoring(() => {
+        const area = publicAreaOfAk(decodeSpki(readTbs(certificate).spki.der), hash);
+        const full = readTpmtSignature(signature) ?? fromBareSignature(area, signature);
+        return signatureProblem(area, full, certInfo) === undefined ? encode(TPMT_PUBLIC, area) : undefined;
+      });
+      if (pubArea === undefined) continue;
+      return { pubArea, certificates: [certificate, ...certificates.filter((one) => one !== certificate)] };
+    }
+  }
+  return undefined;
+}
+
+/** A bare signature cannot be read as one: its length follows from the algorithm it would begin with. */
+const readTpmtSignature = (bytes: Uint8Array): TpmtSignature | undefined =>
+  ignoring(() => decode(TPMT_SIGNATURE, bytes));
+
+/** What `work` returns; `undefined` where bytes from others cannot be read, which only means that they are something else. */
+function ignoring<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (isKeyprovError(error)) return undefined;
+    throw error;
+  }
+}

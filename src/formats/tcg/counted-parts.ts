@@ -1,0 +1,59 @@
+import { type Bytes, copy } from '../../bytes.ts';
+import { isKeyprovError, KeyprovError } from '../../errors.ts';
+
+/** Unsigned integers of 4 bytes, little endian, one after the other. */
+export function uint32s(...values: readonly number[]): Bytes {
+  const bytes = new Uint8Array(4 * values.length);
+  const data = new DataView(bytes.buffer);
+  values.forEach((value, i) => {
+    data.setUint32(4 * i, value, true);
+  });
+  return bytes;
+}
+
+/** Reads the structures of Microsoft's that are a header of UINT32s, little endian, and parts whose sizes it gives. */
+export class CountedParts {
+  readonly #what: string;
+  readonly #bytes: Uint8Array;
+
+  /** `what` names the structure in messages. */
+  constructor(what: string, bytes: Uint8Array) {
+    this.#what = what;
+    this.#bytes = bytes;
+  }
+
+  /** The first `count` UINT32s. */
+  header(count: number): number[] {
+    if (this.#bytes.length < 4 * count) throw this.invalid(`${this.#bytes.length} bytes are too short for its header`);
+    const data = new DataView(this.#bytes.buffer, this.#bytes.byteOffset, this.#bytes.byteLength);
+    return Array.from({ length: count }, (_, i) => data.getUint32(4 * i, true));
+  }
+
+  /** Copies of the parts that follow the header of `headerSize` bytes; they must fill the rest exactly. */
+  parts(headerSize: number, sizes: readonly number[]): Bytes[] {
+    const total = sizes.reduce((sum, size) => sum + size, headerSize);
+    if (total !== this.#bytes.length) {
+      throw this.invalid(`header and parts make ${total} bytes, it has ${this.#bytes.length}`);
+    }
+    let at = headerSize;
+    return sizes.map((size) => {
+      at += size;
+      return copy(this.#bytes.subarray(at - size, at));
+    });
+  }
+
+  /** Runs `work` on what is inside; what that refuses becomes an error of the structure. */
+  read<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (cause) {
+      if (!isKeyprovError(cause) || cause.code === 'request-invalid') throw cause;
+      throw this.invalid(cause.message, cause);
+    }
+  }
+
+  /** The error for what is wrong with the structure. */
+  invalid(problem: string, cause?: unknown): KeyprovError {
+    return new KeyprovError('request-invalid', `${this.#what}: ${problem}`, { cause });
+  }
+}

@@ -1,0 +1,117 @@
+import type { Credential } from '../../attestation/credential.ts';
+import { type Bytes, concat, equal, fromBase64, fromHex, toBase64, toHex, utf8 } from '../../bytes.ts';
+import { hmac } from '../../crypto/kdf.ts';
+import { KeyprovError } from '../../errors.ts';
+import { type Codec, decode, encode, struct } from '../../tpm/codec/index.ts';
+import { TPM2B_ENCRYPTED_SECRET } from '../../tpm/structures/algorithm.ts';
+import { TPM2B_ID_OBJECT } from '../../tpm/structures/object.ts';
+
+const SIZED: Codec<Credential> = struct<Credential>('credential', {
+  credentialBlob: TPM2B_ID_OBJECT,
+  encryptedSecret: TPM2B_ENCRYPTED_SECRET,
+});
+
+/**
+ * The credential as TPM2B_ID_OBJECT, then TPM2B_ENCRYPTED_SECRET: what Windows' Platform Crypto Provider activates.
+ * Layout: microsoft/TSS.MSR, PCPTool, GenerateActivation20.
+ */
+export function encodeSizedCredential(credential: Credential): Bytes {
+  return encode(SIZED, { credentialBlob: credential.credentialBlob, encryptedSecret: credential.encryptedSecret });
+}
+
+/** Reads what {@link encodeSizedCredential} writes. @throws KeyprovError `credential-invalid` for anything else. */
+export function decodeSizedCredential(bytes: Uint8Array): Credential {
+  return reading('credential', () => decode(SIZED, bytes));
+}
+
+/** Magic number and version, UINT32 each, big endian. */
+const TPM2_TOOLS_HEADER = fromHex('badcc0de00000001');
+
+/** The credential as the file of tpm2_makecredential and tpm2_activatecredential (tpm2-tools 5.4). */
+export function encodeTpm2ToolsCredential(credential: Credential): Bytes {
+  return concat(TPM2_TOOLS_HEADER, encodeSizedCredential(credential));
+}
+
+/** Reads the file of tpm2_makecredential. @throws KeyprovError `credential-invalid` for anything else. */
+export function decodeTpm2ToolsCredential(file: Uint8Array): Credential {
+  const { length } = TPM2_TOOLS_HEADER;
+  if (!equal(file.subarray(0, length), TPM2_TOOLS_HEADER)) {
+    throw invalid('tpm2-tools credential file', `it does not begin with ${toHex(TPM2_TOOLS_HEADER)}`);
+  }
+  return reading('tpm2-tools credential file', () => decode(SIZED, file.subarray(length)));
+}
+
+/** The credential as the `blob` that keylime's registrar sends: the file of tpm2-tools in base64. */
+export function encodeKeylimeBlob(credential: Credential): string {
+  return toBase64(encodeTpm2ToolsCredential(credential));
+}
+
+/** Reads the `blob` of keylime's registrar. @throws KeyprovError `credential-invalid` for anything else. */
+export function decodeKeylimeBlob(blob: string): Credential {
+  return decodeTpm2ToolsCredential(reading('keylime blob', () => fromBase64(blob)));
+}
+
+/**
+ * The `auth_tag` that proves to keylime's registrar that an agent has activated its credential: HMAC-SHA384 in
+ * hexadecimal, over the agent's id, with the base64 text of the secret as key.
+ */
+export function keylimeAuthTag(secret: Uint8Array, agentId: string): string {
+  return toHex(hmac('sha384', utf8(toBase64(secret)), utf8(agentId)));
+}
+
+/** An EncryptedCredential of go-attestation as its JSON: base64 of both parts, each with its two length bytes. */
+export interface GoAttestationCredential {
+  readonly Credential: string;
+  readonly Secret: string;
+}
+
+/** The credential as go-attestation's EncryptedCredential. */
+export function encodeGoAttestationCredential(credential: Credential): GoAttestationCredential {
+  const { credential: Credential, secret: Secret } = encodeSmallstepCredential(credential);
+  return { Credential, Secret };
+}
+
+/** Reads go-attestation's EncryptedCredential. @throws KeyprovError `credential-invalid` for anything else. */
+export function decodeGoAttestationCredential(json: unknown): Credential {
+  return decodeJson('go-attestation credential', json, 'Credential', 'Secret');
+}
+
+/** The answer of smallstep's attestation CA to `attest`: base64 of both parts, each with its two length bytes. */
+export interface SmallstepCredential {
+  readonly credential: string;
+  readonly secret: string;
+}
+
+/** The credential as smallstep's attestation CA sends it. */
+export function encodeSmallstepCredential({ credentialBlob, encryptedSecret }: Credential): SmallstepCredential {
+  return {
+    credential: toBase64(encode(TPM2B_ID_OBJECT, credentialBlob)),
+    secret: toBase64(encode(TPM2B_ENCRYPTED_SECRET, encryptedSecret)),
+  };
+}
+
+/** Reads the answer of smallstep's attestation CA. @throws KeyprovError `credential-invalid` for anything else. */
+export function decodeSmallstepCredential(json: unknown): Credential {
+  return decodeJson('smallstep credential', json, 'credential', 'secret');
+}
+
+function decodeJson(what: string, json: unknown, credential: string, secret: string): Credential {
+  const members = new Map<string, unknown>(Object.entries(Object(json)));
+  return reading(what, () => ({
+    credentialBlob: decode(TPM2B_ID_OBJECT, fromBase64(String(members.get(credential)))),
+    encryptedSecret: decode(TPM2B_ENCRYPTED_SECRET, fromBase64(String(members.get(secret)))),
+  }));
+}
+
+/** Runs `read`; what it refuses is an invalid credential. */
+function reading<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof KeyprovError || cause instanceof TypeError) throw invalid(what, cause.message, cause);
+    throw cause;
+  }
+}
+
+const invalid = (what: string, problem: string, cause?: unknown): KeyprovError =>
+  new KeyprovError('credential-invalid', `${what}: ${problem}`, { cause });

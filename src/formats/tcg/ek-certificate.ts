@@ -1,0 +1,53 @@
+import type { Bytes } from '../../bytes.ts';
+import { derInteger, derOid, derSequence, derSetOf, derText } from '../../crypto/der-write.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import { EXTENSION, KEY_USAGE } from '../../crypto/x509.ts';
+import { type Extension, extendedKeyUsage, keyUsage, noAuthority, subjectAltName } from '../x509/extensions.ts';
+import { type CertificateAuthority, issueCertificate, readTbs } from '../x509/issue-certificate.ts';
+import type { SigningHash } from '../x509/signature-algorithm.ts';
+import { type TpmIdentity, tpmDirectoryName } from '../x509/tpm-identity.ts';
+
+const EK_CERTIFICATE_PURPOSE = '2.23.133.8.1';
+const TPM_SPECIFICATION = '2.23.133.2.16';
+
+/** What an endorsement key certificate says. */
+export interface EkCertificateOptions {
+  readonly publicKey: PublicKey;
+  readonly tpm: TpmIdentity;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  /** The revision of the TPM 2.0 specification, 159 for 1.59 (default), at level 0. */
+  readonly revision?: number;
+  readonly serialNumber?: Uint8Array;
+  readonly hash?: SigningHash;
+}
+
+/**
+ * An endorsement key certificate in DER, as the maker of a TPM issues it. TCG EK Credential Profile for TPM 2.0, 3.2.
+ * @throws TypeError for a model that cannot be written.
+ */
+export async function buildEkCertificate(
+  options: EkCertificateOptions,
+  authority: CertificateAuthority,
+): Promise<Bytes> {
+  const { publicKey, tpm, notBefore, notAfter, revision = 159, serialNumber, hash } = options;
+  const specification = derSequence(derText('utf8', '2.0'), derInteger(0), derInteger(revision));
+  const extensions: Extension[] = [
+    noAuthority(),
+    keyUsage(publicKey.kty === 'RSA' ? KEY_USAGE.keyEncipherment : KEY_USAGE.keyAgreement),
+    extendedKeyUsage(EK_CERTIFICATE_PURPOSE),
+    subjectAltName([{ kind: 'directory', value: tpmDirectoryName(tpm) }], true),
+    {
+      oid: EXTENSION.DIRECTORY_ATTRIBUTES,
+      value: derSequence(derSequence(derOid(TPM_SPECIFICATION), derSetOf(specification))),
+    },
+  ];
+  return await issueCertificate(
+    {
+      issuer: readTbs(authority.certificate).subject.der,
+      subject: derSequence(),
+      ...{ publicKey, notBefore, notAfter, extensions, serialNumber, hash },
+    },
+    authority.key,
+  );
+}

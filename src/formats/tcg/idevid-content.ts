@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto';
+import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { decode } from '../../tpm/codec/index.ts';
+import { HASHES, TPM_ALG } from '../../tpm/constants.ts';
+import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
+import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
+import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+import { withoutSize } from '../x509/lamps-attestation.ts';
+
+/** The hash algorithms of a content. */
+export type ContentHash = typeof TPM_ALG.SHA256 | typeof TPM_ALG.SHA384 | typeof TPM_ALG.SHA512;
+
+/**
+ * TCG_IDEVID_CONTENT: a request for certificates of a device's IDevID and IAK. TCG "TPM 2.0 Keys for Device Identity and
+ * Attestation", 13.1; names are those of its fields. What is not known is empty.
+ */
+export interface IdevidContent {
+  readonly hashAlgoId: ContentHash;
+  readonly prodModel: string;
+  readonly prodSerial: string;
+  /** For the authority, in a form of the maker's. */
+  readonly prodCaData: Uint8Array;
+  readonly bootEvntLog: Uint8Array;
+  /** The EK certificate in DER. */
+  readonly ekCert: Uint8Array;
+  /** TPMT_PUBLIC of the IAK. */
+  readonly attestPub: Uint8Array;
+  readonly atCreateTkt: Uint8Array;
+  readonly atCertifyInfo: Uint8Array;
+  readonly atCertifyInfoSignature: Uint8Array;
+  /** TPMT_PUBLIC of the IDevID, whose key signs the request. */
+  readonly signingPub: Uint8Array;
+  /** TPMS_ATTEST of TPM2_Certify of the IDevID by the IAK. */
+  readonly sgnCertifyInfo: Uint8Array;
+  /** TPMT_SIGNATURE over it. */
+  readonly sgnCertifyInfoSignature: Uint8Array;
+  /** Random bytes behind the rest. */
+  readonly pad: Uint8Array;
+}
+
+const STRUCT_VER = 0x00000100;
+const PAD_TO = 16;
+const EMPTY = new Uint8Array(0);
+const WHAT = 'TCG-CSR-IDEVID';
+
+const PARTS = [
+  'prodModel',
+  'prodSerial',
+  'prodCaData',
+  'bootEvntLog',
+  'ekCert',
+  'attestPub',
+  'atCreateTkt',
+  'atCertifyInfo',
+  'atCertifyInfoSignature',
+  'signingPub',
+  'sgnCertifyInfo',
+  'sgnCertifyInfoSignature',
+  'pad',
+] as const;
+
+/** The content without its padding, which {@link encodeIdevidContent} can make. */
+export type IdevidContentToPad = Omit<IdevidContent, 'pad'> & { readonly pad?: Uint8Array };
+
+/** The bytes of a content, with the digest that they begin with. Without `pad`, random bytes fill them to 16. */
+export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
+  const { hashAlgoId, prodModel, prodSerial } = content;
+  const { name, size } = HASHES[hashAlgoId];
+  const all = { ...content, prodModel: utf8(prodModel), prodSerial: utf8(prodSerial), pad: EMPTY };
+  const parts = PARTS.map((part) => all[part]);
+  const length = parts.reduce((sum, part) => sum + part.length, 12 + size + 4 * PARTS.length);
+  parts[PARTS.indexOf('pad')] = content.pad ?? randomBytes((PAD_TO - (length % PAD_TO)) % PAD_TO);
+  const hashed = concat(uint32sBe(...parts.map((part) => part.length)), ...parts);
+  return concat(uint32sBe(STRUCT_VER, hashAlgoId, size), digest(name, hashed), hashed);
+}
+
+/**
+ * Reads a content, whose digest must be right. Keys and what is attested may be TPM2Bs, as one implementation writes
+ * them; they are returned without their sizes.
+ * @throws KeyprovError `request-invalid` for anything else, and structures of a TPM that cannot be read.
+ */
+export function decodeIdevidContent(bytes: Uint8Array): IdevidContent {
+  const reader = new IdevidReader(bytes);
+  const version = reader.uint32();
+  if (version !== STRUCT_VER) throw invalid(`content of version 0x${version.toString(16)}`);
+  const hashAlgoId = reader.uint32();
+  if (!isContentHash(hashAlgoId)) throw invalid(`hash algorithm 0x${hashAlgoId.toString(16)} is not known`);
+  const { name, size } = HASHES[hashAlgoId];
+  if (reader.uint32() !== size) throw invalid('a digest of another size than its algorithm has');
+  const found = reader.take(size);
+  if (!equal(found, digest(name, reader.rest()))) throw invalid('the digest is of another content');
+  const sizes = PARTS.map(() => reader.uint32());
+  const parts = new Map(PARTS.map((part, i) => [part, reader.take(sizes[i] ?? 0)]));
+  reader.end();
+  const part = (key: (typeof PARTS)[number]): Bytes => parts.get(key) ?? EMPTY;
+  const content: IdevidContent = {
+    hashAlgoId,
+    prodModel: inRequest(`${WHAT}: prodModel`, () => text(part('prodModel'))),
+    prodSerial: inRequest(`${WHAT}: prodSerial`, () => text(part('prodSerial'))),
+    prodCaData: part('prodCaData'),
+    bootEvntLog: part('bootEvntLog'),
+    ekCert: part('ekCert'),
+    attestPub: withoutSize(part('attestPub')),
+    atCreateTkt: part('atCreateTkt'),
+    atCertifyInfo: withoutSize(part('atCertifyInfo')),
+    atCertifyInfoSignature: part('atCertifyInfoSignature'),
+    signingPub: withoutSize(part('signingPub')),
+    sgnCertifyInfo: withoutSize(part('sgnCertifyInfo')),
+    sgnCertifyInfoSignature: part('sgnCertifyInfoSignature'),
+    pad: part('pad'),
+  };
+  const check = <T>(key: keyof IdevidContent, work: () => T) => inRequest(`${WHAT}: ${key}`, work);
+  check('attestPub', () => decode(TPMT_PUBLIC, content.attestPub));
+  check('signingPub', () => decode(TPMT_PUBLIC, content.signingPub));
+  check('sgnCertifyInfo', () => decode(TPMS_ATTEST, content.sgnCertifyInfo));
+  check('sgnCertifyInfoSignature', () => decode(TPMT_SIGNATURE, content.sgnCertifyInfoSignature));
+  return content;
+}
+
+/** Whether a content can have that hash algorithm. */
+export const isContentHash = (alg: number): alg is ContentHash =>
+  alg === TPM_ALG.SHA256 || alg === TPM_ALG.SHA384 || alg === TPM_ALG.SHA512;
+
+/** Unsigned integers of 4 bytes, big endian, one after the other. */
+export function uint32sBe(...values: readonly number[]): Bytes {
+  const bytes = new Uint8Array(4 * values.length);
+  const data = new DataView(bytes.buffer);
+  values.forEach((value, i) => {
+    data.setUint32(4 * i, value);
+  });
+  return bytes;
+}
+
+/** Takes parts off the front. Errors are KeyprovError `request-invalid`. */
+export class IdevidReader {
+  #rest: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.#rest = bytes;
+  }
+
+  /** The next `size` bytes. */
+  take(size: number): Bytes {
+    if (size > this.#rest.length) throw invalid(`${size} bytes are wanted, ${this.#rest.length} are left`);
+    const part = copy(this.#rest.subarray(0, size));
+    this.#rest = this.#rest.subarray(size);
+    return part;
+  }
+
+  /** The next 4 bytes, big endian. */
+  uint32(): number {
+    return new DataView(this.take(4).buffer).getUint32(0);
+  }
+
+  /** All that is left. */
+  rest(): Uint8Array {
+    return this.#rest;
+  }
+
+  /** Checks that nothing is left over. */
+  end(): void {
+    if (this.#rest.length > 0) throw invalid(`${this.#rest.length} bytes left over`);
+  }
+}
+
+const text = (bytes: Bytes): string => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+
+const invalid = (problem: string): Error => requestInvalid(WHAT, problem);

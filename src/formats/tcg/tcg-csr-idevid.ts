@@ -1,0 +1,148 @@
+import { type AttestationStatement, fromBareSignature, signatureProblem } from '../../attestation/index.ts';
+import { type Bytes, concat, equal } from '../../bytes.ts';
+import { encodeSpki } from '../../crypto/public-key.ts';
+import { isKeyprovError } from '../../errors.ts';
+import { decode, encode } from '../../tpm/codec/index.ts';
+import { TPM_ALG } from '../../tpm/constants.ts';
+import { publicKeyOf } from '../../tpm/public-key.ts';
+import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
+import { TPMT_PUBLIC, type TpmtPublic } from '../../tpm/structures/object.ts';
+import type { SigningKey } from '../services/jws.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+import { fullSignature } from './certified-ak.ts';
+import {
+  type ContentHash,
+  decodeIdevidContent,
+  encodeIdevidContent,
+  type IdevidContent,
+  IdevidReader,
+  isContentHash,
+  uint32sBe,
+} from './idevid-content.ts';
+
+/** The content with its signature, TCG-CSR-IDEVID. */
+export interface TcgCsrIdevid {
+  readonly content: IdevidContent;
+  /** The content as it was signed. */
+  readonly contentBytes: Bytes;
+  /** TPMT_SIGNATURE of the IDevID over it. */
+  readonly signature: Uint8Array;
+}
+
+const STRUCT_VER = 0x00000100;
+/** What one implementation writes outside; the specification's own value could not be seen. */
+const OTHER_STRUCT_VER = 0x01000100;
+const WHAT = 'TCG-CSR-IDEVID';
+
+/** Options of {@link buildTcgCsrIdevid}. */
+export interface BuildTcgCsrIdevidOptions {
+  /** For the IDevID, certified by the IAK; the certificates are not used. */
+  readonly statement: AttestationStatement;
+  /** The IDevID, whose public area names the scheme that it signs with. */
+  readonly key: SigningKey;
+  readonly prodModel: string;
+  readonly prodSerial: string;
+  readonly prodCaData?: Uint8Array;
+  readonly bootEvntLog?: Uint8Array;
+  readonly ekCert?: Uint8Array;
+  /** Default: that of the key's scheme. */
+  readonly hashAlgoId?: ContentHash;
+}
+
+/**
+ * A TCG-CSR-IDEVID for the key of a statement and its attestation key, signed by that key.
+ * @throws KeyprovError `request-invalid` for a key without scheme in its public area, or another one than the signing key.
+ */
+export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Promise<Bytes> {
+  const { statement, key, prodModel, prodSerial } = options;
+  const empty = new Uint8Array(0);
+  const area = inRequest(`${WHAT}: signingPub`, () => decode(TPMT_PUBLIC, statement.pubArea));
+  if (!equal(encodeSpki(publicKeyOf(area)), encodeSpki(key.publicKey)))
+    throw invalid('the statement is of another key');
+  const { hashAlg, padding } = schemeOf(area);
+  const contentBytes = encodeIdevidContent({
+    hashAlgoId: options.hashAlgoId ?? hashAlg,
+    prodModel,
+    prodSerial,
+    prodCaData: options.prodCaData ?? empty,
+    bootEvntLog: options.bootEvntLog ?? empty,
+    ekCert: options.ekCert ?? empty,
+    attestPub: statement.ak.pubArea,
+    atCreateTkt: empty,
+    atCertifyInfo: empty,
+    atCertifyInfoSignature: empty,
+    signingPub: statement.pubArea,
+    sgnCertifyInfo: statement.certInfo,
+    sgnCertifyInfoSignature: statement.signature,
+  });
+  const bare = await key.sign({ data: contentBytes, hash: SIGNING_HASHES[hashAlg], padding, format: 'der' });
+  const signature = inRequest(WHAT, () => encode(TPMT_SIGNATURE, fromBareSignature(area, bare)));
+  return encodeTcgCsrIdevid({ contentBytes, signature });
+}
+
+/** The bytes of a content that is signed already. */
+export function encodeTcgCsrIdevid(csr: Pick<TcgCsrIdevid, 'contentBytes' | 'signature'>): Bytes {
+  const { contentBytes, signature } = csr;
+  return concat(uint32sBe(STRUCT_VER, contentBytes.length, signature.length), contentBytes, signature);
+}
+
+/**
+ * Reads a TCG-CSR-IDEVID. The signature may be bare; it is returned as TPMT_SIGNATURE.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function parseTcgCsrIdevid(bytes: Uint8Array): TcgCsrIdevid {
+  const reader = new IdevidReader(bytes);
+  const version = reader.uint32();
+  if (version !== STRUCT_VER && version !== OTHER_STRUCT_VER) throw invalid(`version 0x${version.toString(16)}`);
+  const [contentSize, signatureSize] = [reader.uint32(), reader.uint32()];
+  const contentBytes = reader.take(contentSize);
+  const signature = reader.take(signatureSize);
+  reader.end();
+  const content = decodeIdevidContent(contentBytes);
+  const full = inRequest(`${WHAT}: signature`, () => fullSignature(signature, content.signingPub));
+  return { content, contentBytes, signature: full };
+}
+
+/**
+ * Whether the content was signed by the IDevID in it. That the IDevID is in the TPM, and the IAK that of a TPM to be
+ * trusted, is for `verifyStatement` with {@link statementFromIdevid}, and a challenge to the endorsement key.
+ */
+export function verifyTcgCsrIdevid({ content, contentBytes, signature }: TcgCsrIdevid): boolean {
+  try {
+    const area = decode(TPMT_PUBLIC, content.signingPub);
+    return signatureProblem(area, decode(TPMT_SIGNATURE, signature), contentBytes) === undefined;
+  } catch (error) {
+    if (isKeyprovError(error)) return false;
+    throw error;
+  }
+}
+
+/** The statement that the IAK makes about the IDevID, for `verifyStatement`. */
+export function statementFromIdevid(content: IdevidContent): AttestationStatement {
+  const { attestPub, signingPub: pubArea, sgnCertifyInfo: certInfo, sgnCertifyInfoSignature: signature } = content;
+  return { version: 1, pubArea, certInfo, signature, ak: { pubArea: attestPub } };
+}
+
+/** How the key of a public area signs. */
+function schemeOf(area: TpmtPublic): { readonly hashAlg: ContentHash; readonly padding: 'pkcs1' | 'pss' } {
+  if (area.type === TPM_ALG.RSA || area.type === TPM_ALG.ECC) {
+    const { scheme } = area.parameters;
+    switch (scheme.scheme) {
+      case TPM_ALG.RSASSA:
+      case TPM_ALG.RSAPSS:
+      case TPM_ALG.ECDSA: {
+        const { hashAlg } = scheme.details;
+        if (isContentHash(hashAlg)) return { hashAlg, padding: scheme.scheme === TPM_ALG.RSAPSS ? 'pss' : 'pkcs1' };
+      }
+    }
+  }
+  throw invalid('the public area of the key names no signing scheme with SHA-256 or longer');
+}
+
+const SIGNING_HASHES = {
+  [TPM_ALG.SHA256]: 'sha256',
+  [TPM_ALG.SHA384]: 'sha384',
+  [TPM_ALG.SHA512]: 'sha512',
+} as const;
+
+const invalid = (problem: string): Error => requestInvalid(WHAT, problem);

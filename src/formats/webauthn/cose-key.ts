@@ -1,0 +1,93 @@
+import { type Bytes, view } from '../../bytes.ts';
+import { type CborMap, type CborValue, decodeCbor, encodeCbor, isMap } from '../../crypto/cbor.ts';
+import type { Curve } from '../../crypto/curve.ts';
+import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+
+/** Signature algorithms by their numbers. IANA, COSE Algorithms; RFC 9053, 2.1; RFC 8230, 2; RFC 8812, 2. */
+export const COSE_ALG = {
+  ES256: -7,
+  ES384: -35,
+  ES512: -36,
+  PS256: -37,
+  PS384: -38,
+  PS512: -39,
+  RS256: -257,
+  RS384: -258,
+  RS512: -259,
+  RS1: -65535,
+} as const;
+
+/** A public key as COSE_Key (RFC 9052, 7). */
+export interface CoseKey {
+  readonly publicKey: PublicKey;
+  /** The one algorithm that the key is for, see {@link COSE_ALG}. */
+  readonly algorithm?: number;
+}
+
+/** Labels of COSE_Key: RFC 9052, 7.1; RFC 9053, 7.1.1; RFC 8230, 4. */
+const KTY = 1;
+const ALG = 3;
+const EC2 = { kty: 2, crv: -1, x: -2, y: -3 } as const;
+const RSA = { kty: 3, n: -1, e: -2 } as const;
+const CURVE_NUMBERS: readonly (readonly [Curve, number])[] = [
+  ['P-256', 1],
+  ['P-384', 2],
+  ['P-521', 3],
+];
+
+/**
+ * The key as COSE_Key in CBOR: kty RSA (RFC 8230, 4), or EC2 with both coordinates, each as long as the field (RFC 9053,
+ * 7.1.1). @throws KeyprovError `key-invalid` for a key that is none.
+ */
+export function encodeCoseKey({ publicKey, algorithm }: CoseKey): Bytes {
+  checkPublicKey(publicKey);
+  const key = new Map<number, CborValue>();
+  if (algorithm !== undefined) key.set(ALG, algorithm);
+  if (publicKey.kty === 'RSA') {
+    key.set(KTY, RSA.kty).set(RSA.n, publicKey.n).set(RSA.e, publicKey.e);
+  } else {
+    const curve = CURVE_NUMBERS.find(([crv]) => crv === publicKey.crv)?.[1] ?? 0;
+    key.set(KTY, EC2.kty).set(EC2.crv, curve).set(EC2.x, publicKey.x).set(EC2.y, publicKey.y);
+  }
+  return encodeCbor(key);
+}
+
+/**
+ * Reads a COSE_Key in CBOR: a public RSA, P-256, P-384 or P-521 key, with its algorithm or without, and with no other
+ * parameters, as WebAuthn wants it (Level 3, 6.5.1.1).
+ *
+ * @throws KeyprovError `request-invalid` for anything else, compressed points and private keys among it.
+ */
+export function decodeCoseKey(bytes: Uint8Array): CoseKey {
+  return inRequest('COSE key', () => readCoseKey(decodeCbor(bytes)));
+}
+
+/** The same for CBOR that is read already. */
+export function readCoseKey(value: CborValue): CoseKey {
+  if (!isMap(value)) throw requestInvalid('COSE key', 'no map');
+  const kty = value.get(KTY);
+  const algorithm = value.get(ALG);
+  if (algorithm !== undefined && typeof algorithm !== 'number') throw requestInvalid('COSE key', 'alg is no number');
+  if (kty !== RSA.kty && kty !== EC2.kty) throw requestInvalid('COSE key', `kty ${String(kty)} is not known here`);
+  const labels: readonly number[] = [KTY, ALG, ...Object.values(kty === RSA.kty ? RSA : EC2).slice(1)];
+  const other = [...value.keys()].find((label) => typeof label !== 'number' || !labels.includes(label));
+  if (other !== undefined) throw requestInvalid('COSE key', `a parameter ${other}`);
+  const publicKey = kty === RSA.kty ? readRsa(value) : readEc(value);
+  inRequest('COSE key', () => checkPublicKey(publicKey));
+  return algorithm === undefined ? { publicKey } : { publicKey, algorithm };
+}
+
+const readRsa = (key: CborMap): PublicKey => ({ kty: 'RSA', n: bytesAt(key, RSA.n), e: bytesAt(key, RSA.e) });
+
+function readEc(key: CborMap): PublicKey {
+  const crv = CURVE_NUMBERS.find(([, number]) => number === key.get(EC2.crv))?.[0];
+  if (crv === undefined) throw requestInvalid('COSE key', `crv ${String(key.get(EC2.crv))} is not known here`);
+  return { kty: 'EC', crv, x: bytesAt(key, EC2.x), y: bytesAt(key, EC2.y) };
+}
+
+function bytesAt(key: CborMap, label: number): Bytes {
+  const value = key.get(label);
+  if (!(value instanceof Uint8Array)) throw requestInvalid('COSE key', `parameter ${label} is no byte string`);
+  return view(value);
+}

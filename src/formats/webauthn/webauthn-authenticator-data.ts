@@ -1,0 +1,128 @@
+import { type Bytes, concat, copy, fromHex, utf8 } from '../../bytes.ts';
+import { type CborMap, decodeCborPrefix, encodeCbor, isMap } from '../../crypto/cbor.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+import { type CoseKey, encodeCoseKey, readCoseKey } from './cose-key.ts';
+
+/** A new credential in authenticator data. WebAuthn Level 3, 6.5.1. */
+export interface AttestedCredential {
+  /** 16 bytes: the model of the authenticator; zeros for none. */
+  readonly aaguid: Uint8Array;
+  /** 1 to 1023 bytes by which the relying party knows the credential. */
+  readonly credentialId: Uint8Array;
+  readonly key: CoseKey;
+}
+
+/** Authenticator data. WebAuthn Level 3, 6.1. */
+export interface AuthenticatorData {
+  /** SHA-256 of the relying party's id, 32 bytes: see {@link rpIdHash}. */
+  readonly rpIdHash: Uint8Array;
+  readonly userPresent: boolean;
+  readonly userVerified: boolean;
+  readonly backupEligible: boolean;
+  readonly backedUp: boolean;
+  /** UINT32. */
+  readonly signCount: number;
+  readonly credential?: AttestedCredential;
+  readonly extensions?: CborMap;
+}
+
+const FLAGS = { userPresent: 0x01, userVerified: 0x04, backupEligible: 0x08, backedUp: 0x10 } as const;
+const HAS_CREDENTIAL = 0x40;
+const HAS_EXTENSIONS = 0x80;
+const RESERVED = 0x22;
+/** rpIdHash, flags, signCount. */
+const HEAD_SIZE = 37;
+const AAGUID_SIZE = 16;
+/** WebAuthn Level 3, 4, Credential ID. */
+const MAX_CREDENTIAL_ID = 1023;
+
+/** The AAGUID of Windows Hello's hardware authenticator: 08987058-cadc-4b81-b6e1-30de50dcbe96. */
+export const windowsHelloAaguid = (): Bytes => fromHex('08987058cadc4b81b6e130de50dcbe96');
+
+/** SHA-256 of the id of a relying party, such as `login.example`. */
+export function rpIdHash(rpId: string): Bytes {
+  return digest('sha256', utf8(rpId));
+}
+
+/** The bytes of authenticator data. @throws RangeError for a part of a wrong length or size. */
+export function encodeAuthenticatorData(data: AuthenticatorData): Bytes {
+  const { credential, extensions, signCount } = data;
+  if (data.rpIdHash.length !== 32) throw new RangeError(`an rpIdHash of ${data.rpIdHash.length} bytes`);
+  if (!(Number.isInteger(signCount) && signCount >= 0 && signCount < 2 ** 32)) {
+    throw new RangeError(`a signCount of ${signCount}`);
+  }
+  const flags =
+    (data.userPresent ? FLAGS.userPresent : 0) |
+    (data.userVerified ? FLAGS.userVerified : 0) |
+    (data.backupEligible ? FLAGS.backupEligible : 0) |
+    (data.backedUp ? FLAGS.backedUp : 0) |
+    (credential === undefined ? 0 : HAS_CREDENTIAL) |
+    (extensions === undefined ? 0 : HAS_EXTENSIONS);
+  const flagsAndCount = new Uint8Array(5);
+  flagsAndCount[0] = flags;
+  new DataView(flagsAndCount.buffer).setUint32(1, signCount);
+  return concat(
+    data.rpIdHash,
+    flagsAndCount,
+    ...(credential === undefined ? [] : encodeCredential(credential)),
+    ...(extensions === undefined ? [] : [encodeCbor(extensions)]),
+  );
+}
+
+function encodeCredential({ aaguid, credentialId, key }: AttestedCredential): Uint8Array[] {
+  if (aaguid.length !== AAGUID_SIZE) throw new RangeError(`an AAGUID of ${aaguid.length} bytes`);
+  const { length } = credentialId;
+  if (length < 1 || length > MAX_CREDENTIAL_ID) throw new RangeError(`a credential id of ${length} bytes`);
+  return [aaguid, new Uint8Array([length >>> 8, length & 0xff]), credentialId, encodeCoseKey(key)];
+}
+
+/**
+ * Reads authenticator data to its exact end.
+ * @throws KeyprovError `request-invalid` for anything else, reserved flags among it.
+ */
+export function decodeAuthenticatorData(bytes: Uint8Array): AuthenticatorData {
+  if (bytes.length < HEAD_SIZE) throw invalid(`${bytes.length} bytes, it has at least ${HEAD_SIZE}`);
+  const flags = bytes[32] ?? 0;
+  if ((flags & RESERVED) !== 0) throw invalid(`reserved flags in 0x${flags.toString(16)}`);
+  const head = {
+    rpIdHash: copy(bytes.subarray(0, 32)),
+    userPresent: (flags & FLAGS.userPresent) !== 0,
+    userVerified: (flags & FLAGS.userVerified) !== 0,
+    backupEligible: (flags & FLAGS.backupEligible) !== 0,
+    backedUp: (flags & FLAGS.backedUp) !== 0,
+    signCount: new DataView(bytes.buffer, bytes.byteOffset).getUint32(33),
+  };
+  let rest = bytes.subarray(HEAD_SIZE);
+  let credential: AttestedCredential | undefined;
+  if ((flags & HAS_CREDENTIAL) !== 0) {
+    const read = decodeCredential(rest);
+    credential = read.credential;
+    rest = rest.subarray(read.length);
+  }
+  let extensions: CborMap | undefined;
+  if ((flags & HAS_EXTENSIONS) !== 0) {
+    const { value, length } = inRequest('authenticator data: extensions', () => decodeCborPrefix(rest));
+    if (!isMap(value)) throw invalid('extensions that are no map');
+    extensions = value;
+    rest = rest.subarray(length);
+  }
+  if (rest.length > 0) throw invalid(`${rest.length} bytes left over`);
+  return { ...head, ...(credential && { credential }), ...(extensions && { extensions }) };
+}
+
+function decodeCredential(bytes: Uint8Array): { credential: AttestedCredential; length: number } {
+  const idSize = ((bytes[AAGUID_SIZE] ?? 0) << 8) | (bytes[AAGUID_SIZE + 1] ?? 0);
+  const keyAt = AAGUID_SIZE + 2 + idSize;
+  if (bytes.length <= keyAt) throw invalid('cut off in the credential');
+  if (idSize < 1 || idSize > MAX_CREDENTIAL_ID) throw invalid(`a credential id of ${idSize} bytes`);
+  const cose = inRequest('authenticator data: key', () => decodeCborPrefix(bytes.subarray(keyAt)));
+  const credential = {
+    aaguid: copy(bytes.subarray(0, AAGUID_SIZE)),
+    credentialId: copy(bytes.subarray(AAGUID_SIZE + 2, keyAt)),
+    key: readCoseKey(cose.value),
+  };
+  return { credential, length: keyAt + cose.length };
+}
+
+const invalid = (problem: string): Error => requestInvalid('authenticator data', problem);

@@ -1,0 +1,35 @@
+import { type Bytes, toBase64Url, utf8 } from '../../bytes.ts';
+import { JsonObject } from '../json-object.ts';
+
+/** What the client says in `clientDataJSON`. WebAuthn Level 3, 5.8.1. */
+export interface WebauthnClientData {
+  readonly type: 'webauthn.create' | 'webauthn.get';
+  /** The challenge of the relying party. */
+  readonly challenge: Uint8Array;
+  /** The origin of the caller: `https://login.example`. */
+  readonly origin: string;
+  readonly crossOrigin: boolean;
+}
+
+/**
+ * The bytes of a `clientDataJSON` in the serialization of WebAuthn Level 3, 5.8.1.1.
+ * @throws TypeError for an origin with control characters.
+ */
+export function buildWebauthnClientData({ type, challenge, origin, crossOrigin }: WebauthnClientData): Bytes {
+  // Only there would JSON.stringify escape otherwise than that serialization.
+  if (/\p{Cc}|\p{Cs}/u.test(origin)) throw new TypeError('an origin has no control characters');
+  return utf8(JSON.stringify({ type, challenge: toBase64Url(challenge), origin, crossOrigin }));
+}
+
+/**
+ * Reads a `clientDataJSON`. Members that are not known are ignored, a missing `crossOrigin` is false (5.8.1).
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function parseWebauthnClientData(json: Uint8Array): WebauthnClientData {
+  const members = JsonObject.parse('clientDataJSON', json);
+  const type = members.text('type');
+  if (type !== 'webauthn.create' && type !== 'webauthn.get') throw members.wrong('type', JSON.stringify(type));
+  const crossOrigin = members.any('crossOrigin') ?? false;
+  if (typeof crossOrigin !== 'boolean') throw members.wrong('crossOrigin', 'no boolean');
+  return { type, challenge: members.base64Url('challenge'), origin: members.text('origin'), crossOrigin };
+}

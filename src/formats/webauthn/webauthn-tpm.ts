@@ -1,0 +1,107 @@
+import { type AttestationStatement, bareSignature, fromBareSignature } from '../../attestation/index.ts';
+import { type Bytes, equal } from '../../bytes.ts';
+import { digest, type HashName } from '../../crypto/kdf.ts';
+import { encodeSpki } from '../../crypto/public-key.ts';
+import { decode, encode } from '../../tpm/codec/index.ts';
+import { publicKeyOf } from '../../tpm/public-key.ts';
+import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
+import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
+import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+import {
+  coseAlgorithmOf,
+  decodeTpmAttestationObject,
+  encodeTpmAttestationObject,
+  type TpmAttestationObject,
+} from './tpm-attestation-object.ts';
+import { decodeAuthenticatorData } from './webauthn-authenticator-data.ts';
+
+/** A WebAuthn attestation object of the format `tpm`; its signature is bare: RSA bytes, or a DER Ecdsa-Sig-Value. */
+export type WebauthnTpm = Required<TpmAttestationObject>;
+
+/** What a WebAuthn object is made for. */
+export interface WebauthnContext {
+  /** The authenticator data, with the attested key as its credential. */
+  readonly authData: Uint8Array;
+  /** The bytes of the `clientDataJSON`. */
+  readonly clientDataJson: Uint8Array;
+}
+
+/**
+ * The challenge that the key is to be certified with (its extraData), WebAuthn Level 3, 8.3: the digest of authenticator
+ * data and SHA-256 of the client data. `hash` is that of the attestation key's signatures.
+ */
+export function webauthnExtraData({ authData, clientDataJson }: WebauthnContext, hash: HashName = 'sha256'): Bytes {
+  return digest(hash, authData, digest('sha256', clientDataJson));
+}
+
+/**
+ * The attestation object that says what `statement` says. The certificates are those of the attestation key, which must be
+ * there; leave out the root, since some verifiers refuse it (SimpleWebAuthn 14.0.3).
+ *
+ * @throws KeyprovError `request-invalid` without certificates, when the credential of the authenticator data is not the
+ * attested key, and when the key was certified with another challenge than {@link webauthnExtraData}.
+ */
+export function buildWebauthnTpm(statement: AttestationStatement, context: WebauthnContext): Bytes {
+  const { pubArea, certInfo, ak } = statement;
+  const { authData } = context;
+  const { algorithm, hash } = coseAlgorithmOf(statement.signature);
+  const certificates = ak.certificates ?? [];
+  if (certificates.length === 0) throw invalid('the attestation key has no certificate');
+  const [attest, signature] = inRequest(WHAT, () => [
+    decode(TPMS_ATTEST, certInfo),
+    bareSignature(decode(TPMT_SIGNATURE, statement.signature)),
+  ]);
+  const object = { algorithm, certificates, signature, certInfo, pubArea, authData };
+  checkCredential(object);
+  if (!equal(attest.extraData, webauthnExtraData(context, hash))) {
+    throw invalid('the key was certified for other authenticator data or client data');
+  }
+  return encodeTpmAttestationObject(object);
+}
+
+/** The bytes of an attestation object. */
+export function encodeWebauthnTpm(object: WebauthnTpm): Bytes {
+  return encodeTpmAttestationObject(object);
+}
+
+/**
+ * Reads an attestation object of the format `tpm`, without verifying it.
+ * @throws KeyprovError `request-invalid` for anything else, and when the credential of the authenticator data is not the
+ * attested key.
+ */
+export function decodeWebauthnTpm(bytes: Uint8Array): WebauthnTpm {
+  const { authData, ...rest } = decodeTpmAttestationObject(bytes);
+  if (authData === undefined) throw invalid('no authData');
+  const object = { ...rest, authData };
+  checkCredential(object);
+  return object;
+}
+
+/**
+ * The statement that an attestation object makes, for `verifyStatement`. The object holds the certificate of the
+ * attestation key only, so its public area (TPMT_PUBLIC) must be known from elsewhere.
+ *
+ * @throws KeyprovError `request-invalid` when that key does not make signatures of the object's algorithm.
+ */
+export function statementFromWebauthnTpm(object: WebauthnTpm, akPubArea: Uint8Array): AttestationStatement {
+  const { pubArea, certInfo, certificates, algorithm } = object;
+  const signature = inRequest(WHAT, () =>
+    encode(TPMT_SIGNATURE, fromBareSignature(decode(TPMT_PUBLIC, akPubArea), object.signature)),
+  );
+  if (coseAlgorithmOf(signature).algorithm !== algorithm)
+    throw invalid(`alg ${algorithm} is not that of the attestation key`);
+  return { version: 1, pubArea, certInfo, signature, ak: { pubArea: akPubArea, certificates } };
+}
+
+function checkCredential({ authData, pubArea }: WebauthnTpm): void {
+  const { credential } = decodeAuthenticatorData(authData);
+  if (credential === undefined) throw invalid('authenticator data without a credential');
+  const attested = inRequest(`${WHAT}: pubArea`, () => encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, pubArea))));
+  if (!equal(attested, encodeSpki(credential.key.publicKey))) {
+    throw invalid('the credential in the authenticator data is not the attested key');
+  }
+}
+
+const WHAT = 'WebAuthn tpm object';
+const invalid = (problem: string): Error => requestInvalid(WHAT, problem);

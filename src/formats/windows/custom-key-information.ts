@@ -1,0 +1,51 @@
+import { type Bytes, concat, copy } from '../../bytes.ts';
+import { requestInvalid } from '../x509/in-request.ts';
+
+/** Flags of {@link CustomKeyInformation}. */
+export const CUSTOM_KEY_FLAGS = { ATTESTATION: 0x01, MFA_NOT_USED: 0x02 } as const;
+
+/** CUSTOM_KEY_INFORMATION, MS-ADTS 2.2.20.4. What is absent stands behind the end of the structure. */
+export interface CustomKeyInformation {
+  /** 1. */
+  readonly version: number;
+  /** See {@link CUSTOM_KEY_FLAGS}. */
+  readonly flags: number;
+  /** 0 none, 1 operating system, 2 fixed data, 3 removable data. */
+  readonly volumeType?: number;
+  /** 0 or 1. */
+  readonly supportsNotification?: number;
+  readonly fekKeyVersion?: number;
+  /** 0 unknown, 1 weak, 2 normal. */
+  readonly keyStrength?: number;
+  /** What follows: reserved bytes, and encoded extensions. */
+  readonly rest?: Uint8Array;
+}
+
+/** Fields of one byte each, in their order. */
+const FIELDS = ['version', 'flags', 'volumeType', 'supportsNotification', 'fekKeyVersion', 'keyStrength'] as const;
+const REQUIRED = 2;
+
+/** The bytes of the structure. @throws TypeError where a field is there and one before it is not. */
+export function encodeCustomKeyInformation(information: CustomKeyInformation): Bytes {
+  const values = FIELDS.map((name) => information[name]);
+  const end = values.indexOf(undefined);
+  const { rest = new Uint8Array(0) } = information;
+  if (end >= 0 && (rest.length > 0 || values.slice(end).some((value) => value !== undefined))) {
+    throw new TypeError(`custom key information without ${FIELDS[end]}, but with what comes behind it`);
+  }
+  return concat(new Uint8Array(values.filter((value) => value !== undefined)), rest);
+}
+
+/**
+ * Reads the structure as far as it goes: in directories there are short ones of 2 bytes, and long ones that end anywhere.
+ * @throws KeyprovError `request-invalid` for fewer than 2 bytes.
+ */
+export function decodeCustomKeyInformation(bytes: Uint8Array): CustomKeyInformation {
+  const [version, flags] = bytes;
+  if (version === undefined || flags === undefined) {
+    throw requestInvalid('custom key information', `${bytes.length} bytes, it has at least ${REQUIRED}`);
+  }
+  const optional = FIELDS.slice(REQUIRED, bytes.length).map((name, i) => [name, bytes[REQUIRED + i]]);
+  const rest = bytes.subarray(FIELDS.length);
+  return { version, flags, ...Object.fromEntries(optional), ...(rest.length > 0 && { rest: copy(rest) }) };
+}

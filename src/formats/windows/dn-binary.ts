@@ -1,0 +1,25 @@
+import { type Bytes, fromHex, toHex } from '../../bytes.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+
+/** A value of a directory attribute of syntax Object(DN-Binary). MS-ADTS 3.1.1.2.2.2.3. */
+export interface DnBinary {
+  /** At least one byte. */
+  readonly binary: Bytes;
+  /** The distinguished name of the object that has the value, as the directory writes it (RFC 4514). */
+  readonly dn: string;
+}
+
+/** `B:828:…:CN=…`: the number of hexadecimal digits, the digits in upper case, and the name. @throws TypeError for empty parts. */
+export function formatDnBinary({ binary, dn }: { readonly binary: Uint8Array; readonly dn: string }): string {
+  if (binary.length === 0 || dn === '') throw new TypeError('a DN-Binary value has bytes and a name');
+  return `B:${2 * binary.length}:${toHex(binary).toUpperCase()}:${dn}`;
+}
+
+/** Reads such a value; digits may be in lower case. @throws KeyprovError `request-invalid` for anything else. */
+export function parseDnBinary(text: string): DnBinary {
+  const [, count, hex = '', dn] = /^B:(0|[1-9]\d*):([0-9A-Fa-f]+):(.+)$/s.exec(text) ?? [];
+  if (count === undefined || dn === undefined)
+    throw requestInvalid('DN-Binary value', 'not of the form B:count:digits:name');
+  if (Number(count) !== hex.length) throw requestInvalid('DN-Binary value', `${hex.length} digits, it says ${count}`);
+  return { binary: inRequest('DN-Binary value', () => fromHex(hex)), dn };
+}

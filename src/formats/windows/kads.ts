@@ -1,0 +1,40 @@
+import { type Bytes, concat } from '../../bytes.ts';
+import { decode } from '../../tpm/codec/index.ts';
+import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
+import { CountedParts, uint32s } from '../tcg/counted-parts.ts';
+import { decodePcpKeyBlob, encodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';
+
+/** The certification of a key as a KeyAttestationStatement holds it: "KADS", MS-WCCE 2.2.2.5. For TPM 2.0 only. */
+export interface Kads {
+  /** TPMS_ATTEST of TPM2_Certify, without a length. */
+  readonly certInfo: Uint8Array;
+  /** The bare RSASSA signature over `certInfo`: it does not say by which hash. */
+  readonly signature: Uint8Array;
+  readonly keyBlob: PcpKeyBlob;
+}
+
+const MAGIC = 0x5344414b;
+const TPM_2_0 = 2;
+const HEADER_SIZE = 24;
+
+/** The bytes of a KADS. @throws CodecError for a part of the key that is too long. */
+export function encodeKads({ certInfo, signature, keyBlob }: Kads): Bytes {
+  const parts = [certInfo, signature, encodePcpKeyBlob(keyBlob)];
+  return concat(uint32s(MAGIC, TPM_2_0, HEADER_SIZE, ...parts.map(({ length }) => length)), ...parts);
+}
+
+/** The inverse of {@link encodeKads}. @throws KeyprovError `request-invalid` for anything else. */
+export function decodeKads(bytes: Uint8Array): Kads {
+  const reader = new CountedParts('KADS', bytes);
+  const [magic, platform, headerSize, ...sizes] = reader.header(HEADER_SIZE / 4);
+  if (magic !== MAGIC) throw reader.invalid('it does not begin with KADS');
+  if (platform !== TPM_2_0) throw reader.invalid(`platform ${platform}, ${TPM_2_0} is TPM 2.0`);
+  if (headerSize !== HEADER_SIZE) throw reader.invalid(`a header of ${headerSize} bytes, it must be ${HEADER_SIZE}`);
+  const [certInfo = EMPTY, signature = EMPTY, keyBlob = EMPTY] = reader.parts(HEADER_SIZE, sizes);
+  return reader.read(() => {
+    decode(TPMS_ATTEST, certInfo);
+    return { certInfo, signature, keyBlob: decodePcpKeyBlob(keyBlob) };
+  });
+}
+
+const EMPTY = new Uint8Array(0);

@@ -1,0 +1,164 @@
+import {
+  type AttestationStatement,
+  bareSignature,
+  type CreationProof,
+  fromBareSignature,
+} from '../../attestation/index.ts';
+import { type Bytes, concat, equal } from '../../bytes.ts';
+import { KeyprovError } from '../../errors.ts';
+import { bytes16, decode, encode, struct } from '../../tpm/codec/index.ts';
+import { TPM_ALG } from '../../tpm/constants.ts';
+import { windowsHelloBranches, windowsHelloPolicy } from '../../tpm/policy-digest.ts';
+import { TPMT_SIGNATURE, type TpmtSignature } from '../../tpm/structures/algorithm.ts';
+import { TPM2B_ATTEST, TPMS_ATTEST } from '../../tpm/structures/attest.ts';
+import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import { CountedParts, uint32s } from '../tcg/counted-parts.ts';
+import { decodeKads, encodeKads, type Kads } from './kads.ts';
+import { hasPcpPolicy, type PcpKeyBlob } from './pcp-key-blob.ts';
+
+/** An attestation key, and TPM2_CertifyCreation of it by itself. */
+interface IdBinding extends CreationProof {
+  /** TPMT_PUBLIC. */
+  readonly pubArea: Uint8Array;
+}
+
+/**
+ * A KeyAttestationStatement, MS-WCCE 2.2.2.5, for TPM 2.0: "KAST". Which parts it has depends on the claim: AUTHORITY_ONLY
+ * has the idBinding, SUBJECT_ONLY the keyAttestation, AUTHORITY_AND_SUBJECT both.
+ */
+export interface Kast {
+  readonly idBinding?: IdBinding;
+  readonly keyAttestation?: Kads;
+  /** The attestation key as its provider stores it, mostly empty. */
+  readonly aikOpaque: Uint8Array;
+}
+
+const MAGIC = 0x5453414b;
+const VERSION = 1;
+const TPM_2_0 = 2;
+const HEADER_SIZE = 28;
+const EMPTY = new Uint8Array(0);
+
+const ID_BINDING = struct<Omit<IdBinding, 'signature'> & { readonly signature: TpmtSignature }>('idBinding', {
+  pubArea: bytes16('TPM2B_PUBLIC', 0xffff),
+  creationData: bytes16('TPM2B_CREATION_DATA', 0xffff),
+  certInfo: TPM2B_ATTEST,
+  signature: TPMT_SIGNATURE,
+});
+
+/** The bytes of a KAST. @throws CodecError for a part that does not fit. */
+export function encodeKast({ idBinding, keyAttestation, aikOpaque }: Kast): Bytes {
+  const parts = [
+    idBinding === undefined ? EMPTY : encodeIdBinding(idBinding),
+    keyAttestation === undefined ? EMPTY : encodeKads(keyAttestation),
+    aikOpaque,
+  ];
+  const sizes = parts.map(({ length }) => length);
+  return concat(uint32s(MAGIC, VERSION, TPM_2_0, HEADER_SIZE, ...sizes), ...parts);
+}
+
+/** The inverse of {@link encodeKast}. @throws KeyprovError `request-invalid` for anything else. */
+export function decodeKast(bytes: Uint8Array): Kast {
+  const reader = new CountedParts('KAST', bytes);
+  const [magic, version, platform, headerSize, ...sizes] = reader.header(HEADER_SIZE / 4);
+  if (magic !== MAGIC) throw reader.invalid('it does not begin with KAST');
+  if (version !== VERSION) throw reader.invalid(`version ${version}, ${VERSION} is known`);
+  if (platform !== TPM_2_0) throw reader.invalid(`platform ${platform}, ${TPM_2_0} is TPM 2.0`);
+  if (headerSize !== HEADER_SIZE) throw reader.invalid(`a header of ${headerSize} bytes, it must be ${HEADER_SIZE}`);
+  const [idBinding = EMPTY, keyAttestation = EMPTY, aikOpaque = EMPTY] = reader.parts(HEADER_SIZE, sizes);
+  return reader.read(() => ({
+    ...(idBinding.length > 0 && { idBinding: decodeIdBinding(idBinding) }),
+    ...(keyAttestation.length > 0 && { keyAttestation: decodeKads(keyAttestation) }),
+    aikOpaque,
+  }));
+}
+
+function encodeIdBinding(idBinding: IdBinding): Bytes {
+  return encode(ID_BINDING, { ...idBinding, signature: decode(TPMT_SIGNATURE, idBinding.signature) });
+}
+
+function decodeIdBinding(bytes: Uint8Array): IdBinding {
+  const { signature, ...parts } = decode(ID_BINDING, bytes);
+  decode(TPMT_PUBLIC, parts.pubArea);
+  decode(TPMS_CREATION_DATA, parts.creationData);
+  decode(TPMS_ATTEST, parts.certInfo);
+  return { ...parts, signature: encode(TPMT_SIGNATURE, signature) };
+}
+
+/** Options of {@link buildKast}. */
+export interface BuildKastOptions {
+  /** What NCryptCreateClaim calls NCRYPT_CLAIM_AUTHORITY_AND_SUBJECT and NCRYPT_CLAIM_SUBJECT_ONLY. */
+  readonly claim: 'authority-and-subject' | 'subject-only';
+  /** The content of the key's TPM2B_PRIVATE. */
+  readonly privateArea: Uint8Array;
+  /** Whether use of the key wants an authorization value, such as a PIN. */
+  readonly authRequired: boolean;
+}
+
+/**
+ * The KAST that says what `statement` says. The key must have the Windows Hello policy or none, the attestation key must
+ * sign with RSASSA, and a claim of the authority wants the statement's `akCreation`.
+ *
+ * @throws KeyprovError `request-invalid` for a statement that has no such form.
+ */
+export function buildKast(statement: AttestationStatement, options: BuildKastOptions): Bytes {
+  const { claim, privateArea, authRequired } = options;
+  const { pubArea, certInfo, ak, akCreation } = statement;
+  const signature = decode(TPMT_SIGNATURE, statement.signature);
+  if (signature.sigAlg !== TPM_ALG.RSASSA) throw invalid('it has no place for a signature that is not RSASSA');
+  const keyBlob: PcpKeyBlob = {
+    form: 'windows-10',
+    flags: authRequired ? 1 : 0,
+    pcrAlgId: 0,
+    pubArea,
+    privateArea,
+    policyDigests: branchesOf(pubArea),
+    otherParts: {},
+  };
+  const keyAttestation = { certInfo, signature: bareSignature(signature), keyBlob };
+  if (claim === 'subject-only') return encodeKast({ keyAttestation, aikOpaque: EMPTY });
+  if (akCreation === undefined) throw invalid('the statement does not say how the attestation key was made');
+  return encodeKast({ idBinding: { pubArea: ak.pubArea, ...akCreation }, keyAttestation, aikOpaque: EMPTY });
+}
+
+/**
+ * The statement that a KAST makes, for `verifyStatement`. What the KAST leaves out is taken from the public area of the
+ * attestation key: its own, or for a claim of the subject only the TPMT_PUBLIC in `akPubArea`.
+ *
+ * @throws KeyprovError `request-invalid` without a key attestation, without attestation key, with two that differ, or
+ * with policies that do not make the key's authPolicy.
+ */
+export function statementFromKast(kast: Kast, akPubArea?: Uint8Array): AttestationStatement {
+  const { idBinding, keyAttestation } = kast;
+  if (keyAttestation === undefined) throw invalid('it attests no key');
+  const { certInfo, signature, keyBlob } = keyAttestation;
+  if (!hasPcpPolicy(keyBlob)) throw invalid('its list of policies does not make the authPolicy of the key');
+  const pubArea = idBinding?.pubArea ?? akPubArea;
+  if (pubArea === undefined) throw invalid('it does not hold the attestation key');
+  if (akPubArea !== undefined && !equal(pubArea, akPubArea)) throw invalid('it holds another attestation key');
+  const full = fromBareSignature(decode(TPMT_PUBLIC, pubArea), signature);
+  return {
+    version: 1,
+    pubArea: keyBlob.pubArea,
+    certInfo,
+    signature: encode(TPMT_SIGNATURE, full),
+    ak: { pubArea },
+    ...(idBinding !== undefined && { akCreation: creationProofOf(idBinding) }),
+  };
+}
+
+const creationProofOf = ({ creationData, certInfo, signature }: IdBinding): CreationProof => ({
+  creationData,
+  certInfo,
+  signature,
+});
+
+/** The branches to list for the authPolicy of a key. */
+function branchesOf(pubArea: Uint8Array): readonly Uint8Array[] {
+  const { authPolicy } = decode(TPMT_PUBLIC, pubArea);
+  if (authPolicy.length === 0) return [];
+  if (equal(authPolicy, windowsHelloPolicy())) return windowsHelloBranches();
+  throw invalid("the key's policy is not that of Windows Hello");
+}
+
+const invalid = (problem: string): KeyprovError => new KeyprovError('request-invalid', `KAST: ${problem}`);

@@ -1,0 +1,213 @@
+import { type Bytes, concat, copy } from '../../bytes.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+import {
+  type CustomKeyInformation,
+  decodeCustomKeyInformation,
+  encodeCustomKeyInformation,
+} from './custom-key-information.ts';
+import { fileTimeFromDotNet, fileTimeToDotNet } from './file-time.ts';
+import { guidFromBytes, guidToBytes } from './guid.ts';
+
+/** Identifiers of entries. MS-ADTS 2.2.20.6. */
+export const KEY_CREDENTIAL_ENTRY = {
+  KEY_ID: 1,
+  KEY_HASH: 2,
+  KEY_MATERIAL: 3,
+  USAGE: 4,
+  SOURCE: 5,
+  DEVICE_ID: 6,
+  CUSTOM_KEY_INFORMATION: 7,
+  LAST_LOGON: 8,
+  CREATED: 9,
+} as const;
+
+/** What a key is for: MS-ADTS 2.2.20.5 has NGC, FIDO and FEK; the others are in MichaelGrafnetter/DSInternals. */
+export const KEY_CREDENTIAL_USAGE = {
+  ADMIN: 0,
+  NGC: 1,
+  STK: 2,
+  BITLOCKER_RECOVERY: 3,
+  OTHER: 4,
+  FIDO: 7,
+  FEK: 8,
+} as const;
+
+/** Who wrote the credential: MS-ADTS 2.2.20.6 has AD; AZURE_AD is in synchronized ones. */
+export const KEY_CREDENTIAL_SOURCE = { AD: 0, AZURE_AD: 1 } as const;
+
+/** An entry as it is: an identifier of one byte, and at most 65535 bytes. */
+export interface KeyCredentialEntry {
+  readonly id: number;
+  readonly value: Uint8Array;
+}
+
+/** What a value of msDS-KeyCredentialLink says of a key. */
+export interface KeyCredential {
+  /** SHA-256 of the key material; of a FIDO key the id of its credential. */
+  readonly keyId: Uint8Array;
+  /** See `readKeyMaterial`. */
+  readonly keyMaterial: Uint8Array;
+  /** See {@link KEY_CREDENTIAL_USAGE}. */
+  readonly usage: number;
+  /** See {@link KEY_CREDENTIAL_SOURCE}. */
+  readonly source?: number;
+  /** GUID of the device that has the key. */
+  readonly deviceId?: string;
+  readonly customKeyInformation?: CustomKeyInformation;
+  /** FILETIME: 100 ns since 1601-01-01 UTC; in year 1, so negative, when the key was never used. */
+  readonly lastLogon?: bigint;
+  /** FILETIME. */
+  readonly created?: bigint;
+}
+
+/** A KEYCREDENTIALLINK_BLOB in its parts. */
+export interface KeyCredentialLink extends KeyCredential {
+  readonly keyHash?: Uint8Array;
+  /** All entries, known or not, in their order and byte for byte. */
+  readonly entries: readonly KeyCredentialEntry[];
+}
+
+/** What {@link buildKeyCredentialLink} makes a blob of. */
+export interface BuildKeyCredentialLink extends Omit<KeyCredential, 'keyId' | 'usage'> {
+  /** Default: SHA-256 of the key material. */
+  readonly keyId?: Uint8Array;
+  /** Default NGC. */
+  readonly usage?: number;
+  /** Entries with identifiers that are not known here. */
+  readonly otherEntries?: readonly KeyCredentialEntry[];
+}
+
+const WHAT = 'key credential link';
+const VERSION = 0x200;
+const { KEY_ID, KEY_HASH, KEY_MATERIAL, USAGE, SOURCE } = KEY_CREDENTIAL_ENTRY;
+const { DEVICE_ID, CUSTOM_KEY_INFORMATION: CUSTOM, LAST_LOGON, CREATED } = KEY_CREDENTIAL_ENTRY;
+
+/**
+ * The KEYCREDENTIALLINK_BLOB of a key, MS-ADTS 2.2.20: entries in ascending order, with KeyID and KeyHash. Times are
+ * written as FILETIME, or where the source is Entra ID as .NET `DateTime.ToBinary`.
+ *
+ * @throws TypeError for a device id that is no GUID, other entries with identifiers up to 9 or equal ones; RangeError for what is
+ * too long or out of range.
+ */
+export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Bytes {
+  const {
+    keyMaterial,
+    usage = KEY_CREDENTIAL_USAGE.NGC,
+    source,
+    deviceId,
+    customKeyInformation,
+    otherEntries = [],
+  } = credential;
+  const { keyId = digest('sha256', keyMaterial), lastLogon, created } = credential;
+  const time = (fileTime: bigint) =>
+    uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? fileTimeToDotNet(fileTime) : fileTime);
+  const others = [...otherEntries].sort((a, b) => a.id - b.id);
+  if (others.some(({ id }, i) => id <= CREATED || id === others[i + 1]?.id)) {
+    throw new TypeError('other entries have identifiers of their own, above 9');
+  }
+  const entries: readonly (KeyCredentialEntry | undefined)[] = [
+    { id: KEY_MATERIAL, value: keyMaterial },
+    { id: USAGE, value: byte(usage) },
+    source === undefined ? undefined : { id: SOURCE, value: byte(source) },
+    deviceId === undefined ? undefined : { id: DEVICE_ID, value: guidToBytes(deviceId) },
+    customKeyInformation && { id: CUSTOM, value: encodeCustomKeyInformation(customKeyInformation) },
+    lastLogon === undefined ? undefined : { id: LAST_LOGON, value: time(lastLogon) },
+    created === undefined ? undefined : { id: CREATED, value: time(created) },
+    ...others,
+  ];
+  const hashed = entries.filter((entry) => entry !== undefined);
+  const keyHash = digest('sha256', ...hashed.map(encodeEntry));
+  return encodeKeyCredentialLink([{ id: KEY_ID, value: keyId }, { id: KEY_HASH, value: keyHash }, ...hashed]);
+}
+
+/** A blob of these entries as they are. @throws RangeError for an entry that is too long. */
+export function encodeKeyCredentialLink(entries: readonly KeyCredentialEntry[]): Bytes {
+  return concat(new Uint8Array([VERSION & 0xff, VERSION >>> 8, 0, 0]), ...entries.map(encodeEntry));
+}
+
+/**
+ * Reads a KEYCREDENTIALLINK_BLOB of version 0x200. What directories hold, and readers in use accept, is accepted: any
+ * order, unknown entries, a KeyHash that is wrong or missing; see `keyCredentialProblems`.
+ *
+ * @throws KeyprovError `request-invalid` for bytes that are cut off, without KeyID, key material or usage, with a known
+ * entry twice, or with a value of a wrong length.
+ */
+export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
+  const entries = readEntries(blob);
+  const values = new Map(entries.map(({ id, value }) => [id, value]));
+  for (const [name, id] of Object.entries(KEY_CREDENTIAL_ENTRY)) {
+    if (entries.filter((entry) => entry.id === id).length > 1) throw invalid(`two entries ${name}`);
+  }
+  const required = (id: number, name: string): Uint8Array => {
+    const value = values.get(id);
+    if (value === undefined || value.length === 0) throw invalid(`no ${name}`);
+    return value;
+  };
+  const optional = <T>(id: number, size: number, read: (value: Uint8Array) => T): T | undefined => {
+    const value = values.get(id);
+    if (value === undefined) return undefined;
+    if (size > 0 && value.length !== size) throw invalid(`entry ${id} has ${value.length} bytes, ${size} expected`);
+    return inRequest(WHAT, () => read(value));
+  };
+  const usage = optional(USAGE, 1, ([first]) => first);
+  const source = optional(SOURCE, 1, ([first]) => first);
+  const time = (value: Uint8Array) => {
+    const ticks = readUint64(value);
+    return source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? fileTimeFromDotNet(ticks) : ticks;
+  };
+  if (usage === undefined) throw invalid('no KeyUsage');
+  const others = {
+    keyHash: optional(KEY_HASH, 32, copy),
+    source,
+    deviceId: optional(DEVICE_ID, 16, guidFromBytes),
+    customKeyInformation: optional(CUSTOM, 0, decodeCustomKeyInformation),
+    lastLogon: optional(LAST_LOGON, 8, time),
+    created: optional(CREATED, 8, time),
+  };
+  return {
+    keyId: required(KEY_ID, 'KeyID'),
+    keyMaterial: required(KEY_MATERIAL, 'KeyMaterial'),
+    usage,
+    ...Object.fromEntries(Object.entries(others).filter(([, value]) => value !== undefined)),
+    entries,
+  };
+}
+
+/** The entry in bytes: UINT16 length, little endian, without itself and the identifier; identifier; value. */
+export function encodeEntry({ id, value }: KeyCredentialEntry): Bytes {
+  if (value.length > 0xffff) throw new RangeError(`entry ${id} has ${value.length} bytes, at most 65535 fit`);
+  return concat(new Uint8Array([value.length & 0xff, value.length >>> 8]), byte(id), value);
+}
+
+function readEntries(blob: Uint8Array): KeyCredentialEntry[] {
+  if (blob.length < 4) throw invalid('cut off');
+  const data = new DataView(blob.buffer, blob.byteOffset, blob.byteLength);
+  const version = data.getUint32(0, true);
+  if (version !== VERSION) throw invalid(`version 0x${version.toString(16)}, 0x200 is known`);
+  const entries: KeyCredentialEntry[] = [];
+  for (let at = 4; at < blob.length; ) {
+    const end = at + 3 + (blob.length - at < 3 ? 0 : data.getUint16(at, true));
+    if (end > blob.length) throw invalid(`cut off in the entry at offset ${at}`);
+    entries.push({ id: blob[at + 2] ?? 0, value: copy(blob.subarray(at + 3, end)) });
+    at = end;
+  }
+  return entries;
+}
+
+function byte(value: number): Bytes {
+  if (!(Number.isInteger(value) && value >= 0 && value < 256)) throw new RangeError(`${value} is no byte`);
+  return new Uint8Array([value]);
+}
+
+function uint64(value: bigint): Bytes {
+  if (value < 0n || value >> 64n !== 0n) throw new RangeError(`${value} is no FILETIME`);
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, value, true);
+  return bytes;
+}
+
+const readUint64 = (bytes: Uint8Array): bigint =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(0, true);
+
+const invalid = (problem: string): Error => requestInvalid(WHAT, problem);

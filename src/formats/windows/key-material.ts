@@ -1,0 +1,68 @@
+import { type Bytes, fromBase64 } from '../../bytes.ts';
+import { DerNode } from '../../crypto/der-read.ts';
+import { TAG } from '../../crypto/der-write.ts';
+import { decodePkcs1, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { decode } from '../../tpm/codec/index.ts';
+import { publicKeyOf } from '../../tpm/public-key.ts';
+import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import { JsonObject } from '../json-object.ts';
+import { type AuthenticatorData, decodeAuthenticatorData } from '../webauthn/webauthn-authenticator-data.ts';
+import { inRequest } from '../x509/in-request.ts';
+import { decodeCngBlob } from './cng-blob.ts';
+import { decodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';
+
+/**
+ * The key material of a key credential by its form: a CNG blob (user keys), PKCS#1 or SPKI in DER (computers), a PCP key
+ * blob (device keys in a TPM), or the JSON of a FIDO key. MS-ADTS 2.2.20.5 has the first only.
+ */
+export type KeyMaterial =
+  | { readonly form: 'cng' | 'pkcs1' | 'spki'; readonly publicKey: PublicKey }
+  | { readonly form: 'pcpm'; readonly publicKey: PublicKey; readonly keyBlob: PcpKeyBlob }
+  | FidoKeyMaterial;
+
+/** A FIDO key as Entra ID registers it: JSON with authenticator data and certificates in base64. */
+export interface FidoKeyMaterial {
+  readonly form: 'fido';
+  readonly publicKey: PublicKey;
+  readonly displayName: string;
+  readonly authData: AuthenticatorData;
+  /** X.509 in DER, as they came. */
+  readonly certificates: readonly Bytes[];
+}
+
+const WHAT = 'key material';
+
+/**
+ * Reads key material, whose form its first bytes tell; `undefined` for a form that is not known here.
+ * @throws KeyprovError `request-invalid` when it begins as one of the forms, and is none.
+ */
+export function readKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {
+  return inRequest(WHAT, () => {
+    const start = String.fromCharCode(...bytes.subarray(0, 4));
+    if (/^(?:RSA1|EC[SK][135]|EC[DK]P)$/.test(start)) return { form: 'cng', publicKey: decodeCngBlob(bytes).key };
+    if (start === 'PCPM') {
+      const keyBlob = decodePcpKeyBlob(bytes);
+      return { form: 'pcpm', publicKey: publicKeyOf(decode(TPMT_PUBLIC, keyBlob.pubArea)), keyBlob };
+    }
+    if (start.startsWith('{')) return readFido(bytes);
+    if (bytes[0] !== TAG.SEQUENCE) return undefined;
+    return DerNode.strict(bytes, WHAT).content[0] === TAG.INTEGER
+      ? { form: 'pkcs1', publicKey: decodePkcs1(bytes) }
+      : { form: 'spki', publicKey: decodeSpki(bytes) };
+  });
+}
+
+function readFido(bytes: Uint8Array): FidoKeyMaterial {
+  const object = JsonObject.parse(WHAT, bytes);
+  const authData = decodeAuthenticatorData(object.base64('authData'));
+  const x5c = object.any('x5c') ?? [];
+  if (authData.credential === undefined) throw object.wrong('authData', 'no credential');
+  if (!Array.isArray(x5c)) throw object.wrong('x5c', 'no list');
+  return {
+    form: 'fido',
+    publicKey: authData.credential.key.publicKey,
+    displayName: object.has('displayName') ? object.text('displayName') : '',
+    authData,
+    certificates: x5c.map((text: unknown) => inRequest(`${WHAT}: x5c`, () => fromBase64(String(text)))),
+  };
+}

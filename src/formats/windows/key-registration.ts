@@ -1,0 +1,135 @@
+import { type Bytes, fromBase64, toBase64 } from '../../bytes.ts';
+import { DerNode } from '../../crypto/der-read.ts';
+import { TAG } from '../../crypto/der-write.ts';
+import { bitLength, checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
+import { isRocaWeak } from '../../crypto/roca.ts';
+import { KeyprovError } from '../../errors.ts';
+import { decodeCngBlob, encodeCngBlob } from './cng-blob.ts';
+import { decodeKast } from './kast.ts';
+
+/**
+ * What the body of a key registration says.
+ *
+ * `strict` is MS-KPP 3.1.5.1.1.1 as published: the member `kngc` and no other, an RSA1 blob of 2048 bits and exponent
+ * 65537, since that is the only key material that MS-ADTS 2.2.20.5.1 knows for such keys. Services of the real
+ * protocol take this form only.
+ *
+ * `attested` is a profile of this library, for services that agree to it: `AikCertificate` (base64 of DER, or empty)
+ * and `AttestationData` (base64 of a KeyAttestationStatement, "KAST", MS-WCCE 2.2.2.5, or empty) are added, and any RSA
+ * key of at least 2048 bits and P-256, P-384 and P-521 keys (blobs ECS1, ECS3, ECS5) may be registered.
+ */
+export type KeyRegistration =
+  | { readonly profile: 'strict'; readonly publicKey: PublicKey }
+  | {
+      readonly profile: 'attested';
+      readonly publicKey: PublicKey;
+      /** The KAST; left out for a key that no TPM attests. */
+      readonly attestation?: Bytes;
+      /** The certificate of the attestation key in DER; left out where it has none. */
+      readonly aikCertificate?: Bytes;
+    };
+
+/** The members of each profile, all of them required. */
+const MEMBERS = { strict: ['kngc'], attested: ['kngc', 'AikCertificate', 'AttestationData'] } as const;
+
+/**
+ * The JSON body of a key registration: what goes into the POST, as it is.
+ * @throws KeyprovError `request-invalid` for a key, a certificate or a statement that the profile does not take.
+ */
+export function buildKeyRegistration(registration: KeyRegistration): string {
+  check(registration);
+  const kngc = toBase64(publicBlob(registration.publicKey));
+  if (registration.profile === 'strict') return JSON.stringify({ kngc });
+  const { aikCertificate, attestation } = registration;
+  const AikCertificate = aikCertificate === undefined ? '' : toBase64(aikCertificate);
+  const AttestationData = attestation === undefined ? '' : toBase64(attestation);
+  return JSON.stringify({ kngc, AikCertificate, AttestationData });
+}
+
+/**
+ * Reads the body of a key registration of that profile, as a service would.
+ * @throws KeyprovError `request-invalid` for anything that {@link buildKeyRegistration} would not write, the order of the
+ * members and white space between them aside.
+ */
+export function parseKeyRegistration(body: string, profile: KeyRegistration['profile']): KeyRegistration {
+  const members = readMembers(body, MEMBERS[profile]);
+  const bytes = (name: string): Bytes => inField(name, () => fromBase64(members.get(name) ?? ''));
+  const kngc = bytes('kngc');
+  const blob = inField('kngc', () => decodeCngBlob(kngc));
+  if (!['RSA1', 'ECS1', 'ECS3', 'ECS5'].includes(blob.magic)) throw wrong(`kngc: a blob ${blob.magic}`);
+  const publicKey: PublicKey = blob.key;
+  let registration: KeyRegistration = { profile: 'strict', publicKey };
+  if (profile === 'attested') {
+    const attestation = bytes('AttestationData');
+    const aikCertificate = bytes('AikCertificate');
+    registration = {
+      profile,
+      publicKey,
+      ...(attestation.length > 0 && { attestation }),
+      ...(aikCertificate.length > 0 && { aikCertificate }),
+    };
+  }
+  check(registration);
+  return registration;
+}
+
+/** The public blob of a key as it is registered: RSA1, or ECS1, ECS3, ECS5 by curve. Its SHA-256 is the KeyID. */
+export function publicBlob(key: PublicKey): Bytes {
+  if (key.kty === 'RSA') return encodeCngBlob({ magic: 'RSA1', key });
+  const magic = ({ 'P-256': 'ECS1', 'P-384': 'ECS3', 'P-521': 'ECS5' } as const)[key.crv];
+  return encodeCngBlob({ magic, key });
+}
+
+function check(registration: KeyRegistration): void {
+  const { profile, publicKey } = registration;
+  inField('kngc', () => checkPublicKey(publicKey));
+  if (profile === 'strict' && publicKey.kty !== 'RSA') {
+    throw wrong(`kngc: a ${publicKey.crv} key`, 'the strict profile takes RSA-2048 keys only');
+  }
+  if (publicKey.kty === 'RSA') {
+    const bits = bitLength(publicKey.n);
+    const isF4 = toBase64(publicKey.e) === 'AQAB';
+    if (!isF4 || bits < 2048 || (profile === 'strict' && bits !== 2048)) {
+      const wanted = profile === 'strict' ? 'exactly 2048 bits' : 'at least 2048 bits';
+      throw wrong(`kngc: RSA with ${bits} bits`, `the ${profile} profile takes ${wanted} with exponent 65537`);
+    }
+    if (isRocaWeak(publicKey.n)) {
+      throw wrong('kngc: the key can be broken (ROCA, CVE-2017-15361)', 'update the TPM firmware and make a new key');
+    }
+  }
+  if (profile === 'strict') return;
+  const { attestation, aikCertificate } = registration;
+  if (attestation !== undefined) inField('AttestationData', () => decodeKast(attestation));
+  if (aikCertificate === undefined) return;
+  inField('AikCertificate', () => DerNode.strict(aikCertificate, 'certificate').expect(TAG.SEQUENCE));
+}
+
+function readMembers(body: string, names: readonly string[]): Map<string, string> {
+  const parsed: unknown = inField('body', () => JSON.parse(body));
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw wrong('body: not a JSON object');
+  const members = new Map<string, string>();
+  for (const [name, value] of Object.entries(parsed)) {
+    if (!names.includes(name)) throw wrong(`unknown member ${JSON.stringify(name)}`, `allowed: ${names.join(', ')}`);
+    if (typeof value !== 'string') throw wrong(`${name}: not a string`);
+    members.set(name, value);
+  }
+  const missing = names.find((name) => !members.has(name));
+  if (missing !== undefined) throw wrong(`${missing}: missing`);
+  return members;
+}
+
+/** Runs `work`; what it refuses becomes `request-invalid` with the name of the field. */
+function inField<T>(field: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw wrong(`${field}: ${cause instanceof Error ? cause.message : String(cause)}`, undefined, cause);
+  }
+}
+
+function wrong(problem: string, remedy?: string, cause?: unknown): KeyprovError {
+  return new KeyprovError('request-invalid', `key registration: ${problem}`, {
+    cause,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+}

@@ -1,0 +1,186 @@
+import { type Bytes, copy, equal } from '../../bytes.ts';
+import { DerNode } from '../../crypto/der-read.ts';
+import { DER_NULL, derOctets, derOid, derSequence, derText, TAG } from '../../crypto/der-write.ts';
+import { digest } from '../../crypto/kdf.ts';
+import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { type Attribute, attributeValue } from '../x509/attributes.ts';
+import { type Envelope, type EnvelopeOptions, encryptEnvelope, parseEnvelope } from '../x509/enveloped-data.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
+
+/** OIDs of the attributes of a request with key attestation, and of the answer to it. MS-WCCE 2.2.2.7, 2.2.2.8.1. */
+export const ENROLL = {
+  EK_INFO: '1.3.6.1.4.1.311.21.23',
+  /** As wincrypt.h of the Windows SDK has it, and requests of Windows: there .33 is something else. */
+  ATTESTATION_STATEMENT_SDK: '1.3.6.1.4.1.311.21.24',
+  KSP_NAME: '1.3.6.1.4.1.311.21.25',
+  CAXCHGCERT_HASH: '1.3.6.1.4.1.311.21.27',
+  ATTESTATION_CHALLENGE: '1.3.6.1.4.1.311.21.28',
+  ENCRYPTION_ALGORITHM: '1.3.6.1.4.1.311.21.29',
+  /** As MS-WCCE has it. */
+  ATTESTATION_STATEMENT: '1.3.6.1.4.1.311.21.33',
+  AIK_INFO: '1.3.6.1.4.1.311.21.39',
+} as const;
+
+/** The provider that AD CS wants a key with attestation to be of. */
+export const PLATFORM_KSP = 'Microsoft Platform Crypto Provider';
+
+/** EndorsementKeyInfo, MS-WCCE 2.2.2.7.12: the endorsement key, and certificates of it in DER. */
+export interface EndorsementKeyInfo {
+  readonly publicKey: PublicKey;
+  /** By the maker of the TPM. */
+  readonly manufacturerCertificate?: Uint8Array;
+  /** By others: at most three. */
+  readonly otherCertificates?: readonly Uint8Array[];
+}
+
+/** EndorsementKeyInfo in DER. @throws RangeError for more than three other certificates. */
+export function encodeEndorsementKeyInfo(info: EndorsementKeyInfo): Bytes {
+  const { publicKey, manufacturerCertificate = DER_NULL, otherCertificates = [] } = info;
+  if (otherCertificates.length > 3) throw new RangeError('at most three certificates that are not by the maker');
+  return derSequence(encodeSpki(publicKey), manufacturerCertificate, ...otherCertificates);
+}
+
+/** The inverse of {@link encodeEndorsementKeyInfo}. @throws KeyprovError `request-invalid` for anything else. */
+export function decodeEndorsementKeyInfo(der: Uint8Array): EndorsementKeyInfo {
+  const node = DerNode.lenient(der, 'EndorsementKeyInfo');
+  const [spki, manufacturer, ...others] = node.list(TAG.SEQUENCE);
+  if (spki === undefined || manufacturer === undefined || others.length > 3) throw node.wrong('it has 2 to 5 parts');
+  const isMissing = equal(manufacturer.der, DER_NULL);
+  return {
+    publicKey: inRequest(node.what, () => decodeSpki(spki.der)),
+    ...(!isMissing && { manufacturerCertificate: copy(manufacturer.expect(TAG.SEQUENCE).der) }),
+    otherCertificates: others.map((one) => copy(one.expect(TAG.SEQUENCE).der)),
+  };
+}
+
+/** AttestationIdentityKeyInfo, MS-WCCE 2.2.2.7.15: the attestation key, and its certificate in DER. */
+export interface AttestationKeyInfo {
+  readonly publicKey: PublicKey;
+  readonly certificate?: Uint8Array;
+}
+
+/** AttestationIdentityKeyInfo in DER. */
+export const encodeAttestationKeyInfo = ({ publicKey, certificate }: AttestationKeyInfo): Bytes =>
+  derSequence(encodeSpki(publicKey), ...(certificate === undefined ? [] : [certificate]));
+
+/** The inverse of {@link encodeAttestationKeyInfo}. @throws KeyprovError `request-invalid` for anything else. */
+export function decodeAttestationKeyInfo(der: Uint8Array): AttestationKeyInfo {
+  const node = DerNode.lenient(der, 'AttestationIdentityKeyInfo');
+  const fields = node.fields(TAG.SEQUENCE);
+  const publicKey = inRequest(node.what, () => decodeSpki(fields.next().der));
+  const certificate = fields.optional(TAG.SEQUENCE);
+  fields.end();
+  return { publicKey, ...(certificate !== undefined && { certificate: copy(certificate.der) }) };
+}
+
+/** What a request with key attestation says besides the key. */
+export interface WcceRequestOptions extends EnvelopeOptions {
+  /** A KeyAttestationStatement ("KAST"): of authority and subject with `ek`, of the subject only with `aik`. */
+  readonly kast: Uint8Array;
+  /** How the authority knows the TPM: by the endorsement key, which it challenges, or by the certified attestation key. */
+  readonly keyInfo: { readonly ek: EndorsementKeyInfo } | { readonly aik: AttestationKeyInfo };
+  /**
+   * The CA exchange certificate in DER. The caller has verified it: its chain, and its purpose CA_EXCHANGE
+   * (1.3.6.1.4.1.311.21.5) or PRIVACY_CA (1.3.6.1.4.1.311.21.36).
+   */
+  readonly exchangeCertificate: Uint8Array;
+  /** Default {@link PLATFORM_KSP}. */
+  readonly kspName?: string;
+  /** Which OID the statement has: that of MS-WCCE (default), or that of the Windows SDK. */
+  readonly statementOid?: typeof ENROLL.ATTESTATION_STATEMENT | typeof ENROLL.ATTESTATION_STATEMENT_SDK;
+}
+
+/**
+ * The attributes of a certificate request with key attestation to AD CS. MS-WCCE 3.1.1.4.3.4.
+ * @throws KeyprovError `request-invalid` for an exchange certificate that cannot be used.
+ */
+export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
+  const { kast, keyInfo, exchangeCertificate, kspName = PLATFORM_KSP } = options;
+  const [oid, info] =
+    'ek' in keyInfo
+      ? [ENROLL.EK_INFO, encodeEndorsementKeyInfo(keyInfo.ek)]
+      : [ENROLL.AIK_INFO, encodeAttestationKeyInfo(keyInfo.aik)];
+  return [
+    { oid, values: [encryptEnvelope(info, exchangeCertificate, options)] },
+    { oid: options.statementOid ?? ENROLL.ATTESTATION_STATEMENT, values: [derOctets(kast)] },
+    { oid: ENROLL.KSP_NAME, values: [derText('bmp', kspName)] },
+  ];
+}
+
+/** What an authority answers to a request with an endorsement key. MS-WCCE 2.2.2.8.1. */
+export interface WcceChallenge {
+  /** The SHA-1 of its exchange certificate. */
+  readonly exchangeCertificateHash: Uint8Array;
+  /** What the TPM decrypts. */
+  readonly challenge: Uint8Array;
+  /** OID of the cipher of the envelope that the secret is to be sent back in. */
+  readonly encryptionAlgorithm: string;
+}
+
+/** The attributes of such an answer. */
+export function buildWcceChallenge({
+  exchangeCertificateHash,
+  challenge,
+  encryptionAlgorithm,
+}: WcceChallenge): Attribute[] {
+  return [
+    { oid: ENROLL.CAXCHGCERT_HASH, values: [derOctets(exchangeCertificateHash)] },
+    { oid: ENROLL.ATTESTATION_CHALLENGE, values: [derOctets(challenge)] },
+    { oid: ENROLL.ENCRYPTION_ALGORITHM, values: [derOid(encryptionAlgorithm)] },
+  ];
+}
+
+/** The SHA-1 that names an exchange certificate. */
+export const exchangeCertificateHash = (certificate: Uint8Array): Bytes => digest('sha1', certificate);
+
+/** What the attributes of a request or an answer say; each part where there is such an attribute. */
+export interface WcceAttributes extends Partial<WcceChallenge> {
+  /** The KeyAttestationStatement, for `decodeKast`. */
+  readonly kast?: Bytes;
+  readonly kspName?: string;
+  /** Holds an {@link EndorsementKeyInfo}. */
+  readonly ekInfo?: Envelope;
+  /** Holds an {@link AttestationKeyInfo}. */
+  readonly aikInfo?: Envelope;
+}
+
+/**
+ * Reads these attributes among others. The statement is taken with either OID.
+ * @throws KeyprovError `request-invalid` for one that cannot be read or comes twice.
+ */
+export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttributes {
+  const node = (oid: string): DerNode | undefined => {
+    const value = attributeValue(attributes, oid);
+    return value && DerNode.lenient(value, `attribute ${oid}`);
+  };
+  const statements = [node(ENROLL.ATTESTATION_STATEMENT), node(ENROLL.ATTESTATION_STATEMENT_SDK)].filter(isThere);
+  if (statements.length > 1) throw requestInvalid('attestation statement', 'there are two');
+  const kast = statements[0]?.octets();
+  const ksp = node(ENROLL.KSP_NAME);
+  const ekInfo = node(ENROLL.EK_INFO);
+  const aikInfo = node(ENROLL.AIK_INFO);
+  const hash = node(ENROLL.CAXCHGCERT_HASH)?.octets();
+  const challenge = node(ENROLL.ATTESTATION_CHALLENGE)?.octets();
+  const algorithm = node(ENROLL.ENCRYPTION_ALGORITHM);
+  return {
+    ...(kast && { kast }),
+    ...(ksp && { kspName: nameIn(ksp) }),
+    ...(ekInfo && { ekInfo: parseEnvelope(ekInfo.der) }),
+    ...(aikInfo && { aikInfo: parseEnvelope(aikInfo.der) }),
+    ...(hash && { exchangeCertificateHash: hash }),
+    ...(challenge && { challenge }),
+    // wincrypt.h says that it is an OID; an AlgorithmIdentifier is taken too, since MS-WCCE does not say.
+    ...(algorithm && {
+      encryptionAlgorithm: (algorithm.tag === TAG.SEQUENCE ? algorithm.first(TAG.SEQUENCE) : algorithm).oid(),
+    }),
+  };
+}
+
+const isThere = <T>(value: T | undefined): value is T => value !== undefined;
+
+/** wincrypt.h says that the name ends with a NUL, which others may take literally. */
+function nameIn(node: DerNode): string {
+  const text = node.text();
+  if (text === undefined) throw node.wrong('the name of the provider is no string');
+  return text.replace(/\0$/, '');
+}

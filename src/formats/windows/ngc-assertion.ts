@@ -1,0 +1,90 @@
+import { utf8 } from '../../bytes.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import { JsonObject } from '../json-object.ts';
+import { isJwsSignedBy, parseJws, type SigningKey, signJws } from '../services/jws.ts';
+import { keyIdText } from './cng-blob.ts';
+import { publicBlob } from './key-registration.ts';
+
+/** What a sign-in assertion of a registered key says. MS-OAPXBC 3.2.5.1.2.1. */
+export interface NgcAssertion {
+  /** `iss`: the user principal name. */
+  readonly issuer: string;
+  /** `aud`: `common` or the tenant; for AD FS the identifier of the issuer. */
+  readonly audience: string;
+  /** `iat`, in seconds since 1970. */
+  readonly issuedAt: number;
+  /** `exp`, in seconds since 1970. */
+  readonly expires: number;
+  /** `request_nonce`: the Nonce of the service's answer to `grant_type=srv_challenge`. */
+  readonly nonce: string;
+  /** Default `openid aza ugs`. */
+  readonly scope?: string;
+}
+
+/** An assertion as it was found, with the KeyID (padded base64) that it names. Nothing is verified. */
+export interface ParsedNgcAssertion extends Required<NgcAssertion> {
+  readonly keyId: string;
+}
+
+/** What {@link ngcAssertionProblem} holds an assertion against. */
+export interface NgcExpectations {
+  readonly publicKey: PublicKey;
+  readonly nonce: string;
+  /** The time of the check, in seconds since 1970. */
+  readonly now: number;
+}
+
+const SCOPE = 'openid aza ugs';
+
+/**
+ * Signs the assertion with which a registered RSA key signs in: a JWT with RS256, `kid` its KeyID, and `use` `ngc`.
+ * @throws TypeError for a key that is not RSA. It throws what the signer throws.
+ */
+export async function buildNgcAssertion(
+  assertion: NgcAssertion,
+  { key, signal }: { readonly key: SigningKey; readonly signal?: AbortSignal | undefined },
+): Promise<string> {
+  const { issuer, audience, issuedAt, expires, nonce, scope = SCOPE } = assertion;
+  const header = { typ: 'JWT', alg: 'RS256', kid: keyIdText(publicBlob(key.publicKey)), use: 'ngc' };
+  const claims = { iss: issuer, aud: audience, iat: issuedAt, exp: expires, request_nonce: nonce, scope };
+  return await signJws({ key, algorithm: 'RS256', header, payload: utf8(JSON.stringify(claims)), signal });
+}
+
+/**
+ * Reads an assertion, without verifying it. Claims that are not known are ignored (RFC 7519, 4).
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function parseNgcAssertion(jwt: string): ParsedNgcAssertion {
+  const { header, payload } = parseJws(jwt);
+  const head = new JsonObject('NGC assertion header', header);
+  for (const [name, value] of [
+    ['alg', 'RS256'],
+    ['use', 'ngc'],
+  ] as const) {
+    if (head.text(name) !== value) throw head.wrong(name, `not ${value}`);
+  }
+  const claims = JsonObject.parse('NGC assertion', payload);
+  if (head.base64('kid').length !== 32) throw head.wrong('kid', 'no KeyID');
+  return {
+    keyId: head.text('kid'),
+    issuer: claims.text('iss'),
+    audience: claims.text('aud'),
+    issuedAt: claims.integer('iat'),
+    expires: claims.integer('exp'),
+    nonce: claims.text('request_nonce'),
+    scope: claims.text('scope'),
+  };
+}
+
+/**
+ * Checks an assertion as a service does, MS-OAPXBC 3.2.5.1.2.3: KeyID, nonce, time, and signature.
+ * @returns what is wrong, or `undefined` when it is good. @throws KeyprovError `request-invalid` when it cannot be read.
+ */
+export function ngcAssertionProblem(jwt: string, { publicKey, nonce, now }: NgcExpectations): string | undefined {
+  const assertion = parseNgcAssertion(jwt);
+  if (assertion.keyId !== keyIdText(publicBlob(publicKey))) return 'it names another key';
+  if (assertion.nonce !== nonce) return 'it answers another nonce';
+  if (assertion.issuedAt > now) return 'it is of a later time';
+  if (assertion.expires <= now) return 'it has expired';
+  return isJwsSignedBy(parseJws(jwt), publicKey, 'RS256') ? undefined : 'its signature does not verify';
+}

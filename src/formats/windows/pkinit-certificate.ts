@@ -1,0 +1,116 @@
+import type { Bytes } from '../../bytes.ts';
+import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
+import { type Certificate, readCertificate } from '../../crypto/x509.ts';
+import type { SigningKey } from '../services/jws.ts';
+import { type DerQuirk, findQuirks } from '../x509/der-quirks.ts';
+import { extendedKeyUsage, noAuthority } from '../x509/extensions.ts';
+import { issueCertificate } from '../x509/issue-certificate.ts';
+import { commonName, encodeName, NAME_OID } from '../x509/names.ts';
+import type { SigningHash } from '../x509/signature-algorithm.ts';
+
+/** Whose key a certificate for a key-trust logon is. */
+export interface PkinitIdentity {
+  /** The user's SID: `S-1-5-21-…`. */
+  readonly sid: string;
+  /** GUID of the device. */
+  readonly deviceId: string;
+  /** GUID of the tenant. */
+  readonly tenantId: string;
+  /** The user principal name. */
+  readonly upn: string;
+}
+
+/** Options of {@link buildPkinitCertificate}. */
+export interface PkinitCertificateOptions {
+  /** Now; the certificate is valid from ten minutes before it, and 30 years. */
+  readonly now?: Date;
+  /** The kind of string of the common name. Default `bmp`, as Windows writes it. */
+  readonly strings?: 'bmp' | 'utf8';
+  readonly serialNumber?: Uint8Array;
+  /** Default: SHA-256, for a key on a curve the hash that is as long as its field. */
+  readonly hash?: SigningHash;
+}
+
+/** Smart card logon, the one purpose that Windows names. */
+export const SMART_CARD_LOGON = '1.3.6.1.4.1.311.20.2.2';
+
+const HOST = 'login.windows.net';
+const SID = String.raw`S-1-\d+(?:-\d+)+`;
+const GUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
+const IDENTITY = new RegExp(`^(${SID})/(${GUID})/${HOST.replaceAll('.', '\\.')}/(${GUID})/([^/]+)$`, 'i');
+const EARLIER_MS = 10 * 60_000;
+const YEARS = 30;
+
+/**
+ * The self-signed certificate for PKINIT with a registered key (key trust), in the form in which Windows makes it: the
+ * domain controller finds the user by the key and knows no issuer. Its common name of about 156 characters is longer
+ * than X.520 allows; there is no key usage and no other name.
+ *
+ * @throws TypeError for an identity that does not have the form; KeyprovError `key-invalid` when `key` signs with
+ * another one than its public key, and what signing throws.
+ */
+export async function buildPkinitCertificate(
+  identity: PkinitIdentity,
+  key: SigningKey,
+  options: PkinitCertificateOptions = {},
+): Promise<Bytes> {
+  const { now = new Date(), strings = 'bmp', serialNumber, hash } = options;
+  const { sid, deviceId, tenantId, upn } = identity;
+  const text = [sid, deviceId, HOST, tenantId, upn].join('/');
+  if (!IDENTITY.test(text)) throw new TypeError(`${JSON.stringify(text)} does not name a user, a device and a tenant`);
+  const name = encodeName(commonName(text), strings);
+  const notAfter = new Date(now);
+  notAfter.setUTCFullYear(now.getUTCFullYear() + YEARS);
+  return await issueCertificate(
+    {
+      issuer: name,
+      subject: name,
+      publicKey: key.publicKey,
+      notBefore: new Date(now.getTime() - EARLIER_MS),
+      notAfter,
+      extensions: [noAuthority(), extendedKeyUsage(SMART_CARD_LOGON)],
+      serialNumber,
+      hash,
+    },
+    key,
+  );
+}
+
+/** What a certificate for PKINIT says. */
+export interface PkinitCertificate {
+  readonly certificate: Certificate;
+  /** `undefined` where the common name has another form, as a computer's, which is a SID only. */
+  readonly identity: PkinitIdentity | undefined;
+  /** What keeps it from being such a certificate; empty where nothing does. */
+  readonly problems: readonly string[];
+  /** What in it the standards forbid, which is read all the same. */
+  readonly quirks: readonly DerQuirk[];
+}
+
+/**
+ * Reads such a certificate in DER, and verifies its signature by itself.
+ * @throws KeyprovError `certificate-invalid` for what is no certificate.
+ */
+export async function parsePkinitCertificate(der: Uint8Array): Promise<PkinitCertificate> {
+  const certificate = await readCertificate(der);
+  const { subject, basicConstraints, extendedKeyUsage: purposes = [] } = certificate;
+  const problems = [
+    certificate.isSignedBy(certificate) ? undefined : 'it is not signed with its own key',
+    basicConstraints?.ca === false ? undefined : 'it does not say that it is of no authority',
+    purposes.includes(SMART_CARD_LOGON) ? undefined : 'it is not for smart card logon',
+  ];
+  return {
+    certificate,
+    identity: identityIn(subject),
+    problems: problems.filter((problem) => problem !== undefined),
+    quirks: findQuirks(certificate.der),
+  };
+}
+
+function identityIn(subject: DistinguishedName): PkinitIdentity | undefined {
+  const [only, ...more] = subject.flat();
+  if (only?.type !== NAME_OID.COMMON_NAME || more.length > 0) return undefined;
+  const [, sid, deviceId, tenantId, upn] = IDENTITY.exec(only.value) ?? [];
+  if (sid === undefined || deviceId === undefined || tenantId === undefined || upn === undefined) return undefined;
+  return { sid, deviceId, tenantId, upn };
+}

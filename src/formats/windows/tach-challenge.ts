@@ -1,0 +1,44 @@
+import type { Credential } from '../../attestation/credential.ts';
+import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
+import { KeyprovError } from '../../errors.ts';
+import { decodeSizedCredential, encodeSizedCredential } from '../tcg/credential-encodings.ts';
+
+/** A challenge of a certification authority for an attestation key of Windows. */
+export interface TachChallenge extends Credential {
+  /** The authority's or the provider's own bytes behind the credential; empty where there are none. */
+  readonly aikOpaque: Uint8Array;
+}
+
+const MAGIC = utf8('TACH');
+const HEADER_SIZE = 24;
+
+/**
+ * The content of the attestation challenge (szOID_ENROLL_ATTESTATION_CHALLENGE) as one open-source certification
+ * authority writes it; MS-WCCE does not define it, so this layout has a single source: `TACH`, then UINT32s in little
+ * endian: 1, 2 (1 without aikOpaque), 24, size of the credential, size of aikOpaque; then both.
+ */
+export function encodeTachChallenge({ aikOpaque, ...credential }: TachChallenge): Bytes {
+  const sized = encodeSizedCredential(credential);
+  return concat(headerOf(sized.length, aikOpaque.length), sized, aikOpaque);
+}
+
+/** Reads what {@link encodeTachChallenge} writes. @throws KeyprovError `credential-invalid` for anything else. */
+export function decodeTachChallenge(bytes: Uint8Array): TachChallenge {
+  const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [size, tail] = bytes.length < HEADER_SIZE ? [0, 0] : [header.getUint32(16, true), header.getUint32(20, true)];
+  const fits =
+    bytes.length === HEADER_SIZE + size + tail && equal(bytes.subarray(0, HEADER_SIZE), headerOf(size, tail));
+  if (!fits) throw new KeyprovError('credential-invalid', 'TACH challenge: its header does not fit its content');
+  const end = HEADER_SIZE + size;
+  return { ...decodeSizedCredential(bytes.subarray(HEADER_SIZE, end)), aikOpaque: copy(bytes.subarray(end)) };
+}
+
+function headerOf(size: number, tail: number): Bytes {
+  const header = new Uint8Array(HEADER_SIZE);
+  header.set(MAGIC);
+  const data = new DataView(header.buffer);
+  [1, tail > 0 ? 2 : 1, HEADER_SIZE, size, tail].forEach((value, i) => {
+    data.setUint32(4 + 4 * i, value, true);
+  });
+  return header;
+}

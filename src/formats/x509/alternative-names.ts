@@ -1,0 +1,127 @@
+import { type Bytes, copy } from '../../bytes.ts';
+import { DerNode } from '../../crypto/der-read.ts';
+import { derExplicit, derOctets, derOid, derSequence, derText, derValue, ia5, TAG } from '../../crypto/der-write.ts';
+import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
+import { requestInvalid } from './in-request.ts';
+import { decodeName, encodeName } from './names.ts';
+
+/** A name in a certificate or request. RFC 5280, 4.2.1.6. */
+export type AlternativeName =
+  | { readonly kind: 'dns' | 'email' | 'uri'; readonly value: string }
+  /** 4 or 16 bytes. */
+  | { readonly kind: 'ip'; readonly value: Uint8Array }
+  | { readonly kind: 'directory'; readonly value: DistinguishedName }
+  /**
+   * PermanentIdentifier, RFC 4043, 2. Of a TPM: the SHA-256 of its EK certificate in hexadecimal, and
+   * {@link EK_IDENTIFIER} as the assigner.
+   */
+  | { readonly kind: 'permanent-identifier'; readonly value?: string; readonly assigner?: string }
+  /** HardwareModuleName, RFC 4108, 5. Type of a TPM: {@link TPM_2_0_HARDWARE}. */
+  | { readonly kind: 'hardware-module'; readonly type: string; readonly serialNumber: Uint8Array }
+  /** Another otherName: its OID, and its value in DER. */
+  | { readonly kind: 'other-name'; readonly type: string; readonly value: Uint8Array }
+  /** A name of a kind that is not read here, in DER. */
+  | { readonly kind: 'unknown'; readonly value: Uint8Array };
+
+/** tcg-on-ekPermIdSha256: the assigner of a PermanentIdentifier made from an EK certificate. */
+export const EK_IDENTIFIER = '2.23.133.12.1';
+/** The hwType of a TPM 2.0 in a HardwareModuleName. */
+export const TPM_2_0_HARDWARE = '2.23.133.1.2';
+
+const PERMANENT_IDENTIFIER = '1.3.6.1.5.5.7.8.3';
+const HARDWARE_MODULE = '1.3.6.1.5.5.7.8.4';
+
+const OTHER_NAME = 0xa0;
+const VALUE = 0xa0;
+const DIRECTORY = 0xa4;
+const IP = 0x87;
+const TEXTS = { email: 0x81, dns: 0x82, uri: 0x86 } as const;
+
+/** GeneralNames in DER: the value of a subjectAltName. @throws TypeError for what cannot be written, or no names. */
+export function encodeAlternativeNames(names: readonly AlternativeName[]): Bytes {
+  if (names.length === 0) throw new TypeError('an alternative name needs at least one name');
+  return derSequence(...names.map(encodeAlternativeName));
+}
+
+function encodeAlternativeName(name: AlternativeName): Bytes {
+  switch (name.kind) {
+    case 'dns':
+    case 'email':
+    case 'uri':
+      return derValue(TEXTS[name.kind], ia5(name.value));
+    case 'ip':
+      if (name.value.length !== 4 && name.value.length !== 16) throw new TypeError('an IP address has 4 or 16 bytes');
+      return derValue(IP, name.value);
+    case 'directory':
+      return derValue(DIRECTORY, encodeName(name.value));
+    case 'permanent-identifier': {
+      const value = name.value === undefined ? [] : [derText('utf8', name.value)];
+      const assigner = name.assigner === undefined ? [] : [derOid(name.assigner)];
+      return encodeOtherName(PERMANENT_IDENTIFIER, derSequence(...value, ...assigner));
+    }
+    case 'hardware-module':
+      return encodeOtherName(HARDWARE_MODULE, derSequence(derOid(name.type), derOctets(name.serialNumber)));
+    case 'other-name':
+      return encodeOtherName(name.type, name.value);
+    case 'unknown':
+      return copy(name.value);
+  }
+}
+
+const encodeOtherName = (type: string, value: Uint8Array): Bytes =>
+  derValue(OTHER_NAME, derOid(type), derExplicit(0, value));
+
+/** The inverse of {@link encodeAlternativeNames}. @throws KeyprovError `request-invalid` for anything else. */
+export function decodeAlternativeNames(der: Uint8Array): AlternativeName[] {
+  const list = DerNode.lenient(der, 'alternative names').list(TAG.SEQUENCE);
+  if (list.length === 0) throw requestInvalid('alternative names', 'there is none');
+  return list.map(decodeAlternativeName);
+}
+
+function decodeAlternativeName(node: DerNode): AlternativeName {
+  const text = Buffer.from(node.content).toString('latin1');
+  switch (node.tag) {
+    case TEXTS.email:
+      return { kind: 'email', value: text };
+    case TEXTS.dns:
+      return { kind: 'dns', value: text };
+    case TEXTS.uri:
+      return { kind: 'uri', value: text };
+    case IP:
+      return { kind: 'ip', value: copy(node.content) };
+    case DIRECTORY: {
+      const fields = node.fields(DIRECTORY);
+      const value = decodeName(fields.next());
+      fields.end();
+      return { kind: 'directory', value };
+    }
+    case OTHER_NAME:
+      return decodeOtherName(node);
+    default:
+      return { kind: 'unknown', value: copy(node.der) };
+  }
+}
+
+function decodeOtherName(node: DerNode): AlternativeName {
+  const fields = node.fields(OTHER_NAME);
+  const type = fields.next().oid();
+  const wrapped = fields.next().fields(VALUE);
+  const value = wrapped.next();
+  wrapped.end();
+  fields.end();
+  if (type === PERMANENT_IDENTIFIER) {
+    const parts = value.fields(TAG.SEQUENCE);
+    const text = parts.optional(TAG.UTF8_STRING)?.text();
+    const assigner = parts.optional(TAG.OID)?.oid();
+    parts.end();
+    const kind = 'permanent-identifier';
+    return { kind, ...(text !== undefined && { value: text }), ...(assigner !== undefined && { assigner }) };
+  }
+  if (type === HARDWARE_MODULE) {
+    const parts = value.fields(TAG.SEQUENCE);
+    const name = { kind: 'hardware-module', type: parts.next().oid(), serialNumber: parts.next().octets() } as const;
+    parts.end();
+    return name;
+  }
+  return { kind: 'other-name', type, value: copy(value.der) };
+}

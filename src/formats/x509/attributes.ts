@@ -1,0 +1,35 @@
+import { type Bytes, copy } from '../../bytes.ts';
+import type { DerNode } from '../../crypto/der-read.ts';
+import { derOid, derSequence, derSetOf, TAG } from '../../crypto/der-write.ts';
+import { requestInvalid } from './in-request.ts';
+
+/** An attribute of a certificate request: its OID, and its values, mostly one, each in DER. RFC 2986, 4.1. */
+export interface Attribute {
+  readonly oid: string;
+  readonly values: readonly Uint8Array[];
+}
+
+/** An attribute in DER. @throws TypeError for a wrong OID. */
+export const encodeAttribute = ({ oid, values }: Attribute): Bytes => derSequence(derOid(oid), derSetOf(...values));
+
+/** The inverse of {@link encodeAttribute}. @throws KeyprovError `request-invalid` for anything else. */
+export function decodeAttribute(node: DerNode): Attribute {
+  const fields = node.fields(TAG.SEQUENCE);
+  const oid = fields.next().oid();
+  const values = fields.next().list(TAG.SET);
+  fields.end();
+  return { oid, values: values.map(({ der }) => copy(der)) };
+}
+
+/**
+ * The value of the attribute with that OID, in DER; `undefined` where there is none.
+ * @throws KeyprovError `request-invalid` when the attribute comes more than once, or has not exactly one value.
+ */
+export function attributeValue(attributes: readonly Attribute[], oid: string): Uint8Array | undefined {
+  const found = attributes.filter((one) => one.oid === oid);
+  const [value, ...more] = found.flatMap(({ values }) => values);
+  if (found.length > 1 || more.length > 0 || (found.length === 1 && value === undefined)) {
+    throw requestInvalid(`attribute ${oid}`, 'it must come once and have one value');
+  }
+  return value;
+}

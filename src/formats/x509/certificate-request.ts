@@ -1,0 +1,154 @@
+import { type Bytes, copy } from '../../bytes.ts';
+import { DerNode } from '../../crypto/der-read.ts';
+import { contextTag, sortedForSet, TAG } from '../../crypto/der-write.ts';
+import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
+import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { verifySignature } from '../../crypto/verify-signature.ts';
+import { EXTENSION } from '../../crypto/x509.ts';
+import { isKeyprovError } from '../../errors.ts';
+import type { SigningKey } from '../services/jws.ts';
+import { type AlternativeName, decodeAlternativeNames } from './alternative-names.ts';
+import { type Attribute, attributeValue, decodeAttribute, encodeAttribute } from './attributes.ts';
+import { type DerQuirk, findQuirks } from './der-quirks.ts';
+import { decodeExtensions, type Extension, encodeExtensions, subjectAltName } from './extensions.ts';
+import { decodeName, encodeName } from './names.ts';
+import { type SigningHash, signatureAlgorithmOf } from './signature-algorithm.ts';
+import { asn1jsBlock, pkijsSigning } from './signing-engine.ts';
+
+/** What a certificate is asked for. */
+export interface CertificateRequestOptions {
+  /** May be empty, where the alternative names say all. */
+  readonly subject: DistinguishedName;
+  /** Asked for as subjectAltName, which is critical when the subject is empty. */
+  readonly alternativeNames?: readonly AlternativeName[];
+  /** Further extensions to ask for. */
+  readonly extensions?: readonly Extension[];
+  readonly attributes?: readonly Attribute[];
+  /** Default: SHA-256, for a key on a curve the hash that is as long as its field. */
+  readonly hash?: SigningHash | undefined;
+}
+
+/** extensionRequest of PKCS#9 (RFC 2985, 5.4.2), and the older one that Windows makes as well. */
+const EXTENSION_REQUEST = '1.2.840.113549.1.9.14';
+const MICROSOFT_EXTENSION_REQUEST = '1.3.6.1.4.1.311.2.1.14';
+
+/**
+ * A PKCS#10 certificate request in DER, made with pkijs. RFC 2986.
+ * @throws TypeError for a name, an extension or an attribute that cannot be written, or comes twice.
+ * @throws KeyprovError `key-invalid` when `key` signs with another one than its public key, and what signing throws.
+ */
+export async function buildCertificateRequest(options: CertificateRequestOptions, key: SigningKey): Promise<Bytes> {
+  const { subject, alternativeNames = [], extensions = [], attributes = [] } = options;
+  const names = alternativeNames.length > 0 ? [subjectAltName(alternativeNames, subject.length === 0)] : [];
+  const asked = [...names, ...extensions];
+  const all = [
+    ...(asked.length > 0 ? [{ oid: EXTENSION_REQUEST, values: [encodeExtensions(asked)] }] : []),
+    ...attributes,
+  ];
+  for (const list of [asked, all]) {
+    const twice = list.find(({ oid }, i) => list.findIndex((one) => one.oid === oid) < i);
+    if (twice !== undefined) throw new TypeError(`${twice.oid} comes twice`);
+  }
+  const pkijs = await import('pkijs');
+  const signing = await pkijsSigning(key, options.hash);
+  const encoded = sortedForSet(all.map(encodeAttribute));
+  const request = new pkijs.CertificationRequest({
+    version: 0,
+    subject: new pkijs.RelativeDistinguishedNames({ valueBeforeDecode: encodeName(subject).buffer }),
+    subjectPublicKeyInfo: pkijs.PublicKeyInfo.fromBER(encodeSpki(key.publicKey)),
+    attributes: await Promise.all(encoded.map(async (der) => new pkijs.Attribute({ schema: await asn1jsBlock(der) }))),
+  });
+  await request.sign(signing.key, undefined, signing.engine);
+  return new Uint8Array(request.toSchema(true).toBER());
+}
+
+/** What a PKCS#10 request says. Nothing of it is true because it is there: see {@link verifyCertificateRequest}. */
+export interface CertificateRequest {
+  readonly der: Bytes;
+  /** The CertificationRequestInfo: the signed bytes. */
+  readonly info: Bytes;
+  readonly subject: DistinguishedName;
+  /** SubjectPublicKeyInfo in DER. */
+  readonly spki: Bytes;
+  readonly attributes: readonly Attribute[];
+  /** The extensions that are asked for. */
+  readonly extensions: readonly Extension[];
+  /** What they say of alternative names. */
+  readonly alternativeNames: readonly AlternativeName[];
+  /** OID, parameters in DER if any, and the bare signature. */
+  readonly signature: { readonly algorithm: string; readonly parameters: Bytes | undefined; readonly value: Bytes };
+  /** What in it the standards forbid; see {@link DerQuirk}. */
+  readonly quirks: readonly DerQuirk[];
+}
+
+/**
+ * Reads a PKCS#10 certificate request in DER, attributes and names as they are.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
+  const outer = DerNode.lenient(der, 'certificate request').fields(TAG.SEQUENCE);
+  const info = outer.next(TAG.SEQUENCE);
+  const algorithm = outer.next().fields(TAG.SEQUENCE);
+  const oid = algorithm.next().oid();
+  const parameters = algorithm.optional();
+  algorithm.end();
+  const bits = outer.next(TAG.BIT_STRING);
+  outer.end();
+  if (bits.content[0] !== 0) throw bits.wrong('the signature is not a whole number of bytes');
+
+  const parts = info.fields(TAG.SEQUENCE);
+  const version = parts.next(TAG.INTEGER);
+  if (version.content.length !== 1 || version.content[0] !== 0) throw version.wrong('its version is not known');
+  const subject = decodeName(parts.next());
+  const spki = parts.next(TAG.SEQUENCE);
+  // Required by RFC 2986, but some leave it out where there is none.
+  const list = parts.optional(contextTag(0, 'constructed'));
+  parts.end();
+  const attributes = list?.children().map(decodeAttribute) ?? [];
+  const asked = [EXTENSION_REQUEST, MICROSOFT_EXTENSION_REQUEST].map((id) => attributeValue(attributes, id));
+  const extensions = asked.flatMap((value) =>
+    value === undefined ? [] : decodeExtensions(DerNode.lenient(value, 'extensions of a certificate request')),
+  );
+  const names = extensions.filter((one) => one.oid === EXTENSION.SUBJECT_ALT_NAME);
+  return {
+    der: copy(der),
+    info: copy(info.der),
+    subject,
+    spki: copy(spki.der),
+    attributes,
+    extensions,
+    alternativeNames: names.flatMap(({ value }) => decodeAlternativeNames(value)),
+    signature: {
+      algorithm: oid,
+      parameters: parameters && copy(parameters.der),
+      value: copy(bits.content.subarray(1)),
+    },
+    quirks: findQuirks(der),
+  };
+}
+
+/**
+ * Whether a request was signed with the private key of its public key, which proves that the sender has it.
+ * RSASSA-PKCS1-v1_5 and ECDSA, with SHA-256 and longer; anything else is not taken.
+ */
+export function verifyCertificateRequest(request: CertificateRequest): boolean {
+  const { algorithm: oid, parameters, value } = request.signature;
+  const algorithm = signatureAlgorithmOf(oid);
+  if (algorithm === undefined) return false;
+  const isNull = parameters?.length === 2 && parameters[0] === TAG.NULL && parameters[1] === 0;
+  // RFC 4055 wants NULL with RSA; OpenSSL 3 and pkijs 4 take requests without it, and some make them.
+  if (parameters !== undefined && !(isNull && algorithm.kty === 'RSA')) return false;
+  const key = publicKeyOfRequest(request);
+  if (key === undefined || key.kty !== algorithm.kty) return false;
+  return verifySignature(key, algorithm.hash, request.info, value, algorithm.format);
+}
+
+/** The key that a request is for; `undefined` for a key that is not known here. */
+export function publicKeyOfRequest({ spki }: CertificateRequest): PublicKey | undefined {
+  try {
+    return decodeSpki(spki);
+  } catch (error) {
+    if (isKeyprovError(error, 'key-invalid')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,62 @@
+import { DerNode } from '../../crypto/der-read.ts';
+import { TAG } from '../../crypto/der-write.ts';
+import { isKeyprovError } from '../../errors.ts';
+
+/** Something in a request or a certificate that its standard forbids, and that is read all the same. */
+export interface DerQuirk {
+  /**
+   * `length-not-minimal`: a length in more bytes than it needs (X.690, 10.1). `nul-in-string`: a character string with a
+   * NUL. `common-name-too-long`: one of more than 64 characters (X.520, ub-common-name).
+   */
+  readonly kind: 'length-not-minimal' | 'nul-in-string' | 'common-name-too-long';
+  /** Where the value begins, in bytes. */
+  readonly offset: number;
+}
+
+const CONSTRUCTED = 0x20;
+const COMMON_NAME = '2.5.4.3';
+const MAX_COMMON_NAME = 64;
+
+/**
+ * What is odd about a request or a certificate in DER, in the order of the bytes; values in extensions are looked at as
+ * well. Windows makes each of these: MS-DVRJ, 4.1, and the certificates of Windows Hello keys.
+ *
+ * @throws KeyprovError `request-invalid` for what cannot be read.
+ */
+export function findQuirks(der: Uint8Array): DerQuirk[] {
+  return scan(DerNode.lenient(der, 'DER'), true).sort((a, b) => a.offset - b.offset);
+}
+
+function scan(root: DerNode, withExtensions: boolean): DerQuirk[] {
+  const quirks: DerQuirk[] = [];
+  const open = [root];
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    const { offset } = node;
+    if (!node.isMinimal) quirks.push({ kind: 'length-not-minimal', offset });
+    if (node.text()?.includes('\0')) quirks.push({ kind: 'nul-in-string', offset });
+    if ((node.tag & CONSTRUCTED) === 0) continue;
+    const children = node.children();
+    open.push(...children);
+    const [type, value] = children;
+    if (isLongCommonName(type, value)) quirks.push({ kind: 'common-name-too-long', offset: value?.offset ?? offset });
+    if (withExtensions) quirks.push(...scanExtension(children));
+  }
+  return quirks;
+}
+
+/** Scans what the OCTET STRING of an Extension holds, where that is a value in DER. RFC 5280, 4.1.2.9. */
+function scanExtension(children: readonly DerNode[]): DerQuirk[] {
+  const value = children.at(-1);
+  if (children[0]?.tag !== TAG.OID || value?.tag !== TAG.OCTET_STRING || children.length > 3) return [];
+  try {
+    const inner = value.fields(TAG.OCTET_STRING).next();
+    return inner.der.length === value.content.length ? scan(inner, false) : [];
+  } catch (error) {
+    // An extension may hold any bytes.
+    if (isKeyprovError(error, 'request-invalid')) return [];
+    throw error;
+  }
+}
+
+const isLongCommonName = (type: DerNode | undefined, value: DerNode | undefined): boolean =>
+  type?.tag === TAG.OID && type.oid() === COMMON_NAME && (value?.text()?.length ?? 0) > MAX_COMMON_NAME;

@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto';
+import { type Bytes, copy, view } from '../../bytes.ts';
+import { DerNode } from '../../crypto/der-read.ts';
+import { contextTag, derUnsigned, TAG } from '../../crypto/der-write.ts';
+import { encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import type { SigningKey } from '../services/jws.ts';
+import type { Extension } from './extensions.ts';
+import type { SigningHash } from './signature-algorithm.ts';
+import { pkijsSigning } from './signing-engine.ts';
+
+/** What a certificate says. Names are in DER, since that of an issuer must be, byte for byte, its subject. */
+export interface CertificateContent {
+  readonly issuer: Uint8Array;
+  readonly subject: Uint8Array;
+  readonly publicKey: PublicKey;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  readonly extensions: readonly Extension[];
+  /** A number of 1 to 20 bytes in DER, big endian, not zero. Default: 16 random bytes. */
+  readonly serialNumber?: Uint8Array | undefined;
+  /** Default: SHA-256, for a key on a curve the hash that is as long as its field. */
+  readonly hash?: SigningHash | undefined;
+}
+
+/** An authority: what signs certificates, and its own certificate in DER. */
+export interface CertificateAuthority {
+  readonly key: SigningKey;
+  readonly certificate: Uint8Array;
+}
+
+/**
+ * An X.509 certificate of version 3 in DER, made with pkijs. RFC 5280, 4.1. Times are cut to whole seconds.
+ * @throws RangeError for a serial number or a time that cannot be written; KeyprovError `key-invalid` when `key`
+ * signs with another one than its public key, and what signing throws.
+ */
+export async function issueCertificate(content: CertificateContent, key: SigningKey): Promise<Bytes> {
+  const { issuer, subject, publicKey, notBefore, notAfter, extensions, serialNumber = randomSerial() } = content;
+  const serial = DerNode.strict(derUnsigned(serialNumber), 'serial number').content;
+  if (serial.length > 20 || serial.every((byte) => byte === 0)) {
+    throw new RangeError('a serial number has 1 to 20 bytes, and is not zero');
+  }
+  const [pkijs, { Integer }] = await Promise.all([import('pkijs'), import('asn1js')]);
+  const signing = await pkijsSigning(key, content.hash);
+  const name = (der: Uint8Array) => new pkijs.RelativeDistinguishedNames({ valueBeforeDecode: copy(der).buffer });
+  const time = (value: Date) =>
+    new pkijs.Time({ value: wholeSeconds(value), type: value.getUTCFullYear() < 2050 ? 0 : 1 });
+  const certificate = new pkijs.Certificate({
+    version: 2,
+    serialNumber: new Integer({ valueHex: copy(serial).buffer }),
+    issuer: name(issuer),
+    subject: name(subject),
+    notBefore: time(notBefore),
+    notAfter: time(notAfter),
+    subjectPublicKeyInfo: pkijs.PublicKeyInfo.fromBER(encodeSpki(publicKey)),
+    ...(extensions.length > 0 && {
+      extensions: extensions.map(
+        ({ oid, critical = false, value }) =>
+          new pkijs.Extension({ extnID: oid, critical, extnValue: copy(value).buffer }),
+      ),
+    }),
+  });
+  await certificate.sign(signing.key, undefined, signing.engine);
+  return new Uint8Array(certificate.toSchema(true).toBER());
+}
+
+/** Parts of a certificate as they are written in it. */
+export interface TbsParts {
+  readonly serialNumber: DerNode;
+  readonly issuer: DerNode;
+  readonly subject: DerNode;
+  readonly spki: DerNode;
+}
+
+/** Reads those parts. RFC 5280, 4.1. @throws KeyprovError `request-invalid` for what is no certificate. */
+export function readTbs(certificate: Uint8Array): TbsParts {
+  const fields = DerNode.lenient(certificate, 'certificate').first(TAG.SEQUENCE).fields(TAG.SEQUENCE);
+  fields.optional(contextTag(0, 'constructed'));
+  const serialNumber = fields.next(TAG.INTEGER);
+  fields.next(TAG.SEQUENCE);
+  const issuer = fields.next(TAG.SEQUENCE);
+  fields.next(TAG.SEQUENCE);
+  const parts = { serialNumber, issuer, subject: fields.next(TAG.SEQUENCE), spki: fields.next(TAG.SEQUENCE) };
+  fields.rest();
+  return parts;
+}
+
+/** Positive, and as long in DER as it is here. */
+function randomSerial(): Bytes {
+  const serial = view(randomBytes(16));
+  serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
+  return serial;
+}
+
+function wholeSeconds(value: Date): Date {
+  const year = value.getUTCFullYear();
+  if (!(year >= 1950 && year <= 9999)) throw new RangeError('a time before 1950 or after 9999, or none');
+  return new Date(Math.floor(value.getTime() / 1000) * 1000);
+}

@@ -1,0 +1,187 @@
+import {
+  type AttestationStatement,
+  bareSignature,
+  type Certification,
+  type PublicPart,
+} from '../../attestation/index.ts';
+import { type Bytes, copy } from '../../bytes.ts';
+import { DerNode } from '../../crypto/der-read.ts';
+import { contextTag, derOctets, derOid, derSequence, TAG } from '../../crypto/der-write.ts';
+import { decode } from '../../tpm/codec/index.ts';
+import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
+import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
+import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import { fullSignature } from '../tcg/certified-ak.ts';
+import { type Attribute, attributeValue } from './attributes.ts';
+import { inRequest, requestInvalid } from './in-request.ts';
+
+/** id-aa-attestation: the attribute of a request that holds an AttestationBundle. draft-ietf-lamps-csr-attestation. */
+export const ATTESTATION_ATTRIBUTE = '1.2.840.113549.1.9.16.2.59';
+/** tcg-attest-tpm-certify: the type of a statement that is a {@link TpmCertify}. */
+export const TPM_CERTIFY_STATEMENT = '2.23.133.20.1';
+
+/** A statement in an {@link AttestationBundle}. What is optional is from older drafts, and only read. */
+export interface BundledStatement {
+  readonly type: string;
+  /** The statement in DER, its form as `type` says. */
+  readonly statement: Uint8Array;
+  /** Who can verify it (drafts 09 to 21). */
+  readonly hint?: string;
+  /** Whether it is about the key of the request (draft 23); there it is true where it is left out. */
+  readonly bindsPublicKey?: boolean;
+  /** `attrs` in DER (draft 23). */
+  readonly attributes?: Uint8Array;
+}
+
+/** Statements, and certificates to verify them with, in no particular order. */
+export interface AttestationBundle {
+  readonly attestations: readonly BundledStatement[];
+  /** X.509 in DER. */
+  readonly certificates: readonly Uint8Array[];
+  /** Certificates of other formats, each as OtherCertificateFormat in DER with its tag [3]. */
+  readonly otherCertificates?: readonly Uint8Array[];
+}
+
+/**
+ * An AttestationBundle in DER, as drafts 24 to 29 have it: hints and the rest that they dropped are not written.
+ * @throws TypeError without a statement.
+ */
+export function encodeAttestationBundle(bundle: AttestationBundle): Bytes {
+  const { attestations, certificates, otherCertificates = [] } = bundle;
+  if (attestations.length === 0) throw new TypeError('an attestation bundle needs at least one statement');
+  const statements = attestations.map(({ type, statement }) => derSequence(derOid(type), statement));
+  const all = [...certificates, ...otherCertificates];
+  return derSequence(derSequence(...statements), ...(all.length > 0 ? [derSequence(...all)] : []));
+}
+
+const WHAT = 'attestation bundle';
+
+/**
+ * Reads the value of {@link ATTESTATION_ATTRIBUTE} of any draft from 09 on: up to draft 10 it was a list of bundles, from
+ * draft 16 on it is one.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function decodeAttestationBundles(der: Uint8Array): AttestationBundle[] {
+  const node = DerNode.lenient(der, WHAT);
+  const [first] = node.list(TAG.SEQUENCE);
+  const [inner] = first?.list(TAG.SEQUENCE) ?? [];
+  const [type] = inner?.list(TAG.SEQUENCE) ?? [];
+  if (type === undefined) throw node.wrong('it holds no statement');
+  return type.tag === TAG.OID ? [decodeBundle(node)] : node.children().map(decodeBundle);
+}
+
+const OTHER_CERTIFICATE = contextTag(3, 'constructed');
+
+function decodeBundle(node: DerNode): AttestationBundle {
+  const fields = node.fields(TAG.SEQUENCE);
+  const attestations = fields.next().list(TAG.SEQUENCE).map(decodeStatement);
+  const certs = fields.optional(TAG.SEQUENCE)?.children() ?? [];
+  fields.end();
+  if (attestations.length === 0) throw node.wrong('it holds no statement');
+  const other = certs.filter(({ tag }) => tag === OTHER_CERTIFICATE);
+  const certificates = certs.filter(({ tag }) => tag !== OTHER_CERTIFICATE).map((one) => one.expect(TAG.SEQUENCE));
+  return {
+    attestations,
+    certificates: certificates.map((one) => copy(one.der)),
+    ...(other.length > 0 && { otherCertificates: other.map((one) => copy(one.der)) }),
+  };
+}
+
+const BINDS_PUBLIC_KEY = contextTag(0, 'primitive');
+const ATTRIBUTES = contextTag(1, 'constructed');
+
+function decodeStatement(node: DerNode): BundledStatement {
+  const fields = node.fields(TAG.SEQUENCE);
+  const type = fields.next().oid();
+  const [binds, statement] = [fields.optional(BINDS_PUBLIC_KEY), fields.optional()];
+  const hint = fields.optional(TAG.UTF8_STRING, TAG.IA5_STRING)?.text();
+  const attributes = fields.optional(ATTRIBUTES);
+  fields.end();
+  const found = statement ?? binds;
+  if (found === undefined) throw node.wrong('a statement is missing');
+  return {
+    type,
+    statement: copy(found.der),
+    ...(hint !== undefined && { hint }),
+    ...(statement !== undefined && binds !== undefined && { bindsPublicKey: binds.boolean(BINDS_PUBLIC_KEY) }),
+    ...(attributes !== undefined && { attributes: copy(attributes.der) }),
+  };
+}
+
+/** Tcg-csr-tpm-certify: TPM2_Certify of a key. */
+export interface TpmCertify extends Certification {
+  /** TPMS_ATTEST. */
+  readonly certInfo: Uint8Array;
+  /** Bare (RSA bytes, DER Ecdsa-Sig-Value) as in the published samples, or TPMT_SIGNATURE as in the text. */
+  readonly signature: Uint8Array;
+  /** TPMT_PUBLIC of the key. */
+  readonly pubArea?: Uint8Array;
+}
+
+/** The statement in DER. */
+export function encodeTpmCertify({ certInfo, signature, pubArea }: TpmCertify): Bytes {
+  const area = pubArea === undefined ? [] : [derOctets(pubArea)];
+  return derSequence(derOctets(certInfo), derOctets(signature), ...area);
+}
+
+/**
+ * Reads such a statement. The public area may be a TPM2B_PUBLIC, as it was in samples of 2024.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function decodeTpmCertify(der: Uint8Array): TpmCertify {
+  const fields = DerNode.lenient(der, WHERE).fields(TAG.SEQUENCE);
+  const certInfo = fields.next().octets();
+  const signature = fields.next().octets();
+  const sized = fields.optional()?.octets();
+  fields.end();
+  const pubArea = sized && withoutSize(sized);
+  inRequest(WHERE, () => [decode(TPMS_ATTEST, certInfo), pubArea && decode(TPMT_PUBLIC, pubArea)]);
+  return { certInfo, signature, ...(pubArea !== undefined && { pubArea }) };
+}
+
+const WHERE = 'TPM certification in a request';
+
+/** A TPM2B without its two length bytes; anything else as it is. No TPMT_PUBLIC is as short as its type would say. */
+export function withoutSize(bytes: Bytes): Bytes {
+  const [high = 0, low = 0] = bytes;
+  return high * 256 + low === bytes.length - 2 ? bytes.subarray(2) : bytes;
+}
+
+/**
+ * The attribute that says what `statement` says, with the certificates of its attestation key. The challenge that the key
+ * was certified with is the authority's to name.
+ *
+ * @param signature How the signature is written: `bare` (default) as the published samples do.
+ * @throws KeyprovError `statement-invalid` for a signature that has no bare form.
+ */
+export function buildLampsAttestation(statement: AttestationStatement, signature: 'bare' | 'tpmt' = 'bare'): Attribute {
+  const { certInfo, pubArea, ak } = statement;
+  const written =
+    signature === 'bare' ? bareSignature(decode(TPMT_SIGNATURE, statement.signature)) : statement.signature;
+  const certify = encodeTpmCertify({ certInfo, signature: written, pubArea });
+  const bundle = {
+    attestations: [{ type: TPM_CERTIFY_STATEMENT, statement: certify }],
+    certificates: ak.certificates ?? [],
+  };
+  return { oid: ATTESTATION_ATTRIBUTE, values: [encodeAttestationBundle(bundle)] };
+}
+
+/**
+ * The bundles in the attributes of a request; none where there is no such attribute.
+ * @throws KeyprovError `request-invalid` for one that cannot be read, or two.
+ */
+export function parseLampsAttestation(attributes: readonly Attribute[]): AttestationBundle[] {
+  const value = attributeValue(attributes, ATTESTATION_ATTRIBUTE);
+  return value === undefined ? [] : decodeAttestationBundles(value);
+}
+
+/**
+ * The statement for `verifyStatement`. The attestation key is known from elsewhere, or found with `findCertifiedAk`.
+ * @throws KeyprovError `request-invalid` without public area of the key, or with a signature that cannot be read.
+ */
+export function statementFromTpmCertify(certify: TpmCertify, ak: PublicPart): AttestationStatement {
+  const { certInfo, pubArea } = certify;
+  if (pubArea === undefined) throw requestInvalid(WHERE, 'it does not hold the public area of the key');
+  const signature = inRequest(WHERE, () => fullSignature(certify.signature, ak.pubArea));
+  return { version: 1, pubArea, certInfo, signature, ak };
+}

@@ -1,0 +1,55 @@
+import { type Bytes, fromHex, toHex } from '../../bytes.ts';
+import type { DerNode } from '../../crypto/der-read.ts';
+import { derOid, derSequence, derSetOf, derText, type StringKind, TAG } from '../../crypto/der-write.ts';
+import type { DistinguishedName, NameAttribute } from '../../crypto/distinguished-name.ts';
+
+/** OIDs of attributes of names. RFC 4519, 2; RFC 5280, Appendix A. */
+export const NAME_OID = {
+  COMMON_NAME: '2.5.4.3',
+  SERIAL_NUMBER: '2.5.4.5',
+  COUNTRY: '2.5.4.6',
+  ORGANIZATION: '2.5.4.10',
+  ORGANIZATIONAL_UNIT: '2.5.4.11',
+  DN_QUALIFIER: '2.5.4.46',
+  DOMAIN_COMPONENT: '0.9.2342.19200300.100.1.25',
+  EMAIL: '1.2.840.113549.1.9.1',
+} as const;
+
+/** The attributes that must not be UTF8Strings. */
+const KINDS: ReadonlyMap<string, StringKind> = new Map([
+  [NAME_OID.SERIAL_NUMBER, 'printable'],
+  [NAME_OID.COUNTRY, 'printable'],
+  [NAME_OID.DN_QUALIFIER, 'printable'],
+  [NAME_OID.DOMAIN_COMPONENT, 'ia5'],
+  [NAME_OID.EMAIL, 'ia5'],
+]);
+
+/** The name that is one common name. */
+export const commonName = (value: string): DistinguishedName => [[{ type: NAME_OID.COMMON_NAME, value }]];
+
+/**
+ * A Name in DER. RFC 5280, 4.1.2.4. Values are written as `strings` says (default UTF8String) where their attribute has
+ * no kind of its own; a value `#` with hexadecimal digits is the DER to write.
+ * @throws TypeError for what cannot be written.
+ */
+export function encodeName(name: DistinguishedName, strings: 'utf8' | 'bmp' = 'utf8'): Bytes {
+  return derSequence(...name.map((relative) => derSetOf(...relative.map((one) => encodeAttribute(one, strings)))));
+}
+
+function encodeAttribute({ type, value }: NameAttribute, strings: 'utf8' | 'bmp'): Bytes {
+  const isDer = /^#(?:[0-9a-f]{2})+$/i.test(value);
+  return derSequence(derOid(type), isDer ? fromHex(value.slice(1)) : derText(KINDS.get(type) ?? strings, value));
+}
+
+/** The inverse of {@link encodeName}, for strings of any kind. @throws KeyprovError `request-invalid` for anything else. */
+export function decodeName(node: DerNode): DistinguishedName {
+  return node.list(TAG.SEQUENCE).map((relative) =>
+    relative.list(TAG.SET).map((attribute) => {
+      const fields = attribute.fields(TAG.SEQUENCE);
+      const type = fields.next().oid();
+      const value = fields.next();
+      fields.end();
+      return { type, value: value.text() ?? `#${toHex(value.der)}` };
+    }),
+  );
+}

@@ -1,0 +1,42 @@
+import type { HashName } from '../../crypto/kdf.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import type { SignatureFormat } from '../../crypto/verify-signature.ts';
+
+/** The hash algorithms that requests and certificates are signed with here. */
+export type SigningHash = 'sha256' | 'sha384' | 'sha512';
+
+/** A signature algorithm of X.509 and PKCS#10. RFC 4055, 5; RFC 5758, 3.2. */
+export interface SignatureAlgorithm {
+  readonly oid: string;
+  readonly kty: PublicKey['kty'];
+  readonly hash: HashName;
+  readonly format: SignatureFormat;
+}
+
+const rsa = (oid: string, hash: HashName): SignatureAlgorithm => ({ oid, kty: 'RSA', hash, format: 'pkcs1' });
+const ecdsa = (oid: string, hash: HashName): SignatureAlgorithm => ({ oid, kty: 'EC', hash, format: 'der' });
+
+const ALGORITHMS: readonly SignatureAlgorithm[] = [
+  rsa('1.2.840.113549.1.1.11', 'sha256'),
+  rsa('1.2.840.113549.1.1.12', 'sha384'),
+  rsa('1.2.840.113549.1.1.13', 'sha512'),
+  ecdsa('1.2.840.10045.4.3.2', 'sha256'),
+  ecdsa('1.2.840.10045.4.3.3', 'sha384'),
+  ecdsa('1.2.840.10045.4.3.4', 'sha512'),
+];
+
+/** The algorithm with that OID: RSASSA-PKCS1-v1_5 or ECDSA, with SHA-256 or longer. */
+export const signatureAlgorithmOf = (oid: string): SignatureAlgorithm | undefined =>
+  ALGORITHMS.find((one) => one.oid === oid);
+
+/** The algorithm that a key signs with: RSASSA-PKCS1-v1_5 or ECDSA. Default hash: SHA-256, on curves as long as the field. */
+export function signatureAlgorithmFor(
+  key: PublicKey,
+  hash: SigningHash = key.kty === 'EC' ? CURVE_HASHES[key.crv] : 'sha256',
+): SignatureAlgorithm & { readonly hash: SigningHash } {
+  const { oid, format } = ALGORITHMS.find((one) => one.kty === key.kty && one.hash === hash) ?? {};
+  if (oid === undefined || format === undefined) throw new TypeError(`there is no signature with ${hash}`);
+  return { oid, kty: key.kty, hash, format };
+}
+
+const CURVE_HASHES = { 'P-256': 'sha256', 'P-384': 'sha384', 'P-521': 'sha512' } as const;

@@ -1,0 +1,29 @@
+import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
+
+/** What certificates of endorsement and attestation keys say of a TPM. TCG EK Credential Profile for TPM 2.0, 3.2.9. */
+export interface TpmIdentity {
+  /** TPM_PT_MANUFACTURER: four bytes as a number, `0x53544d20` for "STM ". */
+  readonly manufacturer: number;
+  readonly model: string;
+  /** The firmware version: TPM_PT_FIRMWARE_VERSION_1. */
+  readonly version: number;
+}
+
+const MANUFACTURER = '2.23.133.2.1';
+const MODEL = '2.23.133.2.2';
+const VERSION = '2.23.133.2.3';
+
+/** The directory name that says it, in three relative names. @throws RangeError for a number of more than 4 bytes. */
+export function tpmDirectoryName({ manufacturer, model, version }: TpmIdentity): DistinguishedName {
+  return [
+    [{ type: MANUFACTURER, value: id(manufacturer) }],
+    [{ type: MODEL, value: model }],
+    [{ type: VERSION, value: id(version) }],
+  ];
+}
+
+/** `id:` and eight hexadecimal digits, in upper case: ruby-webauthn 2.5.2 knows some makers in no other case. */
+function id(value: number): string {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) throw new RangeError(`${value} has not 4 bytes`);
+  return `id:${value.toString(16).toUpperCase().padStart(8, '0')}`;
+}

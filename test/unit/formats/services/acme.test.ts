@@ -1,0 +1,144 @@
+import { describe, expect, it } from 'vitest';
+import { verifyStatement } from '../../../../src/attestation/index.ts';
+import { fromBase64Url, fromHex, toBase64Url, toHex, utf8 } from '../../../../src/bytes.ts';
+import { decodeCbor, isMap } from '../../../../src/crypto/cbor.ts';
+import { decodeJwk } from '../../../../src/crypto/jwk.ts';
+import { digest } from '../../../../src/crypto/kdf.ts';
+import {
+  acmeExtraData,
+  acmeKeyAuthorization,
+  buildAcmeDeviceAttest,
+  encodeAcmeDeviceAttest,
+  parseAcmeDeviceAttest,
+  statementFromAcmeDeviceAttest,
+} from '../../../../src/formats/services/acme-device-attest.ts';
+import {
+  ekDeviceName,
+  fromAcmeIdentifier,
+  toAcmeIdentifier,
+} from '../../../../src/formats/services/acme-identifier.ts';
+import { decodeAlternativeNames, encodeAlternativeNames } from '../../../../src/formats/x509/alternative-names.ts';
+import { refusal } from '../../../refusal.ts';
+import { paperStatement } from '../../attestation/paper-tpm.ts';
+
+/** The key of RFC 7638, 3.1, whose thumbprint is published there. */
+const rfc7638 = decodeJwk({
+  kty: 'RSA',
+  e: 'AQAB',
+  n: '0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw',
+});
+const TOKEN = 'evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA';
+const AUTHORIZATION = `${TOKEN}.NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs`;
+
+describe('the challenge of device-attest-01', () => {
+  it('is SHA-256 of token and thumbprint', () => {
+    expect(acmeKeyAuthorization(TOKEN, rfc7638)).toBe(AUTHORIZATION);
+    expect(acmeExtraData(TOKEN, rfc7638)).toEqual(digest('sha256', utf8(AUTHORIZATION)));
+  });
+});
+
+describe.each([
+  ['rsa-2048', 'p-256', -7],
+  ['p-256', 'rsa-2048', -257],
+] as const)('an answer for a %s key, certified with %s', (keyKind, akKind, algorithm) => {
+  const certificates = [fromHex('3003020101')];
+  const extraData = acmeExtraData(TOKEN, rfc7638);
+  const paper = paperStatement(keyKind, akKind, { certInfo: (attest) => ({ ...attest, extraData }) });
+  const statement = { ...paper, ak: { ...paper.ak, certificates } };
+  const payload = buildAcmeDeviceAttest(statement);
+
+  it('holds the statement, with the TPMT_SIGNATURE and without authenticator data', () => {
+    const { attObj, ...rest } = JSON.parse(payload);
+    expect(rest).toEqual({});
+    const outer = decodeCbor(fromBase64Url(attObj));
+    expect(isMap(outer) && [...outer.keys()]).toEqual(['fmt', 'attStmt']);
+    const object = parseAcmeDeviceAttest(payload);
+    const { pubArea, certInfo, signature } = statement;
+    expect(object).toEqual({ algorithm, certificates, pubArea, certInfo, signature });
+    expect(encodeAcmeDeviceAttest(object)).toBe(payload);
+    const again = statementFromAcmeDeviceAttest(object, statement.ak.pubArea);
+    const { creation: _, akCreation: __, ...certified } = statement;
+    expect(again).toEqual(certified);
+    const attestationKey = { pubArea: statement.ak.pubArea };
+    expect(verifyStatement(again, { challenge: extraData, attestationKey }).ok).toBe(true);
+  });
+
+  it('may have members that are not known', () => {
+    expect(parseAcmeDeviceAttest(JSON.stringify({ ...JSON.parse(payload), error: '' }))).toMatchObject({ algorithm });
+  });
+
+  it('is refused without attObj, with padding, cut off, and with a bare signature', () => {
+    const { attObj } = JSON.parse(payload);
+    const object = parseAcmeDeviceAttest(payload);
+    const bytes = fromBase64Url(attObj);
+    expect(refusal(() => parseAcmeDeviceAttest('{}'))).toBe(
+      'request-invalid: device-attest-01 payload: attObj: missing',
+    );
+    expect(refusal(() => parseAcmeDeviceAttest('{'))).toMatch(/^request-invalid: device-attest-01 payload: /);
+    expect(refusal(() => parseAcmeDeviceAttest(JSON.stringify({ attObj: `${attObj}=` })))).toMatch(
+      /^request-invalid: .*not canonical unpadded base64url$/,
+    );
+    for (let length = 0; length < bytes.length; length += 7) {
+      const cut = JSON.stringify({ attObj: toBase64Url(bytes.subarray(0, length)) });
+      expect(refusal(() => parseAcmeDeviceAttest(cut))).toMatch(/^request-invalid: /);
+    }
+    const bare = encodeAcmeDeviceAttest({ ...object, signature: object.signature.subarray(6) });
+    expect(refusal(() => parseAcmeDeviceAttest(bare))).toMatch(/^request-invalid: device-attest-01 payload: sig: /);
+  });
+
+  it('is not made without certificates', () => {
+    expect(refusal(() => buildAcmeDeviceAttest(paper))).toBe(
+      'request-invalid: device-attest-01 payload: the attestation key has no certificate',
+    );
+  });
+});
+
+describe('an ACME identifier', () => {
+  const ek = ekDeviceName(utf8('certificate'));
+  const { value, assigner } = ek as { value: string; assigner: string };
+
+  it('of a TPM is the digest of its EK certificate, and the OID of that', () => {
+    expect(value).toBe(toHex(digest('sha256', utf8('certificate'))));
+    expect(toAcmeIdentifier(ek)).toEqual({ type: 'permanent-identifier', value: `${value}/2.23.133.12.1` });
+    expect(assigner).toBe('2.23.133.12.1');
+  });
+
+  it.each([
+    [{ kind: 'permanent-identifier', value: 'ABCDEF123456' }, 'ABCDEF123456'],
+    [{ kind: 'permanent-identifier', value: 'ABCDEF123456', assigner: '1.2.3.4' }, 'ABCDEF123456/1.2.3.4'],
+    [{ kind: 'hardware-module', type: '1.2.3.4', serialNumber: utf8('ABCD') }, 'ABCD/1.2.3.4'],
+    [{ kind: 'hardware-module', type: '2.23.133.1.2', serialNumber: utf8('né') }, 'né/2.23.133.1.2'],
+  ] as const)('is made of %j and read again, as is its otherName', (name, text) => {
+    const identifier = toAcmeIdentifier(name);
+    expect(identifier).toEqual({ type: name.kind, value: text });
+    expect(fromAcmeIdentifier(identifier)).toEqual(name);
+    expect(decodeAlternativeNames(encodeAlternativeNames([name]))).toEqual([name]);
+  });
+
+  it.each([
+    ['permanent-identifier', ''],
+    ['permanent-identifier', '/1.2.3'],
+    ['permanent-identifier', 'a/1.2.3/4'],
+    ['permanent-identifier', 'a/1.02.3'],
+    ['permanent-identifier', 'a/3.1'],
+    ['permanent-identifier', 'a/1.40'],
+    ['permanent-identifier', 'a/'],
+    ['hardware-module', 'a'],
+    ['dns', 'example.org'],
+  ])('of type %s is refused when it is %j', (type, text) => {
+    expect(refusal(() => fromAcmeIdentifier({ type, value: text }))).toBe(
+      `request-invalid: ACME identifier: ${JSON.stringify(text)} of type ${JSON.stringify(type)}`,
+    );
+  });
+
+  it('is not made of a name without value, with a slash, with other than text, or with no OID', () => {
+    for (const name of [
+      { kind: 'permanent-identifier', assigner: '1.2.3' },
+      { kind: 'permanent-identifier', value: 'a/b' },
+      { kind: 'permanent-identifier', value: 'a', assigner: 'b' },
+      { kind: 'hardware-module', type: '1.2.3', serialNumber: fromHex('ff') },
+    ] as const) {
+      expect(() => toAcmeIdentifier(name)).toThrow(TypeError);
+    }
+  });
+});

@@ -1,0 +1,39 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { toHex, utf8 } from '../../../../src/bytes.ts';
+import { DerNode } from '../../../../src/crypto/der-read.ts';
+import { commonName, decodeName, encodeName } from '../../../../src/formats/x509/names.ts';
+
+describe('a name', () => {
+  const name = [
+    [{ type: '0.9.2342.19200300.100.1.25', value: 'test' }],
+    [
+      { type: '2.5.4.3', value: 'Zoë' },
+      { type: '2.5.4.6', value: 'DE' },
+    ],
+    [{ type: '2.5.4.45', value: '#03020780' }],
+  ];
+
+  it('is written in DER and read back', () => {
+    const der = encodeName(name);
+    const relatives = [
+      `3114 3012 060a0992268993f22c640119 1604${toHex(utf8('test'))}`,
+      `3118 3009 0603550406 1302${toHex(utf8('DE'))} 300b 0603550403 0c04${toHex(utf8('Zoë'))}`,
+      '310b 3009 060355042d 03020780',
+    ];
+    expect(toHex(der)).toBe(`303d${relatives.join('').replaceAll(' ', '')}`);
+    expect(decodeName(DerNode.lenient(der, 'name'))).toEqual([name[0], [...(name[1] ?? [])].reverse(), name[2]]);
+  });
+
+  it('keeps each byte of what it reads, for any text', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'binary' }).filter((text) => !text.startsWith('#')),
+        (text) => {
+          const der = encodeName(commonName(text));
+          expect(decodeName(DerNode.lenient(der, 'name'))).toEqual(commonName(text));
+        },
+      ),
+    );
+  });
+});
