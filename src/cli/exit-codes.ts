@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { type ErrorCode, isKeyprovError } from '../errors.ts';
-import { UsageError } from './arguments.ts';
-import { Interrupted } from './signals.ts';
+import { UsageError } from './options/arguments.ts';
+import { Interrupted } from './terminal/signals.ts';
 
 /** What the exit code of `keyprov` says. After a signal it is 128 + the number of the signal: 130 after Ctrl-C. */
 export const EXIT = {

@@ -8,9 +8,9 @@ import type { KeyAlgorithm } from '../policy/index.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
 import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
 import { readNature } from '../tpm/virtual.ts';
-import type { Progress } from './progress.ts';
 import type { RecordContext } from './record.ts';
 import type { Place } from './sign-with.ts';
+import type { Progress } from './terminal/progress.ts';
 
 /** What keys are made with. */
 export interface KeySourceOptions {

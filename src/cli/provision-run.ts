@@ -7,19 +7,25 @@ import type { MergedPolicy } from '../policy/index.ts';
 import type { PinPrompt } from '../provisioning/pin-entry.ts';
 import type { PinRecoverySetup } from '../provisioning/pin-recovery.ts';
 import { type ProvisionOutcome, provision } from '../provisioning/provision.ts';
-import { type Arguments, UsageError, valueOption } from './arguments.ts';
 import { KeySources } from './key-sources.ts';
-import { newPinPrompt } from './pin-input.ts';
-import { readPolicy } from './policy-option.ts';
+import { type Arguments, UsageError, valueOption } from './options/arguments.ts';
+import { readPolicy } from './options/policy-option.ts';
+import {
+  fileOf,
+  graphOptions,
+  readServiceArguments,
+  type ServiceArguments,
+  serviceOptions,
+} from './options/service-option.ts';
+import { openStore, storeOption } from './options/store-option.ts';
+import { readTpmAddress } from './options/tpm-option.ts';
 import { checkRunPrerequisites } from './prerequisite-facts.ts';
-import type { Prompter } from './prompter.ts';
-import type { Outcome, Report } from './report.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
-import { fileOf, graphOptions, readServiceArguments, type ServiceArguments, serviceOptions } from './service-option.ts';
 import type { Place } from './sign-with.ts';
-import { openStore, storeOption } from './store-option.ts';
-import { readTpmAddress } from './tpm-option.ts';
+import { newPinPrompt } from './terminal/pin-input.ts';
+import type { Prompter } from './terminal/prompter.ts';
+import type { Outcome, Report } from './terminal/report.ts';
 
 /** The options of a run with a service, which provisioning without one does not have. */
 export function runOptions(): Option[] {

@@ -5,8 +5,8 @@ import type { RegisteredRecord } from '../provisioning/registration-record.ts';
 import { describeSyncStatus, forecastSync } from '../registration/sync-status.ts';
 import { EXIT } from './exit-codes.ts';
 import { prerequisiteLines } from './prerequisite-facts.ts';
-import type { Progress } from './progress.ts';
-import { errorToJson, type Outcome, type Report, windowsLine } from './report.ts';
+import type { Progress } from './terminal/progress.ts';
+import { errorToJson, type Outcome, type Report, windowsLine } from './terminal/report.ts';
 
 const BEGINNINGS: Partial<Record<string, string>> = {
   prerequisites: 'checking',

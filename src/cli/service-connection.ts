@@ -6,11 +6,11 @@ import { discoverServices } from '../registration/discovery.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { openKeyRegistrar } from '../registration/open-key-registrar.ts';
 import { createServiceFetch, type ServiceFetch } from '../registration/service-fetch.ts';
-import { UsageError } from './arguments.ts';
-import { commandText } from './command-output.ts';
-import { type DeviceCodeSource, deviceCodePrompt, deviceCodeToken, tokenCommandPrompt } from './mfa-prompt.ts';
-import type { Prompter } from './prompter.ts';
-import type { ServiceArguments } from './service-option.ts';
+import { UsageError } from './options/arguments.ts';
+import type { ServiceArguments } from './options/service-option.ts';
+import { commandText } from './terminal/command-output.ts';
+import { type DeviceCodeSource, deviceCodePrompt, deviceCodeToken, tokenCommandPrompt } from './terminal/mfa-prompt.ts';
+import type { Prompter } from './terminal/prompter.ts';
 
 /** A service, and how its users authenticate. */
 export interface ServiceConnection {

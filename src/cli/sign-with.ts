@@ -12,7 +12,7 @@ import type { TpmAddress } from '../tpm/address.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
 import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
 import type { KeyRecord } from './record.ts';
-import type { Report } from './report.ts';
+import type { Report } from './terminal/report.ts';
 
 /** Where the parts of a key are: its files, and the TPM that may be needed to use it. */
 export interface Place {

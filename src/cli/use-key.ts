@@ -8,8 +8,8 @@ import { openSoftwareKeyProvider } from '../keys/software-provider.ts';
 import { openTpmKeyProvider } from '../keys/tpm-provider.ts';
 import { readWrappingSecret } from '../keys/wrapping-secret.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
-import type { Report } from './report.ts';
 import { type Place, withTpm } from './sign-with.ts';
+import type { Report } from './terminal/report.ts';
 
 /** Where a key of a store is, and who hears of it. */
 export interface KeyPlace extends SignalOptions {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { UsageError } from '../../../src/cli/arguments.ts';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf, exitCodeOfSignal } from '../../../src/cli/exit-codes.ts';
-import { Interrupted } from '../../../src/cli/signals.ts';
+import { UsageError } from '../../../src/cli/options/arguments.ts';
+import { Interrupted } from '../../../src/cli/terminal/signals.ts';
 import { type ErrorCode, KeyprovError } from '../../../src/errors.ts';
 import { textOf } from '../source-files.ts';
 

@@ -1,0 +1,221 @@
+import { createPrivateKey } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { statementToJson } from '../../../attestation/index.ts';
+import { copy, toHex, utf8, wipe } from '../../../bytes.ts';
+import { splitCertificates } from '../../../crypto/certificate-bytes.ts';
+import { encodePem } from '../../../crypto/pem.ts';
+import { encodeSpkiPem } from '../../../crypto/public-key.ts';
+import { isKeyprovError, KeyprovError, withCleanup } from '../../../errors.ts';
+import type { SigningKey } from '../../../formats/services/jws.ts';
+import { type KeyStore, openKeyStore } from '../../../keys/key-store.ts';
+import { mergePolicy } from '../../../policy/index.ts';
+import { dsregSection, formatDsregStatus } from '../../../provisioning/dsregcmd.ts';
+import type { PinPrompt } from '../../../provisioning/pin-entry.ts';
+import { type RegisteredRecord, registeredKeyOf } from '../../../provisioning/registration-record.ts';
+import { discoverServices } from '../../../registration/discovery.ts';
+import type { KeyRegistrar } from '../../../registration/key-registrar.ts';
+import { ldapReader } from '../../../registration/ldap-reader.ts';
+import { findLdapUser } from '../../../registration/ldap-user.ts';
+import { signInWithKey } from '../../../registration/sign-in.ts';
+import { describeSyncStatus, waitForSync } from '../../../registration/sync-status.ts';
+import type { ServiceArguments } from '../../options/service-option.ts';
+import { type RunArguments, runWith } from '../../provision-run.ts';
+import { registrationJson, registrationLines } from '../../run-report.ts';
+import { type ServiceConnection, withService } from '../../service-connection.ts';
+import { DEFAULT_CLIENT_ID } from '../../terminal/mfa-prompt.ts';
+import { newPinPrompt, readCurrentPin } from '../../terminal/pin-input.ts';
+import type { Prompter } from '../../terminal/prompter.ts';
+import type { Report } from '../../terminal/report.ts';
+import { withProvider } from '../../use-key.ts';
+import { type DemoWorld, demoTpm, withDemoWorld } from './demo-world.ts';
+
+/** What the demo needs. */
+export interface StoryContext {
+  /** Where all files go; it is there, and empty. */
+  readonly directory: string;
+  /** Undefined: the user is asked. */
+  readonly pin: Uint8Array | undefined;
+  readonly report: Report;
+  readonly prompter: Prompter;
+  readonly signal: AbortSignal;
+}
+
+/** What came of it. */
+export interface Told {
+  readonly lines: readonly string[];
+  readonly json: object;
+}
+
+const POLL_MS = 500;
+
+/** The whole run, from the join of the device to the first sign-in, with what it leaves in files. */
+export async function tellStory(context: StoryContext): Promise<Told> {
+  const { directory, report, prompter, signal } = context;
+  const { progress } = report;
+  return await withDemoWorld(directory, { progress, signal }, async (world) => {
+    const { user, service, device } = world;
+    const write = (name: string, text: string) => writeFile(join(directory, name), text, { mode: 0o600 });
+    await write('device.pem', device.certificate);
+    await write('device-key.pem', device.privateKey);
+    await write('service-ca.pem', service.ca);
+    await write('dsregcmd.txt', dsregcmdText(world));
+    const store = await openKeyStore(join(directory, 'store'));
+    const connectTo = argumentsFor(world);
+    return await withService(connectTo, { user, prompter, signal }, async (connection) => {
+      const found = await provisionFor(connection, connectTo, { ...context, world, store, write });
+      await awaitSync(found, { ...context, world, write });
+      await signIn(found, connection, { ...context, world, store });
+      const lines = [
+        ...registrationLines(found),
+        '',
+        'The user signed in with the key, by what the directory holds. Go on with:',
+        `  keyprov status --store ${store.directory} --tpm libtpms:${join(directory, 'tpm')}`,
+      ];
+      return { lines, json: registrationJson(found) };
+    });
+  });
+}
+
+type Write = (name: string, text: string) => Promise<void>;
+
+/** As the options of `keyprov provision --service` would say it. */
+function argumentsFor({ service, device }: DemoWorld): ServiceArguments {
+  return {
+    ...{ url: new URL(service.url), tenant: service.tenantId, ca: service.ca, proxy: undefined },
+    ...{ device, deviceId: device.deviceId, clientId: DEFAULT_CLIENT_ID },
+    ...{ tokenCommand: undefined, graphTokenCommand: undefined, graphUrl: new URL(`${service.url}/graph/`) },
+    attestationCa: new URL(`${service.url}/attestation/`),
+  };
+}
+
+/** What Windows' tool would say of this device and user. */
+function dsregcmdText({ device, service }: DemoWorld): string {
+  return formatDsregStatus([
+    dsregSection('Device State', { AzureAdJoined: 'YES', EnterpriseJoined: 'NO', DomainJoined: 'YES' }),
+    dsregSection('Device Details', { DeviceId: device.deviceId, TpmProtected: 'NO', DeviceAuthStatus: 'SUCCESS' }),
+    dsregSection('Tenant Details', { TenantId: service.tenantId, KeySrvVersion: '1.0' }),
+    dsregSection('User State', { NgcSet: 'NO' }),
+    dsregSection('SSO State', { AzureAdPrt: 'YES' }),
+    dsregSection('Ngc Prerequisite Check', {
+      ...{ IsDeviceJoined: 'YES', IsUserAzureAD: 'YES', PolicyEnabled: 'YES', PostLogonEnabled: 'YES' },
+      ...{ DeviceEligible: 'YES', SessionIsNotRemote: 'YES', CertEnrollment: 'none', PreReqResult: 'WillProvision' },
+    }),
+  ]);
+}
+
+async function provisionFor(
+  connection: ServiceConnection,
+  service: ServiceArguments,
+  { world, store, write, pin, ...context }: StoryContext & { world: DemoWorld; store: KeyStore; write: Write },
+): Promise<RegisteredRecord> {
+  const { user, device } = world;
+  const { prompter, report } = context;
+  prompter.say('The simulated authenticator of the demo approves by itself, after a second.');
+  const wish: RunArguments = {
+    ...{ service, user, deviceId: device.deviceId, address: demoTpm(context.directory) },
+    profile: 'attested',
+    ...{ merged: mergePolicy([]), pinFile: undefined, hasPin: true, recovery: undefined },
+    ...{ dsregcmd: dsregcmdText(world), prerequisites: 'check', allowDowngrade: false },
+    prompt: pin === undefined ? newPinPrompt(user, { file: undefined, prompter, report }) : fixed(pin),
+  };
+  const registrar = keeping(connection.registrar, write);
+  const outcome = await runWith({ ...connection, registrar }, wish, { ...context, store });
+  if (outcome.status === 'pending') throw outcome.problem;
+  if (outcome.status === 'blocked' || outcome.attestation?.status !== 'made') {
+    throw new KeyprovError('attestation-unavailable', 'the demo has not come to an attested key');
+  }
+  const { statement } = outcome.attestation;
+  await write('attestation.json', `${JSON.stringify(statementToJson(statement), undefined, 2)}\n`);
+  await write('public.pem', encodeSpkiPem(outcome.record.publicKey));
+  const certificates = statement.ak.certificates ?? [];
+  await write('ak-certificate.pem', certificates.map((der) => encodePem('CERTIFICATE', der)).join(''));
+  return outcome;
+}
+
+const fixed =
+  (pin: Uint8Array): PinPrompt =>
+  async () =>
+    copy(pin);
+
+/** The registrar, with a copy of what goes to it and comes from it. Tokens are not kept. */
+function keeping(registrar: KeyRegistrar, write: Write): KeyRegistrar {
+  return {
+    ...registrar,
+    challenge: async (options) => {
+      const challenge = await registrar.challenge(options);
+      await write('challenge.hex', `${toHex(challenge)}\n`);
+      return challenge;
+    },
+    register: async (request, options) => {
+      await write('request.json', request.body);
+      return await registrar.register(request, options);
+    },
+  };
+}
+
+async function awaitSync(
+  { registration }: RegisteredRecord,
+  { world, write, report, signal }: StoryContext & { world: DemoWorld; write: Write },
+): Promise<void> {
+  const { bindDirectory } = await import('../../../testing/index.ts');
+  const { connection } = world.directory;
+  const { user } = registration;
+  const bound = await bindDirectory(connection, connection.reader, { signal });
+  await withCleanup(
+    async () => {
+      report.progress.begin('sync', 'until the key is in the directory; a cycle brings it after two seconds');
+      const status = await waitForSync(registeredKeyOf(registration), {
+        ...{ reader: ldapReader(bound.client, { base: connection.base }), pollMs: POLL_MS, signal },
+        onProgress: ({ state }) => report.progress.note(`sync-status: ${state}`),
+      });
+      report.progress.end(describeSyncStatus(status));
+      const { values } = await findLdapUser(bound.client, { base: connection.base, user, signal });
+      await write('key-credential-link.txt', `${values.join('\n')}\n`);
+    },
+    () => bound.close(),
+  );
+}
+
+async function signIn(
+  { record, registration }: RegisteredRecord,
+  { fetch }: ServiceConnection,
+  { world, store, pin: given, ...context }: StoryContext & { world: DemoWorld; store: KeyStore },
+): Promise<void> {
+  const { report, prompter, signal } = context;
+  const { signingKeyOf } = await import('../../../testing/index.ts');
+  const { service, device } = world;
+  const { user } = registration;
+  const { authentication } = await discoverServices(service.url, { fetch, tenant: service.tenantId, signal });
+  const tokenEndpoint = authentication?.tokenEndpoint ?? service.url;
+  const key = signingKeyOf(createPrivateKey(device.privateKey));
+  const certificates = splitCertificates(utf8(device.certificate));
+  const place = { store, address: demoTpm(context.directory), report, signal };
+  const input = { file: undefined, prompter, report };
+  for (;;) {
+    const pin = given === undefined ? await readCurrentPin(`PIN of ${user}, to sign in`, input, signal) : copy(given);
+    report.progress.begin('sign-in', 'with an assertion that the key signs, in the TPM');
+    try {
+      await withProvider(record, place, (provider) => {
+        const sign: SigningKey['sign'] = (what) => provider.sign(record, { ...what, pin, signal });
+        const userKey = { publicKey: record.publicKey, sign };
+        const request = {
+          tokenEndpoint,
+          user,
+          audience: service.tenantId,
+          key: userKey,
+          device: { key, certificates },
+        };
+        return signInWithKey(request, { fetch, signal });
+      });
+      report.progress.end('the service has verified it with the key from the directory');
+      return;
+    } catch (error) {
+      if (given !== undefined || !isKeyprovError(error, 'pin-wrong')) throw error;
+      report.progress.fail();
+      prompter.say(`Not accepted: ${error.message}`);
+    } finally {
+      wipe(pin);
+    }
+  }
+}

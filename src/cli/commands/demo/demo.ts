@@ -1,0 +1,94 @@
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { utf8, wipe } from '../../../bytes.ts';
+import { KeyprovError, withCleanup } from '../../../errors.ts';
+import { ignoring } from '../../../storage/atomic-file.ts';
+import { EXIT } from '../../exit-codes.ts';
+import { fileIo } from '../../file-io.ts';
+import type { Arguments } from '../../options/arguments.ts';
+import type { Prompter } from '../../terminal/prompter.ts';
+import type { Outcome, Report } from '../../terminal/report.ts';
+import { tellStory } from './demo-story.ts';
+
+const DEFAULT_DIRECTORY = 'keyprov-demo';
+/** Shows that a directory is one of a demo, and may be emptied. */
+const MARKER = 'README.txt';
+
+/** What is in the directory afterwards, for people. */
+const FILES: readonly (readonly [name: string, what: string])[] = [
+  [MARKER, 'this list'],
+  ['dsregcmd.txt', 'what dsregcmd /status would say of the device: the prerequisites'],
+  ['device.pem', 'certificate that the service gave the device when it joined'],
+  ['device-key.pem', 'private key of the device, in software here'],
+  ['service-ca.pem', 'the root that the demo service is certified by'],
+  ['challenge.hex', 'nonce of the service that the TPM certified the key over'],
+  ['attestation.json', 'the statement: what the TPM signed about the key, with the certificate of its attestation key'],
+  ['ak-certificate.pem', 'that certificate: the attestation CA issued it after the TPM had activated a credential'],
+  ['request.json', 'the body of the registration request, byte for byte'],
+  ['public.pem', 'the public key that was registered'],
+  ['key-credential-link.txt', 'the value of msDS-KeyCredentialLink in the directory, as the synchronization wrote it'],
+  ['store/', 'the key store: the key, wrapped by the TPM, with its registration and the state of its PIN'],
+  ['tpm/', 'state of the virtual TPM'],
+  ['service/', 'database of the demo service'],
+  ['directory/', 'database of the LDAP directory (slapd)'],
+];
+
+/** The PIN of the demo where nobody is asked for one. It is no secret, and guards nothing. */
+const DEMO_PIN = '271828';
+
+/** Options of `keyprov provision` that the demo takes. */
+export const DEMO_OPTIONS: readonly string[] = ['demo', 'out', 'force', 'json'];
+
+/** Runs `keyprov provision --demo`. */
+export async function runDemo(
+  given: Arguments,
+  report: Report,
+  prompter: Prompter,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const directory = resolve(given.text('out') ?? DEFAULT_DIRECTORY);
+  given.check();
+  report.speakPlainly();
+  const remove = await makeDirectory(directory, given.has('force'));
+  const pin = utf8(DEMO_PIN);
+  try {
+    const told = await tellStory({
+      ...{ directory, report, prompter, signal },
+      pin: prompter.isTerminal && !given.has('json') ? undefined : pin,
+    });
+    const list = FILES.map(([name, what]) => `  ${name.padEnd(24)} ${what}`);
+    await writeFile(join(directory, MARKER), `Files of a demo of keyprov provision:\n\n${list.join('\n')}\n`);
+    const lines = [...told.lines, '', `All files are in ${directory}, where ${MARKER} says what each of them is.`];
+    return { exitCode: EXIT.done, text: `${lines.join('\n')}\n`, json: { ...told.json, directory } };
+  } catch (error) {
+    return await withCleanup(() => Promise.reject(error), remove);
+  } finally {
+    wipe(pin);
+  }
+}
+
+/**
+ * Makes the directory, or empties that of an earlier demo. @returns what takes it away again.
+ * @throws KeyprovError `key-exists` where it has anything else in it, or an earlier demo and not `force`; `store-io`.
+ */
+async function makeDirectory(directory: string, force: boolean): Promise<() => Promise<void>> {
+  return await fileIo(directory, async () => {
+    const names = await readdir(directory).catch(ignoring('ENOENT', undefined));
+    if (names !== undefined && names.length > 0) {
+      const isDemo = (await stat(join(directory, MARKER)).catch(ignoring('ENOENT', undefined)))?.isFile();
+      if (!force || !isDemo) {
+        const what = isDemo ? 'an earlier demo in it' : 'files in it that are of no demo';
+        throw new KeyprovError('key-exists', `${directory} has ${what}`, {
+          remedy: isDemo ? 'give --force to replace it' : 'name another directory with --out',
+        });
+      }
+      for (const name of names) await rm(join(directory, name), { recursive: true });
+    }
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    return async () => {
+      // An empty directory that was there before stays.
+      for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true });
+      if (names === undefined) await rm(directory, { recursive: true });
+    };
+  });
+}

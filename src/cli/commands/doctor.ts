@@ -1,0 +1,158 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { promisify } from 'node:util';
+import type { Command } from 'commander';
+import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
+import { errorCode } from '../../storage/atomic-file.ts';
+import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
+import { openTpm } from '../../tpm/open-tpm.ts';
+import { locateLibtpms } from '../../tpm/transports/libtpms.ts';
+import { locateTctiLoader } from '../../tpm/transports/tcti.ts';
+import { readNature } from '../../tpm/virtual.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Arguments } from '../options/arguments.ts';
+import { TPM_VARIABLE } from '../options/tpm-option.ts';
+import type { Outcome } from '../terminal/report.ts';
+
+/** What doctor found about one thing. */
+interface Check {
+  readonly name: string;
+  /** `missing` is no fault where something else is used. */
+  readonly status: 'ok' | 'missing' | 'problem';
+  readonly detail: string;
+  readonly remedy?: string | undefined;
+  /** The address of a TPM that can be opened. */
+  readonly tpm?: string;
+}
+
+/** For a TPM that answers slowly, or a machine that is busy: whoever does not answer at all is known to be silent long before. */
+const TIME_LIMIT_MS = 3_000;
+const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
+
+/** Describes `keyprov doctor`. */
+export function defineDoctor(command: Command): void {
+  command
+    .description('say which TPMs and libraries are there, what is missing and how to get it')
+    .option('--json', 'print one JSON object and nothing else');
+}
+
+/** Runs `keyprov doctor`. Nothing stays open, running or changed. */
+export async function runDoctor(given: Arguments): Promise<Outcome> {
+  given.check();
+  const checks = await Promise.all([
+    checkNode(),
+    checkMachine(),
+    check('libtpms', checkLibtpms),
+    check('swtpm', checkSwtpm),
+    check('tpm2-tss', checkTpm2Tss),
+    ...LIBRARY_VARIABLES.map(checkLibraryVariable),
+    checkTpmVariable(),
+  ]);
+  const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
+  const found = tpms.length > 0;
+  const message = found ? `a TPM can be opened: ${tpms.join(', ')}` : 'no TPM can be opened';
+  const lines = checks.map(({ name, status, detail, remedy }) => {
+    const line = `${status.padEnd(8)} ${name.padEnd(15)} ${detail}`;
+    return remedy === undefined || detail.endsWith(remedy) ? line : `${line}; ${remedy}`;
+  });
+  return {
+    exitCode: found ? EXIT.done : EXIT.unexpected,
+    text: `${[...lines, '', message].join('\n')}\n`,
+    json: { ...(!found && { error: { code: 'no-tpm', message } }), tpms, checks },
+  };
+}
+
+/** Makes a check of what may throw. */
+async function check(name: string, work: () => Promise<Omit<Check, 'name' | 'status'>>): Promise<Check> {
+  try {
+    return { name, status: 'ok', ...(await work()) };
+  } catch (error) {
+    const status = isKeyprovError(error, 'library-missing') || isMissingDevice(error) ? 'missing' : 'problem';
+    const detail = error instanceof Error ? error.message : String(error);
+    return { name, status, detail, remedy: error instanceof KeyprovError ? error.remedy : undefined };
+  }
+}
+
+const isMissingDevice = (error: unknown): boolean =>
+  isKeyprovError(error, 'no-tpm') && isKeyprovError(error.cause, 'transport-unreachable');
+
+function checkNode(): Check {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const fits = (major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22;
+  const detail = `Node.js ${process.versions.node}, ${process.platform} ${process.arch}`;
+  if (fits) return { name: 'node', status: 'ok', detail };
+  return { name: 'node', status: 'problem', detail, remedy: 'install 20.19 or newer of 20, or 22.12 or newer' };
+}
+
+/** The TPM of the machine itself. */
+async function checkMachine(): Promise<Check> {
+  const result = await check('this machine', () => openBriefly({ kind: 'auto' }));
+  // The kernel has a TPM, but not the resource manager that makes it safe to share.
+  if (result.status !== 'missing' || !existsSync('/dev/tpm0')) return result;
+  return {
+    ...{ name: result.name, status: 'problem', detail: 'there is a /dev/tpm0, but no /dev/tpmrm0' },
+    remedy: 'use a kernel of 4.12 or newer and a TPM 2.0, or name device:/dev/tpm0',
+  };
+}
+
+/** Opens a TPM and asks what it is. */
+async function openBriefly(address: TpmAddress): Promise<Omit<Check, 'name' | 'status'> & { detail: string }> {
+  const signal = AbortSignal.timeout(TIME_LIMIT_MS);
+  const tpm = await openTpm(address, { signal });
+  return await withCleanup(
+    async () => {
+      const { virtual, vendor } = await readNature(tpm, { signal });
+      const { manufacturer, vendorString, revision } = vendor;
+      const kind = virtual ? 'virtual' : 'hardware';
+      const detail = `${tpm.transport.address}: ${manufacturer} '${vendorString}', TPM 2.0 revision ${revision}, ${kind}`;
+      return { detail, tpm: tpm.transport.address };
+    },
+    () => tpm.close(),
+  );
+}
+
+async function checkLibtpms(): Promise<Omit<Check, 'name' | 'status'>> {
+  const { path, version } = await locateLibtpms();
+  const { detail } = await openBriefly({ kind: 'libtpms' });
+  return { detail: `${version} (${path}); ${detail}`, tpm: 'libtpms' };
+}
+
+async function checkSwtpm(): Promise<Omit<Check, 'name' | 'status'>> {
+  try {
+    const { stdout } = await promisify(execFile)('swtpm', ['--version'], { timeout: TIME_LIMIT_MS });
+    const version = /version ([\d.]+)/.exec(stdout)?.[1];
+    return { detail: version === undefined ? 'there, of an unknown version' : version };
+  } catch (cause) {
+    // EACCES: it is not there, and a directory in PATH may not be looked into.
+    if (!['ENOENT', 'EACCES'].includes(String(errorCode(cause)))) throw cause;
+    throw new KeyprovError('library-missing', 'there is no swtpm in PATH', {
+      cause,
+      remedy: 'install it for keyprov sim (Debian: apt-get install swtpm)',
+    });
+  }
+}
+
+async function checkTpm2Tss(): Promise<Omit<Check, 'name' | 'status'>> {
+  return { detail: (await locateTctiLoader()).path };
+}
+
+/** The variables that name a library; what is in that library is checked elsewhere. */
+function checkLibraryVariable(name: string): Check {
+  const path = process.env[name];
+  if (path === undefined || path === '') return { name, status: 'ok', detail: 'not set: the usual directories' };
+  if (existsSync(path)) return { name, status: 'ok', detail: path };
+  return { name, status: 'problem', detail: `there is no ${path}`, remedy: 'correct the variable, or unset it' };
+}
+
+async function checkTpmVariable(): Promise<Check> {
+  const text = process.env[TPM_VARIABLE];
+  if (text === undefined || text === '') return { name: TPM_VARIABLE, status: 'ok', detail: 'not set: auto' };
+  return await check(TPM_VARIABLE, async () => {
+    if (text === 'none') return { detail: 'none: there shall be no TPM' };
+    const address = parseTpmAddress(text);
+    if (address.kind === 'libtpms' && address.directory !== undefined && !existsSync(address.directory)) {
+      return { detail: `${text}: there is nothing yet, the first use makes it` };
+    }
+    return await openBriefly(address);
+  });
+}

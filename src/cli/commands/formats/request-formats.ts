@@ -1,0 +1,173 @@
+import { statementToJson } from '../../../attestation/index.ts';
+import { type Bytes, toBase64Url } from '../../../bytes.ts';
+import { encodeJwk } from '../../../crypto/jwk.ts';
+import { encodePem } from '../../../crypto/pem.ts';
+import { encodeSpkiPem } from '../../../crypto/public-key.ts';
+import { acmeExtraData, buildAcmeDeviceAttest } from '../../../formats/services/acme-device-attest.ts';
+import {
+  buildGoAttestationParameters,
+  buildGoCertificationParameters,
+} from '../../../formats/services/go-attestation.ts';
+import { formatSshPublicKey } from '../../../formats/services/ssh-public-key.ts';
+import { encodeCoseKey } from '../../../formats/webauthn/cose-key.ts';
+import { buildWebauthnTpm, webauthnExtraData } from '../../../formats/webauthn/webauthn-tpm.ts';
+import { formatDnBinary } from '../../../formats/windows/dn-binary.ts';
+import { dateToFileTime } from '../../../formats/windows/file-time.ts';
+import { buildKeyCredentialLink, KEY_CREDENTIAL_SOURCE } from '../../../formats/windows/key-credential-link.ts';
+import { buildKeyRegistration, publicBlob } from '../../../formats/windows/key-registration.ts';
+import { buildNgcAssertion } from '../../../formats/windows/ngc-assertion.ts';
+import { buildPkinitCertificate } from '../../../formats/windows/pkinit-certificate.ts';
+import { buildLampsAttestation } from '../../../formats/x509/lamps-attestation.ts';
+import { UsageError } from '../../options/arguments.ts';
+import type { FormatOption } from '../../options/format-options.ts';
+import {
+  coseKey,
+  csrOf,
+  idOf,
+  json,
+  kastOf,
+  line,
+  type RequestInput,
+  statementOf,
+  textOf,
+  wcceAttributes,
+  webauthnContext,
+} from './request-parts.ts';
+
+/** A form in which a service may ask for a key. */
+export interface RequestFormat {
+  readonly title: string;
+  /** Options without which it cannot be made. */
+  readonly needs?: readonly FormatOption[];
+  /** Whether it holds a statement, which `keyprov attest` makes anew. */
+  readonly attests?: true;
+  /** What the key is to be certified over; default: the challenge as it is. */
+  readonly extraData?: (input: Omit<RequestInput, 'statement'>) => Bytes;
+  /** Text, or bytes. */
+  readonly build: (input: RequestInput) => string | Bytes | Promise<string | Bytes>;
+}
+
+/** What `--format` can be. */
+export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
+  strict: {
+    title: 'key registration as MS-KPP has it, JSON',
+    build: ({ key }) => line(buildKeyRegistration({ profile: 'strict', publicKey: key.publicKey })),
+  },
+  attested: {
+    title: "key registration with the attestation, in this library's profile, JSON",
+    attests: true,
+    build: async (input) => {
+      const { key, statement, options } = input;
+      const [aikCertificate] = options.akCertificates;
+      return line(
+        buildKeyRegistration({
+          ...{ profile: 'attested', publicKey: key.publicKey },
+          ...(statement && { attestation: await kastOf(input, 'authority-and-subject') }),
+          ...(aikCertificate && { aikCertificate }),
+        }),
+      );
+    },
+  },
+  csr: { title: 'certificate request (PKCS#10), PEM', build: (input) => csrOf(input, []) },
+  'csr-lamps': {
+    title: 'the same with an attestation bundle (LAMPS)',
+    attests: true,
+    build: (input) => csrOf(input, [buildLampsAttestation(statementOf(input))]),
+  },
+  'csr-wcce': {
+    title: 'the same with the attributes of AD CS (MS-WCCE): with --ak-certificate by it, else by the endorsement key',
+    needs: ['exchange-certificate'],
+    attests: true,
+    build: async (input) => csrOf(input, await wcceAttributes(input)),
+  },
+  pkinit: {
+    title: 'self-signed certificate for key trust (PKINIT), PEM',
+    needs: ['sid', 'tenant-id'],
+    build: async ({ key, signing, options }) => {
+      const [sid, tenantId] = [textOf(options, 'sid'), textOf(options, 'tenant-id')];
+      const deviceId = textOf(options, 'device-id', key.deviceId);
+      const identity = { sid, tenantId, deviceId, upn: textOf(options, 'user', key.user) };
+      return encodePem('CERTIFICATE', await buildPkinitCertificate(identity, signing));
+    },
+  },
+  webauthn: {
+    title: 'WebAuthn registration with a tpm attestation object, JSON',
+    needs: ['rp-id', 'origin', 'challenge', 'ak-certificate'],
+    attests: true,
+    extraData: (input) => webauthnExtraData(webauthnContext(input)),
+    build: (input) => {
+      const context = webauthnContext(input);
+      const id = toBase64Url(idOf(input));
+      const attestationObject = toBase64Url(buildWebauthnTpm(statementOf(input), context));
+      const response = { clientDataJSON: toBase64Url(context.clientDataJson), attestationObject };
+      return json({ id, rawId: id, type: 'public-key', response, clientExtensionResults: {} });
+    },
+  },
+  acme: {
+    title: 'answer to the ACME challenge device-attest-01, JSON',
+    needs: ['ak-certificate'],
+    attests: true,
+    extraData: ({ options: { accountKey, challenge, texts } }) => {
+      if (challenge !== undefined) return challenge;
+      const token = texts.get('token');
+      if (token !== undefined && accountKey !== undefined) return acmeExtraData(token, accountKey);
+      throw new UsageError(['--format acme needs --token and --account-key, or --challenge with the digest of both']);
+    },
+    build: (input) => line(buildAcmeDeviceAttest(statementOf(input))),
+  },
+  kast: {
+    title: 'key attestation statement of Windows',
+    attests: true,
+    build: (input) => kastOf(input, 'authority-and-subject'),
+  },
+  'go-attestation': {
+    title: 'CertificationParameters of go-attestation, JSON',
+    attests: true,
+    build: (input) => json(buildGoCertificationParameters(statementOf(input))),
+  },
+  'go-attestation-ak': {
+    title: 'AttestationParameters of the attestation key, JSON',
+    attests: true,
+    build: (input) => {
+      const { ak, akCreation } = statementOf(input);
+      if (akCreation === undefined)
+        throw new UsageError(['the statement does not say how its attestation key was made']);
+      return json(buildGoAttestationParameters({ pubArea: ak.pubArea, ...akCreation }));
+    },
+  },
+  statement: {
+    title: "the statement itself, as in attestation.json: this library's JSON",
+    attests: true,
+    build: (input) => json(statementToJson(statementOf(input))),
+  },
+  'key-credential-link': {
+    title: 'value of msDS-KeyCredentialLink; with --dn as DN-Binary, else the blob',
+    build: ({ key, options }) => {
+      const [deviceId, now] = [options.texts.get('device-id') ?? key.deviceId, dateToFileTime(new Date())];
+      const blob = buildKeyCredentialLink({
+        ...{ keyMaterial: publicBlob(key.publicKey), source: KEY_CREDENTIAL_SOURCE.AD, lastLogon: now, created: now },
+        ...(deviceId !== undefined && { deviceId }),
+        customKeyInformation: { version: 1, flags: 0 },
+      });
+      const dn = options.texts.get('dn');
+      return dn === undefined ? blob : line(formatDnBinary({ binary: blob, dn }));
+    },
+  },
+  'ngc-assertion': {
+    title: 'sign-in assertion of a registered RSA key, valid for ten minutes',
+    needs: ['nonce'],
+    build: async ({ key, signing, options }) => {
+      const issuedAt = Math.floor(Date.now() / 1000);
+      const assertion = {
+        ...{ issuer: textOf(options, 'user', key.user), audience: options.texts.get('audience') ?? 'common' },
+        ...{ nonce: textOf(options, 'nonce'), issuedAt, expires: issuedAt + 600 },
+      };
+      return line(await buildNgcAssertion(assertion, { key: signing }));
+    },
+  },
+  ssh: { title: 'SSH public key', build: ({ key }) => line(formatSshPublicKey(key.publicKey, key.user)) },
+  jwk: { title: 'JSON Web Key', build: ({ key }) => json(encodeJwk(key.publicKey)) },
+  spki: { title: 'SubjectPublicKeyInfo, PEM', build: ({ key }) => encodeSpkiPem(key.publicKey) },
+  cose: { title: 'COSE key, CBOR', build: ({ key }) => encodeCoseKey(coseKey(key)) },
+  cng: { title: 'CNG public key blob', build: ({ key }) => publicBlob(key.publicKey) },
+};

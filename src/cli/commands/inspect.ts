@@ -1,0 +1,61 @@
+import { createReadStream } from 'node:fs';
+import { addAbortSignal } from 'node:stream';
+import type { Command } from 'commander';
+import { type Bytes, concat } from '../../bytes.ts';
+import { FORMATS, inspect, MAX_SIZE, printInspection } from '../../inspect/index.ts';
+import { EXIT } from '../exit-codes.ts';
+import { fileIo } from '../file-io.ts';
+import { type Arguments, valueOption } from '../options/arguments.ts';
+import type { Outcome } from '../terminal/report.ts';
+
+/** Describes `keyprov inspect`. */
+export function defineInspect(command: Command): void {
+  command
+    .description('say what a file is and what is in it, whichever format and text encoding it has; no secret is shown')
+    .argument('[file]', 'the file, - for standard input')
+    .addOption(valueOption('--as <format>', 'what it should be, to hear what is wrong with it'))
+    .option('--formats', 'list the formats that are recognised')
+    .option('--json', 'print one JSON object and nothing else');
+}
+
+/** Runs `keyprov inspect`. */
+export async function runInspect(given: Arguments, signal: AbortSignal): Promise<Outcome> {
+  const names = FORMATS.map(({ format }) => format);
+  const hint = given.choice('as', names);
+  const [path = '', ...more] = given.operands;
+  const isList = given.has('formats');
+  if (!isList && (path === '' || more.length > 0)) given.problems.push('name one file, or - for standard input');
+  given.check();
+  if (isList) {
+    const text = FORMATS.map(({ format, title }) => `${format.padEnd(28)} ${title}\n`).join('');
+    return { exitCode: EXIT.done, text, json: { formats: FORMATS } };
+  }
+  const found = await inspect(await readStart(path, signal), { hint });
+  const isRead = found.confidence === 'certain' || found.confidence === 'likely';
+  const error = { code: 'not-read', message: [found.title, ...found.problems].join(': ') };
+  return {
+    exitCode: isRead ? EXIT.done : EXIT.unreadable,
+    text: printInspection(found),
+    json: { ...(!isRead && { error }), ...found },
+  };
+}
+
+/** The file, or as much of it as tells that it is too large. */
+async function readStart(path: string, signal: AbortSignal): Promise<Bytes> {
+  const name = path === '-' ? 'standard input' : path;
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  await fileIo(name, async () => {
+    const stream = path === '-' ? process.stdin : createReadStream(path, { end: MAX_SIZE });
+    for await (const chunk of addAbortSignal(signal, stream)) {
+      const part: Uint8Array = chunk;
+      parts.push(part);
+      length += part.length;
+      if (length > MAX_SIZE) break;
+    }
+  }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw error;
+  });
+  return concat(...parts);
+}

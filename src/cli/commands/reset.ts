@@ -1,0 +1,153 @@
+import type { Command } from 'commander';
+import { type Bytes, fromBase64, toBase64, wipe } from '../../bytes.ts';
+import { KeyprovError } from '../../errors.ts';
+import type { RecoverPin } from '../../provisioning/pin-recovery.ts';
+import type { RegisteredRecord } from '../../provisioning/registration-record.ts';
+import { resetPinKeepingKey } from '../../provisioning/reset-pin.ts';
+import { unregisterKey } from '../../provisioning/unregister.ts';
+import { EXIT } from '../exit-codes.ts';
+import { type Arguments, valueOption } from '../options/arguments.ts';
+import { pinRulesFor, policyOptions } from '../options/policy-option.ts';
+import { findKey, openExistingStore } from '../options/store-option.ts';
+import { tpmOption } from '../options/tpm-option.ts';
+import { checkRunPrerequisites } from '../prerequisite-facts.ts';
+import { type RunArguments, type RunContext, readRunArguments, runOptions, runWith } from '../provision-run.ts';
+import { describeRun, registrationJson } from '../run-report.ts';
+import { withService } from '../service-connection.ts';
+import { commandOutput } from '../terminal/command-output.ts';
+import { newPinPrompt } from '../terminal/pin-input.ts';
+import type { Prompter } from '../terminal/prompter.ts';
+import type { Outcome, Report } from '../terminal/report.ts';
+import { withProvider } from '../use-key.ts';
+import { notDone } from './unregister.ts';
+
+/** Describes `keyprov reset`. */
+export function defineReset(command: Command): void {
+  command.description(
+    'for a PIN that was forgotten: unregister the key and provision a new one; or with --keep-key, give the key a new ' +
+      'PIN with the help of a recovery service',
+  );
+  for (const option of [tpmOption(), ...policyOptions(), ...runOptions()]) command.addOption(option);
+  command
+    .addOption(valueOption('--profile <name>', 'form of the request: strict or attested'))
+    .addOption(valueOption('--user <name>', 'whose key it is'))
+    .addOption(valueOption('--device-id <guid>', 'the device that it is on'))
+    .addOption(valueOption('--pin-file <file>', 'the new PIN, - for a line of standard input'))
+    .option('--no-pin', 'a key without a PIN')
+    .option('--skip-prerequisites', 'you have seen to them')
+    .option('--allow-downgrade', 'let software take over from a TPM for the same user')
+    .option('--keep-key', 'not destructive: the key and its registration stay')
+    .addOption(
+      valueOption(
+        '--recovery-command <cmd>',
+        'asks the recovery service: gets a JSON object, prints the secret in base64',
+      ),
+    )
+    .option('--yes', 'without asking; needed where there is no terminal')
+    .option('--json', 'print one JSON object and nothing else');
+}
+
+/** Runs `keyprov reset`. */
+export async function runReset(
+  given: Arguments,
+  report: Report,
+  prompter: Prompter,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const [isSure, keepKey] = [given.has('yes'), given.has('keep-key')];
+  const command = given.text('recovery-command');
+  if (keepKey && command === undefined) given.problems.push('--recovery-command is missing, which --keep-key needs');
+  if (!keepKey) given.refuse(['recovery-command'], 'has no meaning without --keep-key');
+  if (keepKey) given.refuse(['no-pin'], 'contradicts --keep-key');
+  if (!keepKey && !isSure && !prompter.isTerminal) {
+    given.problems.push('--yes is missing: there is no terminal to ask');
+  }
+  const wish = await readRunArguments(given, report);
+  report.speakPlainly();
+  const context = { store: await openExistingStore(given), report, prompter, signal };
+  const found = await findKey(context.store, wish);
+  if (keepKey) return await resetKeepingKey(found, command ?? '', wish, context);
+  const question = `This removes the key of ${wish.user} on ${wish.deviceId} for good, and makes a new one.`;
+  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key stays as it is');
+  return await replaceKey(found, wish, context);
+}
+
+/** Nothing is removed where it is plain that no new key can take its place. */
+async function replaceKey(found: RegisteredRecord, wish: RunArguments, context: RunContext): Promise<Outcome> {
+  const { store, report, prompter, signal } = context;
+  const { user, service } = wish;
+  if (wish.prerequisites === 'check') {
+    const prerequisites = await checkRunPrerequisites({ ...demandOf(found, wish), store }, { signal });
+    if (prerequisites.result === 'WillNotProvision') {
+      return describeRun({ status: 'blocked', prerequisites }, store, report);
+    }
+  }
+  return await withService(service, { user, prompter, signal }, async (connection) => {
+    report.progress.begin('unregister', `${found.registration.kid} at ${found.registration.service}`);
+    await unregisterKey(store, found.record.id, { registrar: connection.registrar, signal });
+    report.progress.end('done');
+    const prerequisites = wish.prerequisites === 'skip' ? 'skip' : 'checked';
+    // The old key is not in the store any more, and its successor must not be held worse without a word.
+    const next = { ...wish, prerequisites, previous: found.record.backend } as const;
+    return describeRun(await runWith(connection, next, context), store, report);
+  });
+}
+
+/** What the prerequisites are checked for: after a key in a TPM another one will not do, unless the user says so. */
+function demandOf({ record }: RegisteredRecord, wish: RunArguments): RunArguments & { operation: 'pin-reset' } {
+  const { merged, allowDowngrade } = wish;
+  const isAMust = record.backend === 'tpm' && !allowDowngrade;
+  const policy = isAMust ? ({ ...merged.policy, hardware: 'required' } as const) : merged.policy;
+  return { ...wish, merged: { ...merged, policy }, operation: 'pin-reset' };
+}
+
+async function resetKeepingKey(
+  found: RegisteredRecord,
+  command: string,
+  wish: RunArguments,
+  { store, report, prompter, signal }: RunContext,
+): Promise<Outcome> {
+  const { address, merged, user, recovery, pinFile: file } = wish;
+  const policy = pinRulesFor(found.record, merged);
+  const record = await withProvider(found.record, { store, address, report, signal }, (provider) =>
+    resetPinKeepingKey(store, found.record.id, {
+      ...{ provider, policy, recovery, signal },
+      recover: recoverByCommand(command, signal),
+      prompt: newPinPrompt(user, { file, prompter, report }),
+    }),
+  );
+  return {
+    exitCode: EXIT.done,
+    text: `the PIN of ${user} is reset; key and registration are the same\n`,
+    json: registrationJson({ ...found, record }),
+  };
+}
+
+/** What the command gets, and what it is to print: plain data, bytes as base64. */
+function recoverByCommand(command: string, signal: AbortSignal): RecoverPin {
+  return async ({ user, keyId, serviceKey, encryptedSecret }) => {
+    const bytes = { keyId, serviceKey, encryptedSecret };
+    const texts = Object.fromEntries(Object.entries(bytes).map(([name, value]) => [name, toBase64(value)]));
+    const output = await commandOutput(command, {
+      option: '--recovery-command',
+      input: JSON.stringify({ user, ...texts }),
+      signal,
+    });
+    try {
+      return readSecret(output);
+    } finally {
+      wipe(output);
+    }
+  };
+}
+
+function readSecret(output: Uint8Array): Bytes {
+  try {
+    return fromBase64(new TextDecoder().decode(output).trim());
+  } catch {
+    // The error quotes the text.
+    throw new KeyprovError('recovery-unavailable', 'the command of --recovery-command printed no base64', {
+      remedy: 'let it print the secret and nothing else',
+    });
+  }
+}

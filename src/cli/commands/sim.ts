@@ -1,0 +1,114 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Writable } from 'node:stream';
+import { isatty } from 'node:tty';
+import type { Command } from 'commander';
+import { withCleanup } from '../../errors.ts';
+import { openTpm } from '../../tpm/open-tpm.ts';
+import { startSwtpm } from '../../tpm/transports/swtpm-process.ts';
+import { exitCodeOfSignal } from '../exit-codes.ts';
+import { type Arguments, valueOption } from '../options/arguments.ts';
+import { TPM_VARIABLE } from '../options/tpm-option.ts';
+import type { Outcome } from '../terminal/report.ts';
+import type { Signals } from '../terminal/signals.ts';
+
+/** Describes `keyprov sim`. */
+export function defineSim(command: Command): void {
+  command
+    .description(
+      `start a TPM, run a command that finds it through ${TPM_VARIABLE}, TPM2TOOLS_TCTI and TPM2OPENSSL_TCTI, ` +
+        'and shut the TPM down',
+    )
+    .addOption(valueOption('--engine <name>', 'swtpm, or libtpms: for keyprov only (default: swtpm)'))
+    .addOption(valueOption('--state <dir>', 'where the TPM keeps its state (default: a new TPM, gone afterwards)'))
+    .argument('[command...]', 'the command and its arguments, after --')
+    .passThroughOptions();
+}
+
+/** A TPM for the command. */
+interface Simulator {
+  readonly environment: Readonly<Record<string, string>>;
+  /** A directory that goes with it. */
+  readonly temporary?: string;
+  stop(): Promise<void>;
+}
+
+/** Runs `keyprov sim`; the exit code is that of the command. */
+export async function runSim(given: Arguments, signals: Signals): Promise<Outcome> {
+  const engine = given.choice('engine', ['swtpm', 'libtpms']) ?? 'swtpm';
+  const state = given.text('state');
+  if (given.operands.length === 0) given.problems.push('there is no command to run');
+  given.check();
+  const directory = state === undefined ? undefined : resolve(state);
+  const start = engine === 'swtpm' ? simulateWithSwtpm : simulateWithLibtpms;
+  const simulator = await start(directory, signals.abortSignal);
+  const exitCode = await withCleanup(
+    () => run(given.operands, simulator, signals),
+    () => simulator.stop(),
+  );
+  return { exitCode, text: '', json: {} };
+}
+
+async function simulateWithSwtpm(stateDirectory: string | undefined, signal: AbortSignal): Promise<Simulator> {
+  const swtpm = await startSwtpm({ ...(stateDirectory !== undefined && { stateDirectory }), signal });
+  const tcti = 'path' in swtpm.data ? `swtpm:path=${swtpm.data.path}` : `swtpm:port=${swtpm.data.port}`;
+  return {
+    environment: { [TPM_VARIABLE]: swtpm.address, TPM2TOOLS_TCTI: tcti, TPM2OPENSSL_TCTI: tcti },
+    stop: () => swtpm.stop(),
+  };
+}
+
+/** A TPM that starts inside of whoever uses it, and ends with that: what is kept between them is its state. */
+async function simulateWithLibtpms(stateDirectory: string | undefined, signal: AbortSignal): Promise<Simulator> {
+  const temporary = stateDirectory === undefined ? await mkdtemp(join(tmpdir(), 'keyprov-sim-')) : undefined;
+  const stop = async () => {
+    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
+  };
+  const directory = stateDirectory ?? join(temporary ?? '', 'state');
+  try {
+    await (await openTpm({ kind: 'libtpms', directory }, { signal })).close();
+  } catch (error) {
+    return await withCleanup(() => Promise.reject(error), stop);
+  }
+  return {
+    environment: { [TPM_VARIABLE]: `libtpms:${directory}` },
+    ...(temporary !== undefined && { temporary }),
+    stop,
+  };
+}
+
+/**
+ * Becomes the command, in its own process id, and leaves a watcher behind that ends it when keyprov goes without a
+ * word: then file descriptor 3 ends without a line. $1 is a directory to remove in that case, or empty.
+ */
+const LAUNCHER = `
+directory=$1; shift
+( read -r _ <&3 || { kill $$; [ -z "$directory" ] || rm -rf -- "$directory"; } ) >/dev/null 2>&1 &
+exec "$@" 3<&-`;
+
+async function run(operands: readonly string[], simulator: Simulator, signals: Signals): Promise<number> {
+  signals.abortSignal.throwIfAborted();
+  const child = spawn('/bin/sh', ['-c', LAUNCHER, 'keyprov-sim', simulator.temporary ?? '', ...operands], {
+    stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
+    env: { ...process.env, ...simulator.environment },
+  });
+  signals.divert = (name) => passOn(name, child);
+  try {
+    const [code, signal]: unknown[] = await once(child, 'exit');
+    const watcher = child.stdio[3];
+    if (watcher instanceof Writable) watcher.on('error', () => undefined).end('\n');
+    return typeof code === 'number' ? code : exitCodeOfSignal(isSignal(signal) ? signal : 'SIGKILL');
+  } finally {
+    signals.divert = undefined;
+  }
+}
+
+/** On a terminal Ctrl-C goes to the command too, without our doing; a second one may mean something else to it. */
+function passOn(name: NodeJS.Signals, child: ChildProcess): void {
+  if (name !== 'SIGINT' || ![0, 1, 2].some((fd) => isatty(fd))) child.kill(name);
+}
+
+const isSignal = (value: unknown): value is NodeJS.Signals => typeof value === 'string' && value.startsWith('SIG');

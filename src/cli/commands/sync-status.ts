@@ -1,0 +1,160 @@
+import type { Command } from 'commander';
+import { wipe } from '../../bytes.ts';
+import { withCleanup } from '../../errors.ts';
+import { type RegisteredRecord, registeredKeyOf } from '../../provisioning/registration-record.ts';
+import {
+  DEFAULT_SYNC_SCHEDULE,
+  parseAdSyncScheduler,
+  type SyncSchedule,
+  scheduleOf,
+} from '../../registration/ad-sync-scheduler.ts';
+import { graphReader } from '../../registration/graph.ts';
+import {
+  type DirectoryReader,
+  describeSyncStatus,
+  type SyncStatus,
+  syncStatus,
+  waitForSync,
+} from '../../registration/sync-status.ts';
+import type { SignalOptions } from '../../tpm/tpm.ts';
+import { EXIT } from '../exit-codes.ts';
+import { withLdapReader } from '../ldap-directory.ts';
+import { type Arguments, valueOption } from '../options/arguments.ts';
+import { fileOf, urlOf } from '../options/service-option.ts';
+import { findKey, keyOptions, openExistingStore, storeOption } from '../options/store-option.ts';
+import { openFetch } from '../service-connection.ts';
+import { commandText } from '../terminal/command-output.ts';
+import { readPin } from '../terminal/pin-file.ts';
+import { errorToJson, type Outcome, type Report } from '../terminal/report.ts';
+
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+
+/** Describes `keyprov sync-status`. */
+export function defineSyncStatus(command: Command): void {
+  command.description('say whether a registered key has reached the directory, where sign-in on premises looks for it');
+  for (const option of [storeOption(), ...keyOptions()]) command.addOption(option);
+  command
+    .addOption(valueOption('--ldap <url>', 'directory on premises: ldaps://…, or ldap://… with StartTLS'))
+    .addOption(valueOption('--ldap-base <dn>', 'below which name users are, such as DC=contoso,DC=com'))
+    .addOption(valueOption('--ldap-bind-dn <dn>', 'who reads: a distinguished name, or user@domain'))
+    .addOption(valueOption('--ldap-password-file <file>', 'the password for it, - for standard input'))
+    .addOption(valueOption('--ldap-ca <file>', 'further roots that the directory may be certified by, PEM'))
+    .addOption(
+      valueOption('--graph-token-command <cmd>', 'prints a token for Microsoft Graph: look there (not on premises)'),
+    )
+    .addOption(valueOption('--graph-url <url>', 'Microsoft Graph (default: https://graph.microsoft.com/)'))
+    .addOption(valueOption('--service-ca <file>', 'further roots for Microsoft Graph, PEM'))
+    .addOption(valueOption('--proxy <url>', 'proxy for it'))
+    .addOption(valueOption('--scheduler <file>', 'text of Get-ADSyncScheduler (default: a cycle each 30 minutes)'))
+    .addOption(valueOption('--sync-minutes <number>', 'minutes from one cycle to the next'))
+    .option('--wait', 'look again until the key is there, or late')
+    .addOption(valueOption('--poll-seconds <number>', 'seconds from one look to the next (default: 60)'))
+    .option('--json', 'print one JSON object and nothing else');
+}
+
+/** Where to look. */
+type Place =
+  | { readonly kind: 'nowhere' }
+  | { readonly kind: 'graph'; readonly command: string; readonly url: URL | undefined }
+  | { readonly kind: 'ldap'; readonly url: URL; readonly base: string; readonly bindDn: string; readonly file: string };
+
+/** Runs `keyprov sync-status`. */
+export async function runSyncStatus(given: Arguments, report: Report, signal: AbortSignal): Promise<Outcome> {
+  const of = { user: given.text('user'), deviceId: given.text('device-id') };
+  const place = readPlace(given);
+  const schedule = await readSchedule(given);
+  const roots = { ldap: await fileOf(given, 'ldap-ca'), graph: await fileOf(given, 'service-ca') };
+  const proxy = given.text('proxy');
+  const wait = given.has('wait');
+  const pollMs = (given.count('poll-seconds') ?? 60) * SECOND_MS;
+  if (wait && place.kind === 'nowhere') given.problems.push('--wait needs --ldap or --graph-token-command');
+  given.check();
+  report.speakPlainly();
+  const found = await findKey(await openExistingStore(given), of);
+  const look = async (reader: DirectoryReader | undefined): Promise<SyncStatus> => {
+    const key = registeredKeyOf(found.registration);
+    if (!wait || reader === undefined) return await syncStatus(key, { schedule, signal, ...(reader && { reader }) });
+    const onProgress = (status: SyncStatus) => report.progress.note(`sync: ${wordsFor(status)}`);
+    return await waitForSync(key, { reader, schedule, pollMs, onProgress, signal });
+  };
+  const status = await withReader(place, { roots, proxy, report, signal }, look);
+  return outcomeOf(found, status);
+}
+
+function readPlace(given: Arguments): Place {
+  const [ldap, command] = [given.text('ldap'), given.text('graph-token-command')];
+  if (ldap !== undefined && command !== undefined) {
+    given.problems.push('--ldap and --graph-token-command are two places: one at a time');
+  }
+  if (ldap === undefined) {
+    given.refuse(['ldap-base', 'ldap-bind-dn', 'ldap-password-file', 'ldap-ca'], 'has no meaning without --ldap');
+    return command === undefined ? { kind: 'nowhere' } : { kind: 'graph', command, url: urlOf(given, 'graph-url') };
+  }
+  const isUrl = URL.canParse(ldap) && /^ldaps?:$/.test(new URL(ldap).protocol);
+  if (!isUrl) given.problems.push('--ldap is no URL of ldap or ldaps');
+  return {
+    kind: 'ldap',
+    url: new URL(isUrl ? ldap : 'ldap://localhost'),
+    base: given.required('ldap-base'),
+    bindDn: given.required('ldap-bind-dn'),
+    file: given.required('ldap-password-file'),
+  };
+}
+
+async function readSchedule(given: Arguments): Promise<SyncSchedule> {
+  const [text, minutes] = [await fileOf(given, 'scheduler'), given.count('sync-minutes')];
+  if (text !== undefined && minutes !== undefined) given.problems.push('--scheduler and --sync-minutes contradict');
+  if (minutes !== undefined) return { intervalMs: minutes * MINUTE_MS };
+  return text === undefined ? DEFAULT_SYNC_SCHEDULE : scheduleOf(parseAdSyncScheduler(text, { now: new Date() }));
+}
+
+interface ReaderContext extends SignalOptions {
+  readonly roots: { readonly ldap: string | undefined; readonly graph: string | undefined };
+  readonly proxy: string | undefined;
+  readonly report: Report;
+  readonly signal: AbortSignal;
+}
+
+async function withReader(
+  place: Place,
+  { roots, proxy, report, signal }: ReaderContext,
+  look: (reader: DirectoryReader | undefined) => Promise<SyncStatus>,
+): Promise<SyncStatus> {
+  if (place.kind === 'nowhere') return await look(undefined);
+  if (place.kind === 'graph') {
+    const fetch = openFetch({ ca: roots.graph, proxy, device: undefined });
+    const token = () => commandText(place.command, { option: '--graph-token-command', signal });
+    const graphUrl = place.url === undefined ? {} : { graphUrl: place.url };
+    return await withCleanup(
+      () => look(graphReader({ token, fetch, ...graphUrl })),
+      () => fetch.close(),
+    );
+  }
+  const secret = await readPin(place.file, report, signal);
+  const password = new TextDecoder().decode(secret);
+  wipe(secret);
+  return await withLdapReader({ ...place, password, ca: roots.ldap }, { signal }, look);
+}
+
+function wordsFor(status: SyncStatus): string {
+  if (status.state === 'registered' && status.problem) return `cannot look: ${status.problem.message}`;
+  return { registered: 'not looked up', pending: 'not there yet', overdue: 'late', synced: 'there' }[status.state];
+}
+
+const EXITS = { registered: EXIT.pending, pending: EXIT.pending, overdue: EXIT.overdue, synced: EXIT.done } as const;
+
+function outcomeOf({ registration }: RegisteredRecord, status: SyncStatus): Outcome {
+  const { user, deviceId, kid } = registration;
+  const lines = [`${status.state.padEnd(12)} ${wordsFor(status)}`, describeSyncStatus(status)];
+  if ('otherDevice' in status && status.otherDevice !== undefined) {
+    lines.push(`The key is there, but with another device: ${status.otherDevice}.`);
+  }
+  const { problem, ...rest } = { problem: undefined, ...status };
+  const error = problem ? errorToJson(problem) : { code: status.state, message: describeSyncStatus(status) };
+  return {
+    exitCode: EXITS[status.state],
+    text: `${lines.join('\n')}\n`,
+    json: { ...(status.state !== 'synced' && { error }), user, deviceId, kid, ...rest },
+  };
+}

@@ -1,0 +1,56 @@
+import type { Command } from 'commander';
+import { unregisterKey } from '../../provisioning/unregister.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Arguments } from '../options/arguments.ts';
+import { graphOptions, readServiceArguments, serviceOptions } from '../options/service-option.ts';
+import { findKey, keyOptions, openExistingStore, storeOption } from '../options/store-option.ts';
+import { registrationJson } from '../run-report.ts';
+import { withService } from '../service-connection.ts';
+import type { Prompter } from '../terminal/prompter.ts';
+import type { Outcome, Report } from '../terminal/report.ts';
+
+/** Describes `keyprov unregister`. */
+export function defineUnregister(command: Command): void {
+  command.description('take a key back from the service, and remove it from the store');
+  for (const option of [storeOption(), ...keyOptions(), ...serviceOptions(), ...graphOptions()]) {
+    command.addOption(option);
+  }
+  command
+    .option('--yes', 'without asking; needed where there is no terminal')
+    .option('--json', 'print one JSON object and nothing else');
+}
+
+/** Runs `keyprov unregister`. */
+export async function runUnregister(
+  given: Arguments,
+  report: Report,
+  prompter: Prompter,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const [user, isSure] = [given.text('user'), given.has('yes')];
+  const service = await readServiceArguments(given);
+  if (!isSure && !prompter.isTerminal) given.problems.push('--yes is missing: there is no terminal to ask');
+  given.check();
+  report.speakPlainly();
+  const store = await openExistingStore(given);
+  const found = await findKey(store, { user, deviceId: service.deviceId });
+  const { registration } = found;
+  const question = `This removes the key of ${registration.user} on ${registration.deviceId} for good.`;
+  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key stays as it is');
+  report.progress.begin('unregister', `${registration.kid} at ${registration.service}`);
+  const outcome = await withService(service, { user: registration.user, prompter, signal }, ({ registrar }) =>
+    unregisterKey(store, found.record.id, { registrar, signal }),
+  );
+  report.progress.end(outcome === 'deleted' ? 'the service has removed it' : 'the service did not have it any more');
+  return {
+    exitCode: EXIT.done,
+    text: `the key of ${registration.user} is removed from the service and from ${store.directory}\n`,
+    json: { ...registrationJson(found), service: registration.service, outcome },
+  };
+}
+
+/** The user has said no. */
+export function notDone(message: string): Outcome {
+  const error = { code: 'not-confirmed', message: `nothing was done: ${message}` };
+  return { exitCode: EXIT.unexpected, text: `${error.message}\n`, json: { error } };
+}

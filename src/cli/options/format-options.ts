@@ -1,0 +1,90 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { Bytes } from '../../bytes.ts';
+import { splitCertificates } from '../../crypto/certificate-bytes.ts';
+import { decodeJwk } from '../../crypto/jwk.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import { KeyprovError } from '../../errors.ts';
+import { fileIo } from '../file-io.ts';
+import { type Arguments, valueOption } from './arguments.ts';
+
+/** Texts that some formats need. */
+const TEXTS = {
+  name: 'common name of a certificate request (default: the user)',
+  user: 'whose key it is (default: that of the record)',
+  'device-id': 'GUID of the device (default: that of the record)',
+  'tenant-id': 'GUID of the tenant',
+  sid: 'SID of the user',
+  dn: 'distinguished name of the object in the directory',
+  audience: 'of a sign-in assertion (default: common)',
+  nonce: 'of a sign-in assertion, from the service',
+  'rp-id': 'id of the relying party of WebAuthn',
+  origin: 'origin of WebAuthn',
+  token: 'of an ACME challenge',
+} as const;
+
+/** Files that some formats need. */
+const FILES = {
+  'account-key': 'public key of the ACME account, a JWK',
+  'ak-certificate': 'certificates of the attestation key, PEM or DER: its own first, the root left out',
+  'exchange-certificate': 'CA exchange certificate of AD CS, PEM or DER',
+} as const;
+
+/** The options that are texts. */
+export type TextOption = keyof typeof TEXTS;
+/** The options of formats, besides `challenge`. */
+export type FormatOption = TextOption | keyof typeof FILES | 'challenge';
+
+/** What was given for the options of formats. */
+export interface FormatOptions {
+  readonly texts: ReadonlyMap<TextOption, string>;
+  readonly challenge: Bytes | undefined;
+  readonly accountKey: PublicKey | undefined;
+  readonly akCertificates: readonly Bytes[];
+  readonly exchangeCertificate: Bytes | undefined;
+}
+
+/** Adds the options of formats to a command. */
+export function addFormatOptions(command: Command): void {
+  for (const [name, description] of Object.entries(TEXTS)) {
+    command.addOption(valueOption(`--${name} <text>`, description));
+  }
+  for (const [name, description] of Object.entries(FILES)) {
+    command.addOption(valueOption(`--${name} <file>`, description));
+  }
+}
+
+/** The options that were given; the files are read once everything was checked. */
+export function readFormatOptions(given: Arguments, needed: readonly FormatOption[]): () => Promise<FormatOptions> {
+  const challenge = given.hex('challenge', 64);
+  const texts = new Map<TextOption, string>();
+  for (const name of Object.keys(TEXTS).filter(isTextOption)) {
+    const value = given.text(name);
+    if (value !== undefined) texts.set(name, value);
+  }
+  const files = new Map(Object.keys(FILES).map((name) => [name, given.text(name)]));
+  const missing = needed.filter((name) => given.text(name) === undefined);
+  given.problems.push(...missing.map((name) => `--${name} is missing: the format needs it`));
+  const read = async <T>(name: keyof typeof FILES, use: (content: Uint8Array) => T): Promise<T | undefined> => {
+    const path = files.get(name);
+    return path === undefined ? undefined : use(await fileIo(path, () => readFile(path)));
+  };
+  return async () => ({
+    texts,
+    challenge,
+    accountKey: await read('account-key', readJwk),
+    akCertificates: (await read('ak-certificate', splitCertificates)) ?? [],
+    exchangeCertificate: (await read('exchange-certificate', splitCertificates))?.[0],
+  });
+}
+
+const isTextOption = (name: string): name is TextOption => Object.hasOwn(TEXTS, name);
+
+function readJwk(content: Uint8Array): PublicKey {
+  try {
+    return decodeJwk(JSON.parse(new TextDecoder().decode(content)));
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new KeyprovError('key-invalid', '--account-key: the file is no JSON Web Key', { cause });
+  }
+}

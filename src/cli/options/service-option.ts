@@ -1,0 +1,125 @@
+import { readFile } from 'node:fs/promises';
+import type { Option } from 'commander';
+import { utf8 } from '../../bytes.ts';
+import { splitCertificates } from '../../crypto/certificate-bytes.ts';
+import { readCertificate } from '../../crypto/x509.ts';
+import { isKeyprovError } from '../../errors.ts';
+import { isSafeUrl } from '../../registration/exchange.ts';
+import { fileIo } from '../file-io.ts';
+import { DEFAULT_CLIENT_ID } from '../terminal/mfa-prompt.ts';
+import { type Arguments, valueOption } from './arguments.ts';
+
+/** GUIDs as devices and tenants have them. */
+export const GUID: RegExp = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** What a command is told of the service. */
+export interface ServiceArguments {
+  readonly url: URL;
+  readonly tenant: string | undefined;
+  /** Further roots, in PEM. */
+  readonly ca: string | undefined;
+  readonly proxy: string | undefined;
+  /** What the device shows, in PEM. */
+  readonly device: { readonly certificate: string; readonly privateKey: string } | undefined;
+  /** GUID: of `--device-id`, or that in the certificate of the device. */
+  readonly deviceId: string | undefined;
+  readonly clientId: string;
+  readonly tokenCommand: string | undefined;
+  readonly graphTokenCommand: string | undefined;
+  readonly graphUrl: URL | undefined;
+  readonly attestationCa: URL | undefined;
+}
+
+/** The options of every command that talks to a service. */
+export function serviceOptions(): Option[] {
+  return [
+    valueOption(
+      '--service <url>',
+      'the service that registers keys, such as https://enterpriseregistration.windows.net',
+    ),
+    valueOption('--tenant <id>', 'GUID or domain of the tenant of Entra ID (default: the service is an AD FS)'),
+    valueOption('--service-ca <file>', 'further roots that the service may be certified by, PEM'),
+    valueOption('--proxy <url>', 'proxy, or environment for that of HTTPS_PROXY and NO_PROXY (default: none)'),
+    valueOption('--device-cert <file>', 'certificate of the device, PEM: binds the sign-in to it'),
+    valueOption('--device-key <file>', 'its private key, PEM'),
+    valueOption('--client-id <guid>', `as which application to sign in (default: ${DEFAULT_CLIENT_ID})`),
+    valueOption('--token-command <cmd>', 'prints an access token (default: the user signs in with a code)'),
+  ];
+}
+
+/** The options of commands that take keys back. */
+export function graphOptions(): Option[] {
+  return [
+    valueOption('--graph-token-command <cmd>', 'prints an access token for Microsoft Graph'),
+    valueOption('--graph-url <url>', 'Microsoft Graph (default: https://graph.microsoft.com/)'),
+  ];
+}
+
+/** Reads them; what is wrong is noted in `given`. The files are read too. */
+export async function readServiceArguments(given: Arguments): Promise<ServiceArguments> {
+  const url = urlOf(given, 'service') ?? new URL('https://localhost');
+  given.required('service');
+  const certificate = await fileOf(given, 'device-cert');
+  const privateKey = await fileOf(given, 'device-key');
+  if ((certificate === undefined) !== (privateKey === undefined)) {
+    given.problems.push('--device-cert and --device-key go together');
+  }
+  const deviceId = given.text('device-id');
+  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is no GUID');
+  const certified = certificate === undefined ? undefined : await deviceIdOf(certificate, given);
+  if (deviceId !== undefined && certified !== undefined && deviceId.toLowerCase() !== certified.toLowerCase()) {
+    given.problems.push(`--device-id is not that of --device-cert, ${certified}`);
+  }
+  return {
+    url,
+    tenant: given.text('tenant'),
+    ca: await fileOf(given, 'service-ca'),
+    proxy: given.text('proxy'),
+    device: certificate && privateKey ? { certificate, privateKey } : undefined,
+    deviceId: deviceId ?? certified,
+    clientId: given.text('client-id') ?? DEFAULT_CLIENT_ID,
+    tokenCommand: given.text('token-command'),
+    graphTokenCommand: given.text('graph-token-command'),
+    graphUrl: urlOf(given, 'graph-url'),
+    attestationCa: urlOf(given, 'attestation-ca'),
+  };
+}
+
+/** The URL of an option: https, or http to a loopback address. */
+export function urlOf(given: Arguments, name: string): URL | undefined {
+  const text = given.text(name);
+  if (text === undefined) return undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && isSafeUrl(url) && url.username === '' && url.password === '') return url;
+  given.problems.push(`--${name} is no https URL, or has a password in it`);
+  return undefined;
+}
+
+/** The text of a file that an option names. */
+export async function fileOf(given: Arguments, name: string): Promise<string | undefined> {
+  const path = given.text(name);
+  if (path === undefined) return undefined;
+  try {
+    return await fileIo(path, () => readFile(path, 'utf8'));
+  } catch (error) {
+    if (!isKeyprovError(error)) throw error;
+    given.problems.push(`--${name}: ${error.message}`);
+    return undefined;
+  }
+}
+
+/** The common name of a device's certificate, which is its id. MS-DVRJ 3.1.5.1. */
+async function deviceIdOf(pem: string, given: Arguments): Promise<string | undefined> {
+  try {
+    const [der] = splitCertificates(utf8(pem));
+    const { subject } = await readCertificate(der ?? new Uint8Array(0));
+    const names = subject.flat().filter(({ type, value }) => type === COMMON_NAME && GUID.test(value));
+    return names[0]?.value;
+  } catch (error) {
+    if (!isKeyprovError(error)) throw error;
+    given.problems.push(`--device-cert: ${error.message}`);
+    return undefined;
+  }
+}
+
+const COMMON_NAME = '2.5.4.3';

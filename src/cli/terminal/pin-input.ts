@@ -1,0 +1,73 @@
+import { type Bytes, copy, wipe } from '../../bytes.ts';
+import { KeyprovError } from '../../errors.ts';
+import type { PinPrompt, PinRequest } from '../../provisioning/pin-entry.ts';
+import { readPin } from './pin-file.ts';
+import type { Prompter } from './prompter.ts';
+import type { Report } from './report.ts';
+
+/** Where a PIN comes from. */
+export interface PinInputOptions {
+  /** A file, or `-` for a line of standard input. Absent: the user is asked, without a terminal it is such a line. */
+  readonly file: string | undefined;
+  readonly prompter: Prompter;
+  readonly report: Report;
+}
+
+/** The PIN that a key has. The caller wipes it. @throws KeyprovError `pin-required` where there is none. */
+export async function readCurrentPin(
+  question: string,
+  { file, prompter, report }: PinInputOptions,
+  signal: AbortSignal,
+): Promise<Bytes> {
+  if (file !== undefined && file !== '-') return await readPin(file, report, signal);
+  const pin = await prompter.askSecret(question, signal);
+  if (pin === undefined || pin.length === 0) throw noPin(prompter);
+  return pin;
+}
+
+/** Asks for a new PIN: in the terminal until it is right, from a file or standard input once. */
+export function newPinPrompt(whose: string, { file, prompter, report }: PinInputOptions): PinPrompt {
+  if (file === undefined && prompter.isTerminal) {
+    return async (request, { signal = new AbortController().signal }) => {
+      if (request.step === 'enter') introduce(whose, request, prompter);
+      const question = request.step === 'enter' ? 'New PIN' : 'The same PIN again';
+      const pin = await prompter.askSecret(question, signal);
+      if (pin === undefined) throw noPin(prompter);
+      return pin;
+    };
+  }
+  let given: Bytes | undefined;
+  return async ({ step, attempt, problems, rules }, { signal = new AbortController().signal }) => {
+    if (attempt > 1) {
+      wipe(given);
+      throw new KeyprovError(
+        'pin-required',
+        `the PIN is refused: ${problems.map(({ message }) => message).join(' ')}`,
+        {
+          remedy: `choose another one: ${rules.join('; ')}`,
+        },
+      );
+    }
+    if (step === 'enter') given = await readCurrentPin('New PIN', { file, prompter, report }, signal);
+    try {
+      return copy(given ?? new Uint8Array(0));
+    } finally {
+      if (step === 'confirm') wipe(given);
+    }
+  };
+}
+
+/** The rules before the first question; what was wrong before each further one. */
+function introduce(whose: string, { rules, problems, attempt }: PinRequest, prompter: Prompter): void {
+  if (attempt === 1) {
+    prompter.say(`Choose a PIN for ${whose}. These are the rules.`);
+    for (const rule of rules) prompter.say(`${rule}.`);
+  }
+  for (const { message } of problems) prompter.say(`Not accepted: ${message}`);
+  if (problems.length > 0) prompter.say('Choose another PIN.');
+}
+
+function noPin(prompter: Prompter): KeyprovError {
+  const where = prompter.isTerminal ? 'none was typed' : 'there is no terminal to ask for it, nor a line of input';
+  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: 'give --pin-file, or answer the question' });
+}
