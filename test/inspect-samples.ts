@@ -8,6 +8,13 @@ import { encodePem } from '../src/crypto/pem.ts';
 import { encodePkcs1, encodeSpki, encodeSpkiPem } from '../src/crypto/public-key.ts';
 import { buildAcmeDeviceAttest } from '../src/formats/services/acme-device-attest.ts';
 import {
+  encodeGoAttestationCredential,
+  encodeKeylimeBlob,
+  encodeSizedCredential,
+  encodeSmallstepCredential,
+  encodeTpm2ToolsCredential,
+} from '../src/formats/services/credential-encodings.ts';
+import {
   buildGoAttestationParameters,
   buildGoCertificationParameters,
   buildGoQuote,
@@ -17,13 +24,6 @@ import { buildKeylimeActivation, buildKeylimeRegistration } from '../src/formats
 import { buildSmallstepAttest } from '../src/formats/services/smallstep.ts';
 import { encodeSshPublicKey, formatSshPublicKey } from '../src/formats/services/ssh-public-key.ts';
 import { buildAkCertificate } from '../src/formats/tcg/ak-certificate.ts';
-import {
-  encodeGoAttestationCredential,
-  encodeKeylimeBlob,
-  encodeSizedCredential,
-  encodeSmallstepCredential,
-  encodeTpm2ToolsCredential,
-} from '../src/formats/tcg/credential-encodings.ts';
 import { encodeIdevidContent } from '../src/formats/tcg/idevid-content.ts';
 import { encodeTcgCsrIdevid } from '../src/formats/tcg/tcg-csr-idevid.ts';
 import { COSE_ALG, encodeCoseKey } from '../src/formats/webauthn/cose-key.ts';

@@ -5,17 +5,17 @@ import { decodeSpki } from '../crypto/public-key.ts';
 import { JsonObject } from '../formats/json-object.ts';
 import { parseAcmeDeviceAttest } from '../formats/services/acme-device-attest.ts';
 import {
+  decodeGoAttestationCredential,
+  decodeKeylimeBlob,
+  decodeSmallstepCredential,
+} from '../formats/services/credential-encodings.ts';
+import {
   parseGoAttestationParameters,
   parseGoCertificationParameters,
   parseGoQuote,
 } from '../formats/services/go-attestation.ts';
 import { parseKeylimeActivation, parseKeylimeRegistration } from '../formats/services/keylime.ts';
 import { parseSmallstepChain } from '../formats/services/smallstep.ts';
-import {
-  decodeGoAttestationCredential,
-  decodeKeylimeBlob,
-  decodeSmallstepCredential,
-} from '../formats/tcg/credential-encodings.ts';
 import { parseWebauthnClientData } from '../formats/webauthn/webauthn-client-data.ts';
 import { decodeCngBlob } from '../formats/windows/cng-blob.ts';
 import { readKeyMaterial } from '../formats/windows/key-material.ts';

@@ -1,6 +1,6 @@
 import type { Credential } from '../attestation/credential.ts';
 import { toHex, wipe } from '../bytes.ts';
-import { decodeSizedCredential, decodeTpm2ToolsCredential } from '../formats/tcg/credential-encodings.ts';
+import { decodeSizedCredential, decodeTpm2ToolsCredential } from '../formats/services/credential-encodings.ts';
 import { type CngBlob, decodeCngBlob } from '../formats/windows/cng-blob.ts';
 import { fileTimeToDate } from '../formats/windows/file-time.ts';
 import { decodeKads, type Kads } from '../formats/windows/kads.ts';

@@ -34,7 +34,7 @@ export interface TestAuthority {
   /** Its own certificate in DER: the root to trust, as `akRoots` and `ekRoots` of the verifier. */
   readonly root: Bytes;
   /**
-   * Certifies an attestation key: see `buildAkCertificate` of `keyprov/request`. Whose key it is, it does not ask: for
+   * Certifies an attestation key: see `buildAkCertificate` of `keyprov/formats/tcg`. Whose key it is, it does not ask: for
    * that there is `activate`.
    */
   issueAkCertificate(ak: TpmtPublic, options?: Partial<Omit<AkCertificateOptions, 'publicKey'>>): Promise<Bytes>;

@@ -16,7 +16,10 @@ import { type AttestationKey, createAttestationKey } from '../../src/attestation
 import { type Credential, makeCredential } from '../../src/attestation/credential.ts';
 import { type EndorsementKey, openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
 import { fromHex, toHex, utf8 } from '../../src/bytes.ts';
-import { decodeTpm2ToolsCredential, encodeTpm2ToolsCredential } from '../../src/formats/tcg/credential-encodings.ts';
+import {
+  decodeTpm2ToolsCredential,
+  encodeTpm2ToolsCredential,
+} from '../../src/formats/services/credential-encodings.ts';
 import { decode, encode } from '../../src/tpm/codec/index.ts';
 import { CreatePrimary, HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_CC, TPM_RH } from '../../src/tpm/constants.ts';

@@ -15,7 +15,10 @@ import { encodePem } from '../../src/crypto/pem.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
 import { verifyChain } from '../../src/crypto/verify-chain.ts';
 import { readCertificate } from '../../src/crypto/x509.ts';
-import { decodeTpm2ToolsCredential, encodeSmallstepCredential } from '../../src/formats/tcg/credential-encodings.ts';
+import {
+  decodeTpm2ToolsCredential,
+  encodeSmallstepCredential,
+} from '../../src/formats/services/credential-encodings.ts';
 import { enrolAttestationKey } from '../../src/registration/attestation-ca.ts';
 import { decode, encode } from '../../src/tpm/codec/index.ts';
 import { objectName } from '../../src/tpm/names.ts';

@@ -81,7 +81,9 @@ describe('the package', () => {
     const names: Record<string, string[]> = JSON.parse(stdout);
     expect(Object.keys(names)).toEqual([
       'keyprov',
-      ...['tpm', 'attestation', 'request', 'policy', 'webcrypto', 'inspect', 'testing'].map((n) => `keyprov/${n}`),
+      ...['tpm', 'attestation'].map((n) => `keyprov/${n}`),
+      ...['windows', 'x509', 'webauthn', 'tcg', 'services'].map((n) => `keyprov/formats/${n}`),
+      ...['policy', 'webcrypto', 'inspect', 'testing'].map((n) => `keyprov/${n}`),
     ]);
     for (const [name, exported] of Object.entries(names)) {
       expect(exported.length, `exports of ${name}`).toBeGreaterThan(0);

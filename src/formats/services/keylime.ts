@@ -6,8 +6,8 @@ import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import { JsonObject } from '../json-object.ts';
-import { keylimeAuthTag } from '../tcg/credential-encodings.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
+import { keylimeAuthTag } from './credential-encodings.ts';
 
 /** A version of the API of keylime's registrar. */
 export type KeylimeVersion = `2.${number}` | `3.${number}`;

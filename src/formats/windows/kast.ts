@@ -17,7 +17,7 @@ import { decodeKads, encodeKads, type Kads } from './kads.ts';
 import { hasPcpPolicy, type PcpKeyBlob } from './pcp-key-blob.ts';
 
 /** An attestation key, and TPM2_CertifyCreation of it by itself. */
-interface IdBinding extends CreationProof {
+export interface IdBinding extends CreationProof {
   /** TPMT_PUBLIC. */
   readonly pubArea: Uint8Array;
 }

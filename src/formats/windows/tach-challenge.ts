@@ -1,7 +1,7 @@
 import type { Credential } from '../../attestation/credential.ts';
 import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
-import { decodeSizedCredential, encodeSizedCredential } from '../tcg/credential-encodings.ts';
+import { decodeSizedCredential, encodeSizedCredential } from '../services/credential-encodings.ts';
 
 /** A challenge of a certification authority for an attestation key of Windows. */
 export interface TachChallenge extends Credential {

@@ -14,7 +14,7 @@ import {
   encodeSmallstepCredential,
   encodeTpm2ToolsCredential,
   keylimeAuthTag,
-} from '../../../../src/formats/tcg/credential-encodings.ts';
+} from '../../../../src/formats/services/credential-encodings.ts';
 import { decodeTachChallenge, encodeTachChallenge } from '../../../../src/formats/windows/tach-challenge.ts';
 import { refusal } from '../../../refusal.ts';
 

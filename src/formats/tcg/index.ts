@@ -1,0 +1,29 @@
+/** What the TCG specifies: certificates of endorsement and attestation keys, and requests for device identities. */
+export type { AlternativeName } from '../x509/alternative-names.ts';
+export type { CertificateAuthority } from '../x509/issue-certificate.ts';
+export type { SigningHash } from '../x509/signature-algorithm.ts';
+export type { TpmIdentity } from '../x509/tpm-identity.ts';
+export {
+  AAGUID_EXTENSION,
+  AK_CERTIFICATE_PURPOSE,
+  type AkCertificateOptions,
+  buildAkCertificate,
+} from './ak-certificate.ts';
+export { findCertifiedAk, publicAreaOfAk } from './certified-ak.ts';
+export { buildEkCertificate, type EkCertificateOptions } from './ek-certificate.ts';
+export {
+  type ContentHash,
+  decodeIdevidContent,
+  encodeIdevidContent,
+  type IdevidContent,
+  type IdevidContentToPad,
+} from './idevid-content.ts';
+export {
+  type BuildTcgCsrIdevidOptions,
+  buildTcgCsrIdevid,
+  encodeTcgCsrIdevid,
+  parseTcgCsrIdevid,
+  statementFromIdevid,
+  type TcgCsrIdevid,
+  verifyTcgCsrIdevid,
+} from './tcg-csr-idevid.ts';

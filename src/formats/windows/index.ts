@@ -1,0 +1,79 @@
+/** What Windows, Active Directory, AD CS and Entra ID write of keys: key blobs, registrations, attestation, directory values. */
+export {
+  type CngBlob,
+  decodeCngBlob,
+  type EcPrivateKey,
+  encodeCngBlob,
+  keyId,
+  keyIdText,
+  type RsaPrimesKey,
+  type RsaPrivateKey,
+} from './cng-blob.ts';
+export {
+  CUSTOM_KEY_FLAGS,
+  type CustomKeyInformation,
+  decodeCustomKeyInformation,
+  encodeCustomKeyInformation,
+} from './custom-key-information.ts';
+export { type DnBinary, formatDnBinary, parseDnBinary } from './dn-binary.ts';
+export { dateToFileTime, fileTimeToDate } from './file-time.ts';
+export { guidFromBytes, guidToBytes } from './guid.ts';
+export { decodeKads, encodeKads, type Kads } from './kads.ts';
+export {
+  type BuildKastOptions,
+  buildKast,
+  decodeKast,
+  encodeKast,
+  type IdBinding,
+  type Kast,
+  statementFromKast,
+} from './kast.ts';
+export {
+  type BuildKeyCredentialLink,
+  buildKeyCredentialLink,
+  encodeKeyCredentialLink,
+  KEY_CREDENTIAL_ENTRY,
+  KEY_CREDENTIAL_SOURCE,
+  KEY_CREDENTIAL_USAGE,
+  type KeyCredential,
+  type KeyCredentialEntry,
+  type KeyCredentialLink,
+  parseKeyCredentialLink,
+} from './key-credential-link.ts';
+export { type KeyCredentialProblem, keyCredentialProblems } from './key-credential-problems.ts';
+export { type FidoKeyMaterial, type KeyMaterial, readKeyMaterial } from './key-material.ts';
+export { buildKeyRegistration, type KeyRegistration, parseKeyRegistration, publicBlob } from './key-registration.ts';
+export {
+  type AttestationKeyInfo,
+  buildWcceAttributes,
+  buildWcceChallenge,
+  decodeAttestationKeyInfo,
+  decodeEndorsementKeyInfo,
+  ENROLL,
+  type EndorsementKeyInfo,
+  encodeAttestationKeyInfo,
+  encodeEndorsementKeyInfo,
+  exchangeCertificateHash,
+  PLATFORM_KSP,
+  parseWcceAttributes,
+  type WcceAttributes,
+  type WcceChallenge,
+  type WcceRequestOptions,
+} from './ms-wcce.ts';
+export {
+  buildNgcAssertion,
+  type NgcAssertion,
+  type NgcExpectations,
+  ngcAssertionProblem,
+  type ParsedNgcAssertion,
+  parseNgcAssertion,
+} from './ngc-assertion.ts';
+export { decodePcpKeyBlob, encodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';
+export {
+  buildPkinitCertificate,
+  type PkinitCertificate,
+  type PkinitCertificateOptions,
+  type PkinitIdentity,
+  parsePkinitCertificate,
+} from './pkinit-certificate.ts';
+export { decodeTachChallenge, encodeTachChallenge, type TachChallenge } from './tach-challenge.ts';

@@ -1,0 +1,59 @@
+/** Public keys, PKCS#10 requests, the attestation in them, names and CMS envelopes, as X.509 and its relatives write them. */
+export type { DistinguishedName, NameAttribute } from '../../crypto/distinguished-name.ts';
+export {
+  decodeSpki,
+  decodeSpkiPem,
+  type EcPublicKey,
+  encodeSpki,
+  encodeSpkiPem,
+  type PublicKey,
+  type RsaPublicKey,
+} from '../../crypto/public-key.ts';
+export type { Sign, SigningKey } from '../services/jws.ts';
+export {
+  type AlternativeName,
+  decodeAlternativeNames,
+  EK_IDENTIFIER,
+  encodeAlternativeNames,
+  TPM_2_0_HARDWARE,
+} from './alternative-names.ts';
+export { type Attribute, attributeValue } from './attributes.ts';
+export {
+  buildCertificateRequest,
+  type CertificateRequest,
+  type CertificateRequestOptions,
+  parseCertificateRequest,
+  publicKeyOfRequest,
+  verifyCertificateRequest,
+} from './certificate-request.ts';
+export { type DerQuirk, findQuirks } from './der-quirks.ts';
+export {
+  type ContentEncryption,
+  contentEncryptionOf,
+  contentEncryptionOid,
+  decryptEnvelope,
+  type Envelope,
+  type EnvelopeOptions,
+  type EnvelopeRecipient,
+  encryptEnvelope,
+  type KeyEncryption,
+  parseEnvelope,
+} from './enveloped-data.ts';
+export type { Extension } from './extensions.ts';
+export type { CertificateAuthority } from './issue-certificate.ts';
+export {
+  ATTESTATION_ATTRIBUTE,
+  type AttestationBundle,
+  type BundledStatement,
+  buildLampsAttestation,
+  decodeAttestationBundles,
+  decodeTpmCertify,
+  encodeAttestationBundle,
+  encodeTpmCertify,
+  parseLampsAttestation,
+  statementFromTpmCertify,
+  TPM_CERTIFY_STATEMENT,
+  type TpmCertify,
+} from './lamps-attestation.ts';
+export { commonName, NAME_OID } from './names.ts';
+export type { SigningHash } from './signature-algorithm.ts';

@@ -1,0 +1,47 @@
+import { posix } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { codeOf, filesIn, textOf } from '../source-files.ts';
+
+const FAMILIES = ['windows', 'x509', 'webauthn', 'tcg', 'services'];
+const sources = filesIn(['src'], '.ts');
+
+/** The names that a file gives on from others, each with the file that it is from. */
+function givenOn(path: string): { readonly name: string; readonly from: string }[] {
+  const lists = codeOf(path).matchAll(/^(?:export|import)\s+(?:type\s+)?\{([^}]*)\}\s*from\s+'(\.[^']+)'/gm);
+  return [...lists].flatMap(([, list = '', target = '']) =>
+    [...list.matchAll(/(?:type\s+)?(\w+)(?:\s+as\s+\w+)?\s*(?:,|$)/g)].map(([, name = '']) => ({
+      name,
+      from: posix.join(posix.dirname(path), target),
+    })),
+  );
+}
+
+/** The functions and classes that a file exports. */
+const functionsOf = (path: string): string[] => [
+  ...[...codeOf(path).matchAll(/^export (?:async )?(?:function|class) (\w+)/gm)].map(([, name = '']) => name),
+  ...[...codeOf(path).matchAll(/^export const (\w+)(?:: [^=]+)? = (?:async )?(?:<[^>]*>)?\(/gm)].map(([, n = '']) => n),
+];
+
+describe('the formats', () => {
+  it('are exported by their families, or used by another file', () => {
+    const used = new Set(sources.flatMap(givenOn).map(({ name, from }) => `${from} ${name}`));
+    const formats = sources.filter((path) => path.startsWith('src/formats/') && !path.endsWith('/index.ts'));
+    const functions = formats.flatMap((path) => functionsOf(path).map((name) => `${path} ${name}`));
+    expect(functions.length).toBeGreaterThan(120);
+    expect(functions.filter((one) => !used.has(one))).toEqual([]);
+  });
+});
+
+describe.each(FAMILIES)('keyprov/formats/%s', (family) => {
+  const index = `src/formats/${family}/index.ts`;
+
+  it('says in one sentence what it is', () => {
+    expect(textOf(index)).toMatch(/^\/\*\* [A-Z].+\. \*\/\n/);
+  });
+
+  it('has at most 80 names', () => {
+    const count = givenOn(index).length;
+    expect(count).toBeGreaterThan(10);
+    expect(count).toBeLessThanOrEqual(80);
+  });
+});
