@@ -1,5 +1,6 @@
 // Checks README.md and docs/*.md: every `ts` block compiles against the sources, every `sh run` block runs (in an empty
 // directory with `keyprov` and `scripts/` at hand), links lead to files, and the README is at most 150 lines long.
+// The `@example` blocks of src/ compile as well.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -12,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -33,6 +34,27 @@ function blocksOf(page) {
   return blocks;
 }
 
+/** The `@example` blocks of a source: the number of the first line, the lines. */
+function examplesIn(source) {
+  const lines = source.split('\n');
+  const starts = [...lines.keys()].filter((index) => /^\s*\* @example\b/.test(lines[index]));
+  return starts.map((start) => {
+    const rest = lines.slice(start + 1);
+    const code = rest.slice(
+      0,
+      rest.findIndex((line) => /^\s*\*(\/| @)/.test(line)),
+    );
+    return { line: start + 2, lines: code.map((line) => line.replace(/^\s*\* ?(```.*)?/, '')) };
+  });
+}
+
+/** Writes a block for the compiler. Empty lines before it make the compiler's line numbers those of the page. */
+function keepForCompiler(file, { line, lines }) {
+  counted.ts++;
+  const name = file.replace(/\.\w+$/, '').replaceAll('/', '-');
+  writeFileSync(join(folder, 'ts', `${name}-${line}.ts`), `${'\n'.repeat(line - 1)}${lines.join('\n')}\nexport {};\n`);
+}
+
 function checkLinks(file, page) {
   for (const [, target] of page.replace(/^\s*```[\s\S]*?^\s*```/gm, '').matchAll(/\]\(([^)\s]+)\)/g)) {
     if (/^(https?:|mailto:|#)/.test(target)) continue;
@@ -41,13 +63,25 @@ function checkLinks(file, page) {
   }
 }
 
+/** What each subpath of package.json is in the sources. */
+function sourcePaths() {
+  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const targets = Object.entries(exports).filter(([, target]) => target.default !== undefined);
+  return Object.fromEntries(
+    targets.map(([path, target]) => [
+      `keyprov${path.slice(1)}`,
+      [join(root, target.default.replace('./dist/', '').replace(/\.js$/, '.ts'))],
+    ]),
+  );
+}
+
 function compileAll() {
   const options = {
     extends: join(root, 'tsconfig.json'),
     compilerOptions: {
       rootDir: '/',
       typeRoots: [join(root, 'node_modules', '@types')],
-      paths: { keyprov: [join(root, 'src/index.ts')], 'keyprov/*': [join(root, 'src/*/index.ts')] },
+      paths: sourcePaths(),
       noUnusedLocals: false,
     },
     include: [join(folder, 'ts')],
@@ -85,15 +119,17 @@ try {
     checkLinks(file, page);
     for (const block of blocksOf(page)) {
       if (block.info === 'ts') {
-        counted.ts++;
-        // Empty lines before the block make the compiler's line numbers those of the page.
-        const text = `${'\n'.repeat(block.line - 1)}${block.lines.join('\n')}\nexport {};\n`;
-        writeFileSync(join(folder, 'ts', `${basename(file, '.md')}-${block.line}.ts`), text);
+        keepForCompiler(file, block);
       } else if (block.info === 'sh run') {
         counted.sh++;
         run(file, block);
       }
     }
+  }
+  for (const entry of readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    for (const example of examplesIn(readFileSync(path, 'utf8'))) keepForCompiler(path.slice(root.length + 1), example);
   }
   if (counted.ts > 0) compileAll();
 } finally {

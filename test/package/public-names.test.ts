@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { KNOWN_GAPS } from './known-gaps.ts';
+import {
+  examplesOf,
+  namesWithoutSentence,
+  namesWithTwoMeanings,
+  readPublicSurface,
+  typesThatCannotBeNamed,
+} from './public-surface.ts';
+
+const surface = readPublicSurface();
+
+/** Where strangers begin: each has an example that the editor shows, and that `npm run docs` compiles. */
+const ENTRY_POINTS = [
+  'attestKey',
+  'buildCertificateRequest',
+  'checkPrerequisites',
+  'createCrypto',
+  'createKeyPool',
+  'createServiceFetch',
+  'definePolicy',
+  'discoverServices',
+  'explainPolicy',
+  'inspect',
+  'isKeyprovError',
+  'openKeyRegistrar',
+  'openKeyStore',
+  'openSoftwareKeyProvider',
+  'openTpm',
+  'openTpmKeyProvider',
+  'parseKeyRegistration',
+  'provision',
+  'provisionKey',
+  'recordTransport',
+  'startIdentityService',
+  'syncStatus',
+  'verifyEvidence',
+  'verifyStatement',
+  'withTpm',
+];
+
+/** What is wrong and is not known. */
+const newIn = (found: readonly string[], known: readonly string[]) => found.filter((gap) => !known.includes(gap));
+
+describe('the public names', () => {
+  it('are found', () => {
+    expect(surface.subpaths.get('keyprov')?.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['provision', 'ProvisionOptions']),
+    );
+    expect(surface.names.filter(({ namespace }) => namespace === 'structures').length).toBeGreaterThan(150);
+  });
+
+  it('are at most 80 for each subpath', () => {
+    const large = [...surface.subpaths].filter(([, names]) => names.length > 80).map(([subpath]) => subpath);
+    expect(newIn(large, KNOWN_GAPS.largeSubpaths)).toEqual([]);
+  });
+
+  it('mean one thing each in the whole package', () => {
+    expect(newIn(namesWithTwoMeanings(surface), KNOWN_GAPS.twoMeanings)).toEqual([]);
+  });
+
+  it('include every type that a public signature names', () => {
+    expect(newIn(typesThatCannotBeNamed(surface), KNOWN_GAPS.cannotBeNamed)).toEqual([]);
+  });
+
+  it('have a sentence each that the editor shows, and so have the methods of classes', () => {
+    expect(newIn(namesWithoutSentence(surface), KNOWN_GAPS.withoutSentence)).toEqual([]);
+  });
+
+  it('lead into no type of a dependency but Node', () => {
+    const packages = surface.files.map((file) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1] ?? 'keyprov');
+    const allowed = ['keyprov', 'typescript-api', '@types/node', 'undici-types'];
+    expect(newIn([...new Set(packages)], [...allowed, ...KNOWN_GAPS.foreignTypes])).toEqual([]);
+  });
+});
+
+describe('the entry points', () => {
+  it('are 25, and can be imported', () => {
+    expect(new Set(ENTRY_POINTS).size).toBe(25);
+    expect(ENTRY_POINTS.filter((entry) => !surface.names.some(({ name }) => name === entry))).toEqual([]);
+  });
+
+  it('have an example each', () => {
+    const without = ENTRY_POINTS.filter((entry) => {
+      const found = surface.names.find(({ name }) => name === entry);
+      return found === undefined || examplesOf(found.symbol, surface.checker).length === 0;
+    });
+    expect(newIn(without, KNOWN_GAPS.withoutExample)).toEqual([]);
+  });
+});
