@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'recording-invalid'
   // keys
   | 'hardware-required'
+  | 'tpm-unavailable'
   | 'no-key-provider'
   | 'virtual-tpm-refused'
   | 'downgrade-refused'

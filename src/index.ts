@@ -34,6 +34,7 @@ export type { Bytes } from './bytes.ts';
 export { type EcPublicKey, encodeSpkiPem, type PublicKey, type RsaPublicKey } from './crypto/public-key.ts';
 export { type ErrorCode, isKeyprovError, KeyprovError } from './errors.ts';
 export { type AttemptCount, AttemptLog, type AttemptLogOptions, openAttemptLog } from './keys/attempt-log.ts';
+export { FALLBACK_REASONS, type FallbackClass, type FallbackReason, fallbackClassOf } from './keys/fallback.ts';
 export type { KeyRecord } from './keys/key-record.ts';
 export { type KeyList, KeyStore, openKeyStore } from './keys/key-store.ts';
 export { type MadeKey, type MakeKeyOptions, makeKey } from './keys/make-key.ts';

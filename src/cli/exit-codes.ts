@@ -29,7 +29,7 @@ Exit codes:
   1  something unexpected; with doctor: no TPM can be opened
   2  wrong arguments, policy file or address of a TPM; a request that cannot be made of this key
   3  the policy allows no key here
-  4  the TPM cannot be reached, or its state or library cannot be used
+  4  the TPM cannot be reached or used at present, or its state or library cannot be used
   5  the PIN is missing or wrong, or must be changed, or the TPM is locked
   6  the TPM refused a command
   7  a file is missing, damaged, there already, or cannot be written
@@ -48,7 +48,7 @@ const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [
   [/^(hardware-required|no-key-provider|virtual-tpm-refused|downgrade-refused|algorithm-unsupported)$/, EXIT.policy],
   [/^attestation-unavailable$/, EXIT.policy],
   [/^(pin-.*|key-locked|tpm-lockout|recovery-unavailable)$/, EXIT.pin],
-  [/^(transport-.*|library-.*|state-.*|no-tpm)$/, EXIT.unreachable],
+  [/^(transport-.*|library-.*|state-.*|no-tpm|tpm-unavailable)$/, EXIT.unreachable],
   [/^(tpm-.*|codec)$/, EXIT.refused],
   [/^(store-.*|key-.*|statement-invalid|certificate-invalid|journal-invalid|run-active)$/, EXIT.files],
   [/^(mfa-.*|token-invalid)$/, EXIT.mfa],

@@ -2,6 +2,8 @@ import { type ErrorCode, isKeyprovError, KeyprovError, withCleanup } from '../er
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { type SignalOptions, Tpm } from '../tpm/tpm.ts';
+import { fallbackClassOf, retryAfterOf } from './fallback.ts';
+import { PinError } from './pin-error.ts';
 import type { Backend, KeyProvider } from './provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider, type TpmKeyProviderOptions } from './tpm-provider.ts';
 
@@ -35,6 +37,11 @@ export interface SelectionOptions extends SignalOptions {
   /** Where the user's last key was made. From a TPM there is no way back to software unless `allowDowngrade`. */
   readonly previous?: Backend | undefined;
   readonly allowDowngrade?: boolean;
+  /**
+   * When software may take the place of a TPM under `preferred`: where that is absent (the default), or after any
+   * failure, also one that passes. See `FALLBACK_REASONS`.
+   */
+  readonly fallBack?: 'absent' | 'any' | undefined;
   readonly tpmOptions?: TpmKeyProviderOptions;
 }
 
@@ -50,6 +57,8 @@ export interface Selection {
 /** Neither TPM nor software may make the key; `attempts` says why for each. */
 export class SelectionError extends KeyprovError {
   readonly attempts: readonly Attempt[];
+  /** Seconds after which the TPM may be usable again; absent where that is not known. */
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(
     code: ErrorCode,
@@ -59,6 +68,7 @@ export class SelectionError extends KeyprovError {
   ) {
     super(code, message, options);
     this.attempts = attempts;
+    this.retryAfterSeconds = retryAfterOf(options.cause);
   }
 }
 
@@ -66,8 +76,9 @@ export class SelectionError extends KeyprovError {
  * Decides who makes a key: the TPM where policy wants it and it can, else software where policy allows that.
  * This is the only place where that decision is made.
  *
- * @throws SelectionError `hardware-required` when only a TPM is allowed and none is usable (`cause` is the reason),
- * `attestation-unavailable` or `downgrade-refused` when a rule forbids software, `no-key-provider` when nothing is left.
+ * @throws SelectionError `tpm-unavailable` where the TPM is there and cannot be used at present (`cause` is the reason);
+ * `hardware-required` where only a TPM is allowed and there is none; `attestation-unavailable` or `downgrade-refused`
+ * where a rule forbids software; `no-key-provider` where nothing is left.
  */
 export async function selectKeyProvider(
   policy: Policy,
@@ -116,7 +127,9 @@ async function selectTpm(
     }
     const lockout = await readLockout(tpm, { signal });
     if (hasPin && lockout.inLockout) {
-      throw new KeyprovError('tpm-lockout', 'the TPM is in dictionary attack lockout and takes no PIN', {
+      throw new PinError('tpm-lockout', 'the TPM is in dictionary attack lockout and takes no PIN', {
+        triesLeft: 0,
+        retryAfterSeconds: lockout.recoveryTimeSeconds,
         remedy: `wait up to ${lockout.recoveryTimeSeconds} s for the next try, or reset the lockout as the TPM's owner`,
       });
     }
@@ -136,51 +149,70 @@ async function closeIfOpened(tpm: Tpm, sources: ProviderSources): Promise<void> 
   if (tpm !== sources.tpm) await tpm.close();
 }
 
-/** The software provider, unless a rule forbids it. `cause` is why there is no TPM. */
+/** The software provider, unless a rule forbids it. `cause` is why there is no TPM; undefined where policy wants none. */
 export async function selectSoftware(
   policy: Policy,
   sources: ProviderSources,
-  { algorithm, previous, allowDowngrade = false, signal }: SelectionOptions,
+  options: SelectionOptions,
   attempts: readonly Attempt[],
   cause: unknown,
 ): Promise<Selection> {
-  const refuse = (code: ErrorCode, reason: string, remedy: string): SelectionError =>
+  const { algorithm, signal } = options;
+  const refuse = ({ code, reason, remedy }: Refusal): SelectionError =>
     new SelectionError(code, reason, [...attempts, { backend: 'software', outcome: 'passed-over', code, reason }], {
       cause,
       remedy,
     });
-  const why = cause instanceof Error ? `: ${cause.message}` : '';
-  if (policy.hardware === 'required') {
-    throw refuse(
-      'hardware-required',
-      `policy requires a TPM and none is usable${why}`,
-      'mend the TPM or change the policy',
-    );
-  }
-  if (policy.attestation === 'required') {
-    throw refuse(
-      'attestation-unavailable',
-      `policy requires attestation, which needs a TPM${why}`,
-      'mend the TPM or change the policy',
-    );
-  }
-  if (previous === 'tpm' && !allowDowngrade) {
-    throw refuse(
-      'downgrade-refused',
-      `the user's key was made in a TPM and none is usable now${why}`,
-      'mend the TPM, or allow the downgrade by name',
-    );
-  }
-  if (sources.software === undefined) {
-    throw refuse(
-      'no-key-provider',
-      `no software keys are offered and no TPM is usable${why}`,
-      'offer the software provider, or mend the TPM',
-    );
-  }
-  const provider = await sources.software();
-  if (!(await provider.supports(algorithm, { signal }))) {
-    throw refuse('algorithm-unsupported', `software makes no ${algorithm} keys here`, 'choose another algorithm');
+  const refusal = refusalOf(policy, sources, options, cause);
+  if (refusal !== undefined) throw refuse(refusal);
+  const provider = await sources.software?.();
+  if (provider === undefined || !(await provider.supports(algorithm, { signal }))) {
+    const reason = `software makes no ${algorithm} keys here`;
+    throw refuse({ code: 'algorithm-unsupported', reason, remedy: 'choose another algorithm' });
   }
   return { provider, attempts, close: async () => {} };
+}
+
+interface Refusal {
+  readonly code: ErrorCode;
+  readonly reason: string;
+  readonly remedy: string;
+}
+
+/** The first rule that forbids software; undefined where none does. */
+function refusalOf(
+  { hardware, attestation }: Policy,
+  { software }: ProviderSources,
+  { previous, allowDowngrade = false, fallBack = 'absent' }: SelectionOptions,
+  cause: unknown,
+): Refusal | undefined {
+  const why = cause instanceof Error ? `: ${cause.message}` : '';
+  const repair = 'repair the TPM or change the policy';
+  if (isKeyprovError(cause, 'attestation-unavailable')) {
+    return { code: cause.code, reason: `policy requires attestation and there is none${why}`, remedy: repair };
+  }
+  const mustBeTpm = hardware === 'required' || attestation === 'required';
+  const isPassing = cause !== undefined && fallbackClassOf(cause) === 'passing';
+  if (isPassing && (mustBeTpm || fallBack === 'absent')) {
+    const seconds = retryAfterOf(cause);
+    const when = `try again ${seconds === undefined ? 'when that is repaired' : `in ${seconds} s`}`;
+    const orElse = mustBeTpm ? '' : ", or ask for a software key by name (fallBack: 'any')";
+    return { code: 'tpm-unavailable', reason: `the TPM cannot be used at present${why}`, remedy: when + orElse };
+  }
+  if (hardware === 'required') {
+    return { code: 'hardware-required', reason: `policy requires a TPM and none is usable${why}`, remedy: repair };
+  }
+  if (attestation === 'required') {
+    const reason = `policy requires attestation, which needs a TPM${why}`;
+    return { code: 'attestation-unavailable', reason, remedy: repair };
+  }
+  if (previous === 'tpm' && !allowDowngrade) {
+    const reason = `the user's key was made in a TPM and none is usable now${why}`;
+    return { code: 'downgrade-refused', reason, remedy: 'repair the TPM, or allow the downgrade by name' };
+  }
+  if (software === undefined) {
+    const reason = `no software keys are offered and no TPM is usable${why}`;
+    return { code: 'no-key-provider', reason, remedy: 'offer the software provider, or repair the TPM' };
+  }
+  return undefined;
 }

@@ -60,6 +60,8 @@ export interface ProvisionOptions extends SignalOptions {
   readonly pool?: KeyPool | undefined;
   /** Let software take over from a TPM for the same user. */
   readonly allowDowngrade?: boolean | undefined;
+  /** When software may take the place of a TPM under `preferred`; see `SelectionOptions`. */
+  readonly fallBack?: ProvisionKeyOptions['fallBack'];
   /** Where the user's last key was made, when it is not in the store any more. */
   readonly previous?: Attempt['backend'] | undefined;
   readonly onEvent?: ((event: RunEvent) => void) | undefined;

@@ -114,10 +114,10 @@ export class RunSteps {
     let record: KeyRecord;
     try {
       const challenge = await registrar.challenge({ signal });
-      const { profile, enrolAk, allowDowngrade } = this.#options;
+      const { profile, enrolAk, allowDowngrade, fallBack } = this.#options;
       const sources = await watchTpm(this.#options.sources, this.#journal, { signal });
       const previous = await this.#previousBackend();
-      const wish = { policy, challenge, pin, profile, enrolAk, previous, signal, onEvent };
+      const wish = { policy, challenge, pin, profile, enrolAk, previous, fallBack, signal, onEvent };
       const wanted = { ...wish, ...(allowDowngrade && { allowDowngrade }) };
       made = pool === undefined ? await provisionKey({ ...wanted, sources }) : await pool.take(wanted);
       record = await recordOf(made, pin, this.#options);

@@ -105,6 +105,7 @@ const REPORTED: Readonly<Partial<Record<ErrorCode, number>>> = {
 export function windowsErrorOf(error: unknown): WindowsError | undefined {
   if (error instanceof Error && error.name === 'AbortError') return findWindowsError(0x80090036);
   if (!isKeyprovError(error)) return undefined;
+  if (error.code === 'tpm-unavailable') return windowsErrorOf(error.cause);
   const exact = 'windowsCode' in error && typeof error.windowsCode === 'number' ? error.windowsCode : undefined;
   const code = exact ?? REPORTED[error.code] ?? (isTpmError(error) ? tpmHresult(error.responseCode.value) : undefined);
   return code === undefined ? undefined : findWindowsError(code);

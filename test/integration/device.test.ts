@@ -17,7 +17,7 @@ import { CREATE_ECC, codeOf, GET_RANDOM } from './support/raw-commands.ts';
 describe('openDevice', () => {
   it('says that there is no such device', async () => {
     const error = await quickFailure(openDevice({ path: '/dev/keyprov-has-no-such-device' }));
-    expect(error.code).toBe('transport-unreachable');
+    expect(error.code).toBe('no-tpm');
     expect(error.message).toContain('device:/dev/keyprov-has-no-such-device: there is no such device');
   });
 

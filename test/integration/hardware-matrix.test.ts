@@ -110,9 +110,15 @@ const STATES = {
 type StateName = keyof typeof STATES;
 const STATE_NAMES: readonly StateName[] = ['working', 'absent', 'TPM 1.2', 'not ready', 'locked', 'failing', 'lost'];
 
+const REFUSALS: ReadonlyMap<string, string> = new Map([
+  ['hardware-required', 'H'],
+  ['attestation-unavailable', 'A'],
+  ['tpm-unavailable', 'U'],
+]);
+
 const LEGEND = `Each cell: what decideHardware says of the version, what the prerequisite check says, what provisionKey does.
 T: in the TPM, with its attestation; t: in the TPM, without; S: in software. +: eligible; -: not.
-N: nowhere; H: refused as hardware-required; A: refused as attestation-unavailable.
+N: nowhere; H: refused as hardware-required; A: refused as attestation-unavailable; U: refused as tpm-unavailable.
 no policy: there is none, since its settings contradict each other.`;
 
 /** The five hardware policies of Windows, then the settings of this library. */
@@ -120,67 +126,67 @@ const EXPECTED: Readonly<Record<string, string>> = {
   'virtualTpm allow, attestation none': `
                     | working   | absent    | TPM 1.2   | not ready | locked    | failing   | lost
 Force Software      | S + S     | S + S     | S + S     | S + S     | S + S     | S + S     | S + S
-Any TPM             | T + t     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-TPM 2.0 or Software | T + t     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
-Hardware Preferred  | T + t     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
-Hardware Required   | T + t     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-required            | T + t     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-preferred           | T + t     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
+Any TPM             | T + t     | N - H     | N - H     | T - H     | T - U     | T - H     | T - U
+TPM 2.0 or Software | T + t     | S + S     | S + S     | T + S     | T + U     | T + S     | T + U
+Hardware Preferred  | T + t     | S + S     | S + S     | T + S     | T + U     | T + S     | T + U
+Hardware Required   | T + t     | N - H     | N - H     | T - H     | T - U     | T - H     | T - U
+required            | T + t     | N - H     | N - H     | T - H     | T - U     | T - H     | T - U
+preferred           | T + t     | S + S     | S + S     | T + S     | T + U     | T + S     | T + U
 discouraged         | S + S     | S + S     | S + S     | S + S     | S + S     | S + S     | S + S
 `,
   'virtualTpm allow, attestation preferred': `
                     | working   | absent    | TPM 1.2   | not ready | locked    | failing   | lost
 Force Software      | S + S     | S + S     | S + S     | S + S     | S + S     | S + S     | S + S
-Any TPM             | T + T     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-TPM 2.0 or Software | T + T     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
-Hardware Preferred  | T + T     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
-Hardware Required   | T + T     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-required            | T + T     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-preferred           | T + T     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
+Any TPM             | T + T     | N - H     | N - H     | T - H     | T - U     | T - H     | T - U
+TPM 2.0 or Software | T + T     | S + S     | S + S     | T + S     | T + U     | T + S     | T + U
+Hardware Preferred  | T + T     | S + S     | S + S     | T + S     | T + U     | T + S     | T + U
+Hardware Required   | T + T     | N - H     | N - H     | T - H     | T - U     | T - H     | T - U
+required            | T + T     | N - H     | N - H     | T - H     | T - U     | T - H     | T - U
+preferred           | T + T     | S + S     | S + S     | T + S     | T + U     | T + S     | T + U
 discouraged         | S + S     | S + S     | S + S     | S + S     | S + S     | S + S     | S + S
 `,
   'virtualTpm allow, attestation required': `
                     | working   | absent    | TPM 1.2   | not ready | locked    | failing   | lost
 Force Software      | no policy | no policy | no policy | no policy | no policy | no policy | no policy
-Any TPM             | T + T     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-TPM 2.0 or Software | T + T     | S - A     | S - A     | T - A     | T - A     | T - A     | T - A
-Hardware Preferred  | T + T     | S - A     | S - A     | T - A     | T - A     | T - A     | T - A
-Hardware Required   | T + T     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-required            | T + T     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-preferred           | T + T     | S - A     | S - A     | T - A     | T - A     | T - A     | T - A
+Any TPM             | T + T     | N - H     | N - H     | T - H     | T - U     | T - H     | T - U
+TPM 2.0 or Software | T + T     | S - A     | S - A     | T - A     | T - U     | T - A     | T - U
+Hardware Preferred  | T + T     | S - A     | S - A     | T - A     | T - U     | T - A     | T - U
+Hardware Required   | T + T     | N - H     | N - H     | T - H     | T - U     | T - H     | T - U
+required            | T + T     | N - H     | N - H     | T - H     | T - U     | T - H     | T - U
+preferred           | T + T     | S - A     | S - A     | T - A     | T - U     | T - A     | T - U
 discouraged         | no policy | no policy | no policy | no policy | no policy | no policy | no policy
 `,
   'virtualTpm refuse, attestation none': `
                     | working   | absent    | TPM 1.2   | not ready | locked    | failing   | lost
 Force Software      | S + S     | S + S     | S + S     | S + S     | S + S     | S + S     | S + S
-Any TPM             | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-TPM 2.0 or Software | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
-Hardware Preferred  | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
-Hardware Required   | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-required            | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-preferred           | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
+Any TPM             | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - U
+TPM 2.0 or Software | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + U
+Hardware Preferred  | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + U
+Hardware Required   | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - U
+required            | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - U
+preferred           | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + U
 discouraged         | S + S     | S + S     | S + S     | S + S     | S + S     | S + S     | S + S
 `,
   'virtualTpm refuse, attestation preferred': `
                     | working   | absent    | TPM 1.2   | not ready | locked    | failing   | lost
 Force Software      | S + S     | S + S     | S + S     | S + S     | S + S     | S + S     | S + S
-Any TPM             | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-TPM 2.0 or Software | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
-Hardware Preferred  | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
-Hardware Required   | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-required            | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-preferred           | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + S
+Any TPM             | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - U
+TPM 2.0 or Software | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + U
+Hardware Preferred  | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + U
+Hardware Required   | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - U
+required            | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - U
+preferred           | T + S     | S + S     | S + S     | T + S     | T + S     | T + S     | T + U
 discouraged         | S + S     | S + S     | S + S     | S + S     | S + S     | S + S     | S + S
 `,
   'virtualTpm refuse, attestation required': `
                     | working   | absent    | TPM 1.2   | not ready | locked    | failing   | lost
 Force Software      | no policy | no policy | no policy | no policy | no policy | no policy | no policy
-Any TPM             | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-TPM 2.0 or Software | T - A     | S - A     | S - A     | T - A     | T - A     | T - A     | T - A
-Hardware Preferred  | T - A     | S - A     | S - A     | T - A     | T - A     | T - A     | T - A
-Hardware Required   | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-required            | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - H
-preferred           | T - A     | S - A     | S - A     | T - A     | T - A     | T - A     | T - A
+Any TPM             | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - U
+TPM 2.0 or Software | T - A     | S - A     | S - A     | T - A     | T - A     | T - A     | T - U
+Hardware Preferred  | T - A     | S - A     | S - A     | T - A     | T - A     | T - A     | T - U
+Hardware Required   | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - U
+required            | T - H     | N - H     | N - H     | T - H     | T - H     | T - H     | T - U
+preferred           | T - A     | S - A     | S - A     | T - A     | T - A     | T - A     | T - U
 discouraged         | no policy | no policy | no policy | no policy | no policy | no policy | no policy
 `,
 };
@@ -246,7 +252,7 @@ async function provision(policy: Policy, settings: Settings, name: StateName): P
   } catch (error) {
     if (!(error instanceof KeyprovError) || !(error.cause instanceof KeyprovError)) throw error;
     expect(error.cause.code).toBe(whyNot(settings, name).reason);
-    return error.code === 'hardware-required' ? 'H' : error.code === 'attestation-unavailable' ? 'A' : error.code;
+    return REFUSALS.get(error.code) ?? error.code;
   }
 }
 

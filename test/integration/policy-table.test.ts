@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
 import { type ErrorCode, KeyprovError } from '../../src/errors.ts';
+import type { FallbackClass } from '../../src/keys/fallback.ts';
 import { makeKey } from '../../src/keys/make-key.ts';
 import type { KeyProvider, ProvidedKey } from '../../src/keys/provider.ts';
-import { type ProviderSources, SelectionError } from '../../src/keys/select-provider.ts';
+import { type ProviderSources, SelectionError, type SelectionOptions } from '../../src/keys/select-provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy, type PolicySettings } from '../../src/policy/index.ts';
 import { type Fault, type FaultyTransport, faultyTransport } from '../../src/testing/faulty-transport.ts';
@@ -52,14 +53,15 @@ type Expected =
 
 const SOFTWARE = (reason: ErrorCode): Expected => ({ backend: 'software', assurance: 'software', reasons: [reason] });
 const REFUSED = (cause: ErrorCode): Expected => ({ error: 'hardware-required', cause });
+const LATER = (cause: ErrorCode): Expected => ({ error: 'tpm-unavailable', cause });
 const DISCOURAGED: Expected = { backend: 'software', assurance: 'software', reasons: ['passed-over'] };
 const TPM: Expected = { backend: 'tpm', assurance: 'virtual', reasons: [] };
 
 const TABLE: Record<keyof typeof MACHINES, { required: Expected; preferred: Expected }> = {
   present: { required: TPM, preferred: TPM },
-  absent: { required: REFUSED('transport-unreachable'), preferred: SOFTWARE('transport-unreachable') },
+  absent: { required: REFUSED('no-tpm'), preferred: SOFTWARE('no-tpm') },
   'not named': { required: REFUSED('no-tpm'), preferred: SOFTWARE('no-tpm') },
-  'locked out': { required: REFUSED('tpm-lockout'), preferred: SOFTWARE('tpm-lockout') },
+  'locked out': { required: LATER('tpm-lockout'), preferred: LATER('tpm-lockout') },
   'failing at start-up': { required: REFUSED('tpm-failure-mode'), preferred: SOFTWARE('tpm-failure-mode') },
   'lacking the algorithm': { required: REFUSED('algorithm-unsupported'), preferred: SOFTWARE('algorithm-unsupported') },
 };
@@ -141,16 +143,21 @@ describe('the policy table', () => {
 });
 
 describe('a fault at any command of the making of a key', () => {
-  const faults: [string, Fault][] = [
-    ['a lost connection', 'lost'],
-    ['TPM_RC_FAILURE', TPM_RC.FAILURE],
-    ['TPM_RC_AUTH_FAIL', TPM_RC.AUTH_FAIL + 0x900],
-    ['a block by TBS', 0x80280400],
-    ['an answer that is cut off', 'cut'],
+  const faults: [string, Fault, FallbackClass][] = [
+    ['a lost connection', 'lost', 'passing'],
+    ['TPM_RC_FAILURE', TPM_RC.FAILURE, 'absent'],
+    ['TPM_RC_AUTH_FAIL', TPM_RC.AUTH_FAIL + 0x900, 'passing'],
+    ['a block by TBS', 0x80280400, 'passing'],
+    ['an answer that is cut off', 'cut', 'passing'],
   ];
 
   /** Makes a P-256 key with the fault at command `at`, on a TPM that stays open to be looked at. */
-  async function makeWithFault(hardware: 'required' | 'preferred', fault: Fault, at: number) {
+  async function makeWithFault(
+    hardware: 'required' | 'preferred',
+    fault: Fault,
+    at: number,
+    fallBack?: SelectionOptions['fallBack'],
+  ) {
     let wrapped: FaultyTransport | undefined;
     let tpm: Tpm | undefined;
     const sources: ProviderSources = {
@@ -165,7 +172,7 @@ describe('a fault at any command of the making of a key', () => {
         return tpm;
       },
     };
-    const result = await makeKey(definePolicy({ hardware, algorithm: 'p-256' }), sources, { pin: PIN }).catch(
+    const result = await makeKey(definePolicy({ hardware, algorithm: 'p-256' }), sources, { pin: PIN, fallBack }).catch(
       (error: unknown) => error,
     );
     return { result, commands: wrapped?.commands ?? 0 };
@@ -182,9 +189,25 @@ describe('a fault at any command of the making of a key', () => {
     expect(refused).toBeGreaterThanOrEqual(5);
   });
 
-  test.each(faults)('falls back to software, with the reason, where hardware is preferred: %s', async (_, fault) => {
+  test.each(faults)(
+    'hardware is preferred: software takes over only from a TPM that is of no use: %s',
+    async (_, fault, kind) => {
+      const codes = new Set<string>();
+      for (let at = 0; ; at++) {
+        const { result, commands } = await makeWithFault('preferred', fault, at);
+        if (commands <= at) break;
+        if (result instanceof SelectionError) codes.add(result.code);
+        else if (result instanceof Error) throw result;
+        else codes.add(result instanceof Object && 'fellBack' in result && result.fellBack ? 'software' : 'tpm');
+      }
+      codes.delete('tpm');
+      expect([...codes]).toEqual([kind === 'absent' ? 'software' : 'tpm-unavailable']);
+    },
+  );
+
+  test.each(faults)('falls back to software, with the reason, where the caller asks for that: %s', async (_, fault) => {
     for (let at = 0; ; at++) {
-      const { result, commands } = await makeWithFault('preferred', fault, at);
+      const { result, commands } = await makeWithFault('preferred', fault, at, 'any');
       if (commands <= at) break;
       expect(result).not.toBeInstanceOf(Error);
       expect(result).toSatisfy((made: Awaited<ReturnType<typeof makeKey>>) =>
@@ -202,7 +225,13 @@ describe('a fault at any command of the making of a key', () => {
             armed && index === at && code !== TPM_CC.FlushContext ? TPM_RC.AUTH_FAIL + 0x900 : 'none',
           ),
       });
-      await makeKey(definePolicy({ algorithm: 'p-256' }), { tpm: inner, software: onceSoftware }, { pin: PIN });
+      await makeKey(
+        definePolicy({ algorithm: 'p-256' }),
+        { tpm: inner, software: onceSoftware },
+        {
+          ...{ pin: PIN, fallBack: 'any' },
+        },
+      );
       armed = false;
       for (const type of [TPM_HT.TRANSIENT, TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION]) {
         expect(await listHandles(inner, type), `after a fault at command ${at}`).toEqual([]);

@@ -88,6 +88,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
         [0x80284009, 'transport-busy'],
         [0x8028400b, 'transport-busy'],
         [0x8028400f, 'no-tpm'],
+        [0x80284010, 'no-tpm'],
         [0x80284012, 'transport-permission'],
       ]);
       for (const step of ['CREATE', 'INFO']) {

@@ -74,7 +74,7 @@ async function check(name: string, work: () => Promise<Omit<Check, 'name' | 'sta
 }
 
 const isMissingDevice = (error: unknown): boolean =>
-  isKeyprovError(error, 'no-tpm') && isKeyprovError(error.cause, 'transport-unreachable');
+  isKeyprovError(error, 'no-tpm') && isKeyprovError(error.cause, 'no-tpm');
 
 function checkNode(): Check {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);

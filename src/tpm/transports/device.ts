@@ -32,7 +32,7 @@ const DEFAULT_PATH = '/dev/tpmrm0';
  * A running command cannot be cancelled; its answer is awaited. A command that the kernel itself refuses, mostly for
  * a handle that another connection made, is rejected with `tpm-command-blocked`: it never reached the TPM, and the
  * transport stays usable. (Linux 6.1: three transient objects per open `/dev/tpmrm0`.)
- * @throws KeyprovError `transport-unreachable` (no such device), `transport-permission`, `transport-busy` (another
+ * @throws KeyprovError `no-tpm` (no such device), `transport-unreachable`, `transport-permission`, `transport-busy` (another
  * program has `/dev/tpm0`), `address-invalid` (the path is no device).
  */
 export async function openDevice({ path = DEFAULT_PATH }: DeviceOptions = {}): Promise<DeviceTransport> {
@@ -52,9 +52,13 @@ export async function openDevice({ path = DEFAULT_PATH }: DeviceOptions = {}): P
   return new Transport(address, handle, /\/tpmrm\d+$/.test(path));
 }
 
+const NO_DEVICE = ['no-tpm', 'there is no such device', 'switch the TPM on in the firmware, or use another'] as const;
+
 /** What the kernel's error numbers mean when the device is opened. */
 const OPEN_ERRORS: Readonly<Record<string, readonly [code: ErrorCode, what: string, remedy: string]>> = {
-  ENOENT: ['transport-unreachable', 'there is no such device', 'switch the TPM on in the firmware, or use another'],
+  ENOENT: NO_DEVICE,
+  ENODEV: NO_DEVICE,
+  ENXIO: NO_DEVICE,
   EACCES: ['transport-permission', 'access denied', 'join the group that owns the device (mostly tss)'],
   EPERM: ['transport-permission', 'access denied', 'give the container or service access to the device'],
   EBUSY: ['transport-busy', 'another program has it', `end that program, or use ${DEFAULT_PATH}`],

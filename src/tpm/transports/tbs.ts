@@ -95,6 +95,7 @@ const OPENING_ERRORS: ReadonlyMap<number, ErrorCode> = new Map([
   [0x80284009, 'transport-busy'], // TBS_E_TOO_MANY_TBS_CONTEXTS
   [0x8028400b, 'transport-busy'], // TBS_E_SERVICE_START_PENDING
   [0x8028400f, 'no-tpm'], // TBS_E_TPM_NOT_FOUND
+  [0x80284010, 'no-tpm'], // TBS_E_SERVICE_DISABLED
   [0x80284012, 'transport-permission'], // TBS_E_ACCESS_DENIED
 ]);
 
