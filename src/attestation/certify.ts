@@ -97,7 +97,21 @@ export interface AttestKeyOptions extends CertifyKeyOptions {
   readonly akCertificates?: readonly Uint8Array[];
 }
 
-/** Has a key certified, and puts together the statement. It throws as {@link certifyKey} does. */
+/**
+ * Has a key certified, and puts together the statement. It throws as {@link certifyKey} does.
+ *
+ * @example
+ * ```ts
+ * import { attestKey, createAttestationKey, openTpm } from 'keyprov';
+ *
+ * declare const challenge: Uint8Array; // of the service
+ *
+ * await using tpm = await openTpm();
+ * await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });
+ * const statement = await attestKey(tpm, { key: 0x81000001, ak, challenge });
+ * console.log(statement.certInfo.length, statement.signature.length);
+ * ```
+ */
 export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<AttestationStatement> {
   const { ak, creation, akCreation = false, akCertificates: certificates, signal } = options;
   const { handle } = entityOf(options.key);

@@ -51,6 +51,24 @@ export type EvidenceResult =
  * All checks are made whatever came before, each gives a finding, and no evidence makes it throw.
  *
  * @throws TypeError for a `minTier` that is none; KeyprovError `certificate-invalid` for a root that cannot be read.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import { readCertificate, statementFromJson, verifyEvidence } from 'keyprov/attestation';
+ *
+ * declare const received: { evidence: unknown; spki: Uint8Array }; // what the client sent
+ * declare const challenge: Uint8Array; // what you gave it before
+ *
+ * const result = await verifyEvidence(statementFromJson(received.evidence), {
+ *   challenge,
+ *   expectedKey: { spki: received.spki }, // the key that is being registered
+ *   akRoots: [await readCertificate(await readFile('attestation-ca.der'))],
+ *   minTier: 'tpm-no-ek-certificate',
+ * });
+ * if (result.ok) console.log(result.tier, result.publicKey);
+ * else console.log(result.tier, result.findings.filter(({ passed }) => !passed));
+ * ```
  */
 export async function verifyEvidence(evidence: Evidence, options: VerifyEvidenceOptions): Promise<EvidenceResult> {
   const { minTier, virtual = false } = options;

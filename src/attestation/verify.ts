@@ -45,6 +45,18 @@ export type VerificationResult =
  *
  * All checks are made whatever came before, each gives a finding, and no statement makes it throw. Checks of creations
  * and of what an option names are made where there is one.
+ *
+ * @example
+ * ```ts
+ * import { type KeyIdentity, statementFromJson, verifyStatement } from 'keyprov/attestation';
+ *
+ * declare const received: unknown; // the JSON that the client sent
+ * declare const kept: { challenge: Uint8Array; attestationKey: KeyIdentity }; // what you gave out, and whom you trust
+ *
+ * const result = verifyStatement(statementFromJson(received), kept);
+ * if (result.ok) console.log(result.publicKey);
+ * else console.log(result.findings.filter(({ passed }) => !passed));
+ * ```
  */
 export function verifyStatement(statement: AttestationStatement, options: VerifyOptions): VerificationResult {
   const findings = new Findings();

@@ -58,6 +58,16 @@ const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, dama
  *
  * It never throws because of the bytes, whatever they are: what cannot be read is `damaged` or `unknown`, what is odd
  * stands in `problems`. Files of more than 1 MiB are not read, and of those above 128 KiB only states and recordings.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import { inspect, printInspection } from 'keyprov/inspect';
+ *
+ * const inspection = await inspect(await readFile('request.json'));
+ * console.log(inspection.format, inspection.confidence);
+ * console.log(printInspection(inspection));
+ * ```
  */
 export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}): Promise<Inspection> {
   if (bytes.length > MAX_SIZE) return unknown(bytes, [`files of more than ${MAX_SIZE} bytes are not read`]);

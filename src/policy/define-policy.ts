@@ -44,7 +44,17 @@ export interface PolicySettings {
   readonly pin?: PinSettings | undefined;
 }
 
-/** Completes `settings` with the defaults. @throws PolicyError that names every wrong setting at once. */
+/**
+ * Completes `settings` with the defaults. @throws PolicyError that names every wrong setting at once.
+ *
+ * @example
+ * ```ts
+ * import { definePolicy } from 'keyprov/policy';
+ *
+ * const policy = definePolicy({ hardware: 'required', virtualTpm: 'refuse', pin: { minLength: 8, history: 5 } });
+ * console.log(policy.algorithm); // 'rsa-2048'
+ * ```
+ */
 export function definePolicy(settings: PolicySettings = {}): Policy {
   return readPolicy(settings);
 }

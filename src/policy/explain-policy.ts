@@ -12,6 +12,15 @@ export interface ExplainPolicyOptions {
 /**
  * Readable text of an explanation: one line for each setting with its value and the reason, and below it one, indented,
  * for each value that does not hold.
+ *
+ * @example
+ * ```ts
+ * import { explainPolicy, layerFromEnvironment, layerOf, mergePolicy } from 'keyprov/policy';
+ *
+ * const environment = layerFromEnvironment({ KEYPROV_POLICY_HARDWARE: 'required' });
+ * const { explanation } = mergePolicy([layerOf({ hardware: 'preferred' }), ...(environment ? [environment] : [])]);
+ * console.log(explainPolicy(explanation, { onlySet: true }));
+ * ```
  */
 export function explainPolicy(
   explanation: readonly SettingExplanation[],

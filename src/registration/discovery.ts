@@ -45,6 +45,14 @@ const BAD_FORM = 0x801c0012;
  * @throws TypeError for another URL. @throws ServiceError `service-untrusted` for an address or a redirection at another
  * host that is not trusted, or without TLS; `service-answer` for an answer of bad form; `service-unreachable`,
  * `service-timeout` and `service-refused`. The reason of `signal` when that aborts.
+ *
+ * @example
+ * ```ts
+ * import { discoverServices } from 'keyprov/registration';
+ *
+ * const { keyProvisioning, authentication } = await discoverServices('https://sts.contoso.test');
+ * console.log(keyProvisioning?.endpoint.href, authentication?.tokenEndpoint?.href);
+ * ```
  */
 export async function discoverServices(
   url: string | URL,

@@ -37,6 +37,15 @@ const ENTRA: DiscoveredService = {
  *
  * @throws what {@link discoverServices} does; ServiceError or KeyprovError `service-answer` for a server that names no key
  * registration, such as an AD FS of before 2016.
+ *
+ * @example
+ * ```ts
+ * import { createServiceFetch, openKeyRegistrar } from 'keyprov/registration';
+ *
+ * await using fetch = createServiceFetch();
+ * const registrar = await openKeyRegistrar({ url: 'https://sts.contoso.test', fetch });
+ * console.log(registrar.address); // for `provision({ registrar, … })`
+ * ```
  */
 export async function openKeyRegistrar({ url, graph, ...options }: OpenKeyRegistrarOptions): Promise<KeyRegistrar> {
   const { apiVersionIn, maxAttempts, maxDelayMs, lookup, sleep, ...service } = options;

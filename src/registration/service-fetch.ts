@@ -30,6 +30,18 @@ export type ServiceFetch = typeof fetch &
  *
  * @throws TypeError for certificates or a key that cannot be read or do not belong together, no `ca` where only that is
  * to be trusted, or a proxy that is no URL of http or https.
+ *
+ * @example
+ * ```ts
+ * import { readFile } from 'node:fs/promises';
+ * import { createServiceFetch, openKeyRegistrar } from 'keyprov/registration';
+ *
+ * const certificate = await readFile('device.pem', 'utf8');
+ * const privateKey = await readFile('device.key', 'utf8');
+ * await using fetch = createServiceFetch({ clientCertificate: { certificate, privateKey }, proxy: 'environment' });
+ * const registrar = await openKeyRegistrar({ url: 'https://sts.contoso.test', fetch });
+ * console.log(registrar.address);
+ * ```
  */
 export function createServiceFetch(options: ServiceFetchOptions = {}): ServiceFetch {
   const { proxy } = options;

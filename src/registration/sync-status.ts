@@ -105,6 +105,18 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
  *
  * @throws RangeError for a KeyID that is not of 32 bytes; TypeError for a device id that is no GUID.
  * @throws KeyprovError what the reader throws, unless it may work later.
+ *
+ * @example
+ * ```ts
+ * import { Client } from 'ldapts';
+ * import { describeSyncStatus, ldapReader, type RegisteredKey, syncStatus } from 'keyprov/registration';
+ *
+ * declare const key: RegisteredKey; // `registeredKeyOf(registration)` of a registered key
+ *
+ * const client = new Client({ url: 'ldaps://dc1.contoso.test' });
+ * await client.bind('CN=reader,DC=contoso,DC=test', 'secret');
+ * console.log(describeSyncStatus(await syncStatus(key, { reader: ldapReader(client, { base: 'DC=contoso,DC=test' }) })));
+ * ```
  */
 export async function syncStatus(key: RegisteredKey, options: SyncStatusOptions = {}): Promise<SyncStatus> {
   const { reader, schedule, now = () => new Date(), signal } = options;

@@ -55,6 +55,19 @@ export type TpmWork = (kit: TestTpm) => Promise<void>;
  * The body of a test that gets a TPM of its own, for any runner that calls a function: `test('…', withTpm(async ({ tpm })
  * => …))`. The TPM is closed whether or not the test passes, and an error of the test comes first. The test fails as
  * {@link openTestTpm} does; to skip it instead, ask {@link missingSimulator}.
+ *
+ * @example
+ * ```ts
+ * import assert from 'node:assert/strict';
+ * import { test } from 'node:test';
+ * import { commands } from 'keyprov/tpm';
+ * import { withTpm } from 'keyprov/testing';
+ *
+ * test('gives random bytes', withTpm(async ({ tpm }) => {
+ *   const { randomBytes } = await tpm.run(commands.GetRandom, { bytesRequested: 16 });
+ *   assert.equal(randomBytes.length, 16);
+ * }));
+ * ```
  */
 export function withTpm(work: TpmWork): () => Promise<void>;
 export function withTpm(options: TestTpmOptions, work: TpmWork): () => Promise<void>;

@@ -15,6 +15,14 @@ export interface OpenTpmOptions extends SignalOptions {
  *
  * @throws KeyprovError `no-tpm` when the platform has none that can be opened (`cause` says why), `address-invalid`,
  * `library-missing`, or a `transport-…` or `state-…` code; each within a second and with a remedy.
+ *
+ * @example
+ * ```ts
+ * import { commands, openTpm } from 'keyprov/tpm';
+ *
+ * await using tpm = await openTpm('libtpms:./tpm'); // or 'auto': the TPM of this machine
+ * const { randomBytes } = await tpm.run(commands.GetRandom, { bytesRequested: 16 });
+ * ```
  */
 export async function openTpm(address: string | TpmAddress = 'auto', options: OpenTpmOptions = {}): Promise<Tpm> {
   options.signal?.throwIfAborted();

@@ -51,6 +51,19 @@ export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, Asyn
 /**
  * Makes a `Crypto`. With a provider, `subtle.generateKey` makes its key pairs there and nowhere else, and their private
  * keys are used there; everything else is software. Nothing is loaded or opened before it is used.
+ *
+ * @example
+ * ```ts
+ * import { openTpm, openTpmKeyProvider } from 'keyprov';
+ * import { createCrypto, keyprovKey } from 'keyprov/webcrypto';
+ *
+ * await using tpm = await openTpm('libtpms');
+ * await using crypto = createCrypto({ provider: await openTpmKeyProvider(tpm) });
+ * const algorithm = { name: 'ECDSA', namedCurve: 'P-256' };
+ * const { privateKey } = await crypto.subtle.generateKey(algorithm, false, ['sign', 'verify']);
+ * const signature = await crypto.subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, privateKey, new Uint8Array([1, 2, 3]));
+ * console.log(keyprovKey(privateKey)?.assurance, signature.byteLength); // 'virtual', 64
+ * ```
  */
 export function createCrypto(options: CreateCryptoOptions = {}): KeyprovCrypto {
   const { pinCacheMs = 0 } = options;

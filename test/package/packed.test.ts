@@ -84,7 +84,7 @@ describe('the package', () => {
       'keyprov',
       ...['tpm', 'attestation'].map((n) => `keyprov/${n}`),
       ...['windows', 'x509', 'webauthn', 'tcg', 'services'].map((n) => `keyprov/formats/${n}`),
-      ...['policy', 'webcrypto', 'inspect', 'testing'].map((n) => `keyprov/${n}`),
+      ...['policy', 'registration', 'webcrypto', 'inspect', 'testing'].map((n) => `keyprov/${n}`),
     ]);
     for (const [name, exported] of Object.entries(names)) {
       expect(exported.length, `exports of ${name}`).toBeGreaterThan(0);

@@ -73,6 +73,16 @@ export interface SyncTimerOptions {
  *
  * @throws KeyprovError `library-missing` without one of the packages node-sqlite3-wasm, jose and ldapts; `state-in-use`
  * where another service has the directory.
+ *
+ * @example
+ * ```ts
+ * import { joinDevice, startIdentityService } from 'keyprov/testing';
+ *
+ * const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
+ * await using service = await startIdentityService({ users: [ada] });
+ * const device = await joinDevice(service.url, { ca: service.ca, tenant: service.tenantId, user: ada });
+ * console.log(device.deviceId, service.devices());
+ * ```
  */
 export async function startIdentityService(options: IdentityServiceOptions): Promise<IdentityService> {
   const { signal, directory: kept } = options;

@@ -13,7 +13,25 @@ export interface RecordingTransport extends TpmTransport {
   readonly recording: Recording;
 }
 
-/** Passes everything on to `inner` and keeps a copy without secrets (see `redact`). Closing it closes `inner`. */
+/**
+ * Passes everything on to `inner` and keeps a copy without secrets (see `redact`). Closing it closes `inner`.
+ *
+ * @example
+ * ```ts
+ * import { commandName, formatRecording, openTpm, type RecordingTransport, readVendor, recordTransport } from 'keyprov/tpm';
+ *
+ * const recorders: RecordingTransport[] = [];
+ * await using tpm = await openTpm('libtpms', {
+ *   wrap(transport) {
+ *     const recorder = recordTransport(transport);
+ *     recorders.push(recorder);
+ *     return recorder;
+ *   },
+ * });
+ * console.log(await readVendor(tpm));
+ * for (const { recording } of recorders) console.log(formatRecording(recording, commandName));
+ * ```
+ */
 export function recordTransport(inner: TpmTransport): RecordingTransport {
   const entries: RecordingEntry[] = [];
   return {

@@ -1,0 +1,71 @@
+/** Identity services and directories: discovery, sign-in, tokens, key registration, Microsoft Graph, LDAP, synchronization. */
+export {
+  attestationCaEnrolment,
+  type EnrolAttestationKeyOptions,
+  enrolAttestationKey,
+} from './attestation-ca.ts';
+export {
+  type AuthorizeDemand,
+  authorizeUrl,
+  type DeviceCodeDemand,
+  deviceCodeRequest,
+  NGC_CLAIMS,
+  type SignInDemand,
+} from './authorize-request.ts';
+export { authenticateWithDeviceCode, type DeviceCodeOptions, type DeviceCodePrompt } from './device-code.ts';
+export { type DiscoverServicesOptions, discoverServices, parseDiscovery, TRUSTED_HOSTS } from './discovery.ts';
+export type { DiscoveredService, DiscoveredServices } from './discovery-document.ts';
+export type { ErrorDetails } from './error-details.ts';
+export type { ServiceOptions } from './exchange.ts';
+export {
+  deleteHelloMethod,
+  type GraphOptions,
+  type GraphReaderOptions,
+  graphReader,
+  type HelloMethod,
+  listHelloMethods,
+} from './graph.ts';
+export type { KeyRegistrar } from './key-registrar.ts';
+export { type LdapReaderOptions, ldapReader } from './ldap-reader.ts';
+export type { LdapEntry, LdapSearcher } from './ldap-user.ts';
+export { type OpenKeyRegistrarOptions, openKeyRegistrar } from './open-key-registrar.ts';
+export {
+  type RegisterKeyOptions,
+  type Registration,
+  type RegistrationRequest,
+  type RegistrationRetry,
+  type RegistrationService,
+  registerKey,
+} from './register-key.ts';
+export {
+  KEY_METHODS,
+  MFA_METHODS,
+  readTokenClaims,
+  type TokenClaims,
+  type TokenExpectations,
+  type TokenProblem,
+  tokenProblems,
+} from './registration-token.ts';
+export {
+  isServiceError,
+  type MisplacedKey,
+  type RetryClass,
+  ServiceError,
+  type ServiceErrorOptions,
+} from './service-error.ts';
+export { createServiceFetch, type ServiceFetch, type ServiceFetchOptions } from './service-fetch.ts';
+export { type SignIn, type SignInOptions, type SignInRequest, signInWithKey } from './sign-in.ts';
+export type { Sleep } from './sleep.ts';
+export {
+  type DirectoryReader,
+  describeSyncStatus,
+  forecastSync,
+  type RegisteredKey,
+  type SyncForecast,
+  type SyncStatus,
+  type SyncStatusOptions,
+  syncStatus,
+  type WaitForSyncOptions,
+  waitForSync,
+} from './sync-status.ts';
+export type { IssuedTokens } from './token-endpoint.ts';
