@@ -6,15 +6,15 @@ import { type VerifyEvidenceOptions, verifyEvidence, verifyStatement } from '../
 import { toBase64Url } from '../src/bytes.ts';
 import { encodePem } from '../src/crypto/pem.ts';
 import { encodeSpki } from '../src/crypto/public-key.ts';
-import { readCertificate } from '../src/crypto/x509.ts';
+import { parseCertificate } from '../src/crypto/x509.ts';
 import { COSE_ALG } from '../src/formats/webauthn/cose-key.ts';
-import { encodeAuthenticatorData, rpIdHash } from '../src/formats/webauthn/webauthn-authenticator-data.ts';
+import { computeRpIdHash, encodeAuthenticatorData } from '../src/formats/webauthn/webauthn-authenticator-data.ts';
 import { buildWebauthnClientData } from '../src/formats/webauthn/webauthn-client-data.ts';
 import {
   buildWebauthnTpm,
+  computeWebauthnExtraData,
   decodeWebauthnTpm,
   statementFromWebauthnTpm,
-  webauthnExtraData,
 } from '../src/formats/webauthn/webauthn-tpm.ts';
 import { publicKeyOf } from '../src/tpm/public-key.ts';
 import { akTemplate, userKeyTemplate } from '../src/tpm/templates.ts';
@@ -42,7 +42,7 @@ const clientDataJson = buildWebauthnClientData({
   crossOrigin: false,
 });
 const authData = encodeAuthenticatorData({
-  rpIdHash: rpIdHash(RP_ID),
+  rpIdHash: computeRpIdHash(RP_ID),
   userPresent: true,
   userVerified: true,
   backupEligible: false,
@@ -54,7 +54,7 @@ const authData = encodeAuthenticatorData({
     key: { publicKey: userKey, algorithm: COSE_ALG.RS256 },
   },
 });
-const extraData = webauthnExtraData({ authData, clientDataJson });
+const extraData = computeWebauthnExtraData({ authData, clientDataJson });
 const {
   creation: _,
   akCreation: __,
@@ -84,7 +84,7 @@ async function simpleWebAuthn(): Promise<void> {
 const options: VerifyEvidenceOptions = {
   challenge: extraData,
   minTier: 'ek-certificate',
-  akRoots: [await readCertificate(root.der)],
+  akRoots: [await parseCertificate(root.der)],
 };
 
 async function fromObject(more: Partial<VerifyEvidenceOptions> = {}): Promise<void> {

@@ -17,7 +17,7 @@ import { Certificate, CryptoEngine, Extension, PublicKeyInfo, RelativeDistinguis
 export type NameSpec = readonly (readonly (readonly [oid: string, text: string])[])[];
 
 /** `CN=text`. */
-export const commonName = (text: string): NameSpec => [[['2.5.4.3', text]]];
+export const buildCommonName = (text: string): NameSpec => [[['2.5.4.3', text]]];
 
 type AlternativeNameSpec =
   | { readonly directory: NameSpec }
@@ -84,7 +84,7 @@ export function issueAuthority(
   issuer?: TestCertificate,
   spec: CertificateSpec = {},
 ): Promise<TestCertificate> {
-  return issue({ subject: commonName(name), ca: true, keyUsage: [5], ...spec }, issuer);
+  return issue({ subject: buildCommonName(name), ca: true, keyUsage: [5], ...spec }, issuer);
 }
 
 const derOf = (block: BaseBlock): Uint8Array<ArrayBuffer> => new Uint8Array(block.toBER());

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { statementToJson } from '../src/attestation/index.ts';
+import { encodeStatement } from '../src/attestation/index.ts';
 import { concat, fromBase64, fromHex, toBase64, toHex, utf8, view } from '../src/bytes.ts';
 import { ecdsaRawToDer } from '../src/crypto/ecdsa-signature.ts';
 import { encodeJwk } from '../src/crypto/jwk.ts';
@@ -19,10 +19,10 @@ import {
   buildGoCertificationParameters,
   buildGoQuote,
 } from '../src/formats/services/go-attestation.ts';
-import { signJws } from '../src/formats/services/jws.ts';
+import { buildJws } from '../src/formats/services/jws.ts';
 import { buildKeylimeActivation, buildKeylimeRegistration } from '../src/formats/services/keylime.ts';
 import { buildSmallstepAttest } from '../src/formats/services/smallstep.ts';
-import { encodeSshPublicKey, formatSshPublicKey } from '../src/formats/services/ssh-public-key.ts';
+import { encodeSshPublicKey, encodeSshPublicKeyLine } from '../src/formats/services/ssh-public-key.ts';
 import { buildAkCertificate } from '../src/formats/tcg/ak-certificate.ts';
 import { encodeIdevidContent } from '../src/formats/tcg/idevid-content.ts';
 import { encodeTcgCsrIdevid } from '../src/formats/tcg/tcg-csr-idevid.ts';
@@ -35,9 +35,9 @@ import { buildWcceAttributes } from '../src/formats/windows/ms-wcce.ts';
 import { buildPkinitCertificate } from '../src/formats/windows/pkinit-certificate.ts';
 import { encodeTachChallenge } from '../src/formats/windows/tach-challenge.ts';
 import { buildCertificateRequest } from '../src/formats/x509/certificate-request.ts';
-import { encryptEnvelope } from '../src/formats/x509/enveloped-data.ts';
+import { buildEnvelope } from '../src/formats/x509/enveloped-data.ts';
 import { buildLampsAttestation, encodeTpmCertify } from '../src/formats/x509/lamps-attestation.ts';
-import { commonName } from '../src/formats/x509/names.ts';
+import { buildCommonName } from '../src/formats/x509/names.ts';
 import { encryptPkcs8 } from '../src/keys/encrypted-pkcs8.ts';
 import { encodeKeyFile } from '../src/keys/key-file.ts';
 import { encodeKeyRecord } from '../src/keys/key-record.ts';
@@ -49,7 +49,7 @@ import { TPMS_NV_PUBLIC } from '../src/tpm/structures/nv.ts';
 import { exportSwtpmState } from '../src/tpm/swtpm-state.ts';
 import { userKeyTemplate } from '../src/tpm/templates.ts';
 import { makeRecording } from '../src/tpm/transports/recording.ts';
-import { issue, commonName as nameSpec } from './certificates.ts';
+import { issue, buildCommonName as nameSpec } from './certificates.ts';
 import { keyRecord } from './key-record.ts';
 import { ecKey, rsaKey } from './signing-key.ts';
 import { paperKey, paperStatement, signAs } from './unit/attestation/paper-tpm.ts';
@@ -189,7 +189,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('pem', encodePem('CERTIFICATE', ak) + encodePem('CERTIFICATE', authority.der), 'two certificates');
 
     const request = (attributes: Parameters<typeof buildCertificateRequest>[0]['attributes']) =>
-      buildCertificateRequest({ subject: commonName('ada'), ...(attributes && { attributes }) }, p256);
+      buildCertificateRequest({ subject: buildCommonName('ada'), ...(attributes && { attributes }) }, p256);
     add('certificate-request', await request(undefined));
     add('certificate-request', encodePem('CERTIFICATE REQUEST', await request(undefined)), 'request in PEM');
     const certified = { ...statement, ak: { ...statement.ak, certificates: [ak] } };
@@ -214,7 +214,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     }
     add('attestation-bundle', view(bundle.values[0] ?? new Uint8Array(0)));
     add('tpm-certify', encodeTpmCertify(statement));
-    add('cms', encryptEnvelope(utf8('secret'), exchange.der));
+    add('cms', buildEnvelope(utf8('secret'), exchange.der));
 
     add('spki', encodeSpki(rsaKey.publicKey), 'RSA SPKI');
     add('spki', encodeSpkiPem(p256.publicKey), 'P-256 PUBLIC KEY');
@@ -272,14 +272,14 @@ export async function inspectSamples(): Promise<Sample[]> {
   }
 
   async function addText(): Promise<void> {
-    add('ssh-public-key', `${formatSshPublicKey(rsaKey.publicKey, 'ada@tpm')}\n`);
+    add('ssh-public-key', `${encodeSshPublicKeyLine({ publicKey: rsaKey.publicKey, comment: 'ada@tpm' })}\n`);
     add('ssh-public-key-blob', encodeSshPublicKey(p256.publicKey));
     add('jws', cng.rsa2048.ngcAssertion.jwt, 'NGC assertion');
-    add('jws', await signJws({ key: p256, algorithm: 'ES256', payload: utf8('payload') }));
+    add('jws', await buildJws({ key: p256, algorithm: 'ES256', payload: utf8('payload') }));
   }
 
   function addJson(): void {
-    add('attestation-statement', statementToJson(statement));
+    add('attestation-statement', encodeStatement(statement));
     const record = {
       format: 'keyprov-record',
       version: 1,

@@ -47,7 +47,7 @@ export interface ActivationChallengeInput {
  *
  * @throws KeyprovError `key-invalid` for a key that cannot be the endorsement key of a credential.
  */
-export function makeActivationChallenge({ ek, ak }: ActivationChallengeInput): {
+export function buildActivationChallenge({ ek, ak }: ActivationChallengeInput): {
   readonly challenge: ActivationChallenge;
   readonly secret: Bytes;
 } {
@@ -70,26 +70,26 @@ export function isActivated({ secret }: ActivationResponse, expected: Uint8Array
 }
 
 /** The challenge as JSON. */
-export function activationChallengeToJson({
+export function encodeActivationChallenge({
   credentialBlob,
   encryptedSecret,
 }: ActivationChallenge): ActivationChallengeJson {
   return { version: 1, credentialBlob: toHex(credentialBlob), encryptedSecret: toHex(encryptedSecret) };
 }
 
-/** Reads what {@link activationChallengeToJson} wrote. @throws KeyprovError `credential-invalid` for anything else. */
-export function activationChallengeFromJson(json: unknown): ActivationChallenge {
+/** Reads what {@link encodeActivationChallenge} wrote. @throws KeyprovError `credential-invalid` for anything else. */
+export function decodeActivationChallenge(json: unknown): ActivationChallenge {
   const { credentialBlob, encryptedSecret } = readMembers(json, ['credentialBlob', 'encryptedSecret']);
   return { version: 1, credentialBlob, encryptedSecret };
 }
 
 /** The response as JSON. It holds the secret: for the verifier only. */
-export function activationResponseToJson({ secret }: ActivationResponse): ActivationResponseJson {
+export function encodeActivationResponse({ secret }: ActivationResponse): ActivationResponseJson {
   return { version: 1, secret: toHex(secret) };
 }
 
-/** Reads what {@link activationResponseToJson} wrote. @throws KeyprovError `credential-invalid` for anything else. */
-export function activationResponseFromJson(json: unknown): ActivationResponse {
+/** Reads what {@link encodeActivationResponse} wrote. @throws KeyprovError `credential-invalid` for anything else. */
+export function decodeActivationResponse(json: unknown): ActivationResponse {
   return { version: 1, ...readMembers(json, ['secret']) };
 }
 

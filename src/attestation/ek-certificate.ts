@@ -1,5 +1,5 @@
 import type { DistinguishedName } from '../crypto/distinguished-name.ts';
-import { type Certificate, readCertificate } from '../crypto/x509.ts';
+import { type Certificate, parseCertificate } from '../crypto/x509.ts';
 
 /** What an endorsement key certificate says of the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. */
 export interface EkCertificate {
@@ -29,7 +29,7 @@ const TCG = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.2
  * @throws KeyprovError `certificate-invalid` for what is no certificate.
  */
 export async function parseEkCertificate(der: Uint8Array): Promise<EkCertificate> {
-  const certificate = await readCertificate(der);
+  const certificate = await parseCertificate(der);
   const names = certificate.subjectAltNames.flatMap((name) => (name.kind === 'directory' ? [name.value] : []));
   const attributes = [...names, certificate.subject].flatMap((name: DistinguishedName) => name.flat());
   const attribute = (oid: string) => attributes.find(({ type }) => type === oid)?.value;

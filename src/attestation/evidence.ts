@@ -22,7 +22,7 @@ export interface SoftwareKeyEvidence {
   readonly version: 1;
   /** SubjectPublicKeyInfo in DER. */
   readonly spki: Uint8Array;
-  /** Over {@link softwareKeyMessage} with SHA-256: RSASSA-PKCS1-v1_5, or of a key on a curve an Ecdsa-Sig-Value in DER. */
+  /** Over {@link computeSoftwareKeyMessage} with SHA-256: RSASSA-PKCS1-v1_5, or of a key on a curve an Ecdsa-Sig-Value in DER. */
   readonly signature: Uint8Array;
 }
 
@@ -30,6 +30,6 @@ export interface SoftwareKeyEvidence {
 export type Evidence = AttestationStatement | SoftwareKeyEvidence;
 
 /** What a software key signs to show that its holder answers the challenge. */
-export function softwareKeyMessage(challenge: Uint8Array, spki: Uint8Array): Bytes {
+export function computeSoftwareKeyMessage(challenge: Uint8Array, spki: Uint8Array): Bytes {
   return concat(utf8('keyprov software key\0'), digest('sha256', spki), challenge);
 }

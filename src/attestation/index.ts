@@ -1,21 +1,28 @@
-/** Attestation statements as plain data, and their verifier: no TPM and no native code is needed. */
-export { type Certificate, readCertificate } from '../crypto/x509.ts';
+/** Proofs of where a key lives: made with a TPM, sent as plain data, verified without a TPM and without native code. */
+export { type Certificate, parseCertificate } from '../crypto/x509.ts';
+export { type ActivateCredentialOptions, activateCredential } from './activate.ts';
 export {
   type ActivationChallenge,
   type ActivationChallengeInput,
   type ActivationChallengeJson,
   type ActivationResponse,
   type ActivationResponseJson,
-  activationChallengeFromJson,
-  activationChallengeToJson,
-  activationResponseFromJson,
-  activationResponseToJson,
+  answerActivationChallenge,
+  buildActivationChallenge,
+  decodeActivationChallenge,
+  decodeActivationResponse,
+  encodeActivationChallenge,
+  encodeActivationResponse,
   isActivated,
-  makeActivationChallenge,
 } from './activation-challenge.ts';
-export type { Credential } from './credential.ts';
+export { type Credential, type CredentialInput, makeCredential } from './credential.ts';
 export { type EkCertificate, parseEkCertificate, type TpmSpecification } from './ek-certificate.ts';
-export { type Evidence, type SoftwareKeyEvidence, softwareKeyMessage, TIERS, type Tier } from './evidence.ts';
+export {
+  type EndorsementKey,
+  type OpenEndorsementKeyOptions,
+  openEndorsementKey,
+} from './endorsement-key.ts';
+export { computeSoftwareKeyMessage, type Evidence, type SoftwareKeyEvidence, TIERS, type Tier } from './evidence.ts';
 export type {
   AkCertificateCheck,
   CertificationCheck,
@@ -26,19 +33,19 @@ export type {
   StatementCheck,
 } from './findings.ts';
 export type { KeyIdentity, ObjectIdentity } from './key-checks.ts';
-export { bareSignature, fromBareSignature, signatureProblem } from './signature.ts';
+export { decodeBareSignature, encodeBareSignature } from './signature.ts';
 export {
   type AttestationStatement,
   type Certification,
   type CertificationJson,
   type CreationProof,
   type CreationProofJson,
+  decodePublicArea,
+  decodeStatement,
+  encodeStatement,
   type PublicPart,
   type PublicPartJson,
-  readPublicArea,
   type StatementJson,
-  statementFromJson,
-  statementToJson,
 } from './statement.ts';
 export { TPM_MANUFACTURERS } from './tpm-manufacturers.ts';
 export type { Activation, TrustedAttestationKey, TrustOptions } from './trust-attestation-key.ts';

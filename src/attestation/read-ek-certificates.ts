@@ -1,7 +1,7 @@
 import { type Bytes, concat, copy, equal } from '../bytes.ts';
 import { firstCertificate, splitCertificates } from '../crypto/certificate-bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { readCertificate } from '../crypto/x509.ts';
+import { parseCertificate } from '../crypto/x509.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { listHandles, readVendor, type TpmVendor } from '../tpm/capabilities.ts';
 import { TPM_HT } from '../tpm/constants.ts';
@@ -113,7 +113,7 @@ async function hasCertificateOf(ek: TpmtPublic, certificates: readonly FoundEkCe
 /** The key in a certificate; `undefined` where it cannot be read, so it is not the one that is looked for. */
 async function publicKeyIn(der: Bytes): Promise<PublicKey | undefined> {
   try {
-    return (await readCertificate(der)).publicKey();
+    return (await parseCertificate(der)).publicKey();
   } catch (error) {
     if (isKeyprovError(error)) return undefined;
     throw error;

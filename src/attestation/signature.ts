@@ -6,20 +6,20 @@ import { KeyprovError } from '../errors.ts';
 import { HASHES, TPM_ALG } from '../tpm/constants.ts';
 import { isHashAlg } from '../tpm/names.ts';
 import { padLeft, publicKeyOf } from '../tpm/public-key.ts';
-import { bareSignature } from '../tpm/signature.ts';
+import { encodeBareSignature } from '../tpm/signature.ts';
 import type { TpmtSignature } from '../tpm/structures/algorithm.ts';
 import type { TpmiAlgHash } from '../tpm/structures/base.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 
-export { bareSignature };
+export { encodeBareSignature };
 
 /**
- * The inverse of {@link bareSignature}. What it left out is taken from the public area of the signer, which must name
+ * The inverse of {@link encodeBareSignature}. What it left out is taken from the public area of the signer, which must name
  * its scheme, as those of attestation keys do. r and s become as long as the field of the curve.
  *
  * @throws KeyprovError `statement-invalid` for a signer without scheme, `key-invalid` for an ECDSA signature not in DER.
  */
-export function fromBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtSignature {
+export function decodeBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtSignature {
   const scheme = schemeOf(signer);
   if (scheme === undefined) throw invalid('the signing key has no signing scheme in its public area');
   const { sigAlg, hash } = scheme;
@@ -38,7 +38,11 @@ export function fromBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtSig
  * @returns what is wrong, or `undefined` when the signature is good.
  * @throws KeyprovError `key-invalid` when `signer` is no RSA, P-256, P-384 or P-521 key.
  */
-export function signatureProblem(signer: TpmtPublic, signature: TpmtSignature, data: Uint8Array): string | undefined {
+export function findSignatureProblem(
+  signer: TpmtPublic,
+  signature: TpmtSignature,
+  data: Uint8Array,
+): string | undefined {
   const { sigAlg } = signature;
   if (sigAlg !== TPM_ALG.RSASSA && sigAlg !== TPM_ALG.RSAPSS && sigAlg !== TPM_ALG.ECDSA) {
     return `algorithm 0x${sigAlg.toString(16)} is not verified here`;
@@ -57,7 +61,7 @@ export function signatureProblem(signer: TpmtPublic, signature: TpmtSignature, d
     data,
     signature.sigAlg === TPM_ALG.ECDSA && key.kty === 'EC'
       ? rawSignature(signature.signature, CURVES[key.crv].size)
-      : bareSignature(signature),
+      : encodeBareSignature(signature),
     sigAlg === TPM_ALG.RSASSA ? 'pkcs1' : sigAlg === TPM_ALG.RSAPSS ? 'pss' : 'raw',
   );
   return isGood ? undefined : 'it does not verify';

@@ -6,7 +6,7 @@ import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../tpm/structures/attest.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
-import { bareSignature } from './signature.ts';
+import { encodeBareSignature } from './signature.ts';
 
 /** Something that a TPM attests, signed by an attestation key. */
 export interface Certification {
@@ -48,13 +48,13 @@ export interface AttestationStatement extends Certification {
   readonly ek?: PublicPart;
 }
 
-/** What {@link statementToJson} makes of a {@link Certification}: hexadecimal. */
+/** What {@link encodeStatement} makes of a {@link Certification}: hexadecimal. */
 export interface CertificationJson {
   readonly certInfo: string;
   readonly signature: string;
 }
 
-/** What {@link statementToJson} makes of a {@link PublicPart}. */
+/** What {@link encodeStatement} makes of a {@link PublicPart}. */
 export interface PublicPartJson {
   readonly pubArea: string;
   /** Derived: the public key in `pubArea` as PEM `PUBLIC KEY`. */
@@ -63,7 +63,7 @@ export interface PublicPartJson {
   readonly certificates?: readonly string[];
 }
 
-/** What {@link statementToJson} makes of a {@link CreationProof}. */
+/** What {@link encodeStatement} makes of a {@link CreationProof}. */
 export interface CreationProofJson extends CertificationJson {
   readonly creationData: string;
 }
@@ -86,7 +86,7 @@ export interface StatementJson extends CertificationJson {
 }
 
 /** The statement as JSON. @throws KeyprovError `statement-invalid` when one of its structures cannot be read. */
-export function statementToJson(statement: AttestationStatement): StatementJson {
+export function encodeStatement(statement: AttestationStatement): StatementJson {
   const { pubArea, certInfo, signature, ak, creation, akCreation, ek } = statement;
   try {
     return {
@@ -96,7 +96,7 @@ export function statementToJson(statement: AttestationStatement): StatementJson 
       certInfo: toHex(certInfo),
       extraData: toHex(decode(TPMS_ATTEST, certInfo).extraData),
       signature: toHex(signature),
-      bareSignature: toHex(bareSignature(decode(TPMT_SIGNATURE, signature))),
+      bareSignature: toHex(encodeBareSignature(decode(TPMT_SIGNATURE, signature))),
       ak: publicPartToJson(ak),
       ...(creation && { creation: proofToJson(creation) }),
       ...(akCreation && { akCreation: proofToJson(akCreation) }),
@@ -108,12 +108,12 @@ export function statementToJson(statement: AttestationStatement): StatementJson 
 }
 
 /**
- * Reads what {@link statementToJson} wrote. It checks the form only: the members are known ones, the structures can be
+ * Reads what {@link encodeStatement} wrote. It checks the form only: the members are known ones, the structures can be
  * read, and members that repeat something agree with it; these may be left out.
  *
  * @throws KeyprovError `statement-invalid` for anything else.
  */
-export function statementFromJson(json: unknown): AttestationStatement {
+export function decodeStatement(json: unknown): AttestationStatement {
   const source = objectAt(json, 'the statement');
   const { version, ak, creation, akCreation, ek } = source;
   if (version !== 1) {
@@ -128,12 +128,12 @@ export function statementFromJson(json: unknown): AttestationStatement {
     ...(akCreation !== undefined && { akCreation: proofFromJson(akCreation, 'akCreation') }),
     ...(ek !== undefined && { ek: publicPartFromJson(ek, 'ek') }),
   };
-  checkAgrees(source, { ...statementToJson(statement) }, '');
+  checkAgrees(source, { ...encodeStatement(statement) }, '');
   return statement;
 }
 
-/** A public area in a statement, as `makeActivationChallenge` and `verifyEkCertificate` want it. @throws CodecError for anything else. */
-export function readPublicArea(pubArea: Uint8Array): TpmtPublic {
+/** A public area in a statement, as `buildActivationChallenge` and `verifyEkCertificate` want it. @throws CodecError for anything else. */
+export function decodePublicArea(pubArea: Uint8Array): TpmtPublic {
   return decode(TPMT_PUBLIC, pubArea);
 }
 

@@ -31,7 +31,7 @@ export interface Activation {
 
 /** What makes a verifier trust an attestation key. */
 export interface TrustOptions {
-  /** Roots of the authorities that certify attestation keys, in DER, or read once with `readCertificate`. */
+  /** Roots of the authorities that certify attestation keys, in DER, or read once with `parseCertificate`. */
   readonly akRoots?: readonly (Uint8Array | Certificate)[];
   /** Roots of the makers of TPMs, for endorsement key certificates; they count with an `activation` only. */
   readonly ekRoots?: readonly (Uint8Array | Certificate)[];

@@ -8,7 +8,7 @@ import { TPMT_SIGNATURE, type TpmtSignature } from '../tpm/structures/algorithm.
 import { TPMS_ATTEST, type TpmsAttest } from '../tpm/structures/attest.ts';
 import { TPMS_CREATION_DATA, TPMT_PUBLIC, type TpmsCreationData, type TpmtPublic } from '../tpm/structures/object.ts';
 import { type Findings, lazy } from './findings.ts';
-import { signatureProblem } from './signature.ts';
+import { findSignatureProblem } from './signature.ts';
 import type { Certification, CreationProof } from './statement.ts';
 
 /** A key of a statement. Each part is read when it is asked for, and throws when it cannot be read. */
@@ -69,7 +69,7 @@ export function verifyCertification(
     const name = attestedName(attest());
     return name !== undefined && equal(name, subject.name()) ? undefined : 'the signed Name is of another object';
   });
-  findings.check(`${prefix}signature`, () => signatureProblem(signer.area(), signed(), certInfo));
+  findings.check(`${prefix}signature`, () => findSignatureProblem(signer.area(), signed(), certInfo));
   findings.check(`${prefix}hashes`, () => {
     const used = [hashOf(signed()), signer.area().nameAlg, subject.area().nameAlg];
     return used.includes(TPM_ALG.SHA1) && !expected.acceptSha1 ? 'SHA-1 is used' : undefined;

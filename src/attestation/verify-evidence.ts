@@ -2,9 +2,9 @@ import type { Bytes } from '../bytes.ts';
 import { weaknessOf } from '../crypto/key-strength.ts';
 import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
-import { type Certificate, readCertificate } from '../crypto/x509.ts';
+import { type Certificate, parseCertificate } from '../crypto/x509.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
-import { type Evidence, type SoftwareKeyEvidence, softwareKeyMessage, TIERS, type Tier } from './evidence.ts';
+import { computeSoftwareKeyMessage, type Evidence, type SoftwareKeyEvidence, TIERS, type Tier } from './evidence.ts';
 import { type Finding, Findings, lazy } from './findings.ts';
 import { isSpki } from './key-checks.ts';
 import type { AttestationStatement, PublicPart } from './statement.ts';
@@ -82,7 +82,7 @@ export async function verifyEvidence(evidence: Evidence, options: VerifyEvidence
         ? verifySoftwareKey(evidence, findings, options)
         : await verifyTpmKey(evidence, findings, { ...options, akRoots, ekRoots });
   } catch (error) {
-    // It is of another form than its type says, such as JSON that was not read with statementFromJson.
+    // It is of another form than its type says, such as JSON that was not read with decodeStatement.
     findings.check('structures', () => `the evidence cannot be read: ${String(error)}`);
   }
   const isGood = findings.list.every((one) => one.passed || shown?.excused.includes(one));
@@ -111,7 +111,7 @@ interface Shown {
 const bestOf = (tiers: readonly Tier[]): Tier | undefined => TIERS.findLast((tier) => tiers.includes(tier));
 
 const readRoots = (roots: readonly (Uint8Array | Certificate)[] = []): Promise<Certificate[]> =>
-  Promise.all(roots.map((root) => (root instanceof Uint8Array ? readCertificate(root) : root)));
+  Promise.all(roots.map((root) => (root instanceof Uint8Array ? parseCertificate(root) : root)));
 
 async function verifyTpmKey(
   statement: AttestationStatement,
@@ -147,7 +147,7 @@ function verifySoftwareKey(
   findings.check('possession', () => {
     const key = publicKey();
     const format = key.kty === 'RSA' ? 'pkcs1' : 'der';
-    const isGood = verifySignature(key, 'sha256', softwareKeyMessage(challenge, spki), signature, format);
+    const isGood = verifySignature(key, 'sha256', computeSoftwareKeyMessage(challenge, spki), signature, format);
     return isGood ? undefined : 'the signature does not verify';
   });
   return { tiers: ['software'], publicKey, excused: [] };

@@ -4,7 +4,7 @@ import { TAG } from './der-write.ts';
 
 /**
  * Which form of lengths is taken, and the `code` of the errors. `strict`: the shortest one, as DER wants it (X.690, 10.1),
- * else `key-invalid`. `lenient`: longer ones too, as Windows writes them (MS-DVRJ, 4.1), which `findQuirks` reports, else
+ * else `key-invalid`. `lenient`: longer ones too, as Windows writes them (MS-DVRJ, 4.1), which `findDerQuirks` reports, else
  * `request-invalid`. Both refuse all other BER.
  */
 export type DerForm = 'strict' | 'lenient';

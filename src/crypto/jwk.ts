@@ -44,7 +44,7 @@ export function decodeJwk(jwk: unknown): PublicKey {
 }
 
 /** The JWK thumbprint of the key (RFC 7638): SHA-256, 32 bytes. */
-export function jwkThumbprint(key: PublicKey): Bytes {
+export function computeJwkThumbprint(key: PublicKey): Bytes {
   const sorted = Object.fromEntries(Object.entries(encodeJwk(key)).sort(([a], [b]) => (a < b ? -1 : 1)));
   return digest('sha256', utf8(JSON.stringify(sorted)));
 }

@@ -3,7 +3,7 @@ import { KeyprovError } from '../errors.ts';
 import { describeName, isSameName } from './distinguished-name.ts';
 import { nameProblem } from './name-constraints.ts';
 import { bitLength } from './public-key.ts';
-import { type Certificate, EXTENSION, KEY_USAGE, readCertificate } from './x509.ts';
+import { type Certificate, EXTENSION, KEY_USAGE, parseCertificate } from './x509.ts';
 
 /** The name of a check of {@link verifyChain}, for programs. */
 export type ChainCheck =
@@ -71,7 +71,7 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
 }
 
 const certificateOf = async (given: Uint8Array | Certificate): Promise<Certificate> =>
-  given instanceof Uint8Array ? await readCertificate(given) : given;
+  given instanceof Uint8Array ? await parseCertificate(given) : given;
 
 /** Intermediates that cannot be read lead nowhere, so they are left out. */
 async function readReadable(list: readonly (Uint8Array | Certificate)[]): Promise<Certificate[]> {
@@ -159,7 +159,7 @@ function judge(path: readonly Certificate[], options: ChainOptions & { readonly 
       about((one, i) => purposeProblem(one, i === 0, purpose), path.slice(0, -1)),
     );
   check('algorithms', 'signatures and keys are strong enough', [
-    ...about((one) => signatureProblem(one, options.acceptSha1 ?? false), path.slice(0, -1)),
+    ...about((one) => findSignatureProblem(one, options.acceptSha1 ?? false), path.slice(0, -1)),
     ...about(keyProblem, authorities),
   ]);
   return { ok: findings.every(({ passed }) => passed), findings, path: path.map(({ der }) => der) };
@@ -211,7 +211,7 @@ function purposeProblem({ extendedKeyUsage }: Certificate, isLeaf: boolean, purp
   return isFor ? undefined : `it is for ${extendedKeyUsage.join(', ')}, not for ${purpose}`;
 }
 
-function signatureProblem({ signatureHash }: Certificate, acceptSha1: boolean): string | undefined {
+function findSignatureProblem({ signatureHash }: Certificate, acceptSha1: boolean): string | undefined {
   return signatureHash === 'sha1' && !acceptSha1 ? 'it is signed with SHA-1' : undefined;
 }
 

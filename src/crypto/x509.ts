@@ -41,7 +41,7 @@ export interface Certificate {
   isSignedBy(issuer: Certificate): boolean;
 }
 
-/** The extensions that {@link readCertificate} reads. RFC 5280, 4.2.1. */
+/** The extensions that {@link parseCertificate} reads. RFC 5280, 4.2.1. */
 export const EXTENSION = {
   DIRECTORY_ATTRIBUTES: '2.5.29.9',
   KEY_USAGE: '2.5.29.15',
@@ -55,7 +55,7 @@ export const EXTENSION = {
  * Reads one X.509 certificate in DER, with nothing before or behind it. pkijs is loaded at the first call.
  * @throws KeyprovError `certificate-invalid` for anything else, an extension that cannot be read, or one that comes twice.
  */
-export async function readCertificate(der: Uint8Array): Promise<Certificate> {
+export async function parseCertificate(der: Uint8Array): Promise<Certificate> {
   const [only] = splitCertificates(der);
   if (only === undefined || !equal(only, der)) throw invalid('it is not one DER SEQUENCE');
   const [pkijs, asn1js] = await Promise.all([import('pkijs'), import('asn1js')]);

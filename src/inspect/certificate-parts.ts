@@ -4,7 +4,7 @@ import { digest } from '../crypto/kdf.ts';
 import { ENROLL } from '../formats/windows/ms-wcce.ts';
 import { SMART_CARD_LOGON } from '../formats/windows/pkinit-certificate.ts';
 import type { DerQuirk } from '../formats/x509/der-quirks.ts';
-import { contentEncryptionOf, type Envelope } from '../formats/x509/enveloped-data.ts';
+import { decodeContentEncryption, type Envelope } from '../formats/x509/enveloped-data.ts';
 import { readTbs } from '../formats/x509/issue-certificate.ts';
 import { ATTESTATION_ATTRIBUTE } from '../formats/x509/lamps-attestation.ts';
 import { decodeName } from '../formats/x509/names.ts';
@@ -86,7 +86,7 @@ export function envelopeFields({ recipients, contentEncryption, iv, encryptedCon
     ]);
   return [
     listOf('recipients', recipients, recipient),
-    field('cipher', contentEncryptionOf(contentEncryption) ?? contentEncryption),
+    field('cipher', decodeContentEncryption(contentEncryption) ?? contentEncryption),
     bytesField('IV', iv),
     field('encrypted content', `${encryptedContent.length} bytes`),
   ];

@@ -1,12 +1,8 @@
 import { parseWcceAttributes } from '../formats/windows/ms-wcce.ts';
 import type { AlternativeName } from '../formats/x509/alternative-names.ts';
 import type { Attribute } from '../formats/x509/attributes.ts';
-import {
-  parseCertificateRequest,
-  publicKeyOfRequest,
-  verifyCertificateRequest,
-} from '../formats/x509/certificate-request.ts';
-import { contentEncryptionOf } from '../formats/x509/enveloped-data.ts';
+import { parseCertificateRequest, verifyCertificateRequest } from '../formats/x509/certificate-request.ts';
+import { decodeContentEncryption } from '../formats/x509/enveloped-data.ts';
 import type { Extension } from '../formats/x509/extensions.ts';
 import { ATTESTATION_ATTRIBUTE } from '../formats/x509/lamps-attestation.ts';
 import { envelopeFields, nameOid, nameText, quirksOf } from './certificate-parts.ts';
@@ -21,7 +17,7 @@ import { describeKast } from './windows-formats.ts';
 export function describeCertificateRequest(der: Uint8Array): Description {
   const request = parseCertificateRequest(der);
   const problems = quirksOf(request.quirks);
-  const key = publicKeyOfRequest(request);
+  const key = request.publicKey;
   if (!verifyCertificateRequest(request))
     problems.push('its signature does not verify, or is of a kind that is not known here');
   const fields = [
@@ -92,7 +88,7 @@ function describeWcce(attributes: readonly Attribute[]): Description {
     ...optional(aikInfo, (envelope) => group('attestation key, encrypted', envelopeFields(envelope))),
     ...optional(exchangeCertificateHash, (hash) => bytesField('exchange certificate', hash)),
     ...optional(challenge, (bytes) => bytesField('challenge', bytes)),
-    ...optional(encryptionAlgorithm, (oid) => field('cipher', contentEncryptionOf(oid) ?? oid)),
+    ...optional(encryptionAlgorithm, (oid) => field('cipher', decodeContentEncryption(oid) ?? oid)),
   ];
   return { problems, fields };
 }

@@ -1,9 +1,9 @@
 import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
-import { type Certificate, readCertificate } from '../crypto/x509.ts';
+import { type Certificate, parseCertificate } from '../crypto/x509.ts';
 import { parsePkinitCertificate, SMART_CARD_LOGON } from '../formats/windows/pkinit-certificate.ts';
-import { findQuirks } from '../formats/x509/der-quirks.ts';
+import { findDerQuirks } from '../formats/x509/der-quirks.ts';
 import { readTbs } from '../formats/x509/issue-certificate.ts';
 import { certificateField, nameOid, nameText, quirksOf } from './certificate-parts.ts';
 import { describePublicKey } from './describe-key.ts';
@@ -14,10 +14,10 @@ import type { Description, Field } from './inspection.ts';
 /** A certificate in DER. */
 export async function describeCertificate(der: Uint8Array): Promise<Description> {
   const tbs = readTbs(der);
-  const problems = quirksOf(findQuirks(der));
+  const problems = quirksOf(findDerQuirks(der));
   let certificate: Certificate;
   try {
-    certificate = await readCertificate(der);
+    certificate = await parseCertificate(der);
   } catch (error) {
     // Who it is of and by can be read all the same.
     return { problems: [...problems, messageOf(error)], fields: certificateField('certificate', der).fields ?? [] };

@@ -2,15 +2,15 @@ import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { bitLength, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { isRocaWeak } from '../crypto/roca.ts';
-import { keyIdText } from '../formats/windows/cng-blob.ts';
-import { publicBlob } from '../formats/windows/key-registration.ts';
+import { computeKeyIdText } from '../formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import { bytesField, field } from './fields.ts';
 import type { Description } from './inspection.ts';
 
 /** A public key: its numbers, and the names by which it is known whatever its form. */
 export function describePublicKey(key: PublicKey): Description {
   const ids = [
-    field('KeyID', keyIdText(publicBlob(key))),
+    field('KeyID', computeKeyIdText(encodePublicBlob(key))),
     field('SHA-256 of the SPKI', toHex(digest('sha256', encodeSpki(key)))),
   ];
   if (key.kty === 'EC') {

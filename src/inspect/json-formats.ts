@@ -1,6 +1,6 @@
-import { type AttestationStatement, type PublicPart, statementFromJson } from '../attestation/index.ts';
+import { type AttestationStatement, decodeStatement, type PublicPart } from '../attestation/statement.ts';
 import { fromBase64, fromBase64Url, toBase64Url, utf8 } from '../bytes.ts';
-import { decodeJwk, jwkThumbprint } from '../crypto/jwk.ts';
+import { computeJwkThumbprint, decodeJwk } from '../crypto/jwk.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
 import { JsonObject } from '../formats/json-object.ts';
 import { parseAcmeDeviceAttest } from '../formats/services/acme-device-attest.ts';
@@ -18,7 +18,7 @@ import { parseKeylimeActivation, parseKeylimeRegistration } from '../formats/ser
 import { parseSmallstepChain } from '../formats/services/smallstep.ts';
 import { parseWebauthnClientData } from '../formats/webauthn/webauthn-client-data.ts';
 import { decodeCngBlob } from '../formats/windows/cng-blob.ts';
-import { readKeyMaterial } from '../formats/windows/key-material.ts';
+import { decodeKeyMaterial } from '../formats/windows/key-material.ts';
 import { parseKeyRegistration } from '../formats/windows/key-registration.ts';
 import { TPMS_CREATION_DATA } from '../tpm/structures/object.ts';
 import { certificateField, certificatesField } from './certificate-parts.ts';
@@ -52,7 +52,7 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     title: 'attestation statement (attestation.json)',
     marked: true,
     claims: has('pubArea', 'certInfo', 'signature', 'ak'),
-    read: ({ value }) => describeStatement(statementFromJson(value)),
+    read: ({ value }) => describeStatement(decodeStatement(value)),
   },
   {
     format: 'key-registration',
@@ -173,7 +173,7 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     marked: true,
     claims: has('authData', 'x5c'),
     read: ({ text }) => {
-      const material = readKeyMaterial(utf8(text));
+      const material = decodeKeyMaterial(utf8(text));
       if (material?.form !== 'fido') throw new TypeError('it holds no FIDO key');
       return describing((problems) => [
         field('display name', material.displayName),
@@ -246,7 +246,7 @@ function describeJwk({ members }: JsonInput): Description {
     fields: [
       ...others.map(([name, value]) => field(name, JSON.stringify(value) ?? '')),
       ...fields,
-      field('JWK thumbprint', toBase64Url(jwkThumbprint(key))),
+      field('JWK thumbprint', toBase64Url(computeJwkThumbprint(key))),
       ...secrets.map(([name, value]) => secretField(name, sizeOf(value))),
     ],
   };

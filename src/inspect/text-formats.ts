@@ -1,9 +1,13 @@
 import { toBase64Url, toHex } from '../bytes.ts';
-import { jwkThumbprint } from '../crypto/jwk.ts';
+import { computeJwkThumbprint } from '../crypto/jwk.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { parseJws } from '../formats/services/jws.ts';
-import { decodeSshPublicKey, parseSshPublicKey, sshFingerprint } from '../formats/services/ssh-public-key.ts';
-import { parseDnBinary } from '../formats/windows/dn-binary.ts';
+import {
+  computeSshFingerprint,
+  decodeSshPublicKey,
+  decodeSshPublicKeyLine,
+} from '../formats/services/ssh-public-key.ts';
+import { decodeDnBinary } from '../formats/windows/dn-binary.ts';
 import { parseNgcAssertion } from '../formats/windows/ngc-assertion.ts';
 import { describePublicKey } from './describe-key.ts';
 import { bytesField, dateField, field, nested } from './fields.ts';
@@ -19,7 +23,7 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
     marked: true,
     claims: (text) => /^B:[0-9]/.test(text),
     read: (text) => {
-      const { binary, dn } = parseDnBinary(text);
+      const { binary, dn } = decodeDnBinary(text);
       const problems: string[] = [];
       const fields = [field('object', dn), nested('key credential', describeKeyCredential(binary), problems)];
       return { title: 'key credential of a directory, as DN-Binary', problems, fields };
@@ -31,7 +35,7 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
     marked: true,
     claims: (text) => /^(?:ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) /.test(text),
     read: (text) => {
-      const { publicKey, comment } = parseSshPublicKey(text);
+      const { publicKey, comment } = decodeSshPublicKeyLine(text);
       const { fields, ...rest } = describeSsh(publicKey);
       return { ...rest, fields: [field('comment', comment), ...fields] };
     },
@@ -60,7 +64,10 @@ export const SSH_BLOB: Format<Uint8Array> = {
 
 function describeSsh(key: PublicKey): Description {
   const { title, problems, fields } = describePublicKey(key);
-  const ids = [field('fingerprint', sshFingerprint(key)), field('JWK thumbprint', toBase64Url(jwkThumbprint(key)))];
+  const ids = [
+    field('fingerprint', computeSshFingerprint(key)),
+    field('JWK thumbprint', toBase64Url(computeJwkThumbprint(key))),
+  ];
   return { title: `SSH public key, ${title}`, problems, fields: [...fields, ...ids] };
 }
 

@@ -1,4 +1,4 @@
-import { bareSignature } from '../attestation/index.ts';
+import { encodeBareSignature } from '../attestation/signature.ts';
 import { decodeCbor, isMap } from '../crypto/cbor.ts';
 import { COSE_ALG, type CoseKey, decodeCoseKey } from '../formats/webauthn/cose-key.ts';
 import { decodeTpmAttestationObject, type TpmAttestationObject } from '../formats/webauthn/tpm-attestation-object.ts';
@@ -74,7 +74,7 @@ export function describeAttestationObject(object: TpmAttestationObject): Descrip
 
 function isTpmtSignature(bytes: Uint8Array): boolean {
   try {
-    return bareSignature(decode(TPMT_SIGNATURE, bytes)).length > 0;
+    return encodeBareSignature(decode(TPMT_SIGNATURE, bytes)).length > 0;
   } catch {
     return false; // the length of a bare one never fits
   }

@@ -2,7 +2,7 @@ import type { Credential } from '../attestation/credential.ts';
 import { toHex, wipe } from '../bytes.ts';
 import { decodeSizedCredential, decodeTpm2ToolsCredential } from '../formats/services/credential-encodings.ts';
 import { type CngBlob, decodeCngBlob } from '../formats/windows/cng-blob.ts';
-import { fileTimeToDate } from '../formats/windows/file-time.ts';
+import { decodeFileTime } from '../formats/windows/file-time.ts';
 import { decodeKads, type Kads } from '../formats/windows/kads.ts';
 import { decodeKast, type Kast } from '../formats/windows/kast.ts';
 import {
@@ -11,8 +11,8 @@ import {
   KEY_CREDENTIAL_USAGE,
   parseKeyCredentialLink,
 } from '../formats/windows/key-credential-link.ts';
-import { keyCredentialProblems } from '../formats/windows/key-credential-problems.ts';
-import { readKeyMaterial } from '../formats/windows/key-material.ts';
+import { findKeyCredentialProblems } from '../formats/windows/key-credential-problems.ts';
+import { decodeKeyMaterial } from '../formats/windows/key-material.ts';
 import { decodePcpKeyBlob, hasPcpPolicy, type PcpKeyBlob } from '../formats/windows/pcp-key-blob.ts';
 import { decodeTachChallenge } from '../formats/windows/tach-challenge.ts';
 import { TPMS_CREATION_DATA, TPMS_ID_OBJECT } from '../tpm/structures/object.ts';
@@ -120,7 +120,7 @@ const nameIn = (names: Readonly<Record<string, number>>, value: number): string 
 /** A value of msDS-KeyCredentialLink. */
 export function describeKeyCredential(bytes: Uint8Array): Description {
   const link = parseKeyCredentialLink(bytes);
-  const problems = keyCredentialProblems(link).map(({ detail }) => detail);
+  const problems = findKeyCredentialProblems(link).map(({ detail }) => detail);
   const custom = link.customKeyInformation;
   const known: readonly number[] = Object.values(KEY_CREDENTIAL_ENTRY);
   const others = link.entries.filter(({ id }) => !known.includes(id));
@@ -137,8 +137,8 @@ export function describeKeyCredential(bytes: Uint8Array): Description {
         ...optional(rest, (more) => bytesField('rest', more)),
       ]),
     ),
-    ...optional(link.lastLogon, (time) => dateField('last logon', fileTimeToDate(time))),
-    ...optional(link.created, (time) => dateField('created', fileTimeToDate(time))),
+    ...optional(link.lastLogon, (time) => dateField('last logon', decodeFileTime(time))),
+    ...optional(link.created, (time) => dateField('created', decodeFileTime(time))),
     ...others.map(({ id, value }) => bytesField(`entry ${id}`, value)),
   ];
   return { problems, fields };
@@ -146,12 +146,12 @@ export function describeKeyCredential(bytes: Uint8Array): Description {
 
 function keyMaterialField(bytes: Uint8Array, problems: string[]): Field {
   try {
-    const material = readKeyMaterial(bytes);
+    const material = decodeKeyMaterial(bytes);
     if (material === undefined) return bytesField('key material', bytes);
     const { fields, title = '' } = describePublicKey(material.publicKey);
     return { name: 'key material', value: `${material.form}, ${title}`, fields };
   } catch (error) {
-    // `keyCredentialProblems` names whatever a KeyprovError says; anything else would be news.
+    // `findKeyCredentialProblems` names whatever a KeyprovError says; anything else would be news.
     const message = messageOf(error);
     if (!problems.includes(message)) problems.push(message);
     return bytesField('key material', bytes);

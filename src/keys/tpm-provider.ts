@@ -10,7 +10,7 @@ import { Sign } from '../tpm/commands/signing.ts';
 import { Shutdown } from '../tpm/commands/start-up.ts';
 import { TPM_ALG, TPM_SU } from '../tpm/constants.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
-import { bareSignature, rawSignature } from '../tpm/signature.ts';
+import { encodeBareSignature, rawSignature } from '../tpm/signature.ts';
 import type { SaltKey } from '../tpm/start-session.ts';
 import type { TpmtSigScheme } from '../tpm/structures/algorithm.ts';
 import { NULL_HASHCHECK } from '../tpm/structures/base.ts';
@@ -163,7 +163,7 @@ export class TpmKeyProvider implements KeyProvider {
       );
       return key.publicKey.kty === 'EC' && format === 'raw'
         ? rawSignature(signature, CURVES[key.publicKey.crv].size)
-        : bareSignature(signature);
+        : encodeBareSignature(signature);
     });
   }
 

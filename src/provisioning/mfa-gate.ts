@@ -1,5 +1,5 @@
 import { type ErrorCode, isKeyprovError, KeyprovError, type KeyprovErrorOptions } from '../errors.ts';
-import { guidToBytes } from '../formats/windows/guid.ts';
+import { encodeGuid } from '../formats/windows/guid.ts';
 import {
   readTokenClaims,
   type TokenClaims,
@@ -124,7 +124,7 @@ export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promi
   if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS)) throw new RangeError(`a time-out of ${timeoutMs} ms`);
   if (!(maxAgeMs > 0)) throw new RangeError(`a greatest age of ${maxAgeMs} ms`);
   if (!(maxAttempts >= 1)) throw new RangeError(`at most ${maxAttempts} tries`);
-  guidToBytes(options.deviceId); // rather now than when the user has taken the trouble
+  encodeGuid(options.deviceId); // rather now than when the user has taken the trouble
   let problems: readonly MfaProblem[] = [];
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();

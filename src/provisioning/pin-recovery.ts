@@ -12,8 +12,8 @@ import { digest } from '../crypto/kdf.ts';
 import { bitLength, encodeSpki, type PublicKey, type RsaPublicKey } from '../crypto/public-key.ts';
 import { importPublicKey } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
-import { keyId } from '../formats/windows/cng-blob.ts';
-import { publicBlob } from '../formats/windows/key-registration.ts';
+import { computeKeyId } from '../formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 
 /** What a PIN recovery is set up with. */
 export interface PinRecoverySetup {
@@ -74,7 +74,7 @@ export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: Pi
   if (user === '') throw new RangeError('no user to recover the PIN for');
   if (pin.length >= PADDED_SIZE)
     throw new RangeError(`a PIN of ${pin.length} bytes, at most ${PADDED_SIZE - 1} can be`);
-  const id = keyId(publicBlob(publicKey));
+  const id = computeKeyId(encodePublicBlob(publicKey));
   const secret = randomBytes(SECRET_SIZE);
   const message = concat(secret, contextOf(user, id));
   const padded = new Uint8Array(PADDED_SIZE);
@@ -100,7 +100,7 @@ export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: Pi
 export function recoveryRequestOf(recovery: PinRecovery, publicKey: PublicKey): PinRecoveryRequest {
   return {
     user: recovery.user,
-    keyId: keyId(publicBlob(publicKey)),
+    keyId: computeKeyId(encodePublicBlob(publicKey)),
     serviceKey: fromBase64(recovery.serviceKey),
     encryptedSecret: fromBase64(recovery.encryptedSecret),
   };
@@ -116,7 +116,7 @@ export function openSealedPin(recovery: PinRecovery, publicKey: PublicKey, secre
   }
   const sealed = fromBase64(recovery.sealedPin);
   const decipher = createDecipheriv('aes-256-gcm', secret, sealed.subarray(0, NONCE_SIZE), { authTagLength: TAG_SIZE });
-  decipher.setAAD(associatedData(keyId(publicBlob(publicKey)))).setAuthTag(sealed.subarray(-TAG_SIZE));
+  decipher.setAAD(associatedData(computeKeyId(encodePublicBlob(publicKey)))).setAuthTag(sealed.subarray(-TAG_SIZE));
   const padded = decipher.update(sealed.subarray(NONCE_SIZE, -TAG_SIZE));
   try {
     decipher.final();

@@ -1,7 +1,7 @@
 import type { Bytes } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
-import { keyId } from '../formats/windows/cng-blob.ts';
-import { publicBlob } from '../formats/windows/key-registration.ts';
+import { computeKeyId } from '../formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import { type MadeKey, type MakeKeyOptions, makeKey } from '../keys/make-key.ts';
 import type { CreateKeyOptions, ProvidedKey } from '../keys/provider.ts';
 import type { ProviderSources } from '../keys/select-provider.ts';
@@ -78,7 +78,12 @@ export async function provisionFrom(supply: KeySupply, options: ProvisionKeyOpti
   if (isSoftware) onEvent({ type: 'end', step: 'key', detail: `${policy.algorithm} in software` });
   const { publicKey } = made.key;
   const request = buildRequest(made.key, isSoftware ? UNATTESTED : attested, options);
-  return { ...made, ...request, keyId: keyId(publicBlob(publicKey)), pregenerated: pregenerated && !isSoftware };
+  return {
+    ...made,
+    ...request,
+    keyId: computeKeyId(encodePublicBlob(publicKey)),
+    pregenerated: pregenerated && !isSoftware,
+  };
 }
 
 /**

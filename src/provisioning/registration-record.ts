@@ -1,7 +1,7 @@
 import { equal, fromBase64, toBase64 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { keyId } from '../formats/windows/cng-blob.ts';
-import { publicBlob } from '../formats/windows/key-registration.ts';
+import { computeKeyId } from '../formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { RegisteredKey } from '../registration/sync-status.ts';
@@ -81,7 +81,8 @@ export function readRegistration(record: KeyRecord): RegistrationRecord | undefi
   } catch (cause) {
     throw mismatch(record, `is damaged: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
   }
-  if (!equal(registration.keyId, keyId(publicBlob(record.publicKey)))) throw mismatch(record, 'is that of another key');
+  if (!equal(registration.keyId, computeKeyId(encodePublicBlob(record.publicKey))))
+    throw mismatch(record, 'is that of another key');
   return registration;
 }
 

@@ -1,6 +1,6 @@
 import { toHex } from '../bytes.ts';
-import { keyId } from '../formats/windows/cng-blob.ts';
-import { publicBlob } from '../formats/windows/key-registration.ts';
+import { computeKeyId } from '../formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { definePinPolicy } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
@@ -47,7 +47,7 @@ export function registrationOf(
   const isMade = attestation.status === 'made';
   const isCertified = isMade && (attestation.statement.ak.certificates?.length ?? 0) > 0;
   return {
-    ...{ user, deviceId, kid, keyId: keyId(publicBlob(publicKey)) },
+    ...{ user, deviceId, kid, keyId: computeKeyId(encodePublicBlob(publicKey)) },
     attestationLevel: isMade ? 'certified' : 'none',
     aikStatus: isCertified ? 'certified' : isMade ? 'uncertified' : 'none',
     domain: user.slice(user.lastIndexOf('@') + 1),

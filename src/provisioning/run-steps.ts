@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { toHex, wipe } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { publicBlob } from '../formats/windows/key-registration.ts';
+import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { definePinPolicy } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
@@ -235,7 +235,7 @@ export class RunSteps {
     } catch (error) {
       if (!isKeyprovError(error, 'key-exists')) throw error;
       const { publicKey } = await store.load(record.id);
-      if (toHex(publicBlob(publicKey)) !== toHex(publicBlob(record.publicKey))) throw error;
+      if (toHex(encodePublicBlob(publicKey)) !== toHex(encodePublicBlob(record.publicKey))) throw error;
     }
     await this.#journal.remove();
     this.#end('record', record.id);

@@ -5,7 +5,7 @@ import { type EndorsementKey, openEndorsementKey } from '../attestation/endorsem
 import { readEkCertificates } from '../attestation/read-ek-certificates.ts';
 import { type Bytes, equal, wipe } from '../bytes.ts';
 import { encodeSpki } from '../crypto/public-key.ts';
-import { readCertificate } from '../crypto/x509.ts';
+import { parseCertificate } from '../crypto/x509.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
 import { decodeSmallstepCredential } from '../formats/services/credential-encodings.ts';
 import { buildSmallstepAttest, buildSmallstepSecret, parseSmallstepChain } from '../formats/services/smallstep.ts';
@@ -90,7 +90,7 @@ function understood<T>(url: URL, read: () => T): T {
 async function checkIsFor({ publicArea }: AttestationKey, [leaf]: readonly Uint8Array[], url: URL): Promise<void> {
   let problem = 'its certificate is for another key';
   try {
-    const certificate = await readCertificate(leaf ?? new Uint8Array(0));
+    const certificate = await parseCertificate(leaf ?? new Uint8Array(0));
     if (equal(encodeSpki(certificate.publicKey()), encodeSpki(publicKeyOf(publicArea)))) return;
   } catch (error) {
     if (!isKeyprovError(error)) throw error;

@@ -1,7 +1,7 @@
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { JsonObject } from '../formats/json-object.ts';
-import { guidToBytes } from '../formats/windows/guid.ts';
+import { encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
 import { inRequest } from '../formats/x509/in-request.ts';
 import { exchange, type ServiceOptions } from './exchange.ts';
@@ -94,7 +94,7 @@ function readDeviceKey(item: unknown): KeyCredential {
   const key = new JsonObject('deviceKey', item);
   const keyMaterial = key.base64('keyMaterial');
   const deviceId = key.text('deviceId');
-  inRequest('deviceKey: deviceId', () => guidToBytes(deviceId));
+  inRequest('deviceKey: deviceId', () => encodeGuid(deviceId));
   const usage = key.text('keyType') === 'NGC' ? KEY_CREDENTIAL_USAGE.NGC : KEY_CREDENTIAL_USAGE.OTHER;
   return { keyId: digest('sha256', keyMaterial), keyMaterial, usage, deviceId };
 }

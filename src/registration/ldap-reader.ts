@@ -1,7 +1,7 @@
 import { isKeyprovError } from '../errors.ts';
-import { parseDnBinary } from '../formats/windows/dn-binary.ts';
+import { decodeDnBinary } from '../formats/windows/dn-binary.ts';
 import { type KeyCredential, parseKeyCredentialLink } from '../formats/windows/key-credential-link.ts';
-import { keyCredentialProblems } from '../formats/windows/key-credential-problems.ts';
+import { findKeyCredentialProblems } from '../formats/windows/key-credential-problems.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { findLdapUser, type LdapSearcher } from './ldap-user.ts';
 import type { DirectoryReader } from './sync-status.ts';
@@ -38,10 +38,10 @@ export function ldapReader(client: LdapSearcher, { base, onIgnored = () => {} }:
 
 /** @throws KeyprovError `request-invalid`: why the value does not count. */
 function readValue(value: string, owner: string): KeyCredential {
-  const { binary, dn } = parseDnBinary(value);
+  const { binary, dn } = decodeDnBinary(value);
   if (comparable(dn) !== comparable(owner)) throw requestInvalid('key credential', `it names another owner, ${dn}`);
   const link = parseKeyCredentialLink(binary);
-  const problem = keyCredentialProblems(link).find(({ check }) => check === 'key-id' || check === 'key-hash');
+  const problem = findKeyCredentialProblems(link).find(({ check }) => check === 'key-id' || check === 'key-hash');
   if (problem !== undefined) throw requestInvalid('key credential', problem.detail);
   return link;
 }

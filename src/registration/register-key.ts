@@ -1,5 +1,5 @@
 import { isKeyprovError } from '../errors.ts';
-import { guidToBytes } from '../formats/windows/guid.ts';
+import { encodeGuid } from '../formats/windows/guid.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { exchange, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './exchange.ts';
 import { parseJson } from './json-service.ts';
@@ -120,7 +120,7 @@ function buildRequest(
   { token, body, clientRequestId }: RegistrationRequest,
   { apiVersionIn = 'query', now }: RegisterKeyOptions,
 ): ServiceRequest {
-  guidToBytes(clientRequestId);
+  encodeGuid(clientRequestId);
   // fetch would say so with the token in its message.
   if (!/^[!-~]+$/.test(token)) throw new TypeError('the token is empty, or has characters that no token has');
   const url = new URL(endpoint);

@@ -1,6 +1,6 @@
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { parseJws } from '../formats/services/jws.ts';
-import { guidToBytes } from '../formats/windows/guid.ts';
+import { encodeGuid } from '../formats/windows/guid.ts';
 
 /** What an access token says. Nothing of it is verified. */
 export interface TokenClaims {
@@ -120,7 +120,7 @@ export function readTokenClaims(jwt: string): TokenClaims {
  */
 export function tokenProblems(jwt: string, expected: TokenExpectations): TokenProblem[] {
   const { audience = [], deviceId, user, now, methods = KEY_METHODS } = expected;
-  guidToBytes(deviceId);
+  encodeGuid(deviceId);
   let claims: TokenClaims;
   try {
     claims = readTokenClaims(jwt);

@@ -1,5 +1,5 @@
 import { toBase64, utf8 } from '../bytes.ts';
-import { type JwsAlgorithm, type SigningKey, signJws } from '../formats/services/jws.ts';
+import { buildJws, type JwsAlgorithm, type SigningKey } from '../formats/services/jws.ts';
 import { buildNgcAssertion } from '../formats/windows/ngc-assertion.ts';
 import type { ServiceOptions } from './exchange.ts';
 import { postForm, readMembers, seconds } from './token-endpoint.ts';
@@ -77,7 +77,7 @@ export async function signInWithKey(request: SignInRequest, options: SignInOptio
     username: user,
     assertion,
   };
-  const jwt = await signJws({
+  const jwt = await buildJws({
     key: device.key,
     algorithm: algorithmOf(device.key),
     header: { typ: 'JWT', x5c: device.certificates.map(toBase64) },

@@ -1,7 +1,7 @@
 import { equal } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
-import { guidToBytes } from '../formats/windows/guid.ts';
+import { encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { DEFAULT_SYNC_SCHEDULE, type SyncSchedule } from './ad-sync-scheduler.ts';
@@ -121,7 +121,7 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
 export async function syncStatus(key: RegisteredKey, options: SyncStatusOptions = {}): Promise<SyncStatus> {
   const { reader, schedule, now = () => new Date(), signal } = options;
   if (key.keyId.length !== 32) throw new RangeError(`a KeyID has 32 bytes, this one ${key.keyId.length}`);
-  const device = guidToBytes(key.deviceId);
+  const device = encodeGuid(key.deviceId);
   const forecast = forecastSync(key.registered, schedule);
   if (reader === undefined) return { ...forecast, state: 'registered' };
   let found: KeyCredential[];
@@ -134,7 +134,7 @@ export async function syncStatus(key: RegisteredKey, options: SyncStatusOptions 
   }
   const { place } = reader;
   const devices = found.filter((credential) => isOurKey(credential, key)).map(({ deviceId }) => deviceId ?? NO_DEVICE);
-  if (devices.some((id) => equal(guidToBytes(id), device))) return { state: 'synced', place, seen: now() };
+  if (devices.some((id) => equal(encodeGuid(id), device))) return { state: 'synced', place, seen: now() };
   const [otherDevice] = devices;
   return {
     ...forecast,

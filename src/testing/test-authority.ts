@@ -2,8 +2,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import {
   type ActivationChallenge,
   type ActivationResponse,
+  buildActivationChallenge,
   isActivated,
-  makeActivationChallenge,
 } from '../attestation/activation-challenge.ts';
 import type { Activation } from '../attestation/trust-attestation-key.ts';
 import type { Bytes } from '../bytes.ts';
@@ -14,7 +14,7 @@ import { type AkCertificateOptions, buildAkCertificate } from '../formats/tcg/ak
 import { buildEkCertificate, type EkCertificateOptions } from '../formats/tcg/ek-certificate.ts';
 import { keyUsage } from '../formats/x509/extensions.ts';
 import { issueCertificate } from '../formats/x509/issue-certificate.ts';
-import { commonName, encodeName } from '../formats/x509/names.ts';
+import { buildCommonName, encodeName } from '../formats/x509/names.ts';
 import type { TpmIdentity } from '../formats/x509/tpm-identity.ts';
 import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
@@ -70,7 +70,7 @@ export async function createTestAuthority(options: TestAuthorityOptions = {}): P
   const notAfter = new Date(now.getTime() + 30 * DAY_MS);
   const defaults = { tpm: SIMULATOR, notBefore, notAfter };
   const key = signingKeyOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
-  const subject = encodeName(commonName(name));
+  const subject = encodeName(buildCommonName(name));
   const certificate = await issueCertificate(
     {
       ...{ issuer: subject, subject, publicKey: key.publicKey, notBefore, notAfter },
@@ -89,7 +89,7 @@ export async function createTestAuthority(options: TestAuthorityOptions = {}): P
     issueEkCertificate: (ek, given) =>
       buildEkCertificate({ ...defaults, ...given, publicKey: publicKeyOf(ek) }, authority),
     activate: async ({ ek, ak, answer }) => {
-      const { challenge, secret } = makeActivationChallenge({ ek, ak });
+      const { challenge, secret } = buildActivationChallenge({ ek, ak });
       if (!isActivated(await answer(challenge), secret)) {
         throw new KeyprovError('credential-invalid', 'the answer to the activation challenge is not its secret');
       }

@@ -10,7 +10,7 @@ import type { TpmtSignature } from './structures/algorithm.ts';
  * an Ecdsa-Sig-Value in DER (RFC 3279, 2.2.3).
  * @throws KeyprovError `tpm-unsupported` for another algorithm.
  */
-export function bareSignature(signature: TpmtSignature): Bytes {
+export function encodeBareSignature(signature: TpmtSignature): Bytes {
   switch (signature.sigAlg) {
     case TPM_ALG.RSASSA:
     case TPM_ALG.RSAPSS:
@@ -32,7 +32,7 @@ export function bareSignature(signature: TpmtSignature): Bytes {
  * WebCrypto want it.
  */
 export function rawSignature(signature: TpmtSignature, fieldSize: number): Bytes {
-  if (signature.sigAlg !== TPM_ALG.ECDSA) return bareSignature(signature);
+  if (signature.sigAlg !== TPM_ALG.ECDSA) return encodeBareSignature(signature);
   const { signatureR, signatureS } = signature.signature;
   return concat(padLeft(signatureR, fieldSize), padLeft(signatureS, fieldSize));
 }

@@ -3,7 +3,7 @@ import { verify } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { bareSignature } from '../../src/attestation/index.ts';
+import { encodeBareSignature } from '../../src/attestation/index.ts';
 import { fromHex, utf8 } from '../../src/bytes.ts';
 import { deriveAuthValue } from '../../src/keys/pin-derivation.ts';
 import { listHandles } from '../../src/tpm/capabilities.ts';
@@ -115,7 +115,7 @@ describe.skipIf(withoutSwtpm)('a key that keyprov provision has written', () => 
     expect(stderr).toBe('');
     const { publicKey, signature, refused } = JSON.parse(stdout);
     if (refused !== undefined) return { refused };
-    const bare = bareSignature(decode(TPMT_SIGNATURE, fromHex(signature)));
+    const bare = encodeBareSignature(decode(TPMT_SIGNATURE, fromHex(signature)));
     return { publicKey, verified: verify('sha256', readFileSync(path('data')), publicKey, bare) };
   }
 

@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { statementFromJson } from '../../src/attestation/index.ts';
+import { decodeStatement } from '../../src/attestation/index.ts';
 import { fromBase64, toHex } from '../../src/bytes.ts';
 import { digest } from '../../src/crypto/kdf.ts';
 import { decodeSpkiPem } from '../../src/crypto/public-key.ts';
-import { parseKeyRegistration, publicBlob } from '../../src/formats/windows/key-registration.ts';
+import { encodePublicBlob, parseKeyRegistration } from '../../src/formats/windows/key-registration.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { missingPrograms } from '../integration/support/local-swtpm.ts';
@@ -67,8 +67,8 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
     const publicKey = decodeSpkiPem(text(out, 'public.pem'));
     const { publicKey: registered } = parseKeyRegistration(text(out, 'request.json'), 'strict');
     expect(registered).toEqual(publicKey);
-    const keyId = digest('sha256', publicBlob(publicKey));
-    const { certInfo } = statementFromJson(JSON.parse(text(out, 'attestation.json')));
+    const keyId = digest('sha256', encodePublicBlob(publicKey));
+    const { certInfo } = decodeStatement(JSON.parse(text(out, 'attestation.json')));
     expect(toHex(decode(TPMS_ATTEST, certInfo).extraData)).toBe(challenge);
     expect(text(out, 'key.pem')).toMatch(/^-----BEGIN TSS2 PRIVATE KEY-----\n/);
     expect(record(out)).toEqual({

@@ -4,19 +4,19 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { verifyRegistrationResponse } from '@simplewebauthn/server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { statementFromJson, verifyStatement } from '../../src/attestation/index.ts';
+import { decodeStatement, verifyStatement } from '../../src/attestation/index.ts';
 import { fromBase64, fromHex, toBase64Url, toHex } from '../../src/bytes.ts';
 import { encodeJwk } from '../../src/crypto/jwk.ts';
 import { encodePem } from '../../src/crypto/pem.ts';
 import { decodeSpkiPem, encodeSpki, type PublicKey } from '../../src/crypto/public-key.ts';
-import { acmeExtraData, parseAcmeDeviceAttest } from '../../src/formats/services/acme-device-attest.ts';
+import { computeAcmeExtraData, parseAcmeDeviceAttest } from '../../src/formats/services/acme-device-attest.ts';
 import { buildAkCertificate } from '../../src/formats/tcg/ak-certificate.ts';
-import { ngcAssertionProblem } from '../../src/formats/windows/ngc-assertion.ts';
+import { findNgcAssertionProblem } from '../../src/formats/windows/ngc-assertion.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
-import { commonName, issue } from '../certificates.ts';
+import { buildCommonName, issue } from '../certificates.ts';
 import { rsaKey } from '../signing-key.ts';
 import { keyprov, keyprovJson, libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
 
@@ -56,8 +56,8 @@ describe.skipIf(missing)('a provisioned key', () => {
     expect(keyprov([...args, path('rsa'), ...withPin], { input: PIN }).status).toBe(0);
     expect(keyprov([...args, path('ec'), '--algorithm', 'p-256']).status).toBe(0);
     publicKey = decodeSpkiPem(readFileSync(path('rsa/public.pem'), 'utf8'));
-    const authority = await issue({ subject: commonName('CA'), ca: true, spki: encodeSpki(rsaKey.publicKey) });
-    const { ak } = statementFromJson(JSON.parse(readFileSync(path('rsa/attestation.json'), 'utf8')));
+    const authority = await issue({ subject: buildCommonName('CA'), ca: true, spki: encodeSpki(rsaKey.publicKey) });
+    const { ak } = decodeStatement(JSON.parse(readFileSync(path('rsa/attestation.json'), 'utf8')));
     const certificate = await buildAkCertificate(
       {
         publicKey: publicKeyOf(decode(TPMT_PUBLIC, ak.pubArea)),
@@ -68,7 +68,7 @@ describe.skipIf(missing)('a provisioned key', () => {
       { key: rsaKey, certificate: authority.der },
     );
     writeFileSync(path('ak.pem'), encodePem('CERTIFICATE', certificate));
-    const exchange = await issue({ subject: commonName('CA-Xchg'), spki: encodeSpki(rsaKey.publicKey) });
+    const exchange = await issue({ subject: buildCommonName('CA-Xchg'), spki: encodeSpki(rsaKey.publicKey) });
     writeFileSync(path('exchange.pem'), encodePem('CERTIFICATE', exchange.der));
   });
   afterAll(() => directory[Symbol.dispose]());
@@ -140,7 +140,7 @@ describe.skipIf(missing)('a provisioned key', () => {
       .toString()
       .trim();
     const now = Math.floor(Date.now() / 1000);
-    expect(ngcAssertionProblem(jwt, { publicKey, nonce: 'the nonce', now })).toBe(undefined);
+    expect(findNgcAssertionProblem(jwt, { publicKey, nonce: 'the nonce', now })).toBe(undefined);
     const claims = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString());
     expect(claims).toMatchObject({ iss: USER, aud: 'common', scope: 'openid aza ugs' });
   });
@@ -169,7 +169,7 @@ describe.skipIf(missing)('a provisioned key', () => {
   it('is attested over another challenge, without its PIN', () => {
     const challenge = fromHex('c0ffee'.repeat(8));
     const json = make('attest', 'statement', 'rsa', '--challenge', toHex(challenge)).toString();
-    const statement = statementFromJson(JSON.parse(json));
+    const statement = decodeStatement(JSON.parse(json));
     const attestationKey = { pubArea: statement.ak.pubArea };
     const expectedKey = { spki: encodeSpki(publicKey) };
     const { ok, findings } = verifyStatement(statement, { challenge, attestationKey, expectedKey });
@@ -219,7 +219,7 @@ describe.skipIf(missing)('a provisioned key', () => {
     writeFileSync(account, JSON.stringify(encodeJwk(rsaKey.publicKey)));
     const options = ['--token', 'abc', '--account-key', account, '--ak-certificate', path('ak.pem')];
     const { certInfo, certificates } = parseAcmeDeviceAttest(make('attest', 'acme', 'ec', ...options).toString());
-    expect(toHex(decode(TPMS_ATTEST, certInfo).extraData)).toBe(toHex(acmeExtraData('abc', rsaKey.publicKey)));
+    expect(toHex(decode(TPMS_ATTEST, certInfo).extraData)).toBe(toHex(computeAcmeExtraData('abc', rsaKey.publicKey)));
     expect(certificates.length).toBe(1);
     expect(inspected()).toMatchObject({ format: 'acme-device-attest', problems: [] });
   });

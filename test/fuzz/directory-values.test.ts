@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { fromHex } from '../../src/bytes.ts';
-import { formatDnBinary } from '../../src/formats/windows/dn-binary.ts';
+import { encodeDnBinary } from '../../src/formats/windows/dn-binary.ts';
 import { parseKeyCredentialLink } from '../../src/formats/windows/key-credential-link.ts';
 import { ldapReader } from '../../src/registration/ldap-reader.ts';
 import { syncStatus } from '../../src/registration/sync-status.ts';
@@ -21,21 +21,21 @@ async function stateWith(...values: string[]): Promise<string> {
 }
 
 it('counts our value', async () => {
-  expect(await stateWith(formatDnBinary({ binary: blob, dn: DN }))).toBe('synced');
+  expect(await stateWith(encodeDnBinary({ binary: blob, dn: DN }))).toBe('synced');
 });
 
 it('counts our value no more when one of its bits is another', async () => {
   for (let bit = 0; bit < 8 * blob.length; bit++) {
     const binary = blob.map((byte, i) => (i === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte));
-    expect([bit, await stateWith(formatDnBinary({ binary, dn: DN }))]).toEqual([bit, 'pending']);
+    expect([bit, await stateWith(encodeDnBinary({ binary, dn: DN }))]).toEqual([bit, 'pending']);
   }
 });
 
 it('counts nothing that is cut off, and no other bytes or text', async () => {
   for (let length = 1; length < blob.length; length++) {
-    expect(await stateWith(formatDnBinary({ binary: blob.subarray(0, length), dn: DN }))).toBe('pending');
+    expect(await stateWith(encodeDnBinary({ binary: blob.subarray(0, length), dn: DN }))).toBe('pending');
   }
-  const bytes = fc.uint8Array({ minLength: 1, maxLength: 600 }).map((binary) => formatDnBinary({ binary, dn: DN }));
+  const bytes = fc.uint8Array({ minLength: 1, maxLength: 600 }).map((binary) => encodeDnBinary({ binary, dn: DN }));
   const values = fc.array(fc.oneof(bytes, fc.string({ unit: 'binary' })), { maxLength: 4 });
   await fc.assert(
     fc.asyncProperty(values, async (found) => {

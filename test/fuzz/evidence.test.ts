@@ -9,7 +9,7 @@ import {
 import { concat, fromHex } from '../../src/bytes.ts';
 import { derSequence } from '../../src/crypto/der-write.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
-import { commonName, issue } from '../certificates.ts';
+import { buildCommonName, issue } from '../certificates.ts';
 import { type Authorities, fullOptions, issueAuthorities, paperEvidence } from '../unit/attestation/paper-evidence.ts';
 import { flipped } from '../unit/attestation/paper-tpm.ts';
 
@@ -136,9 +136,9 @@ describe('verifyEvidence', () => {
     let deep = fromHex('0500');
     while (deep.length < 9600) deep = sequence(deep);
     const costly = encodeSpki({ kty: 'RSA', n: new Uint8Array(1024).fill(0xff), e: fromHex('ffffffff') });
-    const looping = { ...authorities.ak, subject: commonName('loop') };
+    const looping = { ...authorities.ak, subject: buildCommonName('loop') };
     const loop = (spec: object = {}) =>
-      issue({ subject: commonName('loop'), ca: true, keyUsage: [5], ...spec }, looping).then(({ der }) => der);
+      issue({ subject: buildCommonName('loop'), ca: true, keyUsage: [5], ...spec }, looping).then(({ der }) => der);
     const several = (count: number, spec = {}) => Promise.all(Array.from({ length: count }, () => loop(spec)));
     const leaf = await loop({ subject: [], ca: false });
 

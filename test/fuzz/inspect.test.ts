@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toHex, utf8 } from '../../src/bytes.ts';
 import { derValue, TAG } from '../../src/crypto/der-write.ts';
 import { inspect, MAX_SIZE, printInspection } from '../../src/inspect/index.ts';
-import { commonName, issue } from '../certificates.ts';
+import { buildCommonName, issue } from '../certificates.ts';
 import { inspectSamples } from '../inspect-samples.ts';
 import { Dice, mutated } from '../mutations.ts';
 
@@ -35,7 +35,7 @@ async function craft(): Promise<[string, Uint8Array][]> {
   };
   const json = (open: string, close: string, count: number) => utf8(`${open.repeat(count)}1${close.repeat(count)}`);
   const extension = async (value: Uint8Array) =>
-    (await issue({ subject: commonName('deep'), extensions: [['2.5.29.17', false, value]] })).der;
+    (await issue({ subject: buildCommonName('deep'), extensions: [['2.5.29.17', false, value]] })).der;
   const nulls = derValue(
     TAG.SEQUENCE,
     new Uint8Array(60_000).map((_, i) => (i % 2 === 0 ? 5 : 0)),

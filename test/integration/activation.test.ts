@@ -6,11 +6,11 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { activateCredential } from '../../src/attestation/activate.ts';
 import {
-  activationChallengeFromJson,
-  activationChallengeToJson,
   answerActivationChallenge,
+  buildActivationChallenge,
+  decodeActivationChallenge,
+  encodeActivationChallenge,
   isActivated,
-  makeActivationChallenge,
 } from '../../src/attestation/activation-challenge.ts';
 import { type AttestationKey, createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { type Credential, makeCredential } from '../../src/attestation/credential.ts';
@@ -68,8 +68,8 @@ describe.skipIf(NO_TPM).each(['L-1', 'L-2', 'H-1', 'H-2', 'H-3', 'H-4', 'H-6'] a
     afterAll(() => tpm?.close());
 
     it('a challenge is answered, over JSON', async () => {
-      const { challenge, secret } = makeActivationChallenge({ ek: ek.publicArea, ak: ak.publicArea });
-      const received = activationChallengeFromJson(JSON.parse(JSON.stringify(activationChallengeToJson(challenge))));
+      const { challenge, secret } = buildActivationChallenge({ ek: ek.publicArea, ak: ak.publicArea });
+      const received = decodeActivationChallenge(JSON.parse(JSON.stringify(encodeActivationChallenge(challenge))));
       const response = await answerActivationChallenge(tpm, received, { ek, ak: ak.object });
       expect(isActivated(response, secret)).toBe(true);
       expect(await leftovers(tpm)).toHaveLength(2);
@@ -161,7 +161,7 @@ describe.skipIf(NO_TPM)('activateCredential', () => {
       outsideInfo: EMPTY,
       creationPCR: [],
     });
-    const { challenge, secret } = makeActivationChallenge({ ek: ek.publicArea, ak: outPublic });
+    const { challenge, secret } = buildActivationChallenge({ ek: ek.publicArea, ak: outPublic });
     traffic.length = 0;
     const ak = { handle: objectHandle, auth: userAuth };
     expect(isActivated(await answerActivationChallenge(tpm, challenge, { ek, ak }), secret)).toBe(true);

@@ -14,7 +14,7 @@ import { digest } from '../../src/crypto/kdf.ts';
 import { encodePem } from '../../src/crypto/pem.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
 import { verifyChain } from '../../src/crypto/verify-chain.ts';
-import { readCertificate } from '../../src/crypto/x509.ts';
+import { parseCertificate } from '../../src/crypto/x509.ts';
 import {
   decodeTpm2ToolsCredential,
   encodeSmallstepCredential,
@@ -26,7 +26,7 @@ import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { TPM2B_PUBLIC, TPMT_PUBLIC, type TpmtPublic } from '../../src/tpm/structures/object.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
-import { commonName, issue, issueAuthority, type TestCertificate } from '../certificates.ts';
+import { buildCommonName, issue, issueAuthority, type TestCertificate } from '../certificates.ts';
 import { isLibtpmsMissing } from './support/libtpms.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
 import { leftovers, newTpm } from './support/new-tpm.ts';
@@ -148,7 +148,7 @@ describe.skipIf(isLibtpmsMissing())('enrolAttestationKey', () => {
     const chain = await enrol();
     expect(chain).toHaveLength(2);
     const [leaf = new Uint8Array(0)] = chain;
-    const { publicKey } = await readCertificate(leaf);
+    const { publicKey } = await parseCertificate(leaf);
     expect(publicKey()).toEqual(publicKeyOf(ak.publicArea));
     expect((await verifyChain(leaf, { roots: [authority.root.der], extendedKeyUsage: AK_PURPOSE })).ok).toBe(true);
     expect(await leftovers(tpm)).toHaveLength(2);
@@ -180,7 +180,7 @@ describe.skipIf(isLibtpmsMissing())('enrolAttestationKey', () => {
   });
 
   it('refuses a certificate of another key', async () => {
-    const other = await issue({ subject: commonName('other'), purposes: [AK_PURPOSE] }, authority.root);
+    const other = await issue({ subject: buildCommonName('other'), purposes: [AK_PURPOSE] }, authority.root);
     await expect(enrol({ chain: [other.der] })).rejects.toMatchObject({ code: 'service-answer' });
   });
 

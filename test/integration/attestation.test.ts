@@ -12,8 +12,8 @@ import {
 import { attestKey, certifyCreation, certifyKey } from '../../src/attestation/certify.ts';
 import {
   type AttestationStatement,
-  statementFromJson,
-  statementToJson,
+  decodeStatement,
+  encodeStatement,
   verifyStatement,
 } from '../../src/attestation/index.ts';
 import { type Bytes, copy, fromHex, toHex } from '../../src/bytes.ts';
@@ -97,7 +97,7 @@ const changed = (bytes: Uint8Array): Bytes => {
 
 /** The files of a statement that other tools read. */
 function filesOf(statement: AttestationStatement) {
-  const json = statementToJson(statement);
+  const json = encodeStatement(statement);
   return {
     'ak.pem': json.ak.publicKey,
     'ak.pub': encode(TPM2B_PUBLIC, decode(TPMT_PUBLIC, statement.ak.pubArea)),
@@ -177,7 +177,7 @@ for (const [name, { missing, start }] of Object.entries(ENGINES)) {
       expect(result.ok && result.publicKey).toEqual(publicKeyOf(made.outPublic));
       expect(result.findings).toHaveLength(7 + 8 + 9 + 9);
       expect(verifyStatement(statement, { ...options, expectedKey: { name: object.name } }).ok).toBe(true);
-      expect(statementFromJson(JSON.parse(JSON.stringify(statementToJson(statement))))).toEqual(statement);
+      expect(decodeStatement(JSON.parse(JSON.stringify(encodeStatement(statement))))).toEqual(statement);
 
       const others = [...aks.values()].filter((other) => other !== ak);
       for (const other of others) {

@@ -31,7 +31,7 @@ import {
   parseCertificateRequest,
   verifyCertificateRequest,
 } from '../../src/formats/x509/certificate-request.ts';
-import { encryptEnvelope } from '../../src/formats/x509/enveloped-data.ts';
+import { buildEnvelope } from '../../src/formats/x509/enveloped-data.ts';
 import { extendedKeyUsage } from '../../src/formats/x509/extensions.ts';
 import { type CertificateAuthority, issueCertificate, readTbs } from '../../src/formats/x509/issue-certificate.ts';
 import {
@@ -40,14 +40,14 @@ import {
   parseLampsAttestation,
   statementFromTpmCertify,
 } from '../../src/formats/x509/lamps-attestation.ts';
-import { commonName, encodeName } from '../../src/formats/x509/names.ts';
+import { buildCommonName, encodeName } from '../../src/formats/x509/names.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { Sign } from '../../src/tpm/commands/signing.ts';
 import { TPM_ALG, TPM_RH, TPM_ST } from '../../src/tpm/constants.ts';
 import { publicKeyOf } from '../../src/tpm/public-key.ts';
-import { bareSignature } from '../../src/tpm/signature.ts';
+import { encodeBareSignature } from '../../src/tpm/signature.ts';
 import { akTemplate, ekTemplate } from '../../src/tpm/templates.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import { ecKey, rsaKey } from '../signing-key.ts';
@@ -84,7 +84,7 @@ const pem = (der: Uint8Array): string => file(encodePem('CERTIFICATE', der));
 /** An authority that is there in memory. */
 async function newAuthority(): Promise<CertificateAuthority> {
   const key = ecKey('P-256');
-  const name = encodeName(commonName('Attestation CA'));
+  const name = encodeName(buildCommonName('Attestation CA'));
   const ca = { oid: '2.5.29.19', critical: true, value: fromHex('30030101ff') };
   const content = { issuer: name, subject: name, publicKey: key.publicKey, extensions: [ca], ...VALIDITY };
   return { key, certificate: await issueCertificate(content, key) };
@@ -121,14 +121,18 @@ describe.each(KEYS)('a %s key %s with a PIN', (backend, algorithm) => {
     const provider = await PROVIDERS[backend]();
     const provided = await provider.create({ algorithm, pin });
     key = { publicKey: provided.publicKey, sign: (options) => provider.sign(provided, { ...options, pin }) };
-    const content = { issuer: encodeName([]), subject: encodeName(commonName('CA-Xchg')), publicKey: rsaKey.publicKey };
+    const content = {
+      issuer: encodeName([]),
+      subject: encodeName(buildCommonName('CA-Xchg')),
+      publicKey: rsaKey.publicKey,
+    };
     exchange = await issueCertificate({ ...content, extensions: [], ...VALIDITY }, rsaKey);
   });
 
   it.skipIf(isSkipped)('makes a request that OpenSSL and @peculiar/x509 verify', async () => {
     const der = await buildCertificateRequest(
       {
-        subject: [[{ type: '2.5.4.6', value: 'DE' }], ...commonName('Zoë')],
+        subject: [[{ type: '2.5.4.6', value: 'DE' }], ...buildCommonName('Zoë')],
         alternativeNames: [
           { kind: 'dns', value: 'host.example' },
           { kind: 'permanent-identifier', value: 'abcd', assigner: '2.23.133.12.1' },
@@ -204,7 +208,7 @@ describe.skipIf(missing !== undefined)('a key of a TPM, certified by its attesta
       }),
     );
 
-    const options = { subject: commonName('key'), attributes: [buildLampsAttestation(statement)] };
+    const options = { subject: buildCommonName('key'), attributes: [buildLampsAttestation(statement)] };
     const path = file(await buildCertificateRequest(options, key));
     expect(openssl('req', '-inform', 'DER', '-in', path, '-verify', '-noout')).toContain('self-signature verify OK');
     const text = openssl('req', '-inform', 'DER', '-in', path, '-noout', '-text');
@@ -256,7 +260,7 @@ describe.skipIf(missing !== undefined)('a key of a TPM, certified by its attesta
       sign: async ({ data }) => {
         const inScheme = { scheme: TPM_ALG.NULL } as const;
         const of = { keyHandle: objectHandle, digest: digest('sha256', data), inScheme, validation };
-        return bareSignature((await openedTpm().run(Sign, of)).signature);
+        return encodeBareSignature((await openedTpm().run(Sign, of)).signature);
       },
     };
     await using ak = await createAttestationKey(openedTpm(), { algorithm: 'p-256' });
@@ -308,11 +312,11 @@ describe('an envelope', () => {
       (['aes-128-cbc', 'aes-256-cbc', 'des-ede3-cbc'] as const).map((cipher) => [keyEncryption, cipher] as const),
     ),
   )('with %s and %s is decrypted by OpenSSL', async (keyEncryption, contentEncryption) => {
-    const name = encodeName(commonName('CA-Xchg'));
+    const name = encodeName(buildCommonName('CA-Xchg'));
     const content = { issuer: name, subject: name, publicKey: rsaKey.publicKey, extensions: [], ...VALIDITY };
     const certificate = await issueCertificate(content, rsaKey);
     const info = encodeEndorsementKeyInfo({ publicKey: rsaKey.publicKey, otherCertificates: [certificate] });
-    const envelope = file(encryptEnvelope(info, certificate, { keyEncryption, contentEncryption }));
+    const envelope = file(buildEnvelope(info, certificate, { keyEncryption, contentEncryption }));
     const key = file(rsaKey.privateKey.export({ type: 'pkcs8', format: 'pem' }));
     const out = file('');
     const files = ['-in', envelope, '-inkey', key, '-recip', pem(certificate), '-out', out];

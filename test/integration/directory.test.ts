@@ -4,7 +4,7 @@ import { Attribute, Change } from 'ldapts';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fromHex, toHex, view } from '../../src/bytes.ts';
 import { isKeyprovError } from '../../src/errors.ts';
-import { formatDnBinary } from '../../src/formats/windows/dn-binary.ts';
+import { encodeDnBinary } from '../../src/formats/windows/dn-binary.ts';
 import {
   type BuildKeyCredentialLink,
   buildKeyCredentialLink,
@@ -176,7 +176,7 @@ describe.each(directories)('keys in $name', ({ missing, start, malformed }) => {
     });
 
     it('are removed next to values that are no keys, which stay', async () => {
-      const garbage = formatDnBinary({ binary: new Uint8Array(64).fill(0xa5), dn });
+      const garbage = encodeDnBinary({ binary: new Uint8Array(64).fill(0xa5), dn });
       await write(garbage);
       const blob = newBlob();
       await add(blob);
@@ -216,14 +216,14 @@ describe.each(directories)('keys in $name', ({ missing, start, malformed }) => {
         ['changed key material', () => spoiled(3), 'KeyID'],
         ['garbage', () => new Uint8Array(64).fill(0xa5), 'version'],
       ])('do not count, and are reported: %s', async (_, blob, reason) => {
-        await write(formatDnBinary({ binary: blob(), dn }));
+        await write(encodeDnBinary({ binary: blob(), dn }));
         const { found, ignored } = await status();
         expect([found.state, ignored]).toEqual(['pending', [expect.stringContaining(reason)]]);
       });
 
       it('do not count, and are reported: the key in the name of another user', async () => {
         const other = await directory.addUser({ upn: `eve${number}@contoso.test` });
-        await write(formatDnBinary({ binary: buildKeyCredentialLink(ours), dn: other }));
+        await write(encodeDnBinary({ binary: buildKeyCredentialLink(ours), dn: other }));
         const { found, ignored } = await status();
         expect([found.state, ignored]).toEqual(['pending', [expect.stringContaining('another owner')]]);
       });
@@ -244,7 +244,7 @@ describe.each(directories)('keys in $name', ({ missing, start, malformed }) => {
       });
 
       it('keep nothing from the one that is', async () => {
-        await write(formatDnBinary({ binary: spoiled(2), dn }));
+        await write(encodeDnBinary({ binary: spoiled(2), dn }));
         await add(newBlob({ ...ours, deviceId: OTHER_DEVICE }));
         await add(newBlob(ours));
         const { found, ignored } = await status();
@@ -332,7 +332,7 @@ describe.skipIf(sambaMissing() !== undefined)('keys in Active Directory as Samba
     const { keyId } = parseKeyCredentialLink(blob);
     await addKeyCredential(connector.client, { base, user, blob });
     const dn = await samba.renameUser(user, 'Hopper, Grace');
-    expect(samba.readWithSambaTool('grace', ATTRIBUTE)).toEqual([formatDnBinary({ binary: blob, dn })]);
+    expect(samba.readWithSambaTool('grace', ATTRIBUTE)).toEqual([encodeDnBinary({ binary: blob, dn })]);
     const ignored: string[] = [];
     const reader = ldapReader(connector.client, { base, onIgnored: (_, reason) => ignored.push(reason) });
     expect((await reader.read(user)).map((key) => toHex(key.keyId))).toEqual([toHex(keyId)]);

@@ -8,15 +8,15 @@ import { type EndorsementKey, openEndorsementKey } from '../../src/attestation/e
 import {
   type Activation,
   type AttestationStatement,
-  activationChallengeFromJson,
-  activationChallengeToJson,
-  activationResponseFromJson,
-  activationResponseToJson,
+  buildActivationChallenge,
+  decodeActivationChallenge,
+  decodeActivationResponse,
+  decodeStatement,
   type EvidenceResult,
+  encodeActivationChallenge,
+  encodeActivationResponse,
+  encodeStatement,
   isActivated,
-  makeActivationChallenge,
-  statementFromJson,
-  statementToJson,
   type VerifyEvidenceOptions,
   verifyAttestationKey,
   verifyEvidence,
@@ -62,10 +62,10 @@ async function enrol(tpm: Tpm, ek: EndorsementKey, algorithm: 'rsa-2048' | 'p-25
 
   // The service: is it an attestation key, and in the TPM of that endorsement key?
   expect(verifyAttestationKey(ak.pubArea, await certifyOwnCreation(tpm, ak)).ok).toBe(true);
-  const { challenge, secret } = makeActivationChallenge({ ek: ek.publicArea, ak: decode(TPMT_PUBLIC, ak.pubArea) });
-  const received = activationChallengeFromJson(JSON.parse(JSON.stringify(activationChallengeToJson(challenge))));
+  const { challenge, secret } = buildActivationChallenge({ ek: ek.publicArea, ak: decode(TPMT_PUBLIC, ak.pubArea) });
+  const received = decodeActivationChallenge(JSON.parse(JSON.stringify(encodeActivationChallenge(challenge))));
   const answer = await answerActivationChallenge(tpm, received, { ek, ak: ak.object });
-  expect(isActivated(activationResponseFromJson(activationResponseToJson(answer)), secret)).toBe(true);
+  expect(isActivated(decodeActivationResponse(encodeActivationResponse(answer)), secret)).toBe(true);
   const ekPubArea = encode(TPMT_PUBLIC, ek.publicArea);
   const activation: Activation = { ak: { pubArea: ak.pubArea }, ek: { pubArea: ekPubArea } };
 
@@ -82,7 +82,7 @@ async function enrol(tpm: Tpm, ek: EndorsementKey, algorithm: 'rsa-2048' | 'p-25
       authorization: 'windows-hello-policy',
     });
     const evidence = { ...statement, ek: { pubArea: ekPubArea } };
-    return { evidence: statementFromJson(statementToJson(evidence)), activation };
+    return { evidence: decodeStatement(encodeStatement(evidence)), activation };
   } finally {
     await made.objectHandle.flush();
   }
@@ -174,7 +174,7 @@ for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
       const evidence = await certified(STM);
       using script = await bundle('test/integration/children/verify-evidence.ts');
       await using child = new LineChild(process.execPath, [script.path]);
-      const common = { statement: statementToJson(evidence), akRoot: toHex(attestation.root) };
+      const common = { statement: encodeStatement(evidence), akRoot: toHex(attestation.root) };
       const [good, bad] = (await child.ask([
         { ...common, challenge: toHex(CHALLENGE) },
         { ...common, challenge: '00' },

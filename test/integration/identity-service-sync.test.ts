@@ -4,8 +4,8 @@ import { toBase64 } from '../../src/bytes.ts';
 import { digest } from '../../src/crypto/kdf.ts';
 import { decodePem } from '../../src/crypto/pem.ts';
 import type { SigningKey } from '../../src/formats/services/jws.ts';
-import { signJws } from '../../src/formats/services/jws.ts';
-import { buildKeyRegistration, publicBlob } from '../../src/formats/windows/key-registration.ts';
+import { buildJws } from '../../src/formats/services/jws.ts';
+import { buildKeyRegistration, encodePublicBlob } from '../../src/formats/windows/key-registration.ts';
 import { buildNgcAssertion } from '../../src/formats/windows/ngc-assertion.ts';
 import { parseAdSyncScheduler, scheduleOf } from '../../src/registration/ad-sync-scheduler.ts';
 import { authenticateWithDeviceCode } from '../../src/registration/device-code.ts';
@@ -61,7 +61,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
   });
 
   const newKey = () => signingKeyOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
-  const keyIdOf = ({ publicKey }: SigningKey) => toBase64(digest('sha256', publicBlob(publicKey)));
+  const keyIdOf = ({ publicKey }: SigningKey) => toBase64(digest('sha256', encodePublicBlob(publicKey)));
   async function register(key: SigningKey, bearer = token): Promise<string> {
     const { json } = await send(service, '/EnrollmentServer/key/?api-version=1.0', {
       body: buildKeyRegistration({ profile: 'strict', publicKey: key.publicKey }),
@@ -153,7 +153,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       const x5c = [toBase64(parts.certificate ?? decodePem(device.certificate, 'CERTIFICATE'))];
       const payload = new TextEncoder().encode(JSON.stringify(claims));
       const signer = parts.outerSigner ?? deviceKey;
-      const request = await signJws({ key: signer, algorithm: 'RS256', header: { typ: 'JWT', x5c }, payload });
+      const request = await buildJws({ key: signer, algorithm: 'RS256', header: { typ: 'JWT', x5c }, payload });
       const { status, json } = await askToken(service, { grant_type: grant, request });
       return status === 200 ? 'signed in' : [status, json.error, json.error_description];
     }

@@ -8,12 +8,12 @@ import { createLocalJWKSet, type JSONWebKeySet, jwtVerify, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fromBase64, toBase64, toHex } from '../../src/bytes.ts';
 import { digest } from '../../src/crypto/kdf.ts';
-import { dateToFileTime } from '../../src/formats/windows/file-time.ts';
+import { encodeFileTime } from '../../src/formats/windows/file-time.ts';
 import { parseKeyCredentialLink } from '../../src/formats/windows/key-credential-link.ts';
-import { keyCredentialProblems } from '../../src/formats/windows/key-credential-problems.ts';
-import { buildKeyRegistration, publicBlob } from '../../src/formats/windows/key-registration.ts';
+import { findKeyCredentialProblems } from '../../src/formats/windows/key-credential-problems.ts';
+import { buildKeyRegistration, encodePublicBlob } from '../../src/formats/windows/key-registration.ts';
 import { buildCertificateRequest } from '../../src/formats/x509/certificate-request.ts';
-import { commonName } from '../../src/formats/x509/names.ts';
+import { buildCommonName } from '../../src/formats/x509/names.ts';
 import { discoverServices } from '../../src/registration/discovery.ts';
 import { createServiceFetch } from '../../src/registration/service-fetch.ts';
 import { openState } from '../../src/testing/identity-service/state.ts';
@@ -171,7 +171,7 @@ describe('the identity service', () => {
       JSON.stringify({ CertificateRequest: { Type: type, Data: toBase64(data) } });
     let windowsCsr: Uint8Array;
     beforeAll(async () => {
-      const subject = commonName(`#1325${toHex(Buffer.from('7E980AD9-B86D-4306-9425-9AC066FB014A\0'))}`);
+      const subject = buildCommonName(`#1325${toHex(Buffer.from('7E980AD9-B86D-4306-9425-9AC066FB014A\0'))}`);
       const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
       windowsCsr = await buildCertificateRequest({ subject }, signingKeyOf(privateKey));
     });
@@ -290,12 +290,12 @@ describe('the identity service', () => {
 
       const [entry] = service.outbox();
       const link = parseKeyCredentialLink(entry?.blob ?? new Uint8Array());
-      const time = dateToFileTime(clock);
+      const time = encodeFileTime(clock);
       expect(link).toMatchObject({
-        ...{ keyMaterial: publicBlob(publicKey), usage: 1, source: 0, deviceId: device.deviceId },
+        ...{ keyMaterial: encodePublicBlob(publicKey), usage: 1, source: 0, deviceId: device.deviceId },
         ...{ customKeyInformation: { version: 1, flags: 2 }, lastLogon: time, created: time },
       });
-      expect([entry?.blob.length, keyCredentialProblems(link)]).toEqual([414, []]);
+      expect([entry?.blob.length, findKeyCredentialProblems(link)]).toEqual([414, []]);
       expect(entry).toMatchObject({ action: 'add', status: 'waiting', due: new Date(clock.getTime() + 1_800_000) });
       expect(service.keys()).toMatchObject([{ kid, attestation: 'ATT_SOFT', deviceId: device.deviceId }]);
     });
@@ -361,7 +361,7 @@ describe('the identity service', () => {
         ? await forge(claims, generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)
         : await forge(claims);
       const small = signingKeyOf(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey).publicKey;
-      const kngc = toBase64(publicBlob(has('key') ? small : newKey()));
+      const kngc = toBase64(encodePublicBlob(has('key') ? small : newKey()));
       return await register({
         path: has('version') ? '/EnrollmentServer/key/' : KEY_PATH,
         headers: {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { bareSignature } from '../../src/attestation/index.ts';
+import { encodeBareSignature } from '../../src/attestation/index.ts';
 import { verifyStatement } from '../../src/attestation/verify.ts';
 import { type Bytes, copy, fromHex, toHex, utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
@@ -260,7 +260,7 @@ test.skipIf(withoutPytss)(
           publicKey,
           'sha256',
           DATA,
-          bareSignature(decode(TPMT_SIGNATURE, fromHex(signature))),
+          encodeBareSignature(decode(TPMT_SIGNATURE, fromHex(signature))),
           'der',
         );
       };

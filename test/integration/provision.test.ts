@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toBase64, toHex, utf8 } from '../../src/bytes.ts';
 import { KeyprovError } from '../../src/errors.ts';
-import { publicBlob } from '../../src/formats/windows/key-registration.ts';
+import { encodePublicBlob } from '../../src/formats/windows/key-registration.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
@@ -71,7 +71,7 @@ describe('a run', () => {
     const { record, registration } = outcome;
     expect(outcome.resumed).toBe(false);
     expect(registrar.keys).toEqual([
-      { kid: registration.kid, user: USER, kngc: toBase64(publicBlob(record.publicKey)) },
+      { kid: registration.kid, user: USER, kngc: toBase64(encodePublicBlob(record.publicKey)) },
     ]);
     expect(registration).toMatchObject({
       user: USER,

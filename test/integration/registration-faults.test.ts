@@ -18,7 +18,7 @@ import {
   type ServiceFetch,
   type ServiceFetchOptions,
 } from '../../src/registration/service-fetch.ts';
-import { commonName } from '../certificates.ts';
+import { buildCommonName } from '../certificates.ts';
 import { rsaKey } from '../signing-key.ts';
 import { type Behaviour, closedPort, KeyService, type PemPair, TestProxy, TestRoots } from './support/key-service.ts';
 
@@ -520,7 +520,7 @@ describe('createServiceFetch', () => {
 
   it('shows the client certificate', async () => {
     await using server = await KeyService.start(localhost, { requestCert: true, ca: roots.pem });
-    const clientCertificate = await roots.issue({ subject: commonName('device 7') });
+    const clientCertificate = await roots.issue({ subject: buildCommonName('device 7') });
     expect(await registerWith({ ca: roots.pem, clientCertificate }, server.endpoint)).toBe('registered');
     expect(await registerWith({ ca: roots.pem }, server.endpoint)).toBe('service-unreachable backoff - unknown');
     expect(server.requests.map(({ client }) => client)).toEqual(['device 7']);
@@ -540,7 +540,7 @@ describe('createServiceFetch', () => {
   it('shows the client certificate through a proxy', async () => {
     await using proxy = await TestProxy.start();
     await using server = await KeyService.start(localhost, { requestCert: true, ca: roots.pem });
-    const clientCertificate = await roots.issue({ subject: commonName('device 8') });
+    const clientCertificate = await roots.issue({ subject: buildCommonName('device 8') });
     const options = { ca: roots.pem, clientCertificate, proxy: `http://localhost:${proxy.port}` };
     expect(await registerWith(options, server.endpoint)).toBe('registered');
     expect([server.requests.map(({ client }) => client), proxy.targets.length]).toEqual([['device 8'], 1]);

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import {
   answerActivationChallenge,
+  buildActivationChallenge,
   isActivated,
-  makeActivationChallenge,
 } from '../../src/attestation/activation-challenge.ts';
 import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
@@ -93,7 +93,7 @@ describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
 
     await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });
     const ek = await openEndorsementKey(tpm, { template: 'L-2' });
-    const { challenge, secret } = makeActivationChallenge({ ek: ek.publicArea, ak: ak.publicArea });
+    const { challenge, secret } = buildActivationChallenge({ ek: ek.publicArea, ak: ak.publicArea });
     const response = await answerActivationChallenge(tpm, challenge, { ek, ak: ak.object });
     expect(isActivated(response, secret)).toBe(true);
     await ek.release();
@@ -197,7 +197,7 @@ describe.skipIf(await tpmMissing())('a relay that changes one bit', () => {
     });
     const ak = await createAttestationKey(tpm, { algorithm: 'p-256' });
     const ek = await openEndorsementKey(tpm, { template: 'L-2' });
-    return { tpm, parent, key, ak, ek, ...makeActivationChallenge({ ek: ek.publicArea, ak: ak.publicArea }) };
+    return { tpm, parent, key, ak, ek, ...buildActivationChallenge({ ek: ek.publicArea, ak: ak.publicArea }) };
   }
   type Setting = Awaited<ReturnType<typeof setUp>>;
 

@@ -10,19 +10,23 @@ import type { AttestationStatement } from '../../src/attestation/index.ts';
 import { type Bytes, fromHex, toBase64, toHex, utf8 } from '../../src/bytes.ts';
 import { encodeJwk } from '../../src/crypto/jwk.ts';
 import { encodeSpki, encodeSpkiPem } from '../../src/crypto/public-key.ts';
-import { acmeExtraData, buildAcmeDeviceAttest } from '../../src/formats/services/acme-device-attest.ts';
+import { buildAcmeDeviceAttest, computeAcmeExtraData } from '../../src/formats/services/acme-device-attest.ts';
 import {
   buildGoAttestationParameters,
   buildGoCertificationParameters,
   buildGoQuote,
 } from '../../src/formats/services/go-attestation.ts';
-import { type SigningKey, signJws } from '../../src/formats/services/jws.ts';
-import { buildKeylimeRegistration, keylimeIakChallenge } from '../../src/formats/services/keylime.ts';
-import { formatSshPublicKey, parseSshPublicKey, sshFingerprint } from '../../src/formats/services/ssh-public-key.ts';
+import { buildJws, type SigningKey } from '../../src/formats/services/jws.ts';
+import { buildKeylimeRegistration, computeKeylimeIakChallenge } from '../../src/formats/services/keylime.ts';
+import {
+  computeSshFingerprint,
+  decodeSshPublicKeyLine,
+  encodeSshPublicKeyLine,
+} from '../../src/formats/services/ssh-public-key.ts';
 import { COSE_ALG, encodeCoseKey } from '../../src/formats/webauthn/cose-key.ts';
-import { keyIdText } from '../../src/formats/windows/cng-blob.ts';
-import { publicBlob } from '../../src/formats/windows/key-registration.ts';
-import { buildNgcAssertion, ngcAssertionProblem } from '../../src/formats/windows/ngc-assertion.ts';
+import { computeKeyIdText } from '../../src/formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../../src/formats/windows/key-registration.ts';
+import { buildNgcAssertion, findNgcAssertionProblem } from '../../src/formats/windows/ngc-assertion.ts';
 import type { ProvidedKey } from '../../src/keys/provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { encode } from '../../src/tpm/codec/index.ts';
@@ -67,7 +71,7 @@ describe.skipIf(missing !== undefined)('keys of a TPM', () => {
       ['ES384', 'p-384'],
     ] as const)('agree on a JWS with %s, and on a changed one', async (algorithm, kind) => {
       const key = signing(kind);
-      const jws = await signJws({ key, algorithm, header: { kid: 'k' }, payload: utf8('to be signed') });
+      const jws = await buildJws({ key, algorithm, header: { kid: 'k' }, payload: utf8('to be signed') });
       const imported = await importJWK(encodeJwk(key.publicKey), algorithm);
       const { payload, protectedHeader } = await compactVerify(jws, imported, { algorithms: [algorithm] });
       expect(new TextDecoder().decode(payload)).toBe('to be signed');
@@ -93,10 +97,10 @@ describe.skipIf(missing !== undefined)('keys of a TPM', () => {
         ...{ iss: assertion.issuer, aud: 'common', iat: assertion.issuedAt, exp: assertion.expires },
         ...{ request_nonce: assertion.nonce, scope: 'openid aza ugs' },
       });
-      const kid = keyIdText(publicBlob(key.publicKey));
+      const kid = computeKeyIdText(encodePublicBlob(key.publicKey));
       expect(protectedHeader).toEqual({ typ: 'JWT', alg: 'RS256', kid, use: 'ngc' });
       const expectations = { publicKey: key.publicKey, nonce: assertion.nonce, now: assertion.issuedAt };
-      expect(ngcAssertionProblem(jwt, expectations)).toBe(undefined);
+      expect(findNgcAssertionProblem(jwt, expectations)).toBe(undefined);
     });
   });
 
@@ -123,11 +127,11 @@ describe.skipIf(missing !== undefined)('keys of a TPM', () => {
       ['p-384', '384', 'ECDSA'],
     ])('agree on the public key and the fingerprint of a %s key', (algorithm, bits, type) => {
       const { publicKey } = keyOf(algorithm);
-      const line = formatSshPublicKey(publicKey, 'ada@tpm');
-      expect(sshKeygen(encodeSpkiPem(publicKey), '-i', '-m', 'PKCS8')).toBe(formatSshPublicKey(publicKey));
+      const line = encodeSshPublicKeyLine({ publicKey, comment: 'ada@tpm' });
+      expect(sshKeygen(encodeSpkiPem(publicKey), '-i', '-m', 'PKCS8')).toBe(encodeSshPublicKeyLine({ publicKey }));
       expect(sshKeygen(`${line}\n`, '-e', '-m', 'PKCS8')).toBe(encodeSpkiPem(publicKey).trim());
-      expect(sshKeygen(`${line}\n`, '-l')).toBe(`${bits} ${sshFingerprint(publicKey)} ada@tpm (${type})`);
-      expect(parseSshPublicKey(line)).toEqual({ publicKey, comment: 'ada@tpm' });
+      expect(sshKeygen(`${line}\n`, '-l')).toBe(`${bits} ${computeSshFingerprint(publicKey)} ada@tpm (${type})`);
+      expect(decodeSshPublicKeyLine(line)).toEqual({ publicKey, comment: 'ada@tpm' });
     });
   });
 });
@@ -155,7 +159,7 @@ describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, re
   beforeAll(async () => {
     tpm = await newTpm();
     child = new LineChild(PYTHON, ['test/integration/children/pytss_requests.py']);
-    const challenge = acmeExtraData(TOKEN, ACCOUNT);
+    const challenge = computeAcmeExtraData(TOKEN, ACCOUNT);
     const primary = { ...none, outsideInfo: new Uint8Array(0) };
     for (const akKind of kinds) {
       const ak = await createAttestationKey(tpm, { algorithm: akKind });
@@ -191,7 +195,7 @@ describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, re
       const statement = statementOf(key, ak);
       const { pubArea } = statement.ak;
       const certification = JSON.stringify(buildGoCertificationParameters(statement));
-      const value = toHex(acmeExtraData(TOKEN, ACCOUNT));
+      const value = toHex(computeAcmeExtraData(TOKEN, ACCOUNT));
       expect(await read('go-attestation', certification, pubArea)).toEqual({ value });
       const proof = await certifyOwnCreation(tpm, akOf(ak));
       const attestation = JSON.stringify(buildGoAttestationParameters({ pubArea, ...proof }));
@@ -214,14 +218,18 @@ describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, re
 
   it("keylime's registration has an attestation key that the initial one certified for the agent", async () => {
     const [ak, iak] = [akOf('rsa-2048'), akOf('p-256')];
-    const certification = await certifyKey(tpm, { key: ak.object, ak: iak, challenge: keylimeIakChallenge(AGENT) });
+    const certification = await certifyKey(tpm, {
+      key: ak.object,
+      ak: iak,
+      challenge: computeKeylimeIakChallenge(AGENT),
+    });
     const registration = {
       agentId: AGENT,
       ek: { pubArea: ekPubArea },
       akPubArea: ak.pubArea,
       iak: { pubArea: iak.pubArea, certificate, ...certification },
     };
-    const value = toHex(keylimeIakChallenge(AGENT));
+    const value = toHex(computeKeylimeIakChallenge(AGENT));
     for (const version of ['2.2', '3.0'] as const) {
       expect(await read('keylime', buildKeylimeRegistration(registration, version).body)).toEqual({ value });
     }
@@ -230,7 +238,7 @@ describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, re
   it.each(cases)('the ACME answer for a %s key certified with %s has what the TPM signed', async (key, ak) => {
     const statement = statementOf(key, ak);
     const payload = buildAcmeDeviceAttest(statement);
-    const value = toHex(acmeExtraData(TOKEN, ACCOUNT));
+    const value = toHex(computeAcmeExtraData(TOKEN, ACCOUNT));
     expect(await read('acme', payload, statement.ak.pubArea)).toEqual({ value });
   });
 

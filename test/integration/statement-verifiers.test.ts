@@ -3,7 +3,7 @@ import { KeyObject } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { attestKey } from '../../src/attestation/certify.ts';
-import { type AttestationStatement, bareSignature, statementToJson } from '../../src/attestation/index.ts';
+import { type AttestationStatement, encodeBareSignature, encodeStatement } from '../../src/attestation/index.ts';
 import { copy, fromHex, toHex } from '../../src/bytes.ts';
 import { buildAkCertificate } from '../../src/formats/tcg/ak-certificate.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
@@ -132,13 +132,13 @@ describe.skipIf(missing !== undefined)('a certify statement of a TPM', () => {
   // Version 0.11.0 reads no public areas of ECC keys.
   describe.skipIf(isRubyMissing).each(KINDS)('in tpm-key_attestation, of a key certified with %s', (ak) => {
     function verify({ statement: { certInfo, pubArea, signature }, ...beside }: Case): Promise<unknown> {
-      const bare = bareSignature(decode(TPMT_SIGNATURE, signature));
+      const bare = encodeBareSignature(decode(TPMT_SIGNATURE, signature));
       return ask(ruby, { certInfo, pubArea, signature: bare, ...beside });
     }
 
     it('is accepted', async () => {
       const value = of('rsa-2048', ak);
-      const { publicKey } = statementToJson(value.statement);
+      const { publicKey } = encodeStatement(value.statement);
       expect(await verify(value)).toEqual({ certified: true, conformant: true, key: publicKey });
     });
 
@@ -162,7 +162,7 @@ describe.skipIf(missing !== undefined)('a certify statement of a TPM', () => {
       it('is accepted', async () => {
         const value = of(key, ak);
         const name = toHex(objectName(decode(TPMT_PUBLIC, value.statement.pubArea)));
-        expect(await verify(value)).toEqual({ name, key: statementToJson(value.statement).publicKey });
+        expect(await verify(value)).toEqual({ name, key: encodeStatement(value.statement).publicKey });
       });
 
       it.each(CHANGES)('is refused with $of', async ({ make, pytss: refused }) => {

@@ -13,12 +13,13 @@ import { fromHex, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
 import { encodePem } from '../../src/crypto/pem.ts';
 import { COSE_ALG } from '../../src/formats/webauthn/cose-key.ts';
 import {
+  computeRpIdHash,
+  encodeAaguid,
   encodeAuthenticatorData,
-  rpIdHash,
-  windowsHelloAaguid,
+  WINDOWS_HELLO_AAGUID,
 } from '../../src/formats/webauthn/webauthn-authenticator-data.ts';
 import { buildWebauthnClientData } from '../../src/formats/webauthn/webauthn-client-data.ts';
-import { buildWebauthnTpm, webauthnExtraData } from '../../src/formats/webauthn/webauthn-tpm.ts';
+import { buildWebauthnTpm, computeWebauthnExtraData } from '../../src/formats/webauthn/webauthn-tpm.ts';
 import { makeKey } from '../../src/keys/make-key.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
@@ -256,10 +257,10 @@ describe.skipIf(missing !== undefined).each(['rsa-2048', 'p-256'] as const)(
         await using key = objectHandle;
         const [rpId, origin, credentialId] = ['login.example', 'https://login.example', fromHex('c0ffee01')];
         const authData = encodeAuthenticatorData({
-          rpIdHash: rpIdHash(rpId),
+          rpIdHash: computeRpIdHash(rpId),
           ...{ userPresent: true, userVerified: true, backupEligible: false, backedUp: false, signCount: 0 },
           credential: {
-            ...{ aaguid: windowsHelloAaguid(), credentialId },
+            ...{ aaguid: encodeAaguid(WINDOWS_HELLO_AAGUID), credentialId },
             key: {
               publicKey: publicKeyOf(outPublic),
               algorithm: algorithm === 'p-256' ? COSE_ALG.ES256 : COSE_ALG.RS256,
@@ -274,7 +275,12 @@ describe.skipIf(missing !== undefined).each(['rsa-2048', 'p-256'] as const)(
           crossOrigin: false,
         });
         const context = { authData, clientDataJson };
-        const statement = await attestKey(tpm, { key, ak, challenge: webauthnExtraData(context), akCertificates });
+        const statement = await attestKey(tpm, {
+          key,
+          ak,
+          challenge: computeWebauthnExtraData(context),
+          akCertificates,
+        });
         const id = toBase64Url(credentialId);
         const verify = (root: Uint8Array) => {
           SettingsService.setRootCertificates({ identifier: 'tpm', certificates: [encodePem('CERTIFICATE', root)] });

@@ -25,7 +25,7 @@ import {
   windowsHelloBranches,
   windowsHelloPolicy,
 } from '../../src/tpm/policy-digest.ts';
-import { bareSignature } from '../../src/tpm/signature.ts';
+import { encodeBareSignature } from '../../src/tpm/signature.ts';
 import { TPMT_SIGNATURE, type TpmtSignature, type TpmtSigScheme } from '../../src/tpm/structures/algorithm.ts';
 import { NULL_HASHCHECK } from '../../src/tpm/structures/base.ts';
 import type { TpmsCapabilityData } from '../../src/tpm/structures/capability.ts';
@@ -182,7 +182,7 @@ describe.skipIf(missing !== undefined)('tpm2-tools', () => {
     await file('message', MESSAGE);
     await file('other', utf8('another message'));
     await file('tpmt.sig', encode(TPMT_SIGNATURE, signature));
-    await file('bare.sig', bareSignature(signature));
+    await file('bare.sig', encodeBareSignature(signature));
     await verify('message', '-s', 'tpmt.sig');
     await verify('message', '-s', 'bare.sig', '-f', format);
     await expect(verify('other', '-s', 'tpmt.sig')).rejects.toThrow(WRONG_SIGNATURE);

@@ -11,17 +11,18 @@ import { encodePem } from '../../src/crypto/pem.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
 import { COSE_ALG } from '../../src/formats/webauthn/cose-key.ts';
 import {
+  computeRpIdHash,
+  encodeAaguid,
   encodeAuthenticatorData,
-  rpIdHash,
-  windowsHelloAaguid,
+  WINDOWS_HELLO_AAGUID,
 } from '../../src/formats/webauthn/webauthn-authenticator-data.ts';
 import { buildWebauthnClientData } from '../../src/formats/webauthn/webauthn-client-data.ts';
 import {
   buildWebauthnTpm,
+  computeWebauthnExtraData,
   decodeWebauthnTpm,
   encodeWebauthnTpm,
   statementFromWebauthnTpm,
-  webauthnExtraData,
 } from '../../src/formats/webauthn/webauthn-tpm.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
@@ -282,10 +283,10 @@ describe.skipIf(missing !== undefined)('WebAuthn objects of a TPM', () => {
         });
         const credentialId = fromHex(kind === 'p-256' ? 'c0ffee01' : 'c0ffee02');
         const authData = encodeAuthenticatorData({
-          rpIdHash: rpIdHash(RP_ID),
+          rpIdHash: computeRpIdHash(RP_ID),
           ...{ userPresent: true, userVerified: true, backupEligible: false, backedUp: false, signCount: 0 },
           credential: {
-            aaguid: windowsHelloAaguid(),
+            aaguid: encodeAaguid(WINDOWS_HELLO_AAGUID),
             credentialId,
             key: {
               publicKey: publicKeyOf(outPublic),
@@ -300,7 +301,7 @@ describe.skipIf(missing !== undefined)('WebAuthn objects of a TPM', () => {
           crossOrigin: false,
         });
         const context = { authData, clientDataJson };
-        const challenge = webauthnExtraData(context);
+        const challenge = computeWebauthnExtraData(context);
         const statement = await attestKey(tpm, { key: objectHandle, ak, challenge, akCertificates: [der] });
         await objectHandle.flush();
         const attestationObject = buildWebauthnTpm(statement, context);
@@ -326,7 +327,7 @@ describe.skipIf(missing !== undefined)('WebAuthn objects of a TPM', () => {
       const object = decodeWebauthnTpm(registration.attestationObject);
       const again = statementFromWebauthnTpm(object, statement.ak.pubArea);
       expect(again).toEqual(statement);
-      const challenge = webauthnExtraData({ ...registration, authData: object.authData });
+      const challenge = computeWebauthnExtraData({ ...registration, authData: object.authData });
       expect(verifyStatement(again, { challenge, attestationKey: { pubArea: statement.ak.pubArea } }).ok).toBe(true);
     },
   );

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { statementToJson } from '../../attestation/index.ts';
+import { encodeStatement } from '../../attestation/index.ts';
 import { toBase64, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpkiPem } from '../../crypto/public-key.ts';
 import { withCleanup } from '../../errors.ts';
@@ -132,7 +132,7 @@ function filesOf({ key, attestation, request }: ProvisionedKey, record: object):
   const json = (value: object) => `${JSON.stringify(value, undefined, 2)}\n`;
   return {
     'request.json': request.body,
-    ...(attestation.status === 'made' && { 'attestation.json': json(statementToJson(attestation.statement)) }),
+    ...(attestation.status === 'made' && { 'attestation.json': json(encodeStatement(attestation.statement)) }),
     'key.pem': key.privateKey,
     'public.pem': encodeSpkiPem(key.publicKey),
     'record.json': json(record),

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type AttestationStatement, statementFromJson } from '../../attestation/index.ts';
+import { type AttestationStatement, decodeStatement } from '../../attestation/index.ts';
 import { type Bytes, equal, toBase64, wipe } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
@@ -134,7 +134,7 @@ async function readStatement(directory: string): Promise<AttestationStatement | 
   const text = await readText(directory, 'attestation.json');
   if (text === undefined) return undefined;
   try {
-    return statementFromJson(JSON.parse(text));
+    return decodeStatement(JSON.parse(text));
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
     throw new KeyprovError('statement-invalid', `attestation.json in ${directory} is not JSON`, { cause });

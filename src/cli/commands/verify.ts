@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { statementFromJson, verifyStatement } from '../../attestation/index.ts';
+import { decodeStatement, verifyStatement } from '../../attestation/index.ts';
 import { toHex } from '../../bytes.ts';
 import { decodeSpkiPem, encodeSpki } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
@@ -39,7 +39,7 @@ export async function runVerify(given: Arguments): Promise<Outcome> {
       remedy: 'name the directory that keyprov provision wrote for an attested key',
     });
   }
-  const statement = statementFromJson(parse(json, directory));
+  const statement = decodeStatement(parse(json, directory));
   const { ok, findings } = verifyStatement(statement, {
     challenge: challenge ?? new Uint8Array(0),
     attestationKey: { pubArea: statement.ak.pubArea },

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Option } from 'commander';
 import { utf8 } from '../../bytes.ts';
 import { splitCertificates } from '../../crypto/certificate-bytes.ts';
-import { readCertificate } from '../../crypto/x509.ts';
+import { parseCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError } from '../../errors.ts';
 import { isSafeUrl } from '../../registration/exchange.ts';
 import { fileIo } from '../file-io.ts';
@@ -112,7 +112,7 @@ export async function fileOf(given: Arguments, name: string): Promise<string | u
 async function deviceIdOf(pem: string, given: Arguments): Promise<string | undefined> {
   try {
     const [der] = splitCertificates(utf8(pem));
-    const { subject } = await readCertificate(der ?? new Uint8Array(0));
+    const { subject } = await parseCertificate(der ?? new Uint8Array(0));
     const names = subject.flat().filter(({ type, value }) => type === COMMON_NAME && GUID.test(value));
     return names[0]?.value;
   } catch (error) {

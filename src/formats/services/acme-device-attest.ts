@@ -1,15 +1,15 @@
-import type { AttestationStatement } from '../../attestation/index.ts';
+import type { AttestationStatement } from '../../attestation/statement.ts';
 import { type Bytes, toBase64Url, utf8 } from '../../bytes.ts';
-import { jwkThumbprint } from '../../crypto/jwk.ts';
+import { computeJwkThumbprint } from '../../crypto/jwk.ts';
 import { digest } from '../../crypto/kdf.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
 import { JsonObject } from '../json-object.ts';
 import {
-  coseAlgorithmOf,
   decodeTpmAttestationObject,
   encodeTpmAttestationObject,
+  findCoseAlgorithm,
   type TpmAttestationObject,
 } from '../webauthn/tpm-attestation-object.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
@@ -17,16 +17,16 @@ import { inRequest, requestInvalid } from '../x509/in-request.ts';
 const WHAT = 'device-attest-01 payload';
 
 /** The key authorization of a challenge, RFC 8555, 8.1: its token, and the thumbprint of the account's key. */
-export function acmeKeyAuthorization(token: string, accountKey: PublicKey): string {
-  return `${token}.${toBase64Url(jwkThumbprint(accountKey))}`;
+export function computeAcmeKeyAuthorization(token: string, accountKey: PublicKey): string {
+  return `${token}.${toBase64Url(computeJwkThumbprint(accountKey))}`;
 }
 
 /**
  * The challenge that the key is to be certified with (its extraData): SHA-256 of the key authorization.
  * draft-ietf-acme-device-attest, Device Attestation Challenge.
  */
-export function acmeExtraData(token: string, accountKey: PublicKey): Bytes {
-  return digest('sha256', utf8(acmeKeyAuthorization(token, accountKey)));
+export function computeAcmeExtraData(token: string, accountKey: PublicKey): Bytes {
+  return digest('sha256', utf8(computeAcmeKeyAuthorization(token, accountKey)));
 }
 
 /**
@@ -38,7 +38,7 @@ export function acmeExtraData(token: string, accountKey: PublicKey): Bytes {
 export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: AttestationStatement): string {
   const { certificates = [] } = ak;
   if (certificates.length === 0) throw requestInvalid(WHAT, 'the attestation key has no certificate');
-  const { algorithm } = coseAlgorithmOf(signature);
+  const { algorithm } = findCoseAlgorithm(signature);
   return encodeAcmeDeviceAttest({ algorithm, certificates, signature, certInfo, pubArea });
 }
 

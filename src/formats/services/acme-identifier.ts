@@ -17,7 +17,7 @@ export interface AcmeIdentifier {
 const OID = /^(?:[01]\.[1-3]?\d|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*$/;
 
 /** The name that a TPM has by its EK certificate (DER): the SHA-256 of it in hexadecimal. */
-export function ekDeviceName(ekCertificate: Uint8Array): DeviceName {
+export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
   return { kind: 'permanent-identifier', value: toHex(digest('sha256', ekCertificate)), assigner: EK_IDENTIFIER };
 }
 
@@ -25,7 +25,7 @@ export function ekDeviceName(ekCertificate: Uint8Array): DeviceName {
  * The name as identifier of an ACME order. draft-ietf-acme-device-attest, Representation in Order resources.
  * @throws TypeError for a name without value, with a slash in it, with a serial number that is not UTF-8, or no OID.
  */
-export function toAcmeIdentifier(name: DeviceName): AcmeIdentifier {
+export function encodeAcmeIdentifier(name: DeviceName): AcmeIdentifier {
   const { kind: type } = name;
   const [text, oid] = type === 'hardware-module' ? [textOf(name.serialNumber), name.type] : [name.value, name.assigner];
   if (!text || text.includes('/')) throw new TypeError(`${JSON.stringify(text)} cannot be an ACME identifier`);
@@ -34,7 +34,7 @@ export function toAcmeIdentifier(name: DeviceName): AcmeIdentifier {
 }
 
 /** Reads an identifier of an ACME order. @throws KeyprovError `request-invalid` for another type or form of value. */
-export function fromAcmeIdentifier(identifier: { readonly type: string; readonly value: string }): DeviceName {
+export function decodeAcmeIdentifier(identifier: { readonly type: string; readonly value: string }): DeviceName {
   const { type: kind } = identifier;
   const [value = '', oid, ...more] = identifier.value.split('/');
   const isForm = value !== '' && more.length === 0 && (oid === undefined || OID.test(oid));

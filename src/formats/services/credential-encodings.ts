@@ -55,7 +55,7 @@ export function decodeKeylimeBlob(blob: string): Credential {
  * The `auth_tag` that proves to keylime's registrar that an agent has activated its credential: HMAC-SHA384 in
  * hexadecimal, over the agent's id, with the base64 text of the secret as key.
  */
-export function keylimeAuthTag(secret: Uint8Array, agentId: string): string {
+export function computeKeylimeAuthTag(secret: Uint8Array, agentId: string): string {
   return toHex(hmac('sha384', utf8(toBase64(secret)), utf8(agentId)));
 }
 

@@ -1,4 +1,4 @@
-import type { Certification, CreationProof, PublicPart } from '../../attestation/index.ts';
+import type { Certification, CreationProof, PublicPart } from '../../attestation/statement.ts';
 import { type Bytes, toBase64 } from '../../bytes.ts';
 import { type Codec, decode } from '../../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';

@@ -1,22 +1,23 @@
 /** What ACME, keylime, go-attestation, smallstep, tpm2-tools and SSH write: attestation, activation, and public keys. */
-export { decodeJwk, encodeJwk, jwkThumbprint, type PublicJwk } from '../../crypto/jwk.ts';
+export { computeJwkThumbprint, decodeJwk, encodeJwk, type PublicJwk } from '../../crypto/jwk.ts';
 export type { TpmAttestationObject } from '../webauthn/tpm-attestation-object.ts';
 export {
-  acmeExtraData,
-  acmeKeyAuthorization,
   buildAcmeDeviceAttest,
+  computeAcmeExtraData,
+  computeAcmeKeyAuthorization,
   encodeAcmeDeviceAttest,
   parseAcmeDeviceAttest,
   statementFromAcmeDeviceAttest,
 } from './acme-device-attest.ts';
 export {
   type AcmeIdentifier,
+  computeEkDeviceName,
   type DeviceName,
-  ekDeviceName,
-  fromAcmeIdentifier,
-  toAcmeIdentifier,
+  decodeAcmeIdentifier,
+  encodeAcmeIdentifier,
 } from './acme-identifier.ts';
 export {
+  computeKeylimeAuthTag,
   decodeGoAttestationCredential,
   decodeKeylimeBlob,
   decodeSizedCredential,
@@ -28,7 +29,6 @@ export {
   encodeSmallstepCredential,
   encodeTpm2ToolsCredential,
   type GoAttestationCredential,
-  keylimeAuthTag,
   type SmallstepCredential,
 } from './credential-encodings.ts';
 export {
@@ -45,23 +45,23 @@ export {
   parseGoQuote,
 } from './go-attestation.ts';
 export {
-  isJwsSignedBy,
+  buildJws,
   type Jws,
   type JwsAlgorithm,
+  type JwsOptions,
   parseJws,
   type Sign,
   type SigningKey,
-  type SignJwsOptions,
-  signJws,
+  verifyJws,
 } from './jws.ts';
 export {
   buildKeylimeActivation,
   buildKeylimeRegistration,
+  computeKeylimeIakChallenge,
   type KeylimeKey,
   type KeylimeRegistration,
   type KeylimeRequest,
   type KeylimeVersion,
-  keylimeIakChallenge,
   parseKeylimeActivation,
   parseKeylimeRegistration,
 } from './keylime.ts';
@@ -74,10 +74,10 @@ export {
   type SmallstepSecretRequest,
 } from './smallstep.ts';
 export {
+  computeSshFingerprint,
   decodeSshPublicKey,
+  decodeSshPublicKeyLine,
   encodeSshPublicKey,
-  formatSshPublicKey,
-  parseSshPublicKey,
+  encodeSshPublicKeyLine,
   type SshPublicKeyLine,
-  sshFingerprint,
 } from './ssh-public-key.ts';

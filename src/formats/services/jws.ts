@@ -30,8 +30,8 @@ export interface Jws {
   readonly signingInput: Bytes;
 }
 
-/** Options of {@link signJws}. */
-export interface SignJwsOptions {
+/** Options of {@link buildJws}. */
+export interface JwsOptions {
   readonly key: SigningKey;
   readonly algorithm: JwsAlgorithm;
   /** The members of the header besides `alg`; where `alg` is among them too, it has that place. */
@@ -61,7 +61,7 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
  * @throws TypeError for an algorithm that is not for the key. @throws KeyprovError `algorithm-unsupported` when the
  * signature does not verify: for PS256 a TPM whose salts are longer than the digest, which RFC 7518, 3.5 forbids.
  */
-export async function signJws({ key, algorithm, header, payload, signal }: SignJwsOptions): Promise<string> {
+export async function buildJws({ key, algorithm, header, payload, signal }: JwsOptions): Promise<string> {
   const { options, fits } = ALGORITHMS[algorithm];
   if (!fits(key.publicKey)) throw new TypeError(`${algorithm} is not for this ${key.publicKey.kty} key`);
   const head = header !== undefined && 'alg' in header ? header : { alg: algorithm, ...header };
@@ -69,7 +69,7 @@ export async function signJws({ key, algorithm, header, payload, signal }: SignJ
   const signingInput = `${toBase64Url(utf8(JSON.stringify(head)))}.${toBase64Url(payload)}`;
   const signature = await key.sign({ data: utf8(signingInput), ...options, signal });
   const jws = `${signingInput}.${toBase64Url(signature)}`;
-  if (!isJwsSignedBy(parseJws(jws), key.publicKey, algorithm)) {
+  if (!verifyJws(parseJws(jws), key.publicKey, algorithm)) {
     throw new KeyprovError('algorithm-unsupported', `${algorithm}: what the key signed is no such signature`, {
       ...(algorithm === 'PS256' && { remedy: 'use RS256: the salts of this TPM are not as long as the digest' }),
     });
@@ -97,7 +97,7 @@ export function parseJws(compact: string): Jws {
 }
 
 /** Whether the JWS names that algorithm, and was signed with it and the private key of `publicKey`. */
-export function isJwsSignedBy(jws: Jws, publicKey: PublicKey, algorithm: JwsAlgorithm): boolean {
+export function verifyJws(jws: Jws, publicKey: PublicKey, algorithm: JwsAlgorithm): boolean {
   if (jws.header.alg !== algorithm || !ALGORITHMS[algorithm].fits(publicKey)) return false;
   const { signingInput, signature } = jws;
   const key = importPublicKey(publicKey);

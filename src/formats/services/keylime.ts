@@ -1,4 +1,4 @@
-import type { Certification } from '../../attestation/index.ts';
+import type { Certification } from '../../attestation/statement.ts';
 import { type Bytes, toBase64, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bytes16, decode, encode } from '../../tpm/codec/index.ts';
@@ -7,7 +7,7 @@ import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import { JsonObject } from '../json-object.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
-import { keylimeAuthTag } from './credential-encodings.ts';
+import { computeKeylimeAuthTag } from './credential-encodings.ts';
 
 /** A version of the API of keylime's registrar. */
 export type KeylimeVersion = `2.${number}` | `3.${number}`;
@@ -40,7 +40,7 @@ export interface KeylimeRegistration {
   readonly mtlsCertificate?: string;
   readonly ip?: string;
   readonly port?: number;
-  /** The initial attestation key, and its TPM2_Certify of the attestation key over {@link keylimeIakChallenge}. */
+  /** The initial attestation key, and its TPM2_Certify of the attestation key over {@link computeKeylimeIakChallenge}. */
   readonly iak?: KeylimeKey & Certification;
   readonly idevid?: KeylimeKey;
 }
@@ -53,7 +53,7 @@ const MEMBERS = [
 ];
 
 /** The challenge (extraData) with which the initial attestation key certifies the attestation key: SHA-256 of the id. */
-export function keylimeIakChallenge(agentId: string): Bytes {
+export function computeKeylimeIakChallenge(agentId: string): Bytes {
   return digest('sha256', utf8(agentId));
 }
 
@@ -117,11 +117,11 @@ export function parseKeylimeRegistration({ method, path, body }: KeylimeRequest)
 /** The request that proves to the registrar that the agent has activated its credential, with the secret in it. */
 export function buildKeylimeActivation(agentId: string, secret: Uint8Array, version: KeylimeVersion): KeylimeRequest {
   checkAgentId(agentId);
-  const body = JSON.stringify({ auth_tag: keylimeAuthTag(secret, agentId) });
+  const body = JSON.stringify({ auth_tag: computeKeylimeAuthTag(secret, agentId) });
   return { method: version.startsWith('3.') ? 'POST' : 'PUT', path: `/v${version}/agents/${agentId}/activate`, body };
 }
 
-/** Reads an activation: the agent's id, and the hexadecimal tag to hold against `keylimeAuthTag`. */
+/** Reads an activation: the agent's id, and the hexadecimal tag to hold against `computeKeylimeAuthTag`. */
 export function parseKeylimeActivation({ method, path, body }: KeylimeRequest): { agentId: string; authTag: string } {
   const what = 'keylime activation';
   const [, major, agentId] = /^\/v([23])\.\d+\/agents\/([\w.-]+)\/activate$/.exec(path) ?? [];

@@ -40,7 +40,11 @@ export function decodeSshPublicKey(blob: Uint8Array): PublicKey {
 }
 
 /** The key as a line for authorized_keys, without a line break. @throws TypeError for a comment with a line break. */
-export function formatSshPublicKey(key: PublicKey, comment = ''): string {
+export function encodeSshPublicKeyLine(parts: {
+  readonly publicKey: PublicKey;
+  readonly comment?: string | undefined;
+}): string {
+  const { publicKey: key, comment = '' } = parts;
   if (/[\r\n]/.test(comment)) throw new TypeError('a comment of an SSH public key is one line');
   const line = `${sshTypeOf(key)} ${toBase64(encodeSshPublicKey(key))}`;
   return comment === '' ? line : `${line} ${comment}`;
@@ -52,7 +56,7 @@ export function formatSshPublicKey(key: PublicKey, comment = ''): string {
  *
  * @throws KeyprovError `request-invalid` for anything else, and when the type is not that of the key.
  */
-export function parseSshPublicKey(line: string): SshPublicKeyLine {
+export function decodeSshPublicKeyLine(line: string): SshPublicKeyLine {
   const [, type, base64 = '', comment = ''] = /^([a-z0-9-]+) ([^ \r\n]+)(?: (.*))?\r?\n?$/.exec(line) ?? [];
   if (type === undefined) throw invalid('not of the form "type base64 comment"');
   const publicKey = decodeSshPublicKey(inRequest('SSH public key', () => fromBase64(base64)));
@@ -61,7 +65,7 @@ export function parseSshPublicKey(line: string): SshPublicKeyLine {
 }
 
 /** The fingerprint that `ssh-keygen -l` shows: `SHA256:` and unpadded base64 of the digest of the blob. */
-export function sshFingerprint(key: PublicKey): string {
+export function computeSshFingerprint(key: PublicKey): string {
   return `SHA256:${toBase64(digest('sha256', encodeSshPublicKey(key))).replace(/=+$/, '')}`;
 }
 

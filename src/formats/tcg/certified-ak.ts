@@ -1,4 +1,6 @@
-import { type Certification, fromBareSignature, type PublicPart, signatureProblem } from '../../attestation/index.ts';
+import { decodeBareSignature, findSignatureProblem } from '../../attestation/signature.ts';
+import type { Certification, PublicPart } from '../../attestation/statement.ts';
+import type { Bytes } from '../../bytes.ts';
 import { bitLength, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { isKeyprovError } from '../../errors.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
@@ -14,11 +16,16 @@ const HASHES: readonly SigningHash[] = ['sha256', 'sha384', 'sha512'];
 const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-521': TPM_ECC.NIST_P521 } as const;
 
 /**
- * The public area of an attestation key of which only the public key is known, from a certificate: that of `akTemplate`.
+ * The public area (TPMT_PUBLIC) of an attestation key whose public key alone is known, from a certificate: that of
+ * `akTemplate`.
  * It says what an attestation key must be: restricted, made in the TPM and fixed to it. So it is only for a key of
  * which the issuer of the certificate vouches for that, and its Name is not the key's.
  */
-export function publicAreaOfAk(key: PublicKey, hash: SigningHash = 'sha256'): TpmtPublic {
+export function buildAkPublicArea(key: PublicKey, hash: SigningHash = 'sha256'): Bytes {
+  return encode(TPMT_PUBLIC, akPublicArea(key, hash));
+}
+
+function akPublicArea(key: PublicKey, hash: SigningHash): TpmtPublic {
   const details = { hashAlg: HASH_ALGS[hash] };
   const { nameAlg, objectAttributes, authPolicy } = akTemplate('p-256');
   const common = { nameAlg, objectAttributes, authPolicy };
@@ -41,7 +48,7 @@ export function publicAreaOfAk(key: PublicKey, hash: SigningHash = 'sha256'): Tp
  */
 export function fullSignature(signature: Uint8Array, pubArea: Uint8Array): Uint8Array {
   if (readTpmtSignature(signature) !== undefined) return signature;
-  return encode(TPMT_SIGNATURE, fromBareSignature(decode(TPMT_PUBLIC, pubArea), signature));
+  return encode(TPMT_SIGNATURE, decodeBareSignature(decode(TPMT_PUBLIC, pubArea), signature));
 }
 
 /** More certificates than any chain of an attestation key has; those behind them are not looked at. */
@@ -49,7 +56,7 @@ const MAX_CERTIFICATES = 20;
 
 /**
  * The attestation key that made the signature of a certification (TPMT_SIGNATURE or bare), found among certificates in
- * DER; its public area is {@link publicAreaOfAk}, its certificate the first one. `undefined` where none of them is of
+ * DER; its public area is {@link buildAkPublicArea}, its certificate the first one. `undefined` where none of them is of
  * such a key. It finds, and trusts nothing: verify the chain of the certificate.
  */
 export function findCertifiedAk(
@@ -59,9 +66,9 @@ export function findCertifiedAk(
   for (const certificate of certificates.slice(0, MAX_CERTIFICATES)) {
     for (const hash of HASHES) {
       const pubArea = ignoring(() => {
-        const area = publicAreaOfAk(decodeSpki(readTbs(certificate).spki.der), hash);
-        const full = readTpmtSignature(signature) ?? fromBareSignature(area, signature);
-        return signatureProblem(area, full, certInfo) === undefined ? encode(TPMT_PUBLIC, area) : undefined;
+        const area = akPublicArea(decodeSpki(readTbs(certificate).spki.der), hash);
+        const full = readTpmtSignature(signature) ?? decodeBareSignature(area, signature);
+        return findSignatureProblem(area, full, certInfo) === undefined ? encode(TPMT_PUBLIC, area) : undefined;
       });
       if (pubArea === undefined) continue;
       return { pubArea, certificates: [certificate, ...certificates.filter((one) => one !== certificate)] };

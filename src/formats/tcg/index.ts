@@ -9,7 +9,7 @@ export {
   type AkCertificateOptions,
   buildAkCertificate,
 } from './ak-certificate.ts';
-export { findCertifiedAk, publicAreaOfAk } from './certified-ak.ts';
+export { buildAkPublicArea, findCertifiedAk } from './certified-ak.ts';
 export { buildEkCertificate, type EkCertificateOptions } from './ek-certificate.ts';
 export {
   type ContentHash,

@@ -1,4 +1,5 @@
-import { type AttestationStatement, fromBareSignature, signatureProblem } from '../../attestation/index.ts';
+import { decodeBareSignature, findSignatureProblem } from '../../attestation/signature.ts';
+import type { AttestationStatement } from '../../attestation/statement.ts';
 import { type Bytes, concat, equal } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { isKeyprovError } from '../../errors.ts';
@@ -76,7 +77,7 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
     sgnCertifyInfoSignature: statement.signature,
   });
   const bare = await key.sign({ data: contentBytes, hash: SIGNING_HASHES[hashAlg], padding, format: 'der' });
-  const signature = inRequest(WHAT, () => encode(TPMT_SIGNATURE, fromBareSignature(area, bare)));
+  const signature = inRequest(WHAT, () => encode(TPMT_SIGNATURE, decodeBareSignature(area, bare)));
   return encodeTcgCsrIdevid({ contentBytes, signature });
 }
 
@@ -110,7 +111,7 @@ export function parseTcgCsrIdevid(bytes: Uint8Array): TcgCsrIdevid {
 export function verifyTcgCsrIdevid({ content, contentBytes, signature }: TcgCsrIdevid): boolean {
   try {
     const area = decode(TPMT_PUBLIC, content.signingPub);
-    return signatureProblem(area, decode(TPMT_SIGNATURE, signature), contentBytes) === undefined;
+    return findSignatureProblem(area, decode(TPMT_SIGNATURE, signature), contentBytes) === undefined;
   } catch (error) {
     if (isKeyprovError(error)) return false;
     throw error;

@@ -3,18 +3,20 @@ export type { CborMap, CborValue } from '../../crypto/cbor.ts';
 export { COSE_ALG, type CoseKey, decodeCoseKey, encodeCoseKey } from './cose-key.ts';
 export {
   type CoseAlgorithm,
-  coseAlgorithmOf,
   decodeTpmAttestationObject,
   encodeTpmAttestationObject,
+  findCoseAlgorithm,
   type TpmAttestationObject,
 } from './tpm-attestation-object.ts';
 export {
   type AttestedCredential,
   type AuthenticatorData,
+  computeRpIdHash,
+  decodeAaguid,
   decodeAuthenticatorData,
+  encodeAaguid,
   encodeAuthenticatorData,
-  rpIdHash,
-  windowsHelloAaguid,
+  WINDOWS_HELLO_AAGUID,
 } from './webauthn-authenticator-data.ts';
 export {
   buildWebauthnClientData,
@@ -23,10 +25,10 @@ export {
 } from './webauthn-client-data.ts';
 export {
   buildWebauthnTpm,
+  computeWebauthnExtraData,
   decodeWebauthnTpm,
   encodeWebauthnTpm,
   statementFromWebauthnTpm,
   type WebauthnContext,
   type WebauthnTpm,
-  webauthnExtraData,
 } from './webauthn-tpm.ts';

@@ -89,7 +89,7 @@ export interface CoseAlgorithm {
 }
 
 /** The algorithm of a TPMT_SIGNATURE. @throws KeyprovError `request-invalid` for one that COSE has no number for. */
-export function coseAlgorithmOf(signature: Uint8Array): CoseAlgorithm {
+export function findCoseAlgorithm(signature: Uint8Array): CoseAlgorithm {
   const { sigAlg, ...rest } = inRequest(`${WHAT}: signature`, () => decode(TPMT_SIGNATURE, signature));
   const hashAlg = 'signature' in rest && 'hash' in rest.signature ? rest.signature.hash : undefined;
   const found = ALGORITHMS.find(([scheme, hash]) => scheme === sigAlg && hash === hashAlg);

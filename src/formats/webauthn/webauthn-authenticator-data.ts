@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, fromHex, utf8 } from '../../bytes.ts';
+import { type Bytes, concat, copy, fromHex, toHex, utf8 } from '../../bytes.ts';
 import { type CborMap, decodeCborPrefix, encodeCbor, isMap } from '../../crypto/cbor.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
@@ -15,7 +15,7 @@ export interface AttestedCredential {
 
 /** Authenticator data. WebAuthn Level 3, 6.1. */
 export interface AuthenticatorData {
-  /** SHA-256 of the relying party's id, 32 bytes: see {@link rpIdHash}. */
+  /** SHA-256 of the relying party's id, 32 bytes: see {@link computeRpIdHash}. */
   readonly rpIdHash: Uint8Array;
   readonly userPresent: boolean;
   readonly userVerified: boolean;
@@ -37,11 +37,25 @@ const AAGUID_SIZE = 16;
 /** WebAuthn Level 3, 4, Credential ID. */
 const MAX_CREDENTIAL_ID = 1023;
 
-/** The AAGUID of Windows Hello's hardware authenticator: 08987058-cadc-4b81-b6e1-30de50dcbe96. */
-export const windowsHelloAaguid = (): Bytes => fromHex('08987058cadc4b81b6e130de50dcbe96');
+/** The AAGUID of Windows Hello's hardware authenticator. */
+export const WINDOWS_HELLO_AAGUID = '08987058-cadc-4b81-b6e1-30de50dcbe96';
+
+/** The 16 bytes of an AAGUID, given as text with hyphens. @throws TypeError for other text. */
+export function encodeAaguid(text: string): Bytes {
+  if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) {
+    throw new TypeError(`${JSON.stringify(text)} is not an AAGUID`);
+  }
+  return fromHex(text.replaceAll('-', ''));
+}
+
+/** The text of an AAGUID, in lower case. @throws TypeError for other than 16 bytes. */
+export function decodeAaguid(bytes: Uint8Array): string {
+  if (bytes.length !== AAGUID_SIZE) throw new TypeError(`${bytes.length} bytes are not an AAGUID`);
+  return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
 
 /** SHA-256 of the id of a relying party, such as `login.example`. */
-export function rpIdHash(rpId: string): Bytes {
+export function computeRpIdHash(rpId: string): Bytes {
   return digest('sha256', utf8(rpId));
 }
 

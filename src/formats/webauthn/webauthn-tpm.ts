@@ -1,4 +1,5 @@
-import { type AttestationStatement, bareSignature, fromBareSignature } from '../../attestation/index.ts';
+import { decodeBareSignature, encodeBareSignature } from '../../attestation/signature.ts';
+import type { AttestationStatement } from '../../attestation/statement.ts';
 import { type Bytes, equal } from '../../bytes.ts';
 import { digest, type HashName } from '../../crypto/kdf.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
@@ -9,9 +10,9 @@ import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import {
-  coseAlgorithmOf,
   decodeTpmAttestationObject,
   encodeTpmAttestationObject,
+  findCoseAlgorithm,
   type TpmAttestationObject,
 } from './tpm-attestation-object.ts';
 import { decodeAuthenticatorData } from './webauthn-authenticator-data.ts';
@@ -31,7 +32,10 @@ export interface WebauthnContext {
  * The challenge that the key is to be certified with (its extraData), WebAuthn Level 3, 8.3: the digest of authenticator
  * data and SHA-256 of the client data. `hash` is that of the attestation key's signatures.
  */
-export function webauthnExtraData({ authData, clientDataJson }: WebauthnContext, hash: HashName = 'sha256'): Bytes {
+export function computeWebauthnExtraData(
+  { authData, clientDataJson }: WebauthnContext,
+  hash: HashName = 'sha256',
+): Bytes {
   return digest(hash, authData, digest('sha256', clientDataJson));
 }
 
@@ -40,21 +44,21 @@ export function webauthnExtraData({ authData, clientDataJson }: WebauthnContext,
  * there; leave out the root, since some verifiers refuse it (SimpleWebAuthn 14.0.3).
  *
  * @throws KeyprovError `request-invalid` without certificates, when the credential of the authenticator data is not the
- * attested key, and when the key was certified with another challenge than {@link webauthnExtraData}.
+ * attested key, and when the key was certified with another challenge than {@link computeWebauthnExtraData}.
  */
 export function buildWebauthnTpm(statement: AttestationStatement, context: WebauthnContext): Bytes {
   const { pubArea, certInfo, ak } = statement;
   const { authData } = context;
-  const { algorithm, hash } = coseAlgorithmOf(statement.signature);
+  const { algorithm, hash } = findCoseAlgorithm(statement.signature);
   const certificates = ak.certificates ?? [];
   if (certificates.length === 0) throw invalid('the attestation key has no certificate');
   const [attest, signature] = inRequest(WHAT, () => [
     decode(TPMS_ATTEST, certInfo),
-    bareSignature(decode(TPMT_SIGNATURE, statement.signature)),
+    encodeBareSignature(decode(TPMT_SIGNATURE, statement.signature)),
   ]);
   const object = { algorithm, certificates, signature, certInfo, pubArea, authData };
   checkCredential(object);
-  if (!equal(attest.extraData, webauthnExtraData(context, hash))) {
+  if (!equal(attest.extraData, computeWebauthnExtraData(context, hash))) {
     throw invalid('the key was certified for other authenticator data or client data');
   }
   return encodeTpmAttestationObject(object);
@@ -87,9 +91,9 @@ export function decodeWebauthnTpm(bytes: Uint8Array): WebauthnTpm {
 export function statementFromWebauthnTpm(object: WebauthnTpm, akPubArea: Uint8Array): AttestationStatement {
   const { pubArea, certInfo, certificates, algorithm } = object;
   const signature = inRequest(WHAT, () =>
-    encode(TPMT_SIGNATURE, fromBareSignature(decode(TPMT_PUBLIC, akPubArea), object.signature)),
+    encode(TPMT_SIGNATURE, decodeBareSignature(decode(TPMT_PUBLIC, akPubArea), object.signature)),
   );
-  if (coseAlgorithmOf(signature).algorithm !== algorithm)
+  if (findCoseAlgorithm(signature).algorithm !== algorithm)
     throw invalid(`alg ${algorithm} is not that of the attestation key`);
   return { version: 1, pubArea, certInfo, signature, ak: { pubArea: akPubArea, certificates } };
 }

@@ -102,13 +102,13 @@ export function decodeCngBlob(bytes: Uint8Array): CngBlob {
 }
 
 /** The KeyID by which directories and sign-ins know a key: SHA-256 of its public blob (MS-ADTS 2.2.20), 32 bytes. */
-export function keyId(publicBlob: Uint8Array): Bytes {
+export function computeKeyId(publicBlob: Uint8Array): Bytes {
   return digest('sha256', publicBlob);
 }
 
 /** The KeyID as `kid` of a sign-in assertion and `keyIdentifier` of a directory: padded base64, 44 characters. */
-export function keyIdText(publicBlob: Uint8Array): string {
-  return toBase64(keyId(publicBlob));
+export function computeKeyIdText(publicBlob: Uint8Array): string {
+  return toBase64(computeKeyId(publicBlob));
 }
 
 type RsaBlob = Extract<CngBlob, { magic: `RSA${string}` }>;

@@ -10,13 +10,13 @@ export interface DnBinary {
 }
 
 /** `B:828:…:CN=…`: the number of hexadecimal digits, the digits in upper case, and the name. @throws TypeError for empty parts. */
-export function formatDnBinary({ binary, dn }: { readonly binary: Uint8Array; readonly dn: string }): string {
+export function encodeDnBinary({ binary, dn }: { readonly binary: Uint8Array; readonly dn: string }): string {
   if (binary.length === 0 || dn === '') throw new TypeError('a DN-Binary value has bytes and a name');
   return `B:${2 * binary.length}:${toHex(binary).toUpperCase()}:${dn}`;
 }
 
 /** Reads such a value; digits may be in lower case. @throws KeyprovError `request-invalid` for anything else. */
-export function parseDnBinary(text: string): DnBinary {
+export function decodeDnBinary(text: string): DnBinary {
   const [, count, hex = '', dn] = /^B:(0|[1-9]\d*):([0-9A-Fa-f]+):(.+)$/s.exec(text) ?? [];
   if (count === undefined || dn === undefined)
     throw requestInvalid('DN-Binary value', 'not of the form B:count:digits:name');

@@ -7,12 +7,12 @@ const TICKS_PER_DAY = 864_000_000_000n;
 const KIND = 1n << 62n;
 
 /** FILETIME of a date: 100 ns since 1601-01-01 UTC. MS-DTYP 2.3.3. */
-export function dateToFileTime(date: Date): bigint {
+export function encodeFileTime(date: Date): bigint {
   return BigInt(date.getTime()) * TICKS_PER_MS + UNIX_EPOCH;
 }
 
 /** The date of a FILETIME, rounded down to milliseconds. */
-export function fileTimeToDate(fileTime: bigint): Date {
+export function decodeFileTime(fileTime: bigint): Date {
   // Division rounds towards zero, and FILETIMEs before 1601 are negative.
   const overMs = ((fileTime % TICKS_PER_MS) + TICKS_PER_MS) % TICKS_PER_MS;
   return new Date(Number((fileTime - overMs - UNIX_EPOCH) / TICKS_PER_MS));
@@ -22,14 +22,14 @@ export function fileTimeToDate(fileTime: bigint): Date {
  * The FILETIME of a .NET `DateTime.ToBinary`, taken as unsigned: ticks since 0001-01-01 in 62 bits, then the kind (1 for
  * UTC). A local time has ticks of UTC too, which may lie up to a day before year 1 and are written modulo 2^62.
  */
-export function fileTimeFromDotNet(binary: bigint): bigint {
+export function decodeDotNetTime(binary: bigint): bigint {
   const ticks = binary % KIND;
   const isBeforeYear1 = binary >= 2n * KIND && ticks > KIND - TICKS_PER_DAY;
   return ticks - (isBeforeYear1 ? KIND : 0n) - EPOCH_IN_TICKS;
 }
 
 /** The .NET `DateTime.ToBinary` of a FILETIME, with kind UTC. @throws RangeError for times before year 1. */
-export function fileTimeToDotNet(fileTime: bigint): bigint {
+export function encodeDotNetTime(fileTime: bigint): bigint {
   const ticks = fileTime + EPOCH_IN_TICKS;
   if (ticks < 0n || ticks >= KIND) throw new RangeError(`${fileTime} is no time of .NET`);
   return KIND + ticks;

@@ -6,7 +6,7 @@ const ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 const reordered = (bytes: Uint8Array): Bytes => new Uint8Array(ORDER.map((at) => bytes[at] ?? 0));
 
 /** The 16 bytes of a GUID as Windows' structures hold it. @throws TypeError for text that is no GUID. */
-export function guidToBytes(guid: string): Bytes {
+export function encodeGuid(guid: string): Bytes {
   if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(guid)) {
     throw new TypeError(`${JSON.stringify(guid)} is no GUID`);
   }
@@ -14,7 +14,7 @@ export function guidToBytes(guid: string): Bytes {
 }
 
 /** The text of a GUID in lower case. @throws TypeError for other than 16 bytes. */
-export function guidFromBytes(bytes: Uint8Array): string {
+export function decodeGuid(bytes: Uint8Array): string {
   if (bytes.length !== 16) throw new TypeError(`${bytes.length} bytes are no GUID`);
   return toHex(reordered(bytes)).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

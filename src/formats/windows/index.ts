@@ -1,11 +1,11 @@
 /** What Windows, Active Directory, AD CS and Entra ID write of keys: key blobs, registrations, attestation, directory values. */
 export {
   type CngBlob,
+  computeKeyId,
+  computeKeyIdText,
   decodeCngBlob,
   type EcPrivateKey,
   encodeCngBlob,
-  keyId,
-  keyIdText,
   type RsaPrimesKey,
   type RsaPrivateKey,
 } from './cng-blob.ts';
@@ -15,9 +15,9 @@ export {
   decodeCustomKeyInformation,
   encodeCustomKeyInformation,
 } from './custom-key-information.ts';
-export { type DnBinary, formatDnBinary, parseDnBinary } from './dn-binary.ts';
-export { dateToFileTime, fileTimeToDate } from './file-time.ts';
-export { guidFromBytes, guidToBytes } from './guid.ts';
+export { type DnBinary, decodeDnBinary, encodeDnBinary } from './dn-binary.ts';
+export { decodeFileTime, encodeFileTime } from './file-time.ts';
+export { decodeGuid, encodeGuid } from './guid.ts';
 export { decodeKads, encodeKads, type Kads } from './kads.ts';
 export {
   type BuildKastOptions,
@@ -40,20 +40,25 @@ export {
   type KeyCredentialLink,
   parseKeyCredentialLink,
 } from './key-credential-link.ts';
-export { type KeyCredentialProblem, keyCredentialProblems } from './key-credential-problems.ts';
-export { type FidoKeyMaterial, type KeyMaterial, readKeyMaterial } from './key-material.ts';
-export { buildKeyRegistration, type KeyRegistration, parseKeyRegistration, publicBlob } from './key-registration.ts';
+export { findKeyCredentialProblems, type KeyCredentialProblem } from './key-credential-problems.ts';
+export { decodeKeyMaterial, type FidoKeyMaterial, type KeyMaterial } from './key-material.ts';
+export {
+  buildKeyRegistration,
+  encodePublicBlob,
+  type KeyRegistration,
+  parseKeyRegistration,
+} from './key-registration.ts';
 export {
   type AttestationKeyInfo,
   buildWcceAttributes,
   buildWcceChallenge,
+  computeExchangeCertificateHash,
   decodeAttestationKeyInfo,
   decodeEndorsementKeyInfo,
   ENROLL,
   type EndorsementKeyInfo,
   encodeAttestationKeyInfo,
   encodeEndorsementKeyInfo,
-  exchangeCertificateHash,
   PLATFORM_KSP,
   parseWcceAttributes,
   type WcceAttributes,
@@ -62,9 +67,9 @@ export {
 } from './ms-wcce.ts';
 export {
   buildNgcAssertion,
+  findNgcAssertionProblem,
   type NgcAssertion,
   type NgcExpectations,
-  ngcAssertionProblem,
   type ParsedNgcAssertion,
   parseNgcAssertion,
 } from './ngc-assertion.ts';

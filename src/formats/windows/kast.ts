@@ -1,9 +1,5 @@
-import {
-  type AttestationStatement,
-  bareSignature,
-  type CreationProof,
-  fromBareSignature,
-} from '../../attestation/index.ts';
+import { decodeBareSignature, encodeBareSignature } from '../../attestation/signature.ts';
+import type { AttestationStatement, CreationProof } from '../../attestation/statement.ts';
 import { type Bytes, concat, equal } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { bytes16, decode, encode, struct } from '../../tpm/codec/index.ts';
@@ -115,7 +111,7 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
     policyDigests: branchesOf(pubArea),
     otherParts: {},
   };
-  const keyAttestation = { certInfo, signature: bareSignature(signature), keyBlob };
+  const keyAttestation = { certInfo, signature: encodeBareSignature(signature), keyBlob };
   if (claim === 'subject-only') return encodeKast({ keyAttestation, aikOpaque: EMPTY });
   if (akCreation === undefined) throw invalid('the statement does not say how the attestation key was made');
   return encodeKast({ idBinding: { pubArea: ak.pubArea, ...akCreation }, keyAttestation, aikOpaque: EMPTY });
@@ -136,7 +132,7 @@ export function statementFromKast(kast: Kast, akPubArea?: Uint8Array): Attestati
   const pubArea = idBinding?.pubArea ?? akPubArea;
   if (pubArea === undefined) throw invalid('it does not hold the attestation key');
   if (akPubArea !== undefined && !equal(pubArea, akPubArea)) throw invalid('it holds another attestation key');
-  const full = fromBareSignature(decode(TPMT_PUBLIC, pubArea), signature);
+  const full = decodeBareSignature(decode(TPMT_PUBLIC, pubArea), signature);
   return {
     version: 1,
     pubArea: keyBlob.pubArea,

@@ -6,8 +6,8 @@ import {
   decodeCustomKeyInformation,
   encodeCustomKeyInformation,
 } from './custom-key-information.ts';
-import { fileTimeFromDotNet, fileTimeToDotNet } from './file-time.ts';
-import { guidFromBytes, guidToBytes } from './guid.ts';
+import { decodeDotNetTime, encodeDotNetTime } from './file-time.ts';
+import { decodeGuid, encodeGuid } from './guid.ts';
 
 /** Identifiers of entries. MS-ADTS 2.2.20.6. */
 export const KEY_CREDENTIAL_ENTRY = {
@@ -46,7 +46,7 @@ export interface KeyCredentialEntry {
 export interface KeyCredential {
   /** SHA-256 of the key material; of a FIDO key the id of its credential. */
   readonly keyId: Uint8Array;
-  /** See `readKeyMaterial`. */
+  /** See `decodeKeyMaterial`. */
   readonly keyMaterial: Uint8Array;
   /** See {@link KEY_CREDENTIAL_USAGE}. */
   readonly usage: number;
@@ -101,7 +101,7 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
   } = credential;
   const { keyId = digest('sha256', keyMaterial), lastLogon, created } = credential;
   const time = (fileTime: bigint) =>
-    uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? fileTimeToDotNet(fileTime) : fileTime);
+    uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? encodeDotNetTime(fileTime) : fileTime);
   const others = [...otherEntries].sort((a, b) => a.id - b.id);
   if (others.some(({ id }, i) => id <= CREATED || id === others[i + 1]?.id)) {
     throw new TypeError('other entries have identifiers of their own, above 9');
@@ -110,7 +110,7 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
     { id: KEY_MATERIAL, value: keyMaterial },
     { id: USAGE, value: byte(usage) },
     source === undefined ? undefined : { id: SOURCE, value: byte(source) },
-    deviceId === undefined ? undefined : { id: DEVICE_ID, value: guidToBytes(deviceId) },
+    deviceId === undefined ? undefined : { id: DEVICE_ID, value: encodeGuid(deviceId) },
     customKeyInformation && { id: CUSTOM, value: encodeCustomKeyInformation(customKeyInformation) },
     lastLogon === undefined ? undefined : { id: LAST_LOGON, value: time(lastLogon) },
     created === undefined ? undefined : { id: CREATED, value: time(created) },
@@ -128,7 +128,7 @@ export function encodeKeyCredentialLink(entries: readonly KeyCredentialEntry[]):
 
 /**
  * Reads a KEYCREDENTIALLINK_BLOB of version 0x200. What directories hold, and readers in use accept, is accepted: any
- * order, unknown entries, a KeyHash that is wrong or missing; see `keyCredentialProblems`.
+ * order, unknown entries, a KeyHash that is wrong or missing; see `findKeyCredentialProblems`.
  *
  * @throws KeyprovError `request-invalid` for bytes that are cut off, without KeyID, key material or usage, with a known
  * entry twice, or with a value of a wrong length.
@@ -154,13 +154,13 @@ export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
   const source = optional(SOURCE, 1, ([first]) => first);
   const time = (value: Uint8Array) => {
     const ticks = readUint64(value);
-    return source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? fileTimeFromDotNet(ticks) : ticks;
+    return source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? decodeDotNetTime(ticks) : ticks;
   };
   if (usage === undefined) throw invalid('no KeyUsage');
   const others = {
     keyHash: optional(KEY_HASH, 32, copy),
     source,
-    deviceId: optional(DEVICE_ID, 16, guidFromBytes),
+    deviceId: optional(DEVICE_ID, 16, decodeGuid),
     customKeyInformation: optional(CUSTOM, 0, decodeCustomKeyInformation),
     lastLogon: optional(LAST_LOGON, 8, time),
     created: optional(CREATED, 8, time),

@@ -9,7 +9,7 @@ import {
   KEY_CREDENTIAL_USAGE,
   type KeyCredentialLink,
 } from './key-credential-link.ts';
-import { readKeyMaterial } from './key-material.ts';
+import { decodeKeyMaterial } from './key-material.ts';
 
 /** Something that is wrong with a key credential, though it can be read. */
 export interface KeyCredentialProblem {
@@ -25,7 +25,7 @@ export interface KeyCredentialProblem {
  * @param now FILETIME of the check, to have times that are later reported as well.
  * @returns what is wrong; empty when all is right.
  */
-export function keyCredentialProblems(
+export function findKeyCredentialProblems(
   link: KeyCredentialLink,
   { now }: { readonly now?: bigint } = {},
 ): KeyCredentialProblem[] {
@@ -60,7 +60,7 @@ function keyHashProblem({ keyHash, entries }: KeyCredentialLink): string | undef
 
 function materialProblem({ keyMaterial, usage }: KeyCredentialLink): string | undefined {
   try {
-    const material = readKeyMaterial(keyMaterial);
+    const material = decodeKeyMaterial(keyMaterial);
     if (material === undefined) return 'the key material has no form that is known';
     if (usage !== KEY_CREDENTIAL_USAGE.NGC) return undefined;
     const { form, publicKey } = material;
@@ -74,7 +74,7 @@ function materialProblem({ keyMaterial, usage }: KeyCredentialLink): string | un
 
 function strengthProblem({ keyMaterial }: KeyCredentialLink): string | undefined {
   try {
-    const publicKey = readKeyMaterial(keyMaterial)?.publicKey;
+    const publicKey = decodeKeyMaterial(keyMaterial)?.publicKey;
     return publicKey?.kty === 'RSA' && isRocaWeak(publicKey.n) ? 'the key can be broken (ROCA)' : undefined;
   } catch (error) {
     // Material that cannot be read is reported as such.

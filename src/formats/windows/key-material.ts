@@ -36,7 +36,7 @@ const WHAT = 'key material';
  * Reads key material, whose form its first bytes tell; `undefined` for a form that is not known here.
  * @throws KeyprovError `request-invalid` when it begins as one of the forms, and is none.
  */
-export function readKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {
+export function decodeKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {
   return inRequest(WHAT, () => {
     const start = String.fromCharCode(...bytes.subarray(0, 4));
     if (/^(?:RSA1|EC[SK][135]|EC[DK]P)$/.test(start)) return { form: 'cng', publicKey: decodeCngBlob(bytes).key };

@@ -38,7 +38,7 @@ const MEMBERS = { strict: ['kngc'], attested: ['kngc', 'AikCertificate', 'Attest
  */
 export function buildKeyRegistration(registration: KeyRegistration): string {
   check(registration);
-  const kngc = toBase64(publicBlob(registration.publicKey));
+  const kngc = toBase64(encodePublicBlob(registration.publicKey));
   if (registration.profile === 'strict') return JSON.stringify({ kngc });
   const { aikCertificate, attestation } = registration;
   const AikCertificate = aikCertificate === undefined ? '' : toBase64(aikCertificate);
@@ -74,7 +74,7 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
 }
 
 /** The public blob of a key as it is registered: RSA1, or ECS1, ECS3, ECS5 by curve. Its SHA-256 is the KeyID. */
-export function publicBlob(key: PublicKey): Bytes {
+export function encodePublicBlob(key: PublicKey): Bytes {
   if (key.kty === 'RSA') return encodeCngBlob({ magic: 'RSA1', key });
   const magic = ({ 'P-256': 'ECS1', 'P-384': 'ECS3', 'P-521': 'ECS5' } as const)[key.crv];
   return encodeCngBlob({ magic, key });

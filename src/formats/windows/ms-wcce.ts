@@ -3,8 +3,8 @@ import { DerNode } from '../../crypto/der-read.ts';
 import { DER_NULL, derOctets, derOid, derSequence, derText, TAG } from '../../crypto/der-write.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
-import { type Attribute, attributeValue } from '../x509/attributes.ts';
-import { type Envelope, type EnvelopeOptions, encryptEnvelope, parseEnvelope } from '../x509/enveloped-data.ts';
+import { type Attribute, findAttribute } from '../x509/attributes.ts';
+import { buildEnvelope, type Envelope, type EnvelopeOptions, parseEnvelope } from '../x509/enveloped-data.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** OIDs of the attributes of a request with key attestation, and of the answer to it. MS-WCCE 2.2.2.7, 2.2.2.8.1. */
@@ -101,7 +101,7 @@ export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
       ? [ENROLL.EK_INFO, encodeEndorsementKeyInfo(keyInfo.ek)]
       : [ENROLL.AIK_INFO, encodeAttestationKeyInfo(keyInfo.aik)];
   return [
-    { oid, values: [encryptEnvelope(info, exchangeCertificate, options)] },
+    { oid, values: [buildEnvelope(info, exchangeCertificate, options)] },
     { oid: options.statementOid ?? ENROLL.ATTESTATION_STATEMENT, values: [derOctets(kast)] },
     { oid: ENROLL.KSP_NAME, values: [derText('bmp', kspName)] },
   ];
@@ -131,7 +131,7 @@ export function buildWcceChallenge({
 }
 
 /** The SHA-1 that names an exchange certificate. */
-export const exchangeCertificateHash = (certificate: Uint8Array): Bytes => digest('sha1', certificate);
+export const computeExchangeCertificateHash = (certificate: Uint8Array): Bytes => digest('sha1', certificate);
 
 /** What the attributes of a request or an answer say; each part where there is such an attribute. */
 export interface WcceAttributes extends Partial<WcceChallenge> {
@@ -150,7 +150,7 @@ export interface WcceAttributes extends Partial<WcceChallenge> {
  */
 export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttributes {
   const node = (oid: string): DerNode | undefined => {
-    const value = attributeValue(attributes, oid);
+    const value = findAttribute(attributes, oid);
     return value && DerNode.lenient(value, `attribute ${oid}`);
   };
   const statements = [node(ENROLL.ATTESTATION_STATEMENT), node(ENROLL.ATTESTATION_STATEMENT_SDK)].filter(isThere);

@@ -1,9 +1,9 @@
 import { utf8 } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { JsonObject } from '../json-object.ts';
-import { isJwsSignedBy, parseJws, type SigningKey, signJws } from '../services/jws.ts';
-import { keyIdText } from './cng-blob.ts';
-import { publicBlob } from './key-registration.ts';
+import { buildJws, parseJws, type SigningKey, verifyJws } from '../services/jws.ts';
+import { computeKeyIdText } from './cng-blob.ts';
+import { encodePublicBlob } from './key-registration.ts';
 
 /** What a sign-in assertion of a registered key says. MS-OAPXBC 3.2.5.1.2.1. */
 export interface NgcAssertion {
@@ -26,7 +26,7 @@ export interface ParsedNgcAssertion extends Required<NgcAssertion> {
   readonly keyId: string;
 }
 
-/** What {@link ngcAssertionProblem} holds an assertion against. */
+/** What {@link findNgcAssertionProblem} holds an assertion against. */
 export interface NgcExpectations {
   readonly publicKey: PublicKey;
   readonly nonce: string;
@@ -45,9 +45,9 @@ export async function buildNgcAssertion(
   { key, signal }: { readonly key: SigningKey; readonly signal?: AbortSignal | undefined },
 ): Promise<string> {
   const { issuer, audience, issuedAt, expires, nonce, scope = SCOPE } = assertion;
-  const header = { typ: 'JWT', alg: 'RS256', kid: keyIdText(publicBlob(key.publicKey)), use: 'ngc' };
+  const header = { typ: 'JWT', alg: 'RS256', kid: computeKeyIdText(encodePublicBlob(key.publicKey)), use: 'ngc' };
   const claims = { iss: issuer, aud: audience, iat: issuedAt, exp: expires, request_nonce: nonce, scope };
-  return await signJws({ key, algorithm: 'RS256', header, payload: utf8(JSON.stringify(claims)), signal });
+  return await buildJws({ key, algorithm: 'RS256', header, payload: utf8(JSON.stringify(claims)), signal });
 }
 
 /**
@@ -80,11 +80,11 @@ export function parseNgcAssertion(jwt: string): ParsedNgcAssertion {
  * Checks an assertion as a service does, MS-OAPXBC 3.2.5.1.2.3: KeyID, nonce, time, and signature.
  * @returns what is wrong, or `undefined` when it is good. @throws KeyprovError `request-invalid` when it cannot be read.
  */
-export function ngcAssertionProblem(jwt: string, { publicKey, nonce, now }: NgcExpectations): string | undefined {
+export function findNgcAssertionProblem(jwt: string, { publicKey, nonce, now }: NgcExpectations): string | undefined {
   const assertion = parseNgcAssertion(jwt);
-  if (assertion.keyId !== keyIdText(publicBlob(publicKey))) return 'it names another key';
+  if (assertion.keyId !== computeKeyIdText(encodePublicBlob(publicKey))) return 'it names another key';
   if (assertion.nonce !== nonce) return 'it answers another nonce';
   if (assertion.issuedAt > now) return 'it is of a later time';
   if (assertion.expires <= now) return 'it has expired';
-  return isJwsSignedBy(parseJws(jwt), publicKey, 'RS256') ? undefined : 'its signature does not verify';
+  return verifyJws(parseJws(jwt), publicKey, 'RS256') ? undefined : 'its signature does not verify';
 }

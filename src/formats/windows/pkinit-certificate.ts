@@ -1,11 +1,11 @@
 import type { Bytes } from '../../bytes.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
-import { type Certificate, readCertificate } from '../../crypto/x509.ts';
+import { type Certificate, parseCertificate } from '../../crypto/x509.ts';
 import type { SigningKey } from '../services/jws.ts';
-import { type DerQuirk, findQuirks } from '../x509/der-quirks.ts';
+import { type DerQuirk, findDerQuirks } from '../x509/der-quirks.ts';
 import { extendedKeyUsage, noAuthority } from '../x509/extensions.ts';
 import { issueCertificate } from '../x509/issue-certificate.ts';
-import { commonName, encodeName, NAME_OID } from '../x509/names.ts';
+import { buildCommonName, encodeName, NAME_OID } from '../x509/names.ts';
 import type { SigningHash } from '../x509/signature-algorithm.ts';
 
 /** Whose key a certificate for a key-trust logon is. */
@@ -58,7 +58,7 @@ export async function buildPkinitCertificate(
   const { sid, deviceId, tenantId, upn } = identity;
   const text = [sid, deviceId, HOST, tenantId, upn].join('/');
   if (!IDENTITY.test(text)) throw new TypeError(`${JSON.stringify(text)} does not name a user, a device and a tenant`);
-  const name = encodeName(commonName(text), strings);
+  const name = encodeName(buildCommonName(text), strings);
   const notAfter = new Date(now);
   notAfter.setUTCFullYear(now.getUTCFullYear() + YEARS);
   return await issueCertificate(
@@ -92,7 +92,7 @@ export interface PkinitCertificate {
  * @throws KeyprovError `certificate-invalid` for what is no certificate.
  */
 export async function parsePkinitCertificate(der: Uint8Array): Promise<PkinitCertificate> {
-  const certificate = await readCertificate(der);
+  const certificate = await parseCertificate(der);
   const { subject, basicConstraints, extendedKeyUsage: purposes = [] } = certificate;
   const problems = [
     certificate.isSignedBy(certificate) ? undefined : 'it is not signed with its own key',
@@ -103,7 +103,7 @@ export async function parsePkinitCertificate(der: Uint8Array): Promise<PkinitCer
     certificate,
     identity: identityIn(subject),
     problems: problems.filter((problem) => problem !== undefined),
-    quirks: findQuirks(certificate.der),
+    quirks: findDerQuirks(certificate.der),
   };
 }
 

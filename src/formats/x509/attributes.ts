@@ -25,7 +25,7 @@ export function decodeAttribute(node: DerNode): Attribute {
  * The value of the attribute with that OID, in DER; `undefined` where there is none.
  * @throws KeyprovError `request-invalid` when the attribute comes more than once, or has not exactly one value.
  */
-export function attributeValue(attributes: readonly Attribute[], oid: string): Uint8Array | undefined {
+export function findAttribute(attributes: readonly Attribute[], oid: string): Uint8Array | undefined {
   const found = attributes.filter((one) => one.oid === oid);
   const [value, ...more] = found.flatMap(({ values }) => values);
   if (found.length > 1 || more.length > 0 || (found.length === 1 && value === undefined)) {

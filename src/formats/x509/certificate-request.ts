@@ -8,8 +8,8 @@ import { EXTENSION } from '../../crypto/x509.ts';
 import { isKeyprovError } from '../../errors.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { type AlternativeName, decodeAlternativeNames } from './alternative-names.ts';
-import { type Attribute, attributeValue, decodeAttribute, encodeAttribute } from './attributes.ts';
-import { type DerQuirk, findQuirks } from './der-quirks.ts';
+import { type Attribute, decodeAttribute, encodeAttribute, findAttribute } from './attributes.ts';
+import { type DerQuirk, findDerQuirks } from './der-quirks.ts';
 import { decodeExtensions, type Extension, encodeExtensions, subjectAltName } from './extensions.ts';
 import { decodeName, encodeName } from './names.ts';
 import { type SigningHash, signatureAlgorithmOf } from './signature-algorithm.ts';
@@ -70,6 +70,8 @@ export interface CertificateRequest {
   readonly subject: DistinguishedName;
   /** SubjectPublicKeyInfo in DER. */
   readonly spki: Bytes;
+  /** The key that the request is for; `undefined` for a key that is not known here. */
+  readonly publicKey: PublicKey | undefined;
   readonly attributes: readonly Attribute[];
   /** The extensions that are asked for. */
   readonly extensions: readonly Extension[];
@@ -105,7 +107,7 @@ export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
   const list = parts.optional(contextTag(0, 'constructed'));
   parts.end();
   const attributes = list?.children().map(decodeAttribute) ?? [];
-  const asked = [EXTENSION_REQUEST, MICROSOFT_EXTENSION_REQUEST].map((id) => attributeValue(attributes, id));
+  const asked = [EXTENSION_REQUEST, MICROSOFT_EXTENSION_REQUEST].map((id) => findAttribute(attributes, id));
   const extensions = asked.flatMap((value) =>
     value === undefined ? [] : decodeExtensions(DerNode.lenient(value, 'extensions of a certificate request')),
   );
@@ -115,6 +117,7 @@ export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
     info: copy(info.der),
     subject,
     spki: copy(spki.der),
+    publicKey: publicKeyIn(spki.der),
     attributes,
     extensions,
     alternativeNames: names.flatMap(({ value }) => decodeAlternativeNames(value)),
@@ -123,7 +126,7 @@ export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
       parameters: parameters && copy(parameters.der),
       value: copy(bits.content.subarray(1)),
     },
-    quirks: findQuirks(der),
+    quirks: findDerQuirks(der),
   };
 }
 
@@ -138,13 +141,12 @@ export function verifyCertificateRequest(request: CertificateRequest): boolean {
   const isNull = parameters?.length === 2 && parameters[0] === TAG.NULL && parameters[1] === 0;
   // RFC 4055 wants NULL with RSA; OpenSSL 3 and pkijs 4 take requests without it, and some make them.
   if (parameters !== undefined && !(isNull && algorithm.kty === 'RSA')) return false;
-  const key = publicKeyOfRequest(request);
+  const key = request.publicKey;
   if (key === undefined || key.kty !== algorithm.kty) return false;
   return verifySignature(key, algorithm.hash, request.info, value, algorithm.format);
 }
 
-/** The key that a request is for; `undefined` for a key that is not known here. */
-export function publicKeyOfRequest({ spki }: CertificateRequest): PublicKey | undefined {
+function publicKeyIn(spki: Uint8Array): PublicKey | undefined {
   try {
     return decodeSpki(spki);
   } catch (error) {

@@ -23,7 +23,7 @@ const MAX_COMMON_NAME = 64;
  *
  * @throws KeyprovError `request-invalid` for what cannot be read.
  */
-export function findQuirks(der: Uint8Array): DerQuirk[] {
+export function findDerQuirks(der: Uint8Array): DerQuirk[] {
   return scan(DerNode.lenient(der, 'DER'), true).sort((a, b) => a.offset - b.offset);
 }
 

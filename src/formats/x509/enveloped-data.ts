@@ -25,7 +25,7 @@ export type KeyEncryption = 'rsaes-pkcs1' | 'rsaes-oaep-sha1' | 'rsaes-oaep-sha2
 /** How the content is encrypted; padded as in RFC 5652, 6.3. */
 export type ContentEncryption = 'aes-128-cbc' | 'aes-256-cbc' | 'des-ede3-cbc';
 
-/** Options of {@link encryptEnvelope}. */
+/** Options of {@link buildEnvelope}. */
 export interface EnvelopeOptions {
   /** Default `rsaes-pkcs1`, which every CMS implementation takes. */
   readonly keyEncryption?: KeyEncryption;
@@ -48,18 +48,18 @@ const CIPHERS: Readonly<Record<ContentEncryption, { oid: string; keySize: number
 };
 
 /** The name of a cipher by its OID; `undefined` for one that is not used here. */
-export const contentEncryptionOf = (oid: string): ContentEncryption | undefined =>
+export const decodeContentEncryption = (oid: string): ContentEncryption | undefined =>
   (Object.keys(CIPHERS) as ContentEncryption[]).find((name) => CIPHERS[name].oid === oid);
 
 /** The OID of a cipher. */
-export const contentEncryptionOid = (cipher: ContentEncryption): string => CIPHERS[cipher].oid;
+export const encodeContentEncryption = (cipher: ContentEncryption): string => CIPHERS[cipher].oid;
 
 /**
  * Encrypts `content` to the RSA key of a certificate in DER: CMS EnvelopedData in a ContentInfo. RFC 5652, 6. The
  * certificate is not verified.
  * @throws KeyprovError `request-invalid` for a certificate that cannot be read, or one without RSA key.
  */
-export function encryptEnvelope(content: Uint8Array, certificate: Uint8Array, options: EnvelopeOptions = {}): Bytes {
+export function buildEnvelope(content: Uint8Array, certificate: Uint8Array, options: EnvelopeOptions = {}): Bytes {
   const { keyEncryption = 'rsaes-pkcs1', contentEncryption = 'aes-256-cbc' } = options;
   const { issuer, serialNumber, spki } = readTbs(certificate);
   const publicKey = inRequest('certificate to encrypt to', () => decodeSpki(spki.der));
@@ -130,7 +130,7 @@ export interface EnvelopeRecipient {
 /** CMS EnvelopedData to RSA keys. RFC 5652, 6.1. */
 export interface Envelope {
   readonly recipients: readonly EnvelopeRecipient[];
-  /** The OID of the cipher; see {@link contentEncryptionOf}. */
+  /** The OID of the cipher; see {@link decodeContentEncryption}. */
   readonly contentEncryption: string;
   readonly iv: Bytes;
   readonly encryptedContent: Bytes;
@@ -191,7 +191,7 @@ function parseRecipient(node: DerNode): EnvelopeRecipient {
  * @throws KeyprovError `request-invalid` for another cipher, a key that does not fit, or content that does not decrypt.
  */
 export function decryptEnvelope(envelope: Envelope, contentKey: Uint8Array): Bytes {
-  const cipher = contentEncryptionOf(envelope.contentEncryption);
+  const cipher = decodeContentEncryption(envelope.contentEncryption);
   if (cipher === undefined) throw requestInvalid(WHAT, `the cipher ${envelope.contentEncryption} is not known`);
   try {
     const decipher = createDecipheriv(cipher, contentKey, envelope.iv);

@@ -17,25 +17,24 @@ export {
   encodeAlternativeNames,
   TPM_2_0_HARDWARE,
 } from './alternative-names.ts';
-export { type Attribute, attributeValue } from './attributes.ts';
+export { type Attribute, findAttribute } from './attributes.ts';
 export {
   buildCertificateRequest,
   type CertificateRequest,
   type CertificateRequestOptions,
   parseCertificateRequest,
-  publicKeyOfRequest,
   verifyCertificateRequest,
 } from './certificate-request.ts';
-export { type DerQuirk, findQuirks } from './der-quirks.ts';
+export { type DerQuirk, findDerQuirks } from './der-quirks.ts';
 export {
+  buildEnvelope,
   type ContentEncryption,
-  contentEncryptionOf,
-  contentEncryptionOid,
+  decodeContentEncryption,
   decryptEnvelope,
   type Envelope,
   type EnvelopeOptions,
   type EnvelopeRecipient,
-  encryptEnvelope,
+  encodeContentEncryption,
   type KeyEncryption,
   parseEnvelope,
 } from './enveloped-data.ts';
@@ -55,5 +54,5 @@ export {
   TPM_CERTIFY_STATEMENT,
   type TpmCertify,
 } from './lamps-attestation.ts';
-export { commonName, NAME_OID } from './names.ts';
+export { buildCommonName, NAME_OID } from './names.ts';
 export type { SigningHash } from './signature-algorithm.ts';

@@ -1,9 +1,5 @@
-import {
-  type AttestationStatement,
-  bareSignature,
-  type Certification,
-  type PublicPart,
-} from '../../attestation/index.ts';
+import { encodeBareSignature } from '../../attestation/signature.ts';
+import type { AttestationStatement, Certification, PublicPart } from '../../attestation/statement.ts';
 import { type Bytes, copy } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { contextTag, derOctets, derOid, derSequence, TAG } from '../../crypto/der-write.ts';
@@ -12,7 +8,7 @@ import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import { fullSignature } from '../tcg/certified-ak.ts';
-import { type Attribute, attributeValue } from './attributes.ts';
+import { type Attribute, findAttribute } from './attributes.ts';
 import { inRequest, requestInvalid } from './in-request.ts';
 
 /** id-aa-attestation: the attribute of a request that holds an AttestationBundle. draft-ietf-lamps-csr-attestation. */
@@ -157,7 +153,7 @@ export function withoutSize(bytes: Bytes): Bytes {
 export function buildLampsAttestation(statement: AttestationStatement, signature: 'bare' | 'tpmt' = 'bare'): Attribute {
   const { certInfo, pubArea, ak } = statement;
   const written =
-    signature === 'bare' ? bareSignature(decode(TPMT_SIGNATURE, statement.signature)) : statement.signature;
+    signature === 'bare' ? encodeBareSignature(decode(TPMT_SIGNATURE, statement.signature)) : statement.signature;
   const certify = encodeTpmCertify({ certInfo, signature: written, pubArea });
   const bundle = {
     attestations: [{ type: TPM_CERTIFY_STATEMENT, statement: certify }],
@@ -171,7 +167,7 @@ export function buildLampsAttestation(statement: AttestationStatement, signature
  * @throws KeyprovError `request-invalid` for one that cannot be read, or two.
  */
 export function parseLampsAttestation(attributes: readonly Attribute[]): AttestationBundle[] {
-  const value = attributeValue(attributes, ATTESTATION_ATTRIBUTE);
+  const value = findAttribute(attributes, ATTESTATION_ATTRIBUTE);
   return value === undefined ? [] : decodeAttestationBundles(value);
 }
 

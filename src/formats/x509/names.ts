@@ -25,7 +25,7 @@ const KINDS: ReadonlyMap<string, StringKind> = new Map([
 ]);
 
 /** The name that is one common name. */
-export const commonName = (value: string): DistinguishedName => [[{ type: NAME_OID.COMMON_NAME, value }]];
+export const buildCommonName = (value: string): DistinguishedName => [[{ type: NAME_OID.COMMON_NAME, value }]];
 
 /**
  * A Name in DER. RFC 5280, 4.1.2.4. Values are written as `strings` says (default UTF8String) where their attribute has

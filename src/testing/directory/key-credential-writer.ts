@@ -1,6 +1,6 @@
 import { equal } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
-import { formatDnBinary, parseDnBinary } from '../../formats/windows/dn-binary.ts';
+import { decodeDnBinary, encodeDnBinary } from '../../formats/windows/dn-binary.ts';
 import { parseKeyCredentialLink } from '../../formats/windows/key-credential-link.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, KEY_CREDENTIAL_ATTRIBUTE, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
@@ -47,7 +47,7 @@ export async function addKeyCredential(
   { signal }: SignalOptions = {},
 ): Promise<'added' | 'present'> {
   const { dn } = await findLdapUser(client, { base, user, signal });
-  const done = await change(client, { dn, operation: 'add', value: formatDnBinary({ binary: blob, dn }), signal });
+  const done = await change(client, { dn, operation: 'add', value: encodeDnBinary({ binary: blob, dn }), signal });
   return done ? 'added' : 'present';
 }
 
@@ -74,7 +74,7 @@ export async function removeKeyCredential(
 /** What is malformed is nobody's key. */
 function hasKeyId(value: string, keyId: Uint8Array): boolean {
   try {
-    return equal(parseKeyCredentialLink(parseDnBinary(value).binary).keyId, keyId);
+    return equal(parseKeyCredentialLink(decodeDnBinary(value).binary).keyId, keyId);
   } catch (error) {
     if (isKeyprovError(error, 'request-invalid')) return false;
     throw error;

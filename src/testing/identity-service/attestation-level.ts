@@ -3,7 +3,7 @@ import type { AttestationStatement } from '../../attestation/statement.ts';
 import { verifyEvidence } from '../../attestation/verify-evidence.ts';
 import { type Bytes, toBase64 } from '../../bytes.ts';
 import { encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
-import { readCertificate } from '../../crypto/x509.ts';
+import { parseCertificate } from '../../crypto/x509.ts';
 import { KeyprovError } from '../../errors.ts';
 import { decodeKast, statementFromKast } from '../../formats/windows/kast.ts';
 import type { KeyRegistration } from '../../formats/windows/key-registration.ts';
@@ -57,7 +57,7 @@ async function verify(context: ServiceContext, given: Attested): Promise<Checked
   const challenge = takeChallenge(context, statement, deviceId);
   if (challenge === undefined) return { problem: 'it answers no nonce that the service gave this device' };
   const time = context.now();
-  if (known && aikCertificate && (await readCertificate(aikCertificate)).notAfter < time) {
+  if (known && aikCertificate && (await parseCertificate(aikCertificate)).notAfter < time) {
     return { problem: 'the AIK certificate is no longer valid' };
   }
   // What the service has certified itself it knows; of others' keys it looks at the certificate.

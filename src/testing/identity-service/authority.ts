@@ -6,7 +6,7 @@ import { encodePem } from '../../crypto/pem.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
 import { extendedKeyUsage, noAuthority, subjectAltName } from '../../formats/x509/extensions.ts';
 import { type CertificateAuthority, issueCertificate } from '../../formats/x509/issue-certificate.ts';
-import { commonName, encodeName } from '../../formats/x509/names.ts';
+import { buildCommonName, encodeName } from '../../formats/x509/names.ts';
 import { signingKeyOf } from '../signing-key.ts';
 import { signCms } from './cms.ts';
 import type { ServiceState } from './state.ts';
@@ -41,7 +41,7 @@ export async function openAuthority(state: ServiceState): Promise<ServiceAuthori
   ]);
   const key = signingKeyOf(caKey);
   const certificate = await kept(state, 'ca-certificate', async () => {
-    const subject = encodeName(commonName('keyprov identity service'));
+    const subject = encodeName(buildCommonName('keyprov identity service'));
     const { notBefore, notAfter } = validFor(10);
     const extensions = [
       { oid: EXTENSION.BASIC_CONSTRAINTS, critical: true, value: derSequence(DER_TRUE) },
@@ -77,8 +77,8 @@ async function issueServerCertificate(privateKey: KeyObject, ca: CertificateAuth
   );
   return await issueCertificate(
     {
-      issuer: encodeName(commonName('keyprov identity service')),
-      subject: encodeName(commonName('localhost')),
+      issuer: encodeName(buildCommonName('keyprov identity service')),
+      subject: encodeName(buildCommonName('localhost')),
       publicKey: signingKeyOf(privateKey).publicKey,
       ...validFor(2),
       extensions: [noAuthority(), extendedKeyUsage(SERVER_AUTHENTICATION), names],

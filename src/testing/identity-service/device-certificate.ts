@@ -1,10 +1,10 @@
 import type { Bytes } from '../../bytes.ts';
 import { derOctets } from '../../crypto/der-write.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
-import { guidToBytes } from '../../formats/windows/guid.ts';
+import { encodeGuid } from '../../formats/windows/guid.ts';
 import { type Extension, extendedKeyUsage, noAuthority } from '../../formats/x509/extensions.ts';
 import { type CertificateAuthority, issueCertificate, readTbs } from '../../formats/x509/issue-certificate.ts';
-import { commonName, encodeName } from '../../formats/x509/names.ts';
+import { buildCommonName, encodeName } from '../../formats/x509/names.ts';
 
 /** What a device certificate says. MS-DVRJ 3.1.5.1.1.2. */
 export interface DeviceCertificateContent {
@@ -39,14 +39,14 @@ export async function issueDeviceCertificate(
   return await issueCertificate(
     {
       issuer: readTbs(authority.certificate).subject.der,
-      subject: encodeName(commonName(deviceId)),
+      subject: encodeName(buildCommonName(deviceId)),
       ...{ publicKey, notBefore, notAfter },
       extensions: [
         noAuthority(),
         extendedKeyUsage(CLIENT_AUTHENTICATION),
-        extension(2, guidToBytes(deviceId)),
-        extension(3, guidToBytes(userId)),
-        extension(4, guidToBytes(tenantId)),
+        extension(2, encodeGuid(deviceId)),
+        extension(3, encodeGuid(userId)),
+        extension(4, encodeGuid(tenantId)),
         extension(7, new TextEncoder().encode(String(joinType))),
       ],
     },

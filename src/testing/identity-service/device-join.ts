@@ -3,11 +3,7 @@ import { toBase64, toHex } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { isKeyprovError } from '../../errors.ts';
 import { JsonObject } from '../../formats/json-object.ts';
-import {
-  parseCertificateRequest,
-  publicKeyOfRequest,
-  verifyCertificateRequest,
-} from '../../formats/x509/certificate-request.ts';
+import { parseCertificateRequest, verifyCertificateRequest } from '../../formats/x509/certificate-request.ts';
 import { validFor } from './authority.ts';
 import { issueDeviceCertificate } from './device-certificate.ts';
 import { headerOf, type ServiceAnswer, type ServiceRequest } from './http.ts';
@@ -62,7 +58,7 @@ function readBody({ body }: ServiceRequest) {
   const wrapped = new JsonObject('CertificateRequest', join.any('CertificateRequest'));
   if (wrapped.text('Type') !== 'pkcs10') throw wrapped.wrong('Type', 'not pkcs10');
   const request = parseCertificateRequest(wrapped.base64('Data'));
-  const publicKey = publicKeyOfRequest(request);
+  const { publicKey } = request;
   if (publicKey?.kty !== 'RSA') throw wrapped.wrong('Data', 'not for an RSA key');
   if (!verifyCertificateRequest(request)) throw wrapped.wrong('Data', 'its signature does not verify');
   return {

@@ -5,10 +5,10 @@ import { DerNode } from '../../crypto/der-read.ts';
 import { encodePem } from '../../crypto/pem.ts';
 import { withCleanup } from '../../errors.ts';
 import { JsonObject } from '../../formats/json-object.ts';
-import { publicBlob } from '../../formats/windows/key-registration.ts';
+import { encodePublicBlob } from '../../formats/windows/key-registration.ts';
 import { buildCertificateRequest } from '../../formats/x509/certificate-request.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
-import { commonName, decodeName } from '../../formats/x509/names.ts';
+import { buildCommonName, decodeName } from '../../formats/x509/names.ts';
 import { discoverServices } from '../../registration/discovery.ts';
 import { postJson } from '../../registration/json-service.ts';
 import { createServiceFetch } from '../../registration/service-fetch.ts';
@@ -67,14 +67,14 @@ export async function joinDevice(url: string | URL, options: JoinDeviceOptions):
       const { accessToken } = readMembers(tokenEndpoint, members, (answer) => issuedTokens(answer, new Date()));
       const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
       const key = signingKeyOf(privateKey);
-      const request = await buildCertificateRequest({ subject: commonName(REQUEST_NAME) }, key);
+      const request = await buildCertificateRequest({ subject: buildCommonName(REQUEST_NAME) }, key);
       const endpoint = new URL(deviceJoin.endpoint);
       endpoint.searchParams.set('api-version', deviceJoin.version);
       const answer = await postJson(
         endpoint,
         {
           CertificateRequest: { Type: 'pkcs10', Data: toBase64(request) },
-          TransportKey: toBase64(publicBlob(key.publicKey)),
+          TransportKey: toBase64(encodePublicBlob(key.publicKey)),
           TargetDomain: user.upn.slice(user.upn.indexOf('@') + 1),
           DeviceType: process.platform === 'win32' ? 'Windows' : 'Linux',
           OSVersion: '10.0',

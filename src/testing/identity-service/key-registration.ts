@@ -3,9 +3,13 @@ import { type Bytes, fromBase64 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { isKeyprovError } from '../../errors.ts';
 import { CUSTOM_KEY_FLAGS } from '../../formats/windows/custom-key-information.ts';
-import { dateToFileTime } from '../../formats/windows/file-time.ts';
+import { encodeFileTime } from '../../formats/windows/file-time.ts';
 import { buildKeyCredentialLink, KEY_CREDENTIAL_SOURCE } from '../../formats/windows/key-credential-link.ts';
-import { type KeyRegistration, parseKeyRegistration, publicBlob } from '../../formats/windows/key-registration.ts';
+import {
+  encodePublicBlob,
+  type KeyRegistration,
+  parseKeyRegistration,
+} from '../../formats/windows/key-registration.ts';
 import { attestationLevel } from './attestation-level.ts';
 import { echoHeaders, errorDetails, type RegistrationProblem } from './error-details.ts';
 import { headerOf, type ServiceAnswer, type ServiceRequest, textOf } from './http.ts';
@@ -103,7 +107,7 @@ interface Owner {
  */
 async function findOrAdd(context: ServiceContext, registration: KeyRegistration, owner: Owner): Promise<ServiceKey> {
   const { keys } = context.state;
-  const keyId = digest('sha256', publicBlob(registration.publicKey));
+  const keyId = digest('sha256', encodePublicBlob(registration.publicKey));
   const find = () => keys.find({ ...owner, keyId });
   const known = find();
   if (known !== undefined) return known;
@@ -121,8 +125,8 @@ async function findOrAdd(context: ServiceContext, registration: KeyRegistration,
 
 /** Rule 4: the value for the directory. Its flags say MFA_NOT_USED though there was a second factor, as the text has it. */
 function newKey({ publicKey }: KeyRegistration, owner: Owner, now: Date): Omit<ServiceKey, 'attestation'> {
-  const keyMaterial = publicBlob(publicKey);
-  const time = dateToFileTime(now);
+  const keyMaterial = encodePublicBlob(publicKey);
+  const time = encodeFileTime(now);
   const blob = buildKeyCredentialLink({
     keyMaterial,
     source: KEY_CREDENTIAL_SOURCE.AD,

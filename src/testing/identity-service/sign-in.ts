@@ -1,11 +1,11 @@
 import { equal, fromBase64 } from '../../bytes.ts';
-import { readCertificate } from '../../crypto/x509.ts';
+import { parseCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError } from '../../errors.ts';
 import { JsonObject } from '../../formats/json-object.ts';
-import { isJwsSignedBy, parseJws } from '../../formats/services/jws.ts';
+import { parseJws, verifyJws } from '../../formats/services/jws.ts';
 import { KEY_CREDENTIAL_USAGE } from '../../formats/windows/key-credential-link.ts';
-import { readKeyMaterial } from '../../formats/windows/key-material.ts';
-import { ngcAssertionProblem, parseNgcAssertion } from '../../formats/windows/ngc-assertion.ts';
+import { decodeKeyMaterial } from '../../formats/windows/key-material.ts';
+import { findNgcAssertionProblem, parseNgcAssertion } from '../../formats/windows/ngc-assertion.ts';
 import { ldapReader } from '../../registration/ldap-reader.ts';
 import { bindDirectory } from '../directory/directory-connection.ts';
 import { primaryAnswer } from './access-answer.ts';
@@ -38,7 +38,7 @@ export async function signIn(context: ServiceContext, request: string): Promise<
     const publicKey = await findKey(context, user.upn, assertion.keyId);
     if (publicKey === undefined) return refuse('the directory holds no such key of the user');
     const seconds = Math.floor(now.getTime() / 1000);
-    const problem = ngcAssertionProblem(jwt, { publicKey, nonce, now: seconds });
+    const problem = findNgcAssertionProblem(jwt, { publicKey, nonce, now: seconds });
     if (problem !== undefined) return refuse(`the assertion is not good: ${problem}`);
     return await primaryAnswer(context, {
       ...{ user, amr: ['rsa', 'mfa'], authTime: now, device },
@@ -72,8 +72,8 @@ async function verifyDeviceRequest(
   const der = decodeCertificate(header, first);
   const device = context.state.devices.withCertificate(der);
   if (device === undefined || !device.enabled) throw header.wrong('x5c', 'the certificate of no device here');
-  const { publicKey } = await readCertificate(device.certificate);
-  if (!isJwsSignedBy(jws, publicKey(), 'RS256')) throw header.wrong('x5c', 'its device has not signed it');
+  const { publicKey } = await parseCertificate(device.certificate);
+  if (!verifyJws(jws, publicKey(), 'RS256')) throw header.wrong('x5c', 'its device has not signed it');
   const claims = JsonObject.parse('request', jws.payload);
   const seconds = context.now().getTime() / 1000;
   if (claims.has('exp') && claims.integer('exp') <= seconds) throw claims.wrong('exp', 'it has expired');
@@ -97,5 +97,5 @@ async function findKey({ options }: ServiceContext, user: string, keyId: string)
   const keys = await ldapReader(bound.client, { base: onPremises.base }).read(user);
   const wanted = fromBase64(keyId);
   const found = keys.find((key) => key.usage === KEY_CREDENTIAL_USAGE.NGC && equal(key.keyId, wanted));
-  return found && readKeyMaterial(found.keyMaterial)?.publicKey;
+  return found && decodeKeyMaterial(found.keyMaterial)?.publicKey;
 }

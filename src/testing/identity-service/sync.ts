@@ -1,6 +1,6 @@
 import { equal, toBase64 } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
-import { parseDnBinary } from '../../formats/windows/dn-binary.ts';
+import { decodeDnBinary } from '../../formats/windows/dn-binary.ts';
 import { findLdapUser } from '../../registration/ldap-user.ts';
 import type { SignalOptions } from '../../tpm/tpm.ts';
 import { bindDirectory, type DirectoryConnection } from '../directory/directory-connection.ts';
@@ -115,7 +115,7 @@ export class Synchronization {
 /** Whether it is that value; the name in it follows the user's. */
 function isBinary(value: string, blob: Uint8Array): boolean {
   try {
-    return equal(parseDnBinary(value).binary, blob);
+    return equal(decodeDnBinary(value).binary, blob);
   } catch (error) {
     // Somebody else's, malformed.
     if (isKeyprovError(error, 'request-invalid')) return false;

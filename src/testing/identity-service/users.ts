@@ -1,6 +1,6 @@
 import { equal, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
-import { guidFromBytes } from '../../formats/windows/guid.ts';
+import { decodeGuid } from '../../formats/windows/guid.ts';
 import type { ServiceUser } from './service-options.ts';
 
 /** The users whom the service knows. */
@@ -40,4 +40,4 @@ export function isPassword({ password }: ServiceUser, given: string): boolean {
 
 /** The GUID of a user: always the same for the same name. */
 export const userIdOf = ({ upn }: ServiceUser): string =>
-  guidFromBytes(digest('sha256', utf8(upn.toLowerCase())).subarray(0, 16));
+  decodeGuid(digest('sha256', utf8(upn.toLowerCase())).subarray(0, 16));

@@ -3,7 +3,7 @@
  * standard output. It imports the verifier and nothing else of keyprov.
  */
 import { createInterface } from 'node:readline';
-import { statementFromJson, verifyEvidence } from '../../../src/attestation/index.ts';
+import { decodeStatement, verifyEvidence } from '../../../src/attestation/index.ts';
 
 const fromHex = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, 'hex'));
 
@@ -15,7 +15,7 @@ function loaded(): string[] {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { statement, challenge, akRoot } = JSON.parse(line);
-  const result = await verifyEvidence(statementFromJson(statement), {
+  const result = await verifyEvidence(decodeStatement(statement), {
     challenge: fromHex(challenge),
     akRoots: [fromHex(akRoot)],
     minTier: 'virtual',

@@ -5,7 +5,13 @@ import { createServer, type ServerOptions } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { encodePem } from '../../../src/crypto/pem.ts';
-import { type CertificateSpec, commonName, issue, issueAuthority, type TestCertificate } from '../../certificates.ts';
+import {
+  buildCommonName,
+  type CertificateSpec,
+  issue,
+  issueAuthority,
+  type TestCertificate,
+} from '../../certificates.ts';
 
 /** What a test key service does with one request in place of answering as it should. */
 export type Behaviour =
@@ -60,7 +66,7 @@ export class TestRoots {
   }
 
   async forHost(dns: string): Promise<PemPair> {
-    return await this.issue({ subject: commonName(dns), names: [{ dns }] });
+    return await this.issue({ subject: buildCommonName(dns), names: [{ dns }] });
   }
 }
 

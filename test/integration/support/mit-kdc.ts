@@ -10,7 +10,7 @@ import { derExplicit, derInteger, derSequence, derValue } from '../../../src/cry
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { extendedKeyUsage, subjectAltName } from '../../../src/formats/x509/extensions.ts';
 import { issueCertificate } from '../../../src/formats/x509/issue-certificate.ts';
-import { commonName, encodeName } from '../../../src/formats/x509/names.ts';
+import { buildCommonName, encodeName } from '../../../src/formats/x509/names.ts';
 import { WatchedChild } from '../../../src/tpm/transports/watched-child.ts';
 import { signingKeyOf } from '../../signing-key.ts';
 import { missingPrograms, toolEnvironment } from './local-swtpm.ts';
@@ -128,7 +128,7 @@ async function kdcCertificate(key: Parameters<typeof issueCertificate>[1]): Prom
   const text = (value: string) => derValue(0x1b, utf8(value));
   const name = derSequence(derExplicit(0, derInteger(2)), derExplicit(1, derSequence(text('krbtgt'), text(REALM))));
   const value = derSequence(derExplicit(0, text(REALM)), derExplicit(1, name));
-  const subject = encodeName(commonName('kdc.contoso.test'));
+  const subject = encodeName(buildCommonName('kdc.contoso.test'));
   const now = Date.now();
   return await issueCertificate(
     {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { equal } from '../../../src/bytes.ts';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { decodeSpki } from '../../../src/crypto/public-key.ts';
-import { readCertificate } from '../../../src/crypto/x509.ts';
+import { parseCertificate } from '../../../src/crypto/x509.ts';
 import { encodeCngBlob } from '../../../src/formats/windows/cng-blob.ts';
 import { KEY_CREDENTIAL_USAGE } from '../../../src/formats/windows/key-credential-link.ts';
 import { ldapReader } from '../../../src/registration/ldap-reader.ts';
@@ -29,7 +29,7 @@ export interface LogonProof {
  * 3.1.5.2.1.
  */
 export async function proveLogon({ kdc, directory, ...logon }: LogonProof): Promise<LogonOutcome> {
-  const publicKey = decodeSpki((await readCertificate(logon.certificate)).spki);
+  const publicKey = decodeSpki((await parseCertificate(logon.certificate)).spki);
   if (publicKey.kty !== 'RSA') throw new Error('key trust is for RSA keys');
   const material = encodeCngBlob({ magic: 'RSA1', key: publicKey });
   await using reader = await bindDirectory(directory, directory.reader);

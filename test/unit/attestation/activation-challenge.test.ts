@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import {
-  activationChallengeFromJson,
-  activationChallengeToJson,
-  activationResponseFromJson,
-  activationResponseToJson,
+  decodeActivationChallenge,
+  decodeActivationResponse,
+  encodeActivationChallenge,
+  encodeActivationResponse,
   isActivated,
 } from '../../../src/attestation/activation-challenge.ts';
 import { fromHex } from '../../../src/bytes.ts';
@@ -14,10 +14,10 @@ const response = { version: 1, secret: fromHex('00aa') } as const;
 
 describe('a challenge and its response', () => {
   it('become JSON in hexadecimal and come back', () => {
-    expect(activationChallengeToJson(challenge)).toEqual({ version: 1, credentialBlob: '0102', encryptedSecret: 'ff' });
-    expect(activationChallengeFromJson(activationChallengeToJson(challenge))).toEqual(challenge);
-    expect(activationResponseToJson(response)).toEqual({ version: 1, secret: '00aa' });
-    expect(activationResponseFromJson(activationResponseToJson(response))).toEqual(response);
+    expect(encodeActivationChallenge(challenge)).toEqual({ version: 1, credentialBlob: '0102', encryptedSecret: 'ff' });
+    expect(decodeActivationChallenge(encodeActivationChallenge(challenge))).toEqual(challenge);
+    expect(encodeActivationResponse(response)).toEqual({ version: 1, secret: '00aa' });
+    expect(decodeActivationResponse(encodeActivationResponse(response))).toEqual(response);
   });
 
   it.each([
@@ -31,8 +31,8 @@ describe('a challenge and its response', () => {
     [{ version: 1, secret: 7 }],
     [{ version: 1, secret: '00', more: 1 }],
   ])('are not read from %j', (json) => {
-    expect(refusal(() => activationResponseFromJson(json))).toMatch(/^credential-invalid: /);
-    expect(refusal(() => activationChallengeFromJson(json))).toMatch(/^credential-invalid: /);
+    expect(refusal(() => decodeActivationResponse(json))).toMatch(/^credential-invalid: /);
+    expect(refusal(() => decodeActivationChallenge(json))).toMatch(/^credential-invalid: /);
   });
 });
 

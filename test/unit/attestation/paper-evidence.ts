@@ -1,7 +1,7 @@
 import { TIERS, type Tier, type VerifyEvidenceOptions } from '../../../src/attestation/index.ts';
 import type { AttestationStatement } from '../../../src/attestation/statement.ts';
 import { encodeSpki } from '../../../src/crypto/public-key.ts';
-import { type Certificate, readCertificate } from '../../../src/crypto/x509.ts';
+import { type Certificate, parseCertificate } from '../../../src/crypto/x509.ts';
 import { decode, encode } from '../../../src/tpm/codec/index.ts';
 import { objectName } from '../../../src/tpm/names.ts';
 import { publicKeyOf } from '../../../src/tpm/public-key.ts';
@@ -36,7 +36,7 @@ export interface Authorities {
 
 export async function issueAuthorities(): Promise<Authorities> {
   const [ak, ek] = await Promise.all([issueAuthority('attestation CA'), issueAuthority('maker of TPMs')]);
-  return { ak, akRoot: await readCertificate(ak.der), ek, ekRoot: await readCertificate(ek.der) };
+  return { ak, akRoot: await parseCertificate(ak.der), ek, ekRoot: await parseCertificate(ek.der) };
 }
 
 /** How evidence differs from the genuine one. */

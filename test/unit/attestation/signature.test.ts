@@ -1,6 +1,6 @@
 import { constants, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { bareSignature, fromBareSignature, signatureProblem } from '../../../src/attestation/index.ts';
+import { decodeBareSignature, encodeBareSignature, findSignatureProblem } from '../../../src/attestation/signature.ts';
 import { fromHex, toHex, utf8 } from '../../../src/bytes.ts';
 import { decode, encode } from '../../../src/tpm/codec/index.ts';
 import { TPM_ALG } from '../../../src/tpm/constants.ts';
@@ -14,11 +14,11 @@ const ecdsa = (r: string, s: string): TpmtSignature => ({
   signature: { hash, signatureR: fromHex(r), signatureS: fromHex(s) },
 });
 
-describe('bareSignature', () => {
+describe('encodeBareSignature', () => {
   it('is the bytes of an RSA signature', () => {
     const sig = fromHex('00c0ffee');
     for (const sigAlg of [TPM_ALG.RSASSA, TPM_ALG.RSAPSS]) {
-      expect(toHex(bareSignature({ sigAlg, signature: { hash, sig } }))).toBe('00c0ffee');
+      expect(toHex(encodeBareSignature({ sigAlg, signature: { hash, sig } }))).toBe('00c0ffee');
     }
   });
 
@@ -27,28 +27,28 @@ describe('bareSignature', () => {
     [`${'00'.repeat(31)}7f`, `${'00'.repeat(30)}0080`, '300702017f02020080'],
     ['ff'.repeat(32), '00'.repeat(32), `3026022100${'ff'.repeat(32)}020100`],
   ])('is DER with the shortest numbers for r %s, s %s', (r, s, der) => {
-    expect(toHex(bareSignature(ecdsa(r, s)))).toBe(der);
+    expect(toHex(encodeBareSignature(ecdsa(r, s)))).toBe(der);
   });
 
   it('is refused for other algorithms', () => {
     for (const bytes of ['0010', `0005000b${'00'.repeat(32)}`, `001b000b${'000101'.repeat(2)}`]) {
       const signature = decode(TPMT_SIGNATURE, fromHex(bytes));
-      expect(() => bareSignature(signature)).toThrow(expect.objectContaining({ code: 'tpm-unsupported' }));
+      expect(() => encodeBareSignature(signature)).toThrow(expect.objectContaining({ code: 'tpm-unsupported' }));
     }
   });
 });
 
-describe('fromBareSignature', () => {
+describe('decodeBareSignature', () => {
   it.each(['rsa-2048', 'p-256'] as const)('turns the signature of a %s attestation key back', (kind) => {
     const key = paperKey(akTemplate(kind), 'ak');
     const bytes = signAs(key, utf8('data'));
-    const bare = bareSignature(decode(TPMT_SIGNATURE, bytes));
-    expect(encode(TPMT_SIGNATURE, fromBareSignature(key.area, bare))).toEqual(bytes);
+    const bare = encodeBareSignature(decode(TPMT_SIGNATURE, bytes));
+    expect(encode(TPMT_SIGNATURE, decodeBareSignature(key.area, bare))).toEqual(bytes);
   });
 
   it('pads r and s to the size of the field', () => {
     const { area } = paperKey(akTemplate('p-256'), 'ak');
-    const signature = fromBareSignature(area, fromHex('300702017f02020080'));
+    const signature = decodeBareSignature(area, fromHex('300702017f02020080'));
     expect(signature).toEqual(ecdsa(`${'00'.repeat(31)}7f`, `${'00'.repeat(31)}80`));
   });
 
@@ -61,21 +61,21 @@ describe('fromBareSignature', () => {
     ['nothing', ''],
   ])('refuses %s', (_, bare) => {
     const { area } = paperKey(akTemplate('p-256'), 'ak');
-    expect(() => fromBareSignature(area, fromHex(bare))).toThrow(expect.objectContaining({ code: 'key-invalid' }));
+    expect(() => decodeBareSignature(area, fromHex(bare))).toThrow(expect.objectContaining({ code: 'key-invalid' }));
   });
 
   it('refuses a signer that names no scheme', () => {
     const { area } = paperKey(userKeyTemplate('rsa-2048'), 'user');
-    const build = () => fromBareSignature(area, new Uint8Array(256));
+    const build = () => decodeBareSignature(area, new Uint8Array(256));
     expect(build).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
   });
 });
 
-describe('signatureProblem', () => {
+describe('findSignatureProblem', () => {
   const data = utf8('data');
   const [rsa, ec] = [paperKey(akTemplate('rsa-2048'), 'ak'), paperKey(akTemplate('p-256'), 'ak')];
   const problem = (key: typeof rsa, bytes: Uint8Array, of = data) =>
-    signatureProblem(key.area, decode(TPMT_SIGNATURE, bytes), of);
+    findSignatureProblem(key.area, decode(TPMT_SIGNATURE, bytes), of);
 
   it('is none for a good signature', () => {
     for (const key of [rsa, ec]) expect(problem(key, signAs(key, data))).toBeUndefined();
@@ -96,9 +96,9 @@ describe('signatureProblem', () => {
     for (const saltLength of [0, 32, constants.RSA_PSS_SALTLEN_MAX_SIGN]) {
       const sig = sign('sha256', data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength });
       const signature = { sigAlg: TPM_ALG.RSAPSS, signature: { hash, sig } };
-      expect(signatureProblem(pss, signature, data)).toBeUndefined();
-      expect(signatureProblem(pss, signature, flipped(data, 0))).toBe('it does not verify');
-      expect(signatureProblem(area, signature, data)).toMatch(/not those in the public area/);
+      expect(findSignatureProblem(pss, signature, data)).toBeUndefined();
+      expect(findSignatureProblem(pss, signature, flipped(data, 0))).toBe('it does not verify');
+      expect(findSignatureProblem(area, signature, data)).toMatch(/not those in the public area/);
     }
   });
 

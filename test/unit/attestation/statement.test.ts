@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type AttestationStatement, statementFromJson, statementToJson } from '../../../src/attestation/index.ts';
+import { type AttestationStatement, decodeStatement, encodeStatement } from '../../../src/attestation/index.ts';
 import { fromHex } from '../../../src/bytes.ts';
 import { decodeSpkiPem } from '../../../src/crypto/public-key.ts';
 import { decode } from '../../../src/tpm/codec/index.ts';
@@ -16,9 +16,9 @@ const full: AttestationStatement = {
 };
 const { creation: _, akCreation: __, ...least } = genuine;
 
-describe('statementToJson', () => {
+describe('encodeStatement', () => {
   it('has the structures, and what they say in the forms that other tools take', () => {
-    const json = statementToJson(genuine);
+    const json = encodeStatement(genuine);
     expect(Object.keys(json)).toEqual([
       ...['version', 'pubArea', 'publicKey', 'certInfo', 'extraData', 'signature', 'bareSignature', 'ak'],
       ...['creation', 'akCreation'],
@@ -33,33 +33,33 @@ describe('statementToJson', () => {
   });
 
   it('gives an RSA signature as its bare bytes', () => {
-    const json = statementToJson(paperStatement('p-256', 'rsa-2048'));
+    const json = encodeStatement(paperStatement('p-256', 'rsa-2048'));
     expect(json.signature).toBe(`0014000b0100${json.bareSignature}`);
     expect(json.bareSignature).toHaveLength(512);
   });
 
   it.each(['pubArea', 'certInfo', 'signature'] as const)('refuses a %s that cannot be read', (part) => {
     const broken = { ...genuine, [part]: genuine[part].subarray(1) };
-    expect(() => statementToJson(broken)).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
+    expect(() => encodeStatement(broken)).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
   });
 });
 
-describe('statementFromJson', () => {
+describe('decodeStatement', () => {
   it.each([
     ['the least', least],
     ['all there can be', full],
   ])('reads back %s', (_, statement) => {
-    expect(statementFromJson(JSON.parse(JSON.stringify(statementToJson(statement))))).toEqual(statement);
+    expect(decodeStatement(JSON.parse(JSON.stringify(encodeStatement(statement))))).toEqual(statement);
   });
 
   it('does not need what repeats the structures', () => {
-    const { publicKey: _, extraData: __, bareSignature: ___, ak, ek: ____, ...json } = statementToJson(full);
+    const { publicKey: _, extraData: __, bareSignature: ___, ak, ek: ____, ...json } = encodeStatement(full);
     const { publicKey: _____, ...shortAk } = ak;
     const { ek: ______, ...expected } = full;
-    expect(statementFromJson({ ...json, ak: shortAk })).toEqual(expected);
+    expect(decodeStatement({ ...json, ak: shortAk })).toEqual(expected);
   });
 
-  const json = statementToJson(full);
+  const json = encodeStatement(full);
   it.each<[string, unknown]>([
     ['nothing', null],
     ['text', 'statement'],
@@ -89,11 +89,11 @@ describe('statementFromJson', () => {
     ['a creation without its data', { ...json, creation: { ...json.creation, creationData: undefined } }],
     ['a creation of null', { ...json, creation: null }],
   ])('refuses %s', (_, value) => {
-    expect(() => statementFromJson(value)).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
+    expect(() => decodeStatement(value)).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
   });
 
   it('refuses a statement whose signature was replaced but not its bare form', () => {
-    const { signature } = statementToJson({ ...full, signature: flipped(full.signature, 40) });
-    expect(() => statementFromJson({ ...json, signature })).toThrow(/bareSignature is not what the structures give/);
+    const { signature } = encodeStatement({ ...full, signature: flipped(full.signature, 40) });
+    expect(() => decodeStatement({ ...json, signature })).toThrow(/bareSignature is not what the structures give/);
   });
 });

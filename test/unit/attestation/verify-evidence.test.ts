@@ -4,12 +4,12 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import {
   type AttestationStatement,
   type CheckId,
+  computeSoftwareKeyMessage,
+  decodeBareSignature,
   type Evidence,
   type EvidenceResult,
-  fromBareSignature,
-  readCertificate,
+  parseCertificate,
   type SoftwareKeyEvidence,
-  softwareKeyMessage,
   TIERS,
   type VerifyEvidenceOptions,
   verifyEvidence,
@@ -335,7 +335,7 @@ describe('evidence is refused', () => {
       excluded: [{ directory: [[['2.23.133.2.1', 'id:53544D20']]] }],
     });
     const evidence = await paperEvidence(authorities, { akIssuer: maker });
-    const intermediates = [maker.der, await readCertificate(maker.der), fromHex('3000')];
+    const intermediates = [maker.der, await parseCertificate(maker.der), fromHex('3000')];
     const result = await verifyEvidence(evidence, { ...options, intermediates });
     expect(failures(result)).toEqual(['ak-chain/name-constraints', 'tier']);
   });
@@ -433,7 +433,7 @@ describe('an endorsement key on the list', () => {
 describe('evidence of a software key', () => {
   const make = (pair: KeyPairKeyObjectResult) => {
     const spki = new Uint8Array(pair.publicKey.export({ type: 'spki', format: 'der' }));
-    const signature = new Uint8Array(sign('sha256', softwareKeyMessage(CHALLENGE, spki), pair.privateKey));
+    const signature = new Uint8Array(sign('sha256', computeSoftwareKeyMessage(CHALLENGE, spki), pair.privateKey));
     return { version: 1, spki, signature } as const satisfies SoftwareKeyEvidence;
   };
   const ec = make(generateKeyPairSync('ec', { namedCurve: 'P-256' }));
@@ -540,7 +540,7 @@ describe('what others have published', () => {
     const signature =
       input.bareSignature === undefined
         ? bytes('signature')
-        : encode(TPMT_SIGNATURE, fromBareSignature(ak, bytes('bareSignature')));
+        : encode(TPMT_SIGNATURE, decodeBareSignature(ak, bytes('bareSignature')));
     const key = { spki: encodeSpki(publicKeyOf(ak)) };
     return [
       {
@@ -611,7 +611,7 @@ describe('docs/verification.md', () => {
     const page = readFileSync('docs/verification.md', 'utf8');
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
-    const signature = sign('sha256', softwareKeyMessage(CHALLENGE, spki), privateKey);
+    const signature = sign('sha256', computeSoftwareKeyMessage(CHALLENGE, spki), privateKey);
     const parents = { keyParent: SRK_NAME, akParent: CHALLENGE };
     const results = await Promise.all([
       verifyEvidence(full, { ...options, ...parents, ekAllowList: [{ pubArea: full.ek.pubArea }], expectedKey: full }),

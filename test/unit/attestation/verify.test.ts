@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   type AttestationStatement,
-  fromBareSignature,
+  decodeBareSignature,
   type KeyIdentity,
   type VerifyOptions,
   verifyAttestationKey,
@@ -53,7 +53,7 @@ describe('verifyStatement on what others have published', () => {
     const ak = decode(TPMT_PUBLIC, akPubArea);
     const { bareSignature: bare } = input;
     const signature =
-      bare === undefined ? bytes('signature') : encode(TPMT_SIGNATURE, fromBareSignature(ak, fromHex(bare)));
+      bare === undefined ? bytes('signature') : encode(TPMT_SIGNATURE, decodeBareSignature(ak, fromHex(bare)));
     const statement = { version: 1, pubArea: bytes('pubArea'), certInfo: bytes('certInfo'), signature } as const;
     const result = verifyStatement(
       { ...statement, ak: { pubArea: akPubArea } },

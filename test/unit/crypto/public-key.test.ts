@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concat, fromBase64, fromBase64Url, fromHex, toBase64, toBase64Url, toHex, view } from '../../../src/bytes.ts';
-import { decodeJwk, encodeJwk, jwkThumbprint } from '../../../src/crypto/jwk.ts';
+import { computeJwkThumbprint, decodeJwk, encodeJwk } from '../../../src/crypto/jwk.ts';
 import {
   checkPublicKey,
   decodePkcs1,
@@ -174,7 +174,7 @@ describe('a JWK', () => {
       alg: 'RS256',
       kid: '2011-04-29',
     });
-    expect(toBase64Url(jwkThumbprint(example))).toBe('NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs');
+    expect(toBase64Url(computeJwkThumbprint(example))).toBe('NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs');
   });
 });
 

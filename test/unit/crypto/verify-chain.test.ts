@@ -1,6 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type ChainOptions, type ChainResult, verifyChain } from '../../../src/crypto/verify-chain.ts';
-import { type CertificateSpec, commonName, issue, issueAuthority, type TestCertificate } from '../../certificates.ts';
+import {
+  buildCommonName,
+  type CertificateSpec,
+  issue,
+  issueAuthority,
+  type TestCertificate,
+} from '../../certificates.ts';
 
 const EK = '2.23.133.8.1';
 
@@ -20,18 +26,18 @@ const verify = (leaf: TestCertificate, options: Partial<ChainOptions> = {}): Pro
   verifyChain(leaf.der, { roots: [root.der], intermediates: [middle.der], ...options });
 
 const verifyLeaf = async (spec: CertificateSpec, options: Partial<ChainOptions> = {}): Promise<string[]> =>
-  failures(await verify(await issue({ subject: commonName('leaf'), ...spec }, middle), options));
+  failures(await verify(await issue({ subject: buildCommonName('leaf'), ...spec }, middle), options));
 
 /** Under an authority of its own, which is under the root. */
 async function verifyUnder(authority: CertificateSpec, spec: CertificateSpec, options: Partial<ChainOptions> = {}) {
   const above = await issueAuthority('above', root, authority);
-  const leaf = await issue({ subject: commonName('leaf'), ...spec }, above);
+  const leaf = await issue({ subject: buildCommonName('leaf'), ...spec }, above);
   return failures(await verify(leaf, { intermediates: [above.der], ...options }));
 }
 
 describe('verifyChain', () => {
   it('accepts a certificate under a root, and returns the way in DER', async () => {
-    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const leaf = await issue({ subject: buildCommonName('leaf') }, middle);
     const result = await verify(leaf);
     expect(failures(result)).toEqual([]);
     expect(result.ok).toBe(true);
@@ -43,7 +49,7 @@ describe('verifyChain', () => {
   });
 
   it('accepts nothing without roots', async () => {
-    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const leaf = await issue({ subject: buildCommonName('leaf') }, middle);
     const result = await verify(leaf, { roots: [] });
     expect(result).toEqual({
       ok: false,
@@ -60,7 +66,7 @@ describe('verifyChain', () => {
   });
 
   it('refuses bytes behind the certificate', async () => {
-    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const leaf = await issue({ subject: buildCommonName('leaf') }, middle);
     const longer = new Uint8Array([...leaf.der, 0]);
     expect(failures(await verifyChain(longer, { roots: [root.der], intermediates: [middle.der] }))).toEqual([
       'certificate',
@@ -68,25 +74,25 @@ describe('verifyChain', () => {
   });
 
   it('refuses a certificate whose issuer is not given, a foreign one, and a self-issued one', async () => {
-    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const leaf = await issue({ subject: buildCommonName('leaf') }, middle);
     const alone = await verify(leaf, { intermediates: [] });
     expect(alone.findings).toEqual([
       { check: 'path', passed: false, detail: 'there is no certificate of the issuer CN=middle' },
     ]);
     const impostor = await issueAuthority('root');
     expect(failures(await verify(leaf, { roots: [impostor.der] }))).toEqual(['path']);
-    expect(failures(await verify(await issue({ subject: commonName('root') })))).toEqual(['path']);
+    expect(failures(await verify(await issue({ subject: buildCommonName('root') })))).toEqual(['path']);
   });
 
   it('refuses a signature of another key', async () => {
-    const leaf = await issue({ subject: commonName('leaf'), signer: root }, middle);
+    const leaf = await issue({ subject: buildCommonName('leaf'), signer: root }, middle);
     expect((await verify(leaf)).findings).toEqual([
       { check: 'path', passed: false, detail: 'the signature of CN=leaf is not of its issuer' },
     ]);
   });
 
   it('refuses every changed byte of a certificate', async () => {
-    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const leaf = await issue({ subject: buildCommonName('leaf') }, middle);
     for (let at = 0; at < leaf.der.length; at++) {
       const changed = leaf.der.slice();
       changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8));
@@ -97,7 +103,7 @@ describe('verifyChain', () => {
 
   it('finds the way among others with the same names, dead ends and rubbish', async () => {
     const others = await Promise.all([issueAuthority('middle'), issueAuthority('middle', root, { ca: false })]);
-    const leaf = await issue({ subject: commonName('leaf') }, middle);
+    const leaf = await issue({ subject: buildCommonName('leaf') }, middle);
     const intermediates = [new Uint8Array(2), ...others.map(({ der }) => der), root.der, middle.der];
     expect((await verify(leaf, { intermediates })).path).toEqual([leaf.der, middle.der, root.der]);
   });
@@ -105,8 +111,8 @@ describe('verifyChain', () => {
   it('ends for authorities that certify one another', async () => {
     const first = await issueAuthority('first');
     const second = await issueAuthority('second', first);
-    const loop = await issue({ subject: commonName('first'), ca: true, spki: await spkiOf(first) }, second);
-    const leaf = await issue({ subject: commonName('leaf') }, first);
+    const loop = await issue({ subject: buildCommonName('first'), ca: true, spki: await spkiOf(first) }, second);
+    const leaf = await issue({ subject: buildCommonName('leaf') }, first);
     const result = await verify(leaf, { intermediates: [loop.der, second.der, first.der] });
     expect(failures(result)).toEqual(['path']);
   });
@@ -157,7 +163,7 @@ describe('verifyChain', () => {
   });
 
   it.each<[string, CertificateSpec, Partial<ChainOptions>, string[]]>([
-    ['without basicConstraints', { subject: commonName('above'), ca: undefined as never }, {}, ['authorities']],
+    ['without basicConstraints', { subject: buildCommonName('above'), ca: undefined as never }, {}, ['authorities']],
     ['with CA:FALSE', { ca: false }, {}, ['authorities']],
     ['whose key is not for certificates', { keyUsage: [0, 6] }, {}, ['authorities']],
     ['that is expired', { notAfter: new Date('2020-01-01') }, {}, ['validity']],
@@ -173,11 +179,11 @@ describe('verifyChain', () => {
   it('counts the authorities below a path length, those that issued themselves left out', async () => {
     const limited = await issueAuthority('limited', root, { pathLength: 0 });
     const below = await issueAuthority('below', limited);
-    const deep = await issue({ subject: commonName('leaf') }, below);
+    const deep = await issue({ subject: buildCommonName('leaf') }, below);
     expect(failures(await verify(deep, { intermediates: [limited.der, below.der] }))).toEqual(['path-length']);
 
     const rolled = await issueAuthority('limited', limited);
-    const leaf = await issue({ subject: commonName('leaf') }, rolled);
+    const leaf = await issue({ subject: buildCommonName('leaf') }, rolled);
     expect(failures(await verify(leaf, { intermediates: [limited.der, rolled.der] }))).toEqual([]);
   });
 });
@@ -267,7 +273,7 @@ describe('name constraints', () => {
       false,
     ],
   ])('judge %s', async (_, authority, leaf, allowed) => {
-    expect(await verifyUnder(authority, { subject: commonName('leaf'), ...leaf })).toEqual(
+    expect(await verifyUnder(authority, { subject: buildCommonName('leaf'), ...leaf })).toEqual(
       allowed ? [] : ['name-constraints'],
     );
   });

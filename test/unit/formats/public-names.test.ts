@@ -32,6 +32,38 @@ describe('the formats', () => {
   });
 });
 
+/** The verbs of docs/formats.md, and for keys in a TPM those of Part 3. */
+const VERBS = ['encode', 'decode', 'build', 'parse', 'statementFrom', 'verify', 'is', 'find', 'compute', 'decrypt'];
+const TPM_VERBS = ['open', 'create', 'load', 'certify', 'attest', 'make', 'activate', 'answer', 'read'];
+
+/** The public functions of an index, which constants and types aside are all that begins with a small letter. */
+const verbsOf = (index: string): string[] =>
+  givenOn(index)
+    .map(({ name }) => name)
+    .filter((name) => /^[a-z]/.test(name))
+    .map((name) => (name.startsWith('statementFrom') ? 'statementFrom' : (/^[a-z]+/.exec(name)?.[0] ?? name)));
+
+describe('the verbs', () => {
+  it.each(FAMILIES)('of keyprov/formats/%s are those of the rule', (family) => {
+    const verbs = verbsOf(`src/formats/${family}/index.ts`);
+    expect(verbs.length).toBeGreaterThan(5);
+    expect(verbs.filter((verb) => !VERBS.includes(verb))).toEqual([]);
+  });
+
+  it('of keyprov/attestation are those of the rule, and those of Part 3', () => {
+    const verbs = verbsOf('src/attestation/index.ts');
+    expect(verbs.length).toBeGreaterThan(20);
+    expect(verbs.filter((verb) => ![...VERBS, ...TPM_VERBS].includes(verb))).toEqual([]);
+  });
+
+  it('are explained in docs/formats.md', () => {
+    const explained = [...textOf('docs/formats.md').matchAll(/^\| `([a-zA-Z]+)…?`(?:, `([a-zA-Z]+)…?`)?.* \|/gm)];
+    expect(explained.flatMap(([, ...names]) => names.filter((name) => name !== undefined))).toEqual(
+      expect.arrayContaining(VERBS),
+    );
+  });
+});
+
 describe.each(FAMILIES)('keyprov/formats/%s', (family) => {
   const index = `src/formats/${family}/index.ts`;
 

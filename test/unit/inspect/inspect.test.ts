@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toBase64, toHex, utf8 } from '../../../src/bytes.ts';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { type Field, FORMATS, type Inspection, inspect, MAX_SIZE } from '../../../src/inspect/index.ts';
-import { commonName, issue } from '../../certificates.ts';
+import { buildCommonName, issue } from '../../certificates.ts';
 import { asText, inspectSamples } from '../../inspect-samples.ts';
 import { ecKey, rsaKey } from '../../signing-key.ts';
 
@@ -106,7 +106,7 @@ describe('inspect', () => {
 
   it('reads what standards forbid, and reports it', async () => {
     const odd: [string, boolean, Uint8Array] = ['1.2.840.113556.1.5.284.2', false, fromHex(`048110${'ab'.repeat(16)}`)];
-    const { der } = await issue({ subject: commonName('7E980AD9\0'), extensions: [odd] });
+    const { der } = await issue({ subject: buildCommonName('7E980AD9\0'), extensions: [odd] });
     const found = await inspect(der);
     expect({ format: found.format, confidence: found.confidence }).toEqual({
       format: 'certificate',
@@ -117,7 +117,7 @@ describe('inspect', () => {
       'a text with a NUL',
       'a length that is longer than DER allows',
     ]);
-    const twice = await issue({ subject: commonName('twice'), extensions: [odd, odd] });
+    const twice = await issue({ subject: buildCommonName('twice'), extensions: [odd, odd] });
     const { problems, fields } = await inspect(twice.der);
     expect(problems.at(-1)).toBe('X.509 certificate: an extension comes twice');
     expect(fields[0]).toEqual({ name: 'subject', value: 'CN=twice' });

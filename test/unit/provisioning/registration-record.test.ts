@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { keyId } from '../../../src/formats/windows/cng-blob.ts';
-import { publicBlob } from '../../../src/formats/windows/key-registration.ts';
+import { computeKeyId } from '../../../src/formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../../../src/formats/windows/key-registration.ts';
 import { openKeyStore } from '../../../src/keys/key-store.ts';
 import {
   listRegistrations,
@@ -21,7 +21,7 @@ const registration: RegistrationRecord = {
   user: 'alice@contoso.test',
   deviceId: '47f577e3-d2d0-4a0a-8aca-e0501098bde4',
   kid: '0ce67455-8ea1-4523-be5f-bfd09190fad6',
-  keyId: keyId(publicBlob(record.publicKey)),
+  keyId: computeKeyId(encodePublicBlob(record.publicKey)),
   attestationLevel: 'none',
   aikStatus: 'none',
   domain: 'contoso.test',

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../../src/bytes.ts';
-import { formatDnBinary } from '../../../src/formats/windows/dn-binary.ts';
+import { encodeDnBinary } from '../../../src/formats/windows/dn-binary.ts';
 import { encodeKeyCredentialLink, parseKeyCredentialLink } from '../../../src/formats/windows/key-credential-link.ts';
 import { ldapReader } from '../../../src/registration/ldap-reader.ts';
 import type { LdapEntry, LdapSearcher } from '../../../src/registration/ldap-user.ts';
@@ -14,7 +14,7 @@ const { blobs, dnWithBinary } = JSON.parse(readFileSync('test/vectors/keycredent
 const BASE = 'DC=contoso,DC=test';
 const DN = `CN=Lovelace\\, Ada,CN=Users,${BASE}`;
 const blob = (name: string) => fromHex(blobs.find((found) => found.name === name)?.blobHex ?? '');
-const dnBinary = (name: string, dn = DN) => formatDnBinary({ binary: blob(name), dn });
+const dnBinary = (name: string, dn = DN) => encodeDnBinary({ binary: blob(name), dn });
 const goodBlobs = blobs.filter(({ name }) => name !== 'Parse_Impacket');
 
 type Search = Parameters<LdapSearcher['search']>;
@@ -85,7 +85,7 @@ describe('ldapReader', () => {
     encodeKeyCredentialLink(
       entries.map((entry) => (entry.id === id ? { id, value: entry.value.map((byte) => byte ^ 1) } : entry)),
     );
-  const ofBytes = (binary: Uint8Array) => formatDnBinary({ binary, dn: DN });
+  const ofBytes = (binary: Uint8Array) => encodeDnBinary({ binary, dn: DN });
   const foreign: readonly (readonly [string, string, string])[] = [
     ['the key of another user', dnBinary('Parse_UserKey2', `CN=Bob,CN=Users,${BASE}`), 'another owner'],
     ['a key of another unit', dnBinary('Parse_UserKey2', DN.replace('\\,', ',')), 'another owner'],

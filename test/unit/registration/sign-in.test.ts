@@ -2,8 +2,8 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { fromBase64, toBase64 } from '../../../src/bytes.ts';
-import { keyIdText } from '../../../src/formats/windows/cng-blob.ts';
-import { publicBlob } from '../../../src/formats/windows/key-registration.ts';
+import { computeKeyIdText } from '../../../src/formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../../../src/formats/windows/key-registration.ts';
 import { isServiceError } from '../../../src/registration/service-error.ts';
 import { type SignInRequest, signInWithKey } from '../../../src/registration/sign-in.ts';
 import { oauthRefusal, type StubbedAnswer, serviceStub } from '../../service-stub.ts';
@@ -56,7 +56,7 @@ describe('signInWithKey', () => {
       currentDate: now(),
       audience: 'common',
     });
-    const kid = keyIdText(publicBlob(rsaKey.publicKey));
+    const kid = computeKeyIdText(encodePublicBlob(rsaKey.publicKey));
     expect(fromBase64(kid)).toHaveLength(32);
     expect(inner.protectedHeader).toEqual({ alg: 'RS256', typ: 'JWT', kid, use: 'ngc' });
     const iat = now().getTime() / 1000;

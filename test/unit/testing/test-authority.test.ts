@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { parseEkCertificate, verifyEkCertificate } from '../../../src/attestation/index.ts';
 import { fromBase64Url } from '../../../src/bytes.ts';
-import { readCertificate } from '../../../src/crypto/x509.ts';
+import { parseCertificate } from '../../../src/crypto/x509.ts';
 import { createTestAuthority } from '../../../src/testing/test-authority.ts';
 import { TPM_ALG } from '../../../src/tpm/constants.ts';
 import type { TpmtPublic } from '../../../src/tpm/structures/object.ts';
@@ -22,7 +22,7 @@ describe('a test authority', () => {
   it('is a root that has issued itself, for 30 days around its time', async () => {
     const now = new Date('2024-02-29T12:00:00Z');
     const { root } = await createTestAuthority({ name: 'maker', now });
-    const { subject, issuer, basicConstraints, keyUsage, notBefore, notAfter } = await readCertificate(root);
+    const { subject, issuer, basicConstraints, keyUsage, notBefore, notAfter } = await parseCertificate(root);
     expect({ subject, issuer }).toEqual({ subject: [[{ type: '2.5.4.3', value: 'maker' }]], issuer: subject });
     expect(basicConstraints).toEqual({ ca: true, pathLength: undefined });
     expect([...(keyUsage ?? [])]).toEqual([5]);

@@ -1,7 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { statementToJson } from '../../../attestation/index.ts';
+import { encodeStatement } from '../../../attestation/index.ts';
 import { copy, toHex, utf8, wipe } from '../../../bytes.ts';
 import { splitCertificates } from '../../../crypto/certificate-bytes.ts';
 import { encodePem } from '../../../crypto/pem.ts';
@@ -126,7 +126,7 @@ async function provisionFor(
     throw new KeyprovError('attestation-unavailable', 'the demo has not come to an attested key');
   }
   const { statement } = outcome.attestation;
-  await write('attestation.json', `${JSON.stringify(statementToJson(statement), undefined, 2)}\n`);
+  await write('attestation.json', `${JSON.stringify(encodeStatement(statement), undefined, 2)}\n`);
   await write('public.pem', encodeSpkiPem(outcome.record.publicKey));
   const certificates = statement.ak.certificates ?? [];
   await write('ak-certificate.pem', certificates.map((der) => encodePem('CERTIFICATE', der)).join(''));

@@ -1,20 +1,20 @@
-import { statementToJson } from '../../../attestation/index.ts';
+import { encodeStatement } from '../../../attestation/index.ts';
 import { type Bytes, toBase64Url } from '../../../bytes.ts';
 import { encodeJwk } from '../../../crypto/jwk.ts';
 import { encodePem } from '../../../crypto/pem.ts';
 import { encodeSpkiPem } from '../../../crypto/public-key.ts';
-import { acmeExtraData, buildAcmeDeviceAttest } from '../../../formats/services/acme-device-attest.ts';
+import { buildAcmeDeviceAttest, computeAcmeExtraData } from '../../../formats/services/acme-device-attest.ts';
 import {
   buildGoAttestationParameters,
   buildGoCertificationParameters,
 } from '../../../formats/services/go-attestation.ts';
-import { formatSshPublicKey } from '../../../formats/services/ssh-public-key.ts';
+import { encodeSshPublicKeyLine } from '../../../formats/services/ssh-public-key.ts';
 import { encodeCoseKey } from '../../../formats/webauthn/cose-key.ts';
-import { buildWebauthnTpm, webauthnExtraData } from '../../../formats/webauthn/webauthn-tpm.ts';
-import { formatDnBinary } from '../../../formats/windows/dn-binary.ts';
-import { dateToFileTime } from '../../../formats/windows/file-time.ts';
+import { buildWebauthnTpm, computeWebauthnExtraData } from '../../../formats/webauthn/webauthn-tpm.ts';
+import { encodeDnBinary } from '../../../formats/windows/dn-binary.ts';
+import { encodeFileTime } from '../../../formats/windows/file-time.ts';
 import { buildKeyCredentialLink, KEY_CREDENTIAL_SOURCE } from '../../../formats/windows/key-credential-link.ts';
-import { buildKeyRegistration, publicBlob } from '../../../formats/windows/key-registration.ts';
+import { buildKeyRegistration, encodePublicBlob } from '../../../formats/windows/key-registration.ts';
 import { buildNgcAssertion } from '../../../formats/windows/ngc-assertion.ts';
 import { buildPkinitCertificate } from '../../../formats/windows/pkinit-certificate.ts';
 import { buildLampsAttestation } from '../../../formats/x509/lamps-attestation.ts';
@@ -94,7 +94,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     title: 'WebAuthn registration with a tpm attestation object, JSON',
     needs: ['rp-id', 'origin', 'challenge', 'ak-certificate'],
     attests: true,
-    extraData: (input) => webauthnExtraData(webauthnContext(input)),
+    extraData: (input) => computeWebauthnExtraData(webauthnContext(input)),
     build: (input) => {
       const context = webauthnContext(input);
       const id = toBase64Url(idOf(input));
@@ -110,7 +110,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     extraData: ({ options: { accountKey, challenge, texts } }) => {
       if (challenge !== undefined) return challenge;
       const token = texts.get('token');
-      if (token !== undefined && accountKey !== undefined) return acmeExtraData(token, accountKey);
+      if (token !== undefined && accountKey !== undefined) return computeAcmeExtraData(token, accountKey);
       throw new UsageError(['--format acme needs --token and --account-key, or --challenge with the digest of both']);
     },
     build: (input) => line(buildAcmeDeviceAttest(statementOf(input))),
@@ -138,19 +138,24 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   statement: {
     title: "the statement itself, as in attestation.json: this library's JSON",
     attests: true,
-    build: (input) => json(statementToJson(statementOf(input))),
+    build: (input) => json(encodeStatement(statementOf(input))),
   },
   'key-credential-link': {
     title: 'value of msDS-KeyCredentialLink; with --dn as DN-Binary, else the blob',
     build: ({ key, options }) => {
-      const [deviceId, now] = [options.texts.get('device-id') ?? key.deviceId, dateToFileTime(new Date())];
+      const [deviceId, now] = [options.texts.get('device-id') ?? key.deviceId, encodeFileTime(new Date())];
       const blob = buildKeyCredentialLink({
-        ...{ keyMaterial: publicBlob(key.publicKey), source: KEY_CREDENTIAL_SOURCE.AD, lastLogon: now, created: now },
+        ...{
+          keyMaterial: encodePublicBlob(key.publicKey),
+          source: KEY_CREDENTIAL_SOURCE.AD,
+          lastLogon: now,
+          created: now,
+        },
         ...(deviceId !== undefined && { deviceId }),
         customKeyInformation: { version: 1, flags: 0 },
       });
       const dn = options.texts.get('dn');
-      return dn === undefined ? blob : line(formatDnBinary({ binary: blob, dn }));
+      return dn === undefined ? blob : line(encodeDnBinary({ binary: blob, dn }));
     },
   },
   'ngc-assertion': {
@@ -165,9 +170,12 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
       return line(await buildNgcAssertion(assertion, { key: signing }));
     },
   },
-  ssh: { title: 'SSH public key', build: ({ key }) => line(formatSshPublicKey(key.publicKey, key.user)) },
+  ssh: {
+    title: 'SSH public key',
+    build: ({ key }) => line(encodeSshPublicKeyLine({ publicKey: key.publicKey, comment: key.user })),
+  },
   jwk: { title: 'JSON Web Key', build: ({ key }) => json(encodeJwk(key.publicKey)) },
   spki: { title: 'SubjectPublicKeyInfo, PEM', build: ({ key }) => encodeSpkiPem(key.publicKey) },
   cose: { title: 'COSE key, CBOR', build: ({ key }) => encodeCoseKey(coseKey(key)) },
-  cng: { title: 'CNG public key blob', build: ({ key }) => publicBlob(key.publicKey) },
+  cng: { title: 'CNG public key blob', build: ({ key }) => encodePublicBlob(key.publicKey) },
 };

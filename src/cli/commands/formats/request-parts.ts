@@ -4,16 +4,16 @@ import { encodePem } from '../../../crypto/pem.ts';
 import { KeyprovError } from '../../../errors.ts';
 import type { SigningKey } from '../../../formats/services/jws.ts';
 import { COSE_ALG, type CoseKey } from '../../../formats/webauthn/cose-key.ts';
-import { encodeAuthenticatorData, rpIdHash } from '../../../formats/webauthn/webauthn-authenticator-data.ts';
+import { computeRpIdHash, encodeAuthenticatorData } from '../../../formats/webauthn/webauthn-authenticator-data.ts';
 import { buildWebauthnClientData } from '../../../formats/webauthn/webauthn-client-data.ts';
 import type { WebauthnContext } from '../../../formats/webauthn/webauthn-tpm.ts';
-import { keyId } from '../../../formats/windows/cng-blob.ts';
+import { computeKeyId } from '../../../formats/windows/cng-blob.ts';
 import { type BuildKastOptions, buildKast } from '../../../formats/windows/kast.ts';
-import { publicBlob } from '../../../formats/windows/key-registration.ts';
+import { encodePublicBlob } from '../../../formats/windows/key-registration.ts';
 import { buildWcceAttributes, type EndorsementKeyInfo } from '../../../formats/windows/ms-wcce.ts';
 import type { Attribute } from '../../../formats/x509/attributes.ts';
 import { buildCertificateRequest } from '../../../formats/x509/certificate-request.ts';
-import { commonName } from '../../../formats/x509/names.ts';
+import { buildCommonName } from '../../../formats/x509/names.ts';
 import { decodeKeyFile } from '../../../keys/key-file.ts';
 import type { ProvidedKey } from '../../../keys/provider.ts';
 import { decode } from '../../../tpm/codec/index.ts';
@@ -60,7 +60,7 @@ export async function csrOf(
   attributes: readonly Attribute[],
 ): Promise<string> {
   const name = options.texts.get('name') ?? options.texts.get('user');
-  const subject = commonName(textOf(options, 'name', name ?? key.user));
+  const subject = buildCommonName(textOf(options, 'name', name ?? key.user));
   return encodePem('CERTIFICATE REQUEST', await buildCertificateRequest({ subject, attributes }, signing));
 }
 
@@ -88,7 +88,7 @@ export async function wcceAttributes(input: RequestInput): Promise<Attribute[]> 
 }
 
 /** A credential is known by the KeyID. */
-export const idOf = ({ key }: Pick<RequestInput, 'key'>): Bytes => keyId(publicBlob(key.publicKey));
+export const idOf = ({ key }: Pick<RequestInput, 'key'>): Bytes => computeKeyId(encodePublicBlob(key.publicKey));
 
 /** The key, with the algorithm that it signs with. */
 export function coseKey({ publicKey }: ProvidedKey): CoseKey {
@@ -103,7 +103,7 @@ export function coseKey({ publicKey }: ProvidedKey): CoseKey {
 export function webauthnContext(input: Omit<RequestInput, 'statement'>): WebauthnContext {
   const { key, options } = input;
   const authData = encodeAuthenticatorData({
-    rpIdHash: rpIdHash(textOf(options, 'rp-id')),
+    rpIdHash: computeRpIdHash(textOf(options, 'rp-id')),
     ...{ userPresent: true, userVerified: key.hasPin, backupEligible: false, backedUp: false, signCount: 0 },
     credential: { aaguid: new Uint8Array(16), credentialId: idOf(input), key: coseKey(key) },
   });

@@ -5,17 +5,17 @@ import { decodeCbor, isMap } from '../../../../src/crypto/cbor.ts';
 import { decodeJwk } from '../../../../src/crypto/jwk.ts';
 import { digest } from '../../../../src/crypto/kdf.ts';
 import {
-  acmeExtraData,
-  acmeKeyAuthorization,
   buildAcmeDeviceAttest,
+  computeAcmeExtraData,
+  computeAcmeKeyAuthorization,
   encodeAcmeDeviceAttest,
   parseAcmeDeviceAttest,
   statementFromAcmeDeviceAttest,
 } from '../../../../src/formats/services/acme-device-attest.ts';
 import {
-  ekDeviceName,
-  fromAcmeIdentifier,
-  toAcmeIdentifier,
+  computeEkDeviceName,
+  decodeAcmeIdentifier,
+  encodeAcmeIdentifier,
 } from '../../../../src/formats/services/acme-identifier.ts';
 import { decodeAlternativeNames, encodeAlternativeNames } from '../../../../src/formats/x509/alternative-names.ts';
 import { refusal } from '../../../refusal.ts';
@@ -32,8 +32,8 @@ const AUTHORIZATION = `${TOKEN}.NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs`;
 
 describe('the challenge of device-attest-01', () => {
   it('is SHA-256 of token and thumbprint', () => {
-    expect(acmeKeyAuthorization(TOKEN, rfc7638)).toBe(AUTHORIZATION);
-    expect(acmeExtraData(TOKEN, rfc7638)).toEqual(digest('sha256', utf8(AUTHORIZATION)));
+    expect(computeAcmeKeyAuthorization(TOKEN, rfc7638)).toBe(AUTHORIZATION);
+    expect(computeAcmeExtraData(TOKEN, rfc7638)).toEqual(digest('sha256', utf8(AUTHORIZATION)));
   });
 });
 
@@ -42,7 +42,7 @@ describe.each([
   ['p-256', 'rsa-2048', -257],
 ] as const)('an answer for a %s key, certified with %s', (keyKind, akKind, algorithm) => {
   const certificates = [fromHex('3003020101')];
-  const extraData = acmeExtraData(TOKEN, rfc7638);
+  const extraData = computeAcmeExtraData(TOKEN, rfc7638);
   const paper = paperStatement(keyKind, akKind, { certInfo: (attest) => ({ ...attest, extraData }) });
   const statement = { ...paper, ak: { ...paper.ak, certificates } };
   const payload = buildAcmeDeviceAttest(statement);
@@ -94,12 +94,12 @@ describe.each([
 });
 
 describe('an ACME identifier', () => {
-  const ek = ekDeviceName(utf8('certificate'));
+  const ek = computeEkDeviceName(utf8('certificate'));
   const { value, assigner } = ek as { value: string; assigner: string };
 
   it('of a TPM is the digest of its EK certificate, and the OID of that', () => {
     expect(value).toBe(toHex(digest('sha256', utf8('certificate'))));
-    expect(toAcmeIdentifier(ek)).toEqual({ type: 'permanent-identifier', value: `${value}/2.23.133.12.1` });
+    expect(encodeAcmeIdentifier(ek)).toEqual({ type: 'permanent-identifier', value: `${value}/2.23.133.12.1` });
     expect(assigner).toBe('2.23.133.12.1');
   });
 
@@ -109,9 +109,9 @@ describe('an ACME identifier', () => {
     [{ kind: 'hardware-module', type: '1.2.3.4', serialNumber: utf8('ABCD') }, 'ABCD/1.2.3.4'],
     [{ kind: 'hardware-module', type: '2.23.133.1.2', serialNumber: utf8('né') }, 'né/2.23.133.1.2'],
   ] as const)('is made of %j and read again, as is its otherName', (name, text) => {
-    const identifier = toAcmeIdentifier(name);
+    const identifier = encodeAcmeIdentifier(name);
     expect(identifier).toEqual({ type: name.kind, value: text });
-    expect(fromAcmeIdentifier(identifier)).toEqual(name);
+    expect(decodeAcmeIdentifier(identifier)).toEqual(name);
     expect(decodeAlternativeNames(encodeAlternativeNames([name]))).toEqual([name]);
   });
 
@@ -126,7 +126,7 @@ describe('an ACME identifier', () => {
     ['hardware-module', 'a'],
     ['dns', 'example.org'],
   ])('of type %s is refused when it is %j', (type, text) => {
-    expect(refusal(() => fromAcmeIdentifier({ type, value: text }))).toBe(
+    expect(refusal(() => decodeAcmeIdentifier({ type, value: text }))).toBe(
       `request-invalid: ACME identifier: ${JSON.stringify(text)} of type ${JSON.stringify(type)}`,
     );
   });
@@ -138,7 +138,7 @@ describe('an ACME identifier', () => {
       { kind: 'permanent-identifier', value: 'a', assigner: 'b' },
       { kind: 'hardware-module', type: '1.2.3', serialNumber: fromHex('ff') },
     ] as const) {
-      expect(() => toAcmeIdentifier(name)).toThrow(TypeError);
+      expect(() => encodeAcmeIdentifier(name)).toThrow(TypeError);
     }
   });
 });

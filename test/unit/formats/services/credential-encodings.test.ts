@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../../../src/bytes.ts';
 import {
+  computeKeylimeAuthTag,
   decodeGoAttestationCredential,
   decodeKeylimeBlob,
   decodeSizedCredential,
@@ -13,7 +14,6 @@ import {
   encodeSizedCredential,
   encodeSmallstepCredential,
   encodeTpm2ToolsCredential,
-  keylimeAuthTag,
 } from '../../../../src/formats/services/credential-encodings.ts';
 import { decodeTachChallenge, encodeTachChallenge } from '../../../../src/formats/windows/tach-challenge.ts';
 import { refusal } from '../../../refusal.ts';
@@ -87,12 +87,12 @@ describe('a credential', () => {
   });
 });
 
-describe('keylimeAuthTag', () => {
+describe('computeKeylimeAuthTag', () => {
   it('is the HMAC-SHA384 of the agent id with the base64 text of the secret as key', () => {
     const secret = Buffer.from('0123456789abcdef0123456789abcdef');
     const id = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000';
     const key = 'MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=';
-    expect(keylimeAuthTag(secret, id)).toBe(createHmac('sha384', key).update(id).digest('hex'));
+    expect(computeKeylimeAuthTag(secret, id)).toBe(createHmac('sha384', key).update(id).digest('hex'));
   });
 });
 

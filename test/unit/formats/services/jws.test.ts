@@ -5,15 +5,15 @@ import { toBase64Url, utf8 } from '../../../../src/bytes.ts';
 import { decodeJwk } from '../../../../src/crypto/jwk.ts';
 import { decodeSpki } from '../../../../src/crypto/public-key.ts';
 import {
-  isJwsSignedBy,
+  buildJws,
   type JwsAlgorithm,
   parseJws,
   type SigningKey,
-  signJws,
+  verifyJws,
 } from '../../../../src/formats/services/jws.ts';
 import {
   buildNgcAssertion,
-  ngcAssertionProblem,
+  findNgcAssertionProblem,
   parseNgcAssertion,
 } from '../../../../src/formats/windows/ngc-assertion.ts';
 import { asyncRefusal, refusal } from '../../../refusal.ts';
@@ -56,7 +56,7 @@ describe.each([
   ['ES384', p384, 96],
 ] as const)('a JWS with %s', (algorithm, key, size) => {
   const payload = utf8('{"a":1}');
-  const sign = (header?: Record<string, unknown>) => signJws({ key, algorithm, payload, ...(header && { header }) });
+  const sign = (header?: Record<string, unknown>) => buildJws({ key, algorithm, payload, ...(header && { header }) });
 
   it('verifies with its key and algorithm only', async () => {
     const text = await sign({ kid: 'k' });
@@ -66,7 +66,7 @@ describe.each([
     for (const other of ['RS256', 'PS256', 'ES256', 'ES384'] as const) {
       for (const { publicKey } of [rsa, p256, p384, testKey]) {
         const isRight = other === algorithm && publicKey === key.publicKey;
-        expect(isJwsSignedBy(jws, publicKey, other)).toBe(isRight);
+        expect(verifyJws(jws, publicKey, other)).toBe(isRight);
       }
     }
   });
@@ -80,23 +80,23 @@ describe.each([
       `${header}.${body}.${signature}AA`,
       `${toBase64Url(utf8('{"alg":"none"}'))}.${body}.${signature}`,
     ];
-    for (const text of others) expect(isJwsSignedBy(parseJws(text), key.publicKey, algorithm)).toBe(false);
+    for (const text of others) expect(verifyJws(parseJws(text), key.publicKey, algorithm)).toBe(false);
   });
 
   it('is not made for a key of another kind, or with another alg in its header', async () => {
     const wrong = algorithm === 'ES256' ? rsa : p256;
-    await expect(signJws({ key: wrong, algorithm, payload })).rejects.toThrow(TypeError);
+    await expect(buildJws({ key: wrong, algorithm, payload })).rejects.toThrow(TypeError);
     await expect(sign({ alg: 'none' })).rejects.toThrow(TypeError);
   });
 });
 
-describe('signJws', () => {
+describe('buildJws', () => {
   it('refuses signatures that the recipient would refuse', async () => {
     const longSalts = signingKey(rsaPair.privateKey, rsaPair.publicKey, constants.RSA_PSS_SALTLEN_MAX_SIGN);
-    const said = await asyncRefusal(() => signJws({ key: longSalts, algorithm: 'PS256', payload: utf8('') }));
+    const said = await asyncRefusal(() => buildJws({ key: longSalts, algorithm: 'PS256', payload: utf8('') }));
     expect(said).toMatch(/^algorithm-unsupported: PS256: .*; use RS256: the salts/);
     const other = { ...p256, sign: ec('P-256').sign };
-    expect(await asyncRefusal(() => signJws({ key: other, algorithm: 'ES256', payload: utf8('') }))).toMatch(
+    expect(await asyncRefusal(() => buildJws({ key: other, algorithm: 'ES256', payload: utf8('') }))).toMatch(
       /^algorithm-unsupported: ES256: what the key signed is no such signature$/,
     );
   });
@@ -136,18 +136,18 @@ describe('an NGC assertion', () => {
   it('is the published one, byte for byte, when it is signed with the published key', async () => {
     expect(await buildNgcAssertion(assertion, { key: testKey })).toBe(jwt);
     expect(parseNgcAssertion(jwt)).toEqual({ ...assertion, scope: payload.scope, keyId: header.kid });
-    expect(ngcAssertionProblem(jwt, expectations)).toBe(undefined);
+    expect(findNgcAssertionProblem(jwt, expectations)).toBe(undefined);
   });
 
   it('is not good for another key, nonce or time, or with another signature', () => {
-    const problem = (change: object) => ngcAssertionProblem(jwt, { ...expectations, ...change });
+    const problem = (change: object) => findNgcAssertionProblem(jwt, { ...expectations, ...change });
     expect(problem({ publicKey: rsa.publicKey })).toBe('it names another key');
     expect(problem({ nonce: 'other' })).toBe('it answers another nonce');
     expect(problem({ now: assertion.issuedAt - 1 })).toBe('it is of a later time');
     expect(problem({ now: assertion.expires - 1 })).toBe(undefined);
     expect(problem({ now: assertion.expires })).toBe('it has expired');
     const other = `${jwt.slice(0, -6)}${jwt.slice(-6).replace(/^./, jwt.at(-6) === 'A' ? 'B' : 'A')}`;
-    expect(ngcAssertionProblem(other, expectations)).toBe('its signature does not verify');
+    expect(findNgcAssertionProblem(other, expectations)).toBe('its signature does not verify');
   });
 
   it('is not made with a key that is not RSA', async () => {
@@ -155,7 +155,7 @@ describe('an NGC assertion', () => {
   });
 
   const signed = (head: object, claims: object) =>
-    signJws({
+    buildJws({
       key: testKey,
       algorithm: 'RS256' as JwsAlgorithm,
       header: { ...head },
@@ -181,11 +181,11 @@ describe('an NGC assertion', () => {
   it('is refused when it is no assertion, and when it is cut off at any byte', () => {
     for (let length = 0; length < jwt.length; length++) {
       const text = jwt.slice(0, length);
-      const said = refusal(() => ngcAssertionProblem(text, expectations));
+      const said = refusal(() => findNgcAssertionProblem(text, expectations));
       if (text.split('.').length < 3 || text.endsWith('.')) expect(said).toMatch(/^request-invalid: /);
       else {
         // What is left of the signature may be base64url, but is none of that key.
-        expect(said === 'nothing thrown' ? ngcAssertionProblem(text, expectations) : said).toMatch(
+        expect(said === 'nothing thrown' ? findNgcAssertionProblem(text, expectations) : said).toMatch(
           /^request-invalid: |^its signature does not verify$/,
         );
       }

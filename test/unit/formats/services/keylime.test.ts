@@ -4,7 +4,7 @@ import { digest, hmac } from '../../../../src/crypto/kdf.ts';
 import {
   buildKeylimeActivation,
   buildKeylimeRegistration,
-  keylimeIakChallenge,
+  computeKeylimeIakChallenge,
   parseKeylimeActivation,
   parseKeylimeRegistration,
 } from '../../../../src/formats/services/keylime.ts';
@@ -103,7 +103,7 @@ describe('a keylime registration', () => {
   });
 
   it('has its IAK certify SHA-256 of the id', () => {
-    expect(keylimeIakChallenge(agentId)).toEqual(digest('sha256', utf8(agentId)));
+    expect(computeKeylimeIakChallenge(agentId)).toEqual(digest('sha256', utf8(agentId)));
   });
 });
 

@@ -5,9 +5,9 @@ import { decodeJwk } from '../../../../src/crypto/jwk.ts';
 import { decodeSpki, type PublicKey } from '../../../../src/crypto/public-key.ts';
 import {
   decodeSshPublicKey,
+  decodeSshPublicKeyLine,
   encodeSshPublicKey,
-  formatSshPublicKey,
-  parseSshPublicKey,
+  encodeSshPublicKeyLine,
 } from '../../../../src/formats/services/ssh-public-key.ts';
 import { refusal } from '../../../refusal.ts';
 
@@ -22,10 +22,10 @@ const keys: [string, string, PublicKey][] = [
 
 describe.each(keys)('an SSH public key %s', (type, beginning, key) => {
   it('is written as a line and read again, with a comment and without', () => {
-    const line = formatSshPublicKey(key);
+    const line = encodeSshPublicKeyLine({ publicKey: key });
     expect(line.startsWith(`${type} ${beginning}`)).toBe(true);
-    expect(parseSshPublicKey(line)).toEqual({ publicKey: key, comment: '' });
-    expect(parseSshPublicKey(`${formatSshPublicKey(key, 'ada on tpm')}\n`)).toEqual({
+    expect(decodeSshPublicKeyLine(line)).toEqual({ publicKey: key, comment: '' });
+    expect(decodeSshPublicKeyLine(`${encodeSshPublicKeyLine({ publicKey: key, comment: 'ada on tpm' })}\n`)).toEqual({
       publicKey: key,
       comment: 'ada on tpm',
     });
@@ -43,9 +43,9 @@ describe.each(keys)('an SSH public key %s', (type, beginning, key) => {
   });
 });
 
-describe('parseSshPublicKey', () => {
+describe('decodeSshPublicKeyLine', () => {
   const [[, , rsa], [, , p256]] = keys as [(typeof keys)[0], (typeof keys)[0]];
-  const line = formatSshPublicKey(p256);
+  const line = encodeSshPublicKeyLine({ publicKey: p256 });
   const blob = encodeSshPublicKey(p256);
   const withBytes = (change: (hex: string) => string) =>
     `ecdsa-sha2-nistp256 ${toBase64(Buffer.from(change(toHex(blob)), 'hex'))}`;
@@ -63,7 +63,7 @@ describe('parseSshPublicKey', () => {
     ['another curve inside', withBytes((hex) => hex.replace('000000086e', '0000000877')), /with the curve "wistp256"$/],
     ['a compressed point', withBytes((hex) => hex.replace('0000004104', '0000004102')), /are no uncompressed point$/],
   ])('refuses %s', (_, text, problem) => {
-    const said = refusal(() => parseSshPublicKey(text));
+    const said = refusal(() => decodeSshPublicKeyLine(text));
     expect(said).toMatch(/^request-invalid: SSH public key: /);
     expect(said).toMatch(problem);
   });
@@ -79,6 +79,6 @@ describe('parseSshPublicKey', () => {
   });
 
   it('refuses to write a comment of two lines', () => {
-    expect(() => formatSshPublicKey(rsa, 'a\nssh-rsa')).toThrow(TypeError);
+    expect(() => encodeSshPublicKeyLine({ publicKey: rsa, comment: 'a\nssh-rsa' })).toThrow(TypeError);
   });
 });

@@ -4,7 +4,7 @@ import { parseEkCertificate } from '../../../../src/attestation/ek-certificate.t
 import { verifyEkCertificate } from '../../../../src/attestation/verify-ek-certificate.ts';
 import { fromHex, toHex } from '../../../../src/bytes.ts';
 import { verifyChain } from '../../../../src/crypto/verify-chain.ts';
-import { readCertificate } from '../../../../src/crypto/x509.ts';
+import { parseCertificate } from '../../../../src/crypto/x509.ts';
 import { AK_CERTIFICATE_PURPOSE, buildAkCertificate } from '../../../../src/formats/tcg/ak-certificate.ts';
 import { buildEkCertificate } from '../../../../src/formats/tcg/ek-certificate.ts';
 import type { CertificateAuthority } from '../../../../src/formats/x509/issue-certificate.ts';
@@ -26,7 +26,7 @@ describe.each([
 ] as const)('a certificate of a %s key', (_, publicKey, usage) => {
   it('of an attestation key has the profile that every WebAuthn verifier takes', async () => {
     const der = await buildAkCertificate({ publicKey, tpm, ...validity }, authority);
-    const certificate = await readCertificate(der);
+    const certificate = await parseCertificate(der);
     expect(certificate).toMatchObject({
       version: 3,
       subject: [],
@@ -80,7 +80,7 @@ describe('an attestation key certificate', () => {
       { kind: 'permanent-identifier', value: 'ab' },
       { kind: 'uri', value: 'urn:ek' },
     ] as const;
-    const { subjectAltNames } = await readCertificate(
+    const { subjectAltNames } = await parseCertificate(
       await buildAkCertificate({ ...options, alternativeNames }, authority),
     );
     expect(subjectAltNames.map(({ kind }) => kind)).toEqual(['directory', 'other', 'uri']);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { bareSignature, verifyStatement } from '../../../../src/attestation/index.ts';
+import { encodeBareSignature, verifyStatement } from '../../../../src/attestation/index.ts';
 import { type Bytes, concat, equal, fromHex, toHex } from '../../../../src/bytes.ts';
 import { digest } from '../../../../src/crypto/kdf.ts';
 import {
@@ -162,7 +162,7 @@ describe.each(['rsa-2048', 'p-256'] as const)('a request of a %s key', (kind) =>
 
   it('is read with the other version outside and a bare signature', async () => {
     const read = parseTcgCsrIdevid(await buildTcgCsrIdevid(options));
-    const signature = bareSignature(decode(TPMT_SIGNATURE, read.signature));
+    const signature = encodeBareSignature(decode(TPMT_SIGNATURE, read.signature));
     const other = encodeTcgCsrIdevid({ ...read, signature });
     other.set(fromHex('01000100'));
     expect(parseTcgCsrIdevid(other)).toEqual(read);

@@ -8,10 +8,11 @@ import { digest } from '../../../../src/crypto/kdf.ts';
 import { COSE_ALG } from '../../../../src/formats/webauthn/cose-key.ts';
 import {
   type AuthenticatorData,
+  computeRpIdHash,
   decodeAuthenticatorData,
+  encodeAaguid,
   encodeAuthenticatorData,
-  rpIdHash,
-  windowsHelloAaguid,
+  WINDOWS_HELLO_AAGUID,
 } from '../../../../src/formats/webauthn/webauthn-authenticator-data.ts';
 import {
   buildWebauthnClientData,
@@ -19,10 +20,10 @@ import {
 } from '../../../../src/formats/webauthn/webauthn-client-data.ts';
 import {
   buildWebauthnTpm,
+  computeWebauthnExtraData,
   decodeWebauthnTpm,
   encodeWebauthnTpm,
   statementFromWebauthnTpm,
-  webauthnExtraData,
 } from '../../../../src/formats/webauthn/webauthn-tpm.ts';
 import { decode } from '../../../../src/tpm/codec/index.ts';
 import { publicKeyOf } from '../../../../src/tpm/public-key.ts';
@@ -51,7 +52,7 @@ describe('the TPM object of the specification', () => {
   it('has authenticator data that are read, and written to the same bytes', () => {
     const data = decodeAuthenticatorData(object.authData);
     expect(data).toEqual({
-      rpIdHash: rpIdHash(w3c.rpId),
+      rpIdHash: computeRpIdHash(w3c.rpId),
       userPresent: true,
       userVerified: true,
       backupEligible: true,
@@ -68,7 +69,7 @@ describe('the TPM object of the specification', () => {
 
   it('makes the statement that its attestation key signed, for the challenge of its client data', () => {
     const { akPubArea, challenge } = statements[0].input;
-    const extraData = webauthnExtraData({ authData: object.authData, clientDataJson });
+    const extraData = computeWebauthnExtraData({ authData: object.authData, clientDataJson });
     expect(toHex(extraData)).toBe(challenge);
     const statement = statementFromWebauthnTpm(object, fromHex(akPubArea));
     const { findings } = verifyStatement(statement, {
@@ -106,19 +107,19 @@ const clientData = buildWebauthnClientData({
 function registration(keyKind: 'rsa-2048' | 'p-256', akKind: 'rsa-2048' | 'p-256') {
   const { pubArea } = paperStatement(keyKind, akKind);
   const authData = encodeAuthenticatorData({
-    rpIdHash: rpIdHash('login.example'),
+    rpIdHash: computeRpIdHash('login.example'),
     userPresent: true,
     userVerified: true,
     backupEligible: false,
     backedUp: false,
     signCount: 1,
     credential: {
-      aaguid: windowsHelloAaguid(),
+      aaguid: encodeAaguid(WINDOWS_HELLO_AAGUID),
       credentialId: fromHex('00112233'),
       key: { publicKey: publicKeyOf(decode(TPMT_PUBLIC, pubArea)), algorithm: keyKind === 'p-256' ? -7 : -257 },
     },
   });
-  const extraData = webauthnExtraData({ authData, clientDataJson: clientData });
+  const extraData = computeWebauthnExtraData({ authData, clientDataJson: clientData });
   const { ak, ...rest } = paperStatement(keyKind, akKind, { certInfo: (attest) => ({ ...attest, extraData }) });
   return { statement: { ...rest, ak: { ...ak, certificates } }, authData, extraData };
 }
@@ -173,7 +174,9 @@ describe('buildWebauthnTpm', () => {
   });
 
   it('takes the hash of the signature for the challenge', () => {
-    expect(webauthnExtraData(context, 'sha384')).toEqual(digest('sha384', authData, digest('sha256', clientData)));
+    expect(computeWebauthnExtraData(context, 'sha384')).toEqual(
+      digest('sha384', authData, digest('sha256', clientData)),
+    );
   });
 });
 

@@ -5,10 +5,10 @@ import { concat, fromBase64, fromBase64Url, fromHex, toBase64, toHex } from '../
 import { decodeSpki } from '../../../../src/crypto/public-key.ts';
 import {
   type CngBlob,
+  computeKeyId,
+  computeKeyIdText,
   decodeCngBlob,
   encodeCngBlob,
-  keyId,
-  keyIdText,
 } from '../../../../src/formats/windows/cng-blob.ts';
 import { refusal } from '../../../refusal.ts';
 
@@ -161,13 +161,13 @@ describe('encodeCngBlob', () => {
   });
 });
 
-describe('keyId', () => {
+describe('computeKeyId', () => {
   it('is that of the vectors, as bytes and as text', () => {
     const blob = fromHex(rsa2048.rsa1Hex);
-    expect(toHex(keyId(blob))).toBe(rsa2048.keyIdSha256Hex);
-    expect(keyIdText(blob)).toBe(rsa2048.kidForSignIn);
+    expect(toHex(computeKeyId(blob))).toBe(rsa2048.keyIdSha256Hex);
+    expect(computeKeyIdText(blob)).toBe(rsa2048.kidForSignIn);
     const [sample] = vectors.published;
-    expect(keyIdText(fromHex(sample.rsa1Hex))).toBe(sample.sha256B64);
-    expect(toBase64(keyId(blob))).toBe(createHash('sha256').update(blob).digest('base64'));
+    expect(computeKeyIdText(fromHex(sample.rsa1Hex))).toBe(sample.sha256B64);
+    expect(toBase64(computeKeyId(blob))).toBe(createHash('sha256').update(blob).digest('base64'));
   });
 });

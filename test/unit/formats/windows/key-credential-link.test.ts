@@ -8,14 +8,14 @@ import {
   decodeCustomKeyInformation,
   encodeCustomKeyInformation,
 } from '../../../../src/formats/windows/custom-key-information.ts';
-import { formatDnBinary, parseDnBinary } from '../../../../src/formats/windows/dn-binary.ts';
+import { decodeDnBinary, encodeDnBinary } from '../../../../src/formats/windows/dn-binary.ts';
 import {
-  dateToFileTime,
-  fileTimeFromDotNet,
-  fileTimeToDate,
-  fileTimeToDotNet,
+  decodeDotNetTime,
+  decodeFileTime,
+  encodeDotNetTime,
+  encodeFileTime,
 } from '../../../../src/formats/windows/file-time.ts';
-import { guidFromBytes, guidToBytes } from '../../../../src/formats/windows/guid.ts';
+import { decodeGuid, encodeGuid } from '../../../../src/formats/windows/guid.ts';
 import {
   buildKeyCredentialLink,
   encodeKeyCredentialLink,
@@ -24,8 +24,8 @@ import {
   KEY_CREDENTIAL_USAGE,
   parseKeyCredentialLink,
 } from '../../../../src/formats/windows/key-credential-link.ts';
-import { keyCredentialProblems } from '../../../../src/formats/windows/key-credential-problems.ts';
-import { readKeyMaterial } from '../../../../src/formats/windows/key-material.ts';
+import { findKeyCredentialProblems } from '../../../../src/formats/windows/key-credential-problems.ts';
+import { decodeKeyMaterial } from '../../../../src/formats/windows/key-material.ts';
 import { refusal } from '../../../refusal.ts';
 
 interface Entry {
@@ -65,7 +65,7 @@ const EXPECTED: Readonly<Record<string, readonly [form: string, ...problems: str
   Parse_DeviceKey_TPM: ['pcpm'],
   Parse_Impacket: ['cng', 'key-hash', 'time'],
 };
-const NOW = dateToFileTime(new Date('2025-06-01'));
+const NOW = encodeFileTime(new Date('2025-06-01'));
 
 describe.each(blobs)('the published blob $name', ({ name, blobHex, parsed }) => {
   const link = parseKeyCredentialLink(fromHex(blobHex));
@@ -87,8 +87,8 @@ describe.each(blobs)('the published blob $name', ({ name, blobHex, parsed }) => 
       // What the vectors leave open is zero ticks.
       const utc = published(id)?.utc ?? '0001-01-01T00:00:00.0000000Z';
       const [, milliseconds, rest] = /^(.*\.\d{3})(\d{4})Z$/.exec(utc) ?? expect.unreachable(utc);
-      expect(time).toBe(dateToFileTime(new Date(`${milliseconds}Z`)) + BigInt(rest ?? ''));
-      expect(time !== undefined && fileTimeToDate(time)).toEqual(new Date(`${milliseconds}Z`));
+      expect(time).toBe(encodeFileTime(new Date(`${milliseconds}Z`)) + BigInt(rest ?? ''));
+      expect(time !== undefined && decodeFileTime(time)).toEqual(new Date(`${milliseconds}Z`));
     }
     const custom = published(KEY_CREDENTIAL_ENTRY.CUSTOM_KEY_INFORMATION)?.hex;
     const information = link.customKeyInformation ?? expect.unreachable('every blob has it');
@@ -97,8 +97,8 @@ describe.each(blobs)('the published blob $name', ({ name, blobHex, parsed }) => 
 
   it('has key material of a known form, and is verified', () => {
     const [form, ...problems] = EXPECTED[name] ?? expect.unreachable(name);
-    expect(readKeyMaterial(link.keyMaterial)?.form).toBe(form);
-    expect(keyCredentialProblems(link, { now: NOW }).map(({ check }) => check)).toEqual(problems);
+    expect(decodeKeyMaterial(link.keyMaterial)?.form).toBe(form);
+    expect(findKeyCredentialProblems(link, { now: NOW }).map(({ check }) => check)).toEqual(problems);
   });
 
   it('is built to the same bytes from its values, where its KeyHash is right', () => {
@@ -170,9 +170,9 @@ describe('buildKeyCredentialLink', () => {
   it('makes the blob that a key registration writes to the directory, and its DN-Binary value', () => {
     const blob = buildKeyCredentialLink(credential);
     expect(toHex(blob)).toBe(keyCredential.blobHex);
-    const { dn } = parseDnBinary(keyCredential.dnWithBinary);
-    expect(formatDnBinary({ binary: blob, dn })).toBe(keyCredential.dnWithBinary);
-    expect(keyCredentialProblems(parseKeyCredentialLink(blob))).toEqual([]);
+    const { dn } = decodeDnBinary(keyCredential.dnWithBinary);
+    expect(encodeDnBinary({ binary: blob, dn })).toBe(keyCredential.dnWithBinary);
+    expect(findKeyCredentialProblems(parseKeyCredentialLink(blob))).toEqual([]);
   });
 
   it('makes the blob with which a computer may write its own key: no times of use, no custom information', () => {
@@ -191,7 +191,7 @@ describe('buildKeyCredentialLink', () => {
     const link = parseKeyCredentialLink(blob);
     expect(link.entries.map(({ id }) => id)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 200]);
     expect(toHex(encodeKeyCredentialLink(link.entries))).toBe(toHex(blob));
-    expect(keyCredentialProblems(link)).toEqual([]);
+    expect(findKeyCredentialProblems(link)).toEqual([]);
   });
 
   it('refuses other entries with known or equal identifiers, and values out of range', () => {
@@ -263,7 +263,8 @@ describe('parseKeyCredentialLink', () => {
   });
 
   it('reports what is wrong in a blob that can be read', () => {
-    const checks = (blob: Uint8Array) => keyCredentialProblems(parseKeyCredentialLink(blob)).map(({ check }) => check);
+    const checks = (blob: Uint8Array) =>
+      findKeyCredentialProblems(parseKeyCredentialLink(blob)).map(({ check }) => check);
     expect(checks(without(2))).toEqual(['key-hash']);
     expect(checks(set(1, '00'.repeat(32)))).toEqual(['key-id']);
     expect(checks(set(7, '0200'))).toEqual(['key-hash', 'custom-key-information']);
@@ -277,23 +278,23 @@ describe('parseKeyCredentialLink', () => {
   });
 });
 
-describe('readKeyMaterial', () => {
+describe('decodeKeyMaterial', () => {
   it('reads a key in SPKI, and refuses forms that are broken', () => {
-    expect(readKeyMaterial(encodeSpki(rsa))).toEqual({ form: 'spki', publicKey: rsa });
-    expect(readKeyMaterial(encodePkcs1(rsa))).toEqual({ form: 'pkcs1', publicKey: rsa });
-    expect(readKeyMaterial(fromHex('00'))).toBe(undefined);
+    expect(decodeKeyMaterial(encodeSpki(rsa))).toEqual({ form: 'spki', publicKey: rsa });
+    expect(decodeKeyMaterial(encodePkcs1(rsa))).toEqual({ form: 'pkcs1', publicKey: rsa });
+    expect(decodeKeyMaterial(fromHex('00'))).toBe(undefined);
     for (const broken of [fromHex('3000'), utf8('RSA1'), utf8('PCPM'), utf8('{}'), utf8('{"authData":"AAAA"}')]) {
-      expect(refusal(() => readKeyMaterial(broken))).toMatch(/^request-invalid: /);
+      expect(refusal(() => decodeKeyMaterial(broken))).toMatch(/^request-invalid: /);
     }
   });
 });
 
 describe('a DN-Binary value', () => {
   it.each(dnWithBinary)('$name is read and written again, or refused', ({ string, valid, dn }) => {
-    if (!valid) return expect(refusal(() => parseDnBinary(string))).toMatch(/^request-invalid: DN-Binary value: /);
-    const value = parseDnBinary(string);
+    if (!valid) return expect(refusal(() => decodeDnBinary(string))).toMatch(/^request-invalid: DN-Binary value: /);
+    const value = decodeDnBinary(string);
     expect(value.dn).toBe(dn);
-    expect(formatDnBinary(value)).toBe(string);
+    expect(encodeDnBinary(value)).toBe(string);
     parseKeyCredentialLink(value.binary);
   });
 
@@ -305,36 +306,36 @@ describe('a DN-Binary value', () => {
     ['B:3:ABC:CN=a', 'not an even number of hexadecimal digits'],
     ['B:4:AB:CN=a', '2 digits, it says 4'],
   ])('%s is refused', (text, problem) => {
-    expect(refusal(() => parseDnBinary(text))).toBe(`request-invalid: DN-Binary value: ${problem}`);
+    expect(refusal(() => decodeDnBinary(text))).toBe(`request-invalid: DN-Binary value: ${problem}`);
   });
 
   it('keeps colons in the name, and takes digits in lower case', () => {
-    expect(parseDnBinary('B:2:ab:CN=a:b')).toEqual({ binary: fromHex('ab'), dn: 'CN=a:b' });
-    expect(() => formatDnBinary({ binary: fromHex(''), dn: 'CN=a' })).toThrow(TypeError);
-    expect(() => formatDnBinary({ binary: fromHex('00'), dn: '' })).toThrow(TypeError);
+    expect(decodeDnBinary('B:2:ab:CN=a:b')).toEqual({ binary: fromHex('ab'), dn: 'CN=a:b' });
+    expect(() => encodeDnBinary({ binary: fromHex(''), dn: 'CN=a' })).toThrow(TypeError);
+    expect(() => encodeDnBinary({ binary: fromHex('00'), dn: '' })).toThrow(TypeError);
   });
 });
 
 describe('times and GUIDs', () => {
   it('FILETIME counts 100 ns since 1601, and .NET since year 1 with its kind in the highest bits', () => {
-    expect(dateToFileTime(new Date('1601-01-01'))).toBe(0n);
-    expect(dateToFileTime(new Date(0))).toBe(116444736000000000n);
-    expect(fileTimeToDate(-1n)).toEqual(new Date('1600-12-31T23:59:59.999Z'));
-    expect(fileTimeToDate(2n ** 64n - 1n).toISOString()).toBe('+060056-05-28T05:36:10.955Z');
-    expect(fileTimeToDotNet(0n)).toBe(0x4000000000000000n + 504911232000000000n);
-    expect(fileTimeFromDotNet(0x4000000000000000n)).toBe(-504911232000000000n);
-    expect(fileTimeFromDotNet(504911232000000000n)).toBe(0n);
-    expect(fileTimeFromDotNet(0x8000000000000000n + 504911232000000000n)).toBe(0n);
+    expect(encodeFileTime(new Date('1601-01-01'))).toBe(0n);
+    expect(encodeFileTime(new Date(0))).toBe(116444736000000000n);
+    expect(decodeFileTime(-1n)).toEqual(new Date('1600-12-31T23:59:59.999Z'));
+    expect(decodeFileTime(2n ** 64n - 1n).toISOString()).toBe('+060056-05-28T05:36:10.955Z');
+    expect(encodeDotNetTime(0n)).toBe(0x4000000000000000n + 504911232000000000n);
+    expect(decodeDotNetTime(0x4000000000000000n)).toBe(-504911232000000000n);
+    expect(decodeDotNetTime(504911232000000000n)).toBe(0n);
+    expect(decodeDotNetTime(0x8000000000000000n + 504911232000000000n)).toBe(0n);
     // A local time of year 1 east of Greenwich: one hour before year 1 in UTC.
-    expect(fileTimeFromDotNet(0xc000000000000000n - 36000000000n)).toBe(-504911232000000000n - 36000000000n);
-    expect(() => fileTimeToDotNet(-504911232000000001n)).toThrow(RangeError);
+    expect(decodeDotNetTime(0xc000000000000000n - 36000000000n)).toBe(-504911232000000000n - 36000000000n);
+    expect(() => encodeDotNetTime(-504911232000000001n)).toThrow(RangeError);
     fc.assert(
       fc.property(
         fc.date({ noInvalidDate: true, min: new Date('0001-01-01'), max: new Date('9999-12-31') }),
         (date) => {
-          const time = dateToFileTime(date);
-          expect(fileTimeToDate(time + 9_999n)).toEqual(date);
-          expect(fileTimeFromDotNet(fileTimeToDotNet(time))).toBe(time);
+          const time = encodeFileTime(date);
+          expect(decodeFileTime(time + 9_999n)).toEqual(date);
+          expect(decodeDotNetTime(encodeDotNetTime(time))).toBe(time);
         },
       ),
     );
@@ -342,9 +343,9 @@ describe('times and GUIDs', () => {
 
   it('a GUID has its first three numbers in little endian', () => {
     const guid = '10985e4b-0809-443d-8679-149422d9e170';
-    expect(toHex(guidToBytes(guid.toUpperCase()))).toBe('4b5e981009083d448679149422d9e170');
-    expect(guidFromBytes(guidToBytes(guid))).toBe(guid);
-    expect(() => guidToBytes(`{${guid}}`)).toThrow(TypeError);
-    expect(() => guidFromBytes(new Uint8Array(15))).toThrow(TypeError);
+    expect(toHex(encodeGuid(guid.toUpperCase()))).toBe('4b5e981009083d448679149422d9e170');
+    expect(decodeGuid(encodeGuid(guid))).toBe(guid);
+    expect(() => encodeGuid(`{${guid}}`)).toThrow(TypeError);
+    expect(() => decodeGuid(new Uint8Array(15))).toThrow(TypeError);
   });
 });

@@ -5,9 +5,9 @@ import { concat, fromBase64, fromHex, toBase64, utf8 } from '../../../../src/byt
 import { decodeSpki, type PublicKey } from '../../../../src/crypto/public-key.ts';
 import {
   buildKeyRegistration,
+  encodePublicBlob,
   type KeyRegistration,
   parseKeyRegistration,
-  publicBlob,
 } from '../../../../src/formats/windows/key-registration.ts';
 import { refusal } from '../../../refusal.ts';
 
@@ -51,7 +51,7 @@ describe('the strict profile', () => {
     const said = refusal(() => buildKeyRegistration({ profile: 'strict', publicKey: key }));
     expect(said).toMatch(/^request-invalid: key registration: kngc: /);
     expect(said).toMatch(message);
-    const body = JSON.stringify({ kngc: toBase64(publicBlob(key)) });
+    const body = JSON.stringify({ kngc: toBase64(encodePublicBlob(key)) });
     expect(refusal(() => parseKeyRegistration(body, 'strict'))).toBe(said);
   });
 
@@ -125,7 +125,7 @@ describe('the attested profile', () => {
   });
 
   it('registers P-256 as the blob ECS1 of the vector', () => {
-    expect(toBase64(publicBlob(p256))).toBe(toBase64(fromHex(ecc.curves['P-256'].ecdsaPublicHex)));
+    expect(toBase64(encodePublicBlob(p256))).toBe(toBase64(fromHex(ecc.curves['P-256'].ecdsaPublicHex)));
   });
 
   it('refuses RSA below 2048 bits', () => {

@@ -10,23 +10,23 @@ import { decodeKast } from '../../../../src/formats/windows/kast.ts';
 import {
   buildWcceAttributes,
   buildWcceChallenge,
+  computeExchangeCertificateHash,
   decodeAttestationKeyInfo,
   decodeEndorsementKeyInfo,
   ENROLL,
   encodeAttestationKeyInfo,
   encodeEndorsementKeyInfo,
-  exchangeCertificateHash,
   parseWcceAttributes,
 } from '../../../../src/formats/windows/ms-wcce.ts';
 import { buildCertificateRequest, parseCertificateRequest } from '../../../../src/formats/x509/certificate-request.ts';
 import {
-  contentEncryptionOf,
-  contentEncryptionOid,
+  buildEnvelope,
+  decodeContentEncryption,
   decryptEnvelope,
-  encryptEnvelope,
+  encodeContentEncryption,
   parseEnvelope,
 } from '../../../../src/formats/x509/enveloped-data.ts';
-import { commonName, issue } from '../../../certificates.ts';
+import { buildCommonName, issue } from '../../../certificates.ts';
 import { refusal } from '../../../refusal.ts';
 import { ecKey, rsaKey } from '../../../signing-key.ts';
 import { flipped } from '../../attestation/paper-tpm.ts';
@@ -43,7 +43,7 @@ const content = fromHex('00112233445566778899aabbccddeeff'.repeat(3));
 
 let exchange: Bytes;
 beforeAll(async () => {
-  exchange = (await issue({ subject: commonName('CA-Xchg'), spki: encodeSpki(rsaKey.publicKey) })).der;
+  exchange = (await issue({ subject: buildCommonName('CA-Xchg'), spki: encodeSpki(rsaKey.publicKey) })).der;
 });
 
 const unwrap = (encryptedKey: Uint8Array, oaepHash: string): Bytes => {
@@ -53,10 +53,10 @@ const unwrap = (encryptedKey: Uint8Array, oaepHash: string): Bytes => {
 
 describe('an envelope', () => {
   it.each(['aes-128-cbc', 'aes-256-cbc', 'des-ede3-cbc'] as const)('with %s is read and decrypted', (cipher) => {
-    const der = encryptEnvelope(content, exchange, { keyEncryption: 'rsaes-oaep-sha1', contentEncryption: cipher });
+    const der = buildEnvelope(content, exchange, { keyEncryption: 'rsaes-oaep-sha1', contentEncryption: cipher });
     const envelope = parseEnvelope(der);
-    expect(contentEncryptionOf(envelope.contentEncryption)).toBe(cipher);
-    expect(contentEncryptionOid(cipher)).toBe(envelope.contentEncryption);
+    expect(decodeContentEncryption(envelope.contentEncryption)).toBe(cipher);
+    expect(encodeContentEncryption(cipher)).toBe(envelope.contentEncryption);
     const [recipient, ...more] = envelope.recipients;
     if (recipient === undefined) return expect.unreachable();
     expect(more).toEqual([]);
@@ -74,7 +74,7 @@ describe('an envelope', () => {
   });
 
   it('is decrypted by pkijs', async () => {
-    const der = encryptEnvelope(content, exchange, { keyEncryption: 'rsaes-oaep-sha256' });
+    const der = buildEnvelope(content, exchange, { keyEncryption: 'rsaes-oaep-sha256' });
     const envelope = new EnvelopedData({ schema: ContentInfo.fromBER(der).content });
     const engine = new CryptoEngine({ name: 'test', crypto: globalThis.crypto });
     const recipientPrivateKey = view(rsaKey.privateKey.export({ type: 'pkcs8', format: 'der' })).buffer;
@@ -85,7 +85,7 @@ describe('an envelope', () => {
   });
 
   it('whose content is in pieces is read too; one with indefinite lengths is not', () => {
-    const der = encryptEnvelope(content, exchange);
+    const der = buildEnvelope(content, exchange);
     const { encryptedContent } = parseEnvelope(der);
     const pieces = [encryptedContent.subarray(0, 20), encryptedContent.subarray(20)].map((piece) => derOctets(piece));
     const inPieces = (node: DerNode): Uint8Array => {
@@ -99,19 +99,19 @@ describe('an envelope', () => {
   });
 
   it('uses RSAES-PKCS1-v1_5 and AES-256 unless told otherwise', () => {
-    const { recipients, contentEncryption } = parseEnvelope(encryptEnvelope(content, exchange));
+    const { recipients, contentEncryption } = parseEnvelope(buildEnvelope(content, exchange));
     expect(recipients[0] && toHex(recipients[0].keyEncryption.der)).toBe('300d06092a864886f70d0101010500');
-    expect(contentEncryptionOf(contentEncryption)).toBe('aes-256-cbc');
+    expect(decodeContentEncryption(contentEncryption)).toBe('aes-256-cbc');
   });
 
   it('is not made for a certificate of another kind of key, or what is none', async () => {
-    const other = (await issue({ subject: commonName('ec') })).der;
-    expect(refusal(() => encryptEnvelope(content, other))).toMatch(/it is not for an RSA key/);
-    expect(refusal(() => encryptEnvelope(content, CERTIFICATE))).toMatch(/^request-invalid: certificate: /);
+    const other = (await issue({ subject: buildCommonName('ec') })).der;
+    expect(refusal(() => buildEnvelope(content, other))).toMatch(/it is not for an RSA key/);
+    expect(refusal(() => buildEnvelope(content, CERTIFICATE))).toMatch(/^request-invalid: certificate: /);
   });
 
   it('is refused when it is cut off anywhere, or is something else', () => {
-    const der = encryptEnvelope(content, exchange);
+    const der = buildEnvelope(content, exchange);
     for (let length = 0; length < der.length; length++) {
       expect(refusal(() => parseEnvelope(der.subarray(0, length)))).toMatch(/^request-invalid: /);
     }
@@ -203,7 +203,7 @@ describe('the attributes of the answer', () => {
   const challenge = {
     exchangeCertificateHash: fromHex('ab'.repeat(20)),
     challenge: content,
-    encryptionAlgorithm: contentEncryptionOid('aes-256-cbc'),
+    encryptionAlgorithm: encodeContentEncryption('aes-256-cbc'),
   };
 
   it('are written and read', () => {
@@ -219,6 +219,6 @@ describe('the attributes of the answer', () => {
   });
 
   it('name the exchange certificate by its SHA-1', () => {
-    expect(toHex(exchangeCertificateHash(exchange))).toBe(createHash('sha1').update(exchange).digest('hex'));
+    expect(toHex(computeExchangeCertificateHash(exchange))).toBe(createHash('sha1').update(exchange).digest('hex'));
   });
 });

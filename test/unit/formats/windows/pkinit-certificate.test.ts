@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fromBase64, fromHex, toHex } from '../../../../src/bytes.ts';
-import { readCertificate } from '../../../../src/crypto/x509.ts';
+import { parseCertificate } from '../../../../src/crypto/x509.ts';
 import { buildPkinitCertificate, parsePkinitCertificate } from '../../../../src/formats/windows/pkinit-certificate.ts';
 import { extendedKeyUsage, noAuthority } from '../../../../src/formats/x509/extensions.ts';
 import { issueCertificate, readTbs } from '../../../../src/formats/x509/issue-certificate.ts';
-import { commonName, encodeName } from '../../../../src/formats/x509/names.ts';
+import { buildCommonName, encodeName } from '../../../../src/formats/x509/names.ts';
 import { asyncRefusal } from '../../../refusal.ts';
 import { ecKey, rsaKey } from '../../../signing-key.ts';
 import { flipped } from '../../attestation/paper-tpm.ts';
@@ -61,7 +61,7 @@ describe('buildPkinitCertificate', () => {
 
   it('writes the year 2050 and later as its standard wants', async () => {
     const der = await buildPkinitCertificate(identity, rsaKey, { now: new Date('2026-03-01T00:00:00.999Z') });
-    const { notBefore, notAfter } = await readCertificate(der);
+    const { notBefore, notAfter } = await parseCertificate(der);
     expect([notBefore.toISOString(), notAfter.toISOString()]).toEqual([
       '2026-02-28T23:50:00.000Z',
       '2056-03-01T00:00:00.000Z',
@@ -79,8 +79,8 @@ describe('buildPkinitCertificate', () => {
 
 describe('parsePkinitCertificate', () => {
   const content = (subject: string) => ({
-    issuer: encodeName(commonName(subject)),
-    subject: encodeName(commonName(subject)),
+    issuer: encodeName(buildCommonName(subject)),
+    subject: encodeName(buildCommonName(subject)),
     publicKey: rsaKey.publicKey,
     notBefore: now,
     notAfter: now,
@@ -110,9 +110,9 @@ describe('parsePkinitCertificate', () => {
   it("reads and reports the long lengths in a Windows device's certificate, and a NUL in a name", async () => {
     const device = await parsePkinitCertificate(fromBase64(published[2].rawBodyB64));
     expect(device.quirks.map(({ kind }) => kind)).toEqual(Array(5).fill('length-not-minimal'));
-    expect(device.certificate.subject).toEqual(commonName(published[2].subject.slice(3)));
+    expect(device.certificate.subject).toEqual(buildCommonName(published[2].subject.slice(3)));
     const nul = await parsePkinitCertificate(await issueCertificate(content('#13024100'), rsaKey));
-    expect(nul.certificate.subject).toEqual(commonName('A\0'));
+    expect(nul.certificate.subject).toEqual(buildCommonName('A\0'));
     expect(nul.quirks.map(({ kind }) => kind)).toEqual(['nul-in-string', 'nul-in-string']);
     expect(nul.problems).toEqual([]);
   });

@@ -15,11 +15,10 @@ import {
   buildCertificateRequest,
   type CertificateRequest,
   parseCertificateRequest,
-  publicKeyOfRequest,
   verifyCertificateRequest,
 } from '../../../../src/formats/x509/certificate-request.ts';
 import { encodeExtensions, extendedKeyUsage } from '../../../../src/formats/x509/extensions.ts';
-import { commonName } from '../../../../src/formats/x509/names.ts';
+import { buildCommonName } from '../../../../src/formats/x509/names.ts';
 import { asyncRefusal, refusal } from '../../../refusal.ts';
 import { ecKey, rsaKey } from '../../../signing-key.ts';
 import { flipped } from '../../attestation/paper-tpm.ts';
@@ -42,7 +41,7 @@ const NAMES: readonly AlternativeName[] = [
   { kind: 'email', value: 'user@host.example' },
   { kind: 'uri', value: 'urn:ek:sha256:abc' },
   { kind: 'ip', value: fromHex('7f000001') },
-  { kind: 'directory', value: commonName('tpm') },
+  { kind: 'directory', value: buildCommonName('tpm') },
   { kind: 'permanent-identifier', value: 'ab'.repeat(32), assigner: '2.23.133.12.1' },
   { kind: 'permanent-identifier' },
   { kind: 'hardware-module', type: '2.23.133.1.2', serialNumber: fromHex('00c0ffee') },
@@ -59,7 +58,7 @@ describe.each(KEYS)('a request of a %s key', (_, key, oid, parameters) => {
   let der: Uint8Array<ArrayBuffer>;
   let request: CertificateRequest;
   beforeAll(async () => {
-    const subject = commonName('key');
+    const subject = buildCommonName('key');
     der = await buildCertificateRequest(
       { subject, alternativeNames: NAMES, extensions: EXTENSIONS, attributes: ATTRIBUTES },
       key,
@@ -68,9 +67,9 @@ describe.each(KEYS)('a request of a %s key', (_, key, oid, parameters) => {
   });
 
   it('says what it was asked to say, attributes in the order of DER', () => {
-    expect(request.subject).toEqual(commonName('key'));
+    expect(request.subject).toEqual(buildCommonName('key'));
     expect(toHex(request.spki)).toBe(toHex(encodeSpki(key.publicKey)));
-    expect(publicKeyOfRequest(request)).toEqual(key.publicKey);
+    expect(request.publicKey).toEqual(key.publicKey);
     expect(request.alternativeNames).toEqual(NAMES);
     expect(request.extensions.map(({ oid, critical }) => [oid, critical])).toEqual([
       ['2.5.29.17', false],
@@ -110,7 +109,7 @@ describe.each(KEYS)('a request of a %s key', (_, key, oid, parameters) => {
     ]) {
       expect(verifyCertificateRequest({ ...request, signature: { ...request.signature, ...change } })).toBe(false);
     }
-    expect(verifyCertificateRequest({ ...request, spki: fromHex('3000') })).toBe(false);
+    expect(verifyCertificateRequest({ ...request, publicKey: undefined })).toBe(false);
   });
 });
 
@@ -178,9 +177,9 @@ describe('parseCertificateRequest', () => {
 
   it('reads and reports a NUL in the name, as Windows writes it when it joins a device', async () => {
     const text = '7E980AD9-B86D-4306-9425-9AC066FB014A\0';
-    const subject = commonName(`#1325${toHex(Buffer.from(text))}`);
+    const subject = buildCommonName(`#1325${toHex(Buffer.from(text))}`);
     const request = parseCertificateRequest(await buildCertificateRequest({ subject }, rsaKey));
-    expect(request.subject).toEqual(commonName(text));
+    expect(request.subject).toEqual(buildCommonName(text));
     expect(request.quirks).toEqual([{ kind: 'nul-in-string', offset: 22 }]);
     expect(verifyCertificateRequest(request)).toBe(true);
   });
@@ -200,7 +199,10 @@ describe('parseCertificateRequest', () => {
   });
 
   it('refuses one that is cut off anywhere, or has more', async () => {
-    const der = await buildCertificateRequest({ subject: commonName('a'), alternativeNames: NAMES }, ecKey('P-256'));
+    const der = await buildCertificateRequest(
+      { subject: buildCommonName('a'), alternativeNames: NAMES },
+      ecKey('P-256'),
+    );
     for (let length = 0; length < der.length; length++) {
       expect(refusal(() => parseCertificateRequest(der.subarray(0, length)))).toMatch(/^request-invalid: /);
     }
@@ -209,7 +211,7 @@ describe('parseCertificateRequest', () => {
 
   it('never fails otherwise than by refusing, whatever byte is changed', async () => {
     const der = await buildCertificateRequest(
-      { subject: commonName('a'), alternativeNames: NAMES, attributes: ATTRIBUTES },
+      { subject: buildCommonName('a'), alternativeNames: NAMES, attributes: ATTRIBUTES },
       ecKey('P-256'),
     );
     for (let at = 0; at < der.length; at++) {

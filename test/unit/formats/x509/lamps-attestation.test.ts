@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { bareSignature, verifyStatement } from '../../../../src/attestation/index.ts';
+import { encodeBareSignature, verifyStatement } from '../../../../src/attestation/index.ts';
 import { type Bytes, concat, fromBase64, fromHex, toHex } from '../../../../src/bytes.ts';
 import { DER_NULL, derOctets, derOid, derSequence, derText } from '../../../../src/crypto/der-write.ts';
 import { encodeSpki } from '../../../../src/crypto/public-key.ts';
 import { verifyChain } from '../../../../src/crypto/verify-chain.ts';
-import { findCertifiedAk, publicAreaOfAk } from '../../../../src/formats/tcg/certified-ak.ts';
+import { buildAkPublicArea, findCertifiedAk } from '../../../../src/formats/tcg/certified-ak.ts';
 import { parseCertificateRequest } from '../../../../src/formats/x509/certificate-request.ts';
 import { readTbs } from '../../../../src/formats/x509/issue-certificate.ts';
 import {
@@ -23,7 +23,7 @@ import { decode, encode } from '../../../../src/tpm/codec/index.ts';
 import { publicKeyOf } from '../../../../src/tpm/public-key.ts';
 import { TPMT_SIGNATURE } from '../../../../src/tpm/structures/algorithm.ts';
 import { TPMT_PUBLIC } from '../../../../src/tpm/structures/object.ts';
-import { commonName, issue } from '../../../certificates.ts';
+import { buildCommonName, issue } from '../../../certificates.ts';
 import { refusal } from '../../../refusal.ts';
 import { CHALLENGE, flipped, paperStatement } from '../../attestation/paper-tpm.ts';
 
@@ -108,8 +108,8 @@ describe.each([
   let certificates: Bytes[];
   let statement: typeof bare;
   beforeAll(async () => {
-    const other = await issue({ subject: commonName('another') });
-    const certificate = await issue({ subject: commonName('ak'), spki: encodeSpki(akKey) });
+    const other = await issue({ subject: buildCommonName('another') });
+    const certificate = await issue({ subject: buildCommonName('ak'), spki: encodeSpki(akKey) });
     certificates = [certificate.der, other.der];
     statement = { ...bare, ak: { ...bare.ak, certificates } };
   });
@@ -122,13 +122,13 @@ describe.each([
     expect(bundle.certificates).toEqual(certificates);
     const certify = decodeTpmCertify(bundle.attestations[0]?.statement ?? CERTIFICATE);
     const signature = decode(TPMT_SIGNATURE, statement.signature);
-    expect(certify.signature).toEqual(form === 'bare' ? bareSignature(signature) : statement.signature);
+    expect(certify.signature).toEqual(form === 'bare' ? encodeBareSignature(signature) : statement.signature);
 
     const { ak, pubArea, certInfo } = statement;
     expect(statementFromTpmCertify(certify, ak)).toMatchObject({ version: 1, ak, pubArea, certInfo });
     const found = findCertifiedAk(certify, [...bundle.certificates].reverse());
     expect(found?.certificates?.[0]).toEqual(certificates[0]);
-    expect(found?.pubArea).toEqual(encode(TPMT_PUBLIC, publicAreaOfAk(akKey)));
+    expect(found?.pubArea).toEqual(buildAkPublicArea(akKey));
     const attestationKey = { spki: encodeSpki(akKey) };
     const again = statementFromTpmCertify(certify, found ?? ak);
     expect(verifyStatement(again, { challenge: CHALLENGE, attestationKey }).ok).toBe(true);
@@ -148,10 +148,10 @@ describe.each([
   });
 });
 
-describe('publicAreaOfAk', () => {
+describe('buildAkPublicArea', () => {
   it('has the key, the hash and the attributes of an attestation key', () => {
     const key = publicKeyOf(decode(TPMT_PUBLIC, paperStatement('p-256', 'p-256').ak.pubArea));
-    const area = publicAreaOfAk(key, 'sha384');
+    const area = decode(TPMT_PUBLIC, buildAkPublicArea(key, 'sha384'));
     expect(publicKeyOf(area)).toEqual(key);
     expect(toHex(encode(TPMT_PUBLIC, area).subarray(0, 22))).toBe('0023000b00050072000000100018000c000300100020');
   });

@@ -1,7 +1,7 @@
 import { Change } from 'ldapts';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../../../src/bytes.ts';
-import { formatDnBinary, parseDnBinary } from '../../../../src/formats/windows/dn-binary.ts';
+import { decodeDnBinary, encodeDnBinary } from '../../../../src/formats/windows/dn-binary.ts';
 import { buildKeyCredentialLink, parseKeyCredentialLink } from '../../../../src/formats/windows/key-credential-link.ts';
 import { addKeyCredential, removeKeyCredential } from '../../../../src/testing/directory/key-credential-writer.ts';
 import type { LdapWriter } from '../../../../src/testing/directory/ldap-client.ts';
@@ -13,7 +13,7 @@ const USER = { base: BASE, user: 'ada@contoso.test' };
 const newBlob = (byte: number) => buildKeyCredentialLink({ keyMaterial: new Uint8Array(283).fill(byte) });
 const keyIdOf = (blob: Uint8Array) => parseKeyCredentialLink(blob).keyId;
 const blob = newBlob(1);
-const value = formatDnBinary({ binary: blob, dn: DN });
+const value = encodeDnBinary({ binary: blob, dn: DN });
 
 /** A directory with one user; `answer` is asked about each change, and throws what the directory says against it. */
 function directory(values: readonly string[], answer: (change: Change) => void = () => {}) {
@@ -35,7 +35,7 @@ const refuse = (code: number | string | undefined) => () => {
 
 describe('addKeyCredential', () => {
   it('adds one value, in the name of the user as the directory writes it, and replaces nothing', async () => {
-    const { client, changes } = directory([formatDnBinary({ binary: newBlob(2), dn: DN })]);
+    const { client, changes } = directory([encodeDnBinary({ binary: newBlob(2), dn: DN })]);
     expect(await addKeyCredential(client, { ...USER, blob })).toBe('added');
     expect(changes).toEqual([
       `${DN} add msDS-KeyCredentialLink B:${2 * blob.length}:${toHex(blob).toUpperCase()}:${DN}`,
@@ -75,12 +75,12 @@ describe('removeKeyCredential', () => {
   const remove = (client: LdapWriter) => removeKeyCredential(client, { ...USER, keyId: keyIdOf(blob) });
 
   it('removes the values with that KeyID as they were read, each for itself', async () => {
-    const renamed = formatDnBinary({ binary: blob, dn: `CN=Byron,${BASE}` })
+    const renamed = encodeDnBinary({ binary: blob, dn: `CN=Byron,${BASE}` })
       .toLowerCase()
       .replace('b:', 'B:');
-    const others = ['nonsense', `B:0::${DN}`, formatDnBinary({ binary: fromHex('a5a5'), dn: DN })];
-    const { client, changes } = directory([...others, value, formatDnBinary({ binary: newBlob(2), dn: DN }), renamed]);
-    expect(parseDnBinary(renamed).binary).toEqual(blob);
+    const others = ['nonsense', `B:0::${DN}`, encodeDnBinary({ binary: fromHex('a5a5'), dn: DN })];
+    const { client, changes } = directory([...others, value, encodeDnBinary({ binary: newBlob(2), dn: DN }), renamed]);
+    expect(decodeDnBinary(renamed).binary).toEqual(blob);
     expect(await remove(client)).toBe('removed');
     expect(changes).toEqual([value, renamed].map((one) => `${DN} delete msDS-KeyCredentialLink ${one}`));
   });
