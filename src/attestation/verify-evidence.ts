@@ -55,15 +55,15 @@ export type EvidenceResult =
  * @example
  * ```ts
  * import { readFile } from 'node:fs/promises';
- * import { readCertificate, statementFromJson, verifyEvidence } from 'keyprov/attestation';
+ * import { parseCertificate, decodeStatement, verifyEvidence } from 'keyprov/attestation';
  *
  * declare const received: { evidence: unknown; spki: Uint8Array }; // what the client sent
  * declare const challenge: Uint8Array; // what you gave it before
  *
- * const result = await verifyEvidence(statementFromJson(received.evidence), {
+ * const result = await verifyEvidence(decodeStatement(received.evidence), {
  *   challenge,
  *   expectedKey: { spki: received.spki }, // the key that is being registered
- *   akRoots: [await readCertificate(await readFile('attestation-ca.der'))],
+ *   akRoots: [await parseCertificate(await readFile('attestation-ca.der'))],
  *   minTier: 'tpm-no-ek-certificate',
  * });
  * if (result.ok) console.log(result.tier, result.publicKey);

@@ -48,12 +48,12 @@ export type VerificationResult =
  *
  * @example
  * ```ts
- * import { type KeyIdentity, statementFromJson, verifyStatement } from 'keyprov/attestation';
+ * import { type KeyIdentity, decodeStatement, verifyStatement } from 'keyprov/attestation';
  *
  * declare const received: unknown; // the JSON that the client sent
  * declare const kept: { challenge: Uint8Array; attestationKey: KeyIdentity }; // what you gave out, and whom you trust
  *
- * const result = verifyStatement(statementFromJson(received), kept);
+ * const result = verifyStatement(decodeStatement(received), kept);
  * if (result.ok) console.log(result.publicKey);
  * else console.log(result.findings.filter(({ passed }) => !passed));
  * ```
