@@ -19,7 +19,7 @@ export type { Intercept, RequestFault, RequestInfo } from './identity-service/in
 export { type JoinDeviceOptions, type JoinedDevice, joinDevice } from './identity-service/join-device.ts';
 export type { OutboxEntry, ServiceKey, SyncOutcome } from './identity-service/key-table.ts';
 export type { RequestLogEntry } from './identity-service/listen.ts';
-export type { MfaSimulation } from './identity-service/mfa.ts';
+export type { MfaControl } from './identity-service/mfa.ts';
 export type {
   AttestationPolicy,
   IdentityServiceOptions,

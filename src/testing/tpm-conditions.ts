@@ -10,6 +10,7 @@ import { openTestTpm } from './with-tpm.ts';
  * whose connection is lost with the first command after its start.
  */
 export const TPM_CONDITIONS = ['working', 'absent', 'locked', 'failing', 'lost'] as const;
+/** One of {@link TPM_CONDITIONS}. */
 export type TpmCondition = (typeof TPM_CONDITIONS)[number];
 
 /**

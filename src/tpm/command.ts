@@ -25,7 +25,7 @@ export type Role = 'none' | 'user' | 'admin' | 'dup';
 type HandleKey<A> = { [K in keyof A]-?: HandleArg extends A[K] ? K : never }[keyof A];
 
 /** What the handle in an answer is: an object that the `Tpm` looks after, or a handle that is the caller's alone. */
-type AnswerHandle = 'object' | 'raw';
+export type AnswerHandle = 'object' | 'raw';
 
 /** The names that Part 3 gives to handles in answers. */
 type AnswerHandleKey = 'objectHandle' | 'loadedHandle' | 'sessionHandle' | 'sequenceHandle' | 'outHandle';

@@ -9,8 +9,19 @@ export {
   supportsParameters,
   type TpmVendor,
 } from './capabilities.ts';
-export { type Codec, CodecError, decode, encode, type Shape } from './codec/index.ts';
-export type { Command, Entity, HandleArg, Role } from './command.ts';
+export {
+  type AnyCodec,
+  type BitRange,
+  type Codec,
+  CodecError,
+  decode,
+  encode,
+  type FieldShapes,
+  type Reader,
+  type Shape,
+  type Writer,
+} from './codec/index.ts';
+export type { AnswerHandle, Command, Entity, HandleArg, Role } from './command.ts';
 export * as commands from './commands/index.ts';
 export {
   commandName,
@@ -29,42 +40,21 @@ export {
   TPM_SU,
 } from './constants.ts';
 export { handleName, nvName, objectName, qualifiedName } from './names.ts';
+export { type ReadNvOptions, readNv } from './nv.ts';
 export { type OpenTpmOptions, openTpm } from './open-tpm.ts';
 export {
-  ekPolicyA,
-  ekPolicyB,
-  ekPolicyC,
-  type PolicyStep,
-  policyAuthorizeNv,
-  policyAuthValue,
-  policyCommandCode,
-  policyDigest,
-  policyNvWritten,
-  policyOr,
-  policyPcr,
-  policySecret,
-  windowsHelloBranches,
-  windowsHelloPolicy,
-} from './policy-digest.ts';
-export { redact } from './redact.ts';
-export { decodeResponseCode, describeResponseCode, type ResponseCode } from './response-code.ts';
+  decodeResponseCode,
+  describeResponseCode,
+  type ResponseCode,
+  type ResponseCodeLayer,
+  type ResponseCodePosition,
+} from './response-code.ts';
 export type { Authorization, Session, SessionAuthorization, SessionUse } from './session.ts';
 export { type SaltKey, type StartSessionOptions, startSession } from './start-session.ts';
 export * as structures from './structures/index.ts';
-export {
-  akTemplate,
-  type EkTemplateName,
-  ekTemplate,
-  srkTemplate,
-  type UserKeyAlgorithm,
-  type UserKeyUsage,
-  userKeyTemplate,
-} from './templates.ts';
 export { type RunOptions, type SignalOptions, Tpm } from './tpm.ts';
 export { isTpmError, TpmError } from './tpm-error.ts';
 export type { TpmObject } from './tpm-object.ts';
 export { TPM_RC } from './tpm-rc.ts';
 export type { SendOptions, TpmTransport, TransportKind } from './transport.ts';
-export { type RecordingTransport, recordTransport, replayTransport } from './transports/recorder.ts';
-export { formatRecording, loadRecording, type Recording, saveRecording } from './transports/recording.ts';
 export { readNature, type TpmNature } from './virtual.ts';

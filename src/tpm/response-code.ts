@@ -5,10 +5,10 @@ import { TPM_RC, TPM_RC_TEXT, type TpmRcName } from './tpm-rc.ts';
  * Who made a response code: the TPM, the resource manager in front of it (kernel or daemon), the TCTI of tpm2-tss,
  * another part of tpm2-tss, Windows' TPM Base Services, or another part of Windows.
  */
-type ResponseCodeLayer = 'tpm' | 'resource-manager' | 'tcti' | 'tss' | 'tbs' | 'windows' | 'unknown';
+export type ResponseCodeLayer = 'tpm' | 'resource-manager' | 'tcti' | 'tss' | 'tbs' | 'windows' | 'unknown';
 
 /** Which handle, session or parameter of the command a code complains about, counted from 1. */
-interface ResponseCodePosition {
+export interface ResponseCodePosition {
   readonly kind: 'handle' | 'session' | 'parameter';
   readonly number: number;
 }

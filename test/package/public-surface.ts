@@ -10,6 +10,8 @@ export interface PublicName {
   /** The namespace that holds it: `commands` or `structures`. */
   readonly namespace?: string;
   readonly symbol: ts.Symbol;
+  /** Exported as a type, so that a class cannot be made with `new`. */
+  readonly typeOnly: boolean;
 }
 
 /** Everything that the built declarations in `dist/` make public. */
@@ -53,7 +55,11 @@ export function readPublicSurface(): PublicSurface {
   const exportsOf = (symbol: ts.Symbol) =>
     checker
       .getExportsOfModule(symbol)
-      .map((exported) => ({ name: exported.name, symbol: unaliased(exported, checker) }))
+      .map((exported) => ({
+        name: exported.name,
+        symbol: unaliased(exported, checker),
+        typeOnly: exported.declarations?.every((node) => ts.isTypeOnlyImportOrExportDeclaration(node)) === true,
+      }))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
 
   const subpaths = new Map<string, PublicName[]>();
@@ -82,10 +88,11 @@ function typeNameIn(node: ts.Node): ts.Node | undefined {
   return ts.isImportTypeNode(node) ? node.qualifier : undefined;
 }
 
-/** The types of our own that the declarations of `symbol` name. */
-function namedBy(symbol: ts.Symbol, checker: ts.TypeChecker): Set<ts.Symbol> {
+/** The types of our own that the declarations of `symbol` name, those of the constructor included if it can be called. */
+function namedBy(symbol: ts.Symbol, checker: ts.TypeChecker, callsNew: boolean): Set<ts.Symbol> {
   const named = new Set<ts.Symbol>();
   const visit = (node: ts.Node): void => {
+    if (ts.isConstructorDeclaration(node) && !callsNew) return;
     const reference = typeNameIn(node);
     const found = reference && checker.getSymbolAtLocation(reference);
     if (found !== undefined) {
@@ -104,8 +111,9 @@ const fileOf = (symbol: ts.Symbol) =>
 /** Types that public signatures name, directly or through one another, and that no subpath exports: `File → Name`. */
 export function typesThatCannotBeNamed({ names, checker }: PublicSurface): string[] {
   const exported = new Set(names.map(({ symbol }) => symbol));
+  const values = new Set(names.filter(({ typeOnly }) => !typeOnly).map(({ symbol }) => symbol));
   const seen = new Set(exported);
-  for (const symbol of seen) for (const named of namedBy(symbol, checker)) seen.add(named);
+  for (const symbol of seen) for (const named of namedBy(symbol, checker, values.has(symbol))) seen.add(named);
   return [...seen]
     .filter((symbol) => !exported.has(symbol))
     .map((symbol) => `${fileOf(symbol)}: ${symbol.name}`)

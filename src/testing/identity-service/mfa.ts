@@ -8,8 +8,18 @@ export interface MfaAnswer {
   readonly time: Date;
 }
 
+/** Decides what users do when they are asked for a second factor. */
+export interface MfaControl {
+  /** What that user does from now on, requests that wait among it. */
+  set(upn: string, behaviour: MfaBehaviour): void;
+  /** The user approves the request that shows this code. False where there is none that waits. */
+  approve(userCode: string): boolean;
+  /** The user denies it. False where there is none that waits. */
+  deny(userCode: string): boolean;
+}
+
 /** What the users do when they are asked for a second factor. */
-export class MfaSimulation {
+export class MfaSimulation implements MfaControl {
   readonly #users: ServiceUsers;
   readonly #codes: DeviceCodeTable;
   readonly #now: () => Date;
@@ -21,17 +31,14 @@ export class MfaSimulation {
     this.#now = now;
   }
 
-  /** What that user does from now on, requests that wait among it. */
   set(upn: string, behaviour: MfaBehaviour): void {
     this.#behaviours.set(upn.toLowerCase(), behaviour);
   }
 
-  /** The user approves the request that shows this code. False where there is none that waits. */
   approve(userCode: string): boolean {
     return this.#codes.answer(userCode, true, this.#now());
   }
 
-  /** The user denies it. False where there is none that waits. */
   deny(userCode: string): boolean {
     return this.#codes.answer(userCode, false, this.#now());
   }

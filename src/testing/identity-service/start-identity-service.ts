@@ -11,7 +11,7 @@ import type { ServiceDevice } from './device-table.ts';
 import type { Intercept } from './intercept.ts';
 import type { OutboxEntry, ServiceKey } from './key-table.ts';
 import { listen, type RequestLogEntry } from './listen.ts';
-import { MfaSimulation } from './mfa.ts';
+import { type MfaControl, MfaSimulation } from './mfa.ts';
 import { routesOf } from './routes.ts';
 import { SYNC_INTERVAL_MS, schedulerText } from './scheduler-text.ts';
 import type { ServiceContext } from './service-context.ts';
@@ -31,7 +31,7 @@ export interface IdentityService extends AsyncDisposable {
   /** The one certificate that clients must trust, and that all others are issued under, as PEM. */
   readonly ca: string;
   /** What users do when they are asked for a second factor. */
-  readonly mfa: Pick<MfaSimulation, 'set' | 'approve' | 'deny'>;
+  readonly mfa: MfaControl;
   /** The keys that are registered. */
   keys(): ServiceKey[];
   /** The devices that have joined. */

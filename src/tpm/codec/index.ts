@@ -1,5 +1,6 @@
 export {
   type AnyCodec,
+  type BitRange,
   type Codec,
   CodecError,
   decode,

@@ -18,7 +18,8 @@ export interface RecordingTransport extends TpmTransport {
  *
  * @example
  * ```ts
- * import { commandName, formatRecording, openTpm, type RecordingTransport, readVendor, recordTransport } from 'keyprov/tpm';
+ * import { commandName, openTpm, readVendor } from 'keyprov/tpm';
+ * import { formatRecording, type RecordingTransport, recordTransport } from 'keyprov/tpm/transports';
  *
  * const recorders: RecordingTransport[] = [];
  * await using tpm = await openTpm('libtpms', {
