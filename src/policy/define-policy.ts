@@ -24,8 +24,8 @@ export interface Policy {
   readonly allowedAlgorithms: readonly KeyAlgorithm[];
   /** Whether the TPM's proof of the key's home is a must, is made where possible, or is left out. */
   readonly attestation: (typeof ATTESTATION)[number];
-  /** What a new PIN must be like; absent where nothing was set, so that {@link definePinPolicy}'s defaults hold. */
-  readonly pin?: PinPolicy;
+  /** What a new PIN must be like. */
+  readonly pin: PinPolicy;
 }
 
 /** The settings of a {@link Policy} that differ from the defaults. */
@@ -40,7 +40,7 @@ export interface PolicySettings {
   readonly allowedAlgorithms?: readonly KeyAlgorithm[] | undefined;
   /** Default `preferred`. */
   readonly attestation?: Policy['attestation'] | undefined;
-  /** Default: none, which leaves the PIN to the defaults of {@link PinSettings}. */
+  /** Default: the defaults of {@link PinSettings}. */
   readonly pin?: PinSettings | undefined;
 }
 
@@ -140,6 +140,7 @@ export function completePolicy(settings: ReadSettings, documents: PolicyDocument
       setting: 'algorithm',
       problem: `'${algorithm}' is not among allowedAlgorithms`,
       expected: anyOf(allowedAlgorithms),
+      contradicts: ['allowedAlgorithms'],
     });
   }
   if (hardware === 'discouraged' && attestation === 'required') {
@@ -147,10 +148,11 @@ export function completePolicy(settings: ReadSettings, documents: PolicyDocument
       setting: 'attestation',
       problem: "'required' contradicts hardware 'discouraged', since only a TPM can attest a key",
       expected: "attestation 'preferred' or 'none', or hardware 'required' or 'preferred'",
+      contradicts: ['hardware'],
     });
   }
-  const pin = settings.pin && completePin(settings.pin, documents, problems);
-  return Object.freeze({ hardware, virtualTpm, algorithm, allowedAlgorithms, attestation, ...(pin && { pin }) });
+  const pin = completePin(settings.pin ?? {}, documents, problems);
+  return Object.freeze({ hardware, virtualTpm, algorithm, allowedAlgorithms, attestation, pin });
 }
 
 /** The allowed algorithms, each once; undefined, with the reasons added to `problems`, when the setting is wrong. */

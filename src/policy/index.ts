@@ -33,7 +33,14 @@ export {
   type PinPolicy,
   type PinSettings,
 } from './pin-policy.ts';
-export { PolicyError, type PolicyProblem } from './policy-error.ts';
+export { PolicyError, type PolicyProblem, type SettingOrigin } from './policy-error.ts';
+export {
+  type PolicyFile,
+  type PolicyInForce,
+  type PolicyInForceOptions,
+  type PolicyWarning,
+  policyInForce,
+} from './policy-in-force.ts';
 export type { LayerValues, PolicyLayer, PolicyReading, PolicyScope, PolicySource } from './policy-layer.ts';
 export type { LayerName, OverriddenValue, PolicyValue, SettledValue } from './precedence.ts';
 export { ENVIRONMENT_VARIABLES, layerFromEnvironment } from './read-environment.ts';

@@ -1,7 +1,6 @@
 import { completePolicy, type Policy, type ReadSettings } from './define-policy.ts';
 import {
   characterUse,
-  completePin,
   PIN_CHARACTER_USES,
   PIN_CLASSES,
   PIN_NUMBERS,
@@ -38,8 +37,9 @@ export interface SettingExplanation extends SettledValue {
 
 /** What layers come to. */
 export interface MergedPolicy {
-  /** The policy, with its PIN rules. */
-  readonly policy: Policy & { readonly pin: PinPolicy };
+  readonly policy: Policy;
+  /** True where a source sets a rule for PINs; else those in the policy are the defaults. */
+  readonly setsPinRules: boolean;
   /** Every setting of Windows with the value that holds. */
   readonly windows: WindowsSettings;
   /** Every setting with its reason: those of Windows in the order of the table, then this library's own. */
@@ -76,9 +76,7 @@ export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOption
   fallBackToDefaultLengths(settled, documents);
 
   const problems: PolicyProblem[] = [];
-  const pin = completePin(pinOf(settled, isStrict), documents, problems);
-  explainDefaultComplexity(settled, pin);
-  const own: ReadSettings = {};
+  const own: ReadSettings = { pin: pinOf(settled, isStrict) };
   for (const { values } of ranked.toReversed()) {
     for (const name of ['virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation'] as const) {
       if (values[name] !== undefined) Object.assign(own, { [name]: values[name] });
@@ -86,6 +84,7 @@ export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOption
   }
   if (hardware.value === 'required' || hardware.value === 'discouraged') own.hardware = hardware.value;
   const policy = completePolicy(own, documents, problems);
+  explainDefaultComplexity(settled, policy.pin);
   if (problems.length > 0) throw new PolicyError(problems);
   const windows: object = Object.fromEntries([...settled].map(([name, { value }]) => [name, value]));
   if (!isWindowsSettings(windows)) throw new TypeError('a layer holds a value that no reader gives');
@@ -96,8 +95,11 @@ export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOption
     explanation.push({ setting, ...settle(ranked, setting, { value: policy[setting], reason }) });
   }
   explanation.push({ setting: 'numericOnlyStrict', ...strict });
-  return { policy: Object.freeze({ ...policy, pin }), windows: Object.freeze(windows), explanation };
+  const setsPinRules = explanation.some(({ setting, winner }) => isPinRule(setting) && winner !== undefined);
+  return { policy, setsPinRules, windows: Object.freeze(windows), explanation };
 }
+
+const isPinRule = (setting: string): boolean => setting.startsWith('PINComplexity/') || setting === 'numericOnlyStrict';
 
 /** The texts of 2016: on a machine that no CSP manages, not configured means a PIN that only wraps the password. */
 function defaultTo2016(settled: Map<WindowsSettingName, SettledValue>): void {

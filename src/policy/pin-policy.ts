@@ -150,7 +150,12 @@ export function completePin(settings: PinSettings, documents: PolicyDocuments, p
   const [minLength, maxLength] = [number('minLength'), number('maxLength')];
   if (minLength >= maxLength) {
     const problem = `is ${minLength}, not below maxLength ${maxLength}`;
-    problems.push({ setting: 'pin.minLength', problem, expected: 'less than maxLength' });
+    problems.push({
+      setting: 'pin.minLength',
+      problem,
+      expected: 'less than maxLength',
+      contradicts: ['pin.maxLength'],
+    });
   }
   const classes = completeClasses(settings, settings.numericOnlyStrict ?? documents === '2016');
   if (PIN_CLASSES.every((name) => classes[name] === 'not-allowed')) {

@@ -1,4 +1,13 @@
 import { KeyprovError } from '../errors.ts';
+import type { PolicySource } from './policy-layer.ts';
+
+/** Where a setting stands. */
+export interface SettingOrigin {
+  readonly setting: string;
+  readonly source: PolicySource;
+  /** For people: a file name, a registry key, `command line`. */
+  readonly origin: string;
+}
 
 /** One wrong setting of a policy. */
 export interface PolicyProblem {
@@ -8,6 +17,10 @@ export interface PolicyProblem {
   readonly problem: string;
   /** What would be right. */
   readonly expected: string;
+  /** Other settings that it contradicts. */
+  readonly contradicts?: readonly string[];
+  /** Where these settings stand, as far as several sources were read. */
+  readonly from?: readonly SettingOrigin[];
 }
 
 /** Thrown for a policy with wrong settings; it names all of them. `code` is `policy-invalid`. */
@@ -16,7 +29,10 @@ export class PolicyError extends KeyprovError {
   readonly problems: readonly PolicyProblem[];
 
   constructor(problems: readonly PolicyProblem[], options: { readonly cause?: unknown } = {}) {
-    const lines = problems.map(({ setting, problem, expected }) => `${setting}: ${problem} (expected: ${expected})`);
+    const lines = problems.map(({ setting, problem, expected, from = [] }) => {
+      const where = [...new Set(from.map(({ origin }) => origin))].join(' and ');
+      return `${where === '' ? '' : `${where}: `}${setting}: ${problem} (expected: ${expected})`;
+    });
     super('policy-invalid', `the policy is wrong: ${lines.join('; ')}`, options);
     this.problems = Object.freeze([...problems]);
   }

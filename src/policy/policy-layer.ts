@@ -5,9 +5,9 @@ import { show } from './wording.ts';
 
 /**
  * Who sets a value. `gpo`: Group Policy. `csp`: a device management service, through the PassportForWork CSP. `eas`:
- * Exchange ActiveSync and the DeviceLock CSP. `environment`, `file`, `object`: this library's own.
+ * Exchange ActiveSync and the DeviceLock CSP. `environment`, `command-line`, `file`, `object`: this library's own.
  */
-export type PolicySource = 'gpo' | 'csp' | 'eas' | 'environment' | 'file' | 'object';
+export type PolicySource = 'gpo' | 'csp' | 'eas' | 'environment' | 'command-line' | 'file' | 'object';
 
 /** Whether a value is for one user or for the machine. */
 export type PolicyScope = 'user' | 'machine';

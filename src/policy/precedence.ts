@@ -43,6 +43,8 @@ const RANKS = [
   'machine eas',
   'user environment',
   'machine environment',
+  'user command-line',
+  'machine command-line',
   'user file',
   'machine file',
   'user object',
@@ -58,7 +60,8 @@ export function byRank(layers: readonly PolicyLayer[]): PolicyLayer[] {
 /** `user GPO (key)`: what people call a layer. */
 export function nameLayer({ source, scope, origin }: LayerName): string {
   const whose = scope === 'user' ? 'user' : source === 'gpo' ? 'computer' : source === 'csp' ? 'device' : '';
-  const what = source === 'file' || source === 'object' || source === 'environment' ? source : source.toUpperCase();
+  const isOurs = source !== 'gpo' && source !== 'csp' && source !== 'eas';
+  const what = isOurs ? source.replace('-', ' ') : source.toUpperCase();
   const name = `${whose} ${what}`.trim();
   return origin === name ? name : `${name} (${origin})`;
 }

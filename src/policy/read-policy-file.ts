@@ -8,7 +8,7 @@ import { decodeRegistryText } from './registry-export.ts';
 /** Whose settings to read from a file of any kind. */
 export interface ReadPolicyFileOptions extends ReadRegistryOptions {
   /** The name of the file, for people. A registry export names its keys instead. */
-  readonly origin?: string;
+  readonly origin?: string | undefined;
 }
 
 /**

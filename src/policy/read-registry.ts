@@ -16,9 +16,9 @@ import { GPO_KEY, WINDOWS_SETTINGS, type WindowsSettingName } from './windows-se
 /** Whose settings to read from a registry export. */
 export interface ReadRegistryOptions {
   /** The SID of the user. Needed where the export has settings of several users. */
-  readonly userSid?: string;
+  readonly userSid?: string | undefined;
   /** The tenant, a GUID. Needed where the export has settings of several tenants. */
-  readonly tenantId?: string;
+  readonly tenantId?: string | undefined;
 }
 
 const CSP_KEY = 'software\\microsoft\\policies\\passportforwork\\';

@@ -9,9 +9,9 @@ import { parseXml, type XmlElement, XmlError } from './xml.ts';
 /** Whose settings to read from a SyncML message. */
 export interface ReadSyncMlOptions {
   /** The tenant, a GUID. Needed where the message has settings of several tenants. */
-  readonly tenantId?: string;
+  readonly tenantId?: string | undefined;
   /** Where the text is, for people. Default `SyncML`. */
-  readonly origin?: string;
+  readonly origin?: string | undefined;
 }
 
 const CONTAINERS = ['SyncML', 'SyncBody', 'Atomic', 'Sequence'];

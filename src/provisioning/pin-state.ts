@@ -7,6 +7,7 @@ import {
   type AddToPinHistoryOptions,
   addToPinHistory,
   definePinPolicy,
+  type MergedPolicy,
   type PinChangeReason,
   type PinHistory,
   type PinHistoryEntry,
@@ -93,6 +94,17 @@ export function pinMustChangeOf(record: KeyRecord, policy: PinPolicy, now: numbe
   if (!record.hasPin) return [];
   const { setAt, met } = readPinState(record) ?? { setAt: record.created, met: NO_RULES };
   return pinMustChange({ setAt: Date.parse(setAt), met }, policy, now);
+}
+
+/**
+ * The rules that hold for the PIN of a key: those of the policy in force where a source sets any for PINs, else those
+ * that its present PIN met, else the defaults. So a call that names no policy does not loosen the rules of a key.
+ */
+export function pinRulesFor(
+  record: KeyRecord,
+  { policy, setsPinRules }: Pick<MergedPolicy, 'policy' | 'setsPinRules'>,
+): PinPolicy {
+  return setsPinRules ? policy.pin : (readPinState(record)?.met ?? policy.pin);
 }
 
 const NO_RULES: PinPolicy = {

@@ -2,7 +2,6 @@ import { toHex } from '../bytes.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import { definePinPolicy } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
 import type { AttestationOutcome } from './key-request.ts';
 import { newPinState, writePinState } from './pin-state.ts';
@@ -34,7 +33,7 @@ export async function recordOf(
   if (pin === undefined) return record;
   const { publicKey } = key;
   const context = { publicKey, recovery, pepper, signal, now: () => now().getTime() };
-  return writePinState(record, await newPinState(pin, policy.pin ?? definePinPolicy(), context));
+  return writePinState(record, await newPinState(pin, policy.pin, context));
 }
 
 /** What is kept of a registration that the service has just confirmed. */

@@ -3,7 +3,6 @@ import { toHex, wipe } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import { definePinPolicy } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
 import { ServiceError } from '../registration/service-error.ts';
 import { policyProblem } from './fits-policy.ts';
@@ -265,7 +264,7 @@ export class RunSteps {
     const { pin, policy, signal } = this.#options;
     if (pin === 'none') return undefined;
     this.#begin('pin');
-    const entered = await enterNewPin(pin, { policy: policy.pin ?? definePinPolicy(), signal });
+    const entered = await enterNewPin(pin, { policy: policy.pin, signal });
     this.#end('pin', 'meets the policy');
     return entered;
   }

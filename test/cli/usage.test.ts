@@ -98,7 +98,10 @@ describe('keyprov provision', () => {
     [['--challenge', 'ab'.repeat(65)], '--challenge has 65 bytes, at most 64 are allowed'],
     [['--profile', 'strict', '--algorithm', 'p-256'], '--profile strict takes rsa-2048 keys only, not p-256'],
     [['--device-id', '{00000000-0000-0000-0000-000000000000}'], '--device-id is no GUID'],
-    [['--policy', 'nowhere.json'], "--policy: ENOENT: no such file or directory, open 'nowhere.json'"],
+    [
+      ['--policy', 'nowhere.json'],
+      "nowhere.json: cannot be read: ENOENT: no such file or directory, open 'nowhere.json' (expected: a file with settings)",
+    ],
     [['stray'], 'an argument that belongs to no option'],
   ])('refuses %j', (args, problem) => {
     const { status, stderr } = keyprov(['provision', '--tpm', 'none', '--out', '/nowhere', ...args]);

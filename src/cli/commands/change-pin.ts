@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { changeUserPin } from '../../provisioning/change-pin.ts';
+import { pinRulesFor } from '../../provisioning/pin-state.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Arguments, UsageError, valueOption } from '../options/arguments.ts';
-import { pinRulesFor, policyFileOptions, readPolicy } from '../options/policy-option.ts';
+import { policyFileOptions, readPolicy } from '../options/policy-option.ts';
 import { findKey, keyOptions, openExistingStore, storeOption } from '../options/store-option.ts';
 import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
 import { readRecovery } from '../provision-run.ts';

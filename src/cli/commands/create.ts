@@ -4,13 +4,13 @@ import { encodeStatement } from '../../attestation/index.ts';
 import { toBase64, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpkiPem } from '../../crypto/public-key.ts';
 import { withCleanup } from '../../errors.ts';
-import type { MergedPolicy, Policy } from '../../policy/index.ts';
+import type { Policy } from '../../policy/index.ts';
 import { type ProvisionEvent, type ProvisionedKey, provisionKey } from '../../provisioning/provision-key.ts';
 import type { TpmAddress } from '../../tpm/address.ts';
 import { EXIT } from '../exit-codes.ts';
 import { KeySources } from '../key-sources.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
-import { readPolicy, setsPinRules } from '../options/policy-option.ts';
+import { readPolicy } from '../options/policy-option.ts';
 import { GUID } from '../options/service-option.ts';
 import { readTpmAddress } from '../options/tpm-option.ts';
 import { type OutputDirectory, type OutputFiles, openOutputDirectory } from '../output-directory.ts';
@@ -25,7 +25,7 @@ const CHALLENGE_SIZE = 32;
 export async function provisionFiles(given: Arguments, report: Report, signal: AbortSignal): Promise<Outcome> {
   const address = readTpmAddress(given);
   const merged = await readPolicy(given, report);
-  const policy = merged && policyOf(merged);
+  const policy = merged?.policy;
   const profile = given.choice('profile', ['strict', 'attested']);
   const user = given.text('user');
   const deviceId = given.text('device-id');
@@ -54,13 +54,6 @@ export async function provisionFiles(given: Arguments, report: Report, signal: A
   } finally {
     wipe(pin);
   }
-}
-
-/** Rules for the PIN only where somebody has set some: nothing here asks for one that could be held against them. */
-function policyOf(merged: MergedPolicy): Policy {
-  if (setsPinRules(merged)) return merged.policy;
-  const { pin: _, ...policy } = merged.policy;
-  return policy;
 }
 
 /** What the arguments ask for. */

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { explainPolicy, layerFromEnvironment, mergePolicy, PolicyError, type PolicyLayer } from '../../policy/index.ts';
+import { explainPolicy } from '../../policy/index.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Arguments, UsageError, valueOption } from '../options/arguments.ts';
-import { readLayers } from '../options/policy-option.ts';
+import { findPolicy } from '../options/policy-option.ts';
 import type { Outcome, Report } from '../terminal/report.ts';
 
 /** Describes `keyprov policy explain`. */
@@ -24,23 +24,15 @@ export function defineExplain(command: Command): void {
 export async function runExplain(given: Arguments, report: Report): Promise<Outcome> {
   const documents = given.choice('documents', ['current', '2016']) ?? 'current';
   const onlySet = given.has('only-set');
-  const layers: PolicyLayer[] = [];
-  for (const path of given.operands) layers.push(...(await readLayers(path, path, given, report)));
-  try {
-    const environment = layerFromEnvironment(process.env);
-    if (environment !== undefined) layers.push(environment);
-    given.check();
-    const { policy, windows, explanation } = mergePolicy(layers, { documents });
-    const text = explainPolicy(explanation, { onlySet });
-    const shown = explanation.filter(({ winner, overridden }) => !onlySet || winner || overridden.length > 0);
-    return {
-      exitCode: EXIT.done,
-      text: text === '' ? 'nothing is set\n' : `${text}\n`,
-      json: { policy, windows, explanation: shown },
-    };
-  } catch (error) {
-    if (!(error instanceof PolicyError)) throw error;
-    const problems = error.problems.map((p) => `${p.setting}: ${p.problem} (expected: ${p.expected})`);
-    throw new UsageError([...given.problems, ...problems]);
-  }
+  const inForce = await findPolicy({ files: given.operands, documents }, given, report);
+  given.check();
+  if (inForce === undefined) throw new UsageError(['no policy']);
+  const { policy, windows, explanation } = inForce;
+  const text = explainPolicy(explanation, { onlySet });
+  const shown = explanation.filter(({ winner, overridden }) => !onlySet || winner || overridden.length > 0);
+  return {
+    exitCode: EXIT.done,
+    text: text === '' ? 'nothing is set\n' : `${text}\n`,
+    json: { policy, windows, explanation: shown },
+  };
 }

@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
 import { isKeyprovError, type KeyprovError } from '../../errors.ts';
 import type { PinChangeReason } from '../../policy/index.ts';
-import { pinMustChangeOf, readPinState } from '../../provisioning/pin-state.ts';
+import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
 import { listRegistrations, type RegisteredRecord } from '../../provisioning/registration-record.ts';
 import { listRuns, type UnfinishedRun } from '../../provisioning/run-journal.ts';
 import type { Tpm } from '../../tpm/tpm.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
-import { pinRulesFor, policyFileOptions, readPolicy } from '../options/policy-option.ts';
+import { policyFileOptions, readPolicy } from '../options/policy-option.ts';
 import { openExistingStore, storeOption } from '../options/store-option.ts';
 import { readTpmAddress, TPM_VARIABLE, tpmOption } from '../options/tpm-option.ts';
 import { proveKey } from '../prove-key.ts';

@@ -1,18 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import type { Option } from 'commander';
-import type { KeyRecord } from '../../keys/key-record.ts';
 import {
-  layerOf,
-  type MergedPolicy,
-  mergePolicy,
-  type PinPolicy,
   PolicyError,
-  type PolicyLayer,
+  type PolicyInForce,
+  type PolicyInForceOptions,
   type PolicyProblem,
-  readPolicyFile,
-  type SettingExplanation,
+  type PolicyWarning,
+  policyInForce,
 } from '../../policy/index.ts';
-import { readPinState } from '../../provisioning/pin-state.ts';
 import type { Report } from '../terminal/report.ts';
 import { type Arguments, valueOption } from './arguments.ts';
 
@@ -52,59 +46,30 @@ export function policyFileOptions(): Option[] {
 }
 
 /**
- * What all sources of settings come to: files of Windows, the file of `--policy`, and options, which take the place of
- * that file's settings. What an option overrides, and what overrides an option, is warned of. Every wrong setting is a
- * problem of `given`, with where it comes from; then it is undefined.
+ * The policy in force: files of Windows, environment, options, and the file of `--policy`. What an option overrides,
+ * what overrides an option, and what does not count is warned of. Every wrong setting is a problem of `given`, with
+ * where it comes from; then it is undefined.
  */
-export async function readPolicy(given: Arguments, report: Report): Promise<MergedPolicy | undefined> {
-  const before = given.problems.length;
-  const wanted = optionSettings(given);
-  const layers: PolicyLayer[] = [];
-  for (const option of FILE_OPTIONS) {
-    const path = given.text(option);
-    if (path !== undefined) layers.push(...(await readLayers(path, `--${option}`, given, report)));
-  }
-  const options = layerOfOptions(wanted, given);
-  for (const [index, layer] of layers.entries()) layers[index] = giveWay(layer, options, report);
-  if (given.problems.length > before) return undefined;
-  try {
-    const merged = mergePolicy([...layers, options]);
-    for (const why of merged.explanation) warnOfOverridden(why, options, report);
-    return merged;
-  } catch (error) {
-    if (!(error instanceof PolicyError)) throw error;
-    given.problems.push(...error.problems.map((problem) => describe(problem, originsOf([options, ...layers]))));
-    return undefined;
-  }
+export async function readPolicy(given: Arguments, report: Report): Promise<PolicyInForce | undefined> {
+  const files = FILE_OPTIONS.flatMap((option) => given.text(option) ?? []);
+  return await findPolicy({ files, commandLine: optionSettings(given) }, given, report);
 }
 
-/** The layers of a file of any kind; none, with the problems noted, where the file cannot be read or is wrong. */
-export async function readLayers(
-  path: string,
-  option: string,
+/** {@link policyInForce} with the options that say whose settings count; problems and warnings go where people look. */
+export async function findPolicy(
+  options: PolicyInForceOptions,
   given: Arguments,
   report: Report,
-): Promise<readonly PolicyLayer[]> {
+): Promise<PolicyInForce | undefined> {
   const [userSid, tenantId] = [given.text('user-sid'), given.text('policy-tenant')];
-  let file: Uint8Array;
   try {
-    file = await readFile(path);
-  } catch (error) {
-    given.problems.push(`${option}: ${error instanceof Error ? error.message : String(error)}`);
-    return [];
-  }
-  try {
-    const { layers, ignored } = readPolicyFile(file, {
-      origin: path,
-      ...(userSid !== undefined && { userSid }),
-      ...(tenantId !== undefined && { tenantId }),
-    });
-    for (const { setting, problem } of ignored) report.warn(`${path}: ${setting} ${problem}, and does not count`);
-    return layers;
+    const inForce = await policyInForce({ ...options, userSid, tenantId });
+    for (const warning of inForce.warnings) report.warn(describeWarning(warning));
+    return inForce;
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
-    given.problems.push(...error.problems.map((problem) => describe(problem, () => path)));
-    return [];
+    given.problems.push(...error.problems.map(describeProblem));
+    return undefined;
   }
 }
 
@@ -117,74 +82,23 @@ function optionSettings(given: Arguments): Readonly<Record<string, string>> {
   return settings;
 }
 
-/** The layer of the options. A word that is none for its option is a problem of `given`. */
-function layerOfOptions(settings: Readonly<Record<string, string>>, given: Arguments): PolicyLayer {
-  try {
-    return layerOf(settings, { origin: COMMAND_LINE });
-  } catch (error) {
-    if (!(error instanceof PolicyError)) throw error;
-    given.problems.push(
-      ...error.problems.map((problem) =>
-        describe(problem, (setting) => (isOptionSetting(setting) ? `--${OPTIONS[setting]}` : undefined)),
-      ),
-    );
-    return layerOf({}, { origin: COMMAND_LINE });
-  }
-}
+const optionOf = (setting: string): string => (isOptionSetting(setting) ? `--${OPTIONS[setting]}` : setting);
 
-const COMMAND_LINE = 'options';
-
-/** A file of this library's settings without those that options set, which is warned of. */
-function giveWay(layer: PolicyLayer, options: PolicyLayer, report: Report): PolicyLayer {
-  if (layer.source !== 'file') return layer;
-  const values: Record<string, unknown> = { ...layer.values };
-  for (const [setting, value] of Object.entries(options.values)) {
-    const names = setting === 'hardware' ? ['hardware', 'RequireSecurityDevice'] : [setting];
-    for (const name of names.filter((candidate) => values[candidate] !== undefined)) {
-      const old = values[name];
-      delete values[name];
-      if (old === value || !isOptionSetting(setting)) continue;
-      report.warn(`--${OPTIONS[setting]} ${value} overrides ${name} '${old}' of ${layer.origin}`);
-    }
-  }
-  return { ...layer, values };
-}
-
-function warnOfOverridden({ setting, overridden, reason }: SettingExplanation, options: PolicyLayer, report: Report) {
-  for (const { layer, value } of overridden) {
-    if (layer.origin !== options.origin || layer.source !== options.source || !isOptionSetting(setting)) continue;
-    report.warn(`--${OPTIONS[setting]} ${value} does not hold: ${setting} is ${reason}`);
-  }
-}
-
-/** Where a setting comes from: the first layer that sets it. */
-function originsOf(layers: readonly PolicyLayer[]): (setting: string) => string | undefined {
-  return (setting) => {
-    const layer = layers.find(({ values }) => Object.hasOwn(values, setting));
-    if (layer === undefined) return undefined;
-    return layer.source === 'object' && isOptionSetting(setting) ? `--${OPTIONS[setting]}` : layer.origin;
-  };
+function describeWarning(warning: PolicyWarning): string {
+  const { kind, setting } = warning;
+  if (kind === 'ignored') return `${warning.origin}: ${setting} ${warning.problem}, and does not count`;
+  const typed = `${optionOf(setting)} ${warning.value}`;
+  return kind === 'overrides'
+    ? `${typed} overrides ${setting} '${warning.overridden}' of ${warning.origin}`
+    : `${typed} does not hold: ${setting} is ${warning.reason}`;
 }
 
 /** The problem, and where each setting that it names comes from. */
-function describe(problem: PolicyProblem, originOf: (setting: string) => string | undefined): string {
-  const known = new Set(['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation', problem.setting]);
-  const named = [...known].filter((setting) => setting === problem.setting || problem.problem.includes(setting));
-  const origins = new Set(named.flatMap((setting) => originOf(setting) ?? []));
-  const from = [...origins].join(' and ');
-  const setting = from === '' || from.startsWith('--') ? from : `${from}: ${problem.setting}`;
-  return `${setting}: ${problem.problem} (expected: ${problem.expected})`;
-}
-
-/** Whether anything sets a rule for the PIN. */
-export function setsPinRules({ explanation }: MergedPolicy): boolean {
-  return explanation.some(({ setting, winner }) => isPinRule(setting) && winner !== undefined);
-}
-
-const isPinRule = (setting: string): boolean => setting.startsWith('PINComplexity/') || setting === 'numericOnlyStrict';
-
-/** The rules for the PIN of a key: where nothing sets any now, those that it was set under. */
-export function pinRulesFor(record: KeyRecord, merged: MergedPolicy): PinPolicy {
-  const { pin } = merged.policy;
-  return setsPinRules(merged) ? pin : (readPinState(record)?.met ?? pin);
+function describeProblem({ setting, problem, expected, from = [] }: PolicyProblem): string {
+  const origins = new Set(
+    from.map(({ setting: name, source, origin }) => (source === 'command-line' ? optionOf(name) : origin)),
+  );
+  const where = [...origins].join(' and ');
+  const subject = where === '' ? setting : where.startsWith('--') ? where : `${where}: ${setting}`;
+  return `${subject}: ${problem} (expected: ${expected})`;
 }

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isKeyprovError } from '../../../src/errors.ts';
 import {
+  definePinPolicy,
   definePolicy,
   KEY_ALGORITHMS,
   type Policy,
@@ -33,6 +34,7 @@ describe('definePolicy', () => {
       algorithm: 'rsa-2048',
       allowedAlgorithms: ['rsa-2048', 'rsa-3072', 'p-256', 'p-384'],
       attestation: 'preferred',
+      pin: definePinPolicy(),
     });
   });
 
@@ -94,6 +96,7 @@ describe('definePolicy', () => {
         setting: 'algorithm',
         problem: "'rsa-2048' is not among allowedAlgorithms",
         expected: "'p-256' | 'p-384'",
+        contradicts: ['allowedAlgorithms'],
       },
     ]);
   });

@@ -56,7 +56,10 @@ describe('definePinPolicy', () => {
 
   it('refuses lengths that do not go together, and rules that allow nothing', () => {
     expect(problemsOf(() => definePinPolicy({ minLength: 8, maxLength: 8 }))).toEqual([
-      { setting: 'pin.minLength', problem: 'is 8, not below maxLength 8', expected: 'less than maxLength' },
+      {
+        ...{ setting: 'pin.minLength', problem: 'is 8, not below maxLength 8', expected: 'less than maxLength' },
+        contradicts: ['pin.maxLength'],
+      },
     ]);
     expect(problemsOf(() => definePinPolicy({ digits: 'not-allowed' }, '2016'))).toEqual([
       { setting: 'pin', problem: 'allows no characters', expected: 'one set of characters at least' },
@@ -65,8 +68,8 @@ describe('definePinPolicy', () => {
 });
 
 describe('the PIN part of a policy', () => {
-  it('is absent where nothing is set, and complete where something is', () => {
-    expect(definePolicy().pin).toBeUndefined();
+  it('is complete, whether or not something is set', () => {
+    expect(definePolicy().pin).toEqual(definePinPolicy());
     expect(definePolicy({ pin: { minLength: 8 } }).pin).toEqual(definePinPolicy({ minLength: 8 }));
     expect(parsePolicy('{"pin":{}}').pin).toEqual(definePinPolicy());
   });

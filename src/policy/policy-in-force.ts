@@ -1,0 +1,144 @@
+import { readFile } from 'node:fs/promises';
+import type { PolicySettings } from './define-policy.ts';
+import { type MergedPolicy, type MergeOptions, mergePolicy } from './merge-policy.ts';
+import { PIN_SETTING_NAMES } from './pin-policy.ts';
+import { PolicyError, type PolicyProblem, type SettingOrigin } from './policy-error.ts';
+import type { PolicyLayer } from './policy-layer.ts';
+import { byRank, type PolicyValue } from './precedence.ts';
+import { layerFromEnvironment } from './read-environment.ts';
+import { type ReadPolicyFileOptions, readPolicyFile } from './read-policy-file.ts';
+import { type LayerSettings, layerOf, readLayer } from './read-settings.ts';
+
+/** A file with settings of any kind: its path, or its bytes and the name that messages give it. */
+export type PolicyFile = string | { readonly name: string; readonly bytes: Uint8Array };
+
+/** Where settings may come from. */
+export interface PolicyInForceOptions extends MergeOptions, Pick<ReadPolicyFileOptions, 'userSid' | 'tenantId'> {
+  /** Registry exports, SyncML and JSON files; those of the same rank in the order in which they count. */
+  readonly files?: readonly PolicyFile[] | undefined;
+  /** Settings that were read already. */
+  readonly layers?: readonly PolicyLayer[] | undefined;
+  /** What the program itself wants; everything else goes before it. */
+  readonly settings?: LayerSettings | undefined;
+  /** What the user typed, checked or not; it goes before files, and gives way to Windows and the environment. */
+  readonly commandLine?: PolicySettings | Readonly<Record<string, unknown>> | undefined;
+  /** The variables `KEYPROV_POLICY_…` of this environment count. Default `process.env`; `{}` for none. */
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
+}
+
+/** Something that was set and does not hold, of which a user should hear. */
+export type PolicyWarning =
+  /** It stands among the settings of a file, and does not count there. */
+  | { readonly kind: 'ignored'; readonly origin: string; readonly setting: string; readonly problem: string }
+  /** The command line takes the place of another value, which stands at `origin`. */
+  | {
+      readonly kind: 'overrides';
+      readonly setting: string;
+      readonly value: PolicyValue;
+      readonly origin: string;
+      readonly overridden: PolicyValue;
+    }
+  /** The command line sets it, and another source goes before it. */
+  | { readonly kind: 'overridden'; readonly setting: string; readonly value: PolicyValue; readonly reason: string };
+
+/** The policy that all sources come to. */
+export interface PolicyInForce extends MergedPolicy {
+  readonly warnings: readonly PolicyWarning[];
+}
+
+/**
+ * Finds the policy in force: settings of Windows, environment, command line, files and program, each setting from the
+ * first source that sets it.
+ * @throws PolicyError that names every wrong setting of every source at once, with where it stands; a misspelt variable
+ * and a file that cannot be read are among them.
+ * @example
+ * const { policy, warnings } = await policyInForce({ files: ['policy.json'], settings: { hardware: 'required' } });
+ */
+export async function policyInForce(options: PolicyInForceOptions = {}): Promise<PolicyInForce> {
+  const { files = [], layers: given = [], settings, commandLine, environment = process.env, ...rest } = options;
+  const problems: PolicyProblem[] = [];
+  const warnings: PolicyWarning[] = [];
+  const layers: PolicyLayer[] = [...given];
+  const collect = (read: () => PolicyLayer | undefined, from?: Omit<SettingOrigin, 'setting'>): void => {
+    try {
+      const layer = read();
+      if (layer !== undefined) layers.push(layer);
+    } catch (error) {
+      problems.push(...problemsOf(error, from));
+    }
+  };
+  for (const file of files) {
+    const name = typeof file === 'string' ? file : file.name;
+    try {
+      const bytes = typeof file === 'string' ? await readFile(file) : file.bytes;
+      const reading = readPolicyFile(bytes, { ...rest, origin: name });
+      layers.push(...reading.layers);
+      warnings.push(
+        ...reading.ignored.map(
+          ({ setting, problem }) => ({ kind: 'ignored', origin: name, setting, problem }) as const,
+        ),
+      );
+    } catch (error) {
+      problems.push(
+        ...(error instanceof PolicyError ? problemsOf(error, { source: 'file', origin: name }) : [unread(name, error)]),
+      );
+    }
+  }
+  // A problem with a variable names it, which says where it stands.
+  collect(() => layerFromEnvironment(environment));
+  if (commandLine !== undefined) {
+    const from = { source: 'command-line', origin: 'command line' } as const;
+    collect(() => readLayer(commandLine, { ...from, scope: 'machine' }), from);
+  }
+  if (settings !== undefined) {
+    collect(() => layerOf(settings), { source: 'object', origin: 'settings of the caller' });
+  }
+  if (problems.length > 0) throw new PolicyError(problems);
+  try {
+    const merged = mergePolicy(layers, rest);
+    return { ...merged, warnings: [...warnings, ...warningsOf(merged)] };
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    const ranked = byRank(layers);
+    throw new PolicyError(error.problems.map((problem) => ({ ...problem, from: originsOf(problem, ranked) })));
+  }
+}
+
+function problemsOf(error: unknown, from: Omit<SettingOrigin, 'setting'> | undefined): PolicyProblem[] {
+  if (!(error instanceof PolicyError)) throw error;
+  if (from === undefined) return [...error.problems];
+  return error.problems.map((problem) => ({ ...problem, from: [{ ...from, setting: problem.setting }] }));
+}
+
+function unread(name: string, error: unknown): PolicyProblem {
+  const reason = error instanceof Error ? error.message : String(error);
+  return { setting: name, problem: `cannot be read: ${reason}`, expected: 'a file with settings' };
+}
+
+function warningsOf({ explanation }: MergedPolicy): PolicyWarning[] {
+  return explanation.flatMap(({ setting, value, winner, overridden, reason }): PolicyWarning[] => {
+    if (setting === 'RequireSecurityDevice') return []; // which is `hardware` once more
+    if (winner?.source === 'command-line') {
+      return overridden
+        .filter((other) => String(other.value) !== String(value))
+        .map(({ layer, value: old }) => ({ kind: 'overrides', setting, value, origin: layer.origin, overridden: old }));
+    }
+    return overridden
+      .filter(({ layer }) => layer.source === 'command-line')
+      .map(({ value: typed }) => ({ kind: 'overridden', setting, value: typed, reason }));
+  });
+}
+
+/** Where the settings that a problem is about come from: for each the first layer that sets it. */
+function originsOf({ setting, contradicts = [] }: PolicyProblem, ranked: readonly PolicyLayer[]): SettingOrigin[] {
+  return [setting, ...contradicts].flatMap((name) => {
+    const layer = ranked.find(({ values }) => namesOf(name).some((candidate) => Object.hasOwn(values, candidate)));
+    return layer === undefined ? [] : [{ setting: name, source: layer.source, origin: layer.origin }];
+  });
+}
+
+/** The names under which a layer can hold a setting. */
+function namesOf(setting: string): readonly string[] {
+  if (setting === 'hardware') return ['hardware', 'RequireSecurityDevice'];
+  return setting.startsWith('pin') ? [...Object.values(PIN_SETTING_NAMES), 'numericOnlyStrict'] : [setting];
+}

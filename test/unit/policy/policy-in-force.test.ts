@@ -1,0 +1,134 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { utf8 } from '../../../src/bytes.ts';
+import {
+  definePinPolicy,
+  ENVIRONMENT_VARIABLES,
+  layerOf,
+  PolicyError,
+  type PolicyInForceOptions,
+  policyInForce,
+} from '../../../src/policy/index.ts';
+
+const file = (settings: object, name = 'policy.json') => ({ name, bytes: utf8(JSON.stringify(settings)) });
+const REG = {
+  name: 'gpo.reg',
+  bytes: utf8(`Windows Registry Editor Version 5.00
+
+[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork]
+"RequireSecurityDevice"=dword:00000001
+"NoSuchSetting"=dword:00000001
+`),
+};
+
+/** Outside of the tests no variable of the machine may count. */
+const find = (options: PolicyInForceOptions) => policyInForce({ environment: {}, ...options });
+
+async function problemsOf(options: PolicyInForceOptions): Promise<string[]> {
+  const error: unknown = await find(options).catch((thrown: unknown) => thrown);
+  if (!(error instanceof PolicyError)) throw error;
+  return error.problems.map(({ setting, from = [] }) => [setting, ...from.map(({ origin }) => origin)].join(' < '));
+}
+
+afterEach(() => vi.unstubAllEnvs());
+
+describe('policyInForce', () => {
+  test('has the defaults where nothing is set, those of the PIN among them', async () => {
+    const { policy, setsPinRules, warnings } = await find({});
+    expect(policy).toMatchObject({ hardware: 'preferred', attestation: 'preferred', pin: definePinPolicy() });
+    expect([setsPinRules, warnings]).toEqual([false, []]);
+  });
+
+  test('keeps the variables of the process unless it gets others', async () => {
+    vi.stubEnv('KEYPROV_POLICY_HARDWARE', 'required');
+    vi.stubEnv('KEYPROV_POLICY_PIN_MIN_LENGTH', '8');
+    const { policy, setsPinRules } = await policyInForce();
+    expect([policy.hardware, policy.pin.minLength, setsPinRules]).toEqual(['required', 8, true]);
+    expect((await policyInForce({ environment: {} })).policy.hardware).toBe('preferred');
+  });
+
+  test('asks Windows, then the environment, the command line, files, and the program', async () => {
+    const sources = {
+      files: [file({ hardware: 'preferred', attestation: 'none', virtualTpm: 'refuse', algorithm: 'p-256' })],
+      environment: { KEYPROV_POLICY_ATTESTATION: 'required' },
+      commandLine: { hardware: 'discouraged', attestation: 'preferred', virtualTpm: 'allow' },
+      settings: { algorithm: 'p-384', pin: { minLength: 9 } },
+    } as const;
+    const { policy } = await find({ ...sources, layers: [layerOf({ hardware: 'required' }, { source: 'gpo' })] });
+    expect(policy).toMatchObject({
+      hardware: 'required',
+      attestation: 'required',
+      virtualTpm: 'allow',
+      algorithm: 'p-256',
+      pin: { minLength: 9 },
+    });
+  });
+
+  test('warns of what the command line overrides, of what overrides it, and of what does not count', async () => {
+    const { warnings, policy } = await find({
+      files: [REG, file({ attestation: 'none', algorithm: 'p-256', hardware: 'required' })],
+      commandLine: { hardware: 'preferred', attestation: 'preferred', algorithm: 'p-256' },
+    });
+    expect(policy).toMatchObject({ hardware: 'required', attestation: 'preferred', algorithm: 'p-256' });
+    expect(warnings).toEqual([
+      {
+        kind: 'ignored',
+        origin: 'gpo.reg',
+        setting: expect.stringContaining('NoSuchSetting'),
+        problem: expect.any(String),
+      },
+      { kind: 'overridden', setting: 'hardware', value: 'preferred', reason: expect.stringContaining('computer GPO') },
+      { kind: 'overrides', setting: 'attestation', value: 'preferred', origin: 'policy.json', overridden: 'none' },
+    ]);
+  });
+
+  test('reads files by their path', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'keyprov-policy-'));
+    try {
+      const path = join(directory, 'policy.json');
+      writeFileSync(path, '{"virtualTpm": "refuse"}');
+      expect((await find({ files: [path] })).policy.virtualTpm).toBe('refuse');
+      expect(await problemsOf({ files: [path, join(directory, 'none.json')] })).toEqual([join(directory, 'none.json')]);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  test('names what is wrong in all sources at once, with where it stands', async () => {
+    const options = {
+      files: [file({ hardwear: 'required' }), { name: 'cut.json', bytes: utf8('{') }, '/nowhere/policy.json'],
+      environment: { KEYPROV_POLICY_HARDWEAR: 'required', KEYPROV_POLICY_PIN_HISTORY: 'many' },
+      commandLine: { hardware: 'maybe' },
+      settings: JSON.parse('{"pin": {"minLength": 3}}'),
+    };
+    expect(await problemsOf(options)).toEqual([
+      'hardwear < policy.json',
+      'policy < cut.json',
+      '/nowhere/policy.json',
+      'KEYPROV_POLICY_HARDWEAR',
+      'KEYPROV_POLICY_PIN_HISTORY',
+      'hardware < command line',
+      'pin.minLength < settings of the caller',
+    ]);
+  });
+
+  test('names the places of settings that contradict each other', async () => {
+    const files = [file({ hardware: 'discouraged', allowedAlgorithms: ['p-256'] })];
+    expect(await problemsOf({ files, commandLine: { attestation: 'required', algorithm: 'p-384' } })).toEqual([
+      'algorithm < command line < policy.json',
+      'attestation < command line < policy.json',
+    ]);
+    const windows = { 'PINComplexity/Digits': 2, 'PINComplexity/LowercaseLetters': 2 } as const;
+    const pin = { uppercase: 'not-allowed', special: 'not-allowed' } as const;
+    expect(
+      await problemsOf({ layers: [layerOf({ windows }, { source: 'csp', origin: 'intune' })], settings: { pin } }),
+    ).toEqual(['pin < intune']);
+  });
+
+  test.each(ENVIRONMENT_VARIABLES)('a misspelt %s is an error', async (variable) => {
+    const misspelt = `${variable.slice(0, -1)}_`;
+    expect(await problemsOf({ environment: { [misspelt]: '1' } })).toEqual([misspelt]);
+  });
+});
