@@ -4,7 +4,7 @@ import { TPM2B_PUBLIC_KEY_RSA, TPM2B_PUBLIC_KEY_RSA_SECRET, TPMT_RSA_SCHEME } fr
 import { TPM2B_DATA } from '../structures/base.ts';
 import { TPM2B_ECC_POINT, TPM2B_ECC_POINT_SECRET } from '../structures/object.ts';
 
-/** Decrypts with an RSA key. TPM2_RSA_Decrypt, Part 3, 14.3. */
+/** Arguments of {@link RSA_Decrypt}. */
 export interface RsaDecryptArgs {
   keyHandle: HandleArg;
   cipherText: Uint8Array;
@@ -13,6 +13,7 @@ export interface RsaDecryptArgs {
   /** The OAEP label, its zero byte at the end included. */
   label: Uint8Array;
 }
+/** Decrypts with an RSA key. TPM2_RSA_Decrypt, Part 3, 14.3. */
 export const RSA_Decrypt: Command<RsaDecryptArgs, { message: Uint8Array }> = command('RSA_Decrypt', {
   handles: { keyHandle: 'user' },
   parameters: { cipherText: TPM2B_PUBLIC_KEY_RSA, inScheme: TPMT_RSA_SCHEME, label: TPM2B_DATA },

@@ -19,13 +19,14 @@ export const FlushContext: Command<{ flushHandle: number }, object> = command('F
   parameters: { flushHandle: TPM_HANDLE },
 });
 
-/** Makes an object persistent, or a persistent one go away. TPM2_EvictControl, Part 3, 28.5. */
+/** Arguments of {@link EvictControl}. */
 export interface EvictControlArgs {
   /** TPM_RH_OWNER or TPM_RH_PLATFORM. */
   auth: HandleArg;
   objectHandle: HandleArg;
   persistentHandle: number;
 }
+/** Makes an object persistent, or a persistent one go away. TPM2_EvictControl, Part 3, 28.5. */
 export const EvictControl: Command<EvictControlArgs, object> = command('EvictControl', {
   handles: { auth: 'user', objectHandle: 'none' },
   parameters: { persistentHandle: TPM_HANDLE },

@@ -7,7 +7,7 @@ export const DictionaryAttackLockReset: Command<{ lockHandle: HandleArg }, objec
   { handles: { lockHandle: 'user' } },
 );
 
-/** Sets how many wrong authorizations lock the TPM, and for how long. TPM2_DictionaryAttackParameters, Part 3, 25.3. */
+/** Arguments of {@link DictionaryAttackParameters}. */
 export interface DictionaryAttackParametersArgs {
   lockHandle: HandleArg;
   /** Wrong authorizations until lockout; 0 means always locked. */
@@ -17,6 +17,7 @@ export interface DictionaryAttackParametersArgs {
   /** Seconds that the lockout authorization is blocked after it was wrong; 0 means until the next reset. */
   lockoutRecovery: number;
 }
+/** Sets how many wrong authorizations lock the TPM, and for how long. TPM2_DictionaryAttackParameters, Part 3, 25.3. */
 export const DictionaryAttackParameters: Command<DictionaryAttackParametersArgs, object> = command(
   'DictionaryAttackParameters',
   {

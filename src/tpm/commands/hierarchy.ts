@@ -20,7 +20,7 @@ import {
 } from '../structures/object.ts';
 import type { TpmObject } from '../tpm-object.ts';
 
-/** Makes the primary object of a template and loads it; the same template gives the same key. TPM2_CreatePrimary, Part 3, 24.1. */
+/** Arguments of {@link CreatePrimary}. */
 export interface CreatePrimaryArgs {
   primaryHandle: HandleArg;
   inSensitive: TpmsSensitiveCreate;
@@ -28,6 +28,7 @@ export interface CreatePrimaryArgs {
   outsideInfo: Uint8Array;
   creationPCR: readonly TpmsPcrSelection[];
 }
+/** Answer of {@link CreatePrimary}. */
 export interface CreatePrimaryResult {
   objectHandle: TpmObject;
   outPublic: TpmtPublic;
@@ -36,6 +37,7 @@ export interface CreatePrimaryResult {
   creationTicket: TpmtTkCreation;
   name: Uint8Array;
 }
+/** Makes the primary object of a template and loads it; the same template gives the same key. TPM2_CreatePrimary, Part 3, 24.1. */
 export const CreatePrimary: Command<CreatePrimaryArgs, CreatePrimaryResult> = command('CreatePrimary', {
   handles: { primaryHandle: 'user' },
   parameters: {

@@ -9,12 +9,13 @@ export const PCR_Extend: Command<{ pcrHandle: HandleArg; digests: readonly TpmtH
   parameters: { digests: list('TPML_DIGEST_VALUES', TPMT_HA, 16) },
 });
 
-/** Values of PCRs, as many as fit; `pcrSelectionOut` says which. TPM2_PCR_Read, Part 3, 22.4. */
+/** Answer of {@link PCR_Read}. */
 export interface PcrReadResult {
   pcrUpdateCounter: number;
   pcrSelectionOut: readonly TpmsPcrSelection[];
   pcrValues: readonly Uint8Array[];
 }
+/** Values of PCRs, as many as fit; `pcrSelectionOut` says which. TPM2_PCR_Read, Part 3, 22.4. */
 export const PCR_Read: Command<{ pcrSelectionIn: readonly TpmsPcrSelection[] }, PcrReadResult> = command('PCR_Read', {
   parameters: { pcrSelectionIn: TPML_PCR_SELECTION },
   answer: { pcrUpdateCounter: UINT32, pcrSelectionOut: TPML_PCR_SELECTION, pcrValues: TPML_DIGEST },

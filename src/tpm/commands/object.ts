@@ -28,7 +28,7 @@ import {
 } from '../structures/object.ts';
 import type { TpmObject } from '../tpm-object.ts';
 
-/** Makes an object under a parent; it is not loaded. TPM2_Create, Part 3, 12.1. */
+/** Arguments of {@link Create}. */
 export interface CreateArgs {
   parentHandle: HandleArg;
   inSensitive: TpmsSensitiveCreate;
@@ -36,6 +36,7 @@ export interface CreateArgs {
   outsideInfo: Uint8Array;
   creationPCR: readonly TpmsPcrSelection[];
 }
+/** Answer of {@link Create}. */
 export interface CreateResult {
   outPrivate: Uint8Array;
   outPublic: TpmtPublic;
@@ -43,6 +44,7 @@ export interface CreateResult {
   creationHash: Uint8Array;
   creationTicket: TpmtTkCreation;
 }
+/** Makes an object under a parent; it is not loaded. TPM2_Create, Part 3, 12.1. */
 export const Create: Command<CreateArgs, CreateResult> = command('Create', {
   handles: { parentHandle: 'user' },
   parameters: {
@@ -60,12 +62,13 @@ export const Create: Command<CreateArgs, CreateResult> = command('Create', {
   },
 });
 
-/** Loads an object that its parent protects. TPM2_Load, Part 3, 12.2. */
+/** Arguments of {@link Load}. */
 export interface LoadArgs {
   parentHandle: HandleArg;
   inPrivate: Uint8Array;
   inPublic: TpmtPublic;
 }
+/** Loads an object that its parent protects. TPM2_Load, Part 3, 12.2. */
 export const Load: Command<LoadArgs, { objectHandle: TpmObject; name: Uint8Array }> = command('Load', {
   handles: { parentHandle: 'user' },
   parameters: { inPrivate: TPM2B_PRIVATE, inPublic: TPM2B_PUBLIC },
@@ -73,13 +76,14 @@ export const Load: Command<LoadArgs, { objectHandle: TpmObject; name: Uint8Array
   answer: { name: TPM2B_NAME },
 });
 
-/** Loads a public area, or a whole key that is not protected. TPM2_LoadExternal, Part 3, 12.3. */
+/** Arguments of {@link LoadExternal}. */
 export interface LoadExternalArgs {
   /** The private area; `null` loads the public area only. */
   inPrivate: TpmtSensitive | null;
   inPublic: TpmtPublic;
   hierarchy: number;
 }
+/** Loads a public area, or a whole key that is not protected. TPM2_LoadExternal, Part 3, 12.3. */
 export const LoadExternal: Command<LoadExternalArgs, { objectHandle: TpmObject; name: Uint8Array }> = command(
   'LoadExternal',
   {
@@ -93,18 +97,19 @@ export const LoadExternal: Command<LoadExternalArgs, { objectHandle: TpmObject; 
   },
 );
 
-/** The public area, Name and qualified name of a loaded object. TPM2_ReadPublic, Part 3, 12.4. */
+/** Answer of {@link ReadPublic}. */
 export interface ReadPublicResult {
   outPublic: TpmtPublic;
   name: Uint8Array;
   qualifiedName: Uint8Array;
 }
+/** The public area, Name and qualified name of a loaded object. TPM2_ReadPublic, Part 3, 12.4. */
 export const ReadPublic: Command<{ objectHandle: HandleArg }, ReadPublicResult> = command('ReadPublic', {
   handles: { objectHandle: 'none' },
   answer: { outPublic: TPM2B_PUBLIC, name: TPM2B_NAME, qualifiedName: TPM2B_NAME },
 });
 
-/** Recovers the secret of a credential, if the TPM holds both keys. TPM2_ActivateCredential, Part 3, 12.5. */
+/** Arguments of {@link ActivateCredential}. */
 export interface ActivateCredentialArgs {
   /** The object that the credential is for. */
   activateHandle: HandleArg;
@@ -113,6 +118,7 @@ export interface ActivateCredentialArgs {
   credentialBlob: Uint8Array;
   secret: Uint8Array;
 }
+/** Recovers the secret of a credential, if the TPM holds both keys. TPM2_ActivateCredential, Part 3, 12.5. */
 export const ActivateCredential: Command<ActivateCredentialArgs, { certInfo: Uint8Array }> = command(
   'ActivateCredential',
   {
@@ -122,12 +128,13 @@ export const ActivateCredential: Command<ActivateCredentialArgs, { certInfo: Uin
   },
 );
 
-/** Encrypts a credential to a public key. TPM2_MakeCredential, Part 3, 12.6. */
+/** Arguments of {@link MakeCredential}. */
 export interface MakeCredentialArgs {
   handle: HandleArg;
   credential: Uint8Array;
   objectName: Uint8Array;
 }
+/** Encrypts a credential to a public key. TPM2_MakeCredential, Part 3, 12.6. */
 export const MakeCredential: Command<MakeCredentialArgs, { credentialBlob: Uint8Array; secret: Uint8Array }> = command(
   'MakeCredential',
   {
@@ -137,30 +144,33 @@ export const MakeCredential: Command<MakeCredentialArgs, { credentialBlob: Uint8
   },
 );
 
-/** Gives an object another authorization value: a new private area, the key stays. TPM2_ObjectChangeAuth, Part 3, 12.8. */
+/** Arguments of {@link ObjectChangeAuth}. */
 export interface ObjectChangeAuthArgs {
   objectHandle: HandleArg;
   parentHandle: HandleArg;
   newAuth: Uint8Array;
 }
+/** Gives an object another authorization value: a new private area, the key stays. TPM2_ObjectChangeAuth, Part 3, 12.8. */
 export const ObjectChangeAuth: Command<ObjectChangeAuthArgs, { outPrivate: Uint8Array }> = command('ObjectChangeAuth', {
   handles: { objectHandle: 'admin', parentHandle: 'none' },
   parameters: { newAuth: TPM2B_AUTH },
   answer: { outPrivate: TPM2B_PRIVATE },
 });
 
-/** Makes an object and loads it in one step. TPM2_CreateLoaded, Part 3, 12.9; not in every TPM. */
+/** Arguments of {@link CreateLoaded}. */
 export interface CreateLoadedArgs {
   parentHandle: HandleArg;
   inSensitive: TpmsSensitiveCreate;
   inPublic: TpmtPublic;
 }
+/** Answer of {@link CreateLoaded}. */
 export interface CreateLoadedResult {
   objectHandle: TpmObject;
   outPrivate: Uint8Array;
   outPublic: TpmtPublic;
   name: Uint8Array;
 }
+/** Makes an object and loads it in one step, which not every TPM can. TPM2_CreateLoaded, Part 3, 12.9. */
 export const CreateLoaded: Command<CreateLoadedArgs, CreateLoadedResult> = command('CreateLoaded', {
   handles: { parentHandle: 'user' },
   parameters: { inSensitive: TPM2B_SENSITIVE_CREATE, inPublic: TPM2B_TEMPLATE },

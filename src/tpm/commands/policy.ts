@@ -40,7 +40,7 @@ export interface PolicyTicketResult {
   policyTicket: TpmtTkAuth;
 }
 
-/** Requires a signature over the session's nonce. TPM2_PolicySigned, Part 3, 23.3. */
+/** Arguments of {@link PolicySigned}. */
 export interface PolicySignedArgs extends PolicySession {
   authObject: HandleArg;
   nonceTPM: Uint8Array;
@@ -49,6 +49,7 @@ export interface PolicySignedArgs extends PolicySession {
   expiration: number;
   auth: TpmtSignature;
 }
+/** Requires a signature over the session's nonce. TPM2_PolicySigned, Part 3, 23.3. */
 export const PolicySigned: Command<PolicySignedArgs, PolicyTicketResult> = command('PolicySigned', {
   handles: { authObject: 'none', policySession: 'none' },
   parameters: {
@@ -61,7 +62,7 @@ export const PolicySigned: Command<PolicySignedArgs, PolicyTicketResult> = comma
   answer: { timeout: TPM2B_TIMEOUT, policyTicket: TPMT_TK_AUTH },
 });
 
-/** Requires the authorization value of an entity. TPM2_PolicySecret, Part 3, 23.4. */
+/** Arguments of {@link PolicySecret}. */
 export interface PolicySecretArgs extends PolicySession {
   authHandle: HandleArg;
   nonceTPM: Uint8Array;
@@ -69,13 +70,14 @@ export interface PolicySecretArgs extends PolicySession {
   policyRef: Uint8Array;
   expiration: number;
 }
+/** Requires the authorization value of an entity. TPM2_PolicySecret, Part 3, 23.4. */
 export const PolicySecret: Command<PolicySecretArgs, PolicyTicketResult> = command('PolicySecret', {
   handles: { authHandle: 'user', policySession: 'none' },
   parameters: { nonceTPM: TPM2B_NONCE, cpHashA: TPM2B_DIGEST, policyRef: TPM2B_NONCE, expiration: INT32 },
   answer: { timeout: TPM2B_TIMEOUT, policyTicket: TPMT_TK_AUTH },
 });
 
-/** Repeats an authorization that was given with a ticket. TPM2_PolicyTicket, Part 3, 23.5. */
+/** Arguments of {@link PolicyTicket}. */
 export interface PolicyTicketArgs extends PolicySession {
   timeout: Uint8Array;
   cpHashA: Uint8Array;
@@ -84,6 +86,7 @@ export interface PolicyTicketArgs extends PolicySession {
   authName: Uint8Array;
   ticket: TpmtTkAuth;
 }
+/** Repeats an authorization that was given with a ticket. TPM2_PolicyTicket, Part 3, 23.5. */
 export const PolicyTicket: Command<PolicyTicketArgs, object> = command('PolicyTicket', {
   handles: { policySession: 'none' },
   parameters: {
@@ -114,7 +117,7 @@ export const PolicyLocality: Command<PolicySession & { locality: TpmaLocality },
   parameters: { locality: TPMA_LOCALITY },
 });
 
-/** Requires a comparison with the contents of an NV index. TPM2_PolicyNV, Part 3, 23.9. */
+/** Arguments of {@link PolicyNV}. */
 export interface PolicyNvArgs extends PolicySession {
   authHandle: HandleArg;
   nvIndex: HandleArg;
@@ -122,18 +125,20 @@ export interface PolicyNvArgs extends PolicySession {
   offset: number;
   operation: number;
 }
+/** Requires a comparison with the contents of an NV index. TPM2_PolicyNV, Part 3, 23.9. */
 export const PolicyNV: Command<PolicyNvArgs, object> = command('PolicyNV', {
   handles: { authHandle: 'user', nvIndex: 'none', policySession: 'none' },
   parameters: { operandB: TPM2B_DIGEST, offset: UINT16, operation: UINT16 },
 });
 
-/** Requires a comparison with the TPM's time and clock. TPM2_PolicyCounterTimer, Part 3, 23.10. */
+/** Arguments of {@link PolicyCounterTimer}. */
 export interface PolicyCounterTimerArgs extends PolicySession {
   operandB: Uint8Array;
   /** Offset in the TPMS_TIME_INFO, in bytes. */
   offset: number;
   operation: number;
 }
+/** Requires a comparison with the TPM's time and clock. TPM2_PolicyCounterTimer, Part 3, 23.10. */
 export const PolicyCounterTimer: Command<PolicyCounterTimerArgs, object> = command('PolicyCounterTimer', {
   handles: { policySession: 'none' },
   parameters: { operandB: TPM2B_DIGEST, offset: UINT16, operation: UINT16 },
@@ -162,12 +167,13 @@ export const PolicyNameHash: Command<PolicySession & { nameHash: Uint8Array }, o
   parameters: { nameHash: TPM2B_DIGEST },
 });
 
-/** Requires one new parent for duplication. TPM2_PolicyDuplicationSelect, Part 3, 23.15. */
+/** Arguments of {@link PolicyDuplicationSelect}. */
 export interface PolicyDuplicationSelectArgs extends PolicySession {
   objectName: Uint8Array;
   newParentName: Uint8Array;
   includeObject: 0 | 1;
 }
+/** Requires one new parent for duplication. TPM2_PolicyDuplicationSelect, Part 3, 23.15. */
 export const PolicyDuplicationSelect: Command<PolicyDuplicationSelectArgs, object> = command(
   'PolicyDuplicationSelect',
   {
@@ -176,13 +182,14 @@ export const PolicyDuplicationSelect: Command<PolicyDuplicationSelectArgs, objec
   },
 );
 
-/** Replaces a policy that an authority has approved. TPM2_PolicyAuthorize, Part 3, 23.16. */
+/** Arguments of {@link PolicyAuthorize}. */
 export interface PolicyAuthorizeArgs extends PolicySession {
   approvedPolicy: Uint8Array;
   policyRef: Uint8Array;
   keySign: Uint8Array;
   checkTicket: TpmtTkVerified;
 }
+/** Replaces a policy that an authority has approved. TPM2_PolicyAuthorize, Part 3, 23.16. */
 export const PolicyAuthorize: Command<PolicyAuthorizeArgs, object> = command('PolicyAuthorize', {
   handles: { policySession: 'none' },
   parameters: {

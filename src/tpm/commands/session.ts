@@ -4,7 +4,7 @@ import { TPM_SE } from '../constants.ts';
 import { TPM2B_ENCRYPTED_SECRET, TPMT_SYM_DEF, type TpmtSymDef } from '../structures/algorithm.ts';
 import { TPM2B_NONCE, TPMI_ALG_HASH, type TpmiAlgHash } from '../structures/base.ts';
 
-/** Starts an HMAC, policy or trial session. TPM2_StartAuthSession, Part 3, 11.1. */
+/** Arguments of {@link StartAuthSession}. */
 export interface StartAuthSessionArgs {
   /** The key that decrypts the salt, or TPM_RH_NULL. */
   tpmKey: HandleArg;
@@ -16,10 +16,12 @@ export interface StartAuthSessionArgs {
   symmetric: TpmtSymDef;
   authHash: TpmiAlgHash;
 }
+/** Answer of {@link StartAuthSession}. */
 export interface StartAuthSessionResult {
   sessionHandle: number;
   nonceTPM: Uint8Array;
 }
+/** Starts an HMAC, policy or trial session. TPM2_StartAuthSession, Part 3, 11.1. */
 export const StartAuthSession: Command<StartAuthSessionArgs, StartAuthSessionResult> = command('StartAuthSession', {
   handles: { tpmKey: 'none', bind: 'none' },
   parameters: {

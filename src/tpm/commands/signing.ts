@@ -8,12 +8,13 @@ import {
   type TpmtTkVerified,
 } from '../structures/base.ts';
 
-/** Verifies a signature with a loaded public key. TPM2_VerifySignature, Part 3, 20.1. */
+/** Arguments of {@link VerifySignature}. */
 export interface VerifySignatureArgs {
   keyHandle: HandleArg;
   digest: Uint8Array;
   signature: TpmtSignature;
 }
+/** Verifies a signature with a loaded public key. TPM2_VerifySignature, Part 3, 20.1. */
 export const VerifySignature: Command<VerifySignatureArgs, { validation: TpmtTkVerified }> = command(
   'VerifySignature',
   {
@@ -23,7 +24,7 @@ export const VerifySignature: Command<VerifySignatureArgs, { validation: TpmtTkV
   },
 );
 
-/** Signs a digest. TPM2_Sign, Part 3, 20.2. */
+/** Arguments of {@link Sign}. */
 export interface SignArgs {
   keyHandle: HandleArg;
   digest: Uint8Array;
@@ -32,6 +33,7 @@ export interface SignArgs {
   /** For a restricted key the ticket of TPM2_Hash, else the NULL ticket. */
   validation: TpmtTkHashcheck;
 }
+/** Signs a digest. TPM2_Sign, Part 3, 20.2. */
 export const Sign: Command<SignArgs, { signature: TpmtSignature }> = command('Sign', {
   handles: { keyHandle: 'user' },
   parameters: { digest: TPM2B_DIGEST, inScheme: TPMT_SIG_SCHEME, validation: TPMT_TK_HASHCHECK },

@@ -9,13 +9,14 @@ import {
   type TpmtTkHashcheck,
 } from '../structures/base.ts';
 
-/** Hashes up to 1024 bytes; the ticket allows a restricted key to sign the digest. TPM2_Hash, Part 3, 15.4. */
+/** Arguments of {@link Hash}. */
 export interface HashArgs {
   data: Uint8Array;
   hashAlg: TpmiAlgHash;
   /** The hierarchy of the ticket, or TPM_RH_NULL. */
   hierarchy: number;
 }
+/** Hashes up to 1024 bytes; the ticket allows a restricted key to sign the digest. TPM2_Hash, Part 3, 15.4. */
 export const Hash: Command<HashArgs, { outHash: Uint8Array; validation: TpmtTkHashcheck }> = command('Hash', {
   parameters: { data: TPM2B_MAX_BUFFER, hashAlg: TPMI_ALG_HASH, hierarchy: TPM_HANDLE },
   answer: { outHash: TPM2B_DIGEST, validation: TPMT_TK_HASHCHECK },

@@ -6,13 +6,14 @@ export const SelfTest: Command<{ fullTest: 0 | 1 }, object> = command('SelfTest'
   parameters: { fullTest: TPMI_YES_NO },
 });
 
-/** What the self-tests found; also answered in failure mode. TPM2_GetTestResult, Part 3, 10.4. */
+/** Answer of {@link GetTestResult}. */
 export interface GetTestResultResult {
   /** Defined by the manufacturer. */
   outData: Uint8Array;
   /** A TPM_RC: 0 passed, TPM_RC_TESTING, TPM_RC_NEEDS_TEST or TPM_RC_FAILURE. */
   testResult: number;
 }
+/** What the self-tests found; also answered in failure mode. TPM2_GetTestResult, Part 3, 10.4. */
 export const GetTestResult: Command<object, GetTestResultResult> = command('GetTestResult', {
   answer: { outData: TPM2B_MAX_BUFFER, testResult: UINT32 },
 });

@@ -4,7 +4,7 @@ import { TPM_ALG_ID, TPMI_ALG_HASH, type TpmiAlgHash, UINT16 } from './base.ts';
 
 type Alg = typeof TPM_ALG;
 
-/** A block cipher with its key size in bits and its mode. TPMT_SYM_DEF_OBJECT, Part 2, 11.1.7. */
+/** The value of {@link TPMT_SYM_DEF_OBJECT}. */
 export type TpmtSymDefObject =
   | {
       algorithm: Alg['AES'] | Alg['SM4'] | Alg['CAMELLIA'];
@@ -13,8 +13,9 @@ export type TpmtSymDefObject =
     }
   | { algorithm: Alg['NULL'] };
 
-/** TPMI_ALG_SYM_MODE+, Part 2, 9.31. */
+/** The value of {@link TPMI_ALG_SYM_MODE}. */
 export type TpmiAlgSymMode = Alg['CTR'] | Alg['OFB'] | Alg['CBC'] | Alg['CFB'] | Alg['ECB'] | Alg['NULL'];
+/** A mode of a block cipher, or TPM_ALG_NULL. TPMI_ALG_SYM_MODE+, Part 2, 9.31. */
 export const TPMI_ALG_SYM_MODE: Codec<TpmiAlgSymMode> = oneOf(
   'TPMI_ALG_SYM_MODE',
   2,
@@ -28,6 +29,7 @@ export const TPMI_ALG_SYM_MODE: Codec<TpmiAlgSymMode> = oneOf(
 
 const BLOCK_CIPHER = { keyBits: UINT16, mode: TPMI_ALG_SYM_MODE };
 
+/** A block cipher with its key size in bits and its mode. TPMT_SYM_DEF_OBJECT, Part 2, 11.1.7. */
 export const TPMT_SYM_DEF_OBJECT: Codec<TpmtSymDefObject> = tagged(
   'TPMT_SYM_DEF_OBJECT',
   {},
@@ -42,8 +44,9 @@ export const TPMT_SYM_DEF_OBJECT: Codec<TpmtSymDefObject> = tagged(
   },
 );
 
-/** The same for sessions, where XOR with a hash is possible too. TPMT_SYM_DEF, Part 2, 11.1.6. */
+/** The value of {@link TPMT_SYM_DEF}. */
 export type TpmtSymDef = TpmtSymDefObject | { algorithm: Alg['XOR']; keyBits: TpmiAlgHash };
+/** The same for sessions, where XOR with a hash is possible too. TPMT_SYM_DEF, Part 2, 11.1.6. */
 export const TPMT_SYM_DEF: Codec<TpmtSymDef> = tagged(
   'TPMT_SYM_DEF',
   {},
@@ -59,37 +62,41 @@ export const TPMT_SYM_DEF: Codec<TpmtSymDef> = tagged(
   },
 );
 
-/** A scheme that needs a hash only. TPMS_SCHEME_HASH, Part 2, 11.1.17. */
+/** The value of {@link TPMS_SCHEME_HASH}. */
 export interface TpmsSchemeHash {
   hashAlg: TpmiAlgHash;
 }
+/** A scheme that needs a hash only. TPMS_SCHEME_HASH, Part 2, 11.1.17. */
 export const TPMS_SCHEME_HASH: Codec<TpmsSchemeHash> = struct('TPMS_SCHEME_HASH', { hashAlg: TPMI_ALG_HASH });
 
-/** TPMS_SCHEME_ECDAA, Part 2, 11.1.18. */
+/** The value of {@link TPMS_SCHEME_ECDAA}. */
 export interface TpmsSchemeEcdaa {
   hashAlg: TpmiAlgHash;
   count: number;
 }
+/** How to sign with ECDAA: a hash algorithm and a counter. TPMS_SCHEME_ECDAA, Part 2, 11.1.18. */
 export const TPMS_SCHEME_ECDAA: Codec<TpmsSchemeEcdaa> = struct('TPMS_SCHEME_ECDAA', {
   hashAlg: TPMI_ALG_HASH,
   count: UINT16,
 });
 
-/** TPMS_SCHEME_XOR, Part 2, 11.1.21. */
+/** The value of {@link TPMS_SCHEME_XOR}. */
 export interface TpmsSchemeXor {
   hashAlg: TpmiAlgHash;
   kdf: number;
 }
+/** How to obfuscate with XOR: a hash algorithm and a key derivation. TPMS_SCHEME_XOR, Part 2, 11.1.21. */
 export const TPMS_SCHEME_XOR: Codec<TpmsSchemeXor> = struct('TPMS_SCHEME_XOR', {
   hashAlg: TPMI_ALG_HASH,
   kdf: TPM_ALG_ID,
 });
 
-/** TPMT_KEYEDHASH_SCHEME, Part 2, 11.1.23. */
+/** The value of {@link TPMT_KEYEDHASH_SCHEME}. */
 export type TpmtKeyedhashScheme =
   | { scheme: Alg['HMAC']; details: TpmsSchemeHash }
   | { scheme: Alg['XOR']; details: TpmsSchemeXor }
   | { scheme: Alg['NULL'] };
+/** What a keyed hash object does: HMAC, XOR, or nothing. TPMT_KEYEDHASH_SCHEME, Part 2, 11.1.23. */
 export const TPMT_KEYEDHASH_SCHEME: Codec<TpmtKeyedhashScheme> = tagged(
   'TPMT_KEYEDHASH_SCHEME',
   {},
@@ -105,7 +112,7 @@ export const TPMT_KEYEDHASH_SCHEME: Codec<TpmtKeyedhashScheme> = tagged(
 
 type HashSigning = Alg['RSASSA'] | Alg['RSAPSS'] | Alg['ECDSA'] | Alg['SM2'] | Alg['ECSCHNORR'];
 
-/** How to sign. TPMT_SIG_SCHEME, Part 2, 11.2.1.5. */
+/** The value of {@link TPMT_SIG_SCHEME}. */
 export type TpmtSigScheme =
   | { scheme: HashSigning | Alg['HMAC']; details: TpmsSchemeHash }
   | { scheme: Alg['ECDAA']; details: TpmsSchemeEcdaa }
@@ -126,6 +133,7 @@ const TPMI_ALG_SIG_SCHEME = oneOf(
   TPM_ALG.NULL,
 );
 
+/** How to sign. TPMT_SIG_SCHEME, Part 2, 11.2.1.5. */
 export const TPMT_SIG_SCHEME: Codec<TpmtSigScheme> = tagged(
   'TPMT_SIG_SCHEME',
   {},
@@ -144,10 +152,11 @@ export const TPMT_SIG_SCHEME: Codec<TpmtSigScheme> = tagged(
   },
 );
 
-/** The signing or encryption scheme of an RSA key. TPMT_RSA_SCHEME, Part 2, 11.2.4.2. */
+/** The value of {@link TPMT_RSA_SCHEME}. */
 export type TpmtRsaScheme =
   | { scheme: Alg['RSASSA'] | Alg['RSAPSS'] | Alg['OAEP']; details: TpmsSchemeHash }
   | { scheme: Alg['RSAES'] | Alg['NULL'] };
+/** The signing or encryption scheme of an RSA key. TPMT_RSA_SCHEME, Part 2, 11.2.4.2. */
 export const TPMT_RSA_SCHEME: Codec<TpmtRsaScheme> = tagged(
   'TPMT_RSA_SCHEME',
   {},
@@ -163,7 +172,7 @@ export const TPMT_RSA_SCHEME: Codec<TpmtRsaScheme> = tagged(
   },
 );
 
-/** How to pad for TPM2_RSA_Decrypt: the same values. TPMT_RSA_DECRYPT, Part 2, 11.2.4.4. */
+/** The value of {@link TPMT_ECC_SCHEME}. */
 export type TpmtRsaDecrypt = TpmtRsaScheme;
 
 /** The scheme of an ECC key. TPMT_ECC_SCHEME, Part 2, 11.2.5.6. */
@@ -174,6 +183,7 @@ export type TpmtEccScheme =
     }
   | { scheme: Alg['ECDAA']; details: TpmsSchemeEcdaa }
   | { scheme: Alg['NULL'] };
+/** How to pad for TPM2_RSA_Decrypt: the same values. TPMT_RSA_DECRYPT, Part 2, 11.2.4.4. */
 export const TPMT_ECC_SCHEME: Codec<TpmtEccScheme> = tagged(
   'TPMT_ECC_SCHEME',
   {},
@@ -201,13 +211,14 @@ export const TPMT_ECC_SCHEME: Codec<TpmtEccScheme> = tagged(
   },
 );
 
-/** A key derivation function. TPMT_KDF_SCHEME, Part 2, 11.2.3.3. */
+/** The value of {@link TPMT_KDF_SCHEME}. */
 export type TpmtKdfScheme =
   | {
       scheme: Alg['MGF1'] | Alg['KDF1_SP800_56A'] | Alg['KDF2'] | Alg['KDF1_SP800_108'];
       details: TpmsSchemeHash;
     }
   | { scheme: Alg['NULL'] };
+/** A key derivation function. TPMT_KDF_SCHEME, Part 2, 11.2.3.3. */
 export const TPMT_KDF_SCHEME: Codec<TpmtKdfScheme> = tagged(
   'TPMT_KDF_SCHEME',
   {},
@@ -225,62 +236,69 @@ export const TPMT_KDF_SCHEME: Codec<TpmtKdfScheme> = tagged(
 
 /** An RSA public modulus or signature, big endian, up to 4096 bits. TPM2B_PUBLIC_KEY_RSA, Part 2, 11.2.4.5. */
 export const TPM2B_PUBLIC_KEY_RSA: Codec<Uint8Array> = bytes16('TPM2B_PUBLIC_KEY_RSA', 512);
-/** A plaintext recovered by TPM2_RSA_Decrypt: the same structure, but secret. */
+/**
+ * A plaintext recovered by TPM2_RSA_Decrypt: the same structure, but secret. TPM2B_PUBLIC_KEY_RSA, Part 2, 11.2.4.5.
+ */
 export const TPM2B_PUBLIC_KEY_RSA_SECRET: Codec<Uint8Array> = bytes16('TPM2B_PUBLIC_KEY_RSA', 512, { secret: true });
 /** One prime of an RSA key. TPM2B_PRIVATE_KEY_RSA, Part 2, 11.2.4.7. */
 export const TPM2B_PRIVATE_KEY_RSA: Codec<Uint8Array> = bytes16('TPM2B_PRIVATE_KEY_RSA', 1280, { secret: true });
 /** A coordinate or a signature component, big endian, up to 638 bits. TPM2B_ECC_PARAMETER, Part 2, 11.2.5.1. */
 export const TPM2B_ECC_PARAMETER: Codec<Uint8Array> = bytes16('TPM2B_ECC_PARAMETER', 128);
-/** A private ECC scalar: the same structure, but secret. */
+/** A private ECC scalar: the same structure, but secret. TPM2B_ECC_PARAMETER, Part 2, 11.2.5.1. */
 export const TPM2B_ECC_PARAMETER_SECRET: Codec<Uint8Array> = bytes16('TPM2B_ECC_PARAMETER', 128, { secret: true });
 
-/** A point on a curve. TPMS_ECC_POINT, Part 2, 11.2.5.2. */
+/** The value of {@link TPMS_ECC_POINT}. */
 export interface TpmsEccPoint {
   x: Uint8Array;
   y: Uint8Array;
 }
+/** A point on a curve. TPMS_ECC_POINT, Part 2, 11.2.5.2. */
 export const TPMS_ECC_POINT: Codec<TpmsEccPoint> = struct('TPMS_ECC_POINT', {
   x: TPM2B_ECC_PARAMETER,
   y: TPM2B_ECC_PARAMETER,
 });
-/** A shared point: the same structure, but secret. */
+/** A shared point: the same structure, but secret. TPMS_ECC_POINT, Part 2, 11.2.5.2. */
 export const TPMS_ECC_POINT_SECRET: Codec<TpmsEccPoint> = struct('TPMS_ECC_POINT', {
   x: TPM2B_ECC_PARAMETER_SECRET,
   y: TPM2B_ECC_PARAMETER_SECRET,
 });
 
-/** TPMI_ECC_CURVE, Part 2, 11.2.5.5. */
+/** The value of {@link TPMI_ECC_CURVE}. */
 export type TpmiEccCurve = (typeof TPM_ECC)[keyof typeof TPM_ECC];
+/** A curve that the TPM implements. TPMI_ECC_CURVE, Part 2, 11.2.5.5. */
 export const TPMI_ECC_CURVE: Codec<TpmiEccCurve> = oneOf('TPMI_ECC_CURVE', 2, ...Object.values(TPM_ECC));
 
-/** An RSA signature. TPMS_SIGNATURE_RSA, Part 2, 11.3.1. */
+/** The value of {@link TPMS_SIGNATURE_RSA}. */
 export interface TpmsSignatureRsa {
   hash: TpmiAlgHash;
   sig: Uint8Array;
 }
+/** An RSA signature. TPMS_SIGNATURE_RSA, Part 2, 11.3.1. */
 export const TPMS_SIGNATURE_RSA: Codec<TpmsSignatureRsa> = struct('TPMS_SIGNATURE_RSA', {
   hash: TPMI_ALG_HASH,
   sig: TPM2B_PUBLIC_KEY_RSA,
 });
 
-/** An ECC signature. TPMS_SIGNATURE_ECC, Part 2, 11.3.2. */
+/** The value of {@link TPMS_SIGNATURE_ECC}. */
 export interface TpmsSignatureEcc {
   hash: TpmiAlgHash;
   signatureR: Uint8Array;
   signatureS: Uint8Array;
 }
+/** An ECC signature. TPMS_SIGNATURE_ECC, Part 2, 11.3.2. */
 export const TPMS_SIGNATURE_ECC: Codec<TpmsSignatureEcc> = struct('TPMS_SIGNATURE_ECC', {
   hash: TPMI_ALG_HASH,
   signatureR: TPM2B_ECC_PARAMETER,
   signatureS: TPM2B_ECC_PARAMETER,
 });
 
-/** A digest with its algorithm; the digest has the size of the algorithm and no length before it. TPMT_HA, Part 2, 10.3.2. */
+/** The value of {@link TPMT_HA}. */
 export interface TpmtHa {
   hashAlg: TpmiAlgHash;
   digest: Uint8Array;
 }
 const digestOf = (length: number) => ({ digest: fixedBytes('digest', length) });
+/** A digest with its algorithm; the digest has the size of the algorithm and no length before it. TPMT_HA, Part 2, 10.3.2. */
 export const TPMT_HA: Codec<TpmtHa> = tagged(
   'TPMT_HA',
   {},
@@ -299,7 +317,7 @@ export const TPMT_HA: Codec<TpmtHa> = tagged(
   },
 );
 
-/** A signature of any algorithm. TPMT_SIGNATURE, Part 2, 11.3.4. */
+/** The value of {@link TPMT_SIGNATURE}. */
 export type TpmtSignature =
   | { sigAlg: Alg['RSASSA'] | Alg['RSAPSS']; signature: TpmsSignatureRsa }
   | { sigAlg: Alg['ECDSA'] | Alg['ECDAA'] | Alg['SM2'] | Alg['ECSCHNORR']; signature: TpmsSignatureEcc }
@@ -309,6 +327,7 @@ export type TpmtSignature =
 const RSA_SIGNATURE = { signature: TPMS_SIGNATURE_RSA };
 const ECC_SIGNATURE = { signature: TPMS_SIGNATURE_ECC };
 
+/** A signature of any algorithm. TPMT_SIGNATURE, Part 2, 11.3.4. */
 export const TPMT_SIGNATURE: Codec<TpmtSignature> = tagged(
   'TPMT_SIGNATURE',
   {},

@@ -19,33 +19,36 @@ import {
 
 type St = typeof TPM_ST;
 
-/** Says that an object with that Name is loaded in the TPM. TPMS_CERTIFY_INFO, Part 2, 10.12.3. */
+/** The value of {@link TPMS_CERTIFY_INFO}. */
 export interface TpmsCertifyInfo {
   name: Uint8Array;
   qualifiedName: Uint8Array;
 }
+/** Says that an object with that Name is loaded in the TPM. TPMS_CERTIFY_INFO, Part 2, 10.12.3. */
 export const TPMS_CERTIFY_INFO: Codec<TpmsCertifyInfo> = struct('TPMS_CERTIFY_INFO', {
   name: TPM2B_NAME,
   qualifiedName: TPM2B_NAME,
 });
 
-/** Values of PCRs. TPMS_QUOTE_INFO, Part 2, 10.12.4. */
+/** The value of {@link TPMS_QUOTE_INFO}. */
 export interface TpmsQuoteInfo {
   pcrSelect: readonly TpmsPcrSelection[];
   pcrDigest: Uint8Array;
 }
+/** Values of PCRs. TPMS_QUOTE_INFO, Part 2, 10.12.4. */
 export const TPMS_QUOTE_INFO: Codec<TpmsQuoteInfo> = struct('TPMS_QUOTE_INFO', {
   pcrSelect: TPML_PCR_SELECTION,
   pcrDigest: TPM2B_DIGEST,
 });
 
-/** TPMS_COMMAND_AUDIT_INFO, Part 2, 10.12.5. */
+/** The value of {@link TPMS_COMMAND_AUDIT_INFO}. */
 export interface TpmsCommandAuditInfo {
   auditCounter: bigint;
   digestAlg: number;
   auditDigest: Uint8Array;
   commandDigest: Uint8Array;
 }
+/** The state of the command audit. TPMS_COMMAND_AUDIT_INFO, Part 2, 10.12.5. */
 export const TPMS_COMMAND_AUDIT_INFO: Codec<TpmsCommandAuditInfo> = struct('TPMS_COMMAND_AUDIT_INFO', {
   auditCounter: UINT64,
   digestAlg: TPM_ALG_ID,
@@ -53,53 +56,58 @@ export const TPMS_COMMAND_AUDIT_INFO: Codec<TpmsCommandAuditInfo> = struct('TPMS
   commandDigest: TPM2B_DIGEST,
 });
 
-/** TPMS_SESSION_AUDIT_INFO, Part 2, 10.12.6. */
+/** The value of {@link TPMS_SESSION_AUDIT_INFO}. */
 export interface TpmsSessionAuditInfo {
   exclusiveSession: 0 | 1;
   sessionDigest: Uint8Array;
 }
+/** The audit digest of a session. TPMS_SESSION_AUDIT_INFO, Part 2, 10.12.6. */
 export const TPMS_SESSION_AUDIT_INFO: Codec<TpmsSessionAuditInfo> = struct('TPMS_SESSION_AUDIT_INFO', {
   exclusiveSession: TPMI_YES_NO,
   sessionDigest: TPM2B_DIGEST,
 });
 
-/** Says that the TPM made that object. TPMS_CREATION_INFO, Part 2, 10.12.7. */
+/** The value of {@link TPMS_CREATION_INFO}. */
 export interface TpmsCreationInfo {
   objectName: Uint8Array;
   creationHash: Uint8Array;
 }
+/** Says that the TPM made that object. TPMS_CREATION_INFO, Part 2, 10.12.7. */
 export const TPMS_CREATION_INFO: Codec<TpmsCreationInfo> = struct('TPMS_CREATION_INFO', {
   objectName: TPM2B_NAME,
   creationHash: TPM2B_DIGEST,
 });
 
-/** Contents of an NV index. TPMS_NV_CERTIFY_INFO, Part 2, 10.12.8. */
+/** The value of {@link TPMS_NV_CERTIFY_INFO}. */
 export interface TpmsNvCertifyInfo {
   indexName: Uint8Array;
   offset: number;
   nvContents: Uint8Array;
 }
+/** Contents of an NV index. TPMS_NV_CERTIFY_INFO, Part 2, 10.12.8. */
 export const TPMS_NV_CERTIFY_INFO: Codec<TpmsNvCertifyInfo> = struct('TPMS_NV_CERTIFY_INFO', {
   indexName: TPM2B_NAME,
   offset: UINT16,
   nvContents: TPM2B_MAX_NV_BUFFER,
 });
 
-/** Digest of the contents of an NV index. TPMS_NV_DIGEST_CERTIFY_INFO, Part 2, 10.12.9. */
+/** The value of {@link TPMS_NV_DIGEST_CERTIFY_INFO}. */
 export interface TpmsNvDigestCertifyInfo {
   indexName: Uint8Array;
   nvDigest: Uint8Array;
 }
+/** Digest of the contents of an NV index. TPMS_NV_DIGEST_CERTIFY_INFO, Part 2, 10.12.9. */
 export const TPMS_NV_DIGEST_CERTIFY_INFO: Codec<TpmsNvDigestCertifyInfo> = struct('TPMS_NV_DIGEST_CERTIFY_INFO', {
   indexName: TPM2B_NAME,
   nvDigest: TPM2B_DIGEST,
 });
 
-/** Time of the TPM. TPMS_TIME_ATTEST_INFO, Part 2, 10.12.2. */
+/** The value of {@link TPMS_TIME_ATTEST_INFO}. */
 export interface TpmsTimeAttestInfo {
   time: TpmsTimeInfo;
   firmwareVersion: bigint;
 }
+/** Time of the TPM. TPMS_TIME_ATTEST_INFO, Part 2, 10.12.2. */
 export const TPMS_TIME_ATTEST_INFO: Codec<TpmsTimeAttestInfo> = struct('TPMS_TIME_ATTEST_INFO', {
   time: TPMS_TIME_INFO,
   firmwareVersion: UINT64,
@@ -120,7 +128,7 @@ export type TpmsAttestCreation = AttestHead & { type: St['ATTEST_CREATION']; att
 /** What TPM2_Quote signs. */
 export type TpmsAttestQuote = AttestHead & { type: St['ATTEST_QUOTE']; attested: TpmsQuoteInfo };
 
-/** What a TPM attests, of every type. TPMS_ATTEST, Part 2, 10.12.12. */
+/** The value of {@link TPMS_ATTEST}. */
 export type TpmsAttest =
   | TpmsAttestCertify
   | TpmsAttestCreation
@@ -131,6 +139,7 @@ export type TpmsAttest =
   | (AttestHead & { type: St['ATTEST_NV']; attested: TpmsNvCertifyInfo })
   | (AttestHead & { type: St['ATTEST_NV_DIGEST']; attested: TpmsNvDigestCertifyInfo });
 
+/** What a TPM attests, of every type. TPMS_ATTEST, Part 2, 10.12.12. */
 export const TPMS_ATTEST: Codec<TpmsAttest> = tagged(
   'TPMS_ATTEST',
   { magic: oneOf('TPM_GENERATED', 4, TPM_GENERATED_VALUE) },
@@ -166,5 +175,5 @@ export const TPMS_ATTEST: Codec<TpmsAttest> = tagged(
  */
 export const TPM2B_ATTEST: Codec<Uint8Array> = bytes16('TPM2B_ATTEST', 2304);
 
-/** The same, decoded, where the signed bytes do not matter. */
+/** The same, decoded, where the signed bytes do not matter. TPM2B_ATTEST, Part 2, 10.12.13. */
 export const TPM2B_ATTEST_DECODED: Codec<TpmsAttest> = sized('TPM2B_ATTEST', TPMS_ATTEST);

@@ -12,7 +12,7 @@ import {
   UINT32,
 } from './base.ts';
 
-/** What kind of algorithm it is. TPMA_ALGORITHM, Part 2, 8.2. */
+/** The value of {@link TPMA_ALGORITHM}. */
 export interface TpmaAlgorithm {
   asymmetric?: boolean;
   symmetric?: boolean;
@@ -22,6 +22,7 @@ export interface TpmaAlgorithm {
   encrypting?: boolean;
   method?: boolean;
 }
+/** What kind of algorithm it is. TPMA_ALGORITHM, Part 2, 8.2. */
 export const TPMA_ALGORITHM: Codec<TpmaAlgorithm> = bitField('TPMA_ALGORITHM', 4, {
   asymmetric: 0,
   symmetric: 1,
@@ -32,17 +33,18 @@ export const TPMA_ALGORITHM: Codec<TpmaAlgorithm> = bitField('TPMA_ALGORITHM', 4
   method: 10,
 });
 
-/** TPMS_ALG_PROPERTY, Part 2, 10.8.1. */
+/** The value of {@link TPMS_ALG_PROPERTY}. */
 export interface TpmsAlgProperty {
   alg: number;
   algProperties: TpmaAlgorithm;
 }
+/** An algorithm and what it is for. TPMS_ALG_PROPERTY, Part 2, 10.8.1. */
 export const TPMS_ALG_PROPERTY: Codec<TpmsAlgProperty> = struct('TPMS_ALG_PROPERTY', {
   alg: TPM_ALG_ID,
   algProperties: TPMA_ALGORITHM,
 });
 
-/** A command and its attributes. TPMA_CC, Part 2, 8.9. */
+/** The value of {@link TPMA_CC}. */
 export interface TpmaCc {
   commandIndex?: number;
   nv?: boolean;
@@ -52,6 +54,7 @@ export interface TpmaCc {
   rHandle?: boolean;
   vendor?: boolean;
 }
+/** A command and its attributes. TPMA_CC, Part 2, 8.9. */
 export const TPMA_CC: Codec<TpmaCc> = bitField('TPMA_CC', 4, {
   commandIndex: [0, 16],
   nv: 22,
@@ -62,31 +65,34 @@ export const TPMA_CC: Codec<TpmaCc> = bitField('TPMA_CC', 4, {
   vendor: 29,
 });
 
-/** TPMS_TAGGED_PROPERTY, Part 2, 10.8.2. */
+/** The value of {@link TPMS_TAGGED_PROPERTY}. */
 export interface TpmsTaggedProperty {
   property: number;
   value: number;
 }
+/** A property of the TPM and its value. TPMS_TAGGED_PROPERTY, Part 2, 10.8.2. */
 export const TPMS_TAGGED_PROPERTY: Codec<TpmsTaggedProperty> = struct('TPMS_TAGGED_PROPERTY', {
   property: UINT32,
   value: UINT32,
 });
 
-/** Which PCRs have a property, as a bitmap. TPMS_TAGGED_PCR_SELECT, Part 2, 10.8.3. */
+/** The value of {@link TPMS_TAGGED_PCR_SELECT}. */
 export interface TpmsTaggedPcrSelect {
   tag: number;
   pcrSelect: Uint8Array;
 }
+/** Which PCRs have a property, as a bitmap. TPMS_TAGGED_PCR_SELECT, Part 2, 10.8.3. */
 export const TPMS_TAGGED_PCR_SELECT: Codec<TpmsTaggedPcrSelect> = struct('TPMS_TAGGED_PCR_SELECT', {
   tag: UINT32,
   pcrSelect: PCR_SELECT,
 });
 
-/** TPMS_TAGGED_POLICY, Part 2, 10.8.4. */
+/** The value of {@link TPMS_TAGGED_POLICY}. */
 export interface TpmsTaggedPolicy {
   handle: number;
   policyHash: TpmtHa;
 }
+/** A permanent handle and its policy. TPMS_TAGGED_POLICY, Part 2, 10.8.4. */
 export const TPMS_TAGGED_POLICY: Codec<TpmsTaggedPolicy> = struct('TPMS_TAGGED_POLICY', {
   handle: TPM_HANDLE,
   policyHash: TPMT_HA,
@@ -97,7 +103,7 @@ const ROOM = 1016;
 
 type Cap = typeof TPM_CAP;
 
-/** The answer of TPM2_GetCapability. TPMS_CAPABILITY_DATA, Part 2, 10.10.2. */
+/** The value of {@link TPMS_CAPABILITY_DATA}. */
 export type TpmsCapabilityData =
   | { capability: Cap['ALGS']; data: readonly TpmsAlgProperty[] }
   | { capability: Cap['HANDLES']; data: readonly number[] }
@@ -111,6 +117,7 @@ export type TpmsCapabilityData =
 
 const TPML_CC: Codec<readonly number[]> = list('TPML_CC', TPM_CC_CODE, ROOM / 4);
 
+/** The answer of TPM2_GetCapability. TPMS_CAPABILITY_DATA, Part 2, 10.10.2. */
 export const TPMS_CAPABILITY_DATA: Codec<TpmsCapabilityData> = tagged(
   'TPMS_CAPABILITY_DATA',
   {},

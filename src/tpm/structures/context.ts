@@ -1,7 +1,7 @@
 import { bytes16, type Codec, struct } from '../codec/index.ts';
 import { TPM_HANDLE, UINT64 } from './base.ts';
 
-/** A saved object or session: the TPM protects the blob itself. TPMS_CONTEXT, Part 2, 14.4. */
+/** The value of {@link TPMS_CONTEXT}. */
 export interface TpmsContext {
   sequence: bigint;
   /** For objects 0x80000000, 0x80000001 (sequence) or 0x80000002 (stClear); for sessions their handle. */
@@ -9,6 +9,7 @@ export interface TpmsContext {
   hierarchy: number;
   contextBlob: Uint8Array;
 }
+/** A saved object or session: the TPM protects the blob itself. TPMS_CONTEXT, Part 2, 14.4. */
 export const TPMS_CONTEXT: Codec<TpmsContext> = struct('TPMS_CONTEXT', {
   sequence: UINT64,
   savedHandle: TPM_HANDLE,

@@ -1,7 +1,7 @@
 import { bitField, type Codec, sized, struct } from '../codec/index.ts';
 import { TPM_HANDLE, TPM2B_DIGEST, TPMI_ALG_HASH, type TpmiAlgHash, UINT16 } from './base.ts';
 
-/** Attributes of an NV index; `nt` is its type (0 ordinary, 1 counter, 2 bits, 4 extend, 8 PIN fail, 9 PIN pass). TPMA_NV, Part 2, 13.4. */
+/** The value of {@link TPMA_NV}. */
 export interface TpmaNv {
   ppWrite?: boolean;
   ownerWrite?: boolean;
@@ -26,6 +26,7 @@ export interface TpmaNv {
   platformCreate?: boolean;
   readStClear?: boolean;
 }
+/** Attributes of an NV index; `nt` is its type (0 ordinary, 1 counter, 2 bits, 4 extend, 8 PIN fail, 9 PIN pass). TPMA_NV, Part 2, 13.4. */
 export const TPMA_NV: Codec<TpmaNv> = bitField('TPMA_NV', 4, {
   ppWrite: 0,
   ownerWrite: 1,
@@ -51,7 +52,7 @@ export const TPMA_NV: Codec<TpmaNv> = bitField('TPMA_NV', 4, {
   readStClear: 31,
 });
 
-/** The public area of an NV index. TPMS_NV_PUBLIC, Part 2, 13.5. */
+/** The value of {@link TPMS_NV_PUBLIC}. */
 export interface TpmsNvPublic {
   nvIndex: number;
   nameAlg: TpmiAlgHash;
@@ -59,6 +60,7 @@ export interface TpmsNvPublic {
   authPolicy: Uint8Array;
   dataSize: number;
 }
+/** The public area of an NV index. TPMS_NV_PUBLIC, Part 2, 13.5. */
 export const TPMS_NV_PUBLIC: Codec<TpmsNvPublic> = struct('TPMS_NV_PUBLIC', {
   nvIndex: TPM_HANDLE,
   nameAlg: TPMI_ALG_HASH,
@@ -66,5 +68,5 @@ export const TPMS_NV_PUBLIC: Codec<TpmsNvPublic> = struct('TPMS_NV_PUBLIC', {
   authPolicy: TPM2B_DIGEST,
   dataSize: UINT16,
 });
-/** TPM2B_NV_PUBLIC, Part 2, 13.6. */
+/** The public area of an NV index with its size. TPM2B_NV_PUBLIC, Part 2, 13.6. */
 export const TPM2B_NV_PUBLIC: Codec<TpmsNvPublic> = sized('TPM2B_NV_PUBLIC', TPMS_NV_PUBLIC);

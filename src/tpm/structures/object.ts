@@ -38,7 +38,7 @@ import {
 
 type Alg = typeof TPM_ALG;
 
-/** What an object may be used for, and how. TPMA_OBJECT, Part 2, 8.3. */
+/** The value of {@link TPMA_OBJECT}. */
 export interface TpmaObject {
   fixedTPM?: boolean;
   stClear?: boolean;
@@ -53,6 +53,7 @@ export interface TpmaObject {
   sign?: boolean;
   x509sign?: boolean;
 }
+/** What an object may be used for, and how. TPMA_OBJECT, Part 2, 8.3. */
 export const TPMA_OBJECT: Codec<TpmaObject> = bitField('TPMA_OBJECT', 4, {
   fixedTPM: 1,
   stClear: 2,
@@ -68,13 +69,14 @@ export const TPMA_OBJECT: Codec<TpmaObject> = bitField('TPMA_OBJECT', 4, {
   x509sign: 19,
 });
 
-/** Parameters of an RSA key; `exponent` 0 means 65537. TPMS_RSA_PARMS, Part 2, 12.2.3.5. */
+/** The value of {@link TPMS_RSA_PARMS}. */
 export interface TpmsRsaParms {
   symmetric: TpmtSymDefObject;
   scheme: TpmtRsaScheme;
   keyBits: number;
   exponent: number;
 }
+/** Parameters of an RSA key; `exponent` 0 means 65537. TPMS_RSA_PARMS, Part 2, 12.2.3.5. */
 export const TPMS_RSA_PARMS: Codec<TpmsRsaParms> = struct('TPMS_RSA_PARMS', {
   symmetric: TPMT_SYM_DEF_OBJECT,
   scheme: TPMT_RSA_SCHEME,
@@ -82,13 +84,14 @@ export const TPMS_RSA_PARMS: Codec<TpmsRsaParms> = struct('TPMS_RSA_PARMS', {
   exponent: UINT32,
 });
 
-/** Parameters of an ECC key. TPMS_ECC_PARMS, Part 2, 12.2.3.6. */
+/** The value of {@link TPMS_ECC_PARMS}. */
 export interface TpmsEccParms {
   symmetric: TpmtSymDefObject;
   scheme: TpmtEccScheme;
   curveID: TpmiEccCurve;
   kdf: TpmtKdfScheme;
 }
+/** Parameters of an ECC key. TPMS_ECC_PARMS, Part 2, 12.2.3.6. */
 export const TPMS_ECC_PARMS: Codec<TpmsEccParms> = struct('TPMS_ECC_PARMS', {
   symmetric: TPMT_SYM_DEF_OBJECT,
   scheme: TPMT_ECC_SCHEME,
@@ -96,18 +99,20 @@ export const TPMS_ECC_PARMS: Codec<TpmsEccParms> = struct('TPMS_ECC_PARMS', {
   kdf: TPMT_KDF_SCHEME,
 });
 
-/** Parameters of a keyed hash or sealed data object. TPMS_KEYEDHASH_PARMS, Part 2, 12.2.3.3. */
+/** The value of {@link TPMS_KEYEDHASH_PARMS}. */
 export interface TpmsKeyedhashParms {
   scheme: TpmtKeyedhashScheme;
 }
+/** Parameters of a keyed hash or sealed data object. TPMS_KEYEDHASH_PARMS, Part 2, 12.2.3.3. */
 export const TPMS_KEYEDHASH_PARMS: Codec<TpmsKeyedhashParms> = struct('TPMS_KEYEDHASH_PARMS', {
   scheme: TPMT_KEYEDHASH_SCHEME,
 });
 
-/** Parameters of a symmetric key. TPMS_SYMCIPHER_PARMS, Part 2, 11.1.9. */
+/** The value of {@link TPMS_SYMCIPHER_PARMS}. */
 export interface TpmsSymcipherParms {
   sym: TpmtSymDefObject;
 }
+/** Parameters of a symmetric key. TPMS_SYMCIPHER_PARMS, Part 2, 11.1.9. */
 export const TPMS_SYMCIPHER_PARMS: Codec<TpmsSymcipherParms> = struct('TPMS_SYMCIPHER_PARMS', {
   sym: TPMT_SYM_DEF_OBJECT,
 });
@@ -132,7 +137,7 @@ export interface TpmtPublicEcc extends PublicHead {
   unique: TpmsEccPoint;
 }
 
-/** The public area of any object. TPMT_PUBLIC, Part 2, 12.2.4. */
+/** The value of {@link TPMT_PUBLIC}. */
 export type TpmtPublic =
   | TpmtPublicRsa
   | TpmtPublicEcc
@@ -148,6 +153,7 @@ const TPMI_ALG_PUBLIC: Codec<TpmtPublic['type']> = oneOf(
   TPM_ALG.SYMCIPHER,
 );
 
+/** The public area of any object. TPMT_PUBLIC, Part 2, 12.2.4. */
 export const TPMT_PUBLIC: Codec<TpmtPublic> = tagged(
   'TPMT_PUBLIC',
   {},
@@ -165,15 +171,16 @@ export const TPMT_PUBLIC: Codec<TpmtPublic> = tagged(
 /** A public area with its length before it. TPM2B_PUBLIC, Part 2, 12.2.5. */
 export const TPM2B_PUBLIC: Codec<TpmtPublic> = sized('TPM2B_PUBLIC', TPMT_PUBLIC);
 
-/** A public area as bytes for TPM2_CreateLoaded. TPM2B_TEMPLATE, Part 2, 12.2.6; here always a TPMT_PUBLIC. */
+/** A public area for TPM2_CreateLoaded, here always a TPMT_PUBLIC. TPM2B_TEMPLATE, Part 2, 12.2.6. */
 export const TPM2B_TEMPLATE: Codec<TpmtPublic> = sized('TPM2B_TEMPLATE', TPMT_PUBLIC);
 
-/** Algorithm and parameters alone, for TPM2_TestParms. TPMT_PUBLIC_PARMS, Part 2, 12.2.3.8. */
+/** The value of {@link TPMT_PUBLIC_PARMS}. */
 export type TpmtPublicParms =
   | { type: Alg['RSA']; parameters: TpmsRsaParms }
   | { type: Alg['ECC']; parameters: TpmsEccParms }
   | { type: Alg['KEYEDHASH']; parameters: TpmsKeyedhashParms }
   | { type: Alg['SYMCIPHER']; parameters: TpmsSymcipherParms };
+/** Algorithm and parameters alone, for TPM2_TestParms. TPMT_PUBLIC_PARMS, Part 2, 12.2.3.8. */
 export const TPMT_PUBLIC_PARMS: Codec<TpmtPublicParms> = tagged(
   'TPMT_PUBLIC_PARMS',
   {},
@@ -188,16 +195,17 @@ export const TPMT_PUBLIC_PARMS: Codec<TpmtPublicParms> = tagged(
   },
 );
 
-/** The secret values that a caller gives to a new object. TPMS_SENSITIVE_CREATE, Part 2, 11.1.15. */
+/** The value of {@link TPMS_SENSITIVE_CREATE}. */
 export interface TpmsSensitiveCreate {
   userAuth: Uint8Array;
   data: Uint8Array;
 }
+/** The secret values that a caller gives to a new object. TPMS_SENSITIVE_CREATE, Part 2, 11.1.15. */
 export const TPMS_SENSITIVE_CREATE: Codec<TpmsSensitiveCreate> = struct('TPMS_SENSITIVE_CREATE', {
   userAuth: TPM2B_AUTH,
   data: bytes16('TPM2B_SENSITIVE_DATA', 256, { secret: true }),
 });
-/** TPM2B_SENSITIVE_CREATE, Part 2, 11.1.16. */
+/** What a new object is to keep secret, with its size. TPM2B_SENSITIVE_CREATE, Part 2, 11.1.16. */
 export const TPM2B_SENSITIVE_CREATE: Codec<TpmsSensitiveCreate> = sized(
   'TPM2B_SENSITIVE_CREATE',
   TPMS_SENSITIVE_CREATE,
@@ -208,11 +216,12 @@ interface SensitiveHead {
   seedValue: Uint8Array;
 }
 
-/** The private area of an object; `sensitive` is one prime, the scalar, the data or the key. TPMT_SENSITIVE, Part 2, 12.3.2.4. */
+/** The value of {@link TPMT_SENSITIVE}. */
 export type TpmtSensitive = SensitiveHead & {
   sensitiveType: Alg['RSA'] | Alg['ECC'] | Alg['KEYEDHASH'] | Alg['SYMCIPHER'];
   sensitive: Uint8Array;
 };
+/** The private area of an object; `sensitive` is one prime, the scalar, the data or the key. TPMT_SENSITIVE, Part 2, 12.3.2.4. */
 export const TPMT_SENSITIVE: Codec<TpmtSensitive> = tagged(
   'TPMT_SENSITIVE',
   {},
@@ -226,13 +235,13 @@ export const TPMT_SENSITIVE: Codec<TpmtSensitive> = tagged(
     [TPM_ALG.SYMCIPHER]: { sensitive: bytes16('TPM2B_SYM_KEY', 32, { secret: true }) },
   },
 );
-/** TPM2B_SENSITIVE, Part 2, 12.3.3. */
+/** A private area in clear, with its size. TPM2B_SENSITIVE, Part 2, 12.3.3. */
 export const TPM2B_SENSITIVE: Codec<TpmtSensitive> = sized('TPM2B_SENSITIVE', TPMT_SENSITIVE);
 
 /** A private area, encrypted and protected by its parent: bytes that only the TPM reads. TPM2B_PRIVATE, Part 2, 12.3.7. */
 export const TPM2B_PRIVATE: Codec<Uint8Array> = bytes16('TPM2B_PRIVATE', 1600);
 
-/** A credential with its integrity value. TPMS_ID_OBJECT, Part 2, 12.4.2. */
+/** The value of {@link TPMS_ID_OBJECT}. */
 export interface TpmsIdObject {
   integrityHMAC: Uint8Array;
   /** The encrypted TPM2B_DIGEST: all bytes that follow. */
@@ -244,6 +253,7 @@ const checkEncIdentity = (length: number): void => {
     throw new CodecError('encIdentity', `${length} bytes, at most ${MAX_ENC_IDENTITY} are allowed`);
   }
 };
+/** A credential with its integrity value. TPMS_ID_OBJECT, Part 2, 12.4.2. */
 export const TPMS_ID_OBJECT: Codec<TpmsIdObject> = struct('TPMS_ID_OBJECT', {
   integrityHMAC: TPM2B_DIGEST,
   encIdentity: {
@@ -259,10 +269,10 @@ export const TPMS_ID_OBJECT: Codec<TpmsIdObject> = struct('TPMS_ID_OBJECT', {
     },
   },
 });
-/** TPM2B_ID_OBJECT as the bytes of its TPMS_ID_OBJECT. Part 2, 12.4.3. */
+/** A credential as the bytes of its TPMS_ID_OBJECT. TPM2B_ID_OBJECT, Part 2, 12.4.3. */
 export const TPM2B_ID_OBJECT: Codec<Uint8Array> = bytes16('TPM2B_ID_OBJECT', 2 + MAX_DIGEST + 2 + MAX_DIGEST);
 
-/** Where and how an object was made. TPMS_CREATION_DATA, Part 2, 15.1. */
+/** The value of {@link TPMS_CREATION_DATA}. */
 export interface TpmsCreationData {
   pcrSelect: readonly TpmsPcrSelection[];
   pcrDigest: Uint8Array;
@@ -272,6 +282,7 @@ export interface TpmsCreationData {
   parentQualifiedName: Uint8Array;
   outsideInfo: Uint8Array;
 }
+/** Where and how an object was made. TPMS_CREATION_DATA, Part 2, 15.1. */
 export const TPMS_CREATION_DATA: Codec<TpmsCreationData> = struct('TPMS_CREATION_DATA', {
   pcrSelect: TPML_PCR_SELECTION,
   pcrDigest: TPM2B_DIGEST,
@@ -281,12 +292,12 @@ export const TPMS_CREATION_DATA: Codec<TpmsCreationData> = struct('TPMS_CREATION
   parentQualifiedName: TPM2B_NAME,
   outsideInfo: TPM2B_DATA,
 });
-/** TPM2B_CREATION_DATA, Part 2, 15.2. */
+/** What was when an object was made, with its size. TPM2B_CREATION_DATA, Part 2, 15.2. */
 export const TPM2B_CREATION_DATA: Codec<TpmsCreationData> = sized('TPM2B_CREATION_DATA', TPMS_CREATION_DATA);
 
-/** TPM2B_ECC_POINT, Part 2, 11.2.5.3. */
+/** A point on a curve with its size. TPM2B_ECC_POINT, Part 2, 11.2.5.3. */
 export const TPM2B_ECC_POINT: Codec<TpmsEccPoint> = sized('TPM2B_ECC_POINT', TPMS_ECC_POINT);
-/** The same with a secret inside. */
+/** A point on a curve that is a secret, with its size. TPM2B_ECC_POINT, Part 2, 11.2.5.3. */
 export const TPM2B_ECC_POINT_SECRET: Codec<TpmsEccPoint> = sized(
   'TPM2B_ECC_POINT',
   struct<TpmsEccPoint>('TPMS_ECC_POINT', { x: TPM2B_ECC_PARAMETER_SECRET, y: TPM2B_ECC_PARAMETER_SECRET }),
