@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { type Bytes, equal, fromHex, toHex, view } from '../bytes.ts';
+import { type Bytes, equal, toHex, view } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { JsonMembers, type JsonRefusal, showJson } from '../json.ts';
 import { HASHES } from '../tpm/constants.ts';
 import { isHashAlg, objectName } from '../tpm/names.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
@@ -95,16 +96,11 @@ export function decodeActivationResponse(json: unknown): ActivationResponse {
 
 /** Version 1 and exactly these members, each hexadecimal. */
 function readMembers<K extends string>(json: unknown, names: readonly K[]): Record<K, Bytes> {
-  const { version, ...members } = Object(json) as Record<string, unknown>;
-  const isKnown = version === 1 && Object.keys(members).length === names.length;
-  const read = ([name, text]: [K, unknown]): [K, Bytes] => {
-    try {
-      if (isKnown && typeof text === 'string') return [name, fromHex(text)];
-    } catch {
-      // Not hexadecimal: the error below says so.
-    }
-    throw new KeyprovError('credential-invalid', `activation: version 1 with '${name}' in hexadecimal is expected`);
-  };
+  const members = JsonMembers.parse('activation', json, refuse, ['version', ...names]);
+  if (members.value('version') !== 1) throw members.wrong('version', `${showJson(members.value('version'))}, not 1`);
   // Object.fromEntries forgets the keys; they are those of names.
-  return Object.fromEntries(names.map((name) => read([name, members[name]]))) as Record<K, Bytes>;
+  return Object.fromEntries(names.map((name) => [name, members.hex(name)])) as Record<K, Bytes>;
 }
+
+const refuse: JsonRefusal = (where, problem, cause) =>
+  new KeyprovError('credential-invalid', `${where}: ${problem}`, { cause });

@@ -1,6 +1,7 @@
-import { type Bytes, fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
+import { toBase64, toHex } from '../bytes.ts';
 import { encodeSpkiPem } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
+import { JsonMembers, type JsonRefusal, showJson } from '../json.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
@@ -108,27 +109,27 @@ export function encodeStatement(statement: AttestationStatement): StatementJson 
 }
 
 /**
- * Reads what {@link encodeStatement} wrote. It checks the form only: the members are known ones, the structures can be
- * read, and members that repeat something agree with it; these may be left out.
+ * Reads what {@link encodeStatement} wrote, parsed already or as text, in which no member may stand twice. It checks the
+ * form only: the members are known ones, the structures can be read, and members that repeat something agree with it; these may be left out.
  *
  * @throws KeyprovError `statement-invalid` for anything else.
  */
 export function decodeStatement(json: unknown): AttestationStatement {
-  const source = objectAt(json, 'the statement');
-  const { version, ak, creation, akCreation, ek } = source;
+  const source = JsonMembers.parse('attestation statement', json, refuse);
+  const version = source.value('version');
   if (version !== 1) {
-    throw invalid(`version ${String(version)} is not known`, undefined, 'read it with the keyprov that wrote it');
+    throw invalid(`version ${showJson(version)} is not known`, undefined, 'read it with the keyprov that wrote it');
   }
   const statement: AttestationStatement = {
     version: 1,
-    pubArea: hexAt(source, 'pubArea'),
+    pubArea: source.hex('pubArea'),
     ...certificationFromJson(source),
-    ak: publicPartFromJson(ak, 'ak'),
-    ...(creation !== undefined && { creation: proofFromJson(creation, 'creation') }),
-    ...(akCreation !== undefined && { akCreation: proofFromJson(akCreation, 'akCreation') }),
-    ...(ek !== undefined && { ek: publicPartFromJson(ek, 'ek') }),
+    ak: publicPartFromJson(source.members('ak')),
+    ...(source.value('creation') !== undefined && { creation: proofFromJson(source.members('creation')) }),
+    ...(source.value('akCreation') !== undefined && { akCreation: proofFromJson(source.members('akCreation')) }),
+    ...(source.value('ek') !== undefined && { ek: publicPartFromJson(source.members('ek')) }),
   };
-  checkAgrees(source, { ...encodeStatement(statement) }, '');
+  checkAgrees(source.all(), { ...encodeStatement(statement) }, '');
   return statement;
 }
 
@@ -151,45 +152,21 @@ function proofToJson({ creationData, certInfo, signature }: CreationProof): Crea
   return { creationData: toHex(creationData), certInfo: toHex(certInfo), signature: toHex(signature) };
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
-function publicPartFromJson(json: unknown, path: string): PublicPart {
-  const source = objectAt(json, path);
-  const { certificates } = source;
-  const pubArea = hexAt(source, 'pubArea', path);
-  if (certificates === undefined) return { pubArea };
-  if (!Array.isArray(certificates)) throw invalid(`${path}.certificates is no array`);
-  return {
-    pubArea,
-    certificates: certificates.map((text, i) => bytesOf(text, fromBase64, `${path}.certificates[${i}]`)),
-  };
+function publicPartFromJson(source: JsonMembers): PublicPart {
+  const pubArea = source.hex('pubArea');
+  if (source.value('certificates') === undefined) return { pubArea };
+  return { pubArea, certificates: source.base64List('certificates') };
 }
 
-function proofFromJson(json: unknown, path: string): CreationProof {
-  const source = objectAt(json, path);
-  return { creationData: hexAt(source, 'creationData', path), ...certificationFromJson(source, path) };
-}
+const proofFromJson = (source: JsonMembers): CreationProof => ({
+  creationData: source.hex('creationData'),
+  ...certificationFromJson(source),
+});
 
-function certificationFromJson(source: JsonObject, path?: string): Certification {
-  return { certInfo: hexAt(source, 'certInfo', path), signature: hexAt(source, 'signature', path) };
-}
-
-const hexAt = (source: JsonObject, key: string, path?: string): Bytes =>
-  bytesOf(source[key], fromHex, path === undefined ? key : `${path}.${key}`);
-
-function bytesOf(text: unknown, from: (text: string) => Bytes, path: string): Bytes {
-  if (typeof text !== 'string') throw invalid(`${path} is no string`);
-  try {
-    return from(text);
-  } catch (cause) {
-    throw invalid(`${path} cannot be read`, cause);
-  }
-}
-
-function objectAt(json: unknown, path: string): JsonObject {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw invalid(`${path} is no object`);
-  return json as JsonObject;
-}
+const certificationFromJson = (source: JsonMembers): Certification => ({
+  certInfo: source.hex('certInfo'),
+  signature: source.hex('signature'),
+});
 
 /** Every member of `given` must be one of `expected`, with the same value. */
 function checkAgrees(given: object, expected: object, path: string): void {
@@ -201,6 +178,9 @@ function checkAgrees(given: object, expected: object, path: string): void {
     else if (value !== should) throw invalid(`${path}${key} is not what the structures give`);
   }
 }
+
+const refuse: JsonRefusal = (where, problem, cause) =>
+  new KeyprovError('statement-invalid', `${where}: ${problem}`, { cause });
 
 const invalid = (problem: string, cause?: unknown, remedy?: string): KeyprovError =>
   new KeyprovError('statement-invalid', `attestation statement: ${problem}`, {

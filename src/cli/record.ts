@@ -1,6 +1,7 @@
 import { type Bytes, fromHex, toBase64, toHex } from '../bytes.ts';
 import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
+import { parseJson } from '../json.ts';
 import { algorithmOf } from '../keys/key-record.ts';
 import type { PinDerivation, ProvidedKey } from '../keys/provider.ts';
 import { isKeyAlgorithm } from '../policy/index.ts';
@@ -102,7 +103,7 @@ export async function readKey(directory: string): Promise<ProvidedKey & KeyRecor
 }
 
 function decodeRecord(text: string): KeyRecord {
-  const record = objectOf(JSON.parse(text));
+  const record = objectOf(parseJson('record.json', text));
   if (record.format !== FORMAT || record.version !== VERSION) throw new TypeError('unknown format or version');
   const { user, deviceId, tpm, backend, algorithm, hasPin, pinDerivation, parent } = record;
   if (backend !== 'tpm' && backend !== 'software') throw new TypeError('unknown backend');

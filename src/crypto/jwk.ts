@@ -1,5 +1,6 @@
-import { type Bytes, fromBase64Url, toBase64Url, utf8 } from '../bytes.ts';
+import { type Bytes, toBase64Url, utf8 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { JsonMembers, type JsonRefusal, showJson } from '../json.ts';
 import { CURVES, type Curve } from './curve.ts';
 import { digest } from './kdf.ts';
 import { checkPublicKey, type EcPublicKey, type PublicKey, type RsaPublicKey } from './public-key.ts';
@@ -21,24 +22,16 @@ export function encodeJwk(key: PublicKey): PublicJwk {
 }
 
 /**
- * Reads a JSON Web Key, parsed already. Members that describe its use are ignored, as RFC 7517, section 4 says.
+ * Reads a JSON Web Key, parsed already or as text. Members that describe its use are ignored, as RFC 7517, section 4 says.
  * @throws KeyprovError `key-invalid` for anything but a public RSA, P-256, P-384 or P-521 key.
  */
 export function decodeJwk(jwk: unknown): PublicKey {
-  if (typeof jwk !== 'object' || jwk === null) throw new KeyprovError('key-invalid', 'JWK: not an object');
-  const members = new Map<string, unknown>(Object.entries(jwk));
+  const members = JsonMembers.parse('JWK', jwk, invalid);
   const secret = PRIVATE_MEMBERS.find((name) => members.has(name));
   if (secret !== undefined) {
-    throw new KeyprovError('key-invalid', `JWK: member '${secret}' belongs to a private key, a public one is expected`);
+    throw members.wrong(secret, 'belongs to a private key, a public one is expected');
   }
-  const bytes = (name: string): Bytes => {
-    try {
-      return fromBase64Url(String(members.get(name)));
-    } catch (cause) {
-      throw new KeyprovError('key-invalid', `JWK: member '${name}' is missing or not base64url`, { cause });
-    }
-  };
-  const key = members.get('kty') === 'RSA' ? readRsa(bytes) : readEc(members, bytes);
+  const key = members.value('kty') === 'RSA' ? readRsa(members) : readEc(members);
   checkPublicKey(key);
   return key;
 }
@@ -49,18 +42,21 @@ export function computeJwkThumbprint(key: PublicKey): Bytes {
   return digest('sha256', utf8(JSON.stringify(sorted)));
 }
 
-function readRsa(bytes: (name: string) => Bytes): RsaPublicKey {
-  return { kty: 'RSA', n: bytes('n'), e: bytes('e') };
+const invalid: JsonRefusal = (where, problem, cause) =>
+  new KeyprovError('key-invalid', `${where}: ${problem}`, { cause });
+
+function readRsa(members: JsonMembers): RsaPublicKey {
+  return { kty: 'RSA', n: members.base64Url('n'), e: members.base64Url('e') };
 }
 
-function readEc(members: ReadonlyMap<string, unknown>, bytes: (name: string) => Bytes): EcPublicKey {
-  const crv = members.get('crv');
-  if (members.get('kty') !== 'EC' || !isCurve(crv)) {
-    throw new KeyprovError('key-invalid', `JWK: kty ${members.get('kty')} with crv ${crv} is not supported`, {
+function readEc(members: JsonMembers): EcPublicKey {
+  const [kty, crv] = [members.value('kty'), members.value('crv')];
+  if (kty !== 'EC' || !isCurve(crv)) {
+    throw new KeyprovError('key-invalid', `JWK: kty ${showJson(kty)} with crv ${showJson(crv)} is not supported`, {
       remedy: 'use an RSA, P-256, P-384 or P-521 key',
     });
   }
-  return { kty: 'EC', crv, x: bytes('x'), y: bytes('y') };
+  return { kty: 'EC', crv, x: members.base64Url('x'), y: members.base64Url('y') };
 }
 
 function isCurve(value: unknown): value is Curve {

@@ -1,4 +1,5 @@
 import { toHex } from '../bytes.ts';
+import { isJsonObject, parseJson } from '../json.ts';
 import { DER_FORMATS, derInput } from './der-formats.ts';
 import { field, nested, shortened } from './fields.ts';
 import { type Candidate, candidatesOf, type Format, MAX_USUAL_SIZE, messageOf } from './format.ts';
@@ -164,10 +165,9 @@ const isRecording = (text: string): boolean =>
 async function readJson(text: string, context: Context): Promise<Found[]> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
-    // The error would quote the text, which may be a secret.
-    const problems = ['it begins like JSON, and is none'];
+    value = parseJson('it', text);
+  } catch (error) {
+    const problems = [messageOf(error)];
     return [
       within({ format: 'json', title: 'JSON', confidence: 'damaged', problems, fields: [] }, text.length, context),
     ];
@@ -176,7 +176,7 @@ async function readJson(text: string, context: Context): Promise<Found[]> {
     const isDeep = context.encodings.length >= MAX_LAYERS;
     return isDeep ? [] : await readText(value, { ...context, encodings: [...context.encodings, 'JSON text'] });
   }
-  if (typeof value !== 'object' || value === null) return [];
+  if (!isJsonObject(value)) return [];
   const input: JsonInput = { text, value, members: new Map(Object.entries(value)) };
   const found = await candidatesOf(JSON_FORMATS, input, { size: text.length, hint: context.hint });
   return found.map((candidate) => within(candidate, text.length, context));

@@ -2,7 +2,6 @@ import { type AttestationStatement, decodeStatement, type PublicPart } from '../
 import { fromBase64, fromBase64Url, toBase64Url, utf8 } from '../bytes.ts';
 import { computeJwkThumbprint, decodeJwk } from '../crypto/jwk.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
-import { JsonObject } from '../formats/json-object.ts';
 import { parseAcmeDeviceAttest } from '../formats/services/acme-device-attest.ts';
 import {
   decodeGoAttestationCredential,
@@ -20,6 +19,8 @@ import { parseWebauthnClientData } from '../formats/webauthn/webauthn-client-dat
 import { decodeCngBlob } from '../formats/windows/cng-blob.ts';
 import { decodeKeyMaterial } from '../formats/windows/key-material.ts';
 import { parseKeyRegistration } from '../formats/windows/key-registration.ts';
+import { requestInvalid } from '../formats/x509/in-request.ts';
+import { isJsonObject, JsonMembers } from '../json.ts';
 import { TPMS_CREATION_DATA } from '../tpm/structures/object.ts';
 import { certificateField, certificatesField } from './certificate-parts.ts';
 import { describePublicKey } from './describe-key.ts';
@@ -27,7 +28,7 @@ import { bytesField, field, group, nested, optional, secretField } from './field
 import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 import type { JsonInput } from './json-input.ts';
-import { OWN_JSON_FORMATS } from './own-formats.ts';
+import { jsonField, OWN_JSON_FORMATS } from './own-formats.ts';
 import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
 import { describeAttestationObject } from './webauthn-formats.ts';
 import { credentialFields, describeKast } from './windows-formats.ts';
@@ -73,7 +74,7 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     format: 'webauthn-client-data',
     title: 'clientDataJSON of WebAuthn',
     marked: true,
-    claims: ({ members }) => /^webauthn\.(?:create|get)$/.test(String(members.get('type'))),
+    claims: ({ members }) => /^webauthn\.(?:create|get)$/.test(textOf(members.get('type'))),
     read: ({ text }) => {
       const { challenge, ...rest } = parseWebauthnClientData(utf8(text));
       const fields = Object.entries(rest).map(([name, value]) => field(name, value));
@@ -165,7 +166,7 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     title: "credential of keylime's registrar",
     marked: true,
     claims: ({ members }) => typeof blobIn(members) === 'string',
-    read: ({ members }) => ({ problems: [], fields: credentialFields(decodeKeylimeBlob(String(blobIn(members)))) }),
+    read: ({ members }) => ({ problems: [], fields: credentialFields(decodeKeylimeBlob(textOf(blobIn(members)))) }),
   },
   {
     format: 'fido-key-material',
@@ -186,8 +187,8 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
 
 /** The registrar wraps it in `results`. */
 function blobIn(members: ReadonlyMap<string, unknown>): unknown {
-  const results: object = Object(members.get('results'));
-  return members.get('blob') ?? Reflect.get(results, 'blob');
+  const results = members.get('results');
+  return members.get('blob') ?? (isJsonObject(results) ? results.blob : undefined);
 }
 
 function describeStatement(statement: AttestationStatement): Description {
@@ -212,7 +213,7 @@ function publicPartField(name: string, { pubArea, certificates = [] }: PublicPar
 function describeRegistration({ text, members }: JsonInput): Description {
   const profile = members.has('AttestationData') || members.has('AikCertificate') ? 'attested' : 'strict';
   return describing((problems) => {
-    const kngc = fromBase64(String(members.get('kngc')));
+    const kngc = fromBase64(textOf(members.get('kngc')));
     const fields = [field('profile', profile), nested('key', describePublicKey(decodeCngBlob(kngc).key), problems)];
     try {
       const registration = parseKeyRegistration(text, profile);
@@ -229,6 +230,9 @@ function describeRegistration({ text, members }: JsonInput): Description {
     }
   });
 }
+
+/** The text that a member is; empty for anything else. */
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
@@ -254,23 +258,20 @@ function describeJwk({ members }: JsonInput): Description {
 
 function sizeOf(value: unknown): number {
   try {
-    return fromBase64Url(String(value)).length;
+    return fromBase64Url(textOf(value)).length;
   } catch {
-    return String(value).length; // not base64url: then its characters are counted
+    return textOf(value).length; // not base64url: then its characters are counted
   }
 }
 
 function smallstepFields(value: object, problems: string[]): Field[] {
-  const object = new JsonObject('smallstep request', value);
-  const params = new JsonObject('smallstep request: params', object.any('params'));
-  const info = new JsonObject('smallstep request: tpmInfo', object.any('tpmInfo'));
+  const object = new JsonMembers('smallstep request', value, requestInvalid);
+  const params = object.members('params');
   const certInfo = params.base64('createAttestation');
-  const lists = object.any('ekCerts') ?? [];
-  if (!Array.isArray(lists)) throw object.wrong('ekCerts', 'no list');
   return [
     group(
       'TPM',
-      Object.entries(info.all()).map(([name, member]) => field(name, String(member))),
+      Object.entries(object.object('tpmInfo')).map(([name, member]) => jsonField(name, member)),
     ),
     nested('endorsement key', describePublicKey(decodeSpki(object.base64('ek'))), problems),
     publicAreaField('attestation key', params.base64('public'), problems),
@@ -278,7 +279,7 @@ function smallstepFields(value: object, problems: string[]): Field[] {
     ...certificationFields({ certInfo, signature: params.base64('createSignature') }, undefined, problems),
     certificatesField(
       'certificates of the endorsement key',
-      lists.map((text: unknown) => fromBase64(String(text))),
+      object.has('ekCerts') ? object.base64List('ekCerts') : [],
       problems,
     ),
   ];

@@ -84,7 +84,7 @@ const MAX_DEPTH = 6;
 const MAX_MEMBERS = 50;
 
 /** A value of JSON as a field. */
-function jsonField(name: string, value: unknown, depth = 0): Field {
+export function jsonField(name: string, value: unknown, depth = 0): Field {
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return field(name, value);
   if (typeof value !== 'object' || value === null) return field(name, '(none)');
   const members = Object.entries(value);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { toHex, utf8 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { JsonMembers } from '../json.ts';
 import { fileIdentity, ignoring, replaceFile, storeIo } from '../storage/atomic-file.ts';
 import { PinError } from './pin-error.ts';
 
@@ -103,12 +104,12 @@ export class CountFiles {
   #decode(text: string, path: string): AttemptState & { readonly identity: string } {
     let cause: unknown;
     try {
-      const { identity, sequence, failures, last } = JSON.parse(text);
+      const file = JsonMembers.parse('file', text);
       const state = {
-        identity: String(identity),
-        sequence: Number(sequence),
-        failures: Number(failures),
-        last: Number(last),
+        identity: file.text('identity'),
+        sequence: file.integer('sequence'),
+        failures: file.integer('failures'),
+        last: file.integer('last'),
       };
       // What was read is right exactly if it makes the same text again.
       if (this.#encode(state) === text) return state;

@@ -1,3 +1,4 @@
+import { isJsonObject, parseJson } from '../json.ts';
 import { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.ts';
 import { completePin, type PinPolicy, type PinSettings, readPinSettings } from './pin-policy.ts';
 import { PolicyError, type PolicyProblem } from './policy-error.ts';
@@ -64,19 +65,15 @@ export function definePolicy(settings: PolicySettings = {}): Policy {
  * @throws PolicyError for text that is not JSON and, with every wrong setting named, for a wrong policy.
  */
 export function parsePolicy(json: string): Policy {
-  return readPolicy(parseJson(json));
+  return readPolicy(parseSettings(json));
 }
 
 /** The value of a JSON text, which may begin with a byte order mark. @throws PolicyError for text that is not JSON. */
-export function parseJson(json: string): unknown {
-  try {
-    return JSON.parse(json.replace(/^\uFEFF/, '')); // editors on Windows begin a file with a byte order mark
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new PolicyError([{ setting: 'policy', problem: `not JSON: ${reason}`, expected: 'one JSON object' }], {
-      cause,
-    });
-  }
+export function parseSettings(json: string): unknown {
+  const text = json.replace(/^\uFEFF/, ''); // editors on Windows begin a file with a byte order mark
+  return parseJson('policy', text, (setting, problem, cause) => {
+    return new PolicyError([{ setting, problem, expected: 'one JSON object' }], { cause });
+  });
 }
 
 function readPolicy(value: unknown): Policy {
@@ -94,7 +91,7 @@ export type ReadSettings = { -readonly [Name in keyof PolicySettings]: Exclude<P
  * beside them and are read elsewhere. @throws PolicyError where `value` is no object.
  */
 export function readSettings(value: unknown, problems: PolicyProblem[], others: readonly string[] = []): ReadSettings {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (!isJsonObject(value)) {
     throw new PolicyError([{ setting: 'policy', problem: `is ${show(value)}`, expected: 'an object of settings' }]);
   }
   const given = new Map<string, unknown>(Object.entries(value));

@@ -1,3 +1,4 @@
+import { isJsonObject } from '../json.ts';
 import { PolicyError, type PolicyProblem } from './policy-error.ts';
 import type { CharacterUse, PolicyDocuments, WindowsSettingName } from './windows-settings.ts';
 import { WINDOWS_SETTINGS } from './windows-settings.ts';
@@ -109,7 +110,7 @@ export function definePinPolicy(settings: PinSettings = {}, documents: PolicyDoc
 
 /** The settings that are right, of those given; what is wrong is added to `problems`, under names like `pin.history`. */
 export function readPinSettings(value: unknown, problems: PolicyProblem[]): PinSettings {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (!isJsonObject(value)) {
     problems.push({ setting: 'pin', problem: `is ${show(value)}`, expected: 'an object of settings' });
     return {};
   }

@@ -1,4 +1,5 @@
-import { type PolicySettings, parseJson, readSettings } from './define-policy.ts';
+import { isJsonObject } from '../json.ts';
+import { type PolicySettings, parseSettings, readSettings } from './define-policy.ts';
 import { characterUse, PIN_CLASSES, PIN_NUMBERS, PIN_SETTING_NAMES, type PinSettings } from './pin-policy.ts';
 import { PolicyError, type PolicyProblem } from './policy-error.ts';
 import {
@@ -42,7 +43,7 @@ export function layerOf(settings: LayerSettings, options: LayerOptions = {}): Po
 /** A layer from the text of a JSON file: one object like {@link LayerSettings}. @throws PolicyError as {@link layerOf}. */
 export function parseLayer(json: string, options: LayerOptions = {}): PolicyLayer {
   const { source = 'file', scope = 'machine', origin = 'settings file' } = options;
-  return readLayer(parseJson(json), { source, scope, origin });
+  return readLayer(parseSettings(json), { source, scope, origin });
 }
 
 /** A layer from a value like {@link LayerSettings}. @throws PolicyError that names every wrong setting at once. */
@@ -69,9 +70,9 @@ function readWindows(
   { source, scope }: Omit<PolicyLayer, 'values'>,
   problems: PolicyProblem[],
 ): LayerValues {
-  if (typeof given !== 'object' || given === null || !('windows' in given) || given.windows === undefined) return {};
+  if (!isJsonObject(given) || given.windows === undefined) return {};
   const { windows } = given;
-  if (typeof windows !== 'object' || windows === null || Array.isArray(windows)) {
+  if (!isJsonObject(windows)) {
     problems.push({ setting: 'windows', problem: `is ${show(windows)}`, expected: 'an object of settings' });
     return {};
   }

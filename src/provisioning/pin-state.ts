@@ -1,7 +1,8 @@
 import { type Bytes, fromBase64 } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
-import { JsonObject } from '../formats/json-object.ts';
+import { requestInvalid } from '../formats/x509/in-request.ts';
+import { JsonMembers } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import {
   type AddToPinHistoryOptions,
@@ -121,15 +122,15 @@ const NO_RULES: PinPolicy = {
 const RULES = Object.keys(NO_RULES);
 
 function parseState(json: unknown): PinState {
-  const state = new JsonObject('pin', json, ['setAt', 'met', 'history', 'recovery']);
+  const state = new JsonMembers('pin', json, requestInvalid, ['setAt', 'met', 'history', 'recovery']);
   const setAt = state.text('setAt');
   if (Number.isNaN(Date.parse(setAt)) || new Date(setAt).toISOString() !== setAt) throw state.wrong('setAt', 'no time');
-  const met = new JsonObject('pin: met', state.any('met'), RULES);
+  const met = new JsonMembers('pin: met', state.value('met'), requestInvalid, RULES);
   const missing = RULES.find((rule) => !met.has(rule));
   if (missing !== undefined) throw met.wrong(missing, 'missing');
-  const entries = new JsonObject('pin: history', state.any('history'), ['entries']).any('entries');
+  const entries = new JsonMembers('pin: history', state.value('history'), requestInvalid, ['entries']).value('entries');
   if (!Array.isArray(entries)) throw state.wrong('history', 'no list');
-  const recovery = state.any('recovery');
+  const recovery = state.value('recovery');
   return {
     setAt,
     met: definePinPolicy(met.all()),
@@ -140,7 +141,7 @@ function parseState(json: unknown): PinState {
 
 function parseEntry(json: unknown): PinHistoryEntry {
   const numbers = ['cost', 'blockSize', 'parallelization'] as const;
-  const entry = new JsonObject('pin: history', json, ['kdf', ...numbers, 'salt', 'hash']);
+  const entry = new JsonMembers('pin: history', json, requestInvalid, ['kdf', ...numbers, 'salt', 'hash']);
   if (entry.text('kdf') !== 'scrypt') throw entry.wrong('kdf', 'not scrypt');
   const [cost = 0, blockSize = 0, parallelization = 0] = numbers.map((name) => entry.integer(name));
   const base64 = (name: string, size: number): string => {
@@ -151,7 +152,12 @@ function parseEntry(json: unknown): PinHistoryEntry {
 }
 
 function parseRecovery(json: unknown): PinRecovery {
-  const recovery = new JsonObject('pin: recovery', json, ['user', 'serviceKey', 'encryptedSecret', 'sealedPin']);
+  const recovery = new JsonMembers('pin: recovery', json, requestInvalid, [
+    'user',
+    'serviceKey',
+    'encryptedSecret',
+    'sealedPin',
+  ]);
   const base64 = (name: string, fits: (bytes: Bytes) => boolean): string => {
     const text = recovery.text(name);
     if (!fits(fromBase64(text))) throw recovery.wrong(name, 'of a wrong length');

@@ -1,3 +1,4 @@
+import { isJsonObject, JsonMembers } from '../json.ts';
 import { parseXml, type XmlElement, XmlError } from '../policy/xml.ts';
 import { isSafeUrl } from './exchange.ts';
 
@@ -90,8 +91,8 @@ function readService(raw: Members, name: string, endpointName: string, resourceN
 
 function member(of: Members | undefined, name: string): Members | undefined {
   const value = of?.[name] ?? undefined;
-  if (value === undefined || isMembers(value)) return value;
-  throw new DiscoveryFormError(`${name} is no object`);
+  if (value === undefined || isJsonObject(value)) return value;
+  throw new DiscoveryFormError(`${name} is not an object`);
 }
 
 function textOf(members: Members, name: string): string | undefined {
@@ -99,29 +100,18 @@ function textOf(members: Members, name: string): string | undefined {
   if (value === undefined || value === '') return undefined;
   if (typeof value === 'string') return value;
   if (typeof value === 'number' && name === 'ServiceVersion') return value.toFixed(1); // xs:decimal
-  throw new DiscoveryFormError(`${name} is no text`);
+  throw new DiscoveryFormError(`${name} is not text`);
 }
 
 function address(members: Members, name: string): URL | undefined {
   const text = textOf(members, name);
   if (text === undefined) return undefined;
-  if (!URL.canParse(text)) throw new DiscoveryFormError(`${name} is no URL`);
+  if (!URL.canParse(text)) throw new DiscoveryFormError(`${name} is not a URL`);
   return new URL(text);
 }
 
-function isMembers(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function parseJsonForm(text: string): Members {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (error) {
-    throw new DiscoveryFormError(`no JSON: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (!isMembers(parsed)) throw new DiscoveryFormError('no JSON object');
-  return parsed;
+  return JsonMembers.parse('discovery', text, (_, problem) => new DiscoveryFormError(problem)).all();
 }
 
 /** In the same members as the JSON form. MS-DVRD 6: the element is `Discovery`, or `DiscoverResponse` of that type. */

@@ -1,3 +1,5 @@
+import { isJsonObject, parseJson } from '../json.ts';
+
 /** What the body of an error answer says. Texts are from the service: for people and logs, cut and made printable. */
 export interface ErrorDetails {
   /**
@@ -30,7 +32,7 @@ export function parseErrorDetails(body: string): ErrorDetails {
   if (text === '') return { form: 'empty' };
   let parsed: unknown;
   try {
-    parsed = JSON.parse(body);
+    parsed = parseJson('body', body);
   } catch {
     // Proxies and web servers answer with pages of their own.
     const words = printable(body.replace(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, ' ').replace(/<[^>]*>/g, ' '));
@@ -76,8 +78,7 @@ function oauthError(members: Members) {
 }
 
 function membersOf(value: unknown): Members {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return new Map(isObject ? Object.entries(value) : []);
+  return new Map(isJsonObject(value) ? Object.entries(value) : []);
 }
 
 /** Those members that are text or numbers, under our names. */

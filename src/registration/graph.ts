@@ -1,9 +1,9 @@
 import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { JsonObject } from '../formats/json-object.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
-import { inRequest } from '../formats/x509/in-request.ts';
+import { inRequest, requestInvalid } from '../formats/x509/in-request.ts';
+import { JsonMembers } from '../json.ts';
 import { exchange, type ServiceOptions } from './exchange.ts';
 import { getJson } from './json-service.ts';
 import { statusError } from './service-error.ts';
@@ -91,7 +91,7 @@ export async function deleteHelloMethod(
 }
 
 function readDeviceKey(item: unknown): KeyCredential {
-  const key = new JsonObject('deviceKey', item);
+  const key = new JsonMembers('deviceKey', item, requestInvalid);
   const keyMaterial = key.base64('keyMaterial');
   const deviceId = key.text('deviceId');
   inRequest('deviceKey: deviceId', () => encodeGuid(deviceId));
@@ -100,7 +100,7 @@ function readDeviceKey(item: unknown): KeyCredential {
 }
 
 function readMethod(item: unknown): HelloMethod {
-  const method = new JsonObject('windowsHelloForBusinessAuthenticationMethod', item);
+  const method = new JsonMembers('windowsHelloForBusinessAuthenticationMethod', item, requestInvalid);
   const text = (name: string) => (method.has(name) ? method.text(name) : '');
   return {
     id: method.text('id'),
@@ -116,22 +116,20 @@ const methodsOf = (user: string): string =>
 const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: Pick<GraphOptions, 'graphUrl'>): URL =>
   new URL(path, graphUrl);
 
-async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonObject> {
+async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonMembers> {
   const answer = await getJson(url, { ...options, headers: { authorization: `Bearer ${await token()}` } });
-  return understood(() => new JsonObject('answer of Microsoft Graph', answer));
+  return understood(() => new JsonMembers('answer of Microsoft Graph', answer, requestInvalid));
 }
 
-function listOf(answer: JsonObject, name: string): readonly unknown[] {
-  const list = answer.any(name);
-  if (!Array.isArray(list)) throw understandingFailed(`no list ${name}`);
-  return list;
+function listOf(answer: JsonMembers, name: string): readonly unknown[] {
+  return understood(() => answer.list(name));
 }
 
 /** The token goes only to where the first page came from. */
-function nextPage(answer: JsonObject, { origin }: URL): URL | undefined {
-  const link = answer.any('@odata.nextLink');
-  if (link === undefined) return undefined;
-  const next = URL.canParse(String(link)) ? new URL(String(link)) : undefined;
+function nextPage(answer: JsonMembers, { origin }: URL): URL | undefined {
+  if (answer.value('@odata.nextLink') === undefined) return undefined;
+  const link = understood(() => answer.text('@odata.nextLink'));
+  const next = URL.canParse(link) ? new URL(link) : undefined;
   if (next?.origin !== origin) throw understandingFailed('the next page is elsewhere');
   return next;
 }

@@ -1,3 +1,4 @@
+import { type JsonValue, parseJson } from '../json.ts';
 import { exchange, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './exchange.ts';
 import { answerError, statusError } from './service-error.ts';
 
@@ -21,15 +22,10 @@ export async function postJson(url: URL, body: object, options: ServiceOptions =
 async function ask(request: ServiceRequest, options: ServiceOptions): Promise<unknown> {
   const answer = await exchange(request, options);
   if (!answer.ok) throw statusError(answer);
-  return parseJson(answer);
+  return jsonOf(answer);
 }
 
 /** The JSON of an answer. @throws ServiceError `service-answer` for what is none. */
-export function parseJson(answer: ServiceAnswer): unknown {
-  try {
-    return JSON.parse(answer.text);
-  } catch {
-    // Without the error as cause, whose message quotes the answer: there may be a token in it.
-    throw answerError(answer, 'the answer is no JSON');
-  }
+export function jsonOf(answer: ServiceAnswer): JsonValue {
+  return parseJson('the answer', answer.text, (where, problem) => answerError(answer, `${where} is ${problem}`));
 }

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { type Bytes, fromBase64, utf8, view } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
-import { JsonObject } from '../formats/json-object.ts';
+import { requestInvalid } from '../formats/x509/in-request.ts';
+import { JsonMembers } from '../json.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { type DiscoverServicesOptions, discoverServices } from './discovery.ts';
 import type { DiscoveredService } from './discovery-document.ts';
@@ -80,7 +81,7 @@ async function askNonce({ endpoint, version }: DiscoveredService, options: Servi
   const answer = await getJson(url, options);
   let value: string;
   try {
-    value = new JsonObject('nonce', answer).text('Value');
+    value = new JsonMembers('nonce', answer, requestInvalid).text('Value');
   } catch (cause) {
     throw new KeyprovError('service-answer', `GET ${url.origin}${url.pathname}: the answer has no nonce`, { cause });
   }

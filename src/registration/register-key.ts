@@ -1,8 +1,9 @@
 import { isKeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
+import { isJsonObject } from '../json.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { exchange, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './exchange.ts';
-import { parseJson } from './json-service.ts';
+import { jsonOf } from './json-service.ts';
 import { registrationRefusal } from './registration-refusal.ts';
 import { answerError, isServiceError, type ServiceError, statusError } from './service-error.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
@@ -145,9 +146,9 @@ function buildRequest(
 function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: RegistrationRequest): Registration {
   if (!answer.ok) throw statusError(answer, registrationRefusal);
   const bad = (problem: string) => answerError(answer, problem, { windowsCode: BAD_ANSWER, remedy: LOOK });
-  const parsed = parseJson(answer);
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw bad('the answer is no JSON object');
-  const { kid, upn, pctx, ...others } = Object.fromEntries<unknown>(Object.entries(parsed));
+  const parsed = jsonOf(answer);
+  if (!isJsonObject(parsed)) throw bad('the answer is not a JSON object');
+  const { kid, upn, pctx, ...others } = parsed;
   if (typeof kid !== 'string' || kid === '') throw bad('the answer has no kid');
   if (typeof upn !== 'string' || upn === '') throw bad('the answer has no upn');
   if (upn.toLowerCase() !== user.toLowerCase()) {

@@ -1,6 +1,7 @@
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { parseJws } from '../formats/services/jws.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
+import { JsonMembers } from '../json.ts';
 
 /** What an access token says. Nothing of it is verified. */
 export interface TokenClaims {
@@ -158,13 +159,10 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
 
 function readPayload(jwt: string): Readonly<Record<string, unknown>> {
   try {
-    const parsed: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(parseJws(jwt).payload));
-    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed))
-      return Object.fromEntries(Object.entries(parsed));
+    return JsonMembers.parse('claims', parseJws(jwt).payload).all();
   } catch {
-    // The error quotes the token.
+    throw invalid('it is not a JWT with JSON claims'); // without the cause, which may quote the token
   }
-  throw invalid('it is no JWT with JSON claims');
 }
 
 const listed = (texts: readonly string[]): string => (texts.length === 0 ? 'nothing' : texts.join(', '));

@@ -1,7 +1,8 @@
 import { isKeyprovError } from '../errors.ts';
-import { JsonObject } from '../formats/json-object.ts';
+import { requestInvalid } from '../formats/x509/in-request.ts';
+import { JsonMembers } from '../json.ts';
 import { exchange, type ServiceOptions } from './exchange.ts';
-import { parseJson } from './json-service.ts';
+import { jsonOf } from './json-service.ts';
 import { answerError, ServiceError, statusError } from './service-error.ts';
 
 /** Tokens that a service gave. */
@@ -36,12 +37,12 @@ export async function postForm(
   form: URLSearchParams,
   secrets: readonly string[],
   options: ServiceOptions & { readonly now?: (() => Date) | undefined },
-): Promise<JsonObject> {
+): Promise<JsonMembers> {
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   const answer = await exchange({ method: 'POST', url, headers, body: form.toString(), secrets }, options);
   if (!answer.ok) throw withMfa(statusError(answer));
   try {
-    return new JsonObject('answer', parseJson(answer));
+    return new JsonMembers('answer', jsonOf(answer), requestInvalid);
   } catch (error) {
     if (!isKeyprovError(error, 'request-invalid')) throw error;
     throw answerError(answer, error.message);
@@ -49,7 +50,7 @@ export async function postForm(
 }
 
 /** Reads members; a member of the wrong type is a `service-answer`. */
-export function readMembers<T>(url: URL, members: JsonObject, read: (members: JsonObject) => T): T {
+export function readMembers<T>(url: URL, members: JsonMembers, read: (members: JsonMembers) => T): T {
   try {
     return read(members);
   } catch (error) {
@@ -62,15 +63,15 @@ export function readMembers<T>(url: URL, members: JsonObject, read: (members: Js
 }
 
 /** A number, which Entra ID's first version writes as text. */
-export function seconds(members: JsonObject, name: string): number | undefined {
-  const value = members.any(name) ?? undefined;
-  if (value === undefined) return undefined;
-  if (!/^\d{1,9}$/.test(String(value))) throw members.wrong(name, 'no number of seconds');
+export function seconds(members: JsonMembers, name: string): number | undefined {
+  if (!members.has(name)) return undefined;
+  const value = typeof members.value(name) === 'number' ? `${members.integer(name)}` : members.text(name);
+  if (!/^\d{1,9}$/.test(value)) throw members.wrong(name, 'not a number of seconds');
   return Number(value);
 }
 
 /** The members of RFC 6749, 5.1. */
-export function issuedTokens(members: JsonObject, received: Date): IssuedTokens {
+export function issuedTokens(members: JsonMembers, received: Date): IssuedTokens {
   const expiresIn = seconds(members, 'expires_in');
   return {
     accessToken: members.text('access_token'),

@@ -1,6 +1,7 @@
 import type { webcrypto } from 'node:crypto';
 import { types } from 'node:util';
 import { type Bytes, copy, utf8 } from '../bytes.ts';
+import { parseJson } from '../json.ts';
 import { factsOf, type NormalizedAlgorithm, normalizeAlgorithm, type Operation } from './algorithms.ts';
 import { type CryptoKey, type KeySlots, slotsOf } from './crypto-key.ts';
 import { deriveBits } from './derive-bits.ts';
@@ -271,7 +272,7 @@ function noSuchFormat(name: string, format: string): DOMException {
 /** @throws DOMException DataError */
 function parseJwk(bytes: Bytes): KeyData {
   try {
-    return { format: 'jwk', jwk: toJwk(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))) };
+    return { format: 'jwk', jwk: toJwk(parseJson('jwk', bytes)) };
   } catch (error) {
     throw domError('DataError', 'the unwrapped key is no JSON Web Key', error);
   }

@@ -2,14 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { codeOf, filesIn, importsOf } from './source-files.ts';
 
 /** For each folder of src/ (or file right in it) what it may import besides itself. */
-const BASE = ['errors', 'bytes', 'crypto', 'storage', 'tpm'];
+const BASE = ['errors', 'bytes', 'json', 'crypto', 'storage', 'tpm'];
 const CHAIN = ['policy', 'keys', 'attestation', 'formats', 'registration', 'provisioning'];
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   bytes: [],
-  crypto: ['errors', 'bytes'],
-  storage: ['errors', 'bytes', 'crypto', 'native'],
-  tpm: ['errors', 'bytes', 'crypto', 'storage', 'native'],
+  json: ['bytes'],
+  crypto: ['errors', 'bytes', 'json'],
+  storage: ['errors', 'bytes', 'json', 'crypto', 'native'],
+  tpm: ['errors', 'bytes', 'json', 'crypto', 'storage', 'native'],
   ...Object.fromEntries(CHAIN.map((folder, index) => [folder, [...BASE, ...CHAIN.slice(0, index)]])),
   webcrypto: [...BASE, 'policy', 'keys'],
   index: [...BASE, ...CHAIN],
@@ -40,6 +41,7 @@ function reachableFrom(start: readonly string[]): Set<string> {
 describe('importsOf', () => {
   it('reads what a file imports', () => {
     expect(importsOf('src/policy/define-policy.ts')).toEqual([
+      { target: 'src/json.ts', typeOnly: false, dynamic: false },
       { target: 'src/policy/algorithm.ts', typeOnly: false, dynamic: false },
       { target: 'src/policy/pin-policy.ts', typeOnly: false, dynamic: false },
       { target: 'src/policy/policy-error.ts', typeOnly: false, dynamic: false },

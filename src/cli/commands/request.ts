@@ -4,7 +4,6 @@ import type { Command } from 'commander';
 import { type AttestationStatement, decodeStatement } from '../../attestation/index.ts';
 import { type Bytes, equal, toBase64, wipe } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
-import { KeyprovError } from '../../errors.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
@@ -132,13 +131,7 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
 /** Reads `attestation.json` in a directory; `undefined` where there is none. */
 async function readStatement(directory: string): Promise<AttestationStatement | undefined> {
   const text = await readText(directory, 'attestation.json');
-  if (text === undefined) return undefined;
-  try {
-    return decodeStatement(JSON.parse(text));
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-    throw new KeyprovError('statement-invalid', `attestation.json in ${directory} is not JSON`, { cause });
-  }
+  return text === undefined ? undefined : decodeStatement(text);
 }
 
 /** The statement with certificates of its attestation key, which must be of that key. */

@@ -39,7 +39,7 @@ export async function runVerify(given: Arguments): Promise<Outcome> {
       remedy: 'name the directory that keyprov provision wrote for an attested key',
     });
   }
-  const statement = decodeStatement(parse(json, directory));
+  const statement = decodeStatement(json);
   const { ok, findings } = verifyStatement(statement, {
     challenge: challenge ?? new Uint8Array(0),
     attestationKey: { pubArea: statement.ak.pubArea },
@@ -58,12 +58,4 @@ export async function runVerify(given: Arguments): Promise<Outcome> {
     text: `${lines.join('\n')}\n`,
     json: { ...(!ok && { error: { code: 'not-verified', message } }), findings, akName, caveat: CAVEAT },
   };
-}
-
-function parse(json: string, directory: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch (cause) {
-    throw new KeyprovError('statement-invalid', `attestation.json in ${directory} is not JSON`, { cause });
-  }
 }

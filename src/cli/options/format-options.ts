@@ -4,7 +4,6 @@ import type { Bytes } from '../../bytes.ts';
 import { splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { decodeJwk } from '../../crypto/jwk.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
-import { KeyprovError } from '../../errors.ts';
 import { fileIo } from '../file-io.ts';
 import { type Arguments, valueOption } from './arguments.ts';
 
@@ -72,19 +71,10 @@ export function readFormatOptions(given: Arguments, needed: readonly FormatOptio
   return async () => ({
     texts,
     challenge,
-    accountKey: await read('account-key', readJwk),
+    accountKey: await read('account-key', decodeJwk),
     akCertificates: (await read('ak-certificate', splitCertificates)) ?? [],
     exchangeCertificate: (await read('exchange-certificate', splitCertificates))?.[0],
   });
 }
 
 const isTextOption = (name: string): name is TextOption => Object.hasOwn(TEXTS, name);
-
-function readJwk(content: Uint8Array): PublicKey {
-  try {
-    return decodeJwk(JSON.parse(new TextDecoder().decode(content)));
-  } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-    throw new KeyprovError('key-invalid', '--account-key: the file is no JSON Web Key', { cause });
-  }
-}

@@ -3,9 +3,9 @@ import { type Bytes, toBase64Url, utf8 } from '../../bytes.ts';
 import { computeJwkThumbprint } from '../../crypto/jwk.ts';
 import { digest } from '../../crypto/kdf.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
+import { JsonMembers } from '../../json.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
-import { JsonObject } from '../json-object.ts';
 import {
   decodeTpmAttestationObject,
   encodeTpmAttestationObject,
@@ -54,7 +54,7 @@ export function encodeAcmeDeviceAttest(object: TpmAttestationObject): string {
  * @throws KeyprovError `request-invalid` for anything else, a signature that is no TPMT_SIGNATURE among it.
  */
 export function parseAcmeDeviceAttest(payload: string): TpmAttestationObject {
-  const object = decodeTpmAttestationObject(JsonObject.parse(WHAT, payload).base64Url('attObj'));
+  const object = decodeTpmAttestationObject(JsonMembers.parse(WHAT, payload, requestInvalid).base64Url('attObj'));
   inRequest(`${WHAT}: sig`, () => decode(TPMT_SIGNATURE, object.signature));
   return object;
 }

@@ -1,5 +1,6 @@
 import { toHex, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
+import { JsonMembers, showJson } from '../../json.ts';
 import { type AlternativeName, EK_IDENTIFIER } from '../x509/alternative-names.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
@@ -35,12 +36,13 @@ export function encodeAcmeIdentifier(name: DeviceName): AcmeIdentifier {
 
 /** Reads an identifier of an ACME order. @throws KeyprovError `request-invalid` for another type or form of value. */
 export function decodeAcmeIdentifier(identifier: { readonly type: string; readonly value: string }): DeviceName {
-  const { type: kind } = identifier;
-  const [value = '', oid, ...more] = identifier.value.split('/');
+  const members = new JsonMembers('ACME identifier', identifier, requestInvalid);
+  const [kind, text] = [members.text('type'), members.text('value')];
+  const [value = '', oid, ...more] = text.split('/');
   const isForm = value !== '' && more.length === 0 && (oid === undefined || OID.test(oid));
   if (isForm && kind === 'permanent-identifier') return { kind, value, ...(oid !== undefined && { assigner: oid }) };
   if (isForm && kind === 'hardware-module' && oid !== undefined) return { kind, type: oid, serialNumber: utf8(value) };
-  throw requestInvalid('ACME identifier', `${JSON.stringify(identifier.value)} of type ${JSON.stringify(kind)}`);
+  throw requestInvalid('ACME identifier', `${showJson(text)} of type ${showJson(kind)}`);
 }
 
 const textOf = (bytes: Uint8Array): string => new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

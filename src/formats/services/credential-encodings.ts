@@ -2,6 +2,7 @@ import type { Credential } from '../../attestation/credential.ts';
 import { type Bytes, concat, equal, fromBase64, fromHex, toBase64, toHex, utf8 } from '../../bytes.ts';
 import { hmac } from '../../crypto/kdf.ts';
 import { KeyprovError } from '../../errors.ts';
+import { JsonMembers } from '../../json.ts';
 import { type Codec, decode, encode, struct } from '../../tpm/codec/index.ts';
 import { TPM2B_ENCRYPTED_SECRET } from '../../tpm/structures/algorithm.ts';
 import { TPM2B_ID_OBJECT } from '../../tpm/structures/object.ts';
@@ -96,10 +97,11 @@ export function decodeSmallstepCredential(json: unknown): Credential {
 }
 
 function decodeJson(what: string, json: unknown, credential: string, secret: string): Credential {
-  const members = new Map<string, unknown>(Object.entries(Object(json)));
+  const members = JsonMembers.parse(what, json, invalid);
+  const [blob, encrypted] = [members.base64(credential), members.base64(secret)];
   return reading(what, () => ({
-    credentialBlob: decode(TPM2B_ID_OBJECT, fromBase64(String(members.get(credential)))),
-    encryptedSecret: decode(TPM2B_ENCRYPTED_SECRET, fromBase64(String(members.get(secret)))),
+    credentialBlob: decode(TPM2B_ID_OBJECT, blob),
+    encryptedSecret: decode(TPM2B_ENCRYPTED_SECRET, encrypted),
   }));
 }
 

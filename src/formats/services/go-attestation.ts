@@ -1,10 +1,10 @@
 import type { Certification, CreationProof, PublicPart } from '../../attestation/statement.ts';
 import { type Bytes, toBase64 } from '../../bytes.ts';
+import { JsonMembers, showJson } from '../../json.ts';
 import { type Codec, decode } from '../../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../../tpm/structures/object.ts';
-import { JsonObject } from '../json-object.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** AttestationParameters of google/go-attestation as its JSON: base64 of TPM structures without lengths. */
@@ -59,14 +59,14 @@ export function buildGoAttestationParameters(ak: CreatedKey): GoAttestationParam
 }
 
 /**
- * Reads AttestationParameters, parsed from JSON already. Nothing is verified: see `verifyAttestationKey`.
+ * Reads AttestationParameters, parsed already or as text. Nothing is verified: see `verifyAttestationKey`.
  * @throws KeyprovError `request-invalid` for anything else, a key of TPM 1.2 among it.
  */
 export function parseGoAttestationParameters(json: unknown): CreatedKey {
   const what = 'go-attestation AttestationParameters';
   const names = ['Public', 'UseTCSDActivationFormat', 'CreateData', 'CreateAttestation', 'CreateSignature'];
-  const object = new JsonObject(what, json, names);
-  if (object.any('UseTCSDActivationFormat') !== false) throw object.wrong('UseTCSDActivationFormat', 'not false');
+  const object = JsonMembers.parse(what, json, requestInvalid, names);
+  if (object.value('UseTCSDActivationFormat') !== false) throw object.wrong('UseTCSDActivationFormat', 'not false');
   return {
     pubArea: structure(object, 'Public', TPMT_PUBLIC),
     creationData: structure(object, 'CreateData', TPMS_CREATION_DATA),
@@ -89,12 +89,17 @@ export function buildGoCertificationParameters({
 }
 
 /**
- * Reads CertificationParameters, parsed from JSON already. Nothing is verified.
+ * Reads CertificationParameters, parsed already or as text. Nothing is verified.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseGoCertificationParameters(json: unknown): CertifiedKey {
   const what = 'go-attestation CertificationParameters';
-  const object = new JsonObject(what, json, ['Public', 'CreateData', 'CreateAttestation', 'CreateSignature']);
+  const object = JsonMembers.parse(what, json, requestInvalid, [
+    'Public',
+    'CreateData',
+    'CreateAttestation',
+    'CreateSignature',
+  ]);
   if (object.has('CreateData')) throw object.wrong('CreateData', 'not null');
   return {
     pubArea: structure(object, 'Public', TPMT_PUBLIC),
@@ -108,23 +113,23 @@ export function buildGoQuote({ certInfo, signature }: Certification): GoQuote {
 }
 
 /**
- * Reads a Quote, parsed from JSON already; `Version` may be missing. Nothing is verified.
+ * Reads a Quote, parsed already or as text; `Version` may be missing. Nothing is verified.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseGoQuote(json: unknown): Certification {
-  const object = new JsonObject('go-attestation Quote', json, ['Version', 'Quote', 'Signature']);
-  const version = object.any('Version') ?? 2;
-  if (version !== 2) throw requestInvalid('go-attestation Quote: Version', `${String(version)}, 2 is TPM 2.0`);
+  const object = JsonMembers.parse('go-attestation Quote', json, requestInvalid, ['Version', 'Quote', 'Signature']);
+  const version = object.value('Version') ?? 2;
+  if (version !== 2) throw requestInvalid('go-attestation Quote: Version', `${showJson(version)}, 2 is TPM 2.0`);
   return certification(object, 'Quote', 'Signature');
 }
 
-const certification = (object: JsonObject, certInfo: string, signature: string): Certification => ({
+const certification = (object: JsonMembers, certInfo: string, signature: string): Certification => ({
   certInfo: structure(object, certInfo, TPMS_ATTEST),
   signature: structure(object, signature, TPMT_SIGNATURE),
 });
 
 /** A member that is the base64 of a TPM structure, as its bytes. */
-function structure<T>(object: JsonObject, name: string, codec: Codec<T>): Bytes {
+function structure<T>(object: JsonMembers, name: string, codec: Codec<T>): Bytes {
   const bytes = object.base64(name);
   inRequest(`go-attestation ${name}`, () => decode(codec, bytes));
   return bytes;

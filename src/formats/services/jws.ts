@@ -4,8 +4,8 @@ import { CURVES } from '../../crypto/curve.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { importPublicKey } from '../../crypto/verify-signature.ts';
 import { KeyprovError } from '../../errors.ts';
+import { JsonMembers } from '../../json.ts';
 import type { SignOptions } from '../../keys/provider.ts';
-import { JsonObject } from '../json-object.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** A signature algorithm of RFC 7518, 3.1, that TPM keys have. */
@@ -85,7 +85,7 @@ export function parseJws(compact: string): Jws {
   const [head = '', payload = '', signature = '', ...more] = compact.split('.');
   if (head === '' || signature === '' || more.length > 0) throw requestInvalid('JWS', 'not three parts');
   const decode = (part: string, text: string) => inRequest(`JWS: ${part}`, () => fromBase64Url(text));
-  const header = JsonObject.parse('JWS header', decode('header', head));
+  const header = JsonMembers.parse('JWS header', decode('header', head), requestInvalid);
   // RFC 7515, 4.1.11: extensions that must be understood, and none is here.
   if (header.has('crit')) throw header.wrong('crit', 'no extensions are known here');
   return {

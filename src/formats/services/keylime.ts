@@ -1,11 +1,11 @@
 import type { Certification } from '../../attestation/statement.ts';
 import { type Bytes, toBase64, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
+import { JsonMembers } from '../../json.ts';
 import { bytes16, decode, encode } from '../../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
-import { JsonObject } from '../json-object.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import { computeKeylimeAuthTag } from './credential-encodings.ts';
 
@@ -99,7 +99,7 @@ export function parseKeylimeRegistration({ method, path, body }: KeylimeRequest)
   if (method !== 'POST' || version === '' || isV3 !== (pathId === '')) {
     throw requestInvalid(WHAT, `${method} ${JSON.stringify(path)}`);
   }
-  const object = JsonObject.parse(WHAT, body, isV3 ? MEMBERS : MEMBERS.slice(1));
+  const object = JsonMembers.parse(WHAT, body, requestInvalid, isV3 ? MEMBERS : MEMBERS.slice(1));
   const agentId = isV3 ? object.text('agent_id') : pathId;
   inRequest(WHAT, () => checkAgentId(agentId));
   return {
@@ -128,7 +128,7 @@ export function parseKeylimeActivation({ method, path, body }: KeylimeRequest): 
   if (agentId === undefined || method !== (major === '3' ? 'POST' : 'PUT')) {
     throw requestInvalid(what, `${method} ${JSON.stringify(path)}`);
   }
-  const object = JsonObject.parse(what, body, ['auth_tag']);
+  const object = JsonMembers.parse(what, body, requestInvalid, ['auth_tag']);
   const authTag = object.text('auth_tag');
   if (!/^[0-9a-f]{96}$/.test(authTag)) throw object.wrong('auth_tag', 'no HMAC-SHA384 in hexadecimal');
   return { agentId, authTag };
@@ -140,7 +140,7 @@ function checkAgentId(agentId: string): void {
 
 const sizedPublic = (pubArea: Uint8Array): string => toBase64(encode(SIZED_PUBLIC, pubArea));
 
-function publicArea(object: JsonObject, name: string): Bytes {
+function publicArea(object: JsonMembers, name: string): Bytes {
   const bytes = object.base64(name);
   return inRequest(`${WHAT}: ${name}`, () => {
     const pubArea = decode(SIZED_PUBLIC, bytes);
@@ -149,12 +149,12 @@ function publicArea(object: JsonObject, name: string): Bytes {
   });
 }
 
-const key = (object: JsonObject, publicName: string, certificateName: string): KeylimeKey => ({
+const key = (object: JsonMembers, publicName: string, certificateName: string): KeylimeKey => ({
   pubArea: publicArea(object, publicName),
   ...(object.has(certificateName) && { certificate: object.base64(certificateName) }),
 });
 
-function certification(object: JsonObject): Certification {
+function certification(object: JsonMembers): Certification {
   const [certInfo, signature] = [object.base64('iak_attest'), object.base64('iak_sign')];
   inRequest(`${WHAT}: iak_attest`, () => decode(TPMS_ATTEST, certInfo));
   inRequest(`${WHAT}: iak_sign`, () => decode(TPMT_SIGNATURE, signature));

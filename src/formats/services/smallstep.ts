@@ -1,11 +1,12 @@
 import type { CreationProof, PublicPart } from '../../attestation/statement.ts';
-import { type Bytes, fromBase64, toBase64 } from '../../bytes.ts';
+import { type Bytes, toBase64 } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
-import { KeyprovError } from '../../errors.ts';
+import { JsonMembers } from '../../json.ts';
 import type { TpmVendor } from '../../tpm/capabilities.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import { requestInvalid } from '../x509/in-request.ts';
 
 /** The body of `POST attest` of smallstep's attestation CA. Bytes are in standard base64. */
 export interface SmallstepAttestRequest {
@@ -83,13 +84,8 @@ export function buildSmallstepSecret(secret: Uint8Array): SmallstepSecretRequest
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseSmallstepChain(json: unknown): Bytes[] {
-  const { chain } = Object(json) as { chain?: unknown };
-  const wrong = (cause?: unknown) =>
-    new KeyprovError('request-invalid', "smallstep answer: 'chain' is no list of certificates in base64", { cause });
-  if (!Array.isArray(chain) || chain.length === 0) throw wrong();
-  try {
-    return chain.map((der) => fromBase64(String(der)));
-  } catch (cause) {
-    throw wrong(cause);
-  }
+  const answer = JsonMembers.parse('smallstep answer', json, requestInvalid);
+  const chain = answer.base64List('chain');
+  if (chain.length === 0) throw answer.wrong('chain', 'an empty list');
+  return chain;
 }

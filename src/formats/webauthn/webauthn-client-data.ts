@@ -1,5 +1,6 @@
 import { type Bytes, toBase64Url, utf8 } from '../../bytes.ts';
-import { JsonObject } from '../json-object.ts';
+import { JsonMembers } from '../../json.ts';
+import { requestInvalid } from '../x509/in-request.ts';
 
 /** What the client says in `clientDataJSON`. WebAuthn Level 3, 5.8.1. */
 export interface WebauthnClientData {
@@ -26,10 +27,8 @@ export function buildWebauthnClientData({ type, challenge, origin, crossOrigin }
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseWebauthnClientData(json: Uint8Array): WebauthnClientData {
-  const members = JsonObject.parse('clientDataJSON', json);
-  const type = members.text('type');
-  if (type !== 'webauthn.create' && type !== 'webauthn.get') throw members.wrong('type', JSON.stringify(type));
-  const crossOrigin = members.any('crossOrigin') ?? false;
-  if (typeof crossOrigin !== 'boolean') throw members.wrong('crossOrigin', 'no boolean');
+  const members = JsonMembers.parse('clientDataJSON', json, requestInvalid);
+  const type = members.oneOf('type', ['webauthn.create', 'webauthn.get']);
+  const crossOrigin = members.has('crossOrigin') && members.boolean('crossOrigin');
   return { type, challenge: members.base64Url('challenge'), origin: members.text('origin'), crossOrigin };
 }

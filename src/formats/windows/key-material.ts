@@ -1,13 +1,13 @@
-import { type Bytes, fromBase64 } from '../../bytes.ts';
+import type { Bytes } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
 import { decodePkcs1, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { JsonMembers } from '../../json.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
-import { JsonObject } from '../json-object.ts';
 import { type AuthenticatorData, decodeAuthenticatorData } from '../webauthn/webauthn-authenticator-data.ts';
-import { inRequest } from '../x509/in-request.ts';
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import { decodeCngBlob } from './cng-blob.ts';
 import { decodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';
 
@@ -53,16 +53,14 @@ export function decodeKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {
 }
 
 function readFido(bytes: Uint8Array): FidoKeyMaterial {
-  const object = JsonObject.parse(WHAT, bytes);
+  const object = JsonMembers.parse(WHAT, bytes, requestInvalid);
   const authData = decodeAuthenticatorData(object.base64('authData'));
-  const x5c = object.any('x5c') ?? [];
   if (authData.credential === undefined) throw object.wrong('authData', 'no credential');
-  if (!Array.isArray(x5c)) throw object.wrong('x5c', 'no list');
   return {
     form: 'fido',
     publicKey: authData.credential.key.publicKey,
     displayName: object.has('displayName') ? object.text('displayName') : '',
     authData,
-    certificates: x5c.map((text: unknown) => inRequest(`${WHAT}: x5c`, () => fromBase64(String(text)))),
+    certificates: object.has('x5c') ? object.base64List('x5c') : [],
   };
 }

@@ -1,9 +1,11 @@
-import { type Bytes, fromBase64, toBase64 } from '../../bytes.ts';
+import { type Bytes, toBase64 } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
 import { bitLength, checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
 import { isRocaWeak } from '../../crypto/roca.ts';
 import { KeyprovError } from '../../errors.ts';
+import { JsonMembers } from '../../json.ts';
+import { requestInvalid } from '../x509/in-request.ts';
 import { decodeCngBlob, encodeCngBlob } from './cng-blob.ts';
 import { decodeKast } from './kast.ts';
 
@@ -52,16 +54,15 @@ export function buildKeyRegistration(registration: KeyRegistration): string {
  * members and white space between them aside.
  */
 export function parseKeyRegistration(body: string, profile: KeyRegistration['profile']): KeyRegistration {
-  const members = readMembers(body, MEMBERS[profile]);
-  const bytes = (name: string): Bytes => inField(name, () => fromBase64(members.get(name) ?? ''));
-  const kngc = bytes('kngc');
+  const members = JsonMembers.parse('key registration', body, requestInvalid, MEMBERS[profile]);
+  const kngc = members.base64('kngc');
   const blob = inField('kngc', () => decodeCngBlob(kngc));
   if (!['RSA1', 'ECS1', 'ECS3', 'ECS5'].includes(blob.magic)) throw wrong(`kngc: a blob ${blob.magic}`);
   const publicKey: PublicKey = blob.key;
   let registration: KeyRegistration = { profile: 'strict', publicKey };
   if (profile === 'attested') {
-    const attestation = bytes('AttestationData');
-    const aikCertificate = bytes('AikCertificate');
+    const attestation = members.base64('AttestationData');
+    const aikCertificate = members.base64('AikCertificate');
     registration = {
       profile,
       publicKey,
@@ -102,20 +103,6 @@ function check(registration: KeyRegistration): void {
   if (attestation !== undefined) inField('AttestationData', () => decodeKast(attestation));
   if (aikCertificate === undefined) return;
   inField('AikCertificate', () => DerNode.strict(aikCertificate, 'certificate').expect(TAG.SEQUENCE));
-}
-
-function readMembers(body: string, names: readonly string[]): Map<string, string> {
-  const parsed: unknown = inField('body', () => JSON.parse(body));
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw wrong('body: not a JSON object');
-  const members = new Map<string, string>();
-  for (const [name, value] of Object.entries(parsed)) {
-    if (!names.includes(name)) throw wrong(`unknown member ${JSON.stringify(name)}`, `allowed: ${names.join(', ')}`);
-    if (typeof value !== 'string') throw wrong(`${name}: not a string`);
-    members.set(name, value);
-  }
-  const missing = names.find((name) => !members.has(name));
-  if (missing !== undefined) throw wrong(`${missing}: missing`);
-  return members;
 }
 
 /** Runs `work`; what it refuses becomes `request-invalid` with the name of the field. */

@@ -1,6 +1,7 @@
 import { utf8 } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
-import { JsonObject } from '../json-object.ts';
+import { requestInvalid } from '../../formats/x509/in-request.ts';
+import { JsonMembers } from '../../json.ts';
 import { buildJws, parseJws, type SigningKey, verifyJws } from '../services/jws.ts';
 import { computeKeyIdText } from './cng-blob.ts';
 import { encodePublicBlob } from './key-registration.ts';
@@ -56,14 +57,14 @@ export async function buildNgcAssertion(
  */
 export function parseNgcAssertion(jwt: string): ParsedNgcAssertion {
   const { header, payload } = parseJws(jwt);
-  const head = new JsonObject('NGC assertion header', header);
+  const head = new JsonMembers('NGC assertion header', header, requestInvalid);
   for (const [name, value] of [
     ['alg', 'RS256'],
     ['use', 'ngc'],
   ] as const) {
     if (head.text(name) !== value) throw head.wrong(name, `not ${value}`);
   }
-  const claims = JsonObject.parse('NGC assertion', payload);
+  const claims = JsonMembers.parse('NGC assertion', payload, requestInvalid);
   if (head.base64('kid').length !== 32) throw head.wrong('kid', 'no KeyID');
   return {
     keyId: head.text('kid'),

@@ -4,15 +4,15 @@ import { parseEkCertificate } from '../../attestation/ek-certificate.ts';
 import type { KeyIdentity } from '../../attestation/key-checks.ts';
 import { verifyAttestationKey } from '../../attestation/verify.ts';
 import { verifyEkCertificate } from '../../attestation/verify-ek-certificate.ts';
-import { type Bytes, equal, fromBase64, toBase64, wipe } from '../../bytes.ts';
+import { type Bytes, equal, toBase64, wipe } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
-import { JsonObject } from '../../formats/json-object.ts';
 import { encodeSmallstepCredential } from '../../formats/services/credential-encodings.ts';
 import { buildAkCertificate } from '../../formats/tcg/ak-certificate.ts';
 import { inRequest, requestInvalid } from '../../formats/x509/in-request.ts';
 import type { TpmIdentity } from '../../formats/x509/tpm-identity.ts';
+import { JsonMembers } from '../../json.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { objectName } from '../../tpm/names.ts';
@@ -31,8 +31,8 @@ const SECRET_BYTES = 32;
 /** `POST /attestation/attest`: a challenge that only the TPM with both keys can answer. smallstep/crypto, tpm/attestation. */
 export function attest(context: ServiceContext, { body }: ServiceRequest): Promise<ServiceAnswer> {
   return answering(async () => {
-    const request = JsonObject.parse('attest', body);
-    const parameters = new JsonObject('params', request.any('params'));
+    const request = JsonMembers.parse('attest', body, requestInvalid);
+    const parameters = request.members('params');
     const pubArea = parameters.base64('public');
     const proof = verifyAttestationKey(pubArea, {
       creationData: parameters.base64('createData'),
@@ -61,7 +61,7 @@ export function attest(context: ServiceContext, { body }: ServiceRequest): Promi
 /** `POST /attestation/secret`: the certificate for whoever met the challenge. */
 export function certify(context: ServiceContext, { body }: ServiceRequest): Promise<ServiceAnswer> {
   return answering(async () => {
-    const secret = JsonObject.parse('secret', body).base64('secret');
+    const secret = JsonMembers.parse('secret', body, requestInvalid).base64('secret');
     const activated = context.state.attestationKeys.activate(secret, context.now());
     if (activated === undefined) return refuse(403, 'the secret is not that of a challenge that waits');
     const { ca } = context.authority;
@@ -148,10 +148,8 @@ function endorsementKey(key: PublicKey): TpmtPublic {
   throw requestInvalid('ek', 'no key of a template that is known');
 }
 
-function certificatesOf(request: JsonObject): Bytes[] {
-  const list = request.any('ekCerts') ?? [];
-  if (!Array.isArray(list)) throw request.wrong('ekCerts', 'no list');
-  return list.map((one: unknown) => inRequest('attest: ekCerts', () => fromBase64(String(one))));
+function certificatesOf(request: JsonMembers): Bytes[] {
+  return request.has('ekCerts') ? request.base64List('ekCerts') : [];
 }
 
 const refuse = (status: number, error: string): ServiceAnswer => ({ status, body: { error } });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { SQLiteValue, Database as SqliteDatabase } from 'node-sqlite3-wasm';
 import { type Bytes, copy } from '../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../errors.ts';
+import { JsonMembers } from '../../json.ts';
 import { errorCode, ignoring } from '../../storage/atomic-file.ts';
 import { isGone, type ProcessIdentity, thisProcess } from '../../storage/process-identity.ts';
 import { withStoreLock } from '../../storage/store-lock.ts';
@@ -155,11 +156,16 @@ async function claim(directory: string): Promise<void> {
 function readIdentity(text: string): ProcessIdentity | undefined {
   if (text === '') return undefined;
   try {
-    const { pid, start, boot, namespace } = JSON.parse(text);
-    return { pid: Number(pid), start: String(start), boot: String(boot), namespace: String(namespace) };
+    const owner = JsonMembers.parse('owner', text);
+    return {
+      pid: owner.integer('pid'),
+      start: owner.text('start'),
+      boot: owner.text('boot'),
+      namespace: owner.text('namespace'),
+    };
   } catch (error) {
     // A loss of power may leave a file without sense.
-    if (error instanceof SyntaxError) return undefined;
+    if (error instanceof TypeError) return undefined;
     throw error;
   }
 }

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { toBase64, toHex } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { isKeyprovError } from '../../errors.ts';
-import { JsonObject } from '../../formats/json-object.ts';
 import { parseCertificateRequest, verifyCertificateRequest } from '../../formats/x509/certificate-request.ts';
+import { requestInvalid } from '../../formats/x509/in-request.ts';
+import { JsonMembers } from '../../json.ts';
 import { validFor } from './authority.ts';
 import { issueDeviceCertificate } from './device-certificate.ts';
 import { headerOf, type ServiceAnswer, type ServiceRequest } from './http.ts';
@@ -54,8 +55,8 @@ const VERSIONS: ReadonlySet<string> = new Set(['1.0', '2.0']);
 
 /** The key of the device. @throws KeyprovError `request-invalid`, also for a request that its key has not signed. */
 function readBody({ body }: ServiceRequest) {
-  const join = JsonObject.parse('device join', body);
-  const wrapped = new JsonObject('CertificateRequest', join.any('CertificateRequest'));
+  const join = JsonMembers.parse('device join', body, requestInvalid);
+  const wrapped = join.members('CertificateRequest');
   if (wrapped.text('Type') !== 'pkcs10') throw wrapped.wrong('Type', 'not pkcs10');
   const request = parseCertificateRequest(wrapped.base64('Data'));
   const { publicKey } = request;

@@ -4,11 +4,12 @@ import { toBase64, view } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { encodePem } from '../../crypto/pem.ts';
 import { withCleanup } from '../../errors.ts';
-import { JsonObject } from '../../formats/json-object.ts';
 import { encodePublicBlob } from '../../formats/windows/key-registration.ts';
 import { buildCertificateRequest } from '../../formats/x509/certificate-request.ts';
+import { requestInvalid } from '../../formats/x509/in-request.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
 import { buildCommonName, decodeName } from '../../formats/x509/names.ts';
+import { JsonMembers } from '../../json.ts';
 import { discoverServices } from '../../registration/discovery.ts';
 import { postJson } from '../../registration/json-service.ts';
 import { createServiceFetch } from '../../registration/service-fetch.ts';
@@ -85,8 +86,8 @@ export async function joinDevice(url: string | URL, options: JoinDeviceOptions):
         },
         { ...service, headers: { authorization: `Bearer ${accessToken}` } },
       );
-      const joined = new JsonObject('device join', answer);
-      const certificate = new JsonObject('Certificate', joined.any('Certificate')).base64('RawBody');
+      const joined = new JsonMembers('device join', answer, requestInvalid);
+      const certificate = joined.members('Certificate').base64('RawBody');
       return {
         deviceId: commonNameOf(certificate),
         certificate: encodePem('CERTIFICATE', certificate),

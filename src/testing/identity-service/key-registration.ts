@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Bytes, fromBase64 } from '../../bytes.ts';
+import type { Bytes } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { isKeyprovError } from '../../errors.ts';
 import { CUSTOM_KEY_FLAGS } from '../../formats/windows/custom-key-information.ts';
@@ -10,6 +10,7 @@ import {
   type KeyRegistration,
   parseKeyRegistration,
 } from '../../formats/windows/key-registration.ts';
+import { JsonMembers } from '../../json.ts';
 import { attestationLevel } from './attestation-level.ts';
 import { echoHeaders, errorDetails, type RegistrationProblem } from './error-details.ts';
 import { headerOf, type ServiceAnswer, type ServiceRequest, textOf } from './http.ts';
@@ -64,10 +65,10 @@ function checkRequest(request: ServiceRequest): void {
 
 function kngcOf(body: string): Bytes | undefined {
   try {
-    const { kngc } = Object(JSON.parse(body));
-    return typeof kngc === 'string' && kngc !== '' ? fromBase64(kngc) : undefined;
+    const kngc = JsonMembers.parse('body', body).base64('kngc');
+    return kngc.length > 0 ? kngc : undefined;
   } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
+    if (error instanceof TypeError) return undefined;
     throw error;
   }
 }
@@ -87,7 +88,7 @@ async function checkToken(
 /** What the profile takes; one without attestation is taken in both. */
 function readRegistration({ options }: ServiceContext, request: ServiceRequest): KeyRegistration {
   const body = textOf(request);
-  const isStrict = options.profile === 'strict' || Object.keys(Object(JSON.parse(body))).length === 1;
+  const isStrict = options.profile === 'strict' || Object.keys(JsonMembers.parse('body', body).all()).length === 1;
   try {
     return parseKeyRegistration(body, isStrict ? 'strict' : 'attested');
   } catch (error) {

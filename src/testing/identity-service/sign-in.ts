@@ -1,11 +1,12 @@
 import { equal, fromBase64 } from '../../bytes.ts';
 import { parseCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError } from '../../errors.ts';
-import { JsonObject } from '../../formats/json-object.ts';
 import { parseJws, verifyJws } from '../../formats/services/jws.ts';
 import { KEY_CREDENTIAL_USAGE } from '../../formats/windows/key-credential-link.ts';
 import { decodeKeyMaterial } from '../../formats/windows/key-material.ts';
 import { findNgcAssertionProblem, parseNgcAssertion } from '../../formats/windows/ngc-assertion.ts';
+import { requestInvalid } from '../../formats/x509/in-request.ts';
+import { JsonMembers } from '../../json.ts';
 import { ldapReader } from '../../registration/ldap-reader.ts';
 import { bindDirectory } from '../directory/directory-connection.ts';
 import { primaryAnswer } from './access-answer.ts';
@@ -63,10 +64,10 @@ const audiencesOf = ({ tenantId, origin }: ServiceContext): string[] => [
 async function verifyDeviceRequest(
   context: ServiceContext,
   request: string,
-): Promise<{ readonly device: ServiceDevice; readonly claims: JsonObject }> {
+): Promise<{ readonly device: ServiceDevice; readonly claims: JsonMembers }> {
   const jws = parseJws(request);
-  const header = new JsonObject('request header', jws.header);
-  const x5c = header.any('x5c');
+  const header = new JsonMembers('request header', jws.header, requestInvalid);
+  const x5c = header.value('x5c');
   const [first]: unknown[] = Array.isArray(x5c) ? x5c : [];
   if (typeof first !== 'string') throw header.wrong('x5c', 'no certificate');
   const der = decodeCertificate(header, first);
@@ -74,13 +75,13 @@ async function verifyDeviceRequest(
   if (device === undefined || !device.enabled) throw header.wrong('x5c', 'the certificate of no device here');
   const { publicKey } = await parseCertificate(device.certificate);
   if (!verifyJws(jws, publicKey(), 'RS256')) throw header.wrong('x5c', 'its device has not signed it');
-  const claims = JsonObject.parse('request', jws.payload);
+  const claims = JsonMembers.parse('request', jws.payload, requestInvalid);
   const seconds = context.now().getTime() / 1000;
   if (claims.has('exp') && claims.integer('exp') <= seconds) throw claims.wrong('exp', 'it has expired');
   return { device, claims };
 }
 
-function decodeCertificate(header: JsonObject, text: string): Uint8Array {
+function decodeCertificate(header: JsonMembers, text: string): Uint8Array {
   try {
     return fromBase64(text);
   } catch (error) {

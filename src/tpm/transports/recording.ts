@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { fromHex } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
+import { isJsonObject, JsonMembers, type JsonRefusal, parseJson, showJson } from '../../json.ts';
 import { HEADER_SIZE, uint32At } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
 import type { TransportKind } from '../transport.ts';
@@ -65,13 +66,13 @@ export async function saveRecording(path: string, recording: Recording): Promise
 
 /** Reads what {@link saveRecording} wrote. @throws KeyprovError `recording-invalid` for anything else. */
 export async function loadRecording(path: string): Promise<Recording> {
-  let value: unknown;
+  let text: string;
   try {
-    value = JSON.parse(await readFile(path, 'utf8'));
-  } catch (error) {
-    throw new KeyprovError('recording-invalid', `${path}: cannot be read as JSON`, { cause: error });
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new KeyprovError('recording-invalid', `${path}: cannot be read`, { cause });
   }
-  return decodeRecording(value, path);
+  return decodeRecording(parseJson(path, text, invalid), path);
 }
 
 /**
@@ -79,26 +80,24 @@ export async function loadRecording(path: string): Promise<Recording> {
  * @throws KeyprovError `recording-invalid` for anything else.
  */
 export function decodeRecording(value: unknown, path = 'recording'): Recording {
-  const problem = findProblem(value);
-  if (problem !== undefined) throw new KeyprovError('recording-invalid', `${path}: ${problem}`);
+  const members = new JsonMembers(path, value, invalid);
+  if (members.value('format') !== FORMAT) throw invalid(path, 'not a recording of TPM traffic');
+  const version = members.value('version');
+  if (version !== VERSION) throw invalid(path, `version ${showJson(version)} is not known, only ${VERSION}`);
+  members.oneOf('kind', KINDS);
+  members.boolean('emulator');
+  members.boolean('managed');
+  const wrong = members.list('entries').findIndex((entry) => !isEntry(entry));
+  if (wrong >= 0) throw invalid(path, `entry ${wrong} is not a command with its answer`);
   return value as Recording;
 }
 
-/** What is wrong with `value` as a recording; undefined if it is one. */
-function findProblem(value: unknown): string | undefined {
-  if (!isObject(value) || value.format !== FORMAT) return 'not a recording of TPM traffic';
-  if (value.version !== VERSION) return `version ${String(value.version)} is not known, only ${VERSION}`;
-  if (typeof value.kind !== 'string' || !KINDS.includes(value.kind)) return 'kind is not that of a transport';
-  if (typeof value.emulator !== 'boolean' || typeof value.managed !== 'boolean')
-    return 'emulator or managed is missing';
-  if (!Array.isArray(value.entries)) return 'entries is not a list';
-  const wrong = value.entries.findIndex((entry) => !isEntry(entry));
-  return wrong < 0 ? undefined : `entry ${wrong} is not a command with its answer`;
-}
+const invalid: JsonRefusal = (where, problem, cause) =>
+  new KeyprovError('recording-invalid', `${where}: ${problem}`, { cause });
 
 function isEntry(entry: unknown): boolean {
   return (
-    isObject(entry) &&
+    isJsonObject(entry) &&
     isFrame(entry.command) &&
     (entry.answer === undefined || isFrame(entry.answer)) &&
     typeof entry.milliseconds === 'number'
@@ -109,8 +108,4 @@ function isFrame(hex: unknown): boolean {
   if (typeof hex !== 'string' || !/^(?:[0-9a-f]{2})+$/.test(hex)) return false;
   const bytes = fromHex(hex);
   return bytes.length >= HEADER_SIZE && uint32At(bytes, 2) === bytes.length;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }

@@ -152,15 +152,16 @@ describe('a PEM block', () => {
 describe('a JWK', () => {
   const jwk = encodeJwk(rsa);
   it.each([
-    ['a private key', { ...jwk, d: 'AQAB' }, /member 'd' belongs to a private key/],
-    ['a symmetric key', { kty: 'oct', k: 'AQAB' }, /member 'k' belongs to a private key/],
-    ['another kind', { kty: 'OKP', crv: 'Ed25519', x: 'AQAB' }, /kty OKP with crv Ed25519 is not supported/],
+    ['a private key', { ...jwk, d: 'AQAB' }, /JWK: d: belongs to a private key/],
+    ['a symmetric key', { kty: 'oct', k: 'AQAB' }, /JWK: k: belongs to a private key/],
+    ['another kind', { kty: 'OKP', crv: 'Ed25519', x: 'AQAB' }, /kty "OKP" with crv "Ed25519" is not supported/],
     ['an inherited name as curve', { kty: 'EC', crv: 'toString', x: 'AQAB', y: 'AQAB' }, /is not supported/],
-    ['a missing number', { kty: 'RSA', e: 'AQAB' }, /member 'n' is missing/],
-    ['padded base64', { ...jwk, e: 'AQAB=' }, /member 'e' is missing or not base64url/],
+    ['a missing number', { kty: 'RSA', e: 'AQAB' }, /JWK: n: missing/],
+    ['padded base64', { ...jwk, e: 'AQAB=' }, /JWK: e: not canonical unpadded base64url/],
     ['a number with leading zeros', { ...jwk, e: 'AAEAAQ' }, /leading zeros/],
-    ['no object', 'RSA', /not an object/],
-    ['null', null, /not an object/],
+    ['no object', '[]', /not a JSON object/],
+    ['a member twice', '{"kty":"RSA","kty":"RSA"}', /the member "kty" stands twice/],
+    ['null', null, /not a JSON object/],
   ])('of %s is refused', (_, value, message) => {
     expect(refusal(() => decodeJwk(value))).toMatch(message);
     expect(refusal(() => decodeJwk(value))).toMatch(/^key-invalid: /);

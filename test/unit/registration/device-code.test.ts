@@ -114,13 +114,13 @@ describe('authenticateWithDeviceCode', () => {
       'invalid_client: [secret]',
     ],
     ['the answer is no token', { token_type: 'Bearer' }, 'service-answer none', 'access_token: missing'],
-    ['the answer is a list', [], 'service-answer none', 'no JSON object'],
-    ['the answer is HTML', new Response('<html>'), 'service-answer none', 'no JSON'],
+    ['the answer is a list', [], 'service-answer none', 'not a JSON object'],
+    ['the answer is HTML', new Response('<html>'), 'service-answer none', 'not JSON'],
     [
       'the time is no number',
       { ...tokens, expires_in: 'soon' },
       'service-answer none',
-      'expires_in: no number of seconds',
+      'expires_in: not a number of seconds',
     ],
   ])('ends when %s', async (_, answer, outcome, message) => {
     const found = await signIn(started, pending, answer);

@@ -97,18 +97,18 @@ describe('parseDiscovery', () => {
   });
 
   it.each([
-    ['', 'no JSON'],
-    ['[]', 'no JSON object'],
-    ['{"KeyProvisioningService":"x"}', 'KeyProvisioningService is no object'],
-    ['{"KeyProvisioningService":[]}', 'KeyProvisioningService is no object'],
-    ['{"NonceService":{"Endpoint":7}}', 'Endpoint is no text'],
-    ['{"NonceService":{"Endpoint":"/nonce"}}', 'Endpoint is no URL'],
-    ['{"AuthenticationService":{"OAuth2":{"TokenEndpoint":"x"}}}', 'TokenEndpoint is no URL'],
+    ['', 'not JSON'],
+    ['[]', 'not a JSON object'],
+    ['{"KeyProvisioningService":"x"}', 'KeyProvisioningService is not an object'],
+    ['{"KeyProvisioningService":[]}', 'KeyProvisioningService is not an object'],
+    ['{"NonceService":{"Endpoint":7}}', 'Endpoint is not text'],
+    ['{"NonceService":{"Endpoint":"/nonce"}}', 'Endpoint is not a URL'],
+    ['{"AuthenticationService":{"OAuth2":{"TokenEndpoint":"x"}}}', 'TokenEndpoint is not a URL'],
     ['<html></html>', 'not one element Discovery'],
     ['<Discovery/><Discovery/>', 'not one element Discovery'],
     ['<Discovery>', 'no XML'],
     ['<!DOCTYPE x><Discovery/>', 'no XML'],
-    ['<Discovery><NonceService>x</NonceService></Discovery>', 'NonceService is no object'],
+    ['<Discovery><NonceService>x</NonceService></Discovery>', 'NonceService is not an object'],
   ])('refuses %j', (text, problem) => {
     expect(refusal(() => parseDiscovery(text, ''))).toContain(`service-answer: discovery: ${problem}`);
   });

@@ -44,8 +44,8 @@ describe('postJson', () => {
   it.each([
     ['a refusal', () => new Response('no such key', { status: 403 }), 'service-refused', 'status 403 no such key'],
     ['a redirection', () => new Response(null, { status: 302, headers: { location: '/x' } }), 'service-refused', '302'],
-    ['an answer that is no JSON', () => new Response('<html>'), 'service-answer', 'no JSON'],
-    ['an empty answer', () => new Response(null), 'service-answer', 'no JSON'],
+    ['an answer that is no JSON', () => new Response('<html>'), 'service-answer', 'not JSON'],
+    ['an empty answer', () => new Response(null), 'service-answer', 'not JSON'],
     [
       'an answer that is too long',
       () => new Response(new Uint8Array(4 * 1024 * 1024 + 1)),

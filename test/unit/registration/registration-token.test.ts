@@ -66,7 +66,7 @@ describe('readTokenClaims', () => {
     jwtOf({}, { crit: ['x'] }),
   ])('refuses %j, without quoting it', (jwt) => {
     const found = refusal(() => readTokenClaims(jwt));
-    expect(found).toBe('token-invalid: the token cannot be read: it is no JWT with JSON claims; get a new one');
+    expect(found).toBe('token-invalid: the token cannot be read: it is not a JWT with JSON claims; get a new one');
   });
 
   it.each([{ exp: 'soon' }, { iat: 1e20 }, { nbf: true }, { upn: 7 }, { deviceid: [] }, { amr: [1] }, { aud: {} }])(
@@ -138,7 +138,7 @@ describe('tokenProblems', () => {
     expect(tokenProblems('opaque', expected)).toEqual([
       {
         code: 'malformed',
-        message: 'the token cannot be read: it is no JWT with JSON claims; get a new one',
+        message: 'the token cannot be read: it is not a JWT with JSON claims; get a new one',
         windowsCode: 0x801c03ed,
       },
     ]);

@@ -48,7 +48,7 @@ describe.each(forms)("go-attestation's %s", (name, json, parse, parts) => {
     expect(refusal(() => parse({ ...json, Nonce: '' }))).toBe(
       `request-invalid: go-attestation ${name}: unknown member "Nonce"`,
     );
-    expect(refusal(() => parse([json]))).toBe(`request-invalid: go-attestation ${name}: no JSON object`);
+    expect(refusal(() => parse([json]))).toBe(`request-invalid: go-attestation ${name}: not a JSON object`);
   });
 });
 

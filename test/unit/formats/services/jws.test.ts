@@ -112,7 +112,7 @@ describe('parseJws', () => {
     ['padding', 'e30=.e30.AA', /header: not canonical unpadded base64url$/],
     ['white space', 'e30.e30 .AA', /payload: not canonical/],
     ['a header that is no JSON', header('{'), /JWS header: /],
-    ['a header that is no object', header('[]'), /no JSON object$/],
+    ['a header that is no object', header('[]'), /not a JSON object$/],
     ['a header that is not UTF-8', `${toBase64Url(new Uint8Array([0xff]))}.e30.AA`, /JWS header: /],
     ['extensions that must be understood', header('{"crit":["b64"]}'), /crit: no extensions are known here$/],
   ])('refuses %s', (_, text, problem) => {
@@ -165,11 +165,11 @@ describe('an NGC assertion', () => {
     ['use', { ...header, use: 'sig' }, payload, /header: use: not ngc$/],
     ['kid', { ...header, kid: 'AAAA' }, payload, /header: kid: no KeyID$/],
     ['kid', { ...header, kid: 'x' }, payload, /header: kid: not canonical/],
-    ['iss', header, { ...payload, iss: 1 }, /iss: no text$/],
+    ['iss', header, { ...payload, iss: 1 }, /iss: not text$/],
     ['aud', header, { ...payload, aud: undefined }, /aud: missing$/],
-    ['iat', header, { ...payload, iat: 1.5 }, /iat: no integer$/],
-    ['exp', header, { ...payload, exp: '1' }, /exp: no integer$/],
-    ['request_nonce', header, { ...payload, request_nonce: null }, /request_nonce: no text$/],
+    ['iat', header, { ...payload, iat: 1.5 }, /iat: not a number$/],
+    ['exp', header, { ...payload, exp: '1' }, /exp: not a number$/],
+    ['request_nonce', header, { ...payload, request_nonce: null }, /request_nonce: not text$/],
     ['scope', header, { ...payload, scope: undefined }, /scope: missing$/],
   ])('is refused with a wrong %s', async (_, head, claims, problem) => {
     const text = await signed(head, claims);

@@ -67,7 +67,7 @@ describe('a keylime registration', () => {
   it.each(members)('is refused with a %s that cannot be read', (member) => {
     const body = JSON.stringify({ ...JSON.parse(request.body), [member]: member === 'port' ? 1.5 : 17 });
     const said = refusal(() => parseKeylimeRegistration({ ...request, body }));
-    expect(said).toMatch(new RegExp(`^request-invalid: keylime registration: ${member}: no (?:text|integer)$`));
+    expect(said).toMatch(new RegExp(`^request-invalid: keylime registration: ${member}: not (?:text|a number)$`));
   });
 
   it.each(['ek_tpm', 'aik_tpm', 'iak_tpm', 'idevid_tpm', 'iak_attest', 'iak_sign'])(

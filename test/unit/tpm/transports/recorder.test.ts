@@ -218,13 +218,15 @@ describe('files of recordings', () => {
     const withEntry = (entry: unknown) => ({ ...good, entries: [...good.entries, entry] });
     const entryText = 'KeyprovError: FILE: entry 1 is not a command with its answer';
     try {
-      expect(await refusal('{')).toBe('KeyprovError: FILE: cannot be read as JSON');
-      expect(await refusal([])).toBe('KeyprovError: FILE: not a recording of TPM traffic');
-      expect(await refusal('null')).toBe('KeyprovError: FILE: not a recording of TPM traffic');
+      expect(await refusal('{')).toMatch(/^KeyprovError: FILE: not JSON: /);
+      expect(await refusal([])).toBe('KeyprovError: FILE: not a JSON object');
+      expect(await refusal({})).toBe('KeyprovError: FILE: not a recording of TPM traffic');
       expect(await refusal({ ...good, version: 2 })).toBe('KeyprovError: FILE: version 2 is not known, only 1');
-      expect(await refusal({ ...good, kind: 'x' })).toBe('KeyprovError: FILE: kind is not that of a transport');
-      expect(await refusal({ ...good, managed: 1 })).toBe('KeyprovError: FILE: emulator or managed is missing');
-      expect(await refusal({ ...good, entries: {} })).toBe('KeyprovError: FILE: entries is not a list');
+      expect(await refusal({ ...good, kind: 'x' })).toBe(
+        'KeyprovError: FILE: kind: not one of libtpms, swtpm, mssim, device, tcti, tbs',
+      );
+      expect(await refusal({ ...good, managed: 1 })).toBe('KeyprovError: FILE: managed: not true or false');
+      expect(await refusal({ ...good, entries: {} })).toBe('KeyprovError: FILE: entries: not a list');
       expect(await refusal(withEntry(null))).toBe(entryText);
       expect(await refusal(withEntry({ command: GET_RANDOM, answer: OK }))).toBe(entryText);
       expect(await refusal(withEntry({ command: OK.slice(2), milliseconds: 1 }))).toBe(entryText);
