@@ -17,6 +17,7 @@ import { readLockout } from '../tpm/capabilities.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
 import type { SignalOptions } from '../tpm/tpm.ts';
 import { readNature } from '../tpm/virtual.ts';
+import type { Environment } from './command.ts';
 import type { Place } from './sign-with.ts';
 
 /** What the prerequisites are checked with. */
@@ -24,6 +25,7 @@ export interface PrerequisiteSources extends RunOwner {
   readonly store: KeyStore;
   readonly address: Place['address'];
   readonly merged: MergedPolicy;
+  readonly environment: Environment;
   /** Text of `dsregcmd /status`; undefined to run it where there is one. */
   readonly dsregcmd: string | undefined;
   /** Default `provisioning`: there must be no PIN yet. */
@@ -50,7 +52,7 @@ export async function checkRunPrerequisites(
   const facts = {
     deviceJoined: true,
     directoryUser: true,
-    remoteSession: Boolean(process.env.SSH_CONNECTION),
+    remoteSession: Boolean(sources.environment.SSH_CONNECTION),
     pinSet: await hasKey(sources),
   };
   const joinStates = ['entra', 'entra-hybrid', 'on-premises-drs'] as const;

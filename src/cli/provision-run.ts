@@ -1,4 +1,4 @@
-import type { Option } from 'commander';
+import { Option } from 'commander';
 import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -7,9 +7,10 @@ import type { MergedPolicy } from '../policy/index.ts';
 import type { PinPrompt } from '../provisioning/pin-entry.ts';
 import type { PinRecoverySetup } from '../provisioning/pin-recovery.ts';
 import { type ProvisionOutcome, provision } from '../provisioning/provision.ts';
+import type { Context } from './command.ts';
 import { KeySources } from './key-sources.ts';
-import { type Arguments, UsageError, valueOption } from './options/arguments.ts';
-import { readPolicy } from './options/policy-option.ts';
+import { type Arguments, UsageError } from './options/arguments.ts';
+import { policyOptions, readPolicy } from './options/policy-option.ts';
 import {
   fileOf,
   graphOptions,
@@ -18,28 +19,39 @@ import {
   serviceOptions,
 } from './options/service-option.ts';
 import { openStore, storeOption } from './options/store-option.ts';
-import { readTpmAddress } from './options/tpm-option.ts';
+import { readTpmAddress, tpmOption } from './options/tpm-option.ts';
+import { requiredOption, valueOption } from './options/value-option.ts';
 import { checkRunPrerequisites } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
 import type { Place } from './sign-with.ts';
 import { newPinPrompt } from './terminal/pin-input.ts';
-import type { Prompter } from './terminal/prompter.ts';
-import type { Outcome, Report } from './terminal/report.ts';
+import type { Outcome } from './terminal/report.ts';
 
-/** The options of a run with a service, which provisioning without one does not have. */
+/** The options of a run with a service. */
 export function runOptions(): Option[] {
   return [
     ...serviceOptions(),
+    requiredOption('--user <name>', 'whose key it is: user principal name'),
+    valueOption('--device-id <guid>', 'the device (default: that of --device-cert)'),
     storeOption(),
-    valueOption('--attestation-ca <url>', 'has attestation keys certified there, in the protocol of smallstep'),
-    valueOption('--dsregcmd <file>', 'text of dsregcmd /status, for the prerequisites (default on Windows: it is run)'),
-    valueOption(
-      '--recovery-key <file>',
-      'public key of a PIN recovery service, PEM: a forgotten PIN can then be reset',
-    ),
+    tpmOption(),
+    ...policyOptions(),
+    profileOption(),
+    valueOption('--pin-file <file>', 'the new PIN, - for standard input'),
+    new Option('--no-pin', 'a key without a PIN'),
+    new Option('--allow-downgrade', 'software may follow a key in a TPM'),
+    valueOption('--attestation-ca <url>', "certifies attestation keys: smallstep's protocol"),
+    valueOption('--dsregcmd <file>', 'text of dsregcmd /status: the prerequisites'),
+    new Option('--skip-prerequisites', 'you have seen to them'),
+    valueOption('--recovery-key <file>', 'RSA key of a PIN recovery service, PEM'),
     ...graphOptions(),
   ];
+}
+
+/** The option `--profile`. */
+export function profileOption(): Option {
+  return valueOption('--profile <name>', 'form of the request: strict or attested');
 }
 
 /** What a run is told. */
@@ -64,15 +76,15 @@ export interface RunArguments {
 }
 
 /** Reads and checks the arguments of a run. @throws UsageError with all that is wrong. */
-export async function readRunArguments(given: Arguments, report: Report): Promise<RunArguments> {
-  const address = readTpmAddress(given);
-  const merged = await readPolicy(given, report);
+export async function readRunArguments(given: Arguments, context: Context): Promise<RunArguments> {
+  const address = readTpmAddress(given, context);
+  const merged = await readPolicy(given, context);
   const profile = given.choice('profile', ['strict', 'attested']);
   const user = given.required('user');
   const service = await readServiceArguments(given);
   const pinFile = given.text('pin-file');
   const hasPin = !given.has('no-pin');
-  if (service.deviceId === undefined && !given.isThere('device-id')) {
+  if (service.deviceId === undefined && !given.isThere('device-id') && !given.isThere('device-cert')) {
     given.problems.push('--device-id is missing, or --device-cert, whose name is one');
   }
   if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'contradicts --no-pin');
@@ -107,34 +119,27 @@ export async function readRecovery(given: Arguments, user: string): Promise<PinR
 }
 
 /** Runs `keyprov provision --service`. */
-export async function provisionWithService(
-  given: Arguments,
-  report: Report,
-  prompter: Prompter,
-  signal: AbortSignal,
-): Promise<Outcome> {
-  const wish = await readRunArguments(given, report);
+export async function provisionWithService(given: Arguments, context: Context): Promise<Outcome> {
+  const { report, prompter, signal } = context;
+  const wish = await readRunArguments(given, context);
   report.speakPlainly();
-  const store = await openStore(given);
+  const store = await openStore(given, context);
   const { service, user } = wish;
   return await withService(service, { user, prompter, signal }, async (connection) =>
-    describeRun(await runWith(connection, wish, { store, report, prompter, signal }), store, report),
+    describeRun(await runWith(connection, wish, { ...context, store }), store, report),
   );
 }
 
 /** What a run needs besides its arguments. */
-export interface RunContext {
+export interface RunContext extends Context {
   readonly store: KeyStore;
-  readonly report: Report;
-  readonly prompter: Prompter;
-  readonly signal: AbortSignal;
 }
 
 /** The run itself, with a service that is there. */
 export async function runWith(
   { registrar, mfa, enrolAk }: ServiceConnection,
   wish: RunArguments,
-  { store, report, prompter, signal }: RunContext,
+  { store, report, prompter, signal, environment }: RunContext,
 ): Promise<ProvisionOutcome> {
   const { user, deviceId, address, merged, hasPin, pinFile } = wish;
   const { progress } = report;
@@ -152,7 +157,9 @@ export async function runWith(
       // Who has attestation keys certified wants the service to see it.
       ...((wish.profile ?? enrolAk) && { profile: wish.profile ?? 'attested' }),
       prerequisites:
-        wish.prerequisites === 'check' ? (options) => checkRunPrerequisites({ ...wish, store }, options) : 'skip',
+        wish.prerequisites === 'check'
+          ? (options) => checkRunPrerequisites({ ...wish, store, environment }, options)
+          : 'skip',
       pin: hasPin ? prompt : 'none',
       onEvent: (event) => showRunEvent(event, progress),
     });

@@ -6,7 +6,7 @@ import { describeSyncStatus, forecastSync } from '../registration/sync-status.ts
 import { EXIT } from './exit-codes.ts';
 import { prerequisiteLines } from './prerequisite-facts.ts';
 import type { Progress } from './terminal/progress.ts';
-import { errorToJson, type Outcome, type Report, windowsLine } from './terminal/report.ts';
+import { errorToJson, type Outcome, type Report } from './terminal/report.ts';
 
 const BEGINNINGS: Partial<Record<string, string>> = {
   prerequisites: 'checking',
@@ -50,7 +50,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
     const { problem, retryAfterMs } = outcome;
     const when = retryAfterMs === undefined ? 'later' : `in ${Math.ceil(retryAfterMs / 1000)} s`;
     const next = `The key waits in ${store.directory}. Run the same again ${when}: it goes on, without another PIN.`;
-    const lines = [`not finished: ${problem.message}`, ...windowsLine(problem), next];
+    const lines = [`not finished: ${problem.message}`, ...report.windowsLine(problem), next];
     return {
       exitCode: EXIT.pending,
       text: `${lines.join('\n')}\n`,

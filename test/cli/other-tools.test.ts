@@ -34,7 +34,7 @@ function absent(what: string, command: string, args: string[]): string | undefin
   return what;
 }
 
-describe.skipIf(withoutSwtpm)('a key that keyprov provision has written', () => {
+describe.skipIf(withoutSwtpm)('a key that keyprov create has written', () => {
   const directory = temporaryDirectory();
   const path = (...names: string[]) => join(directory.path, ...names);
   let swtpm: SwtpmProcess;
@@ -46,7 +46,7 @@ describe.skipIf(withoutSwtpm)('a key that keyprov provision has written', () => 
     writeFileSync(path('data'), 'signed by another program');
     writeFileSync(path('digest'), spawnSync('openssl', ['dgst', '-sha256', '-binary', path('data')]).stdout);
     for (const algorithm of ALGORITHMS) {
-      const args = ['provision', '--tpm', swtpm.address, '--hardware', 'required', '--algorithm', algorithm, '--out'];
+      const args = ['create', '--tpm', swtpm.address, '--hardware', 'required', '--algorithm', algorithm, '--out'];
       expect(keyprov([...args, path(algorithm)]).status).toBe(0);
       expect(keyprov([...args, path(`${algorithm}-pin`), '--pin-file', '-'], { input: PIN }).status).toBe(0);
     }

@@ -244,7 +244,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
       'policy.reg',
       'Windows Registry Editor Version 5.00\r\n\r\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork]\r\n"RequireSecurityDevice"=dword:00000001\r\n',
     );
-    const { status, json } = await run([...SOFTWARE, '--policy-reg', policy, '--pin-file', pinFile]);
+    const { status, json } = await run([...SOFTWARE, '--policy', policy, '--pin-file', pinFile]);
     expect({ status, json }).toMatchObject({
       status: 11,
       json: {
@@ -336,40 +336,26 @@ describe.skipIf(missing)('keyprov provision --service', () => {
 });
 
 describe('keyprov provision', () => {
+  const GUID = '6f5902ac-237f-424a-a1cd-8d2b6d2bbd01';
   const wrong = (args: readonly string[]) => keyprovJsonBeside(['provision', '--tpm', 'none', ...args]);
 
   it('reports all that is wrong with the arguments of a run at once', async () => {
     using directory = temporaryDirectory();
     const { status, json } = await wrong([
-      ...[
-        '--service',
-        'ftp://x',
-        '--device-cert',
-        'nowhere.pem',
-        '--device-id',
-        '12',
-        '--out',
-        'x',
-        '--challenge',
-        'aa',
-      ],
-      ...['--no-pin', '--pin-file', 'pin', '--policy-reg', 'nowhere.reg', '--store', directory.path],
+      ...['--service', 'ftp://x', '--device-cert', 'nowhere.pem', '--device-id', '12', '--out', 'x', '--force'],
+      ...['--no-pin', '--pin-file', 'pin', '--policy', 'nowhere.reg', '--store', directory.path],
     ]);
     expect(status).toBe(2);
     expect(Object(json.error).problems.map((problem: string) => /^--[a-z-]+/.exec(problem)?.[0])).toEqual([
-      ...['--challenge', '--out', '--policy-reg', '--user', '--service', '--device-cert', '--device-id', '--pin-file'],
+      ...['--out', '--force', '--policy', '--user', '--service', '--device-cert', '--device-id', '--pin-file'],
     ]);
     expect(readdirSync(directory.path)).toEqual([]);
   });
 
-  it('takes options of a run only with a service, and options of the demo only with it', async () => {
-    expect(await wrong(['--out', 'x', '--store', 'y', '--no-pin'])).toMatchObject({
+  it('takes options of the demo only with it, and then no other', async () => {
+    expect(await wrong(['--out', 'x', '--service', 'https://x', '--user', 'ada', '--device-id', GUID])).toMatchObject({
       status: 2,
-      json: {
-        error: {
-          problems: ['--store has no meaning without --service', '--no-pin has no meaning without --service'],
-        },
-      },
+      json: { error: { problems: ['--out has no meaning without --demo; keyprov create makes a key as files'] } },
     });
     expect(await wrong(['--demo', '--user', 'x'])).toMatchObject({
       status: 2,

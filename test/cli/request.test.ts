@@ -52,7 +52,7 @@ describe.skipIf(missing)('a provisioned key', () => {
   };
 
   beforeAll(async () => {
-    const args = ['provision', '--tpm', tpm, '--challenge', 'aa', '--user', USER, '--device-id', DEVICE, '--out'];
+    const args = ['create', '--tpm', tpm, '--challenge', 'aa', '--user', USER, '--device-id', DEVICE, '--out'];
     expect(keyprov([...args, path('rsa'), ...withPin], { input: PIN }).status).toBe(0);
     expect(keyprov([...args, path('ec'), '--algorithm', 'p-256']).status).toBe(0);
     publicKey = decodeSpkiPem(readFileSync(path('rsa/public.pem'), 'utf8'));
@@ -267,7 +267,7 @@ describe('a software key', () => {
   it('has requests without attestation, signed without a TPM', () => {
     using directory = temporaryDirectory();
     const dir = join(directory.path, 'key');
-    const provisioned = ['provision', '--tpm', 'none', '--algorithm', 'p-256', '--user', 'ada', '--out', dir];
+    const provisioned = ['create', '--tpm', 'none', '--algorithm', 'p-256', '--user', 'ada', '--out', dir];
     expect(keyprov(provisioned).status).toBe(0);
     const csr = keyprov(['request', '--format', 'csr', '--dir', dir]);
     expect(csr.status).toBe(0);

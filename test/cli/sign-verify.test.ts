@@ -17,7 +17,7 @@ describe.skipIf(missing)('a provisioned key', () => {
 
   beforeAll(() => {
     writeFileSync(data, 'what is signed');
-    const args = ['provision', '--tpm', tpm, '--challenge', CHALLENGE, '--out'];
+    const args = ['create', '--tpm', tpm, '--challenge', CHALLENGE, '--out'];
     expect(keyprov([...args, path('rsa')]).status).toBe(0);
     expect(keyprov([...args, path('ec'), '--algorithm', 'p-256', '--pin-file', '-'], { input: PIN }).status).toBe(0);
   });
@@ -117,7 +117,7 @@ describe('a software key', () => {
   it('is of no use without the secret beside it, which is not made anew', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    expect(keyprov(['provision', '--tpm', 'none', '--algorithm', 'p-256', '--out', out]).status).toBe(0);
+    expect(keyprov(['create', '--tpm', 'none', '--algorithm', 'p-256', '--out', out]).status).toBe(0);
     rmSync(join(out, 'wrapping.secret'));
     const { status, json } = keyprovJson(['sign', '--dir', out, '--in', join(out, 'public.pem')]);
     expect(status).toBe(7);

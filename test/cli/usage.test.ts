@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
 
 const COMMANDS = [
-  ...['provision', 'status', 'sync-status', 'change-pin', 'reset', 'unregister', 'policy', 'sign', 'verify', 'request'],
-  ...['attest', 'inspect', 'doctor', 'sim'],
+  ...['provision', 'create', 'status', 'sync-status', 'change-pin', 'reset', 'unregister', 'sign', 'verify', 'request'],
+  ...['attest', 'policy', 'inspect', 'doctor', 'sim'],
 ];
 
 describe('keyprov', () => {
@@ -28,10 +28,8 @@ describe('keyprov', () => {
   });
 
   it.each([
-    [[], 'there is no command'],
     [['provison'], "unknown command 'provison' (Did you mean provision?)"],
     [['--tpm', 'none', 'provision'], "unknown option '--tpm'"],
-    [['policy'], 'there is no command'],
     [['policy', 'explan'], "unknown command 'explan' (Did you mean explain?)"],
   ])('refuses %j', (args, problem) => {
     const { status, stdout, stderr } = keyprov(args);
@@ -40,13 +38,67 @@ describe('keyprov', () => {
   });
 });
 
-describe('keyprov provision', () => {
+describe('what is no command yet', () => {
+  it.each([[[]], [['policy']]])('%j prints help, as something that is not done', (args) => {
+    const { status, stdout, stderr } = keyprov(args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(/^Usage: keyprov /);
+    expect(stderr).toContain(args.length === 0 ? 'Exit codes:' : 'say which settings hold, and why');
+  });
+});
+
+describe('a stray word', () => {
+  it.each([['doctor'], ['verify'], ['status']])('is named by %s, which takes no secret', (command) => {
+    const { status, stderr } = keyprov([command, 'extra']);
+    expect(status).toBe(2);
+    expect(stderr).toContain("keyprov: an argument 'extra' that belongs to no option\n");
+  });
+
+  it.each([['provision'], ['create'], ['sign'], ['change-pin'], ['reset'], ['sync-status'], ['unregister']])(
+    'is not repeated by %s, since it may be a secret',
+    (command) => {
+      const { status, stdout, stderr } = keyprov([command, '941027']);
+      expect(status).toBe(2);
+      expect(stderr).toContain('keyprov: an argument that belongs to no option\n');
+      expect(stdout + stderr).not.toContain('941027');
+    },
+  );
+});
+
+describe('without a TPM', () => {
+  const create = (...args: string[]) => {
+    using directory = temporaryDirectory();
+    return keyprov(['create', '--tpm', 'device:/nowhere', '--hardware', 'required', '--out', directory.path, ...args]);
+  };
+
+  it('the refusal names each way on once', () => {
+    using directory = temporaryDirectory();
+    const args = ['create', '--tpm', 'none', '--hardware', 'required', '--out', join(directory.path, 'out')];
+    const { status, stderr } = keyprov(args);
+    expect(status).toBe(3);
+    for (const way of ['--tpm libtpms', 'keyprov sim', 'keyprov doctor']) expect(stderr.split(way)).toHaveLength(2);
+  });
+
+  it('says each reason once', () => {
+    const { status, stderr } = create();
+    expect(status).toBe(3);
+    const [, errors = ''] = /^((?:keyprov: .*\n)+)/m.exec(stderr) ?? [];
+    expect(errors.split('/nowhere')).toHaveLength(2);
+  });
+
+  it('says what Windows reports to those who ask', () => {
+    expect(create().stderr).not.toContain('Windows');
+    expect(create('--verbose').stderr).toContain('keyprov: Windows reports this as 0x80090035');
+  });
+});
+
+describe('keyprov create', () => {
   it('reports everything that is wrong at once', () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'policy.json'), '{"virtualTpm": "perhaps", "hardwear": "required"}');
     const { status, stdout, stderr } = keyprov(
       [
-        ...['provision', '--tpm', 'libtpm', '--hardware', 'requird', '--algorithm', 'rsa', '--attestation'],
+        ...['create', '--tpm', 'libtpm', '--hardware', 'requird', '--algorithm', 'rsa', '--attestation'],
         ...['--policy', 'policy.json', '--profile', 'strickt', '--device-id', '12', '--challenge', 'abc'],
         ...['--user=', '--chalenge', 'aa', 'stray'],
       ],
@@ -77,7 +129,7 @@ describe('keyprov provision', () => {
   });
 
   it('reports it as one object with --json', () => {
-    const { status, json } = keyprovJson(['provision', '--tpm', 'x', '--challenge', 'zz']);
+    const { status, json } = keyprovJson(['create', '--tpm', 'x', '--challenge', 'zz']);
     expect(status).toBe(2);
     expect(json).toEqual({
       ok: false,
@@ -104,7 +156,7 @@ describe('keyprov provision', () => {
     ],
     [['stray'], 'an argument that belongs to no option'],
   ])('refuses %j', (args, problem) => {
-    const { status, stderr } = keyprov(['provision', '--tpm', 'none', '--out', '/nowhere', ...args]);
+    const { status, stderr } = keyprov(['create', '--tpm', 'none', '--out', '/nowhere', ...args]);
     expect({ status, stderr }).toEqual({ status: 2, stderr: `keyprov: ${problem}\nkeyprov: see --help\n` });
   });
 
@@ -112,7 +164,7 @@ describe('keyprov provision', () => {
     using directory = temporaryDirectory();
     const policy = join(directory.path, 'policy.json');
     writeFileSync(policy, '{"allowedAlgorithms": ["p-256"], "hardware": "discouraged"}');
-    const args = ['provision', '--policy', policy, '--algorithm', 'p-384', '--attestation', 'required', '--out', 'x'];
+    const args = ['create', '--policy', policy, '--algorithm', 'p-384', '--attestation', 'required', '--out', 'x'];
     const { status, stderr } = keyprov(args, { cwd: directory.path });
     expect(status).toBe(2);
     expect(stderr).toContain(`--algorithm and ${policy}: 'p-384' is not among allowedAlgorithms`);
@@ -120,14 +172,14 @@ describe('keyprov provision', () => {
   });
 
   it('takes a wrong KEYPROV_TPM for what it is', () => {
-    const { status, stderr } = keyprov(['provision', '--out', 'x'], { env: { KEYPROV_TPM: 'chip' } });
+    const { status, stderr } = keyprov(['create', '--out', 'x'], { env: { KEYPROV_TPM: 'chip' } });
     expect(status).toBe(2);
     expect(stderr).toMatch(/^keyprov: KEYPROV_TPM: 'chip' is no address of a TPM/);
   });
 
   it('never repeats what may be a PIN', () => {
     for (const args of [['--pin', '941027'], ['--pin=941027'], ['-p941027'], ['941027']]) {
-      const { status, stdout, stderr } = keyprov(['provision', ...args]);
+      const { status, stdout, stderr } = keyprov(['create', ...args]);
       expect(status).toBe(2);
       expect(stdout + stderr).not.toContain('941027');
     }

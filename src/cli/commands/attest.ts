@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
 import { KeyprovError } from '../../errors.ts';
-import { type Arguments, valueOption } from '../options/arguments.ts';
+import type { CliCommand, Context } from '../command.ts';
+import type { Arguments } from '../options/arguments.ts';
+import { valueOption } from '../options/value-option.ts';
 import { certifyWithoutPin } from '../prove-key.ts';
 import { warnOfOtherTpm, withTpm } from '../sign-with.ts';
-import type { Outcome, Report } from '../terminal/report.ts';
+import type { Outcome } from '../terminal/report.ts';
 import { REQUEST_FORMATS, type RequestFormat } from './formats/request-formats.ts';
 import { defineFormats, type FindStatement, runFormat } from './request.ts';
 
@@ -12,17 +14,28 @@ const FORMATS: Readonly<Record<string, RequestFormat>> = Object.fromEntries(
   Object.entries(REQUEST_FORMATS).filter(([, { attests }]) => attests),
 );
 
-/** Describes `keyprov attest`. */
-export function defineAttest(command: Command): void {
-  command.description(
-    'have the TPM attest a provisioned key once more, over a new challenge, and write that in any format',
-  );
-  defineFormats(command, Object.entries(FORMATS));
+/** `keyprov attest`. */
+export const attestCommand: CliCommand = {
+  name: 'attest',
+  examples: [
+    'keyprov attest --dir key --format kast --challenge c0ffee --out key.kast',
+    'keyprov attest --dir key --format acme --token abc --account-key account.jwk --ak-certificate ak.pem',
+    'keyprov attest --formats',
+  ],
+  define,
+  run: runAttest,
+};
+
+function define(command: Command): void {
+  command
+    .summary('have the TPM attest a key over a new challenge')
+    .description('have the TPM attest a key over a new challenge, and write that in any format that holds a statement');
+  defineFormats(command);
   command.addOption(valueOption('--challenge <hex>', 'what to attest the key over, 1 to 64 bytes'));
 }
 
-/** Runs `keyprov attest`. */
-export async function runAttest(given: Arguments, report: Report, signal: AbortSignal): Promise<Outcome> {
+async function runAttest(given: Arguments, context: Context): Promise<Outcome> {
+  const { report, signal } = context;
   const findStatement: FindStatement = async (input, { extraData }, { address }) => {
     const { key, options } = input;
     if (key.backend !== 'tpm')
@@ -34,5 +47,5 @@ export async function runAttest(given: Arguments, report: Report, signal: AbortS
   };
   const needs = ({ needs: own = [], extraData }: RequestFormat) =>
     extraData === undefined ? [...own, 'challenge' as const] : own;
-  return await runFormat(given, report, signal, { formats: FORMATS, needs, findStatement });
+  return await runFormat(given, context, { formats: FORMATS, needs, findStatement });
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { encodeStatement } from '../../attestation/index.ts';
 import { toBase64, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpkiPem } from '../../crypto/public-key.ts';
@@ -7,13 +8,16 @@ import { withCleanup } from '../../errors.ts';
 import type { Policy } from '../../policy/index.ts';
 import { type ProvisionEvent, type ProvisionedKey, provisionKey } from '../../provisioning/provision-key.ts';
 import type { TpmAddress } from '../../tpm/address.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { KeySources } from '../key-sources.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
-import { readPolicy } from '../options/policy-option.ts';
+import { policyOptions, readPolicy } from '../options/policy-option.ts';
 import { GUID } from '../options/service-option.ts';
-import { readTpmAddress } from '../options/tpm-option.ts';
-import { type OutputDirectory, type OutputFiles, openOutputDirectory } from '../output-directory.ts';
+import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
+import { requiredOption, valueOption } from '../options/value-option.ts';
+import { OUTPUT_FILES, type OutputDirectory, type OutputFiles, openOutputDirectory } from '../output-directory.ts';
+import { profileOption } from '../provision-run.ts';
 import { type RecordContext, readRecord, recordToJson } from '../record.ts';
 import { readPin } from '../terminal/pin-file.ts';
 import type { Progress } from '../terminal/progress.ts';
@@ -21,10 +25,39 @@ import { attemptLines, type Outcome, type Report } from '../terminal/report.ts';
 
 const CHALLENGE_SIZE = 32;
 
-/** Makes a key and its request, as files: `keyprov provision` without a service. */
-export async function provisionFiles(given: Arguments, report: Report, signal: AbortSignal): Promise<Outcome> {
-  const address = readTpmAddress(given);
-  const merged = await readPolicy(given, report);
+/** `keyprov create`. */
+export const createCommand: CliCommand = {
+  name: 'create',
+  examples: [
+    'keyprov create --out key',
+    'keyprov create --hardware required --algorithm p-256 --challenge c0ffee --pin-file pin --out key',
+    'keyprov create --tpm libtpms:tpm --user ada@contoso.com --out key --json',
+  ],
+  define,
+  run: runCreate,
+};
+
+function define(command: Command): void {
+  command
+    .summary('make a key, its attestation and request')
+    .description('make a key, have the TPM attest it, and write its registration request; nothing is sent')
+    .addOption(requiredOption('--out <dir>', `directory for ${OUTPUT_FILES.join(', ')}`))
+    .addOption(valueOption('--user <name>', 'whose key it is'))
+    .addOption(valueOption('--device-id <guid>', 'the device that it is made on'))
+    .addOption(tpmOption());
+  for (const option of policyOptions()) command.addOption(option);
+  command
+    .addOption(profileOption())
+    .addOption(valueOption('--challenge <hex>', 'what the TPM attests the key over (default: random)'))
+    .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
+    .option('--allow-downgrade', 'software may follow a key in a TPM')
+    .option('--force', 'replace the files of an earlier run');
+}
+
+async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
+  const { report, signal } = context;
+  const address = readTpmAddress(given, context);
+  const merged = await readPolicy(given, context);
   const policy = merged?.policy;
   const profile = given.choice('profile', ['strict', 'attested']);
   const user = given.text('user');

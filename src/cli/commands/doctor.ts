@@ -9,6 +9,7 @@ import { openTpm } from '../../tpm/open-tpm.ts';
 import { locateLibtpms } from '../../tpm/transports/libtpms.ts';
 import { locateTctiLoader } from '../../tpm/transports/tcti.ts';
 import { readNature } from '../../tpm/virtual.ts';
+import type { CliCommand, Context, Environment } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
@@ -29,15 +30,18 @@ interface Check {
 const TIME_LIMIT_MS = 3_000;
 const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
 
-/** Describes `keyprov doctor`. */
-export function defineDoctor(command: Command): void {
-  command
-    .description('say which TPMs and libraries are there, what is missing and how to get it')
-    .option('--json', 'print one JSON object and nothing else');
-}
+/** `keyprov doctor`. Nothing stays open, running or changed. */
+export const doctorCommand: CliCommand = {
+  name: 'doctor',
+  examples: ['keyprov doctor', 'keyprov doctor --json'],
+  define: (command: Command) =>
+    command
+      .summary('say which TPMs and libraries are there')
+      .description('say which TPMs and libraries are there, what is missing and how to get it'),
+  run: runDoctor,
+};
 
-/** Runs `keyprov doctor`. Nothing stays open, running or changed. */
-export async function runDoctor(given: Arguments): Promise<Outcome> {
+async function runDoctor(given: Arguments, { environment }: Context): Promise<Outcome> {
   given.check();
   const checks = await Promise.all([
     checkNode(),
@@ -45,8 +49,8 @@ export async function runDoctor(given: Arguments): Promise<Outcome> {
     check('libtpms', checkLibtpms),
     check('swtpm', checkSwtpm),
     check('tpm2-tss', checkTpm2Tss),
-    ...LIBRARY_VARIABLES.map(checkLibraryVariable),
-    checkTpmVariable(),
+    ...LIBRARY_VARIABLES.map((name) => checkLibraryVariable(name, environment)),
+    checkTpmVariable(environment),
   ]);
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
@@ -137,15 +141,15 @@ async function checkTpm2Tss(): Promise<Omit<Check, 'name' | 'status'>> {
 }
 
 /** The variables that name a library; what is in that library is checked elsewhere. */
-function checkLibraryVariable(name: string): Check {
-  const path = process.env[name];
+function checkLibraryVariable(name: string, environment: Environment): Check {
+  const path = environment[name];
   if (path === undefined || path === '') return { name, status: 'ok', detail: 'not set: the usual directories' };
   if (existsSync(path)) return { name, status: 'ok', detail: path };
   return { name, status: 'problem', detail: `there is no ${path}`, remedy: 'correct the variable, or unset it' };
 }
 
-async function checkTpmVariable(): Promise<Check> {
-  const text = process.env[TPM_VARIABLE];
+async function checkTpmVariable(environment: Environment): Promise<Check> {
+  const text = environment[TPM_VARIABLE];
   if (text === undefined || text === '') return { name: TPM_VARIABLE, status: 'ok', detail: 'not set: auto' };
   return await check(TPM_VARIABLE, async () => {
     if (text === 'none') return { detail: 'none: there shall be no TPM' };

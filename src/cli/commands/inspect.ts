@@ -3,23 +3,36 @@ import { addAbortSignal } from 'node:stream';
 import type { Command } from 'commander';
 import { type Bytes, concat } from '../../bytes.ts';
 import { FORMATS, inspect, MAX_SIZE, printInspection } from '../../inspect/index.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { fileIo } from '../file-io.ts';
-import { type Arguments, valueOption } from '../options/arguments.ts';
+import type { Arguments } from '../options/arguments.ts';
+import { valueOption } from '../options/value-option.ts';
+
 import type { Outcome } from '../terminal/report.ts';
 
-/** Describes `keyprov inspect`. */
-export function defineInspect(command: Command): void {
+/** `keyprov inspect`. */
+export const inspectCommand: CliCommand = {
+  name: 'inspect',
+  examples: [
+    'keyprov inspect key.kast',
+    'keyprov inspect - --as certificate-request < key.csr',
+    'keyprov inspect --formats',
+  ],
+  define,
+  run: runInspect,
+};
+
+function define(command: Command): void {
   command
+    .summary('say what a file is and what is in it')
     .description('say what a file is and what is in it, whichever format and text encoding it has; no secret is shown')
     .argument('[file]', 'the file, - for standard input')
     .addOption(valueOption('--as <format>', 'what it should be, to hear what is wrong with it'))
-    .option('--formats', 'list the formats that are recognised')
-    .option('--json', 'print one JSON object and nothing else');
+    .option('--formats', 'list the formats that are recognised');
 }
 
-/** Runs `keyprov inspect`. */
-export async function runInspect(given: Arguments, signal: AbortSignal): Promise<Outcome> {
+async function runInspect(given: Arguments, { signal }: Context): Promise<Outcome> {
   const names = FORMATS.map(({ format }) => format);
   const hint = given.choice('as', names);
   const [path = '', ...more] = given.operands;

@@ -1,30 +1,37 @@
 import type { Command } from 'commander';
 import { explainPolicy } from '../../policy/index.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { type Arguments, UsageError, valueOption } from '../options/arguments.ts';
-import { findPolicy } from '../options/policy-option.ts';
-import type { Outcome, Report } from '../terminal/report.ts';
+import { type Arguments, UsageError } from '../options/arguments.ts';
+import { findPolicy, policyForOption } from '../options/policy-option.ts';
+import { valueOption } from '../options/value-option.ts';
+import type { Outcome } from '../terminal/report.ts';
 
-/** Describes `keyprov policy explain`. */
-export function defineExplain(command: Command): void {
+/** `keyprov policy explain`. */
+export const policyExplainCommand: CliCommand = {
+  name: 'policy explain',
+  examples: ['keyprov policy explain --only-set', 'keyprov policy explain policy.json gpo.reg --json'],
+  define,
+  run: runExplain,
+};
+
+function define(command: Command): void {
   command
+    .summary('say which settings hold, and why')
     .description(
       'say which settings hold, and why: of registry exports, SyncML and JSON files, and of the environment variables ' +
         'KEYPROV_POLICY_…',
     )
     .option('--only-set', 'leave out what nobody has set')
     .addOption(valueOption('--documents <which>', 'whose defaults hold: current or 2016 (default: current)'))
-    .addOption(valueOption('--user-sid <sid>', 'whose settings in a registry export of several users count'))
-    .addOption(valueOption('--policy-tenant <guid>', 'the tenant whose settings count where there are several'))
-    .option('--json', 'print one JSON object and nothing else')
+    .addOption(policyForOption())
     .argument('[files...]', 'the files, those of the same rank in the order in which they count');
 }
 
-/** Runs `keyprov policy explain`. */
-export async function runExplain(given: Arguments, report: Report): Promise<Outcome> {
+async function runExplain(given: Arguments, context: Context): Promise<Outcome> {
   const documents = given.choice('documents', ['current', '2016']) ?? 'current';
   const onlySet = given.has('only-set');
-  const inForce = await findPolicy({ files: given.operands, documents }, given, report);
+  const inForce = await findPolicy({ files: given.operands, documents }, given, context);
   given.check();
   if (inForce === undefined) throw new UsageError(['no policy']);
   const { policy, windows, explanation } = inForce;

@@ -8,15 +8,17 @@ import { readTbs } from '../../formats/x509/issue-certificate.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { fileIo, readText } from '../file-io.ts';
-import { type Arguments, UsageError, valueOption } from '../options/arguments.ts';
+import { type Arguments, UsageError } from '../options/arguments.ts';
 import { addFormatOptions, type FormatOption, readFormatOptions } from '../options/format-options.ts';
 import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
+import { requiredOption, valueOption } from '../options/value-option.ts';
 import { readKey } from '../record.ts';
 import { type Place, signWith, warnOfOtherTpm, withTpm } from '../sign-with.ts';
 import { readPin } from '../terminal/pin-file.ts';
-import type { Outcome, Report } from '../terminal/report.ts';
+import type { Outcome } from '../terminal/report.ts';
 import { readEndorsementKey } from './formats/endorsement.ts';
 import { REQUEST_FORMATS, type RequestFormat } from './formats/request-formats.ts';
 import type { RequestInput } from './formats/request-parts.ts';
@@ -30,32 +32,40 @@ export type FindStatement = (
   place: Place,
 ) => Promise<AttestationStatement | undefined>;
 
-/** Describes `keyprov request`. */
-export function defineRequest(command: Command): void {
-  command.description('build a request of any format from what keyprov provision wrote');
-  defineFormats(command, Object.entries(REQUEST_FORMATS));
+/** `keyprov request`. */
+export const requestCommand: CliCommand = {
+  name: 'request',
+  examples: [
+    'keyprov request --dir key --format ssh',
+    'keyprov request --dir key --format csr-lamps --name ada --out key.csr',
+    'keyprov request --formats',
+  ],
+  define,
+  run: runRequest,
+};
+
+function define(command: Command): void {
+  command
+    .summary('build a request of any format for a key')
+    .description('build a request of any format for a key; nothing is sent');
+  defineFormats(command);
   command.addOption(valueOption('--challenge <hex>', 'WebAuthn: the challenge of the relying party'));
 }
 
 /** The options that `request` and `attest` share. */
-export function defineFormats(command: Command, formats: readonly (readonly [string, RequestFormat])[]): void {
+export function defineFormats(command: Command): void {
   command
-    .addOption(valueOption('--format <format>', 'what to build, see below'))
-    .addOption(valueOption('--dir <dir>', 'the directory that keyprov provision wrote'))
-    .addOption(valueOption('--out <file>', 'where to put it (default: standard output; bytes as base64 there)'))
-    .addOption(
-      valueOption('--pin-file <file>', 'the PIN of the key where the format is signed with it, - for standard input'),
-    )
-    .addOption(tpmOption())
-    .option('--json', 'print one JSON object and nothing else');
+    .addOption(requiredOption('--format <format>', 'what to build'))
+    .option('--formats', 'list the formats, and what each needs')
+    .addOption(requiredOption('--dir <dir>', 'the directory that keyprov create wrote'))
+    .addOption(valueOption('--out <file>', 'where to put it (default: standard output)'))
+    .addOption(valueOption('--pin-file <file>', 'the PIN where the key has to sign, - for standard input'))
+    .addOption(tpmOption());
   addFormatOptions(command);
-  const lines = formats.map(([name, { title }]) => `  ${name.padEnd(20)} ${title}`);
-  command.addHelpText('after', `\nFormats:\n${lines.join('\n')}`);
 }
 
-/** Runs `keyprov request`. */
-export async function runRequest(given: Arguments, report: Report, signal: AbortSignal): Promise<Outcome> {
-  return await runFormat(given, report, signal, {
+async function runRequest(given: Arguments, context: Context): Promise<Outcome> {
+  return await runFormat(given, context, {
     formats: REQUEST_FORMATS,
     needs: ({ needs = [] }) => needs,
     findStatement: (_, { attests }, { directory }) => (attests ? readStatement(directory) : Promise.resolve(undefined)),
@@ -72,17 +82,18 @@ export interface FormatRun {
 /** Builds what `--format` names, and writes it. */
 export async function runFormat(
   given: Arguments,
-  report: Report,
-  signal: AbortSignal,
+  context: Context,
   { formats, needs, findStatement }: FormatRun,
 ): Promise<Outcome> {
+  const { report, signal } = context;
+  if (given.has('formats')) return listFormats(given, formats, needs);
   given.required('format');
   const name = given.choice('format', Object.keys(formats)) ?? '';
   const format = formats[name];
   const directory = given.required('dir');
   const output = given.text('out');
   const pinFile = given.text('pin-file');
-  const place = { directory, address: readTpmAddress(given) };
+  const place = { directory, address: readTpmAddress(given, context) };
   const readOptions = readFormatOptions(given, format === undefined ? [] : needs(format));
   given.check();
   if (format === undefined) throw new UsageError(['no format']);
@@ -116,6 +127,17 @@ export async function runFormat(
     ...(output !== undefined && { file: resolve(output) }),
   };
   return { exitCode: EXIT.done, text: output === undefined ? text : '', json };
+}
+
+/** Each format in a line, with the options that it needs. */
+function listFormats(given: Arguments, formats: FormatRun['formats'], needs: FormatRun['needs']): Outcome {
+  given.check();
+  const list = Object.entries(formats).map(([name, format]) => ({ name, title: format.title, needs: needs(format) }));
+  const lines = list.map(({ name, title, needs: own }) => {
+    const options = own.length === 0 ? '' : `; needs ${own.map((option) => `--${option}`).join(', ')}`;
+    return `${name.padEnd(20)} ${title}${options}\n`;
+  });
+  return { exitCode: EXIT.done, text: lines.join(''), json: { formats: list } };
 }
 
 /** What a builder says about its arguments is about those of the user. */

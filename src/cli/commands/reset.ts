@@ -6,55 +6,48 @@ import { pinRulesFor } from '../../provisioning/pin-state.ts';
 import type { RegisteredRecord } from '../../provisioning/registration-record.ts';
 import { resetPinKeepingKey } from '../../provisioning/reset-pin.ts';
 import { unregisterKey } from '../../provisioning/unregister.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { type Arguments, valueOption } from '../options/arguments.ts';
-import { policyOptions } from '../options/policy-option.ts';
+import type { Arguments } from '../options/arguments.ts';
 import { findKey, openExistingStore } from '../options/store-option.ts';
-import { tpmOption } from '../options/tpm-option.ts';
+import { valueOption } from '../options/value-option.ts';
 import { checkRunPrerequisites } from '../prerequisite-facts.ts';
 import { type RunArguments, type RunContext, readRunArguments, runOptions, runWith } from '../provision-run.ts';
 import { describeRun, registrationJson } from '../run-report.ts';
 import { withService } from '../service-connection.ts';
 import { commandOutput } from '../terminal/command-output.ts';
 import { newPinPrompt } from '../terminal/pin-input.ts';
-import type { Prompter } from '../terminal/prompter.ts';
-import type { Outcome, Report } from '../terminal/report.ts';
+import type { Outcome } from '../terminal/report.ts';
 import { withProvider } from '../use-key.ts';
 import { notDone } from './unregister.ts';
 
-/** Describes `keyprov reset`. */
-export function defineReset(command: Command): void {
-  command.description(
-    'for a PIN that was forgotten: unregister the key and provision a new one; or with --keep-key, give the key a new ' +
-      'PIN with the help of a recovery service',
-  );
-  for (const option of [tpmOption(), ...policyOptions(), ...runOptions()]) command.addOption(option);
+/** `keyprov reset`. */
+export const resetCommand: CliCommand = {
+  name: 'reset',
+  examples: [
+    'keyprov reset --service https://adfs.contoso.com --user ada@contoso.com \\\n    --device-cert device.pem --device-key device-key.pem',
+    'keyprov reset --service https://adfs.contoso.com --user ada@contoso.com \\\n    --device-cert device.pem --device-key device-key.pem --keep-key --recovery-command ask-recovery',
+  ],
+  define,
+  run: runReset,
+};
+
+function define(command: Command): void {
   command
-    .addOption(valueOption('--profile <name>', 'form of the request: strict or attested'))
-    .addOption(valueOption('--user <name>', 'whose key it is'))
-    .addOption(valueOption('--device-id <guid>', 'the device that it is on'))
-    .addOption(valueOption('--pin-file <file>', 'the new PIN, - for a line of standard input'))
-    .option('--no-pin', 'a key without a PIN')
-    .option('--skip-prerequisites', 'you have seen to them')
-    .option('--allow-downgrade', 'let software take over from a TPM for the same user')
-    .option('--keep-key', 'not destructive: the key and its registration stay')
-    .addOption(
-      valueOption(
-        '--recovery-command <cmd>',
-        'asks the recovery service: gets a JSON object, prints the secret in base64',
-      ),
-    )
-    .option('--yes', 'without asking; needed where there is no terminal')
-    .option('--json', 'print one JSON object and nothing else');
+    .summary('replace a key whose PIN was forgotten')
+    .description(
+      'for a PIN that was forgotten: unregister the key and provision a new one; or, with --keep-key, give the key a ' +
+        'new PIN with the help of a recovery service',
+    );
+  for (const option of runOptions()) command.addOption(option);
+  command
+    .option('--keep-key', 'the key and its registration stay')
+    .addOption(valueOption('--recovery-command <cmd>', 'asks the recovery service'))
+    .option('--yes', 'without asking; needed without a terminal');
 }
 
-/** Runs `keyprov reset`. */
-export async function runReset(
-  given: Arguments,
-  report: Report,
-  prompter: Prompter,
-  signal: AbortSignal,
-): Promise<Outcome> {
+async function runReset(given: Arguments, context: Context): Promise<Outcome> {
+  const { prompter, signal } = context;
   const [isSure, keepKey] = [given.has('yes'), given.has('keep-key')];
   const command = given.text('recovery-command');
   if (keepKey && command === undefined) given.problems.push('--recovery-command is missing, which --keep-key needs');
@@ -63,22 +56,22 @@ export async function runReset(
   if (!keepKey && !isSure && !prompter.isTerminal) {
     given.problems.push('--yes is missing: there is no terminal to ask');
   }
-  const wish = await readRunArguments(given, report);
-  report.speakPlainly();
-  const context = { store: await openExistingStore(given), report, prompter, signal };
-  const found = await findKey(context.store, wish);
-  if (keepKey) return await resetKeepingKey(found, command ?? '', wish, context);
+  const wish = await readRunArguments(given, context);
+  context.report.speakPlainly();
+  const run = { ...context, store: await openExistingStore(given, context) };
+  const found = await findKey(run.store, wish);
+  if (keepKey) return await resetKeepingKey(found, command ?? '', wish, run);
   const question = `This removes the key of ${wish.user} on ${wish.deviceId} for good, and makes a new one.`;
   if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key stays as it is');
-  return await replaceKey(found, wish, context);
+  return await replaceKey(found, wish, run);
 }
 
 /** Nothing is removed where it is plain that no new key can take its place. */
 async function replaceKey(found: RegisteredRecord, wish: RunArguments, context: RunContext): Promise<Outcome> {
-  const { store, report, prompter, signal } = context;
+  const { store, report, prompter, signal, environment } = context;
   const { user, service } = wish;
   if (wish.prerequisites === 'check') {
-    const prerequisites = await checkRunPrerequisites({ ...demandOf(found, wish), store }, { signal });
+    const prerequisites = await checkRunPrerequisites({ ...demandOf(found, wish), store, environment }, { signal });
     if (prerequisites.result === 'WillNotProvision') {
       return describeRun({ status: 'blocked', prerequisites }, store, report);
     }

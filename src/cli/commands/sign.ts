@@ -4,34 +4,46 @@ import type { Command } from 'commander';
 import { type Bytes, toBase64, wipe } from '../../bytes.ts';
 import { verifySignature } from '../../crypto/verify-signature.ts';
 import { KeyprovError } from '../../errors.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { fileIo } from '../file-io.ts';
-import { type Arguments, valueOption } from '../options/arguments.ts';
+import type { Arguments } from '../options/arguments.ts';
 import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
+import { requiredOption, valueOption } from '../options/value-option.ts';
 import { readKey } from '../record.ts';
 import { signWith, warnOfOtherTpm } from '../sign-with.ts';
 import { readPin } from '../terminal/pin-file.ts';
-import type { Outcome, Report } from '../terminal/report.ts';
+import type { Outcome } from '../terminal/report.ts';
 
-/** Describes `keyprov sign`. */
-export function defineSign(command: Command): void {
+/** `keyprov sign`. */
+export const signCommand: CliCommand = {
+  name: 'sign',
+  examples: [
+    'keyprov sign --dir key --in letter --out letter.sig',
+    'keyprov sign --dir key --in letter --pin-file pin --tpm libtpms:tpm',
+  ],
+  define,
+  run: runSign,
+};
+
+function define(command: Command): void {
   command
-    .description('sign a file with a key that keyprov provision has made, and verify the signature')
-    .addOption(valueOption('--dir <dir>', 'the directory that keyprov provision wrote'))
-    .addOption(valueOption('--in <file>', 'what to sign (SHA-256; RSASSA-PKCS1-v1_5, or ECDSA in DER)'))
-    .addOption(valueOption('--out <file>', 'where to put the signature (default: base64 on standard output)'))
+    .summary('sign a file')
+    .description('sign a file (SHA-256; RSASSA-PKCS1-v1_5, or ECDSA in DER), and verify the signature')
+    .addOption(requiredOption('--dir <dir>', 'the directory that keyprov create wrote'))
+    .addOption(requiredOption('--in <file>', 'what to sign'))
+    .addOption(valueOption('--out <file>', 'where to put the signature (default: base64 to standard output)'))
     .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
-    .addOption(tpmOption())
-    .option('--json', 'print one JSON object and nothing else');
+    .addOption(tpmOption());
 }
 
-/** Runs `keyprov sign`. */
-export async function runSign(given: Arguments, report: Report, signal: AbortSignal): Promise<Outcome> {
+async function runSign(given: Arguments, context: Context): Promise<Outcome> {
+  const { report, signal } = context;
   const directory = given.required('dir');
   const input = given.required('in');
   const output = given.text('out');
   const pinFile = given.text('pin-file');
-  const address = readTpmAddress(given);
+  const address = readTpmAddress(given, context);
   given.check();
   const key = await readKey(directory);
   warnOfOtherTpm(key, address, report);

@@ -9,15 +9,25 @@ import type { Command } from 'commander';
 import { withCleanup } from '../../errors.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import { startSwtpm } from '../../tpm/transports/swtpm-process.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { exitCodeOfSignal } from '../exit-codes.ts';
-import { type Arguments, valueOption } from '../options/arguments.ts';
+import type { Arguments } from '../options/arguments.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
+import { valueOption } from '../options/value-option.ts';
 import type { Outcome } from '../terminal/report.ts';
-import type { Signals } from '../terminal/signals.ts';
 
-/** Describes `keyprov sim`. */
-export function defineSim(command: Command): void {
+/** `keyprov sim`. */
+export const simCommand: CliCommand = {
+  name: 'sim',
+  examples: ['keyprov sim -- npm test', 'keyprov sim --state tpm -- tpm2_getcap properties-fixed'],
+  silent: true,
+  define,
+  run: runSim,
+};
+
+function define(command: Command): void {
   command
+    .summary('run a command with a simulated TPM')
     .description(
       `start a TPM, run a command that finds it through ${TPM_VARIABLE}, TPM2TOOLS_TCTI and TPM2OPENSSL_TCTI, ` +
         'and shut the TPM down',
@@ -36,8 +46,8 @@ interface Simulator {
   stop(): Promise<void>;
 }
 
-/** Runs `keyprov sim`; the exit code is that of the command. */
-export async function runSim(given: Arguments, signals: Signals): Promise<Outcome> {
+/** The exit code is that of the command. */
+async function runSim(given: Arguments, { signals, environment }: Context): Promise<Outcome> {
   const engine = given.choice('engine', ['swtpm', 'libtpms']) ?? 'swtpm';
   const state = given.text('state');
   if (given.operands.length === 0) given.problems.push('there is no command to run');
@@ -46,7 +56,7 @@ export async function runSim(given: Arguments, signals: Signals): Promise<Outcom
   const start = engine === 'swtpm' ? simulateWithSwtpm : simulateWithLibtpms;
   const simulator = await start(directory, signals.abortSignal);
   const exitCode = await withCleanup(
-    () => run(given.operands, simulator, signals),
+    () => run(given.operands, simulator, { signals, environment }),
     () => simulator.stop(),
   );
   return { exitCode, text: '', json: {} };
@@ -89,11 +99,15 @@ directory=$1; shift
 ( read -r _ <&3 || { kill $$; [ -z "$directory" ] || rm -rf -- "$directory"; } ) >/dev/null 2>&1 &
 exec "$@" 3<&-`;
 
-async function run(operands: readonly string[], simulator: Simulator, signals: Signals): Promise<number> {
+async function run(
+  operands: readonly string[],
+  simulator: Simulator,
+  { signals, environment }: Pick<Context, 'signals' | 'environment'>,
+): Promise<number> {
   signals.abortSignal.throwIfAborted();
   const child = spawn('/bin/sh', ['-c', LAUNCHER, 'keyprov-sim', simulator.temporary ?? '', ...operands], {
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
-    env: { ...process.env, ...simulator.environment },
+    env: { ...environment, ...simulator.environment },
   });
   signals.divert = (name) => passOn(name, child);
   try {

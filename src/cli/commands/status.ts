@@ -5,6 +5,7 @@ import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/p
 import { listRegistrations, type RegisteredRecord } from '../../provisioning/registration-record.ts';
 import { listRuns, type UnfinishedRun } from '../../provisioning/run-journal.ts';
 import type { Tpm } from '../../tpm/tpm.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
 import { policyFileOptions, readPolicy } from '../options/policy-option.ts';
@@ -13,11 +14,19 @@ import { readTpmAddress, TPM_VARIABLE, tpmOption } from '../options/tpm-option.t
 import { proveKey } from '../prove-key.ts';
 import { registrationJson, registrationLines } from '../run-report.ts';
 import { type Place, withTpm } from '../sign-with.ts';
-import { errorToJson, type Outcome, type Report } from '../terminal/report.ts';
+import { errorToJson, type Outcome } from '../terminal/report.ts';
 
-/** Describes `keyprov status`. */
-export function defineStatus(command: Command): void {
+/** `keyprov status`. */
+export const statusCommand: CliCommand = {
+  name: 'status',
+  examples: ['keyprov status', 'keyprov status --tpm auto', 'keyprov status --policy gpo.reg --json'],
+  define,
+  run: runStatus,
+};
+
+function define(command: Command): void {
   command
+    .summary('say which keys there are, and how they are')
     .description(
       'say which registered keys there are, whether the TPM that is named has them, whether their PINs must be changed, ' +
         'and which runs are not at their end',
@@ -25,7 +34,6 @@ export function defineStatus(command: Command): void {
     .addOption(storeOption())
     .addOption(tpmOption());
   for (const option of policyFileOptions()) command.addOption(option);
-  command.option('--json', 'print one JSON object and nothing else');
 }
 
 /** Where a key is: its TPM has proved it, could not, or was not asked. */
@@ -42,14 +50,14 @@ interface KeyStatus {
   readonly proof: Proof;
 }
 
-/** Runs `keyprov status`. */
-export async function runStatus(given: Arguments, report: Report, signal: AbortSignal): Promise<Outcome> {
-  const isTpmNamed = given.isThere('tpm') || Boolean(process.env[TPM_VARIABLE]);
-  const address = readTpmAddress(given);
-  const merged = await readPolicy(given, report);
+async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
+  const { signal, environment } = context;
+  const isTpmNamed = given.isThere('tpm') || Boolean(environment[TPM_VARIABLE]);
+  const address = readTpmAddress(given, context);
+  const merged = await readPolicy(given, context);
   given.check();
   if (merged === undefined) throw new UsageError(['no policy']);
-  const store = await openExistingStore(given);
+  const store = await openExistingStore(given, context);
   const keys: KeyStatus[] = [];
   const prove = async (key: RegisteredRecord, tpm: Tpm | KeyprovError | undefined): Promise<void> => {
     const { record } = key;

@@ -17,11 +17,13 @@ import {
   waitForSync,
 } from '../../registration/sync-status.ts';
 import type { SignalOptions } from '../../tpm/tpm.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { withLdapReader } from '../ldap-directory.ts';
-import { type Arguments, valueOption } from '../options/arguments.ts';
+import type { Arguments } from '../options/arguments.ts';
 import { fileOf, urlOf } from '../options/service-option.ts';
 import { findKey, keyOptions, openExistingStore, storeOption } from '../options/store-option.ts';
+import { valueOption } from '../options/value-option.ts';
 import { openFetch } from '../service-connection.ts';
 import { commandText } from '../terminal/command-output.ts';
 import { readPin } from '../terminal/pin-file.ts';
@@ -30,27 +32,36 @@ import { errorToJson, type Outcome, type Report } from '../terminal/report.ts';
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 
-/** Describes `keyprov sync-status`. */
-export function defineSyncStatus(command: Command): void {
-  command.description('say whether a registered key has reached the directory, where sign-in on premises looks for it');
+/** `keyprov sync-status`. */
+export const syncStatusCommand: CliCommand = {
+  name: 'sync-status',
+  examples: [
+    'keyprov sync-status --graph-token-command get-token --wait',
+    'keyprov sync-status --ldap ldaps://dc1.contoso.com --ldap-base DC=contoso,DC=com \\\n    --ldap-bind-dn reader@contoso.com --ldap-password-file password',
+  ],
+  define,
+  run: runSyncStatus,
+};
+
+function define(command: Command): void {
+  command
+    .summary('say whether a key has reached the directory')
+    .description('say whether a registered key has reached the directory, where sign-in on premises looks for it');
   for (const option of [storeOption(), ...keyOptions()]) command.addOption(option);
   command
-    .addOption(valueOption('--ldap <url>', 'directory on premises: ldaps://…, or ldap://… with StartTLS'))
-    .addOption(valueOption('--ldap-base <dn>', 'below which name users are, such as DC=contoso,DC=com'))
-    .addOption(valueOption('--ldap-bind-dn <dn>', 'who reads: a distinguished name, or user@domain'))
-    .addOption(valueOption('--ldap-password-file <file>', 'the password for it, - for standard input'))
-    .addOption(valueOption('--ldap-ca <file>', 'further roots that the directory may be certified by, PEM'))
-    .addOption(
-      valueOption('--graph-token-command <cmd>', 'prints a token for Microsoft Graph: look there (not on premises)'),
-    )
-    .addOption(valueOption('--graph-url <url>', 'Microsoft Graph (default: https://graph.microsoft.com/)'))
+    .addOption(valueOption('--ldap <url>', 'on premises: ldaps://…, or ldap://… with StartTLS'))
+    .addOption(valueOption('--ldap-base <dn>', 'below which name users are'))
+    .addOption(valueOption('--ldap-bind-dn <dn>', 'who reads: a DN, or user@domain'))
+    .addOption(valueOption('--ldap-password-file <file>', 'the password for it, - for stdin'))
+    .addOption(valueOption('--ldap-ca <file>', 'further roots for it, PEM'))
+    .addOption(valueOption('--graph-token-command <cmd>', 'looks in Entra ID; prints a token for Graph'))
+    .addOption(valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/'))
     .addOption(valueOption('--service-ca <file>', 'further roots for Microsoft Graph, PEM'))
     .addOption(valueOption('--proxy <url>', 'proxy for it'))
-    .addOption(valueOption('--scheduler <file>', 'text of Get-ADSyncScheduler (default: a cycle each 30 minutes)'))
-    .addOption(valueOption('--sync-minutes <number>', 'minutes from one cycle to the next'))
+    .addOption(valueOption('--scheduler <file>', 'text of Get-ADSyncScheduler'))
+    .addOption(valueOption('--sync-minutes <number>', 'minutes between cycles (default: 30)'))
     .option('--wait', 'look again until the key is there, or late')
-    .addOption(valueOption('--poll-seconds <number>', 'seconds from one look to the next (default: 60)'))
-    .option('--json', 'print one JSON object and nothing else');
+    .addOption(valueOption('--poll-seconds <number>', 'seconds between looks (default: 60)'));
 }
 
 /** Where to look. */
@@ -59,8 +70,8 @@ type Place =
   | { readonly kind: 'graph'; readonly command: string; readonly url: URL | undefined }
   | { readonly kind: 'ldap'; readonly url: URL; readonly base: string; readonly bindDn: string; readonly file: string };
 
-/** Runs `keyprov sync-status`. */
-export async function runSyncStatus(given: Arguments, report: Report, signal: AbortSignal): Promise<Outcome> {
+async function runSyncStatus(given: Arguments, context: Context): Promise<Outcome> {
+  const { report, signal } = context;
   const of = { user: given.text('user'), deviceId: given.text('device-id') };
   const place = readPlace(given);
   const schedule = await readSchedule(given);
@@ -71,7 +82,7 @@ export async function runSyncStatus(given: Arguments, report: Report, signal: Ab
   if (wait && place.kind === 'nowhere') given.problems.push('--wait needs --ldap or --graph-token-command');
   given.check();
   report.speakPlainly();
-  const found = await findKey(await openExistingStore(given), of);
+  const found = await findKey(await openExistingStore(given, context), of);
   const look = async (reader: DirectoryReader | undefined): Promise<SyncStatus> => {
     const key = registeredKeyOf(found.registration);
     if (!wait || reader === undefined) return await syncStatus(key, { schedule, signal, ...(reader && { reader }) });

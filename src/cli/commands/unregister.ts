@@ -1,38 +1,43 @@
 import type { Command } from 'commander';
 import { unregisterKey } from '../../provisioning/unregister.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { graphOptions, readServiceArguments, serviceOptions } from '../options/service-option.ts';
 import { findKey, keyOptions, openExistingStore, storeOption } from '../options/store-option.ts';
 import { registrationJson } from '../run-report.ts';
 import { withService } from '../service-connection.ts';
-import type { Prompter } from '../terminal/prompter.ts';
-import type { Outcome, Report } from '../terminal/report.ts';
+import type { Outcome } from '../terminal/report.ts';
 
-/** Describes `keyprov unregister`. */
-export function defineUnregister(command: Command): void {
-  command.description('take a key back from the service, and remove it from the store');
+/** `keyprov unregister`. */
+export const unregisterCommand: CliCommand = {
+  name: 'unregister',
+  examples: [
+    'keyprov unregister --service https://enterpriseregistration.windows.net --tenant contoso.com',
+    'keyprov unregister --service https://adfs.contoso.com --user ada@contoso.com --yes',
+  ],
+  define,
+  run: runUnregister,
+};
+
+function define(command: Command): void {
+  command
+    .summary('take a key back from the service')
+    .description('take a key back from the service, and remove it from the store');
   for (const option of [storeOption(), ...keyOptions(), ...serviceOptions(), ...graphOptions()]) {
     command.addOption(option);
   }
-  command
-    .option('--yes', 'without asking; needed where there is no terminal')
-    .option('--json', 'print one JSON object and nothing else');
+  command.option('--yes', 'without asking; needed where there is no terminal');
 }
 
-/** Runs `keyprov unregister`. */
-export async function runUnregister(
-  given: Arguments,
-  report: Report,
-  prompter: Prompter,
-  signal: AbortSignal,
-): Promise<Outcome> {
+async function runUnregister(given: Arguments, context: Context): Promise<Outcome> {
+  const { report, prompter, signal } = context;
   const [user, isSure] = [given.text('user'), given.has('yes')];
   const service = await readServiceArguments(given);
   if (!isSure && !prompter.isTerminal) given.problems.push('--yes is missing: there is no terminal to ask');
   given.check();
   report.speakPlainly();
-  const store = await openExistingStore(given);
+  const store = await openExistingStore(given, context);
   const found = await findKey(store, { user, deviceId: service.deviceId });
   const { registration } = found;
   const question = `This removes the key of ${registration.user} on ${registration.deviceId} for good.`;

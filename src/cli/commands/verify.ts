@@ -6,26 +6,35 @@ import { KeyprovError } from '../../errors.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { objectName } from '../../tpm/names.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import type { CliCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { readText } from '../file-io.ts';
-import { type Arguments, valueOption } from '../options/arguments.ts';
+import type { Arguments } from '../options/arguments.ts';
+import { requiredOption } from '../options/value-option.ts';
+
 import type { Outcome } from '../terminal/report.ts';
 
-/** Describes `keyprov verify`. */
-export function defineVerify(command: Command): void {
+/** `keyprov verify`. */
+export const verifyCommand: CliCommand = {
+  name: 'verify',
+  examples: ['keyprov verify --dir key --challenge c0ffee', 'keyprov verify --dir key --challenge c0ffee --json'],
+  define,
+  run: runVerify,
+};
+
+function define(command: Command): void {
   command
-    .description('verify the attestation that keyprov provision has written, with the attestation key that it names')
-    .addOption(valueOption('--dir <dir>', 'the directory that keyprov provision wrote'))
-    .addOption(valueOption('--challenge <hex>', 'what the TPM was to attest the key over'))
-    .option('--json', 'print one JSON object and nothing else');
+    .summary('verify the attestation of a key')
+    .description('verify the attestation of a key, with the attestation key that it names')
+    .addOption(requiredOption('--dir <dir>', 'the directory that keyprov create wrote'))
+    .addOption(requiredOption('--challenge <hex>', 'what the TPM was to attest the key over'));
 }
 
 const CAVEAT =
   'The attestation key was taken from the statement: nothing here proves yet that it is one of a TPM. ' +
   'That takes its certificate, or a credential that only its TPM can activate.';
 
-/** Runs `keyprov verify`. */
-export async function runVerify(given: Arguments): Promise<Outcome> {
+async function runVerify(given: Arguments): Promise<Outcome> {
   const directory = given.required('dir');
   given.required('challenge');
   const challenge = given.hex('challenge', 64);

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { type Bytes, fromHex } from '../../bytes.ts';
 import { nearest } from '../../policy/nearest.ts';
 
@@ -13,17 +13,10 @@ export class UsageError extends Error {
   }
 }
 
-/** An option that takes a value. A missing value is left to {@link Arguments}: commander stops at the first problem. */
-export function valueOption(flags: string, description: string): Option {
-  const option = new Option(flags, description);
-  option.required = false;
-  option.optional = true;
-  return option;
-}
-
 /**
  * The arguments of one call. Whatever is wrong with them is collected in `problems`, until {@link Arguments.check}
- * throws all of it. Values that were not asked for are never repeated in a message: one of them may be a PIN.
+ * throws all of it. Values that were not asked for are repeated in a message only by commands that take no secret: one
+ * of them may be a PIN.
  */
 export class Arguments {
   readonly problems: string[] = [];
@@ -44,6 +37,15 @@ export class Arguments {
     if (typeof value === 'string' && value !== '') return value;
     if (value !== undefined) this.problems.push(`--${name} needs a value`);
     return undefined;
+  }
+
+  /** The values of an option that may be given several times. */
+  texts(name: string): string[] {
+    const value = this.#value(name);
+    if (value === undefined) return [];
+    const values = Array.isArray(value) ? value.map(String) : [''];
+    if (values.includes('')) this.problems.push(`--${name} needs a value`);
+    return values.filter((one) => one !== '');
   }
 
   /** The value of an option that must be there; empty, with the problem noted, where it is not. */
@@ -125,6 +127,11 @@ export class Arguments {
     return option.negate ? value === false : value;
   }
 
+  /** Whether what was typed by mistake may be a secret, as far as its options tell. */
+  get #takesSecrets(): boolean {
+    return this.#command.options.some(({ long }) => /pin|password|token|secret/.test(long ?? ''));
+  }
+
   #findStrangers(): void {
     const known = this.#command.options.flatMap(({ long }) => long ?? []);
     let afterStranger = false;
@@ -136,7 +143,8 @@ export class Arguments {
         const meant = nearest(name, known);
         this.problems.push(`unknown option ${name}${meant === undefined ? '' : `, did you mean ${meant}?`}`);
       } else if (!afterStranger) {
-        this.problems.push('an argument that belongs to no option');
+        const what = this.#takesSecrets ? 'an argument' : `an argument '${argument}'`;
+        this.problems.push(`${what} that belongs to no option`);
       }
       afterStranger = isOption;
     }

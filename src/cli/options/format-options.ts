@@ -5,16 +5,17 @@ import { splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { decodeJwk } from '../../crypto/jwk.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { fileIo } from '../file-io.ts';
-import { type Arguments, valueOption } from './arguments.ts';
+import type { Arguments } from './arguments.ts';
+import { valueOption } from './value-option.ts';
 
 /** Texts that some formats need. */
 const TEXTS = {
-  name: 'common name of a certificate request (default: the user)',
-  user: 'whose key it is (default: that of the record)',
-  'device-id': 'GUID of the device (default: that of the record)',
+  name: 'common name of a request (default: the user)',
+  user: 'whose key it is (default: as recorded)',
+  'device-id': 'GUID of the device (default: as recorded)',
   'tenant-id': 'GUID of the tenant',
   sid: 'SID of the user',
-  dn: 'distinguished name of the object in the directory',
+  dn: 'distinguished name in the directory',
   audience: 'of a sign-in assertion (default: common)',
   nonce: 'of a sign-in assertion, from the service',
   'rp-id': 'id of the relying party of WebAuthn',
@@ -22,11 +23,13 @@ const TEXTS = {
   token: 'of an ACME challenge',
 } as const;
 
+const KINDS: Readonly<Record<string, string>> = { user: 'name', 'device-id': 'guid', 'tenant-id': 'guid' };
+
 /** Files that some formats need. */
 const FILES = {
-  'account-key': 'public key of the ACME account, a JWK',
-  'ak-certificate': 'certificates of the attestation key, PEM or DER: its own first, the root left out',
-  'exchange-certificate': 'CA exchange certificate of AD CS, PEM or DER',
+  'account-key': 'public key of the ACME account, JWK',
+  'ak-certificate': 'certificates of the attestation key, its own first',
+  'exchange-certificate': 'CA exchange certificate of AD CS',
 } as const;
 
 /** The options that are texts. */
@@ -46,7 +49,7 @@ export interface FormatOptions {
 /** Adds the options of formats to a command. */
 export function addFormatOptions(command: Command): void {
   for (const [name, description] of Object.entries(TEXTS)) {
-    command.addOption(valueOption(`--${name} <text>`, description));
+    command.addOption(valueOption(`--${name} <${KINDS[name] ?? 'text'}>`, description));
   }
   for (const [name, description] of Object.entries(FILES)) {
     command.addOption(valueOption(`--${name} <file>`, description));

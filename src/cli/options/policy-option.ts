@@ -7,8 +7,10 @@ import {
   type PolicyWarning,
   policyInForce,
 } from '../../policy/index.ts';
-import type { Report } from '../terminal/report.ts';
-import { type Arguments, valueOption } from './arguments.ts';
+import type { Context } from '../command.ts';
+import type { Arguments } from './arguments.ts';
+import { GUID } from './service-option.ts';
+import { repeatableOption, valueOption } from './value-option.ts';
 
 /** The settings that have an option of their own. */
 const OPTIONS = {
@@ -20,29 +22,25 @@ const OPTIONS = {
 
 const isOptionSetting = (setting: string): setting is keyof typeof OPTIONS => Object.hasOwn(OPTIONS, setting);
 
-/** The options that name files with settings. Any of them takes a file of any kind. */
-const FILE_OPTIONS = ['policy', 'policy-reg', 'policy-syncml'] as const;
-
 /** The options of everything that makes a key, besides those that name files. */
 export function policyOptions(): Option[] {
   return [
-    valueOption('--hardware <need>', 'required, preferred or discouraged (default: preferred)'),
-    valueOption('--virtual-tpm <rule>', 'allow or refuse (default: allow)'),
-    valueOption('--algorithm <name>', 'rsa-2048, rsa-3072, p-256 or p-384 (default: rsa-2048)'),
-    valueOption('--attestation <need>', 'required, preferred or none (default: preferred)'),
+    valueOption('--hardware <need>', 'required, preferred (default) or discouraged'),
+    valueOption('--virtual-tpm <rule>', 'allow (default) or refuse'),
+    valueOption('--algorithm <name>', 'rsa-2048 (default), rsa-3072, p-256 or p-384'),
+    valueOption('--attestation <need>', 'required, preferred (default) or none'),
     ...policyFileOptions(),
   ];
 }
 
+/** The option that picks among the settings of several users and tenants. */
+export function policyForOption(): Option {
+  return repeatableOption('--policy-for <id>', 'SID or tenant whose settings count');
+}
+
 /** The options that name files with settings, and whose settings in them count. */
 export function policyFileOptions(): Option[] {
-  return [
-    valueOption('--policy <file>', 'JSON file with settings, rules for the PIN among them; options override it'),
-    valueOption('--policy-reg <file>', 'registry export with the Windows settings: Group Policy goes before options'),
-    valueOption('--policy-syncml <file>', 'SyncML with settings of a device management, which go before options too'),
-    valueOption('--user-sid <sid>', 'whose settings in a registry export of several users count'),
-    valueOption('--policy-tenant <guid>', 'the tenant whose settings count where there are several'),
-  ];
+  return [repeatableOption('--policy <file>', 'JSON, registry export or SyncML; may be repeated'), policyForOption()];
 }
 
 /**
@@ -50,20 +48,24 @@ export function policyFileOptions(): Option[] {
  * what overrides an option, and what does not count is warned of. Every wrong setting is a problem of `given`, with
  * where it comes from; then it is undefined.
  */
-export async function readPolicy(given: Arguments, report: Report): Promise<PolicyInForce | undefined> {
-  const files = FILE_OPTIONS.flatMap((option) => given.text(option) ?? []);
-  return await findPolicy({ files, commandLine: optionSettings(given) }, given, report);
+export async function readPolicy(given: Arguments, context: Context): Promise<PolicyInForce | undefined> {
+  return await findPolicy({ files: given.texts('policy'), commandLine: optionSettings(given) }, given, context);
 }
 
 /** {@link policyInForce} with the options that say whose settings count; problems and warnings go where people look. */
 export async function findPolicy(
   options: PolicyInForceOptions,
   given: Arguments,
-  report: Report,
+  { report, environment }: Context,
 ): Promise<PolicyInForce | undefined> {
-  const [userSid, tenantId] = [given.text('user-sid'), given.text('policy-tenant')];
+  const owners = given.texts('policy-for');
+  const userSid = owners.find(isSid);
+  const tenantId = owners.find((owner) => GUID.test(owner));
+  for (const owner of owners) {
+    if (!isSid(owner) && !GUID.test(owner)) given.problems.push(`--policy-for '${owner}' is neither a SID nor a GUID`);
+  }
   try {
-    const inForce = await policyInForce({ ...options, userSid, tenantId });
+    const inForce = await policyInForce({ ...options, environment, userSid, tenantId });
     for (const warning of inForce.warnings) report.warn(describeWarning(warning));
     return inForce;
   } catch (error) {
@@ -72,6 +74,8 @@ export async function findPolicy(
     return undefined;
   }
 }
+
+const isSid = (text: string): boolean => /^S-1-/i.test(text);
 
 function optionSettings(given: Arguments): Readonly<Record<string, string>> {
   const settings: Record<string, string> = {};

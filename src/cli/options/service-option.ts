@@ -7,7 +7,8 @@ import { isKeyprovError } from '../../errors.ts';
 import { isSafeUrl } from '../../registration/exchange.ts';
 import { fileIo } from '../file-io.ts';
 import { DEFAULT_CLIENT_ID } from '../terminal/mfa-prompt.ts';
-import { type Arguments, valueOption } from './arguments.ts';
+import type { Arguments } from './arguments.ts';
+import { requiredOption, valueOption } from './value-option.ts';
 
 /** GUIDs as devices and tenants have them. */
 export const GUID: RegExp = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -33,17 +34,14 @@ export interface ServiceArguments {
 /** The options of every command that talks to a service. */
 export function serviceOptions(): Option[] {
   return [
-    valueOption(
-      '--service <url>',
-      'the service that registers keys, such as https://enterpriseregistration.windows.net',
-    ),
-    valueOption('--tenant <id>', 'GUID or domain of the tenant of Entra ID (default: the service is an AD FS)'),
-    valueOption('--service-ca <file>', 'further roots that the service may be certified by, PEM'),
-    valueOption('--proxy <url>', 'proxy, or environment for that of HTTPS_PROXY and NO_PROXY (default: none)'),
-    valueOption('--device-cert <file>', 'certificate of the device, PEM: binds the sign-in to it'),
+    requiredOption('--service <url>', 'the service that registers keys'),
+    valueOption('--tenant <id>', 'tenant of Entra ID (default: it is an AD FS)'),
+    valueOption('--service-ca <file>', 'further roots for the service, PEM'),
+    valueOption('--proxy <url>', 'proxy, or environment for HTTPS_PROXY'),
+    valueOption('--device-cert <file>', 'certificate of the device, PEM'),
     valueOption('--device-key <file>', 'its private key, PEM'),
-    valueOption('--client-id <guid>', `as which application to sign in (default: ${DEFAULT_CLIENT_ID})`),
-    valueOption('--token-command <cmd>', 'prints an access token (default: the user signs in with a code)'),
+    valueOption('--client-id <guid>', 'the application that signs in'),
+    valueOption('--token-command <cmd>', 'prints an access token (default: ask the user)'),
   ];
 }
 
@@ -51,7 +49,7 @@ export function serviceOptions(): Option[] {
 export function graphOptions(): Option[] {
   return [
     valueOption('--graph-token-command <cmd>', 'prints an access token for Microsoft Graph'),
-    valueOption('--graph-url <url>', 'Microsoft Graph (default: https://graph.microsoft.com/)'),
+    valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/'),
   ];
 }
 

@@ -1,3 +1,5 @@
+import { printable } from './printable.ts';
+
 /** Where progress is shown: what is needed of `process.stderr`. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
@@ -63,7 +65,7 @@ export class PlainProgress implements Progress {
   }
 
   note(text: string): void {
-    this.#stream.write(`${text}\n`);
+    this.#stream.write(`${printable(text)}\n`);
   }
 }
 
@@ -95,7 +97,7 @@ export class LiveProgress implements Progress {
   }
 
   note(text: string): void {
-    this.#stream.write(`${this.#step === undefined ? '' : ERASE_LINE}${text}\n`);
+    this.#stream.write(`${this.#step === undefined ? '' : ERASE_LINE}${printable(text)}\n`);
     this.#draw();
   }
 
@@ -104,14 +106,16 @@ export class LiveProgress implements Progress {
     if (step === undefined) return;
     clearInterval(this.#timer);
     this.#step = undefined;
-    this.#stream.write(`${ERASE_LINE}${sign} ${step.name.padEnd(STEP_WIDTH)} ${detail} (${elapsed(step)})\n`);
+    this.#stream.write(
+      `${ERASE_LINE}${sign} ${step.name.padEnd(STEP_WIDTH)} ${printable(detail)} (${elapsed(step)})\n`,
+    );
   }
 
   #draw(): void {
     const step = this.#step;
     if (step === undefined) return;
     this.#frame = (this.#frame + 1) % FRAMES.length;
-    const line = `${FRAMES[this.#frame]} ${step.name.padEnd(STEP_WIDTH)} ${step.text} (${elapsed(step)})`;
+    const line = `${FRAMES[this.#frame]} ${step.name.padEnd(STEP_WIDTH)} ${printable(step.text)} (${elapsed(step)})`;
     // A line that wraps could not be erased.
     this.#stream.write(ERASE_LINE + line.slice(0, (this.#stream.columns || 80) - 1));
   }

@@ -1,5 +1,6 @@
 import type { Bytes } from '../../bytes.ts';
 import type { LineReader } from './line-reader.ts';
+import { printable } from './printable.ts';
 
 /**
  * Talks with the user in lines of plain text, which a screen reader and a terminal without any abilities can cope with:
@@ -22,14 +23,14 @@ export class Prompter {
 
   /** One line for the user. */
   say(text: string): void {
-    this.#write(`${text}\n`);
+    this.#write(`${printable(text)}\n`);
   }
 
   /** Asks for something secret, which is not shown; undefined at the end of the input. The caller wipes it. */
   async askSecret(question: string, signal: AbortSignal): Promise<Bytes | undefined> {
     if (!this.isTerminal) return await this.#reader.line(signal);
     try {
-      return await this.#reader.hiddenLine(() => this.#write(`${question} (it is not shown): `), signal);
+      return await this.#reader.hiddenLine(() => this.#write(`${printable(question)} (it is not shown): `), signal);
     } finally {
       this.#write('\n');
     }
@@ -38,7 +39,7 @@ export class Prompter {
   /** Asks for a word; whatever else is answered, or nothing at all, is a no. Without a terminal it is a no too. */
   async confirm(question: string, word: string, signal: AbortSignal): Promise<boolean> {
     if (!this.isTerminal) return false;
-    this.#write(`${question} Type ${word} to go on: `);
+    this.#write(`${printable(question)} Type ${word} to go on: `);
     const line = await this.#reader.line(signal);
     return line !== undefined && new TextDecoder().decode(line).trim().toLowerCase() === word;
   }

@@ -6,8 +6,10 @@ import { formatWindowsCode, windowsErrorOf } from '../../provisioning/windows-er
 import { isServiceError, type ServiceError } from '../../registration/service-error.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../options/arguments.ts';
+import { printable, printableLines } from './printable.ts';
 import { isLive, LiveProgress, PlainProgress, type Progress, SILENT } from './progress.ts';
 import { Interrupted } from './signals.ts';
+import { wayOn } from './ways-on.ts';
 
 /** What a command comes to where it does not throw. */
 export interface Outcome {
@@ -18,17 +20,30 @@ export interface Outcome {
   readonly json: object;
 }
 
+/** How a call talks, as `--json` and `--verbose` say. */
+export interface ReportManner {
+  readonly json: boolean;
+  readonly verbose: boolean;
+}
+
 /**
  * How one call of `keyprov` talks: results to standard output, steps, warnings and errors to standard error; with
  * `--json` one object to standard output and nothing else.
  */
 export class Report {
-  progress: Progress;
-  readonly #json: boolean;
+  progress: Progress = SILENT;
+  #json = false;
+  #verbose = false;
   readonly #warnings: string[] = [];
 
-  constructor(json: boolean) {
+  constructor(manner: ReportManner) {
+    this.speak(manner);
+  }
+
+  /** How to talk from now on. */
+  speak({ json, verbose }: ReportManner): void {
     this.#json = json;
+    this.#verbose = verbose;
     if (json) this.progress = SILENT;
     else if (isLive(process.stderr, process.env)) this.progress = new LiveProgress(process.stderr);
     else this.progress = new PlainProgress(process.stderr);
@@ -46,14 +61,33 @@ export class Report {
   }
 
   finish({ exitCode, text, json }: Outcome): void {
-    if (!this.#json) process.stdout.write(text);
+    if (!this.#json) process.stdout.write(printableLines(text));
     else this.#write({ ok: exitCode === EXIT.done, ...json });
   }
 
   fail(error: unknown): void {
     this.progress.fail();
     if (this.#json) this.#write({ ok: false, error: errorToJson(error) });
-    else process.stderr.write(errorToText(error));
+    else process.stderr.write(this.#errorText(error));
+  }
+
+  /** Help that nobody has asked for, where a command is not whole. */
+  help(text: string): void {
+    if (!this.#json) process.stderr.write(text);
+    else this.fail(new UsageError(['there is no command']));
+  }
+
+  /** The code with which Windows reports an error: where this is Windows, or the user wants it. */
+  windowsLine(error: unknown): string[] {
+    const windows = this.#verbose || process.platform === 'win32' ? windowsErrorOf(error) : undefined;
+    if (windows === undefined) return [];
+    const name = windows.name === '' ? '' : ` (${windows.name})`;
+    return [`Windows reports this as ${formatWindowsCode(windows.code)}${name}`];
+  }
+
+  #errorText(error: unknown): string {
+    const lines = [...linesOf(error), wayOn(error) ?? [], this.windowsLine(error)].flat();
+    return lines.map((line) => `keyprov: ${printableLines(line)}\n`).join('');
   }
 
   #write(json: object): void {
@@ -87,19 +121,13 @@ function serviceJson({ status, details, retry, retryAfterMs, outcomeUnknown }: S
   return { status, details, retry, retryAfterMs, outcomeUnknown };
 }
 
-/** `Windows reports this as 0x80090035 (NTE_DEVICE_NOT_FOUND)`; nothing where Windows has no code for it. */
-export function windowsLine(error: unknown): string[] {
-  const windows = windowsErrorOf(error);
-  if (windows === undefined) return [];
-  const name = windows.name === '' ? '' : ` (${windows.name})`;
-  return [`Windows reports this as ${formatWindowsCode(windows.code)}${name}`];
-}
-
-function errorToText(error: unknown): string {
-  let lines: readonly string[];
-  if (error instanceof UsageError) lines = [...error.problems, 'see --help'];
-  else if (error instanceof SelectionError) lines = [error.message, ...attemptLines(error.attempts)];
-  else if (error instanceof KeyprovError || error instanceof Interrupted) lines = [error.message];
-  else lines = ['this should not have happened', error instanceof Error ? (error.stack ?? error.message) : `${error}`];
-  return [...lines, ...windowsLine(error)].map((line) => `keyprov: ${line}\n`).join('');
+function linesOf(error: unknown): readonly string[] {
+  if (error instanceof UsageError) return [...error.problems, 'see --help'].map(printable);
+  if (error instanceof SelectionError) {
+    // What the message says already is not said twice.
+    const more = error.attempts.filter(({ reason }) => !error.message.includes(reason));
+    return [error.message, ...attemptLines(more)].map(printable);
+  }
+  if (error instanceof KeyprovError || error instanceof Interrupted) return [printable(error.message)];
+  return ['this should not have happened', error instanceof Error ? (error.stack ?? error.message) : `${error}`];
 }

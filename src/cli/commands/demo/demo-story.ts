@@ -19,26 +19,22 @@ import { ldapReader } from '../../../registration/ldap-reader.ts';
 import { findLdapUser } from '../../../registration/ldap-user.ts';
 import { signInWithKey } from '../../../registration/sign-in.ts';
 import { describeSyncStatus, waitForSync } from '../../../registration/sync-status.ts';
+import type { Context } from '../../command.ts';
 import type { ServiceArguments } from '../../options/service-option.ts';
 import { type RunArguments, runWith } from '../../provision-run.ts';
 import { registrationJson, registrationLines } from '../../run-report.ts';
 import { type ServiceConnection, withService } from '../../service-connection.ts';
 import { DEFAULT_CLIENT_ID } from '../../terminal/mfa-prompt.ts';
 import { newPinPrompt, readCurrentPin } from '../../terminal/pin-input.ts';
-import type { Prompter } from '../../terminal/prompter.ts';
-import type { Report } from '../../terminal/report.ts';
 import { withProvider } from '../../use-key.ts';
 import { type DemoWorld, demoTpm, withDemoWorld } from './demo-world.ts';
 
 /** What the demo needs. */
-export interface StoryContext {
+export interface StoryContext extends Context {
   /** Where all files go; it is there, and empty. */
   readonly directory: string;
   /** Undefined: the user is asked. */
   readonly pin: Uint8Array | undefined;
-  readonly report: Report;
-  readonly prompter: Prompter;
-  readonly signal: AbortSignal;
 }
 
 /** What came of it. */

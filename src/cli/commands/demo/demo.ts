@@ -3,11 +3,11 @@ import { join, resolve } from 'node:path';
 import { utf8, wipe } from '../../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../../errors.ts';
 import { ignoring } from '../../../storage/atomic-file.ts';
+import type { Context } from '../../command.ts';
 import { EXIT } from '../../exit-codes.ts';
 import { fileIo } from '../../file-io.ts';
 import type { Arguments } from '../../options/arguments.ts';
-import type { Prompter } from '../../terminal/prompter.ts';
-import type { Outcome, Report } from '../../terminal/report.ts';
+import type { Outcome } from '../../terminal/report.ts';
 import { tellStory } from './demo-story.ts';
 
 const DEFAULT_DIRECTORY = 'keyprov-demo';
@@ -37,15 +37,11 @@ const FILES: readonly (readonly [name: string, what: string])[] = [
 const DEMO_PIN = '271828';
 
 /** Options of `keyprov provision` that the demo takes. */
-export const DEMO_OPTIONS: readonly string[] = ['demo', 'out', 'force', 'json'];
+export const DEMO_OPTIONS: readonly string[] = ['demo', 'out', 'force', 'json', 'verbose'];
 
 /** Runs `keyprov provision --demo`. */
-export async function runDemo(
-  given: Arguments,
-  report: Report,
-  prompter: Prompter,
-  signal: AbortSignal,
-): Promise<Outcome> {
+export async function runDemo(given: Arguments, context: Context): Promise<Outcome> {
+  const { report, prompter } = context;
   const directory = resolve(given.text('out') ?? DEFAULT_DIRECTORY);
   given.check();
   report.speakPlainly();
@@ -53,7 +49,8 @@ export async function runDemo(
   const pin = utf8(DEMO_PIN);
   try {
     const told = await tellStory({
-      ...{ directory, report, prompter, signal },
+      ...context,
+      directory,
       pin: prompter.isTerminal && !given.has('json') ? undefined : pin,
     });
     const list = FILES.map(([name, what]) => `  ${name.padEnd(24)} ${what}`);

@@ -42,21 +42,13 @@ function contents(directory: string): string[] {
     .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'));
 }
 
-describe.skipIf(missing)('keyprov provision with a TPM', () => {
+describe.skipIf(missing)('keyprov create with a TPM', () => {
   it('writes request, statement, key and record, for the owner only', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'a', 'b');
     const challenge = '00ff'.repeat(32);
     const { status, stdout, stderr } = keyprov([
-      ...[
-        'provision',
-        '--tpm',
-        `libtpms:${directory.path}/tpm`,
-        '--hardware',
-        'required',
-        '--user',
-        'Alice@Example.com',
-      ],
+      ...['create', '--tpm', `libtpms:${directory.path}/tpm`, '--hardware', 'required', '--user', 'Alice@Example.com'],
       ...['--device-id', '6f5902ac-237f-424a-a1cd-8d2b6d2bbd01', '--challenge', challenge, '--out', out],
     ]);
     expect({ status, warnings: stderr.match(/warning/g) }).toEqual({ status: 0, warnings: null });
@@ -113,7 +105,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
   it('prints one object with --json, with what the record says and where the files are', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    const args = ['provision', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--out', out];
+    const args = ['create', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--out', out];
     const { status, json } = keyprovJson(args);
     expect(status).toBe(0);
     const files = Object.fromEntries(
@@ -135,7 +127,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
 
   it('says which random challenge it took, and what becomes of a TPM in memory', () => {
     using directory = temporaryDirectory();
-    const args = ['provision', '--tpm', 'libtpms', '--algorithm', 'p-384', '--out', join(directory.path, 'out')];
+    const args = ['create', '--tpm', 'libtpms', '--algorithm', 'p-384', '--out', join(directory.path, 'out')];
     const { status, stderr } = keyprov(args);
     expect(status).toBe(0);
     const { hex } = Object(record(join(directory.path, 'out')).challenge);
@@ -148,7 +140,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
     using directory = temporaryDirectory();
     const env = { KEYPROV_TPM: `libtpms:${directory.path}/tpm` };
     const made = (...args: string[]) =>
-      keyprovJson(['provision', '--algorithm', 'p-256', '--out', join(directory.path, args.join('')), ...args], {
+      keyprovJson(['create', '--algorithm', 'p-256', '--out', join(directory.path, args.join('')), ...args], {
         env,
       });
     expect(made().json).toMatchObject({ backend: 'tpm', tpm: { address: env.KEYPROV_TPM } });
@@ -160,7 +152,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
     using directory = temporaryDirectory();
     const policy = join(directory.path, 'policy.json');
     writeFileSync(policy, '{"hardware": "required", "allowedAlgorithms": ["p-384", "p-256"], "attestation": "none"}');
-    const args = ['provision', '--tpm', 'libtpms', '--policy', policy, '--profile', 'attested'];
+    const args = ['create', '--tpm', 'libtpms', '--policy', policy, '--profile', 'attested'];
     const one = keyprovJson([...args, '--attestation', 'preferred', '--out', join(directory.path, 'one')]);
     expect(one).toMatchObject({
       status: 0,
@@ -175,7 +167,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
   it('leaves the statement out where the policy wants none, and says why', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    const { status } = keyprov(['provision', '--tpm', 'libtpms', '--attestation', 'none', '--out', out]);
+    const { status } = keyprov(['create', '--tpm', 'libtpms', '--attestation', 'none', '--out', out]);
     expect(status).toBe(0);
     expect(readdirSync(out).sort()).toEqual(FILES.filter((name) => name !== 'attestation.json'));
     expect(record(out).attestation).toEqual({ status: 'none', reason: 'policy wants none' });
@@ -183,7 +175,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
 
   it('makes the key in software where the policy allows that and the TPM will not do, and says so', () => {
     using directory = temporaryDirectory();
-    const args = ['provision', '--tpm', 'libtpms', '--virtual-tpm', 'refuse', '--out', join(directory.path, 'out')];
+    const args = ['create', '--tpm', 'libtpms', '--virtual-tpm', 'refuse', '--out', join(directory.path, 'out')];
     const { status, json } = keyprovJson(args);
     expect(status).toBe(0);
     expect(json).toMatchObject({
@@ -201,7 +193,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
   it('refuses a virtual TPM where told to, and leaves nothing', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'new', 'out');
-    const args = ['provision', '--tpm', 'libtpms', '--hardware', 'required', '--virtual-tpm', 'refuse', '--out', out];
+    const args = ['create', '--tpm', 'libtpms', '--hardware', 'required', '--virtual-tpm', 'refuse', '--out', out];
     const { status, json } = keyprovJson(args);
     expect(status).toBe(3);
     expect(json).toMatchObject({
@@ -221,7 +213,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
   it('refuses to touch the files of an earlier run, unless forced, and then replaces all of them', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    const args = ['provision', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--out', out];
+    const args = ['create', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--out', out];
     expect(keyprov(args).status).toBe(0);
     const first = contents(out);
     const again = keyprovJson(args);
@@ -237,7 +229,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
   it('does not go back to software for the same user without a word', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    const args = ['provision', '--out', out, '--force', '--user'];
+    const args = ['create', '--out', out, '--force', '--user'];
     expect(keyprov([...args, 'alice@example.com', '--tpm', 'libtpms']).status).toBe(0);
     const before = contents(out);
     const refused = keyprovJson([...args, 'Alice@example.com', '--tpm', 'none']);
@@ -263,7 +255,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
     const out = join(directory.path, 'out');
     const tpm = `libtpms:${directory.path}/tpm`;
     const pin = pinFile(directory.path, content);
-    const made = keyprov(['provision', '--tpm', tpm, '--algorithm', 'p-256', '--pin-file', pin, '--out', out]);
+    const made = keyprov(['create', '--tpm', tpm, '--algorithm', 'p-256', '--pin-file', pin, '--out', out]);
     expect(made.status).toBe(0);
     expect(record(out)).toMatchObject({
       hasPin: true,
@@ -281,7 +273,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
     using directory = temporaryDirectory();
     const pin = pinFile(directory.path);
     chmodSync(pin, 0o640);
-    const args = ['provision', '--tpm', 'libtpms', '--algorithm', 'p-256', '--pin-file', pin];
+    const args = ['create', '--tpm', 'libtpms', '--algorithm', 'p-256', '--pin-file', pin];
     const { json } = keyprovJson([...args, '--out', join(directory.path, 'out')]);
     expect(json).toMatchObject({ warnings: [`others can read the PIN file ${pin}; chmod 600 it`, expect.any(String)] });
   });
@@ -289,7 +281,7 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
   it('ends with 130 after Ctrl-C, and leaves nothing', async () => {
     using directory = temporaryDirectory();
     const tpm = join(directory.path, 'tpm');
-    const args = ['provision', '--tpm', `libtpms:${tpm}`, '--algorithm', 'rsa-3072', '--out', `${directory.path}/a/b`];
+    const args = ['create', '--tpm', `libtpms:${tpm}`, '--algorithm', 'rsa-3072', '--out', `${directory.path}/a/b`];
     const { child, ended } = startKeyprov(args);
     child.stderr.on('data', (text: string) => {
       if (text.includes('key: making')) child.kill('SIGINT');
@@ -298,13 +290,13 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
     expect({ status, stdout }).toEqual({ status: 130, stdout: '' });
     expect(stderr).toMatch(/keyprov: ended by SIGINT\n$/);
     expect(readdirSync(directory.path)).toEqual(['tpm']);
-    expect(keyprov(['provision', '--tpm', `libtpms:${tpm}`, '--out', `${directory.path}/c`]).status).toBe(0);
+    expect(keyprov(['create', '--tpm', `libtpms:${tpm}`, '--out', `${directory.path}/c`]).status).toBe(0);
   });
 
   it('names the code of the signal with --json', async () => {
     using directory = temporaryDirectory();
     const tpm = join(directory.path, 'tpm');
-    const args = ['provision', '--tpm', `libtpms:${tpm}`, '--algorithm', 'rsa-3072', '--out', `${directory.path}/out`];
+    const args = ['create', '--tpm', `libtpms:${tpm}`, '--algorithm', 'rsa-3072', '--out', `${directory.path}/out`];
     const { child, ended } = startKeyprov([...args, '--json']);
     // The state is there when the TPM starts, and the key takes some time from then on.
     while (!existsSync(join(tpm, 'tpm2.state'))) await new Promise((resolve) => setTimeout(resolve, 2));
@@ -320,11 +312,11 @@ describe.skipIf(missing)('keyprov provision with a TPM', () => {
   });
 });
 
-describe('keyprov provision in software', () => {
+describe('keyprov create in software', () => {
   it('keeps a key without PIN encrypted with a secret beside it', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    const { status, json } = keyprovJson(['provision', '--hardware', 'discouraged', '--out', out]);
+    const { status, json } = keyprovJson(['create', '--hardware', 'discouraged', '--out', out]);
     expect(status).toBe(0);
     expect(json).toMatchObject({
       backend: 'software',
@@ -356,7 +348,7 @@ describe('keyprov provision in software', () => {
     ['in plain lines in continuous integration', { CI: 'true' }, false],
   ])('shows its steps %s', (_, more, live) => {
     using directory = temporaryDirectory();
-    const command = `'${process.execPath}' '${MAIN}' provision --tpm none --algorithm p-256 --out '${directory.path}/out'`;
+    const command = `'${process.execPath}' '${MAIN}' create --tpm none --algorithm p-256 --out '${directory.path}/out'`;
     const { status, stdout } = spawnSync('script', ['-qec', command, '/dev/null'], {
       encoding: 'utf8',
       env: environment({ TERM: 'xterm', ...more }),
@@ -370,7 +362,7 @@ describe('keyprov provision in software', () => {
   it('encrypts a key with a PIN by that, and says when it takes over from a TPM', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    const args = ['provision', '--tpm', 'swtpm:unix:/nowhere', '--algorithm', 'p-256', '--pin-file', '-', '--out', out];
+    const args = ['create', '--tpm', 'swtpm:unix:/nowhere', '--algorithm', 'p-256', '--pin-file', '-', '--out', out];
     const { status, stderr } = keyprov(args, { input: PIN });
     expect(status).toBe(0);
     expect(stderr).toMatch(/warning: software made the key: tpm failed: swtpm:unix:\/nowhere: /);
@@ -383,7 +375,7 @@ describe('keyprov provision in software', () => {
     using directory = temporaryDirectory();
     mkdirSync(join(directory.path, 'out'));
     writeFileSync(join(directory.path, 'out', 'other'), 'mine');
-    const args = ['provision', '--tpm', 'none', '--hardware', 'required', '--out'];
+    const args = ['create', '--tpm', 'none', '--hardware', 'required', '--out'];
     for (const out of ['out', 'out/a/b']) {
       expect(keyprov([...args, join(directory.path, out)]).status).toBe(3);
       expect(readdirSync(join(directory.path, 'out'))).toEqual(['other']);
@@ -396,7 +388,7 @@ describe('keyprov provision in software', () => {
     ['1'.repeat(1025), 'is longer than a PIN can be'],
   ])('refuses the PIN %j', (input, problem) => {
     using directory = temporaryDirectory();
-    const args = ['provision', '--tpm', 'none', '--pin-file', '-', '--out', join(directory.path, 'out')];
+    const args = ['create', '--tpm', 'none', '--pin-file', '-', '--out', join(directory.path, 'out')];
     const { status, stderr } = keyprov(args, { input });
     expect({ status, stderr }).toEqual({
       status: 2,
@@ -408,7 +400,7 @@ describe('keyprov provision in software', () => {
   it('refuses a directory in which others may write', () => {
     using directory = temporaryDirectory();
     chmodSync(directory.path, 0o777);
-    const { status, json } = keyprovJson(['provision', '--tpm', 'none', '--out', directory.path]);
+    const { status, json } = keyprovJson(['create', '--tpm', 'none', '--out', directory.path]);
     expect(status).toBe(7);
     expect(json).toMatchObject({ error: { code: 'store-invalid', remedy: `chmod 700 ${directory.path}` } });
   });
@@ -418,9 +410,9 @@ describe('keyprov provision in software', () => {
     const pin = pinFile(directory.path);
     chmodSync(directory.path, 0o755);
     const options = { uid: ORDINARY_USER.uid };
-    const pinned = keyprovJson(['provision', '--tpm', 'none', '--pin-file', pin, '--out', '/tmp/unused'], options);
+    const pinned = keyprovJson(['create', '--tpm', 'none', '--pin-file', pin, '--out', '/tmp/unused'], options);
     expect(pinned).toMatchObject({ status: 7, json: { error: { code: 'store-io' } } });
-    const unwritable = keyprovJson(['provision', '--tpm', 'none', '--out', join(directory.path, 'out')], options);
+    const unwritable = keyprovJson(['create', '--tpm', 'none', '--out', join(directory.path, 'out')], options);
     expect(unwritable).toMatchObject({ status: 7, json: { error: { code: 'store-io' } } });
     expect(readdirSync(directory.path)).toEqual(['pin']);
   });
@@ -428,7 +420,7 @@ describe('keyprov provision in software', () => {
   it('reports a damaged record instead of guessing what its key was', () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'record.json'), '{"format": "keyprov-record"');
-    const { status, json } = keyprovJson(['provision', '--tpm', 'none', '--force', '--out', directory.path]);
+    const { status, json } = keyprovJson(['create', '--tpm', 'none', '--force', '--out', directory.path]);
     expect(status).toBe(7);
     expect(json).toMatchObject({ error: { code: 'store-invalid' } });
     expect(readdirSync(directory.path)).toEqual(['record.json']);

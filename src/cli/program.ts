@@ -1,0 +1,66 @@
+import { Command } from 'commander';
+import type { CliCommand } from './command.ts';
+import { EXIT_CODES_HELP } from './exit-codes.ts';
+import { Arguments } from './options/arguments.ts';
+import { isRequiredOption } from './options/value-option.ts';
+
+/** Commands that only have commands of their own. */
+const GROUPS: Readonly<Record<string, string>> = { policy: 'settings, and where they come from' };
+
+const EXAMPLES = ['keyprov provision --demo', 'keyprov sim -- keyprov create --out key'];
+
+/** How a program is put together. */
+export interface ProgramOptions {
+  readonly version: string;
+  /** Is called with the command that the user names. */
+  readonly call: (command: CliCommand, given: Arguments) => Promise<void>;
+  /** Gets what commander would write to standard error: the help of a command that is not whole. */
+  readonly onErrorText: (text: string) => void;
+}
+
+/** Makes the program of a table of commands. It throws CommanderError for help and for what it cannot parse. */
+export function buildProgram(table: readonly CliCommand[], { version, call, onErrorText }: ProgramOptions): Command {
+  const program = new Command('keyprov')
+    .description('Gets a key pair out of a TPM 2.0, attests it, and builds its registration request.')
+    .version(version)
+    .helpCommand(false)
+    .addHelpText('after', `${examplesHelp(EXAMPLES)}\n${EXIT_CODES_HELP}`)
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ writeErr: onErrorText });
+  const groups = new Map<string, Command>();
+  const parentOf = (group: string): Command => {
+    const known = groups.get(group);
+    if (known !== undefined) return known;
+    const made = program
+      .command(group)
+      .description(GROUPS[group] ?? '')
+      .helpCommand(false)
+      .exitOverride();
+    groups.set(group, made);
+    return made;
+  };
+  for (const entry of table) {
+    const words = entry.name.split(' ');
+    const name = words.pop() ?? '';
+    const parent = words.length === 0 ? program : parentOf(words.join(' '));
+    const command = parent.command(name).allowUnknownOption().allowExcessArguments();
+    describe(command, entry);
+    command.action(() => call(entry, new Arguments(command)));
+  }
+  return program;
+}
+
+function describe(command: Command, { define, silent, examples }: CliCommand): void {
+  define(command);
+  if (!silent) {
+    command.option('--json', 'print one JSON object and nothing else');
+    command.option('--verbose', 'say also what Windows reports for an error');
+  }
+  const required = command.options.filter(isRequiredOption).map(({ flags }) => flags);
+  const operands = command.registeredArguments.map((operand) => `[${operand.name()}${operand.variadic ? '...' : ''}]`);
+  command.usage([...required, '[options]', ...operands].join(' ')).addHelpText('after', examplesHelp(examples));
+}
+
+const examplesHelp = (examples: readonly string[]): string =>
+  ['\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n');

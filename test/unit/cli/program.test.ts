@@ -1,0 +1,111 @@
+import { PassThrough } from 'node:stream';
+import type { Command } from 'commander';
+import { CommanderError } from 'commander';
+import { describe, expect, it } from 'vitest';
+import type { CliCommand, Context } from '../../../src/cli/command.ts';
+import { COMMANDS } from '../../../src/cli/commands/index.ts';
+import type { Arguments } from '../../../src/cli/options/arguments.ts';
+import { isRequiredOption } from '../../../src/cli/options/value-option.ts';
+import { buildProgram } from '../../../src/cli/program.ts';
+import { LineReader } from '../../../src/cli/terminal/line-reader.ts';
+import { Prompter } from '../../../src/cli/terminal/prompter.ts';
+import { Report } from '../../../src/cli/terminal/report.ts';
+import { Signals } from '../../../src/cli/terminal/signals.ts';
+
+/** Stops a command where it has read its arguments. */
+class ArgumentsRead extends Error {}
+
+/** Where somebody can be asked. */
+const terminal = Object.assign(new PassThrough(), { isTTY: true });
+
+/** What a command says of a command line, before it does anything. */
+async function problemsOf(words: readonly string[]): Promise<readonly string[]> {
+  let found: { readonly entry: CliCommand; readonly given: Arguments } | undefined;
+  const program = programOf(async (entry, given) => {
+    found = { entry, given };
+  });
+  await program.parseAsync([...words], { from: 'user' });
+  if (found === undefined) throw new Error('no command was called');
+  const { entry, given } = found;
+  given.check = () => {
+    throw new ArgumentsRead();
+  };
+  using signals = new Signals(() => {});
+  const report = new Report({ json: true, verbose: false });
+  const prompter = new Prompter(new LineReader(terminal, () => {}), () => {});
+  const context: Context = { report, prompter, signals, signal: signals.abortSignal, environment: {} };
+  await entry.run(given, context).catch((error: unknown) => {
+    if (!(error instanceof ArgumentsRead)) throw error;
+  });
+  return given.problems;
+}
+
+function programOf(call: (entry: CliCommand, given: Arguments) => Promise<void> = async () => {}): Command {
+  return buildProgram(COMMANDS, { version: '0.0.0', call, onErrorText: () => {} });
+}
+
+/** The words of a command line, as a shell would split it. None of the examples has a space within a word. */
+function wordsOf(line: string): string[] {
+  const [program, ...words] = line.replace(/\\\n/g, '').replace(/ <.*$/, '').trim().split(/\s+/);
+  expect(program).toBe('keyprov');
+  return words;
+}
+
+function helpOf(words: readonly string[]): string {
+  let text = '';
+  const program = programOf();
+  const all = [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)];
+  for (const command of all) command.configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 80 });
+  expect(() => program.parse([...words, '--help'], { from: 'user' })).toThrow(CommanderError);
+  return text;
+}
+
+describe.each(COMMANDS.map((entry) => [entry.name, entry] as const))('keyprov %s', (name, entry) => {
+  const help = helpOf(name.split(' '));
+
+  it('has a help of one screen', () => {
+    expect(help.trimEnd().split('\n').length).toBeLessThanOrEqual(46);
+  });
+
+  it('ends its help with two or three examples', () => {
+    expect([2, 3]).toContain(entry.examples.length);
+    expect(help.trimEnd()).toMatch(new RegExp(`\nExamples:\n {2}keyprov ${name} `.trimEnd()));
+    for (const example of entry.examples) expect(example).toMatch(new RegExp(`^keyprov ${name}\\b`));
+  });
+
+  it.each(entry.examples)('takes its example %s', async (example) => {
+    const problems = await problemsOf(wordsOf(example));
+    // The files of an example are not there.
+    expect(problems.filter((problem) => !problem.includes('ENOENT'))).toEqual([]);
+  });
+
+  it('has the options that it demands in its usage line, and no other', async () => {
+    const [usage = ''] = help.split('\n');
+    const shown = [...usage.matchAll(/--([a-z-]+) </g)].map(([, option]) => option);
+    const demanded = (await problemsOf(name.split(' '))).flatMap(
+      (problem) => /^--([a-z-]+) is missing$/.exec(problem)?.[1] ?? [],
+    );
+    expect(shown.sort()).toEqual(demanded.sort());
+  });
+});
+
+describe('keyprov', () => {
+  it('has a help of one screen, too', () => {
+    expect(helpOf([]).trimEnd().split('\n').length).toBeLessThanOrEqual(46);
+  });
+
+  it('has an option of one name for one thing: a value, or none', () => {
+    const forms = new Map<string, Set<string>>();
+    for (const command of programOf().commands) {
+      for (const { long, flags } of command.options) {
+        if (long) forms.set(long, (forms.get(long) ?? new Set()).add(flags.replace('<dir>', '<file>')));
+      }
+    }
+    expect([...forms].filter(([, flags]) => flags.size > 1)).toEqual([]);
+  });
+
+  it('marks required options', () => {
+    const sign = programOf().commands.find((command) => command.name() === 'sign');
+    expect(sign?.options.filter(isRequiredOption).map(({ long }) => long)).toContain('--in');
+  });
+});
