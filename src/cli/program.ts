@@ -21,7 +21,7 @@ export interface ProgramOptions {
 /** Makes the program of a table of commands. It throws CommanderError for help and for what it cannot parse. */
 export function buildProgram(table: readonly CliCommand[], { version, call, onErrorText }: ProgramOptions): Command {
   const program = new Command('keyprov')
-    .description('Gets a key pair out of a TPM 2.0, attests it, and builds its registration request.')
+    .description('Gets a key out of a TPM 2.0, attests it, and builds its registration request.')
     .version(version)
     .helpCommand(false)
     .addHelpText('after', `${examplesHelp(EXAMPLES)}\n${EXIT_CODES_HELP}`)
