@@ -1,6 +1,6 @@
 import { describeName, isWithin } from './distinguished-name.ts';
+import type { GeneralName } from './general-name.ts';
 import type { Certificate } from './x509.ts';
-import type { GeneralName } from './x509-names.ts';
 
 const EMAIL_ADDRESS = '1.2.840.113549.1.9.1';
 

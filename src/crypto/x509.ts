@@ -4,9 +4,10 @@ import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { splitCertificates } from './certificate-bytes.ts';
 import { isSignedWith, readSignature } from './certificate-signature.ts';
 import type { DistinguishedName } from './distinguished-name.ts';
+import type { GeneralName, NameConstraints } from './general-name.ts';
 import type { HashName } from './kdf.ts';
 import { decodePkcs1, decodeSpki, type PublicKey } from './public-key.ts';
-import { type GeneralName, type NameConstraints, X509Names } from './x509-names.ts';
+import { X509Names } from './x509-names.ts';
 
 /** The bits of a KeyUsage that matter here, by their number. RFC 5280, 4.2.1.3. */
 export const KEY_USAGE = { digitalSignature: 0, keyEncipherment: 2, keyAgreement: 4, keyCertSign: 5 } as const;
