@@ -15,13 +15,23 @@ export {
   encodeActivationResponse,
   isActivated,
 } from './activation-challenge.ts';
-export { type Credential, type CredentialInput, makeCredential } from './credential.ts';
-export { type EkCertificate, parseEkCertificate, type TpmSpecification } from './ek-certificate.ts';
 export {
-  type EndorsementKey,
-  type OpenEndorsementKeyOptions,
-  openEndorsementKey,
-} from './endorsement-key.ts';
+  AttestationKey,
+  type CreateAttestationKeyOptions,
+  type Creation,
+  createAttestationKey,
+  loadAttestationKey,
+  type SavedAttestationKey,
+} from './attestation-key.ts';
+export {
+  type AttestKeyOptions,
+  attestKey,
+  type CertifyCreationOptions,
+  type CertifyKeyOptions,
+  certifyCreation,
+  certifyKey,
+} from './certify.ts';
+export { type Credential, type CredentialInput, makeCredential } from './credential.ts';
 export { computeSoftwareKeyMessage, type Evidence, type SoftwareKeyEvidence, TIERS, type Tier } from './evidence.ts';
 export type {
   AkCertificateCheck,
@@ -47,7 +57,6 @@ export {
   type PublicPartJson,
   type StatementJson,
 } from './statement.ts';
-export { TPM_MANUFACTURERS } from './tpm-manufacturers.ts';
 export type { Activation, TrustedAttestationKey, TrustOptions } from './trust-attestation-key.ts';
 export {
   type VerificationResult,
@@ -56,11 +65,4 @@ export {
   verifyAttestationKey,
   verifyStatement,
 } from './verify.ts';
-export {
-  type EkCertificateCheck,
-  type EkCertificateFinding,
-  type EkCertificateResult,
-  type VerifyEkCertificateOptions,
-  verifyEkCertificate,
-} from './verify-ek-certificate.ts';
 export { type EvidenceResult, type VerifyEvidenceOptions, verifyEvidence } from './verify-evidence.ts';

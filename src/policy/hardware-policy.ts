@@ -12,7 +12,8 @@ export type HardwarePolicy =
 /** The TPM of a machine: none, or the version of the specification that it follows. */
 export type TpmVersion = 'none' | '1.2' | '2.0';
 
-type HardwareSettings = Pick<WindowsSettings, 'ExcludeSecurityDevices/TPM12'> & Pick<Policy, 'hardware'>;
+/** The settings that a hardware policy stands for. */
+export type HardwareSettings = Pick<WindowsSettings, 'ExcludeSecurityDevices/TPM12'> & Pick<Policy, 'hardware'>;
 
 /**
  * The settings behind each hardware policy of Windows. Its names are public, what they stand for is not: this is how

@@ -13,6 +13,7 @@ export {
   HARDWARE_POLICIES,
   type HardwareDecision,
   type HardwarePolicy,
+  type HardwareSettings,
   hardwarePolicyOf,
   type TpmVersion,
 } from './hardware-policy.ts';

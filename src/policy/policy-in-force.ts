@@ -51,8 +51,14 @@ export interface PolicyInForce extends MergedPolicy {
  * first source that sets it.
  * @throws PolicyError that names every wrong setting of every source at once, with where it stands; a misspelt variable
  * and a file that cannot be read are among them.
+ *
  * @example
+ * ```ts
+ * import { policyInForce } from 'keyprov/policy';
+ *
  * const { policy, warnings } = await policyInForce({ files: ['policy.json'], settings: { hardware: 'required' } });
+ * console.log(policy.hardware, policy.pin.minLength, warnings);
+ * ```
  */
 export async function policyInForce(options: PolicyInForceOptions = {}): Promise<PolicyInForce> {
   const { files = [], layers: given = [], settings, commandLine, environment = process.env, ...rest } = options;

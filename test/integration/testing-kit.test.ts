@@ -8,7 +8,8 @@ import { answerActivationChallenge } from '../../src/attestation/activation-chal
 import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { attestKey } from '../../src/attestation/certify.ts';
 import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
-import { verifyEkCertificate, verifyEvidence } from '../../src/attestation/index.ts';
+import { verifyEkCertificate } from '../../src/attestation/verify-ek-certificate.ts';
+import { verifyEvidence } from '../../src/attestation/verify-evidence.ts';
 import { fromHex, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
 import { encodePem } from '../../src/crypto/pem.ts';
 import { COSE_ALG } from '../../src/formats/webauthn/cose-key.ts';

@@ -82,7 +82,9 @@ describe('the package', () => {
     const names: Record<string, string[]> = JSON.parse(stdout);
     expect(Object.keys(names)).toEqual([
       'keyprov',
-      ...['tpm', 'tpm/public-areas', 'tpm/transports', 'attestation'].map((n) => `keyprov/${n}`),
+      ...['tpm', 'tpm/public-areas', 'tpm/transports', 'attestation', 'attestation/endorsement'].map(
+        (n) => `keyprov/${n}`,
+      ),
       ...['windows', 'x509', 'webauthn', 'tcg', 'services'].map((n) => `keyprov/formats/${n}`),
       ...['policy', 'registration', 'webcrypto', 'inspect', 'testing'].map((n) => `keyprov/${n}`),
     ]);

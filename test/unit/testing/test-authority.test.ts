@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { parseEkCertificate, verifyEkCertificate } from '../../../src/attestation/index.ts';
+import { parseEkCertificate, verifyEkCertificate } from '../../../src/attestation/endorsement.ts';
 import { fromBase64Url } from '../../../src/bytes.ts';
 import { parseCertificate } from '../../../src/crypto/x509.ts';
 import { createTestAuthority } from '../../../src/testing/test-authority.ts';
