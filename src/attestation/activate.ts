@@ -1,5 +1,6 @@
 import { type Bytes, view } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { Entity, HandleArg } from '../tpm/command.ts';
 import { ActivateCredential } from '../tpm/commands/object.ts';
@@ -8,7 +9,7 @@ import type { Session } from '../tpm/session.ts';
 import { startSession } from '../tpm/start-session.ts';
 import { TPM2B_ENCRYPTED_SECRET } from '../tpm/structures/algorithm.ts';
 import { TPM2B_ID_OBJECT } from '../tpm/structures/object.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import { isTpmError } from '../tpm/tpm-error.ts';
 import { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';

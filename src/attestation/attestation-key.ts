@@ -1,4 +1,5 @@
 import type { Bytes } from '../bytes.ts';
+import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { HandleArg } from '../tpm/command.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
@@ -8,7 +9,7 @@ import type { Authorization } from '../tpm/session.ts';
 import type { TpmtTkCreation } from '../tpm/structures/base.ts';
 import { TPMT_PUBLIC, type TpmsCreationData, type TpmtPublic } from '../tpm/structures/object.ts';
 import { akTemplate } from '../tpm/templates.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 
 /** What a TPM says about the making of an object, and wants back for TPM2_CertifyCreation. */

@@ -1,4 +1,5 @@
 import { withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { Entity, HandleArg } from '../tpm/command.ts';
 import { Certify, CertifyCreation, type CertifyResult } from '../tpm/commands/attestation.ts';
@@ -9,7 +10,7 @@ import { windowsHelloBranches } from '../tpm/policy-digest.ts';
 import { startSession } from '../tpm/start-session.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../tpm/structures/object.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import { TpmObject } from '../tpm/tpm-object.ts';
 import type { AttestationKey, Creation } from './attestation-key.ts';
 import type { AttestationStatement, Certification, CreationProof } from './statement.ts';

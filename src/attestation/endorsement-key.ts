@@ -1,5 +1,6 @@
 import { equal, toHex } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { listHandles } from '../tpm/capabilities.ts';
 import { decode, encode } from '../tpm/codec/index.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
@@ -13,7 +14,7 @@ import type { Authorization, SessionAuthorization } from '../tpm/session.ts';
 import { type StartSessionOptions, startSession } from '../tpm/start-session.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
 import { type EkTemplateName, ekTemplate } from '../tpm/templates.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { EK_SLOTS } from './ek-slots.ts';
 

@@ -3,13 +3,14 @@ import { firstCertificate, splitCertificates } from '../crypto/certificate-bytes
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { parseCertificate } from '../crypto/x509.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { listHandles, readVendor, type TpmVendor } from '../tpm/capabilities.ts';
 import { TPM_HT } from '../tpm/constants.ts';
 import { type ReadNvOptions, readNv } from '../tpm/nv.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import type { EkTemplateName } from '../tpm/templates.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import { isTpmError } from '../tpm/tpm-error.ts';
 import { EK_SLOTS } from './ek-slots.ts';
 

@@ -4,7 +4,7 @@ import { loadLdapts } from '../registration/ldap-client.ts';
 import { ldapReader } from '../registration/ldap-reader.ts';
 import { ldapError } from '../registration/ldap-user.ts';
 import type { DirectoryReader } from '../registration/sync-status.ts';
-import type { SignalOptions } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
 
 /** Where a directory is, and who reads it. */
 export interface LdapDirectory {

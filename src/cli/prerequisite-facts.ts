@@ -13,9 +13,9 @@ import {
 import { listRegistrations } from '../provisioning/registration-record.ts';
 import { listRuns, type RunOwner } from '../provisioning/run-journal.ts';
 import { formatWindowsCode } from '../provisioning/windows-errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
-import type { SignalOptions } from '../tpm/tpm.ts';
 import { readNature } from '../tpm/virtual.ts';
 import type { Environment } from './command.ts';
 import type { Place } from './sign-with.ts';

@@ -8,7 +8,8 @@ import { encodeSpki } from '../crypto/public-key.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 import { openTpmKeyProvider } from '../keys/tpm-provider.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 
 /** Has the TPM certify a key over the challenge. That needs no PIN, so none is asked for; it works in lockout too. */
 export async function certifyWithoutPin(

@@ -8,9 +8,10 @@ import type { ProvidedKey, SignOptions } from '../keys/provider.ts';
 import { openSoftwareKeyProvider } from '../keys/software-provider.ts';
 import { openTpmKeyProvider } from '../keys/tpm-provider.ts';
 import { readWrappingSecret, WRAPPING_SECRET_FILE } from '../keys/wrapping-secret.ts';
+import type { SignalOptions } from '../signal.ts';
 import type { TpmAddress } from '../tpm/address.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import type { KeyRecord } from './record.ts';
 import type { Report } from './terminal/report.ts';
 

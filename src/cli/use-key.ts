@@ -7,7 +7,7 @@ import type { KeyProvider } from '../keys/provider.ts';
 import { openSoftwareKeyProvider } from '../keys/software-provider.ts';
 import { openTpmKeyProvider } from '../keys/tpm-provider.ts';
 import { readWrappingSecret } from '../keys/wrapping-secret.ts';
-import type { SignalOptions } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
 import { type Place, withTpm } from './sign-with.ts';
 import type { Report } from './terminal/report.ts';
 

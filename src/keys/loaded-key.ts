@@ -1,10 +1,11 @@
 import { KeyprovError, withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { Load, ObjectChangeAuth } from '../tpm/commands/object.ts';
 import type { Session } from '../tpm/session.ts';
 import { type SaltKey, startSession } from '../tpm/start-session.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { decodeKeyFile, type KeyFile } from './key-file.ts';
 import type { ProvidedKey } from './provider.ts';

@@ -1,7 +1,8 @@
 import { type ErrorCode, isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
+import type { SignalOptions } from '../signal.ts';
 import { readLockout } from '../tpm/capabilities.ts';
-import { type SignalOptions, Tpm } from '../tpm/tpm.ts';
+import { Tpm } from '../tpm/tpm.ts';
 import { fallbackClassOf, retryAfterOf } from './fallback.ts';
 import { PinError } from './pin-error.ts';
 import type { Backend, KeyProvider } from './provider.ts';

@@ -1,5 +1,6 @@
 import { equal, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { TPM_RH } from '../tpm/constants.ts';
@@ -7,7 +8,7 @@ import { objectName } from '../tpm/names.ts';
 import type { Authorization } from '../tpm/session.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { srkTemplate } from '../tpm/templates.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import { isTpmError } from '../tpm/tpm-error.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';

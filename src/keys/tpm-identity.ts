@@ -1,11 +1,12 @@
 import { type Bytes, equal } from '../bytes.ts';
 import { type ErrorCode, KeyprovError, withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { ReadClock } from '../tpm/commands/clock.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { ekTemplate, srkTemplate } from '../tpm/templates.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 
 /** What tells one TPM from another, and its present from its past; plain data to keep with a key. */
 export interface TpmIdentity {

@@ -1,5 +1,6 @@
+import type { SignalOptions } from '../signal.ts';
 import { type LockoutState, readLockout } from '../tpm/capabilities.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import { isTpmError } from '../tpm/tpm-error.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import { PinError } from './pin-error.ts';

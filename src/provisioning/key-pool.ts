@@ -4,10 +4,11 @@ import type { PreparedTpmKey } from '../keys/prepared-key.ts';
 import { type ProviderSources, selectKeyProvider } from '../keys/select-provider.ts';
 import { TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
 import type { Policy } from '../policy/index.ts';
+import type { SignalOptions } from '../signal.ts';
 import { ReadClock } from '../tpm/commands/clock.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { Queue } from '../tpm/queue.ts';
-import { type SignalOptions, Tpm } from '../tpm/tpm.ts';
+import { Tpm } from '../tpm/tpm.ts';
 import { type KeySupply, NEW_KEYS } from './key-supply.ts';
 import { type ProvisionedKey, type ProvisionKeyOptions, provisionFrom } from './provision-key.ts';
 

@@ -9,9 +9,10 @@ import { buildKeyRegistration } from '../formats/windows/key-registration.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 import type { CreatedTpmKey, TpmKeyProvider } from '../keys/tpm-provider.ts';
 import type { Policy } from '../policy/index.ts';
+import type { SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPM2B_PRIVATE } from '../tpm/structures/object.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import type { KeySupply } from './key-supply.ts';
 
 /** What came of the attestation. */

@@ -1,7 +1,8 @@
 import { type AttestationKey, createAttestationKey } from '../attestation/attestation-key.ts';
 import type { CreateKeyOptions } from '../keys/provider.ts';
 import type { CreatedTpmKey, TpmKeyProvider } from '../keys/tpm-provider.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 
 /** Where the TPM's part of `provisionFrom` comes from. */
 export interface KeySupply {

@@ -3,10 +3,11 @@ import { encodeSpki } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { openTpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
+import type { SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPM2B_PUBLIC } from '../tpm/structures/object.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import { type RegisteredRecord, readRegistration } from './registration-record.ts';
 
 /** Options of {@link loadRegisteredKey}. */

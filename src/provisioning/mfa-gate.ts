@@ -7,6 +7,7 @@ import {
   tokenProblems,
 } from '../registration/registration-token.ts';
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
+import { unlessAborted } from '../signal.ts';
 
 /** How long ago an authentication may be, in milliseconds, to be called fresh: 10 minutes. */
 const FRESH_MS = 600_000;
@@ -225,19 +226,4 @@ async function ask(
 
 function failed(message: string, cause?: unknown): MfaError {
   return new MfaError('mfa-failed', [{ code: 'mfa-failed', message }], { cause, remedy: 'try again' });
-}
-
-/** Does `work`, and stops waiting for it when `signal` aborts. */
-async function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  let stop = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    const abort = (): void => reject(signal?.reason);
-    signal?.addEventListener('abort', abort, { once: true });
-    stop = () => signal?.removeEventListener('abort', abort);
-  });
-  try {
-    return await Promise.race([work(), aborted]);
-  } finally {
-    stop();
-  }
 }

@@ -3,7 +3,7 @@ import type { KeyStore } from '../keys/key-store.ts';
 import type { Attempt, ProviderSources } from '../keys/select-provider.ts';
 import type { Policy } from '../policy/index.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
-import type { SignalOptions } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
 import type { KeyPool } from './key-pool.ts';
 import type { MfaPrompt, PassMfaOptions } from './mfa-gate.ts';
 import type { PinPrompt } from './pin-entry.ts';

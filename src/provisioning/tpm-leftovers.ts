@@ -1,7 +1,8 @@
+import type { SignalOptions } from '../signal.ts';
 import { listHandles, listSessions } from '../tpm/capabilities.ts';
 import { FlushContext } from '../tpm/commands/context.ts';
 import { TPM_HT } from '../tpm/constants.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 
 /**
  * The transient objects and sessions that a TPM without resource manager holds; undefined where there is a resource

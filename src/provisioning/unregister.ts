@@ -1,7 +1,7 @@
 import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
-import type { SignalOptions } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
 import { noteLastBackend } from './last-backend.ts';
 import { readRegistration } from './registration-record.ts';
 

@@ -1,6 +1,7 @@
 import { isKeyprovError, withCleanup } from '../errors.ts';
 import type { ProviderSources } from '../keys/select-provider.ts';
-import { type SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
+import { Tpm } from '../tpm/tpm.ts';
 import type { RunJournal } from './run-journal.ts';
 import { flushLeftovers, readVolatileHandles } from './tpm-leftovers.ts';
 

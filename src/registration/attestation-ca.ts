@@ -9,11 +9,12 @@ import { parseCertificate } from '../crypto/x509.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
 import { decodeSmallstepCredential } from '../formats/services/credential-encodings.ts';
 import { buildSmallstepAttest, buildSmallstepSecret, parseSmallstepChain } from '../formats/services/smallstep.ts';
+import type { SignalOptions } from '../signal.ts';
 import { readVendor } from '../tpm/capabilities.ts';
 import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
-import type { SignalOptions, Tpm } from '../tpm/tpm.ts';
+import type { Tpm } from '../tpm/tpm.ts';
 import type { ServiceOptions } from './exchange.ts';
 import { postJson } from './json-service.ts';
 

@@ -1,3 +1,4 @@
+import { withTimeout } from '../signal.ts';
 import { redactError, redactor } from './secrets.ts';
 import { answerError, ServiceError } from './service-error.ts';
 
@@ -73,32 +74,22 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
   const headers = { ...options.headers, accept: 'application/json', ...request.headers };
   const redact = redactor([...authorizations(headers), ...(request.secrets ?? [])]);
 
-  const stop = new AbortController();
-  const onAbort = () => stop.abort(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
   let timedOut = false;
-  const timer = setTimeout(() => {
+  const late = () => {
     timedOut = true;
-    stop.abort(new DOMException('the time is up', 'TimeoutError'));
-  }, timeoutMs);
+    return new DOMException('the time is up', 'TimeoutError');
+  };
   let answer: Response;
   let text: string | undefined;
   try {
-    const init = {
-      method,
-      headers,
-      ...(body !== undefined && { body }),
-      redirect: 'manual',
-      signal: stop.signal,
-    } as const;
-    answer = await send(url, init);
-    text = await readText(answer);
+    [answer, text] = await withTimeout({ signal, timeoutMs, late }, async (limit) => {
+      const init = { method, headers, ...(body !== undefined && { body }), redirect: 'manual', signal: limit } as const;
+      const received = await send(url, init);
+      return [received, await readText(received)];
+    });
   } catch (cause) {
     signal?.throwIfAborted();
     throw connectionError(request, where, redactError(cause, redact), timedOut ? timeoutMs : undefined);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
   }
   const { status, ok } = answer;
   const read = { request, where, status, ok, headers: answer.headers, received: request.now?.() ?? new Date(), redact };

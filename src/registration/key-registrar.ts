@@ -1,5 +1,5 @@
 import type { Bytes } from '../bytes.ts';
-import type { SignalOptions } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
 import type { RegisterKeyOptions, Registration, RegistrationRequest } from './register-key.ts';
 
 /** Who registers keys: what a run needs of an identity service. `openKeyRegistrar` makes one for services of MS-KPP. */

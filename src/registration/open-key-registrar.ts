@@ -4,7 +4,7 @@ import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
-import type { SignalOptions } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
 import { type DiscoverServicesOptions, discoverServices } from './discovery.ts';
 import type { DiscoveredService } from './discovery-document.ts';
 import type { ServiceOptions } from './exchange.ts';

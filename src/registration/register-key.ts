@@ -1,7 +1,7 @@
 import { isKeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { isJsonObject } from '../json.ts';
-import type { SignalOptions } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
 import { exchange, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
 import { registrationRefusal } from './registration-refusal.ts';

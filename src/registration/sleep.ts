@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { SignalOptions } from '../tpm/tpm.ts';
+import type { SignalOptions } from '../signal.ts';
 
 /** Waits; ends at once, by the reason of `signal`, when that aborts. */
 export type Sleep = (ms: number, options: SignalOptions) => Promise<void>;

@@ -1,11 +1,12 @@
 import { uint32 } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { GetCapability, TestParms } from './commands/capability.ts';
 import { TPM_CAP, TPM_HT, TPM_PT } from './constants.ts';
 import type { TpmCap } from './structures/base.ts';
 import type { TpmsCapabilityData } from './structures/capability.ts';
 import type { TpmtPublic } from './structures/object.ts';
-import type { SignalOptions, Tpm } from './tpm.ts';
+import type { Tpm } from './tpm.ts';
 import { isTpmError } from './tpm-error.ts';
 import { TPM_RC } from './tpm-rc.ts';
 

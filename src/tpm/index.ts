@@ -1,4 +1,6 @@
 /** TPM 2.0 at the level of its specification: commands as data, structures with codecs, sessions, transports. */
+
+export type { SignalOptions } from '../signal.ts';
 export { parseTpmAddress, type TpmAddress } from './address.ts';
 export {
   type LockoutState,
@@ -52,7 +54,7 @@ export {
 export type { Authorization, Session, SessionAuthorization, SessionUse } from './session.ts';
 export { type SaltKey, type StartSessionOptions, startSession } from './start-session.ts';
 export * as structures from './structures/index.ts';
-export { type RunOptions, type SignalOptions, Tpm } from './tpm.ts';
+export { type RunOptions, Tpm } from './tpm.ts';
 export { isTpmError, TpmError } from './tpm-error.ts';
 export type { TpmObject } from './tpm-object.ts';
 export { TPM_RC } from './tpm-rc.ts';

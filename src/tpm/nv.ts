@@ -1,12 +1,13 @@
 import { type Bytes, concat } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { readProperties } from './capabilities.ts';
 import type { HandleArg } from './command.ts';
 import { NV_Read, NV_ReadPublic } from './commands/nv.ts';
 import { TPM_PT, TPM_RH } from './constants.ts';
 import type { Authorization } from './session.ts';
 import type { TpmsNvPublic } from './structures/nv.ts';
-import type { SignalOptions, Tpm } from './tpm.ts';
+import type { Tpm } from './tpm.ts';
 import { isTpmError } from './tpm-error.ts';
 import { TPM_RC } from './tpm-rc.ts';
 

@@ -1,6 +1,7 @@
 import { KeyprovError } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { parseTpmAddress, type TpmAddress } from './address.ts';
-import { type SignalOptions, Tpm } from './tpm.ts';
+import { Tpm } from './tpm.ts';
 import type { TpmTransport } from './transport.ts';
 
 /** Options of {@link openTpm}. */

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { copy, view, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { HASHES, type HashAlg, TPM_ALG, TPM_RH, TPM_SE } from './constants.ts';
 import { isHashAlg } from './names.ts';
 import { Session, type SessionUse, sessionKey, trimAuthValue } from './session.ts';
 import { type SharedSecret, shareSecret } from './shared-secret.ts';
 import type { TpmtSymDef } from './structures/algorithm.ts';
 import type { TpmtPublic } from './structures/object.ts';
-import type { SignalOptions, Tpm } from './tpm.ts';
+import type { Tpm } from './tpm.ts';
 import type { TpmObject } from './tpm-object.ts';
 
 /** A key that the salt of a session is encrypted to; its public area must be trusted, not merely read from the TPM. */

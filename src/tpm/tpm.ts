@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bytes } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
 import { authEntries, handleArguments, sessionsOf } from './arguments.ts';
 import type { Call, InUse } from './call.ts';
 import type { AnyCommand, Command } from './command.ts';
@@ -21,11 +22,6 @@ import { isTpmError, tpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
 import type { TpmTransport } from './transport.ts';
-
-/** Options of what may take long. */
-export interface SignalOptions {
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Options of {@link Tpm.run}. */
 export interface RunOptions extends SignalOptions {

@@ -1,5 +1,6 @@
+import type { SignalOptions } from '../signal.ts';
 import { readVendor, type TpmVendor } from './capabilities.ts';
-import type { SignalOptions, Tpm } from './tpm.ts';
+import type { Tpm } from './tpm.ts';
 
 /** Whether a TPM is a chip or an emulator, as far as it can be told, and what tells. */
 export interface TpmNature {

@@ -16,7 +16,7 @@ import {
   syncStatus,
   waitForSync,
 } from '../../registration/sync-status.ts';
-import type { SignalOptions } from '../../tpm/tpm.ts';
+import type { SignalOptions } from '../../signal.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { withLdapReader } from '../ldap-directory.ts';

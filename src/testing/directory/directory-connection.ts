@@ -1,6 +1,6 @@
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { ldapError } from '../../registration/ldap-user.ts';
-import type { SignalOptions } from '../../tpm/tpm.ts';
+import type { SignalOptions } from '../../signal.ts';
 import type { LdapClient } from './ldap-client.ts';
 
 /** A directory, and the accounts in it that the synchronization and its observers use. */

@@ -4,7 +4,7 @@ import { decodeDnBinary, encodeDnBinary } from '../../formats/windows/dn-binary.
 import { parseKeyCredentialLink } from '../../formats/windows/key-credential-link.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, KEY_CREDENTIAL_ATTRIBUTE, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
-import type { SignalOptions } from '../../tpm/tpm.ts';
+import type { SignalOptions } from '../../signal.ts';
 import type { LdapWriter } from './ldap-client.ts';
 
 /** A user of the directory. */

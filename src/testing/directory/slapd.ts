@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
-import type { SignalOptions } from '../../tpm/tpm.ts';
+import type { SignalOptions } from '../../signal.ts';
 import { WatchedChild } from '../../tpm/transports/watched-child.ts';
 import {
   type BoundClient,

@@ -14,7 +14,7 @@ import { discoverServices } from '../../registration/discovery.ts';
 import { postJson } from '../../registration/json-service.ts';
 import { createServiceFetch } from '../../registration/service-fetch.ts';
 import { issuedTokens, postForm, readMembers } from '../../registration/token-endpoint.ts';
-import type { SignalOptions } from '../../tpm/tpm.ts';
+import type { SignalOptions } from '../../signal.ts';
 import { signingKeyOf } from '../signing-key.ts';
 
 /** Options of {@link joinDevice}. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { utf8 } from '../../bytes.ts';
 import { encodePem } from '../../crypto/pem.ts';
 import { withCleanup } from '../../errors.ts';
-import type { SignalOptions } from '../../tpm/tpm.ts';
+import type { SignalOptions } from '../../signal.ts';
 import { openAuthority } from './authority.ts';
 import type { ServiceDevice } from './device-table.ts';
 import type { Intercept } from './intercept.ts';

@@ -2,7 +2,7 @@ import { equal, toBase64 } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { decodeDnBinary } from '../../formats/windows/dn-binary.ts';
 import { findLdapUser } from '../../registration/ldap-user.ts';
-import type { SignalOptions } from '../../tpm/tpm.ts';
+import type { SignalOptions } from '../../signal.ts';
 import { bindDirectory, type DirectoryConnection } from '../directory/directory-connection.ts';
 import { addKeyCredential, removeKeyCredential } from '../directory/key-credential-writer.ts';
 import type { LdapWriter } from '../directory/ldap-client.ts';

@@ -1,6 +1,7 @@
 import { connect as connectSocket, type Socket } from 'node:net';
 import { type Bytes, concat, copy, wipe } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
+import { withTimeout } from '../../signal.ts';
 
 /** Where a socket leads: a unix socket, or a TCP port. */
 export type SocketTarget = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -226,13 +227,6 @@ export async function withinLimit<T>(
   open: (limit: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { address, remedy, timeoutMs, signal } = options;
-  const late = new AbortController();
-  const timer = setTimeout(() => {
-    late.abort(new KeyprovError('transport-timeout', `${address}: no answer within ${timeoutMs} ms`, { remedy }));
-  }, timeoutMs);
-  try {
-    return await open(signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]));
-  } finally {
-    clearTimeout(timer);
-  }
+  const late = () => new KeyprovError('transport-timeout', `${address}: no answer within ${timeoutMs} ms`, { remedy });
+  return await withTimeout({ signal, timeoutMs, late }, open);
 }

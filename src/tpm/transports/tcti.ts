@@ -1,6 +1,7 @@
 import type { TctiContext, TctiLoader } from '../../../native/tctildr.ts';
 import type { Bytes } from '../../bytes.ts';
 import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { unlessAborted, withTimeout } from '../../signal.ts';
 import { checkAnswerFrame } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
 import { OPEN_TIMEOUT_MS, type SendOptions, type TpmTransport } from '../transport.ts';
@@ -100,23 +101,15 @@ async function loadLoader(
 
 /** Waits {@link OPEN_TIMEOUT_MS} for `work`; when that is too short, `giveUp` frees what comes too late. */
 async function inTime<T>(work: Promise<T>, address: string, giveUp: () => Promise<unknown>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      // Nobody waits any more: an error of what comes too late can only be dropped.
-      giveUp().catch(() => undefined);
-      reject(
-        new KeyprovError('transport-timeout', `${address}: no answer within ${OPEN_TIMEOUT_MS} ms`, {
-          remedy: 'check that a TPM 2.0 listens there and that no other program holds it',
-        }),
-      );
-    }, OPEN_TIMEOUT_MS);
+  const late = () =>
+    new KeyprovError('transport-timeout', `${address}: no answer within ${OPEN_TIMEOUT_MS} ms`, {
+      remedy: 'check that a TPM 2.0 listens there and that no other program holds it',
+    });
+  return await withTimeout({ timeoutMs: OPEN_TIMEOUT_MS, late }, async (limit) => {
+    // Nobody waits any more then: an error of what comes too late can only be dropped.
+    limit.addEventListener('abort', () => void giveUp().catch(() => undefined), { once: true });
+    return await unlessAborted(() => work, limit);
   });
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** What codes of Tss2_TctiLdr_Initialize mean for whoever chose the address. */

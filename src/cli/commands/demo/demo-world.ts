@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { openEndorsementKey } from '../../../attestation/endorsement-key.ts';
 import { withCleanup } from '../../../errors.ts';
+import type { SignalOptions } from '../../../signal.ts';
 import type { IdentityService, JoinedDevice, TestDirectory } from '../../../testing/index.ts';
 import { encode } from '../../../tpm/codec/index.ts';
 import { openTpm } from '../../../tpm/open-tpm.ts';
 import { TPMT_PUBLIC } from '../../../tpm/structures/object.ts';
-import type { SignalOptions } from '../../../tpm/tpm.ts';
 import type { Progress } from '../../terminal/progress.ts';
 
 /** All that the demo runs against. */

@@ -4,8 +4,9 @@ import { equal } from '../../../bytes.ts';
 import { encodeSpki } from '../../../crypto/public-key.ts';
 import type { EndorsementKeyInfo } from '../../../formats/windows/ms-wcce.ts';
 import { readTbs } from '../../../formats/x509/issue-certificate.ts';
+import type { SignalOptions } from '../../../signal.ts';
 import { publicKeyOf } from '../../../tpm/public-key.ts';
-import type { SignalOptions, Tpm } from '../../../tpm/tpm.ts';
+import type { Tpm } from '../../../tpm/tpm.ts';
 
 /** The RSA endorsement key of the TPM, with its certificate where the TPM holds it. */
 export async function readEndorsementKey(tpm: Tpm, options: SignalOptions): Promise<EndorsementKeyInfo> {

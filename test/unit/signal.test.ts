@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { unlessAborted, withTimeout } from '../../src/signal.ts';
+import { codeOf, filesIn } from './source-files.ts';
+
+const never = () => new Promise<never>(() => {});
+const untilAborted = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+const late = () => new Error('late');
+
+describe('withTimeout', () => {
+  it('gives what work gives, and leaves no timer behind', async () => {
+    const before = process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    expect(await withTimeout({ timeoutMs: 60_000, late }, async () => 'done')).toBe('done');
+    await expect(withTimeout({ timeoutMs: 60_000, late }, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    expect(process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length).toBe(before);
+  });
+
+  it('aborts the work when the time is up, or the signal aborts', async () => {
+    await expect(withTimeout({ timeoutMs: 1, late }, untilAborted)).rejects.toThrow('late');
+    const outer = new AbortController();
+    const working = withTimeout({ signal: outer.signal, timeoutMs: 60_000, late }, untilAborted);
+    outer.abort(new Error('enough'));
+    await expect(working).rejects.toThrow('enough');
+    let began = false;
+    const begin = async () => {
+      began = true;
+    };
+    await expect(withTimeout({ signal: outer.signal, timeoutMs: 1, late }, begin)).rejects.toThrow('enough');
+    expect(began).toBe(false);
+  });
+});
+
+describe('unlessAborted', () => {
+  it('stops waiting for work that knows no signal', async () => {
+    const outer = new AbortController();
+    const waiting = unlessAborted(never, outer.signal);
+    outer.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+    await expect(unlessAborted(never, outer.signal)).rejects.toThrow('enough');
+    expect(await unlessAborted(async () => 'done', undefined)).toBe('done');
+  });
+});
+
+describe('the sources', () => {
+  it('limit the time of other work in one place: the rest waits for something of its own', () => {
+    const timers = filesIn(['src', 'native'], '.ts').filter((path) => /(?<![.\w])setTimeout\(/.test(codeOf(path)));
+    expect(timers).toEqual(['src/signal.ts', 'src/tpm/transports/socket-connection.ts', 'src/webcrypto/pin-entry.ts']);
+  });
+});
