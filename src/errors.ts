@@ -55,6 +55,7 @@ export type ErrorCode =
   | 'key-exists'
   | 'key-locked'
   | 'pin-required'
+  | 'pin-refused'
   | 'pin-wrong'
   | 'pin-last-try'
   | 'store-invalid'

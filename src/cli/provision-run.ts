@@ -1,4 +1,5 @@
 import { Option } from 'commander';
+import { wipe } from '../bytes.ts';
 import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -25,6 +26,7 @@ import { checkRunPrerequisites } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
 import type { Place } from './sign-with.ts';
+import { readPin } from './terminal/pin-file.ts';
 import { newPinPrompt } from './terminal/pin-input.ts';
 import type { Outcome } from './terminal/report.ts';
 
@@ -145,6 +147,9 @@ export async function runWith(
   const { progress } = report;
   const { policy } = merged;
   const { prompt = newPinPrompt(user, { file: pinFile, prompter, report }) } = wish;
+  // A PIN that is there already is judged before anybody authenticates; a line of standard input waits for its turn.
+  const isThere = hasPin && wish.prompt === undefined && pinFile !== undefined && pinFile !== '-';
+  const pin = isThere ? await readPin(pinFile, report, signal) : undefined;
   const sources = new KeySources(store, { address, algorithm: policy.algorithm, hasPin, progress });
   if (wish.prerequisites === 'skip') report.warn('the prerequisites are not checked');
   try {
@@ -160,10 +165,11 @@ export async function runWith(
         wish.prerequisites === 'check'
           ? (options) => checkRunPrerequisites({ ...wish, store, environment }, options)
           : 'skip',
-      pin: hasPin ? prompt : 'none',
+      pin: hasPin ? (pin ?? prompt) : 'none',
       onEvent: (event) => showRunEvent(event, progress),
     });
   } finally {
+    wipe(pin);
     sources.wipe();
   }
 }

@@ -1,5 +1,5 @@
 import { isKeyprovError, withCleanup } from '../errors.ts';
-import type { Policy } from '../policy/index.ts';
+import { judgePin, type Policy } from '../policy/index.ts';
 import type { Assurance, CreateKeyOptions, ProvidedKey } from './provider.ts';
 import {
   type Attempt,
@@ -40,10 +40,12 @@ export interface MadeKey {
  * Makes a key as policy wants it, and says what was tried. When the TPM fails under way, software takes over only
  * where policy allows it; a key that policy requires to be in a TPM is never made in software.
  *
- * @throws SelectionError as {@link selectKeyProvider} does; the reason of `signal` when that aborted.
+ * @throws PinRefusedError for a PIN that policy does not allow; SelectionError as {@link selectKeyProvider} does; the
+ * reason of `signal` when that aborted.
  */
 export async function makeKey(policy: Policy, sources: ProviderSources, options: MakeKeyOptions): Promise<MadeKey> {
   const { algorithm } = policy;
+  if (options.pin !== undefined) await judgePin(options.pin, policy.pin, { signal: options.signal });
   const wanted = { ...options, algorithm, hasPin: options.pin !== undefined };
   const selection = await selectKeyProvider(policy, sources, wanted);
   try {

@@ -44,6 +44,19 @@ const CLASS_OF: readonly (PinClass | undefined)[] = Array.from({ length: 128 }, 
 });
 
 /**
+ * What is wrong with the bytes of a PIN, whatever the rules are: they must be UTF-8, without a byte order mark and without
+ * the zeros that UTF-16 has. Empty where nothing is.
+ */
+export function checkPinEncoding(pin: Uint8Array): PinProblem[] {
+  const wrong = (message: string): PinProblem[] => [{ code: 'encoding-invalid', message }];
+  const [first, second, third] = pin;
+  if (first === 0xef && second === 0xbb && third === 0xbf) return wrong("Your PIN can't begin with a byte order mark.");
+  const isUtf16 = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff) || pin.includes(0);
+  if (isUtf16) return wrong('Your PIN must be text in UTF-8, not in UTF-16.');
+  return isUtf8(pin) ? [] : wrong('Your PIN must be text in UTF-8.');
+}
+
+/**
  * Everything that the rules have against a PIN, in UTF-8; empty for one that they allow. Looks at the bytes only and
  * keeps none of them.
  *
@@ -51,7 +64,8 @@ const CLASS_OF: readonly (PinClass | undefined)[] = Array.from({ length: 128 }, 
  * 1111, 1234 and 7036: 100 PINs of each length. Characters outside the four sets are refused.
  */
 export function checkPin(pin: Uint8Array, policy: PinPolicy): PinProblem[] {
-  if (!isUtf8(pin)) return [{ code: 'encoding-invalid', message: 'Your PIN must be text in UTF-8.' }];
+  const encoding = checkPinEncoding(pin);
+  if (encoding.length > 0) return encoding;
   const seen: Record<PinClass, boolean> = { uppercase: false, lowercase: false, special: false, digits: false };
   let length = 0;
   let others = false;

@@ -2,6 +2,7 @@ export { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.t
 export {
   checkNewPin,
   checkPin,
+  checkPinEncoding,
   describePinRules,
   type PinProblem,
   type PinProblemCode,
@@ -17,6 +18,7 @@ export {
   hardwarePolicyOf,
   type TpmVersion,
 } from './hardware-policy.ts';
+export { judgePin, MAX_PIN_BYTES, type PinFileOptions, PinRefusedError, pinFromFile } from './judge-pin.ts';
 export { type MergedPolicy, type MergeOptions, mergePolicy, type SettingExplanation } from './merge-policy.ts';
 export {
   type AddToPinHistoryOptions,

@@ -41,7 +41,7 @@ export interface ChangeUserPinOptions extends ReplacePinOptions {
  * leaves a key that opens with the old PIN or with the new one.
  *
  * @throws KeyprovError as `store.load` and `provider.changePin` do: `key-not-found`, `pin-wrong`, `pin-last-try`,
- * `tpm-lockout`, `key-locked`; `key-invalid` for a key without a PIN; `pin-required` as {@link enterNewPin} does;
+ * `tpm-lockout`, `key-locked`; `key-invalid` for a key without a PIN; `pin-refused` as {@link enterNewPin} does;
  * `store-busy` where another process changed the key meanwhile; what the prompts throw, and the reason of `signal`.
  */
 export async function changeUserPin(store: KeyStore, id: string, options: ChangeUserPinOptions): Promise<KeyRecord> {

@@ -1,5 +1,4 @@
 import { type Bytes, copy, equal, wipe } from '../bytes.ts';
-import { KeyprovError } from '../errors.ts';
 import {
   checkNewPin,
   describePinRules,
@@ -7,6 +6,7 @@ import {
   type PinHistoryOptions,
   type PinPolicy,
   type PinProblem,
+  PinRefusedError,
 } from '../policy/index.ts';
 
 /** What the user is asked for. */
@@ -36,7 +36,7 @@ export interface EnterPinOptions extends PinHistoryOptions {
 
 /**
  * Asks for a new PIN until the user gives one that policy allows, twice the same. The caller wipes it.
- * @throws what the prompt throws; KeyprovError `pin-required` when all tries are used up; the reason of `signal`.
+ * @throws what the prompt throws; PinRefusedError when all tries are used up; the reason of `signal`.
  */
 export async function enterNewPin(prompt: PinPrompt, options: EnterPinOptions): Promise<Bytes> {
   const { policy, history, pepper, signal, maxAttempts = 10 } = options;
@@ -64,7 +64,5 @@ export async function enterNewPin(prompt: PinPrompt, options: EnterPinOptions): 
       wipe(pin, again);
     }
   }
-  throw new KeyprovError('pin-required', `no PIN that policy allows was given in ${maxAttempts} tries`, {
-    remedy: 'start again, and look at the rules',
-  });
+  throw new PinRefusedError(problems, { remedy: `start again: ${maxAttempts} tries are used up` });
 }

@@ -45,8 +45,11 @@ export interface ProvisionOptions extends SignalOptions {
   readonly mfa: MfaPrompt;
   /** How long the authentication may take, how often it is tried, and what counts as one. */
   readonly mfaOptions?: Pick<PassMfaOptions, 'methods' | 'timeoutMs' | 'maxAttempts' | 'mayRetry'> | undefined;
-  /** Asks for the new PIN; `none`: a key without one. */
-  readonly pin: PinPrompt | 'none';
+  /**
+   * Asks for the new PIN, after the authentication; or the PIN itself in UTF-8, which is judged before that and which the
+   * caller wipes; `none`: a key without one.
+   */
+  readonly pin: PinPrompt | Uint8Array | 'none';
   /** Lets the PIN be reset later without a new key. */
   readonly pinRecovery?: PinRecoverySetup | undefined;
   /** For the history of PINs; see `PinHistoryOptions`. */

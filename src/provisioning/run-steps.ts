@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { toHex, wipe } from '../bytes.ts';
+import { copy, toHex, wipe } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
+import { judgePin } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
 import { ServiceError } from '../registration/service-error.ts';
 import { policyProblem } from './fits-policy.ts';
@@ -107,6 +108,13 @@ export class RunSteps {
 
   async #beginAnew(): Promise<FinishedRun> {
     const { policy, registrar, pool, signal, onEvent } = this.#options;
+    const { pin: given } = this.#options;
+    // Nobody shall authenticate in vain for a PIN that is refused afterwards.
+    if (given instanceof Uint8Array) {
+      this.#begin('pin');
+      await judgePin(given, policy.pin, { signal });
+      this.#end('pin', 'meets the policy');
+    }
     const proof = await this.#authenticate();
     const pin = await this.#enterPin();
     let made: ProvisionedKey;
@@ -263,6 +271,7 @@ export class RunSteps {
   async #enterPin(): Promise<Uint8Array | undefined> {
     const { pin, policy, signal } = this.#options;
     if (pin === 'none') return undefined;
+    if (pin instanceof Uint8Array) return copy(pin);
     this.#begin('pin');
     const entered = await enterNewPin(pin, { policy: policy.pin, signal });
     this.#end('pin', 'meets the policy');

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
@@ -11,6 +11,45 @@ const REG = `Windows Registry Editor Version 5.00
 const SYNCML = `<SyncML><SyncBody><Replace><CmdID>1</CmdID><Item>
 <Target><LocURI>./Device/Vendor/MSFT/PassportForWork/6f5902ac-237f-424a-a1cd-8d2b6d2bbd01/Policies/PINComplexity/MinimumPINLength</LocURI></Target>
 <Meta><Format xmlns="syncml:metinf">int</Format></Meta><Data>10</Data></Item></Replace></SyncBody></SyncML>`;
+
+describe('the variables KEYPROV_POLICY_…', () => {
+  const create = ['provision', '--tpm', 'none', '--out'];
+
+  it('hold for a key that is made, and stop what contradicts them', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const env = { KEYPROV_POLICY_HARDWARE: 'required' };
+    expect(keyprovJson([...create, out], { env })).toMatchObject({
+      status: 3,
+      json: { error: { code: 'hardware-required' } },
+    });
+    const loosened = keyprovJson([...create, out, '--hardware', 'preferred'], { env });
+    expect(loosened).toMatchObject({
+      status: 3,
+      json: { warnings: ['--hardware preferred does not hold: hardware is set by environment'] },
+    });
+    const strict = { env: { KEYPROV_POLICY_PIN_MIN_LENGTH: '8' }, input: '735191\n' };
+    expect(keyprovJson([...create, out, '--pin-file', '-'], strict)).toMatchObject({
+      status: 5,
+      json: { error: { code: 'pin-refused', message: expect.stringContaining('at least 8 characters') } },
+    });
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it.each([
+    [...create, 'out'],
+    ['change-pin', '--store', '.', '--user', 'a@b.test'],
+    ['reset', '--store', '.', '--user', 'a@b.test'],
+    ['status', '--store', '.'],
+    ['policy', 'explain'],
+  ])('stop %s where one is misspelt', (...args) => {
+    using directory = temporaryDirectory();
+    const env = { KEYPROV_POLICY_HARDWEAR: 'required' };
+    const { status, stderr } = keyprov(args, { env, cwd: directory.path });
+    expect(status).toBe(2);
+    expect(stderr).toContain("KEYPROV_POLICY_HARDWEAR: unknown setting, did you mean 'KEYPROV_POLICY_HARDWARE'?");
+  });
+});
 
 describe('keyprov policy explain', () => {
   it('says what holds and why, of files of all kinds and of the environment', () => {

@@ -177,14 +177,14 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it.each([
-    ['', 'no PIN: there is no terminal to ask for it, nor a line of input'],
-    ['1234\n', 'the PIN is refused: Your PIN must be at least 6 characters long.'],
-    ['111111\n', "the PIN is refused: Your PIN can't be a common number pattern."],
-  ])('refuses the PIN %j, and registers nothing', async (input, message) => {
+    ['', 'pin-required', 'no PIN: there is no terminal to ask for it, nor a line of input'],
+    ['1234\n', 'pin-refused', 'the PIN is refused: Your PIN must be at least 6 characters long.'],
+    ['111111\n', 'pin-refused', "the PIN is refused: Your PIN can't be a common number pattern."],
+  ])('refuses the PIN %j, and registers nothing', async (input, code, message) => {
     const { status, json } = await run(SOFTWARE, { input });
     expect({ status, error: json.error }).toMatchObject({
       status: 5,
-      error: { code: 'pin-required', message: expect.stringContaining(message) },
+      error: { code, message: expect.stringContaining(message) },
     });
     expect(world.service.keys()).toEqual([]);
     expect(storeFiles(world.store)).toEqual([]);

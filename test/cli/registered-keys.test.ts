@@ -102,7 +102,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const { status, json } = await keyprovJsonBeside(['change-pin', ...ofTpm], { input: `${NEXT}\n135-abcd\n` });
     expect({ status, json }).toMatchObject({
       status: 5,
-      json: { error: { code: 'pin-required', message: expect.stringContaining('at least 9 characters') } },
+      json: { error: { code: 'pin-refused', message: expect.stringContaining('at least 9 characters') } },
     });
     const policy = ['--policy', world.file('longer.json', '{"pin": {"minLength": 20}}')];
     const longer = await keyprovJsonBeside(['change-pin', ...ofTpm, ...policy], { input: `${NEXT}\n135-abcdef\n` });

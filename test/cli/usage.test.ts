@@ -168,7 +168,7 @@ describe('keyprov create', () => {
     const { status, stderr } = keyprov(args, { cwd: directory.path });
     expect(status).toBe(2);
     expect(stderr).toContain(`--algorithm and ${policy}: 'p-384' is not among allowedAlgorithms`);
-    expect(stderr).toContain(`${policy} and --attestation: attestation: 'required' contradicts hardware 'discouraged'`);
+    expect(stderr).toContain(`--attestation and ${policy}: 'required' contradicts hardware 'discouraged'`);
   });
 
   it('takes a wrong KEYPROV_TPM for what it is', () => {

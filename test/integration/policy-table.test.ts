@@ -136,6 +136,21 @@ describe('the policy table', () => {
     expect(made.key.backend).toBe('software');
   });
 
+  test('a PIN that policy does not allow is refused before a TPM is opened', async () => {
+    let opened = 0;
+    const tpm = async () => {
+      opened++;
+      return await MACHINES.present();
+    };
+    const policy = definePolicy({ algorithm: 'p-256', pin: { minLength: 8, digits: 'not-allowed' } });
+    const making = makeKey(policy, { tpm, software }, { pin: utf8('1') });
+    await expect(making).rejects.toMatchObject({
+      code: 'pin-refused',
+      problems: [{ code: 'too-short' }, { code: 'digits-not-allowed' }, { code: 'common-pattern' }],
+    });
+    expect(opened).toBe(0);
+  });
+
   test('with no software provider on offer nothing is left', async () => {
     const making = makeKey(definePolicy(), { tpm: MACHINES.absent }, {});
     await expect(making).rejects.toMatchObject({ code: 'no-key-provider' });

@@ -111,7 +111,9 @@ describe('a run', () => {
     const mfa: MfaPrompt = async () => ({ status: 'failed', reason: 'the user said no' });
     expect(await asyncRefusal(() => run({ mfa }))).toMatch('mfa-failed: ');
     await nothingLeft();
-    expect(await asyncRefusal(() => run({ pin: async () => utf8('123456') }))).toMatch('pin-required: ');
+    expect(await asyncRefusal(() => run({ pin: async () => utf8('123456') }))).toMatch('pin-refused: ');
+    const never = () => expect.fail('somebody was asked to authenticate');
+    expect(await asyncRefusal(() => run({ pin: utf8('123456'), mfa: never }))).toMatch('pin-refused: ');
     await nothingLeft();
     const controller = new AbortController();
     const giveUp = async () => {

@@ -2,27 +2,26 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
 import { type Bytes, wipe } from '../../bytes.ts';
+import { MAX_PIN_BYTES, pinFromFile } from '../../policy/index.ts';
 import { fileIo } from '../file-io.ts';
 import { UsageError } from '../options/arguments.ts';
 import type { Report } from './report.ts';
 
-/** More than any PIN has. */
-const MAX_SIZE = 1024;
-const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
+/** A newline, and one byte that shows that it is too long. */
+const MAX_SIZE = MAX_PIN_BYTES + 3;
 
 /**
  * Reads a PIN from a file, or from standard input where the path is `-`: its bytes without the newline at their end.
  * Warns where others can read the file. The caller wipes the PIN.
- * @throws UsageError for an empty PIN, one of more than 1024 bytes, or a terminal as standard input, which would show
- * it; KeyprovError `store-io` for a file that cannot be read.
+ * @throws PinRefusedError as {@link pinFromFile} does; UsageError for a terminal as standard input, which would show the
+ * PIN; KeyprovError `store-io` for a file that cannot be read.
  */
 export async function readPin(path: string, report: Report, signal: AbortSignal): Promise<Bytes> {
   const name = path === '-' ? 'standard input' : path;
   if (path === '-' && process.stdin.isTTY) {
     throw new UsageError(['--pin-file -: standard input is a terminal, which would show the PIN']);
   }
-  const buffer = new Uint8Array(MAX_SIZE + 1);
+  const buffer = new Uint8Array(MAX_SIZE);
   try {
     const length = await fileIo(name, () => readInto(buffer, path, signal)).catch((error: unknown) => {
       signal.throwIfAborted();
@@ -31,11 +30,7 @@ export async function readPin(path: string, report: Report, signal: AbortSignal)
     if (path !== '-' && process.platform !== 'win32' && ((await stat(path)).mode & 0o044) !== 0) {
       report.warn(`others can read the PIN file ${path}; chmod 600 it`);
     }
-    if (length > MAX_SIZE) throw new UsageError([`--pin-file: ${name} is longer than a PIN can be`]);
-    let end = length;
-    if (buffer[end - 1] === LINE_FEED) end -= buffer[end - 2] === CARRIAGE_RETURN ? 2 : 1;
-    if (end === 0) throw new UsageError([`--pin-file: ${name} holds no PIN`]);
-    return buffer.slice(0, end);
+    return pinFromFile(buffer.subarray(0, length), { name });
   } finally {
     wipe(buffer);
   }

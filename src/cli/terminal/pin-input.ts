@@ -1,5 +1,6 @@
 import { type Bytes, copy, wipe } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
+import { PinRefusedError, pinFromFile } from '../../policy/index.ts';
 import type { PinPrompt, PinRequest } from '../../provisioning/pin-entry.ts';
 import { readPin } from './pin-file.ts';
 import type { Prompter } from './prompter.ts';
@@ -22,7 +23,11 @@ export async function readCurrentPin(
   if (file !== undefined && file !== '-') return await readPin(file, report, signal);
   const pin = await prompter.askSecret(question, signal);
   if (pin === undefined || pin.length === 0) throw noPin(prompter);
-  return pin;
+  try {
+    return pinFromFile(pin, { name: 'the answer' });
+  } finally {
+    wipe(pin);
+  }
 }
 
 /** Asks for a new PIN: in the terminal until it is right, from a file or standard input once. */
@@ -40,13 +45,7 @@ export function newPinPrompt(whose: string, { file, prompter, report }: PinInput
   return async ({ step, attempt, problems, rules }, { signal = new AbortController().signal }) => {
     if (attempt > 1) {
       wipe(given);
-      throw new KeyprovError(
-        'pin-required',
-        `the PIN is refused: ${problems.map(({ message }) => message).join(' ')}`,
-        {
-          remedy: `choose another one: ${rules.join('; ')}`,
-        },
-      );
+      throw new PinRefusedError(problems, { remedy: `choose another one: ${rules.join('; ')}` });
     }
     if (step === 'enter') given = await readCurrentPin('New PIN', { file, prompter, report }, signal);
     try {

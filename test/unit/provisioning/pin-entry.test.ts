@@ -55,14 +55,14 @@ describe('enterNewPin', () => {
       buffer.set(utf8(calls++ % 2 === 0 ? '258096' : '258097'));
       return buffer;
     };
-    await expect(enterNewPin(prompt, { policy, maxAttempts: 2 })).rejects.toThrow('in 2 tries');
+    await expect(enterNewPin(prompt, { policy, maxAttempts: 2 })).rejects.toThrow('2 tries are used up');
     expect(calls).toBe(4);
   });
 
   it('gives up after the last try', async () => {
     const { prompt, asked } = user();
     const error = await enterNewPin(prompt, { policy }).catch((reason: unknown) => reason);
-    expect(isKeyprovError(error, 'pin-required')).toBe(true);
+    expect(isKeyprovError(error, 'pin-refused')).toBe(true);
     expect(asked).toHaveLength(10);
   });
 

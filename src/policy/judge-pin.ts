@@ -1,0 +1,63 @@
+import { type Bytes, copy } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { checkNewPin, checkPinEncoding, describePinRules, type PinProblem } from './check-pin.ts';
+import type { PinHistory, PinHistoryOptions } from './pin-history.ts';
+import type { PinPolicy } from './pin-policy.ts';
+
+/** Thrown for a PIN that is refused before anything is done with it; `code` is `pin-refused`. */
+export class PinRefusedError extends KeyprovError {
+  /** Every reason; never empty. They say nothing of the PIN. */
+  readonly problems: readonly PinProblem[];
+
+  constructor(problems: readonly PinProblem[], options: { readonly remedy?: string } = {}) {
+    super('pin-refused', `the PIN is refused: ${problems.map(({ message }) => message).join(' ')}`, options);
+    this.problems = Object.freeze([...problems]);
+  }
+}
+
+/**
+ * Judges a new PIN that is at hand: its encoding, the rules, and the history. Everything that takes a PIN for a key calls
+ * it before anything else happens.
+ * @throws PinRefusedError with every reason; KeyprovError as {@link checkNewPin}; the reason of `signal`.
+ */
+export async function judgePin(
+  pin: Uint8Array,
+  policy: PinPolicy,
+  options: PinHistoryOptions & { readonly history?: PinHistory } = {},
+): Promise<void> {
+  const problems = await checkNewPin(pin, policy, options);
+  if (problems.length === 0) return;
+  throw new PinRefusedError(problems, { remedy: `choose another one: ${describePinRules(policy).join('; ')}` });
+}
+
+/** Bytes of a PIN in UTF-8: more than any PIN has. */
+export const MAX_PIN_BYTES = 1024;
+
+/** Options of {@link pinFromFile}. */
+export interface PinFileOptions {
+  /** What messages call the file. Default `the PIN file`. */
+  readonly name?: string | undefined;
+}
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+/**
+ * The PIN in the bytes of a file, without one newline at their end. A PIN of another encoding is refused here, so that no
+ * wrong try of it is counted. Both arrays are the caller's to wipe.
+ * @throws PinRefusedError for nothing, for more than 1024 bytes, and for what is not UTF-8 without a byte order mark.
+ */
+export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFileOptions = {}): Bytes {
+  let end = file.length;
+  if (file[end - 1] === LINE_FEED) end -= file[end - 2] === CARRIAGE_RETURN ? 2 : 1;
+  const pin = file.subarray(0, end);
+  if (end === 0) throw new PinRefusedError([{ code: 'too-short', message: `There is no PIN in ${name}.` }]);
+  if (end > MAX_PIN_BYTES) {
+    throw new PinRefusedError([{ code: 'too-long', message: `There is more in ${name} than a PIN can have.` }]);
+  }
+  const problems = checkPinEncoding(pin);
+  if (problems.length > 0) {
+    throw new PinRefusedError(problems, { remedy: 'write it in UTF-8 without a byte order mark' });
+  }
+  return copy(pin);
+}
