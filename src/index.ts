@@ -98,6 +98,7 @@ export {
   newPinState,
   type PinState,
   pinMustChangeOf,
+  pinRulesFor,
   readPinState,
   writePinState,
 } from './provisioning/pin-state.ts';
