@@ -13,7 +13,7 @@ const SYNCML = `<SyncML><SyncBody><Replace><CmdID>1</CmdID><Item>
 <Meta><Format xmlns="syncml:metinf">int</Format></Meta><Data>10</Data></Item></Replace></SyncBody></SyncML>`;
 
 describe('the variables KEYPROV_POLICY_…', () => {
-  const create = ['provision', '--tpm', 'none', '--out'];
+  const create = ['create', '--tpm', 'none', '--out'];
 
   it('hold for a key that is made, and stop what contradicts them', () => {
     using directory = temporaryDirectory();

@@ -46,8 +46,8 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     const steps = [...stderr.matchAll(/^(\w[\w-]*): /gm)].map(([, step]) => step);
     expect([...new Set(steps)]).toEqual([
       'prerequisites',
-      'mfa',
       'pin',
+      'mfa',
       'tpm',
       'key',
       'attestation',
