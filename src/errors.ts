@@ -1,115 +1,69 @@
-/**
- * Every code that an error of this library can carry. Callers switch on `code`, never on text.
- * The table with causes and remedies is `docs/errors.md`.
- */
-export type ErrorCode =
-  // settings and arguments
-  | 'policy-invalid'
-  | 'address-invalid'
-  // reaching a TPM
-  | 'library-missing'
-  | 'library-unsuitable'
-  | 'transport-unreachable'
-  | 'transport-permission'
-  | 'transport-busy'
-  | 'transport-timeout'
-  | 'transport-lost'
-  | 'transport-protocol'
-  | 'transport-closed'
-  | 'no-tpm'
-  // state of a virtual TPM
-  | 'state-invalid'
-  | 'state-in-use'
-  | 'state-io'
-  // bytes
-  | 'codec'
-  // answers of a TPM
-  | 'tpm-response'
-  | 'tpm-auth-failed'
-  | 'tpm-lockout'
-  | 'tpm-out-of-memory'
-  | 'tpm-failure-mode'
-  | 'tpm-canceled'
-  | 'tpm-retry-exhausted'
-  | 'tpm-unsupported'
-  | 'tpm-session'
-  | 'tpm-foreign-object'
-  | 'tpm-identity-changed'
-  | 'tpm-cleared'
-  | 'tpm-replaced'
-  | 'tpm-rolled-back'
-  | 'tpm-command-blocked'
-  // recorder
-  | 'replay-mismatch'
-  | 'recording-invalid'
-  // keys
-  | 'hardware-required'
-  | 'tpm-unavailable'
-  | 'no-key-provider'
-  | 'virtual-tpm-refused'
-  | 'downgrade-refused'
-  | 'algorithm-unsupported'
-  | 'attestation-unavailable'
-  | 'key-invalid'
-  | 'key-not-found'
-  | 'key-exists'
-  | 'key-locked'
-  | 'pin-required'
-  | 'pin-refused'
-  | 'pin-wrong'
-  | 'pin-last-try'
-  | 'store-invalid'
-  | 'store-busy'
-  | 'store-io'
-  // attestation and requests
-  | 'statement-invalid'
-  | 'certificate-invalid'
-  | 'credential-invalid'
-  | 'request-invalid'
-  // services reached over a network
-  | 'service-untrusted'
-  | 'service-unreachable'
-  | 'service-timeout'
-  | 'service-refused'
-  | 'service-answer'
-  // provisioning
-  | 'mfa-failed'
-  | 'mfa-timeout'
-  | 'mfa-stale'
-  | 'token-invalid'
-  | 'recovery-unavailable'
-  | 'journal-invalid'
-  | 'run-active';
+import type { ErrorCode, ErrorOf, PlainErrorCode } from './errors/error-by-code.ts';
+
+export type { ErrorByCode, ErrorCode, ErrorOf, PlainErrorCode } from './errors/error-by-code.ts';
 
 /** What a {@link KeyprovError} can carry besides its message. */
 export interface KeyprovErrorOptions {
   /** The error that led to this one. */
   readonly cause?: unknown;
   /** What the caller or user can do about it, as one sentence. */
-  readonly remedy?: string;
+  readonly remedy?: string | undefined;
 }
+
+/** Proves to the constructor of {@link KeyprovError} that a subclass calls it. */
+export const SUBCLASS: unique symbol = Symbol('subclass');
 
 /** Base class of all errors that this library throws, wrong arguments (`TypeError`, `RangeError`) excepted. */
 export class KeyprovError extends Error {
   /** Stable and made for `switch`. */
   readonly code: ErrorCode;
-  /** What can be done about it, as one sentence; part of the message too. */
+  /** What can be done about it, as one sentence. It is not part of the message. */
   readonly remedy: string | undefined;
   /** Errors met while cleaning up after this one; they never replace it. */
   readonly suppressed: unknown[] = [];
 
-  constructor(code: ErrorCode, message: string, options: KeyprovErrorOptions = {}) {
-    const { cause, remedy } = options;
-    super(remedy === undefined ? message : `${message}; ${remedy}`, cause === undefined ? undefined : { cause });
+  constructor(code: PlainErrorCode, message: string, options?: KeyprovErrorOptions);
+  /** For subclasses: a code that has a class of its own is thrown with that class only. */
+  constructor(code: ErrorCode, message: string, options: KeyprovErrorOptions, by: typeof SUBCLASS);
+  constructor(code: ErrorCode, message: string, { cause, remedy }: KeyprovErrorOptions = {}) {
+    super(message, cause === undefined ? undefined : { cause });
     this.name = new.target.name;
     this.code = code;
     this.remedy = remedy;
   }
 }
 
-/** Tells whether `value` is an error of this library, and if `code` is given, one with that code. */
-export function isKeyprovError(value: unknown, code?: ErrorCode): value is KeyprovError {
+/**
+ * Tells whether `value` is an error of this library, and if `code` is given, one with that code. It narrows to the
+ * class of the code; without `code`, to a union that `switch (error.code)` narrows further.
+ */
+export function isKeyprovError<Code extends ErrorCode = ErrorCode>(
+  value: unknown,
+  code?: Code,
+): value is ErrorOf<Code> {
   return value instanceof KeyprovError && (code === undefined || value.code === code);
+}
+
+/** What an error says in one line for people: the message, and the remedy of an error of this library after it. */
+export function sayError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error instanceof KeyprovError && error.remedy !== undefined
+    ? `${error.message}; ${error.remedy}`
+    : error.message;
+}
+
+/** Options of an error that passes on what `cause` says: its remedy is the one of `cause`. */
+export function causedBy(cause: unknown): KeyprovErrorOptions {
+  return { cause, remedy: cause instanceof KeyprovError ? cause.remedy : undefined };
+}
+
+/** Runs `read`. Where that throws, `other` may give the error that takes the place of what was thrown. */
+export function rethrowAs<T>(read: () => T, other: (error: unknown) => Error | undefined): T {
+  try {
+    return read();
+  } catch (error) {
+    throw other(error) ?? error;
+  }
 }
 
 /**

@@ -32,14 +32,28 @@ export {
 } from './attestation/read-ek-certificates.ts';
 export type { Bytes } from './bytes.ts';
 export { type EcPublicKey, encodeSpkiPem, type PublicKey, type RsaPublicKey } from './crypto/public-key.ts';
-export { type ErrorCode, isKeyprovError, KeyprovError } from './errors.ts';
+export { MfaError, type MfaProblem, type TokenProblemCode } from './errors/mfa-error.ts';
+export { PinError } from './errors/pin-error.ts';
+export { PolicyError } from './errors/policy-error.ts';
+export { type Attempt, type AttemptCode, SelectionError } from './errors/selection-error.ts';
+export type { ErrorDetails } from './errors/service-error.ts';
+export { type RetryClass, ServiceError } from './errors/service-error.ts';
+export { isTpmError, TpmError, type TpmRefusal } from './errors/tpm-error.ts';
+export {
+  type ErrorByCode,
+  type ErrorCode,
+  type ErrorOf,
+  isKeyprovError,
+  KeyprovError,
+  type KeyprovErrorOptions,
+  type PlainErrorCode,
+} from './errors.ts';
 export { type AttemptCount, AttemptLog, type AttemptLogOptions, openAttemptLog } from './keys/attempt-log.ts';
 export { FALLBACK_REASONS, type FallbackClass, type FallbackReason, fallbackClassOf } from './keys/fallback.ts';
 export type { KeyRecord } from './keys/key-record.ts';
 export { type KeyList, KeyStore, openKeyStore } from './keys/key-store.ts';
 export { type MadeKey, type MakeKeyOptions, makeKey } from './keys/make-key.ts';
 export { deriveAuthValue } from './keys/pin-derivation.ts';
-export { PinError } from './keys/pin-error.ts';
 export type { PreparedTpmKey } from './keys/prepared-key.ts';
 export type {
   Assurance,
@@ -52,10 +66,8 @@ export type {
   SignOptions,
 } from './keys/provider.ts';
 export {
-  type Attempt,
   type ProviderSources,
   type Selection,
-  SelectionError,
   type SelectionOptions,
   selectKeyProvider,
 } from './keys/select-provider.ts';
@@ -69,7 +81,7 @@ export {
   type TpmKeyProviderOptions,
 } from './keys/tpm-provider.ts';
 export { readWrappingSecret } from './keys/wrapping-secret.ts';
-export { definePolicy, type KeyAlgorithm, type Policy, PolicyError, parsePolicy } from './policy/index.ts';
+export { definePolicy, type KeyAlgorithm, type Policy, parsePolicy } from './policy/index.ts';
 export { type ChangeUserPinOptions, changeUserPin, type ReplacePinOptions } from './provisioning/change-pin.ts';
 export { createKeyPool, KeyPool, type KeyPoolOptions, type TakeKeyOptions } from './provisioning/key-pool.ts';
 export type { AttestationOutcome, EnrolAk, KeyRequest, KeyRequestOptions } from './provisioning/key-request.ts';
@@ -77,8 +89,6 @@ export {
   checkFresh,
   isFresh,
   type MfaAnswer,
-  MfaError,
-  type MfaProblem,
   type MfaPrompt,
   MfaProof,
   type MfaRequest,
@@ -181,7 +191,6 @@ export {
   TRUSTED_HOSTS,
 } from './registration/discovery.ts';
 export type { DiscoveredService, DiscoveredServices } from './registration/discovery-document.ts';
-export type { ErrorDetails } from './registration/error-details.ts';
 export type { ServiceOptions } from './registration/exchange.ts';
 export { deleteHelloMethod, graphReader, listHelloMethods } from './registration/graph.ts';
 export { ldapReader } from './registration/ldap-reader.ts';
@@ -204,7 +213,6 @@ export {
   type TokenProblem,
   tokenProblems,
 } from './registration/registration-token.ts';
-export { isServiceError, type RetryClass, ServiceError } from './registration/service-error.ts';
 export { createServiceFetch, type ServiceFetch, type ServiceFetchOptions } from './registration/service-fetch.ts';
 export { type SignIn, type SignInOptions, type SignInRequest, signInWithKey } from './registration/sign-in.ts';
 export {
@@ -218,4 +226,3 @@ export {
 export type { IssuedTokens } from './registration/token-endpoint.ts';
 export { type OpenTpmOptions, openTpm } from './tpm/open-tpm.ts';
 export { Tpm } from './tpm/tpm.ts';
-export { isTpmError, TpmError } from './tpm/tpm-error.ts';

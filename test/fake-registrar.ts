@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { ServiceError, type ServiceErrorOptions } from '../src/errors/service-error.ts';
 import type { KeyRegistrar } from '../src/registration/key-registrar.ts';
-import { ServiceError, type ServiceErrorOptions } from '../src/registration/service-error.ts';
 
 /** A registered key, as the service has it. */
 export interface ServedKey {

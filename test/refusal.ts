@@ -1,6 +1,6 @@
-import { KeyprovError } from '../src/errors.ts';
+import { KeyprovError, sayError } from '../src/errors.ts';
 
-/** The error that `work` throws, as `code: message`; 'nothing thrown' where it throws none, the name of a foreign one. */
+/** The error that `work` throws, as `code: message; remedy`; 'nothing thrown' where it throws none, the name of a foreign one. */
 export function refusal(work: () => unknown): string {
   try {
     work();
@@ -21,5 +21,5 @@ export async function asyncRefusal(work: () => Promise<unknown>): Promise<string
 }
 
 function describeError(error: unknown): string {
-  return error instanceof KeyprovError ? `${error.code}: ${error.message}` : `foreign: ${error}`;
+  return error instanceof KeyprovError ? `${error.code}: ${sayError(error)}` : `foreign: ${error}`;
 }

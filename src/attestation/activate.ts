@@ -1,4 +1,5 @@
 import { type Bytes, view } from '../bytes.ts';
+import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
@@ -10,7 +11,7 @@ import { startSession } from '../tpm/start-session.ts';
 import { TPM2B_ENCRYPTED_SECRET } from '../tpm/structures/algorithm.ts';
 import { TPM2B_ID_OBJECT } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { isTpmError } from '../tpm/tpm-error.ts';
+
 import { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { Credential } from './credential.ts';

@@ -1,4 +1,5 @@
 import type { ChainCheck } from '../crypto/verify-chain.ts';
+import { sayError } from '../errors.ts';
 import type { EkCertificateCheck } from './verify-ek-certificate.ts';
 
 /** What is checked of every TPMS_ATTEST and its signature. */
@@ -96,7 +97,7 @@ export class Findings {
       problem = test();
     } catch (error) {
       // Whatever keeps a check from being made means that it has not passed.
-      problem = error instanceof Error ? error.message : String(error);
+      problem = sayError(error);
     }
     const base = check.slice(check.indexOf('/') + 1) as keyof typeof HOLDS;
     this.list.push({ check, passed: problem === undefined, detail: problem ?? holds ?? HOLDS[base] ?? '' });

@@ -2,8 +2,10 @@ import { type Bytes, concat, copy, equal } from '../bytes.ts';
 import { firstCertificate, splitCertificates } from '../crypto/certificate-bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { parseCertificate } from '../crypto/x509.ts';
-import { isKeyprovError, type KeyprovError } from '../errors.ts';
+import { isTpmError } from '../errors/tpm-error.ts';
+import { isKeyprovError, type KeyprovError, sayError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
+
 import { listHandles, readVendor, type TpmVendor } from '../tpm/capabilities.ts';
 import { TPM_HT } from '../tpm/constants.ts';
 import { type ReadNvOptions, readNv } from '../tpm/nv.ts';
@@ -11,7 +13,7 @@ import { publicKeyOf } from '../tpm/public-key.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import type { EkTemplateName } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { isTpmError } from '../tpm/tpm-error.ts';
+
 import { EK_SLOTS } from './ek-slots.ts';
 
 /** A certificate of an endorsement key, not verified. */
@@ -76,7 +78,7 @@ export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOp
       return use(concat(...contents));
     } catch (error) {
       if (!isUnreadable(error)) throw error;
-      problems.push({ indices, detail: error.message });
+      problems.push({ indices, detail: sayError(error) });
       return undefined;
     }
   };

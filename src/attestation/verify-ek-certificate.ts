@@ -3,6 +3,7 @@ import { weaknessOf } from '../crypto/key-strength.ts';
 import { encodeSpki } from '../crypto/public-key.ts';
 import { type ChainCheck, type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
 import { type Certificate, KEY_USAGE } from '../crypto/x509.ts';
+import { sayError } from '../errors.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
@@ -112,4 +113,4 @@ function usageProblem(certificate: Certificate): string | undefined {
   return keyUsage === undefined || keyUsage.has(bit) ? undefined : 'its key usage is not that of an endorsement key';
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const messageOf = (error: unknown): string => sayError(error);

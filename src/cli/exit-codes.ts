@@ -45,7 +45,7 @@ Exit codes:
 /** The first rule that fits the code of an error. */
 const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [
   [/^(policy-invalid|address-invalid|request-invalid)$/, EXIT.usage],
-  [/^(hardware-required|no-key-provider|virtual-tpm-refused|downgrade-refused|algorithm-unsupported)$/, EXIT.policy],
+  [/^(hardware-required|no-key-provider|downgrade-refused|algorithm-unsupported)$/, EXIT.policy],
   [/^attestation-unavailable$/, EXIT.policy],
   [/^(pin-.*|key-locked|tpm-lockout|recovery-unavailable)$/, EXIT.pin],
   [/^(transport-.*|library-.*|state-.*|no-tpm|tpm-unavailable)$/, EXIT.unreachable],

@@ -1,4 +1,5 @@
 import { toBase64, toHex } from '../bytes.ts';
+import { sayError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { ProvisionOutcome, RunEvent } from '../provisioning/provision.ts';
 import type { RegisteredRecord } from '../provisioning/registration-record.ts';
@@ -50,7 +51,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
     const { problem, retryAfterMs } = outcome;
     const when = retryAfterMs === undefined ? 'later' : `in ${Math.ceil(retryAfterMs / 1000)} s`;
     const next = `The key waits in ${store.directory}. Run the same again ${when}: it goes on, without another PIN.`;
-    const lines = [`not finished: ${problem.message}`, ...report.windowsLine(problem), next];
+    const lines = [`not finished: ${sayError(problem)}`, ...report.windowsLine(problem), next];
     return {
       exitCode: EXIT.pending,
       text: `${lines.join('\n')}\n`,

@@ -1,4 +1,5 @@
-import { KeyprovError, withCleanup } from '../errors.ts';
+import { ServiceError } from '../errors/service-error.ts';
+import { withCleanup } from '../errors.ts';
 import type { EnrolAk } from '../provisioning/key-request.ts';
 import type { MfaPrompt } from '../provisioning/mfa-gate.ts';
 import { attestationCaEnrolment } from '../registration/attestation-ca.ts';
@@ -86,7 +87,7 @@ async function codeSource(
   const { authentication } = await discoverServices(url, { fetch, signal, ...(tenant !== undefined && { tenant }) });
   const { tokenEndpoint } = authentication ?? {};
   if (tokenEndpoint === undefined) {
-    throw new KeyprovError('service-answer', `${url.origin} does not say where users sign in`, {
+    throw new ServiceError('service-answer', `${url.origin} does not say where users sign in`, {
       remedy: 'name a --token-command',
     });
   }

@@ -1,5 +1,5 @@
 import { type Bytes, concat, copy, utf8 } from '../bytes.ts';
-import { KeyprovError } from '../errors.ts';
+import { CodecError } from '../errors/codec-error.ts';
 
 /** The kinds of CBOR that COSE keys and WebAuthn objects are made of. Numbers are integers of at most 53 bits. */
 export type CborValue = number | boolean | null | string | Uint8Array | readonly CborValue[] | CborMap;
@@ -170,5 +170,5 @@ class CborReader {
   }
 }
 
-const wrong = (problem: string, offset: number, cause?: unknown): KeyprovError =>
-  new KeyprovError('codec', `CBOR: ${problem} at offset ${offset}`, { cause });
+const wrong = (problem: string, offset: number, cause?: unknown): CodecError =>
+  new CodecError('CBOR', `${problem} at offset ${offset}`, { cause });

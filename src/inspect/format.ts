@@ -1,3 +1,4 @@
+import { sayError } from '../errors.ts';
 import { shortened } from './fields.ts';
 import type { Description, Field, Reading } from './inspection.ts';
 
@@ -69,4 +70,4 @@ async function candidateOf<T>(
 }
 
 /** What an error says. */
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+export const messageOf = (error: unknown): string => sayError(error);

@@ -2,6 +2,7 @@ import { type AttestationStatement, decodeStatement, type PublicPart } from '../
 import { fromBase64, fromBase64Url, toBase64Url, utf8 } from '../bytes.ts';
 import { computeJwkThumbprint, decodeJwk } from '../crypto/jwk.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
+import { sayError } from '../errors.ts';
 import { parseAcmeDeviceAttest } from '../formats/services/acme-device-attest.ts';
 import {
   decodeGoAttestationCredential,
@@ -225,7 +226,7 @@ function describeRegistration({ text, members }: JsonInput): Description {
         ...optional(aikCertificate, (der) => certificateField('certificate of the attestation key', der)),
       ];
     } catch (error) {
-      problems.push(error instanceof Error ? error.message : String(error));
+      problems.push(sayError(error));
       return fields;
     }
   });

@@ -2,11 +2,11 @@ import { join, resolve } from 'node:path';
 import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { PinError } from '../errors/pin-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { withStoreLock } from '../storage/store-lock.ts';
 import { type AttemptState, CountFiles } from './count-files.ts';
 import { openStoreDirectory } from './key-store.ts';
-import { PinError } from './pin-error.ts';
 
 /** Options of {@link openAttemptLog}. */
 export interface AttemptLogOptions {

@@ -2,10 +2,10 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex, utf8 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
+import { PinError } from '../errors/pin-error.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
 import { JsonMembers } from '../json.ts';
 import { fileIdentity, ignoring, replaceFile, storeIo } from '../storage/atomic-file.ts';
-import { PinError } from './pin-error.ts';
 
 /** What is known of the tries of one key. */
 export interface AttemptState {

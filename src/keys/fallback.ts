@@ -1,5 +1,6 @@
-import { type ErrorCode, KeyprovError } from '../errors.ts';
-import { TpmError } from '../tpm/tpm-error.ts';
+import { type AttemptCode, PassedOver } from '../errors/selection-error.ts';
+import { TpmError } from '../errors/tpm-error.ts';
+import { KeyprovError } from '../errors.ts';
 
 /**
  * Why a TPM makes no key. `absent`: it is not there, or it is of no use for good, so software may take its place under
@@ -9,7 +10,7 @@ export type FallbackClass = 'absent' | 'passing';
 
 /** One kind of failure on the way to a key in a TPM, and its class. */
 export interface FallbackReason {
-  readonly code: ErrorCode;
+  readonly code: AttemptCode;
   /** Names of the response codes that this row is about; absent: all other errors with the code. */
   readonly responseCodes?: readonly string[];
   /** The commands, without their `TPM2_`, that this row is about; absent: all. */
@@ -19,11 +20,11 @@ export interface FallbackReason {
   readonly why: string;
 }
 
-const absent = (code: ErrorCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
+const absent = (code: AttemptCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
   ...{ code, class: 'absent', why },
   ...rest,
 });
-const passing = (code: ErrorCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
+const passing = (code: AttemptCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
   ...{ code, class: 'passing', why },
   ...rest,
 });
@@ -81,7 +82,6 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
   passing('tpm-canceled', 'somebody cancelled the command'),
   passing('tpm-session', 'an answer of the TPM was changed on its way'),
   passing('tpm-command-blocked', 'Windows or the kernel did not let a command through'),
-  passing('tpm-foreign-object', 'another object is in the place of one that is needed'),
   passing('tpm-identity-changed', 'the parent of the key was replaced while the key was made'),
   passing('tpm-cleared', 'the TPM is not in the recorded state'),
   passing('tpm-replaced', 'the TPM is not the recorded one'),
@@ -103,17 +103,20 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
 ];
 
 /** Errors that only pass on what their cause says: the cause has the class. */
-const WRAPPERS: ReadonlySet<ErrorCode> = new Set(['no-tpm', 'attestation-unavailable']);
+const WRAPPERS: ReadonlySet<AttemptCode> = new Set(['no-tpm', 'attestation-unavailable']);
+
+const isOurs = (error: unknown): error is KeyprovError | PassedOver =>
+  error instanceof KeyprovError || error instanceof PassedOver;
 
 /** The row of {@link FALLBACK_REASONS} for `error`; undefined for an error that has none, which counts as passing. */
 export function fallbackReasonOf(error: unknown): FallbackReason | undefined {
-  if (!(error instanceof KeyprovError)) return undefined;
-  if (WRAPPERS.has(error.code) && error.cause instanceof KeyprovError) return fallbackReasonOf(error.cause);
+  if (!isOurs(error)) return undefined;
+  if (WRAPPERS.has(error.code) && isOurs(error.cause)) return fallbackReasonOf(error.cause);
   const response = error instanceof TpmError ? error : undefined;
   return FALLBACK_REASONS.find(
     ({ code, responseCodes, commands }) =>
       code === error.code &&
-      (responseCodes === undefined || responseCodes.includes(response?.responseCode.name ?? '')) &&
+      (responseCodes === undefined || responseCodes.includes(response?.responseCode?.name ?? '')) &&
       (commands === undefined || commands.includes(response?.command ?? '')),
   );
 }

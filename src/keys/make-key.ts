@@ -1,8 +1,8 @@
+import type { Attempt } from '../errors/selection-error.ts';
 import { isKeyprovError, withCleanup } from '../errors.ts';
 import { judgePin, type Policy } from '../policy/index.ts';
 import type { Assurance, CreateKeyOptions, ProvidedKey } from './provider.ts';
 import {
-  type Attempt,
   failed,
   type ProviderSources,
   type Selection,

@@ -1,10 +1,11 @@
-import { KeyprovError, withCleanup } from '../errors.ts';
+import { SelectionError } from '../errors/selection-error.ts';
+import { isTpmError } from '../errors/tpm-error.ts';
+import { withCleanup } from '../errors.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import { Create, type CreateResult } from '../tpm/commands/object.ts';
 import type { Session } from '../tpm/session.ts';
 import { type UserKeyUsage, userKeyTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { isTpmError } from '../tpm/tpm-error.ts';
 import { type SaltOptions, withSaltedSession } from './loaded-key.ts';
 import { parentForNewKey, type StorageParent } from './storage-parent.ts';
 
@@ -52,7 +53,9 @@ export async function withNewTpmKey<T>(
       return await tpm.run(Create, { parentHandle, ...args }, { signal });
     } catch (error) {
       if (!isTpmError(error) || !UNSUPPORTED.has(error.responseCode.name)) throw error;
-      throw new KeyprovError('algorithm-unsupported', `this TPM makes no ${algorithm} keys`, {
+      const reason = `this TPM makes no ${algorithm} keys`;
+      const attempt = { backend: 'tpm', outcome: 'failed', code: error.code, reason: error.message } as const;
+      throw new SelectionError('algorithm-unsupported', reason, [attempt], {
         cause: error,
         remedy: 'choose another algorithm',
       });

@@ -1,23 +1,13 @@
-import { type ErrorCode, isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { type Attempt, PassedOver, SelectionError } from '../errors/selection-error.ts';
+import { TpmError } from '../errors/tpm-error.ts';
+import { isKeyprovError, KeyprovError, sayError, withCleanup } from '../errors.ts';
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { Tpm } from '../tpm/tpm.ts';
 import { fallbackClassOf, retryAfterOf } from './fallback.ts';
-import { PinError } from './pin-error.ts';
 import type { Backend, KeyProvider } from './provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider, type TpmKeyProviderOptions } from './tpm-provider.ts';
-
-/** One thing that was tried, or left out, on the way to a key. */
-export interface Attempt {
-  readonly backend: Backend;
-  /** `used`: it made the key. `failed`: it was tried in vain. `passed-over`: it was not tried. */
-  readonly outcome: 'used' | 'failed' | 'passed-over';
-  /** Why, for machines: the code of the error that it failed with, or of the rule that left it out. */
-  readonly code?: ErrorCode;
-  /** Why, for people: one sentence. */
-  readonly reason: string;
-}
 
 /** Where providers come from. */
 export interface ProviderSources {
@@ -55,24 +45,6 @@ export interface Selection {
   close(): Promise<void>;
 }
 
-/** Neither TPM nor software may make the key; `attempts` says why for each. */
-export class SelectionError extends KeyprovError {
-  readonly attempts: readonly Attempt[];
-  /** Seconds after which the TPM may be usable again; absent where that is not known. */
-  readonly retryAfterSeconds: number | undefined;
-
-  constructor(
-    code: ErrorCode,
-    message: string,
-    attempts: readonly Attempt[],
-    options: { cause?: unknown; remedy?: string },
-  ) {
-    super(code, message, options);
-    this.attempts = attempts;
-    this.retryAfterSeconds = retryAfterOf(options.cause);
-  }
-}
-
 /**
  * Decides who makes a key: the TPM where policy wants it and it can, else software where policy allows that.
  * This is the only place where that decision is made.
@@ -105,8 +77,8 @@ export async function selectKeyProvider(
 
 /** The attempt that `error` ended. */
 export function failed(backend: Backend, error: unknown): Attempt {
-  const reason = error instanceof Error ? error.message : String(error);
-  return { backend, outcome: 'failed', reason, ...(error instanceof KeyprovError && { code: error.code }) };
+  const hasCode = error instanceof KeyprovError || error instanceof PassedOver;
+  return { backend, outcome: 'failed', reason: sayError(error), ...(hasCode && { code: error.code }) };
 }
 
 async function selectTpm(
@@ -119,17 +91,16 @@ async function selectTpm(
   const check = async (): Promise<TpmKeyProvider> => {
     const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
     if (policy.virtualTpm === 'refuse' && provider.nature.virtual) {
-      throw new KeyprovError('virtual-tpm-refused', `policy refuses virtual TPMs: ${provider.nature.signs.join('; ')}`);
+      throw new PassedOver(`policy refuses virtual TPMs: ${provider.nature.signs.join('; ')}`);
     }
     if (!(await provider.supports(algorithm, { signal }))) {
-      throw new KeyprovError('algorithm-unsupported', `the TPM makes no ${algorithm} keys`, {
+      throw new SelectionError('algorithm-unsupported', `the TPM makes no ${algorithm} keys`, [], {
         remedy: 'choose another algorithm',
       });
     }
     const lockout = await readLockout(tpm, { signal });
     if (hasPin && lockout.inLockout) {
-      throw new PinError('tpm-lockout', 'the TPM is in dictionary attack lockout and takes no PIN', {
-        triesLeft: 0,
+      throw new TpmError('tpm-lockout', 'the TPM is in dictionary attack lockout and takes no PIN', {
         retryAfterSeconds: lockout.recoveryTimeSeconds,
         remedy: `wait up to ${lockout.recoveryTimeSeconds} s for the next try, or reset the lockout as the TPM's owner`,
       });
@@ -163,6 +134,7 @@ export async function selectSoftware(
     new SelectionError(code, reason, [...attempts, { backend: 'software', outcome: 'passed-over', code, reason }], {
       cause,
       remedy,
+      retryAfterSeconds: retryAfterOf(cause),
     });
   const refusal = refusalOf(policy, sources, options, cause);
   if (refusal !== undefined) throw refuse(refusal);
@@ -175,7 +147,7 @@ export async function selectSoftware(
 }
 
 interface Refusal {
-  readonly code: ErrorCode;
+  readonly code: SelectionError['code'];
   readonly reason: string;
   readonly remedy: string;
 }
@@ -187,7 +159,7 @@ function refusalOf(
   { previous, allowDowngrade = false, fallBack = 'absent' }: SelectionOptions,
   cause: unknown,
 ): Refusal | undefined {
-  const why = cause instanceof Error ? `: ${cause.message}` : '';
+  const why = cause === undefined ? '' : `: ${sayError(cause)}`;
   const repair = 'repair the TPM or change the policy';
   if (isKeyprovError(cause, 'attestation-unavailable')) {
     return { code: cause.code, reason: `policy requires attestation and there is none${why}`, remedy: repair };

@@ -3,11 +3,11 @@ import { type Bytes, view, wipe } from '../bytes.ts';
 import { ecdsaRawToDer } from '../crypto/ecdsa-signature.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
+import { PinError } from '../errors/pin-error.ts';
 import { KeyprovError } from '../errors.ts';
 import { KEY_ALGORITHMS, type KeyAlgorithm } from '../policy/index.ts';
 import type { AttemptLog } from './attempt-log.ts';
 import { decryptPkcs8, encryptPkcs8 } from './encrypted-pkcs8.ts';
-import { PinError } from './pin-error.ts';
 import type { ChangePinOptions, CreateKeyOptions, KeyProvider, ProvidedKey, SignOptions } from './provider.ts';
 
 /** Options of {@link openSoftwareKeyProvider}. */

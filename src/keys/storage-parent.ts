@@ -1,4 +1,5 @@
 import { equal, toHex } from '../bytes.ts';
+import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
@@ -9,7 +10,7 @@ import type { Authorization } from '../tpm/session.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { srkTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { isTpmError } from '../tpm/tpm-error.ts';
+
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { ProvidedKey } from './provider.ts';

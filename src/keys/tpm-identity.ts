@@ -1,6 +1,7 @@
 import { type Bytes, equal } from '../bytes.ts';
-import { type ErrorCode, KeyprovError, withCleanup } from '../errors.ts';
+import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
+
 import { ReadClock } from '../tpm/commands/clock.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../tpm/constants.ts';
@@ -78,5 +79,5 @@ export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void 
   }
 }
 
-const changed = (code: ErrorCode, message: string): KeyprovError =>
+const changed = (code: 'tpm-replaced' | 'tpm-cleared' | 'tpm-rolled-back', message: string): KeyprovError =>
   new KeyprovError(code, message, { remedy: 'provision a new key, and take the old one out of the directory' });

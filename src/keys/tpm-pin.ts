@@ -1,9 +1,10 @@
+import { PinError } from '../errors/pin-error.ts';
+import { isTpmError, TpmError, type TpmRefusal } from '../errors/tpm-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { type LockoutState, readLockout } from '../tpm/capabilities.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { isTpmError } from '../tpm/tpm-error.ts';
+
 import { TPM_RC } from '../tpm/tpm-rc.ts';
-import { PinError } from './pin-error.ts';
 
 /** Whether a PIN is tried although it may be the try that locks the TPM. */
 export interface PinTryOptions extends SignalOptions {
@@ -20,7 +21,7 @@ function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
  * Runs `work`, which gives a PIN to the TPM. Before it, the tries are counted: a locked TPM is not asked, and the
  * try that would lock it is refused unless forced, since the lockout hits every protected key of that TPM.
  *
- * @throws PinError `pin-wrong` with the tries left, `pin-last-try`, or `tpm-lockout`; the latter two with the seconds
+ * @throws PinError `pin-wrong` with the tries left, or `pin-last-try`; TpmError `tpm-lockout`; the latter two with the seconds
  * after which one try is given back. Part 1, 19.8.
  */
 export async function tryPin<T>(
@@ -52,10 +53,9 @@ export async function tryPin<T>(
   }
 }
 
-function lockedOut({ recoveryTimeSeconds }: LockoutState, cause?: unknown): PinError {
-  return new PinError('tpm-lockout', 'the TPM is locked after too many wrong PINs; the PIN was not tried', {
-    cause,
-    triesLeft: 0,
+function lockedOut({ recoveryTimeSeconds }: LockoutState, refusal?: TpmRefusal): TpmError {
+  return new TpmError('tpm-lockout', 'the TPM is locked after too many wrong PINs; the PIN was not tried', {
+    ...{ cause: refusal, command: refusal?.command, responseCode: refusal?.responseCode },
     retryAfterSeconds: recoveryTimeSeconds,
     remedy: `wait ${recoveryTimeSeconds} s for the next try, or reset the lockout with the lockout authorization`,
   });

@@ -1,31 +1,7 @@
 import { isUtf8 } from 'node:buffer';
+import type { PinProblem } from '../errors/pin-refused-error.ts';
 import { type PinHistory, type PinHistoryOptions, pinHistoryContains } from './pin-history.ts';
 import { PIN_CLASSES, PIN_SPECIAL_CHARACTERS, type PinClass, type PinPolicy } from './pin-policy.ts';
-
-/** What can be wrong with a PIN. */
-export type PinProblemCode =
-  | 'too-short'
-  | 'too-long'
-  | 'uppercase-required'
-  | 'uppercase-not-allowed'
-  | 'lowercase-required'
-  | 'lowercase-not-allowed'
-  | 'special-required'
-  | 'special-not-allowed'
-  | 'digits-required'
-  | 'digits-not-allowed'
-  | 'common-pattern'
-  | 'character-not-allowed'
-  | 'encoding-invalid'
-  | 'in-history'
-  | 'confirmation-differs';
-
-/** One reason why a PIN is refused. */
-export interface PinProblem {
-  readonly code: PinProblemCode;
-  /** For the user, in English, worded like Windows and its policy pages; says nothing of the PIN. */
-  readonly message: string;
-}
 
 const NAMES: Readonly<Record<PinClass, readonly [one: string, many: string]>> = {
   uppercase: ['uppercase letter', 'uppercase letters'],

@@ -1,7 +1,7 @@
+import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 import { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.ts';
 import { completePin, type PinPolicy, type PinSettings, readPinSettings } from './pin-policy.ts';
-import { PolicyError, type PolicyProblem } from './policy-error.ts';
 import type { PolicyDocuments } from './windows-settings.ts';
 import { anyOf, didYouMean, show } from './wording.ts';
 

@@ -1,4 +1,4 @@
-import type { PolicyProblem } from './policy-error.ts';
+import type { PolicyProblem } from '../errors/policy-error.ts';
 import type { FoundSetting } from './policy-layer.ts';
 import type { WindowsSettingName } from './windows-settings.ts';
 

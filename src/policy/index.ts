@@ -1,12 +1,9 @@
+export type { PinProblem, PinProblemCode } from '../errors/pin-refused-error.ts';
+export { PinRefusedError } from '../errors/pin-refused-error.ts';
+export type { PolicySource } from '../errors/policy-error.ts';
+export { PolicyError, type PolicyProblem, type SettingOrigin } from '../errors/policy-error.ts';
 export { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.ts';
-export {
-  checkNewPin,
-  checkPin,
-  checkPinEncoding,
-  describePinRules,
-  type PinProblem,
-  type PinProblemCode,
-} from './check-pin.ts';
+export { checkNewPin, checkPin, checkPinEncoding, describePinRules } from './check-pin.ts';
 export { definePolicy, type Policy, type PolicySettings, parsePolicy } from './define-policy.ts';
 export { type ExplainPolicyOptions, explainPolicy } from './explain-policy.ts';
 export {
@@ -18,7 +15,7 @@ export {
   hardwarePolicyOf,
   type TpmVersion,
 } from './hardware-policy.ts';
-export { judgePin, MAX_PIN_BYTES, type PinFileOptions, PinRefusedError, pinFromFile } from './judge-pin.ts';
+export { judgePin, MAX_PIN_BYTES, type PinFileOptions, pinFromFile } from './judge-pin.ts';
 export { type MergedPolicy, type MergeOptions, mergePolicy, type SettingExplanation } from './merge-policy.ts';
 export {
   type AddToPinHistoryOptions,
@@ -36,7 +33,6 @@ export {
   type PinPolicy,
   type PinSettings,
 } from './pin-policy.ts';
-export { PolicyError, type PolicyProblem, type SettingOrigin } from './policy-error.ts';
 export {
   type PolicyFile,
   type PolicyInForce,
@@ -44,7 +40,7 @@ export {
   type PolicyWarning,
   policyInForce,
 } from './policy-in-force.ts';
-export type { LayerValues, PolicyLayer, PolicyReading, PolicyScope, PolicySource } from './policy-layer.ts';
+export type { LayerValues, PolicyLayer, PolicyReading, PolicyScope } from './policy-layer.ts';
 export type { LayerName, OverriddenValue, PolicyValue, SettledValue } from './precedence.ts';
 export { ENVIRONMENT_VARIABLES, layerFromEnvironment } from './read-environment.ts';
 export { type ReadPolicyFileOptions, readPolicyFile } from './read-policy-file.ts';

@@ -1,19 +1,8 @@
 import { type Bytes, copy } from '../bytes.ts';
-import { KeyprovError } from '../errors.ts';
-import { checkNewPin, checkPinEncoding, describePinRules, type PinProblem } from './check-pin.ts';
+import { PinRefusedError } from '../errors/pin-refused-error.ts';
+import { checkNewPin, checkPinEncoding, describePinRules } from './check-pin.ts';
 import type { PinHistory, PinHistoryOptions } from './pin-history.ts';
 import type { PinPolicy } from './pin-policy.ts';
-
-/** Thrown for a PIN that is refused before anything is done with it; `code` is `pin-refused`. */
-export class PinRefusedError extends KeyprovError {
-  /** Every reason; never empty. They say nothing of the PIN. */
-  readonly problems: readonly PinProblem[];
-
-  constructor(problems: readonly PinProblem[], options: { readonly remedy?: string } = {}) {
-    super('pin-refused', `the PIN is refused: ${problems.map(({ message }) => message).join(' ')}`, options);
-    this.problems = Object.freeze([...problems]);
-  }
-}
 
 /**
  * Judges a new PIN that is at hand: its encoding, the rules, and the history. Everything that takes a PIN for a key calls

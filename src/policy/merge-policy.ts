@@ -1,3 +1,4 @@
+import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { completePolicy, type Policy, type ReadSettings } from './define-policy.ts';
 import {
   characterUse,
@@ -8,7 +9,6 @@ import {
   type PinPolicy,
   type PinSettings,
 } from './pin-policy.ts';
-import { PolicyError, type PolicyProblem } from './policy-error.ts';
 import { type PolicyLayer, settingValue } from './policy-layer.ts';
 import { byRank, type SettledValue, settle } from './precedence.ts';
 import {

@@ -1,4 +1,5 @@
-import { checkPin, type PinProblem } from './check-pin.ts';
+import type { PinProblem } from '../errors/pin-refused-error.ts';
+import { checkPin } from './check-pin.ts';
 import { PIN_CLASSES, type PinCharacterUse, type PinPolicy } from './pin-policy.ts';
 
 /** What is kept about a PIN. Plain data; says nothing of the PIN but which rules it met. */

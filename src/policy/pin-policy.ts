@@ -1,7 +1,13 @@
+import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { isJsonObject } from '../json.ts';
-import { PolicyError, type PolicyProblem } from './policy-error.ts';
-import type { CharacterUse, PolicyDocuments, WindowsSettingName } from './windows-settings.ts';
-import { WINDOWS_SETTINGS } from './windows-settings.ts';
+
+import {
+  type CharacterUse,
+  type PolicyDocuments,
+  WINDOWS_SETTINGS,
+  type WindowsSettingName,
+} from './windows-settings.ts';
+
 import { anyOf, didYouMean, show } from './wording.ts';
 
 /** How a PIN may use a set of characters. */

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { PolicyError, type PolicyProblem, type SettingOrigin } from '../errors/policy-error.ts';
 import type { PolicySettings } from './define-policy.ts';
 import { type MergedPolicy, type MergeOptions, mergePolicy } from './merge-policy.ts';
 import { PIN_SETTING_NAMES } from './pin-policy.ts';
-import { PolicyError, type PolicyProblem, type SettingOrigin } from './policy-error.ts';
 import type { PolicyLayer } from './policy-layer.ts';
 import { byRank, type PolicyValue } from './precedence.ts';
 import { layerFromEnvironment } from './read-environment.ts';

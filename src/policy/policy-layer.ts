@@ -1,13 +1,7 @@
+import type { PolicyProblem, PolicySource } from '../errors/policy-error.ts';
 import type { PolicySettings } from './define-policy.ts';
-import type { PolicyProblem } from './policy-error.ts';
 import { WINDOWS_SETTINGS, type WindowsSettingName, type WindowsSettings } from './windows-settings.ts';
 import { show } from './wording.ts';
-
-/**
- * Who sets a value. `gpo`: Group Policy. `csp`: a device management service, through the PassportForWork CSP. `eas`:
- * Exchange ActiveSync and the DeviceLock CSP. `environment`, `command-line`, `file`, `object`: this library's own.
- */
-export type PolicySource = 'gpo' | 'csp' | 'eas' | 'environment' | 'command-line' | 'file' | 'object';
 
 /** Whether a value is for one user or for the machine. */
 export type PolicyScope = 'user' | 'machine';

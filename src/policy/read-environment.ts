@@ -1,5 +1,5 @@
+import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { PIN_CLASSES, PIN_NUMBERS } from './pin-policy.ts';
-import { PolicyError, type PolicyProblem } from './policy-error.ts';
 import type { PolicyLayer } from './policy-layer.ts';
 import { readLayer } from './read-settings.ts';
 import { isWindowsSettingName, WINDOWS_SETTING_NAMES, WINDOWS_SETTINGS } from './windows-settings.ts';

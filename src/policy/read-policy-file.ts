@@ -1,4 +1,4 @@
-import { PolicyError } from './policy-error.ts';
+import { PolicyError } from '../errors/policy-error.ts';
 import type { PolicyReading } from './policy-layer.ts';
 import { type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
 import { parseLayer } from './read-settings.ts';

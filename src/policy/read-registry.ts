@@ -1,5 +1,5 @@
+import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
-import { PolicyError, type PolicyProblem } from './policy-error.ts';
 import {
   countsFor,
   type FoundSetting,

@@ -1,15 +1,9 @@
+import { PolicyError, type PolicyProblem, type PolicySource } from '../errors/policy-error.ts';
 import { isJsonObject } from '../json.ts';
 import { type PolicySettings, parseSettings, readSettings } from './define-policy.ts';
 import { characterUse, PIN_CLASSES, PIN_NUMBERS, PIN_SETTING_NAMES, type PinSettings } from './pin-policy.ts';
-import { PolicyError, type PolicyProblem } from './policy-error.ts';
-import {
-  countsFor,
-  type LayerValues,
-  type PolicyLayer,
-  type PolicyScope,
-  type PolicySource,
-  settingValue,
-} from './policy-layer.ts';
+import { countsFor, type LayerValues, type PolicyLayer, type PolicyScope, settingValue } from './policy-layer.ts';
+
 import {
   isWindowsSettingName,
   WINDOWS_SETTING_NAMES,

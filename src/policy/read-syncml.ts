@@ -1,5 +1,5 @@
+import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
-import { PolicyError, type PolicyProblem } from './policy-error.ts';
 import { countsFor, type FoundSetting, MAX_NOTES, type PolicyReading, settingValue, toLayers } from './policy-layer.ts';
 import { plainId, settingHint, settingOfNode, splitNode } from './setting-lookup.ts';
 import { WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';

@@ -1,4 +1,4 @@
-import type { PolicyProblem } from './policy-error.ts';
+import type { PolicyProblem } from '../errors/policy-error.ts';
 
 /** One value of a registry export. */
 export interface RegistryEntry {

@@ -1,3 +1,4 @@
+import { type AttemptCode, SelectionError } from '../errors/selection-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { Policy } from '../policy/index.ts';
@@ -11,17 +12,20 @@ export function policyProblem(
   policy: Policy,
   { wantsPin }: { readonly wantsPin: boolean },
 ): KeyprovError | undefined {
-  const wrong = (code: KeyprovError['code'], problem: string) =>
-    new KeyprovError(code, `the key that was made before does not fit any more: ${problem}`);
+  const problem = (text: string) => `the key that was made before does not fit any more: ${text}`;
+  const refused = (code: SelectionError['code'], text: string, attemptCode: AttemptCode = code) => {
+    const reason = problem(text);
+    return new SelectionError(code, reason, [{ backend, outcome: 'passed-over', code: attemptCode, reason }]);
+  };
   if (backend !== 'tpm') {
-    if (policy.hardware === 'required') return wrong('hardware-required', 'policy requires a TPM now');
-    if (policy.attestation === 'required') return wrong('attestation-unavailable', 'policy requires attestation now');
+    if (policy.hardware === 'required') return refused('hardware-required', 'policy requires a TPM now');
+    if (policy.attestation === 'required') return refused('attestation-unavailable', 'policy requires attestation now');
   }
   if (assurance === 'virtual' && policy.virtualTpm === 'refuse') {
-    return wrong('virtual-tpm-refused', 'policy refuses virtual TPMs now');
+    return refused('hardware-required', 'policy refuses virtual TPMs now', 'virtual-tpm-refused');
   }
   if (!policy.allowedAlgorithms.includes(algorithm)) {
-    return wrong('algorithm-unsupported', `policy allows no ${algorithm} keys now`);
+    return refused('algorithm-unsupported', `policy allows no ${algorithm} keys now`);
   }
-  return wantsPin && !hasPin ? wrong('pin-required', 'it has no PIN') : undefined;
+  return wantsPin && !hasPin ? new KeyprovError('pin-required', problem('it has no PIN')) : undefined;
 }

@@ -3,7 +3,8 @@ import { attestKey } from '../attestation/certify.ts';
 import type { AttestationStatement } from '../attestation/statement.ts';
 import { type Bytes, copy } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
-import { type ErrorCode, isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { SelectionError } from '../errors/selection-error.ts';
+import { type ErrorCode, isKeyprovError, KeyprovError, sayError, withCleanup } from '../errors.ts';
 import { buildKast } from '../formats/windows/kast.ts';
 import { buildKeyRegistration } from '../formats/windows/key-registration.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
@@ -120,11 +121,12 @@ export async function attestForRequest(
     signal?.throwIfAborted();
     if (!isKeyprovError(error)) throw error;
     if (policy.attestation === 'required') {
-      throw new KeyprovError('attestation-unavailable', `the TPM did not attest the key: ${error.message}`, {
-        cause: error,
-      });
+      const reason = `the TPM did not attest the key: ${error.message}`;
+      const attempt = { backend: 'tpm', outcome: 'failed', code: error.code, reason } as const;
+      const { remedy } = error;
+      throw new SelectionError('attestation-unavailable', reason, [attempt], { cause: error, remedy });
     }
-    return { outcome: { status: 'none', code: error.code, reason: error.message } };
+    return { outcome: { status: 'none', code: error.code, reason: sayError(error) } };
   }
 }
 

@@ -1,11 +1,7 @@
-import { type ErrorCode, isKeyprovError, KeyprovError, type KeyprovErrorOptions } from '../errors.ts';
+import { MfaError, type MfaProblem } from '../errors/mfa-error.ts';
+import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
-import {
-  readTokenClaims,
-  type TokenClaims,
-  type TokenProblem,
-  tokenProblems,
-} from '../registration/registration-token.ts';
+import { readTokenClaims, type TokenClaims, tokenProblems } from '../registration/registration-token.ts';
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
 import { unlessAborted } from '../signal.ts';
 
@@ -14,12 +10,6 @@ const FRESH_MS = 600_000;
 const DEFAULT_TIMEOUT_MS = 600_000;
 /** A longer timer would end at once. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
-
-/** One reason why a try did not count. */
-export interface MfaProblem {
-  readonly code: ErrorCode | TokenProblem['code'];
-  readonly message: string;
-}
 
 /** What the tool is asked for: a token for which the user has just passed multi-factor authentication. */
 export interface MfaRequest {
@@ -77,16 +67,6 @@ export interface PassMfaOptions extends Pick<MfaRequest, 'user' | 'deviceId' | '
   /** The timer; ends by an error when its signal aborts. */
   readonly sleep?: Sleep | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** A try that did not count, with all that is wrong. */
-export class MfaError extends KeyprovError {
-  readonly problems: readonly MfaProblem[];
-
-  constructor(code: ErrorCode, problems: readonly MfaProblem[], options: KeyprovErrorOptions = {}) {
-    super(code, problems.map(({ message }) => message).join('; '), options);
-    this.problems = problems;
-  }
 }
 
 /** That a user has passed multi-factor authentication, and the token that says so. Printing it does not show the token. */
@@ -163,7 +143,7 @@ export function checkFresh(
     now < expires
       ? `the authentication at ${passedAt.toISOString()} is not one of the last ${maxAgeMs / 1000} s`
       : `the token has expired at ${expires.toISOString()}`;
-  throw new KeyprovError('mfa-stale', `${problem}, and it is ${now.toISOString()}`, { remedy: 'authenticate again' });
+  throw new MfaError('mfa-stale', `${problem}, and it is ${now.toISOString()}`, { remedy: 'authenticate again' });
 }
 
 /** With the defaults in place. */
@@ -204,7 +184,7 @@ async function ask(
   signal?.addEventListener('abort', abort, { once: true });
   const expire = (): void => {
     const problem = `nobody authenticated within ${timeoutMs / 1000} s`;
-    window.abort(new KeyprovError('mfa-timeout', problem, { remedy: 'try again' }));
+    window.abort(new MfaError('mfa-timeout', problem, { remedy: 'try again' }));
   };
   sleep(timeoutMs, { signal: timer.signal }).then(expire, (error: unknown) => {
     if (!timer.signal.aborted) window.abort(error);
@@ -225,5 +205,5 @@ async function ask(
 }
 
 function failed(message: string, cause?: unknown): MfaError {
-  return new MfaError('mfa-failed', [{ code: 'mfa-failed', message }], { cause, remedy: 'try again' });
+  return new MfaError('mfa-failed', message, { cause, remedy: 'try again' });
 }

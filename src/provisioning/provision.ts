@@ -1,6 +1,7 @@
+import type { Attempt } from '../errors/selection-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import type { Attempt, ProviderSources } from '../keys/select-provider.ts';
+import type { ProviderSources } from '../keys/select-provider.ts';
 import type { Policy } from '../policy/index.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import type { SignalOptions } from '../signal.ts';

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { copy, toHex, wipe } from '../bytes.ts';
+import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { judgePin } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
-import { ServiceError } from '../registration/service-error.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type AttestationOutcome, type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
 import { readLastBackend } from './last-backend.ts';
@@ -219,7 +219,7 @@ export class RunSteps {
   async #takeBack({ user, kid }: Progress<'unwanted'>): Promise<void> {
     const { registrar, signal } = this.#options;
     if (registrar.unregister === undefined) {
-      throw new KeyprovError('service-answer', `the service has registered the key ${kid} for ${user}`, {
+      throw new ServiceError('service-answer', `the service has registered the key ${kid} for ${user}`, {
         remedy: `unregister it there, then remove ${this.#journal.path}`,
       });
     }

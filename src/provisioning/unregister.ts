@@ -1,3 +1,4 @@
+import { ServiceError } from '../errors/service-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
@@ -31,12 +32,12 @@ export async function unregisterKey(
   }
   const { user, kid, service } = registration;
   if (service !== registrar.address) {
-    throw new KeyprovError('service-untrusted', `the key ${id} is registered with ${service}`, {
+    throw new ServiceError('service-untrusted', `the key ${id} is registered with ${service}`, {
       remedy: `ask that service, not ${registrar.address}`,
     });
   }
   if (registrar.unregister === undefined) {
-    throw new KeyprovError('service-refused', `${service} offers no way to take the key ${kid} of ${user} back`, {
+    throw new ServiceError('service-refused', `${service} offers no way to take the key ${kid} of ${user} back`, {
       remedy: 'remove it there by other means, then delete it from the store',
     });
   }

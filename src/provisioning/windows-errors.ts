@@ -1,7 +1,7 @@
+import { isTpmError } from '../errors/tpm-error.ts';
 import { type ErrorCode, isKeyprovError } from '../errors.ts';
 import { decodeResponseCode, isTpm2Code } from '../tpm/response-code.ts';
 import { PCP_CODES, TBS_CODES } from '../tpm/response-code-layers.ts';
-import { isTpmError } from '../tpm/tpm-error.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import {
   CODES_WITHOUT_REMEDY,
@@ -74,7 +74,6 @@ export function tpmHresult(responseCode: number): number | undefined {
 /** Our codes with the one that Windows gives in the same situation. */
 const REPORTED: Readonly<Partial<Record<ErrorCode, number>>> = {
   'hardware-required': 0x80090035,
-  'virtual-tpm-refused': 0x80090035,
   'no-tpm': 0x8028400f,
   'tpm-failure-mode': 0x80090030,
   'tpm-lockout': 0x80090031,

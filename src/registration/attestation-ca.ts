@@ -6,7 +6,8 @@ import { readEkCertificates } from '../attestation/read-ek-certificates.ts';
 import { type Bytes, equal, wipe } from '../bytes.ts';
 import { encodeSpki } from '../crypto/public-key.ts';
 import { parseCertificate } from '../crypto/x509.ts';
-import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { ServiceError } from '../errors/service-error.ts';
+import { causedBy, isKeyprovError, rethrowAs, withCleanup } from '../errors.ts';
 import { decodeSmallstepCredential } from '../formats/services/credential-encodings.ts';
 import { buildSmallstepAttest, buildSmallstepSecret, parseSmallstepChain } from '../formats/services/smallstep.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -80,12 +81,11 @@ export function attestationCaEnrolment(
 }
 
 function understood<T>(url: URL, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (!isKeyprovError(cause)) throw cause;
-    throw new KeyprovError('service-answer', `${url.href}: ${cause.message}`, { cause });
-  }
+  return rethrowAs(read, (cause) =>
+    isKeyprovError(cause)
+      ? new ServiceError('service-answer', `${url.href}: ${cause.message}`, causedBy(cause))
+      : undefined,
+  );
 }
 
 async function checkIsFor({ publicArea }: AttestationKey, [leaf]: readonly Uint8Array[], url: URL): Promise<void> {
@@ -97,5 +97,5 @@ async function checkIsFor({ publicArea }: AttestationKey, [leaf]: readonly Uint8
     if (!isKeyprovError(error)) throw error;
     problem = error.message;
   }
-  throw new KeyprovError('service-answer', `${url.href}: ${problem}`);
+  throw new ServiceError('service-answer', `${url.href}: ${problem}`);
 }

@@ -1,6 +1,7 @@
+import { MfaError } from '../errors/mfa-error.ts';
+import { ServiceError } from '../errors/service-error.ts';
 import { type DeviceCodeDemand, deviceCodeRequest } from './authorize-request.ts';
 import type { ServiceOptions } from './exchange.ts';
-import { isServiceError, ServiceError } from './service-error.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 import { type IssuedTokens, issuedTokens, postForm, readMembers, seconds } from './token-endpoint.ts';
 
@@ -29,8 +30,6 @@ const SLOW_DOWN_MS = 5000;
 const DEFAULT_INTERVAL_S = 5;
 const DEFAULT_LIFETIME_S = 900;
 const GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
-const MFA_NOT_DONE = 0x801c03ed;
-const NO_INPUT = 0x801c044e;
 
 /**
  * Has the user sign in with MFA on another page or device, and waits for that: RFC 8628. For a token that names this
@@ -80,7 +79,7 @@ export async function authenticateWithDeviceCode(
       const tokens = await postForm(tokenUrl, poll, [deviceCode], options);
       return readMembers(tokenUrl, tokens, (members) => issuedTokens(members, now()));
     } catch (error) {
-      if (!isServiceError(error)) throw error;
+      if (!(error instanceof ServiceError)) throw error;
       problem = error;
       waitMs = nextWait(error, waitMs);
     }
@@ -100,9 +99,8 @@ function nextWait(error: ServiceError, waitMs: number): number {
       throw timeOut('the code has expired before somebody signed in', error);
     case 'access_denied':
     case 'authorization_declined':
-      throw new ServiceError('mfa-failed', 'the sign-in was refused by the user, or by the rules of the service', {
-        ...{ status: error.status, details: error.details, retry: 'mfa', outcomeUnknown: false, cause: error },
-        windowsCode: MFA_NOT_DONE,
+      throw new MfaError('mfa-failed', 'the sign-in was refused by the user, or by the rules of the service', {
+        cause: error,
         remedy: 'let the user try again',
       });
   }
@@ -110,9 +108,6 @@ function nextWait(error: ServiceError, waitMs: number): number {
   return Math.max(waitMs * 2, error.retryAfterMs ?? 0); // RFC 8628, 3.5
 }
 
-function timeOut(message: string, cause: unknown): ServiceError {
-  return new ServiceError('mfa-timeout', message, {
-    ...{ retry: 'mfa', outcomeUnknown: false, windowsCode: NO_INPUT, cause },
-    remedy: 'let the user try again',
-  });
+function timeOut(message: string, cause: unknown): MfaError {
+  return new MfaError('mfa-timeout', message, { cause, remedy: 'let the user try again' });
 }

@@ -1,4 +1,6 @@
+import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
+import { statusError } from './answer-error.ts';
 import {
   type DiscoveredServices,
   DiscoveryFormError,
@@ -7,7 +9,6 @@ import {
   readDiscoveryDocument,
 } from './discovery-document.ts';
 import { exchange, type ServiceAnswer, type ServiceOptions } from './exchange.ts';
-import { ServiceError, statusError } from './service-error.ts';
 
 /** Options of {@link discoverServices}. */
 export interface DiscoverServicesOptions extends ServiceOptions {

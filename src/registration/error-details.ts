@@ -1,26 +1,5 @@
+import type { ErrorDetails } from '../errors/service-error.ts';
 import { isJsonObject, parseJson } from '../json.ts';
-
-/** What the body of an error answer says. Texts are from the service: for people and logs, cut and made printable. */
-export interface ErrorDetails {
-  /**
-   * How it was written: `error-details` MS-KPP 2.2.3.1; `nested` the same or part of it below `error`;
-   * `device-registration` MS-DVRJ 2.2.3.1; `oauth` RFC 6749, 5.2; `json` other JSON; `text`, also HTML; `empty`.
-   */
-  readonly form: 'error-details' | 'nested' | 'device-registration' | 'oauth' | 'json' | 'text' | 'empty';
-  /** `code`, `ErrorType`, or `error`: for programs, but no list of them is published. */
-  readonly code?: string;
-  readonly message?: string;
-  /** `ERROR_FAIL` by MS-KPP. */
-  readonly response?: string;
-  /** The resource. */
-  readonly target?: string;
-  readonly clientRequestId?: string;
-  readonly traceId?: string;
-  /** As the service wrote it; forms differ. */
-  readonly time?: string;
-  /** The numbers of Entra ID, such as 50076 for AADSTS50076. */
-  readonly errorCodes?: readonly number[];
-}
 
 const MAX_TEXT = 1000;
 

@@ -1,6 +1,7 @@
+import { ServiceError } from '../errors/service-error.ts';
 import { withTimeout } from '../signal.ts';
+import { answerError } from './answer-error.ts';
 import { redactError, redactor } from './secrets.ts';
-import { answerError, ServiceError } from './service-error.ts';
 
 /** Options of everything that speaks to a service. */
 export interface ServiceOptions {

@@ -1,12 +1,14 @@
 import { digest } from '../crypto/kdf.ts';
-import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { ServiceError } from '../errors/service-error.ts';
+import { causedBy, isKeyprovError, type KeyprovError, rethrowAs } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
 import { inRequest, requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
+
+import { statusError } from './answer-error.ts';
 import { exchange, type ServiceOptions } from './exchange.ts';
 import { getJson } from './json-service.ts';
-import { statusError } from './service-error.ts';
 import type { DirectoryReader } from './sync-status.ts';
 
 /** Options of everything that asks Microsoft Graph. */
@@ -135,14 +137,11 @@ function nextPage(answer: JsonMembers, { origin }: URL): URL | undefined {
 }
 
 function understood<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (!isKeyprovError(cause, 'request-invalid')) throw cause;
-    throw understandingFailed(cause.message, cause);
-  }
+  return rethrowAs(read, (cause) =>
+    isKeyprovError(cause, 'request-invalid') ? understandingFailed(cause.message, cause) : undefined,
+  );
 }
 
 function understandingFailed(problem: string, cause?: unknown): KeyprovError {
-  return new KeyprovError('service-answer', `Microsoft Graph: ${problem}`, { cause });
+  return new ServiceError('service-answer', `Microsoft Graph: ${problem}`, causedBy(cause));
 }

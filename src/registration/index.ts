@@ -1,4 +1,7 @@
 /** Identity services and directories: discovery, sign-in, tokens, key registration, Microsoft Graph, LDAP, synchronization. */
+
+export type { ErrorDetails } from '../errors/service-error.ts';
+export { type MisplacedKey, type RetryClass, ServiceError, type ServiceErrorOptions } from '../errors/service-error.ts';
 export {
   attestationCaEnrolment,
   type EnrolAttestationKeyOptions,
@@ -15,7 +18,6 @@ export {
 export { authenticateWithDeviceCode, type DeviceCodeOptions, type DeviceCodePrompt } from './device-code.ts';
 export { type DiscoverServicesOptions, discoverServices, parseDiscovery, TRUSTED_HOSTS } from './discovery.ts';
 export type { DiscoveredService, DiscoveredServices } from './discovery-document.ts';
-export type { ErrorDetails } from './error-details.ts';
 export type { ServiceOptions } from './exchange.ts';
 export {
   deleteHelloMethod,
@@ -46,13 +48,6 @@ export {
   type TokenProblem,
   tokenProblems,
 } from './registration-token.ts';
-export {
-  isServiceError,
-  type MisplacedKey,
-  type RetryClass,
-  ServiceError,
-  type ServiceErrorOptions,
-} from './service-error.ts';
 export { createServiceFetch, type ServiceFetch, type ServiceFetchOptions } from './service-fetch.ts';
 export { type SignIn, type SignInOptions, type SignInRequest, signInWithKey } from './sign-in.ts';
 export type { Sleep } from './sleep.ts';

@@ -1,6 +1,6 @@
 import { type JsonValue, parseJson } from '../json.ts';
+import { answerError, statusError } from './answer-error.ts';
 import { exchange, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './exchange.ts';
-import { answerError, statusError } from './service-error.ts';
 
 /**
  * Asks for JSON with GET. Redirections are not followed.

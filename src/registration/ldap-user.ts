@@ -1,4 +1,5 @@
-import { KeyprovError } from '../errors.ts';
+import { ServiceError } from '../errors/service-error.ts';
+import type { KeyprovError } from '../errors.ts';
 
 /** What is needed of an LDAP client that is bound to the directory: the `Client` of the package ldapts is one. */
 export interface LdapSearcher {
@@ -43,7 +44,7 @@ export async function findLdapUser(
   const [entry, second] = searchEntries;
   if (entry === undefined || second !== undefined) {
     const found = entry === undefined ? 'no entry' : 'more than one entry';
-    throw new KeyprovError('service-answer', `LDAP: ${found} below ${base} is ${filter}`);
+    throw new ServiceError('service-answer', `LDAP: ${found} below ${base} is ${filter}`);
   }
   return { dn: entry.dn, values: valuesOf(entry) };
 }
@@ -56,8 +57,10 @@ export function ldapError(what: string, cause: unknown): KeyprovError {
   const { message = String(cause) } = Object(cause) as { message?: string };
   const text = `LDAP ${what}: ${message}`;
   const code = ldapResultCode(cause);
-  if (code === undefined || BUSY.has(code)) return new KeyprovError('service-unreachable', text, { cause });
-  return new KeyprovError('service-refused', `${text} (result code ${code})`, {
+  if (code === undefined || BUSY.has(code)) {
+    return new ServiceError('service-unreachable', text, { cause, retry: 'backoff' });
+  }
+  return new ServiceError('service-refused', `${text} (result code ${code})`, {
     cause,
     remedy: 'check account, base and rights',
   });

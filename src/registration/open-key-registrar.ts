@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Bytes, fromBase64, utf8, view } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
-import { KeyprovError } from '../errors.ts';
+import { ServiceError } from '../errors/service-error.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -54,7 +54,7 @@ export async function openKeyRegistrar({ url, graph, ...options }: OpenKeyRegist
   const isEntra = new URL(url).hostname === ENTRA.endpoint.hostname;
   const keys = services.keyProvisioning ?? (isEntra ? ENTRA : undefined);
   if (keys === undefined) {
-    throw new KeyprovError('service-answer', `${new URL(url).origin} names no service that registers keys`, {
+    throw new ServiceError('service-answer', `${new URL(url).origin} names no service that registers keys`, {
       remedy: 'use a server of 2016 or newer, or Entra ID',
     });
   }
@@ -83,7 +83,7 @@ async function askNonce({ endpoint, version }: DiscoveredService, options: Servi
   try {
     value = new JsonMembers('nonce', answer, requestInvalid).text('Value');
   } catch (cause) {
-    throw new KeyprovError('service-answer', `GET ${url.origin}${url.pathname}: the answer has no nonce`, { cause });
+    throw new ServiceError('service-answer', `GET ${url.origin}${url.pathname}: the answer has no nonce`, { cause });
   }
   return challengeOf(value);
 }

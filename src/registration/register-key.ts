@@ -1,11 +1,12 @@
+import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { isJsonObject } from '../json.ts';
 import type { SignalOptions } from '../signal.ts';
+import { answerError, statusError } from './answer-error.ts';
 import { exchange, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
 import { registrationRefusal } from './registration-refusal.ts';
-import { answerError, isServiceError, type ServiceError, statusError } from './service-error.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 
 /** Who takes the registration: `keyProvisioning` of discovery. */
@@ -103,7 +104,7 @@ export async function registerKey(
     try {
       return readAnswer(await exchange({ ...sending, outcomeUnknown }, options), request);
     } catch (error) {
-      if (!isServiceError(error) || error.retry !== 'backoff' || attempt >= maxAttempts) throw error;
+      if (!(error instanceof ServiceError) || error.retry !== 'backoff' || attempt >= maxAttempts) throw error;
       const wanted = error.retryAfterMs ?? 0;
       if (wanted > maxDelayMs) throw error;
       const delayMs = Math.max(wanted, backoff(attempt, options.random));

@@ -1,5 +1,5 @@
-import type { ErrorDetails } from './error-details.ts';
-import type { StatusMeaning } from './service-error.ts';
+import type { ErrorDetails } from '../errors/service-error.ts';
+import type { StatusMeaning } from './answer-error.ts';
 
 const MFA = /\b(?:ngc)?mfa\b|multi-?factor|multiple ?auth|strong auth/i;
 const DEVICE_ID = /\bdevice[ _]?id\b/i;

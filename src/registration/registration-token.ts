@@ -1,4 +1,5 @@
-import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { MfaError, type TokenProblemCode } from '../errors/mfa-error.ts';
+import { isKeyprovError } from '../errors.ts';
 import { parseJws } from '../formats/services/jws.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { JsonMembers } from '../json.ts';
@@ -29,16 +30,7 @@ export interface TokenClaims {
 
 /** What keeps a token from being taken. */
 export interface TokenProblem {
-  readonly code:
-    | 'malformed'
-    | 'expired'
-    | 'not-yet-valid'
-    | 'audience'
-    | 'device-missing'
-    | 'device-other'
-    | 'user-missing'
-    | 'user-other'
-    | 'no-mfa';
+  readonly code: TokenProblemCode;
   /** For people; the token is not in it. */
   readonly message: string;
   /** The code that Windows gives in this situation, unsigned. */
@@ -167,6 +159,7 @@ function readPayload(jwt: string): Readonly<Record<string, unknown>> {
 
 const listed = (texts: readonly string[]): string => (texts.length === 0 ? 'nothing' : texts.join(', '));
 
-function invalid(problem: string): KeyprovError {
-  return new KeyprovError('token-invalid', `the token cannot be read: ${problem}`, { remedy: 'get a new one' });
+function invalid(problem: string): MfaError {
+  const message = `the token cannot be read: ${problem}`;
+  return new MfaError('token-invalid', [{ code: 'malformed', message }], { remedy: 'get a new one' });
 }

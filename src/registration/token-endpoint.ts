@@ -1,9 +1,11 @@
-import { isKeyprovError } from '../errors.ts';
+import { MfaError } from '../errors/mfa-error.ts';
+import { ServiceError } from '../errors/service-error.ts';
+import { isKeyprovError, rethrowAs } from '../errors.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
+import { answerError, statusError } from './answer-error.ts';
 import { exchange, type ServiceOptions } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
-import { answerError, ServiceError, statusError } from './service-error.ts';
 
 /** Tokens that a service gave. */
 export interface IssuedTokens {
@@ -25,7 +27,6 @@ const MFA_NEEDED: ReadonlyMap<number, string> = new Map([
   [50079, 'the user must enroll for MFA'],
   [50203, 'the user must enroll for MFA'],
 ]);
-const MFA_NOT_DONE = 0x801c03ed;
 
 /**
  * Sends a form and returns the members of the answer.
@@ -41,25 +42,21 @@ export async function postForm(
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   const answer = await exchange({ method: 'POST', url, headers, body: form.toString(), secrets }, options);
   if (!answer.ok) throw withMfa(statusError(answer));
-  try {
-    return new JsonMembers('answer', jsonOf(answer), requestInvalid);
-  } catch (error) {
-    if (!isKeyprovError(error, 'request-invalid')) throw error;
-    throw answerError(answer, error.message);
-  }
+  return rethrowAs(
+    () => new JsonMembers('answer', jsonOf(answer), requestInvalid),
+    (error) => (isKeyprovError(error, 'request-invalid') ? answerError(answer, error.message) : undefined),
+  );
 }
 
 /** Reads members; a member of the wrong type is a `service-answer`. */
 export function readMembers<T>(url: URL, members: JsonMembers, read: (members: JsonMembers) => T): T {
-  try {
-    return read(members);
-  } catch (error) {
-    if (!isKeyprovError(error, 'request-invalid')) throw error;
-    throw new ServiceError('service-answer', `POST ${url.origin}${url.pathname}: ${error.message}`, {
-      retry: 'none',
-      outcomeUnknown: false,
-    });
-  }
+  return rethrowAs(
+    () => read(members),
+    (error) =>
+      isKeyprovError(error, 'request-invalid')
+        ? new ServiceError('service-answer', `POST ${url.origin}${url.pathname}: ${error.message}`)
+        : undefined,
+  );
 }
 
 /** A number, which Entra ID's first version writes as text. */
@@ -82,14 +79,10 @@ export function issuedTokens(members: JsonMembers, received: Date): IssuedTokens
   };
 }
 
-function withMfa(error: ServiceError): ServiceError {
+function withMfa(error: ServiceError): ServiceError | MfaError {
   const { code, errorCodes = [] } = error.details ?? {};
   const number = errorCodes.find((one) => MFA_NEEDED.has(one));
   if (number === undefined && code !== 'interaction_required') return error;
   const why = number === undefined ? 'the user must sign in' : `${MFA_NEEDED.get(number)} (AADSTS${number})`;
-  return new ServiceError('mfa-failed', why, {
-    ...{ status: error.status, details: error.details, retry: 'mfa', outcomeUnknown: false, cause: error },
-    windowsCode: MFA_NOT_DONE,
-    remedy: 'let the user sign in with MFA',
-  });
+  return new MfaError('mfa-failed', why, { cause: error, remedy: 'let the user sign in with MFA' });
 }

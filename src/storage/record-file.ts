@@ -1,6 +1,6 @@
 import { toHex, utf8 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
-import { type ErrorCode, KeyprovError } from '../errors.ts';
+import { KeyprovError, type PlainErrorCode } from '../errors.ts';
 import { Fields } from './record-fields.ts';
 
 /** A kind of record that is kept in a file of its own. */
@@ -11,7 +11,7 @@ export interface RecordFormat<T> {
   /** What it is called in messages: `key record`. */
   readonly what: string;
   /** The code of the error for a file that cannot be read. */
-  readonly code: ErrorCode;
+  readonly code: PlainErrorCode;
   /** What to do about a damaged file. */
   readonly remedy: string;
   readonly toJson: (record: T) => object;

@@ -1,4 +1,4 @@
-import { isKeyprovError, withCleanup } from '../errors.ts';
+import { isKeyprovError, sayError, withCleanup } from '../errors.ts';
 import { DictionaryAttackParameters } from '../tpm/commands/dictionary-attack.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 import { Tpm } from '../tpm/tpm.ts';
@@ -88,7 +88,7 @@ export async function missingSimulator(options: SimulatorOptions = {}): Promise<
     await (await startSimulator(options)).close();
     return undefined;
   } catch (error) {
-    if (isKeyprovError(error, 'library-missing')) return error.message;
+    if (isKeyprovError(error, 'library-missing')) return sayError(error);
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 import { uint32 } from '../bytes.ts';
+import { isTpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { GetCapability, TestParms } from './commands/capability.ts';
@@ -7,7 +8,7 @@ import type { TpmCap } from './structures/base.ts';
 import type { TpmsCapabilityData } from './structures/capability.ts';
 import type { TpmtPublic } from './structures/object.ts';
 import type { Tpm } from './tpm.ts';
-import { isTpmError } from './tpm-error.ts';
+
 import { TPM_RC } from './tpm-rc.ts';
 
 type DataOf<C extends TpmCap> = Extract<TpmsCapabilityData, { capability: C }>['data'][number];

@@ -1,5 +1,14 @@
 /** TPM 2.0 at the level of its specification: commands as data, structures with codecs, sessions, transports. */
 
+export { CodecError } from '../errors/codec-error.ts';
+export {
+  isTpmError,
+  type ResponseCode,
+  type ResponseCodeLayer,
+  type ResponseCodePosition,
+  TpmError,
+  type TpmRefusal,
+} from '../errors/tpm-error.ts';
 export type { SignalOptions } from '../signal.ts';
 export { parseTpmAddress, type TpmAddress } from './address.ts';
 export {
@@ -15,7 +24,6 @@ export {
   type AnyCodec,
   type BitRange,
   type Codec,
-  CodecError,
   decode,
   encode,
   type FieldShapes,
@@ -44,18 +52,11 @@ export {
 export { handleName, nvName, objectName, qualifiedName } from './names.ts';
 export { type ReadNvOptions, readNv } from './nv.ts';
 export { type OpenTpmOptions, openTpm } from './open-tpm.ts';
-export {
-  decodeResponseCode,
-  describeResponseCode,
-  type ResponseCode,
-  type ResponseCodeLayer,
-  type ResponseCodePosition,
-} from './response-code.ts';
+export { decodeResponseCode, describeResponseCode } from './response-code.ts';
 export type { Authorization, Session, SessionAuthorization, SessionUse } from './session.ts';
 export { type SaltKey, type StartSessionOptions, startSession } from './start-session.ts';
 export * as structures from './structures/index.ts';
 export { type RunOptions, Tpm } from './tpm.ts';
-export { isTpmError, TpmError } from './tpm-error.ts';
 export type { TpmObject } from './tpm-object.ts';
 export { TPM_RC } from './tpm-rc.ts';
 export type { SendOptions, TpmTransport, TransportKind } from './transport.ts';

@@ -1,6 +1,6 @@
 import { type Bytes, concat, uint32 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
-import { KeyprovError } from '../errors.ts';
+import { TpmError } from '../errors/tpm-error.ts';
 import { type Codec, encode } from './codec/index.ts';
 import { HASHES, type HashAlg, TPM_ALG } from './constants.ts';
 import { TPMS_NV_PUBLIC, type TpmsNvPublic } from './structures/nv.ts';
@@ -14,7 +14,7 @@ export function isHashAlg(alg: number): alg is HashAlg {
 /** `alg` in two bytes, then the digest of `parts` by it. @throws KeyprovError for an algorithm that we do not compute. */
 function tagged(alg: number, ...parts: readonly Uint8Array[]): Bytes {
   if (!isHashAlg(alg)) {
-    throw new KeyprovError('tpm-unsupported', `digests of algorithm 0x${alg.toString(16)} are not computed here`, {
+    throw new TpmError('tpm-unsupported', `digests of algorithm 0x${alg.toString(16)} are not computed here`, {
       remedy: 'use SHA-1, SHA-256, SHA-384 or SHA-512 as the name algorithm',
     });
   }

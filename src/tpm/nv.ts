@@ -1,5 +1,5 @@
 import { type Bytes, concat } from '../bytes.ts';
-import { KeyprovError } from '../errors.ts';
+import { isTpmError, TpmError } from '../errors/tpm-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readProperties } from './capabilities.ts';
 import type { HandleArg } from './command.ts';
@@ -8,7 +8,7 @@ import { TPM_PT, TPM_RH } from './constants.ts';
 import type { Authorization } from './session.ts';
 import type { TpmsNvPublic } from './structures/nv.ts';
 import type { Tpm } from './tpm.ts';
-import { isTpmError } from './tpm-error.ts';
+
 import { TPM_RC } from './tpm-rc.ts';
 
 /** Options of {@link readNv}. */
@@ -60,7 +60,7 @@ function authorize({ attributes, nvIndex }: TpmsNvPublic, index: HandleArg, owne
   if (attributes.authRead && attributes.noDA) return index;
   if (attributes.ownerRead) return owner;
   if (attributes.authRead) return index;
-  throw new KeyprovError('tpm-unsupported', `the NV index 0x${nvIndex.toString(16)} cannot be read by its owner`, {
+  throw new TpmError('tpm-unsupported', `the NV index 0x${nvIndex.toString(16)} cannot be read by its owner`, {
     remedy: 'read it with the policy or the platform authorization that its attributes ask for',
   });
 }

@@ -1,10 +1,10 @@
 import { copy } from '../bytes.ts';
+import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Call, InUse } from './call.ts';
 import { GetCapability } from './commands/capability.ts';
 import { ContextLoad, ContextSave, FlushContext } from './commands/context.ts';
 import { TPM_CAP, TPM_HT } from './constants.ts';
-import { isTpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
 

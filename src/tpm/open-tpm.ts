@@ -1,5 +1,6 @@
-import { KeyprovError } from '../errors.ts';
+import { causedBy, KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
+
 import { parseTpmAddress, type TpmAddress } from './address.ts';
 import { Tpm } from './tpm.ts';
 import type { TpmTransport } from './transport.ts';
@@ -62,6 +63,6 @@ async function openPlatformTpm(options: SignalOptions): Promise<TpmTransport> {
     return await openTransport({ kind }, options);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KeyprovError('no-tpm', `this machine has no TPM that can be opened: ${reason}`, { cause });
+    throw new KeyprovError('no-tpm', `this machine has no TPM that can be opened: ${reason}`, causedBy(cause));
   }
 }

@@ -1,6 +1,6 @@
 import type { Bytes } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
-import { KeyprovError } from '../errors.ts';
+import { TpmError } from '../errors/tpm-error.ts';
 import { encode } from './codec/index.ts';
 import { HASHES, type HashAlg, TPM_ALG, TPM_CC, TPM_RH } from './constants.ts';
 import { handleName, nvName } from './names.ts';
@@ -73,7 +73,7 @@ const POLICY_C_INDEX: Readonly<Record<number, number>> = {
 export function ekPolicyC(hash: HashAlg): Bytes {
   const nvIndex = POLICY_C_INDEX[hash];
   if (nvIndex === undefined) {
-    throw new KeyprovError('tpm-unsupported', 'the EK Credential Profile has no PolicyC for SHA-1', {
+    throw new TpmError('tpm-unsupported', 'the EK Credential Profile has no PolicyC for SHA-1', {
       remedy: 'use SHA-256, SHA-384 or SHA-512',
     });
   }

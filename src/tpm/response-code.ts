@@ -1,42 +1,6 @@
+import type { ResponseCode, ResponseCodeLayer, ResponseCodePosition } from '../errors/tpm-error.ts';
 import { PCP_CODES, TBS_CODES, TSS2_BASE } from './response-code-layers.ts';
 import { TPM_RC, TPM_RC_TEXT, type TpmRcName } from './tpm-rc.ts';
-
-/**
- * Who made a response code: the TPM, the resource manager in front of it (kernel or daemon), the TCTI of tpm2-tss,
- * another part of tpm2-tss, Windows' TPM Base Services, or another part of Windows.
- */
-export type ResponseCodeLayer = 'tpm' | 'resource-manager' | 'tcti' | 'tss' | 'tbs' | 'windows' | 'unknown';
-
-/** Which handle, session or parameter of the command a code complains about, counted from 1. */
-export interface ResponseCodePosition {
-  readonly kind: 'handle' | 'session' | 'parameter';
-  readonly number: number;
-}
-
-/** A response code taken apart. */
-export interface ResponseCode {
-  /** As received, unsigned 32 bits. */
-  readonly value: number;
-  /**
-   * A code of a TPM without layer and position, to be compared with {@link TPM_RC}, whoever passed it on. For every
-   * other code the same as `value`, so that it is never equal to a code of {@link TPM_RC}.
-   */
-  readonly base: number;
-  /** `TPM_RC_AUTH_FAIL`, `TSS2_TCTI_RC_IO_ERROR`, `TBS_E_SERVICE_NOT_RUNNING`, or `unknown`. */
-  readonly name: string;
-  readonly layer: ResponseCodeLayer;
-  /** Absent where the code has no position or says that it is not known. */
-  readonly position?: ResponseCodePosition;
-  /** One sentence. */
-  readonly meaning: string;
-  /** What to do about it, one sentence. */
-  readonly advice?: string;
-  /**
-   * True where the same command can be sent again at once: TPM_RC_YIELDED, TPM_RC_TESTING, TPM_RC_RETRY. Not for
-   * TPM_RC_NV_RATE, which needs a pause of up to TPM_PT_NV_WRITE_RECOVERY milliseconds.
-   */
-  readonly retryable: boolean;
-}
 
 const TPM_NAMES: ReadonlyMap<number, TpmRcName> = new Map(
   Object.entries(TPM_RC).map(([name, value]) => [value, name as TpmRcName]),

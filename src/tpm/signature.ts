@@ -1,6 +1,6 @@
 import { type Bytes, concat, view } from '../bytes.ts';
 import { derSequence, derUnsigned } from '../crypto/der-write.ts';
-import { KeyprovError } from '../errors.ts';
+import { TpmError } from '../errors/tpm-error.ts';
 import { TPM_ALG } from './constants.ts';
 import { padLeft } from './public-key.ts';
 import type { TpmtSignature } from './structures/algorithm.ts';
@@ -20,7 +20,7 @@ export function encodeBareSignature(signature: TpmtSignature): Bytes {
       return derSequence(derUnsigned(signatureR), derUnsigned(signatureS));
     }
     default:
-      throw new KeyprovError(
+      throw new TpmError(
         'tpm-unsupported',
         `a signature of algorithm 0x${signature.sigAlg.toString(16)} has no bare form`,
       );

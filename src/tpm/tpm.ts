@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bytes } from '../bytes.ts';
+import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { authEntries, handleArguments, sessionsOf } from './arguments.ts';
@@ -18,7 +19,7 @@ import { ObjectSlots } from './object-slots.ts';
 import { Queue } from './queue.ts';
 import { Session } from './session.ts';
 import { SessionSlots } from './session-slots.ts';
-import { isTpmError, tpmError } from './tpm-error.ts';
+import { tpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
 import type { TpmTransport } from './transport.ts';

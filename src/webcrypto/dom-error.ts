@@ -1,4 +1,4 @@
-import { isKeyprovError } from '../errors.ts';
+import { isKeyprovError, sayError } from '../errors.ts';
 
 /** The names of the DOMExceptions that the Web Cryptography API uses. */
 export type DomErrorName = 'NotSupportedError' | 'SyntaxError' | 'InvalidAccessError' | 'DataError' | 'OperationError';
@@ -17,7 +17,7 @@ export async function failingAs<T>(name: DomErrorName, work: () => Promise<T>): 
     return await work();
   } catch (error) {
     if (error instanceof DOMException) throw error;
-    throw domError(name, error instanceof Error ? error.message : String(error), error);
+    throw domError(name, sayError(error), error);
   }
 }
 
@@ -31,6 +31,6 @@ export async function withProvider<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
     const unsupported = error.code === 'algorithm-unsupported' || error.code === 'tpm-unsupported';
-    throw domError(unsupported ? 'NotSupportedError' : 'OperationError', error.message, error);
+    throw domError(unsupported ? 'NotSupportedError' : 'OperationError', sayError(error), error);
   }
 }

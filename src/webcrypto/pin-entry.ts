@@ -1,5 +1,5 @@
 import { wipe } from '../bytes.ts';
-import { PinError } from '../keys/pin-error.ts';
+import { PinError } from '../errors/pin-error.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 
 /** What a PIN is asked for. */

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
+import { PinError } from '../../src/errors/pin-error.ts';
 import { type AttemptLog, openAttemptLog } from '../../src/keys/attempt-log.ts';
 import { openKeyStore } from '../../src/keys/key-store.ts';
-import { PinError } from '../../src/keys/pin-error.ts';
 import type { ProvidedKey } from '../../src/keys/provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { keyRecord } from '../key-record.ts';
@@ -231,14 +231,16 @@ describe('a software key with a log of its tries', () => {
       code: 'pin-wrong',
       triesLeft: 0,
       retryAfterSeconds: 30,
-      message: 'the PIN of the software key is wrong; wait 30 s for the next try',
+      message: 'the PIN of the software key is wrong',
+      remedy: 'wait 30 s for the next try',
     });
     log = await openAttemptLog(directory, { now: () => now });
     await expect(open().sign(key, { data, pin: PIN })).rejects.toMatchObject({
       code: 'key-locked',
       triesLeft: 0,
       retryAfterSeconds: 30,
-      message: 'the PIN was not tried: the key is locked after 5 wrong PINs; wait 30 s',
+      message: 'the PIN was not tried: the key is locked after 5 wrong PINs',
+      remedy: 'wait 30 s',
     });
     now += 30_000;
     expect(await signs(key, PIN)).toBe(true);

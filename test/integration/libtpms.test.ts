@@ -54,7 +54,7 @@ describe('finding libtpms', () => {
     const error = await quickFailure(openLibtpms({ library, directory }));
     expect(error.code).toBe('library-missing');
     expect(error.message).toContain(`tried ${library}`);
-    expect(error.message).toContain('apt-get install libtpms0');
+    expect(error.remedy).toContain('apt-get install libtpms0');
     expect(existsSync(directory)).toBe(false);
   });
 

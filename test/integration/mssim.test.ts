@@ -88,7 +88,7 @@ describe.skipIf(missing)('a simulator', () => {
     const first = await openMssim({ port: simulator.port });
     const error = await quickFailure(openMssim({ port: simulator.port }));
     expect(error.code).toBe('transport-timeout');
-    expect(error.message).toContain('end the other client, since a simulator serves one at a time');
+    expect(error.remedy).toContain('end the other client, since a simulator serves one at a time');
     expect(codeOf(await first.send(STARTUP_CLEAR))).toBe(0);
     await first.close();
     await using next = await openMssim({ port: simulator.port });

@@ -7,7 +7,7 @@ import { attestKey } from '../../src/attestation/certify.ts';
 import { verifyStatement } from '../../src/attestation/verify.ts';
 import { type Bytes, utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
-import { PinError } from '../../src/keys/pin-error.ts';
+import { PinError } from '../../src/errors/pin-error.ts';
 import type { ProvidedKey } from '../../src/keys/provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { readLockout } from '../../src/tpm/capabilities.ts';

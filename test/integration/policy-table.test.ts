@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
+import { type AttemptCode, PassedOver, SelectionError } from '../../src/errors/selection-error.ts';
 import { type ErrorCode, KeyprovError } from '../../src/errors.ts';
 import type { FallbackClass } from '../../src/keys/fallback.ts';
 import { makeKey } from '../../src/keys/make-key.ts';
 import type { KeyProvider, ProvidedKey } from '../../src/keys/provider.ts';
-import { type ProviderSources, SelectionError, type SelectionOptions } from '../../src/keys/select-provider.ts';
+import type { ProviderSources, SelectionOptions } from '../../src/keys/select-provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy, type PolicySettings } from '../../src/policy/index.ts';
 import { type Fault, type FaultyTransport, faultyTransport } from '../../src/testing/faulty-transport.ts';
@@ -49,11 +50,11 @@ const MACHINES = {
 
 type Expected =
   | { backend: 'tpm' | 'software'; assurance: string; reasons: string[] }
-  | { error: ErrorCode; cause: ErrorCode };
+  | { error: ErrorCode; cause: AttemptCode };
 
-const SOFTWARE = (reason: ErrorCode): Expected => ({ backend: 'software', assurance: 'software', reasons: [reason] });
-const REFUSED = (cause: ErrorCode): Expected => ({ error: 'hardware-required', cause });
-const LATER = (cause: ErrorCode): Expected => ({ error: 'tpm-unavailable', cause });
+const SOFTWARE = (reason: AttemptCode): Expected => ({ backend: 'software', assurance: 'software', reasons: [reason] });
+const REFUSED = (cause: AttemptCode): Expected => ({ error: 'hardware-required', cause });
+const LATER = (cause: AttemptCode): Expected => ({ error: 'tpm-unavailable', cause });
 const DISCOURAGED: Expected = { backend: 'software', assurance: 'software', reasons: ['passed-over'] };
 const TPM: Expected = { backend: 'tpm', assurance: 'virtual', reasons: [] };
 
@@ -77,7 +78,12 @@ async function outcome(settings: PolicySettings, tpm: ProviderSources['tpm']): P
       reasons: made.attempts.slice(0, -1).map((attempt) => attempt.code ?? attempt.outcome),
     };
   } catch (error) {
-    if (!(error instanceof SelectionError) || !(error.cause instanceof KeyprovError)) throw error;
+    if (
+      !(error instanceof SelectionError) ||
+      !(error.cause instanceof KeyprovError || error.cause instanceof PassedOver)
+    ) {
+      throw error;
+    }
     expect(error.attempts.map(({ backend, outcome }) => `${backend} ${outcome}`)).toEqual([
       'tpm failed',
       'software passed-over',

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ServiceError } from '../../src/errors/service-error.ts';
 import { buildKeyRegistration } from '../../src/formats/windows/key-registration.ts';
 import { windowsErrorOf } from '../../src/provisioning/windows-errors.ts';
 import { type DiscoverServicesOptions, discoverServices } from '../../src/registration/discovery.ts';
@@ -12,7 +13,6 @@ import {
   type RegistrationRetry,
   registerKey,
 } from '../../src/registration/register-key.ts';
-import { isServiceError, type ServiceError } from '../../src/registration/service-error.ts';
 import {
   createServiceFetch,
   type ServiceFetch,
@@ -73,7 +73,7 @@ async function register(endpoint: string, options: RegisterKeyOptions = {}): Pro
       ...options,
     });
   } catch (thrown) {
-    if (!isServiceError(thrown)) throw thrown;
+    if (!(thrown instanceof ServiceError)) throw thrown;
     error = thrown;
   }
   for (const leaky of [error, ...retries]) expectNoToken(leaky);
@@ -596,7 +596,7 @@ describe('discoverServices against a real server', () => {
       const services = await discoverServices(service.origin, { fetch: send, timeoutMs: 5000, ...options });
       return { services, outcome: 'found' };
     } catch (error) {
-      if (!isServiceError(error)) throw error;
+      if (!(error instanceof ServiceError)) throw error;
       return { error, outcome: outcomeOf(error) };
     }
   }

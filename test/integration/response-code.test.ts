@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { decodeResponseCode, type ResponseCode } from '../../src/tpm/response-code.ts';
+import type { ResponseCode } from '../../src/errors/tpm-error.ts';
+import { decodeResponseCode } from '../../src/tpm/response-code.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
 

@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { concat, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
+import { isTpmError } from '../../src/errors/tpm-error.ts';
 import { isKeyprovError } from '../../src/errors.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { Certify } from '../../src/tpm/commands/attestation.ts';
@@ -48,7 +49,6 @@ import { NULL_HASHCHECK } from '../../src/tpm/structures/base.ts';
 import type { TpmtPublic, TpmtPublicEcc } from '../../src/tpm/structures/object.ts';
 import { akTemplate, ekTemplate, srkTemplate, userKeyTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
-import { isTpmError } from '../../src/tpm/tpm-error.ts';
 import type { TpmObject } from '../../src/tpm/tpm-object.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';

@@ -23,13 +23,11 @@ export const KNOWN_GAPS = {
   cannotBeNamed: [
     'src/crypto/curve.d.ts: Curve',
     'src/crypto/kdf.d.ts: HashName',
-    'src/errors.d.ts: KeyprovErrorOptions',
     'src/formats/windows/cng-blob.d.ts: EccPrivateMagic',
     'src/formats/windows/cng-blob.d.ts: EccPublicMagic',
     'src/keys/key-file.d.ts: KeyFile',
     'src/keys/loaded-key.d.ts: LoadedKey',
     'src/keys/loaded-key.d.ts: SaltOptions',
-    'src/keys/pin-error.d.ts: PinErrorDetails',
     'src/keys/prepared-key.d.ts: Parts',
     'src/keys/storage-parent.d.ts: ParentOptions',
     'src/keys/storage-parent.d.ts: ParentRecord',

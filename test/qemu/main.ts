@@ -3,8 +3,8 @@ import { release } from 'node:os';
 import { verifyStatement } from '../../src/attestation/verify.ts';
 import { fromHex, toHex, utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
+import { SelectionError } from '../../src/errors/selection-error.ts';
 import { isKeyprovError } from '../../src/errors.ts';
-import { SelectionError } from '../../src/keys/select-provider.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
 import { provisionKey } from '../../src/provisioning/provision-key.ts';
@@ -211,7 +211,7 @@ await check('a key with a PIN is made, attested, used and guarded through the wh
 await check('the emulator behind the device is recognised, and refused where policy says so', async () => {
   const policy = definePolicy({ hardware: 'required', virtualTpm: 'refuse' });
   await assert.rejects(provisionKey({ policy, sources: { tpm: () => openTpm() }, challenge: utf8('c') }), (error) => {
-    assert.ok(error instanceof SelectionError && isKeyprovError(error.cause, 'virtual-tpm-refused'), String(error));
+    assert.ok(error instanceof SelectionError && error.attempts[0]?.code === 'virtual-tpm-refused', String(error));
     return true;
   });
 });

@@ -27,10 +27,22 @@ describe('the tests', () => {
 });
 
 describe('the docs', () => {
-  it('explain every error code, and no other', () => {
-    const union = /type ErrorCode =([\s\S]*?);/.exec(textOf('src/errors.ts'))?.[1] ?? '';
-    const codes = [...union.matchAll(/'([a-z-]+)'/g)].map(([, code]) => code);
-    const explained = [...textOf('docs/errors.md').matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, code]) => code);
+  it('explain every error code with its members, and no other', () => {
+    const members = new Map(
+      filesIn(['src/errors'], '.ts').flatMap((path) => {
+        const [, name = '', body = ''] =
+          /class (\w+) extends KeyprovError \{([\s\S]*?)\n {2}constructor/.exec(textOf(path)) ?? [];
+        return [[name, [...body.matchAll(/^ {2}(?:readonly )?(\w+): /gm)].map(([, member]) => member)]];
+      }),
+    );
+    const codes = [...textOf('src/errors/error-by-code.ts').matchAll(/^ {2}readonly '?([a-z-]+)'?: (\w+);$/gm)].map(
+      ([, code, name = '']) => [code, ...(members.get(name) ?? [])],
+    );
+    const rows = textOf('docs/errors.md').matchAll(/^\| `([a-z-]+)` \|(?:[^|]*\|){2}([^|]*)\|$/gm);
+    const explained = [...rows].map(([, code, last = '']) => [
+      code,
+      ...[...last.matchAll(/`(\w+)`/g)].map(([, member]) => member),
+    ]);
     expect(codes.length).toBeGreaterThan(40);
     expect(explained).toEqual(codes);
   });

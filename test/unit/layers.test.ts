@@ -42,10 +42,10 @@ function reachableFrom(start: readonly string[]): Set<string> {
 describe('importsOf', () => {
   it('reads what a file imports', () => {
     expect(importsOf('src/policy/define-policy.ts')).toEqual([
+      { target: 'src/errors/policy-error.ts', typeOnly: false, dynamic: false },
       { target: 'src/json.ts', typeOnly: false, dynamic: false },
       { target: 'src/policy/algorithm.ts', typeOnly: false, dynamic: false },
       { target: 'src/policy/pin-policy.ts', typeOnly: false, dynamic: false },
-      { target: 'src/policy/policy-error.ts', typeOnly: false, dynamic: false },
       { target: 'src/policy/windows-settings.ts', typeOnly: true, dynamic: false },
       { target: 'src/policy/wording.ts', typeOnly: false, dynamic: false },
     ]);

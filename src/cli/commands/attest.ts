@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { KeyprovError } from '../../errors.ts';
+import { SelectionError } from '../../errors/selection-error.ts';
 import type { CliCommand, Context } from '../command.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { valueOption } from '../options/value-option.ts';
@@ -39,7 +39,7 @@ async function runAttest(given: Arguments, context: Context): Promise<Outcome> {
   const findStatement: FindStatement = async (input, { extraData }, { address }) => {
     const { key, options } = input;
     if (key.backend !== 'tpm')
-      throw new KeyprovError('attestation-unavailable', 'a software key has nothing to attest it');
+      throw new SelectionError('attestation-unavailable', 'a software key has nothing to attest it', []);
     const challenge = extraData === undefined ? options.challenge : extraData(input);
     if (challenge === undefined) throw new TypeError('a format without a challenge');
     warnOfOtherTpm(key, address, report);

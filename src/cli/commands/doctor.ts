@@ -57,7 +57,7 @@ async function runDoctor(given: Arguments, { environment }: Context): Promise<Ou
   const message = found ? `a TPM can be opened: ${tpms.join(', ')}` : 'no TPM can be opened';
   const lines = checks.map(({ name, status, detail, remedy }) => {
     const line = `${status.padEnd(8)} ${name.padEnd(15)} ${detail}`;
-    return remedy === undefined || detail.endsWith(remedy) ? line : `${line}; ${remedy}`;
+    return remedy === undefined ? line : `${line}; ${remedy}`;
   });
   return {
     exitCode: found ? EXIT.done : EXIT.unexpected,

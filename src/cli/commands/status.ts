@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { isKeyprovError, type KeyprovError } from '../../errors.ts';
+import { isKeyprovError, KeyprovError, sayError } from '../../errors.ts';
 import type { PinChangeReason } from '../../policy/index.ts';
 import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
 import { listRegistrations, type RegisteredRecord } from '../../provisioning/registration-record.ts';
@@ -103,13 +103,13 @@ async function proofOf(
   if (record.backend === 'software') return { status: 'not-asked', detail: 'it is in software, in the store itself' };
   if (tpm === undefined) return { status: 'not-asked', detail: 'no TPM was named' };
   try {
-    if (isKeyprovError(tpm)) throw tpm;
+    if (tpm instanceof KeyprovError) throw tpm;
     await proveKey(tpm, record, { signal });
     return { status: 'proved', detail: `the TPM at ${tpm.transport.address} certifies it` };
   } catch (error) {
     signal.throwIfAborted();
     if (!isKeyprovError(error)) throw error;
-    return { status: 'failed', detail: error.message, error };
+    return { status: 'failed', detail: sayError(error), error };
   }
 }
 

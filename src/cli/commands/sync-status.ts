@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { wipe } from '../../bytes.ts';
-import { withCleanup } from '../../errors.ts';
+import { sayError, withCleanup } from '../../errors.ts';
 import { type RegisteredRecord, registeredKeyOf } from '../../provisioning/registration-record.ts';
 import {
   DEFAULT_SYNC_SCHEDULE,
@@ -149,7 +149,7 @@ async function withReader(
 }
 
 function wordsFor(status: SyncStatus): string {
-  if (status.state === 'registered' && status.problem) return `cannot look: ${status.problem.message}`;
+  if (status.state === 'registered' && status.problem) return `cannot look: ${sayError(status.problem)}`;
   return { registered: 'not looked up', pending: 'not there yet', overdue: 'late', synced: 'there' }[status.state];
 }
 

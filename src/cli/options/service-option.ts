@@ -3,7 +3,7 @@ import type { Option } from 'commander';
 import { utf8 } from '../../bytes.ts';
 import { splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { parseCertificate } from '../../crypto/x509.ts';
-import { isKeyprovError } from '../../errors.ts';
+import { isKeyprovError, sayError } from '../../errors.ts';
 import { isSafeUrl } from '../../registration/exchange.ts';
 import { fileIo } from '../file-io.ts';
 import { DEFAULT_CLIENT_ID } from '../terminal/mfa-prompt.ts';
@@ -101,7 +101,7 @@ export async function fileOf(given: Arguments, name: string): Promise<string | u
     return await fileIo(path, () => readFile(path, 'utf8'));
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
-    given.problems.push(`--${name}: ${error.message}`);
+    given.problems.push(`--${name}: ${sayError(error)}`);
     return undefined;
   }
 }
@@ -115,7 +115,7 @@ async function deviceIdOf(pem: string, given: Arguments): Promise<string | undef
     return names[0]?.value;
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
-    given.problems.push(`--device-cert: ${error.message}`);
+    given.problems.push(`--device-cert: ${sayError(error)}`);
     return undefined;
   }
 }

@@ -1,5 +1,5 @@
 import type { Option } from 'commander';
-import { isKeyprovError } from '../../errors.ts';
+import { isKeyprovError, sayError } from '../../errors.ts';
 import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
 import type { Context } from '../command.ts';
 import type { Arguments } from './arguments.ts';
@@ -22,7 +22,7 @@ export function readTpmAddress(given: Arguments, { environment }: Context): TpmA
     return parseTpmAddress(text);
   } catch (error) {
     if (!isKeyprovError(error, 'address-invalid')) throw error;
-    given.problems.push(`${option === undefined ? TPM_VARIABLE : '--tpm'}: ${error.message}, none`);
+    given.problems.push(`${option === undefined ? TPM_VARIABLE : '--tpm'}: ${sayError(error)}, none`);
     return 'none';
   }
 }

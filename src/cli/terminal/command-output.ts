@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type Bytes, concat, wipe } from '../../bytes.ts';
-import { KeyprovError } from '../../errors.ts';
+import { MfaError } from '../../errors/mfa-error.ts';
+import type { KeyprovError } from '../../errors.ts';
 
 /** How a command of the user's is run. */
 export interface CommandOptions {
@@ -54,7 +55,7 @@ export async function commandOutput(command: string, options: CommandOptions): P
 }
 
 function failed(option: string, problem: string): KeyprovError {
-  return new KeyprovError('mfa-failed', `the command of ${option} gave nothing: ${problem}`, {
+  return new MfaError('mfa-failed', `the command of ${option} gave nothing: ${problem}`, {
     remedy: 'see what it said, and run it by itself',
   });
 }

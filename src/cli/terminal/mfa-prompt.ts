@@ -1,4 +1,4 @@
-import { KeyprovError } from '../../errors.ts';
+import { MfaError } from '../../errors/mfa-error.ts';
 import type { MfaPrompt } from '../../provisioning/mfa-gate.ts';
 import { NGC_CLAIMS } from '../../registration/authorize-request.ts';
 import { authenticateWithDeviceCode } from '../../registration/device-code.ts';
@@ -78,7 +78,7 @@ export function tokenCommandPrompt(command: string): MfaPrompt {
       signal,
     });
     if (!/^[!-~]+$/.test(token)) {
-      throw new KeyprovError('token-invalid', 'the command of --token-command printed something that is no token', {
+      throw new MfaError('token-invalid', 'the command of --token-command printed something that is no token', {
         remedy: 'let it print the access token and nothing else',
       });
     }

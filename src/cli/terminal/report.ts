@@ -1,9 +1,10 @@
-import { KeyprovError } from '../../errors.ts';
-import { PinError } from '../../keys/pin-error.ts';
-import { type Attempt, SelectionError } from '../../keys/select-provider.ts';
-import { MfaError } from '../../provisioning/mfa-gate.ts';
+import { MfaError } from '../../errors/mfa-error.ts';
+import { PinError } from '../../errors/pin-error.ts';
+import { type Attempt, SelectionError } from '../../errors/selection-error.ts';
+import { ServiceError } from '../../errors/service-error.ts';
+import { TpmError } from '../../errors/tpm-error.ts';
+import { KeyprovError, sayError } from '../../errors.ts';
 import { formatWindowsCode, windowsErrorOf } from '../../provisioning/windows-errors.ts';
-import { isServiceError, type ServiceError } from '../../registration/service-error.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../options/arguments.ts';
 import { printable, printableLines } from './printable.ts';
@@ -110,10 +111,14 @@ export function errorToJson(error: unknown): object {
   return {
     ...{ code, message, remedy },
     ...(windows && { windows: { code: formatWindowsCode(windows.code), name: windows.name } }),
-    ...(error instanceof SelectionError && { attempts: error.attempts }),
+    ...(error instanceof SelectionError && {
+      attempts: error.attempts,
+      retryAfterSeconds: error.retryAfterSeconds,
+    }),
     ...(error instanceof PinError && { triesLeft: error.triesLeft, retryAfterSeconds: error.retryAfterSeconds }),
+    ...(error instanceof TpmError && { retryAfterSeconds: error.retryAfterSeconds }),
     ...(error instanceof MfaError && { problems: error.problems }),
-    ...(isServiceError(error) && { service: serviceJson(error) }),
+    ...(error instanceof ServiceError && { service: serviceJson(error) }),
   };
 }
 
@@ -126,8 +131,8 @@ function linesOf(error: unknown): readonly string[] {
   if (error instanceof SelectionError) {
     // What the message says already is not said twice.
     const more = error.attempts.filter(({ reason }) => !error.message.includes(reason));
-    return [error.message, ...attemptLines(more)].map(printable);
+    return [sayError(error), ...attemptLines(more)].map(printable);
   }
-  if (error instanceof KeyprovError || error instanceof Interrupted) return [printable(error.message)];
+  if (error instanceof KeyprovError || error instanceof Interrupted) return [printable(sayError(error))];
   return ['this should not have happened', error instanceof Error ? (error.stack ?? error.message) : `${error}`];
 }

@@ -1,8 +1,9 @@
 import type { Credential } from '../../attestation/credential.ts';
 import { type Bytes, concat, equal, fromBase64, fromHex, toBase64, toHex, utf8 } from '../../bytes.ts';
 import { hmac } from '../../crypto/kdf.ts';
-import { KeyprovError } from '../../errors.ts';
+import { causedBy, KeyprovError, rethrowAs } from '../../errors.ts';
 import { JsonMembers } from '../../json.ts';
+
 import { type Codec, decode, encode, struct } from '../../tpm/codec/index.ts';
 import { TPM2B_ENCRYPTED_SECRET } from '../../tpm/structures/algorithm.ts';
 import { TPM2B_ID_OBJECT } from '../../tpm/structures/object.ts';
@@ -107,13 +108,10 @@ function decodeJson(what: string, json: unknown, credential: string, secret: str
 
 /** Runs `read`; what it refuses is an invalid credential. */
 function reading<T>(what: string, read: () => T): T {
-  try {
-    return read();
-  } catch (cause) {
-    if (cause instanceof KeyprovError || cause instanceof TypeError) throw invalid(what, cause.message, cause);
-    throw cause;
-  }
+  return rethrowAs(read, (cause) =>
+    cause instanceof KeyprovError || cause instanceof TypeError ? invalid(what, cause.message, cause) : undefined,
+  );
 }
 
 const invalid = (what: string, problem: string, cause?: unknown): KeyprovError =>
-  new KeyprovError('credential-invalid', `${what}: ${problem}`, { cause });
+  new KeyprovError('credential-invalid', `${what}: ${problem}`, causedBy(cause));

@@ -3,7 +3,7 @@ import { type Bytes, fromBase64Url, toBase64Url, utf8 } from '../../bytes.ts';
 import { CURVES } from '../../crypto/curve.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { importPublicKey } from '../../crypto/verify-signature.ts';
-import { KeyprovError } from '../../errors.ts';
+import { TpmError } from '../../errors/tpm-error.ts';
 import { JsonMembers } from '../../json.ts';
 import type { SignOptions } from '../../keys/provider.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
@@ -58,7 +58,7 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
  * Signs a JWS in compact serialization (RFC 7515, 7.1), and verifies it: a signer that does not do what it should is
  * noticed here and not by the recipient.
  *
- * @throws TypeError for an algorithm that is not for the key. @throws KeyprovError `algorithm-unsupported` when the
+ * @throws TypeError for an algorithm that is not for the key. @throws KeyprovError `tpm-unsupported` when the
  * signature does not verify: for PS256 a TPM whose salts are longer than the digest, which RFC 7518, 3.5 forbids.
  */
 export async function buildJws({ key, algorithm, header, payload, signal }: JwsOptions): Promise<string> {
@@ -70,7 +70,7 @@ export async function buildJws({ key, algorithm, header, payload, signal }: JwsO
   const signature = await key.sign({ data: utf8(signingInput), ...options, signal });
   const jws = `${signingInput}.${toBase64Url(signature)}`;
   if (!verifyJws(parseJws(jws), key.publicKey, algorithm)) {
-    throw new KeyprovError('algorithm-unsupported', `${algorithm}: what the key signed is no such signature`, {
+    throw new TpmError('tpm-unsupported', `${algorithm}: what the key signed is no such signature`, {
       ...(algorithm === 'PS256' && { remedy: 'use RS256: the salts of this TPM are not as long as the digest' }),
     });
   }

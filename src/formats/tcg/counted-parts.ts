@@ -1,5 +1,5 @@
 import { type Bytes, copy } from '../../bytes.ts';
-import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { causedBy, isKeyprovError, KeyprovError, rethrowAs } from '../../errors.ts';
 
 /** Unsigned integers of 4 bytes, little endian, one after the other. */
 export function uint32s(...values: readonly number[]): Bytes {
@@ -44,16 +44,13 @@ export class CountedParts {
 
   /** Runs `work` on what is inside; what that refuses becomes an error of the structure. */
   read<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (cause) {
-      if (!isKeyprovError(cause) || cause.code === 'request-invalid') throw cause;
-      throw this.invalid(cause.message, cause);
-    }
+    return rethrowAs(work, (cause) =>
+      isKeyprovError(cause) && cause.code !== 'request-invalid' ? this.invalid(cause.message, cause) : undefined,
+    );
   }
 
   /** The error for what is wrong with the structure. */
   invalid(problem: string, cause?: unknown): KeyprovError {
-    return new KeyprovError('request-invalid', `${this.#what}: ${problem}`, { cause });
+    return new KeyprovError('request-invalid', `${this.#what}: ${problem}`, causedBy(cause));
   }
 }

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ServiceError } from '../../errors/service-error.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
@@ -125,7 +126,7 @@ async function bindWhenReady(
       if (!isKeyprovError(cause)) throw cause;
       if (child.hasEnded) throw failure(child, executable);
       if (Date.now() > deadline) {
-        throw new KeyprovError('service-timeout', `slapd: not ready after ${START_TIMEOUT_MS} ms`, { cause });
+        throw new ServiceError('service-timeout', `slapd: not ready after ${START_TIMEOUT_MS} ms`, { cause });
       }
     }
     await delay(POLL_MS);
@@ -143,7 +144,7 @@ function failure({ said, notRun, ending }: WatchedChild, executable: string): Ke
   }
   // Ubuntu has a profile by which /usr/sbin/slapd opens no other files than those of the system's own directory.
   const remedy = said.includes('Permission denied') ? CONFINED : undefined;
-  return new KeyprovError('service-unreachable', `slapd: ended with ${ending}: ${text}`, remedy && { remedy });
+  return new ServiceError('service-unreachable', `slapd: ended with ${ending}: ${text}`, remedy && { remedy });
 }
 
 class RunningDirectory implements TestDirectory {

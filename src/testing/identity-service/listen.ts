@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { TLSSocket } from 'node:tls';
 import { type Bytes, concat } from '../../bytes.ts';
-import { KeyprovError } from '../../errors.ts';
+import { ServiceError } from '../../errors/service-error.ts';
 import type { ServiceDevice } from './device-table.ts';
 import { findRoute, type Route, type ServiceAnswer } from './http.ts';
 import type { Intercept } from './intercept.ts';
@@ -61,7 +61,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   );
   server.listen(options.port, '127.0.0.1');
   await once(server, 'listening').catch((cause: unknown) => {
-    throw new KeyprovError('service-unreachable', `nobody can listen at port ${options.port} of 127.0.0.1`, {
+    throw new ServiceError('service-unreachable', `nobody can listen at port ${options.port} of 127.0.0.1`, {
       cause,
       remedy: 'leave the port out, to have one that is free',
     });

@@ -1,5 +1,5 @@
 import { type Bytes, concat, view } from '../../bytes.ts';
-import { KeyprovError } from '../../errors.ts';
+import { CodecError } from '../../errors/codec-error.ts';
 
 /**
  * Turns a value into the bytes of one structure of TPM 2.0 Part 2 and back. All integers are big endian.
@@ -50,27 +50,6 @@ export type BitRange = number | readonly [number, number];
 
 /** The fields of a structure in their order on the wire. */
 export type FieldShapes = readonly (readonly [string, AnyCodec])[];
-
-/** Bytes that are not of the structure they should be, or a value that does not fit its structure. */
-export class CodecError extends KeyprovError {
-  /** From the outermost structure to the field: `TPM2B_PUBLIC.parameters.keyBits`. */
-  path: string;
-  /** What is wrong there. */
-  readonly problem: string;
-
-  constructor(path: string, problem: string) {
-    super('codec', `${path}: ${problem}`);
-    this.path = path;
-    this.problem = problem;
-  }
-
-  /** The same error, with `outer` put before its path. */
-  within(outer: string): this {
-    this.path = `${outer}.${this.path}`;
-    this.message = `${this.path}: ${this.problem}`;
-    return this;
-  }
-}
 
 /** Puts the name of a field before the path of a codec error, and leaves any other error as it is. */
 export function withinField(error: unknown, field: string): unknown {

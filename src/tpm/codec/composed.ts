@@ -1,4 +1,5 @@
-import { type Codec, CodecError, expectEnd, type FieldShapes, type Reader, type Writer, withinField } from './codec.ts';
+import { CodecError } from '../../errors/codec-error.ts';
+import { type Codec, expectEnd, type FieldShapes, type Reader, type Writer, withinField } from './codec.ts';
 
 /** A codec for each field of T, in the order on the wire. */
 export type FieldCodecs<T> = { readonly [K in keyof T]-?: Codec<T[K]> };

@@ -1,8 +1,8 @@
+export { CodecError } from '../../errors/codec-error.ts';
 export {
   type AnyCodec,
   type BitRange,
   type Codec,
-  CodecError,
   decode,
   encode,
   expectEnd,

@@ -1,4 +1,5 @@
-import { type BitRange, type Codec, CodecError } from './codec.ts';
+import { CodecError } from '../../errors/codec-error.ts';
+import type { BitRange, Codec } from './codec.ts';
 
 /** An unsigned integer of 1, 2 or 4 bytes. */
 export function unsigned(name: string, size: 1 | 2 | 4): Codec<number> {

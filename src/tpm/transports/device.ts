@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { type Bytes, wipe } from '../../bytes.ts';
-import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { TpmError } from '../../errors/tpm-error.ts';
+import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { answerLength, HEADER_SIZE } from '../frame.ts';
 import { MAX_COMMAND_SIZE, type TpmTransport } from '../transport.ts';
 import { TransportLife } from './life.ts';
@@ -55,7 +56,7 @@ export async function openDevice({ path = DEFAULT_PATH }: DeviceOptions = {}): P
 const NO_DEVICE = ['no-tpm', 'there is no such device', 'switch the TPM on in the firmware, or use another'] as const;
 
 /** What the kernel's error numbers mean when the device is opened. */
-const OPEN_ERRORS: Readonly<Record<string, readonly [code: ErrorCode, what: string, remedy: string]>> = {
+const OPEN_ERRORS: Readonly<Record<string, readonly [code: PlainErrorCode, what: string, remedy: string]>> = {
   ENOENT: NO_DEVICE,
   ENODEV: NO_DEVICE,
   ENXIO: NO_DEVICE,
@@ -116,7 +117,7 @@ class Transport implements DeviceTransport {
   #writeError(cause: unknown): KeyprovError {
     const errno = errnoOf(cause);
     if (errno === 'EINVAL' || errno === 'E2BIG') {
-      return new KeyprovError('tpm-command-blocked', `${this.address}: the kernel refused the command (${errno})`, {
+      return new TpmError('tpm-command-blocked', `${this.address}: the kernel refused the command (${errno})`, {
         cause,
         remedy: 'use only handles of objects and sessions that were made over this connection',
       });

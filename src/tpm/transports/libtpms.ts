@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Libtpms } from '../../../native/libtpms.ts';
 import type { LibtpmsFailure } from '../../../native/libtpms-library.ts';
 import type { Bytes } from '../../bytes.ts';
-import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
 import { StateFile } from '../state-file.ts';
 import type { PowerCycling, SendOptions, TpmTransport } from '../transport.ts';
@@ -110,7 +110,7 @@ function findPath(native: Awaited<ReturnType<typeof loadNative>>, address: strin
   });
 }
 
-const OPENING_ERRORS: Readonly<Record<LibtpmsFailure, readonly [code: ErrorCode, remedy: string]>> = {
+const OPENING_ERRORS: Readonly<Record<LibtpmsFailure, readonly [code: PlainErrorCode, remedy: string]>> = {
   unsuitable: ['library-unsuitable', 'install libtpms 0.9 or newer (Debian: apt-get install libtpms0)'],
   'in-use': ['transport-busy', 'close the other TPM of this process; on this system it can have one at a time'],
   'state-refused': ['state-invalid', 'restore a copy of the state, or use the version of libtpms that wrote it'],

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { Tbs } from '../../../native/tbs.ts';
 import type { Bytes } from '../../bytes.ts';
-import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { TpmError } from '../../errors/tpm-error.ts';
+import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { checkAnswerFrame, HEADER_SIZE, uint32At } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode, isTpm2Code } from '../response-code.ts';
 import { TPM_RC } from '../tpm-rc.ts';
@@ -91,7 +92,7 @@ async function closeContext(tbs: Tbs): Promise<void> {
 const TBS_E_COMMAND_CANCELED = 0x8028400d;
 
 /** What HRESULTs mean when the TPM is opened; every other one is `transport-unreachable`. */
-const OPENING_ERRORS: ReadonlyMap<number, ErrorCode> = new Map([
+const OPENING_ERRORS: ReadonlyMap<number, PlainErrorCode> = new Map([
   [0x80284009, 'transport-busy'], // TBS_E_TOO_MANY_TBS_CONTEXTS
   [0x8028400b, 'transport-busy'], // TBS_E_SERVICE_START_PENDING
   [0x8028400f, 'no-tpm'], // TBS_E_TPM_NOT_FOUND
@@ -103,7 +104,7 @@ const OPENING_ERRORS: ReadonlyMap<number, ErrorCode> = new Map([
  * HRESULTs with which TBS refuses one command without a word to the TPM. The context goes on, so these must not be
  * `transport-…` errors.
  */
-const REFUSALS: ReadonlyMap<number, ErrorCode> = new Map([
+const REFUSALS: ReadonlyMap<number, TpmError['code']> = new Map([
   [0x80280400, 'tpm-command-blocked'], // TPM_E_COMMAND_BLOCKED
   [0x80280401, 'tpm-command-blocked'], // TPM_E_INVALID_HANDLE
   [0x80280402, 'tpm-command-blocked'], // TPM_E_DUPLICATE_VHANDLE
@@ -113,10 +114,9 @@ const REFUSALS: ReadonlyMap<number, ErrorCode> = new Map([
   [0x8028400a, 'tpm-out-of-memory'], // TBS_E_TOO_MANY_RESOURCES
 ]);
 
-function hresultError(code: ErrorCode, result: number): KeyprovError {
+function hresultError(code: PlainErrorCode, result: number): KeyprovError {
   const rc = decodeResponseCode(result);
-  const remedy = rc.advice === undefined ? {} : { remedy: rc.advice };
-  return new KeyprovError(code, `${ADDRESS} ${describeResponseCode(rc)}`, remedy);
+  return new KeyprovError(code, `${ADDRESS} ${describeResponseCode(rc)}`, { remedy: rc.advice });
 }
 
 function throwIfFailed(result: number): void {
@@ -140,7 +140,11 @@ function answerOf(result: number, answer: Bytes): Bytes {
     // A header that says success contradicts the HRESULT, and the HRESULT is the safer of the two.
     return isWhole && uint32At(answer, 6) !== 0 ? answer : bareAnswer(code);
   }
-  throw hresultError(REFUSALS.get(result) ?? 'transport-lost', result);
+  const refusal = REFUSALS.get(result);
+  if (refusal === undefined) throw hresultError('transport-lost', result);
+  const responseCode = decodeResponseCode(result);
+  const { advice: remedy } = responseCode;
+  throw new TpmError(refusal, `${ADDRESS} ${describeResponseCode(responseCode)}`, { responseCode, remedy });
 }
 
 /** An answer of ten bytes: TPM_ST_NO_SESSIONS, its size, `code`. */

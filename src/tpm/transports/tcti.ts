@@ -1,7 +1,8 @@
 import type { TctiContext, TctiLoader } from '../../../native/tctildr.ts';
 import type { Bytes } from '../../bytes.ts';
-import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { unlessAborted, withTimeout } from '../../signal.ts';
+
 import { checkAnswerFrame } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
 import { OPEN_TIMEOUT_MS, type SendOptions, type TpmTransport } from '../transport.ts';
@@ -113,7 +114,7 @@ async function inTime<T>(work: Promise<T>, address: string, giveUp: () => Promis
 }
 
 /** What codes of Tss2_TctiLdr_Initialize mean for whoever chose the address. */
-const OPENING_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, remedy: string]> = new Map([
+const OPENING_ERRORS: ReadonlyMap<number, readonly [code: PlainErrorCode, remedy: string]> = new Map([
   [0x000a000a, ['transport-unreachable', 'check that the device or simulator is there and may be used']],
   [0x000a0015, ['library-missing', 'check the name of the TCTI, or install its package (Debian: libtss2-tcti-NAME0)']],
   [0x000a0008, ['transport-unreachable', 'for tabrmd, start D-Bus and the service tpm2-abrmd']],
@@ -122,11 +123,7 @@ const OPENING_ERRORS: ReadonlyMap<number, readonly [code: ErrorCode, remedy: str
 
 function openingError(address: string, code: number): KeyprovError {
   const [errorCode, remedy] = OPENING_ERRORS.get(code) ?? ['transport-unreachable', undefined];
-  return new KeyprovError(
-    errorCode,
-    `${address}: ${describeResponseCode(decodeResponseCode(code))}`,
-    remedy === undefined ? {} : { remedy },
-  );
+  return new KeyprovError(errorCode, `${address}: ${describeResponseCode(decodeResponseCode(code))}`, { remedy });
 }
 
 const INSUFFICIENT_BUFFER = 0x000a0006;

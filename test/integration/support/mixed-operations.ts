@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { copy, toHex, utf8 } from '../../../src/bytes.ts';
+import { isTpmError } from '../../../src/errors/tpm-error.ts';
 import { CreatePrimary } from '../../../src/tpm/commands/hierarchy.ts';
 import { Create, Load, LoadExternal, ReadPublic } from '../../../src/tpm/commands/object.ts';
 import { GetRandom } from '../../../src/tpm/commands/random.ts';
@@ -13,7 +14,6 @@ import { type StartSessionOptions, startSession } from '../../../src/tpm/start-s
 import { NULL_HASHCHECK } from '../../../src/tpm/structures/base.ts';
 import { srkTemplate, userKeyTemplate } from '../../../src/tpm/templates.ts';
 import type { Tpm } from '../../../src/tpm/tpm.ts';
-import { isTpmError } from '../../../src/tpm/tpm-error.ts';
 import type { TpmObject } from '../../../src/tpm/tpm-object.ts';
 import { TPM_RC } from '../../../src/tpm/tpm-rc.ts';
 

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf, exitCodeOfSignal } from '../../../src/cli/exit-codes.ts';
 import { UsageError } from '../../../src/cli/options/arguments.ts';
 import { Interrupted } from '../../../src/cli/terminal/signals.ts';
-import { type ErrorCode, KeyprovError } from '../../../src/errors.ts';
+import type { ErrorCode } from '../../../src/errors.ts';
+import { errorOfCode } from '../../error-of-code.ts';
 import { textOf } from '../source-files.ts';
 
 describe('the exit code', () => {
@@ -36,7 +37,7 @@ describe('the exit code', () => {
     ['credential-invalid', 13],
     ['replay-mismatch', 1],
   ])('of %s is %i', (code, exit) => {
-    expect(exitCodeOf(new KeyprovError(code, 'x'))).toBe(exit);
+    expect(exitCodeOf(errorOfCode(code, 'x'))).toBe(exit);
   });
 
   it('of wrong arguments, signals and whatever else there may be', () => {

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { decodeSpki, type PublicKey } from '../../../src/crypto/public-key.ts';
+import { PinError } from '../../../src/errors/pin-error.ts';
 import { type AttemptLog, openAttemptLog } from '../../../src/keys/attempt-log.ts';
-import { PinError } from '../../../src/keys/pin-error.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const START = Date.UTC(2026, 0, 1);

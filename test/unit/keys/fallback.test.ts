@@ -1,12 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { TpmError } from '../../../src/errors/tpm-error.ts';
 import { type ErrorCode, KeyprovError } from '../../../src/errors.ts';
 import { FALLBACK_REASONS, type FallbackReason, fallbackClassOf, retryAfterOf } from '../../../src/keys/fallback.ts';
-import { PinError } from '../../../src/keys/pin-error.ts';
 import { TBS_CODES } from '../../../src/tpm/response-code-layers.ts';
 import { tpmError } from '../../../src/tpm/tpm-error.ts';
 import { TPM_RC } from '../../../src/tpm/tpm-rc.ts';
+import { errorOfCode } from '../../error-of-code.ts';
 
 const refusal = (code: number, command = 'CreatePrimary') => tpmError(command, code, { handles: [], parameters: [] });
 const cellOf = ({ code, responseCodes, commands }: FallbackReason): string => {
@@ -86,7 +87,7 @@ describe('the classes of reasons for a key in software', () => {
     ['no TPM, since it may not be opened', wrap('no-tpm', new KeyprovError('transport-permission', 'no')), 'passing'],
     ['no TPM, since there is no device', wrap('no-tpm', new KeyprovError('no-tpm', 'no')), 'absent'],
     ['no TPM, as the system says', wrap('no-tpm', Object.assign(new Error('no'), { code: 'ENOENT' })), 'absent'],
-    ['an error of a service', new KeyprovError('service-timeout', 'late'), 'passing'],
+    ['an error of a service', errorOfCode('service-timeout', 'late'), 'passing'],
     ['an error that is not of this library', new Error('what?'), 'passing'],
     ['something that is not an error', undefined, 'passing'],
   ])('%s', (_, error, expected) => {
@@ -94,7 +95,7 @@ describe('the classes of reasons for a key in software', () => {
   });
 
   test('the time of the next try is found wherever it is', () => {
-    const locked = new PinError('tpm-lockout', 'locked', { retryAfterSeconds: 600 });
+    const locked = new TpmError('tpm-lockout', 'locked', { retryAfterSeconds: 600 });
     expect(retryAfterOf(locked)).toBe(600);
     expect(retryAfterOf(wrap('tpm-unavailable', wrap('no-tpm', locked)))).toBe(600);
     expect(retryAfterOf(refusal(TPM_RC.LOCKOUT))).toBeUndefined();
@@ -103,5 +104,5 @@ describe('the classes of reasons for a key in software', () => {
 });
 
 function wrap(code: ErrorCode, cause: unknown): KeyprovError {
-  return new KeyprovError(code, 'wrapped', { cause });
+  return errorOfCode(code, 'wrapped', { cause });
 }

@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { equal, utf8 } from '../../../src/bytes.ts';
 import { decodeSpki } from '../../../src/crypto/public-key.ts';
+import { MfaError } from '../../../src/errors/mfa-error.ts';
+import { PinError } from '../../../src/errors/pin-error.ts';
+import { TpmError } from '../../../src/errors/tpm-error.ts';
 import { KeyprovError } from '../../../src/errors.ts';
 import type { KeyRecord } from '../../../src/keys/key-record.ts';
 import { KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
-import { PinError } from '../../../src/keys/pin-error.ts';
 import type { KeyProvider, ProvidedKey } from '../../../src/keys/provider.ts';
 import { definePinPolicy, type PinPolicy, pinHistoryContains } from '../../../src/policy/index.ts';
 import { type ChangeUserPinOptions, changeUserPin } from '../../../src/provisioning/change-pin.ts';
@@ -359,11 +361,11 @@ describe('resetPinKeepingKey', () => {
 
   it('passes on what the service throws, and the lockout of the TPM before a new PIN is asked for', async () => {
     await savedKey();
-    const refused = new KeyprovError('mfa-failed', 'no');
+    const refused = new MfaError('mfa-failed', 'no');
     await expect(reset({ recover: () => Promise.reject(refused) }).run()).rejects.toBe(refused);
     const locked: KeyProvider = {
       ...provider,
-      sign: () => Promise.reject(new PinError('tpm-lockout', 'locked', { retryAfterSeconds: 600 })),
+      sign: () => Promise.reject(new TpmError('tpm-lockout', 'locked', { retryAfterSeconds: 600 })),
     };
     await expect(reset({ provider: locked }).run()).rejects.toMatchObject({
       code: 'tpm-lockout',

@@ -1,12 +1,13 @@
 import { inspect } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
 import { toBase64Url, utf8 } from '../../../src/bytes.ts';
-import { KeyprovError } from '../../../src/errors.ts';
+import { MfaError } from '../../../src/errors/mfa-error.ts';
+import { ServiceError } from '../../../src/errors/service-error.ts';
+import { KeyprovError, sayError } from '../../../src/errors.ts';
 import {
   checkFresh,
   isFresh,
   type MfaAnswer,
-  MfaError,
   type MfaPrompt,
   type MfaRequest,
   type PassMfaOptions,
@@ -159,11 +160,11 @@ describe('passMfa', () => {
   });
 
   it('keeps the code of an error of this library, and makes any other one mfa-failed', async () => {
-    const own = new KeyprovError('service-unreachable', 'no way to the service');
+    const own = new ServiceError('service-unreachable', 'no way to the service');
     expect(await failure(passMfa(tool(own).prompt, options()))).toBe(own);
     const foreign = new Error('the window was closed');
     const error = await failure(passMfa(tool(foreign).prompt, options()));
-    expect(error.message).toBe('the authentication broke off; try again');
+    expect(error.message).toBe('the authentication broke off');
     expect([error.code, error.cause]).toEqual(['mfa-failed', foreign]);
     const broken: MfaPrompt = () => {
       throw foreign;
@@ -186,7 +187,7 @@ describe('passMfa', () => {
     expect(seen?.aborted).toBe(false);
     started[0]?.goOff();
     const error = await done;
-    expect(`${error.code}: ${error.message}`).toBe('mfa-timeout: nobody authenticated within 90 s; try again');
+    expect(`${error.code}: ${sayError(error)}`).toBe('mfa-timeout: nobody authenticated within 90 s; try again');
     expect(seen?.reason).toBe(error);
     answer(passed());
     await Promise.resolve();
@@ -246,7 +247,7 @@ describe('passMfa', () => {
       { status: 'failed', reason: 'declined' },
       passed({ amr: ['pwd'], upn: undefined }),
       passed({ auth_time: seconds(ago(700_000)) }),
-      new KeyprovError('service-timeout', 'no answer'),
+      new ServiceError('service-timeout', 'no answer'),
       passed(),
     );
     const seen: [string, number][] = [];

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type ErrorCode, KeyprovError } from '../../../src/errors.ts';
+import { ServiceError } from '../../../src/errors/service-error.ts';
+import type { ErrorCode } from '../../../src/errors.ts';
 import {
   findWindowsError,
   formatWindowsCode,
@@ -7,9 +8,9 @@ import {
   WINDOWS_ERRORS,
   windowsErrorOf,
 } from '../../../src/provisioning/windows-errors.ts';
-import { ServiceError } from '../../../src/registration/service-error.ts';
 import { tpmError } from '../../../src/tpm/tpm-error.ts';
 import { diagnostics } from '../../diagnostics.ts';
+import { errorOfCode } from '../../error-of-code.ts';
 
 const CLASSES = { listed: 'documented', 'no documented remedy': 'no-remedy', 'key storage or TPM': 'key-storage' };
 const names = { handles: [], parameters: [] };
@@ -82,14 +83,14 @@ describe('windowsErrorOf', () => {
     ['run-active', undefined],
     ['policy-invalid', undefined],
   ] satisfies [ErrorCode, number | undefined][])('reports %s', (code, expected) => {
-    expect(windowsErrorOf(new KeyprovError(code, 'x'))?.code).toBe(expected);
+    expect(windowsErrorOf(errorOfCode(code, 'x'))?.code).toBe(expected);
   });
 
   it.each([
     [0x801c03ec, 0x801c03ec],
     [undefined, 0x801c03eb],
   ])('reports the code %j of an error of a service', (windowsCode, expected) => {
-    const error = new ServiceError('service-refused', 'x', { retry: 'none', outcomeUnknown: false, windowsCode });
+    const error = new ServiceError('service-refused', 'x', { windowsCode });
     expect(windowsErrorOf(error)?.code).toBe(expected);
   });
 

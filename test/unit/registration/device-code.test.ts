@@ -1,7 +1,9 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { ServiceError } from '../../../src/errors/service-error.ts';
+import { isKeyprovError, type KeyprovError } from '../../../src/errors.ts';
+import { windowsErrorOf } from '../../../src/provisioning/windows-errors.ts';
 import { authenticateWithDeviceCode, type DeviceCodePrompt } from '../../../src/registration/device-code.ts';
-import { isServiceError } from '../../../src/registration/service-error.ts';
 import { oauthRefusal, type StubbedAnswer, serviceStub } from '../../service-stub.ts';
 
 const demand = {
@@ -36,11 +38,15 @@ async function signIn(first: StubbedAnswer, ...answers: readonly StubbedAnswer[]
     const issued = await authenticateWithDeviceCode(demand, options);
     return { issued, error: undefined, outcome: 'signed in', delays, prompts, ...stub };
   } catch (error) {
-    if (!isServiceError(error)) throw error;
+    if (!isKeyprovError(error)) throw error;
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain('d3vice');
-    return { issued: undefined, error, outcome: `${error.code} ${error.retry}`, delays, prompts, ...stub };
+    return { issued: undefined, error, outcome: outcomeOf(error), delays, prompts, ...stub };
   }
 }
+
+/** The code, and for an error of the service whether to try again. */
+const outcomeOf = (error: KeyprovError) =>
+  error instanceof ServiceError ? `${error.code} ${error.retry}` : error.code;
 
 describe('authenticateWithDeviceCode', () => {
   it('shows the code and waits until the user has signed in', async () => {
@@ -92,21 +98,21 @@ describe('authenticateWithDeviceCode', () => {
   });
 
   it.each<[string, StubbedAnswer, string, string]>([
-    ['the user refuses', oauthRefusal('access_denied'), 'mfa-failed mfa', 'refused by the user'],
-    ['the user declines', oauthRefusal('authorization_declined'), 'mfa-failed mfa', 'refused by the user'],
-    ['the code expires', oauthRefusal('expired_token'), 'mfa-timeout mfa', 'the code has expired'],
-    ['the code expires at Entra ID', oauthRefusal('code_expired'), 'mfa-timeout mfa', 'the code has expired'],
+    ['the user refuses', oauthRefusal('access_denied'), 'mfa-failed', 'refused by the user'],
+    ['the user declines', oauthRefusal('authorization_declined'), 'mfa-failed', 'refused by the user'],
+    ['the code expires', oauthRefusal('expired_token'), 'mfa-timeout', 'the code has expired'],
+    ['the code expires at Entra ID', oauthRefusal('code_expired'), 'mfa-timeout', 'the code has expired'],
     [
       'the user must enroll',
       oauthRefusal('invalid_grant', { error_description: 'AADSTS50072: x' }),
-      'mfa-failed mfa',
+      'mfa-failed',
       'AADSTS50072',
     ],
-    ['MFA was not passed', oauthRefusal('invalid_grant', { error_codes: [50074] }), 'mfa-failed mfa', 'AADSTS50074'],
-    ['MFA is needed', oauthRefusal('interaction_required', { error_codes: [50076] }), 'mfa-failed mfa', 'AADSTS50076'],
-    ['MFA is too old', oauthRefusal('invalid_grant', { error_codes: [1, 50078] }), 'mfa-failed mfa', 'AADSTS50078'],
-    ['enrollment is needed', oauthRefusal('invalid_grant', { error_codes: [50079] }), 'mfa-failed mfa', 'AADSTS50079'],
-    ['interaction is needed', oauthRefusal('interaction_required'), 'mfa-failed mfa', 'must sign in'],
+    ['MFA was not passed', oauthRefusal('invalid_grant', { error_codes: [50074] }), 'mfa-failed', 'AADSTS50074'],
+    ['MFA is needed', oauthRefusal('interaction_required', { error_codes: [50076] }), 'mfa-failed', 'AADSTS50076'],
+    ['MFA is too old', oauthRefusal('invalid_grant', { error_codes: [1, 50078] }), 'mfa-failed', 'AADSTS50078'],
+    ['enrollment is needed', oauthRefusal('invalid_grant', { error_codes: [50079] }), 'mfa-failed', 'AADSTS50079'],
+    ['interaction is needed', oauthRefusal('interaction_required'), 'mfa-failed', 'must sign in'],
     [
       'the client is not known',
       oauthRefusal('invalid_client', { error_description: 'd3vice-code' }),
@@ -130,9 +136,10 @@ describe('authenticateWithDeviceCode', () => {
 
   it('ends when nobody signs in, by its own clock', async () => {
     const { outcome, delays, error } = await signIn({ ...started, expires_in: 16 }, pending);
-    expect([outcome, delays]).toEqual(['mfa-timeout mfa', [5000, 5000, 5000]]);
-    expect([error?.message, error?.windowsCode]).toEqual([
-      'nobody signed in with the code in time; let the user try again',
+    expect([outcome, delays]).toEqual(['mfa-timeout', [5000, 5000, 5000]]);
+    expect([error?.message, error?.remedy, windowsErrorOf(error)?.code]).toEqual([
+      'nobody signed in with the code in time',
+      'let the user try again',
       0x801c044e,
     ]);
   });

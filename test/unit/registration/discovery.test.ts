@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ServiceError } from '../../../src/errors/service-error.ts';
 import { discoverServices, parseDiscovery, TRUSTED_HOSTS } from '../../../src/registration/discovery.ts';
-import { isServiceError } from '../../../src/registration/service-error.ts';
 import { refusal } from '../../refusal.ts';
 import { serviceStub } from '../../service-stub.ts';
 
@@ -122,7 +122,7 @@ describe('parseDiscovery', () => {
           try {
             parseDiscovery(text, type);
           } catch (error) {
-            expect(isServiceError(error)).toBe(true);
+            expect(error instanceof ServiceError).toBe(true);
           }
         },
       ),
@@ -147,7 +147,7 @@ describe('discoverServices', () => {
     const asked = async (endpoint: string) =>
       await discoverServices('https://enterpriseregistration.windows.net', { fetch: fetch(endpoint) }).then(
         () => 'trusted',
-        (error: unknown) => (isServiceError(error) ? error.code : error),
+        (error: unknown) => (error instanceof ServiceError ? error.code : error),
       );
     expect(await asked('https://login.microsoftonline.com/x')).toBe('trusted');
     expect(await asked('http://login.microsoftonline.com/x')).toBe('service-untrusted');

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { ServiceError } from '../../../src/errors/service-error.ts';
+import { retryAfter, statusError } from '../../../src/registration/answer-error.ts';
 import { exchange } from '../../../src/registration/exchange.ts';
-import { isServiceError, retryAfter, statusError } from '../../../src/registration/service-error.ts';
 import { serviceStub } from '../../service-stub.ts';
 
 const url = new URL('https://service.test/key/?secret=1');
@@ -14,7 +15,7 @@ async function failure(stub: { fetch: typeof fetch }, method: 'GET' | 'POST' = '
   const error = await exchange({ method, url, outcomeUnknown }, { fetch: stub.fetch }).catch(
     (thrown: unknown) => thrown,
   );
-  if (!isServiceError(error)) throw error;
+  if (!(error instanceof ServiceError)) throw error;
   return [error.code, error.retry, error.outcomeUnknown];
 }
 

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type ErrorCode, KeyprovError } from '../../../src/errors.ts';
+import type { ErrorCode } from '../../../src/errors.ts';
 import { registerKey } from '../../../src/registration/register-key.ts';
+import { errorOfCode } from '../../error-of-code.ts';
 import { asyncRefusal } from '../../refusal.ts';
 import { serviceStub } from '../../service-stub.ts';
 
@@ -69,7 +70,7 @@ describe('registerKey', () => {
   ])('goes on when the lookup cannot be answered, and stops when it fails: %s', async (code, count, outcome) => {
     const { fetch, sent } = serviceStub(busy, response.body);
     const lookup = async () => {
-      throw new KeyprovError(code, 'no');
+      throw errorOfCode(code, 'no');
     };
     const found = await asyncRefusal(() =>
       registerKey({ endpoint }, example, { fetch, lookup, sleep: async () => {} }),

@@ -138,7 +138,7 @@ describe('tokenProblems', () => {
     expect(tokenProblems('opaque', expected)).toEqual([
       {
         code: 'malformed',
-        message: 'the token cannot be read: it is not a JWT with JSON claims; get a new one',
+        message: 'the token cannot be read: it is not a JWT with JSON claims',
         windowsCode: 0x801c03ed,
       },
     ]);

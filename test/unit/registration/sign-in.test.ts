@@ -2,9 +2,10 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { fromBase64, toBase64 } from '../../../src/bytes.ts';
+import { ServiceError } from '../../../src/errors/service-error.ts';
+import { isKeyprovError } from '../../../src/errors.ts';
 import { computeKeyIdText } from '../../../src/formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../../../src/formats/windows/key-registration.ts';
-import { isServiceError } from '../../../src/registration/service-error.ts';
 import { type SignInRequest, signInWithKey } from '../../../src/registration/sign-in.ts';
 import { oauthRefusal, type StubbedAnswer, serviceStub } from '../../service-stub.ts';
 import { ecKey, rsaKey, type TestSigningKey } from '../../signing-key.ts';
@@ -80,21 +81,21 @@ describe('signInWithKey', () => {
 
   it.each<[string, readonly StubbedAnswer[], string, string]>([
     ['the key is not known', [challenge, oauthRefusal('invalid_grant')], 'service-refused none', 'invalid_grant'],
-    ['more is wanted', [challenge, oauthRefusal('interaction_required')], 'mfa-failed mfa', 'must sign in'],
+    ['more is wanted', [challenge, oauthRefusal('interaction_required')], 'mfa-failed', 'must sign in'],
     ['there is no nonce', [{}], 'service-answer none', 'Nonce: missing'],
     ['there is no token', [challenge, { token_type: 'pop' }], 'service-answer none', 'refresh_token: missing'],
     ['it is busy', [new Response('', { status: 503 })], 'service-unreachable backoff', '503'],
   ])('says so when %s', async (_, answers, outcome, message) => {
     const error = await signInWithKey(request, serviceStub(...answers)).catch((thrown: unknown) => thrown);
-    if (!isServiceError(error)) throw error;
-    expect(`${error.code} ${error.retry}`).toBe(outcome);
+    if (!isKeyprovError(error)) throw error;
+    expect(error instanceof ServiceError ? `${error.code} ${error.retry}` : error.code).toBe(outcome);
     expect(error.message).toContain(message);
   });
 
   it('keeps what it signed out of errors', async () => {
     const { fetch, sent } = serviceStub(challenge, () => Promise.reject(new Error(`body ${sent[1]?.body}`)));
     const error = await signInWithKey(request, { fetch }).catch((thrown: unknown) => thrown);
-    if (!isServiceError(error)) throw error;
+    if (!(error instanceof ServiceError)) throw error;
     expect(error.message).toContain('request=[secret]');
   });
 

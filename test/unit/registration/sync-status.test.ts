@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fromHex } from '../../../src/bytes.ts';
-import { type ErrorCode, KeyprovError } from '../../../src/errors.ts';
+import type { ErrorCode } from '../../../src/errors.ts';
 import {
   KEY_CREDENTIAL_USAGE,
   type KeyCredential,
@@ -16,6 +16,7 @@ import {
   syncStatus,
   waitForSync,
 } from '../../../src/registration/sync-status.ts';
+import { errorOfCode } from '../../error-of-code.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const { blobs } = JSON.parse(readFileSync('test/vectors/keycredential.json', 'utf8')) as {
@@ -43,7 +44,7 @@ const readerOf = (
 const holding = (...credentials: readonly KeyCredential[]) => readerOf(() => [...credentials]);
 const failing = (code: ErrorCode) =>
   readerOf(() => {
-    throw new KeyprovError(code, 'LDAP: no');
+    throw errorOfCode(code, 'LDAP: no');
   });
 
 describe('forecastSync', () => {
@@ -154,7 +155,7 @@ describe('waitForSync', () => {
     let clock = 0;
     const seen: [minute: number, state: SyncStatus['state']][] = [];
     const reader = readerOf(() => {
-      if (clock < failUntil) throw new KeyprovError('service-timeout', 'LDAP: late');
+      if (clock < failUntil) throw errorOfCode('service-timeout', 'LDAP: late');
       return clock < from ? others : [...others, ours];
     });
     const wait = (pollMinutes: number, signal?: AbortSignal) =>

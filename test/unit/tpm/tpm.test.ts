@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Bytes, concat, toHex } from '../../../src/bytes.ts';
+import { TpmError } from '../../../src/errors/tpm-error.ts';
 import { isKeyprovError, KeyprovError } from '../../../src/errors.ts';
 import { Certify } from '../../../src/tpm/commands/attestation.ts';
 import { ContextLoad } from '../../../src/tpm/commands/context.ts';
@@ -11,7 +12,6 @@ import { TPM_ALG, TPM_CC, TPM_RH } from '../../../src/tpm/constants.ts';
 import { uint32At } from '../../../src/tpm/frame.ts';
 import { akTemplate } from '../../../src/tpm/templates.ts';
 import { Tpm } from '../../../src/tpm/tpm.ts';
-import { TpmError } from '../../../src/tpm/tpm-error.ts';
 import type { TpmObject } from '../../../src/tpm/tpm-object.ts';
 import { TPM_RC } from '../../../src/tpm/tpm-rc.ts';
 import { answer, FakeTpm, type Reply } from './fake-tpm.ts';

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { toHex, utf8 } from '../../../src/bytes.ts';
-import { PinError } from '../../../src/keys/pin-error.ts';
+import { PinError } from '../../../src/errors/pin-error.ts';
+import { TpmError } from '../../../src/errors/tpm-error.ts';
 import { PinEntry, type PinPrompt, type PinRequest } from '../../../src/webcrypto/pin-entry.ts';
 import { keyRecord } from '../../key-record.ts';
 
@@ -81,7 +82,7 @@ describe('PinEntry', () => {
 
   it('passes on what the use and the prompt throw, without asking again', async () => {
     const { prompt, given, requests } = promptOf('1234');
-    const failing = async () => Promise.reject(new PinError('tpm-lockout', 'locked'));
+    const failing = async () => Promise.reject(new TpmError('tpm-lockout', 'locked'));
     await expect(new PinEntry(prompt, 0, never()).use(key, 'sign', failing)).rejects.toMatchObject({
       code: 'tpm-lockout',
     });

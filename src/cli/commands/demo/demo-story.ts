@@ -6,7 +6,8 @@ import { copy, toHex, utf8, wipe } from '../../../bytes.ts';
 import { splitCertificates } from '../../../crypto/certificate-bytes.ts';
 import { encodePem } from '../../../crypto/pem.ts';
 import { encodeSpkiPem } from '../../../crypto/public-key.ts';
-import { isKeyprovError, KeyprovError, withCleanup } from '../../../errors.ts';
+import { SelectionError } from '../../../errors/selection-error.ts';
+import { isKeyprovError, sayError, withCleanup } from '../../../errors.ts';
 import type { SigningKey } from '../../../formats/services/jws.ts';
 import { type KeyStore, openKeyStore } from '../../../keys/key-store.ts';
 import { mergePolicy } from '../../../policy/index.ts';
@@ -119,7 +120,7 @@ async function provisionFor(
   const outcome = await runWith({ ...connection, registrar }, wish, { ...context, store });
   if (outcome.status === 'pending') throw outcome.problem;
   if (outcome.status === 'blocked' || outcome.attestation?.status !== 'made') {
-    throw new KeyprovError('attestation-unavailable', 'the demo has not come to an attested key');
+    throw new SelectionError('attestation-unavailable', 'the demo has not come to an attested key', []);
   }
   const { statement } = outcome.attestation;
   await write('attestation.json', `${JSON.stringify(encodeStatement(statement), undefined, 2)}\n`);
@@ -209,7 +210,7 @@ async function signIn(
     } catch (error) {
       if (given !== undefined || !isKeyprovError(error, 'pin-wrong')) throw error;
       report.progress.fail();
-      prompter.say(`Not accepted: ${error.message}`);
+      prompter.say(`Not accepted: ${sayError(error)}`);
     } finally {
       wipe(pin);
     }

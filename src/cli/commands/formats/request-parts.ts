@@ -1,7 +1,7 @@
 import type { AttestationStatement } from '../../../attestation/index.ts';
 import type { Bytes } from '../../../bytes.ts';
 import { encodePem } from '../../../crypto/pem.ts';
-import { KeyprovError } from '../../../errors.ts';
+import { SelectionError } from '../../../errors/selection-error.ts';
 import type { SigningKey } from '../../../formats/services/jws.ts';
 import { COSE_ALG, type CoseKey } from '../../../formats/webauthn/cose-key.ts';
 import { computeRpIdHash, encodeAuthenticatorData } from '../../../formats/webauthn/webauthn-authenticator-data.ts';
@@ -49,7 +49,7 @@ export function textOf({ texts }: FormatOptions, name: TextOption, fallback?: st
 /** The statement. @throws KeyprovError `attestation-unavailable` where there is none. */
 export function statementOf({ statement }: RequestInput): AttestationStatement {
   if (statement !== undefined) return statement;
-  throw new KeyprovError('attestation-unavailable', 'there is no attestation.json: the key was not attested', {
+  throw new SelectionError('attestation-unavailable', 'there is no attestation.json: the key was not attested', [], {
     remedy: 'have it attested now, with keyprov attest',
   });
 }

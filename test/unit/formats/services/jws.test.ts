@@ -94,10 +94,10 @@ describe('buildJws', () => {
   it('refuses signatures that the recipient would refuse', async () => {
     const longSalts = signingKey(rsaPair.privateKey, rsaPair.publicKey, constants.RSA_PSS_SALTLEN_MAX_SIGN);
     const said = await asyncRefusal(() => buildJws({ key: longSalts, algorithm: 'PS256', payload: utf8('') }));
-    expect(said).toMatch(/^algorithm-unsupported: PS256: .*; use RS256: the salts/);
+    expect(said).toMatch(/^tpm-unsupported: PS256: .*; use RS256: the salts/);
     const other = { ...p256, sign: ec('P-256').sign };
     expect(await asyncRefusal(() => buildJws({ key: other, algorithm: 'ES256', payload: utf8('') }))).toMatch(
-      /^algorithm-unsupported: ES256: what the key signed is no such signature$/,
+      /^tpm-unsupported: ES256: what the key signed is no such signature$/,
     );
   });
 });

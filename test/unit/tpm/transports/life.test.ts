@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Bytes, fromHex } from '../../../../src/bytes.ts';
+import { TpmError } from '../../../../src/errors/tpm-error.ts';
 import { KeyprovError } from '../../../../src/errors.ts';
 import { TransportLife } from '../../../../src/tpm/transports/life.ts';
 
@@ -12,7 +13,7 @@ const fails = (error: unknown) => (): Promise<Bytes> => Promise.reject(error);
 describe('TransportLife', () => {
   it('goes on after an error that is none of the transport', async () => {
     const life = new TransportLife('x:');
-    const error = new KeyprovError('tpm-command-blocked', 'no');
+    const error = new TpmError('tpm-command-blocked', 'no');
     await expect(life.send(COMMAND, fails(error))).rejects.toBe(error);
     expect(await life.send(COMMAND, works)).toBe(ANSWER);
   });

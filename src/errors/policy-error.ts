@@ -1,5 +1,10 @@
-import { KeyprovError } from '../errors.ts';
-import type { PolicySource } from './policy-layer.ts';
+import { KeyprovError, SUBCLASS } from '../errors.ts';
+
+/**
+ * Who sets a value. `gpo`: Group Policy. `csp`: a device management service, through the PassportForWork CSP. `eas`:
+ * Exchange ActiveSync and the DeviceLock CSP. `environment`, `command-line`, `file`, `object`: this library's own.
+ */
+export type PolicySource = 'gpo' | 'csp' | 'eas' | 'environment' | 'command-line' | 'file' | 'object';
 
 /** Where a setting stands. */
 export interface SettingOrigin {
@@ -23,8 +28,9 @@ export interface PolicyProblem {
   readonly from?: readonly SettingOrigin[];
 }
 
-/** Thrown for a policy with wrong settings; it names all of them. `code` is `policy-invalid`. */
+/** Thrown for a policy with wrong settings; it names all of them. */
 export class PolicyError extends KeyprovError {
+  declare readonly code: 'policy-invalid';
   /** Every wrong setting, in the order in which they were found; never empty. */
   readonly problems: readonly PolicyProblem[];
 
@@ -33,7 +39,7 @@ export class PolicyError extends KeyprovError {
       const where = [...new Set(from.map(({ origin }) => origin))].join(' and ');
       return `${where === '' ? '' : `${where}: `}${setting}: ${problem} (expected: ${expected})`;
     });
-    super('policy-invalid', `the policy is wrong: ${lines.join('; ')}`, options);
+    super('policy-invalid', `the policy is wrong: ${lines.join('; ')}`, options, SUBCLASS);
     this.problems = Object.freeze([...problems]);
   }
 }

@@ -1,64 +1,6 @@
-import { type ErrorCode, KeyprovError, type KeyprovErrorOptions } from '../errors.ts';
-import { type ErrorDetails, parseErrorDetails, printable } from './error-details.ts';
+import { type ErrorDetails, ServiceError, type ServiceErrorOptions } from '../errors/service-error.ts';
+import { parseErrorDetails, printable } from './error-details.ts';
 import type { ServiceAnswer } from './exchange.ts';
-
-/**
- * Whether to try again: `backoff` the same may work later; `mfa` with a new token, for which the user is asked; `none`
- * something must be mended first.
- */
-export type RetryClass = 'none' | 'backoff' | 'mfa';
-
-/** What a {@link ServiceError} can carry besides its message. */
-export interface ServiceErrorOptions extends KeyprovErrorOptions {
-  readonly status?: number | undefined;
-  readonly details?: ErrorDetails | undefined;
-  readonly retry: RetryClass;
-  readonly retryAfterMs?: number | undefined;
-  readonly outcomeUnknown: boolean;
-  readonly windowsCode?: number | undefined;
-  readonly misplaced?: MisplacedKey | undefined;
-}
-
-/** A key that the service has registered for somebody else. */
-export interface MisplacedKey {
-  readonly kid: string;
-  /** User principal name. */
-  readonly upn: string;
-}
-
-/** Something went wrong with a service. No token and nothing else that is secret is in it. */
-export class ServiceError extends KeyprovError {
-  /** The HTTP status, where there was an answer. */
-  readonly status: number | undefined;
-  /** What the body of the error answer says. */
-  readonly details: ErrorDetails | undefined;
-  readonly retry: RetryClass;
-  /** How long the service wants to be left alone, in milliseconds, where it said so. */
-  readonly retryAfterMs: number | undefined;
-  /** The service may have done what was asked for: look before asking for it in another way. */
-  readonly outcomeUnknown: boolean;
-  /** The code that Windows gives in this situation, where it is more than `code` says. Unsigned 32 bits. */
-  readonly windowsCode: number | undefined;
-  /** Set when the service has registered the key for another user: to be taken back there. */
-  readonly misplaced: MisplacedKey | undefined;
-
-  constructor(code: ErrorCode, message: string, options: ServiceErrorOptions) {
-    super(code, message, options);
-    this.status = options.status;
-    this.details = options.details;
-    this.retry = options.retry;
-    this.retryAfterMs = options.retryAfterMs;
-    this.outcomeUnknown = options.outcomeUnknown;
-    this.windowsCode = options.windowsCode;
-    this.misplaced = options.misplaced;
-    this.misplaced = options.misplaced;
-  }
-}
-
-/** Tells whether `value` is a {@link ServiceError}. */
-export function isServiceError(value: unknown): value is ServiceError {
-  return value instanceof ServiceError;
-}
 
 /** What a caller knows better than this file of an answer. */
 export interface StatusMeaning {
@@ -98,7 +40,7 @@ export function statusError(
         : undefined,
       // Behind a gateway, or in the middle of its work, a service may fail after it has done it.
       outcomeUnknown: request.outcomeUnknown === true || (request.method !== 'GET' && status >= 500),
-      ...(remedy !== undefined && { remedy }),
+      remedy,
     },
   );
 }

@@ -1,0 +1,23 @@
+import { KeyprovError, SUBCLASS } from '../errors.ts';
+
+/** Bytes that are not of the structure they should be, or a value that does not fit its structure. */
+export class CodecError extends KeyprovError {
+  declare readonly code: 'codec';
+  /** From the outermost structure to the field: `TPM2B_PUBLIC.parameters.keyBits`. */
+  path: string;
+  /** What is wrong there. */
+  readonly problem: string;
+
+  constructor(path: string, problem: string, options: { readonly cause?: unknown } = {}) {
+    super('codec', `${path}: ${problem}`, options, SUBCLASS);
+    this.path = path;
+    this.problem = problem;
+  }
+
+  /** The same error, with `outer` put before its path. */
+  within(outer: string): this {
+    this.path = `${outer}.${this.path}`;
+    this.message = `${this.path}: ${this.problem}`;
+    return this;
+  }
+}
