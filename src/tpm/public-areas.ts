@@ -1,4 +1,4 @@
-/** Public areas of endorsement, storage, attestation and user keys, and the policy digests in them, computed offline. */
+/** Public areas of endorsement, storage, attestation and user keys, their public keys and policy digests, computed offline. */
 export {
   ekPolicyA,
   ekPolicyB,
@@ -15,6 +15,7 @@ export {
   windowsHelloBranches,
   windowsHelloPolicy,
 } from './policy-digest.ts';
+export { publicKeyOf } from './public-key.ts';
 export {
   akTemplate,
   type EkTemplateName,

@@ -1,4 +1,4 @@
-import type { Certification, CreationProof, PublicPart } from '../../attestation/statement.ts';
+import type { AttestationStatement, Certification, CreationProof, PublicPart } from '../../attestation/statement.ts';
 import { type Bytes, toBase64 } from '../../bytes.ts';
 import { JsonMembers, showJson } from '../../json.ts';
 import { type Codec, decode } from '../../tpm/codec/index.ts';
@@ -105,6 +105,14 @@ export function parseGoCertificationParameters(json: unknown): CertifiedKey {
     pubArea: structure(object, 'Public', TPMT_PUBLIC),
     ...certification(object, 'CreateAttestation', 'CreateSignature'),
   };
+}
+
+/**
+ * The statement that CertificationParameters make, for `verifyStatement` and `verifyEvidence`. `ak` is the attestation key
+ * that is known from its AttestationParameters.
+ */
+export function statementFromGoCertification(key: CertifiedKey, ak: PublicPart): AttestationStatement {
+  return { version: 1, pubArea: key.pubArea, certInfo: key.certInfo, signature: key.signature, ak };
 }
 
 /** The Quote of a TPM2_Quote. */

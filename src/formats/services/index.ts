@@ -43,6 +43,7 @@ export {
   parseGoAttestationParameters,
   parseGoCertificationParameters,
   parseGoQuote,
+  statementFromGoCertification,
 } from './go-attestation.ts';
 export {
   buildJws,
@@ -50,7 +51,7 @@ export {
   type JwsAlgorithm,
   type JwsOptions,
   parseJws,
-  type Sign,
+  type Signer,
   type SigningKey,
   verifyJws,
 } from './jws.ts';
@@ -67,10 +68,15 @@ export {
 } from './keylime.ts';
 export {
   buildSmallstepAttest,
+  buildSmallstepChain,
   buildSmallstepSecret,
+  type ParsedSmallstepAttest,
+  parseSmallstepAttest,
   parseSmallstepChain,
+  parseSmallstepSecret,
   type SmallstepAttestInput,
   type SmallstepAttestRequest,
+  type SmallstepChain,
   type SmallstepSecretRequest,
 } from './smallstep.ts';
 export {

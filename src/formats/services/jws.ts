@@ -12,12 +12,12 @@ import { inRequest, requestInvalid } from '../x509/in-request.ts';
 export type JwsAlgorithm = 'RS256' | 'PS256' | 'ES256' | 'ES384';
 
 /** Signs with a key: `(options) => provider.sign(key, { ...options, pin })`. */
-export type Sign = (options: SignOptions) => Promise<Bytes>;
+export type Signer = (options: SignOptions) => Promise<Bytes>;
 
 /** A key that signs. */
 export interface SigningKey {
   readonly publicKey: PublicKey;
-  readonly sign: Sign;
+  readonly sign: Signer;
 }
 
 /** A JWS in its parts, as they were found; nothing is verified. */

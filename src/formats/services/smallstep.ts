@@ -1,12 +1,15 @@
 import type { CreationProof, PublicPart } from '../../attestation/statement.ts';
+
 import { type Bytes, toBase64 } from '../../bytes.ts';
-import { encodeSpki } from '../../crypto/public-key.ts';
+import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { JsonMembers } from '../../json.ts';
+
 import type { TpmVendor } from '../../tpm/capabilities.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
-import { requestInvalid } from '../x509/in-request.ts';
+
+import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** The body of `POST attest` of smallstep's attestation CA. Bytes are in standard base64. */
 export interface SmallstepAttestRequest {
@@ -69,6 +72,50 @@ export function buildSmallstepAttest({ vendor, ek, ak, akCreation }: SmallstepAt
   };
 }
 
+/** What the body of `POST attest` says; nothing of it is verified. */
+export interface ParsedSmallstepAttest {
+  readonly tpmInfo: SmallstepAttestRequest['tpmInfo'];
+  /** The endorsement key, for `buildEkPublicArea`. */
+  readonly ek: PublicKey;
+  /** X.509 certificates of the endorsement key in DER, its own first. */
+  readonly ekCertificates: readonly Bytes[];
+  readonly ak: PublicPart & { readonly pubArea: Bytes };
+  /** For `verifyAttestationKey`. */
+  readonly akCreation: CreationProof;
+}
+
+/**
+ * Reads the body of `POST attest`: parsed already or as text. Verify it with `verifyAttestationKey`, and have the TPM
+ * prove that it holds both keys with `makeCredential` and `encodeSmallstepCredential`.
+ *
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
+export function parseSmallstepAttest(json: unknown): ParsedSmallstepAttest {
+  const body = JsonMembers.parse(ATTEST, json, requestInvalid, ['tpmInfo', 'ek', 'ekCerts', 'akCert', 'params']);
+  const [info, params] = [body.members('tpmInfo'), body.members('params')];
+  const [ek, pubArea] = [body.base64('ek'), params.base64('public')];
+  if (info.value('version') !== 2) throw info.wrong('version', 'not that of a TPM 2.0');
+  inRequest(`${ATTEST}: params: public`, () => decode(TPMT_PUBLIC, pubArea));
+  return {
+    tpmInfo: {
+      version: 2,
+      manufacturer: info.text('manufacturer'),
+      model: info.text('model'),
+      firmwareVersion: info.text('firmwareVersion'),
+    },
+    ek: inRequest(`${ATTEST}: ek`, () => decodeSpki(ek)),
+    ekCertificates: body.has('ekCerts') ? body.base64List('ekCerts') : [],
+    ak: { pubArea, ...(body.has('akCert') && { certificates: [body.base64('akCert')] }) },
+    akCreation: {
+      creationData: params.base64('createData'),
+      certInfo: params.base64('createAttestation'),
+      signature: params.base64('createSignature'),
+    },
+  };
+}
+
+const ATTEST = 'smallstep attest';
+
 /** The body of `POST secret`: the secret of the credential that came in answer to `attest`, in base64. */
 export interface SmallstepSecretRequest {
   readonly secret: string;
@@ -77,6 +124,21 @@ export interface SmallstepSecretRequest {
 /** Builds the body of `POST secret`. */
 export function buildSmallstepSecret(secret: Uint8Array): SmallstepSecretRequest {
   return { secret: toBase64(secret) };
+}
+
+/** Reads the body of `POST secret`: parsed already or as text. @throws KeyprovError `request-invalid` for anything else. */
+export function parseSmallstepSecret(json: unknown): Bytes {
+  return JsonMembers.parse('smallstep secret', json, requestInvalid, ['secret']).base64('secret');
+}
+
+/** The answer to `POST secret`: certificates in base64. */
+export interface SmallstepChain {
+  readonly chain: readonly string[];
+}
+
+/** Builds the answer to `POST secret` of X.509 certificates in DER, that of the attestation key first. */
+export function buildSmallstepChain(certificates: readonly Uint8Array[]): SmallstepChain {
+  return { chain: certificates.map(toBase64) };
 }
 
 /**

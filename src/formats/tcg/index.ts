@@ -11,6 +11,7 @@ export {
 } from './ak-certificate.ts';
 export { buildAkPublicArea, findCertifiedAk } from './certified-ak.ts';
 export { buildEkCertificate, type EkCertificateOptions } from './ek-certificate.ts';
+export { buildEkPublicArea } from './ek-public-area.ts';
 export {
   type ContentHash,
   decodeIdevidContent,

@@ -24,9 +24,6 @@ export interface EcPrivateKey extends EcPublicKey {
   readonly d: Bytes;
 }
 
-type EccPublicMagic = 'ECS1' | 'ECS3' | 'ECS5' | 'ECDP' | 'ECK1' | 'ECK3' | 'ECK5' | 'ECKP';
-type EccPrivateMagic = 'ECS2' | 'ECS4' | 'ECS6' | 'ECDV' | 'ECK2' | 'ECK4' | 'ECK6' | 'ECKV';
-
 /**
  * A key as Windows CNG writes it. RSA1 is public, RSA2 adds the primes, RSA3 is the full private key. ECS… and ECD… are
  * for ECDSA, ECK… for ECDH. ECDP, ECDV, ECKP and ECKV name no curve: it is the NIST curve of that size.
@@ -35,8 +32,18 @@ export type CngBlob =
   | { readonly magic: 'RSA1'; readonly key: RsaPublicKey }
   | { readonly magic: 'RSA2'; readonly key: RsaPrimesKey }
   | { readonly magic: 'RSA3'; readonly key: RsaPrivateKey }
-  | { readonly magic: EccPublicMagic; readonly key: EcPublicKey }
-  | { readonly magic: EccPrivateMagic; readonly key: EcPrivateKey };
+  | {
+      readonly magic: 'ECS1' | 'ECS3' | 'ECS5' | 'ECDP' | 'ECK1' | 'ECK3' | 'ECK5' | 'ECKP';
+      readonly key: EcPublicKey;
+    }
+  | {
+      readonly magic: 'ECS2' | 'ECS4' | 'ECS6' | 'ECDV' | 'ECK2' | 'ECK4' | 'ECK6' | 'ECKV';
+      readonly key: EcPrivateKey;
+    };
+
+type RsaBlob = Extract<CngBlob, { magic: `RSA${string}` }>;
+type EccPrivateMagic = Extract<CngBlob, { key: EcPrivateKey }>['magic'];
+type EccPublicMagic = Exclude<CngBlob['magic'], EccPrivateMagic | RsaBlob['magic']>;
 
 const ECC_PUBLIC: Readonly<Record<EccPublicMagic, Curve | 'any'>> = {
   ECS1: 'P-256',
@@ -110,8 +117,6 @@ export function computeKeyId(publicBlob: Uint8Array): Bytes {
 export function computeKeyIdText(publicBlob: Uint8Array): string {
   return toBase64(computeKeyId(publicBlob));
 }
-
-type RsaBlob = Extract<CngBlob, { magic: `RSA${string}` }>;
 
 function rsaHeader({ magic, key }: RsaBlob): Bytes {
   const primes = magic === 'RSA1' ? [0, 0] : [key.p.length, key.q.length];

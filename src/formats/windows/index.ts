@@ -47,6 +47,7 @@ export {
   encodePublicBlob,
   type KeyRegistration,
   parseKeyRegistration,
+  statementFromKeyRegistration,
 } from './key-registration.ts';
 export {
   type AttestationKeyInfo,
@@ -59,7 +60,6 @@ export {
   type EndorsementKeyInfo,
   encodeAttestationKeyInfo,
   encodeEndorsementKeyInfo,
-  PLATFORM_KSP,
   parseWcceAttributes,
   type WcceAttributes,
   type WcceChallenge,

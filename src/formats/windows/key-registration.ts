@@ -1,3 +1,4 @@
+import type { AttestationStatement } from '../../attestation/statement.ts';
 import { type Bytes, toBase64 } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
@@ -7,7 +8,7 @@ import { KeyprovError } from '../../errors.ts';
 import { JsonMembers } from '../../json.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 import { decodeCngBlob, encodeCngBlob } from './cng-blob.ts';
-import { decodeKast } from './kast.ts';
+import { decodeKast, statementFromKast } from './kast.ts';
 
 /**
  * What the body of a key registration says.
@@ -72,6 +73,21 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
   }
   check(registration);
   return registration;
+}
+
+/**
+ * The statement that a registration makes of its key, with the certificate of the attestation key where it has one, for
+ * `verifyStatement` and `verifyEvidence`; `undefined` for a registration without attestation. Give `verifyEvidence` the
+ * registered key as `expectedKey`, since a KAST may be of another.
+ *
+ * @throws KeyprovError `request-invalid` for a KAST that attests no key, or does not hold its attestation key.
+ */
+export function statementFromKeyRegistration(registration: KeyRegistration): AttestationStatement | undefined {
+  if (registration.profile === 'strict' || registration.attestation === undefined) return undefined;
+  const statement = statementFromKast(decodeKast(registration.attestation));
+  const { aikCertificate } = registration;
+  if (aikCertificate === undefined) return statement;
+  return { ...statement, ak: { ...statement.ak, certificates: [aikCertificate] } };
 }
 
 /** The public blob of a key as it is registered: RSA1, or ECS1, ECS3, ECS5 by curve. Its SHA-256 is the KeyID. */

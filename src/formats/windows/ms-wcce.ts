@@ -22,7 +22,7 @@ export const ENROLL = {
 } as const;
 
 /** The provider that AD CS wants a key with attestation to be of. */
-export const PLATFORM_KSP = 'Microsoft Platform Crypto Provider';
+const PLATFORM_KSP = 'Microsoft Platform Crypto Provider';
 
 /** EndorsementKeyInfo, MS-WCCE 2.2.2.7.12: the endorsement key, and certificates of it in DER. */
 export interface EndorsementKeyInfo {
@@ -84,7 +84,7 @@ export interface WcceRequestOptions extends EnvelopeOptions {
    * (1.3.6.1.4.1.311.21.5) or PRIVACY_CA (1.3.6.1.4.1.311.21.36).
    */
   readonly exchangeCertificate: Uint8Array;
-  /** Default {@link PLATFORM_KSP}. */
+  /** Default `Microsoft Platform Crypto Provider`, the one that AD CS wants. */
   readonly kspName?: string;
   /** Which OID the statement has: that of MS-WCCE (default), or that of the Windows SDK. */
   readonly statementOid?: typeof ENROLL.ATTESTATION_STATEMENT | typeof ENROLL.ATTESTATION_STATEMENT_SDK;

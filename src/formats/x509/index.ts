@@ -1,5 +1,7 @@
 /** Public keys, PKCS#10 requests, the attestation in them, names and CMS envelopes, as X.509 and its relatives write them. */
+export type { Curve } from '../../crypto/curve.ts';
 export type { DistinguishedName, NameAttribute } from '../../crypto/distinguished-name.ts';
+export type { HashName } from '../../crypto/kdf.ts';
 export {
   decodeSpki,
   decodeSpkiPem,
@@ -9,7 +11,7 @@ export {
   type PublicKey,
   type RsaPublicKey,
 } from '../../crypto/public-key.ts';
-export type { Sign, SigningKey } from '../services/jws.ts';
+export type { Signer, SigningKey } from '../services/jws.ts';
 export {
   type AlternativeName,
   decodeAlternativeNames,

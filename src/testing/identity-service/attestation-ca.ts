@@ -2,23 +2,24 @@ import { randomBytes } from 'node:crypto';
 import { makeCredential } from '../../attestation/credential.ts';
 import { parseEkCertificate } from '../../attestation/ek-certificate.ts';
 import type { KeyIdentity } from '../../attestation/key-checks.ts';
+import { decodePublicArea } from '../../attestation/statement.ts';
 import { verifyAttestationKey } from '../../attestation/verify.ts';
 import { verifyEkCertificate } from '../../attestation/verify-ek-certificate.ts';
-import { type Bytes, equal, toBase64, wipe } from '../../bytes.ts';
+
+import { equal, toBase64, wipe } from '../../bytes.ts';
+
 import { digest } from '../../crypto/kdf.ts';
-import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { encodeSpki } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
 import { encodeSmallstepCredential } from '../../formats/services/credential-encodings.ts';
+import { buildSmallstepChain, parseSmallstepAttest, parseSmallstepSecret } from '../../formats/services/smallstep.ts';
 import { buildAkCertificate } from '../../formats/tcg/ak-certificate.ts';
-import { inRequest, requestInvalid } from '../../formats/x509/in-request.ts';
+import { buildEkPublicArea } from '../../formats/tcg/ek-public-area.ts';
 import type { TpmIdentity } from '../../formats/x509/tpm-identity.ts';
-import { JsonMembers } from '../../json.ts';
 import { decode } from '../../tpm/codec/index.ts';
-import { TPM_ALG } from '../../tpm/constants.ts';
 import { objectName } from '../../tpm/names.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../../tpm/structures/object.ts';
-import { type EkTemplateName, ekTemplate } from '../../tpm/templates.ts';
 import { isVirtualByCertificate } from '../../tpm/virtual.ts';
 import type { AkTier } from './attestation-key-table.ts';
 import { validFor } from './authority.ts';
@@ -31,18 +32,13 @@ const SECRET_BYTES = 32;
 /** `POST /attestation/attest`: a challenge that only the TPM with both keys can answer. smallstep/crypto, tpm/attestation. */
 export function attest(context: ServiceContext, { body }: ServiceRequest): Promise<ServiceAnswer> {
   return answering(async () => {
-    const request = JsonMembers.parse('attest', body, requestInvalid);
-    const parameters = request.members('params');
-    const pubArea = parameters.base64('public');
-    const proof = verifyAttestationKey(pubArea, {
-      creationData: parameters.base64('createData'),
-      certInfo: parameters.base64('createAttestation'),
-      signature: parameters.base64('createSignature'),
-    });
+    const { ek: ekKey, ekCertificates, ak, akCreation } = parseSmallstepAttest(body);
+    const { pubArea } = ak;
+    const proof = verifyAttestationKey(pubArea, akCreation);
     if (!proof.ok) return refuse(403, describe(proof.findings));
-    const ekSpki = request.base64('ek');
-    const ek = endorsementKey(inRequest('ek', () => decodeSpki(ekSpki)));
-    const trust = await trustEk(context, { ek, spki: ekSpki, certificates: certificatesOf(request) });
+    const ekSpki = encodeSpki(ekKey);
+    const ek = decodePublicArea(buildEkPublicArea(ekKey));
+    const trust = await trustEk(context, { ek, spki: ekSpki, certificates: ekCertificates });
     if ('problem' in trust) return refuse(403, trust.problem);
     const secret = new Uint8Array(randomBytes(SECRET_BYTES));
     try {
@@ -61,7 +57,7 @@ export function attest(context: ServiceContext, { body }: ServiceRequest): Promi
 /** `POST /attestation/secret`: the certificate for whoever met the challenge. */
 export function certify(context: ServiceContext, { body }: ServiceRequest): Promise<ServiceAnswer> {
   return answering(async () => {
-    const secret = JsonMembers.parse('secret', body, requestInvalid).base64('secret');
+    const secret = parseSmallstepSecret(body);
     const activated = context.state.attestationKeys.activate(secret, context.now());
     if (activated === undefined) return refuse(403, 'the secret is not that of a challenge that waits');
     const { ca } = context.authority;
@@ -75,7 +71,7 @@ export function certify(context: ServiceContext, { body }: ServiceRequest): Prom
       ca,
     );
     context.state.attestationKeys.certified(certificate, activated);
-    return { status: 200, body: { chain: [certificate, ca.certificate].map(toBase64) } };
+    return { status: 200, body: buildSmallstepChain([certificate, ca.certificate]) };
   });
 }
 
@@ -123,33 +119,6 @@ function isListed(spki: Uint8Array, identity: KeyIdentity): boolean {
   if ('spki' in identity) return equal(identity.spki, spki);
   if ('spkiSha256' in identity) return equal(identity.spkiSha256, digest('sha256', spki));
   return 'pubArea' in identity && equal(encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, identity.pubArea))), spki);
-}
-
-const RSA_TEMPLATES: ReadonlyMap<number, EkTemplateName> = new Map([
-  [2048, 'L-1'],
-  [3072, 'H-6'],
-  [4096, 'H-7'],
-]);
-const ECC_TEMPLATES = { 'P-256': 'L-2', 'P-384': 'H-3', 'P-521': 'H-4' } as const;
-
-/**
- * The public area of an endorsement key, of which the protocol has the public key only: that of the default template for
- * such keys. EK Credential Profile for TPM 2.0, Annex B.
- */
-function endorsementKey(key: PublicKey): TpmtPublic {
-  if (key.kty === 'RSA') {
-    const template = RSA_TEMPLATES.get(bitLength(key.n));
-    const area = template && ekTemplate(template);
-    if (area?.type === TPM_ALG.RSA) return { ...area, unique: key.n };
-  } else {
-    const area = ekTemplate(ECC_TEMPLATES[key.crv]);
-    if (area.type === TPM_ALG.ECC) return { ...area, unique: { x: key.x, y: key.y } };
-  }
-  throw requestInvalid('ek', 'no key of a template that is known');
-}
-
-function certificatesOf(request: JsonMembers): Bytes[] {
-  return request.has('ekCerts') ? request.base64List('ekCerts') : [];
 }
 
 const refuse = (status: number, error: string): ServiceAnswer => ({ status, body: { error } });
