@@ -4,7 +4,7 @@ import { digest } from '../crypto/kdf.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { PinError } from '../errors/pin-error.ts';
 import type { SignalOptions } from '../signal.ts';
-import { withStoreLock } from '../storage/store-lock.ts';
+import { withStoreLock } from '../storage/hold-lock.ts';
 import { type AttemptState, CountFiles } from './count-files.ts';
 import { openStoreDirectory } from './key-store.ts';
 

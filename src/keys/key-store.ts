@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { createFile, ignoring, removeFile, removeLeftovers, replaceFile, storeIo } from '../storage/atomic-file.ts';
-import { type StoreLockOptions, withStoreLock } from '../storage/store-lock.ts';
+import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
 
 /** What {@link KeyStore.list} finds. */

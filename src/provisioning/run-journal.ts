@@ -5,10 +5,10 @@ import { KeyprovError } from '../errors.ts';
 import { type KeyRecord, keyRecordFromJson, keyRecordToJson } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { ignoring, removeFile, replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { isGone, type ProcessIdentity, thisProcess } from '../storage/process-identity.ts';
 import type { Fields, JsonObject } from '../storage/record-fields.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
-import { type StoreLockOptions, withStoreLock } from '../storage/store-lock.ts';
 import { type RegistrationRecord, registrationFromJson, registrationToJson } from './registration-record.ts';
 
 /** Whose run it is. There is at most one for each user and device. */

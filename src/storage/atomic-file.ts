@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { link, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { link, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyprovError, withCleanup } from '../errors.ts';
 
@@ -38,15 +39,58 @@ export async function replaceFile(
   name: string,
   data: string | Uint8Array | ((identity: string) => string),
 ): Promise<void> {
-  await storeIo(directory, async () => {
-    const temporary = await writeTemporary(directory, data, true);
-    await withCleanup(
-      () => rename(temporary, join(directory, name)),
-      () => removeIfThere(temporary),
-    );
-    await syncDirectory(directory);
-  });
+  await storeIo(directory, () => writeWhole(directory, name, data));
 }
+
+/** What {@link replaceFile} does. @throws the error of Node */
+export async function writeWhole(
+  directory: string,
+  name: string,
+  data: Parameters<typeof replaceFile>[2],
+): Promise<void> {
+  const temporary = await writeTemporary(directory, data, true);
+  await withCleanup(
+    () => rename(temporary, join(directory, name)),
+    () => removeIfThere(temporary),
+  );
+  await syncDirectory(directory);
+}
+
+/** What {@link writeWhole} does, without giving way: for a process that exits. @throws the error of Node */
+export function writeWholeSync(directory: string, name: string, data: Uint8Array): void {
+  const temporary = join(directory, temporaryName());
+  try {
+    withFile(temporary, 'wx', (fd) => {
+      writeFileSync(fd, data);
+      fsyncSync(fd);
+    });
+    renameSync(temporary, join(directory, name));
+  } catch (error) {
+    try {
+      unlinkSync(temporary);
+    } catch {
+      // The first error counts; what is left is removed some day.
+    }
+    throw error;
+  }
+  if (process.platform !== 'win32') withFile(directory, 'r', fsyncSync);
+}
+
+function withFile(path: string, flags: string, work: (fd: number) => void): void {
+  const fd = openSync(path, flags, 0o600);
+  try {
+    work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The name of a temporary file: one that nobody else gives. */
+export function temporaryName(): string {
+  return `.keyprov-${randomUUID()}.tmp`;
+}
+
+const TEMPORARY = /^\.keyprov-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
 /**
  * Which file it is, whatever its name: the number of its inode and, since ext4 gives a freed number to the very next
@@ -65,16 +109,23 @@ export async function removeFile(directory: string, name: string): Promise<boole
   });
 }
 
-/** Removes the temporary files that died processes left in `directory`. @throws KeyprovError `store-io` */
+/**
+ * Removes the temporary files that died processes of this user left in `directory`: files with names of keyprov that are
+ * older than a minute, and nothing else. @throws KeyprovError `store-io`
+ */
 export async function removeLeftovers(directory: string): Promise<void> {
-  await storeIo(directory, async () => {
-    for (const name of await readdir(directory)) {
-      if (!name.endsWith('.tmp')) continue;
-      const path = join(directory, name);
-      const { mtimeMs } = await stat(path).catch(ignoring('ENOENT', { mtimeMs: Infinity }));
-      if (Date.now() - mtimeMs > LEFTOVER_AGE) await removeIfThere(path);
-    }
-  });
+  await storeIo(directory, () => sweepLeftovers(directory, LEFTOVER_AGE));
+}
+
+/** What {@link removeLeftovers} does, for files older than `age` milliseconds. @throws the error of Node */
+export async function sweepLeftovers(directory: string, age: number): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!TEMPORARY.test(name)) continue;
+    const path = join(directory, name);
+    const stats = await lstat(path).catch(ignoring('ENOENT', undefined));
+    const isOurs = stats?.isFile() === true && (process.getuid === undefined || stats.uid === process.getuid());
+    if (isOurs && Date.now() - stats.mtimeMs >= age) await removeIfThere(path);
+  }
 }
 
 /** Runs `work`; an error of the file system becomes KeyprovError `store-io` that names `path`. */
@@ -109,7 +160,7 @@ async function writeTemporary(
   data: Parameters<typeof replaceFile>[2],
   durable: boolean,
 ): Promise<string> {
-  const path = join(directory, `${randomUUID()}.tmp`);
+  const path = join(directory, temporaryName());
   try {
     const file = await open(path, 'wx', 0o600);
     await withCleanup(

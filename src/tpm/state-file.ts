@@ -1,25 +1,15 @@
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  type Stats,
-  writeFileSync,
-} from 'node:fs';
-import { open, rename } from 'node:fs/promises';
+import { lstatSync, mkdirSync, readFileSync, type Stats } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Bytes, concat, copy, equal, uint32, utf8, view } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { sweepLeftovers, writeWhole, writeWholeSync } from '../storage/atomic-file.ts';
+import { type FileLock, type TryLock, takeKernelLock } from '../storage/kernel-lock.ts';
+import type { Holder } from '../storage/lock-holder.ts';
 import { uint32At } from './frame.ts';
 
-/** Locks an open file against every other opening of it. False where another one has the lock. */
-export type TryLock = (fd: number) => boolean;
-
 const MAGIC = utf8('KPTPM2ST');
+const NAME = 'tpm2.state';
 const VERSION = 1;
 const VERSION_AT = 8;
 const LENGTH_AT = 12;
@@ -70,8 +60,7 @@ export class StateFile {
   /** Absolute path. */
   readonly directory: string;
   readonly #path: string;
-  readonly #temporary: string;
-  #lock: number | undefined;
+  #lock: FileLock | undefined;
   #saved: Bytes | undefined;
 
   /**
@@ -80,8 +69,7 @@ export class StateFile {
    */
   constructor(directory: string, tryLock: TryLock) {
     this.directory = resolve(directory);
-    this.#path = join(this.directory, 'tpm2.state');
-    this.#temporary = `${this.#path}.tmp`;
+    this.#path = join(this.directory, NAME);
     this.#lock = lockDirectory(this.directory, tryLock);
     try {
       this.#saved = readState(this.#path);
@@ -105,20 +93,7 @@ export class StateFile {
     if (this.#isSaved(state)) return;
     const next = copy(state);
     try {
-      const file = await open(this.#temporary, 'w', 0o600);
-      try {
-        await file.writeFile(encodeStateFile(next));
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(this.#temporary, this.#path);
-      const directory = await open(this.directory);
-      try {
-        await directory.sync();
-      } finally {
-        await directory.close();
-      }
+      await writeWhole(this.directory, NAME, encodeStateFile(next));
     } catch (error) {
       throw ioError(this.directory, error);
     }
@@ -130,22 +105,26 @@ export class StateFile {
     if (this.#isSaved(state)) return;
     const next = copy(state);
     try {
-      withFile(this.#temporary, 'w', (fd) => {
-        writeFileSync(fd, encodeStateFile(next));
-        fsyncSync(fd);
-      });
-      renameSync(this.#temporary, this.#path);
-      withFile(this.directory, 'r', fsyncSync);
+      writeWholeSync(this.directory, NAME, encodeStateFile(next));
     } catch (error) {
       throw ioError(this.directory, error);
     }
     this.#saved = next;
   }
 
+  /** Removes what a process that died while it saved left behind. @throws KeyprovError `state-io` */
+  async sweep(): Promise<void> {
+    try {
+      await sweepLeftovers(this.directory, 0); // by the lock nobody else writes here
+    } catch (error) {
+      throw ioError(this.directory, error);
+    }
+  }
+
   /** Gives the directory free for others. Idempotent. */
   close(): void {
     if (this.#lock === undefined) return;
-    closeSync(this.#lock);
+    this.#lock.release();
     this.#lock = undefined;
   }
 
@@ -155,20 +134,17 @@ export class StateFile {
   }
 }
 
-function lockDirectory(directory: string, tryLock: TryLock): number {
-  let fd: number | undefined;
-  let isLocked: boolean;
+function lockDirectory(directory: string, tryLock: TryLock): FileLock {
+  let taken: FileLock | Holder;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    fd = openSync(join(directory, '.lock'), 'a', 0o600);
-    isLocked = tryLock(fd);
+    taken = takeKernelLock(join(directory, '.lock'), tryLock);
   } catch (error) {
-    if (fd !== undefined) closeSync(fd);
     throw ioError(directory, error);
   }
-  if (isLocked) return fd;
-  closeSync(fd);
-  throw new KeyprovError('state-in-use', `${directory} is in use by another TPM of this or another process`, {
+  if ('release' in taken) return taken;
+  const holder = taken.pid === undefined ? 'this or another process' : `process ${taken.pid}`;
+  throw new KeyprovError('state-in-use', `${directory} is in use by another TPM of ${holder}`, {
     remedy: 'close that one, or use another directory',
   });
 }
@@ -192,15 +168,6 @@ function readState(path: string): Bytes | undefined {
     throw ioError(path, error);
   }
   return decodeStateFile(file, path);
-}
-
-function withFile(path: string, flags: string, work: (fd: number) => void): void {
-  const fd = openSync(path, flags, 0o600);
-  try {
-    work(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function invalid(path: string, what: string, remedy = RESTORE): KeyprovError {

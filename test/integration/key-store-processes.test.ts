@@ -30,10 +30,10 @@ class Worker {
   readonly process: ChildProcess;
   said = '';
 
-  constructor(times: number, then = '') {
-    this.process = spawn(process.execPath, [script.path, directory, String(times), then], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+  constructor(times: number, then = '', [command, ...before]: readonly string[] = []) {
+    const run = [process.execPath, script.path, directory, String(times), then];
+    const [program = '', ...rest] = command === undefined ? run : [command, ...before, ...run];
+    this.process = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.process.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.said += text;
     });
@@ -81,6 +81,23 @@ describe('a key store of several processes', () => {
       expect(await counter()).toBe(2 * kill);
     }
   });
+
+  it('serves twenty processes at once', async () => {
+    const workers = Array.from({ length: 20 }, () => new Worker(5));
+    expect(await Promise.all(workers.map((worker) => worker.end()))).toEqual(workers.map(() => [0, null]));
+    expect(await counter()).toBe(100);
+  });
+
+  it.runIf(process.platform === 'linux' && process.getuid?.() === 0)(
+    'goes on at once when a process in a PID namespace of its own is killed while it has the lock',
+    async () => {
+      const container = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+      expect(await new Worker(1, 'hang', container).killAfter('inside')).toBe(1);
+      expect(await new Worker(1).end()).toEqual([0, null]);
+      expect(await new Worker(1, '', container).end()).toEqual([0, null]);
+      expect(await counter()).toBe(3);
+    },
+  );
 
   it('keeps every update that was reported when processes are killed anywhere', async () => {
     const survivor = new Worker(300);

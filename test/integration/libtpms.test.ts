@@ -1,6 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -372,11 +382,13 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
       await using tpm = await openStarted({ directory });
       await tpm.send(NV_DEFINE);
       await tpm.send(nvWrite(1));
-      const obstacle = join(directory, 'tpm2.state.tmp');
-      mkdirSync(obstacle);
+      const path = join(directory, 'tpm2.state');
+      renameSync(path, `${path}.kept`);
+      mkdirSync(path); // no file takes the place of a directory
       const error = await quickFailure((async () => tpm[method](nvWrite(2)))());
       expect(error.code).toBe('state-io');
-      rmSync(obstacle, { recursive: true });
+      rmdirSync(path);
+      renameSync(`${path}.kept`, path);
       const second = await quickFailure(tpm.send(GET_RANDOM));
       expect(second).toMatchObject({ code: 'transport-lost', cause: error });
       expect((await quickFailure(tpm.powerCycle())).code).toBe('transport-lost');

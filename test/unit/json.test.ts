@@ -183,7 +183,7 @@ describe('the sources', () => {
       'src/json.ts',
       'src/provisioning/run-records.ts',
       'src/storage/record-file.ts',
-      'src/storage/store-lock.ts',
+      'src/storage/hold-lock.ts',
     ]);
   });
 });

@@ -1,12 +1,10 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SQLiteValue, Database as SqliteDatabase } from 'node-sqlite3-wasm';
 import { type Bytes, copy } from '../../bytes.ts';
-import { KeyprovError, withCleanup } from '../../errors.ts';
-import { JsonMembers } from '../../json.ts';
-import { errorCode, ignoring } from '../../storage/atomic-file.ts';
-import { isGone, type ProcessIdentity, thisProcess } from '../../storage/process-identity.ts';
-import { withStoreLock } from '../../storage/store-lock.ts';
+import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
+import { errorCode } from '../../storage/atomic-file.ts';
+import { type HeldLock, holdLock } from '../../storage/hold-lock.ts';
 import { loadPackage } from './load-package.ts';
 
 /** What can be stored in a column. */
@@ -56,11 +54,11 @@ export class Row {
 /** A database in one file, for one process at a time. What is written is there after a kill of the process. */
 export class Database {
   readonly #database: SqliteDatabase;
-  readonly #directory: string;
+  readonly #lock: HeldLock;
 
-  private constructor(database: SqliteDatabase, directory: string) {
+  private constructor(database: SqliteDatabase, lock: HeldLock) {
     this.#database = database;
-    this.#directory = directory;
+    this.#lock = lock;
   }
 
   /**
@@ -71,7 +69,7 @@ export class Database {
   static async open(directory: string, schema: string): Promise<Database> {
     const { default: sqlite } = await loadPackage('node-sqlite3-wasm', () => import('node-sqlite3-wasm'));
     await stateIo(directory, () => mkdir(directory, { recursive: true, mode: 0o700 }));
-    await withStoreLock(directory, () => stateIo(directory, () => claim(directory)));
+    const lock = await claim(directory);
     const database = new sqlite.Database(join(directory, FILE));
     try {
       // One process has it: no lock per statement. What the system has taken survives the end of the process.
@@ -81,10 +79,10 @@ export class Database {
       const error = new KeyprovError('state-invalid', `${path} is no database of an identity service`, { cause });
       return await withCleanup(
         () => Promise.reject(error),
-        () => new Database(database, directory).close(),
+        () => new Database(database, lock).close(),
       );
     }
-    return new Database(database, directory);
+    return new Database(database, lock);
   }
 
   run(sql: string, ...values: readonly Value[]): number {
@@ -116,12 +114,11 @@ export class Database {
   async close(): Promise<void> {
     if (!this.#database.isOpen) return;
     this.#database.close();
-    await rm(join(this.#directory, OWNER), { force: true });
+    await this.#lock.release();
   }
 }
 
 const FILE = 'service.db';
-const OWNER = 'owner.json';
 
 const bound = (values: readonly Value[]): SQLiteValue[] => [...values];
 
@@ -137,35 +134,19 @@ async function stateIo<T>(directory: string, work: () => Promise<T>): Promise<T>
   }
 }
 
-/** Makes this process the owner, when there is none that lives. */
-async function claim(directory: string): Promise<void> {
-  const self = await thisProcess();
-  const path = join(directory, OWNER);
-  const text = await readFile(path, 'utf8').catch(ignoring('ENOENT', ''));
-  const owner = readIdentity(text);
-  if (owner !== undefined && !(await isGone(owner, self))) {
-    throw new KeyprovError('state-in-use', `${directory} is used by an identity service in process ${owner.pid}`, {
+/** Makes this process the one that has the directory, until it closes it or ends. */
+async function claim(directory: string): Promise<HeldLock> {
+  let lock: HeldLock;
+  try {
+    lock = await holdLock(join(directory, 'service.lock'), { timeout: 0 });
+  } catch (cause) {
+    if (!isKeyprovError(cause, 'store-busy')) throw cause;
+    throw new KeyprovError('state-in-use', `${directory} is used by another identity service`, {
+      cause,
       remedy: 'close that one first, or give this one a directory of its own',
     });
   }
-  await writeFile(path, JSON.stringify(self), { mode: 0o600 });
   // node-sqlite3-wasm 0.8.60 locks by making this directory, and a process that is killed leaves it behind.
-  await rm(join(directory, `${FILE}.lock`), { recursive: true, force: true });
-}
-
-function readIdentity(text: string): ProcessIdentity | undefined {
-  if (text === '') return undefined;
-  try {
-    const owner = JsonMembers.parse('owner', text);
-    return {
-      pid: owner.integer('pid'),
-      start: owner.text('start'),
-      boot: owner.text('boot'),
-      namespace: owner.text('namespace'),
-    };
-  } catch (error) {
-    // A loss of power may leave a file without sense.
-    if (error instanceof TypeError) return undefined;
-    throw error;
-  }
+  await stateIo(directory, () => rm(join(directory, `${FILE}.lock`), { recursive: true, force: true }));
+  return lock;
 }

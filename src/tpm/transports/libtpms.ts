@@ -56,7 +56,10 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
   let file: StateFile | undefined;
   try {
     tpm = new native.Libtpms(path);
-    if (directory !== undefined) file = new StateFile(directory, native.loadLibc().tryLock);
+    if (directory !== undefined) {
+      file = new StateFile(directory, native.loadLibc().tryLock);
+      await file.sweep();
+    }
     tpm.boot(file?.state ?? state);
     await file?.save(tpm.state());
     return new Transport(address, tpm, file);

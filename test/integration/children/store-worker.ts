@@ -13,13 +13,12 @@ const count = (record: KeyRecord) => ({
   ...record,
   annotations: { counter: Number(record.annotations.counter) + 1 },
 });
-const options = { timeout: 60_000 };
 
 for (let turn = 0; turn < Number(times); turn++) {
-  await store.update('shared', count, options);
+  await store.update('shared', count);
   writeSync(1, 'written\n');
 }
 if (then === 'hang') {
   setInterval(() => undefined, 1_000);
-  await store.update('shared', () => new Promise(() => writeSync(1, 'inside\n')), options);
+  await store.update('shared', () => new Promise(() => writeSync(1, 'inside\n')));
 }

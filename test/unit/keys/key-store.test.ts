@@ -5,8 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/bytes.ts';
 import { type KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
 import { readWrappingSecret } from '../../../src/keys/wrapping-secret.ts';
-import { thisProcess } from '../../../src/storage/process-identity.ts';
-import { withStoreLock } from '../../../src/storage/store-lock.ts';
+import { temporaryName } from '../../../src/storage/atomic-file.ts';
 import { keyRecord } from '../../key-record.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
@@ -42,11 +41,12 @@ describe('openKeyStore', () => {
   });
 
   it('removes temporary files that died processes left, and no young ones', async () => {
-    await writeFile(join(directory, 'old.tmp'), '{"half":');
-    await writeFile(join(directory, 'young.tmp'), '{"half":');
-    await utimes(join(directory, 'old.tmp'), 1, 1);
+    const [old, young] = [temporaryName(), temporaryName()];
+    await writeFile(join(directory, old), '{"half":');
+    await writeFile(join(directory, young), '{"half":');
+    await utimes(join(directory, old), 1, 1);
     await openKeyStore(directory);
-    expect(await readdir(directory)).toEqual(['young.tmp']);
+    expect(await readdir(directory)).toEqual([young]);
   });
 });
 
@@ -60,7 +60,7 @@ describe('the key store', () => {
     await store.delete('a');
     expect((await store.list()).records.map(({ id }) => id)).toEqual(['b']);
     const names = (await readdir(directory)).filter((name) => !name.startsWith('.lock-'));
-    expect(names).toEqual(['key-b.json']);
+    expect(names).toEqual(['.keyprov.lock', 'key-b.json']);
   });
 
   it('keeps the first of two records with the same id', async () => {
@@ -163,77 +163,6 @@ describe('the key store', () => {
     );
     expect(saved.filter((said) => said === 'nothing thrown').length).toBe(1);
     expect(saved.filter((said) => said.startsWith('key-exists: ')).length).toBe(9);
-  });
-});
-
-describe('the lock of a store', () => {
-  const lockFiles = async () => (await readdir(directory)).filter((name) => name.startsWith('.lock-')).sort();
-  const lock = async (number: number, change: object) =>
-    writeFile(join(directory, `.lock-${number}`), JSON.stringify({ ...(await thisProcess()), ...change }));
-
-  it('leaves one empty file behind, whose number only grows', async () => {
-    for (const expected of ['.lock-1', '.lock-2', '.lock-3']) {
-      await withStoreLock(directory, async () => {
-        expect(JSON.parse(await readFile(join(directory, expected), 'utf8'))).toEqual(await thisProcess());
-      });
-      expect(await lockFiles()).toEqual([expected]);
-      expect(await readFile(join(directory, expected), 'utf8')).toBe('');
-    }
-  });
-
-  it('is given back when the work fails, and the error of the work is the one that is seen', async () => {
-    const work = () => Promise.reject(new Error('first'));
-    await expect(withStoreLock(directory, work)).rejects.toThrow('first');
-    expect(await withStoreLock(directory, async () => 'ran')).toBe('ran');
-  });
-
-  it('makes others wait, and gives up with the owner’s number in time', async () => {
-    await withStoreLock(directory, async () => {
-      const said = await asyncRefusal(() => withStoreLock(directory, async () => undefined, { timeout: 50 }));
-      expect(said).toMatch(/^store-busy: /);
-      expect(said).toContain(`is locked by process ${process.pid}; try again; if no such process uses it, remove `);
-    });
-  });
-
-  it('stops waiting when it is aborted', async () => {
-    await withStoreLock(directory, async () => {
-      const signal = AbortSignal.timeout(20);
-      const waiting = withStoreLock(directory, async () => undefined, { signal });
-      await expect(waiting).rejects.toThrow(expect.objectContaining({ name: 'TimeoutError' }));
-    });
-  });
-
-  it.each([
-    ['a process that has ended', { pid: 2 ** 30 }],
-    ['another process with the same number', { start: '1' }],
-    ['a process before the last boot', { boot: 'another' }],
-  ])('is taken over from %s', async (_, change) => {
-    await lock(7, change);
-    expect(await withStoreLock(directory, lockFiles, { timeout: 500 })).toEqual(['.lock-8']);
-  });
-
-  it('is taken over when a loss of power left a file without sense', async () => {
-    for (const text of ['\0\0\0\0', '{"pid":', 'null']) {
-      await writeFile(join(directory, '.lock-7'), text);
-      expect(await withStoreLock(directory, lockFiles, { timeout: 500 })).toEqual(['.lock-8']);
-      await rm(join(directory, '.lock-8'));
-    }
-  });
-
-  it.each([
-    ['of this process', {}],
-    ['of a process in another container', { pid: 2 ** 30, namespace: 'pid:[1]' }],
-  ])('is not taken over while it may be in use: %s', async (_, change) => {
-    await lock(7, change);
-    const said = await asyncRefusal(() => withStoreLock(directory, async () => undefined, { timeout: 50 }));
-    expect(said).toMatch(/^store-busy: /);
-    expect(await lockFiles()).toEqual(['.lock-7']);
-  });
-
-  it('is decided by the highest number alone', async () => {
-    await lock(3, {});
-    await writeFile(join(directory, '.lock-10'), '');
-    expect(await withStoreLock(directory, lockFiles)).toEqual(['.lock-11']);
   });
 });
 

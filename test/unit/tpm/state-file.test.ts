@@ -5,6 +5,8 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -16,6 +18,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { concat, fromHex, toHex, utf8 } from '../../../src/bytes.ts';
 import { KeyprovError } from '../../../src/errors.ts';
+import { temporaryName } from '../../../src/storage/atomic-file.ts';
 import { decodeStateFile, encodeStateFile, StateFile } from '../../../src/tpm/state-file.ts';
 import { exportSwtpmState, importSwtpmState } from '../../../src/tpm/swtpm-state.ts';
 
@@ -153,9 +156,10 @@ describe('StateFile', () => {
 
   it('takes the place of what an interrupted save has left', async () => {
     withState(encodeStateFile(STATE));
-    writeFileSync(`${path}.tmp`, encodeStateFile(OTHER).subarray(0, 500));
+    writeFileSync(join(directory, temporaryName()), encodeStateFile(OTHER).subarray(0, 500));
     const file = new StateFile(directory, free);
     expect(file.state).toEqual(STATE);
+    await file.sweep();
     await file.save(OTHER);
     file.close();
     expect(readdirSync(directory).sort()).toEqual(['.lock', 'tpm2.state']);
@@ -220,10 +224,14 @@ describe('StateFile', () => {
   ])('reports a failed %s and keeps the old state', async (_, save) => {
     withState(encodeStateFile(STATE));
     const file = new StateFile(directory, free);
-    mkdirSync(`${path}.tmp`);
+    renameSync(path, `${path}.kept`);
+    mkdirSync(path); // no file takes the place of a directory
     await expect(save(file)).rejects.toMatchObject({ name: 'KeyprovError', code: 'state-io' });
     expect(file.state).toEqual(STATE);
     file.close();
+    rmdirSync(path);
+    renameSync(`${path}.kept`, path);
+    expect(readdirSync(directory).sort()).toEqual(['.lock', 'tpm2.state']);
     expect(decodeStateFile(readFileSync(path), path)).toEqual(STATE);
   });
 

@@ -1,0 +1,127 @@
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { KeyprovError, withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
+import { errorCode, storeIo } from './atomic-file.ts';
+import { type FileLock, type TryLock, takeKernelLock } from './kernel-lock.ts';
+import { takeLease } from './lease.ts';
+import type { Holder } from './lock-holder.ts';
+
+/** Options of {@link withStoreLock} and {@link holdLock}. */
+export interface StoreLockOptions extends SignalOptions {
+  /** Milliseconds to wait while the lock does not change hands; default 10,000. 0 asks once. */
+  readonly timeout?: number | undefined;
+}
+
+/** A lock that is held until it is released, or the process ends. */
+export interface HeldLock {
+  /** Gives it back; with `remove` the file goes with it. Idempotent. @throws KeyprovError `store-io` */
+  release(options?: { readonly remove?: boolean | undefined }): Promise<void>;
+}
+
+/** What systems and file systems say that have no flock(2). */
+const WITHOUT_LOCKS: ReadonlySet<unknown> = new Set(['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS']);
+
+/**
+ * Takes the lock of the file at `path`, and waits where another one has it, in this or another process. The time-out
+ * begins anew whenever the lock changes hands: it is not for being one of many, but for one who does not end.
+ *
+ * The lock is the kernel's (flock(2)), which gives it back when the process ends, also one of another container. Where
+ * there is none, it is a lease, which others can take ten seconds after its holder died.
+ * @throws KeyprovError `store-busy` when it is not free in time, `store-io`; the reason of `signal`.
+ */
+export async function holdLock(path: string, { signal, timeout = 10_000 }: StoreLockOptions = {}): Promise<HeldLock> {
+  let kind = await lockKind();
+  let seen: string | undefined;
+  let end = 0;
+  for (;;) {
+    signal?.throwIfAborted();
+    let taken: FileLock | Holder | undefined;
+    await storeIo(path, async () => {
+      try {
+        taken = kind.tryLock === undefined ? takeLease(path) : takeKernelLock(path, kind.tryLock);
+      } catch (error) {
+        if (kind.tryLock === undefined || !WITHOUT_LOCKS.has(errorCode(error))) throw error;
+        kind = LEASE;
+        taken = takeLease(path);
+      }
+    });
+    if (taken === undefined) continue;
+    if ('release' in taken) {
+      const lock = taken;
+      return { release: (options) => storeIo(path, async () => lock.release(options)) };
+    }
+    if (taken.token !== seen) {
+      seen = taken.token;
+      end = performance.now() + timeout;
+    }
+    if (performance.now() >= end) {
+      const holder = taken.pid === undefined ? 'another process' : `process ${taken.pid}`;
+      throw new KeyprovError('store-busy', `${path} is locked by ${holder} (${kind.name})`, { remedy: kind.remedy });
+    }
+    await pause(2 + Math.random() * 20, signal);
+  }
+}
+
+/** Whether somebody holds the lock of that file, this process among others. It looks by taking it for a moment. */
+export async function isLocked(path: string): Promise<boolean> {
+  try {
+    const lock = await holdLock(path, { timeout: 0 });
+    await lock.release({ remove: true });
+    return false;
+  } catch (error) {
+    if (error instanceof KeyprovError && error.code === 'store-busy') return true;
+    throw error;
+  }
+}
+
+/**
+ * Runs `work` while nothing else, in this or another process, runs under the lock of the same directory.
+ * @throws KeyprovError as {@link holdLock} does.
+ */
+export async function withStoreLock<T>(
+  directory: string,
+  work: () => Promise<T>,
+  options: StoreLockOptions = {},
+): Promise<T> {
+  const lock = await holdLock(join(directory, '.keyprov.lock'), options);
+  return await withCleanup(work, () => lock.release());
+}
+
+interface LockKind {
+  readonly name: string;
+  readonly remedy: string;
+  /** Absent for the lease. */
+  readonly tryLock?: TryLock;
+}
+
+const LEASE: LockKind = {
+  name: 'a lease, which ends ten seconds after its process',
+  remedy: 'try again; end that process if it does not go on',
+};
+
+let known: Promise<LockKind> | undefined;
+
+/** koffi is loaded for the first lock, so that it costs nothing to read keys. */
+function lockKind(): Promise<LockKind> {
+  known ??= (async () => {
+    if (process.platform === 'win32') return LEASE;
+    try {
+      const { loadLibc } = await import('../../native/libc.ts');
+      const libc = loadLibc();
+      const name = 'flock(2), which ends with its process';
+      return { name, remedy: LEASE.remedy, tryLock: (fd: number) => libc.tryLock(fd) };
+    } catch {
+      return LEASE; // koffi is not installed, or has no build for this system
+    }
+  })();
+  return known;
+}
+
+/** Rejected with the reason of `signal` when that aborts. */
+async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  await delay(milliseconds, undefined, { ...(signal && { signal }) }).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    throw error;
+  });
+}

@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto';
+import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { errorCode } from './atomic-file.ts';
+import { type Holder, readHolder } from './lock-holder.ts';
+
+/** Locks an open file against every other opening of it. False where another one has the lock. */
+export type TryLock = (fd: number) => boolean;
+
+/** A lock that this process holds. */
+export interface FileLock {
+  /** Gives it back; with `remove` the file goes with it. Idempotent. */
+  release(options?: { readonly remove?: boolean | undefined }): void;
+}
+
+/**
+ * Takes the lock of a file at once, or says who has it. The kernel gives it back when the process ends, however it ends
+ * and in whatever container it runs. The file says who holds it; it is made (mode 0600) where it is missing.
+ * @throws the error of Node, or of `tryLock`.
+ */
+export function takeKernelLock(path: string, tryLock: TryLock): FileLock | Holder {
+  for (;;) {
+    const fd = openSync(path, 'a+', 0o600);
+    try {
+      if (!tryLock(fd)) {
+        const holder = readHolder(readFileSync(path, 'utf8'));
+        closeSync(fd);
+        return holder;
+      }
+      if (isAt(path, fd)) {
+        ftruncateSync(fd);
+        writeSync(fd, `${JSON.stringify({ pid: process.pid, token: randomUUID() })}\n`);
+        return lockOf(path, fd);
+      }
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    closeSync(fd); // the one that had the lock removed the file meanwhile
+  }
+}
+
+function lockOf(path: string, fd: number): FileLock {
+  let held = true;
+  return {
+    release({ remove = false } = {}) {
+      if (!held) return;
+      held = false;
+      try {
+        if (remove) unlinkSync(path);
+        else ftruncateSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+    },
+  };
+}
+
+/** Whether the path still leads to that open file. */
+function isAt(path: string, fd: number): boolean {
+  const open = fstatSync(fd, { bigint: true });
+  try {
+    const found = statSync(path, { bigint: true });
+    return found.ino === open.ino && found.dev === open.dev;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}

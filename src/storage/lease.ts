@@ -1,0 +1,107 @@
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { ignoring, temporaryName } from './atomic-file.ts';
+import type { FileLock } from './kernel-lock.ts';
+import { type Holder, readHolder } from './lock-holder.ts';
+
+/** How often a lease is renewed, in milliseconds. */
+const BEAT = 2000;
+/** A lease that was not renewed for five beats has no holder any more. */
+const STALE = 5 * BEAT;
+const RELEASED = 'released';
+
+/**
+ * Takes a lease at once, or says who has it: the lock for systems and file systems that have no lock of the kernel's.
+ * The holder renews it every two seconds; ten seconds after the last time others may take it. So it takes that long to
+ * follow one that died, and one that was stopped for so long has lost it without knowing.
+ *
+ * The lease is the file `PATH.N` with the highest N. To take it is to make file N + 1 when file N was given back or is
+ * stale; only one can make it. The highest file is never removed, so numbers never come back: who looked at an old
+ * state fails to make its file, or finds a higher one right after and steps back.
+ * @throws the error of Node.
+ */
+export function takeLease(path: string): FileLock | Holder {
+  const highest = Math.max(0, ...numbersOf(path));
+  if (highest > 0) {
+    const text = readIfThere(`${path}.${highest}`);
+    if (text !== undefined && text.trimEnd() !== RELEASED && !isStale(path, highest)) return readHolder(text);
+  }
+  const mine = highest + 1;
+  const file = `${path}.${mine}`;
+  const content = `${JSON.stringify({ pid: process.pid, token: randomUUID() })}\n`;
+  try {
+    writeFileSync(file, content, { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    return ignoring('EEXIST', { token: `${mine}` })(error);
+  }
+  const others = numbersOf(path).filter((number) => number !== mine);
+  if (others.some((number) => number > mine)) {
+    unlinkSync(file);
+    return { token: `${mine}` };
+  }
+  for (const number of others) removeIfThere(`${path}.${number}`);
+  return leaseOf(file, content);
+}
+
+function leaseOf(file: string, content: string): FileLock {
+  /** Never makes the file: where it is gone, a later one has the lease. */
+  const write = (text: string): void => {
+    try {
+      writeFileSync(file, text, { flag: 'r+' });
+    } catch (error) {
+      ignoring('ENOENT', undefined)(error);
+    }
+  };
+  const timer = setInterval(() => {
+    try {
+      write(content);
+    } catch {
+      // The next beat may succeed, and the work under the lock meets the same file system by itself.
+    }
+  }, BEAT).unref();
+  let held = true;
+  return {
+    // The file stays, also with `remove`: its number must not come back.
+    release() {
+      if (!held) return;
+      held = false;
+      clearInterval(timer);
+      write(RELEASED.padEnd(content.length)); // the file is not cut: its length stays
+    },
+  };
+}
+
+/** By the clock of the file system, which may be on another machine. */
+function isStale(path: string, number: number): boolean {
+  const probe = join(dirname(path), temporaryName());
+  writeFileSync(probe, '', { flag: 'wx', mode: 0o600 });
+  const now = statSync(probe).mtimeMs;
+  unlinkSync(probe);
+  const renewed = statSync(`${path}.${number}`, { throwIfNoEntry: false })?.mtimeMs ?? now;
+  return now - renewed > STALE;
+}
+
+function numbersOf(path: string): number[] {
+  const start = `${basename(path)}.`;
+  const digits = readdirSync(dirname(path)).flatMap((name) =>
+    name.startsWith(start) ? [name.slice(start.length)] : [],
+  );
+  return digits.filter((text) => /^[1-9]\d{0,14}$/.test(text)).map(Number);
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    return ignoring('ENOENT', undefined)(error);
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    ignoring('ENOENT', undefined)(error);
+  }
+}
