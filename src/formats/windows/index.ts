@@ -41,7 +41,7 @@ export {
   parseKeyCredentialLink,
 } from './key-credential-link.ts';
 export { findKeyCredentialProblems, type KeyCredentialProblem } from './key-credential-problems.ts';
-export { decodeKeyMaterial, type FidoKeyMaterial, type KeyMaterial } from './key-material.ts';
+export { decodeKeyMaterial, encodeKeyMaterial, type FidoKeyMaterial, type KeyMaterial } from './key-material.ts';
 export {
   buildKeyRegistration,
   encodePublicBlob,
@@ -70,7 +70,6 @@ export {
   findNgcAssertionProblem,
   type NgcAssertion,
   type NgcExpectations,
-  type ParsedNgcAssertion,
   parseNgcAssertion,
 } from './ngc-assertion.ts';
 export { decodePcpKeyBlob, encodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';

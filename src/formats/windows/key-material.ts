@@ -1,15 +1,20 @@
-import type { Bytes } from '../../bytes.ts';
+import { type Bytes, toBase64, utf8 } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
-import { decodePkcs1, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { decodePkcs1, decodeSpki, encodePkcs1, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { JsonMembers } from '../../json.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
-import { type AuthenticatorData, decodeAuthenticatorData } from '../webauthn/webauthn-authenticator-data.ts';
+import {
+  type AuthenticatorData,
+  decodeAuthenticatorData,
+  encodeAuthenticatorData,
+} from '../webauthn/webauthn-authenticator-data.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import { decodeCngBlob } from './cng-blob.ts';
-import { decodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';
+import { encodePublicBlob } from './key-registration.ts';
+import { decodePcpKeyBlob, encodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';
 
 /**
  * The key material of a key credential by its form: a CNG blob (user keys), PKCS#1 or SPKI in DER (computers), a PCP key
@@ -31,6 +36,30 @@ export interface FidoKeyMaterial {
 }
 
 const WHAT = 'key material';
+
+/**
+ * The bytes of key material. `cng` is written as {@link encodePublicBlob} does: RSA1, or ECS1, ECS3, ECS5 by curve.
+ * @throws KeyprovError `key-invalid` for a key that is none; TypeError for `pkcs1` with a key that is not RSA.
+ */
+export function encodeKeyMaterial(material: KeyMaterial): Bytes {
+  const { publicKey } = material;
+  switch (material.form) {
+    case 'cng':
+      return encodePublicBlob(publicKey);
+    case 'pkcs1':
+      if (publicKey.kty !== 'RSA') throw new TypeError('PKCS#1 is for RSA keys');
+      return encodePkcs1(publicKey);
+    case 'spki':
+      return encodeSpki(publicKey);
+    case 'pcpm':
+      return encodePcpKeyBlob(material.keyBlob);
+    case 'fido': {
+      const authData = toBase64(encodeAuthenticatorData(material.authData));
+      const { certificates, displayName } = material;
+      return utf8(JSON.stringify({ version: 1, authData, x5c: certificates.map(toBase64), displayName }));
+    }
+  }
+}
 
 /**
  * Reads key material, whose form its first bytes tell; `undefined` for a form that is not known here.

@@ -22,11 +22,6 @@ export interface NgcAssertion {
   readonly scope?: string;
 }
 
-/** An assertion as it was found, with the KeyID (padded base64) that it names. Nothing is verified. */
-export interface ParsedNgcAssertion extends Required<NgcAssertion> {
-  readonly keyId: string;
-}
-
 /** What {@link findNgcAssertionProblem} holds an assertion against. */
 export interface NgcExpectations {
   readonly publicKey: PublicKey;
@@ -52,10 +47,10 @@ export async function buildNgcAssertion(
 }
 
 /**
- * Reads an assertion, without verifying it. Claims that are not known are ignored (RFC 7519, 4).
+ * Reads an assertion, without verifying it; `keyId` is the KeyID (padded base64) that it names. Claims that are not known are ignored (RFC 7519, 4).
  * @throws KeyprovError `request-invalid` for anything else.
  */
-export function parseNgcAssertion(jwt: string): ParsedNgcAssertion {
+export function parseNgcAssertion(jwt: string): Required<NgcAssertion> & { readonly keyId: string } {
   const { header, payload } = parseJws(jwt);
   const head = new JsonMembers('NGC assertion header', header, requestInvalid);
   for (const [name, value] of [

@@ -4,8 +4,11 @@ import { fromHex, toBase64 } from '../../../../src/bytes.ts';
 import { encodeSpki } from '../../../../src/crypto/public-key.ts';
 import {
   buildSmallstepAttest,
+  buildSmallstepChain,
   buildSmallstepSecret,
+  parseSmallstepAttest,
   parseSmallstepChain,
+  parseSmallstepSecret,
 } from '../../../../src/formats/services/smallstep.ts';
 import { decode } from '../../../../src/tpm/codec/index.ts';
 import { publicKeyOf } from '../../../../src/tpm/public-key.ts';
@@ -38,6 +41,40 @@ describe("smallstep's protocol", () => {
     const ak = { pubArea: fromHex('0405'), certificates: [fromHex('cc'), fromHex('dd')] };
     const { ekCerts, akCert } = buildSmallstepAttest({ vendor, ek, ak, akCreation });
     expect([ekCerts, akCert]).toEqual([['qg==', 'uw=='], 'zA==']);
+  });
+
+  it('is read as what was asked, text or parsed', () => {
+    const ek = { pubArea: ekArea, certificates: [fromHex('aa')] };
+    const ak = { pubArea: ekArea, certificates: [fromHex('cc')] };
+    const body = buildSmallstepAttest({ vendor, ek, ak, akCreation });
+    const expected = {
+      tpmInfo: body.tpmInfo,
+      ek: publicKeyOf(decode(TPMT_PUBLIC, ekArea)),
+      ekCertificates: ek.certificates,
+      ...{ ak, akCreation },
+    };
+    expect(parseSmallstepAttest(body)).toEqual(expected);
+    expect(parseSmallstepAttest(JSON.stringify(body))).toEqual(expected);
+    const bare = buildSmallstepAttest({ vendor, ek: { pubArea: ekArea }, ak: { pubArea: ekArea }, akCreation });
+    expect(parseSmallstepAttest(bare)).toEqual({ ...expected, ekCertificates: [], ak: { pubArea: ekArea } });
+    const tpmInfo = { ...body.tpmInfo, version: 1 };
+    const wrong = [
+      { ...body, tpmInfo },
+      { ...body, ek: 'AAAA' },
+      { ...body, more: 1 },
+      { ...body, ekCerts: ['*'] },
+    ];
+    const params = [{ ...body.params, public: 'AAAA' }, { ...body.params, createData: 1 }, undefined];
+    for (const json of [...wrong, ...params.map((one) => ({ ...body, params: one })), null, '{"ek":"","ek":""}']) {
+      expect(refusal(() => parseSmallstepAttest(json))).toMatch(/^request-invalid: smallstep attest/);
+    }
+  });
+
+  it('answers with secret and certificates that are read back', () => {
+    expect(parseSmallstepSecret(buildSmallstepSecret(fromHex('00ff')))).toEqual(fromHex('00ff'));
+    expect(refusal(() => parseSmallstepSecret({ secret: 'AP8' }))).toMatch(/^request-invalid: /);
+    const chain = [fromHex('3000'), fromHex('300101')];
+    expect(parseSmallstepChain(buildSmallstepChain(chain))).toEqual(chain);
   });
 
   it('sends the secret in base64', () => {

@@ -9,6 +9,7 @@ import { COSE_ALG } from '../../../../src/formats/webauthn/cose-key.ts';
 import {
   type AuthenticatorData,
   computeRpIdHash,
+  decodeAaguid,
   decodeAuthenticatorData,
   encodeAaguid,
   encodeAuthenticatorData,
@@ -342,5 +343,16 @@ describe('client data', () => {
   it('are not written with control characters', () => {
     const parts = { type: 'webauthn.create', challenge: fromHex('00'), crossOrigin: false } as const;
     expect(() => buildWebauthnClientData({ ...parts, origin: 'https://a\n' })).toThrow(TypeError);
+  });
+});
+
+describe('an AAGUID', () => {
+  it('is 16 bytes, in the order of its text', () => {
+    expect(toHex(encodeAaguid(WINDOWS_HELLO_AAGUID))).toBe('08987058cadc4b81b6e130de50dcbe96');
+    expect(decodeAaguid(encodeAaguid(WINDOWS_HELLO_AAGUID.toUpperCase()))).toBe(WINDOWS_HELLO_AAGUID);
+    for (const text of ['', '08987058cadc4b81b6e130de50dcbe96', `${WINDOWS_HELLO_AAGUID}0`]) {
+      expect(() => encodeAaguid(text)).toThrow(TypeError);
+    }
+    expect(() => decodeAaguid(new Uint8Array(15))).toThrow(TypeError);
   });
 });

@@ -25,7 +25,7 @@ import {
   parseKeyCredentialLink,
 } from '../../../../src/formats/windows/key-credential-link.ts';
 import { findKeyCredentialProblems } from '../../../../src/formats/windows/key-credential-problems.ts';
-import { decodeKeyMaterial } from '../../../../src/formats/windows/key-material.ts';
+import { decodeKeyMaterial, encodeKeyMaterial } from '../../../../src/formats/windows/key-material.ts';
 import { refusal } from '../../../refusal.ts';
 
 interface Entry {
@@ -97,7 +97,9 @@ describe.each(blobs)('the published blob $name', ({ name, blobHex, parsed }) => 
 
   it('has key material of a known form, and is verified', () => {
     const [form, ...problems] = EXPECTED[name] ?? expect.unreachable(name);
-    expect(decodeKeyMaterial(link.keyMaterial)?.form).toBe(form);
+    const material = decodeKeyMaterial(link.keyMaterial);
+    expect(material?.form).toBe(form);
+    if (material !== undefined) expect(toHex(encodeKeyMaterial(material))).toBe(toHex(link.keyMaterial));
     expect(findKeyCredentialProblems(link, { now: NOW }).map(({ check }) => check)).toEqual(problems);
   });
 
