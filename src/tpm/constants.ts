@@ -44,6 +44,8 @@ export const TPM_ALG = {
   CFB: 0x0043,
   ECB: 0x0044,
 } as const;
+/** The values of {@link TPM_ALG} by name. */
+export type TpmAlgs = typeof TPM_ALG;
 
 /** TPM_ECC_CURVE. Part 2, 6.4; TCG Algorithm Registry. */
 export const TPM_ECC = {
@@ -197,6 +199,8 @@ export const TPM_ST = {
   HASHCHECK: 0x8024,
   AUTH_SIGNED: 0x8025,
 } as const;
+/** The values of {@link TPM_ST} by name. */
+export type TpmSts = typeof TPM_ST;
 
 /** TPM_SU, the start-up and shut-down types. Part 2, 6.10. */
 export const TPM_SU = { CLEAR: 0x0000, STATE: 0x0001 } as const;
@@ -217,6 +221,10 @@ export const TPM_CAP = {
   ECC_CURVES: 8,
   AUTH_POLICIES: 9,
 } as const;
+/** The values of {@link TPM_SU} by name. */
+export type TpmSus = typeof TPM_SU;
+/** The values of {@link TPM_CAP} by name. */
+export type TpmCaps = typeof TPM_CAP;
 
 /** TPM_PT, the properties read here. Part 2, 6.13. */
 export const TPM_PT = {

@@ -48,6 +48,10 @@ export {
   TPM_SE,
   TPM_ST,
   TPM_SU,
+  type TpmAlgs,
+  type TpmCaps,
+  type TpmSts,
+  type TpmSus,
 } from './constants.ts';
 export { handleName, nvName, objectName, qualifiedName } from './names.ts';
 export { type ReadNvOptions, readNv } from './nv.ts';

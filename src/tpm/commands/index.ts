@@ -79,6 +79,7 @@ export {
   PolicyPhysicalPresence,
   PolicySecret,
   type PolicySecretArgs,
+  type PolicySession,
   PolicySigned,
   type PolicySignedArgs,
   PolicyTemplate,
@@ -87,7 +88,7 @@ export {
   type PolicyTicketResult,
 } from './policy.ts';
 export { GetRandom, StirRandom } from './random.ts';
-export { PolicyRestart, StartAuthSession, type StartAuthSessionArgs } from './session.ts';
+export { PolicyRestart, StartAuthSession, type StartAuthSessionArgs, type StartAuthSessionResult } from './session.ts';
 export { Sign, type SignArgs, VerifySignature, type VerifySignatureArgs } from './signing.ts';
 export { Shutdown, Startup } from './start-up.ts';
 export { Hash, type HashArgs } from './symmetric.ts';

@@ -30,7 +30,8 @@ const INT32: Codec<number> = (() => {
   };
 })();
 
-interface PolicySession {
+/** The policy session that a policy command extends. */
+export interface PolicySession {
   policySession: HandleArg;
 }
 

@@ -1,20 +1,24 @@
 import { bytes16, type Codec, fixedBytes, oneOf, struct, tagged } from '../codec/index.ts';
-import { TPM_ALG, TPM_ECC } from '../constants.ts';
+import { TPM_ALG, TPM_ECC, type TpmAlgs } from '../constants.ts';
 import { TPM_ALG_ID, TPMI_ALG_HASH, type TpmiAlgHash, UINT16 } from './base.ts';
-
-type Alg = typeof TPM_ALG;
 
 /** The value of {@link TPMT_SYM_DEF_OBJECT}. */
 export type TpmtSymDefObject =
   | {
-      algorithm: Alg['AES'] | Alg['SM4'] | Alg['CAMELLIA'];
+      algorithm: TpmAlgs['AES'] | TpmAlgs['SM4'] | TpmAlgs['CAMELLIA'];
       keyBits: number;
       mode: TpmiAlgSymMode;
     }
-  | { algorithm: Alg['NULL'] };
+  | { algorithm: TpmAlgs['NULL'] };
 
 /** The value of {@link TPMI_ALG_SYM_MODE}. */
-export type TpmiAlgSymMode = Alg['CTR'] | Alg['OFB'] | Alg['CBC'] | Alg['CFB'] | Alg['ECB'] | Alg['NULL'];
+export type TpmiAlgSymMode =
+  | TpmAlgs['CTR']
+  | TpmAlgs['OFB']
+  | TpmAlgs['CBC']
+  | TpmAlgs['CFB']
+  | TpmAlgs['ECB']
+  | TpmAlgs['NULL'];
 /** A mode of a block cipher, or TPM_ALG_NULL. TPMI_ALG_SYM_MODE+, Part 2, 9.31. */
 export const TPMI_ALG_SYM_MODE: Codec<TpmiAlgSymMode> = oneOf(
   'TPMI_ALG_SYM_MODE',
@@ -45,7 +49,7 @@ export const TPMT_SYM_DEF_OBJECT: Codec<TpmtSymDefObject> = tagged(
 );
 
 /** The value of {@link TPMT_SYM_DEF}. */
-export type TpmtSymDef = TpmtSymDefObject | { algorithm: Alg['XOR']; keyBits: TpmiAlgHash };
+export type TpmtSymDef = TpmtSymDefObject | { algorithm: TpmAlgs['XOR']; keyBits: TpmiAlgHash };
 /** The same for sessions, where XOR with a hash is possible too. TPMT_SYM_DEF, Part 2, 11.1.6. */
 export const TPMT_SYM_DEF: Codec<TpmtSymDef> = tagged(
   'TPMT_SYM_DEF',
@@ -93,9 +97,9 @@ export const TPMS_SCHEME_XOR: Codec<TpmsSchemeXor> = struct('TPMS_SCHEME_XOR', {
 
 /** The value of {@link TPMT_KEYEDHASH_SCHEME}. */
 export type TpmtKeyedhashScheme =
-  | { scheme: Alg['HMAC']; details: TpmsSchemeHash }
-  | { scheme: Alg['XOR']; details: TpmsSchemeXor }
-  | { scheme: Alg['NULL'] };
+  | { scheme: TpmAlgs['HMAC']; details: TpmsSchemeHash }
+  | { scheme: TpmAlgs['XOR']; details: TpmsSchemeXor }
+  | { scheme: TpmAlgs['NULL'] };
 /** What a keyed hash object does: HMAC, XOR, or nothing. TPMT_KEYEDHASH_SCHEME, Part 2, 11.1.23. */
 export const TPMT_KEYEDHASH_SCHEME: Codec<TpmtKeyedhashScheme> = tagged(
   'TPMT_KEYEDHASH_SCHEME',
@@ -110,13 +114,19 @@ export const TPMT_KEYEDHASH_SCHEME: Codec<TpmtKeyedhashScheme> = tagged(
   },
 );
 
-type HashSigning = Alg['RSASSA'] | Alg['RSAPSS'] | Alg['ECDSA'] | Alg['SM2'] | Alg['ECSCHNORR'];
+/** The signing schemes that have a hash. */
+export type HashSigning =
+  | TpmAlgs['RSASSA']
+  | TpmAlgs['RSAPSS']
+  | TpmAlgs['ECDSA']
+  | TpmAlgs['SM2']
+  | TpmAlgs['ECSCHNORR'];
 
 /** The value of {@link TPMT_SIG_SCHEME}. */
 export type TpmtSigScheme =
-  | { scheme: HashSigning | Alg['HMAC']; details: TpmsSchemeHash }
-  | { scheme: Alg['ECDAA']; details: TpmsSchemeEcdaa }
-  | { scheme: Alg['NULL'] };
+  | { scheme: HashSigning | TpmAlgs['HMAC']; details: TpmsSchemeHash }
+  | { scheme: TpmAlgs['ECDAA']; details: TpmsSchemeEcdaa }
+  | { scheme: TpmAlgs['NULL'] };
 
 const HASH_DETAILS = { details: TPMS_SCHEME_HASH };
 
@@ -154,8 +164,8 @@ export const TPMT_SIG_SCHEME: Codec<TpmtSigScheme> = tagged(
 
 /** The value of {@link TPMT_RSA_SCHEME}. */
 export type TpmtRsaScheme =
-  | { scheme: Alg['RSASSA'] | Alg['RSAPSS'] | Alg['OAEP']; details: TpmsSchemeHash }
-  | { scheme: Alg['RSAES'] | Alg['NULL'] };
+  | { scheme: TpmAlgs['RSASSA'] | TpmAlgs['RSAPSS'] | TpmAlgs['OAEP']; details: TpmsSchemeHash }
+  | { scheme: TpmAlgs['RSAES'] | TpmAlgs['NULL'] };
 /** The signing or encryption scheme of an RSA key. TPMT_RSA_SCHEME, Part 2, 11.2.4.2. */
 export const TPMT_RSA_SCHEME: Codec<TpmtRsaScheme> = tagged(
   'TPMT_RSA_SCHEME',
@@ -178,11 +188,11 @@ export type TpmtRsaDecrypt = TpmtRsaScheme;
 /** The scheme of an ECC key. TPMT_ECC_SCHEME, Part 2, 11.2.5.6. */
 export type TpmtEccScheme =
   | {
-      scheme: Alg['ECDSA'] | Alg['SM2'] | Alg['ECSCHNORR'] | Alg['ECDH'] | Alg['ECMQV'];
+      scheme: TpmAlgs['ECDSA'] | TpmAlgs['SM2'] | TpmAlgs['ECSCHNORR'] | TpmAlgs['ECDH'] | TpmAlgs['ECMQV'];
       details: TpmsSchemeHash;
     }
-  | { scheme: Alg['ECDAA']; details: TpmsSchemeEcdaa }
-  | { scheme: Alg['NULL'] };
+  | { scheme: TpmAlgs['ECDAA']; details: TpmsSchemeEcdaa }
+  | { scheme: TpmAlgs['NULL'] };
 /** How to pad for TPM2_RSA_Decrypt: the same values. TPMT_RSA_DECRYPT, Part 2, 11.2.4.4. */
 export const TPMT_ECC_SCHEME: Codec<TpmtEccScheme> = tagged(
   'TPMT_ECC_SCHEME',
@@ -214,10 +224,10 @@ export const TPMT_ECC_SCHEME: Codec<TpmtEccScheme> = tagged(
 /** The value of {@link TPMT_KDF_SCHEME}. */
 export type TpmtKdfScheme =
   | {
-      scheme: Alg['MGF1'] | Alg['KDF1_SP800_56A'] | Alg['KDF2'] | Alg['KDF1_SP800_108'];
+      scheme: TpmAlgs['MGF1'] | TpmAlgs['KDF1_SP800_56A'] | TpmAlgs['KDF2'] | TpmAlgs['KDF1_SP800_108'];
       details: TpmsSchemeHash;
     }
-  | { scheme: Alg['NULL'] };
+  | { scheme: TpmAlgs['NULL'] };
 /** A key derivation function. TPMT_KDF_SCHEME, Part 2, 11.2.3.3. */
 export const TPMT_KDF_SCHEME: Codec<TpmtKdfScheme> = tagged(
   'TPMT_KDF_SCHEME',
@@ -319,10 +329,10 @@ export const TPMT_HA: Codec<TpmtHa> = tagged(
 
 /** The value of {@link TPMT_SIGNATURE}. */
 export type TpmtSignature =
-  | { sigAlg: Alg['RSASSA'] | Alg['RSAPSS']; signature: TpmsSignatureRsa }
-  | { sigAlg: Alg['ECDSA'] | Alg['ECDAA'] | Alg['SM2'] | Alg['ECSCHNORR']; signature: TpmsSignatureEcc }
-  | { sigAlg: Alg['HMAC']; signature: TpmtHa }
-  | { sigAlg: Alg['NULL'] };
+  | { sigAlg: TpmAlgs['RSASSA'] | TpmAlgs['RSAPSS']; signature: TpmsSignatureRsa }
+  | { sigAlg: TpmAlgs['ECDSA'] | TpmAlgs['ECDAA'] | TpmAlgs['SM2'] | TpmAlgs['ECSCHNORR']; signature: TpmsSignatureEcc }
+  | { sigAlg: TpmAlgs['HMAC']; signature: TpmtHa }
+  | { sigAlg: TpmAlgs['NULL'] };
 
 const RSA_SIGNATURE = { signature: TPMS_SIGNATURE_RSA };
 const ECC_SIGNATURE = { signature: TPMS_SIGNATURE_ECC };

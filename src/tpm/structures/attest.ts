@@ -1,5 +1,5 @@
 import { bytes16, type Codec, oneOf, sized, struct, tagged } from '../codec/index.ts';
-import { TPM_GENERATED_VALUE, TPM_ST } from '../constants.ts';
+import { TPM_GENERATED_VALUE, TPM_ST, type TpmSts } from '../constants.ts';
 import {
   TPM_ALG_ID,
   TPM2B_DATA,
@@ -16,8 +16,6 @@ import {
   UINT16,
   UINT64,
 } from './base.ts';
-
-type St = typeof TPM_ST;
 
 /** The value of {@link TPMS_CERTIFY_INFO}. */
 export interface TpmsCertifyInfo {
@@ -113,7 +111,8 @@ export const TPMS_TIME_ATTEST_INFO: Codec<TpmsTimeAttestInfo> = struct('TPMS_TIM
   firmwareVersion: UINT64,
 });
 
-interface AttestHead {
+/** The fields that all that a TPM attests begins with. TPMS_ATTEST, Part 2, 10.12.12. */
+export interface AttestHead {
   magic: typeof TPM_GENERATED_VALUE;
   qualifiedSigner: Uint8Array;
   extraData: Uint8Array;
@@ -122,22 +121,22 @@ interface AttestHead {
 }
 
 /** What TPM2_Certify signs. */
-export type TpmsAttestCertify = AttestHead & { type: St['ATTEST_CERTIFY']; attested: TpmsCertifyInfo };
+export type TpmsAttestCertify = AttestHead & { type: TpmSts['ATTEST_CERTIFY']; attested: TpmsCertifyInfo };
 /** What TPM2_CertifyCreation signs. */
-export type TpmsAttestCreation = AttestHead & { type: St['ATTEST_CREATION']; attested: TpmsCreationInfo };
+export type TpmsAttestCreation = AttestHead & { type: TpmSts['ATTEST_CREATION']; attested: TpmsCreationInfo };
 /** What TPM2_Quote signs. */
-export type TpmsAttestQuote = AttestHead & { type: St['ATTEST_QUOTE']; attested: TpmsQuoteInfo };
+export type TpmsAttestQuote = AttestHead & { type: TpmSts['ATTEST_QUOTE']; attested: TpmsQuoteInfo };
 
 /** The value of {@link TPMS_ATTEST}. */
 export type TpmsAttest =
   | TpmsAttestCertify
   | TpmsAttestCreation
   | TpmsAttestQuote
-  | (AttestHead & { type: St['ATTEST_COMMAND_AUDIT']; attested: TpmsCommandAuditInfo })
-  | (AttestHead & { type: St['ATTEST_SESSION_AUDIT']; attested: TpmsSessionAuditInfo })
-  | (AttestHead & { type: St['ATTEST_TIME']; attested: TpmsTimeAttestInfo })
-  | (AttestHead & { type: St['ATTEST_NV']; attested: TpmsNvCertifyInfo })
-  | (AttestHead & { type: St['ATTEST_NV_DIGEST']; attested: TpmsNvDigestCertifyInfo });
+  | (AttestHead & { type: TpmSts['ATTEST_COMMAND_AUDIT']; attested: TpmsCommandAuditInfo })
+  | (AttestHead & { type: TpmSts['ATTEST_SESSION_AUDIT']; attested: TpmsSessionAuditInfo })
+  | (AttestHead & { type: TpmSts['ATTEST_TIME']; attested: TpmsTimeAttestInfo })
+  | (AttestHead & { type: TpmSts['ATTEST_NV']; attested: TpmsNvCertifyInfo })
+  | (AttestHead & { type: TpmSts['ATTEST_NV_DIGEST']; attested: TpmsNvDigestCertifyInfo });
 
 /** What a TPM attests, of every type. TPMS_ATTEST, Part 2, 10.12.12. */
 export const TPMS_ATTEST: Codec<TpmsAttest> = tagged(

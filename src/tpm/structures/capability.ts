@@ -1,5 +1,5 @@
 import { bitField, type Codec, list, oneOf, struct, tagged } from '../codec/index.ts';
-import { TPM_CAP } from '../constants.ts';
+import { TPM_CAP, type TpmCaps } from '../constants.ts';
 import { TPMT_HA, type TpmtHa } from './algorithm.ts';
 import {
   PCR_SELECT,
@@ -101,19 +101,17 @@ export const TPMS_TAGGED_POLICY: Codec<TpmsTaggedPolicy> = struct('TPMS_TAGGED_P
 // Sizes of the lists: MAX_CAP_DATA is 1024 - 8 bytes in the reference implementation (Part 2, 10.9, Annex).
 const ROOM = 1016;
 
-type Cap = typeof TPM_CAP;
-
 /** The value of {@link TPMS_CAPABILITY_DATA}. */
 export type TpmsCapabilityData =
-  | { capability: Cap['ALGS']; data: readonly TpmsAlgProperty[] }
-  | { capability: Cap['HANDLES']; data: readonly number[] }
-  | { capability: Cap['COMMANDS']; data: readonly TpmaCc[] }
-  | { capability: Cap['PP_COMMANDS'] | Cap['AUDIT_COMMANDS']; data: readonly number[] }
-  | { capability: Cap['PCRS']; data: readonly TpmsPcrSelection[] }
-  | { capability: Cap['TPM_PROPERTIES']; data: readonly TpmsTaggedProperty[] }
-  | { capability: Cap['PCR_PROPERTIES']; data: readonly TpmsTaggedPcrSelect[] }
-  | { capability: Cap['ECC_CURVES']; data: readonly number[] }
-  | { capability: Cap['AUTH_POLICIES']; data: readonly TpmsTaggedPolicy[] };
+  | { capability: TpmCaps['ALGS']; data: readonly TpmsAlgProperty[] }
+  | { capability: TpmCaps['HANDLES']; data: readonly number[] }
+  | { capability: TpmCaps['COMMANDS']; data: readonly TpmaCc[] }
+  | { capability: TpmCaps['PP_COMMANDS'] | TpmCaps['AUDIT_COMMANDS']; data: readonly number[] }
+  | { capability: TpmCaps['PCRS']; data: readonly TpmsPcrSelection[] }
+  | { capability: TpmCaps['TPM_PROPERTIES']; data: readonly TpmsTaggedProperty[] }
+  | { capability: TpmCaps['PCR_PROPERTIES']; data: readonly TpmsTaggedPcrSelect[] }
+  | { capability: TpmCaps['ECC_CURVES']; data: readonly number[] }
+  | { capability: TpmCaps['AUTH_POLICIES']; data: readonly TpmsTaggedPolicy[] };
 
 const TPML_CC: Codec<readonly number[]> = list('TPML_CC', TPM_CC_CODE, ROOM / 4);
 

@@ -1,4 +1,5 @@
 export {
+  type HashSigning,
   TPM2B_ECC_PARAMETER,
   TPM2B_ECC_PARAMETER_SECRET,
   TPM2B_ENCRYPTED_SECRET,
@@ -43,6 +44,7 @@ export {
   type TpmtSymDefObject,
 } from './algorithm.ts';
 export {
+  type AttestHead,
   TPM2B_ATTEST,
   TPM2B_ATTEST_DECODED,
   TPMS_ATTEST,
@@ -134,6 +136,8 @@ export {
 export { TPMS_CONTEXT, type TpmsContext } from './context.ts';
 export { TPM2B_NV_PUBLIC, TPMA_NV, TPMS_NV_PUBLIC, type TpmaNv, type TpmsNvPublic } from './nv.ts';
 export {
+  type PublicHead,
+  type SensitiveHead,
   TPM2B_CREATION_DATA,
   TPM2B_ECC_POINT,
   TPM2B_ECC_POINT_SECRET,

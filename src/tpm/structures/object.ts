@@ -1,5 +1,5 @@
 import { bitField, bytes16, type Codec, CodecError, oneOf, sized, struct, tagged } from '../codec/index.ts';
-import { TPM_ALG } from '../constants.ts';
+import { TPM_ALG, type TpmAlgs } from '../constants.ts';
 import {
   TPM2B_ECC_PARAMETER_SECRET,
   TPM2B_PRIVATE_KEY_RSA,
@@ -35,8 +35,6 @@ import {
   UINT16,
   UINT32,
 } from './base.ts';
-
-type Alg = typeof TPM_ALG;
 
 /** The value of {@link TPMA_OBJECT}. */
 export interface TpmaObject {
@@ -117,22 +115,23 @@ export const TPMS_SYMCIPHER_PARMS: Codec<TpmsSymcipherParms> = struct('TPMS_SYMC
   sym: TPMT_SYM_DEF_OBJECT,
 });
 
-interface PublicHead {
-  nameAlg: TpmiAlgHash | Alg['NULL'];
+/** The fields that public areas begin with. TPMT_PUBLIC, Part 2, 12.2.4. */
+export interface PublicHead {
+  nameAlg: TpmiAlgHash | TpmAlgs['NULL'];
   objectAttributes: TpmaObject;
   authPolicy: Uint8Array;
 }
 
 /** The public area of an RSA key; `unique` is the modulus, big endian. TPMT_PUBLIC, Part 2, 12.2.4. */
 export interface TpmtPublicRsa extends PublicHead {
-  type: Alg['RSA'];
+  type: TpmAlgs['RSA'];
   parameters: TpmsRsaParms;
   unique: Uint8Array;
 }
 
 /** The public area of an ECC key. TPMT_PUBLIC, Part 2, 12.2.4. */
 export interface TpmtPublicEcc extends PublicHead {
-  type: Alg['ECC'];
+  type: TpmAlgs['ECC'];
   parameters: TpmsEccParms;
   unique: TpmsEccPoint;
 }
@@ -141,8 +140,8 @@ export interface TpmtPublicEcc extends PublicHead {
 export type TpmtPublic =
   | TpmtPublicRsa
   | TpmtPublicEcc
-  | (PublicHead & { type: Alg['KEYEDHASH']; parameters: TpmsKeyedhashParms; unique: Uint8Array })
-  | (PublicHead & { type: Alg['SYMCIPHER']; parameters: TpmsSymcipherParms; unique: Uint8Array });
+  | (PublicHead & { type: TpmAlgs['KEYEDHASH']; parameters: TpmsKeyedhashParms; unique: Uint8Array })
+  | (PublicHead & { type: TpmAlgs['SYMCIPHER']; parameters: TpmsSymcipherParms; unique: Uint8Array });
 
 const TPMI_ALG_PUBLIC: Codec<TpmtPublic['type']> = oneOf(
   'TPMI_ALG_PUBLIC',
@@ -176,10 +175,10 @@ export const TPM2B_TEMPLATE: Codec<TpmtPublic> = sized('TPM2B_TEMPLATE', TPMT_PU
 
 /** The value of {@link TPMT_PUBLIC_PARMS}. */
 export type TpmtPublicParms =
-  | { type: Alg['RSA']; parameters: TpmsRsaParms }
-  | { type: Alg['ECC']; parameters: TpmsEccParms }
-  | { type: Alg['KEYEDHASH']; parameters: TpmsKeyedhashParms }
-  | { type: Alg['SYMCIPHER']; parameters: TpmsSymcipherParms };
+  | { type: TpmAlgs['RSA']; parameters: TpmsRsaParms }
+  | { type: TpmAlgs['ECC']; parameters: TpmsEccParms }
+  | { type: TpmAlgs['KEYEDHASH']; parameters: TpmsKeyedhashParms }
+  | { type: TpmAlgs['SYMCIPHER']; parameters: TpmsSymcipherParms };
 /** Algorithm and parameters alone, for TPM2_TestParms. TPMT_PUBLIC_PARMS, Part 2, 12.2.3.8. */
 export const TPMT_PUBLIC_PARMS: Codec<TpmtPublicParms> = tagged(
   'TPMT_PUBLIC_PARMS',
@@ -211,14 +210,15 @@ export const TPM2B_SENSITIVE_CREATE: Codec<TpmsSensitiveCreate> = sized(
   TPMS_SENSITIVE_CREATE,
 );
 
-interface SensitiveHead {
+/** The fields that sensitive areas begin with. TPMT_SENSITIVE, Part 2, 12.3.2.4. */
+export interface SensitiveHead {
   authValue: Uint8Array;
   seedValue: Uint8Array;
 }
 
 /** The value of {@link TPMT_SENSITIVE}. */
 export type TpmtSensitive = SensitiveHead & {
-  sensitiveType: Alg['RSA'] | Alg['ECC'] | Alg['KEYEDHASH'] | Alg['SYMCIPHER'];
+  sensitiveType: TpmAlgs['RSA'] | TpmAlgs['ECC'] | TpmAlgs['KEYEDHASH'] | TpmAlgs['SYMCIPHER'];
   sensitive: Uint8Array;
 };
 /** The private area of an object; `sensitive` is one prime, the scalar, the data or the key. TPMT_SENSITIVE, Part 2, 12.3.2.4. */
