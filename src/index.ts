@@ -50,9 +50,9 @@ export {
 } from './errors.ts';
 export { type AttemptCount, AttemptLog, type AttemptLogOptions, openAttemptLog } from './keys/attempt-log.ts';
 export { FALLBACK_REASONS, type FallbackClass, type FallbackReason, fallbackClassOf } from './keys/fallback.ts';
-export type { KeyRecord } from './keys/key-record.ts';
+export type { AppliedPolicy, KeyRecord, RecordedAttempt, RecordedTpm } from './keys/key-record.ts';
+export { type KeySources, keySources, type TpmOpener, type TpmSource } from './keys/key-sources.ts';
 export { type KeyList, KeyStore, openKeyStore } from './keys/key-store.ts';
-export { type MadeKey, type MakeKeyOptions, makeKey } from './keys/make-key.ts';
 export { deriveAuthValue } from './keys/pin-derivation.ts';
 export type { PreparedTpmKey } from './keys/prepared-key.ts';
 export type {
@@ -66,7 +66,6 @@ export type {
   SignOptions,
 } from './keys/provider.ts';
 export {
-  type ProviderSources,
   type Selection,
   type SelectionOptions,
   selectKeyProvider,
@@ -83,8 +82,15 @@ export {
 export { readWrappingSecret } from './keys/wrapping-secret.ts';
 export { definePolicy, type KeyAlgorithm, type Policy, parsePolicy } from './policy/index.ts';
 export { type ChangeUserPinOptions, changeUserPin, type ReplacePinOptions } from './provisioning/change-pin.ts';
+export { type FoundKey, findKey, findKeys, type KeyChoice } from './provisioning/find-key.ts';
 export { createKeyPool, KeyPool, type KeyPoolOptions, type TakeKeyOptions } from './provisioning/key-pool.ts';
-export type { AttestationOutcome, EnrolAk, KeyRequest, KeyRequestOptions } from './provisioning/key-request.ts';
+export type {
+  AttestationOutcome,
+  EnrolAk,
+  KeyRequest,
+  KeyRequestOptions,
+  RegistrationBody,
+} from './provisioning/key-request.ts';
 export {
   checkFresh,
   isFresh,
@@ -95,7 +101,22 @@ export {
   type PassMfaOptions,
   passMfa,
 } from './provisioning/mfa-gate.ts';
-export { type EnterPinOptions, enterNewPin, type PinPrompt, type PinRequest } from './provisioning/pin-entry.ts';
+export {
+  type AttestUserKeyOptions,
+  type ChangeKeyPinOptions,
+  type KeyProof,
+  type OpenKeyOptions,
+  openKey,
+  UserKey,
+  type UserKeyCryptoOptions,
+  type UserKeyRequestOptions,
+} from './provisioning/open-key.ts';
+export {
+  type EnterPinOptions,
+  enterNewPin,
+  type PinPrompt,
+  type PinRequest,
+} from './provisioning/pin-entry.ts';
 export {
   openRecoverySecret,
   type PinRecovery,
@@ -127,14 +148,11 @@ export {
   type PrerequisiteResult,
   type TpmFacts,
 } from './provisioning/prerequisites.ts';
+export { provision } from './provisioning/provision.ts';
 export {
-  type ProvisionOptions,
-  type ProvisionOutcome,
-  provision,
-  type RunEvent,
-  type RunStep,
-} from './provisioning/provision.ts';
-export {
+  type MadeKey,
+  type MakeKeyOptions,
+  makeKey,
   type ProvisionEvent,
   type ProvisionedKey,
   type ProvisionKeyOptions,
@@ -150,8 +168,8 @@ export {
   registeredKeyOf,
 } from './provisioning/registration-record.ts';
 export { type ResetPinOptions, resetPinKeepingKey } from './provisioning/reset-pin.ts';
+export type { FinishedRun, ProvisionOptions, ProvisionOutcome, RunEvent, RunStep } from './provisioning/run.ts';
 export { listRuns, type RunOwner, type RunState, type UnfinishedRun } from './provisioning/run-journal.ts';
-export type { FinishedRun } from './provisioning/run-steps.ts';
 export { type UnregisterOptions, unregisterKey } from './provisioning/unregister.ts';
 export {
   findWindowsError,

@@ -1,7 +1,7 @@
 import { wipe } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
+import type { KeySources as Sources } from '../keys/key-sources.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import type { ProviderSources } from '../keys/select-provider.ts';
 import { openSoftwareKeyProvider } from '../keys/software-provider.ts';
 import { readWrappingSecret } from '../keys/wrapping-secret.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
@@ -24,7 +24,7 @@ export interface KeySourceOptions {
 
 /** The TPM and the software that may make the key; each says so when it is its turn. */
 export class KeySources {
-  readonly sources: ProviderSources;
+  readonly sources: Sources;
   /** The TPM that was opened. */
   tpm: RecordContext['tpm'];
   #wrappingSecret: Uint8Array | undefined;

@@ -25,7 +25,8 @@ export interface RecordContext {
 
 /** The content of `record.json`: what was made, where, why there, and what it takes to use it. No secret is in it. */
 export function recordToJson(made: ProvisionedKey, context: RecordContext): object {
-  const { key, attestation, attempts, policy, request } = made;
+  const { record: key, attestation, request } = made;
+  const { attempts, policy, assurance } = key;
   const { pinDerivation, parent } = key;
   const { tpm, challenge } = context;
   return {
@@ -35,7 +36,7 @@ export function recordToJson(made: ProvisionedKey, context: RecordContext): obje
     deviceId: context.deviceId ?? null,
     created: context.created.toISOString(),
     backend: key.backend,
-    assurance: made.assurance,
+    assurance,
     fellBack: made.fellBack,
     policy,
     attempts,

@@ -1,8 +1,8 @@
 import { toBase64, toHex } from '../bytes.ts';
 import { sayError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import type { ProvisionOutcome, RunEvent } from '../provisioning/provision.ts';
 import type { RegisteredRecord } from '../provisioning/registration-record.ts';
+import type { ProvisionOutcome, RunEvent } from '../provisioning/run.ts';
 import { describeSyncStatus, forecastSync } from '../registration/sync-status.ts';
 import { EXIT } from './exit-codes.ts';
 import { prerequisiteLines } from './prerequisite-facts.ts';

@@ -60,6 +60,7 @@ export interface ErrorByCode {
   readonly 'attestation-unavailable': SelectionError;
   readonly 'key-invalid': KeyprovError;
   readonly 'key-not-found': KeyprovError;
+  readonly 'key-ambiguous': KeyprovError;
   readonly 'key-exists': KeyprovError;
   readonly 'key-locked': PinError;
   readonly 'pin-required': KeyprovError;

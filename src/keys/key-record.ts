@@ -1,42 +1,79 @@
-import { type Bytes, fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
+import { fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { isKeyAlgorithm, type KeyAlgorithm } from '../policy/index.ts';
-import { type Fields, isJsonObject, type JsonObject } from '../storage/record-fields.ts';
+import { isJsonObject, JsonMembers, type JsonObject } from '../json.ts';
+import {
+  definePinPolicy,
+  definePolicy,
+  isKeyAlgorithm,
+  type KeyAlgorithm,
+  type PinPolicy,
+  type Policy,
+} from '../policy/index.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
-import type { Assurance, PinDerivation, ProvidedKey } from './provider.ts';
+import type { TpmNature } from '../tpm/virtual.ts';
+import type { Assurance, Backend, PinDerivation, ProvidedKey } from './provider.ts';
 
-/** What is kept of a key. */
+/** What was applied of a policy when a key was made: without rules for the PIN if the key has none. */
+export type AppliedPolicy = Omit<Policy, 'pin'> & { readonly pin?: PinPolicy | undefined };
+
+/** One thing that was tried when the key was made, as `Attempt` has it. */
+export interface RecordedAttempt {
+  readonly backend: Backend;
+  readonly outcome: 'used' | 'failed' | 'passed-over';
+  /** The code of the error or rule; a later version of keyprov may have written one that this version does not know. */
+  readonly code?: string | undefined;
+  readonly reason: string;
+}
+
+/** The TPM that made a key. */
+export interface RecordedTpm extends TpmNature {
+  /** Address of its transport. */
+  readonly address: string;
+}
+
+/** What is kept of a key, however it was made. Plain data; the private key in it is protected by its TPM, its PIN or both. */
 export interface KeyRecord extends ProvidedKey {
   /** Name of the record in the store: lower-case letters, digits, `.`, `_` and `-`, at most 64. */
   readonly id: string;
   /** For people. */
   readonly name: string;
+  /** Whose key it is: a user principal name, whose case does not count. Absent: nobody said. */
+  readonly user?: string | undefined;
+  /** GUID of the device that it was made on. Absent: nobody said. */
+  readonly deviceId?: string | undefined;
   readonly assurance: Assurance;
+  /** The TPM that made it. Absent for a software key, and for a key that an earlier version made. */
+  readonly tpm?: RecordedTpm | undefined;
   /** When the key was made: ISO 8601 in UTC with milliseconds, as `Date.prototype.toISOString` writes it. */
   readonly created: string;
-  /** The policy that applied when the key was made. */
-  readonly policy: JsonObject;
+  /** The policy that was applied when the key was made. Absent: none was. */
+  readonly policy?: AppliedPolicy | undefined;
   /** What was tried to make it, in order, with the reasons. */
-  readonly attempts: readonly JsonObject[];
-  /** Whatever the caller wants to keep with it. */
+  readonly attempts: readonly RecordedAttempt[];
+  /** Files beside the record that hold its private key: they are rewritten with each change of the PIN, and deleted with the key. */
+  readonly exports?: readonly 'key.pem'[] | undefined;
+  /** What belongs to other parts, and to the caller. */
   readonly annotations: JsonObject;
 }
 
 /** The id must not lead out of the directory, and must be the same file where case does not count. */
 export function checkKeyId(id: string): void {
   if (!/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(id)) {
-    throw new RangeError(`the key id ${JSON.stringify(id)} is not of 1 to 64 of the characters a-z 0-9 . _ -`);
+    throw new RangeError(
+      `the key id ${JSON.stringify(id)} does not consist of 1 to 64 of the characters a-z 0-9 . _ -`,
+    );
   }
 }
 
 const KEY_RECORD: RecordFormat<KeyRecord> = {
   format: 'keyprov-key',
-  version: 1,
+  version: 2,
   what: 'key record',
   code: 'store-invalid',
   remedy: 'restore a copy of it, or delete the file and make a new key',
   toJson: keyRecordToJson,
   fromJson: keyRecordFromJson,
+  older: olderKeyRecordFromJson,
 };
 
 /** The text of the file of a key. */
@@ -45,79 +82,193 @@ export function encodeKeyRecord(record: KeyRecord): string {
 }
 
 /**
- * Reads the text of a file that {@link encodeKeyRecord} made. `path` is for messages.
+ * Reads the text of a file that {@link encodeKeyRecord} made, this version's or an earlier one's. `path` is for messages.
  * @throws KeyprovError `store-invalid` for one that is cut off, changed, or of an unknown version.
  */
 export function decodeKeyRecord(text: string, path: string): KeyRecord {
   return decodeRecord(KEY_RECORD, text, path);
 }
 
-/** The record as a JSON object. */
+/** The record as a JSON object. Members come in the order in which they are read, since the text must come out the same. */
 export function keyRecordToJson(record: KeyRecord): JsonObject {
-  const { pinDerivation, parent } = record;
+  const { user, deviceId, tpm, policy, exports, pinDerivation, parent } = record;
   return {
     id: record.id,
     name: record.name,
+    ...(user !== undefined && { user }),
+    ...(deviceId !== undefined && { deviceId }),
     backend: record.backend,
     assurance: record.assurance,
+    ...(tpm !== undefined && { tpm: tpmToJson(tpm) }),
     algorithm: record.algorithm,
     publicKey: toBase64(encodeSpki(record.publicKey)),
     privateKey: record.privateKey,
     hasPin: record.hasPin,
-    ...(pinDerivation !== undefined && {
-      pinDerivation: 'salt' in pinDerivation ? { ...pinDerivation, salt: toHex(pinDerivation.salt) } : pinDerivation,
-    }),
+    ...(pinDerivation !== undefined && { pinDerivation: pinDerivationToJson(pinDerivation) }),
     ...(parent !== undefined && { parent: { handle: parent.handle, name: toHex(parent.name) } }),
     created: record.created,
-    policy: record.policy,
-    attempts: record.attempts,
+    ...(policy !== undefined && { policy: policyToJson(policy) }),
+    attempts: record.attempts.map(attemptToJson),
+    ...(exports !== undefined && { exports }),
     annotations: record.annotations,
   };
 }
 
 /** The inverse of {@link keyRecordToJson}. @throws TypeError or KeyprovError for anything else. */
-export function keyRecordFromJson(fields: Fields): KeyRecord {
-  const algorithm = fields.value('algorithm');
-  const publicKey = decodeSpki(fromBase64(fields.text('publicKey')));
+export function keyRecordFromJson(members: JsonMembers): KeyRecord {
+  return {
+    id: members.text('id'),
+    name: members.text('name'),
+    ...(members.has('user') && { user: members.text('user') }),
+    ...(members.has('deviceId') && { deviceId: members.text('deviceId') }),
+    ...(members.has('tpm') && { tpm: tpmFromJson(members.members('tpm')) }),
+    ...keyFromJson(members),
+    ...(members.has('policy') && { policy: policyFromJson(members.object('policy')) }),
+    ...(members.has('exports') && { exports: exportsFromJson(members.value('exports')) }),
+    annotations: members.object('annotations'),
+  };
+}
+
+/** Version 1 named neither user nor TPM, and held `{}` for the policy of a key that was made without one. */
+export function olderKeyRecordFromJson(members: JsonMembers): KeyRecord {
+  const stranger = ['user', 'deviceId', 'tpm', 'exports'].find((name) => members.has(name));
+  if (stranger !== undefined) throw new TypeError(`version 1 has no ${stranger}`);
+  const annotations = members.object('annotations');
+  const { registration } = annotations;
+  const { user, deviceId } = isJsonObject(registration) ? registration : {};
+  const policy = members.object('policy');
+  return {
+    id: members.text('id'),
+    name: members.text('name'),
+    ...(typeof user === 'string' && { user }),
+    ...(typeof deviceId === 'string' && { deviceId }),
+    ...keyFromJson(members),
+    ...(Object.keys(policy).length > 0 && { policy: policyFromJson(policy) }),
+    annotations,
+  };
+}
+
+/** What both versions say alike. */
+function keyFromJson(members: JsonMembers): ProvidedKey & Pick<KeyRecord, 'assurance' | 'created' | 'attempts'> {
+  const algorithm = members.value('algorithm');
+  const publicKey = decodeSpki(fromBase64(members.text('publicKey')));
   if (!isKeyAlgorithm(algorithm) || algorithm !== algorithmOf(publicKey)) {
     throw new TypeError('algorithm is not that of the public key');
   }
-  const created = fields.text('created');
+  const created = members.text('created');
   if (new Date(created).toISOString() !== created) throw new TypeError('created is not ISO 8601');
-  const attempts = fields.value('attempts');
-  if (!Array.isArray(attempts) || !attempts.every(isJsonObject)) throw new TypeError('attempts is no list of objects');
   return {
-    id: fields.text('id'),
-    name: fields.text('name'),
-    backend: fields.oneOf('backend', ['tpm', 'software']),
-    assurance: fields.oneOf('assurance', ['hardware', 'virtual', 'software']),
+    backend: members.oneOf('backend', BACKENDS),
+    assurance: members.oneOf('assurance', ['hardware', 'virtual', 'software']),
     algorithm,
     publicKey,
-    privateKey: fields.text('privateKey'),
-    hasPin: fields.boolean('hasPin'),
-    ...(fields.has('pinDerivation') && { pinDerivation: readPinDerivation(fields.fields('pinDerivation')) }),
-    ...(fields.has('parent') && { parent: readParent(fields.fields('parent')) }),
+    privateKey: members.text('privateKey'),
+    hasPin: members.boolean('hasPin'),
+    ...(members.has('pinDerivation') && { pinDerivation: pinDerivationFromJson(members.members('pinDerivation')) }),
+    ...(members.has('parent') && { parent: parentFromJson(members.members('parent')) }),
     created,
-    policy: fields.object('policy'),
-    attempts,
-    annotations: fields.object('annotations'),
+    attempts: members.list('attempts').map(attemptFromJson),
   };
 }
 
-function readPinDerivation(fields: Fields): PinDerivation {
-  const kdf = fields.oneOf('kdf', ['scrypt', 'pcp-sha1', 'pcp-sha256']);
+const BACKENDS = ['tpm', 'software'] as const;
+
+/** The derivation as a JSON object. */
+function pinDerivationToJson(derivation: PinDerivation): JsonObject {
+  return 'salt' in derivation ? { ...derivation, salt: toHex(derivation.salt) } : { ...derivation };
+}
+
+/** The inverse of {@link pinDerivationToJson}. @throws TypeError for anything else. */
+export function pinDerivationFromJson(members: JsonMembers): PinDerivation {
+  const kdf = members.oneOf('kdf', ['scrypt', 'pcp-sha1', 'pcp-sha256']);
   if (kdf !== 'scrypt') return { kdf };
   return {
     kdf,
-    salt: fromHex(fields.text('salt')),
-    cost: fields.number('cost'),
-    blockSize: fields.number('blockSize'),
-    parallelization: fields.number('parallelization'),
+    salt: fromHex(members.text('salt')),
+    cost: members.integer('cost'),
+    blockSize: members.integer('blockSize'),
+    parallelization: members.integer('parallelization'),
   };
 }
 
-function readParent(fields: Fields): { handle: number; name: Bytes } {
-  return { handle: fields.number('handle'), name: fromHex(fields.text('name')) };
+function parentFromJson(members: JsonMembers): NonNullable<ProvidedKey['parent']> {
+  return { handle: members.integer('handle'), name: fromHex(members.text('name')) };
+}
+
+function tpmToJson({ address, virtual, signs, vendor }: RecordedTpm): JsonObject {
+  const { manufacturer, manufacturerId, vendorString, firmwareVersion, revision } = vendor;
+  return {
+    ...{ address, manufacturer, manufacturerId: hexNumber(manufacturerId, 8), vendorString },
+    ...{ firmwareVersion: hexNumber(firmwareVersion, 16), revision, virtual, signs },
+  };
+}
+
+/** The inverse of {@link tpmToJson}. @throws TypeError for anything else. */
+export function tpmFromJson(members: JsonMembers): RecordedTpm {
+  const signs = members.list('signs');
+  if (!signs.every((sign) => typeof sign === 'string')) throw new TypeError('signs is not a list of texts');
+  return {
+    address: members.text('address'),
+    vendor: {
+      manufacturer: members.text('manufacturer'),
+      manufacturerId: Number(hexText(members, 'manufacturerId')),
+      vendorString: members.text('vendorString'),
+      firmwareVersion: BigInt(hexText(members, 'firmwareVersion')),
+      revision: members.text('revision'),
+    },
+    virtual: members.boolean('virtual'),
+    signs,
+  };
+}
+
+const hexNumber = (value: number | bigint, digits: number): string => `0x${value.toString(16).padStart(digits, '0')}`;
+
+/** A hexadecimal number in lower case, with `0x` before it. @throws TypeError for anything else. */
+export function hexText(members: JsonMembers, name: string): string {
+  const text = members.text(name);
+  if (!/^0x[0-9a-f]{1,16}$/.test(text)) throw new TypeError(`${name} is not a hexadecimal number`);
+  return text;
+}
+
+function policyToJson({ pin, ...policy }: AppliedPolicy): JsonObject {
+  const { hardware, virtualTpm, algorithm, allowedAlgorithms, attestation } = policy;
+  return {
+    hardware,
+    virtualTpm,
+    algorithm,
+    allowedAlgorithms,
+    attestation,
+    ...(pin !== undefined && { pin: { ...pin } }),
+  };
+}
+
+/** The inverse of {@link policyToJson}. @throws PolicyError for anything else. */
+export function policyFromJson({ pin, ...policy }: JsonObject): AppliedPolicy {
+  const { pin: _, ...applied } = definePolicy(policy);
+  if (pin === undefined) return applied;
+  if (!isJsonObject(pin)) throw new TypeError('pin is not an object');
+  return { ...applied, pin: definePinPolicy(pin) };
+}
+
+function attemptToJson({ backend, outcome, code, reason }: RecordedAttempt): JsonObject {
+  return { backend, outcome, ...(code !== undefined && { code }), reason };
+}
+
+/** The inverse of {@link attemptToJson}. @throws TypeError for anything else. */
+export function attemptFromJson(value: unknown): RecordedAttempt {
+  const members = new JsonMembers('attempt', value);
+  return {
+    backend: members.oneOf('backend', BACKENDS),
+    outcome: members.oneOf('outcome', ['used', 'failed', 'passed-over']),
+    ...(members.has('code') && { code: members.text('code') }),
+    reason: members.text('reason'),
+  };
+}
+
+function exportsFromJson(value: unknown): KeyRecord['exports'] {
+  if (!Array.isArray(value) || !value.every((name) => name === 'key.pem'))
+    throw new TypeError('exports names unknown files');
+  return value;
 }
 
 /** The kind of user key that a public key is; undefined for none of them. */

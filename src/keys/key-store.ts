@@ -4,6 +4,7 @@ import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { createFile, ignoring, removeFile, removeLeftovers, replaceFile, storeIo } from '../storage/atomic-file.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
+import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
 /** What {@link KeyStore.list} finds. */
 export interface KeyList {
@@ -56,15 +57,23 @@ export class KeyStore {
     const names = await storeIo(this.directory, () => readdir(this.directory));
     const records: KeyRecord[] = [];
     const damaged: KeyprovError[] = [];
-    for (const name of names.sort()) {
-      const id = /^key-(.+)\.json$/.exec(name)?.[1];
-      if (id === undefined) continue;
+    const ids = names.sort().flatMap((name) => /^key-(.+)\.json$/.exec(name)?.[1] ?? []);
+    const read = async (work: () => Promise<KeyRecord | undefined>): Promise<void> => {
       try {
-        records.push(await this.#read(id));
+        const record = await work();
+        if (record !== undefined) records.push(record);
       } catch (error) {
         if (isKeyprovError(error, 'store-invalid')) damaged.push(error);
         else if (!isKeyprovError(error, 'key-not-found')) throw error; // deleted since the directory was read
       }
+    };
+    for (const id of ids) await read(() => this.#read(id));
+    if (names.includes(OLD_FILES[0])) {
+      await read(async () => {
+        const record = await readOldDirectory(this.directory);
+        return record !== undefined && ids.includes(record.id) ? undefined : record;
+      });
+      records.sort((a, b) => (a.id < b.id ? -1 : 1));
     }
     return { records, damaged };
   }
@@ -75,11 +84,16 @@ export class KeyStore {
     return await this.#read(id);
   }
 
-  /** Adds a key. @throws KeyprovError `key-exists`, `store-busy`, `store-io`; RangeError for an impossible id. */
-  async save(record: KeyRecord, options: StoreLockOptions = {}): Promise<void> {
+  /**
+   * Adds a key: its record, or anything that has one, as `provisionKey` returns it.
+   * @throws KeyprovError `key-exists`, `store-busy`, `store-io`; RangeError for an impossible id.
+   */
+  async save(key: KeyRecord | { readonly record: KeyRecord }, options: StoreLockOptions = {}): Promise<void> {
+    const record = 'record' in key ? key.record : key;
     const text = this.#encode(record);
     await this.#exclusive(options, async () => {
-      if (await createFile(this.directory, fileName(record.id), text)) return;
+      const isOld = (await readOldDirectory(this.directory))?.id === record.id;
+      if (!isOld && (await createFile(this.directory, fileName(record.id), text))) return;
       throw new KeyprovError('key-exists', `the key store at ${this.directory} has a key ${record.id} already`, {
         remedy: 'delete it first, or take another id',
       });
@@ -100,6 +114,8 @@ export class KeyStore {
       const next = await change(await this.#read(id));
       if (next.id !== id) throw new RangeError(`an update must not change the id ${id} to ${next.id}`);
       await replaceFile(this.directory, fileName(id), this.#encode(next));
+      for (const name of next.exports ?? []) await replaceFile(this.directory, name, next.privateKey);
+      await this.#removeOld(id, ['record.json']);
       return next;
     });
   }
@@ -108,14 +124,33 @@ export class KeyStore {
   async delete(id: string, options: StoreLockOptions = {}): Promise<void> {
     checkKeyId(id);
     await this.#exclusive(options, async () => {
-      if (!(await removeFile(this.directory, fileName(id)))) throw this.#notFound(id);
+      const exported = await this.#read(id).then(
+        (record) => record.exports ?? [],
+        (error: unknown) => {
+          if (isKeyprovError(error, 'store-invalid')) return [];
+          throw error;
+        },
+      );
+      for (const name of exported) await removeFile(this.directory, name);
+      await this.#removeOld(id, OLD_FILES);
+      await removeFile(this.directory, fileName(id));
     });
+  }
+
+  /** Removes files of an earlier version, if they are those of this key. */
+  async #removeOld(id: string, names: readonly string[]): Promise<void> {
+    if ((await readOldDirectory(this.directory))?.id !== id) return;
+    for (const name of names) await removeFile(this.directory, name);
   }
 
   async #read(id: string): Promise<KeyRecord> {
     const path = join(this.directory, fileName(id));
     const text = await storeIo(this.directory, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
-    if (text === undefined) throw this.#notFound(id);
+    if (text === undefined) {
+      const old = await readOldDirectory(this.directory);
+      if (old?.id === id) return old;
+      throw this.#notFound(id);
+    }
     const record = decodeKeyRecord(text, path);
     if (record.id === id) return record;
     throw new KeyprovError('store-invalid', `the key record ${path} is that of the key ${record.id}`, {

@@ -4,36 +4,25 @@ import { isKeyprovError, KeyprovError, sayError, withCleanup } from '../errors.t
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readLockout } from '../tpm/capabilities.ts';
-import { Tpm } from '../tpm/tpm.ts';
 import { fallbackClassOf, retryAfterOf } from './fallback.ts';
+import { type KeySources, leaseTpm, softwareOf } from './key-sources.ts';
 import type { Backend, KeyProvider } from './provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider, type TpmKeyProviderOptions } from './tpm-provider.ts';
-
-/** Where providers come from. */
-export interface ProviderSources {
-  /**
-   * The TPM, which stays open; or how to open it, and then it is closed with the selection. Absent: the caller has
-   * named none.
-   */
-  readonly tpm?: Tpm | ((options: SignalOptions) => Promise<Tpm>) | undefined;
-  /** Gives the software provider. Absent: there is none. */
-  readonly software?: (() => Promise<KeyProvider>) | undefined;
-}
 
 /** What the key will need. */
 export interface SelectionOptions extends SignalOptions {
   readonly algorithm: KeyAlgorithm;
   /** The key shall have a PIN, which a TPM in lockout does not accept. */
-  readonly hasPin?: boolean;
+  readonly hasPin?: boolean | undefined;
   /** Where the user's last key was made. From a TPM there is no way back to software unless `allowDowngrade`. */
   readonly previous?: Backend | undefined;
-  readonly allowDowngrade?: boolean;
+  readonly allowDowngrade?: boolean | undefined;
   /**
    * When software may take the place of a TPM under `preferred`: where that is absent (the default), or after any
    * failure, also one that passes. See `FALLBACK_REASONS`.
    */
   readonly fallBack?: 'absent' | 'any' | undefined;
-  readonly tpmOptions?: TpmKeyProviderOptions;
+  readonly tpmOptions?: TpmKeyProviderOptions | undefined;
 }
 
 /** The provider that policy and machine allow. */
@@ -55,7 +44,7 @@ export interface Selection {
  */
 export async function selectKeyProvider(
   policy: Policy,
-  sources: ProviderSources,
+  sources: KeySources,
   options: SelectionOptions,
 ): Promise<Selection> {
   options.signal?.throwIfAborted();
@@ -65,8 +54,8 @@ export async function selectKeyProvider(
     return await selectSoftware(policy, sources, options, attempts, undefined);
   }
   try {
-    const provider = await selectTpm(policy, sources, options);
-    return { provider, attempts, close: () => closeIfOpened(provider.tpm, sources) };
+    const { provider, release } = await selectTpm(policy, sources, options);
+    return { provider, attempts, close: release };
   } catch (cause) {
     options.signal?.throwIfAborted();
     // A mistyped address is the caller's mistake, and no reason to do without a TPM.
@@ -83,11 +72,11 @@ export function failed(backend: Backend, error: unknown): Attempt {
 
 async function selectTpm(
   policy: Policy,
-  sources: ProviderSources,
+  sources: KeySources,
   { algorithm, hasPin = false, signal, tpmOptions }: SelectionOptions,
-): Promise<TpmKeyProvider> {
+): Promise<{ readonly provider: TpmKeyProvider; readonly release: () => Promise<void> }> {
   if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'no TPM was named');
-  const tpm = sources.tpm instanceof Tpm ? sources.tpm : await sources.tpm({ signal });
+  const { tpm, release } = await leaseTpm(sources.tpm, { signal });
   const check = async (): Promise<TpmKeyProvider> => {
     const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
     if (policy.virtualTpm === 'refuse' && provider.nature.virtual) {
@@ -108,23 +97,16 @@ async function selectTpm(
     return provider;
   };
   try {
-    return await check();
+    return { provider: await check(), release };
   } catch (error) {
-    return await withCleanup(
-      () => Promise.reject(error),
-      () => closeIfOpened(tpm, sources),
-    );
+    return await withCleanup(() => Promise.reject(error), release);
   }
-}
-
-async function closeIfOpened(tpm: Tpm, sources: ProviderSources): Promise<void> {
-  if (tpm !== sources.tpm) await tpm.close();
 }
 
 /** The software provider, unless a rule forbids it. `cause` is why there is no TPM; undefined where policy wants none. */
 export async function selectSoftware(
   policy: Policy,
-  sources: ProviderSources,
+  sources: KeySources,
   options: SelectionOptions,
   attempts: readonly Attempt[],
   cause: unknown,
@@ -138,7 +120,7 @@ export async function selectSoftware(
     });
   const refusal = refusalOf(policy, sources, options, cause);
   if (refusal !== undefined) throw refuse(refusal);
-  const provider = await sources.software?.();
+  const provider = await softwareOf(sources);
   if (provider === undefined || !(await provider.supports(algorithm, { signal }))) {
     const reason = `software makes no ${algorithm} keys here`;
     throw refuse({ code: 'algorithm-unsupported', reason, remedy: 'choose another algorithm' });
@@ -155,7 +137,7 @@ interface Refusal {
 /** The first rule that forbids software; undefined where none does. */
 function refusalOf(
   { hardware, attestation }: Policy,
-  { software }: ProviderSources,
+  { software }: KeySources,
   { previous, allowDowngrade = false, fallBack = 'absent' }: SelectionOptions,
   cause: unknown,
 ): Refusal | undefined {

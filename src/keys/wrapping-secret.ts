@@ -10,17 +10,26 @@ import type { KeyStore } from './key-store.ts';
 export const WRAPPING_SECRET_FILE = 'wrapping.secret';
 const SIZE = 32;
 
+/** Options of {@link readWrappingSecret}. */
+export interface WrappingSecretOptions {
+  /** Makes a secret if the store has none. Default true; false for a key that exists, which no new secret can open. */
+  readonly create?: boolean | undefined;
+}
+
 /**
  * The secret that encrypts the software keys without a PIN of a store: 32 random bytes in a file beside the keys (mode
  * 0600), made at the first call. It guards copies of single key files, and backups that leave it out. It is no guard
  * against anyone who can read the directory. The caller wipes it.
- * @throws KeyprovError `store-invalid` when the file has another size; `store-io`
+ * @throws KeyprovError `store-invalid` if the file has another size, or is missing and must not be made; `store-io`
  */
-export async function readWrappingSecret(store: KeyStore): Promise<Bytes> {
+export async function readWrappingSecret(
+  store: KeyStore,
+  { create = true }: WrappingSecretOptions = {},
+): Promise<Bytes> {
   const path = join(store.directory, WRAPPING_SECRET_FILE);
   const read = () => storeIo(path, () => readFile(path).catch(ignoring('ENOENT', undefined)));
   let secret = await read();
-  if (secret === undefined) {
+  if (secret === undefined && create) {
     const fresh = randomBytes(SIZE);
     try {
       await createFile(store.directory, WRAPPING_SECRET_FILE, fresh); // or another process was faster: then its secret is the one
@@ -30,7 +39,8 @@ export async function readWrappingSecret(store: KeyStore): Promise<Bytes> {
     secret = await read();
   }
   if (secret?.length === SIZE) return view(secret);
-  throw new KeyprovError('store-invalid', `the wrapping secret ${path} has ${secret?.length ?? 0} bytes, not ${SIZE}`, {
+  const problem = secret === undefined ? 'is missing' : `has ${secret.length} bytes, not ${SIZE}`;
+  throw new KeyprovError('store-invalid', `the wrapping secret ${path} ${problem}`, {
     remedy: 'restore a copy of it: without it the keys that have no PIN are lost',
   });
 }

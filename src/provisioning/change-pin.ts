@@ -1,11 +1,12 @@
-import { copy, utf8, wipe } from '../bytes.ts';
+import { type Bytes, copy, utf8, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
-import { addToPinHistory, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
-import { enterNewPin, type PinPrompt } from './pin-entry.ts';
+import { addToPinHistory, judgePin, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
+import type { SignalOptions } from '../signal.ts';
+import { type EnterPinOptions, enterNewPin, type PinPrompt } from './pin-entry.ts';
 import type { PinRecoverySetup } from './pin-recovery.ts';
 import { newPinState, readPinState, writePinState } from './pin-state.ts';
 
@@ -13,8 +14,8 @@ import { newPinState, readPinState, writePinState } from './pin-state.ts';
 export interface ReplacePinOptions extends PinTryOptions {
   /** The one that the key is of: its backend, and for a TPM key its TPM. */
   readonly provider: KeyProvider;
-  /** Asks for the new PIN. */
-  readonly prompt: PinPrompt;
+  /** Asks for the new PIN; or the new PIN itself in UTF-8, which the caller wipes. */
+  readonly prompt: PinPrompt | Uint8Array;
   /** The rules for the new PIN. */
   readonly policy: PinPolicy;
   /** As in {@link PinHistoryOptions}; the same each time. */
@@ -48,13 +49,14 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
   const { currentPin, signal } = options;
   const record = await loadWithPin(store, id);
   signal?.throwIfAborted();
-  if (currentPin instanceof Uint8Array) return await replacePin(store, record, currentPin, options);
+  const keep = keepIn(store, id, options);
+  if (currentPin instanceof Uint8Array) return await replacePin(record, currentPin, options, keep);
   const given = await currentPin(signal === undefined ? {} : { signal });
   // A copy, since a prompt may use its buffer again for the new PIN.
   const pin = copy(given);
   wipe(given);
   try {
-    return await replacePin(store, record, pin, options);
+    return await replacePin(record, pin, options, keep);
   } finally {
     wipe(pin);
   }
@@ -71,12 +73,20 @@ export async function loadWithPin(store: KeyStore, id: string): Promise<KeyRecor
 
 const CHECK = utf8('keyprov: is this the PIN of the key?');
 
-/** Tries the current PIN, asks for a new one, sets it, and replaces the record. The caller wipes the current PIN. */
+/** Keeps what `change` makes of the record that is kept now, with nobody in between, and returns it. */
+export type KeepRecord = (change: (kept: KeyRecord) => Promise<KeyRecord>) => Promise<KeyRecord>;
+
+/** Keeps the record of a key in its store. */
+export function keepIn(store: KeyStore, id: string, { signal }: SignalOptions): KeepRecord {
+  return (change) => store.update(id, change, { signal });
+}
+
+/** Tries the current PIN, asks for a new one, sets it, and keeps the record. The caller wipes the current PIN. */
 export async function replacePin(
-  store: KeyStore,
   record: KeyRecord,
   pin: Uint8Array,
   options: ReplacePinOptions,
+  keep: KeepRecord,
 ): Promise<KeyRecord> {
   const { provider, prompt, policy, pepper, recovery, now, force, signal } = options;
   const { history } = readPinState(record) ?? { history: { entries: [] } };
@@ -85,23 +95,27 @@ export async function replacePin(
   const trial: SignOptions & PinTryOptions = { data: CHECK, pin, force, signal };
   wipe(await provider.sign(record, trial));
   const former = await withCurrent(history, pin, policy, { pepper, signal });
-  const newPin = await enterNewPin(prompt, { policy, history: former, pepper, signal });
+  const newPin = await chooseNewPin(prompt, { policy, history: former, pepper, signal });
   try {
     const { publicKey } = record;
     const state = await newPinState(newPin, policy, { publicKey, history: former, pepper, recovery, now, signal });
-    return await store.update(
-      record.id,
-      async (stored) => {
-        // Its PIN is another one now: to try the old one would cost a try.
-        if (stored.privateKey !== record.privateKey) throw changedMeanwhile(record.id);
-        const change: ChangePinOptions & PinTryOptions = { pin, newPin, force, signal };
-        return writePinState({ ...stored, ...(await provider.changePin(stored, change)) }, state);
-      },
-      { signal },
-    );
+    return await keep(async (kept) => {
+      // Its PIN is another one now: to try the old one would cost a try.
+      if (kept.privateKey !== record.privateKey) throw changedMeanwhile(record.id);
+      const change: ChangePinOptions & PinTryOptions = { pin, newPin, force, signal };
+      return writePinState({ ...kept, ...(await provider.changePin(kept, change)) }, state);
+    });
   } finally {
     wipe(newPin);
   }
+}
+
+/** A copy of the new PIN, which the policy allows. */
+async function chooseNewPin(prompt: PinPrompt | Uint8Array, options: EnterPinOptions): Promise<Bytes> {
+  if (!(prompt instanceof Uint8Array)) return await enterNewPin(prompt, options);
+  const { policy, history, pepper, signal } = options;
+  await judgePin(prompt, policy, { pepper, signal, ...(history && { history }) });
+  return copy(prompt);
 }
 
 /** The history with the current PIN in it, also where the rules that it was set under kept none. */

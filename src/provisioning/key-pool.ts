@@ -1,22 +1,23 @@
 import { type AttestationKey, createAttestationKey } from '../attestation/attestation-key.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { type KeySources, leaseTpm } from '../keys/key-sources.ts';
 import type { PreparedTpmKey } from '../keys/prepared-key.ts';
-import { type ProviderSources, selectKeyProvider } from '../keys/select-provider.ts';
+import { selectKeyProvider } from '../keys/select-provider.ts';
 import { TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
 import type { Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { ReadClock } from '../tpm/commands/clock.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { Queue } from '../tpm/queue.ts';
-import { Tpm } from '../tpm/tpm.ts';
-import { type KeySupply, NEW_KEYS } from './key-supply.ts';
-import { type ProvisionedKey, type ProvisionKeyOptions, provisionFrom } from './provision-key.ts';
+import type { Tpm } from '../tpm/tpm.ts';
+import type { KeyStock } from './key-stock.ts';
+import { type ProvisionedKey, type ProvisionKeyOptions, provisionFromStock } from './provision-key.ts';
 
 /** Options of {@link createKeyPool}. */
 export interface KeyPoolOptions {
   readonly policy: Policy;
   /** A TPM that the pool opens stays open until the pool is closed. */
-  readonly sources: ProviderSources;
+  readonly sources: KeySources;
   /** How many keys to have ready. Default 1. */
   readonly size?: number | undefined;
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
@@ -31,6 +32,8 @@ export interface TakeKeyOptions extends Omit<ProvisionKeyOptions, 'policy' | 'so
 /** Keys that wait for their PINs, all in one TPM. */
 interface Stock {
   readonly tpm: Tpm;
+  /** Closes the TPM if the pool has opened it. */
+  readonly release: () => Promise<void>;
   /** The TPM's counts of resets, and of restarts and resumes, when it was opened. */
   readonly boot: string;
   readonly keys: PreparedTpmKey[];
@@ -117,7 +120,7 @@ export class KeyPool {
     const { algorithm } = policy;
     try {
       const stock = (await this.#fresh(signal)) ?? (await this.#open(signal));
-      const wanted = { algorithm, hasPin: true, signal, ...(tpmOptions && { tpmOptions }) };
+      const wanted = { algorithm, hasPin: true, signal, tpmOptions };
       const { provider } = await selectKeyProvider(policy, { tpm: stock.tpm }, wanted);
       if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'the pool makes keys in a TPM only');
       if (policy.attestation !== 'none') stock.ak ??= await makeAttestationKey(stock.tpm, signal);
@@ -133,17 +136,12 @@ export class KeyPool {
   async #open(signal: AbortSignal): Promise<Stock> {
     const { tpm: source } = this.#options.sources;
     if (source === undefined) throw new KeyprovError('no-tpm', 'no TPM was named');
-    const tpm = source instanceof Tpm ? source : await source({ signal });
+    const { tpm, release } = await leaseTpm(source, { signal });
     try {
-      this.#stock = { tpm, boot: await bootOf(tpm, signal), keys: [] };
+      this.#stock = { tpm, release, boot: await bootOf(tpm, signal), keys: [] };
       return this.#stock;
     } catch (error) {
-      return await withCleanup(
-        () => Promise.reject(error),
-        async () => {
-          if (tpm !== source) await tpm.close();
-        },
-      );
+      return await withCleanup(() => Promise.reject(error), release);
     }
   }
 
@@ -167,12 +165,9 @@ export class KeyPool {
   async #take({ policy = this.#options.policy, ...options }: TakeKeyOptions & { signal: AbortSignal }) {
     const { sources, tpmOptions } = this.#options;
     const stock = await this.#fresh(options.signal);
-    return await provisionFrom(stock === undefined ? NEW_KEYS : supplyOf(stock), {
-      ...options,
-      policy,
-      sources: stock === undefined ? sources : { ...sources, tpm: stock.tpm },
-      ...(tpmOptions && { tpmOptions }),
-    });
+    const wanted = { ...options, policy, tpmOptions };
+    if (stock === undefined) return await provisionFromStock({ ...wanted, sources }, undefined);
+    return await provisionFromStock({ ...wanted, sources: { ...sources, tpm: stock.tpm } }, stockOf(stock));
   }
 
   /** Drops all after `error`, which stays the one that counts. */
@@ -190,20 +185,15 @@ export class KeyPool {
     if (stock === undefined) return;
     // First of all of them, since taking one out of the TPM may fail.
     for (const key of stock.keys) key.wipe();
-    await withCleanup(
-      async () => {
-        try {
-          for (const key of stock.keys) await key.close();
-          await stock.ak?.close();
-        } catch (error) {
-          // A connection that is gone has taken the objects along.
-          if (!(error instanceof KeyprovError) || !error.code.startsWith('transport-')) throw error;
-        }
-      },
-      async () => {
-        if (stock.tpm !== this.#options.sources.tpm) await stock.tpm.close();
-      },
-    );
+    await withCleanup(async () => {
+      try {
+        for (const key of stock.keys) await key.close();
+        await stock.ak?.close();
+      } catch (error) {
+        // A connection that is gone has taken the objects along.
+        if (!(error instanceof KeyprovError) || !error.code.startsWith('transport-')) throw error;
+      }
+    }, stock.release);
   }
 }
 
@@ -224,18 +214,15 @@ async function bootOf(tpm: Tpm, signal: AbortSignal): Promise<string> {
   return `${resetCount}.${restartCount}`;
 }
 
-/** What is in stock, and new keys where that does not fit or fails. */
-function supplyOf(stock: Stock): KeySupply {
+/** What is in stock, as long as it fits and the TPM still has it. */
+function stockOf(stock: Stock): KeyStock {
   return {
-    createKey: async (provider, options) => {
-      const { algorithm, pin, signal } = options;
+    takeKey: async (provider, { algorithm, pin, signal }) => {
       // A key without a PIN is not under dictionary attack protection, so those in stock are of another kind.
-      if (pin === undefined) return await NEW_KEYS.createKey(provider, options);
+      if (pin === undefined) return undefined;
       for (let key = stock.keys.shift(); key !== undefined; key = stock.keys.shift()) {
         try {
-          if (key.algorithm === algorithm) {
-            return { key: await provider.finish(key, { pin, signal }), pregenerated: true };
-          }
+          if (key.algorithm === algorithm) return await provider.finish(key, { pin, signal });
           await key.close();
         } catch (error) {
           signal?.throwIfAborted();
@@ -244,19 +231,19 @@ function supplyOf(stock: Stock): KeySupply {
           if (!isKeyprovError(error)) throw error;
         }
       }
-      return await NEW_KEYS.createKey(provider, options);
+      return undefined;
     },
-    attestationKey: async (tpm, options) => {
+    attestationKey: async (tpm, { signal }) => {
       const { ak } = stock;
-      if (ak === undefined) return await NEW_KEYS.attestationKey(tpm, options);
+      if (ak === undefined) return undefined;
       try {
-        await tpm.run(ReadPublic, { objectHandle: ak.object }, options);
-        return { ak, release: async () => {} };
+        await tpm.run(ReadPublic, { objectHandle: ak.object }, { signal });
+        return ak;
       } catch (error) {
-        options.signal?.throwIfAborted();
+        signal?.throwIfAborted();
         if (!isKeyprovError(error)) throw error;
-        stock.ak = undefined; // somebody else has flushed it
-        return await NEW_KEYS.attestationKey(tpm, options);
+        stock.ak = undefined; // another program has flushed it
+        return undefined;
       }
     },
   };

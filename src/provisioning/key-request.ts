@@ -1,4 +1,4 @@
-import type { AttestationKey } from '../attestation/attestation-key.ts';
+import { type AttestationKey, createAttestationKey } from '../attestation/attestation-key.ts';
 import { attestKey } from '../attestation/certify.ts';
 import type { AttestationStatement } from '../attestation/statement.ts';
 import { type Bytes, copy } from '../bytes.ts';
@@ -14,7 +14,7 @@ import type { SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPM2B_PRIVATE } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import type { KeySupply } from './key-supply.ts';
+import type { KeyStock } from './key-stock.ts';
 
 /** What came of the attestation. */
 export type AttestationOutcome =
@@ -33,34 +33,42 @@ export interface KeyRequestOptions extends SignalOptions {
   /** 1 to 64 bytes that the service gave out, or that stand for its nonce: they become the extraData. */
   readonly challenge: Uint8Array;
   /**
-   * `strict`: the body that MS-KPP names, RSA-2048 only. `attested`: with the members of this library's own profile.
-   * Default: `strict` for RSA-2048, else `attested`.
+   * `strict`: the body that MS-KPP names, RSA-2048 only and without attestation. `attested`: with the members of this
+   * library's own profile. Default: `attested` if there is an attestation to carry, or a key that `strict` does not
+   * take; else `strict`. Give `strict` for a receiver that refuses members it does not know.
    */
   readonly profile?: 'strict' | 'attested' | undefined;
   /** Absent: the attestation key has no certificate. */
   readonly enrolAk?: EnrolAk | undefined;
 }
 
+/** The body for the key registration service, and whether the attestation is in it. */
+export interface RegistrationBody {
+  readonly profile: 'strict' | 'attested';
+  /** JSON. */
+  readonly body: string;
+  readonly carriesAttestation: boolean;
+  /** Why the body carries no attestation, for people; absent if it does. */
+  readonly reason?: string | undefined;
+}
+
 /** The registration request of a key. */
 export interface KeyRequest {
   readonly attestation: AttestationOutcome;
-  /** The JSON body for the key registration service. */
-  readonly request: { readonly profile: 'strict' | 'attested'; readonly body: string };
+  readonly request: RegistrationBody;
 }
 
 /** @throws RangeError for a challenge of another length; KeyprovError `request-invalid` for a key that the profile lacks. */
-export function checkRequestOptions({ challenge, policy, profile = profileOf(policy) }: KeyRequestOptions): void {
+export function checkRequestOptions({ challenge, policy, profile }: KeyRequestOptions): void {
   if (challenge.length < 1 || challenge.length > 64) {
     throw new RangeError(`a challenge of ${challenge.length} bytes: it must have 1 to 64`);
   }
   if (profile === 'strict' && policy.algorithm !== 'rsa-2048') {
     throw new KeyprovError('request-invalid', `the strict profile takes no ${policy.algorithm} keys`, {
-      remedy: 'use RSA-2048, or the attested profile where the service knows it',
+      remedy: 'use RSA-2048, or the attested profile if the service knows it',
     });
   }
 }
-
-const profileOf = ({ algorithm }: KeyRequestOptions['policy']) => (algorithm === 'rsa-2048' ? 'strict' : 'attested');
 
 /** What the TPM says of a key, in the forms in which requests have it. */
 export interface AttestedKey {
@@ -77,18 +85,23 @@ export const UNATTESTED: AttestedKey = {
 export function requestOf(
   publicKey: PublicKey,
   { outcome, kast: attestation }: AttestedKey,
-  { policy, profile = profileOf(policy) }: Pick<KeyRequestOptions, 'policy' | 'profile'>,
+  { policy, profile: wanted }: Pick<KeyRequestOptions, 'policy' | 'profile'>,
 ): KeyRequest {
-  const aikCertificate = outcome.status === 'made' ? outcome.statement.ak.certificates?.[0] : undefined;
-  const body =
-    profile === 'strict'
-      ? buildKeyRegistration({ profile, publicKey })
-      : buildKeyRegistration({
-          ...{ profile, publicKey },
-          ...(attestation && { attestation }),
-          ...(aikCertificate && { aikCertificate: copy(aikCertificate) }),
-        });
-  return { attestation: outcome, request: { profile, body } };
+  const profile = wanted ?? (attestation === undefined && policy.algorithm === 'rsa-2048' ? 'strict' : 'attested');
+  if (profile === 'strict') {
+    const reason = outcome.status === 'made' ? 'the strict profile has no member for it' : outcome.reason;
+    const body = buildKeyRegistration({ profile, publicKey });
+    return { attestation: outcome, request: { profile, body, carriesAttestation: false, reason } };
+  }
+  const certificate = outcome.status === 'made' ? outcome.statement.ak.certificates?.[0] : undefined;
+  const body = buildKeyRegistration({
+    ...{ profile, publicKey },
+    ...(attestation && { attestation }),
+    ...(certificate && { aikCertificate: copy(certificate) }),
+  });
+  const carriesAttestation = attestation !== undefined;
+  const reason = outcome.status === 'none' ? { reason: outcome.reason } : {};
+  return { attestation: outcome, request: { profile, body, carriesAttestation, ...reason } };
 }
 
 /**
@@ -98,13 +111,15 @@ export function requestOf(
 export async function attestForRequest(
   provider: TpmKeyProvider,
   key: ProvidedKey & Partial<Pick<CreatedTpmKey, 'creation'>>,
-  supply: KeySupply,
   { policy, challenge, enrolAk, signal }: KeyRequestOptions,
+  stock: KeyStock | undefined,
 ): Promise<AttestedKey> {
   if (policy.attestation === 'none') return { outcome: { status: 'none', reason: 'policy wants none' } };
   const { tpm } = provider;
   try {
-    const { ak, release } = await supply.attestationKey(tpm, { signal });
+    const stocked = await stock?.attestationKey(tpm, { signal });
+    const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'rsa-2048', signal }));
+    const release = stocked === undefined ? () => ak.close() : async () => {};
     return await withCleanup(async () => {
       const akCertificates = await enrolAk?.(tpm, ak, { signal });
       // The Certify branch of the key's policy needs no PIN, so the PIN is not given to the TPM once more.
@@ -135,7 +150,7 @@ function kastOf(statement: AttestationStatement, privatePart: Bytes, authRequire
   return buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired });
 }
 
-/** For people. */
+/** What came of the attestation, for people. */
 export function describeAttestation(outcome: AttestationOutcome): string {
   if (outcome.status === 'none') return `none: ${outcome.reason}`;
   const isCertified = (outcome.statement.ak.certificates?.length ?? 0) > 0;

@@ -19,7 +19,7 @@ const LAST_KEY: RecordFormat<LastKey> = {
   code: 'store-invalid',
   remedy: 'remove it if the next key may be in software',
   toJson: ({ user, backend }) => ({ user, backend }),
-  fromJson: (fields) => ({ user: fields.text('user'), backend: fields.oneOf('backend', ['tpm', 'software']) }),
+  fromJson: (members) => ({ user: members.text('user'), backend: members.oneOf('backend', ['tpm', 'software']) }),
 };
 
 /** Notes where the key was that is about to be taken out of the store, so that its successor is not held worse unasked. */

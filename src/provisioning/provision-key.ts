@@ -1,13 +1,19 @@
-import type { Bytes } from '../bytes.ts';
-import { KeyprovError, withCleanup } from '../errors.ts';
+import { type Bytes, toHex } from '../bytes.ts';
+import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
-import { type MadeKey, type MakeKeyOptions, makeKey } from '../keys/make-key.ts';
-import type { CreateKeyOptions, ProvidedKey } from '../keys/provider.ts';
-import type { ProviderSources } from '../keys/select-provider.ts';
-import { type CreatedTpmKey, openTpmKeyProvider, type TpmKeyProvider } from '../keys/tpm-provider.ts';
-import type { Policy } from '../policy/index.ts';
-import { Tpm } from '../tpm/tpm.ts';
+import type { KeyRecord } from '../keys/key-record.ts';
+import { type KeySources, withTpmOf } from '../keys/key-sources.ts';
+import type { ProvidedKey } from '../keys/provider.ts';
+import {
+  failed,
+  type Selection,
+  type SelectionOptions,
+  selectKeyProvider,
+  selectSoftware,
+} from '../keys/select-provider.ts';
+import { type CreatedTpmKey, openTpmKeyProvider, TpmKeyProvider } from '../keys/tpm-provider.ts';
+import { judgePin, type Policy } from '../policy/index.ts';
 import {
   type AttestedKey,
   attestForRequest,
@@ -18,116 +24,228 @@ import {
   requestOf,
   UNATTESTED,
 } from './key-request.ts';
-import { type KeySupply, NEW_KEYS } from './key-supply.ts';
+import type { KeyStock } from './key-stock.ts';
+import type { PinRecoverySetup } from './pin-recovery.ts';
+import { newPinState, writePinState } from './pin-state.ts';
+
+/** The steps of {@link provisionKey}, in their order. */
+export type ProvisionStep = 'key' | 'attestation' | 'request';
 
 /** What is going on; each `begin` is followed by an `end` of the same step, or by the failure of the whole. */
 export type ProvisionEvent =
   | { readonly type: 'begin'; readonly step: ProvisionStep }
   | { readonly type: 'end'; readonly step: ProvisionStep; readonly detail: string };
 
-/** The steps of {@link provisionKey}, in their order. */
-export type ProvisionStep = 'key' | 'attestation' | 'request';
-
-/** Options of {@link provisionKey}. */
-export interface ProvisionKeyOptions extends Omit<MakeKeyOptions, 'complete' | 'create'>, KeyRequestOptions {
+/** Options of {@link makeKey}. */
+export interface MakeKeyOptions extends Omit<SelectionOptions, 'algorithm' | 'hasPin'> {
+  /** All of it applies: where the key may be, which kind it has, how it is attested, and the rules for the PIN. */
   readonly policy: Policy;
-  readonly sources: ProviderSources;
+  readonly sources: KeySources;
+  /** UTF-8 bytes, which the caller wipes. Absent: a key without a PIN. */
+  readonly pin?: Uint8Array | undefined;
+  /** User principal name, for the record. */
+  readonly user?: string | undefined;
+  /** GUID of the device, for the record. */
+  readonly deviceId?: string | undefined;
+  /** Lets the PIN be reset later without a new key. */
+  readonly pinRecovery?: PinRecoverySetup | undefined;
+  /** For the history of PINs; see `PinHistoryOptions`. */
+  readonly pinPepper?: Uint8Array | undefined;
   readonly onEvent?: ((event: ProvisionEvent) => void) | undefined;
+  /** The clock. */
+  readonly now?: (() => Date) | undefined;
 }
 
-/** A key with its registration request, and how both came to be. */
-export interface ProvisionedKey extends MadeKey, KeyRequest {
+/** A key, and the truth about how it came to be. */
+export interface MadeKey {
+  /** What to keep: `KeyStore.save` takes it. */
+  readonly record: KeyRecord;
   /** SHA-256 of the public key blob (RSA1, or ECS1 and ECS3): the KeyID of MS-ADTS 2.2.20. */
   readonly keyId: Bytes;
-  /** True where the key itself was made in advance, by a `KeyPool`. */
+  /** Whether the TPM was wanted and software made the key. */
+  readonly fellBack: boolean;
+  /** Whether the key was made in advance, by a `KeyPool`. */
   readonly pregenerated: boolean;
+}
+
+/** Options of {@link provisionKey}. */
+export interface ProvisionKeyOptions extends MakeKeyOptions, Omit<KeyRequestOptions, 'policy'> {}
+
+/** A key with its registration request, and how both came to be. */
+export interface ProvisionedKey extends MadeKey, KeyRequest {}
+
+/**
+ * Makes a user key as policy wants it, and says what was tried. Nothing is sent and nothing is stored.
+ *
+ * @throws PinRefusedError for a PIN that policy does not allow; SelectionError as `selectKeyProvider`
+ * does; PinError, TpmError; the reason of `signal` if that aborted.
+ */
+export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
+  const { made } = await make(options, undefined, async () => UNATTESTED);
+  return made;
 }
 
 /**
  * Makes a user key as policy wants it, has the TPM attest it over the challenge, and builds the registration request.
  * Nothing is sent and nothing is stored: the result holds all that is to be kept.
  *
- * @throws SelectionError, PinError, TpmError as {@link makeKey} does; KeyprovError `attestation-unavailable` where
- * policy requires attestation and it failed; RangeError for a challenge that is not of 1 to 64 bytes.
+ * @throws as {@link makeKey} does; KeyprovError `attestation-unavailable` if policy requires attestation and it failed;
+ * RangeError for a challenge that does not have 1 to 64 bytes.
  */
 export async function provisionKey(options: ProvisionKeyOptions): Promise<ProvisionedKey> {
-  return await provisionFrom(NEW_KEYS, options);
+  return await provisionFromStock(options, undefined);
 }
 
-/** {@link provisionKey} with keys of that supply, where policy and machine lead to the TPM. */
-export async function provisionFrom(supply: KeySupply, options: ProvisionKeyOptions): Promise<ProvisionedKey> {
-  const { policy, sources, onEvent = () => {}, ...rest } = options;
+/** {@link provisionKey} that takes a key from the stock if one fits, and makes one if not. */
+export async function provisionFromStock(
+  options: ProvisionKeyOptions,
+  stock: KeyStock | undefined,
+): Promise<ProvisionedKey> {
   checkRequestOptions(options);
-  let attested: AttestedKey = UNATTESTED;
-  let pregenerated = false;
-  onEvent({ type: 'begin', step: 'key' });
-  const create = async (provider: TpmKeyProvider, wanted: CreateKeyOptions): Promise<CreatedTpmKey> => {
-    const made = await supply.createKey(provider, wanted);
-    pregenerated = made.pregenerated;
-    return made.key;
-  };
-  const complete = async (provider: TpmKeyProvider, key: CreatedTpmKey): Promise<void> => {
-    const when = pregenerated ? ', made in advance' : '';
-    onEvent({ type: 'end', step: 'key', detail: `${policy.algorithm} in the TPM (${provider.assurance})${when}` });
-    onEvent({ type: 'begin', step: 'attestation' });
-    attested = await attestForRequest(provider, key, supply, options);
-    onEvent({ type: 'end', step: 'attestation', detail: describeAttestation(attested.outcome) });
-  };
-  const made = await makeKey(policy, sources, { ...rest, create, complete });
-  const isSoftware = made.key.backend === 'software';
-  if (isSoftware) onEvent({ type: 'end', step: 'key', detail: `${policy.algorithm} in software` });
-  const { publicKey } = made.key;
-  const request = buildRequest(made.key, isSoftware ? UNATTESTED : attested, options);
-  return {
-    ...made,
-    ...request,
-    keyId: computeKeyId(encodePublicBlob(publicKey)),
-    pregenerated: pregenerated && !isSoftware,
-  };
+  const { made, attested } = await make(options, stock, (provider, key) => attest(provider, key, options, stock));
+  return { ...made, ...buildRequest(made.record, attested, options) };
 }
 
 /**
  * Builds the registration request of a key that exists, with the TPM's word on it over a fresh challenge. It shows that
  * the key is still there: another TPM, or this one after TPM2_Clear, does not load it.
  *
- * @throws KeyprovError `no-tpm` where a key in a TPM is to be attested and there is none; `tpm-identity-changed` or
+ * @throws KeyprovError `no-tpm` if a key in a TPM is to be attested and there is none; `tpm-identity-changed` or
  * `key-invalid` for a key that is not of this TPM; else as {@link provisionKey}.
  */
 export async function requestForKey(
   key: ProvidedKey,
-  options: Omit<ProvisionKeyOptions, 'pin' | 'previous' | 'allowDowngrade'>,
+  options: KeyRequestOptions & Pick<MakeKeyOptions, 'sources' | 'tpmOptions' | 'onEvent'>,
 ): Promise<KeyRequest> {
-  const { sources, signal, tpmOptions, onEvent = () => {} } = options;
   checkRequestOptions(options);
   if (key.backend === 'software') return buildRequest(key, UNATTESTED, options);
-  const { tpm: source } = sources;
-  if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and none was named');
-  onEvent({ type: 'begin', step: 'attestation' });
-  const tpm = source instanceof Tpm ? source : await source({ signal });
-  const attested = await withCleanup(
-    async () => {
-      const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
-      // Loading it shows that it is here, whatever comes of the attestation.
-      await provider.useWithoutPin(key, { signal }, async () => {});
-      return await attestForRequest(provider, key, NEW_KEYS, options);
-    },
-    async () => {
-      if (tpm !== source) await tpm.close();
-    },
-  );
-  onEvent({ type: 'end', step: 'attestation', detail: describeAttestation(attested.outcome) });
+  const { sources, signal, tpmOptions } = options;
+  if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and none was named');
+  const attested = await withTpmOf(sources.tpm, { signal }, async (tpm) => {
+    const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
+    // Loading it shows that it is here, whatever comes of the attestation.
+    await provider.useWithoutPin(key, { signal }, async () => {});
+    return await attest(provider, key, options, undefined);
+  });
   return buildRequest(key, attested, options);
+}
+
+/** What belongs to the making of a TPM key: if it fails, the key counts as not made. */
+type Complete = (provider: TpmKeyProvider, key: CreatedTpmKey) => Promise<AttestedKey>;
+
+/** A key with what the TPM says of it. */
+interface CompletedKey {
+  readonly made: MadeKey;
+  readonly attested: AttestedKey;
+}
+
+/** The order of all key making: PIN, provider, key, attestation, record; then the same in software if policy lets it. */
+async function make(options: MakeKeyOptions, stock: KeyStock | undefined, complete: Complete): Promise<CompletedKey> {
+  const { policy, sources, pin, signal } = options;
+  if (pin !== undefined) await judgePin(pin, policy.pin, { signal });
+  const wanted = { ...options, algorithm: policy.algorithm, hasPin: pin !== undefined };
+  options.onEvent?.({ type: 'begin', step: 'key' });
+  const selection = await selectKeyProvider(policy, sources, wanted);
+  try {
+    return await makeWith(selection, options, stock, complete);
+  } catch (error) {
+    signal?.throwIfAborted();
+    // Wrong arguments are the caller's to correct, and there is nothing after software.
+    if (selection.provider.backend === 'software' || !isKeyprovError(error)) throw error;
+    const attempts = [...selection.attempts, failed('tpm', error)];
+    const software = await selectSoftware(policy, sources, wanted, attempts, error);
+    return await makeWith(software, options, undefined, complete);
+  }
+}
+
+async function makeWith(
+  { provider, attempts, close }: Selection,
+  options: MakeKeyOptions,
+  stock: KeyStock | undefined,
+  complete: Complete,
+): Promise<CompletedKey> {
+  const { policy, pin, signal, onEvent } = options;
+  const wanted = { algorithm: policy.algorithm, pin, signal };
+  return await withCleanup(async () => {
+    if (!(provider instanceof TpmKeyProvider)) {
+      const key = await provider.create(wanted);
+      onEvent?.({ type: 'end', step: 'key', detail: `${policy.algorithm} in software` });
+      const made = { ...(await recordOf(key, provider.assurance, attempts, options)), pregenerated: false };
+      return { made, attested: UNATTESTED };
+    }
+    const taken = await stock?.takeKey(provider, wanted);
+    const created = taken ?? (await provider.create(wanted));
+    const when = taken === undefined ? '' : ', made in advance';
+    const detail = `${policy.algorithm} in the TPM (${provider.assurance})${when}`;
+    onEvent?.({ type: 'end', step: 'key', detail });
+    const attested = await complete(provider, created);
+    const { creation: _, ...key } = created;
+    const { nature, tpm } = provider;
+    const recorded = await recordOf(key, provider.assurance, attempts, options);
+    const record = { ...recorded.record, tpm: { ...nature, address: tpm.transport.address } };
+    return { made: { ...recorded, record, pregenerated: taken !== undefined }, attested };
+  }, close);
+}
+
+/** The record of a key that was just made, with what is kept about its PIN. */
+async function recordOf(
+  key: ProvidedKey,
+  assurance: KeyRecord['assurance'],
+  attempts: Selection['attempts'],
+  options: MakeKeyOptions,
+): Promise<Omit<MadeKey, 'pregenerated'>> {
+  const { policy, pin, user, deviceId, pinRecovery: recovery, pinPepper: pepper, signal } = options;
+  const now = options.now ?? (() => new Date());
+  const { publicKey, backend } = key;
+  const id = computeKeyId(encodePublicBlob(publicKey));
+  const { pin: rules, ...applied } = policy;
+  const reason = backend === 'tpm' ? 'the TPM made the key' : 'software made the key';
+  const name = `ngc-${toHex(id).slice(0, 32)}`;
+  const record: KeyRecord = {
+    ...key,
+    id: name,
+    name: [user, deviceId].filter(Boolean).join(' on ') || name,
+    ...(user !== undefined && { user }),
+    ...(deviceId !== undefined && { deviceId }),
+    assurance,
+    created: now().toISOString(),
+    policy: pin === undefined ? applied : policy,
+    attempts: [...attempts, { backend, outcome: 'used', reason }],
+    annotations: {},
+  };
+  const fellBack = attempts.some(({ outcome }) => outcome === 'failed');
+  if (pin === undefined) return { record, keyId: id, fellBack };
+  const context = { publicKey, recovery, pepper, signal, now: () => now().getTime() };
+  return {
+    record: writePinState(record, await newPinState(pin, rules, context)),
+    keyId: id,
+    fellBack,
+  };
+}
+
+async function attest(
+  provider: TpmKeyProvider,
+  key: ProvidedKey,
+  options: KeyRequestOptions & Pick<MakeKeyOptions, 'onEvent'>,
+  stock: KeyStock | undefined,
+): Promise<AttestedKey> {
+  const { onEvent } = options;
+  onEvent?.({ type: 'begin', step: 'attestation' });
+  const attested = await attestForRequest(provider, key, options, stock);
+  onEvent?.({ type: 'end', step: 'attestation', detail: describeAttestation(attested.outcome) });
+  return attested;
 }
 
 function buildRequest(
   { publicKey }: ProvidedKey,
   attested: AttestedKey,
-  options: Pick<ProvisionKeyOptions, 'onEvent'> & KeyRequestOptions,
+  options: KeyRequestOptions & Pick<MakeKeyOptions, 'onEvent'>,
 ): KeyRequest {
-  const { onEvent = () => {} } = options;
-  onEvent({ type: 'begin', step: 'request' });
+  const { onEvent } = options;
+  onEvent?.({ type: 'begin', step: 'request' });
   const built = requestOf(publicKey, attested, options);
-  const { body, profile } = built.request;
-  onEvent({ type: 'end', step: 'request', detail: `${body.length} characters, profile ${profile}` });
+  const { body, profile, carriesAttestation } = built.request;
+  const carried = carriesAttestation ? 'with the attestation' : 'without attestation';
+  onEvent?.({ type: 'end', step: 'request', detail: `${body.length} characters, profile ${profile}, ${carried}` });
   return built;
 }

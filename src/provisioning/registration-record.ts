@@ -2,10 +2,10 @@ import { equal, fromBase64, toBase64 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import { JsonMembers, type JsonObject } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { RegisteredKey } from '../registration/sync-status.ts';
-import { Fields, type JsonObject } from '../storage/record-fields.ts';
 
 /** What is kept of a registration, beside the key: the same that Windows keeps, and what it takes to find it again. */
 export interface RegistrationRecord {
@@ -45,21 +45,21 @@ export function registrationToJson(registration: RegistrationRecord): JsonObject
 }
 
 /** The inverse of {@link registrationToJson}. @throws TypeError for anything else. */
-export function registrationFromJson(fields: Fields): RegistrationRecord {
-  const registered = new Date(fields.text('registered'));
+export function registrationFromJson(members: JsonMembers): RegistrationRecord {
+  const registered = new Date(members.text('registered'));
   if (Number.isNaN(registered.getTime())) throw new TypeError('registered is no time');
   return {
-    user: fields.text('user'),
-    deviceId: fields.text('deviceId'),
-    kid: fields.text('kid'),
-    keyId: fromBase64(fields.text('keyId')),
-    attestationLevel: fields.oneOf('attestationLevel', ['none', 'certified']),
-    aikStatus: fields.oneOf('aikStatus', ['none', 'uncertified', 'certified']),
-    domain: fields.text('domain'),
-    tenant: fields.text('tenant'),
-    service: fields.text('service'),
+    user: members.text('user'),
+    deviceId: members.text('deviceId'),
+    kid: members.text('kid'),
+    keyId: fromBase64(members.text('keyId')),
+    attestationLevel: members.oneOf('attestationLevel', ['none', 'certified']),
+    aikStatus: members.oneOf('aikStatus', ['none', 'uncertified', 'certified']),
+    domain: members.text('domain'),
+    tenant: members.text('tenant'),
+    service: members.text('service'),
     registered,
-    ...(fields.has('pctx') && { pctx: fields.text('pctx') }),
+    ...(members.has('pctx') && { pctx: members.text('pctx') }),
   };
 }
 
@@ -77,7 +77,7 @@ export function readRegistration(record: KeyRecord): RegistrationRecord | undefi
   if (json === undefined) return undefined;
   let registration: RegistrationRecord;
   try {
-    registration = registrationFromJson(new Fields(json, ANNOTATION));
+    registration = registrationFromJson(new JsonMembers(ANNOTATION, json));
   } catch (cause) {
     throw mismatch(record, `is damaged: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
   }

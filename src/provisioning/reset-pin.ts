@@ -2,7 +2,7 @@ import { type Bytes, wipe } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import { loadWithPin, type ReplacePinOptions, replacePin } from './change-pin.ts';
+import { keepIn, loadWithPin, type ReplacePinOptions, replacePin } from './change-pin.ts';
 import { openSealedPin, type PinRecovery, type RecoverPin, recoveryRequestOf, unavailable } from './pin-recovery.ts';
 import { readPinState } from './pin-state.ts';
 
@@ -32,7 +32,7 @@ export async function resetPinKeepingKey(store: KeyStore, id: string, options: R
   signal?.throwIfAborted();
   const pin = await recoverPin(record, recovery, recover, signal);
   try {
-    return await replacePin(store, record, pin, options);
+    return await replacePin(record, pin, options, keepIn(store, id, options));
   } catch (cause) {
     if (isKeyprovError(cause, 'pin-wrong')) throw unavailable('what was sealed is not the PIN of the key', cause);
     throw cause;

@@ -2,12 +2,12 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyprovError } from '../errors.ts';
-import { type KeyRecord, keyRecordFromJson, keyRecordToJson } from '../keys/key-record.ts';
+import type { JsonMembers, JsonObject } from '../json.ts';
+import { type KeyRecord, keyRecordFromJson, keyRecordToJson, olderKeyRecordFromJson } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { ignoring, removeFile, replaceFile, storeIo } from '../storage/atomic-file.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { isGone, type ProcessIdentity, thisProcess } from '../storage/process-identity.ts';
-import type { Fields, JsonObject } from '../storage/record-fields.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
 import { type RegistrationRecord, registrationFromJson, registrationToJson } from './registration-record.ts';
 
@@ -57,16 +57,24 @@ interface KeptState {
 
 const RUN_FORMAT: RecordFormat<KeptState> = {
   format: 'keyprov-run',
-  version: 1,
+  version: 2,
   what: 'journal of a run',
   code: 'journal-invalid',
   remedy: 'remove the file; if that run registered a key, unregister it',
   toJson: ({ state, process }) => ({ ...stateToJson(state), process }),
-  fromJson: (fields) => ({
-    state: stateFromJson(fields),
-    process: fields.value('process') === null ? null : processFromJson(fields.fields('process')),
-  }),
+  fromJson: (members) => keptFromJson(members, keyRecordFromJson),
+  // Version 1 held key records of version 1.
+  older: (members) => keptFromJson(members, olderKeyRecordFromJson),
 };
+
+type ReadKey = (members: JsonMembers) => KeyRecord;
+
+function keptFromJson(members: JsonMembers, readKey: ReadKey): KeptState {
+  return {
+    state: stateFromJson(members, readKey),
+    process: members.value('process') === null ? null : processFromJson(members.members('process')),
+  };
+}
 
 /** Members in the order in which they are read, since the text must come out the same. */
 function stateToJson({ id, user, deviceId, service, started, tpm, progress }: RunState): object {
@@ -95,42 +103,42 @@ function progressToJson(progress: RunState['progress']): object {
   }
 }
 
-function stateFromJson(fields: Fields): RunState {
+function stateFromJson(members: JsonMembers, readKey: ReadKey): RunState {
   return {
-    id: fields.text('id'),
-    user: fields.text('user'),
-    deviceId: fields.text('deviceId'),
-    service: fields.text('service'),
-    started: fields.text('started'),
-    ...(fields.has('tpm') && { tpm: tpmFromJson(fields.fields('tpm')) }),
-    progress: progressFromJson(fields.fields('progress')),
+    id: members.text('id'),
+    user: members.text('user'),
+    deviceId: members.text('deviceId'),
+    service: members.text('service'),
+    started: members.text('started'),
+    ...(members.has('tpm') && { tpm: tpmFromJson(members.members('tpm')) }),
+    progress: progressFromJson(members.members('progress'), readKey),
   };
 }
 
-function tpmFromJson(fields: Fields): TpmBefore {
-  const handles = fields.value('handles');
+function tpmFromJson(members: JsonMembers): TpmBefore {
+  const handles = members.value('handles');
   if (!Array.isArray(handles) || !handles.every((handle) => Number.isSafeInteger(handle))) {
     throw new TypeError('handles is no list of numbers');
   }
-  return { address: fields.text('address'), handles };
+  return { address: members.text('address'), handles };
 }
 
-function progressFromJson(fields: Fields): RunState['progress'] {
-  const step = fields.oneOf('step', ['begun', 'made', 'sending', 'registered', 'unwanted']);
+function progressFromJson(members: JsonMembers, readKey: ReadKey): RunState['progress'] {
+  const step = members.oneOf('step', ['begun', 'made', 'sending', 'registered', 'unwanted']);
   if (step === 'begun') return { step };
-  if (step === 'unwanted') return { step, user: fields.text('user'), kid: fields.text('kid') };
-  const key = keyRecordFromJson(fields.fields('key'));
+  if (step === 'unwanted') return { step, user: members.text('user'), kid: members.text('kid') };
+  const key = readKey(members.members('key'));
   return step === 'registered'
-    ? { step, key, registration: registrationFromJson(fields.fields('registration')) }
+    ? { step, key, registration: registrationFromJson(members.members('registration')) }
     : { step, key };
 }
 
-function processFromJson(fields: Fields): ProcessIdentity {
+function processFromJson(members: JsonMembers): ProcessIdentity {
   return {
-    pid: fields.number('pid'),
-    start: fields.text('start'),
-    boot: fields.text('boot'),
-    namespace: fields.text('namespace'),
+    pid: members.integer('pid'),
+    start: members.text('start'),
+    boot: members.text('boot'),
+    namespace: members.text('namespace'),
   };
 }
 

@@ -7,15 +7,15 @@ import type { KeyRecord } from '../keys/key-record.ts';
 import { judgePin } from '../policy/index.ts';
 import type { Registration } from '../registration/register-key.ts';
 import { policyProblem } from './fits-policy.ts';
-import { type AttestationOutcome, type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
+import { type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
 import { readLastBackend } from './last-backend.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
 import { enterNewPin } from './pin-entry.ts';
-import type { ProvisionOptions, ProvisionOutcome, RunStep } from './provision.ts';
 import { type ProvisionedKey, provisionKey, requestForKey } from './provision-key.ts';
-import { listRegistrations, type RegisteredRecord, withRegistration } from './registration-record.ts';
+import { listRegistrations, withRegistration } from './registration-record.ts';
+import type { FinishedRun, ProvisionOptions, ProvisionOutcome, RunStep } from './run.ts';
 import type { RunJournal, RunState } from './run-journal.ts';
-import { recordOf, registrationOf } from './run-records.ts';
+import { registrationOf } from './run-records.ts';
 import { sweepTpm, watchTpm } from './watch-tpm.ts';
 
 type Progress<S extends RunState['progress']['step']> = Extract<RunState['progress'], { step: S }>;
@@ -29,11 +29,6 @@ interface RunOptions extends ProvisionOptions {
 /** Whether an error says that the TPM will never load the key again. */
 const isLost = (error: unknown): boolean =>
   isKeyprovError(error, 'tpm-identity-changed') || isKeyprovError(error, 'key-invalid');
-
-/** A registered key, with the statement about it where this call made one. */
-export interface FinishedRun extends RegisteredRecord {
-  readonly attestation?: AttestationOutcome;
-}
 
 /** The steps of one run from its journal's state on. Each step with a side effect is in the journal before it begins. */
 export class RunSteps {
@@ -107,9 +102,9 @@ export class RunSteps {
   }
 
   async #beginAnew(): Promise<FinishedRun> {
-    const { policy, registrar, pool, signal, onEvent } = this.#options;
+    const { user, deviceId, policy, registrar, pool, signal, onEvent } = this.#options;
     const { pin: given } = this.#options;
-    // Nobody shall authenticate in vain for a PIN that is refused afterwards.
+    // The user must not authenticate in vain for a PIN that is refused afterwards.
     if (given instanceof Uint8Array) {
       this.#begin('pin');
       await judgePin(given, policy.pin, { signal });
@@ -118,26 +113,27 @@ export class RunSteps {
     const proof = await this.#authenticate();
     const pin = await this.#enterPin();
     let made: ProvisionedKey;
-    let record: KeyRecord;
     try {
       const challenge = await registrar.challenge({ signal });
-      const { profile, enrolAk, allowDowngrade, fallBack } = this.#options;
+      const { enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now } = this.#options;
       const sources = await watchTpm(this.#options.sources, this.#journal, { signal });
       const previous = await this.#previousBackend();
-      const wish = { policy, challenge, pin, profile, enrolAk, previous, fallBack, signal, onEvent };
-      const wanted = { ...wish, ...(allowDowngrade && { allowDowngrade }) };
+      const wanted = {
+        ...{ user, deviceId, policy, challenge, pin, pinRecovery, pinPepper, profile: this.#profile(), enrolAk },
+        ...{ previous, allowDowngrade, fallBack, now, signal, onEvent },
+      };
       made = pool === undefined ? await provisionKey({ ...wanted, sources }) : await pool.take(wanted);
-      record = await recordOf(made, pin, this.#options);
     } finally {
       wipe(pin);
     }
-    await this.#journal.write({ progress: { step: 'made', key: record } });
-    return await this.#register(record, made, proof);
+    await this.#journal.write({ progress: { step: 'made', key: made.record } });
+    return await this.#register(made.record, made, proof);
   }
 
   /** The key exists, so nobody is asked for a PIN; the TPM attests it anew, which shows that it is still there. */
   async #goOn({ step, key }: Progress<'made' | 'sending'>): Promise<FinishedRun> {
-    const { registrar, policy, profile, enrolAk, signal, onEvent } = this.#options;
+    const { registrar, policy, enrolAk, signal, onEvent } = this.#options;
+    const profile = this.#profile();
     const proof = await this.#authenticate();
     const challenge = await registrar.challenge({ signal });
     const sources = await watchTpm(this.#options.sources, this.#journal, { signal });
@@ -160,16 +156,16 @@ export class RunSteps {
   /** A service that may have the key tells its Key ID when it is asked to register it once more; then it can be taken back. */
   async #disown(key: KeyRecord, proof: MfaProof, error: unknown): Promise<void> {
     if (this.#options.registrar.unregister === undefined) throw error;
-    const { policy, profile } = this.#options;
-    const itsPolicy = { ...policy, algorithm: key.algorithm };
-    const { request } = requestOf(key.publicKey, UNATTESTED, { policy: itsPolicy, profile });
+    const itsPolicy = { ...this.#options.policy, algorithm: key.algorithm };
+    const { request } = requestOf(key.publicKey, UNATTESTED, { policy: itsPolicy, profile: this.#profile() });
     const { kid, upn } = await this.#send(key, request.body, await this.#freshened(proof));
     const progress: Progress<'unwanted'> = { step: 'unwanted', user: upn, kid };
     await this.#journal.write({ progress });
     await this.#takeBack(progress);
   }
 
-  async #register(record: KeyRecord, { request, attestation }: KeyRequest, proof: MfaProof): Promise<FinishedRun> {
+  async #register(record: KeyRecord, built: KeyRequest, proof: MfaProof): Promise<FinishedRun> {
+    const { request, attestation } = built;
     const registration = await this.#send(record, request.body, await this.#freshened(proof)).catch(
       async (error: unknown) => {
         // The service wants an authentication that it takes for newer or stronger: one more, and no third.
@@ -177,10 +173,10 @@ export class RunSteps {
         return await this.#send(record, request.body, await this.#authenticate());
       },
     );
-    const kept = registrationOf(record, registration, attestation, this.#options);
+    const kept = registrationOf(record, registration, built, this.#options);
     const progress: Progress<'registered'> = { step: 'registered', key: record, registration: kept };
     await this.#journal.write({ progress });
-    return { ...(await this.#keep(progress)), attestation };
+    return { ...(await this.#keep(progress)), attestation, request };
   }
 
   async #send(key: KeyRecord, body: string, proof: MfaProof): Promise<Registration> {
@@ -257,7 +253,7 @@ export class RunSteps {
     return proof;
   }
 
-  /** Whoever thinks about a PIN for long is asked to authenticate again. */
+  /** Authenticates again if the proof expired while the user chose a PIN. */
   async #freshened(proof: MfaProof): Promise<MfaProof> {
     try {
       checkFresh(proof, this.#options.now());
@@ -276,6 +272,10 @@ export class RunSteps {
     const entered = await enterNewPin(pin, { policy: policy.pin, signal });
     this.#end('pin', 'meets the policy');
     return entered;
+  }
+
+  #profile(): ProvisionOptions['profile'] {
+    return this.#options.profile ?? this.#options.registrar.profile;
   }
 
   /** Policy may have changed since the key was made. */

@@ -1,5 +1,5 @@
 import { isKeyprovError, withCleanup } from '../errors.ts';
-import type { ProviderSources } from '../keys/select-provider.ts';
+import { type KeySources, leaseTpm, withTpmOf } from '../keys/key-sources.ts';
 import type { SignalOptions } from '../signal.ts';
 import { Tpm } from '../tpm/tpm.ts';
 import type { RunJournal } from './run-journal.ts';
@@ -10,10 +10,10 @@ import { flushLeftovers, readVolatileHandles } from './tpm-leftovers.ts';
  * what it held before this one.
  */
 export async function watchTpm(
-  sources: ProviderSources,
+  sources: KeySources,
   journal: RunJournal,
   { signal }: SignalOptions,
-): Promise<ProviderSources> {
+): Promise<KeySources> {
   const { tpm } = sources;
   if (tpm === undefined) return sources;
   if (tpm instanceof Tpm) {
@@ -24,13 +24,12 @@ export async function watchTpm(
     return sources;
   }
   const open = async (options: SignalOptions): Promise<Tpm> => {
-    const opened = await tpm(options);
+    const { tpm: opened, release } = await leaseTpm(tpm, options);
     try {
       await note(opened, journal, options);
       return opened;
     } catch (error) {
-      const fail = (): Promise<never> => Promise.reject(error);
-      return await withCleanup(fail, () => opened.close());
+      return await withCleanup(() => Promise.reject(error), release);
     }
   };
   return { ...sources, tpm: open };
@@ -41,7 +40,7 @@ export async function watchTpm(
  * @returns false where that cannot be done now, since the TPM cannot be reached.
  */
 export async function sweepTpm(
-  { tpm: source }: ProviderSources,
+  { tpm: source }: KeySources,
   journal: RunJournal,
   { signal }: SignalOptions,
 ): Promise<boolean> {
@@ -49,18 +48,12 @@ export async function sweepTpm(
   if (earlier === undefined) return true;
   if (source === undefined) return false;
   try {
-    const tpm = source instanceof Tpm ? source : await source({ signal });
-    return await withCleanup(
-      async () => {
-        if (tpm.transport.address !== earlier.address) return false;
-        await flushLeftovers(tpm, earlier.handles, { signal });
-        await journal.write({ tpm: undefined });
-        return true;
-      },
-      async () => {
-        if (tpm !== source) await tpm.close();
-      },
-    );
+    return await withTpmOf(source, { signal }, async (tpm) => {
+      if (tpm.transport.address !== earlier.address) return false;
+      await flushLeftovers(tpm, earlier.handles, { signal });
+      await journal.write({ tpm: undefined });
+      return true;
+    });
   } catch (error) {
     signal?.throwIfAborted();
     if (!isKeyprovError(error) || isKeyprovError(error, 'store-io')) throw error;

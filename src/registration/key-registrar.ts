@@ -10,6 +10,11 @@ export interface KeyRegistrar {
   readonly resource: string;
   /** Tenant; empty where the service has none. */
   readonly tenant: string;
+  /**
+   * The form of the request that it takes; `strict` for a service that is known to refuse members it does not know.
+   * Absent: nothing is known, and `provision` sends the attestation.
+   */
+  readonly profile?: 'strict' | 'attested' | undefined;
   /** 1 to 64 fresh bytes that the TPM shall attest the key over. */
   challenge(options?: SignalOptions): Promise<Bytes>;
   /**

@@ -5,7 +5,7 @@ import { ServiceError } from '../errors/service-error.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
 import type { SignalOptions } from '../signal.ts';
-import { type DiscoverServicesOptions, discoverServices } from './discovery.ts';
+import { type DiscoverServicesOptions, discoverServices, TRUSTED_HOSTS } from './discovery.ts';
 import type { DiscoveredService } from './discovery-document.ts';
 import type { ServiceOptions } from './exchange.ts';
 import { deleteHelloMethod, type GraphOptions } from './graph.ts';
@@ -64,6 +64,8 @@ export async function openKeyRegistrar({ url, graph, ...options }: OpenKeyRegist
     address: keys.endpoint.href,
     resource: keys.resource,
     tenant: service.tenant ?? '',
+    // Entra ID takes the body of MS-KPP and no other member.
+    profile: TRUSTED_HOSTS.includes(keys.endpoint.hostname) ? 'strict' : undefined,
     challenge: ({ signal } = {}) =>
       nonce === undefined ? Promise.resolve(view(randomBytes(32))) : askNonce(nonce, { ...sending, signal }),
     register: (request, more = {}) =>

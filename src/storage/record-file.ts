@@ -1,7 +1,7 @@
 import { toHex, utf8 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError, type PlainErrorCode } from '../errors.ts';
-import { Fields } from './record-fields.ts';
+import { JsonMembers } from '../json.ts';
 
 /** A kind of record that is kept in a file of its own. */
 export interface RecordFormat<T> {
@@ -16,7 +16,9 @@ export interface RecordFormat<T> {
   readonly remedy: string;
   readonly toJson: (record: T) => object;
   /** @throws TypeError for what {@link toJson} does not write. */
-  readonly fromJson: (fields: Fields) => T;
+  readonly fromJson: (members: JsonMembers) => T;
+  /** Reads the record of a file of an earlier version; absent where there was none. */
+  readonly older?: ((members: JsonMembers, version: number) => T) | undefined;
 }
 
 /**
@@ -37,15 +39,17 @@ export function decodeRecord<T>(kind: RecordFormat<T>, text: string, path: strin
   const wrong = (problem: string, remedy: string, cause?: unknown) =>
     new KeyprovError(code, `the ${what} ${path} ${problem}`, { remedy, cause });
   try {
-    const file = new Fields(JSON.parse(text), 'file');
+    const file = JsonMembers.parse('file', text);
     if (file.value('format') !== kind.format) throw new TypeError('format is not that of keyprov');
-    const version = file.number('version');
-    if (version !== kind.version) {
+    const version = file.integer('version');
+    const older = version >= 1 && version < kind.version ? kind.older : undefined;
+    if (version !== kind.version && older === undefined) {
       throw wrong(`has version ${version}, known is ${kind.version}`, 'use the version of keyprov that wrote it');
     }
     const json = file.object('record');
     if (digestOf(json) !== file.text('sha256')) throw new TypeError('its SHA-256 does not fit');
-    const record = kind.fromJson(new Fields(json, 'record'));
+    if (older !== undefined) return older(new JsonMembers('record', json), version);
+    const record = kind.fromJson(new JsonMembers('record', json));
     if (encodeRecord(kind, record) !== text)
       throw new TypeError('it has members or a form that keyprov does not write');
     return record;

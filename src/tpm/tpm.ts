@@ -43,7 +43,11 @@ const EMPTY = new Uint8Array(0);
  * those that the command at hand does not use are saved and flushed, and loaded again when they are needed.
  */
 export class Tpm {
+  /** How many were opened so far in this process. */
+  static opened = 0;
   readonly transport: TpmTransport;
+  /** Which one of this process it is, counted from 1 in the order in which they were opened. */
+  readonly number: number = ++Tpm.opened;
   readonly #queue = new Queue();
   readonly #slots: ObjectSlots;
   readonly #sessions: SessionSlots;

@@ -37,11 +37,11 @@ export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, Asyn
    */
   storeKey(key: webcrypto.CryptoKey, options?: StoreKeyOptions): Promise<KeyRecord>;
   /**
-   * The key pair of a record in the store, also of one that `provisionKey` made.
+   * The key pair of a record, or of a record in the store: also of one that `provisionKey` made.
    * @throws KeyprovError as {@link KeyStore.load} does, and `key-invalid` for a key of another kind of provider;
    * for an algorithm and usages that do not fit, what `importKey` throws.
    */
-  loadKey(id: string, options?: LoadKeyOptions): Promise<webcrypto.CryptoKeyPair>;
+  loadKey(key: string | KeyRecord, options?: LoadKeyOptions): Promise<webcrypto.CryptoKeyPair>;
   /** What the store has. @throws KeyprovError `store-io` */
   listKeys(): Promise<KeyList>;
   /** Wipes the PINs in memory and aborts prompts and uses of held keys; those keys cannot be used after it. */
@@ -113,10 +113,10 @@ class ProviderCrypto implements KeyprovCrypto {
     return record;
   }
 
-  async loadKey(id: string, options: LoadKeyOptions = {}): Promise<KeyPair> {
-    const store = this.#openStore();
+  async loadKey(key: string | KeyRecord, options: LoadKeyOptions = {}): Promise<KeyPair> {
+    const record = typeof key === 'string' ? this.#openStore().load(key) : key;
     if (this.#holder === undefined) throw new TypeError('this crypto object was made without a provider');
-    return keysOfRecord(await store.load(id), this.#holder, options);
+    return keysOfRecord(await record, this.#holder, options);
   }
 
   async listKeys(): Promise<KeyList> {

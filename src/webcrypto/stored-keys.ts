@@ -43,7 +43,6 @@ export function recordOfKey(key: webcrypto.CryptoKey, { id = randomUUID(), name 
     name,
     assurance: handle.assurance,
     created: new Date().toISOString(),
-    policy: {},
     attempts: [],
     annotations: { [ANNOTATION]: { name: algorithm.name, ...hash, usages: [...usages] } },
   };

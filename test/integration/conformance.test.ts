@@ -115,10 +115,10 @@ describe.skipIf(await tpmMissing()).each(Object.entries(PLACES))('over %s', (_, 
       expect(Object.keys(JSON.parse(made.request.body))).toEqual(['kngc', 'AikCertificate', 'AttestationData']);
       const data = utf8('signed with the new key');
       const provider = await openTpmKeyProvider(tpm);
-      const signature = await provider.sign(made.key, { data, pin });
+      const signature = await provider.sign(made.record, { data, pin });
       const format = algorithm === 'p-256' ? 'der' : 'pkcs1';
-      expect(verifySignature(made.key.publicKey, 'sha256', data, signature, format)).toBe(true);
-      await expect(provider.sign(made.key, { data, pin: utf8('0') })).rejects.toMatchObject({ code: 'pin-wrong' });
+      expect(verifySignature(made.record.publicKey, 'sha256', data, signature, format)).toBe(true);
+      await expect(provider.sign(made.record, { data, pin: utf8('0') })).rejects.toMatchObject({ code: 'pin-wrong' });
       await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
       expect(await leftovers(tpm)).toEqual([]);
     },

@@ -239,7 +239,8 @@ async function provision(policy: Policy, settings: Settings, name: StateName): P
       challenge: CHALLENGE,
       pin: PIN,
     });
-    const { key, assurance, attempts, fellBack, attestation } = result;
+    const { record: key, fellBack, attestation } = result;
+    const { assurance, attempts } = key;
     const isTpm = key.backend === 'tpm';
     expect([assurance, fellBack]).toEqual([
       isTpm ? 'virtual' : 'software',

@@ -54,7 +54,7 @@ const software = async () => openSoftwareKeyProvider();
 const take = (pool: KeyPool, more: Partial<Parameters<KeyPool['take']>[0]> = {}): Promise<ProvisionedKey> =>
   pool.take({ pin: PIN, challenge: CHALLENGE, ...more });
 
-async function signs(tpm: Tpm, { key }: ProvisionedKey, pin: Bytes = PIN): Promise<boolean> {
+async function signs(tpm: Tpm, { record: key }: ProvisionedKey, pin: Bytes = PIN): Promise<boolean> {
   const provider = await openTpmKeyProvider(tpm);
   return verifySignature(key.publicKey, 'sha256', DATA, await provider.sign(key, { data: DATA, pin }), 'der');
 }
@@ -126,9 +126,12 @@ describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) =>
       expect(made.pregenerated).toBe(true);
       expect(failedFindings(made, CHALLENGE)).toEqual([]);
       expect(failedFindings(made, utf8('another challenge'))).toEqual(['challenge', 'creation/challenge']);
-      const data = { key: made.key.publicKey, format: algorithm === 'p-256' ? ('der' as const) : ('pkcs1' as const) };
+      const data = {
+        key: made.record.publicKey,
+        format: algorithm === 'p-256' ? ('der' as const) : ('pkcs1' as const),
+      };
       const provider = await openTpmKeyProvider(tpm);
-      const signature = await provider.sign(made.key, { data: DATA, pin: PIN });
+      const signature = await provider.sign(made.record, { data: DATA, pin: PIN });
       expect(verifySignature(data.key, 'sha256', DATA, signature, data.format)).toBe(true);
       expect((await readLockout(tpm)).failedTries).toBe(0);
 
@@ -137,13 +140,15 @@ describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) =>
         profile: 'attested',
       });
       expect(usual.pregenerated).toBe(false);
-      const shape = ({ key, keyId, request, attestation, pregenerated, ...same }: ProvisionedKey) => ({
+      const shape = ({ record: key, keyId, request, attestation, pregenerated, ...same }: ProvisionedKey) => ({
         ...same,
         key: {
           ...key,
           publicKey: key.publicKey.kty,
           privateKey: key.privateKey.length,
           pinDerivation: key.pinDerivation?.kdf,
+          ...{ id: key.id.length, name: key.name.length, created: key.created.length },
+          annotations: Object.keys(key.annotations),
         },
         ...{ keyId: keyId.length, body: request.body.length, attestation: attestation.status },
       });
@@ -153,7 +158,7 @@ describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) =>
       ).toEqual([
         `${algorithm} in the TPM (virtual), made in advance`,
         'TPM2_Certify over the challenge',
-        `${made.request.body.length} characters, profile attested`,
+        `${made.request.body.length} characters, profile attested, with the attestation`,
       ]);
 
       await pool.close();
@@ -191,7 +196,7 @@ describe.each(['libtpms', 'swtpm'] as const)('a pool of keys on %s', (engine) =>
 
     const [first] = seen;
     if (first === undefined) throw new Error('nothing was made');
-    const { publicArea, privateArea } = await decodeKeyFile(made.key.privateKey);
+    const { publicArea, privateArea } = await decodeKeyFile(made.record.privateKey);
     const inPrivate = decode(TPM2B_PRIVATE, privateArea);
     expect(toHex(inPrivate)).not.toBe(toHex(first.privateCopy));
     // What goes to the service is the private area with the PIN.
@@ -245,7 +250,7 @@ test.skipIf(withoutPytss)(
         made = await take(pool);
         before = seen[0]?.authCopy ?? EMPTY;
       }
-      const { publicKey, privateKey, pinDerivation } = made.key;
+      const { publicKey, privateKey, pinDerivation } = made.record;
       if (pinDerivation === undefined) throw new Error('the key has no PIN');
       writeFileSync(path('key.pem'), privateKey);
       const signsWith = (password: Uint8Array): unknown => {
@@ -389,7 +394,12 @@ describe('a pool of keys', () => {
     await pool.fill();
     const other = definePolicy({ hardware: 'required', algorithm: 'p-384' });
     const made = await take(pool, { policy: other });
-    expect([made.pregenerated, made.key.algorithm, made.policy, pool.size]).toEqual([false, 'p-384', other, 0]);
+    expect([made.pregenerated, made.record.algorithm, made.record.policy, pool.size]).toEqual([
+      false,
+      'p-384',
+      other,
+      0,
+    ]);
 
     await pool.fill();
     const refusing = take(pool, {
@@ -397,7 +407,7 @@ describe('a pool of keys', () => {
     });
     await expect(refusing).rejects.toMatchObject({ code: 'hardware-required' });
     const inSoftware = await take(pool, { policy: definePolicy({ algorithm: 'p-256', hardware: 'discouraged' }) });
-    expect([inSoftware.key.backend, inSoftware.pregenerated]).toEqual(['software', false]);
+    expect([inSoftware.record.backend, inSoftware.pregenerated]).toEqual(['software', false]);
     expect((await take(pool)).pregenerated).toBe(true);
   });
 
@@ -406,7 +416,7 @@ describe('a pool of keys', () => {
     await using pool = createKeyPool({ policy, sources: { tpm } });
     await pool.fill();
     const made = await take(pool, { pin: undefined });
-    expect([made.pregenerated, made.key.hasPin, pool.size]).toEqual([false, false, 1]);
+    expect([made.pregenerated, made.record.hasPin, pool.size]).toEqual([false, false, 1]);
   });
 
   test('does all itself where it was never filled', async () => {
@@ -425,11 +435,11 @@ describe('a pool of keys', () => {
     await using pool = createKeyPool({ policy: discouraged, sources: { tpm: opening, software } });
     expect(await pool.fill()).toBe(0);
     const made = await take(pool);
-    expect([made.key.backend, made.pregenerated]).toEqual(['software', false]);
+    expect([made.record.backend, made.pregenerated]).toEqual(['software', false]);
     expect(opening).not.toHaveBeenCalled();
     await using none = createKeyPool({ policy: preferred, sources: { software } });
     await expect(none.fill()).rejects.toMatchObject({ code: 'no-tpm' });
-    expect((await take(none)).key.backend).toBe('software');
+    expect((await take(none)).record.backend).toBe('software');
   });
 
   test('opens the TPM once, and closes it with itself', async () => {
@@ -479,7 +489,7 @@ describe('a pool of keys', () => {
       };
       await using pool = await lose({ sources: { tpm, software } });
       const made = await take(pool);
-      expect([made.key.backend, made.pregenerated, made.fellBack, opened.length]).toEqual(['tpm', false, false, 2]);
+      expect([made.record.backend, made.pregenerated, made.fellBack, opened.length]).toEqual(['tpm', false, false, 2]);
       await pool.fill();
       expect((await take(pool)).pregenerated).toBe(true);
     });
@@ -492,7 +502,7 @@ describe('a pool of keys', () => {
       expect(error).toMatchObject({ code: 'tpm-unavailable' });
       if (hardware !== 'required') {
         const made = await take(pool, { fallBack: 'any' });
-        expect([made.key.backend, made.pregenerated, made.fellBack]).toEqual(['software', false, true]);
+        expect([made.record.backend, made.pregenerated, made.fellBack]).toEqual(['software', false, true]);
       }
     });
   });
@@ -507,7 +517,7 @@ describe('a pool of keys', () => {
     await expect(take(strict)).rejects.toMatchObject({ code: 'tpm-unavailable' });
     await expect(take(lenient)).rejects.toMatchObject({ code: 'tpm-unavailable' });
     const made = await take(lenient, { fallBack: 'any' });
-    expect([made.key.backend, made.fellBack]).toEqual(['software', true]);
+    expect([made.record.backend, made.fellBack]).toEqual(['software', true]);
     for (const pool of pools) await pool.close();
   });
 

@@ -1,13 +1,14 @@
+import { type AttemptCode, PassedOver, SelectionError } from '../../src/errors/selection-error.ts';
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
-import { type AttemptCode, PassedOver, SelectionError } from '../../src/errors/selection-error.ts';
 import { type ErrorCode, KeyprovError } from '../../src/errors.ts';
 import type { FallbackClass } from '../../src/keys/fallback.ts';
-import { makeKey } from '../../src/keys/make-key.ts';
+import type { KeySources } from '../../src/keys/key-sources.ts';
 import type { KeyProvider, ProvidedKey } from '../../src/keys/provider.ts';
-import type { ProviderSources, SelectionOptions } from '../../src/keys/select-provider.ts';
+import type { SelectionOptions } from '../../src/keys/select-provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy, type PolicySettings } from '../../src/policy/index.ts';
+import { makeKey } from '../../src/provisioning/provision-key.ts';
 import { type Fault, type FaultyTransport, faultyTransport } from '../../src/testing/faulty-transport.ts';
 import { listHandles } from '../../src/tpm/capabilities.ts';
 import { DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
@@ -46,7 +47,7 @@ const MACHINES = {
   },
   'failing at start-up': withFault((code) => (code === TPM_CC.Startup ? TPM_RC.FAILURE : 'none')),
   'lacking the algorithm': withFault((code) => (code === TPM_CC.TestParms ? TPM_RC.KEY_SIZE + 0x140 : 'none')),
-} as const satisfies Record<string, ProviderSources['tpm']>;
+} as const satisfies Record<string, KeySources['tpm']>;
 
 type Expected =
   | { backend: 'tpm' | 'software'; assurance: string; reasons: string[] }
@@ -67,15 +68,20 @@ const TABLE: Record<keyof typeof MACHINES, { required: Expected; preferred: Expe
   'lacking the algorithm': { required: REFUSED('algorithm-unsupported'), preferred: SOFTWARE('algorithm-unsupported') },
 };
 
-async function outcome(settings: PolicySettings, tpm: ProviderSources['tpm']): Promise<Expected> {
+async function outcome(settings: PolicySettings, tpm: KeySources['tpm']): Promise<Expected> {
   try {
-    const made = await makeKey(definePolicy({ algorithm: 'p-256', ...settings }), { tpm, software }, { pin: PIN });
-    expect(made.attempts.at(-1)).toMatchObject({ backend: made.key.backend, outcome: 'used' });
-    expect(made.fellBack).toBe(made.key.backend === 'software' && settings.hardware !== 'discouraged');
+    const made = await makeKey({
+      policy: definePolicy({ algorithm: 'p-256', ...settings }),
+      sources: { tpm, software },
+      pin: PIN,
+    });
+    const { record } = made;
+    expect(record.attempts.at(-1)).toMatchObject({ backend: record.backend, outcome: 'used' });
+    expect(made.fellBack).toBe(record.backend === 'software' && settings.hardware !== 'discouraged');
     return {
-      backend: made.key.backend,
-      assurance: made.assurance,
-      reasons: made.attempts.slice(0, -1).map((attempt) => attempt.code ?? attempt.outcome),
+      backend: record.backend,
+      assurance: record.assurance,
+      reasons: record.attempts.slice(0, -1).map((attempt) => attempt.code ?? attempt.outcome),
     };
   } catch (error) {
     if (
@@ -113,7 +119,7 @@ describe('the policy table', () => {
   });
 
   test('a mistyped address is an error, not a reason for software', async () => {
-    const making = makeKey(definePolicy(), { tpm: () => openTpm('libtmps'), software }, { pin: PIN });
+    const making = makeKey({ policy: definePolicy(), sources: { tpm: () => openTpm('libtmps'), software }, pin: PIN });
     await expect(making).rejects.toMatchObject({ code: 'address-invalid' });
   });
 
@@ -123,23 +129,29 @@ describe('the policy table', () => {
   });
 
   test('a key without a PIN is made in a TPM that is locked out', async () => {
-    const made = await makeKey(definePolicy({ algorithm: 'p-256' }), { tpm: MACHINES['locked out'], software }, {});
-    expect(made.key.backend).toBe('tpm');
+    const made = await makeKey({
+      policy: definePolicy({ algorithm: 'p-256' }),
+      sources: { tpm: MACHINES['locked out'], software },
+    });
+    expect(made.record.backend).toBe('tpm');
   });
 
   test('required attestation rules out software like required hardware', async () => {
-    const making = makeKey(definePolicy({ attestation: 'required' }), { tpm: MACHINES.absent, software }, {});
+    const making = makeKey({
+      policy: definePolicy({ attestation: 'required' }),
+      sources: { tpm: MACHINES.absent, software },
+    });
     await expect(making).rejects.toMatchObject({ code: 'attestation-unavailable' });
   });
 
   test('after a TPM key there is no way back to software unless it is allowed by name', async () => {
     const policy = definePolicy({ algorithm: 'p-256' });
     const sources = { tpm: MACHINES.absent, software };
-    await expect(makeKey(policy, sources, { pin: PIN, previous: 'tpm' })).rejects.toMatchObject({
+    await expect(makeKey({ policy, sources, pin: PIN, previous: 'tpm' })).rejects.toMatchObject({
       code: 'downgrade-refused',
     });
-    const made = await makeKey(policy, sources, { pin: PIN, previous: 'tpm', allowDowngrade: true });
-    expect(made.key.backend).toBe('software');
+    const made = await makeKey({ policy, sources, pin: PIN, previous: 'tpm', allowDowngrade: true });
+    expect(made.record.backend).toBe('software');
   });
 
   test('a PIN that policy does not allow is refused before a TPM is opened', async () => {
@@ -149,7 +161,7 @@ describe('the policy table', () => {
       return await MACHINES.present();
     };
     const policy = definePolicy({ algorithm: 'p-256', pin: { minLength: 8, digits: 'not-allowed' } });
-    const making = makeKey(policy, { tpm, software }, { pin: utf8('1') });
+    const making = makeKey({ policy, sources: { tpm, software }, pin: utf8('1') });
     await expect(making).rejects.toMatchObject({
       code: 'pin-refused',
       problems: [{ code: 'too-short' }, { code: 'digits-not-allowed' }, { code: 'common-pattern' }],
@@ -158,7 +170,7 @@ describe('the policy table', () => {
   });
 
   test('with no software provider on offer nothing is left', async () => {
-    const making = makeKey(definePolicy(), { tpm: MACHINES.absent }, {});
+    const making = makeKey({ policy: definePolicy(), sources: { tpm: MACHINES.absent } });
     await expect(making).rejects.toMatchObject({ code: 'no-key-provider' });
   });
 });
@@ -181,7 +193,7 @@ describe('a fault at any command of the making of a key', () => {
   ) {
     let wrapped: FaultyTransport | undefined;
     let tpm: Tpm | undefined;
-    const sources: ProviderSources = {
+    const sources: KeySources = {
       software: onceSoftware,
       tpm: async () => {
         tpm = await openTpm('libtpms', {
@@ -193,9 +205,12 @@ describe('a fault at any command of the making of a key', () => {
         return tpm;
       },
     };
-    const result = await makeKey(definePolicy({ hardware, algorithm: 'p-256' }), sources, { pin: PIN, fallBack }).catch(
-      (error: unknown) => error,
-    );
+    const result = await makeKey({
+      policy: definePolicy({ hardware, algorithm: 'p-256' }),
+      sources,
+      pin: PIN,
+      fallBack,
+    }).catch((error: unknown) => error);
     return { result, commands: wrapped?.commands ?? 0 };
   }
 
@@ -232,7 +247,7 @@ describe('a fault at any command of the making of a key', () => {
       if (commands <= at) break;
       expect(result).not.toBeInstanceOf(Error);
       expect(result).toSatisfy((made: Awaited<ReturnType<typeof makeKey>>) =>
-        made.key.backend === 'tpm' ? !made.fellBack : made.attempts[0]?.code !== undefined,
+        made.record.backend === 'tpm' ? !made.fellBack : made.record.attempts[0]?.code !== undefined,
       );
     }
   });
@@ -246,13 +261,10 @@ describe('a fault at any command of the making of a key', () => {
             armed && index === at && code !== TPM_CC.FlushContext ? TPM_RC.AUTH_FAIL + 0x900 : 'none',
           ),
       });
-      await makeKey(
-        definePolicy({ algorithm: 'p-256' }),
-        { tpm: inner, software: onceSoftware },
-        {
-          ...{ pin: PIN, fallBack: 'any' },
-        },
-      );
+      await makeKey({
+        ...{ policy: definePolicy({ algorithm: 'p-256' }), sources: { tpm: inner, software: onceSoftware } },
+        ...{ pin: PIN, fallBack: 'any' },
+      });
       armed = false;
       for (const type of [TPM_HT.TRANSIENT, TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION]) {
         expect(await listHandles(inner, type), `after a fault at command ${at}`).toEqual([]);

@@ -15,9 +15,10 @@ import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
 import { createKeyPool } from '../../src/provisioning/key-pool.ts';
-import { loadRegisteredKey } from '../../src/provisioning/load-registered-key.ts';
-import { type ProvisionOptions, provision, type RunEvent } from '../../src/provisioning/provision.ts';
+import { openKey } from '../../src/provisioning/open-key.ts';
+import { provision } from '../../src/provisioning/provision.ts';
 import { listRegistrations, registeredKeyOf } from '../../src/provisioning/registration-record.ts';
+import type { ProvisionOptions, RunEvent } from '../../src/provisioning/run.ts';
 import { listRuns } from '../../src/provisioning/run-journal.ts';
 import { readVolatileHandles } from '../../src/provisioning/tpm-leftovers.ts';
 import { unregisterKey } from '../../src/provisioning/unregister.ts';
@@ -196,8 +197,12 @@ describe('a whole run', () => {
     const outcome = await run('loaded@contoso.test');
     if (outcome.status !== 'registered') throw new Error(outcome.status);
     const { record, registration } = outcome;
-    const load = (tpm?: Tpm) => loadRegisteredKey(store, record.id, { tpm });
-    expect(await load(kit.tpm)).toEqual({ record, registration });
+    const load = async (tpm?: Tpm) => {
+      await using key = await openKey({ store, id: record.id, sources: { tpm } });
+      expect({ record: key.record, registration: key.registration }).toEqual({ record, registration });
+      return await key.prove();
+    };
+    expect(await load(kit.tpm)).toMatchObject({ backend: 'tpm', address: kit.tpm.transport.address });
     expect(await asyncRefusal(() => load())).toMatch('no-tpm: the key ngc-');
     await using other = await openTestTpm();
     expect(await asyncRefusal(() => load(other.tpm))).toMatch('tpm-identity-changed: ');
@@ -205,9 +210,8 @@ describe('a whole run', () => {
     const [second] = await listRegistrations(store, { user: 'second@contoso.test' });
     const { privateKey } = second?.record ?? record;
     await store.update(record.id, (kept) => ({ ...kept, privateKey }));
-    expect(await asyncRefusal(() => load(kit.tpm))).toMatch(/^key-invalid: .* has the private part of another key/);
-    await store.update(record.id, (kept) => ({ ...kept, annotations: {} }));
-    expect(await asyncRefusal(() => load(kit.tpm))).toMatch('key-invalid: the key ngc-');
+    await using mixed = await openKey({ store, id: record.id, sources: { tpm: kit.tpm } });
+    expect(await asyncRefusal(() => mixed.prove())).toMatch(/^key-invalid: .* has the private part of another key/);
   });
 
   it('waits while the service is down, and goes on with a new proof of the key', async () => {

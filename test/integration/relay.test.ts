@@ -87,8 +87,8 @@ describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
       pin: PIN,
     });
     const provider = await openTpmKeyProvider(tpm);
-    await provider.sign(made.key, { data: utf8('x'), pin: PIN });
-    const changed = await provider.changePin(made.key, { pin: PIN, newPin: NEW_PIN });
+    await provider.sign(made.record, { data: utf8('x'), pin: PIN });
+    const changed = await provider.changePin(made.record, { pin: PIN, newPin: NEW_PIN });
     await provider.sign(changed, { data: utf8('x'), pin: NEW_PIN });
 
     await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });
@@ -98,7 +98,7 @@ describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
     expect(isActivated(response, secret)).toBe(true);
     await ek.release();
 
-    const derivations = [made.key.pinDerivation, changed.pinDerivation];
+    const derivations = [made.record.pinDerivation, changed.pinDerivation];
     if (derivations[0] === undefined || derivations[1] === undefined) throw new Error('no derivation');
     const secrets = [
       PIN,
@@ -113,7 +113,7 @@ describe.skipIf(await tpmMissing())('a relay between us and the TPM', () => {
       for (const form of formsOf(secret)) expect(recording.includes(Buffer.from(form)), toHex(form)).toBe(false);
     }
     // The search itself works: what is public is found.
-    expect(made.key.publicKey.kty === 'RSA' && recording.includes(Buffer.from(made.key.publicKey.n))).toBe(true);
+    expect(made.record.publicKey.kty === 'RSA' && recording.includes(Buffer.from(made.record.publicKey.n))).toBe(true);
   });
 });
 

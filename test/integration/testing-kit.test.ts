@@ -21,9 +21,9 @@ import {
 } from '../../src/formats/webauthn/webauthn-authenticator-data.ts';
 import { buildWebauthnClientData } from '../../src/formats/webauthn/webauthn-client-data.ts';
 import { buildWebauthnTpm, computeWebauthnExtraData } from '../../src/formats/webauthn/webauthn-tpm.ts';
-import { makeKey } from '../../src/keys/make-key.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
+import { makeKey } from '../../src/provisioning/provision-key.ts';
 import {
   createTestAuthority,
   faultyTransport,
@@ -169,8 +169,8 @@ describe.skipIf(missing !== undefined)('conditions and faults', () => {
 
   it.each(TPM_CONDITIONS)('a key with a PIN on a machine whose TPM is %s', async (condition) => {
     const policy = definePolicy({ hardware: 'required', algorithm: 'p-256' });
-    const outcome = await makeKey(policy, { tpm: () => openTpmIn(condition) }, { pin: utf8('735191') }).then(
-      ({ key }) => key.backend,
+    const outcome = await makeKey({ policy, sources: { tpm: () => openTpmIn(condition) }, pin: utf8('735191') }).then(
+      ({ record }) => record.backend,
       (error: unknown) => Object(Object(error).cause).code,
     );
     expect(outcome).toBe(EXPECTED[condition]);

@@ -194,15 +194,15 @@ await check('a key with a PIN is made, attested, used and guarded through the wh
   await using tpm = await openTpm();
   const policy = definePolicy({ hardware: 'required', attestation: 'required' });
   const made = await provisionKey({ policy, sources: { tpm }, challenge, pin });
-  assert.equal(made.key.backend, 'tpm');
+  assert.equal(made.record.backend, 'tpm');
   assert.ok(made.attestation.status === 'made');
   const { statement } = made.attestation;
   assert.ok(verifyStatement(statement, { challenge, attestationKey: { pubArea: statement.ak.pubArea } }).ok);
   const provider = await openTpmKeyProvider(tpm);
   const data = utf8('data');
-  const signature = await provider.sign(made.key, { data, pin });
-  assert.ok(verifySignature(made.key.publicKey, 'sha256', data, signature, 'pkcs1'));
-  await assert.rejects(provider.sign(made.key, { data, pin: utf8('1') }), (error) =>
+  const signature = await provider.sign(made.record, { data, pin });
+  assert.ok(verifySignature(made.record.publicKey, 'sha256', data, signature, 'pkcs1'));
+  await assert.rejects(provider.sign(made.record, { data, pin: utf8('1') }), (error) =>
     isKeyprovError(error, 'pin-wrong'),
   );
   assert.deepEqual(await listHandles(tpm, TPM_HT.TRANSIENT), []);

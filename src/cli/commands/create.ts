@@ -124,19 +124,20 @@ async function provision(out: OutputDirectory, wish: Wish, report: Report, signa
   } finally {
     sources.wipe();
   }
-  const tpm = made.key.backend === 'tpm' ? sources.tpm : undefined;
+  const tpm = made.record.backend === 'tpm' ? sources.tpm : undefined;
   const record = recordToJson(made, { ...wish, created: new Date(), tpm });
   progress.begin('files', `writing to ${out.path}`);
   const files = filesOf(made, record);
   await out.write(files, signal);
   progress.end(`in ${out.path}`);
 
-  if (made.fellBack) report.warn(`software made the key: ${attemptLines(made.attempts.slice(0, -1)).join('; ')}`);
+  if (made.fellBack)
+    report.warn(`software made the key: ${attemptLines(made.record.attempts.slice(0, -1)).join('; ')}`);
   const { attestation } = made;
-  if (made.key.backend === 'tpm' && wish.address !== 'none' && isInMemory(wish.address)) {
+  if (made.record.backend === 'tpm' && wish.address !== 'none' && isInMemory(wish.address)) {
     report.warn('the key is of no more use: its TPM was in memory only; give --tpm libtpms:DIR to keep it');
   }
-  if (attestation.status === 'none' && made.key.backend === 'tpm' && policy.attestation !== 'none') {
+  if (attestation.status === 'none' && made.record.backend === 'tpm' && policy.attestation !== 'none') {
     report.warn(`the key is not attested: ${attestation.reason}`);
   }
   const paths = Object.fromEntries(Object.keys(files).map((name) => [name, join(out.path, name)]));
@@ -154,7 +155,7 @@ function showEvent(event: ProvisionEvent, progress: Progress): void {
   else if (event.step === 'request') progress.begin(event.step, 'building the body');
 }
 
-function filesOf({ key, attestation, request }: ProvisionedKey, record: object): OutputFiles {
+function filesOf({ record: key, attestation, request }: ProvisionedKey, record: object): OutputFiles {
   const json = (value: object) => `${JSON.stringify(value, undefined, 2)}\n`;
   return {
     'request.json': request.body,
@@ -165,8 +166,8 @@ function filesOf({ key, attestation, request }: ProvisionedKey, record: object):
   };
 }
 
-function summary({ key, keyId, assurance, attestation, request }: ProvisionedKey, path: string): string {
-  const where = { hardware: 'in a TPM', virtual: 'in a virtual TPM', software: 'in software' }[assurance];
+function summary({ record: key, keyId, attestation, request }: ProvisionedKey, path: string): string {
+  const where = { hardware: 'in a TPM', virtual: 'in a virtual TPM', software: 'in software' }[key.assurance];
   const lines = [
     ['key', `${key.algorithm} ${where}${key.hasPin ? ', with a PIN' : ''}`],
     ['key ID', toBase64(keyId)],

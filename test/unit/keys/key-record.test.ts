@@ -34,7 +34,7 @@ describe('a key record', () => {
   it('says its format and version, and shows the public key as SPKI', () => {
     const file = JSON.parse(encodeKeyRecord(record));
     expect(Object.keys(file)).toEqual(['format', 'version', 'record', 'sha256']);
-    expect(file).toMatchObject({ format: 'keyprov-key', version: 1 });
+    expect(file).toMatchObject({ format: 'keyprov-key', version: 2 });
     expect(file.record.publicKey).toMatch(/^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/);
   });
 
@@ -59,25 +59,29 @@ describe('a key record', () => {
   });
 
   it('of a newer version is refused as that', () => {
-    const newer = encodeKeyRecord(record).replace('"version": 1', '"version": 2');
+    const newer = encodeKeyRecord(record).replace('"version": 2', '"version": 3');
     expect(refusal(() => read(newer))).toBe(
-      'store-invalid: the key record /store/key-first.json has version 2, known is 1; ' +
+      'store-invalid: the key record /store/key-first.json has version 3, known is 2; ' +
         'use the version of keyprov that wrote it',
     );
   });
 
   it.each<[string, (json: Record<string, unknown>) => void, RegExp]>([
     ['a member too many', (json) => Object.assign(json, { extra: 1 }), /members or a form/],
-    ['a member missing', (json) => delete json.assurance, /record has no assurance/],
+    ['a member missing', (json) => delete json.assurance, /assurance: missing/],
     ['another algorithm', (json) => Object.assign(json, { algorithm: 'p-384' }), /algorithm is not that/],
-    ['an unknown backend', (json) => Object.assign(json, { backend: 'hsm' }), /backend is none of tpm, software/],
+    ['an unknown backend', (json) => Object.assign(json, { backend: 'hsm' }), /backend: not one of tpm, software/],
     ['a wrong time', (json) => Object.assign(json, { created: 'yesterday' }), /Invalid time value/],
     ['a time without milliseconds', (json) => Object.assign(json, { created: '2026-01-02T03:04:05Z' }), /ISO 8601/],
-    ['text for true', (json) => Object.assign(json, { hasPin: 'true' }), /hasPin is neither/],
-    ['a number for text', (json) => Object.assign(json, { name: 5 }), /name is no text/],
-    ['a list for the policy', (json) => Object.assign(json, { policy: [] }), /policy is no object/],
-    ['text among the attempts', (json) => Object.assign(json, { attempts: ['x'] }), /attempts is no list of objects/],
-    ['a handle below zero', (json) => Object.assign(json, { parent: { handle: -1, name: '' } }), /handle is no number/],
+    ['text for true', (json) => Object.assign(json, { hasPin: 'true' }), /hasPin: not true or false/],
+    ['a number for text', (json) => Object.assign(json, { name: 5 }), /name: not text/],
+    ['a list for the policy', (json) => Object.assign(json, { policy: [] }), /policy: not an object/],
+    ['text among the attempts', (json) => Object.assign(json, { attempts: ['x'] }), /attempt: not a JSON object/],
+    [
+      'a handle below zero',
+      (json) => Object.assign(json, { parent: { handle: -1, name: '' } }),
+      /handle: not a number/,
+    ],
     ['a public key that is none', (json) => Object.assign(json, { publicKey: 'AAAA' }), /SPKI: /],
   ])('with %s is refused, also with the right digest', (_, change, message) => {
     const said = refusal(() => read(forged(change)));

@@ -126,9 +126,9 @@ describe('the key store', () => {
 
   it('refuses a record of a newer version and leaves its file alone', async () => {
     await store.save(keyRecord('a'));
-    const newer = (await readFile(path('a'), 'utf8')).replace('"version": 1', '"version": 2');
+    const newer = (await readFile(path('a'), 'utf8')).replace('"version": 2', '"version": 3');
     await writeFile(path('a'), newer);
-    expect(await asyncRefusal(() => store.load('a'))).toMatch(/^store-invalid: .* has version 2, known is 1/);
+    expect(await asyncRefusal(() => store.load('a'))).toMatch(/^store-invalid: .* has version 3, known is 2/);
     expect(await asyncRefusal(() => store.update('a', (record) => record))).toMatch(/^store-invalid: /);
     expect(await asyncRefusal(() => store.save(keyRecord('a')))).toMatch(/^key-exists: /);
     expect(await readFile(path('a'), 'utf8')).toBe(newer);
@@ -186,6 +186,6 @@ describe('readWrappingSecret', () => {
     expect(await asyncRefusal(() => readWrappingSecret(store))).toMatch(/^store-invalid: .* has 5 bytes, not 32/);
     await rm(join(directory, 'wrapping.secret'));
     await symlink('nowhere', join(directory, 'wrapping.secret'));
-    expect(await asyncRefusal(() => readWrappingSecret(store))).toMatch(/^store-invalid: .* has 0 bytes, not 32/);
+    expect(await asyncRefusal(() => readWrappingSecret(store))).toMatch(/^store-invalid: .* is missing/);
   });
 });

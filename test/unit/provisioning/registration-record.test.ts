@@ -45,10 +45,10 @@ describe('the registration of a key', () => {
   });
 
   it.each([
-    ['no object', 'yes', 'is damaged: registration is no object'],
-    ['a missing member', { user: 'x' }, 'is damaged: registration has no registered'],
+    ['no object', 'yes', 'is damaged: registration: not a JSON object'],
+    ['a missing member', { user: 'x' }, 'is damaged: registration: registered: missing'],
     ['no time', { ...json, registered: 'now' }, 'is damaged: registered is no time'],
-    ['another level', { ...json, aikStatus: 'x' }, 'is damaged: aikStatus is none of'],
+    ['another level', { ...json, aikStatus: 'x' }, 'is damaged: registration: aikStatus: not one of'],
   ])('is refused with %s', (_, value, problem) => {
     const damaged = { ...record, annotations: { registration: value } };
     expect(refusal(() => readRegistration(damaged))).toMatch(

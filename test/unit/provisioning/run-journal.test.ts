@@ -104,7 +104,7 @@ describe('a journal that is damaged', () => {
   it.each([
     ['cut off', (text: string) => text.slice(0, -20)],
     ['changed', (text: string) => text.replace('alice', 'malice')],
-    ['of a newer version', (text: string) => text.replace('"version": 1', '"version": 2')],
+    ['of a newer version', (text: string) => text.replace('"version": 2', '"version": 3')],
   ])('%s, is an error that names the file', async (_, change) => {
     const { journal } = await claim();
     await killed(journal);

@@ -1,0 +1,72 @@
+import { withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
+import { openTpm } from '../tpm/open-tpm.ts';
+import { Tpm } from '../tpm/tpm.ts';
+import type { KeyStore } from './key-store.ts';
+import type { KeyProvider } from './provider.ts';
+import { storeKeyProvider } from './store-provider.ts';
+
+/** Opens a TPM when it is needed. What it opens is closed again; a `Tpm` that was open before stays open. */
+export type TpmOpener = (options: SignalOptions) => Promise<Tpm>;
+
+/**
+ * A TPM: one that is open, which stays the caller's to close; or an address (as `openTpm` takes it) or a function, and
+ * then keyprov opens the TPM when it needs it and closes it afterwards.
+ */
+export type TpmSource = Tpm | string | TpmOpener;
+
+/** Where keys can be. */
+export interface KeySources {
+  /** Absent: there is no TPM. */
+  readonly tpm?: TpmSource | undefined;
+  /** The provider of software keys, or what gives it. Absent: there are no software keys. */
+  readonly software?: KeyProvider | (() => Promise<KeyProvider>) | undefined;
+}
+
+/**
+ * The usual places of keys: a TPM, and software keys of a store, whose PIN tries are counted there.
+ * @param tpm Default: the TPM of this machine (`auto`). An emulator is used only if it is named. `none`: no TPM.
+ * @param store Absent: there are no software keys.
+ */
+export function keySources({
+  tpm = 'auto',
+  store,
+}: {
+  tpm?: TpmSource | undefined;
+  store?: KeyStore | undefined;
+} = {}): KeySources {
+  return {
+    tpm: tpm === 'none' ? undefined : tpm,
+    software: store === undefined ? undefined : storeKeyProvider(store),
+  };
+}
+
+/** The provider of software keys of these sources. */
+export async function softwareOf({ software }: KeySources): Promise<KeyProvider | undefined> {
+  return typeof software === 'function' ? await software() : software;
+}
+
+/** A TPM in use. */
+export interface TpmLease {
+  readonly tpm: Tpm;
+  /** Closes the TPM if it was opened for this use. */
+  release(): Promise<void>;
+}
+
+/** Opens the TPM of a source. @throws what `openTpm` or the function throws. */
+export async function leaseTpm(source: TpmSource, { signal }: SignalOptions): Promise<TpmLease> {
+  if (source instanceof Tpm) return { tpm: source, release: async () => {} };
+  const openedBefore = Tpm.opened;
+  const tpm = await (typeof source === 'string' ? openTpm(source, { signal }) : source({ signal }));
+  return { tpm, release: tpm.number <= openedBefore ? async () => {} : () => tpm.close() };
+}
+
+/** Runs `work` with the TPM of a source, and closes it if it was opened for that. */
+export async function withTpmOf<T>(
+  source: TpmSource,
+  options: SignalOptions,
+  work: (tpm: Tpm) => Promise<T>,
+): Promise<T> {
+  const { tpm, release } = await leaseTpm(source, options);
+  return await withCleanup(() => work(tpm), release);
+}

@@ -1,0 +1,82 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fromHex } from '../bytes.ts';
+import { decodeSpkiPem } from '../crypto/public-key.ts';
+import { KeyprovError } from '../errors.ts';
+import { JsonMembers } from '../json.ts';
+import { isKeyAlgorithm } from '../policy/index.ts';
+import { ignoring, storeIo } from '../storage/atomic-file.ts';
+import {
+  algorithmOf,
+  attemptFromJson,
+  hexText,
+  type KeyRecord,
+  pinDerivationFromJson,
+  policyFromJson,
+  tpmFromJson,
+} from './key-record.ts';
+
+/** The files in which keyprov kept the one key of a directory before there was one file format for all keys. */
+export const OLD_FILES = ['record.json', 'key.pem', 'public.pem'] as const;
+
+const FORMAT = 'keyprov-record';
+
+/**
+ * Reads the key of a directory that an earlier version wrote: `record.json`, `key.pem` and `public.pem`.
+ * Undefined if there is none, or if `record.json` belongs to another program.
+ * @throws KeyprovError `store-invalid` for damaged files, `store-io`
+ */
+export async function readOldDirectory(directory: string): Promise<KeyRecord | undefined> {
+  const [record, privateKey, publicKey] = await storeIo(directory, () =>
+    Promise.all(OLD_FILES.map((name) => readFile(join(directory, name), 'utf8').catch(ignoring('ENOENT', undefined)))),
+  );
+  if (record === undefined || !record.includes(FORMAT)) return undefined;
+  try {
+    if (privateKey === undefined || publicKey === undefined) throw new TypeError('key.pem or public.pem is missing');
+    return decodeOldRecord(JsonMembers.parse('record.json', record), privateKey, publicKey);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KeyprovError('store-invalid', `the files of the key in ${directory} are damaged: ${reason}`, {
+      cause,
+      remedy: 'restore a copy of them',
+    });
+  }
+}
+
+function decodeOldRecord(members: JsonMembers, privateKey: string, publicPem: string): KeyRecord {
+  if (members.value('format') !== FORMAT || members.value('version') !== 1) throw new TypeError('unknown version');
+  const publicKey = decodeSpkiPem(publicPem);
+  const algorithm = members.value('algorithm');
+  if (!isKeyAlgorithm(algorithm) || algorithmOf(publicKey) !== algorithm) {
+    throw new TypeError('public.pem is not the key of record.json');
+  }
+  const id = `ngc-${members.members('keyId').text('hex').slice(0, 32)}`;
+  const [user, deviceId] = ['user', 'deviceId'].map((name) =>
+    members.value(name) === null ? undefined : members.text(name),
+  );
+  return {
+    id,
+    name: [user, deviceId].filter(Boolean).join(' on ') || id,
+    ...(user !== undefined && { user }),
+    ...(deviceId !== undefined && { deviceId }),
+    backend: members.oneOf('backend', ['tpm', 'software']),
+    assurance: members.oneOf('assurance', ['hardware', 'virtual', 'software']),
+    ...(members.has('tpm') && { tpm: tpmFromJson(members.members('tpm')) }),
+    algorithm,
+    publicKey,
+    privateKey,
+    hasPin: members.boolean('hasPin'),
+    ...(members.has('pinDerivation') && { pinDerivation: pinDerivationFromJson(members.members('pinDerivation')) }),
+    ...(members.has('parent') && { parent: parentOf(members.members('parent')) }),
+    created: members.text('created'),
+    policy: policyFromJson(members.object('policy')),
+    attempts: members.list('attempts').map(attemptFromJson),
+    exports: ['key.pem'],
+    annotations: {},
+  };
+}
+
+/** The handle is a hexadecimal number there. */
+function parentOf(members: JsonMembers): NonNullable<KeyRecord['parent']> {
+  return { handle: Number(hexText(members, 'handle')), name: fromHex(members.text('name')) };
+}

@@ -1,0 +1,35 @@
+import { wipe } from '../bytes.ts';
+import { openAttemptLog } from './attempt-log.ts';
+import type { KeyStore } from './key-store.ts';
+import type { KeyProvider, ProvidedKey } from './provider.ts';
+import { openSoftwareKeyProvider } from './software-provider.ts';
+import { readWrappingSecret } from './wrapping-secret.ts';
+
+/**
+ * The provider of the software keys of a store: keys without a PIN are encrypted with the wrapping secret of the store,
+ * and tries of PINs are counted in it. There is nothing to close.
+ */
+export function storeKeyProvider(store: KeyStore): KeyProvider {
+  const withProvider = async <T>(
+    { hasPin, isNew }: { readonly hasPin: boolean; readonly isNew: boolean },
+    work: (provider: KeyProvider) => Promise<T>,
+  ): Promise<T> => {
+    const wrappingSecret = hasPin ? undefined : await readWrappingSecret(store, { create: isNew });
+    try {
+      const attempts = hasPin ? await openAttemptLog(store.directory) : undefined;
+      return await work(openSoftwareKeyProvider({ wrappingSecret, attempts }));
+    } finally {
+      wipe(wrappingSecret);
+    }
+  };
+  const existing = ({ hasPin }: ProvidedKey) => ({ hasPin, isNew: false });
+  return {
+    backend: 'software',
+    assurance: 'software',
+    supports: openSoftwareKeyProvider().supports,
+    create: (options) =>
+      withProvider({ hasPin: options.pin !== undefined, isNew: true }, (provider) => provider.create(options)),
+    sign: (key, options) => withProvider(existing(key), (provider) => provider.sign(key, options)),
+    changePin: (key, options) => withProvider(existing(key), (provider) => provider.changePin(key, options)),
+  };
+}

@@ -1,0 +1,71 @@
+import { KeyprovError } from '../errors.ts';
+import type { KeyRecord } from '../keys/key-record.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import { type RegistrationRecord, readRegistration } from './registration-record.ts';
+
+/** Which key of a store is meant. What is absent does not count. */
+export interface KeyChoice {
+  /** Name of the record. */
+  readonly id?: string | undefined;
+  /** User principal name, in any case. */
+  readonly user?: string | undefined;
+  /** GUID of the device, in any case. */
+  readonly deviceId?: string | undefined;
+}
+
+/** A key of a store. */
+export interface FoundKey {
+  readonly record: KeyRecord;
+  /** Absent if the key is not registered. */
+  readonly registration?: RegistrationRecord | undefined;
+  /** Keys that fit as well but are not registered, while this one is. */
+  readonly others: readonly KeyRecord[];
+}
+
+/** The keys of a store that fit, registered or not. @throws KeyprovError `store-invalid` for a damaged record, `store-io` */
+export async function findKeys(
+  store: KeyStore,
+  { id, user, deviceId }: KeyChoice = {},
+): Promise<Omit<FoundKey, 'others'>[]> {
+  if (id !== undefined) {
+    const record = await store.load(id);
+    return [{ record, registration: readRegistration(record) }].filter((found) => fits(found, { user, deviceId }));
+  }
+  const { records, damaged } = await store.list();
+  const [first] = damaged;
+  if (first !== undefined) throw first;
+  return records
+    .map((record) => ({ record, registration: readRegistration(record) }))
+    .filter((found) => fits(found, { user, deviceId }));
+}
+
+/**
+ * The one key that is meant. If several fit and one of them is registered, it is that one.
+ * @throws KeyprovError `key-not-found`; `key-ambiguous` if several fit; `store-invalid`, `store-io`
+ */
+export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<FoundKey> {
+  const found = await findKeys(store, choice);
+  const registered = found.filter(({ registration }) => registration !== undefined);
+  const [only, ...rest] = registered.length > 0 ? registered : found;
+  if (only === undefined) {
+    const { id, user, deviceId } = choice;
+    const whose = [id && ` ${id}`, user && ` of ${user}`, deviceId && ` on ${deviceId}`].filter(Boolean).join('');
+    throw new KeyprovError('key-not-found', `the key store at ${store.directory} has no key${whose}`, {
+      remedy: 'list the store to see what it has, or make a key',
+    });
+  }
+  if (rest.length > 0) {
+    const all = [only, ...rest].map(({ record }) => `${record.id} (${record.name})`).join(', ');
+    throw new KeyprovError('key-ambiguous', `several keys of ${store.directory} fit: ${all}`, {
+      remedy: 'name one by user and device, or by the id of its record',
+    });
+  }
+  return { ...only, others: found.filter(({ record }) => record.id !== only.record.id).map(({ record }) => record) };
+}
+
+function fits({ record, registration }: Omit<FoundKey, 'others'>, { user, deviceId }: KeyChoice): boolean {
+  return same(registration?.user ?? record.user, user) && same(registration?.deviceId ?? record.deviceId, deviceId);
+}
+
+const same = (has: string | undefined, wanted: string | undefined): boolean =>
+  wanted === undefined || has?.toLowerCase() === wanted.toLowerCase();

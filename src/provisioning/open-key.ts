@@ -1,0 +1,326 @@
+import type { webcrypto } from 'node:crypto';
+import type { AttestationStatement } from '../attestation/statement.ts';
+import { type Bytes, equal } from '../bytes.ts';
+import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { verifySignature } from '../crypto/verify-signature.ts';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
+import type { KeyRecord } from '../keys/key-record.ts';
+import { type KeySources, keySources, leaseTpm, softwareOf } from '../keys/key-sources.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import type { Assurance, Backend, KeyProvider, SignOptions } from '../keys/provider.ts';
+import type { PinTryOptions } from '../keys/tpm-pin.ts';
+import { openTpmKeyProvider, TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
+import { definePinPolicy, type PinPolicy, type Policy } from '../policy/index.ts';
+import type { SignalOptions } from '../signal.ts';
+import { decode } from '../tpm/codec/index.ts';
+import { objectName } from '../tpm/names.ts';
+import { publicKeyOf } from '../tpm/public-key.ts';
+import { TPM2B_PUBLIC } from '../tpm/structures/object.ts';
+import type { CreateCryptoOptions, KeyprovCrypto } from '../webcrypto/create-crypto.ts';
+import type { LoadKeyOptions } from '../webcrypto/stored-keys.ts';
+import { type KeepRecord, keepIn, type ReplacePinOptions, replacePin } from './change-pin.ts';
+import { findKey, type KeyChoice } from './find-key.ts';
+import { attestForRequest, checkRequestOptions, type KeyRequest, type KeyRequestOptions } from './key-request.ts';
+import { readPinState } from './pin-state.ts';
+import { requestForKey } from './provision-key.ts';
+import { type RegistrationRecord, readRegistration } from './registration-record.ts';
+
+/** Which key to open, and where it may be. */
+export interface OpenKeyOptions extends KeyChoice, SignalOptions {
+  /** The record of the key. Absent: `store` has it, and `id`, `user` and `deviceId` say which it is. */
+  readonly record?: KeyRecord | undefined;
+  /** Where the record is, and where a change of the PIN is kept. Absent: nothing is kept, see {@link UserKey.changePin}. */
+  readonly store?: KeyStore | undefined;
+  /** Default: `keySources({ store })`: the TPM of this machine, and the software keys of the store. */
+  readonly sources?: KeySources | undefined;
+  readonly tpmOptions?: TpmKeyProviderOptions | undefined;
+}
+
+/** What {@link UserKey.prove} found out. */
+export type KeyProof =
+  | {
+      readonly backend: 'tpm';
+      readonly assurance: Assurance;
+      /** Address of the TPM that has the key. */
+      readonly address: string;
+      /** Name of the key in the TPM: nameAlg and digest of its public area. Part 1, 16. */
+      readonly name: Bytes;
+    }
+  /** A software key is where its record is; only its PIN or wrapping secret can open it. */
+  | { readonly backend: 'software'; readonly assurance: 'software' };
+
+/** Options of {@link UserKey.attest}. */
+export type AttestUserKeyOptions = Pick<KeyRequestOptions, 'challenge' | 'enrolAk' | 'signal'>;
+
+/** Options of {@link UserKey.request}. */
+export interface UserKeyRequestOptions extends Omit<KeyRequestOptions, 'policy'> {
+  /** Default `preferred`. */
+  readonly attestation?: Policy['attestation'] | undefined;
+}
+
+/** Options of {@link UserKey.changePin}. */
+export interface ChangeKeyPinOptions extends Omit<ReplacePinOptions, 'provider' | 'prompt' | 'policy'> {
+  /** The current PIN in UTF-8. The caller wipes it. */
+  readonly pin: Uint8Array;
+  /** The new PIN in UTF-8, which the caller wipes; or what asks for it. */
+  readonly newPin: ReplacePinOptions['prompt'];
+  /** The rules for the new PIN. Default: those that the current PIN met, else the defaults. */
+  readonly policy?: PinPolicy | undefined;
+}
+
+/** Options of {@link UserKey.webCrypto}. */
+export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoOptions, 'pin' | 'pinCacheMs'> {}
+
+/**
+ * Opens a key, however it was made and wherever it is. Nothing is opened before it is needed: a TPM that is given by
+ * its address is opened at the first use and closed by {@link UserKey.close}; an open `Tpm` stays the caller's.
+ *
+ * @throws KeyprovError `key-not-found`, `key-ambiguous`, `store-invalid`, `store-io`; TypeError for neither record nor store.
+ * @example
+ * const store = await openKeyStore('./keys');
+ * await using key = await openKey({ store, user: 'ada@contoso.test' });
+ * const signature = await key.sign({ data, pin });
+ */
+export async function openKey(options: OpenKeyOptions): Promise<UserKey> {
+  const { record, store } = options;
+  if (record !== undefined) return new UserKey(record, options);
+  if (store === undefined) throw new TypeError('openKey needs a record or a store');
+  const found = await findKey(store, options);
+  return new UserKey(found.record, options);
+}
+
+/** A key that is ready for use: one object for keys in a TPM and in software. */
+export class UserKey {
+  #record: KeyRecord;
+  readonly #options: OpenKeyOptions;
+  readonly #sources: KeySources;
+  #opened: Promise<OpenedProvider> | undefined;
+  #closing: Promise<void> | undefined;
+  readonly #cryptos: KeyprovCrypto[] = [];
+
+  /** Use {@link openKey}. */
+  constructor(record: KeyRecord, options: OpenKeyOptions) {
+    this.#record = record;
+    this.#options = options;
+    this.#sources = options.sources ?? keySources({ store: options.store });
+  }
+
+  /** What is kept of the key: after {@link changePin} the new record. */
+  get record(): KeyRecord {
+    return this.#record;
+  }
+
+  /** What is kept of its registration; undefined for a key that is not registered. @throws KeyprovError `store-invalid` */
+  get registration(): RegistrationRecord | undefined {
+    return readRegistration(this.#record);
+  }
+
+  get publicKey(): PublicKey {
+    return this.#record.publicKey;
+  }
+
+  get backend(): Backend {
+    return this.#record.backend;
+  }
+
+  get assurance(): Assurance {
+    return this.#record.assurance;
+  }
+
+  /**
+   * Signs data. The signature is checked with the public key of the record before it is returned.
+   * @throws KeyprovError `pin-required`, `key-invalid`, `no-tpm`, `tpm-identity-changed`; PinError `pin-wrong`,
+   * `pin-last-try`, `tpm-lockout`, `key-locked`.
+   */
+  async sign(options: SignOptions & PinTryOptions): Promise<Bytes> {
+    const { data, hash = 'sha256', padding = 'pkcs1', format = 'der' } = options;
+    const { publicKey } = this.#record;
+    const signature = await this.#use((provider) => provider.sign(this.#record, options), options);
+    if (verifySignature(publicKey, hash, data, signature, publicKey.kty === 'RSA' ? padding : format)) return signature;
+    throw new KeyprovError(
+      'key-invalid',
+      `the record of the key ${this.#record.id} has the private part of another key`,
+      {
+        remedy: 'restore a copy of the record, or make a new key',
+      },
+    );
+  }
+
+  /**
+   * Asks the TPM whether it has the key, by loading it. That needs no PIN, and works in lockout.
+   * @throws KeyprovError `no-tpm`; `tpm-identity-changed` if the key is in another TPM, or this one was cleared;
+   * `key-invalid` if the TPM has another key than the record says.
+   */
+  async prove(options: SignalOptions = {}): Promise<KeyProof> {
+    const record = this.#record;
+    if (record.backend === 'software') return { backend: 'software', assurance: 'software' };
+    return await this.#useTpm(
+      (provider) =>
+        provider.useWithoutPin(record, options, async ({ file }) => {
+          const publicArea = decode(TPM2B_PUBLIC, file.publicArea);
+          if (!equal(encodeSpki(publicKeyOf(publicArea)), encodeSpki(record.publicKey))) {
+            throw new KeyprovError(
+              'key-invalid',
+              `the record of the key ${record.id} has the private part of another key`,
+              {
+                remedy: 'restore a copy of the record, or make a new key',
+              },
+            );
+          }
+          const { assurance, tpm } = provider;
+          return { backend: 'tpm', assurance, address: tpm.transport.address, name: objectName(publicArea) };
+        }),
+      options,
+    );
+  }
+
+  /**
+   * Has the TPM certify the key over a challenge, with a new attestation key. That needs no PIN.
+   * @throws KeyprovError `attestation-unavailable` for a software key, and if the TPM fails; else as {@link prove}.
+   */
+  async attest(options: AttestUserKeyOptions): Promise<AttestationStatement> {
+    const { algorithm } = this.#record;
+    const wanted = { ...options, policy: { algorithm, attestation: 'required' } } as const;
+    checkRequestOptions(wanted);
+    const { outcome } = await this.#useTpm(
+      (provider) => attestForRequest(provider, this.#record, wanted, undefined),
+      options,
+    );
+    if (outcome.status === 'made') return outcome.statement;
+    throw new KeyprovError('attestation-unavailable', outcome.reason);
+  }
+
+  /** Builds the registration request of the key, with a new attestation over the challenge. @throws as `requestForKey` does */
+  async request({ attestation = 'preferred', ...options }: UserKeyRequestOptions): Promise<KeyRequest> {
+    const { algorithm, backend } = this.#record;
+    const wanted = { ...options, policy: { algorithm, attestation } };
+    if (backend === 'software') return await requestForKey(this.#record, { ...wanted, sources: {} });
+    return await this.#useTpm(({ tpm }) => requestForKey(this.#record, { ...wanted, sources: { tpm } }), options);
+  }
+
+  /**
+   * Gives the key another PIN. Key and registration stay the same. The new record is kept in the store, if one was given
+   * to {@link openKey}; else the caller keeps what is returned, since the old record opens with the old PIN only.
+   * @throws KeyprovError as `changeUserPin` does.
+   */
+  async changePin({ pin, newPin, policy, ...options }: ChangeKeyPinOptions): Promise<KeyRecord> {
+    const record = this.#record;
+    if (!record.hasPin) {
+      throw new KeyprovError('key-invalid', `the key ${record.id} has no PIN that could be changed`, {
+        remedy: 'make a new key with a PIN',
+      });
+    }
+    const { store } = this.#options;
+    const keep: KeepRecord = store === undefined ? (change) => change(record) : keepIn(store, record.id, options);
+    const rules = policy ?? readPinState(record)?.met ?? definePinPolicy();
+    const changed = await this.#use(
+      (provider) => replacePin(record, pin, { ...options, provider, prompt: newPin, policy: rules }, keep),
+      options,
+    );
+    this.#record = changed;
+    return changed;
+  }
+
+  /**
+   * The key as a WebCrypto key pair, and the `Crypto` whose `subtle` works with it. Both end with this object.
+   * @throws as `createCrypto` and its `loadKey` do.
+   */
+  async webCrypto({ pin, pinCacheMs, ...options }: UserKeyCryptoOptions = {}): Promise<{
+    readonly crypto: KeyprovCrypto;
+    readonly keys: webcrypto.CryptoKeyPair;
+  }> {
+    const { createCrypto } = await import('../webcrypto/create-crypto.ts');
+    const { provider } = await this.#open();
+    const crypto = createCrypto({ provider, pin, pinCacheMs });
+    this.#cryptos.push(crypto);
+    return { crypto, keys: await crypto.loadKey(this.#record, options) };
+  }
+
+  /** Closes the TPM, if this object opened it. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    for (const crypto of this.#cryptos) await crypto.close();
+    const opened = await this.#opened?.catch(() => undefined); // whoever waits for it has the error
+    await opened?.release();
+  }
+
+  /** Runs `work` with the provider of the key. */
+  async #use<T>(work: (provider: KeyProvider) => Promise<T>, { signal }: SignalOptions): Promise<T> {
+    signal?.throwIfAborted();
+    const { provider, address } = await this.#open();
+    try {
+      return await work(provider);
+    } catch (error) {
+      throw this.#elsewhere(error, address);
+    }
+  }
+
+  async #useTpm<T>(work: (provider: TpmKeyProvider) => Promise<T>, options: SignalOptions): Promise<T> {
+    return await this.#use((provider) => {
+      if (provider instanceof TpmKeyProvider) return work(provider);
+      throw new KeyprovError('attestation-unavailable', 'no TPM attests a software key', {
+        remedy: 'use a key in a TPM',
+      });
+    }, options);
+  }
+
+  /** Opens the provider at the first use; after a failure the next use tries again. */
+  #open(): Promise<OpenedProvider> {
+    if (this.#closing !== undefined)
+      throw new KeyprovError('transport-closed', `the key ${this.#record.id} was closed`);
+    this.#opened ??= this.#openProvider().catch((error: unknown) => {
+      this.#opened = undefined;
+      throw this.#elsewhere(error, undefined);
+    });
+    return this.#opened;
+  }
+
+  async #openProvider(): Promise<OpenedProvider> {
+    const { tpmOptions, signal } = this.#options;
+    if (this.#record.backend === 'software') {
+      const provider = await softwareOf(this.#sources);
+      if (provider !== undefined) return { provider, release: async () => {} };
+      throw new KeyprovError('no-key-provider', 'the key is in software, and the sources have no software keys', {
+        remedy: 'give the provider that made the key, or the store of the key',
+      });
+    }
+    const { tpm: source } = this.#sources;
+    if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and the sources name none');
+    const { tpm, release } = await leaseTpm(source, { signal });
+    try {
+      const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
+      return { provider, release, address: tpm.transport.address };
+    } catch (error) {
+      await release();
+      throw error;
+    }
+  }
+
+  /** If the key is in a TPM that nobody named, the error says which one to name. */
+  #elsewhere(error: unknown, address: string | undefined): unknown {
+    const { tpm, id } = this.#record;
+    const isMissing = isKeyprovError(error, 'no-tpm') || isKeyprovError(error, 'tpm-identity-changed');
+    if (!isMissing || tpm === undefined || tpm.address === address) return error;
+    const where = address === undefined ? error.message : `it is not in the TPM at ${address}`;
+    return new KeyprovError(error.code, `the key ${id} was made in the TPM at ${tpm.address}: ${where}`, {
+      cause: error,
+      remedy: `name the TPM at ${tpm.address}`,
+    });
+  }
+}
+
+/** A provider, and how to be done with it. */
+interface OpenedProvider {
+  readonly provider: KeyProvider;
+  readonly release: () => Promise<void>;
+  /** Of the TPM. */
+  readonly address?: string | undefined;
+}
