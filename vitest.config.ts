@@ -10,7 +10,7 @@ export default defineConfig({
     // Most tests wait for other processes now and then, so on two cores two files at a time are better than one.
     maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
-      project('unit', 10_000),
+      project('unit', 120_000),
       project('integration', 120_000),
       project('cli', 120_000, ['test/build.ts']),
       project('fuzz', 120_000),

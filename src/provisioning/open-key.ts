@@ -3,6 +3,7 @@ import type { AttestationStatement } from '../attestation/statement.ts';
 import { type Bytes, equal } from '../bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
+import { SelectionError } from '../errors/selection-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { type KeySources, keySources, leaseTpm, softwareOf } from '../keys/key-sources.ts';
@@ -187,7 +188,7 @@ export class UserKey {
       options,
     );
     if (outcome.status === 'made') return outcome.statement;
-    throw new KeyprovError('attestation-unavailable', outcome.reason);
+    throw unattested(outcome.reason);
   }
 
   /** Builds the registration request of the key, with a new attestation over the challenge. @throws as `requestForKey` does */
@@ -266,9 +267,7 @@ export class UserKey {
   async #useTpm<T>(work: (provider: TpmKeyProvider) => Promise<T>, options: SignalOptions): Promise<T> {
     return await this.#use((provider) => {
       if (provider instanceof TpmKeyProvider) return work(provider);
-      throw new KeyprovError('attestation-unavailable', 'no TPM attests a software key', {
-        remedy: 'use a key in a TPM',
-      });
+      throw unattested('no TPM attests a software key');
     }, options);
   }
 
@@ -288,9 +287,10 @@ export class UserKey {
     if (this.#record.backend === 'software') {
       const provider = await softwareOf(this.#sources);
       if (provider !== undefined) return { provider, release: async () => {} };
-      throw new KeyprovError('no-key-provider', 'the key is in software, and the sources have no software keys', {
-        remedy: 'give the provider that made the key, or the store of the key',
-      });
+      const reason = 'the key is in software, and the sources have no software keys';
+      const attempt = { backend: 'software', outcome: 'passed-over', code: 'no-key-provider', reason } as const;
+      const remedy = 'give the provider that made the key, or the store of the key';
+      throw new SelectionError('no-key-provider', reason, [attempt], { remedy });
     }
     const { tpm: source } = this.#sources;
     if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and the sources name none');
@@ -315,6 +315,11 @@ export class UserKey {
       remedy: `name the TPM at ${tpm.address}`,
     });
   }
+}
+
+function unattested(reason: string): SelectionError {
+  const attempt = { backend: 'software', outcome: 'passed-over', code: 'attestation-unavailable', reason } as const;
+  return new SelectionError('attestation-unavailable', reason, [attempt], { remedy: 'use a key in a TPM' });
 }
 
 /** A provider, and how to be done with it. */

@@ -1,6 +1,6 @@
-import { type AttemptCode, PassedOver, SelectionError } from '../../src/errors/selection-error.ts';
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
+import { type AttemptCode, PassedOver, SelectionError } from '../../src/errors/selection-error.ts';
 import { type ErrorCode, KeyprovError } from '../../src/errors.ts';
 import type { FallbackClass } from '../../src/keys/fallback.ts';
 import type { KeySources } from '../../src/keys/key-sources.ts';

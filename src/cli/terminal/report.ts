@@ -1,9 +1,10 @@
 import { MfaError } from '../../errors/mfa-error.ts';
 import { PinError } from '../../errors/pin-error.ts';
-import { type Attempt, SelectionError } from '../../errors/selection-error.ts';
+import { SelectionError } from '../../errors/selection-error.ts';
 import { ServiceError } from '../../errors/service-error.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { KeyprovError, sayError } from '../../errors.ts';
+import type { RecordedAttempt } from '../../keys/key-record.ts';
 import { formatWindowsCode, windowsErrorOf } from '../../provisioning/windows-errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../options/arguments.ts';
@@ -97,7 +98,7 @@ export class Report {
 }
 
 /** One line per attempt, for people. */
-export function attemptLines(attempts: readonly Attempt[]): string[] {
+export function attemptLines(attempts: readonly RecordedAttempt[]): string[] {
   return attempts.map(({ backend, outcome, reason }) => `${backend} ${outcome.replace('-', ' ')}: ${reason}`);
 }
 
