@@ -55,7 +55,10 @@ describe('enterNewPin', () => {
       buffer.set(utf8(calls++ % 2 === 0 ? '258096' : '258097'));
       return buffer;
     };
-    await expect(enterNewPin(prompt, { policy, maxAttempts: 2 })).rejects.toMatchObject({ code: 'pin-refused', remedy: 'start again: 2 tries are used up' });
+    await expect(enterNewPin(prompt, { policy, maxAttempts: 2 })).rejects.toMatchObject({
+      code: 'pin-refused',
+      remedy: 'start again: 2 tries are used up',
+    });
     expect(calls).toBe(4);
   });
 
