@@ -4,6 +4,7 @@ import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { Backend } from '../keys/provider.ts';
+import type { SelectionOptions } from '../keys/select-provider.ts';
 import type { MergedPolicy } from '../policy/index.ts';
 import type { PinPrompt } from '../provisioning/pin-entry.ts';
 import type { PinRecoverySetup } from '../provisioning/pin-recovery.ts';
@@ -12,7 +13,7 @@ import type { ProvisionOutcome } from '../provisioning/run.ts';
 import type { Context } from './command.ts';
 import { KeySources } from './key-sources.ts';
 import { type Arguments, UsageError } from './options/arguments.ts';
-import { policyOptions, readPolicy } from './options/policy-option.ts';
+import { policyOptions, readFallBack, readPolicy } from './options/policy-option.ts';
 import {
   fileOf,
   graphOptions,
@@ -72,6 +73,7 @@ export interface RunArguments {
   /** `checked`: by the caller, just now. */
   readonly prerequisites: 'check' | 'skip' | 'checked';
   readonly allowDowngrade: boolean;
+  readonly fallBack?: SelectionOptions['fallBack'];
   /** Where the user's last key was made, when it is not in the store any more. */
   readonly previous?: Backend;
   /** What asks for the new PIN. Default: the file, or the terminal. */
@@ -98,12 +100,13 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
   const dsregcmd = await fileOf(given, 'dsregcmd');
   const prerequisites = given.has('skip-prerequisites') ? 'skip' : 'check';
   const allowDowngrade = given.has('allow-downgrade');
+  const fallBack = readFallBack(given);
   given.check();
   if (merged === undefined || service.deviceId === undefined) throw new UsageError(['no policy, or no device']);
   const { deviceId } = service;
   return {
     ...{ service, user, deviceId, address, merged, profile, pinFile, hasPin, recovery, dsregcmd },
-    ...{ prerequisites, allowDowngrade },
+    ...{ prerequisites, allowDowngrade, fallBack },
   };
 }
 
@@ -158,7 +161,7 @@ export async function runWith(
       ...{ user, deviceId, store, policy, registrar, mfa, enrolAk, signal },
       sources: sources.sources,
       pinRecovery: wish.recovery,
-      allowDowngrade: wish.allowDowngrade,
+      ...{ allowDowngrade: wish.allowDowngrade, fallBack: wish.fallBack },
       previous: wish.previous,
       // Who has attestation keys certified wants the service to see it.
       ...((wish.profile ?? enrolAk) && { profile: wish.profile ?? 'attested' }),

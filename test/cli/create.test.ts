@@ -383,6 +383,23 @@ describe('keyprov create in software', () => {
     for (const content of contents(out)) expect(content).not.toContain('941027');
   });
 
+  it('makes no key in software where the TPM is only out of use, unless that is asked for', () => {
+    using directory = temporaryDirectory();
+    const args = ['create', '--tpm', 'swtpm:unix:/nowhere', '--out', join(directory.path, 'out')];
+    const { status, json } = keyprovJson(args);
+    expect({ status, json }).toMatchObject({
+      status: 4,
+      json: {
+        error: {
+          code: 'tpm-unavailable',
+          attempts: [{ code: 'transport-unreachable' }, { backend: 'software', outcome: 'passed-over' }],
+        },
+      },
+    });
+    expect(keyprov(args).stderr).toContain('--fall-back any makes a key there now');
+    expect(keyprovJson([...args, '--fall-back', 'any'])).toMatchObject({ status: 0, json: { fellBack: true } });
+  });
+
   it('removes the secret and the directories that it made when it fails', () => {
     using directory = temporaryDirectory();
     mkdirSync(join(directory.path, 'out'));

@@ -5,6 +5,7 @@ import { encodeStatement } from '../../attestation/index.ts';
 import { toBase64, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpkiPem } from '../../crypto/public-key.ts';
 import { withCleanup } from '../../errors.ts';
+import type { SelectionOptions } from '../../keys/select-provider.ts';
 import type { Policy } from '../../policy/index.ts';
 import { type ProvisionEvent, type ProvisionedKey, provisionKey } from '../../provisioning/provision-key.ts';
 import type { TpmAddress } from '../../tpm/address.ts';
@@ -12,7 +13,7 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { KeySources } from '../key-sources.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
-import { policyOptions, readPolicy } from '../options/policy-option.ts';
+import { policyOptions, readFallBack, readPolicy } from '../options/policy-option.ts';
 import { GUID } from '../options/service-option.ts';
 import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
 import { requiredOption, valueOption } from '../options/value-option.ts';
@@ -59,6 +60,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const address = readTpmAddress(given, context);
   const merged = await readPolicy(given, context);
   const policy = merged?.policy;
+  const fallBack = readFallBack(given);
   const profile = given.choice('profile', ['strict', 'attested']);
   const user = given.text('user');
   const deviceId = given.text('device-id');
@@ -75,7 +77,8 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
   try {
     const out = await openOutputDirectory(directory, given.has('force'));
-    const wish = { address, policy, profile, user, deviceId, pin, allowDowngrade: given.has('allow-downgrade') };
+    const allowDowngrade = given.has('allow-downgrade');
+    const wish = { address, policy, profile, user, deviceId, pin, allowDowngrade, fallBack };
     try {
       return await provision(out, { ...wish, challenge: challengeOf(challenge, report) }, report, signal);
     } catch (error) {
@@ -96,6 +99,7 @@ interface Wish extends Pick<RecordContext, 'user' | 'deviceId' | 'challenge'> {
   readonly profile: 'strict' | 'attested' | undefined;
   readonly pin: Uint8Array | undefined;
   readonly allowDowngrade: boolean;
+  readonly fallBack: SelectionOptions['fallBack'];
 }
 
 function challengeOf(given: Uint8Array | undefined, report: Report): RecordContext['challenge'] {
@@ -106,7 +110,7 @@ function challengeOf(given: Uint8Array | undefined, report: Report): RecordConte
 }
 
 async function provision(out: OutputDirectory, wish: Wish, report: Report, signal: AbortSignal): Promise<Outcome> {
-  const { policy, user, pin, allowDowngrade } = wish;
+  const { policy, user, pin, allowDowngrade, fallBack } = wish;
   const { progress } = report;
   const earlier = await readRecord(out.path);
   const previous = sameUser(earlier?.user, user) ? earlier?.backend : undefined;
@@ -116,7 +120,7 @@ async function provision(out: OutputDirectory, wish: Wish, report: Report, signa
   let made: ProvisionedKey;
   try {
     made = await provisionKey({
-      ...{ policy, sources: sources.sources, pin, previous, allowDowngrade, signal },
+      ...{ policy, sources: sources.sources, pin, previous, allowDowngrade, fallBack, signal },
       challenge: wish.challenge.bytes,
       ...(wish.profile !== undefined && { profile: wish.profile }),
       onEvent: (event) => showEvent(event, progress),

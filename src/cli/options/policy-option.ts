@@ -1,4 +1,5 @@
 import type { Option } from 'commander';
+import type { SelectionOptions } from '../../keys/select-provider.ts';
 import {
   PolicyError,
   type PolicyInForce,
@@ -29,6 +30,7 @@ export function policyOptions(): Option[] {
     valueOption('--virtual-tpm <rule>', 'allow (default) or refuse'),
     valueOption('--algorithm <name>', 'rsa-2048 (default), rsa-3072, p-256 or p-384'),
     valueOption('--attestation <need>', 'required, preferred (default) or none'),
+    valueOption('--fall-back <when>', 'software if the TPM is absent (default), or on any failure'),
     ...policyFileOptions(),
   ];
 }
@@ -36,6 +38,11 @@ export function policyOptions(): Option[] {
 /** The option that picks among the settings of several users and tenants. */
 export function policyForOption(): Option {
   return repeatableOption('--policy-for <id>', 'SID or tenant whose settings count');
+}
+
+/** When software takes the place of a TPM, as `--fall-back` says. */
+export function readFallBack(given: Arguments): SelectionOptions['fallBack'] {
+  return given.choice('fall-back', ['absent', 'any']);
 }
 
 /** The options that name files with settings, and whose settings in them count. */

@@ -8,6 +8,7 @@ const NO_TPM =
 const WAYS_ON: Partial<Record<ErrorCode, string>> = {
   'no-tpm': NO_TPM,
   'pin-last-try': 'give --force to make this try all the same',
+  'tpm-unavailable': 'where policy allows software, --fall-back any makes a key there now',
   'downgrade-refused': 'give --allow-downgrade to let software take over',
 };
 
