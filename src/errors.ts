@@ -36,6 +36,18 @@ export class KeyprovError extends Error {
 /**
  * Tells whether `value` is an error of this library, and if `code` is given, one with that code. It narrows to the
  * class of the code; without `code`, to a union that `switch (error.code)` narrows further.
+ *
+ * @example
+ * ```ts
+ * import { isKeyprovError, openTpm } from 'keyprov';
+ *
+ * try {
+ *   await using tpm = await openTpm();
+ * } catch (error) {
+ *   if (!isKeyprovError(error, 'no-tpm')) throw error;
+ *   console.log(error.message, error.remedy);
+ * }
+ * ```
  */
 export function isKeyprovError<Code extends ErrorCode = ErrorCode>(
   value: unknown,

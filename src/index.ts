@@ -48,12 +48,12 @@ export {
   type KeyprovErrorOptions,
   type PlainErrorCode,
 } from './errors.ts';
-export { type AttemptCount, AttemptLog, type AttemptLogOptions, openAttemptLog } from './keys/attempt-log.ts';
 export { FALLBACK_REASONS, type FallbackClass, type FallbackReason, fallbackClassOf } from './keys/fallback.ts';
 export type { AppliedPolicy, KeyRecord, RecordedAttempt, RecordedTpm } from './keys/key-record.ts';
 export { type KeySources, keySources, type TpmOpener, type TpmSource } from './keys/key-sources.ts';
 export { type KeyList, KeyStore, openKeyStore } from './keys/key-store.ts';
 export { deriveAuthValue } from './keys/pin-derivation.ts';
+export { openPinTryLog, type PinTryCount, PinTryLog, type PinTryLogOptions } from './keys/pin-try-log.ts';
 export type { PreparedTpmKey } from './keys/prepared-key.ts';
 export type {
   Assurance,

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Bytes, wipe } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
-import { openAttemptLog } from '../keys/attempt-log.ts';
 import { openKeyStore } from '../keys/key-store.ts';
+import { openPinTryLog } from '../keys/pin-try-log.ts';
 import type { ProvidedKey, SignOptions } from '../keys/provider.ts';
 import { openSoftwareKeyProvider } from '../keys/software-provider.ts';
 import { openTpmKeyProvider } from '../keys/tpm-provider.ts';
@@ -60,7 +60,7 @@ async function signInSoftware(key: ProvidedKey, options: SignOptions, { director
   }
   const wrappingSecret = key.hasPin ? undefined : await readWrappingSecret(await openKeyStore(directory));
   try {
-    const attempts = key.hasPin ? await openAttemptLog(directory) : undefined;
+    const attempts = key.hasPin ? await openPinTryLog(directory) : undefined;
     return await openSoftwareKeyProvider({ wrappingSecret, attempts }).sign(key, options);
   } finally {
     wipe(wrappingSecret);

@@ -1,8 +1,8 @@
 import { wipe } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
-import { openAttemptLog } from '../keys/attempt-log.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
+import { openPinTryLog } from '../keys/pin-try-log.ts';
 import type { KeyProvider } from '../keys/provider.ts';
 import { openSoftwareKeyProvider } from '../keys/software-provider.ts';
 import { openTpmKeyProvider } from '../keys/tpm-provider.ts';
@@ -31,7 +31,7 @@ export async function withProvider<T>(
     return await withTpm(address, { signal }, async (tpm) => work(await openTpmKeyProvider(tpm, { signal })));
   }
   const wrappingSecret = record.hasPin ? undefined : await readWrappingSecret(store);
-  const attempts = record.hasPin ? await openAttemptLog(store.directory) : undefined;
+  const attempts = record.hasPin ? await openPinTryLog(store.directory) : undefined;
   return await withCleanup(
     () => work(openSoftwareKeyProvider({ wrappingSecret, attempts })),
     async () => wipe(wrappingSecret),

@@ -10,7 +10,7 @@ import type { JsonInput } from './json-input.ts';
 import { STATE_FORMATS } from './own-formats.ts';
 import { describePrivateKey } from './private-key.ts';
 import { SSH_BLOB, TEXT_FORMATS } from './text-formats.ts';
-import { type Decoded, decodeText, pemBlocks, textOf } from './text-layer.ts';
+import { type Decoded, decodedText, decodeText, pemBlocks } from './text-layer.ts';
 import { TPM_FORMATS } from './tpm-formats.ts';
 import { TRAFFIC_FORMATS } from './tpm-traffic.ts';
 import { WEBAUTHN_FORMATS } from './webauthn-formats.ts';
@@ -106,7 +106,7 @@ interface Context {
 }
 
 async function readBytes(bytes: Uint8Array, context: Context): Promise<Found[]> {
-  const text = textOf(bytes);
+  const text = decodedText(bytes);
   const size = bytes.length;
   // What is hinted at is not the text itself, but what it stands for.
   const hint = text === undefined ? context.hint : undefined;

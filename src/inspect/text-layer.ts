@@ -9,7 +9,7 @@ export interface Decoded {
 }
 
 /** The text in bytes: UTF-8 without control characters, or UTF-16 with a byte order mark; `undefined` for what is no text. */
-export function textOf(bytes: Uint8Array): string | undefined {
+export function decodedText(bytes: Uint8Array): string | undefined {
   const [first, second] = bytes;
   const encoding =
     first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : 'utf-8';

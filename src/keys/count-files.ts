@@ -8,7 +8,7 @@ import { JsonMembers } from '../json.ts';
 import { fileIdentity, ignoring, replaceFile, storeIo } from '../storage/atomic-file.ts';
 
 /** What is known of the tries of one key. */
-export interface AttemptState {
+export interface PinTryState {
   /** How often this was written: one more each time. */
   readonly sequence: number;
   /** Wrong PINs in a row, and tries whose process died before it knew. */
@@ -37,13 +37,12 @@ export class CountFiles {
   }
 
   /** @throws PinError `key-locked` for an old file, KeyprovError `store-invalid` for a damaged one, `store-io` */
-  async read(): Promise<AttemptState> {
+  async read(): Promise<PinTryState> {
     const ledger = await this.#readFile(LEDGER_FILE);
     const count = await this.#readFile(COUNT_FILE);
     const ahead = (count?.sequence ?? 0) - (ledger?.sequence ?? 0);
     if (ahead !== 0 && ahead !== 1) {
-      const seen = (state: AttemptState | undefined) =>
-        state === undefined ? 'missing' : `of write ${state.sequence}`;
+      const seen = (state: PinTryState | undefined) => (state === undefined ? 'missing' : `of write ${state.sequence}`);
       throw this.#putBack(`${COUNT_FILE} is ${seen(count)}, ${LEDGER_FILE} is ${seen(ledger)}`);
     }
     if (count === undefined) return { sequence: 0, failures: 0, last: 0 };
@@ -53,7 +52,7 @@ export class CountFiles {
   }
 
   /** Writes what follows on `state`. @throws KeyprovError `store-io` */
-  async write({ sequence, failures, last }: AttemptState): Promise<AttemptState> {
+  async write({ sequence, failures, last }: PinTryState): Promise<PinTryState> {
     const state = { sequence: sequence + 1, failures, last };
     await this.#writeFile(COUNT_FILE, state);
     await this.#writeFile(LEDGER_FILE, state);
@@ -74,7 +73,7 @@ export class CountFiles {
   }
 
   /** Undefined where there is none. */
-  async #readFile(name: string): Promise<AttemptState | undefined> {
+  async #readFile(name: string): Promise<PinTryState | undefined> {
     const path = join(this.#directory, name);
     return await storeIo(path, async () => {
       const file = await open(path).catch(ignoring('ENOENT', undefined));
@@ -91,17 +90,17 @@ export class CountFiles {
     });
   }
 
-  async #writeFile(name: string, state: AttemptState): Promise<void> {
+  async #writeFile(name: string, state: PinTryState): Promise<void> {
     await replaceFile(this.#directory, name, (identity) => this.#encode({ ...state, identity }));
   }
 
   /** With a digest that finds damage; it is no protection against whoever can write the file. */
-  #encode({ identity, sequence, failures, last }: AttemptState & { readonly identity: string }): string {
+  #encode({ identity, sequence, failures, last }: PinTryState & { readonly identity: string }): string {
     const content = { format: 'keyprov-pin-attempts', version: 1, key: this.#key, identity, sequence, failures, last };
     return `${JSON.stringify({ ...content, sha256: toHex(digest('sha256', utf8(JSON.stringify(content)))) })}\n`;
   }
 
-  #decode(text: string, path: string): AttemptState & { readonly identity: string } {
+  #decode(text: string, path: string): PinTryState & { readonly identity: string } {
     let cause: unknown;
     try {
       const file = JsonMembers.parse('file', text);

@@ -6,8 +6,8 @@ import { verifySignature } from '../crypto/verify-signature.ts';
 import { PinError } from '../errors/pin-error.ts';
 import { KeyprovError } from '../errors.ts';
 import { KEY_ALGORITHMS, type KeyAlgorithm } from '../policy/index.ts';
-import type { AttemptLog } from './attempt-log.ts';
 import { decryptPkcs8, encryptPkcs8 } from './encrypted-pkcs8.ts';
+import type { PinTryLog } from './pin-try-log.ts';
 import type { ChangePinOptions, CreateKeyOptions, KeyProvider, ProvidedKey, SignOptions } from './provider.ts';
 
 /** Options of {@link openSoftwareKeyProvider}. */
@@ -15,7 +15,7 @@ export interface SoftwareKeyProviderOptions {
   /** Encrypts keys without a PIN: 32 random bytes, as {@link readWrappingSecret} keeps them. The caller wipes it. */
   readonly wrappingSecret?: Uint8Array | undefined;
   /** Counts the tries of PINs, and makes them wait after some wrong ones. Absent: nothing does. */
-  readonly attempts?: AttemptLog | undefined;
+  readonly attempts?: PinTryLog | undefined;
 }
 
 /** scrypt's N for a PIN, which can be guessed: 128 MiB and a third of a second a try. */

@@ -1,5 +1,5 @@
 import { type ErrorDetails, ServiceError, type ServiceErrorOptions } from '../errors/service-error.ts';
-import { parseErrorDetails, printable } from './error-details.ts';
+import { asciiLine, parseErrorDetails } from './error-details.ts';
 import type { ServiceAnswer } from './exchange.ts';
 
 /** What a caller knows better than this file of an answer. */
@@ -26,7 +26,7 @@ export function statusError(
   const passes = status === 429 || status >= 500 || throttled;
   const { windowsCode = request.windowsCode, ...given } = meaning(status, details);
   const remedy = passes ? 'try again later' : (given.remedy ?? REMEDIES.get(status));
-  const said = printable([details.code, details.message].filter(Boolean).join(': '), 200);
+  const said = asciiLine([details.code, details.message].filter(Boolean).join(': '), 200);
   return new ServiceError(
     passes ? 'service-unreachable' : 'service-refused',
     `${answer.where}: status ${status} ${said}`.trimEnd(),

@@ -7,14 +7,14 @@ type Members = ReadonlyMap<string, unknown>;
 
 /** Reads the body of an error answer. Never throws: what has no known form is kept as text. */
 export function parseErrorDetails(body: string): ErrorDetails {
-  const text = printable(body);
+  const text = asciiLine(body);
   if (text === '') return { form: 'empty' };
   let parsed: unknown;
   try {
     parsed = parseJson('body', body);
   } catch {
     // Proxies and web servers answer with pages of their own.
-    const words = printable(body.replace(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, ' ').replace(/<[^>]*>/g, ' '));
+    const words = asciiLine(body.replace(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, ' ').replace(/<[^>]*>/g, ' '));
     return { form: 'text', message: words === '' ? text : words };
   }
   const members = membersOf(parsed);
@@ -65,13 +65,13 @@ function texts<Name extends string>(members: Members, names: Readonly<Record<Nam
   const found: Partial<Record<Name, string>> = {};
   for (const ours in names) {
     const value = members.get(names[ours]);
-    if (typeof value === 'string' || typeof value === 'number') found[ours] = printable(`${value}`);
+    if (typeof value === 'string' || typeof value === 'number') found[ours] = asciiLine(`${value}`);
   }
   return found;
 }
 
 /** The beginning of a text from elsewhere, in one line of ASCII. */
-export function printable(text: string, length: number = MAX_TEXT): string {
+export function asciiLine(text: string, length: number = MAX_TEXT): string {
   return text
     .slice(0, length)
     .replace(/[^!-~]+/g, ' ')

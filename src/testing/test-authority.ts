@@ -15,7 +15,7 @@ import { buildEkCertificate, type EkCertificateOptions } from '../formats/tcg/ek
 import { keyUsage } from '../formats/x509/extensions.ts';
 import { issueCertificate } from '../formats/x509/issue-certificate.ts';
 import { buildCommonName, encodeName } from '../formats/x509/names.ts';
-import type { TpmIdentity } from '../formats/x509/tpm-identity.ts';
+import type { TpmDescription } from '../formats/x509/tpm-description.ts';
 import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
@@ -58,7 +58,7 @@ export interface TestActivation {
 const DAY_MS = 86_400_000;
 
 /** What libtpms and swtpm say of themselves. WebAuthn verifiers know that maker, and ours that its TPMs are virtual. */
-const SIMULATOR: TpmIdentity = { manufacturer: 0x49424d00, model: 'swtpm', version: 0x20191023 };
+const SIMULATOR: TpmDescription = { manufacturer: 0x49424d00, model: 'swtpm', version: 0x20191023 };
 
 /**
  * Makes an authority with a P-256 key in memory. Its certificates hold for 30 days before and after `now`, and name the

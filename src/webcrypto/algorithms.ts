@@ -21,7 +21,7 @@ export type Operation =
   | 'getKeyLength';
 
 /** A digest by its name in the standard. */
-export type HashName = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512';
+export type WebHashName = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512';
 
 /** An algorithm by its name in the standard. */
 export type AlgorithmName =
@@ -39,12 +39,12 @@ export type AlgorithmName =
   | 'HMAC'
   | 'HKDF'
   | 'PBKDF2'
-  | HashName;
+  | WebHashName;
 
 /** What a key says of its algorithm; which members there are depends on the name. */
-export interface KeyAlgorithm {
+export interface WebKeyAlgorithm {
   readonly name: AlgorithmName;
-  readonly hash?: { readonly name: HashName };
+  readonly hash?: { readonly name: WebHashName };
   /** Bits. */
   readonly modulusLength?: number;
   /** Big endian. */
@@ -55,7 +55,7 @@ export interface KeyAlgorithm {
 }
 
 /** An algorithm after its normalization: all members that the operation demands are there, converted and copied. */
-export interface NormalizedAlgorithm extends Omit<KeyAlgorithm, 'namedCurve'> {
+export interface NormalizedAlgorithm extends Omit<WebKeyAlgorithm, 'namedCurve'> {
   /** Not checked. */
   readonly namedCurve?: string;
   readonly saltLength?: number;

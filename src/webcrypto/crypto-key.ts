@@ -1,12 +1,12 @@
 import type { webcrypto } from 'node:crypto';
 import type { Assurance, ProvidedKey } from '../keys/provider.ts';
-import type { KeyAlgorithm } from './algorithms.ts';
+import type { WebKeyAlgorithm } from './algorithms.ts';
 import type { KeyHolder } from './key-holder.ts';
-import type { KeyMaterial } from './key-material.ts';
+import type { SoftwareKey } from './key-material.ts';
 
 /** What a key is made of: bytes in this process, or a key that its provider holds. */
 export type KeyHandle =
-  | { readonly kind: 'software'; readonly material: KeyMaterial }
+  | { readonly kind: 'software'; readonly material: SoftwareKey }
   | {
       readonly kind: 'held';
       readonly key: ProvidedKey;
@@ -18,7 +18,7 @@ export type KeyHandle =
 export interface KeySlots {
   readonly type: webcrypto.KeyType;
   readonly extractable: boolean;
-  readonly algorithm: KeyAlgorithm;
+  readonly algorithm: WebKeyAlgorithm;
   readonly usages: readonly webcrypto.KeyUsage[];
   readonly handle: KeyHandle;
 }
@@ -26,7 +26,7 @@ export interface KeySlots {
 interface Entry {
   readonly slots: KeySlots;
   /** What scripts see of the slots: always the same objects. */
-  readonly algorithm: KeyAlgorithm;
+  readonly algorithm: WebKeyAlgorithm;
   readonly usages: webcrypto.KeyUsage[];
 }
 

@@ -4,8 +4,8 @@ import { decodeSpki } from '../crypto/public-key.ts';
 import { factsOf, type NormalizedAlgorithm } from './algorithms.ts';
 import type { KeySlots } from './crypto-key.ts';
 import { domError, failingAs } from './dom-error.ts';
-import { digestSize, type KeyMaterial } from './key-material.ts';
-import { deriveBits as deriveInSoftware } from './software.ts';
+import { digestSize, type SoftwareKey } from './key-material.ts';
+import { deriveBitsInSoftware } from './software.ts';
 
 const X25519_SIZE = 32;
 
@@ -27,7 +27,7 @@ async function agree({ algorithm: own, handle }: KeySlots, algorithm: Normalized
   const peer = peerOf(own.namedCurve, algorithm);
   if (handle.kind === 'software') {
     const size = own.namedCurve === undefined ? X25519_SIZE : CURVES[own.namedCurve].size;
-    return await failingAs('OperationError', () => deriveInSoftware(handle.material, algorithm, size * 8, peer));
+    return await failingAs('OperationError', () => deriveBitsInSoftware(handle.material, algorithm, size * 8, peer));
   }
   const point = decodeSpki(peer.bytes);
   if (point.kty !== 'EC') throw domError('InvalidAccessError', 'the public key is not on a curve');
@@ -35,7 +35,7 @@ async function agree({ algorithm: own, handle }: KeySlots, algorithm: Normalized
 }
 
 /** The public key of the other side. @throws DOMException InvalidAccessError for one of another type, algorithm or curve */
-function peerOf(namedCurve: string | undefined, { name, public: peer }: NormalizedAlgorithm): KeyMaterial {
+function peerOf(namedCurve: string | undefined, { name, public: peer }: NormalizedAlgorithm): SoftwareKey {
   if (peer === undefined || peer.type !== 'public' || peer.handle.kind !== 'software') {
     throw domError('InvalidAccessError', `${name}: public is no public key`);
   }
@@ -59,5 +59,5 @@ async function deriveFromSecret(
     throw domError('OperationError', `HKDF with ${hash.name} does not derive ${length} bits`);
   }
   if (handle.kind !== 'software') throw domError('NotSupportedError', `${name} is not done by a provider`);
-  return await failingAs('OperationError', () => deriveInSoftware(handle.material, algorithm, length));
+  return await failingAs('OperationError', () => deriveBitsInSoftware(handle.material, algorithm, length));
 }

@@ -25,7 +25,7 @@ export async function failingAs<T>(name: DomErrorName, work: () => Promise<T>): 
  * Runs what a key provider does: its KeyprovError becomes the `cause` of a NotSupportedError or an OperationError.
  * Everything else is the caller's own (the reason of a signal, an error of the PIN callback) and passes unchanged.
  */
-export async function withProvider<T>(work: () => Promise<T>): Promise<T> {
+export async function asDomErrors<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -1,5 +1,5 @@
 import type { webcrypto } from 'node:crypto';
-import { factsOf, type KeyAlgorithm, type NormalizedAlgorithm } from './algorithms.ts';
+import { factsOf, type NormalizedAlgorithm, type WebKeyAlgorithm } from './algorithms.ts';
 import { domError } from './dom-error.ts';
 import type { WantedKey } from './key-material.ts';
 
@@ -7,7 +7,7 @@ import type { WantedKey } from './key-material.ts';
 const KEY_TYPES = { rsa: 'RSA', ec: 'EC', okp: 'OKP', aes: 'oct', hmac: 'oct', kdf: 'oct', digest: 'oct' } as const;
 
 /** `alg` of a key (RFC 7518, 3.1 and 4.1; the registry of the Web Cryptography API), where it has one. */
-export function jwkAlgorithm({ name, hash, length }: Omit<KeyAlgorithm, 'namedCurve'>): { alg?: string } {
+export function jwkAlgorithm({ name, hash, length }: Omit<WebKeyAlgorithm, 'namedCurve'>): { alg?: string } {
   const bits = hash?.name.slice(4);
   switch (name) {
     case 'RSASSA-PKCS1-v1_5':

@@ -6,13 +6,13 @@ import { importPublicKey } from '../crypto/verify-signature.ts';
 import type { LoadedKey } from '../keys/loaded-key.ts';
 import type { KeyProvider, ProvidedKey } from '../keys/provider.ts';
 import { TpmKeyProvider } from '../keys/tpm-provider.ts';
-import { isKeyAlgorithm, type KeyAlgorithm as UserKeyAlgorithm } from '../policy/index.ts';
+import { isKeyAlgorithm, type KeyAlgorithm } from '../policy/index.ts';
 import { ECDH_ZGen, RSA_Decrypt } from '../tpm/commands/asymmetric.ts';
 import { TPM_ALG } from '../tpm/constants.ts';
 import { padLeft } from '../tpm/public-key.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import type { AlgorithmName, HashName, KeyAlgorithm, NormalizedAlgorithm } from './algorithms.ts';
-import { domError, withProvider } from './dom-error.ts';
+import type { AlgorithmName, NormalizedAlgorithm, WebHashName, WebKeyAlgorithm } from './algorithms.ts';
+import { asDomErrors, domError } from './dom-error.ts';
 import { digestSize } from './key-material.ts';
 import type { PinEntry, PinRequest } from './pin-entry.ts';
 
@@ -53,7 +53,7 @@ export class KeyHolder {
       const { creation: _, ...key } = await provider.create({ ...options, usage: name === 'ECDH' ? 'agree' : 'sign' });
       return key;
     };
-    return await withProvider(async () => {
+    return await asDomErrors(async () => {
       this.#signal.throwIfAborted();
       return await (this.#newKeysHavePin ? this.#pins.useNew(make) : make());
     });
@@ -62,7 +62,7 @@ export class KeyHolder {
   /** Signs, with the padding and digest of the algorithms; ECDSA as r and s. */
   async sign(
     key: ProvidedKey,
-    keyAlgorithm: KeyAlgorithm,
+    keyAlgorithm: WebKeyAlgorithm,
     { name, hash = keyAlgorithm.hash, saltLength = 0 }: NormalizedAlgorithm,
     data: Bytes,
   ): Promise<Bytes> {
@@ -83,7 +83,7 @@ export class KeyHolder {
   /** Decrypts with RSA-OAEP. TPM2_RSA_Decrypt, Part 3, 14.3. */
   async decrypt(
     key: ProvidedKey,
-    keyAlgorithm: KeyAlgorithm,
+    keyAlgorithm: WebKeyAlgorithm,
     { name, label = new Uint8Array(0) }: NormalizedAlgorithm,
     data: Bytes,
   ): Promise<Bytes> {
@@ -119,7 +119,7 @@ export class KeyHolder {
     operation: PinRequest['operation'],
     work: (pin: Uint8Array | undefined) => Promise<T>,
   ): Promise<T> {
-    return await withProvider(() => {
+    return await asDomErrors(() => {
       this.#signal.throwIfAborted();
       return this.#pins.use(key, operation, work);
     });
@@ -144,13 +144,13 @@ function onlySigns(algorithm: AlgorithmName): DOMException {
 }
 
 /** @throws DOMException NotSupportedError for SHA-1, which no key is used with */
-function hashOf(name: HashName | undefined): (typeof HASHES)[keyof typeof HASHES] & { readonly size: number } {
+function hashOf(name: WebHashName | undefined): (typeof HASHES)[keyof typeof HASHES] & { readonly size: number } {
   if (name === undefined || name === 'SHA-1') throw domError('NotSupportedError', `keys are not used with ${name}`);
   return { ...HASHES[name], size: digestSize(name) };
 }
 
 /** @throws DOMException NotSupportedError for keys that no provider makes */
-function userAlgorithmOf({ name, namedCurve, modulusLength, publicExponent }: NormalizedAlgorithm): UserKeyAlgorithm {
+function userAlgorithmOf({ name, namedCurve, modulusLength, publicExponent }: NormalizedAlgorithm): KeyAlgorithm {
   const kind = namedCurve?.toLowerCase() ?? `rsa-${modulusLength}`;
   const isUsual = publicExponent === undefined || toBigInt(publicExponent) === 65537n;
   if (isKeyAlgorithm(kind) && isUsual) return kind;

@@ -5,14 +5,14 @@ import { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { decodeJwk, encodeJwk } from '../crypto/jwk.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { factsOf, type HashName, type KeyAlgorithm, type NormalizedAlgorithm } from './algorithms.ts';
+import { factsOf, type NormalizedAlgorithm, type WebHashName, type WebKeyAlgorithm } from './algorithms.ts';
 import { domError } from './dom-error.ts';
 import { checkJwk, jwkAlgorithm } from './jwk-rules.ts';
 
 /** A key in this process. */
-export interface KeyMaterial {
+export interface SoftwareKey {
   readonly type: webcrypto.KeyType;
-  readonly algorithm: KeyAlgorithm;
+  readonly algorithm: WebKeyAlgorithm;
   /** `public`: SPKI in DER. `private`: PKCS#8 in DER. `secret`: the bytes of the key. */
   readonly bytes: Bytes;
 }
@@ -58,7 +58,7 @@ export function decodeKeyData(
   type: webcrypto.KeyType,
   algorithm: NormalizedAlgorithm,
   wanted: WantedKey,
-): KeyMaterial {
+): SoftwareKey {
   if (data.format === 'jwk') checkJwk(data.jwk, algorithm, wanted);
   switch (type) {
     case 'secret':
@@ -73,13 +73,13 @@ export function decodeKeyData(
 }
 
 /** The public key as the key of an algorithm. @throws Error where it is of another kind. */
-export function publicMaterial(publicKey: PublicKey, algorithm: NormalizedAlgorithm): KeyMaterial {
+export function publicMaterial(publicKey: PublicKey, algorithm: NormalizedAlgorithm): SoftwareKey {
   return { type: 'public', algorithm: completeAlgorithm(publicKey, algorithm), bytes: encodeSpki(publicKey) };
 }
 
 /** The key as its format has it. @throws DOMException NotSupportedError for a format that it does not have. */
 export function encodeKeyMaterial(
-  { type, algorithm, bytes }: KeyMaterial,
+  { type, algorithm, bytes }: SoftwareKey,
   format: webcrypto.KeyFormat,
 ): Bytes | webcrypto.JsonWebKey {
   if (format === 'jwk') return { ...encodeJwkMembers(type, algorithm, bytes), ...jwkAlgorithm(algorithm) };
@@ -91,7 +91,7 @@ export function encodeKeyMaterial(
   return format === 'raw' && type === 'public' ? bytes.subarray(-rawSize(algorithm)) : bytes;
 }
 
-function encodeJwkMembers(type: webcrypto.KeyType, { name }: KeyAlgorithm, bytes: Bytes): webcrypto.JsonWebKey {
+function encodeJwkMembers(type: webcrypto.KeyType, { name }: WebKeyAlgorithm, bytes: Bytes): webcrypto.JsonWebKey {
   if (type === 'secret') return { kty: 'oct', k: toBase64Url(bytes) };
   if (type === 'private') return privateKeyObject({ format: 'pkcs8', bytes }).export({ format: 'jwk' });
   if (name === 'Ed25519' || name === 'X25519') {
@@ -100,7 +100,7 @@ function encodeJwkMembers(type: webcrypto.KeyType, { name }: KeyAlgorithm, bytes
   return { ...encodeJwk(decodeSpki(bytes)) };
 }
 
-function decodeSecret(bytes: Bytes, { name, hash, length }: NormalizedAlgorithm): KeyMaterial {
+function decodeSecret(bytes: Bytes, { name, hash, length }: NormalizedAlgorithm): SoftwareKey {
   const bits = bytes.length * 8;
   const { kind } = factsOf(name);
   if (kind === 'kdf') return { type: 'secret', algorithm: { name }, bytes };
@@ -128,7 +128,7 @@ function decodePublic(data: KeyData, { namedCurve }: NormalizedAlgorithm): Publi
   }
 }
 
-function decodeOkp(data: KeyData, name: 'Ed25519' | 'X25519'): KeyMaterial {
+function decodeOkp(data: KeyData, name: 'Ed25519' | 'X25519'): SoftwareKey {
   const prefix = OKP_PREFIX[name];
   const isSpki = data.format === 'spki';
   const raw = data.format === 'jwk' ? fromBase64Url(`${data.jwk.x}`) : data.bytes.subarray(isSpki ? prefix.length : 0);
@@ -138,7 +138,7 @@ function decodeOkp(data: KeyData, name: 'Ed25519' | 'X25519'): KeyMaterial {
   return { type: 'public', algorithm: { name }, bytes: concat(prefix, raw) };
 }
 
-function decodePrivate(data: KeyData, algorithm: NormalizedAlgorithm): KeyMaterial {
+function decodePrivate(data: KeyData, algorithm: NormalizedAlgorithm): SoftwareKey {
   const key = privateKeyObject(data);
   const { asymmetricKeyType } = key;
   const bytes = view(key.export({ format: 'der', type: 'pkcs8' }));
@@ -171,7 +171,7 @@ function publicMembers({ kty, n, e, crv, x, y }: webcrypto.JsonWebKey): object {
 }
 
 /** The algorithm of a key, with what the key itself adds to it. @throws Error for a key of another kind */
-function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: NormalizedAlgorithm): KeyAlgorithm {
+function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: NormalizedAlgorithm): WebKeyAlgorithm {
   if (key.kty !== factsOf(name).kind.toUpperCase()) throw new Error(`a key of kind ${key.kty}`);
   if (key.kty === 'EC') {
     if (key.crv !== namedCurve) throw new Error(`a key on ${key.crv}`);
@@ -181,7 +181,7 @@ function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: Normalize
 }
 
 /** Bytes at the end of the SPKI which are the raw public key. */
-function rawSize({ namedCurve }: KeyAlgorithm): number {
+function rawSize({ namedCurve }: WebKeyAlgorithm): number {
   return namedCurve === undefined ? OKP_SIZE : 1 + 2 * CURVES[namedCurve].size;
 }
 
@@ -191,6 +191,6 @@ export function isCurve(name: string | undefined): name is Curve {
 }
 
 /** Bytes of the digest. */
-export function digestSize(hash: HashName): number {
+export function digestSize(hash: WebHashName): number {
   return { 'SHA-1': 20, 'SHA-256': 32, 'SHA-384': 48, 'SHA-512': 64 }[hash];
 }

@@ -1,17 +1,17 @@
 import type { webcrypto } from 'node:crypto';
-import { factsOf, type KeyAlgorithm } from './algorithms.ts';
+import { factsOf, type WebKeyAlgorithm } from './algorithms.ts';
 import { type CryptoKey, type KeyHandle, makeCryptoKey } from './crypto-key.ts';
-import type { KeyMaterial, WantedKey } from './key-material.ts';
+import type { SoftwareKey, WantedKey } from './key-material.ts';
 
 /** The key of some bytes. Of the usages it gets those that keys of its type can have. */
-export function softwareKey(material: KeyMaterial, wanted: WantedKey): CryptoKey {
+export function softwareKey(material: SoftwareKey, wanted: WantedKey): CryptoKey {
   return keyOf({ kind: 'software', material }, material, wanted);
 }
 
 /** The key that a provider holds: private, and never extractable. */
 export function heldKey(
   handle: KeyHandle & { readonly kind: 'held' },
-  algorithm: KeyAlgorithm,
+  algorithm: WebKeyAlgorithm,
   usages: readonly webcrypto.KeyUsage[],
 ): CryptoKey {
   return keyOf(handle, { type: 'private', algorithm }, { extractable: false, usages });
@@ -19,7 +19,7 @@ export function heldKey(
 
 function keyOf(
   handle: KeyHandle,
-  { type, algorithm }: Pick<KeyMaterial, 'type' | 'algorithm'>,
+  { type, algorithm }: Pick<SoftwareKey, 'type' | 'algorithm'>,
   { extractable, usages }: WantedKey,
 ): CryptoKey {
   const possible = factsOf(algorithm.name).usages[type] ?? [];

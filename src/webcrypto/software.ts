@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { type Bytes, concat, fromHex, view } from '../bytes.ts';
 import { CURVES, toBigInt } from '../crypto/curve.ts';
 import { factsOf, type NormalizedAlgorithm } from './algorithms.ts';
-import { decodeKeyData, type KeyMaterial } from './key-material.ts';
+import { decodeKeyData, type SoftwareKey } from './key-material.ts';
 
 /*
  * What software does, with @peculiar/webcrypto, which is loaded when the first key is used. Parameters and keys were
@@ -11,7 +11,7 @@ import { decodeKeyData, type KeyMaterial } from './key-material.ts';
  */
 
 let loaded: Promise<webcrypto.SubtleCrypto> | undefined;
-const imported = new WeakMap<KeyMaterial, Promise<webcrypto.CryptoKey>>();
+const imported = new WeakMap<SoftwareKey, Promise<webcrypto.CryptoKey>>();
 
 async function load(): Promise<webcrypto.SubtleCrypto> {
   return new (await import('@peculiar/webcrypto')).Crypto().subtle;
@@ -23,31 +23,31 @@ function library(): Promise<webcrypto.SubtleCrypto> {
 }
 
 /** A key as a key of the library, with all usages: whether it may be used is not the library's to decide. */
-function libraryKey(material: KeyMaterial): Promise<webcrypto.CryptoKey> {
+function libraryKey(material: SoftwareKey): Promise<webcrypto.CryptoKey> {
   const known = imported.get(material) ?? importMaterial(material);
   imported.set(material, known);
   return known;
 }
 
-async function importMaterial({ type, algorithm, bytes }: KeyMaterial): Promise<webcrypto.CryptoKey> {
+async function importMaterial({ type, algorithm, bytes }: SoftwareKey): Promise<webcrypto.CryptoKey> {
   const format = type === 'public' ? 'spki' : type === 'private' ? 'pkcs8' : 'raw';
   const usages = [...(factsOf(algorithm.name).usages[type] ?? [])];
   return await (await library()).importKey(format, bytes, algorithm, false, usages);
 }
 
 /** The digest of some data. */
-export async function digest(algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
+export async function digestInSoftware(algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   return new Uint8Array(await (await library()).digest(algorithm, data));
 }
 
 /** The signature, or the HMAC, of some data. */
-export async function sign(key: KeyMaterial, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
+export async function sign(key: SoftwareKey, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   return new Uint8Array(await (await library()).sign(algorithm, await libraryKey(key), data));
 }
 
 /** Whether a signature, or HMAC, is right. */
 export async function verify(
-  key: KeyMaterial,
+  key: SoftwareKey,
   algorithm: NormalizedAlgorithm,
   signature: Bytes,
   data: Bytes,
@@ -60,14 +60,14 @@ export async function verify(
 }
 
 /** Encrypts, and wraps. */
-export async function encrypt(key: KeyMaterial, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
+export async function encrypt(key: SoftwareKey, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   if (algorithm.name === 'AES-KW') return wrapBytes(createCipheriv, key, data);
   checkCounter(algorithm, data.length);
   return new Uint8Array(await (await library()).encrypt(algorithm, await libraryKey(key), data));
 }
 
 /** Decrypts, and unwraps. */
-export async function decrypt(key: KeyMaterial, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
+export async function decrypt(key: SoftwareKey, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   if (algorithm.name === 'AES-KW') return wrapBytes(createDecipheriv, key, data);
   checkCounter(algorithm, data.length);
   return new Uint8Array(await (await library()).decrypt(algorithm, await libraryKey(key), data));
@@ -76,7 +76,7 @@ export async function decrypt(key: KeyMaterial, algorithm: NormalizedAlgorithm, 
 /** AES key wrap (RFC 3394), which the library does with its own keys only. */
 function wrapBytes(
   create: typeof createCipheriv | typeof createDecipheriv,
-  { algorithm, bytes }: KeyMaterial,
+  { algorithm, bytes }: SoftwareKey,
   data: Bytes,
 ): Bytes {
   const cipher = create(`id-aes${algorithm.length}-wrap`, bytes, fromHex('a6a6a6a6a6a6a6a6'));
@@ -94,11 +94,11 @@ function checkCounter({ name, counter, length = 0 }: NormalizedAlgorithm, size: 
 }
 
 /** `bits` bits, a multiple of 8, from the key; for key agreement with `peer` all of the shared secret. */
-export async function deriveBits(
-  key: KeyMaterial,
+export async function deriveBitsInSoftware(
+  key: SoftwareKey,
   algorithm: NormalizedAlgorithm,
   bits: number,
-  peer?: KeyMaterial,
+  peer?: SoftwareKey,
 ): Promise<Bytes> {
   if (bits === 0) return new Uint8Array(0);
   const parameters = { ...algorithm, ...(peer && { public: await libraryKey(peer) }) };
@@ -110,7 +110,7 @@ const newPair = promisify(generateKeyPair);
 /** Makes a key pair; not with the library, which blocks the event loop meanwhile. */
 export async function generatePair(
   algorithm: NormalizedAlgorithm,
-): Promise<{ readonly publicKey: KeyMaterial; readonly privateKey: KeyMaterial }> {
+): Promise<{ readonly publicKey: SoftwareKey; readonly privateKey: SoftwareKey }> {
   const { publicKey, privateKey } = await nodePair(algorithm);
   const decode = (format: 'spki' | 'pkcs8', type: 'public' | 'private', der: Uint8Array) =>
     decodeKeyData({ format, bytes: view(der) }, type, algorithm, { extractable: true, usages: [] });
@@ -137,6 +137,6 @@ async function nodePair({ name, modulusLength = 0, publicExponent, namedCurve = 
 }
 
 /** A random key of `length` bits. */
-export function generateSecret({ name, hash }: NormalizedAlgorithm, length: number): KeyMaterial {
+export function generateSecret({ name, hash }: NormalizedAlgorithm, length: number): SoftwareKey {
   return { type: 'secret', algorithm: { name, ...(hash && { hash }), length }, bytes: view(randomBytes(length / 8)) };
 }

@@ -6,7 +6,7 @@ import { slotsOf } from './crypto-key.ts';
 import { domError } from './dom-error.ts';
 import type { KeyPair } from './generate-key.ts';
 import type { KeyHolder } from './key-holder.ts';
-import { type KeyMaterial, publicMaterial } from './key-material.ts';
+import { publicMaterial, type SoftwareKey } from './key-material.ts';
 import { heldKey, softwareKey } from './new-keys.ts';
 import { isObject, memberOf, toKeyUsages } from './webidl.ts';
 
@@ -81,7 +81,7 @@ export function keysOfRecord(record: KeyRecord, holder: KeyHolder, options: Load
   };
 }
 
-function materialOf({ id, publicKey }: KeyRecord, algorithm: NormalizedAlgorithm): KeyMaterial {
+function materialOf({ id, publicKey }: KeyRecord, algorithm: NormalizedAlgorithm): SoftwareKey {
   try {
     return publicMaterial(publicKey, algorithm);
   } catch (error) {

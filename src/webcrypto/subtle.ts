@@ -13,7 +13,7 @@ import {
   encodeKeyMaterial,
   isCurve,
   type KeyData,
-  type KeyMaterial,
+  type SoftwareKey,
   typeOfKeyData,
   type WantedKey,
 } from './key-material.ts';
@@ -90,7 +90,7 @@ export class Subtle implements webcrypto.SubtleCrypto {
     checkBufferSource(data, 'data');
     const normalized = normalizeAlgorithm('digest', algorithm);
     const bytes = copyBytes(data);
-    return bufferOf(await failingAs('OperationError', () => software.digest(normalized, bytes)));
+    return bufferOf(await failingAs('OperationError', () => software.digestInSoftware(normalized, bytes)));
   }
 
   async generateKey(
@@ -289,7 +289,7 @@ function exportKeyData(format: webcrypto.KeyFormat, slots: KeySlots): ArrayBuffe
 }
 
 /** The key as software has it: only private keys, whose usages were checked before, are held elsewhere. */
-function materialOf({ handle, type }: KeySlots): KeyMaterial {
+function materialOf({ handle, type }: KeySlots): SoftwareKey {
   if (handle.kind === 'software') return handle.material;
   throw domError('InvalidAccessError', `a ${type} key that its provider holds is not for this`);
 }

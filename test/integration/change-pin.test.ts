@@ -8,8 +8,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { copy, toHex, utf8 } from '../../src/bytes.ts';
 import { decodeSpki, type RsaPublicKey } from '../../src/crypto/public-key.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
-import { openAttemptLog } from '../../src/keys/attempt-log.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
+import { openPinTryLog } from '../../src/keys/pin-try-log.ts';
 import type { KeyProvider } from '../../src/keys/provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
@@ -123,7 +123,7 @@ async function openInTpm(): Promise<Opened> {
 }
 
 async function openInSoftware(): Promise<Opened> {
-  const provider = openSoftwareKeyProvider({ attempts: await openAttemptLog(store.directory) });
+  const provider = openSoftwareKeyProvider({ attempts: await openPinTryLog(store.directory) });
   return { provider, [Symbol.asyncDispose]: async () => {} };
 }
 

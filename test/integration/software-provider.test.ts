@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { copy, toHex, utf8 } from '../../src/bytes.ts';
 import { encodeSpkiPem } from '../../src/crypto/public-key.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
-import { openAttemptLog } from '../../src/keys/attempt-log.ts';
 import { openKeyStore } from '../../src/keys/key-store.ts';
+import { openPinTryLog } from '../../src/keys/pin-try-log.ts';
 import type { ChangePinOptions, ProvidedKey } from '../../src/keys/provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import type { KeyAlgorithm } from '../../src/policy/index.ts';
@@ -128,7 +128,7 @@ describe('the PIN of a software key', () => {
 
   it('can be changed within an update of the store that holds its tries too', async () => {
     const store = await openKeyStore(join(directory, 'store'));
-    const counting = openSoftwareKeyProvider({ attempts: await openAttemptLog(store.directory) });
+    const counting = openSoftwareKeyProvider({ attempts: await openPinTryLog(store.directory) });
     const { pinDerivation: _, parent: __, ...record } = keyRecord('user', { backend: 'software' });
     await store.save({ ...record, ...(await counting.create({ algorithm: 'p-256', pin: pin() })) });
     const change = (from: Uint8Array) =>

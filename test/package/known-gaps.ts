@@ -4,14 +4,12 @@ export const KNOWN_GAPS = {
   twoMeanings: [
     'PinPrompt: src/provisioning/pin-entry.d.ts, src/webcrypto/pin-entry.d.ts',
     'PinRequest: src/provisioning/pin-entry.d.ts, src/webcrypto/pin-entry.d.ts',
-    'TpmIdentity: src/formats/x509/tpm-identity.d.ts, src/keys/tpm-identity.d.ts',
   ],
   foreignTypes: [],
   withoutExample: [
     'buildCertificateRequest',
     'checkPrerequisites',
     'createKeyPool',
-    'isKeyprovError',
     'openKeyStore',
     'openSoftwareKeyProvider',
     'openTpmKeyProvider',

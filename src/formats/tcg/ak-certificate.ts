@@ -5,7 +5,7 @@ import type { AlternativeName } from '../x509/alternative-names.ts';
 import { type Extension, extendedKeyUsage, noAuthority, subjectAltName } from '../x509/extensions.ts';
 import { type CertificateAuthority, issueCertificate, readTbs } from '../x509/issue-certificate.ts';
 import type { SigningHash } from '../x509/signature-algorithm.ts';
-import { type TpmIdentity, tpmDirectoryName } from '../x509/tpm-identity.ts';
+import { type TpmDescription, tpmDirectoryName } from '../x509/tpm-description.ts';
 
 /** tcg-kp-AIKCertificate: the purpose of an attestation key certificate. */
 export const AK_CERTIFICATE_PURPOSE = '2.23.133.8.3';
@@ -16,7 +16,7 @@ export const AAGUID_EXTENSION = '1.3.6.1.4.1.45724.1.1.4';
 export interface AkCertificateOptions {
   readonly publicKey: PublicKey;
   /** Names the TPM. WebAuthn verifiers know the makers that are registered with the TCG, and no others. */
-  readonly tpm: TpmIdentity;
+  readonly tpm: TpmDescription;
   readonly notBefore: Date;
   readonly notAfter: Date;
   /** 16 bytes; for WebAuthn only, where it must be that of the authenticator data. */

@@ -5,7 +5,7 @@ import { EXTENSION, KEY_USAGE } from '../../crypto/x509.ts';
 import { type Extension, extendedKeyUsage, keyUsage, noAuthority, subjectAltName } from '../x509/extensions.ts';
 import { type CertificateAuthority, issueCertificate, readTbs } from '../x509/issue-certificate.ts';
 import type { SigningHash } from '../x509/signature-algorithm.ts';
-import { type TpmIdentity, tpmDirectoryName } from '../x509/tpm-identity.ts';
+import { type TpmDescription, tpmDirectoryName } from '../x509/tpm-description.ts';
 
 const EK_CERTIFICATE_PURPOSE = '2.23.133.8.1';
 const TPM_SPECIFICATION = '2.23.133.2.16';
@@ -13,7 +13,7 @@ const TPM_SPECIFICATION = '2.23.133.2.16';
 /** What an endorsement key certificate says. */
 export interface EkCertificateOptions {
   readonly publicKey: PublicKey;
-  readonly tpm: TpmIdentity;
+  readonly tpm: TpmDescription;
   readonly notBefore: Date;
   readonly notAfter: Date;
   /** The revision of the TPM 2.0 specification, 159 for 1.59 (default), at level 0. */

@@ -2,7 +2,7 @@
 export type { AlternativeName } from '../x509/alternative-names.ts';
 export type { CertificateAuthority } from '../x509/issue-certificate.ts';
 export type { SigningHash } from '../x509/signature-algorithm.ts';
-export type { TpmIdentity } from '../x509/tpm-identity.ts';
+export type { TpmDescription } from '../x509/tpm-description.ts';
 export {
   AAGUID_EXTENSION,
   AK_CERTIFICATE_PURPOSE,

@@ -1,5 +1,5 @@
 import type { ServiceDevice } from './device-table.ts';
-import type { ServiceAnswer } from './http.ts';
+import type { RouteAnswer } from './http.ts';
 import { oauthError } from './oauth-error.ts';
 import { GRAPH_RESOURCE, REGISTRATION_RESOURCE, type ServiceContext } from './service-context.ts';
 import type { ServiceUser } from './service-options.ts';
@@ -19,7 +19,7 @@ export interface SignedIn {
 }
 
 /** The answer with an access token. RFC 6749, 5.1, in the form of Entra ID's version 1. */
-export async function accessAnswer(context: ServiceContext, signedIn: SignedIn): Promise<ServiceAnswer> {
+export async function accessAnswer(context: ServiceContext, signedIn: SignedIn): Promise<RouteAnswer> {
   const { user, amr, authTime, device, clientId } = signedIn;
   const audience = audienceOf(context, signedIn.resource);
   if (audience === undefined) {
@@ -53,7 +53,7 @@ const REFRESH_AUDIENCE = 'urn:keyprov:refresh';
 const REFRESH_LIFETIME_S = 14 * 86_400;
 
 /** The answer to a sign-in with a key: also a refresh token, of the device. MS-OAPXBC 3.2.5.1.2.2, without session key. */
-export async function primaryAnswer(context: ServiceContext, signedIn: SignedIn): Promise<ServiceAnswer> {
+export async function primaryAnswer(context: ServiceContext, signedIn: SignedIn): Promise<RouteAnswer> {
   const { user, amr, authTime, device, clientId } = signedIn;
   const answer = await accessAnswer(context, signedIn);
   const refreshToken = await context.tokens.issue(
@@ -75,7 +75,7 @@ export async function primaryAnswer(context: ServiceContext, signedIn: SignedIn)
 }
 
 /** `grant_type=refresh_token`: a token for another resource, while the device of the sign-in is enabled. RFC 6749, 6. */
-export async function refreshedAnswer(context: ServiceContext, form: URLSearchParams): Promise<ServiceAnswer> {
+export async function refreshedAnswer(context: ServiceContext, form: URLSearchParams): Promise<RouteAnswer> {
   const claims = await context.tokens.verify(form.get('refresh_token') ?? '', [REFRESH_AUDIENCE]);
   const good = typeof claims === 'string' ? undefined : claims;
   const user = context.users.find(String(good?.upn));

@@ -15,7 +15,7 @@ import { encodeSmallstepCredential } from '../../formats/services/credential-enc
 import { buildSmallstepChain, parseSmallstepAttest, parseSmallstepSecret } from '../../formats/services/smallstep.ts';
 import { buildAkCertificate } from '../../formats/tcg/ak-certificate.ts';
 import { buildEkPublicArea } from '../../formats/tcg/ek-public-area.ts';
-import type { TpmIdentity } from '../../formats/x509/tpm-identity.ts';
+import type { TpmDescription } from '../../formats/x509/tpm-description.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { objectName } from '../../tpm/names.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
@@ -23,14 +23,14 @@ import { TPMT_PUBLIC, type TpmtPublic } from '../../tpm/structures/object.ts';
 import { isVirtualByCertificate } from '../../tpm/virtual.ts';
 import type { AkTier } from './attestation-key-table.ts';
 import { validFor } from './authority.ts';
-import type { ServiceAnswer, ServiceRequest } from './http.ts';
+import type { RouteAnswer, RouteRequest } from './http.ts';
 import type { ServiceContext } from './service-context.ts';
 
 const CHALLENGE_MS = 300_000;
 const SECRET_BYTES = 32;
 
 /** `POST /attestation/attest`: a challenge that only the TPM with both keys can answer. smallstep/crypto, tpm/attestation. */
-export function attest(context: ServiceContext, { body }: ServiceRequest): Promise<ServiceAnswer> {
+export function attest(context: ServiceContext, { body }: RouteRequest): Promise<RouteAnswer> {
   return answering(async () => {
     const { ek: ekKey, ekCertificates, ak, akCreation } = parseSmallstepAttest(body);
     const { pubArea } = ak;
@@ -55,7 +55,7 @@ export function attest(context: ServiceContext, { body }: ServiceRequest): Promi
 }
 
 /** `POST /attestation/secret`: the certificate for whoever met the challenge. */
-export function certify(context: ServiceContext, { body }: ServiceRequest): Promise<ServiceAnswer> {
+export function certify(context: ServiceContext, { body }: RouteRequest): Promise<RouteAnswer> {
   return answering(async () => {
     const secret = parseSmallstepSecret(body);
     const activated = context.state.attestationKeys.activate(secret, context.now());
@@ -81,7 +81,7 @@ interface EndorsementKey {
   readonly certificates: readonly Uint8Array[];
 }
 
-type EkTrust = { readonly tier: AkTier; readonly tpm: TpmIdentity } | { readonly problem: string };
+type EkTrust = { readonly tier: AkTier; readonly tpm: TpmDescription } | { readonly problem: string };
 
 /** By the certificate of the maker, or since it is on the list. */
 async function trustEk({ options, now }: ServiceContext, key: EndorsementKey): Promise<EkTrust> {
@@ -106,9 +106,9 @@ async function trustEk({ options, now }: ServiceContext, key: EndorsementKey): P
 }
 
 /** A certificate must name a TPM. Nobody vouches for what the client says of it, so it is not in there. */
-const UNKNOWN_TPM: TpmIdentity = { manufacturer: 0, model: 'unknown', version: 0 };
+const UNKNOWN_TPM: TpmDescription = { manufacturer: 0, model: 'unknown', version: 0 };
 
-function identityOf(certificate: Awaited<ReturnType<typeof parseEkCertificate>>): TpmIdentity {
+function identityOf(certificate: Awaited<ReturnType<typeof parseEkCertificate>>): TpmDescription {
   const number = (id = '') => Number.parseInt(id.replace(/^id:/i, ''), 16) || 0;
   const { manufacturer, model = 'unknown', version } = certificate;
   return { manufacturer: number(manufacturer), model, version: number(version) % 2 ** 32 };
@@ -121,7 +121,7 @@ function isListed(spki: Uint8Array, identity: KeyIdentity): boolean {
   return 'pubArea' in identity && equal(encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, identity.pubArea))), spki);
 }
 
-const refuse = (status: number, error: string): ServiceAnswer => ({ status, body: { error } });
+const refuse = (status: number, error: string): RouteAnswer => ({ status, body: { error } });
 
 const describe = (findings: readonly { check: string; passed: boolean; detail: string }[]): string =>
   findings
@@ -130,7 +130,7 @@ const describe = (findings: readonly { check: string; passed: boolean; detail: s
     .join('; ');
 
 /** What of a request cannot be used is the client's fault. */
-async function answering(work: () => Promise<ServiceAnswer>): Promise<ServiceAnswer> {
+async function answering(work: () => Promise<RouteAnswer>): Promise<RouteAnswer> {
   try {
     return await work();
   } catch (error) {

@@ -1,7 +1,7 @@
 import type { Tier } from '../../attestation/evidence.ts';
 import { type Bytes, toHex } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
-import type { TpmIdentity } from '../../formats/x509/tpm-identity.ts';
+import type { TpmDescription } from '../../formats/x509/tpm-description.ts';
 import type { Database } from './database.ts';
 
 /** How well the home of an attestation key is proved. */
@@ -20,7 +20,7 @@ export interface AttestationKeyRecord {
 /** An attestation key that is to prove its home. */
 export interface PendingActivation extends AttestationKeyRecord {
   /** What its certificate will say of the TPM. */
-  readonly tpm: TpmIdentity;
+  readonly tpm: TpmDescription;
   /** SHA-256 of the endorsement key's SubjectPublicKeyInfo in base64. */
   readonly ekSha256: string;
 }

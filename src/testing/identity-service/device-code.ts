@@ -1,7 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { accessAnswer } from './access-answer.ts';
 import type { DeviceCodeRecord } from './device-code-table.ts';
-import { formOf, type ServiceAnswer, type ServiceRequest } from './http.ts';
+import { formOf, type RouteAnswer, type RouteRequest } from './http.ts';
 import { type OauthProblem, oauthError } from './oauth-error.ts';
 import type { ServiceContext } from './service-context.ts';
 
@@ -14,7 +14,7 @@ const LETTERS = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789';
  * `POST /{tenant}/oauth2/devicecode`. Whose phone is to be asked: that of `login_hint` or `username`, else of the user who
  * joined the device of the connection, else of the only user.
  */
-export function startDeviceCode(context: ServiceContext, request: ServiceRequest): ServiceAnswer {
+export function startDeviceCode(context: ServiceContext, request: RouteRequest): RouteAnswer {
   const form = formOf(request);
   const { pollIntervalS = INTERVAL_S, deviceCodeLifetimeS = LIFETIME_S } = context.options;
   const hint = form.get('login_hint') ?? form.get('username') ?? request.device?.upn;
@@ -56,9 +56,9 @@ const PENDING: OauthProblem = {
 /** `grant_type=device_code`. RFC 8628, 3.4 and 3.5. A code gives a token once. */
 export async function askDeviceCode(
   context: ServiceContext,
-  { device }: ServiceRequest,
+  { device }: RouteRequest,
   form: URLSearchParams,
-): Promise<ServiceAnswer> {
+): Promise<RouteAnswer> {
   const now = context.now();
   const { deviceCodes } = context.state;
   const record = deviceCodes.find(form.get('device_code') ?? form.get('code') ?? '');

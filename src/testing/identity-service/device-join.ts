@@ -7,12 +7,12 @@ import { requestInvalid } from '../../formats/x509/in-request.ts';
 import { JsonMembers } from '../../json.ts';
 import { validFor } from './authority.ts';
 import { issueDeviceCertificate } from './device-certificate.ts';
-import { headerOf, type ServiceAnswer, type ServiceRequest } from './http.ts';
+import { headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 import { REGISTRATION_RESOURCE, type ServiceContext } from './service-context.ts';
 import { userIdOf } from './users.ts';
 
 /** `POST /EnrollmentServer/device/`: gives a device its certificate. MS-DVRJ 3.1.5.1. */
-export async function joinDevice(context: ServiceContext, request: ServiceRequest): Promise<ServiceAnswer> {
+export async function handleDeviceJoin(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
   const refuse = (status: number, type: string, message: string) =>
     dvrjError(context, request, { status, type, message });
   const version = request.url.searchParams.get('api-version');
@@ -54,7 +54,7 @@ export async function joinDevice(context: ServiceContext, request: ServiceReques
 const VERSIONS: ReadonlySet<string> = new Set(['1.0', '2.0']);
 
 /** The key of the device. @throws KeyprovError `request-invalid`, also for a request that its key has not signed. */
-function readBody({ body }: ServiceRequest) {
+function readBody({ body }: RouteRequest) {
   const join = JsonMembers.parse('device join', body, requestInvalid);
   const wrapped = join.members('CertificateRequest');
   if (wrapped.text('Type') !== 'pkcs10') throw wrapped.wrong('Type', 'not pkcs10');
@@ -72,9 +72,9 @@ function readBody({ body }: ServiceRequest) {
 /** MS-DVRJ 2.2.3.1. */
 function dvrjError(
   { now }: ServiceContext,
-  { requestId }: ServiceRequest,
+  { requestId }: RouteRequest,
   { status, type, message }: { readonly status: number; readonly type: string; readonly message: string },
-): ServiceAnswer {
+): RouteAnswer {
   const [year, month, rest = ''] = now().toISOString().split('-');
   const Time = `${month}-${rest.slice(0, 2)}-${year} ${rest.slice(3, 11)}Z`;
   return { status, body: { ErrorType: type, Message: message, TraceId: requestId, Time } };

@@ -1,9 +1,9 @@
-import type { ServiceAnswer, ServiceRequest } from './http.ts';
+import type { RouteAnswer, RouteRequest } from './http.ts';
 import { headerOf } from './http.ts';
 import { REGISTRATION_RESOURCE, type ServiceContext } from './service-context.ts';
 
 /** `GET /{tenant}/Discover`: what Entra ID answers. */
-export function discoverEntra(context: ServiceContext, { url, params }: ServiceRequest): ServiceAnswer {
+export function discoverEntra(context: ServiceContext, { url, params }: RouteRequest): RouteAnswer {
   if (!url.searchParams.has('api-version')) return wrongVersion();
   const { tenantId } = context;
   const origin = context.origin();
@@ -30,7 +30,7 @@ export function discoverEntra(context: ServiceContext, { url, params }: ServiceR
 }
 
 /** `GET /enrollmentserver/contract`: what AD FS answers. MS-DVRD 3.1.5.1; only version 1.2 knows of keys. */
-export function discoverAdfs(context: ServiceContext, request: ServiceRequest): ServiceAnswer {
+export function discoverAdfs(context: ServiceContext, request: RouteRequest): RouteAnswer {
   const version = request.url.searchParams.get('api-version');
   if (version !== '1.0' && version !== '1.2') return wrongVersion();
   const origin = context.origin();
@@ -63,7 +63,7 @@ export function discoverAdfs(context: ServiceContext, request: ServiceRequest): 
 }
 
 /** `GET /EnrollmentServer/nonce/{tenant}/`: for an attestation, or a join. The misspelling is Microsoft's. */
-export function giveNonce(context: ServiceContext, { url, device, requestId }: ServiceRequest): ServiceAnswer {
+export function giveNonce(context: ServiceContext, { url, device, requestId }: RouteRequest): RouteAnswer {
   if (url.searchParams.get('api-version') !== '1.0') return wrongVersion();
   const time = context.now();
   return {
@@ -82,7 +82,7 @@ const authentication = (origin: string, tenantId: string) => ({
   TokenEndpoint: `${origin}/${tenantId}/oauth2/token`,
 });
 
-const wrongVersion = (): ServiceAnswer => ({
+const wrongVersion = (): RouteAnswer => ({
   status: 400,
   body: { code: 'InvalidApiVersion', message: 'the parameter api-version is missing, or not one that is known' },
 });

@@ -1,4 +1,4 @@
-import { headerOf, type ServiceAnswer, type ServiceRequest } from './http.ts';
+import { headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 
 /** Why a key is not registered. */
 export interface RegistrationProblem {
@@ -12,13 +12,13 @@ export interface RegistrationProblem {
 const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** What the client calls its request, where it does so in the form of a GUID. */
-function clientRequestId(request: ServiceRequest): string | undefined {
+function clientRequestId(request: RouteRequest): string | undefined {
   const id = headerOf(request, 'client-request-id');
   return id !== undefined && GUID.test(id) ? id : undefined;
 }
 
 /** The headers of each answer: `client-request-id` where it is wanted. MS-KPP 2.2.1. */
-export function echoHeaders(request: ServiceRequest): Record<string, string> {
+export function echoHeaders(request: RouteRequest): Record<string, string> {
   const id = clientRequestId(request);
   const isWanted = headerOf(request, 'return-client-request-id')?.toLowerCase() === 'true';
   return id !== undefined && isWanted ? { 'client-request-id': id } : {};
@@ -26,10 +26,10 @@ export function echoHeaders(request: ServiceRequest): Record<string, string> {
 
 /** The answer of a refusal, with ErrorDetails. MS-KPP 2.2.3.1. */
 export function errorDetails(
-  request: ServiceRequest,
+  request: RouteRequest,
   { status, code, message }: RegistrationProblem,
   now: Date,
-): ServiceAnswer {
+): RouteAnswer {
   const clientrequestid = clientRequestId(request);
   return {
     status,

@@ -1,5 +1,5 @@
 import { toBase64 } from '../../bytes.ts';
-import { headerOf, type ServiceAnswer, type ServiceRequest } from './http.ts';
+import { headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 import { GRAPH_RESOURCE, type ServiceContext } from './service-context.ts';
 import type { ServiceUser } from './service-options.ts';
 
@@ -7,7 +7,7 @@ const PAGE_SIZE = 100;
 const METHOD_TYPE = '#microsoft.graph.windowsHelloForBusinessAuthenticationMethod';
 
 /** `GET /graph/v1.0/users/{user}/authentication/windowsHelloForBusinessMethods`. */
-export function listMethods(context: ServiceContext, request: ServiceRequest): Promise<ServiceAnswer> {
+export function listMethods(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
   return forUser(context, request, ({ upn }) => {
     const { pageSize = PAGE_SIZE } = context.options;
     const start = Number(request.url.searchParams.get('$skiptoken') ?? 0);
@@ -35,7 +35,7 @@ export function listMethods(context: ServiceContext, request: ServiceRequest): P
 }
 
 /** `DELETE …/{id}`: the key is gone from here at once, and from the directory with the next synchronization. */
-export function deleteMethod(context: ServiceContext, request: ServiceRequest): Promise<ServiceAnswer> {
+export function deleteMethod(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
   return forUser(context, request, ({ upn }) => {
     const removed = context.state.keys.remove(upn, request.params.id ?? '', context.now());
     return removed ? { status: 204 } : graphError(context, request, NO_METHOD);
@@ -43,7 +43,7 @@ export function deleteMethod(context: ServiceContext, request: ServiceRequest): 
 }
 
 /** `GET /graph/beta/users/{user}?$select=deviceKeys`. */
-export function readUser(context: ServiceContext, request: ServiceRequest): Promise<ServiceAnswer> {
+export function readUser(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
   return forUser(context, request, ({ upn }) => ({
     status: 200,
     body: {
@@ -78,9 +78,9 @@ const BAD_PAGE = { status: 400, code: 'BadRequest', message: 'The skip token is 
 /** Does `work` for the user in the path, with a token of that user or of an administrator. */
 async function forUser(
   context: ServiceContext,
-  request: ServiceRequest,
-  work: (user: ServiceUser) => ServiceAnswer,
-): Promise<ServiceAnswer> {
+  request: RouteRequest,
+  work: (user: ServiceUser) => RouteAnswer,
+): Promise<RouteAnswer> {
   const { throttle } = context;
   if (throttle.requests > 0) {
     throttle.requests--;
@@ -101,9 +101,9 @@ async function forUser(
 
 function graphError(
   { now }: ServiceContext,
-  { requestId }: ServiceRequest,
+  { requestId }: RouteRequest,
   { status, code, message, headers }: GraphProblem,
-): ServiceAnswer {
+): RouteAnswer {
   return {
     status,
     ...(headers && { headers }),

@@ -3,7 +3,7 @@ import type { Bytes } from '../../bytes.ts';
 import type { ServiceDevice } from './device-table.ts';
 
 /** A request that a route handles. */
-export interface ServiceRequest {
+export interface RouteRequest {
   readonly method: string;
   readonly url: URL;
   /** What stands for the `{names}` in the path of the route. */
@@ -17,7 +17,7 @@ export interface ServiceRequest {
 }
 
 /** What a route answers: JSON, or text with its media type. */
-export interface ServiceAnswer {
+export interface RouteAnswer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON; text as it is. */
@@ -25,22 +25,22 @@ export interface ServiceAnswer {
 }
 
 /** Answers a request. */
-export type Handler = (request: ServiceRequest) => ServiceAnswer | Promise<ServiceAnswer>;
+export type Handler = (request: RouteRequest) => RouteAnswer | Promise<RouteAnswer>;
 
 /** A route: method, path with `{names}` for parts, handler. Neither case nor a slash at the end counts. */
 export type Route = readonly [method: string, path: string, handler: Handler];
 
 /** The value of a header; several are joined by commas. */
-export function headerOf({ headers }: ServiceRequest, name: string): string | undefined {
+export function headerOf({ headers }: RouteRequest, name: string): string | undefined {
   const value = headers[name];
   return Array.isArray(value) ? value.join(', ') : value;
 }
 
 /** The body as text in UTF-8. */
-export const textOf = ({ body }: ServiceRequest): string => new TextDecoder().decode(body);
+export const bodyText = ({ body }: RouteRequest): string => new TextDecoder().decode(body);
 
 /** The members of a form. */
-export const formOf = (request: ServiceRequest): URLSearchParams => new URLSearchParams(textOf(request));
+export const formOf = (request: RouteRequest): URLSearchParams => new URLSearchParams(bodyText(request));
 
 /** The handler of the first route that fits, with the parts of the path. */
 export function findRoute(

@@ -13,14 +13,14 @@ import {
 import { JsonMembers } from '../../json.ts';
 import { attestationLevel } from './attestation-level.ts';
 import { echoHeaders, errorDetails, type RegistrationProblem } from './error-details.ts';
-import { headerOf, type ServiceAnswer, type ServiceRequest, textOf } from './http.ts';
+import { bodyText, headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 import type { ServiceKey } from './key-table.ts';
 import { checkRegistrationToken } from './registration-token.ts';
 import { SYNC_INTERVAL_MS } from './scheduler-text.ts';
 import type { ServiceContext } from './service-context.ts';
 
 /** `POST /EnrollmentServer/key/`: registers a key. MS-KPP 3.1.5.1.1.3, whose order of checks this is. */
-export async function registerKey(context: ServiceContext, request: ServiceRequest): Promise<ServiceAnswer> {
+export async function handleKeyRegistration(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
   const now = context.now();
   try {
     checkRequest(request);
@@ -51,7 +51,7 @@ class Refusal extends Error implements RegistrationProblem {
 }
 
 /** Rule 1: version, media type, and the key in base64. */
-function checkRequest(request: ServiceRequest): void {
+function checkRequest(request: RouteRequest): void {
   const wrong = (message: string) => new Refusal(400, 'InvalidRequest', message);
   const inQuery = request.url.searchParams.getAll('api-version');
   const inHeader = headerOf(request, 'api-version');
@@ -60,7 +60,7 @@ function checkRequest(request: ServiceRequest): void {
   if (versions[0] !== '1.0') throw wrong('api-version must be 1.0.');
   const accept = headerOf(request, 'accept')?.split(';')[0]?.trim().toLowerCase();
   if (accept !== 'application/json') throw wrong('accept must be application/json.');
-  if (kngcOf(textOf(request)) === undefined) throw wrong('kngc must be there, in base64.');
+  if (kngcOf(bodyText(request)) === undefined) throw wrong('kngc must be there, in base64.');
 }
 
 function kngcOf(body: string): Bytes | undefined {
@@ -74,10 +74,7 @@ function kngcOf(body: string): Bytes | undefined {
 }
 
 /** Rule 2: the token, and what it says. */
-async function checkToken(
-  context: ServiceContext,
-  request: ServiceRequest,
-): Promise<{ upn: string; deviceId: string }> {
+async function checkToken(context: ServiceContext, request: RouteRequest): Promise<{ upn: string; deviceId: string }> {
   const token = /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
   if (token === undefined) throw new Refusal(401, 'TokenMissing', 'A bearer token is needed.');
   const checked = await checkRegistrationToken(context, token);
@@ -86,8 +83,8 @@ async function checkToken(
 }
 
 /** What the profile takes; one without attestation is taken in both. */
-function readRegistration({ options }: ServiceContext, request: ServiceRequest): KeyRegistration {
-  const body = textOf(request);
+function readRegistration({ options }: ServiceContext, request: RouteRequest): KeyRegistration {
+  const body = bodyText(request);
   const isStrict = options.profile === 'strict' || Object.keys(JsonMembers.parse('body', body).all()).length === 1;
   try {
     return parseKeyRegistration(body, isStrict ? 'strict' : 'attested');

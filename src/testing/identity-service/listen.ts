@@ -6,7 +6,7 @@ import { TLSSocket } from 'node:tls';
 import { type Bytes, concat } from '../../bytes.ts';
 import { ServiceError } from '../../errors/service-error.ts';
 import type { ServiceDevice } from './device-table.ts';
-import { findRoute, type Route, type ServiceAnswer } from './http.ts';
+import { findRoute, type Route, type RouteAnswer } from './http.ts';
 import type { Intercept } from './intercept.ts';
 
 /** A request that was answered, for tests; nothing secret. */
@@ -119,7 +119,7 @@ async function answerTo(
   body: Bytes,
   requestId: string,
   { routes, deviceOf, entry: { method, path } }: Service,
-): Promise<ServiceAnswer> {
+): Promise<RouteAnswer> {
   const route = findRoute(routes, method, path);
   if (route === undefined) return { status: 404, body: { error: 'not_found', error_description: `no ${path}` } };
   try {

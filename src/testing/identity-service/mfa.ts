@@ -3,7 +3,7 @@ import type { MfaBehaviour } from './service-options.ts';
 import type { ServiceUsers } from './users.ts';
 
 /** How a user has answered a request for a second factor, and when. */
-export interface MfaAnswer {
+export interface MfaDecision {
   readonly approved: boolean;
   readonly time: Date;
 }
@@ -44,7 +44,7 @@ export class MfaSimulation implements MfaControl {
   }
 
   /** How the request was answered; undefined while it was not. */
-  answerTo({ upn, created, answer }: DeviceCodeRecord): MfaAnswer | undefined {
+  answerTo({ upn, created, answer }: DeviceCodeRecord): MfaDecision | undefined {
     if (answer !== undefined) return answer;
     const { answer: mode, afterMs = 0 } = this.#behaviours.get(upn.toLowerCase()) ??
       this.#users.find(upn)?.mfa ?? { answer: 'approve' };

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ServiceAnswer } from './http.ts';
+import type { RouteAnswer } from './http.ts';
 
 /** Why a token is refused: an error of RFC 6749, 5.2 or RFC 8628, 3.5. */
 export interface OauthProblem {
@@ -11,7 +11,7 @@ export interface OauthProblem {
 }
 
 /** The refusal as Entra ID writes it. */
-export function oauthError({ error, description, aadsts }: OauthProblem, now: Date): ServiceAnswer {
+export function oauthError({ error, description, aadsts }: OauthProblem, now: Date): RouteAnswer {
   return {
     status: 400,
     body: {

@@ -1,15 +1,15 @@
 import { attest, certify } from './attestation-ca.ts';
 import { startDeviceCode } from './device-code.ts';
-import { joinDevice } from './device-join.ts';
+import { handleDeviceJoin } from './device-join.ts';
 import { discoverAdfs, discoverEntra, giveNonce } from './discovery.ts';
 import { deleteMethod, listMethods, readUser } from './graph.ts';
-import type { Handler, Route, ServiceAnswer, ServiceRequest } from './http.ts';
-import { registerKey } from './key-registration.ts';
+import type { Handler, Route, RouteAnswer, RouteRequest } from './http.ts';
+import { handleKeyRegistration } from './key-registration.ts';
 import { oauthError } from './oauth-error.ts';
 import type { ServiceContext } from './service-context.ts';
 import { tokenEndpoint } from './token-endpoint.ts';
 
-type Handle = (context: ServiceContext, request: ServiceRequest) => ServiceAnswer | Promise<ServiceAnswer>;
+type Handle = (context: ServiceContext, request: RouteRequest) => RouteAnswer | Promise<RouteAnswer>;
 
 const METHODS = '/graph/v1.0/users/{user}/authentication/windowsHelloForBusinessMethods';
 
@@ -19,8 +19,8 @@ const ROUTES: readonly (readonly [method: string, path: string, handle: Handle])
   ['GET', '/EnrollmentServer/contract', discoverAdfs],
   ['GET', '/{tenant}/discovery/keys', ({ tokens }) => tokens.keySet().then((body) => ({ status: 200, body }))],
   ['GET', '/EnrollmentServer/nonce/{tenant}', giveNonce],
-  ['POST', '/EnrollmentServer/device', joinDevice],
-  ['POST', '/EnrollmentServer/key', registerKey],
+  ['POST', '/EnrollmentServer/device', handleDeviceJoin],
+  ['POST', '/EnrollmentServer/key', handleKeyRegistration],
   ['POST', '/{tenant}/oauth2/devicecode', startDeviceCode],
   ['POST', '/{tenant}/oauth2/token', tokenEndpoint],
   ['POST', '/attestation/attest', attest],
@@ -44,5 +44,5 @@ export const routesOf = (context: ServiceContext): Route[] =>
 const isTenant = ({ tenantId, users }: ServiceContext, name: string): boolean =>
   name === 'common' || name.toLowerCase() === tenantId.toLowerCase() || users.hasDomain(name);
 
-const noTenant = ({ now }: ServiceContext): ServiceAnswer =>
+const noTenant = ({ now }: ServiceContext): RouteAnswer =>
   oauthError({ error: 'invalid_request', description: 'Tenant not found.', aadsts: 90002 }, now());

@@ -11,7 +11,7 @@ import { ldapReader } from '../../registration/ldap-reader.ts';
 import { bindDirectory } from '../directory/directory-connection.ts';
 import { primaryAnswer } from './access-answer.ts';
 import type { ServiceDevice } from './device-table.ts';
-import type { ServiceAnswer } from './http.ts';
+import type { RouteAnswer } from './http.ts';
 import { oauthError } from './oauth-error.ts';
 import type { ServiceContext } from './service-context.ts';
 import { GRAPH_RESOURCE } from './service-context.ts';
@@ -22,7 +22,7 @@ const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
  * Sign-in with a registered key: a request that the device has signed, around an assertion that the user's key has. What
  * counts is the key in the directory, not what was registered. MS-OAPXBC 3.2.5.1.2.3.
  */
-export async function signIn(context: ServiceContext, request: string): Promise<ServiceAnswer> {
+export async function signIn(context: ServiceContext, request: string): Promise<RouteAnswer> {
   const now = context.now();
   const refuse = (description: string) => oauthError({ error: 'invalid_grant', description, aadsts: 50012 }, now);
   try {

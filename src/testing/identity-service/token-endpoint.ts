@@ -1,6 +1,6 @@
 import { accessAnswer, refreshedAnswer } from './access-answer.ts';
 import { askDeviceCode } from './device-code.ts';
-import { formOf, type ServiceAnswer, type ServiceRequest } from './http.ts';
+import { formOf, type RouteAnswer, type RouteRequest } from './http.ts';
 import { oauthError } from './oauth-error.ts';
 import type { ServiceContext } from './service-context.ts';
 import { signIn } from './sign-in.ts';
@@ -9,7 +9,7 @@ import { isPassword } from './users.ts';
 const SIGN_IN_NONCE_MS = 300_000;
 
 /** `POST /{tenant}/oauth2/token`. */
-export async function tokenEndpoint(context: ServiceContext, request: ServiceRequest): Promise<ServiceAnswer> {
+export async function tokenEndpoint(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
   const form = formOf(request);
   switch (form.get('grant_type')) {
     case 'srv_challenge':
@@ -37,9 +37,9 @@ export async function tokenEndpoint(context: ServiceContext, request: ServiceReq
 /** The first factor only: what joins a device, or asks the Graph look-alike. */
 async function withPassword(
   context: ServiceContext,
-  { device }: ServiceRequest,
+  { device }: RouteRequest,
   form: URLSearchParams,
-): Promise<ServiceAnswer> {
+): Promise<RouteAnswer> {
   const user = context.users.find(form.get('username') ?? '');
   if (user === undefined || !isPassword(user, form.get('password') ?? '')) {
     const description = 'Error validating credentials due to invalid username or password.';

@@ -11,12 +11,12 @@ import {
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
 import {
+  bigEndian32,
   type Framing,
   fixedSize,
   formatTarget,
   SocketConnection,
   type SocketTarget,
-  uint32s,
   withinLimit,
 } from './socket-connection.ts';
 
@@ -94,7 +94,7 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
 
 async function shakeHands(connection: SocketConnection, address: string, limit: AbortSignal): Promise<void> {
   // Version of the server, what it can do, and the closing zero of every answer.
-  const answer = await connection.exchange(uint32s(HANDSHAKE, CLIENT_VERSION), fixedSize(12), limit);
+  const answer = await connection.exchange(bigEndian32(HANDSHAKE, CLIENT_VERSION), fixedSize(12), limit);
   const version = uint32At(answer, 0);
   if (version !== CLIENT_VERSION || uint32At(answer, 8) !== 0) {
     throw new KeyprovError('transport-protocol', `${address}: the handshake failed (server version ${version})`, {
@@ -120,14 +120,14 @@ class Platform {
   }
 
   async tell(signal: keyof typeof PLATFORM, limit?: AbortSignal): Promise<void> {
-    const result = uint32At(await this.#connection.exchange(uint32s(PLATFORM[signal]), fixedSize(4), limit), 0);
+    const result = uint32At(await this.#connection.exchange(bigEndian32(PLATFORM[signal]), fixedSize(4), limit), 0);
     if (result !== 0) {
       throw new KeyprovError('transport-protocol', `${this.#address}: ${signal} failed with result ${result}`);
     }
   }
 
   close(): Promise<void> {
-    return this.#connection.close(uint32s(SESSION_END));
+    return this.#connection.close(bigEndian32(SESSION_END));
   }
 }
 
@@ -159,9 +159,9 @@ class Transport implements MssimTransport {
 
   async #exchange(command: Uint8Array): Promise<Bytes> {
     const message = this.#message.subarray(0, SEND_HEADER_SIZE + command.length);
-    message.set(uint32s(SEND_COMMAND));
+    message.set(bigEndian32(SEND_COMMAND));
     // message[4] is the locality: always 0.
-    message.set(uint32s(command.length), 5);
+    message.set(bigEndian32(command.length), 5);
     message.set(command, SEND_HEADER_SIZE);
     try {
       const answer = await this.#connection.exchange(message, this.#framing);
@@ -194,7 +194,7 @@ class Transport implements MssimTransport {
   close(): Promise<void> {
     return this.#life.close(() =>
       withCleanup(
-        () => this.#connection.close(uint32s(SESSION_END)),
+        () => this.#connection.close(bigEndian32(SESSION_END)),
         () => this.#platform.close(),
       ),
     );

@@ -18,7 +18,7 @@ export interface Framing {
 export const fixedSize = (size: number): Framing => ({ headSize: size, lengthOf: () => size });
 
 /** The numbers as UINT32s, big endian, one after the other. */
-export function uint32s(...values: readonly number[]): Bytes {
+export function bigEndian32(...values: readonly number[]): Bytes {
   const bytes = new Uint8Array(4 * values.length);
   const view = new DataView(bytes.buffer);
   for (const [index, value] of values.entries()) view.setUint32(4 * index, value);

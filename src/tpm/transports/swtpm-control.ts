@@ -2,11 +2,11 @@ import { KeyprovError } from '../../errors.ts';
 import { uint32At } from '../frame.ts';
 import { OPEN_TIMEOUT_MS } from '../transport.ts';
 import {
+  bigEndian32,
   fixedSize,
   formatTarget,
   SocketConnection,
   type SocketTarget,
-  uint32s,
   withinLimit,
 } from './socket-connection.ts';
 
@@ -40,7 +40,7 @@ export function controlSwtpm(
   return withinLimit({ address, remedy, timeoutMs, signal }, async (limit) => {
     const connection = await SocketConnection.connect(target, { address, remedy, limit });
     try {
-      const answer = await connection.exchange(uint32s(code, ...body), fixedSize(answerSize), limit);
+      const answer = await connection.exchange(bigEndian32(code, ...body), fixedSize(answerSize), limit);
       const result = uint32At(answer, 0);
       if (result !== 0) {
         throw new KeyprovError('transport-protocol', `${address}: command ${code} failed with result ${result}`);

@@ -9,12 +9,12 @@
 import { writeSync } from 'node:fs';
 import { utf8 } from '../../../src/bytes.ts';
 import { isKeyprovError } from '../../../src/errors.ts';
-import { openAttemptLog } from '../../../src/keys/attempt-log.ts';
 import { openKeyStore } from '../../../src/keys/key-store.ts';
+import { openPinTryLog } from '../../../src/keys/pin-try-log.ts';
 import { openSoftwareKeyProvider } from '../../../src/keys/software-provider.ts';
 
 const [, , mode = '', directory = '', start = ''] = process.argv;
-const attempts = await openAttemptLog(directory, {
+const attempts = await openPinTryLog(directory, {
   now: () => Number(process.hrtime.bigint() - BigInt(start)) * 1_000,
 });
 const key = await (await openKeyStore(directory)).load('user');

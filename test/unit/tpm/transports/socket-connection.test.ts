@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../../../src/bytes.ts';
-import { fixedSize, formatTarget, uint32s, withinLimit } from '../../../../src/tpm/transports/socket-connection.ts';
+import { bigEndian32, fixedSize, formatTarget, withinLimit } from '../../../../src/tpm/transports/socket-connection.ts';
 
 const names = { address: 'swtpm:unix:/x', remedy: 'start it' };
 
@@ -41,10 +41,10 @@ describe('formatTarget', () => {
   });
 });
 
-describe('uint32s', () => {
+describe('bigEndian32', () => {
   it('are big endian, one after the other', () => {
-    expect(toHex(uint32s(2, 0xfffffffe))).toBe('00000002fffffffe');
-    expect(toHex(uint32s())).toBe('');
+    expect(toHex(bigEndian32(2, 0xfffffffe))).toBe('00000002fffffffe');
+    expect(toHex(bigEndian32())).toBe('');
   });
 });
 

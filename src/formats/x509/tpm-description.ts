@@ -1,7 +1,7 @@
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
 
 /** What certificates of endorsement and attestation keys say of a TPM. TCG EK Credential Profile for TPM 2.0, 3.2.9. */
-export interface TpmIdentity {
+export interface TpmDescription {
   /** TPM_PT_MANUFACTURER: four bytes as a number, `0x53544d20` for "STM ". */
   readonly manufacturer: number;
   readonly model: string;
@@ -14,7 +14,7 @@ const MODEL = '2.23.133.2.2';
 const VERSION = '2.23.133.2.3';
 
 /** The directory name that says it, in three relative names. @throws RangeError for a number of more than 4 bytes. */
-export function tpmDirectoryName({ manufacturer, model, version }: TpmIdentity): DistinguishedName {
+export function tpmDirectoryName({ manufacturer, model, version }: TpmDescription): DistinguishedName {
   return [
     [{ type: MANUFACTURER, value: id(manufacturer) }],
     [{ type: MODEL, value: model }],

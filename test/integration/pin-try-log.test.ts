@@ -7,8 +7,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { PinError } from '../../src/errors/pin-error.ts';
-import { type AttemptLog, openAttemptLog } from '../../src/keys/attempt-log.ts';
 import { openKeyStore } from '../../src/keys/key-store.ts';
+import { openPinTryLog, type PinTryLog } from '../../src/keys/pin-try-log.ts';
 import type { ProvidedKey } from '../../src/keys/provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { keyRecord } from '../key-record.ts';
@@ -22,7 +22,7 @@ let script: Bundle;
 let key: ProvidedKey;
 let directory: string;
 let now: number;
-let log: AttemptLog;
+let log: PinTryLog;
 
 beforeAll(async () => {
   script = await bundle('test/integration/children/pin-worker.ts');
@@ -32,7 +32,7 @@ afterAll(() => script[Symbol.dispose]());
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'keyprov-attempts-'));
   now = Date.now();
-  log = await openAttemptLog(directory, { now: () => now });
+  log = await openPinTryLog(directory, { now: () => now });
 });
 afterEach(async () => {
   for (const child of started.splice(0)) child.kill('SIGKILL');
@@ -234,7 +234,7 @@ describe('a software key with a log of its tries', () => {
       message: 'the PIN of the software key is wrong',
       remedy: 'wait 30 s for the next try',
     });
-    log = await openAttemptLog(directory, { now: () => now });
+    log = await openPinTryLog(directory, { now: () => now });
     await expect(open().sign(key, { data, pin: PIN })).rejects.toMatchObject({
       code: 'key-locked',
       triesLeft: 0,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { decodeSpki, type PublicKey } from '../../../src/crypto/public-key.ts';
 import { PinError } from '../../../src/errors/pin-error.ts';
-import { type AttemptLog, openAttemptLog } from '../../../src/keys/attempt-log.ts';
+import { openPinTryLog, type PinTryLog } from '../../../src/keys/pin-try-log.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const START = Date.UTC(2026, 0, 1);
@@ -14,12 +14,12 @@ const otherKey = newKey();
 
 let directory: string;
 let now: number;
-let log: AttemptLog;
+let log: PinTryLog;
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'keyprov-attempts-'));
   now = START;
-  log = await openAttemptLog(directory, { now: () => now });
+  log = await openPinTryLog(directory, { now: () => now });
 });
 afterEach(() => rm(directory, { recursive: true }));
 
@@ -147,7 +147,7 @@ describe('the PIN tries of a key', () => {
 
   it('are remembered by whoever opens the directory again', async () => {
     await wrongTries(7);
-    log = await openAttemptLog(directory, { now: () => now });
+    log = await openPinTryLog(directory, { now: () => now });
     expect(await log.read(key)).toEqual({ failures: 7, triesLeft: 0, retryAfterSeconds: 120 });
     expect(await outcome(right)).toEqual(['key-locked', 0, 120]);
   });
@@ -182,7 +182,7 @@ describe('the files of a count', () => {
 
   it('are not used where others may write', async () => {
     await chmod(log.directory, 0o770);
-    expect(await asyncRefusal(() => openAttemptLog(directory))).toMatch(/^store-invalid: others may write/);
+    expect(await asyncRefusal(() => openPinTryLog(directory))).toMatch(/^store-invalid: others may write/);
   });
 
   it.each(['count.json', 'ledger.json'])('are damaged when %s is, whatever the damage, until reset', async (name) => {

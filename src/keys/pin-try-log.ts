@@ -5,17 +5,17 @@ import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { PinError } from '../errors/pin-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { withStoreLock } from '../storage/hold-lock.ts';
-import { type AttemptState, CountFiles } from './count-files.ts';
+import { CountFiles, type PinTryState } from './count-files.ts';
 import { openStoreDirectory } from './key-store.ts';
 
-/** Options of {@link openAttemptLog}. */
-export interface AttemptLogOptions {
+/** Options of {@link openPinTryLog}. */
+export interface PinTryLogOptions {
   /** The time in milliseconds since 1970; default `Date.now`. */
   readonly now?: (() => number) | undefined;
 }
 
-/** What {@link AttemptLog.read} tells. */
-export interface AttemptCount {
+/** What {@link PinTryLog.read} tells. */
+export interface PinTryCount {
   /** Wrong PINs in a row, and tries whose process died before it knew. */
   readonly failures: number;
   /** Tries until one has to wait. */
@@ -39,11 +39,8 @@ const FOLDER = 'pin-attempts';
  * missing is made (mode 0700). There is nothing to close.
  * @throws KeyprovError `store-io`; `store-invalid` when others may write in the folder.
  */
-export async function openAttemptLog(
-  directory: string,
-  { now = Date.now }: AttemptLogOptions = {},
-): Promise<AttemptLog> {
-  return new AttemptLog(await openStoreDirectory(join(resolve(directory), FOLDER)), now);
+export async function openPinTryLog(directory: string, { now = Date.now }: PinTryLogOptions = {}): Promise<PinTryLog> {
+  return new PinTryLog(await openStoreDirectory(join(resolve(directory), FOLDER)), now);
 }
 
 /**
@@ -57,17 +54,17 @@ export async function openAttemptLog(
  * A clock that was set back starts the wait anew; one that was set forward ends it.
  *
  * An old count that is put back is found out: each of the two files of a key holds its own identity (a copy has
- * another) and a sequence number that the other one has too. The key is then locked until {@link AttemptLog.reset}.
+ * another) and a sequence number that the other one has too. The key is then locked until {@link PinTryLog.reset}.
  * What cannot be found out: both files put back as the very same files (renamed, from hard links, in a directory moved
  * away and back, by a snapshot of the disk), both files deleted, and both forged.
  */
-export class AttemptLog {
+export class PinTryLog {
   /** Absolute path of the folder. */
   readonly directory: string;
   readonly #now: () => number;
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  /** Use {@link openAttemptLog}, which checks the folder. */
+  /** Use {@link openPinTryLog}, which checks the folder. */
   constructor(directory: string, now: () => number) {
     this.directory = directory;
     this.#now = now;
@@ -111,7 +108,7 @@ export class AttemptLog {
   }
 
   /** The count of a key. @throws as {@link attempt} does, without `pin-wrong`; a wait is no error. */
-  async read(key: PublicKey, options: SignalOptions = {}): Promise<AttemptCount> {
+  async read(key: PublicKey, options: SignalOptions = {}): Promise<PinTryCount> {
     return await this.#exclusive(key, options, async (files) => countOf(await files.read(), this.#now()));
   }
 
@@ -138,7 +135,7 @@ export class AttemptLog {
   }
 }
 
-function countOf({ failures, last }: AttemptState, now: number): AttemptCount {
+function countOf({ failures, last }: PinTryState, now: number): PinTryCount {
   const wait = failures < FREE_TRIES ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failures - FREE_TRIES));
   const left = Math.min(wait, Math.max(0, last + wait - now));
   return {
