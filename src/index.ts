@@ -114,8 +114,8 @@ export {
 export {
   type EnterPinOptions,
   enterNewPin,
-  type PinPrompt,
-  type PinRequest,
+  type NewPinPrompt,
+  type NewPinRequest,
 } from './provisioning/pin-entry.ts';
 export {
   openRecoverySecret,

@@ -6,7 +6,7 @@ import type { KeyStore } from '../keys/key-store.ts';
 import type { Backend } from '../keys/provider.ts';
 import type { SelectionOptions } from '../keys/select-provider.ts';
 import type { MergedPolicy } from '../policy/index.ts';
-import type { PinPrompt } from '../provisioning/pin-entry.ts';
+import type { NewPinPrompt } from '../provisioning/pin-entry.ts';
 import type { PinRecoverySetup } from '../provisioning/pin-recovery.ts';
 import { provision } from '../provisioning/provision.ts';
 import type { ProvisionOutcome } from '../provisioning/run.ts';
@@ -77,7 +77,7 @@ export interface RunArguments {
   /** Where the user's last key was made, when it is not in the store any more. */
   readonly previous?: Backend;
   /** What asks for the new PIN. Default: the file, or the terminal. */
-  readonly prompt?: PinPrompt;
+  readonly prompt?: NewPinPrompt;
 }
 
 /** Reads and checks the arguments of a run. @throws UsageError with all that is wrong. */

@@ -1,6 +1,6 @@
 import { wipe } from '../bytes.ts';
-import { openAttemptLog } from './attempt-log.ts';
 import type { KeyStore } from './key-store.ts';
+import { openPinTryLog } from './pin-try-log.ts';
 import type { KeyProvider, ProvidedKey } from './provider.ts';
 import { openSoftwareKeyProvider } from './software-provider.ts';
 import { readWrappingSecret } from './wrapping-secret.ts';
@@ -16,7 +16,7 @@ export function storeKeyProvider(store: KeyStore): KeyProvider {
   ): Promise<T> => {
     const wrappingSecret = hasPin ? undefined : await readWrappingSecret(store, { create: isNew });
     try {
-      const attempts = hasPin ? await openAttemptLog(store.directory) : undefined;
+      const attempts = hasPin ? await openPinTryLog(store.directory) : undefined;
       return await work(openSoftwareKeyProvider({ wrappingSecret, attempts }));
     } finally {
       wipe(wrappingSecret);

@@ -6,7 +6,7 @@ import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provide
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { addToPinHistory, judgePin, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
-import { type EnterPinOptions, enterNewPin, type PinPrompt } from './pin-entry.ts';
+import { type EnterPinOptions, enterNewPin, type NewPinPrompt } from './pin-entry.ts';
 import type { PinRecoverySetup } from './pin-recovery.ts';
 import { newPinState, readPinState, writePinState } from './pin-state.ts';
 
@@ -15,7 +15,7 @@ export interface ReplacePinOptions extends PinTryOptions {
   /** The one that the key is of: its backend, and for a TPM key its TPM. */
   readonly provider: KeyProvider;
   /** Asks for the new PIN; or the new PIN itself in UTF-8, which the caller wipes. */
-  readonly prompt: PinPrompt | Uint8Array;
+  readonly prompt: NewPinPrompt | Uint8Array;
   /** The rules for the new PIN. */
   readonly policy: PinPolicy;
   /** As in {@link PinHistoryOptions}; the same each time. */
@@ -111,7 +111,7 @@ export async function replacePin(
 }
 
 /** A copy of the new PIN, which the policy allows. */
-async function chooseNewPin(prompt: PinPrompt | Uint8Array, options: EnterPinOptions): Promise<Bytes> {
+async function chooseNewPin(prompt: NewPinPrompt | Uint8Array, options: EnterPinOptions): Promise<Bytes> {
   if (!(prompt instanceof Uint8Array)) return await enterNewPin(prompt, options);
   const { policy, history, pepper, signal } = options;
   await judgePin(prompt, policy, { pepper, signal, ...(history && { history }) });

@@ -10,7 +10,7 @@ import {
 } from '../policy/index.ts';
 
 /** What the user is asked for. */
-export interface PinRequest {
+export interface NewPinRequest {
   /** `enter`: a new PIN. `confirm`: the same once more. */
   readonly step: 'enter' | 'confirm';
   readonly policy: PinPolicy;
@@ -23,7 +23,7 @@ export interface PinRequest {
 }
 
 /** Asks the user, and gives the UTF-8 bytes of the answer, which {@link enterNewPin} wipes. Rejects to give up. */
-export type PinPrompt = (request: PinRequest, options: { readonly signal?: AbortSignal }) => Promise<Uint8Array>;
+export type NewPinPrompt = (request: NewPinRequest, options: { readonly signal?: AbortSignal }) => Promise<Uint8Array>;
 
 /** Options of {@link enterNewPin}. */
 export interface EnterPinOptions extends PinHistoryOptions {
@@ -38,7 +38,7 @@ export interface EnterPinOptions extends PinHistoryOptions {
  * Asks for a new PIN until the user gives one that policy allows, twice the same. The caller wipes it.
  * @throws what the prompt throws; PinRefusedError when all tries are used up; the reason of `signal`.
  */
-export async function enterNewPin(prompt: PinPrompt, options: EnterPinOptions): Promise<Bytes> {
+export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions): Promise<Bytes> {
   const { policy, history, pepper, signal, maxAttempts = 10 } = options;
   const rules = describePinRules(policy);
   let problems: readonly PinProblem[] = [];
@@ -46,7 +46,7 @@ export async function enterNewPin(prompt: PinPrompt, options: EnterPinOptions): 
     let pin: Bytes | undefined;
     let again: Bytes | undefined;
     try {
-      const ask = async (step: PinRequest['step']): Promise<Bytes> => {
+      const ask = async (step: NewPinRequest['step']): Promise<Bytes> => {
         signal?.throwIfAborted();
         const given = await prompt({ step, policy, rules, problems, attempt }, signal === undefined ? {} : { signal });
         // A copy, since a prompt that uses one buffer for both answers would otherwise confirm anything.

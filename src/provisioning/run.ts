@@ -8,7 +8,7 @@ import type { SignalOptions } from '../signal.ts';
 import type { KeyPool } from './key-pool.ts';
 import type { AttestationOutcome, RegistrationBody } from './key-request.ts';
 import type { MfaPrompt, PassMfaOptions } from './mfa-gate.ts';
-import type { PinPrompt } from './pin-entry.ts';
+import type { NewPinPrompt } from './pin-entry.ts';
 import type { PinRecoverySetup } from './pin-recovery.ts';
 import type { PrerequisiteResult } from './prerequisites.ts';
 import type { ProvisionKeyOptions } from './provision-key.ts';
@@ -49,7 +49,7 @@ export interface ProvisionOptions extends SignalOptions {
    * Asks for the new PIN, after the authentication; or the PIN itself in UTF-8, which is judged before that and which the
    * caller wipes; `none`: a key without one.
    */
-  readonly pin: PinPrompt | Uint8Array | 'none';
+  readonly pin: NewPinPrompt | Uint8Array | 'none';
   /** Lets the PIN be reset later without a new key. */
   readonly pinRecovery?: PinRecoverySetup | undefined;
   /** For the history of PINs; see `PinHistoryOptions`. */

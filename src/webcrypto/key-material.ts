@@ -78,7 +78,7 @@ export function publicMaterial(publicKey: PublicKey, algorithm: NormalizedAlgori
 }
 
 /** The key as its format has it. @throws DOMException NotSupportedError for a format that it does not have. */
-export function encodeKeyMaterial(
+export function encodeSoftwareKey(
   { type, algorithm, bytes }: SoftwareKey,
   format: webcrypto.KeyFormat,
 ): Bytes | webcrypto.JsonWebKey {

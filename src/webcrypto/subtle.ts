@@ -10,7 +10,7 @@ import { generateKey, type KeyPair, keyLength } from './generate-key.ts';
 import type { KeyHolder } from './key-holder.ts';
 import {
   decodeKeyData,
-  encodeKeyMaterial,
+  encodeSoftwareKey,
   isCurve,
   type KeyData,
   type SoftwareKey,
@@ -284,7 +284,7 @@ function exportKeyData(format: webcrypto.KeyFormat, slots: KeySlots): ArrayBuffe
     throw domError('NotSupportedError', `keys of ${algorithm.name} are not exported`);
   }
   if (!extractable || handle.kind === 'held') throw domError('InvalidAccessError', 'the key is not extractable');
-  const exported = encodeKeyMaterial(handle.material, format);
+  const exported = encodeSoftwareKey(handle.material, format);
   return exported instanceof Uint8Array ? bufferOf(exported) : { ...exported, key_ops: [...usages], ext: extractable };
 }
 

@@ -1,7 +1,7 @@
 import { type Bytes, copy, wipe } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { PinRefusedError, pinFromFile } from '../../policy/index.ts';
-import type { PinPrompt, PinRequest } from '../../provisioning/pin-entry.ts';
+import type { NewPinPrompt, NewPinRequest } from '../../provisioning/pin-entry.ts';
 import { readPin } from './pin-file.ts';
 import type { Prompter } from './prompter.ts';
 import type { Report } from './report.ts';
@@ -31,7 +31,7 @@ export async function readCurrentPin(
 }
 
 /** Asks for a new PIN: in the terminal until it is right, from a file or standard input once. */
-export function newPinPrompt(whose: string, { file, prompter, report }: PinInputOptions): PinPrompt {
+export function newPinPrompt(whose: string, { file, prompter, report }: PinInputOptions): NewPinPrompt {
   if (file === undefined && prompter.isTerminal) {
     return async (request, { signal = new AbortController().signal }) => {
       if (request.step === 'enter') introduce(whose, request, prompter);
@@ -57,7 +57,7 @@ export function newPinPrompt(whose: string, { file, prompter, report }: PinInput
 }
 
 /** The rules before the first question; what was wrong before each further one. */
-function introduce(whose: string, { rules, problems, attempt }: PinRequest, prompter: Prompter): void {
+function introduce(whose: string, { rules, problems, attempt }: NewPinRequest, prompter: Prompter): void {
   if (attempt === 1) {
     prompter.say(`Choose a PIN for ${whose}. These are the rules.`);
     for (const rule of rules) prompter.say(`${rule}.`);

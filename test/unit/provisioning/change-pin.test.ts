@@ -14,7 +14,7 @@ import { KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
 import type { KeyProvider, ProvidedKey } from '../../../src/keys/provider.ts';
 import { definePinPolicy, type PinPolicy, pinHistoryContains } from '../../../src/policy/index.ts';
 import { type ChangeUserPinOptions, changeUserPin } from '../../../src/provisioning/change-pin.ts';
-import type { PinPrompt, PinRequest } from '../../../src/provisioning/pin-entry.ts';
+import type { NewPinPrompt, NewPinRequest } from '../../../src/provisioning/pin-entry.ts';
 import { openRecoverySecret, type PinRecoveryRequest } from '../../../src/provisioning/pin-recovery.ts';
 import { newPinState, readPinState, writePinState } from '../../../src/provisioning/pin-state.ts';
 import { resetPinKeepingKey } from '../../../src/provisioning/reset-pin.ts';
@@ -74,7 +74,7 @@ function fakeProvider() {
 /** Answers with these PINs; keeps the bytes that it gave. */
 function answers(...pins: readonly string[]) {
   const given: Uint8Array[] = [];
-  const prompt: PinPrompt = async ({ step, problems }: PinRequest) => {
+  const prompt: NewPinPrompt = async ({ step, problems }: NewPinRequest) => {
     log.push(`${step}${problems.map(({ code }) => ` ${code}`).join('')}`);
     const pin = utf8(pins[given.length] ?? '');
     given.push(pin);
@@ -134,7 +134,7 @@ describe('changeUserPin', () => {
     expect(pin).toEqual(utf8(OLD));
     const asked = utf8(NEW);
     // One buffer for all answers: it must not matter.
-    const prompt: PinPrompt = async () => {
+    const prompt: NewPinPrompt = async () => {
       asked.set(utf8('741085'));
       return asked;
     };
@@ -209,7 +209,7 @@ describe('changeUserPin', () => {
   it('does not try the old PIN on a key that got another one meanwhile', async () => {
     await savedKey();
     const { prompt } = answers(NEW, NEW);
-    const slow: PinPrompt = async (request, more) => {
+    const slow: NewPinPrompt = async (request, more) => {
       if (request.step === 'enter') {
         log.push('somebody else');
         await changeUserPin(store, 'user', options({ prompt: answers('741085', '741085').prompt }));

@@ -2,15 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../../src/bytes.ts';
 import { isKeyprovError } from '../../../src/errors.ts';
 import { addToPinHistory, definePinPolicy, describePinRules } from '../../../src/policy/index.ts';
-import { enterNewPin, type PinRequest } from '../../../src/provisioning/pin-entry.ts';
+import { enterNewPin, type NewPinRequest } from '../../../src/provisioning/pin-entry.ts';
 
 const policy = definePinPolicy({ history: 2 });
 
 /** A user who answers with these PINs, and what the user was asked. */
 function user(...answers: readonly string[]) {
-  const asked: PinRequest[] = [];
+  const asked: NewPinRequest[] = [];
   const given: Uint8Array[] = [];
-  const prompt = async (request: PinRequest): Promise<Uint8Array> => {
+  const prompt = async (request: NewPinRequest): Promise<Uint8Array> => {
     const pin = utf8(answers[asked.length] ?? '');
     asked.push(request);
     given.push(pin);
@@ -71,7 +71,7 @@ describe('enterNewPin', () => {
 
   it('passes on what the prompt throws, and the abort, with the PIN wiped', async () => {
     const pin = utf8('258096');
-    const prompt = async ({ step }: PinRequest): Promise<Uint8Array> => {
+    const prompt = async ({ step }: NewPinRequest): Promise<Uint8Array> => {
       if (step === 'enter') return pin;
       throw new Error('the window was closed');
     };

@@ -12,7 +12,7 @@ import type { SigningKey } from '../../../formats/services/jws.ts';
 import { type KeyStore, openKeyStore } from '../../../keys/key-store.ts';
 import { mergePolicy } from '../../../policy/index.ts';
 import { dsregSection, formatDsregStatus } from '../../../provisioning/dsregcmd.ts';
-import type { PinPrompt } from '../../../provisioning/pin-entry.ts';
+import type { NewPinPrompt } from '../../../provisioning/pin-entry.ts';
 import { type RegisteredRecord, registeredKeyOf } from '../../../provisioning/registration-record.ts';
 import { discoverServices } from '../../../registration/discovery.ts';
 import type { KeyRegistrar } from '../../../registration/key-registrar.ts';
@@ -131,7 +131,7 @@ async function provisionFor(
 }
 
 const fixed =
-  (pin: Uint8Array): PinPrompt =>
+  (pin: Uint8Array): NewPinPrompt =>
   async () =>
     copy(pin);
 
