@@ -63,9 +63,15 @@ export function registrationFromJson(members: JsonMembers): RegistrationRecord {
   };
 }
 
-/** The record of a key, with its registration. */
+/** The record of a key, with its registration, which says whose key it is. */
 export function withRegistration(record: KeyRecord, registration: RegistrationRecord): KeyRecord {
-  return { ...record, annotations: { ...record.annotations, [ANNOTATION]: registrationToJson(registration) } };
+  const { user, deviceId } = registration;
+  return {
+    user,
+    deviceId,
+    ...record,
+    annotations: { ...record.annotations, [ANNOTATION]: registrationToJson(registration) },
+  };
 }
 
 /**
