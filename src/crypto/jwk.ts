@@ -13,7 +13,18 @@ export type PublicJwk =
 /** Members that only a private or symmetric key has. */
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 
-/** The key as JSON Web Key. */
+/**
+ * The key as JSON Web Key.
+ *
+ * @example
+ * ```ts
+ * import { computeJwkThumbprint, decodeJwk, encodeJwk } from 'keyprov/formats/services';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const publicKey: PublicKey;
+ * console.log(encodeJwk(publicKey).kty, computeJwkThumbprint(decodeJwk(encodeJwk(publicKey))).length); // 32 bytes
+ * ```
+ */
 export function encodeJwk(key: PublicKey): PublicJwk {
   checkPublicKey(key);
   return key.kty === 'RSA'

@@ -71,7 +71,18 @@ export function decodePkcs1(der: Uint8Array): RsaPublicKey {
   return key;
 }
 
-/** The key as SubjectPublicKeyInfo in DER (RFC 5280, 4.1.2.7); EC points uncompressed. */
+/**
+ * The key as SubjectPublicKeyInfo in DER (RFC 5280, 4.1.2.7); EC points uncompressed.
+ *
+ * @example
+ * ```ts
+ * import { decodeSpkiPem, encodeSpki, encodeSpkiPem, type PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const publicKey: PublicKey;
+ * const pem = encodeSpkiPem(publicKey); // -----BEGIN PUBLIC KEY-----
+ * console.log(encodeSpki(decodeSpkiPem(pem)).length);
+ * ```
+ */
 export function encodeSpki(key: PublicKey): Bytes {
   const id = key.kty === 'RSA' ? key.kty : key.crv;
   const algorithm = ALGORITHMS.find(([known]) => known === id)?.[1] ?? '';

@@ -34,6 +34,18 @@ export function computeAcmeExtraData(token: string, accountKey: PublicKey): Byte
  * authenticator data, whose signature is the TPMT_SIGNATURE, as step-ca wants it.
  *
  * @throws KeyprovError `request-invalid` when the attestation key has no certificate.
+ *
+ * @example
+ * ```ts
+ * import { type AttestationStatement, verifyStatement } from 'keyprov/attestation';
+ * import { buildAcmeDeviceAttest, parseAcmeDeviceAttest } from 'keyprov/formats/services';
+ * import { statementFromAcmeDeviceAttest } from 'keyprov/formats/services';
+ *
+ * declare const [statement, challenge]: [AttestationStatement, Uint8Array]; // over computeAcmeExtraData
+ * const { pubArea } = statement.ak;
+ * const received = statementFromAcmeDeviceAttest(parseAcmeDeviceAttest(buildAcmeDeviceAttest(statement)), pubArea);
+ * console.log(verifyStatement(received, { challenge, attestationKey: { pubArea } }).ok);
+ * ```
  */
 export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: AttestationStatement): string {
   const { certificates = [] } = ak;

@@ -25,6 +25,15 @@ export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
 /**
  * The name as identifier of an ACME order. draft-ietf-acme-device-attest, Representation in Order resources.
  * @throws TypeError for a name without value, with a slash in it, with a serial number that is not UTF-8, or no OID.
+ *
+ * @example
+ * ```ts
+ * import { computeEkDeviceName, decodeAcmeIdentifier, encodeAcmeIdentifier } from 'keyprov/formats/services';
+ *
+ * declare const ekCertificate: Uint8Array;
+ * const identifier = encodeAcmeIdentifier(computeEkDeviceName(ekCertificate));
+ * console.log(identifier.type, decodeAcmeIdentifier(identifier).kind); // permanent-identifier, twice
+ * ```
  */
 export function encodeAcmeIdentifier(name: DeviceName): AcmeIdentifier {
   const { kind: type } = name;

@@ -29,7 +29,19 @@ export function decodeSizedCredential(bytes: Uint8Array): Credential {
 /** Magic number and version, UINT32 each, big endian. */
 const TPM2_TOOLS_HEADER = fromHex('badcc0de00000001');
 
-/** The credential as the file of tpm2_makecredential and tpm2_activatecredential (tpm2-tools 5.4). */
+/**
+ * The credential as the file of tpm2_makecredential and tpm2_activatecredential (tpm2-tools 5.4).
+ *
+ * @example
+ * ```ts
+ * import { type CredentialInput, makeCredential } from 'keyprov/attestation';
+ * import { decodeTpm2ToolsCredential, encodeTpm2ToolsCredential } from 'keyprov/formats/services';
+ *
+ * declare const input: CredentialInput;
+ * const file = encodeTpm2ToolsCredential(makeCredential(input)); // for tpm2_activatecredential
+ * console.log(decodeTpm2ToolsCredential(file).credentialBlob.length);
+ * ```
+ */
 export function encodeTpm2ToolsCredential(credential: Credential): Bytes {
   return concat(TPM2_TOOLS_HEADER, encodeSizedCredential(credential));
 }

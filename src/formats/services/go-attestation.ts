@@ -47,7 +47,20 @@ export type CreatedKey = Pick<PublicPart, 'pubArea'> & CreationProof;
 /** A key and its certification. */
 export type CertifiedKey = Pick<PublicPart, 'pubArea'> & Certification;
 
-/** AttestationParameters of an attestation key with the proof of its own making. */
+/**
+ * AttestationParameters of an attestation key with the proof of its own making.
+ *
+ * @example
+ * ```ts
+ * import { verifyAttestationKey } from 'keyprov/attestation';
+ * import { buildGoAttestationParameters, parseGoAttestationParameters } from 'keyprov/formats/services';
+ * import type { CreatedKey } from 'keyprov/formats/services';
+ *
+ * declare const ak: CreatedKey;
+ * const created = parseGoAttestationParameters(JSON.stringify(buildGoAttestationParameters(ak)));
+ * console.log(verifyAttestationKey(created.pubArea, created).ok);
+ * ```
+ */
 export function buildGoAttestationParameters(ak: CreatedKey): GoAttestationParameters {
   return {
     Public: toBase64(ak.pubArea),
@@ -74,7 +87,20 @@ export function parseGoAttestationParameters(json: unknown): CreatedKey {
   };
 }
 
-/** CertificationParameters of a certified key; an `AttestationStatement` is one. */
+/**
+ * CertificationParameters of a certified key; an `AttestationStatement` is one.
+ *
+ * @example
+ * ```ts
+ * import type { AttestationStatement } from 'keyprov/attestation';
+ * import { buildGoCertificationParameters, parseGoCertificationParameters } from 'keyprov/formats/services';
+ * import { statementFromGoCertification } from 'keyprov/formats/services';
+ *
+ * declare const statement: AttestationStatement;
+ * const certified = parseGoCertificationParameters(JSON.stringify(buildGoCertificationParameters(statement)));
+ * console.log(statementFromGoCertification(certified, statement.ak).certInfo.length);
+ * ```
+ */
 export function buildGoCertificationParameters({
   pubArea,
   certInfo,
@@ -115,7 +141,18 @@ export function statementFromGoCertification(key: CertifiedKey, ak: PublicPart):
   return { version: 1, pubArea: key.pubArea, certInfo: key.certInfo, signature: key.signature, ak };
 }
 
-/** The Quote of a TPM2_Quote. */
+/**
+ * The Quote of a TPM2_Quote.
+ *
+ * @example
+ * ```ts
+ * import type { Certification } from 'keyprov/attestation';
+ * import { buildGoQuote, parseGoQuote } from 'keyprov/formats/services';
+ *
+ * declare const quote: Certification; // of TPM2_Quote
+ * console.log(parseGoQuote(JSON.stringify(buildGoQuote(quote))).certInfo.length);
+ * ```
+ */
 export function buildGoQuote({ certInfo, signature }: Certification): GoQuote {
   return { Version: 2, Quote: toBase64(certInfo), Signature: toBase64(signature) };
 }

@@ -60,6 +60,15 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
  *
  * @throws TypeError for an algorithm that is not for the key. @throws KeyprovError `tpm-unsupported` when the
  * signature does not verify: for PS256 a TPM whose salts are longer than the digest, which RFC 7518, 3.5 forbids.
+ *
+ * @example
+ * ```ts
+ * import { buildJws, parseJws, type SigningKey, verifyJws } from 'keyprov/formats/services';
+ *
+ * declare const key: SigningKey; // RSA
+ * const jws = await buildJws({ key, algorithm: 'RS256', payload: new TextEncoder().encode('{}') });
+ * console.log(verifyJws(parseJws(jws), key.publicKey, 'RS256')); // true
+ * ```
  */
 export async function buildJws({ key, algorithm, header, payload, signal }: JwsOptions): Promise<string> {
   const { options, fits } = ALGORITHMS[algorithm];

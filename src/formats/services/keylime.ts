@@ -62,6 +62,15 @@ export function computeKeylimeIakChallenge(agentId: string): Bytes {
  * a `blob`: `decodeKeylimeBlob`.
  *
  * @throws TypeError for an id that cannot stand in a path.
+ *
+ * @example
+ * ```ts
+ * import { buildKeylimeRegistration, type KeylimeKey, parseKeylimeRegistration } from 'keyprov/formats/services';
+ *
+ * declare const [ek, akPubArea]: [KeylimeKey, Uint8Array];
+ * const { method, path, body } = buildKeylimeRegistration({ agentId: 'agent-1', ek, akPubArea }, '3.0');
+ * console.log(method, path, parseKeylimeRegistration({ method, path, body }).agentId); // POST /v3.0/agents/ agent-1
+ * ```
  */
 export function buildKeylimeRegistration(registration: KeylimeRegistration, version: KeylimeVersion): KeylimeRequest {
   const { agentId, ek, akPubArea, mtlsCertificate, ip, port, iak, idevid } = registration;
@@ -114,7 +123,18 @@ export function parseKeylimeRegistration({ method, path, body }: KeylimeRequest)
   };
 }
 
-/** The request that proves to the registrar that the agent has activated its credential, with the secret in it. */
+/**
+ * The request that proves to the registrar that the agent has activated its credential, with the secret in it.
+ *
+ * @example
+ * ```ts
+ * import { buildKeylimeActivation, computeKeylimeAuthTag, parseKeylimeActivation } from 'keyprov/formats/services';
+ *
+ * declare const secret: Uint8Array; // of the credential in the registrar's blob
+ * const { authTag } = parseKeylimeActivation(buildKeylimeActivation('agent-1', secret, '3.0'));
+ * console.log(authTag === computeKeylimeAuthTag(secret, 'agent-1')); // true
+ * ```
+ */
 export function buildKeylimeActivation(agentId: string, secret: Uint8Array, version: KeylimeVersion): KeylimeRequest {
   checkAgentId(agentId);
   const body = JSON.stringify({ auth_tag: computeKeylimeAuthTag(secret, agentId) });

@@ -50,7 +50,19 @@ export interface SmallstepAttestInput {
   readonly akCreation: CreationProof;
 }
 
-/** Builds the body of `POST attest`. Protocol: smallstep/crypto, tpm/attestation. */
+/**
+ * Builds the body of `POST attest`. Protocol: smallstep/crypto, tpm/attestation.
+ *
+ * @example
+ * ```ts
+ * import { verifyAttestationKey } from 'keyprov/attestation';
+ * import { buildSmallstepAttest, parseSmallstepAttest, type SmallstepAttestInput } from 'keyprov/formats/services';
+ *
+ * declare const input: SmallstepAttestInput;
+ * const { ak, akCreation } = parseSmallstepAttest(JSON.stringify(buildSmallstepAttest(input)));
+ * console.log(verifyAttestationKey(ak.pubArea, akCreation).ok); // then a credential: encodeSmallstepCredential
+ * ```
+ */
 export function buildSmallstepAttest({ vendor, ek, ak, akCreation }: SmallstepAttestInput): SmallstepAttestRequest {
   const [akCert] = ak.certificates ?? [];
   return {

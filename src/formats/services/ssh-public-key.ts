@@ -39,7 +39,19 @@ export function decodeSshPublicKey(blob: Uint8Array): PublicKey {
   return key;
 }
 
-/** The key as a line for authorized_keys, without a line break. @throws TypeError for a comment with a line break. */
+/**
+ * The key as a line for authorized_keys, without a line break. @throws TypeError for a comment with a line break.
+ *
+ * @example
+ * ```ts
+ * import { computeSshFingerprint, decodeSshPublicKeyLine, encodeSshPublicKeyLine } from 'keyprov/formats/services';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const publicKey: PublicKey;
+ * const line = encodeSshPublicKeyLine({ publicKey, comment: 'ada@host' }); // ssh-rsa AAAA… ada@host
+ * console.log(decodeSshPublicKeyLine(line).comment, computeSshFingerprint(publicKey)); // ada@host SHA256:…
+ * ```
+ */
 export function encodeSshPublicKeyLine(parts: {
   readonly publicKey: PublicKey;
   readonly comment?: string | undefined;

@@ -37,6 +37,15 @@ export interface AkCertificateOptions {
  * names, the one purpose {@link AK_CERTIFICATE_PURPOSE}, critical basic constraints, and no place to fetch CRLs from.
  *
  * @throws RangeError for an aaguid that is not of 16 bytes; TypeError for names that cannot be written.
+ *
+ * @example
+ * ```ts
+ * import { type AkCertificateOptions, buildAkCertificate, type CertificateAuthority } from 'keyprov/formats/tcg';
+ *
+ * declare const [options, authority]: [AkCertificateOptions, CertificateAuthority];
+ * const certificate = await buildAkCertificate(options, authority); // one of verifyEvidence's akRoots vouches for it
+ * console.log(certificate.length);
+ * ```
  */
 export async function buildAkCertificate(
   options: AkCertificateOptions,

@@ -25,6 +25,15 @@ export interface EkCertificateOptions {
 /**
  * An endorsement key certificate in DER, as the maker of a TPM issues it. TCG EK Credential Profile for TPM 2.0, 3.2.
  * @throws TypeError for a model that cannot be written.
+ *
+ * @example
+ * ```ts
+ * import { parseEkCertificate } from 'keyprov/attestation/endorsement';
+ * import { buildEkCertificate, type CertificateAuthority, type EkCertificateOptions } from 'keyprov/formats/tcg';
+ *
+ * declare const [options, maker]: [EkCertificateOptions, CertificateAuthority];
+ * console.log((await parseEkCertificate(await buildEkCertificate(options, maker))).manufacturer); // id:53544D20
+ * ```
  */
 export async function buildEkCertificate(
   options: EkCertificateOptions,

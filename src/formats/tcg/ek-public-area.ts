@@ -19,6 +19,17 @@ const ECC_TEMPLATES = { 'P-256': 'L-2', 'P-384': 'H-3', 'P-521': 'H-4' } as cons
  * take is `decodePublicArea` of it.
  *
  * @throws KeyprovError `request-invalid` for a key of no template that is known.
+ *
+ * @example
+ * ```ts
+ * import { decodePublicArea, makeCredential } from 'keyprov/attestation';
+ * import { buildEkPublicArea } from 'keyprov/formats/tcg';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const [ekKey, akName, secret]: [PublicKey, Uint8Array, Uint8Array]; // a message had the public key only
+ * const credential = makeCredential({ ek: decodePublicArea(buildEkPublicArea(ekKey)), objectName: akName, secret });
+ * console.log(credential.encryptedSecret.length);
+ * ```
  */
 export function buildEkPublicArea(key: PublicKey): Bytes {
   if (key.kty === 'RSA') {

@@ -53,6 +53,16 @@ export interface BuildTcgCsrIdevidOptions {
 /**
  * A TCG-CSR-IDEVID for the key of a statement and its attestation key, signed by that key.
  * @throws KeyprovError `request-invalid` for a key without scheme in its public area, or another one than the signing key.
+ *
+ * @example
+ * ```ts
+ * import { type BuildTcgCsrIdevidOptions, buildTcgCsrIdevid, parseTcgCsrIdevid } from 'keyprov/formats/tcg';
+ * import { statementFromIdevid, verifyTcgCsrIdevid } from 'keyprov/formats/tcg';
+ *
+ * declare const options: BuildTcgCsrIdevidOptions; // the statement about the IDevID, and the key that signs
+ * const csr = parseTcgCsrIdevid(await buildTcgCsrIdevid(options));
+ * console.log(verifyTcgCsrIdevid(csr), statementFromIdevid(csr.content).pubArea.length);
+ * ```
  */
 export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Promise<Bytes> {
   const { statement, key, prodModel, prodSerial } = options;

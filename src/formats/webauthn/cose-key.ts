@@ -39,6 +39,16 @@ const CURVE_NUMBERS: readonly (readonly [Curve, number])[] = [
 /**
  * The key as COSE_Key in CBOR: kty RSA (RFC 8230, 4), or EC2 with both coordinates, each as long as the field (RFC 9053,
  * 7.1.1). @throws KeyprovError `key-invalid` for a key that is none.
+ *
+ * @example
+ * ```ts
+ * import { COSE_ALG, decodeCoseKey, encodeCoseKey } from 'keyprov/formats/webauthn';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const publicKey: PublicKey;
+ * const key = encodeCoseKey({ publicKey, algorithm: COSE_ALG.ES256 });
+ * console.log(decodeCoseKey(key).algorithm); // -7
+ * ```
  */
 export function encodeCoseKey({ publicKey, algorithm }: CoseKey): Bytes {
   checkPublicKey(publicKey);

@@ -30,7 +30,18 @@ export interface TpmAttestationObject {
 const VERSION = '2.0';
 const WHAT = 'attestation object';
 
-/** The object in CBOR, in the CTAP2 canonical form. */
+/**
+ * The object in CBOR, in the CTAP2 canonical form.
+ *
+ * @example
+ * ```ts
+ * import { decodeTpmAttestationObject, encodeTpmAttestationObject } from 'keyprov/formats/webauthn';
+ *
+ * declare const received: Uint8Array; // CBOR
+ * const object = decodeTpmAttestationObject(received);
+ * console.log(object.certificates.length, encodeTpmAttestationObject(object).length);
+ * ```
+ */
 export function encodeTpmAttestationObject(object: TpmAttestationObject): Bytes {
   const { algorithm, certificates, signature, certInfo, pubArea, authData } = object;
   const statement = new Map<string, CborValue>([

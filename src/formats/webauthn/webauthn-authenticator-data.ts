@@ -59,7 +59,21 @@ export function computeRpIdHash(rpId: string): Bytes {
   return digest('sha256', utf8(rpId));
 }
 
-/** The bytes of authenticator data. @throws RangeError for a part of a wrong length or size. */
+/**
+ * The bytes of authenticator data. @throws RangeError for a part of a wrong length or size.
+ *
+ * @example
+ * ```ts
+ * import { type AttestedCredential, computeRpIdHash, encodeAuthenticatorData } from 'keyprov/formats/webauthn';
+ * import { decodeAuthenticatorData } from 'keyprov/formats/webauthn';
+ *
+ * declare const credential: AttestedCredential;
+ * const flags = { userPresent: true, userVerified: true, backupEligible: false, backedUp: false };
+ * const rpIdHash = computeRpIdHash('login.example');
+ * const authData = encodeAuthenticatorData({ rpIdHash, ...flags, signCount: 0, credential });
+ * console.log(decodeAuthenticatorData(authData).userVerified); // true
+ * ```
+ */
 export function encodeAuthenticatorData(data: AuthenticatorData): Bytes {
   const { credential, extensions, signCount } = data;
   if (data.rpIdHash.length !== 32) throw new RangeError(`an rpIdHash of ${data.rpIdHash.length} bytes`);

@@ -15,6 +15,15 @@ export interface WebauthnClientData {
 /**
  * The bytes of a `clientDataJSON` in the serialization of WebAuthn Level 3, 5.8.1.1.
  * @throws TypeError for an origin with control characters.
+ *
+ * @example
+ * ```ts
+ * import { buildWebauthnClientData, parseWebauthnClientData } from 'keyprov/formats/webauthn';
+ *
+ * declare const challenge: Uint8Array;
+ * const parts = { type: 'webauthn.create', challenge, origin: 'https://login.example', crossOrigin: false } as const;
+ * console.log(parseWebauthnClientData(buildWebauthnClientData(parts)).origin);
+ * ```
  */
 export function buildWebauthnClientData({ type, challenge, origin, crossOrigin }: WebauthnClientData): Bytes {
   // Only there would JSON.stringify escape otherwise than that serialization.

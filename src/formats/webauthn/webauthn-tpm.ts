@@ -45,6 +45,16 @@ export function computeWebauthnExtraData(
  *
  * @throws KeyprovError `request-invalid` without certificates, when the credential of the authenticator data is not the
  * attested key, and when the key was certified with another challenge than {@link computeWebauthnExtraData}.
+ *
+ * @example
+ * ```ts
+ * import type { AttestationStatement } from 'keyprov/attestation';
+ * import { buildWebauthnTpm, decodeWebauthnTpm, type WebauthnContext } from 'keyprov/formats/webauthn';
+ *
+ * declare const [statement, context]: [AttestationStatement, WebauthnContext]; // over computeWebauthnExtraData
+ * const object = buildWebauthnTpm(statement, context);
+ * console.log(decodeWebauthnTpm(object).algorithm); // -257 for RS256; see statementFromWebauthnTpm
+ * ```
  */
 export function buildWebauthnTpm(statement: AttestationStatement, context: WebauthnContext): Bytes {
   const { pubArea, certInfo, ak } = statement;

@@ -25,7 +25,17 @@ export interface CustomKeyInformation {
 const FIELDS = ['version', 'flags', 'volumeType', 'supportsNotification', 'fekKeyVersion', 'keyStrength'] as const;
 const REQUIRED = 2;
 
-/** The bytes of the structure. @throws TypeError where a field is there and one before it is not. */
+/**
+ * The bytes of the structure. @throws TypeError where a field is there and one before it is not.
+ *
+ * @example
+ * ```ts
+ * import { CUSTOM_KEY_FLAGS, decodeCustomKeyInformation, encodeCustomKeyInformation } from 'keyprov/formats/windows';
+ *
+ * const bytes = encodeCustomKeyInformation({ version: 1, flags: CUSTOM_KEY_FLAGS.MFA_NOT_USED });
+ * console.log(decodeCustomKeyInformation(bytes).flags); // 2
+ * ```
+ */
 export function encodeCustomKeyInformation(information: CustomKeyInformation): Bytes {
   const values = FIELDS.map((name) => information[name]);
   const end = values.indexOf(undefined);

@@ -9,7 +9,17 @@ export interface DnBinary {
   readonly dn: string;
 }
 
-/** `B:828:…:CN=…`: the number of hexadecimal digits, the digits in upper case, and the name. @throws TypeError for empty parts. */
+/**
+ * `B:828:…:CN=…`: the number of hexadecimal digits, the digits in upper case, and the name. @throws TypeError for empty parts.
+ *
+ * @example
+ * ```ts
+ * import { decodeDnBinary, encodeDnBinary } from 'keyprov/formats/windows';
+ *
+ * const value = encodeDnBinary({ binary: new Uint8Array([0xa5]), dn: 'CN=Ada,DC=example' });
+ * console.log(value, decodeDnBinary(value).dn); // B:2:A5:CN=Ada,DC=example CN=Ada,DC=example
+ * ```
+ */
 export function encodeDnBinary({ binary, dn }: { readonly binary: Uint8Array; readonly dn: string }): string {
   if (binary.length === 0 || dn === '') throw new TypeError('a DN-Binary value has bytes and a name');
   return `B:${2 * binary.length}:${toHex(binary).toUpperCase()}:${dn}`;

@@ -6,7 +6,17 @@ const TICKS_PER_MS = 10_000n;
 const TICKS_PER_DAY = 864_000_000_000n;
 const KIND = 1n << 62n;
 
-/** FILETIME of a date: 100 ns since 1601-01-01 UTC. MS-DTYP 2.3.3. */
+/**
+ * FILETIME of a date: 100 ns since 1601-01-01 UTC. MS-DTYP 2.3.3.
+ *
+ * @example
+ * ```ts
+ * import { decodeFileTime, encodeFileTime } from 'keyprov/formats/windows';
+ *
+ * const fileTime = encodeFileTime(new Date('2026-01-01T00:00:00Z'));
+ * console.log(fileTime, decodeFileTime(fileTime).toISOString()); // 134116992000000000n 2026-01-01T00:00:00.000Z
+ * ```
+ */
 export function encodeFileTime(date: Date): bigint {
   return BigInt(date.getTime()) * TICKS_PER_MS + UNIX_EPOCH;
 }

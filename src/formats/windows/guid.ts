@@ -5,7 +5,17 @@ const ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 
 const reordered = (bytes: Uint8Array): Bytes => new Uint8Array(ORDER.map((at) => bytes[at] ?? 0));
 
-/** The 16 bytes of a GUID as Windows' structures hold it. @throws TypeError for text that is no GUID. */
+/**
+ * The 16 bytes of a GUID as Windows' structures hold it. @throws TypeError for text that is no GUID.
+ *
+ * @example
+ * ```ts
+ * import { decodeGuid, encodeGuid } from 'keyprov/formats/windows';
+ *
+ * const bytes = encodeGuid('00112233-4455-6677-8899-aabbccddeeff'); // 33 22 11 00 55 44 77 66 88 99 …
+ * console.log(decodeGuid(bytes)); // 00112233-4455-6677-8899-aabbccddeeff
+ * ```
+ */
 export function encodeGuid(guid: string): Bytes {
   if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(guid)) {
     throw new TypeError(`${JSON.stringify(guid)} is no GUID`);

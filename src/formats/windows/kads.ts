@@ -17,7 +17,18 @@ const MAGIC = 0x5344414b;
 const TPM_2_0 = 2;
 const HEADER_SIZE = 24;
 
-/** The bytes of a KADS. @throws CodecError for a part of the key that is too long. */
+/**
+ * The bytes of a KADS. @throws CodecError for a part of the key that is too long.
+ *
+ * @example
+ * ```ts
+ * import { decodeKads, encodeKads, type PcpKeyBlob } from 'keyprov/formats/windows';
+ *
+ * declare const [certInfo, signature, keyBlob]: [Uint8Array, Uint8Array, PcpKeyBlob];
+ * const kads = encodeKads({ certInfo, signature, keyBlob });
+ * console.log(decodeKads(kads).keyBlob.form);
+ * ```
+ */
 export function encodeKads({ certInfo, signature, keyBlob }: Kads): Bytes {
   const parts = [certInfo, signature, encodePcpKeyBlob(keyBlob)];
   return concat(uint32s(MAGIC, TPM_2_0, HEADER_SIZE, ...parts.map(({ length }) => length)), ...parts);

@@ -96,6 +96,16 @@ export interface BuildKastOptions {
  * sign with RSASSA, and a claim of the authority wants the statement's `akCreation`.
  *
  * @throws KeyprovError `request-invalid` for a statement that has no such form.
+ *
+ * @example
+ * ```ts
+ * import type { AttestationStatement } from 'keyprov/attestation';
+ * import { buildKast, decodeKast, statementFromKast } from 'keyprov/formats/windows';
+ *
+ * declare const [statement, privateArea]: [AttestationStatement, Uint8Array];
+ * const kast = buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired: true });
+ * console.log(statementFromKast(decodeKast(kast)).certInfo.length); // for verifyStatement
+ * ```
  */
 export function buildKast(statement: AttestationStatement, options: BuildKastOptions): Bytes {
   const { claim, privateArea, authRequired } = options;

@@ -89,6 +89,16 @@ const { DEVICE_ID, CUSTOM_KEY_INFORMATION: CUSTOM, LAST_LOGON, CREATED } = KEY_C
  *
  * @throws TypeError for a device id that is no GUID, other entries with identifiers up to 9 or equal ones; RangeError for what is
  * too long or out of range.
+ *
+ * @example
+ * ```ts
+ * import { buildKeyCredentialLink, encodePublicBlob, parseKeyCredentialLink } from 'keyprov/formats/windows';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const publicKey: PublicKey;
+ * const link = buildKeyCredentialLink({ keyMaterial: encodePublicBlob(publicKey), source: 0 });
+ * console.log(parseKeyCredentialLink(link).usage); // 1, NGC
+ * ```
  */
 export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Bytes {
   const {

@@ -64,6 +64,15 @@ export function encodeKeyMaterial(material: KeyMaterial): Bytes {
 /**
  * Reads key material, whose form its first bytes tell; `undefined` for a form that is not known here.
  * @throws KeyprovError `request-invalid` when it begins as one of the forms, and is none.
+ *
+ * @example
+ * ```ts
+ * import { decodeKeyMaterial, parseKeyCredentialLink } from 'keyprov/formats/windows';
+ *
+ * declare const value: Uint8Array; // of msDS-KeyCredentialLink
+ * const material = decodeKeyMaterial(parseKeyCredentialLink(value).keyMaterial);
+ * console.log(material?.form, material?.publicKey.kty);
+ * ```
  */
 export function decodeKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {
   return inRequest(WHAT, () => {

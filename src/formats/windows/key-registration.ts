@@ -53,6 +53,17 @@ export function buildKeyRegistration(registration: KeyRegistration): string {
  * Reads the body of a key registration of that profile, as a service would.
  * @throws KeyprovError `request-invalid` for anything that {@link buildKeyRegistration} would not write, the order of the
  * members and white space between them aside.
+ *
+ * @example
+ * ```ts
+ * import { verifyEvidence } from 'keyprov/attestation';
+ * import { parseKeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
+ *
+ * declare const [body, challenge, akRoots]: [string, Uint8Array, Uint8Array[]]; // sent, given out, trusted
+ * const statement = statementFromKeyRegistration(parseKeyRegistration(body, 'attested'));
+ * if (statement === undefined) throw new Error('the key is not attested');
+ * console.log(await verifyEvidence(statement, { challenge, akRoots, minTier: 'tpm-no-ek-certificate' }));
+ * ```
  */
 export function parseKeyRegistration(body: string, profile: KeyRegistration['profile']): KeyRegistration {
   const members = JsonMembers.parse('key registration', body, requestInvalid, MEMBERS[profile]);
@@ -90,7 +101,19 @@ export function statementFromKeyRegistration(registration: KeyRegistration): Att
   return { ...statement, ak: { ...statement.ak, certificates: [aikCertificate] } };
 }
 
-/** The public blob of a key as it is registered: RSA1, or ECS1, ECS3, ECS5 by curve. Its SHA-256 is the KeyID. */
+/**
+ * The public blob of a key as it is registered: RSA1, or ECS1, ECS3, ECS5 by curve. Its SHA-256 is the KeyID.
+ *
+ * @example
+ * ```ts
+ * import { computeKeyIdText, decodeCngBlob, encodePublicBlob } from 'keyprov/formats/windows';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const publicKey: PublicKey;
+ * const blob = encodePublicBlob(publicKey); // RSA1, or ECS1, ECS3, ECS5 by curve
+ * console.log(decodeCngBlob(blob).magic, computeKeyIdText(blob)); // `kid` of its sign-ins
+ * ```
+ */
 export function encodePublicBlob(key: PublicKey): Bytes {
   if (key.kty === 'RSA') return encodeCngBlob({ magic: 'RSA1', key });
   const magic = ({ 'P-256': 'ECS1', 'P-384': 'ECS3', 'P-521': 'ECS5' } as const)[key.crv];

@@ -93,6 +93,16 @@ export interface WcceRequestOptions extends EnvelopeOptions {
 /**
  * The attributes of a certificate request with key attestation to AD CS. MS-WCCE 3.1.1.4.3.4.
  * @throws KeyprovError `request-invalid` for an exchange certificate that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import { buildWcceAttributes, parseWcceAttributes } from 'keyprov/formats/windows';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const [kast, exchangeCertificate, ekKey]: [Uint8Array, Uint8Array, PublicKey];
+ * const attributes = buildWcceAttributes({ kast, keyInfo: { ek: { publicKey: ekKey } }, exchangeCertificate });
+ * console.log(parseWcceAttributes(attributes).ekInfo?.contentEncryption); // for buildCertificateRequest
+ * ```
  */
 export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
   const { kast, keyInfo, exchangeCertificate, kspName = PLATFORM_KSP } = options;

@@ -35,6 +35,18 @@ const SCOPE = 'openid aza ugs';
 /**
  * Signs the assertion with which a registered RSA key signs in: a JWT with RS256, `kid` its KeyID, and `use` `ngc`.
  * @throws TypeError for a key that is not RSA. It throws what the signer throws.
+ *
+ * @example
+ * ```ts
+ * import { buildNgcAssertion, findNgcAssertionProblem } from 'keyprov/formats/windows';
+ * import type { SigningKey } from 'keyprov/formats/x509';
+ *
+ * declare const [key, nonce]: [SigningKey, string]; // RSA
+ * const now = Math.floor(Date.now() / 1000);
+ * const claims = { issuer: 'ada@example.org', audience: 'common', issuedAt: now, expires: now + 300, nonce };
+ * const jwt = await buildNgcAssertion(claims, { key });
+ * console.log(findNgcAssertionProblem(jwt, { publicKey: key.publicKey, nonce, now })); // undefined
+ * ```
  */
 export async function buildNgcAssertion(
   assertion: NgcAssertion,

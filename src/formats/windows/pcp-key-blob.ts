@@ -48,6 +48,15 @@ const EMPTY = new Uint8Array(0);
 /**
  * The bytes of a PCP key blob. Layout: microsoft/TSS.MSR, PCPTool, PCP_KEY_BLOB_WIN8 and PCP_20_KEY_BLOB; the header is
  * little endian, what the TPM made is big endian. @throws CodecError for a part that is too long.
+ *
+ * @example
+ * ```ts
+ * import { decodePcpKeyBlob, encodePcpKeyBlob } from 'keyprov/formats/windows';
+ *
+ * declare const exported: Uint8Array; // by NCryptExportKey
+ * const blob = decodePcpKeyBlob(exported);
+ * console.log(blob.form, encodePcpKeyBlob(blob).length === exported.length);
+ * ```
  */
 export function encodePcpKeyBlob(blob: PcpKeyBlob): Bytes {
   const { form, flags, pcrAlgId, pubArea, privateArea, policyDigests, otherParts } = blob;

@@ -48,6 +48,16 @@ const YEARS = 30;
  *
  * @throws TypeError for an identity that does not have the form; KeyprovError `key-invalid` when `key` signs with
  * another one than its public key, and what signing throws.
+ *
+ * @example
+ * ```ts
+ * import { buildPkinitCertificate, type PkinitIdentity, parsePkinitCertificate } from 'keyprov/formats/windows';
+ * import type { SigningKey } from 'keyprov/formats/x509';
+ *
+ * declare const [identity, key]: [PkinitIdentity, SigningKey];
+ * const certificate = await buildPkinitCertificate(identity, key);
+ * console.log((await parsePkinitCertificate(certificate)).problems); // []
+ * ```
  */
 export async function buildPkinitCertificate(
   identity: PkinitIdentity,

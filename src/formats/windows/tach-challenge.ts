@@ -16,6 +16,16 @@ const HEADER_SIZE = 24;
  * The content of the attestation challenge (szOID_ENROLL_ATTESTATION_CHALLENGE) as one open-source certification
  * authority writes it; MS-WCCE does not define it, so this layout has a single source: `TACH`, then UINT32s in little
  * endian: 1, 2 (1 without aikOpaque), 24, size of the credential, size of aikOpaque; then both.
+ *
+ * @example
+ * ```ts
+ * import { type CredentialInput, makeCredential } from 'keyprov/attestation';
+ * import { decodeTachChallenge, encodeTachChallenge } from 'keyprov/formats/windows';
+ *
+ * declare const input: CredentialInput;
+ * const challenge = encodeTachChallenge({ ...makeCredential(input), aikOpaque: new Uint8Array(0) });
+ * console.log(decodeTachChallenge(challenge).credentialBlob.length);
+ * ```
  */
 export function encodeTachChallenge({ aikOpaque, ...credential }: TachChallenge): Bytes {
   const sized = encodeSizedCredential(credential);

@@ -37,7 +37,17 @@ const DIRECTORY = 0xa4;
 const IP = 0x87;
 const TEXTS = { email: 0x81, dns: 0x82, uri: 0x86 } as const;
 
-/** GeneralNames in DER: the value of a subjectAltName. @throws TypeError for what cannot be written, or no names. */
+/**
+ * GeneralNames in DER: the value of a subjectAltName. @throws TypeError for what cannot be written, or no names.
+ *
+ * @example
+ * ```ts
+ * import { decodeAlternativeNames, EK_IDENTIFIER, encodeAlternativeNames } from 'keyprov/formats/x509';
+ *
+ * const name = { kind: 'permanent-identifier', value: '0123abcd', assigner: EK_IDENTIFIER } as const;
+ * console.log(decodeAlternativeNames(encodeAlternativeNames([name]))); // the value of a subjectAltName
+ * ```
+ */
 export function encodeAlternativeNames(names: readonly AlternativeName[]): Bytes {
   if (names.length === 0) throw new TypeError('an alternative name needs at least one name');
   return derSequence(...names.map(encodeAlternativeName));

@@ -24,6 +24,14 @@ export function decodeAttribute(node: DerNode): Attribute {
 /**
  * The value of the attribute with that OID, in DER; `undefined` where there is none.
  * @throws KeyprovError `request-invalid` when the attribute comes more than once, or has not exactly one value.
+ *
+ * @example
+ * ```ts
+ * import { ATTESTATION_ATTRIBUTE, findAttribute, parseCertificateRequest } from 'keyprov/formats/x509';
+ *
+ * declare const der: Uint8Array; // a certificate request
+ * console.log(findAttribute(parseCertificateRequest(der).attributes, ATTESTATION_ATTRIBUTE)); // its value in DER
+ * ```
  */
 export function findAttribute(attributes: readonly Attribute[], oid: string): Uint8Array | undefined {
   const found = attributes.filter((one) => one.oid === oid);

@@ -36,6 +36,17 @@ const MICROSOFT_EXTENSION_REQUEST = '1.3.6.1.4.1.311.2.1.14';
  * A PKCS#10 certificate request in DER, made with pkijs. RFC 2986.
  * @throws TypeError for a name, an extension or an attribute that cannot be written, or comes twice.
  * @throws KeyprovError `key-invalid` when `key` signs with another one than its public key, and what signing throws.
+ *
+ * @example
+ * ```ts
+ * import { buildCertificateRequest, buildCommonName, parseCertificateRequest } from 'keyprov/formats/x509';
+ * import { type SigningKey, verifyCertificateRequest } from 'keyprov/formats/x509';
+ *
+ * declare const key: SigningKey;
+ * const alternativeNames = [{ kind: 'dns', value: 'host.example' }] as const;
+ * const der = await buildCertificateRequest({ subject: buildCommonName('host'), alternativeNames }, key);
+ * console.log(verifyCertificateRequest(parseCertificateRequest(der))); // true
+ * ```
  */
 export async function buildCertificateRequest(options: CertificateRequestOptions, key: SigningKey): Promise<Bytes> {
   const { subject, alternativeNames = [], extensions = [], attributes = [] } = options;

@@ -22,6 +22,14 @@ const MAX_COMMON_NAME = 64;
  * well. Windows makes each of these: MS-DVRJ, 4.1, and the certificates of Windows Hello keys.
  *
  * @throws KeyprovError `request-invalid` for what cannot be read.
+ *
+ * @example
+ * ```ts
+ * import { findDerQuirks } from 'keyprov/formats/x509';
+ *
+ * declare const certificate: Uint8Array;
+ * for (const { kind, offset } of findDerQuirks(certificate)) console.log(kind, offset); // common-name-too-long 37
+ * ```
  */
 export function findDerQuirks(der: Uint8Array): DerQuirk[] {
   return scan(DerNode.lenient(der, 'DER'), true).sort((a, b) => a.offset - b.offset);

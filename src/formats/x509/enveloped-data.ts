@@ -58,6 +58,18 @@ export const encodeContentEncryption = (cipher: ContentEncryption): string => CI
  * Encrypts `content` to the RSA key of a certificate in DER: CMS EnvelopedData in a ContentInfo. RFC 5652, 6. The
  * certificate is not verified.
  * @throws KeyprovError `request-invalid` for a certificate that cannot be read, or one without RSA key.
+ *
+ * @example
+ * ```ts
+ * import { privateDecrypt } from 'node:crypto';
+ * import { buildEnvelope, decryptEnvelope, parseEnvelope } from 'keyprov/formats/x509';
+ *
+ * declare const [content, certificate, privateKey]: [Uint8Array, Uint8Array, string]; // DER, PEM
+ * const envelope = parseEnvelope(buildEnvelope(content, certificate, { keyEncryption: 'rsaes-oaep-sha256' }));
+ * const [recipient] = envelope.recipients;
+ * const contentKey = recipient && privateDecrypt({ key: privateKey, oaepHash: 'sha256' }, recipient.encryptedKey);
+ * console.log(contentKey && decryptEnvelope(envelope, contentKey));
+ * ```
  */
 export function buildEnvelope(content: Uint8Array, certificate: Uint8Array, options: EnvelopeOptions = {}): Bytes {
   const { keyEncryption = 'rsaes-pkcs1', contentEncryption = 'aes-256-cbc' } = options;

@@ -149,6 +149,17 @@ export function withoutSize(bytes: Bytes): Bytes {
  *
  * @param signature How the signature is written: `bare` (default) as the published samples do.
  * @throws KeyprovError `statement-invalid` for a signature that has no bare form.
+ *
+ * @example
+ * ```ts
+ * import type { AttestationStatement } from 'keyprov/attestation';
+ * import { buildLampsAttestation, parseLampsAttestation } from 'keyprov/formats/x509';
+ *
+ * declare const statement: AttestationStatement;
+ * const attribute = buildLampsAttestation(statement); // for buildCertificateRequest
+ * const [bundle] = parseLampsAttestation([attribute]);
+ * console.log(bundle?.attestations[0]?.type); // 2.23.133.20.1, for decodeTpmCertify and statementFromTpmCertify
+ * ```
  */
 export function buildLampsAttestation(statement: AttestationStatement, signature: 'bare' | 'tpmt' = 'bare'): Attribute {
   const { certInfo, pubArea, ak } = statement;

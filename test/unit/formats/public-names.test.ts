@@ -67,6 +67,31 @@ describe('the verbs', () => {
   });
 });
 
+const page = textOf('docs/formats.md');
+/** The code blocks of the page. */
+const examples = [...page.matchAll(/^```ts\n([\s\S]*?)\n```$/gm)].map(([, code = '']) => code);
+
+describe('docs/formats.md', () => {
+  it('has an example of each format, of at most 8 lines, that its main function has too', () => {
+    const formats = [...page.matchAll(/^\| ([^`|]+) \| `\w+`.*\|$/gm)].map(([, title = '']) => title);
+    expect(formats.length).toBeGreaterThan(35);
+    expect([...page.matchAll(/^\*\*(.+)\*\*$/gm)].map(([, title]) => title)).toEqual(formats);
+    expect(examples).toHaveLength(formats.length);
+    expect(examples.filter((code) => code.split('\n').length > 8)).toEqual([]);
+    const folders = sources.filter((path) => /^src\/(?:formats|crypto)\//.test(path));
+    const shown = folders.map((path) => textOf(path).replace(/^ \* ?/gm, '')).join('\n');
+    expect(examples.filter((code) => !shown.includes(`@example\n\`\`\`ts\n${code}\n`))).toEqual([]);
+  });
+
+  it.each(FAMILIES)('names the functions of keyprov/formats/%s, and no others', (family) => {
+    const section = page.split(/^### /m).find((part) => part.startsWith(`keyprov/formats/${family}\n`)) ?? '';
+    const rows = [...section.matchAll(/^\| [^`|]+ \| (.*?) \|/gm)].map(([, functions = '']) => functions);
+    const named = rows.flatMap((row) => [...row.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+    const functions = givenOn(`src/formats/${family}/index.ts`).filter(({ name }) => /^[a-z]/.test(name));
+    expect(named.sort()).toEqual(functions.map(({ name }) => name).sort());
+  });
+});
+
 describe.each(FAMILIES)('keyprov/formats/%s', (family) => {
   const index = `src/formats/${family}/index.ts`;
 
