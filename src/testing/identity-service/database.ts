@@ -141,7 +141,7 @@ async function claim(directory: string): Promise<HeldLock> {
     lock = await holdLock(join(directory, 'service.lock'), { timeout: 0 });
   } catch (cause) {
     if (!isKeyprovError(cause, 'store-busy')) throw cause;
-    throw new KeyprovError('state-in-use', `${directory} is used by another identity service`, {
+    throw new KeyprovError('state-in-use', `${directory} is used by another identity service: ${cause.message}`, {
       cause,
       remedy: 'close that one first, or give this one a directory of its own',
     });
