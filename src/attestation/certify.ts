@@ -13,6 +13,7 @@ import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { TpmObject } from '../tpm/tpm-object.ts';
 import type { AttestationKey, Creation } from './attestation-key.ts';
+import { checkChallenge } from './challenge.ts';
 import type { AttestationStatement, Certification, CreationProof } from './statement.ts';
 
 /** Options of {@link certifyKey}. */
@@ -37,7 +38,7 @@ export interface CertifyKeyOptions extends SignalOptions {
  */
 export async function certifyKey(tpm: Tpm, options: CertifyKeyOptions): Promise<Certification> {
   const { key, authorization = 'key', ak, signal } = options;
-  const qualifyingData = checkedChallenge(options.challenge);
+  const qualifyingData = checkChallenge(options.challenge);
   const certify = async (objectHandle: HandleArg) =>
     certificationOf(
       await tpm.run(Certify, { objectHandle, signHandle: ak.object, qualifyingData, inScheme: OWN_SCHEME }, { signal }),
@@ -72,7 +73,7 @@ export interface CertifyCreationOptions extends SignalOptions {
  * @throws RangeError for a challenge that is not of 1 to 64 bytes; TpmError when the TPM refuses.
  */
 export async function certifyCreation(tpm: Tpm, options: CertifyCreationOptions): Promise<CreationProof> {
-  return await proveCreation(tpm, { ...options, challenge: checkedChallenge(options.challenge) });
+  return await proveCreation(tpm, { ...options, challenge: checkChallenge(options.challenge) });
 }
 
 /**
@@ -156,10 +157,3 @@ const certificationOf = ({ certifyInfo, signature }: CertifyResult): Certificati
 
 const entityOf = (key: HandleArg): Entity =>
   typeof key === 'number' || key instanceof TpmObject ? { handle: key } : key;
-
-function checkedChallenge(challenge: Uint8Array): Uint8Array {
-  if (challenge.length < 1 || challenge.length > 64) {
-    throw new RangeError(`a challenge of ${challenge.length} bytes: it must have 1 to 64`);
-  }
-  return challenge;
-}

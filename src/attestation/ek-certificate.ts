@@ -1,5 +1,8 @@
+import { DerNode } from '../crypto/der-read.ts';
+import { TAG } from '../crypto/der-write.ts';
 import type { DistinguishedName } from '../crypto/distinguished-name.ts';
 import { type Certificate, parseCertificate } from '../crypto/x509.ts';
+import { isKeyprovError } from '../errors.ts';
 
 /** What an endorsement key certificate says of the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. */
 export interface EkCertificate {
@@ -37,18 +40,20 @@ export async function parseEkCertificate(der: Uint8Array): Promise<EkCertificate
     manufacturer: attribute(TCG.manufacturer),
     model: attribute(TCG.model),
     version: attribute(TCG.version),
-    specification: await readSpecification(certificate.directoryAttributes.get(TCG.spec)?.[0]),
+    specification: readSpecification(certificate.directoryAttributes.get(TCG.spec)?.[0]),
     certificate,
   };
 }
 
 /** TPMSpecification ::= SEQUENCE { family UTF8String, level INTEGER, revision INTEGER }. EK Credential Profile, 3.1.3. */
-async function readSpecification(der: Uint8Array | undefined): Promise<TpmSpecification | undefined> {
+function readSpecification(der: Uint8Array | undefined): TpmSpecification | undefined {
   if (der === undefined) return undefined;
-  const { fromBER, Integer, Sequence, Utf8String } = await import('asn1js');
-  const { result } = fromBER(der);
-  if (!(result instanceof Sequence)) return undefined;
-  const [family, level, revision] = result.valueBlock.value;
-  if (!(family instanceof Utf8String && level instanceof Integer && revision instanceof Integer)) return undefined;
-  return { family: family.getValue(), level: level.valueBlock.valueDec, revision: revision.valueBlock.valueDec };
+  try {
+    const fields = DerNode.lenient(der, 'TPM specification').fields(TAG.SEQUENCE);
+    const family = fields.next(TAG.UTF8_STRING).text() ?? '';
+    return { family, level: fields.next().natural(), revision: fields.next().natural() };
+  } catch (error) {
+    if (isKeyprovError(error)) return undefined; // it is for display, and makers write what they like
+    throw error;
+  }
 }

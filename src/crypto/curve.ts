@@ -36,6 +36,11 @@ export const CURVES: Readonly<Record<Curve, CurveFacts>> = {
   },
 };
 
+/** Whether it is the JWK name of a curve that is known here. */
+export function isCurve(value: unknown): value is Curve {
+  return typeof value === 'string' && Object.hasOwn(CURVES, value);
+}
+
 /** The unsigned big-endian number in `bytes`; 0 for none. */
 export function toBigInt(bytes: Uint8Array): bigint {
   return BigInt(`0x0${toHex(bytes)}`);

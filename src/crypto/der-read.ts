@@ -101,6 +101,14 @@ export class DerNode {
     return first === 0 ? content.subarray(1) : content;
   }
 
+  /** An INTEGER from 0 on that a number can hold. */
+  natural(): number {
+    const { content } = this.expect(TAG.INTEGER);
+    const number = content.length === 1 && content[0] === 0 ? 0 : Number(`0x${toHex(this.unsigned())}`);
+    if (!Number.isSafeInteger(number)) throw this.wrong('an INTEGER is too large');
+    return number;
+  }
+
   /** An OBJECT IDENTIFIER in dotted form. */
   oid(): string {
     const { content } = this.expect(TAG.OID);

@@ -1,7 +1,7 @@
 import { type Bytes, toBase64Url, utf8 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { JsonMembers, type JsonRefusal, showJson } from '../json.ts';
-import { CURVES, type Curve } from './curve.ts';
+import { type Curve, isCurve } from './curve.ts';
 import { digest } from './kdf.ts';
 import { checkPublicKey, type EcPublicKey, type PublicKey, type RsaPublicKey } from './public-key.ts';
 
@@ -68,8 +68,4 @@ function readEc(members: JsonMembers): EcPublicKey {
     });
   }
   return { kty: 'EC', crv, x: members.base64Url('x'), y: members.base64Url('y') };
-}
-
-function isCurve(value: unknown): value is Curve {
-  return typeof value === 'string' && Object.hasOwn(CURVES, value);
 }

@@ -1,7 +1,9 @@
-import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
-import { promisify } from 'node:util';
-import { type Bytes, concat, copy, equal, view, wipe } from '../bytes.ts';
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { type Bytes, concat, equal, view, wipe } from '../bytes.ts';
+import { type DerFields, DerNode } from '../crypto/der-read.ts';
+import { derInteger, derOctets, derOid, derSequence, TAG } from '../crypto/der-write.ts';
 import { decodePem, encodePem } from '../crypto/pem.ts';
+import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 
 const LABEL = 'ENCRYPTED PRIVATE KEY';
@@ -11,13 +13,8 @@ const AES_256_GCM = '2.16.840.1.101.3.4.1.46';
 /** scrypt's r and p, which are the same in all files. */
 const BLOCK_SIZE = 8;
 const PARALLELIZATION = 1;
-/** The most work that a file may ask for: 1 GiB and some three seconds. */
-const MAX_COST = 2 ** 20;
 const KEY_SIZE = 32;
 const TAG_SIZE = 16;
-
-const scryptAsync = promisify<Uint8Array, Uint8Array, number, object, Buffer>(scrypt);
-type Asn1 = typeof import('asn1js');
 
 /** All that differs between encrypted files. */
 interface Envelope {
@@ -41,7 +38,7 @@ export async function encryptPkcs8(pkcs8: Uint8Array, secret: Uint8Array, cost: 
   try {
     const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_SIZE });
     const encrypted = concat(cipher.update(pkcs8), cipher.final(), cipher.getAuthTag());
-    return encodePem(LABEL, encode(await import('asn1js'), { salt, cost, nonce, encrypted }));
+    return encodePem(LABEL, encode({ salt, cost, nonce, encrypted }));
   } finally {
     wipe(key);
   }
@@ -53,7 +50,7 @@ export async function encryptPkcs8(pkcs8: Uint8Array, secret: Uint8Array, cost: 
  * @throws KeyprovError `key-invalid` for a damaged file, another encryption, or one that asks for too much work.
  */
 export async function decryptPkcs8(pem: string, secret: Uint8Array): Promise<Bytes | undefined> {
-  const { salt, cost, nonce, encrypted } = decode(await import('asn1js'), decodePem(pem, LABEL));
+  const { salt, cost, nonce, encrypted } = decode(decodePem(pem, LABEL));
   const key = await deriveKey(secret, salt, cost);
   const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_SIZE });
   decipher.setAuthTag(encrypted.subarray(-TAG_SIZE));
@@ -69,37 +66,35 @@ export async function decryptPkcs8(pem: string, secret: Uint8Array): Promise<Byt
   }
 }
 
-async function deriveKey(secret: Uint8Array, salt: Bytes, cost: number): Promise<Buffer> {
-  const maxmem = 128 * BLOCK_SIZE * (cost + PARALLELIZATION + 2);
-  return await scryptAsync(secret, salt, KEY_SIZE, { N: cost, r: BLOCK_SIZE, p: PARALLELIZATION, maxmem });
+const deriveKey = (secret: Uint8Array, salt: Bytes, cost: number): Promise<Buffer> =>
+  deriveScrypt(secret, salt, KEY_SIZE, { cost, blockSize: BLOCK_SIZE, parallelization: PARALLELIZATION });
+
+function encode({ salt, cost, nonce, encrypted }: Envelope): Bytes {
+  const numbers = [cost, BLOCK_SIZE, PARALLELIZATION, KEY_SIZE].map(derInteger);
+  const kdf = derSequence(derOid(SCRYPT), derSequence(derOctets(salt), ...numbers));
+  const scheme = derSequence(derOid(AES_256_GCM), derSequence(derOctets(nonce), derInteger(TAG_SIZE)));
+  return derSequence(derSequence(derOid(PBES2), derSequence(kdf, scheme)), derOctets(encrypted));
 }
 
-function encode(asn1: Asn1, { salt, cost, nonce, encrypted }: Envelope): Bytes {
-  const sequence = (...value: InstanceType<Asn1['BaseBlock']>[]) => new asn1.Sequence({ value });
-  const oid = (value: string) => new asn1.ObjectIdentifier({ value });
-  const octets = (valueHex: Bytes) => new asn1.OctetString({ valueHex });
-  const numbers = [cost, BLOCK_SIZE, PARALLELIZATION, KEY_SIZE].map((value) => asn1.Integer.fromBigInt(value));
-  const kdf = sequence(oid(SCRYPT), sequence(octets(salt), ...numbers));
-  const scheme = sequence(oid(AES_256_GCM), sequence(octets(nonce), asn1.Integer.fromBigInt(TAG_SIZE)));
-  return new Uint8Array(sequence(sequence(oid(PBES2), sequence(kdf, scheme)), octets(encrypted)).toBER());
-}
-
-function decode(asn1: Asn1, der: Bytes): Envelope {
-  const octets: Bytes[] = [];
-  let cost = 0;
-  const collect = (value: InstanceType<Asn1['BaseBlock']>): void => {
-    if (value instanceof asn1.Constructed) value.valueBlock.value.forEach(collect);
-    else if (value instanceof asn1.OctetString) octets.push(copy(value.valueBlock.valueHexView));
-    else if (value instanceof asn1.Integer) cost ||= Number(value.toBigInt());
+/** RFC 5958, section 3: only the parts that differ between files are looked at, and the rest by writing it again. */
+function decode(der: Bytes): Envelope {
+  const info = DerNode.strict(der, 'encrypted private key').fields(TAG.SEQUENCE);
+  const parameters = (algorithm: DerNode): DerFields => {
+    const fields = algorithm.fields(TAG.SEQUENCE);
+    fields.next(TAG.OID);
+    return fields.next().fields(TAG.SEQUENCE);
   };
-  collect(asn1.fromBER(der).result);
-  const [salt, nonce, encrypted] = octets;
+  const pbes2 = parameters(info.next());
+  const kdf = parameters(pbes2.next());
+  const salt = kdf.next().octets();
+  const cost = kdf.next().natural();
+  const nonce = parameters(pbes2.next()).next().octets();
+  const envelope: Envelope = { salt, cost, nonce, encrypted: info.next().octets() };
   const wrong = (problem: string) => new KeyprovError('key-invalid', `encrypted private key: ${problem}`);
-  if (salt === undefined || nonce === undefined || encrypted === undefined) throw wrong('not of three octet strings');
-  if (!Number.isInteger(Math.log2(cost)) || cost < 2 || cost > MAX_COST) throw wrong(`scrypt with N = ${cost}`);
-  const envelope: Envelope = { salt, cost, nonce, encrypted };
-  // What was collected is right exactly if it makes the same file again; that also leaves no byte over.
-  if (!equal(encode(asn1, envelope), der)) throw wrong('not DER of PBES2 with scrypt (r 8, p 1) and AES-256-GCM');
-  if (nonce.length !== 12 || encrypted.length <= TAG_SIZE) throw wrong('nonce or ciphertext of a wrong length');
+  if (!equal(encode(envelope), der)) throw wrong('not PBES2 with scrypt (r 8, p 1) and AES-256-GCM');
+  const problem = scryptProblem({ cost, blockSize: BLOCK_SIZE, parallelization: PARALLELIZATION });
+  if (problem !== undefined) throw wrong(problem);
+  if (nonce.length !== 12 || envelope.encrypted.length <= TAG_SIZE)
+    throw wrong('nonce or ciphertext of a wrong length');
   return envelope;
 }

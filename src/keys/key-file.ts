@@ -1,4 +1,16 @@
-import { type Bytes, copy, equal } from '../bytes.ts';
+import { type Bytes, equal } from '../bytes.ts';
+import { type DerFields, DerNode } from '../crypto/der-read.ts';
+import {
+  contextTag,
+  derExplicit,
+  derInteger,
+  derOctets,
+  derOid,
+  derSequence,
+  derText,
+  derValue,
+  TAG,
+} from '../crypto/der-write.ts';
 import { decodePem, encodePem } from '../crypto/pem.ts';
 import { KeyprovError } from '../errors.ts';
 
@@ -23,6 +35,7 @@ export interface KeyFile {
 }
 
 const LABEL = 'TSS2 PRIVATE KEY';
+const WHAT = 'TSS2 key file';
 const LOADABLE = '2.23.133.10.1.3';
 const OTHER_TYPES: Readonly<Record<string, string>> = {
   '2.23.133.10.1.4': 'an importable key',
@@ -30,15 +43,14 @@ const OTHER_TYPES: Readonly<Record<string, string>> = {
 };
 /** The members with a context tag. */
 const OPTIONAL = ['emptyAuth', 'policy', 'secret', 'authPolicy', 'description', 'rsaParent', 'parentName'] as const;
+/** The tags that they and unknown ones have. */
+const CONTEXT = Array.from({ length: 31 }, (_, number) => contextTag(number, 'constructed'));
 const HIERARCHIES = [0x40000001, 0x40000007, 0x4000000b, 0x4000000c];
-
-type Asn1 = typeof import('asn1js');
-type Asn1Value = InstanceType<Asn1['BaseBlock']>;
 
 /** The file as PEM. @throws KeyprovError `key-invalid` for areas whose lengths are wrong, or an impossible parent. */
 export async function encodeKeyFile(file: KeyFile): Promise<string> {
   check(file);
-  return encodePem(LABEL, encode(await import('asn1js'), file, 0xff));
+  return encodePem(LABEL, encode(file, 0xff));
 }
 
 /**
@@ -49,11 +61,10 @@ export async function encodeKeyFile(file: KeyFile): Promise<string> {
  */
 export async function decodeKeyFile(pem: string): Promise<KeyFile> {
   const der = decodePem(pem, LABEL);
-  const asn1 = await import('asn1js');
-  const file = readFile(asn1, der);
-  // asn1js reads any BER; only if the same file is written again it was DER, with nothing left over.
-  const sameBytes = [0xff, 0x01].some((yes) => equal(encode(asn1, file, yes), der));
-  if (!sameBytes) throw wrong('not DER, or with bytes left over');
+  const file = readFile(der);
+  // Order, repetition and what is left over are right exactly if the same file is written again.
+  const sameBytes = [0xff, 0x01].some((yes) => equal(encode(file, yes), der));
+  if (!sameBytes) throw wrong('not DER, or with parts left over');
   check(file);
   return { ...file, emptyAuth: file.emptyAuth ?? false };
 }
@@ -61,59 +72,39 @@ export async function decodeKeyFile(pem: string): Promise<KeyFile> {
 /** A file as it was read: whether `emptyAuth` was there matters for comparing the bytes. */
 type ReadFile = Omit<KeyFile, 'emptyAuth'> & { readonly emptyAuth?: boolean };
 
-function encode(asn1: Asn1, file: ReadFile, yes: number): Bytes {
-  const boolean = (value: boolean) => {
-    const block = new asn1.Boolean({ value });
-    if (value) block.valueBlock.valueHexView = new Uint8Array([yes]);
-    return block;
-  };
-  const optional = (name: (typeof OPTIONAL)[number], value: Asn1Value) =>
-    new asn1.Constructed({ idBlock: { tagClass: 3, tagNumber: OPTIONAL.indexOf(name) }, value: [value] });
-  const octets = (bytes: Bytes) => new asn1.OctetString({ valueHex: bytes });
-  const value: Asn1Value[] = [new asn1.ObjectIdentifier({ value: LOADABLE })];
-  if (file.emptyAuth !== undefined) value.push(optional('emptyAuth', boolean(file.emptyAuth)));
-  if (file.description !== undefined) {
-    value.push(optional('description', new asn1.Utf8String({ value: file.description })));
-  }
-  if (file.rsaParent !== undefined) value.push(optional('rsaParent', boolean(file.rsaParent)));
-  value.push(asn1.Integer.fromBigInt(file.parent), octets(file.publicArea), octets(file.privateArea));
-  return new Uint8Array(new asn1.Sequence({ value }).toBER());
+function encode(file: ReadFile, yes: number): Bytes {
+  const boolean = (value: boolean) => derValue(TAG.BOOLEAN, new Uint8Array([value ? yes : 0]));
+  const optional = (name: (typeof OPTIONAL)[number], value: Bytes) => derExplicit(OPTIONAL.indexOf(name), value);
+  return derSequence(
+    derOid(LOADABLE),
+    ...(file.emptyAuth === undefined ? [] : [optional('emptyAuth', boolean(file.emptyAuth))]),
+    ...(file.description === undefined ? [] : [optional('description', derText('utf8', file.description))]),
+    ...(file.rsaParent === undefined ? [] : [optional('rsaParent', boolean(file.rsaParent))]),
+    derInteger(file.parent),
+    derOctets(file.publicArea),
+    derOctets(file.privateArea),
+  );
 }
 
-function readFile(asn1: Asn1, der: Bytes): ReadFile {
-  const { result, offset } = asn1.fromBER(der);
-  if (offset !== der.length || !(result instanceof asn1.Sequence)) throw wrong('not one DER SEQUENCE');
-  const values: Asn1Value[] = [...result.valueBlock.value];
-  const type = values.shift();
-  if (!(type instanceof asn1.ObjectIdentifier)) throw wrong('no type');
-  const oid = type.getValue();
+function readFile(der: Bytes): ReadFile {
+  const fields = DerNode.strict(der, WHAT).fields(TAG.SEQUENCE);
+  const oid = fields.next().oid();
   if (oid !== LOADABLE) throw wrong(`the type is ${OTHER_TYPES[oid] ?? oid}, only loadable keys are supported`);
-  const [privateArea, publicArea, parent] = [values.pop(), values.pop(), values.pop()];
-  if (
-    !(privateArea instanceof asn1.OctetString) ||
-    !(publicArea instanceof asn1.OctetString) ||
-    !(parent instanceof asn1.Integer)
-  ) {
-    throw wrong('parent, public or private area missing');
-  }
   return {
-    ...readOptional(asn1, values),
-    parent: Number(parent.toBigInt()),
-    publicArea: copy(publicArea.valueBlock.valueHexView),
-    privateArea: copy(privateArea.valueBlock.valueHexView),
+    ...readOptional(fields),
+    parent: fields.next().natural(),
+    publicArea: fields.next().octets(),
+    privateArea: fields.next().octets(),
   };
 }
 
-function readOptional(
-  asn1: Asn1,
-  values: readonly Asn1Value[],
-): Pick<ReadFile, 'emptyAuth' | 'rsaParent' | 'description'> {
+function readOptional(fields: DerFields): Pick<ReadFile, 'emptyAuth' | 'rsaParent' | 'description'> {
   const found: { emptyAuth?: boolean; rsaParent?: boolean; description?: string } = {};
-  for (const value of values) {
-    const name = value.idBlock.tagClass === 3 ? OPTIONAL[value.idBlock.tagNumber] : undefined;
-    const inner = value instanceof asn1.Constructed ? value.valueBlock.value[0] : undefined;
-    if ((name === 'emptyAuth' || name === 'rsaParent') && inner instanceof asn1.Boolean) found[name] = inner.getValue();
-    else if (name === 'description' && inner instanceof asn1.Utf8String) found.description = inner.getValue();
+  for (let value = fields.optional(...CONTEXT); value !== undefined; value = fields.optional(...CONTEXT)) {
+    const name = OPTIONAL[CONTEXT.indexOf(value.tag)];
+    const [inner] = value.children();
+    if (inner !== undefined && (name === 'emptyAuth' || name === 'rsaParent')) found[name] = inner.boolean();
+    else if (inner !== undefined && name === 'description') found.description = inner.text() ?? '';
     else throw wrong(name === undefined ? 'an unknown member' : `the member '${name}' is not supported`);
   }
   return found;
@@ -135,5 +126,5 @@ function check({ publicArea, privateArea, parent }: ReadFile): void {
 }
 
 function wrong(problem: string): KeyprovError {
-  return new KeyprovError('key-invalid', `TSS2 key file: ${problem}`);
+  return new KeyprovError('key-invalid', `${WHAT}: ${problem}`);
 }

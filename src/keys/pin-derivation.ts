@@ -1,13 +1,12 @@
-import { createHash, randomBytes, scrypt } from 'node:crypto';
-import { promisify } from 'node:util';
+import { createHash, randomBytes } from 'node:crypto';
 import { type Bytes, view, wipe } from '../bytes.ts';
+import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 import type { PinDerivation } from './provider.ts';
 
 /** Length of the authorization values derived here, in bytes: the most that a key with a SHA-256 Name takes. */
 const AUTH_VALUE_SIZE = 32;
 const BASE64_URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
-const scryptAsync = promisify<Uint8Array, Uint8Array, number, object, Buffer>(scrypt);
 
 /** The default derivation for a new key: scrypt with a fresh salt, 16 MiB and some 40 ms of work. */
 export function newPinDerivation(): PinDerivation {
@@ -20,14 +19,9 @@ export function newPinDerivation(): PinDerivation {
  */
 export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation): Promise<Bytes> {
   if (derivation.kdf === 'scrypt') {
-    const { cost: N, blockSize: r, parallelization: p, salt } = derivation;
-    if (N > 2 ** 20 || r > 32 || p > 16) {
-      throw new KeyprovError(
-        'key-invalid',
-        `the PIN derivation of the key asks for too much work (N=${N}, r=${r}, p=${p})`,
-      );
-    }
-    const raw = await scryptAsync(pin, salt, (AUTH_VALUE_SIZE * 3) / 4, { N, r, p, maxmem: 256 * N * r });
+    const problem = scryptProblem(derivation);
+    if (problem !== undefined) throw new KeyprovError('key-invalid', `the PIN derivation of the key: ${problem}`);
+    const raw = await deriveScrypt(pin, derivation.salt, (AUTH_VALUE_SIZE * 3) / 4, derivation);
     try {
       return base64UrlText(raw);
     } finally {

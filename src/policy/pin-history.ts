@@ -1,6 +1,6 @@
-import { createHmac, randomBytes, scrypt } from 'node:crypto';
-import { promisify } from 'node:util';
+import { createHmac, randomBytes } from 'node:crypto';
 import { equal, fromBase64, toBase64, wipe } from '../bytes.ts';
+import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 
 /** One PIN of a history: the salted slow hash of its UTF-8 bytes, with all that is needed to compute it again. */
@@ -42,8 +42,6 @@ export interface AddToPinHistoryOptions extends PinHistoryOptions {
 
 const SALT_SIZE = 16;
 const HASH_SIZE = 32;
-const MAX_WORK = { cost: 2 ** 20, blockSize: 32, parallelization: 16 };
-const scryptAsync = promisify<Uint8Array, Uint8Array, number, object, Buffer>(scrypt);
 
 /** The history with this PIN as the current one, and no more than `keep` in all. The PIN stays the caller's to wipe. */
 export async function addToPinHistory(
@@ -77,18 +75,14 @@ export async function pinHistoryContains(
 
 async function hashPin(
   pin: Uint8Array,
-  { kdf, cost: N, blockSize: r, parallelization: p, salt }: Omit<PinHistoryEntry, 'hash'>,
+  { kdf, salt, ...work }: Omit<PinHistoryEntry, 'hash'>,
   pepper: Uint8Array | undefined,
 ): Promise<Uint8Array> {
-  const isPossible = [N, r, p].every((part) => Number.isInteger(part) && part > 0) && (N & (N - 1)) === 0 && N > 1;
-  if (kdf !== 'scrypt' || !isPossible) throw invalid('its hash is none of scrypt');
-  if (N > MAX_WORK.cost || r > MAX_WORK.blockSize || p > MAX_WORK.parallelization) {
-    throw invalid(`its hash asks for too much work (N=${N}, r=${r}, p=${p})`);
-  }
+  const problem = kdf === 'scrypt' ? scryptProblem(work) : 'its hash is not one of scrypt';
+  if (problem !== undefined) throw invalid(problem);
   const secret = pepper === undefined ? pin : createHmac('sha256', pepper).update(pin).digest();
   try {
-    const options = { N, r, p, maxmem: 256 * N * r };
-    return await scryptAsync(secret, bytesOf(salt, SALT_SIZE), HASH_SIZE, options);
+    return await deriveScrypt(secret, bytesOf(salt, SALT_SIZE), HASH_SIZE, work);
   } finally {
     if (secret !== pin) wipe(secret);
   }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isChallenge } from '../attestation/challenge.ts';
 import { type Bytes, fromBase64, utf8, view } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { ServiceError } from '../errors/service-error.ts';
@@ -93,7 +94,7 @@ async function askNonce({ endpoint, version }: DiscoveredService, options: Servi
 function challengeOf(nonce: string): Bytes {
   try {
     const bytes = fromBase64(nonce);
-    if (bytes.length >= 1 && bytes.length <= 64) return bytes;
+    if (isChallenge(bytes)) return bytes;
   } catch {
     // It is opaque, and need be no base64.
   }

@@ -1,9 +1,9 @@
-import { toBigInt } from '../crypto/curve.ts';
+import { isCurve, toBigInt } from '../crypto/curve.ts';
 import { factsOf, type NormalizedAlgorithm } from './algorithms.ts';
 import type { CryptoKey } from './crypto-key.ts';
 import { domError, failingAs } from './dom-error.ts';
 import type { KeyHolder } from './key-holder.ts';
-import { isCurve, publicMaterial, type WantedKey } from './key-material.ts';
+import { publicMaterial, type WantedKey } from './key-material.ts';
 import { heldKey, softwareKey } from './new-keys.ts';
 import { generatePair, generateSecret } from './software.ts';
 

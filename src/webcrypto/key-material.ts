@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, type webcrypto } from 'node:crypto';
 import { type Bytes, concat, equal, fromBase64Url, fromHex, toBase64Url, view } from '../bytes.ts';
-import { CURVES, type Curve } from '../crypto/curve.ts';
+import { CURVES, isCurve } from '../crypto/curve.ts';
 import { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { decodeJwk, encodeJwk } from '../crypto/jwk.ts';
@@ -183,11 +183,6 @@ function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: Normalize
 /** Bytes at the end of the SPKI which are the raw public key. */
 function rawSize({ namedCurve }: WebKeyAlgorithm): number {
   return namedCurve === undefined ? OKP_SIZE : 1 + 2 * CURVES[namedCurve].size;
-}
-
-/** Whether the standard, and this library, know the curve. */
-export function isCurve(name: string | undefined): name is Curve {
-  return name !== undefined && Object.hasOwn(CURVES, name);
 }
 
 /** Bytes of the digest. */

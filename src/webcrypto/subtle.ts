@@ -1,6 +1,7 @@
 import type { webcrypto } from 'node:crypto';
 import { types } from 'node:util';
 import { type Bytes, copy, utf8 } from '../bytes.ts';
+import { isCurve } from '../crypto/curve.ts';
 import { parseJson } from '../json.ts';
 import { factsOf, type NormalizedAlgorithm, normalizeAlgorithm, type Operation } from './algorithms.ts';
 import { type CryptoKey, type KeySlots, slotsOf } from './crypto-key.ts';
@@ -11,7 +12,6 @@ import type { KeyHolder } from './key-holder.ts';
 import {
   decodeKeyData,
   encodeSoftwareKey,
-  isCurve,
   type KeyData,
   type SoftwareKey,
   typeOfKeyData,

@@ -58,12 +58,12 @@ describe('decryptPkcs8', () => {
     for (let length = 0; length < der.length; length++) {
       const cut = encodePem(LABEL, der.subarray(0, length));
       expect(await asyncRefusal(() => decryptPkcs8(cut, secret))).toMatch(
-        /^key-invalid: encrypted private key: (?:not|scrypt) /,
+        /^key-invalid: encrypted private key: (?:cut off|a part is missing|it has tag) /,
       );
     }
     const longer = encodePem(LABEL, concat(der, new Uint8Array(1)));
     expect(await asyncRefusal(() => decryptPkcs8(longer, secret))).toMatch(
-      /^key-invalid: encrypted private key: not DER/,
+      /^key-invalid: encrypted private key: 1 bytes left over/,
     );
   });
 
@@ -84,10 +84,10 @@ describe('decryptPkcs8', () => {
   });
 
   it.each([
-    ['a cost that is no power of two', '02030007d0', /scrypt with N = 2000/],
-    ['a cost of one', '0203000001', /scrypt with N = 1$/],
-    ['a negative cost', '0203ff0000', /scrypt with N = -65536/],
-    ['a cost above the limit', '0203200000', /scrypt with N = 2097152/],
+    ['a cost that is no power of two', '02030186a0', /scrypt has no such parameters: N = 100000,/],
+    ['a cost of one', '0203000001', /not in its shortest form/],
+    ['a negative cost', '0203ff0000', /an INTEGER is negative/],
+    ['a cost above the limit', '0203200000', /scrypt with too much work: N = 2097152,/],
   ])('refuses %s', async (_, cost, message) => {
     const der = toHex(decodePem(await encryptPkcs8(pkcs8, secret, 2 ** 16), LABEL));
     expect(der).toContain('0203010000020108020101020120');
@@ -98,8 +98,6 @@ describe('decryptPkcs8', () => {
   it('refuses other scrypt parameters than those that are written', async () => {
     const der = toHex(decodePem(await encryptPkcs8(pkcs8, secret, COST), LABEL));
     const changed = encodePem(LABEL, fromHex(der.replace('020108020101020120', '020108020110020120')));
-    expect(await asyncRefusal(() => decryptPkcs8(changed, secret))).toContain(
-      'not DER of PBES2 with scrypt (r 8, p 1)',
-    );
+    expect(await asyncRefusal(() => decryptPkcs8(changed, secret))).toContain('not PBES2 with scrypt (r 8, p 1)');
   });
 });

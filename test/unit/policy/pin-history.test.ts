@@ -77,13 +77,13 @@ describe('a PIN history', () => {
   });
 
   it.each([
-    [{ kdf: 'md5' }, /its hash is none of scrypt/],
-    [{ cost: 15 }, /its hash is none of scrypt/],
-    [{ cost: 0 }, /its hash is none of scrypt/],
-    [{ blockSize: -8 }, /its hash is none of scrypt/],
-    [{ cost: 2 ** 21 }, /asks for too much work \(N=2097152, r=8, p=1\)/],
-    [{ blockSize: 33 }, /asks for too much work/],
-    [{ parallelization: 17 }, /asks for too much work/],
+    [{ kdf: 'md5' }, /its hash is not one of scrypt/],
+    [{ cost: 15 }, /scrypt has no such parameters/],
+    [{ cost: 0 }, /scrypt has no such parameters/],
+    [{ blockSize: -8 }, /scrypt has no such parameters/],
+    [{ cost: 2 ** 21 }, /scrypt with too much work: N = 2097152, r = 8, p = 1/],
+    [{ blockSize: 33 }, /scrypt with too much work/],
+    [{ parallelization: 17 }, /scrypt with too much work/],
     [{ salt: 'AAAA' }, /3 bytes where 16 should be/],
     [{ hash: '*' }, /no base64/],
   ])('refuses a damaged entry: %j', async (change, message) => {
