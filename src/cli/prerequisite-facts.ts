@@ -18,12 +18,12 @@ import { readLockout } from '../tpm/capabilities.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
 import { readNature } from '../tpm/virtual.ts';
 import type { Environment } from './command.ts';
-import type { Place } from './sign-with.ts';
 
 /** What the prerequisites are checked with. */
 export interface PrerequisiteSources extends RunOwner {
   readonly store: KeyStore;
-  readonly address: Place['address'];
+  /** Of the TPM, or `none`. */
+  readonly address: string;
   readonly merged: MergedPolicy;
   readonly environment: Environment;
   /** Text of `dsregcmd /status`; undefined to run it where there is one. */

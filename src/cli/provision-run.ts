@@ -5,15 +5,16 @@ import { isKeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { Backend } from '../keys/provider.ts';
 import type { SelectionOptions } from '../keys/select-provider.ts';
-import type { MergedPolicy } from '../policy/index.ts';
+import type { PolicyInForce } from '../policy/index.ts';
 import type { NewPinPrompt } from '../provisioning/pin-entry.ts';
 import type { PinRecoverySetup } from '../provisioning/pin-recovery.ts';
 import { provision } from '../provisioning/provision.ts';
 import type { ProvisionOutcome } from '../provisioning/run.ts';
 import type { Context } from './command.ts';
-import { KeySources } from './key-sources.ts';
+import { showingKeySources } from './key-places.ts';
 import { type Arguments, UsageError } from './options/arguments.ts';
 import { policyOptions, readFallBack, readPolicy } from './options/policy-option.ts';
+import { profileOption, readProfile } from './options/profile-option.ts';
 import {
   fileOf,
   graphOptions,
@@ -27,7 +28,6 @@ import { requiredOption, valueOption } from './options/value-option.ts';
 import { checkRunPrerequisites } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
-import type { Place } from './sign-with.ts';
 import { readPin } from './terminal/pin-file.ts';
 import { newPinPrompt } from './terminal/pin-input.ts';
 import type { Outcome } from './terminal/report.ts';
@@ -53,18 +53,14 @@ export function runOptions(): Option[] {
   ];
 }
 
-/** The option `--profile`. */
-export function profileOption(): Option {
-  return valueOption('--profile <name>', 'form of the request: strict or attested');
-}
-
 /** What a run is told. */
 export interface RunArguments {
   readonly service: ServiceArguments;
   readonly user: string;
   readonly deviceId: string;
-  readonly address: Place['address'];
-  readonly merged: MergedPolicy;
+  /** Of the TPM, or `none`. */
+  readonly address: string;
+  readonly merged: PolicyInForce;
   readonly profile: 'strict' | 'attested' | undefined;
   readonly pinFile: string | undefined;
   readonly hasPin: boolean;
@@ -84,7 +80,7 @@ export interface RunArguments {
 export async function readRunArguments(given: Arguments, context: Context): Promise<RunArguments> {
   const address = readTpmAddress(given, context);
   const merged = await readPolicy(given, context);
-  const profile = given.choice('profile', ['strict', 'attested']);
+  const profile = readProfile(given, merged.policy.algorithm);
   const user = given.required('user');
   const service = await readServiceArguments(given);
   const pinFile = given.text('pin-file');
@@ -93,16 +89,13 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
     given.problems.push('--device-id is missing, or --device-cert, whose name is one');
   }
   if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'contradicts --no-pin');
-  if (profile === 'strict' && merged !== undefined && merged.policy.algorithm !== 'rsa-2048') {
-    given.problems.push(`--profile strict takes rsa-2048 keys only, not ${merged.policy.algorithm}`);
-  }
   const recovery = await readRecovery(given, user);
   const dsregcmd = await fileOf(given, 'dsregcmd');
   const prerequisites = given.has('skip-prerequisites') ? 'skip' : 'check';
   const allowDowngrade = given.has('allow-downgrade');
   const fallBack = readFallBack(given);
   given.check();
-  if (merged === undefined || service.deviceId === undefined) throw new UsageError(['no policy, or no device']);
+  if (service.deviceId === undefined) throw new UsageError(['no device']);
   const { deviceId } = service;
   return {
     ...{ service, user, deviceId, address, merged, profile, pinFile, hasPin, recovery, dsregcmd },
@@ -151,20 +144,20 @@ export async function runWith(
   const { progress } = report;
   const { policy } = merged;
   const { prompt = newPinPrompt(user, { file: pinFile, prompter, report }) } = wish;
+  const sources = showingKeySources(address, store, { algorithm: policy.algorithm, progress });
+  if (wish.prerequisites === 'skip') report.warn('the prerequisites are not checked');
   // A PIN that is there already is judged before anybody authenticates; a line of standard input waits for its turn.
   const isThere = hasPin && wish.prompt === undefined && pinFile !== undefined && pinFile !== '-';
   const pin = isThere ? await readPin(pinFile, report, signal) : undefined;
-  const sources = new KeySources(store, { address, algorithm: policy.algorithm, hasPin, progress });
-  if (wish.prerequisites === 'skip') report.warn('the prerequisites are not checked');
   try {
     return await provision({
-      ...{ user, deviceId, store, policy, registrar, mfa, enrolAk, signal },
-      sources: sources.sources,
+      ...{ user, deviceId, store, policy, sources, registrar, mfa, enrolAk, signal },
       pinRecovery: wish.recovery,
-      ...{ allowDowngrade: wish.allowDowngrade, fallBack: wish.fallBack },
+      allowDowngrade: wish.allowDowngrade,
+      fallBack: wish.fallBack,
       previous: wish.previous,
       // Who has attestation keys certified wants the service to see it.
-      ...((wish.profile ?? enrolAk) && { profile: wish.profile ?? 'attested' }),
+      profile: wish.profile ?? (enrolAk && 'attested'),
       prerequisites:
         wish.prerequisites === 'check'
           ? (options) => checkRunPrerequisites({ ...wish, store, environment }, options)
@@ -174,6 +167,5 @@ export async function runWith(
     });
   } finally {
     wipe(pin);
-    sources.wipe();
   }
 }

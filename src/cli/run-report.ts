@@ -1,10 +1,9 @@
-import { toBase64, toHex } from '../bytes.ts';
 import { sayError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import type { RegisteredRecord } from '../provisioning/registration-record.ts';
 import type { ProvisionOutcome, RunEvent } from '../provisioning/run.ts';
 import { describeSyncStatus, forecastSync } from '../registration/sync-status.ts';
 import { EXIT } from './exit-codes.ts';
+import { keyJson, keyLines, requestJson, requestLines, row } from './key-report.ts';
 import { prerequisiteLines } from './prerequisite-facts.ts';
 import type { Progress } from './terminal/progress.ts';
 import { errorToJson, type Outcome, type Report } from './terminal/report.ts';
@@ -69,40 +68,14 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
   }
   const forecast = forecastSync(registration.registered);
   const sync = describeSyncStatus({ ...forecast, state: 'registered' });
-  const lines = [...registrationLines(outcome), `${'store'.padEnd(12)} ${store.directory}`, '', sync];
+  const { attestation, request } = outcome;
+  const lines = [...keyLines(outcome), ...requestLines(undefined, request), row('store', store.directory), '', sync];
   return {
     exitCode: EXIT.done,
     text: `${lines.join('\n')}\n`,
     json: {
-      ...{ status: outcome.status, resumed, ...registrationJson(outcome), store: store.directory },
-      sync: { state: 'registered', ...forecast },
+      ...{ status: outcome.status, resumed, ...keyJson(outcome), ...requestJson(attestation, request) },
+      ...{ store: store.directory, sync: { state: 'registered', ...forecast } },
     },
-  };
-}
-
-const WHERE = { hardware: 'in a TPM', virtual: 'in a virtual TPM', software: 'in software' } as const;
-
-/** A registered key for people. */
-export function registrationLines({ record, registration }: RegisteredRecord): string[] {
-  const { attestationLevel, aikStatus } = registration;
-  const proof = attestationLevel === 'none' ? 'none' : `by the TPM, attestation key ${aikStatus}`;
-  return [
-    ['user', registration.user],
-    ['device', registration.deviceId],
-    ['key', `${record.algorithm} ${WHERE[record.assurance]}${record.hasPin ? ', with a PIN' : ''}`],
-    ['key ID', toBase64(registration.keyId)],
-    ['registered', `${registration.kid} at ${registration.service}, ${registration.registered.toISOString()}`],
-    ['attestation', proof],
-  ].map(([name = '', value = '']) => `${name.padEnd(12)} ${value}`);
-}
-
-/** The same for programs. No secret is in it. */
-export function registrationJson({ record, registration }: RegisteredRecord): object {
-  const { id, backend, assurance, algorithm, hasPin, created, attempts } = record;
-  const { user, deviceId, kid, keyId, attestationLevel, aikStatus, domain, tenant, service, registered } = registration;
-  return {
-    ...{ user, deviceId, kid, keyId: { hex: toHex(keyId), base64: toBase64(keyId) } },
-    ...{ id, backend, assurance, algorithm, hasPin, created, attempts },
-    ...{ attestationLevel, aikStatus, domain, tenant, service, registered: registered.toISOString() },
   };
 }

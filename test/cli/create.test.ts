@@ -261,7 +261,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
       hasPin: true,
       pinDerivation: { kdf: 'scrypt', salt: expect.stringMatching(/^[0-9a-f]{32}$/), cost: 16384 },
     });
-    const signed = keyprov(['sign', '--dir', out, '--in', pin, '--tpm', tpm, '--pin-file', '-'], { input: PIN });
+    const signed = keyprov(['sign', '--store', out, '--in', pin, '--tpm', tpm, '--pin-file', '-'], { input: PIN });
     expect(signed.status).toBe(0);
     const told = made.stdout + made.stderr + signed.stdout + signed.stderr;
     for (const content of [told, ...contents(out), ...contents(join(directory.path, 'tpm'))]) {
@@ -338,7 +338,7 @@ describe('keyprov create in software', () => {
     ]);
     expect([mode(out, 'wrapping.secret'), statSync(join(out, 'wrapping.secret')).size]).toEqual([0o600, 32]);
     expect(text(out, 'key.pem')).toMatch(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\n/);
-    expect(keyprov(['sign', '--dir', out, '--in', join(out, 'record.json')]).status).toBe(0);
+    expect(keyprov(['sign', '--store', out, '--in', join(out, 'record.json')]).status).toBe(0);
   });
 
   it.skipIf(missingPrograms('script')).each([

@@ -35,7 +35,7 @@ describe.skipIf(missing)('a provisioned key', () => {
   /** Runs `request` or `attest` into a file, with the PIN where it is needed. */
   function make(command: 'request' | 'attest', format: string, key: string, ...more: readonly string[]): Buffer {
     rmSync(out, { force: true });
-    const args = [command, '--format', format, '--dir', path(key), '--tpm', tpm, '--out', out, ...more];
+    const args = [command, '--format', format, '--store', path(key), '--tpm', tpm, '--out', out, ...more];
     const { status, stderr, stdout } = keyprov(args, { input: PIN });
     expect({ status, stdout }, stderr).toEqual({ status: 0, stdout: '' });
     return readFileSync(out);
@@ -157,7 +157,7 @@ describe.skipIf(missing)('a provisioned key', () => {
   });
 
   it('is a DN-Binary value with --dn, and on standard output bytes are base64', () => {
-    const args = ['request', '--dir', path('rsa'), '--format'];
+    const args = ['request', '--store', path('rsa'), '--format'];
     const { stdout } = keyprov([...args, 'key-credential-link', '--dn', 'CN=ada,DC=contoso']);
     expect(stdout).toMatch(/^B:828:00020000[0-9A-F]+:CN=ada,DC=contoso\n$/);
     const { json } = keyprovJson([...args, 'cng']);
@@ -200,7 +200,7 @@ describe.skipIf(missing)('a provisioned key', () => {
       'request',
       '--format',
       'webauthn',
-      '--dir',
+      '--store',
       path('rsa'),
       ...options,
       '--ak-certificate',
@@ -225,7 +225,7 @@ describe.skipIf(missing)('a provisioned key', () => {
   });
 
   it('takes no certificate of another attestation key', () => {
-    const args = ['request', '--format', 'csr-lamps', '--dir', path('ec'), '--tpm', tpm];
+    const args = ['request', '--format', 'csr-lamps', '--store', path('ec'), '--tpm', tpm];
     const { status, json } = keyprovJson([...args, '--ak-certificate', path('exchange.pem')]);
     expect(status).toBe(2);
     expect(json).toMatchObject({
@@ -238,7 +238,7 @@ describe.skipIf(missing)('a provisioned key', () => {
     ['request', ['--format', 'csr', '--ak-certificate', '/nowhere'], 7, 'store-io'],
     ['request', ['--format', 'jwk', '--ak-certificate', 'package.json'], 7, 'certificate-invalid'],
   ] as const)('is not used: %s %j', (command, args, exit, code) => {
-    const { status, json } = keyprovJson([command, ...args, '--dir', path('rsa'), '--tpm', tpm]);
+    const { status, json } = keyprovJson([command, ...args, '--store', path('rsa'), '--tpm', tpm]);
     expect({ status, json }).toMatchObject({ status: exit, json: { ok: false, error: { code } } });
   });
 
@@ -257,7 +257,7 @@ describe.skipIf(missing)('a provisioned key', () => {
     ['attest', 'ec', ['--format', 'statement'], /--challenge is missing/],
     ['attest', 'ec', ['--format', 'ssh', '--challenge', 'aa'], /--format 'ssh' is none of attested, csr-lamps/],
   ] as const)('is not made: %s of %s %j', (command, key, args, problem) => {
-    const { status, stdout, stderr } = keyprov([command, '--dir', path(key), '--tpm', tpm, ...args]);
+    const { status, stdout, stderr } = keyprov([command, '--store', path(key), '--tpm', tpm, ...args]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(problem);
   });
@@ -269,14 +269,14 @@ describe('a software key', () => {
     const dir = join(directory.path, 'key');
     const provisioned = ['create', '--tpm', 'none', '--algorithm', 'p-256', '--user', 'ada', '--out', dir];
     expect(keyprov(provisioned).status).toBe(0);
-    const csr = keyprov(['request', '--format', 'csr', '--dir', dir]);
+    const csr = keyprov(['request', '--format', 'csr', '--store', dir]);
     expect(csr.status).toBe(0);
     expect(csr.stdout).toMatch(/^-----BEGIN CERTIFICATE REQUEST-----\n/);
-    const body = keyprov(['request', '--format', 'attested', '--dir', dir]).stdout;
+    const body = keyprov(['request', '--format', 'attested', '--store', dir]).stdout;
     expect(JSON.parse(body)).toMatchObject({ AttestationData: '', AikCertificate: '' });
-    const kast = keyprovJson(['request', '--format', 'kast', '--dir', dir]);
+    const kast = keyprovJson(['request', '--format', 'kast', '--store', dir]);
     expect(kast).toMatchObject({ status: 3, json: { error: { code: 'attestation-unavailable' } } });
-    const attest = keyprovJson(['attest', '--format', 'kast', '--challenge', 'aa', '--dir', dir]);
+    const attest = keyprovJson(['attest', '--format', 'kast', '--challenge', 'aa', '--store', dir]);
     expect(attest).toMatchObject({ status: 3, json: { error: { code: 'attestation-unavailable' } } });
   });
 });

@@ -13,7 +13,7 @@ describe.skipIf(missing)('a provisioned key', () => {
   const path = (name: string) => join(directory.path, name);
   const tpm = `libtpms:${path('tpm')}`;
   const data = path('data');
-  const sign = ['sign', '--in', data, '--dir'];
+  const sign = ['sign', '--in', data, '--store'];
 
   beforeAll(() => {
     writeFileSync(data, 'what is signed');
@@ -65,7 +65,7 @@ describe.skipIf(missing)('a provisioned key', () => {
   });
 
   it('verifies, with the attestation key of the statement', () => {
-    const { status, stdout } = keyprov(['verify', '--dir', path('rsa'), '--challenge', CHALLENGE]);
+    const { status, stdout } = keyprov(['verify', '--store', path('rsa'), '--challenge', CHALLENGE]);
     expect(status).toBe(0);
     expect(stdout).toContain('passed  challenge: extraData is what was asked for\n');
     expect(stdout).not.toContain('FAILED');
@@ -73,10 +73,10 @@ describe.skipIf(missing)('a provisioned key', () => {
   });
 
   it('does not verify over another challenge, nor for another key', () => {
-    const other = keyprovJson(['verify', '--dir', path('rsa'), '--challenge', '5b']);
+    const other = keyprovJson(['verify', '--store', path('rsa'), '--challenge', '5b']);
     expect(other).toMatchObject({ status: 8, json: { ok: false, error: { code: 'not-verified' } } });
     writeFileSync(join(path('rsa'), 'public.pem'), readFileSync(join(path('ec'), 'public.pem')));
-    const { status, stdout } = keyprov(['verify', '--dir', path('rsa'), '--challenge', CHALLENGE]);
+    const { status, stdout } = keyprov(['verify', '--store', path('rsa'), '--challenge', CHALLENGE]);
     expect(status).toBe(8);
     expect(stdout.match(/^FAILED .*$/gm)).toEqual(['FAILED  public-key: it is not the expected key']);
     const mixed = keyprovJson([...sign, path('rsa'), '--tpm', tpm]);
@@ -96,17 +96,17 @@ describe.skipIf(missing)('a provisioned key', () => {
     rmSync(join(path('ec'), 'key.pem'));
     expect(keyprovJson([...sign, path('ec')])).toMatchObject({ status: 7, json: { error: { code: 'key-not-found' } } });
     writeFileSync(join(path('ec'), 'attestation.json'), '{"version": 1');
-    const broken = keyprovJson(['verify', '--dir', path('ec'), '--challenge', CHALLENGE]);
+    const broken = keyprovJson(['verify', '--store', path('ec'), '--challenge', CHALLENGE]);
     expect(broken).toMatchObject({ status: 7, json: { error: { code: 'statement-invalid' } } });
-    const nothing = keyprovJson(['verify', '--dir', path('nothing'), '--challenge', CHALLENGE]);
+    const nothing = keyprovJson(['verify', '--store', path('nothing'), '--challenge', CHALLENGE]);
     expect(nothing).toMatchObject({ status: 7, json: { error: { code: 'key-not-found' } } });
   });
 
   it.each([
-    [['sign'], ['--dir is missing', '--in is missing']],
+    [['sign'], ['--store is missing', '--in is missing']],
     [
       ['verify', '--challenge'],
-      ['--dir is missing', '--challenge needs a value'],
+      ['--store is missing', '--challenge needs a value'],
     ],
   ])('wants all arguments of %j', (args, problems) => {
     expect(keyprovJson(args)).toMatchObject({ status: 2, json: { error: { code: 'usage', problems } } });
@@ -119,7 +119,7 @@ describe('a software key', () => {
     const out = join(directory.path, 'out');
     expect(keyprov(['create', '--tpm', 'none', '--algorithm', 'p-256', '--out', out]).status).toBe(0);
     rmSync(join(out, 'wrapping.secret'));
-    const { status, json } = keyprovJson(['sign', '--dir', out, '--in', join(out, 'public.pem')]);
+    const { status, json } = keyprovJson(['sign', '--store', out, '--in', join(out, 'public.pem')]);
     expect(status).toBe(7);
     expect(json).toMatchObject({ error: { code: 'store-invalid' } });
     expect(() => readFileSync(join(out, 'wrapping.secret'))).toThrow('ENOENT');

@@ -54,7 +54,7 @@ describe.skipIf(missing)('keyprov sim', () => {
     expect(sim('create', '--algorithm', 'p-256', '--pin-file', '-', '--out', out).status).toBe(0);
     // Whoever uses a key with a PIN and then loses the power three times is locked out, where nothing is shut down.
     for (let time = 0; time < 4; time++) {
-      expect(sim('sign', '--pin-file', '-', '--dir', out, '--in', join(out, 'public.pem')).status).toBe(0);
+      expect(sim('sign', '--pin-file', '-', '--store', out, '--in', join(out, 'public.pem')).status).toBe(0);
     }
     await using swtpm = await (await import('../../src/tpm/transports/swtpm-process.ts')).startSwtpm({
       stateDirectory: state,
@@ -132,7 +132,7 @@ describe.skipIf(withoutLibtpms)('keyprov sim --engine libtpms', () => {
     using directory = temporaryDirectory();
     const script = `
       "$0" "$1" create --algorithm p-256 --out "$2/key" --json >/dev/null &&
-      "$0" "$1" sign --dir "$2/key" --in "$2/key/public.pem" >/dev/null 2>&1 &&
+      "$0" "$1" sign --store "$2/key" --in "$2/key/public.pem" >/dev/null 2>&1 &&
       echo "$KEYPROV_TPM"`;
     const args = ['--', 'sh', '-c', script, process.execPath, MAIN, directory.path];
     const { status, stdout } = keyprov(['sim', '--engine', 'libtpms', ...args]);

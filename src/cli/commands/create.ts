@@ -2,24 +2,32 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { encodeStatement } from '../../attestation/index.ts';
-import { toBase64, toHex, view, wipe } from '../../bytes.ts';
+import { type Bytes, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpkiPem } from '../../crypto/public-key.ts';
 import { withCleanup } from '../../errors.ts';
-import type { SelectionOptions } from '../../keys/select-provider.ts';
-import type { Policy } from '../../policy/index.ts';
-import { type ProvisionEvent, type ProvisionedKey, provisionKey } from '../../provisioning/provision-key.ts';
-import type { TpmAddress } from '../../tpm/address.ts';
+import type { KeyStore } from '../../keys/key-store.ts';
+import type { Backend } from '../../keys/provider.ts';
+import { findKeys } from '../../provisioning/find-key.ts';
+import { readLastBackend } from '../../provisioning/last-backend.ts';
+import {
+  type ProvisionEvent,
+  type ProvisionedKey,
+  type ProvisionKeyOptions,
+  provisionKey,
+} from '../../provisioning/provision-key.ts';
+import { parseTpmAddress } from '../../tpm/address.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { KeySources } from '../key-sources.ts';
-import { type Arguments, UsageError } from '../options/arguments.ts';
+import { showingKeySources } from '../key-places.ts';
+import { keyJson, keyLines, requestJson, requestLines, row } from '../key-report.ts';
+import type { Arguments } from '../options/arguments.ts';
 import { policyOptions, readFallBack, readPolicy } from '../options/policy-option.ts';
+import { profileOption, readProfile } from '../options/profile-option.ts';
 import { GUID } from '../options/service-option.ts';
+import { openStore, storeOption } from '../options/store-option.ts';
 import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
-import { requiredOption, valueOption } from '../options/value-option.ts';
-import { OUTPUT_FILES, type OutputDirectory, type OutputFiles, openOutputDirectory } from '../output-directory.ts';
-import { profileOption } from '../provision-run.ts';
-import { type RecordContext, readRecord, recordToJson } from '../record.ts';
+import { valueOption } from '../options/value-option.ts';
+import { EXPORTS, type ExportedFiles, openOutputDirectory } from '../output-directory.ts';
 import { readPin } from '../terminal/pin-file.ts';
 import type { Progress } from '../terminal/progress.ts';
 import { attemptLines, type Outcome, type Report } from '../terminal/report.ts';
@@ -30,9 +38,9 @@ const CHALLENGE_SIZE = 32;
 export const createCommand: CliCommand = {
   name: 'create',
   examples: [
-    'keyprov create --out key',
-    'keyprov create --hardware required --algorithm p-256 --challenge c0ffee --pin-file pin --out key',
-    'keyprov create --tpm libtpms:tpm --user ada@contoso.com --out key --json',
+    'keyprov create --user ada@contoso.com --hardware required',
+    'keyprov create --out key --algorithm p-256 --challenge c0ffee --pin-file pin',
+    'keyprov create --out key --tpm libtpms:tpm --json',
   ],
   define,
   run: runCreate,
@@ -40,9 +48,13 @@ export const createCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .summary('make a key, its attestation and request')
-    .description('make a key, have the TPM attest it, and write its registration request; nothing is sent')
-    .addOption(requiredOption('--out <dir>', `directory for ${OUTPUT_FILES.join(', ')}`))
+    .summary('make a key, without a service')
+    .description(
+      'make a key and keep it in the store; with --out, make a store of its own for it, with its registration request ' +
+        'and attestation beside it; nothing is sent',
+    )
+    .addOption(storeOption())
+    .addOption(valueOption('--out <dir>', 'a new store for the key, with its request'))
     .addOption(valueOption('--user <name>', 'whose key it is'))
     .addOption(valueOption('--device-id <guid>', 'the device that it is made on'))
     .addOption(tpmOption());
@@ -52,106 +64,76 @@ function define(command: Command): void {
     .addOption(valueOption('--challenge <hex>', 'what the TPM attests the key over (default: random)'))
     .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
     .option('--allow-downgrade', 'software may follow a key in a TPM')
-    .option('--force', 'replace the files of an earlier run');
+    .option('--force', 'of --out: replace the key of an earlier call');
+}
+
+/** What the arguments ask for. */
+interface Wish
+  extends Pick<
+    ProvisionKeyOptions,
+    'policy' | 'profile' | 'user' | 'deviceId' | 'pin' | 'allowDowngrade' | 'fallBack'
+  > {
+  /** Of the TPM, or `none`. */
+  readonly address: string;
+  readonly challenge: Bytes;
 }
 
 async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const { report, signal } = context;
   const address = readTpmAddress(given, context);
-  const merged = await readPolicy(given, context);
-  const policy = merged?.policy;
-  const fallBack = readFallBack(given);
-  const profile = given.choice('profile', ['strict', 'attested']);
-  const user = given.text('user');
-  const deviceId = given.text('device-id');
+  const { policy } = await readPolicy(given, context);
+  const [user, deviceId, directory] = [given.text('user'), given.text('device-id'), given.text('out')];
   const challenge = given.hex('challenge', 64);
+  const fallBack = readFallBack(given);
   const pinFile = given.text('pin-file');
-  const directory = given.required('out');
+  const profile = readProfile(given, policy.algorithm);
   if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is no GUID');
-  if (profile === 'strict' && policy !== undefined && policy.algorithm !== 'rsa-2048') {
-    given.problems.push(`--profile strict takes rsa-2048 keys only, not ${policy.algorithm}`);
-  }
+  if (directory !== undefined) given.refuse(['store'], 'contradicts --out, which is a store of its own');
+  else given.refuse(['force'], 'has no meaning without --out');
   given.check();
-  if (policy === undefined) throw new UsageError(['no policy']);
-
   const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
   try {
-    const out = await openOutputDirectory(directory, given.has('force'));
     const allowDowngrade = given.has('allow-downgrade');
     const wish = { address, policy, profile, user, deviceId, pin, allowDowngrade, fallBack };
-    try {
-      return await provision(out, { ...wish, challenge: challengeOf(challenge, report) }, report, signal);
-    } catch (error) {
-      return await withCleanup(
-        () => Promise.reject(error),
-        () => out.discard(),
-      );
-    }
+    const make = (store: KeyStore, previous: Backend | undefined) =>
+      createKey(store, { ...wish, challenge: challenge ?? randomChallenge(report) }, previous, context);
+    if (directory !== undefined) return await createIn(directory, given.has('force'), user, make, context);
+    const store = await openStore(given, context);
+    const made = await make(store, await previousBackend(store, user));
+    await store.save(made, { signal });
+    return describe(made, store.directory, {}, address, report);
   } finally {
     wipe(pin);
   }
 }
 
-/** What the arguments ask for. */
-interface Wish extends Pick<RecordContext, 'user' | 'deviceId' | 'challenge'> {
-  readonly address: TpmAddress | 'none';
-  readonly policy: Policy;
-  readonly profile: 'strict' | 'attested' | undefined;
-  readonly pin: Uint8Array | undefined;
-  readonly allowDowngrade: boolean;
-  readonly fallBack: SelectionOptions['fallBack'];
-}
-
-function challengeOf(given: Uint8Array | undefined, report: Report): RecordContext['challenge'] {
-  if (given !== undefined) return { bytes: given, origin: 'given' };
+function randomChallenge(report: Report): Bytes {
   const bytes = view(randomBytes(CHALLENGE_SIZE));
   report.progress.note(`challenge: none was given, this random one is used: ${toHex(bytes)}`);
-  return { bytes, origin: 'random' };
+  return bytes;
 }
 
-async function provision(out: OutputDirectory, wish: Wish, report: Report, signal: AbortSignal): Promise<Outcome> {
-  const { policy, user, pin, allowDowngrade, fallBack } = wish;
+/** Where the user's last key of the store was made. */
+async function previousBackend(store: KeyStore, user: string | undefined): Promise<Backend | undefined> {
+  if (user === undefined) return undefined;
+  const isInTpm = (await findKeys(store, { user })).some(({ record }) => record.backend === 'tpm');
+  return isInTpm ? 'tpm' : await readLastBackend(store, user);
+}
+
+async function createKey(
+  store: KeyStore,
+  { address, ...wish }: Wish,
+  previous: Backend | undefined,
+  { report, signal }: Context,
+): Promise<ProvisionedKey> {
   const { progress } = report;
-  const earlier = await readRecord(out.path);
-  const previous = sameUser(earlier?.user, user) ? earlier?.backend : undefined;
-  const sources = new KeySources(out.store, {
-    ...{ address: wish.address, algorithm: policy.algorithm, hasPin: pin !== undefined, progress },
+  const { algorithm } = wish.policy;
+  return await provisionKey({
+    ...{ ...wish, previous, signal },
+    sources: showingKeySources(address, store, { algorithm, progress }),
+    onEvent: (event) => showEvent(event, progress),
   });
-  let made: ProvisionedKey;
-  try {
-    made = await provisionKey({
-      ...{ policy, sources: sources.sources, pin, previous, allowDowngrade, fallBack, signal },
-      challenge: wish.challenge.bytes,
-      ...(wish.profile !== undefined && { profile: wish.profile }),
-      onEvent: (event) => showEvent(event, progress),
-    });
-  } finally {
-    sources.wipe();
-  }
-  const tpm = made.record.backend === 'tpm' ? sources.tpm : undefined;
-  const record = recordToJson(made, { ...wish, created: new Date(), tpm });
-  progress.begin('files', `writing to ${out.path}`);
-  const files = filesOf(made, record);
-  await out.write(files, signal);
-  progress.end(`in ${out.path}`);
-
-  if (made.fellBack)
-    report.warn(`software made the key: ${attemptLines(made.record.attempts.slice(0, -1)).join('; ')}`);
-  const { attestation } = made;
-  if (made.record.backend === 'tpm' && wish.address !== 'none' && isInMemory(wish.address)) {
-    report.warn('the key is of no more use: its TPM was in memory only; give --tpm libtpms:DIR to keep it');
-  }
-  if (attestation.status === 'none' && made.record.backend === 'tpm' && policy.attestation !== 'none') {
-    report.warn(`the key is not attested: ${attestation.reason}`);
-  }
-  const paths = Object.fromEntries(Object.keys(files).map((name) => [name, join(out.path, name)]));
-  return { exitCode: EXIT.done, text: summary(made, out.path), json: { ...record, directory: out.path, files: paths } };
 }
-
-const isInMemory = (address: TpmAddress): boolean => address.kind === 'libtpms' && address.directory === undefined;
-
-/** Names of users are the same whatever their case. */
-const sameUser = (a: string | undefined, b: string | undefined): boolean => a?.toLowerCase() === b?.toLowerCase();
 
 function showEvent(event: ProvisionEvent, progress: Progress): void {
   if (event.type === 'end') progress.end(event.detail);
@@ -159,25 +141,78 @@ function showEvent(event: ProvisionEvent, progress: Progress): void {
   else if (event.step === 'request') progress.begin(event.step, 'building the body');
 }
 
-function filesOf({ record: key, attestation, request }: ProvisionedKey, record: object): OutputFiles {
-  const json = (value: object) => `${JSON.stringify(value, undefined, 2)}\n`;
+/** A store with one key, and what is exported of it beside it; nothing if anything fails. */
+async function createIn(
+  directory: string,
+  force: boolean,
+  user: string | undefined,
+  make: (store: KeyStore, previous: Backend | undefined) => Promise<ProvisionedKey>,
+  { report, signal }: Context,
+): Promise<Outcome> {
+  const out = await openOutputDirectory(directory, force);
+  const previous = out.earlier.find((earlier) => sameUser(earlier.user, user))?.backend;
+  try {
+    const made = await make(out.store, previous);
+    report.progress.begin('files', `writing to ${out.path}`);
+    const record = { ...made.record, exports: ['key.pem'] as const };
+    const files = filesOf({ ...made, record });
+    await out.write(record, files, signal);
+    report.progress.end(`in ${out.path}`);
+    const address = record.tpm?.address ?? 'none';
+    return describe({ ...made, record }, out.path, files, address, report);
+  } catch (error) {
+    return await withCleanup(
+      () => Promise.reject(error),
+      () => out.discard(),
+    );
+  }
+}
+
+/** Names of users are the same whatever their case. */
+const sameUser = (a: string | undefined, b: string | undefined): boolean => a?.toLowerCase() === b?.toLowerCase();
+
+function filesOf({ record, attestation, request }: ProvisionedKey): ExportedFiles {
+  const statement = attestation.status === 'made' ? encodeStatement(attestation.statement) : undefined;
   return {
     'request.json': request.body,
-    ...(attestation.status === 'made' && { 'attestation.json': json(encodeStatement(attestation.statement)) }),
-    'key.pem': key.privateKey,
-    'public.pem': encodeSpkiPem(key.publicKey),
-    'record.json': json(record),
+    ...(statement !== undefined && { 'attestation.json': `${JSON.stringify(statement, undefined, 2)}\n` }),
+    'key.pem': record.privateKey,
+    'public.pem': encodeSpkiPem(record.publicKey),
   };
 }
 
-function summary({ record: key, keyId, attestation, request }: ProvisionedKey, path: string): string {
-  const where = { hardware: 'in a TPM', virtual: 'in a virtual TPM', software: 'in software' }[key.assurance];
-  const lines = [
-    ['key', `${key.algorithm} ${where}${key.hasPin ? ', with a PIN' : ''}`],
-    ['key ID', toBase64(keyId)],
-    ['attestation', attestation.status === 'made' ? 'made' : `none: ${attestation.reason}`],
-    ['request', `profile ${request.profile}`],
-    ['directory', path],
-  ];
-  return lines.map(([name = '', value = '']) => `${name.padEnd(12)} ${value}\n`).join('');
+function describe(
+  { record, fellBack, attestation, request }: ProvisionedKey,
+  directory: string,
+  files: ExportedFiles,
+  address: string,
+  report: Report,
+): Outcome {
+  if (fellBack) report.warn(`software made the key: ${attemptLines(record.attempts.slice(0, -1)).join('; ')}`);
+  if (record.backend === 'tpm' && isInMemory(address)) {
+    report.warn('the key is of no more use: its TPM was in memory only; give --tpm libtpms:DIR to keep it');
+  }
+  const isWanted = record.policy?.attestation !== 'none';
+  if (attestation.status === 'none' && record.backend === 'tpm' && isWanted) {
+    report.warn(`the key is not attested: ${attestation.reason}`);
+  }
+  const paths = Object.fromEntries(
+    EXPORTS.filter((name) => files[name] !== undefined).map((name) => [name, join(directory, name)]),
+  );
+  const lines = [...keyLines({ record }), ...requestLines(attestation, request), row('store', directory)];
+  return {
+    exitCode: EXIT.done,
+    text: `${lines.join('\n')}\n`,
+    json: {
+      ...{ ...keyJson({ record }), fellBack, ...requestJson(attestation, request), store: directory },
+      ...(Object.keys(paths).length > 0 && { files: paths }),
+    },
+  };
+}
+
+function isInMemory(text: string): boolean {
+  if (text === 'none') return false;
+  if (text === 'libtpms::memory:') return true;
+  const address = parseTpmAddress(text);
+  return address.kind === 'libtpms' && address.directory === undefined;
 }

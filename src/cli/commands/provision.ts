@@ -11,8 +11,7 @@ export const provisionCommand: CliCommand = {
   name: 'provision',
   examples: [
     'keyprov provision --demo',
-    'keyprov provision --service https://enterpriseregistration.windows.net --tenant contoso.com \\\n' +
-      '    --user ada@contoso.com --device-cert device.pem --device-key device-key.pem',
+    'keyprov provision --service https://adfs.contoso.com --user ada@contoso.com --device-cert d.pem --device-key d.key',
   ],
   define,
   run: runProvision,

@@ -1,43 +1,41 @@
-import { writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type AttestationStatement, decodeStatement } from '../../attestation/index.ts';
-import { type Bytes, equal, toBase64, wipe } from '../../bytes.ts';
+import { type Bytes, equal, toBase64, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
+import { KeyprovError } from '../../errors.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { fileIo, readText } from '../file-io.ts';
+import { fileIo } from '../file-io.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
-import { addFormatOptions, type FormatOption, readFormatOptions } from '../options/format-options.ts';
-import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
+import {
+  addFormatOptions,
+  type FormatOption,
+  type FormatOptions,
+  readFormatOptions,
+} from '../options/format-options.ts';
+import { keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { openExistingStore } from '../options/store-option.ts';
 import { requiredOption, valueOption } from '../options/value-option.ts';
-import { readKey } from '../record.ts';
-import { type Place, signWith, warnOfOtherTpm, withTpm } from '../sign-with.ts';
-import { readPin } from '../terminal/pin-file.ts';
+import { type StoredKey, withStoredKey } from '../stored-key.ts';
+import { readPinOf } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
 import { readEndorsementKey } from './formats/endorsement.ts';
 import { REQUEST_FORMATS, type RequestFormat } from './formats/request-formats.ts';
 import type { RequestInput } from './formats/request-parts.ts';
 
-/** What a request is made of, before there is a statement. */
-type KeyInput = Omit<RequestInput, 'statement'>;
-/** Where the statement comes from. */
-export type FindStatement = (
-  input: KeyInput,
-  format: RequestFormat,
-  place: Place,
-) => Promise<AttestationStatement | undefined>;
-
 /** `keyprov request`. */
 export const requestCommand: CliCommand = {
   name: 'request',
   examples: [
-    'keyprov request --dir key --format ssh',
-    'keyprov request --dir key --format csr-lamps --name ada --out key.csr',
+    'keyprov request --format ssh',
+    'keyprov request --store key --format csr-lamps --name ada --challenge c0ffee --out key.csr',
     'keyprov request --formats',
   ],
   define,
@@ -47,9 +45,9 @@ export const requestCommand: CliCommand = {
 function define(command: Command): void {
   command
     .summary('build a request of any format for a key')
-    .description('build a request of any format for a key; nothing is sent');
+    .description('build a request of any format for a key, attested anew where it holds a statement; nothing is sent');
   defineFormats(command);
-  command.addOption(valueOption('--challenge <hex>', 'WebAuthn: the challenge of the relying party'));
+  command.addOption(valueOption('--statement <file>', 'attestation.json, to take in place of a new one'));
 }
 
 /** The options that `request` and `attest` share. */
@@ -57,76 +55,114 @@ export function defineFormats(command: Command): void {
   command
     .addOption(requiredOption('--format <format>', 'what to build'))
     .option('--formats', 'list the formats, and what each needs')
-    .addOption(requiredOption('--dir <dir>', 'the directory that keyprov create wrote'))
-    .addOption(valueOption('--out <file>', 'where to put it (default: standard output)'))
-    .addOption(valueOption('--pin-file <file>', 'the PIN where the key has to sign, - for standard input'))
-    .addOption(tpmOption());
+    .addOption(valueOption('--out <file>', 'where to put it (default: standard output)'));
+  for (const option of keyOptions()) command.addOption(option);
+  command
+    .addOption(valueOption('--pin-file <file>', 'the PIN where the key signs, - for stdin'))
+    .addOption(valueOption('--challenge <hex>', 'what to attest over, 1 to 64 bytes'));
   addFormatOptions(command);
 }
 
 async function runRequest(given: Arguments, context: Context): Promise<Outcome> {
-  return await runFormat(given, context, {
-    formats: REQUEST_FORMATS,
-    needs: ({ needs = [] }) => needs,
-    findStatement: (_, { attests }, { directory }) => (attests ? readStatement(directory) : Promise.resolve(undefined)),
-  });
+  return await runFormat(given, context, { formats: REQUEST_FORMATS, needs: ({ needs = [] }) => needs });
 }
 
 /** What differs between `request` and `attest`. */
 export interface FormatRun {
   readonly formats: Readonly<Record<string, RequestFormat>>;
   readonly needs: (format: RequestFormat) => readonly FormatOption[];
-  readonly findStatement: FindStatement;
 }
 
 /** Builds what `--format` names, and writes it. */
-export async function runFormat(
-  given: Arguments,
-  context: Context,
-  { formats, needs, findStatement }: FormatRun,
-): Promise<Outcome> {
-  const { report, signal } = context;
+export async function runFormat(given: Arguments, context: Context, { formats, needs }: FormatRun): Promise<Outcome> {
   if (given.has('formats')) return listFormats(given, formats, needs);
   given.required('format');
   const name = given.choice('format', Object.keys(formats)) ?? '';
   const format = formats[name];
-  const directory = given.required('dir');
-  const output = given.text('out');
-  const pinFile = given.text('pin-file');
-  const place = { directory, address: readTpmAddress(given, context) };
+  const [output, pinFile, statementFile] = [given.text('out'), given.text('pin-file'), given.text('statement')];
+  const wanted = await readKeyArguments(given, context);
   const readOptions = readFormatOptions(given, format === undefined ? [] : needs(format));
+  if (statementFile !== undefined && format?.attests !== true) {
+    given.problems.push('--statement is for formats that hold one');
+  }
   given.check();
   if (format === undefined) throw new UsageError(['no format']);
-  const [key, options] = [await readKey(directory), await readOptions()];
-  const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
-  const endorsementKey = () => withTpm(place.address, { signal }, (tpm) => readEndorsementKey(tpm, { signal }));
-  const sign: KeyInput['signing']['sign'] = (what) => {
-    warnOfOtherTpm(key, place.address, report);
-    return signWith(key, { ...what, pin, signal }, place);
+  const options = await readOptions();
+  const store = await openExistingStore(given, context);
+  return await withStoredKey(store, wanted, context, async (stored) => {
+    const { progress } = context.report;
+    progress.begin(name, `for the ${stored.record.algorithm} key ${stored.record.id}`);
+    const built = await buildFor(stored, format, { options, pinFile, statementFile, context });
+    if (output !== undefined) await fileIo(output, () => writeFile(output, built.content));
+    return describe(name, built, output, context);
+  });
+}
+
+/** What was built, and over what the key was attested for it, if it was. */
+interface Built {
+  readonly content: string | Bytes;
+  readonly challenge: Bytes | undefined;
+}
+
+async function buildFor(
+  { key, record, places }: StoredKey,
+  format: RequestFormat,
+  {
+    options,
+    pinFile,
+    statementFile,
+    context,
+  }: {
+    readonly options: FormatOptions;
+    readonly pinFile: string | undefined;
+    readonly statementFile: string | undefined;
+    readonly context: Context;
+  },
+): Promise<Built> {
+  const { signal } = context;
+  // It is asked for when the key signs, and not before.
+  let pin: Promise<Bytes | undefined> | undefined;
+  const sign: RequestInput['signing']['sign'] = async (what) => {
+    pin ??= readPinOf(record, pinFile, context);
+    return await key.sign({ ...what, pin: await pin, signal });
   };
-  const input: KeyInput = { key, signing: { publicKey: key.publicKey, sign }, options, endorsementKey };
-  let content: string | Bytes;
-  report.progress.begin(name, `for the ${key.algorithm} key in ${directory}`);
+  const endorsementKey = async () => readEndorsementKey(await places.tpm({ signal }), { signal });
+  const input = { key: record, signing: { publicKey: record.publicKey, sign }, options, endorsementKey };
   try {
-    const statement = await findStatement(input, format, place);
-    content = await build(format, {
-      ...input,
-      statement: statement && withCertificates(statement, options.akCertificates),
-    });
+    if (!format.attests)
+      return { content: await build(format, { ...input, statement: undefined }), challenge: undefined };
+    if (statementFile !== undefined) {
+      const statement = withCertificates(await readStatement(statementFile), options.akCertificates);
+      return { content: await build(format, { ...input, statement }), challenge: undefined };
+    }
+    const challenge = format.extraData?.(input) ?? options.challenge ?? view(randomBytes(32));
+    const made = record.backend === 'tpm' ? await key.attest({ challenge, signal }) : undefined;
+    const statement = made && withCertificates(made, options.akCertificates);
+    return { content: await build(format, { ...input, statement }), challenge };
   } finally {
-    wipe(pin);
+    wipe(await pin?.catch(() => undefined)); // who waits for it has the error
   }
-  if (output !== undefined) await fileIo(output, () => writeFile(output, content));
-  report.progress.end(`${content.length} ${typeof content === 'string' ? 'characters' : 'bytes'}`);
-  const text = typeof content === 'string' ? content : `${toBase64(content)}\n`;
-  const encoding = typeof content === 'string' ? 'text' : 'base64';
-  const json = {
-    format: name,
-    encoding,
-    content: text.replace(/\n$/, ''),
-    ...(output !== undefined && { file: resolve(output) }),
+}
+
+function describe(
+  format: string,
+  { content, challenge }: Built,
+  output: string | undefined,
+  { report }: Context,
+): Outcome {
+  const isText = typeof content === 'string';
+  const over = challenge === undefined ? '' : `, attested over ${toHex(challenge)}`;
+  report.progress.end(`${content.length} ${isText ? 'characters' : 'bytes'}${over}`);
+  const text = isText ? content : `${toBase64(content)}\n`;
+  return {
+    exitCode: EXIT.done,
+    text: output === undefined ? text : '',
+    json: {
+      ...{ format, encoding: isText ? 'text' : 'base64', content: text.replace(/\n$/, '') },
+      ...(challenge !== undefined && { challenge: toHex(challenge) }),
+      ...(output !== undefined && { file: resolve(output) }),
+    },
   };
-  return { exitCode: EXIT.done, text: output === undefined ? text : '', json };
 }
 
 /** Each format in a line, with the options that it needs. */
@@ -150,10 +186,15 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
   }
 }
 
-/** Reads `attestation.json` in a directory; `undefined` where there is none. */
-async function readStatement(directory: string): Promise<AttestationStatement | undefined> {
-  const text = await readText(directory, 'attestation.json');
-  return text === undefined ? undefined : decodeStatement(text);
+/** Reads a statement as `keyprov create --out` writes it. */
+export async function readStatement(path: string): Promise<AttestationStatement> {
+  const text = await fileIo(path, () => readFile(path, 'utf8'));
+  try {
+    return decodeStatement(JSON.parse(text));
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new KeyprovError('statement-invalid', `${path} is not JSON`, { cause });
+  }
 }
 
 /** The statement with certificates of its attestation key, which must be of that key. */
@@ -161,7 +202,8 @@ function withCertificates(statement: AttestationStatement, certificates: readonl
   const [own] = certificates;
   if (own === undefined) return statement;
   const spki = encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, statement.ak.pubArea)));
-  if (!equal(readTbs(own).spki.der, spki))
+  if (!equal(readTbs(own).spki.der, spki)) {
     throw new UsageError(['--ak-certificate is not of the attestation key of the statement']);
+  }
   return { ...statement, ak: { ...statement.ak, certificates } };
 }

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { type Bytes, fromBase64, toBase64, wipe } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
+import { storeKeyProvider } from '../../keys/store-provider.ts';
+import { openTpmKeyProvider } from '../../keys/tpm-provider.ts';
 import type { RecoverPin } from '../../provisioning/pin-recovery.ts';
 import { pinRulesFor } from '../../provisioning/pin-state.ts';
 import type { RegisteredRecord } from '../../provisioning/registration-record.ts';
@@ -8,25 +10,29 @@ import { resetPinKeepingKey } from '../../provisioning/reset-pin.ts';
 import { unregisterKey } from '../../provisioning/unregister.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { withKeyPlaces } from '../key-places.ts';
+import { keyJson } from '../key-report.ts';
 import type { Arguments } from '../options/arguments.ts';
-import { findKey, openExistingStore } from '../options/store-option.ts';
+import { keyIdOption, readKeyId } from '../options/key-option.ts';
+import { openExistingStore } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { checkRunPrerequisites } from '../prerequisite-facts.ts';
 import { type RunArguments, type RunContext, readRunArguments, runOptions, runWith } from '../provision-run.ts';
-import { describeRun, registrationJson } from '../run-report.ts';
+import { describeRun } from '../run-report.ts';
 import { withService } from '../service-connection.ts';
+import { findRegisteredKey } from '../stored-key.ts';
 import { commandOutput } from '../terminal/command-output.ts';
 import { newPinPrompt } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
-import { withProvider } from '../use-key.ts';
 import { notDone } from './unregister.ts';
 
 /** `keyprov reset`. */
 export const resetCommand: CliCommand = {
   name: 'reset',
   examples: [
-    'keyprov reset --service https://adfs.contoso.com --user ada@contoso.com \\\n    --device-cert device.pem --device-key device-key.pem',
-    'keyprov reset --service https://adfs.contoso.com --user ada@contoso.com \\\n    --device-cert device.pem --device-key device-key.pem --keep-key --recovery-command ask-recovery',
+    'keyprov reset --service https://adfs.contoso.com --user ada@contoso.com --device-cert d.pem --device-key d.key',
+    'keyprov reset --service https://adfs.contoso.com --user ada@contoso.com --device-cert d.pem --device-key d.key ' +
+      '--keep-key --recovery-command ask-recovery',
   ],
   define,
   run: runReset,
@@ -36,11 +42,12 @@ function define(command: Command): void {
   command
     .summary('replace a key whose PIN was forgotten')
     .description(
-      'for a PIN that was forgotten: unregister the key and provision a new one; or, with --keep-key, give the key a ' +
-        'new PIN with the help of a recovery service',
+      'for a PIN that was forgotten: unregister the key and provision a new one; with --keep-key, only set a new PIN, ' +
+        'with the help of a recovery service',
     );
   for (const option of runOptions()) command.addOption(option);
   command
+    .addOption(keyIdOption())
     .option('--keep-key', 'the key and its registration stay')
     .addOption(valueOption('--recovery-command <cmd>', 'asks the recovery service'))
     .option('--yes', 'without asking; needed without a terminal');
@@ -56,10 +63,12 @@ async function runReset(given: Arguments, context: Context): Promise<Outcome> {
   if (!keepKey && !isSure && !prompter.isTerminal) {
     given.problems.push('--yes is missing: there is no terminal to ask');
   }
+  const id = readKeyId(given);
   const wish = await readRunArguments(given, context);
   context.report.speakPlainly();
   const run = { ...context, store: await openExistingStore(given, context) };
-  const found = await findKey(run.store, wish);
+  const { user, deviceId } = wish;
+  const found = await findRegisteredKey(run.store, { id, user, deviceId }, context);
   if (keepKey) return await resetKeepingKey(found, command ?? '', wish, run);
   const question = `This removes the key of ${wish.user} on ${wish.deviceId} for good, and makes a new one.`;
   if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key stays as it is');
@@ -103,17 +112,19 @@ async function resetKeepingKey(
 ): Promise<Outcome> {
   const { address, merged, user, recovery, pinFile: file } = wish;
   const policy = pinRulesFor(found.record, merged);
-  const record = await withProvider(found.record, { store, address, report, signal }, (provider) =>
-    resetPinKeepingKey(store, found.record.id, {
+  const record = await withKeyPlaces(address, store, async ({ tpm }) => {
+    const isInTpm = found.record.backend === 'tpm';
+    const provider = isInTpm ? await openTpmKeyProvider(await tpm({ signal }), { signal }) : storeKeyProvider(store);
+    return await resetPinKeepingKey(store, found.record.id, {
       ...{ provider, policy, recovery, signal },
       recover: recoverByCommand(command, signal),
       prompt: newPinPrompt(user, { file, prompter, report }),
-    }),
-  );
+    });
+  });
   return {
     exitCode: EXIT.done,
     text: `the PIN of ${user} is reset; key and registration are the same\n`,
-    json: registrationJson({ ...found, record }),
+    json: keyJson({ ...found, record }),
   };
 }
 

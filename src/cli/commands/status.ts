@@ -1,25 +1,25 @@
 import type { Command } from 'commander';
-import { isKeyprovError, KeyprovError, sayError } from '../../errors.ts';
-import type { PinChangeReason } from '../../policy/index.ts';
+import { isKeyprovError, type KeyprovError, sayError } from '../../errors.ts';
+import type { PinChangeReason, PolicyInForce } from '../../policy/index.ts';
+import { findKeys } from '../../provisioning/find-key.ts';
+import { policyProblem } from '../../provisioning/fits-policy.ts';
+import { openKey } from '../../provisioning/open-key.ts';
 import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
-import { listRegistrations, type RegisteredRecord } from '../../provisioning/registration-record.ts';
 import { listRuns, type UnfinishedRun } from '../../provisioning/run-journal.ts';
-import type { Tpm } from '../../tpm/tpm.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
-import { type Arguments, UsageError } from '../options/arguments.ts';
-import { policyFileOptions, readPolicy } from '../options/policy-option.ts';
-import { openExistingStore, storeOption } from '../options/store-option.ts';
-import { readTpmAddress, TPM_VARIABLE, tpmOption } from '../options/tpm-option.ts';
-import { proveKey } from '../prove-key.ts';
-import { registrationJson, registrationLines } from '../run-report.ts';
-import { type Place, withTpm } from '../sign-with.ts';
+import { type KeyPlaces, withKeyPlaces } from '../key-places.ts';
+import { keyJson, keyLines, type ReportedKey, row } from '../key-report.ts';
+import type { Arguments } from '../options/arguments.ts';
+import { keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { openExistingStore } from '../options/store-option.ts';
+import { isTpmNamed } from '../options/tpm-option.ts';
 import { errorToJson, type Outcome } from '../terminal/report.ts';
 
 /** `keyprov status`. */
 export const statusCommand: CliCommand = {
   name: 'status',
-  examples: ['keyprov status', 'keyprov status --tpm auto', 'keyprov status --policy gpo.reg --json'],
+  examples: ['keyprov status', 'keyprov status --tpm auto', 'keyprov status --store key --policy gpo.reg --json'],
   define,
   run: runStatus,
 };
@@ -28,12 +28,10 @@ function define(command: Command): void {
   command
     .summary('say which keys there are, and how they are')
     .description(
-      'say which registered keys there are, whether the TPM that is named has them, whether their PINs must be changed, ' +
-        'and which runs are not at their end',
-    )
-    .addOption(storeOption())
-    .addOption(tpmOption());
-  for (const option of policyFileOptions()) command.addOption(option);
+      'say which keys there are, whether the TPM that is named has them, whether they fit the policy, whether their ' +
+        'PINs must be changed, and which runs are not at their end',
+    );
+  for (const option of keyOptions()) command.addOption(option);
 }
 
 /** Where a key is: its TPM has proved it, could not, or was not asked. */
@@ -43,69 +41,54 @@ type Proof =
 
 /** What is to be said about one key. */
 interface KeyStatus {
-  readonly key: RegisteredRecord;
+  readonly key: ReportedKey;
   /** When the PIN was set; undefined where that was not kept, or there is none. */
   readonly pinSetAt: string | undefined;
   readonly mustChange: readonly PinChangeReason[];
+  /** Why the policy in force allows no such key. */
+  readonly misfit: KeyprovError | undefined;
   readonly proof: Proof;
 }
 
 async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
-  const { signal, environment } = context;
-  const isTpmNamed = given.isThere('tpm') || Boolean(environment[TPM_VARIABLE]);
-  const address = readTpmAddress(given, context);
-  const merged = await readPolicy(given, context);
+  const { signal } = context;
+  const isAsked = isTpmNamed(given, context);
+  const { choice, tpm, inForce } = await readKeyArguments(given, context);
   given.check();
-  if (merged === undefined) throw new UsageError(['no policy']);
   const store = await openExistingStore(given, context);
+  const found = await findKeys(store, choice);
   const keys: KeyStatus[] = [];
-  const prove = async (key: RegisteredRecord, tpm: Tpm | KeyprovError | undefined): Promise<void> => {
-    const { record } = key;
-    keys.push({
-      ...{ key, pinSetAt: readPinState(record)?.setAt },
-      mustChange: pinMustChangeOf(record, pinRulesFor(record, merged), Date.now()),
-      proof: await proofOf(key, tpm, signal),
-    });
-  };
-  const registered = await listRegistrations(store);
-  const isAsked = isTpmNamed && address !== 'none' && registered.some(({ record }) => record.backend === 'tpm');
-  await withTpmIf(isAsked, address, signal, async (tpm) => {
-    for (const key of registered) await prove(key, tpm);
+  await withKeyPlaces(tpm, store, async (places) => {
+    for (const key of found) {
+      keys.push(await statusOf(key, inForce, isAsked ? places : undefined, signal));
+    }
   });
   return outcomeOf(keys, await listRuns(store), store.directory);
 }
 
-/** Hands over the TPM, or why it cannot be opened. */
-async function withTpmIf(
-  isAsked: boolean,
-  address: Place['address'],
+async function statusOf(
+  key: ReportedKey,
+  inForce: PolicyInForce,
+  places: KeyPlaces | undefined,
   signal: AbortSignal,
-  work: (tpm: Tpm | KeyprovError | undefined) => Promise<void>,
-): Promise<void> {
-  if (!isAsked) return await work(undefined);
-  let isOpen = false;
-  try {
-    await withTpm(address, { signal }, async (tpm) => {
-      isOpen = true;
-      await work(tpm);
-    });
-  } catch (error) {
-    if (isOpen || !isKeyprovError(error)) throw error;
-    await work(error);
-  }
+): Promise<KeyStatus> {
+  const { record } = key;
+  return {
+    ...{ key, pinSetAt: readPinState(record)?.setAt },
+    mustChange: pinMustChangeOf(record, pinRulesFor(record, inForce), Date.now()),
+    misfit: policyProblem(record, inForce.policy, { wantsPin: false }),
+    proof: await proofOf(key, places, signal),
+  };
 }
 
-async function proofOf(
-  { record }: RegisteredRecord,
-  tpm: Tpm | KeyprovError | undefined,
-  signal: AbortSignal,
-): Promise<Proof> {
+async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, signal: AbortSignal): Promise<Proof> {
   if (record.backend === 'software') return { status: 'not-asked', detail: 'it is in software, in the store itself' };
-  if (tpm === undefined) return { status: 'not-asked', detail: 'no TPM was named' };
+  if (places === undefined) return { status: 'not-asked', detail: 'no TPM was named' };
   try {
-    if (tpm instanceof KeyprovError) throw tpm;
-    await proveKey(tpm, record, { signal });
-    return { status: 'proved', detail: `the TPM at ${tpm.transport.address} certifies it` };
+    // What it opens is open for the next key too, and ends with the places.
+    const key = await openKey({ record, sources: { tpm: await places.tpm({ signal }) } });
+    const proof = await key.prove({ signal });
+    return { status: 'proved', detail: `the TPM${'address' in proof ? ` at ${proof.address}` : ''} has it` };
   } catch (error) {
     signal.throwIfAborted();
     if (!isKeyprovError(error)) throw error;
@@ -114,7 +97,7 @@ async function proofOf(
 }
 
 function outcomeOf(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], directory: string): Outcome {
-  const lines = keys.flatMap((status) => [...keyLines(status), '']);
+  const lines = keys.flatMap((status) => [...statusLines(status), '']);
   for (const { state, active } of runs) {
     const what = active ? 'a process is at it' : 'run keyprov provision again to go on';
     lines.push(
@@ -126,7 +109,7 @@ function outcomeOf(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], d
   return {
     exitCode,
     text: `${lines.join('\n').trimEnd()}\n`,
-    json: { ...(error && { error }), store: directory, keys: keys.map(keyJson), runs: runs.map(runJson) },
+    json: { ...(error && { error }), store: directory, keys: keys.map(statusJson), runs: runs.map(runJson) },
   };
 }
 
@@ -139,20 +122,23 @@ function verdict(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], dir
     const message = `a key is not where it should be: ${proof.detail}`;
     return [exitCodeOf(proof.error), { code: proof.error.code, message }];
   }
+  const misfit = keys.find((key) => key.misfit !== undefined)?.misfit;
+  if (misfit !== undefined) return [exitCodeOf(misfit), { code: misfit.code, message: sayError(misfit) }];
   if (keys.some(({ mustChange }) => mustChange.length > 0)) {
     return [EXIT.pin, { code: 'pin-must-change', message: 'a PIN must be changed: keyprov change-pin' }];
   }
   if (runs.length > 0) return [EXIT.pending, { code: 'run-unfinished', message: 'a run is not at its end' }];
   if (keys.length > 0) return [EXIT.done];
-  return [EXIT.files, { code: 'key-not-found', message: `there is no registered key in ${directory}` }];
+  return [EXIT.files, { code: 'key-not-found', message: `there is no such key in ${directory}` }];
 }
 
-function keyLines({ key, pinSetAt, mustChange, proof }: KeyStatus): string[] {
+function statusLines({ key, pinSetAt, mustChange, misfit, proof }: KeyStatus): string[] {
   const pin = mustChange.length > 0 ? `must be changed: ${messagesOf(mustChange).join(' ')}` : 'may stay as it is';
   return [
-    ...registrationLines(key),
-    `${'PIN'.padEnd(12)} ${key.record.hasPin ? `set ${pinSetAt ?? 'at an unknown time'}, ${pin}` : 'none'}`,
-    `${'proof'.padEnd(12)} ${proof.status === 'failed' ? 'FAILED: ' : ''}${proof.detail}`,
+    ...keyLines(key),
+    row('PIN', key.record.hasPin ? `set ${pinSetAt ?? 'at an unknown time'}, ${pin}` : 'none'),
+    ...(misfit === undefined ? [] : [row('policy', sayError(misfit))]),
+    row('proof', `${proof.status === 'failed' ? 'FAILED: ' : ''}${proof.detail}`),
   ];
 }
 
@@ -160,9 +146,10 @@ const messagesOf = (reasons: readonly PinChangeReason[]): string[] => [
   ...new Set(reasons.map(({ message }) => message)),
 ];
 
-function keyJson({ key, pinSetAt, mustChange, proof }: KeyStatus): object {
+function statusJson({ key, pinSetAt, mustChange, misfit, proof }: KeyStatus): object {
   return {
-    ...registrationJson(key),
+    ...keyJson(key),
+    misfit: misfit === undefined ? null : errorToJson(misfit),
     pin: key.record.hasPin ? { setAt: pinSetAt, mustChange } : null,
     proof: proof.status === 'failed' ? { ...proof, error: errorToJson(proof.error) } : proof,
   };

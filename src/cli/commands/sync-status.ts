@@ -21,10 +21,12 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { withLdapReader } from '../ldap-directory.ts';
 import type { Arguments } from '../options/arguments.ts';
+import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { fileOf, urlOf } from '../options/service-option.ts';
-import { findKey, keyOptions, openExistingStore, storeOption } from '../options/store-option.ts';
+import { openExistingStore } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { openFetch } from '../service-connection.ts';
+import { findRegisteredKey } from '../stored-key.ts';
 import { commandText } from '../terminal/command-output.ts';
 import { readPin } from '../terminal/pin-file.ts';
 import { errorToJson, type Outcome, type Report } from '../terminal/report.ts';
@@ -47,7 +49,7 @@ function define(command: Command): void {
   command
     .summary('say whether a key has reached the directory')
     .description('say whether a registered key has reached the directory, where sign-in on premises looks for it');
-  for (const option of [storeOption(), ...keyOptions()]) command.addOption(option);
+  for (const option of keyOptions()) command.addOption(option);
   command
     .addOption(valueOption('--ldap <url>', 'on premises: ldaps://…, or ldap://… with StartTLS'))
     .addOption(valueOption('--ldap-base <dn>', 'below which name users are'))
@@ -72,7 +74,7 @@ type Place =
 
 async function runSyncStatus(given: Arguments, context: Context): Promise<Outcome> {
   const { report, signal } = context;
-  const of = { user: given.text('user'), deviceId: given.text('device-id') };
+  const { choice } = await readKeyArguments(given, context);
   const place = readPlace(given);
   const schedule = await readSchedule(given);
   const roots = { ldap: await fileOf(given, 'ldap-ca'), graph: await fileOf(given, 'service-ca') };
@@ -82,7 +84,7 @@ async function runSyncStatus(given: Arguments, context: Context): Promise<Outcom
   if (wait && place.kind === 'nowhere') given.problems.push('--wait needs --ldap or --graph-token-command');
   given.check();
   report.speakPlainly();
-  const found = await findKey(await openExistingStore(given, context), of);
+  const found = await findRegisteredKey(await openExistingStore(given, context), choice, context);
   const look = async (reader: DirectoryReader | undefined): Promise<SyncStatus> => {
     const key = registeredKeyOf(found.registration);
     if (!wait || reader === undefined) return await syncStatus(key, { schedule, signal, ...(reader && { reader }) });

@@ -2,11 +2,13 @@ import type { Command } from 'commander';
 import { unregisterKey } from '../../provisioning/unregister.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { keyJson } from '../key-report.ts';
 import type { Arguments } from '../options/arguments.ts';
+import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { graphOptions, readServiceArguments, serviceOptions } from '../options/service-option.ts';
-import { findKey, keyOptions, openExistingStore, storeOption } from '../options/store-option.ts';
-import { registrationJson } from '../run-report.ts';
+import { openExistingStore } from '../options/store-option.ts';
 import { withService } from '../service-connection.ts';
+import { findRegisteredKey } from '../stored-key.ts';
 import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov unregister`. */
@@ -24,7 +26,7 @@ function define(command: Command): void {
   command
     .summary('take a key back from the service')
     .description('take a key back from the service, and remove it from the store');
-  for (const option of [storeOption(), ...keyOptions(), ...serviceOptions(), ...graphOptions()]) {
+  for (const option of [...keyOptions(), ...serviceOptions(), ...graphOptions()]) {
     command.addOption(option);
   }
   command.option('--yes', 'without asking; needed where there is no terminal');
@@ -32,13 +34,14 @@ function define(command: Command): void {
 
 async function runUnregister(given: Arguments, context: Context): Promise<Outcome> {
   const { report, prompter, signal } = context;
-  const [user, isSure] = [given.text('user'), given.has('yes')];
+  const isSure = given.has('yes');
+  const { choice } = await readKeyArguments(given, context);
   const service = await readServiceArguments(given);
   if (!isSure && !prompter.isTerminal) given.problems.push('--yes is missing: there is no terminal to ask');
   given.check();
   report.speakPlainly();
   const store = await openExistingStore(given, context);
-  const found = await findKey(store, { user, deviceId: service.deviceId });
+  const found = await findRegisteredKey(store, { ...choice, deviceId: service.deviceId }, context);
   const { registration } = found;
   const question = `This removes the key of ${registration.user} on ${registration.deviceId} for good.`;
   if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key stays as it is');
@@ -50,7 +53,7 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
   return {
     exitCode: EXIT.done,
     text: `the key of ${registration.user} is removed from the service and from ${store.directory}\n`,
-    json: { ...registrationJson(found), service: registration.service, outcome },
+    json: { ...keyJson(found), outcome },
   };
 }
 

@@ -1,23 +1,30 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
-import { decodeStatement, verifyStatement } from '../../attestation/index.ts';
+import { type AttestationStatement, verifyStatement } from '../../attestation/index.ts';
 import { toHex } from '../../bytes.ts';
-import { decodeSpkiPem, encodeSpki } from '../../crypto/public-key.ts';
+import { encodeSpki } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { objectName } from '../../tpm/names.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
-import type { CliCommand } from '../command.ts';
+import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { readText } from '../file-io.ts';
+import { exists } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
-import { requiredOption } from '../options/value-option.ts';
-
+import { type KeyArguments, keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { openExistingStore } from '../options/store-option.ts';
+import { requiredOption, valueOption } from '../options/value-option.ts';
+import { findMeantKey } from '../stored-key.ts';
 import type { Outcome } from '../terminal/report.ts';
+import { readStatement } from './request.ts';
 
 /** `keyprov verify`. */
 export const verifyCommand: CliCommand = {
   name: 'verify',
-  examples: ['keyprov verify --dir key --challenge c0ffee', 'keyprov verify --dir key --challenge c0ffee --json'],
+  examples: [
+    'keyprov verify --store key --challenge c0ffee',
+    'keyprov verify --in attestation.json --challenge c0ffee --json',
+  ],
   define,
   run: runVerify,
 };
@@ -25,46 +32,68 @@ export const verifyCommand: CliCommand = {
 function define(command: Command): void {
   command
     .summary('verify the attestation of a key')
-    .description('verify the attestation of a key, with the attestation key that it names')
-    .addOption(requiredOption('--dir <dir>', 'the directory that keyprov create wrote'))
-    .addOption(requiredOption('--challenge <hex>', 'what the TPM was to attest the key over'));
+    .description(
+      'verify the attestation of a key, with the attestation key that it names: attestation.json in the store, or a ' +
+        'file; with any option that names a key, it must be of that key',
+    )
+    .addOption(requiredOption('--challenge <hex>', 'what the TPM was to attest the key over'))
+    .addOption(valueOption('--in <file>', 'the statement (default: attestation.json in the store)'));
+  for (const option of keyOptions()) command.addOption(option);
 }
 
 const CAVEAT =
   'The attestation key was taken from the statement: nothing here proves yet that it is one of a TPM. ' +
   'That takes its certificate, or a credential that only its TPM can activate.';
 
-async function runVerify(given: Arguments): Promise<Outcome> {
-  const directory = given.required('dir');
+async function runVerify(given: Arguments, context: Context): Promise<Outcome> {
   given.required('challenge');
   const challenge = given.hex('challenge', 64);
+  const file = given.text('in');
+  const { choice } = await readKeyArguments(given, context);
   given.check();
-  const [json, publicPem] = await Promise.all([
-    readText(directory, 'attestation.json'),
-    readText(directory, 'public.pem'),
-  ]);
-  if (json === undefined || publicPem === undefined) {
-    throw new KeyprovError('key-not-found', `${directory} has no attestation.json and public.pem`, {
-      remedy: 'name the directory that keyprov provision wrote for an attested key',
+  const namesKey = ['store', 'user', 'device-id', 'key'].some((name) => given.isThere(name));
+  const over = challenge ?? new Uint8Array(0);
+  if (file !== undefined && !namesKey) return outcomeOf(await readStatement(file), undefined, over);
+  const { statement, expected } = await ofStore(file, choice, given, context);
+  return outcomeOf(statement, expected, over);
+}
+
+/** The statement of a key of the store, and the key. */
+async function ofStore(
+  file: string | undefined,
+  choice: KeyArguments['choice'],
+  given: Arguments,
+  context: Context,
+): Promise<{ readonly statement: AttestationStatement; readonly expected: Uint8Array }> {
+  const store = await openExistingStore(given, context);
+  const { record } = await findMeantKey(store, choice, context);
+  const path = file ?? join(store.directory, 'attestation.json');
+  if (file === undefined && !(await exists(path))) {
+    throw new KeyprovError('key-not-found', `${store.directory} has no attestation.json`, {
+      remedy: 'name a statement with --in: keyprov attest --format statement makes one',
     });
   }
-  const statement = decodeStatement(json);
+  return { statement: await readStatement(path), expected: encodeSpki(record.publicKey) };
+}
+
+function outcomeOf(statement: AttestationStatement, expected: Uint8Array | undefined, challenge: Uint8Array): Outcome {
   const { ok, findings } = verifyStatement(statement, {
-    challenge: challenge ?? new Uint8Array(0),
+    challenge,
     attestationKey: { pubArea: statement.ak.pubArea },
-    expectedKey: { spki: encodeSpki(decodeSpkiPem(publicPem)) },
+    ...(expected !== undefined && { expectedKey: { spki: expected } }),
   });
   const akName = toHex(objectName(decode(TPMT_PUBLIC, statement.ak.pubArea)));
+  const keyName = toHex(objectName(decode(TPMT_PUBLIC, statement.pubArea)));
   const message = ok ? 'every check has passed' : 'the statement does not verify';
   const lines = [
     ...findings.map(({ check, passed, detail }) => `${passed ? 'passed' : 'FAILED'}  ${check}: ${detail}`),
     '',
-    `${message}; the attestation key has the Name ${akName}`,
+    `${message}; the key has the Name ${keyName}, the attestation key ${akName}`,
     CAVEAT,
   ];
   return {
     exitCode: ok ? EXIT.done : EXIT.unverified,
     text: `${lines.join('\n')}\n`,
-    json: { ...(!ok && { error: { code: 'not-verified', message } }), findings, akName, caveat: CAVEAT },
+    json: { ...(!ok && { error: { code: 'not-verified', message } }), findings, keyName, akName, caveat: CAVEAT },
   };
 }

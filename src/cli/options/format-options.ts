@@ -11,8 +11,8 @@ import { valueOption } from './value-option.ts';
 /** Texts that some formats need. */
 const TEXTS = {
   name: 'common name of a request (default: the user)',
-  user: 'whose key it is (default: as recorded)',
-  'device-id': 'GUID of the device (default: as recorded)',
+  'for-user': 'whom it names (default: as recorded)',
+  'for-device': 'GUID that it names (default: as recorded)',
   'tenant-id': 'GUID of the tenant',
   sid: 'SID of the user',
   dn: 'distinguished name in the directory',
@@ -23,7 +23,7 @@ const TEXTS = {
   token: 'of an ACME challenge',
 } as const;
 
-const KINDS: Readonly<Record<string, string>> = { user: 'name', 'device-id': 'guid', 'tenant-id': 'guid' };
+const KINDS: Readonly<Record<string, string>> = { 'for-user': 'name', 'for-device': 'guid', 'tenant-id': 'guid' };
 
 /** Files that some formats need. */
 const FILES = {

@@ -30,7 +30,7 @@ export function policyOptions(): Option[] {
     valueOption('--virtual-tpm <rule>', 'allow (default) or refuse'),
     valueOption('--algorithm <name>', 'rsa-2048 (default), rsa-3072, p-256 or p-384'),
     valueOption('--attestation <need>', 'required, preferred (default) or none'),
-    valueOption('--fall-back <when>', 'software if the TPM is absent (default), or on any failure'),
+    valueOption('--fall-back <when>', 'to software: absent (default), or any failure'),
     ...policyFileOptions(),
   ];
 }
@@ -53,9 +53,9 @@ export function policyFileOptions(): Option[] {
 /**
  * The policy in force: files of Windows, environment, options, and the file of `--policy`. What an option overrides,
  * what overrides an option, and what does not count is warned of. Every wrong setting is a problem of `given`, with
- * where it comes from; then it is undefined.
+ * where it comes from; then it is the default, which the check of the arguments keeps from being used.
  */
-export async function readPolicy(given: Arguments, context: Context): Promise<PolicyInForce | undefined> {
+export async function readPolicy(given: Arguments, context: Context): Promise<PolicyInForce> {
   return await findPolicy({ files: given.texts('policy'), commandLine: optionSettings(given) }, given, context);
 }
 
@@ -64,7 +64,7 @@ export async function findPolicy(
   options: PolicyInForceOptions,
   given: Arguments,
   { report, environment }: Context,
-): Promise<PolicyInForce | undefined> {
+): Promise<PolicyInForce> {
   const owners = given.texts('policy-for');
   const userSid = owners.find(isSid);
   const tenantId = owners.find((owner) => GUID.test(owner));
@@ -78,7 +78,7 @@ export async function findPolicy(
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     given.problems.push(...error.problems.map(describeProblem));
-    return undefined;
+    return await policyInForce({ environment: {} });
   }
 }
 

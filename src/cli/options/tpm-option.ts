@@ -1,6 +1,6 @@
 import type { Option } from 'commander';
 import { isKeyprovError, sayError } from '../../errors.ts';
-import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
+import { parseTpmAddress } from '../../tpm/address.ts';
 import type { Context } from '../command.ts';
 import type { Arguments } from './arguments.ts';
 import { valueOption } from './value-option.ts';
@@ -13,16 +13,25 @@ export function tpmOption(): Option {
   return valueOption('--tpm <address>', `where the TPM is (default: $${TPM_VARIABLE}, or auto)`);
 }
 
-/** Where the TPM is: by `--tpm`, else by the environment, else the machine's own. `none`: there shall be none. */
-export function readTpmAddress(given: Arguments, { environment }: Context): TpmAddress | 'none' {
+/**
+ * The address of the TPM: of `--tpm`, else of the environment, else `auto`, the machine's own. `none`: there shall be
+ * none.
+ */
+export function readTpmAddress(given: Arguments, { environment }: Context): string {
   const option = given.text('tpm');
   const text = option ?? (environment[TPM_VARIABLE] || 'auto');
   if (text === 'none') return text;
   try {
-    return parseTpmAddress(text);
+    parseTpmAddress(text);
   } catch (error) {
     if (!isKeyprovError(error, 'address-invalid')) throw error;
     given.problems.push(`${option === undefined ? TPM_VARIABLE : '--tpm'}: ${sayError(error)}, none`);
-    return 'none';
   }
+  return text;
+}
+
+/** Whether the user named a TPM, and not `none`. */
+export function isTpmNamed(given: Arguments, { environment }: Context): boolean {
+  const text = given.text('tpm') ?? environment[TPM_VARIABLE];
+  return text !== undefined && text !== '' && text !== 'none';
 }

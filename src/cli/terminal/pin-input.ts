@@ -70,3 +70,14 @@ function noPin(prompter: Prompter): KeyprovError {
   const where = prompter.isTerminal ? 'none was typed' : 'there is no terminal to ask for it, nor a line of input';
   return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: 'give --pin-file, or answer the question' });
 }
+
+/** The PIN of a key that has one; undefined for a key without. The caller wipes it. */
+export async function readPinOf(
+  { hasPin, name }: { readonly hasPin: boolean; readonly name: string },
+  file: string | undefined,
+  { report, prompter, signal }: Omit<PinInputOptions, 'file'> & { readonly signal: AbortSignal },
+): Promise<Bytes | undefined> {
+  if (hasPin) return await readCurrentPin(`PIN of ${name}`, { file, prompter, report }, signal);
+  if (file !== undefined) report.warn('the key has no PIN: --pin-file is not used');
+  return undefined;
+}

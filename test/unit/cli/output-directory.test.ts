@@ -2,10 +2,15 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type OutputFiles, openOutputDirectory } from '../../../src/cli/output-directory.ts';
+import { type ExportedFiles, openOutputDirectory } from '../../../src/cli/output-directory.ts';
+import { openKeyStore } from '../../../src/keys/key-store.ts';
 import { readWrappingSecret } from '../../../src/keys/wrapping-secret.ts';
+import { keyRecord } from '../../key-record.ts';
 
-const NEW: OutputFiles = { 'request.json': 'r2', 'key.pem': 'k2', 'public.pem': 'p2', 'record.json': 'j2' };
+const OLD: ExportedFiles = { 'attestation.json': 'a1', 'key.pem': 'k1', 'public.pem': 'p1', 'request.json': 'r1' };
+const NEW: ExportedFiles = { 'request.json': 'r2', 'key.pem': 'k2', 'public.pem': 'p2' };
+const oldKey = keyRecord('old', { exports: ['key.pem'] });
+const newKey = keyRecord('new', { exports: ['key.pem'] });
 const never = new AbortController().signal;
 let directory: string;
 
@@ -14,87 +19,96 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-/** The files and what is in them. */
-const files = () =>
-  Object.fromEntries(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name), 'utf8')]));
+/** The lock of the store stays. */
+const names = () =>
+  readdirSync(directory)
+    .filter((name) => !name.startsWith('.'))
+    .sort();
+const contents = () => names().map((name) => [name, readFileSync(join(directory, name), 'utf8')]);
+const exported = (files: ExportedFiles, ...keys: string[]) => [...Object.keys(files), ...keys].sort();
 
-function earlierRun(): Record<string, string> {
-  const old = {
-    'attestation.json': 'a1',
-    'key.pem': 'k1',
-    'public.pem': 'p1',
-    'record.json': 'j1',
-    'request.json': 'r1',
-  };
-  for (const [name, content] of Object.entries(old)) writeFileSync(join(directory, name), content);
-  return old;
+async function earlierCall(): Promise<void> {
+  await (await openOutputDirectory(directory, false)).write(oldKey, OLD, never);
 }
 
 describe('the output directory', () => {
-  it('holds all files of a run, for the owner only', async () => {
+  it('is a store with one key, and its exports beside it, for the owner only', async () => {
     const out = await openOutputDirectory(directory, false);
-    await out.write(NEW, never);
-    expect(files()).toEqual(NEW);
+    await out.write(newKey, NEW, never);
+    expect(names()).toEqual(exported(NEW, 'key-new.json'));
+    expect(await (await openKeyStore(directory)).list()).toEqual({ records: [newKey], damaged: [] });
     expect(statSync(join(directory, 'key.pem')).mode & 0o777).toBe(0o600);
   });
 
-  it('is refused with files of an earlier run, whichever', async () => {
+  it('is refused with files of an earlier call, whichever', async () => {
     writeFileSync(join(directory, 'public.pem'), 'p1');
-    await expect(openOutputDirectory(directory, false)).rejects.toMatchObject({ code: 'key-exists' });
-    expect(files()).toEqual({ 'public.pem': 'p1' });
+    await expect(openOutputDirectory(directory, false)).rejects.toMatchObject({
+      code: 'key-exists',
+      remedy: expect.stringContaining('--force'),
+    });
+    expect(contents()).toEqual([['public.pem', 'p1']]);
   });
 
-  it('holds nothing of the earlier run once it was replaced', async () => {
-    earlierRun();
+  it('holds nothing of the earlier call once that was replaced', async () => {
+    await earlierCall();
     const out = await openOutputDirectory(directory, true);
-    await out.write(NEW, never);
-    expect(files()).toEqual(NEW);
+    expect(out.earlier).toEqual([oldKey]);
+    await out.write(newKey, NEW, never);
+    expect(names()).toEqual(exported(NEW, 'key-new.json'));
+  });
+
+  it('never replaces keys that no earlier call put there', async () => {
+    await (await openKeyStore(directory)).save(keyRecord('other', { exports: undefined }));
+    const before = contents();
+    await expect(openOutputDirectory(directory, true)).rejects.toMatchObject({ code: 'key-exists' });
+    expect(contents()).toEqual(before);
   });
 
   it.each([
-    ['a new run', () => ({})],
-    ['one that replaces another', earlierRun],
+    ['a new key', async () => {}],
+    ['one that replaces another', earlierCall],
   ])('is as it was when the writing of %s ends half-way', async (_, before) => {
-    const old = before();
+    await before();
+    const old = contents();
     const out = await openOutputDirectory(directory, true);
     const abort = new AbortController();
-    const interrupting: OutputFiles = {
+    const interrupting: ExportedFiles = {
       ...NEW,
       get 'key.pem'() {
         abort.abort(new Error('Ctrl-C'));
         return 'k2';
       },
     };
-    await expect(out.write(interrupting, abort.signal)).rejects.toThrow('Ctrl-C');
-    expect(files()).toEqual(old);
+    await expect(out.write(newKey, interrupting, abort.signal)).rejects.toThrow('Ctrl-C');
+    expect(contents()).toEqual(old);
   });
 
   it('does not overwrite what another program has put there in the meantime', async () => {
     const out = await openOutputDirectory(directory, false);
-    const racing: OutputFiles = {
+    const racing: ExportedFiles = {
       ...NEW,
       get 'public.pem'() {
         writeFileSync(join(directory, 'public.pem'), 'theirs');
         return 'p2';
       },
     };
-    await expect(out.write(racing, never)).rejects.toMatchObject({ code: 'key-exists' });
-    expect(files()).toEqual({ 'public.pem': 'theirs' });
+    await expect(out.write(newKey, racing, never)).rejects.toMatchObject({ code: 'key-exists' });
+    expect(contents()).toEqual([['public.pem', 'theirs']]);
   });
 
   it('loses the wrapping secret that a failed run has made, not that of an earlier one', async () => {
     const failed = await openOutputDirectory(directory, false);
     await readWrappingSecret(failed.store);
     await failed.discard();
-    expect(readdirSync(directory)).toEqual([]);
+    expect(names()).toEqual([]);
     await readWrappingSecret(failed.store);
     await (await openOutputDirectory(directory, false)).discard();
-    expect(readdirSync(directory)).toEqual(['wrapping.secret']);
+    expect(names()).toEqual(['wrapping.secret']);
   });
 
   it('goes, with the directories that were made for it, after a failed run', async () => {
     await (await openOutputDirectory(join(directory, 'a', 'b'), false)).discard();
-    expect(readdirSync(directory)).toEqual([]);
+    expect(names()).toEqual([]);
     const kept = await openOutputDirectory(join(directory, 'a', 'b'), false);
     writeFileSync(join(directory, 'a', 'other'), '');
     await kept.discard();

@@ -12,6 +12,7 @@ import type { SigningKey } from '../../../formats/services/jws.ts';
 import { type KeyStore, openKeyStore } from '../../../keys/key-store.ts';
 import { mergePolicy } from '../../../policy/index.ts';
 import { dsregSection, formatDsregStatus } from '../../../provisioning/dsregcmd.ts';
+import { openKey } from '../../../provisioning/open-key.ts';
 import type { NewPinPrompt } from '../../../provisioning/pin-entry.ts';
 import { type RegisteredRecord, registeredKeyOf } from '../../../provisioning/registration-record.ts';
 import { discoverServices } from '../../../registration/discovery.ts';
@@ -21,13 +22,13 @@ import { findLdapUser } from '../../../registration/ldap-user.ts';
 import { signInWithKey } from '../../../registration/sign-in.ts';
 import { describeSyncStatus, waitForSync } from '../../../registration/sync-status.ts';
 import type { Context } from '../../command.ts';
+import { withKeyPlaces } from '../../key-places.ts';
+import { keyJson, keyLines } from '../../key-report.ts';
 import type { ServiceArguments } from '../../options/service-option.ts';
 import { type RunArguments, runWith } from '../../provision-run.ts';
-import { registrationJson, registrationLines } from '../../run-report.ts';
 import { type ServiceConnection, withService } from '../../service-connection.ts';
 import { DEFAULT_CLIENT_ID } from '../../terminal/mfa-prompt.ts';
 import { newPinPrompt, readCurrentPin } from '../../terminal/pin-input.ts';
-import { withProvider } from '../../use-key.ts';
 import { type DemoWorld, demoTpm, withDemoWorld } from './demo-world.ts';
 
 /** What the demo needs. */
@@ -64,12 +65,12 @@ export async function tellStory(context: StoryContext): Promise<Told> {
       await awaitSync(found, { ...context, world, write });
       await signIn(found, connection, { ...context, world, store });
       const lines = [
-        ...registrationLines(found),
+        ...keyLines(found),
         '',
         'The user signed in with the key, by what the directory holds. Go on with:',
         `  keyprov status --store ${store.directory} --tpm libtpms:${join(directory, 'tpm')}`,
       ];
-      return { lines, json: registrationJson(found) };
+      return { lines, json: keyJson(found) };
     });
   });
 }
@@ -112,7 +113,7 @@ async function provisionFor(
   const wish: RunArguments = {
     ...{ service, user, deviceId: device.deviceId, address: demoTpm(context.directory) },
     profile: 'attested',
-    ...{ merged: mergePolicy([]), pinFile: undefined, hasPin: true, recovery: undefined },
+    ...{ merged: { ...mergePolicy([]), warnings: [] }, pinFile: undefined, hasPin: true, recovery: undefined },
     ...{ dsregcmd: dsregcmdText(world), prerequisites: 'check', allowDowngrade: false },
     prompt: pin === undefined ? newPinPrompt(user, { file: undefined, prompter, report }) : fixed(pin),
   };
@@ -187,14 +188,14 @@ async function signIn(
   const tokenEndpoint = authentication?.tokenEndpoint ?? service.url;
   const key = signingKeyOf(createPrivateKey(device.privateKey));
   const certificates = splitCertificates(utf8(device.certificate));
-  const place = { store, address: demoTpm(context.directory), report, signal };
   const input = { file: undefined, prompter, report };
   for (;;) {
     const pin = given === undefined ? await readCurrentPin(`PIN of ${user}, to sign in`, input, signal) : copy(given);
     report.progress.begin('sign-in', 'with an assertion that the key signs, in the TPM');
     try {
-      await withProvider(record, place, (provider) => {
-        const sign: SigningKey['sign'] = (what) => provider.sign(record, { ...what, pin, signal });
+      await withKeyPlaces(demoTpm(context.directory), store, async ({ sources }) => {
+        const stored = await openKey({ record, store, sources });
+        const sign: SigningKey['sign'] = (what) => stored.sign({ ...what, pin, signal });
         const userKey = { publicKey: record.publicKey, sign };
         const request = {
           tokenEndpoint,
@@ -203,7 +204,7 @@ async function signIn(
           key: userKey,
           device: { key, certificates },
         };
-        return signInWithKey(request, { fetch, signal });
+        await signInWithKey(request, { fetch, signal });
       });
       report.progress.end('the service has verified it with the key from the directory');
       return;

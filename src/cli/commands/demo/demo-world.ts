@@ -25,10 +25,7 @@ const SYNC_INTERVAL_MS = 2000;
 const CYCLE_MS = 500;
 
 /** The address of the TPM of a demo. */
-export const demoTpm = (directory: string): { readonly kind: 'libtpms'; readonly directory: string } => ({
-  kind: 'libtpms',
-  directory: join(directory, 'tpm'),
-});
+export const demoTpm = (directory: string): string => `libtpms:${join(directory, 'tpm')}`;
 
 /** Starts a directory and a service, joins a device, runs `work` with all of them, and ends them. */
 export async function withDemoWorld<T>(

@@ -85,8 +85,8 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     needs: ['sid', 'tenant-id'],
     build: async ({ key, signing, options }) => {
       const [sid, tenantId] = [textOf(options, 'sid'), textOf(options, 'tenant-id')];
-      const deviceId = textOf(options, 'device-id', key.deviceId);
-      const identity = { sid, tenantId, deviceId, upn: textOf(options, 'user', key.user) };
+      const deviceId = textOf(options, 'for-device', key.deviceId);
+      const identity = { sid, tenantId, deviceId, upn: textOf(options, 'for-user', key.user) };
       return encodePem('CERTIFICATE', await buildPkinitCertificate(identity, signing));
     },
   },
@@ -143,7 +143,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   'key-credential-link': {
     title: 'value of msDS-KeyCredentialLink; with --dn as DN-Binary, else the blob',
     build: ({ key, options }) => {
-      const [deviceId, now] = [options.texts.get('device-id') ?? key.deviceId, encodeFileTime(new Date())];
+      const [deviceId, now] = [options.texts.get('for-device') ?? key.deviceId, encodeFileTime(new Date())];
       const blob = buildKeyCredentialLink({
         ...{
           keyMaterial: encodePublicBlob(key.publicKey),
@@ -164,7 +164,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     build: async ({ key, signing, options }) => {
       const issuedAt = Math.floor(Date.now() / 1000);
       const assertion = {
-        ...{ issuer: textOf(options, 'user', key.user), audience: options.texts.get('audience') ?? 'common' },
+        ...{ issuer: textOf(options, 'for-user', key.user), audience: options.texts.get('audience') ?? 'common' },
         ...{ nonce: textOf(options, 'nonce'), issuedAt, expires: issuedAt + 600 },
       };
       return line(await buildNgcAssertion(assertion, { key: signing }));

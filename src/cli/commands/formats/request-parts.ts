@@ -15,17 +15,16 @@ import type { Attribute } from '../../../formats/x509/attributes.ts';
 import { buildCertificateRequest } from '../../../formats/x509/certificate-request.ts';
 import { buildCommonName } from '../../../formats/x509/names.ts';
 import { decodeKeyFile } from '../../../keys/key-file.ts';
-import type { ProvidedKey } from '../../../keys/provider.ts';
+import type { KeyRecord } from '../../../keys/key-record.ts';
 import { decode } from '../../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../../tpm/public-key.ts';
 import { TPM2B_PRIVATE, TPMT_PUBLIC } from '../../../tpm/structures/object.ts';
 import { UsageError } from '../../options/arguments.ts';
 import type { FormatOptions, TextOption } from '../../options/format-options.ts';
-import type { KeyRecord } from '../../record.ts';
 
 /** What a request is made of. */
 export interface RequestInput {
-  readonly key: ProvidedKey & KeyRecord;
+  readonly key: KeyRecord;
   readonly signing: SigningKey;
   /** Where there is one. */
   readonly statement: AttestationStatement | undefined;
@@ -49,8 +48,8 @@ export function textOf({ texts }: FormatOptions, name: TextOption, fallback?: st
 /** The statement. @throws KeyprovError `attestation-unavailable` where there is none. */
 export function statementOf({ statement }: RequestInput): AttestationStatement {
   if (statement !== undefined) return statement;
-  throw new SelectionError('attestation-unavailable', 'there is no attestation.json: the key was not attested', [], {
-    remedy: 'have it attested now, with keyprov attest',
+  throw new SelectionError('attestation-unavailable', 'no TPM attests a software key', [], {
+    remedy: 'choose a format without a statement, or a key in a TPM',
   });
 }
 
@@ -59,7 +58,7 @@ export async function csrOf(
   { key, signing, options }: RequestInput,
   attributes: readonly Attribute[],
 ): Promise<string> {
-  const name = options.texts.get('name') ?? options.texts.get('user');
+  const name = options.texts.get('name') ?? options.texts.get('for-user');
   const subject = buildCommonName(textOf(options, 'name', name ?? key.user));
   return encodePem('CERTIFICATE REQUEST', await buildCertificateRequest({ subject, attributes }, signing));
 }
@@ -91,7 +90,7 @@ export async function wcceAttributes(input: RequestInput): Promise<Attribute[]> 
 export const idOf = ({ key }: Pick<RequestInput, 'key'>): Bytes => computeKeyId(encodePublicBlob(key.publicKey));
 
 /** The key, with the algorithm that it signs with. */
-export function coseKey({ publicKey }: ProvidedKey): CoseKey {
+export function coseKey({ publicKey }: Pick<KeyRecord, 'publicKey'>): CoseKey {
   if (publicKey.kty === 'RSA') return { publicKey, algorithm: COSE_ALG.RS256 };
   const algorithm = ({ 'P-256': COSE_ALG.ES256, 'P-384': COSE_ALG.ES384, 'P-521': COSE_ALG.ES512 } as const)[
     publicKey.crv

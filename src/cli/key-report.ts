@@ -1,0 +1,88 @@
+import { toBase64, toHex } from '../bytes.ts';
+import { computeKeyId } from '../formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import type { FoundKey } from '../provisioning/find-key.ts';
+import type { AttestationOutcome, RegistrationBody } from '../provisioning/key-request.ts';
+
+/** A key, registered or not. */
+export type ReportedKey = Pick<FoundKey, 'record' | 'registration'>;
+
+const WHERE = { hardware: 'in a TPM', virtual: 'in a virtual TPM', software: 'in software' } as const;
+
+/** One line of a table. */
+export const row = (name: string, value: string): string => `${name.padEnd(12)} ${value}`;
+
+/** A key for people. */
+export function keyLines({ record, registration }: ReportedKey): string[] {
+  const lines = [
+    row('id', record.id),
+    row('user', registration?.user ?? record.user ?? 'nobody named'),
+    row('device', registration?.deviceId ?? record.deviceId ?? 'none named'),
+    row('key', `${record.algorithm} ${WHERE[record.assurance]}${record.hasPin ? ', with a PIN' : ''}`),
+    row('key ID', toBase64(keyIdOf({ record }))),
+  ];
+  if (registration === undefined) return [...lines, row('registered', 'no')];
+  const { kid, service, registered, attestationLevel, aikStatus } = registration;
+  const proof = attestationLevel === 'none' ? 'none' : `by the TPM, attestation key ${aikStatus}`;
+  const where = `${kid} at ${service}, ${registered.toISOString()}`;
+  return [...lines, row('registered', where), row('attestation', proof)];
+}
+
+/** The same for programs. No secret is in it. */
+export function keyJson({ record, registration }: ReportedKey): object {
+  const { id, name, backend, assurance, algorithm, hasPin, created, attempts, policy, tpm } = record;
+  const keyId = keyIdOf({ record });
+  const key = {
+    ...{ id, name, user: registration?.user ?? record.user ?? null },
+    ...{ deviceId: registration?.deviceId ?? record.deviceId ?? null },
+    keyId: { hex: toHex(keyId), base64: toBase64(keyId) },
+    ...{ backend, assurance, algorithm, hasPin, created, attempts, policy },
+    ...(tpm !== undefined && { tpm: { address: tpm.address, virtual: tpm.virtual, signs: tpm.signs } }),
+    registered: registration?.registered.toISOString() ?? null,
+  };
+  if (registration === undefined) return key;
+  const { kid, attestationLevel, aikStatus, domain, tenant, service } = registration;
+  return { ...key, kid, attestationLevel, aikStatus, domain, tenant, service };
+}
+
+/** The KeyID of MS-ADTS 2.2.20. */
+export function keyIdOf({ record }: Pick<ReportedKey, 'record'>): Uint8Array {
+  return computeKeyId(encodePublicBlob(record.publicKey));
+}
+
+/** What came of the attestation and whether the request carries it, for people. */
+export function requestLines(
+  attestation: AttestationOutcome | undefined,
+  request: RegistrationBody | undefined,
+): string[] {
+  return [
+    ...(attestation === undefined
+      ? []
+      : [row('attestation', attestation.status === 'made' ? 'made' : `none: ${attestation.reason}`)]),
+    ...(request === undefined ? [] : [row('request', `profile ${request.profile}, ${carried(request)}`)]),
+  ];
+}
+
+function carried({ carriesAttestation, reason }: RegistrationBody): string {
+  if (carriesAttestation) return 'carries the attestation';
+  return `carries no attestation${reason === undefined ? '' : `: ${reason}`}`;
+}
+
+/** The same for programs. */
+export function requestJson(
+  attestation: AttestationOutcome | undefined,
+  request: RegistrationBody | undefined,
+): object {
+  return {
+    ...(attestation !== undefined && {
+      attestation: attestation.status === 'made' ? { status: 'made' } : attestation,
+    }),
+    ...(request !== undefined && {
+      request: {
+        profile: request.profile,
+        carriesAttestation: request.carriesAttestation,
+        ...(request.reason !== undefined && { reason: request.reason }),
+      },
+    }),
+  };
+}

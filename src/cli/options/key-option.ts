@@ -1,0 +1,53 @@
+import type { Option } from 'commander';
+import type { PolicyInForce } from '../../policy/index.ts';
+import type { KeyChoice } from '../../provisioning/find-key.ts';
+import type { Context } from '../command.ts';
+import type { Arguments } from './arguments.ts';
+import { policyFileOptions, readPolicy } from './policy-option.ts';
+import { GUID } from './service-option.ts';
+import { storeOption } from './store-option.ts';
+import { readTpmAddress, tpmOption } from './tpm-option.ts';
+import { valueOption } from './value-option.ts';
+
+/** The options of every command on a key of a store. */
+export function keyOptions(): Option[] {
+  return [
+    storeOption(),
+    valueOption('--user <name>', 'whose key (default: the only one)'),
+    valueOption('--device-id <guid>', 'the key of which device'),
+    keyIdOption(),
+    tpmOption(),
+    ...policyFileOptions(),
+  ];
+}
+
+/** The option `--key`. */
+export function keyIdOption(): Option {
+  return valueOption('--key <id>', 'the key of this id, as keyprov status shows it');
+}
+
+/** Which key is meant, where it may be, and what it must obey. */
+export interface KeyArguments {
+  readonly choice: KeyChoice;
+  /** Address of the TPM, or `none`. */
+  readonly tpm: string;
+  readonly inForce: PolicyInForce;
+}
+
+/** Reads {@link keyOptions}; what is wrong is noted in `given`. */
+export async function readKeyArguments(given: Arguments, context: Context): Promise<KeyArguments> {
+  const deviceId = given.text('device-id');
+  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is no GUID');
+  return {
+    choice: { id: readKeyId(given), user: given.text('user'), deviceId },
+    tpm: readTpmAddress(given, context),
+    inForce: await readPolicy(given, context),
+  };
+}
+
+/** The value of `--key`. */
+export function readKeyId(given: Arguments): string | undefined {
+  const id = given.text('key');
+  if (id !== undefined && !/^[a-z0-9._-]+$/.test(id)) given.problems.push('--key is no id of a key');
+  return id;
+}

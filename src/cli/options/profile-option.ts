@@ -1,0 +1,18 @@
+import type { Option } from 'commander';
+import type { KeyAlgorithm } from '../../policy/index.ts';
+import type { Arguments } from './arguments.ts';
+import { valueOption } from './value-option.ts';
+
+/** The option `--profile`. */
+export function profileOption(): Option {
+  return valueOption('--profile <name>', 'form of the request: strict or attested');
+}
+
+/** The form of the request; a problem of `given` if it takes no such keys. */
+export function readProfile(given: Arguments, algorithm: KeyAlgorithm): 'strict' | 'attested' | undefined {
+  const profile = given.choice('profile', ['strict', 'attested']);
+  if (profile === 'strict' && algorithm !== 'rsa-2048') {
+    given.problems.push(`--profile strict takes rsa-2048 keys only, not ${algorithm}`);
+  }
+  return profile;
+}

@@ -1,0 +1,75 @@
+import { KeyprovError, withCleanup } from '../errors.ts';
+import type { KeyStore } from '../keys/key-store.ts';
+import { type FoundKey, findKey } from '../provisioning/find-key.ts';
+import { policyProblem } from '../provisioning/fits-policy.ts';
+import { openKey, type UserKey } from '../provisioning/open-key.ts';
+import { pinMustChangeOf, pinRulesFor } from '../provisioning/pin-state.ts';
+import type { RegisteredRecord } from '../provisioning/registration-record.ts';
+import type { Context } from './command.ts';
+import { type KeyPlaces, withKeyPlaces } from './key-places.ts';
+import type { KeyArguments } from './options/key-option.ts';
+
+/** A key of a store, ready for use. */
+export interface StoredKey extends FoundKey {
+  readonly store: KeyStore;
+  readonly key: UserKey;
+  readonly places: KeyPlaces;
+}
+
+/** Finds the one key that is meant, and says so if it was not the only one that fits. */
+export async function findMeantKey(
+  store: KeyStore,
+  choice: KeyArguments['choice'],
+  { report }: Pick<Context, 'report'>,
+): Promise<FoundKey> {
+  const found = await findKey(store, choice);
+  if (found.others.length > 0) {
+    const ids = found.others.map(({ id }) => id).join(', ');
+    report.progress.note(`key: the registered one, ${found.record.id}, is meant; --key names another: ${ids}`);
+  }
+  return found;
+}
+
+/** The same for a key that must be registered. @throws KeyprovError `key-not-found` if it is not */
+export async function findRegisteredKey(
+  store: KeyStore,
+  choice: KeyArguments['choice'],
+  context: Pick<Context, 'report'>,
+): Promise<FoundKey & RegisteredRecord> {
+  const { registration, ...found } = await findMeantKey(store, choice, context);
+  if (registration !== undefined) return { ...found, registration };
+  throw new KeyprovError('key-not-found', `the key ${found.record.id} of ${store.directory} is not registered`, {
+    remedy: 'run keyprov status to see which are',
+  });
+}
+
+/**
+ * Runs `work` with the key that is meant, and closes what it opened.
+ * @throws KeyprovError `key-not-found`, `key-ambiguous`; `hardware-required` and the like if the policy in force allows no
+ * such key.
+ */
+export async function withStoredKey<T>(
+  store: KeyStore,
+  { choice, tpm, inForce }: KeyArguments,
+  context: Pick<Context, 'report' | 'signal'>,
+  work: (stored: StoredKey) => Promise<T>,
+): Promise<T> {
+  const found = await findMeantKey(store, choice, context);
+  const { record } = found;
+  const problem = policyProblem(record, inForce.policy, { wantsPin: false });
+  if (problem !== undefined) throw problem;
+  const { signal, report } = context;
+  const reasons = pinMustChangeOf(record, pinRulesFor(record, inForce), Date.now());
+  if (reasons.length > 0) {
+    report.warn(
+      `the PIN must be changed: ${[...new Set(reasons.map(({ message }) => message))].join(' ')} Use keyprov change-pin.`,
+    );
+  }
+  return await withKeyPlaces(tpm, store, async (places) => {
+    const key = await openKey({ record, store, sources: places.sources, signal });
+    return await withCleanup(
+      () => work({ ...found, store, key, places }),
+      () => key.close(),
+    );
+  });
+}
