@@ -69,8 +69,8 @@ const EMPTY = new Uint8Array(0);
 
 /** Hash and symmetric key size of a storage key. */
 function parametersOf(ek: TpmtPublic): { readonly nameAlg: HashAlg; readonly keyBits: number } {
-  if (ek.type !== TPM_ALG.RSA && ek.type !== TPM_ALG.ECC) throw unsuitable('it is no RSA or ECC key');
-  if (!ek.objectAttributes.restricted || !ek.objectAttributes.decrypt) throw unsuitable('it is no storage key');
+  if (ek.type !== TPM_ALG.RSA && ek.type !== TPM_ALG.ECC) throw unsuitable('it is not an RSA or ECC key');
+  if (!ek.objectAttributes.restricted || !ek.objectAttributes.decrypt) throw unsuitable('it is not a storage key');
   if (!isHashAlg(ek.nameAlg)) throw unsuitable(`its name algorithm is 0x${ek.nameAlg.toString(16)}`);
   const { symmetric } = ek.parameters;
   const isAesCfb = symmetric.algorithm === TPM_ALG.AES && symmetric.mode === TPM_ALG.CFB;

@@ -29,7 +29,7 @@ const TCG = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.2
  * Reads an endorsement key certificate in DER. What it says of the TPM may stand in any directory name of the
  * subjectAltName, in one relative name or several, or in the subject.
  *
- * @throws KeyprovError `certificate-invalid` for what is no certificate.
+ * @throws KeyprovError `certificate-invalid` for what is not a certificate.
  */
 export async function parseEkCertificate(der: Uint8Array): Promise<EkCertificate> {
   const certificate = await parseCertificate(der);

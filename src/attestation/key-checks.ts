@@ -28,7 +28,7 @@ export function isSpki(spki: Uint8Array, identity: KeyIdentity): boolean {
   return 'spkiSha256' in identity && equal(digest('sha256', spki), identity.spkiSha256);
 }
 
-/** Why a key is too weak; for what is no key at all it throws. */
+/** Why a key is too weak; for what is not a key at all it throws. */
 export const strengthProblem = ({ area }: Subject): string | undefined => weaknessOf(publicKeyOf(area()));
 
 /** Names of object attributes. Part 2, 8.3. */

@@ -64,7 +64,7 @@ const isChainIndex = (index: number): boolean => index >= 0x01c00100 && index <=
  * Collects the certificates of endorsement keys: all in the TPM's NV indices, those given, and if need be those of a
  * fetcher. TCG EK Credential Profile for TPM 2.0, 2.2.1.4 and 2.2.1.5. Nothing is verified: see `verifyEkCertificate`.
  *
- * @throws KeyprovError `certificate-invalid` for given bytes that are no certificates; what the fetcher throws.
+ * @throws KeyprovError `certificate-invalid` for given bytes that are not certificates; what the fetcher throws.
  */
 export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOptions = {}): Promise<EkCertificates> {
   const { given = new Uint8Array(0), fetcher, signal } = options;
@@ -100,7 +100,7 @@ export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOp
   return { certificates, chain, problems };
 }
 
-/** The TPM does not let it be read, or it is no certificate. */
+/** The TPM does not let it be read, or it is not a certificate. */
 const isUnreadable = (error: unknown): error is KeyprovError =>
   isKeyprovError(error, 'certificate-invalid') || isKeyprovError(error, 'tpm-unsupported') || isTpmError(error);
 

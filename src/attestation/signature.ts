@@ -36,7 +36,7 @@ export function decodeBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtS
  * the public area names, where it names any; r and s may lack leading zeros.
  *
  * @returns what is wrong, or `undefined` when the signature is good.
- * @throws KeyprovError `key-invalid` when `signer` is no RSA, P-256, P-384 or P-521 key.
+ * @throws KeyprovError `key-invalid` when `signer` is not an RSA, P-256, P-384 or P-521 key.
  */
 export function findSignatureProblem(
   signer: TpmtPublic,

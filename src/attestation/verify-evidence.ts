@@ -50,7 +50,7 @@ export type EvidenceResult =
  *
  * All checks are made whatever came before, each gives a finding, and no evidence makes it throw.
  *
- * @throws TypeError for a `minTier` that is none; KeyprovError `certificate-invalid` for a root that cannot be read.
+ * @throws TypeError for a `minTier` that does not exist; KeyprovError `certificate-invalid` for a root that cannot be read.
  *
  * @example
  * ```ts

@@ -4,13 +4,11 @@ export const KNOWN_GAPS = {
   twoMeanings: [],
   foreignTypes: [],
   withoutExample: [
-    'buildCertificateRequest',
     'checkPrerequisites',
     'createKeyPool',
     'openKeyStore',
     'openSoftwareKeyProvider',
     'openTpmKeyProvider',
-    'parseKeyRegistration',
     'provision',
     'provisionKey',
   ],

@@ -63,7 +63,7 @@ export function encodeAcmeDeviceAttest(object: TpmAttestationObject): string {
  * Reads the payload of an answer to a `device-attest-01` challenge, without verifying it. Other members than `attObj` are
  * ignored, as the draft says.
  *
- * @throws KeyprovError `request-invalid` for anything else, a signature that is no TPMT_SIGNATURE among it.
+ * @throws KeyprovError `request-invalid` for anything else, a signature that is not a TPMT_SIGNATURE among it.
  */
 export function parseAcmeDeviceAttest(payload: string): TpmAttestationObject {
   const object = decodeTpmAttestationObject(JsonMembers.parse(WHAT, payload, requestInvalid).base64Url('attObj'));

@@ -39,7 +39,7 @@ export function encodeAcmeIdentifier(name: DeviceName): AcmeIdentifier {
   const { kind: type } = name;
   const [text, oid] = type === 'hardware-module' ? [textOf(name.serialNumber), name.type] : [name.value, name.assigner];
   if (!text || text.includes('/')) throw new TypeError(`${JSON.stringify(text)} cannot be an ACME identifier`);
-  if (oid !== undefined && !OID.test(oid)) throw new TypeError(`${JSON.stringify(oid)} is no object identifier`);
+  if (oid !== undefined && !OID.test(oid)) throw new TypeError(`${JSON.stringify(oid)} is not an object identifier`);
   return { type, value: oid === undefined ? text : `${text}/${oid}` };
 }
 

@@ -79,7 +79,7 @@ export async function buildJws({ key, algorithm, header, payload, signal }: JwsO
   const signature = await key.sign({ data: utf8(signingInput), ...options, signal });
   const jws = `${signingInput}.${toBase64Url(signature)}`;
   if (!verifyJws(parseJws(jws), key.publicKey, algorithm)) {
-    throw new TpmError('tpm-unsupported', `${algorithm}: what the key signed is no such signature`, {
+    throw new TpmError('tpm-unsupported', `${algorithm}: what the key signed is not such a signature`, {
       ...(algorithm === 'PS256' && { remedy: 'use RS256: the salts of this TPM are not as long as the digest' }),
     });
   }
@@ -88,7 +88,7 @@ export async function buildJws({ key, algorithm, header, payload, signal }: JwsO
 
 /**
  * Takes a JWS in compact serialization apart, without verifying it.
- * @throws KeyprovError `request-invalid` for anything else, and a header that is no JSON object or has `crit`.
+ * @throws KeyprovError `request-invalid` for anything else, and a header that is not a JSON object or has `crit`.
  */
 export function parseJws(compact: string): Jws {
   const [head = '', payload = '', signature = '', ...more] = compact.split('.');

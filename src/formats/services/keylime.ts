@@ -150,12 +150,12 @@ export function parseKeylimeActivation({ method, path, body }: KeylimeRequest): 
   }
   const object = JsonMembers.parse(what, body, requestInvalid, ['auth_tag']);
   const authTag = object.text('auth_tag');
-  if (!/^[0-9a-f]{96}$/.test(authTag)) throw object.wrong('auth_tag', 'no HMAC-SHA384 in hexadecimal');
+  if (!/^[0-9a-f]{96}$/.test(authTag)) throw object.wrong('auth_tag', 'not an HMAC-SHA384 in hexadecimal');
   return { agentId, authTag };
 }
 
 function checkAgentId(agentId: string): void {
-  if (!/^[\w.-]+$/.test(agentId)) throw new TypeError(`${JSON.stringify(agentId)} is no id of an agent`);
+  if (!/^[\w.-]+$/.test(agentId)) throw new TypeError(`${JSON.stringify(agentId)} is not the id of an agent`);
 }
 
 const sizedPublic = (pubArea: Uint8Array): string => toBase64(encode(SIZED_PUBLIC, pubArea));

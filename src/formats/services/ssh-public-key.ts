@@ -20,7 +20,7 @@ const SSH_CURVES: readonly (readonly [Curve, string])[] = [
 
 /**
  * The key as SSH public key blob: `ssh-rsa` (RFC 4253, 6.6) or `ecdsa-sha2-nistp…` (RFC 5656, 3.1).
- * @throws KeyprovError `key-invalid` for a key that is none.
+ * @throws KeyprovError `key-invalid` for a key that is not valid.
  */
 export function encodeSshPublicKey(key: PublicKey): Bytes {
   checkPublicKey(key);
@@ -96,7 +96,8 @@ function readEcdsa(type: string, input: SshReader): PublicKey {
   if (curve !== sshCurveOf(crv)) throw invalid(`${type} with the curve ${JSON.stringify(curve)}`);
   const point = input.string();
   const { size } = CURVES[crv];
-  if (point[0] !== 4 || point.length !== 1 + 2 * size) throw invalid(`${point.length} bytes are no uncompressed point`);
+  if (point[0] !== 4 || point.length !== 1 + 2 * size)
+    throw invalid(`${point.length} bytes are not an uncompressed point`);
   return { kty: 'EC', crv, x: copy(point.subarray(1, 1 + size)), y: copy(point.subarray(1 + size)) };
 }
 

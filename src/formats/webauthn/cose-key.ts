@@ -38,7 +38,7 @@ const CURVE_NUMBERS: readonly (readonly [Curve, number])[] = [
 
 /**
  * The key as COSE_Key in CBOR: kty RSA (RFC 8230, 4), or EC2 with both coordinates, each as long as the field (RFC 9053,
- * 7.1.1). @throws KeyprovError `key-invalid` for a key that is none.
+ * 7.1.1). @throws KeyprovError `key-invalid` for a key that is not valid.
  *
  * @example
  * ```ts
@@ -75,10 +75,10 @@ export function decodeCoseKey(bytes: Uint8Array): CoseKey {
 
 /** The same for CBOR that is read already. */
 export function readCoseKey(value: CborValue): CoseKey {
-  if (!isMap(value)) throw requestInvalid('COSE key', 'no map');
+  if (!isMap(value)) throw requestInvalid('COSE key', 'not a map');
   const kty = value.get(KTY);
   const algorithm = value.get(ALG);
-  if (algorithm !== undefined && typeof algorithm !== 'number') throw requestInvalid('COSE key', 'alg is no number');
+  if (algorithm !== undefined && typeof algorithm !== 'number') throw requestInvalid('COSE key', 'alg is not a number');
   if (kty !== RSA.kty && kty !== EC2.kty) throw requestInvalid('COSE key', `kty ${String(kty)} is not known here`);
   const labels: readonly number[] = [KTY, ALG, ...Object.values(kty === RSA.kty ? RSA : EC2).slice(1)];
   const other = [...value.keys()].find((label) => typeof label !== 'number' || !labels.includes(label));
@@ -98,6 +98,6 @@ function readEc(key: CborMap): PublicKey {
 
 function bytesAt(key: CborMap, label: number): Bytes {
   const value = key.get(label);
-  if (!(value instanceof Uint8Array)) throw requestInvalid('COSE key', `parameter ${label} is no byte string`);
+  if (!(value instanceof Uint8Array)) throw requestInvalid('COSE key', `parameter ${label} is not a byte string`);
   return view(value);
 }

@@ -76,7 +76,7 @@ export function decodeTpmAttestationObject(bytes: Uint8Array): TpmAttestationObj
     const ver = statement.get('ver');
     if (ver !== VERSION) throw requestInvalid(`${WHAT}: ver`, `${JSON.stringify(ver)}, not "${VERSION}"`);
     const algorithm = statement.get('alg');
-    if (typeof algorithm !== 'number') throw requestInvalid(`${WHAT}: alg`, 'no number');
+    if (typeof algorithm !== 'number') throw requestInvalid(`${WHAT}: alg`, 'not a number');
     const certInfo = bytesAt(statement, 'certInfo');
     const pubArea = bytesAt(statement, 'pubArea');
     inRequest(`${WHAT}: certInfo`, () => decode(TPMS_ATTEST, certInfo));
@@ -123,7 +123,7 @@ const ALGORITHMS: readonly (readonly [scheme: number, hash: HashAlg, algorithm: 
 ];
 
 function members(value: CborValue | undefined, what: string, known: readonly string[]): CborMap {
-  if (!isMap(value)) throw requestInvalid(what, 'no map');
+  if (!isMap(value)) throw requestInvalid(what, 'not a map');
   const other = [...value.keys()].find((name) => !known.includes(String(name)));
   if (other !== undefined) throw requestInvalid(what, `unknown member ${JSON.stringify(other)}`);
   return value;
@@ -131,15 +131,16 @@ function members(value: CborValue | undefined, what: string, known: readonly str
 
 function bytesAt(map: CborMap, name: string): Bytes {
   const value = map.get(name);
-  if (!(value instanceof Uint8Array) || value.length === 0) throw requestInvalid(`${WHAT}: ${name}`, 'no bytes');
+  if (!(value instanceof Uint8Array) || value.length === 0)
+    throw requestInvalid(`${WHAT}: ${name}`, 'not a byte string, or an empty one');
   return view(value);
 }
 
 function certificatesIn(value: CborValue | undefined): Bytes[] {
   const what = `${WHAT}: x5c`;
-  if (!Array.isArray(value) || value.length === 0) throw requestInvalid(what, 'no list of certificates');
+  if (!Array.isArray(value) || value.length === 0) throw requestInvalid(what, 'not a list of certificates');
   return value.map((certificate: CborValue) => {
-    if (!(certificate instanceof Uint8Array)) throw requestInvalid(what, 'a certificate that is no byte string');
+    if (!(certificate instanceof Uint8Array)) throw requestInvalid(what, 'a certificate that is not a byte string');
     return inRequest(what, () => view(DerNode.strict(certificate, 'certificate').expect(TAG.SEQUENCE).der));
   });
 }

@@ -131,7 +131,7 @@ export function decodeAuthenticatorData(bytes: Uint8Array): AuthenticatorData {
   let extensions: CborMap | undefined;
   if ((flags & HAS_EXTENSIONS) !== 0) {
     const { value, length } = inRequest('authenticator data: extensions', () => decodeCborPrefix(rest));
-    if (!isMap(value)) throw invalid('extensions that are no map');
+    if (!isMap(value)) throw invalid('extensions that are not a map');
     extensions = value;
     rest = rest.subarray(length);
   }

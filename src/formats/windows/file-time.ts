@@ -41,6 +41,6 @@ export function decodeDotNetTime(binary: bigint): bigint {
 /** The .NET `DateTime.ToBinary` of a FILETIME, with kind UTC. @throws RangeError for times before year 1. */
 export function encodeDotNetTime(fileTime: bigint): bigint {
   const ticks = fileTime + EPOCH_IN_TICKS;
-  if (ticks < 0n || ticks >= KIND) throw new RangeError(`${fileTime} is no time of .NET`);
+  if (ticks < 0n || ticks >= KIND) throw new RangeError(`${fileTime} is not a time of .NET`);
   return KIND + ticks;
 }

@@ -6,7 +6,7 @@ const ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 const reordered = (bytes: Uint8Array): Bytes => new Uint8Array(ORDER.map((at) => bytes[at] ?? 0));
 
 /**
- * The 16 bytes of a GUID as Windows' structures hold it. @throws TypeError for text that is no GUID.
+ * The 16 bytes of a GUID as Windows' structures hold it. @throws TypeError for text that is not a GUID.
  *
  * @example
  * ```ts
@@ -18,13 +18,13 @@ const reordered = (bytes: Uint8Array): Bytes => new Uint8Array(ORDER.map((at) =>
  */
 export function encodeGuid(guid: string): Bytes {
   if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(guid)) {
-    throw new TypeError(`${JSON.stringify(guid)} is no GUID`);
+    throw new TypeError(`${JSON.stringify(guid)} is not a GUID`);
   }
   return reordered(fromHex(guid.replaceAll('-', '')));
 }
 
 /** The text of a GUID in lower case. @throws TypeError for other than 16 bytes. */
 export function decodeGuid(bytes: Uint8Array): string {
-  if (bytes.length !== 16) throw new TypeError(`${bytes.length} bytes are no GUID`);
+  if (bytes.length !== 16) throw new TypeError(`${bytes.length} bytes are not a GUID`);
   return toHex(reordered(bytes)).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

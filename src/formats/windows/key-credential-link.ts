@@ -87,7 +87,7 @@ const { DEVICE_ID, CUSTOM_KEY_INFORMATION: CUSTOM, LAST_LOGON, CREATED } = KEY_C
  * The KEYCREDENTIALLINK_BLOB of a key, MS-ADTS 2.2.20: entries in ascending order, with KeyID and KeyHash. Times are
  * written as FILETIME, or where the source is Entra ID as .NET `DateTime.ToBinary`.
  *
- * @throws TypeError for a device id that is no GUID, other entries with identifiers up to 9 or equal ones; RangeError for what is
+ * @throws TypeError for a device id that is not a GUID, other entries with identifiers up to 9 or equal ones; RangeError for what is
  * too long or out of range.
  *
  * @example
@@ -206,12 +206,12 @@ function readEntries(blob: Uint8Array): KeyCredentialEntry[] {
 }
 
 function byte(value: number): Bytes {
-  if (!(Number.isInteger(value) && value >= 0 && value < 256)) throw new RangeError(`${value} is no byte`);
+  if (!(Number.isInteger(value) && value >= 0 && value < 256)) throw new RangeError(`${value} is not a byte`);
   return new Uint8Array([value]);
 }
 
 function uint64(value: bigint): Bytes {
-  if (value < 0n || value >> 64n !== 0n) throw new RangeError(`${value} is no FILETIME`);
+  if (value < 0n || value >> 64n !== 0n) throw new RangeError(`${value} is not a FILETIME`);
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, value, true);
   return bytes;

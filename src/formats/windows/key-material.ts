@@ -39,7 +39,7 @@ const WHAT = 'key material';
 
 /**
  * The bytes of key material. `cng` is written as {@link encodePublicBlob} does: RSA1, or ECS1, ECS3, ECS5 by curve.
- * @throws KeyprovError `key-invalid` for a key that is none; TypeError for `pkcs1` with a key that is not RSA.
+ * @throws KeyprovError `key-invalid` for a key that is not valid; TypeError for `pkcs1` with a key that is not RSA.
  */
 export function encodeKeyMaterial(material: KeyMaterial): Bytes {
   const { publicKey } = material;
@@ -63,7 +63,7 @@ export function encodeKeyMaterial(material: KeyMaterial): Bytes {
 
 /**
  * Reads key material, whose form its first bytes tell; `undefined` for a form that is not known here.
- * @throws KeyprovError `request-invalid` when it begins as one of the forms, and is none.
+ * @throws KeyprovError `request-invalid` when it begins as one of the forms and is not one.
  *
  * @example
  * ```ts
@@ -93,7 +93,7 @@ export function decodeKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {
 function readFido(bytes: Uint8Array): FidoKeyMaterial {
   const object = JsonMembers.parse(WHAT, bytes, requestInvalid);
   const authData = decodeAuthenticatorData(object.base64('authData'));
-  if (authData.credential === undefined) throw object.wrong('authData', 'no credential');
+  if (authData.credential === undefined) throw object.wrong('authData', 'without a credential');
   return {
     form: 'fido',
     publicKey: authData.credential.key.publicKey,

@@ -191,6 +191,6 @@ const isThere = <T>(value: T | undefined): value is T => value !== undefined;
 /** wincrypt.h says that the name ends with a NUL, which others may take literally. */
 function nameIn(node: DerNode): string {
   const text = node.text();
-  if (text === undefined) throw node.wrong('the name of the provider is no string');
+  if (text === undefined) throw node.wrong('the name of the provider is not a string');
   return text.replace(/\0$/, '');
 }

@@ -72,7 +72,7 @@ export function parseNgcAssertion(jwt: string): Required<NgcAssertion> & { reado
     if (head.text(name) !== value) throw head.wrong(name, `not ${value}`);
   }
   const claims = JsonMembers.parse('NGC assertion', payload, requestInvalid);
-  if (head.base64('kid').length !== 32) throw head.wrong('kid', 'no KeyID');
+  if (head.base64('kid').length !== 32) throw head.wrong('kid', 'not a Key ID');
   return {
     keyId: head.text('kid'),
     issuer: claims.text('iss'),

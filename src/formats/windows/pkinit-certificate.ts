@@ -99,14 +99,14 @@ export interface PkinitCertificate {
 
 /**
  * Reads such a certificate in DER, and verifies its signature by itself.
- * @throws KeyprovError `certificate-invalid` for what is no certificate.
+ * @throws KeyprovError `certificate-invalid` for what is not a certificate.
  */
 export async function parsePkinitCertificate(der: Uint8Array): Promise<PkinitCertificate> {
   const certificate = await parseCertificate(der);
   const { subject, basicConstraints, extendedKeyUsage: purposes = [] } = certificate;
   const problems = [
     certificate.isSignedBy(certificate) ? undefined : 'it is not signed with its own key',
-    basicConstraints?.ca === false ? undefined : 'it does not say that it is of no authority',
+    basicConstraints?.ca === false ? undefined : 'it lacks the basic constraints of an end entity',
     purposes.includes(SMART_CARD_LOGON) ? undefined : 'it is not for smart card logon',
   ];
   return {

@@ -40,7 +40,7 @@ export const subjectAltName = (names: readonly AlternativeName[], critical: bool
   value: encodeAlternativeNames(names),
 });
 
-/** basicConstraints that say: the subject is no authority. Critical. RFC 5280, 4.2.1.9. */
+/** basicConstraints that say: the subject is not an authority. Critical. RFC 5280, 4.2.1.9. */
 export const noAuthority = (): Extension => ({
   oid: EXTENSION.BASIC_CONSTRAINTS,
   critical: true,

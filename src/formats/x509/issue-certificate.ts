@@ -71,7 +71,7 @@ export interface TbsParts {
   readonly spki: DerNode;
 }
 
-/** Reads those parts. RFC 5280, 4.1. @throws KeyprovError `request-invalid` for what is no certificate. */
+/** Reads those parts. RFC 5280, 4.1. @throws KeyprovError `request-invalid` for what is not a certificate. */
 export function readTbs(certificate: Uint8Array): TbsParts {
   const fields = DerNode.lenient(certificate, 'certificate').first(TAG.SEQUENCE).fields(TAG.SEQUENCE);
   fields.optional(contextTag(0, 'constructed'));

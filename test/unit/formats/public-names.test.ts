@@ -67,6 +67,18 @@ describe('the verbs', () => {
   });
 });
 
+describe('messages and comments', () => {
+  it('say "is not a", and never "is no"', () => {
+    const folders = sources.filter((path) => /^src\/(?:formats|attestation)\//.test(path));
+    const found = folders.flatMap((path) =>
+      [...textOf(path).matchAll(/.*(?<!there )\b(?:is|are) (?:no|none)\b(?! longer).*/g)].map(
+        ([line]) => `${path}: ${line}`,
+      ),
+    );
+    expect(found).toEqual([]);
+  });
+});
+
 const page = textOf('docs/formats.md');
 /** The code blocks of the page. */
 const examples = [...page.matchAll(/^```ts\n([\s\S]*?)\n```$/gm)].map(([, code = '']) => code);

@@ -97,7 +97,7 @@ describe('buildJws', () => {
     expect(said).toMatch(/^tpm-unsupported: PS256: .*; use RS256: the salts/);
     const other = { ...p256, sign: ec('P-256').sign };
     expect(await asyncRefusal(() => buildJws({ key: other, algorithm: 'ES256', payload: utf8('') }))).toMatch(
-      /^tpm-unsupported: ES256: what the key signed is no such signature$/,
+      /^tpm-unsupported: ES256: what the key signed is not such a signature$/,
     );
   });
 });
@@ -163,7 +163,7 @@ describe('an NGC assertion', () => {
     });
   it.each([
     ['use', { ...header, use: 'sig' }, payload, /header: use: not ngc$/],
-    ['kid', { ...header, kid: 'AAAA' }, payload, /header: kid: no KeyID$/],
+    ['kid', { ...header, kid: 'AAAA' }, payload, /header: kid: not a Key ID$/],
     ['kid', { ...header, kid: 'x' }, payload, /header: kid: not canonical/],
     ['iss', header, { ...payload, iss: 1 }, /iss: not text$/],
     ['aud', header, { ...payload, aud: undefined }, /aud: missing$/],

@@ -92,7 +92,7 @@ describe('a keylime registration', () => {
     expect(refused({ path: '/v3.0/agents/a' })).toMatch(/^request-invalid: /);
     expect(refused({ path: '/v2.2/agents/a/b' })).toMatch(/^request-invalid: /);
     expect(refused({ body: '{"agent_id":"a"}' })).toMatch(/unknown member "agent_id"$/);
-    expect(refused({ path: '/v3.0/agents/', body: '{"agent_id":"a/b"}' })).toMatch(/"a\/b" is no id of an agent$/);
+    expect(refused({ path: '/v3.0/agents/', body: '{"agent_id":"a/b"}' })).toMatch(/"a\/b" is not the id of an agent$/);
   });
 
   it('is not made for an id that cannot stand in a path', () => {
@@ -126,7 +126,7 @@ describe('a keylime activation', () => {
     const refused = (change: object) => refusal(() => parseKeylimeActivation({ ...request, ...change }));
     expect(refused({ method: 'POST' })).toMatch(/^request-invalid: keylime activation: POST "/);
     expect(refused({ path: '/v2.2/agents//activate' })).toMatch(/^request-invalid: /);
-    expect(refused({ body: '{"auth_tag":"00"}' })).toMatch(/auth_tag: no HMAC-SHA384 in hexadecimal$/);
+    expect(refused({ body: '{"auth_tag":"00"}' })).toMatch(/auth_tag: not an HMAC-SHA384 in hexadecimal$/);
     expect(refused({ body: '{}' })).toMatch(/auth_tag: missing$/);
     expect(refused({ body: '{"a":1}' })).toMatch(/unknown member "a"$/);
   });

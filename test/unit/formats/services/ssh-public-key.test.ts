@@ -61,7 +61,11 @@ describe('decodeSshPublicKeyLine', () => {
       /type "xxdsa-sha2-nistp256" is not known/,
     ],
     ['another curve inside', withBytes((hex) => hex.replace('000000086e', '0000000877')), /with the curve "wistp256"$/],
-    ['a compressed point', withBytes((hex) => hex.replace('0000004104', '0000004102')), /are no uncompressed point$/],
+    [
+      'a compressed point',
+      withBytes((hex) => hex.replace('0000004104', '0000004102')),
+      /are not an uncompressed point$/,
+    ],
   ])('refuses %s', (_, text, problem) => {
     const said = refusal(() => decodeSshPublicKeyLine(text));
     expect(said).toMatch(/^request-invalid: SSH public key: /);

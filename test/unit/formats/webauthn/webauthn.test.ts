@@ -194,20 +194,20 @@ describe('decodeWebauthnTpm', () => {
   const withInner = (name: string, value: CborValue | undefined) => withOuter('attStmt', changed(inner, name, value));
   const authData = outer.get('authData') as Bytes;
   it.each([
-    ['no map', encodeCbor('tpm'), /attestation object: no map$/],
+    ['no map', encodeCbor('tpm'), /attestation object: not a map$/],
     ['fmt packed', withOuter('fmt', 'packed'), /fmt: "packed", not "tpm"$/],
-    ['no attStmt', withOuter('attStmt', undefined), /attStmt: no map$/],
+    ['no attStmt', withOuter('attStmt', undefined), /attStmt: not a map$/],
     ['no authData', withOuter('authData', undefined), /no authData$/],
     ['a further member', withOuter('epAtt', false), /unknown member "epAtt"$/],
     ['ver 1.2', withInner('ver', '1.2'), /ver: "1.2", not "2.0"$/],
     ['no ver', withInner('ver', undefined), /ver: undefined, not/],
-    ['alg as text', withInner('alg', 'ES256'), /alg: no number$/],
-    ['x5c empty', withInner('x5c', []), /x5c: no list of certificates$/],
-    ['x5c of text', withInner('x5c', ['MII']), /x5c: a certificate that is no byte string$/],
+    ['alg as text', withInner('alg', 'ES256'), /alg: not a number$/],
+    ['x5c empty', withInner('x5c', []), /x5c: not a list of certificates$/],
+    ['x5c of text', withInner('x5c', ['MII']), /x5c: a certificate that is not a byte string$/],
     ['x5c cut off', withInner('x5c', [fromHex('300302')]), /x5c: certificate: cut off/],
     ['ecdaaKeyId', withInner('ecdaaKeyId', new Uint8Array(1)), /unknown member "ecdaaKeyId"$/],
-    ['no sig', withInner('sig', undefined), /sig: no bytes$/],
-    ['an empty sig', withInner('sig', new Uint8Array(0)), /sig: no bytes$/],
+    ['no sig', withInner('sig', undefined), /sig: not a byte string, or an empty one$/],
+    ['an empty sig', withInner('sig', new Uint8Array(0)), /sig: not a byte string, or an empty one$/],
     ['certInfo cut off', withInner('certInfo', (inner.get('certInfo') as Bytes).subarray(1)), /certInfo: TPMS_ATTEST/],
     ['pubArea as TPM2B', withInner('pubArea', concat(fromHex('0056'), inner.get('pubArea') as Bytes)), /pubArea: /],
     ['another credential key', withOuter('authData', registration('p-256', 'p-256').authData), /not the attested key$/],
@@ -280,7 +280,7 @@ describe('authenticator data', () => {
     expect(refusal(() => decodeAuthenticatorData(flipped(head, 32, 0x02)))).toMatch(/reserved flags in 0xf$/);
     expect(refusal(() => decodeAuthenticatorData(flipped(head, 32, 0x20)))).toMatch(/reserved flags in 0x2d$/);
     const withArray = concat(flipped(head, 32, 0x80), fromHex('80'));
-    expect(refusal(() => decodeAuthenticatorData(withArray))).toMatch(/extensions that are no map$/);
+    expect(refusal(() => decodeAuthenticatorData(withArray))).toMatch(/extensions that are not a map$/);
   });
 
   it('are not written with parts of a wrong size', () => {
