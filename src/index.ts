@@ -209,7 +209,6 @@ export {
   TRUSTED_HOSTS,
 } from './registration/discovery.ts';
 export type { DiscoveredService, DiscoveredServices } from './registration/discovery-document.ts';
-export type { ServiceOptions } from './registration/exchange.ts';
 export { deleteHelloMethod, graphReader, listHelloMethods } from './registration/graph.ts';
 export { ldapReader } from './registration/ldap-reader.ts';
 export type { LdapSearcher } from './registration/ldap-user.ts';
@@ -232,6 +231,7 @@ export {
   tokenProblems,
 } from './registration/registration-token.ts';
 export { createServiceFetch, type ServiceFetch, type ServiceFetchOptions } from './registration/service-fetch.ts';
+export type { ServiceOptions } from './registration/service-message.ts';
 export { type SignIn, type SignInOptions, type SignInRequest, signInWithKey } from './registration/sign-in.ts';
 export {
   type DirectoryReader,

@@ -1,6 +1,6 @@
 import { type ErrorDetails, ServiceError, type ServiceErrorOptions } from '../errors/service-error.ts';
 import { asciiLine, parseErrorDetails } from './error-details.ts';
-import type { ServiceAnswer } from './exchange.ts';
+import type { ServiceAnswer } from './service-message.ts';
 
 /** What a caller knows better than this file of an answer. */
 export interface StatusMeaning {

@@ -16,8 +16,8 @@ import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import type { ServiceOptions } from './exchange.ts';
 import { postJson } from './json-service.ts';
+import type { ServiceOptions } from './service-message.ts';
 
 /** Options of {@link enrolAttestationKey}. */
 export interface EnrolAttestationKeyOptions extends ServiceOptions {

@@ -1,7 +1,7 @@
 import { MfaError } from '../errors/mfa-error.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { type DeviceCodeDemand, deviceCodeRequest } from './authorize-request.ts';
-import type { ServiceOptions } from './exchange.ts';
+import type { ServiceOptions } from './service-message.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 import { type IssuedTokens, issuedTokens, postForm, readMembers, seconds } from './token-endpoint.ts';
 

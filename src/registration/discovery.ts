@@ -8,7 +8,8 @@ import {
   isTrustedAddress,
   readDiscoveryDocument,
 } from './discovery-document.ts';
-import { exchange, type ServiceAnswer, type ServiceOptions } from './exchange.ts';
+import { exchange } from './exchange.ts';
+import type { ServiceAnswer, ServiceOptions } from './service-message.ts';
 
 /** Options of {@link discoverServices}. */
 export interface DiscoverServicesOptions extends ServiceOptions {

@@ -2,52 +2,7 @@ import { ServiceError } from '../errors/service-error.ts';
 import { withTimeout } from '../signal.ts';
 import { answerError } from './answer-error.ts';
 import { redactError, redactor } from './secrets.ts';
-
-/** Options of everything that speaks to a service. */
-export interface ServiceOptions {
-  /** For one exchange, from its beginning to the last byte of the answer, in milliseconds. Default 10,000. */
-  readonly timeoutMs?: number | undefined;
-  /**
-   * What sends the requests: `createServiceFetch` makes one with a proxy, further TLS roots, or a client certificate.
-   * Default: the global one, which always verifies the certificate of the service (further roots: the environment
-   * variable NODE_EXTRA_CA_CERTS).
-   */
-  readonly fetch?: typeof fetch | undefined;
-  /** Further headers, such as one with a token. */
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** One request. */
-export interface ServiceRequest {
-  readonly method: 'GET' | 'POST' | 'DELETE';
-  readonly url: URL;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
-  /** What must not be in an error, besides the value of the header `authorization`. */
-  readonly secrets?: readonly string[];
-  /** For errors of which no more exact one is known. */
-  readonly windowsCode?: number;
-  /** The same was sent before, and may have taken effect: no answer to this one changes that. */
-  readonly outcomeUnknown?: boolean;
-  /** The clock. */
-  readonly now?: () => Date;
-}
-
-/** An answer, whatever its status. */
-export interface ServiceAnswer {
-  readonly request: ServiceRequest;
-  /** Method and address without the query, which may hold what is not for a log. */
-  readonly where: string;
-  readonly status: number;
-  /** The status is 2xx. */
-  readonly ok: boolean;
-  readonly headers: Headers;
-  readonly text: string;
-  readonly received: Date;
-  /** Takes the secrets of the request out of a text. */
-  readonly redact: (text: string) => string;
-}
+import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;

@@ -7,8 +7,9 @@ import { inRequest, requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
 
 import { statusError } from './answer-error.ts';
-import { exchange, type ServiceOptions } from './exchange.ts';
+import { exchange } from './exchange.ts';
 import { getJson } from './json-service.ts';
+import type { ServiceOptions } from './service-message.ts';
 import type { DirectoryReader } from './sync-status.ts';
 
 /** Options of everything that asks Microsoft Graph. */

@@ -18,7 +18,6 @@ export {
 export { authenticateWithDeviceCode, type DeviceCodeOptions, type DeviceCodePrompt } from './device-code.ts';
 export { type DiscoverServicesOptions, discoverServices, parseDiscovery, TRUSTED_HOSTS } from './discovery.ts';
 export type { DiscoveredService, DiscoveredServices } from './discovery-document.ts';
-export type { ServiceOptions } from './exchange.ts';
 export {
   deleteHelloMethod,
   type GraphOptions,
@@ -49,6 +48,7 @@ export {
   tokenProblems,
 } from './registration-token.ts';
 export { createServiceFetch, type ServiceFetch, type ServiceFetchOptions } from './service-fetch.ts';
+export type { ServiceOptions } from './service-message.ts';
 export { type SignIn, type SignInOptions, type SignInRequest, signInWithKey } from './sign-in.ts';
 export type { Sleep } from './sleep.ts';
 export {

@@ -1,6 +1,7 @@
 import { type JsonValue, parseJson } from '../json.ts';
 import { answerError, statusError } from './answer-error.ts';
-import { exchange, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './exchange.ts';
+import { exchange } from './exchange.ts';
+import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 
 /**
  * Asks for JSON with GET. Redirections are not followed.

@@ -8,11 +8,11 @@ import { JsonMembers } from '../json.ts';
 import type { SignalOptions } from '../signal.ts';
 import { type DiscoverServicesOptions, discoverServices, TRUSTED_HOSTS } from './discovery.ts';
 import type { DiscoveredService } from './discovery-document.ts';
-import type { ServiceOptions } from './exchange.ts';
 import { deleteHelloMethod, type GraphOptions } from './graph.ts';
 import { getJson } from './json-service.ts';
 import type { KeyRegistrar } from './key-registrar.ts';
 import { type RegisterKeyOptions, registerKey } from './register-key.ts';
+import type { ServiceOptions } from './service-message.ts';
 
 /** Options of {@link openKeyRegistrar}. */
 export interface OpenKeyRegistrarOptions

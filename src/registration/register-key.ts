@@ -4,9 +4,10 @@ import { encodeGuid } from '../formats/windows/guid.ts';
 import { isJsonObject } from '../json.ts';
 import type { SignalOptions } from '../signal.ts';
 import { answerError, statusError } from './answer-error.ts';
-import { exchange, type ServiceAnswer, type ServiceOptions, type ServiceRequest } from './exchange.ts';
+import { exchange } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
 import { registrationRefusal } from './registration-refusal.ts';
+import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 
 /** Who takes the registration: `keyProvisioning` of discovery. */

@@ -1,7 +1,7 @@
 import { toBase64, utf8 } from '../bytes.ts';
 import { buildJws, type JwsAlgorithm, type SigningKey } from '../formats/services/jws.ts';
 import { buildNgcAssertion } from '../formats/windows/ngc-assertion.ts';
-import type { ServiceOptions } from './exchange.ts';
+import type { ServiceOptions } from './service-message.ts';
 import { postForm, readMembers, seconds } from './token-endpoint.ts';
 
 /** Who signs in, with what. */

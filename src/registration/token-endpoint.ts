@@ -4,8 +4,9 @@ import { isKeyprovError, rethrowAs } from '../errors.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
 import { answerError, statusError } from './answer-error.ts';
-import { exchange, type ServiceOptions } from './exchange.ts';
+import { exchange } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
+import type { ServiceOptions } from './service-message.ts';
 
 /** Tokens that a service gave. */
 export interface IssuedTokens {

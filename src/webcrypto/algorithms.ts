@@ -1,8 +1,7 @@
 import type { webcrypto } from 'node:crypto';
-import type { Bytes } from '../bytes.ts';
-import type { Curve } from '../crypto/curve.ts';
-import { type KeySlots, slotsOf } from './crypto-key.ts';
+import { slotsOf } from './crypto-key.ts';
 import { domError } from './dom-error.ts';
+import type { AlgorithmName, NormalizedAlgorithm } from './key-types.ts';
 import { isObject, memberOf, toBytes, toDomString, toUnsigned } from './webidl.ts';
 
 /** The operations that algorithms are registered for. */
@@ -19,56 +18,6 @@ export type Operation =
   | 'importKey'
   | 'exportKey'
   | 'getKeyLength';
-
-/** A digest by its name in the standard. */
-export type WebHashName = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512';
-
-/** An algorithm by its name in the standard. */
-export type AlgorithmName =
-  | 'RSASSA-PKCS1-v1_5'
-  | 'RSA-PSS'
-  | 'RSA-OAEP'
-  | 'ECDSA'
-  | 'ECDH'
-  | 'Ed25519'
-  | 'X25519'
-  | 'AES-CTR'
-  | 'AES-CBC'
-  | 'AES-GCM'
-  | 'AES-KW'
-  | 'HMAC'
-  | 'HKDF'
-  | 'PBKDF2'
-  | WebHashName;
-
-/** What a key says of its algorithm; which members there are depends on the name. */
-export interface WebKeyAlgorithm {
-  readonly name: AlgorithmName;
-  readonly hash?: { readonly name: WebHashName };
-  /** Bits. */
-  readonly modulusLength?: number;
-  /** Big endian. */
-  readonly publicExponent?: Bytes;
-  readonly namedCurve?: Curve;
-  /** Bits. */
-  readonly length?: number;
-}
-
-/** An algorithm after its normalization: all members that the operation demands are there, converted and copied. */
-export interface NormalizedAlgorithm extends Omit<WebKeyAlgorithm, 'namedCurve'> {
-  /** Not checked. */
-  readonly namedCurve?: string;
-  readonly saltLength?: number;
-  readonly label?: Bytes;
-  readonly public?: KeySlots;
-  readonly iv?: Bytes;
-  readonly counter?: Bytes;
-  readonly tagLength?: number;
-  readonly additionalData?: Bytes;
-  readonly salt?: Bytes;
-  readonly info?: Bytes;
-  readonly iterations?: number;
-}
 
 type Convert = (value: unknown, name: string) => unknown;
 interface Member {

@@ -1,27 +1,5 @@
 import type { webcrypto } from 'node:crypto';
-import type { Assurance, ProvidedKey } from '../keys/provider.ts';
-import type { WebKeyAlgorithm } from './algorithms.ts';
-import type { KeyHolder } from './key-holder.ts';
-import type { SoftwareKey } from './key-material.ts';
-
-/** What a key is made of: bytes in this process, or a key that its provider holds. */
-export type KeyHandle =
-  | { readonly kind: 'software'; readonly material: SoftwareKey }
-  | {
-      readonly kind: 'held';
-      readonly key: ProvidedKey;
-      readonly assurance: Assurance;
-      readonly holder: KeyHolder;
-    };
-
-/** The internal slots of a CryptoKey, which scripts cannot change. */
-export interface KeySlots {
-  readonly type: webcrypto.KeyType;
-  readonly extractable: boolean;
-  readonly algorithm: WebKeyAlgorithm;
-  readonly usages: readonly webcrypto.KeyUsage[];
-  readonly handle: KeyHandle;
-}
+import type { KeySlots, WebKeyAlgorithm } from './key-types.ts';
 
 interface Entry {
   readonly slots: KeySlots;

@@ -1,10 +1,10 @@
 import { type Bytes, copy } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
-import { factsOf, type NormalizedAlgorithm } from './algorithms.ts';
-import type { KeySlots } from './crypto-key.ts';
+import { factsOf } from './algorithms.ts';
 import { domError, failingAs } from './dom-error.ts';
-import { digestSize, type SoftwareKey } from './key-material.ts';
+import { digestSize } from './key-material.ts';
+import type { KeySlots, NormalizedAlgorithm, SoftwareKey } from './key-types.ts';
 import { deriveBitsInSoftware } from './software.ts';
 
 const X25519_SIZE = 32;

@@ -1,9 +1,10 @@
 import { isCurve, toBigInt } from '../crypto/curve.ts';
-import { factsOf, type NormalizedAlgorithm } from './algorithms.ts';
+import { factsOf } from './algorithms.ts';
 import type { CryptoKey } from './crypto-key.ts';
 import { domError, failingAs } from './dom-error.ts';
 import type { KeyHolder } from './key-holder.ts';
-import { publicMaterial, type WantedKey } from './key-material.ts';
+import { publicMaterial } from './key-material.ts';
+import type { NormalizedAlgorithm, WantedKey } from './key-types.ts';
 import { heldKey, softwareKey } from './new-keys.ts';
 import { generatePair, generateSecret } from './software.ts';
 

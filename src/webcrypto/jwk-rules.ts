@@ -1,7 +1,7 @@
 import type { webcrypto } from 'node:crypto';
-import { factsOf, type NormalizedAlgorithm, type WebKeyAlgorithm } from './algorithms.ts';
+import { factsOf } from './algorithms.ts';
 import { domError } from './dom-error.ts';
-import type { WantedKey } from './key-material.ts';
+import type { NormalizedAlgorithm, WantedKey, WebKeyAlgorithm } from './key-types.ts';
 
 /** `kty` of the kinds of algorithm. */
 const KEY_TYPES = { rsa: 'RSA', ec: 'EC', okp: 'OKP', aes: 'oct', hmac: 'oct', kdf: 'oct', digest: 'oct' } as const;

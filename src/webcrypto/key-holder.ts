@@ -11,9 +11,9 @@ import { ECDH_ZGen, RSA_Decrypt } from '../tpm/commands/asymmetric.ts';
 import { TPM_ALG } from '../tpm/constants.ts';
 import { padLeft } from '../tpm/public-key.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import type { AlgorithmName, NormalizedAlgorithm, WebHashName, WebKeyAlgorithm } from './algorithms.ts';
 import { asDomErrors, domError } from './dom-error.ts';
 import { digestSize } from './key-material.ts';
+import type { AlgorithmName, HeldKeyUser, NormalizedAlgorithm, WebHashName, WebKeyAlgorithm } from './key-types.ts';
 import type { PinEntry, PinRequest } from './pin-entry.ts';
 
 /** The digests that keys of a provider work with, by the names that others give them. */
@@ -27,7 +27,7 @@ const HASHES = {
  * Makes keys with a provider and uses them there, with the PINs that they need. What it throws is a DOMException, or
  * the caller's own: the reason of a signal, an error of the PIN callback.
  */
-export class KeyHolder {
+export class KeyHolder implements HeldKeyUser {
   readonly provider: KeyProvider;
   readonly #pins: PinEntry;
   readonly #newKeysHavePin: boolean;

@@ -5,28 +5,15 @@ import { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { decodeJwk, encodeJwk } from '../crypto/jwk.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
-import { factsOf, type NormalizedAlgorithm, type WebHashName, type WebKeyAlgorithm } from './algorithms.ts';
+import { factsOf } from './algorithms.ts';
 import { domError } from './dom-error.ts';
 import { checkJwk, jwkAlgorithm } from './jwk-rules.ts';
-
-/** A key in this process. */
-export interface SoftwareKey {
-  readonly type: webcrypto.KeyType;
-  readonly algorithm: WebKeyAlgorithm;
-  /** `public`: SPKI in DER. `private`: PKCS#8 in DER. `secret`: the bytes of the key. */
-  readonly bytes: Bytes;
-}
+import type { NormalizedAlgorithm, SoftwareKey, WantedKey, WebHashName, WebKeyAlgorithm } from './key-types.ts';
 
 /** Key data as `importKey` got it. */
 export type KeyData =
   | { readonly format: 'jwk'; readonly jwk: webcrypto.JsonWebKey }
   | { readonly format: Exclude<webcrypto.KeyFormat, 'jwk'>; readonly bytes: Bytes };
-
-/** What a caller wants of a key besides its algorithm. */
-export interface WantedKey {
-  readonly extractable: boolean;
-  readonly usages: readonly webcrypto.KeyUsage[];
-}
 
 /** SubjectPublicKeyInfo of the curves of RFC 8410, up to the 32 bytes of the key. */
 const OKP_PREFIX = { Ed25519: fromHex('302a300506032b6570032100'), X25519: fromHex('302a300506032b656e032100') };

@@ -1,7 +1,7 @@
 import type { webcrypto } from 'node:crypto';
-import { factsOf, type WebKeyAlgorithm } from './algorithms.ts';
-import { type CryptoKey, type KeyHandle, makeCryptoKey } from './crypto-key.ts';
-import type { SoftwareKey, WantedKey } from './key-material.ts';
+import { factsOf } from './algorithms.ts';
+import { type CryptoKey, makeCryptoKey } from './crypto-key.ts';
+import type { KeyHandle, SoftwareKey, WantedKey, WebKeyAlgorithm } from './key-types.ts';
 
 /** The key of some bytes. Of the usages it gets those that keys of its type can have. */
 export function softwareKey(material: SoftwareKey, wanted: WantedKey): CryptoKey {

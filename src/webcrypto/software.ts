@@ -2,8 +2,9 @@ import { createCipheriv, createDecipheriv, generateKeyPair, randomBytes, type we
 import { promisify } from 'node:util';
 import { type Bytes, concat, fromHex, view } from '../bytes.ts';
 import { CURVES, toBigInt } from '../crypto/curve.ts';
-import { factsOf, type NormalizedAlgorithm } from './algorithms.ts';
-import { decodeKeyData, type SoftwareKey } from './key-material.ts';
+import { factsOf } from './algorithms.ts';
+import { decodeKeyData } from './key-material.ts';
+import type { NormalizedAlgorithm, SoftwareKey } from './key-types.ts';
 
 /*
  * What software does, with @peculiar/webcrypto, which is loaded when the first key is used. Parameters and keys were

@@ -1,12 +1,13 @@
 import { randomUUID, type webcrypto } from 'node:crypto';
 import { KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import { factsOf, type NormalizedAlgorithm, normalizeAlgorithm } from './algorithms.ts';
+import { factsOf, normalizeAlgorithm } from './algorithms.ts';
 import { slotsOf } from './crypto-key.ts';
 import { domError } from './dom-error.ts';
 import type { KeyPair } from './generate-key.ts';
 import type { KeyHolder } from './key-holder.ts';
-import { publicMaterial, type SoftwareKey } from './key-material.ts';
+import { publicMaterial } from './key-material.ts';
+import type { NormalizedAlgorithm, SoftwareKey } from './key-types.ts';
 import { heldKey, softwareKey } from './new-keys.ts';
 import { isObject, memberOf, toKeyUsages } from './webidl.ts';
 

@@ -3,20 +3,14 @@ import { types } from 'node:util';
 import { type Bytes, copy, utf8 } from '../bytes.ts';
 import { isCurve } from '../crypto/curve.ts';
 import { parseJson } from '../json.ts';
-import { factsOf, type NormalizedAlgorithm, normalizeAlgorithm, type Operation } from './algorithms.ts';
-import { type CryptoKey, type KeySlots, slotsOf } from './crypto-key.ts';
+import { factsOf, normalizeAlgorithm, type Operation } from './algorithms.ts';
+import { type CryptoKey, slotsOf } from './crypto-key.ts';
 import { deriveBits } from './derive-bits.ts';
 import { domError, failingAs } from './dom-error.ts';
 import { generateKey, type KeyPair, keyLength } from './generate-key.ts';
 import type { KeyHolder } from './key-holder.ts';
-import {
-  decodeKeyData,
-  encodeSoftwareKey,
-  type KeyData,
-  type SoftwareKey,
-  typeOfKeyData,
-  type WantedKey,
-} from './key-material.ts';
+import { decodeKeyData, encodeSoftwareKey, type KeyData, typeOfKeyData } from './key-material.ts';
+import type { KeySlots, NormalizedAlgorithm, SoftwareKey, WantedKey } from './key-types.ts';
 import { softwareKey } from './new-keys.ts';
 import * as software from './software.ts';
 import { checkBufferSource, copyBytes, toBytes, toJwk, toKeyFormat, toKeyUsages } from './webidl.ts';

@@ -2,7 +2,7 @@ import { MfaError } from '../../errors/mfa-error.ts';
 import type { MfaPrompt } from '../../provisioning/mfa-gate.ts';
 import { NGC_CLAIMS } from '../../registration/authorize-request.ts';
 import { authenticateWithDeviceCode } from '../../registration/device-code.ts';
-import type { ServiceOptions } from '../../registration/exchange.ts';
+import type { ServiceOptions } from '../../registration/service-message.ts';
 import { commandText } from './command-output.ts';
 import type { Prompter } from './prompter.ts';
 
