@@ -1,13 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { KeyprovError } from '../errors.ts';
+import { KeyprovError, withCleanup } from '../errors.ts';
 import type { JsonMembers, JsonObject } from '../json.ts';
 import { type KeyRecord, keyRecordFromJson, keyRecordToJson, olderKeyRecordFromJson } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { ignoring, removeFile, replaceFile, storeIo } from '../storage/atomic-file.ts';
-import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
-import { isGone, type ProcessIdentity, thisProcess } from '../storage/process-identity.ts';
+import { type HeldLock, isLocked, type StoreLockOptions, takeLock, withStoreLock } from '../storage/hold-lock.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
 import { type RegistrationRecord, registrationFromJson, registrationToJson } from './registration-record.ts';
 
@@ -49,32 +48,19 @@ export interface RunState extends RunOwner {
     | { readonly step: 'unwanted'; readonly user: string; readonly kid: string };
 }
 
-/** A state as it is kept, with the process that works on it; null where none does. */
-interface KeptState {
-  readonly state: RunState;
-  readonly process: ProcessIdentity | null;
-}
-
-const RUN_FORMAT: RecordFormat<KeptState> = {
+const RUN_FORMAT: RecordFormat<RunState> = {
   format: 'keyprov-run',
   version: 2,
   what: 'journal of a run',
   code: 'journal-invalid',
   remedy: 'remove the file; if that run registered a key, unregister it',
-  toJson: ({ state, process }) => ({ ...stateToJson(state), process }),
-  fromJson: (members) => keptFromJson(members, keyRecordFromJson),
-  // Version 1 held key records of version 1.
-  older: (members) => keptFromJson(members, olderKeyRecordFromJson),
+  toJson: stateToJson,
+  fromJson: (members) => stateFromJson(members, keyRecordFromJson),
+  // Version 1 held key records of version 1, and the process that worked on the run.
+  older: (members) => stateFromJson(members, olderKeyRecordFromJson),
 };
 
 type ReadKey = (members: JsonMembers) => KeyRecord;
-
-function keptFromJson(members: JsonMembers, readKey: ReadKey): KeptState {
-  return {
-    state: stateFromJson(members, readKey),
-    process: members.value('process') === null ? null : processFromJson(members.members('process')),
-  };
-}
 
 /** Members in the order in which they are read, since the text must come out the same. */
 function stateToJson({ id, user, deviceId, service, started, tpm, progress }: RunState): object {
@@ -133,29 +119,20 @@ function progressFromJson(members: JsonMembers, readKey: ReadKey): RunState['pro
     : { step, key };
 }
 
-function processFromJson(members: JsonMembers): ProcessIdentity {
-  return {
-    pid: members.integer('pid'),
-    start: members.text('start'),
-    boot: members.text('boot'),
-    namespace: members.text('namespace'),
-  };
-}
-
 /** The journal of one run: a file beside the keys of the store, which is on the disk whenever {@link write} has resolved. */
 export class RunJournal {
   /** Absolute path. */
   readonly path: string;
   readonly #store: KeyStore;
   readonly #name: string;
-  readonly #process: ProcessIdentity;
+  readonly #lock: HeldLock;
   #state: RunState;
 
-  constructor(store: KeyStore, name: string, process: ProcessIdentity, state: RunState) {
-    this.path = join(store.directory, name);
+  constructor(store: KeyStore, name: string, lock: HeldLock, state: RunState) {
+    this.path = join(store.directory, `${name}.json`);
     this.#store = store;
     this.#name = name;
-    this.#process = process;
+    this.#lock = lock;
     this.#state = state;
   }
 
@@ -166,7 +143,7 @@ export class RunJournal {
   /** Replaces the state. @throws KeyprovError `store-io`, and then the old state holds. */
   async write(change: Partial<Pick<RunState, 'tpm' | 'progress' | 'service' | 'id'>>): Promise<void> {
     const state = { ...this.#state, ...change };
-    await this.#save({ state, process: this.#process });
+    await this.#save(state);
     this.#state = state;
   }
 
@@ -176,16 +153,20 @@ export class RunJournal {
    */
   async release({ isSwept = true }: { readonly isSwept?: boolean } = {}): Promise<void> {
     const { tpm, ...state } = this.#state;
-    await this.#save({ state: isSwept ? state : { ...state, tpm }, process: null });
+    await withCleanup(
+      () => this.#save(isSwept ? state : { ...state, tpm }),
+      () => this.#lock.release({ remove: true }),
+    );
   }
 
   /** Ends the run: nothing is left to do. */
   async remove(): Promise<void> {
-    await removeFile(this.#store.directory, this.#name);
+    await removeFile(this.#store.directory, `${this.#name}.json`);
+    await this.#lock.release({ remove: true });
   }
 
-  async #save(kept: KeptState): Promise<void> {
-    await replaceFile(this.#store.directory, this.#name, encodeRecord(RUN_FORMAT, kept));
+  async #save(state: RunState): Promise<void> {
+    await replaceFile(this.#store.directory, `${this.#name}.json`, encodeRecord(RUN_FORMAT, state));
   }
 }
 
@@ -202,27 +183,32 @@ export async function claimRun(
   begin: RunOwner & { readonly service: string; readonly now: Date },
   options: StoreLockOptions = {},
 ): Promise<{ readonly journal: RunJournal; readonly resumed: boolean }> {
-  const name = fileName(begin);
-  const path = join(store.directory, name);
-  const self = await thisProcess();
-  return await withStoreLock(
-    store.directory,
-    async () => {
-      const kept = await readKept(path);
-      if (kept?.process && !(await isGone(kept.process, self))) {
-        throw new KeyprovError('run-active', `process ${kept.process.pid} provisions a key for ${begin.user}`, {
-          remedy: 'wait for it, or end it',
-        });
-      }
-      const { user, deviceId, service, now } = begin;
-      const fresh = { id: randomUUID(), user, deviceId, service, started: now.toISOString() };
-      const state: RunState = kept?.state ?? { ...fresh, progress: { step: 'begun' } };
-      const journal = new RunJournal(store, name, self, state);
-      await journal.write({});
-      return { journal, resumed: kept !== undefined };
-    },
-    options,
-  );
+  return await withStoreLock(store.directory, () => claimLocked(store, begin), options);
+}
+
+/** What {@link claimRun} does, under the lock of the store. The lock of the run is held as long as its process lives. */
+async function claimLocked(
+  store: KeyStore,
+  { user, deviceId, service, now }: Parameters<typeof claimRun>[1],
+): Promise<{ readonly journal: RunJournal; readonly resumed: boolean }> {
+  const name = nameOf({ user, deviceId });
+  const lock = await takeLock(join(store.directory, `${name}.lock`));
+  if (!('release' in lock)) {
+    const who = lock.pid === undefined ? 'another process' : `process ${lock.pid}`;
+    throw new KeyprovError('run-active', `${who} provisions a key for ${user}`, { remedy: 'wait for it, or end it' });
+  }
+  try {
+    const kept = await readKept(join(store.directory, `${name}.json`));
+    const fresh = { id: randomUUID(), user, deviceId, service, started: now.toISOString() };
+    const journal = new RunJournal(store, name, lock, kept ?? { ...fresh, progress: { step: 'begun' } });
+    await journal.write({});
+    return { journal, resumed: kept !== undefined };
+  } catch (error) {
+    return await withCleanup(
+      () => Promise.reject(error),
+      () => lock.release({ remove: true }),
+    );
+  }
 }
 
 /** A run that is not at its end. */
@@ -233,28 +219,31 @@ export interface UnfinishedRun {
   readonly path: string;
 }
 
-/** All runs in a store that are not at their end. @throws KeyprovError `journal-invalid`, `store-io` */
+/** All runs in a store that are not at their end. @throws KeyprovError `journal-invalid`, `store-busy`, `store-io` */
 export async function listRuns(store: KeyStore): Promise<UnfinishedRun[]> {
-  const self = await thisProcess();
-  const names = await storeIo(store.directory, () => readdir(store.directory));
-  const runs: UnfinishedRun[] = [];
-  for (const name of names.sort()) {
-    if (!/^run-[0-9a-f]{16}\.json$/.test(name)) continue;
-    const path = join(store.directory, name);
-    const kept = await readKept(path);
-    if (kept === undefined) continue; // it came to its end since the directory was read
-    const active = kept.process !== null && !(await isGone(kept.process, self));
-    runs.push({ state: kept.state, active, path });
-  }
-  return runs;
+  const files = await storeIo(store.directory, () => readdir(store.directory));
+  const names = files.sort().flatMap((file) => /^(run-[0-9a-f]{16})\.json$/.exec(file)?.[1] ?? []);
+  if (names.length === 0) return [];
+  // Under the lock of the store, since nobody may begin a run while its lock is looked at.
+  return await withStoreLock(store.directory, async () => {
+    const runs: UnfinishedRun[] = [];
+    for (const name of names) {
+      const path = join(store.directory, `${name}.json`);
+      const state = await readKept(path);
+      if (state === undefined) continue; // it came to its end since the directory was read
+      runs.push({ state, active: await isLocked(join(store.directory, `${name}.lock`)), path });
+    }
+    return runs;
+  });
 }
 
-async function readKept(path: string): Promise<KeptState | undefined> {
+async function readKept(path: string): Promise<RunState | undefined> {
   const text = await storeIo(path, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
   return text === undefined ? undefined : decodeRecord(RUN_FORMAT, text, path);
 }
 
-function fileName({ user, deviceId }: RunOwner): string {
+/** Of the files of a run, without their endings. */
+function nameOf({ user, deviceId }: RunOwner): string {
   const owner: JsonObject = { user: user.toLowerCase(), deviceId: deviceId.toLowerCase() };
-  return `run-${createHash('sha256').update(JSON.stringify(owner)).digest('hex').slice(0, 16)}.json`;
+  return `run-${createHash('sha256').update(JSON.stringify(owner)).digest('hex').slice(0, 16)}`;
 }

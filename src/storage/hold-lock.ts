@@ -31,48 +31,48 @@ const WITHOUT_LOCKS: ReadonlySet<unknown> = new Set(['ENOLCK', 'EOPNOTSUPP', 'EN
  * @throws KeyprovError `store-busy` when it is not free in time, `store-io`; the reason of `signal`.
  */
 export async function holdLock(path: string, { signal, timeout = 10_000 }: StoreLockOptions = {}): Promise<HeldLock> {
-  let kind = await lockKind();
   let seen: string | undefined;
   let end = 0;
   for (;;) {
     signal?.throwIfAborted();
-    let taken: FileLock | Holder | undefined;
-    await storeIo(path, async () => {
-      try {
-        taken = kind.tryLock === undefined ? takeLease(path) : takeKernelLock(path, kind.tryLock);
-      } catch (error) {
-        if (kind.tryLock === undefined || !WITHOUT_LOCKS.has(errorCode(error))) throw error;
-        kind = LEASE;
-        taken = takeLease(path);
-      }
-    });
-    if (taken === undefined) continue;
-    if ('release' in taken) {
-      const lock = taken;
-      return { release: (options) => storeIo(path, async () => lock.release(options)) };
-    }
+    const taken = await takeLock(path);
+    if ('release' in taken) return taken;
     if (taken.token !== seen) {
       seen = taken.token;
       end = performance.now() + timeout;
     }
     if (performance.now() >= end) {
       const holder = taken.pid === undefined ? 'another process' : `process ${taken.pid}`;
-      throw new KeyprovError('store-busy', `${path} is locked by ${holder} (${kind.name})`, { remedy: kind.remedy });
+      throw new KeyprovError('store-busy', `${path} is locked by ${holder} (${taken.kind})`, { remedy: REMEDY });
     }
     await pause(2 + Math.random() * 20, signal);
   }
 }
 
+/** Takes the lock of the file at `path` at once, or says who has it. @throws KeyprovError `store-io` */
+export async function takeLock(path: string): Promise<HeldLock | (Holder & { readonly kind: string })> {
+  const tryLock = await kernelLock();
+  return await storeIo(path, async () => {
+    try {
+      if (tryLock !== undefined) return held(path, takeKernelLock(path, tryLock), KERNEL);
+    } catch (error) {
+      if (!WITHOUT_LOCKS.has(errorCode(error))) throw error;
+    }
+    return held(path, takeLease(path), LEASE);
+  });
+}
+
+function held(path: string, taken: FileLock | Holder, kind: string): HeldLock | (Holder & { readonly kind: string }) {
+  if (!('release' in taken)) return { ...taken, kind };
+  return { release: (options) => storeIo(path, async () => taken.release(options)) };
+}
+
 /** Whether somebody holds the lock of that file, this process among others. It looks by taking it for a moment. */
 export async function isLocked(path: string): Promise<boolean> {
-  try {
-    const lock = await holdLock(path, { timeout: 0 });
-    await lock.release({ remove: true });
-    return false;
-  } catch (error) {
-    if (error instanceof KeyprovError && error.code === 'store-busy') return true;
-    throw error;
-  }
+  const taken = await takeLock(path);
+  if (!('release' in taken)) return true;
+  await taken.release({ remove: true });
+  return false;
 }
 
 /**
@@ -88,31 +88,22 @@ export async function withStoreLock<T>(
   return await withCleanup(work, () => lock.release());
 }
 
-interface LockKind {
-  readonly name: string;
-  readonly remedy: string;
-  /** Absent for the lease. */
-  readonly tryLock?: TryLock;
-}
+const KERNEL = 'flock(2), which ends with its process';
+const LEASE = 'a lease, which ends ten seconds after its process';
+const REMEDY = 'try again; end that process if it does not go on';
 
-const LEASE: LockKind = {
-  name: 'a lease, which ends ten seconds after its process',
-  remedy: 'try again; end that process if it does not go on',
-};
+let known: Promise<TryLock | undefined> | undefined;
 
-let known: Promise<LockKind> | undefined;
-
-/** koffi is loaded for the first lock, so that it costs nothing to read keys. */
-function lockKind(): Promise<LockKind> {
+/** koffi is loaded for the first lock, so that it costs nothing to read keys. Undefined where there is no flock(2). */
+function kernelLock(): Promise<TryLock | undefined> {
   known ??= (async () => {
-    if (process.platform === 'win32') return LEASE;
+    if (process.platform === 'win32') return undefined;
     try {
       const { loadLibc } = await import('../../native/libc.ts');
       const libc = loadLibc();
-      const name = 'flock(2), which ends with its process';
-      return { name, remedy: LEASE.remedy, tryLock: (fd: number) => libc.tryLock(fd) };
+      return (fd: number) => libc.tryLock(fd);
     } catch {
-      return LEASE; // koffi is not installed, or has no build for this system
+      return undefined; // koffi is not installed, or has no build for this system
     }
   })();
   return known;

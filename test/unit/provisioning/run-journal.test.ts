@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,13 +22,11 @@ beforeEach(async () => {
 afterEach(() => rm(store.directory, { recursive: true }));
 
 const claim = async (change: Partial<typeof begin> = {}) => await claimRun(store, { ...begin, ...change });
-/** As if the process that wrote the journal had been killed: another one has its number by now. */
-async function killed({ path }: RunJournal): Promise<void> {
-  const text = await readFile(path, 'utf8');
-  const { record, format, version } = JSON.parse(text);
-  const other = { ...record, process: { ...record.process, start: '1', boot: 'another boot' } };
-  const sha256 = createHash('sha256').update(JSON.stringify(other)).digest('hex');
-  await writeFile(path, `${JSON.stringify({ format, version, record: other, sha256 }, undefined, 2)}\n`);
+/** As if the process that wrote the journal had been killed: its file is there, and its lock is free. */
+async function killed(journal: RunJournal): Promise<void> {
+  const text = await readFile(journal.path, 'utf8');
+  await journal.remove();
+  await writeFile(journal.path, text);
 }
 
 const registration: RegistrationRecord = {
@@ -71,6 +68,7 @@ describe('a run', () => {
     const { journal } = await claim();
     await journal.write({ tpm: { address: 'swtpm:x', handles: [0x80000000, 0x2000001] }, progress });
     await killed(journal);
+    expect(await listRuns(store)).toEqual([{ state: journal.state, active: false, path: journal.path }]);
     const again = await claim();
     expect(again.resumed).toBe(true);
     expect(again.journal.state).toEqual(journal.state);

@@ -1,0 +1,14 @@
+/** Claims the run of a user in a key store and stops for good: `script DIRECTORY`. Prints `inside` once it has it. */
+import { writeSync } from 'node:fs';
+import { openKeyStore } from '../../../src/keys/key-store.ts';
+import { claimRun } from '../../../src/provisioning/run-journal.ts';
+
+const [, , directory = ''] = process.argv;
+await claimRun(await openKeyStore(directory), {
+  user: 'alice@contoso.test',
+  deviceId: '47f577e3-d2d0-4a0a-8aca-e0501098bde4',
+  service: 'https://service.test/EnrollmentServer/key/',
+  now: new Date(0),
+});
+setInterval(() => undefined, 1_000);
+writeSync(1, 'inside\n');
