@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { findTctiLoader } from '../../native/tctildr.ts';
 import { fromHex, toHex } from '../../src/bytes.ts';
+import { sayError } from '../../src/errors.ts';
 import { openTcti } from '../../src/tpm/transports/tcti.ts';
 import { quickFailure } from './support/failure.ts';
 import { startFakePair } from './support/fake-server.ts';
@@ -159,7 +160,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
   ])('says within a second what is wrong with the address %j', async (conf, code, text) => {
     const error = await quickFailure(openTcti({ conf }));
     expect(error.code).toBe(code);
-    expect(error.message).toContain(text);
+    expect(sayError(error)).toContain(text);
     expect(error.remedy).toBeTypeOf('string');
   });
 
