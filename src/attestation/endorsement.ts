@@ -16,7 +16,6 @@ export {
 export { TPM_MANUFACTURERS } from './tpm-manufacturers.ts';
 export {
   type EkCertificateCheck,
-  type EkCertificateFinding,
   type EkCertificateResult,
   type VerifyEkCertificateOptions,
   verifyEkCertificate,

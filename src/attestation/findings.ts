@@ -1,5 +1,6 @@
 import type { ChainCheck } from '../crypto/verify-chain.ts';
 import { sayError } from '../errors.ts';
+import type { Finding } from '../finding.ts';
 import type { EkCertificateCheck } from './verify-ek-certificate.ts';
 
 /** What is checked of every TPMS_ATTEST and its signature. */
@@ -46,14 +47,6 @@ export type CheckId =
   | `${'creation' | 'ak-creation'}/${CreationCheck}`
   | EvidenceCheck;
 
-/** The outcome of one check. */
-export interface Finding {
-  readonly check: CheckId;
-  readonly passed: boolean;
-  /** What was found to hold, or what is wrong; for people. */
-  readonly detail: string;
-}
-
 /** What each check has found when it passes, where those who make it do not say it. */
 const HOLDS: Readonly<Partial<Record<CheckId | CreationCheck, string>>> = {
   structures: 'every structure can be read to its exact end',
@@ -88,10 +81,10 @@ const HOLDS: Readonly<Partial<Record<CheckId | CreationCheck, string>>> = {
 
 /** Collects findings. */
 export class Findings {
-  readonly list: Finding[] = [];
+  readonly list: Finding<CheckId>[] = [];
 
   /** Runs one check; `test` returns or throws what is wrong. `holds` is the detail when nothing is. */
-  check(check: CheckId, test: () => string | undefined, holds?: string): void {
+  check(id: CheckId, test: () => string | undefined, holds?: string): void {
     let problem: string | undefined;
     try {
       problem = test();
@@ -99,12 +92,16 @@ export class Findings {
       // Whatever keeps a check from being made means that it has not passed.
       problem = sayError(error);
     }
-    const base = check.slice(check.indexOf('/') + 1) as keyof typeof HOLDS;
-    this.list.push({ check, passed: problem === undefined, detail: problem ?? holds ?? HOLDS[base] ?? '' });
+    const base = id.slice(id.indexOf('/') + 1) as keyof typeof HOLDS;
+    this.list.push({
+      id,
+      status: problem === undefined ? 'pass' : 'fail',
+      detail: problem ?? holds ?? HOLDS[base] ?? '',
+    });
   }
 
   /** Appends what others have found. */
-  add(found: readonly Finding[]): void {
+  add(found: readonly Finding<CheckId>[]): void {
     this.list.push(...found);
   }
 }

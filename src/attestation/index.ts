@@ -1,5 +1,7 @@
 /** Proofs of where a key lives: made with a TPM, sent as plain data, verified without a TPM and without native code. */
+
 export { type Certificate, parseCertificate } from '../crypto/x509.ts';
+export type { Finding } from '../finding.ts';
 export { type ActivateCredentialOptions, activateCredential } from './activate.ts';
 export {
   type ActivationChallenge,
@@ -39,7 +41,6 @@ export type {
   CheckId,
   CreationCheck,
   EvidenceCheck,
-  Finding,
   StatementCheck,
 } from './findings.ts';
 export type { KeyIdentity, ObjectIdentity } from './key-checks.ts';

@@ -1,9 +1,10 @@
 import type { ChainCheck, ChainOptions } from '../crypto/verify-chain.ts';
 import type { Certificate } from '../crypto/x509.ts';
+import type { Finding } from '../finding.ts';
 import { isVirtualByCertificate } from '../tpm/virtual.ts';
 import type { EkCertificate } from './ek-certificate.ts';
 import type { Tier } from './evidence.ts';
-import type { Finding, Findings } from './findings.ts';
+import type { CheckId, Findings } from './findings.ts';
 import {
   type Attributes,
   attributeProblem,
@@ -14,7 +15,7 @@ import {
 } from './key-checks.ts';
 import { verifyAkCertificate } from './verify-ak-certificate.ts';
 import type { Subject } from './verify-certification.ts';
-import { type EkCertificateCheck, type EkCertificateFinding, verifyEkCertificate } from './verify-ek-certificate.ts';
+import { type EkCertificateCheck, verifyEkCertificate } from './verify-ek-certificate.ts';
 
 /** An attestation key that the verifier knows, and what it knows of it. */
 export interface TrustedAttestationKey {
@@ -67,7 +68,7 @@ export interface Trust {
   /** Why it is not trusted, for people. */
   readonly problem: string;
   /** Findings that need not be good, since the verifier's own list stands in for them. */
-  readonly excused: readonly Finding[];
+  readonly excused: readonly Finding<CheckId>[];
 }
 
 /** For the certificates of one key: more than those of any TPM, since what anybody sends must not cost much time. */
@@ -82,7 +83,7 @@ export async function trustAttestationKey(
   const { akRoots = [], ekRoots = [], ekAllowList = [], trustedAks = [], activation } = options;
   const tiers: Tier[] = [];
   const problems: string[] = [];
-  const excused: Finding[] = [];
+  const excused: Finding<CheckId>[] = [];
   findings.check('trust', () =>
     akRoots.length + ekRoots.length + ekAllowList.length + trustedAks.length > 0
       ? undefined
@@ -107,7 +108,7 @@ export async function trustAttestationKey(
       findings.check('ek-listed', () => undefined);
       tiers.push('tpm-no-ek-certificate');
     }
-    const found: Finding[] = [];
+    const found: Finding<CheckId>[] = [];
     const tier = ekRoots.length > 0 ? await byEkCertificate(found, ek, { ...options, roots: ekRoots }) : undefined;
     findings.add(found);
     if (tier !== undefined) tiers.push(tier);
@@ -145,14 +146,18 @@ async function byAkCertificate(
   return ok && certificate !== undefined ? certifiedTier(certificate, 'ek-certificate') : undefined;
 }
 
-async function byEkCertificate(found: Finding[], ek: Party, options: CertificateOptions): Promise<Tier | undefined> {
+async function byEkCertificate(
+  found: Finding<CheckId>[],
+  ek: Party,
+  options: CertificateOptions,
+): Promise<Tier | undefined> {
   const [own, ...above] = certificatesOf(ek);
   if (own === undefined) return undefined;
   const area = readable(ek.key.area);
   if (area === undefined) return undefined;
   const result = await verifyEkCertificate(own, { ...chainOptions(above, options), ek: area });
   // That of the public area was made before, and the certificate is for the same key.
-  found.push(...result.findings.filter(({ check }) => check !== 'ek-strength').map(asFinding));
+  found.push(...result.findings.filter(({ id }) => id !== 'ek-strength').map(asFinding));
   return result.ok && result.certificate !== undefined ? certifiedTier(result.certificate, 'activated') : undefined;
 }
 
@@ -202,7 +207,7 @@ function readable<T>(read: () => T): T | undefined {
 
 const isOfChain = (check: EkCertificateCheck): check is `chain/${ChainCheck}` => check.startsWith('chain/');
 
-const asFinding = ({ check, ...rest }: EkCertificateFinding): Finding => ({
-  check: isOfChain(check) ? `ek-${check}` : check,
+const asFinding = ({ id, ...rest }: Finding<EkCertificateCheck>): Finding<CheckId> => ({
+  id: isOfChain(id) ? `ek-${id}` : id,
   ...rest,
 });

@@ -4,9 +4,10 @@ import { encodeSpki } from '../crypto/public-key.ts';
 import { type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
 import { type Certificate, KEY_USAGE } from '../crypto/x509.ts';
 import { isKeyprovError } from '../errors.ts';
+import type { Finding } from '../finding.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
-import { type Finding, Findings } from './findings.ts';
+import { type CheckId, Findings } from './findings.ts';
 import { manufacturerProblem } from './tpm-manufacturers.ts';
 import type { Subject } from './verify-certification.ts';
 
@@ -25,7 +26,7 @@ export interface VerifyAkCertificateOptions extends Omit<ChainOptions, 'extended
 /** The outcome: what the certificate says of the TPM is true only when `ok`. */
 export interface AkCertificateResult {
   readonly ok: boolean;
-  readonly findings: readonly Finding[];
+  readonly findings: readonly Finding<CheckId>[];
   readonly certificate: EkCertificate | undefined;
 }
 
@@ -44,7 +45,7 @@ export async function verifyAkCertificate(
     extendedKeyUsage: AK_CERTIFICATE_PURPOSE,
   });
   const findings = new Findings();
-  findings.add(chain.findings.map((one) => ({ ...one, check: `ak-chain/${one.check}` })));
+  findings.add(chain.findings.map((one) => ({ ...one, id: `ak-chain/${one.id}` })));
   if (parsed !== undefined) {
     const { certificate, manufacturer } = parsed;
     findings.check('ak-key', () => {
@@ -61,7 +62,7 @@ export async function verifyAkCertificate(
       );
     }
   }
-  return { ok: findings.list.every(({ passed }) => passed), findings: findings.list, certificate: parsed };
+  return { ok: findings.list.every(({ status }) => status === 'pass'), findings: findings.list, certificate: parsed };
 }
 
 /** A certificate that cannot be read is a finding of the chain. */

@@ -4,6 +4,7 @@ import { encodeSpki } from '../crypto/public-key.ts';
 import { type ChainCheck, type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
 import { type Certificate, KEY_USAGE } from '../crypto/x509.ts';
 import { sayError } from '../errors.ts';
+import type { Finding } from '../finding.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
@@ -22,14 +23,6 @@ export type EkCertificateCheck =
   | 'ek-manufacturer'
   | 'ek-specification';
 
-/** The outcome of one check. */
-export interface EkCertificateFinding {
-  readonly check: EkCertificateCheck;
-  readonly passed: boolean;
-  /** What was found to hold, or what is wrong; for people. */
-  readonly detail: string;
-}
-
 /** Options of {@link verifyEkCertificate}. */
 export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage'> {
   /** The endorsement key that the certificate must be for; absent where only the certificate is looked at. */
@@ -44,7 +37,7 @@ export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extended
 /** The outcome of {@link verifyEkCertificate}. */
 export interface EkCertificateResult {
   readonly ok: boolean;
-  readonly findings: readonly EkCertificateFinding[];
+  readonly findings: readonly Finding<EkCertificateCheck>[];
   /** What the certificate says, where it can be read; true only when `ok`. */
   readonly certificate: EkCertificate | undefined;
 }
@@ -69,13 +62,13 @@ export async function verifyEkCertificate(
     problem = messageOf(error);
   }
   const chain = await verifyChain(parsed?.certificate ?? der, { ...options, extendedKeyUsage: EK_CERTIFICATE_PURPOSE });
-  const findings: EkCertificateFinding[] = chain.findings.map((one) => ({ ...one, check: `chain/${one.check}` }));
-  if (parsed === undefined) findings.push({ check: 'ek-certificate', passed: false, detail: problem });
+  const findings: Finding<EkCertificateCheck>[] = chain.findings.map((one) => ({ ...one, id: `chain/${one.id}` }));
+  if (parsed === undefined) findings.push({ id: 'ek-certificate', status: 'fail', detail: problem });
   if (parsed !== undefined) {
     const { certificate, manufacturer, specification } = parsed;
     const check = (name: EkCertificateCheck, holds: string, test: () => string | undefined): void => {
       const detail = problemOf(test);
-      findings.push({ check: name, passed: detail === undefined, detail: detail ?? holds });
+      findings.push({ id: name, status: detail === undefined ? 'pass' : 'fail', detail: detail ?? holds });
     };
     check('ek-certificate', 'the certificate can be read', () => undefined);
     if (ek !== undefined) check('ek-key', 'it is for the endorsement key', () => keyProblem(certificate, ek));
@@ -89,7 +82,7 @@ export async function verifyEkCertificate(
       return family === '2.0' ? undefined : `it is for a TPM of family ${family}`;
     });
   }
-  return { ok: findings.every(({ passed }) => passed), findings, certificate: parsed };
+  return { ok: findings.every(({ status }) => status === 'pass'), findings, certificate: parsed };
 }
 
 /** What `test` returns or throws. Whatever keeps a check from being made means that it has not passed. */

@@ -3,9 +3,10 @@ import { weaknessOf } from '../crypto/key-strength.ts';
 import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { type Certificate, parseCertificate } from '../crypto/x509.ts';
+import type { Finding } from '../finding.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { computeSoftwareKeyMessage, type Evidence, type SoftwareKeyEvidence, TIERS, type Tier } from './evidence.ts';
-import { type Finding, Findings, lazy } from './findings.ts';
+import { type CheckId, Findings, lazy } from './findings.ts';
 import { isSpki } from './key-checks.ts';
 import type { AttestationStatement, PublicPart } from './statement.ts';
 import { type Party, type TrustOptions, trustAttestationKey } from './trust-attestation-key.ts';
@@ -30,13 +31,13 @@ export type EvidenceResult =
       readonly publicKey: PublicKey;
       /** Of a key in a TPM: the Name of its attestation key, to be kept for `trustedAks`. */
       readonly akName: Bytes | undefined;
-      readonly findings: readonly Finding[];
+      readonly findings: readonly Finding<CheckId>[];
     }
   | {
       readonly ok: false;
       /** What is proved, where it is only too little; `undefined` where nothing is. */
       readonly tier: Tier | undefined;
-      readonly findings: readonly Finding[];
+      readonly findings: readonly Finding<CheckId>[];
     };
 
 /**
@@ -67,7 +68,7 @@ export type EvidenceResult =
  *   minTier: 'tpm-no-ek-certificate',
  * });
  * if (result.ok) console.log(result.tier, result.publicKey);
- * else console.log(result.tier, result.findings.filter(({ passed }) => !passed));
+ * else console.log(result.tier, result.findings.filter(({ status }) => status === 'fail'));
  * ```
  */
 export async function verifyEvidence(evidence: Evidence, options: VerifyEvidenceOptions): Promise<EvidenceResult> {
@@ -85,7 +86,7 @@ export async function verifyEvidence(evidence: Evidence, options: VerifyEvidence
     // It is of another form than its type says, such as JSON that was not read with decodeStatement.
     findings.check('structures', () => `the evidence cannot be read: ${String(error)}`);
   }
-  const isGood = findings.list.every((one) => one.passed || shown?.excused.includes(one));
+  const isGood = findings.list.every((one) => one.status === 'pass' || shown?.excused.includes(one));
   const best = isGood ? bestOf(shown?.tiers ?? []) : undefined;
   const tier = virtual && best !== 'software' && best !== undefined ? 'virtual' : best;
   const isEnough = tier !== undefined && TIERS.indexOf(tier) >= TIERS.indexOf(minTier);
@@ -105,7 +106,7 @@ interface Shown {
   readonly tiers: readonly Tier[];
   readonly publicKey: () => PublicKey;
   readonly akName?: () => Bytes;
-  readonly excused: readonly Finding[];
+  readonly excused: readonly Finding<CheckId>[];
 }
 
 const bestOf = (tiers: readonly Tier[]): Tier | undefined => TIERS.findLast((tier) => tiers.includes(tier));

@@ -1,11 +1,12 @@
 import { equal } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
+import type { Finding } from '../finding.ts';
 import { TPM_ST } from '../tpm/constants.ts';
 import { qualifiedName } from '../tpm/names.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import type { TpmsCreationData } from '../tpm/structures/object.ts';
-import { type Finding, Findings } from './findings.ts';
+import { type CheckId, Findings } from './findings.ts';
 import { type Attributes, attributeProblem, isKey, type KeyIdentity, strengthProblem } from './key-checks.ts';
 import type { AttestationStatement, CreationProof } from './statement.ts';
 import { type Subject, subjectOf, verifyCertification, verifyCreation } from './verify-certification.ts';
@@ -36,8 +37,8 @@ export interface VerifyOptions {
 
 /** The outcome of a verification: the verified key is there only when every check has passed. */
 export type VerificationResult =
-  | { readonly ok: true; readonly publicKey: PublicKey; readonly findings: readonly Finding[] }
-  | { readonly ok: false; readonly findings: readonly Finding[] };
+  | { readonly ok: true; readonly publicKey: PublicKey; readonly findings: readonly Finding<CheckId>[] }
+  | { readonly ok: false; readonly findings: readonly Finding<CheckId>[] };
 
 /**
  * Verifies that the key of `statement` was made in the TPM that holds a trusted attestation key, cannot leave it, and
@@ -55,7 +56,7 @@ export type VerificationResult =
  *
  * const result = verifyStatement(decodeStatement(received), kept);
  * if (result.ok) console.log(result.publicKey);
- * else console.log(result.findings.filter(({ passed }) => !passed));
+ * else console.log(result.findings.filter(({ status }) => status === 'fail'));
  * ```
  */
 export function verifyStatement(statement: AttestationStatement, options: VerifyOptions): VerificationResult {
@@ -167,7 +168,7 @@ function checkAttestationKey(
 }
 
 function resultOf({ list }: Findings, { area }: Subject): VerificationResult {
-  if (list.some(({ passed }) => !passed)) return { ok: false, findings: list };
+  if (list.some(({ status }) => status === 'fail')) return { ok: false, findings: list };
   return { ok: true, publicKey: publicKeyOf(area()), findings: list };
 }
 

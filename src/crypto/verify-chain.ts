@@ -1,5 +1,6 @@
 import { type Bytes, equal } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import type { Finding } from '../finding.ts';
 import { describeName, isSameName } from './distinguished-name.ts';
 import { nameProblem } from './name-constraints.ts';
 import { bitLength } from './public-key.ts';
@@ -19,14 +20,6 @@ export type ChainCheck =
   | 'extended-key-usage'
   | 'algorithms';
 
-/** The outcome of one check. */
-interface ChainFinding {
-  readonly check: ChainCheck;
-  readonly passed: boolean;
-  /** What was found to hold, or what is wrong; for people. */
-  readonly detail: string;
-}
-
 /** Options of {@link verifyChain}. */
 export interface ChainOptions {
   /** Certificates that the way to a root may lead over, in any order, as the roots; nothing is trusted of them. */
@@ -44,7 +37,7 @@ export interface ChainOptions {
 /** The outcome of {@link verifyChain}. */
 export interface ChainResult {
   readonly ok: boolean;
-  readonly findings: readonly ChainFinding[];
+  readonly findings: readonly Finding<ChainCheck>[];
   /** From the certificate to the root, in DER; empty where no way was found. */
   readonly path: readonly Bytes[];
 }
@@ -119,10 +112,10 @@ class PathSearch {
 /** Makes all the other checks of one way. */
 function judge(path: readonly Certificate[], options: ChainOptions & { readonly time: Date }): ChainResult {
   const authorities = path.slice(1);
-  const findings: ChainFinding[] = [];
+  const findings: Finding<ChainCheck>[] = [];
   const check = (name: ChainCheck, holds: string, problems: readonly (string | undefined)[]): void => {
     const detail = problems.find((problem) => problem !== undefined);
-    findings.push({ check: name, passed: detail === undefined, detail: detail ?? holds });
+    findings.push({ id: name, status: detail === undefined ? 'pass' : 'fail', detail: detail ?? holds });
   };
   const about = (problem: (certificate: Certificate, above: number) => string | undefined, list = path) =>
     list.map((certificate, i) => {
@@ -162,7 +155,7 @@ function judge(path: readonly Certificate[], options: ChainOptions & { readonly 
     ...about((one) => findSignatureProblem(one, options.acceptSha1 ?? false), path.slice(0, -1)),
     ...about(keyProblem, authorities),
   ]);
-  return { ok: findings.every(({ passed }) => passed), findings, path: path.map(({ der }) => der) };
+  return { ok: findings.every(({ status }) => status === 'pass'), findings, path: path.map(({ der }) => der) };
 }
 
 function validityProblem({ notBefore, notAfter }: Certificate, time: Date): string | undefined {
@@ -232,8 +225,8 @@ const messageOf = (error: unknown): string => {
   throw error;
 };
 
-const failed = (check: ChainCheck, detail: string): ChainResult => ({
+const failed = (id: ChainCheck, detail: string): ChainResult => ({
   ok: false,
-  findings: [{ check, passed: false, detail }],
+  findings: [{ id, status: 'fail', detail }],
   path: [],
 });

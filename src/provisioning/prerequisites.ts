@@ -1,3 +1,4 @@
+import type { Finding } from '../finding.ts';
 import type { Policy } from '../policy/index.ts';
 import type { WindowsSettings } from '../policy/windows-settings.ts';
 import type { JoinState } from './dsregcmd.ts';
@@ -27,13 +28,8 @@ export const PREREQUISITE_ERROR_STATES = {
   PinExistsFailure: 0x40,
 } as const;
 
-/** What came of one check. */
-export interface PrerequisiteFinding {
-  readonly id: PrerequisiteId;
-  /** `unknown`: nobody could tell; keeps from provisioning like `fail`. `skipped`: not asked for here. */
-  readonly status: 'pass' | 'fail' | 'unknown' | 'skipped';
-  /** What was found, for people. */
-  readonly detail: string;
+/** What came of one check; `unknown` keeps from provisioning like `fail`. */
+export interface PrerequisiteFinding extends Finding<PrerequisiteId> {
   /** What to do about it; there when the status is `fail` or `unknown`. */
   readonly remedy?: string;
   /** The code with which Windows reports it, unsigned, for `findWindowsError`. */

@@ -154,7 +154,7 @@ describe('verifyEvidence', () => {
     for (const [name, certificates] of Object.entries(chains)) {
       const result = await verifyInTime({ ...full, ak: { ...full.ak, certificates } }, MOST_MS_CRAFTED);
       expect([name, result.ok]).toEqual([name, name === 'above a good one']);
-      expect(result.findings.find(({ check }) => check === 'certificates')?.detail).toContain('no more');
+      expect(result.findings.find(({ id }) => id === 'certificates')?.detail).toContain('no more');
     }
   });
 });

@@ -87,7 +87,7 @@ describe.skipIf(skipMade)('a TPM that swtpm_setup has made', () => {
       const der = certificates.find(({ nv }) => nv?.template === template)?.der ?? EMPTY;
       const options = { ek: ek.publicArea, intermediates: pem(made.issuer), allowedManufacturers: ['id:00001014'] };
       const result = await verifyEkCertificate(der, { ...options, roots: pem(made.root) });
-      expect(result.findings.filter(({ passed }) => !passed)).toEqual([]);
+      expect(result.findings.filter(({ status }) => status === 'fail')).toEqual([]);
       expect(result.certificate?.certificate.notAfter.toISOString()).toBe('9999-12-31T23:59:59.000Z');
       expect([result.certificate?.manufacturer, result.certificate?.model]).toEqual(['id:00001014', 'swtpm']);
       expect(result.certificate?.specification).toMatchObject({ family: '2.0', level: 0 });
@@ -102,9 +102,9 @@ describe.skipIf(skipMade)('a TPM that swtpm_setup has made', () => {
       writeFileSync(otherPath, pemOf(other.der));
       expect(openssl(otherPath)).toBe(2);
       const foreign = await verifyEkCertificate(der, { ...options, roots: [other.der] });
-      expect(foreign.findings.filter(({ passed }) => !passed).map(({ check }) => check)).toEqual(['chain/path']);
+      expect(foreign.findings.filter(({ status }) => status === 'fail').map(({ id }) => id)).toEqual(['chain/path']);
       const without = await verifyEkCertificate(der, { ...options, roots: pem(made.root), intermediates: [] });
-      expect(without.findings.filter(({ passed }) => !passed).map(({ check }) => check)).toEqual(['chain/path']);
+      expect(without.findings.filter(({ status }) => status === 'fail').map(({ id }) => id)).toEqual(['chain/path']);
     },
   );
 
@@ -112,8 +112,8 @@ describe.skipIf(skipMade)('a TPM that swtpm_setup has made', () => {
     const { certificates } = await readEkCertificates(tpm);
     const options = { roots: pem(made.root), intermediates: pem(made.issuer) };
     const { findings } = await verifyEkCertificate(certificates[0]?.der ?? EMPTY, options);
-    expect(findings.filter(({ passed }) => !passed)).toEqual([
-      { check: 'ek-manufacturer', passed: false, detail: 'the maker id:00001014 is not allowed' },
+    expect(findings.filter(({ status }) => status === 'fail')).toEqual([
+      { id: 'ek-manufacturer', status: 'fail', detail: 'the maker id:00001014 is not allowed' },
     ]);
   });
 

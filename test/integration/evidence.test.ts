@@ -48,7 +48,7 @@ const STM = { manufacturer: 0x53544d20, model: 'ST33', version: 0x00010257 };
 const IBM = { manufacturer: 0x49424d00, model: 'swtpm', version: 0x20191023 };
 
 const failures = ({ findings }: EvidenceResult): string[] =>
-  findings.filter(({ passed }) => !passed).map(({ check }) => check);
+  findings.filter(({ status }) => status === 'fail').map(({ id }) => id);
 
 /** What a client sends, and what the service has seen of it. */
 interface Enrolled {
@@ -178,9 +178,9 @@ for (const [name, { isMissing, start }] of Object.entries(ENGINES)) {
       const [good, bad] = (await child.ask([
         { ...common, challenge: toHex(CHALLENGE) },
         { ...common, challenge: '00' },
-      ])) as { ok: boolean; tier?: string; failed: { check: string }[]; loaded: string[] }[];
+      ])) as { ok: boolean; tier?: string; failed: { id: string }[]; loaded: string[] }[];
       expect(good).toMatchObject({ ok: true, tier: 'ek-certificate', failed: [] });
-      expect(bad?.failed.map(({ check }) => check)).toEqual(['challenge', 'tier']);
+      expect(bad?.failed.map(({ id }) => id)).toEqual(['challenge', 'tier']);
       expect(good?.loaded.filter((library) => /\.node$|koffi|tpm|tss|tcti/i.test(library))).toEqual([]);
       expect(good?.loaded.filter((library) => /^libc\b/.test(library))).toHaveLength(
         process.platform === 'linux' ? 1 : 0,

@@ -63,7 +63,7 @@ function failedFindings({ attestation }: ProvisionedKey, challenge: Bytes): read
   if (attestation.status !== 'made') throw new Error(attestation.reason);
   const { statement } = attestation;
   const { findings } = verifyStatement(statement, { challenge, attestationKey: { pubArea: statement.ak.pubArea } });
-  return findings.filter(({ passed }) => !passed).map(({ check }) => check);
+  return findings.filter(({ status }) => status === 'fail').map(({ id }) => id);
 }
 
 /** What TPM2_Create was given and gave: the very arrays, and copies of them made at once. */

@@ -72,7 +72,7 @@ describe('the PIN of a TPM key', () => {
       attestKey(tpm, { key: object, authorization: 'windows-hello-policy', ak, challenge }),
     );
     const verified = verifyStatement(statement, { challenge, attestationKey: { pubArea: ak.pubArea } });
-    expect(verified.findings.filter(({ passed }) => !passed)).toEqual([]);
+    expect(verified.findings.filter(({ status }) => status === 'fail')).toEqual([]);
     expect(verified.ok).toBe(true);
     await provider.sign(bystander, { data });
 

@@ -86,7 +86,7 @@ function outcomeOf(statement: AttestationStatement, expected: Uint8Array | undef
   const keyName = toHex(objectName(decode(TPMT_PUBLIC, statement.pubArea)));
   const message = ok ? 'every check has passed' : 'the statement does not verify';
   const lines = [
-    ...findings.map(({ check, passed, detail }) => `${passed ? 'passed' : 'FAILED'}  ${check}: ${detail}`),
+    ...findings.map(({ id, status, detail }) => `${status.padEnd(8)} ${id}: ${detail}`),
     '',
     `${message}; the key has the Name ${keyName}, the attestation key ${akName}`,
     CAVEAT,

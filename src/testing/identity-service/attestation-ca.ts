@@ -5,12 +5,11 @@ import type { KeyIdentity } from '../../attestation/key-checks.ts';
 import { decodePublicArea } from '../../attestation/statement.ts';
 import { verifyAttestationKey } from '../../attestation/verify.ts';
 import { verifyEkCertificate } from '../../attestation/verify-ek-certificate.ts';
-
 import { equal, toBase64, wipe } from '../../bytes.ts';
-
 import { digest } from '../../crypto/kdf.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
+import type { Finding } from '../../finding.ts';
 import { encodeSmallstepCredential } from '../../formats/services/credential-encodings.ts';
 import { buildSmallstepChain, parseSmallstepAttest, parseSmallstepSecret } from '../../formats/services/smallstep.ts';
 import { buildAkCertificate } from '../../formats/tcg/ak-certificate.ts';
@@ -123,10 +122,10 @@ function isListed(spki: Uint8Array, identity: KeyIdentity): boolean {
 
 const refuse = (status: number, error: string): RouteAnswer => ({ status, body: { error } });
 
-const describe = (findings: readonly { check: string; passed: boolean; detail: string }[]): string =>
+const describe = (findings: readonly Finding[]): string =>
   findings
-    .filter(({ passed }) => !passed)
-    .map(({ check, detail }) => `${check}: ${detail}`)
+    .filter(({ status }) => status === 'fail')
+    .map(({ id, detail }) => `${id}: ${detail}`)
     .join('; ');
 
 /** What of a request cannot be used is the client's fault. */

@@ -70,7 +70,7 @@ async function verify(context: ServiceContext, given: Attested): Promise<Checked
     { ...trust, challenge, acceptSha1, minTier, time, expectedKey: { spki: encodeSpki(publicKey) } },
   );
   if (result.ok) return { level: result.tier };
-  const wrong = result.findings.filter(({ passed }) => !passed).map(({ check }) => check);
+  const wrong = result.findings.filter(({ status }) => status === 'fail').map(({ id }) => id);
   return { problem: wrong.join(', ') };
 }
 

@@ -21,5 +21,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     minTier: 'virtual',
   });
   const { ok, tier, findings } = result;
-  console.log(JSON.stringify({ ok, tier, failed: findings.filter(({ passed }) => !passed), loaded: loaded() }));
+  console.log(
+    JSON.stringify({ ok, tier, failed: findings.filter(({ status }) => status === 'fail'), loaded: loaded() }),
+  );
 }

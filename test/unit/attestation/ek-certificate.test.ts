@@ -93,7 +93,7 @@ describe('parseEkCertificate', () => {
 });
 
 const failures = ({ findings }: EkCertificateResult): string[] =>
-  findings.filter(({ passed }) => !passed).map(({ check }) => check);
+  findings.filter(({ status }) => status === 'fail').map(({ id }) => id);
 const verify = async (
   spec: CertificateSpec = {},
   options: Partial<VerifyEkCertificateOptions> = {},
@@ -105,7 +105,7 @@ describe('verifyEkCertificate', () => {
     expect(failures(result)).toEqual([]);
     expect(result.ok).toBe(true);
     expect(result.certificate?.model).toBe('ST33');
-    expect(result.findings.map(({ check }) => check).slice(-6)).toEqual([
+    expect(result.findings.map(({ id }) => id).slice(-6)).toEqual([
       ...['ek-certificate', 'ek-key', 'ek-key-usage', 'ek-strength', 'ek-manufacturer', 'ek-specification'],
     ]);
   });
@@ -148,7 +148,7 @@ describe('verifyEkCertificate', () => {
     const der = await issueEk({ spki: encodeSpki({ kty: 'RSA', n, e: fromHex('010001') }) });
     const result = await verifyEkCertificate(der, { roots: [root.der] });
     expect(failures(result)).toEqual(['ek-strength']);
-    expect(result.findings.find(({ passed }) => !passed)?.detail).toContain(detail);
+    expect(result.findings.find(({ status }) => status === 'fail')?.detail).toContain(detail);
   });
 
   it('says so for bytes that are no certificate', async () => {

@@ -59,7 +59,7 @@ beforeAll(async () => {
 });
 
 const failures = ({ findings }: EvidenceResult): CheckId[] =>
-  findings.filter(({ passed }) => !passed).map(({ check }) => check);
+  findings.filter(({ status }) => status === 'fail').map(({ id }) => id);
 
 /** The options without some of them. */
 function without(...names: readonly (keyof VerifyEvidenceOptions)[]): VerifyEvidenceOptions {
@@ -99,7 +99,7 @@ describe('the tiers', () => {
     expect(failures(result)).toEqual([]);
     expect(result).toMatchObject({ ok: true, tier, akName: nameOf(full.ak.pubArea) });
     expect(result.ok && result.publicKey).toEqual(publicKeyOf(decode(TPMT_PUBLIC, full.pubArea)));
-    expect(result.findings.at(-1)).toEqual({ check: 'tier', passed: true, detail: `'${tier}' is proved` });
+    expect(result.findings.at(-1)).toEqual({ id: 'tier', status: 'pass', detail: `'${tier}' is proved` });
   });
 
   const SWTPM = { names: [tpmName('id:00001014', 'swtpm')] };
@@ -227,7 +227,7 @@ describe('evidence is refused', () => {
   ])('for %s', async (_, given, detail) => {
     const result = await verifyEvidence(...given());
     expect(failures(result)).toEqual(['ak-trusted', 'tier']);
-    expect(result.findings.find(({ check }) => check === 'ak-trusted')?.detail).toContain(detail);
+    expect(result.findings.find(({ id }) => id === 'ak-trusted')?.detail).toContain(detail);
   });
 
   const { roca } = JSON.parse(readFileSync('test/vectors/cng.json', 'utf8'));
@@ -617,7 +617,7 @@ describe('docs/verification.md', () => {
       verifyEvidence(full, { ...options, ...parents, ekAllowList: [{ pubArea: full.ek.pubArea }], expectedKey: full }),
       verifyEvidence({ version: 1, spki, signature }, options),
     ]);
-    const checks = new Set(results.flatMap(({ findings }) => findings.map(({ check }) => check)));
+    const checks = new Set(results.flatMap(({ findings }) => findings.map(({ id }) => id)));
     expect(checks.size).toBe(72);
     const words = [...checks].flatMap((check) => {
       const slash = check.indexOf('/');

@@ -103,8 +103,8 @@ describe('statementFromKast', () => {
     };
     const failed = (changes: Partial<typeof options>) =>
       verifyStatement(statement, { ...options, ...changes })
-        .findings.filter(({ passed }) => !passed)
-        .map(({ check }) => check);
+        .findings.filter(({ status }) => status === 'fail')
+        .map(({ id }) => id);
     expect(failed({})).toEqual([]);
     expect(failed({ acceptSha1: false })).toEqual(['hashes', 'ak-creation/hashes']);
     expect(failed({ challenge: CHALLENGE })).toEqual(['challenge']);

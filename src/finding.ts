@@ -1,0 +1,9 @@
+/** What came of one check. */
+export interface Finding<Id extends string = string> {
+  /** The name of the check, for programs. */
+  readonly id: Id;
+  /** `unknown`: nobody could tell. `skipped`: not asked for here. */
+  readonly status: 'pass' | 'fail' | 'unknown' | 'skipped';
+  /** What was found to hold, or what is wrong; for people. */
+  readonly detail: string;
+}
