@@ -44,8 +44,9 @@ export class KeyprovError extends Error {
  * try {
  *   await using tpm = await openTpm();
  * } catch (error) {
- *   if (!isKeyprovError(error, 'no-tpm')) throw error;
- *   console.log(error.message, error.remedy);
+ *   if (isKeyprovError(error, 'tpm-lockout')) console.error(`locked for ${error.retryAfterSeconds} seconds`);
+ *   else if (isKeyprovError(error, 'no-tpm')) console.error(error.message, error.remedy);
+ *   else throw error;
  * }
  * ```
  */

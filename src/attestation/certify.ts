@@ -104,7 +104,8 @@ export interface AttestKeyOptions extends CertifyKeyOptions {
  *
  * @example
  * ```ts
- * import { attestKey, createAttestationKey, openTpm } from 'keyprov';
+ * import { openTpm } from 'keyprov';
+ * import { attestKey, createAttestationKey } from 'keyprov/attestation';
  *
  * declare const challenge: Uint8Array; // of the service
  *

@@ -3,16 +3,16 @@ import { promisify } from 'node:util';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { MergedPolicy } from '../policy/index.ts';
-import { dsregcmdProbe, probePrerequisites, valuesProbe } from '../provisioning/prerequisite-probe.ts';
+import { listRegistrations } from '../provisioning/registration-record.ts';
+import { listRuns, type RunOwner } from '../provisioning/run-journal.ts';
+import { dsregcmdProbe, probePrerequisites, valuesProbe } from '../provisioning/windows/prerequisite-probe.ts';
 import {
   checkPrerequisites,
   type PrerequisiteOptions,
   type PrerequisiteResult,
   type TpmFacts,
-} from '../provisioning/prerequisites.ts';
-import { listRegistrations } from '../provisioning/registration-record.ts';
-import { listRuns, type RunOwner } from '../provisioning/run-journal.ts';
-import { formatWindowsCode } from '../provisioning/windows-errors.ts';
+} from '../provisioning/windows/prerequisites.ts';
+import { formatWindowsCode } from '../provisioning/windows/windows-errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { openTpm } from '../tpm/open-tpm.ts';

@@ -27,6 +27,16 @@ export interface KeySources {
  * The usual places of keys: a TPM, and software keys of a store, whose PIN tries are counted there.
  * @param tpm Default: the TPM of this machine (`auto`). An emulator is used only if it is named. `none`: no TPM.
  * @param store Absent: there are no software keys.
+ *
+ * @example
+ * ```ts
+ * import { keySources, openKeyStore } from 'keyprov';
+ *
+ * const store = await openKeyStore('./keys');
+ * const usual = keySources({ store }); // the TPM of this machine, and software keys of the store
+ * const emulated = keySources({ tpm: 'libtpms:./tpm' }); // an emulator by name, and no software keys
+ * console.log(usual.software !== undefined, emulated.tpm);
+ * ```
  */
 export function keySources({
   tpm = 'auto',

@@ -17,6 +17,16 @@ export interface KeyList {
 /**
  * Opens the store in a directory, which is made (mode 0700) when it is missing. There is nothing to close.
  * @throws KeyprovError `store-io`; `store-invalid` when others may write in the directory.
+ *
+ * @example
+ * ```ts
+ * import { openKeyStore } from 'keyprov';
+ *
+ * const store = await openKeyStore('./keys');
+ * const { records, damaged } = await store.list();
+ * for (const { id, user, backend } of records) console.log(id, user, backend);
+ * for (const { message } of damaged) console.error(message);
+ * ```
  */
 export async function openKeyStore(directory: string): Promise<KeyStore> {
   return new KeyStore(await openStoreDirectory(directory));
@@ -78,7 +88,7 @@ export class KeyStore {
     return { records, damaged };
   }
 
-  /** @throws KeyprovError `key-not-found`, `store-invalid`, `store-io`; RangeError for an impossible id. */
+  /** The record of that id. @throws KeyprovError `key-not-found`, `store-invalid`, `store-io`; RangeError for an impossible id. */
   async load(id: string): Promise<KeyRecord> {
     checkKeyId(id);
     return await this.#read(id);

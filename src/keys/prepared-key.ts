@@ -11,7 +11,7 @@ import type { ProvidedKey } from './provider.ts';
 import { parentOf } from './storage-parent.ts';
 
 /** What is known of a key in advance, and stays as it is when it gets its PIN. */
-type Parts = Omit<CreateResult, 'outPrivate'> & {
+export type PreparedKeyParts = Omit<CreateResult, 'outPrivate'> & {
   readonly algorithm: KeyAlgorithm;
   readonly parent: NonNullable<ProvidedKey['parent']>;
 };
@@ -25,10 +25,10 @@ export class PreparedTpmKey {
   readonly #tpm: Tpm;
   readonly #object: TpmObject;
   readonly #authValue: Bytes;
-  readonly #parts: Parts;
+  readonly #parts: PreparedKeyParts;
 
   /** Use {@link prepareTpmKey}. */
-  constructor(tpm: Tpm, object: TpmObject, authValue: Bytes, parts: Parts) {
+  constructor(tpm: Tpm, object: TpmObject, authValue: Bytes, parts: PreparedKeyParts) {
     this.algorithm = parts.algorithm;
     this.#tpm = tpm;
     this.#object = object;
@@ -41,7 +41,7 @@ export class PreparedTpmKey {
    * @returns the key as TPM2_Create would have made it with that value: with the same proof of its making.
    * @throws KeyprovError `tpm-identity-changed`; TpmError when the TPM refuses.
    */
-  async finish(newAuth: Uint8Array, options: SaltOptions): Promise<CreateResult & Parts> {
+  async finish(newAuth: Uint8Array, options: SaltOptions): Promise<CreateResult & PreparedKeyParts> {
     const { ownerAuth, signal } = options;
     const parent = await parentOf(this.#tpm, this.#parts.parent, { ownerAuth, signal });
     const loaded = { object: this.#object, authValue: this.#authValue, parent };

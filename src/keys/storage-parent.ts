@@ -18,7 +18,8 @@ import type { ProvidedKey } from './provider.ts';
 /** The handle of the storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. */
 const SRK_HANDLE = 0x81000001;
 
-type ParentRecord = NonNullable<ProvidedKey['parent']>;
+/** The storage key of a key, as its record names it. */
+export type ParentRecord = NonNullable<ProvidedKey['parent']>;
 
 /** A storage key, ready to have keys made and loaded under it. */
 export interface StorageParent {

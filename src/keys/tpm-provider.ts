@@ -63,7 +63,20 @@ export interface TpmKeyProviderOptions extends ParentOptions {
 const EMPTY = new Uint8Array(0);
 const HASH_ALGS = { sha256: TPM_ALG.SHA256, sha384: TPM_ALG.SHA384, sha512: TPM_ALG.SHA512 } as const;
 
-/** The provider that makes keys in `tpm`, which stays the caller's to close. */
+/**
+ * The provider that makes keys in `tpm`, which stays the caller's to close.
+ *
+ * @example
+ * ```ts
+ * import { openTpm, openTpmKeyProvider } from 'keyprov';
+ *
+ * await using tpm = await openTpm('libtpms');
+ * const provider = await openTpmKeyProvider(tpm);
+ * const key = await provider.create({ algorithm: 'p-256' });
+ * const signature = await provider.sign(key, { data: new TextEncoder().encode('hello') });
+ * console.log(provider.assurance, signature.length);
+ * ```
+ */
 export async function openTpmKeyProvider(tpm: Tpm, options: TpmKeyProviderOptions = {}): Promise<TpmKeyProvider> {
   return new TpmKeyProvider(tpm, await readNature(tpm, options), options);
 }

@@ -6,15 +6,6 @@ export { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.t
 export { checkNewPin, checkPin, checkPinEncoding, describePinRules } from './check-pin.ts';
 export { definePolicy, type Policy, type PolicySettings, parsePolicy } from './define-policy.ts';
 export { type ExplainPolicyOptions, explainPolicy } from './explain-policy.ts';
-export {
-  decideHardware,
-  HARDWARE_POLICIES,
-  type HardwareDecision,
-  type HardwarePolicy,
-  type HardwareSettings,
-  hardwarePolicyOf,
-  type TpmVersion,
-} from './hardware-policy.ts';
 export { judgePin, MAX_PIN_BYTES, type PinFileOptions, pinFromFile } from './judge-pin.ts';
 export { type MergedPolicy, type MergeOptions, mergePolicy, type SettingExplanation } from './merge-policy.ts';
 export {

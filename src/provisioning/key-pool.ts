@@ -43,6 +43,20 @@ interface Stock {
 /**
  * A pool of keys that are made in the TPM before the user is asked for a PIN. It is empty until {@link KeyPool.fill}.
  * @throws RangeError for a size that is not of 1 to 100.
+ *
+ * @example
+ * ```ts
+ * import { createKeyPool, definePolicy, keySources } from 'keyprov';
+ *
+ * declare const authenticate: () => Promise<{ readonly pin: Uint8Array; readonly challenge: Uint8Array }>;
+ *
+ * await using pool = createKeyPool({ policy: definePolicy(), sources: keySources() });
+ * const filling = pool.fill().catch(() => 0); // take() says what is wrong with the TPM
+ * const { pin, challenge } = await authenticate(); // meanwhile the TPM makes the key
+ * await filling;
+ * const { record, request, pregenerated } = await pool.take({ pin, challenge });
+ * console.log(record.id, request.body.length, pregenerated);
+ * ```
  */
 export function createKeyPool(options: KeyPoolOptions): KeyPool {
   const { size = 1 } = options;

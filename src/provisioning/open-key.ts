@@ -77,10 +77,16 @@ export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoO
  * its address is opened at the first use and closed by {@link UserKey.close}; an open `Tpm` stays the caller's.
  *
  * @throws KeyprovError `key-not-found`, `key-ambiguous`, `store-invalid`, `store-io`; TypeError for neither record nor store.
+ *
  * @example
+ * ```ts
+ * import { openKey, openKeyStore } from 'keyprov';
+ *
  * const store = await openKeyStore('./keys');
  * await using key = await openKey({ store, user: 'ada@contoso.test' });
- * const signature = await key.sign({ data, pin });
+ * const signature = await key.sign({ data: new TextEncoder().encode('hello'), pin: new TextEncoder().encode('271828') });
+ * console.log(key.backend, key.assurance, signature.length);
+ * ```
  */
 export async function openKey(options: OpenKeyOptions): Promise<UserKey> {
   const { record, store } = options;

@@ -91,6 +91,23 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
  *
  * @throws as {@link makeKey} does; KeyprovError `attestation-unavailable` if policy requires attestation and it failed;
  * RangeError for a challenge that does not have 1 to 64 bytes.
+ *
+ * @example
+ * ```ts
+ * import { definePolicy, keySources, openKeyStore, provisionKey } from 'keyprov';
+ *
+ * declare const challenge: Uint8Array; // of the service
+ *
+ * const store = await openKeyStore('./keys');
+ * const made = await provisionKey({
+ *   policy: definePolicy({ hardware: 'preferred', attestation: 'preferred' }),
+ *   sources: keySources({ store }), // the TPM of this machine, or software
+ *   challenge,
+ *   pin: new TextEncoder().encode('271828'),
+ * });
+ * await store.save(made);
+ * console.log(made.record.backend, made.record.attempts, made.request.carriesAttestation);
+ * ```
  */
 export async function provisionKey(options: ProvisionKeyOptions): Promise<ProvisionedKey> {
   return await provisionFromStock(options, undefined);

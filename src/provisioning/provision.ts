@@ -14,6 +14,30 @@ import { RunSteps } from './run-steps.ts';
  * `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does; ServiceError
  * when the service refuses the key; `journal-invalid`, `store-…`; what the prompts throw; the reason of `signal`. Where
  * the service may have the key by then, the journal stays and the next call goes on; else nothing is left.
+ *
+ * @example
+ * ```ts
+ * import { createMfaPrompt, createServiceFetch, definePolicy, keySources, openKeyRegistrar, openKeyStore, provision } from 'keyprov';
+ *
+ * declare const device: { id: string; certificate: string; privateKey: string }; // PEM, of a device that has joined
+ * declare const askForPin: () => Promise<Uint8Array>;
+ *
+ * const url = 'https://sts.contoso.test';
+ * await using fetch = createServiceFetch({ clientCertificate: device });
+ * const store = await openKeyStore('./keys');
+ * const outcome = await provision({
+ *   user: 'ada@contoso.test',
+ *   deviceId: device.id,
+ *   store,
+ *   policy: definePolicy({ hardware: 'preferred', pin: { minLength: 6 } }),
+ *   sources: keySources({ store }),
+ *   prerequisites: 'skip',
+ *   mfa: createMfaPrompt({ url, fetch, onCode: ({ message }) => console.log(message) }),
+ *   pin: askForPin,
+ *   registrar: await openKeyRegistrar({ url, fetch }),
+ * });
+ * if (outcome.status === 'registered') console.log(outcome.record.backend, outcome.registration.kid);
+ * ```
  */
 export async function provision(options: ProvisionOptions): Promise<ProvisionOutcome> {
   const { user, deviceId, store, registrar, signal, onEvent = () => {}, now = () => new Date() } = options;

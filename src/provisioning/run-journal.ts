@@ -19,7 +19,7 @@ export interface RunOwner {
 }
 
 /** What a TPM without resource manager held before the run touched it. */
-interface TpmBefore {
+export interface TpmBefore {
   /** As the transport has it. */
   readonly address: string;
   /** Handles of transient objects and of sessions. */

@@ -10,9 +10,9 @@ import type { AttestationOutcome, RegistrationBody } from './key-request.ts';
 import type { MfaPrompt, PassMfaOptions } from './mfa-gate.ts';
 import type { NewPinPrompt } from './pin-entry.ts';
 import type { PinRecoverySetup } from './pin-recovery.ts';
-import type { PrerequisiteResult } from './prerequisites.ts';
 import type { ProvisionKeyOptions } from './provision-key.ts';
 import type { RegisteredRecord } from './registration-record.ts';
+import type { PrerequisiteResult } from './windows/prerequisites.ts';
 
 /** The steps of a run, in their order. A run that is resumed leaves out what is done. */
 export type RunStep = 'prerequisites' | 'mfa' | 'pin' | 'key' | 'attestation' | 'request' | 'registration' | 'record';

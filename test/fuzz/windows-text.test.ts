@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { dsregSection, formatDsregStatus, parseDsregStatus } from '../../src/provisioning/dsregcmd.ts';
-import { readDsregFacts } from '../../src/provisioning/prerequisite-probe.ts';
-import { checkPrerequisites } from '../../src/provisioning/prerequisites.ts';
+import { dsregSection, formatDsregStatus, parseDsregStatus } from '../../src/provisioning/windows/dsregcmd.ts';
+import { readDsregFacts } from '../../src/provisioning/windows/prerequisite-probe.ts';
+import { checkPrerequisites } from '../../src/provisioning/windows/prerequisites.ts';
 import { parseAdSyncScheduler, scheduleOf } from '../../src/registration/ad-sync-scheduler.ts';
 import { forecastSync } from '../../src/registration/sync-status.ts';
 import { diagnostics } from '../diagnostics.ts';

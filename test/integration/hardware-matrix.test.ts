@@ -8,15 +8,11 @@ import {
   HARDWARE_POLICIES,
   type HardwarePolicy,
   hardwarePolicyOf,
-  layerOf,
-  mergePolicy,
-  type Policy,
-  PolicyError,
-  type PolicySettings,
   type TpmVersion,
-} from '../../src/policy/index.ts';
-import { checkPrerequisites, type TpmFacts } from '../../src/provisioning/prerequisites.ts';
+} from '../../src/policy/hardware-policy.ts';
+import { layerOf, mergePolicy, type Policy, PolicyError, type PolicySettings } from '../../src/policy/index.ts';
 import { provisionKey } from '../../src/provisioning/provision-key.ts';
+import { checkPrerequisites, type TpmFacts } from '../../src/provisioning/windows/prerequisites.ts';
 import { faultyTransport } from '../../src/testing/faulty-transport.ts';
 import { openTpmIn } from '../../src/testing/tpm-conditions.ts';
 import { openTestTpm } from '../../src/testing/with-tpm.ts';

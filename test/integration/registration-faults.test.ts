@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ServiceError } from '../../src/errors/service-error.ts';
 import { buildKeyRegistration } from '../../src/formats/windows/key-registration.ts';
-import { windowsErrorOf } from '../../src/provisioning/windows-errors.ts';
+import { windowsErrorOf } from '../../src/provisioning/windows/windows-errors.ts';
 import { type DiscoverServicesOptions, discoverServices } from '../../src/registration/discovery.ts';
 import {
   type RegisterKeyOptions,

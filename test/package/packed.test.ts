@@ -82,11 +82,10 @@ describe('the package', () => {
     const names: Record<string, string[]> = JSON.parse(stdout);
     expect(Object.keys(names)).toEqual([
       'keyprov',
-      ...['tpm', 'tpm/public-areas', 'tpm/transports', 'attestation', 'attestation/endorsement'].map(
-        (n) => `keyprov/${n}`,
-      ),
+      ...['provisioning', 'keys', 'tpm', 'tpm/public-areas', 'tpm/transports'].map((n) => `keyprov/${n}`),
+      ...['attestation', 'attestation/endorsement'].map((n) => `keyprov/${n}`),
       ...['windows', 'x509', 'webauthn', 'tcg', 'services'].map((n) => `keyprov/formats/${n}`),
-      ...['policy', 'registration', 'webcrypto', 'inspect', 'testing'].map((n) => `keyprov/${n}`),
+      ...['policy', 'registration', 'windows', 'webcrypto', 'inspect', 'testing'].map((n) => `keyprov/${n}`),
     ]);
     for (const [name, exported] of Object.entries(names)) {
       expect(exported.length, `exports of ${name}`).toBeGreaterThan(0);

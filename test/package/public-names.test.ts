@@ -22,9 +22,10 @@ const ENTRY_POINTS = [
   'discoverServices',
   'inspect',
   'isKeyprovError',
+  'keySources',
+  'openKey',
   'openKeyRegistrar',
   'openKeyStore',
-  'openSoftwareKeyProvider',
   'openTpm',
   'openTpmKeyProvider',
   'parseKeyRegistration',
@@ -35,7 +36,6 @@ const ENTRY_POINTS = [
   'startIdentityService',
   'syncStatus',
   'verifyEvidence',
-  'verifyStatement',
   'withTpm',
 ];
 

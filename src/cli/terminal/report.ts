@@ -5,7 +5,7 @@ import { ServiceError } from '../../errors/service-error.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { KeyprovError, sayError } from '../../errors.ts';
 import type { RecordedAttempt } from '../../keys/key-record.ts';
-import { formatWindowsCode, windowsErrorOf } from '../../provisioning/windows-errors.ts';
+import { formatWindowsCode, windowsErrorOf } from '../../provisioning/windows/windows-errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../options/arguments.ts';
 import { printable, printableLines } from './printable.ts';

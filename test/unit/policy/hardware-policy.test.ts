@@ -4,9 +4,8 @@ import {
   HARDWARE_POLICIES,
   type HardwarePolicy,
   hardwarePolicyOf,
-  layerOf,
-  mergePolicy,
-} from '../../../src/policy/index.ts';
+} from '../../../src/policy/hardware-policy.ts';
+import { layerOf, mergePolicy } from '../../../src/policy/index.ts';
 
 const POLICIES: HardwarePolicy[] = [
   'Force Software',

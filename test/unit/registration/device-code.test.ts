@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { ServiceError } from '../../../src/errors/service-error.ts';
 import { isKeyprovError, type KeyprovError } from '../../../src/errors.ts';
-import { windowsErrorOf } from '../../../src/provisioning/windows-errors.ts';
+import { windowsErrorOf } from '../../../src/provisioning/windows/windows-errors.ts';
 import { authenticateWithDeviceCode, type DeviceCodePrompt } from '../../../src/registration/device-code.ts';
 import { oauthRefusal, type StubbedAnswer, serviceStub } from '../../service-stub.ts';
 

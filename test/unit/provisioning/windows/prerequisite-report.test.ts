@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { formatDsregStatus, parseDsregStatus } from '../../../src/provisioning/dsregcmd.ts';
-import { type PrerequisiteFacts, readDsregFacts } from '../../../src/provisioning/prerequisite-probe.ts';
-import { ngcPrerequisiteSection, provisioningEvent } from '../../../src/provisioning/prerequisite-report.ts';
-import { checkPrerequisites, type PrerequisiteOptions } from '../../../src/provisioning/prerequisites.ts';
-import { diagnostics } from '../../diagnostics.ts';
+import { formatDsregStatus, parseDsregStatus } from '../../../../src/provisioning/windows/dsregcmd.ts';
+import { type PrerequisiteFacts, readDsregFacts } from '../../../../src/provisioning/windows/prerequisite-probe.ts';
+import { ngcPrerequisiteSection, provisioningEvent } from '../../../../src/provisioning/windows/prerequisite-report.ts';
+import { checkPrerequisites, type PrerequisiteOptions } from '../../../../src/provisioning/windows/prerequisites.ts';
+import { diagnostics } from '../../../diagnostics.ts';
 
 const { events, dsregcmd } = diagnostics;
 const GOOD = readDsregFacts(dsregcmd.hybridComplete);

@@ -6,8 +6,8 @@ import {
   formatDsregStatus,
   joinStateOf,
   parseDsregStatus,
-} from '../../../src/provisioning/dsregcmd.ts';
-import { diagnostics } from '../../diagnostics.ts';
+} from '../../../../src/provisioning/windows/dsregcmd.ts';
+import { diagnostics } from '../../../diagnostics.ts';
 
 const { hybridComplete, windows, ngcDocSample, joinState } = diagnostics.dsregcmd;
 const hybrid = parseDsregStatus(hybridComplete);

@@ -1,8 +1,8 @@
-import { isTpmError } from '../errors/tpm-error.ts';
-import { type ErrorCode, isKeyprovError } from '../errors.ts';
-import { decodeResponseCode, isTpm2Code } from '../tpm/response-code.ts';
-import { PCP_CODES, TBS_CODES } from '../tpm/response-code-layers.ts';
-import { TPM_RC } from '../tpm/tpm-rc.ts';
+import { isTpmError } from '../../errors/tpm-error.ts';
+import { type ErrorCode, isKeyprovError } from '../../errors.ts';
+import { decodeResponseCode, isTpm2Code } from '../../tpm/response-code.ts';
+import { PCP_CODES, TBS_CODES } from '../../tpm/response-code-layers.ts';
+import { TPM_RC } from '../../tpm/tpm-rc.ts';
 import {
   CODES_WITHOUT_REMEDY,
   DOCUMENTED_CODES,

@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { ServiceError } from '../../../src/errors/service-error.ts';
-import type { ErrorCode } from '../../../src/errors.ts';
+import { ServiceError } from '../../../../src/errors/service-error.ts';
+import type { ErrorCode } from '../../../../src/errors.ts';
 import {
   findWindowsError,
   formatWindowsCode,
   tpmHresult,
   WINDOWS_ERRORS,
   windowsErrorOf,
-} from '../../../src/provisioning/windows-errors.ts';
-import { tpmError } from '../../../src/tpm/tpm-error.ts';
-import { diagnostics } from '../../diagnostics.ts';
-import { errorOfCode } from '../../error-of-code.ts';
+} from '../../../../src/provisioning/windows/windows-errors.ts';
+import { tpmError } from '../../../../src/tpm/tpm-error.ts';
+import { diagnostics } from '../../../diagnostics.ts';
+import { errorOfCode } from '../../../error-of-code.ts';
 
 const CLASSES = { listed: 'documented', 'no documented remedy': 'no-remedy', 'key storage or TPM': 'key-storage' };
 const names = { handles: [], parameters: [] };

@@ -1,21 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { definePolicy, type Policy } from '../../../src/policy/index.ts';
-import type { JoinState } from '../../../src/provisioning/dsregcmd.ts';
+import { definePolicy, type Policy } from '../../../../src/policy/index.ts';
+import type { JoinState } from '../../../../src/provisioning/windows/dsregcmd.ts';
 import {
   dsregcmdProbe,
   type PrerequisiteFacts,
   probePrerequisites,
   readDsregFacts,
   valuesProbe,
-} from '../../../src/provisioning/prerequisite-probe.ts';
+} from '../../../../src/provisioning/windows/prerequisite-probe.ts';
 import {
   checkPrerequisites,
   type PrerequisiteId,
   type PrerequisiteOptions,
   type PrerequisiteResult,
-} from '../../../src/provisioning/prerequisites.ts';
-import { findWindowsError } from '../../../src/provisioning/windows-errors.ts';
-import { diagnostics } from '../../diagnostics.ts';
+} from '../../../../src/provisioning/windows/prerequisites.ts';
+import { findWindowsError } from '../../../../src/provisioning/windows/windows-errors.ts';
+import { diagnostics } from '../../../diagnostics.ts';
 
 /** Facts with which every check passes, cloud trust aside. */
 const GOOD: PrerequisiteFacts = {

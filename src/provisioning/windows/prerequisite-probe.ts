@@ -1,11 +1,11 @@
-import type { SignalOptions } from '../signal.ts';
+import type { SignalOptions } from '../../signal.ts';
 import { type DsregValues, dsregText, dsregValue, type JoinState, joinStateOf, parseDsregStatus } from './dsregcmd.ts';
 
 /**
  * Who enrols certificates for sign-in, in Windows' words: `none` is key trust, `enrollment authority` certificate trust
  * by Group Policy, `mobile device management` certificate trust by MDM.
  */
-type CertEnrollment = 'none' | 'enrollment authority' | 'mobile device management';
+export type CertEnrollment = 'none' | 'enrollment authority' | 'mobile device management';
 
 const NGC = 'Ngc Prerequisite Check';
 const CERT_ENROLLMENTS: readonly CertEnrollment[] = ['none', 'enrollment authority', 'mobile device management'];

@@ -1,6 +1,6 @@
-import type { Finding } from '../finding.ts';
-import type { Policy } from '../policy/index.ts';
-import type { WindowsSettings } from '../policy/windows-settings.ts';
+import type { Finding } from '../../finding.ts';
+import type { Policy } from '../../policy/index.ts';
+import type { WindowsSettings } from '../../policy/windows-settings.ts';
 import type { JoinState } from './dsregcmd.ts';
 import type { PrerequisiteFacts } from './prerequisite-probe.ts';
 
@@ -114,7 +114,20 @@ const CHECKS: readonly (readonly [PrerequisiteId, keyof typeof PREREQUISITE_ERRO
   ['no-pin', 'PinExistsFailure', checkPin],
 ];
 
-/** Checks every prerequisite of provisioning a key for key trust, also when one has failed. */
+/**
+ * Checks every prerequisite of provisioning a key for key trust, also when one has failed.
+ *
+ * @example
+ * ```ts
+ * import { checkPrerequisites, dsregcmdProbe, probePrerequisites } from 'keyprov/windows';
+ *
+ * declare const runDsregcmd: () => Promise<string>; // `dsregcmd /status`, as the user
+ *
+ * const facts = await probePrerequisites([dsregcmdProbe(runDsregcmd)]);
+ * const { result, findings } = checkPrerequisites(facts, { tpm: { version: '2.0' } });
+ * if (result === 'WillNotProvision') for (const { detail, remedy } of findings) console.log(detail, remedy);
+ * ```
+ */
 export function checkPrerequisites(facts: PrerequisiteFacts, options: PrerequisiteOptions = {}): PrerequisiteResult {
   let errorStates = 0;
   const findings = CHECKS.map(([id, errorState, check]): PrerequisiteFinding => {

@@ -1,5 +1,5 @@
 /** One line of a section: `NgcSet : NO`. A line that is no such pair has an empty name, and its text as value. */
-interface DsregLine {
+export interface DsregLine {
   readonly name: string;
   readonly value: string;
 }
@@ -14,28 +14,28 @@ export interface DsregSection {
 export type DsregStatus = readonly DsregSection[];
 
 /** From and until when a certificate is valid. */
-interface Validity {
+export interface DsregValidity {
   readonly notBefore: Date;
   readonly notAfter: Date;
 }
 
 /** The fields that hold more than text, by section and name as Windows writes them. */
 export interface DsregValues {
-  readonly 'Device State': YesNo<'AzureAdJoined' | 'EnterpriseJoined' | 'DomainJoined'>;
-  readonly 'Device Details': YesNo<'TpmProtected'> & { readonly DeviceCertificateValidity: Validity };
-  readonly 'User State': YesNo<'NgcSet' | 'WorkplaceJoined' | 'WamDefaultSet'>;
-  readonly 'SSO State': YesNo<'AzureAdPrt' | 'EnterprisePrt' | 'OnPremTgt' | 'CloudTgt'> & {
+  readonly 'Device State': DsregFlags<'AzureAdJoined' | 'EnterpriseJoined' | 'DomainJoined'>;
+  readonly 'Device Details': DsregFlags<'TpmProtected'> & { readonly DeviceCertificateValidity: DsregValidity };
+  readonly 'User State': DsregFlags<'NgcSet' | 'WorkplaceJoined' | 'WamDefaultSet'>;
+  readonly 'SSO State': DsregFlags<'AzureAdPrt' | 'EnterprisePrt' | 'OnPremTgt' | 'CloudTgt'> & {
     readonly AzureAdPrtUpdateTime: Date;
     readonly AzureAdPrtExpiryTime: Date;
     readonly EnterprisePrtUpdateTime: Date;
     readonly EnterprisePrtExpiryTime: Date;
     readonly 'Previous Prt Attempt': Date;
   };
-  readonly 'Diagnostic Data': YesNo<'AadRecoveryEnabled'> & {
+  readonly 'Diagnostic Data': DsregFlags<'AadRecoveryEnabled'> & {
     readonly 'Client Time': Date;
     readonly 'Previous Registration': Date;
   };
-  readonly 'Ngc Prerequisite Check': YesNo<
+  readonly 'Ngc Prerequisite Check': DsregFlags<
     | 'IsDeviceJoined'
     | 'IsUserAzureAD'
     | 'PolicyEnabled'
@@ -49,7 +49,8 @@ export interface DsregValues {
   >;
 }
 
-type YesNo<Names extends string> = Readonly<Record<Names, boolean>>;
+/** Fields that are `YES` or `NO`. */
+export type DsregFlags<Names extends string> = Readonly<Record<Names, boolean>>;
 
 /** How a device is joined. */
 export type JoinState = 'none' | 'entra' | 'domain' | 'entra-hybrid' | 'on-premises-drs';
@@ -62,7 +63,7 @@ function time(value: string): Date | undefined {
   return Number.isNaN(date.getTime()) ? undefined : date;
 }
 
-function validity(value: string): Validity | undefined {
+function validity(value: string): DsregValidity | undefined {
   const [, from = '', until = ''] = /^\[ (.+) -- (.+) \]$/.exec(value) ?? [];
   const [notBefore, notAfter] = [time(from), time(until)];
   return notBefore && notAfter && { notBefore, notAfter };

@@ -1,0 +1,64 @@
+/** Windows as it is seen from outside: prerequisites, dsregcmd, provisioning events, error codes, Entra Connect's scheduler. */
+export {
+  decideHardware,
+  HARDWARE_POLICIES,
+  type HardwareDecision,
+  type HardwarePolicy,
+  type HardwareSettings,
+  hardwarePolicyOf,
+  type TpmVersion,
+} from '../../policy/hardware-policy.ts';
+export {
+  type AdSyncScheduler,
+  DEFAULT_SYNC_SCHEDULE,
+  parseAdSyncScheduler,
+  type SyncSchedule,
+  scheduleOf,
+} from '../../registration/ad-sync-scheduler.ts';
+export {
+  type DsregFlags,
+  type DsregLine,
+  type DsregSection,
+  type DsregStatus,
+  type DsregValidity,
+  type DsregValues,
+  dsregSection,
+  dsregText,
+  dsregValue,
+  formatDsregStatus,
+  type JoinState,
+  joinStateOf,
+  parseDsregStatus,
+} from './dsregcmd.ts';
+export {
+  type CertEnrollment,
+  dsregcmdProbe,
+  type PrerequisiteFacts,
+  type PrerequisiteProbe,
+  probePrerequisites,
+  readDsregFacts,
+  valuesProbe,
+} from './prerequisite-probe.ts';
+export {
+  ngcPrerequisiteSection,
+  type ProvisioningEvent,
+  type ProvisioningEventOptions,
+  provisioningEvent,
+} from './prerequisite-report.ts';
+export {
+  checkPrerequisites,
+  PREREQUISITE_ERROR_STATES,
+  type PrerequisiteFinding,
+  type PrerequisiteId,
+  type PrerequisiteOptions,
+  type PrerequisiteResult,
+  type TpmFacts,
+} from './prerequisites.ts';
+export {
+  findWindowsError,
+  formatWindowsCode,
+  tpmHresult,
+  WINDOWS_ERRORS,
+  type WindowsError,
+  windowsErrorOf,
+} from './windows-errors.ts';
