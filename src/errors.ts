@@ -5,7 +5,7 @@ export type { ErrorByCode, ErrorCode, ErrorOf, PlainErrorCode } from './errors/e
 /** What a {@link KeyprovError} can carry besides its message. */
 export interface KeyprovErrorOptions {
   /** The error that led to this one. */
-  readonly cause?: unknown;
+  readonly cause?: unknown | undefined;
   /** What the caller or user can do about it, as one sentence. */
   readonly remedy?: string | undefined;
 }

@@ -66,11 +66,11 @@ export interface CreateAttestationKeyOptions extends SignalOptions {
    * key of the endorsement hierarchy: each call makes the same key, as long as the TPM is the same, so there is nothing to
    * keep; and only then do its certifications show the true reset counts and firmware version (TPMS_ATTEST, Part 2, 10.12.12).
    */
-  readonly parent?: HandleArg;
+  readonly parent?: HandleArg | undefined;
   /** Authorization of the endorsement hierarchy, for a primary key. Default: the empty one. */
-  readonly endorsementAuth?: Authorization;
+  readonly endorsementAuth?: Authorization | undefined;
   /** At most 64 bytes that the creation data will hold (outsideInfo); a KeyAttestationStatement may want a nonce there. */
-  readonly nonce?: Uint8Array;
+  readonly nonce?: Uint8Array | undefined;
 }
 
 const EMPTY = new Uint8Array(0);

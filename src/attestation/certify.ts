@@ -24,7 +24,7 @@ export interface CertifyKeyOptions extends SignalOptions {
    * How the use of the key is authorized: `key` by what `key` says; `windows-hello-policy` by the branch of
    * `windowsHelloPolicy` that allows TPM2_Certify to anyone, so without its PIN and also in lockout.
    */
-  readonly authorization?: 'key' | 'windows-hello-policy';
+  readonly authorization?: 'key' | 'windows-hello-policy' | undefined;
   readonly ak: AttestationKey;
   /** 1 to 64 bytes, which become the extraData of what is signed: usually the verifier's nonce or a digest of it. */
   readonly challenge: Uint8Array;
@@ -92,11 +92,11 @@ export async function certifyOwnCreation(
 /** Options of {@link attestKey}. */
 export interface AttestKeyOptions extends CertifyKeyOptions {
   /** What the TPM said when it made the key, to have that certified as well. */
-  readonly creation?: Creation;
+  readonly creation?: Creation | undefined;
   /** Whether the making of the attestation key is certified too. Default false. */
-  readonly akCreation?: boolean;
+  readonly akCreation?: boolean | undefined;
   /** X.509 certificates in DER of the attestation key: its own, then those that lead to the root. */
-  readonly akCertificates?: readonly Uint8Array[];
+  readonly akCertificates?: readonly Uint8Array[] | undefined;
 }
 
 /**

@@ -24,18 +24,18 @@ export interface OpenEndorsementKeyOptions extends SignalOptions {
    * Which endorsement key. `auto` (default): the first one that has a certificate in the TPM; without any certificate
    * the first one that is persistent, and without that L-2 (P-256), which is the quickest to make.
    */
-  readonly template?: EkTemplateName | 'auto';
+  readonly template?: EkTemplateName | 'auto' | undefined;
   /** Authorization of the endorsement hierarchy. Default: the empty one. */
-  readonly endorsementAuth?: Authorization;
+  readonly endorsementAuth?: Authorization | undefined;
   /** Authorization of the owner, for NV indices that only the owner can read. Default: the empty one. */
-  readonly ownerAuth?: Authorization;
+  readonly ownerAuth?: Authorization | undefined;
   /** The Name that the key must have, from a record or from a certificate that was verified. */
-  readonly expectedName?: Uint8Array;
+  readonly expectedName?: Uint8Array | undefined;
   /**
    * How its use is authorized: `policy` by that of its template, which needs the endorsement authorization; or, in the
    * high range only, `auth-value` by its own authorization value, which is empty.
    */
-  readonly authorization?: 'policy' | 'auth-value';
+  readonly authorization?: 'policy' | 'auth-value' | undefined;
 }
 
 /** An endorsement key, ready for use. */

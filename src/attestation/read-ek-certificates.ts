@@ -53,9 +53,9 @@ export type EkCertificateFetcher = (info: EkInfo, options: SignalOptions) => Pro
 /** Options of {@link readEkCertificates}. */
 export interface ReadEkCertificatesOptions extends ReadNvOptions {
   /** Certificates from a file: DER or PEM, one or several. */
-  readonly given?: Uint8Array;
+  readonly given?: Uint8Array | undefined;
   /** Asked when there is no certificate of `ek` in the TPM and among the given ones. */
-  readonly fetcher?: { readonly ek: TpmtPublic; readonly lookUp: EkCertificateFetcher };
+  readonly fetcher?: { readonly ek: TpmtPublic; readonly lookUp: EkCertificateFetcher } | undefined;
 }
 
 const isChainIndex = (index: number): boolean => index >= 0x01c00100 && index <= 0x01c001ff;

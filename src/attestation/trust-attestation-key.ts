@@ -33,26 +33,26 @@ export interface Activation {
 /** What makes a verifier trust an attestation key. */
 export interface TrustOptions {
   /** Roots of the authorities that certify attestation keys, in DER, or read once with `parseCertificate`. */
-  readonly akRoots?: readonly (Uint8Array | Certificate)[];
+  readonly akRoots?: readonly (Uint8Array | Certificate)[] | undefined;
   /** Roots of the makers of TPMs, for endorsement key certificates; they count with an `activation` only. */
-  readonly ekRoots?: readonly (Uint8Array | Certificate)[];
+  readonly ekRoots?: readonly (Uint8Array | Certificate)[] | undefined;
   /** Certificates that may stand between those roots and what the evidence holds, as the roots; nothing is trusted of them. */
-  readonly intermediates?: readonly (Uint8Array | Certificate)[];
+  readonly intermediates?: readonly (Uint8Array | Certificate)[] | undefined;
   /**
    * Endorsement keys that are trusted without a certificate; they count with an `activation` only. Each is compared, so
    * from a long list give the one that was found for the evidence.
    */
-  readonly ekAllowList?: readonly KeyIdentity[];
+  readonly ekAllowList?: readonly KeyIdentity[] | undefined;
   /** Attestation keys that are known. */
-  readonly trustedAks?: readonly TrustedAttestationKey[];
+  readonly trustedAks?: readonly TrustedAttestationKey[] | undefined;
   /** The verifier's own record of an activation, never something that the client says. */
-  readonly activation?: Activation;
+  readonly activation?: Activation | undefined;
   /** When certificates must be valid. Default: now. */
-  readonly time?: Date;
+  readonly time?: Date | undefined;
   /** As for `verifyEkCertificate`; here for the certificates of attestation keys too. */
-  readonly allowedManufacturers?: readonly string[];
+  readonly allowedManufacturers?: readonly string[] | undefined;
   /** Takes signatures made with SHA-1. Default false. */
-  readonly acceptSha1?: boolean;
+  readonly acceptSha1?: boolean | undefined;
 }
 
 /** A key in evidence, and its certificates: its own first. */

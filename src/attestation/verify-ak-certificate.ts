@@ -20,7 +20,7 @@ export interface VerifyAkCertificateOptions extends Omit<ChainOptions, 'extended
   /** The endorsement key and its certificate, where there is one: the one that the certificate names, if it names any. */
   readonly ek: { readonly key: Subject; readonly certificate: Uint8Array | undefined } | undefined;
   /** As for `verifyEkCertificate`. */
-  readonly allowedManufacturers?: readonly string[];
+  readonly allowedManufacturers?: readonly string[] | undefined;
 }
 
 /** The outcome: what the certificate says of the TPM is true only when `ok`. */

@@ -26,12 +26,12 @@ export type EkCertificateCheck =
 /** Options of {@link verifyEkCertificate}. */
 export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage'> {
   /** The endorsement key that the certificate must be for; absent where only the certificate is looked at. */
-  readonly ek?: TpmtPublic;
+  readonly ek?: TpmtPublic | undefined;
   /**
    * Makers that are taken, as the certificate names them (`id:494E5443`, in any case). Default: {@link TPM_MANUFACTURERS},
    * the registered ones; swtpm's `id:00001014` is not among them and must be named.
    */
-  readonly allowedManufacturers?: readonly string[];
+  readonly allowedManufacturers?: readonly string[] | undefined;
 }
 
 /** The outcome of {@link verifyEkCertificate}. */

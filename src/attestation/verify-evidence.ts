@@ -18,9 +18,9 @@ export interface VerifyEvidenceOptions extends Omit<VerifyOptions, 'attestationK
   /** The least tier that is taken. */
   readonly minTier: Tier;
   /** As for `verifyStatement`, and for certificates too. */
-  readonly acceptSha1?: boolean;
+  readonly acceptSha1?: boolean | undefined;
   /** Whether the verifier knows, in whatever way, that the TPM is an emulator or a hypervisor's. Default false. */
-  readonly virtual?: boolean;
+  readonly virtual?: boolean | undefined;
 }
 
 /** The outcome of {@link verifyEvidence}. The key is there only when the evidence is good and of the wanted tier. */

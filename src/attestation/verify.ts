@@ -24,15 +24,15 @@ export interface VerifyOptions {
    */
   readonly attestationKey: KeyIdentity;
   /** The key that must be the certified one, such as that of a certificate request. */
-  readonly expectedKey?: KeyIdentity;
+  readonly expectedKey?: KeyIdentity | undefined;
   /** Qualified name of the parent of the certified key. That of a hierarchy is its handle, big endian. Part 1, 26.5. */
-  readonly keyParent?: Uint8Array;
+  readonly keyParent?: Uint8Array | undefined;
   /** Qualified name of the parent of the attestation key. */
-  readonly akParent?: Uint8Array;
+  readonly akParent?: Uint8Array | undefined;
   /** What must be in the creation data of the attestation key. */
-  readonly akNonce?: Uint8Array;
+  readonly akNonce?: Uint8Array | undefined;
   /** Takes signatures and Names made with SHA-1, as Windows' attestation keys have them. Default false. */
-  readonly acceptSha1?: boolean;
+  readonly acceptSha1?: boolean | undefined;
 }
 
 /** The outcome of a verification: the verified key is there only when every check has passed. */
@@ -128,7 +128,7 @@ export interface VerifyAttestationKeyOptions {
   /** What must be in the creation data. */
   readonly nonce?: Uint8Array | undefined;
   /** As for {@link verifyStatement}. */
-  readonly acceptSha1?: boolean;
+  readonly acceptSha1?: boolean | undefined;
 }
 
 /**

@@ -23,15 +23,15 @@ export type ChainCheck =
 /** Options of {@link verifyChain}. */
 export interface ChainOptions {
   /** Certificates that the way to a root may lead over, in any order, as the roots; nothing is trusted of them. */
-  readonly intermediates?: readonly (Uint8Array | Certificate)[];
+  readonly intermediates?: readonly (Uint8Array | Certificate)[] | undefined;
   /** The certificates that are trusted, in DER, or read once for many verifications. Without any, nothing passes. */
   readonly roots: readonly (Uint8Array | Certificate)[];
   /** When the certificates must be valid. Default: now. */
-  readonly time?: Date;
+  readonly time?: Date | undefined;
   /** OID of a purpose that the certificate must name, and each authority that names purposes too. */
-  readonly extendedKeyUsage?: string;
+  readonly extendedKeyUsage?: string | undefined;
   /** Take SHA-1 in signatures too, as old chains of TPM makers need. Default false. */
-  readonly acceptSha1?: boolean;
+  readonly acceptSha1?: boolean | undefined;
 }
 
 /** The outcome of {@link verifyChain}. */

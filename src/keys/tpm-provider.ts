@@ -57,7 +57,7 @@ export interface TpmKeyProviderOptions extends ParentOptions {
    */
   readonly saltKey?: SaltKey | undefined;
   /** How PINs become authorization values. Default: scrypt with a salt per key. */
-  readonly pinDerivation?: 'scrypt' | 'pcp-sha1' | 'pcp-sha256';
+  readonly pinDerivation?: 'scrypt' | 'pcp-sha1' | 'pcp-sha256' | undefined;
 }
 
 const EMPTY = new Uint8Array(0);

@@ -6,7 +6,7 @@ import { isWindowsSettingName, WINDOWS_SETTINGS } from './windows-settings.ts';
 /** How an explanation is written. */
 export interface ExplainPolicyOptions {
   /** Leaves out the settings that nothing sets. Default false. */
-  readonly onlySet?: boolean;
+  readonly onlySet?: boolean | undefined;
 }
 
 /**

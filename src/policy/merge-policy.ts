@@ -22,12 +22,12 @@ import {
 /** How policies are merged. */
 export interface MergeOptions {
   /** Whose defaults hold. Default `current`. */
-  readonly documents?: PolicyDocuments;
+  readonly documents?: PolicyDocuments | undefined;
   /**
    * What holds between the PIN rules of PassportForWork and those of EAS and DeviceLock. `strictest`: of each rule the
    * stricter one. `passport`: what PassportForWork sets. Default `strictest`; `passport` after the texts of 2016.
    */
-  readonly pinConflict?: 'strictest' | 'passport';
+  readonly pinConflict?: 'strictest' | 'passport' | undefined;
 }
 
 /** Why a setting of Windows, or one of this library's own, has its value. */

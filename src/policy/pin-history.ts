@@ -37,7 +37,7 @@ export interface AddToPinHistoryOptions extends PinHistoryOptions {
   /** How many PINs to keep, the new one included: `history` of the policy. 0 keeps none. */
   readonly keep: number;
   /** N of scrypt, a power of two. Default 2^15: 32 MiB. */
-  readonly cost?: number;
+  readonly cost?: number | undefined;
 }
 
 const SALT_SIZE = 16;

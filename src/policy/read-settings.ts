@@ -21,11 +21,11 @@ export interface LayerSettings extends PolicySettings {
 /** Where settings come from. */
 export interface LayerOptions {
   /** Default `object` or `file`. Another one gives the settings the rank of that source. */
-  readonly source?: PolicySource;
+  readonly source?: PolicySource | undefined;
   /** Default `machine`. */
-  readonly scope?: PolicyScope;
+  readonly scope?: PolicyScope | undefined;
   /** Where that is, for people. Default `settings of the caller`. */
-  readonly origin?: string;
+  readonly origin?: string | undefined;
 }
 
 /** A layer from settings in an object. @throws PolicyError that names every wrong setting at once. */

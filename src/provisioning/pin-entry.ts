@@ -31,7 +31,7 @@ export interface EnterPinOptions extends PinHistoryOptions {
   /** PINs that the new one must differ from, as many as policy says. */
   readonly history?: PinHistory | undefined;
   /** After so many refused PINs there is no further try. Default 10. */
-  readonly maxAttempts?: number;
+  readonly maxAttempts?: number | undefined;
 }
 
 /**

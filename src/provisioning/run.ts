@@ -56,15 +56,15 @@ export interface ProvisionOptions extends SignalOptions {
   readonly pinPepper?: Uint8Array | undefined;
   readonly registrar: KeyRegistrar;
   /** Form of the request. Default: what the registrar says, else as `provisionKey` chooses it. */
-  readonly profile?: ProvisionKeyOptions['profile'];
+  readonly profile?: ProvisionKeyOptions['profile'] | undefined;
   /** Has an attestation CA certify the attestation key; its certificate goes into the statement and the request. */
-  readonly enrolAk?: ProvisionKeyOptions['enrolAk'];
+  readonly enrolAk?: ProvisionKeyOptions['enrolAk'] | undefined;
   /** Keys that were made in advance. */
   readonly pool?: KeyPool | undefined;
   /** Let software take over from a TPM for the same user. */
   readonly allowDowngrade?: boolean | undefined;
   /** What software may take over from; see `SelectionOptions`. */
-  readonly fallBack?: ProvisionKeyOptions['fallBack'];
+  readonly fallBack?: ProvisionKeyOptions['fallBack'] | undefined;
   /** Where the user's last key was made, when it is not in the store any more. */
   readonly previous?: Backend | undefined;
   readonly onEvent?: ((event: RunEvent) => void) | undefined;

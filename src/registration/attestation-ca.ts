@@ -25,7 +25,7 @@ export interface EnrolAttestationKeyOptions extends ServiceOptions {
   readonly url: string | URL;
   readonly ek: EndorsementKey;
   /** Certificates of the endorsement key in DER, its own first; an authority may know the key without. */
-  readonly ekCertificates?: readonly Uint8Array[];
+  readonly ekCertificates?: readonly Uint8Array[] | undefined;
   readonly ak: AttestationKey;
 }
 

@@ -17,13 +17,13 @@ export interface GraphOptions extends Omit<ServiceOptions, 'headers'> {
   /** Gives an access token for Microsoft Graph that may read users, or their authentication methods. */
   readonly token: () => Promise<string>;
   /** Default `https://graph.microsoft.com/`; national clouds have others. */
-  readonly graphUrl?: string | URL;
+  readonly graphUrl?: string | URL | undefined;
 }
 
 /** Options of {@link graphReader}. */
 export interface GraphReaderOptions extends GraphOptions {
   /** Is told why an item is left out. */
-  readonly onIgnored?: (reason: string) => void;
+  readonly onIgnored?: ((reason: string) => void) | undefined;
 }
 
 /** A key of Windows Hello for Business in the words of Microsoft Graph 1.0. */

@@ -11,7 +11,7 @@ export interface LdapReaderOptions {
   /** Below which name users are, such as `DC=contoso,DC=test`. */
   readonly base: string;
   /** Is told of every value that is left out, and why. */
-  readonly onIgnored?: (value: string, reason: string) => void;
+  readonly onIgnored?: ((value: string, reason: string) => void) | undefined;
 }
 
 /**

@@ -65,21 +65,21 @@ export type SyncStatus =
 /** Options of {@link syncStatus}. */
 export interface SyncStatusOptions extends SignalOptions {
   /** Where to look. Absent: the state stays `registered`. */
-  readonly reader?: DirectoryReader;
+  readonly reader?: DirectoryReader | undefined;
   /** Default: every 30 minutes. */
-  readonly schedule?: SyncSchedule;
+  readonly schedule?: SyncSchedule | undefined;
   /** The clock. */
-  readonly now?: () => Date;
+  readonly now?: (() => Date) | undefined;
 }
 
 /** Options of {@link waitForSync}. */
 export interface WaitForSyncOptions extends SyncStatusOptions {
   readonly reader: DirectoryReader;
   /** From one look to the next, in milliseconds. Default 60,000. */
-  readonly pollMs?: number;
+  readonly pollMs?: number | undefined;
   /** Called after each look. */
-  readonly onProgress?: (status: SyncStatus) => void;
-  readonly sleep?: Sleep;
+  readonly onProgress?: ((status: SyncStatus) => void) | undefined;
+  readonly sleep?: Sleep | undefined;
 }
 
 /** When a key that was registered at `registered` may be expected. One cycle may fail before it is called late. */

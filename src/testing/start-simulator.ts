@@ -10,9 +10,9 @@ import { startSwtpm } from '../tpm/transports/swtpm-process.ts';
 /** Which TPM a test gets. */
 export interface SimulatorOptions {
   /** libtpms runs inside this process, swtpm in one of its own. Default `auto`: libtpms, or swtpm where that is missing. */
-  readonly engine?: 'auto' | 'libtpms' | 'swtpm';
+  readonly engine?: 'auto' | 'libtpms' | 'swtpm' | undefined;
   /** Permanent state to start from, of either engine; it is copied. Absent: a newly manufactured TPM. */
-  readonly state?: Uint8Array;
+  readonly state?: Uint8Array | undefined;
 }
 
 /**

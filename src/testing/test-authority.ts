@@ -24,9 +24,9 @@ import { signingKeyOf } from './signing-key.ts';
 /** Options of {@link createTestAuthority}. */
 export interface TestAuthorityOptions {
   /** Its common name. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** When it is made. Default: now. */
-  readonly now?: Date;
+  readonly now?: Date | undefined;
 }
 
 /** An authority for tests: the maker of TPMs and the attestation CA in one. Its key is gone with it. */

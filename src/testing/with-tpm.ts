@@ -11,9 +11,9 @@ export interface TestTpmOptions extends SimulatorOptions {
    * When wrong authorizations lock the TPM. Default: as the simulator has it, after 3. `windows`: after 32, and one is
    * forgotten every 10 minutes, as Windows sets its TPMs. `locked`: it is locked now.
    */
-  readonly lockout?: 'default' | 'windows' | 'locked';
+  readonly lockout?: 'default' | 'windows' | 'locked' | undefined;
   /** Wraps the transport before it is used: with `faultyTransport`, or for a recorder. */
-  readonly wrap?: (transport: TpmTransport) => TpmTransport;
+  readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
 }
 
 /** A TPM for one test. It ends with `tpm.close()` or when this is disposed of. */

@@ -14,7 +14,7 @@ import { TPM_RC } from './tpm-rc.ts';
 /** Options of {@link readNv}. */
 export interface ReadNvOptions extends SignalOptions {
   /** Authorization of the owner, for an index that only the owner can read. Default: the empty one. */
-  readonly ownerAuth?: Authorization;
+  readonly ownerAuth?: Authorization | undefined;
 }
 
 /** What a TPM2B_MAX_NV_BUFFER holds at most, whatever a TPM reports. */

@@ -8,7 +8,7 @@ import type { TpmTransport } from './transport.ts';
 /** Options of {@link openTpm}. */
 export interface OpenTpmOptions extends SignalOptions {
   /** Wraps the transport before it is used, for a recorder. */
-  readonly wrap?: (transport: TpmTransport) => TpmTransport;
+  readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
 }
 
 /**

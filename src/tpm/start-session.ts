@@ -19,16 +19,18 @@ export interface SaltKey {
 
 /** Options of {@link startSession}. */
 export interface StartSessionOptions extends SignalOptions {
-  readonly type?: 'hmac' | 'policy' | 'trial';
+  readonly type?: 'hmac' | 'policy' | 'trial' | undefined;
   /** Hash of the HMACs and keys. Default SHA-256. */
-  readonly authHash?: HashAlg;
+  readonly authHash?: HashAlg | undefined;
   /** Cipher for parameter encryption. Default AES-128-CFB when salted or bound, else none. */
-  readonly symmetric?: TpmtSymDef;
-  readonly salt?: SaltKey;
+  readonly symmetric?: TpmtSymDef | undefined;
+  readonly salt?: SaltKey | undefined;
   /** The entity to bind to: its Name, and its authorization value. */
-  readonly bind?: { readonly handle: number | TpmObject; readonly name: Uint8Array; readonly authValue: Uint8Array };
+  readonly bind?:
+    | { readonly handle: number | TpmObject; readonly name: Uint8Array; readonly authValue: Uint8Array }
+    | undefined;
   /** What the session does in commands. Default: it continues, and does nothing else. */
-  readonly use?: Partial<SessionUse>;
+  readonly use?: Partial<SessionUse> | undefined;
 }
 
 const EMPTY = new Uint8Array(0);

@@ -27,7 +27,7 @@ import type { TpmTransport } from './transport.ts';
 /** Options of {@link Tpm.run}. */
 export interface RunOptions extends SignalOptions {
   /** Sessions beside those that authorize: to encrypt, to audit. At most three in all. */
-  readonly sessions?: readonly Session[];
+  readonly sessions?: readonly Session[] | undefined;
 }
 
 const WARNINGS: ReadonlySet<number> = new Set([TPM_RC.RETRY, TPM_RC.YIELDED, TPM_RC.TESTING]);

@@ -9,9 +9,9 @@ export interface CommandOptions {
   /** Which option named it, for messages: what it is may hold a secret. */
   readonly option: string;
   /** Added to its environment. */
-  readonly environment?: Readonly<Record<string, string>>;
+  readonly environment?: Readonly<Record<string, string>> | undefined;
   /** What it reads. Default: standard input of this process, so that it may ask the user. */
-  readonly input?: string;
+  readonly input?: string | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -35,7 +35,7 @@ export interface JwsOptions {
   readonly key: SigningKey;
   readonly algorithm: JwsAlgorithm;
   /** The members of the header besides `alg`; where `alg` is among them too, it has that place. */
-  readonly header?: Readonly<Record<string, unknown>>;
+  readonly header?: Readonly<Record<string, unknown>> | undefined;
   readonly payload: Uint8Array;
   readonly signal?: AbortSignal | undefined;
 }

@@ -20,14 +20,14 @@ export interface AkCertificateOptions {
   readonly notBefore: Date;
   readonly notAfter: Date;
   /** 16 bytes; for WebAuthn only, where it must be that of the authenticator data. */
-  readonly aaguid?: Uint8Array;
+  readonly aaguid?: Uint8Array | undefined;
   /**
    * Further names behind that of the TPM, such as the PermanentIdentifier that step-ca looks for, or smallstep's
    * `urn:ek:sha256:…`. fido2-lib 3.5.9 refuses a certificate with any.
    */
-  readonly alternativeNames?: readonly AlternativeName[];
-  readonly serialNumber?: Uint8Array;
-  readonly hash?: SigningHash;
+  readonly alternativeNames?: readonly AlternativeName[] | undefined;
+  readonly serialNumber?: Uint8Array | undefined;
+  readonly hash?: SigningHash | undefined;
 }
 
 /**

@@ -17,9 +17,9 @@ export interface EkCertificateOptions {
   readonly notBefore: Date;
   readonly notAfter: Date;
   /** The revision of the TPM 2.0 specification, 159 for 1.59 (default), at level 0. */
-  readonly revision?: number;
-  readonly serialNumber?: Uint8Array;
-  readonly hash?: SigningHash;
+  readonly revision?: number | undefined;
+  readonly serialNumber?: Uint8Array | undefined;
+  readonly hash?: SigningHash | undefined;
 }
 
 /**

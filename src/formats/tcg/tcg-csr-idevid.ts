@@ -43,11 +43,11 @@ export interface BuildTcgCsrIdevidOptions {
   readonly key: SigningKey;
   readonly prodModel: string;
   readonly prodSerial: string;
-  readonly prodCaData?: Uint8Array;
-  readonly bootEvntLog?: Uint8Array;
-  readonly ekCert?: Uint8Array;
+  readonly prodCaData?: Uint8Array | undefined;
+  readonly bootEvntLog?: Uint8Array | undefined;
+  readonly ekCert?: Uint8Array | undefined;
   /** Default: that of the key's scheme. */
-  readonly hashAlgoId?: ContentHash;
+  readonly hashAlgoId?: ContentHash | undefined;
 }
 
 /**

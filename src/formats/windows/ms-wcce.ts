@@ -85,9 +85,9 @@ export interface WcceRequestOptions extends EnvelopeOptions {
    */
   readonly exchangeCertificate: Uint8Array;
   /** Default `Microsoft Platform Crypto Provider`, the one that AD CS wants. */
-  readonly kspName?: string;
+  readonly kspName?: string | undefined;
   /** Which OID the statement has: that of MS-WCCE (default), or that of the Windows SDK. */
-  readonly statementOid?: typeof ENROLL.ATTESTATION_STATEMENT | typeof ENROLL.ATTESTATION_STATEMENT_SDK;
+  readonly statementOid?: typeof ENROLL.ATTESTATION_STATEMENT | typeof ENROLL.ATTESTATION_STATEMENT_SDK | undefined;
 }
 
 /**

@@ -23,12 +23,12 @@ export interface PkinitIdentity {
 /** Options of {@link buildPkinitCertificate}. */
 export interface PkinitCertificateOptions {
   /** Now; the certificate is valid from ten minutes before it, and 30 years. */
-  readonly now?: Date;
+  readonly now?: Date | undefined;
   /** The kind of string of the common name. Default `bmp`, as Windows writes it. */
-  readonly strings?: 'bmp' | 'utf8';
-  readonly serialNumber?: Uint8Array;
+  readonly strings?: 'bmp' | 'utf8' | undefined;
+  readonly serialNumber?: Uint8Array | undefined;
   /** Default: SHA-256, for a key on a curve the hash that is as long as its field. */
-  readonly hash?: SigningHash;
+  readonly hash?: SigningHash | undefined;
 }
 
 /** Smart card logon, the one purpose that Windows names. */

@@ -20,10 +20,10 @@ export interface CertificateRequestOptions {
   /** May be empty, where the alternative names say all. */
   readonly subject: DistinguishedName;
   /** Asked for as subjectAltName, which is critical when the subject is empty. */
-  readonly alternativeNames?: readonly AlternativeName[];
+  readonly alternativeNames?: readonly AlternativeName[] | undefined;
   /** Further extensions to ask for. */
-  readonly extensions?: readonly Extension[];
-  readonly attributes?: readonly Attribute[];
+  readonly extensions?: readonly Extension[] | undefined;
+  readonly attributes?: readonly Attribute[] | undefined;
   /** Default: SHA-256, for a key on a curve the hash that is as long as its field. */
   readonly hash?: SigningHash | undefined;
 }

@@ -28,9 +28,9 @@ export type ContentEncryption = 'aes-128-cbc' | 'aes-256-cbc' | 'des-ede3-cbc';
 /** Options of {@link buildEnvelope}. */
 export interface EnvelopeOptions {
   /** Default `rsaes-pkcs1`, which every CMS implementation takes. */
-  readonly keyEncryption?: KeyEncryption;
+  readonly keyEncryption?: KeyEncryption | undefined;
   /** Default `aes-256-cbc`. */
-  readonly contentEncryption?: ContentEncryption;
+  readonly contentEncryption?: ContentEncryption | undefined;
 }
 
 const ENVELOPED_DATA = '1.2.840.113549.1.7.3';

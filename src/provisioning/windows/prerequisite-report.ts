@@ -13,7 +13,7 @@ export interface ProvisioningEvent {
 /** Options of {@link provisioningEvent}. */
 export interface ProvisioningEventOptions {
   /** Also the two lines on cloud trust that newer versions of Windows write. Default false: as Windows 10 2004. */
-  readonly cloudTrust?: boolean;
+  readonly cloudTrust?: boolean | undefined;
 }
 
 type Words = Readonly<Record<'yes' | 'no' | 'unknown', string>>;

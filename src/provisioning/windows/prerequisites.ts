@@ -62,25 +62,27 @@ export interface TpmFacts {
 /** The rules that {@link checkPrerequisites} checks by. */
 export interface PrerequisiteOptions {
   /** Where keys may live. Absent: what the system says of its own hardware policy counts. */
-  readonly policy?: Pick<Policy, 'hardware' | 'virtualTpm'> & Partial<Pick<Policy, 'attestation'>>;
+  readonly policy?: (Pick<Policy, 'hardware' | 'virtualTpm'> & Partial<Pick<Policy, 'attestation'>>) | undefined;
   /** The TPM, or that there is none. Absent: not known. */
-  readonly tpm?: TpmFacts | 'none';
+  readonly tpm?: TpmFacts | 'none' | undefined;
   /** Settings of Windows Hello for Business; where one is absent, what the system says counts. */
-  readonly settings?: Partial<
-    Pick<
-      WindowsSettings,
-      | 'UsePassportForWork'
-      | 'DisablePostLogonProvisioning'
-      | 'UseCertificateForOnPremAuth'
-      | 'UseCloudTrustForOnPremAuth'
-    >
-  >;
+  readonly settings?:
+    | Partial<
+        Pick<
+          WindowsSettings,
+          | 'UsePassportForWork'
+          | 'DisablePostLogonProvisioning'
+          | 'UseCertificateForOnPremAuth'
+          | 'UseCloudTrustForOnPremAuth'
+        >
+      >
+    | undefined;
   /** The caller provisions in place of the system, so that it does not matter when that has been told not to. */
-  readonly takesOver?: boolean;
+  readonly takesOver?: boolean | undefined;
   /** What is to be done. With the other two a PIN may be there already. Default `provisioning`. */
-  readonly operation?: 'provisioning' | 'pin-change' | 'pin-reset';
+  readonly operation?: 'provisioning' | 'pin-change' | 'pin-reset' | undefined;
   /** Ways to be joined that will do. Default: `entra-hybrid` only. */
-  readonly joinStates?: readonly JoinState[];
+  readonly joinStates?: readonly JoinState[] | undefined;
 }
 
 type Outcome = Omit<PrerequisiteFinding, 'id'>;

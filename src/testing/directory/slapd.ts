@@ -20,9 +20,9 @@ import { hashPassword, slapdConfig } from './slapd-config.ts';
 /** How {@link startDirectory} starts one. */
 export interface DirectoryOptions extends SignalOptions {
   /** Where its data are kept, for one directory at a time; made when it is missing. Absent: they go with it. */
-  readonly directory?: string;
+  readonly directory?: string | undefined;
   /** Name or path of the program, `slapd` by default, which is looked for in the usual places too. */
-  readonly executable?: string;
+  readonly executable?: string | undefined;
 }
 
 /** A directory that this process started and ends. */

@@ -62,9 +62,9 @@ export interface IdentityService extends AsyncDisposable {
 /** Options of `IdentityService.startSync`. */
 export interface SyncTimerOptions {
   /** From one cycle to the next, in milliseconds of this machine. Default: `syncIntervalMs`. */
-  readonly intervalMs?: number;
+  readonly intervalMs?: number | undefined;
   /** Gets the results of each cycle, or the error that kept it from running. */
-  readonly onCycle?: (outcome: readonly SyncResult[] | Error) => void;
+  readonly onCycle?: ((outcome: readonly SyncResult[] | Error) => void) | undefined;
 }
 
 /**

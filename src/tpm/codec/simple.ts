@@ -100,7 +100,7 @@ export function bitField<T extends object>(name: string, size: 1 | 2 | 4, bits: 
 /** Options of {@link bytes16}. */
 export interface BytesOptions {
   /** True for what must never be printed or recorded. */
-  readonly secret?: boolean;
+  readonly secret?: boolean | undefined;
 }
 
 /** A TPM2B of bytes: a UINT16 length of at most `max`, then that many bytes. */

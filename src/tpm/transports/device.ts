@@ -10,7 +10,7 @@ import { TransportLife } from './life.ts';
 /** How {@link openDevice} finds the TPM. */
 export interface DeviceOptions {
   /** The device file, `/dev/tpmrm0` by default: Linux' resource manager. `/dev/tpm0` only when it is named here. */
-  readonly path?: string;
+  readonly path?: string | undefined;
 }
 
 /** The machine's own TPM, through the Linux kernel. */

@@ -10,14 +10,14 @@ import type { PowerCycling, SendOptions, TpmTransport } from '../transport.ts';
 /** Which TPM {@link openLibtpms} starts. */
 export interface LibtpmsOptions {
   /** Where the TPM keeps its state; made when it is missing. Absent: in memory, and gone with the transport. */
-  readonly directory?: string;
+  readonly directory?: string | undefined;
   /**
    * Path of libtpms. Absent: the environment variable `KEYPROV_LIBTPMS`, else the directories where distributions
    * put it.
    */
-  readonly library?: string;
+  readonly library?: string | undefined;
   /** Permanent state to start from, as `exportState` gives it; only without `directory`. Absent: a new TPM. */
-  readonly state?: Uint8Array;
+  readonly state?: Uint8Array | undefined;
 }
 
 /** A TPM inside this process. It is dead also after a `state-io` error: what its state on disk is, is unknown then. */

@@ -23,17 +23,17 @@ import {
 /** How {@link openMssim} finds a simulator. */
 export interface MssimOptions {
   /** Name or address of the machine, `127.0.0.1` by default. */
-  readonly host?: string;
+  readonly host?: string | undefined;
   /** TCP port for commands, 2321 by default. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** TCP port of the platform (power, cancel), `port` + 1 by default. */
-  readonly platformPort?: number;
+  readonly platformPort?: number | undefined;
   /** Whether opening switches the TPM and its non-volatile memory on, true by default. Harmless when they are on. */
-  readonly power?: boolean;
+  readonly power?: boolean | undefined;
   /** Ends the opening; its reason is thrown. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Longest wait for the opening as a whole, in milliseconds. {@link OPEN_TIMEOUT_MS} by default. */
-  readonly openTimeoutMs?: number;
+  readonly openTimeoutMs?: number | undefined;
 }
 
 /** A simulator that speaks the protocol of the reference implementation (Microsoft, IBM). */

@@ -11,13 +11,13 @@ import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
 /** How {@link startSwtpm} starts a swtpm. */
 export interface StartSwtpmOptions {
   /** Where the TPM keeps its state; made when it is missing. Absent: the TPM is a new one and goes with the process. */
-  readonly stateDirectory?: string;
+  readonly stateDirectory?: string | undefined;
   /** A unix socket in a private directory (default), or a free TCP port of 127.0.0.1, below 32768. */
-  readonly listen?: 'unix' | 'tcp';
+  readonly listen?: 'unix' | 'tcp' | undefined;
   /** Name or path of the program, `swtpm` by default. */
-  readonly executable?: string;
+  readonly executable?: string | undefined;
   /** Ends the start; its reason is thrown. Later it has no effect. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A swtpm that this process started and ends. */

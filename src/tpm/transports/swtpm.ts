@@ -11,21 +11,25 @@ import { controlSwtpm, SWTPM_CONTROL } from './swtpm-control.ts';
 /** How {@link openSwtpm} finds a swtpm. */
 export interface SwtpmOptions {
   /** Name or address of the machine, `127.0.0.1` by default. Not together with `path`. */
-  readonly host?: string;
+  readonly host?: string | undefined;
   /** TCP port of the data channel, 2321 by default. Not together with `path`. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** Unix socket of the data channel. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /**
    * Control channel, needed to power cycle, to cancel and to shut down. `'default'` is where tpm2-tss expects it:
    * port + 1, or the path with `.ctrl` behind it. Absent: none is used, since whatever else may listen there must
    * not be given commands.
    */
-  readonly control?: 'default' | { readonly host?: string; readonly port: number } | { readonly path: string };
+  readonly control?:
+    | 'default'
+    | { readonly host?: string; readonly port: number }
+    | { readonly path: string }
+    | undefined;
   /** Ends the opening; its reason is thrown. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Longest wait for the first answer, in milliseconds. {@link OPEN_TIMEOUT_MS} by default. */
-  readonly openTimeoutMs?: number;
+  readonly openTimeoutMs?: number | undefined;
 }
 
 /** A swtpm, reached over its sockets. */

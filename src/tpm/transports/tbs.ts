@@ -13,7 +13,7 @@ import { TransportLife } from './life.ts';
 /** How {@link openTbs} finds TPM Base Services. */
 export interface TbsOptions {
   /** Path of another library with the functions of tbs.dll. Absent: the one of Windows. */
-  readonly library?: string;
+  readonly library?: string | undefined;
 }
 
 /** How Windows says that the TPM is attached: the TPM_IFTYPE_… values of TPM_DEVICE_INFO. */

@@ -17,7 +17,7 @@ export interface TctiOptions {
    * Path of libtss2-tctildr. Absent: the environment variable `KEYPROV_TCTILDR`, else the directories where
    * distributions put it.
    */
-  readonly library?: string;
+  readonly library?: string | undefined;
 }
 
 /** A TPM behind a TCTI of tpm2-tss. */
