@@ -79,7 +79,7 @@ async function withHiddenAuth(
   const session = await startSession(tpm, {
     salt: { handle, publicArea },
     use: { continueSession: false },
-    ...(signal && { signal }),
+    signal,
   });
   sessions.push(session);
   return { ...entity, auth: { session, authValue } };

@@ -190,7 +190,7 @@ async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOpti
   const common: StartSessionOptions = {
     salt: { handle, publicArea },
     use: { continueSession: false, encrypt: true },
-    ...(signal && { signal }),
+    signal,
   };
   if (authorization === 'auth-value') return { session: await startSession(tpm, common) };
 

@@ -174,12 +174,12 @@ const certificatesOf = (party: Party): readonly Uint8Array[] =>
 const chainOptions = (
   above: readonly Uint8Array[],
   { roots, intermediates = [], time, acceptSha1, allowedManufacturers }: CertificateOptions,
-): Omit<ChainOptions, 'extendedKeyUsage'> & { readonly allowedManufacturers?: readonly string[] } => ({
+): Omit<ChainOptions, 'extendedKeyUsage'> & { readonly allowedManufacturers: readonly string[] | undefined } => ({
   roots,
   intermediates: [...above, ...intermediates],
-  ...(time && { time }),
-  ...(acceptSha1 !== undefined && { acceptSha1 }),
-  ...(allowedManufacturers && { allowedManufacturers }),
+  time,
+  acceptSha1,
+  allowedManufacturers,
 });
 
 /** An emulator has its certificate too, which says so. */

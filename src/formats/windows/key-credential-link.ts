@@ -71,11 +71,11 @@ export interface KeyCredentialLink extends KeyCredential {
 /** What {@link buildKeyCredentialLink} makes a blob of. */
 export interface BuildKeyCredentialLink extends Omit<KeyCredential, 'keyId' | 'usage'> {
   /** Default: SHA-256 of the key material. */
-  readonly keyId?: Uint8Array;
+  readonly keyId?: Uint8Array | undefined;
   /** Default NGC. */
-  readonly usage?: number;
+  readonly usage?: number | undefined;
   /** Entries with identifiers that are not known here. */
-  readonly otherEntries?: readonly KeyCredentialEntry[];
+  readonly otherEntries?: readonly KeyCredentialEntry[] | undefined;
 }
 
 const WHAT = 'key credential link';

@@ -67,6 +67,21 @@ describe('the verbs', () => {
   });
 });
 
+describe('options', () => {
+  it('may be given as undefined, so that callers pass on what they may not have', () => {
+    const folders = sources.filter((path) => /^src\/(?:formats|attestation)\//.test(path));
+    const interfaces = folders.flatMap((path) => [
+      ...codeOf(path).matchAll(/^export interface (\w*(?:Options|Input|Expectations))\b[^{]*\{([\s\S]*?)^\}/gm),
+    ]);
+    expect(interfaces.length).toBeGreaterThan(20);
+    const optional = interfaces.flatMap(([, name, body = '']) =>
+      [...body.matchAll(/^ {2}readonly \w+\?: [^;{]+;/gm)].map(([line]) => `${name}: ${line.trim()}`),
+    );
+    expect(optional.length).toBeGreaterThan(50);
+    expect(optional.filter((line) => !line.endsWith('| undefined;'))).toEqual([]);
+  });
+});
+
 describe('messages and comments', () => {
   it('say "is not a", and never "is no"', () => {
     const folders = sources.filter((path) => /^src\/(?:formats|attestation)\//.test(path));
