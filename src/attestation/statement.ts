@@ -185,5 +185,5 @@ const refuse: JsonRefusal = (where, problem, cause) =>
 const invalid = (problem: string, cause?: unknown, remedy?: string): KeyprovError =>
   new KeyprovError('statement-invalid', `attestation statement: ${problem}`, {
     cause,
-    ...(remedy !== undefined && { remedy }),
+    remedy,
   });

@@ -111,7 +111,7 @@ function kernelLock(): Promise<TryLock | undefined> {
 
 /** Rejected with the reason of `signal` when that aborts. */
 async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  await delay(milliseconds, undefined, { ...(signal && { signal }) }).catch((error: unknown) => {
+  await delay(milliseconds, undefined, { signal }).catch((error: unknown) => {
     signal?.throwIfAborted();
     throw error;
   });
