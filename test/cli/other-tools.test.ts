@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { encodeBareSignature } from '../../src/attestation/index.ts';
 import { fromHex, utf8 } from '../../src/bytes.ts';
+import { openKeyStore } from '../../src/keys/key-store.ts';
 import { deriveAuthValue } from '../../src/keys/pin-derivation.ts';
 import { listHandles } from '../../src/tpm/capabilities.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
@@ -64,8 +65,9 @@ describe.skipIf(withoutSwtpm)('a key that keyprov create has written', () => {
 
   /** What the record of the key makes of a PIN. */
   async function authValueOf(key: string, pin: string): Promise<Uint8Array> {
-    const { pinDerivation } = JSON.parse(readFileSync(path(key, 'record.json'), 'utf8'));
-    return await deriveAuthValue(utf8(pin), { ...pinDerivation, salt: fromHex(pinDerivation.salt) });
+    const [record] = (await (await openKeyStore(path(key))).list()).records;
+    if (record?.pinDerivation === undefined) throw new Error(`no PIN derivation of ${key}`);
+    return await deriveAuthValue(utf8(pin), record.pinDerivation);
   }
 
   /** Signs with OpenSSL's provider for TPMs. */

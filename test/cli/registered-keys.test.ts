@@ -35,9 +35,11 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const { status, stdout, stderr } = await keyprovBeside(['status', ...ofTpm]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const names = stdout.split('\n').map((line) => line.slice(0, 12).trim());
-    expect(names).toEqual(['user', 'device', 'key', 'key ID', 'registered', 'attestation', 'PIN', 'proof', '']);
+    expect(names).toEqual([
+      ...['id', 'user', 'device', 'key', 'key ID', 'registered', 'attestation', 'PIN', 'proof', ''],
+    ]);
     expect(stdout).toMatch(/\nPIN {10}set \S+Z, may stay as it is\n/);
-    expect(stdout).toContain(`proof        the TPM at libtpms:${world.path}/tpm certifies it\n`);
+    expect(stdout).toContain(`proof        the TPM at libtpms:${world.path}/tpm has it\n`);
     const json = await keyprovJsonBeside(['status', ...inStore]);
     expect(json).toMatchObject({
       status: 0,

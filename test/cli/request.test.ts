@@ -25,7 +25,7 @@ const PIN = '731902';
 const USER = 'ada@contoso.example';
 const DEVICE = '47f577e3-d2d0-4a0a-8aca-000000000001';
 
-describe.skipIf(missing)('a provisioned key', () => {
+describe.skipIf(missing)('a key in a TPM', () => {
   const directory = temporaryDirectory();
   const path = (name: string) => join(directory.path, name);
   const tpm = `libtpms:${path('tpm')}`;
@@ -93,9 +93,29 @@ describe.skipIf(missing)('a provisioned key', () => {
     expect(inspected()).toMatchObject({ ok: true, format: name, problems: [] });
   });
 
-  it('is written as the same request that provision wrote', () => {
-    expect(make('request', 'strict', 'rsa').toString().trim()).toBe(readFileSync(path('rsa/request.json'), 'utf8'));
-    expect(make('request', 'attested', 'ec').toString().trim()).toBe(readFileSync(path('ec/request.json'), 'utf8'));
+  it.each(['rsa', 'ec'])('is written as the same request that create wrote, from its statement: %s', (key) => {
+    const statement = ['--statement', path(`${key}/attestation.json`)];
+    const written = readFileSync(path(`${key}/request.json`), 'utf8');
+    expect(
+      make('request', 'attested', key, ...statement)
+        .toString()
+        .trim(),
+    ).toBe(written);
+    expect(make('request', 'attested', key).toString().trim()).not.toBe(written);
+  });
+
+  it('is attested anew for a request, over a challenge that is given or random', () => {
+    const args = ['request', '--format', 'statement', '--store', path('ec'), '--tpm', tpm];
+    const over = (json: unknown) => {
+      const { content, challenge } = Object(json);
+      const { certInfo } = decodeStatement(JSON.parse(content));
+      expect(toHex(decode(TPMS_ATTEST, certInfo).extraData)).toBe(challenge);
+      return challenge;
+    };
+    expect(over(keyprovJson([...args, '--challenge', 'c0ffee']).json)).toBe('c0ffee');
+    expect(over(keyprovJson(args).json)).toMatch(/^[0-9a-f]{64}$/);
+    const strict = keyprovJson(['request', '--format', 'strict', '--store', path('rsa'), '--statement', path('x')]);
+    expect(strict).toMatchObject({ status: 2 });
   });
 
   it.each([
@@ -206,7 +226,7 @@ describe.skipIf(missing)('a provisioned key', () => {
       '--ak-certificate',
       path('ak.pem'),
     ];
-    expect(keyprovJson([...args, '--tpm', tpm])).toMatchObject({
+    expect(keyprovJson([...args, '--tpm', tpm, '--statement', path('rsa/attestation.json')])).toMatchObject({
       status: 2,
       json: {
         error: { message: 'WebAuthn tpm object: the key was certified for other authenticator data or client data' },

@@ -60,7 +60,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
       });
       return {
         exitCode: EXIT.done,
-        text: `the PIN of ${whose} is changed; the key is the same\n`,
+        text: `the PIN of ${whose} is changed; ${registration ? 'key and registration are' : 'the key is'} the same\n`,
         json: keyJson({ record: changed, registration }),
       };
     } finally {

@@ -95,8 +95,9 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   try {
     const allowDowngrade = given.has('allow-downgrade');
     const wish = { address, policy, profile, user, deviceId, pin, allowDowngrade, fallBack };
+    const over = challenge ?? randomChallenge(report);
     const make = (store: KeyStore, previous: Backend | undefined) =>
-      createKey(store, { ...wish, challenge: challenge ?? randomChallenge(report) }, previous, context);
+      createKey(store, { ...wish, challenge: over }, previous, context);
     if (directory !== undefined) return await createIn(directory, given.has('force'), user, make, context);
     const store = await openStore(given, context);
     const made = await make(store, await previousBackend(store, user));
