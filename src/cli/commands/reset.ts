@@ -3,6 +3,7 @@ import { type Bytes, fromBase64, toBase64, wipe } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { storeKeyProvider } from '../../keys/store-provider.ts';
 import { openTpmKeyProvider } from '../../keys/tpm-provider.ts';
+import { judgePin } from '../../policy/index.ts';
 import type { RecoverPin } from '../../provisioning/pin-recovery.ts';
 import { pinRulesFor } from '../../provisioning/pin-state.ts';
 import type { RegisteredRecord } from '../../provisioning/registration-record.ts';
@@ -22,6 +23,7 @@ import { describeRun } from '../run-report.ts';
 import { withService } from '../service-connection.ts';
 import { findRegisteredKey } from '../stored-key.ts';
 import { commandOutput } from '../terminal/command-output.ts';
+import { readPin } from '../terminal/pin-file.ts';
 import { newPinPrompt } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
 import { notDone } from './unregister.ts';
@@ -85,6 +87,7 @@ async function replaceKey(found: RegisteredRecord, wish: RunArguments, context: 
       return describeRun({ status: 'blocked', prerequisites }, store, report);
     }
   }
+  await judgePinFile(wish, context);
   return await withService(service, { user, prompter, signal }, async (connection) => {
     report.progress.begin('unregister', `${found.registration.kid} at ${found.registration.service}`);
     await unregisterKey(store, found.record.id, { registrar: connection.registrar, signal });
@@ -96,10 +99,21 @@ async function replaceKey(found: RegisteredRecord, wish: RunArguments, context: 
   });
 }
 
+/** A PIN that is there already is judged before the old key is given up. */
+async function judgePinFile({ hasPin, pinFile, merged }: RunArguments, { report, signal }: RunContext): Promise<void> {
+  if (!hasPin || pinFile === undefined || pinFile === '-') return;
+  const pin = await readPin(pinFile, report, signal);
+  try {
+    await judgePin(pin, merged.policy.pin, { signal });
+  } finally {
+    wipe(pin);
+  }
+}
+
 /** What the prerequisites are checked for: after a key in a TPM another one will not do, unless the user says so. */
 function demandOf({ record }: RegisteredRecord, wish: RunArguments): RunArguments & { operation: 'pin-reset' } {
   const { merged, allowDowngrade } = wish;
-  const isAMust = record.backend === 'tpm' && !allowDowngrade;
+  const isAMust = (record.backend === 'tpm' && !allowDowngrade) || merged.policy.attestation === 'required';
   const policy = isAMust ? ({ ...merged.policy, hardware: 'required' } as const) : merged.policy;
   return { ...wish, merged: { ...merged, policy }, operation: 'pin-reset' };
 }
