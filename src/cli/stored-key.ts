@@ -4,7 +4,7 @@ import { type FoundKey, findKey } from '../provisioning/find-key.ts';
 import { policyProblem } from '../provisioning/fits-policy.ts';
 import { openKey, type UserKey } from '../provisioning/open-key.ts';
 import { pinMustChangeOf, pinRulesFor } from '../provisioning/pin-state.ts';
-import type { RegisteredRecord } from '../provisioning/registration-record.ts';
+import type { RegisteredKey } from '../provisioning/registration-record.ts';
 import type { Context } from './command.ts';
 import { type KeyPlaces, withKeyPlaces } from './key-places.ts';
 import type { KeyArguments } from './options/key-option.ts';
@@ -35,7 +35,7 @@ export async function findRegisteredKey(
   store: KeyStore,
   choice: KeyArguments['choice'],
   context: Pick<Context, 'report'>,
-): Promise<FoundKey & RegisteredRecord> {
+): Promise<FoundKey & RegisteredKey> {
   const { registration, ...found } = await findMeantKey(store, choice, context);
   if (registration !== undefined) return { ...found, registration };
   throw new KeyprovError('key-not-found', `the key ${found.record.id} of ${store.directory} is not registered`, {

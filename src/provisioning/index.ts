@@ -51,10 +51,9 @@ export {
 } from './provision-key.ts';
 export {
   listRegistrations,
-  type RegisteredRecord,
+  type RegisteredKey,
   type RegistrationRecord,
   readRegistration,
-  registeredKeyOf,
 } from './registration-record.ts';
 export { type ResetPinOptions, resetPinKeepingKey } from './reset-pin.ts';
 export type { FinishedRun, ProvisionOptions, ProvisionOutcome, RunEvent, RunStep } from './run.ts';

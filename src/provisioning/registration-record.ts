@@ -5,7 +5,6 @@ import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import { JsonMembers, type JsonObject } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import type { RegisteredKey } from '../registration/sync-status.ts';
 
 /** What is kept of a registration, beside the key: the same that Windows keeps, and what it takes to find it again. */
 export interface RegistrationRecord {
@@ -100,7 +99,7 @@ function mismatch({ id }: KeyRecord, problem: string, cause?: unknown): KeyprovE
 }
 
 /** A key in a store that is registered for somebody. */
-export interface RegisteredRecord {
+export interface RegisteredKey {
   readonly record: KeyRecord;
   readonly registration: RegistrationRecord;
 }
@@ -109,7 +108,7 @@ export interface RegisteredRecord {
 export async function listRegistrations(
   store: KeyStore,
   of: { readonly user?: string | undefined; readonly deviceId?: string | undefined } = {},
-): Promise<RegisteredRecord[]> {
+): Promise<RegisteredKey[]> {
   const { records, damaged } = await store.list();
   const [first] = damaged;
   if (first !== undefined) throw first;
@@ -119,9 +118,4 @@ export async function listRegistrations(
     const isMeant = registration && same(registration.user, of.user) && same(registration.deviceId, of.deviceId);
     return isMeant ? [{ record, registration }] : [];
   });
-}
-
-/** The key as the readers of directories look for it. */
-export function registeredKeyOf({ user, keyId: id, deviceId, registered }: RegistrationRecord): RegisteredKey {
-  return { user, keyId: id, deviceId, registered };
 }

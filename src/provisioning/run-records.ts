@@ -1,7 +1,7 @@
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
-import type { Registration } from '../registration/register-key.ts';
+import type { RegistrationAnswer } from '../registration/register-key.ts';
 import type { KeyRequest } from './key-request.ts';
 import type { RegistrationRecord } from './registration-record.ts';
 import type { ProvisionOptions } from './run.ts';
@@ -9,7 +9,7 @@ import type { ProvisionOptions } from './run.ts';
 /** What is kept of a registration that the service has just confirmed. */
 export function registrationOf(
   { publicKey }: KeyRecord,
-  { kid, pctx }: Registration,
+  { kid, pctx }: RegistrationAnswer,
   { attestation, request }: KeyRequest,
   {
     user,

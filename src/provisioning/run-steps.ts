@@ -5,7 +5,7 @@ import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { judgePin } from '../policy/index.ts';
-import type { Registration } from '../registration/register-key.ts';
+import type { RegistrationAnswer } from '../registration/register-key.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
 import { readLastBackend } from './last-backend.ts';
@@ -179,7 +179,7 @@ export class RunSteps {
     return { ...(await this.#keep(progress)), attestation, request };
   }
 
-  async #send(key: KeyRecord, body: string, proof: MfaProof): Promise<Registration> {
+  async #send(key: KeyRecord, body: string, proof: MfaProof): Promise<RegistrationAnswer> {
     const { registrar, user, signal, onEvent } = this.#options;
     await this.#journal.write({ progress: { step: 'sending', key } });
     this.#begin('registration');

@@ -11,7 +11,7 @@ import type { MfaPrompt, PassMfaOptions } from './mfa-gate.ts';
 import type { NewPinPrompt } from './pin-entry.ts';
 import type { PinRecoverySetup } from './pin-recovery.ts';
 import type { ProvisionKeyOptions } from './provision-key.ts';
-import type { RegisteredRecord } from './registration-record.ts';
+import type { RegisteredKey } from './registration-record.ts';
 import type { PrerequisiteResult } from './windows/prerequisites.ts';
 
 /** The steps of a run, in their order. A run that is resumed leaves out what is done. */
@@ -73,7 +73,7 @@ export interface ProvisionOptions extends SignalOptions {
 }
 
 /** A registered key, with the statement about it and the request that was sent, if this call made them. */
-export interface FinishedRun extends RegisteredRecord {
+export interface FinishedRun extends RegisteredKey {
   readonly attestation?: AttestationOutcome | undefined;
   readonly request?: RegistrationBody | undefined;
 }

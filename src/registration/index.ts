@@ -32,7 +32,7 @@ export type { LdapEntry, LdapSearcher } from './ldap-user.ts';
 export { type OpenKeyRegistrarOptions, openKeyRegistrar } from './open-key-registrar.ts';
 export {
   type RegisterKeyOptions,
-  type Registration,
+  type RegistrationAnswer,
   type RegistrationRequest,
   type RegistrationRetry,
   type RegistrationService,
@@ -54,8 +54,8 @@ export type { Sleep } from './sleep.ts';
 export {
   type DirectoryReader,
   describeSyncStatus,
+  type ExpectedKey,
   forecastSync,
-  type RegisteredKey,
   type SyncForecast,
   type SyncStatus,
   type SyncStatusOptions,

@@ -1,6 +1,6 @@
 import type { Bytes } from '../bytes.ts';
 import type { SignalOptions } from '../signal.ts';
-import type { RegisterKeyOptions, Registration, RegistrationRequest } from './register-key.ts';
+import type { RegisterKeyOptions, RegistrationAnswer, RegistrationRequest } from './register-key.ts';
 
 /** Who registers keys: what a run needs of an identity service. `openKeyRegistrar` makes one for services of MS-KPP. */
 export interface KeyRegistrar {
@@ -24,7 +24,7 @@ export interface KeyRegistrar {
   register(
     request: RegistrationRequest,
     options?: Pick<RegisterKeyOptions, 'onRetry' | 'signal'>,
-  ): Promise<Registration>;
+  ): Promise<RegistrationAnswer>;
   /** Takes a key back. Absent where the service offers no way. */
   readonly unregister?:
     | ((key: { readonly user: string; readonly kid: string }, options?: SignalOptions) => Promise<'deleted' | 'absent'>)

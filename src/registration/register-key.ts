@@ -30,7 +30,7 @@ export interface RegistrationRequest {
 }
 
 /** What the service says of a key that it has registered. MS-KPP 3.1.5.1.1.2. */
-export interface Registration {
+export interface RegistrationAnswer {
   /** Its number of the registration, a GUID; not the KeyID. */
   readonly kid: string;
   /** User principal name of the object that has the key. */
@@ -68,7 +68,7 @@ export interface RegisterKeyOptions extends ServiceOptions {
    * it finds is the result; else the same is sent again. A `service-unreachable` or `service-timeout` that it throws
    * counts as `unknown`.
    */
-  readonly lookup?: ((options: SignalOptions) => Promise<Registration | 'absent' | 'unknown'>) | undefined;
+  readonly lookup?: ((options: SignalOptions) => Promise<RegistrationAnswer | 'absent' | 'unknown'>) | undefined;
   /** Is told before each wait. */
   readonly onRetry?: ((retry: RegistrationRetry) => void) | undefined;
   readonly sleep?: Sleep | undefined;
@@ -96,7 +96,7 @@ export async function registerKey(
   service: RegistrationService,
   request: RegistrationRequest,
   options: RegisterKeyOptions = {},
-): Promise<Registration> {
+): Promise<RegistrationAnswer> {
   const { maxAttempts = 4, maxDelayMs = 300_000, onRetry = () => {}, sleep = sleepFor, lookup, signal } = options;
   if (!(maxAttempts >= 1)) throw new RangeError(`${maxAttempts} attempts`);
   const sending = buildRequest(service, request, options);
@@ -145,7 +145,7 @@ function buildRequest(
   };
 }
 
-function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: RegistrationRequest): Registration {
+function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: RegistrationRequest): RegistrationAnswer {
   if (!answer.ok) throw statusError(answer, registrationRefusal);
   const bad = (problem: string) => answerError(answer, problem, { windowsCode: BAD_ANSWER, remedy: LOOK });
   const parsed = jsonOf(answer);
@@ -181,7 +181,7 @@ function backoff(attempt: number, random: () => number = Math.random): number {
 async function lookUp(
   lookup: NonNullable<RegisterKeyOptions['lookup']>,
   signal: AbortSignal | undefined,
-): Promise<Registration | 'absent' | 'unknown'> {
+): Promise<RegistrationAnswer | 'absent' | 'unknown'> {
   try {
     return await lookup({ signal });
   } catch (error) {

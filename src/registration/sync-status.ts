@@ -20,8 +20,8 @@ export interface DirectoryReader {
   read(user: string, options?: SignalOptions): Promise<KeyCredential[]>;
 }
 
-/** A key that the service has accepted. */
-export interface RegisteredKey {
+/** A key that directories should have: what is kept of a registration (`RegistrationRecord`) is one. */
+export interface ExpectedKey {
   /** User principal name. */
   readonly user: string;
   /** SHA-256 of the key material, 32 bytes. */
@@ -109,16 +109,16 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
  * @example
  * ```ts
  * import { Client } from 'ldapts';
- * import { describeSyncStatus, ldapReader, type RegisteredKey, syncStatus } from 'keyprov/registration';
+ * import { describeSyncStatus, ldapReader, type ExpectedKey, syncStatus } from 'keyprov/registration';
  *
- * declare const key: RegisteredKey; // `registeredKeyOf(registration)` of a registered key
+ * declare const key: ExpectedKey; // such as the `registration` of a key in the store
  *
  * const client = new Client({ url: 'ldaps://dc1.contoso.test' });
  * await client.bind('CN=reader,DC=contoso,DC=test', 'secret');
  * console.log(describeSyncStatus(await syncStatus(key, { reader: ldapReader(client, { base: 'DC=contoso,DC=test' }) })));
  * ```
  */
-export async function syncStatus(key: RegisteredKey, options: SyncStatusOptions = {}): Promise<SyncStatus> {
+export async function syncStatus(key: ExpectedKey, options: SyncStatusOptions = {}): Promise<SyncStatus> {
   const { reader, schedule, now = () => new Date(), signal } = options;
   if (key.keyId.length !== 32) throw new RangeError(`a KeyID has 32 bytes, this one ${key.keyId.length}`);
   const device = encodeGuid(key.deviceId);
@@ -147,7 +147,7 @@ export async function syncStatus(key: RegisteredKey, options: SyncStatusOptions 
 const MAY_WORK_LATER: ReadonlySet<string> = new Set(['service-unreachable', 'service-timeout']);
 const NO_DEVICE = '00000000-0000-0000-0000-000000000000';
 
-function isOurKey({ usage, keyId, keyMaterial }: KeyCredential, ours: RegisteredKey): boolean {
+function isOurKey({ usage, keyId, keyMaterial }: KeyCredential, ours: ExpectedKey): boolean {
   return (
     usage === KEY_CREDENTIAL_USAGE.NGC && equal(keyId, ours.keyId) && equal(digest('sha256', keyMaterial), ours.keyId)
   );
@@ -159,7 +159,7 @@ function isOurKey({ usage, keyId, keyMaterial }: KeyCredential, ours: Registered
  * @throws KeyprovError what the reader throws; what may work later, only when the key is late by then.
  * @throws the reason of `signal` when that aborts.
  */
-export async function waitForSync(key: RegisteredKey, options: WaitForSyncOptions): Promise<SyncStatus> {
+export async function waitForSync(key: ExpectedKey, options: WaitForSyncOptions): Promise<SyncStatus> {
   const { pollMs = 60_000, onProgress = () => {}, sleep = sleepFor, now = () => new Date(), signal } = options;
   if (!(pollMs > 0)) throw new RangeError(`an interval of ${pollMs} ms`);
   for (;;) {

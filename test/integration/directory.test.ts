@@ -13,7 +13,7 @@ import {
   parseKeyCredentialLink,
 } from '../../src/formats/windows/key-credential-link.ts';
 import { ldapReader } from '../../src/registration/ldap-reader.ts';
-import { type RegisteredKey, syncStatus } from '../../src/registration/sync-status.ts';
+import { type ExpectedKey, syncStatus } from '../../src/registration/sync-status.ts';
 import {
   addKeyCredential,
   type BoundClient,
@@ -203,7 +203,7 @@ describe.each(directories)('keys in $name', ({ missing, start, malformed }) => {
 
       const status = async () => {
         const ignored: string[] = [];
-        const key: RegisteredKey = { user, keyId, deviceId: DEVICE, registered: new Date() };
+        const key: ExpectedKey = { user, keyId, deviceId: DEVICE, registered: new Date() };
         const found = await syncStatus(key, {
           reader: ldapReader(reader.client, { base, onIgnored: (_, reason) => ignored.push(reason) }),
         });

@@ -9,7 +9,6 @@ import { openKeyStore } from '../../src/keys/key-store.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
 import { provision } from '../../src/provisioning/provision.ts';
-import { registeredKeyOf } from '../../src/provisioning/registration-record.ts';
 import { unregisterKey } from '../../src/provisioning/unregister.ts';
 import { attestationCaEnrolment } from '../../src/registration/attestation-ca.ts';
 import { ldapReader } from '../../src/registration/ldap-reader.ts';
@@ -91,7 +90,7 @@ describe.skipIf(missing !== undefined)('a key that a whole run has made in the T
     await using reader = await bindDirectory(samba.connection, samba.connection.reader);
     const stateAndTicket = async (): Promise<string> => {
       const readers = { reader: ldapReader(reader.client, { base: samba.connection.base }) };
-      const { state } = await syncStatus(registeredKeyOf(registration), readers);
+      const { state } = await syncStatus(registration, readers);
       const logon = { kdc, directory: samba.connection, user: USER, certificate, identity };
       const { ticketOf, said } = await proveLogon(logon);
       return `${state}: ${ticketOf ?? /kinit: (.*) while/.exec(said)?.[1]}`;

@@ -17,7 +17,7 @@ import { definePolicy } from '../../src/policy/index.ts';
 import { createKeyPool } from '../../src/provisioning/key-pool.ts';
 import { openKey } from '../../src/provisioning/open-key.ts';
 import { provision } from '../../src/provisioning/provision.ts';
-import { listRegistrations, registeredKeyOf } from '../../src/provisioning/registration-record.ts';
+import { listRegistrations } from '../../src/provisioning/registration-record.ts';
 import type { ProvisionOptions, RunEvent } from '../../src/provisioning/run.ts';
 import { listRuns } from '../../src/provisioning/run-journal.ts';
 import { readVolatileHandles } from '../../src/provisioning/tpm-leftovers.ts';
@@ -135,7 +135,7 @@ describe('a whole run', () => {
 
     await using bound = await bindDirectory(directory.connection, directory.connection.reader);
     const reader = ldapReader(bound.client, { base: directory.connection.base });
-    const state = async () => (await syncStatus(registeredKeyOf(registration), { reader })).state;
+    const state = async () => (await syncStatus(registration, { reader })).state;
     expect(await state()).toBe('pending');
     expect(await asyncRefusal(() => signIn(USER, record))).toMatch('invalid_grant');
     expect(await world.service.runSyncCycle()).toMatchObject([{ upn: USER, action: 'add', status: 'written' }]);

@@ -9,7 +9,7 @@ import { windowsErrorOf } from '../../src/provisioning/windows/windows-errors.ts
 import { type DiscoverServicesOptions, discoverServices } from '../../src/registration/discovery.ts';
 import {
   type RegisterKeyOptions,
-  type Registration,
+  type RegistrationAnswer,
   type RegistrationRetry,
   registerKey,
 } from '../../src/registration/register-key.ts';
@@ -52,7 +52,7 @@ afterEach(() => {
 });
 
 interface Attempted {
-  readonly result: Registration | undefined;
+  readonly result: RegistrationAnswer | undefined;
   readonly error: ServiceError | undefined;
   readonly delays: readonly number[];
   readonly retries: readonly RegistrationRetry[];
@@ -62,7 +62,7 @@ interface Attempted {
 async function register(endpoint: string, options: RegisterKeyOptions = {}): Promise<Attempted> {
   const delays: number[] = [];
   const retries: RegistrationRetry[] = [];
-  let result: Registration | undefined;
+  let result: RegistrationAnswer | undefined;
   let error: ServiceError | undefined;
   try {
     result = await registerKey({ endpoint }, request, {
@@ -408,7 +408,7 @@ describe('registerKey against a real server', () => {
   });
 
   describe('with a lookup', () => {
-    const found: Registration = {
+    const found: RegistrationAnswer = {
       kid: 'looked up',
       upn: request.user,
       clientRequestId: request.clientRequestId,

@@ -6,7 +6,7 @@ import { openTpmKeyProvider } from '../../keys/tpm-provider.ts';
 import { judgePin } from '../../policy/index.ts';
 import type { RecoverPin } from '../../provisioning/pin-recovery.ts';
 import { pinRulesFor } from '../../provisioning/pin-state.ts';
-import type { RegisteredRecord } from '../../provisioning/registration-record.ts';
+import type { RegisteredKey } from '../../provisioning/registration-record.ts';
 import { resetPinKeepingKey } from '../../provisioning/reset-pin.ts';
 import { unregisterKey } from '../../provisioning/unregister.ts';
 import type { CliCommand, Context } from '../command.ts';
@@ -78,7 +78,7 @@ async function runReset(given: Arguments, context: Context): Promise<Outcome> {
 }
 
 /** Nothing is removed where it is plain that no new key can take its place. */
-async function replaceKey(found: RegisteredRecord, wish: RunArguments, context: RunContext): Promise<Outcome> {
+async function replaceKey(found: RegisteredKey, wish: RunArguments, context: RunContext): Promise<Outcome> {
   const { store, report, prompter, signal, environment } = context;
   const { user, service } = wish;
   if (wish.prerequisites === 'check') {
@@ -111,7 +111,7 @@ async function judgePinFile({ hasPin, pinFile, merged }: RunArguments, { report,
 }
 
 /** What the prerequisites are checked for: after a key in a TPM another one will not do, unless the user says so. */
-function demandOf({ record }: RegisteredRecord, wish: RunArguments): RunArguments & { operation: 'pin-reset' } {
+function demandOf({ record }: RegisteredKey, wish: RunArguments): RunArguments & { operation: 'pin-reset' } {
   const { merged, allowDowngrade } = wish;
   const isAMust = (record.backend === 'tpm' && !allowDowngrade) || merged.policy.attestation === 'required';
   const policy = isAMust ? ({ ...merged.policy, hardware: 'required' } as const) : merged.policy;
@@ -119,7 +119,7 @@ function demandOf({ record }: RegisteredRecord, wish: RunArguments): RunArgument
 }
 
 async function resetKeepingKey(
-  found: RegisteredRecord,
+  found: RegisteredKey,
   command: string,
   wish: RunArguments,
   { store, report, prompter, signal }: RunContext,

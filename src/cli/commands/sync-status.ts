@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { wipe } from '../../bytes.ts';
 import { sayError, withCleanup } from '../../errors.ts';
-import { type RegisteredRecord, registeredKeyOf } from '../../provisioning/registration-record.ts';
+import type { RegisteredKey } from '../../provisioning/registration-record.ts';
 import {
   DEFAULT_SYNC_SCHEDULE,
   parseAdSyncScheduler,
@@ -86,7 +86,7 @@ async function runSyncStatus(given: Arguments, context: Context): Promise<Outcom
   report.speakPlainly();
   const found = await findRegisteredKey(await openExistingStore(given, context), choice, context);
   const look = async (reader: DirectoryReader | undefined): Promise<SyncStatus> => {
-    const key = registeredKeyOf(found.registration);
+    const key = found.registration;
     if (!wait || reader === undefined) return await syncStatus(key, { schedule, signal, ...(reader && { reader }) });
     const onProgress = (status: SyncStatus) => report.progress.note(`sync: ${wordsFor(status)}`);
     return await waitForSync(key, { reader, schedule, pollMs, onProgress, signal });
@@ -157,7 +157,7 @@ function wordsFor(status: SyncStatus): string {
 
 const EXITS = { registered: EXIT.pending, pending: EXIT.pending, overdue: EXIT.overdue, synced: EXIT.done } as const;
 
-function outcomeOf({ registration }: RegisteredRecord, status: SyncStatus): Outcome {
+function outcomeOf({ registration }: RegisteredKey, status: SyncStatus): Outcome {
   const { user, deviceId, kid } = registration;
   const lines = [`${status.state.padEnd(12)} ${wordsFor(status)}`, describeSyncStatus(status)];
   if ('otherDevice' in status && status.otherDevice !== undefined) {

@@ -9,7 +9,6 @@ import {
   listRegistrations,
   type RegistrationRecord,
   readRegistration,
-  registeredKeyOf,
   registrationToJson,
   withRegistration,
 } from '../../../src/provisioning/registration-record.ts';
@@ -37,11 +36,6 @@ describe('the registration of a key', () => {
     expect(readRegistration(registered)).toEqual(registration);
     expect(registered.annotations).toMatchObject({ counter: 0, registration: { kid: registration.kid } });
     expect(readRegistration(record)).toBeUndefined();
-  });
-
-  it('is what readers of directories look for', () => {
-    const { user, deviceId, registered: since } = registration;
-    expect(registeredKeyOf(registration)).toEqual({ user, deviceId, keyId: registration.keyId, registered: since });
   });
 
   it.each([

@@ -10,8 +10,8 @@ import {
 import {
   type DirectoryReader,
   describeSyncStatus,
+  type ExpectedKey,
   forecastSync,
-  type RegisteredKey,
   type SyncStatus,
   syncStatus,
   waitForSync,
@@ -30,7 +30,7 @@ const others = blobs.map(({ name }) => credential(name)).filter(({ keyId }) => k
 const START = new Date('2026-01-01T12:00:00Z');
 const MINUTE = 60_000;
 const at = (minutes: number) => new Date(START.getTime() + minutes * MINUTE);
-const key: RegisteredKey = {
+const key: ExpectedKey = {
   user: 'ada@contoso.test',
   keyId: ours.keyId,
   deviceId: ours.deviceId ?? '',

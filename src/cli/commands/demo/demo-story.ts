@@ -13,7 +13,7 @@ import { type KeyStore, openKeyStore } from '../../../keys/key-store.ts';
 import { mergePolicy } from '../../../policy/index.ts';
 import { openKey } from '../../../provisioning/open-key.ts';
 import type { NewPinPrompt } from '../../../provisioning/pin-entry.ts';
-import { type RegisteredRecord, registeredKeyOf } from '../../../provisioning/registration-record.ts';
+import type { RegisteredKey } from '../../../provisioning/registration-record.ts';
 import { dsregSection, formatDsregStatus } from '../../../provisioning/windows/dsregcmd.ts';
 import { discoverServices } from '../../../registration/discovery.ts';
 import type { KeyRegistrar } from '../../../registration/key-registrar.ts';
@@ -106,7 +106,7 @@ async function provisionFor(
   connection: ServiceConnection,
   service: ServiceArguments,
   { world, store, write, pin, ...context }: StoryContext & { world: DemoWorld; store: KeyStore; write: Write },
-): Promise<RegisteredRecord> {
+): Promise<RegisteredKey> {
   const { user, device } = world;
   const { prompter, report } = context;
   prompter.say('The simulated authenticator of the demo approves by itself, after a second.');
@@ -153,7 +153,7 @@ function keeping(registrar: KeyRegistrar, write: Write): KeyRegistrar {
 }
 
 async function awaitSync(
-  { registration }: RegisteredRecord,
+  { registration }: RegisteredKey,
   { world, write, report, signal }: StoryContext & { world: DemoWorld; write: Write },
 ): Promise<void> {
   const { bindDirectory } = await import('../../../testing/index.ts');
@@ -163,7 +163,7 @@ async function awaitSync(
   await withCleanup(
     async () => {
       report.progress.begin('sync', 'until the key is in the directory; a cycle brings it after two seconds');
-      const status = await waitForSync(registeredKeyOf(registration), {
+      const status = await waitForSync(registration, {
         ...{ reader: ldapReader(bound.client, { base: connection.base }), pollMs: POLL_MS, signal },
         onProgress: ({ state }) => report.progress.note(`sync-status: ${state}`),
       });
@@ -176,7 +176,7 @@ async function awaitSync(
 }
 
 async function signIn(
-  { record, registration }: RegisteredRecord,
+  { record, registration }: RegisteredKey,
   { fetch }: ServiceConnection,
   { world, store, pin: given, ...context }: StoryContext & { world: DemoWorld; store: KeyStore },
 ): Promise<void> {
