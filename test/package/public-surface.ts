@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import ts from 'typescript-api';
 
 /** A name that users can import, and what it stands for. */
-export interface PublicName {
+interface PublicName {
   readonly name: string;
   /** `keyprov/tpm`, for example. */
   readonly subpath: string;

@@ -22,7 +22,7 @@ export const ENROLL = {
 } as const;
 
 /** The provider that AD CS wants a key with attestation to be of. */
-const PLATFORM_KSP = 'Microsoft Platform Crypto Provider';
+export const PLATFORM_KSP = 'Microsoft Platform Crypto Provider';
 
 /** EndorsementKeyInfo, MS-WCCE 2.2.2.7.12: the endorsement key, and certificates of it in DER. */
 export interface EndorsementKeyInfo {
