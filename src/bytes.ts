@@ -46,6 +46,21 @@ export function concatSecrets(...parts: readonly Uint8Array[]): Bytes {
   return out;
 }
 
+/** The UINT16 at that offset, big endian; bytes beyond the end count as 0. */
+export function uint16At(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+}
+
+/** The UINT32 at that offset, big endian; bytes beyond the end count as 0. */
+export function uint32At(bytes: Uint8Array, at: number): number {
+  return uint16At(bytes, at) * 0x10000 + uint16At(bytes, at + 2);
+}
+
+/** A UINT16, big endian. */
+export function uint16(value: number): Bytes {
+  return Uint8Array.of(value >>> 8, value);
+}
+
 /** A UINT32, big endian. */
 export function uint32(value: number): Bytes {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);

@@ -1,5 +1,5 @@
+import { uint32At } from '../bytes.ts';
 import { parseTcgCsrIdevid, verifyTcgCsrIdevid } from '../formats/tcg/tcg-csr-idevid.ts';
-import { uint32At } from '../tpm/frame.ts';
 import { certificateField } from './certificate-parts.ts';
 import { field, secretField } from './fields.ts';
 import type { Format } from './format.ts';

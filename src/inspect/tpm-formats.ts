@@ -1,7 +1,6 @@
-import { equal, toHex } from '../bytes.ts';
+import { equal, toHex, uint16At, uint32At } from '../bytes.ts';
 import { type Codec, decode } from '../tpm/codec/index.ts';
 import { TPM_GENERATED_VALUE } from '../tpm/constants.ts';
-import { uint32At } from '../tpm/frame.ts';
 import { nvName, objectName } from '../tpm/names.ts';
 import { windowsHelloPolicy } from '../tpm/policy-digest.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
@@ -100,7 +99,6 @@ const describeNv = (area: TpmsNvPublic): Description => ({
   ],
 });
 
-const uint16At = (bytes: Uint8Array, at: number): number => ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
 const isSized = (bytes: Uint8Array): boolean => bytes.length > 2 && uint16At(bytes, 0) === bytes.length - 2;
 /** Whether a number that stands for a kind of object, a signature scheme or a hash is in these two bytes. */
 const isAlgorithm = (value: number): boolean => value >= 0x0001 && value <= 0x0044;

@@ -1,8 +1,9 @@
+import { uint32At } from '../bytes.ts';
 import { CodecError, expectEnd, Reader, readFields } from '../tpm/codec/index.ts';
 import type { AnyCommand } from '../tpm/command.ts';
 import * as commands from '../tpm/commands/index.ts';
 import { commandName, handleType, TPM_HT, TPM_RH, TPM_ST } from '../tpm/constants.ts';
-import { HEADER_SIZE, uint32At } from '../tpm/frame.ts';
+import { HEADER_SIZE } from '../tpm/frame.ts';
 import { decodeResponseCode } from '../tpm/response-code.ts';
 import { TPM_HANDLE } from '../tpm/structures/base.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';

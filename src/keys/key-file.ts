@@ -1,4 +1,4 @@
-import { type Bytes, equal } from '../bytes.ts';
+import { type Bytes, equal, uint16At } from '../bytes.ts';
 import { type DerFields, DerNode } from '../crypto/der-read.ts';
 import {
   contextTag,
@@ -115,7 +115,7 @@ function check({ publicArea, privateArea, parent }: ReadFile): void {
     ['public', publicArea],
     ['private', privateArea],
   ] as const) {
-    if (area.length < 3 || ((area[0] ?? 0) << 8) + (area[1] ?? 0) !== area.length - 2) {
+    if (area.length < 3 || uint16At(area, 0) !== area.length - 2) {
       throw wrong(`the ${name} area is cut off or has no length bytes`);
     }
   }

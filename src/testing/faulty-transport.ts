@@ -1,6 +1,5 @@
-import { type Bytes, fromHex } from '../bytes.ts';
+import { type Bytes, fromHex, uint32At } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { uint32At } from '../tpm/frame.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { type Bytes, concat, equal, uint32, wipe } from '../bytes.ts';
+import { type Bytes, equal, uint16At, uint32, wipe } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import {
@@ -13,7 +13,7 @@ import {
 } from './codec/index.ts';
 import type { AnyCommand } from './command.ts';
 import { HASHES, TPM_RH, TPM_ST } from './constants.ts';
-import { HEADER_SIZE, uint32At } from './frame.ts';
+import { HEADER_SIZE } from './frame.ts';
 import { type Session, type SessionUse, sessionBits } from './session.ts';
 
 /** A handle of a command, resolved: what goes on the wire and what authorization needs. */
@@ -296,7 +296,7 @@ function cryptFirst(
       remedy: `use the session without ${direction === 'command' ? 'decrypt' : 'encrypt'} in this command`,
     });
   }
-  const size = uint32At(concat(new Uint8Array(2), parameters.subarray(0, 2)), 0);
+  const size = uint16At(parameters, 0);
   if (parameters.length < 2 + size) throw new CodecError(name, 'the encrypted parameter is cut off');
   auth.session.crypt(direction, parameters.subarray(2, 2 + size), auth.entity?.authValue);
 }

@@ -1,15 +1,9 @@
+import { uint32At } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { MAX_COMMAND_SIZE } from './transport.ts';
 
 /** Length of the header of every command and every answer: tag (2), size (4), code (4). Part 1, 18.2. */
 export const HEADER_SIZE = 10;
-
-/** The UINT32 (big endian) at offset `at`. */
-export function uint32At(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0
-  );
-}
 
 /** Checks that `command` is one whole command that a transport may send. @throws RangeError if it is not. */
 export function checkCommandFrame(command: Uint8Array): void {

@@ -1,4 +1,4 @@
-import { type Bytes, concat, uint32 } from '../bytes.ts';
+import { type Bytes, concat, uint16, uint16At, uint32 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { TpmError } from '../errors/tpm-error.ts';
 import { type Codec, encode } from './codec/index.ts';
@@ -18,7 +18,7 @@ function tagged(alg: number, ...parts: readonly Uint8Array[]): Bytes {
       remedy: 'use SHA-1, SHA-256, SHA-384 or SHA-512 as the name algorithm',
     });
   }
-  return concat(new Uint8Array([alg >>> 8, alg & 0xff]), digest(HASHES[alg].name, ...parts));
+  return concat(uint16(alg), digest(HASHES[alg].name, ...parts));
 }
 
 const nameOf = <T extends { nameAlg: number }>(codec: Codec<T>, area: T): Bytes =>
@@ -44,5 +44,5 @@ export function handleName(handle: number): Bytes {
  * The qualified name of a hierarchy is its {@link handleName}. Part 1, 26.5.
  */
 export function qualifiedName(parentQualifiedName: Uint8Array, name: Uint8Array): Bytes {
-  return tagged(((name[0] ?? 0) << 8) | (name[1] ?? 0), parentQualifiedName, name);
+  return tagged(uint16At(name, 0), parentQualifiedName, name);
 }

@@ -1,9 +1,9 @@
-import type { Bytes } from '../bytes.ts';
+import { type Bytes, uint32At } from '../bytes.ts';
 import { CodecError, expectEnd, Reader, readFields } from './codec/index.ts';
 import type { AnyCommand } from './command.ts';
 import * as commands from './commands/index.ts';
 import { handleType, TPM_HT, TPM_RH, TPM_ST } from './constants.ts';
-import { HEADER_SIZE, uint32At } from './frame.ts';
+import { HEADER_SIZE } from './frame.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
 const BY_CODE: ReadonlyMap<number, AnyCommand> = new Map(

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readFileSync, type Stats } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type Bytes, concat, copy, equal, uint32, utf8, view } from '../bytes.ts';
+import { type Bytes, concat, copy, equal, uint32, uint32At, utf8, view } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { sweepLeftovers, writeWhole, writeWholeSync } from '../storage/atomic-file.ts';
 import { type FileLock, type TryLock, takeKernelLock } from '../storage/kernel-lock.ts';
 import type { Holder } from '../storage/lock-holder.ts';
-import { uint32At } from './frame.ts';
 
 const MAGIC = utf8('KPTPM2ST');
 const NAME = 'tpm2.state';

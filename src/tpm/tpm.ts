@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Bytes } from '../bytes.ts';
+import { type Bytes, uint32At } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -14,7 +14,6 @@ import { Shutdown, Startup } from './commands/start-up.ts';
 import { handleType, TPM_HT, TPM_SU } from './constants.ts';
 import { type Exchange, prepare } from './exchange.ts';
 import { shutdownAtExit } from './exit-hook.ts';
-import { uint32At } from './frame.ts';
 import { ObjectSlots } from './object-slots.ts';
 import { Queue } from './queue.ts';
 import { Session } from './session.ts';

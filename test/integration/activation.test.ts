@@ -15,7 +15,7 @@ import {
 import { type AttestationKey, createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { type Credential, makeCredential } from '../../src/attestation/credential.ts';
 import { type EndorsementKey, openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
-import { fromHex, toHex, utf8 } from '../../src/bytes.ts';
+import { fromHex, toHex, uint32At, utf8 } from '../../src/bytes.ts';
 import {
   decodeTpm2ToolsCredential,
   encodeTpm2ToolsCredential,
@@ -23,7 +23,6 @@ import {
 import { decode, encode } from '../../src/tpm/codec/index.ts';
 import { CreatePrimary, HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_CC, TPM_RH } from '../../src/tpm/constants.ts';
-import { uint32At } from '../../src/tpm/frame.ts';
 import { TPM2B_ENCRYPTED_SECRET } from '../../src/tpm/structures/algorithm.ts';
 import { TPM2B_ID_OBJECT, TPM2B_PUBLIC, type TpmtPublic } from '../../src/tpm/structures/object.ts';
 import { akTemplate, ekTemplate } from '../../src/tpm/templates.ts';

@@ -7,7 +7,7 @@ import {
 } from '../../src/attestation/activation-challenge.ts';
 import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
-import { concat, copy, toHex, utf8 } from '../../src/bytes.ts';
+import { concat, copy, toHex, uint32At, utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { isKeyprovError, KeyprovError } from '../../src/errors.ts';
 import { deriveAuthValue } from '../../src/keys/pin-derivation.ts';
@@ -23,7 +23,7 @@ import { GetRandom } from '../../src/tpm/commands/random.ts';
 import { StartAuthSession } from '../../src/tpm/commands/session.ts';
 import { Sign } from '../../src/tpm/commands/signing.ts';
 import { TPM_ALG, TPM_RH } from '../../src/tpm/constants.ts';
-import { checkAnswerFrame, uint32At } from '../../src/tpm/frame.ts';
+import { checkAnswerFrame } from '../../src/tpm/frame.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import type { Session } from '../../src/tpm/session.ts';
 import { startSession } from '../../src/tpm/start-session.ts';

@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { concat, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
+import { concat, toBase64Url, toHex, uint32At, utf8 } from '../../src/bytes.ts';
 import { isTpmError } from '../../src/errors/tpm-error.ts';
 import { isKeyprovError } from '../../src/errors.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
@@ -31,7 +31,6 @@ import { GetRandom, StirRandom } from '../../src/tpm/commands/random.ts';
 import { PolicyRestart } from '../../src/tpm/commands/session.ts';
 import { Sign } from '../../src/tpm/commands/signing.ts';
 import { HASHES, TPM_ALG, TPM_CC, TPM_ECC, TPM_HT, TPM_RH } from '../../src/tpm/constants.ts';
-import { uint32At } from '../../src/tpm/frame.ts';
 import { handleName } from '../../src/tpm/names.ts';
 import {
   ekPolicyA,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { release } from 'node:os';
 import { verifyStatement } from '../../src/attestation/verify.ts';
-import { fromHex, toHex, utf8 } from '../../src/bytes.ts';
+import { fromHex, toHex, uint32At, utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { SelectionError } from '../../src/errors/selection-error.ts';
 import { isKeyprovError } from '../../src/errors.ts';
@@ -10,7 +10,6 @@ import { definePolicy } from '../../src/policy/index.ts';
 import { provisionKey } from '../../src/provisioning/provision-key.ts';
 import { listHandles } from '../../src/tpm/capabilities.ts';
 import { TPM_HT } from '../../src/tpm/constants.ts';
-import { uint32At } from '../../src/tpm/frame.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { openDevice } from '../../src/tpm/transports/device.ts';
 import {

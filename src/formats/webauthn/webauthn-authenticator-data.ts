@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, fromHex, toHex, utf8 } from '../../bytes.ts';
+import { type Bytes, concat, copy, fromHex, toHex, uint16, uint16At, uint32At, utf8 } from '../../bytes.ts';
 import { type CborMap, decodeCborPrefix, encodeCbor, isMap } from '../../crypto/cbor.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
@@ -102,7 +102,7 @@ function encodeCredential({ aaguid, credentialId, key }: AttestedCredential): Ui
   if (aaguid.length !== AAGUID_SIZE) throw new RangeError(`an AAGUID of ${aaguid.length} bytes`);
   const { length } = credentialId;
   if (length < 1 || length > MAX_CREDENTIAL_ID) throw new RangeError(`a credential id of ${length} bytes`);
-  return [aaguid, new Uint8Array([length >>> 8, length & 0xff]), credentialId, encodeCoseKey(key)];
+  return [aaguid, uint16(length), credentialId, encodeCoseKey(key)];
 }
 
 /**
@@ -119,7 +119,7 @@ export function decodeAuthenticatorData(bytes: Uint8Array): AuthenticatorData {
     userVerified: (flags & FLAGS.userVerified) !== 0,
     backupEligible: (flags & FLAGS.backupEligible) !== 0,
     backedUp: (flags & FLAGS.backedUp) !== 0,
-    signCount: new DataView(bytes.buffer, bytes.byteOffset).getUint32(33),
+    signCount: uint32At(bytes, 33),
   };
   let rest = bytes.subarray(HEAD_SIZE);
   let credential: AttestedCredential | undefined;
@@ -140,7 +140,7 @@ export function decodeAuthenticatorData(bytes: Uint8Array): AuthenticatorData {
 }
 
 function decodeCredential(bytes: Uint8Array): { credential: AttestedCredential; length: number } {
-  const idSize = ((bytes[AAGUID_SIZE] ?? 0) << 8) | (bytes[AAGUID_SIZE + 1] ?? 0);
+  const idSize = uint16At(bytes, AAGUID_SIZE);
   const keyAt = AAGUID_SIZE + 2 + idSize;
   if (bytes.length <= keyAt) throw invalid('cut off in the credential');
   if (idSize < 1 || idSize > MAX_CREDENTIAL_ID) throw invalid(`a credential id of ${idSize} bytes`);

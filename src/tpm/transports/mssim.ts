@@ -1,6 +1,6 @@
-import type { Bytes } from '../../bytes.ts';
+import { type Bytes, uint32At } from '../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../errors.ts';
-import { checkAnswerFrame, HEADER_SIZE, uint32At } from '../frame.ts';
+import { checkAnswerFrame, HEADER_SIZE } from '../frame.ts';
 import {
   MAX_COMMAND_SIZE,
   OPEN_TIMEOUT_MS,

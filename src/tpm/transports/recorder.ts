@@ -1,7 +1,7 @@
-import { type Bytes, copy, fromHex, toHex } from '../../bytes.ts';
+import { type Bytes, copy, fromHex, toHex, uint32At } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { CodecError } from '../codec/index.ts';
-import { checkCommandFrame, HEADER_SIZE, uint32At } from '../frame.ts';
+import { checkCommandFrame, HEADER_SIZE } from '../frame.ts';
 import { redact } from '../redact.ts';
 import type { SendOptions, TpmTransport, TransportKind } from '../transport.ts';
 import { TransportLife } from './life.ts';

@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { fromHex } from '../../bytes.ts';
+import { fromHex, uint32At } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { isJsonObject, JsonMembers, type JsonRefusal, parseJson, showJson } from '../../json.ts';
-import { HEADER_SIZE, uint32At } from '../frame.ts';
+import { HEADER_SIZE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
 import type { TransportKind } from '../transport.ts';
 

@@ -1,5 +1,5 @@
+import { uint32At } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
-import { uint32At } from '../frame.ts';
 import { OPEN_TIMEOUT_MS } from '../transport.ts';
 import {
   bigEndian32,

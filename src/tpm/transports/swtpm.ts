@@ -1,4 +1,4 @@
-import type { Bytes } from '../../bytes.ts';
+import { type Bytes, uint16At } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { TPM_ST } from '../constants.ts';
 import { answerLength } from '../frame.ts';
@@ -81,7 +81,7 @@ export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransp
     try {
       const framing = { headSize: 6, lengthOf: (head: Uint8Array) => answerLength(head, address) };
       const answer = await connection.exchange(SIGN_OF_LIFE, framing, limit);
-      if (((answer[0] ?? 0) << 8) + (answer[1] ?? 0) !== TPM_ST.NO_SESSIONS) {
+      if (uint16At(answer, 0) !== TPM_ST.NO_SESSIONS) {
         throw new KeyprovError('transport-protocol', `${address}: what answers is no TPM 2.0`, {
           remedy: 'start swtpm with --tpm2, or correct the address',
         });

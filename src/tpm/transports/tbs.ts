@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import type { Tbs } from '../../../native/tbs.ts';
-import type { Bytes } from '../../bytes.ts';
+import { type Bytes, uint32At } from '../../bytes.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
-import { checkAnswerFrame, HEADER_SIZE, uint32At } from '../frame.ts';
+import { checkAnswerFrame, HEADER_SIZE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode, isTpm2Code } from '../response-code.ts';
 import { TPM_RC } from '../tpm-rc.ts';
 import type { SendOptions, TpmTransport } from '../transport.ts';

@@ -1,5 +1,4 @@
-import { type Bytes, fromHex, toHex } from '../../../src/bytes.ts';
-import { uint32At } from '../../../src/tpm/frame.ts';
+import { type Bytes, fromHex, toHex, uint32At } from '../../../src/bytes.ts';
 
 const OWNER = '40000001';
 /** Authorization area with an empty password. */

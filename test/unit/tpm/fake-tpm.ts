@@ -1,6 +1,5 @@
-import { type Bytes, concat, copy } from '../../../src/bytes.ts';
+import { type Bytes, concat, copy, uint32At } from '../../../src/bytes.ts';
 import { TPM_CC } from '../../../src/tpm/constants.ts';
-import { uint32At } from '../../../src/tpm/frame.ts';
 import { handleName } from '../../../src/tpm/names.ts';
 import type { TpmTransport } from '../../../src/tpm/transport.ts';
 

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Bytes, concat, toHex } from '../../../src/bytes.ts';
+import { type Bytes, concat, toHex, uint32At } from '../../../src/bytes.ts';
 import { TpmError } from '../../../src/errors/tpm-error.ts';
 import { isKeyprovError, KeyprovError } from '../../../src/errors.ts';
 import { Certify } from '../../../src/tpm/commands/attestation.ts';
@@ -9,7 +9,6 @@ import { LoadExternal, ReadPublic } from '../../../src/tpm/commands/object.ts';
 import { GetRandom, StirRandom } from '../../../src/tpm/commands/random.ts';
 import { SelfTest } from '../../../src/tpm/commands/testing.ts';
 import { TPM_ALG, TPM_CC, TPM_RH } from '../../../src/tpm/constants.ts';
-import { uint32At } from '../../../src/tpm/frame.ts';
 import { akTemplate } from '../../../src/tpm/templates.ts';
 import { Tpm } from '../../../src/tpm/tpm.ts';
 import type { TpmObject } from '../../../src/tpm/tpm-object.ts';
