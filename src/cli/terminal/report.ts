@@ -1,5 +1,6 @@
 import { MfaError } from '../../errors/mfa-error.ts';
 import { PinError } from '../../errors/pin-error.ts';
+import { PinRefusedError } from '../../errors/pin-refused-error.ts';
 import { SelectionError } from '../../errors/selection-error.ts';
 import { ServiceError } from '../../errors/service-error.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
@@ -118,7 +119,7 @@ export function errorToJson(error: unknown): object {
     }),
     ...(error instanceof PinError && { triesLeft: error.triesLeft, retryAfterSeconds: error.retryAfterSeconds }),
     ...(error instanceof TpmError && { retryAfterSeconds: error.retryAfterSeconds }),
-    ...(error instanceof MfaError && { problems: error.problems }),
+    ...((error instanceof MfaError || error instanceof PinRefusedError) && { problems: error.problems }),
     ...(error instanceof ServiceError && { service: serviceJson(error) }),
   };
 }
