@@ -15,7 +15,7 @@ export interface SoftwareKeyProviderOptions {
   /** Encrypts keys without a PIN: 32 random bytes, as {@link readWrappingSecret} keeps them. The caller wipes it. */
   readonly wrappingSecret?: Uint8Array | undefined;
   /** Counts the tries of PINs, and makes them wait after some wrong ones. Absent: nothing does. */
-  readonly attempts?: PinTryLog | undefined;
+  readonly pinTries?: PinTryLog | undefined;
 }
 
 /** scrypt's N for a PIN, which can be guessed: 128 MiB and a third of a second a try. */
@@ -120,7 +120,7 @@ async function changePin(
 async function decryptKey(
   key: ProvidedKey,
   { pin, signal }: Pick<SignOptions, 'pin' | 'signal'>,
-  { wrappingSecret, attempts }: SoftwareKeyProviderOptions,
+  { wrappingSecret, pinTries }: SoftwareKeyProviderOptions,
 ): Promise<Bytes> {
   if (key.backend !== 'software') throw new KeyprovError('key-invalid', 'a TPM key was given to the software provider');
   const secret = key.hasPin ? pin : wrappingSecret;
@@ -134,7 +134,7 @@ async function decryptKey(
     return pkcs8 !== undefined;
   };
   try {
-    if (key.hasPin && attempts !== undefined) await attempts.attempt(key.publicKey, decrypt, { signal });
+    if (key.hasPin && pinTries !== undefined) await pinTries.attempt(key.publicKey, decrypt, { signal });
     else await decrypt();
   } catch (error) {
     wipe(pkcs8);

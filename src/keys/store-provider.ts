@@ -16,8 +16,8 @@ export function storeKeyProvider(store: KeyStore): KeyProvider {
   ): Promise<T> => {
     const wrappingSecret = hasPin ? undefined : await readWrappingSecret(store, { create: isNew });
     try {
-      const attempts = hasPin ? await openPinTryLog(store.directory) : undefined;
-      return await work(openSoftwareKeyProvider({ wrappingSecret, attempts }));
+      const pinTries = hasPin ? await openPinTryLog(store.directory) : undefined;
+      return await work(openSoftwareKeyProvider({ wrappingSecret, pinTries }));
     } finally {
       wipe(wrappingSecret);
     }

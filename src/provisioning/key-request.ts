@@ -1,5 +1,6 @@
 import { type AttestationKey, createAttestationKey } from '../attestation/attestation-key.ts';
 import { attestKey } from '../attestation/certify.ts';
+import { checkChallenge } from '../attestation/challenge.ts';
 import type { AttestationStatement } from '../attestation/statement.ts';
 import { type Bytes, copy } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
@@ -60,9 +61,7 @@ export interface KeyRequest {
 
 /** @throws RangeError for a challenge of another length; KeyprovError `request-invalid` for a key that the profile lacks. */
 export function checkRequestOptions({ challenge, policy, profile }: KeyRequestOptions): void {
-  if (challenge.length < 1 || challenge.length > 64) {
-    throw new RangeError(`a challenge of ${challenge.length} bytes: it must have 1 to 64`);
-  }
+  checkChallenge(challenge);
   if (profile === 'strict' && policy.algorithm !== 'rsa-2048') {
     throw new KeyprovError('request-invalid', `the strict profile takes no ${policy.algorithm} keys`, {
       remedy: 'use RSA-2048, or the attested profile if the service knows it',

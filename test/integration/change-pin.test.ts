@@ -123,7 +123,7 @@ async function openInTpm(): Promise<Opened> {
 }
 
 async function openInSoftware(): Promise<Opened> {
-  const provider = openSoftwareKeyProvider({ attempts: await openPinTryLog(store.directory) });
+  const provider = openSoftwareKeyProvider({ pinTries: await openPinTryLog(store.directory) });
   return { provider, [Symbol.asyncDispose]: async () => {} };
 }
 

@@ -214,7 +214,7 @@ describe('an old count', () => {
 });
 
 describe('a software key with a log of its tries', () => {
-  const open = () => openSoftwareKeyProvider({ attempts: log });
+  const open = () => openSoftwareKeyProvider({ pinTries: log });
   const signs = async (of: ProvidedKey, pin: Uint8Array) =>
     verifySignature(of.publicKey, 'sha256', data, await open().sign(of, { data, pin }), 'der');
 
@@ -261,7 +261,7 @@ describe('a software key with a log of its tries', () => {
   });
 
   it('counts no tries of a key without a PIN', async () => {
-    const provider = openSoftwareKeyProvider({ attempts: log, wrappingSecret: new Uint8Array(32) });
+    const provider = openSoftwareKeyProvider({ pinTries: log, wrappingSecret: new Uint8Array(32) });
     const open = await provider.create({ algorithm: 'p-256' });
     await provider.sign(open, { data });
     expect(await readdir(log.directory)).toEqual([]);

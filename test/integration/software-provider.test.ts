@@ -128,7 +128,7 @@ describe('the PIN of a software key', () => {
 
   it('can be changed within an update of the store that holds its tries too', async () => {
     const store = await openKeyStore(join(directory, 'store'));
-    const counting = openSoftwareKeyProvider({ attempts: await openPinTryLog(store.directory) });
+    const counting = openSoftwareKeyProvider({ pinTries: await openPinTryLog(store.directory) });
     const { pinDerivation: _, parent: __, ...record } = keyRecord('user', { backend: 'software' });
     await store.save({ ...record, ...(await counting.create({ algorithm: 'p-256', pin: pin() })) });
     const change = (from: Uint8Array) =>

@@ -26,7 +26,7 @@ const codeOf = (error: unknown) => {
 
 if (mode === 'sign') {
   const options = { data: utf8('data'), pin: utf8('000000') };
-  const code = await openSoftwareKeyProvider({ attempts })
+  const code = await openSoftwareKeyProvider({ pinTries: attempts })
     .sign(key, options)
     .then(() => 'signed', codeOf);
   writeSync(1, code);
