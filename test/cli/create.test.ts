@@ -29,7 +29,7 @@ const PIN = 'x-S3cret-941027';
 const text = (...path: string[]): string => readFileSync(join(...path), 'utf8');
 const keyFile = (directory: string): string =>
   readdirSync(directory).find((name) => /^key-.*\.json$/.test(name)) ?? 'none';
-const record = (directory: string): Record<string, unknown> => JSON.parse(text(directory, keyFile(directory)));
+const record = (directory: string): Record<string, unknown> => JSON.parse(text(directory, keyFile(directory))).record;
 /** The lock of the store aside. */
 const namesIn = (directory: string): string[] =>
   readdirSync(directory)
@@ -75,12 +75,13 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(toHex(decode(TPMS_ATTEST, certInfo).extraData)).toBe(challenge);
     expect(text(out, 'key.pem')).toMatch(/^-----BEGIN TSS2 PRIVATE KEY-----\n/);
     expect(record(out)).toMatchObject({
-      ...{ format: 'keyprov-key', version: 2, user: 'Alice@Example.com', backend: 'tpm', assurance: 'virtual' },
+      ...{ user: 'Alice@Example.com', backend: 'tpm', assurance: 'virtual' },
       deviceId: '6f5902ac-237f-424a-a1cd-8d2b6d2bbd01',
       policy: { hardware: 'required', attestation: 'preferred' },
       tpm: { address: `libtpms:${directory.path}/tpm`, manufacturer: 'IBM', virtual: true },
       ...{ exports: ['key.pem'], privateKey: text(out, 'key.pem') },
     });
+    expect(JSON.parse(text(out, keyFile(out)))).toMatchObject({ format: 'keyprov-key', version: 2 });
     expect(stdout).toContain('key          rsa-2048 in a virtual TPM\n');
     expect(stdout).toContain(`key ID       ${toBase64(keyId)}\n`);
     expect(stdout).toContain('request      profile attested, carries the attestation\n');

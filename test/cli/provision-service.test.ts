@@ -78,12 +78,17 @@ describe.skipIf(missing)('keyprov provision --service', () => {
         kid: world.service.keys()[0]?.kid,
         keyId: { hex: expect.stringMatching(/^[0-9a-f]{64}$/), base64: expect.stringMatching(/^.{43}=$/) },
         id: expect.stringMatching(/^ngc-[0-9a-f]{32}$/),
+        name: `${ADA.upn} on ${world.device.deviceId}`,
         backend: 'tpm',
         assurance: 'virtual',
         algorithm: 'rsa-2048',
         hasPin: true,
         created: expect.any(String),
         attempts: [{ backend: 'tpm', outcome: 'used', reason: 'the TPM made the key' }],
+        policy: expect.objectContaining({ hardware: 'preferred', attestation: 'preferred' }),
+        tpm: { address: `libtpms:${world.path}/tpm`, virtual: true, signs: expect.any(Array) },
+        attestation: { status: 'made' },
+        request: { profile: 'attested', carriesAttestation: true },
         attestationLevel: 'certified',
         aikStatus: 'uncertified',
         domain: 'contoso.test',
@@ -347,7 +352,7 @@ describe('keyprov provision', () => {
     ]);
     expect(status).toBe(2);
     expect(Object(json.error).problems.map((problem: string) => /^--[a-z-]+/.exec(problem)?.[0])).toEqual([
-      ...['--out', '--force', '--policy', '--user', '--service', '--device-cert', '--device-id', '--pin-file'],
+      ...['--out', '--force', undefined, '--user', '--service', '--device-cert', '--device-id', '--pin-file'],
     ]);
     expect(readdirSync(directory.path)).toEqual([]);
   });
@@ -359,7 +364,7 @@ describe('keyprov provision', () => {
     });
     expect(await wrong(['--demo', '--user', 'x'])).toMatchObject({
       status: 2,
-      json: { error: { problems: ['--tpm has no meaning with --demo', '--user has no meaning with --demo'] } },
+      json: { error: { problems: ['--user has no meaning with --demo', '--tpm has no meaning with --demo'] } },
     });
     expect(existsSync('x')).toBe(false);
   });

@@ -50,7 +50,7 @@ describe.skipIf(missing)('keyprov sim', () => {
     const state = join(directory.path, 'state');
     const out = join(directory.path, 'key');
     const sim = (...args: string[]) =>
-      keyprov(['sim', '--state', state, '--', process.execPath, MAIN, ...args], { input: '1234' });
+      keyprov(['sim', '--state', state, '--', process.execPath, MAIN, ...args], { input: '135790' });
     expect(sim('create', '--algorithm', 'p-256', '--pin-file', '-', '--out', out).status).toBe(0);
     // Whoever uses a key with a PIN and then loses the power three times is locked out, where nothing is shut down.
     for (let time = 0; time < 4; time++) {

@@ -117,10 +117,9 @@ describe('keyprov create', () => {
       'policy.json: virtualTpm',
       '--hardware',
       '--algorithm',
-      '--profile',
       '--user',
       '--challenge',
-      '--out',
+      '--profile',
       '--device-id',
       'see --help',
     ]);
@@ -139,7 +138,6 @@ describe('keyprov create', () => {
         problems: [
           expect.stringMatching(/^--tpm: 'x' is no address of a TPM; .*, tcti:CONF, none$/),
           '--challenge is not an even number of hexadecimal digits',
-          '--out is missing',
         ],
       },
       warnings: [],
