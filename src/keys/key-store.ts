@@ -1,8 +1,9 @@
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { createFile, ignoring, removeFile, removeLeftovers, replaceFile, storeIo } from '../storage/atomic-file.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
+import { makeDirectory } from '../storage/make-directory.ts';
 import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
@@ -36,7 +37,7 @@ export async function openKeyStore(directory: string): Promise<KeyStore> {
 export async function openStoreDirectory(directory: string): Promise<string> {
   const path = resolve(directory);
   const { mode } = await storeIo(path, async () => {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    makeDirectory(path);
     return await stat(path);
   });
   if (process.platform !== 'win32' && (mode & 0o022) !== 0) {

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readFileSync, type Stats } from 'node:fs';
+import { lstatSync, readFileSync, type Stats } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Bytes, concat, copy, equal, uint32, uint32At, utf8, view } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { sweepLeftovers, writeWhole, writeWholeSync } from '../storage/atomic-file.ts';
 import { type FileLock, type TryLock, takeKernelLock } from '../storage/kernel-lock.ts';
 import type { Holder } from '../storage/lock-holder.ts';
+import { makeDirectory } from '../storage/make-directory.ts';
 
 const MAGIC = utf8('KPTPM2ST');
 const NAME = 'tpm2.state';
@@ -136,7 +137,7 @@ export class StateFile {
 function lockDirectory(directory: string, tryLock: TryLock): FileLock {
   let taken: FileLock | Holder;
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     taken = takeKernelLock(join(directory, '.lock'), tryLock);
   } catch (error) {
     throw ioError(directory, error);

@@ -1,5 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
 import type { SignalOptions } from '../../signal.ts';
+import { makeDirectory } from '../../storage/make-directory.ts';
 import { WatchedChild } from '../../tpm/transports/watched-child.ts';
 import {
   type BoundClient,
@@ -67,9 +68,11 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
   const remove = () => rm(temporary, { recursive: true, force: true });
   try {
     const directory = kept ?? join(temporary, 'data');
-    await mkdir(directory, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    try {
+      makeDirectory(directory);
+    } catch (cause) {
       throw new KeyprovError('state-io', `slapd: cannot make the directory ${directory}`, { cause });
-    });
+    }
     const accounts = {
       root: newAccount('root'),
       connector: newAccount('connector'),

@@ -1,10 +1,11 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SQLiteValue, Database as SqliteDatabase } from 'node-sqlite3-wasm';
 import { type Bytes, copy } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { errorCode } from '../../storage/atomic-file.ts';
 import { type HeldLock, holdLock } from '../../storage/hold-lock.ts';
+import { makeDirectory } from '../../storage/make-directory.ts';
 import { loadPackage } from './load-package.ts';
 
 /** What can be stored in a column. */
@@ -68,7 +69,7 @@ export class Database {
    */
   static async open(directory: string, schema: string): Promise<Database> {
     const { default: sqlite } = await loadPackage('node-sqlite3-wasm', () => import('node-sqlite3-wasm'));
-    await stateIo(directory, () => mkdir(directory, { recursive: true, mode: 0o700 }));
+    await stateIo(directory, async () => makeDirectory(directory));
     const lock = await claim(directory);
     const database = new sqlite.Database(join(directory, FILE));
     try {

@@ -1,9 +1,10 @@
 import { randomInt } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fromHex } from '../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../errors.ts';
+import { makeDirectory } from '../../storage/make-directory.ts';
 import { formatTarget, type SocketTarget } from './socket-connection.ts';
 import { openSwtpm, type SwtpmTransport } from './swtpm.ts';
 import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
@@ -56,9 +57,11 @@ export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<Swtpm
   const directory = await mkdtemp(join(tmpdir(), 'keyprov-swtpm-'));
   try {
     const state = stateDirectory ?? join(directory, 'state');
-    await mkdir(state, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    try {
+      makeDirectory(state);
+    } catch (cause) {
       throw new KeyprovError('state-io', `swtpm: cannot make the state directory ${state}`, { cause });
-    });
+    }
     for (let tries = 1; ; tries++) {
       const sockets = listen === 'unix' ? unixSockets(directory) : tcpSockets();
       const child = new SwtpmChild({ executable, state, sockets, directory });

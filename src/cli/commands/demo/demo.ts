@@ -1,8 +1,9 @@
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { utf8, wipe } from '../../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../../errors.ts';
 import { ignoring } from '../../../storage/atomic-file.ts';
+import { makeDirectory } from '../../../storage/make-directory.ts';
 import type { Context } from '../../command.ts';
 import { EXIT } from '../../exit-codes.ts';
 import { fileIo } from '../../file-io.ts';
@@ -45,7 +46,7 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
   const directory = resolve(given.text('out') ?? DEFAULT_DIRECTORY);
   given.check();
   report.speakPlainly();
-  const remove = await makeDirectory(directory, given.has('force'));
+  const remove = await makeDemoDirectory(directory, given.has('force'));
   const pin = utf8(DEMO_PIN);
   try {
     const told = await tellStory({
@@ -68,7 +69,7 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
  * Makes the directory, or empties that of an earlier demo. @returns what takes it away again.
  * @throws KeyprovError `key-exists` where it has anything else in it, or an earlier demo and not `force`; `store-io`.
  */
-async function makeDirectory(directory: string, force: boolean): Promise<() => Promise<void>> {
+async function makeDemoDirectory(directory: string, force: boolean): Promise<() => Promise<void>> {
   return await fileIo(directory, async () => {
     const names = await readdir(directory).catch(ignoring('ENOENT', undefined));
     if (names !== undefined && names.length > 0) {
@@ -81,7 +82,7 @@ async function makeDirectory(directory: string, force: boolean): Promise<() => P
       }
       for (const name of names) await rm(join(directory, name), { recursive: true });
     }
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     return async () => {
       // An empty directory that was there before stays.
       for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true });
