@@ -22,7 +22,7 @@ keyprov() {
 
 # Nobody is asked for a PIN: without a terminal the demo takes one of its own.
 keyprov provision --demo --out "$out" </dev/null
-keyprov verify --dir "$out" --challenge "$(<"$out/challenge.hex")"
+keyprov verify --in "$out/attestation.json" --challenge "$(<"$out/challenge.hex")"
 keyprov inspect "$out/key-credential-link.txt"
 keyprov status --store "$out/store" --tpm "libtpms:$out/tpm"
 

@@ -49,7 +49,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
       expect(text).not.toMatch(/eyJ[\w-]{10,}\.eyJ/);
     }
     const challenge = readFileSync(join(out, 'challenge.hex'), 'utf8').trim();
-    expect(keyprov(['verify', '--store', out, '--challenge', challenge]).status).toBe(0);
+    expect(keyprov(['verify', '--in', join(out, 'attestation.json'), '--challenge', challenge]).status).toBe(0);
     for (const name of ['request.json', 'attestation.json', 'key-credential-link.txt', 'device.pem']) {
       expect({ name, status: keyprov(['inspect', join(out, name)]).status }).toEqual({ name, status: 0 });
     }

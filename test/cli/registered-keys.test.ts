@@ -201,7 +201,7 @@ describe.skipIf(missing)('a forgotten PIN', () => {
     const helper = world.file(
       'recover.mjs',
       `import { readFileSync } from 'node:fs';
-       import { openRecoverySecret } from ${JSON.stringify(join(process.cwd(), 'dist/src/index.js'))};
+       import { openRecoverySecret } from ${JSON.stringify(join(process.cwd(), 'dist/src/provisioning/index.js'))};
        const { user, ...texts } = JSON.parse(readFileSync(0, 'utf8'));
        const bytes = Object.fromEntries(Object.entries(texts).map(([n, t]) => [n, new Uint8Array(Buffer.from(t, 'base64'))]));
        const secret = openRecoverySecret({ user, ...bytes }, readFileSync(process.argv[2], 'utf8'));
