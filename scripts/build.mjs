@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -38,18 +38,47 @@ function builtFrom() {
   }
 }
 
-/** What users can import or run, as its source. */
+/** Subpaths of which whoever imports one needs much of the others: the bundler sees them as one, which makes fewer files. */
+const TOGETHER = {
+  run: /^\.(?:\/(?:provisioning|keys|registration|windows))?$/,
+  formats: /^\.\/(?:tpm|attestation|formats)\b/,
+};
+
+/** What users can import or run: its source, and the bundle that it is a part of. */
 function entryPoints() {
   const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const built = [...Object.values(exports).flatMap((target) => target.default ?? []), ...Object.values(bin)];
-  return built.map((path) => path.replace(/^(?:\.\/)?dist\//, '').replace(/\.js$/, '.ts'));
+  const built = [...Object.entries(exports), ...Object.values(bin).map((path) => ['bin', { default: path }])];
+  return built
+    .filter(([, target]) => target.default !== undefined)
+    .map(([subpath, target]) => ({
+      source: target.default.replace(/^(?:\.\/)?dist\//, '').replace(/\.js$/, '.ts'),
+      together: Object.keys(TOGETHER).find((name) => TOGETHER[name].test(subpath)),
+    }));
 }
+
+/** `together:run` is a module with all that the subpaths of that bundle export. */
+const togetherPlugin = (entries) => ({
+  name: 'together',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^together:/ }, ({ path }) => ({
+      path: path.slice('together:'.length),
+      namespace: 'together',
+    }));
+    onLoad({ filter: /./, namespace: 'together' }, ({ path }) => ({
+      contents: entries
+        .filter(({ together }) => together === path)
+        .map(({ source }) => `export * from './${source}';\n`)
+        .join(''),
+      resolveDir: root,
+    }));
+  },
+});
 
 /** Code that several subpaths share is in one file for all, so that a class is the same wherever it comes from. */
 async function bundle() {
-  await build({
+  const entries = entryPoints();
+  const options = {
     absWorkingDir: root,
-    entryPoints: entryPoints(),
     outdir: next,
     outbase: root,
     bundle: true,
@@ -61,7 +90,27 @@ async function bundle() {
     target: 'node20.19',
     keepNames: true, // of errors, which print theirs
     logLevel: 'warning',
+  };
+  const bundles = Object.keys(TOGETHER).map((name) => ({ in: `together:${name}`, out: `chunks/${name}` }));
+  const alone = entries.filter(({ together }) => together === undefined);
+  await build({
+    ...options,
+    entryPoints: [...bundles, ...alone.map(({ source }) => ({ in: source, out: source.replace(/\.ts$/, '') }))],
+    plugins: [togetherPlugin(entries)],
   });
+  // The subpaths of a bundle name what they export of it.
+  const { metafile } = await build({
+    ...options,
+    entryPoints: entries.map(({ source }) => source),
+    write: false,
+    metafile: true,
+  });
+  for (const { source, together } of entries.filter((entry) => entry.together !== undefined)) {
+    const { exports } = Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint === source);
+    const path = join(next, source.replace(/\.ts$/, '.js'));
+    const from = relative(dirname(path), join(next, 'chunks', `${together}.js`));
+    writeFileSync(path, `export { ${exports.sort().join(', ')} } from "${from}";\n`);
+  }
 }
 
 const sources = fingerprint();
