@@ -44,7 +44,7 @@ export type {
   StatementCheck,
 } from './findings.ts';
 export type { KeyIdentity, ObjectIdentity } from './key-checks.ts';
-export { decodeBareSignature, encodeBareSignature } from './signature.ts';
+export { decodeBareSignature, encodeBareSignature, findSignatureProblem } from './signature.ts';
 export {
   type AttestationStatement,
   type Certification,
