@@ -33,7 +33,7 @@ const selection =
     new SelectionError(code, message, [], options);
 
 /** How an error of each code with a class of its own is made: the compiler holds it to {@link ErrorByCode}. */
-export const OWN_CLASSES: { readonly [Code in Exclude<ErrorCode, PlainErrorCode>]: Make<ErrorByCode[Code]> } = {
+const OWN_CLASSES: { readonly [Code in Exclude<ErrorCode, PlainErrorCode>]: Make<ErrorByCode[Code]> } = {
   'policy-invalid': (problem) => new PolicyError([{ setting: 'policy', problem, expected: 'another' }]),
   codec: (problem) => new CodecError('bytes', problem),
   'tpm-response': tpm('tpm-response'),

@@ -1,5 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { KeyprovError } from '../errors.ts';
 import { errorCode } from '../storage/atomic-file.ts';
 
@@ -12,12 +11,6 @@ export async function fileIo<T>(path: string, work: () => Promise<T>): Promise<T
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KeyprovError('store-io', `${path} cannot be read or written: ${reason}`, { cause });
   }
-}
-
-/** The text of a file in a directory; undefined where there is none. @throws KeyprovError `store-io` */
-export async function readText(directory: string, name: string): Promise<string | undefined> {
-  const path = join(directory, name);
-  return await fileIo(path, () => ifThere(readFile(path, 'utf8')));
 }
 
 /** Whether there is something at `path`. @throws KeyprovError `store-io` */

@@ -46,7 +46,7 @@ export function keyJson({ record, registration }: ReportedKey): object {
 }
 
 /** The KeyID of MS-ADTS 2.2.20. */
-export function keyIdOf({ record }: Pick<ReportedKey, 'record'>): Uint8Array {
+function keyIdOf({ record }: Pick<ReportedKey, 'record'>): Uint8Array {
   return computeKeyId(encodePublicBlob(record.publicKey));
 }
 

@@ -5,7 +5,7 @@ import type { Context } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { UsageError } from './options/arguments.ts';
-import { buildProgram } from './program.ts';
+import { buildProgram, helpLast } from './program.ts';
 import { LineReader } from './terminal/line-reader.ts';
 import { Prompter } from './terminal/prompter.ts';
 import { Report } from './terminal/report.ts';
@@ -38,7 +38,7 @@ const program = buildProgram(COMMANDS, {
 });
 
 try {
-  await program.parseAsync();
+  await program.parseAsync(helpLast(process.argv.slice(2)), { from: 'user' });
 } catch (error) {
   if (!(error instanceof CommanderError)) {
     report.fail(error);

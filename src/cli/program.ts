@@ -64,3 +64,9 @@ function describe(command: Command, { define, silent, examples }: CliCommand): v
 
 const examplesHelp = (examples: readonly string[]): string =>
   ['\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n');
+
+/** `help status` in the words of `status --help`. */
+export function helpLast(words: readonly string[]): string[] {
+  const [first, ...rest] = words;
+  return first === 'help' ? [...rest, '--help'] : [...words];
+}

@@ -23,6 +23,12 @@ describe('keyprov', () => {
     expect(stdout).toMatch(new RegExp(`^Usage: keyprov ${command} `));
   });
 
+  it.each(['status', 'policy explain'])('explains %s where help comes first', (command) => {
+    const words = command.split(' ');
+    expect(keyprov(['help', ...words])).toEqual(keyprov([...words, '--help']));
+    expect(keyprov(['help']).stdout).toBe(keyprov(['--help']).stdout);
+  });
+
   it('shows its version', () => {
     expect(keyprov(['--version'])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
   });

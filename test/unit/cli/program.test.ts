@@ -6,7 +6,7 @@ import type { CliCommand, Context } from '../../../src/cli/command.ts';
 import { COMMANDS } from '../../../src/cli/commands/index.ts';
 import type { Arguments } from '../../../src/cli/options/arguments.ts';
 import { isRequiredOption } from '../../../src/cli/options/value-option.ts';
-import { buildProgram } from '../../../src/cli/program.ts';
+import { buildProgram, helpLast } from '../../../src/cli/program.ts';
 import { LineReader } from '../../../src/cli/terminal/line-reader.ts';
 import { Prompter } from '../../../src/cli/terminal/prompter.ts';
 import { Report } from '../../../src/cli/terminal/report.ts';
@@ -107,5 +107,11 @@ describe('keyprov', () => {
   it('marks required options', () => {
     const sign = programOf().commands.find((command) => command.name() === 'sign');
     expect(sign?.options.filter(isRequiredOption).map(({ long }) => long)).toContain('--in');
+  });
+
+  it('has help as a word before a command, too', () => {
+    expect(helpLast(['help', 'policy', 'explain'])).toEqual(['policy', 'explain', '--help']);
+    expect(helpLast(['help'])).toEqual(['--help']);
+    expect(helpLast(['sign', 'help'])).toEqual(['sign', 'help']);
   });
 });
