@@ -16,6 +16,7 @@ import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
+import { baseUrl } from './base-url.ts';
 import { postJson } from './json-service.ts';
 import type { ServiceOptions } from './service-message.ts';
 
@@ -40,8 +41,7 @@ export interface EnrolAttestationKeyOptions extends ServiceOptions {
  */
 export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKeyOptions): Promise<Bytes[]> {
   const { ek, ekCertificates, ak, signal } = options;
-  const base = new URL(options.url);
-  if (!base.pathname.endsWith('/')) base.pathname += '/';
+  const base = baseUrl(options.url);
   const post = (path: string, body: object) => postJson(new URL(path, base), body, options);
 
   const request = buildSmallstepAttest({

@@ -1,6 +1,7 @@
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { statusError } from './answer-error.ts';
+import { baseUrl } from './base-url.ts';
 import {
   type DiscoveredServices,
   DiscoveryFormError,
@@ -62,8 +63,7 @@ export async function discoverServices(
 ): Promise<DiscoveredServices> {
   const { tenant, trustedHosts = TRUSTED_HOSTS, format = 'json' } = options;
   if (tenant === '') throw new TypeError('an empty tenant');
-  const asked = new URL(url);
-  if (!asked.pathname.endsWith('/')) asked.pathname += '/';
+  const asked = baseUrl(url);
   const target =
     tenant === undefined
       ? new URL('enrollmentserver/contract?api-version=1.2', asked)

@@ -5,8 +5,8 @@ import { encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
 import { inRequest, requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
-
 import { statusError } from './answer-error.ts';
+import { baseUrl } from './base-url.ts';
 import { exchange } from './exchange.ts';
 import { getJson } from './json-service.ts';
 import type { ServiceOptions } from './service-message.ts';
@@ -117,7 +117,7 @@ const methodsOf = (user: string): string =>
   `v1.0/users/${encodeURIComponent(user)}/authentication/windowsHelloForBusinessMethods`;
 
 const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: Pick<GraphOptions, 'graphUrl'>): URL =>
-  new URL(path, graphUrl);
+  new URL(path, baseUrl(graphUrl));
 
 async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonMembers> {
   const answer = await getJson(url, { ...options, headers: { authorization: `Bearer ${await token()}` } });

@@ -187,3 +187,22 @@ describe('deleteHelloMethod', () => {
     expect(sent).toEqual([]);
   });
 });
+
+describe('the URL of Microsoft Graph', () => {
+  it.each(['https://relay.test/graph', 'https://relay.test/graph/'])('keeps the path of %s', async (graphUrl) => {
+    const { sent, options } = graph(
+      () => Response.json({ deviceKeys: [] }),
+      () => Response.json({ value: [] }),
+      () => new Response(null, { status: 204 }),
+    );
+    await graphReader({ ...options, graphUrl }).read('ada');
+    await listHelloMethods('ada', { ...options, graphUrl: new URL(graphUrl) });
+    await deleteHelloMethod('ada', '7', { ...options, graphUrl });
+    const methods = 'https://relay.test/graph/v1.0/users/ada/authentication/windowsHelloForBusinessMethods';
+    expect(sent.map(({ url }) => url)).toEqual([
+      'https://relay.test/graph/beta/users/ada?$select=deviceKeys',
+      methods,
+      `${methods}/7`,
+    ]);
+  });
+});
