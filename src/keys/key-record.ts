@@ -31,7 +31,10 @@ export interface RecordedTpm extends TpmNature {
   readonly address: string;
 }
 
-/** What is kept of a key, however it was made. Plain data; the private key in it is protected by its TPM, its PIN or both. */
+/**
+ * What is kept of a key, however it was made. Plain data, in which the private key is protected by its TPM, its PIN or
+ * both. `encodeKeyRecord` writes it as text: `JSON.stringify` cannot, since it holds bytes and a bigint.
+ */
 export interface KeyRecord extends ProvidedKey {
   /** Name of the record in the store: lower-case letters, digits, `.`, `_` and `-`, at most 64. */
   readonly id: string;

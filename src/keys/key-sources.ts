@@ -63,11 +63,12 @@ export interface TpmLease {
   release(): Promise<void>;
 }
 
-/** Opens the TPM of a source. @throws what `openTpm` or the function throws. */
+/** Opens the TPM of a source. @throws what `openTpm` or the function throws; TypeError if that returns no `Tpm`. */
 export async function leaseTpm(source: TpmSource, { signal }: SignalOptions): Promise<TpmLease> {
   if (source instanceof Tpm) return { tpm: source, release: async () => {} };
   const openedBefore = Tpm.opened;
   const tpm = await (typeof source === 'string' ? openTpm(source, { signal }) : source({ signal }));
+  if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM returned none');
   return { tpm, release: tpm.number <= openedBefore ? async () => {} : () => tpm.close() };
 }
 

@@ -11,7 +11,7 @@ import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 export interface KeyList {
   /** Sorted by id. */
   readonly records: readonly KeyRecord[];
-  /** One `store-invalid` for each record that cannot be read; it names the file. */
+  /** One `store-invalid` or `store-io` for each record that cannot be read; it names the file. */
   readonly damaged: readonly KeyprovError[];
 }
 
@@ -35,6 +35,7 @@ export async function openKeyStore(directory: string): Promise<KeyStore> {
 
 /** Makes the directory where it is missing, checks it, and removes what died processes left there: its absolute path. */
 export async function openStoreDirectory(directory: string): Promise<string> {
+  if (directory === '') throw new RangeError('an empty path is not the directory of a key store');
   const path = resolve(directory);
   const { mode } = await storeIo(path, async () => {
     makeDirectory(path);
@@ -74,7 +75,8 @@ export class KeyStore {
         const record = await work();
         if (record !== undefined) records.push(record);
       } catch (error) {
-        if (isKeyprovError(error, 'store-invalid')) damaged.push(error);
+        // What cannot be read says nothing of the others.
+        if (isKeyprovError(error, 'store-invalid') || isKeyprovError(error, 'store-io')) damaged.push(error);
         else if (!isKeyprovError(error, 'key-not-found')) throw error; // deleted since the directory was read
       }
     };
@@ -156,7 +158,7 @@ export class KeyStore {
 
   async #read(id: string): Promise<KeyRecord> {
     const path = join(this.directory, fileName(id));
-    const text = await storeIo(this.directory, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
+    const text = await storeIo(path, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
     if (text === undefined) {
       const old = await readOldDirectory(this.directory);
       if (old?.id === id) return old;

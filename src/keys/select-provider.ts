@@ -58,8 +58,8 @@ export async function selectKeyProvider(
     return { provider, attempts, close: release };
   } catch (cause) {
     options.signal?.throwIfAborted();
-    // A mistyped address is the caller's mistake, and no reason to do without a TPM.
-    if (isKeyprovError(cause, 'address-invalid')) throw cause;
+    // A mistyped address, or a function that does not work, is the caller's mistake, and no reason to do without a TPM.
+    if (isKeyprovError(cause, 'address-invalid') || cause instanceof TypeError) throw cause;
     return await selectSoftware(policy, sources, options, [...attempts, failed('tpm', cause)], cause);
   }
 }

@@ -2,8 +2,8 @@ import { PinError } from '../errors/pin-error.ts';
 import { isTpmError, TpmError, type TpmRefusal } from '../errors/tpm-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { type LockoutState, readLockout } from '../tpm/capabilities.ts';
+import { Queue } from '../tpm/queue.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 
 /** Whether a PIN is tried although it may be the try that locks the TPM. */
@@ -24,11 +24,16 @@ function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
  * @throws PinError `pin-wrong` with the tries left, or `pin-last-try`; TpmError `tpm-lockout`; the latter two with the seconds
  * after which one try is given back. Part 1, 19.8.
  */
-export async function tryPin<T>(
-  tpm: Tpm,
-  { force = false, signal }: PinTryOptions,
-  work: () => Promise<T>,
-): Promise<T> {
+export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Promise<T>): Promise<T> {
+  let turns = TURNS.get(tpm);
+  if (turns === undefined) TURNS.set(tpm, (turns = new Queue()));
+  return await turns.run(() => tryInTurn(tpm, options, work));
+}
+
+/** Tries of one TPM take turns: another one between the count and the try could be the one that locks it. */
+const TURNS = new WeakMap<Tpm, Queue>();
+
+async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, work: () => Promise<T>): Promise<T> {
   const before = await readLockout(tpm, { signal });
   if (before.inLockout && !force) throw lockedOut(before);
   if (triesLeft(before) === 1 && !force) {
@@ -49,6 +54,7 @@ export async function tryPin<T>(
       cause: error,
       triesLeft: left,
       retryAfterSeconds: after.recoveryTimeSeconds,
+      remedy: 'give the right one',
     });
   }
 }

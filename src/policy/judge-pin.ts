@@ -16,8 +16,12 @@ export async function judgePin(
 ): Promise<void> {
   const problems = await checkNewPin(pin, policy, options);
   if (problems.length === 0) return;
-  throw new PinRefusedError(problems, { remedy: `choose another one: ${describePinRules(policy).join('; ')}` });
+  const isText = checkPinEncoding(pin).length === 0;
+  const rules = `choose another one: ${describePinRules(policy).join('; ')}`;
+  throw new PinRefusedError(problems, { remedy: isText ? rules : ENCODING });
 }
+
+const ENCODING = 'write it in UTF-8 without a byte order mark';
 
 /** Bytes of a PIN in UTF-8: more than any PIN has. */
 export const MAX_PIN_BYTES = 1024;
@@ -46,7 +50,7 @@ export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFile
   }
   const problems = checkPinEncoding(pin);
   if (problems.length > 0) {
-    throw new PinRefusedError(problems, { remedy: 'write it in UTF-8 without a byte order mark' });
+    throw new PinRefusedError(problems, { remedy: ENCODING });
   }
   return copy(pin);
 }

@@ -22,21 +22,25 @@ export interface FoundKey {
   readonly others: readonly KeyRecord[];
 }
 
-/** The keys of a store that fit, registered or not. @throws KeyprovError `store-invalid` for a damaged record, `store-io` */
+/**
+ * The keys of a store that fit, registered or not. A record that cannot be read counts only if no other fits.
+ * @throws KeyprovError `store-invalid` for a damaged record, `store-io`
+ */
 export async function findKeys(
   store: KeyStore,
   { id, user, deviceId }: KeyChoice = {},
 ): Promise<Omit<FoundKey, 'others'>[]> {
   if (id !== undefined) {
     const record = await store.load(id);
-    return [{ record, registration: readRegistration(record) }].filter((found) => fits(found, { user, deviceId }));
+    return [{ record, registration: readRegistration(record) }].filter((found) => isChosen(found, { user, deviceId }));
   }
   const { records, damaged } = await store.list();
-  const [first] = damaged;
-  if (first !== undefined) throw first;
-  return records
+  const fitting = records
     .map((record) => ({ record, registration: readRegistration(record) }))
-    .filter((found) => fits(found, { user, deviceId }));
+    .filter((found) => isChosen(found, { user, deviceId }));
+  const [first] = damaged;
+  if (first !== undefined && fitting.length === 0) throw first;
+  return fitting;
 }
 
 /**
@@ -63,8 +67,15 @@ export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<
   return { ...only, others: found.filter(({ record }) => record.id !== only.record.id).map(({ record }) => record) };
 }
 
-function fits({ record, registration }: Omit<FoundKey, 'others'>, { user, deviceId }: KeyChoice): boolean {
-  return same(registration?.user ?? record.user, user) && same(registration?.deviceId ?? record.deviceId, deviceId);
+/** Whether a key is the one that is meant. */
+export function isChosen(
+  { record, registration }: Pick<FoundKey, 'record' | 'registration'>,
+  { id, user, deviceId }: KeyChoice,
+): boolean {
+  const isIt = id === undefined || record.id === id;
+  return (
+    isIt && same(registration?.user ?? record.user, user) && same(registration?.deviceId ?? record.deviceId, deviceId)
+  );
 }
 
 const same = (has: string | undefined, wanted: string | undefined): boolean =>

@@ -5,7 +5,7 @@ import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { SelectionError } from '../errors/selection-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import type { KeyRecord } from '../keys/key-record.ts';
+import { decodeKeyRecord, encodeKeyRecord, type KeyRecord } from '../keys/key-record.ts';
 import { type KeySources, keySources, leaseTpm, softwareOf } from '../keys/key-sources.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { Assurance, Backend, KeyProvider, SignOptions } from '../keys/provider.ts';
@@ -20,7 +20,7 @@ import { TPM2B_PUBLIC } from '../tpm/structures/object.ts';
 import type { CreateCryptoOptions, KeyprovCrypto } from '../webcrypto/create-crypto.ts';
 import type { LoadKeyOptions } from '../webcrypto/stored-keys.ts';
 import { type KeepRecord, keepIn, type ReplacePinOptions, replacePin } from './change-pin.ts';
-import { findKey, type KeyChoice } from './find-key.ts';
+import { findKey, isChosen, type KeyChoice } from './find-key.ts';
 import { attestForRequest, checkRequestOptions, type KeyRequest, type KeyRequestOptions } from './key-request.ts';
 import { readPinState } from './pin-state.ts';
 import { requestForKey } from './provision-key.ts';
@@ -34,6 +34,7 @@ export interface OpenKeyOptions extends KeyChoice, SignalOptions {
   readonly store?: KeyStore | undefined;
   /** Default: `keySources({ store })`: the TPM of this machine, and the software keys of the store. */
   readonly sources?: KeySources | undefined;
+  /** Authorization of the owner hierarchy, and what else a TPM may need. */
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
 }
 
@@ -90,10 +91,30 @@ export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoO
  */
 export async function openKey(options: OpenKeyOptions): Promise<UserKey> {
   const { record, store } = options;
-  if (record !== undefined) return new UserKey(record, options);
+  if (record !== undefined) {
+    checkRecord(record, options);
+    return new UserKey(record, options);
+  }
   if (store === undefined) throw new TypeError('openKey needs a record or a store');
   const found = await findKey(store, options);
   return new UserKey(found.record, options);
+}
+
+/** A record may come from anywhere. @throws KeyprovError `key-invalid`; `key-not-found` for the key of another user or device. */
+function checkRecord(record: KeyRecord, choice: KeyChoice): void {
+  try {
+    decodeKeyRecord(encodeKeyRecord(record), 'that was given');
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KeyprovError('key-invalid', `what was given is not a key record: ${reason}`, {
+      cause,
+      remedy: 'give one that keyprov made, as KeyStore.load returns it',
+    });
+  }
+  if (isChosen({ record }, choice)) return;
+  throw new KeyprovError('key-not-found', `the record that was given is that of ${record.id} (${record.name})`, {
+    remedy: 'give the record of the right key, or none of id, user and deviceId',
+  });
 }
 
 /** A key that is ready for use: one object for keys in a TPM and in software. */
@@ -122,14 +143,17 @@ export class UserKey {
     return readRegistration(this.#record);
   }
 
+  /** The public key, as the record has it. */
   get publicKey(): PublicKey {
     return this.#record.publicKey;
   }
 
+  /** Where the private key is. */
   get backend(): Backend {
     return this.#record.backend;
   }
 
+  /** How well the private key is held. */
   get assurance(): Assurance {
     return this.#record.assurance;
   }

@@ -8,6 +8,7 @@ import {
   type PinProblem,
   PinRefusedError,
 } from '../policy/index.ts';
+import { unlessAborted } from '../signal.ts';
 
 /** What the user is asked for. */
 export interface NewPinRequest {
@@ -47,8 +48,8 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
     let again: Bytes | undefined;
     try {
       const ask = async (step: NewPinRequest['step']): Promise<Bytes> => {
-        signal?.throwIfAborted();
-        const given = await prompt({ step, policy, rules, problems, attempt }, signal === undefined ? {} : { signal });
+        const request = { step, policy, rules, problems, attempt };
+        const given = await unlessAborted(() => prompt(request, signal === undefined ? {} : { signal }), signal);
         // A copy, since a prompt that uses one buffer for both answers would otherwise confirm anything.
         const own = copy(given);
         wipe(given);

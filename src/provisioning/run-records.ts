@@ -1,3 +1,4 @@
+import { ServiceError } from '../errors/service-error.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
@@ -5,6 +6,26 @@ import type { RegistrationAnswer } from '../registration/register-key.ts';
 import type { KeyRequest } from './key-request.ts';
 import type { RegistrationRecord } from './registration-record.ts';
 import type { ProvisionOptions } from './run.ts';
+
+/**
+ * The answer of a registrar, whoever wrote it, if it can be kept.
+ * @throws ServiceError `service-answer`: without a Key ID of 1 to 256 printable characters (whether the service has the
+ * key is not known then), or with another user (`misplaced`).
+ */
+export function checkAnswer(answer: RegistrationAnswer, user: string): RegistrationAnswer {
+  const { kid, upn }: { readonly kid: unknown; readonly upn: unknown } = answer;
+  if (typeof kid !== 'string' || !/^[\x21-\x7e]{1,256}$/.test(kid) || typeof upn !== 'string' || upn === '') {
+    throw new ServiceError('service-answer', 'the answer of the registrar names no Key ID and user', {
+      outcomeUnknown: true,
+      remedy: 'correct the registrar, then try again',
+    });
+  }
+  if (upn.toLowerCase() === user.toLowerCase()) return answer;
+  throw new ServiceError('service-answer', `the key was registered for ${JSON.stringify(upn)}, not for ${user}`, {
+    misplaced: { kid, upn },
+    remedy: 'have it removed there, and get a token of the right user',
+  });
+}
 
 /** What is kept of a registration that the service has just confirmed. */
 export function registrationOf(

@@ -15,7 +15,7 @@ import { type ProvisionedKey, provisionKey, requestForKey } from './provision-ke
 import { listRegistrations, withRegistration } from './registration-record.ts';
 import type { FinishedRun, ProvisionOptions, ProvisionOutcome, RunStep } from './run.ts';
 import type { RunJournal, RunState } from './run-journal.ts';
-import { registrationOf } from './run-records.ts';
+import { checkAnswer, registrationOf } from './run-records.ts';
 import { sweepTpm, watchTpm } from './watch-tpm.ts';
 
 type Progress<S extends RunState['progress']['step']> = Extract<RunState['progress'], { step: S }>;
@@ -184,7 +184,7 @@ export class RunSteps {
     await this.#journal.write({ progress: { step: 'sending', key } });
     this.#begin('registration');
     try {
-      const registration = await registrar.register(
+      const answer = await registrar.register(
         { token: proof.token(), body, user, clientRequestId: this.#journal.state.id },
         {
           signal,
@@ -192,6 +192,7 @@ export class RunSteps {
             onEvent({ type: 'retry', step: 'registration', reason: error.message, delayMs }),
         },
       );
+      const registration = checkAnswer(answer, user);
       this.#end('registration', `Key ID ${registration.kid}`);
       return registration;
     } catch (error) {

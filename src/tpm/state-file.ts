@@ -145,7 +145,10 @@ function lockDirectory(directory: string, tryLock: TryLock): FileLock {
   if ('release' in taken) return taken;
   const holder = taken.pid === undefined ? 'this or another process' : `process ${taken.pid}`;
   throw new KeyprovError('state-in-use', `${directory} is in use by another TPM of ${holder}`, {
-    remedy: 'close that one, or use another directory',
+    remedy:
+      taken.pid === process.pid
+        ? 'open the TPM once, and give it to all that use it'
+        : 'close that one, or use another directory',
   });
 }
 
