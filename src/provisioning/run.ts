@@ -78,7 +78,10 @@ export interface FinishedRun extends RegisteredKey {
   readonly request?: RegistrationBody | undefined;
 }
 
-/** What came of a run. Errors are thrown, and leave nothing behind. */
+/**
+ * What came of a run. Errors are thrown: before the request is sent they leave nothing behind; after that the journal
+ * stays unless the service has refused the key, and the next call goes on.
+ */
 export type ProvisionOutcome =
   /** The service has the key, and the store. */
   | (FinishedRun & { readonly status: 'registered'; readonly resumed: boolean })

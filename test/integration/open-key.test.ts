@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -14,7 +14,7 @@ import { openKey } from '../../src/provisioning/open-key.ts';
 import { makeKey, provisionKey } from '../../src/provisioning/provision-key.ts';
 import { listRuns } from '../../src/provisioning/run-journal.ts';
 import { openTestTpm } from '../../src/testing/index.ts';
-import { listHandles } from '../../src/tpm/capabilities.ts';
+import { listHandles, readLockout } from '../../src/tpm/capabilities.ts';
 import { GetRandom } from '../../src/tpm/commands/random.ts';
 import { TPM_HT } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
@@ -188,6 +188,76 @@ describe('which key is opened', () => {
     );
     await expect(openKey({})).rejects.toThrow(TypeError);
   });
+});
+
+describe('what comes from outside', () => {
+  const made = (user: string) =>
+    makeKey({
+      ...{ policy: definePolicy({ algorithm: 'p-256', hardware: 'discouraged' }), sources: keySources({ store }) },
+      user,
+    });
+
+  it('is judged: a record with a member that is not one', async () => {
+    const { record } = await made('ada@contoso.test');
+    for (const change of [{ publicKey: undefined }, { backend: 'hsm' }, { privateKey: 7 }, { assurance: 'gold' }]) {
+      const other: typeof record = JSON.parse('{}');
+      Object.assign(other, record, change);
+      expect(await asyncRefusal(() => openKey({ record: other }))).toMatch(
+        /^key-invalid: what was given is not a key record/,
+      );
+    }
+    expect(await asyncRefusal(() => openKey({ record, user: 'eve@contoso.test' }))).toMatch(/^key-not-found: /);
+    expect((await openKey({ record, user: 'ADA@contoso.test' })).record).toBe(record);
+  });
+
+  it('does not hide the keys of others: damaged, unreadable and foreign files beside them', async () => {
+    await store.save(await made('ada@contoso.test'));
+    await writeFile(join(store.directory, 'key-damaged.json'), 'garbage');
+    await mkdir(join(store.directory, 'key-directory.json'));
+    expect((await openKey({ store, user: 'ada@contoso.test' })).record.user).toBe('ada@contoso.test');
+    const { records, damaged } = await store.list();
+    expect(records).toHaveLength(1);
+    expect(damaged.map(({ code, message }) => `${code} ${/key-\w+\.json/.exec(message)}`)).toEqual([
+      'store-invalid key-damaged.json',
+      'store-io key-directory.json',
+    ]);
+    expect(await asyncRefusal(() => openKey({ store, user: 'eve@contoso.test' }))).toMatch(
+      /^store-invalid: .*key-damaged/,
+    );
+  });
+
+  it('is refused: an empty path for a store, and a function that opens no TPM', async () => {
+    await expect(openKeyStore('')).rejects.toThrow(RangeError);
+    const opener: () => Promise<Tpm> = JSON.parse('{}').nothing ?? (async () => JSON.parse('null'));
+    const policy = definePolicy({ hardware: 'preferred' });
+    await expect(makeKey({ policy, sources: { tpm: opener } })).rejects.toThrow(/returned none/);
+  });
+});
+
+it('overlapping tries of wrong PINs stop before the one that would lock the TPM', async () => {
+  await using kit = await openTestTpm();
+  const sources = { tpm: kit.tpm };
+  const made = await makeKey({ policy: definePolicy({ algorithm: 'p-256' }), sources, pin: PIN });
+  await using key = await openKey({ record: made.record, sources });
+  const { maxTries } = await readLockout(kit.tpm);
+  const tries = Array.from({ length: maxTries + 3 }, () => asyncRefusal(() => key.sign({ data: DATA, pin: NEW_PIN })));
+  const codes = (await Promise.all(tries)).map((text) => text.split(':')[0]);
+  expect(codes.filter((code) => code === 'pin-wrong')).toHaveLength(maxTries - 1);
+  expect(codes.filter((code) => code === 'pin-last-try')).toHaveLength(4);
+  expect(await readLockout(kit.tpm)).toMatchObject({ inLockout: false, failedTries: maxTries - 1 });
+  expect((await key.sign({ data: DATA, pin: PIN, force: true })).length).toBeGreaterThan(60);
+});
+
+it('a prompt that is never answered ends with its signal', async () => {
+  const sources = keySources({ tpm: 'none', store });
+  await store.save(await makeKey({ policy: definePolicy({ algorithm: 'p-256' }), sources, pin: PIN }));
+  await using key = await openKey({ store, sources });
+  const abort = new AbortController();
+  const newPin = (): Promise<Uint8Array> => {
+    queueMicrotask(() => abort.abort(new Error('closed')));
+    return new Promise(() => {});
+  };
+  await expect(key.changePin({ pin: PIN, newPin, signal: abort.signal })).rejects.toThrow('closed');
 });
 
 describe('files of version 1', () => {

@@ -66,6 +66,25 @@ const lost = () => serviceError('service-timeout', { retry: 'backoff', outcomeUn
 const refused = () => serviceError('service-refused', { status: 400 });
 
 describe('a run', () => {
+  it('does not keep what a registrar answers before it was judged', async () => {
+    const { register } = registrar;
+    registrar.register = async (request) => ({ ...(await register.call(registrar, request)), kid: '' });
+    expect(await run()).toMatchObject({ status: 'pending', problem: { code: 'service-answer' } });
+    registrar.register = register;
+    expect(await run()).toMatchObject({ status: 'registered', resumed: true });
+    expect(registrar.keys).toHaveLength(1);
+  });
+
+  it('takes a key back that a registrar gave to another user, also if the registrar does not say so', async () => {
+    const { register } = registrar;
+    registrar.register = async (request) => {
+      const answer = await register.call(registrar, { ...request, user: 'eve@contoso.test' });
+      return { ...answer, upn: 'eve@contoso.test' };
+    };
+    await expect(run()).rejects.toMatchObject({ code: 'service-answer', misplaced: { upn: 'eve@contoso.test' } });
+    expect(registrar.keys).toEqual([]);
+  });
+
   it('ends with the key at the service and in the store, and no journal', async () => {
     const outcome = await run();
     if (outcome.status !== 'registered') throw new Error(outcome.status);
