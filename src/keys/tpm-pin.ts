@@ -25,8 +25,8 @@ function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
  * after which one try is given back. Part 1, 19.8.
  */
 export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Promise<T>): Promise<T> {
-  let turns = TURNS.get(tpm);
-  if (turns === undefined) TURNS.set(tpm, (turns = new Queue()));
+  const turns = TURNS.get(tpm) ?? new Queue();
+  TURNS.set(tpm, turns);
   return await turns.run(() => tryInTurn(tpm, options, work));
 }
 

@@ -220,7 +220,7 @@ describe('a fault at any command of the making of a key', () => {
       const { result, commands } = await makeWithFault('required', fault, at);
       if (commands <= at) break; // the fault came too late to be met
       if (result instanceof KeyprovError) refused++;
-      else expect(result).toMatchObject({ key: { backend: 'tpm' } });
+      else expect(result).toMatchObject({ record: { backend: 'tpm' } });
     }
     expect(refused).toBeGreaterThanOrEqual(5);
   });
