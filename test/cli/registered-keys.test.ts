@@ -27,7 +27,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     ];
     expect((await keyprovBeside(args, { env: LOCAL })).status).toBe(0);
     const token = world.file('graph-token', await passwordToken(world.service, ADA, { resource: GRAPH }));
-    graph = ['--graph-token-command', `cat '${token}'`, '--graph-url', `${world.service.url}/graph/`];
+    graph = ['--graph-token-command', `cat '${token}'`, '--graph-url', `${world.service.url}/graph`];
   });
   afterAll(async () => await world[Symbol.asyncDispose]());
 
@@ -158,6 +158,24 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect(world.service.keys()).toHaveLength(1);
     const allowed = await keyprovJsonBeside([...args, '--allow-downgrade'], { env: LOCAL });
     expect(allowed).toMatchObject({ status: 0, json: { backend: 'software' } });
+  });
+
+  it('is told from a key that the service does not know, by unregister', async () => {
+    await using other = await startServiceWorld();
+    const software = ['--hardware', 'discouraged', '--tpm', 'none', '--pin-file', other.file('pin', PIN)];
+    expect((await keyprovBeside(['provision', ...other.runArgs, ...software], { env: LOCAL })).status).toBe(0);
+    const token = other.file('graph-token', await passwordToken(other.service, ADA, { resource: GRAPH }));
+    const args = [
+      ...['unregister', '--store', other.store, ...other.serviceArgs, '--graph-token-command', `cat '${token}'`],
+      ...['--graph-url', `${other.service.url}/nowhere`, '--yes'],
+    ];
+    const { status, stdout, stderr } = await keyprovBeside(args);
+    expect({ status, stdout }).toEqual({
+      status: 0,
+      stdout: `the key of ${ADA.upn} is removed from ${other.store} only\n`,
+    });
+    expect(stderr).toContain('warning: the service does not know the key ');
+    expect(other.service.keys()).toHaveLength(1);
   });
 
   it('is taken back by unregister', async () => {

@@ -8,7 +8,6 @@ import type { RecoverPin } from '../../provisioning/pin-recovery.ts';
 import { pinRulesFor } from '../../provisioning/pin-state.ts';
 import type { RegisteredKey } from '../../provisioning/registration-record.ts';
 import { resetPinKeepingKey } from '../../provisioning/reset-pin.ts';
-import { unregisterKey } from '../../provisioning/unregister.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { withKeyPlaces } from '../key-places.ts';
@@ -26,7 +25,7 @@ import { commandOutput } from '../terminal/command-output.ts';
 import { readPin } from '../terminal/pin-file.ts';
 import { newPinPrompt } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
-import { notDone } from './unregister.ts';
+import { notDone, takeBack } from './unregister.ts';
 
 /** `keyprov reset`. */
 export const resetCommand: CliCommand = {
@@ -89,9 +88,7 @@ async function replaceKey(found: RegisteredKey, wish: RunArguments, context: Run
   }
   await judgePinFile(wish, context);
   return await withService(service, { user, prompter, signal }, async (connection) => {
-    report.progress.begin('unregister', `${found.registration.kid} at ${found.registration.service}`);
-    await unregisterKey(store, found.record.id, { registrar: connection.registrar, signal });
-    report.progress.end('done');
+    await takeBack(found, store, connection.registrar, context);
     const prerequisites = wish.prerequisites === 'skip' ? 'skip' : 'checked';
     // The old key is not in the store any more, and its successor must not be held worse without a word.
     const next = { ...wish, prerequisites, previous: found.record.backend } as const;

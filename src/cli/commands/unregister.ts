@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
-import { unregisterKey } from '../../provisioning/unregister.ts';
+import type { KeyStore } from '../../keys/key-store.ts';
+import type { RegisteredKey } from '../../provisioning/registration-record.ts';
+import { type UnregisterOptions, unregisterKey } from '../../provisioning/unregister.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { keyJson } from '../key-report.ts';
@@ -45,16 +47,31 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
   const { registration } = found;
   const question = `This removes the key of ${registration.user} on ${registration.deviceId} for good.`;
   if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key stays as it is');
-  report.progress.begin('unregister', `${registration.kid} at ${registration.service}`);
   const outcome = await withService(service, { user: registration.user, prompter, signal }, ({ registrar }) =>
-    unregisterKey(store, found.record.id, { registrar, signal }),
+    takeBack(found, store, registrar, context),
   );
-  report.progress.end(outcome === 'deleted' ? 'the service has removed it' : 'the service did not have it any more');
+  const from = outcome === 'deleted' ? `the service and from ${store.directory}` : `${store.directory} only`;
   return {
     exitCode: EXIT.done,
-    text: `the key of ${registration.user} is removed from the service and from ${store.directory}\n`,
+    text: `the key of ${registration.user} is removed from ${from}\n`,
     json: { ...keyJson(found), outcome },
   };
+}
+
+/** Unregisters a key and takes it out of the store; warns where the service does not know it. */
+export async function takeBack(
+  { record, registration: { user, kid, service } }: RegisteredKey,
+  store: KeyStore,
+  registrar: UnregisterOptions['registrar'],
+  { report, signal }: Pick<Context, 'report' | 'signal'>,
+): Promise<'deleted' | 'absent'> {
+  report.progress.begin('unregister', `${kid} at ${service}`);
+  const outcome = await unregisterKey(store, record.id, { registrar, signal });
+  report.progress.end(outcome === 'deleted' ? 'the service has removed it' : 'the service does not know it');
+  if (outcome === 'absent') {
+    report.warn(`the service does not know the key ${kid} of ${user}; if it should, look there for what is left of it`);
+  }
+  return outcome;
 }
 
 /** The user has said no. */
