@@ -147,6 +147,28 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect(storeFiles(world.store)).toEqual(['key']);
   });
 
+  it('stays where no other key can take its place', async () => {
+    const args = ['reset', ...world.runArgs, ...graph, '--pin-file', join(world.path, 'pin'), '--yes'];
+    const here = [...args, ...world.tpmArgs, '--skip-prerequisites'];
+    const kids = world.service.keys().map(({ kid }) => kid);
+    const refused = await keyprovJsonBeside(here, { env: { ...LOCAL, KEYPROV_POLICY_VIRTUAL_TPM: 'refuse' } });
+    expect(refused).toMatchObject({
+      status: 3,
+      json: { error: { attempts: [{ code: 'virtual-tpm-refused' }, { backend: 'software' }] } },
+    });
+    const none = [...args, '--skip-prerequisites', '--tpm', 'none'];
+    expect(await keyprovJsonBeside([...none, '--hardware', 'required'], { env: LOCAL })).toMatchObject({
+      status: 3,
+      json: { error: { code: 'hardware-required' } },
+    });
+    expect(await keyprovJsonBeside(none, { env: LOCAL })).toMatchObject({
+      status: 3,
+      json: { error: { code: 'downgrade-refused' } },
+    });
+    expect(world.service.keys().map(({ kid }) => kid)).toEqual(kids);
+    expect(storeFiles(world.store)).toEqual(['key']);
+  });
+
   it('is never replaced by a software key without a word', async () => {
     const args = ['reset', ...world.runArgs, '--tpm', 'none', ...graph, '--pin-file', join(world.path, 'pin'), '--yes'];
     const { status, json } = await keyprovJsonBeside(args, { env: LOCAL });
@@ -243,5 +265,28 @@ describe.skipIf(missing)('a forgotten PIN', () => {
     const changed = await keyprovBeside(['change-pin', '--store', world.store], { input: `${NEXT}\n${PIN}-2\n` });
     expect(changed.status).toBe(0);
     expect(world.service.keys()).toHaveLength(1);
+  });
+});
+
+describe.skipIf(missing)('a TPM that takes no PIN at present', () => {
+  it('lets reset keep the key that is there', async () => {
+    await using world = await startServiceWorld();
+    const pin = ['--pin-file', world.file('pin', PIN)];
+    const made = await keyprovJsonBeside(['provision', ...world.runArgs, ...world.tpmArgs, ...pin], { env: LOCAL });
+    expect(made.status).toBe(0);
+    const change = ['change-pin', '--force', '--store', world.store, ...world.tpmArgs];
+    const codes: unknown[] = [];
+    while (codes.length < 40 && !codes.includes('tpm-lockout') && !codes.includes('key-locked')) {
+      const { json } = await keyprovJsonBeside(change, { input: `${NEXT}\n${PIN}-2\n` });
+      codes.push(Object(json.error).code);
+    }
+    const graph = ['--graph-token-command', 'echo unused', '--graph-url', `${world.service.url}/graph`];
+    const reset = ['reset', ...world.runArgs, ...world.tpmArgs, ...graph, ...pin, '--yes', '--skip-prerequisites'];
+    const { status, json } = await keyprovJsonBeside(reset, { env: LOCAL });
+    expect({ status, json }).toMatchObject({
+      json: { error: { code: 'tpm-unavailable', attempts: [{ code: 'tpm-lockout' }, { backend: 'software' }] } },
+    });
+    expect(world.service.keys().map(({ kid }) => kid)).toEqual([made.json.kid]);
+    expect(storeFiles(world.store)).toEqual(['key']);
   });
 });

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type Bytes, fromBase64, toBase64, wipe } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
+import { selectKeyProvider } from '../../keys/select-provider.ts';
 import { storeKeyProvider } from '../../keys/store-provider.ts';
 import { openTpmKeyProvider } from '../../keys/tpm-provider.ts';
 import { judgePin } from '../../policy/index.ts';
@@ -87,12 +88,27 @@ async function replaceKey(found: RegisteredKey, wish: RunArguments, context: Run
     }
   }
   await judgePinFile(wish, context);
+  await checkNewKeyCanBeMade(found, wish, context);
   return await withService(service, { user, prompter, signal }, async (connection) => {
     await takeBack(found, store, connection.registrar, context);
     const prerequisites = wish.prerequisites === 'skip' ? 'skip' : 'checked';
     // The old key is not in the store any more, and its successor must not be held worse without a word.
     const next = { ...wish, prerequisites, previous: found.record.backend } as const;
     return describeRun(await runWith(connection, next, context), store, report);
+  });
+}
+
+/** The choice of a provider, as the run will make it. @throws SelectionError where there is none, or not at present. */
+async function checkNewKeyCanBeMade(
+  { record }: RegisteredKey,
+  { address, merged: { policy }, hasPin, allowDowngrade, fallBack }: RunArguments,
+  { store, signal }: RunContext,
+): Promise<void> {
+  const { algorithm } = policy;
+  const options = { algorithm, hasPin, previous: record.backend, allowDowngrade, fallBack, signal };
+  await withKeyPlaces(address, store, async ({ sources }) => {
+    const selection = await selectKeyProvider(policy, sources, options);
+    await selection.close();
   });
 }
 
