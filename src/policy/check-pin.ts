@@ -27,9 +27,16 @@ export function checkPinEncoding(pin: Uint8Array): PinProblem[] {
   const wrong = (message: string): PinProblem[] => [{ code: 'encoding-invalid', message }];
   const [first, second, third] = pin;
   if (first === 0xef && second === 0xbb && third === 0xbf) return wrong("Your PIN can't begin with a byte order mark.");
-  const isUtf16 = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff) || pin.includes(0);
-  if (isUtf16) return wrong('Your PIN must be text in UTF-8, not in UTF-16.');
-  return isUtf8(pin) ? [] : wrong('Your PIN must be text in UTF-8.');
+  const hasMark = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+  if (hasMark || hasEveryOtherZero(pin)) return wrong('Your PIN must be text in UTF-8, not in UTF-16.');
+  if (pin.includes(0)) return wrong("Your PIN can't have a zero byte (NUL) in it.");
+  return isUtf8(pin) ? [] : wrong('Your PIN must be text in UTF-8, and has bytes that are not.');
+}
+
+/** ASCII in UTF-16 looks like that. */
+function hasEveryOtherZero(pin: Uint8Array): boolean {
+  if (pin.length < 2 || pin.length % 2 !== 0) return false;
+  return [0, 1].some((start) => pin.every((byte, index) => (byte === 0) === (index % 2 === start)));
 }
 
 /**

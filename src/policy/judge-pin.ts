@@ -34,11 +34,14 @@ export interface PinFileOptions {
 
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
+const BLANK = 0x20;
+const DELETE = 0x7f;
 
 /**
- * The PIN in the bytes of a file, without one newline at their end. A PIN of another encoding is refused here, so that no
- * wrong try of it is counted. Both arrays are the caller's to wipe.
- * @throws PinRefusedError for nothing, for more than 1024 bytes, and for what is not UTF-8 without a byte order mark.
+ * The PIN in the bytes of a file, without one newline at their end. What can be no PIN is refused here, so that no wrong
+ * try of it is counted. Both arrays are the caller's to wipe.
+ * @throws PinRefusedError for nothing, for more than 1024 bytes, for what is not UTF-8 without a byte order mark, for a
+ * second line or a control character, and for blanks around the PIN.
  */
 export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFileOptions = {}): Bytes {
   let end = file.length;
@@ -52,5 +55,20 @@ export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFile
   if (problems.length > 0) {
     throw new PinRefusedError(problems, { remedy: ENCODING });
   }
+  const problem = problemIn(pin);
+  if (problem !== undefined) {
+    const message = `${problem} ${name}.`;
+    throw new PinRefusedError([{ code: 'character-not-allowed', message }], {
+      remedy: 'give the PIN alone, on one line, with no blanks around it',
+    });
+  }
   return copy(pin);
+}
+
+/** What no PIN has, and a file may have beside one. */
+function problemIn(pin: Uint8Array): string | undefined {
+  if (pin.includes(LINE_FEED) || pin.includes(CARRIAGE_RETURN)) return 'There is more than one line in';
+  if (pin.some((byte) => byte < BLANK || byte === DELETE)) return 'There is a control character in';
+  if (pin[0] === BLANK || pin.at(-1) === BLANK) return 'There is a blank at the beginning or end of';
+  return undefined;
 }

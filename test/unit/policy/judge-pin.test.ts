@@ -69,12 +69,28 @@ describe('pinFromFile', () => {
     ['735191', '735191'],
     ['735191\n', '735191'],
     ['735191\r\n', '735191'],
-    ['735191\n\n', '735191\n'],
-    ['735191\r', '735191\r'],
-    [' 735191 \n', ' 735191 '],
     ['pässwört\n', 'pässwört'],
+    ['two words\n', 'two words'],
   ])('of %j takes off one newline and nothing else', (file, pin) => {
     expect(pinFromFile(utf8(file))).toEqual(utf8(pin));
+  });
+
+  test.each([
+    ['735191\n\n', 'There is more than one line in pin.txt.'],
+    ['735191\r', 'There is more than one line in pin.txt.'],
+    ['735191\n# the PIN\n', 'There is more than one line in pin.txt.'],
+    ['7351\t91', 'There is a control character in pin.txt.'],
+    ['735191\u007f', 'There is a control character in pin.txt.'],
+    [' 735191\n', 'There is a blank at the beginning or end of pin.txt.'],
+    ['735191 \n', 'There is a blank at the beginning or end of pin.txt.'],
+    ['735\u0000191', "Your PIN can't have a zero byte (NUL) in it."],
+    ['7\u00003\u00005\u0000', 'Your PIN must be text in UTF-8, not in UTF-16.'],
+  ])('refuses %j, and says what is wrong', (file, message) => {
+    expect(() => pinFromFile(utf8(file), { name: 'pin.txt' })).toThrow(message);
+  });
+
+  test('refuses bytes that are not UTF-8', () => {
+    expect(() => pinFromFile(hex('70 e4 73'))).toThrow('Your PIN must be text in UTF-8, and has bytes that are not.');
   });
 
   test('gives a copy, so that the file can be wiped', () => {
