@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { type AttestationStatement, decodeStatement } from '../../attestation/index.ts';
 import { type Bytes, equal, toBase64, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
-import { KeyprovError } from '../../errors.ts';
+import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
@@ -190,10 +190,10 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
 export async function readStatement(path: string): Promise<AttestationStatement> {
   const text = await fileIo(path, () => readFile(path, 'utf8'));
   try {
-    return decodeStatement(JSON.parse(text));
+    return decodeStatement(text);
   } catch (cause) {
-    if (!(cause instanceof SyntaxError)) throw cause;
-    throw new KeyprovError('statement-invalid', `${path} is not JSON`, { cause });
+    if (!isKeyprovError(cause, 'statement-invalid')) throw cause;
+    throw new KeyprovError('statement-invalid', `${path}: ${cause.message}`, causedBy(cause));
   }
 }
 
