@@ -332,6 +332,29 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
   });
 });
 
+describe('keyprov change-pin', () => {
+  it('judges a new PIN that is there before it tries the one that the key has', () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'out');
+    const made = keyprov(['create', '--tpm', 'none', '--out', out, '--pin-file', pinFile(directory.path)]);
+    expect(made.status).toBe(0);
+    const newFile = join(directory.path, 'new');
+    const change = ['change-pin', '--store', out, '--new-pin-file', newFile];
+    const wrong = { input: 'not-the-PIN\n' };
+    expect(keyprovJson(change, wrong)).toMatchObject({ status: 7, json: { error: { code: 'store-io' } } });
+    for (const text of ['12\n', '926535\n\n']) {
+      writeFileSync(newFile, text, { mode: 0o600 });
+      expect(keyprovJson(change, wrong)).toMatchObject({ status: 5, json: { error: { code: 'pin-refused' } } });
+    }
+    writeFileSync(newFile, '926535\n', { mode: 0o600 });
+    expect(keyprovJson(change, wrong)).toMatchObject({
+      status: 5,
+      json: { error: { code: 'pin-wrong', triesLeft: 4 } },
+    });
+    expect(keyprovJson(change, { input: `${PIN}\n` }).status).toBe(0);
+  });
+});
+
 describe('keyprov create in software', () => {
   it('keeps a key without PIN encrypted with a secret beside it', () => {
     using directory = temporaryDirectory();

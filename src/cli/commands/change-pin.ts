@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { copy, wipe } from '../../bytes.ts';
+import { type Bytes, copy, wipe } from '../../bytes.ts';
+import { judgePin } from '../../policy/index.ts';
 import { pinRulesFor } from '../../provisioning/pin-state.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -10,6 +11,7 @@ import { openExistingStore } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { readRecovery } from '../provision-run.ts';
 import { withStoredKey } from '../stored-key.ts';
+import { readPin } from '../terminal/pin-file.ts';
 import { newPinPrompt, readCurrentPin } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
 
@@ -48,14 +50,20 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
       throw new UsageError(['--recovery-key is for the key of a user, and the record names none']);
     }
     const whose = user ?? record.name;
-    const given = await readCurrentPin(`The PIN of ${whose} now`, { file, prompter, report }, signal);
-    // A copy, since the prompt for the new one may use the buffer again.
-    const pin = copy(given);
-    wipe(given);
+    const policy = pinRulesFor(record, wanted.inForce);
+    // A new PIN that is there already is judged before the one that the key has is tried.
+    const isThere = newFile !== undefined && newFile !== '-';
+    const newPin = isThere ? await readPin(newFile, report, signal) : undefined;
+    let pin: Bytes | undefined;
     try {
+      if (newPin !== undefined) await judgePin(newPin, policy, { signal });
+      const given = await readCurrentPin(`The PIN of ${whose} now`, { file, prompter, report }, signal);
+      // A copy, since the prompt for the new one may use the buffer again.
+      pin = copy(given);
+      wipe(given);
       const changed = await key.changePin({
-        ...{ pin, force, signal, policy: pinRulesFor(record, wanted.inForce) },
-        newPin: newPinPrompt(whose, { file: newFile, prompter, report }),
+        ...{ pin, policy, force, signal },
+        newPin: newPin ?? newPinPrompt(whose, { file: newFile, prompter, report }),
         recovery: recovery && { ...recovery, user: whose },
       });
       return {
@@ -65,6 +73,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
       };
     } finally {
       wipe(pin);
+      wipe(newPin);
     }
   });
 }
