@@ -92,7 +92,7 @@ export function checkPin(pin: Uint8Array, policy: PinPolicy): PinProblem[] {
 export async function checkNewPin(
   pin: Uint8Array,
   policy: PinPolicy,
-  { history, ...options }: PinHistoryOptions & { readonly history?: PinHistory } = {},
+  { history, ...options }: PinHistoryOptions & { readonly history?: PinHistory | undefined } = {},
 ): Promise<PinProblem[]> {
   const problems = checkPin(pin, policy);
   const recent = { entries: history?.entries.slice(0, policy.history) ?? [] };

@@ -12,7 +12,7 @@ import type { PinPolicy } from './pin-policy.ts';
 export async function judgePin(
   pin: Uint8Array,
   policy: PinPolicy,
-  options: PinHistoryOptions & { readonly history?: PinHistory } = {},
+  options: PinHistoryOptions & { readonly history?: PinHistory | undefined } = {},
 ): Promise<void> {
   const problems = await checkNewPin(pin, policy, options);
   if (problems.length === 0) return;

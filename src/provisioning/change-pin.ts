@@ -29,7 +29,7 @@ export interface ReplacePinOptions extends PinTryOptions {
 /** Options of {@link changeUserPin}. */
 export interface ChangeUserPinOptions extends ReplacePinOptions {
   /** UTF-8 bytes, which the caller wipes; or what asks for them, and then they are wiped here. */
-  readonly currentPin: Uint8Array | ((options: { readonly signal?: AbortSignal }) => Promise<Uint8Array>);
+  readonly currentPin: Uint8Array | ((options: SignalOptions) => Promise<Uint8Array>);
 }
 
 /**
@@ -51,7 +51,7 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
   signal?.throwIfAborted();
   const keep = keepIn(store, id, options);
   if (currentPin instanceof Uint8Array) return await replacePin(record, currentPin, options, keep);
-  const given = await currentPin(signal === undefined ? {} : { signal });
+  const given = await currentPin({ signal });
   // A copy, since a prompt may use its buffer again for the new PIN.
   const pin = copy(given);
   wipe(given);
@@ -114,7 +114,7 @@ export async function replacePin(
 async function chooseNewPin(prompt: NewPinPrompt | Uint8Array, options: EnterPinOptions): Promise<Bytes> {
   if (!(prompt instanceof Uint8Array)) return await enterNewPin(prompt, options);
   const { policy, history, pepper, signal } = options;
-  await judgePin(prompt, policy, { pepper, signal, ...(history && { history }) });
+  await judgePin(prompt, policy, { history, pepper, signal });
   return copy(prompt);
 }
 

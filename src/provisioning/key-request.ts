@@ -125,8 +125,8 @@ export async function attestForRequest(
       return await provider.useWithoutPin(key, { signal }, async ({ object, file }) => {
         const statement = await attestKey(tpm, {
           ...{ key: object, authorization: 'windows-hello-policy', ak, challenge, akCreation: true, signal },
-          ...(key.creation && { creation: key.creation }),
-          ...(akCertificates && { akCertificates }),
+          creation: key.creation,
+          akCertificates,
         });
         return { outcome: { status: 'made', statement }, kast: kastOf(statement, file.privateArea, key.hasPin) };
       });

@@ -8,7 +8,7 @@ import {
   type PinProblem,
   PinRefusedError,
 } from '../policy/index.ts';
-import { unlessAborted } from '../signal.ts';
+import { type SignalOptions, unlessAborted } from '../signal.ts';
 
 /** What the user is asked for. */
 export interface NewPinRequest {
@@ -24,7 +24,7 @@ export interface NewPinRequest {
 }
 
 /** Asks the user, and gives the UTF-8 bytes of the answer, which {@link enterNewPin} wipes. Rejects to give up. */
-export type NewPinPrompt = (request: NewPinRequest, options: { readonly signal?: AbortSignal }) => Promise<Uint8Array>;
+export type NewPinPrompt = (request: NewPinRequest, options: SignalOptions) => Promise<Uint8Array>;
 
 /** Options of {@link enterNewPin}. */
 export interface EnterPinOptions extends PinHistoryOptions {
@@ -49,14 +49,14 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
     try {
       const ask = async (step: NewPinRequest['step']): Promise<Bytes> => {
         const request = { step, policy, rules, problems, attempt };
-        const given = await unlessAborted(() => prompt(request, signal === undefined ? {} : { signal }), signal);
+        const given = await unlessAborted(() => prompt(request, { signal }), signal);
         // A copy, since a prompt that uses one buffer for both answers would otherwise confirm anything.
         const own = copy(given);
         wipe(given);
         return own;
       };
       pin = await ask('enter');
-      problems = await checkNewPin(pin, policy, { ...(history && { history }), pepper, signal });
+      problems = await checkNewPin(pin, policy, { history, pepper, signal });
       if (problems.length > 0) continue;
       again = await ask('confirm');
       if (equal(pin, again)) return copy(pin);

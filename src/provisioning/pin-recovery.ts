@@ -14,6 +14,7 @@ import { importPublicKey } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import type { SignalOptions } from '../signal.ts';
 
 /** What a PIN recovery is set up with. */
 export interface PinRecoverySetup {
@@ -48,10 +49,7 @@ export interface PinRecoveryRequest {
 }
 
 /** Asks the recovery service, with a fresh token, and gives the secret that it answers with, which is wiped here. */
-export type RecoverPin = (
-  request: PinRecoveryRequest,
-  options: { readonly signal?: AbortSignal },
-) => Promise<Uint8Array>;
+export type RecoverPin = (request: PinRecoveryRequest, options: SignalOptions) => Promise<Uint8Array>;
 
 const LABEL = 'keyprov PIN recovery';
 const SECRET_SIZE = 32;

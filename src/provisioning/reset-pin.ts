@@ -47,7 +47,7 @@ async function recoverPin(
   recover: RecoverPin,
   signal: AbortSignal | undefined,
 ): Promise<Bytes> {
-  const secret = await recover(recoveryRequestOf(recovery, publicKey), signal === undefined ? {} : { signal });
+  const secret = await recover(recoveryRequestOf(recovery, publicKey), { signal });
   try {
     return openSealedPin(recovery, publicKey, secret);
   } finally {

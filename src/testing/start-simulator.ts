@@ -42,7 +42,7 @@ async function startTemporarySwtpm(state: Uint8Array | undefined): Promise<TpmTr
   };
   try {
     if (state && stateDirectory) await writeFile(join(stateDirectory, 'tpm2-00.permall'), exportSwtpmState(state));
-    const swtpm = await startSwtpm(stateDirectory === undefined ? {} : { stateDirectory });
+    const swtpm = await startSwtpm({ stateDirectory });
     const stop = () => withCleanup(() => swtpm.stop(), remove);
     try {
       const transport = await swtpm.open();

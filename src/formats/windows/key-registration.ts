@@ -156,6 +156,6 @@ function inField<T>(field: string, work: () => T): T {
 function wrong(problem: string, remedy?: string, cause?: unknown): KeyprovError {
   return new KeyprovError('request-invalid', `key registration: ${problem}`, {
     cause,
-    ...(remedy === undefined ? {} : { remedy }),
+    remedy,
   });
 }
