@@ -65,6 +65,24 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
     });
   });
 
+  it('keeps the policy of the environment, before it makes anything', () => {
+    using directory = temporaryDirectory();
+    const args = ['provision', '--demo', '--out', join(directory.path, 'demo'), '--json'];
+    const call = (env: Readonly<Record<string, string>>) => {
+      const { status, stdout } = keyprov(args, { env });
+      return { status, json: JSON.parse(stdout) };
+    };
+    expect(call({ KEYPROV_POLICY_HARDWEAR: 'required' })).toMatchObject({
+      status: 2,
+      json: { error: { code: 'usage' } },
+    });
+    expect(call({ KEYPROV_POLICY_PIN_MIN_LENGTH: '8' })).toMatchObject({
+      status: 5,
+      json: { error: { code: 'pin-refused' } },
+    });
+    expect(readdirSync(directory.path)).toEqual([]);
+  });
+
   it('touches no files that are of no demo', () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'mine'), 'x');

@@ -53,6 +53,18 @@ describe('keyprov doctor', () => {
     expect(stdout).toMatch(found ? /\na TPM can be opened: / : /\nno TPM can be opened\n$/);
   });
 
+  it('says when a variable of the policy is misspelt, which is no failure', () => {
+    const { KEYPROV_POLICY_HARDWEAR, ...plain } = { KEYPROV_POLICY_HARDWEAR: 'required' };
+    const before = doctor({ env: plain });
+    const { status, of } = doctor({ env: { KEYPROV_POLICY_HARDWEAR } });
+    expect(before.of('KEYPROV_POLICY_*')).toMatchObject({ status: 'ok', detail: 'not set' });
+    expect(of('KEYPROV_POLICY_*')).toMatchObject({
+      status: 'problem',
+      detail: expect.stringContaining('KEYPROV_POLICY_HARDWEAR'),
+    });
+    expect(status).toBe(before.status);
+  });
+
   it('says when a library is none', () => {
     using directory = temporaryDirectory();
     const library = join(directory.path, 'libtpms.so.0');

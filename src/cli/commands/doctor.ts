@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
+import { PolicyError, policyInForce } from '../../policy/index.ts';
 import { errorCode } from '../../storage/atomic-file.ts';
 import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
@@ -12,6 +13,7 @@ import { readNature } from '../../tpm/virtual.ts';
 import type { CliCommand, Context, Environment } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
+import { describeProblem } from '../options/policy-option.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
@@ -28,6 +30,7 @@ interface Check {
 
 /** For a TPM that answers slowly, or a machine that is busy: whoever does not answer at all is known to be silent long before. */
 const TIME_LIMIT_MS = 3_000;
+const POLICY_PREFIX = 'KEYPROV_POLICY_';
 const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
 
 /** `keyprov doctor`. Nothing stays open, running or changed. */
@@ -51,6 +54,7 @@ async function runDoctor(given: Arguments, { environment }: Context): Promise<Ou
     check('tpm2-tss', checkTpm2Tss),
     ...LIBRARY_VARIABLES.map((name) => checkLibraryVariable(name, environment)),
     checkTpmVariable(environment),
+    checkPolicyVariables(environment),
   ]);
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
@@ -146,6 +150,19 @@ function checkLibraryVariable(name: string, environment: Environment): Check {
   if (path === undefined || path === '') return { name, status: 'ok', detail: 'not set: the usual directories' };
   if (existsSync(path)) return { name, status: 'ok', detail: path };
   return { name, status: 'problem', detail: `there is no ${path}`, remedy: 'correct the variable, or unset it' };
+}
+
+async function checkPolicyVariables(environment: Environment): Promise<Check> {
+  const name = `${POLICY_PREFIX}*`;
+  const set = Object.keys(environment).filter((variable) => variable.startsWith(POLICY_PREFIX));
+  try {
+    await policyInForce({ environment });
+    return { name, status: 'ok', detail: set.length === 0 ? 'not set' : set.join(', ') };
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    const detail = error.problems.map(describeProblem).join('; ');
+    return { name, status: 'problem', detail, remedy: 'correct the variable, or unset it' };
+  }
 }
 
 async function checkTpmVariable(environment: Environment): Promise<Check> {

@@ -104,8 +104,8 @@ function describeWarning(warning: PolicyWarning): string {
     : `${typed} does not hold: ${setting} is ${warning.reason}`;
 }
 
-/** The problem, and where each setting that it names comes from. */
-function describeProblem({ setting, problem, expected, from = [] }: PolicyProblem): string {
+/** A problem of a policy, and where each setting that it names comes from. */
+export function describeProblem({ setting, problem, expected, from = [] }: PolicyProblem): string {
   const origins = new Set(
     from.map(({ setting: name, source, origin }) => (source === 'command-line' ? optionOf(name) : origin)),
   );

@@ -10,7 +10,7 @@ import { SelectionError } from '../../../errors/selection-error.ts';
 import { isKeyprovError, sayError, withCleanup } from '../../../errors.ts';
 import type { SigningKey } from '../../../formats/services/jws.ts';
 import { type KeyStore, openKeyStore } from '../../../keys/key-store.ts';
-import { mergePolicy } from '../../../policy/index.ts';
+import type { PolicyInForce } from '../../../policy/index.ts';
 import { openKey } from '../../../provisioning/open-key.ts';
 import type { NewPinPrompt } from '../../../provisioning/pin-entry.ts';
 import type { RegisteredKey } from '../../../provisioning/registration-record.ts';
@@ -35,6 +35,7 @@ import { type DemoWorld, demoTpm, withDemoWorld } from './demo-world.ts';
 export interface StoryContext extends Context {
   /** Where all files go; it is there, and empty. */
   readonly directory: string;
+  readonly merged: PolicyInForce;
   /** Undefined: the user is asked. */
   readonly pin: Uint8Array | undefined;
 }
@@ -105,7 +106,7 @@ function dsregcmdText({ device, service }: DemoWorld): string {
 async function provisionFor(
   connection: ServiceConnection,
   service: ServiceArguments,
-  { world, store, write, pin, ...context }: StoryContext & { world: DemoWorld; store: KeyStore; write: Write },
+  { world, store, write, pin, merged, ...context }: StoryContext & { world: DemoWorld; store: KeyStore; write: Write },
 ): Promise<RegisteredKey> {
   const { user, device } = world;
   const { prompter, report } = context;
@@ -113,7 +114,7 @@ async function provisionFor(
   const wish: RunArguments = {
     ...{ service, user, deviceId: device.deviceId, address: demoTpm(context.directory) },
     profile: 'attested',
-    ...{ merged: { ...mergePolicy([]), warnings: [] }, pinFile: undefined, hasPin: true, recovery: undefined },
+    ...{ merged, pinFile: undefined, hasPin: true, recovery: undefined },
     ...{ dsregcmd: dsregcmdText(world), prerequisites: 'check', allowDowngrade: false },
     prompt: pin === undefined ? newPinPrompt(user, { file: undefined, prompter, report }) : fixed(pin),
   };

@@ -2,12 +2,14 @@ import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { utf8, wipe } from '../../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../../errors.ts';
+import { judgePin } from '../../../policy/index.ts';
 import { ignoring } from '../../../storage/atomic-file.ts';
 import { makeDirectory } from '../../../storage/make-directory.ts';
 import type { Context } from '../../command.ts';
 import { EXIT } from '../../exit-codes.ts';
 import { fileIo } from '../../file-io.ts';
 import type { Arguments } from '../../options/arguments.ts';
+import { readPolicy } from '../../options/policy-option.ts';
 import type { Outcome } from '../../terminal/report.ts';
 import { tellStory } from './demo-story.ts';
 
@@ -42,18 +44,17 @@ export const DEMO_OPTIONS: readonly string[] = ['demo', 'out', 'force', 'json', 
 
 /** Runs `keyprov provision --demo`. */
 export async function runDemo(given: Arguments, context: Context): Promise<Outcome> {
-  const { report, prompter } = context;
+  const { report, prompter, signal } = context;
   const directory = resolve(given.text('out') ?? DEFAULT_DIRECTORY);
+  const merged = await readPolicy(given, context);
   given.check();
   report.speakPlainly();
+  const isAsked = prompter.isTerminal && !given.has('json');
+  const pin = isAsked ? undefined : utf8(DEMO_PIN);
+  if (pin !== undefined) await judgePin(pin, merged.policy.pin, { signal });
   const remove = await makeDemoDirectory(directory, given.has('force'));
-  const pin = utf8(DEMO_PIN);
   try {
-    const told = await tellStory({
-      ...context,
-      directory,
-      pin: prompter.isTerminal && !given.has('json') ? undefined : pin,
-    });
+    const told = await tellStory({ ...context, directory, merged, pin });
     const list = FILES.map(([name, what]) => `  ${name.padEnd(24)} ${what}`);
     await writeFile(join(directory, MARKER), `Files of a demo of keyprov provision:\n\n${list.join('\n')}\n`);
     const lines = [...told.lines, '', `All files are in ${directory}, where ${MARKER} says what each of them is.`];
