@@ -18,7 +18,7 @@ export function keyLines({ record, registration }: ReportedKey): string[] {
     row('id', record.id),
     row('user', registration?.user ?? record.user ?? 'nobody named'),
     row('device', registration?.deviceId ?? record.deviceId ?? 'none named'),
-    row('key', `${record.algorithm} ${WHERE[record.assurance]}${record.hasPin ? ', with a PIN' : ''}`),
+    row('key', `${record.algorithm} ${WHERE[record.assurance]}, ${record.hasPin ? 'with a PIN' : 'without a PIN'}`),
     row('key ID', toBase64(keyIdOf({ record }))),
   ];
   if (registration === undefined) return [...lines, row('registered', 'no')];

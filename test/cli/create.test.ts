@@ -82,7 +82,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
       ...{ exports: ['key.pem'], privateKey: text(out, 'key.pem') },
     });
     expect(JSON.parse(text(out, keyFile(out)))).toMatchObject({ format: 'keyprov-key', version: 2 });
-    expect(stdout).toContain('key          rsa-2048 in a virtual TPM\n');
+    expect(stdout).toContain('key          rsa-2048 in a virtual TPM, without a PIN\n');
     expect(stdout).toContain(`key ID       ${toBase64(keyId)}\n`);
     expect(stdout).toContain('request      profile attested, carries the attestation\n');
   });
@@ -356,6 +356,21 @@ describe('keyprov change-pin', () => {
 });
 
 describe('keyprov create in software', () => {
+  it('says that the key has no PIN where there are rules for one, and that its user has a key already', () => {
+    using directory = temporaryDirectory();
+    const args = ['create', '--tpm', 'none', '--user', 'ada', '--store', join(directory.path, 'store')];
+    const env = { KEYPROV_POLICY_PIN_MIN_LENGTH: '6' };
+    const first = keyprov(args, { env });
+    expect(first.stdout).toContain(' in software, without a PIN\n');
+    expect(first.stderr).toContain('warning: the policy has rules for PINs, and the key is made without a PIN');
+    expect(first.stderr).not.toContain('already');
+    const { json } = keyprovJson([...args, '--pin-file', pinFile(directory.path)], { env });
+    expect(json).toMatchObject({
+      hasPin: true,
+      warnings: [expect.stringContaining('ada has a key in the store already'), expect.any(String)],
+    });
+  });
+
   it('keeps a key without PIN encrypted with a secret beside it', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');

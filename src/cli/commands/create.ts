@@ -7,7 +7,7 @@ import { encodeSpkiPem } from '../../crypto/public-key.ts';
 import { withCleanup } from '../../errors.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
 import type { Backend } from '../../keys/provider.ts';
-import { findKeys } from '../../provisioning/find-key.ts';
+import { type FoundKey, findKeys } from '../../provisioning/find-key.ts';
 import { readLastBackend } from '../../provisioning/last-backend.ts';
 import {
   type ProvisionEvent,
@@ -81,7 +81,7 @@ interface Wish
 async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const { report, signal } = context;
   const address = readTpmAddress(given, context);
-  const { policy } = await readPolicy(given, context);
+  const { policy, setsPinRules } = await readPolicy(given, context);
   const [user, deviceId, directory] = [given.text('user'), given.text('device-id'), given.text('out')];
   const challenge = given.hex('challenge', 64);
   const fallBack = readFallBack(given);
@@ -91,6 +91,9 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   if (directory !== undefined) given.refuse(['store'], 'contradicts --out, which is a store of its own');
   else given.refuse(['force'], 'has no meaning without --out');
   given.check();
+  if (setsPinRules && pinFile === undefined) {
+    report.warn('the policy has rules for PINs, and the key is made without a PIN; give --pin-file');
+  }
   const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
   try {
     const allowDowngrade = given.has('allow-downgrade');
@@ -100,7 +103,12 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
       createKey(store, { ...wish, challenge: over }, previous, context);
     if (directory !== undefined) return await createIn(directory, given.has('force'), user, make, context);
     const store = await openStore(given, context);
-    const made = await make(store, await previousBackend(store, user));
+    const earlier = user === undefined ? [] : await findKeys(store, { user });
+    if (earlier.length > 0) {
+      const ids = earlier.map(({ record }) => record.id).join(', ');
+      report.warn(`${user} has a key in the store already, to which another one is added: ${ids}`);
+    }
+    const made = await make(store, await previousBackend(store, user, earlier));
     await store.save(made, { signal });
     return describe(made, store.directory, {}, address, report);
   } finally {
@@ -115,9 +123,13 @@ function randomChallenge(report: Report): Bytes {
 }
 
 /** Where the user's last key of the store was made. */
-async function previousBackend(store: KeyStore, user: string | undefined): Promise<Backend | undefined> {
+async function previousBackend(
+  store: KeyStore,
+  user: string | undefined,
+  earlier: readonly Pick<FoundKey, 'record'>[],
+): Promise<Backend | undefined> {
   if (user === undefined) return undefined;
-  const isInTpm = (await findKeys(store, { user })).some(({ record }) => record.backend === 'tpm');
+  const isInTpm = earlier.some(({ record }) => record.backend === 'tpm');
   return isInTpm ? 'tpm' : await readLastBackend(store, user);
 }
 
