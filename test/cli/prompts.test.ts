@@ -121,7 +121,7 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     const args = ['status', '--store', `${world.path}/store`];
     const { status, shown } = await keyprovInTerminal(args, [], { env, stdout: 'terminal' });
     expect(status).toBe(0);
-    expect(shown).toMatch(/^user {9}ada@contoso\.test\n/);
+    expect(shown).toMatch(/^id {11}ngc-[0-9a-f]{32}\nuser {9}ada@contoso\.test\n/);
     expect(shown).not.toContain('\x1b');
   });
 });
