@@ -150,8 +150,9 @@ describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => 
     const [delay] = run('event loop', { timeout: 60_000 }).reports;
     expect(delay).toMatchObject({ send: expect.any(Number), sendSync: expect.any(Number) });
     const { send, sendSync } = delay as { send: number; sendSync: number };
-    expect(send).toBeLessThan(30);
+    // A busy machine delays both; only the synchronous call holds the loop for as long as the TPM works.
     expect(sendSync).toBeGreaterThan(30);
+    expect(send).toBeLessThan(sendSync / 2);
   });
 
   it('works in two workers at the same time', async () => {
