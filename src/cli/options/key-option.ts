@@ -48,6 +48,6 @@ export async function readKeyArguments(given: Arguments, context: Context): Prom
 /** The value of `--key`. */
 export function readKeyId(given: Arguments): string | undefined {
   const id = given.text('key');
-  if (id !== undefined && !/^[a-z0-9._-]+$/.test(id)) given.problems.push('--key is no id of a key');
+  if (id !== undefined && !/^[a-z0-9._-]+$/.test(id)) given.problems.push('--key is not the id of a key');
   return id;
 }
