@@ -17,7 +17,7 @@ export interface ResponseCode {
   /** As received, unsigned 32 bits. */
   readonly value: number;
   /**
-   * A code of a TPM without layer and position, to be compared with `TPM_RC`, whoever passed it on. For every
+   * A code of a TPM without layer and position, to be compared with `TPM_RC`, no matter which layer passed it on. For every
    * other code the same as `value`, so that it is never equal to a code of `TPM_RC`.
    */
   readonly base: number;

@@ -279,7 +279,7 @@ export class UserKey {
 
   async #close(): Promise<void> {
     for (const crypto of this.#cryptos) await crypto.close();
-    const opened = await this.#opened?.catch(() => undefined); // whoever waits for it has the error
+    const opened = await this.#opened?.catch(() => undefined); // the caller that waits for it gets the error
     await opened?.release();
   }
 

@@ -8,7 +8,7 @@ import type { RegistrationRecord } from './registration-record.ts';
 import type { ProvisionOptions } from './run.ts';
 
 /**
- * The answer of a registrar, whoever wrote it, if it can be kept.
+ * Judges the answer of a registrar, which may be the caller's own, and returns it if it can be kept.
  * @throws ServiceError `service-answer`: without a Key ID of 1 to 256 printable characters (whether the service has the
  * key is not known then), or with another user (`misplaced`).
  */

@@ -24,7 +24,7 @@ const WITHOUT_LOCKS: ReadonlySet<unknown> = new Set(['ENOLCK', 'EOPNOTSUPP', 'EN
 
 /**
  * Takes the lock of the file at `path`, and waits where another one has it, in this or another process. The time-out
- * begins anew whenever the lock changes hands: it is not for being one of many, but for one who does not end.
+ * starts again each time the lock changes hands: it limits one holder that does not end, and not the number of waiters.
  *
  * The lock is the kernel's (flock(2)), which gives it back when the process ends, also one of another container. Where
  * there is none, it is a lease, which others can take ten seconds after its holder died.

@@ -124,7 +124,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
 
   it.each([
     ['exit 3', 'mfa-failed', 'the command of --token-command gave nothing: it ended with 3'],
-    ['echo not a token', 'token-invalid', 'the command of --token-command printed something that is no token'],
+    ['echo not a token', 'token-invalid', 'the command of --token-command printed something that is not a token'],
     ['true', 'mfa-failed', 'the command of --token-command gave nothing: it printed nothing'],
     ['echo a.b.c', 'token-invalid', 'the token cannot be read'],
   ])('does not go on with the token command %j', async (command, code, message) => {

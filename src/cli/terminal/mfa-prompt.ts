@@ -78,7 +78,7 @@ export function tokenCommandPrompt(command: string): MfaPrompt {
       signal,
     });
     if (!/^[!-~]+$/.test(token)) {
-      throw new MfaError('token-invalid', 'the command of --token-command printed something that is no token', {
+      throw new MfaError('token-invalid', 'the command of --token-command printed something that is not a token', {
         remedy: 'let it print the access token and nothing else',
       });
     }
