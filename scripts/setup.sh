@@ -19,6 +19,7 @@ case $mode in
   --demo) packages=(libtpms0 slapd) ;;
   --test)
     packages=(libtpms0 swtpm swtpm-tools tpm2-tools tpm2-openssl python3-tpm2-pytss python3-fido2
+      python3-cryptography-vectors
       ruby-tpm-key-attestation ruby-webauthn openssl openssh-client libtss2-tctildr0 libtss2-tcti-swtpm0
       libtss2-tcti-mssim0 libtss2-tcti-device0
       slapd samba samba-dsdb-modules samba-ad-provision

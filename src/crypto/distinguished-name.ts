@@ -18,8 +18,8 @@ export function describeName(name: DistinguishedName): string {
 }
 
 /**
- * Whether `name` is `base` or below it. Values are compared without regard to case, string type and amount of white
- * space. RFC 5280, 7.1.
+ * Whether `name` is `base` or below it. Values are compared without regard to case, string type, amount of white space
+ * and characters that are not seen. RFC 5280, 7.1; RFC 4518, 2.
  */
 export function isWithin(base: DistinguishedName, name: DistinguishedName): boolean {
   return base.every((relative, i) => normalized(relative) === normalized(name[i] ?? []));
@@ -31,6 +31,12 @@ export function isSameName(a: DistinguishedName, b: DistinguishedName): boolean 
 }
 
 function normalized(relative: readonly NameAttribute[]): string {
-  const attributes = relative.map(({ type, value }) => [type, value.trim().replace(/\s+/g, ' ').toLowerCase()]);
+  const attributes = relative.map(({ type, value }) => [type, prepared(value)]);
   return JSON.stringify(attributes.map((attribute) => JSON.stringify(attribute)).sort());
+}
+
+/** Upper case before lower case makes one of letters with several lower ones. */
+function prepared(value: string): string {
+  const seen = value.replace(/\p{Default_Ignorable_Code_Point}/gu, '').normalize('NFKC');
+  return seen.toUpperCase().toLowerCase().trim().replace(/\s+/g, ' ');
 }

@@ -45,39 +45,75 @@ function matches(base: GeneralName, name: GeneralName): boolean | undefined {
   return undefined;
 }
 
-const lower = (text: string): string => text.toLowerCase();
+/** A host name in ASCII, as DNS has it, with an underscore where some have one; nothing that a resolver may read otherwise. */
+const LABEL = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
+const HOST = new RegExp(`^${LABEL}(?:\\.${LABEL})*$`);
+/** Readers of URLs take such a host for an IPv4 address. */
+const ENDS_IN_NUMBER = /(?:^|\.)[0-9]+$/;
+const isHost = (text: string): boolean => text.length <= 253 && HOST.test(text) && !ENDS_IN_NUMBER.test(text);
 
-/** `base` itself or any host below it; a base that begins with a dot means only those below. */
-function isHostWithin(base: string, host: string): boolean {
-  if (base === '') return true;
-  if (base.startsWith('.')) return lower(host).endsWith(lower(base));
-  return lower(host) === lower(base) || lower(host).endsWith(`.${lower(base)}`);
+/** Whether `host` is the host of `base` or, where that begins with a dot, below it; not known where either is no host name. */
+function isAtHost(base: string, host: string): boolean | undefined {
+  const [wanted, given] = [base.toLowerCase(), host.toLowerCase()];
+  if (!isHost(given)) return undefined;
+  if (wanted.startsWith('.')) return isHost(wanted.slice(1)) ? given.endsWith(wanted) : undefined;
+  return isHost(wanted) ? given === wanted : undefined;
 }
 
-/** `base` is a whole address, a host, or with a dot before it a domain. */
-function isMailboxWithin(base: string, address: string): boolean {
-  const at = address.lastIndexOf('@');
-  const host = lower(address.slice(at + 1));
-  if (base.includes('@')) {
-    const baseAt = base.lastIndexOf('@');
-    return address.slice(0, at) === base.slice(0, baseAt) && host === lower(base.slice(baseAt + 1));
-  }
-  return base.startsWith('.') ? host.endsWith(lower(base)) : base === '' || host === lower(base);
+/**
+ * `base` itself or any host below it; a base that begins with a dot means only those below. Of a name with a wildcard
+ * (`*.example.com`, all hosts one below) it is not known where the base is below what the wildcard stands for.
+ */
+function isHostWithin(base: string, host: string): boolean | undefined {
+  const parent = host.startsWith('*.') ? host.slice(2) : undefined;
+  if (base === '') return isHost((parent ?? host).toLowerCase()) ? true : undefined;
+  const below = base.startsWith('.') ? base : `.${base}`;
+  if (parent === undefined) return isAtHost(base, host) === true ? true : isAtHost(below, host);
+  const above = isAtHost(below, parent) === true ? true : isAtHost(below.slice(1), parent);
+  return above === false && isAtHost(`.${parent}`, below.slice(1)) !== false ? undefined : above;
 }
 
-/** The host of the URI is `base`, or below it where that begins with a dot. Not known for a URI without a host. */
+/** `base` is a whole address, a host, or with a dot before it a domain. Local parts in quotation marks are not read. */
+function isMailboxWithin(base: string, address: string): boolean | undefined {
+  const [local, host] = mailbox(address);
+  if (local === undefined || host === undefined) return undefined;
+  if (base === '') return isHost(host.toLowerCase()) ? true : undefined;
+  if (!base.includes('@')) return isAtHost(base, host);
+  const [baseLocal, baseHost] = mailbox(base);
+  if (baseLocal === undefined || baseHost === undefined) return undefined;
+  const isThere = isAtHost(baseHost, host);
+  return isThere === true ? local === baseLocal : isThere;
+}
+
+/** The two parts of an address, RFC 5321, 4.1.2, without quotation marks; nothing for anything else. */
+function mailbox(address: string): readonly string[] {
+  const parts = address.split('@');
+  return parts.length === 2 && /^[\w!#$%&'*+\-/=?^`{|}~.]+$/.test(parts[0] ?? '') ? parts : [];
+}
+
+/** The host of the URI is `base`, or below it where that begins with a dot. Not known for a URI without a host name. */
 function isUriWithin(base: string, uri: string): boolean | undefined {
-  const host = URL.canParse(uri) ? new URL(uri).hostname : '';
-  if (host === '') return undefined;
-  return base.startsWith('.') ? host.endsWith(lower(base)) : host === lower(base);
+  const [scheme = '', nothing, authority = ''] = uri.split('/', 3);
+  // Browsers read a backslash as a slash, and leave out control characters: what they would read is not known here.
+  if (nothing !== '' || !/^[a-z][a-z0-9+.-]*:$/i.test(scheme) || /[^!-~]|\\/.test(uri)) return undefined;
+  const parts = (authority.split(/[?#]/, 1)[0] ?? '').split('@');
+  const host = parts.length > 2 ? '' : (parts.at(-1) ?? '').replace(/:[0-9]*$/, '');
+  return isAtHost(base, host);
 }
 
 /** `base` is an address and a mask, each as long as the address. */
-function isAddressWithin(base: Uint8Array, address: Uint8Array): boolean {
+function isAddressWithin(base: Uint8Array, address: Uint8Array): boolean | undefined {
   const { length } = address;
+  const isAddress = (bytes: number) => bytes === 4 || bytes === 16;
+  if (!isAddress(length) || base.length % 2 !== 0 || !isAddress(base.length / 2)) return undefined;
+  if (!isPrefix(base.subarray(base.length / 2))) return undefined;
   if (base.length !== 2 * length) return false;
   return address.every((byte, i) => ((byte ^ (base[i] ?? 0)) & (base[length + i] ?? 0)) === 0);
 }
+
+/** Whether a mask is ones and then zeros, as RFC 4632 has it. */
+const isPrefix = (mask: Uint8Array): boolean =>
+  /^1*0*$/.test(Array.from(mask, (byte) => byte.toString(2).padStart(8, '0')).join(''));
 
 function describe(name: GeneralName): string {
   switch (name.kind) {

@@ -139,11 +139,7 @@ function judge(path: readonly Certificate[], options: ChainOptions & { readonly 
   );
   check('critical-extensions', 'every critical extension is understood', about(criticalProblem));
   check('name-constraints', 'all names are within the constraints', nameProblems(path));
-  check(
-    'end-entity',
-    'it is no certificate of an authority',
-    about(({ basicConstraints }) => (basicConstraints?.ca ? 'it is of an authority' : undefined), path.slice(0, 1)),
-  );
+  check('end-entity', 'it is not a certificate of an authority', about(endEntityProblem, path.slice(0, 1)));
   const { extendedKeyUsage: purpose } = options;
   if (purpose !== undefined)
     check(
@@ -163,8 +159,18 @@ function validityProblem({ notBefore, notAfter }: Certificate, time: Date): stri
   return time <= notAfter ? undefined : `not valid after ${notAfter.toISOString()}`;
 }
 
-function authorityProblem({ version, basicConstraints, keyUsage }: Certificate): string | undefined {
-  if (version !== 3 || !basicConstraints?.ca) return 'it is no authority by its basic constraints';
+/** What only an authority may have. RFC 5280, 4.2.1.9, 4.2.1.3 and 4.2.1.10. */
+function endEntityProblem({ basicConstraints, keyUsage, nameConstraints }: Certificate): string | undefined {
+  if (basicConstraints?.ca) return 'it is of an authority';
+  if (keyUsage?.has(KEY_USAGE.keyCertSign)) return 'its key is for signing certificates, and it is not of an authority';
+  if (nameConstraints !== undefined) return 'it has name constraints, and it is not of an authority';
+  return basicConstraints?.pathLength === undefined ? undefined : 'it has a path length, and it is not of an authority';
+}
+
+/** Its name is what ties the certificates below to it. RFC 5280, 4.1.2.6, 4.2.1.9 and 4.2.1.3. */
+function authorityProblem({ version, subject, basicConstraints, keyUsage }: Certificate): string | undefined {
+  if (version !== 3 || !basicConstraints?.ca) return 'it is not an authority by its basic constraints';
+  if (subject.length === 0) return 'it is an authority without a name';
   return keyUsage?.has(KEY_USAGE.keyCertSign) === false ? 'its key is not for signing certificates' : undefined;
 }
 

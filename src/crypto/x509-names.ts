@@ -27,20 +27,31 @@ export class X509Names {
 
   /** The content of a subjectAltName; none where there is no such extension. */
   alternativeNames(der: Uint8Array | undefined): GeneralName[] {
-    return der === undefined ? [] : this.#children(this.#parse(der)).map((name) => this.#general(name));
+    if (der === undefined) return [];
+    const names = this.#children(this.#parse(der)).map((name) => this.#general(name));
+    if (names.length === 0) throw invalid('alternative names without any');
+    const isAddress = ({ length }: Uint8Array) => length === 4 || length === 16;
+    if (names.some(({ kind, value }) => kind === 'ip' && !isAddress(value)))
+      throw invalid('an IP address without 4 or 16 bytes');
+    return names;
   }
 
-  /** The content of a nameConstraints. */
+  /** The content of a nameConstraints. RFC 5280, 4.2.1.10: not empty, and so is no list in it. */
   constraints(der: Uint8Array | undefined): NameConstraints | undefined {
     if (der === undefined) return undefined;
     const lists = this.#children(this.#parse(der));
+    const tags = lists.map(({ idBlock }) => idBlock.tagNumber).join();
+    if (tags !== '0' && tags !== '1' && tags !== '0,1')
+      throw invalid('name constraints that are not permitted or excluded names');
     const list = (tag: number) =>
       lists.filter(({ idBlock }) => idBlock.tagNumber === tag).flatMap((subtrees) => this.#subtrees(subtrees));
     return { permitted: list(0), excluded: list(1) };
   }
 
   #subtrees(block: BaseBlock): GeneralName[] {
-    return this.#children(block).map((subtree) => {
+    const subtrees = this.#children(block);
+    if (subtrees.length === 0) throw invalid('name constraints without names');
+    return subtrees.map((subtree) => {
       const [base, ...range] = this.#children(subtree);
       if (base === undefined || range.length > 0) throw invalid('name constraints with a minimum or maximum');
       return this.#general(base);
@@ -50,7 +61,7 @@ export class X509Names {
   #general(block: BaseBlock): GeneralName {
     const { tagNumber } = block.idBlock;
     const text = TEXT_KINDS.get(tagNumber);
-    if (text !== undefined) return { kind: text, value: new TextDecoder().decode(this.#content(block)) };
+    if (text !== undefined) return { kind: text, value: ascii(this.#content(block)) };
     if (tagNumber === IP) return { kind: 'ip', value: copy(this.#content(block)) };
     if (tagNumber !== DIRECTORY) return { kind: 'other', value: tagNumber, der: new Uint8Array(block.toBER()) };
     const [name] = this.#children(block);
@@ -87,6 +98,11 @@ export class X509Names {
     if (!(block instanceof this.#asn1js.Primitive)) throw invalid('a name that is not of one piece');
     return block.valueBlock.valueHexView;
   }
+}
+
+function ascii(bytes: Uint8Array): string {
+  if (bytes.some((byte) => byte > 0x7f)) throw invalid('a name that is not in ASCII');
+  return new TextDecoder().decode(bytes);
 }
 
 const invalid = (problem: string): KeyprovError =>

@@ -119,7 +119,7 @@ function read(pkijs: Pkijs, asn1js: Asn1js, der: Bytes): Certificate {
 }
 
 function pathLength(value: number | object | undefined): number | undefined {
-  if (typeof value === 'object') throw invalid('its path length is no number');
+  if (typeof value === 'object' || (value ?? 0) < 0) throw invalid('its path length is not a number from 0 on');
   return value;
 }
 

@@ -2,7 +2,7 @@ import { type Bytes, copy } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { derExplicit, derOctets, derOid, derSequence, derText, derValue, ia5, TAG } from '../../crypto/der-write.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
-import { requestInvalid } from './in-request.ts';
+import { inRequest, requestInvalid } from './in-request.ts';
 import { decodeName, encodeName } from './names.ts';
 
 /** A name in a certificate or request. RFC 5280, 4.2.1.6. */
@@ -31,6 +31,7 @@ export const TPM_2_0_HARDWARE = '2.23.133.1.2';
 const PERMANENT_IDENTIFIER = '1.3.6.1.5.5.7.8.3';
 const HARDWARE_MODULE = '1.3.6.1.5.5.7.8.4';
 
+const WHAT = 'alternative names';
 const OTHER_NAME = 0xa0;
 const VALUE = 0xa0;
 const DIRECTORY = 0xa4;
@@ -81,11 +82,16 @@ function encodeAlternativeName(name: AlternativeName): Bytes {
 const encodeOtherName = (type: string, value: Uint8Array): Bytes =>
   derValue(OTHER_NAME, derOid(type), derExplicit(0, value));
 
-/** The inverse of {@link encodeAlternativeNames}. @throws KeyprovError `request-invalid` for anything else. */
+/**
+ * The inverse of {@link encodeAlternativeNames}. @throws KeyprovError `request-invalid` for anything else, a name that
+ * cannot be written included: one with other bytes than ASCII, or an IP address that is not of 4 or 16 bytes.
+ */
 export function decodeAlternativeNames(der: Uint8Array): AlternativeName[] {
-  const list = DerNode.lenient(der, 'alternative names').list(TAG.SEQUENCE);
-  if (list.length === 0) throw requestInvalid('alternative names', 'there is none');
-  return list.map(decodeAlternativeName);
+  const list = DerNode.lenient(der, WHAT).list(TAG.SEQUENCE);
+  if (list.length === 0) throw requestInvalid(WHAT, 'there is none');
+  const names = list.map(decodeAlternativeName);
+  inRequest(WHAT, () => encodeAlternativeNames(names));
+  return names;
 }
 
 function decodeAlternativeName(node: DerNode): AlternativeName {

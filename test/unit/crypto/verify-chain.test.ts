@@ -129,6 +129,13 @@ describe('verifyChain', () => {
     ],
     ['any at an invalid time', {}, { time: new Date('never') }, ['validity']],
     ['an authority', { ca: true }, {}, ['end-entity']],
+    ['one with name constraints', { ca: false, permitted: [{ dns: 'a.example' }] }, {}, ['end-entity']],
+    ['one whose key is for certificates', { ca: false, keyUsage: [5] }, {}, ['end-entity']],
+    ['one with a path length', { ca: false, pathLength: 0 }, {}, ['end-entity']],
+    ['empty alternative names', { names: [] }, {}, ['certificate']],
+    ['a host name that is not in ASCII', { names: [{ dns: 'a\u00e4.example' }] }, {}, ['certificate']],
+    ['a host name behind a byte order mark', { names: [{ dns: '\ufeffa.example' }] }, {}, ['certificate']],
+    ['an address of 5 bytes', { names: [{ ip: new Uint8Array(5) }] }, {}, ['certificate']],
     ['one with the purpose', { purposes: ['1.2.3', EK] }, { extendedKeyUsage: EK }, []],
     ['one without purposes', {}, { extendedKeyUsage: EK }, ['extended-key-usage']],
     ['one with another purpose', { purposes: ['2.23.133.8.3'] }, { extendedKeyUsage: EK }, ['extended-key-usage']],
@@ -172,6 +179,16 @@ describe('verifyChain', () => {
     ['for another purpose', { purposes: ['1.2.3'] }, { extendedKeyUsage: EK }, ['extended-key-usage']],
     ['with an unknown critical extension', { extensions: [['1.2.3.4', true, NULL]] }, {}, ['critical-extensions']],
     ['with a path length of 0', { pathLength: 0 }, {}, []],
+    ['without a name', { subject: [] }, {}, ['authorities']],
+    ['with a path length below 0', { pathLength: -1 }, {}, ['path']],
+    ['with empty name constraints', { extensions: [['2.5.29.30', true, new Uint8Array([0x30, 0])]] }, {}, ['path']],
+    ['that permits an empty list of names', { permitted: [] }, {}, ['path']],
+    [
+      'with name constraints of another kind',
+      { extensions: [['2.5.29.30', true, new Uint8Array([0x30, 2, 0xa2, 0])]] },
+      {},
+      ['path'],
+    ],
   ])('judges an authority %s', async (_, authority, options, expected) => {
     expect(await verifyUnder(authority, { purposes: [EK] }, options)).toEqual(expected);
   });
@@ -217,6 +234,8 @@ describe('name constraints', () => {
     ['a directory name of the TPM inside', { permitted }, { subject: [], names: [{ directory: inside }] }, true],
     ['an excluded subject', { excluded: permitted }, { subject: inside }, false],
     ['another subject', { excluded: permitted }, { subject: outside }, true],
+    ['an excluded subject with a soft hyphen', { excluded: permitted }, { subject: [[[O, 'Mak\u00ader']]] }, false],
+    ['an excluded subject in wide letters', { excluded: permitted }, { subject: [[[O, '\uff2daker']]] }, false],
     ['another kind of name', { permitted: [{ dns: 'a.example' }] }, { subject: outside }, true],
     ['a host inside', { permitted: [{ dns: 'A.example' }] }, { names: [{ dns: 'x.a.Example' }] }, true],
     ['the host itself', { permitted: [{ dns: 'a.example' }] }, { names: [{ dns: 'a.example' }] }, true],
@@ -266,6 +285,70 @@ describe('name constraints', () => {
     ['a URI outside', { permitted: [{ uri: '.a.example' }] }, { names: [{ uri: 'https://a.example/x' }] }, false],
     ['a URI without a host', { permitted: [{ uri: 'a.example' }] }, { names: [{ uri: 'urn:ek:sha256:x' }] }, false],
     ['the same, excluded', { excluded: [{ uri: 'a.example' }] }, { names: [{ uri: 'urn:ek:sha256:x' }] }, false],
+    ['a wildcard inside', { permitted: [{ dns: 'a.example' }] }, { names: [{ dns: '*.a.example' }] }, true],
+    ['a wildcard below', { permitted: [{ dns: '.a.example' }] }, { names: [{ dns: '*.a.example' }] }, true],
+    ['a wildcard above', { permitted: [{ dns: 'x.a.example' }] }, { names: [{ dns: '*.a.example' }] }, false],
+    ['a wildcard outside', { permitted: [{ dns: 'a.example' }] }, { names: [{ dns: '*.b.example' }] }, false],
+    ['a wildcard that is excluded', { excluded: [{ dns: 'a.example' }] }, { names: [{ dns: '*.a.example' }] }, false],
+    [
+      'a wildcard of which one host is excluded',
+      { excluded: [{ dns: 'x.a.example' }] },
+      { names: [{ dns: '*.a.example' }] },
+      false,
+    ],
+    ['a wildcard elsewhere', { excluded: [{ dns: 'x.b.example' }] }, { names: [{ dns: '*.a.example' }] }, true],
+    ...['*', '*.', 'x*.a.example', 'x.*.a.example', '.a.example', 'a.example.', 'a..example', '', '-a.example'].flatMap(
+      (dns): [string, CertificateSpec, CertificateSpec, boolean][] => [
+        [`the host '${dns}', permitted`, { permitted: [{ dns: '' }] }, { names: [{ dns }] }, false],
+        [`the host '${dns}' below`, { permitted: [{ dns: 'a.example' }] }, { names: [{ dns }] }, false],
+        [`the host '${dns}', not excluded`, { excluded: [{ dns: 'b.example' }] }, { names: [{ dns }] }, false],
+      ],
+    ),
+    ...['a@b@a.example', '"a@b"@a.example', 'a.example', '@a.example', 'x@', 'x@[10.0.0.1]', 'x@a.example.'].flatMap(
+      (email): [string, CertificateSpec, CertificateSpec, boolean][] => [
+        [`the mailbox ${email}`, { permitted: [{ email: 'a.example' }] }, { names: [{ email }] }, false],
+        [`the mailbox ${email}, not excluded`, { excluded: [{ email: 'b.example' }] }, { names: [{ email }] }, false],
+      ],
+    ),
+    ...[
+      ...[
+        'https://10.0.0.1/',
+        'https://[::1]/',
+        'https://a.example\\.b.example/',
+        'https://%61.example/',
+        'https:///a.example',
+      ],
+      ...['https://x@y@a.example/', 'https:a.example', 'https://a.example./', '//a.example/', 'https://a.example\t/'],
+    ].flatMap((uri): [string, CertificateSpec, CertificateSpec, boolean][] => [
+      [`the URI ${uri}`, { permitted: [{ uri: 'a.example' }] }, { names: [{ uri }] }, false],
+      [`the URI ${uri}, not excluded`, { excluded: [{ uri: 'b.example' }] }, { names: [{ uri }] }, false],
+    ]),
+    ...['https://a.example', 'https://a.example:8443/@b', 'ldap://x:y@a.example?z', 'HTTPS://A.example#x'].map(
+      (uri): [string, CertificateSpec, CertificateSpec, boolean] => [
+        `the URI ${uri} inside`,
+        { permitted: [{ uri: 'a.example' }], excluded: [{ uri: 'b.example' }] },
+        { names: [{ uri }] },
+        true,
+      ],
+    ),
+    [
+      'a mask with a hole',
+      { excluded: [{ ip: new Uint8Array([10, 0, 0, 0, 255, 0, 255, 0]) }] },
+      { names: [{ ip: new Uint8Array([11, 9, 9, 9]) }] },
+      false,
+    ],
+    [
+      'an address under constraints of another length',
+      { excluded: [{ ip: new Uint8Array(9) }] },
+      { names: [{ ip: new Uint8Array([11, 9, 9, 9]) }] },
+      false,
+    ],
+    [
+      'a host in a constraint that is none',
+      { excluded: [{ dns: 'b..example' }] },
+      { names: [{ dns: 'a.example' }] },
+      false,
+    ],
     [
       'a kind that is not known here',
       { permitted: [{ registeredId: '1.2.3' }] },
