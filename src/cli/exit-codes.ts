@@ -50,7 +50,7 @@ const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [
   [/^(pin-.*|key-locked|tpm-lockout|recovery-unavailable)$/, EXIT.pin],
   [/^(transport-.*|library-.*|state-.*|no-tpm|tpm-unavailable)$/, EXIT.unreachable],
   [/^(tpm-.*|codec)$/, EXIT.refused],
-  [/^(store-.*|key-.*|statement-invalid|certificate-invalid|journal-invalid|run-active)$/, EXIT.files],
+  [/^(store-.*|not-private|key-.*|statement-invalid|certificate-invalid|journal-invalid|run-active)$/, EXIT.files],
   [/^(mfa-.*|token-invalid)$/, EXIT.mfa],
   [/^(service-.*|credential-invalid)$/, EXIT.service],
 ];

@@ -17,7 +17,7 @@ export type ExportedFiles = Partial<Record<(typeof EXPORTS)[number], string>>;
 /**
  * Makes the directory ready for a key, with mode 0700 where it is missing.
  * @throws KeyprovError `key-exists` where it has the key of an earlier call, unless `force`, and where it has any other
- * key; `store-invalid` where others may write in it; `store-io`.
+ * key; `not-private` if it belongs to another user, or if others may write in it; `store-io`.
  */
 export async function openOutputDirectory(path: string, force: boolean): Promise<OutputDirectory> {
   const absolute = resolve(path);

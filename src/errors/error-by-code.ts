@@ -70,6 +70,7 @@ export interface ErrorByCode {
   readonly 'store-invalid': KeyprovError;
   readonly 'store-busy': KeyprovError;
   readonly 'store-io': KeyprovError;
+  readonly 'not-private': KeyprovError;
   // attestation and requests
   readonly 'statement-invalid': KeyprovError;
   readonly 'certificate-invalid': KeyprovError;

@@ -1,11 +1,11 @@
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex, utf8 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { PinError } from '../errors/pin-error.ts';
-import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { JsonMembers } from '../json.ts';
-import { fileIdentity, ignoring, replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { readPrivateFile } from '../storage/private-files.ts';
 
 /** What is known of the tries of one key. */
 export interface PinTryState {
@@ -76,17 +76,11 @@ export class CountFiles {
   async #readFile(name: string): Promise<PinTryState | undefined> {
     const path = join(this.#directory, name);
     return await storeIo(path, async () => {
-      const file = await open(path).catch(ignoring('ENOENT', undefined));
+      const file = readPrivateFile(path);
       if (file === undefined) return undefined;
-      return await withCleanup(
-        async () => {
-          const identity = fileIdentity(await file.stat({ bigint: true }));
-          const written = this.#decode(await file.readFile('utf8'), path);
-          if (written.identity === identity) return written;
-          throw this.#putBack(`${name} was written as file ${written.identity} and is file ${identity}`);
-        },
-        () => file.close(),
-      );
+      const written = this.#decode(file.bytes.toString(), path);
+      if (written.identity === file.identity) return written;
+      throw this.#putBack(`${name} was written as file ${written.identity} and is file ${file.identity}`);
     });
   }
 

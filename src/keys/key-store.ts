@@ -1,9 +1,9 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { createFile, ignoring, removeFile, removeLeftovers, replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { createFile, removeFile, removeLeftovers, replaceFile, storeIo } from '../storage/atomic-file.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
-import { makeDirectory } from '../storage/make-directory.ts';
+import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
 import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
@@ -11,13 +11,13 @@ import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 export interface KeyList {
   /** Sorted by id. */
   readonly records: readonly KeyRecord[];
-  /** One `store-invalid` or `store-io` for each record that cannot be read; it names the file. */
+  /** One `store-invalid`, `not-private` or `store-io` for each record that cannot be read; it names the file. */
   readonly damaged: readonly KeyprovError[];
 }
 
 /**
  * Opens the store in a directory, which is made (mode 0700) when it is missing. There is nothing to close.
- * @throws KeyprovError `store-io`; `store-invalid` when others may write in the directory.
+ * @throws KeyprovError `store-io`; `not-private` if it belongs to another user, or if others may write in it.
  *
  * @example
  * ```ts
@@ -36,16 +36,7 @@ export async function openKeyStore(directory: string): Promise<KeyStore> {
 /** Makes the directory where it is missing, checks it, and removes what died processes left there: its absolute path. */
 export async function openStoreDirectory(directory: string): Promise<string> {
   if (directory === '') throw new RangeError('an empty path is not the directory of a key store');
-  const path = resolve(directory);
-  const { mode } = await storeIo(path, async () => {
-    makeDirectory(path);
-    return await stat(path);
-  });
-  if (process.platform !== 'win32' && (mode & 0o022) !== 0) {
-    throw new KeyprovError('store-invalid', `others may write in the directory of the key store, ${path}`, {
-      remedy: `chmod 700 ${path}`,
-    });
-  }
+  const path = await storeIo(directory, async () => openPrivateDirectory(directory));
   await removeLeftovers(path);
   return path;
 }
@@ -76,7 +67,7 @@ export class KeyStore {
         if (record !== undefined) records.push(record);
       } catch (error) {
         // What cannot be read says nothing of the others.
-        if (isKeyprovError(error, 'store-invalid') || isKeyprovError(error, 'store-io')) damaged.push(error);
+        if (isDamage(error) || isKeyprovError(error, 'store-io')) damaged.push(error);
         else if (!isKeyprovError(error, 'key-not-found')) throw error; // deleted since the directory was read
       }
     };
@@ -140,7 +131,7 @@ export class KeyStore {
       const exported = await this.#read(id).then(
         (record) => record.exports ?? [],
         (error: unknown) => {
-          if (isKeyprovError(error, 'store-invalid')) return [];
+          if (isDamage(error)) return [];
           throw error;
         },
       );
@@ -158,13 +149,13 @@ export class KeyStore {
 
   async #read(id: string): Promise<KeyRecord> {
     const path = join(this.directory, fileName(id));
-    const text = await storeIo(path, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
-    if (text === undefined) {
+    const file = await storeIo(path, async () => readPrivateFile(path));
+    if (file === undefined) {
       const old = await readOldDirectory(this.directory);
       if (old?.id === id) return old;
       throw this.#notFound(id);
     }
-    const record = decodeKeyRecord(text, path);
+    const record = decodeKeyRecord(file.bytes.toString(), path);
     if (record.id === id) return record;
     throw new KeyprovError('store-invalid', `the key record ${path} is that of the key ${record.id}`, {
       remedy: 'restore the name of the file',
@@ -192,6 +183,9 @@ export class KeyStore {
     });
   }
 }
+
+const isDamage = (error: unknown): error is KeyprovError =>
+  isKeyprovError(error, 'store-invalid') || isKeyprovError(error, 'not-private');
 
 function fileName(id: string): string {
   return `key-${id}.json`;

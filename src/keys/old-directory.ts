@@ -1,11 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromHex } from '../bytes.ts';
 import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import { JsonMembers } from '../json.ts';
 import { isKeyAlgorithm } from '../policy/index.ts';
-import { ignoring, storeIo } from '../storage/atomic-file.ts';
+import { storeIo } from '../storage/atomic-file.ts';
+import { readPrivateFile } from '../storage/private-files.ts';
 import {
   algorithmOf,
   attemptFromJson,
@@ -27,8 +27,8 @@ const FORMAT = 'keyprov-record';
  * @throws KeyprovError `store-invalid` for damaged files, `store-io`
  */
 export async function readOldDirectory(directory: string): Promise<KeyRecord | undefined> {
-  const [record, privateKey, publicKey] = await storeIo(directory, () =>
-    Promise.all(OLD_FILES.map((name) => readFile(join(directory, name), 'utf8').catch(ignoring('ENOENT', undefined)))),
+  const [record, privateKey, publicKey] = await storeIo(directory, async () =>
+    OLD_FILES.map((name) => readPrivateFile(join(directory, name))?.bytes.toString()),
   );
   if (record === undefined || !record.includes(FORMAT)) return undefined;
   try {

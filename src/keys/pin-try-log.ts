@@ -37,7 +37,7 @@ const FOLDER = 'pin-attempts';
 /**
  * Opens the log of PIN tries in the folder `pin-attempts` of a directory, which may be that of a key store; what is
  * missing is made (mode 0700). There is nothing to close.
- * @throws KeyprovError `store-io`; `store-invalid` when others may write in the folder.
+ * @throws KeyprovError `store-io`; `not-private` if the folder belongs to another user, or if others may write in it.
  */
 export async function openPinTryLog(directory: string, { now = Date.now }: PinTryLogOptions = {}): Promise<PinTryLog> {
   return new PinTryLog(await openStoreDirectory(join(resolve(directory), FOLDER)), now);

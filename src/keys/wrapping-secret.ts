@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bytes, view, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { createFile, ignoring, storeIo } from '../storage/atomic-file.ts';
+import { createFile, storeIo } from '../storage/atomic-file.ts';
+import { readPrivateFile } from '../storage/private-files.ts';
 import type { KeyStore } from './key-store.ts';
 
 /** The file in the directory of a store that holds the secret of {@link readWrappingSecret}. */
@@ -20,14 +20,15 @@ export interface WrappingSecretOptions {
  * The secret that encrypts the software keys without a PIN of a store: 32 random bytes in a file beside the keys (mode
  * 0600), made at the first call. It guards copies of single key files, and backups that leave it out. It is no guard
  * against anyone who can read the directory. The caller wipes it.
- * @throws KeyprovError `store-invalid` if the file has another size, or is missing and must not be made; `store-io`
+ * @throws KeyprovError `store-invalid` if the file has another size, or is missing and must not be made; `not-private` if
+ * others can read it; `store-io`
  */
 export async function readWrappingSecret(
   store: KeyStore,
   { create = true }: WrappingSecretOptions = {},
 ): Promise<Bytes> {
   const path = join(store.directory, WRAPPING_SECRET_FILE);
-  const read = () => storeIo(path, () => readFile(path).catch(ignoring('ENOENT', undefined)));
+  const read = () => storeIo(path, async () => readPrivateFile(path, { secret: true })?.bytes);
   let secret = await read();
   if (secret === undefined && create) {
     const fresh = randomBytes(SIZE);

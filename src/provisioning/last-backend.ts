@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { Backend } from '../keys/provider.ts';
-import { ignoring, replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { readPrivateFile } from '../storage/private-files.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
 
 /** Where the last key of a user was that is not in the store any more. */
@@ -30,8 +30,8 @@ export async function noteLastBackend(store: KeyStore, user: string, backend: Ba
 /** What was noted; undefined where nothing was. @throws KeyprovError `store-invalid`, `store-io` */
 export async function readLastBackend(store: KeyStore, user: string): Promise<Backend | undefined> {
   const path = join(store.directory, fileName(user));
-  const text = await storeIo(path, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
-  return text === undefined ? undefined : decodeRecord(LAST_KEY, text, path).backend;
+  const file = await storeIo(path, async () => readPrivateFile(path));
+  return file && decodeRecord(LAST_KEY, file.bytes.toString(), path).backend;
 }
 
 const fileName = (user: string): string =>

@@ -1,12 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { JsonMembers, JsonObject } from '../json.ts';
 import { type KeyRecord, keyRecordFromJson, keyRecordToJson, olderKeyRecordFromJson } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import { ignoring, removeFile, replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { removeFile, replaceFile, storeIo } from '../storage/atomic-file.ts';
 import { type HeldLock, isLocked, type StoreLockOptions, takeLock, withStoreLock } from '../storage/hold-lock.ts';
+import { readPrivateFile } from '../storage/private-files.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
 import { type RegistrationRecord, registrationFromJson, registrationToJson } from './registration-record.ts';
 
@@ -238,8 +239,8 @@ export async function listRuns(store: KeyStore): Promise<UnfinishedRun[]> {
 }
 
 async function readKept(path: string): Promise<RunState | undefined> {
-  const text = await storeIo(path, () => readFile(path, 'utf8').catch(ignoring('ENOENT', undefined)));
-  return text === undefined ? undefined : decodeRecord(RUN_FORMAT, text, path);
+  const file = await storeIo(path, async () => readPrivateFile(path));
+  return file && decodeRecord(RUN_FORMAT, file.bytes.toString(), path);
 }
 
 /** Of the files of a run, without their endings. */

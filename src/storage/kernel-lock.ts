@@ -1,7 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { errorCode } from './atomic-file.ts';
 import { type Holder, readHolder } from './lock-holder.ts';
+import { openPrivateFile } from './private-files.ts';
+
+const { O_RDWR, O_CREAT, O_APPEND } = constants;
 
 /** Locks an open file against every other opening of it. False where another one has the lock. */
 export type TryLock = (fd: number) => boolean;
@@ -15,14 +27,14 @@ export interface FileLock {
 /**
  * Takes the lock of a file at once, or says who has it. The kernel gives it back when the process ends, however it ends
  * and in whatever container it runs. The file says who holds it; it is made (mode 0600) where it is missing.
- * @throws the error of Node, or of `tryLock`.
+ * @throws KeyprovError `not-private`; the error of Node, or of `tryLock`.
  */
 export function takeKernelLock(path: string, tryLock: TryLock): FileLock | Holder {
   for (;;) {
-    const fd = openSync(path, 'a+', 0o600);
+    const fd = openPrivateFile(path, O_RDWR | O_CREAT | O_APPEND);
     try {
       if (!tryLock(fd)) {
-        const holder = readHolder(readFileSync(path, 'utf8'));
+        const holder = readHolder(readFileSync(fd, 'utf8'));
         closeSync(fd);
         return holder;
       }
@@ -59,7 +71,7 @@ function lockOf(path: string, fd: number): FileLock {
 function isAt(path: string, fd: number): boolean {
   const open = fstatSync(fd, { bigint: true });
   try {
-    const found = statSync(path, { bigint: true });
+    const found = lstatSync(path, { bigint: true });
     return found.ino === open.ino && found.dev === open.dev;
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false;

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, readdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ignoring, temporaryName } from './atomic-file.ts';
 import type { FileLock } from './kernel-lock.ts';
 import { type Holder, readHolder } from './lock-holder.ts';
+import { openPrivateFile, readPrivateFile } from './private-files.ts';
 
 /** How often a lease is renewed, in milliseconds. */
 const BEAT = 2000;
@@ -19,13 +20,14 @@ const RELEASED = 'released';
  * The lease is the file `PATH.N` with the highest N. To take it is to make file N + 1 when file N was given back or is
  * stale; only one can make it. The highest file is never removed, so numbers never come back: who looked at an old
  * state fails to make its file, or finds a higher one right after and steps back.
- * @throws the error of Node.
+ * @throws KeyprovError `not-private`; the error of Node.
  */
 export function takeLease(path: string): FileLock | Holder {
   const highest = Math.max(0, ...numbersOf(path));
   if (highest > 0) {
-    const text = readIfThere(`${path}.${highest}`);
-    if (text !== undefined && text.trimEnd() !== RELEASED && !isStale(path, highest)) return readHolder(text);
+    const file = readPrivateFile(`${path}.${highest}`);
+    const text = file === undefined ? RELEASED : file.bytes.toString();
+    if (text.trimEnd() !== RELEASED && !isStale(path, highest)) return readHolder(text);
   }
   const mine = highest + 1;
   const file = `${path}.${mine}`;
@@ -48,7 +50,12 @@ function leaseOf(file: string, content: string): FileLock {
   /** Never makes the file: where it is gone, a later one has the lease. */
   const write = (text: string): void => {
     try {
-      writeFileSync(file, text, { flag: 'r+' });
+      const fd = openPrivateFile(file, constants.O_RDWR);
+      try {
+        writeFileSync(fd, text);
+      } finally {
+        closeSync(fd);
+      }
     } catch (error) {
       ignoring('ENOENT', undefined)(error);
     }
@@ -88,14 +95,6 @@ function numbersOf(path: string): number[] {
     name.startsWith(start) ? [name.slice(start.length)] : [],
   );
   return digits.filter((text) => /^[1-9]\d{0,14}$/.test(text)).map(Number);
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    return ignoring('ENOENT', undefined)(error);
-  }
 }
 
 function removeIfThere(path: string): void {

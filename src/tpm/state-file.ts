@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, readFileSync, type Stats } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type Bytes, concat, copy, equal, uint32, uint32At, utf8, view } from '../bytes.ts';
-import { KeyprovError } from '../errors.ts';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { sweepLeftovers, writeWhole, writeWholeSync } from '../storage/atomic-file.ts';
 import { type FileLock, type TryLock, takeKernelLock } from '../storage/kernel-lock.ts';
 import type { Holder } from '../storage/lock-holder.ts';
-import { makeDirectory } from '../storage/make-directory.ts';
+import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
 
 const MAGIC = utf8('KPTPM2ST');
 const NAME = 'tpm2.state';
@@ -15,8 +14,6 @@ const VERSION_AT = 8;
 const LENGTH_AT = 12;
 const DIGEST_AT = 16;
 const STATE_AT = 48;
-/** libtpms allocates at most 128 KiB in one piece. */
-const MAX_FILE_SIZE = STATE_AT + 128 * 1024;
 const RESTORE = 'restore a copy of it, or use another directory for a new TPM: the keys of this one are in its state';
 
 /**
@@ -65,10 +62,14 @@ export class StateFile {
 
   /**
    * Locks the directory and reads the state.
-   * @throws KeyprovError with `state-in-use`, `state-invalid` or `state-io`.
+   * @throws KeyprovError with `state-in-use`, `state-invalid`, `state-io` or `not-private`.
    */
   constructor(directory: string, tryLock: TryLock) {
-    this.directory = resolve(directory);
+    try {
+      this.directory = openPrivateDirectory(directory);
+    } catch (error) {
+      throw ioError(directory, error);
+    }
     this.#path = join(this.directory, NAME);
     this.#lock = lockDirectory(this.directory, tryLock);
     try {
@@ -137,7 +138,6 @@ export class StateFile {
 function lockDirectory(directory: string, tryLock: TryLock): FileLock {
   let taken: FileLock | Holder;
   try {
-    makeDirectory(directory);
     taken = takeKernelLock(join(directory, '.lock'), tryLock);
   } catch (error) {
     throw ioError(directory, error);
@@ -153,24 +153,14 @@ function lockDirectory(directory: string, tryLock: TryLock): FileLock {
 }
 
 function readState(path: string): Bytes | undefined {
-  let stats: Stats;
+  let file: Uint8Array | undefined;
   try {
-    stats = lstatSync(path);
-  } catch (error) {
-    // The only case in which a new TPM may be made. Any other error may hide a state that is there.
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw ioError(path, error);
-  }
-  // A link may lead nowhere for the moment, which is no missing state; and saving would replace it.
-  if (!stats.isFile()) throw ioError(path, new Error('not a regular file'));
-  if (stats.size > MAX_FILE_SIZE) throw invalid(path, `is too large (${stats.size} bytes)`);
-  let file: Uint8Array;
-  try {
-    file = readFileSync(path);
+    file = readPrivateFile(path)?.bytes;
   } catch (error) {
     throw ioError(path, error);
   }
-  return decodeStateFile(file, path);
+  // A missing file is the only case in which a new TPM may be made: any error may hide a state that is there.
+  return file && decodeStateFile(file, path);
 }
 
 function invalid(path: string, what: string, remedy = RESTORE): KeyprovError {
@@ -178,6 +168,7 @@ function invalid(path: string, what: string, remedy = RESTORE): KeyprovError {
 }
 
 function ioError(path: string, cause: unknown): KeyprovError {
+  if (isKeyprovError(cause, 'not-private')) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new KeyprovError('state-io', `the state of the TPM in ${path} cannot be read or written: ${reason}`, {
     cause,

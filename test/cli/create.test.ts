@@ -481,7 +481,7 @@ describe('keyprov create in software', () => {
     chmodSync(directory.path, 0o777);
     const { status, json } = keyprovJson(['create', '--tpm', 'none', '--out', directory.path]);
     expect(status).toBe(7);
-    expect(json).toMatchObject({ error: { code: 'store-invalid', remedy: `chmod 700 ${directory.path}` } });
+    expect(json).toMatchObject({ error: { code: 'not-private', remedy: `chmod go-w ${directory.path}` } });
   });
 
   it.skipIf(!isRoot || checkoutIsClosed())('tells an ordinary user which file it may not read or write', () => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/bytes.ts';
+import { isRoot, ORDINARY_USER } from '../ordinary-user.ts';
 import { type Bundle, bundle } from './support/bundle.ts';
 import { isLibtpmsMissing, openStarted } from './support/libtpms.ts';
 import { NV_DEFINE, NV_READ, nvValue, nvWrite } from './support/raw-commands.ts';
@@ -127,8 +128,9 @@ describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => 
     const path = join(directory, 'tpm2.state');
     const file = readFileSync(path);
     chmodSync(parent, 0o755);
-    chmodSync(directory, 0o777);
-    chmodSync(join(directory, '.lock'), 0o666);
+    for (const theirs of isRoot ? [directory, join(directory, '.lock')] : []) {
+      chownSync(theirs, ORDINARY_USER.uid, ORDINARY_USER.gid);
+    }
     chmodSync(path, 0);
     expect(run('open as another user').reports).toEqual(['state-io']);
     chmodSync(path, 0o600);

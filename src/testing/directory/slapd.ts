@@ -8,7 +8,7 @@ import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
 import type { SignalOptions } from '../../signal.ts';
-import { makeDirectory } from '../../storage/make-directory.ts';
+import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { WatchedChild } from '../../tpm/transports/watched-child.ts';
 import {
   type BoundClient,
@@ -69,8 +69,9 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
   try {
     const directory = kept ?? join(temporary, 'data');
     try {
-      makeDirectory(directory);
+      openPrivateDirectory(directory);
     } catch (cause) {
+      if (isKeyprovError(cause, 'not-private')) throw cause;
       throw new KeyprovError('state-io', `slapd: cannot make the directory ${directory}`, { cause });
     }
     const accounts = {

@@ -5,7 +5,7 @@ import { type Bytes, copy } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { errorCode } from '../../storage/atomic-file.ts';
 import { type HeldLock, holdLock } from '../../storage/hold-lock.ts';
-import { makeDirectory } from '../../storage/make-directory.ts';
+import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { loadPackage } from './load-package.ts';
 
 /** What can be stored in a column. */
@@ -69,7 +69,7 @@ export class Database {
    */
   static async open(directory: string, schema: string): Promise<Database> {
     const { default: sqlite } = await loadPackage('node-sqlite3-wasm', () => import('node-sqlite3-wasm'));
-    await stateIo(directory, async () => makeDirectory(directory));
+    await stateIo(directory, async () => openPrivateDirectory(directory));
     const lock = await claim(directory);
     const database = new sqlite.Database(join(directory, FILE));
     try {

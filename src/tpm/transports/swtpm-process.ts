@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fromHex } from '../../bytes.ts';
-import { KeyprovError, withCleanup } from '../../errors.ts';
-import { makeDirectory } from '../../storage/make-directory.ts';
+import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
+import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { formatTarget, type SocketTarget } from './socket-connection.ts';
 import { openSwtpm, type SwtpmTransport } from './swtpm.ts';
 import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
@@ -58,8 +58,9 @@ export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<Swtpm
   try {
     const state = stateDirectory ?? join(directory, 'state');
     try {
-      makeDirectory(state);
+      openPrivateDirectory(state);
     } catch (cause) {
+      if (isKeyprovError(cause, 'not-private')) throw cause;
       throw new KeyprovError('state-io', `swtpm: cannot make the state directory ${state}`, { cause });
     }
     for (let tries = 1; ; tries++) {

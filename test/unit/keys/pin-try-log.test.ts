@@ -182,7 +182,7 @@ describe('the files of a count', () => {
 
   it('are not used where others may write', async () => {
     await chmod(log.directory, 0o770);
-    expect(await asyncRefusal(() => openPinTryLog(directory))).toMatch(/^store-invalid: others may write/);
+    expect(await asyncRefusal(() => openPinTryLog(directory))).toMatch(/^not-private: .* can be written by others/);
   });
 
   it.each(['count.json', 'ledger.json'])('are damaged when %s is, whatever the damage, until reset', async (name) => {
