@@ -32,6 +32,33 @@ export async function withTimeout<T>(
   }
 }
 
+/**
+ * Calls `late` after that time, unless the returned function is called first. While this process is stopped or its event
+ * loop is blocked the time stands still, but for one half of it: what came meanwhile is read before it counts as late.
+ */
+export function countDown(ms: number, late: () => void): () => void {
+  let timer = setTimeout(() => {
+    timer = setTimeout(late, ms / 2);
+  }, ms / 2);
+  return () => clearTimeout(timer);
+}
+
+/**
+ * Waits for `work`, but no longer than that time. An error of work that ends later is dropped.
+ * @returns whether it ended in time.
+ */
+export async function endsWithin(ms: number, work: Promise<unknown>): Promise<boolean> {
+  let stop = (): void => {};
+  const late = new Promise<false>((resolve) => {
+    stop = countDown(ms, () => resolve(false));
+  });
+  try {
+    return await Promise.race([work.then(() => true as const), late]);
+  } finally {
+    stop();
+  }
+}
+
 /** Does `work`, and stops waiting for it when `signal` aborts; the promise is rejected with its reason then. */
 export async function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   signal?.throwIfAborted();

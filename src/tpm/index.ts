@@ -32,6 +32,7 @@ export {
   type Writer,
 } from './codec/index.ts';
 export type { AnswerHandle, Command, Entity, HandleArg, Role } from './command.ts';
+export type { CommandTimeouts } from './command-time.ts';
 export * as commands from './commands/index.ts';
 export {
   commandName,
@@ -60,7 +61,7 @@ export { decodeResponseCode, describeResponseCode } from './response-code.ts';
 export type { Authorization, Session, SessionAuthorization, SessionUse } from './session.ts';
 export { type SaltKey, type StartSessionOptions, startSession } from './start-session.ts';
 export * as structures from './structures/index.ts';
-export { type RunOptions, Tpm } from './tpm.ts';
+export { type RunOptions, Tpm, type TpmOptions } from './tpm.ts';
 export type { TpmObject } from './tpm-object.ts';
 export { TPM_RC } from './tpm-rc.ts';
 export type { SendOptions, TpmTransport, TransportKind } from './transport.ts';

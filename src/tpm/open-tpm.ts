@@ -1,12 +1,11 @@
 import { causedBy, KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
-
 import { parseTpmAddress, type TpmAddress } from './address.ts';
-import { Tpm } from './tpm.ts';
+import { Tpm, type TpmOptions } from './tpm.ts';
 import type { TpmTransport } from './transport.ts';
 
 /** Options of {@link openTpm}. */
-export interface OpenTpmOptions extends SignalOptions {
+export interface OpenTpmOptions extends TpmOptions {
   /** Wraps the transport before it is used, for a recorder. */
   readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
 }

@@ -1,6 +1,16 @@
+import { countDown, endsWithin } from '../signal.ts';
+
+/** How long clean-up waits for a task whose caller has gone, in milliseconds. */
+const ABANDONED_MS = 500;
+
+const timeLeft = (since: number): number => Math.max(0, since + ABANDONED_MS - performance.now());
+
 /** Runs tasks strictly one after the other, in the order in which they came. */
 export class Queue {
   #tail: Promise<void> = Promise.resolve();
+  /** Since when nobody waits for the task that runs. */
+  #abandonedSince: number | undefined;
+  #onAbandoned = (): void => {};
 
   /**
    * Runs `task` when all earlier ones are done. When `signal` aborts the promise is rejected at once with its reason:
@@ -15,14 +25,19 @@ export class Queue {
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let abandoned = false;
+      let running = false;
       const abandon = () => {
         abandoned = true;
         reject(signal?.reason);
+        if (!running) return;
+        this.#abandonedSince = performance.now();
+        this.#onAbandoned();
       };
       if (signal?.aborted) return abandon();
       signal?.addEventListener('abort', abandon, { once: true });
       this.#tail = this.#tail.then(async () => {
         if (abandoned) return;
+        running = true;
         try {
           const result = await task();
           if (abandoned) await discard?.(result);
@@ -31,14 +46,43 @@ export class Queue {
           // After an abort this does nothing: the caller already has the reason of the abort.
           reject(error);
         } finally {
+          running = false;
+          this.#abandonedSince = undefined;
           signal?.removeEventListener('abort', abandon);
         }
       });
     });
   }
 
-  /** Resolves when everything queued so far is done. */
-  async idle(): Promise<void> {
-    await this.#tail;
+  /**
+   * Runs a task that cleans up. Behind a task whose caller has gone it keeps its turn, but is waited for only half a
+   * second: that turn may never come.
+   */
+  async tidy(task: () => Promise<void>): Promise<void> {
+    const since = this.#abandonedSince;
+    const done = this.run(task);
+    if (since === undefined) await done;
+    else await endsWithin(timeLeft(since), done);
+  }
+
+  /**
+   * Runs the last task. If a task whose caller has gone is before it for half a second, `giveUp` is called, which is to
+   * end that one.
+   */
+  async last(task: () => Promise<void>, giveUp: () => void): Promise<void> {
+    let stop = (): void => {};
+    this.#onAbandoned = () => {
+      const since = this.#abandonedSince;
+      if (since === undefined) return;
+      stop = countDown(timeLeft(since), () => {
+        if (this.#abandonedSince === since) giveUp();
+      });
+    };
+    this.#onAbandoned();
+    try {
+      await this.run(task);
+    } finally {
+      stop();
+    }
   }
 }

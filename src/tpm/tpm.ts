@@ -6,6 +6,7 @@ import type { SignalOptions } from '../signal.ts';
 import { authEntries, handleArguments, sessionsOf } from './arguments.ts';
 import type { Call, InUse } from './call.ts';
 import type { AnyCommand, Command } from './command.ts';
+import { type CommandTimeouts, TimedSender } from './command-time.ts';
 import { ContextSave } from './commands/context.ts';
 import { NV_ReadPublic } from './commands/nv.ts';
 import { ReadPublic } from './commands/object.ts';
@@ -29,6 +30,12 @@ export interface RunOptions extends SignalOptions {
   readonly sessions?: readonly Session[] | undefined;
 }
 
+/** Options of {@link Tpm.open}. */
+export interface TpmOptions extends SignalOptions {
+  /** After how long a command that the TPM does not answer ends, with the transport. */
+  readonly commandTimeouts?: CommandTimeouts | undefined;
+}
+
 const WARNINGS: ReadonlySet<number> = new Set([TPM_RC.RETRY, TPM_RC.YIELDED, TPM_RC.TESTING]);
 const MAX_RESENDS = 20;
 const MAX_BACKOFF_MS = 500;
@@ -47,14 +54,16 @@ export class Tpm {
   readonly transport: TpmTransport;
   /** Which one of this process it is, counted from 1 in the order in which they were opened. */
   readonly number: number = ++Tpm.opened;
+  readonly #sender: TimedSender;
   readonly #queue = new Queue();
   readonly #slots: ObjectSlots;
   readonly #sessions: SessionSlots;
   #closing: Promise<void> | undefined;
   #forgetExit: () => void = () => {};
 
-  private constructor(transport: TpmTransport) {
+  private constructor(transport: TpmTransport, timeouts: CommandTimeouts | undefined) {
     this.transport = transport;
+    this.#sender = new TimedSender(transport, timeouts);
     const call: Call = (command, args, inUse) => this.#execute(command, args, {}, inUse);
     this.#slots = new ObjectSlots(this, call);
     this.#sessions = new SessionSlots(call);
@@ -64,12 +73,13 @@ export class Tpm {
    * Takes over `transport` and, unless the operating system has done so, starts the TPM with TPM2_Startup(CLEAR).
    * When that fails the transport is closed.
    */
-  static async open(transport: TpmTransport, options: SignalOptions = {}): Promise<Tpm> {
-    const tpm = new Tpm(transport);
+  static async open(transport: TpmTransport, options: TpmOptions = {}): Promise<Tpm> {
+    const tpm = new Tpm(transport, options.commandTimeouts);
     try {
       if (!transport.managed) await tpm.startup(options);
     } catch (error) {
-      await transport.close();
+      tpm.#closing = tpm.#last(() => transport.close());
+      await tpm.#closing;
       throw error;
     }
     if (!transport.managed) tpm.#forgetExit = shutdownAtExit(transport);
@@ -115,7 +125,7 @@ export class Tpm {
 
   /** Removes `object` from the TPM; one that the TPM has lost already is no error. For `TpmObject.flush`. */
   async flushObject(object: TpmObject): Promise<void> {
-    await this.#queue.run(() => this.#slots.flush(object));
+    await this.#queue.tidy(() => this.#slots.flush(object));
   }
 
   /**
@@ -138,7 +148,7 @@ export class Tpm {
 
   /** Ends a session in the TPM. For `Session.close`. */
   async flushSession(session: Session): Promise<void> {
-    await this.#queue.run(() => this.#endSession(session));
+    await this.#queue.tidy(() => this.#endSession(session));
   }
 
   /**
@@ -154,14 +164,21 @@ export class Tpm {
    * Waits for the commands under way, flushes what is left of our own, sends TPM2_Shutdown(CLEAR) unless the
    * operating system looks after the TPM, and closes the transport. Idempotent. A TPM that loses its power without
    * an orderly shutdown may count that as a failed authorization try.
+   *
+   * A command that was aborted, and which the TPM does not end, is waited for half a second; then the transport goes
+   * with it, and with the transport all that is not kept elsewhere.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#queue.run(() => this.#close());
+    this.#closing ??= this.#last(() => this.#close());
     return this.#closing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #last(work: () => Promise<void>): Promise<void> {
+    return this.#queue.last(work, () => this.#sender.giveUp('it was closed during a command that was aborted'));
   }
 
   async #close(): Promise<void> {
@@ -228,7 +245,7 @@ export class Tpm {
     signal: AbortSignal | undefined,
   ): Promise<Bytes> {
     for (let resends = 0; ; ) {
-      const answer = await this.transport.send(exchange.command, { signal });
+      const answer = await this.#sender.send(command.name, exchange.command, signal);
       const code = uint32At(answer, 6);
       if (code === TPM_RC.SUCCESS) return answer;
       if (WARNINGS.has(code) && resends < MAX_RESENDS && !signal?.aborted) {

@@ -11,6 +11,11 @@ export interface SendOptions {
    * so that the answer to one command can never be taken for the answer to the next.
    */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * When it aborts, the transport is given up: `send` is rejected with its reason at once, the transport is dead, and
+   * `close` does not wait for the answer.
+   */
+  readonly limit?: AbortSignal | undefined;
 }
 
 /**
@@ -37,7 +42,7 @@ export interface TpmTransport {
    * @throws KeyprovError with `transport-lost`, `transport-protocol`, `transport-timeout` or `transport-closed`.
    */
   send(command: Uint8Array, options?: SendOptions): Promise<Bytes>;
-  /** Waits for a running command, then frees everything. Idempotent. Sends no TPM command of its own. */
+  /** Waits for a running command that was not given up, then frees everything. Idempotent. Sends no TPM command. */
   close(): Promise<void>;
 }
 
@@ -49,6 +54,9 @@ export interface PowerCycling {
 
 /** Largest command or answer that any TPM 2.0 transport here moves, in bytes. TPM2_MAX_COMMAND_SIZE of the PC Client profile. */
 export const MAX_COMMAND_SIZE = 4096;
+
+/** How long `close` waits for a transport that was given up, in milliseconds. */
+export const GIVEN_UP_MS = 100;
 
 /** Longest wait for a first sign of life when a transport is opened, in milliseconds. */
 export const OPEN_TIMEOUT_MS = 750;

@@ -4,7 +4,7 @@ import { type Bytes, wipe } from '../../bytes.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { answerLength, HEADER_SIZE } from '../frame.ts';
-import { MAX_COMMAND_SIZE, type TpmTransport } from '../transport.ts';
+import { MAX_COMMAND_SIZE, type SendOptions, type TpmTransport } from '../transport.ts';
 import { TransportLife } from './life.ts';
 
 /** How {@link openDevice} finds the TPM. */
@@ -94,8 +94,8 @@ class Transport implements DeviceTransport {
     this.#life = new TransportLife(address);
   }
 
-  send(command: Uint8Array): Promise<Bytes> {
-    return this.#life.send(command, async () => {
+  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
+    return this.#life.send(command, options, async () => {
       await this.#write(command);
       return this.#read();
     });

@@ -3,9 +3,10 @@ import type { Libtpms } from '../../../native/libtpms.ts';
 import type { LibtpmsFailure } from '../../../native/libtpms-library.ts';
 import type { Bytes } from '../../bytes.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
+import { endsWithin, unlessAborted } from '../../signal.ts';
 import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
 import { StateFile } from '../state-file.ts';
-import type { PowerCycling, SendOptions, TpmTransport } from '../transport.ts';
+import { GIVEN_UP_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
 
 /** Which TPM {@link openLibtpms} starts. */
 export interface LibtpmsOptions {
@@ -137,6 +138,9 @@ class Transport implements LibtpmsTransport {
   readonly managed = false;
   readonly #tpm: Libtpms;
   readonly #file: StateFile | undefined;
+  /** What runs the last command, and the limit of that one. */
+  #work: Promise<Bytes> | undefined;
+  #limit: AbortSignal | undefined;
   #running: Promise<Bytes> | undefined;
   #failure: KeyprovError | undefined;
   #closing: Promise<void> | undefined;
@@ -147,12 +151,14 @@ class Transport implements LibtpmsTransport {
     this.#file = file;
   }
 
-  async send(command: Uint8Array, { signal }: SendOptions = {}): Promise<Bytes> {
+  async send(command: Uint8Array, { signal, limit }: SendOptions = {}): Promise<Bytes> {
     checkCommandFrame(command);
     this.#requireIdle();
-    this.#running = this.#exchange(command, signal);
+    const work = this.#exchange(command, signal);
+    const running = limit === undefined ? work : unlessAborted(() => work, limit);
+    [this.#work, this.#limit, this.#running] = [work, limit, running];
     try {
-      return await this.#running;
+      return await running;
     } catch (error) {
       throw this.#die(error);
     } finally {
@@ -201,6 +207,12 @@ class Transport implements LibtpmsTransport {
   async #close(): Promise<void> {
     // Whoever sent the command gets its error; here it is enough that it has ended.
     await Promise.allSettled([this.#running]);
+    const freed = Promise.allSettled([this.#work]).then(() => this.#free());
+    if (this.#limit?.aborted) await endsWithin(GIVEN_UP_MS, freed);
+    else await freed;
+  }
+
+  #free(): void {
     try {
       this.#tpm.unload();
     } finally {

@@ -1,6 +1,8 @@
 import type { Bytes } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { endsWithin, unlessAborted } from '../../signal.ts';
 import { checkCommandFrame } from '../frame.ts';
+import { GIVEN_UP_MS, type SendOptions } from '../transport.ts';
 
 /**
  * The life of a transport as `TpmTransport` describes it: one command at a time, dead after the first
@@ -8,6 +10,9 @@ import { checkCommandFrame } from '../frame.ts';
  */
 export class TransportLife {
   readonly #address: string;
+  /** What sends the last command, and the limit of that one. */
+  #work: Promise<unknown> | undefined;
+  #limit: AbortSignal | undefined;
   #running: Promise<unknown> | undefined;
   #death: KeyprovError | undefined;
   #closing: Promise<void> | undefined;
@@ -18,9 +23,10 @@ export class TransportLife {
 
   /**
    * Runs `work`, which sends `command`, unless the transport is closed, dead or busy.
-   * Whatever `work` throws that is not a {@link KeyprovError} becomes one with `transport-lost`.
+   * Whatever `work` throws that is not a {@link KeyprovError} becomes one with `transport-lost`. When `limit` aborts,
+   * nobody waits for `work` any more.
    */
-  async send(command: Uint8Array, work: () => Promise<Bytes>): Promise<Bytes> {
+  async send(command: Uint8Array, { limit }: SendOptions, work: () => Promise<Bytes>): Promise<Bytes> {
     checkCommandFrame(command);
     if (this.#closing !== undefined) throw new KeyprovError('transport-closed', `${this.#address}: closed`);
     if (this.#death !== undefined) {
@@ -30,8 +36,9 @@ export class TransportLife {
       });
     }
     if (this.#running !== undefined) throw new TypeError(`${this.#address}: another command is running`);
-    const running = work();
-    this.#running = running;
+    const begun = work();
+    const running = limit === undefined ? begun : unlessAborted(() => begun, limit);
+    [this.#work, this.#limit, this.#running] = [begun, limit, running];
     try {
       return await running;
     } catch (error) {
@@ -45,9 +52,19 @@ export class TransportLife {
     }
   }
 
-  /** Waits for the running command, then frees what the transport holds. Later calls get the same promise. */
+  /**
+   * Waits for the running command, then frees what the transport holds. Later calls get the same promise. What a
+   * command that was given up still uses is freed when it ends, and nobody waits for that.
+   */
   close(free: () => Promise<void>): Promise<void> {
-    this.#closing ??= Promise.allSettled([this.#running]).then(free);
+    this.#closing ??= this.#close(free);
     return this.#closing;
+  }
+
+  async #close(free: () => Promise<void>): Promise<void> {
+    const freed = Promise.allSettled([this.#work]).then(free);
+    await Promise.allSettled([this.#running]);
+    if (this.#limit?.aborted) await endsWithin(GIVEN_UP_MS, freed);
+    else await freed;
   }
 }

@@ -150,21 +150,22 @@ class Transport implements MssimTransport {
     this.#life = new TransportLife(address);
   }
 
-  send(command: Uint8Array, { signal }: SendOptions = {}): Promise<Bytes> {
-    return this.#life.send(command, () => {
-      const answer = this.#exchange(command);
-      return signal === undefined ? answer : cancelOnAbort(answer, signal, () => this.#cancel(answer));
+  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
+    const { signal, limit } = options;
+    return this.#life.send(command, options, () => {
+      const answer = this.#exchange(command, limit);
+      return signal === undefined ? answer : cancelOnAbort(answer, signal, () => this.#cancel(answer, limit));
     });
   }
 
-  async #exchange(command: Uint8Array): Promise<Bytes> {
+  async #exchange(command: Uint8Array, limit: AbortSignal | undefined): Promise<Bytes> {
     const message = this.#message.subarray(0, SEND_HEADER_SIZE + command.length);
     message.set(bigEndian32(SEND_COMMAND));
     // message[4] is the locality: always 0.
     message.set(bigEndian32(command.length), 5);
     message.set(command, SEND_HEADER_SIZE);
     try {
-      const answer = await this.#connection.exchange(message, this.#framing);
+      const answer = await this.#connection.exchange(message, this.#framing, limit);
       if (uint32At(answer, answer.length - 4) !== 0) {
         throw new KeyprovError('transport-protocol', `${this.address}: no zero closes the answer`);
       }
@@ -177,12 +178,12 @@ class Transport implements MssimTransport {
     }
   }
 
-  async #cancel(answer: Promise<unknown>): Promise<void> {
-    await this.#platform.tell('CANCEL_ON');
+  async #cancel(answer: Promise<unknown>, limit: AbortSignal | undefined): Promise<void> {
+    await this.#platform.tell('CANCEL_ON', limit);
     // Whether it succeeds is for whoever sent the command.
     await Promise.allSettled([answer]);
     // The switch would cancel the next commands too.
-    await this.#platform.tell('CANCEL_OFF');
+    await this.#platform.tell('CANCEL_OFF', limit);
   }
 
   async powerCycle(): Promise<void> {

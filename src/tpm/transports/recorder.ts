@@ -93,8 +93,8 @@ class Replay implements TpmTransport {
    * @throws KeyprovError `replay-mismatch` where the recording has another command at this place, or none; and
    * `transport-lost` where no answer was recorded.
    */
-  send(command: Uint8Array, _options?: SendOptions): Promise<Bytes> {
-    return this.#life.send(command, async () => this.#answer(command));
+  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
+    return this.#life.send(command, options, async () => this.#answer(command));
   }
 
   #answer(command: Uint8Array): Bytes {

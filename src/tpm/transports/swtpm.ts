@@ -127,14 +127,15 @@ class Transport implements SwtpmTransport {
     this.#life = new TransportLife(address);
   }
 
-  send(command: Uint8Array, { signal }: SendOptions = {}): Promise<Bytes> {
-    return this.#life.send(command, () => {
-      const answer = this.#connection.exchange(command, this.#framing);
+  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
+    const { signal, limit } = options;
+    return this.#life.send(command, options, () => {
+      const answer = this.#connection.exchange(command, this.#framing, limit);
       const control = this.#control;
       if (control === undefined || signal === undefined) return answer;
       return cancelOnAbort(answer, signal, async () => {
         // Only a wish: where it cannot be fulfilled, the answer to the command comes all the same.
-        await controlSwtpm(control, SWTPM_CONTROL.CANCEL_TPM_CMD).catch(() => undefined);
+        await controlSwtpm(control, SWTPM_CONTROL.CANCEL_TPM_CMD, { signal: limit }).catch(() => undefined);
       });
     });
   }

@@ -170,7 +170,7 @@ class Transport implements TbsTransport {
   }
 
   send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
-    return this.#life.send(command, () => this.#submit(command, options.signal));
+    return this.#life.send(command, options, () => this.#submit(command, options.signal));
   }
 
   async #submit(command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {

@@ -147,7 +147,7 @@ class Transport implements TctiTransport {
   }
 
   send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
-    return this.#life.send(command, () => this.#exchange(command, options.signal));
+    return this.#life.send(command, options, () => this.#exchange(command, options.signal));
   }
 
   async #exchange(command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {

@@ -8,6 +8,8 @@ import { startFakePair } from './fake-server.ts';
 export interface MssimStandIn extends AsyncDisposable {
   /** The command port; the platform port is the next one. */
   readonly port: number;
+  /** The process id of the TPM in it. */
+  readonly pid: number;
   /** Every message that the platform port got, in order. */
   readonly platformMessages: number[];
   /** How many commands the command port got. */
@@ -91,6 +93,7 @@ export async function startMssimStandIn(): Promise<MssimStandIn> {
   const servers = await startFakePair(oneAtATime(serveCommands), oneAtATime(servePlatform));
   return Object.assign(state, {
     port: servers.port,
+    pid: swtpm.pid,
     async [Symbol.asyncDispose]() {
       await servers[Symbol.asyncDispose]();
       data.destroy();
@@ -113,6 +116,10 @@ async function tellSwtpm(control: SocketTarget, command: Buffer): Promise<void> 
 function oneAtATime(serve: (socket: Socket) => Promise<void>): (socket: Socket) => void {
   let turn: Promise<void> = Promise.resolve();
   return (socket) => {
-    turn = turn.then(() => serve(socket)).finally(() => socket.end());
+    turn = turn
+      .then(() => serve(socket))
+      // Its TPM has ended with the test.
+      .catch(() => undefined)
+      .finally(() => socket.end());
   };
 }

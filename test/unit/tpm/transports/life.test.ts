@@ -14,31 +14,31 @@ describe('TransportLife', () => {
   it('goes on after an error that is none of the transport', async () => {
     const life = new TransportLife('x:');
     const error = new TpmError('tpm-command-blocked', 'no');
-    await expect(life.send(COMMAND, fails(error))).rejects.toBe(error);
-    expect(await life.send(COMMAND, works)).toBe(ANSWER);
+    await expect(life.send(COMMAND, {}, fails(error))).rejects.toBe(error);
+    expect(await life.send(COMMAND, {}, works)).toBe(ANSWER);
   });
 
   it.each([new KeyprovError('transport-protocol', 'garbage'), new Error('of another library')])(
     'ends with an error of the transport: %s',
     async (error) => {
       const life = new TransportLife('x:');
-      const first = await life.send(COMMAND, fails(error)).catch((thrown: unknown) => thrown);
+      const first = await life.send(COMMAND, {}, fails(error)).catch((thrown: unknown) => thrown);
       expect(first).toMatchObject({ code: error instanceof KeyprovError ? 'transport-protocol' : 'transport-lost' });
-      await expect(life.send(COMMAND, works)).rejects.toMatchObject({ code: 'transport-lost', cause: first });
+      await expect(life.send(COMMAND, {}, works)).rejects.toMatchObject({ code: 'transport-lost', cause: first });
     },
   );
 
   it('frees once, after the running command, and is closed from the call on', async () => {
     const events: string[] = [];
     const life = new TransportLife('x:');
-    const running = life.send(COMMAND, async () => {
+    const running = life.send(COMMAND, {}, async () => {
       await new Promise((resolve) => setImmediate(resolve));
       events.push('answered');
       return ANSWER;
     });
     const free = async () => void events.push('freed');
     const closed = life.close(free);
-    await expect(life.send(COMMAND, works)).rejects.toMatchObject({ code: 'transport-closed' });
+    await expect(life.send(COMMAND, {}, works)).rejects.toMatchObject({ code: 'transport-closed' });
     await Promise.all([running, closed, life.close(free)]);
     expect(events).toEqual(['answered', 'freed']);
   });

@@ -1,0 +1,90 @@
+import type { Bytes } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
+import { countDown, unlessAborted } from '../signal.ts';
+import type { AnyCommand } from './command.ts';
+import type { TpmTransport } from './transport.ts';
+
+/** How long a TPM may take for one command before its transport counts as dead, in milliseconds. */
+export interface CommandTimeouts {
+  /** For commands that make keys or seeds, or test the whole TPM. Default: 300,000, as the Linux kernel has it. */
+  readonly keyGenerationMs?: number | undefined;
+  /**
+   * For all others. Default: 90,000, as the TCG PC Client Device Driver Design Principles for TPM 2.0, section 10, have
+   * it. (The profile itself allows 2 seconds at most, but gives no figure for many commands.)
+   */
+  readonly otherMs?: number | undefined;
+}
+
+const DEFAULTS = { keyGenerationMs: 300_000, otherMs: 90_000 } as const;
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** The commands that make primes or seeds (TPM2_DURATION_LONG_LONG of Linux), or run every self-test. */
+const SLOW: ReadonlySet<string> = new Set<AnyCommand['name']>([
+  ...(['Create', 'CreatePrimary', 'CreateLoaded'] as const),
+  ...(['Clear', 'ChangePPS', 'ChangeEPS'] as const),
+  ...(['SelfTest', 'IncrementalSelfTest'] as const),
+]);
+
+/**
+ * The longest time for a command. Where a resource manager serves other clients too, one key generation of somebody else
+ * may come first.
+ */
+export function timeFor(
+  name: AnyCommand['name'],
+  { managed }: Pick<TpmTransport, 'managed'>,
+  { keyGenerationMs = DEFAULTS.keyGenerationMs, otherMs = DEFAULTS.otherMs }: CommandTimeouts,
+): number {
+  return Math.min((SLOW.has(name) ? keyGenerationMs : otherMs) + (managed ? keyGenerationMs : 0), LONGEST_MS);
+}
+
+/** @throws RangeError for a time that is not one. */
+function checkTimeouts(timeouts: CommandTimeouts): CommandTimeouts {
+  for (const [name, value] of Object.entries(timeouts)) {
+    if (value !== undefined && !(value > 0 && value <= LONGEST_MS)) {
+      throw new RangeError(`commandTimeouts.${name}: ${value} is not a number of milliseconds from 1 to ${LONGEST_MS}`);
+    }
+  }
+  return timeouts;
+}
+
+/** Sends commands to a TPM, and gives the transport up for good if one takes too long. */
+export class TimedSender {
+  readonly #transport: TpmTransport;
+  readonly #timeouts: CommandTimeouts;
+  readonly #end = new AbortController();
+
+  constructor(transport: TpmTransport, timeouts: CommandTimeouts = {}) {
+    this.#transport = transport;
+    this.#timeouts = checkTimeouts(timeouts);
+  }
+
+  /** @throws what the transport throws; KeyprovError `transport-timeout`, and `transport-lost` ever after. */
+  async send(name: AnyCommand['name'], command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {
+    const limit = this.#end.signal;
+    const { address } = this.#transport;
+    if (limit.aborted) {
+      throw new KeyprovError('transport-lost', `${address}: unusable since an earlier failure`, {
+        cause: limit.reason,
+        remedy: 'open the TPM again',
+      });
+    }
+    const ms = timeFor(name, this.#transport, this.#timeouts);
+    const stop = countDown(ms, () => this.giveUp(`TPM2_${name} was not answered within ${ms / 1000} s`));
+    try {
+      return await unlessAborted(() => this.#transport.send(command, { signal, limit }), limit);
+    } finally {
+      stop();
+    }
+  }
+
+  /** Ends the command under way and the transport with it. `why` is for the error. */
+  giveUp(why: string): void {
+    this.#end.abort(
+      new KeyprovError('transport-timeout', `${this.#transport.address}: ${why}; whether it was done is unknown`, {
+        remedy:
+          'open the TPM again and look at its state before repeating anything; restart a TPM that still does not ' +
+          'answer, and give a slow one more time (commandTimeouts)',
+      }),
+    );
+  }
+}
