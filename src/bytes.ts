@@ -90,6 +90,13 @@ export function fromBase64(text: string): Bytes {
   return new Uint8Array(bytes);
 }
 
+/** The text without the `=` at its end. */
+export function unpadded(base64: string): string {
+  let end = base64.length;
+  while (base64[end - 1] === '=') end--;
+  return base64.slice(0, end);
+}
+
 /** Base64 with the URL alphabet and no padding (RFC 4648, section 5). */
 export function toBase64Url(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');

@@ -1,4 +1,5 @@
 import { type Bytes, fromBase64, fromBase64Url, fromHex } from './bytes.ts';
+import { checkSize, LIMIT } from './limits.ts';
 
 /** A value that JSON can say. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
@@ -19,12 +20,18 @@ const typeError: JsonRefusal = (where, problem, cause) => new TypeError(`${where
 /**
  * Reads a JSON text, or its UTF-8 bytes. A member that stands twice is refused, at any depth, since readers differ in
  * which one they take; so is nesting deeper than {@link MAX_JSON_DEPTH}. A member `__proto__` is a member like others.
- * It takes time in proportion to the text, whose size the caller bounds.
+ * It takes time in proportion to the text, which may not be longer than `limit`.
  *
  * @param what names the text in messages, which never quote more of it than one character or the name of a member.
  * @throws the error of `refuse`, a TypeError by default.
  */
-export function parseJson(what: string, json: string | Uint8Array, refuse: JsonRefusal = typeError): JsonValue {
+export function parseJson(
+  what: string,
+  json: string | Uint8Array,
+  refuse: JsonRefusal = typeError,
+  limit: number = LIMIT.document,
+): JsonValue {
+  checkSize(json, limit, (problem) => refuse(what, problem));
   let text: string;
   let value: JsonValue;
   try {

@@ -1,5 +1,6 @@
 import { type Bytes, concat, copy, utf8 } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
+import { checkSize, LIMIT } from '../limits.ts';
 
 /** The kinds of CBOR that COSE keys and WebAuthn objects are made of. Numbers are integers of at most 53 bits. */
 export type CborValue = number | boolean | null | string | Uint8Array | readonly CborValue[] | CborMap;
@@ -64,6 +65,7 @@ export function decodeCbor(bytes: Uint8Array): CborValue {
 
 /** Reads the value that `bytes` begin with, as {@link decodeCbor} does, and tells how many bytes it has. */
 export function decodeCborPrefix(bytes: Uint8Array): { readonly value: CborValue; readonly length: number } {
+  checkSize(bytes, LIMIT.message, (problem) => new CodecError('CBOR', problem));
   const input = new CborReader(bytes);
   const value = input.value(0);
   return { value, length: input.position };

@@ -1,6 +1,7 @@
 import { type Bytes, copy, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { TAG } from './der-write.ts';
+import { checkSize, LIMIT } from '../limits.ts';
+import { MAX_OID, TAG } from './der-write.ts';
 
 /**
  * Which form of lengths is taken, and the `code` of the errors. `strict`: the shortest one, as DER wants it (X.690, 10.1),
@@ -50,12 +51,12 @@ export class DerNode {
 
   /** Reads bytes that are one value and nothing else, in the {@link DerForm} `strict`: keys, signatures and certificates. */
   static strict(bytes: Uint8Array, what: string): DerNode {
-    return new DerNode('strict', bytes, what).#only(bytes);
+    return DerNode.#whole('strict', bytes, what);
   }
 
   /** Reads bytes that are one value and nothing else, in the {@link DerForm} `lenient`: what other software may have sent. */
   static lenient(bytes: Uint8Array, what: string): DerNode {
-    return new DerNode('lenient', bytes, what).#only(bytes);
+    return DerNode.#whole('lenient', bytes, what);
   }
 
   /** The values inside; they fill it exactly. */
@@ -114,7 +115,8 @@ export class DerNode {
     const { content } = this.expect(TAG.OID);
     const arcs: bigint[] = [];
     let arc = 0n;
-    if (content.length > 64 || (content.at(-1) ?? 0x80) >= 0x80) throw this.wrong('an object identifier is malformed');
+    if (content.length > MAX_OID || (content.at(-1) ?? 0x80) >= 0x80)
+      throw this.wrong('an object identifier is malformed');
     for (const byte of content) {
       arc = (arc << 7n) | BigInt(byte & 0x7f);
       if (byte >= 0x80) continue;
@@ -155,14 +157,15 @@ export class DerNode {
 
   /** The error for what is wrong with it. */
   wrong(problem: string, offset: number = this.offset): KeyprovError {
-    const code = this.form === 'strict' ? 'key-invalid' : 'request-invalid';
-    return new KeyprovError(code, `${this.what}: ${problem} at offset ${offset}`);
+    return refusal(this.form, `${this.what}: ${problem} at offset ${offset}`);
   }
 
-  #only(bytes: Uint8Array): this {
-    const { length } = this.der;
-    if (length < bytes.length) throw this.wrong(`${bytes.length - length} bytes left over`, length);
-    return this;
+  static #whole(form: DerForm, bytes: Uint8Array, what: string): DerNode {
+    checkSize(bytes, LIMIT.message, (problem) => refusal(form, `${what}: ${problem}`));
+    const node = new DerNode(form, bytes, what);
+    const { length } = node.der;
+    if (length < bytes.length) throw node.wrong(`${bytes.length - length} bytes left over`, length);
+    return node;
   }
 
   #universalText(): string {
@@ -220,5 +223,8 @@ export class DerFields {
     return offset + der.length - content.length + this.#at;
   }
 }
+
+const refusal = (form: DerForm, message: string): KeyprovError =>
+  new KeyprovError(form === 'strict' ? 'key-invalid' : 'request-invalid', message);
 
 const hexByte = (byte: number): string => toHex(new Uint8Array([byte]));

@@ -1,4 +1,5 @@
 import { type Bytes, concat, fromHex, toHex, utf8 } from '../bytes.ts';
+import { checkSize } from '../limits.ts';
 
 /** The ASN.1 tags that keys, signatures, certificates and requests are made of. X.680, 8.6. */
 export const TAG = {
@@ -27,7 +28,7 @@ export const contextTag = (number: number, form: 'constructed' | 'primitive'): n
 /** One DER value: tag, shortest length, and all `parts` as its content. */
 export function derValue(tag: number, ...parts: readonly Uint8Array[]): Bytes {
   const content = concat(...parts);
-  const length = [];
+  const length: number[] = [];
   for (let rest = content.length; rest > 0; rest = Math.floor(rest / 256)) length.unshift(rest % 256);
   const head = content.length < 0x80 ? [tag, content.length] : [tag, 0x80 | length.length, ...length];
   return concat(new Uint8Array(head), content);
@@ -66,11 +67,18 @@ export const DER_TRUE: Bytes = derValue(TAG.BOOLEAN, new Uint8Array([0xff]));
 /** NULL. */
 export const DER_NULL: Bytes = derValue(TAG.NULL);
 
-/** An OBJECT IDENTIFIER from its dotted form. @throws TypeError for what is none. */
+/** The most bytes of an OBJECT IDENTIFIER that is read or written; those in use have some 10. */
+export const MAX_OID = 64;
+
+/** An OBJECT IDENTIFIER from its dotted form. @throws TypeError for what is none, or has more than 64 bytes. */
 export function derOid(dotted: string): Bytes {
+  // Three digits and a dot for each byte are the most.
+  checkSize(dotted, 4 * MAX_OID, (problem) => new TypeError(`object identifier: ${problem}`));
   const [first = 3n, second = 0n, ...rest] = /^\d+(\.\d+)+$/.test(dotted) ? dotted.split('.').map(BigInt) : [];
   if (first > 2n || (first < 2n && second > 39n)) throw new TypeError(`'${dotted}' is no object identifier`);
-  return derValue(TAG.OID, ...[first * 40n + second, ...rest].map(base128));
+  const content = concat(...[first * 40n + second, ...rest].map(base128));
+  checkSize(content, MAX_OID, (problem) => new TypeError(`object identifier: ${problem}`));
+  return derValue(TAG.OID, content);
 }
 
 /** Groups of 7 bits, all but the last one with the highest bit set. X.690, 8.19.2. */

@@ -10,7 +10,7 @@ import type { JsonInput } from './json-input.ts';
 import { STATE_FORMATS } from './own-formats.ts';
 import { describePrivateKey } from './private-key.ts';
 import { SSH_BLOB, TEXT_FORMATS } from './text-formats.ts';
-import { type Decoded, decodedText, decodeText, pemBlocks } from './text-layer.ts';
+import { type Decoded, decodedText, decodePemBlocks, decodeText } from './text-layer.ts';
 import { TPM_FORMATS } from './tpm-formats.ts';
 import { TRAFFIC_FORMATS } from './tpm-traffic.ts';
 import { WEBAUTHN_FORMATS } from './webauthn-formats.ts';
@@ -139,7 +139,7 @@ async function readText(whole: string, context: Context): Promise<Found[]> {
   if (text.length > MAX_USUAL_SIZE) return isRecording(text) ? await readJson(whole, context) : [];
   const json = text.startsWith('{') || text.startsWith('"') ? await readJson(whole, context) : [];
   // JSON may hold PEM, and PEM may have any text before it.
-  const blocks = json.some(({ confidence }) => confidence !== 'damaged') ? [] : pemBlocks(text);
+  const blocks = json.some(({ confidence }) => confidence !== 'damaged') ? [] : decodePemBlocks(text);
   if (blocks.length > 0) return [...json, await readPem(blocks, context)];
   if (json.length > 0) return json;
   const found = (await candidatesOf(TEXT_FORMATS, text, { size: text.length, hint: context.hint })).map((one) =>

@@ -1,4 +1,5 @@
-import { type Bytes, fromHex, toBase64 } from '../bytes.ts';
+import { type Bytes, fromHex, toBase64, unpadded } from '../bytes.ts';
+import { pemBlocks } from '../crypto/pem.ts';
 
 /** Bytes that a text stands for, by an encoding. */
 export interface Decoded {
@@ -39,31 +40,21 @@ export function decodeText(text: string): Decoded[] {
 /** Padding may be there or not; whatever else is odd is a problem. */
 function fromAnyBase64(text: string, encoding: 'base64' | 'base64url'): Decoded {
   const bytes = new Uint8Array(Buffer.from(text, encoding));
-  const standard = text.replaceAll('-', '+').replaceAll('_', '/').replace(/=*$/, '');
-  const isCanonical = standard === toBase64(bytes).replace(/=*$/, '');
+  const standard = unpadded(text.replaceAll('-', '+').replaceAll('_', '/'));
+  const isCanonical = standard === unpadded(toBase64(bytes));
   return { encoding, bytes, problems: isCanonical ? [] : [`the ${encoding} is not canonical`] };
 }
 
-const BEGIN = '-----BEGIN ';
-const DASHES = '-----';
 const MAX_BLOCKS = 50;
 
 /** The PEM blocks in a text (RFC 7468), with any text around them. */
-export function pemBlocks(text: string): Decoded[] {
-  const blocks: Decoded[] = [];
-  for (let at = text.indexOf(BEGIN); at >= 0 && blocks.length < MAX_BLOCKS; at = text.indexOf(BEGIN, at)) {
-    const labelEnd = text.indexOf(DASHES, at + BEGIN.length);
-    if (labelEnd < 0) return blocks;
-    const label = text.slice(at + BEGIN.length, labelEnd);
-    const from = labelEnd + DASHES.length;
-    const end = text.indexOf(`${DASHES}END ${label}${DASHES}`, from);
-    blocks.push(blockOf(label, text.slice(from, end < 0 ? undefined : end), end >= 0));
-    at = end < 0 ? text.length : end + DASHES.length;
+export function decodePemBlocks(text: string): Decoded[] {
+  const found: Decoded[] = [];
+  for (const { label, body, isWhole } of pemBlocks(text)) {
+    if (found.length === MAX_BLOCKS) break;
+    const { bytes, problems } = fromAnyBase64(body.replaceAll(/\s/g, ''), 'base64');
+    const all = isWhole ? problems : [...problems, 'the PEM block has no end'];
+    found.push({ encoding: `PEM ${label}`, bytes, problems: all });
   }
-  return blocks;
-}
-
-function blockOf(label: string, body: string, isWhole: boolean): Decoded {
-  const { bytes, problems } = fromAnyBase64(body.replaceAll(/\s/g, ''), 'base64');
-  return { encoding: `PEM ${label}`, bytes, problems: [...problems, ...(isWhole ? [] : ['the PEM block has no end'])] };
+  return found;
 }

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { PolicyError, type PolicyProblem, type SettingOrigin } from '../errors/policy-error.ts';
+import { readInput } from '../storage/read-input.ts';
 import type { PolicySettings } from './define-policy.ts';
 import { type MergedPolicy, type MergeOptions, mergePolicy } from './merge-policy.ts';
 import { PIN_SETTING_NAMES } from './pin-policy.ts';
@@ -76,7 +76,7 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
   for (const file of files) {
     const name = typeof file === 'string' ? file : file.name;
     try {
-      const bytes = typeof file === 'string' ? await readFile(file) : file.bytes;
+      const bytes = typeof file === 'string' ? await readInput(file) : file.bytes;
       const reading = readPolicyFile(bytes, { ...rest, origin: name });
       layers.push(...reading.layers);
       warnings.push(

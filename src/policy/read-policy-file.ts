@@ -1,4 +1,5 @@
 import { PolicyError } from '../errors/policy-error.ts';
+import { checkSize, LIMIT } from '../limits.ts';
 import type { PolicyReading } from './policy-layer.ts';
 import { type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
 import { parseLayer } from './read-settings.ts';
@@ -18,6 +19,9 @@ export interface ReadPolicyFileOptions extends ReadRegistryOptions {
  */
 export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions = {}): PolicyReading {
   const { origin = 'settings file' } = options;
+  checkSize(file, LIMIT.export, (problem) => {
+    return new PolicyError([{ setting: origin, problem, expected: 'an export only of the keys of the policies' }]);
+  });
   const text = decodeRegistryText(file).trimStart();
   if (text.startsWith('<')) return readSyncMl(text, { ...options, origin });
   if (text.startsWith('{')) return { layers: [parseLayer(text, { origin })], ignored: [] };

@@ -1,4 +1,5 @@
 import type { PolicyProblem } from '../errors/policy-error.ts';
+import { LIMIT } from '../limits.ts';
 
 /** One value of a registry export. */
 export interface RegistryEntry {
@@ -11,7 +12,6 @@ export interface RegistryEntry {
 }
 
 /** More than an export of a policy has; whole hives are larger. */
-const MAX_SIZE = 16 * 1024 * 1024;
 const MAX_PROBLEMS = 20;
 
 /** The text of a registry export in UTF-16 or UTF-8, with or without a byte order mark. Old ones are in a code page. */
@@ -38,8 +38,8 @@ export function parseRegistryExport(
   wanted: (key: string) => boolean,
   problems: PolicyProblem[],
 ): RegistryEntry[] {
-  if (text.length > MAX_SIZE) {
-    const expected = `at most ${MAX_SIZE}: export only the keys of the policies`;
+  if (text.length > LIMIT.export) {
+    const expected = `at most ${LIMIT.export}: export only the keys of the policies`;
     problems.push({ setting: 'line 1', problem: `the export has ${text.length} characters`, expected });
     return [];
   }

@@ -1,3 +1,5 @@
+import { checkSize, LIMIT } from '../limits.ts';
+
 /** An element of an XML text. Attributes are checked and dropped, names are without their prefix. */
 export interface XmlElement {
   readonly name: string;
@@ -18,7 +20,6 @@ export class XmlError extends Error {
   }
 }
 
-const MAX_SIZE = 4 * 1024 * 1024;
 const MAX_DEPTH = 32;
 const NAME = '[A-Za-z_][A-Za-z0-9_.-]{0,127}(?::[A-Za-z_][A-Za-z0-9_.-]{0,127})?';
 const START = new RegExp(`<(${NAME})`, 'y');
@@ -63,7 +64,7 @@ export function parseXml(xml: string): readonly XmlElement[] {
     return content;
   };
 
-  if (xml.length > MAX_SIZE) refuse(`${xml.length} characters, at most ${MAX_SIZE} are read`);
+  checkSize(xml, LIMIT.file, refuse);
   while (at < xml.length && isXmlCharacter(xml.charCodeAt(at))) at++;
   if (at < xml.length) refuse('a character that XML does not allow');
   at = 0;

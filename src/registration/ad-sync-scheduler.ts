@@ -1,3 +1,5 @@
+import { LIMIT } from '../limits.ts';
+
 /** The settings of the scheduler of Entra Connect. What is absent was not in the text, or could not be read. */
 export interface AdSyncScheduler {
   /** Shortest time between two cycles, in milliseconds. Microsoft's default and minimum is 30 minutes. */
@@ -35,15 +37,18 @@ const MINUTE_MS = 60_000;
 export const DEFAULT_SYNC_SCHEDULE: SyncSchedule = { intervalMs: 30 * MINUTE_MS };
 
 /**
- * Reads the output of the PowerShell command `Get-ADSyncScheduler`. Never throws.
+ * Reads the output of the PowerShell command `Get-ADSyncScheduler`, up to 1 Mi characters of it. Never throws.
  *
  * @param now about when the command ran. Days are written in the order of the system's language; where that leaves two
  * possible times, the one next to it is taken.
  */
 export function parseAdSyncScheduler(text: string, { now }: { readonly now: Date }): AdSyncScheduler {
   const fields = new Map<string, string>();
-  for (const [, name = '', value = ''] of text.matchAll(/^[ \t]*(\w+)[ \t]*:[ \t]*(.*?)\s*$/gm))
-    fields.set(name, value);
+  for (const line of text.slice(0, LIMIT.document).split('\n')) {
+    const colon = line.indexOf(':');
+    const name = line.slice(0, Math.max(colon, 0)).trim();
+    if (/^\w+$/.test(name)) fields.set(name, line.slice(colon + 1).trim());
+  }
   const field = (name: string) => fields.get(name) ?? '';
   const settings = {
     AllowedSyncCycleInterval: timeSpan(field('AllowedSyncCycleInterval')),

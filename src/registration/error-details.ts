@@ -2,19 +2,25 @@ import type { ErrorDetails } from '../errors/service-error.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 
 const MAX_TEXT = 1000;
+/** Longer answers are of proxies and web servers, and their beginning says enough. */
+const MAX_BODY = 64 * 1024;
 
 type Members = ReadonlyMap<string, unknown>;
 
-/** Reads the body of an error answer. Never throws: what has no known form is kept as text. */
+/**
+ * Reads the body of an error answer, of which nothing behind the first 64 Ki characters is looked at. Never throws: what
+ * has no known form is kept as text.
+ */
 export function parseErrorDetails(body: string): ErrorDetails {
-  const text = asciiLine(body);
+  const beginning = body.slice(0, MAX_BODY);
+  const text = asciiLine(beginning);
   if (text === '') return { form: 'empty' };
   let parsed: unknown;
   try {
-    parsed = parseJson('body', body);
+    parsed = parseJson('body', beginning);
   } catch {
     // Proxies and web servers answer with pages of their own.
-    const words = asciiLine(body.replace(/<(script|style)\b[\s\S]*?<\/\1\s*>/gi, ' ').replace(/<[^>]*>/g, ' '));
+    const words = asciiLine(textOfPage(asciiLine(beginning, MAX_BODY)));
     return { form: 'text', message: words === '' ? text : words };
   }
   const members = membersOf(parsed);
@@ -29,6 +35,30 @@ export function parseErrorDetails(body: string): ErrorDetails {
   if (typeof members.get('error') === 'string') return { form: 'oauth', ...oauthError(members) };
   if (members.has('code') || members.has('message')) return { form: 'error-details', ...errorDetails(members) };
   return { form: 'json', message: text };
+}
+
+/** What begins a part of a page that nobody sees, in small letters, and what ends it. */
+const UNSEEN: readonly (readonly [begin: string, end: string])[] = [
+  ['<!--', '--'],
+  ['<script', '</script'],
+  ['<style', '</style'],
+  ['<', ''],
+];
+
+/** The text of a page of ASCII, with a blank in place of what nobody sees, up to what does not end. Takes linear time. */
+function textOfPage(page: string): string {
+  const small = page.toLowerCase();
+  let text = '';
+  let at = 0;
+  for (let tag = page.indexOf('<'); tag >= 0; tag = page.indexOf('<', at)) {
+    const [begin, end] = UNSEEN.find(([begin]) => small.startsWith(begin, tag)) ?? ['<', ''];
+    const last = small.indexOf(end, tag + begin.length);
+    const close = last < 0 ? -1 : page.indexOf('>', last);
+    if (close < 0) break;
+    text += `${page.slice(at, tag)} `;
+    at = close + 1;
+  }
+  return text + page.slice(at);
 }
 
 const errorDetails = (members: Members) =>

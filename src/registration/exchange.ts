@@ -1,11 +1,11 @@
 import { ServiceError } from '../errors/service-error.ts';
+import { LIMIT } from '../limits.ts';
 import { withTimeout } from '../signal.ts';
 import { answerError } from './answer-error.ts';
 import { redactError, redactor } from './secrets.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /** Whether a request may go there: https, or http to a loopback address. */
@@ -83,7 +83,7 @@ async function readText(answer: Response): Promise<string | undefined> {
   let size = 0;
   for await (const chunk of answer.body ?? []) {
     size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) return undefined;
+    if (size > LIMIT.file) return undefined;
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();

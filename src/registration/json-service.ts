@@ -1,4 +1,5 @@
 import { type JsonValue, parseJson } from '../json.ts';
+import { LIMIT } from '../limits.ts';
 import { answerError, statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
@@ -28,5 +29,6 @@ async function ask(request: ServiceRequest, options: ServiceOptions): Promise<un
 
 /** The JSON of an answer. @throws ServiceError `service-answer` for what is none. */
 export function jsonOf(answer: ServiceAnswer): JsonValue {
-  return parseJson('the answer', answer.text, (where, problem) => answerError(answer, `${where} is ${problem}`));
+  const refuse = (where: string, problem: string) => answerError(answer, `${where} is ${problem}`);
+  return parseJson('the answer', answer.text, refuse, LIMIT.file);
 }

@@ -58,5 +58,7 @@ function comparable(dn: string): string {
         .replace(/[",+;<=>\\]/g, '\\$&'),
     )
     .toLowerCase()
-    .replace(/\s*(?<!\\)([,=])\s*/g, '$1');
+    .split(/(?<!\\)([,=])/)
+    .map((part) => part.trim())
+    .join('');
 }

@@ -64,8 +64,8 @@ describe('parseJson', () => {
   });
 
   it('looks at each character a few times only, however many members there are', () => {
-    const text = `{${Array.from({ length: 50_000 }, (_, i) => `"m${i}":"${'x'.repeat(20)}"`).join(',')}}`;
-    expect(Object.keys(Object(parseJson('it', text)))).toHaveLength(50_000);
+    const text = `{${Array.from({ length: 30_000 }, (_, i) => `"m${i}":"${'x'.repeat(20)}"`).join(',')}}`;
+    expect(Object.keys(Object(parseJson('it', text)))).toHaveLength(30_000);
   });
 
   it.each([

@@ -2,17 +2,18 @@ import { describe, expect, it } from 'vitest';
 import { codeOf, filesIn, importsOf } from './source-files.ts';
 
 /** For each folder of src/ (or file right in it) what it may import besides itself. */
-const BASE = ['errors', 'bytes', 'finding', 'json', 'signal', 'crypto', 'storage', 'tpm'];
+const BASE = ['errors', 'bytes', 'limits', 'finding', 'json', 'signal', 'crypto', 'storage', 'tpm'];
 const CHAIN = ['policy', 'keys', 'webcrypto', 'attestation', 'formats', 'registration', 'provisioning'];
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   finding: [],
   bytes: [],
-  json: ['bytes'],
+  limits: [],
+  json: ['bytes', 'limits'],
   signal: [],
-  crypto: ['errors', 'bytes', 'finding', 'json'],
-  storage: ['errors', 'bytes', 'json', 'signal', 'crypto', 'native'],
-  tpm: ['errors', 'bytes', 'json', 'signal', 'crypto', 'storage', 'native'],
+  crypto: ['errors', 'bytes', 'limits', 'finding', 'json'],
+  storage: ['errors', 'bytes', 'limits', 'json', 'signal', 'crypto', 'native'],
+  tpm: ['errors', 'bytes', 'limits', 'json', 'signal', 'crypto', 'storage', 'native'],
   ...Object.fromEntries(CHAIN.map((folder, index) => [folder, [...BASE, ...CHAIN.slice(0, index)]])),
   index: [...BASE, ...CHAIN],
   testing: [...BASE, ...CHAIN],

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type AttestationStatement, decodeStatement } from '../../attestation/index.ts';
@@ -7,6 +7,7 @@ import { type Bytes, equal, toBase64, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
+import { readInput } from '../../storage/read-input.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
@@ -190,7 +191,7 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
 
 /** Reads a statement as `keyprov create --out` writes it. */
 export async function readStatement(path: string): Promise<AttestationStatement> {
-  const text = await fileIo(path, () => readFile(path, 'utf8'));
+  const text = new TextDecoder().decode(await fileIo(path, () => readInput(path)));
   try {
     return decodeStatement(text);
   } catch (cause) {

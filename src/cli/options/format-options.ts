@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Bytes } from '../../bytes.ts';
 import { splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { decodeJwk } from '../../crypto/jwk.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
+import { readInput } from '../../storage/read-input.ts';
 import { fileIo } from '../file-io.ts';
 import type { Arguments } from './arguments.ts';
 import { valueOption } from './value-option.ts';
@@ -69,7 +69,7 @@ export function readFormatOptions(given: Arguments, needed: readonly FormatOptio
   given.problems.push(...missing.map((name) => `--${name} is missing: the format needs it`));
   const read = async <T>(name: keyof typeof FILES, use: (content: Uint8Array) => T): Promise<T | undefined> => {
     const path = files.get(name);
-    return path === undefined ? undefined : use(await fileIo(path, () => readFile(path)));
+    return path === undefined ? undefined : use(await fileIo(path, () => readInput(path)));
   };
   return async () => ({
     texts,

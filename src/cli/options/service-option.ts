@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import type { Option } from 'commander';
 import { utf8 } from '../../bytes.ts';
 import { splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { parseCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError, sayError } from '../../errors.ts';
 import { isSafeUrl } from '../../registration/exchange.ts';
+import { readInput } from '../../storage/read-input.ts';
 import { fileIo } from '../file-io.ts';
 import { DEFAULT_CLIENT_ID } from '../terminal/mfa-prompt.ts';
 import type { Arguments } from './arguments.ts';
@@ -98,7 +98,7 @@ export async function fileOf(given: Arguments, name: string): Promise<string | u
   const path = given.text(name);
   if (path === undefined) return undefined;
   try {
-    return await fileIo(path, () => readFile(path, 'utf8'));
+    return new TextDecoder().decode(await fileIo(path, () => readInput(path)));
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
     given.problems.push(`--${name}: ${sayError(error)}`);

@@ -6,6 +6,7 @@ import { importPublicKey } from '../../crypto/verify-signature.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { JsonMembers } from '../../json.ts';
 import type { SignOptions } from '../../keys/provider.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** A signature algorithm of RFC 7518, 3.1, that TPM keys have. */
@@ -91,7 +92,8 @@ export async function buildJws({ key, algorithm, header, payload, signal }: JwsO
  * @throws KeyprovError `request-invalid` for anything else, and a header that is not a JSON object or has `crit`.
  */
 export function parseJws(compact: string): Jws {
-  const [head = '', payload = '', signature = '', ...more] = compact.split('.');
+  checkSize(compact, LIMIT.message, (problem) => requestInvalid('JWS', problem));
+  const [head = '', payload = '', signature = '', ...more] = compact.split('.', 4);
   if (head === '' || signature === '' || more.length > 0) throw requestInvalid('JWS', 'not three parts');
   const decode = (part: string, text: string) => inRequest(`JWS: ${part}`, () => fromBase64Url(text));
   const header = JsonMembers.parse('JWS header', decode('header', head), requestInvalid);

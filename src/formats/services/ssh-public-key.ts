@@ -1,7 +1,8 @@
-import { type Bytes, concat, copy, fromBase64, toBase64, utf8 } from '../../bytes.ts';
+import { type Bytes, concat, copy, fromBase64, toBase64, unpadded, utf8 } from '../../bytes.ts';
 import { CURVES, type Curve } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** A line of an OpenSSH public key file or authorized_keys. */
@@ -31,6 +32,7 @@ export function encodeSshPublicKey(key: PublicKey): Bytes {
 
 /** Reads what {@link encodeSshPublicKey} writes. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeSshPublicKey(blob: Uint8Array): PublicKey {
+  checkSize(blob, LIMIT.line, invalid);
   const input = new SshReader(blob);
   const type = input.text();
   const key = type === 'ssh-rsa' ? readRsa(input) : readEcdsa(type, input);
@@ -69,6 +71,7 @@ export function encodeSshPublicKeyLine(parts: {
  * @throws KeyprovError `request-invalid` for anything else, and when the type is not that of the key.
  */
 export function decodeSshPublicKeyLine(line: string): SshPublicKeyLine {
+  checkSize(line, LIMIT.line, invalid);
   const [, type, base64 = '', comment = ''] = /^([a-z0-9-]+) ([^ \r\n]+)(?: (.*))?\r?\n?$/.exec(line) ?? [];
   if (type === undefined) throw invalid('not of the form "type base64 comment"');
   const publicKey = decodeSshPublicKey(inRequest('SSH public key', () => fromBase64(base64)));
@@ -78,7 +81,7 @@ export function decodeSshPublicKeyLine(line: string): SshPublicKeyLine {
 
 /** The fingerprint that `ssh-keygen -l` shows: `SHA256:` and unpadded base64 of the digest of the blob. */
 export function computeSshFingerprint(key: PublicKey): string {
-  return `SHA256:${toBase64(digest('sha256', encodeSshPublicKey(key))).replace(/=+$/, '')}`;
+  return `SHA256:${unpadded(toBase64(digest('sha256', encodeSshPublicKey(key))))}`;
 }
 
 const sshCurveOf = (crv: Curve): string => SSH_CURVES.find(([curve]) => curve === crv)?.[1] ?? '';

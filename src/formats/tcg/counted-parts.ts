@@ -1,5 +1,6 @@
 import { type Bytes, copy } from '../../bytes.ts';
 import { causedBy, isKeyprovError, KeyprovError, rethrowAs } from '../../errors.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 
 /** Unsigned integers of 4 bytes, little endian, one after the other. */
 export function uint32s(...values: readonly number[]): Bytes {
@@ -20,6 +21,7 @@ export class CountedParts {
   constructor(what: string, bytes: Uint8Array) {
     this.#what = what;
     this.#bytes = bytes;
+    checkSize(bytes, LIMIT.structure, (problem) => this.invalid(problem));
   }
 
   /** The first `count` UINT32s. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { HASHES, TPM_ALG } from '../../tpm/constants.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
@@ -138,6 +139,7 @@ export class IdevidReader {
   #rest: Uint8Array;
 
   constructor(bytes: Uint8Array) {
+    checkSize(bytes, LIMIT.document, invalid);
     this.#rest = bytes;
   }
 

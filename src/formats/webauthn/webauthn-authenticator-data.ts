@@ -1,6 +1,7 @@
 import { type Bytes, concat, copy, fromHex, toHex, uint16, uint16At, uint32At, utf8 } from '../../bytes.ts';
 import { type CborMap, decodeCborPrefix, encodeCbor, isMap } from '../../crypto/cbor.ts';
 import { digest } from '../../crypto/kdf.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import { type CoseKey, encodeCoseKey, readCoseKey } from './cose-key.ts';
 
@@ -110,6 +111,7 @@ function encodeCredential({ aaguid, credentialId, key }: AttestedCredential): Ui
  * @throws KeyprovError `request-invalid` for anything else, reserved flags among it.
  */
 export function decodeAuthenticatorData(bytes: Uint8Array): AuthenticatorData {
+  checkSize(bytes, LIMIT.message, invalid);
   if (bytes.length < HEAD_SIZE) throw invalid(`${bytes.length} bytes, it has at least ${HEAD_SIZE}`);
   const flags = bytes[32] ?? 0;
   if ((flags & RESERVED) !== 0) throw invalid(`reserved flags in 0x${flags.toString(16)}`);

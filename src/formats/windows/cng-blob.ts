@@ -4,6 +4,7 @@ import { CURVES, type Curve, toBigInt } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bitLength, checkPublicKey, type EcPublicKey, type RsaPublicKey } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 
 /** An RSA key with its primes, big endian, without leading zeros. */
 export interface RsaPrimesKey extends RsaPublicKey {
@@ -229,6 +230,7 @@ class BlobReader {
   #at = 0;
 
   constructor(bytes: Uint8Array) {
+    checkSize(bytes, LIMIT.structure, wrong);
     this.#bytes = bytes;
   }
 

@@ -1,4 +1,5 @@
 import { type Bytes, concat, copy } from '../../bytes.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
 /** Flags of {@link CustomKeyInformation}. */
@@ -51,6 +52,7 @@ export function encodeCustomKeyInformation(information: CustomKeyInformation): B
  * @throws KeyprovError `request-invalid` for fewer than 2 bytes.
  */
 export function decodeCustomKeyInformation(bytes: Uint8Array): CustomKeyInformation {
+  checkSize(bytes, LIMIT.structure, (problem) => requestInvalid('custom key information', problem));
   const [version, flags] = bytes;
   if (version === undefined || flags === undefined) {
     throw requestInvalid('custom key information', `${bytes.length} bytes, it has at least ${REQUIRED}`);

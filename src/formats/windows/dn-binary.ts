@@ -1,4 +1,5 @@
 import { type Bytes, fromHex, toHex } from '../../bytes.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** A value of a directory attribute of syntax Object(DN-Binary). MS-ADTS 3.1.1.2.2.2.3. */
@@ -27,6 +28,7 @@ export function encodeDnBinary({ binary, dn }: { readonly binary: Uint8Array; re
 
 /** Reads such a value; digits may be in lower case. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeDnBinary(text: string): DnBinary {
+  checkSize(text, LIMIT.message + LIMIT.line, (problem) => requestInvalid('DN-Binary value', problem));
   const [, count, hex = '', dn] = /^B:(0|[1-9]\d*):([0-9A-Fa-f]+):(.+)$/s.exec(text) ?? [];
   if (count === undefined || dn === undefined)
     throw requestInvalid('DN-Binary value', 'not of the form B:count:digits:name');

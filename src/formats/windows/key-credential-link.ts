@@ -1,5 +1,6 @@
 import { type Bytes, concat, copy } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import {
   type CustomKeyInformation,
@@ -191,6 +192,7 @@ export function encodeEntry({ id, value }: KeyCredentialEntry): Bytes {
 }
 
 function readEntries(blob: Uint8Array): KeyCredentialEntry[] {
+  checkSize(blob, LIMIT.structure, invalid);
   if (blob.length < 4) throw invalid('cut off');
   const data = new DataView(blob.buffer, blob.byteOffset, blob.byteLength);
   const version = data.getUint32(0, true);

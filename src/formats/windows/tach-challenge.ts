@@ -1,6 +1,7 @@
 import type { Credential } from '../../attestation/credential.ts';
 import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { decodeSizedCredential, encodeSizedCredential } from '../services/credential-encodings.ts';
 
 /** A challenge of a certification authority for an attestation key of Windows. */
@@ -34,14 +35,17 @@ export function encodeTachChallenge({ aikOpaque, ...credential }: TachChallenge)
 
 /** Reads what {@link encodeTachChallenge} writes. @throws KeyprovError `credential-invalid` for anything else. */
 export function decodeTachChallenge(bytes: Uint8Array): TachChallenge {
+  checkSize(bytes, LIMIT.structure, invalid);
   const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [size, tail] = bytes.length < HEADER_SIZE ? [0, 0] : [header.getUint32(16, true), header.getUint32(20, true)];
   const fits =
     bytes.length === HEADER_SIZE + size + tail && equal(bytes.subarray(0, HEADER_SIZE), headerOf(size, tail));
-  if (!fits) throw new KeyprovError('credential-invalid', 'TACH challenge: its header does not fit its content');
+  if (!fits) throw invalid('its header does not fit its content');
   const end = HEADER_SIZE + size;
   return { ...decodeSizedCredential(bytes.subarray(HEADER_SIZE, end)), aikOpaque: copy(bytes.subarray(end)) };
 }
+
+const invalid = (problem: string): KeyprovError => new KeyprovError('credential-invalid', `TACH challenge: ${problem}`);
 
 function headerOf(size: number, tail: number): Bytes {
   const header = new Uint8Array(HEADER_SIZE);

@@ -1,3 +1,5 @@
+import { LIMIT } from '../../limits.ts';
+
 /** One line of a section: `NgcSet : NO`. A line that is no such pair has an empty name, and its text as value. */
 export interface DsregLine {
   readonly name: string;
@@ -64,8 +66,9 @@ function time(value: string): Date | undefined {
 }
 
 function validity(value: string): DsregValidity | undefined {
-  const [, from = '', until = ''] = /^\[ (.+) -- (.+) \]$/.exec(value) ?? [];
-  const [notBefore, notAfter] = [time(from), time(until)];
+  if (!value.startsWith('[ ') || !value.endsWith(' ]')) return undefined;
+  const [notBefore, notAfter, ...more] = value.slice(2, -2).split(' -- ', 3).map(time);
+  if (more.length > 0) return undefined;
   return notBefore && notAfter && { notBefore, notAfter };
 }
 
@@ -105,17 +108,17 @@ const BOX = `+${'-'.repeat(70)}+`;
 /** Windows writes the colon of this field, and of no other, right behind the name. */
 const NO_BLANK = 'AadRecoveryEnabled';
 
-/** Reads the text of `dsregcmd /status`. What stands before the first title is left out; never throws. */
+/** Reads the text of `dsregcmd /status`, up to 1 Mi characters of it. What stands before the first title is left out; never throws. */
 export function parseDsregStatus(text: string): DsregStatus {
   const sections: { title: string; lines: DsregLine[] }[] = [];
   let isBelowTitle = false;
-  for (const raw of text.split(/\r?\n/)) {
+  for (const raw of text.slice(0, LIMIT.document).split('\n')) {
     const line = raw.trim();
     const isBox = /^\+[-=+]*$/.test(line);
     const lines = sections.at(-1)?.lines;
     if (line.startsWith('|')) {
       if (lines?.at(-1)?.value === BOX) lines.pop(); // the upper edge of this title's box
-      sections.push({ title: line.replace(/^\|\s*|\s*\|?$/g, ''), lines: [] });
+      sections.push({ title: line.slice(1, line.endsWith('|') ? -1 : undefined).trim(), lines: [] });
     } else if (!(isBox && isBelowTitle)) {
       lines?.push(isBox ? { name: '', value: BOX } : readLine(line));
     }
@@ -126,8 +129,10 @@ export function parseDsregStatus(text: string): DsregStatus {
 
 /** Values hold colons too, so the first one counts; that of an address in running text (`https://`) does not. */
 function readLine(line: string): DsregLine {
-  const [, name, value = ''] = /^([^:]*[^:\s])\s*:(?!\/\/)\s*(.*)$/.exec(line) ?? [];
-  return name === undefined ? { name: '', value: line } : { name, value };
+  const colon = line.indexOf(':');
+  const name = line.slice(0, Math.max(colon, 0)).trimEnd();
+  if (name === '' || line.startsWith('//', colon + 1)) return { name: '', value: line };
+  return { name, value: line.slice(colon + 1).trimStart() };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type Bytes, concat, view } from '../../bytes.ts';
 import { CodecError } from '../../errors/codec-error.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 
 /**
  * Turns a value into the bytes of one structure of TPM 2.0 Part 2 and back. All integers are big endian.
@@ -174,8 +175,9 @@ export function encode<T>(codec: Codec<T>, value: T): Bytes {
   return concat(out.written);
 }
 
-/** The value that `bytes` hold, all of them. @throws CodecError for other bytes, or bytes left over. */
+/** The value that `bytes` hold, all of them. @throws CodecError for other bytes, bytes left over, or more than 128 KiB. */
 export function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
+  checkSize(bytes, LIMIT.structure, (problem) => new CodecError(codec.name, problem));
   const input = new Reader(bytes);
   const value = codec.read(input);
   expectEnd(input, codec.name);

@@ -1,7 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { fromHex, uint32At } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { isJsonObject, JsonMembers, type JsonRefusal, parseJson, showJson } from '../../json.ts';
+import { LIMIT } from '../../limits.ts';
+import { readInput } from '../../storage/read-input.ts';
 import { HEADER_SIZE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
 import type { TransportKind } from '../transport.ts';
@@ -68,11 +70,11 @@ export async function saveRecording(path: string, recording: Recording): Promise
 export async function loadRecording(path: string): Promise<Recording> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = new TextDecoder().decode(await readInput(path));
   } catch (cause) {
     throw new KeyprovError('recording-invalid', `${path}: cannot be read`, { cause });
   }
-  return decodeRecording(parseJson(path, text, invalid), path);
+  return decodeRecording(parseJson(path, text, invalid, LIMIT.export), path);
 }
 
 /**

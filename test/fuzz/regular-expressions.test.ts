@@ -1,0 +1,86 @@
+import { resolve } from 'node:path';
+import ts from 'typescript-api';
+import { describe, expect, it } from 'vitest';
+import { filesIn, textOf } from '../unit/source-files.ts';
+
+// The package can start a program of its own or Java, which package.json leaves out: its JavaScript gives the same answers.
+process.env.RECHECK_BACKEND = 'pure';
+const { checkSync } = await import('recheck');
+
+interface Pattern {
+  readonly where: string;
+  readonly source: string;
+  readonly flags: string;
+}
+
+/** Every regular expression that is written in the sources, and how many are made from text. */
+function written(path: string): { readonly literals: Pattern[]; readonly made: number } {
+  const file = ts.createSourceFile(path, textOf(path), ts.ScriptTarget.Latest, true);
+  const literals: Pattern[] = [];
+  let made = 0;
+  const visit = (node: ts.Node): void => {
+    if (ts.isRegularExpressionLiteral(node)) {
+      const end = node.text.lastIndexOf('/');
+      const line = file.getLineAndCharacterOfPosition(node.getStart()).line + 1;
+      literals.push({ where: `${path}:${line}`, source: node.text.slice(1, end), flags: node.text.slice(end + 1) });
+    } else if ((ts.isNewExpression(node) || ts.isCallExpression(node)) && node.expression.getText() === 'RegExp') {
+      made += 1;
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return { literals, made };
+}
+
+/** The regular expressions that a file makes from text when it is loaded. */
+async function made(path: string): Promise<Pattern[]> {
+  const patterns: Pattern[] = [];
+  const original = globalThis.RegExp;
+  globalThis.RegExp = new Proxy(original, {
+    construct(target, [source, flags]: [string, string?]) {
+      patterns.push({ where: path, source, flags: flags ?? '' });
+      return new target(source, flags);
+    },
+  });
+  try {
+    await import(`${resolve(path)}?made`);
+  } finally {
+    globalThis.RegExp = original;
+  }
+  return patterns;
+}
+
+/** What recheck says against a pattern: a text on which it takes more than linear time. */
+function flaw({ where, source, flags }: Pattern): string | undefined {
+  const found = checkSync(source, flags, { timeout: 60_000, randomSeed: 1 });
+  if (found.status === 'safe') return undefined;
+  const why = found.status === 'vulnerable' ? `${found.complexity.summary}, ${found.attack.pattern}` : found.error.kind;
+  return `${where} /${source}/${flags}: ${why}`;
+}
+
+describe('a regular expression', () => {
+  it('that takes more than linear time is found', () => {
+    const bad: readonly [source: string, flags: string][] = [
+      ['[ \\t]*\\r?\\n', ''],
+      ['=*$', ''],
+      ['<[^>]*>', 'g'],
+      ['\\s*(?<!\\\\)([,=])\\s*', 'g'],
+    ];
+    expect(bad.map(([source, flags]) => flaw({ where: 'here', source, flags }) !== undefined)).toEqual(
+      bad.map(() => true),
+    );
+  });
+
+  it('of the sources takes linear time', async () => {
+    const patterns = new Map<string, Pattern>();
+    for (const path of filesIn(['src', 'native'], '.ts')) {
+      const found = written(path);
+      const dynamic = found.made === 0 ? [] : await made(path);
+      // One that is made later, of a text that comes then, cannot be judged.
+      expect([path, dynamic.length]).toEqual([path, found.made]);
+      for (const one of [...found.literals, ...dynamic]) patterns.set(`/${one.source}/${one.flags}`, one);
+    }
+    expect(patterns.size).toBeGreaterThan(100);
+    expect([...patterns.values()].map(flaw).filter((found) => found !== undefined)).toEqual([]);
+  }, 120_000);
+});
