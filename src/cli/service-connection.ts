@@ -1,16 +1,16 @@
-import { ServiceError } from '../errors/service-error.ts';
 import { withCleanup } from '../errors.ts';
 import type { EnrolAk } from '../provisioning/key-request.ts';
 import type { MfaPrompt } from '../provisioning/mfa-gate.ts';
+import { createMfaPrompt, tokenByCode } from '../provisioning/mfa-prompt.ts';
 import { attestationCaEnrolment } from '../registration/attestation-ca.ts';
-import { discoverServices } from '../registration/discovery.ts';
+import type { DeviceCodePrompt } from '../registration/device-code.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { openKeyRegistrar } from '../registration/open-key-registrar.ts';
 import { createServiceFetch, type ServiceFetch } from '../registration/service-fetch.ts';
 import { UsageError } from './options/arguments.ts';
 import type { ServiceArguments } from './options/service-option.ts';
 import { commandText } from './terminal/command-output.ts';
-import { type DeviceCodeSource, deviceCodePrompt, deviceCodeToken, tokenCommandPrompt } from './terminal/mfa-prompt.ts';
+import { sayingProblems, showCode, tokenCommandPrompt } from './terminal/mfa-prompt.ts';
 import type { Prompter } from './terminal/prompter.ts';
 
 /** A service, and how its users authenticate. */
@@ -32,29 +32,25 @@ export async function withService<T>(
 ): Promise<T> {
   const fetch = openFetch(service);
   const connect = async (): Promise<T> => {
-    const { url, tenant, graphTokenCommand, graphUrl } = service;
-    const sending = { fetch, signal };
-    const source = once(() => codeSource(service, { fetch, prompter, signal }));
+    const { url, tenant, trustedResources, clientId, graphTokenCommand, graphUrl } = service;
+    const server = { url, tenant, trustedResources, fetch };
+    const signIn = {
+      ...{ ...server, clientId },
+      onCode: (code: DeviceCodePrompt) => showCode(code, { user, prompter }),
+    };
     const graphToken = once(async () =>
       graphTokenCommand === undefined
-        ? await deviceCodeToken(await source(), {
-            user,
-            resource: graphUrl === undefined ? GRAPH : bare(graphUrl),
-            signal,
-          })
+        ? await tokenByCode({ user, resource: graphUrl ? bare(graphUrl) : GRAPH }, { ...signIn, signal })
         : await commandText(graphTokenCommand, { option: '--graph-token-command', signal }),
     );
     const registrar = await openKeyRegistrar({
-      ...{ url, ...sending },
-      ...(tenant !== undefined && { tenant }),
-      graph: { token: graphToken, ...(graphUrl && { graphUrl }) },
+      ...{ ...server, signal },
+      graph: { token: graphToken, graphUrl },
     });
     const { tokenCommand, attestationCa } = service;
     const enrolAk = attestationCa && attestationCaEnrolment({ url: attestationCa, fetch });
     const mfa: MfaPrompt =
-      tokenCommand === undefined
-        ? async (request, options) => await deviceCodePrompt(await source())(request, options)
-        : tokenCommandPrompt(tokenCommand);
+      tokenCommand === undefined ? sayingProblems(createMfaPrompt(signIn), prompter) : tokenCommandPrompt(tokenCommand);
     return await work({ registrar, mfa, enrolAk, fetch });
   };
   return await withCleanup(connect, () => fetch.close());
@@ -78,18 +74,4 @@ function once<T>(work: () => Promise<T>): () => Promise<T> {
     result ??= work();
     return result;
   };
-}
-
-async function codeSource(
-  { url, tenant, clientId }: ServiceArguments,
-  { fetch, prompter, signal }: Pick<DeviceCodeSource, 'fetch' | 'prompter'> & { readonly signal: AbortSignal },
-): Promise<DeviceCodeSource> {
-  const { authentication } = await discoverServices(url, { fetch, signal, ...(tenant !== undefined && { tenant }) });
-  const { tokenEndpoint } = authentication ?? {};
-  if (tokenEndpoint === undefined) {
-    throw new ServiceError('service-answer', `${url.origin} does not say where users sign in`, {
-      remedy: 'name a --token-command',
-    });
-  }
-  return { tokenEndpoint, clientId, prompter, fetch };
 }

@@ -1,4 +1,5 @@
 import { LIMIT } from '../limits.ts';
+import { peerTime } from './peer-time.ts';
 
 /** The settings of the scheduler of Entra Connect. What is absent was not in the text, or could not be read. */
 export interface AdSyncScheduler {
@@ -66,7 +67,7 @@ export function parseAdSyncScheduler(text: string, { now }: { readonly now: Date
   return { ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)), fields };
 }
 
-/** What these settings mean for a key that waits. */
+/** What these settings mean for a key that waits. The interval is 1 minute to 31 days, whatever they say. */
 export function scheduleOf(scheduler: AdSyncScheduler): SyncSchedule {
   const { AllowedSyncCycleInterval = DEFAULT_SYNC_SCHEDULE.intervalMs, CustomizedSyncCycleInterval = 0 } = scheduler;
   const obstacles = [
@@ -75,8 +76,10 @@ export function scheduleOf(scheduler: AdSyncScheduler): SyncSchedule {
     scheduler.SchedulerSuspended === true ? 'the scheduler is suspended (SchedulerSuspended)' : '',
   ];
   return {
-    intervalMs:
+    intervalMs: peerTime(
+      'sync-interval',
       scheduler.CurrentlyEffectiveSyncCycleInterval ?? Math.max(AllowedSyncCycleInterval, CustomizedSyncCycleInterval),
+    ),
     ...(scheduler.NextSyncCycleStartTimeInUTC && { nextCycle: scheduler.NextSyncCycleStartTimeInUTC }),
     obstacles: obstacles.filter((obstacle) => obstacle !== ''),
   };

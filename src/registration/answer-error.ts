@@ -1,5 +1,6 @@
 import { type ErrorDetails, ServiceError, type ServiceErrorOptions } from '../errors/service-error.ts';
 import { asciiLine, parseErrorDetails } from './error-details.ts';
+import { peerTime } from './peer-time.ts';
 import type { ServiceAnswer } from './service-message.ts';
 
 /** What a caller knows better than this file of an answer. */
@@ -64,10 +65,10 @@ export function answerError(
   });
 }
 
-/** The header Retry-After, in milliseconds from `now`. RFC 9110, 10.2.3: seconds, or a date. */
+/** The header Retry-After, in milliseconds from `now` and within its bounds. RFC 9110, 10.2.3: seconds, or a date. */
 export function retryAfter(headers: Headers, now: Date): number | undefined {
   const value = headers.get('retry-after')?.trim() ?? '';
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  if (/^\d+$/.test(value)) return peerTime('retry-after', Number(value) * 1000);
   const date = /^[A-Z][a-z]{2,8},/.test(value) ? Date.parse(value) : Number.NaN;
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now.getTime());
+  return Number.isNaN(date) ? undefined : peerTime('retry-after', date - now.getTime());
 }

@@ -16,9 +16,9 @@ import { encode } from '../tpm/codec/index.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { baseUrl } from './base-url.ts';
 import { postJson } from './json-service.ts';
 import type { ServiceOptions } from './service-message.ts';
+import { baseUrl } from './service-url.ts';
 
 /** Options of {@link enrolAttestationKey}. */
 export interface EnrolAttestationKeyOptions extends ServiceOptions {

@@ -1,15 +1,19 @@
 import { MfaError } from '../errors/mfa-error.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { type DeviceCodeDemand, deviceCodeRequest } from './authorize-request.ts';
+import { isEntraHost } from './entra-hosts.ts';
+import { peerLine } from './peer-text.ts';
+import { peerTime } from './peer-time.ts';
 import type { ServiceOptions } from './service-message.ts';
+import { isSafeUrl } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
-import { type IssuedTokens, issuedTokens, postForm, readMembers, seconds } from './token-endpoint.ts';
+import { type IssuedTokens, issuedTokens, postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
 /** What the user is shown. */
 export interface DeviceCodePrompt {
-  /** What to type in there. */
+  /** What to type in there: printable ASCII, as all texts here are printable. */
   readonly userCode: string;
-  /** Where. */
+  /** Where: https, or http at a loopback address. */
   readonly verificationUrl: string;
   /** Both in a sentence of the service; empty where it sends none. */
   readonly message: string;
@@ -21,14 +25,21 @@ export interface DeviceCodePrompt {
 export interface DeviceCodeOptions extends ServiceOptions {
   /** Shows the code to the user. What it throws ends the sign-in. */
   readonly onCode: (prompt: DeviceCodePrompt) => void | Promise<void>;
+  /**
+   * Hosts that the page for the user may be at, besides that of the token endpoint and wherever Entra ID names one. A
+   * service could else show the user a code that it has got from another one. RFC 8628, 5.4.
+   */
+  readonly trustedHosts?: readonly string[] | undefined;
   readonly sleep?: Sleep | undefined;
   /** The clock. */
   readonly now?: (() => Date) | undefined;
 }
 
 const SLOW_DOWN_MS = 5000;
-const DEFAULT_INTERVAL_S = 5;
-const DEFAULT_LIFETIME_S = 900;
+const DEFAULT_INTERVAL_MS = 5000;
+const DEFAULT_LIFETIME_MS = 900_000;
+/** Of a code or an address, which the user types. */
+const MAX_TYPED = 300;
 const GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 
 /**
@@ -37,30 +48,36 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
  *
  * @throws TypeError for a token endpoint that is not of https, or whose path does not end with `/token`.
  * @throws ServiceError `mfa-failed` when the user refuses, or must do more than that; `mfa-timeout` when nobody signs in
- * in time; else a `service-…` code. The reason of `signal` when that aborts.
+ * in time; `service-untrusted` for a page at a host that is not trusted; else a `service-…` code. The reason of `signal` when that aborts.
  */
 export async function authenticateWithDeviceCode(
   demand: DeviceCodeDemand,
   options: DeviceCodeOptions,
 ): Promise<IssuedTokens> {
-  const { onCode, sleep = sleepFor, now = () => new Date(), signal } = options;
+  const { onCode, sleep = sleepFor, now = () => new Date(), trustedHosts = [], signal } = options;
   const { url, form } = deviceCodeRequest(demand);
   const answer = await postForm(url, form, [], options);
   const asked = now().getTime();
   const { deviceCode, interval, prompt } = readMembers(url, answer, (members) => {
     const address = members.has('verification_url') ? 'verification_url' : 'verification_uri';
-    const lifetime = seconds(members, 'expires_in') ?? DEFAULT_LIFETIME_S;
+    const lifetime = secondsIn(members, 'expires_in', 'device-code-lifetime') ?? DEFAULT_LIFETIME_MS;
     return {
       deviceCode: members.text('device_code'),
-      interval: seconds(members, 'interval') ?? DEFAULT_INTERVAL_S,
+      interval: secondsIn(members, 'interval', 'device-code-interval') ?? DEFAULT_INTERVAL_MS,
       prompt: {
-        userCode: members.text('user_code'),
-        verificationUrl: members.text(address),
-        message: members.has('message') ? members.text('message') : '',
-        expires: new Date(asked + lifetime * 1000),
+        userCode: members.read('user_code', asUserCode),
+        verificationUrl: members.read(address, asPage),
+        message: members.has('message') ? peerLine(members.text('message')) : '',
+        expires: new Date(asked + lifetime),
       },
     };
   });
+  const page = new URL(prompt.verificationUrl);
+  if (page.hostname !== url.hostname && !isEntraHost(url.hostname) && !trustedHosts.includes(page.hostname)) {
+    throw new ServiceError('service-untrusted', `POST ${url.origin}${url.pathname}: the page is at ${page.origin}`, {
+      remedy: 'where that host is known, name it in trustedHosts',
+    });
+  }
   await onCode(prompt);
 
   const tokenUrl = new URL(demand.tokenEndpoint);
@@ -71,7 +88,7 @@ export async function authenticateWithDeviceCode(
     code: deviceCode, // Entra ID's first version
     device_code: deviceCode, // RFC 8628 and AD FS
   });
-  let waitMs = interval * 1000;
+  let waitMs = interval;
   let problem: unknown;
   while (now().getTime() + waitMs < prompt.expires.getTime()) {
     await sleep(waitMs, { signal });
@@ -93,7 +110,7 @@ function nextWait(error: ServiceError, waitMs: number): number {
     case 'authorization_pending':
       return waitMs;
     case 'slow_down':
-      return waitMs + SLOW_DOWN_MS;
+      return peerTime('device-code-interval', waitMs + SLOW_DOWN_MS); // RFC 8628, 3.5
     case 'expired_token':
     case 'code_expired':
       throw timeOut('the code has expired before somebody signed in', error);
@@ -105,7 +122,22 @@ function nextWait(error: ServiceError, waitMs: number): number {
       });
   }
   if (error.retry !== 'backoff') throw error;
-  return Math.max(waitMs * 2, error.retryAfterMs ?? 0); // RFC 8628, 3.5
+  return peerTime('device-code-interval', Math.max(waitMs * 2, error.retryAfterMs ?? 0)); // RFC 8628, 3.5
+}
+
+/** What a user can type. @throws TypeError for anything else. */
+function asUserCode(text: string): string {
+  if (text.length > MAX_TYPED || !/^[ -~]+$/.test(text)) throw new TypeError('not a code that can be typed');
+  return text;
+}
+
+/** The page of the service, in ASCII. @throws TypeError for one without TLS: whoever is on the way could ask for anything there. */
+function asPage(text: string): string {
+  const url = text.length <= MAX_TYPED && URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !isSafeUrl(url) || url.username !== '' || url.password !== '') {
+    throw new TypeError('not an address of https');
+  }
+  return url.href;
 }
 
 function timeOut(message: string, cause: unknown): MfaError {

@@ -1,11 +1,11 @@
 import { isJsonObject, JsonMembers } from '../json.ts';
 import { parseXml, type XmlElement, XmlError } from '../policy/xml.ts';
-import { isSafeUrl } from './exchange.ts';
+import { isSafeUrl } from './service-url.ts';
 
 /** A service that discovery names. */
 export interface DiscoveredService {
   readonly endpoint: URL;
-  /** What the token must be for: its `aud`. */
+  /** What the token must be for: its `aud`. Of `discoverServices` only what the endpoint may be sent a token for. */
   readonly resource: string;
   /** The version of its protocol; `1.0` where the answer has none. */
   readonly version: string;
@@ -57,22 +57,28 @@ export function readDiscoveryDocument(text: string, contentType: string): Discov
   };
 }
 
-/** Every address that is handed out, with its name. */
-export function endpointsOf({
-  keyProvisioning,
-  deviceJoin,
-  nonce,
-  authentication,
-}: DiscoveredServices): [string, URL][] {
-  const all: [string, URL | undefined][] = [
-    ['KeyProvisioningService', keyProvisioning?.endpoint],
-    ['DeviceJoinService', deviceJoin?.endpoint],
-    ['NonceService', nonce?.endpoint],
-    ['AuthCodeEndpoint', authentication?.authorizeEndpoint],
-    ['TokenEndpoint', authentication?.tokenEndpoint],
-  ];
-  return all.flatMap(([name, url]) => (url === undefined ? [] : [[name, url]]));
+/** Every service that is handed out, with its name. */
+export function servicesOf({ keyProvisioning, deviceJoin, nonce }: DiscoveredServices): [string, DiscoveredService][] {
+  return named([
+    ['KeyProvisioningService', keyProvisioning],
+    ['DeviceJoinService', deviceJoin],
+    ['NonceService', nonce],
+  ]);
 }
+
+/** Every address that is handed out, with its name. */
+export function endpointsOf(services: DiscoveredServices): [string, URL][] {
+  return [
+    ...servicesOf(services).map(([name, { endpoint }]): [string, URL] => [name, endpoint]),
+    ...named([
+      ['AuthCodeEndpoint', services.authentication?.authorizeEndpoint],
+      ['TokenEndpoint', services.authentication?.tokenEndpoint],
+    ]),
+  ];
+}
+
+const named = <T>(all: readonly (readonly [string, T | undefined])[]): [string, T][] =>
+  all.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
 
 /** Whether both hosts are the same or the second is trusted, and the address has TLS. */
 export function isTrustedAddress(url: URL, asked: URL, trustedHosts: readonly string[]): boolean {

@@ -1,16 +1,20 @@
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { statusError } from './answer-error.ts';
-import { baseUrl } from './base-url.ts';
 import {
   type DiscoveredServices,
   DiscoveryFormError,
   endpointsOf,
   isTrustedAddress,
   readDiscoveryDocument,
+  servicesOf,
 } from './discovery-document.ts';
+import { TRUSTED_HOSTS } from './entra-hosts.ts';
 import { exchange } from './exchange.ts';
+import { peerLine } from './peer-text.ts';
 import type { ServiceAnswer, ServiceOptions } from './service-message.ts';
+import { baseUrl, pathSegment } from './service-url.ts';
+import { isOwnResource } from './token-resource.ts';
 
 /** Options of {@link discoverServices}. */
 export interface DiscoverServicesOptions extends ServiceOptions {
@@ -18,22 +22,14 @@ export interface DiscoverServicesOptions extends ServiceOptions {
   readonly tenant?: string | undefined;
   /** The hosts that may be named besides the one that is asked. Default {@link TRUSTED_HOSTS}. */
   readonly trustedHosts?: readonly string[] | undefined;
+  /**
+   * The resources that tokens may be asked for besides those that name the host which the token is sent to, or that are
+   * a GUID of an AD FS which gives its tokens itself. Default: none.
+   */
+  readonly trustedResources?: readonly string[] | undefined;
   /** What an AD FS is asked for. Default `json`; an answer in the other form is read as well. */
   readonly format?: 'json' | 'xml' | undefined;
 }
-
-/** The well known hosts of Entra ID: of the public cloud, of the clouds of the US government and of China. */
-export const TRUSTED_HOSTS: readonly string[] = [
-  'enterpriseregistration.windows.net',
-  'login.microsoftonline.com',
-  'login.windows.net',
-  'login.microsoft.com',
-  'enterpriseregistration.microsoftonline.us',
-  'login.microsoftonline.us',
-  'enterpriseregistration.partner.microsoftonline.cn',
-  'login.partner.microsoftonline.cn',
-  'login.chinacloudapi.cn',
-];
 
 const MAX_REDIRECTIONS = 5;
 const NOT_TRUSTED = 0x801c000b;
@@ -42,11 +38,11 @@ const BAD_FORM = 0x801c0012;
 
 /**
  * Asks where the services are: an AD FS by MS-DVRD in version 1.2, Entra ID in version 1.9. Redirections are followed to
- * the same host and to trusted ones.
+ * the same host and to trusted ones; `headers` go to the server that was asked, and no further.
  *
  * @param url of the server, such as `https://enterpriseregistration.windows.net`. https, or http to a loopback address.
  * @throws TypeError for another URL. @throws ServiceError `service-untrusted` for an address or a redirection at another
- * host that is not trusted, or without TLS; `service-answer` for an answer of bad form; `service-unreachable`,
+ * host that is not trusted, or without TLS, and for a service whose tokens would be for another one; `service-answer` for an answer of bad form; `service-unreachable`,
  * `service-timeout` and `service-refused`. The reason of `signal` when that aborts.
  *
  * @example
@@ -62,32 +58,37 @@ export async function discoverServices(
   options: DiscoverServicesOptions = {},
 ): Promise<DiscoveredServices> {
   const { tenant, trustedHosts = TRUSTED_HOSTS, format = 'json' } = options;
-  if (tenant === '') throw new TypeError('an empty tenant');
   const asked = baseUrl(url);
   const target =
     tenant === undefined
       ? new URL('enrollmentserver/contract?api-version=1.2', asked)
-      : new URL(`${encodeURIComponent(tenant)}/Discover?api-version=1.9`, asked);
-  const untrusted = (from: URL, what: string, to: URL) =>
-    new ServiceError('service-untrusted', `GET ${from.origin}${from.pathname}: ${what} ${to.origin}`, {
-      retry: 'none',
-      outcomeUnknown: false,
+      : new URL(`${pathSegment(tenant)}/Discover?api-version=1.9`, asked);
+  const untrusted = (from: URL, what: string, remedy = 'where that host is known, name it in trustedHosts') =>
+    new ServiceError('service-untrusted', `GET ${from.origin}${from.pathname}: ${what}`, {
       windowsCode: NOT_TRUSTED,
-      remedy: 'where that host is known, name it in trustedHosts',
+      remedy,
     });
 
   let at = target;
   for (let count = 0; ; count++) {
-    const answer = await ask(at, format, options);
+    const { headers, ...others } = options;
+    const answer = await ask(at, format, at.origin === asked.origin ? { ...others, headers } : others);
     const next = redirectionOf(answer);
     if (next === undefined) {
       const services = await read(answer);
       for (const [name, endpoint] of endpointsOf(services)) {
-        if (!isTrustedAddress(endpoint, asked, trustedHosts)) throw untrusted(at, `${name} is at`, endpoint);
+        if (!isTrustedAddress(endpoint, asked, trustedHosts)) throw untrusted(at, `${name} is at ${endpoint.origin}`);
+      }
+      const { trustedResources = [] } = options;
+      const tokenEndpoint = services.authentication?.tokenEndpoint;
+      for (const [name, service] of servicesOf(services)) {
+        if (isOwnResource(service, { tokenEndpoint, trustedResources })) continue;
+        const whose = `the tokens of ${name} at ${service.endpoint.origin} would be for ${peerLine(service.resource, 200)}`;
+        throw untrusted(at, whose, 'where that is what this service is known by, name it in trustedResources');
       }
       return services;
     }
-    if (!isTrustedAddress(next, asked, trustedHosts)) throw untrusted(at, 'a redirection to', next);
+    if (!isTrustedAddress(next, asked, trustedHosts)) throw untrusted(at, `a redirection to ${next.origin}`);
     if (count === MAX_REDIRECTIONS) throw badForm(`${answer.where}: too many redirections`);
     at = next;
   }

@@ -3,15 +3,11 @@ import { LIMIT } from '../limits.ts';
 import { withTimeout } from '../signal.ts';
 import { answerError } from './answer-error.ts';
 import { redactError, redactor } from './secrets.ts';
+import { usualFetch } from './service-fetch.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
+import { isSafeUrl } from './service-url.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
-
-/** Whether a request may go there: https, or http to a loopback address. */
-export function isSafeUrl({ protocol, hostname }: URL): boolean {
-  return protocol === 'https:' || (protocol === 'http:' && LOOPBACK.test(hostname));
-}
 
 /**
  * Sends a request and reads the answer: the only place that does. Redirections are answers like others.
@@ -22,7 +18,7 @@ export function isSafeUrl({ protocol, hostname }: URL): boolean {
  */
 export async function exchange(request: ServiceRequest, options: ServiceOptions = {}): Promise<ServiceAnswer> {
   const { method, url, body } = request;
-  const { timeoutMs = DEFAULT_TIMEOUT_MS, fetch: send = fetch, signal } = options;
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, fetch: send = usualFetch(), signal } = options;
   const where = `${method} ${url.origin}${url.pathname}`;
   if (!isSafeUrl(url)) throw new TypeError(`${where}: https is needed, or http to a loopback address`);
   if (url.username !== '' || url.password !== '') throw new TypeError(`${where}: a URL with a name or password`);

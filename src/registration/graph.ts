@@ -6,10 +6,10 @@ import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key
 import { inRequest, requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
 import { statusError } from './answer-error.ts';
-import { baseUrl } from './base-url.ts';
 import { exchange } from './exchange.ts';
 import { getJson } from './json-service.ts';
 import type { ServiceOptions } from './service-message.ts';
+import { baseUrl } from './service-url.ts';
 import type { DirectoryReader } from './sync-status.ts';
 
 /** Options of everything that asks Microsoft Graph. */

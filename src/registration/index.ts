@@ -16,8 +16,9 @@ export {
   type SignInDemand,
 } from './authorize-request.ts';
 export { authenticateWithDeviceCode, type DeviceCodeOptions, type DeviceCodePrompt } from './device-code.ts';
-export { type DiscoverServicesOptions, discoverServices, parseDiscovery, TRUSTED_HOSTS } from './discovery.ts';
+export { type DiscoverServicesOptions, discoverServices, parseDiscovery } from './discovery.ts';
 export type { DiscoveredService, DiscoveredServices } from './discovery-document.ts';
+export { TRUSTED_HOSTS } from './entra-hosts.ts';
 export {
   deleteHelloMethod,
   type GraphOptions,

@@ -6,8 +6,9 @@ import { ServiceError } from '../errors/service-error.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
 import type { SignalOptions } from '../signal.ts';
-import { type DiscoverServicesOptions, discoverServices, TRUSTED_HOSTS } from './discovery.ts';
+import { type DiscoverServicesOptions, discoverServices } from './discovery.ts';
 import type { DiscoveredService } from './discovery-document.ts';
+import { isEntraHost } from './entra-hosts.ts';
 import { deleteHelloMethod, type GraphOptions } from './graph.ts';
 import { getJson } from './json-service.ts';
 import type { KeyRegistrar } from './key-registrar.ts';
@@ -66,7 +67,7 @@ export async function openKeyRegistrar({ url, graph, ...options }: OpenKeyRegist
     resource: keys.resource,
     tenant: service.tenant ?? '',
     // Entra ID takes the body of MS-KPP and no other member.
-    profile: TRUSTED_HOSTS.includes(keys.endpoint.hostname) ? 'strict' : undefined,
+    profile: isEntraHost(keys.endpoint.hostname) ? 'strict' : undefined,
     challenge: ({ signal } = {}) =>
       nonce === undefined ? Promise.resolve(view(randomBytes(32))) : askNonce(nonce, { ...sending, signal }),
     register: (request, more = {}) =>

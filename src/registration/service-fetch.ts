@@ -1,20 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import type { Dispatcher } from 'undici';
+import { isLoopback, isSafeUrl } from './service-url.ts';
+import { type TlsTrust, type VerifiedTls, verifiedTls } from './verified-tls.ts';
 
 /** Options of {@link createServiceFetch}. There is none that leaves the certificate of the service unverified. */
-export interface ServiceFetchOptions {
-  /** Further roots that are trusted, in PEM. */
-  readonly ca?: string | readonly string[] | undefined;
-  /** Trusts the roots in `ca`, and no others. */
-  readonly onlyTheseRoots?: boolean | undefined;
+export interface ServiceFetchOptions extends TlsTrust {
   /**
    * URL of a proxy, http or https, with name and password where it wants them; `environment`: the one of HTTPS_PROXY,
-   * unless NO_PROXY names the host. Default: none.
+   * unless NO_PROXY names the host. Default: none. Loopback addresses are always reached without.
    */
   readonly proxy?: 'environment' | (string & {}) | undefined;
-  /** What the client shows: in PEM, the certificate with those below its root, and the private key. */
-  readonly clientCertificate?: { readonly certificate: string; readonly privateKey: string } | undefined;
 }
 
 /** A fetch with connections of its own. */
@@ -26,7 +20,7 @@ export type ServiceFetch = typeof fetch &
 
 /**
  * Makes a fetch for `ServiceOptions.fetch`. It speaks TLS 1.2 or newer and always verifies the certificate of the
- * service, also behind a proxy.
+ * service, also behind a proxy and whatever NODE_TLS_REJECT_UNAUTHORIZED says; http is for loopback addresses only.
  *
  * @throws TypeError for certificates or a key that cannot be read or do not belong together, no `ca` where only that is
  * to be trusted, or a proxy that is no URL of http or https.
@@ -45,66 +39,57 @@ export type ServiceFetch = typeof fetch &
  */
 export function createServiceFetch(options: ServiceFetchOptions = {}): ServiceFetch {
   const { proxy } = options;
-  const secureContext = secureContextOf(options);
+  const tls = verifiedTls(options);
   if (proxy !== undefined && proxy !== 'environment' && !isProxyUrl(proxy)) {
     throw new TypeError('the proxy is no URL of http or https'); // not said which: there may be a password in it
   }
-  let connecting: Promise<Connected> | undefined;
+  let connecting: Promise<Connections> | undefined;
   let closed = false;
   const send: typeof fetch = async (input, init) => {
     if (closed) throw new TypeError('this fetch is closed');
-    connecting ??= connect(secureContext, proxy);
+    connecting ??= connect(tls, proxy);
     return await (await connecting).send(input, init);
   };
   const close = async () => {
     closed = true;
-    await (await connecting)?.dispatcher.destroy();
+    await (await connecting)?.close();
   };
   return Object.assign(send, { close, [Symbol.asyncDispose]: close });
 }
 
-interface Connected {
-  readonly dispatcher: Dispatcher;
-  readonly send: typeof fetch;
+let usual: ServiceFetch | undefined;
+
+/** What sends requests where the caller names nothing: {@link createServiceFetch} without options. */
+export function usualFetch(): typeof fetch {
+  usual ??= createServiceFetch();
+  return usual;
 }
 
-async function connect(secureContext: SecureContext, proxy: string | undefined): Promise<Connected> {
+interface Connections {
+  readonly send: typeof fetch;
+  readonly close: () => Promise<void>;
+}
+
+async function connect(tls: VerifiedTls, proxy: string | undefined): Promise<Connections> {
   const { Agent, EnvHttpProxyAgent, ProxyAgent, fetch: undiciFetch } = await import('undici');
-  const tls = { secureContext };
+  const direct = new Agent({ connect: tls });
   const options = { connect: tls, requestTls: tls, proxyTls: tls };
-  const dispatcher =
+  const outside: Dispatcher =
     proxy === undefined
-      ? new Agent({ connect: tls })
+      ? direct
       : proxy === 'environment'
         ? new EnvHttpProxyAgent(options)
         : new ProxyAgent({ ...options, uri: proxy });
-  // The package declares the types of fetch anew, so the compiler takes those of Node for others.
-  const send = async (input: unknown, init: object = {}): Promise<Response> =>
-    await Reflect.apply(undiciFetch, undefined, [input, { ...init, dispatcher }]);
-  return { dispatcher, send };
-}
-
-function secureContextOf({ ca, onlyTheseRoots = false, clientCertificate }: ServiceFetchOptions): SecureContext {
-  const given = ca === undefined ? [] : [ca].flat();
-  if (onlyTheseRoots && given.length === 0) throw new TypeError('no roots are given, and no others are to be trusted');
-  try {
-    return createSecureContext({
-      minVersion: 'TLSv1.2',
-      // Given none, Node takes all of its own.
-      ...(given.length > 0 && { ca: onlyTheseRoots ? given : [...defaultRoots(), ...given] }),
-      ...(clientCertificate && { cert: clientCertificate.certificate, key: clientCertificate.privateKey }),
-    });
-  } catch (cause) {
-    throw new TypeError(`a certificate or the private key: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
-  }
-}
-
-/** What Node trusts by itself: `ca` would replace it. */
-function defaultRoots(): string[] {
-  const further = process.env.NODE_EXTRA_CA_CERTS;
-  return [...rootCertificates, ...(further ? [readFileSync(further, 'utf8')] : [])];
+  const send = async (input: string | URL | Request, init: object = {}): Promise<Response> => {
+    const url = new URL(typeof input === 'object' && 'url' in input ? input.url : input);
+    if (!isSafeUrl(url)) throw new TypeError(`${url.origin}: https is needed, or http to a loopback address`);
+    const dispatcher = isLoopback(url) ? direct : outside;
+    // A redirection could lead to where none of this holds; `exchange` takes it for an answer like others.
+    const request = { redirect: 'error', ...init, dispatcher };
+    // The package declares the types of fetch once more, so the compiler takes those of Node for others.
+    return await Reflect.apply(undiciFetch, undefined, [input, request]);
+  };
+  return { send, close: async () => void (await Promise.all([direct.destroy(), outside.destroy()])) };
 }
 
 function isProxyUrl(text: string): boolean {

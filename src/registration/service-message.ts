@@ -4,8 +4,8 @@ export interface ServiceOptions {
   readonly timeoutMs?: number | undefined;
   /**
    * What sends the requests: `createServiceFetch` makes one with a proxy, further TLS roots, or a client certificate.
-   * Default: the global one, which always verifies the certificate of the service (further roots: the environment
-   * variable NODE_EXTRA_CA_CERTS).
+   * Default: one without options, which always verifies the certificate of the service (further roots: the environment
+   * variable NODE_EXTRA_CA_CERTS). The global fetch of Node does not where NODE_TLS_REJECT_UNAUTHORIZED is 0.
    */
   readonly fetch?: typeof fetch | undefined;
   /** Further headers, such as one with a token. */

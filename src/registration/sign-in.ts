@@ -1,8 +1,9 @@
 import { toBase64, utf8 } from '../bytes.ts';
 import { buildJws, type JwsAlgorithm, type SigningKey } from '../formats/services/jws.ts';
 import { buildNgcAssertion } from '../formats/windows/ngc-assertion.ts';
+import { isEntraHost } from './entra-hosts.ts';
 import type { ServiceOptions } from './service-message.ts';
-import { postForm, readMembers, seconds } from './token-endpoint.ts';
+import { postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
 /** Who signs in, with what. */
 export interface SignInRequest {
@@ -10,7 +11,10 @@ export interface SignInRequest {
   readonly tokenEndpoint: URL | string;
   /** User principal name. */
   readonly user: string;
-  /** `aud` of the assertion: `common` (default) or the tenant; for AD FS the identifier of the issuer. */
+  /**
+   * `aud` of the assertion: `common` or the tenant; for AD FS the identifier of the issuer. Default `common`, at hosts of
+   * Entra ID only: a sign-in that another host asks for could else be used there.
+   */
   readonly audience?: string | undefined;
   /** The registered key of the user, RSA. */
   readonly key: SigningKey;
@@ -50,15 +54,17 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
  * Signs in with a registered key, which proves that it is registered: the service looks the key up and verifies its
  * signature over a fresh nonce. MS-OAPXBC 3.2.5.1.1 and 3.2.5.1.2.
  *
- * @throws TypeError for a token endpoint that is not of https, a user key that is not RSA, a device without certificate.
+ * @throws TypeError for a token endpoint that is not of https, one without `audience` that is not of Entra ID, a user key that is not RSA, a device without certificate.
  * @throws ServiceError `service-refused` when the service does not take the key (`details.code` `invalid_grant`),
  * `mfa-failed` when it wants more; else a `service-…` code. It throws what the signers throw.
  */
 export async function signInWithKey(request: SignInRequest, options: SignInOptions = {}): Promise<SignIn> {
-  const { user, audience = 'common', key, device, clientId = CLIENT_ID, scope = SCOPE } = request;
+  const { user, key, device, clientId = CLIENT_ID, scope = SCOPE } = request;
   const { lifetime = 300, now = () => new Date(), signal } = options;
   if (device.certificates.length === 0) throw new TypeError('a device without a certificate');
   const url = new URL(request.tokenEndpoint);
+  const audience = request.audience ?? (isEntraHost(url.hostname) ? 'common' : undefined);
+  if (audience === undefined) throw new TypeError(`the sign-in at ${url.origin} needs an audience`);
   const challenge = await postForm(url, new URLSearchParams({ grant_type: 'srv_challenge' }), [], options);
   const nonce = readMembers(url, challenge, (members) => members.text('Nonce'));
 
@@ -87,11 +93,11 @@ export async function signInWithKey(request: SignInRequest, options: SignInOptio
   const form = new URLSearchParams({ grant_type: GRANT, request: jwt });
   const answer = await postForm(url, form, [jwt, assertion], options);
   return readMembers(url, answer, (members) => {
-    const lasts = seconds(members, 'refresh_token_expires_in');
+    const lasts = secondsIn(members, 'refresh_token_expires_in', 'token-lifetime');
     return {
       tokenType: members.text('token_type'),
       refreshToken: members.text('refresh_token'),
-      ...(lasts !== undefined && { refreshTokenExpires: new Date(now().getTime() + lasts * 1000) }),
+      ...(lasts !== undefined && { refreshTokenExpires: new Date(now().getTime() + lasts) }),
       ...(members.has('id_token') && { idToken: members.text('id_token') }),
       ...(members.has('session_key_jwe') && { sessionKeyJwe: members.text('session_key_jwe') }),
     };

@@ -6,6 +6,7 @@ import { JsonMembers } from '../json.ts';
 import { answerError, statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
+import { peerTime } from './peer-time.ts';
 import type { ServiceOptions } from './service-message.ts';
 
 /** Tokens that a service gave. */
@@ -60,22 +61,26 @@ export function readMembers<T>(url: URL, members: JsonMembers, read: (members: J
   );
 }
 
-/** A number, which Entra ID's first version writes as text. */
-export function seconds(members: JsonMembers, name: string): number | undefined {
+/** A number of seconds, which Entra ID's first version writes as text, in milliseconds and within its bounds. */
+export function secondsIn(
+  members: JsonMembers,
+  name: string,
+  kind: Parameters<typeof peerTime>[0],
+): number | undefined {
   if (!members.has(name)) return undefined;
   const value = typeof members.value(name) === 'number' ? `${members.integer(name)}` : members.text(name);
-  if (!/^\d{1,9}$/.test(value)) throw members.wrong(name, 'not a number of seconds');
-  return Number(value);
+  if (!/^\d+$/.test(value)) throw members.wrong(name, 'not a number of seconds');
+  return peerTime(kind, Number(value) * 1000);
 }
 
 /** The members of RFC 6749, 5.1. */
 export function issuedTokens(members: JsonMembers, received: Date): IssuedTokens {
-  const expiresIn = seconds(members, 'expires_in');
+  const lifetime = secondsIn(members, 'expires_in', 'token-lifetime');
   return {
     accessToken: members.text('access_token'),
     ...(members.has('refresh_token') && { refreshToken: members.text('refresh_token') }),
     ...(members.has('id_token') && { idToken: members.text('id_token') }),
-    ...(expiresIn !== undefined && { expires: new Date(received.getTime() + expiresIn * 1000) }),
+    ...(lifetime !== undefined && { expires: new Date(received.getTime() + lifetime) }),
     received,
   };
 }

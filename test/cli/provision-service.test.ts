@@ -114,9 +114,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     const command = `printf '%s %s\\n' "$KEYPROV_USER" "$KEYPROV_RESOURCE" >'${world.path}/asked'; cat '${tokenFile}'`;
     const { status, json, stderr } = await run([...SOFTWARE, '--pin-file', pinFile, '--token-command', command]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    expect(readFileSync(join(world.path, 'asked'), 'utf8')).toBe(
-      `${ADA.upn} urn:ms-drs:enterpriseregistration.windows.net\n`,
-    );
+    expect(readFileSync(join(world.path, 'asked'), 'utf8')).toBe(`${ADA.upn} urn:ms-drs:localhost\n`);
     expect(token).toMatch(TOKEN);
     expect(world.filesWith(TOKEN)).toEqual(['token']);
     expect(json).toMatchObject({ backend: 'software', attestationLevel: 'none' });

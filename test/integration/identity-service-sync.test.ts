@@ -80,7 +80,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
   const signIn = (key: SigningKey, user = ADA.upn) =>
     signInWithKey(
       {
-        ...{ tokenEndpoint: tokenEndpoint(), user, key },
+        ...{ tokenEndpoint: tokenEndpoint(), user, audience: service.tenantId, key },
         device: { key: deviceKey, certificates: [decodePem(device.certificate, 'CERTIFICATE')] },
       },
       { fetch, now: () => clock },
@@ -401,7 +401,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
   describe('MFA', () => {
     const demand = () => ({
       ...{ tokenEndpoint: tokenEndpoint(), clientId: 'test', loginHint: BOB.upn },
-      resource: 'urn:ms-drs:enterpriseregistration.windows.net',
+      resource: 'urn:ms-drs:localhost',
     });
     const ask = (onCode: (code: string) => void = () => {}, sleepMs = 10_000) =>
       authenticateWithDeviceCode(demand(), {

@@ -28,7 +28,7 @@ import { askToken, deviceCodeToken, passwordToken, type RawAnswer, send } from '
 
 const ADA = { upn: 'ada@contoso.test', password: 'correct horse' };
 const BOB = { upn: 'bob@contoso.test', password: 'battery staple' };
-const RESOURCE = 'urn:ms-drs:enterpriseregistration.windows.net';
+const RESOURCE = 'urn:ms-drs:localhost';
 const KEY_PATH = '/EnrollmentServer/key/?api-version=1.0';
 const GUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 interface ClaimCase {

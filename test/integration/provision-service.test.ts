@@ -101,7 +101,8 @@ async function signIn(user: string, record: KeyRecord) {
   const { certificate, privateKey } = world.device;
   return await signInWithKey(
     {
-      ...{ user, tokenEndpoint: `${world.service.url}/${world.service.tenantId}/oauth2/token` },
+      ...{ user, audience: world.service.tenantId },
+      ...{ tokenEndpoint: `${world.service.url}/${world.service.tenantId}/oauth2/token` },
       key: { publicKey: record.publicKey, sign: (options) => provider.sign(record, { ...options, pin: utf8(PIN) }) },
       device: {
         key: signingKeyOf(createPrivateKey(privateKey)),

@@ -39,7 +39,7 @@ let service: KeyService;
 
 beforeAll(async () => {
   roots = await TestRoots.create();
-  localhost = await roots.forHost('localhost');
+  localhost = await roots.forHost('localhost', 'service.test');
   send = createServiceFetch({ ca: roots.pem });
   service = await KeyService.start(localhost);
 });
@@ -526,15 +526,41 @@ describe('createServiceFetch', () => {
     expect(server.requests.map(({ client }) => client)).toEqual(['device 7']);
   });
 
+  /** Not of this machine, as far as the client knows: behind the proxy it is. */
+  const outside = (endpoint: string) => endpoint.replace('localhost', 'service.test');
+
   it('goes through a proxy, with name and password', async () => {
     await using proxy = await TestProxy.start('user:p%40ss'.replace('%40', '@'));
     const at = (credentials: string) => `http://${credentials}localhost:${proxy.port}`;
-    expect(await registerWith({ ca: roots.pem, proxy: at('user:p%40ss@') })).toBe('registered');
+    const endpoint = outside(service.endpoint);
+    expect(await registerWith({ ca: roots.pem, proxy: at('user:p%40ss@') }, endpoint)).toBe('registered');
     expect(service.requests).toHaveLength(1);
-    expect(await registerWith({ ca: roots.pem, proxy: at('') })).toBe('service-unreachable backoff -');
-    expect(await registerWith({ proxy: at('user:p%40ss@') })).toBe('service-unreachable none -');
+    expect(await registerWith({ ca: roots.pem, proxy: at('') }, endpoint)).toBe('service-unreachable backoff -');
+    expect(await registerWith({ proxy: at('user:p%40ss@') }, endpoint)).toBe('service-unreachable none -');
     expect(service.requests).toHaveLength(0);
-    expect(proxy.targets).toEqual(times(3, `localhost:${service.port}`));
+    expect(proxy.targets).toEqual(times(3, `service.test:${service.port}`));
+  });
+
+  it.each(['url', 'environment'])('reaches loopback addresses without the proxy of the %s', async (kind) => {
+    await using proxy = await TestProxy.start();
+    const url = `http://localhost:${proxy.port}`;
+    for (const name of ['HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy']) vi.stubEnv(name, url);
+    for (const name of ['NO_PROXY', 'no_proxy']) vi.stubEnv(name, '');
+    const options = { ca: roots.pem, proxy: kind === 'url' ? url : 'environment' };
+    expect(await registerWith(options)).toBe('registered');
+    const nobody = await closedPort();
+    for (const host of ['localhost', '127.0.0.1', '127.9.9.9', '[::1]', '127.1']) {
+      const outcome = await registerWith(options, `http://${host}:${nobody}/key`);
+      expect([host, outcome]).toEqual([host, 'service-unreachable backoff -']);
+    }
+    expect(proxy.targets).toEqual([]);
+  });
+
+  it('sends nothing without TLS to another machine, and follows no redirection by itself', async () => {
+    await using fetch = createServiceFetch({ ca: roots.pem });
+    await expect(fetch('http://service.test/')).rejects.toThrow('https is needed');
+    service.script = [{ status: 307, headers: { location: 'https://localhost:1/' } }];
+    await expect(fetch(service.endpoint)).rejects.toThrow('fetch failed');
   });
 
   it('shows the client certificate through a proxy', async () => {
@@ -542,7 +568,7 @@ describe('createServiceFetch', () => {
     await using server = await KeyService.start(localhost, { requestCert: true, ca: roots.pem });
     const clientCertificate = await roots.issue({ subject: buildCommonName('device 8') });
     const options = { ca: roots.pem, clientCertificate, proxy: `http://localhost:${proxy.port}` };
-    expect(await registerWith(options, server.endpoint)).toBe('registered');
+    expect(await registerWith(options, outside(server.endpoint))).toBe('registered');
     expect([server.requests.map(({ client }) => client), proxy.targets.length]).toEqual([['device 8'], 1]);
   });
 
@@ -551,12 +577,13 @@ describe('createServiceFetch', () => {
     vi.stubEnv('HTTPS_PROXY', `http://localhost:${proxy.port}`);
     vi.stubEnv('NO_PROXY', '');
     vi.stubEnv('no_proxy', '');
-    expect(await registerWith({ ca: roots.pem, proxy: 'environment' })).toBe('registered');
-    expect(await registerWith({ ca: roots.pem })).toBe('registered');
-    vi.stubEnv('NO_PROXY', 'localhost');
-    vi.stubEnv('no_proxy', 'localhost');
-    expect(await registerWith({ ca: roots.pem, proxy: 'environment' })).toBe('registered');
-    expect(proxy.targets).toEqual([`localhost:${service.port}`]);
+    const endpoint = outside(service.endpoint);
+    expect(await registerWith({ ca: roots.pem, proxy: 'environment' }, endpoint)).toBe('registered');
+    vi.stubEnv('NO_PROXY', 'service.test');
+    vi.stubEnv('no_proxy', 'service.test');
+    // Nobody but the proxy knows where that is.
+    expect(await registerWith({ ca: roots.pem, proxy: 'environment' }, endpoint)).toBe('service-unreachable backoff -');
+    expect(proxy.targets).toEqual([`service.test:${service.port}`]);
   });
 
   it('ends what is under way when it is closed, and sends nothing more', async () => {

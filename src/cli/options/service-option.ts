@@ -3,10 +3,10 @@ import { utf8 } from '../../bytes.ts';
 import { splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { parseCertificate } from '../../crypto/x509.ts';
 import { isKeyprovError, sayError } from '../../errors.ts';
-import { isSafeUrl } from '../../registration/exchange.ts';
+import { AUTHENTICATION_BROKER } from '../../provisioning/mfa-prompt.ts';
+import { isDots, isSafeUrl } from '../../registration/service-url.ts';
 import { readInput } from '../../storage/read-input.ts';
 import { fileIo } from '../file-io.ts';
-import { DEFAULT_CLIENT_ID } from '../terminal/mfa-prompt.ts';
 import type { Arguments } from './arguments.ts';
 import { requiredOption, valueOption } from './value-option.ts';
 
@@ -17,6 +17,8 @@ export const GUID: RegExp = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0
 export interface ServiceArguments {
   readonly url: URL;
   readonly tenant: string | undefined;
+  /** Resources that tokens may be asked for though they do not name the service. */
+  readonly trustedResources: readonly string[] | undefined;
   /** Further roots, in PEM. */
   readonly ca: string | undefined;
   readonly proxy: string | undefined;
@@ -36,6 +38,7 @@ export function serviceOptions(): Option[] {
   return [
     requiredOption('--service <url>', 'the service that registers keys'),
     valueOption('--tenant <id>', 'tenant of Entra ID (default: it is an AD FS)'),
+    valueOption('--resource <id>', 'what its tokens are for (default: only what names it)'),
     valueOption('--service-ca <file>', 'further roots for the service, PEM'),
     valueOption('--proxy <url>', 'proxy, or environment for HTTPS_PROXY'),
     valueOption('--device-cert <file>', 'certificate of the device, PEM'),
@@ -62,6 +65,7 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
   if ((certificate === undefined) !== (privateKey === undefined)) {
     given.problems.push('--device-cert and --device-key go together');
   }
+  const resource = given.text('resource');
   const deviceId = given.text('device-id');
   if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is no GUID');
   const certified = certificate === undefined ? undefined : await deviceIdOf(certificate, given);
@@ -70,17 +74,24 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
   }
   return {
     url,
-    tenant: given.text('tenant'),
+    tenant: tenantOf(given),
+    trustedResources: resource === undefined ? undefined : [resource],
     ca: await fileOf(given, 'service-ca'),
     proxy: given.text('proxy'),
     device: certificate && privateKey ? { certificate, privateKey } : undefined,
     deviceId: deviceId ?? certified,
-    clientId: given.text('client-id') ?? DEFAULT_CLIENT_ID,
+    clientId: given.text('client-id') ?? AUTHENTICATION_BROKER,
     tokenCommand: given.text('token-command'),
     graphTokenCommand: given.text('graph-token-command'),
     graphUrl: urlOf(given, 'graph-url'),
     attestationCa: urlOf(given, 'attestation-ca'),
   };
+}
+
+function tenantOf(given: Arguments): string | undefined {
+  const tenant = given.text('tenant');
+  if (tenant !== undefined && isDots(tenant)) given.problems.push('--tenant is no id or domain of a tenant');
+  return tenant;
 }
 
 /** The URL of an option: https, or http to a loopback address. */

@@ -1,4 +1,4 @@
-import { printable } from './printable.ts';
+import { printable } from '../../printable.ts';
 
 /** Where progress is shown: what is needed of `process.stderr`. */
 export interface ProgressStream {

@@ -1,6 +1,6 @@
 import type { Bytes } from '../../bytes.ts';
+import { printable } from '../../printable.ts';
 import type { LineReader } from './line-reader.ts';
-import { printable } from './printable.ts';
 
 /**
  * Talks with the user in lines of plain text, which a screen reader and a terminal without any abilities can cope with:

@@ -22,6 +22,6 @@ export interface ServiceContext {
 }
 
 /** The identifier by which tokens name the registration service. */
-export const REGISTRATION_RESOURCE = 'urn:ms-drs:enterpriseregistration.windows.net';
+export const REGISTRATION_RESOURCE = 'urn:ms-drs:localhost';
 /** The same for Microsoft Graph. */
 export const GRAPH_RESOURCE = 'https://graph.microsoft.com';

@@ -65,8 +65,8 @@ export class TestRoots {
     return await pemOf(await issue(spec, this.root));
   }
 
-  async forHost(dns: string): Promise<PemPair> {
-    return await this.issue({ subject: buildCommonName(dns), names: [{ dns }] });
+  async forHost(dns: string, ...others: readonly string[]): Promise<PemPair> {
+    return await this.issue({ subject: buildCommonName(dns), names: [dns, ...others].map((name) => ({ dns: name })) });
   }
 }
 
@@ -159,23 +159,26 @@ function send(response: ServerResponse, status: number, body: unknown, headers =
   response.writeHead(status, { 'request-id': '650206f2-9a02-447d-9347-0cb7b4fee827', ...headers }).end(text);
 }
 
-/** A proxy for CONNECT, which asks for a name and password where it is given some. */
+/** A proxy that knows where every host is, on this machine. It asks for a name and password where it is given some. */
 export class TestProxy {
-  /** Where connections were asked for. */
+  /** Where connections were asked for, and what was sent here in clear. */
   readonly targets: string[] = [];
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
   private constructor(credentials?: string) {
-    const server = createPlainServer();
+    const server = createPlainServer((request, response) => {
+      this.targets.push(`in clear: ${request.url} ${request.headers.authorization}`);
+      response.writeHead(502).end();
+    });
     server.on('connect', (request: IncomingMessage, socket: Socket) => {
       this.targets.push(request.url ?? '');
       const wanted = credentials && `Basic ${Buffer.from(credentials).toString('base64')}`;
       if (request.headers['proxy-authorization'] !== wanted) {
         return socket.end('HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n');
       }
-      const [host = '', port = ''] = (request.url ?? '').split(':');
-      const target = connect({ host, port: Number(port) }, () => {
+      const [, port = ''] = (request.url ?? '').split(':');
+      const target = connect({ host: '127.0.0.1', port: Number(port) }, () => {
         socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
         target.pipe(socket).pipe(target);
       });

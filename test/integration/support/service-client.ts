@@ -71,7 +71,7 @@ export async function deviceCodeToken(
   upn: string,
   { device, methods = 'ngcmfa' }: { readonly device?: JoinedDevice | undefined; readonly methods?: string } = {},
 ): Promise<string> {
-  const client = { client_id: 'test', resource: 'urn:ms-drs:enterpriseregistration.windows.net' };
+  const client = { client_id: 'test', resource: 'urn:ms-drs:localhost' };
   const form = new URLSearchParams({ ...client, login_hint: upn, ...(methods && { amr_values: methods }) });
   const asked = await send(service, `/${service.tenantId}/oauth2/devicecode`, { body: form, device });
   const grant = { grant_type: 'device_code', client_id: 'test', code: String(asked.json.device_code) };

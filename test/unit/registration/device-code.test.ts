@@ -82,10 +82,10 @@ describe('authenticateWithDeviceCode', () => {
   });
 
   it('takes the words of RFC 8628, and its defaults', async () => {
-    const answer = { user_code: 'A', device_code: 'd3vice', verification_uri: 'https://x.test' };
+    const answer = { user_code: 'A', device_code: 'd3vice', verification_uri: 'https://login.test' };
     const { issued, delays, prompts } = await signIn(answer, { access_token: 'a' });
     expect(prompts).toMatchObject([
-      { verificationUrl: 'https://x.test', message: '', expires: new Date('2026-01-01T12:15:00Z') },
+      { verificationUrl: 'https://login.test/', message: '', expires: new Date('2026-01-01T12:15:00Z') },
     ]);
     expect([issued, delays]).toEqual([{ accessToken: 'a', received: new Date('2026-01-01T12:00:05Z') }, [5000]]);
   });
@@ -149,9 +149,34 @@ describe('authenticateWithDeviceCode', () => {
     ['no code', { ...started, device_code: undefined }, 'service-answer none'],
     ['no address', { ...started, verification_url: undefined }, 'service-answer none'],
     ['an interval that is none', { ...started, interval: 'x' }, 'service-answer none'],
+    ['a page without TLS', { ...started, verification_url: 'http://login.test/' }, 'service-answer none'],
+    ['a page that is a program', { ...started, verification_url: 'javascript:alert(1)' }, 'service-answer none'],
+    ['a page with a name', { ...started, verification_url: 'https://login.test@evil.test/' }, 'service-answer none'],
+    [
+      'a page of another',
+      { ...started, verification_url: 'https://microsoft.com/devicelogin' },
+      'service-untrusted none',
+    ],
+    ['a code that rings', { ...started, user_code: 'AB\u0007\u001b]52;c;eA==\u0007' }, 'service-answer none'],
+    ['a code of a megabyte', { ...started, user_code: 'A'.repeat(1_000_000) }, 'service-answer none'],
   ])('shows nothing after %s', async (_, first, outcome) => {
     const found = await signIn(first);
     expect([found.outcome, found.prompts]).toEqual([outcome, []]);
+  });
+
+  it.each([
+    [{ interval: 0 }, 1000, 899],
+    [{ interval: 2_147_484 }, 300_000, 2],
+    [{ interval: '99999999999999999999' }, 300_000, 2],
+    [{ interval: 5, expires_in: '99999999999999999999' }, 5000, 719],
+  ])('waits between 1 second and 5 minutes, and an hour at most: %j', async (changes, each, looks) => {
+    const { outcome, delays } = await signIn({ ...started, ...changes }, pending);
+    expect([outcome, new Set(delays), delays.length]).toEqual(['mfa-timeout', new Set([each]), looks]);
+  });
+
+  it('makes the sentence of the service one printable line', async () => {
+    const { prompts } = await signIn({ ...started, message: 'Open\n\u001b[2J\u009b1m\u202e it' }, tokens);
+    expect(prompts[0]?.message).toBe('Open\\u{a}\\u{1b}[2J\\u{9b}1m\\u{202e} it');
   });
 
   it('ends with what the display throws, and with its signal', async () => {

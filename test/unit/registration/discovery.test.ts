@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ServiceError } from '../../../src/errors/service-error.ts';
-import { discoverServices, parseDiscovery, TRUSTED_HOSTS } from '../../../src/registration/discovery.ts';
+import { discoverServices, parseDiscovery } from '../../../src/registration/discovery.ts';
+import { TRUSTED_HOSTS } from '../../../src/registration/entra-hosts.ts';
 import { refusal } from '../../refusal.ts';
 import { serviceStub } from '../../service-stub.ts';
 
@@ -143,7 +144,8 @@ describe('discoverServices', () => {
 
   it('trusts Entra ID, and only with TLS', async () => {
     expect(TRUSTED_HOSTS).toContain('enterpriseregistration.windows.net');
-    const fetch = (host: string) => serviceStub({ NonceService: { Endpoint: host, ResourceId: 'r' } }).fetch;
+    const ResourceId = 'urn:ms-drs:enterpriseregistration.windows.net';
+    const fetch = (host: string) => serviceStub({ NonceService: { Endpoint: host, ResourceId } }).fetch;
     const asked = async (endpoint: string) =>
       await discoverServices('https://enterpriseregistration.windows.net', { fetch: fetch(endpoint) }).then(
         () => 'trusted',
@@ -156,9 +158,65 @@ describe('discoverServices', () => {
   });
 
   it.each([
+    ['https://graph.microsoft.com', {}, 'KeyProvisioningService'],
+    ['https://graph.microsoft.com/', {}, 'KeyProvisioningService'],
+    ['00000003-0000-0000-c000-000000000000', {}, 'KeyProvisioningService'],
+    ['urn:ms-drs:enterpriseregistration.windows.net', {}, 'KeyProvisioningService'],
+    ['urn:ms-drs:sts.contoso.com.evil.test', {}, 'KeyProvisioningService'],
+    ['https://sts.contoso.com:444/', {}, 'KeyProvisioningService'],
+    ['https://sts.contoso.com/EnrollmentServer/ke', {}, 'KeyProvisioningService'],
+    ['data:x', {}, 'KeyProvisioningService'],
+    [RESOURCE, { AuthenticationService: undefined }, 'KeyProvisioningService'],
+    [
+      RESOURCE,
+      { AuthenticationService: { OAuth2: { TokenEndpoint: 'https://login.microsoftonline.com/x/oauth2/token' } } },
+      'KeyProvisioningService',
+    ],
+  ])('refuses a service whose tokens would be for %s', async (resource, changes, name) => {
+    const { KeyProvisioningService } = adfs;
+    const service = { ...KeyProvisioningService, KeyProvisionResourceId: resource };
+    const { fetch } = serviceStub({
+      ...adfs,
+      DeviceJoinService: undefined,
+      ...changes,
+      KeyProvisioningService: service,
+    });
+    const error = await discoverServices('https://sts.contoso.com', { fetch }).catch((thrown: unknown) => thrown);
+    const message = `the tokens of ${name} at https://sts.contoso.com would be for ${resource}`;
+    expect(error).toMatchObject({ code: 'service-untrusted', message: expect.stringContaining(message) });
+  });
+
+  it.each([
+    ['urn:ms-drs:sts.contoso.com', []],
+    ['https://sts.contoso.com', []],
+    ['https://sts.contoso.com/EnrollmentServer/', []],
+    [RESOURCE, []],
+    ['https://keys.contoso.com', ['https://keys.contoso.com']],
+  ])('takes a service whose tokens are for %s, where %j is named', async (resource, trustedResources) => {
+    const service = { ...adfs.KeyProvisioningService, KeyProvisionResourceId: resource };
+    const { fetch } = serviceStub({ ...adfs, KeyProvisioningService: service });
+    const services = await discoverServices('https://sts.contoso.com', { fetch, trustedResources });
+    expect(services.keyProvisioning?.resource).toBe(resource);
+  });
+
+  it('sends its headers to the server that was asked only, whatever that redirects to', async () => {
+    const to = (location: string) => new Response('', { status: 307, headers: { location } });
+    const { fetch, sent } = serviceStub(to('/again'), to('https://other.test/'), to('https://sts.contoso.com/3'), adfs);
+    const headers = { authorization: 'Bearer t0ken', 'x-key': 'k' };
+    await discoverServices('https://sts.contoso.com', { fetch, headers, trustedHosts: ['other.test'] });
+    expect(sent.map(({ url, headers }) => [new URL(url).host, headers.authorization, headers['x-key']])).toEqual([
+      ['sts.contoso.com', 'Bearer t0ken', 'k'],
+      ['sts.contoso.com', 'Bearer t0ken', 'k'],
+      ['other.test', undefined, undefined],
+      ['sts.contoso.com', 'Bearer t0ken', 'k'],
+    ]);
+  });
+
+  it.each([
     ['http://sts.contoso.com', {}],
     ['nowhere', {}],
     ['https://sts.contoso.com', { tenant: '' }],
+    ['https://sts.contoso.com', { tenant: '..' }],
   ])('refuses %s %j', async (url, options) => {
     const { fetch, sent } = serviceStub(adfs);
     await expect(discoverServices(url, { ...options, fetch })).rejects.toThrow(TypeError);

@@ -15,6 +15,7 @@ const device = { key: ecKey('P-256'), certificates: [Uint8Array.of(0x30, 0)] };
 const request: SignInRequest = {
   tokenEndpoint: 'https://login.test/t/oauth2/token',
   user: 'ada@contoso.test',
+  audience: 'common',
   key: rsaKey,
   device,
 };
@@ -104,6 +105,8 @@ describe('signInWithKey', () => {
     { device: { ...device, key: ecKey('P-521') } },
     { key: ecKey('P-256') },
     { tokenEndpoint: 'http://login.test/token' },
+    { audience: undefined },
+    { audience: undefined, tokenEndpoint: 'https://login.microsoftonline.com.evil.test/token' },
   ])('refuses %#', async (changes) => {
     await expect(signInWithKey({ ...request, ...changes }, serviceStub(challenge, answer))).rejects.toThrow(TypeError);
   });

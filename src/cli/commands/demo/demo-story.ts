@@ -11,6 +11,7 @@ import { isKeyprovError, sayError, withCleanup } from '../../../errors.ts';
 import type { SigningKey } from '../../../formats/services/jws.ts';
 import { type KeyStore, openKeyStore } from '../../../keys/key-store.ts';
 import type { PolicyInForce } from '../../../policy/index.ts';
+import { AUTHENTICATION_BROKER } from '../../../provisioning/mfa-prompt.ts';
 import { openKey } from '../../../provisioning/open-key.ts';
 import type { NewPinPrompt } from '../../../provisioning/pin-entry.ts';
 import type { RegisteredKey } from '../../../provisioning/registration-record.ts';
@@ -27,7 +28,6 @@ import { keyJson, keyLines } from '../../key-report.ts';
 import type { ServiceArguments } from '../../options/service-option.ts';
 import { type RunArguments, runWith } from '../../provision-run.ts';
 import { type ServiceConnection, withService } from '../../service-connection.ts';
-import { DEFAULT_CLIENT_ID } from '../../terminal/mfa-prompt.ts';
 import { newPinPrompt, readCurrentPin } from '../../terminal/pin-input.ts';
 import { type DemoWorld, demoTpm, withDemoWorld } from './demo-world.ts';
 
@@ -81,8 +81,9 @@ type Write = (name: string, text: string) => Promise<void>;
 /** As the options of `keyprov provision --service` would say it. */
 function argumentsFor({ service, device }: DemoWorld): ServiceArguments {
   return {
-    ...{ url: new URL(service.url), tenant: service.tenantId, ca: service.ca, proxy: undefined },
-    ...{ device, deviceId: device.deviceId, clientId: DEFAULT_CLIENT_ID },
+    ...{ url: new URL(service.url), tenant: service.tenantId, trustedResources: undefined, ca: service.ca },
+    proxy: undefined,
+    ...{ device, deviceId: device.deviceId, clientId: AUTHENTICATION_BROKER },
     ...{ tokenCommand: undefined, graphTokenCommand: undefined, graphUrl: new URL(`${service.url}/graph/`) },
     attestationCa: new URL(`${service.url}/attestation/`),
   };

@@ -1,0 +1,17 @@
+/** The well known hosts of Entra ID: of the public cloud, of the clouds of the US government and of China. */
+export const TRUSTED_HOSTS: readonly string[] = [
+  'enterpriseregistration.windows.net',
+  'login.microsoftonline.com',
+  'login.windows.net',
+  'login.microsoft.com',
+  'enterpriseregistration.microsoftonline.us',
+  'login.microsoftonline.us',
+  'enterpriseregistration.partner.microsoftonline.cn',
+  'login.partner.microsoftonline.cn',
+  'login.chinacloudapi.cn',
+];
+
+/** Whether a host is one of Entra ID. */
+export function isEntraHost(host: string): boolean {
+  return TRUSTED_HOSTS.includes(host);
+}

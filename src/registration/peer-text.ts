@@ -1,0 +1,12 @@
+import { printable } from '../printable.ts';
+import { isDots } from './service-url.ts';
+
+/** Whether a text can be the number that a service gave a registration: 1 to 256 printable characters of ASCII. */
+export function isRegistrationId(id: unknown): id is string {
+  return typeof id === 'string' && /^[!-~]{1,256}$/.test(id) && !isDots(id);
+}
+
+/** The beginning of what a peer says, in one printable line. */
+export function peerLine(text: string, length = 1000): string {
+  return printable(text.slice(0, length)).trim();
+}

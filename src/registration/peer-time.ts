@@ -1,0 +1,24 @@
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+/** Every time that a peer names, and within which bounds it is taken, in milliseconds. */
+export const PEER_TIMES = {
+  /** From one question for the token to the next. RFC 8628, 3.2: 5 seconds where the service says nothing. */
+  'device-code-interval': { least: SECOND_MS, most: 5 * MINUTE_MS },
+  /** For how long a user may sign in with a code. */
+  'device-code-lifetime': { least: 0, most: HOUR_MS },
+  /** For how long a token holds. */
+  'token-lifetime': { least: 0, most: 366 * DAY_MS },
+  /** For how long a service wants to be left alone. RFC 9110, 10.2.3. */
+  'retry-after': { least: 0, most: DAY_MS },
+  /** From one synchronization of directories to the next. */
+  'sync-interval': { least: MINUTE_MS, most: 31 * DAY_MS },
+} as const;
+
+/** A time that a peer names, brought within its bounds: none of them is too long for a timer or a date. */
+export function peerTime(kind: keyof typeof PEER_TIMES, milliseconds: number): number {
+  const { least, most } = PEER_TIMES[kind];
+  return Number.isNaN(milliseconds) ? least : Math.min(Math.max(milliseconds, least), most);
+}

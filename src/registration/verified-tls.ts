@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs';
+import {
+  checkServerIdentity,
+  createSecureContext,
+  type PeerCertificate,
+  rootCertificates,
+  type SecureContext,
+} from 'node:tls';
+
+/** Whom a client trusts, and what it shows. There is nothing that leaves the certificate of the peer unverified. */
+export interface TlsTrust {
+  /** Further roots that are trusted, in PEM. */
+  readonly ca?: string | readonly string[] | undefined;
+  /** Trusts the roots in `ca`, and no others. */
+  readonly onlyTheseRoots?: boolean | undefined;
+  /** What the client shows: in PEM, the certificate with those below its root, and the private key. */
+  readonly clientCertificate?: { readonly certificate: string; readonly privateKey: string } | undefined;
+}
+
+/** Options of `connect` of node:tls, as others take them. */
+export interface VerifiedTls {
+  readonly minVersion: 'TLSv1.2';
+  readonly rejectUnauthorized: true;
+  readonly secureContext: SecureContext;
+  readonly checkServerIdentity: (host: string, certificate: PeerCertificate) => Error | undefined;
+}
+
+/**
+ * The options for every connection with TLS that is made: version 1.2 or newer, and the certificate always verified.
+ * That is said in so many words, since the environment variable NODE_TLS_REJECT_UNAUTHORIZED changes what Node does
+ * where nothing is said.
+ *
+ * @param host the name that the certificate must have. Absent: the one that the connection is made to.
+ * @throws TypeError for certificates or a key that cannot be read or do not belong together, no `ca` where only that is
+ * to be trusted.
+ */
+export function verifiedTls({ ca, onlyTheseRoots = false, clientCertificate }: TlsTrust, host?: string): VerifiedTls {
+  const given = ca === undefined ? [] : [ca].flat();
+  if (onlyTheseRoots && given.length === 0) throw new TypeError('no roots are given, and no others are to be trusted');
+  return {
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: true,
+    secureContext: secureContextOf(given, onlyTheseRoots, clientCertificate),
+    checkServerIdentity: (name, certificate) => checkServerIdentity(host ?? name, certificate),
+  };
+}
+
+function secureContextOf(
+  given: readonly string[],
+  onlyThese: boolean,
+  shown: TlsTrust['clientCertificate'],
+): SecureContext {
+  try {
+    return createSecureContext({
+      minVersion: 'TLSv1.2',
+      // Given none, Node takes all of its own.
+      ...(given.length > 0 && { ca: onlyThese ? [...given] : [...defaultRoots(), ...given] }),
+      ...(shown && { cert: shown.certificate, key: shown.privateKey }),
+    });
+  } catch (cause) {
+    throw new TypeError(`a certificate or the private key: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
+  }
+}
+
+/** What Node trusts by itself: `ca` would replace it. */
+function defaultRoots(): string[] {
+  const further = process.env.NODE_EXTRA_CA_CERTS;
+  return [...rootCertificates, ...(further ? [readFileSync(further, 'utf8')] : [])];
+}
