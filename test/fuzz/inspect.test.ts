@@ -1,41 +1,22 @@
-import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toHex, utf8 } from '../../src/bytes.ts';
 import { derValue, TAG } from '../../src/crypto/der-write.ts';
 import { inspect, MAX_SIZE, printInspection } from '../../src/inspect/index.ts';
 import { buildCommonName, issue } from '../certificates.ts';
+import { cpuCost } from '../cpu-cost.ts';
 import { inspectSamples } from '../inspect-samples.ts';
 import { Dice, mutated } from '../mutations.ts';
 
 const SECONDS = 20;
 /** After so long a run its cost is looked at. */
 const SUSPECT_MS = 100;
-/** What one input may cost, as a multiple of {@link reference}: the dearest costs 20, quadratic work hundreds. */
+/** What one input may cost, as a multiple of the reference of {@link cpuCost}: the dearest costs 20, quadratic work hundreds. */
 const LIMIT = 80;
 
 const samples = await inspectSamples();
 
-/** CPU time of work of this process, in microseconds: how busy the machine is does not count. */
-async function cpu(work: () => unknown): Promise<number> {
-  const start = process.cpuUsage();
-  await work();
-  const { user, system } = process.cpuUsage(start);
-  return user + system;
-}
-
-const block = new Uint8Array(16 * 1024 * 1024);
-/** A measure that is made anew beside each input: SHA-256 over 16 MiB. */
-const reference = (): Promise<number> => cpu(() => createHash('sha256').update(block).digest());
-
-/** What an input costs, as a multiple of the reference: the least of some runs. */
-async function cost(bytes: Uint8Array): Promise<number> {
-  let least = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < 5 && least > LIMIT; run++) {
-    const one = await reference();
-    least = Math.min(least, (await cpu(() => inspect(bytes))) / one);
-  }
-  return least;
-}
+/** What an input costs. */
+const cost = (bytes: Uint8Array): Promise<number> => cpuCost(() => inspect(bytes), LIMIT);
 
 /** What is made to be slow: deep, wide, and long; each as long as is read. */
 async function craft(): Promise<[string, Uint8Array][]> {

@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/bytes.ts';
 import { openDevice } from '../../src/tpm/transports/device.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { quickFailure } from './support/failure.ts';
+import { failureOf } from './support/failure.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
 import { CREATE_ECC, codeOf, GET_RANDOM } from './support/raw-commands.ts';
 
@@ -16,7 +16,7 @@ import { CREATE_ECC, codeOf, GET_RANDOM } from './support/raw-commands.ts';
 
 describe('openDevice', () => {
   it('says that there is no such device', async () => {
-    const error = await quickFailure(openDevice({ path: '/dev/keyprov-has-no-such-device' }));
+    const error = await failureOf(openDevice({ path: '/dev/keyprov-has-no-such-device' }));
     expect(error.code).toBe('no-tpm');
     expect(error.message).toContain('device:/dev/keyprov-has-no-such-device: there is no such device');
   });
@@ -31,7 +31,7 @@ describe('openDevice', () => {
       process.seteuid?.(65_534);
     }
     try {
-      const error = await quickFailure(openDevice({ path: join(directory, 'closed', 'tpmrm0') }));
+      const error = await failureOf(openDevice({ path: join(directory, 'closed', 'tpmrm0') }));
       expect(error.code).toBe('transport-permission');
       expect(error.remedy).toBe('join the group that owns the device (mostly tss)');
     } finally {
@@ -46,7 +46,7 @@ describe('openDevice', () => {
       const file = join(directory, 'tpmrm0');
       writeFileSync(file, '');
       for (const path of [directory, file]) {
-        expect((await quickFailure(openDevice({ path }))).code).toBe('address-invalid');
+        expect((await failureOf(openDevice({ path }))).code).toBe('address-invalid');
       }
     } finally {
       rmSync(directory, { recursive: true });
@@ -60,13 +60,13 @@ describe('openDevice', () => {
   ])('says that %s is no TPM, and is dead from then on', async (path, code, message) => {
     await using transport = await openDevice({ path });
     expect(transport).toMatchObject({ kind: 'device', address: `device:${path}`, emulator: false, managed: false });
-    const error = await quickFailure(transport.send(GET_RANDOM));
+    const error = await failureOf(transport.send(GET_RANDOM));
     expect(error.code).toBe(code);
     expect(error.message).toContain(message);
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-lost');
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-lost');
     await transport.close();
     await transport.close();
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-closed');
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-closed');
   });
 });
 

@@ -34,12 +34,12 @@ describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => 
   afterAll(() => script[Symbol.dispose]());
 
   /** Runs a scenario of `children/libtpms-scenario.ts` to its end; a hanging one fails. */
-  function run(name: string, { env = {}, timeout = 5000 }: { env?: NodeJS.ProcessEnv; timeout?: number } = {}) {
+  function run(name: string, { env = {} }: { env?: NodeJS.ProcessEnv } = {}) {
     const child = spawnSync(process.execPath, ['--expose-gc', script.path, name, directory], {
       env: { ...process.env, ...env },
       encoding: 'utf8',
       killSignal: 'SIGKILL',
-      timeout,
+      timeout: 100_000,
       cwd: parent,
     });
     const reports = child.stdout.split('\n').filter((line) => line !== '');
@@ -61,7 +61,7 @@ describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => 
 
   it('calls the OpenSSL of the system, never the one inside of Node.js', () => {
     const output = join(parent, 'bindings');
-    const { reports } = run('bindings', { env: { LD_DEBUG: 'bindings', LD_DEBUG_OUTPUT: output }, timeout: 20_000 });
+    const { reports } = run('bindings', { env: { LD_DEBUG: 'bindings', LD_DEBUG_OUTPUT: output } });
     expect(reports).toEqual([SUCCESS]);
     const log = readdirSync(parent).filter((name) => name.startsWith('bindings'));
     const bindings = log
@@ -144,17 +144,13 @@ describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => 
   });
 
   it('needs no more memory after 100,000 commands', () => {
-    const [growth] = run('memory', { timeout: 60_000 }).reports;
+    const [growth] = run('memory').reports;
     expect(growth).toBeLessThan(5 * 1024 * 1024);
   });
 
   it('lets the event loop go on while RSA keys are made', () => {
-    const [delay] = run('event loop', { timeout: 60_000 }).reports;
-    expect(delay).toMatchObject({ send: expect.any(Number), sendSync: expect.any(Number) });
-    const { send, sendSync } = delay as { send: number; sendSync: number };
-    // A busy machine delays both; only the synchronous call holds the loop for as long as the TPM works.
-    expect(sendSync).toBeGreaterThan(30);
-    expect(send).toBeLessThan(sendSync / 2);
+    const [turns] = run('event loop').reports;
+    expect(turns).toBeGreaterThan(100); // while 20 keys were made
   });
 
   it('works in two workers at the same time', async () => {

@@ -22,7 +22,7 @@ import { toHex } from '../../src/bytes.ts';
 import { encodeStateFile } from '../../src/tpm/state-file.ts';
 import { importSwtpmState } from '../../src/tpm/swtpm-state.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
-import { quickFailure } from './support/failure.ts';
+import { failureOf } from './support/failure.ts';
 import { isLibtpmsMissing, libtpmsPath, openStarted, primaryKey, publicOf } from './support/libtpms.ts';
 import { missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
 import {
@@ -61,7 +61,7 @@ afterEach(() => rmSync(parent, { recursive: true }));
 describe('finding libtpms', () => {
   it('names what it tried and the package to install', async () => {
     const library = join(parent, 'libtpms.so.0');
-    const error = await quickFailure(openLibtpms({ library, directory }));
+    const error = await failureOf(openLibtpms({ library, directory }));
     expect(error.code).toBe('library-missing');
     expect(error.message).toContain(`tried ${library}`);
     expect(error.remedy).toContain('apt-get install libtpms0');
@@ -71,8 +71,8 @@ describe('finding libtpms', () => {
   it('takes KEYPROV_LIBTPMS, but an option before that', async () => {
     vi.stubEnv('KEYPROV_LIBTPMS', '/from/the/environment');
     try {
-      expect((await quickFailure(openLibtpms())).message).toContain('tried /from/the/environment)');
-      expect((await quickFailure(openLibtpms({ library: '/from/an/option' }))).message).toContain(
+      expect((await failureOf(openLibtpms())).message).toContain('tried /from/the/environment)');
+      expect((await failureOf(openLibtpms({ library: '/from/an/option' }))).message).toContain(
         'tried /from/an/option)',
       );
     } finally {
@@ -91,7 +91,7 @@ describe('finding libtpms', () => {
   it('refuses a file that is no library', async () => {
     const library = join(parent, 'libtpms.so.0');
     writeFileSync(library, 'not an ELF file');
-    const error = await quickFailure(openLibtpms({ library }));
+    const error = await failureOf(openLibtpms({ library }));
     expect(error.code).toBe('library-unsuitable');
     expect(error.message).toContain(library);
   });
@@ -101,7 +101,7 @@ describe('finding libtpms', () => {
       throw new Error('Cannot find the native Koffi module');
     });
     try {
-      const error = await quickFailure(openLibtpms());
+      const error = await failureOf(openLibtpms());
       expect(error.code).toBe('library-missing');
       expect(error.remedy).toContain('--omit=optional');
     } finally {
@@ -115,7 +115,7 @@ describe('finding libtpms', () => {
     const library = join(parent, 'libtpms.so.0');
     const source = join(import.meta.dirname, '../native/old-libtpms.c');
     expect(spawnSync('cc', ['-shared', '-fPIC', '-o', library, source]).status).toBe(0);
-    const error = await quickFailure(openLibtpms({ library }));
+    const error = await failureOf(openLibtpms({ library }));
     expect(error.code).toBe('library-unsuitable');
     expect(error.message).toContain('is libtpms 0.8.3, 0.9.0 or newer is needed');
   });
@@ -125,7 +125,7 @@ describe('finding libtpms', () => {
     const source = join(parent, 'empty.c');
     writeFileSync(source, 'int something_else;');
     expect(spawnSync('cc', ['-shared', '-fPIC', '-o', library, source]).status).toBe(0);
-    const error = await quickFailure(openLibtpms({ library }));
+    const error = await failureOf(openLibtpms({ library }));
     expect(error.code).toBe('library-unsuitable');
     expect(error.message).toContain(library);
   });
@@ -171,7 +171,7 @@ describe.skipIf(missing)('a TPM in process', () => {
     const createMemoryFile = vi.spyOn(loadLibc(), 'createMemoryFile').mockReturnValue(undefined);
     try {
       const first = await openStarted();
-      const error = await quickFailure(openLibtpms());
+      const error = await failureOf(openLibtpms());
       expect(error.code).toBe('transport-busy');
       const key = await primaryKey(first);
       await first.close();
@@ -213,7 +213,7 @@ describe.skipIf(missing)('a TPM in process', () => {
   it.each([0, 1000, 100_000, 200_000])(
     'refuses a state of %i zeros, with the reason that libtpms gives',
     async (length) => {
-      const error = await quickFailure(openLibtpms({ state: new Uint8Array(length) }));
+      const error = await failureOf(openLibtpms({ state: new Uint8Array(length) }));
       expect(error.code).toBe('state-invalid');
       expect(error.message).toMatch(/libtpms does not start: libtpms\/tpm2: Entering failure mode; code: 8/);
       await using tpm = await openStarted();
@@ -236,12 +236,12 @@ describe.skipIf(missing)('a TPM in process', () => {
     const tpm = await openStarted();
     const running = tpm.send(createRsa(1));
     const closing = tpm.close();
-    expect((await quickFailure(tpm.send(GET_RANDOM))).code).toBe('transport-closed');
+    expect((await failureOf(tpm.send(GET_RANDOM))).code).toBe('transport-closed');
     expect(codeOf(await running)).toBe(SUCCESS);
     await closing;
     await tpm.close();
-    expect((await quickFailure(tpm.send(GET_RANDOM))).code).toBe('transport-closed');
-    expect((await quickFailure(tpm.powerCycle())).code).toBe('transport-closed');
+    expect((await failureOf(tpm.send(GET_RANDOM))).code).toBe('transport-closed');
+    expect((await failureOf(tpm.powerCycle())).code).toBe('transport-closed');
     expect(tpm.sendSync(SHUTDOWN_CLEAR)).toBeUndefined();
   });
 
@@ -362,7 +362,7 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
     const file = readFileSync(path);
     file[1000] = (file[1000] ?? 0) ^ 1;
     writeFileSync(path, file);
-    const error = await quickFailure(openLibtpms({ directory }));
+    const error = await failureOf(openLibtpms({ directory }));
     expect(error.code).toBe('state-invalid');
     expect(error.message).toContain('SHA-256');
     expect(toHex(readFileSync(path))).toBe(toHex(file));
@@ -373,7 +373,7 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
     const path = join(directory, 'tpm2.state');
     const file = encodeStateFile(new Uint8Array(1299).fill(1));
     writeFileSync(path, file);
-    expect((await quickFailure(openLibtpms({ directory }))).code).toBe('state-invalid');
+    expect((await failureOf(openLibtpms({ directory }))).code).toBe('state-invalid');
     expect(toHex(readFileSync(path))).toBe(toHex(file));
   });
 
@@ -385,13 +385,13 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
       const path = join(directory, 'tpm2.state');
       renameSync(path, `${path}.kept`);
       mkdirSync(path); // no file takes the place of a directory
-      const error = await quickFailure((async () => tpm[method](nvWrite(2)))());
+      const error = await failureOf((async () => tpm[method](nvWrite(2)))());
       expect(error.code).toBe('state-io');
       rmdirSync(path);
       renameSync(`${path}.kept`, path);
-      const second = await quickFailure(tpm.send(GET_RANDOM));
+      const second = await failureOf(tpm.send(GET_RANDOM));
       expect(second).toMatchObject({ code: 'transport-lost', cause: error });
-      expect((await quickFailure(tpm.powerCycle())).code).toBe('transport-lost');
+      expect((await failureOf(tpm.powerCycle())).code).toBe('transport-lost');
       expect(tpm.sendSync(SHUTDOWN_CLEAR)).toBeUndefined();
     }
     await using tpm = await openStarted({ directory });
@@ -400,7 +400,7 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
 
   it('is not opened twice in one thread', async () => {
     await using first = await openStarted({ directory });
-    const error = await quickFailure(openLibtpms({ directory }));
+    const error = await failureOf(openLibtpms({ directory }));
     expect(error.code).toBe('state-in-use');
     expect(error.message).toContain(directory);
     expect(codeOf(await first.send(GET_RANDOM))).toBe(SUCCESS);

@@ -3,7 +3,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { openMssim } from '../../src/tpm/transports/mssim.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { quickFailure } from './support/failure.ts';
+import { failureOf } from './support/failure.ts';
 import { closedPort, type FakeServer, startFakePair, startFakeServer } from './support/fake-server.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
 import { startMssimStandIn } from './support/mssim-stand-in.ts';
@@ -39,14 +39,14 @@ describe.skipIf(missing)('a simulator', () => {
     await transport.close();
     await transport.close();
     await expect.poll(() => simulator.farewells).toBe(2);
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-closed');
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-closed');
   });
 
   it('can be left switched off', async () => {
     await using simulator = await startMssimStandIn();
     const transport = await openMssim({ port: simulator.port, platformPort: simulator.port + 1, power: false });
     expect(simulator.platformMessages).toEqual([]);
-    const error = await quickFailure(transport.send(GET_RANDOM));
+    const error = await failureOf(transport.send(GET_RANDOM));
     expect(error.code).toBe('transport-protocol');
     expect(error.message).toContain('the simulator is switched off');
     await transport.close();
@@ -86,7 +86,7 @@ describe.skipIf(missing)('a simulator', () => {
   it('lets a second client fail while the first is there, and the next one in', async () => {
     await using simulator = await startMssimStandIn();
     const first = await openMssim({ port: simulator.port });
-    const error = await quickFailure(openMssim({ port: simulator.port }));
+    const error = await failureOf(openMssim({ port: simulator.port }));
     expect(error.code).toBe('transport-timeout');
     expect(error.remedy).toContain('end the other client, since a simulator serves one at a time');
     expect(codeOf(await first.send(STARTUP_CLEAR))).toBe(0);
@@ -106,7 +106,7 @@ describe.skipIf(missing)('a simulator', () => {
 describe('an address where no simulator is', () => {
   it('is refused within a second: a closed port', async () => {
     const port = await closedPort();
-    const error = await quickFailure(openMssim({ port }));
+    const error = await failureOf(openMssim({ port }));
     expect(error.code).toBe('transport-unreachable');
     expect(error.message).toContain(`127.0.0.1:${port + 1}: cannot connect (ECONNREFUSED)`);
   });
@@ -114,7 +114,7 @@ describe('an address where no simulator is', () => {
   it('is refused within a second: a platform port without a command port', async () => {
     const port = await closedPort();
     await using platform = await startFakeServer((socket) => socket.on('data', () => socket.write(ZERO)));
-    const error = await quickFailure(openMssim({ port, platformPort: platform.port }));
+    const error = await failureOf(openMssim({ port, platformPort: platform.port }));
     expect(error.code).toBe('transport-unreachable');
     expect(error.message).toContain(`mssim:127.0.0.1:${port}: cannot connect (ECONNREFUSED)`);
   });
@@ -122,7 +122,7 @@ describe('an address where no simulator is', () => {
   it.skipIf(missing)('is refused within a second: a swtpm', async () => {
     await using swtpm = await startSwtpm({ listen: 'tcp' });
     if ('path' in swtpm.data) expect.fail('not TCP');
-    const error = await quickFailure(openMssim({ port: swtpm.data.port }));
+    const error = await failureOf(openMssim({ port: swtpm.data.port }));
     expect(['transport-timeout', 'transport-protocol', 'transport-lost']).toContain(error.code);
     await using transport = await swtpm.open();
     expect(codeOf(await transport.send(GET_RANDOM))).toBe(0);
@@ -160,12 +160,12 @@ describe('a connection to a simulator on which something goes wrong', () => {
     ['text', '485454502f312e312034303020426164'],
   ])('is refused at the handshake: %s', async (_, welcome) => {
     await using simulator = await fakeSimulator(() => undefined, { welcome: fromHex(welcome) });
-    expect((await quickFailure(openMssim({ port: simulator.port }))).code).toBe('transport-protocol');
+    expect((await failureOf(openMssim({ port: simulator.port }))).code).toBe('transport-protocol');
   });
 
   it('is refused when the platform cannot switch on', async () => {
     await using simulator = await fakeSimulator(() => undefined, { result: fromHex('00000001') });
-    const error = await quickFailure(openMssim({ port: simulator.port }));
+    const error = await failureOf(openMssim({ port: simulator.port }));
     expect(error.code).toBe('transport-protocol');
     expect(error.message).toContain('POWER_ON failed with result 1');
   });
@@ -182,11 +182,11 @@ describe('a connection to a simulator on which something goes wrong', () => {
   ])('is dead at once: %s', async (_, code, answer) => {
     await using simulator = await fakeSimulator(answer);
     await using transport = await openMssim({ port: simulator.port });
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe(code);
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-lost');
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe(code);
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-lost');
     // The fake answers to every connection in the same way.
     await using fresh = await openMssim({ port: simulator.port });
-    expect((await quickFailure(fresh.send(GET_RANDOM))).code).toBe(code);
+    expect((await failureOf(fresh.send(GET_RANDOM))).code).toBe(code);
   });
 
   it('is no matter where an answer comes byte by byte', async () => {

@@ -9,7 +9,7 @@ import { toHex } from '../../src/bytes.ts';
 import type { KeyprovError } from '../../src/errors.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { bundle } from './support/bundle.ts';
-import { quickFailure } from './support/failure.ts';
+import { failureOf } from './support/failure.ts';
 import { isRunning } from './support/is-running.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
 import { CREATE_ECC, codeOf, createRsa } from './support/raw-commands.ts';
@@ -90,7 +90,7 @@ describe.skipIf(missing)('startSwtpm', () => {
   it('refuses a state directory that another TPM uses', async () => {
     using directory = temporary();
     await using _first = await startSwtpm({ stateDirectory: directory.path });
-    const error = await quickFailure(startSwtpm({ stateDirectory: directory.path }));
+    const error = await failureOf(startSwtpm({ stateDirectory: directory.path }));
     expect(error.code).toBe('state-in-use');
     expect(error.message).toContain('Could not lock access to lockfile');
   });
@@ -99,7 +99,7 @@ describe.skipIf(missing)('startSwtpm', () => {
     using directory = temporary();
     const file = join(directory.path, 'tpm2-00.permall');
     writeFileSync(file, 'no state');
-    const error = await quickFailure(startSwtpm({ stateDirectory: directory.path }));
+    const error = await failureOf(startSwtpm({ stateDirectory: directory.path }));
     expect(error.code).toBe('state-invalid');
     expect(error.message).toContain(directory.path);
     expect(readFileSync(file, 'utf8')).toBe('no state');
@@ -109,7 +109,7 @@ describe.skipIf(missing)('startSwtpm', () => {
     using directory = temporary();
     const file = join(directory.path, 'file');
     writeFileSync(file, '');
-    expect((await quickFailure(startSwtpm({ stateDirectory: file }))).code).toBe('state-io');
+    expect((await failureOf(startSwtpm({ stateDirectory: file }))).code).toBe('state-io');
   });
 
   it('refuses a path that swtpm would take for options', async () => {
@@ -120,7 +120,7 @@ describe.skipIf(missing)('startSwtpm', () => {
     using directory = temporary();
     const executable = join(directory.path, 'swtpm');
     writeFileSync(executable, '#!/bin/sh\necho "swtpm: some reason" >&2\nexit 3\n', { mode: 0o755 });
-    const error = await quickFailure(startSwtpm({ executable }));
+    const error = await failureOf(startSwtpm({ executable }));
     expect(error.code).toBe('transport-unreachable');
     expect(error.message).toBe('swtpm: ended with exit code 3: swtpm: some reason');
   });
@@ -133,7 +133,7 @@ describe.skipIf(missing)('startSwtpm', () => {
       const stateDirectory = join(directory.path, 'state');
       mkdirSync(stateDirectory);
       writeFileSync(join(stateDirectory, 'tpm2-00.permall'), 'no state');
-      await quickFailure(startSwtpm({ stateDirectory }));
+      await failureOf(startSwtpm({ stateDirectory }));
       await expect(startSwtpm({ signal: AbortSignal.abort('enough') })).rejects.toBe('enough');
       const abort = new AbortController();
       const starting = startSwtpm({ signal: abort.signal });
@@ -167,8 +167,8 @@ describe.skipIf(missing)('startSwtpm', () => {
       expect(isRunning(pid)).toBe(true);
       parent.kill(signal);
       await once(parent, 'exit');
-      await expect.poll(() => isRunning(pid), { timeout: 5_000 }).toBe(false);
-      await expect.poll(() => existsSync(dirname(path)), { timeout: 5_000 }).toBe(false);
+      await expect.poll(() => isRunning(pid), { timeout: 60_000 }).toBe(false);
+      await expect.poll(() => existsSync(dirname(path)), { timeout: 60_000 }).toBe(false);
     }
   });
 });
@@ -177,7 +177,7 @@ describe('startSwtpm without swtpm', () => {
   it.each(['keyprov-has-no-such-program', '/nonexistent/swtpm', '/dev/null'])(
     'says how to get it: %s',
     async (executable) => {
-      const error = await quickFailure(startSwtpm({ executable }));
+      const error = await failureOf(startSwtpm({ executable }));
       expect(error.code).toBe('library-missing');
       expect(error.message).toContain(`cannot run ${executable}`);
       expect(error.remedy).toBe('install it (Debian: apt-get install swtpm)');

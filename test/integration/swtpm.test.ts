@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { openSwtpm } from '../../src/tpm/transports/swtpm.ts';
 import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
-import { quickFailure } from './support/failure.ts';
+import { failureOf } from './support/failure.ts';
 import { closedPort, type FakeServer, startFakeServer } from './support/fake-server.ts';
 import { isRunning } from './support/is-running.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
@@ -51,7 +51,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
   it('lets a second client fail that comes while the first is there, and the next one in', async () => {
     await using swtpm = await startSwtpm({ listen });
     const first = await swtpm.open();
-    const error = await quickFailure(swtpm.open());
+    const error = await failureOf(swtpm.open());
     expect(error.code).toBe('transport-timeout');
     expect(error.remedy).toContain('end the other client, since swtpm serves one at a time');
     expect(codeOf(await first.send(GET_RANDOM))).toBe(0);
@@ -72,8 +72,8 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     const transport = await swtpm.open();
     await transport.shutdown();
     await expect.poll(() => isRunning(swtpm.pid)).toBe(false);
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-closed');
-    expect((await quickFailure(openSwtpm(swtpm.data))).code).toBe('transport-unreachable');
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-closed');
+    expect((await failureOf(openSwtpm(swtpm.data))).code).toBe('transport-unreachable');
   });
 
   it('takes the running command with it when it is killed, and says that the outcome is unknown', async () => {
@@ -81,22 +81,22 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     await using transport = await swtpm.open();
     const making = transport.send(createRsa(1));
     process.kill(swtpm.pid, 'SIGKILL');
-    const error = await quickFailure(making);
+    const error = await failureOf(making);
     expect(error.code).toBe('transport-lost');
     expect(error.message).toContain('in the middle of a command, whose outcome is unknown');
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-lost');
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-lost');
     await expect.poll(() => isRunning(swtpm.pid)).toBe(false);
-    expect((await quickFailure(swtpm.open())).code).toBe('transport-unreachable');
+    expect((await failureOf(swtpm.open())).code).toBe('transport-unreachable');
   });
 
   it('does not fail to be closed twice, nor after it is gone', async () => {
     await using swtpm = await startSwtpm({ listen });
     const transport = await swtpm.open();
     await swtpm.stop();
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-lost');
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-lost');
     await transport.close();
     await transport.close();
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe('transport-closed');
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-closed');
   });
 
   it('can do without its control channel, save for what needs it', async () => {
@@ -107,7 +107,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     abort.abort();
     expect(codeOf(await answer)).toBe(0);
     for (const work of [() => transport.powerCycle(), () => transport.shutdown()]) {
-      const error = await quickFailure(work());
+      const error = await failureOf(work());
       expect(error.code).toBe('transport-unreachable');
       expect(error.remedy).toContain('open it with `control`');
     }
@@ -125,39 +125,39 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
 describe('an address where no swtpm is', () => {
   it('is refused within a second: a closed port', async () => {
     const port = await closedPort();
-    const error = await quickFailure(openSwtpm({ port }));
+    const error = await failureOf(openSwtpm({ port }));
     expect(error.code).toBe('transport-unreachable');
     expect(error.message).toBe(`swtpm:127.0.0.1:${port}: cannot connect (ECONNREFUSED)`);
     expect(error.remedy).toBe('start swtpm there, or correct the address');
   });
 
   it('is refused within a second: a path that is not there', async () => {
-    const error = await quickFailure(openSwtpm({ path: '/nonexistent/tpm' }));
+    const error = await failureOf(openSwtpm({ path: '/nonexistent/tpm' }));
     expect(error.code).toBe('transport-unreachable');
     expect(error.message).toContain('swtpm:unix:/nonexistent/tpm: cannot connect (ENOENT)');
   });
 
   it('is refused within a second: a server that says nothing', async () => {
     await using server = await startFakeServer(() => undefined);
-    expect((await quickFailure(openSwtpm({ port: server.port }))).code).toBe('transport-timeout');
+    expect((await failureOf(openSwtpm({ port: server.port }))).code).toBe('transport-timeout');
   });
 
   it('is refused within a second: a server that speaks first', async () => {
     await using server = await startFakeServer((socket) => socket.write('SSH-2.0-OpenSSH_9.2p1\r\n'));
-    expect((await quickFailure(openSwtpm({ port: server.port }))).code).toBe('transport-protocol');
+    expect((await failureOf(openSwtpm({ port: server.port }))).code).toBe('transport-protocol');
   });
 
   it('is refused within a second: a TPM 1.2', async () => {
     const badTag = fromHex('00c40000000a0000001e');
     await using server = await startFakeServer((socket) => socket.once('data', () => socket.write(badTag)));
-    const error = await quickFailure(openSwtpm({ port: server.port }));
+    const error = await failureOf(openSwtpm({ port: server.port }));
     expect(error.code).toBe('transport-protocol');
     expect(error.message).toContain('no TPM 2.0');
   });
 
   it.skipIf(missing)('is refused within a second: a control channel that is not there', async () => {
     await using swtpm = await startSwtpm();
-    const error = await quickFailure(openSwtpm({ ...swtpm.data, control: { path: '/nonexistent/ctrl' } }));
+    const error = await failureOf(openSwtpm({ ...swtpm.data, control: { path: '/nonexistent/ctrl' } }));
     expect(error.code).toBe('transport-unreachable');
     expect(error.message).toContain('control channel of swtpm at unix:/nonexistent/ctrl');
     await using transport = await swtpm.open();
@@ -207,8 +207,8 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     await using swtpm = await startSwtpm();
     await using server = await misbehaving(pathOf(swtpm), misbehave);
     const transport = await openSwtpm({ port: server.port });
-    expect((await quickFailure(transport.send(GET_RANDOM))).code).toBe(code);
-    const later = await quickFailure(transport.send(GET_RANDOM));
+    expect((await failureOf(transport.send(GET_RANDOM))).code).toBe(code);
+    const later = await failureOf(transport.send(GET_RANDOM));
     expect(later.code).toBe('transport-lost');
     expect(later.cause).toMatchObject({ code });
     await transport.close();
@@ -230,7 +230,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     expect(await transport.send(GET_RANDOM)).toEqual(RANDOM);
     // The server sees the end when the client has reacted.
     await left;
-    const error = await quickFailure(transport.send(GET_RANDOM));
+    const error = await failureOf(transport.send(GET_RANDOM));
     expect(error.code).toBe('transport-protocol');
     expect(error.message).toContain('20 bytes came that nobody asked for');
   });
@@ -251,7 +251,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     await using swtpm = await startSwtpm();
     await using server = await misbehaving(pathOf(swtpm), (socket) => socket.write(RANDOM.subarray(0, 15)));
     await using transport = await openSwtpm({ port: server.port });
-    const error = await quickFailure(transport.send(GET_RANDOM));
+    const error = await failureOf(transport.send(GET_RANDOM));
     expect(error.code).toBe('transport-timeout');
     expect(error.message).toContain('stopped after 15 bytes');
     await expect(transport.send(GET_RANDOM)).rejects.toMatchObject({ cause: error });

@@ -8,7 +8,7 @@ import { KeyprovError } from '../../src/errors.ts';
 import { decodeResponseCode } from '../../src/tpm/response-code.ts';
 import { TBS_CODES } from '../../src/tpm/response-code-layers.ts';
 import { openTbs, type TbsTransport } from '../../src/tpm/transports/tbs.ts';
-import { quickFailure } from './support/failure.ts';
+import { failureOf } from './support/failure.ts';
 import { type LocalSwtpm, missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
 import { createRsa, GET_RANDOM } from './support/raw-commands.ts';
 
@@ -77,7 +77,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
 
   it('takes a TPM 1.2 for no TPM', async () => {
     set('VERSION', 1);
-    expect((await quickFailure(open())).code).toBe('no-tpm');
+    expect((await failureOf(open())).code).toBe('no-tpm');
   });
 
   it.each([...TBS_CODES.keys(), 0x80070005, 0x80000000, 1])(
@@ -92,7 +92,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
       ]);
       for (const step of ['CREATE', 'INFO']) {
         set(step, value);
-        const error = await quickFailure(open());
+        const error = await failureOf(open());
         expect(error.code).toBe(codes.get(value) ?? 'transport-unreachable');
         const rc = decodeResponseCode(value);
         if (TBS_CODES.has(value)) expect(error.message).toContain(`${rc.name} (0x${value.toString(16)}`);
@@ -110,7 +110,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
     [0x80284012, 'run as administrator'],
   ])('has a remedy for %i', async (value, remedy) => {
     set('CREATE', value);
-    expect((await quickFailure(open())).remedy).toContain(remedy);
+    expect((await failureOf(open())).remedy).toContain(remedy);
   });
 
   it.each([
@@ -124,7 +124,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
   ])('goes on after %i, with which TBS refuses one command', async (value, code) => {
     await using tpm = await open();
     set('SUBMIT', value);
-    expect((await quickFailure(tpm.send(GET_RANDOM))).code).toBe(code);
+    expect((await failureOf(tpm.send(GET_RANDOM))).code).toBe(code);
     set('SUBMIT', 0);
     expect((await tpm.send(GET_RANDOM)).length).toBe(20);
   });
@@ -136,11 +136,11 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
     for (const value of fatal) {
       await using tpm = await open();
       set('SUBMIT', value);
-      const error = await quickFailure(tpm.send(GET_RANDOM));
+      const error = await failureOf(tpm.send(GET_RANDOM));
       expect(error.code).toBe('transport-lost');
       expect(error.message).toContain(decodeResponseCode(value).name);
       set('SUBMIT', 0);
-      expect((await quickFailure(tpm.send(GET_RANDOM))).cause).toBe(error);
+      expect((await failureOf(tpm.send(GET_RANDOM))).cause).toBe(error);
     }
   });
 
@@ -218,20 +218,20 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
     await using own = await startLocalSwtpm();
     set('SOCKET', own.socket);
     await using tpm = await open();
-    const lost = quickFailure(tpm.send(createRsa(1)));
+    const lost = failureOf(tpm.send(createRsa(1)));
     await own.kill();
     expect((await lost).code).toBe('transport-lost');
     expect((await lost).message).toContain('TBS_E_IOERROR (0x80284006');
-    expect((await quickFailure(tpm.send(GET_RANDOM))).code).toBe('transport-lost');
+    expect((await failureOf(tpm.send(GET_RANDOM))).code).toBe('transport-lost');
   });
 
   it('says that the library is missing, or none', async () => {
-    expect((await quickFailure(openTbs({ library: '/nonexistent/tbs.dll' }))).code).toBe('library-missing');
-    expect((await quickFailure(openTbs({ library: import.meta.filename }))).code).toBe('library-unsuitable');
+    expect((await failureOf(openTbs({ library: '/nonexistent/tbs.dll' }))).code).toBe('library-missing');
+    expect((await failureOf(openTbs({ library: import.meta.filename }))).code).toBe('library-unsuitable');
   });
 
   it.skipIf(process.platform === 'win32')('says that only Windows has TBS', async () => {
-    const error = await quickFailure(openTbs());
+    const error = await failureOf(openTbs());
     expect(error.code).toBe('library-missing');
     expect(error.message).toContain('only Windows');
   });

@@ -4,7 +4,7 @@ import { findTctiLoader } from '../../native/tctildr.ts';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { sayError } from '../../src/errors.ts';
 import { openTcti } from '../../src/tpm/transports/tcti.ts';
-import { quickFailure } from './support/failure.ts';
+import { failureOf } from './support/failure.ts';
 import { startFakePair } from './support/fake-server.ts';
 import { missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
 import { startMssimStandIn } from './support/mssim-stand-in.ts';
@@ -100,13 +100,13 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
   it('is dead when the TPM goes away while a command runs, and a new connection to a new one works', async () => {
     await using swtpm = await startLocalSwtpm();
     await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
-    const lost = quickFailure(tpm.send(createRsa(1)));
+    const lost = failureOf(tpm.send(createRsa(1)));
     await swtpm.kill();
     expect(await lost).toMatchObject({ code: 'transport-lost' });
     expect((await lost).message).toMatch(
       /(transmit|receive) failed: TSS2_TCTI_RC_IO_ERROR \(0x000a000a, from the TCTI\)/,
     );
-    const after = await quickFailure(tpm.send(GET_RANDOM));
+    const after = await failureOf(tpm.send(GET_RANDOM));
     expect(after.code).toBe('transport-lost');
     expect(after.cause).toBe(await lost);
 
@@ -119,7 +119,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     await using swtpm = await startLocalSwtpm();
     await using tpm = await openTcti({ conf: `swtpm:path=${swtpm.socket}` });
     await swtpm.kill();
-    expect(await quickFailure(tpm.send(GET_RANDOM))).toMatchObject({ code: 'transport-lost' });
+    expect(await failureOf(tpm.send(GET_RANDOM))).toMatchObject({ code: 'transport-lost' });
   });
 
   it('refuses a second command at the same time, a wrong frame, and every command after close', async () => {
@@ -132,17 +132,17 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     expect((await first).length).toBeGreaterThan(100);
     await closed;
     await tpm.close();
-    expect(await quickFailure(tpm.send(GET_RANDOM))).toMatchObject({ code: 'transport-closed' });
+    expect(await failureOf(tpm.send(GET_RANDOM))).toMatchObject({ code: 'transport-closed' });
   });
 
   it('keeps tpm2-tss quiet unless the user wants to hear it', async () => {
     const before = process.env.TSS2_LOG;
     try {
       delete process.env.TSS2_LOG;
-      await quickFailure(openTcti({ conf: 'device:/nonexistent' }));
+      await failureOf(openTcti({ conf: 'device:/nonexistent' }));
       expect(process.env.TSS2_LOG).toBe('all+none');
       process.env.TSS2_LOG = 'tcti+none';
-      await quickFailure(openTcti({ conf: 'device:/nonexistent' }));
+      await failureOf(openTcti({ conf: 'device:/nonexistent' }));
       expect(process.env.TSS2_LOG).toBe('tcti+none');
     } finally {
       if (before === undefined) delete process.env.TSS2_LOG;
@@ -158,14 +158,14 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     ['mssim:host=127.0.0.1,port=1', 'transport-unreachable', 'TSS2_TCTI_RC_IO_ERROR (0x000a000a'],
     ['swtpm:port=nonsense', 'address-invalid', 'TSS2_TCTI_RC_BAD_VALUE (0x000a000b'],
   ])('says within a second what is wrong with the address %j', async (conf, code, text) => {
-    const error = await quickFailure(openTcti({ conf }));
+    const error = await failureOf(openTcti({ conf }));
     expect(error.code).toBe(code);
     expect(sayError(error)).toContain(text);
     expect(error.remedy).toBeTypeOf('string');
   });
 
   it('names the path of a library that is not there', async () => {
-    const error = await quickFailure(openTcti({ conf: 'device', library: '/nonexistent/libtss2-tctildr.so.0' }));
+    const error = await failureOf(openTcti({ conf: 'device', library: '/nonexistent/libtss2-tctildr.so.0' }));
     expect(error.code).toBe('library-missing');
     expect(error.message).toContain('tried /nonexistent/libtss2-tctildr.so.0');
     expect(error.remedy).toContain('libtss2-tctildr0');
@@ -175,7 +175,7 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
     const before = process.env.KEYPROV_TCTILDR;
     process.env.KEYPROV_TCTILDR = '/nonexistent/from-environment.so';
     try {
-      expect((await quickFailure(openTcti({ conf: 'device' }))).message).toContain('/nonexistent/from-environment.so');
+      expect((await failureOf(openTcti({ conf: 'device' }))).message).toContain('/nonexistent/from-environment.so');
     } finally {
       if (before === undefined) delete process.env.KEYPROV_TCTILDR;
       else process.env.KEYPROV_TCTILDR = before;
@@ -183,18 +183,18 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
   });
 
   it('refuses a file that is no library, and a library that is no loader', async () => {
-    expect((await quickFailure(openTcti({ conf: 'device', library: import.meta.filename }))).code).toBe(
+    expect((await failureOf(openTcti({ conf: 'device', library: import.meta.filename }))).code).toBe(
       'library-unsuitable',
     );
     const other = findTctiLoader(undefined).path?.replace('tctildr', 'mu');
-    const error = await quickFailure(openTcti({ conf: 'device', library: String(other) }));
+    const error = await failureOf(openTcti({ conf: 'device', library: String(other) }));
     expect(error.code).toBe('library-unsuitable');
     expect(String(error.cause)).toContain('Tss2_TctiLdr_Initialize');
   });
 
   it('gives up opening when nobody answers', async () => {
     await using fake = await fakeSwtpm(() => undefined);
-    expect((await quickFailure(openTcti({ conf: fake.conf }))).code).toBe('transport-timeout');
+    expect((await failureOf(openTcti({ conf: fake.conf }))).code).toBe('transport-timeout');
   });
 
   it.each([
@@ -205,10 +205,10 @@ describe.skipIf(missing)('the TCTI loader of tpm2-tss', () => {
   ])('refuses %s as an answer', async (_, hex, code) => {
     await using fake = await fakeSwtpm(afterOpening((socket) => socket.end(fromHex(hex))));
     await using tpm = await openTcti({ conf: fake.conf });
-    const error = await quickFailure(tpm.send(GET_RANDOM));
+    const error = await failureOf(tpm.send(GET_RANDOM));
     expect(error.code).toBe(code);
     expect(error.message).toContain('receive failed: TSS2_TCTI_RC_');
-    expect((await quickFailure(tpm.send(GET_RANDOM))).code).toBe('transport-lost');
+    expect((await failureOf(tpm.send(GET_RANDOM))).code).toBe('transport-lost');
   });
 
   it('never takes what is left of one answer for the next one', async () => {
