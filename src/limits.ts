@@ -4,19 +4,19 @@
  */
 export const LIMIT = {
   /** A text of one line: an address, a GUID, a Name in text, a public key of SSH. */
-  line: 16 * 1024,
+  line: 16_384,
   /** Structures of TPM 2.0 and what is made of a few of them: statements, key blobs, key credentials. */
-  structure: 128 * 1024,
+  structure: 131_072,
   /** One certificate. */
-  certificate: 64 * 1024,
+  certificate: 65_536,
   /** Keys, requests and messages in DER, CBOR and JWS. */
-  message: 256 * 1024,
+  message: 262_144,
   /** JSON of a client, and the output of other programs. */
-  document: 1024 * 1024,
+  document: 1_048_576,
   /** Several certificates in one file, answers of services, policies in JSON and XML. */
-  file: 4 * 1024 * 1024,
+  file: 4_194_304,
   /** Registry exports and recordings of the traffic with a TPM. */
-  export: 16 * 1024 * 1024,
+  export: 16_777_216,
 } as const;
 
 /** Checks that an input is not longer than its limit. @throws the error of `refuse`, which gets limit and size in words. */

@@ -65,7 +65,7 @@ export function readPrivateFile(
  * @throws KeyprovError `not-private` if it is not a regular file, belongs to another user than this one or root, or if
  * others have one of the rights in `forbidden`; the error of Node.
  */
-export function openPrivateFile(path: string, flags: number, forbidden = OTHERS_WRITE): number {
+export function openPrivateFile(path: string, flags: number, forbidden: number = OTHERS_WRITE): number {
   let fd: number;
   try {
     // Windows has neither of the two flags.
