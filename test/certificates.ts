@@ -87,6 +87,16 @@ export function issueAuthority(
   return issue({ subject: buildCommonName(name), ca: true, keyUsage: [5], ...spec }, issuer);
 }
 
+/** What a certificate of an attestation key says. WebAuthn Level 3, 8.3.1. */
+export const AK_CERTIFICATE: CertificateSpec = {
+  ca: false,
+  purposes: ['2.23.133.8.3'],
+  names: [
+    { directory: [[['2.23.133.2.1', 'id:53544D20']], [['2.23.133.2.2', 'paper']], [['2.23.133.2.3', 'id:00010002']]] },
+  ],
+  namesCritical: true,
+};
+
 const derOf = (block: BaseBlock): Uint8Array<ArrayBuffer> => new Uint8Array(block.toBER());
 
 function extensionsOf(spec: CertificateSpec): Extension[] {

@@ -49,7 +49,7 @@ import { TPMS_NV_PUBLIC } from '../src/tpm/structures/nv.ts';
 import { exportSwtpmState } from '../src/tpm/swtpm-state.ts';
 import { userKeyTemplate } from '../src/tpm/templates.ts';
 import { makeRecording } from '../src/tpm/transports/recording.ts';
-import { issue, buildCommonName as nameSpec } from './certificates.ts';
+import { AK_CERTIFICATE, issue, buildCommonName as nameSpec } from './certificates.ts';
 import { keyRecord } from './key-record.ts';
 import { ecKey, rsaKey } from './signing-key.ts';
 import { paperKey, paperStatement, signAs } from './unit/attestation/paper-tpm.ts';
@@ -102,7 +102,7 @@ export async function inspectSamples(): Promise<Sample[]> {
   addTraffic();
   await addDer();
   addWindows();
-  addWebauthn();
+  await addWebauthn();
   await addText();
   addJson();
   return samples;
@@ -261,10 +261,10 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('dn-binary', dnWithBinary);
   }
 
-  function addWebauthn(): void {
+  async function addWebauthn(): Promise<void> {
     add('attestation-object', fromHex(w3c.attestationObjectHex), 'WebAuthn object of the specification');
     add('authenticator-data', decodeWebauthnTpm(fromHex(w3c.attestationObjectHex)).authData);
-    const ak = { ...statement.ak, certificates: [fromBase64(pkinit.input)] };
+    const ak = { ...statement.ak, certificates: [(await issue(AK_CERTIFICATE)).der] };
     add('acme-device-attest', buildAcmeDeviceAttest({ ...statement, ak }));
     add('webauthn-client-data', w3c.clientDataJSON);
     add('cose-key', encodeCoseKey({ publicKey: rsaKey.publicKey, algorithm: COSE_ALG.RS256 }), 'COSE key of RSA');

@@ -79,12 +79,12 @@ const HOLDS: Readonly<Partial<Record<CheckId | CreationCheck, string>>> = {
   possession: 'the challenge was signed with the key',
 };
 
-/** Collects findings. */
-export class Findings {
-  readonly list: Finding<CheckId>[] = [];
+/** Collects findings: those of evidence, and of a format that holds it. */
+export class Findings<Id extends string = CheckId> {
+  readonly list: Finding<Id>[] = [];
 
   /** Runs one check; `test` returns or throws what is wrong. `holds` is the detail when nothing is. */
-  check(id: CheckId, test: () => string | undefined, holds?: string): void {
+  check(id: Id, test: () => string | undefined, holds?: string): void {
     let problem: string | undefined;
     try {
       problem = test();
@@ -100,8 +100,18 @@ export class Findings {
     });
   }
 
+  /** Makes something of what was received; nothing where that fails, which is a finding. */
+  make<T>(id: Id, work: () => T): T | undefined {
+    let made: T | undefined;
+    this.check(id, () => {
+      made = work();
+      return undefined;
+    });
+    return made;
+  }
+
   /** Appends what others have found. */
-  add(found: readonly Finding<CheckId>[]): void {
+  add(found: readonly Finding<Id>[]): void {
     this.list.push(...found);
   }
 }

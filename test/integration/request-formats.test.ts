@@ -37,6 +37,7 @@ import { TPMT_SIGNATURE } from '../../src/tpm/structures/algorithm.ts';
 import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { ekTemplate, userKeyTemplate } from '../../src/tpm/templates.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
+import { AK_CERTIFICATE, issue } from '../certificates.ts';
 import { LineChild } from './support/line-child.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
 import { newTpm, tpmMissing } from './support/new-tpm.ts';
@@ -141,6 +142,8 @@ const PYTHON = '/usr/bin/python3';
 const isPythonMissing = spawnSync(PYTHON, ['-c', 'import tpm2_pytss, fido2']).status !== 0 && process.env.CI !== 'true';
 if (isPythonMissing) console.warn('skipped: python3-tpm2-pytss or python3-fido2 is not installed');
 
+const { der: certificate } = await issue(AK_CERTIFICATE);
+
 describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, read by tpm2-pytss', () => {
   let tpm: Tpm;
   let child: LineChild;
@@ -149,7 +152,6 @@ describe.skipIf(missing !== undefined || isPythonMissing)('requests of a TPM, re
   const TOKEN = 'evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA';
   const AGENT = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000';
   const ACCOUNT = { kty: 'RSA', n: new Uint8Array(256).fill(0xff), e: fromHex('010001') } as const;
-  const certificate = fromHex('3003020101');
   const none = { inSensitive: { userAuth: new Uint8Array(0), data: new Uint8Array(0) }, creationPCR: [] };
   const kinds = ['rsa-2048', 'p-256'] as const;
   const akOf = (kind: string) => aks.get(kind) ?? expect.unreachable(kind);

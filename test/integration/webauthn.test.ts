@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { attestKey } from '../../src/attestation/certify.ts';
 import { type AttestationStatement, verifyStatement } from '../../src/attestation/index.ts';
-import { type Bytes, copy, fromHex, toBase64, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
+import { type Bytes, concat, copy, fromHex, toBase64, toBase64Url, toHex, utf8 } from '../../src/bytes.ts';
 import { encodePem } from '../../src/crypto/pem.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
 import { COSE_ALG } from '../../src/formats/webauthn/cose-key.ts';
+import { verifyWebauthnTpm } from '../../src/formats/webauthn/verify-webauthn.ts';
 import {
   computeRpIdHash,
   encodeAaguid,
@@ -24,12 +25,14 @@ import {
   encodeWebauthnTpm,
   statementFromWebauthnTpm,
 } from '../../src/formats/webauthn/webauthn-tpm.ts';
+import { decode } from '../../src/tpm/codec/index.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
 import { publicKeyOf } from '../../src/tpm/public-key.ts';
+import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { userKeyTemplate } from '../../src/tpm/templates.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
-import { issue, issueAuthority, type TestCertificate } from '../certificates.ts';
+import { buildCommonName, type CertificateSpec, issue, issueAuthority, type TestCertificate } from '../certificates.ts';
 import { LineChild } from './support/line-child.ts';
 import { newTpm, tpmMissing } from './support/new-tpm.ts';
 
@@ -97,6 +100,18 @@ const fido2Lib: Verifier = async ({ credentialId, clientDataJson, attestationObj
   return toHex(new Uint8Array(result.authnrData.get('credId')));
 };
 
+const keyprov: Verifier = async ({ credentialId: _, clientDataJson, attestationObject, ...expected }) => {
+  const result = await verifyWebauthnTpm(
+    { clientDataJson, attestationObject },
+    {
+      ...{ challenge: expected.challenge, rpId: RP_ID, origins: [expected.origin], akRoots: [expected.authority.der] },
+      minTier: 'virtual',
+    },
+  );
+  if (result.ok) return toHex(result.credential.credentialId);
+  throw new Error(result.findings.flatMap(({ id, status }) => (status === 'fail' ? [id] : [])).join());
+};
+
 const children = new Map<string, LineChild>();
 const notInstalled = new Set<string>();
 
@@ -121,6 +136,7 @@ function inAChild(name: string, command: string, probe: readonly string[], scrip
 }
 
 const VERIFIERS = {
+  keyprov,
   '@simplewebauthn/server': simpleWebauthn,
   'fido2-lib': fido2Lib,
   'python3-fido2': inAChild('python3-fido2', PYTHON, ['-c', 'import fido2.server'], 'webauthn_fido2.py'),
@@ -133,6 +149,7 @@ type VerifierName = keyof typeof VERIFIERS;
  * keys.
  */
 const TAKES: Readonly<Record<VerifierName, readonly KeyKind[]>> = {
+  keyprov: ['rsa-2048', 'p-256'],
   '@simplewebauthn/server': ['rsa-2048', 'p-256'],
   'fido2-lib': ['rsa-2048'],
   'python3-fido2': ['rsa-2048'],
@@ -148,6 +165,10 @@ const tpmName = (manufacturer: string) => ({
     [['2.23.133.2.3', 'id:20230001']],
   ] as const,
 });
+
+/** An AAGUID is in an OCTET STRING in the extension. */
+const aaguidExtension = (aaguid: string) =>
+  ['1.3.6.1.4.1.45724.1.1.4', false, concat(fromHex('0410'), encodeAaguid(aaguid))] as const;
 
 /** The same with one bit changed in a part of the attestation object. */
 const flipped =
@@ -170,6 +191,7 @@ const CHANGES: readonly {
     of: 'another bit in the signature',
     make: flipped('signature', -1),
     refused: {
+      keyprov: /^signature,tier$/,
       '@simplewebauthn/server': /^not verified$/,
       'fido2-lib': /^TPM attestation signature verification failed$/,
       'python3-fido2': /^InvalidSignature: signature of certInfo does not match$/,
@@ -180,6 +202,7 @@ const CHANGES: readonly {
     of: 'another bit in the firmware version in certInfo',
     make: flipped('certInfo', -73),
     refused: {
+      keyprov: /^signature,tier$/,
       '@simplewebauthn/server': /^not verified$/,
       'fido2-lib': /^TPM attestation signature verification failed$/,
       'python3-fido2': /^InvalidSignature: signature of certInfo does not match$/,
@@ -190,6 +213,7 @@ const CHANGES: readonly {
     of: 'another bit in the extraData in certInfo',
     make: flipped('certInfo', 44),
     refused: {
+      keyprov: /^challenge,signature,tier$/,
       '@simplewebauthn/server': /^CertInfo extra data did not equal hashed attestation \(TPM\)$/,
       'fido2-lib': /extraData/,
       'python3-fido2': /^InvalidSignature: attestation does not sign for authData and ClientData$/,
@@ -200,6 +224,7 @@ const CHANGES: readonly {
     of: 'another attribute (noDA) in pubArea',
     make: flipped('pubArea', 6, 4),
     refused: {
+      keyprov: /^name,tier$/,
       '@simplewebauthn/server': /^Attested name comparison failed \(TPM\)$/,
       'fido2-lib': /^pubAreaName hash did not match hash of publicArea$/,
       'python3-fido2': /^InvalidData: TPMS_CERTIFY_INFO does not include a valid name for pubArea$/,
@@ -210,6 +235,7 @@ const CHANGES: readonly {
     of: 'another bit in the key in pubArea',
     make: flipped('pubArea', -1),
     refused: {
+      keyprov: /^webauthn.structures$/,
       '@simplewebauthn/server': /^PubArea unique is not same as /,
       'fido2-lib': /^tpm attestation: RSA 'n' of WebAuthn credentialPublicKey and TPM publicArea did not match$/,
       'python3-fido2': /^InvalidSignature: attestation pubArea does not match attestedCredentialData$/,
@@ -220,6 +246,7 @@ const CHANGES: readonly {
     of: 'another challenge',
     make: (registration) => ({ ...registration, challenge: utf8('another challenge') }),
     refused: {
+      keyprov: /^webauthn.challenge$/,
       '@simplewebauthn/server': /^Unexpected registration response challenge /,
       'fido2-lib': /^clientData challenge mismatch$/,
       'python3-fido2': /^ValueError: Wrong challenge in response\.$/,
@@ -230,6 +257,7 @@ const CHANGES: readonly {
     of: 'another origin',
     make: (registration) => ({ ...registration, origin: 'https://evil.example' }),
     refused: {
+      keyprov: /^webauthn.origin$/,
       '@simplewebauthn/server': /^Unexpected registration response origin /,
       'fido2-lib': /^clientData origin did not match expected origin$/,
       'python3-fido2': /^ValueError: Invalid origin in ClientData\.$/,
@@ -240,11 +268,41 @@ const CHANGES: readonly {
     of: 'another authority of the same name',
     make: (registration) => ({ ...registration, authority: otherAuthority }),
     refused: {
+      keyprov: /^ak-chain.path,ak-trusted,tier$/,
       '@simplewebauthn/server': /^x5c could not be chained to any specified trust anchor \(TPM\)$/,
       'fido2-lib': /^another authority$/,
       'python3-fido2': /^UntrustedAttestation: /,
       'ruby-webauthn': /^WebAuthn::AttestationStatementVerificationError$/,
     },
+  },
+];
+
+/** Other certificates of the attestation key, and who refuses them. */
+const CERTIFICATES: readonly {
+  readonly that: string;
+  readonly spec: CertificateSpec;
+  readonly refuse: readonly VerifierName[];
+}[] = [
+  { that: 'names the aaguid', spec: { extensions: [aaguidExtension(WINDOWS_HELLO_AAGUID)] }, refuse: [] },
+  {
+    that: 'names another aaguid',
+    spec: { extensions: [aaguidExtension('00000000-0000-0000-0000-000000000000')] },
+    refuse: ['keyprov', '@simplewebauthn/server', 'fido2-lib', 'ruby-webauthn'],
+  },
+  {
+    that: 'has a subject',
+    spec: { subject: buildCommonName('attestation key') },
+    refuse: ['keyprov', '@simplewebauthn/server', 'fido2-lib', 'ruby-webauthn'],
+  },
+  {
+    that: 'has another purpose',
+    spec: { purposes: ['2.23.133.8.1'] },
+    refuse: ['keyprov', '@simplewebauthn/server', 'fido2-lib', 'python3-fido2', 'ruby-webauthn'],
+  },
+  {
+    that: 'is of an authority',
+    spec: { ca: true },
+    refuse: ['keyprov', '@simplewebauthn/server', 'fido2-lib', 'python3-fido2', 'ruby-webauthn'],
   },
 ];
 
@@ -341,6 +399,24 @@ describe.skipIf(missing !== undefined)('WebAuthn objects of a TPM', () => {
         const { registration } = of(key, ak);
         expect(await verify(registration)).toBe(toHex(registration.credentialId));
       });
+
+      it.each(CERTIFICATES.map((one) => [one.that, one] as const))(
+        'judges one whose certificate %s as it is known to',
+        async (_, { spec, refuse }) => {
+          const { registration, statement } = of('rsa-2048', 'rsa-2048');
+          const spki = encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, statement.ak.pubArea)));
+          const names = [tpmName('id:53544D20')];
+          const usual = { spki, ca: false, purposes: ['2.23.133.8.3'], names, namesCritical: true };
+          const { der } = await issue({ ...usual, ...spec }, authority);
+          const object = decodeWebauthnTpm(registration.attestationObject);
+          const attestationObject = encodeWebauthnTpm({ ...object, certificates: [der] });
+          const outcome = await verify({ ...registration, attestationObject }).then(
+            () => 'taken',
+            () => 'refused',
+          );
+          expect(outcome).toBe(refuse.includes(name) ? 'refused' : 'taken');
+        },
+      );
 
       it.each(cases.flatMap(([key, ak]) => CHANGES.map((change) => [key, ak, change.of, change] as const)))(
         'refuses one for a %s key, certified with %s, with %s',

@@ -6,6 +6,7 @@ import type { PublicKey } from '../../crypto/public-key.ts';
 import { JsonMembers } from '../../json.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
+import { findAkCertificateProblem } from '../webauthn/ak-certificate-rules.ts';
 import {
   decodeTpmAttestationObject,
   encodeTpmAttestationObject,
@@ -33,7 +34,8 @@ export function computeAcmeExtraData(token: string, accountKey: PublicKey): Byte
  * The payload, JSON, that answers a `device-attest-01` challenge: an attestation object of the format `tpm` without
  * authenticator data, whose signature is the TPMT_SIGNATURE, as step-ca wants it.
  *
- * @throws KeyprovError `request-invalid` when the attestation key has no certificate.
+ * @throws KeyprovError `request-invalid` when the attestation key has no certificate, or one that is not as WebAuthn and
+ * ACME want it (see `findAkCertificateProblem` of `keyprov/formats/webauthn`).
  *
  * @example
  * ```ts
@@ -49,7 +51,10 @@ export function computeAcmeExtraData(token: string, accountKey: PublicKey): Byte
  */
 export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: AttestationStatement): string {
   const { certificates = [] } = ak;
-  if (certificates.length === 0) throw requestInvalid(WHAT, 'the attestation key has no certificate');
+  const [certificate] = certificates;
+  if (certificate === undefined) throw requestInvalid(WHAT, 'the attestation key has no certificate');
+  const problem = findAkCertificateProblem(certificate);
+  if (problem !== undefined) throw requestInvalid(WHAT, `the certificate of the attestation key: ${problem}`);
   const { algorithm } = findCoseAlgorithm(signature);
   return encodeAcmeDeviceAttest({ algorithm, certificates, signature, certInfo, pubArea });
 }
@@ -63,11 +68,16 @@ export function encodeAcmeDeviceAttest(object: TpmAttestationObject): string {
  * Reads the payload of an answer to a `device-attest-01` challenge, without verifying it. Other members than `attObj` are
  * ignored, as the draft says.
  *
- * @throws KeyprovError `request-invalid` for anything else, a signature that is not a TPMT_SIGNATURE among it.
+ * @throws KeyprovError `request-invalid` for anything else, a signature that is not a TPMT_SIGNATURE among it, and when
+ * `alg` is not the algorithm of the signature.
  */
 export function parseAcmeDeviceAttest(payload: string): TpmAttestationObject {
   const object = decodeTpmAttestationObject(JsonMembers.parse(WHAT, payload, requestInvalid).base64Url('attObj'));
   inRequest(`${WHAT}: sig`, () => decode(TPMT_SIGNATURE, object.signature));
+  const { algorithm } = findCoseAlgorithm(object.signature);
+  if (algorithm !== object.algorithm) {
+    throw requestInvalid(`${WHAT}: alg`, `it is ${object.algorithm}, and the signature is of ${algorithm}`);
+  }
   return object;
 }
 

@@ -87,3 +87,9 @@ export {
   encodeSshPublicKeyLine,
   type SshPublicKeyLine,
 } from './ssh-public-key.ts';
+export {
+  type AcmeCheck,
+  type AcmeResult,
+  type VerifyAcmeOptions,
+  verifyAcmeDeviceAttest,
+} from './verify-acme.ts';

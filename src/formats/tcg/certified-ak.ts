@@ -4,10 +4,11 @@ import type { Bytes } from '../../bytes.ts';
 import { bitLength, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { isKeyprovError } from '../../errors.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
-import { TPM_ALG, TPM_ECC } from '../../tpm/constants.ts';
+import { type HashAlg, TPM_ALG, TPM_ECC } from '../../tpm/constants.ts';
 import { TPMT_SIGNATURE, type TpmtSignature } from '../../tpm/structures/algorithm.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../../tpm/structures/object.ts';
 import { akTemplate } from '../../tpm/templates.ts';
+import { requestInvalid } from '../x509/in-request.ts';
 import { readTbs } from '../x509/issue-certificate.ts';
 import type { SigningHash } from '../x509/signature-algorithm.ts';
 
@@ -22,11 +23,35 @@ const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-5
  * which the issuer of the certificate vouches for that, and its Name is not the key's.
  */
 export function buildAkPublicArea(key: PublicKey, hash: SigningHash = 'sha256'): Bytes {
-  return encode(TPMT_PUBLIC, akPublicArea(key, hash));
+  return encode(TPMT_PUBLIC, akPublicArea(key, HASH_ALGS[hash]));
 }
 
-function akPublicArea(key: PublicKey, hash: SigningHash): TpmtPublic {
-  const details = { hashAlg: HASH_ALGS[hash] };
+/**
+ * The same for a key that signs with this hash and scheme, which for a key on a curve is ECDSA.
+ * @throws KeyprovError `request-invalid` for a scheme of keys of the other kind.
+ */
+export function buildAkPublicAreaWith(key: PublicKey, { scheme, hashAlg }: AkScheme): Bytes {
+  if ((scheme === TPM_ALG.ECDSA) !== (key.kty === 'EC')) {
+    throw requestInvalid(
+      'attestation key',
+      `its certificate is for a key of type ${key.kty}, which has other algorithms`,
+    );
+  }
+  return encode(TPMT_PUBLIC, akPublicArea(key, hashAlg, scheme === TPM_ALG.RSAPSS ? scheme : undefined));
+}
+
+/** How an attestation key signs. */
+export interface AkScheme {
+  readonly scheme: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSAPSS | typeof TPM_ALG.ECDSA;
+  readonly hashAlg: HashAlg;
+}
+
+function akPublicArea(
+  key: PublicKey,
+  hashAlg: HashAlg,
+  rsaScheme: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSAPSS = TPM_ALG.RSASSA,
+): TpmtPublic {
+  const details = { hashAlg };
   const { nameAlg, objectAttributes, authPolicy } = akTemplate('p-256');
   const common = { nameAlg, objectAttributes, authPolicy };
   const symmetric = { algorithm: TPM_ALG.NULL } as const;
@@ -35,7 +60,7 @@ function akPublicArea(key: PublicKey, hash: SigningHash): TpmtPublic {
     const parameters = { symmetric, scheme, curveID: CURVE_IDS[key.crv], kdf: { scheme: TPM_ALG.NULL } } as const;
     return { type: TPM_ALG.ECC, ...common, parameters, unique: { x: key.x, y: key.y } };
   }
-  const scheme = { scheme: TPM_ALG.RSASSA, details } as const;
+  const scheme = { scheme: rsaScheme, details } as const;
   const exponent = key.e.reduce((sum, byte) => sum * 256 + byte, 0);
   const parameters = { symmetric, scheme, keyBits: bitLength(key.n), exponent: exponent === 65537 ? 0 : exponent };
   return { type: TPM_ALG.RSA, ...common, parameters, unique: key.n };
@@ -66,7 +91,7 @@ export function findCertifiedAk(
   for (const certificate of certificates.slice(0, MAX_CERTIFICATES)) {
     for (const hash of HASHES) {
       const pubArea = ignoring(() => {
-        const area = akPublicArea(decodeSpki(readTbs(certificate).spki.der), hash);
+        const area = akPublicArea(decodeSpki(readTbs(certificate).spki.der), HASH_ALGS[hash]);
         const full = readTpmtSignature(signature) ?? decodeBareSignature(area, signature);
         return findSignatureProblem(area, full, certInfo) === undefined ? encode(TPMT_PUBLIC, area) : undefined;
       });

@@ -1,5 +1,6 @@
 /** WebAuthn attestation objects of the format `tpm`, and the parts that they are made of. */
 export type { CborMap, CborValue } from '../../crypto/cbor.ts';
+export { findAaguidProblem, findAkCertificateProblem } from './ak-certificate-rules.ts';
 export { COSE_ALG, type CoseKey, decodeCoseKey, encodeCoseKey } from './cose-key.ts';
 export {
   type CoseAlgorithm,
@@ -8,6 +9,13 @@ export {
   findCoseAlgorithm,
   type TpmAttestationObject,
 } from './tpm-attestation-object.ts';
+export {
+  type VerifyWebauthnOptions,
+  verifyWebauthnTpm,
+  type WebauthnCheck,
+  type WebauthnRegistration,
+  type WebauthnResult,
+} from './verify-webauthn.ts';
 export {
   type AttestedCredential,
   type AuthenticatorData,

@@ -8,6 +8,7 @@ import { HASHES, type HashAlg, TPM_ALG } from '../../tpm/constants.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
+import type { AkScheme } from '../tcg/certified-ak.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import { COSE_ALG } from './cose-key.ts';
 
@@ -108,8 +109,14 @@ export function findCoseAlgorithm(signature: Uint8Array): CoseAlgorithm {
   return { algorithm: found[2], hash: HASHES[found[1]].name };
 }
 
+/** The scheme and hash of a COSE number; `undefined` for one that no TPM has. */
+export function findCoseScheme(algorithm: number): AkScheme | undefined {
+  const [scheme, hashAlg] = ALGORITHMS.find((one) => one[2] === algorithm) ?? [];
+  return scheme === undefined || hashAlg === undefined ? undefined : { scheme, hashAlg };
+}
+
 /** Scheme, hash, and their number together. */
-const ALGORITHMS: readonly (readonly [scheme: number, hash: HashAlg, algorithm: number])[] = [
+const ALGORITHMS: readonly (readonly [scheme: AkScheme['scheme'], hash: HashAlg, algorithm: number])[] = [
   [TPM_ALG.RSASSA, TPM_ALG.SHA1, COSE_ALG.RS1],
   [TPM_ALG.RSASSA, TPM_ALG.SHA256, COSE_ALG.RS256],
   [TPM_ALG.RSASSA, TPM_ALG.SHA384, COSE_ALG.RS384],

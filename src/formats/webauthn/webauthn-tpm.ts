@@ -9,6 +9,7 @@ import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
+import { findAaguidProblem, findAkCertificateProblem } from './ak-certificate-rules.ts';
 import {
   decodeTpmAttestationObject,
   encodeTpmAttestationObject,
@@ -43,7 +44,8 @@ export function computeWebauthnExtraData(
  * The attestation object that says what `statement` says. The certificates are those of the attestation key, which must be
  * there; leave out the root, since some verifiers refuse it (SimpleWebAuthn 14.0.3).
  *
- * @throws KeyprovError `request-invalid` without certificates, when the credential of the authenticator data is not the
+ * @throws KeyprovError `request-invalid` without certificates, when that of the attestation key is not as WebAuthn wants it
+ * (see `findAkCertificateProblem` and `findAaguidProblem`), when the credential of the authenticator data is not the
  * attested key, and when the key was certified with another challenge than {@link computeWebauthnExtraData}.
  *
  * @example
@@ -61,7 +63,12 @@ export function buildWebauthnTpm(statement: AttestationStatement, context: Webau
   const { authData } = context;
   const { algorithm, hash } = findCoseAlgorithm(statement.signature);
   const certificates = ak.certificates ?? [];
-  if (certificates.length === 0) throw invalid('the attestation key has no certificate');
+  const [certificate] = certificates;
+  if (certificate === undefined) throw invalid('the attestation key has no certificate');
+  const { credential } = decodeAuthenticatorData(authData);
+  const problem =
+    findAkCertificateProblem(certificate) ?? (credential && findAaguidProblem(certificate, credential.aaguid));
+  if (problem !== undefined) throw invalid(`the certificate of the attestation key: ${problem} (Level 3, 8.3.1)`);
   const [attest, signature] = inRequest(WHAT, () => [
     decode(TPMS_ATTEST, certInfo),
     encodeBareSignature(decode(TPMT_SIGNATURE, statement.signature)),

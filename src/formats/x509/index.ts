@@ -58,3 +58,9 @@ export {
 } from './lamps-attestation.ts';
 export { buildCommonName, NAME_OID } from './names.ts';
 export type { SigningHash } from './signature-algorithm.ts';
+export {
+  type AttestedRequestCheck,
+  type AttestedRequestResult,
+  type VerifyAttestedRequestOptions,
+  verifyAttestedRequest,
+} from './verify-attested-request.ts';

@@ -4,7 +4,7 @@ import { DerNode } from '../../crypto/der-read.ts';
 import { contextTag, derUnsigned, TAG } from '../../crypto/der-write.ts';
 import { encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import type { SigningKey } from '../services/jws.ts';
-import type { Extension } from './extensions.ts';
+import { decodeExtensions, type Extension } from './extensions.ts';
 import type { SigningHash } from './signature-algorithm.ts';
 import { pkijsSigning } from './signing-engine.ts';
 
@@ -65,23 +65,28 @@ export async function issueCertificate(content: CertificateContent, key: Signing
 
 /** Parts of a certificate as they are written in it. */
 export interface TbsParts {
+  /** 1, 2 or 3. */
+  readonly version: number;
   readonly serialNumber: DerNode;
   readonly issuer: DerNode;
   readonly subject: DerNode;
   readonly spki: DerNode;
+  /** Reads the extensions. */
+  readonly extensions: () => readonly Extension[];
 }
 
 /** Reads those parts. RFC 5280, 4.1. @throws KeyprovError `request-invalid` for what is not a certificate. */
 export function readTbs(certificate: Uint8Array): TbsParts {
   const fields = DerNode.lenient(certificate, 'certificate').first(TAG.SEQUENCE).fields(TAG.SEQUENCE);
-  fields.optional(contextTag(0, 'constructed'));
+  const version = fields.optional(contextTag(0, 'constructed'))?.children()[0]?.natural() ?? 0;
   const serialNumber = fields.next(TAG.INTEGER);
   fields.next(TAG.SEQUENCE);
   const issuer = fields.next(TAG.SEQUENCE);
   fields.next(TAG.SEQUENCE);
-  const parts = { serialNumber, issuer, subject: fields.next(TAG.SEQUENCE), spki: fields.next(TAG.SEQUENCE) };
-  fields.rest();
-  return parts;
+  const [subject, spki] = [fields.next(TAG.SEQUENCE), fields.next(TAG.SEQUENCE)];
+  const list = fields.rest().find(({ tag }) => tag === contextTag(3, 'constructed'));
+  const extensions = () => list?.children().flatMap(decodeExtensions) ?? [];
+  return { version: version + 1, serialNumber, issuer, subject, spki, extensions };
 }
 
 /** Positive, and as long in DER as it is here. */

@@ -9,16 +9,15 @@ export interface TpmDescription {
   readonly version: number;
 }
 
-const MANUFACTURER = '2.23.133.2.1';
-const MODEL = '2.23.133.2.2';
-const VERSION = '2.23.133.2.3';
+/** OIDs of the attributes. EK Credential Profile, 3.1.2. */
+export const TPM_ATTRIBUTE = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.23.133.2.3' } as const;
 
 /** The directory name that says it, in three relative names. @throws RangeError for a number of more than 4 bytes. */
 export function tpmDirectoryName({ manufacturer, model, version }: TpmDescription): DistinguishedName {
   return [
-    [{ type: MANUFACTURER, value: id(manufacturer) }],
-    [{ type: MODEL, value: model }],
-    [{ type: VERSION, value: id(version) }],
+    [{ type: TPM_ATTRIBUTE.manufacturer, value: id(manufacturer) }],
+    [{ type: TPM_ATTRIBUTE.model, value: model }],
+    [{ type: TPM_ATTRIBUTE.version, value: id(version) }],
   ];
 }
 

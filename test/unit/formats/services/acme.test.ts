@@ -1,9 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { verifyStatement } from '../../../../src/attestation/index.ts';
 import { fromBase64Url, fromHex, toBase64Url, toHex, utf8 } from '../../../../src/bytes.ts';
 import { decodeCbor, isMap } from '../../../../src/crypto/cbor.ts';
 import { decodeJwk } from '../../../../src/crypto/jwk.ts';
 import { digest } from '../../../../src/crypto/kdf.ts';
+import { encodeSpki, type PublicKey } from '../../../../src/crypto/public-key.ts';
 import {
   buildAcmeDeviceAttest,
   computeAcmeExtraData,
@@ -17,7 +18,24 @@ import {
   decodeAcmeIdentifier,
   encodeAcmeIdentifier,
 } from '../../../../src/formats/services/acme-identifier.ts';
-import { decodeAlternativeNames, encodeAlternativeNames } from '../../../../src/formats/x509/alternative-names.ts';
+import { type VerifyAcmeOptions, verifyAcmeDeviceAttest } from '../../../../src/formats/services/verify-acme.ts';
+import {
+  decodeAlternativeNames,
+  EK_IDENTIFIER,
+  encodeAlternativeNames,
+} from '../../../../src/formats/x509/alternative-names.ts';
+import { createTestAuthority } from '../../../../src/testing/test-authority.ts';
+import { decode } from '../../../../src/tpm/codec/index.ts';
+import { publicKeyOf } from '../../../../src/tpm/public-key.ts';
+import { TPMT_PUBLIC } from '../../../../src/tpm/structures/object.ts';
+import {
+  AK_CERTIFICATE,
+  buildCommonName,
+  type CertificateSpec,
+  issue,
+  issueAuthority,
+  type TestCertificate,
+} from '../../../certificates.ts';
 import { refusal } from '../../../refusal.ts';
 import { paperStatement } from '../../attestation/paper-tpm.ts';
 
@@ -30,6 +48,8 @@ const rfc7638 = decodeJwk({
 const TOKEN = 'evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA';
 const AUTHORIZATION = `${TOKEN}.NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs`;
 
+const akCertificate = (await issue(AK_CERTIFICATE)).der;
+
 describe('the challenge of device-attest-01', () => {
   it('is SHA-256 of token and thumbprint', () => {
     expect(computeAcmeKeyAuthorization(TOKEN, rfc7638)).toBe(AUTHORIZATION);
@@ -41,7 +61,7 @@ describe.each([
   ['rsa-2048', 'p-256', -7],
   ['p-256', 'rsa-2048', -257],
 ] as const)('an answer for a %s key, certified with %s', (keyKind, akKind, algorithm) => {
-  const certificates = [fromHex('3003020101')];
+  const certificates = [akCertificate];
   const extraData = computeAcmeExtraData(TOKEN, rfc7638);
   const paper = paperStatement(keyKind, akKind, { certInfo: (attest) => ({ ...attest, extraData }) });
   const statement = { ...paper, ak: { ...paper.ak, certificates } };
@@ -86,10 +106,88 @@ describe.each([
     expect(refusal(() => parseAcmeDeviceAttest(bare))).toMatch(/^request-invalid: device-attest-01 payload: sig: /);
   });
 
+  it('is refused with an alg that is not that of its signature', () => {
+    const object = parseAcmeDeviceAttest(payload);
+    for (const other of [-37, algorithm === -7 ? -257 : -7, -65535]) {
+      const changed = encodeAcmeDeviceAttest({ ...object, algorithm: other });
+      expect(refusal(() => parseAcmeDeviceAttest(changed))).toBe(
+        `request-invalid: device-attest-01 payload: alg: it is ${other}, and the signature is of ${algorithm}`,
+      );
+    }
+  });
+
+  it('is not made with a certificate that verifiers refuse', async () => {
+    const { der } = await issue({ ...AK_CERTIFICATE, subject: buildCommonName('ak') });
+    const other = { ...paper, ak: { ...paper.ak, certificates: [der] } };
+    expect(refusal(() => buildAcmeDeviceAttest(other))).toBe(
+      'request-invalid: device-attest-01 payload: the certificate of the attestation key: it has a subject',
+    );
+  });
+
   it('is not made without certificates', () => {
     expect(refusal(() => buildAcmeDeviceAttest(paper))).toBe(
       'request-invalid: device-attest-01 payload: the attestation key has no certificate',
     );
+  });
+});
+
+describe('verifyAcmeDeviceAttest', () => {
+  const extraData = computeAcmeExtraData(TOKEN, rfc7638);
+  const paper = paperStatement('p-256', 'rsa-2048', { certInfo: (attest) => ({ ...attest, extraData }) });
+  const { creation: _, akCreation: __, ...statement } = paper;
+  const device = { kind: 'permanent-identifier', value: '0123abcd', assigner: EK_IDENTIFIER } as const;
+  let root: TestCertificate;
+  beforeAll(async () => {
+    root = await issueAuthority('attestation CA');
+  });
+  const answer = async (spec: CertificateSpec = {}, alg = -257) => {
+    const spki = encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, statement.ak.pubArea)));
+    const { der } = await issue({ ...AK_CERTIFICATE, spki, ...spec }, root);
+    const { pubArea, certInfo, signature } = statement;
+    return encodeAcmeDeviceAttest({ algorithm: alg, certificates: [der], signature, certInfo, pubArea });
+  };
+  const failures = async (payload: string, options: Partial<VerifyAcmeOptions> = {}) => {
+    const common = { token: TOKEN, accountKey: rfc7638, akRoots: [root.der], minTier: 'ek-certificate' } as const;
+    const result = await verifyAcmeDeviceAttest(payload, { ...common, ...options });
+    const failed = result.findings.filter(({ status }) => status === 'fail').map(({ id }) => id);
+    expect(result.ok).toBe(failed.length === 0);
+    if (result.ok) expect(result.publicKey).toEqual(publicKeyOf(decode(TPMT_PUBLIC, statement.pubArea)));
+    return failed;
+  };
+
+  it('accepts an answer, with a known attestation key too', async () => {
+    expect(await failures(await answer())).toEqual([]);
+    expect(await failures(await answer(), { akPubArea: statement.ak.pubArea })).toEqual([]);
+  });
+
+  it.each<[string, CertificateSpec, Partial<VerifyAcmeOptions>, string[]]>([
+    ['for another token', {}, { token: 'x' }, ['challenge']],
+    ['of another account', {}, { accountKey: { ...rfc7638, e: fromHex('03') } as PublicKey }, ['challenge']],
+    ['under no root', {}, { akRoots: [] }, ['trust', 'ak-trusted', 'tier']],
+    ['with a subject', { subject: buildCommonName('ak') }, {}, ['acme/ak-certificate']],
+    ['without the name of the device', {}, { device }, ['acme/device']],
+  ])('refuses an answer %s', async (_, spec, options, expected) => {
+    expect(await failures(await answer(spec), options)).toEqual(expect.arrayContaining(expected));
+  });
+
+  it('refuses what cannot be read, and an alg that is not that of the signature', async () => {
+    for (const payload of ['', '{}', '{"attObj":{"toString":1}}', '{"attObj":"","attObj":""}', await answer({}, -7)]) {
+      expect([payload, await failures(payload)]).toEqual([payload, ['acme/structures']]);
+    }
+  });
+
+  it('finds the name of the device', async () => {
+    const names = decodeAlternativeNames(encodeAlternativeNames([device]));
+    expect(names).toEqual([device]);
+    const authority = await createTestAuthority();
+    const der = await authority.issueAkCertificate(decode(TPMT_PUBLIC, statement.ak.pubArea), {
+      alternativeNames: [device],
+    });
+    const { pubArea, certInfo, signature } = statement;
+    const payload = encodeAcmeDeviceAttest({ algorithm: -257, certificates: [der], signature, certInfo, pubArea });
+    const options = { akRoots: [authority.root], minTier: 'virtual' } as const;
+    expect(await failures(payload, { ...options, device })).toEqual([]);
+    expect(await failures(payload, { ...options, device: { ...device, value: '0123' } })).toEqual(['acme/device']);
   });
 });
 

@@ -29,6 +29,7 @@ import {
 import { decode } from '../../../../src/tpm/codec/index.ts';
 import { publicKeyOf } from '../../../../src/tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../../../src/tpm/structures/object.ts';
+import { AK_CERTIFICATE, issue } from '../../../certificates.ts';
 import { refusal } from '../../../refusal.ts';
 import { flipped, paperStatement } from '../../attestation/paper-tpm.ts';
 
@@ -96,7 +97,7 @@ describe('the TPM object of the specification', () => {
   });
 });
 
-const certificates = [fromHex('3003020101'), fromHex('3003020102')];
+const certificates = [(await issue(AK_CERTIFICATE)).der, fromHex('3003020102')];
 const clientData = buildWebauthnClientData({
   type: 'webauthn.create',
   challenge: fromHex('c0ffee'),

@@ -1,0 +1,87 @@
+import type { Tier } from '../../attestation/evidence.ts';
+import { type CheckId, Findings } from '../../attestation/findings.ts';
+import { type VerifyEvidenceOptions, verifyEvidence } from '../../attestation/verify-evidence.ts';
+import { equal } from '../../bytes.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import { EXTENSION } from '../../crypto/x509.ts';
+import type { Finding } from '../../finding.ts';
+import { findAkCertificateProblem, findAkPublicArea } from '../webauthn/ak-certificate-rules.ts';
+import type { TpmAttestationObject } from '../webauthn/tpm-attestation-object.ts';
+import { decodeAlternativeNames, encodeAlternativeNames } from '../x509/alternative-names.ts';
+import { readTbs } from '../x509/issue-certificate.ts';
+import { computeAcmeExtraData, parseAcmeDeviceAttest, statementFromAcmeDeviceAttest } from './acme-device-attest.ts';
+import type { DeviceName } from './acme-identifier.ts';
+
+/** What {@link verifyAcmeDeviceAttest} trusts, and holds an answer against. */
+export interface VerifyAcmeOptions extends Omit<VerifyEvidenceOptions, 'challenge'> {
+  /** The token of the challenge: one that was given out for this answer and no other. */
+  readonly token: string;
+  /** The key of the account that answers, as its requests are signed with it. */
+  readonly accountKey: PublicKey;
+  /** The name in the order, which the attestation key's certificate must have. Without it, no name is looked at. */
+  readonly device?: DeviceName | undefined;
+  /** TPMT_PUBLIC of the attestation key, where it is known; else its certificate says what it is, see `akRoots`. */
+  readonly akPubArea?: Uint8Array | undefined;
+}
+
+/** The name of a check of {@link verifyAcmeDeviceAttest}, for programs. */
+export type AcmeCheck = CheckId | 'acme/structures' | 'acme/ak-certificate' | 'acme/ak-key' | 'acme/device';
+
+/** The outcome of {@link verifyAcmeDeviceAttest}. The key is there only when every check has passed. */
+export type AcmeResult =
+  | {
+      readonly ok: true;
+      readonly tier: Tier;
+      /** The attested key: that of the certificate request that comes later must be this one. */
+      readonly publicKey: PublicKey;
+      readonly findings: readonly Finding<AcmeCheck>[];
+    }
+  | { readonly ok: false; readonly findings: readonly Finding<AcmeCheck>[] };
+
+/**
+ * Verifies the answer to a `device-attest-01` challenge: the rules for the attestation key's certificate, which are
+ * WebAuthn's (Level 3, 8.3.1), the name of the device, and with `verifyEvidence` that the key is in a TPM and was certified
+ * for this token and account. All checks are made, each gives a finding, and no answer makes it throw.
+ *
+ * @throws TypeError for a `minTier` that does not exist; KeyprovError `certificate-invalid` for a root that cannot be read.
+ *
+ * @example
+ * ```ts
+ * import { verifyAcmeDeviceAttest } from 'keyprov/formats/services';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const [payload, token, accountKey, akRoots]: [string, string, PublicKey, Uint8Array[]];
+ * const result = await verifyAcmeDeviceAttest(payload, { token, accountKey, akRoots, minTier: 'ek-certificate' });
+ * console.log(result.ok ? result.publicKey : result.findings.filter(({ status }) => status === 'fail'));
+ * ```
+ */
+export async function verifyAcmeDeviceAttest(payload: string, options: VerifyAcmeOptions): Promise<AcmeResult> {
+  const { token, accountKey, device, akPubArea } = options;
+  const findings = new Findings<AcmeCheck>();
+  const object = findings.make('acme/structures', () => parseAcmeDeviceAttest(payload));
+  if (object === undefined) return { ok: false, findings: findings.list };
+  const [certificate = new Uint8Array(0)] = object.certificates;
+  findings.check(
+    'acme/ak-certificate',
+    () => findAkCertificateProblem(certificate),
+    'its certificate is as it should be',
+  );
+  if (device !== undefined) findings.check('acme/device', () => deviceProblem(object, device), 'it names the device');
+  const statement = findings.make('acme/ak-key', () =>
+    statementFromAcmeDeviceAttest(object, findAkPublicArea(object, akPubArea)),
+  );
+  if (statement === undefined) return { ok: false, findings: findings.list };
+  const result = await verifyEvidence(statement, { ...options, challenge: computeAcmeExtraData(token, accountKey) });
+  findings.add(result.findings);
+  const isGood = findings.list.every(({ status }) => status === 'pass');
+  if (!result.ok || !isGood) return { ok: false, findings: findings.list };
+  return { ok: true, tier: result.tier, publicKey: result.publicKey, findings: findings.list };
+}
+
+function deviceProblem({ certificates: [own] }: TpmAttestationObject, device: DeviceName): string | undefined {
+  const extensions = own === undefined ? [] : readTbs(own).extensions();
+  const names = extensions.find(({ oid }) => oid === EXTENSION.SUBJECT_ALT_NAME);
+  const wanted = encodeAlternativeNames([device]);
+  const has = names && decodeAlternativeNames(names.value).some((one) => equal(encodeAlternativeNames([one]), wanted));
+  return has ? undefined : 'its certificate does not name the device of the order';
+}

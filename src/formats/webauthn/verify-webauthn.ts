@@ -1,0 +1,179 @@
+import type { Tier } from '../../attestation/evidence.ts';
+import { type CheckId, Findings } from '../../attestation/findings.ts';
+import { type EvidenceResult, type VerifyEvidenceOptions, verifyEvidence } from '../../attestation/verify-evidence.ts';
+import { equal } from '../../bytes.ts';
+import type { Finding } from '../../finding.ts';
+import { HASHES, TPM_ALG } from '../../tpm/constants.ts';
+import { requestInvalid } from '../x509/in-request.ts';
+import { findAaguidProblem, findAkCertificateProblem, findAkPublicArea } from './ak-certificate-rules.ts';
+import { findCoseScheme } from './tpm-attestation-object.ts';
+import {
+  type AttestedCredential,
+  type AuthenticatorData,
+  computeRpIdHash,
+  decodeAuthenticatorData,
+} from './webauthn-authenticator-data.ts';
+import { parseWebauthnClientData, type WebauthnClientData } from './webauthn-client-data.ts';
+import {
+  computeWebauthnExtraData,
+  decodeWebauthnTpm,
+  statementFromWebauthnTpm,
+  type WebauthnTpm,
+} from './webauthn-tpm.ts';
+
+/** What a relying party gets from a browser, in bytes. */
+export interface WebauthnRegistration {
+  readonly attestationObject: Uint8Array;
+  readonly clientDataJson: Uint8Array;
+}
+
+/** What {@link verifyWebauthnTpm} trusts, and holds a registration against. */
+export interface VerifyWebauthnOptions extends Omit<VerifyEvidenceOptions, 'expectedKey'> {
+  /** The challenge of the relying party: the one that was given out for this registration and no other. */
+  readonly challenge: Uint8Array;
+  readonly rpId: string;
+  /** The origins of its own from which keys are registered: `https://login.example`. */
+  readonly origins: readonly string[];
+  /** Whether the user must have been verified, with a PIN or otherwise. Default true. */
+  readonly requireUserVerification?: boolean | undefined;
+  /** Whether it is taken that the page was in a frame of another origin. Default false. */
+  readonly acceptCrossOrigin?: boolean | undefined;
+  /**
+   * TPMT_PUBLIC of the attestation key, where it is known from its enrolment. Without it, it is an attestation key because
+   * the issuer of its certificate says so: see `akRoots`.
+   */
+  readonly akPubArea?: Uint8Array | undefined;
+}
+
+/** The name of a check of {@link verifyWebauthnTpm}, for programs. */
+export type WebauthnCheck =
+  | CheckId
+  | 'webauthn/structures'
+  | 'webauthn/type'
+  | 'webauthn/challenge'
+  | 'webauthn/origin'
+  | 'webauthn/rp-id'
+  | 'webauthn/user'
+  | 'webauthn/backup'
+  | 'webauthn/ak-certificate'
+  | 'webauthn/aaguid'
+  | 'webauthn/ak-key';
+
+/** The outcome of {@link verifyWebauthnTpm}. The credential is there only when every check has passed. */
+export type WebauthnResult =
+  | {
+      readonly ok: true;
+      readonly tier: Tier;
+      readonly credential: AttestedCredential;
+      readonly authenticatorData: AuthenticatorData;
+      readonly findings: readonly Finding<WebauthnCheck>[];
+    }
+  | { readonly ok: false; readonly findings: readonly Finding<WebauthnCheck>[] };
+
+/**
+ * Verifies a registration with an attestation object of the format `tpm`: the client data and authenticator data
+ * (WebAuthn Level 3, 7.1), the rules for the attestation key's certificate (8.3, 8.3.1), and with `verifyEvidence` that
+ * the key is in a TPM. All checks are made, each gives a finding, and nothing that a client sends makes it throw.
+ *
+ * @throws TypeError for a `minTier` that does not exist; KeyprovError `certificate-invalid` for a root that cannot be read.
+ *
+ * @example
+ * ```ts
+ * import { verifyWebauthnTpm, type WebauthnRegistration } from 'keyprov/formats/webauthn';
+ *
+ * declare const registration: WebauthnRegistration; // from the browser
+ * declare const [challenge, akRoots]: [Uint8Array, Uint8Array[]]; // given out, trusted
+ * const [rpId, origins] = ['login.example', ['https://login.example']];
+ * const result = await verifyWebauthnTpm(registration, { challenge, rpId, origins, akRoots, minTier: 'ek-certificate' });
+ * if (result.ok) console.log(result.credential.credentialId, result.credential.key);
+ * else console.log(result.findings.filter(({ status }) => status === 'fail'));
+ * ```
+ */
+export async function verifyWebauthnTpm(
+  registration: WebauthnRegistration,
+  options: VerifyWebauthnOptions,
+): Promise<WebauthnResult> {
+  const findings = new Findings<WebauthnCheck>();
+  const received = read(findings, registration);
+  if (received === undefined) return { ok: false, findings: findings.list };
+  const { object, clientData, authenticatorData, credential } = received;
+  const [certificate = new Uint8Array(0)] = object.certificates;
+  checkClientData(findings, clientData, options);
+  checkAuthenticatorData(findings, authenticatorData, options);
+  findings.check('webauthn/ak-certificate', () => findAkCertificateProblem(certificate), 'it is as 8.3.1 wants it');
+  findings.check('webauthn/aaguid', () => findAaguidProblem(certificate, credential.aaguid), 'no other one is named');
+
+  const found = await verifyObject(findings, object, registration, options);
+  const isGood = findings.list.every(({ status }) => status === 'pass');
+  if (!found?.ok || !isGood) return { ok: false, findings: findings.list };
+  return { ok: true, tier: found.tier, credential, authenticatorData, findings: findings.list };
+}
+
+interface Received {
+  readonly object: WebauthnTpm;
+  readonly clientData: WebauthnClientData;
+  readonly authenticatorData: AuthenticatorData;
+  readonly credential: AttestedCredential;
+}
+
+/** Reads all of a registration; what cannot be read is a finding. */
+function read(
+  findings: Findings<WebauthnCheck>,
+  { attestationObject, clientDataJson }: WebauthnRegistration,
+): Received | undefined {
+  return findings.make('webauthn/structures', () => {
+    const object = decodeWebauthnTpm(attestationObject);
+    const authenticatorData = decodeAuthenticatorData(object.authData);
+    const { credential } = authenticatorData;
+    if (credential === undefined) throw requestInvalid('authenticator data', 'without a credential');
+    return { object, clientData: parseWebauthnClientData(clientDataJson), authenticatorData, credential };
+  });
+}
+
+function checkClientData(
+  findings: Findings<WebauthnCheck>,
+  { type, challenge, origin, crossOrigin }: WebauthnClientData,
+  options: VerifyWebauthnOptions,
+): void {
+  findings.check('webauthn/type', () => (type === 'webauthn.create' ? undefined : `it is of type ${type}`));
+  findings.check('webauthn/challenge', () =>
+    equal(challenge, options.challenge) ? undefined : 'it is for another challenge',
+  );
+  findings.check('webauthn/origin', () => {
+    if (!options.origins.includes(origin)) return `it is from ${JSON.stringify(origin)}`;
+    return crossOrigin && !options.acceptCrossOrigin ? 'the page was in a frame of another origin' : undefined;
+  });
+}
+
+function checkAuthenticatorData(
+  findings: Findings<WebauthnCheck>,
+  { rpIdHash, userPresent, userVerified, backupEligible, backedUp }: AuthenticatorData,
+  { rpId, requireUserVerification = true }: VerifyWebauthnOptions,
+): void {
+  findings.check('webauthn/rp-id', () => (equal(rpIdHash, computeRpIdHash(rpId)) ? undefined : 'it is for another id'));
+  findings.check('webauthn/user', () => {
+    if (!userPresent) return 'the user was not present';
+    return userVerified || !requireUserVerification ? undefined : 'the user was not verified';
+  });
+  findings.check('webauthn/backup', () => (backedUp && !backupEligible ? 'it is backed up, and cannot be' : undefined));
+}
+
+/** Verifies the attestation statement; what cannot be made of it is a finding. */
+async function verifyObject(
+  findings: Findings<WebauthnCheck>,
+  object: WebauthnTpm,
+  { clientDataJson }: WebauthnRegistration,
+  options: VerifyWebauthnOptions,
+): Promise<EvidenceResult | undefined> {
+  const made = findings.make('webauthn/ak-key', () => {
+    const { authData, algorithm } = object;
+    const akPubArea = findAkPublicArea(object, options.akPubArea);
+    const { hashAlg = TPM_ALG.SHA256 } = findCoseScheme(algorithm) ?? {};
+    const challenge = computeWebauthnExtraData({ authData, clientDataJson }, HASHES[hashAlg].name);
+    return { statement: statementFromWebauthnTpm(object, akPubArea), challenge };
+  });
+  if (made === undefined) return undefined;
+  const result = await verifyEvidence(made.statement, { ...options, challenge: made.challenge });
+  findings.add(result.findings);
+  return result;
+}

@@ -1,0 +1,86 @@
+import type { Tier } from '../../attestation/evidence.ts';
+import { type CheckId, Findings } from '../../attestation/findings.ts';
+import { type VerifyEvidenceOptions, verifyEvidence } from '../../attestation/verify-evidence.ts';
+import type { PublicKey } from '../../crypto/public-key.ts';
+import type { Finding } from '../../finding.ts';
+import { findCertifiedAk } from '../tcg/certified-ak.ts';
+import { type CertificateRequest, parseCertificateRequest, verifyCertificateRequest } from './certificate-request.ts';
+import { requestInvalid } from './in-request.ts';
+import {
+  decodeTpmCertify,
+  parseLampsAttestation,
+  statementFromTpmCertify,
+  TPM_CERTIFY_STATEMENT,
+} from './lamps-attestation.ts';
+
+/** What {@link verifyAttestedRequest} trusts, and holds a request against. */
+export interface VerifyAttestedRequestOptions extends Omit<VerifyEvidenceOptions, 'expectedKey'> {
+  /** TPMT_PUBLIC of the attestation key, where it is known; else its certificate says what it is, see `akRoots`. */
+  readonly akPubArea?: Uint8Array | undefined;
+}
+
+/** The name of a check of {@link verifyAttestedRequest}, for programs. */
+export type AttestedRequestCheck = CheckId | 'request/structures' | 'request/signature' | 'request/attestation';
+
+/** The outcome of {@link verifyAttestedRequest}. The request is there only when every check has passed. */
+export type AttestedRequestResult =
+  | {
+      readonly ok: true;
+      readonly tier: Tier;
+      readonly publicKey: PublicKey;
+      readonly request: CertificateRequest;
+      readonly findings: readonly Finding<AttestedRequestCheck>[];
+    }
+  | { readonly ok: false; readonly findings: readonly Finding<AttestedRequestCheck>[] };
+
+/**
+ * Verifies a PKCS#10 request (DER) that attests its key as IETF LAMPS has it: it is signed with its key, it holds one
+ * statement of TPM2_Certify, and that is about this very key, by `verifyEvidence`. All checks are made, each gives a
+ * finding, and no request makes it throw. Whether the names in it may be certified is for the caller to say.
+ *
+ * @throws TypeError for a `minTier` that does not exist; KeyprovError `certificate-invalid` for a root that cannot be read.
+ *
+ * @example
+ * ```ts
+ * import { verifyAttestedRequest } from 'keyprov/formats/x509';
+ *
+ * declare const [der, challenge, akRoots]: [Uint8Array, Uint8Array, Uint8Array[]]; // sent, given out, trusted
+ * const result = await verifyAttestedRequest(der, { challenge, akRoots, minTier: 'ek-certificate' });
+ * console.log(result.ok ? result.request.subject : result.findings.filter(({ status }) => status === 'fail'));
+ * ```
+ */
+export async function verifyAttestedRequest(
+  der: Uint8Array,
+  options: VerifyAttestedRequestOptions,
+): Promise<AttestedRequestResult> {
+  const findings = new Findings<AttestedRequestCheck>();
+  const request = findings.make('request/structures', () => parseCertificateRequest(der));
+  if (request === undefined) return { ok: false, findings: findings.list };
+  findings.check(
+    'request/signature',
+    () => (verifyCertificateRequest(request) ? undefined : 'it is not signed with the key that it is for'),
+    'it is signed with the key that it is for',
+  );
+  const statement = findings.make('request/attestation', () => statementIn(request, options.akPubArea));
+  if (statement === undefined) return { ok: false, findings: findings.list };
+  const result = await verifyEvidence(statement, { ...options, expectedKey: { spki: request.spki } });
+  findings.add(result.findings);
+  const isGood = findings.list.every(({ status }) => status === 'pass');
+  if (!result.ok || !isGood) return { ok: false, findings: findings.list };
+  return { ok: true, tier: result.tier, publicKey: result.publicKey, request, findings: findings.list };
+}
+
+function statementIn({ attributes }: CertificateRequest, akPubArea: Uint8Array | undefined) {
+  const what = 'attestation in a request';
+  const [bundle, ...more] = parseLampsAttestation(attributes);
+  const [only, ...others] = bundle?.attestations ?? [];
+  if (bundle === undefined || only === undefined) throw requestInvalid(what, 'there is none');
+  if (more.length + others.length > 0) throw requestInvalid(what, 'it is not one statement');
+  if (only.type !== TPM_CERTIFY_STATEMENT)
+    throw requestInvalid(what, `its type ${only.type} is not that of TPM2_Certify`);
+  const certify = decodeTpmCertify(only.statement);
+  const { certificates } = bundle;
+  const ak = akPubArea === undefined ? findCertifiedAk(certify, certificates) : { pubArea: akPubArea, certificates };
+  if (ak === undefined) throw requestInvalid(what, 'none of the certificates is of the key that signed it');
+  return statementFromTpmCertify(certify, ak);
+}
