@@ -16,22 +16,30 @@ export interface CertificateSignature {
   readonly format: SignatureFormat;
 }
 
-const HASHES: Readonly<Record<string, HashName>> = {
-  'SHA-1': 'sha1',
-  'SHA-256': 'sha256',
-  'SHA-384': 'sha384',
-  'SHA-512': 'sha512',
-};
+/** What is known of the algorithms of signatures, by their object identifiers. RFC 8017, A.2; RFC 5758, 3.2. */
+const ALGORITHMS: ReadonlyMap<string, readonly [SignatureFormat, HashName]> = new Map([
+  ['1.2.840.113549.1.1.5', ['pkcs1', 'sha1']],
+  ['1.2.840.113549.1.1.11', ['pkcs1', 'sha256']],
+  ['1.2.840.113549.1.1.12', ['pkcs1', 'sha384']],
+  ['1.2.840.113549.1.1.13', ['pkcs1', 'sha512']],
+  ['1.2.840.10045.4.1', ['der', 'sha1']],
+  ['1.2.840.10045.4.3.2', ['der', 'sha256']],
+  ['1.2.840.10045.4.3.3', ['der', 'sha384']],
+  ['1.2.840.10045.4.3.4', ['der', 'sha512']],
+]);
 const PSS = '1.2.840.113549.1.1.10';
+const HASHES: ReadonlyMap<string, HashName> = new Map([
+  ['1.3.14.3.2.26', 'sha1'],
+  ['2.16.840.1.101.3.4.2.1', 'sha256'],
+  ['2.16.840.1.101.3.4.2.2', 'sha384'],
+  ['2.16.840.1.101.3.4.2.3', 'sha512'],
+]);
 
 /**
- * Takes a certificate apart, in strict DER. `hash` is the web's name of the hash, empty for an unknown algorithm.
+ * Takes a certificate apart, in strict DER.
  * @throws KeyprovError `key-invalid` for other DER, or two algorithms that are not the same (RFC 5280, 4.1.1.2).
  */
-export function readSignature(
-  der: Uint8Array,
-  { algorithm, hash }: { readonly algorithm: string; readonly hash: string },
-): CertificateSignature {
+export function readSignature(der: Uint8Array): CertificateSignature {
   const parts = DerNode.strict(der, 'certificate').fields(TAG.SEQUENCE);
   const tbs = parts.next();
   const stated = parts.next(TAG.SEQUENCE);
@@ -42,13 +50,18 @@ export function readSignature(
   fields.next(TAG.INTEGER);
   if (!equal(fields.next(TAG.SEQUENCE).der, stated.der)) throw invalid('it names two algorithms for its signature');
   if (bits[0] !== 0) throw invalid('its signature is not a whole number of bytes');
-  const rsa: SignatureFormat = algorithm === PSS ? 'pss' : 'pkcs1';
-  return {
-    tbs: tbs.der,
-    value: bits.subarray(1),
-    hash: HASHES[hash],
-    format: algorithm.startsWith('1.2.840.10045.') ? 'der' : rsa,
-  };
+  const [format = 'pkcs1', hash] = readAlgorithm(stated);
+  return { tbs: tbs.der, value: bits.subarray(1), hash, format };
+}
+
+function readAlgorithm(node: DerNode): readonly [format?: SignatureFormat, hash?: HashName | undefined] {
+  const fields = node.fields(TAG.SEQUENCE);
+  const id = fields.next().oid();
+  if (id !== PSS) return ALGORITHMS.get(id) ?? [];
+  // RSASSA-PSS-params, RFC 8017, A.2.3: without a hash, SHA-1.
+  const hash = fields.optional(TAG.SEQUENCE)?.fields(TAG.SEQUENCE).optional(contextTag(0, 'constructed'));
+  if (hash === undefined) return ['pss', 'sha1'];
+  return ['pss', HASHES.get(hash.first(contextTag(0, 'constructed')).first(TAG.SEQUENCE).oid())];
 }
 
 /**

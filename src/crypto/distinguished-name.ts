@@ -30,9 +30,16 @@ export function isSameName(a: DistinguishedName, b: DistinguishedName): boolean 
   return a.length === b.length && isWithin(a, b);
 }
 
+/** Names are compared with many others. */
+const known = new WeakMap<readonly NameAttribute[], string>();
+
 function normalized(relative: readonly NameAttribute[]): string {
+  const found = known.get(relative);
+  if (found !== undefined) return found;
   const attributes = relative.map(({ type, value }) => [type, prepared(value)]);
-  return JSON.stringify(attributes.map((attribute) => JSON.stringify(attribute)).sort());
+  const text = JSON.stringify(attributes.map((attribute) => JSON.stringify(attribute)).sort());
+  known.set(relative, text);
+  return text;
 }
 
 /** Upper case before lower case makes one of letters with several lower ones. */

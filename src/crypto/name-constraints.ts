@@ -4,15 +4,36 @@ import type { Certificate } from './x509.ts';
 
 const EMAIL_ADDRESS = '1.2.840.113549.1.9.1';
 
+/** Names are compared with constraints at most so often for one certificate that is verified. */
+const MAX_COMPARISONS = 10_000;
+
+/** Counts the comparisons of names with constraints, over all certificates of all ways to a root. */
+export class Comparisons {
+  #left = MAX_COMPARISONS;
+
+  /** Takes so many, if there are so many left. */
+  take(count: number): boolean {
+    this.#left -= count;
+    return this.#left >= 0;
+  }
+}
+
 /**
  * The first name in `certificate` that the constraints of `authority`, which stands above it, do not allow, for people;
  * `undefined` when all are allowed. RFC 5280, 4.2.1.10: a kind of name that is constrained in a way that cannot be
- * judged here is not allowed.
+ * judged here is not allowed, and neither is more than {@link Comparisons} has left.
  */
-export function nameProblem(certificate: Certificate, { nameConstraints }: Certificate): string | undefined {
+export function nameProblem(
+  certificate: Certificate,
+  { nameConstraints }: Certificate,
+  comparisons: Comparisons,
+): string | undefined {
   if (nameConstraints === undefined) return undefined;
   const { permitted, excluded } = nameConstraints;
-  for (const name of namesOf(certificate)) {
+  const names = namesOf(certificate);
+  if (!comparisons.take(names.length * (permitted.length + excluded.length)))
+    return `names were to be compared with constraints more than ${MAX_COMPARISONS} times`;
+  for (const name of names) {
     const sameKind = permitted.filter((base) => isSameKind(base, name));
     const isPermitted = sameKind.length === 0 || sameKind.some((base) => matches(base, name) === true);
     const isExcluded = excluded.some((base) => isSameKind(base, name) && matches(base, name) !== false);
@@ -50,10 +71,12 @@ const LABEL = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
 const HOST = new RegExp(`^${LABEL}(?:\\.${LABEL})*$`);
 /** Readers of URLs take such a host for an IPv4 address. */
 const ENDS_IN_NUMBER = /(?:^|\.)[0-9]+$/;
-const isHost = (text: string): boolean => text.length <= 253 && HOST.test(text) && !ENDS_IN_NUMBER.test(text);
+const MAX_HOST = 253;
+const isHost = (text: string): boolean => text.length <= MAX_HOST && HOST.test(text) && !ENDS_IN_NUMBER.test(text);
 
 /** Whether `host` is the host of `base` or, where that begins with a dot, below it; not known where either is no host name. */
 function isAtHost(base: string, host: string): boolean | undefined {
+  if (host.length > MAX_HOST) return undefined;
   const [wanted, given] = [base.toLowerCase(), host.toLowerCase()];
   if (!isHost(given)) return undefined;
   if (wanted.startsWith('.')) return isHost(wanted.slice(1)) ? given.endsWith(wanted) : undefined;

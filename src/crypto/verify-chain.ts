@@ -1,8 +1,9 @@
-import { type Bytes, equal } from '../bytes.ts';
+import type { Bytes } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
 import { describeName, isSameName } from './distinguished-name.ts';
-import { nameProblem } from './name-constraints.ts';
+import { Comparisons, nameProblem } from './name-constraints.ts';
+import { PathSearch } from './path-search.ts';
 import { bitLength } from './public-key.ts';
 import { type Certificate, EXTENSION, KEY_USAGE, parseCertificate } from './x509.ts';
 
@@ -58,9 +59,14 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
   }
   const roots = await Promise.all(options.roots.map(certificateOf));
   const search = new PathSearch(roots, await readReadable(intermediates));
-  const results = search.extend([certificate]).map((path) => judge(path, { ...options, time }));
-  const best = results.find(({ ok }) => ok) ?? results[0];
-  return best ?? failed('path', search.problem);
+  const comparisons = new Comparisons();
+  let first: ChainResult | undefined;
+  for (const path of search.extend([certificate])) {
+    const result = judge(path, { ...options, time }, comparisons);
+    if (result.ok) return result;
+    first ??= result;
+  }
+  return first === undefined || search.isExhausted ? failed('path', search.problem) : first;
 }
 
 const certificateOf = async (given: Uint8Array | Certificate): Promise<Certificate> =>
@@ -72,45 +78,12 @@ async function readReadable(list: readonly (Uint8Array | Certificate)[]): Promis
   return read.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
-/** More certificates one above the other than any chain of a TPM maker has. */
-const MAX_PATH = 8;
-/** Signatures verified at most, whatever certificates are given. */
-const MAX_SIGNATURES = 30;
-
-/** Finds the ways from a certificate to a root on which names and signatures fit. */
-class PathSearch {
-  readonly #roots: readonly Certificate[];
-  readonly #all: readonly Certificate[];
-  #signatures = 0;
-  /** Why there is no way. */
-  problem = '';
-
-  constructor(roots: readonly Certificate[], intermediates: readonly Certificate[]) {
-    this.#roots = roots;
-    this.#all = [...roots, ...intermediates];
-  }
-
-  /** The ways that go on from `path`, which ends below a root. */
-  extend(path: readonly Certificate[]): Certificate[][] {
-    const last = path.at(-1);
-    if (last === undefined || path.length > MAX_PATH) return [];
-    const found: Certificate[][] = [];
-    let named = 0;
-    for (const issuer of this.#all) {
-      if (!isSameName(issuer.subject, last.issuer) || path.some(({ der }) => equal(der, issuer.der))) continue;
-      named++;
-      if (this.#signatures++ >= MAX_SIGNATURES || !last.isSignedBy(issuer)) continue;
-      if (this.#roots.includes(issuer)) found.push([...path, issuer]);
-      else found.push(...this.extend([...path, issuer]));
-    }
-    if (named === 0) this.problem = `there is no certificate of the issuer ${describeName(last.issuer)}`;
-    else if (found.length === 0) this.problem ||= `the signature of ${describeName(last.subject)} is not of its issuer`;
-    return found;
-  }
-}
-
 /** Makes all the other checks of one way. */
-function judge(path: readonly Certificate[], options: ChainOptions & { readonly time: Date }): ChainResult {
+function judge(
+  path: readonly Certificate[],
+  options: ChainOptions & { readonly time: Date },
+  comparisons: Comparisons,
+): ChainResult {
   const authorities = path.slice(1);
   const findings: Finding<ChainCheck>[] = [];
   const check = (name: ChainCheck, holds: string, problems: readonly (string | undefined)[]): void => {
@@ -138,7 +111,7 @@ function judge(path: readonly Certificate[], options: ChainOptions & { readonly 
     about((one, i) => lengthProblem(one, i, path), authorities),
   );
   check('critical-extensions', 'every critical extension is understood', about(criticalProblem));
-  check('name-constraints', 'all names are within the constraints', nameProblems(path));
+  check('name-constraints', 'all names are within the constraints', nameProblems(path, comparisons));
   check('end-entity', 'it is not a certificate of an authority', about(endEntityProblem, path.slice(0, 1)));
   const { extendedKeyUsage: purpose } = options;
   if (purpose !== undefined)
@@ -198,9 +171,13 @@ function criticalProblem({ critical }: Certificate): string | undefined {
   return unknown && `the critical extension ${unknown} is not understood`;
 }
 
-function nameProblems(path: readonly Certificate[]): (string | undefined)[] {
+function nameProblems(path: readonly Certificate[], comparisons: Comparisons): (string | undefined)[] {
+  const isJudged = (one: Certificate, i: number) => i === 0 || !isSelfIssued(one);
   return path.flatMap((authority, i) =>
-    path.slice(0, i).map((one, k) => (k > 0 && isSelfIssued(one) ? undefined : nameProblem(one, authority))),
+    path
+      .slice(0, i)
+      .filter(isJudged)
+      .map((one) => nameProblem(one, authority, comparisons)),
   );
 }
 

@@ -1,13 +1,14 @@
-import type { Certificate as PkijsCertificate } from 'pkijs';
-import { type Bytes, equal } from '../bytes.ts';
+import { type Bytes, copy } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { splitCertificates } from './certificate-bytes.ts';
+import { checkSize, LIMIT } from '../limits.ts';
 import { isSignedWith, readSignature } from './certificate-signature.ts';
+import { type DerFields, DerNode } from './der-read.ts';
+import { contextTag, TAG } from './der-write.ts';
 import type { DistinguishedName } from './distinguished-name.ts';
 import type { GeneralName, NameConstraints } from './general-name.ts';
 import type { HashName } from './kdf.ts';
 import { decodePkcs1, decodeSpki, type PublicKey } from './public-key.ts';
-import { X509Names } from './x509-names.ts';
+import { readAlternativeNames, readName, readNameConstraints } from './x509-names.ts';
 
 /** The bits of a KeyUsage that matter here, by their number. RFC 5280, 4.2.1.3. */
 export const KEY_USAGE = { digitalSignature: 0, keyEncipherment: 2, keyAgreement: 4, keyCertSign: 5 } as const;
@@ -34,6 +35,10 @@ export interface Certificate {
   readonly extendedKeyUsage: readonly string[] | undefined;
   readonly subjectAltNames: readonly GeneralName[];
   readonly nameConstraints: NameConstraints | undefined;
+  /** What the certificate calls its own key, to be found by those below it. RFC 5280, 4.2.1.2. */
+  readonly subjectKeyId: Bytes | undefined;
+  /** What it calls the key of its issuer; a hint and no more. RFC 5280, 4.2.1.1. */
+  readonly authorityKeyId: Bytes | undefined;
   /** Values of the subjectDirectoryAttributes, each in DER, by OID. */
   readonly directoryAttributes: ReadonlyMap<string, readonly Bytes[]>;
   /** The subject's key. @throws KeyprovError `key-invalid` for anything but an RSA, P-256, P-384 or P-521 key. */
@@ -45,96 +50,161 @@ export interface Certificate {
 /** The extensions that {@link parseCertificate} reads. RFC 5280, 4.2.1. */
 export const EXTENSION = {
   DIRECTORY_ATTRIBUTES: '2.5.29.9',
+  SUBJECT_KEY_ID: '2.5.29.14',
   KEY_USAGE: '2.5.29.15',
   SUBJECT_ALT_NAME: '2.5.29.17',
   BASIC_CONSTRAINTS: '2.5.29.19',
   NAME_CONSTRAINTS: '2.5.29.30',
+  AUTHORITY_KEY_ID: '2.5.29.35',
   EXTENDED_KEY_USAGE: '2.5.29.37',
 } as const;
 
 /**
- * Reads one X.509 certificate in DER, with nothing before or behind it. pkijs is loaded at the first call.
- * @throws KeyprovError `certificate-invalid` for anything else, an extension that cannot be read, or one that comes twice.
+ * Reads one X.509 certificate in DER, with nothing before or behind it.
+ * @throws KeyprovError `certificate-invalid` for anything else, an extension that cannot be read, or one that comes twice;
+ * for more than 64 KiB or 1024 names.
  */
 export async function parseCertificate(der: Uint8Array): Promise<Certificate> {
-  const [only] = splitCertificates(der);
-  if (only === undefined || !equal(only, der)) throw invalid('it is not one DER SEQUENCE');
-  const [pkijs, asn1js] = await Promise.all([import('pkijs'), import('asn1js')]);
+  checkSize(der, LIMIT.certificate, invalid);
   try {
-    return read(pkijs, asn1js, only);
+    return read(copy(der));
   } catch (cause) {
-    throw isKeyprovError(cause, 'certificate-invalid') ? cause : invalid('it cannot be read', cause);
+    if (!isKeyprovError(cause) || cause.code === 'certificate-invalid') throw cause;
+    throw invalid(`it cannot be read: ${cause.message}`, cause);
   }
 }
 
-type Pkijs = typeof import('pkijs');
-type Asn1js = typeof import('asn1js');
-
-function read(pkijs: Pkijs, asn1js: Asn1js, der: Bytes): Certificate {
-  const parsed = pkijs.Certificate.fromBER(der);
-  const names = new X509Names(asn1js);
-  const { extensions = [] } = parsed;
-  // An engine of its own: the one that pkijs keeps for the whole process may be someone else's.
-  const engine = new pkijs.CryptoEngine({ name: 'keyprov', crypto: globalThis.crypto });
-  const signature = readSignature(der, {
-    algorithm: parsed.signatureAlgorithm.algorithmId,
-    hash: engine.getHashAlgorithm(parsed.signatureAlgorithm),
-  });
-  const ids = extensions.map(({ extnID }) => extnID);
-  if (new Set(ids).size !== ids.length) throw invalid('an extension comes twice');
-
-  const raw = (id: string): Uint8Array | undefined =>
-    extensions.find(({ extnID }) => extnID === id)?.extnValue.valueBlock.valueHexView;
-  const value = <T extends object>(id: string, type: new () => T): T | undefined => {
-    const found = extensions.find(({ extnID }) => extnID === id);
+function read(der: Bytes): Certificate {
+  const signature = readSignature(der);
+  // Longer forms of lengths are taken, as they were made by some, where the signature does not depend on them.
+  const fields = new DerNode('lenient', signature.tbs, 'certificate').fields(TAG.SEQUENCE);
+  const version = fields.optional(contextTag(0, 'constructed'))?.first(contextTag(0, 'constructed')).natural() ?? 0;
+  fields.next(TAG.INTEGER);
+  fields.next(TAG.SEQUENCE);
+  const issuer = readName(fields.next());
+  const validity = fields.next().fields(TAG.SEQUENCE);
+  const [notBefore, notAfter] = [readTime(validity.next()), readTime(validity.next())];
+  validity.end();
+  const subject = readName(fields.next());
+  const spki = copy(fields.next(TAG.SEQUENCE).der);
+  const extensions = readExtensions(fields);
+  const value = <T>(id: string, from: (value: DerNode) => T): T | undefined => {
+    const found = extensions.get(id);
     if (found === undefined) return undefined;
-    const read: unknown = found.parsedValue;
-    // pkijs gives an empty value with `parsingError` in place of one that it cannot read.
-    if (!(read instanceof type) || 'parsingError' in read) throw invalid(`the extension ${id} cannot be read`);
-    return read;
+    try {
+      return from(DerNode.lenient(found.value, 'its value'));
+    } catch (cause) {
+      if (!isKeyprovError(cause) || cause.code === 'certificate-invalid') throw cause;
+      throw invalid(`the extension ${id} cannot be read: ${cause.message}`, cause);
+    }
   };
-  const basic = value(EXTENSION.BASIC_CONSTRAINTS, pkijs.BasicConstraints);
-  const attributes = value(EXTENSION.DIRECTORY_ATTRIBUTES, pkijs.SubjectDirectoryAttributes)?.attributes ?? [];
   return {
     der,
-    version: parsed.version + 1,
-    issuer: names.name(parsed.issuer.valueBeforeDecode),
-    subject: names.name(parsed.subject.valueBeforeDecode),
-    notBefore: parsed.notBefore.value,
-    notAfter: parsed.notAfter.value,
-    spki: new Uint8Array(parsed.subjectPublicKeyInfo.toSchema().toBER()),
+    version: version + 1,
+    issuer,
+    subject,
+    notBefore,
+    notAfter,
+    spki,
     signatureHash: signature.hash,
-    critical: extensions.filter(({ critical }) => critical).map(({ extnID }) => extnID),
-    basicConstraints: basic && { ca: basic.cA, pathLength: pathLength(basic.pathLenConstraint) },
-    keyUsage: bits(value(EXTENSION.KEY_USAGE, asn1js.BitString)?.valueBlock.valueHexView),
-    extendedKeyUsage: value(EXTENSION.EXTENDED_KEY_USAGE, pkijs.ExtKeyUsage)?.keyPurposes,
-    subjectAltNames: names.alternativeNames(raw(EXTENSION.SUBJECT_ALT_NAME)),
-    nameConstraints: names.constraints(raw(EXTENSION.NAME_CONSTRAINTS)),
-    directoryAttributes: new Map(
-      attributes.map(({ type, values }) => [type, values.map((one) => new Uint8Array(one.toBER()))]),
-    ),
-    publicKey: () => readPublicKey(parsed),
-    isSignedBy: (issuer) => isSignedWith(issuer.publicKey, signature),
+    critical: [...extensions].filter(([, { critical }]) => critical).map(([id]) => id),
+    basicConstraints: value(EXTENSION.BASIC_CONSTRAINTS, readBasicConstraints),
+    keyUsage: value(EXTENSION.KEY_USAGE, readBits),
+    extendedKeyUsage: value(EXTENSION.EXTENDED_KEY_USAGE, (list) => list.list(TAG.SEQUENCE).map((one) => one.oid())),
+    subjectAltNames: value(EXTENSION.SUBJECT_ALT_NAME, readAlternativeNames) ?? [],
+    nameConstraints: value(EXTENSION.NAME_CONSTRAINTS, readNameConstraints),
+    subjectKeyId: value(EXTENSION.SUBJECT_KEY_ID, (id) => id.octets()),
+    authorityKeyId: value(EXTENSION.AUTHORITY_KEY_ID, readAuthorityKeyId),
+    directoryAttributes: value(EXTENSION.DIRECTORY_ATTRIBUTES, readAttributes) ?? new Map(),
+    publicKey: () => readPublicKey(spki),
+    isSignedBy: (other) => isSignedWith(other.publicKey, signature),
   };
 }
 
-function pathLength(value: number | object | undefined): number | undefined {
-  if (typeof value === 'object' || (value ?? 0) < 0) throw invalid('its path length is not a number from 0 on');
-  return value;
+interface RawExtension {
+  readonly critical: boolean;
+  readonly value: Uint8Array;
 }
 
-function bits(bytes: Uint8Array | undefined): ReadonlySet<number> | undefined {
-  if (bytes === undefined) return undefined;
+/** The extensions, before which there may be unique identifiers. RFC 5280, 4.1. */
+function readExtensions(fields: DerFields): ReadonlyMap<string, RawExtension> {
+  fields.optional(contextTag(1, 'primitive'));
+  fields.optional(contextTag(2, 'primitive'));
+  const tag = contextTag(3, 'constructed');
+  const list = fields.optional(tag)?.first(tag).list(TAG.SEQUENCE) ?? [];
+  fields.end();
+  const extensions = new Map<string, RawExtension>();
+  for (const one of list) {
+    const parts = one.fields(TAG.SEQUENCE);
+    const id = parts.next().oid();
+    const critical = parts.optional(TAG.BOOLEAN)?.boolean() ?? false;
+    if (extensions.has(id)) throw invalid('an extension comes twice');
+    extensions.set(id, { critical, value: parts.next(TAG.OCTET_STRING).content });
+    parts.end();
+  }
+  return extensions;
+}
+
+/** A time in the one form that certificates may have: to the second, in UTC. RFC 5280, 4.1.2.5. */
+function readTime(node: DerNode): Date {
+  const text = new TextDecoder().decode(node.content);
+  const century = node.tag === TAG.UTC_TIME ? (text < '5' ? '20' : '19') : '';
+  const [, year, month, day, hours, minutes, seconds] =
+    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(`${century}${text}`) ?? [];
+  const iso = `${year}-${month}-${day}T${hours}:${minutes}:${seconds}.000Z`;
+  const time = new Date(iso);
+  const isTime = node.tag === TAG.UTC_TIME || node.tag === TAG.GENERALIZED_TIME;
+  if (!isTime || Number.isNaN(time.getTime()) || time.toISOString() !== iso) throw node.wrong('a time is malformed');
+  return time;
+}
+
+function readBasicConstraints(node: DerNode): Certificate['basicConstraints'] {
+  const fields = node.fields(TAG.SEQUENCE);
+  const ca = fields.optional(TAG.BOOLEAN)?.boolean() ?? false;
+  const pathLength = fields.optional(TAG.INTEGER)?.natural();
+  fields.end();
+  return { ca, pathLength };
+}
+
+/** The numbers of the bits that are set, of those that a KeyUsage has and a few more. */
+function readBits(node: DerNode): ReadonlySet<number> {
+  const [unused = 8, ...bytes] = node.expect(TAG.BIT_STRING).content.subarray(0, 1 + 4);
+  if (unused > 7) throw node.wrong('a BIT STRING is malformed');
   const numbers = Array.from({ length: bytes.length * 8 }, (_, i) => i);
   return new Set(numbers.filter((i) => ((bytes[i >>> 3] ?? 0) & (0x80 >>> (i & 7))) !== 0));
+}
+
+function readAuthorityKeyId(node: DerNode): Bytes | undefined {
+  const id = node.fields(TAG.SEQUENCE).optional(contextTag(0, 'primitive'));
+  return id && copy(id.content);
+}
+
+function readAttributes(node: DerNode): ReadonlyMap<string, readonly Bytes[]> {
+  const attributes = node.list(TAG.SEQUENCE).map((one) => {
+    const fields = one.fields(TAG.SEQUENCE);
+    const attribute = [
+      fields.next().oid(),
+      fields
+        .next()
+        .list(TAG.SET)
+        .map(({ der }) => copy(der)),
+    ] as const;
+    fields.end();
+    return attribute;
+  });
+  return new Map(attributes);
 }
 
 /** Some certificates of endorsement keys name an RSA key by id-RSAES-OAEP (RFC 4055, 4.1): it is taken as any RSA key. */
 const RSA_KEY = new Set(['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.7']);
 
-function readPublicKey({ subjectPublicKeyInfo: info }: PkijsCertificate): PublicKey {
-  if (RSA_KEY.has(info.algorithm.algorithmId)) return decodePkcs1(info.subjectPublicKey.valueBlock.valueHexView);
-  return decodeSpki(new Uint8Array(info.toSchema().toBER()));
+function readPublicKey(spki: Bytes): PublicKey {
+  const parts = DerNode.strict(spki, 'SPKI').fields(TAG.SEQUENCE);
+  if (!RSA_KEY.has(parts.next().first(TAG.SEQUENCE).oid())) return decodeSpki(spki);
+  const { content } = parts.next(TAG.BIT_STRING);
+  parts.end();
+  if (content[0] !== 0) throw new KeyprovError('key-invalid', 'SPKI: the key is not a whole number of bytes');
+  return decodePkcs1(content.subarray(1));
 }
 
 const invalid = (problem: string, cause?: unknown): KeyprovError =>

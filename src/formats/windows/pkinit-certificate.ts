@@ -1,6 +1,7 @@
 import type { Bytes } from '../../bytes.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
 import { type Certificate, parseCertificate } from '../../crypto/x509.ts';
+import { isKeyprovError, KeyprovError, rethrowAs } from '../../errors.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { type DerQuirk, findDerQuirks } from '../x509/der-quirks.ts';
 import { extendedKeyUsage, noAuthority } from '../x509/extensions.ts';
@@ -113,8 +114,19 @@ export async function parsePkinitCertificate(der: Uint8Array): Promise<PkinitCer
     certificate,
     identity: identityIn(subject),
     problems: problems.filter((problem) => problem !== undefined),
-    quirks: findDerQuirks(certificate.der),
+    quirks: quirksOf(certificate),
   };
+}
+
+/** Parts of a certificate that nothing else looks at may be no DER. */
+function quirksOf({ der }: Certificate): readonly DerQuirk[] {
+  return rethrowAs(
+    () => findDerQuirks(der),
+    (cause) => {
+      if (!isKeyprovError(cause, 'request-invalid')) return undefined;
+      return new KeyprovError('certificate-invalid', `certificate for PKINIT: ${cause.message}`, { cause });
+    },
+  );
 }
 
 function identityIn(subject: DistinguishedName): PkinitIdentity | undefined {

@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { derOctets, derSequence, derValue } from '../../../src/crypto/der-write.ts';
 import { type ChainOptions, type ChainResult, verifyChain } from '../../../src/crypto/verify-chain.ts';
+import { parseCertificate } from '../../../src/crypto/x509.ts';
 import {
   buildCommonName,
   type CertificateSpec,
@@ -366,6 +368,68 @@ describe('name constraints', () => {
     const below = await issueAuthority('below', limited);
     const leaf = await issue({ subject: inside }, below);
     expect(failures(await verify(leaf, { intermediates: [limited.der, below.der] }))).toEqual(['name-constraints']);
+  });
+
+  it('finds the issuer among 30 of one name, whether or not they say which key they have', async () => {
+    const subject = buildCommonName('one of many');
+    for (const hasKeyIds of [true, false]) {
+      const keyId = (number: number) => derOctets(new Uint8Array([number]));
+      const extensions = (number: number): NonNullable<CertificateSpec['extensions']> =>
+        hasKeyIds ? [['2.5.29.14', false, keyId(number)]] : [];
+      const many = await Promise.all(
+        Array.from({ length: 30 }, (_, i) => issueAuthority('', root, { subject, extensions: extensions(i) })),
+      );
+      const authorityKeyId = derSequence(derValue(0x80, new Uint8Array([29])));
+      const leaf = await issue(
+        { subject: buildCommonName('leaf'), extensions: hasKeyIds ? [['2.5.29.35', false, authorityKeyId]] : [] },
+        many.at(-1),
+      );
+      const intermediates = many.map(({ der }) => der);
+      expect(failures(await verify(leaf, { intermediates }))).toEqual([]);
+    }
+  });
+
+  it('takes the identifier of a key for a hint: a wrong one does not hide the issuer', async () => {
+    const wrong = derSequence(derValue(0x80, new Uint8Array([1, 2, 3])));
+    const named = await issueAuthority('named', root, {
+      extensions: [['2.5.29.14', false, derOctets(new Uint8Array([9]))]],
+    });
+    const leaf = await issue({ subject: buildCommonName('leaf'), extensions: [['2.5.29.35', false, wrong]] }, named);
+    expect(failures(await verify(leaf, { intermediates: [named.der] }))).toEqual([]);
+  });
+
+  it('says that it has checked too many signatures, and not that one is wrong', async () => {
+    const subject = buildCommonName('one of many');
+    const first = await issueAuthority('', undefined, { subject });
+    // All have one key, so that each seems to have issued each other: there are more ways than anybody can try.
+    const { spki } = await parseCertificate(first.der);
+    const many = await Promise.all(Array.from({ length: 12 }, () => issueAuthority('', first, { subject, spki })));
+    const leaf = await issue({ subject: buildCommonName('leaf') }, first);
+    const { findings } = await verify(leaf, { intermediates: many.map(({ der }) => der) });
+    expect(findings).toEqual([
+      {
+        id: 'path',
+        status: 'fail',
+        detail: 'more than 100 signatures were to be checked: too many certificates have the names of issuers',
+      },
+    ]);
+  });
+
+  it('compares names with constraints a limited number of times, and says so', async () => {
+    const dns = (count: number, name: string) => Array.from({ length: count }, (_, i) => ({ dns: `${name}${i}.test` }));
+    const findings = async (names: number, constraints: number) => {
+      const above = await issueAuthority('above', root, { excluded: dns(constraints, 'x') });
+      const leaf = await issue({ subject: [], names: dns(names, 'n') }, above);
+      return (await verify(leaf, { intermediates: [above.der] })).findings.filter(({ status }) => status === 'fail');
+    };
+    expect(await findings(100, 100)).toEqual([]);
+    expect(await findings(101, 100)).toEqual([
+      {
+        id: 'name-constraints',
+        status: 'fail',
+        detail: 'names were to be compared with constraints more than 10000 times',
+      },
+    ]);
   });
 });
 
