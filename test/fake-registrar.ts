@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { equal, fromBase64 } from '../src/bytes.ts';
+import { digest } from '../src/crypto/kdf.ts';
 import { ServiceError, type ServiceErrorOptions } from '../src/errors/service-error.ts';
 import type { KeyRegistrar } from '../src/registration/key-registrar.ts';
 
@@ -22,9 +24,15 @@ export class FakeRegistrar implements KeyRegistrar {
   readonly faults: RegistrarFault[] = [];
   /** Every request that arrived. */
   readonly requests: { readonly token: string; readonly clientRequestId: string; readonly body: string }[] = [];
-  unregister: NonNullable<KeyRegistrar['unregister']> | undefined = async ({ user, kid }) => {
+  /** What was to be taken back, in words. */
+  readonly takenBack: string[] = [];
+  unregister: NonNullable<KeyRegistrar['unregister']> | undefined = async ({ user, kid, keyId }) => {
+    this.takenBack.push(`${kid} of ${user}`);
     const at = this.keys.findIndex((key) => key.kid === kid && key.user === user);
-    if (at < 0) return 'absent';
+    const key = this.keys[at];
+    if (key === undefined) return 'absent';
+    const isIt = equal(digest('sha256', fromBase64(key.kngc)), keyId);
+    if (!isIt) throw serviceError('service-untrusted');
     this.keys.splice(at, 1);
     return 'deleted';
   };

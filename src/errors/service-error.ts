@@ -41,7 +41,7 @@ export interface ServiceErrorOptions extends KeyprovErrorOptions {
   readonly misplaced?: MisplacedKey | undefined;
 }
 
-/** A key that the service has registered for somebody else. */
+/** A key that the service says to have registered for somebody else. */
 export interface MisplacedKey {
   readonly kid: string;
   /** User principal name. */
@@ -67,7 +67,7 @@ export class ServiceError extends KeyprovError {
   readonly outcomeUnknown: boolean;
   /** The code that Windows gives in this situation, where it is more than `code` says. Unsigned 32 bits. */
   readonly windowsCode: number | undefined;
-  /** Set when the service has registered the key for another user: to be taken back there. */
+  /** Set when the service says that it has registered the key for another user. That is its word only. */
   readonly misplaced: MisplacedKey | undefined;
 
   constructor(code: ServiceError['code'], message: string, options: ServiceErrorOptions = {}) {

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { toBase64 } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { JsonMembers, JsonObject } from '../json.ts';
 import { type KeyRecord, keyRecordFromJson, keyRecordToJson, olderKeyRecordFromJson } from '../keys/key-record.ts';
@@ -45,8 +46,13 @@ export interface RunState extends RunOwner {
     | { readonly step: 'sending'; readonly key: KeyRecord }
     /** The service has the key. */
     | { readonly step: 'registered'; readonly key: KeyRecord; readonly registration: RegistrationRecord }
-    /** The service has a key that shall not stay there. */
-    | { readonly step: 'unwanted'; readonly user: string; readonly kid: string };
+    /** The service has a key that shall not stay there. Journals of before have no KeyID. */
+    | {
+        readonly step: 'unwanted';
+        readonly user: string;
+        readonly kid: string;
+        readonly keyId?: Uint8Array | undefined;
+      };
 }
 
 const RUN_FORMAT: RecordFormat<RunState> = {
@@ -86,7 +92,10 @@ function progressToJson(progress: RunState['progress']): object {
         registration: registrationToJson(progress.registration),
       };
     case 'unwanted':
-      return { step: progress.step, user: progress.user, kid: progress.kid };
+      return {
+        ...{ step: progress.step, user: progress.user, kid: progress.kid },
+        ...(progress.keyId && { keyId: toBase64(progress.keyId) }),
+      };
   }
 }
 
@@ -113,7 +122,10 @@ function tpmFromJson(members: JsonMembers): TpmBefore {
 function progressFromJson(members: JsonMembers, readKey: ReadKey): RunState['progress'] {
   const step = members.oneOf('step', ['begun', 'made', 'sending', 'registered', 'unwanted']);
   if (step === 'begun') return { step };
-  if (step === 'unwanted') return { step, user: members.text('user'), kid: members.text('kid') };
+  if (step === 'unwanted') {
+    const keyId = members.has('keyId') ? members.base64('keyId') : undefined;
+    return { step, user: members.text('user'), kid: members.text('kid'), ...(keyId && { keyId }) };
+  }
   const key = readKey(members.members('key'));
   return step === 'registered'
     ? { step, key, registration: registrationFromJson(members.members('registration')) }

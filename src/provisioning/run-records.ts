@@ -1,7 +1,9 @@
 import { ServiceError } from '../errors/service-error.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import { showJson } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
+import { isContext, isRegistrationId, peerLine } from '../registration/peer-text.ts';
 import type { RegistrationAnswer } from '../registration/register-key.ts';
 import type { KeyRequest } from './key-request.ts';
 import type { RegistrationRecord } from './registration-record.ts';
@@ -14,15 +16,15 @@ import type { ProvisionOptions } from './run.ts';
  */
 export function checkAnswer(answer: RegistrationAnswer, user: string): RegistrationAnswer {
   const { kid, upn }: { readonly kid: unknown; readonly upn: unknown } = answer;
-  if (typeof kid !== 'string' || !/^[\x21-\x7e]{1,256}$/.test(kid) || typeof upn !== 'string' || upn === '') {
+  if (!isRegistrationId(kid) || typeof upn !== 'string' || upn === '') {
     throw new ServiceError('service-answer', 'the answer of the registrar names no Key ID and user', {
       outcomeUnknown: true,
       remedy: 'correct the registrar, then try again',
     });
   }
   if (upn.toLowerCase() === user.toLowerCase()) return answer;
-  throw new ServiceError('service-answer', `the key was registered for ${JSON.stringify(upn)}, not for ${user}`, {
-    misplaced: { kid, upn },
+  throw new ServiceError('service-answer', `the key was registered for ${showJson(upn)}, not for ${user}`, {
+    misplaced: { kid, upn: peerLine(upn, 256) },
     remedy: 'have it removed there, and get a token of the right user',
   });
 }
@@ -49,6 +51,6 @@ export function registrationOf(
     tenant: registrar.tenant,
     service: registrar.address,
     registered: now(),
-    ...(pctx !== undefined && { pctx }),
+    ...(isContext(pctx) && { pctx }),
   };
 }

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { copy, toHex, wipe } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { judgePin } from '../policy/index.ts';
+import { isRegistrationId, peerLine } from '../registration/peer-text.ts';
 import type { RegistrationAnswer } from '../registration/register-key.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
@@ -62,8 +64,8 @@ export class RunSteps {
     switch (progress.step) {
       case 'registered': {
         if (this.#problemOf(progress.key) === undefined) return await this.#keep(progress);
-        const { user, kid } = progress.registration;
-        const unwanted: Progress<'unwanted'> = { step: 'unwanted', user, kid };
+        const { user, kid, keyId } = progress.registration;
+        const unwanted: Progress<'unwanted'> = { step: 'unwanted', user, kid, keyId };
         await this.#journal.write({ progress: unwanted });
         await this.#takeBack(unwanted);
         break;
@@ -158,8 +160,9 @@ export class RunSteps {
     if (this.#options.registrar.unregister === undefined) throw error;
     const itsPolicy = { ...this.#options.policy, algorithm: key.algorithm };
     const { request } = requestOf(key.publicKey, UNATTESTED, { policy: itsPolicy, profile: this.#profile() });
-    const { kid, upn } = await this.#send(key, request.body, await this.#freshened(proof));
-    const progress: Progress<'unwanted'> = { step: 'unwanted', user: upn, kid };
+    const { kid } = await this.#send(key, request.body, await this.#freshened(proof));
+    const keyId = computeKeyId(encodePublicBlob(key.publicKey));
+    const progress: Progress<'unwanted'> = { step: 'unwanted', user: this.#options.user, kid, keyId };
     await this.#journal.write({ progress });
     await this.#takeBack(progress);
   }
@@ -198,29 +201,34 @@ export class RunSteps {
     } catch (error) {
       if (error instanceof ServiceError) {
         this.#maybeSent ||= error.outcomeUnknown;
-        await this.#noteMisplaced(error);
+        // Nobody of this run has a right to remove a key of somebody else. Ours is given up.
+        if (error.misplaced !== undefined) await this.#forget();
       }
       throw error;
     }
   }
 
-  /** A key that was registered for somebody else is taken back, now or at the next start. */
-  async #noteMisplaced({ misplaced }: ServiceError): Promise<void> {
-    if (misplaced === undefined) return;
-    const progress: Progress<'unwanted'> = { step: 'unwanted', user: misplaced.upn, kid: misplaced.kid };
-    await this.#journal.write({ progress });
-    if (this.#options.registrar.unregister === undefined) return;
-    await this.#takeBack(progress);
-  }
-
-  async #takeBack({ user, kid }: Progress<'unwanted'>): Promise<void> {
-    const { registrar, signal } = this.#options;
+  /** A key that cannot be shown to be the one of this run stays, and the next start has nothing to do with it. */
+  async #takeBack({ user, kid, keyId }: Progress<'unwanted'>): Promise<void> {
+    const { registrar, deviceId, signal } = this.#options;
+    if (keyId === undefined || !isRegistrationId(kid) || user.toLowerCase() !== this.#options.user.toLowerCase()) {
+      await this.#forget();
+      const which = `the key ${peerLine(kid, 256)} of ${peerLine(user, 256)}`;
+      throw new ServiceError('service-untrusted', `nothing shows that ${which} is the one of this run, and it stays`, {
+        remedy: 'look whether it is wanted there, then run again',
+      });
+    }
     if (registrar.unregister === undefined) {
       throw new ServiceError('service-answer', `the service has registered the key ${kid} for ${user}`, {
         remedy: `unregister it there, then remove ${this.#journal.path}`,
       });
     }
-    await registrar.unregister({ user, kid }, { signal });
+    try {
+      await registrar.unregister({ user, kid, keyId, deviceId }, { signal });
+    } catch (error) {
+      if (isKeyprovError(error, 'service-untrusted')) await this.#forget();
+      throw error;
+    }
     await this.#forget();
   }
 

@@ -18,7 +18,7 @@ export interface UnregisterOptions extends SignalOptions {
  *
  * @returns whether the service still had it.
  * @throws KeyprovError `key-not-found`; `key-invalid` for a key that is not registered; `service-untrusted` where it is
- * registered with another service; `service-refused` where the service offers no way; ServiceError, `store-…`.
+ * registered with another service, or the service has named another key; `service-refused` where the service offers no way; ServiceError, `store-…`.
  */
 export async function unregisterKey(
   store: KeyStore,
@@ -30,7 +30,7 @@ export async function unregisterKey(
   if (registration === undefined) {
     throw new KeyprovError('key-invalid', `the key ${id} is not registered`, { remedy: 'delete it from the store' });
   }
-  const { user, kid, service } = registration;
+  const { user, kid, keyId, deviceId, service } = registration;
   if (service !== registrar.address) {
     throw new ServiceError('service-untrusted', `the key ${id} is registered with ${service}`, {
       remedy: `ask that service, not ${registrar.address}`,
@@ -41,7 +41,7 @@ export async function unregisterKey(
       remedy: 'remove it there by other means, then delete it from the store',
     });
   }
-  const outcome = await registrar.unregister({ user, kid }, { signal });
+  const outcome = await registrar.unregister({ user, kid, keyId, deviceId }, { signal });
   await noteLastBackend(store, user, record.backend);
   await store.delete(id, { signal });
   return outcome;

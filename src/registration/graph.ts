@@ -9,8 +9,11 @@ import { statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
 import { getJson } from './json-service.ts';
 import type { ServiceOptions } from './service-message.ts';
-import { baseUrl } from './service-url.ts';
+import { baseUrl, pathSegment } from './service-url.ts';
 import type { DirectoryReader } from './sync-status.ts';
+
+/** Of a list: a server that always names one more is left alone. */
+const MAX_PAGES = 100;
 
 /** Options of everything that asks Microsoft Graph. */
 export interface GraphOptions extends Omit<ServiceOptions, 'headers'> {
@@ -46,7 +49,7 @@ export function graphReader(options: GraphReaderOptions): DirectoryReader {
   return {
     place: 'entra',
     read: async (user, { signal = options.signal } = {}) => {
-      const path = `beta/users/${encodeURIComponent(user)}?$select=deviceKeys`;
+      const path = `beta/users/${pathSegment(user)}?$select=deviceKeys`;
       const answer = await ask(graphUrl(path, options), { ...options, signal });
       return listOf(answer, 'deviceKeys').flatMap((item) => {
         try {
@@ -61,10 +64,15 @@ export function graphReader(options: GraphReaderOptions): DirectoryReader {
   };
 }
 
-/** The keys of Windows Hello for Business that Entra ID lists for the user. @throws KeyprovError a `service-…` code. */
+/**
+ * The keys of Windows Hello for Business that Entra ID lists for the user.
+ * @throws TypeError for a user of dots only. @throws KeyprovError a `service-…` code, also for more than 100 pages.
+ */
 export async function listHelloMethods(user: string, options: GraphOptions): Promise<HelloMethod[]> {
   const methods: HelloMethod[] = [];
+  let pages = 0;
   for (let url: URL | undefined = graphUrl(methodsOf(user), options); url !== undefined; ) {
+    if (++pages > MAX_PAGES) throw understandingFailed(`more than ${MAX_PAGES} pages`);
     const answer = await ask(url, options);
     methods.push(...listOf(answer, 'value').map((item) => understood(() => readMethod(item))));
     url = nextPage(answer, url);
@@ -77,20 +85,39 @@ export async function listHelloMethods(user: string, options: GraphOptions): Pro
  *
  * @param id the `id` that {@link listHelloMethods} gives; not the KeyID.
  * @returns `absent` when there is no such key, as after a removal whose answer was lost.
- * @throws TypeError for an id that is empty or of dots only. @throws ServiceError a `service-…` code.
+ * @throws TypeError for a user or an id that is empty or of dots only. @throws ServiceError a `service-…` code.
  */
 export async function deleteHelloMethod(
   user: string,
   id: string,
   { token, ...options }: GraphOptions,
 ): Promise<'deleted' | 'absent'> {
-  if (/^\.*$/.test(id)) throw new TypeError(`no id: ${JSON.stringify(id)}`); // its URL would be that of all keys
-  const url = graphUrl(`${methodsOf(user)}/${encodeURIComponent(id)}`, options);
+  const url = graphUrl(`${methodsOf(user)}/${pathSegment(id)}`, options);
   const headers = { authorization: `Bearer ${await token()}` };
   const answer = await exchange({ method: 'DELETE', url, headers }, options);
   if (answer.status === 404) return 'absent';
   if (!answer.ok) throw statusError(answer);
   return 'deleted';
+}
+
+/** The GUID of the device that has a registered key; undefined where there is none; `absent` without such a key. */
+export async function readMethodDevice(
+  user: string,
+  id: string,
+  options: GraphOptions,
+): Promise<string | undefined | 'absent'> {
+  const url = graphUrl(`${methodsOf(user)}/${pathSegment(id)}?$expand=device`, options);
+  let method: JsonMembers;
+  try {
+    method = await ask(url, options);
+  } catch (error) {
+    if (error instanceof ServiceError && error.status === 404) return 'absent';
+    throw error;
+  }
+  return understood(() => {
+    const device = method.has('device') ? method.members('device') : undefined;
+    return device?.has('deviceId') ? device.text('deviceId') : undefined;
+  });
 }
 
 function readDeviceKey(item: unknown): KeyCredential {
@@ -114,7 +141,7 @@ function readMethod(item: unknown): HelloMethod {
 }
 
 const methodsOf = (user: string): string =>
-  `v1.0/users/${encodeURIComponent(user)}/authentication/windowsHelloForBusinessMethods`;
+  `v1.0/users/${pathSegment(user)}/authentication/windowsHelloForBusinessMethods`;
 
 const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: Pick<GraphOptions, 'graphUrl'>): URL =>
   new URL(path, baseUrl(graphUrl));

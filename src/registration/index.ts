@@ -64,4 +64,5 @@ export {
   type WaitForSyncOptions,
   waitForSync,
 } from './sync-status.ts';
+export { type RegisteredKeyId, takeBackKey } from './take-back.ts';
 export type { IssuedTokens } from './token-endpoint.ts';

@@ -1,6 +1,7 @@
 import type { Bytes } from '../bytes.ts';
 import type { SignalOptions } from '../signal.ts';
 import type { RegisterKeyOptions, RegistrationAnswer, RegistrationRequest } from './register-key.ts';
+import type { RegisteredKeyId } from './take-back.ts';
 
 /** Who registers keys: what a run needs of an identity service. `openKeyRegistrar` makes one for services of MS-KPP. */
 export interface KeyRegistrar {
@@ -25,8 +26,10 @@ export interface KeyRegistrar {
     request: RegistrationRequest,
     options?: Pick<RegisterKeyOptions, 'onRetry' | 'signal'>,
   ): Promise<RegistrationAnswer>;
-  /** Takes a key back. Absent where the service offers no way. */
-  readonly unregister?:
-    | ((key: { readonly user: string; readonly kid: string }, options?: SignalOptions) => Promise<'deleted' | 'absent'>)
-    | undefined;
+  /**
+   * Takes a key back. Absent where the service offers no way. `kid` is what the service has said: whoever removes a key
+   * elsewhere first proves there that it is the one with that KeyID.
+   * @throws ServiceError `service-untrusted` where it is another one, which stays.
+   */
+  readonly unregister?: ((key: RegisteredKeyId, options?: SignalOptions) => Promise<'deleted' | 'absent'>) | undefined;
 }

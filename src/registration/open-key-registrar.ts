@@ -9,11 +9,12 @@ import type { SignalOptions } from '../signal.ts';
 import { type DiscoverServicesOptions, discoverServices } from './discovery.ts';
 import type { DiscoveredService } from './discovery-document.ts';
 import { isEntraHost } from './entra-hosts.ts';
-import { deleteHelloMethod, type GraphOptions } from './graph.ts';
+import type { GraphOptions } from './graph.ts';
 import { getJson } from './json-service.ts';
 import type { KeyRegistrar } from './key-registrar.ts';
 import { type RegisterKeyOptions, registerKey } from './register-key.ts';
 import type { ServiceOptions } from './service-message.ts';
+import { type RegisteredKeyId, takeBackKey } from './take-back.ts';
 
 /** Options of {@link openKeyRegistrar}. */
 export interface OpenKeyRegistrarOptions
@@ -21,7 +22,7 @@ export interface OpenKeyRegistrarOptions
     Pick<RegisterKeyOptions, 'apiVersionIn' | 'maxAttempts' | 'maxDelayMs' | 'lookup' | 'sleep'> {
   /** The server, such as `https://enterpriseregistration.windows.net` or an AD FS. */
   readonly url: string | URL;
-  /** Microsoft Graph, which takes keys back. Absent: nothing can be unregistered. */
+  /** Microsoft Graph, which takes keys back that it has shown to be ours. Absent: nothing can be unregistered. */
   readonly graph?: Pick<GraphOptions, 'token' | 'graphUrl'> | undefined;
 }
 
@@ -73,8 +74,8 @@ export async function openKeyRegistrar({ url, graph, ...options }: OpenKeyRegist
     register: (request, more = {}) =>
       registerKey(keys, request, { ...sending, apiVersionIn, maxAttempts, maxDelayMs, lookup, sleep, ...more }),
     ...(graph !== undefined && {
-      unregister: ({ user, kid }: { user: string; kid: string }, { signal }: SignalOptions = {}) =>
-        deleteHelloMethod(user, kid, { ...sending, ...graph, signal }),
+      unregister: (key: RegisteredKeyId, { signal }: SignalOptions = {}) =>
+        takeBackKey(key, { ...sending, ...graph, signal }),
     }),
   };
 }

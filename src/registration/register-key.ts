@@ -1,11 +1,12 @@
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
-import { isJsonObject } from '../json.ts';
+import { isJsonObject, showJson } from '../json.ts';
 import type { SignalOptions } from '../signal.ts';
 import { answerError, statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
+import { isContext, isRegistrationId, peerLine } from './peer-text.ts';
 import { registrationRefusal } from './registration-refusal.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
@@ -35,7 +36,7 @@ export interface RegistrationAnswer {
   readonly kid: string;
   /** User principal name of the object that has the key. */
   readonly upn: string;
-  /** Opaque; names the domain controller that has the key first. */
+  /** Opaque printable text; names the domain controller that has the key first. */
   readonly pctx?: string;
   /** Of the service, for its logs. */
   readonly requestId?: string;
@@ -81,6 +82,8 @@ export interface RegisterKeyOptions extends ServiceOptions {
 const FIRST_DELAY_MS = 1000;
 const LONGEST_DELAY_MS = 30_000;
 const BAD_ANSWER = 0x801c03e9;
+/** Of names that others give, in characters. */
+const MAX_NAME = 256;
 
 /**
  * Registers a key. MS-KPP 3.1.5.1. What passes by itself (no connection, no answer, status 429 and 5xx, throttling) is
@@ -151,11 +154,11 @@ function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: Registrati
   const parsed = jsonOf(answer);
   if (!isJsonObject(parsed)) throw bad('the answer is not a JSON object');
   const { kid, upn, pctx, ...others } = parsed;
-  if (typeof kid !== 'string' || kid === '') throw bad('the answer has no kid');
+  if (!isRegistrationId(kid)) throw bad('the answer has no kid that can be one');
   if (typeof upn !== 'string' || upn === '') throw bad('the answer has no upn');
   if (upn.toLowerCase() !== user.toLowerCase()) {
-    throw answerError(answer, `the key was registered for ${JSON.stringify(upn)}, not for ${user}`, {
-      ...{ windowsCode: BAD_ANSWER, outcomeUnknown: false, misplaced: { kid, upn } },
+    throw answerError(answer, `the key was registered for ${showJson(upn)}, not for ${user}`, {
+      ...{ windowsCode: BAD_ANSWER, outcomeUnknown: false, misplaced: { kid, upn: peerLine(upn, MAX_NAME) } },
       remedy: 'have it removed there, and get a token of the right user',
     });
   }
@@ -163,10 +166,10 @@ function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: Registrati
   return {
     kid,
     upn,
-    ...(typeof pctx === 'string' && { pctx }),
-    ...(requestId !== null && { requestId }),
+    ...(isContext(pctx) && { pctx }),
+    ...(requestId !== null && { requestId: peerLine(requestId, MAX_NAME) }),
     clientRequestId,
-    further: typeof pctx === 'string' || pctx === undefined ? others : { ...others, pctx },
+    further: isContext(pctx) || pctx === undefined ? others : { ...others, pctx },
   };
 }
 

@@ -1,4 +1,4 @@
-import { createPrivateKey } from 'node:crypto';
+import { createPrivateKey, randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -162,6 +162,41 @@ describe('a whole run', () => {
     expect(drops).toBe(2);
     expect(events.filter(({ type }) => type === 'retry')).toHaveLength(2);
     expect(keysOf(user)).toHaveLength(1);
+  });
+
+  it('lets the service remove no other key, whatever number and user that gives for the one just made', async () => {
+    const deletions = () => world.service.requests.filter(({ method }) => method === 'DELETE').length;
+    const answering = (body: object) =>
+      world.service.setIntercept(({ method, path }) =>
+        method === 'POST' && path.startsWith('/EnrollmentServer/key') ? { status: 200, body } : 'continue',
+      );
+    const ceo = await run('ceo@contoso.test');
+    if (ceo.status !== 'registered') throw new Error(ceo.status);
+    const { kid } = ceo.registration;
+    const before = deletions();
+    const user = 'victim@contoso.test';
+    answering({ kid, upn: 'ceo@contoso.test' });
+    await expect(run(user)).rejects.toMatchObject({ code: 'service-answer', misplaced: { kid } });
+    answering({ kid: '..', upn: user });
+    expect(await run(user)).toMatchObject({ status: 'pending', problem: { code: 'service-answer' } });
+    world.service.setIntercept();
+    const outcome = await run(user);
+    if (outcome.status !== 'registered') throw new Error(outcome.status);
+
+    // Now the same user has another key, of another device, and the service gives its number for this one.
+    const registrar = await world.registrar();
+    const other = { ...outcome.registration, deviceId: randomUUID() };
+    for (const [key, said] of [
+      [other, 'is another one, and stays'],
+      [{ ...outcome.registration, keyId: ceo.registration.keyId }, 'is another one, and stays'],
+      [{ ...outcome.registration, kid: '..' }, 'no key can have the Key ID ..'],
+    ] as const) {
+      expect(await asyncRefusal(() => registrar.unregister?.(key) ?? Promise.resolve())).toMatch(said);
+    }
+    // Of the other user there is no such key.
+    expect(await registrar.unregister?.({ ...outcome.registration, kid })).toBe('absent');
+    expect([deletions() - before, keysOf(user).length, keysOf('ceo@contoso.test').length]).toEqual([0, 1, 1]);
+    expect(await unregisterKey(store, outcome.record.id, { registrar })).toBe('deleted');
   });
 
   it('takes its key from a pool, where there is one', async () => {

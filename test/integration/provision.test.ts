@@ -75,15 +75,27 @@ describe('a run', () => {
     expect(registrar.keys).toHaveLength(1);
   });
 
-  it('takes a key back that a registrar gave to another user, also if the registrar does not say so', async () => {
+  it('takes no key back that a registrar says another user has, also if it does not say so in an error', async () => {
     const { register } = registrar;
     registrar.register = async (request) => {
       const answer = await register.call(registrar, { ...request, user: 'eve@contoso.test' });
       return { ...answer, upn: 'eve@contoso.test' };
     };
     await expect(run()).rejects.toMatchObject({ code: 'service-answer', misplaced: { upn: 'eve@contoso.test' } });
-    expect(registrar.keys).toEqual([]);
+    expect([registrar.takenBack, registrar.keys.map(({ user }) => user)]).toEqual([[], ['eve@contoso.test']]);
+    await nothingLeft();
   });
+
+  it.each(['..', '.', '', 'a b', 'a\n', '\u001b[2J', '\u202e', 'k'.repeat(257)])(
+    'does not keep %j as the number of a key',
+    async (kid) => {
+      const { register } = registrar;
+      registrar.register = async (request) => ({ ...(await register.call(registrar, request)), kid });
+      expect(await run()).toMatchObject({ status: 'pending', problem: { code: 'service-answer' } });
+      registrar.register = register;
+      expect(await run()).toMatchObject({ status: 'registered', resumed: true });
+    },
+  );
 
   it('ends with the key at the service and in the store, and no journal', async () => {
     const outcome = await run();
@@ -282,35 +294,76 @@ describe('a run that policy has overtaken', () => {
   });
 });
 
-describe('a key that the service registered for somebody else', () => {
-  const elsewhere: RegistrarFault = { upn: 'mallory@contoso.test' };
+describe('what a service says of a key', () => {
+  const stricter = {
+    policy: definePolicy({ hardware: 'discouraged', allowedAlgorithms: ['p-256'] }),
+    profile: 'attested',
+  } as const;
+  const full = async () => Promise.reject(new KeyprovError('store-io', 'the disk is full'));
+  const broken = () => new Proxy(store, { get: (of, name) => (name === 'save' ? full : Reflect.get(of, name, of)) });
 
-  it('is taken back at once', async () => {
-    registrar.faults.push(elsewhere);
+  it('is no command where it says that somebody else has it, and the next run begins with another key', async () => {
+    registrar.faults.push({ upn: 'ceo@contoso.test' });
     expect(await asyncRefusal(run)).toMatch('service-answer');
-    expect(registrar.keys).toEqual([]);
+    expect([registrar.takenBack, registrar.keys.map(({ user }) => user)]).toEqual([[], ['ceo@contoso.test']]);
+    await nothingLeft();
+    expect(await run()).toMatchObject({ status: 'registered', resumed: false });
+  });
+
+  it('ends the run also where an earlier request had an unknown outcome', async () => {
+    registrar.faults.push({ before: lost() }, { upn: 'ceo@contoso.test' });
+    expect(await run()).toMatchObject({ status: 'pending' });
+    expect(await asyncRefusal(run)).toMatch('service-answer');
+    expect(registrar.takenBack).toEqual([]);
     await nothingLeft();
   });
 
-  it('is taken back at the next start, where that failed', async () => {
-    registrar.faults.push(elsewhere);
+  it('does not remove another key of the user, whose number it gives for that of ours', async () => {
+    const good = { kid: 'the-good-one', user: USER, kngc: 'AAEC' };
+    registrar.keys.push(good);
+    const { register } = registrar;
+    registrar.register = async (request) => ({ ...(await register.call(registrar, request)), kid: good.kid });
+    expect(await asyncRefusal(() => run({ store: broken() }))).toBe('store-io: the disk is full');
+    registrar.register = register;
+    expect(await asyncRefusal(() => run(stricter))).toMatch('service-untrusted');
+    expect([registrar.takenBack, registrar.keys]).toEqual([
+      [`the-good-one of ${USER}`],
+      expect.arrayContaining([good]),
+    ]);
+    await nothingLeft();
+    expect(await run(stricter)).toMatchObject({ status: 'registered', resumed: false });
+  });
+
+  it('stays in the journal while the registrar cannot be reached', async () => {
+    expect(await asyncRefusal(() => run({ store: broken() }))).toBe('store-io: the disk is full');
     const { unregister } = registrar;
-    registrar.unregister = async () => {
-      throw lost();
-    };
-    expect(await asyncRefusal(run)).toMatch('service-timeout');
-    expect(registrar.keys).toHaveLength(1);
+    registrar.unregister = async () => Promise.reject(lost());
+    expect(await asyncRefusal(() => run(stricter))).toMatch('service-timeout');
     registrar.unregister = unregister;
-    expect(await run()).toMatchObject({ status: 'registered', registration: { user: USER } });
-    expect(registrar.keys.map(({ user }) => user)).toEqual([USER]);
+    expect(await run(stricter)).toMatchObject({ status: 'registered', resumed: true });
+    expect(registrar.keys).toHaveLength(1);
+  });
+
+  it.each([
+    ['another user', 'mallory@contoso.test', 'k', new Uint8Array(32)],
+    ['no KeyID, as earlier versions wrote it', USER, 'k', undefined],
+    ['a number that is none', USER, '..', new Uint8Array(32)],
+    ['a number that rings', USER, '\u0007', new Uint8Array(32)],
+  ])('is dropped from a journal with %s, with an error that says so', async (_, user, kid, keyId) => {
+    const { journal } = await claimRun(store, { user: USER, deviceId: DEVICE, service: registrar.address, now });
+    await journal.write({ progress: { step: 'unwanted', user, kid, keyId } });
+    await journal.release();
+    expect(await asyncRefusal(run)).toMatch('service-untrusted: nothing shows that the key');
+    expect(registrar.takenBack).toEqual([]);
+    await nothingLeft();
+    expect((await run()).status).toBe('registered');
   });
 
   it('is an error until somebody has removed it, where the service offers no way', async () => {
-    registrar.faults.push(elsewhere);
+    expect(await asyncRefusal(() => run({ store: broken() }))).toBe('store-io: the disk is full');
     registrar.unregister = undefined;
-    expect(await asyncRefusal(run)).toMatch('service-answer');
     const [{ path } = { path: '' }] = await listRuns(store);
-    expect(await asyncRefusal(run)).toMatch(`for mallory@contoso.test; unregister it there, then remove ${path}`);
+    expect(await asyncRefusal(() => run(stricter))).toMatch(`for ${USER}; unregister it there, then remove ${path}`);
   });
 });
 

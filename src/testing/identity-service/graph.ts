@@ -1,5 +1,6 @@
 import { toBase64 } from '../../bytes.ts';
 import { headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
+import type { ServiceKey } from './key-table.ts';
 import { GRAPH_RESOURCE, type ServiceContext } from './service-context.ts';
 import type { ServiceUser } from './service-options.ts';
 
@@ -20,19 +21,32 @@ export function listMethods(context: ServiceContext, request: RouteRequest): Pro
       body: {
         '@odata.context': `${context.origin()}/graph/v1.0/$metadata#users/windowsHelloForBusinessMethods`,
         ...(end < keys.length && { '@odata.nextLink': next.href }),
-        value: keys.slice(start, end).map((key) => ({
-          '@odata.type': METHOD_TYPE,
-          id: key.kid,
-          displayName: context.state.devices.find(key.deviceId)?.displayName ?? '',
-          createdDateTime: key.created.toISOString(),
-          keyStrength: 'normal',
-          // Not of Microsoft Graph: how well the home of the key is proved.
-          attestationLevel: key.attestation,
-        })),
+        value: keys.slice(start, end).map((key) => methodOf(context, key)),
       },
     };
   });
 }
+
+/** `GET …/{id}`, with `$expand=device` also the device. */
+export function readMethod(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
+  return forUser(context, request, ({ upn }) => {
+    const key = context.state.keys.list(upn).find(({ kid }) => kid === request.params.id);
+    if (key === undefined) return graphError(context, request, NO_METHOD);
+    const isExpanded = request.url.searchParams.get('$expand') === 'device';
+    const device = { '@odata.type': '#microsoft.graph.device', deviceId: key.deviceId };
+    return { status: 200, body: { ...methodOf(context, key), ...(isExpanded && { device }) } };
+  });
+}
+
+const methodOf = ({ state }: ServiceContext, { kid, deviceId, created, attestation }: ServiceKey): object => ({
+  '@odata.type': METHOD_TYPE,
+  id: kid,
+  displayName: state.devices.find(deviceId)?.displayName ?? '',
+  createdDateTime: created.toISOString(),
+  keyStrength: 'normal',
+  // Not of Microsoft Graph: how well the home of the key is proved.
+  attestationLevel: attestation,
+});
 
 /** `DELETE …/{id}`: the key is gone from here at once, and from the directory with the next synchronization. */
 export function deleteMethod(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {

@@ -2,7 +2,7 @@ import { attest, certify } from './attestation-ca.ts';
 import { startDeviceCode } from './device-code.ts';
 import { handleDeviceJoin } from './device-join.ts';
 import { discoverAdfs, discoverEntra, giveNonce } from './discovery.ts';
-import { deleteMethod, listMethods, readUser } from './graph.ts';
+import { deleteMethod, listMethods, readMethod, readUser } from './graph.ts';
 import type { Handler, Route, RouteAnswer, RouteRequest } from './http.ts';
 import { handleKeyRegistration } from './key-registration.ts';
 import { oauthError } from './oauth-error.ts';
@@ -26,6 +26,7 @@ const ROUTES: readonly (readonly [method: string, path: string, handle: Handle])
   ['POST', '/attestation/attest', attest],
   ['POST', '/attestation/secret', certify],
   ['GET', METHODS, listMethods],
+  ['GET', `${METHODS}/{id}`, readMethod],
   ['DELETE', `${METHODS}/{id}`, deleteMethod],
   ['GET', '/graph/beta/users/{user}', readUser],
 ];

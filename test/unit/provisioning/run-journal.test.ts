@@ -49,6 +49,7 @@ const PROGRESS: readonly RunState['progress'][] = [
   { step: 'sending', key },
   { step: 'registered', key, registration },
   { step: 'unwanted', user: 'bob@contoso.test', kid: registration.kid },
+  { step: 'unwanted', user: 'bob@contoso.test', kid: registration.kid, keyId: registration.keyId },
 ];
 
 describe('a run', () => {

@@ -9,6 +9,7 @@ import {
   graphReader,
   listHelloMethods,
 } from '../../../src/registration/graph.ts';
+import { takeBackKey } from '../../../src/registration/take-back.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const { blobs } = JSON.parse(readFileSync('test/vectors/keycredential.json', 'utf8')) as {
@@ -112,6 +113,82 @@ describe('graphReader', () => {
   });
 });
 
+describe('takeBackKey', () => {
+  const key = { user: 'ada@contoso.test', kid: 'b4e5f6a7-0000-4000-8000-000000000001', keyId, deviceId };
+  const method = (device: unknown) => () => Response.json({ id: key.kid, device });
+  const listed =
+    (...items: readonly unknown[]) =>
+    () =>
+      Response.json({ deviceKeys: items });
+  const gone = () => new Response(null, { status: 204 });
+  const missing = () => Response.json({ error: { code: 'resourceNotFound' } }, { status: 404 });
+
+  it('removes the key when Graph has shown that it is the one', async () => {
+    const fido = { ...deviceKey, keyType: 'FIDO', keyMaterial: 'AAEC' };
+    const elsewhere = { ...deviceKey, deviceId: '00112233-4455-6677-8899-aabbccddeeff', keyMaterial: 'AAEC' };
+    const { sent, options } = graph(
+      method({ deviceId: deviceId.toUpperCase() }),
+      listed(fido, elsewhere, deviceKey),
+      gone,
+    );
+    expect(await takeBackKey(key, options)).toBe('deleted');
+    const at = `https://graph.microsoft.com/v1.0/users/ada%40contoso.test/authentication/windowsHelloForBusinessMethods/${key.kid}`;
+    expect(sent.map(({ url, init }) => `${init.method} ${url}`)).toEqual([
+      `GET ${at}?$expand=device`,
+      'GET https://graph.microsoft.com/beta/users/ada%40contoso.test?$select=deviceKeys',
+      `DELETE ${at}`,
+    ]);
+  });
+
+  it('has nothing to do where there is none of that number', async () => {
+    const { sent, options } = graph(missing);
+    expect([await takeBackKey(key, options), sent.length]).toEqual(['absent', 1]);
+  });
+
+  const another = { ...deviceKey, keyMaterial: 'AAEC' };
+  it.each([
+    [
+      'of another device',
+      method({ deviceId: '00112233-4455-6677-8899-aabbccddeeff' }),
+      listed(deviceKey),
+      'is another one',
+    ],
+    ['of no device', method(undefined), listed(deviceKey), 'is another one'],
+    ['of no key of that device', method({ deviceId }), listed(), 'is another one'],
+    ['with other key material', method({ deviceId }), listed(another), 'is another one'],
+    ['that may be either of two', method({ deviceId }), listed(deviceKey, another), 'may be another one'],
+  ])('removes no key %s', async (_, found, keys, problem) => {
+    const { sent, options } = graph(found, keys, gone);
+    expect(await asyncRefusal(() => takeBackKey(key, options))).toMatch(
+      `service-untrusted: Microsoft Graph: the key ${key.kid} of ${key.user} ${problem}`,
+    );
+    expect(sent.filter(({ init }) => init.method === 'DELETE')).toEqual([]);
+  });
+
+  it.each(['', '.', '..', '...', 'a b', 'k\u001b[2J', 'k'.repeat(257)])(
+    'asks for no key with the number %j',
+    async (kid) => {
+      const { sent, options } = graph(gone);
+      expect(await asyncRefusal(() => takeBackKey({ ...key, kid }, options))).toMatch(
+        'service-answer: no key can have',
+      );
+      expect(sent).toEqual([]);
+    },
+  );
+
+  it.each(['', '.', '..'])('asks for no user %j', async (user) => {
+    const { sent, options } = graph(gone);
+    const asked = [
+      () => takeBackKey({ ...key, user }, options),
+      () => deleteHelloMethod(user, key.kid, options),
+      () => listHelloMethods(user, options),
+      () => graphReader(options).read(user),
+    ];
+    for (const ask of asked) await expect(ask()).rejects.toThrow(TypeError);
+    expect(sent).toEqual([]);
+  });
+});
+
 describe('listHelloMethods', () => {
   const method = {
     id: 'b4e5f6a7-0000-4000-8000-000000000001',
@@ -133,6 +210,14 @@ describe('listHelloMethods', () => {
       'https://graph.microsoft.com/v1.0/users/ada%40contoso.test/authentication/windowsHelloForBusinessMethods',
       'https://graph.microsoft.com/v1.0/page2?$skiptoken=x',
     ]);
+  });
+
+  it('ends at a hundred pages', async () => {
+    const { sent, options } = graph(next('https://graph.microsoft.com/again'));
+    expect(await asyncRefusal(() => listHelloMethods('ada', options))).toMatch(
+      'service-answer: Microsoft Graph: more than 100 pages',
+    );
+    expect(sent).toHaveLength(100);
   });
 
   it.each(['https://evil.example/', 'http://graph.microsoft.com/', 'page2', 7])(
