@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /** CPU time of work of this process, in microseconds: how busy the machine is does not count. */
-export async function cpuTime(work: () => unknown): Promise<number> {
+async function cpuTime(work: () => unknown): Promise<number> {
   const start = process.cpuUsage();
   await work();
   const { user, system } = process.cpuUsage(start);

@@ -1,0 +1,29 @@
+// Bundles a long test of test/reliability/ and runs it: `node scripts/reliability.mjs fault-sweep --seed 7`. They take
+// minutes to hours, so that they are not among the tests; docs/reliability.md has their results.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const [name, ...args] = process.argv.slice(2);
+const directory = join(root, 'node_modules', '.cache', `reliability-${process.pid}`);
+mkdirSync(directory, { recursive: true });
+try {
+  const outfile = join(directory, `${name}.mjs`);
+  await build({
+    absWorkingDir: root,
+    entryPoints: [join('test', 'reliability', `${name}.ts`)],
+    outfile,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    logLevel: 'error',
+  });
+  process.exitCode = spawnSync(process.execPath, ['--expose-gc', outfile, ...args], { stdio: 'inherit' }).status ?? 1;
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}

@@ -1,0 +1,116 @@
+import { type Bytes, copy, fromHex } from '../../src/bytes.ts';
+import { KeyprovError } from '../../src/errors.ts';
+import type { SendOptions, TpmTransport } from '../../src/tpm/transport.ts';
+
+/** What happens to one command on its way to a TPM, or to its answer on the way back. */
+export type WireFault =
+  | { readonly kind: 'answer bit' | 'command bit'; readonly bit: number }
+  | { readonly kind: 'truncation'; readonly length: number }
+  /** The TPM gets the command, and its answer never comes. */
+  | { readonly kind: 'silence' }
+  /** The answer to the command before comes once more, and the right one is lost. */
+  | { readonly kind: 'duplicate' }
+  /** This answer comes to the next command, and that one's to this one. */
+  | { readonly kind: 'reorder' }
+  | { readonly kind: 'response code'; readonly code: number }
+  | { readonly kind: 'cut'; readonly when: 'before' | 'after' };
+
+/** A transport in which one command meets a fault. */
+export interface FaultyWire extends TpmTransport {
+  /** Commands sent so far. */
+  readonly commands: number;
+  /** Whether the fault has happened. */
+  readonly met: boolean;
+  /** Whether the connection is still there. */
+  readonly alive: boolean;
+  /** Bytes of the answer to each command, to choose bits of. */
+  readonly sizes: readonly number[];
+}
+
+/** Wraps `inner`, which stays open unless the fault is one of the connection: the command of that number, counted from 0, meets `fault`. */
+export function faultyWire(inner: TpmTransport, at: number, fault: WireFault | undefined): FaultyWire {
+  let [commands, met, alive] = [0, false, true];
+  let before: Bytes | undefined;
+  let kept: Bytes | undefined;
+  const sizes: number[] = [];
+  const lost = () => new KeyprovError('transport-lost', `${inner.address}: the connection was cut by the sweep`);
+  const cut = async (): Promise<never> => {
+    alive = false;
+    await inner.close();
+    throw lost();
+  };
+
+  const pass = async (command: Uint8Array, options: SendOptions | undefined): Promise<Bytes> => {
+    const answer = await inner.send(command, options);
+    sizes.push(answer.length);
+    return answer;
+  };
+  const meet = async (command: Uint8Array, options: SendOptions | undefined): Promise<Bytes> => {
+    met = true;
+    switch (fault?.kind) {
+      case 'command bit':
+        return await pass(flipped(command, outsideSize(fault.bit)), options);
+      case 'answer bit':
+        return flipped(await pass(command, options), fault.bit);
+      case 'truncation':
+        return (await pass(command, options)).subarray(0, fault.length);
+      case 'silence':
+        await pass(command, options);
+        return await new Promise((_, reject) => {
+          options?.limit?.addEventListener('abort', () => {
+            alive = false;
+            inner.close().then(() => reject(options.limit?.reason), reject);
+          });
+        });
+      case 'duplicate': {
+        const answer = await pass(command, options);
+        return before ?? answer;
+      }
+      case 'reorder':
+        kept = await pass(command, options);
+        return before ?? kept;
+      case 'response code':
+        return fromHex(`80010000000a${fault.code.toString(16).padStart(8, '0')}`);
+      case 'cut':
+        if (fault.when === 'after') await pass(command, options);
+        return await cut();
+      case undefined:
+        return await pass(command, options);
+    }
+  };
+  return {
+    ...{ kind: inner.kind, address: inner.address, emulator: inner.emulator, managed: inner.managed },
+    get commands() {
+      return commands;
+    },
+    get met() {
+      return met;
+    },
+    get alive() {
+      return alive;
+    },
+    sizes,
+    async send(command, options) {
+      if (!alive) throw lost();
+      const index = commands++;
+      if (index === at) return copy(await meet(command, options));
+      const answer = await pass(command, options);
+      const given = kept ?? answer;
+      kept = undefined;
+      before = answer;
+      return copy(given);
+    },
+    // Whoever made it looks at the TPM after it was closed.
+    close: async () => {},
+  };
+}
+
+/** A transport would not send a command whose header has another size. */
+const outsideSize = (bit: number): number => (bit >= 16 && bit < 48 ? bit + 32 : bit);
+
+function flipped(bytes: Uint8Array, bit: number): Bytes {
+  const changed = copy(bytes);
+  const at = Math.floor(bit / 8) % changed.length;
+  changed[at] = (changed[at] ?? 0) ^ (1 << (bit % 8));
+  return changed;
+}
