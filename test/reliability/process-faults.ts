@@ -1,0 +1,163 @@
+/**
+ * What happens to processes: killed at every border (also in a PID namespace of its own), a full disk, too few file
+ * descriptors, a clock that jumps. After each the operation is done again without a fault. Run it as root with
+ * `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION] [--tpm swtpm|libtpms]`; it prints a table.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { bundle } from '../integration/support/bundle.ts';
+import type { ChildOrder } from './operation-child.ts';
+import { OPERATIONS } from './operations.ts';
+import {
+  afterwards,
+  BAD,
+  type Column,
+  endWorld,
+  freshCopy,
+  pair,
+  prepare,
+  printTable,
+  type Swept,
+  withinTime,
+  world,
+} from './world.ts';
+
+const { values: given } = parseArgs({
+  options: { kills: { type: 'string', default: '200' }, only: { type: 'string' }, tpm: { type: 'string' } },
+});
+const KILLS = Number(given.kills);
+/** After so long a child hangs, in milliseconds. */
+const HANG_MS = 60_000;
+
+using script = await bundle('test/reliability/operation-child.ts');
+const recoveryKey = String(pair.privateKey.export({ type: 'pkcs8', format: 'pem' }));
+
+/** How a child is started, and what happens to it. */
+interface Trial {
+  /** Before `node`: a program that changes its surroundings. */
+  readonly prefix?: readonly string[];
+  readonly stopAt?: number;
+  /** Bytes that the disk of the store has left. */
+  readonly room?: number;
+}
+
+/** What a child came to: what it said, `killed`, or `hang`. */
+async function runChild(order: ChildOrder, { prefix = [] }: Trial): Promise<{ said: string; borders: number }> {
+  const [command = process.execPath, ...args] = [...prefix, process.execPath, script.path, JSON.stringify(order)];
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const timer = setTimeout(() => child.kill('SIGKILL'), HANG_MS);
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+    if (output.includes('stopped')) child.kill('SIGKILL');
+  });
+  await once(child, 'close');
+  clearTimeout(timer);
+  if (output.includes('stopped')) return { said: 'killed', borders: 0 };
+  const line = output.trim().split('\n').at(-1) ?? '';
+  return line === '' ? { said: 'hang', borders: 0 } : JSON.parse(line);
+}
+
+async function attempt(swept: Swept, operation: string, trial: Trial): Promise<[Column, string, number]> {
+  const copy = await freshCopy(swept);
+  const { user } = copy;
+  const place = trial.room === undefined ? copy.directory : await onSmallDisk(copy.directory, trial.room);
+  const { url, ca, tenantId: tenant } = world.service;
+  const { said, borders } = await runChild(
+    {
+      ...{ operation, directory: place, tpm: swept.address, id: swept.id, user, recoveryKey, stopAt: trial.stopAt },
+      service: { url, ca, tenant, token: operation === 'provision' ? await world.token(user) : '' },
+    },
+    trial,
+  );
+  if (trial.room !== undefined) await fromSmallDisk(place, copy.directory);
+  const again = await withinTime(afterwards(swept, operation, copy, said === 'right'));
+  await rm(copy.directory, { recursive: true });
+  if (again === 'hang') return ['hang', 'afterwards', borders];
+  if (Array.isArray(again)) return [...(again as [Column, string]), borders];
+  if (again !== undefined) return ['key unusable', String(again instanceof Error ? again.stack : again), borders];
+  const column =
+    said === 'right'
+      ? 'right'
+      : /^(typed|killed)/.test(said)
+        ? 'typed error'
+        : said.startsWith('wrong')
+          ? 'wrong accepted'
+          : said === 'hang'
+            ? 'hang'
+            : 'other error';
+  return [column, said, borders];
+}
+
+/** The store on a disk of its own, of which `room` bytes are free. */
+async function onSmallDisk(directory: string, room: number): Promise<string> {
+  const disk = `${directory}-disk`;
+  await mkdir(disk, { mode: 0o700 });
+  mustRun('mount', '-t', 'tmpfs', '-o', 'size=256k,mode=0700', 'tmpfs', disk);
+  const store = join(disk, 'store');
+  await cp(directory, store, { recursive: true });
+  const free = Number(mustRun('df', '--output=avail', '-B1', disk).split('\n')[1]);
+  if (free > room) await writeFile(join(disk, 'filler'), new Uint8Array(free - room));
+  return store;
+}
+
+async function fromSmallDisk(store: string, directory: string): Promise<void> {
+  await rm(directory, { recursive: true });
+  await cp(store, directory, { recursive: true });
+  mustRun('umount', join(store, '..'));
+}
+
+function mustRun(command: string, ...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+const NAMESPACE = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
+
+/** What happens to each operation; `borders` is how many a whole one has. */
+function* trials(borders: number): Generator<[name: string, trial: Trial]> {
+  for (let n = 0; n < KILLS; n++) {
+    const stopAt = 1 + (n % borders);
+    yield ['SIGKILL', { stopAt }];
+    yield ['SIGKILL in a PID namespace', { stopAt, prefix: NAMESPACE }];
+  }
+  for (let room = 0; room <= 16_384; room += 4096) yield ['full disk', { room }];
+  for (let files = 20; files < 40; files++) yield ['EMFILE', { prefix: ['prlimit', `--nofile=${files}`] }];
+  if (spawnSync('which', ['faketime']).status === 0) {
+    for (const jump of ['-10y', '-1d', '+1d', '+10y']) yield ['clock jump', { prefix: ['faketime', '-f', jump] }];
+  }
+}
+
+const table = new Map<string, Map<Column, number>>();
+let bad = 0;
+try {
+  for (const name of ['libtpms', 'swtpm'].filter((one) => given.tpm === undefined || one === given.tpm)) {
+    const swept = await prepare(name);
+    try {
+      for (const operation of Object.keys(OPERATIONS).filter((one) => given.only === undefined || one === given.only)) {
+        const [clean, said, borders] = await attempt(swept, operation, {});
+        if (clean !== 'right') throw new Error(`${operation} without a fault: ${clean} ${said}`);
+        for (const [kind, trial] of trials(borders)) {
+          const [column, detail] = await attempt(swept, operation, trial);
+          const row = `${name} ${operation}, ${kind}`;
+          const counts = table.get(row) ?? new Map<Column, number>();
+          table.set(row, counts.set(column, (counts.get(column) ?? 0) + 1));
+          if (!BAD.includes(column)) continue;
+          bad += 1;
+          console.error(`${row} ${JSON.stringify(trial)}: ${column}: ${detail}`);
+        }
+      }
+    } finally {
+      await swept.stop();
+    }
+  }
+} finally {
+  await endWorld();
+}
+console.log(`${KILLS} kills of each operation, over all its borders\n`);
+printTable(table);
+process.exitCode = bad > 0 ? 1 : 0;

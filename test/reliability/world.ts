@@ -1,0 +1,162 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { utf8, view } from '../../src/bytes.ts';
+import { decodeSpki, type RsaPublicKey } from '../../src/crypto/public-key.ts';
+import { openKeyStore } from '../../src/keys/key-store.ts';
+import { openRecoverySecret } from '../../src/provisioning/pin-recovery.ts';
+import { provisionKey } from '../../src/provisioning/provision-key.ts';
+import { DictionaryAttackLockReset, DictionaryAttackParameters } from '../../src/tpm/commands/dictionary-attack.ts';
+import { TPM_RH } from '../../src/tpm/constants.ts';
+import { Tpm } from '../../src/tpm/tpm.ts';
+import type { TpmTransport } from '../../src/tpm/transport.ts';
+import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
+import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { startIdentityWorld } from '../integration/support/identity-world.ts';
+import { leftovers } from '../integration/support/new-tpm.ts';
+import { DEVICE, NEW_PIN, OPERATIONS, PIN, type Place, pinOf, policy } from './operations.ts';
+
+/** What an operation with a fault can come to. All from the third on must not be. */
+export const COLUMNS = [
+  'right',
+  'typed error',
+  'wrong accepted',
+  'hang',
+  'left behind',
+  'key unusable',
+  'other error',
+] as const;
+export type Column = (typeof COLUMNS)[number];
+export const BAD: readonly Column[] = COLUMNS.slice(2);
+
+/** After so long an operation hangs, in milliseconds. */
+const HANG_MS = 60_000;
+export const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const servicePublicKey = decodeSpki(view(pair.publicKey.export({ type: 'spki', format: 'der' }))) as RsaPublicKey;
+export const world = await startIdentityWorld({ attestation: 'ignore' });
+const registrar = await world.registrar();
+/** Everything that is made is below it. */
+export const root = await mkdtemp(join(tmpdir(), 'keyprov-sweep-'));
+let users = 0;
+
+/** A TPM that is swept, with a store that has a key. */
+export interface Swept {
+  readonly name: string;
+  readonly pristine: string;
+  readonly id: string;
+  /** As `openTpm` takes it. */
+  readonly address: string;
+  connect(): Promise<TpmTransport>;
+  stop(): Promise<void>;
+}
+
+/** Makes such a TPM. */
+export async function prepare(name: string): Promise<Swept> {
+  const directory = await mkdtemp(join(root, `${name}-`));
+  const swtpm = name === 'swtpm' ? await startSwtpm() : undefined;
+  const connect = () => swtpm?.open() ?? openLibtpms({ directory: join(directory, 'tpm') });
+  const pristine = join(directory, 'pristine');
+  const store = await openKeyStore(pristine);
+  const tpm = await Tpm.open(await connect());
+  const limits = { newMaxTries: 32, newRecoveryTime: 600, lockoutRecovery: 86_400 };
+  await tpm.run(DictionaryAttackParameters, { lockHandle: TPM_RH.LOCKOUT, ...limits });
+  const made = await provisionKey({
+    ...{ policy, sources: { tpm }, challenge: utf8('x'), pin: PIN, deviceId: DEVICE, user: 'kept@contoso.test' },
+    pinRecovery: { servicePublicKey, user: 'kept@contoso.test' },
+  });
+  await store.save(made);
+  await tpm.close();
+  const address = swtpm?.address ?? `libtpms:${join(directory, 'tpm')}`;
+  return { name, pristine, address, id: made.record.id, connect, stop: async () => await swtpm?.stop() };
+}
+
+/** An operation's place in that store. */
+export async function placeIn(directory: string, tpm: Tpm, id: string, user: string): Promise<Place> {
+  return {
+    ...{ tpm, id, user, registrar, store: await openKeyStore(directory), token: () => world.token(user) },
+    recover: async (request) => openRecoverySecret(request, pair.privateKey),
+  };
+}
+
+/** A copy of the store for one operation, and a user for it. */
+export async function freshCopy(swept: Swept): Promise<{ readonly directory: string; readonly user: string }> {
+  const directory = join(root, `store-${++users}`);
+  await cp(swept.pristine, directory, { recursive: true });
+  const user = `u${users}@contoso.test`;
+  world.addUser(user);
+  return { directory, user };
+}
+
+/** What is in the TPM when its user has closed it. */
+export async function lookAndClose(connection: TpmTransport): Promise<readonly number[]> {
+  const tpm = await Tpm.open(connection);
+  try {
+    return await leftovers(tpm);
+  } finally {
+    await tpm.close();
+  }
+}
+
+/**
+ * The same operation again, without a fault, and what is left after it: what is wrong then, if anything.
+ * @param succeeded what the first one said.
+ */
+export async function afterwards(
+  swept: Swept,
+  operation: string,
+  { directory, user }: { readonly directory: string; readonly user: string },
+  succeeded: boolean,
+): Promise<[Column, string] | undefined> {
+  const tpm = await Tpm.open(await swept.connect());
+  try {
+    const place = await placeIn(directory, tpm, swept.id, user);
+    await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
+    const changes = operation === 'change-pin' || operation === 'reset';
+    const pin = await pinOf(place, swept.id, changes ? [PIN, NEW_PIN] : [PIN]);
+    if (pin === undefined) return ['key unusable', 'no PIN fits'];
+    if (changes && succeeded && pin === PIN) return ['wrong accepted', 'the PIN is the old one'];
+    if (!(changes && pin === NEW_PIN)) await OPERATIONS[operation]?.(place);
+    for (const { id } of (await place.store.list()).records) {
+      if (id !== swept.id && (await pinOf(place, id, [PIN])) === undefined) return ['key unusable', id];
+    }
+    const keys = world.service.keys().filter(({ upn }) => upn === user).length;
+    if (keys !== (operation === 'provision' ? 1 : 0)) return ['wrong accepted', `${keys} keys at the service`];
+    const left = await leftovers(tpm);
+    if (left.length > 0) return ['left behind', `after it: ${left.map((one) => one.toString(16)).join(', ')}`];
+    const files = (await readdir(directory)).filter((name) => !/^(key-.*\.json|\.keyprov\.lock)$/.test(name));
+    if (files.length > 0) return ['left behind', `files: ${files.join(', ')}`];
+    return undefined;
+  } finally {
+    await tpm.close();
+  }
+}
+
+/** What `work` gives or throws; `hang` if it does not end. */
+export async function withinTime(work: Promise<unknown>): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => resolve('hang'), HANG_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } catch (error) {
+    return error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Prints what was counted, as the table of docs/reliability.md. */
+export function printTable(table: ReadonlyMap<string, ReadonlyMap<Column, number>>): void {
+  console.log(`| | ${COLUMNS.join(' | ')} |\n|---|${COLUMNS.map(() => '---:').join('|')}|`);
+  for (const [name, counts] of table) {
+    console.log(`| ${name} | ${COLUMNS.map((one) => counts.get(one) ?? 0).join(' | ')} |`);
+  }
+}
+
+/** Ends what was started. */
+export async function endWorld(): Promise<void> {
+  await world[Symbol.asyncDispose]();
+  await rm(root, { recursive: true });
+}
