@@ -38,31 +38,30 @@ export async function activateCredential(tpm: Tpm, options: ActivateCredentialOp
   const { ek, ak, credential, signal } = options;
   checkForm(credential);
   const sessions: Session[] = [];
-  return await withCleanup(
-    async () => {
-      const ekAuth = await ek.authorize({ signal });
-      sessions.push(ekAuth.session);
-      const activateHandle = await withHiddenAuth(tpm, ak, ek, sessions, { signal });
-      try {
-        const { certInfo } = await tpm.run(
-          ActivateCredential,
-          {
-            activateHandle,
-            keyHandle: { handle: ek.handle, name: ek.name, auth: ekAuth },
-            credentialBlob: credential.credentialBlob,
-            secret: credential.encryptedSecret,
-          },
-          { signal },
-        );
-        return view(certInfo);
-      } catch (error) {
-        throw await refusal(tpm, error, { signal });
-      }
-    },
-    async () => {
-      for (const session of sessions) await session.close();
-    },
-  );
+  const activate = async (): Promise<Bytes> => {
+    const ekAuth = await ek.authorize({ signal });
+    sessions.push(ekAuth.session);
+    const activateHandle = await withHiddenAuth(tpm, ak, ek, sessions, { signal });
+    try {
+      const { certInfo } = await tpm.run(
+        ActivateCredential,
+        {
+          activateHandle,
+          keyHandle: { handle: ek.handle, name: ek.name, auth: ekAuth },
+          credentialBlob: credential.credentialBlob,
+          secret: credential.encryptedSecret,
+        },
+        { signal },
+      );
+      return view(certInfo);
+    } catch (error) {
+      throw await refusal(tpm, error, { signal });
+    }
+  };
+  const close = async (): Promise<void> => {
+    for (const session of sessions) await session.close();
+  };
+  return await tpm.turn(() => withCleanup(activate, close), { signal });
 }
 
 /** The attestation key with its authorization value, also an empty one, in an HMAC session instead of in clear. */

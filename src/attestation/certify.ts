@@ -45,16 +45,19 @@ export async function certifyKey(tpm: Tpm, options: CertifyKeyOptions): Promise<
     );
   if (authorization === 'key') return await certify(key);
 
-  const session = await startSession(tpm, { type: 'policy', use: { continueSession: false }, signal });
-  return await withCleanup(
-    async () => {
-      const policySession = session.sessionHandle;
-      await tpm.run(PolicyCommandCode, { policySession, code: TPM_CC.Certify }, { signal });
-      await tpm.run(PolicyOR, { policySession, pHashList: windowsHelloBranches() }, { signal });
-      return await certify({ ...entityOf(key), auth: { session } });
-    },
-    () => session.close(),
-  );
+  const certifyByPolicy = async (): Promise<Certification> => {
+    const session = await startSession(tpm, { type: 'policy', use: { continueSession: false }, signal });
+    return await withCleanup(
+      async () => {
+        const policySession = session.sessionHandle;
+        await tpm.run(PolicyCommandCode, { policySession, code: TPM_CC.Certify }, { signal });
+        await tpm.run(PolicyOR, { policySession, pHashList: windowsHelloBranches() }, { signal });
+        return await certify({ ...entityOf(key), auth: { session } });
+      },
+      () => session.close(),
+    );
+  };
+  return await tpm.turn(certifyByPolicy, { signal });
 }
 
 /** Options of {@link certifyCreation}. */

@@ -2,12 +2,12 @@ import { equal, toHex } from '../bytes.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { listHandles } from '../tpm/capabilities.ts';
-import { decode, encode } from '../tpm/codec/index.ts';
+import { decode } from '../tpm/codec/index.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { PolicyOR, PolicySecret } from '../tpm/commands/policy.ts';
 import { TPM_ALG, TPM_HT, TPM_RH } from '../tpm/constants.ts';
-import { handleName, isHashAlg, objectName, qualifiedName } from '../tpm/names.ts';
+import { handleName, isHashAlg, isMadeFrom, objectName, qualifiedName } from '../tpm/names.ts';
 import { readNv } from '../tpm/nv.ts';
 import { ekPolicyA, ekPolicyC } from '../tpm/policy-digest.ts';
 import type { Authorization, SessionAuthorization } from '../tpm/session.ts';
@@ -128,18 +128,6 @@ async function chooseTemplate(tpm: Tpm, persistent: readonly Found[], options: S
     templates.find(({ certificate }) => indices.has(certificate)) ??
     templates.find(({ template }) => persistent.some(({ publicArea }) => isMadeFrom(ekTemplate(template), publicArea)));
   return chosen?.template ?? 'L-2';
-}
-
-/** Whether the areas agree in all but `unique`. */
-function isMadeFrom(template: TpmtPublic, area: TpmtPublic): boolean {
-  return area.type === template.type && equal(withoutUnique(area), withoutUnique(template));
-}
-
-function withoutUnique(area: TpmtPublic): Uint8Array {
-  return encode(
-    TPMT_PUBLIC,
-    area.type === TPM_ALG.ECC ? { ...area, unique: { x: EMPTY, y: EMPTY } } : { ...area, unique: EMPTY },
-  );
 }
 
 async function makePrimary(tpm: Tpm, inPublic: TpmtPublic, options: OpenEndorsementKeyOptions): Promise<Found> {

@@ -31,11 +31,13 @@ const CLOCK_SLACK_MS = 2n ** 22n;
 
 /** Reads the identity. Makes two P-256 primaries, which takes some milliseconds, and keeps none of them. */
 export async function readTpmIdentity(tpm: Tpm, options: SignalOptions = {}): Promise<TpmIdentity> {
-  const endorsementName = await primaryName(tpm, TPM_RH.ENDORSEMENT, ekTemplate('L-2'), options);
-  const storageName = await primaryName(tpm, TPM_RH.OWNER, srkTemplate('p-256'), options);
-  const { currentTime } = await tpm.run(ReadClock, {}, options);
-  const { resetCount, clock } = currentTime.clockInfo;
-  return { endorsementName, storageName, resetCount, clock };
+  return await tpm.turn(async () => {
+    const endorsementName = await primaryName(tpm, TPM_RH.ENDORSEMENT, ekTemplate('L-2'), options);
+    const storageName = await primaryName(tpm, TPM_RH.OWNER, srkTemplate('p-256'), options);
+    const { currentTime } = await tpm.run(ReadClock, {}, options);
+    const { resetCount, clock } = currentTime.clockInfo;
+    return { endorsementName, storageName, resetCount, clock };
+  }, options);
 }
 
 async function primaryName(

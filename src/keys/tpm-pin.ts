@@ -2,7 +2,6 @@ import { PinError } from '../errors/pin-error.ts';
 import { isTpmError, TpmError, type TpmRefusal } from '../errors/tpm-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { type LockoutState, readLockout } from '../tpm/capabilities.ts';
-import { Queue } from '../tpm/queue.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 
@@ -25,13 +24,9 @@ function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
  * after which one try is given back. Part 1, 19.8.
  */
 export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Promise<T>): Promise<T> {
-  const turns = TURNS.get(tpm) ?? new Queue();
-  TURNS.set(tpm, turns);
-  return await turns.run(() => tryInTurn(tpm, options, work));
+  // Another try between the count and the try could be the one that locks the TPM.
+  return await tpm.turn(() => tryInTurn(tpm, options, work), options);
 }
-
-/** Tries of one TPM take turns: another one between the count and the try could be the one that locks it. */
-const TURNS = new WeakMap<Tpm, Queue>();
 
 async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, work: () => Promise<T>): Promise<T> {
   const before = await readLockout(tpm, { signal });

@@ -112,12 +112,12 @@ export class TpmKeyProvider implements KeyProvider {
     const pinDerivation = pin && this.#newDerivation();
     const userAuth = pin && pinDerivation ? await deriveAuthValue(pin, pinDerivation) : EMPTY;
     try {
-      return await withNewTpmKey(
-        this.tpm,
-        userAuth,
-        { ...this.#parentOptions(), algorithm, usage, signal },
-        ({ made, parent }) => createdKey({ ...made, algorithm, parent: parent.record }, pinDerivation),
-      );
+      const options = { ...this.#parentOptions(), algorithm, usage, signal };
+      const make = (): Promise<CreatedTpmKey> =>
+        withNewTpmKey(this.tpm, userAuth, options, ({ made, parent }) =>
+          createdKey({ ...made, algorithm, parent: parent.record }, pinDerivation),
+        );
+      return await this.tpm.turn(make, { signal });
     } finally {
       wipe(userAuth);
     }
@@ -128,7 +128,8 @@ export class TpmKeyProvider implements KeyProvider {
    * objects, or is swapped out; a TPM that is reset loses it. The caller closes it.
    */
   async prepare({ algorithm, usage, signal }: Omit<CreateTpmKeyOptions, 'pin'>): Promise<PreparedTpmKey> {
-    return await prepareTpmKey(this.tpm, { ...this.#parentOptions(), algorithm, usage, signal });
+    const options = { ...this.#parentOptions(), algorithm, usage, signal };
+    return await this.tpm.turn(() => prepareTpmKey(this.tpm, options), { signal });
   }
 
   /**
@@ -143,11 +144,8 @@ export class TpmKeyProvider implements KeyProvider {
       const pinDerivation = this.#newDerivation();
       const newAuth = await deriveAuthValue(pin, pinDerivation);
       try {
-        const made = await withCleanup(
-          () => prepared.finish(newAuth, { ...this.#parentOptions(), signal }),
-          () => this.#settle(),
-        );
-        return await createdKey(made, pinDerivation);
+        const change = () => prepared.finish(newAuth, { ...this.#parentOptions(), signal });
+        return await createdKey(await this.tpm.turn(() => this.#settleAfter(change), { signal }), pinDerivation);
       } finally {
         wipe(newAuth);
       }
@@ -206,7 +204,8 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /**
-   * Loads a key, hands it to `work` together with a session to authorize it, and takes it out of the TPM again.
+   * Loads a key, hands it to `work` together with a session to authorize it, and takes it out of the TPM again: all that in
+   * one {@link Tpm.turn}.
    * @throws PinError as {@link tryPin} does; KeyprovError `pin-required`, `tpm-identity-changed`, `key-invalid`.
    */
   async use<T>(
@@ -221,11 +220,9 @@ export class TpmKeyProvider implements KeyProvider {
     }
     const authValue = await deriveAuthValue(pin, key.pinDerivation);
     try {
-      return await withCleanup(
-        // Only what `work` does is authorized by the PIN; the parent has an authorization of its own.
-        () => this.#load(key, authValue, options, (loaded) => tryPin(this.tpm, options, () => work(loaded))),
-        () => this.#settle(),
-      );
+      // Only what `work` does is authorized by the PIN; the parent has an authorization of its own.
+      const load = () => this.#load(key, authValue, options, (loaded) => tryPin(this.tpm, options, () => work(loaded)));
+      return await this.tpm.turn(() => this.#settleAfter(load), options);
     } finally {
       wipe(authValue);
     }
@@ -250,7 +247,8 @@ export class TpmKeyProvider implements KeyProvider {
     work: (loaded: LoadedKey) => Promise<T>,
   ): Promise<T> {
     const { ownerAuth, saltKey } = this.#options;
-    return await withLoadedKey(this.tpm, key, { authValue, ownerAuth, saltKey, signal }, work);
+    const loading = { authValue, ownerAuth, saltKey, signal };
+    return await this.tpm.turn(() => withLoadedKey(this.tpm, key, loading, work), { signal });
   }
 
   /** Without the signal, which was for the opening of the provider. */
@@ -263,8 +261,10 @@ export class TpmKeyProvider implements KeyProvider {
    * A TPM that loses its power after a PIN was used, and before TPM2_Shutdown, counts a failed try (Part 1, 19.8.6).
    * An emulator of ours loses it whenever a process is killed, so there the shutdown follows at once.
    */
-  async #settle(): Promise<void> {
-    if (!this.tpm.transport.managed) await this.tpm.run(Shutdown, { shutdownType: TPM_SU.CLEAR });
+  async #settleAfter<T>(work: () => Promise<T>): Promise<T> {
+    return await withCleanup(work, async () => {
+      if (!this.tpm.transport.managed) await this.tpm.run(Shutdown, { shutdownType: TPM_SU.CLEAR });
+    });
   }
 
   #newDerivation(): PinDerivation {

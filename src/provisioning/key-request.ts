@@ -116,21 +116,9 @@ export async function attestForRequest(
   if (policy.attestation === 'none') return { outcome: { status: 'none', reason: 'policy wants none' } };
   const { tpm } = provider;
   try {
-    const stocked = await stock?.attestationKey(tpm, { signal });
-    const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'rsa-2048', signal }));
-    const release = stocked === undefined ? () => ak.close() : async () => {};
-    return await withCleanup(async () => {
-      const akCertificates = await enrolAk?.(tpm, ak, { signal });
-      // The Certify branch of the key's policy needs no PIN, so the PIN is not given to the TPM once more.
-      return await provider.useWithoutPin(key, { signal }, async ({ object, file }) => {
-        const statement = await attestKey(tpm, {
-          ...{ key: object, authorization: 'windows-hello-policy', ak, challenge, akCreation: true, signal },
-          creation: key.creation,
-          akCertificates,
-        });
-        return { outcome: { status: 'made', statement }, kast: kastOf(statement, file.privateArea, key.hasPin) };
-      });
-    }, release);
+    const attest = () => attestInTpm(provider, key, { challenge, enrolAk, signal }, stock);
+    // Where others are asked in between, nobody waits for them.
+    return enrolAk === undefined ? await tpm.turn(attest, { signal }) : await attest();
   } catch (error) {
     signal?.throwIfAborted();
     if (!isKeyprovError(error)) throw error;
@@ -142,6 +130,30 @@ export async function attestForRequest(
     }
     return { outcome: { status: 'none', code: error.code, reason: sayError(error) } };
   }
+}
+
+async function attestInTpm(
+  provider: TpmKeyProvider,
+  key: Parameters<typeof attestForRequest>[1],
+  { challenge, enrolAk, signal }: Omit<KeyRequestOptions, 'policy'>,
+  stock: KeyStock | undefined,
+): Promise<AttestedKey> {
+  const { tpm } = provider;
+  const stocked = await stock?.attestationKey(tpm, { signal });
+  const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'rsa-2048', signal }));
+  const release = stocked === undefined ? () => ak.close() : async () => {};
+  return await withCleanup(async () => {
+    const akCertificates = await enrolAk?.(tpm, ak, { signal });
+    // The Certify branch of the key's policy needs no PIN, so the PIN is not given to the TPM once more.
+    return await provider.useWithoutPin(key, { signal }, async ({ object, file }) => {
+      const statement = await attestKey(tpm, {
+        ...{ key: object, authorization: 'windows-hello-policy', ak, challenge, akCreation: true, signal },
+        creation: key.creation,
+        akCertificates,
+      });
+      return { outcome: { status: 'made', statement }, kast: kastOf(statement, file.privateArea, key.hasPin) };
+    });
+  }, release);
 }
 
 function kastOf(statement: AttestationStatement, privatePart: Bytes, authRequired: boolean): Bytes {

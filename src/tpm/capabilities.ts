@@ -1,4 +1,5 @@
 import { uint32 } from '../bytes.ts';
+import { CodecError } from '../errors/codec-error.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -13,6 +14,9 @@ import { TPM_RC } from './tpm-rc.ts';
 
 type DataOf<C extends TpmCap> = Extract<TpmsCapabilityData, { capability: C }>['data'][number];
 
+/** How often a TPM may say that there is more: one that gives one handle at a time has room for no more. */
+const MAX_ROUNDS = 256;
+
 /** Everything of one capability group from `first` on, asked for in as many steps as the TPM needs. */
 async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PROPERTIES | typeof TPM_CAP.ALGS>(
   tpm: Tpm,
@@ -22,13 +26,16 @@ async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PRO
   { signal }: SignalOptions,
 ): Promise<DataOf<C>[]> {
   const all: DataOf<C>[] = [];
-  for (let property = first; ; ) {
+  for (let [property, round] = [first, 0]; ; round++) {
     const answer = await tpm.run(GetCapability, { capability, property, propertyCount: 64 }, { signal });
     // The TPM answers with the group that it was asked for; a list of another group has no items of this type.
     const data = answer.capabilityData.capability === capability ? (answer.capabilityData.data as DataOf<C>[]) : [];
     all.push(...data);
     const last = data.at(-1);
     if (answer.moreData === 0 || last === undefined) return all;
+    if (next(last) <= property || round >= MAX_ROUNDS) {
+      throw new CodecError('the answer to TPM2_GetCapability', 'there is always more to come');
+    }
     property = next(last);
   }
 }

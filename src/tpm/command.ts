@@ -24,8 +24,8 @@ export type Role = 'none' | 'user' | 'admin' | 'dup';
 /** The keys of the arguments that are handles. */
 type HandleKey<A> = { [K in keyof A]-?: HandleArg extends A[K] ? K : never }[keyof A];
 
-/** What the handle in an answer is: an object that the `Tpm` looks after, or a handle that is the caller's alone. */
-export type AnswerHandle = 'object' | 'raw';
+/** What the handle in an answer is: an object that the `Tpm` looks after, a session, or a handle that is the caller's alone. */
+export type AnswerHandle = 'object' | 'session' | 'raw';
 
 /** The names that Part 3 gives to handles in answers. */
 type AnswerHandleKey = 'objectHandle' | 'loadedHandle' | 'sessionHandle' | 'sequenceHandle' | 'outHandle';

@@ -1,6 +1,7 @@
-import { type Bytes, equal, uint16At, uint32, wipe } from '../bytes.ts';
+import { type Bytes, equal, uint16At, uint32, uint32At, wipe } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
+import { altered } from './check-values.ts';
 import {
   type Codec,
   CodecError,
@@ -15,6 +16,7 @@ import type { AnyCommand } from './command.ts';
 import { HASHES, TPM_RH, TPM_ST } from './constants.ts';
 import { HEADER_SIZE } from './frame.ts';
 import { type Session, type SessionUse, sessionBits } from './session.ts';
+import { TPM_RC } from './tpm-rc.ts';
 
 /** A handle of a command, resolved: what goes on the wire and what authorization needs. */
 export interface ResolvedHandle {
@@ -34,7 +36,7 @@ export type AuthEntry =
     };
 
 /** What an answer holds, checked and decrypted. */
-interface Answer {
+export interface Answer {
   readonly handle: number | undefined;
   readonly values: Record<string, unknown>;
 }
@@ -198,6 +200,8 @@ function readAnswer(
   const input = new Reader(answer);
   const tag = input.uint(2, 'tag');
   input.position = HEADER_SIZE;
+  const code = uint32At(answer, 6);
+  if (code !== TPM_RC.SUCCESS) throw altered(`${where} has the response code 0x${code.toString(16)} and a body`);
   if (tag !== (auths.length > 0 ? TPM_ST.SESSIONS : TPM_ST.NO_SESSIONS)) {
     throw altered(`${where} has the tag 0x${tag.toString(16)}`);
   }
@@ -276,11 +280,6 @@ function readAuth(
 function authAfter(command: AnyCommand, args: object, { entity }: AuthEntry & { kind: 'session' }): Uint8Array {
   return command.changesAuth?.(args as never) ?? entity?.authValue ?? EMPTY;
 }
-
-const altered = (what: string): KeyprovError =>
-  new KeyprovError('tpm-session', `${what}: it was altered on its way, or the authorization value is another one`, {
-    remedy: 'do not trust the connection to this TPM until the cause is known',
-  });
 
 function cryptFirst(
   direction: 'command' | 'answer',

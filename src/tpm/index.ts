@@ -54,6 +54,7 @@ export {
   type TpmSts,
   type TpmSus,
 } from './constants.ts';
+export type { RunOptions } from './engine.ts';
 export { handleName, nvName, objectName, qualifiedName } from './names.ts';
 export { type ReadNvOptions, readNv } from './nv.ts';
 export { type OpenTpmOptions, openTpm } from './open-tpm.ts';
@@ -61,7 +62,7 @@ export { decodeResponseCode, describeResponseCode } from './response-code.ts';
 export type { Authorization, Session, SessionAuthorization, SessionUse } from './session.ts';
 export { type SaltKey, type StartSessionOptions, startSession } from './start-session.ts';
 export * as structures from './structures/index.ts';
-export { type RunOptions, Tpm, type TpmOptions } from './tpm.ts';
+export { Tpm, type TpmOptions } from './tpm.ts';
 export type { TpmObject } from './tpm-object.ts';
 export { TPM_RC } from './tpm-rc.ts';
 export type { SendOptions, TpmTransport, TransportKind } from './transport.ts';

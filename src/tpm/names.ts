@@ -1,4 +1,4 @@
-import { type Bytes, concat, uint16, uint16At, uint32 } from '../bytes.ts';
+import { type Bytes, concat, equal, uint16, uint16At, uint32 } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { TpmError } from '../errors/tpm-error.ts';
 import { type Codec, encode } from './codec/index.ts';
@@ -45,4 +45,17 @@ export function handleName(handle: number): Bytes {
  */
 export function qualifiedName(parentQualifiedName: Uint8Array, name: Uint8Array): Bytes {
   return tagged(uint16At(name, 0), parentQualifiedName, name);
+}
+
+/** Whether the public area `area` is what a TPM makes from `template`: they agree in all but `unique`. */
+export function isMadeFrom(template: TpmtPublic, area: TpmtPublic): boolean {
+  return area.type === template.type && equal(withoutUnique(area), withoutUnique(template));
+}
+
+function withoutUnique(area: TpmtPublic): Bytes {
+  const empty = new Uint8Array(0);
+  return encode(
+    TPMT_PUBLIC,
+    area.type === TPM_ALG.ECC ? { ...area, unique: { x: empty, y: empty } } : { ...area, unique: empty },
+  );
 }

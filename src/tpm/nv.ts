@@ -1,4 +1,5 @@
 import { type Bytes, concat } from '../bytes.ts';
+import { CodecError } from '../errors/codec-error.ts';
 import { isTpmError, TpmError } from '../errors/tpm-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readProperties } from './capabilities.ts';
@@ -36,11 +37,12 @@ export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {
   const nvIndex = { handle: index, name: nvName };
   const authHandle = authorize(nvPublic, nvIndex, ownerAuth);
   const properties = await readProperties(tpm, TPM_PT.NV_BUFFER_MAX, { signal });
-  const chunk = Math.min(properties.get(TPM_PT.NV_BUFFER_MAX) ?? MAX_CHUNK, MAX_CHUNK);
+  const chunk = Math.min(properties.get(TPM_PT.NV_BUFFER_MAX) || MAX_CHUNK, MAX_CHUNK);
   const parts: Uint8Array[] = [];
   for (let offset = 0; offset < nvPublic.dataSize; offset += chunk) {
     const size = Math.min(chunk, nvPublic.dataSize - offset);
     const { data } = await tpm.run(NV_Read, { authHandle, nvIndex, size, offset }, { signal });
+    if (data.length !== size) throw new CodecError('the answer to TPM2_NV_Read', `${data.length} bytes, not ${size}`);
     parts.push(data);
   }
   return concat(...parts);

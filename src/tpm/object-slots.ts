@@ -1,12 +1,12 @@
-import { copy } from '../bytes.ts';
-import { isTpmError } from '../errors/tpm-error.ts';
+import { copy, equal } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Call, InUse } from './call.ts';
-import { GetCapability } from './commands/capability.ts';
+import { altered } from './check-values.ts';
 import { ContextLoad, ContextSave, FlushContext } from './commands/context.ts';
-import { TPM_CAP, TPM_HT } from './constants.ts';
+import { ReadPublic, type ReadPublicResult } from './commands/object.ts';
+import { handleType, TPM_HT } from './constants.ts';
 import { TpmObject } from './tpm-object.ts';
-import { TPM_RC } from './tpm-rc.ts';
+import { flushHandle, isGone, listVolatile } from './volatile.ts';
 
 /**
  * The objects that one `Tpm` has loaded, and the few slots that the TPM has for them. Part 1, 30: an object is saved
@@ -23,8 +23,9 @@ export class ObjectSlots {
     this.#call = call;
   }
 
-  /** The object that a command has just loaded. */
-  adopt(handle: number, name: Uint8Array): TpmObject {
+  /** The object that a command has just loaded. @throws KeyprovError `tpm-session` for a handle that cannot be its own. */
+  async adopt(handle: number, name: Uint8Array): Promise<TpmObject> {
+    await this.#checkHandle(handle, name);
     const object = new TpmObject(this.#holder, handle, copy(name));
     this.#resident.add(object);
     return object;
@@ -34,6 +35,7 @@ export class ObjectSlots {
   async handleOf(object: TpmObject, inUse: InUse): Promise<number> {
     if (object.context !== undefined) {
       const { loadedHandle } = await this.#call(ContextLoad, { context: object.context }, inUse);
+      await this.#checkHandle(loadedHandle, object.name);
       object.context = undefined;
       object.handle = loadedHandle;
     }
@@ -56,6 +58,7 @@ export class ObjectSlots {
         object.context = context;
       } catch (error) {
         if (!isGone(error)) throw error;
+        await this.#flushStray(object.name);
       }
       object.handle = undefined;
       this.#resident.delete(object);
@@ -70,16 +73,53 @@ export class ObjectSlots {
     object.handle = undefined;
     object.context = undefined;
     this.#resident.delete(object);
-    if (handle !== undefined) await this.flushHandle(handle);
+    if (handle !== undefined && !(await flushHandle(this.#call, handle))) await this.#flushStray(object.name);
   }
 
-  /** Removes whatever has that handle; what is not there any more is no error. */
-  async flushHandle(handle: number): Promise<void> {
-    try {
-      await this.#call(FlushContext, { flushHandle: handle });
-    } catch (error) {
-      if (!isGone(error)) throw error;
+  /**
+   * Removes the one object that is not known here and that `fits`: what the TPM has loaded with an answer that cannot be
+   * believed. The handle in that answer is only the first guess.
+   * @returns false where there is none.
+   */
+  async flushLoaded(
+    guess: number | undefined,
+    fits: (found: ReadPublicResult, handle: number) => boolean,
+  ): Promise<boolean> {
+    const unknown = await this.#unknownHandles();
+    const [first, others] = [
+      unknown.filter((handle) => handle === guess),
+      unknown.filter((handle) => handle !== guess),
+    ];
+    for (const handle of [...first, ...others]) {
+      if (!fits(await this.#call(ReadPublic, { objectHandle: handle }), handle)) continue;
+      return await flushHandle(this.#call, handle);
     }
+    return false;
+  }
+
+  /** Removes an object of ours that is not where the TPM said. After a loss of power, it is nowhere. */
+  async #flushStray(name: Uint8Array): Promise<boolean> {
+    return await this.flushLoaded(undefined, (found) => equal(found.name, name));
+  }
+
+  /** A new object has a transient handle, and one that no other has; one that has it nevertheless was lost. */
+  async #checkHandle(handle: number, name: Uint8Array): Promise<void> {
+    const holder = [...this.#resident].find((object) => object.handle === handle);
+    const isTransient = handleType(handle) === TPM_HT.TRANSIENT;
+    if (isTransient && holder === undefined) return;
+    const wasElsewhere = await this.#flushStray(name);
+    if (!isTransient || wasElsewhere || holder === undefined) {
+      throw altered(`the handle 0x${handle.toString(16)} in an answer is not that of the new object`);
+    }
+    holder.handle = undefined;
+    this.#resident.delete(holder);
+    await this.#flushStray(holder.name);
+  }
+
+  /** The handles of transient objects that are not ours. */
+  async #unknownHandles(): Promise<number[]> {
+    const own = new Set([...this.#resident].map(({ handle }) => handle));
+    return (await listVolatile(this.#call, TPM_HT.TRANSIENT)).filter((handle) => !own.has(handle));
   }
 
   /** Removes all objects from the TPM. */
@@ -89,9 +129,8 @@ export class ObjectSlots {
 
   /** Removes the transient objects that are not ours. @returns how many. */
   async flushForeign(): Promise<number> {
-    const own = new Set([...this.#resident].map(({ handle }) => handle));
-    const foreign = (await this.#transientHandles()).filter((handle) => !own.has(handle));
-    for (const handle of foreign) await this.flushHandle(handle);
+    const foreign = await this.#unknownHandles();
+    for (const handle of foreign) await flushHandle(this.#call, handle);
     return foreign.length;
   }
 
@@ -104,21 +143,8 @@ export class ObjectSlots {
   /** Says who holds the slots, for the error message when there is no room. */
   async occupants(): Promise<string> {
     const own = new Set([...this.#resident].map(({ handle }) => handle));
-    const handles = await this.#transientHandles();
+    const handles = await listVolatile(this.#call, TPM_HT.TRANSIENT);
     const list = handles.map((handle) => `0x${handle.toString(16)} (${own.has(handle) ? 'ours' : 'not ours'})`);
     return `; in the slots: ${list.join(', ') || 'nothing'}`;
   }
-
-  async #transientHandles(): Promise<readonly number[]> {
-    const { capabilityData } = await this.#call(GetCapability, {
-      capability: TPM_CAP.HANDLES,
-      property: TPM_HT.TRANSIENT * 2 ** 24,
-      propertyCount: 64,
-    });
-    return capabilityData.capability === TPM_CAP.HANDLES ? capabilityData.data : [];
-  }
 }
-
-/** The TPM says that there is no such object: it was lost with the power, a Clear, or flushed by someone else. */
-const isGone = (error: unknown): boolean =>
-  isTpmError(error, TPM_RC.HANDLE) || isTpmError(error, TPM_RC.REFERENCE_H0) || isTpmError(error, TPM_RC.VALUE);

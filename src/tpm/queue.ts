@@ -13,8 +13,9 @@ export class Queue {
   #onAbandoned = (): void => {};
 
   /**
-   * Runs `task` when all earlier ones are done. When `signal` aborts the promise is rejected at once with its reason:
-   * a task that has not begun never will; one that has begun runs to its end, and its result goes to `discard`.
+   * Runs `task` when all earlier ones are done. When `signal` aborts before that, the promise is rejected at once with its
+   * reason, and the task never begins. One that has begun runs to its end: with `discard`, the promise is rejected at once
+   * and the result goes there; without, it is the task that ends.
    */
   run<T>(
     task: () => Promise<T>,
@@ -38,6 +39,7 @@ export class Queue {
       this.#tail = this.#tail.then(async () => {
         if (abandoned) return;
         running = true;
+        if (discard === undefined) signal?.removeEventListener('abort', abandon);
         try {
           const result = await task();
           if (abandoned) await discard?.(result);

@@ -1,7 +1,11 @@
+import { withCleanup } from '../errors.ts';
 import type { Call, InUse } from './call.ts';
+import { altered } from './check-values.ts';
 import { ContextLoad, ContextSave } from './commands/context.ts';
+import { handleType, TPM_HT, TPM_SE } from './constants.ts';
 import type { Session } from './session.ts';
 import type { TpmsContext } from './structures/context.ts';
+import { flushHandle, listVolatile } from './volatile.ts';
 
 /**
  * The sessions that one `Tpm` has started, and the few slots that the TPM has for them. Part 1, 30.4: saving a session
@@ -12,6 +16,10 @@ export class SessionSlots {
   /** Sessions in the TPM, the least recently used first. */
   readonly #resident = new Set<Session>();
   readonly #saved = new Map<Session, TpmsContext>();
+  /** Sessions that a command has succeeded with. */
+  readonly #used = new WeakSet<Session>();
+  /** Whether the session that was ended last may have been another one. */
+  #isDoubtful = false;
 
   constructor(call: Call) {
     this.#call = call;
@@ -52,6 +60,60 @@ export class SessionSlots {
       return true;
     }
     return false;
+  }
+
+  /**
+   * Loads the oldest saved session, so that it can be saved again: the TPM counts saved contexts, and takes no more of them
+   * while the count of the oldest is too far behind. Part 1, 30.5.
+   * @returns false when there is none.
+   */
+  async renewOldest(inUse: InUse): Promise<boolean> {
+    for (const session of this.#saved.keys()) {
+      await this.bringIn(session, inUse);
+      return true;
+    }
+    return false;
+  }
+
+  /** How many there are, in the TPM and saved. */
+  get size(): number {
+    return this.#resident.size + this.#saved.size;
+  }
+
+  /** @throws KeyprovError `tpm-session` for a handle that cannot be that of a session of that TPM_SE which was just started. */
+  async checkNew(handle: number, sessionType: unknown): Promise<void> {
+    const type = sessionType === TPM_SE.HMAC ? TPM_HT.HMAC_SESSION : TPM_HT.POLICY_SESSION;
+    if (handleType(handle) === type && this.find(handle) === undefined) return;
+    const error = altered(`the handle 0x${handle.toString(16)} in an answer is not that of a new session`);
+    await withCleanup(
+      () => Promise.reject(error),
+      () => this.flushStray(),
+    );
+  }
+
+  /** Notes that a command with that session succeeded. */
+  use(session: Session): void {
+    this.#used.add(session);
+  }
+
+  /** Ends a session in the TPM. */
+  async flush(session: Session): Promise<void> {
+    this.release(session);
+    const wasThere = await flushHandle(this.#call, session.sessionHandle);
+    const isProven = this.#used.has(session);
+    // A session that no command could use perhaps never had that handle: then it is elsewhere, and another one was ended.
+    if (!wasThere && (this.#isDoubtful || !isProven)) await this.flushStray();
+    this.#isDoubtful = wasThere && !isProven;
+  }
+
+  /**
+   * Ends the session that the TPM has started with an answer that cannot be believed: the only one that is not known here.
+   * Where there are several, nothing tells which it is.
+   */
+  async flushStray(): Promise<void> {
+    const loaded = await listVolatile(this.#call, TPM_HT.HMAC_SESSION); // this lists the loaded ones of both kinds
+    const [stray, ...others] = loaded.filter((handle) => this.find(handle) === undefined);
+    if (stray !== undefined && others.length === 0) await flushHandle(this.#call, stray);
   }
 
   /** Lets go of a session that has ended or is about to. */

@@ -31,7 +31,7 @@ export const StartAuthSession: Command<StartAuthSessionArgs, StartAuthSessionRes
     symmetric: TPMT_SYM_DEF,
     authHash: TPMI_ALG_HASH,
   },
-  answerHandle: { sessionHandle: 'raw' },
+  answerHandle: { sessionHandle: 'session' },
   answer: { nonceTPM: TPM2B_NONCE },
 });
 

@@ -1,4 +1,5 @@
-import { type Bytes, concat, copy, uint32At } from '../../../src/bytes.ts';
+import { createHash } from 'node:crypto';
+import { type Bytes, concat, copy, uint16At, uint32At } from '../../../src/bytes.ts';
 import { TPM_CC } from '../../../src/tpm/constants.ts';
 import { handleName } from '../../../src/tpm/names.ts';
 import type { TpmTransport } from '../../../src/tpm/transport.ts';
@@ -30,7 +31,6 @@ export class FakeTpm implements TpmTransport {
   readonly memory: Uint8Array[] = [];
   readonly slots: (number | undefined)[];
   closed = false;
-  #loaded = 0;
   readonly #script: (code: number, command: Bytes) => Reply | Promise<Reply>;
 
   constructor(
@@ -64,10 +64,7 @@ export class FakeTpm implements TpmTransport {
     const at = (handle: number) => handle - 0x80000000;
     switch (code) {
       case TPM_CC.LoadExternal:
-        return this.#load(this.#loaded + 1, (handle, id) => {
-          this.#loaded = id;
-          return answer(0, handle, u16(3), new Uint8Array([0, 0x0b, id]));
-        });
+        return this.#loadExternal(command.subarray(14, 14 + uint16At(command, 12)));
       case TPM_CC.ContextLoad:
         return this.#load(command.at(-1) ?? 0, (handle) => answer(0, handle));
       case TPM_CC.ContextSave: {
@@ -90,10 +87,16 @@ export class FakeTpm implements TpmTransport {
     }
   }
 
-  #load(id: number, success: (handle: Bytes, id: number) => Bytes): Bytes | number {
+  /** Of a public area alone, whose Name is SHA-256. */
+  #loadExternal(publicArea: Uint8Array): Bytes | number {
+    const name = concat(u16(0x0b), createHash('sha256').update(publicArea).digest());
+    return this.#load(name.at(-1) ?? 0, (handle) => answer(0, handle, u16(name.length), name));
+  }
+
+  #load(id: number, success: (handle: Bytes) => Bytes): Bytes | number {
     const slot = this.slots.indexOf(undefined);
     if (slot < 0) return 0x902;
     this.slots[slot] = id;
-    return success(handleName(0x80000000 + slot), id);
+    return success(handleName(0x80000000 + slot));
   }
 }

@@ -1,0 +1,152 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Bytes, uint32At } from '../bytes.ts';
+import { withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
+import { authEntries, handleArguments, sessionsOf } from './arguments.ts';
+import type { Call, InUse } from './call.ts';
+import { checkValues } from './check-values.ts';
+import type { AnyCommand, Command } from './command.ts';
+import type { TimedSender } from './command-time.ts';
+import { NV_ReadPublic } from './commands/nv.ts';
+import { ReadPublic } from './commands/object.ts';
+import { handleType, TPM_HT } from './constants.ts';
+import { type Answer, type Exchange, prepare } from './exchange.ts';
+import { HEADER_SIZE } from './frame.ts';
+import { ObjectSlots } from './object-slots.ts';
+import { Room } from './room.ts';
+import { Session } from './session.ts';
+import { SessionSlots } from './session-slots.ts';
+import { tpmError } from './tpm-error.ts';
+import { TpmObject } from './tpm-object.ts';
+import { TPM_RC } from './tpm-rc.ts';
+import { flushHandle } from './volatile.ts';
+
+/** Options of `Tpm.run`. */
+export interface RunOptions extends SignalOptions {
+  /** Sessions beside those that authorize: to encrypt, to audit. At most three in all. */
+  readonly sessions?: readonly Session[] | undefined;
+}
+
+const WARNINGS: ReadonlySet<number> = new Set([TPM_RC.RETRY, TPM_RC.YIELDED, TPM_RC.TESTING]);
+const MAX_RESENDS = 20;
+const MAX_BACKOFF_MS = 500;
+/** How often room is made for one command: as often as a TPM has slots for sessions, so that a TPM cannot ask for ever. */
+const MAX_ROOMS = 64;
+const EMPTY = new Uint8Array(0);
+
+/** Runs single commands, one at a time, and keeps what they load and start. Its owner sees to it that they do not overlap. */
+export class Engine {
+  readonly objects: ObjectSlots;
+  readonly sessions: SessionSlots;
+  readonly #room: Room;
+  readonly #sender: TimedSender;
+  readonly #call: Call = (command, args, inUse) => this.execute(command, args, {}, inUse);
+
+  constructor(holder: ConstructorParameters<typeof ObjectSlots>[0], sender: TimedSender) {
+    this.#sender = sender;
+    this.objects = new ObjectSlots(holder, this.#call);
+    this.sessions = new SessionSlots(this.#call);
+    this.#room = new Room(this.objects, this.sessions);
+  }
+
+  /** One command from start to end. */
+  async execute<A extends object, R extends object>(
+    command: Command<A, R>,
+    args: A,
+    { sessions, signal }: RunOptions = {},
+    inUseBefore: InUse = new Set(),
+  ): Promise<R> {
+    const handles = handleArguments(command, args);
+    const used = sessionsOf(handles, sessions);
+    const withSession = used.length > 0;
+    const entities = new Set<TpmObject | Session>(used);
+    for (const { handle } of handles) {
+      const entity = typeof handle === 'number' ? this.sessions.find(handle) : handle;
+      if (entity !== undefined) entities.add(entity);
+    }
+    const inUse = new Set([...inUseBefore, ...entities]);
+    for (const entity of entities) if (entity instanceof Session) await this.sessions.bringIn(entity, inUse);
+    const resolved: { handle: number; name: Uint8Array }[] = [];
+    for (const { handle, name } of handles) {
+      const number = typeof handle === 'number' ? handle : await this.objects.handleOf(handle, inUse);
+      resolved.push({ handle: number, name: name ?? (withSession ? await this.#nameOf(number, inUse) : EMPTY) });
+    }
+    const names = resolved.map(({ name }) => name);
+    const exchange = prepare(command, args, resolved, authEntries(handles, names, sessions));
+    try {
+      const answer = await this.#exchange(command, exchange, inUse, signal);
+      for (const entity of entities) if (entity instanceof Session) this.sessions.use(entity);
+      const { handle, values } = await this.#believe(command, args, answer, exchange);
+      if (command.answerHandle !== undefined && handle !== undefined) {
+        const [key, kind] = command.answerHandle;
+        if (kind === 'session') await this.sessions.checkNew(handle, 'sessionType' in args && args.sessionType);
+        values[key] = kind === 'object' ? await this.objects.adopt(handle, values.name as Uint8Array) : handle;
+      }
+      // The codecs of the answer were checked against R where the command is defined.
+      return values as R;
+    } finally {
+      exchange.wipe();
+      for (const session of used) if (session.ended) this.sessions.release(session);
+    }
+  }
+
+  /** What an answer holds; if it cannot be believed, what the command has loaded is taken out of the TPM. */
+  async #believe(command: AnyCommand, args: object, answer: Bytes, exchange: Exchange): Promise<Answer> {
+    try {
+      const read = exchange.read(answer);
+      checkValues(command, args, read.values);
+      return read;
+    } catch (error) {
+      return await withCleanup(
+        () => Promise.reject(error),
+        () => this.#room.flushUnbelieved(command, args, answer),
+      );
+    }
+  }
+
+  /** Sends until the TPM has really answered: again after its warnings, and with room made when it has none. */
+  async #exchange(
+    command: AnyCommand,
+    exchange: Exchange,
+    inUse: InUse,
+    signal: AbortSignal | undefined,
+  ): Promise<Bytes> {
+    let rooms = 0;
+    for (let resends = 0; ; ) {
+      const answer = await this.#sender.send(command.name, exchange.command, signal);
+      const code = uint32At(answer, 6);
+      // A refusal has no body: with one, the command was done.
+      if (code === TPM_RC.SUCCESS || answer.length > HEADER_SIZE) return answer;
+      if (WARNINGS.has(code) && resends < MAX_RESENDS && !signal?.aborted) {
+        await delay(Math.min(2 ** resends, MAX_BACKOFF_MS));
+        resends++;
+        continue;
+      }
+      if (rooms++ < MAX_ROOMS && (await this.#room.make(code, inUse))) continue;
+      const keys = { handles: command.handles.map(([key]) => key), parameters: command.parameters.map(([key]) => key) };
+      throw tpmError(command.name, code, keys, await this.#room.occupants(code));
+    }
+  }
+
+  /** The Name of what has a public area in the TPM, asked for where the caller does not know it. */
+  async #nameOf(handle: number, inUse: InUse): Promise<Uint8Array> {
+    if (handleType(handle) === TPM_HT.NV_INDEX) {
+      return (await this.execute(NV_ReadPublic, { nvIndex: handle }, {}, inUse)).nvName;
+    }
+    return (await this.execute(ReadPublic, { objectHandle: handle }, {}, inUse)).name;
+  }
+
+  /** Drops the result of a command whose caller has gone away. */
+  async discard(result: object): Promise<void> {
+    for (const value of Object.values(result)) if (value instanceof TpmObject) await this.objects.flush(value);
+    if ('sessionHandle' in result && typeof result.sessionHandle === 'number') {
+      await flushHandle(this.#call, result.sessionHandle);
+    }
+  }
+
+  /** Ends a session in the TPM. */
+  async endSession(session: Session): Promise<void> {
+    session.ended = true;
+    await this.sessions.flush(session);
+  }
+}

@@ -1,0 +1,67 @@
+import { type Bytes, uint32At } from '../bytes.ts';
+import type { InUse } from './call.ts';
+import { canBeLoadedBy } from './check-values.ts';
+import type { AnyCommand } from './command.ts';
+import { HEADER_SIZE } from './frame.ts';
+import type { ObjectSlots } from './object-slots.ts';
+import type { SessionSlots } from './session-slots.ts';
+import { TPM_RC } from './tpm-rc.ts';
+
+/** Makes room in a TPM that is full, and takes out of it what has no owner. */
+export class Room {
+  readonly #objects: ObjectSlots;
+  readonly #sessions: SessionSlots;
+  /** Whether a command makes room now, or looks who has it. */
+  #isBusy = false;
+
+  constructor(objects: ObjectSlots, sessions: SessionSlots) {
+    this.#objects = objects;
+    this.#sessions = sessions;
+  }
+
+  /** Makes room after a refusal with that response code. @returns false where nothing of ours could give way. */
+  async make(code: number, inUse: InUse): Promise<boolean> {
+    return await this.#once(false, async () => {
+      if (code === TPM_RC.OBJECT_MEMORY) return await this.#objects.makeRoom(inUse);
+      if (code === TPM_RC.SESSION_MEMORY) return await this.#sessions.makeRoom(inUse);
+      if (code === TPM_RC.CONTEXT_GAP) return await this.#sessions.renewOldest(inUse);
+      return false;
+    });
+  }
+
+  /** Says who has what the TPM has no more of, for the message of the error. */
+  async occupants(code: number): Promise<string> {
+    if (code === TPM_RC.SESSION_HANDLES) {
+      return `; ${this.#sessions.size} sessions of this process are open, close some of them`;
+    }
+    if (code !== TPM_RC.OBJECT_MEMORY) return '';
+    try {
+      return await this.#once('', () => this.#objects.occupants());
+    } catch {
+      return ''; // a TPM that cannot say what it holds: that it is full is what counts
+    }
+  }
+
+  /** Takes out of the TPM what a command has loaded or started there whose answer cannot be believed. */
+  async flushUnbelieved(command: AnyCommand, args: object, answer: Bytes): Promise<void> {
+    const guess = answer.length < HEADER_SIZE + 4 ? undefined : uint32At(answer, HEADER_SIZE);
+    if (command.answerHandle?.[1] === 'session') await this.#sessions.flushStray();
+    else if (command.answerHandle !== undefined) {
+      const isContext = 'context' in args; // its object can be any
+      await this.#objects.flushLoaded(guess, ({ outPublic }, handle) =>
+        isContext ? handle === guess : canBeLoadedBy(command, args, outPublic),
+      );
+    }
+  }
+
+  /** Runs `work`, unless a command of such work asks for it: so a TPM that is full for everything comes to an end. */
+  async #once<T>(otherwise: T, work: () => Promise<T>): Promise<T> {
+    if (this.#isBusy) return otherwise;
+    this.#isBusy = true;
+    try {
+      return await work();
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+}

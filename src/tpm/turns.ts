@@ -1,0 +1,36 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { SignalOptions } from '../signal.ts';
+import { Queue } from './queue.ts';
+
+/** A turn that was given, and the line of those that are asked for within it. */
+interface Turn {
+  readonly owner: Turns;
+  readonly line: Queue;
+  readonly outer: Turn | undefined;
+  isOver: boolean;
+}
+
+const CURRENT = new AsyncLocalStorage<Turn>();
+
+/**
+ * Turns of jobs that consist of several commands, first come, first served. A turn that is asked for within another one
+ * is part of that, however deep in the calls: so nothing waits for itself.
+ */
+export class Turns {
+  readonly #line = new Queue();
+
+  /** Runs `job` when it has the turn. When `signal` aborts before that, the job leaves the line; later it is the job that ends. */
+  async run<T>(job: () => Promise<T>, { signal }: SignalOptions = {}): Promise<T> {
+    let outer = CURRENT.getStore();
+    while (outer !== undefined && (outer.owner !== this || outer.isOver)) outer = outer.outer;
+    const turn: Turn = { owner: this, line: new Queue(), outer: CURRENT.getStore(), isOver: false };
+    const take = async (): Promise<T> => {
+      try {
+        return await CURRENT.run(turn, job);
+      } finally {
+        turn.isOver = true;
+      }
+    };
+    return await (outer?.line ?? this.#line).run(take, { signal });
+  }
+}

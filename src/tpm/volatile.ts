@@ -1,0 +1,28 @@
+import { isTpmError } from '../errors/tpm-error.ts';
+import type { Call } from './call.ts';
+import { GetCapability } from './commands/capability.ts';
+import { FlushContext } from './commands/context.ts';
+import { TPM_CAP } from './constants.ts';
+import { TPM_RC } from './tpm-rc.ts';
+
+/** Removes the object or session with that handle. @returns false where there is none: it was lost with the power, or flushed. */
+export async function flushHandle(call: Call, handle: number): Promise<boolean> {
+  try {
+    await call(FlushContext, { flushHandle: handle });
+    return true;
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    return false;
+  }
+}
+
+/** The handles of one type that the TPM holds; no TPM has room for more than are asked for. */
+export async function listVolatile(call: Call, type: number): Promise<number[]> {
+  const wanted = { capability: TPM_CAP.HANDLES, property: type * 2 ** 24, propertyCount: 64 };
+  const { capabilityData } = await call(GetCapability, wanted);
+  return capabilityData.capability === TPM_CAP.HANDLES ? [...capabilityData.data] : [];
+}
+
+/** The TPM says that there is no such object: it was lost with the power, a Clear, or flushed by someone else. */
+export const isGone = (error: unknown): boolean =>
+  isTpmError(error, TPM_RC.HANDLE) || isTpmError(error, TPM_RC.REFERENCE_H0) || isTpmError(error, TPM_RC.VALUE);
