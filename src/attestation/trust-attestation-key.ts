@@ -164,7 +164,9 @@ async function byEkCertificate(
 function tooManyProblem({ certificates }: Party): string | undefined {
   const bytes = certificates.reduce((sum, { length }) => sum + length, 0);
   const isTooMuch = certificates.length > MOST.certificates || bytes > MOST.bytes;
-  return isTooMuch ? `${certificates.length} certificates in ${bytes} bytes are not looked at` : undefined;
+  return isTooMuch
+    ? `${certificates.length} certificates in ${bytes} bytes, at most ${MOST.bytes} bytes of ${MOST.certificates} are looked at`
+    : undefined;
 }
 
 /** The certificate of the key itself, and those above it. */

@@ -43,6 +43,9 @@ export interface ChainResult {
   readonly path: readonly Bytes[];
 }
 
+/** More certificates than anybody sends with one. */
+const MAX_INTERMEDIATES = 100;
+
 /**
  * Verifies that a certificate was issued under one of the roots. RFC 5280, 6, without certificate policies and
  * revocation. Nothing in the certificate and the intermediates makes it throw.
@@ -57,6 +60,8 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
   } catch (error) {
     return failed('certificate', messageOf(error));
   }
+  if (intermediates.length > MAX_INTERMEDIATES)
+    return failed('path', `${intermediates.length} intermediates, at most ${MAX_INTERMEDIATES} are looked at`);
   const roots = await Promise.all(options.roots.map(certificateOf));
   const search = new PathSearch(roots, await readReadable(intermediates));
   const comparisons = new Comparisons();

@@ -71,7 +71,7 @@ const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, dama
  * ```
  */
 export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}): Promise<Inspection> {
-  if (bytes.length > MAX_SIZE) return unknown(bytes, [`files of more than ${MAX_SIZE} bytes are not read`]);
+  if (bytes.length > MAX_SIZE) return unknown(bytes, [`${bytes.length} bytes, at most ${MAX_SIZE} are read`]);
   const found = await readBytes(bytes, { hint, encodings: [], problems: [] });
   const isHinted = ({ format }: Found) => (format === hint ? 0 : 1);
   const [best, ...others] = found.sort((a, b) => isHinted(a) - isHinted(b) || RANK[a.confidence] - RANK[b.confidence]);

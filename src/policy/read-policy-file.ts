@@ -20,7 +20,7 @@ export interface ReadPolicyFileOptions extends ReadRegistryOptions {
 export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions = {}): PolicyReading {
   const { origin = 'settings file' } = options;
   checkSize(file, LIMIT.export, (problem) => {
-    return new PolicyError([{ setting: origin, problem, expected: 'an export only of the keys of the policies' }]);
+    return new PolicyError([{ setting: origin, problem, expected: 'an export only of the keys of policies' }]);
   });
   const text = decodeRegistryText(file).trimStart();
   if (text.startsWith('<')) return readSyncMl(text, { ...options, origin });

@@ -1,5 +1,5 @@
-import type { PolicyProblem } from '../errors/policy-error.ts';
-import { LIMIT } from '../limits.ts';
+import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
+import { checkSize, LIMIT } from '../limits.ts';
 
 /** One value of a registry export. */
 export interface RegistryEntry {
@@ -38,11 +38,11 @@ export function parseRegistryExport(
   wanted: (key: string) => boolean,
   problems: PolicyProblem[],
 ): RegistryEntry[] {
-  if (text.length > LIMIT.export) {
-    const expected = `at most ${LIMIT.export}: export only the keys of the policies`;
-    problems.push({ setting: 'line 1', problem: `the export has ${text.length} characters`, expected });
-    return [];
-  }
+  checkSize(text, LIMIT.export, (problem) => {
+    return new PolicyError([
+      { setting: 'registry export', problem, expected: 'an export only of the keys of policies' },
+    ]);
+  });
   if (!/^\uFEFF?(?:Windows Registry Editor Version 5\.00|REGEDIT4)[ \t]*(?:\r?\n|$)/.test(text)) {
     const expected = "'Windows Registry Editor Version 5.00' or 'REGEDIT4' in the first line";
     problems.push({ setting: 'line 1', problem: 'the text is no registry export', expected });

@@ -1,5 +1,6 @@
 import { ServiceError } from '../errors/service-error.ts';
 import type { KeyprovError } from '../errors.ts';
+import { checkSize, LIMIT } from '../limits.ts';
 
 /** What is needed of an LDAP client that is bound to the directory: the `Client` of the package ldapts is one. */
 export interface LdapSearcher {
@@ -46,6 +47,11 @@ export async function findLdapUser(
     const found = entry === undefined ? 'no entry' : 'more than one entry';
     throw new ServiceError('service-answer', `LDAP: ${found} below ${base} is ${filter}`);
   }
+  checkSize(
+    entry.dn,
+    LIMIT.line,
+    (problem) => new ServiceError('service-answer', `LDAP: the name of the user: ${problem}`),
+  );
   return { dn: entry.dn, values: valuesOf(entry) };
 }
 

@@ -51,7 +51,7 @@ describe('keyprov inspect', () => {
   it('reads no more of a file than it needs to see that it is too large', () => {
     const { status, stdout } = keyprov(['inspect', '/dev/zero']);
     expect(status).toBe(9);
-    expect(stdout).toContain('problem: files of more than 1048576 bytes are not read\n');
+    expect(stdout).toContain('problem: 1048577 bytes, at most 1048576 are read\n');
   });
 
   it.each([

@@ -49,6 +49,7 @@ export function encodeTpm2ToolsCredential(credential: Credential): Bytes {
 
 /** Reads the file of tpm2_makecredential. @throws KeyprovError `credential-invalid` for anything else. */
 export function decodeTpm2ToolsCredential(file: Uint8Array): Credential {
+  checkSize(file, LIMIT.structure, (problem) => invalid('tpm2-tools credential file', problem));
   const { length } = TPM2_TOOLS_HEADER;
   if (!equal(file.subarray(0, length), TPM2_TOOLS_HEADER)) {
     throw invalid('tpm2-tools credential file', `it does not begin with ${toHex(TPM2_TOOLS_HEADER)}`);

@@ -51,7 +51,7 @@ export function encodeAaguid(text: string): Bytes {
 
 /** The text of an AAGUID, in lower case. @throws TypeError for other than 16 bytes. */
 export function decodeAaguid(bytes: Uint8Array): string {
-  if (bytes.length !== AAGUID_SIZE) throw new TypeError(`${bytes.length} bytes are not an AAGUID`);
+  if (bytes.length !== AAGUID_SIZE) throw new TypeError(`${bytes.length} bytes, an AAGUID has ${AAGUID_SIZE}`);
   return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 

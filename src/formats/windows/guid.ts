@@ -25,6 +25,6 @@ export function encodeGuid(guid: string): Bytes {
 
 /** The text of a GUID in lower case. @throws TypeError for other than 16 bytes. */
 export function decodeGuid(bytes: Uint8Array): string {
-  if (bytes.length !== 16) throw new TypeError(`${bytes.length} bytes are not a GUID`);
+  if (bytes.length !== 16) throw new TypeError(`${bytes.length} bytes, a GUID has 16`);
   return toHex(reordered(bytes)).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

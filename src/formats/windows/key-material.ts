@@ -3,6 +3,7 @@ import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
 import { decodePkcs1, decodeSpki, encodePkcs1, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { JsonMembers } from '../../json.ts';
+import { checkSize, LIMIT } from '../../limits.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
@@ -75,6 +76,7 @@ export function encodeKeyMaterial(material: KeyMaterial): Bytes {
  * ```
  */
 export function decodeKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {
+  checkSize(bytes, LIMIT.structure, (problem) => requestInvalid(WHAT, problem));
   return inRequest(WHAT, () => {
     const start = String.fromCharCode(...bytes.subarray(0, 4));
     if (/^(?:RSA1|EC[SK][135]|EC[DK]P)$/.test(start)) return { form: 'cng', publicKey: decodeCngBlob(bytes).key };
