@@ -1,4 +1,4 @@
-import { withCleanup } from '../errors.ts';
+import { rethrowAs, withCleanup } from '../errors.ts';
 import type { EnrolAk } from '../provisioning/key-request.ts';
 import type { MfaPrompt } from '../provisioning/mfa-gate.ts';
 import { createMfaPrompt, tokenByCode } from '../provisioning/mfa-prompt.ts';
@@ -58,12 +58,16 @@ export async function withService<T>(
 
 /** @throws UsageError for a proxy, certificate or key that is none. */
 export function openFetch({ ca, proxy, device }: Pick<ServiceArguments, 'ca' | 'proxy' | 'device'>): ServiceFetch {
-  try {
-    return createServiceFetch({ ca, proxy, clientCertificate: device });
-  } catch (error) {
-    if (error instanceof TypeError) throw new UsageError([`--service-ca, --proxy, --device-cert: ${error.message}`]);
-    throw error;
-  }
+  return withUsableFiles('--service-ca, --proxy, --device-cert', () =>
+    createServiceFetch({ ca, proxy, clientCertificate: device }),
+  );
+}
+
+/** @throws UsageError that names `options` for a TypeError of `work`. */
+export function withUsableFiles<T>(options: string, work: () => T): T {
+  return rethrowAs(work, (error) =>
+    error instanceof TypeError ? new UsageError([`${options}: ${error.message}`]) : undefined,
+  );
 }
 
 const bare = ({ origin, pathname }: URL): string => `${origin}${pathname}`.replace(/\/$/, '');

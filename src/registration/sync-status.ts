@@ -113,7 +113,8 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
  *
  * declare const key: ExpectedKey; // such as the `registration` of a key in the store
  *
- * const client = new Client({ url: 'ldaps://dc1.contoso.test' });
+ * const tlsOptions = { rejectUnauthorized: true }; // also where the environment says otherwise
+ * const client = new Client({ url: 'ldaps://dc1.contoso.test', tlsOptions });
  * await client.bind('CN=reader,DC=contoso,DC=test', 'secret');
  * console.log(describeSyncStatus(await syncStatus(key, { reader: ldapReader(client, { base: 'DC=contoso,DC=test' }) })));
  * ```

@@ -19,13 +19,13 @@ import {
 import type { SignalOptions } from '../../signal.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { withLdapReader } from '../ldap-directory.ts';
+import { connectingLdapReader } from '../ldap-directory.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { fileOf, urlOf } from '../options/service-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { valueOption } from '../options/value-option.ts';
-import { openFetch } from '../service-connection.ts';
+import { openFetch, withUsableFiles } from '../service-connection.ts';
 import { findRegisteredKey } from '../stored-key.ts';
 import { commandText } from '../terminal/command-output.ts';
 import { readPin } from '../terminal/pin-file.ts';
@@ -147,7 +147,9 @@ async function withReader(
   const secret = await readPin(place.file, report, signal);
   const password = new TextDecoder().decode(secret);
   wipe(secret);
-  return await withLdapReader({ ...place, password, ca: roots.ldap }, { signal }, look);
+  const { url, base, bindDn: dn } = place;
+  const reader = withUsableFiles('--ldap-ca', () => connectingLdapReader({ url, base, dn, password, ca: roots.ldap }));
+  return await look(reader);
 }
 
 function wordsFor(status: SyncStatus): string {

@@ -1,5 +1,4 @@
-import { loadLdapts } from '../../registration/ldap-client.ts';
-import { ldapError } from '../../registration/ldap-user.ts';
+import { bindLdap } from '../../registration/ldap-connection.ts';
 import type { SignalOptions } from '../../signal.ts';
 import type { LdapClient } from './ldap-client.ts';
 
@@ -29,30 +28,17 @@ export interface BoundClient extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-const TIMEOUT_MS = 10_000;
-
 /**
- * Connects as that account, and binds, for one piece of work: a directory may end connections that are idle, and ldapts
- * connects again by itself, but then as nobody.
+ * Connects as that account, and binds, for one piece of work: a directory may end connections that are idle. `ldaps:`,
+ * and `ldap:` to another machine with StartTLS, have their certificate verified.
  * @throws KeyprovError `library-missing` without the package ldapts; `service-unreachable` where nobody answers;
  * `service-refused` for a wrong name or password.
  */
 export async function bindDirectory(
   { url }: { readonly url: string },
-  { dn, password }: DirectoryAccount,
-  { signal }: SignalOptions = {},
+  account: DirectoryAccount,
+  options: SignalOptions = {},
 ): Promise<BoundClient> {
-  const { Client } = await loadLdapts();
-  signal?.throwIfAborted();
-  const client = new Client({ url, timeout: TIMEOUT_MS, connectTimeout: TIMEOUT_MS });
-  const close = () => client.unbind();
-  try {
-    await client.bind(dn, password);
-    signal?.throwIfAborted();
-  } catch (cause) {
-    await close();
-    signal?.throwIfAborted();
-    throw ldapError(`bind as ${dn} at ${url}`, cause);
-  }
+  const { client, close } = await bindLdap({ url: new URL(url) }, account, options);
   return { client, close, [Symbol.asyncDispose]: close };
 }

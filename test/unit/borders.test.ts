@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { codeOf, filesIn, importsOf } from './source-files.ts';
+
+const sources = filesIn(['src'], '.ts');
+/** The files that run something of one of these packages, and do not only name its types. */
+const usersOf = (...packages: readonly string[]) =>
+  sources.filter((path) => importsOf(path).some(({ target, typeOnly }) => !typeOnly && packages.includes(target)));
+/** The files in whose code the pattern occurs. */
+const filesWith = (pattern: RegExp) => sources.filter((path) => pattern.test(codeOf(path)));
+
+/** The identity service for tests: it serves, and connects to nobody. */
+const SERVER = 'src/testing/identity-service/listen.ts';
+
+describe('the border to the network', () => {
+  it('has one file that decides how TLS is verified', () => {
+    expect(usersOf('node:tls', 'tls', 'node:https', 'https', 'node:http2', 'node:http')).toEqual([
+      'src/registration/verified-tls.ts',
+      SERVER,
+    ]);
+    expect(
+      filesWith(/rejectUnauthorized|checkServerIdentity|NODE_TLS_REJECT_UNAUTHORIZED|createSecureContext/),
+    ).toEqual(['src/registration/verified-tls.ts', SERVER]);
+    // Of the one that serves: clients are asked for a certificate, and those without a good one are nobody's.
+    expect(codeOf(SERVER)).toContain('requestCert: true, rejectUnauthorized: false');
+  });
+
+  it('has one file that connects with TLS to services, and one to directories', () => {
+    expect(filesWith(/\bverifiedTls\(/)).toEqual([
+      'src/cli/ldap-directory.ts', // looks at the roots only
+      'src/registration/ldap-connection.ts',
+      'src/registration/service-fetch.ts',
+      'src/registration/verified-tls.ts',
+    ]);
+    expect(usersOf('undici')).toEqual(['src/registration/service-fetch.ts']);
+    expect(filesWith(/\bnew Client\(/)).toEqual(['src/registration/ldap-connection.ts']);
+  });
+
+  it('is crossed without TLS by the transports of TPMs only', () => {
+    expect(filesWith(/\bfrom 'node:(net|dgram)'/)).toEqual(
+      ['src/registration/ldap-connection.ts', 'src/tpm/transports/socket-connection.ts'].sort(),
+    );
+    expect(codeOf('src/registration/ldap-connection.ts')).toContain("import { isIP } from 'node:net';");
+  });
+
+  it('is crossed by no call of the global fetch, which obeys NODE_TLS_REJECT_UNAUTHORIZED', () => {
+    const calls = filesWith(/(?<![.\w])(?:globalThis\.)?fetch\(/);
+    expect(calls).toEqual([]);
+    expect(filesWith(/(?<![.\w])fetch: \w+ = fetch\b|\?\? fetch\b/)).toEqual([]);
+  });
+});
