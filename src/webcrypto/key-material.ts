@@ -2,12 +2,13 @@ import { createPrivateKey, type KeyObject, type webcrypto } from 'node:crypto';
 import { type Bytes, concat, equal, fromBase64Url, fromHex, toBase64Url, view } from '../bytes.ts';
 import { CURVES, isCurve } from '../crypto/curve.ts';
 import { DerNode } from '../crypto/der-read.ts';
-import { TAG } from '../crypto/der-write.ts';
+import { contextTag, TAG } from '../crypto/der-write.ts';
 import { decodeJwk, encodeJwk } from '../crypto/jwk.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { factsOf } from './algorithms.ts';
 import { domError } from './dom-error.ts';
 import { checkJwk, jwkAlgorithm } from './jwk-rules.ts';
+import { checkPair } from './key-pair-check.ts';
 import type { NormalizedAlgorithm, SoftwareKey, WantedKey, WebHashName, WebKeyAlgorithm } from './key-types.ts';
 
 /** Key data as `importKey` got it. */
@@ -127,17 +128,17 @@ function decodeOkp(data: KeyData, name: 'Ed25519' | 'X25519'): SoftwareKey {
 
 function decodePrivate(data: KeyData, algorithm: NormalizedAlgorithm): SoftwareKey {
   const key = privateKeyObject(data);
-  const { asymmetricKeyType } = key;
-  const bytes = view(key.export({ format: 'der', type: 'pkcs8' }));
   const { kind } = factsOf(algorithm.name);
-  if (kind === 'okp') {
-    if (asymmetricKeyType !== algorithm.name.toLowerCase()) throw new Error(`a key of ${asymmetricKeyType}`);
-    return { type: 'private', algorithm: { name: algorithm.name }, bytes };
-  }
-  if (asymmetricKeyType !== kind) throw new Error(`a key of ${asymmetricKeyType}`);
+  const wanted = kind === 'okp' ? algorithm.name.toLowerCase() : kind;
+  if (key.asymmetricKeyType !== wanted) throw new Error(`a key of ${key.asymmetricKeyType}`);
+  checkPair(key, data);
+  const bytes = view(key.export({ format: 'der', type: 'pkcs8' }));
+  if (kind === 'okp') return { type: 'private', algorithm: { name: algorithm.name }, bytes };
   const publicKey = decodeJwk(publicMembers(key.export({ format: 'jwk' })));
   return { type: 'private', algorithm: completeAlgorithm(publicKey, algorithm), bytes };
 }
+
+const PUBLIC_KEY = contextTag(1, 'primitive');
 
 /** Node's form of a private key. @throws whatever is wrong with it */
 function privateKeyObject(data: KeyData): KeyObject {
@@ -148,7 +149,9 @@ function privateKeyObject(data: KeyData): KeyObject {
     }
     return createPrivateKey({ key: { ...data.jwk }, format: 'jwk' });
   }
-  DerNode.strict(data.bytes, 'PKCS#8').expect(TAG.SEQUENCE); // Node passes over what follows
+  const fields = DerNode.strict(data.bytes, 'PKCS#8').list(TAG.SEQUENCE); // Node passes over what follows
+  // A public key in it (RFC 5958), which the standard does not know: OpenSSL refuses it, or does not look at it.
+  if (fields.some(({ tag }) => tag === PUBLIC_KEY)) throw new Error('PKCS#8: it has a public key');
   return createPrivateKey({ key: Buffer.from(data.bytes), format: 'der', type: 'pkcs8' });
 }
 

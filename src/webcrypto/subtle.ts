@@ -13,7 +13,7 @@ import { decodeKeyData, encodeSoftwareKey, type KeyData, typeOfKeyData } from '.
 import type { KeySlots, NormalizedAlgorithm, SoftwareKey, WantedKey } from './key-types.ts';
 import { softwareKey } from './new-keys.ts';
 import * as software from './software.ts';
-import { checkBufferSource, copyBytes, toBytes, toJwk, toKeyFormat, toKeyUsages } from './webidl.ts';
+import { checkBufferSource, copyBytes, toBytes, toJwk, toKeyFormat, toKeyUsages, toUnsigned } from './webidl.ts';
 
 /**
  * The methods of the standard, each step in its order: arguments (TypeError), the algorithm (NotSupportedError), the
@@ -117,7 +117,7 @@ export class Subtle implements webcrypto.SubtleCrypto {
     length: number | null = null,
   ): Promise<ArrayBuffer> {
     const slots = slotsOf(baseKey);
-    const bits = length === null ? null : Number(length) >>> 0;
+    const bits = length === null ? null : toUnsigned(length, 'length', 32);
     const normalized = normalizeAlgorithm('deriveBits', algorithm);
     checkUse(slots, normalized, 'deriveBits');
     return bufferOf(await deriveBits(slots, normalized, bits));

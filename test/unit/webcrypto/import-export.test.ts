@@ -203,6 +203,46 @@ describe('importKey and exportKey of key pairs', () => {
     expect(await failure(() => importKey('pkcs8', pkcs8, 'Ed25519', true, ['sign']))).toBe('DataError');
   });
 
+  it.each(named)('of %s refuse private keys with the public key of another', async (_, kind) => {
+    const usages = kind.privateUsages;
+    const all = [...kind.publicUsages, ...usages];
+    const pair: webcrypto.CryptoKeyPair = await Reflect.apply(webcrypto.subtle.generateKey, webcrypto.subtle, [
+      kind.generate,
+      true,
+      all,
+    ]);
+    const other = await webcrypto.subtle.exportKey('jwk', pair.privateKey);
+    const own = jwkOf(kind, 'private');
+    const swaps = [['n'], ['x'], ['x', 'y'], ['d'], ['p', 'q'], ['dp'], ['dq'], ['qi'], ['p', 'q', 'dp', 'dq', 'qi']];
+    let refused = 0;
+    for (const names of swaps.filter((list) => list.every((name) => name in own))) {
+      const mixed = { ...own, ...Object.fromEntries(names.map((name) => [name, Reflect.get(other, name)])) };
+      expect([names, await failure(() => importKey('jwk', mixed, kind.algorithm, true, usages))]).toEqual([
+        names,
+        'DataError',
+      ]);
+      refused++;
+    }
+    expect(refused).toBe(own.kty === 'RSA' ? 7 : own.kty === 'EC' ? 3 : 2);
+
+    const pkcs8 = bytesOf(kind, 'pkcs8');
+    const isOkp = own.kty === 'OKP';
+    const size = isOkp ? 32 : bytesOf(kind, 'raw').length;
+    const raw = (spki: ArrayBuffer) => new Uint8Array(spki).slice(-size);
+    const wrong = raw(await webcrypto.subtle.exportKey('spki', pair.publicKey));
+    if (own.kty === 'EC') {
+      // The public key is at the end of the ECPrivateKey in it.
+      const mixed = concat(pkcs8.subarray(0, -wrong.length), wrong);
+      expect(await failure(() => importKey('pkcs8', mixed, kind.algorithm, true, usages))).toBe('DataError');
+    }
+    if (isOkp) {
+      // A OneAsymmetricKey (RFC 5958) has it as [1] BIT STRING. The standard knows only RFC 5208.
+      const head = new Uint8Array([0x30, pkcs8.length - 2 + 35, 2, 1, 1]);
+      const withPublic = concat(head, pkcs8.subarray(5), new Uint8Array([0x81, 33, 0]), wrong);
+      expect(await failure(() => importKey('pkcs8', withPublic, kind.algorithm, true, usages))).toBe('DataError');
+    }
+  });
+
   it('refuse points that are not on the curve, and compressed ones', async () => {
     const raw = bytesOf(kindOf('ECDSA', 'P-256'), 'raw');
     const off = raw.slice();

@@ -255,6 +255,9 @@ describe('deriveBits and deriveKey', () => {
     const odd = bytes(await call('deriveBits', our, ours.privateKey, 13));
     expect([...odd]).toEqual([whole[0], (whole[1] ?? 0) & 0xf8]);
     expect(await failure(() => call('deriveBits', our, ours.privateKey, size + 1))).toBe('OperationError');
+    for (const length of [2 ** 32, 2 ** 32 + 8, -8, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(await failure(() => call('deriveBits', our, ours.privateKey, length))).toBe('TypeError');
+    }
     const key: webcrypto.CryptoKey = await call(
       'deriveKey',
       our,

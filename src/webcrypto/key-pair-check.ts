@@ -1,0 +1,45 @@
+import { createECDH, type KeyObject } from 'node:crypto';
+import { type Bytes, equal, fromBase64Url } from '../bytes.ts';
+import { CURVES, isCurve, toBigInt } from '../crypto/curve.ts';
+import type { KeyData } from './key-material.ts';
+
+/**
+ * Whether private and public half of key data belong together: Node and OpenSSL take both as they are, and give a key that
+ * does not verify its own signatures.
+ * @throws Error where they do not.
+ */
+export function checkPair(key: KeyObject, data: KeyData): void {
+  const jwk = key.export({ format: 'jwk' });
+  const member = (name: string): Bytes => fromBase64Url(`${jwk[name]}`);
+  const isPair =
+    jwk.kty === 'RSA'
+      ? isRsaPair((name) => toBigInt(member(name)))
+      : jwk.kty === 'EC'
+        ? isEcPair(jwk.crv, member)
+        : data.format !== 'jwk' || (data.jwk.x !== undefined && equal(fromBase64Url(data.jwk.x), member('x')));
+  if (!isPair) throw new Error('the public key is not that of the private key');
+}
+
+/** RFC 8017, 3.2, but for whether p and q are primes. */
+function isRsaPair(member: (name: string) => bigint): boolean {
+  const [n = 0n, e = 0n, d = 0n] = ['n', 'e', 'd'].map(member);
+  const [p = 0n, q = 0n, dp = 0n, dq = 0n, qi = 0n] = ['p', 'q', 'dp', 'dq', 'qi'].map(member);
+  if (p <= 1n || q <= 1n || p * q !== n) return false;
+  const isInverse = (a: bigint, modulus: bigint) => (e * a) % modulus === 1n;
+  return (
+    isInverse(d, p - 1n) &&
+    isInverse(d, q - 1n) &&
+    isInverse(dp, p - 1n) &&
+    isInverse(dq, q - 1n) &&
+    (qi * q) % p === 1n
+  );
+}
+
+function isEcPair(crv: string | undefined, member: (name: string) => Bytes): boolean {
+  if (!isCurve(crv)) return true; // it is refused for that
+  const ecdh = createECDH(CURVES[crv].nodeName);
+  ecdh.setPrivateKey(member('d'));
+  const { size } = CURVES[crv];
+  const point = ecdh.getPublicKey();
+  return equal(point.subarray(1, 1 + size), member('x')) && equal(point.subarray(1 + size), member('y'));
+}
