@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs the Web Platform Tests of WebCryptoAPI, which are in the source package of Debian's nodejs, against
+# keyprov/webcrypto without a provider. Slow and not part of test.sh; downloads 30 MB with apt-get, installs nothing.
+# Ends with the line "N passed, N failed, N that do not count". Exit code 1: a test failed.
+#
+#   scripts/web-platform-tests.sh              downloads the tests first
+#   scripts/web-platform-tests.sh DIRECTORY    takes them from there: test/fixtures/wpt of Node.js
+set -euo pipefail
+unset CDPATH
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+
+# Fetches the source package with lists of its own, so that the machine's package lists stay as they are.
+download() {
+  local release
+  release=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+  mkdir -p "$work/sources" "$work/lists/partial" "$work/package"
+  cat >"$work/sources/debian.sources" <<SOURCES
+Types: deb-src
+URIs: http://deb.debian.org/debian
+Suites: $release
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCES
+  local options=(-qq -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" -o "Dir::State::lists=$work/lists")
+  apt-get "${options[@]}" update
+  (cd "$work/package" && apt-get "${options[@]}" source --download-only nodejs)
+  tar -xf "$work"/package/nodejs_*.orig.tar.xz -C "$work" --strip-components=1 --wildcards '*/test/fixtures/wpt/WebCryptoAPI' '*/test/fixtures/wpt/resources'
+}
+
+tests=${1:-}
+if [[ -z $tests ]]; then
+  printf 'web-platform-tests: downloading the source of nodejs\n'
+  download
+  tests=$work/test/fixtures/wpt
+fi
+npm run --silent build
+node scripts/web-platform-tests.mjs "$tests"
