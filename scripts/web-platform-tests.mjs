@@ -64,7 +64,8 @@ async function runAll(root) {
 /** In the worker: testharness.js, the scripts that the file names, and the file, all in one global scope. */
 async function runHere({ root, path, scripts }) {
   const { createCrypto, CryptoKey } = await import('../dist/src/webcrypto/index.js');
-  const define = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  const define = (name, value) =>
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   define('crypto', createCrypto());
   define('CryptoKey', CryptoKey);
   define('self', globalThis);

@@ -3,8 +3,16 @@ const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
+/** A time that a peer names. */
+export type PeerTime =
+  | 'device-code-interval'
+  | 'device-code-lifetime'
+  | 'token-lifetime'
+  | 'retry-after'
+  | 'sync-interval';
+
 /** Every time that a peer names, and within which bounds it is taken, in milliseconds. */
-export const PEER_TIMES = {
+export const PEER_TIMES: Readonly<Record<PeerTime, { readonly least: number; readonly most: number }>> = {
   /** From one question for the token to the next. RFC 8628, 3.2: 5 seconds where the service says nothing. */
   'device-code-interval': { least: SECOND_MS, most: 5 * MINUTE_MS },
   /** For how long a user may sign in with a code. */
@@ -15,10 +23,10 @@ export const PEER_TIMES = {
   'retry-after': { least: 0, most: DAY_MS },
   /** From one synchronization of directories to the next. */
   'sync-interval': { least: MINUTE_MS, most: 31 * DAY_MS },
-} as const;
+};
 
 /** A time that a peer names, brought within its bounds: none of them is too long for a timer or a date. */
-export function peerTime(kind: keyof typeof PEER_TIMES, milliseconds: number): number {
+export function peerTime(kind: PeerTime, milliseconds: number): number {
   const { least, most } = PEER_TIMES[kind];
   return Number.isNaN(milliseconds) ? least : Math.min(Math.max(milliseconds, least), most);
 }

@@ -131,7 +131,7 @@ function decodePrivate(data: KeyData, algorithm: NormalizedAlgorithm): SoftwareK
   const { kind } = factsOf(algorithm.name);
   const wanted = kind === 'okp' ? algorithm.name.toLowerCase() : kind;
   if (key.asymmetricKeyType !== wanted) throw new Error(`a key of ${key.asymmetricKeyType}`);
-  checkPair(key, data);
+  checkPair(key, data.format === 'jwk' ? `${data.jwk.x}` : undefined);
   const bytes = view(key.export({ format: 'der', type: 'pkcs8' }));
   if (kind === 'okp') return { type: 'private', algorithm: { name: algorithm.name }, bytes };
   const publicKey = decodeJwk(publicMembers(key.export({ format: 'jwk' })));
