@@ -27,7 +27,22 @@ const ATTRIBUTE = new RegExp(`[ \\t\\r\\n]+(${NAME})[ \\t\\r\\n]*=[ \\t\\r\\n]*(
 const START_END = /[ \t\r\n]*(\/?)>/y;
 const END = new RegExp(`</(${NAME})[ \\t\\r\\n]*>`, 'y');
 const TEXT = /[^<]+/y;
-const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
+const S = '[ \\t\\n]';
+const quoted = (value: string): string => `${S}{0,99}=${S}{0,99}(?:"${value}"|'${value}')`;
+/** XML 1.0, 2.8. */
+const DECLARATION = new RegExp(
+  `<\\?xml${S}{1,99}version${quoted('1\\.[0-9]{1,9}')}` +
+    `(?:${S}{1,99}encoding${quoted('[A-Za-z][A-Za-z0-9._-]{0,99}')})?` +
+    `(?:${S}{1,99}standalone${quoted('(?:yes|no)')})?${S}{0,99}\\?>`,
+  'y',
+);
+/** What is not a Char of XML 1.0, 2.2. */
+const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
+/** Its name or number, with zeros before it or not. XML 1.0, 4.1. */
+const REFERENCE = /&(?:#x([0-9a-fA-F]{1,64})|#([0-9]{1,64})|([a-z]{1,64}));/y;
+const ENTITIES: ReadonlyMap<string, string> = new Map(
+  Object.entries({ lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }),
+);
 
 interface Open {
   readonly tag: string;
@@ -42,7 +57,11 @@ interface Open {
  *
  * @throws XmlError for anything else, for more than 4 Mi characters, or elements nested more than 32 deep.
  */
-export function parseXml(xml: string): readonly XmlElement[] {
+export function parseXml(text: string): readonly XmlElement[] {
+  checkSize(text, LIMIT.file, (message) => {
+    throw new XmlError(message, 1);
+  });
+  const xml = text.replace(/\r\n?/g, '\n'); // XML 1.0, 2.11
   const roots: Open = { tag: '', text: '', children: [] };
   const open: Open[] = [roots];
   let at = 0;
@@ -64,12 +83,10 @@ export function parseXml(xml: string): readonly XmlElement[] {
     return content;
   };
 
-  checkSize(xml, LIMIT.file, refuse);
-  while (at < xml.length && isXmlCharacter(xml.charCodeAt(at))) at++;
-  if (at < xml.length) refuse('a character that XML does not allow');
-  at = 0;
+  at = Math.max(xml.search(NOT_XML), 0);
+  if (at > 0 || NOT_XML.test(xml)) refuse('a character that XML does not allow');
   take(/\uFEFF/y);
-  take(/<\?xml[ \t\r\n][^<>?]*\?>/y);
+  take(DECLARATION);
   while (at < xml.length) {
     const parent = open.at(-1) ?? roots;
     const text = take(TEXT)?.[0];
@@ -80,7 +97,7 @@ export function parseXml(xml: string): readonly XmlElement[] {
     }
     const comment = takeUntil('<!--', '-->');
     if (comment !== undefined) {
-      if (comment.includes('--')) refuse("'--' in a comment");
+      if (comment.includes('--') || comment.endsWith('-')) refuse("'--' in a comment");
       continue;
     }
     const data = takeUntil('<![CDATA[', ']]>');
@@ -123,21 +140,16 @@ function close(open: Open[]): void {
 
 function resolve(text: string, refuse: (message: string) => never): string {
   if (text.includes(']]>')) refuse("']]>' outside CDATA");
-  return text.replace(/&([^;&]{0,12});?/g, (whole, name: string) => {
-    const numbered = /^#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}))$/.exec(name);
-    const code = numbered === null ? -1 : Number.parseInt(numbered[1] ?? numbered[2] ?? '', numbered[1] ? 16 : 10);
-    const isCharacter =
-      code === 9 || code === 10 || code === 13 || (code >= 32 && code < 0xd800) || (code > 0xdfff && code < 0x110000);
-    const resolved = isCharacter
-      ? String.fromCodePoint(code)
-      : Object.hasOwn(ENTITIES, name)
-        ? ENTITIES[name]
-        : undefined;
-    return whole.endsWith(';') && resolved !== undefined ? resolved : refuse(`'${whole}' is no known entity`);
-  });
-}
-
-/** Whether XML allows a UTF-16 code unit. XML 1.0, 2.2. */
-function isXmlCharacter(unit: number): boolean {
-  return (unit >= 0x20 && unit < 0xfffe) || unit === 0x09 || unit === 0x0a || unit === 0x0d;
+  let resolved = '';
+  let from = 0;
+  for (let at = text.indexOf('&'); at >= 0; at = text.indexOf('&', from)) {
+    REFERENCE.lastIndex = at;
+    const [whole = '', hex, decimal, name = ''] = REFERENCE.exec(text) ?? [];
+    const code = Number.parseInt(hex ?? decimal ?? '0', hex === undefined ? 10 : 16);
+    const character = code > 0 && code < 0x110000 ? String.fromCodePoint(code) : (ENTITIES.get(name) ?? '');
+    if (character === '' || NOT_XML.test(character)) refuse(`'${whole || '&'}' is not a known entity`);
+    resolved += text.slice(from, at) + character;
+    from = at + whole.length;
+  }
+  return resolved + text.slice(from);
 }

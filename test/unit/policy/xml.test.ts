@@ -22,6 +22,18 @@ describe('parseXml', () => {
     ['a declaration that is not the first', '<a/><?xml version="1.0"?>'],
     ['an unknown entity', '<a>&b;</a>'],
     ['an entity without its end', '<a>&amp </a>'],
+    ['a comment that ends in three dashes', '<a><!-- x ---></a>'],
+    ['a number that is U+FFFF', '<a>&#xFFFF;</a>'],
+    ['U+FFFE', '<a>\ufffe</a>'],
+    ['half of a surrogate pair as it is', '<a>\ud800</a>'],
+    ['a declaration of nothing', '<?xml ?><a/>'],
+    ['a declaration without version', '<?xml encoding="utf-8"?><a/>'],
+    ['a declaration of version 2', '<?xml version="2.0"?><a/>'],
+    ['a declaration with more', '<?xml version="1.0" nonsense?><a/>'],
+    ['a declaration in another order', '<?xml version="1.0" standalone="yes" encoding="utf-8"?><a/>'],
+    ['a declaration with an encoding that is none', '<?xml version="1.0" encoding="-utf"?><a/>'],
+    ['a declaration whose quotation marks differ', '<?xml version="1.0\'?><a/>'],
+    ['a declaration in capital letters', '<?XML version="1.0"?><a/>'],
     ['a bare ampersand', '<a>a & b</a>'],
     ['a number that is no character', '<a>&#0;</a>'],
     ['half of a surrogate pair', '<a>&#xD800;</a>'],
@@ -45,6 +57,17 @@ describe('parseXml', () => {
     ['33 elements in each other', `${'<a>'.repeat(33)}${'</a>'.repeat(33)}`],
   ])('refuses %s', (_, xml) => {
     expect(() => parseXml(xml)).toThrow(XmlError);
+  });
+
+  it('reads numbers with zeros in front, and every end of a line as a line feed', () => {
+    expect(parseXml('<a>&#0009;&#x00000041;&#x10FFFD;&#xFFFD;</a>')).toEqual([leaf('a', '\tA\u{10fffd}\ufffd')]);
+    expect(parseXml('<a>1\r\n2\r3\n4&#13;</a>\r\n')).toEqual([leaf('a', '1\n2\n3\n4\r')]);
+    for (const declaration of [
+      "<?xml version='1.1'?>",
+      '<?xml\r\n version = "1.0"\tencoding="UTF-16" standalone=\'no\' ?>',
+    ]) {
+      expect(parseXml(`${declaration}<a/>`)).toEqual([leaf('a')]);
+    }
   });
 
   it('takes 32 elements in each other', () => {
