@@ -27,7 +27,7 @@ SOURCES
   local options=(-qq -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/sources" -o "Dir::State::lists=$work/lists")
   apt-get "${options[@]}" update
   (cd "$work/package" && apt-get "${options[@]}" source --download-only nodejs)
-  tar -xf "$work"/package/nodejs_*.orig.tar.xz -C "$work" --strip-components=1 --wildcards '*/test/fixtures/wpt/WebCryptoAPI' '*/test/fixtures/wpt/resources'
+  tar -xf "$work"/package/nodejs_*.orig.tar.xz -C "$work" --strip-components=1 --wildcards '*/test/fixtures/wpt/WebCryptoAPI' '*/test/fixtures/wpt/common' '*/test/fixtures/wpt/resources'
 }
 
 tests=${1:-}
