@@ -101,7 +101,8 @@ export function decodeSpki(der: Uint8Array): PublicKey {
   const bits = parts.next(TAG.BIT_STRING).content;
   parts.end();
   const id = ALGORITHMS.find(([, hex]) => hex === algorithm)?.[0];
-  if (id === undefined) throw new KeyprovError('key-invalid', `SPKI: unknown algorithm or parameters ${algorithm}`);
+  if (id === undefined)
+    throw new KeyprovError('key-invalid', `SPKI: unknown algorithm or parameters ${algorithm.slice(0, 64)}`);
   if (bits[0] !== 0) throw new KeyprovError('key-invalid', 'SPKI: the key is not a whole number of bytes');
   return id === 'RSA' ? decodePkcs1(bits.subarray(1)) : decodePoint(id, bits.subarray(1));
 }

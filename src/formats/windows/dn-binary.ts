@@ -32,6 +32,7 @@ export function decodeDnBinary(text: string): DnBinary {
   const [, count, hex = '', dn] = /^B:(0|[1-9]\d*):([0-9A-Fa-f]+):(.+)$/s.exec(text) ?? [];
   if (count === undefined || dn === undefined)
     throw requestInvalid('DN-Binary value', 'not of the form B:count:digits:name');
+  checkSize(dn, LIMIT.line, (problem) => requestInvalid('DN-Binary value', `its name: ${problem}`));
   if (Number(count) !== hex.length) throw requestInvalid('DN-Binary value', `${hex.length} digits, it says ${count}`);
   return { binary: inRequest('DN-Binary value', () => fromHex(hex)), dn };
 }
