@@ -2,8 +2,9 @@ import { type AttestationKey, createAttestationKey } from '../attestation/attest
 import { attestKey } from '../attestation/certify.ts';
 import { checkChallenge } from '../attestation/challenge.ts';
 import type { AttestationStatement } from '../attestation/statement.ts';
+import { verifyStatement } from '../attestation/verify.ts';
 import { type Bytes, copy } from '../bytes.ts';
-import type { PublicKey } from '../crypto/public-key.ts';
+import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { SelectionError } from '../errors/selection-error.ts';
 import { type ErrorCode, isKeyprovError, KeyprovError, sayError, withCleanup } from '../errors.ts';
 import { buildKast } from '../formats/windows/kast.ts';
@@ -151,9 +152,26 @@ async function attestInTpm(
         creation: key.creation,
         akCertificates,
       });
+      checkStatementOf(key, ak, statement, challenge);
       return { outcome: { status: 'made', statement }, kast: kastOf(statement, file.privateArea, key.hasPin) };
     });
   }, release);
+}
+
+/** What is given out is verified first: an answer of the TPM may have been altered on its way. @throws KeyprovError `tpm-session` */
+function checkStatementOf(
+  { publicKey }: ProvidedKey,
+  { pubArea }: AttestationKey,
+  statement: AttestationStatement,
+  challenge: Uint8Array,
+): void {
+  const expectedKey = { spki: encodeSpki(publicKey) };
+  const { ok, findings } = verifyStatement(statement, { challenge, attestationKey: { pubArea }, expectedKey });
+  if (ok) return;
+  const problems = findings.flatMap(({ id, status, detail }) => (status === 'fail' ? [`${id}: ${detail}`] : []));
+  throw new KeyprovError('tpm-session', `the statement of the TPM does not verify (${problems.join('; ')})`, {
+    remedy: 'try again; if it stays, do not trust the connection to this TPM until the cause is known',
+  });
 }
 
 function kastOf(statement: AttestationStatement, privatePart: Bytes, authRequired: boolean): Bytes {
