@@ -4,7 +4,7 @@ import { isTpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { GetCapability, TestParms } from './commands/capability.ts';
-import { TPM_CAP, TPM_HT, TPM_PT } from './constants.ts';
+import { handleType, TPM_CAP, TPM_HT, TPM_PT } from './constants.ts';
 import type { TpmCap } from './structures/base.ts';
 import type { TpmsCapabilityData } from './structures/capability.ts';
 import type { TpmtPublic } from './structures/object.ts';
@@ -46,13 +46,25 @@ export async function listHandles(tpm: Tpm, type: number, options: SignalOptions
   return handles.filter((handle) => handle >>> 24 === type);
 }
 
-/** The handles of all sessions, loaded and saved, of both kinds. Part 3, 30.2; for sessions the type asked for is that of the list. */
-export async function listSessions(tpm: Tpm, options: SignalOptions = {}): Promise<number[]> {
-  const sessions: number[] = [];
+/** The sessions of both kinds; for sessions, the type asked for is that of the list: loaded, or saved. Part 3, 30.2. */
+export async function listSessionStates(
+  tpm: Tpm,
+  options: SignalOptions = {},
+): Promise<{ readonly handle: number; readonly isSaved: boolean }[]> {
+  const sessions: { handle: number; isSaved: boolean }[] = [];
   for (const list of [TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION]) {
-    sessions.push(...(await readAll(tpm, TPM_CAP.HANDLES, list * 2 ** 24, (last) => last + 1, options)));
+    const isSaved = list === TPM_HT.POLICY_SESSION;
+    const handles = await readAll(tpm, TPM_CAP.HANDLES, list * 2 ** 24, (last) => last + 1, options);
+    sessions.push(...handles.map((handle) => ({ handle, isSaved })));
   }
-  return sessions.filter((handle) => handle >>> 24 === TPM_HT.HMAC_SESSION || handle >>> 24 === TPM_HT.POLICY_SESSION);
+  return sessions.filter(({ handle }) =>
+    [TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION].some((type) => handleType(handle) === type),
+  );
+}
+
+/** The handles of all sessions, loaded and saved, of both kinds. */
+export async function listSessions(tpm: Tpm, options: SignalOptions = {}): Promise<number[]> {
+  return (await listSessionStates(tpm, options)).map(({ handle }) => handle);
 }
 
 /** Properties (TPM_PT) from `first` on, as a map. Those that a TPM does not have are absent. */

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Bytes, uint32At } from '../bytes.ts';
-import { withCleanup } from '../errors.ts';
+import { isTpmError } from '../errors/tpm-error.ts';
+import { isKeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { authEntries, handleArguments, sessionsOf } from './arguments.ts';
 import type { Call, InUse } from './call.ts';
@@ -12,14 +13,16 @@ import { ReadPublic } from './commands/object.ts';
 import { handleType, TPM_HT } from './constants.ts';
 import { type Answer, type Exchange, prepare } from './exchange.ts';
 import { HEADER_SIZE } from './frame.ts';
+import type { Mark, Marks } from './marks.ts';
 import { ObjectSlots } from './object-slots.ts';
+import { flushDead } from './recover.ts';
 import { Room } from './room.ts';
 import { Session } from './session.ts';
 import { SessionSlots } from './session-slots.ts';
 import { tpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
-import { flushHandle } from './volatile.ts';
+import { flushHandle, isGone } from './volatile.ts';
 
 /** Options of `Tpm.run`. */
 export interface RunOptions extends SignalOptions {
@@ -42,8 +45,12 @@ export class Engine {
   readonly #sender: TimedSender;
   readonly #call: Call = (command, args, inUse) => this.execute(command, args, {}, inUse);
 
-  constructor(holder: ConstructorParameters<typeof ObjectSlots>[0], sender: TimedSender) {
+  readonly #marks: Marks | undefined;
+  #isClean = false;
+
+  constructor(holder: ConstructorParameters<typeof ObjectSlots>[0], sender: TimedSender, marks: Marks | undefined) {
     this.#sender = sender;
+    this.#marks = marks;
     this.objects = new ObjectSlots(holder, this.#call);
     this.sessions = new SessionSlots(this.#call);
     this.#room = new Room(this.objects, this.sessions);
@@ -72,6 +79,7 @@ export class Engine {
       resolved.push({ handle: number, name: name ?? (withSession ? await this.#nameOf(number, inUse) : EMPTY) });
     }
     const names = resolved.map(({ name }) => name);
+    const mark = await this.#mark(command, args);
     const exchange = prepare(command, args, resolved, authEntries(handles, names, sessions));
     try {
       const answer = await this.#exchange(command, exchange, inUse, signal);
@@ -82,12 +90,45 @@ export class Engine {
         if (kind === 'session') await this.sessions.checkNew(handle, 'sessionType' in args && args.sessionType);
         values[key] = kind === 'object' ? await this.objects.adopt(handle, values.name as Uint8Array) : handle;
       }
+      if (mark !== undefined) this.#marks?.settle(mark, handle);
+      this.#flushed(args);
       // The codecs of the answer were checked against R where the command is defined.
       return values as R;
+    } catch (error) {
+      // With the connection gone, nobody knows what came of it.
+      const isUnknown = isKeyprovError(error) && error.code.startsWith('transport-');
+      if (mark !== undefined && !isUnknown) this.#marks?.settle(mark, undefined);
+      if (isGone(error)) this.#flushed(args);
+      throw error;
     } finally {
       exchange.wipe();
-      for (const session of used) if (session.ended) this.sessions.release(session);
+      for (const session of used) {
+        if (!session.ended) continue;
+        this.sessions.release(session);
+        this.#marks?.gone(session.sessionHandle);
+      }
     }
+  }
+
+  /** Notes what the command will load or start; before the first, what dead connections have left is taken out. */
+  async #mark(command: AnyCommand, args: object): Promise<Mark | undefined> {
+    if (this.#marks === undefined) return undefined;
+    const what = this.objects.loadedBy(command, args);
+    if (what === undefined) return undefined;
+    if (!this.#isClean) {
+      this.#isClean = true;
+      try {
+        await flushDead(this.#call, this.#marks);
+      } catch (error) {
+        // What cannot be cleared is in the way perhaps, and then the error of the command says so.
+        if (!isTpmError(error)) throw error;
+      }
+    }
+    return this.#marks.want(what);
+  }
+
+  #flushed(args: object): void {
+    if ('flushHandle' in args && typeof args.flushHandle === 'number') this.#marks?.gone(args.flushHandle);
   }
 
   /** What an answer holds; if it cannot be believed, what the command has loaded is taken out of the TPM. */

@@ -2,9 +2,15 @@ import { copy, equal } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Call, InUse } from './call.ts';
 import { altered } from './check-values.ts';
+import { encode } from './codec/index.ts';
+import type { AnyCommand } from './command.ts';
 import { ContextLoad, ContextSave, FlushContext } from './commands/context.ts';
 import { ReadPublic, type ReadPublicResult } from './commands/object.ts';
 import { handleType, TPM_HT } from './constants.ts';
+import type { Mark } from './marks.ts';
+import { isHashAlg, objectName } from './names.ts';
+import type { TpmsContext } from './structures/context.ts';
+import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
 import { TpmObject } from './tpm-object.ts';
 import { flushHandle, isGone, listVolatile } from './volatile.ts';
 
@@ -17,10 +23,26 @@ export class ObjectSlots {
   readonly #holder: ConstructorParameters<typeof TpmObject>[0];
   /** Objects in the TPM, the least recently used first. */
   readonly #resident = new Set<TpmObject>();
+  /** The Names of objects that were swapped out. */
+  readonly #saved = new WeakMap<TpmsContext, Uint8Array>();
 
   constructor(holder: ConstructorParameters<typeof TpmObject>[0], call: Call) {
     this.#holder = holder;
     this.#call = call;
+  }
+
+  /** What a command will load or start, as far as that can be said before. */
+  loadedBy({ name, answerHandle }: AnyCommand, args: object): Mark['what'] | undefined {
+    if (answerHandle === undefined) return undefined;
+    if (answerHandle[1] === 'session') return { kind: 'session', bytes: new Uint8Array(0) };
+    const { inPublic, context }: { inPublic?: TpmtPublic; context?: TpmsContext } = args;
+    if (inPublic !== undefined) {
+      const isExact = name.startsWith('Load') && isHashAlg(inPublic.nameAlg);
+      if (isExact) return { kind: 'name', bytes: objectName(inPublic) };
+      return { kind: 'template', bytes: encode(TPMT_PUBLIC, inPublic) };
+    }
+    const saved = context && this.#saved.get(context);
+    return saved && { kind: 'name', bytes: saved };
   }
 
   /** The object that a command has just loaded. @throws KeyprovError `tpm-session` for a handle that cannot be its own. */
@@ -56,6 +78,7 @@ export class ObjectSlots {
         const { context } = await this.#call(ContextSave, { saveHandle: handle });
         await this.#call(FlushContext, { flushHandle: handle });
         object.context = context;
+        this.#saved.set(context, object.name);
       } catch (error) {
         if (!isGone(error)) throw error;
         await this.#flushStray(object.name);

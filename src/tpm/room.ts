@@ -36,7 +36,7 @@ export class Room {
     }
     if (code !== TPM_RC.OBJECT_MEMORY) return '';
     try {
-      return await this.#once('', () => this.#objects.occupants());
+      return `${await this.#once('', () => this.#objects.occupants())}; see keyprov tpm`;
     } catch {
       return ''; // a TPM that cannot say what it holds: that it is full is what counts
     }

@@ -9,6 +9,7 @@ import { Shutdown, Startup } from './commands/start-up.ts';
 import { TPM_SU } from './constants.ts';
 import { Engine, type RunOptions } from './engine.ts';
 import { shutdownAtExit } from './exit-hook.ts';
+import type { Marks } from './marks.ts';
 import { Queue } from './queue.ts';
 import type { Session } from './session.ts';
 import type { TpmObject } from './tpm-object.ts';
@@ -20,6 +21,8 @@ import { Turns } from './turns.ts';
 export interface TpmOptions extends SignalOptions {
   /** After how long a command that the TPM does not answer ends, with the transport. */
   readonly commandTimeouts?: CommandTimeouts | undefined;
+  /** Where it is noted what this connection has in the TPM. Absent: nowhere. `openTpm` knows where that is needed. */
+  readonly marks?: Marks | undefined;
 }
 
 /**
@@ -37,15 +40,17 @@ export class Tpm {
   readonly number: number = ++Tpm.opened;
   readonly #queue = new Queue();
   readonly #turns = new Turns();
+  readonly #marks: Marks | undefined;
   readonly #sender: TimedSender;
   readonly #engine: Engine;
   #closing: Promise<void> | undefined;
   #forgetExit: () => void = () => {};
 
-  private constructor(transport: TpmTransport, timeouts: CommandTimeouts | undefined) {
+  private constructor(transport: TpmTransport, { commandTimeouts, marks }: TpmOptions) {
     this.transport = transport;
-    this.#sender = new TimedSender(transport, timeouts);
-    this.#engine = new Engine(this, this.#sender);
+    this.#marks = marks;
+    this.#sender = new TimedSender(transport, commandTimeouts);
+    this.#engine = new Engine(this, this.#sender, marks);
   }
 
   /**
@@ -53,7 +58,7 @@ export class Tpm {
    * When that fails the transport is closed.
    */
   static async open(transport: TpmTransport, options: TpmOptions = {}): Promise<Tpm> {
-    const tpm = new Tpm(transport, options.commandTimeouts);
+    const tpm = new Tpm(transport, options);
     try {
       if (!transport.managed) await tpm.startup(options);
     } catch (error) {
@@ -74,6 +79,7 @@ export class Tpm {
       await this.run(Startup, { startupType: TPM_SU.CLEAR }, options);
       this.#engine.objects.forgetAll();
       for (const session of this.#engine.sessions.releaseAll()) session.ended = true;
+      this.#marks?.forget();
     } catch (error) {
       if (!isTpmError(error, TPM_RC.INITIALIZE)) throw error;
     }
@@ -185,6 +191,7 @@ export class Tpm {
       // A connection that is gone has nothing left to tidy up; anything else the caller must know.
       if (!(error instanceof KeyprovError) || !error.code.startsWith('transport-')) throw error;
     } finally {
+      this.#marks?.close();
       await this.transport.close();
     }
   }

@@ -12,6 +12,7 @@ import { signCommand } from './sign.ts';
 import { simCommand } from './sim.ts';
 import { statusCommand } from './status.ts';
 import { syncStatusCommand } from './sync-status.ts';
+import { tpmCommand } from './tpm.ts';
 import { unregisterCommand } from './unregister.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -34,6 +35,7 @@ export const COMMANDS: readonly CliCommand[] = [
     policyExplainCommand,
     inspectCommand,
     doctorCommand,
+    tpmCommand,
     simCommand,
   ],
 ];

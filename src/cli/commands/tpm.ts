@@ -1,0 +1,76 @@
+import type { Command } from 'commander';
+import { KeyprovError, withCleanup } from '../../errors.ts';
+import { FlushContext } from '../../tpm/commands/context.ts';
+import { readVolatile, type VolatileEntry } from '../../tpm/contents.ts';
+import { openTpm } from '../../tpm/open-tpm.ts';
+import type { CliCommand, Context } from '../command.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Arguments } from '../options/arguments.ts';
+import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
+import { repeatableOption } from '../options/value-option.ts';
+import type { Outcome } from '../terminal/report.ts';
+
+/** `keyprov tpm`. */
+export const tpmCommand: CliCommand = {
+  name: 'tpm',
+  examples: ['keyprov tpm', 'keyprov tpm --tpm device:/dev/tpm0 --flush 0x80000000', 'keyprov tpm --flush-all'],
+  define,
+  run: runTpm,
+};
+
+function define(command: Command): void {
+  command
+    .summary('say what takes the room in a TPM, and flush it')
+    .description('say which transient objects and sessions take the room in a TPM, and flush them if you say so')
+    .addOption(tpmOption())
+    .addOption(repeatableOption('--flush <handle>', 'take this one out, such as 0x80000000 (repeatable)'))
+    .option('--flush-all', 'take all of them out, also those of other programs');
+}
+
+async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
+  const { signal } = context;
+  const address = readTpmAddress(given, context);
+  const handles = given.texts('flush').map((text) => readHandle(given, text));
+  const all = given.has('flush-all');
+  if (address === 'none') given.problems.push('--tpm none: name a TPM');
+  given.check();
+  const tpm = await openTpm(address, { signal });
+  return await withCleanup(
+    async () => {
+      const entries = await readVolatile(tpm, { signal });
+      const missing = handles.find((handle) => !entries.some((entry) => entry.handle === handle));
+      if (missing !== undefined) {
+        throw new KeyprovError('key-not-found', `the TPM has nothing at ${hex(missing)}`, {
+          remedy: 'keyprov tpm without --flush lists what it has',
+        });
+      }
+      const flushed = entries.filter(({ handle }) => all || handles.includes(handle));
+      for (const { handle: flushHandle } of flushed) await tpm.run(FlushContext, { flushHandle }, { signal });
+      const isFlushed = (entry: VolatileEntry): boolean => flushed.includes(entry);
+      const lines = entries.map((entry) => describe(entry, isFlushed(entry)));
+      if (entries.length === 0) lines.push('nothing');
+      if (tpm.transport.managed) lines.push('a resource manager keeps what other programs have apart');
+      return {
+        exitCode: EXIT.done,
+        text: `${lines.join('\n')}\n`,
+        json: {
+          ...{ tpm: tpm.transport.address, managed: tpm.transport.managed },
+          entries: entries.map((entry) => ({ ...entry, handle: hex(entry.handle), flushed: isFlushed(entry) })),
+        },
+      };
+    },
+    () => tpm.close(),
+  );
+}
+
+const hex = (handle: number): string => `0x${handle.toString(16).padStart(8, '0')}`;
+
+function describe({ handle, kind, what, ours }: VolatileEntry, isFlushed: boolean): string {
+  const owner = ours ? 'left by keyprov' : 'of another program';
+  return `${hex(handle)}  ${kind.padEnd(14)}  ${what}, ${owner}${isFlushed ? ': flushed' : ''}`;
+}
+
+function readHandle(given: Arguments, text: string): number {
+  if (!/^0x[0-9a-f]{1,8}$/i.test(text)) given.problems.push('--flush takes a handle, such as 0x80000000');
+  return Number(text);
+}

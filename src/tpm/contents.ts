@@ -1,0 +1,55 @@
+import { KeyprovError } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
+import { listHandles, listSessionStates } from './capabilities.ts';
+import { ReadPublic } from './commands/object.ts';
+import { handleType, TPM_ALG, TPM_HT } from './constants.ts';
+import { Marks } from './marks.ts';
+import { publicKeyOf } from './public-key.ts';
+import type { TpmtPublic } from './structures/object.ts';
+import type { Tpm } from './tpm.ts';
+
+/** Something that takes one of the few places in a TPM until it is flushed. */
+export interface VolatileEntry {
+  readonly handle: number;
+  readonly kind: 'object' | 'loaded session' | 'saved session';
+  /** What it is, for people: `P-256 storage key`. */
+  readonly what: string;
+  /** Whether a process of keyprov has left it: the next one that needs the room takes it out. */
+  readonly ours: boolean;
+}
+
+/** The transient objects and the sessions in a TPM. With a resource manager, only those of this connection are seen. */
+export async function readVolatile(tpm: Tpm, options: SignalOptions = {}): Promise<VolatileEntry[]> {
+  const marked = new Marks(tpm.transport.address).readDead().flatMap(({ marks }) => marks.map(({ handle }) => handle));
+  const entry = (handle: number, kind: VolatileEntry['kind'], what: string): VolatileEntry => ({
+    ...{ handle, kind, what, ours: marked.includes(handle) },
+  });
+  const entries: VolatileEntry[] = [];
+  for (const handle of await listHandles(tpm, TPM_HT.TRANSIENT, options)) {
+    const { outPublic } = await tpm.run(ReadPublic, { objectHandle: handle }, options);
+    entries.push(entry(handle, 'object', describeArea(outPublic)));
+  }
+  for (const { handle, isSaved } of await listSessionStates(tpm, options)) {
+    const what = handleType(handle) === TPM_HT.HMAC_SESSION ? 'HMAC' : 'policy';
+    entries.push(isSaved ? entry(handle, 'saved session', 'HMAC or policy') : entry(handle, 'loaded session', what));
+  }
+  return entries;
+}
+
+function describeArea(area: TpmtPublic): string {
+  const { restricted, decrypt, sign } = area.objectAttributes;
+  if (area.type === TPM_ALG.KEYEDHASH) return sign ? 'HMAC key' : 'sealed data';
+  const role = restricted ? (decrypt ? 'storage key' : 'attestation key') : sign ? 'signing key' : 'decryption key';
+  return `${algorithmName(area)} ${role}`;
+}
+
+function algorithmName(area: TpmtPublic): string {
+  if (area.type === TPM_ALG.SYMCIPHER) return 'symmetric';
+  try {
+    const key = publicKeyOf(area);
+    return key.kty === 'RSA' ? `RSA-${key.n.length * 8}` : key.crv;
+  } catch (error) {
+    if (error instanceof KeyprovError) return `0x${area.type.toString(16)}`;
+    throw error;
+  }
+}

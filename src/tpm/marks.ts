@@ -1,0 +1,169 @@
+import { closeSync, constants, ftruncateSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fromHex, toHex } from '../bytes.ts';
+import { ignoring, temporaryName } from '../storage/atomic-file.ts';
+import { openPrivateDirectory, openPrivateFile, readPrivateFile } from '../storage/private-files.ts';
+
+/** What a connection was about to load or start in a TPM: an object by its Name or its template, or a session. */
+export interface Mark {
+  /** Milliseconds of the system's clock. */
+  readonly at: number;
+  /** A Name, a TPMT_PUBLIC, or nothing for a session. */
+  readonly what: { readonly kind: 'name' | 'template' | 'session'; readonly bytes: Uint8Array };
+  /** Absent where the answer did not come. */
+  handle?: number | undefined;
+}
+
+/** Marks of a connection that is gone. */
+export interface DeadMarks {
+  readonly marks: readonly Mark[];
+  /** Forgets them. */
+  remove(): void;
+}
+
+const SUFFIX = '.marks';
+const NAME = /^\.keyprov-[0-9a-f-]{36}\.marks$/;
+
+/** Where marks are: with what the user's programs can make again. XDG Base Directory Specification; `LOCALAPPDATA` of Windows. */
+export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.env): string {
+  const { LOCALAPPDATA: local, XDG_CACHE_HOME: cache } = environment;
+  if (process.platform === 'win32' && local) return join(local, 'keyprov', 'tpm-marks');
+  return join(cache || join(homedir(), '.cache'), 'keyprov', 'tpm-marks');
+}
+
+/**
+ * What one connection has in a TPM without resource manager, kept in a file, so that the next connection can take it out
+ * if this one ends without doing so. Such a TPM has one connection at a time: so marks of all others are those of the
+ * dead, and no lock is needed to tell.
+ */
+export class Marks {
+  readonly directory: string;
+  readonly #address: string;
+  readonly #live = new Set<Mark>();
+  #file: { readonly path: string; readonly fd: number; readonly start: number } | undefined;
+  /** Why no marks can be kept. */
+  problem: unknown;
+
+  constructor(address: string, directory: string = defaultMarksDirectory()) {
+    this.#address = address;
+    this.directory = directory;
+  }
+
+  /** Notes what is about to be loaded or started. What is returned is for {@link settle}. */
+  want(what: Mark['what']): Mark {
+    const mark: Mark = { at: Date.now(), what };
+    this.#live.add(mark);
+    this.#write(`want ${mark.at} ${what.kind} ${toHex(what.bytes)}\n`);
+    return mark;
+  }
+
+  /** Notes what came of it: the handle, or nothing. */
+  settle(mark: Mark, handle: number | undefined): void {
+    mark.handle = handle;
+    if (handle === undefined) this.#live.delete(mark);
+    this.#write(handle === undefined ? 'none\n' : `have ${handle}\n`);
+    this.#shorten();
+  }
+
+  /** Notes that nothing has that handle any more. */
+  gone(handle: number): void {
+    for (const mark of this.#live) {
+      if (mark.handle !== handle) continue;
+      this.#live.delete(mark);
+      this.#write(`gone ${handle}\n`);
+    }
+    this.#shorten();
+  }
+
+  /** Forgets all of this connection, after a loss of power. */
+  forget(): void {
+    this.#live.clear();
+    this.#shorten();
+  }
+
+  /** The marks that other connections to the same TPM have left. */
+  readDead(): DeadMarks[] {
+    return (
+      this.#try(() => {
+        const directory = openPrivateDirectory(this.directory);
+        const dead: DeadMarks[] = [];
+        for (const name of readdirSync(directory)) {
+          const path = join(directory, name);
+          if (!NAME.test(name) || path === this.#file?.path) continue;
+          const file = readPrivateFile(path);
+          const marks = file && parse(file.bytes.toString('latin1'), this.#address);
+          if (marks) dead.push({ marks, remove: () => this.#try(() => remove(path)) });
+        }
+        return dead;
+      }) ?? []
+    );
+  }
+
+  /** Ends the marks of this connection. If something is still in the TPM, they stay for the next one. */
+  close(): void {
+    const file = this.#file;
+    this.#file = undefined;
+    if (file === undefined) return;
+    closeSync(file.fd);
+    if (this.#live.size === 0) this.#try(() => remove(file.path));
+  }
+
+  #write(line: string): void {
+    if (this.problem !== undefined) return;
+    this.#try(() => {
+      this.#file ??= this.#open();
+      writeSync(this.#file.fd, line);
+    });
+  }
+
+  #open(): { path: string; fd: number; start: number } {
+    const path = join(openPrivateDirectory(this.directory), temporaryName().replace('.tmp', SUFFIX));
+    const fd = openPrivateFile(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_APPEND);
+    const head = `keyprov marks ${JSON.stringify(this.#address)}\n`;
+    writeSync(fd, head);
+    return { path, fd, start: Buffer.byteLength(head) };
+  }
+
+  /** While nothing is in the TPM there is nothing to remember, so the file does not grow. */
+  #shorten(): void {
+    const file = this.#file;
+    if (this.#live.size === 0 && file !== undefined) this.#try(() => ftruncateSync(file.fd, file.start));
+  }
+
+  /** A disk that is full or cannot be written must not stop the work: there are no marks then. */
+  #try<T>(work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      this.problem = error;
+      return undefined;
+    }
+  }
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    ignoring('ENOENT', undefined)(error);
+  }
+}
+
+/** The marks in a file that are still in the TPM; undefined for the file of another TPM. The last line may be cut. */
+function parse(text: string, address: string): Mark[] | undefined {
+  const [head, ...lines] = text.split('\n');
+  if (head !== `keyprov marks ${JSON.stringify(address)}`) return undefined;
+  const marks = new Set<Mark>();
+  let last: Mark | undefined;
+  for (const line of lines) {
+    const [verb, first = '', kind, hex = ''] = line.split(' ');
+    if (verb === 'want' && (kind === 'name' || kind === 'template' || kind === 'session')) {
+      last = { at: Number(first), what: { kind, bytes: fromHex(hex) } };
+      marks.add(last);
+    } else if (verb === 'have' && last !== undefined) last.handle = Number(first);
+    else if (verb === 'none' && last !== undefined) marks.delete(last);
+    else if (verb === 'gone') for (const mark of marks) if (mark.handle === Number(first)) marks.delete(mark);
+  }
+  return [...marks];
+}

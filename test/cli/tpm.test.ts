@@ -1,0 +1,65 @@
+import { spawnSync } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  type LocalSwtpm,
+  missingPrograms,
+  startLocalSwtpm,
+  toolEnvironment,
+} from '../integration/support/local-swtpm.ts';
+import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
+
+describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !== undefined)('keyprov tpm', () => {
+  let swtpm: LocalSwtpm;
+  let address: string;
+  beforeAll(async () => {
+    swtpm = await startLocalSwtpm();
+    address = `swtpm:unix:${swtpm.socket}`;
+  });
+  afterAll(() => swtpm?.[Symbol.asyncDispose]());
+
+  function tool(name: string, ...args: string[]): string {
+    const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: `swtpm:path=${swtpm.socket}` };
+    const { status, stdout, stderr } = spawnSync(name, args, { env, encoding: 'utf8' });
+    expect(status, stderr).toBe(0);
+    return stdout;
+  }
+
+  it('lists what another program has left, and flushes what it is told to', () => {
+    using directory = temporaryDirectory();
+    const at = (name: string) => `${directory.path}/${name}`;
+    tool('tpm2_createprimary', '-C', 'o', '-G', 'ecc', '-c', at('a.ctx'));
+    tool('tpm2_createprimary', '-C', 'e', '-G', 'rsa', '-c', at('b.ctx'));
+    tool('tpm2_startauthsession', '-S', at('session.ctx'));
+    const listed = keyprov(['tpm', '--tpm', address]);
+    expect(listed).toMatchObject({ status: 0, stderr: '' });
+    expect(listed.stdout.split('\n')).toEqual([
+      '0x80000000  object          P-256 storage key, of another program',
+      '0x80000001  object          RSA-2048 storage key, of another program',
+      expect.stringMatching(/^0x0[23]00000[0-9a-f] {2}saved session {3}HMAC or policy, of another program$/),
+      '',
+    ]);
+    expect(tool('tpm2_getcap', 'handles-transient')).toBe('- 0x80000000\n- 0x80000001\n');
+
+    const { json } = keyprovJson(['tpm', '--tpm', address, '--flush', '0x80000000']);
+    expect(json).toMatchObject({
+      entries: [
+        { handle: '0x80000000', kind: 'object', what: 'P-256 storage key', ours: false, flushed: true },
+        { handle: '0x80000001', flushed: false },
+        { kind: 'saved session', flushed: false },
+      ],
+    });
+    expect(tool('tpm2_getcap', 'handles-transient')).toBe('- 0x80000001\n');
+
+    expect(keyprov(['tpm', '--tpm', address, '--flush-all']).stdout).toMatch(/^0x80000001 .*: flushed\n.*: flushed\n$/);
+    expect(keyprov(['tpm', '--tpm', address]).stdout).toBe('nothing\n');
+    expect(tool('tpm2_getcap', 'handles-transient') + tool('tpm2_getcap', 'handles-saved-session')).toBe('');
+  });
+
+  it('refuses a handle that is none, and one that the TPM has not', () => {
+    const { status, stderr } = keyprov(['tpm', '--tpm', address, '--flush', 'all']);
+    expect({ status, stderr }).toMatchObject({ status: 2, stderr: expect.stringContaining('--flush takes a handle') });
+    const missing = keyprov(['tpm', '--tpm', address, '--flush', '0x80000009']);
+    expect(missing.status).not.toBe(0);
+    expect(missing.stderr).toContain('the TPM has nothing at 0x80000009');
+  });
+});

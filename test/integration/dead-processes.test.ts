@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { utf8 } from '../../src/bytes.ts';
+import { verifySignature } from '../../src/crypto/verify-signature.ts';
+import { encodeKeyRecord, type KeyRecord } from '../../src/keys/key-record.ts';
+import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { definePolicy } from '../../src/policy/index.ts';
+import { makeKey } from '../../src/provisioning/provision-key.ts';
+import { faultyTransport } from '../../src/testing/faulty-transport.ts';
+import { ContextLoad, ContextSave, FlushContext } from '../../src/tpm/commands/context.ts';
+import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
+import { TPM_CC, TPM_RH } from '../../src/tpm/constants.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { startSession } from '../../src/tpm/start-session.ts';
+import { srkTemplate } from '../../src/tpm/templates.ts';
+import type { Tpm } from '../../src/tpm/tpm.ts';
+import { type Bundle, bundle } from './support/bundle.ts';
+import { type LocalSwtpm, missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
+import { leftovers } from './support/new-tpm.ts';
+
+const PIN = utf8('591834');
+const DATA = utf8('data');
+const EMPTY = new Uint8Array(0);
+const OPERATIONS = ['sign', 'attest', 'change-pin', 'create'] as const;
+
+describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has left in a TPM', () => {
+  let script: Bundle;
+  let swtpm: LocalSwtpm;
+  let address: string;
+  let root: string;
+  let record: KeyRecord;
+
+  const open = (): Promise<Tpm> => openTpm(address, { marksDirectory: root });
+  const marks = () => readdirSync(root);
+
+  beforeAll(async () => {
+    root = mkdtempSync(join(tmpdir(), 'keyprov-marks-'));
+    script = await bundle('test/integration/children/killed-at-command.ts');
+    swtpm = await startLocalSwtpm();
+    address = `swtpm:unix:${swtpm.socket}`;
+    await using tpm = await open();
+    const policy = definePolicy({ algorithm: 'p-256' });
+    const tpmOptions = { pinDerivation: 'pcp-sha256' } as const;
+    record = (await makeKey({ policy, sources: { tpm }, pin: PIN, tpmOptions })).record;
+  });
+  afterAll(async () => {
+    await swtpm?.[Symbol.asyncDispose]();
+    script?.[Symbol.dispose]();
+    rmSync(root, { recursive: true });
+  });
+
+  /** Runs one operation in a process of its own; the number of its commands, or undefined if it was killed. */
+  async function run(operation: string, killAt: number, after: boolean): Promise<number | undefined> {
+    const given = { tpm: address, marks: root, record: encodeKeyRecord(record), operation, killAt, after };
+    const child = spawn(process.execPath, [script.path, JSON.stringify(given)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    const [code, signal] = await once(child, 'close');
+    expect(code === 0 || signal === 'SIGKILL').toBe(true);
+    return code === 0 ? Number(said) : undefined;
+  }
+
+  async function expectClean(): Promise<void> {
+    const tpm = await open();
+    const provider = await openTpmKeyProvider(tpm);
+    const signature = await provider.sign(record, { data: DATA, pin: PIN });
+    expect(verifySignature(record.publicKey, 'sha256', DATA, signature, 'der')).toBe(true);
+    expect(await leftovers(tpm)).toEqual([]);
+    await tpm.close();
+    expect(marks()).toEqual([]);
+  }
+
+  it.each(OPERATIONS)(
+    'is taken out by the next one: %s, killed at each of its commands',
+    async (operation) => {
+      const commands = (await run(operation, 0, false)) ?? 0;
+      expect(commands).toBeGreaterThan(5);
+      expect(marks()).toEqual([]);
+      let left = 0;
+      for (let killAt = 1; killAt <= commands; killAt += 2) {
+        expect(await run(operation, killAt, killAt % 4 === 1)).toBeUndefined();
+        left += marks().length;
+        await expectClean();
+      }
+      expect(left).toBeGreaterThan(2);
+      console.log(`${operation}: killed at every other of ${commands} commands, ${left} times with something left`);
+    },
+    120_000,
+  );
+
+  it('is taken out also if many died one after the other', async () => {
+    for (let i = 0; i < 6; i++) await run(OPERATIONS[i % 4] ?? 'sign', 7 + i, i % 2 === 0);
+    await expectClean();
+  });
+
+  it('is taken out after a connection that was lost, in the same process', async () => {
+    for (const lostAt of [TPM_CC.CreatePrimary, TPM_CC.StartAuthSession, TPM_CC.Load, TPM_CC.Sign]) {
+      const tpm = await openTpm(address, {
+        marksDirectory: root,
+        wrap: (inner) => faultyTransport(inner, (code) => (code === lostAt ? 'lost' : 'none')),
+      });
+      const provider = await openTpmKeyProvider(tpm);
+      await expect(provider.sign(record, { data: DATA, pin: PIN })).rejects.toMatchObject({ code: 'transport-lost' });
+      await tpm.close();
+      expect(marks()).toHaveLength(1);
+      await expectClean();
+    }
+  });
+
+  it('is not all that others have in it', async () => {
+    // Somebody else has the same storage key loaded, and a session.
+    const other = await openTpm(address, { marksDirectory: join(root, 'other') });
+    const { objectHandle } = await other.run(CreatePrimary, {
+      ...{ primaryHandle: TPM_RH.OWNER, inPublic: srkTemplate('p-256', 'empty') },
+      ...{ inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] },
+    });
+    const { context } = await other.run(ContextSave, { saveHandle: objectHandle });
+    await objectHandle.flush();
+    const { loadedHandle } = await other.run(ContextLoad, { context });
+    const session = await startSession(other, { type: 'policy' });
+    const foreign = [loadedHandle, session.sessionHandle].sort();
+    await other.transport.close();
+    rmSync(join(root, 'other'), { recursive: true });
+
+    for (let i = 0; i < 4; i++) {
+      await run(OPERATIONS[i] ?? 'sign', 8, true);
+      const tpm = await open();
+      await (await openTpmKeyProvider(tpm)).sign(record, { data: DATA, pin: PIN });
+      expect([...(await leftovers(tpm))].sort()).toEqual(foreign);
+      await tpm.close();
+    }
+    const tpm = await open();
+    for (const flushHandle of foreign) await tpm.run(FlushContext, { flushHandle });
+    await tpm.close();
+    expect(marks()).toEqual([]);
+  });
+
+  it('stays if no marks can be kept, and the work goes on', async () => {
+    const tpm = await openTpm(address, { marksDirectory: '/proc/keyprov' });
+    const signature = await (await openTpmKeyProvider(tpm)).sign(record, { data: DATA, pin: PIN });
+    expect(signature.length).toBeGreaterThan(60);
+    await tpm.close();
+  });
+});

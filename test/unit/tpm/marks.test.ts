@@ -1,0 +1,85 @@
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Marks } from '../../../src/tpm/marks.ts';
+
+const NAME = { kind: 'name', bytes: new Uint8Array([0, 11, 1, 2]) } as const;
+const SESSION = { kind: 'session', bytes: new Uint8Array(0) } as const;
+
+describe('marks of what is in a TPM', () => {
+  let directory: string;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'keyprov-marks-'));
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  const make = (address = 'swtpm:a') => new Marks(address, directory);
+  const dead = (address?: string) =>
+    make(address)
+      .readDead()
+      .flatMap(({ marks }) => marks);
+  const file = (): string => join(directory, readdirSync(directory)[0] ?? 'none');
+
+  it('are there for others while something is in the TPM, and make no file before', () => {
+    const marks = make();
+    expect(readdirSync(directory)).toEqual([]);
+    const object = marks.want(NAME);
+    expect(dead()).toMatchObject([{ what: NAME }]);
+    expect(statSync(file()).mode & 0o777).toBe(0o600);
+    marks.settle(object, 0x80000001);
+    marks.settle(marks.want(SESSION), 0x02000000);
+    expect(dead().map(({ handle }) => handle)).toEqual([0x80000001, 0x02000000]);
+    expect(marks.readDead()).toEqual([]);
+    expect(dead('swtpm:b')).toEqual([]);
+    marks.gone(0x80000001);
+    expect(dead().map(({ handle }) => handle)).toEqual([0x02000000]);
+    marks.close();
+    expect(dead()).toHaveLength(1);
+  });
+
+  it('do not grow, and end with a connection that leaves nothing', () => {
+    const marks = make();
+    for (let i = 0; i < 1000; i++) {
+      marks.settle(marks.want(NAME), 0x80000000);
+      marks.gone(0x80000000);
+      marks.settle(marks.want(NAME), undefined);
+    }
+    expect(statSync(file()).size).toBeLessThan(100);
+    marks.close();
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('are read from a file that was cut anywhere', () => {
+    const marks = make();
+    marks.settle(marks.want(NAME), 0x80000001);
+    marks.settle(marks.want(SESSION), 0x02000000);
+    const { length } = readFileSync(file());
+    for (let size = length; size >= 0; size--) {
+      truncateSync(file(), size);
+      expect(dead().length).toBeLessThanOrEqual(2);
+    }
+  });
+
+  it('are taken from no other file, and no nonsense stops the work', () => {
+    writeFileSync(join(directory, 'notes.marks'), 'keyprov marks "swtpm:a"\nwant 1 name 00\n');
+    const marks = make();
+    marks.want(NAME);
+    appendFileSync(file(), 'want 1 name xyz\n\0\0have\n');
+    expect(dead()).toEqual([]);
+    const none = new Marks('swtpm:a', '/proc/none');
+    none.settle(none.want(NAME), 1);
+    none.gone(1);
+    none.close();
+    expect(none.problem).toBeInstanceOf(Error);
+  });
+});
