@@ -20,6 +20,7 @@ import {
   startKeyprov,
   temporaryDirectory,
 } from './support/keyprov.ts';
+import { terminalsMissing } from './support/terminal.ts';
 
 const missing = await libtpmsMissing();
 /** What is in a store with one key and its exports; the key itself as `key`. */
@@ -393,7 +394,7 @@ describe('keyprov create in software', () => {
     expect(keyprov(['sign', '--store', out, '--in', join(out, 'public.pem')]).status).toBe(0);
   });
 
-  it.skipIf(missingPrograms('script')).each([
+  it.skipIf(missingPrograms('script') ?? terminalsMissing()).each([
     ['with a spinner on a terminal', {}, true],
     ['in plain lines with NO_COLOR', { NO_COLOR: '1' }, false],
     ['in plain lines on a dumb terminal', { TERM: 'dumb' }, false],

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { missingPrograms } from '../integration/support/local-swtpm.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
-import { keyprovInTerminal } from './support/terminal.ts';
+import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
 
 const PIN = '730519-Xq';
 const HIDDEN = '(it is not shown): ';
@@ -9,7 +8,7 @@ const ENTER = `New PIN ${HIDDEN}`;
 const CONFIRM = `The same PIN again ${HIDDEN}`;
 const NOW = `The PIN of ${ADA.upn} now ${HIDDEN}`;
 
-const missing = missingPrograms('python3');
+const missing = terminalsMissing();
 
 // A terminal with all abilities, and one with none: what is asked is the same.
 describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a terminal of the kind %s', (TERM) => {

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { environment, MAIN } from './keyprov.ts';
@@ -13,6 +13,15 @@ export interface TerminalEnd {
   readonly echoes: readonly boolean[];
   /** Whether the terminal was as before in the end. */
   readonly restored: boolean;
+}
+
+/** Why there are no pseudo-terminals; undefined where there are, and in continuous integration, where they must be. */
+export function terminalsMissing(): string | undefined {
+  const { status, stderr } = spawnSync('python3', ['-c', 'import os; os.openpty()'], { encoding: 'utf8' });
+  if (status === 0 || process.env.CI === 'true') return undefined;
+  const reason = `no pseudo-terminals: ${stderr?.trim().split('\n').at(-1) ?? 'python3 is not installed'}`;
+  console.warn(`skipped: ${reason}`);
+  return reason;
 }
 
 /** Runs `keyprov` in a pseudo-terminal, where each question gets its answer. Standard output is a pipe. */
