@@ -1,7 +1,6 @@
 import { constants } from 'node:os';
 import { type ErrorCode, isKeyprovError } from '../errors.ts';
 import { UsageError } from './options/arguments.ts';
-import { Interrupted } from './terminal/signals.ts';
 
 /** What the exit code of `keyprov` says. After a signal it is 128 + the number of the signal: 130 after Ctrl-C. */
 export const EXIT = {
@@ -58,7 +57,6 @@ const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [
 /** The exit code for whatever a command threw. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.usage;
-  if (error instanceof Interrupted) return exitCodeOfSignal(error.signalName);
   const code: ErrorCode | '' = isKeyprovError(error) ? error.code : '';
   return RULES.find(([codes]) => codes.test(code))?.[1] ?? EXIT.unexpected;
 }

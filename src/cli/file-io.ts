@@ -1,11 +1,15 @@
 import { stat } from 'node:fs/promises';
 import { KeyprovError } from '../errors.ts';
+import { unlessAborted } from '../signal.ts';
 import { errorCode } from '../storage/atomic-file.ts';
 
-/** Runs `work` on a file that the user named; an error of the file system becomes KeyprovError `store-io`. */
-export async function fileIo<T>(path: string, work: () => Promise<T>): Promise<T> {
+/**
+ * Runs `work` on a file that the user named, which may be a pipe with nobody at the other end; an error of the file
+ * system becomes KeyprovError `store-io`. Nobody waits for it any more when `signal` aborts.
+ */
+export async function fileIo<T>(path: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   try {
-    return await work();
+    return await unlessAborted(work, signal);
   } catch (cause) {
     if (errorCode(cause) === undefined || cause instanceof KeyprovError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -7,6 +7,7 @@ import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { UsageError } from './options/arguments.ts';
 import { buildProgram, helpLast } from './program.ts';
 import { LineReader } from './terminal/line-reader.ts';
+import { Output } from './terminal/output.ts';
 import { Prompter } from './terminal/prompter.ts';
 import { Report } from './terminal/report.ts';
 import { Signals } from './terminal/signals.ts';
@@ -14,24 +15,25 @@ import { Signals } from './terminal/signals.ts';
 // Until a command is known, what stands anywhere on the line counts.
 const wants = (option: string): boolean => process.argv.includes(option);
 const report = new Report({ json: wants('--json'), verbose: wants('--verbose') });
-const signals = new Signals((interrupted) => process.exit(exitCodeOf(interrupted)));
+const output = new Output();
+const signals = new Signals();
 const reader = new LineReader(process.stdin, () => process.emit('SIGINT', 'SIGINT'));
 const prompter = new Prompter(reader, (text) => process.stderr.write(text));
 const context: Context = { report, prompter, signal: signals.abortSignal, signals, environment: process.env };
-
-// Whoever reads the output may have seen enough.
-process.stdout.on('error', () => process.exit(EXIT.unexpected));
 
 const manifest: { version: string } = createRequire(import.meta.url)('keyprov/package.json');
 let help = '';
 const program = buildProgram(COMMANDS, {
   version: manifest.version,
-  call: async ({ run }, given) => {
+  call: async ({ run, silent }, given) => {
     report.speak({ json: given.has('json'), verbose: given.has('verbose') });
     const outcome = await run(given, context);
-    report.finish(outcome);
+    // The work is done: a reader that reads no more must not keep the process from being ended.
+    signals[Symbol.dispose]();
+    if (!silent) report.finish(outcome);
     process.exitCode = outcome.exitCode;
   },
+  signal: signals.abortSignal,
   onErrorText: (text) => {
     help += text;
   },
@@ -40,8 +42,11 @@ const program = buildProgram(COMMANDS, {
 try {
   await program.parseAsync(helpLast(process.argv.slice(2)), { from: 'user' });
 } catch (error) {
+  signals[Symbol.dispose]();
   if (!(error instanceof CommanderError)) {
     report.fail(error);
+    prompter.close();
+    signals.endIfAborted();
     process.exitCode = exitCodeOf(error);
   } else if (error.code === 'commander.help') {
     report.help(help);
@@ -53,4 +58,5 @@ try {
 } finally {
   prompter.close();
   signals[Symbol.dispose]();
+  process.exitCode = (await output.finish()) ?? process.exitCode;
 }

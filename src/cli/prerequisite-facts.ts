@@ -83,7 +83,7 @@ function settingsThatAreSet({ windows, explanation }: MergedPolicy): NonNullable
 async function tpmFacts({ address }: PrerequisiteSources, { signal }: SignalOptions): Promise<TpmFacts | 'none'> {
   if (address === 'none') return 'none';
   try {
-    const tpm = await openTpm(address, { signal });
+    const tpm = await openTpm(address, { signal, lifetime: signal });
     return await withCleanup(
       async () => ({
         version: '2.0',

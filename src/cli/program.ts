@@ -16,10 +16,15 @@ export interface ProgramOptions {
   readonly call: (command: CliCommand, given: Arguments) => Promise<void>;
   /** Gets what commander would write to standard error: the help of a command that is not whole. */
   readonly onErrorText: (text: string) => void;
+  /** Ends the reading of what arguments name. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Makes the program of a table of commands. It throws CommanderError for help and for what it cannot parse. */
-export function buildProgram(table: readonly CliCommand[], { version, call, onErrorText }: ProgramOptions): Command {
+export function buildProgram(
+  table: readonly CliCommand[],
+  { version, call, onErrorText, signal }: ProgramOptions,
+): Command {
   const program = new Command('keyprov')
     .description('Gets a key out of a TPM 2.0, attests it, and builds its registration request.')
     .version(version)
@@ -46,7 +51,7 @@ export function buildProgram(table: readonly CliCommand[], { version, call, onEr
     const parent = words.length === 0 ? program : parentOf(words.join(' '));
     const command = parent.command(name).allowUnknownOption().allowExcessArguments();
     describe(command, entry);
-    command.action(() => call(entry, new Arguments(command)));
+    command.action(() => call(entry, new Arguments(command, signal)));
   }
   return program;
 }

@@ -67,7 +67,7 @@ export interface TpmLease {
 export async function leaseTpm(source: TpmSource, { signal }: SignalOptions): Promise<TpmLease> {
   if (source instanceof Tpm) return { tpm: source, release: async () => {} };
   const openedBefore = Tpm.opened;
-  const tpm = await (typeof source === 'string' ? openTpm(source, { signal }) : source({ signal }));
+  const tpm = await (typeof source === 'string' ? openTpm(source, { signal, lifetime: signal }) : source({ signal }));
   if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM returned none');
   return { tpm, release: tpm.number <= openedBefore ? async () => {} : () => tpm.close() };
 }

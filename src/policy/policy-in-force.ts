@@ -1,4 +1,5 @@
 import { PolicyError, type PolicyProblem, type SettingOrigin } from '../errors/policy-error.ts';
+import type { SignalOptions } from '../signal.ts';
 import { readInput } from '../storage/read-input.ts';
 import type { PolicySettings } from './define-policy.ts';
 import { type MergedPolicy, type MergeOptions, mergePolicy } from './merge-policy.ts';
@@ -13,7 +14,10 @@ import { type LayerSettings, layerOf, readLayer } from './read-settings.ts';
 export type PolicyFile = string | { readonly name: string; readonly bytes: Uint8Array };
 
 /** Where settings may come from. */
-export interface PolicyInForceOptions extends MergeOptions, Pick<ReadPolicyFileOptions, 'userSid' | 'tenantId'> {
+export interface PolicyInForceOptions
+  extends MergeOptions,
+    SignalOptions,
+    Pick<ReadPolicyFileOptions, 'userSid' | 'tenantId'> {
   /** Registry exports, SyncML and JSON files; those of the same rank in the order in which they count. */
   readonly files?: readonly PolicyFile[] | undefined;
   /** Settings that were read already. */
@@ -61,7 +65,7 @@ export interface PolicyInForce extends MergedPolicy {
  * ```
  */
 export async function policyInForce(options: PolicyInForceOptions = {}): Promise<PolicyInForce> {
-  const { files = [], layers: given = [], settings, commandLine, environment = process.env, ...rest } = options;
+  const { files = [], layers: given = [], settings, commandLine, environment = process.env, signal, ...rest } = options;
   const problems: PolicyProblem[] = [];
   const warnings: PolicyWarning[] = [];
   const layers: PolicyLayer[] = [...given];
@@ -76,7 +80,7 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
   for (const file of files) {
     const name = typeof file === 'string' ? file : file.name;
     try {
-      const bytes = typeof file === 'string' ? await readInput(file) : file.bytes;
+      const bytes = typeof file === 'string' ? await readInput(file, { signal }) : file.bytes;
       const reading = readPolicyFile(bytes, { ...rest, origin: name });
       layers.push(...reading.layers);
       warnings.push(
@@ -85,6 +89,7 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
         ),
       );
     } catch (error) {
+      signal?.throwIfAborted();
       problems.push(
         ...(error instanceof PolicyError ? problemsOf(error, { source: 'file', origin: name }) : [unread(name, error)]),
       );

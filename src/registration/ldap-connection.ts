@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { withCleanup } from '../errors.ts';
-import type { SignalOptions } from '../signal.ts';
+import { endsWithin, type SignalOptions, unlessAborted } from '../signal.ts';
 import { loadLdapts } from './ldap-client.ts';
 import { ldapError } from './ldap-user.ts';
 import { isLoopback } from './service-url.ts';
@@ -22,6 +22,8 @@ export interface LdapAccount {
 type Client = InstanceType<Awaited<ReturnType<typeof loadLdapts>>['Client']>;
 
 const TIMEOUT_MS = 10_000;
+/** How long a directory has to take the good-bye, in milliseconds. */
+const UNBIND_MS = 250;
 
 /**
  * Connects to a directory, with TLS unless it is on this machine, and binds, for one piece of work. The client ends with
@@ -44,12 +46,14 @@ export async function bindLdap(
     // With these, ldapts 8.0.17 begins with TLS whatever the URL says.
     ...(url.protocol === 'ldaps:' && { tlsOptions }),
   });
-  const close = () => client.unbind();
+  const close = async () => void (await endsWithin(UNBIND_MS, client.unbind()));
   try {
     const needsTls = url.protocol === 'ldap:' && !isLoopback(url);
-    if (needsTls) await client.startTLS(tlsOptions);
-    await (needsTls ? connectedOnly(client) : client).bind(dn, password);
-    signal?.throwIfAborted();
+    // ldapts knows no signal.
+    await unlessAborted(async () => {
+      if (needsTls) await client.startTLS(tlsOptions);
+      await (needsTls ? connectedOnly(client) : client).bind(dn, password);
+    }, signal);
   } catch (cause) {
     return await withCleanup(() => {
       signal?.throwIfAborted();

@@ -30,21 +30,30 @@ const WITHOUT_LOCKS: ReadonlySet<unknown> = new Set(['ENOLCK', 'EOPNOTSUPP', 'EN
  * there is none, it is a lease, which others can take ten seconds after its holder died.
  * @throws KeyprovError `store-busy` when it is not free in time, `store-io`; the reason of `signal`.
  */
-export async function holdLock(path: string, { signal, timeout = 10_000 }: StoreLockOptions = {}): Promise<HeldLock> {
+export async function holdLock(path: string, options: StoreLockOptions = {}): Promise<HeldLock> {
+  const taken = await takeInTurn(() => takeLock(path), options);
+  if ('release' in taken) return taken;
+  const holder = taken.pid === undefined ? 'another process' : `process ${taken.pid}`;
+  throw new KeyprovError('store-busy', `${path} is locked by ${holder} (${taken.kind})`, { remedy: REMEDY });
+}
+
+/** Calls `take` until it gives a lock, or says for the whole time-out that the same one has it. The last it gave. */
+export async function takeInTurn<T extends HeldLock | FileLock | Holder>(
+  take: () => Promise<T>,
+  { signal, timeout = 10_000 }: StoreLockOptions,
+): Promise<T> {
   let seen: string | undefined;
   let end = 0;
   for (;;) {
     signal?.throwIfAborted();
-    const taken = await takeLock(path);
-    if ('release' in taken) return taken;
+    const result = await take();
+    const taken: HeldLock | FileLock | Holder = result;
+    if ('release' in taken) return result;
     if (taken.token !== seen) {
       seen = taken.token;
       end = performance.now() + timeout;
     }
-    if (performance.now() >= end) {
-      const holder = taken.pid === undefined ? 'another process' : `process ${taken.pid}`;
-      throw new KeyprovError('store-busy', `${path} is locked by ${holder} (${taken.kind})`, { remedy: REMEDY });
-    }
+    if (performance.now() >= end) return result;
     await pause(2 + Math.random() * 20, signal);
   }
 }

@@ -1,7 +1,7 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { temporaryDirectory } from '../storage/temporary-directory.ts';
 import { exportSwtpmState } from '../tpm/swtpm-state.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
 import { openLibtpms } from '../tpm/transports/libtpms.ts';
@@ -36,7 +36,7 @@ export async function startSimulator({ engine = 'auto', state }: SimulatorOption
 }
 
 async function startTemporarySwtpm(state: Uint8Array | undefined): Promise<TpmTransport> {
-  const stateDirectory = state && (await mkdtemp(join(tmpdir(), 'keyprov-testing-')));
+  const stateDirectory = state && (await temporaryDirectory('keyprov-testing-'));
   const remove = async () => {
     if (stateDirectory !== undefined) await rm(stateDirectory, { recursive: true, force: true });
   };

@@ -15,6 +15,17 @@ export interface CommandTimeouts {
   readonly otherMs?: number | undefined;
 }
 
+/** When a TPM is given up. */
+export interface TpmTimes {
+  /** After how long a command that the TPM does not answer ends, with the transport. */
+  readonly commandTimeouts?: CommandTimeouts | undefined;
+  /**
+   * Aborts when the work with this TPM is to end, for whoever opens it for one piece of work. Then each command, those
+   * that clean up included, has half a second; after that the TPM is given up.
+   */
+  readonly lifetime?: AbortSignal | undefined;
+}
+
 const DEFAULTS = { keyGenerationMs: 300_000, otherMs: 90_000 } as const;
 const LONGEST_MS = 2 ** 31 - 1;
 
@@ -47,15 +58,20 @@ function checkTimeouts(timeouts: CommandTimeouts): CommandTimeouts {
   return timeouts;
 }
 
+/** How long each command has when the work is to end, in milliseconds. */
+const ENDING_MS = 500;
+
 /** Sends commands to a TPM, and gives the transport up for good if one takes too long. */
 export class TimedSender {
   readonly #transport: TpmTransport;
   readonly #timeouts: CommandTimeouts;
+  readonly #lifetime: AbortSignal | undefined;
   readonly #end = new AbortController();
 
-  constructor(transport: TpmTransport, timeouts: CommandTimeouts = {}) {
+  constructor(transport: TpmTransport, { commandTimeouts = {}, lifetime }: TpmTimes) {
     this.#transport = transport;
-    this.#timeouts = checkTimeouts(timeouts);
+    this.#timeouts = checkTimeouts(commandTimeouts);
+    this.#lifetime = lifetime;
   }
 
   /** @throws what the transport throws; KeyprovError `transport-timeout`, and `transport-lost` ever after. */
@@ -68,12 +84,21 @@ export class TimedSender {
         remedy: 'open the TPM again',
       });
     }
-    const ms = timeFor(name, this.#transport, this.#timeouts);
-    const stop = countDown(ms, () => this.giveUp(`TPM2_${name} was not answered within ${ms / 1000} s`));
+    let stop = (): void => {};
+    const wait = (ms: number): void => {
+      stop();
+      stop = countDown(ms, () => this.giveUp(`TPM2_${name} was not answered within ${ms / 1000} s`));
+    };
+    const hurry = (): void => wait(ENDING_MS);
+    const lifetime = this.#lifetime;
+    if (lifetime?.aborted) hurry();
+    else wait(timeFor(name, this.#transport, this.#timeouts));
+    lifetime?.addEventListener('abort', hurry, { once: true });
     try {
       return await unlessAborted(() => this.#transport.send(command, { signal, limit }), limit);
     } finally {
       stop();
+      lifetime?.removeEventListener('abort', hurry);
     }
   }
 

@@ -42,15 +42,16 @@ export async function openTpm(address: string | TpmAddress = 'auto', options: Op
 
 /** Opens the transport to a TPM; what it needs is loaded only now. */
 async function openTransport(address: TpmAddress, options: SignalOptions): Promise<TpmTransport> {
+  const { signal } = options;
   switch (address.kind) {
     case 'auto':
       return await openPlatformTpm(options);
     case 'libtpms':
-      return await (await import('./transports/libtpms.ts')).openLibtpms(address);
+      return await (await import('./transports/libtpms.ts')).openLibtpms({ ...address, signal });
     case 'swtpm':
-      return await (await import('./transports/swtpm.ts')).openSwtpm(address);
+      return await (await import('./transports/swtpm.ts')).openSwtpm({ ...address, signal });
     case 'mssim':
-      return await (await import('./transports/mssim.ts')).openMssim(address);
+      return await (await import('./transports/mssim.ts')).openMssim({ ...address, signal });
     case 'device':
       return await (await import('./transports/device.ts')).openDevice(address);
     case 'tbs':

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Bytes, concat, copy, equal, uint32, uint32At, utf8, view } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { sweepLeftovers, writeWhole, writeWholeSync } from '../storage/atomic-file.ts';
+import { type StoreLockOptions, takeInTurn } from '../storage/hold-lock.ts';
 import { type FileLock, type TryLock, takeKernelLock } from '../storage/kernel-lock.ts';
 import type { Holder } from '../storage/lock-holder.ts';
 import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
@@ -61,17 +62,23 @@ export class StateFile {
   #saved: Bytes | undefined;
 
   /**
-   * Locks the directory and reads the state.
-   * @throws KeyprovError with `state-in-use`, `state-invalid`, `state-io` or `not-private`.
+   * Locks the directory, for which it waits as {@link StoreLockOptions} say, and reads the state.
+   * @throws KeyprovError with `state-in-use`, `state-invalid`, `state-io` or `not-private`; the reason of `signal`.
    */
-  constructor(directory: string, tryLock: TryLock) {
+  static async open(directory: string, tryLock: TryLock, options: StoreLockOptions = {}): Promise<StateFile> {
+    let path: string;
     try {
-      this.directory = openPrivateDirectory(directory);
+      path = openPrivateDirectory(directory);
     } catch (error) {
       throw ioError(directory, error);
     }
-    this.#path = join(this.directory, NAME);
-    this.#lock = lockDirectory(this.directory, tryLock);
+    return new StateFile(path, await lockDirectory(path, tryLock, options));
+  }
+
+  private constructor(directory: string, lock: FileLock) {
+    this.directory = directory;
+    this.#path = join(directory, NAME);
+    this.#lock = lock;
     try {
       this.#saved = readState(this.#path);
     } catch (error) {
@@ -135,13 +142,15 @@ export class StateFile {
   }
 }
 
-function lockDirectory(directory: string, tryLock: TryLock): FileLock {
-  let taken: FileLock | Holder;
-  try {
-    taken = takeKernelLock(join(directory, '.lock'), tryLock);
-  } catch (error) {
-    throw ioError(directory, error);
-  }
+async function lockDirectory(directory: string, tryLock: TryLock, options: StoreLockOptions): Promise<FileLock> {
+  const take = async (): Promise<FileLock | Holder> => {
+    try {
+      return takeKernelLock(join(directory, '.lock'), tryLock);
+    } catch (error) {
+      throw ioError(directory, error);
+    }
+  };
+  const taken = await takeInTurn(take, options);
   if ('release' in taken) return taken;
   const holder = taken.pid === undefined ? 'this or another process' : `process ${taken.pid}`;
   throw new KeyprovError('state-in-use', `${directory} is in use by another TPM of ${holder}`, {

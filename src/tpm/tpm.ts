@@ -3,7 +3,7 @@ import { KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { handleArguments, sessionsOf } from './arguments.ts';
 import type { Command } from './command.ts';
-import { type CommandTimeouts, TimedSender } from './command-time.ts';
+import { TimedSender, type TpmTimes } from './command-time.ts';
 import { StartAuthSession, type StartAuthSessionArgs, type StartAuthSessionResult } from './commands/session.ts';
 import { Shutdown, Startup } from './commands/start-up.ts';
 import { TPM_SU } from './constants.ts';
@@ -18,9 +18,7 @@ import type { TpmTransport } from './transport.ts';
 import { Turns } from './turns.ts';
 
 /** Options of {@link Tpm.open}. */
-export interface TpmOptions extends SignalOptions {
-  /** After how long a command that the TPM does not answer ends, with the transport. */
-  readonly commandTimeouts?: CommandTimeouts | undefined;
+export interface TpmOptions extends SignalOptions, TpmTimes {
   /** Where it is noted what this connection has in the TPM. Absent: nowhere. `openTpm` knows where that is needed. */
   readonly marks?: Marks | undefined;
 }
@@ -46,10 +44,11 @@ export class Tpm {
   #closing: Promise<void> | undefined;
   #forgetExit: () => void = () => {};
 
-  private constructor(transport: TpmTransport, { commandTimeouts, marks }: TpmOptions) {
+  private constructor(transport: TpmTransport, options: TpmOptions) {
+    const { marks } = options;
     this.transport = transport;
     this.#marks = marks;
-    this.#sender = new TimedSender(transport, commandTimeouts);
+    this.#sender = new TimedSender(transport, options);
     this.#engine = new Engine(this, this.#sender, marks);
   }
 

@@ -142,8 +142,8 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     child.stderr.on('data', (text: string) => {
       if (text.includes('begun')) child.kill('SIGTERM');
     });
-    const closed = new Promise((resolve) => child.once('exit', resolve));
-    expect(await closed).toBe(143);
+    const closed = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)));
+    expect(await closed).toBe('SIGTERM');
     // It has our pipes too, so that only now they end.
     process.kill(Number(readFileSync(join(world.path, 'pid'), 'utf8')));
     await ended;

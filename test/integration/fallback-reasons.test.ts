@@ -22,6 +22,7 @@ import { srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
+import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { replayTransport } from '../../src/tpm/transports/recorder.ts';
 import { decodeRecording, makeRecording } from '../../src/tpm/transports/recording.ts';
 
@@ -117,7 +118,7 @@ async function openForbidden(): Promise<Tpm> {
 async function openTwice(): Promise<Tpm> {
   const address = `libtpms:${join(directory, 'twice')}`;
   await using _first = await openTpm(address);
-  return await openTpm(address);
+  return await Tpm.open(await openLibtpms({ directory: join(directory, 'twice'), lockTimeoutMs: 0 }));
 }
 
 async function openDamaged(): Promise<Tpm> {

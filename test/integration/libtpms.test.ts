@@ -362,7 +362,7 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
     const file = readFileSync(path);
     file[1000] = (file[1000] ?? 0) ^ 1;
     writeFileSync(path, file);
-    const error = await failureOf(openLibtpms({ directory }));
+    const error = await failureOf(openLibtpms({ directory, lockTimeoutMs: 0 }));
     expect(error.code).toBe('state-invalid');
     expect(error.message).toContain('SHA-256');
     expect(toHex(readFileSync(path))).toBe(toHex(file));
@@ -396,6 +396,17 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
     }
     await using tpm = await openStarted({ directory });
     expect(nvValue(await tpm.send(NV_READ))).toBe(1);
+  });
+
+  it('is waited for while another TPM has it', async () => {
+    const first = await openStarted({ directory });
+    const opening = openStarted({ directory });
+    const aborted = new AbortController();
+    const abandoned = openLibtpms({ directory, signal: aborted.signal });
+    aborted.abort(new Error('enough'));
+    await expect(abandoned).rejects.toThrow('enough');
+    await first.close();
+    await (await opening).close();
   });
 
   it('is not opened twice in one thread', async () => {

@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { PolicyError, policyInForce } from '../../policy/index.ts';
+import { unlessAborted } from '../../signal.ts';
 import { errorCode } from '../../storage/atomic-file.ts';
 import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
@@ -44,18 +45,10 @@ export const doctorCommand: CliCommand = {
   run: runDoctor,
 };
 
-async function runDoctor(given: Arguments, { environment }: Context): Promise<Outcome> {
+async function runDoctor(given: Arguments, { environment, signal }: Context): Promise<Outcome> {
   given.check();
-  const checks = await Promise.all([
-    checkNode(),
-    checkMachine(),
-    check('libtpms', checkLibtpms),
-    check('swtpm', checkSwtpm),
-    check('tpm2-tss', checkTpm2Tss),
-    ...LIBRARY_VARIABLES.map((name) => checkLibraryVariable(name, environment)),
-    checkTpmVariable(environment),
-    checkPolicyVariables(environment),
-  ]);
+  // What it has started ends with this process.
+  const checks = await unlessAborted(() => checkAll(environment), signal);
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
   const message = found ? `a TPM can be opened: ${tpms.join(', ')}` : 'no TPM can be opened';
@@ -92,6 +85,19 @@ function checkNode(): Check {
   return { name: 'node', status: 'problem', detail, remedy: 'install 20.19 or newer of 20, or 22.12 or newer' };
 }
 
+async function checkAll(environment: Environment): Promise<Check[]> {
+  return await Promise.all([
+    checkNode(),
+    checkMachine(),
+    check('libtpms', checkLibtpms),
+    check('swtpm', checkSwtpm),
+    check('tpm2-tss', checkTpm2Tss),
+    ...LIBRARY_VARIABLES.map((name) => checkLibraryVariable(name, environment)),
+    checkTpmVariable(environment),
+    checkPolicyVariables(environment),
+  ]);
+}
+
 /** The TPM of the machine itself. */
 async function checkMachine(): Promise<Check> {
   const result = await check('this machine', () => openBriefly({ kind: 'auto' }));
@@ -106,7 +112,7 @@ async function checkMachine(): Promise<Check> {
 /** Opens a TPM and asks what it is. */
 async function openBriefly(address: TpmAddress): Promise<Omit<Check, 'name' | 'status'> & { detail: string }> {
   const signal = AbortSignal.timeout(TIME_LIMIT_MS);
-  const tpm = await openTpm(address, { signal });
+  const tpm = await openTpm(address, { signal, lifetime: signal });
   return await withCleanup(
     async () => {
       const { virtual, vendor } = await readNature(tpm, { signal });

@@ -58,7 +58,7 @@ async function readStart(path: string, signal: AbortSignal): Promise<Bytes> {
   const name = path === '-' ? 'standard input' : path;
   const parts: Uint8Array[] = [];
   let length = 0;
-  await fileIo(name, async () => {
+  const read = async (): Promise<void> => {
     const stream = path === '-' ? process.stdin : createReadStream(path, { end: MAX_SIZE });
     for await (const chunk of addAbortSignal(signal, stream)) {
       const part: Uint8Array = chunk;
@@ -66,9 +66,7 @@ async function readStart(path: string, signal: AbortSignal): Promise<Bytes> {
       length += part.length;
       if (length > MAX_SIZE) break;
     }
-  }).catch((error: unknown) => {
-    signal.throwIfAborted();
-    throw error;
-  });
+  };
+  await fileIo(name, read, signal);
   return concat(...parts);
 }

@@ -96,7 +96,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
     const { progress } = context.report;
     progress.begin(name, `for the ${stored.record.algorithm} key ${stored.record.id}`);
     const built = await buildFor(stored, format, { options, pinFile, statementFile, context });
-    if (output !== undefined) await fileIo(output, () => writeFile(output, built.content));
+    if (output !== undefined) await fileIo(output, () => writeFile(output, built.content), context.signal);
     return describe(name, built, output, context);
   });
 }
@@ -135,7 +135,7 @@ async function buildFor(
     if (!format.attests)
       return { content: await build(format, { ...input, statement: undefined }), challenge: undefined };
     if (statementFile !== undefined) {
-      const statement = withCertificates(await readStatement(statementFile), options.akCertificates);
+      const statement = withCertificates(await readStatement(statementFile, signal), options.akCertificates);
       return { content: await build(format, { ...input, statement }), challenge: undefined };
     }
     const challenge = format.extraData?.(input) ?? options.challenge ?? view(randomBytes(32));
@@ -190,8 +190,8 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
 }
 
 /** Reads a statement as `keyprov create --out` writes it. */
-export async function readStatement(path: string): Promise<AttestationStatement> {
-  const text = new TextDecoder().decode(await fileIo(path, () => readInput(path)));
+export async function readStatement(path: string, signal: AbortSignal): Promise<AttestationStatement> {
+  const text = new TextDecoder().decode(await fileIo(path, () => readInput(path), signal));
   try {
     return decodeStatement(text);
   } catch (cause) {

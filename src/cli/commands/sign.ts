@@ -47,12 +47,12 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
   given.check();
   const store = await openExistingStore(given, context);
   return await withStoredKey(store, wanted, context, async ({ key, record }) => {
-    const data = await fileIo(input, () => readFile(input));
+    const data = await fileIo(input, () => readFile(input), signal);
     const pin = await readPinOf(record, file, context);
     report.progress.begin('sign', `with the ${record.algorithm} key ${record.id}`);
     try {
       const signature = await key.sign({ data, pin, force, signal });
-      if (output !== undefined) await fileIo(output, () => writeFile(output, signature));
+      if (output !== undefined) await fileIo(output, () => writeFile(output, signature), signal);
       report.progress.end('done, and verified');
       const base64 = toBase64(signature);
       return {

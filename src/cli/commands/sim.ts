@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import { withCleanup } from '../../errors.ts';
+import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import { startSwtpm } from '../../tpm/transports/swtpm-process.ts';
 import type { CliCommand, Context } from '../command.ts';
@@ -34,6 +34,7 @@ function define(command: Command): void {
     )
     .addOption(valueOption('--engine <name>', 'swtpm, or libtpms: for keyprov only (default: swtpm)'))
     .addOption(valueOption('--state <dir>', 'where the TPM keeps its state (default: a new TPM, gone afterwards)'))
+    .option('--json', 'print an error of keyprov itself as one JSON object')
     .argument('[command...]', 'the command and its arguments, after --')
     .passThroughOptions();
 }
@@ -73,7 +74,7 @@ async function simulateWithSwtpm(stateDirectory: string | undefined, signal: Abo
 
 /** A TPM that starts inside of whoever uses it, and ends with that: what is kept between them is its state. */
 async function simulateWithLibtpms(stateDirectory: string | undefined, signal: AbortSignal): Promise<Simulator> {
-  const temporary = stateDirectory === undefined ? await mkdtemp(join(tmpdir(), 'keyprov-sim-')) : undefined;
+  const temporary = stateDirectory === undefined ? await temporaryDirectory('keyprov-sim-') : undefined;
   const stop = async () => {
     if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
   };

@@ -53,7 +53,7 @@ async function runVerify(given: Arguments, context: Context): Promise<Outcome> {
   given.check();
   const namesKey = ['store', 'user', 'device-id', 'key'].some((name) => given.isThere(name));
   const over = challenge ?? new Uint8Array(0);
-  if (file !== undefined && !namesKey) return outcomeOf(await readStatement(file), undefined, over);
+  if (file !== undefined && !namesKey) return outcomeOf(await readStatement(file, context.signal), undefined, over);
   const { statement, expected } = await ofStore(file, choice, given, context);
   return outcomeOf(statement, expected, over);
 }
@@ -73,7 +73,7 @@ async function ofStore(
       remedy: 'name a statement with --in: keyprov attest --format statement makes one',
     });
   }
-  return { statement: await readStatement(path), expected: encodeSpki(record.publicKey) };
+  return { statement: await readStatement(path, context.signal), expected: encodeSpki(record.publicKey) };
 }
 
 function outcomeOf(statement: AttestationStatement, expected: Uint8Array | undefined, challenge: Uint8Array): Outcome {

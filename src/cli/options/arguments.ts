@@ -22,11 +22,14 @@ export class Arguments {
   readonly problems: string[] = [];
   /** What follows the options. */
   readonly operands: readonly string[];
+  /** Ends the reading of files that options name. */
+  readonly signal: AbortSignal | undefined;
   readonly #command: Command;
 
   /** `command` must allow unknown options and excess arguments. */
-  constructor(command: Command) {
+  constructor(command: Command, signal?: AbortSignal) {
     this.#command = command;
+    this.signal = signal;
     this.operands = command.registeredArguments.length > 0 ? command.args : [];
     this.#findStrangers();
   }

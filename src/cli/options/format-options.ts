@@ -69,7 +69,7 @@ export function readFormatOptions(given: Arguments, needed: readonly FormatOptio
   given.problems.push(...missing.map((name) => `--${name} is missing: the format needs it`));
   const read = async <T>(name: keyof typeof FILES, use: (content: Uint8Array) => T): Promise<T | undefined> => {
     const path = files.get(name);
-    return path === undefined ? undefined : use(await fileIo(path, () => readInput(path)));
+    return path === undefined ? undefined : use(await fileIo(path, () => readInput(path), given.signal));
   };
   return async () => ({
     texts,

@@ -63,7 +63,7 @@ export async function readPolicy(given: Arguments, context: Context): Promise<Po
 export async function findPolicy(
   options: PolicyInForceOptions,
   given: Arguments,
-  { report, environment }: Context,
+  { report, environment, signal }: Context,
 ): Promise<PolicyInForce> {
   const owners = given.texts('policy-for');
   const userSid = owners.find(isSid);
@@ -72,7 +72,7 @@ export async function findPolicy(
     if (!isSid(owner) && !GUID.test(owner)) given.problems.push(`--policy-for '${owner}' is neither a SID nor a GUID`);
   }
   try {
-    const inForce = await policyInForce({ ...options, environment, userSid, tenantId });
+    const inForce = await policyInForce({ ...options, environment, userSid, tenantId, signal });
     for (const warning of inForce.warnings) report.warn(describeWarning(warning));
     return inForce;
   } catch (error) {

@@ -109,7 +109,7 @@ export async function fileOf(given: Arguments, name: string): Promise<string | u
   const path = given.text(name);
   if (path === undefined) return undefined;
   try {
-    return new TextDecoder().decode(await fileIo(path, () => readInput(path)));
+    return new TextDecoder().decode(await fileIo(path, () => readInput(path), given.signal));
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
     given.problems.push(`--${name}: ${sayError(error)}`);

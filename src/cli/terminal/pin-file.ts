@@ -23,10 +23,7 @@ export async function readPin(path: string, report: Report, signal: AbortSignal)
   }
   const buffer = new Uint8Array(MAX_SIZE);
   try {
-    const length = await fileIo(name, () => readInto(buffer, path, signal)).catch((error: unknown) => {
-      signal.throwIfAborted();
-      throw error;
-    });
+    const length = await fileIo(name, () => readInto(buffer, path, signal), signal);
     if (path !== '-' && process.platform !== 'win32' && ((await stat(path)).mode & 0o044) !== 0) {
       report.warn(`others can read the PIN file ${path}; chmod 600 it`);
     }

@@ -1,3 +1,6 @@
+import { countDown } from '../../signal.ts';
+import { exitCodeOfSignal } from '../exit-codes.ts';
+
 /** Thrown where a signal such as that of Ctrl-C ended the work. */
 export class Interrupted extends Error {
   readonly signalName: NodeJS.Signals;
@@ -11,7 +14,16 @@ export class Interrupted extends Error {
 
 const NAMES = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** The signals that ask this process to end: the first aborts the work, the second ends the process at once. */
+/**
+ * How long a command has to clean up after a signal, in milliseconds. What waits for others ends within half a second by
+ * itself; the rest is for a busy machine.
+ */
+const CLEAN_UP_MS = 3_000;
+
+/**
+ * The signals that ask this process to end. The first aborts the work, and ends the process if that has not ended by
+ * itself in three seconds; the second ends the process at once.
+ */
 export class Signals implements Disposable {
   /** Aborts with an {@link Interrupted}. */
   readonly abortSignal: AbortSignal;
@@ -19,18 +31,36 @@ export class Signals implements Disposable {
   divert: ((name: NodeJS.Signals) => void) | undefined;
   readonly #controller = new AbortController();
   readonly #onSignal: (name: NodeJS.Signals) => void;
+  #stopCountDown = (): void => {};
 
-  constructor(exit: (error: Interrupted) => void) {
+  constructor() {
     this.abortSignal = this.#controller.signal;
     this.#onSignal = (name) => {
-      if (this.divert !== undefined) this.divert(name);
-      else if (this.abortSignal.aborted) exit(new Interrupted(name));
-      else this.#controller.abort(new Interrupted(name));
+      if (this.divert !== undefined) return this.divert(name);
+      if (this.abortSignal.aborted) return this.#end(name);
+      this.#stopCountDown = countDown(CLEAN_UP_MS, () => this.#end(name));
+      this.#controller.abort(new Interrupted(name));
     };
     for (const name of NAMES) process.on(name, this.#onSignal);
   }
 
+  /** From now on signals end the process as they end any other. */
   [Symbol.dispose](): void {
+    this.#stopCountDown();
     for (const name of NAMES) process.off(name, this.#onSignal);
+  }
+
+  /** Ends the process if the work was aborted: by the same signal, so that its parent sees what has ended it. */
+  endIfAborted(): void {
+    const { reason } = this.abortSignal;
+    if (reason instanceof Interrupted) this.#end(reason.signalName);
+  }
+
+  #end(name: NodeJS.Signals): never {
+    this[Symbol.dispose]();
+    // After all others that listen. A signal also ends a process of which a thread waits for a TPM in vain. It does not
+    // end the first process of a container; and Windows knows none.
+    if (process.platform !== 'win32') process.once('exit', () => process.kill(process.pid, name));
+    process.exit(exitCodeOfSignal(name));
   }
 }

@@ -1,6 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../../errors/service-error.ts';
@@ -9,6 +8,7 @@ import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
 import type { SignalOptions } from '../../signal.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
+import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { WatchedChild } from '../../tpm/transports/watched-child.ts';
 import {
   type BoundClient,
@@ -64,7 +64,7 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
   const { directory: kept, executable = 'slapd', signal } = options;
   signal?.throwIfAborted();
   await loadLdapts();
-  const temporary = await mkdtemp(join(tmpdir(), 'keyprov-directory-'));
+  const temporary = await temporaryDirectory('keyprov-directory-');
   const remove = () => rm(temporary, { recursive: true, force: true });
   try {
     const directory = kept ?? join(temporary, 'data');

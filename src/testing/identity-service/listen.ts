@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
+import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type Bytes, concat } from '../../bytes.ts';
 import { ServiceError } from '../../errors/service-error.ts';
@@ -59,6 +60,11 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       });
     },
   );
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   server.listen(options.port, '127.0.0.1');
   await once(server, 'listening').catch((cause: unknown) => {
     throw new ServiceError('service-unreachable', `nobody can listen at port ${options.port} of 127.0.0.1`, {
@@ -70,15 +76,16 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   return {
     port: typeof address === 'object' && address !== null ? address.port : 0,
     requests,
-    close: () => stop(server),
+    close: () => stop(server, sockets),
   };
 }
 
-async function stop(server: Server): Promise<void> {
+async function stop(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
   if (!server.listening) return;
   const closed = once(server, 'close');
   server.close();
-  server.closeAllConnections();
+  // All of them: of those that have not begun with TLS, the server of HTTPS knows nothing.
+  for (const socket of sockets) socket.destroy();
   await closed;
 }
 

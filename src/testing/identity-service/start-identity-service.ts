@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { utf8 } from '../../bytes.ts';
 import { encodePem } from '../../crypto/pem.ts';
 import { withCleanup } from '../../errors.ts';
 import type { SignalOptions } from '../../signal.ts';
+import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { openAuthority } from './authority.ts';
 import type { ServiceDevice } from './device-table.ts';
 import type { Intercept } from './intercept.ts';
@@ -87,7 +86,7 @@ export interface SyncTimerOptions {
 export async function startIdentityService(options: IdentityServiceOptions): Promise<IdentityService> {
   const { signal, directory: kept } = options;
   signal?.throwIfAborted();
-  const temporary = kept === undefined ? await mkdtemp(join(tmpdir(), 'keyprov-service-')) : undefined;
+  const temporary = kept === undefined ? await temporaryDirectory('keyprov-service-') : undefined;
   const removeTemporary = async () => {
     if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
   };

@@ -17,6 +17,13 @@ export interface LibtpmsOptions {
    * put it.
    */
   readonly library?: string | undefined;
+  /** Ends the wait for the directory; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Longest wait for the directory while one other TPM has it, in milliseconds. Default: 10,000; 0 asks once. The time
+   * begins again each time the directory changes hands.
+   */
+  readonly lockTimeoutMs?: number | undefined;
   /** Permanent state to start from, as `exportState` gives it; only without `directory`. Absent: a new TPM. */
   readonly state?: Uint8Array | undefined;
 }
@@ -46,7 +53,7 @@ export interface LibtpmsTransport extends TpmTransport, PowerCycling, AsyncDispo
  * `transport-busy` where the one TPM of the process is in use.
  */
 export async function openLibtpms(options: LibtpmsOptions = {}): Promise<LibtpmsTransport> {
-  const { directory, library, state } = options;
+  const { directory, library, state, signal, lockTimeoutMs } = options;
   if (directory !== undefined && state !== undefined) {
     throw new TypeError('libtpms: a state to start from is only for a TPM without a directory');
   }
@@ -56,11 +63,11 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
   let tpm: Libtpms | undefined;
   let file: StateFile | undefined;
   try {
-    tpm = new native.Libtpms(path);
     if (directory !== undefined) {
-      file = new StateFile(directory, native.loadLibc().tryLock);
+      file = await StateFile.open(directory, native.loadLibc().tryLock, { signal, timeout: lockTimeoutMs });
       await file.sweep();
     }
+    tpm = new native.Libtpms(path);
     tpm.boot(file?.state ?? state);
     await file?.save(tpm.state());
     return new Transport(address, tpm, file);

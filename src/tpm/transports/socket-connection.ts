@@ -71,7 +71,7 @@ export class SocketConnection {
 
   /**
    * Connects, with TCP_NODELAY where that applies.
-   * @throws KeyprovError `transport-unreachable` or `transport-permission`; the reason of `limit` when it aborts.
+   * @throws KeyprovError `transport-unreachable`, `transport-busy` or `transport-permission`; the reason of `limit` when it aborts.
    */
   static connect(target: SocketTarget, { address, remedy, limit }: ConnectOptions): Promise<SocketConnection> {
     return new Promise((resolve, reject) => {
@@ -199,6 +199,13 @@ function connectError(address: string, cause: Error, remedy: string): KeyprovErr
     return new KeyprovError('transport-permission', `${address}: access denied`, {
       cause,
       remedy: 'run as a user who may write to the socket, or change its file mode',
+    });
+  }
+  // A unix socket takes only as many connections as its backlog has room for.
+  if (code === 'EAGAIN') {
+    return new KeyprovError('transport-busy', `${address}: another client is connected, and more wait for their turn`, {
+      cause,
+      remedy: 'end the other client, since one is served at a time, or start another TPM',
     });
   }
   return new KeyprovError('transport-unreachable', `${address}: cannot connect (${String(code ?? cause.message)})`, {

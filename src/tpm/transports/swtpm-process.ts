@@ -1,10 +1,11 @@
 import { randomInt } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fromHex } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
+import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { formatTarget, type SocketTarget } from './socket-connection.ts';
 import { openSwtpm, type SwtpmTransport } from './swtpm.ts';
 import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
@@ -46,7 +47,7 @@ const SHUTDOWN_CLEAR = fromHex('80010000000c000001450000');
 /**
  * Starts a swtpm and waits until it answers. It has got TPM2_Startup(CLEAR). It ends with `stop`, or with this
  * process (also when that is killed), but not with Ctrl-C in the terminal, so that it can be shut down in order.
- * @throws KeyprovError `library-missing` (swtpm is not installed), `state-in-use`, `state-invalid`, `state-io`,
+ * @throws KeyprovError `library-missing` (swtpm is not installed), `state-in-use`, `state-invalid`, `state-io`, `store-io`,
  * `transport-unreachable` (it ended at once for another reason; the message has what it said) or `transport-timeout`.
  */
 export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<SwtpmProcess> {
@@ -54,7 +55,7 @@ export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<Swtpm
   signal?.throwIfAborted();
   // swtpm would read what follows a comma as another option.
   if (`${tmpdir()}${stateDirectory}`.includes(',')) throw new RangeError('swtpm takes no path with a comma in it');
-  const directory = await mkdtemp(join(tmpdir(), 'keyprov-swtpm-'));
+  const directory = await temporaryDirectory('keyprov-swtpm-');
   try {
     const state = stateDirectory ?? join(directory, 'state');
     try {

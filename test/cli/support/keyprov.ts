@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isKeyprovError } from '../../../src/errors.ts';
 import { locateLibtpms } from '../../../src/tpm/transports/libtpms.ts';
@@ -33,14 +33,18 @@ export function environment(more: Readonly<Record<string, string>> = {}): NodeJS
 
 /** Runs `keyprov` to its end. */
 export function keyprov(args: readonly string[], { cwd, input = '', env, uid }: CallOptions = {}): Ended {
-  const { status, stdout, stderr, error } = spawnSync(process.execPath, [MAIN, ...args], {
+  const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [MAIN, ...args], {
     ...{ encoding: 'utf8', input, env: environment(env), timeout: 60_000 },
     ...(cwd !== undefined && { cwd }),
     ...(uid !== undefined && { uid, gid: uid }),
   });
   if (error !== undefined) throw error;
-  return { status, stdout, stderr };
+  return { status: shellStatus(status, signal), stdout, stderr };
 }
+
+/** How a process ended, as shells report it. */
+export const shellStatus = (status: number | null, signal: NodeJS.Signals | null): number | null =>
+  signal === null ? status : 128 + constants.signals[signal];
 
 /** Runs `keyprov … --json`, which must write one object and nothing else. */
 export function keyprovJson(args: readonly string[], options?: CallOptions): { status: number | null; json: unknown } {
@@ -60,7 +64,7 @@ export function startKeyprov(args: readonly string[], options: CallOptions = {})
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
-    child.on('close', (status) => resolve({ status, stdout, stderr }));
+    child.on('close', (status, signal) => resolve({ status: shellStatus(status, signal), stdout, stderr }));
   });
   return { child, ended };
 }

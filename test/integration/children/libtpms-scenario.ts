@@ -48,7 +48,7 @@ async function leaveDuring(command: Uint8Array, how: 'exit' | 'throw', delay: nu
 
 async function openingFails(): Promise<void> {
   try {
-    await using _ = await openLibtpms({ directory });
+    await using _ = await openLibtpms({ directory, lockTimeoutMs: 0 });
     report('opened');
   } catch (error) {
     report(error instanceof KeyprovError ? error.code : String(error));

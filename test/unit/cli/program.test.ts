@@ -30,7 +30,7 @@ async function problemsOf(words: readonly string[]): Promise<readonly string[]> 
   given.check = () => {
     throw new ArgumentsRead();
   };
-  using signals = new Signals(() => {});
+  using signals = new Signals();
   const report = new Report({ json: true, verbose: false });
   const prompter = new Prompter(new LineReader(terminal, () => {}), () => {});
   const context: Context = { report, prompter, signals, signal: signals.abortSignal, environment: {} };

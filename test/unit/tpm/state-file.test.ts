@@ -38,9 +38,11 @@ beforeEach(() => {
 
 afterEach(() => rmSync(parent, { recursive: true }));
 
-function failure(work: () => unknown): KeyprovError {
+const locked = { timeout: 0 };
+
+async function failure(work: () => unknown): Promise<KeyprovError> {
   try {
-    work();
+    await work();
   } catch (error) {
     if (error instanceof KeyprovError) return error;
     throw error;
@@ -49,10 +51,10 @@ function failure(work: () => unknown): KeyprovError {
 }
 
 /** Opens the directory, which must fail, and checks that nothing in it was changed. */
-function refusal(): KeyprovError {
+async function refusal(): Promise<KeyprovError> {
   const look = () => readdirSync(directory).filter((name) => name !== '.lock');
   const before = look();
-  const error = failure(() => new StateFile(directory, free));
+  const error = await failure(() => StateFile.open(directory, free));
   expect(look()).toEqual(before);
   return error;
 }
@@ -63,30 +65,30 @@ function withState(file: Uint8Array): void {
 }
 
 describe('the form of the state file', () => {
-  it('is magic, version, length, SHA-256 and the state', () => {
+  it('is magic, version, length, SHA-256 and the state', async () => {
     const digest = createHash('sha256').update(STATE).digest();
     expect(encodeStateFile(STATE)).toEqual(concat(utf8('KPTPM2ST'), fromHex('0000000100000513'), digest, STATE));
   });
 
-  it('gives back the state', () => {
+  it('gives back the state', async () => {
     expect(decodeStateFile(encodeStateFile(STATE), path)).toEqual(STATE);
     expect(decodeStateFile(encodeStateFile(new Uint8Array(0)), path)).toEqual(new Uint8Array(0));
   });
 
-  it('is refused when it is cut off anywhere, or longer', () => {
+  it('is refused when it is cut off anywhere, or longer', async () => {
     const file = encodeStateFile(STATE);
     for (let length = 0; length < file.length; length++) {
-      expect(failure(() => decodeStateFile(file.subarray(0, length), path)).code).toBe('state-invalid');
+      expect((await failure(() => decodeStateFile(file.subarray(0, length), path))).code).toBe('state-invalid');
     }
-    expect(failure(() => decodeStateFile(concat(file, Uint8Array.of(0)), path)).code).toBe('state-invalid');
+    expect((await failure(() => decodeStateFile(concat(file, Uint8Array.of(0)), path))).code).toBe('state-invalid');
   });
 
-  it('is refused when any byte is another one', () => {
+  it('is refused when any byte is another one', async () => {
     const file = encodeStateFile(STATE);
     for (let at = 0; at < file.length; at++) {
       const damaged = file.slice();
       damaged[at] = (damaged[at] ?? 0) ^ 0x10;
-      expect(failure(() => decodeStateFile(damaged, path)).code, `byte ${at}`).toBe('state-invalid');
+      expect((await failure(() => decodeStateFile(damaged, path))).code, `byte ${at}`).toBe('state-invalid');
     }
   });
 
@@ -96,8 +98,8 @@ describe('the form of the state file', () => {
     ['of a newer version', (file) => file.fill(2, 11, 12), 'has format version 2, known is 1'],
     ['shortened', (file) => file.subarray(0, 1000), 'announces 1299 bytes of state but has 952'],
     ['damaged', (file) => file.fill(0xff, 1000, 1001), 'is damaged (its SHA-256 does not fit)'],
-  ])('is refused with reason and remedy when it is %s', (_, change, reason) => {
-    const error = failure(() => decodeStateFile(change(encodeStateFile(STATE)), '/x/tpm2.state'));
+  ])('is refused with reason and remedy when it is %s', async (_, change, reason) => {
+    const error = await failure(() => decodeStateFile(change(encodeStateFile(STATE)), '/x/tpm2.state'));
     expect(error.message).toBe(`/x/tpm2.state ${reason}`);
     expect(error.remedy).toMatch(/^(restore a copy of it, or use another directory|use the version of keyprov)/);
   });
@@ -105,7 +107,7 @@ describe('the form of the state file', () => {
 
 describe('StateFile', () => {
   it('makes the directory and its files for their owner alone', async () => {
-    const file = new StateFile(directory, free);
+    const file = await StateFile.open(directory, free);
     expect(file.state).toBeUndefined();
     expect(existsSync(path)).toBe(false);
     await file.save(STATE);
@@ -121,11 +123,11 @@ describe('StateFile', () => {
     ['saveSync', async (file: StateFile, state: Uint8Array) => file.saveSync(state)],
   ])('finds again what %s has saved', async (_, save) => {
     for (const state of [STATE, OTHER]) {
-      const file = new StateFile(directory, free);
+      const file = await StateFile.open(directory, free);
       await save(file, state);
       expect(file.state).toEqual(state);
       file.close();
-      const again = new StateFile(directory, free);
+      const again = await StateFile.open(directory, free);
       expect(again.state).toEqual(state);
       again.close();
       expect(toHex(readFileSync(path))).toBe(toHex(encodeStateFile(state)));
@@ -133,7 +135,7 @@ describe('StateFile', () => {
   });
 
   it('writes only a state that differs', async () => {
-    const file = new StateFile(directory, free);
+    const file = await StateFile.open(directory, free);
     await file.save(STATE);
     utimesSync(path, 1, 1);
     await file.save(STATE.slice());
@@ -145,7 +147,7 @@ describe('StateFile', () => {
   });
 
   it('keeps a copy, so that later changes of the memory are seen as such', async () => {
-    const file = new StateFile(directory, free);
+    const file = await StateFile.open(directory, free);
     const state = STATE.slice();
     await file.save(state);
     state.fill(7);
@@ -157,7 +159,7 @@ describe('StateFile', () => {
   it('takes the place of what an interrupted save has left', async () => {
     withState(encodeStateFile(STATE));
     writeFileSync(join(directory, temporaryName()), encodeStateFile(OTHER).subarray(0, 500));
-    const file = new StateFile(directory, free);
+    const file = await StateFile.open(directory, free);
     expect(file.state).toEqual(STATE);
     await file.sweep();
     await file.save(OTHER);
@@ -171,9 +173,9 @@ describe('StateFile', () => {
     ['cut off', encodeStateFile(STATE).subarray(0, 700)],
     ['foreign', STATE],
     ['too large', new Uint8Array(48 + 128 * 1024 + 1)],
-  ])('refuses a file that is %s, and leaves it', (_, bytes) => {
+  ])('refuses a file that is %s, and leaves it', async (_, bytes) => {
     withState(bytes);
-    expect(refusal().code).toBe('state-invalid');
+    expect((await refusal()).code).toBe('state-invalid');
     expect(toHex(readFileSync(path))).toBe(toHex(bytes));
   });
 
@@ -181,9 +183,9 @@ describe('StateFile', () => {
     ['a directory', () => mkdirSync(path, { recursive: true })],
     ['a link to itself', () => link('tpm2.state')],
     ['a link that leads nowhere', () => link('missing')],
-  ])('never takes %s for a missing file', (_, make) => {
+  ])('never takes %s for a missing file', async (_, make) => {
     make();
-    const error = refusal();
+    const error = await refusal();
     expect(error.code).toBe('not-private');
     expect(error.message).toMatch(/is (not a regular file|a symbolic link)$/);
   });
@@ -193,28 +195,28 @@ describe('StateFile', () => {
     symlinkSync(target, path);
   }
 
-  it('says why the directory cannot be used', () => {
+  it('says why the directory cannot be used', async () => {
     writeFileSync(join(parent, 'a'), '');
-    const error = failure(() => new StateFile(directory, free));
+    const error = await failure(() => StateFile.open(directory, free));
     expect(error.code).toBe('state-io');
     expect(error.message).toMatch(/ENOTDIR|EEXIST/);
     expect(error.remedy).toMatch(/^see to it that the directory/);
   });
 
-  it('refuses a directory that is locked, and does not read it', () => {
+  it('refuses a directory that is locked, and does not read it', async () => {
     withState(STATE);
-    const error = failure(() => new StateFile(directory, () => false));
+    const error = await failure(() => StateFile.open(directory, () => false, locked));
     expect(error.code).toBe('state-in-use');
     expect(error.message).toContain(directory);
   });
 
-  it('says why the lock failed', () => {
+  it('says why the lock failed', async () => {
     const cause = new Error('flock failed: ENOLCK');
-    const error = failure(() => {
-      new StateFile(directory, () => {
+    const error = await failure(() =>
+      StateFile.open(directory, () => {
         throw cause;
-      });
-    });
+      }),
+    );
     expect(error).toMatchObject({ code: 'state-io', cause });
   });
 
@@ -223,7 +225,7 @@ describe('StateFile', () => {
     ['saveSync', async (file: StateFile) => file.saveSync(OTHER)],
   ])('reports a failed %s and keeps the old state', async (_, save) => {
     withState(encodeStateFile(STATE));
-    const file = new StateFile(directory, free);
+    const file = await StateFile.open(directory, free);
     renameSync(path, `${path}.kept`);
     mkdirSync(path); // no file takes the place of a directory
     await expect(save(file)).rejects.toMatchObject({ name: 'KeyprovError', code: 'state-io' });
@@ -236,7 +238,7 @@ describe('StateFile', () => {
   });
 
   it('saves nothing after close, which may be repeated', async () => {
-    const file = new StateFile(directory, free);
+    const file = await StateFile.open(directory, free);
     file.close();
     file.close();
     await expect(file.save(STATE)).rejects.toThrow(TypeError);
@@ -258,8 +260,8 @@ describe('the state file of swtpm', () => {
     ['encrypted', (file) => file.fill(1, 5, 6)],
     ['of a newer version', (file) => file.fill(3, 0, 2)],
     ['a state file of keyprov', () => encodeStateFile(STATE)],
-  ])('is refused when it is %s', (_, change) => {
-    const error = failure(() => importSwtpmState(change(exportSwtpmState(STATE))));
+  ])('is refused when it is %s', async (_, change) => {
+    const error = await failure(() => importSwtpmState(change(exportSwtpmState(STATE))));
     expect(error.code).toBe('state-invalid');
     expect(error.remedy).toMatch(/tpm2-00\.permall/);
   });

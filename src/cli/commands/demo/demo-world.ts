@@ -71,7 +71,7 @@ export async function withDemoWorld<T>(
 
 /** The key by which the attestation CA of the demo knows the TPM. */
 async function readEndorsementKey(path: string, { signal }: SignalOptions): Promise<Uint8Array> {
-  const tpm = await openTpm(demoTpm(path), { signal });
+  const tpm = await openTpm(demoTpm(path), { signal, lifetime: signal });
   return await withCleanup(
     async () => {
       const ek = await openEndorsementKey(tpm, { signal });

@@ -1,0 +1,341 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { holdLock } from '../../src/storage/hold-lock.ts';
+import { FlushContext } from '../../src/tpm/commands/context.ts';
+import { TPM_CC } from '../../src/tpm/constants.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { type SwtpmProcess, startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
+import { type FakeServer, startFakePair } from '../integration/support/fake-server.ts';
+import { missingPrograms } from '../integration/support/local-swtpm.ts';
+import { leftovers } from '../integration/support/new-tpm.ts';
+import { type HoldingRelay, startHoldingRelay } from './support/holding-relay.ts';
+import { keyprovBeside, startKeyprov } from './support/keyprov.ts';
+import { type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
+
+/** Everything that a command waits for, for one signal: none of it needs to answer. */
+interface World extends AsyncDisposable {
+  readonly world: ServiceWorld;
+  readonly swtpm: SwtpmProcess;
+  readonly relay: HoldingRelay;
+  /** Takes connections, at its port and the next one, and says nothing. */
+  readonly silent: FakeServer & { connected(): Promise<void> };
+  /** Where nobody writes. */
+  readonly fifo: string;
+  readonly tpm: string;
+  readonly pin: string;
+}
+
+async function startWorld(): Promise<World> {
+  const world = await startServiceWorld();
+  const swtpm = await startSwtpm();
+  if (!('path' in swtpm.data)) throw new Error('not a unix socket');
+  const path = join(world.path, 'relay');
+  const relay = await startHoldingRelay(path, swtpm.data.path);
+  let onConnection = (): void => {};
+  const silent = await startFakePair(
+    () => onConnection(),
+    () => undefined,
+  );
+  const fifo = join(world.path, 'fifo');
+  execFileSync('mkfifo', ['-m', '600', fifo]);
+  const pin = world.file('pin', '730519-Xq\n');
+  const tpm = `swtpm:unix:${path}`;
+  const args = ['provision', ...world.runArgs, '--tpm', tpm, '--pin-file', pin, '--skip-prerequisites'];
+  const { status, stderr } = await keyprovBeside(args, { env: { SSH_CONNECTION: '' } });
+  if (status !== 0) throw new Error(stderr);
+  return {
+    ...{ world, swtpm, relay, fifo, pin, tpm },
+    silent: {
+      ...silent,
+      connected: () =>
+        new Promise((resolve) => {
+          onConnection = resolve;
+        }),
+    },
+    async [Symbol.asyncDispose]() {
+      await relay[Symbol.asyncDispose]();
+      await swtpm.stop();
+      await silent[Symbol.asyncDispose]();
+      await world[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A command, and what it waits for when the signal comes. */
+interface Case {
+  readonly args: (at: World) => readonly string[] | Promise<readonly string[]>;
+  /** Begins before the command does; resolves when the command waits, to what ends the peer afterwards. */
+  readonly hangs: (at: World, started: Promise<number>) => Promise<(() => Promise<void>) | undefined>;
+  readonly input?: 'open';
+  readonly env?: (at: World) => Readonly<Record<string, string>>;
+}
+
+const out = ({ world }: World) => ['--out', join(world.path, 'out')];
+const stored = ({ world, tpm }: World) => ['--store', world.store, '--tpm', tpm];
+const letter = ({ world }: World) => ['--in', join(world.path, 'pin')];
+const inSoftware = ['--tpm', 'none', '--hardware', 'discouraged'];
+const silentService = ({ world, silent }: World, scheme = 'https') => [
+  ...['--service', `${scheme}://localhost:${silent.port}`, '--service-ca', join(world.path, 'ca.pem')],
+];
+
+/** At a command that the TPM takes and never answers. */
+const held = (code: number): Case['hangs'] => {
+  return async ({ relay }) => {
+    await relay.hold(code);
+    return undefined;
+  };
+};
+const connected: Case['hangs'] = async ({ silent }) => {
+  await silent.connected();
+  return undefined;
+};
+/** At a pipe that nobody writes to. */
+const atFifo: Case['hangs'] = async ({ fifo }) => {
+  const writer = await open(fifo, 'w');
+  return () => writer.close();
+};
+
+/** Until the process listens to signals, and waits for what is not seen from outside. */
+async function settled(pid: number): Promise<void> {
+  const SIGTERM_BIT = 1n << 14n;
+  const caught = () => BigInt(`0x${/^SigCgt:\s*(\w+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]}`);
+  while ((caught() & SIGTERM_BIT) === 0n) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+}
+
+/** A character device with the TPM behind it. It ends with the TPM. */
+async function deviceOf({ relay, tpm }: World): Promise<string> {
+  const bridge = spawn('python3', ['test/integration/children/pty_device.py', tpm.replace('swtpm:unix:', '')], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  relay.onCut(() => bridge.kill());
+  const [path] = await once(createInterface({ input: bridge.stdout }), 'line');
+  return path;
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  'create, while the TPM starts': {
+    args: (at) => ['create', '--tpm', at.tpm, ...out(at)],
+    hangs: held(TPM_CC.Startup),
+  },
+  'create, while the TPM makes a parent': {
+    args: (at) => ['create', '--tpm', at.tpm, ...out(at)],
+    hangs: held(TPM_CC.CreatePrimary),
+  },
+  'create, while the TPM makes a key': {
+    args: (at) => ['create', '--tpm', at.tpm, ...out(at)],
+    hangs: held(TPM_CC.Create),
+  },
+  'create, while the TPM attests': {
+    args: (at) => ['create', '--tpm', at.tpm, ...out(at)],
+    hangs: held(TPM_CC.Certify),
+  },
+  'create, while the TPM forgets what it has loaded': {
+    args: (at) => ['create', '--tpm', at.tpm, ...out(at)],
+    hangs: held(TPM_CC.FlushContext),
+  },
+  "create, while tpm2-tss' TCTI waits for the TPM": {
+    args: (at) => ['create', '--tpm', at.tpm.replace('swtpm:unix:', 'tcti:swtpm:path='), ...out(at)],
+    hangs: held(TPM_CC.CreatePrimary),
+  },
+  'create, while a device waits for the TPM': {
+    args: async (at) => ['create', '--tpm', `device:${await deviceOf(at)}`, ...out(at)],
+    hangs: held(TPM_CC.CreatePrimary),
+  },
+  'create, with a swtpm that takes the connection and says nothing': {
+    args: (at) => ['create', '--tpm', `swtpm:127.0.0.1:${at.silent.port}`, ...out(at)],
+    hangs: connected,
+  },
+  'create, with a simulator that takes the connection and says nothing': {
+    args: (at) => ['create', '--tpm', `mssim:127.0.0.1:${at.silent.port}`, ...out(at)],
+    hangs: connected,
+  },
+  'create, with a PIN that comes never': {
+    args: (at) => ['create', ...inSoftware, ...out(at), '--pin-file', at.fifo],
+    hangs: atFifo,
+  },
+  'create, with a PIN from standard input that comes never': {
+    args: (at) => ['create', ...inSoftware, ...out(at), '--pin-file', '-'],
+    hangs: async (_, started) => {
+      await settled(await started);
+      return undefined;
+    },
+    input: 'open',
+  },
+  'create, with a policy that comes never': {
+    args: (at) => ['create', ...inSoftware, ...out(at), '--policy', at.fifo],
+    hangs: atFifo,
+  },
+  'create, while another process has the store': {
+    args: (at) => ['create', ...inSoftware, '--store', at.world.store, '--user', 'eve'],
+    hangs: async ({ world }, started) => {
+      const lock = await holdLock(join(world.store, '.keyprov.lock'));
+      await settled(await started);
+      return () => lock.release();
+    },
+  },
+  'create, while another process has the directory of the TPM': {
+    args: (at) => ['create', '--tpm', `libtpms:${join(at.world.path, 'tpm')}`, ...out(at)],
+    hangs: async ({ world }, started) => {
+      const tpm = await openTpm(`libtpms:${join(world.path, 'tpm')}`);
+      await settled(await started);
+      return () => tpm.close();
+    },
+  },
+  'sign, while the TPM loads the key': {
+    args: (at) => ['sign', ...stored(at), ...letter(at), '--pin-file', at.pin],
+    hangs: held(TPM_CC.Load),
+  },
+  'sign, while the TPM signs': {
+    args: (at) => ['sign', ...stored(at), ...letter(at), '--pin-file', at.pin],
+    hangs: held(TPM_CC.Sign),
+  },
+  'sign, with a file that comes never': {
+    args: (at) => ['sign', ...stored(at), '--in', at.fifo, '--pin-file', at.pin],
+    hangs: atFifo,
+  },
+  'attest, while the TPM attests': {
+    args: (at) => ['attest', ...stored(at), '--format', 'statement', '--challenge', 'c0ffee', '--pin-file', at.pin],
+    hangs: held(TPM_CC.Certify),
+  },
+  'change-pin, while the TPM changes it': {
+    args: (at) => [
+      'change-pin',
+      ...stored(at),
+      '--pin-file',
+      at.pin,
+      '--new-pin-file',
+      at.world.file('new', '905173-Yr'),
+    ],
+    hangs: held(TPM_CC.ObjectChangeAuth),
+  },
+  'status, while the TPM loads the key': { args: (at) => ['status', ...stored(at)], hangs: held(TPM_CC.Load) },
+  'doctor, while the TPM says what it is': {
+    args: () => ['doctor'],
+    hangs: held(TPM_CC.GetCapability),
+    env: ({ tpm }) => ({ KEYPROV_TPM: tpm }),
+  },
+  'inspect, with a file that comes never': { args: (at) => ['inspect', at.fifo], hangs: atFifo },
+  'verify, with a store whose policy comes never': {
+    args: (at) => ['verify', '--store', at.world.store, '--challenge', 'c0ffee', '--policy', at.fifo],
+    hangs: atFifo,
+  },
+  'policy explain, with a policy that comes never': {
+    args: (at) => ['policy', 'explain', '--policy', at.fifo],
+    hangs: atFifo,
+  },
+  'provision, with a service that says nothing': {
+    args: (at) => [
+      ...['provision', ...at.world.runArgs, ...silentService(at), ...inSoftware, '--pin-file', at.pin],
+      ...['--user', 'eve@contoso.test', '--skip-prerequisites'],
+    ],
+    hangs: connected,
+  },
+  'unregister, with a service that says nothing': {
+    args: (at) => ['unregister', ...stored(at), ...silentService(at), '--yes', '--token-command', 'echo x'],
+    hangs: connected,
+  },
+  'reset, with a service that says nothing': {
+    args: (at) => [
+      ...['reset', ...at.world.runArgs, ...silentService(at), '--tpm', at.tpm, '--pin-file', at.pin],
+      ...['--token-command', 'echo x', '--graph-token-command', 'echo x', '--yes'],
+    ],
+    hangs: connected,
+  },
+  'sync-status, with a directory that says nothing': {
+    args: (at) => [
+      ...['sync-status', '--store', at.world.store, '--ldap', `ldap://127.0.0.1:${at.silent.port}`],
+      ...['--ldap-base', 'dc=x', '--ldap-bind-dn', 'cn=x', '--ldap-password-file', at.pin],
+    ],
+    hangs: connected,
+  },
+  'sync-status, with a directory that never begins with TLS': {
+    args: (at) => [
+      ...['sync-status', '--store', at.world.store, '--ldap', `ldaps://127.0.0.1:${at.silent.port}`],
+      ...['--ldap-base', 'dc=x', '--ldap-bind-dn', 'cn=x', '--ldap-password-file', at.pin],
+    ],
+    hangs: connected,
+  },
+  'sync-status, with Microsoft Graph that says nothing': {
+    args: (at) => [
+      ...['sync-status', '--store', at.world.store, '--graph-url', `https://localhost:${at.silent.port}`],
+      ...['--graph-token-command', 'echo x'],
+    ],
+    hangs: connected,
+  },
+  'sync-status, with a token command that does not end': {
+    args: (at) => [
+      ...[
+        'sync-status',
+        '--store',
+        at.world.store,
+        '--graph-token-command',
+        `exec 2>/dev/null; trap '' TERM; echo >'${at.fifo}'; sleep 10`,
+      ],
+    ],
+    hangs: async ({ fifo }) => {
+      await (await open(fifo, 'r')).close();
+      return undefined;
+    },
+  },
+  'sync-status, while it waits for the next look': {
+    args: (at) => [
+      ...['sync-status', '--store', at.world.store, '--wait', '--graph-url', `${at.world.service.url}/graph`],
+      ...['--service-ca', join(at.world.path, 'ca.pem'), '--graph-token-command', 'echo x'],
+    ],
+    hangs: async (_, started) => {
+      await settled(await started);
+      return undefined;
+    },
+  },
+};
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+describe.skipIf(missingPrograms('swtpm'))('one signal ends', () => {
+  let worlds: readonly World[];
+  beforeAll(async () => {
+    worlds = await Promise.all(SIGNALS.map(startWorld));
+  }, 60_000);
+  afterAll(async () => {
+    for (const world of worlds ?? []) await world[Symbol.asyncDispose]();
+  });
+
+  // The limit of the test runner is what shows a wait without an end.
+  it.each(Object.entries(CASES))(
+    '%s',
+    async (_, { args, hangs, input, env }) => {
+      for (const [index, name] of SIGNALS.entries()) {
+        const at = worlds[index];
+        if (at === undefined) expect.fail('no world');
+        let start = (_pid: number): void => {};
+        const started = new Promise<number>((resolve) => {
+          start = resolve;
+        });
+        const hanging = hangs(at, started);
+        const { child, ended } = startKeyprov(await args(at), { env: { SSH_CONNECTION: '', ...env?.(at) } });
+        start(child.pid ?? 0);
+        if (input !== 'open') child.stdin.end();
+        const byItself = ended.then(({ stderr, stdout }) => expect.fail(`it ended by itself: ${stderr} ${stdout}`));
+        const release = await Promise.race([hanging, byItself]);
+        byItself.catch(() => undefined);
+        child.kill(name);
+        expect(await once(child, 'exit')).toEqual([null, name]);
+        await release?.();
+        await at.relay.cut();
+        expect((await ended).stderr).toMatch(new RegExp(`^keyprov: ended by ${name}$`, 'm'));
+        expect(existsSync(join(at.world.path, 'out'))).toBe(false);
+        expect(storeFiles(at.world.store)).toEqual(['key']);
+        // What the TPM could not be told to forget.
+        await using tpm = await openTpm(at.swtpm.address);
+        for (const flushHandle of await leftovers(tpm)) await tpm.run(FlushContext, { flushHandle });
+      }
+    },
+    30_000,
+  );
+});
