@@ -118,6 +118,20 @@ describe.skipIf(missing)('keyprov sim', () => {
     expect(stderr).toContain(`keyprov: ${problem}`);
   });
 
+  it.each([[], ['--engine', 'libtpms']])(
+    'says what is wrong with the directory for temporary files %j',
+    (...engine) => {
+      const env = { TMPDIR: '/nonexistent/tmp' };
+      const { status, stderr } = keyprov(['sim', ...engine, '--', 'true'], { env });
+      expect(status).toBe(7);
+      expect(stderr).toMatch(
+        /^keyprov: no temporary directory can be made: ENOENT.*; set TMPDIR to a directory that is/,
+      );
+      const json = JSON.parse(keyprov(['sim', '--json', ...engine, '--', 'true'], { env }).stdout);
+      expect(json).toMatchObject({ ok: false, error: { code: 'store-io' } });
+    },
+  );
+
   it('says what to install where there is no swtpm', () => {
     using directory = temporaryDirectory();
     const { status, stderr } = keyprov(['sim', '--', 'true'], { env: { PATH: directory.path } });

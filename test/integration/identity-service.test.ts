@@ -1,8 +1,11 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { createPrivateKey, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { promisify } from 'node:util';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -497,6 +500,22 @@ describe('the identity service', () => {
         service.setDeviceEnabled(device.deviceId, true);
       }
     });
+  });
+
+  it('closes although clients are connected that never begin with TLS, or never end a request', async () => {
+    const { port, tenantId, ca } = service;
+    const silent = connect(port, '127.0.0.1').on('error', () => undefined);
+    await once(silent, 'connect');
+    const slow = connectTls({ port, host: '127.0.0.1', servername: 'localhost', ca }).on('error', () => undefined);
+    await once(slow, 'secureConnect');
+    slow.write('POST /token HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n');
+    const ends = Promise.all([silent, slow].map((socket) => new Promise((resolve) => socket.once('close', resolve))));
+    await service.close();
+    await ends;
+    service = await startIdentityService({
+      ...{ users: [ADA, BOB], directory: join(directory, 'state'), pollIntervalS: 0, port, now: () => clock },
+    });
+    expect(service.tenantId).toBe(tenantId);
   });
 
   it('keeps keys, devices, tokens and its own certificates when it starts again', async () => {

@@ -373,7 +373,7 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
     const path = join(directory, 'tpm2.state');
     const file = encodeStateFile(new Uint8Array(1299).fill(1));
     writeFileSync(path, file);
-    expect((await failureOf(openLibtpms({ directory }))).code).toBe('state-invalid');
+    expect((await failureOf(openLibtpms({ directory, lockTimeoutMs: 0 }))).code).toBe('state-invalid');
     expect(toHex(readFileSync(path))).toBe(toHex(file));
   });
 
@@ -411,7 +411,7 @@ describe.skipIf(missing)('a TPM with a state directory', () => {
 
   it('is not opened twice in one thread', async () => {
     await using first = await openStarted({ directory });
-    const error = await failureOf(openLibtpms({ directory }));
+    const error = await failureOf(openLibtpms({ directory, lockTimeoutMs: 0 }));
     expect(error.code).toBe('state-in-use');
     expect(error.message).toContain(directory);
     expect(codeOf(await first.send(GET_RANDOM))).toBe(SUCCESS);

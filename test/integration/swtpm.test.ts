@@ -142,6 +142,22 @@ describe('an address where no swtpm is', () => {
     expect((await failureOf(openSwtpm({ port: server.port }))).code).toBe('transport-timeout');
   });
 
+  it.skipIf(missing)('is busy when other clients wait already, as many as the system lets', async () => {
+    await using swtpm = await startSwtpm();
+    if (!('path' in swtpm.data)) expect.fail('not a unix socket');
+    const { path } = swtpm.data;
+    process.kill(swtpm.pid, 'SIGSTOP');
+    const clients = Array.from({ length: 64 }, () => connect({ path }).on('error', () => undefined));
+    try {
+      const error = await failureOf(openSwtpm({ path }));
+      expect(error.code).toBe('transport-busy');
+      expect(error.message).toContain('another client is connected');
+    } finally {
+      for (const client of clients) client.destroy();
+      process.kill(swtpm.pid, 'SIGCONT');
+    }
+  });
+
   it('is refused within a second: a server that speaks first', async () => {
     await using server = await startFakeServer((socket) => socket.write('SSH-2.0-OpenSSH_9.2p1\r\n'));
     expect((await failureOf(openSwtpm({ port: server.port }))).code).toBe('transport-protocol');

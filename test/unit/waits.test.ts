@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { codeOf, filesIn } from './source-files.ts';
+
+/** What waits for somebody outside of this process, or for something that only somebody else brings about. */
+const OUTSIDE_WAITS =
+  /(?<![.#\w])(once|spawn|execFile|createReadStream|createServer|connectSocket|callAsync)\(|\bnew (Client|Agent|Promise)\b|(?<!process)\.on\('(close|exit|end|data|message|connect)'/;
+
+/**
+ * Every file with such a wait, and what ends the wait if the others do nothing. A new file fails the test until somebody
+ * has thought about that, and has written it down here.
+ */
+const ENDS: Readonly<Record<string, string>> = {
+  'native/call-async.ts': 'its caller: the transports give a call up at their limit, and do not wait for its end',
+  'native/libtpms.ts': 'cancel, and the limit of its transport, which does not wait for the end of the call',
+  'native/tbs.ts': 'the limit of its transport, which does not wait for the end of the call',
+  'native/tctildr.ts': 'the limit of its transport, which does not wait for the end of the call',
+  'src/cli/commands/inspect.ts': 'fileIo, by the signal of the command',
+  'src/cli/commands/sim.ts': 'the command of the user, which gets the signals',
+  'src/cli/service-connection.ts': 'nothing is waited for: what is made is made once',
+  'src/cli/terminal/command-output.ts': 'the signal of the command, which also ends the child',
+  'src/cli/terminal/line-reader.ts': 'the signal of the command',
+  'src/cli/terminal/output.ts': 'signals, which end the process by themselves when the work is done',
+  'src/cli/terminal/pin-file.ts': 'fileIo, by the signal of the command',
+  'src/keys/software-provider.ts': 'nobody outside: OpenSSL makes a key on a thread of this process',
+  'src/registration/ldap-connection.ts': 'unlessAborted, and the time-outs of the client',
+  'src/registration/ldap-user.ts': 'the signal of the caller, and the time-out of the client',
+  'src/registration/service-fetch.ts': 'exchange, which gives every request a time-out and the signal of the caller',
+  'src/signal.ts': 'these are what ends other waits',
+  'src/storage/read-input.ts': 'unlessAborted, by the signal of the caller',
+  'src/testing/identity-service/listen.ts': 'close, which destroys every socket, also before the TLS handshake',
+  'src/tpm/queue.ts': 'the task that runs, which TimedSender ends at its limit',
+  'src/tpm/transports/socket-connection.ts': 'the limit that connect and exchange get',
+  'src/tpm/transports/watched-child.ts': 'kill, which ends with SIGKILL',
+  'src/webcrypto/pin-entry.ts': 'its own time-out',
+};
+
+describe('a wait for somebody else', () => {
+  const waiting = filesIn(['src', 'native'], '.ts').filter((path) => OUTSIDE_WAITS.test(codeOf(path)));
+
+  it('stands in no file of which nobody has said what ends it', () => {
+    expect(waiting.filter((path) => !Object.hasOwn(ENDS, path))).toEqual([]);
+  });
+
+  it('is still in the files of which somebody has', () => {
+    expect(Object.keys(ENDS).filter((path) => !waiting.includes(path))).toEqual([]);
+  });
+});
