@@ -2,9 +2,9 @@ import type { Bytes } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
 import { describeName, isSameName } from './distinguished-name.ts';
+import { weaknessOf } from './key-strength.ts';
 import { Comparisons, nameProblem } from './name-constraints.ts';
 import { PathSearch } from './path-search.ts';
-import { bitLength } from './public-key.ts';
 import { type Certificate, EXTENSION, KEY_USAGE, parseCertificate } from './x509.ts';
 
 /** The name of a check of {@link verifyChain}, for programs. */
@@ -198,9 +198,7 @@ function findSignatureProblem({ signatureHash }: Certificate, acceptSha1: boolea
 
 function keyProblem(certificate: Certificate): string | undefined {
   try {
-    const key = certificate.publicKey();
-    const size = key.kty === 'RSA' ? bitLength(key.n) : 2048;
-    return size < 2048 ? `its RSA key has only ${size} bits` : undefined;
+    return weaknessOf(certificate.publicKey());
   } catch (error) {
     return messageOf(error);
   }

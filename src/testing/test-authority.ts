@@ -13,7 +13,7 @@ import { KeyprovError } from '../errors.ts';
 import { type AkCertificateOptions, buildAkCertificate } from '../formats/tcg/ak-certificate.ts';
 import { buildEkCertificate, type EkCertificateOptions } from '../formats/tcg/ek-certificate.ts';
 import { keyUsage } from '../formats/x509/extensions.ts';
-import { issueCertificate } from '../formats/x509/issue-certificate.ts';
+import { issueCertificate, subjectKeyId } from '../formats/x509/issue-certificate.ts';
 import { buildCommonName, encodeName } from '../formats/x509/names.ts';
 import type { TpmDescription } from '../formats/x509/tpm-description.ts';
 import { encode } from '../tpm/codec/index.ts';
@@ -77,6 +77,7 @@ export async function createTestAuthority(options: TestAuthorityOptions = {}): P
       extensions: [
         { oid: EXTENSION.BASIC_CONSTRAINTS, critical: true, value: derSequence(DER_TRUE) },
         keyUsage(KEY_USAGE.keyCertSign),
+        subjectKeyId(key.publicKey),
       ],
     },
     key,

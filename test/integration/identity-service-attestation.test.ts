@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type AttestationKey, createAttestationKey } from '../../src/attestation/attestation-key.ts';
 import { attestKey } from '../../src/attestation/certify.ts';
+import { parseEkCertificate } from '../../src/attestation/ek-certificate.ts';
 import { type EndorsementKey, openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
 import { type Bytes, fromBase64, toBase64 } from '../../src/bytes.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
@@ -258,6 +259,13 @@ describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity ser
     const [second] = await enrol(listed);
     await register(listed, { attestation: await attest(await nonce(listed)), aikCertificate: second });
     expect(levels(listed)).toEqual(['tpm-no-ek-certificate']);
+
+    // A certificate that nobody vouches for names a chip: nothing of it is in what the authority certifies.
+    const forger = await createTestAuthority();
+    const forged = await forger.issueEkCertificate(ek.publicArea, { tpm: CHIP });
+    const [third] = await enrol(listed, [forged]);
+    const { manufacturer, model, version } = await parseEkCertificate(third ?? EMPTY);
+    expect([manufacturer, model, version]).toEqual(['id:00000000', 'unknown', 'id:00000000']);
 
     await using neither = await open({});
     await expect(enrol(neither, [virtual])).rejects.toMatchObject({ code: 'service-refused', status: 403 });

@@ -3,7 +3,7 @@ import { derOctets, derSequence } from '../../crypto/der-write.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import type { AlternativeName } from '../x509/alternative-names.ts';
 import { type Extension, extendedKeyUsage, noAuthority, subjectAltName } from '../x509/extensions.ts';
-import { type CertificateAuthority, issueCertificate, readTbs } from '../x509/issue-certificate.ts';
+import { type CertificateAuthority, issueUnder } from '../x509/issue-certificate.ts';
 import type { SigningHash } from '../x509/signature-algorithm.ts';
 import { type TpmDescription, tpmDirectoryName } from '../x509/tpm-description.ts';
 
@@ -60,12 +60,6 @@ export async function buildAkCertificate(
     extendedKeyUsage(AK_CERTIFICATE_PURPOSE),
   ];
   if (aaguid !== undefined) extensions.push({ oid: AAGUID_EXTENSION, value: derOctets(aaguid) });
-  return await issueCertificate(
-    {
-      issuer: readTbs(authority.certificate).subject.der,
-      subject: derSequence(),
-      ...{ publicKey, notBefore, notAfter, extensions, serialNumber, hash },
-    },
-    authority.key,
-  );
+  const subject = derSequence();
+  return await issueUnder(authority, { subject, publicKey, notBefore, notAfter, extensions, serialNumber, hash });
 }

@@ -3,7 +3,7 @@ import { derInteger, derOid, derSequence, derSetOf, derText } from '../../crypto
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { EXTENSION, KEY_USAGE } from '../../crypto/x509.ts';
 import { type Extension, extendedKeyUsage, keyUsage, noAuthority, subjectAltName } from '../x509/extensions.ts';
-import { type CertificateAuthority, issueCertificate, readTbs } from '../x509/issue-certificate.ts';
+import { type CertificateAuthority, issueUnder } from '../x509/issue-certificate.ts';
 import type { SigningHash } from '../x509/signature-algorithm.ts';
 import { type TpmDescription, tpmDirectoryName } from '../x509/tpm-description.ts';
 
@@ -51,12 +51,6 @@ export async function buildEkCertificate(
       value: derSequence(derSequence(derOid(TPM_SPECIFICATION), derSetOf(specification))),
     },
   ];
-  return await issueCertificate(
-    {
-      issuer: readTbs(authority.certificate).subject.der,
-      subject: derSequence(),
-      ...{ publicKey, notBefore, notAfter, extensions, serialNumber, hash },
-    },
-    authority.key,
-  );
+  const subject = derSequence();
+  return await issueUnder(authority, { subject, publicKey, notBefore, notAfter, extensions, serialNumber, hash });
 }

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { type Bytes, copy, view } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
-import { contextTag, derUnsigned, TAG } from '../../crypto/der-write.ts';
+import { contextTag, derOctets, derSequence, derUnsigned, derValue, TAG } from '../../crypto/der-write.ts';
+import { digest } from '../../crypto/kdf.ts';
 import { encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
+import { EXTENSION } from '../../crypto/x509.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { decodeExtensions, type Extension } from './extensions.ts';
 import type { SigningHash } from './signature-algorithm.ts';
@@ -61,6 +63,37 @@ export async function issueCertificate(content: CertificateContent, key: Signing
   });
   await certificate.sign(signing.key, undefined, signing.engine);
   return new Uint8Array(certificate.toSchema(true).toBER());
+}
+
+/**
+ * A certificate under an authority: its issuer is the authority's subject, and the authorityKeyIdentifier is the
+ * authority's subjectKeyIdentifier, or where it has none the one of its key. RFC 5280, 4.2.1.1. Throws as
+ * {@link issueCertificate} does, and KeyprovError `request-invalid` for what is not a certificate.
+ */
+export async function issueUnder(
+  { key, certificate }: CertificateAuthority,
+  content: Omit<CertificateContent, 'issuer'>,
+): Promise<Bytes> {
+  const { subject, spki, extensions } = readTbs(certificate);
+  const own = extensions().find(({ oid }) => oid === EXTENSION.SUBJECT_KEY_ID);
+  const id = own === undefined ? keyIdentifier(spki) : DerNode.lenient(own.value, 'subjectKeyIdentifier').octets();
+  const keyId = derSequence(derValue(contextTag(0, 'primitive'), id));
+  const authorityKeyId: Extension = { oid: EXTENSION.AUTHORITY_KEY_ID, value: keyId };
+  const all = [...content.extensions, authorityKeyId];
+  return await issueCertificate({ ...content, issuer: subject.der, extensions: all }, key);
+}
+
+/** subjectKeyIdentifier, which the certificate of an authority has. RFC 5280, 4.2.1.2. */
+export const subjectKeyId = (publicKey: PublicKey): Extension => ({
+  oid: EXTENSION.SUBJECT_KEY_ID,
+  value: derOctets(keyIdentifier(DerNode.strict(encodeSpki(publicKey), 'public key'))),
+});
+
+/** SHA-1 of the bits of the public key, which here proves nothing. RFC 5280, 4.2.1.2, (1). */
+function keyIdentifier(spki: DerNode): Bytes {
+  const fields = spki.fields(TAG.SEQUENCE);
+  fields.next();
+  return digest('sha1', fields.next(TAG.BIT_STRING).content.subarray(1));
 }
 
 /** Parts of a certificate as they are written in it. */

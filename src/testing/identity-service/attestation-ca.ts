@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { makeCredential } from '../../attestation/credential.ts';
-import { parseEkCertificate } from '../../attestation/ek-certificate.ts';
+import type { EkCertificate } from '../../attestation/ek-certificate.ts';
 import type { KeyIdentity } from '../../attestation/key-checks.ts';
 import { decodePublicArea } from '../../attestation/statement.ts';
 import { verifyAttestationKey } from '../../attestation/verify.ts';
 import { verifyEkCertificate } from '../../attestation/verify-ek-certificate.ts';
 import { equal, toBase64, wipe } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
+import { weaknessOf } from '../../crypto/key-strength.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
 import type { Finding } from '../../finding.ts';
@@ -100,14 +101,18 @@ async function trustEk({ options, now }: ServiceContext, key: EndorsementKey): P
     problem = describe(result.findings);
   }
   if (!ekAllowList.some((one) => isListed(spki, one))) return { problem };
-  const tpm = own === undefined ? UNKNOWN_TPM : identityOf(await parseEkCertificate(own));
-  return { tier: 'tpm-no-ek-certificate', tpm };
+  const weakness = weaknessOf(publicKeyOf(ek));
+  if (weakness !== undefined) return { problem: `the endorsement key: ${weakness}` };
+  return { tier: 'tpm-no-ek-certificate', tpm: UNKNOWN_TPM };
 }
 
-/** A certificate must name a TPM. Nobody vouches for what the client says of it, so it is not in there. */
+/**
+ * A certificate must name a TPM. Nobody vouches for what the client says of it, in a certificate that does not verify
+ * included: those who trust this authority would take the word of that certificate.
+ */
 const UNKNOWN_TPM: TpmDescription = { manufacturer: 0, model: 'unknown', version: 0 };
 
-function identityOf(certificate: Awaited<ReturnType<typeof parseEkCertificate>>): TpmDescription {
+function identityOf(certificate: EkCertificate): TpmDescription {
   const number = (id = '') => Number.parseInt(id.replace(/^id:/i, ''), 16) || 0;
   const { manufacturer, model = 'unknown', version } = certificate;
   return { manufacturer: number(manufacturer), model, version: number(version) % 2 ** 32 };

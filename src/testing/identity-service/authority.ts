@@ -5,7 +5,12 @@ import { DER_TRUE, derSequence, derValue, TAG } from '../../crypto/der-write.ts'
 import { encodePem } from '../../crypto/pem.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
 import { extendedKeyUsage, noAuthority, subjectAltName } from '../../formats/x509/extensions.ts';
-import { type CertificateAuthority, issueCertificate } from '../../formats/x509/issue-certificate.ts';
+import {
+  type CertificateAuthority,
+  issueCertificate,
+  issueUnder,
+  subjectKeyId,
+} from '../../formats/x509/issue-certificate.ts';
 import { buildCommonName, encodeName } from '../../formats/x509/names.ts';
 import { signingKeyOf } from '../signing-key.ts';
 import { signCms } from './cms.ts';
@@ -23,6 +28,9 @@ export interface ServiceAuthority {
   providerContext(domainController: string): Promise<string>;
 }
 
+/** Where the keys and certificates are kept. */
+export type KeptSettings = Pick<ServiceState, 'setting' | 'setSetting'>;
+
 const YEAR_MS = 365 * 86_400_000;
 const SERVER_AUTHENTICATION = '1.3.6.1.5.5.7.3.1';
 
@@ -33,7 +41,7 @@ export const validFor = (years: number): { notBefore: Date; notAfter: Date } => 
 });
 
 /** Reads the keys of the service from its state, and makes those that are not there. */
-export async function openAuthority(state: ServiceState): Promise<ServiceAuthority> {
+export async function openAuthority(state: KeptSettings): Promise<ServiceAuthority> {
   const [caKey, tokenKey, tlsKey] = await Promise.all([
     keptKey(state, 'ca', 'rsa'),
     keptKey(state, 'token', 'rsa'),
@@ -47,6 +55,7 @@ export async function openAuthority(state: ServiceState): Promise<ServiceAuthori
       { oid: EXTENSION.BASIC_CONSTRAINTS, critical: true, value: derSequence(DER_TRUE) },
       // digitalSignature, keyCertSign and cRLSign: it signs pctx too.
       { oid: EXTENSION.KEY_USAGE, critical: true, value: derValue(TAG.BIT_STRING, new Uint8Array([1, 0x86])) },
+      subjectKeyId(key.publicKey),
     ];
     return await issueCertificate(
       { issuer: subject, subject, publicKey: key.publicKey, notBefore, notAfter, extensions },
@@ -75,19 +84,15 @@ async function issueServerCertificate(privateKey: KeyObject, ca: CertificateAuth
     ],
     false,
   );
-  return await issueCertificate(
-    {
-      issuer: encodeName(buildCommonName('keyprov identity service')),
-      subject: encodeName(buildCommonName('localhost')),
-      publicKey: signingKeyOf(privateKey).publicKey,
-      ...validFor(2),
-      extensions: [noAuthority(), extendedKeyUsage(SERVER_AUTHENTICATION), names],
-    },
-    ca.key,
-  );
+  return await issueUnder(ca, {
+    subject: encodeName(buildCommonName('localhost')),
+    publicKey: signingKeyOf(privateKey).publicKey,
+    ...validFor(2),
+    extensions: [noAuthority(), extendedKeyUsage(SERVER_AUTHENTICATION), names],
+  });
 }
 
-async function keptKey(state: ServiceState, name: string, type: 'rsa' | 'ec'): Promise<KeyObject> {
+async function keptKey(state: KeptSettings, name: string, type: 'rsa' | 'ec'): Promise<KeyObject> {
   const pkcs8 = await kept(state, `${name}-key`, async () => view((await makeKey(type)).export(PKCS8)));
   return createPrivateKey({ key: Buffer.from(pkcs8), ...PKCS8 });
 }
@@ -101,7 +106,7 @@ async function makeKey(type: 'rsa' | 'ec'): Promise<KeyObject> {
   return privateKey;
 }
 
-async function kept(state: ServiceState, name: string, make: () => Promise<Bytes>): Promise<Bytes> {
+async function kept(state: KeptSettings, name: string, make: () => Promise<Bytes>): Promise<Bytes> {
   const found = state.setting(name);
   if (found !== undefined) return found;
   const made = await make();

@@ -3,7 +3,7 @@ import { derOctets } from '../../crypto/der-write.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { encodeGuid } from '../../formats/windows/guid.ts';
 import { type Extension, extendedKeyUsage, noAuthority } from '../../formats/x509/extensions.ts';
-import { type CertificateAuthority, issueCertificate, readTbs } from '../../formats/x509/issue-certificate.ts';
+import { type CertificateAuthority, issueUnder } from '../../formats/x509/issue-certificate.ts';
 import { buildCommonName, encodeName } from '../../formats/x509/names.ts';
 
 /** What a device certificate says. MS-DVRJ 3.1.5.1.1.2. */
@@ -36,20 +36,16 @@ export async function issueDeviceCertificate(
     oid: `${DRS}.${number}`,
     value: derOctets(value),
   });
-  return await issueCertificate(
-    {
-      issuer: readTbs(authority.certificate).subject.der,
-      subject: encodeName(buildCommonName(deviceId)),
-      ...{ publicKey, notBefore, notAfter },
-      extensions: [
-        noAuthority(),
-        extendedKeyUsage(CLIENT_AUTHENTICATION),
-        extension(2, encodeGuid(deviceId)),
-        extension(3, encodeGuid(userId)),
-        extension(4, encodeGuid(tenantId)),
-        extension(7, new TextEncoder().encode(String(joinType))),
-      ],
-    },
-    authority.key,
-  );
+  return await issueUnder(authority, {
+    subject: encodeName(buildCommonName(deviceId)),
+    ...{ publicKey, notBefore, notAfter },
+    extensions: [
+      noAuthority(),
+      extendedKeyUsage(CLIENT_AUTHENTICATION),
+      extension(2, encodeGuid(deviceId)),
+      extension(3, encodeGuid(userId)),
+      extension(4, encodeGuid(tenantId)),
+      extension(7, new TextEncoder().encode(String(joinType))),
+    ],
+  });
 }

@@ -1,3 +1,4 @@
+import { checkPrimeSync, randomBytes, webcrypto } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { derOctets, derSequence, derValue } from '../../../src/crypto/der-write.ts';
 import { type ChainOptions, type ChainResult, verifyChain } from '../../../src/crypto/verify-chain.ts';
@@ -193,6 +194,19 @@ describe('verifyChain', () => {
     ],
   ])('judges an authority %s', async (_, authority, options, expected) => {
     expect(await verifyUnder(authority, { purposes: [EK] }, options)).toEqual(expected);
+  });
+
+  it('refuses an authority whose private key can be computed (ROCA), and a root too', async () => {
+    const { spki, keys } = await rocaPair();
+    for (const issuer of [root, undefined]) {
+      const spec = issuer === undefined ? { spki, signer: { ...root, keys } } : { spki };
+      const weak = { ...(await issueAuthority('weak', issuer, spec)), keys };
+      const leaf = await issue({ subject: buildCommonName('leaf') }, weak);
+      const roots = [(issuer ?? weak).der];
+      const result = await verify(leaf, { roots, intermediates: [weak.der] });
+      expect(failures(result)).toEqual(['algorithms']);
+      expect(result.findings.at(-1)?.detail).toBe('CN=weak: its private key can be computed (ROCA, CVE-2017-15361)');
+    }
   });
 
   it('counts the authorities below a path length, those that issued themselves left out', async () => {
@@ -440,6 +454,48 @@ describe('name constraints', () => {
     ]);
   });
 });
+
+/** An RSA key as the flawed library makes it: primes are powers of 65537 modulo the first 39 primes. */
+async function rocaPair(): Promise<{ spki: Uint8Array; keys: webcrypto.CryptoKeyPair }> {
+  const primes = Array.from({ length: 168 }, (_, n) => n).filter((n) => n > 1 && !hasFactor(n));
+  const modulus = primes.reduce((product, prime) => product * BigInt(prime), 1n);
+  const power = (base: bigint, exponent: bigint, m: bigint): bigint => {
+    let result = 1n;
+    for (let [b, e] = [base % m, exponent]; e > 0n; e >>= 1n, b = (b * b) % m) if (e & 1n) result = (result * b) % m;
+    return result;
+  };
+  const random = (bits: number) => BigInt(`0x${randomBytes(bits / 8).toString('hex')}`);
+  const newPrime = (): bigint => {
+    for (;;) {
+      const residue = power(65537n, random(64), modulus);
+      const start = (3n << 1022n) + (random(1016) >> 2n);
+      const candidate = start - (start % modulus) + residue;
+      if (candidate % 65537n !== 1n && checkPrimeSync(candidate)) return candidate;
+    }
+  };
+  const [p, q, e] = [newPrime(), newPrime(), 65537n];
+  const inverse = (a: bigint, m: bigint): bigint => {
+    let [r0, r1, t0, t1] = [m, a % m, 0n, 1n];
+    while (r1 > 0n) [r0, r1, t0, t1] = [r1, r0 % r1, t1, t0 - (r0 / r1) * t1];
+    return ((t0 % m) + m) % m;
+  };
+  const d = inverse(e, (p - 1n) * (q - 1n));
+  const members = { n: p * q, e, d, p, q, dp: d % (p - 1n), dq: d % (q - 1n), qi: inverse(q, p) };
+  const text = (value: bigint) => {
+    const hex = value.toString(16);
+    return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex').toString('base64url');
+  };
+  const jwk = { kty: 'RSA', ...Object.fromEntries(Object.entries(members).map(([name, one]) => [name, text(one)])) };
+  const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
+  const { n, e: exponent } = { ...jwk, n: text(members.n), e: text(e) };
+  const privateKey = await webcrypto.subtle.importKey('jwk', jwk, algorithm, true, ['sign']);
+  const publicKey = await webcrypto.subtle.importKey('jwk', { kty: 'RSA', n, e: exponent }, algorithm, true, [
+    'verify',
+  ]);
+  return { spki: new Uint8Array(await webcrypto.subtle.exportKey('spki', publicKey)), keys: { privateKey, publicKey } };
+}
+
+const hasFactor = (n: number): boolean => Array.from({ length: n }, (_, i) => i).some((i) => i > 1 && n % i === 0);
 
 const NULL = new Uint8Array([5, 0]);
 
