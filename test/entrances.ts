@@ -50,7 +50,7 @@ const NO_ENTRANCE: Readonly<Record<string, string>> = {
   findSignatureProblem: PARSED,
   findWindowsError: 'it looks a number or a name up',
   loadAttestationKey: TPM,
-  loadRecording: 'it takes a path; test/unit/tpm/transports/recording.test.ts',
+  loadRecording: 'it takes a path: test/unit/storage/read-input.test.ts',
   parseLampsAttestation: PARSED,
   parseWcceAttributes: PARSED,
   readEkCertificates: TPM,

@@ -1,0 +1,36 @@
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LIMIT } from '../../../src/limits.ts';
+import { readInput } from '../../../src/storage/read-input.ts';
+import { loadRecording } from '../../../src/tpm/transports/index.ts';
+import { asyncRefusal } from '../../refusal.ts';
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'keyprov-test-'));
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+async function fileOf(size: number): Promise<string> {
+  const path = join(directory, `${size}`);
+  await writeFile(path, 'a');
+  await truncate(path, size);
+  return path;
+}
+
+describe('readInput', () => {
+  it('reads a file of the largest size, and nothing larger', async () => {
+    expect(await readInput(await fileOf(LIMIT.export))).toHaveLength(LIMIT.export);
+    const path = await fileOf(LIMIT.export + 1);
+    expect(await asyncRefusal(() => readInput(path))).toBe(
+      `store-io: ${path}: more than 16777216 bytes, which are the most that is read`,
+    );
+    expect(await asyncRefusal(() => loadRecording(path))).toMatch(/^recording-invalid: /);
+  });
+
+  it.skipIf(process.platform === 'win32')('ends with a file that does not', async () => {
+    expect(await asyncRefusal(() => readInput('/dev/zero'))).toMatch(/^store-io: /);
+  });
+});
