@@ -5,6 +5,7 @@ import type { HandleArg } from '../tpm/command.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { Create, Load } from '../tpm/commands/object.ts';
 import { TPM_RH } from '../tpm/constants.ts';
+import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import type { Authorization } from '../tpm/session.ts';
 import type { TpmtTkCreation } from '../tpm/structures/base.ts';
 import { TPMT_PUBLIC, type TpmsCreationData, type TpmtPublic } from '../tpm/structures/object.ts';
@@ -91,17 +92,17 @@ export async function createAttestationKey(tpm: Tpm, options: CreateAttestationK
     creationPCR: [],
   };
   if (parent === undefined) {
-    const primaryHandle = { handle: TPM_RH.ENDORSEMENT, auth: endorsementAuth };
-    const { objectHandle, outPublic, ...made } = await tpm.run(
-      CreatePrimary,
-      { primaryHandle, ...parameters },
-      { signal },
+    const hierarchy = { handle: TPM_RH.ENDORSEMENT, auth: endorsementAuth };
+    const { objectHandle, outPublic, ...made } = await withHiddenAuth(tpm, hierarchy, { signal }, (primaryHandle) =>
+      tpm.run(CreatePrimary, { primaryHandle, ...parameters }, { signal }),
     );
     return new AttestationKey(objectHandle, { publicArea: outPublic, creation: creationOf(made), saved: undefined });
   }
-  const made = await tpm.run(Create, { parentHandle: parent, ...parameters }, { signal });
-  const saved = { publicArea: made.outPublic, privateArea: made.outPrivate, creation: creationOf(made) };
-  return await loadAttestationKey(tpm, saved, { parent, signal });
+  return await withHiddenAuth(tpm, parent, { signal }, async (parentHandle) => {
+    const made = await tpm.run(Create, { parentHandle, ...parameters }, { signal });
+    const saved = { publicArea: made.outPublic, privateArea: made.outPrivate, creation: creationOf(made) };
+    return await loadAttestationKey(tpm, saved, { parent: parentHandle, signal });
+  });
 }
 
 /**
@@ -114,10 +115,9 @@ export async function loadAttestationKey(
   { parent, signal }: SignalOptions & { readonly parent: HandleArg },
 ): Promise<AttestationKey> {
   const { publicArea, privateArea, creation } = saved;
-  const { objectHandle } = await tpm.run(
-    Load,
-    { parentHandle: parent, inPrivate: privateArea, inPublic: publicArea },
-    { signal },
+  const loading = { inPrivate: privateArea, inPublic: publicArea };
+  const { objectHandle } = await withHiddenAuth(tpm, parent, { signal }, (parentHandle) =>
+    tpm.run(Load, { parentHandle, ...loading }, { signal }),
   );
   return new AttestationKey(objectHandle, { publicArea, creation, saved });
 }

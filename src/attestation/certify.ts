@@ -6,6 +6,7 @@ import { Certify, CertifyCreation, type CertifyResult } from '../tpm/commands/at
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { PolicyCommandCode, PolicyOR } from '../tpm/commands/policy.ts';
 import { TPM_ALG, TPM_CC } from '../tpm/constants.ts';
+import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import { windowsHelloBranches } from '../tpm/policy-digest.ts';
 import { startSession } from '../tpm/start-session.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
@@ -43,7 +44,7 @@ export async function certifyKey(tpm: Tpm, options: CertifyKeyOptions): Promise<
     certificationOf(
       await tpm.run(Certify, { objectHandle, signHandle: ak.object, qualifyingData, inScheme: OWN_SCHEME }, { signal }),
     );
-  if (authorization === 'key') return await certify(key);
+  if (authorization === 'key') return await withHiddenAuth(tpm, key, { signal }, certify);
 
   const certifyByPolicy = async (): Promise<Certification> => {
     const session = await startSession(tpm, { type: 'policy', use: { continueSession: false }, signal });

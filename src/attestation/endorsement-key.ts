@@ -7,6 +7,7 @@ import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { PolicyOR, PolicySecret } from '../tpm/commands/policy.ts';
 import { TPM_ALG, TPM_HT, TPM_RH } from '../tpm/constants.ts';
+import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import { handleName, isHashAlg, isMadeFrom, objectName, qualifiedName } from '../tpm/names.ts';
 import { readNv } from '../tpm/nv.ts';
 import { ekPolicyA, ekPolicyC } from '../tpm/policy-digest.ts';
@@ -25,7 +26,7 @@ export interface OpenEndorsementKeyOptions extends SignalOptions {
    * the first one that is persistent, and without that L-2 (P-256), which is the quickest to make.
    */
   readonly template?: EkTemplateName | 'auto' | undefined;
-  /** Authorization of the endorsement hierarchy. Default: the empty one. */
+  /** Authorization of the endorsement hierarchy; as bytes, it is proved in a salted session. Default: the empty one. */
   readonly endorsementAuth?: Authorization | undefined;
   /** Authorization of the owner, for NV indices that only the owner can read. Default: the empty one. */
   readonly ownerAuth?: Authorization | undefined;
@@ -132,16 +133,15 @@ async function chooseTemplate(tpm: Tpm, persistent: readonly Found[], options: S
 
 async function makePrimary(tpm: Tpm, inPublic: TpmtPublic, options: OpenEndorsementKeyOptions): Promise<Found> {
   const { endorsementAuth = EMPTY, signal } = options;
-  const { objectHandle, outPublic } = await tpm.run(
-    CreatePrimary,
-    {
-      primaryHandle: { handle: TPM_RH.ENDORSEMENT, auth: endorsementAuth },
-      inSensitive: { userAuth: EMPTY, data: EMPTY },
-      inPublic,
-      outsideInfo: EMPTY,
-      creationPCR: [],
-    },
-    { signal },
+  const making = {
+    inSensitive: { userAuth: EMPTY, data: EMPTY },
+    inPublic,
+    outsideInfo: EMPTY,
+    creationPCR: [],
+  };
+  const hierarchy = { handle: TPM_RH.ENDORSEMENT, auth: endorsementAuth };
+  const { objectHandle, outPublic } = await withHiddenAuth(tpm, hierarchy, { signal }, (primaryHandle) =>
+    tpm.run(CreatePrimary, { primaryHandle, ...making }, { signal }),
   );
   return { handle: objectHandle, publicArea: outPublic, name: objectName(outPublic) };
 }
@@ -185,17 +185,10 @@ async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOpti
   const session = await startSession(tpm, { ...common, type: 'policy', authHash: nameAlg });
   try {
     const policySession = session.sessionHandle;
-    await tpm.run(
-      PolicySecret,
-      {
-        authHandle: { handle: TPM_RH.ENDORSEMENT, auth: options.endorsementAuth ?? EMPTY },
-        policySession,
-        nonceTPM: EMPTY,
-        cpHashA: EMPTY,
-        policyRef: EMPTY,
-        expiration: 0,
-      },
-      { signal },
+    const hierarchy = { handle: TPM_RH.ENDORSEMENT, auth: options.endorsementAuth ?? EMPTY };
+    const secret = { policySession, nonceTPM: EMPTY, cpHashA: EMPTY, policyRef: EMPTY, expiration: 0 };
+    await withHiddenAuth(tpm, hierarchy, { saltKey: common.salt, signal }, (authHandle) =>
+      tpm.run(PolicySecret, { authHandle, ...secret }, { signal }),
     );
     const policyA = ekPolicyA(nameAlg);
     if (!equal(publicArea.authPolicy, policyA)) {

@@ -25,7 +25,7 @@ export {
 } from './key-record.ts';
 export { type KeySources, keySources, type TpmOpener, type TpmSource } from './key-sources.ts';
 export { type KeyList, KeyStore, openKeyStore } from './key-store.ts';
-export type { LoadedKey, SaltOptions } from './loaded-key.ts';
+export type { LoadedKey } from './loaded-key.ts';
 export { deriveAuthValue } from './pin-derivation.ts';
 export { openPinTryLog, type PinTryCount, PinTryLog, type PinTryLogOptions } from './pin-try-log.ts';
 export type { PreparedKeyParts, PreparedTpmKey } from './prepared-key.ts';

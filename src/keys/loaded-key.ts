@@ -3,7 +3,7 @@ import type { SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { Load, ObjectChangeAuth } from '../tpm/commands/object.ts';
 import type { Session } from '../tpm/session.ts';
-import { type SaltKey, startSession } from '../tpm/start-session.ts';
+import { startSession } from '../tpm/start-session.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
@@ -23,17 +23,11 @@ export interface LoadedKey {
   readonly file: KeyFile;
 }
 
-/** How to protect the traffic. */
-export interface SaltOptions extends ParentOptions {
-  /** The key that the session is salted with. Default: the parent. */
-  readonly saltKey?: SaltKey | undefined;
-}
-
 /** Runs `work` with a salted session that encrypts both ways, and ends the session. */
 export async function withSaltedSession<T>(
   tpm: Tpm,
   parent: StorageParent,
-  { saltKey, signal }: SaltOptions,
+  { saltKey, signal }: ParentOptions,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const salt = saltKey ?? { handle: parent.handle, publicArea: parent.publicArea };
@@ -48,13 +42,13 @@ export async function withSaltedSession<T>(
 export async function withLoadedKey<T>(
   tpm: Tpm,
   key: ProvidedKey,
-  { authValue, ...options }: SaltOptions & { readonly authValue: Uint8Array },
+  { authValue, ...options }: ParentOptions & { readonly authValue: Uint8Array },
   work: (loaded: LoadedKey) => Promise<T>,
 ): Promise<T> {
-  const { ownerAuth, signal } = options;
+  const { signal } = options;
   const file = await decodeKeyFile(key.privateKey);
   if (key.parent === undefined) throw new KeyprovError('key-invalid', 'the record of a TPM key names no parent');
-  const parent = await parentOf(tpm, key.parent, { ownerAuth, signal });
+  const parent = await parentOf(tpm, key.parent, options);
   const loadAndWork = async (session: Session): Promise<T> => {
     const { objectHandle: object } = await tpm.run(
       Load,

@@ -6,11 +6,11 @@ import { Create, type CreateResult } from '../tpm/commands/object.ts';
 import type { Session } from '../tpm/session.ts';
 import { type UserKeyUsage, userKeyTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { type SaltOptions, withSaltedSession } from './loaded-key.ts';
-import { parentForNewKey, type StorageParent } from './storage-parent.ts';
+import { withSaltedSession } from './loaded-key.ts';
+import { type ParentOptions, parentForNewKey, type StorageParent } from './storage-parent.ts';
 
 /** Which key to make, and where. */
-export interface NewTpmKeyOptions extends SaltOptions {
+export interface NewTpmKeyOptions extends ParentOptions {
   readonly algorithm: KeyAlgorithm;
   /** Default `sign`. */
   readonly usage?: UserKeyUsage | undefined;
@@ -39,8 +39,8 @@ export async function withNewTpmKey<T>(
   { algorithm, usage = 'sign', recordedSrkName, ...options }: NewTpmKeyOptions,
   work: (made: NewTpmKey) => Promise<T>,
 ): Promise<T> {
-  const { ownerAuth, signal } = options;
-  const parent = await parentForNewKey(tpm, { recordedSrkName, ownerAuth, signal });
+  const { signal } = options;
+  const parent = await parentForNewKey(tpm, { ...options, recordedSrkName });
   const args = {
     inSensitive: { userAuth, data: EMPTY },
     inPublic: userKeyTemplate(algorithm, { noDA: userAuth.length === 0, usage }),

@@ -5,10 +5,10 @@ import type { KeyAlgorithm } from '../policy/index.ts';
 import { type CreateResult, Load } from '../tpm/commands/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
-import { changeAuth, type SaltOptions, withSaltedSession } from './loaded-key.ts';
+import { changeAuth, withSaltedSession } from './loaded-key.ts';
 import { type NewTpmKeyOptions, withNewTpmKey } from './new-tpm-key.ts';
 import type { ProvidedKey } from './provider.ts';
-import { parentOf } from './storage-parent.ts';
+import { type ParentOptions, parentOf } from './storage-parent.ts';
 
 /** What is known of a key in advance, and stays as it is when it gets its PIN. */
 export type PreparedKeyParts = Omit<CreateResult, 'outPrivate'> & {
@@ -41,9 +41,9 @@ export class PreparedTpmKey {
    * @returns the key as TPM2_Create would have made it with that value: with the same proof of its making.
    * @throws KeyprovError `tpm-identity-changed`; TpmError when the TPM refuses.
    */
-  async finish(newAuth: Uint8Array, options: SaltOptions): Promise<CreateResult & PreparedKeyParts> {
-    const { ownerAuth, signal } = options;
-    const parent = await parentOf(this.#tpm, this.#parts.parent, { ownerAuth, signal });
+  async finish(newAuth: Uint8Array, options: ParentOptions): Promise<CreateResult & PreparedKeyParts> {
+    const { signal } = options;
+    const parent = await parentOf(this.#tpm, this.#parts.parent, options);
     const loaded = { object: this.#object, authValue: this.#authValue, parent };
     const outPrivate = await withCleanup(
       () =>

@@ -5,8 +5,10 @@ import type { SignalOptions } from '../signal.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { TPM_RH } from '../tpm/constants.ts';
+import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import { objectName } from '../tpm/names.ts';
 import type { Authorization } from '../tpm/session.ts';
+import type { SaltKey } from '../tpm/start-session.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { srkTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
@@ -33,8 +35,10 @@ export interface StorageParent {
 
 /** What making the primary may need. */
 export interface ParentOptions extends SignalOptions {
-  /** Authorization of the owner hierarchy. Default: the empty one. */
+  /** Authorization of the owner hierarchy. Default: the empty one. As bytes, it is proved in a salted session. */
   readonly ownerAuth?: Authorization | undefined;
+  /** The key that sessions are salted with. Default: the parent; for making the parent, see {@link withHiddenAuth}. */
+  readonly saltKey?: SaltKey | undefined;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -82,17 +86,17 @@ async function readSrk(tpm: Tpm, { signal }: SignalOptions, handle = SRK_HANDLE)
   }
 }
 
-async function makePrimary(tpm: Tpm, { ownerAuth = EMPTY, signal }: ParentOptions): Promise<StorageParent> {
-  const { objectHandle, outPublic } = await tpm.run(
-    CreatePrimary,
-    {
-      primaryHandle: { handle: TPM_RH.OWNER, auth: ownerAuth },
-      inSensitive: { userAuth: EMPTY, data: EMPTY },
-      inPublic: srkTemplate('p-256', 'empty'),
-      outsideInfo: EMPTY,
-      creationPCR: [],
-    },
-    { signal },
+async function makePrimary(tpm: Tpm, options: ParentOptions): Promise<StorageParent> {
+  const { ownerAuth = EMPTY, signal } = options;
+  const making = {
+    inSensitive: { userAuth: EMPTY, data: EMPTY },
+    inPublic: srkTemplate('p-256', 'empty'),
+    outsideInfo: EMPTY,
+    creationPCR: [],
+  };
+  const owner = { handle: TPM_RH.OWNER, auth: ownerAuth };
+  const { objectHandle, outPublic } = await withHiddenAuth(tpm, owner, options, (primaryHandle) =>
+    tpm.run(CreatePrimary, { primaryHandle, ...making }, { signal }),
   );
   const record = { handle: TPM_RH.OWNER, name: objectName(outPublic) };
   return { handle: objectHandle, publicArea: outPublic, record, release: () => objectHandle.flush() };

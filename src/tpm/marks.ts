@@ -91,8 +91,7 @@ export class Marks {
         for (const name of readdirSync(directory)) {
           const path = join(directory, name);
           if (!NAME.test(name) || path === this.#file?.path) continue;
-          const file = readPrivateFile(path);
-          const marks = file && parse(file.bytes.toString('latin1'), this.#address);
+          const marks = readMarks(path, this.#address);
           if (marks) dead.push({ marks, remove: () => this.#try(() => remove(path)) });
         }
         return dead;
@@ -150,13 +149,23 @@ function remove(path: string): void {
   }
 }
 
+/** A file that cannot be read, or says nothing that makes sense, has no marks. */
+function readMarks(path: string, address: string): Mark[] | undefined {
+  try {
+    const file = readPrivateFile(path);
+    return file && parse(file.bytes.toString('latin1'), address);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The marks in a file that are still in the TPM; undefined for the file of another TPM. The last line may be cut. */
 function parse(text: string, address: string): Mark[] | undefined {
   const [head, ...lines] = text.split('\n');
   if (head !== `keyprov marks ${JSON.stringify(address)}`) return undefined;
   const marks = new Set<Mark>();
   let last: Mark | undefined;
-  for (const line of lines) {
+  for (const line of lines.slice(0, -1)) {
     const [verb, first = '', kind, hex = ''] = line.split(' ');
     if (verb === 'want' && (kind === 'name' || kind === 'template' || kind === 'session')) {
       last = { at: Number(first), what: { kind, bytes: fromHex(hex) } };

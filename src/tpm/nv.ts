@@ -6,6 +6,7 @@ import { readProperties } from './capabilities.ts';
 import type { HandleArg } from './command.ts';
 import { NV_Read, NV_ReadPublic } from './commands/nv.ts';
 import { TPM_PT, TPM_RH } from './constants.ts';
+import { withHiddenAuth } from './hidden-auth.ts';
 import type { Authorization } from './session.ts';
 import type { TpmsNvPublic } from './structures/nv.ts';
 import type { Tpm } from './tpm.ts';
@@ -38,14 +39,17 @@ export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {
   const authHandle = authorize(nvPublic, nvIndex, ownerAuth);
   const properties = await readProperties(tpm, TPM_PT.NV_BUFFER_MAX, { signal });
   const chunk = Math.min(properties.get(TPM_PT.NV_BUFFER_MAX) || MAX_CHUNK, MAX_CHUNK);
-  const parts: Uint8Array[] = [];
-  for (let offset = 0; offset < nvPublic.dataSize; offset += chunk) {
-    const size = Math.min(chunk, nvPublic.dataSize - offset);
-    const { data } = await tpm.run(NV_Read, { authHandle, nvIndex, size, offset }, { signal });
-    if (data.length !== size) throw new CodecError('the answer to TPM2_NV_Read', `${data.length} bytes, not ${size}`);
-    parts.push(data);
-  }
-  return concat(...parts);
+  const read = async (handle: HandleArg): Promise<Bytes> => {
+    const parts: Uint8Array[] = [];
+    for (let offset = 0; offset < nvPublic.dataSize; offset += chunk) {
+      const size = Math.min(chunk, nvPublic.dataSize - offset);
+      const { data } = await tpm.run(NV_Read, { authHandle: handle, nvIndex, size, offset }, { signal });
+      if (data.length !== size) throw new CodecError('the answer to TPM2_NV_Read', `${data.length} bytes, not ${size}`);
+      parts.push(data);
+    }
+    return concat(...parts);
+  };
+  return await withHiddenAuth(tpm, authHandle, { signal }, read);
 }
 
 async function readPublic(tpm: Tpm, nvIndex: number, { signal }: SignalOptions) {

@@ -1,0 +1,56 @@
+import { withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
+import type { Entity, HandleArg } from './command.ts';
+import { CreatePrimary } from './commands/hierarchy.ts';
+import { TPM_RH } from './constants.ts';
+import { type Session, trimAuthValue } from './session.ts';
+import { type SaltKey, startSession } from './start-session.ts';
+import { srkTemplate } from './templates.ts';
+import type { Tpm } from './tpm.ts';
+import { TpmObject } from './tpm-object.ts';
+
+/** Options of {@link withHiddenAuth}. */
+export interface HiddenAuthOptions extends SignalOptions {
+  /**
+   * The key that the session is salted with. Default: a primary key of the NULL hierarchy, made for this: it hides the
+   * value from who listens; only a key whose public area is trusted also hides it from who alters the traffic.
+   */
+  readonly saltKey?: SaltKey | undefined;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * Runs `work` with the same handle, authorized by a salted session if its authorization was given as bytes: so they are
+ * proved, and never sent. An empty value hides nothing, and stays as it is.
+ */
+export async function withHiddenAuth<T>(
+  tpm: Tpm,
+  arg: HandleArg,
+  options: HiddenAuthOptions,
+  work: (arg: HandleArg) => Promise<T>,
+): Promise<T> {
+  const { auth, ...entity }: Entity = typeof arg === 'number' || arg instanceof TpmObject ? { handle: arg } : arg;
+  if (!(auth instanceof Uint8Array) || trimAuthValue(auth).length === 0) return await work(arg);
+  const job = async (): Promise<T> => {
+    const session = await saltedSession(tpm, options);
+    return await withCleanup(
+      () => work({ ...entity, auth: { session, authValue: auth } }),
+      () => session.close(),
+    );
+  };
+  return await tpm.turn(job, options);
+}
+
+async function saltedSession(tpm: Tpm, { saltKey, signal }: HiddenAuthOptions): Promise<Session> {
+  if (saltKey !== undefined) return await startSession(tpm, { salt: saltKey, signal });
+  const making = {
+    ...{ primaryHandle: TPM_RH.NULL, inPublic: srkTemplate('p-256') },
+    ...{ inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] },
+  };
+  const { objectHandle: handle, outPublic: publicArea } = await tpm.run(CreatePrimary, making, { signal });
+  return await withCleanup(
+    () => startSession(tpm, { salt: { handle, publicArea }, signal }),
+    () => handle.flush(),
+  );
+}

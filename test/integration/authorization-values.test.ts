@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import { activateCredential } from '../../src/attestation/activate.ts';
+import { createAttestationKey, loadAttestationKey } from '../../src/attestation/attestation-key.ts';
+import { attestKey } from '../../src/attestation/certify.ts';
+import { makeCredential } from '../../src/attestation/credential.ts';
+import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
+import { readEkCertificates } from '../../src/attestation/read-ek-certificates.ts';
+import { copy, utf8 } from '../../src/bytes.ts';
+import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
+import { definePolicy } from '../../src/policy/index.ts';
+import { provisionKey, requestForKey } from '../../src/provisioning/provision-key.ts';
+import { CreatePrimary, HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
+import { NV_DefineSpace, NV_Read, NV_Write } from '../../src/tpm/commands/nv.ts';
+import { TPM_ALG, TPM_RH } from '../../src/tpm/constants.ts';
+import { readNv } from '../../src/tpm/nv.ts';
+import { type SaltKey, startSession } from '../../src/tpm/start-session.ts';
+import { akTemplate, srkTemplate } from '../../src/tpm/templates.ts';
+import { Tpm } from '../../src/tpm/tpm.ts';
+import { leftovers, newTransport, tpmMissing } from './support/new-tpm.ts';
+
+const EMPTY = new Uint8Array(0);
+const VALUES = {
+  owner: utf8('the owner of it'),
+  endorsement: utf8('the endorsement'),
+  parent: utf8('parent of others'),
+  key: utf8('key of its own'),
+  pin: utf8('591834'),
+  newPin: utf8('402968'),
+};
+const CHALLENGE = utf8('challenge');
+const INDEX = 0x01800042;
+
+/** Everything that is sent to a new TPM whose hierarchies have authorization values. */
+async function watchedTpm() {
+  const inner = await newTransport();
+  const sent: Buffer[] = [];
+  const { kind, address, emulator, managed } = inner;
+  const tpm = await Tpm.open({
+    ...{ kind, address, emulator, managed },
+    send: (command, options) => {
+      sent.push(Buffer.from(copy(command)));
+      return inner.send(command, options);
+    },
+    close: () => inner.close(),
+  });
+  const making = { outsideInfo: EMPTY, creationPCR: [] };
+  const nothing = { userAuth: EMPTY, data: EMPTY };
+  const srk = await tpm.run(CreatePrimary, {
+    ...{ primaryHandle: TPM_RH.NULL, inSensitive: nothing, inPublic: srkTemplate('p-256'), ...making },
+  });
+  const salt: SaltKey = { handle: srk.objectHandle, publicArea: srk.outPublic };
+  await using session = await startSession(tpm, { salt, use: { decrypt: true } });
+  for (const [handle, newAuth] of [
+    [TPM_RH.OWNER, VALUES.owner],
+    [TPM_RH.ENDORSEMENT, VALUES.endorsement],
+  ] as const) {
+    await tpm.run(HierarchyChangeAuth, { authHandle: { handle, auth: { session } }, newAuth });
+  }
+  const owner = { handle: TPM_RH.OWNER, auth: { session, authValue: VALUES.owner } };
+  const publicInfo = {
+    ...{ nvIndex: INDEX, nameAlg: TPM_ALG.SHA256, authPolicy: EMPTY, dataSize: 32 },
+    attributes: { ownerRead: true, ownerWrite: true, noDA: true },
+  };
+  await tpm.run(NV_DefineSpace, { authHandle: owner, auth: EMPTY, publicInfo });
+  await tpm.run(NV_Write, { authHandle: owner, nvIndex: INDEX, data: new Uint8Array(32).fill(3), offset: 0 });
+  const primary = async (inPublic: ReturnType<typeof srkTemplate>, userAuth: Uint8Array) => {
+    const primaryHandle = { handle: TPM_RH.NULL, auth: { session } };
+    return await tpm.run(CreatePrimary, { primaryHandle, inPublic, inSensitive: { userAuth, data: EMPTY }, ...making });
+  };
+  const parent = await primary(srkTemplate('p-256'), VALUES.parent);
+  const key = await primary(akTemplate('p-256'), VALUES.key);
+  await srk.objectHandle.flush();
+  return { tpm, sent, parent: parent.objectHandle, key: key.objectHandle };
+}
+
+describe.skipIf(await tpmMissing())('authorization values', () => {
+  it('are in no command of any operation', async () => {
+    const { tpm, sent, parent, key } = await watchedTpm();
+    const { owner: ownerAuth, endorsement: endorsementAuth, pin, newPin } = VALUES;
+    const tpmOptions = { ownerAuth, pinDerivation: 'pcp-sha256' } as const;
+    const provider = await openTpmKeyProvider(tpm, tpmOptions);
+
+    const made = await provider.create({ algorithm: 'p-256', pin });
+    await provider.sign(made, { data: CHALLENGE, pin });
+    await provider.changePin(made, { pin, newPin });
+    const prepared = await provider.prepare({ algorithm: 'p-256' });
+    await provider.finish(prepared, { pin });
+    expect(await readNv(tpm, INDEX, { ownerAuth })).toEqual(new Uint8Array(32).fill(3));
+    await readEkCertificates(tpm, { ownerAuth });
+
+    const ak = await createAttestationKey(tpm, { algorithm: 'p-256', endorsementAuth });
+    const under = await createAttestationKey(tpm, {
+      ...{ algorithm: 'p-256', parent: { handle: parent, auth: VALUES.parent } },
+    });
+    if (under.saved === undefined) throw new Error('a key under a parent is kept');
+    await under.close();
+    await (await loadAttestationKey(tpm, under.saved, { parent: { handle: parent, auth: VALUES.parent } })).close();
+    await attestKey(tpm, { key: { handle: key, auth: VALUES.key }, ak, challenge: CHALLENGE });
+    await using ek = await openEndorsementKey(tpm, { template: 'L-2', endorsementAuth, ownerAuth });
+    const secret = new Uint8Array(32).fill(9);
+    const credential = makeCredential({ ek: ek.publicArea, objectName: ak.object.name, secret });
+    expect(await activateCredential(tpm, { ek, ak: ak.object, credential })).toEqual(secret);
+    await ak.close();
+    await ek.release();
+
+    for (const object of [parent, key]) await object.flush();
+    expect(await leftovers(tpm)).toEqual([]);
+    for (const [name, value] of Object.entries(VALUES)) {
+      expect([name, sent.filter((command) => command.includes(Buffer.from(value))).length]).toEqual([name, 0]);
+    }
+    // What `tpm.run` is given as bytes is a password, and shows that the commands are watched.
+    const { owner } = VALUES;
+    const authHandle = { handle: TPM_RH.OWNER, auth: owner };
+    await tpm.run(NV_Read, { authHandle, nvIndex: INDEX, size: 4, offset: 0 });
+    expect(sent.filter((command) => command.includes(Buffer.from(owner)))).toHaveLength(1);
+    await tpm.close();
+  });
+
+  it('are not in those of a provision either, where the owner has one', async () => {
+    const { tpm, sent, parent, key } = await watchedTpm();
+    for (const object of [parent, key]) await object.flush();
+    const { owner: ownerAuth, pin } = VALUES;
+    const tpmOptions = { ownerAuth } as const;
+    const policy = definePolicy({ algorithm: 'p-256', attestation: 'preferred', hardware: 'required' });
+    const { record } = await provisionKey({ policy, sources: { tpm }, tpmOptions, challenge: CHALLENGE, pin });
+    await requestForKey(record, { policy, sources: { tpm }, tpmOptions, challenge: CHALLENGE });
+    for (const value of Object.values(VALUES))
+      expect(sent.some((command) => command.includes(Buffer.from(value)))).toBe(false);
+    expect(await leftovers(tpm)).toEqual([]);
+    await tpm.close();
+  });
+});
