@@ -1,5 +1,7 @@
 import type { ErrorCode, ErrorOf, PlainErrorCode } from './errors/error-by-code.ts';
 
+import { printable } from './printable.ts';
+
 export type { ErrorByCode, ErrorCode, ErrorOf, PlainErrorCode } from './errors/error-by-code.ts';
 
 /** What a {@link KeyprovError} can carry besides its message. */
@@ -26,7 +28,8 @@ export class KeyprovError extends Error {
   /** For subclasses: a code that has a class of its own is thrown with that class only. */
   constructor(code: ErrorCode, message: string, options: KeyprovErrorOptions, by: typeof SUBCLASS);
   constructor(code: ErrorCode, message: string, { cause, remedy }: KeyprovErrorOptions = {}) {
-    super(message, cause === undefined ? undefined : { cause });
+    // What others have said is often in it, and goes to terminals and logs.
+    super(printable(message), cause === undefined ? undefined : { cause });
     this.name = new.target.name;
     this.code = code;
     this.remedy = remedy;

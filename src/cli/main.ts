@@ -8,6 +8,7 @@ import { UsageError } from './options/arguments.ts';
 import { buildProgram, helpLast } from './program.ts';
 import { LineReader } from './terminal/line-reader.ts';
 import { Output } from './terminal/output.ts';
+import { Printer } from './terminal/printer.ts';
 import { Prompter } from './terminal/prompter.ts';
 import { Report } from './terminal/report.ts';
 import { Signals } from './terminal/signals.ts';
@@ -18,7 +19,7 @@ const report = new Report({ json: wants('--json'), verbose: wants('--verbose') }
 const output = new Output();
 const signals = new Signals();
 const reader = new LineReader(process.stdin, () => process.emit('SIGINT', 'SIGINT'));
-const prompter = new Prompter(reader, (text) => process.stderr.write(text));
+const prompter = new Prompter(reader, new Printer(process.stderr));
 const context: Context = { report, prompter, signal: signals.abortSignal, signals, environment: process.env };
 
 const manifest: { version: string } = createRequire(import.meta.url)('keyprov/package.json');
@@ -34,6 +35,7 @@ const program = buildProgram(COMMANDS, {
     process.exitCode = outcome.exitCode;
   },
   signal: signals.abortSignal,
+  onText: (text) => report.answer(text),
   onErrorText: (text) => {
     help += text;
   },

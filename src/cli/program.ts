@@ -14,6 +14,8 @@ export interface ProgramOptions {
   readonly version: string;
   /** Is called with the command that the user names. */
   readonly call: (command: CliCommand, given: Arguments) => Promise<void>;
+  /** Gets what commander would write to standard output: help, and the version. */
+  readonly onText: (text: string) => void;
   /** Gets what commander would write to standard error: the help of a command that is not whole. */
   readonly onErrorText: (text: string) => void;
   /** Ends the reading of what arguments name. */
@@ -23,7 +25,7 @@ export interface ProgramOptions {
 /** Makes the program of a table of commands. It throws CommanderError for help and for what it cannot parse. */
 export function buildProgram(
   table: readonly CliCommand[],
-  { version, call, onErrorText, signal }: ProgramOptions,
+  { version, call, onText, onErrorText, signal }: ProgramOptions,
 ): Command {
   const program = new Command('keyprov')
     .description('Gets a key out of a TPM 2.0, attests it, and builds its registration request.')
@@ -32,7 +34,7 @@ export function buildProgram(
     .addHelpText('after', `${examplesHelp(EXAMPLES)}\n${EXIT_CODES_HELP}`)
     .enablePositionalOptions()
     .exitOverride()
-    .configureOutput({ writeErr: onErrorText });
+    .configureOutput({ writeOut: onText, writeErr: onErrorText });
   const groups = new Map<string, Command>();
   const parentOf = (group: string): Command => {
     const known = groups.get(group);

@@ -42,7 +42,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
     const message = 'a prerequisite does not hold; nothing was done';
     return {
       exitCode: EXIT.blocked,
-      text: `${[...prerequisiteLines(prerequisites), '', message].join('\n')}\n`,
+      lines: [...prerequisiteLines(prerequisites), '', message],
       json: { error: { code: 'blocked', message }, status: outcome.status, prerequisites },
     };
   }
@@ -53,7 +53,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
     const lines = [`not finished: ${sayError(problem)}`, ...report.windowsLine(problem), next];
     return {
       exitCode: EXIT.pending,
-      text: `${lines.join('\n')}\n`,
+      lines,
       json: { error: errorToJson(problem), status: outcome.status, retryAfterMs },
     };
   }
@@ -72,7 +72,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
   const lines = [...keyLines(outcome), ...requestLines(undefined, request), row('store', store.directory), '', sync];
   return {
     exitCode: EXIT.done,
-    text: `${lines.join('\n')}\n`,
+    lines,
     json: {
       ...{ status: outcome.status, resumed, ...keyJson(outcome), ...requestJson(attestation, request) },
       ...{ store: store.directory, sync: { state: 'registered', ...forecast } },

@@ -11,6 +11,27 @@ const filesWith = (pattern: RegExp) => sources.filter((path) => pattern.test(cod
 /** The identity service for tests: it serves, and connects to nobody. */
 const SERVER = 'src/testing/identity-service/listen.ts';
 
+describe('the border to the terminal', () => {
+  it('has one file that writes', () => {
+    expect(filesWith(/\bconsole\./)).toEqual([]);
+    expect(filesWith(/(?<!\bout)\.write\((?!'')/).filter((path) => path.startsWith('src/cli/'))).toEqual([
+      'src/cli/terminal/printer.ts',
+    ]);
+    // A stream is handed to a printer, and to nobody else.
+    expect(filesWith(/\bnew Printer\(/)).toEqual([
+      'src/cli/main.ts',
+      'src/cli/terminal/output.ts',
+      'src/cli/terminal/report.ts',
+    ]);
+    const handed =
+      /new Printer\(process\.std(?:out|err)\)|isLive\(process\.stderr,|process\.std(?:out|err)\.on\('error',|process\.stdout\.write\('',/g;
+    const uses = sources.filter((path) => /\bprocess\.std(?:out|err)\b/.test(codeOf(path).replaceAll(handed, '')));
+    expect(uses).toEqual([]);
+    // Commands that the user has named write themselves.
+    expect(filesWith(/'inherit'/)).toEqual(['src/cli/commands/sim.ts', 'src/cli/terminal/command-output.ts']);
+  });
+});
+
 describe('the border to the network', () => {
   it('has one file that decides how TLS is verified', () => {
     expect(usersOf('node:tls', 'tls', 'node:https', 'https', 'node:http2', 'node:http')).toEqual([

@@ -68,7 +68,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
       });
       return {
         exitCode: EXIT.done,
-        text: `the PIN of ${whose} is changed; ${registration ? 'key and registration are' : 'the key is'} the same\n`,
+        lines: [`the PIN of ${whose} is changed; ${registration ? 'key and registration are' : 'the key is'} the same`],
         json: keyJson({ record: changed, registration }),
       };
     } finally {

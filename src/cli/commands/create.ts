@@ -215,7 +215,7 @@ function describe(
   const lines = [...keyLines({ record }), ...requestLines(attestation, request), row('store', directory)];
   return {
     exitCode: EXIT.done,
-    text: `${lines.join('\n')}\n`,
+    lines,
     json: {
       ...{ ...keyJson({ record }), fellBack, ...requestJson(attestation, request), store: directory },
       ...(Object.keys(paths).length > 0 && { files: paths }),

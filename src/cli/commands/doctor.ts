@@ -58,7 +58,7 @@ async function runDoctor(given: Arguments, { environment, signal }: Context): Pr
   });
   return {
     exitCode: found ? EXIT.done : EXIT.unexpected,
-    text: `${[...lines, '', message].join('\n')}\n`,
+    lines: [...lines, '', message],
     json: { ...(!found && { error: { code: 'no-tpm', message } }), tpms, checks },
   };
 }

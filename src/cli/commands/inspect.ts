@@ -40,15 +40,15 @@ async function runInspect(given: Arguments, { signal }: Context): Promise<Outcom
   if (!isList && (path === '' || more.length > 0)) given.problems.push('name one file, or - for standard input');
   given.check();
   if (isList) {
-    const text = FORMATS.map(({ format, title }) => `${format.padEnd(28)} ${title}\n`).join('');
-    return { exitCode: EXIT.done, text, json: { formats: FORMATS } };
+    const lines = FORMATS.map(({ format, title }) => `${format.padEnd(28)} ${title}`);
+    return { exitCode: EXIT.done, lines, json: { formats: FORMATS } };
   }
   const found = await inspect(await readStart(path, signal), { hint });
   const isRead = found.confidence === 'certain' || found.confidence === 'likely';
   const error = { code: 'not-read', message: [found.title, ...found.problems].join(': ') };
   return {
     exitCode: isRead ? EXIT.done : EXIT.unreadable,
-    text: printInspection(found),
+    lines: printInspection(found).trimEnd().split('\n'),
     json: { ...(!isRead && { error }), ...found },
   };
 }

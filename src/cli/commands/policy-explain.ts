@@ -39,7 +39,7 @@ async function runExplain(given: Arguments, context: Context): Promise<Outcome> 
   const shown = explanation.filter(({ winner, overridden }) => !onlySet || winner || overridden.length > 0);
   return {
     exitCode: EXIT.done,
-    text: text === '' ? 'nothing is set\n' : `${text}\n`,
+    lines: text === '' ? ['nothing is set'] : text.split('\n'),
     json: { policy, windows, explanation: shown },
   };
 }

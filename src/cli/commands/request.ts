@@ -156,12 +156,12 @@ function describe(
   const isText = typeof content === 'string';
   const over = challenge === undefined ? '' : `, attested over ${toHex(challenge)}`;
   report.progress.end(`${content.length} ${isText ? 'characters' : 'bytes'}${over}`);
-  const text = isText ? content : `${toBase64(content)}\n`;
+  const text = isText ? content.replace(/\n$/, '') : toBase64(content);
   return {
     exitCode: EXIT.done,
-    text: output === undefined ? text : '',
+    lines: output === undefined ? text.split('\n') : [],
     json: {
-      ...{ format, encoding: isText ? 'text' : 'base64', content: text.replace(/\n$/, '') },
+      ...{ format, encoding: isText ? 'text' : 'base64', content: text },
       ...(challenge !== undefined && { challenge: toHex(challenge) }),
       ...(output !== undefined && { file: resolve(output) }),
     },
@@ -174,9 +174,9 @@ function listFormats(given: Arguments, formats: FormatRun['formats'], needs: For
   const list = Object.entries(formats).map(([name, format]) => ({ name, title: format.title, needs: needs(format) }));
   const lines = list.map(({ name, title, needs: own }) => {
     const options = own.length === 0 ? '' : `; needs ${own.map((option) => `--${option}`).join(', ')}`;
-    return `${name.padEnd(20)} ${title}${options}\n`;
+    return `${name.padEnd(20)} ${title}${options}`;
   });
-  return { exitCode: EXIT.done, text: lines.join(''), json: { formats: list } };
+  return { exitCode: EXIT.done, lines, json: { formats: list } };
 }
 
 /** What a builder says about its arguments is about those of the user. */

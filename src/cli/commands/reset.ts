@@ -150,7 +150,7 @@ async function resetKeepingKey(
   });
   return {
     exitCode: EXIT.done,
-    text: `the PIN of ${user} is reset; key and registration are the same\n`,
+    lines: [`the PIN of ${user} is reset; key and registration are the same`],
     json: keyJson({ ...found, record }),
   };
 }

@@ -57,7 +57,7 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
       const base64 = toBase64(signature);
       return {
         exitCode: EXIT.done,
-        text: output === undefined ? `${base64}\n` : '',
+        lines: output === undefined ? [base64] : [],
         json: {
           ...{ id: record.id, backend: record.backend, signature: base64 },
           ...(output !== undefined && { file: resolve(output) }),

@@ -60,7 +60,7 @@ async function runSim(given: Arguments, { signals, environment }: Context): Prom
     () => run(given.operands, simulator, { signals, environment }),
     () => simulator.stop(),
   );
-  return { exitCode, text: '', json: {} };
+  return { exitCode, lines: [], json: {} };
 }
 
 async function simulateWithSwtpm(stateDirectory: string | undefined, signal: AbortSignal): Promise<Simulator> {

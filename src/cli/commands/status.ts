@@ -106,9 +106,10 @@ function outcomeOf(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], d
   }
   const [exitCode, error] = verdict(keys, runs, directory);
   if (error !== undefined) lines.push(error.message);
+  if (lines.at(-1) === '') lines.pop();
   return {
     exitCode,
-    text: `${lines.join('\n').trimEnd()}\n`,
+    lines,
     json: { ...(error && { error }), store: directory, keys: keys.map(statusJson), runs: runs.map(runJson) },
   };
 }

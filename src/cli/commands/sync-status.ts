@@ -169,7 +169,7 @@ function outcomeOf({ registration }: RegisteredKey, status: SyncStatus): Outcome
   const error = problem ? errorToJson(problem) : { code: status.state, message: describeSyncStatus(status) };
   return {
     exitCode: EXITS[status.state],
-    text: `${lines.join('\n')}\n`,
+    lines,
     json: { ...(status.state !== 'synced' && { error }), user, deviceId, kid, ...rest },
   };
 }

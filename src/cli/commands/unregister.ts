@@ -53,7 +53,7 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
   const from = outcome === 'deleted' ? `the service and from ${store.directory}` : `${store.directory} only`;
   return {
     exitCode: EXIT.done,
-    text: `the key of ${registration.user} is removed from ${from}\n`,
+    lines: [`the key of ${registration.user} is removed from ${from}`],
     json: { ...keyJson(found), outcome },
   };
 }
@@ -77,5 +77,5 @@ export async function takeBack(
 /** The user has said no. */
 export function notDone(message: string): Outcome {
   const error = { code: 'not-confirmed', message: `nothing was done: ${message}` };
-  return { exitCode: EXIT.unexpected, text: `${error.message}\n`, json: { error } };
+  return { exitCode: EXIT.unexpected, lines: [error.message], json: { error } };
 }

@@ -93,7 +93,7 @@ function outcomeOf(statement: AttestationStatement, expected: Uint8Array | undef
   ];
   return {
     exitCode: ok ? EXIT.done : EXIT.unverified,
-    text: `${lines.join('\n')}\n`,
+    lines,
     json: { ...(!ok && { error: { code: 'not-verified', message } }), findings, keyName, akName, caveat: CAVEAT },
   };
 }

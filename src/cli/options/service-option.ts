@@ -38,7 +38,7 @@ export function serviceOptions(): Option[] {
   return [
     requiredOption('--service <url>', 'the service that registers keys'),
     valueOption('--tenant <id>', 'tenant of Entra ID (default: it is an AD FS)'),
-    valueOption('--resource <id>', 'what its tokens are for (default: only what names it)'),
+    valueOption('--resource <id>', 'what its tokens are for (default: only what names it)').hideHelp(),
     valueOption('--service-ca <file>', 'further roots for the service, PEM'),
     valueOption('--proxy <url>', 'proxy, or environment for HTTPS_PROXY'),
     valueOption('--device-cert <file>', 'certificate of the device, PEM'),

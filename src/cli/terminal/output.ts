@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
 import { KeyprovError, sayError } from '../../errors.ts';
-import { printable } from '../../printable.ts';
 import { errorCode } from '../../storage/atomic-file.ts';
 import { EXIT } from '../exit-codes.ts';
+import { Printer } from './printer.ts';
 
 /**
  * Watches standard output and standard error. Neither ends the work: that one cannot be written is told at the end, since
@@ -29,7 +29,7 @@ export class Output {
     const lost = new KeyprovError('store-io', `the result cannot be written to standard output: ${reason(problem)}`, {
       remedy: 'what the command has done stays done; keyprov status shows the keys',
     });
-    process.stderr.write(`keyprov: ${printable(sayError(lost))}\n`);
+    new Printer(process.stderr).lines(`keyprov: ${sayError(lost)}`);
     return EXIT.files;
   }
 }

@@ -1,11 +1,4 @@
-import { printable } from '../../printable.ts';
-
-/** Where progress is shown: what is needed of `process.stderr`. */
-export interface ProgressStream {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  write(text: string): unknown;
-}
+import type { Printer, TextStream } from './printer.ts';
 
 /** Shows the steps of some work, one after the other. */
 export interface Progress {
@@ -22,10 +15,9 @@ export interface Progress {
 const FRAMES = ['|', '/', '-', '\\'];
 const INTERVAL_MS = 100;
 const STEP_WIDTH = 12;
-const ERASE_LINE = '\r\x1b[2K';
 
 /** Whether a stream can show a spinner: a terminal with control sequences, outside of continuous integration. */
-export function isLive(stream: ProgressStream, env: NodeJS.ProcessEnv): boolean {
+export function isLive(stream: TextStream, env: NodeJS.ProcessEnv): boolean {
   return stream.isTTY === true && env.TERM !== 'dumb' && !env.NO_COLOR && !env.CI;
 }
 
@@ -41,11 +33,11 @@ interface Step {
 
 /** Each beginning, end and failure in a line of plain text. */
 export class PlainProgress implements Progress {
-  readonly #stream: ProgressStream;
+  readonly #printer: Printer;
   #step: Step | undefined;
 
-  constructor(stream: ProgressStream) {
-    this.#stream = stream;
+  constructor(printer: Printer) {
+    this.#printer = printer;
   }
 
   begin(name: string, text: string): void {
@@ -65,19 +57,19 @@ export class PlainProgress implements Progress {
   }
 
   note(text: string): void {
-    this.#stream.write(`${printable(text)}\n`);
+    this.#printer.lines(text);
   }
 }
 
 /** The step under way with a spinner and the time that it has taken so far, those before it with their outcome. */
 export class LiveProgress implements Progress {
-  readonly #stream: ProgressStream;
+  readonly #printer: Printer;
   #step: Step | undefined;
   #timer: NodeJS.Timeout | undefined;
   #frame = 0;
 
-  constructor(stream: ProgressStream) {
-    this.#stream = stream;
+  constructor(printer: Printer) {
+    this.#printer = printer;
   }
 
   begin(name: string, text: string): void {
@@ -97,7 +89,8 @@ export class LiveProgress implements Progress {
   }
 
   note(text: string): void {
-    this.#stream.write(`${this.#step === undefined ? '' : ERASE_LINE}${printable(text)}\n`);
+    if (this.#step === undefined) this.#printer.lines(text);
+    else this.#printer.replace(text);
     this.#draw();
   }
 
@@ -106,18 +99,14 @@ export class LiveProgress implements Progress {
     if (step === undefined) return;
     clearInterval(this.#timer);
     this.#step = undefined;
-    this.#stream.write(
-      `${ERASE_LINE}${sign} ${step.name.padEnd(STEP_WIDTH)} ${printable(detail)} (${elapsed(step)})\n`,
-    );
+    this.#printer.replace(`${sign} ${step.name.padEnd(STEP_WIDTH)} ${detail} (${elapsed(step)})`);
   }
 
   #draw(): void {
     const step = this.#step;
     if (step === undefined) return;
     this.#frame = (this.#frame + 1) % FRAMES.length;
-    const line = `${FRAMES[this.#frame]} ${step.name.padEnd(STEP_WIDTH)} ${printable(step.text)} (${elapsed(step)})`;
-    // A line that wraps could not be erased.
-    this.#stream.write(ERASE_LINE + line.slice(0, (this.#stream.columns || 80) - 1));
+    this.#printer.draw(`${FRAMES[this.#frame]} ${step.name.padEnd(STEP_WIDTH)} ${step.text} (${elapsed(step)})`);
   }
 }
 

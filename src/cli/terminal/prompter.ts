@@ -1,6 +1,6 @@
 import type { Bytes } from '../../bytes.ts';
-import { printable } from '../../printable.ts';
 import type { LineReader } from './line-reader.ts';
+import type { Printer } from './printer.ts';
 
 /**
  * Talks with the user in lines of plain text, which a screen reader and a terminal without any abilities can cope with:
@@ -9,11 +9,11 @@ import type { LineReader } from './line-reader.ts';
  */
 export class Prompter {
   readonly #reader: LineReader;
-  readonly #write: (text: string) => unknown;
+  readonly #printer: Printer;
 
-  constructor(reader: LineReader, write: (text: string) => unknown) {
+  constructor(reader: LineReader, printer: Printer) {
     this.#reader = reader;
-    this.#write = write;
+    this.#printer = printer;
   }
 
   /** Whether somebody can be asked. */
@@ -23,23 +23,23 @@ export class Prompter {
 
   /** One line for the user. */
   say(text: string): void {
-    this.#write(`${printable(text)}\n`);
+    this.#printer.lines(text);
   }
 
   /** Asks for something secret, which is not shown; undefined at the end of the input. The caller wipes it. */
   async askSecret(question: string, signal: AbortSignal): Promise<Bytes | undefined> {
     if (!this.isTerminal) return await this.#reader.line(signal);
     try {
-      return await this.#reader.hiddenLine(() => this.#write(`${printable(question)} (it is not shown): `), signal);
+      return await this.#reader.hiddenLine(() => this.#printer.ask(`${question} (it is not shown): `), signal);
     } finally {
-      this.#write('\n');
+      this.#printer.lines('');
     }
   }
 
   /** Asks for a word; whatever else is answered, or nothing at all, is a no. Without a terminal it is a no too. */
   async confirm(question: string, word: string, signal: AbortSignal): Promise<boolean> {
     if (!this.isTerminal) return false;
-    this.#write(`${printable(question)} Type ${word} to go on: `);
+    this.#printer.ask(`${question} Type ${word} to go on: `);
     const line = await this.#reader.line(signal);
     return line !== undefined && new TextDecoder().decode(line).trim().toLowerCase() === word;
   }

@@ -6,10 +6,10 @@ import { ServiceError } from '../../errors/service-error.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { KeyprovError, sayError } from '../../errors.ts';
 import type { RecordedAttempt } from '../../keys/key-record.ts';
-import { printable, printableLines } from '../../printable.ts';
 import { formatWindowsCode, windowsErrorOf } from '../../provisioning/windows/windows-errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { UsageError } from '../options/arguments.ts';
+import { Printer } from './printer.ts';
 import { isLive, LiveProgress, PlainProgress, type Progress, SILENT } from './progress.ts';
 import { Interrupted } from './signals.ts';
 import { wayOn } from './ways-on.ts';
@@ -17,8 +17,8 @@ import { wayOn } from './ways-on.ts';
 /** What a command comes to where it does not throw. */
 export interface Outcome {
   readonly exitCode: number;
-  /** For people, on standard output. */
-  readonly text: string;
+  /** For people, on standard output. A line break in one of them is shown as such, and begins no other line. */
+  readonly lines: readonly string[];
   /** For programs: with `--json` this is all that is written, `ok` and the warnings added. */
   readonly json: object;
 }
@@ -35,6 +35,8 @@ export interface ReportManner {
  */
 export class Report {
   progress: Progress = SILENT;
+  readonly #out = new Printer(process.stdout);
+  readonly #err = new Printer(process.stderr);
   #json = false;
   #verbose = false;
   readonly #warnings: string[] = [];
@@ -48,13 +50,13 @@ export class Report {
     this.#json = json;
     this.#verbose = verbose;
     if (json) this.progress = SILENT;
-    else if (isLive(process.stderr, process.env)) this.progress = new LiveProgress(process.stderr);
-    else this.progress = new PlainProgress(process.stderr);
+    else if (isLive(process.stderr, process.env)) this.progress = new LiveProgress(this.#err);
+    else this.progress = new PlainProgress(this.#err);
   }
 
   /** From now on steps are plain lines: a spinner and the user's typing do not go together. */
   speakPlainly(): void {
-    if (!this.#json) this.progress = new PlainProgress(process.stderr);
+    if (!this.#json) this.progress = new PlainProgress(this.#err);
   }
 
   /** Says what the user should know although all goes on. */
@@ -63,20 +65,25 @@ export class Report {
     this.progress.note(`warning: ${text}`);
   }
 
-  finish({ exitCode, text, json }: Outcome): void {
-    if (!this.#json) process.stdout.write(printableLines(text));
+  finish({ exitCode, lines, json }: Outcome): void {
+    if (!this.#json) this.#out.lines(...lines);
     else this.#write({ ok: exitCode === EXIT.done, ...json });
   }
 
   fail(error: unknown): void {
     this.progress.fail();
     if (this.#json) this.#write({ ok: false, error: errorToJson(error) });
-    else process.stderr.write(this.#errorText(error));
+    else this.#err.lines(...this.#errorLines(error));
+  }
+
+  /** Help that somebody has asked for. */
+  answer(text: string): void {
+    this.#out.text(text);
   }
 
   /** Help that nobody has asked for, where a command is not whole. */
   help(text: string): void {
-    if (!this.#json) process.stderr.write(text);
+    if (!this.#json) this.#err.text(text);
     else this.fail(new UsageError(['there is no command']));
   }
 
@@ -88,13 +95,13 @@ export class Report {
     return [`Windows reports this as ${formatWindowsCode(windows.code)}${name}`];
   }
 
-  #errorText(error: unknown): string {
+  #errorLines(error: unknown): string[] {
     const lines = [...linesOf(error), wayOn(error) ?? [], this.windowsLine(error)].flat();
-    return lines.map((line) => `keyprov: ${printableLines(line)}\n`).join('');
+    return lines.map((line) => `keyprov: ${line}`);
   }
 
   #write(json: object): void {
-    process.stdout.write(`${JSON.stringify({ ...json, warnings: this.#warnings }, undefined, 2)}\n`);
+    this.#out.json({ ...json, warnings: this.#warnings });
   }
 }
 
@@ -129,12 +136,13 @@ function serviceJson({ status, details, retry, retryAfterMs, outcomeUnknown }: S
 }
 
 function linesOf(error: unknown): readonly string[] {
-  if (error instanceof UsageError) return [...error.problems, 'see --help'].map(printable);
+  if (error instanceof UsageError) return [...error.problems, 'see --help'];
   if (error instanceof SelectionError) {
     // What the message says already is not said twice.
     const more = error.attempts.filter(({ reason }) => !error.message.includes(reason));
-    return [sayError(error), ...attemptLines(more)].map(printable);
+    return [sayError(error), ...attemptLines(more)];
   }
-  if (error instanceof KeyprovError || error instanceof Interrupted) return [printable(sayError(error))];
-  return ['this should not have happened', error instanceof Error ? (error.stack ?? error.message) : `${error}`];
+  if (error instanceof KeyprovError || error instanceof Interrupted) return [sayError(error)];
+  const details = error instanceof Error ? (error.stack ?? error.message) : `${error}`;
+  return ['this should not have happened', ...details.split('\n')];
 }

@@ -8,6 +8,7 @@ import type { Arguments } from '../../../src/cli/options/arguments.ts';
 import { isRequiredOption } from '../../../src/cli/options/value-option.ts';
 import { buildProgram, helpLast } from '../../../src/cli/program.ts';
 import { LineReader } from '../../../src/cli/terminal/line-reader.ts';
+import { Printer } from '../../../src/cli/terminal/printer.ts';
 import { Prompter } from '../../../src/cli/terminal/prompter.ts';
 import { Report } from '../../../src/cli/terminal/report.ts';
 import { Signals } from '../../../src/cli/terminal/signals.ts';
@@ -32,7 +33,7 @@ async function problemsOf(words: readonly string[]): Promise<readonly string[]> 
   };
   using signals = new Signals();
   const report = new Report({ json: true, verbose: false });
-  const prompter = new Prompter(new LineReader(terminal, () => {}), () => {});
+  const prompter = new Prompter(new LineReader(terminal, () => {}), new Printer({ write: () => {} }));
   const context: Context = { report, prompter, signals, signal: signals.abortSignal, environment: {} };
   await entry.run(given, context).catch((error: unknown) => {
     if (!(error instanceof ArgumentsRead)) throw error;
@@ -41,7 +42,7 @@ async function problemsOf(words: readonly string[]): Promise<readonly string[]> 
 }
 
 function programOf(call: (entry: CliCommand, given: Arguments) => Promise<void> = async () => {}): Command {
-  return buildProgram(COMMANDS, { version: '0.0.0', call, onErrorText: () => {} });
+  return buildProgram(COMMANDS, { version: '0.0.0', call, onText: () => {}, onErrorText: () => {} });
 }
 
 /** The words of a command line, as a shell would split it. None of the examples has a space within a word. */

@@ -58,7 +58,7 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
     const list = FILES.map(([name, what]) => `  ${name.padEnd(24)} ${what}`);
     await writeFile(join(directory, MARKER), `Files of a demo of keyprov provision:\n\n${list.join('\n')}\n`);
     const lines = [...told.lines, '', `All files are in ${directory}, where ${MARKER} says what each of them is.`];
-    return { exitCode: EXIT.done, text: `${lines.join('\n')}\n`, json: { ...told.json, directory } };
+    return { exitCode: EXIT.done, lines, json: { ...told.json, directory } };
   } catch (error) {
     return await withCleanup(() => Promise.reject(error), remove);
   } finally {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Printer } from '../../../../src/cli/terminal/printer.ts';
 import { isLive, LiveProgress, PlainProgress } from '../../../../src/cli/terminal/progress.ts';
 
 /** Keeps what is written. */
@@ -45,7 +46,7 @@ describe('isLive', () => {
 describe('plain progress', () => {
   it('is one line for each beginning, end and failure, without control characters', () => {
     const stream = new Stream();
-    const progress = new PlainProgress(stream);
+    const progress = new PlainProgress(new Printer(stream));
     progress.begin('key', 'making it');
     vi.advanceTimersByTime(1250);
     progress.end('made');
@@ -71,7 +72,7 @@ describe('plain progress', () => {
 describe('live progress', () => {
   it('shows the time that a step takes while it runs', () => {
     const stream = new Stream();
-    const progress = new LiveProgress(stream);
+    const progress = new LiveProgress(new Printer(stream));
     progress.begin('key', 'making it');
     const seen = [stream.screen];
     for (let tick = 0; tick < 3; tick++) {
@@ -88,7 +89,7 @@ describe('live progress', () => {
 
   it('leaves one line per step, and no timer', () => {
     const stream = new Stream();
-    const progress = new LiveProgress(stream);
+    const progress = new LiveProgress(new Printer(stream));
     progress.begin('key', 'making it');
     vi.advanceTimersByTime(500);
     progress.note('by the way');
@@ -105,7 +106,7 @@ describe('live progress', () => {
 
   it('never fills a line of the terminal, which could not be erased', () => {
     const stream = new Stream(20);
-    new LiveProgress(stream).begin('key', 'making it where there is no room');
+    new LiveProgress(new Printer(stream)).begin('key', 'making it where there is no room');
     expect(stream.screen).toBe('/ key          maki');
   });
 });

@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Printer } from '../../src/cli/terminal/printer.ts';
+import { KeyprovError } from '../../src/errors.ts';
+import { printable, printableJson } from '../../src/printable.ts';
+
+/** What a terminal could do something with, besides the end of a line. */
+const HARMFUL = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u;
+/** Clears the screen, sets the clipboard, turns the direction of text, adds a line, in C0, C1 and beyond. */
+const EVIL =
+  'a\u001b[2J\u001b]52;c;eA==\u0007\u009b1m\u202eb\r\nkeyprov: all is well\u2028\u2029\u0000\u{e0041}\ud800é😀';
+const anything = fc.string({ unit: 'binary' });
+
+describe('printable', () => {
+  it('escapes what is not to be shown, and leaves the rest', () => {
+    expect(printable(EVIL)).toBe(
+      'a\\u{1b}[2J\\u{1b}]52;c;eA==\\u{7}\\u{9b}1m\\u{202e}b\\u{d}\\u{a}keyprov: all is well' +
+        '\\u{2028}\\u{2029}\\u{0}\\u{e0041}\\u{d800}é😀',
+    );
+    fc.assert(fc.property(anything, (text) => !HARMFUL.test(printable(text)) && !printable(text).includes('\n')));
+  });
+
+  it('makes JSON that says the same', () => {
+    fc.assert(
+      fc.property(fc.dictionary(anything, fc.jsonValue({ stringUnit: 'binary' })), (value) => {
+        const text = printableJson(value);
+        expect(HARMFUL.test(text)).toBe(false);
+        expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(value)));
+      }),
+    );
+  });
+});
+
+describe('an error of this library', () => {
+  it('has a message of one printable line, whoever has said what is in it', () => {
+    expect(new KeyprovError('store-io', EVIL).message).toBe(printable(EVIL));
+  });
+});
+
+describe('a Printer', () => {
+  it('writes no control character but its own, by whatever method', () => {
+    const ways: Record<string, (printer: Printer) => void> = {
+      lines: (printer) => printer.lines(EVIL, EVIL),
+      ask: (printer) => printer.ask(EVIL),
+      replace: (printer) => printer.replace(EVIL),
+      draw: (printer) => printer.draw(EVIL),
+      text: (printer) => printer.text(EVIL),
+      json: (printer) => printer.json({ [EVIL]: [EVIL] }),
+    };
+    const methods = Object.getOwnPropertyNames(Printer.prototype).filter((name) => name !== 'constructor');
+    expect(Object.keys(ways).sort()).toEqual(methods.sort());
+    for (const [name, write] of Object.entries(ways)) {
+      let text = '';
+      write(new Printer({ columns: 500, write: (part) => (text += part) }));
+      expect([name, HARMFUL.test(text.replaceAll('\r\x1b[2K', ''))]).toEqual([name, false]);
+    }
+  });
+
+  it('begins a line of its own only', () => {
+    let text = '';
+    new Printer({ write: (part) => (text += part) }).lines('one\ntwo', '');
+    expect(text).toBe('one\\u{a}two\n\n');
+  });
+});
