@@ -110,6 +110,54 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
     await expect(signIn(key)).rejects.toMatchObject({ code: 'service-refused', details: { code: 'invalid_grant' } });
   });
 
+  it('takes no token for one of another use, whatever client id the client has named', async () => {
+    const issued = async (clientId: string) =>
+      (
+        await askToken(
+          service,
+          { grant_type: 'password', client_id: clientId, username: ADA.upn, password: ADA.password },
+          device,
+        )
+      ).json;
+    const refreshed = async (token: unknown) =>
+      (await askToken(service, { grant_type: 'refresh_token', refresh_token: String(token), resource: GRAPH })).json;
+    const asked = async (path: string, token: unknown, given: object = {}) =>
+      (
+        await send(service, path, {
+          headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
+          ...given,
+        })
+      ).status;
+    const methods = `/graph/v1.0/users/${encodeURIComponent(ADA.upn)}/authentication/windowsHelloForBusinessMethods`;
+
+    const [forRefresh, forGraph, forKeys] = await Promise.all(
+      ['urn:keyprov:refresh', GRAPH, 'urn:ms-drs:localhost'].map(issued),
+    );
+    for (const token of [forRefresh?.id_token, forRefresh?.access_token]) {
+      expect(await refreshed(token)).toMatchObject({ error: 'invalid_grant' });
+    }
+    expect(await asked(methods, forGraph?.id_token)).toBe(401);
+    for (const path of ['/EnrollmentServer/key/?api-version=1.0', '/EnrollmentServer/device/?api-version=2.0']) {
+      expect([path, await asked(path, forKeys?.id_token, { method: 'POST', body: '{"kngc":"AAEC"}' })]).toEqual([
+        path,
+        401,
+      ]);
+    }
+
+    const key = newKey();
+    await renewToken();
+    const kid = await register(key);
+    later(INTERVAL_MS);
+    await service.runSyncCycle();
+    const { refreshToken } = await signIn(key);
+    expect(await asked(methods, refreshToken)).toBe(401);
+    expect(await refreshed(refreshToken)).toMatchObject({ token_type: 'Bearer' });
+    const graph = await refreshed(refreshToken);
+    const options = { token: async () => String(graph.access_token), graphUrl: `${service.url}/graph/`, fetch };
+    await deleteHelloMethod(ADA.upn, kid, options);
+    await service.runSyncCycle();
+  });
+
   describe('sign-in', () => {
     let key: SigningKey;
     beforeAll(async () => {

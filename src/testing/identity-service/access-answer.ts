@@ -35,8 +35,8 @@ export async function accessAnswer(context: ServiceContext, signedIn: SignedIn):
       resource: audience,
       expires_in: String(context.tokens.lifetimeS),
       expires_on: String(expires),
-      access_token: await context.tokens.issue({ ...content, audience }),
-      id_token: await context.tokens.issue({ ...content, audience: clientId ?? audience }),
+      access_token: await context.tokens.issue({ ...content, use: 'access', audience }),
+      id_token: await context.tokens.issue({ ...content, use: 'id', audience: clientId ?? audience }),
     },
   };
 }
@@ -58,7 +58,7 @@ export async function primaryAnswer(context: ServiceContext, signedIn: SignedIn)
   const answer = await accessAnswer(context, signedIn);
   const refreshToken = await context.tokens.issue(
     {
-      ...{ audience: REFRESH_AUDIENCE, upn: user.upn, userId: userIdOf(user), amr, authTime },
+      ...{ use: 'refresh' as const, audience: REFRESH_AUDIENCE, upn: user.upn, userId: userIdOf(user), amr, authTime },
       ...{ deviceId: device?.deviceId, clientId },
     },
     REFRESH_LIFETIME_S,
@@ -76,7 +76,7 @@ export async function primaryAnswer(context: ServiceContext, signedIn: SignedIn)
 
 /** `grant_type=refresh_token`: a token for another resource, while the device of the sign-in is enabled. RFC 6749, 6. */
 export async function refreshedAnswer(context: ServiceContext, form: URLSearchParams): Promise<RouteAnswer> {
-  const claims = await context.tokens.verify(form.get('refresh_token') ?? '', [REFRESH_AUDIENCE]);
+  const claims = await context.tokens.verify(form.get('refresh_token') ?? '', 'refresh', [REFRESH_AUDIENCE]);
   const good = typeof claims === 'string' ? undefined : claims;
   const user = context.users.find(String(good?.upn));
   const device = context.state.devices.find(String(good?.deviceid));

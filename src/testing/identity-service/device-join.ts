@@ -18,7 +18,8 @@ export async function handleDeviceJoin(context: ServiceContext, request: RouteRe
   const version = request.url.searchParams.get('api-version');
   if (version === null || !VERSIONS.has(version)) return refuse(400, 'InvalidParameter', 'api-version is not known');
   const token = /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
-  const claims = token === undefined ? 'there is none' : await context.tokens.verify(token, [REGISTRATION_RESOURCE]);
+  const claims =
+    token === undefined ? 'there is none' : await context.tokens.verify(token, 'access', [REGISTRATION_RESOURCE]);
   if (typeof claims === 'string') return refuse(401, 'AuthenticationError', `The token is not valid: ${claims}.`);
   const user = context.users.find(String(claims.upn));
   if (user === undefined) return refuse(401, 'AuthenticationError', 'The user of the token is not known.');

@@ -104,7 +104,7 @@ async function forUser(
     });
   }
   const token = /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
-  const claims = token === undefined ? '' : await context.tokens.verify(token, [GRAPH_RESOURCE]);
+  const claims = token === undefined ? '' : await context.tokens.verify(token, 'access', [GRAPH_RESOURCE]);
   if (typeof claims === 'string') return graphError(context, request, NO_TOKEN);
   const caller = context.users.find(String(claims.upn));
   const user = context.users.find(request.params.user ?? '');

@@ -14,7 +14,7 @@ const MFA_MAX_AGE_MS = 600_000;
 
 /** Rule 2 of MS-KPP 3.1.5.1.1.3, and 5.1: signature, issuer, time, audience; device; user; second factor, and its age. */
 export async function checkRegistrationToken(context: ServiceContext, token: string): Promise<CheckedToken> {
-  const claims = await context.tokens.verify(token, [REGISTRATION_RESOURCE]);
+  const claims = await context.tokens.verify(token, 'access', [REGISTRATION_RESOURCE]);
   if (typeof claims === 'string') return { code: 'InvalidToken', message: `The token is not valid (${claims}).` };
   const { upn, deviceid } = claims;
   const device = typeof deviceid === 'string' ? context.state.devices.find(deviceid) : undefined;

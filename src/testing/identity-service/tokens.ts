@@ -3,8 +3,15 @@ import { toBase64Url, view } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { loadPackage } from './load-package.ts';
 
+/**
+ * What a token is for: to be shown to a resource, to be told who has signed in, or to get other tokens. The audience does
+ * not tell them apart, since that of an id token is whatever client id the client has named. RFC 8725, 3.11 and 3.12.
+ */
+export type TokenUse = 'access' | 'id' | 'refresh';
+
 /** What a token says. */
 interface TokenContent {
+  readonly use: TokenUse;
   readonly audience: string;
   readonly upn: string;
   /** GUID of the user. */
@@ -27,8 +34,8 @@ export interface TokenIssuer {
   readonly lifetimeS: number;
   /** A token that holds for `lifetimeS` seconds; default {@link TokenIssuer.lifetimeS}. */
   issue(content: TokenContent, lifetimeS?: number): Promise<string>;
-  /** The claims of a token of this issuer, or why it is none. */
-  verify(jwt: string, audiences: readonly string[]): Promise<Claims | string>;
+  /** The claims of a token of this issuer for that use, or why it is none. */
+  verify(jwt: string, use: TokenUse, audiences: readonly string[]): Promise<Claims | string>;
   /** The public keys as JSON Web Key Set. RFC 7517, 5. */
   keySet(): Promise<object>;
 }
@@ -51,9 +58,10 @@ export async function createTokenIssuer({ key, issuer, tenantId, now }: TokenIss
   const seconds = (date: Date) => Math.floor(date.getTime() / 1000);
   return {
     lifetimeS: LIFETIME_S,
-    issue: async ({ audience, upn, userId, amr, authTime, deviceId, clientId }, lifetimeS = LIFETIME_S) =>
+    issue: async ({ use, audience, upn, userId, amr, authTime, deviceId, clientId }, lifetimeS = LIFETIME_S) =>
       await new jose.SignJWT({
         ver: '1.0',
+        token_use: use,
         tid: tenantId,
         oid: userId,
         upn,
@@ -71,16 +79,16 @@ export async function createTokenIssuer({ key, issuer, tenantId, now }: TokenIss
         .setNotBefore(seconds(now()))
         .setExpirationTime(seconds(now()) + lifetimeS)
         .sign(key),
-    verify: async (jwt, audiences) => {
+    verify: async (jwt, use, audiences) => {
       try {
         const { payload } = await jose.jwtVerify(jwt, publicKey, {
           issuer: issuer(),
           audience: [...audiences],
           algorithms: ['RS256'],
-          requiredClaims: ['exp', 'nbf'],
+          requiredClaims: ['exp', 'nbf', 'token_use'],
           currentDate: now(),
         });
-        return payload;
+        return payload.token_use === use ? payload : `the token is of use ${payload.token_use}, not ${use}`;
       } catch (error) {
         if (error instanceof jose.errors.JOSEError) return `${error.code}: ${error.message}`;
         throw error;
