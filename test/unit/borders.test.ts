@@ -57,7 +57,7 @@ describe('the border to the network', () => {
   });
 
   it('is crossed without TLS by the transports of TPMs only', () => {
-    expect(filesWith(/\bfrom 'node:(net|dgram)'/)).toEqual(
+    expect(usersOf('node:net', 'node:dgram')).toEqual(
       ['src/registration/ldap-connection.ts', 'src/tpm/transports/socket-connection.ts'].sort(),
     );
     expect(codeOf('src/registration/ldap-connection.ts')).toContain("import { isIP } from 'node:net';");

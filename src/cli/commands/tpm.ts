@@ -52,7 +52,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
       if (tpm.transport.managed) lines.push('a resource manager keeps what other programs have apart');
       return {
         exitCode: EXIT.done,
-        text: `${lines.join('\n')}\n`,
+        lines,
         json: {
           ...{ tpm: tpm.transport.address, managed: tpm.transport.managed },
           entries: entries.map((entry) => ({ ...entry, handle: hex(entry.handle), flushed: isFlushed(entry) })),
