@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { decodeActivationChallenge, decodeActivationResponse, decodeStatement } from '../../src/attestation/index.ts';
-import { toBase64 } from '../../src/bytes.ts';
+import { toBase64, toBase64Url } from '../../src/bytes.ts';
 import { decodeJwk } from '../../src/crypto/jwk.ts';
 import { KeyprovError } from '../../src/errors.ts';
+import { parseAcmeDeviceAttest } from '../../src/formats/services/acme-device-attest.ts';
 import { decodeAcmeIdentifier } from '../../src/formats/services/acme-identifier.ts';
 import {
   decodeGoAttestationCredential,
@@ -15,12 +16,18 @@ import {
 } from '../../src/formats/services/go-attestation.ts';
 import { parseJws } from '../../src/formats/services/jws.ts';
 import { parseKeylimeActivation, parseKeylimeRegistration } from '../../src/formats/services/keylime.ts';
-import { parseSmallstepChain } from '../../src/formats/services/smallstep.ts';
+import {
+  parseSmallstepAttest,
+  parseSmallstepChain,
+  parseSmallstepSecret,
+} from '../../src/formats/services/smallstep.ts';
 import { parseWebauthnClientData } from '../../src/formats/webauthn/webauthn-client-data.ts';
 import { decodeKeyMaterial } from '../../src/formats/windows/key-material.ts';
 import { parseKeyRegistration } from '../../src/formats/windows/key-registration.ts';
+import { parseNgcAssertion } from '../../src/formats/windows/ngc-assertion.ts';
 import { parsePolicy } from '../../src/policy/index.ts';
 import { decodeRecording } from '../../src/tpm/transports/recording.ts';
+import { codeOf, filesIn } from './source-files.ts';
 
 const ZERO = toBase64(new Uint8Array(4));
 const utf8 = (text: string) => new TextEncoder().encode(text);
@@ -111,6 +118,23 @@ const READERS: readonly [
     'policy-invalid',
     { hardware: 'required', allowedAlgorithms: ['rsa-2048'], pin: { minLength: 6 } },
     parsePolicy,
+  ],
+  ['parseAcmeDeviceAttest', 'request-invalid', { attObj: 'AA' }, parseAcmeDeviceAttest],
+  ['parseSmallstepSecret', 'request-invalid', { secret: ZERO }, parseSmallstepSecret],
+  [
+    'parseSmallstepAttest',
+    'request-invalid',
+    { tpmInfo: { version: 2 }, ek: ZERO, ekCerts: [ZERO], akCert: ZERO, params: { public: ZERO } },
+    parseSmallstepAttest,
+  ],
+  [
+    'parseNgcAssertion',
+    'request-invalid',
+    { iss: 'a', aud: 'b', iat: 1, exp: 2, scope: 'c', request_nonce: 'd' },
+    (text) =>
+      parseNgcAssertion(
+        `${toBase64Url(utf8('{"alg":"RS256","typ":"JWT","kid":"AA","use":"ngc"}'))}.${toBase64Url(utf8(text))}.AA`,
+      ),
   ],
   [
     'parseJws',
@@ -211,6 +235,22 @@ describe.each([...READERS, ...VALUES])('%s', (_, code, members, read) => {
     for (const value of [...poisoned(members), ...HOSTILE]) seen.add(give(value));
     expect([...seen].filter((one) => one !== 'ok' && one !== code && one !== 'codec')).toEqual([]);
     expect([...seen]).toContain(code);
+  });
+});
+
+describe('the readers above', () => {
+  it('are all that formats, attestation and policy give to read JSON', () => {
+    const sources = filesIn(['src/formats', 'src/attestation', 'src/crypto', 'src/policy', 'src/tpm'], '.ts');
+    const readers = sources.flatMap((path) => {
+      const [, ...exported] = codeOf(path).split(/^export (?:async )?(?:function )?/m);
+      return exported.filter((code) => /^(?:parse|decode)\w+/.test(code) && /JsonMembers|parseJson/.test(code));
+    });
+    const names = readers.map((code) => /^\w+/.exec(code)?.[0] ?? '');
+    // The text that parsePolicy reads; bytes, in the file that reads statements.
+    const others = ['parseSettings', 'decodePublicArea'];
+    const known = [...READERS, ...VALUES].map(([name]) => name).concat(others);
+    expect(names.length).toBeGreaterThan(15);
+    expect(names.filter((name) => !known.includes(name))).toEqual([]);
   });
 });
 
