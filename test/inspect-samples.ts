@@ -35,6 +35,7 @@ import { buildWcceAttributes } from '../src/formats/windows/ms-wcce.ts';
 import { buildPkinitCertificate } from '../src/formats/windows/pkinit-certificate.ts';
 import { encodeTachChallenge } from '../src/formats/windows/tach-challenge.ts';
 import { buildCertificateRequest } from '../src/formats/x509/certificate-request.ts';
+import { findDerQuirks } from '../src/formats/x509/der-quirks.ts';
 import { buildEnvelope } from '../src/formats/x509/enveloped-data.ts';
 import { buildLampsAttestation, encodeTpmCertify } from '../src/formats/x509/lamps-attestation.ts';
 import { buildCommonName } from '../src/formats/x509/names.ts';
@@ -182,10 +183,13 @@ export async function inspectSamples(): Promise<Sample[]> {
       tenantId: '383a3889-5bc9-47a3-846c-000000000001',
       upn: 'ada@contoso.example',
     };
-    const long = (...offsets: number[]) =>
-      offsets.map((at) => `a common name of more than 64 characters at offset ${at}`);
-    add('certificate', await buildPkinitCertificate(identity, p256), 'certificate for PKINIT', long(60, 377));
-    add('certificate', fromBase64(pkinit.input), 'certificate for PKINIT by Windows', long(63, 428));
+    add('certificate', await buildPkinitCertificate(identity, p256), 'certificate for PKINIT');
+    add('certificate', fromBase64(pkinit.input), 'certificate for PKINIT by Windows');
+    const { der: long } = await issue({ subject: nameSpec('a'.repeat(65)) });
+    const tooLong = findDerQuirks(long).map(
+      ({ offset }) => `a common name of more than 64 characters at offset ${offset}`,
+    );
+    add('certificate', long, 'certificate with a long name', tooLong);
     add('pem', encodePem('CERTIFICATE', ak) + encodePem('CERTIFICATE', authority.der), 'two certificates');
 
     const request = (attributes: Parameters<typeof buildCertificateRequest>[0]['attributes']) =>

@@ -14,7 +14,8 @@ import type { Description, Field } from './inspection.ts';
 /** A certificate in DER. */
 export async function describeCertificate(der: Uint8Array): Promise<Description> {
   const tbs = readTbs(der);
-  const problems = quirksOf(findDerQuirks(der));
+  const quirks = findDerQuirks(der);
+  const problems = quirksOf(quirks);
   let certificate: Certificate;
   try {
     certificate = await parseCertificate(der);
@@ -51,9 +52,11 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
       Object.entries(who).map(([name, value]) => field(name, value)),
     ),
   );
+  // Windows' form names user, device and tenant in one common name, which is too long for X.520 and meant so.
+  const meant = quirksOf(quirks.filter(({ kind }) => identity !== undefined && kind === 'common-name-too-long'));
   return {
     title: 'certificate for smart card logon (X.509)',
-    problems: [...problems, ...wrong],
+    problems: [...problems.filter((problem) => !meant.includes(problem)), ...wrong],
     fields: [...fields, ...identityFields],
   };
 }
