@@ -25,7 +25,7 @@ export async function withKeyPlaces<T>(
   let opened: Promise<Tpm> | undefined;
   const tpm = async (options: SignalOptions): Promise<Tpm> => {
     if (address === 'none') throw new KeyprovError('no-tpm', 'the key is in a TPM, and the user wants none');
-    opened ??= openTpm(address, { ...options, lifetime: options.signal });
+    opened ??= openTpm(address, { ...options, lifetime: options.signal, marksDirectory: store.directory });
     return await opened;
   };
   const sources = keySources({ tpm: address === 'none' ? 'none' : tpm, store });
@@ -51,7 +51,7 @@ export function showingKeySources(
 ): KeySources {
   const openShown = async (options: SignalOptions): Promise<Tpm> => {
     progress.begin('tpm', 'opening');
-    const tpm = await openTpm(address, { ...options, lifetime: options.signal });
+    const tpm = await openTpm(address, { ...options, lifetime: options.signal, marksDirectory: store.directory });
     try {
       const { vendor } = await readNature(tpm, options);
       progress.end(`${tpm.transport.address}, ${vendor.manufacturer} '${vendor.vendorString}'`);

@@ -45,8 +45,11 @@ export function keySources({
   tpm?: TpmSource | undefined;
   store?: KeyStore | undefined;
 } = {}): KeySources {
+  const open: TpmOpener = (options) =>
+    openTpm(String(tpm), { ...options, lifetime: options.signal, marksDirectory: store?.directory });
+  const isAddress = typeof tpm === 'string' && store !== undefined;
   return {
-    tpm: tpm === 'none' ? undefined : tpm,
+    tpm: tpm === 'none' ? undefined : isAddress ? open : tpm,
     software: store === undefined ? undefined : storeKeyProvider(store),
   };
 }

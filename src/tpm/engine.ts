@@ -53,7 +53,7 @@ export class Engine {
     this.#marks = marks;
     this.objects = new ObjectSlots(holder, this.#call);
     this.sessions = new SessionSlots(this.#call);
-    this.#room = new Room(this.objects, this.sessions);
+    this.#room = new Room(this.objects, this.sessions, marks);
   }
 
   /** One command from start to end. */

@@ -1,6 +1,6 @@
-import { closeSync, constants, ftruncateSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, ftruncateSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fromHex, toHex } from '../bytes.ts';
 import { ignoring, temporaryName } from '../storage/atomic-file.ts';
 import { openPrivateDirectory, openPrivateFile, readPrivateFile } from '../storage/private-files.ts';
@@ -38,6 +38,7 @@ export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.e
  * dead, and no lock is needed to tell.
  */
 export class Marks {
+  /** Where marks of this connection are. */
   readonly directory: string;
   readonly #address: string;
   readonly #live = new Set<Mark>();
@@ -47,7 +48,7 @@ export class Marks {
 
   constructor(address: string, directory: string = defaultMarksDirectory()) {
     this.#address = address;
-    this.directory = directory;
+    this.directory = resolve(directory);
   }
 
   /** Notes what is about to be loaded or started. What is returned is for {@link settle}. */
@@ -82,21 +83,17 @@ export class Marks {
     this.#shorten();
   }
 
-  /** The marks that other connections to the same TPM have left. */
+  /** The marks that other connections to the same TPM have left, in this directory or the usual one. */
   readDead(): DeadMarks[] {
-    return (
-      this.#try(() => {
-        const directory = openPrivateDirectory(this.directory);
-        const dead: DeadMarks[] = [];
-        for (const name of readdirSync(directory)) {
-          const path = join(directory, name);
-          if (!NAME.test(name) || path === this.#file?.path) continue;
-          const marks = readMarks(path, this.#address);
-          if (marks) dead.push({ marks, remove: () => this.#try(() => remove(path)) });
-        }
-        return dead;
-      }) ?? []
-    );
+    const dead: DeadMarks[] = [];
+    for (const directory of new Set([this.directory, defaultMarksDirectory()])) {
+      for (const name of marksIn(directory)) {
+        const path = join(directory, name);
+        const marks = path === this.#file?.path ? undefined : readMarks(path, this.#address);
+        if (marks) dead.push({ marks, remove: () => this.#try(() => remove(path)) });
+      }
+    }
+    return dead;
   }
 
   /** Ends the marks of this connection. If something is still in the TPM, they stay for the next one. */
@@ -146,6 +143,15 @@ function remove(path: string): void {
     unlinkSync(path);
   } catch (error) {
     ignoring('ENOENT', undefined)(error);
+  }
+}
+
+/** The names of the files of marks in a directory; of one that is missing or not private, none. */
+function marksIn(directory: string): string[] {
+  try {
+    return existsSync(directory) ? readdirSync(openPrivateDirectory(directory)).filter((name) => NAME.test(name)) : [];
+  } catch {
+    return [];
   }
 }
 

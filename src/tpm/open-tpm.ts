@@ -11,7 +11,8 @@ export interface OpenTpmOptions extends TpmOptions {
   readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
   /**
    * Directory that says what this process has in a TPM without resource manager, so that the next one can take it out if
-   * this one dies. Name one that all have who use that TPM. Default: `keyprov/tpm-marks` in the user's cache directory.
+   * this one dies. Name one that all have who use that TPM. A key store is such a place.
+   * Default: `keyprov/tpm-marks` in the user's cache directory.
    */
   readonly marksDirectory?: string | undefined;
 }

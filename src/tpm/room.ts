@@ -3,6 +3,7 @@ import type { InUse } from './call.ts';
 import { canBeLoadedBy } from './check-values.ts';
 import type { AnyCommand } from './command.ts';
 import { HEADER_SIZE } from './frame.ts';
+import type { Marks } from './marks.ts';
 import type { ObjectSlots } from './object-slots.ts';
 import type { SessionSlots } from './session-slots.ts';
 import { TPM_RC } from './tpm-rc.ts';
@@ -11,10 +12,12 @@ import { TPM_RC } from './tpm-rc.ts';
 export class Room {
   readonly #objects: ObjectSlots;
   readonly #sessions: SessionSlots;
+  readonly #marks: Marks | undefined;
   /** Whether a command makes room now, or looks who has it. */
   #isBusy = false;
 
-  constructor(objects: ObjectSlots, sessions: SessionSlots) {
+  constructor(objects: ObjectSlots, sessions: SessionSlots, marks: Marks | undefined) {
+    this.#marks = marks;
     this.#objects = objects;
     this.#sessions = sessions;
   }
@@ -36,7 +39,8 @@ export class Room {
     }
     if (code !== TPM_RC.OBJECT_MEMORY) return '';
     try {
-      return `${await this.#once('', () => this.#objects.occupants())}; see keyprov tpm`;
+      const marks = this.#marks?.problem === undefined ? '' : `; no marks can be kept in ${this.#marks.directory}`;
+      return `${await this.#once('', () => this.#objects.occupants())}${marks}; see keyprov tpm`;
     } catch {
       return ''; // a TPM that cannot say what it holds: that it is full is what counts
     }

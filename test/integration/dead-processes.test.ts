@@ -7,6 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { encodeKeyRecord, type KeyRecord } from '../../src/keys/key-record.ts';
+import { keySources, withTpmOf } from '../../src/keys/key-sources.ts';
+import { openKeyStore } from '../../src/keys/key-store.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
 import { makeKey } from '../../src/provisioning/provision-key.ts';
@@ -54,8 +56,8 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
   });
 
   /** Runs one operation in a process of its own; the number of its commands, or undefined if it was killed. */
-  async function run(operation: string, killAt: number, after: boolean): Promise<number | undefined> {
-    const given = { tpm: address, marks: root, record: encodeKeyRecord(record), operation, killAt, after };
+  async function run(operation: string, killAt: number, after: boolean, directory = root): Promise<number | undefined> {
+    const given = { tpm: address, marks: directory, record: encodeKeyRecord(record), operation, killAt, after };
     const child = spawn(process.execPath, [script.path, JSON.stringify(given)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -113,6 +115,20 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
       expect(marks()).toHaveLength(1);
       await expectClean();
     }
+  });
+
+  it('is found beside the key store by a process that uses that', async () => {
+    const store = await openKeyStore(join(root, 'store'));
+    await run('sign', 8, true, store.directory);
+    expect(readdirSync(store.directory)).toHaveLength(1);
+    const { tpm: source } = keySources({ tpm: address, store });
+    if (source === undefined) throw new Error('no TPM');
+    await withTpmOf(source, {}, async (tpm) => {
+      await (await openTpmKeyProvider(tpm)).sign(record, { data: DATA, pin: PIN });
+      expect(await leftovers(tpm)).toEqual([]);
+    });
+    expect(readdirSync(store.directory)).toEqual([]);
+    rmSync(store.directory, { recursive: true });
   });
 
   it('is not all that others have in it', async () => {
