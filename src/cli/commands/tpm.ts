@@ -34,7 +34,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const all = given.has('flush-all');
   if (address === 'none') given.problems.push('--tpm none: name a TPM');
   given.check();
-  const tpm = await openTpm(address, { signal });
+  const tpm = await openTpm(address, { signal, lifetime: signal });
   return await withCleanup(
     async () => {
       const entries = await readVolatile(tpm, { signal });
