@@ -20,6 +20,15 @@ export interface Context {
   readonly environment: Environment;
 }
 
+/** What is known of a command before it is loaded. */
+export interface CommandEntry {
+  /** As it is typed: `sign`, `policy explain`. */
+  readonly name: string;
+  /** What it does, for the list of commands. */
+  readonly summary: string;
+  readonly load: () => Promise<CliCommand>;
+}
+
 /** One command of `keyprov`: all that help, the program and the tests know of it. */
 export interface CliCommand {
   /** As it is typed: `sign`, `policy explain`. */
@@ -28,7 +37,7 @@ export interface CliCommand {
   readonly examples: readonly string[];
   /** Set for a command that prints nothing of its own, and has no `--json` and `--verbose`. */
   readonly silent?: true;
-  /** Adds summary, description, options and operands. */
+  /** Adds description, options and operands. */
   readonly define: (command: Command) => void;
   /** Does the work. */
   readonly run: (given: Arguments, context: Context) => Promise<Outcome>;

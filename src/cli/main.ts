@@ -5,7 +5,7 @@ import type { Context } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { UsageError } from './options/arguments.ts';
-import { buildProgram, helpLast } from './program.ts';
+import { buildProgram, helpLast, loadNamed } from './program.ts';
 import { LineReader } from './terminal/line-reader.ts';
 import { Output } from './terminal/output.ts';
 import { Printer } from './terminal/printer.ts';
@@ -24,7 +24,8 @@ const context: Context = { report, prompter, signal: signals.abortSignal, signal
 
 const manifest: { version: string } = createRequire(import.meta.url)('keyprov/package.json');
 let help = '';
-const program = buildProgram(COMMANDS, {
+const words = helpLast(process.argv.slice(2));
+const program = buildProgram(await loadNamed(COMMANDS, words), {
   version: manifest.version,
   call: async ({ run, silent }, given) => {
     report.speak({ json: given.has('json'), verbose: given.has('verbose') });
@@ -42,7 +43,7 @@ const program = buildProgram(COMMANDS, {
 });
 
 try {
-  await program.parseAsync(helpLast(process.argv.slice(2)), { from: 'user' });
+  await program.parseAsync(words, { from: 'user' });
 } catch (error) {
   signals[Symbol.dispose]();
   if (!(error instanceof CommanderError)) {

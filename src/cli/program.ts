@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { CliCommand } from './command.ts';
+import type { CliCommand, CommandEntry } from './command.ts';
 import { EXIT_CODES_HELP } from './exit-codes.ts';
 import { Arguments } from './options/arguments.ts';
 import { isRequiredOption } from './options/value-option.ts';
@@ -22,9 +22,27 @@ export interface ProgramOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A command of the table, loaded if it can be called. */
+export type LoadedEntry = Pick<CommandEntry, 'name' | 'summary'> & { readonly command?: CliCommand | undefined };
+
+/** Loads what the words of a command line name, and nothing else. */
+export async function loadNamed(
+  table: readonly CommandEntry[],
+  words: readonly string[],
+): Promise<readonly LoadedEntry[]> {
+  const named = words.find((word) => !word.startsWith('-'));
+  return await Promise.all(
+    table.map(async ({ name, summary, load }) => ({
+      name,
+      summary,
+      command: name.split(' ')[0] === named ? await load() : undefined,
+    })),
+  );
+}
+
 /** Makes the program of a table of commands. It throws CommanderError for help and for what it cannot parse. */
 export function buildProgram(
-  table: readonly CliCommand[],
+  table: readonly LoadedEntry[],
   { version, call, onText, onErrorText, signal }: ProgramOptions,
 ): Command {
   const program = new Command('keyprov')
@@ -34,6 +52,7 @@ export function buildProgram(
     .addHelpText('after', `${examplesHelp(EXAMPLES)}\n${EXIT_CODES_HELP}`)
     .enablePositionalOptions()
     .exitOverride()
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .configureOutput({ writeOut: onText, writeErr: onErrorText });
   const groups = new Map<string, Command>();
   const parentOf = (group: string): Command => {
@@ -51,9 +70,11 @@ export function buildProgram(
     const words = entry.name.split(' ');
     const name = words.pop() ?? '';
     const parent = words.length === 0 ? program : parentOf(words.join(' '));
-    const command = parent.command(name).allowUnknownOption().allowExcessArguments();
-    describe(command, entry);
-    command.action(() => call(entry, new Arguments(command, signal)));
+    const { command: loaded } = entry;
+    const command = parent.command(name).summary(entry.summary).allowUnknownOption().allowExcessArguments();
+    if (loaded === undefined) continue;
+    describe(command, loaded);
+    command.action(() => call(loaded, new Arguments(command, signal)));
   }
   return program;
 }

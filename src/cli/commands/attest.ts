@@ -23,9 +23,9 @@ export const attestCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command
-    .summary('have the TPM attest a key over a challenge')
-    .description('have the TPM attest a key over a challenge, and write that in any format that holds a statement');
+  command.description(
+    'have the TPM attest a key over a challenge, and write that in any format that holds a statement',
+  );
   defineFormats(command);
 }
 

@@ -24,9 +24,7 @@ export const changePinCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command
-    .summary('change the PIN of a key')
-    .description('change the PIN of a key; the key and its registration stay the same');
+  command.description('change the PIN of a key; the key and its registration stay the same');
   for (const option of keyOptions()) command.addOption(option);
   command
     .addOption(valueOption('--pin-file <file>', 'the PIN that it has, - for standard input'))

@@ -48,7 +48,6 @@ export const createCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .summary('make a key, without a service')
     .description(
       'make a key and keep it in the store; with --out, make a store of its own for it, with its registration request ' +
         'and attestation beside it; nothing is sent',

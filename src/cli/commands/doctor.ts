@@ -39,9 +39,7 @@ export const doctorCommand: CliCommand = {
   name: 'doctor',
   examples: ['keyprov doctor', 'keyprov doctor --json'],
   define: (command: Command) =>
-    command
-      .summary('say which TPMs and libraries are there')
-      .description('say which TPMs and libraries are there, what is missing and how to get it'),
+    command.description('say which TPMs and libraries are there, what is missing and how to get it'),
   run: runDoctor,
 };
 

@@ -25,7 +25,6 @@ export const inspectCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .summary('say what a file is and what is in it')
     .description('say what a file is and what is in it, whichever format and text encoding it has; no secret is shown')
     .argument('[file]', 'the file, - for standard input')
     .addOption(valueOption('--as <format>', 'what it should be, to hear what is wrong with it'))

@@ -17,7 +17,6 @@ export const policyExplainCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .summary('say which settings hold, and why')
     .description(
       'say which settings hold, and why: of registry exports, SyncML and JSON files, and of the environment variables ' +
         'KEYPROV_POLICY_…',

@@ -18,11 +18,9 @@ export const provisionCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command
-    .summary('give a user a registered key')
-    .description(
-      'give a user a registered key: prerequisites, multi-factor authentication, PIN, key, attestation, registration',
-    );
+  command.description(
+    'give a user a registered key: prerequisites, multi-factor authentication, PIN, key, attestation, registration',
+  );
   for (const option of runOptions()) command.addOption(option);
   command
     .option('--demo', 'the whole run against a service in this process')

@@ -44,11 +44,9 @@ export const requestCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command
-    .summary('build a request of any format for a key')
-    .description(
-      'build a request of any format for a key, with a new attestation if the format holds one; nothing is sent',
-    );
+  command.description(
+    'build a request of any format for a key, with a new attestation if the format holds one; nothing is sent',
+  );
   defineFormats(command);
   command.addOption(valueOption('--statement <file>', 'attestation.json, to take in place of a new one'));
 }

@@ -41,12 +41,10 @@ export const resetCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command
-    .summary('replace a key whose PIN was forgotten')
-    .description(
-      'for a PIN that was forgotten: unregister the key and provision a new one; with --keep-key, only set a new PIN, ' +
-        'with the help of a recovery service',
-    );
+  command.description(
+    'for a PIN that was forgotten: unregister the key and provision a new one; with --keep-key, only set a new PIN, ' +
+      'with the help of a recovery service',
+  );
   for (const option of runOptions()) command.addOption(option);
   command
     .addOption(keyIdOption())

@@ -27,7 +27,6 @@ export const signCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .summary('sign a file')
     .description('sign a file (SHA-256; RSASSA-PKCS1-v1_5, or ECDSA in DER), and verify the signature')
     .addOption(requiredOption('--in <file>', 'what to sign'))
     .addOption(valueOption('--out <file>', 'where to put the signature (default: base64 to standard output)'));

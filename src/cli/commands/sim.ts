@@ -27,7 +27,6 @@ export const simCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .summary('run a command with a simulated TPM')
     .description(
       `start a TPM, run a command that finds it through ${TPM_VARIABLE}, TPM2TOOLS_TCTI and TPM2OPENSSL_TCTI, ` +
         'and shut the TPM down',

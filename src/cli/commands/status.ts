@@ -25,12 +25,10 @@ export const statusCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command
-    .summary('say which keys there are, and how they are')
-    .description(
-      'say which keys there are, whether the TPM that is named has them, whether they fit the policy, whether their ' +
-        'PINs must be changed, and which runs are not at their end',
-    );
+  command.description(
+    'say which keys there are, whether the TPM that is named has them, whether they fit the policy, whether their ' +
+      'PINs must be changed, and which runs are not at their end',
+  );
   for (const option of keyOptions()) command.addOption(option);
 }
 

@@ -46,9 +46,7 @@ export const syncStatusCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command
-    .summary('say whether a key has reached the directory')
-    .description('say whether a registered key has reached the directory, where sign-in on premises looks for it');
+  command.description('say whether a registered key has reached the directory, where sign-in on premises looks for it');
   for (const option of keyOptions()) command.addOption(option);
   command
     .addOption(valueOption('--ldap <url>', 'on premises: ldaps://…, or ldap://… with StartTLS'))

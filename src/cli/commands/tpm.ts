@@ -20,7 +20,6 @@ export const tpmCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .summary('say what takes the room in a TPM, and flush it')
     .description('say which transient objects and sessions take the room in a TPM, and flush them if you say so')
     .addOption(tpmOption())
     .addOption(repeatableOption('--flush <handle>', 'take this one out, such as 0x80000000 (repeatable)'))

@@ -25,9 +25,7 @@ export const unregisterCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command
-    .summary('take a key back from the service')
-    .description('take a key back from the service, and remove it from the store');
+  command.description('take a key back from the service, and remove it from the store');
   for (const option of [...keyOptions(), ...serviceOptions(), ...graphOptions()]) {
     command.addOption(option);
   }

@@ -31,7 +31,6 @@ export const verifyCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .summary('verify the attestation of a key')
     .description(
       'verify the attestation of a key, with the attestation key that it names: attestation.json in the store, or a ' +
         'file; with any option that names a key, it must be of that key',

@@ -13,6 +13,8 @@ import { Prompter } from '../../../src/cli/terminal/prompter.ts';
 import { Report } from '../../../src/cli/terminal/report.ts';
 import { Signals } from '../../../src/cli/terminal/signals.ts';
 
+const LOADED = await Promise.all(COMMANDS.map(async (entry) => ({ ...entry, command: await entry.load() })));
+
 /** Stops a command where it has read its arguments. */
 class ArgumentsRead extends Error {}
 
@@ -42,7 +44,7 @@ async function problemsOf(words: readonly string[]): Promise<readonly string[]> 
 }
 
 function programOf(call: (entry: CliCommand, given: Arguments) => Promise<void> = async () => {}): Command {
-  return buildProgram(COMMANDS, { version: '0.0.0', call, onText: () => {}, onErrorText: () => {} });
+  return buildProgram(LOADED, { version: '0.0.0', call, onText: () => {}, onErrorText: () => {} });
 }
 
 /** The words of a command line, as a shell would split it. None of the examples has a space within a word. */
@@ -61,7 +63,7 @@ function helpOf(words: readonly string[]): string {
   return text;
 }
 
-describe.each(COMMANDS.map((entry) => [entry.name, entry] as const))('keyprov %s', (name, entry) => {
+describe.each(LOADED.map(({ name, command }) => [name, command] as const))('keyprov %s', (name, entry) => {
   const help = helpOf(name.split(' '));
 
   it('has a help of one screen', () => {
