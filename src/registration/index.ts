@@ -66,3 +66,4 @@ export {
 } from './sync-status.ts';
 export { type RegisteredKeyId, takeBackKey } from './take-back.ts';
 export type { IssuedTokens } from './token-endpoint.ts';
+export type { TlsTrust } from './verified-tls.ts';

@@ -1,7 +1,7 @@
 import { causedBy, KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { parseTpmAddress, type TpmAddress } from './address.ts';
-import { Marks } from './marks.ts';
+import { defaultMarksDirectory } from './marks.ts';
 import { Tpm, type TpmOptions } from './tpm.ts';
 import type { TpmTransport } from './transport.ts';
 
@@ -9,12 +9,6 @@ import type { TpmTransport } from './transport.ts';
 export interface OpenTpmOptions extends TpmOptions {
   /** Wraps the transport before it is used, for a recorder. */
   readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
-  /**
-   * Directory that says what this process has in a TPM without resource manager, so that the next one can take it out if
-   * this one dies. Name one that all have who use that TPM. A key store is such a place.
-   * Default: `keyprov/tpm-marks` in the user's cache directory.
-   */
-  readonly marksDirectory?: string | undefined;
 }
 
 /**
@@ -35,10 +29,8 @@ export interface OpenTpmOptions extends TpmOptions {
 export async function openTpm(address: string | TpmAddress = 'auto', options: OpenTpmOptions = {}): Promise<Tpm> {
   options.signal?.throwIfAborted();
   const transport = await openTransport(typeof address === 'string' ? parseTpmAddress(address) : address, options);
-  // A TPM in this process ends with it.
-  const isLasting = !transport.managed && transport.kind !== 'libtpms';
-  const marks = isLasting ? new Marks(transport.address, options.marksDirectory) : undefined;
-  return await Tpm.open(options.wrap?.(transport) ?? transport, { marks, ...options });
+  const { marksDirectory = defaultMarksDirectory() } = options;
+  return await Tpm.open(options.wrap?.(transport) ?? transport, { ...options, marksDirectory });
 }
 
 /** Opens the transport to a TPM; what it needs is loaded only now. */

@@ -9,7 +9,7 @@ import { Shutdown, Startup } from './commands/start-up.ts';
 import { TPM_SU } from './constants.ts';
 import { Engine, type RunOptions } from './engine.ts';
 import { shutdownAtExit } from './exit-hook.ts';
-import type { Marks } from './marks.ts';
+import { Marks } from './marks.ts';
 import { Queue } from './queue.ts';
 import type { Session } from './session.ts';
 import type { TpmObject } from './tpm-object.ts';
@@ -19,8 +19,12 @@ import { Turns } from './turns.ts';
 
 /** Options of {@link Tpm.open}. */
 export interface TpmOptions extends SignalOptions, TpmTimes {
-  /** Where it is noted what this connection has in the TPM. Absent: nowhere. `openTpm` knows where that is needed. */
-  readonly marks?: Marks | undefined;
+  /**
+   * Directory that says what this process has in a TPM without resource manager, so that the next one can take it out if
+   * this one dies. Name one that all have who use that TPM. A key store is such a place.
+   * Default of `openTpm`: `keyprov/tpm-marks` in the user's cache directory. Default of `Tpm.open`: none.
+   */
+  readonly marksDirectory?: string | undefined;
 }
 
 /**
@@ -45,11 +49,13 @@ export class Tpm {
   #forgetExit: () => void = () => {};
 
   private constructor(transport: TpmTransport, options: TpmOptions) {
-    const { marks } = options;
     this.transport = transport;
-    this.#marks = marks;
+    // A TPM in this process ends with it.
+    const isLasting = !transport.managed && transport.kind !== 'libtpms';
+    const { marksDirectory: directory } = options;
+    if (isLasting && directory !== undefined) this.#marks = new Marks(transport.address, directory);
     this.#sender = new TimedSender(transport, options);
-    this.#engine = new Engine(this, this.#sender, marks);
+    this.#engine = new Engine(this, this.#sender, this.#marks);
   }
 
   /**

@@ -18,7 +18,7 @@ import { leftovers } from '../integration/support/new-tpm.ts';
 import { DEVICE, NEW_PIN, OPERATIONS, PIN, type Place, pinOf, policy } from './operations.ts';
 
 /** What an operation with a fault can come to. All from the third on must not be. */
-export const COLUMNS = [
+const COLUMNS = [
   'right',
   'typed error',
   'wrong accepted',
@@ -37,7 +37,7 @@ const servicePublicKey = decodeSpki(view(pair.publicKey.export({ type: 'spki', f
 export const world = await startIdentityWorld({ attestation: 'ignore' });
 const registrar = await world.registrar();
 /** Everything that is made is below it. */
-export const root = await mkdtemp(join(tmpdir(), 'keyprov-sweep-'));
+const root = await mkdtemp(join(tmpdir(), 'keyprov-sweep-'));
 let users = 0;
 
 /** A TPM that is swept, with a store that has a key. */

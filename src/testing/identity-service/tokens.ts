@@ -7,7 +7,7 @@ import { loadPackage } from './load-package.ts';
  * What a token is for: to be shown to a resource, to be told who has signed in, or to get other tokens. The audience does
  * not tell them apart, since that of an id token is whatever client id the client has named. RFC 8725, 3.11 and 3.12.
  */
-export type TokenUse = 'access' | 'id' | 'refresh';
+type TokenUse = 'access' | 'id' | 'refresh';
 
 /** What a token says. */
 interface TokenContent {

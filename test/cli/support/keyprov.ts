@@ -43,7 +43,7 @@ export function keyprov(args: readonly string[], { cwd, input = '', env, uid }: 
 }
 
 /** How a process ended, as shells report it. */
-export const shellStatus = (status: number | null, signal: NodeJS.Signals | null): number | null =>
+const shellStatus = (status: number | null, signal: NodeJS.Signals | null): number | null =>
   signal === null ? status : 128 + constants.signals[signal];
 
 /** Runs `keyprov … --json`, which must write one object and nothing else. */
