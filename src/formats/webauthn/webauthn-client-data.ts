@@ -12,6 +12,9 @@ export interface WebauthnClientData {
   readonly crossOrigin: boolean;
 }
 
+/** Control characters, and halves of surrogate pairs. */
+const NOT_IN_ORIGIN = /\p{Cc}|\p{Cs}/u;
+
 /**
  * The bytes of a `clientDataJSON` in the serialization of WebAuthn Level 3, 5.8.1.1.
  * @throws TypeError for an origin with control characters.
@@ -27,7 +30,7 @@ export interface WebauthnClientData {
  */
 export function buildWebauthnClientData({ type, challenge, origin, crossOrigin }: WebauthnClientData): Bytes {
   // Only there would JSON.stringify escape otherwise than that serialization.
-  if (/\p{Cc}|\p{Cs}/u.test(origin)) throw new TypeError('an origin has no control characters');
+  if (NOT_IN_ORIGIN.test(origin)) throw new TypeError('an origin has no control characters');
   return utf8(JSON.stringify({ type, challenge: toBase64Url(challenge), origin, crossOrigin }));
 }
 
@@ -39,5 +42,7 @@ export function parseWebauthnClientData(json: Uint8Array): WebauthnClientData {
   const members = JsonMembers.parse('clientDataJSON', json, requestInvalid);
   const type = members.oneOf('type', ['webauthn.create', 'webauthn.get']);
   const crossOrigin = members.has('crossOrigin') && members.boolean('crossOrigin');
-  return { type, challenge: members.base64Url('challenge'), origin: members.text('origin'), crossOrigin };
+  const origin = members.text('origin');
+  if (NOT_IN_ORIGIN.test(origin)) throw members.wrong('origin', 'it has control characters');
+  return { type, challenge: members.base64Url('challenge'), origin, crossOrigin };
 }

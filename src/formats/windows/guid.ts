@@ -1,4 +1,5 @@
 import { type Bytes, fromHex, toHex } from '../../bytes.ts';
+import { requestInvalid } from '../x509/in-request.ts';
 
 /** The places of the bytes of a GUID in Windows' structures: the first three numbers are little endian. MS-DTYP 2.3.4.2. */
 const ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -23,8 +24,8 @@ export function encodeGuid(guid: string): Bytes {
   return reordered(fromHex(guid.replaceAll('-', '')));
 }
 
-/** The text of a GUID in lower case. @throws TypeError for other than 16 bytes. */
+/** The text of a GUID in lower case. @throws KeyprovError `request-invalid` for other than 16 bytes. */
 export function decodeGuid(bytes: Uint8Array): string {
-  if (bytes.length !== 16) throw new TypeError(`${bytes.length} bytes, a GUID has 16`);
+  if (bytes.length !== 16) throw requestInvalid('GUID', `${bytes.length} bytes, it has 16`);
   return toHex(reordered(bytes)).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

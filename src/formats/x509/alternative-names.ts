@@ -1,4 +1,4 @@
-import { type Bytes, copy } from '../../bytes.ts';
+import { type Bytes, copy, equal, utf8 } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { derExplicit, derOctets, derOid, derSequence, derText, derValue, ia5, TAG } from '../../crypto/der-write.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
@@ -127,7 +127,10 @@ function decodeOtherName(node: DerNode): AlternativeName {
   fields.end();
   if (type === PERMANENT_IDENTIFIER) {
     const parts = value.fields(TAG.SEQUENCE);
-    const text = parts.optional(TAG.UTF8_STRING)?.text();
+    const identifier = parts.optional(TAG.UTF8_STRING);
+    const text = identifier?.text();
+    // Else different identifiers would read as the same one.
+    if (identifier && !equal(utf8(text ?? ''), identifier.content)) throw identifier.wrong('text that is not UTF-8');
     const assigner = parts.optional(TAG.OID)?.oid();
     parts.end();
     const kind = 'permanent-identifier';

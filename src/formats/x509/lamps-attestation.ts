@@ -71,11 +71,14 @@ const OTHER_CERTIFICATE = contextTag(3, 'constructed');
 function decodeBundle(node: DerNode): AttestationBundle {
   const fields = node.fields(TAG.SEQUENCE);
   const attestations = fields.next().list(TAG.SEQUENCE).map(decodeStatement);
-  const certs = fields.optional(TAG.SEQUENCE)?.children() ?? [];
+  const certs = fields.optional(TAG.SEQUENCE)?.children();
   fields.end();
   if (attestations.length === 0) throw node.wrong('it holds no statement');
-  const other = certs.filter(({ tag }) => tag === OTHER_CERTIFICATE);
-  const certificates = certs.filter(({ tag }) => tag !== OTHER_CERTIFICATE).map((one) => one.expect(TAG.SEQUENCE));
+  if (certs?.length === 0) throw node.wrong('its list of certificates is empty');
+  const other = (certs ?? []).filter(({ tag }) => tag === OTHER_CERTIFICATE);
+  const certificates = (certs ?? [])
+    .filter(({ tag }) => tag !== OTHER_CERTIFICATE)
+    .map((one) => one.expect(TAG.SEQUENCE));
   return {
     attestations,
     certificates: certificates.map((one) => copy(one.der)),

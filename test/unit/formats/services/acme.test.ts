@@ -213,6 +213,12 @@ describe('an ACME identifier', () => {
     expect(decodeAlternativeNames(encodeAlternativeNames([name]))).toEqual([name]);
   });
 
+  it('is not read from bytes that are not UTF-8, which would make different devices the same', () => {
+    const bytes = encodeAlternativeNames([{ kind: 'permanent-identifier', value: 'abc' }]);
+    bytes[bytes.indexOf(0x62)] = 0xe2;
+    expect(refusal(() => decodeAlternativeNames(bytes))).toMatch(/^request-invalid: .*text that is not UTF-8/);
+  });
+
   it.each([
     ['permanent-identifier', ''],
     ['permanent-identifier', '/1.2.3'],

@@ -324,6 +324,8 @@ describe('client data', () => {
     ['another type', '{"type":"payment.get"}', /type: not one of webauthn.create, webauthn.get$/],
     ['no challenge', '{"type":"webauthn.get","origin":"o"}', /challenge: missing$/],
     ['a padded challenge', '{"type":"webauthn.get","challenge":"_w==","origin":"o"}', /challenge: not canonical/],
+    ['a line break in the origin', '{"type":"webauthn.get","challenge":"","origin":"a\\n"}', /origin: it has control/],
+    ['half a character in the origin', '{"type":"webauthn.get","challenge":"","origin":"\\ud800"}', /it has control/],
     ['an origin that is no text', '{"type":"webauthn.get","challenge":"","origin":1}', /origin: not text$/],
     [
       'crossOrigin as text',
@@ -354,6 +356,6 @@ describe('an AAGUID', () => {
     for (const text of ['', '08987058cadc4b81b6e130de50dcbe96', `${WINDOWS_HELLO_AAGUID}0`]) {
       expect(() => encodeAaguid(text)).toThrow(TypeError);
     }
-    expect(() => decodeAaguid(new Uint8Array(15))).toThrow(TypeError);
+    expect(refusal(() => decodeAaguid(new Uint8Array(15)))).toBe('request-invalid: AAGUID: 15 bytes, it has 16');
   });
 });

@@ -202,6 +202,7 @@ describe('a bundle', () => {
     ['300c 300a 3008 0602 2a03 0500 0500', 'parts left over'],
     ['300c 3008 3006 0602 2a03 0500 0500', 'parts left over'],
     ['300e 3008 3006 0602 2a03 0500 3002 0500', 'it has tag 0x05'],
+    ['300c 3008 3006 0602 2a03 0500 3000', 'its list of certificates is empty'],
     ['300e 300c 300a 0602 2a03 8002 0000 0500', 'a BOOLEAN is malformed'],
   ])('%s is refused: %s', (hex, problem) => {
     expect(refusal(() => decodeAttestationBundles(fromHex(hex.replaceAll(' ', ''))))).toMatch(
