@@ -1,5 +1,10 @@
 import { concat, copy, utf8 } from '../src/bytes.ts';
-import { asText, type Sample } from './inspect-samples.ts';
+import { asText } from './inspect-samples.ts';
+
+/** Something valid that inputs are made of. */
+export interface Seed {
+  readonly bytes: Uint8Array;
+}
 
 /** Numbers that look random and are the same for the same seed (xorshift32). */
 export class Dice {
@@ -27,7 +32,8 @@ export class Dice {
   }
 }
 
-type Mutation = (bytes: Uint8Array, dice: Dice, samples: readonly Sample[]) => Uint8Array;
+/** Changes bytes in one way; it may take a part of one of the samples. */
+export type Mutation = (bytes: Uint8Array, dice: Dice, samples: readonly Seed[]) => Uint8Array;
 
 /** Values that lengths, counts and tags have where something is wrong with them. */
 const BORDERS = [0x00, 0x01, 0x02, 0x1f, 0x30, 0x7f, 0x80, 0x81, 0x84, 0xa0, 0xfe, 0xff];
@@ -76,10 +82,22 @@ const splice: Mutation = (bytes, dice, samples) => {
 };
 const encode: Mutation = (bytes, dice) => utf8(dice.pick(asText(bytes))[1]);
 
-const MUTATIONS = [flipBit, flipBit, setByte, setLength, truncate, extend, remove, insert, repeat, splice] as const;
+/** What knows nothing of the format. */
+export const MUTATIONS: readonly Mutation[] = [
+  flipBit,
+  flipBit,
+  setByte,
+  setLength,
+  truncate,
+  extend,
+  remove,
+  insert,
+  repeat,
+  splice,
+];
 
 /** A sample, changed in one to four ways, now and then as hexadecimal or base64 text. */
-export function mutated(samples: readonly Sample[], dice: Dice): Uint8Array {
+export function mutated(samples: readonly Seed[], dice: Dice): Uint8Array {
   let { bytes } = dice.pick(samples);
   for (let i = 1 + dice.roll(4); i > 0; i--) bytes = dice.pick(MUTATIONS)(bytes, dice, samples);
   return dice.roll(8) === 0 ? encode(bytes, dice, samples) : bytes;

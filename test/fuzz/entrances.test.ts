@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
 import { KeyprovError } from '../../src/errors.ts';
 import { LIMIT } from '../../src/limits.ts';
-import { type Entrance, entrances, publicInputs } from '../entrances.ts';
+import type { Entrance } from '../entrances/entrance.ts';
+import { entrances, publicInputs } from '../entrances.ts';
 
 const all = await entrances();
 const list = Object.entries(all);
@@ -39,6 +40,10 @@ describe('the entrances', () => {
     const { names, without } = await publicInputs();
     const named = list.map(([name]) => name.split('.')[0] ?? '').filter((name) => !name.startsWith('['));
     expect([...new Set([...named, ...without])].sort()).toEqual(names);
+  });
+
+  it.each(list)('%s accepts its sample', async (_, entrance) => {
+    expect(await entrance.judge(entrance.sample)).toEqual({ accepted: true });
   });
 
   it.each(list)('%s refuses what is too large, and says limit and size', async (name, entrance) => {

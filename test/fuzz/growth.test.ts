@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { concat, utf8 } from '../../src/bytes.ts';
 import { derOctets, derOid, derSequence, derValue, TAG } from '../../src/crypto/der-write.ts';
-import { type Entrance, entrances } from '../entrances.ts';
+import { counted, type Entrance, text } from '../entrances/entrance.ts';
+import { entrances } from '../entrances.ts';
 import { inspectSamples } from '../inspect-samples.ts';
 
 /** What takes no more CPU time than this cannot be measured well, and need not be: sizes are limited. */
@@ -201,7 +202,7 @@ const all = Object.entries(await entrances());
 
 describe('four times the input', () => {
   it('is found to cost 16 times as much where that is so', async () => {
-    const quadratic: Entrance = { kind: 'text', read: (text) => text.replace(/ +$/, '') };
+    const quadratic = text((input: string) => input.replace(/ +$/, ''), '', counted('it is slow'));
     expect(await growth(quadratic, (size) => utf8(`${' '.repeat(size)}x`))).toBeGreaterThan(MOST_GROWTH);
   });
 

@@ -1,0 +1,147 @@
+/**
+ * Every public entrance for bytes and text, and every structure of the TPM, with a valid sample changed by seeded dice. Run
+ * it with `node scripts/reliability.mjs fuzz [--seed N] [--inputs N] [--minutes N] [--only NAME]`; it prints a table, and ends with 1 if
+ * one of the last three columns is not 0 or memory grew. An error counts as typed if it is a KeyprovError: every argument
+ * besides the input is right, so that a TypeError or RangeError of an entrance is never the caller's mistake. The same
+ * seed gives the same changes; since test keys are new each time, an input that shows a fault is printed whole.
+ */
+import { parseArgs } from 'node:util';
+import fc from 'fast-check';
+import { KeyprovError } from '../../src/errors.ts';
+import { decode, encode } from '../../src/tpm/index.ts';
+import { arbitrary } from '../arbitrary.ts';
+import { bytes, type Entrance, same } from '../entrances/entrance.ts';
+import { entrancesByFamily } from '../entrances.ts';
+import { Dice, type Seed } from '../mutations.ts';
+import { changed } from '../structured-mutations.ts';
+import { STRUCTURES } from '../structures.ts';
+
+const { values: given } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    inputs: { type: 'string', default: '10000000' },
+    minutes: { type: 'string', default: 'Infinity' },
+    only: { type: 'string' },
+  },
+});
+const SEED = Number(given.seed);
+/** What one input may cost, in microseconds of CPU. */
+const MOST_CPU = 1_000_000;
+/** What resident memory may grow by from the first tenth to the end, in MiB. */
+const MOST_MIB = 64;
+/** How many samples each structure of the TPM is changed from. */
+const EACH_STRUCTURE = 8;
+/** Faults of one entrance and kind that are printed. */
+const PRINTED = 3;
+
+/** A column of the table; the last three are bad. */
+type Count = 'accepted' | 'refused' | 'untyped' | 'over 1 s' | 'garbage';
+const COUNTS: readonly Count[] = ['accepted', 'refused', 'untyped', 'over 1 s', 'garbage'];
+const BAD: readonly Count[] = ['untyped', 'over 1 s', 'garbage'];
+
+interface Target {
+  readonly name: string;
+  readonly family: string;
+  readonly samples: readonly Entrance[];
+}
+
+function structures(): Target[] {
+  return [...STRUCTURES].map(([name, codec]) => {
+    const values = fc.sample(arbitrary(codec), { seed: SEED, numRuns: EACH_STRUCTURE });
+    const read = (input: Uint8Array) => decode(codec, input);
+    const judge = same((found: unknown) => encode(codec, found));
+    return {
+      name: `decode.${name}`,
+      family: 'structures',
+      samples: values.map((value) => bytes(read, encode(codec, value), judge)),
+    };
+  });
+}
+
+const { world, families } = await entrancesByFamily();
+const all: Target[] = [...families].flatMap(([family, entrances]) =>
+  Object.entries(entrances).map(([name, entrance]) => ({ name, family, samples: [entrance] })),
+);
+const targets = [...all, ...structures()].filter(({ name }) => given.only === undefined || name.includes(given.only));
+const pool: Seed[] = [
+  ...world.samples,
+  ...all.flatMap(({ samples }) => samples.map(({ sample }) => ({ bytes: sample }))),
+];
+
+const table = new Map<string, Map<Count, number>>();
+const exceptions = new Map<string, string[]>();
+const printed = new Map<string, number>();
+
+function count(family: string, column: Count): void {
+  const row = table.get(family) ?? new Map<Count, number>();
+  table.set(family, row.set(column, (row.get(column) ?? 0) + 1));
+}
+
+function report(name: string, column: Count, input: Uint8Array, detail: string): void {
+  const key = `${name} ${column}`;
+  const times = (printed.get(key) ?? 0) + 1;
+  printed.set(key, times);
+  if (times > PRINTED) return;
+  console.error(`${key}: ${detail}\n  input ${Buffer.from(input).toString('base64')}`);
+}
+
+async function feed({ name, family }: Target, entrance: Entrance, input: Uint8Array): Promise<void> {
+  const start = process.cpuUsage();
+  let column: Count = 'refused';
+  let detail = '';
+  try {
+    const { accepted, garbage } = await entrance.judge(input);
+    if (garbage !== undefined) [column, detail] = ['garbage', garbage];
+    else if (accepted) column = 'accepted';
+  } catch (error) {
+    if (!(error instanceof KeyprovError))
+      [column, detail] = ['untyped', String(error instanceof Error ? error.stack : error)];
+  }
+  const { user, system } = process.cpuUsage(start);
+  if (user + system > MOST_CPU) [column, detail] = ['over 1 s', `${((user + system) / 1e6).toFixed(1)} s`];
+  count(family, column);
+  if (BAD.includes(column)) report(name, column, input, detail);
+}
+
+/** Dice of their own for each target, so that `--only` changes nothing. */
+const diceOf = (name: string): Dice =>
+  new Dice([...name].reduce((sum, letter) => (Math.imul(sum, 31) + (letter.codePointAt(0) ?? 0)) | 0, SEED) ^ 0x5eed);
+
+function residentMib(): number {
+  for (let n = 0; n < 3; n++) globalThis.gc?.();
+  return process.memoryUsage().rss / 2 ** 20;
+}
+
+const dice = new Map(targets.map(({ name }) => [name, diceOf(name)]));
+const start = performance.now();
+/** How much of it is done, from 0 to 1: of the inputs, or of the minutes where those come first. */
+const doneBy = (inputs: number): number =>
+  Math.max(inputs / Number(given.inputs), (performance.now() - start) / 60_000 / Number(given.minutes));
+let inputs = 0;
+let early: number | undefined;
+// One for each in turn, so that it may end at any time.
+while (doneBy(inputs) < 1) {
+  for (const target of targets) {
+    const own = dice.get(target.name) ?? diceOf(target.name);
+    const entrance = own.pick(target.samples);
+    await feed(target, entrance, changed(entrance.sample, pool, own));
+  }
+  inputs += targets.length;
+  if (early === undefined && doneBy(inputs) > 0.1) early = residentMib();
+}
+const late = residentMib();
+early ??= late;
+for (const { name, samples } of targets) {
+  const [{ judgedBy } = { judgedBy: '' }] = samples;
+  exceptions.set(judgedBy, [...(exceptions.get(judgedBy) ?? []), name]);
+}
+
+console.log(`seed ${SEED}, ${inputs} inputs, ${targets.length} entrances\n`);
+console.log(`| family | ${COUNTS.join(' | ')} |\n|---|${COUNTS.map(() => '---:').join('|')}|`);
+for (const [family, row] of table)
+  console.log(`| ${family} | ${COUNTS.map((column) => row.get(column) ?? 0).join(' | ')} |`);
+console.log(`\nresident memory: ${early.toFixed(0)} MiB after a tenth, ${late.toFixed(0)} MiB at the end\n`);
+for (const [words, names] of exceptions)
+  console.log(`- ${words}: ${words === 'the same bytes' ? names.length : names.join(', ')}`);
+const bad = [...table.values()].some((row) => BAD.some((column) => (row.get(column) ?? 0) > 0));
+if (bad || late - early > MOST_MIB) process.exitCode = 1;
