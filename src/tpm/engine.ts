@@ -5,11 +5,12 @@ import { isKeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { authEntries, handleArguments, sessionsOf } from './arguments.ts';
 import type { Call, InUse } from './call.ts';
-import { checkValues } from './check-values.ts';
+import { canBeLoadedBy, checkValues } from './check-values.ts';
+import { CleanUp } from './clean-up.ts';
 import type { AnyCommand, Command } from './command.ts';
 import type { TimedSender } from './command-time.ts';
 import { NV_ReadPublic } from './commands/nv.ts';
-import { ReadPublic } from './commands/object.ts';
+import { ReadPublic, type ReadPublicResult } from './commands/object.ts';
 import { handleType, TPM_HT } from './constants.ts';
 import { type Answer, type Exchange, prepare } from './exchange.ts';
 import { HEADER_SIZE } from './frame.ts';
@@ -22,7 +23,7 @@ import { SessionSlots } from './session-slots.ts';
 import { tpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
-import { flushHandle, isGone } from './volatile.ts';
+import { isGone } from './volatile.ts';
 
 /** Options of `Tpm.run`. */
 export interface RunOptions extends SignalOptions {
@@ -41,6 +42,7 @@ const EMPTY = new Uint8Array(0);
 export class Engine {
   readonly objects: ObjectSlots;
   readonly sessions: SessionSlots;
+  readonly #cleanUp = new CleanUp();
   readonly #room: Room;
   readonly #sender: TimedSender;
   readonly #call: Call = (command, args, inUse) => this.execute(command, args, {}, inUse);
@@ -51,9 +53,9 @@ export class Engine {
   constructor(holder: ConstructorParameters<typeof ObjectSlots>[0], sender: TimedSender, marks: Marks | undefined) {
     this.#sender = sender;
     this.#marks = marks;
-    this.objects = new ObjectSlots(holder, this.#call);
-    this.sessions = new SessionSlots(this.#call);
-    this.#room = new Room(this.objects, this.sessions, marks);
+    this.objects = new ObjectSlots(holder, this.#call, this.#cleanUp);
+    this.sessions = new SessionSlots(this.#call, this.#cleanUp);
+    this.#room = new Room(this.objects, this.sessions, this.#cleanUp, marks);
   }
 
   /** One command from start to end. */
@@ -88,7 +90,8 @@ export class Engine {
       if (command.answerHandle !== undefined && handle !== undefined) {
         const [key, kind] = command.answerHandle;
         if (kind === 'session') await this.sessions.checkNew(handle, 'sessionType' in args && args.sessionType);
-        values[key] = kind === 'object' ? await this.objects.adopt(handle, values.name as Uint8Array) : handle;
+        const fits = ({ outPublic }: ReadPublicResult) => canBeLoadedBy(command, args, outPublic);
+        values[key] = kind === 'object' ? await this.objects.adopt(handle, values.name as Uint8Array, fits) : handle;
       }
       if (mark !== undefined) this.#marks?.settle(mark, handle);
       this.#flushed(args);
@@ -181,7 +184,7 @@ export class Engine {
   async discard(result: object): Promise<void> {
     for (const value of Object.values(result)) if (value instanceof TpmObject) await this.objects.flush(value);
     if ('sessionHandle' in result && typeof result.sessionHandle === 'number') {
-      await flushHandle(this.#call, result.sessionHandle);
+      await this.sessions.flushNew(result.sessionHandle);
     }
   }
 
@@ -189,5 +192,25 @@ export class Engine {
   async endSession(session: Session): Promise<void> {
     session.ended = true;
     await this.sessions.flush(session);
+  }
+
+  /** Takes all of ours out of the TPM; what it refuses is tried once more. */
+  async clear(): Promise<void> {
+    const isDue = () => {};
+    for (const object of this.objects.resident) await this.objects.flush(object).catch(isDue);
+    for (const session of this.sessions.releaseAll()) {
+      if (!session.ended) await this.endSession(session).catch(isDue);
+      await session.close(); // only to wipe its keys
+    }
+    const { problems } = await this.#cleanUp.again();
+    if (problems.length > 0) throw problems[0];
+  }
+
+  /** Forgets all of ours, which the TPM has lost with its power. */
+  forget(): void {
+    this.#cleanUp.forget();
+    this.objects.forgetAll();
+    for (const session of this.sessions.releaseAll()) session.ended = true;
+    this.#marks?.forget();
   }
 }

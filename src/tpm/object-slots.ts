@@ -2,6 +2,7 @@ import { copy, equal } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Call, InUse } from './call.ts';
 import { altered } from './check-values.ts';
+import type { CleanUp } from './clean-up.ts';
 import { encode } from './codec/index.ts';
 import type { AnyCommand } from './command.ts';
 import { ContextLoad, ContextSave, FlushContext } from './commands/context.ts';
@@ -14,20 +15,27 @@ import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
 import { TpmObject } from './tpm-object.ts';
 import { flushHandle, isGone, listVolatile } from './volatile.ts';
 
+/** Whether an object in the TPM can be the one that is looked for. */
+type Fits = (found: ReadPublicResult, handle: number) => boolean;
+
 /**
  * The objects that one `Tpm` has loaded, and the few slots that the TPM has for them. Part 1, 30: an object is saved
  * with TPM2_ContextSave, flushed, and loaded again when it is needed.
  */
 export class ObjectSlots {
   readonly #call: Call;
+  readonly #cleanUp: CleanUp;
   readonly #holder: ConstructorParameters<typeof TpmObject>[0];
   /** Objects in the TPM, the least recently used first. */
   readonly #resident = new Set<TpmObject>();
   /** The Names of objects that were swapped out. */
   readonly #saved = new WeakMap<TpmsContext, Uint8Array>();
+  /** The Name of the object that was flushed last. */
+  #lastFlushed: Uint8Array | undefined;
 
-  constructor(holder: ConstructorParameters<typeof TpmObject>[0], call: Call) {
+  constructor(holder: ConstructorParameters<typeof TpmObject>[0], call: Call, cleanUp: CleanUp) {
     this.#holder = holder;
+    this.#cleanUp = cleanUp;
     this.#call = call;
   }
 
@@ -45,9 +53,12 @@ export class ObjectSlots {
     return saved && { kind: 'name', bytes: saved };
   }
 
-  /** The object that a command has just loaded. @throws KeyprovError `tpm-session` for a handle that cannot be its own. */
-  async adopt(handle: number, name: Uint8Array): Promise<TpmObject> {
-    await this.#checkHandle(handle, name);
+  /**
+   * The object that a command has just loaded. `fits` says which others it can have loaded if the answer is not its own.
+   * @throws KeyprovError `tpm-session` for a handle that cannot be its own.
+   */
+  async adopt(handle: number, name: Uint8Array, fits: Fits): Promise<TpmObject> {
+    await this.#checkHandle(handle, fits);
     const object = new TpmObject(this.#holder, handle, copy(name));
     this.#resident.add(object);
     return object;
@@ -57,7 +68,7 @@ export class ObjectSlots {
   async handleOf(object: TpmObject, inUse: InUse): Promise<number> {
     if (object.context !== undefined) {
       const { loadedHandle } = await this.#call(ContextLoad, { context: object.context }, inUse);
-      await this.#checkHandle(loadedHandle, object.name);
+      await this.#checkHandle(loadedHandle, (found) => equal(found.name, object.name));
       object.context = undefined;
       object.handle = loadedHandle;
     }
@@ -92,11 +103,18 @@ export class ObjectSlots {
 
   /** Removes `object` from the TPM. */
   async flush(object: TpmObject): Promise<void> {
-    const { handle } = object;
+    const { handle, name } = object;
     object.handle = undefined;
     object.context = undefined;
     this.#resident.delete(object);
-    if (handle !== undefined && !(await flushHandle(this.#call, handle))) await this.#flushStray(object.name);
+    if (handle === undefined) return;
+    const flush = async () => {
+      const last = this.#lastFlushed;
+      if (await flushHandle(this.#call, handle)) this.#lastFlushed = name;
+      // It was perhaps flushed in the place of the one before, whose handle was altered on its way.
+      else if (!(await this.#flushStray(name)) && last !== undefined) await this.#flushStray(last);
+    };
+    await this.#cleanUp.run(flush, () => this.#flushStray(name));
   }
 
   /**
@@ -104,10 +122,7 @@ export class ObjectSlots {
    * believed. The handle in that answer is only the first guess.
    * @returns false where there is none.
    */
-  async flushLoaded(
-    guess: number | undefined,
-    fits: (found: ReadPublicResult, handle: number) => boolean,
-  ): Promise<boolean> {
+  async flushLoaded(guess: number | undefined, fits: Fits): Promise<boolean> {
     const unknown = await this.#unknownHandles();
     const [first, others] = [
       unknown.filter((handle) => handle === guess),
@@ -126,11 +141,15 @@ export class ObjectSlots {
   }
 
   /** A new object has a transient handle, and one that no other has; one that has it nevertheless was lost. */
-  async #checkHandle(handle: number, name: Uint8Array): Promise<void> {
+  async #checkHandle(handle: number, fits: Fits): Promise<void> {
     const holder = [...this.#resident].find((object) => object.handle === handle);
     const isTransient = handleType(handle) === TPM_HT.TRANSIENT;
     if (isTransient && holder === undefined) return;
-    const wasElsewhere = await this.#flushStray(name);
+    let wasElsewhere = false;
+    const flush = async () => {
+      wasElsewhere = await this.flushLoaded(undefined, fits);
+    };
+    await this.#cleanUp.run(flush);
     if (!isTransient || wasElsewhere || holder === undefined) {
       throw altered(`the handle 0x${handle.toString(16)} in an answer is not that of the new object`);
     }
@@ -145,9 +164,9 @@ export class ObjectSlots {
     return (await listVolatile(this.#call, TPM_HT.TRANSIENT)).filter((handle) => !own.has(handle));
   }
 
-  /** Removes all objects from the TPM. */
-  async flushAll(): Promise<void> {
-    for (const object of this.#resident) await this.flush(object);
+  /** Those that are in the TPM. */
+  get resident(): readonly TpmObject[] {
+    return [...this.#resident];
   }
 
   /** Removes the transient objects that are not ours. @returns how many. */

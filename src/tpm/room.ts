@@ -1,6 +1,7 @@
 import { type Bytes, uint32At } from '../bytes.ts';
 import type { InUse } from './call.ts';
 import { canBeLoadedBy } from './check-values.ts';
+import type { CleanUp } from './clean-up.ts';
 import type { AnyCommand } from './command.ts';
 import { HEADER_SIZE } from './frame.ts';
 import type { Marks } from './marks.ts';
@@ -12,11 +13,13 @@ import { TPM_RC } from './tpm-rc.ts';
 export class Room {
   readonly #objects: ObjectSlots;
   readonly #sessions: SessionSlots;
+  readonly #cleanUp: CleanUp;
   readonly #marks: Marks | undefined;
   /** Whether a command makes room now, or looks who has it. */
   #isBusy = false;
 
-  constructor(objects: ObjectSlots, sessions: SessionSlots, marks: Marks | undefined) {
+  constructor(objects: ObjectSlots, sessions: SessionSlots, cleanUp: CleanUp, marks: Marks | undefined) {
+    this.#cleanUp = cleanUp;
     this.#marks = marks;
     this.#objects = objects;
     this.#sessions = sessions;
@@ -25,6 +28,8 @@ export class Room {
   /** Makes room after a refusal with that response code. @returns false where nothing of ours could give way. */
   async make(code: number, inUse: InUse): Promise<boolean> {
     return await this.#once(false, async () => {
+      const isFull = code === TPM_RC.OBJECT_MEMORY || code === TPM_RC.SESSION_MEMORY;
+      if (isFull && (await this.#cleanUp.again()).done > 0) return true;
       if (code === TPM_RC.OBJECT_MEMORY) return await this.#objects.makeRoom(inUse);
       if (code === TPM_RC.SESSION_MEMORY) return await this.#sessions.makeRoom(inUse);
       if (code === TPM_RC.CONTEXT_GAP) return await this.#sessions.renewOldest(inUse);
@@ -48,6 +53,10 @@ export class Room {
 
   /** Takes out of the TPM what a command has loaded or started there whose answer cannot be believed. */
   async flushUnbelieved(command: AnyCommand, args: object, answer: Bytes): Promise<void> {
+    await this.#cleanUp.run(() => this.#flushUnbelieved(command, args, answer));
+  }
+
+  async #flushUnbelieved(command: AnyCommand, args: object, answer: Bytes): Promise<void> {
     const guess = answer.length < HEADER_SIZE + 4 ? undefined : uint32At(answer, HEADER_SIZE);
     if (command.answerHandle?.[1] === 'session') await this.#sessions.flushStray();
     else if (command.answerHandle !== undefined) {

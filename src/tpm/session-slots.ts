@@ -1,6 +1,7 @@
 import { withCleanup } from '../errors.ts';
 import type { Call, InUse } from './call.ts';
 import { altered } from './check-values.ts';
+import type { CleanUp } from './clean-up.ts';
 import { ContextLoad, ContextSave } from './commands/context.ts';
 import { handleType, TPM_HT, TPM_SE } from './constants.ts';
 import type { Session } from './session.ts';
@@ -13,6 +14,7 @@ import { flushHandle, listVolatile } from './volatile.ts';
  */
 export class SessionSlots {
   readonly #call: Call;
+  readonly #cleanUp: CleanUp;
   /** Sessions in the TPM, the least recently used first. */
   readonly #resident = new Set<Session>();
   readonly #saved = new Map<Session, TpmsContext>();
@@ -21,8 +23,9 @@ export class SessionSlots {
   /** Whether the session that was ended last may have been another one. */
   #isDoubtful = false;
 
-  constructor(call: Call) {
+  constructor(call: Call, cleanUp: CleanUp) {
     this.#call = call;
+    this.#cleanUp = cleanUp;
   }
 
   /** Takes charge of a session that was just started. */
@@ -87,7 +90,7 @@ export class SessionSlots {
     const error = altered(`the handle 0x${handle.toString(16)} in an answer is not that of a new session`);
     await withCleanup(
       () => Promise.reject(error),
-      () => this.flushStray(),
+      () => this.#cleanUp.run(() => this.flushStray()),
     );
   }
 
@@ -99,6 +102,23 @@ export class SessionSlots {
   /** Ends a session in the TPM. */
   async flush(session: Session): Promise<void> {
     this.release(session);
+    await this.#cleanUp.run(
+      () => this.#flush(session),
+      () => this.#flushAgain(session.sessionHandle),
+    );
+  }
+
+  /** Ends the session with that handle, for which nobody is in charge yet. */
+  async flushNew(handle: number): Promise<void> {
+    await this.#cleanUp.run(() => this.#flushAgain(handle));
+  }
+
+  async #flushAgain(handle: number): Promise<void> {
+    // One of ours that has the handle now shows that the other one has ended.
+    if (this.find(handle) === undefined) await flushHandle(this.#call, handle);
+  }
+
+  async #flush(session: Session): Promise<void> {
     const wasThere = await flushHandle(this.#call, session.sessionHandle);
     const isProven = this.#used.has(session);
     // A session that no command could use perhaps never had that handle: then it is elsewhere, and another one was ended.

@@ -82,9 +82,7 @@ export class Tpm {
   async startup(options: SignalOptions = {}): Promise<void> {
     try {
       await this.run(Startup, { startupType: TPM_SU.CLEAR }, options);
-      this.#engine.objects.forgetAll();
-      for (const session of this.#engine.sessions.releaseAll()) session.ended = true;
-      this.#marks?.forget();
+      this.#engine.forget();
     } catch (error) {
       if (!isTpmError(error, TPM_RC.INITIALIZE)) throw error;
     }
@@ -186,11 +184,7 @@ export class Tpm {
   async #close(): Promise<void> {
     this.#forgetExit();
     try {
-      await this.#engine.objects.flushAll();
-      for (const session of this.#engine.sessions.releaseAll()) {
-        if (!session.ended) await this.#engine.endSession(session);
-        await session.close(); // only to wipe its keys
-      }
+      await this.#engine.clear();
       if (!this.transport.managed) await this.#engine.execute(Shutdown, { shutdownType: TPM_SU.CLEAR }, {});
     } catch (error) {
       // A connection that is gone has nothing left to tidy up; anything else the caller must know.

@@ -40,12 +40,12 @@ const EACH = Number(given.each);
 /** For a TPM that is silent; long enough for a busy machine. */
 const SILENCE_MS = 1_500;
 
-/** Every response code that a TPM can give, once; further ones are chosen by the dice. */
+/** Every response code that a TPM can give: each operation meets each of them once, at a command that the dice choose. */
 const CODES = Object.values(TPM_RC)
   .map(Number)
   .filter((code) => code !== 0);
 
-function faultsFor(size: number): WireFault[] {
+function faultsFor(size: number, codes: readonly number[]): WireFault[] {
   const bit = () => dice.roll(Math.max(1, size) * 8);
   return [
     { kind: 'answer bit', bit: bit() },
@@ -55,10 +55,17 @@ function faultsFor(size: number): WireFault[] {
     { kind: 'silence' },
     { kind: 'duplicate' },
     { kind: 'reorder' },
-    { kind: 'response code', code: CODES[dice.roll(CODES.length)] ?? 0x101 },
+    ...codes.map((code): WireFault => ({ kind: 'response code', code })),
     { kind: 'cut', when: 'before' },
     { kind: 'cut', when: 'after' },
   ];
+}
+
+/** Deals `things` out to so many places by the dice, at least one to each. */
+function shareOut(things: readonly number[], places: number): number[][] {
+  const shares = Array.from({ length: places }, (): number[] => [things[dice.roll(things.length)] ?? 0]);
+  for (const thing of things) shares[dice.roll(places)]?.push(thing);
+  return shares;
 }
 
 /** What came of one operation with one fault. */
@@ -80,7 +87,7 @@ async function once(
   const timeouts = fault?.kind === 'silence' ? { keyGenerationMs: SILENCE_MS, otherMs: SILENCE_MS } : undefined;
   let tpm: Tpm | undefined;
   const whole = async () => {
-    tpm = await Tpm.open(faulty, { commandTimeouts: timeouts });
+    tpm = await Tpm.open(faulty, { commandTimeouts: timeouts, marksDirectory: directory });
     await run(await placeIn(directory, tpm, swept.id, user));
   };
   const outcome = await withinTime(whole());
@@ -116,14 +123,17 @@ try {
         if (clean !== 'right') throw new Error(`${operation} without a fault: ${clean} ${said}`);
         const counts = new Map<Column, number>();
         table.set(`${name} ${operation}`, counts);
-        for (const [at, size] of wire.sizes.entries()) {
-          for (const fault of Array.from({ length: EACH }, () => faultsFor(size)).flat()) {
+        const codes = shareOut(CODES, wire.seen.length);
+        for (const [at, { name: command, size }] of wire.seen.entries()) {
+          for (const fault of Array.from({ length: EACH }, () => faultsFor(size, codes[at] ?? [])).flat()) {
             // A TPM in this process is not reached through a connection.
             if (name === 'libtpms' && (fault.kind === 'cut' || fault.kind === 'silence')) continue;
             const [column, , detail] = await once(swept, operation, at, fault);
             counts.set(column, (counts.get(column) ?? 0) + 1);
             if (BAD.includes(column)) {
-              problems.push(`${name} ${operation}, command ${at}, ${JSON.stringify(fault)}: ${column}: ${detail}`);
+              problems.push(
+                `${name} ${operation}, ${command} (command ${at}), ${JSON.stringify(fault)}: ${column}: ${detail}`,
+              );
               console.error(problems.at(-1));
             }
           }

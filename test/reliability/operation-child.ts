@@ -62,7 +62,7 @@ async function run(): Promise<string> {
   const { url, tenant, ca, token } = order.service;
   await using inner = createServiceFetch({ ca });
   try {
-    await using tpm = await openTpm(order.tpm, { wrap: withBorders });
+    await using tpm = await openTpm(order.tpm, { wrap: withBorders, marksDirectory: order.directory });
     await OPERATIONS[order.operation]?.({
       ...{ tpm, id: order.id, user: order.user, store: await openKeyStore(order.directory) },
       registrar: await openKeyRegistrar({ url, tenant, fetch: (input, init) => between(() => inner(input, init)) }),

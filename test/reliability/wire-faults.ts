@@ -1,5 +1,6 @@
-import { type Bytes, copy, fromHex } from '../../src/bytes.ts';
+import { type Bytes, copy, fromHex, uint32At } from '../../src/bytes.ts';
 import { KeyprovError } from '../../src/errors.ts';
+import * as commands from '../../src/tpm/commands/index.ts';
 import type { SendOptions, TpmTransport } from '../../src/tpm/transport.ts';
 
 /** What happens to one command on its way to a TPM, or to its answer on the way back. */
@@ -23,8 +24,8 @@ export interface FaultyWire extends TpmTransport {
   readonly met: boolean;
   /** Whether the connection is still there. */
   readonly alive: boolean;
-  /** Bytes of the answer to each command, to choose bits of. */
-  readonly sizes: readonly number[];
+  /** The name of each command, and the bytes of its answer, to choose bits of. */
+  readonly seen: readonly { readonly name: string; readonly size: number }[];
 }
 
 /** Wraps `inner`, which stays open unless the fault is one of the connection: the command of that number, counted from 0, meets `fault`. */
@@ -32,7 +33,7 @@ export function faultyWire(inner: TpmTransport, at: number, fault: WireFault | u
   let [commands, met, alive] = [0, false, true];
   let before: Bytes | undefined;
   let kept: Bytes | undefined;
-  const sizes: number[] = [];
+  const seen: { name: string; size: number }[] = [];
   const lost = () => new KeyprovError('transport-lost', `${inner.address}: the connection was cut by the sweep`);
   const cut = async (): Promise<never> => {
     alive = false;
@@ -42,7 +43,7 @@ export function faultyWire(inner: TpmTransport, at: number, fault: WireFault | u
 
   const pass = async (command: Uint8Array, options: SendOptions | undefined): Promise<Bytes> => {
     const answer = await inner.send(command, options);
-    sizes.push(answer.length);
+    seen.push({ name: nameOf(command), size: answer.length });
     return answer;
   };
   const meet = async (command: Uint8Array, options: SendOptions | undefined): Promise<Bytes> => {
@@ -89,7 +90,7 @@ export function faultyWire(inner: TpmTransport, at: number, fault: WireFault | u
     get alive() {
       return alive;
     },
-    sizes,
+    seen,
     async send(command, options) {
       if (!alive) throw lost();
       const index = commands++;
@@ -104,6 +105,9 @@ export function faultyWire(inner: TpmTransport, at: number, fault: WireFault | u
     close: async () => {},
   };
 }
+
+const NAMES = new Map(Object.values(commands).map(({ code, name }) => [code, name]));
+const nameOf = (command: Uint8Array): string => NAMES.get(uint32At(command, 6)) ?? 'an unknown command';
 
 /** A transport would not send a command whose header has another size. */
 const outsideSize = (bit: number): number => (bit >= 16 && bit < 48 ? bit + 32 : bit);

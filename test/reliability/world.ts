@@ -105,10 +105,22 @@ export async function lookAndClose(connection: TpmTransport): Promise<readonly n
 export async function afterwards(
   swept: Swept,
   operation: string,
+  copy: { readonly directory: string; readonly user: string },
+  succeeded: boolean,
+): Promise<[Column, string] | undefined> {
+  const found = await again(swept, operation, copy, succeeded);
+  if (found !== undefined) return found;
+  const files = (await readdir(copy.directory)).filter((name) => !/^(key-.*\.json|\.keyprov\.lock)$/.test(name));
+  return files.length > 0 ? ['left behind', `files: ${files.join(', ')}`] : undefined;
+}
+
+async function again(
+  swept: Swept,
+  operation: string,
   { directory, user }: { readonly directory: string; readonly user: string },
   succeeded: boolean,
 ): Promise<[Column, string] | undefined> {
-  const tpm = await Tpm.open(await swept.connect());
+  const tpm = await Tpm.open(await swept.connect(), { marksDirectory: directory });
   try {
     const place = await placeIn(directory, tpm, swept.id, user);
     await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
@@ -124,8 +136,6 @@ export async function afterwards(
     if (keys !== (operation === 'provision' ? 1 : 0)) return ['wrong accepted', `${keys} keys at the service`];
     const left = await leftovers(tpm);
     if (left.length > 0) return ['left behind', `after it: ${left.map((one) => one.toString(16)).join(', ')}`];
-    const files = (await readdir(directory)).filter((name) => !/^(key-.*\.json|\.keyprov\.lock)$/.test(name));
-    if (files.length > 0) return ['left behind', `files: ${files.join(', ')}`];
     return undefined;
   } finally {
     await tpm.close();

@@ -1,0 +1,89 @@
+import { expect, it } from 'vitest';
+import { utf8 } from '../../src/bytes.ts';
+import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
+import { TPM_ALG, TPM_RH } from '../../src/tpm/constants.ts';
+import { startSession } from '../../src/tpm/start-session.ts';
+import { akTemplate } from '../../src/tpm/templates.ts';
+import { Tpm } from '../../src/tpm/tpm.ts';
+import type { TpmObject } from '../../src/tpm/tpm-object.ts';
+import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
+import { faultyWire, type WireFault } from '../reliability/wire-faults.ts';
+import { leftovers, newTransport, tpmMissing } from './support/new-tpm.ts';
+
+const missing = await tpmMissing();
+
+/** Loads one more object, each another one. */
+async function load(tpm: Tpm, label: string): Promise<TpmObject> {
+  const template = akTemplate('p-256');
+  if (template.type !== TPM_ALG.ECC) throw new Error('a P-256 key is an ECC key');
+  const inPublic = { ...template, unique: { x: utf8(label), y: new Uint8Array(0) } };
+  const inSensitive = { userAuth: new Uint8Array(0), data: new Uint8Array(0) };
+  const args = { primaryHandle: TPM_RH.OWNER, inSensitive, inPublic, outsideInfo: new Uint8Array(0), creationPCR: [] };
+  return (await tpm.run(CreatePrimary, args)).objectHandle;
+}
+
+/** What is left in a TPM after `work`, in which the command of that number met `fault`, and after it was closed. */
+async function leftAfter(at: number, fault: WireFault, work: (tpm: Tpm) => Promise<unknown>): Promise<string[]> {
+  const inner = await newTransport();
+  const wire = faultyWire(inner, at, fault);
+  const tpm = await Tpm.open(wire);
+  const said = await work(tpm).then(
+    () => 'done',
+    () => 'failed',
+  );
+  await tpm.close();
+  expect(wire.met).toBe(true);
+  const after = await Tpm.open(inner);
+  const left = await leftovers(after);
+  await after.close();
+  return [said, ...left.map((handle) => handle.toString(16))];
+}
+
+const refused: WireFault = { kind: 'response code', code: TPM_RC.NV_UNAVAILABLE };
+
+it.skipIf(missing)('an object whose flush the TPM refuses is taken out when the TPM is closed', async () => {
+  const work = async (tpm: Tpm) => (await load(tpm, 'a')).flush();
+  expect(await leftAfter(2, refused, work)).toEqual(['failed']);
+});
+
+it.skipIf(missing)('an object whose flush the TPM refuses at the close is tried once more', async () => {
+  expect(await leftAfter(2, refused, (tpm) => load(tpm, 'a'))).toEqual(['done']);
+});
+
+it.skipIf(missing)('a session whose flush the TPM refuses is taken out when the TPM is closed', async () => {
+  const work = async (tpm: Tpm) => (await startSession(tpm)).close();
+  expect(await leftAfter(2, refused, work)).toEqual(['failed']);
+});
+
+it.skipIf(missing)('an object whose flush the TPM refuses gives way when room is needed', async () => {
+  const work = async (tpm: Tpm) => {
+    await expect((await load(tpm, 'a')).flush()).rejects.toThrow('TPM_RC_NV_UNAVAILABLE');
+    // Three slots are there, and nothing of these may be swapped out unseen: they are used at once.
+    for (const label of ['b', 'c', 'd', 'e']) await load(tpm, label);
+    expect(await leftovers(tpm)).toHaveLength(3);
+  };
+  expect(await leftAfter(2, refused, work)).toEqual(['done']);
+});
+
+it.skipIf(missing)(
+  'what was loaded or started is taken out, where its answer and the one after it are exchanged',
+  async () => {
+    const objects = async (tpm: Tpm) => {
+      await load(tpm, 'a');
+      await load(tpm, 'b');
+    };
+    expect(await leftAfter(1, { kind: 'reorder' }, objects)).toEqual(['failed']);
+    expect(await leftAfter(2, { kind: 'reorder' }, objects)).toEqual(['failed']);
+    expect(await leftAfter(1, { kind: 'reorder' }, startSession)).toEqual(['failed']);
+  },
+);
+
+it.skipIf(missing)('an object is taken out, where its flush was altered so that it took out another one', async () => {
+  const lastBitOfHandle = 8 * 13;
+  const work = async (tpm: Tpm) => {
+    const [a, b] = [await load(tpm, 'a'), await load(tpm, 'b')];
+    await a.flush();
+    await b.flush();
+  };
+  expect(await leftAfter(3, { kind: 'command bit', bit: lastBitOfHandle }, work)).toEqual(['done']);
+});
