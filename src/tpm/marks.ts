@@ -117,7 +117,13 @@ export class Marks {
     const path = join(openPrivateDirectory(this.directory), temporaryName().replace('.tmp', SUFFIX));
     const fd = openPrivateFile(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_APPEND);
     const head = `keyprov marks ${JSON.stringify(this.#address)}\n`;
-    writeSync(fd, head);
+    try {
+      writeSync(fd, head);
+    } catch (error) {
+      closeSync(fd);
+      remove(path); // nobody could tell later whose it is
+      throw error;
+    }
     return { path, fd, start: Buffer.byteLength(head) };
   }
 

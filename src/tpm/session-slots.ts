@@ -119,10 +119,14 @@ export class SessionSlots {
   }
 
   async #flush(session: Session): Promise<void> {
-    const wasThere = await flushHandle(this.#call, session.sessionHandle);
+    const handle = session.sessionHandle;
+    const wasThere = await flushHandle(this.#call, handle);
     const isProven = this.#used.has(session);
+    // A command that was altered on its way is refused as one for a session that is gone.
+    const isThere = !wasThere && (await listVolatile(this.#call, TPM_HT.HMAC_SESSION)).includes(handle);
+    if (isThere) await flushHandle(this.#call, handle);
     // A session that no command could use perhaps never had that handle: then it is elsewhere, and another one was ended.
-    if (!wasThere && (this.#isDoubtful || !isProven)) await this.flushStray();
+    else if (!wasThere && (this.#isDoubtful || !isProven)) await this.flushStray();
     this.#isDoubtful = wasThere && !isProven;
   }
 

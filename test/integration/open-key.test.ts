@@ -219,7 +219,7 @@ describe('what comes from outside', () => {
     expect(records).toHaveLength(1);
     expect(damaged.map(({ code, message }) => `${code} ${/key-\w+\.json/.exec(message)}`)).toEqual([
       'store-invalid key-damaged.json',
-      'store-io key-directory.json',
+      'not-private key-directory.json',
     ]);
     expect(await asyncRefusal(() => openKey({ store, user: 'eve@contoso.test' }))).toMatch(
       /^store-invalid: .*key-damaged/,

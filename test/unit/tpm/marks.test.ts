@@ -10,8 +10,18 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Marks } from '../../../src/tpm/marks.ts';
+
+const disk = vi.hoisted(() => ({ isFull: false }));
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  const writeSync = (fd: number, text: string): number => {
+    if (disk.isFull) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    return fs.writeSync(fd, text);
+  };
+  return { ...fs, writeSync };
+});
 
 const NAME = { kind: 'name', bytes: new Uint8Array([0, 11, 1, 2]) } as const;
 const SESSION = { kind: 'session', bytes: new Uint8Array(0) } as const;
@@ -45,6 +55,16 @@ describe('marks of what is in a TPM', () => {
     expect(dead().map(({ handle }) => handle)).toEqual([0x02000000]);
     marks.close();
     expect(dead()).toHaveLength(1);
+  });
+
+  it('leave no file where the disk is full, and say so', () => {
+    disk.isFull = true;
+    const marks = make();
+    marks.want(NAME);
+    disk.isFull = false;
+    expect(readdirSync(directory)).toEqual([]);
+    expect(marks.problem).toMatchObject({ code: 'ENOSPC' });
+    marks.close();
   });
 
   it('do not grow, and end with a connection that leaves nothing', () => {
