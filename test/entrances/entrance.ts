@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { concat, equal, utf8 } from '../../src/bytes.ts';
 import { derBytes, derParts } from '../structured-mutations.ts';
 
-/** What reading an input came to: `undefined` where it was refused without an error, else what is wrong with having accepted it, if anything. */
-export type Verdict = { readonly accepted: boolean; readonly garbage?: string | undefined };
+/** What an input came to that no error refused, and what is wrong with having accepted it. */
+type Verdict = { readonly accepted: boolean; readonly garbage?: string | undefined };
 
 /** Something public that takes bytes or text from outside. */
 export type Entrance = {

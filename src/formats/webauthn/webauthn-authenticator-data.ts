@@ -51,7 +51,8 @@ export function encodeAaguid(text: string): Bytes {
 
 /** The text of an AAGUID, in lower case. @throws KeyprovError `request-invalid` for other than 16 bytes. */
 export function decodeAaguid(bytes: Uint8Array): string {
-  if (bytes.length !== AAGUID_SIZE) throw requestInvalid('AAGUID', `${bytes.length} bytes, it has ${AAGUID_SIZE}`);
+  if (bytes.length !== AAGUID_SIZE)
+    throw requestInvalid('AAGUID', `${bytes.length} bytes, an AAGUID has ${AAGUID_SIZE}`);
   return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
