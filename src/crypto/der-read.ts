@@ -118,6 +118,8 @@ export class DerNode {
     if (content.length > MAX_OID || (content.at(-1) ?? 0x80) >= 0x80)
       throw this.wrong('an object identifier is malformed');
     for (const byte of content) {
+      // X.690, 8.19.2: else one identifier has many forms.
+      if (arc === 0n && byte === 0x80) throw this.wrong('an object identifier is malformed');
       arc = (arc << 7n) | BigInt(byte & 0x7f);
       if (byte >= 0x80) continue;
       arcs.push(arc);

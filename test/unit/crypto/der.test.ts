@@ -33,9 +33,12 @@ describe('object identifiers', () => {
     expect(() => derOid(dotted)).toThrow(TypeError);
   });
 
-  it.each(['0600', '060180', `0641${'01'.repeat(65)}`, '0401'.padEnd(6, '0')])('%s is none', (hex) => {
-    expect(refusal(() => read(hex).oid())).toMatch(/^request-invalid: test: /);
-  });
+  it.each(['0600', '060180', '06028001', '06032a8001', `0641${'01'.repeat(65)}`, '0401'.padEnd(6, '0')])(
+    '%s is none',
+    (hex) => {
+      expect(refusal(() => read(hex).oid())).toMatch(/^request-invalid: test: /);
+    },
+  );
 });
 
 describe('values', () => {
