@@ -2,7 +2,10 @@ import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const project = (name: string, testTimeout: number, globalSetup: string[] = [], execArgv: string[] = []) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: testTimeout, globalSetup, execArgv },
+  test: {
+    ...{ name, include: [`test/${name}/**/*.test.ts`], testTimeout, hookTimeout: testTimeout, globalSetup, execArgv },
+    setupFiles: ['test/own-cache.ts'],
+  },
 });
 /** Measured work is not disturbed by the collection of garbage: there is room for what it makes. */
 const MEASURED = ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'];

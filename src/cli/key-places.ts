@@ -43,15 +43,24 @@ function ignoreKeyprovError(error: unknown): undefined {
   return undefined;
 }
 
+/** How {@link showingKeySources} makes a key. */
+export interface ShowingOptions {
+  readonly algorithm: KeyAlgorithm;
+  readonly progress: Progress;
+  /** Set for a store that goes if the key is not made: marks of what is in the TPM then stay where they usually are. */
+  readonly isNewStore?: boolean | undefined;
+}
+
 /** Where a key may be made; each place says so when it is its turn. */
 export function showingKeySources(
   address: string,
   store: KeyStore,
-  { algorithm, progress }: { readonly algorithm: KeyAlgorithm; readonly progress: Progress },
+  { algorithm, progress, isNewStore }: ShowingOptions,
 ): KeySources {
+  const marksDirectory = isNewStore ? undefined : store.directory;
   const openShown = async (options: SignalOptions): Promise<Tpm> => {
     progress.begin('tpm', 'opening');
-    const tpm = await openTpm(address, { ...options, lifetime: options.signal, marksDirectory: store.directory });
+    const tpm = await openTpm(address, { ...options, lifetime: options.signal, marksDirectory });
     try {
       const { vendor } = await readNature(tpm, options);
       progress.end(`${tpm.transport.address}, ${vendor.manufacturer} '${vendor.vendorString}'`);

@@ -3,16 +3,28 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deviceCodeToken } from '../integration/support/service-client.ts';
-import { type Ended, keyprovBeside } from './support/keyprov.ts';
+import { CommandLines } from './support/command-lines.ts';
+import type { Ended } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
 /** Clears the screen, sets the clipboard, turns the direction of text, adds a line, in C0, C1 and beyond. */
 const EVIL = 'a\u001b[2J\u001b]52;c;eA==\u0007\u009b1m\u202eb\r\nkeyprov: forged\u2028\u2029\u{e0041}';
 /** What a terminal could do something with, besides the end of a line. */
 const HARMFUL = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u;
-const SOFTWARE = ['--hardware', 'discouraged', '--attestation', 'none', '--tpm', 'none', '--no-pin'];
+const SOFTWARE = [
+  '--algorithm',
+  'p-256',
+  '--hardware',
+  'discouraged',
+  '--attestation',
+  'none',
+  '--tpm',
+  'none',
+  '--no-pin',
+];
 const LOCAL = { SSH_CONNECTION: '' };
 
+const commands = new CommandLines();
 let world: ServiceWorld;
 let tokenFile: string;
 let kept: { readonly name: string; readonly content: string };
@@ -21,7 +33,10 @@ beforeAll(async () => {
   world = await startServiceWorld();
   tokenFile = world.file('token', await deviceCodeToken(world.service, ADA.upn, { device: world.device }));
 });
-afterAll(async () => await world[Symbol.asyncDispose]());
+afterAll(async () => {
+  await commands[Symbol.asyncDispose]();
+  await world[Symbol.asyncDispose]();
+});
 
 const tokenArgs = () => ['--token-command', `cat ${tokenFile}`];
 
@@ -91,7 +106,7 @@ describe('a service that answers with control characters', () => {
       });
       const json = index % 2 === 0 ? [] : ['--json'];
       const store = ['--store', join(world.path, `store-${part.replaceAll('/', '-')}-${index}`)];
-      const ended = await keyprovBeside([...args(), ...store, ...json], { env: LOCAL });
+      const ended = await commands.run([...args(), ...store, ...json], { env: LOCAL });
       expectHarmless(ended);
       if (json.length > 0) JSON.parse(ended.stdout);
       expect([name, asked > 0, ended.stderr, ended.stdout]).toEqual([name, true, ended.stderr, ended.stdout]);
@@ -103,7 +118,7 @@ describe('a service that answers with control characters', () => {
 describe('files of strangers', () => {
   beforeAll(async () => {
     const store = join(world.path, 'kept');
-    const made = await keyprovBeside(['provision', ...world.runArgs, ...SOFTWARE, ...tokenArgs(), '--store', store], {
+    const made = await commands.run(['provision', ...world.runArgs, ...SOFTWARE, ...tokenArgs(), '--store', store], {
       env: LOCAL,
     });
     expect([made.status, made.stderr]).toEqual([0, made.stderr]);
@@ -131,9 +146,9 @@ describe('files of strangers', () => {
       ['verify', '--challenge', '00', ...store],
       ['change-pin', ...store],
     ]) {
-      for (const json of [[], ['--json']]) expectHarmless(await keyprovBeside([...args, ...json]));
+      for (const json of [[], ['--json']]) expectHarmless(await commands.run([...args, ...json]));
     }
-    const shown = await keyprovBeside(['status', ...store]);
+    const shown = await commands.run(['status', ...store]);
     expect(shown.stdout).toContain('a\\u{1b}[2J\\u{1b}]52;c;eA==\\u{7}\\u{9b}1m\\u{202e}b\\u{d}\\u{a}keyprov: forged');
     expect(readFileSync(kept.name, 'utf8')).toContain('52;c;eA=='); // nothing was taken back
   });
@@ -161,7 +176,7 @@ describe('files of strangers', () => {
       const words = [...command.split(' '), ...args, file];
       const more = command === 'create' ? ['--out', join(world.path, `out-${at}`)] : [];
       const json = at % 2 === 0 ? [] : ['--json'];
-      expectHarmless(await keyprovBeside([...words, ...more, ...json]));
+      expectHarmless(await commands.run([...words, ...more, ...json]));
     }
   });
 });

@@ -17,10 +17,13 @@ import { openTpmIn } from '../../src/testing/tpm-conditions.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar } from '../fake-registrar.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
-import { keyprovJsonBeside, libtpmsMissing } from './support/keyprov.ts';
+import { CommandLines } from './support/command-lines.ts';
+import { libtpmsMissing } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
 const missing = await libtpmsMissing();
+/** Has many keys of one device, none of which is taken back. */
+const EVE = { upn: 'eve@contoso.test', password: 'wrong horse charger' };
 const USER = 'bob@contoso.test';
 const DEVICE = '47f577e3-d2d0-4a0a-8aca-e0501098bde4';
 const LOCAL = { SSH_CONNECTION: '' };
@@ -113,26 +116,44 @@ type Door = (name: string, one: Case) => Promise<string>;
 
 describe.skipIf(missing)('every setting at every door', () => {
   let world: ServiceWorld;
+  let commands: CommandLines;
   let serial = 0;
   beforeAll(async () => {
-    world = await startServiceWorld();
+    world = await startServiceWorld({ users: [ADA, EVE] });
+    commands = new CommandLines();
   });
-  afterAll(async () => await world[Symbol.asyncDispose]());
+  afterAll(async () => {
+    await commands[Symbol.asyncDispose]();
+    await world[Symbol.asyncDispose]();
+  });
 
   const fresh = () => mkdtempSync(join(world.path, 'store-'));
   const file = (content: string) => world.file(`file-${serial++}`, content);
   const policyArgs = ({ settings }: Case) => ['--policy', file(JSON.stringify(settings))];
   const tpmArgs = ({ tpm }: Case) => ['--tpm', tpm ? 'libtpms' : 'none'];
 
-  /** A store with a registered key in software whose PIN is OLD, set two months ago under the default rules. */
+  /** A copy of a store with a registered key in software whose PIN is OLD, set two months ago under the default rules. */
+  let old: string | undefined;
   async function storeWithKey(): Promise<string> {
     const directory = fresh();
-    await provision({
-      ...{ user: USER, deviceId: DEVICE, store: await openKeyStore(directory), registrar: new FakeRegistrar() },
-      ...{ policy: definePolicy({ algorithm: 'p-256' }), sources: { software }, prerequisites: 'skip' },
-      ...{ mfa: passingMfa(() => LONG_AGO), pin: utf8(OLD), now: () => LONG_AGO },
-    });
-    return directory;
+    if (old === undefined) {
+      await provision({
+        ...{ user: USER, deviceId: DEVICE, store: await openKeyStore(directory), registrar: new FakeRegistrar() },
+        ...{ policy: definePolicy({ algorithm: 'p-256' }), sources: { software }, prerequisites: 'skip' },
+        ...{ mfa: passingMfa(() => LONG_AGO), pin: utf8(OLD), now: () => LONG_AGO },
+      });
+      old = directory;
+    }
+    const copy = fresh();
+    cpSync(old, copy, { recursive: true });
+    return copy;
+  }
+  /** The record of a key in software whose PIN is OLD; made once. */
+  let made: KeyRecord | undefined;
+  async function oldKey(): Promise<KeyRecord> {
+    const policy = definePolicy({ algorithm: 'p-256' });
+    made ??= (await makeKey({ policy, sources: { software }, pin: utf8(OLD) })).record;
+    return made;
   }
   /** A store with a key in software that the service has; made once. */
   let registered: string | undefined;
@@ -140,7 +161,7 @@ describe.skipIf(missing)('every setting at every door', () => {
     if (registered !== undefined) return registered;
     const store = fresh();
     const args = ['provision', ...world.serviceArgs, '--user', ADA.upn, '--store', store, '--skip-prerequisites'];
-    const { status } = await keyprovJsonBeside([...args, '--tpm', 'none', '--pin-file', file(OLD)], { env: LOCAL });
+    const { status } = await commands.json([...args, '--tpm', 'none', '--pin-file', file(OLD)], { env: LOCAL });
     expect(status).toBe(0);
     registered = store;
     return store;
@@ -149,7 +170,7 @@ describe.skipIf(missing)('every setting at every door', () => {
 
   /** What a command says: a refusal, or what the one key in the store shows. */
   async function command(name: string, one: Case, args: readonly string[], store: string): Promise<string> {
-    const { status, json } = await keyprovJsonBeside([...args, ...policyArgs(one)], { env: LOCAL });
+    const { status, json } = await commands.json([...args, ...policyArgs(one)], { env: LOCAL });
     if (status === 11) return blocked(json);
     if (status !== 0) return refused(json);
     const { records } = await (await openKeyStore(store)).list();
@@ -229,7 +250,7 @@ describe.skipIf(missing)('every setting at every door', () => {
       kind: 'making',
       run: async (name, one) => {
         const store = fresh();
-        const args = ['provision', ...world.serviceArgs, '--user', ADA.upn, '--store', store, '--skip-prerequisites'];
+        const args = ['provision', ...world.serviceArgs, '--user', EVE.upn, '--store', store, '--skip-prerequisites'];
         return await command(name, one, [...args, '--pin-file', file(one.pin ?? OLD), ...tpmArgs(one)], store);
       },
     },
@@ -255,11 +276,7 @@ describe.skipIf(missing)('every setting at every door', () => {
       run: (name, one) =>
         cellOf(async () => {
           if (one.changing === NO_KEY_MADE) return NO_KEY_MADE;
-          const { record } = await makeKey({
-            policy: definePolicy({ algorithm: 'p-256' }),
-            sources: { software },
-            pin: utf8(OLD),
-          });
+          const record = await oldKey();
           await using key = await openKey({ record, sources: { software } });
           const { pin: policy } = definePolicy(one.settings);
           return describeRecord(name, await key.changePin({ pin: utf8(OLD), newPin: pinOf(one), policy }));
@@ -278,12 +295,7 @@ describe.skipIf(missing)('every setting at every door', () => {
       kind: 'status',
       run: async (_, one) => {
         if (one.status === NO_KEY_MADE || one.status === ASKED_LATER) return one.status;
-        const { status, json } = await keyprovJsonBeside([
-          'status',
-          '--store',
-          await storeWithKey(),
-          ...policyArgs(one),
-        ]);
+        const { status, json } = await commands.json(['status', '--store', await storeWithKey(), ...policyArgs(one)]);
         const [key] = [json.keys].flat();
         const reasons: readonly { setting: string }[] = Object(key).pin?.mustChange ?? [];
         return status === 5 ? `must change: ${reasons.map(({ setting }) => setting).join(', ')}` : `status ${status}`;

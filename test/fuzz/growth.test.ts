@@ -12,6 +12,8 @@ const MEASURABLE_US = 3000;
  * once as much where that is linear, four times where it is quadratic.
  */
 const MOST_GROWTH = 2.25;
+/** Less than this is linear, even if only two measurements say so. */
+const PLAIN_GROWTH = 1.5;
 const SMALL = 4 * 1024;
 const LARGE = 64 * 1024;
 
@@ -28,10 +30,10 @@ async function cost(entrance: Entrance, input: Uint8Array): Promise<number> {
   return user + system;
 }
 
-/** The least of some measurements of so many readings: others on the machine make no measurement cheaper. */
-async function least(entrance: Entrance, input: Uint8Array, readings: number): Promise<number> {
+/** The least of so many measurements of so many readings: others on the machine make no measurement cheaper. */
+async function least(entrance: Entrance, input: Uint8Array, readings: number, runs: number): Promise<number> {
   let found = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < 5; run++) {
+  for (let run = 0; run < runs; run++) {
     let sum = 0;
     globalThis.gc?.({ type: 'minor', execution: 'sync' });
     for (let i = 0; i < readings; i++) sum += await cost(entrance, input);
@@ -46,12 +48,14 @@ type Hostile = (size: number) => Uint8Array;
 /** How much more an input of that size costs than four of a quarter of it; 0 where that cannot be measured. */
 async function growthAt(entrance: Entrance, make: Hostile, size: number): Promise<number> {
   const [large, small] = [make(size), make(size / 4)];
+  const measure = async (runs: number): Promise<number> => {
+    const whole = await least(entrance, large, 1, runs);
+    return whole < MEASURABLE_US ? 0 : whole / (await least(entrance, small, 4, runs));
+  };
+  const plain = await measure(2);
+  if (plain < PLAIN_GROWTH) return plain;
   let found = Number.POSITIVE_INFINITY;
-  for (let tries = 0; tries < 3 && found > MOST_GROWTH; tries++) {
-    const whole = await least(entrance, large, 1);
-    if (whole < MEASURABLE_US) return 0;
-    found = Math.min(found, whole / (await least(entrance, small, 4)));
-  }
+  for (let tries = 0; tries < 3 && found > MOST_GROWTH; tries++) found = Math.min(found, await measure(5));
   return found;
 }
 
@@ -98,7 +102,7 @@ function* runs(sample: Uint8Array, units: readonly string[]): Generator<readonly
 }
 
 const repeated = (part: Uint8Array, size: number) =>
-  concat(...Array.from({ length: Math.ceil(size / part.length) }, () => part));
+  new Uint8Array(part.length * Math.ceil(size / part.length)).map((_, at) => part[at % part.length] ?? 0);
 const nested = (size: number) => {
   const levels = Math.floor(size / 5);
   const bytes = new Uint8Array(5 * levels);

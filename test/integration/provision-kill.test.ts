@@ -27,7 +27,7 @@ import { startLocalSwtpm } from './support/local-swtpm.ts';
 
 const PIN = '591834';
 /** Times that a run is killed at random, in each kind of TPM. */
-const RANDOM_KILLS = 100;
+const RANDOM_KILLS = 20;
 /** Runs at a time. */
 const LANES = 2;
 

@@ -75,6 +75,7 @@ interface Wish
   /** Of the TPM, or `none`. */
   readonly address: string;
   readonly challenge: Bytes;
+  readonly isNewStore: boolean;
 }
 
 async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
@@ -99,7 +100,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
     const wish = { address, policy, profile, user, deviceId, pin, allowDowngrade, fallBack };
     const over = challenge ?? randomChallenge(report);
     const make = (store: KeyStore, previous: Backend | undefined) =>
-      createKey(store, { ...wish, challenge: over }, previous, context);
+      createKey(store, { ...wish, challenge: over, isNewStore: directory !== undefined }, previous, context);
     if (directory !== undefined) return await createIn(directory, given.has('force'), user, make, context);
     const store = await openStore(given, context);
     const earlier = user === undefined ? [] : await findKeys(store, { user });
@@ -134,7 +135,7 @@ async function previousBackend(
 
 async function createKey(
   store: KeyStore,
-  { address, ...wish }: Wish,
+  { address, isNewStore, ...wish }: Wish,
   previous: Backend | undefined,
   { report, signal }: Context,
 ): Promise<ProvisionedKey> {
@@ -142,7 +143,7 @@ async function createKey(
   const { algorithm } = wish.policy;
   return await provisionKey({
     ...{ ...wish, previous, signal },
-    sources: showingKeySources(address, store, { algorithm, progress }),
+    sources: showingKeySources(address, store, { algorithm, progress, isNewStore }),
     onEvent: (event) => showEvent(event, progress),
   });
 }

@@ -21,7 +21,10 @@ export class Output {
 
   /** Waits until the result is written. The exit code for one that cannot be; undefined if all is well. */
   async finish(): Promise<number | undefined> {
-    await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+    const { stdout } = process;
+    // Not even nothing can be written to what is full: so nothing is, unless there is something to wait for.
+    if (stdout.writableLength > 0) await new Promise<void>((resolve) => stdout.write('', () => resolve()));
+    else await new Promise((resolve) => setImmediate(resolve));
     const problem = this.#problem;
     if (problem === undefined) return undefined;
     // Whoever reads has seen enough: as for a program that SIGPIPE ends.

@@ -326,13 +326,9 @@ describe('hostile registry exports', () => {
     ['many wrong values', `[${GPO}]\n${'"Enabled"=dword:7\n'.repeat(50_000)}`],
     ['many wrong lines', 'x\n'.repeat(500_000)],
     ['bytes without end', `[${GPO}]\n"a"=hex:${'00,\\\n'.repeat(200_000)}`],
-  ])(
-    'of %s end soon',
-    (_, body) => {
-      survives(`${HEADER}\n${body}`);
-    },
-    5_000,
-  );
+  ])('of %s come to an end', (_, body) => {
+    survives(`${HEADER}\n${body}`);
+  });
 
   it('larger than a policy can be are refused', () => {
     const text = `${HEADER}\n${' '.repeat(16 * 1024 * 1024)}`;

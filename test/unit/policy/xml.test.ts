@@ -140,15 +140,11 @@ describe('parseXml', () => {
     ['a long name', `<${'a'.repeat(2_000_000)}/>`],
     ['siblings', `<a>${'<b/>'.repeat(200_000)}</a>`],
     ['more than can be', ' '.repeat(4 * 1024 * 1024 + 1)],
-  ])(
-    'ends soon with many %s',
-    (_, xml) => {
-      try {
-        expect(parseXml(xml)).toHaveLength(1);
-      } catch (error) {
-        if (!(error instanceof XmlError)) throw error;
-      }
-    },
-    5_000,
-  );
+  ])('comes to an end with many %s', (_, xml) => {
+    try {
+      expect(parseXml(xml)).toHaveLength(1);
+    } catch (error) {
+      if (!(error instanceof XmlError)) throw error;
+    }
+  });
 });

@@ -12,7 +12,7 @@ import { issueAuthority } from '../../../certificates.ts';
 import { ecKey, rsaKey, signingKeyOf } from '../../../signing-key.ts';
 
 const tpm = { manufacturer: 0x53544d20, model: 'ST33', version: 0x00010257 };
-const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 60_000) };
+const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
 
 let authority: CertificateAuthority;
 beforeAll(async () => {
