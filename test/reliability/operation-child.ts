@@ -1,6 +1,7 @@
 /**
  * Does one operation with the options in the JSON of the first argument, and prints what it came to. At the border
- * `stopAt` (counted from 1) it prints `stopped` and waits to be killed. Borders are before and after each change of a file,
+ * `stopAt` (counted from 1) it prints `stopped` and waits to be killed; at `terminateAt` it sends itself SIGTERM, which aborts
+ * the work as in the command line. Borders are before and after each change of a file,
  * request to the service and command of the TPM.
  */
 import { writeSync } from 'node:fs';
@@ -22,16 +23,23 @@ export interface ChildOrder {
   readonly tpm: string;
   readonly id: string;
   readonly user: string;
+  readonly deviceId: string;
   readonly service: { readonly url: string; readonly tenant: string; readonly ca: string; readonly token: string };
   readonly recoveryKey: string;
   readonly stopAt?: number | undefined;
+  readonly terminateAt?: number | undefined;
 }
 
 const order: ChildOrder = JSON.parse(process.argv[2] ?? '');
 let borders = 0;
 
+const TERMINATED = new Error('ended by SIGTERM');
+const stop = new AbortController();
+process.once('SIGTERM', () => stop.abort(TERMINATED));
+
 function border(): void {
   borders += 1;
+  if (borders === order.terminateAt) process.kill(process.pid, 'SIGTERM');
   if (borders !== order.stopAt) return;
   writeSync(1, 'stopped\n');
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
@@ -62,15 +70,25 @@ async function run(): Promise<string> {
   const { url, tenant, ca, token } = order.service;
   await using inner = createServiceFetch({ ca });
   try {
-    await using tpm = await openTpm(order.tpm, { wrap: withBorders, marksDirectory: order.directory });
+    await using tpm = await openTpm(order.tpm, {
+      ...{ wrap: withBorders, marksDirectory: order.directory, lifetime: stop.signal, signal: stop.signal },
+    });
     await OPERATIONS[order.operation]?.({
-      ...{ tpm, id: order.id, user: order.user, store: await openKeyStore(order.directory) },
+      ...{
+        tpm,
+        id: order.id,
+        user: order.user,
+        deviceId: order.deviceId,
+        signal: stop.signal,
+        store: await openKeyStore(order.directory),
+      },
       registrar: await openKeyRegistrar({ url, tenant, fetch: (input, init) => between(() => inner(input, init)) }),
       token: async () => token,
       recover: async (request) => openRecoverySecret(request, order.recoveryKey),
     });
     return 'right';
   } catch (error) {
+    if (error === TERMINATED) return 'typed: ended by the signal';
     if (error instanceof WrongResult) return `wrong ${error.message}`;
     return error instanceof KeyprovError
       ? `typed ${error.code}`

@@ -20,7 +20,6 @@ import type { Tpm } from '../../src/tpm/tpm.ts';
 
 export const PIN = utf8('591834');
 export const NEW_PIN = utf8('604817');
-export const DEVICE = '47f577e3-d2d0-4a0a-8aca-e0501098bde4';
 export const policy = definePolicy({ algorithm: 'p-256', hardware: 'required', attestation: 'required' });
 const CHALLENGE = utf8('a challenge of the service');
 const DATA = utf8('what is signed');
@@ -30,6 +29,9 @@ export interface Place {
   readonly store: KeyStore;
   readonly tpm: Tpm;
   readonly user: string;
+  readonly deviceId: string;
+  /** Ends the operation. */
+  readonly signal?: AbortSignal | undefined;
   /** Of the key that is there. */
   readonly id: string;
   /** For operations with a service. */
@@ -44,46 +46,46 @@ export class WrongResult extends Error {}
 
 /** What is swept: each throws {@link WrongResult} if it succeeds with a result that does not verify. */
 export const OPERATIONS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
-  async create({ store, tpm, user }) {
+  async create({ store, tpm, user, deviceId, signal }) {
     const made = await provisionKey({
-      ...{ policy, sources: { tpm }, challenge: CHALLENGE, pin: PIN, user, deviceId: DEVICE },
+      ...{ policy, sources: { tpm }, challenge: CHALLENGE, pin: PIN, user, deviceId, signal },
     });
     if (made.attestation.status !== 'made') throw new WrongResult('not attested');
     checkStatement(made.attestation.statement, made.record.publicKey);
     await store.save(made);
   },
-  async provision({ store, tpm, user, registrar, token }) {
+  async provision({ store, tpm, user, deviceId, registrar, token, signal }) {
     const outcome = await provision({
-      ...{ user, deviceId: DEVICE, store, registrar, policy, prerequisites: 'skip', sources: { tpm }, pin: PIN },
+      ...{ user, deviceId, signal, store, registrar, policy, prerequisites: 'skip', sources: { tpm }, pin: PIN },
       mfa: async () => ({ status: 'passed', token: await token() }),
     });
     if (outcome.status === 'pending') throw outcome.problem;
     if (outcome.status !== 'registered') throw new WrongResult(outcome.status);
   },
-  async sign({ store, tpm, id }) {
-    await using key = await openKey({ store, id, sources: { tpm } });
-    const signature = await key.sign({ data: DATA, pin: PIN });
+  async sign({ store, tpm, id, signal }) {
+    await using key = await openKey({ store, id, sources: { tpm }, signal });
+    const signature = await key.sign({ data: DATA, pin: PIN, signal });
     if (!verifySignature(key.publicKey, 'sha256', DATA, signature, 'der')) throw new WrongResult('the signature');
   },
-  async 'change-pin'({ store, tpm, id }) {
-    await using key = await openKey({ store, id, sources: { tpm } });
-    await key.changePin({ pin: PIN, newPin: NEW_PIN });
+  async 'change-pin'({ store, tpm, id, signal }) {
+    await using key = await openKey({ store, id, sources: { tpm }, signal });
+    await key.changePin({ pin: PIN, newPin: NEW_PIN, signal });
   },
-  async reset({ store, tpm, id, recover }) {
+  async reset({ store, tpm, id, recover, signal }) {
     const provider = await openTpmKeyProvider(tpm);
     const prompt = async () => NEW_PIN.slice();
-    await resetPinKeepingKey(store, id, { provider, policy: policy.pin, recover, prompt });
+    await resetPinKeepingKey(store, id, { provider, policy: policy.pin, recover, prompt, signal });
   },
-  async attest({ store, tpm, id }) {
-    await using key = await openKey({ store, id, sources: { tpm } });
-    checkStatement(await key.attest({ challenge: CHALLENGE }), key.publicKey);
+  async attest({ store, tpm, id, signal }) {
+    await using key = await openKey({ store, id, sources: { tpm }, signal });
+    checkStatement(await key.attest({ challenge: CHALLENGE, signal }), key.publicKey);
   },
-  async activation({ tpm }) {
-    await using ek = await openEndorsementKey(tpm, { template: 'L-2' });
-    await using ak = await createAttestationKey(tpm, { algorithm: 'p-256' });
+  async activation({ tpm, signal }) {
+    await using ek = await openEndorsementKey(tpm, { template: 'L-2', signal });
+    await using ak = await createAttestationKey(tpm, { algorithm: 'p-256', signal });
     const secret = utf8('a secret of a certificate author');
     const credential = makeCredential({ ek: ek.publicArea, objectName: objectName(ak.publicArea), secret });
-    const opened = await activateCredential(tpm, { ek, ak: ak.object, credential });
+    const opened = await activateCredential(tpm, { ek, ak: ak.object, credential, signal });
     if (!equal(opened, secret)) throw new WrongResult('the secret');
   },
 };

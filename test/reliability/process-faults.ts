@@ -1,5 +1,5 @@
 /**
- * What happens to processes: killed at every border (also in a PID namespace of its own), a full disk, too few file
+ * What happens to processes: killed at every border (also in a PID namespace of its own), ended by SIGTERM, a full disk, too few file
  * descriptors, a clock that jumps. After each the operation is done again without a fault. Run it as root with
  * `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION] [--tpm swtpm|libtpms]`; it prints a table.
  */
@@ -17,6 +17,7 @@ import {
   type Column,
   endWorld,
   freshCopy,
+  lookAndClose,
   pair,
   prepare,
   printTable,
@@ -40,6 +41,7 @@ interface Trial {
   /** Before `node`: a program that changes its surroundings. */
   readonly prefix?: readonly string[];
   readonly stopAt?: number;
+  readonly terminateAt?: number;
   /** Bytes that the disk of the store has left. */
   readonly room?: number;
 }
@@ -68,12 +70,27 @@ async function attempt(swept: Swept, operation: string, trial: Trial): Promise<[
   const { url, ca, tenantId: tenant } = world.service;
   const { said, borders } = await runChild(
     {
-      ...{ operation, directory: place, tpm: swept.address, id: swept.id, user, recoveryKey, stopAt: trial.stopAt },
+      ...{
+        operation,
+        directory: place,
+        tpm: swept.address,
+        id: swept.id,
+        user,
+        deviceId: world.device.deviceId,
+        recoveryKey,
+        stopAt: trial.stopAt,
+        terminateAt: trial.terminateAt,
+      },
       service: { url, ca, tenant, token: operation === 'provision' ? await world.token(user) : '' },
     },
     trial,
   );
   if (trial.room !== undefined) await fromSmallDisk(place, copy.directory);
+  if (trial.terminateAt !== undefined) {
+    // A signal lets the process clean up: nothing is for the next one to do.
+    const left = await lookAndClose(await swept.connect());
+    if (left.length > 0) return ['left behind', left.map((one) => one.toString(16)).join(', '), borders];
+  }
   const again = await withinTime(afterwards(swept, operation, copy, said === 'right'));
   await rm(copy.directory, { recursive: true });
   if (again === 'hang') return ['hang', 'afterwards', borders];
@@ -125,6 +142,7 @@ function* trials(borders: number): Generator<[name: string, trial: Trial]> {
     yield ['SIGKILL', { stopAt }];
     yield ['SIGKILL in a PID namespace', { stopAt, prefix: NAMESPACE }];
   }
+  for (let terminateAt = 1; terminateAt <= borders; terminateAt++) yield ['SIGTERM', { terminateAt }];
   for (let room = 0; room <= 16_384; room += 4096) yield ['full disk', { room }];
   for (let files = 20; files < 40; files++) yield ['EMFILE', { prefix: ['prlimit', `--nofile=${files}`] }];
   if (spawnSync('which', ['faketime']).status === 0) {

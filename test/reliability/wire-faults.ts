@@ -50,7 +50,7 @@ export function faultyWire(inner: TpmTransport, at: number, fault: WireFault | u
     met = true;
     switch (fault?.kind) {
       case 'command bit':
-        return await pass(flipped(command, outsideSize(fault.bit)), options);
+        return await pass(flipped(command, outsideSize(fault.bit % (command.length * 8))), options);
       case 'answer bit':
         return flipped(await pass(command, options), fault.bit);
       case 'truncation':

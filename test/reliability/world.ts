@@ -15,7 +15,7 @@ import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { startSwtpm } from '../../src/tpm/transports/swtpm-process.ts';
 import { startIdentityWorld } from '../integration/support/identity-world.ts';
 import { leftovers } from '../integration/support/new-tpm.ts';
-import { DEVICE, NEW_PIN, OPERATIONS, PIN, type Place, pinOf, policy } from './operations.ts';
+import { NEW_PIN, OPERATIONS, PIN, type Place, pinOf, policy } from './operations.ts';
 
 /** What an operation with a fault can come to. All from the third on must not be. */
 const COLUMNS = [
@@ -62,7 +62,14 @@ export async function prepare(name: string): Promise<Swept> {
   const limits = { newMaxTries: 32, newRecoveryTime: 600, lockoutRecovery: 86_400 };
   await tpm.run(DictionaryAttackParameters, { lockHandle: TPM_RH.LOCKOUT, ...limits });
   const made = await provisionKey({
-    ...{ policy, sources: { tpm }, challenge: utf8('x'), pin: PIN, deviceId: DEVICE, user: 'kept@contoso.test' },
+    ...{
+      policy,
+      sources: { tpm },
+      challenge: utf8('x'),
+      pin: PIN,
+      deviceId: world.device.deviceId,
+      user: 'kept@contoso.test',
+    },
     pinRecovery: { servicePublicKey, user: 'kept@contoso.test' },
   });
   await store.save(made);
@@ -74,7 +81,15 @@ export async function prepare(name: string): Promise<Swept> {
 /** An operation's place in that store. */
 export async function placeIn(directory: string, tpm: Tpm, id: string, user: string): Promise<Place> {
   return {
-    ...{ tpm, id, user, registrar, store: await openKeyStore(directory), token: () => world.token(user) },
+    ...{
+      tpm,
+      id,
+      user,
+      deviceId: world.device.deviceId,
+      registrar,
+      store: await openKeyStore(directory),
+      token: () => world.token(user),
+    },
     recover: async (request) => openRecoverySecret(request, pair.privateKey),
   };
 }
