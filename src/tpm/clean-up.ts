@@ -1,6 +1,8 @@
 /** What is still to be taken out of a TPM: clean-up that failed is kept until the TPM has said that it is done. */
 export class CleanUp {
   readonly #due = new Set<() => Promise<unknown>>();
+  /** Handles of what was in the TPM before anything of ours; undefined if that is not known. */
+  before: Set<number> | undefined;
 
   /** Runs `work`. If it fails, `again` is due, which finds out for itself what is still to be done. */
   async run(work: () => Promise<unknown>, again: () => Promise<unknown> = work): Promise<void> {
@@ -28,8 +30,9 @@ export class CleanUp {
     return { done, problems };
   }
 
-  /** Nothing is due any more: the TPM has lost its power. */
+  /** Nothing is due any more, and nothing was before: the TPM has lost its power. */
   forget(): void {
     this.#due.clear();
+    this.before = new Set();
   }
 }

@@ -23,7 +23,7 @@ import { SessionSlots } from './session-slots.ts';
 import { tpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
-import { isGone } from './volatile.ts';
+import { isGone, listVolatile } from './volatile.ts';
 
 /** Options of `Tpm.run`. */
 export interface RunOptions extends SignalOptions {
@@ -102,7 +102,13 @@ export class Engine {
       const isUnknown = isKeyprovError(error) && error.code.startsWith('transport-');
       if (mark !== undefined && !isUnknown) this.#marks?.settle(mark, undefined);
       if (isGone(error)) this.#flushed(args);
-      throw error;
+      // A refusal can come in the place of the answer; what the command has loaded then is what was not there before.
+      const isDoubtful = command.answerHandle !== undefined && isTpmError(error) && this.#cleanUp.before !== undefined;
+      if (!isDoubtful) throw error;
+      return await withCleanup(
+        () => Promise.reject(error),
+        () => this.#room.flushUnbelieved(command, args, EMPTY),
+      );
     } finally {
       exchange.wipe();
       for (const session of used) {
@@ -122,6 +128,10 @@ export class Engine {
       this.#isClean = true;
       try {
         await flushDead(this.#call, this.#marks);
+        this.#cleanUp.before ??= new Set([
+          ...(await listVolatile(this.#call, TPM_HT.TRANSIENT)),
+          ...(await listVolatile(this.#call, TPM_HT.HMAC_SESSION)),
+        ]);
       } catch (error) {
         // What cannot be cleared is in the way perhaps, and then the error of the command says so.
         if (!isTpmError(error)) throw error;
@@ -131,7 +141,9 @@ export class Engine {
   }
 
   #flushed(args: object): void {
-    if ('flushHandle' in args && typeof args.flushHandle === 'number') this.#marks?.gone(args.flushHandle);
+    if (!('flushHandle' in args) || typeof args.flushHandle !== 'number') return;
+    this.#marks?.gone(args.flushHandle);
+    this.#cleanUp.before?.delete(args.flushHandle);
   }
 
   /** What an answer holds; if it cannot be believed, what the command has loaded is taken out of the TPM. */

@@ -123,7 +123,8 @@ export class ObjectSlots {
    * @returns false where there is none.
    */
   async flushLoaded(guess: number | undefined, fits: Fits): Promise<boolean> {
-    const unknown = await this.#unknownHandles();
+    const { before } = this.#cleanUp;
+    const unknown = (await this.#unknownHandles()).filter((handle) => !before?.has(handle));
     const [first, others] = [
       unknown.filter((handle) => handle === guess),
       unknown.filter((handle) => handle !== guess),

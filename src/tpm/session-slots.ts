@@ -135,8 +135,9 @@ export class SessionSlots {
    * Where there are several, nothing tells which it is.
    */
   async flushStray(): Promise<void> {
+    const { before } = this.#cleanUp;
     const loaded = await listVolatile(this.#call, TPM_HT.HMAC_SESSION); // this lists the loaded ones of both kinds
-    const [stray, ...others] = loaded.filter((handle) => this.find(handle) === undefined);
+    const [stray, ...others] = loaded.filter((handle) => this.find(handle) === undefined && !before?.has(handle));
     if (stray !== undefined && others.length === 0) await flushHandle(this.#call, stray);
   }
 

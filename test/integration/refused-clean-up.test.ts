@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
+import { ReadPublic } from '../../src/tpm/commands/object.ts';
 import { GetRandom } from '../../src/tpm/commands/random.ts';
 import { TPM_ALG, TPM_RH } from '../../src/tpm/constants.ts';
 import { startSession } from '../../src/tpm/start-session.ts';
@@ -84,6 +85,13 @@ it.skipIf(missing)(
     expect(await leftAfter(1, { kind: 'reorder' }, objects)).toEqual(['failed']);
     expect(await leftAfter(2, { kind: 'reorder' }, objects)).toEqual(['failed']);
     expect(await leftAfter(1, { kind: 'reorder' }, startSession)).toEqual(['failed']);
+    // The answer before is a refusal.
+    const afterRefusal = async (tpm: Tpm) => {
+      await tpm.run(ReadPublic, { objectHandle: 0x81000001 }).catch(() => {});
+      await load(tpm, 'a');
+    };
+    expect(await leftAfter(2, { kind: 'duplicate' }, afterRefusal)).toEqual(['failed']);
+    expect(await leftAfter(2, { kind: 'reorder' }, afterRefusal)).toEqual(['failed']);
   },
 );
 

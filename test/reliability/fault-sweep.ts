@@ -5,7 +5,6 @@
  * table, and ends with 1 if one of the last four columns is not 0.
  */
 import { rm } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import { KeyprovError, sayError } from '../../src/errors.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
@@ -18,6 +17,7 @@ import {
   type Column,
   endWorld,
   freshCopy,
+  given,
   lookAndClose,
   placeIn,
   prepare,
@@ -26,14 +26,6 @@ import {
   withinTime,
 } from './world.ts';
 
-const { values: given } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    each: { type: 'string', default: '1' },
-    only: { type: 'string' },
-    tpm: { type: 'string' },
-  },
-});
 const dice = new Dice(Number(given.seed));
 /** How often each kind of fault meets each command. */
 const EACH = Number(given.each);

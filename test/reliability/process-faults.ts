@@ -7,7 +7,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { bundle } from '../integration/support/bundle.ts';
 import type { ChildOrder } from './operation-child.ts';
 import { OPERATIONS } from './operations.ts';
@@ -17,6 +16,7 @@ import {
   type Column,
   endWorld,
   freshCopy,
+  given,
   lookAndClose,
   pair,
   prepare,
@@ -26,9 +26,6 @@ import {
   world,
 } from './world.ts';
 
-const { values: given } = parseArgs({
-  options: { kills: { type: 'string', default: '200' }, only: { type: 'string' }, tpm: { type: 'string' } },
-});
 const KILLS = Number(given.kills);
 /** After so long a child hangs, in milliseconds. */
 const HANG_MS = 60_000;

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { utf8, view } from '../../src/bytes.ts';
 import { decodeSpki, type RsaPublicKey } from '../../src/crypto/public-key.ts';
 import { openKeyStore } from '../../src/keys/key-store.ts';
@@ -30,6 +31,16 @@ const COLUMNS = [
 export type Column = (typeof COLUMNS)[number];
 export const BAD: readonly Column[] = COLUMNS.slice(2);
 
+/** What the sweeps of the wire and of processes are told; each takes the options of the other. */
+export const { values: given } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    each: { type: 'string', default: '1' },
+    kills: { type: 'string', default: '200' },
+    only: { type: 'string' },
+    tpm: { type: 'string' },
+  },
+});
 /** After so long an operation hangs, in milliseconds. */
 const HANG_MS = 60_000;
 export const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
