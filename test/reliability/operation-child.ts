@@ -25,6 +25,7 @@ export interface ChildOrder {
   readonly user: string;
   readonly deviceId: string;
   readonly service: { readonly url: string; readonly tenant: string; readonly ca: string; readonly token: string };
+  readonly device: { readonly certificate: string; readonly privateKey: string };
   readonly recoveryKey: string;
   readonly stopAt?: number | undefined;
   readonly terminateAt?: number | undefined;
@@ -68,7 +69,7 @@ function withBorders(transport: TpmTransport): TpmTransport {
 
 async function run(): Promise<string> {
   const { url, tenant, ca, token } = order.service;
-  await using inner = createServiceFetch({ ca });
+  await using inner = createServiceFetch({ ca, clientCertificate: order.device });
   try {
     await using tpm = await openTpm(order.tpm, {
       ...{ wrap: withBorders, marksDirectory: order.directory, lifetime: stop.signal, signal: stop.signal },

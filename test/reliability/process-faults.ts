@@ -75,6 +75,7 @@ async function attempt(swept: Swept, operation: string, trial: Trial): Promise<[
         user,
         deviceId: world.device.deviceId,
         recoveryKey,
+        device: world.device,
         stopAt: trial.stopAt,
         terminateAt: trial.terminateAt,
       },
