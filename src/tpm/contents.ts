@@ -1,10 +1,12 @@
 import { KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { listHandles, listSessionStates } from './capabilities.ts';
+import { FlushContext } from './commands/context.ts';
 import { ReadPublic } from './commands/object.ts';
 import { handleType, TPM_ALG, TPM_HT } from './constants.ts';
-import { Marks } from './marks.ts';
+import { defaultMarksDirectory, Marks } from './marks.ts';
 import { publicKeyOf } from './public-key.ts';
+import { findDead } from './recover.ts';
 import type { TpmtPublic } from './structures/object.ts';
 import type { Tpm } from './tpm.ts';
 
@@ -18,9 +20,16 @@ export interface VolatileEntry {
   readonly ours: boolean;
 }
 
+/** Options of {@link readVolatile}. */
+export interface VolatileOptions extends SignalOptions {
+  /** Where connections to this TPM note what they have in it; see `TpmOptions`. */
+  readonly marksDirectory?: string | undefined;
+}
+
 /** The transient objects and the sessions in a TPM. With a resource manager, only those of this connection are seen. */
-export async function readVolatile(tpm: Tpm, options: SignalOptions = {}): Promise<VolatileEntry[]> {
-  const marked = new Marks(tpm.transport.address).readDead().flatMap(({ marks }) => marks.map(({ handle }) => handle));
+export async function readVolatile(tpm: Tpm, options: VolatileOptions = {}): Promise<VolatileEntry[]> {
+  const dead = marksOf(tpm, options).readDead();
+  const marked = await findDead((command, args) => tpm.run(command, args, options), dead);
   const entry = (handle: number, kind: VolatileEntry['kind'], what: string): VolatileEntry => ({
     ...{ handle, kind, what, ours: marked.includes(handle) },
   });
@@ -35,6 +44,22 @@ export async function readVolatile(tpm: Tpm, options: SignalOptions = {}): Promi
   }
   return entries;
 }
+
+/** Flushes those, and has it noted that nothing of a dead connection is there any more. */
+export async function flushVolatile(
+  tpm: Tpm,
+  handles: readonly number[],
+  options: VolatileOptions = {},
+): Promise<void> {
+  const dead = marksOf(tpm, options).readDead();
+  for (const flushHandle of handles) {
+    await tpm.run(FlushContext, { flushHandle }, options);
+    for (const file of dead) file.gone(flushHandle);
+  }
+}
+
+const marksOf = ({ transport }: Tpm, { marksDirectory = defaultMarksDirectory() }: VolatileOptions): Marks =>
+  new Marks(transport.address, marksDirectory);
 
 function describeArea(area: TpmtPublic): string {
   const { restricted, decrypt, sign } = area.objectAttributes;

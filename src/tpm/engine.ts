@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Bytes, uint32At } from '../bytes.ts';
+import { type Bytes, concat, uint32, uint32At } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
@@ -82,7 +82,13 @@ export class Engine {
     }
     const names = resolved.map(({ name }) => name);
     const mark = await this.#mark(command, args);
-    const exchange = prepare(command, args, resolved, authEntries(handles, names, sessions));
+    let exchange: Exchange;
+    try {
+      exchange = prepare(command, args, resolved, authEntries(handles, names, sessions));
+    } catch (error) {
+      if (mark !== undefined) this.#marks?.settle(mark, undefined);
+      throw error;
+    }
     try {
       const answer = await this.#exchange(command, exchange, inUse, signal);
       for (const entity of entities) if (entity instanceof Session) this.sessions.use(entity);
@@ -137,10 +143,13 @@ export class Engine {
         if (!isTpmError(error)) throw error;
       }
     }
-    return this.#marks.want(what);
+    if (what.kind !== 'session') return this.#marks.want(what);
+    const before = [...(this.#cleanUp.before ?? [])].filter((handle) => handleType(handle) !== TPM_HT.TRANSIENT);
+    return this.#marks.want({ kind: 'session', bytes: concat(...before.map(uint32)) });
   }
 
   #flushed(args: object): void {
+    if ('saveHandle' in args && typeof args.saveHandle === 'number') this.#marks?.saved(args.saveHandle);
     if (!('flushHandle' in args) || typeof args.flushHandle !== 'number') return;
     this.#marks?.gone(args.flushHandle);
     this.#cleanUp.before?.delete(args.flushHandle);

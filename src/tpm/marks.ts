@@ -1,29 +1,48 @@
-import { closeSync, constants, existsSync, ftruncateSync, readdirSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  constants,
+  existsSync,
+  ftruncateSync,
+  lstatSync,
+  readdirSync,
+  readlinkSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fromHex, toHex } from '../bytes.ts';
 import { ignoring, temporaryName } from '../storage/atomic-file.ts';
 import { openPrivateDirectory, openPrivateFile, readPrivateFile } from '../storage/private-files.ts';
+import { decode } from './codec/index.ts';
+import { TPMT_PUBLIC } from './structures/object.ts';
 
 /** What a connection was about to load or start in a TPM: an object by its Name or its template, or a session. */
 export interface Mark {
   /** Milliseconds of the system's clock. */
   readonly at: number;
-  /** A Name, a TPMT_PUBLIC, or nothing for a session. */
+  /** A Name; a TPMT_PUBLIC; or for a session, the UINT32 handles of those that were loaded before it. */
   readonly what: { readonly kind: 'name' | 'template' | 'session'; readonly bytes: Uint8Array };
   /** Absent where the answer did not come. */
   handle?: number | undefined;
+  /** Whether it is a session that was saved once, and may be so now. */
+  wasSaved?: boolean | undefined;
 }
 
 /** Marks of a connection that is gone. */
 export interface DeadMarks {
   readonly marks: readonly Mark[];
+  /** Notes that nothing has that handle any more. */
+  gone(handle: number): void;
   /** Forgets them. */
   remove(): void;
 }
 
 const SUFFIX = '.marks';
 const NAME = /^\.keyprov-[0-9a-f-]{36}\.marks$/;
+/** After so long no TPM is on that had them, in milliseconds: 30 days. */
+const OLD = 30 * 24 * 60 * 60 * 1000;
 
 /** Where marks are: with what the user's programs can make again. XDG Base Directory Specification; `LOCALAPPDATA` of Windows. */
 export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.env): string {
@@ -47,7 +66,7 @@ export class Marks {
   problem: unknown;
 
   constructor(address: string, directory: string = defaultMarksDirectory()) {
-    this.#address = address;
+    this.#address = placeOf(address);
     this.directory = resolve(directory);
   }
 
@@ -65,6 +84,15 @@ export class Marks {
     if (handle === undefined) this.#live.delete(mark);
     this.#write(handle === undefined ? 'none\n' : `have ${handle}\n`);
     this.#shorten();
+  }
+
+  /** Notes that the session with that handle was saved. */
+  saved(handle: number): void {
+    for (const mark of this.#live) {
+      if (mark.handle !== handle || mark.what.kind !== 'session' || mark.wasSaved) continue;
+      mark.wasSaved = true;
+      this.#write(`saved ${handle}\n`);
+    }
   }
 
   /** Notes that nothing has that handle any more. */
@@ -90,7 +118,9 @@ export class Marks {
       for (const name of marksIn(directory)) {
         const path = join(directory, name);
         const marks = path === this.#file?.path ? undefined : readMarks(path, this.#address);
-        if (marks) dead.push({ marks, remove: () => this.#try(() => remove(path)) });
+        if (marks === undefined) continue;
+        const gone = (handle: number) => this.#try(() => appendFileSync(path, `gone ${handle}\n`));
+        dead.push({ marks, gone, remove: () => this.#try(() => remove(path)) });
       }
     }
     return dead;
@@ -114,7 +144,11 @@ export class Marks {
   }
 
   #open(): { path: string; fd: number; start: number } {
-    const path = join(openPrivateDirectory(this.directory), temporaryName().replace('.tmp', SUFFIX));
+    const directory = openPrivateDirectory(this.directory);
+    for (const name of marksIn(directory)) {
+      if (Date.now() - lstatSync(join(directory, name)).mtimeMs > OLD) remove(join(directory, name));
+    }
+    const path = join(directory, temporaryName().replace('.tmp', SUFFIX));
     const fd = openPrivateFile(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_APPEND);
     const head = `keyprov marks ${JSON.stringify(this.#address)}\n`;
     try {
@@ -152,6 +186,17 @@ function remove(path: string): void {
   }
 }
 
+/**
+ * Where a TPM is, however its address is written. Loopback addresses lead to another place in each network namespace, as
+ * containers have them.
+ */
+function placeOf(address: string): string {
+  const place = address.replace(/(?<=^[a-z]+:)(?:localhost|127\.0\.0\.1|\[::1\])(?=:\d)/, 'loopback');
+  const path = /^([a-z]+:unix:)(.*)$/.exec(address);
+  if (path !== null) return `${path[1]}${resolve(path[2] ?? '')}`;
+  return place === address || process.platform !== 'linux' ? place : `${place} ${readlinkSync('/proc/self/ns/net')}`;
+}
+
 /** The names of the files of marks in a directory; of one that is missing or not private, none. */
 function marksIn(directory: string): string[] {
   try {
@@ -181,9 +226,11 @@ function parse(text: string, address: string): Mark[] | undefined {
     const [verb, first = '', kind, hex = ''] = line.split(' ');
     if (verb === 'want' && (kind === 'name' || kind === 'template' || kind === 'session')) {
       last = { at: Number(first), what: { kind, bytes: fromHex(hex) } };
+      if (kind === 'template') decode(TPMT_PUBLIC, last.what.bytes); // one that is damaged is no mark
       marks.add(last);
     } else if (verb === 'have' && last !== undefined) last.handle = Number(first);
     else if (verb === 'none' && last !== undefined) marks.delete(last);
+    else if (verb === 'saved') for (const mark of marks) mark.wasSaved ||= mark.handle === Number(first);
     else if (verb === 'gone') for (const mark of marks) if (mark.handle === Number(first)) marks.delete(mark);
   }
   return [...marks];

@@ -1,10 +1,10 @@
-import { equal } from '../bytes.ts';
+import { equal, uint32At } from '../bytes.ts';
 import type { Call } from './call.ts';
 import { decode } from './codec/index.ts';
 import { ReadClock } from './commands/clock.ts';
 import { ReadPublic } from './commands/object.ts';
 import { TPM_HT } from './constants.ts';
-import type { Mark, Marks } from './marks.ts';
+import type { DeadMarks, Mark, Marks } from './marks.ts';
 import { isMadeFrom } from './names.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
 import { flushHandle, listVolatile } from './volatile.ts';
@@ -13,26 +13,32 @@ import { flushHandle, listVolatile } from './volatile.ts';
 const CLOCK_SLACK = { ms: 2000, part: 100 };
 
 /**
- * Takes out of a TPM without resource manager what connections of keyprov that are gone have left in it, and nothing else:
- * an object with the handle and the Name of a mark, a session with the handle of one, if the TPM was not reset since; and
- * what was on its way when the connection ended, where nothing else can be it.
- * @returns how many there were.
+ * Takes out of a TPM without resource manager what connections of keyprov that are gone have left in it, and forgets their
+ * marks. @returns how many there were.
  */
 export async function flushDead(call: Call, marks: Marks): Promise<number> {
   const dead = marks.readDead();
-  if (dead.length === 0) return 0;
+  const handles = await findDead(call, dead);
+  for (const handle of handles) await flushHandle(call, handle);
+  for (const file of dead) file.remove();
+  return handles.length;
+}
+
+/**
+ * The handles of what dead connections have left in a TPM, and of nothing else: an object with the handle and the Name of a
+ * mark; a session with the handle of one, saved only if it was, if the TPM was not reset since; and what was on its way when the connection ended,
+ * where nothing else can be it. What cannot be told apart: somebody else has flushed what was left, and then loaded the
+ * same object, or started a session, that got the same handle.
+ */
+export async function findDead(call: Call, dead: readonly DeadMarks[]): Promise<readonly number[]> {
+  const marks = dead.flatMap((file) => file.marks);
+  if (marks.length === 0) return [];
   const objects = await listVolatile(call, TPM_HT.TRANSIENT);
   const loaded = await listVolatile(call, TPM_HT.HMAC_SESSION);
   const saved = await listVolatile(call, TPM_HT.POLICY_SESSION);
-  let flushed: number[] = [];
-  if (objects.length + loaded.length + saved.length > 0) {
-    const all = dead.flatMap((file) => file.marks);
-    const valid = await sinceReset(call, all);
-    flushed = [...(await deadObjects(call, objects, valid)), ...deadSessions(loaded, saved, valid)];
-    for (const handle of flushed) await flushHandle(call, handle);
-  }
-  for (const file of dead) file.remove();
-  return flushed.length;
+  const found = await deadObjects(call, objects, marks);
+  if (loaded.length + saved.length === 0) return found;
+  return [...found, ...deadSessions(loaded, saved, await sinceReset(call, marks))];
 }
 
 /** The marks that were made after the TPM was switched on: what is older is not in it any more. */
@@ -69,12 +75,18 @@ function fits({ what }: Mark, { name, area }: { readonly name: Uint8Array; reado
 function deadSessions(loaded: readonly number[], saved: readonly number[], marks: readonly Mark[]): number[] {
   const own = marks.filter(({ what }) => what.kind === 'session');
   const handles = own.flatMap(({ handle }) => handle ?? []);
-  // A TPM may list a saved session as one of another kind.
+  // Other programs save their sessions, which may have got the handle of one that was flushed. A TPM may list a saved
+  // session as one of another kind.
+  const savedOnes = own.flatMap(({ handle, wasSaved }) => (wasSaved && handle !== undefined ? handle % 2 ** 24 : []));
   const known = [
     ...loaded.filter((found) => handles.includes(found)),
-    ...saved.filter((found) => handles.some((handle) => handle % 2 ** 24 === found % 2 ** 24)),
+    ...saved.filter((found) => savedOnes.includes(found % 2 ** 24)),
   ];
-  const unknown = [...loaded, ...saved].filter((found) => !known.includes(found));
-  const isSure = unknown.length <= own.length - handles.length;
-  return isSure ? [...known, ...unknown] : known;
+  // One whose answer did not come was not there before, and was never saved.
+  const open = own.filter(({ handle }) => handle === undefined);
+  const before = open.flatMap(({ what: { bytes } }) =>
+    Array.from({ length: bytes.length / 4 }, (_, index) => uint32At(bytes, 4 * index)),
+  );
+  const unknown = loaded.filter((found) => !known.includes(found) && !before.includes(found));
+  return unknown.length <= open.length ? [...known, ...unknown] : known;
 }

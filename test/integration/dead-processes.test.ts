@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
 import { encodeKeyRecord, type KeyRecord } from '../../src/keys/key-record.ts';
@@ -20,8 +20,9 @@ import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { startSession } from '../../src/tpm/start-session.ts';
 import { srkTemplate } from '../../src/tpm/templates.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
+import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { type Bundle, bundle } from './support/bundle.ts';
-import { type LocalSwtpm, missingPrograms, startLocalSwtpm } from './support/local-swtpm.ts';
+import { type LocalSwtpm, missingPrograms, startLocalSwtpm, toolEnvironment } from './support/local-swtpm.ts';
 import { leftovers } from './support/new-tpm.ts';
 
 const PIN = utf8('591834');
@@ -68,6 +69,21 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
     const [code, signal] = await once(child, 'close');
     expect(code === 0 || signal === 'SIGKILL').toBe(true);
     return code === 0 ? Number(said) : undefined;
+  }
+
+  /** The number, counted from 1, of the first command with that code in an operation. */
+  async function commandAt(operation: 'sign', code: number): Promise<number> {
+    const codes: number[] = [];
+    const wrap = (inner: TpmTransport) =>
+      faultyTransport(inner, (sent) => {
+        codes.push(sent);
+        return 'none';
+      });
+    const tpm = await openTpm(address, { marksDirectory: root, wrap });
+    const provider = await openTpmKeyProvider(tpm);
+    await provider[operation](record, { data: DATA, pin: PIN });
+    await tpm.close();
+    return codes.indexOf(code) + 1;
   }
 
   async function expectClean(): Promise<void> {
@@ -155,6 +171,88 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
     }
     const tpm = await open();
     for (const flushHandle of foreign) await tpm.run(FlushContext, { flushHandle });
+    await tpm.close();
+    expect(marks()).toEqual([]);
+  });
+
+  describe('beside what others have', () => {
+    let foreign: string;
+    const tool = (name: string, ...args: string[]): string => {
+      const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: `swtpm:path=${swtpm.socket}` };
+      const { status, stdout, stderr } = spawnSync(name, args, { env, encoding: 'utf8' });
+      expect(status, stderr).toBe(0);
+      return stdout;
+    };
+    const sign = async (directory = root): Promise<void> => {
+      const tpm = await openTpm(address, { marksDirectory: directory });
+      await (await openTpmKeyProvider(tpm)).sign(record, { data: DATA, pin: PIN });
+      await tpm.close();
+    };
+    beforeEach(() => {
+      foreign = join(root, 'other', 'foreign.ctx');
+      mkdirSync(join(root, 'other'), { recursive: true });
+    });
+    afterEach(async () => {
+      for (const kind of ['-t', '-l', '-s']) tool('tpm2_flushcontext', kind);
+      for (const name of marks()) rmSync(join(root, name), { recursive: true });
+    });
+
+    it.skipIf(missingPrograms('tpm2_flushcontext') !== undefined)(
+      'a session stays that got the handle of one which was flushed',
+      async () => {
+        const { StartAuthSession } = TPM_CC;
+        await run('sign', (await commandAt('sign', StartAuthSession)) + 1, false);
+        expect(marks()).toHaveLength(2);
+        for (const kind of ['-t', '-l', '-s']) tool('tpm2_flushcontext', kind);
+        tool('tpm2_startauthsession', '-S', foreign);
+        await sign();
+        tool('tpm2_flushcontext', foreign); // it is still there
+        expect(marks()).toEqual(['other']);
+      },
+    );
+
+    it.skipIf(missingPrograms('tpm2_flushcontext') !== undefined)(
+      'a session stays that was loaded before one whose start was not answered',
+      async () => {
+        const other = await openTpm(address, { marksDirectory: join(root, 'other') });
+        const session = await startSession(other, { type: 'policy' });
+        await other.transport.close();
+        rmSync(join(root, 'other'), { recursive: true });
+        // Killed before the TPM got the command: nothing of it is there.
+        await run('sign', await commandAt('sign', TPM_CC.StartAuthSession), false);
+        await sign();
+        expect(tool('tpm2_getcap', 'handles-loaded-session')).toContain(session.sessionHandle.toString(16));
+      },
+    );
+
+    it('nothing is in the way of the work, however the marks are damaged', async () => {
+      const name = '.keyprov-cf35780a-8543-4835-9090-9d9f5ac169e4.marks';
+      const head = `keyprov marks ${JSON.stringify(address)}\n`;
+      for (const line of ['want 1 template 0011\n', 'want x name zz\n', 'have 5\n', 'want 1 session 01\n', '\0\n\n']) {
+        writeFileSync(join(root, name), `${head}${line}`, { mode: 0o600 });
+        await sign();
+      }
+    });
+
+    it('a clock that was set forward hides no object', async () => {
+      await run('sign', 4, true);
+      const now = Date.now;
+      Date.now = () => now() + 3_600_000;
+      try {
+        const tpm = await open();
+        await (await openTpmKeyProvider(tpm)).sign(record, { data: DATA, pin: PIN });
+        expect((await leftovers(tpm)).filter((handle) => handle >= 0x80000000)).toEqual([]);
+        await tpm.close();
+      } finally {
+        Date.now = now;
+      }
+    });
+  });
+
+  it('is nothing after a command that could not be built', async () => {
+    const tpm = await open();
+    const wrong = { primaryHandle: TPM_RH.OWNER, inPublic: srkTemplate('p-256', 'empty') };
+    await expect(Promise.resolve().then(() => tpm.run(CreatePrimary, Object.assign(wrong)))).rejects.toThrow();
     await tpm.close();
     expect(marks()).toEqual([]);
   });

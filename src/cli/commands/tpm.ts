@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { KeyprovError, withCleanup } from '../../errors.ts';
-import { FlushContext } from '../../tpm/commands/context.ts';
-import { readVolatile, type VolatileEntry } from '../../tpm/contents.ts';
+import { flushVolatile, readVolatile, type VolatileEntry } from '../../tpm/contents.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
+import { storeOption, storePath } from '../options/store-option.ts';
 import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
 import { repeatableOption } from '../options/value-option.ts';
 import type { Outcome } from '../terminal/report.ts';
@@ -22,21 +22,23 @@ function define(command: Command): void {
   command
     .description('say which transient objects and sessions take the room in a TPM, and flush them if you say so')
     .addOption(tpmOption())
+    .addOption(storeOption())
     .addOption(repeatableOption('--flush <handle>', 'take this one out, such as 0x80000000 (repeatable)'))
     .option('--flush-all', 'take all of them out, also those of other programs');
 }
 
 async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
-  const { signal } = context;
+  const { signal, environment } = context;
   const address = readTpmAddress(given, context);
   const handles = given.texts('flush').map((text) => readHandle(given, text));
   const all = given.has('flush-all');
   if (address === 'none') given.problems.push('--tpm none: name a TPM');
+  const options = { signal, marksDirectory: storePath(given, environment) };
   given.check();
   const tpm = await openTpm(address, { signal, lifetime: signal });
   return await withCleanup(
     async () => {
-      const entries = await readVolatile(tpm, { signal });
+      const entries = await readVolatile(tpm, options);
       const missing = handles.find((handle) => !entries.some((entry) => entry.handle === handle));
       if (missing !== undefined) {
         throw new KeyprovError('key-not-found', `the TPM has nothing at ${hex(missing)}`, {
@@ -44,7 +46,8 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
         });
       }
       const flushed = entries.filter(({ handle }) => all || handles.includes(handle));
-      for (const { handle: flushHandle } of flushed) await tpm.run(FlushContext, { flushHandle }, { signal });
+      const flushing = flushed.map(({ handle }) => handle);
+      await flushVolatile(tpm, flushing, options);
       const isFlushed = (entry: VolatileEntry): boolean => flushed.includes(entry);
       const lines = entries.map((entry) => describe(entry, isFlushed(entry)));
       if (entries.length === 0) lines.push('nothing');

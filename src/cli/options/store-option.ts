@@ -30,8 +30,8 @@ export async function openExistingStore(given: Arguments, { environment }: Conte
   });
 }
 
-/** Absolute path. */
-function storePath(given: Arguments, environment: Environment): string {
+/** The directory that the arguments name, whether it is there or not: an absolute path. */
+export function storePath(given: Arguments, environment: Environment): string {
   return resolve(given.text('store') ?? (environment[STORE_VARIABLE] || defaultStore(environment)));
 }
 
