@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { isRunning } from '../integration/support/is-running.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
 
@@ -122,5 +123,22 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     expect(status).toBe(0);
     expect(shown).toMatch(/^id {11}ngc-[0-9a-f]{32}\nuser {9}ada@contoso\.test\n/);
     expect(shown).not.toContain('\x1b');
+  });
+
+  it('of a command that prints a token reach the user', async () => {
+    const command = 'printf "Which one? " >/dev/tty; read -r token </dev/tty; echo "$token"';
+    const args = [...provision(`ask-${TERM}`), '--token-command', command];
+    const { shown } = await keyprovInTerminal(args, [['Which one? ', 'one two\r']], { env });
+    expect(shown).toContain('the command of --token-command printed something that is not a token');
+  });
+
+  it('leave nothing of such a command behind when they are ended', async () => {
+    const command = 'sleep 61 & echo "pids $$ $! end" >/dev/tty; sleep 61; true';
+    const args = [...provision(`ask-${TERM}`), '--token-command', command];
+    const { status, shown } = await keyprovInTerminal(args, [[' end', 'SIGTERM']], { env });
+    expect(status).toBe(143);
+    const pids = /pids (\d+) (\d+) end/.exec(shown)?.slice(1).map(Number) ?? [];
+    expect(pids).toHaveLength(2);
+    await vi.waitFor(() => expect(pids.filter(isRunning)).toEqual([]), { timeout: 20_000 });
   });
 });

@@ -99,6 +99,20 @@ describe.skipIf(missing)('keyprov sim', () => {
     await until(() => !isRunning(pid) && !isRunning(swtpm) && !existsSync(directory));
   });
 
+  it.each(['SIGTERM', 'SIGKILL'] as const)(
+    'leaves nothing behind of what the command has started: %s',
+    async (name) => {
+      const script = 'sleep 60 & echo "$$ $!"; sleep 60; true';
+      const { child, ended } = startKeyprov(['sim', '--', 'sh', '-c', script]);
+      const line = await new Promise<string>((resolve) => child.stdout.once('data', resolve));
+      child.kill(name);
+      const pids = line.trim().split(' ').map(Number);
+      expect(pids).toHaveLength(2);
+      await until(() => !pids.some(isRunning));
+      await ended; // which their end brings about: they have its output
+    },
+  );
+
   it('waits for the command when the TPM is killed, and ends as it does', async () => {
     const { ended, pid, directory } = await startWaiter();
     process.kill(swtpmPid(directory), 'SIGKILL');

@@ -17,7 +17,8 @@ const ENDS: Readonly<Record<string, string>> = {
   'src/cli/commands/inspect.ts': 'fileIo, by the signal of the command',
   'src/cli/commands/sim.ts': 'the command of the user, which gets the signals',
   'src/cli/service-connection.ts': 'nothing is waited for: what is made is made once',
-  'src/cli/terminal/command-output.ts': 'the signal of the command, which also ends the child',
+  'src/cli/terminal/command-output.ts':
+    'its limit of time, and the signal of the command; both end what it has started',
   'src/cli/terminal/line-reader.ts': 'the signal of the command',
   'src/cli/terminal/output.ts': 'signals, which end the process by themselves when the work is done',
   'src/cli/terminal/pin-file.ts': 'fileIo, by the signal of the command',

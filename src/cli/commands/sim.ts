@@ -14,6 +14,7 @@ import { exitCodeOfSignal } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import { valueOption } from '../options/value-option.ts';
+import { familyOf, mayHaveOwnGroup } from '../terminal/process-family.ts';
 import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov sim`. */
@@ -91,12 +92,13 @@ async function simulateWithLibtpms(stateDirectory: string | undefined, signal: A
 }
 
 /**
- * Becomes the command, in its own process id, and leaves a watcher behind that ends it when keyprov goes without a
- * word: then file descriptor 3 ends without a line. $1 is a directory to remove in that case, or empty.
+ * Becomes the command, in its own process id, and leaves a watcher behind that ends it, and its group if it has one of its
+ * own, when keyprov goes without a word: then file descriptor 3 ends without a line. $1 is a directory to remove in that
+ * case, or empty.
  */
 const LAUNCHER = `
 directory=$1; shift
-( read -r _ <&3 || { kill $$; [ -z "$directory" ] || rm -rf -- "$directory"; } ) >/dev/null 2>&1 &
+( trap '' HUP INT TERM; read -r _ <&3 || { kill -TERM -$$ || kill $$; [ -z "$directory" ] || rm -rf -- "$directory"; } ) >/dev/null 2>&1 &
 exec "$@" 3<&-`;
 
 async function run(
@@ -105,11 +107,13 @@ async function run(
   { signals, environment }: Pick<Context, 'signals' | 'environment'>,
 ): Promise<number> {
   signals.abortSignal.throwIfAborted();
+  const ownGroup = mayHaveOwnGroup();
   const child = spawn('/bin/sh', ['-c', LAUNCHER, 'keyprov-sim', simulator.temporary ?? '', ...operands], {
+    detached: ownGroup,
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
     env: { ...environment, ...simulator.environment },
   });
-  signals.divert = (name) => passOn(name, child);
+  signals.divert = (name) => passOn(name, child, ownGroup);
   try {
     const [code, signal]: unknown[] = await once(child, 'exit');
     const watcher = child.stdio[3];
@@ -121,8 +125,8 @@ async function run(
 }
 
 /** On a terminal Ctrl-C goes to the command too, without our doing; a second one may mean something else to it. */
-function passOn(name: NodeJS.Signals, child: ChildProcess): void {
-  if (name !== 'SIGINT' || ![0, 1, 2].some((fd) => isatty(fd))) child.kill(name);
+function passOn(name: NodeJS.Signals, child: ChildProcess, ownGroup: boolean): void {
+  if (ownGroup || name !== 'SIGINT' || ![0, 1, 2].some((fd) => isatty(fd))) familyOf(child, ownGroup)(name);
 }
 
 const isSignal = (value: unknown): value is NodeJS.Signals => typeof value === 'string' && value.startsWith('SIG');

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { type Bytes, concat, wipe } from '../../bytes.ts';
 import { MfaError } from '../../errors/mfa-error.ts';
 import type { KeyprovError } from '../../errors.ts';
+import { endsWithin, unlessAborted, withTimeout } from '../../signal.ts';
+import { familyOf, mayHaveOwnGroup } from './process-family.ts';
 
 /** How a command of the user's is run. */
 export interface CommandOptions {
@@ -16,43 +17,68 @@ export interface CommandOptions {
 }
 
 const MAX_SIZE = 65_536;
+/** How long it may take, in minutes: as long as a code of a sign-in on another device is good for. */
+const LIMIT_MINUTES = 15;
+/**
+ * How long its output is read after its end, which something that it left in the background may keep open; and how long
+ * it has to end after SIGTERM. In milliseconds.
+ */
+const GRACE_MS = 250;
 
 /**
- * Runs a command in the shell, and gives what it prints, of which the caller wipes what is secret. Its standard error is
- * ours. @throws KeyprovError `mfa-failed` where it cannot be run, fails, or prints more than 64 KiB or nothing.
+ * Runs a command in the shell, and gives what it prints until it ends, of which the caller wipes what is secret. Its
+ * standard error is ours. If it gives nothing, whatever it has started is ended too.
+ * @throws KeyprovError `mfa-failed` if it fails, prints more than 64 KiB or nothing, or does not end in 15 minutes.
  */
 export async function commandOutput(command: string, options: CommandOptions): Promise<Bytes> {
-  const { option, environment, input, signal } = options;
-  signal.throwIfAborted();
+  const late = () => failed(options.option, `it did not end within ${LIMIT_MINUTES} minutes`);
+  const limit = { signal: options.signal, timeoutMs: LIMIT_MINUTES * 60_000, late };
+  return await withTimeout(limit, (signal) => run(command, { ...options, signal }));
+}
+
+async function run(command: string, { option, environment, input, signal }: CommandOptions): Promise<Bytes> {
+  const ownGroup = mayHaveOwnGroup();
   const child = spawn(command, {
     shell: true,
+    detached: ownGroup,
     stdio: [input === undefined ? 'inherit' : 'pipe', 'pipe', 'inherit'],
     env: { ...process.env, ...environment },
   });
   let output: Bytes = new Uint8Array(0);
-  child.stdout?.on('data', (chunk: Uint8Array) => {
-    const longer = concat(output, chunk);
-    wipe(output, chunk);
-    output = longer;
-    if (output.length > MAX_SIZE) child.kill();
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject).once('exit', resolve);
+    child.stdout?.on('data', (chunk: Uint8Array) => {
+      const longer = concat(output, chunk);
+      wipe(output, chunk);
+      output = longer;
+      if (output.length > MAX_SIZE) reject(tooLong(option));
+    });
   });
+  const closed = new Promise((resolve) => child.once('close', resolve));
   // It need not read what it is given.
   child.stdin?.on('error', () => undefined).end(input);
   try {
-    const [code]: unknown[] = await once(child, 'close', { signal });
-    if (code !== 0) throw failed(option, typeof code === 'number' ? `it ended with ${code}` : 'it was ended');
+    const code = await unlessAborted(() => ended, signal);
+    await endsWithin(GRACE_MS, closed);
+    if (output.length > MAX_SIZE) throw tooLong(option);
+    if (code !== 0) throw failed(option, code === null ? 'it was ended' : `it ended with ${code}`);
     if (output.length === 0) throw failed(option, 'it printed nothing');
     return output;
   } catch (error) {
+    child.stdout?.destroy();
     wipe(output);
-    signal.throwIfAborted();
+    const family = familyOf(child, ownGroup);
+    family('SIGTERM');
+    await endsWithin(GRACE_MS, closed);
+    family('SIGKILL');
     throw error;
   } finally {
-    child.kill();
     // What it has started may live on, and must not keep us.
     child.stdout?.destroy();
   }
 }
+
+const tooLong = (option: string): KeyprovError => failed(option, `it printed more than ${MAX_SIZE} bytes`);
 
 function failed(option: string, problem: string): KeyprovError {
   return new MfaError('mfa-failed', `the command of ${option} gave nothing: ${problem}`, {

@@ -1,0 +1,52 @@
+import type { ChildProcess } from 'node:child_process';
+import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
+import { errorCode } from '../../storage/atomic-file.ts';
+
+/**
+ * Whether a command of the user's can have a process group of its own, which ends as one. Not where there is a terminal:
+ * outside of its session nobody can ask the user.
+ */
+export function mayHaveOwnGroup(): boolean {
+  if (process.platform === 'win32') return false;
+  try {
+    closeSync(openSync('/dev/tty', constants.O_RDWR | constants.O_NOCTTY));
+    return false;
+  } catch (error) {
+    return errorCode(error) === 'ENXIO'; // this process has no terminal
+  }
+}
+
+/**
+ * What sends signals to a command and to all that it has started by now: to its group if it has one of its own, else to
+ * its descendants, which only Linux lists.
+ */
+export function familyOf(child: ChildProcess, ownGroup: boolean): (name: NodeJS.Signals) => void {
+  const { pid, exitCode, signalCode } = child;
+  const members = (): number[] => {
+    if (pid === undefined) return [];
+    if (ownGroup) return [-pid];
+    return exitCode === null && signalCode === null ? [pid, ...descendants(pid)] : [];
+  };
+  const all = members();
+  return (name) => {
+    for (const member of all) {
+      try {
+        process.kill(member, name);
+      } catch (error) {
+        // It has ended, or has become a process of another user.
+        if (errorCode(error) !== 'ESRCH' && errorCode(error) !== 'EPERM') throw error;
+      }
+    }
+  };
+}
+
+function descendants(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+      .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').match(/\d+/g) ?? [])
+      .map(Number)
+      .flatMap((child) => [child, ...descendants(child)]);
+  } catch {
+    return []; // it has ended, or this system has no /proc
+  }
+}

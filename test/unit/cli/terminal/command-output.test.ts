@@ -1,0 +1,67 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { commandText } from '../../../../src/cli/terminal/command-output.ts';
+import { asyncRefusal } from '../../../refusal.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'keyprov-test-'));
+});
+afterEach(() => {
+  vi.useRealTimers();
+  for (const pid of pids()) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+  rmSync(directory, { recursive: true });
+});
+
+/** Says its process id, and goes on for a minute. */
+const member = (name: string) => `sh -c 'echo $$ >${directory}/${name}; exec sleep 60'`;
+const pids = () =>
+  ['child', 'background']
+    .map((name) => join(directory, name))
+    .filter((path) => existsSync(path))
+    .map((path) => Number(readFileSync(path, 'latin1')));
+const begun = () => vi.waitFor(() => expect(pids().filter((pid) => pid > 0)).toHaveLength(2), { timeout: 20_000 });
+/** A zombie, which some init does not wait for, has ended too. */
+const isAlive = (pid: number) =>
+  existsSync(`/proc/${pid}/stat`) && !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+const allEnded = () => vi.waitFor(() => expect(pids().filter(isAlive)).toEqual([]), { timeout: 20_000 });
+
+const run = (command: string, signal = new AbortController().signal) =>
+  commandText(command, { option: '--token-command', signal });
+
+// The limit of the test runner is what shows a wait without an end.
+describe.skipIf(process.platform !== 'linux')('a command of the user', { timeout: 30_000 }, () => {
+  it('is done when it ends, whatever it has left behind with its output', async () => {
+    expect(await run(`${member('background')} 2>/dev/null & echo abc`)).toBe('abc');
+    expect(await run('head -c 65536 /dev/zero | tr "\\0" x')).toHaveLength(65_536);
+  });
+
+  it('is ended, with what it has started, if it prints too much', async () => {
+    const text = 'mfa-failed: the command of --token-command gave nothing: it printed more than 65536 bytes; ';
+    expect(await asyncRefusal(() => run(`${member('background')} & ${member('child')} & yes; true`))).toContain(text);
+    await allEnded();
+    expect(await asyncRefusal(() => run('head -c 65537 /dev/zero'))).toContain(text);
+  });
+
+  it.each(['', "trap '' TERM; "])('is ended, with what it has started, by a signal: %j', async (before) => {
+    const controller = new AbortController();
+    const running = run(`${before}${member('background')} & ${member('child')}; true`, controller.signal);
+    const refused = expect(running).rejects.toThrow('enough');
+    await begun();
+    controller.abort(new Error('enough'));
+    await refused;
+    await allEnded();
+  });
+
+  it('has fifteen minutes', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const running = asyncRefusal(() => run(`${member('background')} & ${member('child')}; true`));
+    await begun();
+    vi.advanceTimersByTime(15 * 60_000);
+    vi.useRealTimers();
+    expect(await running).toContain('it did not end within 15 minutes');
+    await allEnded();
+  });
+});
