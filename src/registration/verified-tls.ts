@@ -6,6 +6,7 @@ import {
   rootCertificates,
   type SecureContext,
 } from 'node:tls';
+import { KeyprovError, sayError } from '../errors.ts';
 
 /** Whom a client trusts, and what it shows. There is nothing that leaves the certificate of the peer unverified. */
 export interface TlsTrust {
@@ -32,7 +33,7 @@ export interface VerifiedTls {
  *
  * @param host the name that the certificate must have. Absent: the one that the connection is made to.
  * @throws TypeError for certificates or a key that cannot be read or do not belong together, no `ca` where only that is
- * to be trusted.
+ * to be trusted. KeyprovError `store-io` if the file cannot be read that NODE_EXTRA_CA_CERTS names.
  */
 export function verifiedTls({ ca, onlyTheseRoots = false, clientCertificate }: TlsTrust, host?: string): VerifiedTls {
   const given = ca === undefined ? [] : [ca].flat();
@@ -50,11 +51,12 @@ function secureContextOf(
   onlyThese: boolean,
   shown: TlsTrust['clientCertificate'],
 ): SecureContext {
+  // Given none, Node takes all of its own.
+  const ca = given.length > 0 && (onlyThese ? [...given] : [...defaultRoots(), ...given]);
   try {
     return createSecureContext({
       minVersion: 'TLSv1.2',
-      // Given none, Node takes all of its own.
-      ...(given.length > 0 && { ca: onlyThese ? [...given] : [...defaultRoots(), ...given] }),
+      ...(ca && { ca }),
       ...(shown && { cert: shown.certificate, key: shown.privateKey }),
     });
   } catch (cause) {
@@ -64,8 +66,16 @@ function secureContextOf(
   }
 }
 
-/** What Node trusts by itself: `ca` would replace it. */
+/** What Node trusts by itself: `ca` would replace it. @throws KeyprovError `store-io` */
 function defaultRoots(): string[] {
   const further = process.env.NODE_EXTRA_CA_CERTS;
-  return [...rootCertificates, ...(further ? [readFileSync(further, 'utf8')] : [])];
+  if (!further) return [...rootCertificates];
+  try {
+    return [...rootCertificates, readFileSync(further, 'utf8')];
+  } catch (cause) {
+    throw new KeyprovError('store-io', `the roots that NODE_EXTRA_CA_CERTS names cannot be read: ${sayError(cause)}`, {
+      remedy: 'correct or remove that environment variable',
+      cause,
+    });
+  }
 }

@@ -516,6 +516,9 @@ describe('createServiceFetch', () => {
     expect(await registerWith({ ca: other.pem })).toBe('registered');
     expect(await registerWith({ ca: other.pem, onlyTheseRoots: true })).toBe('service-unreachable none -');
     rmSync(directory, { recursive: true });
+    const missing = `the roots that NODE_EXTRA_CA_CERTS names cannot be read: ENOENT`;
+    expect(() => createServiceFetch({ ca: other.pem })).toThrow(missing);
+    expect(await registerWith({ ca: roots.pem, onlyTheseRoots: true })).toBe('registered');
   });
 
   it('shows the client certificate', async () => {
