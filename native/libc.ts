@@ -17,6 +17,8 @@ export interface Libc {
   createMemoryFile(name: string): number | undefined;
   /** Closes what `createMemoryFile` gave; Node.js warns when a worker closes a descriptor that it has not opened. */
   close(fd: number): void;
+  /** Ends this process with all its threads, and waits for none of them. */
+  exitAtOnce(code: number): void;
   /** Address of a C function that may be called with any arguments, does nothing and returns 0. */
   readonly doNothing: bigint;
 }
@@ -34,6 +36,7 @@ function bind(): Libc {
   const flock = library.func('flock', 'int', ['int', 'int']);
   const memfdCreate =
     process.platform === 'linux' ? library.func('memfd_create', 'int', ['str', 'unsigned int']) : undefined;
+  const exit = library.func('_exit', 'void', ['int']);
   const close = library.func('close', 'int', ['int']);
   return {
     tryLock(fd) {
@@ -49,6 +52,9 @@ function bind(): Libc {
     },
     close(fd) {
       close(fd);
+    },
+    exitAtOnce(code) {
+      exit(code);
     },
     // sched_yield(2) takes no arguments and always succeeds. In the calling conventions of all 64-bit systems the
     // caller removes the arguments, so that a function may be given more of them than it reads.

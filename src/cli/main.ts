@@ -49,7 +49,7 @@ try {
   if (!(error instanceof CommanderError)) {
     report.fail(error);
     prompter.close();
-    signals.endIfAborted();
+    await signals.endIfAborted();
     process.exitCode = exitCodeOf(error);
   } else if (error.code === 'commander.help') {
     report.help(help);

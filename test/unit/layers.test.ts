@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   index: [...BASE, ...CHAIN],
   testing: [...BASE, ...CHAIN],
   inspect: [...BASE, ...CHAIN.slice(0, CHAIN.indexOf('formats') + 1)],
-  cli: [...BASE, ...CHAIN, 'inspect', 'testing'],
+  cli: [...BASE, ...CHAIN, 'inspect', 'testing', 'native'],
 };
 
 const sources = filesIn(['src', 'native'], '.ts');

@@ -1,3 +1,4 @@
+import type { Libc } from '../../../native/libc.ts';
 import { countDown } from '../../signal.ts';
 import { exitCodeOfSignal } from '../exit-codes.ts';
 
@@ -31,14 +32,19 @@ export class Signals implements Disposable {
   divert: ((name: NodeJS.Signals) => void) | undefined;
   readonly #controller = new AbortController();
   readonly #onSignal: (name: NodeJS.Signals) => void;
+  /** Loaded from the start, for all threads that read files may wait when it is needed. Undefined without koffi. */
+  readonly #libc: Promise<Libc | undefined> | undefined =
+    process.pid === 1
+      ? import('../../../native/libc.ts').then(({ loadLibc }) => loadLibc()).catch(() => undefined)
+      : undefined;
   #stopCountDown = (): void => {};
 
   constructor() {
     this.abortSignal = this.#controller.signal;
     this.#onSignal = (name) => {
       if (this.divert !== undefined) return this.divert(name);
-      if (this.abortSignal.aborted) return this.#end(name);
-      this.#stopCountDown = countDown(CLEAN_UP_MS, () => this.#end(name));
+      if (this.abortSignal.aborted) return void this.#end(name);
+      this.#stopCountDown = countDown(CLEAN_UP_MS, () => void this.#end(name));
       this.#controller.abort(new Interrupted(name));
     };
     for (const name of NAMES) process.on(name, this.#onSignal);
@@ -51,16 +57,19 @@ export class Signals implements Disposable {
   }
 
   /** Ends the process if the work was aborted: by the same signal, so that its parent sees what has ended it. */
-  endIfAborted(): void {
+  async endIfAborted(): Promise<void> {
     const { reason } = this.abortSignal;
-    if (reason instanceof Interrupted) this.#end(reason.signalName);
+    if (reason instanceof Interrupted) await this.#end(reason.signalName);
   }
 
-  #end(name: NodeJS.Signals): never {
+  async #end(name: NodeJS.Signals): Promise<never> {
     this[Symbol.dispose]();
-    // After all others that listen. A signal also ends a process of which a thread waits for a TPM in vain. It does not
-    // end the first process of a container; and Windows knows none.
-    if (process.platform !== 'win32') process.once('exit', () => process.kill(process.pid, name));
-    process.exit(exitCodeOfSignal(name));
+    const libc = await this.#libc;
+    const code = exitCodeOfSignal(name);
+    // After all others that listen, and also if a thread waits for a TPM or a pipe in vain, for which `process.exit` waits.
+    // No signal ends the first process of a container; and Windows knows none.
+    if (process.pid === 1) process.once('exit', () => libc?.exitAtOnce(code));
+    else if (process.platform !== 'win32') process.once('exit', () => process.kill(process.pid, name));
+    process.exit(code);
   }
 }

@@ -1,0 +1,44 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { environment, MAIN, temporaryDirectory } from './support/keyprov.ts';
+
+const CONTAINER = ['--pid', '--fork', '--kill-child', '--mount-proc'];
+
+/** Why no process can be the first of a container; undefined where one can. */
+function containersMissing(): string | undefined {
+  const { status, error, stderr } = spawnSync('unshare', [...CONTAINER, 'true'], { encoding: 'utf8' });
+  if (status === 0) return undefined;
+  const reason = error?.message ?? stderr;
+  console.warn(`skipped: ${reason}`);
+  return reason;
+}
+
+const childOf = (pid: number) => Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1'));
+
+// The limit of the test runner is what shows a wait without an end.
+describe.skipIf(containersMissing())('the first process of a container', () => {
+  it.each([
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+    ['SIGHUP', 129],
+  ] as const)('is ended by one signal while it waits for a file: %s', { timeout: 60_000 }, async (name, status) => {
+    using directory = temporaryDirectory();
+    const fifo = join(directory.path, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    const command = [...CONTAINER, process.execPath, MAIN, 'inspect', fifo];
+    const container = spawn('unshare', command, { env: environment(), stdio: 'ignore' });
+    const ended = once(container, 'exit');
+    const writer = await open(fifo, 'w'); // which waits for the reader
+    try {
+      process.kill(childOf(container.pid ?? 0), name);
+      expect(await ended).toEqual([status, null]);
+    } finally {
+      container.kill('SIGKILL');
+      await writer.close();
+    }
+  });
+});
