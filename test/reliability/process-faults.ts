@@ -1,7 +1,8 @@
 /**
  * What happens to processes: killed at every border (also in a PID namespace of its own), ended by SIGTERM, a full disk, too few file
  * descriptors, a clock that jumps. After each the operation is done again without a fault. Run it as root with
- * `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION] [--tpm swtpm|libtpms]`; it prints a table.
+ * `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION]
+ * [--fault KIND] [--tpm swtpm|libtpms]`; it prints a table.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -136,7 +137,7 @@ const NAMESPACE = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--moun
 /** What happens to each operation; `borders` is how many a whole one has. */
 function* trials(borders: number): Generator<[name: string, trial: Trial]> {
   for (let n = 0; n < KILLS; n++) {
-    const stopAt = 1 + (n % borders);
+    const stopAt = 1 + (Math.floor((n * Math.max(borders, KILLS)) / KILLS) % borders);
     yield ['SIGKILL', { stopAt }];
     yield ['SIGKILL in a PID namespace', { stopAt, prefix: NAMESPACE }];
   }
@@ -158,6 +159,7 @@ try {
         const [clean, said, borders] = await attempt(swept, operation, {});
         if (clean !== 'right') throw new Error(`${operation} without a fault: ${clean} ${said}`);
         for (const [kind, trial] of trials(borders)) {
+          if (given.fault !== undefined && !kind.includes(given.fault)) continue;
           const [column, detail] = await attempt(swept, operation, trial);
           const row = `${name} ${operation}, ${kind}`;
           const counts = table.get(row) ?? new Map<Column, number>();
