@@ -378,7 +378,7 @@ describe('the identity service', () => {
     /** A token of the service with other claims. */
     async function forge(claims: Record<string, unknown>, key = tokenKey, audience = RESOURCE): Promise<string> {
       const seconds = Math.floor(clock.getTime() / 1000);
-      return await new SignJWT(claims)
+      return await new SignJWT({ token_use: 'access', ...claims })
         .setProtectedHeader({ alg: 'RS256' })
         .setIssuer(`${service.url}/${service.tenantId}/`)
         .setAudience(audience)
