@@ -12,7 +12,7 @@ const MAX_SIZE = MAX_PIN_BYTES + 3;
 
 /**
  * Reads a PIN from a file, or from standard input where the path is `-`: its bytes without the newline at their end.
- * Warns where others can read the file. The caller wipes the PIN.
+ * Warns if others can read or change the file. The caller wipes the PIN.
  * @throws PinRefusedError as {@link pinFromFile} does; UsageError for a terminal as standard input, which would show the
  * PIN; KeyprovError `store-io` for a file that cannot be read.
  */
@@ -24,12 +24,21 @@ export async function readPin(path: string, report: Report, signal: AbortSignal)
   const buffer = new Uint8Array(MAX_SIZE);
   try {
     const length = await fileIo(name, () => readInto(buffer, path, signal), signal);
-    if (path !== '-' && process.platform !== 'win32' && ((await stat(path)).mode & 0o044) !== 0) {
-      report.warn(`others can read the PIN file ${path}; chmod 600 it`);
-    }
+    if (path !== '-') await warnOfOthers(path, report);
     return pinFromFile(buffer.subarray(0, length), { name });
   } finally {
     wipe(buffer);
+  }
+}
+
+async function warnOfOthers(path: string, report: Report): Promise<void> {
+  const user = process.geteuid?.();
+  if (user === undefined) return; // Windows
+  const { uid, mode } = await stat(path);
+  const rights = [(mode & 0o044) !== 0 && 'read', (mode & 0o022) !== 0 && 'write'].filter(Boolean);
+  if (rights.length > 0) report.warn(`others can ${rights.join(' and ')} the PIN file ${path}; chmod 600 it`);
+  if (uid !== 0 && uid !== user) {
+    report.warn(`the PIN file ${path} belongs to user ${uid}, who can read and change the PIN; chown ${user} it`);
   }
 }
 
