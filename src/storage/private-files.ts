@@ -1,5 +1,15 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+} from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { KeyprovError } from '../errors.ts';
 import { errorCode, fileIdentity } from './atomic-file.ts';
 import { makeDirectory } from './make-directory.ts';
@@ -8,17 +18,22 @@ import { makeDirectory } from './make-directory.ts';
 const OTHERS_WRITE = 0o022;
 /** Bits of a mode that let others do anything. */
 const OTHERS = 0o077;
+/** With the sticky bit, who may write in a directory may still not remove or rename what belongs to others. */
+const STICKY = 0o1000;
+/** How many links Linux follows. */
+const MAX_LINKS = 40;
 /** Longest file that is read, in bytes: a record has a few thousand. */
 const MAX_SIZE = 1024 * 1024;
 
 /**
  * Makes a directory (mode 0700) for files that others must neither read nor change, if it is missing, and checks the
  * one that is there. Its absolute path. Windows has neither owners nor modes that Node.js shows; there nothing is checked.
- * @throws KeyprovError `not-private` if it belongs to another user than this one or root, or if others may write in it;
- * the error of Node.
+ * @throws KeyprovError `not-private` if it belongs to another user than this one or root, or if others may write in it,
+ * or if others can choose which directory it is; the error of Node.
  */
 export function openPrivateDirectory(directory: string): string {
   const path = resolve(directory);
+  checkWayTo(path);
   makeDirectory(path);
   checkOwnerAndMode(path, statSync(path, { bigint: true }), OTHERS_WRITE);
   return path;
@@ -86,10 +101,45 @@ export function openPrivateFile(path: string, flags: number, forbidden: number =
   return fd;
 }
 
+/**
+ * Follows a path as the system does, to where nothing is any more: links must be of this user or root, and where all may
+ * write there must be a sticky bit.
+ */
+function checkWayTo(path: string): void {
+  if (process.geteuid === undefined) return; // Windows
+  let at = '/';
+  let links = 0;
+  const names = path.split('/');
+  for (let name = names.shift(); name !== undefined; name = names.shift()) {
+    if (name === '' || name === '.') continue;
+    const { mode } = lstatSync(at);
+    if ((mode & 0o002) !== 0 && (mode & STICKY) === 0) {
+      throw notPrivate(at, `can be written by others (${modeText(mode)})`, `chmod o-w ${at}, or chmod +t ${at}`);
+    }
+    const next = name === '..' ? dirname(at) : join(at, name);
+    const stats = lstatSync(next, { bigint: true, throwIfNoEntry: false });
+    if (stats === undefined) return;
+    if (!stats.isSymbolicLink()) {
+      at = next;
+      continue;
+    }
+    if (isForeign(stats.uid)) throw notPrivate(next, `is a symbolic link of user ${stats.uid}`, REMOVE);
+    if (++links > MAX_LINKS) return; // the system says so to who goes there
+    const target = readlinkSync(next);
+    if (isAbsolute(target)) at = '/';
+    names.unshift(...target.split('/'));
+  }
+}
+
+const modeText = (mode: number): string => `mode ${(mode & 0o7777).toString(8).padStart(4, '0')}`;
+
+/** Whether it is another user than this one and root. */
+const isForeign = (uid: bigint): boolean => uid !== 0n && uid !== BigInt(process.geteuid?.() ?? 0);
+
 function checkOwnerAndMode(path: string, { uid, mode }: BigIntStats, forbidden: number): void {
   const user = process.geteuid?.();
   if (user === undefined) return; // Windows
-  if (uid !== 0n && uid !== BigInt(user)) {
+  if (isForeign(uid)) {
     throw notPrivate(
       path,
       `belongs to user ${uid}, and this process runs as user ${user}`,
@@ -98,10 +148,9 @@ function checkOwnerAndMode(path: string, { uid, mode }: BigIntStats, forbidden: 
   }
   if ((Number(mode) & forbidden) !== 0) {
     const right = forbidden === OTHERS ? 'read or written' : 'written';
-    const bits = (Number(mode) & 0o7777).toString(8).padStart(4, '0');
     throw notPrivate(
       path,
-      `can be ${right} by others (mode ${bits})`,
+      `can be ${right} by others (${modeText(Number(mode))})`,
       `chmod go-${forbidden === OTHERS ? 'rwx' : 'w'} ${path}`,
     );
   }

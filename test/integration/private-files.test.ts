@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  lchownSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
@@ -80,6 +81,42 @@ describe.skipIf(missing)('a directory with secrets', () => {
       expect(readdirSync(path)).toEqual([]);
     },
   );
+
+  it.skipIf(!isRoot)('is not where a link of another user leads, on the way or at its end', async () => {
+    const link = join(root, 'link');
+    symlinkSync('private', link);
+    expect(openPrivateDirectory(join(link, 'a'))).toBe(join(link, 'a'));
+    lchownSync(link, OTHER, OTHER);
+    symlinkSync('./link/../link', join(root, 'mine'));
+    for (const path of [link, join(link, 'b', 'c'), join(root, 'mine'), join(root, 'mine', 'd')]) {
+      expect(await asyncRefusal(() => openKeyStore(path))).toBe(
+        `not-private: ${link} is a symbolic link of user ${OTHER}; look who put it there, and remove it`,
+      );
+    }
+    expect(readdirSync(directory)).toEqual(['a']);
+  });
+
+  it('is not where all others may put another in its place', async () => {
+    const shared = join(root, 'shared');
+    mkdirSync(join(shared, 'of'), { recursive: true });
+    symlinkSync(join(shared, 'of'), join(root, 'way'));
+    chmodSync(shared, 0o777);
+    for (const path of [join(shared, 'store'), join(shared, 'of', 'store'), join(root, 'way', 'store')]) {
+      expect(await asyncRefusal(() => openKeyStore(path))).toBe(
+        `not-private: ${shared} can be written by others (mode 0777); chmod o-w ${shared}, or chmod +t ${shared}`,
+      );
+    }
+    expect(readdirSync(shared)).toEqual(['of']);
+    chmodSync(shared, 0o1777);
+    expect(openPrivateDirectory(join(shared, 'store'))).toBe(join(shared, 'store'));
+    chmodSync(shared, 0o775); // groups of one user are common
+    expect(openPrivateDirectory(join(root, 'way', 'store'))).toBe(join(root, 'way', 'store'));
+  });
+
+  it('is not looked for in links without an end', () => {
+    symlinkSync('round', join(root, 'round'));
+    expect(() => openPrivateDirectory(join(root, 'round'))).toThrow(/EEXIST|ELOOP/);
+  });
 
   it('is made for its owner only, and taken from root', () => {
     expect(openPrivateDirectory(join(directory, 'a', 'b'))).toBe(join(directory, 'a', 'b'));
