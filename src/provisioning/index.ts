@@ -57,5 +57,5 @@ export {
 } from './registration-record.ts';
 export { type ResetPinOptions, resetPinKeepingKey } from './reset-pin.ts';
 export type { FinishedRun, ProvisionOptions, ProvisionOutcome, RunEvent, RunStep } from './run.ts';
-export { listRuns, type RunOwner, type RunState, type TpmBefore, type UnfinishedRun } from './run-journal.ts';
+export { listRuns, type RunOwner, type RunState, type UnfinishedRun } from './run-journal.ts';
 export { type UnregisterOptions, unregisterKey } from './unregister.ts';

@@ -20,14 +20,6 @@ export interface RunOwner {
   readonly deviceId: string;
 }
 
-/** What a TPM without resource manager held before the run touched it. */
-export interface TpmBefore {
-  /** As the transport has it. */
-  readonly address: string;
-  /** Handles of transient objects and of sessions. */
-  readonly handles: readonly number[];
-}
-
 /** What is kept of a run while it is under way: enough to go on, or to leave nothing behind, after the process was killed. */
 export interface RunState extends RunOwner {
   /** GUID of the run. It goes to the service as client-request-id. */
@@ -36,7 +28,6 @@ export interface RunState extends RunOwner {
   readonly service: string;
   /** ISO 8601. */
   readonly started: string;
-  readonly tpm?: TpmBefore | undefined;
   /** How far it is. What has a key below has it nowhere else. */
   readonly progress:
     | { readonly step: 'begun' }
@@ -57,23 +48,22 @@ export interface RunState extends RunOwner {
 
 const RUN_FORMAT: RecordFormat<RunState> = {
   format: 'keyprov-run',
-  version: 2,
+  version: 3,
   what: 'journal of a run',
   code: 'journal-invalid',
   remedy: 'remove the file; if that run registered a key, unregister it',
   toJson: stateToJson,
   fromJson: (members) => stateFromJson(members, keyRecordFromJson),
-  // Version 1 held key records of version 1, and the process that worked on the run.
-  older: (members) => stateFromJson(members, olderKeyRecordFromJson),
+  // Both held what a TPM had in it before the run; version 1 also key records of version 1, and the process of the run.
+  older: (members, version) => stateFromJson(members, version === 1 ? olderKeyRecordFromJson : keyRecordFromJson),
 };
 
 type ReadKey = (members: JsonMembers) => KeyRecord;
 
 /** Members in the order in which they are read, since the text must come out the same. */
-function stateToJson({ id, user, deviceId, service, started, tpm, progress }: RunState): object {
+function stateToJson({ id, user, deviceId, service, started, progress }: RunState): object {
   return {
     ...{ id, user, deviceId, service, started },
-    ...(tpm !== undefined && { tpm: { address: tpm.address, handles: tpm.handles } }),
     progress: progressToJson(progress),
   };
 }
@@ -106,17 +96,8 @@ function stateFromJson(members: JsonMembers, readKey: ReadKey): RunState {
     deviceId: members.text('deviceId'),
     service: members.text('service'),
     started: members.text('started'),
-    ...(members.has('tpm') && { tpm: tpmFromJson(members.members('tpm')) }),
     progress: progressFromJson(members.members('progress'), readKey),
   };
-}
-
-function tpmFromJson(members: JsonMembers): TpmBefore {
-  const handles = members.value('handles');
-  if (!Array.isArray(handles) || !handles.every((handle) => Number.isSafeInteger(handle))) {
-    throw new TypeError('handles is no list of numbers');
-  }
-  return { address: members.text('address'), handles };
 }
 
 function progressFromJson(members: JsonMembers, readKey: ReadKey): RunState['progress'] {
@@ -154,22 +135,15 @@ export class RunJournal {
   }
 
   /** Replaces the state. @throws KeyprovError `store-io`, and then the old state holds. */
-  async write(change: Partial<Pick<RunState, 'tpm' | 'progress' | 'service' | 'id'>>): Promise<void> {
+  async write(change: Partial<Pick<RunState, 'progress' | 'service' | 'id'>>): Promise<void> {
     const state = { ...this.#state, ...change };
     await this.#save(state);
     this.#state = state;
   }
 
-  /**
-   * Leaves the run for a later start to go on with. `isSwept`: nothing of it is left in the TPM, so what a later start
-   * finds there is not to be taken for its own.
-   */
-  async release({ isSwept = true }: { readonly isSwept?: boolean } = {}): Promise<void> {
-    const { tpm, ...state } = this.#state;
-    await withCleanup(
-      () => this.#save(isSwept ? state : { ...state, tpm }),
-      () => this.#lock.release({ remove: true }),
-    );
+  /** Leaves the run for a later start to go on with. */
+  async release(): Promise<void> {
+    await this.#lock.release({ remove: true });
   }
 
   /** Ends the run: nothing is left to do. */

@@ -18,7 +18,6 @@ import { listRegistrations, withRegistration } from './registration-record.ts';
 import type { FinishedRun, ProvisionOptions, ProvisionOutcome, RunStep } from './run.ts';
 import type { RunJournal, RunState } from './run-journal.ts';
 import { checkAnswer, registrationOf } from './run-records.ts';
-import { sweepTpm, watchTpm } from './watch-tpm.ts';
 
 type Progress<S extends RunState['progress']['step']> = Extract<RunState['progress'], { step: S }>;
 
@@ -38,8 +37,6 @@ export class RunSteps {
   readonly #options: RunOptions;
   /** Whether an earlier request may have reached the service, so that no refusal now says that it has no key. */
   #maybeSent: boolean;
-  /** What a killed process left in the TPM was taken out, as far as there was any. */
-  #isSwept = true;
 
   constructor(journal: RunJournal, options: RunOptions) {
     this.#journal = journal;
@@ -50,9 +47,7 @@ export class RunSteps {
   /** Does what is left to do. Leaves the journal removed, or as it was when it throws: see {@link settle}. */
   async run(): Promise<FinishedRun> {
     const { progress, service } = this.#journal.state;
-    const { registrar, sources, signal } = this.#options;
-    this.#isSwept = false;
-    this.#isSwept = await sweepTpm(sources, this.#journal, { signal });
+    const { registrar } = this.#options;
     if (service !== registrar.address) {
       if (progress.step !== 'begun' && progress.step !== 'made') {
         throw new KeyprovError('journal-invalid', `the run that was cut off is one with ${service}`, {
@@ -91,11 +86,8 @@ export class RunSteps {
     const isRefused = service !== undefined && !service.outcomeUnknown && service.retry !== 'backoff';
     try {
       const isNowhere = step === 'begun' || step === 'made' || (step === 'sending' && isRefused && !this.#maybeSent);
-      if (isNowhere && this.#isSwept) {
-        await this.#journal.remove();
-      } else {
-        await this.#journal.release({ isSwept: this.#isSwept });
-      }
+      if (isNowhere) await this.#journal.remove();
+      else await this.#journal.release();
     } catch (second) {
       if (isKeyprovError(error)) error.suppressed.push(second);
     }
@@ -104,7 +96,7 @@ export class RunSteps {
   }
 
   async #beginAnew(): Promise<FinishedRun> {
-    const { user, deviceId, policy, registrar, pool, signal, onEvent } = this.#options;
+    const { user, deviceId, policy, registrar, pool, sources, signal, onEvent } = this.#options;
     const { pin: given } = this.#options;
     // The user must not authenticate in vain for a PIN that is refused afterwards.
     if (given instanceof Uint8Array) {
@@ -118,7 +110,6 @@ export class RunSteps {
     try {
       const challenge = await registrar.challenge({ signal });
       const { enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now } = this.#options;
-      const sources = await watchTpm(this.#options.sources, this.#journal, { signal });
       const previous = await this.#previousBackend();
       const wanted = {
         ...{ user, deviceId, policy, challenge, pin, pinRecovery, pinPepper, profile: this.#profile(), enrolAk },
@@ -134,11 +125,10 @@ export class RunSteps {
 
   /** The key exists, so nobody is asked for a PIN; the TPM attests it anew, which shows that it is still there. */
   async #goOn({ step, key }: Progress<'made' | 'sending'>): Promise<FinishedRun> {
-    const { registrar, policy, enrolAk, signal, onEvent } = this.#options;
+    const { registrar, policy, sources, enrolAk, signal, onEvent } = this.#options;
     const profile = this.#profile();
     const proof = await this.#authenticate();
     const challenge = await registrar.challenge({ signal });
-    const sources = await watchTpm(this.#options.sources, this.#journal, { signal });
     const itsPolicy = { ...policy, algorithm: key.algorithm };
     let request: KeyRequest;
     try {

@@ -35,10 +35,7 @@ export interface ProvisionOptions extends SignalOptions {
   /** Where the key is kept in the end, and the journal of the run until then. */
   readonly store: KeyStore;
   readonly policy: Policy;
-  /**
-   * Where the key may be made. After a killed run, a TPM without resource manager is cleared of what that left: let a TPM
-   * that is given open hold nothing of the caller's then.
-   */
+  /** Where the key may be made. */
   readonly sources: KeySources;
   /** What must hold before anything is done; `skip`: the caller has seen to it. */
   readonly prerequisites: ((options: SignalOptions) => Promise<PrerequisiteResult>) | 'skip';

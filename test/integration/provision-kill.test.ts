@@ -13,7 +13,6 @@ import type { MfaPrompt } from '../../src/provisioning/mfa-gate.ts';
 import { provision } from '../../src/provisioning/provision.ts';
 import { listRegistrations } from '../../src/provisioning/registration-record.ts';
 import { listRuns } from '../../src/provisioning/run-journal.ts';
-import { readVolatileHandles } from '../../src/provisioning/tpm-leftovers.ts';
 import type { KeyRegistrar } from '../../src/registration/key-registrar.ts';
 import { findLdapUser } from '../../src/registration/ldap-user.ts';
 import { bindDirectory, startDirectory, type TestDirectory } from '../../src/testing/index.ts';
@@ -24,6 +23,7 @@ import { asyncRefusal } from '../refusal.ts';
 import { type Bundle, bundle } from './support/bundle.ts';
 import { type IdentityWorld, startIdentityWorld } from './support/identity-world.ts';
 import { startLocalSwtpm } from './support/local-swtpm.ts';
+import { leftovers } from './support/new-tpm.ts';
 
 const PIN = '591834';
 /** Times that a run is killed at random, in each kind of TPM. */
@@ -152,7 +152,7 @@ async function killedAndRestarted(place: Place, how: Kill): Promise<Ending> {
   expect(others).toEqual([]);
   expect(keysOf(user).map(({ kid }) => kid)).toEqual([registered?.registration.kid]);
   await using tpm = await openTpm(place.tpm);
-  expect(await readVolatileHandles(tpm)).toEqual([]);
+  expect(await leftovers(tpm)).toEqual([]);
   expect(await listHandles(tpm, TPM_HT.PERSISTENT)).toEqual([]);
   if (registered === undefined) throw new Error('no key');
   const provider = await openTpmKeyProvider(tpm);

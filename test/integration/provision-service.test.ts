@@ -20,7 +20,6 @@ import { provision } from '../../src/provisioning/provision.ts';
 import { listRegistrations } from '../../src/provisioning/registration-record.ts';
 import type { ProvisionOptions, RunEvent } from '../../src/provisioning/run.ts';
 import { listRuns } from '../../src/provisioning/run-journal.ts';
-import { readVolatileHandles } from '../../src/provisioning/tpm-leftovers.ts';
 import { unregisterKey } from '../../src/provisioning/unregister.ts';
 import { attestationCaEnrolment } from '../../src/registration/attestation-ca.ts';
 import { ldapReader } from '../../src/registration/ldap-reader.ts';
@@ -41,6 +40,7 @@ import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import type { Tpm } from '../../src/tpm/tpm.ts';
 import { asyncRefusal } from '../refusal.ts';
 import { type IdentityWorld, startIdentityWorld } from './support/identity-world.ts';
+import { leftovers } from './support/new-tpm.ts';
 
 const PIN = '591834';
 const USER = 'ada@contoso.test';
@@ -116,7 +116,7 @@ async function signIn(user: string, record: KeyRecord) {
 describe('a whole run', () => {
   it('gives a key that signs in once the directory has it, and no more after it was taken back', async () => {
     await directory.addUser({ upn: USER, name: 'Ada' });
-    const before = await readVolatileHandles(kit.tpm);
+    const before = await leftovers(kit.tpm);
     const outcome = await run(USER);
     if (outcome.status !== 'registered') throw new Error(outcome.status);
     const { record, registration } = outcome;
@@ -132,7 +132,7 @@ describe('a whole run', () => {
         keyId: registration.keyId,
       }),
     ]);
-    expect(await readVolatileHandles(kit.tpm)).toEqual(before);
+    expect(await leftovers(kit.tpm)).toEqual(before);
 
     await using bound = await bindDirectory(directory.connection, directory.connection.reader);
     const reader = ldapReader(bound.client, { base: directory.connection.base });

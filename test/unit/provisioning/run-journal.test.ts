@@ -67,7 +67,7 @@ describe('a run', () => {
 
   it.each(PROGRESS)('goes on at the step $step after its process was killed', async (progress) => {
     const { journal } = await claim();
-    await journal.write({ tpm: { address: 'swtpm:x', handles: [0x80000000, 0x2000001] }, progress });
+    await journal.write({ progress });
     await killed(journal);
     expect(await listRuns(store)).toEqual([{ state: journal.state, active: false, path: journal.path }]);
     const again = await claim();
@@ -103,7 +103,7 @@ describe('a journal that is damaged', () => {
   it.each([
     ['cut off', (text: string) => text.slice(0, -20)],
     ['changed', (text: string) => text.replace('alice', 'malice')],
-    ['of a newer version', (text: string) => text.replace('"version": 2', '"version": 3')],
+    ['of a newer version', (text: string) => text.replace('"version": 3', '"version": 4')],
   ])('%s, is an error that names the file', async (_, change) => {
     const { journal } = await claim();
     await killed(journal);
