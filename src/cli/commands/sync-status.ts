@@ -18,7 +18,7 @@ import {
 } from '../../registration/sync-status.ts';
 import type { SignalOptions } from '../../signal.ts';
 import type { CliCommand, Context } from '../command.ts';
-import { EXIT } from '../exit-codes.ts';
+import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { connectingLdapReader } from '../ldap-directory.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
@@ -166,7 +166,7 @@ function outcomeOf({ registration }: RegisteredKey, status: SyncStatus): Outcome
   const { problem, ...rest } = { problem: undefined, ...status };
   const error = problem ? errorToJson(problem) : { code: status.state, message: describeSyncStatus(status) };
   return {
-    exitCode: EXITS[status.state],
+    exitCode: problem === undefined ? EXITS[status.state] : exitCodeOf(problem),
     lines,
     json: { ...(status.state !== 'synced' && { error }), user, deviceId, kid, ...rest },
   };
