@@ -206,8 +206,8 @@ describe('the sources', () => {
       'src/storage/kernel-lock.ts', // reads what it opened with openPrivateFile
       'src/storage/make-directory.ts',
       'src/storage/private-files.ts',
+      'src/storage/read-input.ts', // files that the user names
       'src/tpm/transports/device.ts', // a device, which belongs to root
-      'src/tpm/transports/recording.ts', // a file that the caller names
       'src/tpm/transports/swtpm-child.ts', // in a directory of mkdtemp
       'src/tpm/transports/watched-child.ts', // the same
     ]);
