@@ -14,12 +14,14 @@ trap 'rm -rf -- "$work"' EXIT
 
 # Fetches the source package with lists of its own, so that the machine's package lists stay as they are.
 download() {
-  local release
+  local release site
   release=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+  # The place that this machine has its packages from.
+  site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
   mkdir -p "$work/sources" "$work/lists/partial" "$work/package"
   cat >"$work/sources/debian.sources" <<SOURCES
 Types: deb-src
-URIs: http://deb.debian.org/debian
+URIs: $site
 Suites: $release
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg

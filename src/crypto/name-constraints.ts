@@ -74,7 +74,7 @@ const ENDS_IN_NUMBER = /(?:^|\.)[0-9]+$/;
 const MAX_HOST = 253;
 const isHost = (text: string): boolean => text.length <= MAX_HOST && HOST.test(text) && !ENDS_IN_NUMBER.test(text);
 
-/** Whether `host` is the host of `base` or, where that begins with a dot, below it; not known where either is no host name. */
+/** Whether `host` is the host of `base` or, where that begins with a dot, below it; not known if either is not a host name. */
 function isAtHost(base: string, host: string): boolean | undefined {
   if (host.length > MAX_HOST) return undefined;
   const [wanted, given] = [base.toLowerCase(), host.toLowerCase()];

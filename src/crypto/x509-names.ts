@@ -36,7 +36,7 @@ export function readAlternativeNames(node: DerNode): GeneralName[] {
   return names;
 }
 
-/** The content of a nameConstraints. RFC 5280, 4.2.1.10: not empty, and so is no list in it. */
+/** The content of a nameConstraints. RFC 5280, 4.2.1.10: neither it nor a list in it is empty. */
 export function readNameConstraints(node: DerNode): NameConstraints {
   const fields = node.fields(TAG.SEQUENCE);
   const list = (number: number) => {

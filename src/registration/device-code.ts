@@ -131,7 +131,7 @@ function asUserCode(text: string): string {
   return text;
 }
 
-/** The page of the service, in ASCII. @throws TypeError for one without TLS: whoever is on the way could ask for anything there. */
+/** The page of the service, in ASCII. @throws TypeError for one without TLS, where anybody on the way could ask for anything. */
 function asPage(text: string): string {
   const url = text.length <= MAX_TYPED && URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !isSafeUrl(url) || url.username !== '' || url.password !== '') {

@@ -27,8 +27,8 @@ export interface KeyRegistrar {
     options?: Pick<RegisterKeyOptions, 'onRetry' | 'signal'>,
   ): Promise<RegistrationAnswer>;
   /**
-   * Takes a key back. Absent where the service offers no way. `kid` is what the service has said: whoever removes a key
-   * elsewhere first proves there that it is the one with that KeyID.
+   * Takes a key back. Absent where the service offers no way. `kid` is what the service has said: an implementation
+   * that removes a key elsewhere first proves there that it is the one with that KeyID.
    * @throws ServiceError `service-untrusted` where it is another one, which stays.
    */
   readonly unregister?: ((key: RegisteredKeyId, options?: SignalOptions) => Promise<'deleted' | 'absent'>) | undefined;

@@ -6,7 +6,7 @@ import { isRegistrationId, peerLine } from './peer-text.ts';
 
 /** A key that is to be taken back: all but the number is our own knowledge. */
 export interface RegisteredKeyId {
-  /** User principal name: whoever signed in for the registration. */
+  /** User principal name of the user who signed in for the registration. */
   readonly user: string;
   /** The number that the registration service gave. */
   readonly kid: string;

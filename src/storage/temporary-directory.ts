@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { KeyprovError } from '../errors.ts';
 
 /**
- * Makes a directory (mode 0700) for what is temporary, with a name that nobody can guess. Its absolute path; whoever makes
- * it removes it.
+ * Makes a directory (mode 0700) for what is temporary, with a name that nobody can guess. Its absolute path. The
+ * caller removes it.
  * @throws KeyprovError `store-io` if the directory for temporary files is missing, full or not writable.
  */
 export async function temporaryDirectory(prefix: string): Promise<string> {

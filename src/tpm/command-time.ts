@@ -20,7 +20,7 @@ export interface TpmTimes {
   /** After how long a command that the TPM does not answer ends, with the transport. */
   readonly commandTimeouts?: CommandTimeouts | undefined;
   /**
-   * Aborts when the work with this TPM is to end, for whoever opens it for one piece of work. Then each command, those
+   * Aborts when the work with this TPM is to end, if it is opened for one piece of work. Then each command, those
    * that clean up included, has half a second; after that the TPM is given up.
    */
   readonly lifetime?: AbortSignal | undefined;

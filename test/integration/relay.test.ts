@@ -142,7 +142,7 @@ describe.skipIf(await tpmMissing())('a relay that puts a key of its own in place
     await using tpm = await openTpm(swtpm.address, { wrap: (inner) => relayed(inner, relay) });
     const provider = await openTpmKeyProvider(tpm);
     await expect(provider.sign(key, { data: utf8('x'), pin: PIN })).rejects.toMatchObject({
-      code: 'tpm-identity-changed',
+      code: 'tpm-session',
     });
     expect(sent).toContain(CreatePrimary.code);
     expect(sent).not.toContain(StartAuthSession.code);
@@ -158,7 +158,7 @@ describe.skipIf(await tpmMissing())('a relay that puts a key of its own in place
     }
     await using tpm = await openTpm(swtpm.address, { wrap: (inner) => relayed(inner, impostor) });
     await expect(openEndorsementKey(tpm, { template: 'L-2', expectedName: ekName })).rejects.toMatchObject({
-      code: 'tpm-identity-changed',
+      code: 'tpm-session',
     });
   });
 

@@ -90,7 +90,7 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
 
 function tenantOf(given: Arguments): string | undefined {
   const tenant = given.text('tenant');
-  if (tenant !== undefined && isDots(tenant)) given.problems.push('--tenant is no id or domain of a tenant');
+  if (tenant !== undefined && isDots(tenant)) given.problems.push('--tenant is not the id or domain of a tenant');
   return tenant;
 }
 
