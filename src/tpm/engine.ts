@@ -98,6 +98,8 @@ export class Engine {
         if (kind === 'session') await this.sessions.checkNew(handle, 'sessionType' in args && args.sessionType);
         const fits = ({ outPublic }: ReadPublicResult) => canBeLoadedBy(command, args, outPublic);
         values[key] = kind === 'object' ? await this.objects.adopt(handle, values.name as Uint8Array, fits) : handle;
+        // What a caller has loaded by TPM2_ContextLoad is the caller's.
+        if (kind === 'raw') this.#cleanUp.before?.add(handle);
       }
       if (mark !== undefined) this.#marks?.settle(mark, handle);
       this.#flushed(args);
