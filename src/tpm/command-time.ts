@@ -102,7 +102,7 @@ export class TimedSender {
     }
   }
 
-  /** Ends the command under way and the transport with it. `why` is for the error. */
+  /** Ends the command under way, and the transport with it. The message of the error begins with `why`. */
   giveUp(why: string): void {
     this.#end.abort(
       new KeyprovError('transport-timeout', `${this.#transport.address}: ${why}; whether it was done is unknown`, {

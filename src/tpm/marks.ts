@@ -226,7 +226,7 @@ function parse(text: string, address: string): Mark[] | undefined {
     const [verb, first = '', kind, hex = ''] = line.split(' ');
     if (verb === 'want' && (kind === 'name' || kind === 'template' || kind === 'session')) {
       last = { at: Number(first), what: { kind, bytes: fromHex(hex) } };
-      if (kind === 'template') decode(TPMT_PUBLIC, last.what.bytes); // one that is damaged is no mark
+      if (kind === 'template') decode(TPMT_PUBLIC, last.what.bytes); // throws if it is damaged
       marks.add(last);
     } else if (verb === 'have' && last !== undefined) last.handle = Number(first);
     else if (verb === 'none' && last !== undefined) marks.delete(last);
