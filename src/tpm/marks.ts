@@ -146,7 +146,8 @@ export class Marks {
   #open(): { path: string; fd: number; start: number } {
     const directory = openPrivateDirectory(this.directory);
     for (const name of marksIn(directory)) {
-      if (Date.now() - lstatSync(join(directory, name)).mtimeMs > OLD) remove(join(directory, name));
+      const found = lstatSync(join(directory, name), { throwIfNoEntry: false }); // another connection may just have ended
+      if (found !== undefined && Date.now() - found.mtimeMs > OLD) remove(join(directory, name));
     }
     const path = join(directory, temporaryName().replace('.tmp', SUFFIX));
     const fd = openPrivateFile(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_APPEND);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   appendFileSync,
   mkdtempSync,
@@ -13,14 +14,15 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Marks } from '../../../src/tpm/marks.ts';
 
-const disk = vi.hoisted(() => ({ isFull: false }));
+const disk = vi.hoisted(() => ({ isFull: false, removedMeanwhile: [] as string[] }));
 vi.mock('node:fs', async (original) => {
   const fs = await original<typeof import('node:fs')>();
   const writeSync = (fd: number, text: string): number => {
     if (disk.isFull) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
     return fs.writeSync(fd, text);
   };
-  return { ...fs, writeSync };
+  const readNames = (path: string): string[] => [...fs.readdirSync(path), ...disk.removedMeanwhile];
+  return { ...fs, writeSync, readdirSync: readNames };
 });
 
 const NAME = { kind: 'name', bytes: new Uint8Array([0, 11, 1, 2]) } as const;
@@ -64,6 +66,16 @@ describe('marks of what is in a TPM', () => {
     disk.isFull = false;
     expect(readdirSync(directory)).toEqual([]);
     expect(marks.problem).toMatchObject({ code: 'ENOSPC' });
+    marks.close();
+  });
+
+  it('are kept although a file of another connection goes while they are begun', () => {
+    disk.removedMeanwhile = [`.keyprov-${randomUUID()}.marks`];
+    const marks = make();
+    marks.want(NAME);
+    disk.removedMeanwhile = [];
+    expect(marks.problem).toBeUndefined();
+    expect(dead()).toMatchObject([{ what: NAME }]);
     marks.close();
   });
 
