@@ -11,17 +11,11 @@ import { decode } from '../../src/tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { missingPrograms } from '../integration/support/local-swtpm.ts';
 import { checkoutIsClosed, isRoot, ORDINARY_USER } from '../ordinary-user.ts';
-import {
-  environment,
-  keyprov,
-  keyprovJson,
-  libtpmsMissing,
-  MAIN,
-  startKeyprov,
-  temporaryDirectory,
-} from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { environment, keyprovJson, libtpmsMissing, MAIN, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
 import { terminalsMissing } from './support/terminal.ts';
 
+const commands = commandLines();
 const missing = await libtpmsMissing();
 /** What is in a store with one key and its exports; the key itself as `key`. */
 const FILES = ['attestation.json', 'key', 'key.pem', 'public.pem', 'request.json'];
@@ -53,11 +47,11 @@ function contents(directory: string): string[] {
 }
 
 describe.skipIf(missing)('keyprov create with a TPM', () => {
-  it('writes request, statement, key and record, for the owner only', () => {
+  it('writes request, statement, key and record, for the owner only', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'a', 'b');
     const challenge = '00ff'.repeat(32);
-    const { status, stdout, stderr } = keyprov([
+    const { status, stdout, stderr } = await commands.run([
       ...['create', '--tpm', `libtpms:${directory.path}/tpm`, '--hardware', 'required', '--user', 'Alice@Example.com'],
       ...['--device-id', '6f5902ac-237f-424a-a1cd-8d2b6d2bbd01', '--challenge', challenge, '--out', out],
     ]);
@@ -88,10 +82,10 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(stdout).toContain('request      profile attested, carries the attestation\n');
   });
 
-  it('says why a strict request carries no attestation', () => {
+  it('says why a strict request carries no attestation', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'libtpms', '--profile', 'strict', '--out', join(directory.path, 'out')];
-    expect(keyprovJson(args)).toMatchObject({
+    expect(await commands.onlyJson(args)).toMatchObject({
       status: 0,
       json: {
         attestation: { status: 'made' },
@@ -100,43 +94,52 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     });
   });
 
-  it('keeps the key in the store where no directory is named, with its request nowhere', () => {
+  it('keeps the key in the store where no directory is named, with its request nowhere', async () => {
     using directory = temporaryDirectory();
     const store = join(directory.path, 'store');
     const args = ['create', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--store', store];
-    const made = keyprovJson(args);
+    const made = await commands.onlyJson(args);
     expect(made).toMatchObject({ status: 0, json: { store, registered: null } });
     expect(made.json).not.toHaveProperty('files');
-    expect(keyprov(args).status).toBe(0);
+    expect((await commands.run(args)).status).toBe(0);
     expect(namesIn(store)).toEqual(['key', 'key']);
-    expect(keyprovJson(['status', '--store', store])).toMatchObject({ status: 0, json: { keys: [{}, {}] } });
-    const ambiguous = keyprovJson(['sign', '--store', store, '--in', 'package.json']);
+    expect(await commands.onlyJson(['status', '--store', store])).toMatchObject({
+      status: 0,
+      json: { keys: [{}, {}] },
+    });
+    const ambiguous = await commands.onlyJson(['sign', '--store', store, '--in', 'package.json']);
     expect(ambiguous).toMatchObject({ status: 7, json: { error: { code: 'key-ambiguous' } } });
   });
 
-  it('keeps the policy of the environment, and hears of a variable that is misspelt', () => {
+  it('keeps the policy of the environment, and hears of a variable that is misspelt', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'none', '--out', join(directory.path, 'out')];
     const env = { KEYPROV_POLICY_HARDWARE: 'required' };
-    expect(keyprovJson(args, { env })).toMatchObject({ status: 3, json: { error: { code: 'hardware-required' } } });
-    expect(keyprov(args, { env: { KEYPROV_POLICY_HARDWEAR: 'required' } }).status).toBe(2);
+    expect(await commands.onlyJson(args, { env })).toMatchObject({
+      status: 3,
+      json: { error: { code: 'hardware-required' } },
+    });
+    expect((await commands.run(args, { env: { KEYPROV_POLICY_HARDWEAR: 'required' } })).status).toBe(2);
     const pin = [...args, '--pin-file', pinFile(directory.path, '246813')];
-    expect(keyprovJson(pin, { env: { KEYPROV_POLICY_PIN_MIN_LENGTH: '8' } })).toMatchObject({
+    expect(await commands.onlyJson(pin, { env: { KEYPROV_POLICY_PIN_MIN_LENGTH: '8' } })).toMatchObject({
       status: 5,
       json: { error: { code: 'pin-refused' } },
     });
     expect(existsSync(join(directory.path, 'out'))).toBe(false);
-    expect(keyprov(args).status).toBe(0);
+    expect((await commands.run(args)).status).toBe(0);
     const sign = ['sign', '--store', join(directory.path, 'out'), '--in', 'package.json'];
-    expect(keyprovJson(sign, { env })).toMatchObject({ status: 3, json: { error: { code: 'hardware-required' } } });
-    expect(keyprovJson(sign)).toMatchObject({ status: 0 });
+    expect(await commands.onlyJson(sign, { env })).toMatchObject({
+      status: 3,
+      json: { error: { code: 'hardware-required' } },
+    });
+    expect(await commands.onlyJson(sign)).toMatchObject({ status: 0 });
   });
 
-  it('prints one object with --json, with what the record says and where the files are', () => {
+  it('prints one object with --json, with what the record says and where the files are', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const args = ['create', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--out', out];
-    const { status, json } = keyprovJson(args);
+    const { status, json } = await commands.onlyJson(args);
     expect(status).toBe(0);
     const names = ['request.json', 'attestation.json', 'key.pem', 'public.pem'];
     const { id, attempts, created } = record(out);
@@ -149,10 +152,10 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(parseKeyRegistration(text(out, 'request.json'), 'attested')).toMatchObject({ profile: 'attested' });
   });
 
-  it('says which random challenge it took, and what becomes of a TPM in memory', () => {
+  it('says which random challenge it took, and what becomes of a TPM in memory', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'libtpms', '--algorithm', 'p-384', '--out', join(directory.path, 'out')];
-    const { status, stderr } = keyprov(args);
+    const { status, stderr } = await commands.run(args);
     expect(status).toBe(0);
     const [, hex = ''] = /challenge: none was given, this random one is used: ([0-9a-f]{64})\n/.exec(stderr) ?? [];
     const statement = decodeStatement(JSON.parse(text(directory.path, 'out', 'attestation.json')));
@@ -161,24 +164,27 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(stderr).not.toContain('\x1b');
   });
 
-  it('takes the address from KEYPROV_TPM, unless --tpm says otherwise', () => {
+  it('takes the address from KEYPROV_TPM, unless --tpm says otherwise', async () => {
     using directory = temporaryDirectory();
     const env = { KEYPROV_TPM: `libtpms:${directory.path}/tpm` };
     const made = (...args: string[]) =>
-      keyprovJson(['create', '--algorithm', 'p-256', '--out', join(directory.path, args.join('')), ...args], {
+      commands.onlyJson(['create', '--algorithm', 'p-256', '--out', join(directory.path, args.join('')), ...args], {
         env,
       });
-    expect(made().json).toMatchObject({ backend: 'tpm', tpm: { address: env.KEYPROV_TPM } });
-    expect(made('--tpm', 'none').json).toMatchObject({ backend: 'software', fellBack: true });
-    expect(made('--tpm', 'libtpms').json).toMatchObject({ backend: 'tpm', tpm: { address: 'libtpms::memory:' } });
+    expect((await made()).json).toMatchObject({ backend: 'tpm', tpm: { address: env.KEYPROV_TPM } });
+    expect((await made('--tpm', 'none')).json).toMatchObject({ backend: 'software', fellBack: true });
+    expect((await made('--tpm', 'libtpms')).json).toMatchObject({
+      backend: 'tpm',
+      tpm: { address: 'libtpms::memory:' },
+    });
   });
 
-  it('does as the policy file says, and warns of what an option overrides', () => {
+  it('does as the policy file says, and warns of what an option overrides', async () => {
     using directory = temporaryDirectory();
     const policy = join(directory.path, 'policy.json');
     writeFileSync(policy, '{"hardware": "required", "allowedAlgorithms": ["p-384", "p-256"], "attestation": "none"}');
     const args = ['create', '--tpm', 'libtpms', '--policy', policy, '--profile', 'attested'];
-    const one = keyprovJson([...args, '--attestation', 'preferred', '--out', join(directory.path, 'one')]);
+    const one = await commands.onlyJson([...args, '--attestation', 'preferred', '--out', join(directory.path, 'one')]);
     expect(one).toMatchObject({
       status: 0,
       json: {
@@ -189,20 +195,28 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     });
   });
 
-  it('leaves the statement out where the policy wants none, and says why', () => {
+  it('leaves the statement out where the policy wants none, and says why', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    const { status, stdout } = keyprov(['create', '--tpm', 'libtpms', '--attestation', 'none', '--out', out]);
+    const { status, stdout } = await commands.run([
+      'create',
+      '--tpm',
+      'libtpms',
+      '--attestation',
+      'none',
+      '--out',
+      out,
+    ]);
     expect(status).toBe(0);
     expect(namesIn(out)).toEqual(FILES.filter((name) => name !== 'attestation.json'));
     expect(stdout).toContain('attestation  none: policy wants none\n');
     expect(stdout).toContain('request      profile strict, carries no attestation: policy wants none\n');
   });
 
-  it('makes the key in software where the policy allows that and the TPM will not do, and says so', () => {
+  it('makes the key in software where the policy allows that and the TPM will not do, and says so', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'libtpms', '--virtual-tpm', 'refuse', '--out', join(directory.path, 'out')];
-    const { status, json } = keyprovJson(args);
+    const { status, json } = await commands.onlyJson(args);
     expect(status).toBe(0);
     expect(json).toMatchObject({
       backend: 'software',
@@ -216,11 +230,11 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(json).not.toHaveProperty('tpm');
   });
 
-  it('refuses a virtual TPM where told to, and leaves nothing', () => {
+  it('refuses a virtual TPM where told to, and leaves nothing', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'new', 'out');
     const args = ['create', '--tpm', 'libtpms', '--hardware', 'required', '--virtual-tpm', 'refuse', '--out', out];
-    const { status, json } = keyprovJson(args);
+    const { status, json } = await commands.onlyJson(args);
     expect(status).toBe(3);
     expect(json).toMatchObject({
       ok: false,
@@ -236,33 +250,35 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(readdirSync(directory.path)).toEqual([]);
   });
 
-  it('refuses to touch the files of an earlier run, unless forced, and then replaces all of them', () => {
+  it('refuses to touch the files of an earlier run, unless forced, and then replaces all of them', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const args = ['create', '--tpm', `libtpms:${directory.path}/tpm`, '--algorithm', 'p-256', '--out', out];
-    expect(keyprov(args).status).toBe(0);
+    expect((await commands.run(args)).status).toBe(0);
     const first = contents(out);
-    const again = keyprovJson(args);
+    const again = await commands.onlyJson(args);
     expect(again).toMatchObject({ status: 7, json: { error: { code: 'key-exists' } } });
     expect(contents(out)).toEqual(first);
-    expect(keyprov([...args, '--force', '--hardware', 'required', '--virtual-tpm', 'refuse']).status).toBe(3);
+    expect((await commands.run([...args, '--force', '--hardware', 'required', '--virtual-tpm', 'refuse'])).status).toBe(
+      3,
+    );
     expect(contents(out)).toEqual(first);
-    expect(keyprov([...args, '--force']).status).toBe(0);
+    expect((await commands.run([...args, '--force'])).status).toBe(0);
     expect(namesIn(out)).toEqual(FILES);
     const kept = contents(out).filter((content) => content !== '' && first.includes(content));
     expect(kept).toEqual([]);
   });
 
-  it('does not go back to software for the same user without a word', () => {
+  it('does not go back to software for the same user without a word', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const args = ['create', '--out', out, '--force', '--user'];
-    expect(keyprov([...args, 'alice@example.com', '--tpm', 'libtpms']).status).toBe(0);
+    expect((await commands.run([...args, 'alice@example.com', '--tpm', 'libtpms'])).status).toBe(0);
     const before = contents(out);
-    const refused = keyprovJson([...args, 'Alice@example.com', '--tpm', 'none']);
+    const refused = await commands.onlyJson([...args, 'Alice@example.com', '--tpm', 'none']);
     expect(refused).toMatchObject({ status: 3, json: { error: { code: 'downgrade-refused' } } });
     expect(contents(out)).toEqual(before);
-    const allowed = keyprovJson([...args, 'alice@example.com', '--tpm', 'none', '--allow-downgrade']);
+    const allowed = await commands.onlyJson([...args, 'alice@example.com', '--tpm', 'none', '--allow-downgrade']);
     expect(allowed).toMatchObject({ status: 0, json: { backend: 'software' } });
     expect(namesIn(out)).toEqual(['key', 'key.pem', 'public.pem', 'request.json', 'wrapping.secret']);
   });
@@ -271,18 +287,20 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     ['a newline at its end', `${PIN}\n`],
     ['an end of line as Windows has it', `${PIN}\r\n`],
     ['no end of line', PIN],
-  ])('reads the PIN from a file with %s', (_, content) => {
+  ])('reads the PIN from a file with %s', async (_, content) => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const tpm = `libtpms:${directory.path}/tpm`;
     const pin = pinFile(directory.path, content);
-    const made = keyprov(['create', '--tpm', tpm, '--algorithm', 'p-256', '--pin-file', pin, '--out', out]);
+    const made = await commands.run(['create', '--tpm', tpm, '--algorithm', 'p-256', '--pin-file', pin, '--out', out]);
     expect(made.status).toBe(0);
     expect(record(out)).toMatchObject({
       hasPin: true,
       pinDerivation: { kdf: 'scrypt', salt: expect.stringMatching(/^[0-9a-f]{32}$/), cost: 16384 },
     });
-    const signed = keyprov(['sign', '--store', out, '--in', pin, '--tpm', tpm, '--pin-file', '-'], { input: PIN });
+    const signed = await commands.run(['sign', '--store', out, '--in', pin, '--tpm', tpm, '--pin-file', '-'], {
+      input: PIN,
+    });
     expect(signed.status).toBe(0);
     const told = made.stdout + made.stderr + signed.stdout + signed.stderr;
     for (const content of [told, ...contents(out), ...contents(join(directory.path, 'tpm'))]) {
@@ -290,12 +308,12 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     }
   });
 
-  it('warns of a PIN file that others can read', () => {
+  it('warns of a PIN file that others can read', async () => {
     using directory = temporaryDirectory();
     const pin = pinFile(directory.path);
     chmodSync(pin, 0o640);
     const args = ['create', '--tpm', 'libtpms', '--algorithm', 'p-256', '--pin-file', pin];
-    const { json } = keyprovJson([...args, '--out', join(directory.path, 'out')]);
+    const { json } = await commands.onlyJson([...args, '--out', join(directory.path, 'out')]);
     expect(json).toMatchObject({ warnings: [`others can read the PIN file ${pin}; chmod 600 it`, expect.any(String)] });
   });
 
@@ -311,7 +329,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect({ status, stdout }).toEqual({ status: 130, stdout: '' });
     expect(stderr).toMatch(/keyprov: ended by SIGINT\n$/);
     expect(readdirSync(directory.path)).toEqual(['tpm']);
-    expect(keyprov(['create', '--tpm', `libtpms:${tpm}`, '--out', `${directory.path}/c`]).status).toBe(0);
+    expect((await commands.run(['create', '--tpm', `libtpms:${tpm}`, '--out', `${directory.path}/c`])).status).toBe(0);
   });
 
   it('names the code of the signal with --json', async () => {
@@ -334,48 +352,51 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
 });
 
 describe('keyprov change-pin', () => {
-  it('judges a new PIN that is there before it tries the one that the key has', () => {
+  it('judges a new PIN that is there before it tries the one that the key has', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    const made = keyprov(['create', '--tpm', 'none', '--out', out, '--pin-file', pinFile(directory.path)]);
+    const made = await commands.run(['create', '--tpm', 'none', '--out', out, '--pin-file', pinFile(directory.path)]);
     expect(made.status).toBe(0);
     const newFile = join(directory.path, 'new');
     const change = ['change-pin', '--store', out, '--new-pin-file', newFile];
     const wrong = { input: 'not-the-PIN\n' };
-    expect(keyprovJson(change, wrong)).toMatchObject({ status: 7, json: { error: { code: 'store-io' } } });
+    expect(await commands.onlyJson(change, wrong)).toMatchObject({ status: 7, json: { error: { code: 'store-io' } } });
     for (const text of ['12\n', '926535\n\n']) {
       writeFileSync(newFile, text, { mode: 0o600 });
-      expect(keyprovJson(change, wrong)).toMatchObject({ status: 5, json: { error: { code: 'pin-refused' } } });
+      expect(await commands.onlyJson(change, wrong)).toMatchObject({
+        status: 5,
+        json: { error: { code: 'pin-refused' } },
+      });
     }
     writeFileSync(newFile, '926535\n', { mode: 0o600 });
-    expect(keyprovJson(change, wrong)).toMatchObject({
+    expect(await commands.onlyJson(change, wrong)).toMatchObject({
       status: 5,
       json: { error: { code: 'pin-wrong', triesLeft: 4 } },
     });
-    expect(keyprovJson(change, { input: `${PIN}\n` }).status).toBe(0);
+    expect((await commands.onlyJson(change, { input: `${PIN}\n` })).status).toBe(0);
   });
 });
 
 describe('keyprov create in software', () => {
-  it('says that the key has no PIN where there are rules for one, and that its user has a key already', () => {
+  it('says that the key has no PIN where there are rules for one, and that its user has a key already', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'none', '--user', 'ada', '--store', join(directory.path, 'store')];
     const env = { KEYPROV_POLICY_PIN_MIN_LENGTH: '6' };
-    const first = keyprov(args, { env });
+    const first = await commands.run(args, { env });
     expect(first.stdout).toContain(' in software, without a PIN\n');
     expect(first.stderr).toContain('warning: the policy has rules for PINs, and the key is made without a PIN');
     expect(first.stderr).not.toContain('already');
-    const { json } = keyprovJson([...args, '--pin-file', pinFile(directory.path)], { env });
+    const { json } = await commands.onlyJson([...args, '--pin-file', pinFile(directory.path)], { env });
     expect(json).toMatchObject({
       hasPin: true,
       warnings: [expect.stringContaining('ada has a key in the store already'), expect.any(String)],
     });
   });
 
-  it('keeps a key without PIN encrypted with a secret beside it', () => {
+  it('keeps a key without PIN encrypted with a secret beside it', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
-    const { status, json } = keyprovJson(['create', '--hardware', 'discouraged', '--out', out]);
+    const { status, json } = await commands.onlyJson(['create', '--hardware', 'discouraged', '--out', out]);
     expect(status).toBe(0);
     expect(json).toMatchObject({
       backend: 'software',
@@ -391,7 +412,7 @@ describe('keyprov create in software', () => {
     expect(namesIn(out)).toEqual(['key', 'key.pem', 'public.pem', 'request.json', 'wrapping.secret']);
     expect([mode(out, 'wrapping.secret'), statSync(join(out, 'wrapping.secret')).size]).toEqual([0o600, 32]);
     expect(text(out, 'key.pem')).toMatch(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\n/);
-    expect(keyprov(['sign', '--store', out, '--in', join(out, 'public.pem')]).status).toBe(0);
+    expect((await commands.run(['sign', '--store', out, '--in', join(out, 'public.pem')])).status).toBe(0);
   });
 
   it.skipIf(missingPrograms('script') ?? terminalsMissing()).each([
@@ -412,7 +433,7 @@ describe('keyprov create in software', () => {
     expect(stdout.includes('\x1b')).toBe(live);
   });
 
-  it('encrypts a key with a PIN by that, and says when it takes over from a TPM', () => {
+  it('encrypts a key with a PIN by that, and says when it takes over from a TPM', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const args = [
@@ -426,7 +447,7 @@ describe('keyprov create in software', () => {
       '--out',
       out,
     ];
-    const { status, stderr } = keyprov(args, { input: PIN });
+    const { status, stderr } = await commands.run(args, { input: PIN });
     expect(status).toBe(0);
     expect(stderr).toMatch(
       /warning: software made the key: tpm failed: device:\/dev\/keyprov-no-such-tpm: there is no such device/,
@@ -436,10 +457,10 @@ describe('keyprov create in software', () => {
     for (const content of contents(out)) expect(content).not.toContain('941027');
   });
 
-  it('makes no key in software where the TPM is only out of use, unless that is asked for', () => {
+  it('makes no key in software where the TPM is only out of use, unless that is asked for', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'swtpm:unix:/nowhere', '--out', join(directory.path, 'out')];
-    const { status, json } = keyprovJson(args);
+    const { status, json } = await commands.onlyJson(args);
     expect({ status, json }).toMatchObject({
       status: 4,
       json: {
@@ -449,17 +470,20 @@ describe('keyprov create in software', () => {
         },
       },
     });
-    expect(keyprov(args).stderr).toContain('--fall-back any makes a key there now');
-    expect(keyprovJson([...args, '--fall-back', 'any'])).toMatchObject({ status: 0, json: { fellBack: true } });
+    expect((await commands.run(args)).stderr).toContain('--fall-back any makes a key there now');
+    expect(await commands.onlyJson([...args, '--fall-back', 'any'])).toMatchObject({
+      status: 0,
+      json: { fellBack: true },
+    });
   });
 
-  it('removes the secret and the directories that it made when it fails', () => {
+  it('removes the secret and the directories that it made when it fails', async () => {
     using directory = temporaryDirectory();
     mkdirSync(join(directory.path, 'out'));
     writeFileSync(join(directory.path, 'out', 'other'), 'mine');
     const args = ['create', '--tpm', 'none', '--hardware', 'required', '--out'];
     for (const out of ['out', 'out/a/b']) {
-      expect(keyprov([...args, join(directory.path, out)]).status).toBe(3);
+      expect((await commands.run([...args, join(directory.path, out)])).status).toBe(3);
       expect(readdirSync(join(directory.path, 'out'))).toEqual(['other']);
     }
   });
@@ -469,23 +493,23 @@ describe('keyprov create in software', () => {
     ['\n', 'There is no PIN in standard input.'],
     ['1'.repeat(1025), 'There is more in standard input than a PIN can have.'],
     ['1'.repeat(5000), 'There is more in standard input than a PIN can have.'],
-  ])('refuses the PIN %j', (input, problem) => {
+  ])('refuses the PIN %j', async (input, problem) => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'none', '--pin-file', '-', '--out', join(directory.path, 'out')];
-    const { status, stderr } = keyprov(args, { input });
+    const { status, stderr } = await commands.run(args, { input });
     expect({ status, stderr }).toEqual({ status: 5, stderr: `keyprov: the PIN is refused: ${problem}\n` });
     expect(existsSync(join(directory.path, 'out'))).toBe(false);
   });
 
-  it('refuses a directory in which others may write', () => {
+  it('refuses a directory in which others may write', async () => {
     using directory = temporaryDirectory();
     chmodSync(directory.path, 0o777);
-    const { status, json } = keyprovJson(['create', '--tpm', 'none', '--out', directory.path]);
+    const { status, json } = await commands.onlyJson(['create', '--tpm', 'none', '--out', directory.path]);
     expect(status).toBe(7);
     expect(json).toMatchObject({ error: { code: 'not-private', remedy: `chmod go-w ${directory.path}` } });
   });
 
-  it.skipIf(!isRoot || checkoutIsClosed())('tells an ordinary user which file it may not read or write', () => {
+  it.skipIf(!isRoot || checkoutIsClosed())('tells an ordinary user which file it may not read or write', async () => {
     using directory = temporaryDirectory();
     const pin = pinFile(directory.path);
     chmodSync(directory.path, 0o755);
@@ -497,10 +521,10 @@ describe('keyprov create in software', () => {
     expect(readdirSync(directory.path)).toEqual(['pin']);
   });
 
-  it('reports the damaged record of an earlier version instead of guessing what its key was', () => {
+  it('reports the damaged record of an earlier version instead of guessing what its key was', async () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'record.json'), '{"format": "keyprov-record"');
-    const { status, json } = keyprovJson(['create', '--tpm', 'none', '--force', '--out', directory.path]);
+    const { status, json } = await commands.onlyJson(['create', '--tpm', 'none', '--force', '--out', directory.path]);
     expect(status).toBe(7);
     expect(json).toMatchObject({ error: { code: 'store-invalid' } });
     expect(readdirSync(directory.path)).toEqual(['record.json']);

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deviceCodeToken } from '../integration/support/service-client.ts';
-import { CommandLines } from './support/command-lines.ts';
+import { commandLines } from './support/command-lines.ts';
 import type { Ended } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
@@ -24,7 +24,7 @@ const SOFTWARE = [
 ];
 const LOCAL = { SSH_CONNECTION: '' };
 
-const commands = new CommandLines();
+const commands = commandLines();
 let world: ServiceWorld;
 let tokenFile: string;
 let kept: { readonly name: string; readonly content: string };
@@ -34,7 +34,6 @@ beforeAll(async () => {
   tokenFile = world.file('token', await deviceCodeToken(world.service, ADA.upn, { device: world.device }));
 });
 afterAll(async () => {
-  await commands[Symbol.asyncDispose]();
   await world[Symbol.asyncDispose]();
 });
 

@@ -2,16 +2,18 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FORMATS } from '../../src/inspect/index.ts';
-import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { temporaryDirectory } from './support/keyprov.ts';
 
+const commands = commandLines();
 const KAST: string = JSON.parse(readFileSync('test/vectors/kast.json', 'utf8')).composed.kastHex;
 
 describe('keyprov inspect', () => {
-  it('says what a file is, for people', () => {
+  it('says what a file is, for people', async () => {
     using directory = temporaryDirectory();
     const path = join(directory.path, 'statement');
     writeFileSync(path, Buffer.from(KAST, 'hex'));
-    const { status, stdout, stderr } = keyprov(['inspect', path]);
+    const { status, stdout, stderr } = await commands.run(['inspect', path]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(
       /^key attestation statement of Windows \(KAST\), \d+ bytes\n\nclaim: authority and subject\n/,
@@ -19,8 +21,10 @@ describe('keyprov inspect', () => {
     expect(stdout).toContain('\n    nameAlg: TPM_ALG_SHA256\n');
   });
 
-  it('says it for programs, of standard input', () => {
-    const { status, json } = keyprovJson(['inspect', '-'], { input: Buffer.from(KAST, 'hex').toString('base64') });
+  it('says it for programs, of standard input', async () => {
+    const { status, json } = await commands.onlyJson(['inspect', '-'], {
+      input: Buffer.from(KAST, 'hex').toString('base64'),
+    });
     expect(status).toBe(0);
     expect(json).toMatchObject({
       ...{ ok: true, format: 'kast', confidence: 'certain', encodings: ['base64'], problems: [], warnings: [] },
@@ -28,28 +32,28 @@ describe('keyprov inspect', () => {
     });
   });
 
-  it('ends with 9 where it knows nothing, or finds damage, and says so', () => {
-    const unknown = keyprovJson(['inspect', '-'], { input: '246813' });
+  it('ends with 9 where it knows nothing, or finds damage, and says so', async () => {
+    const unknown = await commands.onlyJson(['inspect', '-'], { input: '246813' });
     expect(unknown.status).toBe(9);
     expect(unknown.json).toMatchObject({ ok: false, error: { code: 'not-read' }, format: 'unknown' });
     expect(JSON.stringify(unknown.json)).not.toContain('246813');
-    const damaged = keyprovJson(['inspect', '-'], { input: KAST.slice(0, -2) });
+    const damaged = await commands.onlyJson(['inspect', '-'], { input: KAST.slice(0, -2) });
     expect(damaged).toMatchObject({ status: 9, json: { ok: false, format: 'kast', confidence: 'damaged' } });
   });
 
-  it('takes a hint, and lists what a hint can be', () => {
-    const { status, stdout } = keyprov(['inspect', '--formats']);
+  it('takes a hint, and lists what a hint can be', async () => {
+    const { status, stdout } = await commands.run(['inspect', '--formats']);
     expect(status).toBe(0);
     expect(stdout.split('\n').map((line) => line.split(' ')[0])).toEqual([...FORMATS.map(({ format }) => format), '']);
-    const hinted = keyprov(['inspect', '-', '--as', 'tpmt-public'], { input: '0001000b' });
+    const hinted = await commands.run(['inspect', '-', '--as', 'tpmt-public'], { input: '0001000b' });
     expect(hinted.status).toBe(9);
     expect(hinted.stdout).toMatch(
       /^TPMT_PUBLIC \(damaged\), 4 bytes in hex\nproblem: it cannot be read: TPMT_PUBLIC\./,
     );
   });
 
-  it('reads no more of a file than it needs to see that it is too large', () => {
-    const { status, stdout } = keyprov(['inspect', '/dev/zero']);
+  it('reads no more of a file than it needs to see that it is too large', async () => {
+    const { status, stdout } = await commands.run(['inspect', '/dev/zero']);
     expect(status).toBe(9);
     expect(stdout).toContain('problem: 1048577 bytes, at most 1048576 are read\n');
   });
@@ -60,8 +64,8 @@ describe('keyprov inspect', () => {
     [['a', '--as', 'kest'], 2, "did you mean 'kast'?"],
     [['--jsn', 'a'], 2, 'unknown option --jsn, did you mean --json?'],
     [['/nowhere/file'], 7, '/nowhere/file cannot be read or written: ENOENT'],
-  ])('refuses %j', (args, exit, problem) => {
-    const { status, stdout, stderr } = keyprov(['inspect', ...args]);
+  ])('refuses %j', async (args, exit, problem) => {
+    const { status, stdout, stderr } = await commands.run(['inspect', ...args]);
     expect({ status, stdout }).toEqual({ status: exit, stdout: '' });
     expect(stderr).toContain(problem);
   });

@@ -2,8 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { keyprov, keyprovJson, libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
 
+const commands = commandLines();
 const missing = await libtpmsMissing();
 const old: { pin: string; challenge: string; files: Readonly<Record<string, string>> } = JSON.parse(
   readFileSync('test/cli/fixtures/old-directories.json', 'utf8'),
@@ -24,9 +26,16 @@ function unpack() {
     ...['--store', path(name), '--tpm', `libtpms:${path('tpm')}`],
     ...(name.endsWith('-pin') ? ['--pin-file', path(pin)] : []),
   ];
-  const sign = (name: string, pin?: string) => {
+  const sign = async (name: string, pin?: string) => {
     const sigPath = path(`${name}.sig`);
-    const { status, stderr } = keyprov(['sign', ...args(name, pin), '--in', path('letter'), '--out', sigPath]);
+    const { status, stderr } = await commands.run([
+      'sign',
+      ...args(name, pin),
+      '--in',
+      path('letter'),
+      '--out',
+      sigPath,
+    ]);
     expect(status, stderr).toBe(0);
     const verify = ['dgst', '-sha256', '-verify', path(name, 'public.pem'), '-signature', sigPath, path('letter')];
     expect(spawnSync('openssl', verify, { encoding: 'utf8' }).stdout).toBe('Verified OK\n');
@@ -47,31 +56,31 @@ describe.skipIf(missing)('a directory that the old code wrote', () => {
     );
   });
 
-  it.each(['tpm-pin', 'tpm-plain'])('is verified and attested: %s', (name) => {
+  it.each(['tpm-pin', 'tpm-plain'])('is verified and attested: %s', async (name) => {
     using unpacked = unpack();
     const store = ['--store', unpacked.path(name)];
-    expect(keyprov(['verify', ...store, '--challenge', old.challenge]).status).toBe(0);
-    expect(keyprov(['verify', ...store, '--challenge', 'aa']).status).toBe(8);
+    expect((await commands.run(['verify', ...store, '--challenge', old.challenge])).status).toBe(0);
+    expect((await commands.run(['verify', ...store, '--challenge', 'aa'])).status).toBe(8);
     const tpm = ['--tpm', `libtpms:${unpacked.path('tpm')}`];
-    const made = keyprovJson(['attest', ...store, ...tpm, '--format', 'statement', '--challenge', 'aa']);
+    const made = await commands.onlyJson(['attest', ...store, ...tpm, '--format', 'statement', '--challenge', 'aa']);
     expect(made).toMatchObject({ status: 0, json: { challenge: 'aa' } });
   });
 
-  it.each(['tpm-pin', 'software-pin'])('has a PIN that can be changed, in key.pem too: %s', (name) => {
+  it.each(['tpm-pin', 'software-pin'])('has a PIN that can be changed, in key.pem too: %s', async (name) => {
     using unpacked = unpack();
     const keyPem = () => readFileSync(unpacked.path(name, 'key.pem'), 'utf8');
     const before = keyPem();
     const args = ['change-pin', ...unpacked.args(name), '--new-pin-file', unpacked.path('next')];
-    const { status, stderr } = keyprov(args);
+    const { status, stderr } = await commands.run(args);
     expect(status, stderr).toBe(0);
     expect(keyPem()).not.toBe(before);
     expect(existsSync(unpacked.path(name, 'record.json'))).toBe(false);
     unpacked.sign(name, 'next');
   });
 
-  it('is shown by status with what its record says', () => {
+  it('is shown by status with what its record says', async () => {
     using unpacked = unpack();
-    expect(keyprovJson(['status', '--store', unpacked.path('tpm-pin')])).toMatchObject({
+    expect(await commands.onlyJson(['status', '--store', unpacked.path('tpm-pin')])).toMatchObject({
       json: {
         keys: [
           {

@@ -14,9 +14,11 @@ import { buildCommonName, issue } from '../certificates.ts';
 import { missingPrograms } from '../integration/support/local-swtpm.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
 import { rsaKey } from '../signing-key.ts';
-import { keyprovBeside, keyprovJsonBeside, libtpmsMissing } from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { libtpmsMissing } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
+const commands = commandLines();
 const [PIN, NEXT, OTHER] = ['730519', '905173', '481516'];
 const GRAPH = 'https://graph.microsoft.com';
 const LOCAL = { SSH_CONNECTION: '' };
@@ -70,7 +72,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
   });
 
   const path = (file: string): string => `${world.path}/${file}`;
-  const run = (command: string, ...more: readonly string[]) => keyprovJsonBeside([command, ...args, ...more]);
+  const run = (command: string, ...more: readonly string[]) => commands.json([command, ...args, ...more]);
 
   /** Signs, and has OpenSSL verify the signature with the public key that `request` gives. */
   async function signs(pin: string, ...more: readonly string[]): Promise<void> {
@@ -78,7 +80,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
     const signed = await run('sign', ...more, '--in', path('letter'), '--out', path('sig'), '--pin-file', path(pin));
     expect(signed, JSON.stringify(signed.json)).toMatchObject({ status: 0, json: { ok: true } });
     const spki = ['request', ...args, ...more, '--format', 'spki', '--out', path('public.pem')];
-    expect((await keyprovBeside(spki)).status).toBe(0);
+    expect((await commands.run(spki)).status).toBe(0);
     const verify = ['dgst', '-sha256', '-verify', path('public.pem'), '-signature', path('sig'), path('letter')];
     expect(spawnSync('openssl', verify, { encoding: 'utf8' }).stdout).toBe('Verified OK\n');
   }
@@ -113,10 +115,10 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
   });
 
   it.skipIf(missing)('request builds every format', async () => {
-    const { json } = await keyprovJsonBeside(['request', '--formats']);
+    const { json } = await commands.json(['request', '--formats']);
     const formats: { name: string; needs: string[] }[] = Object(json).formats;
     expect(formats.length).toBeGreaterThan(15);
-    const attesting = Object((await keyprovJsonBeside(['attest', '--formats'])).json).formats.map(
+    const attesting = Object((await commands.json(['attest', '--formats'])).json).formats.map(
       (format: { name: string }) => format.name,
     );
     const values = isTpm ? await formatValues() : {};
@@ -174,7 +176,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
 
   it.skipIf(missing)('provision gives the same user a registered key in the same store', async () => {
     const profile = isTpm ? [] : ['--hardware', 'discouraged', '--allow-downgrade'];
-    const made = await keyprovJsonBeside(
+    const made = await commands.json(
       ['provision', ...world.runArgs, ...place.args, ...profile, '--pin-file', path('other')],
       { env: LOCAL },
     );
@@ -186,7 +188,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
   it.skipIf(missing)('sign means the registered key, and says so; --key names the other', async () => {
     await signs('other', '--user', ADA.upn);
     await signs('next', '--key', id);
-    const { stderr } = await keyprovBeside([...['sign', ...args, '--in', path('letter'), '--pin-file', path('other')]]);
+    const { stderr } = await commands.run([...['sign', ...args, '--in', path('letter'), '--pin-file', path('other')]]);
     expect(stderr).toContain(`is meant; --key names another: ${id}\n`);
   });
 

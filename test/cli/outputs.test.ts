@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
 import { openKeyStore } from '../../src/keys/key-store.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
-import { CommandLines } from './support/command-lines.ts';
+import { type CommandLines, commandLines } from './support/command-lines.ts';
 import { environment, libtpmsMissing, MAIN } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
@@ -180,13 +180,12 @@ const ROWS = COMMANDS.flatMap(({ name }, index) =>
 );
 
 describe.skipIf(missing)('an output that is lost', () => {
-  const commands = new CommandLines();
+  const commands = commandLines();
   let world: World;
   beforeAll(async () => {
     world = await startWorld(commands);
   });
   afterAll(async () => {
-    await commands[Symbol.asyncDispose]();
     await world?.[Symbol.asyncDispose]();
   });
 

@@ -17,7 +17,7 @@ import { openTpmIn } from '../../src/testing/tpm-conditions.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar } from '../fake-registrar.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
-import { CommandLines } from './support/command-lines.ts';
+import { commandLines } from './support/command-lines.ts';
 import { libtpmsMissing } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
@@ -115,15 +115,13 @@ const pinOf = ({ pin = OLD }: Case) => utf8(pin);
 type Door = (name: string, one: Case) => Promise<string>;
 
 describe.skipIf(missing)('every setting at every door', () => {
+  const commands = commandLines();
   let world: ServiceWorld;
-  let commands: CommandLines;
   let serial = 0;
   beforeAll(async () => {
     world = await startServiceWorld({ users: [ADA, EVE] });
-    commands = new CommandLines();
   });
   afterAll(async () => {
-    await commands[Symbol.asyncDispose]();
     await world[Symbol.asyncDispose]();
   });
 

@@ -1,8 +1,10 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { temporaryDirectory } from './support/keyprov.ts';
 
+const commands = commandLines();
 const REG = `Windows Registry Editor Version 5.00
 
 [HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork\\PINComplexity]
@@ -15,21 +17,21 @@ const SYNCML = `<SyncML><SyncBody><Replace><CmdID>1</CmdID><Item>
 describe('the variables KEYPROV_POLICY_…', () => {
   const create = ['create', '--tpm', 'none', '--out'];
 
-  it('hold for a key that is made, and stop what contradicts them', () => {
+  it('hold for a key that is made, and stop what contradicts them', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'out');
     const env = { KEYPROV_POLICY_HARDWARE: 'required' };
-    expect(keyprovJson([...create, out], { env })).toMatchObject({
+    expect(await commands.onlyJson([...create, out], { env })).toMatchObject({
       status: 3,
       json: { error: { code: 'hardware-required' } },
     });
-    const loosened = keyprovJson([...create, out, '--hardware', 'preferred'], { env });
+    const loosened = await commands.onlyJson([...create, out, '--hardware', 'preferred'], { env });
     expect(loosened).toMatchObject({
       status: 3,
       json: { warnings: ['--hardware preferred does not hold: hardware is set by environment'] },
     });
     const strict = { env: { KEYPROV_POLICY_PIN_MIN_LENGTH: '8' }, input: '735191\n' };
-    expect(keyprovJson([...create, out, '--pin-file', '-'], strict)).toMatchObject({
+    expect(await commands.onlyJson([...create, out, '--pin-file', '-'], strict)).toMatchObject({
       status: 5,
       json: { error: { code: 'pin-refused', message: expect.stringContaining('at least 8 characters') } },
     });
@@ -42,17 +44,17 @@ describe('the variables KEYPROV_POLICY_…', () => {
     ['reset', '--store', '.', '--user', 'a@b.test'],
     ['status', '--store', '.'],
     ['policy', 'explain'],
-  ])('stop %s where one is misspelt', (...args) => {
+  ])('stop %s where one is misspelt', async (...args) => {
     using directory = temporaryDirectory();
     const env = { KEYPROV_POLICY_HARDWEAR: 'required' };
-    const { status, stderr } = keyprov(args, { env, cwd: directory.path });
+    const { status, stderr } = await commands.run(args, { env, cwd: directory.path });
     expect(status).toBe(2);
     expect(stderr).toContain("KEYPROV_POLICY_HARDWEAR: unknown setting, did you mean 'KEYPROV_POLICY_HARDWARE'?");
   });
 });
 
 describe('keyprov policy explain', () => {
-  it('says what holds and why, of files of all kinds and of the environment', () => {
+  it('says what holds and why, of files of all kinds and of the environment', async () => {
     using directory = temporaryDirectory();
     const file = (name: string, text: string): string => {
       writeFileSync(join(directory.path, name), text);
@@ -60,7 +62,7 @@ describe('keyprov policy explain', () => {
     };
     const files = [file('csp.xml', SYNCML), file('gpo.reg', REG), file('own.json', '{"hardware": "required"}')];
     const env = { KEYPROV_POLICY_PIN_HISTORY: '3' };
-    const { status, stdout, stderr } = keyprov(['policy', 'explain', '--only-set', ...files], { env });
+    const { status, stdout, stderr } = await commands.run(['policy', 'explain', '--only-set', ...files], { env });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const lines = stdout.trimEnd().split('\n');
     expect(lines).toEqual([
@@ -70,7 +72,7 @@ describe('keyprov policy explain', () => {
       'PINComplexity/History = 3: set by environment',
       expect.stringMatching(/^hardware = required: set by file \(/),
     ]);
-    const { json } = keyprovJson(['policy', 'explain', ...files], { env });
+    const { json } = await commands.onlyJson(['policy', 'explain', ...files], { env });
     expect(json).toMatchObject({
       ok: true,
       policy: { hardware: 'required', pin: { minLength: 8, history: 3 } },
@@ -80,18 +82,22 @@ describe('keyprov policy explain', () => {
     expect(Object(json).explanation.length).toBeGreaterThan(30);
   });
 
-  it('has the defaults of both generations of Microsoft texts', () => {
-    const shortest = (documents: string): unknown =>
-      Object(keyprovJson(['policy', 'explain', '--documents', documents]).json).policy.pin.minLength;
-    expect([shortest('2016'), shortest('current')]).toEqual([4, 6]);
-    expect(keyprov(['policy', 'explain', '--only-set'])).toEqual({ status: 0, stdout: 'nothing is set\n', stderr: '' });
+  it('has the defaults of both generations of Microsoft texts', async () => {
+    const shortest = async (documents: string): Promise<unknown> =>
+      Object((await commands.onlyJson(['policy', 'explain', '--documents', documents])).json).policy.pin.minLength;
+    expect([await shortest('2016'), await shortest('current')]).toEqual([4, 6]);
+    expect(await commands.run(['policy', 'explain', '--only-set'])).toEqual({
+      status: 0,
+      stdout: 'nothing is set\n',
+      stderr: '',
+    });
   });
 
-  it('reports all that is wrong, with where it is', () => {
+  it('reports all that is wrong, with where it is', async () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'own.json'), '{"hardwear": "required"}');
     const env = { KEYPROV_POLICY_HARDWARE: 'maybe' };
-    const { status, json } = keyprovJson(['policy', 'explain', 'own.json', 'nowhere.reg'], {
+    const { status, json } = await commands.onlyJson(['policy', 'explain', 'own.json', 'nowhere.reg'], {
       cwd: directory.path,
       env,
     });

@@ -2,15 +2,11 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { deviceCodeToken } from '../integration/support/service-client.ts';
-import {
-  keyprovBeside,
-  keyprovJsonBeside,
-  libtpmsMissing,
-  startKeyprov,
-  temporaryDirectory,
-} from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { libtpmsMissing, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
+const commands = commandLines();
 const missing = await libtpmsMissing();
 const PIN = '730519-Xq';
 /** Two parts of a JWT. */
@@ -22,7 +18,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   let world: ServiceWorld;
   let pinFile: string;
   const run = (args: readonly string[], more: object = {}) =>
-    keyprovJsonBeside(['provision', ...world.runArgs, ...args], { env: LOCAL, ...more });
+    commands.json(['provision', ...world.runArgs, ...args], { env: LOCAL, ...more });
 
   beforeEach(async () => {
     world = await startServiceWorld();
@@ -31,7 +27,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it('gives a user a key of the TPM that the service has registered, and keeps neither PIN nor token', async () => {
-    const { status, stdout, stderr } = await keyprovBeside(
+    const { status, stdout, stderr } = await commands.run(
       ['provision', ...world.runArgs, ...world.tpmArgs, '--pin-file', pinFile],
       { env: LOCAL },
     );
@@ -166,7 +162,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
       status: 13,
       error: { code: 'service-refused', service: { status: 400, details: { code: 'BadToken' }, retry: 'none' } },
     });
-    const plain = await keyprovBeside(['provision', ...world.runArgs, ...args], { env: LOCAL });
+    const plain = await commands.run(['provision', ...world.runArgs, ...args], { env: LOCAL });
     expect(plain.status).toBe(13);
     expect(plain.stderr).toContain('BadToken');
     for (const text of [JSON.stringify(json), stderr, plain.stdout, plain.stderr]) expect(text).not.toMatch(TOKEN);
@@ -225,7 +221,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   it('does nothing where a prerequisite does not hold, and says which', async () => {
     const text = readFileSync(join(world.path, 'ca.pem'), 'utf8');
     const dsregcmd = world.file('dsregcmd.txt', `${text}\n| User State |\n NgcSet : YES\n| Device State |\n`);
-    const { status, stdout, stderr } = await keyprovBeside(
+    const { status, stdout, stderr } = await commands.run(
       ['provision', ...world.runArgs, ...SOFTWARE, '--pin-file', pinFile, '--dsregcmd', dsregcmd],
       { env: LOCAL },
     );
@@ -281,7 +277,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
       json: { ok: false, status: 'pending', retryAfterMs: 900_000, error: { code: 'service-unreachable' } },
     });
     expect(storeFiles(world.store)).toEqual(['run']);
-    const status = await keyprovJsonBeside(['status', '--store', world.store]);
+    const status = await commands.json(['status', '--store', world.store]);
     expect(status).toMatchObject({
       status: 10,
       json: {
@@ -340,7 +336,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
 
 describe('keyprov provision', () => {
   const GUID = '6f5902ac-237f-424a-a1cd-8d2b6d2bbd01';
-  const wrong = (args: readonly string[]) => keyprovJsonBeside(['provision', '--tpm', 'none', ...args]);
+  const wrong = (args: readonly string[]) => commands.json(['provision', '--tpm', 'none', ...args]);
 
   it('reports all that is wrong with the arguments of a run at once', async () => {
     using directory = temporaryDirectory();

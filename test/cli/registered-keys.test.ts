@@ -2,9 +2,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { passwordToken } from '../integration/support/service-client.ts';
-import { keyprovBeside, keyprovJsonBeside, libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
+const commands = commandLines();
 const missing = await libtpmsMissing();
 const PIN = '730519-Xq';
 const NEXT = '905173-Yr';
@@ -25,14 +27,14 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
       ...['provision', ...world.runArgs, ...world.tpmArgs, '--pin-file', world.file('pin', `${PIN}\n`)],
       ...['--policy', world.file('policy.json', '{"pin": {"minLength": 9}}')],
     ];
-    expect((await keyprovBeside(args, { env: LOCAL })).status).toBe(0);
+    expect((await commands.run(args, { env: LOCAL })).status).toBe(0);
     const token = world.file('graph-token', await passwordToken(world.service, ADA, { resource: GRAPH }));
     graph = ['--graph-token-command', `cat '${token}'`, '--graph-url', `${world.service.url}/graph`];
   });
   afterAll(async () => await world[Symbol.asyncDispose]());
 
   it('is shown by status, and proved by its TPM where that is named', async () => {
-    const { status, stdout, stderr } = await keyprovBeside(['status', ...ofTpm]);
+    const { status, stdout, stderr } = await commands.run(['status', ...ofTpm]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const names = stdout.split('\n').map((line) => line.slice(0, 12).trim());
     expect(names).toEqual([
@@ -40,7 +42,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     ]);
     expect(stdout).toMatch(/\nPIN {10}set \S+Z, may stay as it is\n/);
     expect(stdout).toContain(`proof        the TPM at libtpms:${world.path}/tpm has it\n`);
-    const json = await keyprovJsonBeside(['status', ...inStore]);
+    const json = await commands.json(['status', ...inStore]);
     expect(json).toMatchObject({
       status: 0,
       json: {
@@ -53,7 +55,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
   });
 
   it('is missed in another TPM, and then status fails', async () => {
-    const { status, json } = await keyprovJsonBeside(['status', ...inStore, '--tpm', 'libtpms']);
+    const { status, json } = await commands.json(['status', ...inStore, '--tpm', 'libtpms']);
     expect({ status, json }).toMatchObject({
       status: 6,
       json: {
@@ -62,13 +64,13 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
         keys: [{ proof: { status: 'failed', error: { code: expect.stringMatching(/^tpm-/) } } }],
       },
     });
-    const none = await keyprovJsonBeside(['status', ...inStore, '--tpm', 'tcti:nonsense']);
+    const none = await commands.json(['status', ...inStore, '--tpm', 'tcti:nonsense']);
     expect(none).toMatchObject({ status: 4, json: { keys: [{ proof: { status: 'failed' } }] } });
   });
 
   it('has a PIN that must be changed where the rules have become stricter, or its days are over', async () => {
     const policy = world.file('stricter.json', '{"pin": {"minLength": 12}}');
-    const { status, json } = await keyprovJsonBeside(['status', ...inStore, '--policy', policy]);
+    const { status, json } = await commands.json(['status', ...inStore, '--policy', policy]);
     expect({ status, json }).toMatchObject({
       status: 5,
       json: {
@@ -81,19 +83,19 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
   it('gets another PIN, and keeps its registration', async () => {
     const newFile = world.file('next', `${NEXT}\n`);
     const files = ['--pin-file', join(world.path, 'pin'), '--new-pin-file', newFile];
-    const before = (await keyprovJsonBeside(['status', ...inStore])).json.keys;
-    const changed = await keyprovBeside(['change-pin', ...ofTpm, ...files]);
+    const before = (await commands.json(['status', ...inStore])).json.keys;
+    const changed = await commands.run(['change-pin', ...ofTpm, ...files]);
     expect(changed).toEqual({
       status: 0,
       stdout: `the PIN of ${ADA.upn} is changed; key and registration are the same\n`,
       stderr: '',
     });
-    const again = await keyprovJsonBeside(['change-pin', ...ofTpm, ...files]);
+    const again = await commands.json(['change-pin', ...ofTpm, ...files]);
     expect(again).toMatchObject({
       status: 5,
       json: { error: { code: 'pin-wrong', triesLeft: expect.any(Number), windows: { code: '0x80090010' } } },
     });
-    const after = (await keyprovJsonBeside(['status', ...ofTpm])).json.keys;
+    const after = (await commands.json(['status', ...ofTpm])).json.keys;
     const [{ kid: kidBefore }, { kid, proof }] = [Object(before)[0], Object(after)[0]];
     expect({ kid, proof }).toMatchObject({ kid: kidBefore, proof: { status: 'proved' } });
     expect(world.filesWith(new RegExp(`${PIN}|${NEXT}`))).toEqual(['next', 'pin']);
@@ -101,31 +103,31 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
 
   it('has no PIN changed to one that the rules forbid; both PINs may come from standard input', async () => {
     // The rules that it was made under hold on where no others are named.
-    const { status, json } = await keyprovJsonBeside(['change-pin', ...ofTpm], { input: `${NEXT}\n135-abcd\n` });
+    const { status, json } = await commands.json(['change-pin', ...ofTpm], { input: `${NEXT}\n135-abcd\n` });
     expect({ status, json }).toMatchObject({
       status: 5,
       json: { error: { code: 'pin-refused', message: expect.stringContaining('at least 9 characters') } },
     });
     const policy = ['--policy', world.file('longer.json', '{"pin": {"minLength": 20}}')];
-    const longer = await keyprovJsonBeside(['change-pin', ...ofTpm, ...policy], { input: `${NEXT}\n135-abcdef\n` });
+    const longer = await commands.json(['change-pin', ...ofTpm, ...policy], { input: `${NEXT}\n135-abcdef\n` });
     expect(longer.json.error).toMatchObject({ message: expect.stringContaining('at least 20 characters') });
-    const back = await keyprovBeside(['change-pin', ...ofTpm], { input: `${NEXT}\n${PIN}\n` });
+    const back = await commands.run(['change-pin', ...ofTpm], { input: `${NEXT}\n${PIN}\n` });
     expect(back.status).toBe(0);
   });
 
   it('is looked for in Microsoft Graph, which says nothing of the directory on premises', async () => {
     const args = ['sync-status', ...inStore, ...graph, '--service-ca', join(world.path, 'ca.pem')];
-    const { status, stdout } = await keyprovBeside(args);
+    const { status, stdout } = await commands.run(args);
     expect({ status, stdout }).toEqual({
       status: 0,
       stdout:
         'synced       there\n' +
         'The PIN works for sign-in to the cloud; whether it does on premises has not been looked up.\n',
     });
-    const nowhere = await keyprovJsonBeside(['sync-status', ...inStore, '--sync-minutes', '45']);
+    const nowhere = await commands.json(['sync-status', ...inStore, '--sync-minutes', '45']);
     expect(nowhere).toMatchObject({ status: 10, json: { state: 'registered', error: { code: 'registered' } } });
     const { registered, estimate } = {
-      ...Object(await keyprovJsonBeside(['status', ...inStore])).json.keys[0],
+      ...Object(await commands.json(['status', ...inStore])).json.keys[0],
       ...nowhere.json,
     };
     expect(Date.parse(estimate) - Date.parse(registered)).toBe(45 * 60_000);
@@ -133,13 +135,13 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
 
   it('is replaced by reset, when its user has said so', async () => {
     const args = ['reset', ...world.runArgs, ...world.tpmArgs, ...graph, '--pin-file', world.file('pin3', `${NEXT}\n`)];
-    const unsure = await keyprovJsonBeside(args, { env: LOCAL });
+    const unsure = await commands.json(args, { env: LOCAL });
     expect(unsure).toMatchObject({
       status: 2,
       json: { error: { problems: ['--yes is missing: there is no terminal to ask'] } },
     });
     const [old] = world.service.keys();
-    const { status, json } = await keyprovJsonBeside([...args, '--yes'], { env: LOCAL });
+    const { status, json } = await commands.json([...args, '--yes'], { env: LOCAL });
     expect({ status, json }).toMatchObject({ status: 0, json: { status: 'registered', backend: 'tpm' } });
     const kids = world.service.keys().map(({ kid }) => kid);
     expect(kids).toEqual([json.kid]);
@@ -151,17 +153,17 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const args = ['reset', ...world.runArgs, ...graph, '--pin-file', join(world.path, 'pin'), '--yes'];
     const here = [...args, ...world.tpmArgs, '--skip-prerequisites'];
     const kids = world.service.keys().map(({ kid }) => kid);
-    const refused = await keyprovJsonBeside(here, { env: { ...LOCAL, KEYPROV_POLICY_VIRTUAL_TPM: 'refuse' } });
+    const refused = await commands.json(here, { env: { ...LOCAL, KEYPROV_POLICY_VIRTUAL_TPM: 'refuse' } });
     expect(refused).toMatchObject({
       status: 3,
       json: { error: { attempts: [{ code: 'virtual-tpm-refused' }, { backend: 'software' }] } },
     });
     const none = [...args, '--skip-prerequisites', '--tpm', 'none'];
-    expect(await keyprovJsonBeside([...none, '--hardware', 'required'], { env: LOCAL })).toMatchObject({
+    expect(await commands.json([...none, '--hardware', 'required'], { env: LOCAL })).toMatchObject({
       status: 3,
       json: { error: { code: 'hardware-required' } },
     });
-    expect(await keyprovJsonBeside(none, { env: LOCAL })).toMatchObject({
+    expect(await commands.json(none, { env: LOCAL })).toMatchObject({
       status: 3,
       json: { error: { code: 'downgrade-refused' } },
     });
@@ -171,27 +173,27 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
 
   it('is never replaced by a software key without a word', async () => {
     const args = ['reset', ...world.runArgs, '--tpm', 'none', ...graph, '--pin-file', join(world.path, 'pin'), '--yes'];
-    const { status, json } = await keyprovJsonBeside(args, { env: LOCAL });
+    const { status, json } = await commands.json(args, { env: LOCAL });
     expect({ status, json }).toMatchObject({
       status: 11,
       json: { status: 'blocked', prerequisites: { errorStates: 0x20 } },
     });
     expect(storeFiles(world.store)).toEqual(['key']);
     expect(world.service.keys()).toHaveLength(1);
-    const allowed = await keyprovJsonBeside([...args, '--allow-downgrade'], { env: LOCAL });
+    const allowed = await commands.json([...args, '--allow-downgrade'], { env: LOCAL });
     expect(allowed).toMatchObject({ status: 0, json: { backend: 'software' } });
   });
 
   it('is told from a key that the service does not know, by unregister', async () => {
     await using other = await startServiceWorld();
     const software = ['--hardware', 'discouraged', '--tpm', 'none', '--pin-file', other.file('pin', PIN)];
-    expect((await keyprovBeside(['provision', ...other.runArgs, ...software], { env: LOCAL })).status).toBe(0);
+    expect((await commands.run(['provision', ...other.runArgs, ...software], { env: LOCAL })).status).toBe(0);
     const token = other.file('graph-token', await passwordToken(other.service, ADA, { resource: GRAPH }));
     const args = [
       ...['unregister', '--store', other.store, ...other.serviceArgs, '--graph-token-command', `cat '${token}'`],
       ...['--graph-url', `${other.service.url}/nowhere`, '--yes'],
     ];
-    const { status, stdout, stderr } = await keyprovBeside(args);
+    const { status, stdout, stderr } = await commands.run(args);
     expect({ status, stdout }).toEqual({
       status: 0,
       stdout: `the key of ${ADA.upn} is removed from ${other.store} only\n`,
@@ -202,7 +204,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
 
   it('is taken back by unregister', async () => {
     const args = ['unregister', ...inStore, ...world.serviceArgs, ...graph, '--yes'];
-    const { status, stdout, stderr } = await keyprovBeside(args);
+    const { status, stdout, stderr } = await commands.run(args);
     expect({ status, stdout }).toEqual({
       status: 0,
       stdout: `the key of ${ADA.upn} is removed from the service and from ${world.store}\n`,
@@ -212,8 +214,8 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     );
     expect(world.service.keys()).toEqual([]);
     expect(storeFiles(world.store)).toEqual([]);
-    expect(await keyprovJsonBeside(args)).toMatchObject({ status: 7, json: { error: { code: 'key-not-found' } } });
-    expect(await keyprovJsonBeside(['status', ...inStore])).toMatchObject({
+    expect(await commands.json(args)).toMatchObject({ status: 7, json: { error: { code: 'key-not-found' } } });
+    expect(await commands.json(['status', ...inStore])).toMatchObject({
       status: 7,
       json: { keys: [], runs: [], error: { code: 'key-not-found' } },
     });
@@ -224,7 +226,7 @@ describe('without a store', () => {
   it.each(['status', 'change-pin', 'sync-status'])('%s finds no key, and makes no directory', async (command) => {
     using directory = temporaryDirectory();
     const store = join(directory.path, 'none');
-    const { status, json } = await keyprovJsonBeside([command], { env: { KEYPROV_STORE: store } });
+    const { status, json } = await commands.json([command], { env: { KEYPROV_STORE: store } });
     expect({ status, json }).toMatchObject({
       status: 7,
       json: { error: { code: 'key-not-found', message: expect.stringContaining(`there is no key store at ${store}`) } },
@@ -250,19 +252,19 @@ describe.skipIf(missing)('a forgotten PIN', () => {
     const command = `'${process.execPath}' '${helper}' '${world.path}/service.pem'`;
     const software = ['--hardware', 'discouraged', '--tpm', 'none', '--recovery-key', recoveryKey];
     const pin = ['--pin-file', world.file('pin', PIN)];
-    const made = await keyprovJsonBeside(['provision', ...world.runArgs, ...software, ...pin], { env: LOCAL });
+    const made = await commands.json(['provision', ...world.runArgs, ...software, ...pin], { env: LOCAL });
     expect(made.status).toBe(0);
     const reset = ['reset', '--keep-key', ...world.runArgs, ...software, '--pin-file', world.file('next', NEXT)];
-    const without = await keyprovJsonBeside(reset);
+    const without = await commands.json(reset);
     expect(without).toMatchObject({
       status: 2,
       json: { error: { problems: ['--recovery-command is missing, which --keep-key needs'] } },
     });
-    const failed = await keyprovJsonBeside([...reset, '--recovery-command', 'echo no; exit 0']);
+    const failed = await commands.json([...reset, '--recovery-command', 'echo no; exit 0']);
     expect(failed).toMatchObject({ status: 5, json: { error: { code: 'recovery-unavailable' } } });
-    const done = await keyprovJsonBeside([...reset, '--recovery-command', command]);
+    const done = await commands.json([...reset, '--recovery-command', command]);
     expect({ status: done.status, kid: done.json.kid }).toEqual({ status: 0, kid: made.json.kid });
-    const changed = await keyprovBeside(['change-pin', '--store', world.store], { input: `${NEXT}\n${PIN}-2\n` });
+    const changed = await commands.run(['change-pin', '--store', world.store], { input: `${NEXT}\n${PIN}-2\n` });
     expect(changed.status).toBe(0);
     expect(world.service.keys()).toHaveLength(1);
   });
@@ -272,17 +274,17 @@ describe.skipIf(missing)('a TPM that takes no PIN at present', () => {
   it('lets reset keep the key that is there', async () => {
     await using world = await startServiceWorld();
     const pin = ['--pin-file', world.file('pin', PIN)];
-    const made = await keyprovJsonBeside(['provision', ...world.runArgs, ...world.tpmArgs, ...pin], { env: LOCAL });
+    const made = await commands.json(['provision', ...world.runArgs, ...world.tpmArgs, ...pin], { env: LOCAL });
     expect(made.status).toBe(0);
     const change = ['change-pin', '--force', '--store', world.store, ...world.tpmArgs];
     const codes: unknown[] = [];
     while (codes.length < 40 && !codes.includes('tpm-lockout') && !codes.includes('key-locked')) {
-      const { json } = await keyprovJsonBeside(change, { input: `${NEXT}\n${PIN}-2\n` });
+      const { json } = await commands.json(change, { input: `${NEXT}\n${PIN}-2\n` });
       codes.push(Object(json.error).code);
     }
     const graph = ['--graph-token-command', 'echo unused', '--graph-url', `${world.service.url}/graph`];
     const reset = ['reset', ...world.runArgs, ...world.tpmArgs, ...graph, ...pin, '--yes', '--skip-prerequisites'];
-    const { status, json } = await keyprovJsonBeside(reset, { env: LOCAL });
+    const { status, json } = await commands.json(reset, { env: LOCAL });
     expect({ status, json }).toMatchObject({
       json: { error: { code: 'tpm-unavailable', attempts: [{ code: 'tpm-lockout' }, { backend: 'software' }] } },
     });

@@ -18,8 +18,10 @@ import { TPMS_ATTEST } from '../../src/tpm/structures/attest.ts';
 import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { buildCommonName, issue } from '../certificates.ts';
 import { rsaKey } from '../signing-key.ts';
-import { keyprov, keyprovJson, libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
 
+const commands = commandLines();
 const missing = await libtpmsMissing();
 const PIN = '731902';
 const USER = 'ada@contoso.example';
@@ -33,15 +35,21 @@ describe.skipIf(missing)('a key in a TPM', () => {
   let publicKey: PublicKey;
 
   /** Runs `request` or `attest` into a file, with the PIN where it is needed. */
-  function make(command: 'request' | 'attest', format: string, key: string, ...more: readonly string[]): Buffer {
+  async function make(
+    command: 'request' | 'attest',
+    format: string,
+    key: string,
+    ...more: readonly string[]
+  ): Promise<Buffer> {
     rmSync(out, { force: true });
     const args = [command, '--format', format, '--store', path(key), '--tpm', tpm, '--out', out, ...more];
-    const { status, stderr, stdout } = keyprov(args, { input: PIN });
+    const { status, stderr, stdout } = await commands.run(args, { input: PIN });
     expect({ status, stdout }, stderr).toEqual({ status: 0, stdout: '' });
     return readFileSync(out);
   }
   const withPin = ['--pin-file', '-'];
-  const inspected = () => keyprovJson(['inspect', out]).json as { format: string; problems: readonly string[] };
+  const inspected = async () =>
+    (await commands.onlyJson(['inspect', out])).json as { format: string; problems: readonly string[] };
   const tool = (command: string, ...args: readonly string[]) => {
     const { status, stdout, stderr, error } = spawnSync(command, args, {
       encoding: 'utf8',
@@ -53,8 +61,8 @@ describe.skipIf(missing)('a key in a TPM', () => {
 
   beforeAll(async () => {
     const args = ['create', '--tpm', tpm, '--challenge', 'aa', '--user', USER, '--device-id', DEVICE, '--out'];
-    expect(keyprov([...args, path('rsa'), ...withPin], { input: PIN }).status).toBe(0);
-    expect(keyprov([...args, path('ec'), '--algorithm', 'p-256']).status).toBe(0);
+    expect((await commands.run([...args, path('rsa'), ...withPin], { input: PIN })).status).toBe(0);
+    expect((await commands.run([...args, path('ec'), '--algorithm', 'p-256'])).status).toBe(0);
     publicKey = decodeSpkiPem(readFileSync(path('rsa/public.pem'), 'utf8'));
     const authority = await issue({ subject: buildCommonName('CA'), ca: true, spki: encodeSpki(rsaKey.publicKey) });
     const { ak } = decodeStatement(JSON.parse(readFileSync(path('rsa/attestation.json'), 'utf8')));
@@ -88,23 +96,19 @@ describe.skipIf(missing)('a key in a TPM', () => {
     ['spki', 'ec', 'spki'],
     ['cose', 'rsa', 'cose-key'],
     ['cng', 'ec', 'cng-blob'],
-  ])('is written as %s, the %s key too, without the PIN, and inspect knows it', (format, key, name) => {
-    make('request', format, key);
-    expect(inspected()).toMatchObject({ ok: true, format: name, problems: [] });
+  ])('is written as %s, the %s key too, without the PIN, and inspect knows it', async (format, key, name) => {
+    await make('request', format, key);
+    expect(await inspected()).toMatchObject({ ok: true, format: name, problems: [] });
   });
 
-  it.each(['rsa', 'ec'])('is written as the same request that create wrote, from its statement: %s', (key) => {
+  it.each(['rsa', 'ec'])('is written as the same request that create wrote, from its statement: %s', async (key) => {
     const statement = ['--statement', path(`${key}/attestation.json`)];
     const written = readFileSync(path(`${key}/request.json`), 'utf8');
-    expect(
-      make('request', 'attested', key, ...statement)
-        .toString()
-        .trim(),
-    ).toBe(written);
-    expect(make('request', 'attested', key).toString().trim()).not.toBe(written);
+    expect((await make('request', 'attested', key, ...statement)).toString().trim()).toBe(written);
+    expect((await make('request', 'attested', key)).toString().trim()).not.toBe(written);
   });
 
-  it('is attested anew for a request, over a challenge that is given or random', () => {
+  it('is attested anew for a request, over a challenge that is given or random', async () => {
     const args = ['request', '--format', 'statement', '--store', path('ec'), '--tpm', tpm];
     const over = (json: unknown) => {
       const { content, challenge } = Object(json);
@@ -112,9 +116,17 @@ describe.skipIf(missing)('a key in a TPM', () => {
       expect(toHex(decode(TPMS_ATTEST, certInfo).extraData)).toBe(challenge);
       return challenge;
     };
-    expect(over(keyprovJson([...args, '--challenge', 'c0ffee']).json)).toBe('c0ffee');
-    expect(over(keyprovJson(args).json)).toMatch(/^[0-9a-f]{64}$/);
-    const strict = keyprovJson(['request', '--format', 'strict', '--store', path('rsa'), '--statement', path('x')]);
+    expect(over((await commands.onlyJson([...args, '--challenge', 'c0ffee'])).json)).toBe('c0ffee');
+    expect(over((await commands.onlyJson(args)).json)).toMatch(/^[0-9a-f]{64}$/);
+    const strict = await commands.onlyJson([
+      'request',
+      '--format',
+      'strict',
+      '--store',
+      path('rsa'),
+      '--statement',
+      path('x'),
+    ]);
     expect(strict).toMatchObject({ status: 2 });
   });
 
@@ -125,27 +137,27 @@ describe.skipIf(missing)('a key in a TPM', () => {
     ['csr-lamps', 'ec'],
     ['csr-wcce', 'rsa'],
     ['csr-wcce', 'ec'],
-  ])('is asked a certificate for with %s, and openssl req accepts the %s one', (format, key) => {
-    make('request', format, key, ...withPin, '--exchange-certificate', path('exchange.pem'));
+  ])('is asked a certificate for with %s, and openssl req accepts the %s one', async (format, key) => {
+    await make('request', format, key, ...withPin, '--exchange-certificate', path('exchange.pem'));
     const { status, text } = tool('openssl', 'req', '-in', out, '-verify', '-noout', '-subject', '-pubkey');
     expect(status, text).toBe(0);
     expect(text).toContain('Certificate request self-signature verify OK');
     expect(text).toContain(`subject=CN = ${USER}`);
     expect(text).toContain(readFileSync(path(`${key}/public.pem`), 'utf8'));
-    expect(inspected()).toMatchObject({ format: 'certificate-request', problems: [] });
+    expect(await inspected()).toMatchObject({ format: 'certificate-request', problems: [] });
   });
 
-  it('is asked a certificate for by AD CS with the certificate of its attestation key', () => {
+  it('is asked a certificate for by AD CS with the certificate of its attestation key', async () => {
     const files = ['--exchange-certificate', path('exchange.pem'), '--ak-certificate', path('ak.pem')];
-    make('request', 'csr-wcce', 'rsa', ...withPin, ...files);
+    await make('request', 'csr-wcce', 'rsa', ...withPin, ...files);
     const { text } = tool('openssl', 'req', '-in', out, '-verify', '-noout', '-text');
     expect(text).toContain('1.3.6.1.4.1.311.21.39'); // AIK_INFO
-    expect(JSON.stringify(inspected())).toContain('attestation key, encrypted');
+    expect(JSON.stringify(await inspected())).toContain('attestation key, encrypted');
   });
 
-  it('signs a certificate for key trust that openssl verifies', () => {
+  it('signs a certificate for key trust that openssl verifies', async () => {
     const [sid, tenant] = ['S-1-5-21-1-2-3-1001', '383a3889-5bc9-47a3-846c-000000000001'];
-    make('request', 'pkinit', 'ec', '--sid', sid, '--tenant-id', tenant);
+    await make('request', 'pkinit', 'ec', '--sid', sid, '--tenant-id', tenant);
     const { status, text } = tool('openssl', 'x509', '-in', out, '-noout', '-subject');
     expect({ status, text }).toEqual({
       status: 0,
@@ -155,48 +167,46 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(verified.text).toContain(': OK');
   });
 
-  it('signs the assertion with which it signs in', () => {
-    const jwt = make('request', 'ngc-assertion', 'rsa', ...withPin, '--nonce', 'the nonce')
-      .toString()
-      .trim();
+  it('signs the assertion with which it signs in', async () => {
+    const jwt = (await make('request', 'ngc-assertion', 'rsa', ...withPin, '--nonce', 'the nonce')).toString().trim();
     const now = Math.floor(Date.now() / 1000);
     expect(findNgcAssertionProblem(jwt, { publicKey, nonce: 'the nonce', now })).toBe(undefined);
     const claims = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString());
     expect(claims).toMatchObject({ iss: USER, aud: 'common', scope: 'openid aza ugs' });
   });
 
-  it('is read by ssh-keygen and openssl', () => {
-    make('request', 'ssh', 'rsa');
+  it('is read by ssh-keygen and openssl', async () => {
+    await make('request', 'ssh', 'rsa');
     const ssh = tool('ssh-keygen', '-i', '-m', 'PKCS8', '-f', path('rsa/public.pem')).text.trim();
     expect(readFileSync(out, 'utf8')).toBe(`${ssh} ${USER}\n`);
     expect(tool('ssh-keygen', '-l', '-f', out).text).toMatch(/^2048 SHA256:.* ada@contoso\.example \(RSA\)\n$/);
-    const pem = make('request', 'spki', 'rsa').toString();
+    const pem = (await make('request', 'spki', 'rsa')).toString();
     expect(pem).toBe(readFileSync(path('rsa/public.pem'), 'utf8'));
-    const jwk = JSON.parse(make('request', 'jwk', 'rsa').toString());
+    const jwk = JSON.parse((await make('request', 'jwk', 'rsa')).toString());
     expect(createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'pem', type: 'spki' })).toBe(pem);
   });
 
-  it('is a DN-Binary value with --dn, and on standard output bytes are base64', () => {
+  it('is a DN-Binary value with --dn, and on standard output bytes are base64', async () => {
     const args = ['request', '--store', path('rsa'), '--format'];
-    const { stdout } = keyprov([...args, 'key-credential-link', '--dn', 'CN=ada,DC=contoso']);
+    const { stdout } = await commands.run([...args, 'key-credential-link', '--dn', 'CN=ada,DC=contoso']);
     expect(stdout).toMatch(/^B:828:00020000[0-9A-F]+:CN=ada,DC=contoso\n$/);
-    const { json } = keyprovJson([...args, 'cng']);
-    const blob = keyprov([...args, 'cng']).stdout.trim();
+    const { json } = await commands.onlyJson([...args, 'cng']);
+    const blob = (await commands.run([...args, 'cng'])).stdout.trim();
     expect(json).toMatchObject({ ok: true, format: 'cng', encoding: 'base64', content: blob });
     expect(Buffer.from(fromBase64(blob).subarray(0, 4)).toString()).toBe('RSA1');
   });
 
-  it('is attested over another challenge, without its PIN', () => {
+  it('is attested over another challenge, without its PIN', async () => {
     const challenge = fromHex('c0ffee'.repeat(8));
-    const json = make('attest', 'statement', 'rsa', '--challenge', toHex(challenge)).toString();
+    const json = (await make('attest', 'statement', 'rsa', '--challenge', toHex(challenge))).toString();
     const statement = decodeStatement(JSON.parse(json));
     const attestationKey = { pubArea: statement.ak.pubArea };
     const expectedKey = { spki: encodeSpki(publicKey) };
     const { ok, findings } = verifyStatement(statement, { challenge, attestationKey, expectedKey });
     expect(findings.filter(({ status }) => status === 'fail')).toEqual([]);
     expect(ok).toBe(true);
-    make('attest', 'kast', 'ec', '--challenge', 'c0ffee');
-    expect(JSON.stringify(inspected())).toContain('"value":"c0ffee"');
+    await make('attest', 'kast', 'ec', '--challenge', 'c0ffee');
+    expect(JSON.stringify(await inspected())).toContain('"value":"c0ffee"');
   });
 
   it('is attested for WebAuthn, and SimpleWebAuthn accepts it', async () => {
@@ -204,7 +214,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     const options = ['--rp-id', 'login.example', '--origin', 'https://login.example', '--challenge', challenge];
     for (const key of ['rsa', 'ec']) {
       const response = JSON.parse(
-        make('attest', 'webauthn', key, ...options, '--ak-certificate', path('ak.pem')).toString(),
+        (await make('attest', 'webauthn', key, ...options, '--ak-certificate', path('ak.pem'))).toString(),
       );
       const { verified } = await verifyRegistrationResponse({
         response,
@@ -226,27 +236,31 @@ describe.skipIf(missing)('a key in a TPM', () => {
       '--ak-certificate',
       path('ak.pem'),
     ];
-    expect(keyprovJson([...args, '--tpm', tpm, '--statement', path('rsa/attestation.json')])).toMatchObject({
-      status: 2,
-      json: {
-        error: { message: 'WebAuthn tpm object: the key was certified for other authenticator data or client data' },
+    expect(await commands.onlyJson([...args, '--tpm', tpm, '--statement', path('rsa/attestation.json')])).toMatchObject(
+      {
+        status: 2,
+        json: {
+          error: { message: 'WebAuthn tpm object: the key was certified for other authenticator data or client data' },
+        },
       },
-    });
+    );
   });
 
-  it('is attested for ACME over the digest of token and account key', () => {
+  it('is attested for ACME over the digest of token and account key', async () => {
     const account = path('account.jwk');
     writeFileSync(account, JSON.stringify(encodeJwk(rsaKey.publicKey)));
     const options = ['--token', 'abc', '--account-key', account, '--ak-certificate', path('ak.pem')];
-    const { certInfo, certificates } = parseAcmeDeviceAttest(make('attest', 'acme', 'ec', ...options).toString());
+    const { certInfo, certificates } = parseAcmeDeviceAttest(
+      (await make('attest', 'acme', 'ec', ...options)).toString(),
+    );
     expect(toHex(decode(TPMS_ATTEST, certInfo).extraData)).toBe(toHex(computeAcmeExtraData('abc', rsaKey.publicKey)));
     expect(certificates.length).toBe(1);
-    expect(inspected()).toMatchObject({ format: 'acme-device-attest', problems: [] });
+    expect(await inspected()).toMatchObject({ format: 'acme-device-attest', problems: [] });
   });
 
-  it('takes no certificate of another attestation key', () => {
+  it('takes no certificate of another attestation key', async () => {
     const args = ['request', '--format', 'csr-lamps', '--store', path('ec'), '--tpm', tpm];
-    const { status, json } = keyprovJson([...args, '--ak-certificate', path('exchange.pem')]);
+    const { status, json } = await commands.onlyJson([...args, '--ak-certificate', path('exchange.pem')]);
     expect(status).toBe(2);
     expect(json).toMatchObject({
       error: { message: '--ak-certificate is not of the attestation key of the statement' },
@@ -257,8 +271,8 @@ describe.skipIf(missing)('a key in a TPM', () => {
     ['request', ['--format', 'csr'], 5, 'pin-required'],
     ['request', ['--format', 'csr', '--ak-certificate', '/nowhere'], 7, 'store-io'],
     ['request', ['--format', 'jwk', '--ak-certificate', 'package.json'], 7, 'certificate-invalid'],
-  ] as const)('is not used: %s %j', (command, args, exit, code) => {
-    const { status, json } = keyprovJson([command, ...args, '--store', path('rsa'), '--tpm', tpm]);
+  ] as const)('is not used: %s %j', async (command, args, exit, code) => {
+    const { status, json } = await commands.onlyJson([command, ...args, '--store', path('rsa'), '--tpm', tpm]);
     expect({ status, json }).toMatchObject({ status: exit, json: { ok: false, error: { code } } });
   });
 
@@ -276,27 +290,27 @@ describe.skipIf(missing)('a key in a TPM', () => {
     ['request', 'ec', [], /--format is missing/],
     ['attest', 'ec', ['--format', 'statement'], /--challenge is missing/],
     ['attest', 'ec', ['--format', 'ssh', '--challenge', 'aa'], /--format 'ssh' is none of attested, csr-lamps/],
-  ] as const)('is not made: %s of %s %j', (command, key, args, problem) => {
-    const { status, stdout, stderr } = keyprov([command, '--store', path(key), '--tpm', tpm, ...args]);
+  ] as const)('is not made: %s of %s %j', async (command, key, args, problem) => {
+    const { status, stdout, stderr } = await commands.run([command, '--store', path(key), '--tpm', tpm, ...args]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(problem);
   });
 });
 
 describe('a software key', () => {
-  it('has requests without attestation, signed without a TPM', () => {
+  it('has requests without attestation, signed without a TPM', async () => {
     using directory = temporaryDirectory();
     const dir = join(directory.path, 'key');
     const provisioned = ['create', '--tpm', 'none', '--algorithm', 'p-256', '--user', 'ada', '--out', dir];
-    expect(keyprov(provisioned).status).toBe(0);
-    const csr = keyprov(['request', '--format', 'csr', '--store', dir]);
+    expect((await commands.run(provisioned)).status).toBe(0);
+    const csr = await commands.run(['request', '--format', 'csr', '--store', dir]);
     expect(csr.status).toBe(0);
     expect(csr.stdout).toMatch(/^-----BEGIN CERTIFICATE REQUEST-----\n/);
-    const body = keyprov(['request', '--format', 'attested', '--store', dir]).stdout;
+    const body = (await commands.run(['request', '--format', 'attested', '--store', dir])).stdout;
     expect(JSON.parse(body)).toMatchObject({ AttestationData: '', AikCertificate: '' });
-    const kast = keyprovJson(['request', '--format', 'kast', '--store', dir]);
+    const kast = await commands.onlyJson(['request', '--format', 'kast', '--store', dir]);
     expect(kast).toMatchObject({ status: 3, json: { error: { code: 'attestation-unavailable' } } });
-    const attest = keyprovJson(['attest', '--format', 'kast', '--challenge', 'aa', '--store', dir]);
+    const attest = await commands.onlyJson(['attest', '--format', 'kast', '--challenge', 'aa', '--store', dir]);
     expect(attest).toMatchObject({ status: 3, json: { error: { code: 'attestation-unavailable' } } });
   });
 });

@@ -6,8 +6,10 @@ import {
   startLocalSwtpm,
   toolEnvironment,
 } from '../integration/support/local-swtpm.ts';
-import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { temporaryDirectory } from './support/keyprov.ts';
 
+const commands = commandLines();
 describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !== undefined)('keyprov tpm', () => {
   let swtpm: LocalSwtpm;
   let address: string;
@@ -24,13 +26,13 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
     return stdout;
   }
 
-  it('lists what another program has left, and flushes what it is told to', () => {
+  it('lists what another program has left, and flushes what it is told to', async () => {
     using directory = temporaryDirectory();
     const at = (name: string) => `${directory.path}/${name}`;
     tool('tpm2_createprimary', '-C', 'o', '-G', 'ecc', '-c', at('a.ctx'));
     tool('tpm2_createprimary', '-C', 'e', '-G', 'rsa', '-c', at('b.ctx'));
     tool('tpm2_startauthsession', '-S', at('session.ctx'));
-    const listed = keyprov(['tpm', '--tpm', address]);
+    const listed = await commands.run(['tpm', '--tpm', address]);
     expect(listed).toMatchObject({ status: 0, stderr: '' });
     expect(listed.stdout.split('\n')).toEqual([
       '0x80000000  object          P-256 storage key, of another program',
@@ -40,7 +42,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
     ]);
     expect(tool('tpm2_getcap', 'handles-transient')).toBe('- 0x80000000\n- 0x80000001\n');
 
-    const { json } = keyprovJson(['tpm', '--tpm', address, '--flush', '0x80000000']);
+    const { json } = await commands.onlyJson(['tpm', '--tpm', address, '--flush', '0x80000000']);
     expect(json).toMatchObject({
       entries: [
         { handle: '0x80000000', kind: 'object', what: 'P-256 storage key', ours: false, flushed: true },
@@ -50,15 +52,17 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
     });
     expect(tool('tpm2_getcap', 'handles-transient')).toBe('- 0x80000001\n');
 
-    expect(keyprov(['tpm', '--tpm', address, '--flush-all']).stdout).toMatch(/^0x80000001 .*: flushed\n.*: flushed\n$/);
-    expect(keyprov(['tpm', '--tpm', address]).stdout).toBe('nothing\n');
+    expect((await commands.run(['tpm', '--tpm', address, '--flush-all'])).stdout).toMatch(
+      /^0x80000001 .*: flushed\n.*: flushed\n$/,
+    );
+    expect((await commands.run(['tpm', '--tpm', address])).stdout).toBe('nothing\n');
     expect(tool('tpm2_getcap', 'handles-transient') + tool('tpm2_getcap', 'handles-saved-session')).toBe('');
   });
 
-  it('refuses a handle that is none, and one that the TPM has not', () => {
-    const { status, stderr } = keyprov(['tpm', '--tpm', address, '--flush', 'all']);
+  it('refuses a handle that is none, and one that the TPM has not', async () => {
+    const { status, stderr } = await commands.run(['tpm', '--tpm', address, '--flush', 'all']);
     expect({ status, stderr }).toMatchObject({ status: 2, stderr: expect.stringContaining('--flush takes a handle') });
-    const missing = keyprov(['tpm', '--tpm', address, '--flush', '0x80000009']);
+    const missing = await commands.run(['tpm', '--tpm', address, '--flush', '0x80000009']);
     expect(missing.status).not.toBe(0);
     expect(missing.stderr).toContain('the TPM has nothing at 0x80000009');
   });

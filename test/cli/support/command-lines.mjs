@@ -17,9 +17,10 @@ for (const [name, stream] of Object.entries(streams)) {
 }
 let serial = 0;
 
-process.on('message', async ({ args, input, env }) => {
+process.on('message', async ({ args, cwd, input, env }) => {
   process.argv = [process.argv[0], process.argv[1], ...args];
   process.env = env;
+  process.chdir(cwd);
   process.exitCode = undefined;
   Object.defineProperty(process, 'stdin', {
     configurable: true,

@@ -1,23 +1,59 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { afterAll } from 'vitest';
 import { type CallOptions, type Ended, environment, MAIN } from './keyprov.ts';
+
+/** How a call with `--json` ended; standard output was one object. */
+export interface JsonEnded {
+  readonly status: number | null;
+  readonly json: Record<string, unknown>;
+  readonly stderr: string;
+}
 
 /**
  * A process that runs one `keyprov` command line after the other, without a start each: for tests of what commands do and
  * say. Those of how a process starts, ends and is ended have one for each.
  */
 export class CommandLines implements AsyncDisposable {
-  readonly #child: ChildProcess = fork('test/cli/support/command-lines.mjs', [MAIN], {
-    ...{ execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] },
-  });
+  #child: ChildProcess | undefined;
+  #last: Promise<unknown> = Promise.resolve();
 
-  async run(args: readonly string[], { input = '', env }: Pick<CallOptions, 'input' | 'env'> = {}): Promise<Ended> {
+  /** Runs `keyprov` to its end. */
+  readonly run = (args: readonly string[], options: Omit<CallOptions, 'uid'> = {}): Promise<Ended> => {
+    const ended = this.#last.then(() => this.#runHere(args, options));
+    this.#last = ended.catch(() => undefined);
+    return ended;
+  };
+
+  /** The same with `--json`. Standard error may hold what the user is asked. */
+  readonly json = async (args: readonly string[], options?: Omit<CallOptions, 'uid'>): Promise<JsonEnded> => {
+    const { status, stdout, stderr } = await this.run([...args, '--json'], options);
+    return { status, json: JSON.parse(stdout), stderr };
+  };
+
+  /** The same with `--json` where nothing is asked: standard error must be empty. */
+  readonly onlyJson = async (
+    args: readonly string[],
+    options?: Omit<CallOptions, 'uid'>,
+  ): Promise<Pick<JsonEnded, 'status' | 'json'>> => {
+    const { status, json, stderr } = await this.json(args, options);
+    if (stderr !== '') throw new Error(`standard error is not empty: ${stderr}`);
+    return { status, json };
+  };
+
+  async #runHere(
+    args: readonly string[],
+    { cwd = process.cwd(), input = '', env }: Omit<CallOptions, 'uid'>,
+  ): Promise<Ended> {
+    this.#child ??= fork('test/cli/support/command-lines.mjs', [MAIN], {
+      ...{ execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] },
+    });
     const child = this.#child;
     const answered = new AbortController();
     const ended = once(child, 'exit', { signal: answered.signal }).then(([code, signal]) => {
       throw new Error(`keyprov ${args.join(' ')} has ended the process: ${code ?? signal}`);
     });
-    child.send({ args, input, env: environment(env) });
+    child.send({ args, cwd, input, env: environment(env) });
     try {
       const [answer] = await Promise.race([once(child, 'message'), ended]);
       return answer;
@@ -27,19 +63,17 @@ export class CommandLines implements AsyncDisposable {
     }
   }
 
-  /** The same with `--json`: standard output must be one object. */
-  async json(
-    args: readonly string[],
-    options?: Pick<CallOptions, 'input' | 'env'>,
-  ): Promise<{ status: number | null; json: Record<string, unknown>; stderr: string }> {
-    const { status, stdout, stderr } = await this.run([...args, '--json'], options);
-    return { status, json: JSON.parse(stdout), stderr };
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    const { exitCode, signalCode } = this.#child;
-    if (exitCode !== null || signalCode !== null) return;
-    this.#child.kill();
-    await once(this.#child, 'exit');
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill();
+    await once(child, 'exit');
   }
+}
+
+/** One for all tests of a file, or of the `describe` in which it is called; it starts with the first call. */
+export function commandLines(): CommandLines {
+  const commands = new CommandLines();
+  afterAll(async () => await commands[Symbol.asyncDispose]());
+  return commands;
 }
