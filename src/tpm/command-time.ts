@@ -102,6 +102,11 @@ export class TimedSender {
     }
   }
 
+  /** Whether the work is to end, and only clean-up is left. */
+  get isEnding(): boolean {
+    return this.#lifetime?.aborted === true;
+  }
+
   /** Ends the command under way, and the transport with it. The message of the error begins with `why`. */
   giveUp(why: string): void {
     this.#end.abort(

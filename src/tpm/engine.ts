@@ -33,6 +33,8 @@ export interface RunOptions extends SignalOptions {
 
 const WARNINGS: ReadonlySet<number> = new Set([TPM_RC.RETRY, TPM_RC.YIELDED, TPM_RC.TESTING]);
 const MAX_RESENDS = 20;
+/** When the work is to end: what comes to 15 milliseconds a command. */
+const MAX_LAST_RESENDS = 4;
 const MAX_BACKOFF_MS = 500;
 /** How often room is made for one command: as often as a TPM has slots for sessions, so that a TPM cannot ask for ever. */
 const MAX_ROOMS = 64;
@@ -184,7 +186,8 @@ export class Engine {
       const code = uint32At(answer, 6);
       // A refusal has no body: with one, the command was done.
       if (code === TPM_RC.SUCCESS || answer.length > HEADER_SIZE) return answer;
-      if (WARNINGS.has(code) && resends < MAX_RESENDS && !signal?.aborted) {
+      const resendsLeft = (this.#sender.isEnding ? MAX_LAST_RESENDS : MAX_RESENDS) - resends;
+      if (WARNINGS.has(code) && resendsLeft > 0 && !signal?.aborted) {
         await delay(Math.min(2 ** resends, MAX_BACKOFF_MS));
         resends++;
         continue;

@@ -6,6 +6,7 @@ import {
   ftruncateSync,
   lstatSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   unlinkSync,
   writeSync,
@@ -20,7 +21,7 @@ import { TPMT_PUBLIC } from './structures/object.ts';
 
 /** What a connection was about to load or start in a TPM: an object by its Name or its template, or a session. */
 export interface Mark {
-  /** Milliseconds of the system's clock. */
+  /** Milliseconds since the system started: see {@link sinceBoot}. */
   readonly at: number;
   /** A Name; a TPMT_PUBLIC; or for a session, the UINT32 handles of those that were loaded before it. */
   readonly what: { readonly kind: 'name' | 'template' | 'session'; readonly bytes: Uint8Array };
@@ -39,6 +40,7 @@ export interface DeadMarks {
   remove(): void;
 }
 
+const LOOPBACK = /(?<=^[a-z]+:)(?:localhost|127\.0\.0\.1|\[::1\])(?=:\d)/;
 const SUFFIX = '.marks';
 const NAME = /^\.keyprov-[0-9a-f-]{36}\.marks$/;
 /** After so long no TPM is on that had them, in milliseconds: 30 days. */
@@ -72,7 +74,7 @@ export class Marks {
 
   /** Notes what is about to be loaded or started. What is returned is for {@link settle}. */
   want(what: Mark['what']): Mark {
-    const mark: Mark = { at: Date.now(), what };
+    const mark: Mark = { at: sinceBoot(), what };
     this.#live.add(mark);
     this.#write(`want ${mark.at} ${what.kind} ${toHex(what.bytes)}\n`);
     return mark;
@@ -187,15 +189,19 @@ function remove(path: string): void {
   }
 }
 
+/** Milliseconds since the system started, by a clock that nobody sets. */
+export const sinceBoot = (): number => Number(process.hrtime.bigint() / 1_000_000n);
+
 /**
- * Where a TPM is, however its address is written. Loopback addresses lead to another place in each network namespace, as
- * containers have them.
+ * Where a TPM is, however its address is written, and since which start of the system: times of another one cannot be
+ * compared. Loopback addresses lead to another place in each network namespace, as containers have them.
  */
 function placeOf(address: string): string {
-  const place = address.replace(/(?<=^[a-z]+:)(?:localhost|127\.0\.0\.1|\[::1\])(?=:\d)/, 'loopback');
   const path = /^([a-z]+:unix:)(.*)$/.exec(address);
-  if (path !== null) return `${path[1]}${resolve(path[2] ?? '')}`;
-  return place === address || process.platform !== 'linux' ? place : `${place} ${readlinkSync('/proc/self/ns/net')}`;
+  const place = path === null ? address.replace(LOOPBACK, 'loopback') : `${path[1]}${resolve(path[2] ?? '')}`;
+  if (!existsSync('/proc/self/ns/net')) return place;
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  return LOOPBACK.test(address) ? `${place} ${boot} ${readlinkSync('/proc/self/ns/net')}` : `${place} ${boot}`;
 }
 
 /** The names of the files of marks in a directory; of one that is missing or not private, none. */

@@ -4,12 +4,12 @@ import { decode } from './codec/index.ts';
 import { ReadClock } from './commands/clock.ts';
 import { ReadPublic } from './commands/object.ts';
 import { TPM_HT } from './constants.ts';
-import type { DeadMarks, Mark, Marks } from './marks.ts';
+import { type DeadMarks, type Mark, type Marks, sinceBoot } from './marks.ts';
 import { isMadeFrom } from './names.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
 import { flushHandle, listVolatile } from './volatile.ts';
 
-/** How far the clock of a TPM may be from the system's, in milliseconds and as a part of the time. */
+/** How far the clock of a TPM may be from the system's, in milliseconds and as a part (one in so many) of the time. */
 const CLOCK_SLACK = { ms: 2000, part: 100 };
 
 /**
@@ -25,10 +25,10 @@ export async function flushDead(call: Call, marks: Marks): Promise<number> {
 }
 
 /**
- * The handles of what dead connections have left in a TPM, and of nothing else: an object with the handle and the Name of a
- * mark; a session with the handle of one, saved only if it was, if the TPM was not reset since; and what was on its way when the connection ended,
- * where nothing else can be it. What cannot be told apart: somebody else has flushed what was left, and then loaded the
- * same object, or started a session, that got the same handle.
+ * The handles of what dead connections have left in a TPM since it was reset, and of nothing else: an object with the
+ * handle and the Name of a mark; a session with the handle of one, saved only if it was; and what was on its way when the
+ * connection ended, where nothing else can be it. What cannot be told apart: somebody else has flushed what was left, and
+ * then loaded the same object, or started a session, that got the same handle.
  */
 export async function findDead(call: Call, dead: readonly DeadMarks[]): Promise<readonly number[]> {
   const marks = dead.flatMap((file) => file.marks);
@@ -36,15 +36,15 @@ export async function findDead(call: Call, dead: readonly DeadMarks[]): Promise<
   const objects = await listVolatile(call, TPM_HT.TRANSIENT);
   const loaded = await listVolatile(call, TPM_HT.HMAC_SESSION);
   const saved = await listVolatile(call, TPM_HT.POLICY_SESSION);
-  const found = await deadObjects(call, objects, marks);
-  if (loaded.length + saved.length === 0) return found;
-  return [...found, ...deadSessions(loaded, saved, await sinceReset(call, marks))];
+  if (objects.length + loaded.length + saved.length === 0) return [];
+  const valid = await sinceReset(call, marks);
+  return [...(await deadObjects(call, objects, valid)), ...deadSessions(loaded, saved, valid)];
 }
 
 /** The marks that were made after the TPM was switched on: what is older is not in it any more. */
 async function sinceReset(call: Call, marks: readonly Mark[]): Promise<Mark[]> {
   const time = Number((await call(ReadClock, {})).currentTime.time);
-  const reset = Date.now() - time - time / CLOCK_SLACK.part - CLOCK_SLACK.ms;
+  const reset = sinceBoot() - time - time / CLOCK_SLACK.part - CLOCK_SLACK.ms;
   return marks.filter(({ at }) => at >= reset);
 }
 

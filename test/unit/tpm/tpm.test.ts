@@ -130,6 +130,14 @@ describe('a warning of the TPM', () => {
     expect(Math.max(...pauses)).toBe(500);
   });
 
+  it('is obeyed for an instant only when the work is to end', async () => {
+    const fake = new FakeTpm(() => TPM_RC.RETRY);
+    const lifetime = AbortSignal.abort();
+    const error = await errorOf((await Tpm.open(fake, { lifetime })).run(GetRandom, { bytesRequested: 1 }));
+    expect(isKeyprovError(error, 'tpm-retry-exhausted')).toBe(true);
+    expect(pauses).toEqual([1, 2, 4, 8]);
+  });
+
   it.each(['NV_RATE', 'LOCKOUT', 'CANCELED', 'REFERENCE_H0'] as const)('is an error when it is %s', async (name) => {
     const fake = new FakeTpm(() => TPM_RC[name]);
     const error = await errorOf((await Tpm.open(fake)).run(GetRandom, { bytesRequested: 1 }));
