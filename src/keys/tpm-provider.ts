@@ -8,8 +8,7 @@ import { supportsParameters } from '../tpm/capabilities.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { CreateResult } from '../tpm/commands/object.ts';
 import { Sign } from '../tpm/commands/signing.ts';
-import { Shutdown } from '../tpm/commands/start-up.ts';
-import { TPM_ALG, TPM_SU } from '../tpm/constants.ts';
+import { TPM_ALG } from '../tpm/constants.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { encodeBareSignature, rawSignature } from '../tpm/signature.ts';
 import type { SaltKey } from '../tpm/start-session.ts';
@@ -145,7 +144,10 @@ export class TpmKeyProvider implements KeyProvider {
       const newAuth = await deriveAuthValue(pin, pinDerivation);
       try {
         const change = () => prepared.finish(newAuth, { ...this.#parentOptions(), signal });
-        return await createdKey(await this.tpm.turn(() => this.#settleAfter(change), { signal }), pinDerivation);
+        return await createdKey(
+          await this.tpm.turn(() => withCleanup(change, () => this.tpm.settle()), { signal }),
+          pinDerivation,
+        );
       } finally {
         wipe(newAuth);
       }
@@ -222,7 +224,7 @@ export class TpmKeyProvider implements KeyProvider {
     try {
       // Only what `work` does is authorized by the PIN; the parent has an authorization of its own.
       const load = () => this.#load(key, authValue, options, (loaded) => tryPin(this.tpm, options, () => work(loaded)));
-      return await this.tpm.turn(() => this.#settleAfter(load), options);
+      return await this.tpm.turn(() => withCleanup(load, () => this.tpm.settle()), options);
     } finally {
       wipe(authValue);
     }
@@ -255,16 +257,6 @@ export class TpmKeyProvider implements KeyProvider {
   #parentOptions(): Omit<TpmKeyProviderOptions, 'signal' | 'pinDerivation'> {
     const { recordedSrkName, ownerAuth, saltKey } = this.#options;
     return { recordedSrkName, ownerAuth, saltKey };
-  }
-
-  /**
-   * A TPM that loses its power after a PIN was used, and before TPM2_Shutdown, counts a failed try (Part 1, 19.8.6).
-   * An emulator of ours loses it whenever a process is killed, so there the shutdown follows at once.
-   */
-  async #settleAfter<T>(work: () => Promise<T>): Promise<T> {
-    return await withCleanup(work, async () => {
-      if (!this.tpm.transport.managed) await this.tpm.run(Shutdown, { shutdownType: TPM_SU.CLEAR });
-    });
   }
 
   #newDerivation(): PinDerivation {

@@ -61,6 +61,13 @@ export function authEntries(
   return entries;
 }
 
+/** Whether an authorization value is given for an object, which may be under dictionary attack protection. */
+export function usesObjectAuth({ handle, auth }: HandleArgument): boolean {
+  const isObject = typeof handle !== 'number' || handleType(handle) === TPM_HT.PERSISTENT;
+  const value = auth instanceof Uint8Array ? auth : auth?.authValue;
+  return isObject && value !== undefined && value.length > 0;
+}
+
 /** The Name of what has no public area is its handle. Part 1, 16. */
 function fixedName(handle: number): Uint8Array | undefined {
   const type = handleType(handle);

@@ -3,7 +3,7 @@ import { type Bytes, concat, uint32, uint32At } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
-import { authEntries, handleArguments, sessionsOf } from './arguments.ts';
+import { authEntries, handleArguments, sessionsOf, usesObjectAuth } from './arguments.ts';
 import type { Call, InUse } from './call.ts';
 import { canBeLoadedBy, checkValues } from './check-values.ts';
 import { CleanUp } from './clean-up.ts';
@@ -11,7 +11,8 @@ import type { AnyCommand, Command } from './command.ts';
 import type { TimedSender } from './command-time.ts';
 import { NV_ReadPublic } from './commands/nv.ts';
 import { ReadPublic, type ReadPublicResult } from './commands/object.ts';
-import { handleType, TPM_HT } from './constants.ts';
+import { Startup } from './commands/start-up.ts';
+import { handleType, TPM_HT, TPM_SU } from './constants.ts';
 import { type Answer, type Exchange, prepare } from './exchange.ts';
 import { HEADER_SIZE } from './frame.ts';
 import type { Mark, Marks } from './marks.ts';
@@ -51,9 +52,18 @@ export class Engine {
 
   readonly #marks: Marks | undefined;
   #isClean = false;
+  /** Whether the TPM may still have to be started: nothing has been answered. */
+  #mayBeOff: boolean;
+  /** Whether the authorization value of an object was used: with the power lost now, a TPM may count that as a failed try. */
+  hasUsedAuth = false;
 
-  constructor(holder: ConstructorParameters<typeof ObjectSlots>[0], sender: TimedSender, marks: Marks | undefined) {
+  constructor(
+    holder: ConstructorParameters<typeof ObjectSlots>[0],
+    sender: TimedSender,
+    { marks, mayBeOff }: { readonly marks: Marks | undefined; readonly mayBeOff: boolean },
+  ) {
     this.#sender = sender;
+    this.#mayBeOff = mayBeOff;
     this.#marks = marks;
     this.objects = new ObjectSlots(holder, this.#call, this.#cleanUp);
     this.sessions = new SessionSlots(this.#call, this.#cleanUp);
@@ -84,6 +94,7 @@ export class Engine {
     }
     const names = resolved.map(({ name }) => name);
     const mark = await this.#mark(command, args);
+    this.hasUsedAuth ||= handles.some(usesObjectAuth);
     let exchange: Exchange;
     try {
       exchange = prepare(command, args, resolved, authEntries(handles, names, sessions));
@@ -126,6 +137,16 @@ export class Engine {
         this.sessions.release(session);
         this.#marks?.gone(session.sessionHandle);
       }
+    }
+  }
+
+  /** Sends TPM2_Startup(CLEAR). A TPM that is started already stays as it is. */
+  async start(signal?: AbortSignal): Promise<void> {
+    try {
+      await this.execute(Startup, { startupType: TPM_SU.CLEAR }, { signal });
+      this.forget();
+    } catch (error) {
+      if (!isTpmError(error, TPM_RC.INITIALIZE)) throw error;
     }
   }
 
@@ -184,8 +205,14 @@ export class Engine {
     for (let resends = 0; ; ) {
       const answer = await this.#sender.send(command.name, exchange.command, signal);
       const code = uint32At(answer, 6);
+      const mayBeOff = this.#mayBeOff;
+      this.#mayBeOff = false;
       // A refusal has no body: with one, the command was done.
       if (code === TPM_RC.SUCCESS || answer.length > HEADER_SIZE) return answer;
+      if (code === TPM_RC.INITIALIZE && mayBeOff && command.name !== 'Startup') {
+        await this.start();
+        continue;
+      }
       const resendsLeft = (this.#sender.isEnding ? MAX_LAST_RESENDS : MAX_RESENDS) - resends;
       if (WARNINGS.has(code) && resendsLeft > 0 && !signal?.aborted) {
         await delay(Math.min(2 ** resends, MAX_BACKOFF_MS));

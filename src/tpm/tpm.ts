@@ -1,11 +1,10 @@
-import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { handleArguments, sessionsOf } from './arguments.ts';
 import type { Command } from './command.ts';
 import { TimedSender, type TpmTimes } from './command-time.ts';
 import { StartAuthSession, type StartAuthSessionArgs, type StartAuthSessionResult } from './commands/session.ts';
-import { Shutdown, Startup } from './commands/start-up.ts';
+import { Shutdown } from './commands/start-up.ts';
 import { TPM_SU } from './constants.ts';
 import { Engine, type RunOptions } from './engine.ts';
 import { shutdownAtExit } from './exit-hook.ts';
@@ -13,7 +12,6 @@ import { Marks } from './marks.ts';
 import { Queue } from './queue.ts';
 import type { Session } from './session.ts';
 import type { TpmObject } from './tpm-object.ts';
-import { TPM_RC } from './tpm-rc.ts';
 import type { TpmTransport } from './transport.ts';
 import { Turns } from './turns.ts';
 
@@ -50,42 +48,45 @@ export class Tpm {
 
   private constructor(transport: TpmTransport, options: TpmOptions) {
     this.transport = transport;
-    // A TPM in this process ends with it.
-    const isLasting = !transport.managed && transport.kind !== 'libtpms';
     const { marksDirectory: directory } = options;
-    if (isLasting && directory !== undefined) this.#marks = new Marks(transport.address, directory);
+    const isShared = !transport.managed && !this.#isInProcess;
+    if (isShared && directory !== undefined) this.#marks = new Marks(transport.address, directory);
     this.#sender = new TimedSender(transport, options);
-    this.#engine = new Engine(this, this.#sender, this.#marks);
+    this.#engine = new Engine(this, this.#sender, { marks: this.#marks, mayBeOff: isShared });
   }
 
   /**
-   * Takes over `transport` and, unless the operating system has done so, starts the TPM with TPM2_Startup(CLEAR).
-   * When that fails the transport is closed.
+   * Takes over `transport`. A TPM inside this process is started with TPM2_Startup(CLEAR); if that fails, the transport is
+   * closed. Another TPM is started if its first answer says that it is not.
    */
   static async open(transport: TpmTransport, options: TpmOptions = {}): Promise<Tpm> {
     const tpm = new Tpm(transport, options);
     try {
-      if (!transport.managed) await tpm.startup(options);
+      if (tpm.#isInProcess) await tpm.startup(options);
     } catch (error) {
       tpm.#closing = tpm.#last(() => transport.close());
       await tpm.#closing;
       throw error;
     }
-    if (!transport.managed) tpm.#forgetExit = shutdownAtExit(transport);
+    if (tpm.#isInProcess) tpm.#forgetExit = shutdownAtExit(transport);
     return tpm;
   }
 
   /**
-   * Sends TPM2_Startup(CLEAR), as `open` does and as is needed after a power cycle, which has taken all objects and
-   * sessions along. A TPM that is started already stays as it is.
+   * Sends TPM2_Startup(CLEAR), as is needed after a power cycle, which has taken all objects and sessions along. A TPM
+   * that is started already stays as it is.
    */
-  async startup(options: SignalOptions = {}): Promise<void> {
-    try {
-      await this.run(Startup, { startupType: TPM_SU.CLEAR }, options);
-      this.#engine.forget();
-    } catch (error) {
-      if (!isTpmError(error, TPM_RC.INITIALIZE)) throw error;
-    }
+  async startup({ signal }: SignalOptions = {}): Promise<void> {
+    if (this.#closing !== undefined) throw this.#closedError();
+    await this.#queue.run(() => this.#engine.start(signal), { signal, discard: async () => {} });
+  }
+
+  /**
+   * Sends TPM2_Shutdown(CLEAR) now if the power of the TPM ends with this process. After the use of a PIN, a TPM that loses its
+   * power before TPM2_Shutdown counts a failed try (Part 1, 19.8.6). Other TPMs get it with {@link close}.
+   */
+  async settle(): Promise<void> {
+    if (this.#isInProcess) await this.run(Shutdown, { shutdownType: TPM_SU.CLEAR });
   }
 
   /**
@@ -161,9 +162,10 @@ export class Tpm {
   }
 
   /**
-   * Waits for the commands under way, flushes what is left of our own, sends TPM2_Shutdown(CLEAR) unless the
-   * operating system looks after the TPM, and closes the transport. Idempotent. A TPM that loses its power without
-   * an orderly shutdown may count that as a failed authorization try.
+   * Waits for the commands under way, flushes what is left of our own, and closes the transport. Idempotent. Before that
+   * it sends TPM2_Shutdown(CLEAR) to a TPM in this process, and to another one without an operating system behind it if the
+   * authorization value of an object was used: a TPM that loses its power after that, without an orderly shutdown, may
+   * count a failed try.
    *
    * A command that was aborted, and which the TPM does not end, is waited for half a second; then the transport goes
    * with it, and with the transport all that is not kept elsewhere.
@@ -177,6 +179,11 @@ export class Tpm {
     await this.close();
   }
 
+  /** Whether the TPM has its power from this process. */
+  get #isInProcess(): boolean {
+    return this.transport.kind === 'libtpms';
+  }
+
   #last(work: () => Promise<void>): Promise<void> {
     return this.#queue.last(work, () => this.#sender.giveUp('it was closed during a command that was aborted'));
   }
@@ -185,7 +192,11 @@ export class Tpm {
     this.#forgetExit();
     try {
       await this.#engine.clear();
-      if (!this.transport.managed) await this.#engine.execute(Shutdown, { shutdownType: TPM_SU.CLEAR }, {});
+      const { managed, kind } = this.transport;
+      const isOnItsOwn = !managed && kind !== 'device'; // the kernel shuts a chip down
+      if (this.#isInProcess || (isOnItsOwn && this.#engine.hasUsedAuth)) {
+        await this.#engine.execute(Shutdown, { shutdownType: TPM_SU.CLEAR }, {});
+      }
     } catch (error) {
       // A connection that is gone has nothing left to tidy up; anything else the caller must know.
       if (!(error instanceof KeyprovError) || !error.code.startsWith('transport-')) throw error;

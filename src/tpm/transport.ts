@@ -33,7 +33,8 @@ export interface TpmTransport {
   readonly emulator: boolean;
   /**
    * True where someone else (kernel, TBS, resource manager daemon) started the TPM, maps handles and flushes what
-   * a closed connection leaves behind. False: TPM2_Startup and TPM2_Shutdown are ours to send.
+   * a closed connection leaves behind. False: TPM2_Startup is ours to send if the TPM says so, and TPM2_Shutdown after the
+   * use of a PIN.
    */
   readonly managed: boolean;
   /**

@@ -125,7 +125,7 @@ describe('a TPM that does not answer', () => {
   });
 
   it('may start as late as it likes: an opening that is aborted ends', async () => {
-    const transport = new FakeTpm(never, { managed: false });
+    const transport = new FakeTpm(never, { kind: 'libtpms' });
     const caller = new AbortController();
     const opening = Tpm.open(transport, { signal: caller.signal });
     await new Promise((resolve) => setImmediate(resolve));

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Bytes, concat, copy, uint16At, uint32At } from '../../../src/bytes.ts';
 import { TPM_CC } from '../../../src/tpm/constants.ts';
 import { handleName } from '../../../src/tpm/names.ts';
-import type { TpmTransport } from '../../../src/tpm/transport.ts';
+import type { TpmTransport, TransportKind } from '../../../src/tpm/transport.ts';
 
 const u16 = (value: number): Bytes => new Uint8Array([value >>> 8, value & 255]);
 
@@ -21,7 +21,7 @@ export type Reply = Bytes | number | undefined;
  * and lets every other command succeed without parameters. An object is known by the last byte of its Name.
  */
 export class FakeTpm implements TpmTransport {
-  readonly kind = 'device';
+  readonly kind: TransportKind;
   readonly address = 'fake';
   readonly emulator = false;
   readonly managed: boolean;
@@ -35,8 +35,13 @@ export class FakeTpm implements TpmTransport {
 
   constructor(
     script: (code: number, command: Bytes) => Reply | Promise<Reply> = () => undefined,
-    { slots = 3, managed = true }: { readonly slots?: number; readonly managed?: boolean } = {},
+    {
+      slots = 3,
+      kind = 'device',
+      managed = kind === 'device',
+    }: { readonly slots?: number; readonly managed?: boolean; readonly kind?: TransportKind } = {},
   ) {
+    this.kind = kind;
     this.#script = script;
     this.slots = new Array(slots).fill(undefined);
     this.managed = managed;

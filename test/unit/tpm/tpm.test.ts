@@ -7,8 +7,10 @@ import { ContextLoad } from '../../../src/tpm/commands/context.ts';
 import { HierarchyChangeAuth } from '../../../src/tpm/commands/hierarchy.ts';
 import { LoadExternal, ReadPublic } from '../../../src/tpm/commands/object.ts';
 import { GetRandom, StirRandom } from '../../../src/tpm/commands/random.ts';
+import { Sign } from '../../../src/tpm/commands/signing.ts';
 import { SelfTest } from '../../../src/tpm/commands/testing.ts';
 import { TPM_ALG, TPM_CC, TPM_RH } from '../../../src/tpm/constants.ts';
+import { NULL_HASHCHECK } from '../../../src/tpm/structures/base.ts';
 import { akTemplate } from '../../../src/tpm/templates.ts';
 import { Tpm } from '../../../src/tpm/tpm.ts';
 import type { TpmObject } from '../../../src/tpm/tpm-object.ts';
@@ -55,10 +57,26 @@ const gate = () => {
 };
 
 describe('opening', () => {
-  it('starts a TPM that nobody else has started', async () => {
-    const fake = new FakeTpm(undefined, { managed: false });
+  const STARTUP = '80010000000c000001440000';
+
+  it('starts a TPM in this process', async () => {
+    const fake = new FakeTpm(undefined, { kind: 'libtpms' });
     await Tpm.open(fake);
-    expect(fake.sent.map(toHex)).toEqual(['80010000000c000001440000']);
+    expect(fake.sent.map(toHex)).toEqual([STARTUP]);
+  });
+
+  it('starts another one if that says that it is off, once', async () => {
+    const { GetRandom: Random, SelfTest: Test } = TPM_CC;
+    const fake = new FakeTpm(inTurn(Random, TPM_RC.INITIALIZE, random(7), TPM_RC.INITIALIZE), { kind: 'swtpm' });
+    const tpm = await Tpm.open(fake);
+    expect(fake.sent).toEqual([]);
+    expect(await tpm.run(GetRandom, { bytesRequested: 1 })).toEqual({ randomBytes: new Uint8Array([7]) });
+    expect(fake.sent.map(toHex)).toEqual(['80010000000c0000017b0001', STARTUP, '80010000000c0000017b0001']);
+    await tpm.run(SelfTest, { fullTest: 0 });
+    // Switched off in between: what was in it is lost, and that is not hidden.
+    const lost = await errorOf(tpm.run(GetRandom, { bytesRequested: 1 }));
+    expect(lost).toMatchObject({ responseCode: { name: 'TPM_RC_INITIALIZE' } });
+    expect(fake.codes.slice(3)).toEqual([Test, Random]);
   });
 
   it('leaves the start to the operating system where that does it', async () => {
@@ -68,14 +86,14 @@ describe('opening', () => {
   });
 
   it('takes a TPM that is started already', async () => {
-    const fake = new FakeTpm(inTurn(TPM_CC.Startup, TPM_RC.INITIALIZE), { managed: false });
+    const fake = new FakeTpm(inTurn(TPM_CC.Startup, TPM_RC.INITIALIZE), { kind: 'libtpms' });
     const tpm = await Tpm.open(fake);
     expect(fake.closed).toBe(false);
     expect(tpm.transport).toBe(fake);
   });
 
   it('closes the transport when the TPM does not start', async () => {
-    const fake = new FakeTpm(inTurn(TPM_CC.Startup, TPM_RC.FAILURE), { managed: false });
+    const fake = new FakeTpm(inTurn(TPM_CC.Startup, TPM_RC.FAILURE), { kind: 'libtpms' });
     expect(isKeyprovError(await errorOf(Tpm.open(fake)), 'tpm-failure-mode')).toBe(true);
     expect(fake.closed).toBe(true);
   });
@@ -83,7 +101,7 @@ describe('opening', () => {
 
 describe('closing', () => {
   it('flushes what is left, shuts the TPM down and closes the transport, once', async () => {
-    const fake = new FakeTpm(undefined, { managed: false });
+    const fake = new FakeTpm(undefined, { kind: 'libtpms' });
     const tpm = await Tpm.open(fake);
     await load(tpm);
     await load(tpm);
@@ -92,6 +110,20 @@ describe('closing', () => {
     expect(fake.codes).toEqual([Startup, Load, Load, FlushContext, FlushContext, Shutdown]);
     expect(fake.slots).toEqual([undefined, undefined, undefined]);
     expect(fake.closed).toBe(true);
+  });
+
+  it.each([
+    ['swtpm', false, [TPM_CC.Sign, TPM_CC.Shutdown]],
+    ['device', false, [TPM_CC.Sign]], // the kernel does it
+    ['device', true, [TPM_CC.Sign]],
+  ] as const)('shuts a TPM down after the use of a PIN: %s, managed: %s', async (kind, managed, codes) => {
+    const fake = new FakeTpm((code) => (code === TPM_CC.Sign ? TPM_RC.FAILURE : undefined), { kind, managed });
+    const tpm = await Tpm.open(fake);
+    const keyHandle = { handle: 0x81000002, name: new Uint8Array([0, 11, 1]), auth: new Uint8Array([5]) };
+    const inScheme = { scheme: TPM_ALG.NULL } as const;
+    await errorOf(tpm.run(Sign, { keyHandle, digest: new Uint8Array(32), inScheme, validation: NULL_HASHCHECK }));
+    await tpm.close();
+    expect(fake.codes).toEqual(codes);
   });
 
   it('leaves the shutdown to the operating system where that does it', async () => {
