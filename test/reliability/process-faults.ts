@@ -2,7 +2,7 @@
  * What happens to processes: killed at every border (also in a PID namespace of its own), ended by SIGTERM, a full disk, too few file
  * descriptors, a clock that jumps. After each the operation is done again without a fault. Run it as root with
  * `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION]
- * [--fault KIND] [--tpm swtpm|libtpms]`; it prints a table.
+ * [--fault KIND] [--tpm swtpm|libtpms]`; it prints a table. With fewer kills than borders, they and SIGTERM are spread over all.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -136,12 +136,12 @@ const NAMESPACE = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--moun
 
 /** What happens to each operation; `borders` is how many a whole one has. */
 function* trials(borders: number): Generator<[name: string, trial: Trial]> {
+  const spread = (n: number) => 1 + (Math.floor((n * Math.max(borders, KILLS)) / KILLS) % borders);
   for (let n = 0; n < KILLS; n++) {
-    const stopAt = 1 + (Math.floor((n * Math.max(borders, KILLS)) / KILLS) % borders);
-    yield ['SIGKILL', { stopAt }];
-    yield ['SIGKILL in a PID namespace', { stopAt, prefix: NAMESPACE }];
+    yield ['SIGKILL', { stopAt: spread(n) }];
+    yield ['SIGKILL in a PID namespace', { stopAt: spread(n), prefix: NAMESPACE }];
   }
-  for (let terminateAt = 1; terminateAt <= borders; terminateAt++) yield ['SIGTERM', { terminateAt }];
+  for (let n = 0; n < Math.min(borders, KILLS); n++) yield ['SIGTERM', { terminateAt: spread(n) }];
   for (let room = 0; room <= 16_384; room += 4096) yield ['full disk', { room }];
   for (let files = 20; files < 40; files++) yield ['EMFILE', { prefix: ['prlimit', `--nofile=${files}`] }];
   if (spawnSync('which', ['faketime']).status === 0) {

@@ -38,7 +38,9 @@ export async function startIdentityWorld(options: Omit<IdentityServiceOptions, '
   const token: IdentityWorld['token'] = async (upn, resource = services.keyProvisioning?.resource ?? '') => {
     const tokenEndpoint = services.authentication?.tokenEndpoint ?? '';
     const demand = { tokenEndpoint, clientId: CLIENT_ID, resource, loginHint: upn };
-    const { accessToken } = await authenticateWithDeviceCode(demand, { fetch, onCode: () => {} });
+    // Users have approved before the first look, so that there is nothing to wait for.
+    const options = { fetch, onCode: () => {}, sleep: async () => {} };
+    const { accessToken } = await authenticateWithDeviceCode(demand, options);
     return accessToken;
   };
   return {
