@@ -155,22 +155,28 @@ export class Engine {
     if (this.#marks === undefined) return undefined;
     const what = this.objects.loadedBy(command, args);
     if (what === undefined) return undefined;
-    if (!this.#isClean) {
-      this.#isClean = true;
-      try {
-        await flushDead(this.#call, this.#marks);
-        this.#cleanUp.before ??= new Set([
-          ...(await listVolatile(this.#call, TPM_HT.TRANSIENT)),
-          ...(await listVolatile(this.#call, TPM_HT.HMAC_SESSION)),
-        ]);
-      } catch (error) {
-        // What cannot be cleared is in the way perhaps, and then the error of the command says so.
-        if (!isTpmError(error)) throw error;
-      }
-    }
+    await this.#flushDead(this.#marks);
     if (what.kind !== 'session') return this.#marks.want(what);
     const before = [...(this.#cleanUp.before ?? [])].filter((handle) => handleType(handle) !== TPM_HT.TRANSIENT);
     return this.#marks.want({ kind: 'session', bytes: concat(...before.map(uint32)) });
+  }
+
+  /** Takes out what dead connections have left, once. @returns how many there were. */
+  async #flushDead(marks: Marks | undefined): Promise<number> {
+    if (marks === undefined || this.#isClean) return 0;
+    this.#isClean = true;
+    try {
+      const dead = await flushDead(this.#call, marks);
+      this.#cleanUp.before ??= new Set([
+        ...(await listVolatile(this.#call, TPM_HT.TRANSIENT)),
+        ...(await listVolatile(this.#call, TPM_HT.HMAC_SESSION)),
+      ]);
+      return dead;
+    } catch (error) {
+      // What cannot be cleared is in the way perhaps, and then the error of the command says so.
+      if (!isTpmError(error)) throw error;
+      return 0;
+    }
   }
 
   #flushed(args: object): void {
@@ -219,6 +225,8 @@ export class Engine {
         resends++;
         continue;
       }
+      // A command on a persistent object needs a slot too while it runs.
+      if (code === TPM_RC.OBJECT_MEMORY && (await this.#flushDead(this.#marks)) > 0) continue;
       if (rooms++ < MAX_ROOMS && (await this.#room.make(code, inUse))) continue;
       const keys = { handles: command.handles.map(([key]) => key), parameters: command.parameters.map(([key]) => key) };
       throw tpmError(command.name, code, keys, await this.#room.occupants(code));

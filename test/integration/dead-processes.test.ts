@@ -15,6 +15,7 @@ import { makeKey } from '../../src/provisioning/provision-key.ts';
 import { faultyTransport } from '../../src/testing/faulty-transport.ts';
 import { ContextLoad, ContextSave, FlushContext } from '../../src/tpm/commands/context.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
+import { ReadPublic } from '../../src/tpm/commands/object.ts';
 import { TPM_CC, TPM_RH } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { startSession } from '../../src/tpm/start-session.ts';
@@ -132,6 +133,23 @@ describe.skipIf(missingPrograms('swtpm') !== undefined)('what a dead process has
       expect(marks()).toHaveLength(1);
       await expectClean();
     }
+  });
+
+  it('gives way to a command that loads nothing, but needs a slot while it runs', async () => {
+    const dead = await open();
+    for (let i = 0; i < 3; i++) {
+      await dead.run(CreatePrimary, {
+        ...{ primaryHandle: TPM_RH.OWNER, inPublic: srkTemplate('p-256', 'empty') },
+        ...{ inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] },
+      });
+    }
+    await dead.transport.close();
+    const tpm = await open();
+    const nothing = tpm.run(ReadPublic, { objectHandle: 0x81000001 });
+    await expect(nothing).rejects.toMatchObject({ responseCode: { name: 'TPM_RC_HANDLE' } });
+    expect(await leftovers(tpm)).toEqual([]);
+    await tpm.close();
+    expect(marks()).toEqual([]);
   });
 
   it('is found beside the key store by a process that uses that', async () => {

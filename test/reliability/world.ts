@@ -158,15 +158,16 @@ async function again(
     const place = await placeIn(directory, tpm, swept.id, user);
     await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
     const changes = operation === 'change-pin' || operation === 'reset';
-    const pin = await pinOf(place, swept.id, changes ? [PIN, NEW_PIN] : [PIN]);
-    if (pin === undefined) return ['key unusable', 'no PIN fits'];
-    if (changes && succeeded && pin === PIN) return ['wrong accepted', 'the PIN is the old one'];
-    if (!(changes && pin === NEW_PIN)) {
+    const repeat = async () =>
       await OPERATIONS[operation]?.(place).catch((error: unknown) => {
         // A run that came to its end, also if it did not say so, is not done twice; the key is looked at below.
         if (!(operation === 'provision' && isKeyprovError(error, 'key-exists'))) throw error;
       });
-    }
+    if (!changes) await repeat(); // before anything else clears up what was left
+    const pin = await pinOf(place, swept.id, changes ? [PIN, NEW_PIN] : [PIN]);
+    if (pin === undefined) return ['key unusable', 'no PIN fits'];
+    if (changes && succeeded && pin === PIN) return ['wrong accepted', 'the PIN is the old one'];
+    if (changes && pin === PIN) await repeat();
     for (const { id } of (await place.store.list()).records) {
       if (id !== swept.id && (await pinOf(place, id, [PIN])) === undefined) return ['key unusable', id];
     }
