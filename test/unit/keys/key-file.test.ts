@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toHex, view } from '../../../src/bytes.ts';
 import { decodePem, encodePem } from '../../../src/crypto/pem.ts';
 import { decodeKeyFile, encodeKeyFile, type KeyFile } from '../../../src/keys/key-file.ts';
+import { anyText } from '../../any-text.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const LABEL = 'TSS2 PRIVATE KEY';
@@ -58,7 +59,7 @@ describe('decodeKeyFile', () => {
             parent: fc.oneof(fc.integer({ min: 0x81000000, max: 0x81ffffff }), fc.constantFrom(0x40000001, 0x4000000b)),
             emptyAuth: fc.boolean(),
             rsaParent: fc.boolean(),
-            description: fc.string({ unit: 'binary' }),
+            description: anyText,
           },
           { requiredKeys: ['publicArea', 'privateArea', 'parent', 'emptyAuth'] },
         ),
