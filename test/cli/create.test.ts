@@ -15,7 +15,7 @@ import { commandLines } from './support/command-lines.ts';
 import { environment, keyprovJson, libtpmsMissing, MAIN, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
 import { terminalsMissing } from './support/terminal.ts';
 
-const commands = commandLines();
+const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();
 /** What is in a store with one key and its exports; the key itself as `key`. */
 const FILES = ['attestation.json', 'key', 'key.pem', 'public.pem', 'request.json'];

@@ -18,7 +18,7 @@ import { commandLines } from './support/command-lines.ts';
 import { libtpmsMissing } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
-const commands = commandLines();
+const commands = commandLines({ cheapScrypt: true });
 const [PIN, NEXT, OTHER] = ['730519', '905173', '481516'];
 const GRAPH = 'https://graph.microsoft.com';
 const LOCAL = { SSH_CONNECTION: '' };

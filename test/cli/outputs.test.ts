@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
 import { openKeyStore } from '../../src/keys/key-store.ts';
+import { CHEAP_SCRYPT } from '../cheap-scrypt-option.ts';
 import { passwordToken } from '../integration/support/service-client.ts';
 import { type CommandLines, commandLines } from './support/command-lines.ts';
 import { environment, libtpmsMissing, MAIN } from './support/keyprov.ts';
@@ -21,7 +22,7 @@ interface Sink {
 
 const ALL_IS_WELL = { code: 0, said: /^/ };
 const FULL = { code: 7, said: /^keyprov: the result cannot be written to standard output: ENOSPC/m };
-const fullPipe = (number: 1 | 2) => `python3 test/cli/support/full_pipe.py ${number} "$@"`;
+const fullPipe = (number: 1 | 2) => `/usr/bin/python3 test/cli/support/full_pipe.py ${number} "$@"`;
 
 const ERROR_SINKS: Readonly<Record<string, Sink>> = {
   'a reader of standard error that leaves': { shell: 'exec 4> >(:); wait $!; "$@" 2>&4', ...ALL_IS_WELL },
@@ -180,7 +181,7 @@ const ROWS = COMMANDS.flatMap(({ name }, index) =>
 );
 
 describe.skipIf(missing)('an output that is lost', () => {
-  const commands = commandLines();
+  const commands = commandLines({ cheapScrypt: true });
   let world: World;
   beforeAll(async () => {
     world = await startWorld(commands);
@@ -190,7 +191,7 @@ describe.skipIf(missing)('an output that is lost', () => {
   });
 
   async function run(args: readonly string[], shell: string) {
-    const child = spawn('bash', ['-c', shell, 'sh', process.execPath, MAIN, ...args], {
+    const child = spawn('bash', ['-c', shell, 'sh', process.execPath, CHEAP_SCRYPT, MAIN, ...args], {
       ...{ stdio: ['ignore', 'pipe', 'pipe'], env: environment(LOCAL) },
     });
     let [stdout, stderr] = ['', ''];

@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { cpSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -30,7 +31,7 @@ const LOCAL = { SSH_CONNECTION: '' };
 /** Meets the default rules. */
 const OLD = 'Abc-73519';
 
-/** One setting, with what shows that it is kept: a PIN that breaks it, or what it makes of a key. */
+/** One setting, with what shows that it is kept: a PIN that breaks it, or what it makes of a key. P-256 is made quickly. */
 interface Case {
   readonly settings: PolicySettings;
   /** The new PIN. Default one that meets the rules. */
@@ -49,7 +50,7 @@ interface Case {
 const NO_KEY_MADE = '(makes no key)';
 const ASKED_LATER = '(what the PIN consists of is told by changing it)';
 const pinRule = (settings: NonNullable<PolicySettings['pin']>, pin: string, code: string): Case => ({
-  ...{ settings: { pin: settings }, pin },
+  ...{ settings: { algorithm: 'p-256', pin: settings }, pin },
   ...{ making: `refused: ${code}`, changing: `refused: ${code}`, status: `must change: ${Object.keys(settings)[0]}` },
 });
 const ownSetting = (settings: PolicySettings, making: string, tpm?: true): Case => ({
@@ -75,11 +76,11 @@ const CASES: Readonly<Record<string, Case>> = {
   'pin.special': pinRule({ special: 'not-allowed' }, 'Abc-73519', 'special-not-allowed'),
   'pin.digits': pinRule({ digits: 'not-allowed' }, 'Abc-73519', 'digits-not-allowed'),
   'pin.history': {
-    ...{ settings: { pin: { history: 3 } }, pin: OLD },
+    ...{ settings: { algorithm: 'p-256', pin: { history: 3 } }, pin: OLD },
     ...{ making: 'keeps a history', changing: 'refused: in-history', status: ASKED_LATER },
   },
   'pin.expirationDays': {
-    ...{ settings: { pin: { expirationDays: 30 } }, pin: 'Xyz-73519' },
+    ...{ settings: { algorithm: 'p-256', pin: { expirationDays: 30 } }, pin: 'Xyz-73519' },
     ...{ making: 'expires after 30 days', changing: 'expires after 30 days', status: 'must change: expirationDays' },
   },
 };
@@ -115,7 +116,7 @@ const pinOf = ({ pin = OLD }: Case) => utf8(pin);
 type Door = (name: string, one: Case) => Promise<string>;
 
 describe.skipIf(missing)('every setting at every door', () => {
-  const commands = commandLines();
+  const commands = commandLines({ cheapScrypt: true });
   let world: ServiceWorld;
   let serial = 0;
   beforeAll(async () => {

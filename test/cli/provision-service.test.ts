@@ -6,7 +6,7 @@ import { commandLines } from './support/command-lines.ts';
 import { libtpmsMissing, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
-const commands = commandLines();
+const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();
 const PIN = '730519-Xq';
 /** Two parts of a JWT. */

@@ -21,7 +21,7 @@ import { rsaKey } from '../signing-key.ts';
 import { commandLines } from './support/command-lines.ts';
 import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
 
-const commands = commandLines();
+const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();
 const PIN = '731902';
 const USER = 'ada@contoso.example';

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commandLines } from './support/command-lines.ts';
 import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
 
-const commands = commandLines();
+const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();
 const CHALLENGE = '5a'.repeat(20);
 const PIN = '731902';

@@ -123,9 +123,13 @@ async function settled(pid = 0): Promise<void> {
 
 /** A character device with the TPM behind it. It ends with the TPM. */
 async function deviceOf({ relay, tpm }: World): Promise<string> {
-  const bridge = spawn('python3', ['test/integration/children/pty_device.py', tpm.replace('swtpm:unix:', '')], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  const bridge = spawn(
+    '/usr/bin/python3',
+    ['test/integration/children/pty_device.py', tpm.replace('swtpm:unix:', '')],
+    {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    },
+  );
   relay.onCut(() => bridge.kill());
   const [path] = await once(createInterface({ input: bridge.stdout }), 'line');
   return path;

@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
@@ -26,6 +27,7 @@ import { openTpm } from '../../src/tpm/open-tpm.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
+import { CHEAP_SCRYPT } from '../cheap-scrypt-option.ts';
 import { keyRecord } from '../key-record.ts';
 import { bundle } from './support/bundle.ts';
 
@@ -323,9 +325,13 @@ describe('in a TPM', () => {
       ['after', NEW],
     ] as const) {
       const before = await store.load('user');
-      const child = spawn(process.execPath, [script.path, stop, store.directory, tpmDirectory, OLD, NEW], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
+      const child = spawn(
+        process.execPath,
+        [CHEAP_SCRYPT, script.path, stop, store.directory, tpmDirectory, OLD, NEW],
+        {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        },
+      );
       started.push(child);
       const closed = once(child, 'close');
       const [said] = await Promise.race([once(child.stdout, 'data'), closed]);

@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { fromHex, utf8 } from '../../src/bytes.ts';
 import { PassedOver } from '../../src/errors/selection-error.ts';

@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -11,6 +12,7 @@ import { openKeyStore } from '../../src/keys/key-store.ts';
 import { openPinTryLog, type PinTryLog } from '../../src/keys/pin-try-log.ts';
 import type { ProvidedKey } from '../../src/keys/provider.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
+import { CHEAP_SCRYPT } from '../cheap-scrypt-option.ts';
 import { keyRecord } from '../key-record.ts';
 import { type Bundle, bundle } from './support/bundle.ts';
 
@@ -55,7 +57,7 @@ class Worker {
   said = '';
 
   constructor(mode: 'sign' | 'hang' | 'many') {
-    this.process = spawn(process.execPath, [script.path, mode, directory, String(epoch)], {
+    this.process = spawn(process.execPath, [CHEAP_SCRYPT, script.path, mode, directory, String(epoch)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.process.stdout?.setEncoding('utf8').on('data', (text: string) => {

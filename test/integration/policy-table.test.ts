@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { describe, expect, test } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
 import { type AttemptCode, PassedOver, SelectionError } from '../../src/errors/selection-error.ts';

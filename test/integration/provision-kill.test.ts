@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -19,6 +20,7 @@ import { bindDirectory, startDirectory, type TestDirectory } from '../../src/tes
 import { listHandles } from '../../src/tpm/capabilities.ts';
 import { TPM_HT } from '../../src/tpm/constants.ts';
 import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { CHEAP_SCRYPT } from '../cheap-scrypt-option.ts';
 import { asyncRefusal } from '../refusal.ts';
 import { type Bundle, bundle } from './support/bundle.ts';
 import { type IdentityWorld, startIdentityWorld } from './support/identity-world.ts';
@@ -87,7 +89,9 @@ async function firstRun(
   const { url, tenantId: tenant, ca } = world.service;
   const { deviceId } = world.device;
   const given = { ...place, ...who, url, tenant, ca, deviceId, pin: PIN, algorithm: 'p-256', killAt };
-  const child = spawn(process.execPath, [script.path, JSON.stringify(given)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [CHEAP_SCRYPT, script.path, JSON.stringify(given)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   children.add(child);
   let said = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {

@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { createPrivateKey, randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import {

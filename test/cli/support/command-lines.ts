@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll } from 'vitest';
+import { CHEAP_SCRYPT } from '../../cheap-scrypt-option.ts';
 import { type CallOptions, type Ended, environment, MAIN } from './keyprov.ts';
 
 /** How a call with `--json` ended; standard output was one object. */
@@ -10,13 +11,24 @@ export interface JsonEnded {
   readonly stderr: string;
 }
 
+/** Options of {@link commandLines}. */
+export interface CommandLinesOptions {
+  /** Whether PINs are derived at no cost, as in `test/cheap-scrypt.mjs`. */
+  readonly cheapScrypt?: boolean;
+}
+
 /**
  * A process that runs one `keyprov` command line after the other, without a start each: for tests of what commands do and
  * say. Those of how a process starts, ends and is ended have one for each.
  */
 export class CommandLines implements AsyncDisposable {
+  readonly #options: CommandLinesOptions;
   #child: ChildProcess | undefined;
   #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: CommandLinesOptions = {}) {
+    this.#options = options;
+  }
 
   /** Runs `keyprov` to its end. */
   readonly run = (args: readonly string[], options: Omit<CallOptions, 'uid'> = {}): Promise<Ended> => {
@@ -46,7 +58,8 @@ export class CommandLines implements AsyncDisposable {
     { cwd = process.cwd(), input = '', env }: Omit<CallOptions, 'uid'>,
   ): Promise<Ended> {
     this.#child ??= fork('test/cli/support/command-lines.mjs', [MAIN], {
-      ...{ execArgv: [], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] },
+      execArgv: this.#options.cheapScrypt ? [CHEAP_SCRYPT] : [],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
     const child = this.#child;
     const answered = new AbortController();
@@ -72,8 +85,8 @@ export class CommandLines implements AsyncDisposable {
 }
 
 /** One for all tests of a file, or of the `describe` in which it is called; it starts with the first call. */
-export function commandLines(): CommandLines {
-  const commands = new CommandLines();
+export function commandLines(options?: CommandLinesOptions): CommandLines {
+  const commands = new CommandLines(options);
   afterAll(async () => await commands[Symbol.asyncDispose]());
   return commands;
 }

@@ -1,7 +1,11 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { CHEAP_SCRYPT } from '../../cheap-scrypt-option.ts';
 import { environment, MAIN } from './keyprov.ts';
+
+/** Not one that a version manager has put before it in the path: each of those starts a shell first. */
+const PYTHON = '/usr/bin/python3';
 
 /** What a call in a terminal has left behind. */
 export interface TerminalEnd {
@@ -17,24 +21,24 @@ export interface TerminalEnd {
 
 /** Why there are no pseudo-terminals; undefined where there are, and in continuous integration, where they must be. */
 export function terminalsMissing(): string | undefined {
-  const { status, stderr } = spawnSync('python3', ['-c', 'import os; os.openpty()'], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(PYTHON, ['-c', 'import os; os.openpty()'], { encoding: 'utf8' });
   if (status === 0 || process.env.CI === 'true') return undefined;
-  const reason = `no pseudo-terminals: ${stderr?.trim().split('\n').at(-1) ?? 'python3 is not installed'}`;
+  const reason = `no pseudo-terminals: ${stderr?.trim().split('\n').at(-1) ?? `${PYTHON} is not installed`}`;
   console.warn(`skipped: ${reason}`);
   return reason;
 }
 
-/** Runs `keyprov` in a pseudo-terminal, where each question gets its answer. Standard output is a pipe. */
+/** Runs `keyprov`, with PINs derived at no cost, in a pseudo-terminal, where each question gets its answer. Standard output is a pipe. */
 export async function keyprovInTerminal(
   args: readonly string[],
   steps: readonly (readonly [expect: string, send: string])[],
   { env = {}, stdout = 'pipe' }: { env?: Readonly<Record<string, string>>; stdout?: 'pipe' | 'terminal' } = {},
 ): Promise<TerminalEnd> {
   const task = {
-    ...{ argv: [process.execPath, MAIN, ...args], env: environment(env), stdout },
+    ...{ argv: [process.execPath, CHEAP_SCRYPT, MAIN, ...args], env: environment(env), stdout },
     steps: steps.map(([expect, send]) => ({ expect, send })),
   };
   const script = join(process.cwd(), 'test/cli/support/run_in_terminal.py');
-  const { stdout: json } = await promisify(execFile)('python3', [script, JSON.stringify(task)]);
+  const { stdout: json } = await promisify(execFile)(PYTHON, [script, JSON.stringify(task)]);
   return JSON.parse(json);
 }
