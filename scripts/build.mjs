@@ -1,13 +1,14 @@
-// Builds dist/ from src/ and native/: declarations by tsc, file by file, and the code by esbuild, in as few files as the
-// subpaths and what is loaded lazily allow. Node needs some 0.3 ms for each file it loads, and there are hundreds.
+// Builds dist/ from src/ and native/: declarations by tsc, file by file, and the code by rolldown, in as few files as the
+// subpaths and what is loaded lazily allow.
 // Does nothing when dist/ was built from just these sources.
 // The new dist/ replaces the old one in one step, so whoever runs the old one meanwhile is not disturbed for long.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { rolldown } from 'rolldown';
+import { joinChunks } from './join-chunks.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -15,7 +16,14 @@ const next = join(root, `.dist-${process.pid}`);
 
 /** A digest of the names and contents of everything the build reads. */
 function fingerprint() {
-  const files = ['scripts/build.mjs', 'tsconfig.json', 'tsconfig.build.json', 'package.json', 'package-lock.json'];
+  const files = [
+    'scripts/build.mjs',
+    'scripts/join-chunks.mjs',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'package.json',
+    'package-lock.json',
+  ];
   for (const folder of ['src', 'native']) {
     for (const entry of readdirSync(join(root, folder), { recursive: true, withFileTypes: true })) {
       if (entry.isFile()) files.push(join(entry.parentPath, entry.name).slice(root.length + 1));
@@ -38,78 +46,69 @@ function builtFrom() {
   }
 }
 
-/** Subpaths of which whoever imports one needs much of the others: the bundler sees them as one, which makes fewer files. */
-const TOGETHER = {
-  run: /^\.(?:\/(?:provisioning|keys|registration|windows))?$/,
-  formats: /^\.\/(?:tpm|attestation|formats)\b/,
-};
-
-/** What users can import or run: its source, and the bundle that it is a part of. */
+/** The modules that users can import or run, by the names of their files in dist/. */
 function entryPoints() {
   const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const built = [...Object.entries(exports), ...Object.values(bin).map((path) => ['bin', { default: path }])];
-  return built
-    .filter(([, target]) => target.default !== undefined)
-    .map(([subpath, target]) => ({
-      source: target.default.replace(/^(?:\.\/)?dist\//, '').replace(/\.js$/, '.ts'),
-      together: Object.keys(TOGETHER).find((name) => TOGETHER[name].test(subpath)),
-    }));
+  const targets = [...Object.values(exports).map((target) => target.default), ...Object.values(bin)];
+  return Object.fromEntries(
+    targets
+      .filter((target) => target !== undefined)
+      .map((target) => target.replace(/^(?:\.\/)?dist\/|\.js$/g, ''))
+      .map((name) => [name, `./${name}.ts`]),
+  );
 }
 
-/** `together:run` is a module with all that the subpaths of that bundle export. */
-const togetherPlugin = (entries) => ({
-  name: 'together',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^together:/ }, ({ path }) => ({
-      path: path.slice('together:'.length),
-      namespace: 'together',
-    }));
-    onLoad({ filter: /./, namespace: 'together' }, ({ path }) => ({
-      contents: entries
-        .filter(({ together }) => together === path)
-        .map(({ source }) => `export * from './${source}';\n`)
-        .join(''),
-      resolveDir: root,
-    }));
-  },
-});
+// Packages stay outside, except for the helpers with which the bundler makes `using` understood.
+const INPUT = {
+  ...{ cwd: root, input: entryPoints(), platform: 'node', external: /^(?!\0?@oxc-project)[^./\0]/ },
+  transform: { target: 'node20.19' },
+};
+const OUTPUT = { dir: next, format: 'esm', entryFileNames: '[name].js', comments: { jsdoc: false } };
+/** How the name of a chunk ends: two may be named after modules of the same name. */
+const HASH = /-[\w-]{8}\.js$/;
 
 /** Code that several subpaths share is in one file for all, so that a class is the same wherever it comes from. */
 async function bundle() {
-  const entries = entryPoints();
-  const options = {
-    absWorkingDir: root,
-    outdir: next,
-    outbase: root,
-    bundle: true,
-    splitting: true,
-    chunkNames: 'chunks/[name]-[hash]',
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    target: 'node20.19',
-    keepNames: true, // of errors, which print theirs
-    logLevel: 'warning',
+  const first = await rolldown(INPUT);
+  const { output: chunks } = await first.generate(OUTPUT);
+  await first.close();
+  const modulesOf = new Map(chunks.map(({ fileName, moduleIds }) => [fileName, moduleIds]));
+  /** What is loaded already when a chunk is loaded lazily. */
+  const loadedBefore = (name) => {
+    const importers = chunks.filter(({ dynamicImports }) => dynamicImports.includes(name));
+    return importers.length === 1 ? importers.map(({ fileName }) => fileName) : [];
   };
-  const bundles = Object.keys(TOGETHER).map((name) => ({ in: `together:${name}`, out: `chunks/${name}` }));
-  const alone = entries.filter(({ together }) => together === undefined);
-  await build({
-    ...options,
-    entryPoints: [...bundles, ...alone.map(({ source }) => ({ in: source, out: source.replace(/\.ts$/, '') }))],
-    plugins: [togetherPlugin(entries)],
+  const others = new Set(chunks.flatMap(({ imports }) => imports).filter((name) => !modulesOf.has(name)));
+  const files = joinChunks([
+    ...chunks.map(({ fileName, code, imports, isEntry, isDynamicEntry, moduleIds }) => ({
+      ...{ name: fileName, size: code.length, imports: [...imports, ...loadedBefore(fileName)] },
+      loads: isEntry || isDynamicEntry ? 1 : 0,
+      stays: isEntry || isDynamicEntry || moduleIds.some((id) => id.startsWith(join(root, 'native/'))),
+    })),
+    // Packages are dear, and like native code not loaded before they are used.
+    ...[...others].map((name) => {
+      const size = name.startsWith('node:') ? 20_000 : 1_000_000;
+      return { name, size, imports: [], loads: 0, stays: true };
+    }),
+  ]);
+  const fileOf = new Map(
+    files
+      .filter((names) => names.length > 1)
+      .flatMap((names) => names.flatMap((name) => modulesOf.get(name).map((module) => [module, names[0]]))),
+  );
+  const second = await rolldown({ ...INPUT, preserveEntrySignatures: 'allow-extension' });
+  const { output: written } = await second.write({
+    ...OUTPUT,
+    chunkFileNames: ({ name }) => `chunks/${name.replace(HASH, '')}-[hash].js`,
+    codeSplitting: {
+      includeDependenciesRecursively: false,
+      groups: [{ debugName: 'joined', name: (module) => fileOf.get(module) }],
+    },
   });
-  // The subpaths of a bundle name what they export of it.
-  const { metafile } = await build({
-    ...options,
-    entryPoints: entries.map(({ source }) => source),
-    write: false,
-    metafile: true,
-  });
-  for (const { source, together } of entries.filter((entry) => entry.together !== undefined)) {
-    const { exports } = Object.values(metafile.outputs).find(({ entryPoint }) => entryPoint === source);
-    const path = join(next, source.replace(/\.ts$/, '.js'));
-    const from = relative(dirname(path), join(next, 'chunks', `${together}.js`));
-    writeFileSync(path, `export { ${exports.sort().join(', ')} } from "${from}";\n`);
+  await second.close();
+  for (const { fileName, exports } of chunks.filter(({ isEntry }) => isEntry)) {
+    const now = written.find((file) => file.fileName === fileName).exports;
+    if (now.sort().join() !== exports.sort().join()) throw new Error(`${fileName} exports ${now}, not ${exports}`);
   }
 }
 
