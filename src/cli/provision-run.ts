@@ -10,6 +10,7 @@ import type { NewPinPrompt } from '../provisioning/pin-entry.ts';
 import type { PinRecoverySetup } from '../provisioning/pin-recovery.ts';
 import { provision } from '../provisioning/provision.ts';
 import type { ProvisionOutcome } from '../provisioning/run.ts';
+import { describeDsregProblem } from '../provisioning/windows/dsregcmd.ts';
 import type { Context } from './command.ts';
 import { showingKeySources } from './key-places.ts';
 import { type Arguments, UsageError } from './options/arguments.ts';
@@ -91,6 +92,8 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
   if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'contradicts --no-pin');
   const recovery = await readRecovery(given, user);
   const dsregcmd = await fileOf(given, 'dsregcmd');
+  const problem = dsregcmd && describeDsregProblem(dsregcmd);
+  if (problem) given.problems.push(`--dsregcmd: ${problem}`);
   const prerequisites = given.has('skip-prerequisites') ? 'skip' : 'check';
   const allowDowngrade = given.has('allow-downgrade');
   const fallBack = readFallBack(given);

@@ -1,5 +1,6 @@
 import { type Bytes, fromHex, toBase64, unpadded } from '../bytes.ts';
 import { pemBlocks } from '../crypto/pem.ts';
+import { decodeAs, markedEncoding } from '../text.ts';
 
 /** Bytes that a text stands for, by an encoding. */
 export interface Decoded {
@@ -11,17 +12,11 @@ export interface Decoded {
 
 /** The text in bytes: UTF-8 without control characters, or UTF-16 with a byte order mark; `undefined` for what is no text. */
 export function decodedText(bytes: Uint8Array): string | undefined {
-  const [first, second] = bytes;
-  const encoding =
-    first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : 'utf-8';
+  const encoding = markedEncoding(bytes) ?? 'utf-8';
   if (encoding === 'utf-8' && bytes.some((byte) => byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d)) {
     return undefined;
   }
-  try {
-    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
-  } catch {
-    return undefined; // other bytes than the encoding has
-  }
+  return decodeAs(encoding, bytes);
 }
 
 /** The bytes that a text without white space may stand for, the most telling encoding first. */

@@ -1,10 +1,10 @@
 import { PolicyError } from '../errors/policy-error.ts';
 import { checkSize, LIMIT } from '../limits.ts';
+import { decodeFileText } from '../text.ts';
 import type { PolicyReading } from './policy-layer.ts';
 import { type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
 import { parseLayer } from './read-settings.ts';
 import { readSyncMl } from './read-syncml.ts';
-import { decodeRegistryText } from './registry-export.ts';
 
 /** Whose settings to read from a file of any kind. */
 export interface ReadPolicyFileOptions extends ReadRegistryOptions {
@@ -22,7 +22,7 @@ export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions 
   checkSize(file, LIMIT.export, (problem) => {
     return new PolicyError([{ setting: origin, problem, expected: 'an export only of the keys of policies' }]);
   });
-  const text = decodeRegistryText(file).trimStart();
+  const text = (decodeFileText(file) ?? '').trimStart();
   if (text.startsWith('<')) return readSyncMl(text, { ...options, origin });
   if (text.startsWith('{')) return { layers: [parseLayer(text, { origin })], ignored: [] };
   if (/^(?:Windows Registry Editor|REGEDIT4)/.test(text)) return readRegistryExport(text, options);

@@ -1,4 +1,5 @@
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
+import { decodeFileText } from '../text.ts';
 import { type DeviceLockValue, fromDeviceLock } from './device-lock.ts';
 import {
   countsFor,
@@ -9,7 +10,7 @@ import {
   settingValue,
   toLayers,
 } from './policy-layer.ts';
-import { decodeRegistryText, parseRegistryExport } from './registry-export.ts';
+import { parseRegistryExport } from './registry-export.ts';
 import { isGpoKey, plainId, settingHint, settingOfNode, settingOfValue, splitNode } from './setting-lookup.ts';
 import { GPO_KEY, WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';
 
@@ -48,7 +49,7 @@ type Section = SettingSection | { readonly source: 'eas' };
  */
 export function readRegistryExport(file: Uint8Array | string, options: ReadRegistryOptions = {}): PolicyReading {
   const { userSid } = options;
-  const text = typeof file === 'string' ? file : decodeRegistryText(file);
+  const text = typeof file === 'string' ? file : (decodeFileText(file) ?? '');
   const problems: PolicyProblem[] = [];
   const ignored: PolicyProblem[] = [];
   const found: FoundSetting[] = [];

@@ -14,19 +14,6 @@ export interface RegistryEntry {
 /** More than an export of a policy has; whole hives are larger. */
 const MAX_PROBLEMS = 20;
 
-/** The text of a registry export in UTF-16 or UTF-8, with or without a byte order mark. Old ones are in a code page. */
-export function decodeRegistryText(bytes: Uint8Array): string {
-  const [first, second] = bytes;
-  if ((first === 0xff && second === 0xfe) || second === 0) return new TextDecoder('utf-16le').decode(bytes);
-  if (first === 0xfe && second === 0xff) return new TextDecoder('utf-16be').decode(bytes);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    // REGEDIT4 files are in the code page of their machine; the names that count are ASCII in all of them.
-    return new TextDecoder('windows-1252').decode(bytes);
-  }
-}
-
 /**
  * Reads the text that `regedit` or `reg export` writes (`REGEDIT4` or version 5.00), and returns what stands below the
  * keys that are wanted. Lines that are none, or that delete what is wanted (an export has no

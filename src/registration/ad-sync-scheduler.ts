@@ -95,8 +95,13 @@ function timeSpan(value: string): number | undefined {
   return (((Number(days) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000;
 }
 
-const YEAR_FIRST = /^(\d{4})[-/.](\d\d?)[-/.](\d\d?)[ T](.+)$/;
-const YEAR_LAST = /^(\d\d?)([-/.])(\d\d?)\2(\d{4}),? (.+)$/;
+const YEAR_FIRST = /^(\d{4})[-/.] ?(\d\d?)[-/.] ?(\d\d?)\.?[ T](.+)$/;
+const YEAR_LAST = /^(\d\d?)([-/.]) ?(\d\d?)\2 ?(\d{4})(?:,| г\.)? (.+)$/;
+/** How languages of Windows write the halves of a day, without dots and blanks, before or behind the time. CLDR, dayPeriods. */
+const HALVES = {
+  am: ['am', 'πμ', '오전', '上午', '午前', 'sa', 'dop', 'de', 'öö', 'pd', 'ص', 'قظ', 'ਪੂਦੁ', 'पूर्वाह्न'],
+  pm: ['pm', 'μμ', '오후', '下午', '午後', 'ch', 'odp', 'du', 'ös', 'md', 'م', 'بظ', 'ਬਾਦੁ', 'अपराह्न'],
+};
 
 /** The time that `value` may be in some language of Windows; of two, the one next to `now`. */
 function dateNear(now: Date, value: string): Date | undefined {
@@ -112,9 +117,13 @@ function dateNear(now: Date, value: string): Date | undefined {
 }
 
 function utc(year = '', month = '', day = '', time: string): Date | undefined {
-  const [, hours, minutes, seconds, half = ''] = /^(\d\d?)[:.](\d\d)[:.](\d\d)(?:\s?([AP])M|Z)?$/i.exec(time) ?? [];
-  const noon = half.toUpperCase() === 'P' ? 12 : 0;
-  const hour = half === '' ? Number(hours) : (Number(hours) % 12) + noon;
+  const [, before, hours, minutes, seconds, behind] =
+    /^(\D{0,12})(\d\d?)[:.](\d\d)[:.](\d\d)(\D{0,12})$/.exec(time) ?? [];
+  const half = `${before}${behind}`.replaceAll(/[.\s]/g, '').toLowerCase();
+  const isMorning = HALVES.am.includes(half);
+  if (!isMorning && !HALVES.pm.includes(half) && half !== '' && half !== 'z') return undefined;
+  const is24 = half === '' || half === 'z';
+  const hour = is24 ? Number(hours) : (Number(hours) % 12) + (isMorning ? 0 : 12);
   const date = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day), hour, Number(minutes), Number(seconds)));
   const isThatDay = date.getUTCMonth() === Number(month) - 1 && date.getUTCDate() === Number(day);
   return isThatDay ? date : undefined;

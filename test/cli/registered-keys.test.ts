@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { passwordToken } from '../integration/support/service-client.ts';
@@ -131,6 +132,21 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
       ...nowhere.json,
     };
     expect(Date.parse(estimate) - Date.parse(registered)).toBe(45 * 60_000);
+  });
+
+  it('waits for a scheduler as Windows PowerShell saves it, and for none that says nothing', async () => {
+    const file = join(world.path, 'scheduler.txt');
+    const schedule = async (text: string, encoding: 'utf8' | 'utf16le' = 'utf8') => {
+      writeFileSync(file, text, encoding);
+      return await commands.json(['sync-status', ...inStore, '--scheduler', file]);
+    };
+    const off = await schedule('\ufeffSyncCycleEnabled : False\r\n', 'utf16le');
+    expect(off.json).toMatchObject({ obstacles: ['the synchronization is switched off (SyncCycleEnabled)'] });
+    const unread = await schedule('SyncCycleEnabled : True\nNextSyncCycleStartTimeInUTC : tomorrow\n');
+    expect(unread.json.warnings).toEqual([expect.stringContaining('cannot be read: tomorrow')]);
+    for (const text of ['', 'no such command', '0\0']) {
+      expect(await schedule(text)).toMatchObject({ status: 2, json: { error: { code: 'usage' } } });
+    }
   });
 
   it('is replaced by reset, when its user has said so', async () => {

@@ -8,6 +8,7 @@ import { encodeSpki } from '../../crypto/public-key.ts';
 import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
 import { readInput } from '../../storage/read-input.ts';
+import { decodeFileText } from '../../text.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
@@ -189,7 +190,7 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
 
 /** Reads a statement as `keyprov create --out` writes it. */
 export async function readStatement(path: string, signal: AbortSignal): Promise<AttestationStatement> {
-  const text = new TextDecoder().decode(await fileIo(path, () => readInput(path), signal));
+  const text = decodeFileText(await fileIo(path, () => readInput(path), signal)) ?? '';
   try {
     return decodeStatement(text);
   } catch (cause) {

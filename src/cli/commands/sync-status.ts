@@ -74,7 +74,7 @@ async function runSyncStatus(given: Arguments, context: Context): Promise<Outcom
   const { report, signal } = context;
   const { choice } = await readKeyArguments(given, context);
   const place = readPlace(given);
-  const schedule = await readSchedule(given);
+  const schedule = await readSchedule(given, report);
   const roots = { ldap: await fileOf(given, 'ldap-ca'), graph: await fileOf(given, 'service-ca') };
   const proxy = given.text('proxy');
   const wait = given.has('wait');
@@ -113,11 +113,22 @@ function readPlace(given: Arguments): Place {
   };
 }
 
-async function readSchedule(given: Arguments): Promise<SyncSchedule> {
+async function readSchedule(given: Arguments, report: Report): Promise<SyncSchedule> {
   const [text, minutes] = [await fileOf(given, 'scheduler'), given.count('sync-minutes')];
   if (text !== undefined && minutes !== undefined) given.problems.push('--scheduler and --sync-minutes contradict');
   if (minutes !== undefined) return { intervalMs: minutes * MINUTE_MS };
-  return text === undefined ? DEFAULT_SYNC_SCHEDULE : scheduleOf(parseAdSyncScheduler(text, { now: new Date() }));
+  if (text === undefined) return DEFAULT_SYNC_SCHEDULE;
+  const { fields, ...settings } = parseAdSyncScheduler(text, { now: new Date() });
+  if (Object.keys(settings).length === 0) {
+    given.problems.push(
+      '--scheduler has none of the settings that Get-ADSyncScheduler prints, such as SyncCycleEnabled',
+    );
+  }
+  const next = fields.get('NextSyncCycleStartTimeInUTC') ?? '';
+  if (next !== '' && settings.NextSyncCycleStartTimeInUTC === undefined) {
+    report.warn(`--scheduler: the time of the next cycle cannot be read: ${next}; the interval alone is used`);
+  }
+  return scheduleOf({ ...settings, fields });
 }
 
 interface ReaderContext extends SignalOptions {

@@ -6,6 +6,7 @@ import { isKeyprovError, sayError } from '../../errors.ts';
 import { AUTHENTICATION_BROKER } from '../../provisioning/mfa-prompt.ts';
 import { isDots, isSafeUrl } from '../../registration/service-url.ts';
 import { readInput } from '../../storage/read-input.ts';
+import { decodeFileText } from '../../text.ts';
 import { fileIo } from '../file-io.ts';
 import type { Arguments } from './arguments.ts';
 import { requiredOption, valueOption } from './value-option.ts';
@@ -109,7 +110,9 @@ export async function fileOf(given: Arguments, name: string): Promise<string | u
   const path = given.text(name);
   if (path === undefined) return undefined;
   try {
-    return new TextDecoder().decode(await fileIo(path, () => readInput(path), given.signal));
+    const text = decodeFileText(await fileIo(path, () => readInput(path), given.signal));
+    if (text === undefined) given.problems.push(`--${name}: ${path} is not a text file`);
+    return text;
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
     given.problems.push(`--${name}: ${sayError(error)}`);

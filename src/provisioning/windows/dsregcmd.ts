@@ -48,6 +48,7 @@ export interface DsregValues {
     | 'AdfsRaIsReady'
     | 'OnPremTGT'
     | 'CloudTGT'
+    | 'X509CertRequired'
   >;
 }
 
@@ -101,6 +102,7 @@ const READERS: { readonly [S in keyof DsregValues]: Readers<DsregValues[S]> } = 
     AdfsRaIsReady: yesNo,
     OnPremTGT: yesNo,
     CloudTGT: yesNo,
+    X509CertRequired: yesNo,
   },
 };
 
@@ -113,7 +115,7 @@ export function parseDsregStatus(text: string): DsregStatus {
   const sections: { title: string; lines: DsregLine[] }[] = [];
   let isBelowTitle = false;
   for (const raw of text.slice(0, LIMIT.document).split('\n')) {
-    const line = raw.trim();
+    const line = raw.trim().replace(/^>[> ]*/, ''); // an answer to a mail quotes it
     const isBox = /^\+[-=+]*$/.test(line);
     const lines = sections.at(-1)?.lines;
     if (line.startsWith('|')) {
@@ -125,6 +127,18 @@ export function parseDsregStatus(text: string): DsregStatus {
     isBelowTitle = line.startsWith('|');
   }
   return sections;
+}
+
+/**
+ * Why a text is not the whole output of one `dsregcmd /status`: it has no section that is known, or the report of several runs,
+ * of which each fact would be in doubt. Undefined where all is well.
+ */
+export function describeDsregProblem(text: string): string | undefined {
+  const titles = parseDsregStatus(text).map(({ title }) => title);
+  const reports = titles.filter((title) => title === 'Device State').length;
+  if (reports > 1) return `it has the reports of ${reports} runs of dsregcmd /status; keep one`;
+  if (titles.some((title) => title in READERS)) return undefined;
+  return 'it has none of the sections of dsregcmd /status, such as "Device State"; give the whole output of the command';
 }
 
 /** Values hold colons too, so the first one counts; that of an address in running text (`https://`) does not. */

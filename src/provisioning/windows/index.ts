@@ -25,6 +25,7 @@ export {
   type DsregStatus,
   type DsregValidity,
   type DsregValues,
+  describeDsregProblem,
   dsregSection,
   dsregText,
   dsregValue,

@@ -73,17 +73,22 @@ export function readDsregFacts(text: string): PrerequisiteFacts {
   const check = (name: keyof DsregValues[typeof NGC]) => dsregValue(status, NGC, name);
   const authStatus = dsregText(status, 'Device Details', 'DeviceAuthStatus');
   const isNotRemote = check('SessionIsNotRemote');
+  const joinState = joinStateOf(status);
+  // Windows 10 1607 to 1703 asks only whether it is certificate trust, and has nothing that switches provisioning off.
+  const certRequired = check('X509CertRequired');
   return known({
-    joinState: joinStateOf(status),
-    deviceJoined: check('IsDeviceJoined'),
+    joinState,
+    deviceJoined: check('IsDeviceJoined') ?? (certRequired !== undefined ? joinState?.startsWith('entra') : undefined),
     // Another failure says only that the directory could not be asked.
     deviceDisabled: authStatus === 'SUCCESS' ? false : authStatus?.startsWith('FAILED. Device') || undefined,
     directoryUser: check('IsUserAzureAD') ?? dsregValue(status, 'SSO State', 'AzureAdPrt'),
     policyEnabled: check('PolicyEnabled'),
-    postLogonEnabled: check('PostLogonEnabled'),
+    postLogonEnabled: check('PostLogonEnabled') ?? (certRequired !== undefined ? true : undefined),
     deviceEligible: check('DeviceEligible'),
     remoteSession: isNotRemote === undefined ? undefined : !isNotRemote,
-    certEnrollment: CERT_ENROLLMENTS.find((method) => method === dsregText(status, NGC, 'CertEnrollment')),
+    certEnrollment:
+      CERT_ENROLLMENTS.find((method) => method === dsregText(status, NGC, 'CertEnrollment')) ??
+      (certRequired === undefined ? undefined : certRequired ? 'enrollment authority' : 'none'),
     cloudTgt: check('OnPremTGT') ?? check('CloudTGT') ?? dsregValue(status, 'SSO State', 'OnPremTgt'),
     pinSet: dsregValue(status, 'User State', 'NgcSet'),
     adfsRefreshToken: check('AdfsRefreshToken'),

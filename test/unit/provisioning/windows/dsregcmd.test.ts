@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  describeDsregProblem,
   dsregSection,
   dsregText,
   dsregValue,
@@ -10,6 +11,18 @@ import {
 import { diagnostics } from '../../../diagnostics.ts';
 
 const { hybridComplete, windows, ngcDocSample, joinState } = diagnostics.dsregcmd;
+describe('describeDsregProblem', () => {
+  it('says what is not the whole report of one run', () => {
+    expect(describeDsregProblem(windows)).toBeUndefined();
+    expect(describeDsregProblem(windows.replaceAll(/^/gm, '> '))).toBeUndefined();
+    expect(describeDsregProblem(`${windows}\nC:\\>dsregcmd /status\n${windows}`)).toContain('2 runs');
+    // Lines that findstr has picked, and no report at all.
+    for (const text of ['   AzureAdJoined : YES\n   NgcSet : NO\n', '', 'no such command']) {
+      expect(describeDsregProblem(text)).toContain('none of the sections');
+    }
+  });
+});
+
 const hybrid = parseDsregStatus(hybridComplete);
 
 describe('parseDsregStatus', () => {

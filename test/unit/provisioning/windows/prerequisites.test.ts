@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { definePolicy, type Policy } from '../../../../src/policy/index.ts';
 import type { JoinState } from '../../../../src/provisioning/windows/dsregcmd.ts';
+import { dsregSection, formatDsregStatus } from '../../../../src/provisioning/windows/dsregcmd.ts';
 import {
   dsregcmdProbe,
   type PrerequisiteFacts,
@@ -269,6 +270,30 @@ describe('readDsregFacts', () => {
       pinSet: false,
     });
     expect(readDsregFacts('no such command')).toEqual({});
+    // An answer to a mail quotes it.
+    expect(readDsregFacts(diagnostics.dsregcmd.windows.replaceAll(/^/gm, '> '))).toEqual(
+      readDsregFacts(diagnostics.dsregcmd.windows),
+    );
+  });
+
+  it.each([
+    ['NO', 'none'],
+    ['YES', 'enrollment authority'],
+  ] as const)('reads what Windows 10 1607 prints: X509CertRequired %s', (required, certEnrollment) => {
+    const text = formatDsregStatus([
+      dsregSection('Device State', { AzureAdJoined: 'YES', EnterpriseJoined: 'NO', DomainJoined: 'YES' }),
+      dsregSection('User State', { NgcSet: 'NO', AzureAdPrt: 'YES' }),
+      dsregSection('Ngc Prerequisite Check', {
+        ...{ IsUserAzureAD: 'YES', PolicyEnabled: 'YES', DeviceEligible: 'YES', SessionIsNotRemote: 'YES' },
+        ...{ X509CertRequired: required, PreReqResult: 'WillProvision' },
+      }),
+    ]);
+    const facts = readDsregFacts(text);
+    expect(facts).toEqual({
+      ...{ joinState: 'entra-hybrid', deviceJoined: true, directoryUser: true, policyEnabled: true },
+      ...{ postLogonEnabled: true, deviceEligible: true, remoteSession: false, certEnrollment, pinSet: false },
+    });
+    expect(checkPrerequisites(facts).result).toBe(required === 'NO' ? 'WillProvision' : 'WillNotProvision');
   });
 
   it.each([
