@@ -1,3 +1,4 @@
+import '../cheap-scrypt.mjs';
 import { spawnSync } from 'node:child_process';
 import { createPublicKey, verify } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -49,7 +49,7 @@ const BASE = 'DC=contoso,DC=test';
 const USERS = `CN=Users,${BASE}`;
 const ENTRY_EXISTS = 68;
 const MAX_PORT_TRIES = 20;
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 5;
 const CONFINED = 'where AppArmor confines slapd, copy the program elsewhere and give that as `executable`';
 

@@ -40,6 +40,8 @@ export interface JoinedDevice {
 
 /** What a request of Windows has in the place of a name: the service gives the device its own. MS-DVRJ 4.1. */
 const REQUEST_NAME = '7E980AD9-B86D-4306-9425-9AC066FB014A';
+/** The service is often in this process, which may have much to do. */
+const TIMEOUT_MS = 60_000;
 const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
 
 /**
@@ -51,7 +53,7 @@ export async function joinDevice(url: string | URL, options: JoinDeviceOptions):
   const fetch = createServiceFetch({ ca });
   return await withCleanup(
     async () => {
-      const service = { fetch, signal };
+      const service = { fetch, signal, timeoutMs: TIMEOUT_MS };
       const { deviceJoin, authentication } = await discoverServices(url, { ...service, tenant });
       if (deviceJoin === undefined || authentication?.tokenEndpoint === undefined) {
         throw new TypeError(`${String(url)} joins no devices`);

@@ -52,6 +52,7 @@ const inner = createServiceFetch({ ca: given.ca });
 const registrar = await openKeyRegistrar({
   url: given.url,
   tenant: given.tenant,
+  timeoutMs: 60_000,
   fetch: (input, init) => between(() => inner(input, init)),
 });
 

@@ -11,6 +11,8 @@ import {
   startIdentityService,
 } from '../../../src/testing/index.ts';
 
+/** Tests wait for this process, which may have much to do. */
+const timeoutMs = 60_000;
 const PASSWORD = 'correct horse';
 /** The identifier that Windows' own client has. */
 const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
@@ -34,12 +36,12 @@ export async function startIdentityWorld(options: Omit<IdentityServiceOptions, '
   const { url, ca, tenantId: tenant } = service;
   const device = await joinDevice(url, { ca, tenant, user: admin });
   const fetch = createServiceFetch({ ca, clientCertificate: device });
-  const services = await discoverServices(url, { tenant, fetch });
+  const services = await discoverServices(url, { tenant, fetch, timeoutMs });
   const token: IdentityWorld['token'] = async (upn, resource = services.keyProvisioning?.resource ?? '') => {
     const tokenEndpoint = services.authentication?.tokenEndpoint ?? '';
     const demand = { tokenEndpoint, clientId: CLIENT_ID, resource, loginHint: upn };
     // Users have approved before the first look, so that there is nothing to wait for.
-    const options = { fetch, onCode: () => {}, sleep: async () => {} };
+    const options = { fetch, timeoutMs, onCode: () => {}, sleep: async () => {} };
     const { accessToken } = await authenticateWithDeviceCode(demand, options);
     return accessToken;
   };
@@ -48,7 +50,7 @@ export async function startIdentityWorld(options: Omit<IdentityServiceOptions, '
     addUser: (upn) => service.addUser({ upn, password: PASSWORD }),
     registrar: (more = {}) =>
       openKeyRegistrar({
-        ...{ url, tenant, fetch },
+        ...{ url, tenant, fetch, timeoutMs },
         graph: { token: () => token(admin.upn, 'https://graph.microsoft.com'), graphUrl: `${url}/graph/` },
         ...more,
       }),
