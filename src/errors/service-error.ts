@@ -10,11 +10,15 @@ export interface ErrorDetails {
   /** `code`, `ErrorType`, or `error`: for programs, but no list of them is published. */
   readonly code?: string;
   readonly message?: string;
+  /** Of Entra ID's registration service: what exactly the matter is, and what was asked for. */
+  readonly subcode?: string;
+  readonly operation?: string;
   /** `ERROR_FAIL` by MS-KPP. */
   readonly response?: string;
   /** The resource. */
   readonly target?: string;
   readonly clientRequestId?: string;
+  /** What Microsoft's support asks for: `TraceId`, `trace_id`, `requestId`. */
   readonly traceId?: string;
   /** As the service wrote it; forms differ. */
   readonly time?: string;

@@ -121,7 +121,9 @@ function check({ publicArea, privateArea, parent }: ReadFile): void {
   }
   const isPersistent = Number.isInteger(parent) && parent >= 0x81000000 && parent <= 0x81ffffff;
   if (!isPersistent && !HIERARCHIES.includes(parent)) {
-    throw wrong(`the parent 0x${parent.toString(16)} is neither a persistent handle nor a hierarchy`);
+    throw wrong(
+      `the parent ${parent < 0 ? parent : `0x${parent.toString(16)}`} is neither a persistent handle nor a hierarchy`,
+    );
   }
 }
 

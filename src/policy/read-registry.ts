@@ -11,7 +11,15 @@ import {
   toLayers,
 } from './policy-layer.ts';
 import { parseRegistryExport } from './registry-export.ts';
-import { isGpoKey, plainId, settingHint, settingOfNode, settingOfValue, splitNode } from './setting-lookup.ts';
+import {
+  isGpoKey,
+  plainId,
+  settingHint,
+  settingOfNode,
+  settingOfValue,
+  splitNode,
+  valueHint,
+} from './setting-lookup.ts';
 import { GPO_KEY, WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';
 
 /** Whose settings to read from a registry export. */
@@ -70,7 +78,11 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
     const setting = `${key}\\${name}`;
     if (known === undefined || place === undefined) {
       if (ignored.length >= MAX_NOTES || (source === 'gpo' && !isBelowRoot(section.path))) continue;
-      ignored.push({ setting, problem: `is no known setting${settingHint(name)}`, expected: 'a known name' });
+      ignored.push({
+        setting,
+        problem: `is no known setting${(source === 'gpo' && valueHint(section.path, name)) || settingHint(name)}`,
+        expected: 'a known name',
+      });
     } else if (!countsFor(scope, place)) {
       if (ignored.length >= MAX_NOTES) continue;
       ignored.push({ setting, problem: 'counts for the machine only', expected: 'a value in the key of the machine' });

@@ -11,14 +11,16 @@ export interface RegistryEntry {
   readonly data: number | string | undefined;
 }
 
+/** The first line of an export, and of each one behind it in a file that was joined. */
+const HEAD = /^\uFEFF?(?:Windows Registry Editor Version 5\.00|REGEDIT4)[ \t]*\r?$/;
 /** More than an export of a policy has; whole hives are larger. */
 const MAX_PROBLEMS = 20;
 
 /**
  * Reads the text that `regedit` or `reg export` writes (`REGEDIT4` or version 5.00), and returns what stands below the
- * keys that are wanted. Lines that are none, or that delete what is wanted (an export has no
- * such), are added to `problems`. A value's text may go over several lines, so that
- * nothing in it is taken for a key. Takes time in proportion to the text, whatever it is.
+ * keys that are wanted, as an import would leave it. Several exports may stand one behind the other. Lines that are none, or
+ * that delete a key that is wanted (an export has no such), are added to `problems`. A value's text may go over several
+ * lines, so that nothing in it is taken for a key. Takes time in proportion to the text, whatever it is.
  */
 export function parseRegistryExport(
   text: string,
@@ -30,12 +32,12 @@ export function parseRegistryExport(
       { setting: 'registry export', problem, expected: 'an export only of the keys of policies' },
     ]);
   });
-  if (!/^\uFEFF?(?:Windows Registry Editor Version 5\.00|REGEDIT4)[ \t]*(?:\r?\n|$)/.test(text)) {
+  if (!HEAD.test(text.slice(0, lineEnd(text, 0)))) {
     const expected = "'Windows Registry Editor Version 5.00' or 'REGEDIT4' in the first line";
     problems.push({ setting: 'line 1', problem: 'the text is no registry export', expected });
     return [];
   }
-  const entries: RegistryEntry[] = [];
+  const entries = new Map<string, RegistryEntry>();
   let key: string | undefined;
   let isWanted = false;
   let badLines = 0;
@@ -47,7 +49,7 @@ export function parseRegistryExport(
   for (let at = lineEnd(text, 0) + 1; at < text.length; ) {
     const end = lineEnd(text, at);
     const line = text.slice(at, end).trim();
-    if (line === '' || line.startsWith(';')) {
+    if (line === '' || line.startsWith(';') || HEAD.test(line)) {
       at = end + 1;
       continue;
     }
@@ -62,11 +64,16 @@ export function parseRegistryExport(
     const value = readValue(text, at);
     if (value === undefined) refuse(at, 'is none of a registry export');
     else if (key === undefined) refuse(at, 'is a value before the first key');
-    else if (isWanted && value.isDeleted) refuse(at, 'deletes a value, which an export never does');
-    else if (isWanted) entries.push({ key, name: value.name, data: value.data });
+    else if (isWanted) {
+      // As when the file is imported: of several values of one name the last one counts.
+      const { name, data, isDeleted } = value;
+      const id = `${key}\\${name}`.toLowerCase();
+      entries.delete(id);
+      if (!isDeleted) entries.set(id, { key, name, data });
+    }
     at = value?.next ?? end + 1;
   }
-  return entries;
+  return [...entries.values()];
 }
 
 interface ReadValue extends Omit<RegistryEntry, 'key'> {

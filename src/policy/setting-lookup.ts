@@ -52,6 +52,17 @@ export function plainId(id: string): string {
   return id.toLowerCase().replace(/^\{(.*)\}$/, '$1');
 }
 
+/** `, did you mean 'x'?` for a value of a key of Group Policy, below the hive and in lower case. */
+export function valueHint(key: string, name: string): string {
+  const values = WINDOWS_SETTING_NAMES.flatMap((setting) => {
+    const { gpo } = WINDOWS_SETTINGS[setting];
+    return gpo?.key.toLowerCase() === key ? [{ value: gpo.value, node: setting.slice(setting.indexOf('/') + 1) }] : [];
+  });
+  // The CSP has other names for some.
+  const same = values.find(({ node }) => node.toLowerCase() === name.toLowerCase());
+  return didYouMean(same?.value ?? name, same === undefined ? values.map(({ value }) => value) : [same.value]);
+}
+
 /** `, did you mean 'x'?` for the last part of a path that is no setting. */
 export function settingHint(path: string): string {
   const last = path.slice(Math.max(path.lastIndexOf('\\'), path.lastIndexOf('/')) + 1);

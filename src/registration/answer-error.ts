@@ -27,10 +27,12 @@ export function statusError(
   const passes = status === 429 || status >= 500 || throttled;
   const { windowsCode = request.windowsCode, ...given } = meaning(status, details);
   const remedy = passes ? 'try again later' : (given.remedy ?? REMEDIES.get(status));
-  const said = asciiLine([details.code, details.message].filter(Boolean).join(': '), 200);
+  const { code, subcode, message, traceId } = details;
+  const said = asciiLine([code, subcode, message].filter(Boolean).join(': '), 200);
+  const trace = traceId === undefined ? '' : ` (request ${asciiLine(traceId, 64)})`;
   return new ServiceError(
     passes ? 'service-unreachable' : 'service-refused',
-    `${answer.where}: status ${status} ${said}`.trimEnd(),
+    `${answer.where}: status ${status} ${said}`.trimEnd() + trace,
     {
       status,
       details,

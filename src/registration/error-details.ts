@@ -69,6 +69,10 @@ const errorDetails = (members: Members) =>
     target: 'target',
     clientRequestId: 'clientrequestid',
     time: 'time',
+    // As Entra ID's registration service writes it.
+    subcode: 'subcode',
+    operation: 'operation',
+    traceId: 'requestId',
   });
 
 function oauthError(members: Members) {

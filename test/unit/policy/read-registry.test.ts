@@ -158,6 +158,21 @@ describe('readRegistryExport', () => {
     expect(readRegistryExport(text).layers).toMatchObject([{ values: { UsePassportForWork: true } }]);
   });
 
+  it('reads several exports one behind the other as an import of the file would', () => {
+    const first = reg(`[${GPO}]`, '"Enabled"=dword:00000001', '"RequireSecurityDevice"=dword:00000001');
+    const second = reg(`[${GPO.toUpperCase()}]`, '"enabled"=dword:00000000', '"RequireSecurityDevice"=-');
+    for (const joined of [`${first}\r\n\ufeff${second}`, `${first}\r\n${second}`]) {
+      const { layers, ignored } = readRegistryExport(joined);
+      expect(layers.map(({ values }) => values)).toEqual([{ UsePassportForWork: false }]);
+      expect(ignored).toEqual([]);
+    }
+  });
+
+  it('names the value of Group Policy where somebody has taken the name of the CSP', () => {
+    const { ignored } = readRegistryExport(reg(`[${GPO}]`, '"UsePassportForWork"=dword:00000001'));
+    expect(ignored).toMatchObject([{ problem: "is no known setting, did you mean 'Enabled'?" }]);
+  });
+
   it('reports every wrong line and value at once', () => {
     const text = reg(
       '"early"=dword:00000001',
@@ -167,7 +182,6 @@ describe('readRegistryExport', () => {
       '"EnablePinRecovery"=hex(b):01,00',
       'nonsense',
       '"UseCertificateForOnPremAuth"=dword:xyz',
-      '"DisableSmartCardNode"=-',
       `[-${GPO}\\PINComplexity]`,
       `[${GPO}\\PINComplexity]`,
       '"Digits"=dword:00000003',
@@ -181,9 +195,8 @@ describe('readRegistryExport', () => {
       ['line 3', 'is a value before the first key', 'a key in brackets, or a name, = and a value below one'],
       ['line 8', 'is none of a registry export', expect.any(String)],
       ['line 9', 'is none of a registry export', expect.any(String)],
-      ['line 10', 'deletes a value, which an export never does', expect.any(String)],
-      ['line 11', 'deletes a key, which an export never does', expect.any(String)],
-      ['line 17', 'is none of a registry export', expect.any(String)],
+      ['line 10', 'deletes a key, which an export never does', expect.any(String)],
+      ['line 16', 'is none of a registry export', expect.any(String)],
       ['\\Enabled', 'is 2', 'true or false, as dword 1 or 0'],
       ['\\RequireSecurityDevice', "is '1'", 'true or false, as dword 1 or 0'],
       ['\\EnablePinRecovery', 'is of another type', 'true or false, as dword 1 or 0'],

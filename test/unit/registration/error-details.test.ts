@@ -47,6 +47,17 @@ describe('parseErrorDetails', () => {
         errorCodes: [50076],
       },
     ],
+    [
+      'the error of the registration service of Entra ID',
+      {
+        ...{ code: 'invalid_request', subcode: 'error_missing_device', operation: 'DeviceJoin', message: 'no device' },
+        ...{ requestId: '5a895a81-a4d6-41e9-8721-32a183c28d1a', time: '11-29-2026 17:37:01Z' },
+      },
+      {
+        ...{ form: 'error-details', code: 'invalid_request', subcode: 'error_missing_device', operation: 'DeviceJoin' },
+        ...{ message: 'no device', traceId: '5a895a81-a4d6-41e9-8721-32a183c28d1a', time: '11-29-2026 17:37:01Z' },
+      },
+    ],
     ['an error of OAuth without more', { error: 'slow_down' }, { form: 'oauth', code: 'slow_down' }],
     ['a number as code', { code: 7 }, { form: 'error-details', code: '7' }],
     ['members of other types', { code: ['x'], message: null }, { form: 'error-details' }],
