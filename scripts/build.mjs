@@ -46,10 +46,8 @@ function builtFrom() {
   }
 }
 
-/** The modules that users can import or run, by the names of their files in dist/. */
-function entryPoints() {
-  const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const targets = [...Object.values(exports).map((target) => target.default), ...Object.values(bin)];
+/** The modules of some files in dist/, by the names of those. */
+function modulesBehind(targets) {
   return Object.fromEntries(
     targets
       .filter((target) => target !== undefined)
@@ -58,18 +56,24 @@ function entryPoints() {
   );
 }
 
-// Packages stay outside, except for the helpers with which the bundler makes `using` understood.
+// Packages stay outside, except for the one that every command needs, and for what `using` is made of.
 const INPUT = {
-  ...{ cwd: root, input: entryPoints(), platform: 'node', external: /^(?!\0?@oxc-project)[^./\0]/ },
+  ...{ cwd: root, platform: 'node', external: /^(?!\0?@oxc-project|commander$)[^./\0]/ },
   transform: { target: 'node20.19' },
+  experimental: { chunkOptimization: false }, // which puts code into entry files that others load too
+};
+/** The licenses of the packages in a file of ours, which say that they want to be in every copy. */
+const licensesIn = ({ moduleIds }) => {
+  const packages = moduleIds.flatMap((id) => /^.*\/node_modules\/(?:@[^/]*\/)?[^/]*\//.exec(id) ?? []);
+  return [...new Set(packages)].map((path) => `/*!\n${readFileSync(join(path, 'LICENSE'), 'utf8')}*/`).join('\n');
 };
 const OUTPUT = { dir: next, format: 'esm', entryFileNames: '[name].js', comments: { jsdoc: false } };
 /** How the name of a chunk ends: two may be named after modules of the same name. */
 const HASH = /-[\w-]{8}\.js$/;
 
 /** Code that several subpaths share is in one file for all, so that a class is the same wherever it comes from. */
-async function bundle() {
-  const first = await rolldown(INPUT);
+async function bundle(input) {
+  const first = await rolldown({ ...INPUT, input });
   const { output: chunks } = await first.generate(OUTPUT);
   await first.close();
   const modulesOf = new Map(chunks.map(({ fileName, moduleIds }) => [fileName, moduleIds]));
@@ -96,9 +100,10 @@ async function bundle() {
       .filter((names) => names.length > 1)
       .flatMap((names) => names.flatMap((name) => modulesOf.get(name).map((module) => [module, names[0]]))),
   );
-  const second = await rolldown({ ...INPUT, preserveEntrySignatures: 'allow-extension' });
+  const second = await rolldown({ ...INPUT, input, preserveEntrySignatures: 'allow-extension' });
   const { output: written } = await second.write({
     ...OUTPUT,
+    banner: licensesIn,
     chunkFileNames: ({ name }) => `chunks/${name.replace(HASH, '')}-[hash].js`,
     codeSplitting: {
       includeDependenciesRecursively: false,
@@ -123,7 +128,9 @@ if (builtFrom() === sources) {
       stdio: 'inherit',
     });
     if (status !== 0) throw new Error('the compiler found errors, dist/ is as it was');
-    await bundle();
+    const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    await bundle(modulesBehind(Object.values(exports).map((target) => target.default)));
+    await bundle(modulesBehind(Object.values(bin)));
     writeFileSync(join(next, '.sources'), sources);
     rmSync(dist, { recursive: true, force: true });
     renameSync(next, dist);

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { createRequire } from 'node:module';
 import { CommanderError } from 'commander';
+import manifest from '../../package.json' with { type: 'json' };
 import type { Context } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
@@ -22,7 +22,6 @@ const reader = new LineReader(process.stdin, () => process.emit('SIGINT', 'SIGIN
 const prompter = new Prompter(reader, new Printer(process.stderr));
 const context: Context = { report, prompter, signal: signals.abortSignal, signals, environment: process.env };
 
-const manifest: { version: string } = createRequire(import.meta.url)('keyprov/package.json');
 let help = '';
 const words = helpLast(process.argv.slice(2));
 const program = buildProgram(await loadNamed(COMMANDS, words), {

@@ -6,25 +6,86 @@ import { describe, expect, it } from 'vitest';
 
 const run = promisify(execFile);
 
+/**
+ * What loading may cost at most: files of ours, and KB in them. Who needs more says why: a millisecond buys about one
+ * file, or 15 KB.
+ */
+const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>> = {
+  keyprov: [16, 530],
+  'keyprov/provisioning': [16, 530],
+  'keyprov/keys': [11, 360],
+  'keyprov/tpm': [11, 260],
+  'keyprov/tpm/public-areas': [4, 130],
+  'keyprov/tpm/transports': [9, 190],
+  'keyprov/attestation': [9, 230],
+  'keyprov/attestation/endorsement': [9, 230],
+  'keyprov/formats/windows': [9, 250],
+  'keyprov/formats/x509': [9, 240],
+  'keyprov/formats/webauthn': [10, 270],
+  'keyprov/formats/tcg': [7, 190],
+  'keyprov/formats/services': [11, 300],
+  'keyprov/policy': [5, 130],
+  'keyprov/registration': [13, 320],
+  'keyprov/windows': [6, 150],
+  'keyprov/webcrypto': [8, 290],
+  'keyprov/inspect': [22, 540],
+  'keyprov/testing': [22, 590],
+  '--version': [5, 170],
+  'status --help': [12, 640],
+  'create --help': [12, 640],
+};
+
 /** A module loader hook that writes the address of every module that is loaded, one a line. */
 const HOOK = `
   import { writeSync } from 'node:fs';
   export async function load(url, context, next) { writeSync(1, url + '\\n'); return next(url, context); }`;
+const REGISTER = `
+  import { createRequire, register } from 'node:module';
+  import { writeSync } from 'node:fs';
+  register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(HOOK)}));
+  process.on('exit', () => {
+    for (const path of Object.keys(createRequire('file:///').cache)) writeSync(1, path + '\\n');
+  });`;
+
+/** Runs Node, and tells the modules that it loads, and the last line that the program itself prints. */
+async function load(...args: readonly string[]): Promise<{ modules: string[]; said: string }> {
+  const hook = `data:text/javascript,${encodeURIComponent(REGISTER)}`;
+  const { stdout } = await run(process.execPath, ['--import', hook, ...args]);
+  const lines = stdout.trimEnd().split('\n');
+  const isModule = (line: string): boolean => /^(?:file:|node:|data:|\/)/.test(line);
+  return { modules: lines.filter(isModule), said: lines.findLast((line) => !isModule(line)) ?? '' };
+}
 
 /** Imports `specifier` in a process of its own; what was loaded, and what the process has that it had not before. */
-async function load(specifier: string): Promise<{ modules: string[]; left: unknown }> {
+async function importOf(specifier: string): Promise<{ modules: string[]; left: unknown }> {
   const script = `
-    import { createRequire, register } from 'node:module';
-    import { writeSync } from 'node:fs';
-    register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(HOOK)}));
     const before = process.eventNames().length;
     await import('${specifier}');
     const left = [...process.getActiveResourcesInfo().filter((name) => !/Pipe|TTY|MessagePort/.test(name))];
-    for (const path of Object.keys(createRequire('file:///').cache)) writeSync(1, path + '\\n');
     console.log(JSON.stringify({ left, events: process.eventNames().length - before }));`;
-  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script]);
-  const lines = stdout.trimEnd().split('\n');
-  return { modules: lines.slice(0, -1), left: JSON.parse(lines.at(-1) ?? '') };
+  const { modules, said } = await load('--input-type=module', '-e', script);
+  return { modules, left: JSON.parse(said) };
+}
+
+/** The code of each file of ours. */
+async function codeOf(modules: readonly string[]): Promise<string[]> {
+  const own = modules.filter((module) => module.startsWith('file:') && module.includes('/dist/'));
+  return await Promise.all(own.map((module) => readFile(fileURLToPath(module), 'utf8')));
+}
+
+function expectLittle(name: string, modules: readonly string[], codes: readonly string[]): void {
+  expect(modules.filter((module) => /node_modules|\.node$/.test(module))).toEqual([]);
+  // The bundler names the source of each part.
+  const parts = codes.flatMap((code) =>
+    [...code.matchAll(/^\/\/ ((?:src|native)\/.*\.ts)$/gm)].map(([, part]) => part),
+  );
+  expect(parts.length).toBeGreaterThan(5);
+  expect(parts.filter((source) => source?.startsWith('native/'))).toEqual([]);
+  // Errors are called by the names of their classes.
+  expect(codes.join('').match(/\bclass \w+\$\d+|\w+\$\d+ = class\b/g)).toBeNull();
+  const [files = 0, kilobytes = 0] = MOST[name] ?? [];
+  expect(codes.length).toBeLessThanOrEqual(files);
+  expect(codes.join('').length / 1000).toBeLessThanOrEqual(kilobytes);
 }
 
 const { exports } = JSON.parse(await readFile('package.json', 'utf8'));
@@ -33,24 +94,24 @@ const specifiers = Object.keys(exports)
   .map((path) => `keyprov${path.slice(1)}`);
 
 describe.each(specifiers)('import of %s', (specifier) => {
-  it('loads no heavy package and no native code, and leaves nothing running', async () => {
-    const { modules, left } = await load(specifier);
+  it('loads no package and no native code, and little of ours, and leaves nothing running', async () => {
+    const { modules, left } = await importOf(specifier);
     expect(modules.some((module) => module.includes('/dist/src/'))).toBe(true);
-    expect(modules.filter((module) => /node_modules|\.node$/.test(module))).toEqual([]);
-    const own = modules.filter((module) => module.startsWith('file:') && module.includes('/dist/'));
-    // The bundler names the source of each part.
-    const parts = (await Promise.all(own.map((module) => readFile(fileURLToPath(module), 'utf8')))).flatMap((code) =>
-      [...code.matchAll(/^\/\/ ((?:src|native)\/.*\.ts)$/gm)].map(([, source]) => source),
-    );
-    expect(parts.length).toBeGreaterThan(5);
-    expect(parts.filter((source) => source?.startsWith('native/'))).toEqual([]);
+    expectLittle(specifier, modules, await codeOf(modules));
     expect(left).toEqual({ left: [], events: 0 });
+  });
+});
+
+describe.each(['--version', 'status --help', 'create --help'])('keyprov %s', (line) => {
+  it('loads no package and no native code, and little of ours', async () => {
+    const { modules } = await load('dist/src/cli/main.js', ...line.split(' '));
+    expectLittle(line, modules, await codeOf(modules));
   });
 });
 
 describe('the hook', () => {
   it('sees packages that are loaded', async () => {
-    const { modules } = await load('koffi');
+    const { modules } = await importOf('koffi');
     expect(modules.filter((module) => module.includes('node_modules/koffi/'))).not.toEqual([]);
   });
 });
