@@ -1,19 +1,18 @@
 import { decodeBareSignature, findSignatureProblem } from '../../attestation/signature.ts';
 import type { Certification, PublicPart } from '../../attestation/statement.ts';
 import type { Bytes } from '../../bytes.ts';
+import type { HashName } from '../../crypto/kdf.ts';
 import { bitLength, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { isKeyprovError } from '../../errors.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
-import { type HashAlg, TPM_ALG, TPM_ECC } from '../../tpm/constants.ts';
+import { HASHES, type HashAlg, TPM_ALG, TPM_ECC } from '../../tpm/constants.ts';
 import { TPMT_SIGNATURE, type TpmtSignature } from '../../tpm/structures/algorithm.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../../tpm/structures/object.ts';
 import { akTemplate } from '../../tpm/templates.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 import { readTbs } from '../x509/issue-certificate.ts';
-import type { SigningHash } from '../x509/signature-algorithm.ts';
 
-const HASH_ALGS = { sha256: TPM_ALG.SHA256, sha384: TPM_ALG.SHA384, sha512: TPM_ALG.SHA512 } as const;
-const HASHES: readonly SigningHash[] = ['sha256', 'sha384', 'sha512'];
+const HASH_ALGS = [TPM_ALG.SHA256, TPM_ALG.SHA384, TPM_ALG.SHA512, TPM_ALG.SHA1] as const;
 const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-521': TPM_ECC.NIST_P521 } as const;
 
 /**
@@ -22,8 +21,9 @@ const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-5
  * It says what an attestation key must be: restricted, made in the TPM and fixed to it. So it is only for a key of
  * which the issuer of the certificate vouches for that, and its Name is not the key's.
  */
-export function buildAkPublicArea(key: PublicKey, hash: SigningHash = 'sha256'): Bytes {
-  return encode(TPMT_PUBLIC, akPublicArea(key, HASH_ALGS[hash]));
+export function buildAkPublicArea(key: PublicKey, hash: HashName = 'sha256'): Bytes {
+  const hashAlg = HASH_ALGS.find((alg) => HASHES[alg].name === hash) ?? TPM_ALG.SHA256;
+  return encode(TPMT_PUBLIC, akPublicArea(key, hashAlg));
 }
 
 /**
@@ -82,16 +82,17 @@ const MAX_CERTIFICATES = 20;
 /**
  * The attestation key that made the signature of a certification (TPMT_SIGNATURE or bare), found among certificates in
  * DER; its public area is {@link buildAkPublicArea}, its certificate the first one. `undefined` where none of them is of
- * such a key. It finds, and trusts nothing: verify the chain of the certificate.
+ * such a key. It finds, and trusts nothing: verify the chain of the certificate. A key that signs with SHA-1 is found too, and
+ * refused by the verifier unless `acceptSha1` is set.
  */
 export function findCertifiedAk(
   { certInfo, signature }: Certification,
   certificates: readonly Uint8Array[],
 ): PublicPart | undefined {
   for (const certificate of certificates.slice(0, MAX_CERTIFICATES)) {
-    for (const hash of HASHES) {
+    for (const hashAlg of HASH_ALGS) {
       const pubArea = ignoring(() => {
-        const area = akPublicArea(decodeSpki(readTbs(certificate).spki.der), HASH_ALGS[hash]);
+        const area = akPublicArea(decodeSpki(readTbs(certificate).spki.der), hashAlg);
         const full = readTpmtSignature(signature) ?? decodeBareSignature(area, signature);
         return findSignatureProblem(area, full, certInfo) === undefined ? encode(TPMT_PUBLIC, area) : undefined;
       });

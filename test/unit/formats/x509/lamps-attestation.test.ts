@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeBareSignature, verifyStatement } from '../../../../src/attestation/index.ts';
 import { type Bytes, concat, fromBase64, fromHex, toHex } from '../../../../src/bytes.ts';
 import { DER_NULL, derOctets, derOid, derSequence, derText } from '../../../../src/crypto/der-write.ts';
-import { encodeSpki } from '../../../../src/crypto/public-key.ts';
+import { decodeSpki, encodeSpki } from '../../../../src/crypto/public-key.ts';
 import { verifyChain } from '../../../../src/crypto/verify-chain.ts';
 import { buildAkPublicArea, findCertifiedAk } from '../../../../src/formats/tcg/certified-ak.ts';
 import { parseCertificateRequest } from '../../../../src/formats/x509/certificate-request.ts';
@@ -20,6 +20,7 @@ import {
   TPM_CERTIFY_STATEMENT,
 } from '../../../../src/formats/x509/lamps-attestation.ts';
 import { decode, encode } from '../../../../src/tpm/codec/index.ts';
+import { TPM_ALG } from '../../../../src/tpm/constants.ts';
 import { publicKeyOf } from '../../../../src/tpm/public-key.ts';
 import { TPMT_SIGNATURE } from '../../../../src/tpm/structures/algorithm.ts';
 import { TPMT_PUBLIC } from '../../../../src/tpm/structures/object.ts';
@@ -95,6 +96,25 @@ it('the parts of the sample are those that were published apart from it', () => 
   expect(toHex(certify.certInfo)).toBe(known.input.certInfo);
   expect(toHex(certify.signature)).toBe(known.input.bareSignature);
   expect(certify.pubArea && toHex(certify.pubArea)).toBe(known.input.pubArea);
+});
+
+it('an attestation key that signs with SHA-1, as those of Windows do, is found, and verifies where that is accepted', async () => {
+  const sha1 = { scheme: TPM_ALG.RSASSA, details: { hashAlg: TPM_ALG.SHA1 } } as const;
+  const { akCreation: _, ...statement } = paperStatement('rsa-2048', 'rsa-2048', {
+    signatureHash: TPM_ALG.SHA1,
+    ak: (area) => (area.type === TPM_ALG.RSA ? { ...area, parameters: { ...area.parameters, scheme: sha1 } } : area),
+  });
+  const spki = encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, statement.ak.pubArea)));
+  const { der } = await issue({ subject: buildCommonName('ak'), spki });
+  const bare = encodeBareSignature(decode(TPMT_SIGNATURE, statement.signature));
+  for (const signature of [statement.signature, bare]) {
+    const found = findCertifiedAk({ ...statement, signature }, [der]);
+    expect(found?.pubArea).toEqual(buildAkPublicArea(decodeSpki(spki), 'sha1'));
+    const again = { ...statement, ak: found ?? statement.ak };
+    const verify = (acceptSha1: boolean) =>
+      verifyStatement(again, { challenge: CHALLENGE, attestationKey: { spki }, acceptSha1 });
+    expect([verify(true).ok, verify(false).ok]).toEqual([true, false]);
+  }
 });
 
 describe.each([
