@@ -10,6 +10,7 @@ import type { CreateResult } from '../tpm/commands/object.ts';
 import { Sign } from '../tpm/commands/signing.ts';
 import { TPM_ALG } from '../tpm/constants.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
+import type { Authorization } from '../tpm/session.ts';
 import { encodeBareSignature, rawSignature } from '../tpm/signature.ts';
 import type { SaltKey } from '../tpm/start-session.ts';
 import type { TpmtSigScheme } from '../tpm/structures/algorithm.ts';
@@ -55,6 +56,8 @@ export interface TpmKeyProviderOptions extends ParentOptions {
    * are salted with it. Default: the parent of the key, whose Name is pinned when the first key is made under it.
    */
   readonly saltKey?: SaltKey | undefined;
+  /** Authorization of the endorsement hierarchy, for the attestation key. Default: the empty one. */
+  readonly endorsementAuth?: Authorization | undefined;
   /** How PINs become authorization values. Default: scrypt with a salt per key. */
   readonly pinDerivation?: 'scrypt' | 'pcp-sha1' | 'pcp-sha256' | undefined;
 }
@@ -89,6 +92,8 @@ export class TpmKeyProvider implements KeyProvider {
   readonly assurance: Assurance;
   readonly nature: TpmNature;
   readonly tpm: Tpm;
+  /** Authorization of the endorsement hierarchy, where one is known. */
+  readonly endorsementAuth: Authorization | undefined;
   readonly #options: TpmKeyProviderOptions;
 
   /** Use {@link openTpmKeyProvider}, which finds out what kind of TPM it is. */
@@ -96,6 +101,7 @@ export class TpmKeyProvider implements KeyProvider {
     this.tpm = tpm;
     this.nature = nature;
     this.assurance = nature.virtual ? 'virtual' : 'hardware';
+    this.endorsementAuth = options.endorsementAuth;
     this.#options = options;
   }
 
@@ -254,7 +260,7 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /** Without the signal, which was for the opening of the provider. */
-  #parentOptions(): Omit<TpmKeyProviderOptions, 'signal' | 'pinDerivation'> {
+  #parentOptions(): Omit<TpmKeyProviderOptions, 'signal' | 'pinDerivation' | 'endorsementAuth'> {
     const { recordedSrkName, ownerAuth, saltKey } = this.#options;
     return { recordedSrkName, ownerAuth, saltKey };
   }

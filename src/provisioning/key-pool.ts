@@ -137,7 +137,7 @@ export class KeyPool {
       const wanted = { algorithm, hasPin: true, signal, tpmOptions };
       const { provider } = await selectKeyProvider(policy, { tpm: stock.tpm }, wanted);
       if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'the pool makes keys in a TPM only');
-      if (policy.attestation !== 'none') stock.ak ??= await makeAttestationKey(stock.tpm, signal);
+      if (policy.attestation !== 'none') stock.ak ??= await makeAttestationKey(provider, signal);
       stock.keys.push(await provider.prepare({ algorithm, signal }));
     } catch (error) {
       signal.throwIfAborted();
@@ -211,9 +211,12 @@ export class KeyPool {
   }
 }
 
-async function makeAttestationKey(tpm: Tpm, signal: AbortSignal): Promise<AttestationKey | undefined> {
+async function makeAttestationKey(
+  { tpm, endorsementAuth }: TpmKeyProvider,
+  signal: AbortSignal,
+): Promise<AttestationKey | undefined> {
   try {
-    return await createAttestationKey(tpm, { algorithm: 'rsa-2048', signal });
+    return await createAttestationKey(tpm, { algorithm: 'rsa-2048', endorsementAuth, signal });
   } catch (error) {
     signal.throwIfAborted();
     if (!isKeyprovError(error)) throw error;

@@ -139,9 +139,9 @@ async function attestInTpm(
   { challenge, enrolAk, signal }: Omit<KeyRequestOptions, 'policy'>,
   stock: KeyStock | undefined,
 ): Promise<AttestedKey> {
-  const { tpm } = provider;
+  const { tpm, endorsementAuth } = provider;
   const stocked = await stock?.attestationKey(tpm, { signal });
-  const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'rsa-2048', signal }));
+  const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'rsa-2048', endorsementAuth, signal }));
   const release = stocked === undefined ? () => ak.close() : async () => {};
   return await withCleanup(async () => {
     const akCertificates = await enrolAk?.(tpm, ak, { signal });

@@ -228,8 +228,12 @@ export class Engine {
       // A command on a persistent object needs a slot too while it runs.
       if (code === TPM_RC.OBJECT_MEMORY && (await this.#flushDead(this.#marks)) > 0) continue;
       if (rooms++ < MAX_ROOMS && (await this.#room.make(code, inUse))) continue;
-      const keys = { handles: command.handles.map(([key]) => key), parameters: command.parameters.map(([key]) => key) };
-      throw tpmError(command.name, code, keys, await this.#room.occupants(code));
+      const names = {
+        handles: command.handles.map(([key]) => key),
+        parameters: command.parameters.map(([key]) => key),
+        values: command.handles.map((_, index) => uint32At(exchange.command, HEADER_SIZE + 4 * index)),
+      };
+      throw tpmError(command.name, code, names, await this.#room.occupants(code));
     }
   }
 

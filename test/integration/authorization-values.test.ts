@@ -16,6 +16,7 @@ import { readNv } from '../../src/tpm/nv.ts';
 import { type SaltKey, startSession } from '../../src/tpm/start-session.ts';
 import { akTemplate, srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
+import { asyncRefusal } from '../refusal.ts';
 import { leftovers, newTransport, tpmMissing } from './support/new-tpm.ts';
 
 const EMPTY = new Uint8Array(0);
@@ -116,12 +117,22 @@ describe.skipIf(await tpmMissing())('authorization values', () => {
     await tpm.close();
   });
 
-  it('are not in those of a provision either, where the owner has one', async () => {
+  it('are not in those of a provision either, which names the hierarchy whose password is missing', async () => {
     const { tpm, sent, parent, key } = await watchedTpm();
     for (const object of [parent, key]) await object.flush();
-    const { owner: ownerAuth, pin } = VALUES;
-    const tpmOptions = { ownerAuth } as const;
-    const policy = definePolicy({ algorithm: 'p-256', attestation: 'preferred', hardware: 'required' });
+    const { owner: ownerAuth, endorsement: endorsementAuth, pin } = VALUES;
+    const tpmOptions = { ownerAuth, endorsementAuth } as const;
+    const policy = definePolicy({ algorithm: 'p-256', attestation: 'required', hardware: 'required' });
+    for (const [known, hierarchy] of [
+      [{}, 'owner'],
+      [{ ownerAuth: utf8('another') }, 'owner'],
+      [{ ownerAuth }, 'endorsement'],
+    ] as const) {
+      const making = provisionKey({ policy, sources: { tpm }, tpmOptions: known, challenge: CHALLENGE, pin });
+      expect(await asyncRefusal(() => making)).toContain(
+        `the ${hierarchy} hierarchy has a password, and not the one that was given; give the password of the ${hierarchy}`,
+      );
+    }
     const { record } = await provisionKey({ policy, sources: { tpm }, tpmOptions, challenge: CHALLENGE, pin });
     await requestForKey(record, { policy, sources: { tpm }, tpmOptions, challenge: CHALLENGE });
     for (const value of Object.values(VALUES))
