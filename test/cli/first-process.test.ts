@@ -25,7 +25,7 @@ describe.skipIf(containersMissing())('the first process of a container', () => {
     ['SIGTERM', 143],
     ['SIGINT', 130],
     ['SIGHUP', 129],
-  ] as const)('is ended by one signal while it waits for a file: %s', { timeout: 60_000 }, async (name, status) => {
+  ] as const)('is ended by one signal while it waits for a file: %s', async (name, status) => {
     using directory = temporaryDirectory();
     const fifo = join(directory.path, 'fifo');
     execFileSync('mkfifo', [fifo]);

@@ -154,6 +154,6 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     expect(status).toBe(143);
     const pids = /pids (\d+) (\d+) end/.exec(shown)?.slice(1).map(Number) ?? [];
     expect(pids).toHaveLength(2);
-    await vi.waitFor(() => expect(pids.filter(isRunning)).toEqual([]), { timeout: 20_000 });
+    await vi.waitFor(() => expect(pids.filter(isRunning)).toEqual([]), { timeout: 200_000 });
   });
 });

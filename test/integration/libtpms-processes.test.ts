@@ -39,7 +39,7 @@ describe.skipIf(isLibtpmsMissing())('a TPM in another process or worker', () => 
       env: { ...process.env, ...env },
       encoding: 'utf8',
       killSignal: 'SIGKILL',
-      timeout: 100_000,
+      timeout: 280_000,
       cwd: parent,
     });
     const reports = child.stdout.split('\n').filter((line) => line !== '');

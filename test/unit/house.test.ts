@@ -24,6 +24,17 @@ describe('the tests', () => {
     const switched = /\b(?:it|test|describe)\.(?:only|skip|todo)\b/;
     expect(tests.filter((path) => switched.test(textOf(path)))).toEqual([]);
   });
+
+  it('that share what is loaded replace no module, and change none for the others', () => {
+    const replaces = /\bvi\.mock\(|cheap-scrypt/;
+    const unit = tests.filter((path) => path.startsWith('test/unit/') && !path.endsWith('house.test.ts'));
+    expect(unit.length).toBeGreaterThan(100);
+    expect(unit.filter((path) => replaces.test(textOf(path)))).toEqual([]);
+  });
+
+  it('list no characters first to make any text of them', () => {
+    expect(tests.filter((path) => /[uU]nit: 'binary'/.test(textOf(path)) && !/any-text|house/.test(path))).toEqual([]);
+  });
 });
 
 describe('the docs', () => {

@@ -34,7 +34,7 @@ export function environment(more: Readonly<Record<string, string>> = {}): NodeJS
 /** Runs `keyprov` to its end. */
 export function keyprov(args: readonly string[], { cwd, input = '', env, uid }: CallOptions = {}): Ended {
   const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [MAIN, ...args], {
-    ...{ encoding: 'utf8', input, env: environment(env), timeout: 110_000 },
+    ...{ encoding: 'utf8', input, env: environment(env), timeout: 280_000 },
     ...(cwd !== undefined && { cwd }),
     ...(uid !== undefined && { uid, gid: uid }),
   });

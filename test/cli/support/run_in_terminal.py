@@ -39,7 +39,7 @@ child = subprocess.Popen(
 shown = b""
 stdout = b""
 echoes = []
-deadline = time.monotonic() + 110
+deadline = time.monotonic() + 280
 sources = [master] if all_in_terminal else [master, child.stdout.fileno()]
 
 

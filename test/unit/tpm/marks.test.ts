@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import {
+import fs, {
   appendFileSync,
   mkdtempSync,
   readdirSync,
@@ -11,18 +11,21 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Marks } from '../../../src/tpm/marks.ts';
+import { patchBuiltin } from '../../patch-builtin.ts';
 
-const disk = vi.hoisted(() => ({ isFull: false, removedMeanwhile: [] as string[] }));
-vi.mock('node:fs', async (original) => {
-  const fs = await original<typeof import('node:fs')>();
-  const writeSync = (fd: number, text: string): number => {
+const disk: { isFull: boolean; removedMeanwhile: string[] } = { isFull: false, removedMeanwhile: [] };
+const { writeSync, readdirSync: list } = fs;
+patchBuiltin(fs, {
+  writeSync: (...given: unknown[]) => {
     if (disk.isFull) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
-    return fs.writeSync(fd, text);
-  };
-  const readNames = (path: string): string[] => [...fs.readdirSync(path), ...disk.removedMeanwhile];
-  return { ...fs, writeSync, readdirSync: readNames };
+    return Reflect.apply(writeSync, fs, given);
+  },
+  readdirSync: (...given: unknown[]) => {
+    const names = Reflect.apply(list, fs, given);
+    return disk.removedMeanwhile.length === 0 ? names : [...names, ...disk.removedMeanwhile];
+  },
 });
 
 const NAME = { kind: 'name', bytes: new Uint8Array([0, 11, 1, 2]) } as const;

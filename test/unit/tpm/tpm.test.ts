@@ -1,4 +1,5 @@
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import timers from 'node:timers/promises';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { type Bytes, concat, toHex, uint32At } from '../../../src/bytes.ts';
 import { TpmError } from '../../../src/errors/tpm-error.ts';
 import { isKeyprovError, KeyprovError } from '../../../src/errors.ts';
@@ -15,15 +16,17 @@ import { akTemplate } from '../../../src/tpm/templates.ts';
 import { Tpm } from '../../../src/tpm/tpm.ts';
 import type { TpmObject } from '../../../src/tpm/tpm-object.ts';
 import { TPM_RC } from '../../../src/tpm/tpm-rc.ts';
+import { patchBuiltin } from '../../patch-builtin.ts';
 import { answer, FakeTpm, type Reply } from './fake-tpm.ts';
 
 // Pauses between resends take no time here, but are counted.
-const pauses = vi.hoisted((): number[] => []);
-vi.mock('node:timers/promises', () => ({
-  setTimeout: async (ms: number) => {
-    pauses.push(ms);
+const pauses: number[] = [];
+patchBuiltin(timers, {
+  setTimeout: async (ms?: number): Promise<never> => {
+    pauses.push(ms ?? 0);
+    return undefined as never;
   },
-}));
+});
 beforeEach(() => {
   pauses.length = 0;
 });

@@ -22,17 +22,17 @@ const pids = () =>
     .map((name) => join(directory, name))
     .filter((path) => existsSync(path))
     .map((path) => Number(readFileSync(path, 'latin1')));
-const begun = () => vi.waitFor(() => expect(pids().filter((pid) => pid > 0)).toHaveLength(2), { timeout: 20_000 });
+const begun = () => vi.waitFor(() => expect(pids().filter((pid) => pid > 0)).toHaveLength(2), { timeout: 200_000 });
 /** A zombie, which some init does not wait for, has ended too. */
 const isAlive = (pid: number) =>
   existsSync(`/proc/${pid}/stat`) && !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-const allEnded = () => vi.waitFor(() => expect(pids().filter(isAlive)).toEqual([]), { timeout: 20_000 });
+const allEnded = () => vi.waitFor(() => expect(pids().filter(isAlive)).toEqual([]), { timeout: 200_000 });
 
 const run = (command: string, signal = new AbortController().signal) =>
   commandText(command, { option: '--token-command', signal });
 
 // The limit of the test runner is what shows a wait without an end.
-describe.skipIf(process.platform !== 'linux')('a command of the user', { timeout: 30_000 }, () => {
+describe.skipIf(process.platform !== 'linux')('a command of the user', () => {
   it('is done when it ends, whatever it has left behind with its output', async () => {
     expect(await run(`${member('background')} 2>/dev/null & echo abc`)).toBe('abc');
     expect(await run('head -c 65536 /dev/zero | tr "\\0" x')).toHaveLength(65_536);
