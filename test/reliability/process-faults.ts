@@ -2,7 +2,7 @@
  * What happens to processes: killed at every border (also in a PID namespace of its own), ended by SIGTERM, a full disk, too few file
  * descriptors, a clock that jumps. After each the operation is done again without a fault. Run it as root with
  * `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION]
- * [--fault KIND] [--tpm swtpm|libtpms]`; it prints a table. With fewer kills than borders, they and SIGTERM are spread over all.
+ * [--fault PATTERN] [--tpm swtpm|libtpms]`; it prints a table. With fewer kills than borders, they and SIGTERM are spread over all.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -159,7 +159,7 @@ try {
         const [clean, said, borders] = await attempt(swept, operation, {});
         if (clean !== 'right') throw new Error(`${operation} without a fault: ${clean} ${said}`);
         for (const [kind, trial] of trials(borders)) {
-          if (given.fault !== undefined && !kind.includes(given.fault)) continue;
+          if (!new RegExp(given.fault ?? '').test(kind)) continue;
           const [column, detail] = await attempt(swept, operation, trial);
           const row = `${name} ${operation}, ${kind}`;
           const counts = table.get(row) ?? new Map<Column, number>();

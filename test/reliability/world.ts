@@ -38,7 +38,7 @@ export const { values: given } = parseArgs({
     seed: { type: 'string', default: '1' },
     each: { type: 'string', default: '1' },
     kills: { type: 'string', default: '200' },
-    /** Of processes: a part of the name. */
+    /** Of processes: a pattern for the name. */
     fault: { type: 'string' },
     only: { type: 'string' },
     tpm: { type: 'string' },
