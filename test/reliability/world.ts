@@ -37,6 +37,7 @@ export const { values: given } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     each: { type: 'string', default: '1' },
+    stride: { type: 'string', default: '1' },
     kills: { type: 'string', default: '200' },
     /** Of processes: a pattern for the name. */
     fault: { type: 'string' },
