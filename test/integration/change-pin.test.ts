@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, test as base, describe, expect } from 'vitest';
 import { copy, toHex, utf8 } from '../../src/bytes.ts';
 import { decodeSpki, type RsaPublicKey } from '../../src/crypto/public-key.ts';
 import { verifySignature } from '../../src/crypto/verify-signature.ts';
@@ -39,17 +39,20 @@ const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const recovery = { servicePublicKey: servicePublicKey(), user: 'ann@example.com' };
 const data = utf8('what is signed');
 
-let root: string;
-let store: KeyStore;
+/** Each test has a store of its own, which none that has run out of time can still write to. */
+const test = base.extend<{ root: string; store: KeyStore }>({
+  // biome-ignore lint/correctness/noEmptyPattern: it needs nothing
+  root: async ({}, use) => {
+    const root = await mkdtemp(join(tmpdir(), 'keyprov-change-pin-'));
+    await use(root);
+    await rm(root, { recursive: true });
+  },
+  store: async ({ root }, use) => await use(await openKeyStore(join(root, 'keys'))),
+});
 const started: ChildProcess[] = [];
 
-beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'keyprov-change-pin-'));
-  store = await openKeyStore(join(root, 'keys'));
-});
-afterEach(async () => {
+afterEach(() => {
   for (const child of started.splice(0)) child.kill('SIGKILL');
-  await rm(root, { recursive: true });
 });
 
 function servicePublicKey(): RsaPublicKey {
@@ -59,7 +62,7 @@ function servicePublicKey(): RsaPublicKey {
 }
 
 /** Makes the key `user` with the old PIN, and a recovery. */
-async function saveKey(provider: KeyProvider, rules: PinPolicy = policy): Promise<void> {
+async function saveKey(store: KeyStore, provider: KeyProvider, rules: PinPolicy = policy): Promise<void> {
   const key = await provider.create({ algorithm: 'p-256', pin: utf8(OLD) });
   const { backend, algorithm, publicKey, privateKey, hasPin, pinDerivation, parent } = key;
   const { pinDerivation: _, parent: __, ...rest } = keyRecord('user', { assurance: provider.assurance });
@@ -74,11 +77,17 @@ const answering = (...pins: readonly string[]) => {
   const left = [...pins];
   return async () => utf8(left.shift() ?? '');
 };
-const change = (provider: KeyProvider, from: string, to: readonly string[], rules: PinPolicy = policy) =>
+const change = (
+  store: KeyStore,
+  provider: KeyProvider,
+  from: string,
+  to: readonly string[],
+  rules: PinPolicy = policy,
+) =>
   changeUserPin(store, 'user', { provider, currentPin: utf8(from), prompt: answering(...to), policy: rules, recovery });
 
 /** Whether the key in the store signs with that PIN; costs a try where it does not. */
-async function opens(provider: KeyProvider, pin: string): Promise<boolean> {
+async function opens(store: KeyStore, provider: KeyProvider, pin: string): Promise<boolean> {
   const key = await store.load('user');
   const signed = await provider.sign(key, { data, pin: utf8(pin) }).catch((error: unknown) => {
     expect(error).toMatchObject({ code: 'pin-wrong' });
@@ -104,7 +113,7 @@ function encodingsOf(secret: Uint8Array): Buffer[] {
 }
 
 /** Every file below the test's directory that holds the secret in any encoding. */
-async function filesWith(secret: Uint8Array): Promise<string[]> {
+async function filesWith(root: string, secret: Uint8Array): Promise<string[]> {
   const found: string[] = [];
   for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
@@ -119,12 +128,12 @@ interface Opened extends AsyncDisposable {
   readonly provider: KeyProvider;
 }
 
-async function openInTpm(): Promise<Opened> {
+async function openInTpm(_: KeyStore): Promise<Opened> {
   const tpm = await openTpm('libtpms');
   return { provider: await openTpmKeyProvider(tpm), [Symbol.asyncDispose]: () => tpm.close() };
 }
 
-async function openInSoftware(): Promise<Opened> {
+async function openInSoftware(store: KeyStore): Promise<Opened> {
   const provider = openSoftwareKeyProvider({ pinTries: await openPinTryLog(store.directory) });
   return { provider, [Symbol.asyncDispose]: async () => {} };
 }
@@ -133,35 +142,35 @@ describe.each([
   ['a TPM', openInTpm, 2, 1],
   ['software', openInSoftware, 4, 4],
 ] as const)('the PIN of a key in %s', (_, open, triesLeft, triesLeftLater) => {
-  test('is changed, and the key stays', async () => {
-    await using opened = await open();
+  test('is changed, and the key stays', async ({ store }) => {
+    await using opened = await open(store);
     const { provider } = opened;
-    await saveKey(provider);
+    await saveKey(store, provider);
     const { publicKey } = await store.load('user');
-    const changed = await change(provider, OLD, [NEW, NEW]);
+    const changed = await change(store, provider, OLD, [NEW, NEW]);
     expect(changed.publicKey).toEqual(publicKey);
     expect(await store.load('user')).toEqual(changed);
-    expect(await opens(provider, NEW)).toBe(true);
-    expect(await opens(provider, OLD)).toBe(false);
+    expect(await opens(store, provider, NEW)).toBe(true);
+    expect(await opens(store, provider, OLD)).toBe(false);
   });
 
-  test('costs one try where the current one is wrong, and stays', async () => {
-    await using opened = await open();
+  test('costs one try where the current one is wrong, and stays', async ({ store }) => {
+    await using opened = await open(store);
     const { provider } = opened;
-    await saveKey(provider);
-    const wrong = () => change(provider, NEW, [THIRD, THIRD]);
+    await saveKey(store, provider);
+    const wrong = () => change(store, provider, NEW, [THIRD, THIRD]);
     await expect(wrong()).rejects.toMatchObject({ code: 'pin-wrong', triesLeft });
-    expect(await opens(provider, OLD)).toBe(true);
+    expect(await opens(store, provider, OLD)).toBe(true);
     // The right PIN in between takes the count of a software key back; a TPM counts on.
     await expect(wrong()).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: triesLeftLater });
   });
 
-  test('is refused while it is in the history, and must be changed once the rules are tightened', async () => {
-    await using opened = await open();
+  test('is refused while it is in the history, and must be changed once the rules are tightened', async ({ store }) => {
+    await using opened = await open(store);
     const { provider } = opened;
-    await saveKey(provider);
-    const changed = await change(provider, OLD, [OLD, NEW, NEW]);
-    expect(await opens(provider, NEW)).toBe(true);
+    await saveKey(store, provider);
+    const changed = await change(store, provider, OLD, [OLD, NEW, NEW]);
+    expect(await opens(store, provider, NEW)).toBe(true);
     expect(pinMustChangeOf(changed, policy, Date.now())).toEqual([]);
     const tighter = definePinPolicy({ minLength: 16, history: 3 });
     expect(pinMustChangeOf(changed, tighter, Date.now()).map(({ setting }) => setting)).toEqual(['minLength']);
@@ -169,13 +178,16 @@ describe.each([
     const prompt = answering(THIRD, OLD, NEW, long, long);
     const options = { provider, currentPin: utf8(NEW), prompt, policy: tighter };
     expect(pinMustChangeOf(await changeUserPin(store, 'user', options), tighter, Date.now())).toEqual([]);
-    expect(await opens(provider, long)).toBe(true);
+    expect(await opens(store, provider, long)).toBe(true);
   });
 
-  test('is replaced by the recovery service and keeps the key, whose files hold neither PIN nor secret', async () => {
-    await using opened = await open();
+  test('is replaced by the recovery service and keeps the key, whose files hold neither PIN nor secret', async ({
+    root,
+    store,
+  }) => {
+    await using opened = await open(store);
     const { provider } = opened;
-    await saveKey(provider);
+    await saveKey(store, provider);
     const { publicKey } = await store.load('user');
     const sent: PinRecoveryRequest[] = [];
     const secrets: Uint8Array[] = [];
@@ -193,13 +205,13 @@ describe.each([
         recovery,
       });
     expect((await reset(OLD, NEW, NEW)).publicKey).toEqual(publicKey);
-    expect(await opens(provider, NEW)).toBe(true);
+    expect(await opens(store, provider, NEW)).toBe(true);
     await reset(THIRD, THIRD);
-    expect(await opens(provider, THIRD)).toBe(true);
-    expect(await opens(provider, OLD)).toBe(false);
+    expect(await opens(store, provider, THIRD)).toBe(true);
+    expect(await opens(store, provider, OLD)).toBe(false);
     expect(secrets.map(({ length }) => length)).toEqual([32, 32]);
     for (const secret of [...[OLD, NEW, THIRD].map(utf8), ...secrets]) {
-      expect(await filesWith(secret)).toEqual([]);
+      expect(await filesWith(root, secret)).toEqual([]);
       const text = Buffer.from(JSON.stringify(sent.map((request) => ({ ...request, ...hexOf(request) }))));
       expect(encodingsOf(secret).some((form) => text.includes(form))).toBe(false);
     }
@@ -207,15 +219,15 @@ describe.each([
     for (const [index, form] of encodingsOf(utf8(OLD)).entries()) {
       const name = `planted-${index}`;
       await writeFile(join(root, name), Buffer.concat([Buffer.from('xyz'), form, Buffer.from('xyz')]));
-      expect(await filesWith(utf8(OLD))).toEqual([name]);
+      expect(await filesWith(root, utf8(OLD))).toEqual([name]);
       await rm(join(root, name));
     }
   });
 
-  test('is not recovered by the secret of another key, or one that the service made up', async () => {
-    await using opened = await open();
+  test('is not recovered by the secret of another key, or one that the service made up', async ({ store }) => {
+    await using opened = await open(store);
     const { provider } = opened;
-    await saveKey(provider);
+    await saveKey(store, provider);
     const foreign = await provider.create({ algorithm: 'p-256', pin: utf8(OLD) });
     const { recovery: theirs } = await newPinState(utf8(OLD), policy, { publicKey: foreign.publicKey, recovery });
     const recover = async (request: PinRecoveryRequest) => openRecoverySecret(request, pair.privateKey);
@@ -229,7 +241,7 @@ describe.each([
       return writePinState(record, { ...state, recovery: theirs });
     });
     await expect(reset(recover)).rejects.toMatchObject({ code: 'recovery-unavailable' });
-    expect(await opens(provider, OLD)).toBe(true);
+    expect(await opens(store, provider, OLD)).toBe(true);
   });
 });
 
@@ -238,35 +250,35 @@ function hexOf({ keyId, serviceKey, encryptedSecret }: PinRecoveryRequest): obje
 }
 
 describe('in a TPM', () => {
-  test('neither change nor reset gets past the lockout, and the reset goes on after it', async () => {
+  test('neither change nor reset gets past the lockout, and the reset goes on after it', async ({ store }) => {
     await using tpm = await openTpm('libtpms');
     const provider = await openTpmKeyProvider(tpm);
-    await saveKey(provider);
+    await saveKey(store, provider);
     await tpm.run(DictionaryAttackParameters, {
       lockHandle: TPM_RH.LOCKOUT,
       newMaxTries: 2,
       newRecoveryTime: 600,
       lockoutRecovery: 600,
     });
-    await expect(change(provider, NEW, [])).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: 1 });
+    await expect(change(store, provider, NEW, [])).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: 1 });
     const recover = async (request: PinRecoveryRequest) => openRecoverySecret(request, pair.privateKey);
     const reset = (force = false) =>
       resetPinKeepingKey(store, 'user', { provider, recover, prompt: answering(NEW, NEW), policy, force });
     await expect(reset()).rejects.toMatchObject({ code: 'pin-last-try', triesLeft: 1, retryAfterSeconds: 600 });
-    await expect(change(provider, OLD, [])).rejects.toMatchObject({ code: 'pin-last-try' });
+    await expect(change(store, provider, OLD, [])).rejects.toMatchObject({ code: 'pin-last-try' });
     const forced = { provider, currentPin: utf8(NEW), prompt: answering(), policy, force: true };
     await expect(changeUserPin(store, 'user', forced)).rejects.toMatchObject({ code: 'pin-wrong', triesLeft: 0 });
     await expect(reset()).rejects.toMatchObject({ code: 'tpm-lockout', retryAfterSeconds: 600 });
-    await expect(change(provider, OLD, [])).rejects.toMatchObject({ code: 'tpm-lockout' });
+    await expect(change(store, provider, OLD, [])).rejects.toMatchObject({ code: 'tpm-lockout' });
     await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
     await reset();
-    expect(await opens(provider, NEW)).toBe(true);
+    expect(await opens(store, provider, NEW)).toBe(true);
     expect((await readLockout(tpm)).failedTries).toBe(0);
   });
 
-  test.each(['lost', 'cut'] as const)(
+  test.for(['lost', 'cut'] as const)(
     'a fault at any command of the change leaves one of the two PINs in force: %s',
-    async (fault) => {
+    async (fault, { store }) => {
       await using transport = await openLibtpms();
       const { kind, address, emulator, managed } = transport;
       /** The same TPM for one connection after the other. */
@@ -277,7 +289,7 @@ describe('in a TPM', () => {
       };
       const rules = definePinPolicy(); // without history, of which the work would be the greater part
       const first = await Tpm.open(shared);
-      await saveKey(await openTpmKeyProvider(first), rules);
+      await saveKey(store, await openTpmKeyProvider(first), rules);
       await first.close();
       const before = await store.load('user');
       let met = 0;
@@ -287,7 +299,7 @@ describe('in a TPM', () => {
         const failed = await (async () => {
           const tpm = await Tpm.open(faulty);
           const provider = await openTpmKeyProvider(tpm);
-          await change(provider, OLD, [NEW, NEW], rules);
+          await change(store, provider, OLD, [NEW, NEW], rules);
         })().then(
           () => false,
           () => true,
@@ -300,12 +312,16 @@ describe('in a TPM', () => {
         const provider = await openTpmKeyProvider(tpm);
         const record = await store.load('user');
         if (!reached) {
-          expect([failed, await opens(provider, NEW), await opens(provider, OLD)]).toEqual([false, true, false]);
+          expect([failed, await opens(store, provider, NEW), await opens(store, provider, OLD)]).toEqual([
+            false,
+            true,
+            false,
+          ]);
           break;
         }
         met++;
         // A fault at what only cleans up may leave the change as it is; then it is whole.
-        expect([at, await opens(provider, failed ? OLD : NEW)]).toEqual([at, true]);
+        expect([at, await opens(store, provider, failed ? OLD : NEW)]).toEqual([at, true]);
         if (failed) expect(record).toEqual(before);
         else await store.update('user', () => before);
       }
@@ -313,12 +329,12 @@ describe('in a TPM', () => {
     },
   );
 
-  test('a process that is killed on the way leaves the old PIN in force, or the new one', async () => {
+  test('a process that is killed on the way leaves the old PIN in force, or the new one', async ({ root, store }) => {
     using script = await bundle('test/integration/children/pin-change-worker.ts');
     const tpmDirectory = join(root, 'tpm');
     {
       await using tpm = await openTpm(`libtpms:${tpmDirectory}`);
-      await saveKey(await openTpmKeyProvider(tpm));
+      await saveKey(store, await openTpmKeyProvider(tpm));
     }
     for (const [stop, pin] of [
       ['before', OLD],
@@ -342,7 +358,7 @@ describe('in a TPM', () => {
       const provider = await openTpmKeyProvider(tpm);
       expect((await readLockout(tpm)).failedTries).toBe(0);
       if (stop === 'before') expect(await store.load('user')).toEqual(before);
-      expect(await opens(provider, pin)).toBe(true);
+      expect(await opens(store, provider, pin)).toBe(true);
       // The store is not locked for good by the dead process.
       expect((await store.update('user', (record) => record)).id).toBe('user');
     }
@@ -354,8 +370,8 @@ describe('a PIN recovery', () => {
   const skipped = spawnSync(PYTHON, ['-c', 'import cryptography']).status !== 0 && process.env.CI !== 'true';
   if (skipped) console.warn('skipped: python3-cryptography is not installed');
 
-  test.skipIf(skipped)('is opened by Python after its description', async () => {
-    await saveKey(openSoftwareKeyProvider());
+  test.skipIf(skipped)('is opened by Python after its description', async ({ store }) => {
+    await saveKey(store, openSoftwareKeyProvider());
     const record = await store.load('user');
     const kept = readPinState(record)?.recovery;
     if (kept === undefined) throw new Error('no recovery');
