@@ -1,52 +1,57 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { keyprov, keyprovJson, temporaryDirectory } from './support/keyprov.ts';
+import { commandLines } from './support/command-lines.ts';
+import { temporaryDirectory } from './support/keyprov.ts';
 
+const commands = commandLines();
 const COMMANDS = [
   ...['provision', 'create', 'status', 'sync-status', 'change-pin', 'reset', 'unregister', 'sign', 'verify', 'request'],
   ...['attest', 'policy', 'inspect', 'doctor', 'sim'],
 ];
 
 describe('keyprov', () => {
-  it('shows its commands and exit codes', () => {
-    const { status, stdout, stderr } = keyprov(['--help']);
+  it('shows its commands and exit codes', async () => {
+    const { status, stdout, stderr } = await commands.run(['--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     for (const word of [...COMMANDS, 'Exit codes:', '130 after Ctrl-C']) {
       expect(stdout).toContain(word);
     }
   });
 
-  it.each([...COMMANDS, 'policy explain'])('explains %s', (command) => {
-    const { status, stdout, stderr } = keyprov([...command.split(' '), '--help']);
+  it.each([...COMMANDS, 'policy explain'])('explains %s', async (command) => {
+    const { status, stdout, stderr } = await commands.run([...command.split(' '), '--help']);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(new RegExp(`^Usage: keyprov ${command} `));
   });
 
-  it.each(['status', 'policy explain'])('explains %s where help comes first', (command) => {
+  it.each(['status', 'policy explain'])('explains %s where help comes first', async (command) => {
     const words = command.split(' ');
-    expect(keyprov(['help', ...words])).toEqual(keyprov([...words, '--help']));
-    expect(keyprov(['help']).stdout).toBe(keyprov(['--help']).stdout);
+    expect(await commands.run(['help', ...words])).toEqual(await commands.run([...words, '--help']));
+    expect((await commands.run(['help'])).stdout).toBe((await commands.run(['--help'])).stdout);
   });
 
-  it('shows its version', () => {
-    expect(keyprov(['--version'])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
+  it('shows its version', async () => {
+    expect(await commands.run(['--version'])).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+    });
   });
 
   it.each([
     [['provison'], "unknown command 'provison' (Did you mean provision?)"],
     [['--tpm', 'none', 'provision'], "unknown option '--tpm'"],
     [['policy', 'explan'], "unknown command 'explan' (Did you mean explain?)"],
-  ])('refuses %j', (args, problem) => {
-    const { status, stdout, stderr } = keyprov(args);
+  ])('refuses %j', async (args, problem) => {
+    const { status, stdout, stderr } = await commands.run(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr.replaceAll('\n', ' ')).toBe(`keyprov: ${problem} keyprov: see --help `);
   });
 });
 
 describe('what is no command yet', () => {
-  it.each([[[]], [['policy']]])('%j prints help, as something that is not done', (args) => {
-    const { status, stdout, stderr } = keyprov(args);
+  it.each([[[]], [['policy']]])('%j prints help, as something that is not done', async (args) => {
+    const { status, stdout, stderr } = await commands.run(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(/^Usage: keyprov /);
     expect(stderr).toContain(args.length === 0 ? 'Exit codes:' : 'say which settings hold, and why');
@@ -54,16 +59,16 @@ describe('what is no command yet', () => {
 });
 
 describe('a stray word', () => {
-  it.each([['doctor'], ['verify'], ['status']])('is named by %s, which takes no secret', (command) => {
-    const { status, stderr } = keyprov([command, 'extra']);
+  it.each([['doctor'], ['verify'], ['status']])('is named by %s, which takes no secret', async (command) => {
+    const { status, stderr } = await commands.run([command, 'extra']);
     expect(status).toBe(2);
     expect(stderr).toContain("keyprov: an argument 'extra' that belongs to no option\n");
   });
 
   it.each([['provision'], ['create'], ['sign'], ['change-pin'], ['reset'], ['sync-status'], ['unregister']])(
     'is not repeated by %s, since it may be a secret',
-    (command) => {
-      const { status, stdout, stderr } = keyprov([command, '941027']);
+    async (command) => {
+      const { status, stdout, stderr } = await commands.run([command, '941027']);
       expect(status).toBe(2);
       expect(stderr).toContain('keyprov: an argument that belongs to no option\n');
       expect(stdout + stderr).not.toContain('941027');
@@ -72,37 +77,46 @@ describe('a stray word', () => {
 });
 
 describe('without a TPM', () => {
-  const create = (...args: string[]) => {
+  const create = async (...args: string[]) => {
     using directory = temporaryDirectory();
-    return keyprov(['create', '--tpm', 'device:/nowhere', '--hardware', 'required', '--out', directory.path, ...args]);
+    return await commands.run([
+      'create',
+      '--tpm',
+      'device:/nowhere',
+      '--hardware',
+      'required',
+      '--out',
+      directory.path,
+      ...args,
+    ]);
   };
 
-  it('the refusal names each way on once', () => {
+  it('the refusal names each way on once', async () => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'none', '--hardware', 'required', '--out', join(directory.path, 'out')];
-    const { status, stderr } = keyprov(args);
+    const { status, stderr } = await commands.run(args);
     expect(status).toBe(3);
     for (const way of ['--tpm libtpms', 'keyprov sim', 'keyprov doctor']) expect(stderr.split(way)).toHaveLength(2);
   });
 
-  it('says each reason once', () => {
-    const { status, stderr } = create();
+  it('says each reason once', async () => {
+    const { status, stderr } = await create();
     expect(status).toBe(3);
     const [, errors = ''] = /^((?:keyprov: .*\n)+)/m.exec(stderr) ?? [];
     expect(errors.split('/nowhere')).toHaveLength(2);
   });
 
-  it('says what Windows reports to those who ask', () => {
-    expect(create().stderr).not.toContain('Windows');
-    expect(create('--verbose').stderr).toContain('keyprov: Windows reports this as 0x80090035');
+  it('says what Windows reports to those who ask', async () => {
+    expect((await create()).stderr).not.toContain('Windows');
+    expect((await create('--verbose')).stderr).toContain('keyprov: Windows reports this as 0x80090035');
   });
 });
 
 describe('keyprov create', () => {
-  it('reports everything that is wrong at once', () => {
+  it('reports everything that is wrong at once', async () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'policy.json'), '{"virtualTpm": "perhaps", "hardwear": "required"}');
-    const { status, stdout, stderr } = keyprov(
+    const { status, stdout, stderr } = await commands.run(
       [
         ...['create', '--tpm', 'libtpm', '--hardware', 'requird', '--algorithm', 'rsa', '--attestation'],
         ...['--policy', 'policy.json', '--profile', 'strickt', '--device-id', '12', '--challenge', 'abc'],
@@ -133,8 +147,8 @@ describe('keyprov create', () => {
     expect(stderr).toContain("did you mean 'hardware'?");
   });
 
-  it('reports it as one object with --json', () => {
-    const { status, json } = keyprovJson(['create', '--tpm', 'x', '--challenge', 'zz']);
+  it('reports it as one object with --json', async () => {
+    const { status, json } = await commands.onlyJson(['create', '--tpm', 'x', '--challenge', 'zz']);
     expect(status).toBe(2);
     expect(json).toEqual({
       ok: false,
@@ -159,31 +173,31 @@ describe('keyprov create', () => {
       "nowhere.json: cannot be read: ENOENT: no such file or directory, open 'nowhere.json' (expected: a file with settings)",
     ],
     [['stray'], 'an argument that belongs to no option'],
-  ])('refuses %j', (args, problem) => {
-    const { status, stderr } = keyprov(['create', '--tpm', 'none', '--out', '/nowhere', ...args]);
+  ])('refuses %j', async (args, problem) => {
+    const { status, stderr } = await commands.run(['create', '--tpm', 'none', '--out', '/nowhere', ...args]);
     expect({ status, stderr }).toEqual({ status: 2, stderr: `keyprov: ${problem}\nkeyprov: see --help\n` });
   });
 
-  it('names the origins of settings that contradict each other', () => {
+  it('names the origins of settings that contradict each other', async () => {
     using directory = temporaryDirectory();
     const policy = join(directory.path, 'policy.json');
     writeFileSync(policy, '{"allowedAlgorithms": ["p-256"], "hardware": "discouraged"}');
     const args = ['create', '--policy', policy, '--algorithm', 'p-384', '--attestation', 'required', '--out', 'x'];
-    const { status, stderr } = keyprov(args, { cwd: directory.path });
+    const { status, stderr } = await commands.run(args, { cwd: directory.path });
     expect(status).toBe(2);
     expect(stderr).toContain(`--algorithm and ${policy}: 'p-384' is not among allowedAlgorithms`);
     expect(stderr).toContain(`--attestation and ${policy}: 'required' contradicts hardware 'discouraged'`);
   });
 
-  it('takes a wrong KEYPROV_TPM for what it is', () => {
-    const { status, stderr } = keyprov(['create', '--out', 'x'], { env: { KEYPROV_TPM: 'chip' } });
+  it('takes a wrong KEYPROV_TPM for what it is', async () => {
+    const { status, stderr } = await commands.run(['create', '--out', 'x'], { env: { KEYPROV_TPM: 'chip' } });
     expect(status).toBe(2);
     expect(stderr).toMatch(/^keyprov: KEYPROV_TPM: 'chip' is no address of a TPM/);
   });
 
-  it('never repeats what may be a PIN', () => {
+  it('never repeats what may be a PIN', async () => {
     for (const args of [['--pin', '941027'], ['--pin=941027'], ['-p941027'], ['941027']]) {
-      const { status, stdout, stderr } = keyprov(['create', ...args]);
+      const { status, stdout, stderr } = await commands.run(['create', ...args]);
       expect(status).toBe(2);
       expect(stdout + stderr).not.toContain('941027');
     }
