@@ -22,6 +22,12 @@ import { newTpm, tpmMissing } from './support/new-tpm.ts';
 const PYTHON = '/usr/bin/python3';
 const CHILD = 'test/integration/children/tss_sessions.py';
 
+/**
+ * With KEYPROV_EVERY_SESSION=1 every combination is recorded, which takes five times as long; else a selection in which any
+ * two of hash, salt, binding and cipher meet. That, recorded once, is in test/vectors too.
+ */
+const EVERY = process.env.KEYPROV_EVERY_SESSION === '1';
+
 const hashes = ['SHA-1', 'SHA-256', 'SHA-384', 'SHA-512'];
 const salts = ['no salt', 'salt for RSA-2048', 'salt for P-256', 'salt for P-384'];
 const bindings = ['unbound', 'bound', 'bound with zeros at the end of the value', 'bound to another entity'];
@@ -47,25 +53,32 @@ describe.skipIf(absent !== undefined)('sessions of tpm2-tss, recorded now', () =
   beforeAll(async () => {
     await using swtpm = await startSwtpm();
     const socket = 'path' in swtpm.data ? swtpm.data.path : '';
-    const { stdout } = await promisify(execFile)(PYTHON, [CHILD, socket, 'all'], { maxBuffer: 2 ** 26 });
+    const { stdout } = await promisify(execFile)(PYTHON, [CHILD, socket, EVERY ? 'all' : 'few'], {
+      maxBuffer: 2 ** 26,
+    });
     recorded = JSON.parse(stdout);
   });
 
   it.each([
-    ...hashes.map((hash) => [`HMAC, ${hash}`, 19, combine(['HMAC'], [hash], salts, bindings, ciphers)] as const),
-    ['PolicyAuthValue', 4, combine(['PolicyAuthValue'], hashes, keyings.slice(0, 2), ciphers)],
-    ['PolicyPassword', 4, combine(['PolicyPassword'], hashes, keyings, ciphers)],
-    ['PolicyCommandCode', 4, combine(['PolicyCommandCode'], hashes, keyings, ciphers)],
-  ] as const)('come out of our code byte for byte in every combination: %s', async (_, exchanges, expected) => {
+    ...hashes.map((hash) => [`HMAC, ${hash}`, 19, 4, combine(['HMAC'], [hash], salts, bindings, ciphers)] as const),
+    ['PolicyAuthValue', 4, 3, combine(['PolicyAuthValue'], hashes, keyings.slice(0, 2), ciphers)],
+    ['PolicyPassword', 4, 4, combine(['PolicyPassword'], hashes, keyings, ciphers)],
+    ['PolicyCommandCode', 4, 4, combine(['PolicyCommandCode'], hashes, keyings, ciphers)],
+  ] as const)('come out of our code byte for byte in combinations of: %s', async (_, exchanges, some, expected) => {
     const cases = recorded.cases.filter(({ description }) => expected.includes(description));
-    expect(cases.map(({ description }) => description).sort()).toEqual([...expected].sort());
-    expect(cases.filter((vector) => vector.exchanges.length !== exchanges)).toEqual([]);
+    const names = cases.map(({ description }) => description);
+    if (EVERY) {
+      expect(names.sort()).toEqual([...expected].sort());
+      expect(cases.filter((vector) => vector.exchanges.length !== exchanges)).toEqual([]);
+    } else {
+      expect(new Set(names).size).toBe(some);
+    }
     expect(await failures({ ...recorded, cases })).toEqual([]);
   });
 
   it('come out of our code byte for byte in all other commands', async () => {
     const cases = recorded.cases.filter(({ description }) => !/^(HMAC|PolicyA|PolicyP|PolicyC)/.test(description));
-    expect(cases.length).toBe(16);
+    expect(cases.length).toBe(EVERY ? 16 : 8);
     expect(await failures({ ...recorded, cases })).toEqual([]);
   });
 });
