@@ -1,8 +1,8 @@
 // Says which chunks of the bundler should be one file. The bundler makes a chunk for each set of entry points that share a
-// module: hundreds, and loading one more file takes Node as long as loading some 15 KB of code more.
+// module: hundreds, and loading one more file takes Node as long as loading some 25 KB of code more.
 
 /** What one more file costs, in bytes of code that take as long to load. */
-const FILE = 15_000;
+const FILE = 25_000;
 
 /**
  * Joins chunks, the most useful pair first, until no pair makes loading cheaper on the whole. Files never import each

@@ -1,12 +1,9 @@
 import { readFileSync } from 'node:fs';
-import {
-  checkServerIdentity,
-  createSecureContext,
-  type PeerCertificate,
-  rootCertificates,
-  type SecureContext,
-} from 'node:tls';
+import type { PeerCertificate, SecureContext } from 'node:tls';
 import { KeyprovError, sayError } from '../errors.ts';
+
+/** Loaded when a connection is made: it is the dearest of Node's modules, and many who import this make none. */
+const tls = (): typeof import('node:tls') => process.getBuiltinModule('node:tls');
 
 /** Whom a client trusts, and what it shows. There is nothing that leaves the certificate of the peer unverified. */
 export interface TlsTrust {
@@ -42,7 +39,7 @@ export function verifiedTls({ ca, onlyTheseRoots = false, clientCertificate }: T
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
     secureContext: secureContextOf(given, onlyTheseRoots, clientCertificate),
-    checkServerIdentity: (name, certificate) => checkServerIdentity(host ?? name, certificate),
+    checkServerIdentity: (name, certificate) => tls().checkServerIdentity(host ?? name, certificate),
   };
 }
 
@@ -54,7 +51,7 @@ function secureContextOf(
   // Given none, Node takes all of its own.
   const ca = given.length > 0 && (onlyThese ? [...given] : [...defaultRoots(), ...given]);
   try {
-    return createSecureContext({
+    return tls().createSecureContext({
       minVersion: 'TLSv1.2',
       ...(ca && { ca }),
       ...(shown && { cert: shown.certificate, key: shown.privateKey }),
@@ -68,6 +65,7 @@ function secureContextOf(
 
 /** What Node trusts by itself: `ca` would replace it. @throws KeyprovError `store-io` */
 function defaultRoots(): string[] {
+  const { rootCertificates } = tls();
   const further = process.env.NODE_EXTRA_CA_CERTS;
   if (!further) return [...rootCertificates];
   try {
