@@ -162,7 +162,7 @@ export class Tpm {
   }
 
   /**
-   * Waits for the commands under way, flushes what is left of our own, and closes the transport. Idempotent. Before that
+   * Waits for the commands under way, flushes the objects and sessions of this `Tpm`, and closes the transport. Idempotent. Before that
    * it sends TPM2_Shutdown(CLEAR) to a TPM in this process, and to another one without an operating system behind it if the
    * authorization value of an object was used: a TPM that loses its power after that, without an orderly shutdown, may
    * count a failed try.
