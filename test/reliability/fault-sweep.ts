@@ -62,6 +62,12 @@ function shareOut(things: readonly number[], places: number): number[][] {
   return shares;
 }
 
+/** The error that `await using` has put behind that of its clean-up, if the latter is typed. */
+const first = (outcome: unknown): unknown =>
+  outcome instanceof Error && 'error' in outcome && outcome.error instanceof KeyprovError && 'suppressed' in outcome
+    ? first(outcome.suppressed)
+    : outcome;
+
 /** What came of one operation with one fault. */
 async function once(
   swept: Swept,
@@ -84,7 +90,7 @@ async function once(
     tpm = await Tpm.open(faulty, { commandTimeouts: timeouts, marksDirectory: directory });
     await run(await placeIn(directory, tpm, swept.id, user));
   };
-  const outcome = await withinTime(whole());
+  const outcome = first(await withinTime(whole()));
   if (outcome === 'hang') put('hang', '');
   else if (outcome instanceof WrongResult) put('wrong accepted', outcome.message);
   else if (outcome instanceof KeyprovError) put('typed error', sayError(outcome));
