@@ -239,9 +239,12 @@ describe.each([
     );
     const endings = await killAll(kills);
     console.log(`killed at ${kills.length} of ${borders} borders:\n${count(endings)}`);
-    // The random kills have their part of nothing.
-    const left = new Set(['nothing', ...endings.map((ending) => ending.left)]);
-    expect([...left].sort()).toEqual(['begun', 'in the store', 'made', 'nothing', 'registered', 'sending']);
+    const states = ['begun', 'in the store', 'made', 'nothing', 'registered', 'sending'];
+    const left = new Set(endings.map((ending) => ending.left));
+    if (EVERY_BORDER) expect([...left].sort()).toEqual(states);
+    // Some states last for two or three borders only, between which a sample may fall.
+    expect(states).toEqual(expect.arrayContaining([...left]));
+    expect(left.size).toBeGreaterThan(3);
   };
   // The borders of both are the same, so once will do.
   if (name === 'libtpms') it('at its borders, ends with one key or none', atEachBorder, 600_000);
