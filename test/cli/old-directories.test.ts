@@ -46,9 +46,9 @@ function unpack() {
 const NAMES = ['tpm-pin', 'tpm-plain', 'software', 'software-pin'];
 
 describe.skipIf(missing)('a directory that the old code wrote', () => {
-  it.each(NAMES)('is a store with a key that signs: %s', (name) => {
+  it.each(NAMES)('is a store with a key that signs: %s', async (name) => {
     using unpacked = unpack();
-    unpacked.sign(name);
+    await unpacked.sign(name);
     const before = name.endsWith('-pin') ? ['pin-attempts'] : [];
     const own = Object.keys(old.files).filter((file) => file.startsWith(`${name}/`));
     expect(readdirSync(unpacked.path(name)).filter((file) => !before.includes(file))).toEqual(
@@ -75,7 +75,7 @@ describe.skipIf(missing)('a directory that the old code wrote', () => {
     expect(status, stderr).toBe(0);
     expect(keyPem()).not.toBe(before);
     expect(existsSync(unpacked.path(name, 'record.json'))).toBe(false);
-    unpacked.sign(name, 'next');
+    await unpacked.sign(name, 'next');
   });
 
   it('is shown by status with what its record says', async () => {
