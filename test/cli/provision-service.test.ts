@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -308,7 +309,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it('says that a service cannot be trusted, or is not there', async () => {
-    const other = await startServiceWorld();
+    const other = await startServiceWorld({ tenantId: randomUUID() }); // with an authority of its own
     await using _ = other;
     const untrusted = [...SOFTWARE, '--pin-file', pinFile, '--service-ca', join(other.path, 'ca.pem')];
     expect(await run(untrusted)).toMatchObject({ status: 13, json: { error: { code: 'service-unreachable' } } });

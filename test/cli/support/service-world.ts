@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import {
   type IdentityService,
   type IdentityServiceOptions,
@@ -30,7 +31,7 @@ export interface ServiceWorld extends AsyncDisposable {
   filesWith(pattern: RegExp): string[];
 }
 
-/** Starts all of it in a temporary directory. */
+/** Starts all of it in a temporary directory. Those of one file of tests have one authority, unless they name their tenant. */
 export async function startServiceWorld(options: Partial<IdentityServiceOptions> = {}): Promise<ServiceWorld> {
   const directory = temporaryDirectory();
   const { path } = directory;
@@ -38,6 +39,7 @@ export async function startServiceWorld(options: Partial<IdentityServiceOptions>
     writeFileSync(join(path, name), content, { mode: 0o600 });
     return join(path, name);
   };
+  if (options.tenantId === undefined) await copyMadeKeys(join(path, 'service'));
   const service = await startIdentityService({
     ...{ users: [ADA], directory: join(path, 'service'), pollIntervalS: 0 },
     // Requests carry an attestation by a key that nobody certified.
@@ -64,6 +66,20 @@ export async function startServiceWorld(options: Partial<IdentityServiceOptions>
       directory[Symbol.dispose]();
     },
   };
+}
+
+let made: Promise<ReturnType<typeof temporaryDirectory>> | undefined;
+afterAll(async () => (await made)?.[Symbol.dispose]());
+
+/** Keys and certificates of a service, which take longer to make than most tests last: made once in a file of tests. */
+async function copyMadeKeys(path: string): Promise<void> {
+  const make = async () => {
+    const directory = temporaryDirectory();
+    await (await startIdentityService({ users: [], directory: directory.path })).close();
+    return directory;
+  };
+  made ??= make();
+  cpSync((await made).path, path, { recursive: true });
 }
 
 /** Names of the files in a store that are a key or the journal of a run. */
