@@ -67,5 +67,6 @@ function bundle([first, ...others]: readonly x509.AttestationBundle[], input: Ui
   if (first === undefined || isOld) return undefined;
   const written = x509.encodeAttestationBundle(first);
   const list = derSequence(written);
-  return LONG_LENGTHS.normal(input).length === list.length ? list : written;
+  const { normal } = LONG_LENGTHS; // a certificate in it may have such lengths too
+  return normal(input).length === normal(list).length ? list : written;
 }
