@@ -107,7 +107,7 @@ export class TimedSender {
     return this.#lifetime?.aborted === true;
   }
 
-  /** Ends the command under way, and the transport with it. The message of the error begins with `why`. */
+  /** Aborts the running command and gives the transport up. The message of the error begins with `why`. */
   giveUp(why: string): void {
     this.#end.abort(
       new KeyprovError('transport-timeout', `${this.#transport.address}: ${why}; whether it was done is unknown`, {

@@ -162,10 +162,11 @@ export class Tpm {
   }
 
   /**
-   * Waits for the commands under way, flushes the objects and sessions of this `Tpm`, and closes the transport. Idempotent. Before that
-   * it sends TPM2_Shutdown(CLEAR) to a TPM in this process, and to another one without an operating system behind it if the
-   * authorization value of an object was used: a TPM that loses its power after that, without an orderly shutdown, may
-   * count a failed try.
+   * Waits for running commands, flushes the objects and sessions of this `Tpm`, and closes the transport. Idempotent.
+   *
+   * A TPM that loses its power after a PIN was used, without an orderly shutdown, may count a failed try. So a TPM in this
+   * process gets TPM2_Shutdown(CLEAR) first; so does any other TPM without an operating system behind it, if the
+   * authorization value of an object was used.
    *
    * A command that was aborted, and which the TPM does not end, is waited for half a second; then the transport goes
    * with it, and with the transport all that is not kept elsewhere.

@@ -5,14 +5,19 @@ import type { HashName } from '../../crypto/kdf.ts';
 import { bitLength, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { isKeyprovError } from '../../errors.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
-import { HASHES, type HashAlg, TPM_ALG, TPM_ECC } from '../../tpm/constants.ts';
+import { type HashAlg, TPM_ALG, TPM_ECC } from '../../tpm/constants.ts';
 import { TPMT_SIGNATURE, type TpmtSignature } from '../../tpm/structures/algorithm.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../../tpm/structures/object.ts';
 import { akTemplate } from '../../tpm/templates.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 import { readTbs } from '../x509/issue-certificate.ts';
 
-const HASH_ALGS = [TPM_ALG.SHA256, TPM_ALG.SHA384, TPM_ALG.SHA512, TPM_ALG.SHA1] as const;
+const HASH_ALGS = {
+  sha256: TPM_ALG.SHA256,
+  sha384: TPM_ALG.SHA384,
+  sha512: TPM_ALG.SHA512,
+  sha1: TPM_ALG.SHA1,
+} as const;
 const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-521': TPM_ECC.NIST_P521 } as const;
 
 /**
@@ -22,8 +27,7 @@ const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-5
  * which the issuer of the certificate vouches for that, and its Name is not the key's.
  */
 export function buildAkPublicArea(key: PublicKey, hash: HashName = 'sha256'): Bytes {
-  const hashAlg = HASH_ALGS.find((alg) => HASHES[alg].name === hash) ?? TPM_ALG.SHA256;
-  return encode(TPMT_PUBLIC, akPublicArea(key, hashAlg));
+  return encode(TPMT_PUBLIC, akPublicArea(key, HASH_ALGS[hash]));
 }
 
 /**
@@ -90,7 +94,7 @@ export function findCertifiedAk(
   certificates: readonly Uint8Array[],
 ): PublicPart | undefined {
   for (const certificate of certificates.slice(0, MAX_CERTIFICATES)) {
-    for (const hashAlg of HASH_ALGS) {
+    for (const hashAlg of Object.values(HASH_ALGS)) {
       const pubArea = ignoring(() => {
         const area = akPublicArea(decodeSpki(readTbs(certificate).spki.der), hashAlg);
         const full = readTpmtSignature(signature) ?? decodeBareSignature(area, signature);
