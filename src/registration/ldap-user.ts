@@ -1,6 +1,7 @@
 import { ServiceError } from '../errors/service-error.ts';
-import type { KeyprovError } from '../errors.ts';
+import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
+import { peerLine } from './peer-text.ts';
 
 /** What is needed of an LDAP client that is bound to the directory: the `Client` of the package ldapts is one. */
 export interface LdapSearcher {
@@ -47,11 +48,10 @@ export async function findLdapUser(
     const found = entry === undefined ? 'no entry' : 'more than one entry';
     throw new ServiceError('service-answer', `LDAP: ${found} below ${base} is ${filter}`);
   }
-  checkSize(
-    entry.dn,
-    LIMIT.line,
-    (problem) => new ServiceError('service-answer', `LDAP: the name of the user: ${problem}`),
-  );
+  const wrongName = (problem: string) => new ServiceError('service-answer', `LDAP: the name of the user: ${problem}`);
+  // An attribute that is called `dn` takes its place.
+  if (typeof entry.dn !== 'string') throw wrongName('not a text');
+  checkSize(entry.dn, LIMIT.line, wrongName);
   return { dn: entry.dn, values: valuesOf(entry) };
 }
 
@@ -60,8 +60,9 @@ export async function findLdapUser(
  * is busy, else `service-refused` with its result code.
  */
 export function ldapError(what: string, cause: unknown): KeyprovError {
+  if (isKeyprovError(cause)) return cause;
   const { message = String(cause) } = Object(cause) as { message?: string };
-  const text = `LDAP ${what}: ${message}`;
+  const text = `LDAP ${what}: ${peerLine(message)}`;
   const code = ldapResultCode(cause);
   if (code === undefined || BUSY.has(code)) {
     return new ServiceError('service-unreachable', text, { cause, retry: 'backoff' });
