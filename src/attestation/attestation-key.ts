@@ -68,7 +68,7 @@ export interface CreateAttestationKeyOptions extends SignalOptions {
    * keep; and only then do its certifications show the true reset counts and firmware version (TPMS_ATTEST, Part 2, 10.12.12).
    */
   readonly parent?: HandleArg | undefined;
-  /** Authorization of the endorsement hierarchy, for a primary key. Default: the empty one. */
+  /** Authorization of the endorsement hierarchy, for a primary key. Default: that of the `Tpm`. */
   readonly endorsementAuth?: Authorization | undefined;
   /** At most 64 bytes that the creation data will hold (outsideInfo); a KeyAttestationStatement may want a nonce there. */
   readonly nonce?: Uint8Array | undefined;
@@ -83,7 +83,7 @@ const EMPTY = new Uint8Array(0);
  * @throws TpmError when the TPM refuses; `tpm-auth-failed` where the hierarchy or the parent wants an authorization.
  */
 export async function createAttestationKey(tpm: Tpm, options: CreateAttestationKeyOptions): Promise<AttestationKey> {
-  const { algorithm, parent, endorsementAuth = EMPTY, nonce = EMPTY, signal } = options;
+  const { algorithm, parent, endorsementAuth, nonce = EMPTY, signal } = options;
   const template = akTemplate(algorithm);
   const parameters = {
     inSensitive: { userAuth: EMPTY, data: EMPTY },
@@ -92,7 +92,7 @@ export async function createAttestationKey(tpm: Tpm, options: CreateAttestationK
     creationPCR: [],
   };
   if (parent === undefined) {
-    const hierarchy = { handle: TPM_RH.ENDORSEMENT, auth: endorsementAuth };
+    const hierarchy = { handle: TPM_RH.ENDORSEMENT, ...(endorsementAuth && { auth: endorsementAuth }) };
     const { objectHandle, outPublic, ...made } = await withHiddenAuth(tpm, hierarchy, { signal }, (primaryHandle) =>
       tpm.run(CreatePrimary, { primaryHandle, ...parameters }, { signal }),
     );

@@ -26,9 +26,9 @@ export interface OpenEndorsementKeyOptions extends SignalOptions {
    * the first one that is persistent, and without that L-2 (P-256), which is the quickest to make.
    */
   readonly template?: EkTemplateName | 'auto' | undefined;
-  /** Authorization of the endorsement hierarchy; as bytes, it is proved in a salted session. Default: the empty one. */
+  /** Authorization of the endorsement hierarchy; as bytes, it is proved in a salted session. Default: that of the `Tpm`. */
   readonly endorsementAuth?: Authorization | undefined;
-  /** Authorization of the owner, for NV indices that only the owner can read. Default: the empty one. */
+  /** Authorization of the owner, for NV indices that only the owner can read. Default: that of the `Tpm`. */
   readonly ownerAuth?: Authorization | undefined;
   /** The Name that the key must have, from a record or from a certificate that was verified. */
   readonly expectedName?: Uint8Array | undefined;
@@ -132,14 +132,14 @@ async function chooseTemplate(tpm: Tpm, persistent: readonly Found[], options: S
 }
 
 async function makePrimary(tpm: Tpm, inPublic: TpmtPublic, options: OpenEndorsementKeyOptions): Promise<Found> {
-  const { endorsementAuth = EMPTY, signal } = options;
+  const { endorsementAuth, signal } = options;
   const making = {
     inSensitive: { userAuth: EMPTY, data: EMPTY },
     inPublic,
     outsideInfo: EMPTY,
     creationPCR: [],
   };
-  const hierarchy = { handle: TPM_RH.ENDORSEMENT, auth: endorsementAuth };
+  const hierarchy = { handle: TPM_RH.ENDORSEMENT, ...(endorsementAuth && { auth: endorsementAuth }) };
   const { objectHandle, outPublic } = await withHiddenAuth(tpm, hierarchy, { signal }, (primaryHandle) =>
     tpm.run(CreatePrimary, { primaryHandle, ...making }, { signal }),
   );
@@ -171,7 +171,7 @@ function withNonce(template: TpmtPublic, nonce: Uint8Array): TpmtPublic {
 }
 
 async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOptions): Promise<SessionAuthorization> {
-  const { authorization = 'policy', signal } = options;
+  const { authorization = 'policy', endorsementAuth, signal } = options;
   const { handle, publicArea } = ek;
   const { nameAlg } = publicArea;
   if (!isHashAlg(nameAlg)) throw new KeyprovError('key-invalid', 'an endorsement key with an unknown name algorithm');
@@ -185,7 +185,7 @@ async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOpti
   const session = await startSession(tpm, { ...common, type: 'policy', authHash: nameAlg });
   try {
     const policySession = session.sessionHandle;
-    const hierarchy = { handle: TPM_RH.ENDORSEMENT, auth: options.endorsementAuth ?? EMPTY };
+    const hierarchy = { handle: TPM_RH.ENDORSEMENT, ...(endorsementAuth && { auth: endorsementAuth }) };
     const secret = { policySession, nonceTPM: EMPTY, cpHashA: EMPTY, policyRef: EMPTY, expiration: 0 };
     await withHiddenAuth(tpm, hierarchy, { saltKey: common.salt, signal }, (authHandle) =>
       tpm.run(PolicySecret, { authHandle, ...secret }, { signal }),

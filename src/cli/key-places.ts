@@ -7,6 +7,7 @@ import type { SignalOptions } from '../signal.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { readNature } from '../tpm/virtual.ts';
+import type { NamedTpm } from './options/tpm-option.ts';
 import type { Progress } from './terminal/progress.ts';
 
 /** Where the keys of a store can be, for one call of a command: all that ask for its TPM get the same one. */
@@ -16,16 +17,17 @@ export interface KeyPlaces {
   readonly tpm: (options: SignalOptions) => Promise<Tpm>;
 }
 
-/** Runs `work` with the places that an address and a store name, and closes the TPM if it was opened. */
+/** Runs `work` with the places that the user and a store name, and closes the TPM if it was opened. */
 export async function withKeyPlaces<T>(
-  address: string,
+  { address, hierarchyAuth }: NamedTpm,
   store: KeyStore,
   work: (places: KeyPlaces) => Promise<T>,
 ): Promise<T> {
   let opened: Promise<Tpm> | undefined;
   const tpm = async (options: SignalOptions): Promise<Tpm> => {
     if (address === 'none') throw new KeyprovError('no-tpm', 'the key is in a TPM, and the user wants none');
-    opened ??= openTpm(address, { ...options, lifetime: options.signal, marksDirectory: store.directory });
+    const { directory: marksDirectory } = store;
+    opened ??= openTpm(address, { ...options, lifetime: options.signal, marksDirectory, hierarchyAuth });
     return await opened;
   };
   const sources = keySources({ tpm: address === 'none' ? 'none' : tpm, store });
@@ -53,14 +55,14 @@ export interface ShowingOptions {
 
 /** Where a key may be made; each place says so when it is its turn. */
 export function showingKeySources(
-  address: string,
+  { address, hierarchyAuth }: NamedTpm,
   store: KeyStore,
   { algorithm, progress, isNewStore }: ShowingOptions,
 ): KeySources {
   const marksDirectory = isNewStore ? undefined : store.directory;
   const openShown = async (options: SignalOptions): Promise<Tpm> => {
     progress.begin('tpm', 'opening');
-    const tpm = await openTpm(address, { ...options, lifetime: options.signal, marksDirectory });
+    const tpm = await openTpm(address, { ...options, lifetime: options.signal, marksDirectory, hierarchyAuth });
     try {
       const { vendor } = await readNature(tpm, options);
       progress.end(`${tpm.transport.address}, ${vendor.manufacturer} '${vendor.vendorString}'`);

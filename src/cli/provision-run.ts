@@ -24,7 +24,7 @@ import {
   serviceOptions,
 } from './options/service-option.ts';
 import { openStore, storeOption } from './options/store-option.ts';
-import { readTpmAddress, tpmOption } from './options/tpm-option.ts';
+import { type NamedTpm, readNamedTpm, tpmOptions } from './options/tpm-option.ts';
 import { requiredOption, valueOption } from './options/value-option.ts';
 import { checkRunPrerequisites } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
@@ -40,7 +40,7 @@ export function runOptions(): Option[] {
     requiredOption('--user <name>', 'whose key it is: user principal name'),
     valueOption('--device-id <guid>', 'the device (default: that of --device-cert)'),
     storeOption(),
-    tpmOption(),
+    ...tpmOptions(),
     ...policyOptions(),
     profileOption(),
     valueOption('--pin-file <file>', 'the new PIN, - for standard input'),
@@ -59,8 +59,7 @@ export interface RunArguments {
   readonly service: ServiceArguments;
   readonly user: string;
   readonly deviceId: string;
-  /** Of the TPM, or `none`. */
-  readonly address: string;
+  readonly tpm: NamedTpm;
   readonly merged: PolicyInForce;
   readonly profile: 'strict' | 'attested' | undefined;
   readonly pinFile: string | undefined;
@@ -79,7 +78,7 @@ export interface RunArguments {
 
 /** Reads and checks the arguments of a run. @throws UsageError with all that is wrong. */
 export async function readRunArguments(given: Arguments, context: Context): Promise<RunArguments> {
-  const address = readTpmAddress(given, context);
+  const tpm = readNamedTpm(given, context);
   const merged = await readPolicy(given, context);
   const profile = readProfile(given, merged.policy.algorithm);
   const user = given.required('user');
@@ -101,7 +100,7 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
   if (service.deviceId === undefined) throw new UsageError(['no device']);
   const { deviceId } = service;
   return {
-    ...{ service, user, deviceId, address, merged, profile, pinFile, hasPin, recovery, dsregcmd },
+    ...{ service, user, deviceId, tpm, merged, profile, pinFile, hasPin, recovery, dsregcmd },
     ...{ prerequisites, allowDowngrade, fallBack },
   };
 }
@@ -143,11 +142,11 @@ export async function runWith(
   wish: RunArguments,
   { store, report, prompter, signal, environment }: RunContext,
 ): Promise<ProvisionOutcome> {
-  const { user, deviceId, address, merged, hasPin, pinFile } = wish;
+  const { user, deviceId, tpm, merged, hasPin, pinFile } = wish;
   const { progress } = report;
   const { policy } = merged;
   const { prompt = newPinPrompt(user, { file: pinFile, prompter, report }) } = wish;
-  const sources = showingKeySources(address, store, { algorithm: policy.algorithm, progress });
+  const sources = showingKeySources(tpm, store, { algorithm: policy.algorithm, progress });
   if (wish.prerequisites === 'skip') report.warn('the prerequisites are not checked');
   // A PIN that is there already is judged before anybody authenticates; a line of standard input waits for its turn.
   const isThere = hasPin && wish.prompt === undefined && pinFile !== undefined && pinFile !== '-';
@@ -163,7 +162,7 @@ export async function runWith(
       profile: wish.profile ?? (enrolAk && 'attested'),
       prerequisites:
         wish.prerequisites === 'check'
-          ? (options) => checkRunPrerequisites({ ...wish, store, environment }, options)
+          ? (options) => checkRunPrerequisites({ ...wish, ...tpm, store, environment }, options)
           : 'skip',
       pin: hasPin ? (pin ?? prompt) : 'none',
       onEvent: (event) => showRunEvent(event, progress),

@@ -37,6 +37,9 @@ export interface ResponseCode {
   readonly retryable: boolean;
 }
 
+/** What has a password of its own beside the keys of users: the hierarchies of a TPM, and the storage root key. */
+export type HierarchyName = 'owner' | 'endorsement' | 'lockout' | 'platform' | 'storageParent';
+
 /** A TPM, or a layer before it, has refused a command, or would refuse it. */
 export class TpmError extends KeyprovError {
   declare readonly code:
@@ -55,16 +58,20 @@ export class TpmError extends KeyprovError {
   readonly responseCode: ResponseCode | undefined;
   /** With `tpm-lockout`: seconds after which the TPM takes one more try; undefined where it was not asked. */
   readonly retryAfterSeconds: number | undefined;
+  /** With `tpm-auth-failed`: whose password it was, if it was no key of a user; the name is that in `HierarchyAuth`. */
+  readonly hierarchy: HierarchyName | undefined;
 
   constructor(
     code: TpmError['code'],
     message: string,
-    options: KeyprovErrorOptions & Partial<Pick<TpmError, 'command' | 'responseCode' | 'retryAfterSeconds'>> = {},
+    options: KeyprovErrorOptions &
+      Partial<Pick<TpmError, 'command' | 'responseCode' | 'retryAfterSeconds' | 'hierarchy'>> = {},
   ) {
     super(code, message, options, SUBCLASS);
     this.command = options.command;
     this.responseCode = options.responseCode;
     this.retryAfterSeconds = options.retryAfterSeconds;
+    this.hierarchy = options.hierarchy;
   }
 }
 

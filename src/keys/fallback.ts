@@ -75,7 +75,7 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
     responseCodes: ['TPM_RC_INITIALIZE', 'TPM_RC_REBOOT', 'TPM_RC_UPGRADE', 'TPM_RC_TOO_MANY_CONTEXTS'],
   }),
   passing('tpm-response', 'the TPM, or a layer before it, refused a command for another reason'),
-  passing('tpm-auth-failed', 'the password of the owner hierarchy is wrong'),
+  passing('tpm-auth-failed', 'the password of a hierarchy, or of the storage root key, is wrong'),
   passing('tpm-lockout', 'the TPM takes no PIN until its lockout has run down'),
   passing('tpm-out-of-memory', 'other programs hold all places for objects or sessions'),
   passing('tpm-retry-exhausted', 'the TPM is busy with itself'),

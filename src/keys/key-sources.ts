@@ -1,5 +1,6 @@
 import { withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
+import type { HierarchyAuth } from '../tpm/hierarchy-auth.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
 import { Tpm } from '../tpm/tpm.ts';
 import type { KeyStore } from './key-store.ts';
@@ -27,6 +28,7 @@ export interface KeySources {
  * The usual places of keys: a TPM, and software keys of a store, whose PIN tries are counted there.
  * @param tpm Default: the TPM of this machine (`auto`). An emulator is used only if it is named. `none`: no TPM.
  * @param store Absent: there are no software keys.
+ * @param hierarchyAuth The passwords of the hierarchies and of the storage root key, for a TPM that is an address.
  *
  * @example
  * ```ts
@@ -41,13 +43,15 @@ export interface KeySources {
 export function keySources({
   tpm = 'auto',
   store,
+  hierarchyAuth,
 }: {
   tpm?: TpmSource | undefined;
   store?: KeyStore | undefined;
+  hierarchyAuth?: HierarchyAuth | undefined;
 } = {}): KeySources {
   const open: TpmOpener = (options) =>
-    openTpm(String(tpm), { ...options, lifetime: options.signal, marksDirectory: store?.directory });
-  const isAddress = typeof tpm === 'string' && store !== undefined;
+    openTpm(String(tpm), { ...options, lifetime: options.signal, marksDirectory: store?.directory, hierarchyAuth });
+  const isAddress = typeof tpm === 'string' && (store ?? hierarchyAuth) !== undefined;
   return {
     tpm: tpm === 'none' ? undefined : isAddress ? open : tpm,
     software: store === undefined ? undefined : storeKeyProvider(store),

@@ -1,6 +1,8 @@
+import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
+import type { Entity } from '../tpm/command.ts';
 import { Load, ObjectChangeAuth } from '../tpm/commands/object.ts';
 import type { Session } from '../tpm/session.ts';
 import { startSession } from '../tpm/start-session.ts';
@@ -10,6 +12,7 @@ import type { TpmObject } from '../tpm/tpm-object.ts';
 import { decodeKeyFile, type KeyFile } from './key-file.ts';
 import type { ProvidedKey } from './provider.ts';
 import { type ParentOptions, parentOf, type StorageParent } from './storage-parent.ts';
+import { spareLastTry } from './tpm-pin.ts';
 
 /** A key in the TPM, ready for commands. */
 export interface LoadedKey {
@@ -38,6 +41,36 @@ export async function withSaltedSession<T>(
   );
 }
 
+/**
+ * Runs `work`, which makes or loads a key under `parent`, with that authorized by `session`. A storage root key that refuses
+ * for its password is tried once more if the password can be asked for.
+ * @throws PinError `pin-last-try` where the try could lock the TPM.
+ */
+export async function underParent<T>(
+  tpm: Tpm,
+  { parent, session }: Pick<LoadedKey, 'parent' | 'session'>,
+  { signal }: SignalOptions,
+  work: (parentHandle: Entity) => Promise<T>,
+): Promise<T> {
+  const isProtected = parent.publicArea.objectAttributes.noDA !== true;
+  const use = async (authValue: Uint8Array | undefined): Promise<T> => {
+    if (isProtected) await spareLastTry(tpm, { signal });
+    return await work({
+      handle: parent.handle,
+      name: parent.record.name,
+      auth: { session, ...(authValue && { authValue }) },
+    });
+  };
+  try {
+    return await use(parent.authValue);
+  } catch (error) {
+    if (!isTpmError(error) || error.hierarchy !== 'storageParent' || parent.authValue !== undefined) throw error;
+    const asked = await tpm.askPassword('storageParent', { signal });
+    if (asked === undefined) throw error;
+    return await use(asked);
+  }
+}
+
 /** Loads a key under its parent, runs `work` with it, and takes it, its parent and the session out of the TPM again. */
 export async function withLoadedKey<T>(
   tpm: Tpm,
@@ -50,14 +83,12 @@ export async function withLoadedKey<T>(
   if (key.parent === undefined) throw new KeyprovError('key-invalid', 'the record of a TPM key names no parent');
   const parent = await parentOf(tpm, key.parent, options);
   const loadAndWork = async (session: Session): Promise<T> => {
-    const { objectHandle: object } = await tpm.run(
-      Load,
-      {
-        parentHandle: { handle: parent.handle, name: parent.record.name, auth: { session } },
-        inPrivate: decode(TPM2B_PRIVATE, file.privateArea),
-        inPublic: decode(TPM2B_PUBLIC, file.publicArea),
-      },
-      { signal },
+    const loading = {
+      inPrivate: decode(TPM2B_PRIVATE, file.privateArea),
+      inPublic: decode(TPM2B_PUBLIC, file.publicArea),
+    };
+    const { objectHandle: object } = await underParent(tpm, { parent, session }, { signal }, (parentHandle) =>
+      tpm.run(Load, { parentHandle, ...loading }, { signal }),
     );
     return await withCleanup(
       () => work({ object, authValue, session, parent, file }),

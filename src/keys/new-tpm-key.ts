@@ -6,7 +6,7 @@ import { Create, type CreateResult } from '../tpm/commands/object.ts';
 import type { Session } from '../tpm/session.ts';
 import { type UserKeyUsage, userKeyTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
-import { withSaltedSession } from './loaded-key.ts';
+import { underParent, withSaltedSession } from './loaded-key.ts';
 import { type ParentOptions, parentForNewKey, type StorageParent } from './storage-parent.ts';
 
 /** Which key to make, and where. */
@@ -48,9 +48,10 @@ export async function withNewTpmKey<T>(
     creationPCR: [],
   };
   const make = async (session: Session): Promise<CreateResult> => {
-    const parentHandle = { handle: parent.handle, name: parent.record.name, auth: { session } };
     try {
-      return await tpm.run(Create, { parentHandle, ...args }, { signal });
+      return await underParent(tpm, { parent, session }, { signal }, (parentHandle) =>
+        tpm.run(Create, { parentHandle, ...args }, { signal }),
+      );
     } catch (error) {
       if (!isTpmError(error) || !UNSUPPORTED.has(error.responseCode.name)) throw error;
       const reason = `this TPM makes no ${algorithm} keys`;

@@ -5,7 +5,7 @@ import type { KeyAlgorithm } from '../policy/index.ts';
 import { type CreateResult, Load } from '../tpm/commands/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
-import { changeAuth, withSaltedSession } from './loaded-key.ts';
+import { changeAuth, underParent, withSaltedSession } from './loaded-key.ts';
 import { type NewTpmKeyOptions, withNewTpmKey } from './new-tpm-key.ts';
 import type { ProvidedKey } from './provider.ts';
 import { type ParentOptions, parentOf } from './storage-parent.ts';
@@ -77,10 +77,11 @@ export async function prepareTpmKey(tpm: Tpm, options: NewTpmKeyOptions): Promis
   try {
     return await withNewTpmKey(tpm, authValue, options, async ({ made, parent, session }) => {
       const { outPrivate, ...parts } = made;
-      const parentHandle = { handle: parent.handle, name: parent.record.name, auth: { session } };
       try {
-        const load = { parentHandle, inPrivate: outPrivate, inPublic: parts.outPublic };
-        const { objectHandle } = await tpm.run(Load, load, { signal });
+        const load = { inPrivate: outPrivate, inPublic: parts.outPublic };
+        const { objectHandle } = await underParent(tpm, { parent, session }, { signal }, (parentHandle) =>
+          tpm.run(Load, { parentHandle, ...load }, { signal }),
+        );
         return new PreparedTpmKey(tpm, objectHandle, authValue, { ...parts, algorithm, parent: parent.record });
       } finally {
         // With the random value it would open the key for ever, past any PIN: it must not outlive this moment.

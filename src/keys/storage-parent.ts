@@ -6,6 +6,7 @@ import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 import { withHiddenAuth } from '../tpm/hidden-auth.ts';
+import { SRK_HANDLE } from '../tpm/hierarchy-auth.ts';
 import { objectName } from '../tpm/names.ts';
 import type { Authorization } from '../tpm/session.ts';
 import type { SaltKey } from '../tpm/start-session.ts';
@@ -17,9 +18,6 @@ import type { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { ProvidedKey } from './provider.ts';
 
-/** The handle of the storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. */
-const SRK_HANDLE = 0x81000001;
-
 /** The storage key of a key, as its record names it. */
 export type ParentRecord = NonNullable<ProvidedKey['parent']>;
 
@@ -29,14 +27,18 @@ export interface StorageParent {
   readonly publicArea: TpmtPublic;
   /** What a key made under it has to record. */
   readonly record: ParentRecord;
+  /** The value that authorizes its use; undefined where none is known. */
+  readonly authValue: Uint8Array | undefined;
   /** Flushes it, if it was loaded for this use. */
   release(): Promise<void>;
 }
 
 /** What making the primary may need. */
 export interface ParentOptions extends SignalOptions {
-  /** Authorization of the owner hierarchy. Default: the empty one. As bytes, it is proved in a salted session. */
+  /** Authorization of the owner hierarchy. Default: that of the `Tpm`. As bytes, it is proved in a salted session. */
   readonly ownerAuth?: Authorization | undefined;
+  /** Authorization value of the storage root key. Default: that of the `Tpm`. */
+  readonly parentAuth?: Uint8Array | undefined;
   /** The key that sessions are salted with. Default: the parent; for making the parent, see {@link withHiddenAuth}. */
   readonly saltKey?: SaltKey | undefined;
 }
@@ -44,8 +46,8 @@ export interface ParentOptions extends SignalOptions {
 const EMPTY = new Uint8Array(0);
 
 /**
- * The parent for a new key: the storage root key at 0x81000001 where there is one that is a storage key without
- * authorization value and, if `recordedSrkName` is given, has that Name; else the primary of the P-256 storage
+ * The parent for a new key: the storage root key at 0x81000001 where there is one that is a storage key
+ * and, if `recordedSrkName` is given, has that Name; else the primary of the P-256 storage
  * template with an empty `unique`, which is made now and is the same key each time. Nothing is made persistent.
  */
 export async function parentForNewKey(
@@ -75,11 +77,16 @@ export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOp
   );
 }
 
-async function readSrk(tpm: Tpm, { signal }: SignalOptions, handle = SRK_HANDLE): Promise<StorageParent | undefined> {
+async function readSrk(
+  tpm: Tpm,
+  { parentAuth, signal }: ParentOptions,
+  handle = SRK_HANDLE,
+): Promise<StorageParent | undefined> {
   try {
     const { outPublic } = await tpm.run(ReadPublic, { objectHandle: handle }, { signal });
     const record = { handle, name: objectName(outPublic) };
-    return { handle, publicArea: outPublic, record, release: async () => {} };
+    const authValue = parentAuth ?? (await tpm.passwordOf(SRK_HANDLE, { signal }));
+    return { handle, publicArea: outPublic, record, authValue, release: async () => {} };
   } catch (error) {
     if (isTpmError(error, TPM_RC.HANDLE)) return undefined;
     throw error;
@@ -87,22 +94,23 @@ async function readSrk(tpm: Tpm, { signal }: SignalOptions, handle = SRK_HANDLE)
 }
 
 async function makePrimary(tpm: Tpm, options: ParentOptions): Promise<StorageParent> {
-  const { ownerAuth = EMPTY, signal } = options;
+  const { ownerAuth, signal } = options;
   const making = {
     inSensitive: { userAuth: EMPTY, data: EMPTY },
     inPublic: srkTemplate('p-256', 'empty'),
     outsideInfo: EMPTY,
     creationPCR: [],
   };
-  const owner = { handle: TPM_RH.OWNER, auth: ownerAuth };
+  const owner = { handle: TPM_RH.OWNER, ...(ownerAuth && { auth: ownerAuth }) };
   const { objectHandle, outPublic } = await withHiddenAuth(tpm, owner, options, (primaryHandle) =>
     tpm.run(CreatePrimary, { primaryHandle, ...making }, { signal }),
   );
   const record = { handle: TPM_RH.OWNER, name: objectName(outPublic) };
-  return { handle: objectHandle, publicArea: outPublic, record, release: () => objectHandle.flush() };
+  const release = () => objectHandle.flush();
+  return { handle: objectHandle, publicArea: outPublic, record, authValue: undefined, release };
 }
 
-/** A foreign object may sit at the handle; only what can have children without any authorization is used. */
+/** A foreign object may sit at the handle; only what can have children by its authorization value is used. */
 function isStorageKey({ objectAttributes: has }: TpmtPublic): boolean {
-  return Boolean(has.restricted && has.decrypt && has.fixedTPM && has.fixedParent && has.userWithAuth && has.noDA);
+  return Boolean(has.restricted && has.decrypt && has.fixedTPM && has.fixedParent && has.userWithAuth);
 }

@@ -31,18 +31,13 @@ export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Pr
 async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, work: () => Promise<T>): Promise<T> {
   const before = await readLockout(tpm, { signal });
   if (before.inLockout && !force) throw lockedOut(before);
-  if (triesLeft(before) === 1 && !force) {
-    throw new PinError('pin-last-try', 'the PIN was not tried: one more wrong PIN would lock the TPM', {
-      triesLeft: 1,
-      retryAfterSeconds: before.recoveryTimeSeconds,
-      remedy: `wait ${before.recoveryTimeSeconds} s for another try, or force this one`,
-    });
-  }
+  if (!force) refuseLastTry('the PIN', before);
   try {
     return await work();
   } catch (error) {
     if (isTpmError(error, TPM_RC.LOCKOUT)) throw lockedOut(await readLockout(tpm), error);
-    if (!isTpmError(error, TPM_RC.AUTH_FAIL) && !isTpmError(error, TPM_RC.BAD_AUTH)) throw error;
+    const isPin = isTpmError(error) && error.code === 'tpm-auth-failed' && error.hierarchy === undefined;
+    if (!isPin) throw error;
     const after = await readLockout(tpm);
     const left = triesLeft(after);
     throw new PinError('pin-wrong', `the PIN is wrong; ${left} ${left === 1 ? 'try is' : 'tries are'} left`, {
@@ -52,6 +47,23 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
       remedy: 'give the right one',
     });
   }
+}
+
+/**
+ * Does the same for a storage key under dictionary attack protection, whose password may be wrong.
+ * @throws PinError `pin-last-try`.
+ */
+export async function spareLastTry(tpm: Tpm, options: SignalOptions): Promise<void> {
+  refuseLastTry('the password of the storage root key', await readLockout(tpm, options));
+}
+
+function refuseLastTry(what: string, before: LockoutState): void {
+  if (triesLeft(before) !== 1) return;
+  throw new PinError('pin-last-try', `${what} was not tried: one more wrong PIN would lock the TPM`, {
+    triesLeft: 1,
+    retryAfterSeconds: before.recoveryTimeSeconds,
+    remedy: `wait ${before.recoveryTimeSeconds} s for another try, or force this one`,
+  });
 }
 
 function lockedOut({ recoveryTimeSeconds }: LockoutState, refusal?: TpmRefusal): TpmError {

@@ -56,7 +56,7 @@ export interface TpmKeyProviderOptions extends ParentOptions {
    * are salted with it. Default: the parent of the key, whose Name is pinned when the first key is made under it.
    */
   readonly saltKey?: SaltKey | undefined;
-  /** Authorization of the endorsement hierarchy, for the attestation key. Default: the empty one. */
+  /** Authorization of the endorsement hierarchy, for the attestation key. Default: that of the `Tpm`. */
   readonly endorsementAuth?: Authorization | undefined;
   /** How PINs become authorization values. Default: scrypt with a salt per key. */
   readonly pinDerivation?: 'scrypt' | 'pcp-sha1' | 'pcp-sha256' | undefined;
@@ -254,15 +254,15 @@ export class TpmKeyProvider implements KeyProvider {
     { signal }: SignalOptions,
     work: (loaded: LoadedKey) => Promise<T>,
   ): Promise<T> {
-    const { ownerAuth, saltKey } = this.#options;
-    const loading = { authValue, ownerAuth, saltKey, signal };
+    const { ownerAuth, parentAuth, saltKey } = this.#options;
+    const loading = { authValue, ownerAuth, parentAuth, saltKey, signal };
     return await this.tpm.turn(() => withLoadedKey(this.tpm, key, loading, work), { signal });
   }
 
   /** Without the signal, which was for the opening of the provider. */
   #parentOptions(): Omit<TpmKeyProviderOptions, 'signal' | 'pinDerivation' | 'endorsementAuth'> {
-    const { recordedSrkName, ownerAuth, saltKey } = this.#options;
-    return { recordedSrkName, ownerAuth, saltKey };
+    const { recordedSrkName, ownerAuth, parentAuth, saltKey } = this.#options;
+    return { recordedSrkName, ownerAuth, parentAuth, saltKey };
   }
 
   #newDerivation(): PinDerivation {

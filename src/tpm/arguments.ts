@@ -16,12 +16,14 @@ export interface HandleArgument {
 
 const EMPTY = new Uint8Array(0);
 
+/** The handle alone is an entity without the rest. */
+export const entityOf = (arg: HandleArg): Entity =>
+  typeof arg === 'object' && !(arg instanceof TpmObject) ? arg : { handle: arg };
+
 /** The handles of `command` in `args`, in their order. @throws TypeError for what is no handle. */
 export function handleArguments(command: AnyCommand, args: object): HandleArgument[] {
   return command.handles.map(([key, role]) => {
-    const arg = (args as Readonly<Record<string, HandleArg | undefined>>)[key];
-    const entity: Entity = typeof arg === 'object' && !(arg instanceof TpmObject) ? arg : { handle: arg as number };
-    const { handle, name, auth } = entity;
+    const { handle, name, auth } = entityOf((args as Readonly<Record<string, HandleArg>>)[key] as HandleArg);
     if (typeof handle !== 'number' && !(handle instanceof TpmObject)) {
       throw new TypeError(`TPM2_${command.name}: ${key} must be a handle, a TpmObject or { handle, name, auth }`);
     }

@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Bytes, concat, uint32, uint32At } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError, withCleanup } from '../errors.ts';
-import type { SignalOptions } from '../signal.ts';
 import { authEntries, handleArguments, sessionsOf, usesObjectAuth } from './arguments.ts';
 import type { Call, InUse } from './call.ts';
 import { canBeLoadedBy, checkValues } from './check-values.ts';
@@ -24,13 +23,8 @@ import { SessionSlots } from './session-slots.ts';
 import { tpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
+import type { RunOptions } from './tpm-runner.ts';
 import { isGone, listVolatile } from './volatile.ts';
-
-/** Options of `Tpm.run`. */
-export interface RunOptions extends SignalOptions {
-  /** Sessions beside those that authorize: to encrypt, to audit. At most three in all. */
-  readonly sessions?: readonly Session[] | undefined;
-}
 
 const WARNINGS: ReadonlySet<number> = new Set([TPM_RC.RETRY, TPM_RC.YIELDED, TPM_RC.TESTING]);
 const MAX_RESENDS = 20;

@@ -1,13 +1,13 @@
 import { withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
-import type { Entity, HandleArg } from './command.ts';
+import { entityOf } from './arguments.ts';
+import type { HandleArg } from './command.ts';
 import { CreatePrimary } from './commands/hierarchy.ts';
 import { TPM_RH } from './constants.ts';
 import { type Session, trimAuthValue } from './session.ts';
 import { type SaltKey, startSession } from './start-session.ts';
 import { srkTemplate } from './templates.ts';
-import type { Tpm } from './tpm.ts';
-import { TpmObject } from './tpm-object.ts';
+import type { TpmRunner } from './tpm-runner.ts';
 
 /** Options of {@link withHiddenAuth}. */
 export interface HiddenAuthOptions extends SignalOptions {
@@ -21,16 +21,18 @@ export interface HiddenAuthOptions extends SignalOptions {
 const EMPTY = new Uint8Array(0);
 
 /**
- * Runs `work` with the same handle, authorized by a salted session if its authorization was given as bytes: so they are
- * proved, and never sent. An empty value hides nothing, and stays as it is.
+ * Runs `work` with the same handle, authorized by a salted session if its authorization was given as bytes, or if it has none
+ * and the TPM was opened with the password of that hierarchy: so they are proved, and never sent. An empty value hides nothing,
+ * and stays as it is.
  */
 export async function withHiddenAuth<T>(
-  tpm: Tpm,
+  tpm: TpmRunner,
   arg: HandleArg,
   options: HiddenAuthOptions,
   work: (arg: HandleArg) => Promise<T>,
 ): Promise<T> {
-  const { auth, ...entity }: Entity = typeof arg === 'number' || arg instanceof TpmObject ? { handle: arg } : arg;
+  const given = entityOf(arg);
+  const { auth = await tpm.passwordOf(given.handle, options), ...entity } = given;
   if (!(auth instanceof Uint8Array) || trimAuthValue(auth).length === 0) return await work(arg);
   const job = async (): Promise<T> => {
     const session = await saltedSession(tpm, options);
@@ -42,7 +44,7 @@ export async function withHiddenAuth<T>(
   return await tpm.turn(job, options);
 }
 
-async function saltedSession(tpm: Tpm, { saltKey, signal }: HiddenAuthOptions): Promise<Session> {
+async function saltedSession(tpm: TpmRunner, { saltKey, signal }: HiddenAuthOptions): Promise<Session> {
   if (saltKey !== undefined) return await startSession(tpm, { salt: saltKey, signal });
   const making = {
     ...{ primaryHandle: TPM_RH.NULL, inPublic: srkTemplate('p-256') },

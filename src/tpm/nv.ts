@@ -15,7 +15,7 @@ import { TPM_RC } from './tpm-rc.ts';
 
 /** Options of {@link readNv}. */
 export interface ReadNvOptions extends SignalOptions {
-  /** Authorization of the owner, for an index that only the owner can read. Default: the empty one. */
+  /** Authorization of the owner, for an index that only the owner can read. Default: that of the `Tpm`. */
   readonly ownerAuth?: Authorization | undefined;
 }
 

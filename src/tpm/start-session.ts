@@ -8,8 +8,8 @@ import { Session, type SessionUse, sessionKey, trimAuthValue } from './session.t
 import { type SharedSecret, shareSecret } from './shared-secret.ts';
 import type { TpmtSymDef } from './structures/algorithm.ts';
 import type { TpmtPublic } from './structures/object.ts';
-import type { Tpm } from './tpm.ts';
 import type { TpmObject } from './tpm-object.ts';
+import type { TpmRunner } from './tpm-runner.ts';
 
 /** A key that the salt of a session is encrypted to; its public area must be trusted, not merely read from the TPM. */
 export interface SaltKey {
@@ -48,7 +48,7 @@ const TYPES = { hmac: TPM_SE.HMAC, policy: TPM_SE.POLICY, trial: TPM_SE.TRIAL } 
  * Starts an HMAC, policy or trial session; close it when it is done, or let its last use say `continueSession: false`.
  * Part 1, 19.6.8: the session key is KDFa over the authorization value of `bind` and the salt.
  */
-export async function startSession(tpm: Tpm, options: StartSessionOptions = {}): Promise<Session> {
+export async function startSession(tpm: TpmRunner, options: StartSessionOptions = {}): Promise<Session> {
   const { type = 'hmac', authHash = TPM_ALG.SHA256, salt, bind, signal } = options;
   const isKeyed = salt !== undefined || bind !== undefined;
   const symmetric =

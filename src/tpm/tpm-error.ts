@@ -1,5 +1,6 @@
-import { type ResponseCode, TpmError } from '../errors/tpm-error.ts';
-import { TPM_RH } from './constants.ts';
+import { type HierarchyName, type ResponseCode, TpmError } from '../errors/tpm-error.ts';
+import { handleType, TPM_HT } from './constants.ts';
+import { hierarchyOf } from './hierarchy-auth.ts';
 import { decodeResponseCode, describeResponseCode } from './response-code.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
@@ -20,13 +21,17 @@ const CODES: ReadonlyMap<number, TpmError['code']> = new Map<number, TpmError['c
   [TPM_RC.TESTING, 'tpm-retry-exhausted'],
 ]);
 
-/** What has an authorization value of its own and no key: Part 1, 13. */
-const HIERARCHIES: ReadonlyMap<number | undefined, string> = new Map([
-  [TPM_RH.OWNER, 'owner hierarchy'],
-  [TPM_RH.ENDORSEMENT, 'endorsement hierarchy'],
-  [TPM_RH.PLATFORM, 'platform hierarchy'],
-  [TPM_RH.LOCKOUT, 'lockout hierarchy'],
-]);
+/** What messages call them. Part 1, 13. */
+const CALLED: Readonly<Record<HierarchyName, string>> = {
+  owner: 'owner hierarchy',
+  endorsement: 'endorsement hierarchy',
+  lockout: 'lockout hierarchy',
+  platform: 'platform hierarchy',
+  storageParent: 'storage root key',
+};
+
+/** Commands whose first handle is a storage key. */
+const UNDER_A_PARENT: ReadonlySet<string> = new Set(['Create', 'CreateLoaded', 'Load', 'Import']);
 
 /** What the message of an error names. */
 export interface CommandNames {
@@ -44,11 +49,21 @@ export function tpmError(command: string, code: number, names: CommandNames, det
   const list = position?.kind === 'parameter' ? names.parameters : position?.kind === 'handle' ? names.handles : [];
   const parameterName = position === undefined ? undefined : list[position.number - 1];
   const errorCode = CODES.get(responseCode.base) ?? 'tpm-response';
-  const refused = position?.kind === 'session' ? HIERARCHIES.get(names.values?.[position.number - 1]) : undefined;
-  const hierarchy = errorCode === 'tpm-auth-failed' ? refused : undefined;
-  const whose = hierarchy === undefined ? '' : `: the ${hierarchy} has a password, and not the one that was given`;
-  return new TpmError(errorCode, describeResponseCode(responseCode, command, parameterName) + whose + detail, {
-    ...{ command, responseCode },
-    remedy: hierarchy === undefined ? responseCode.advice : `give the password of the ${hierarchy}`,
+  const refused = position?.kind === 'session' ? names.values?.[position.number - 1] : undefined;
+  const hierarchy = errorCode === 'tpm-auth-failed' ? whoseOf(refused, command) : undefined;
+  const message = describeResponseCode(responseCode, command, parameterName);
+  if (hierarchy === undefined) {
+    return new TpmError(errorCode, message + detail, { command, responseCode, remedy: responseCode.advice });
+  }
+  const called = CALLED[hierarchy];
+  return new TpmError(errorCode, `${message}: the ${called} has a password, and not the one that was given${detail}`, {
+    ...{ command, responseCode, hierarchy },
+    remedy: `give the password of the ${called} (hierarchyAuth.${hierarchy})`,
   });
+}
+
+/** Whose password was refused; undefined for that of another object. */
+function whoseOf(handle: number | undefined, command: string): HierarchyName | undefined {
+  const isParent = handle !== undefined && handleType(handle) === TPM_HT.PERSISTENT && UNDER_A_PARENT.has(command);
+  return isParent ? 'storageParent' : hierarchyOf(handle);
 }

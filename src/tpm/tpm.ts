@@ -1,3 +1,4 @@
+import type { HierarchyName } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { handleArguments, sessionsOf } from './arguments.ts';
@@ -6,12 +7,15 @@ import { TimedSender, type TpmTimes } from './command-time.ts';
 import { StartAuthSession, type StartAuthSessionArgs, type StartAuthSessionResult } from './commands/session.ts';
 import { Shutdown } from './commands/start-up.ts';
 import { TPM_SU } from './constants.ts';
-import { Engine, type RunOptions } from './engine.ts';
+import { Engine } from './engine.ts';
 import { shutdownAtExit } from './exit-hook.ts';
+import { withHiddenAuth } from './hidden-auth.ts';
+import { bareHandle, type HierarchyAuth, HierarchyPasswords } from './hierarchy-auth.ts';
 import { Marks } from './marks.ts';
 import { Queue } from './queue.ts';
 import type { Session } from './session.ts';
 import type { TpmObject } from './tpm-object.ts';
+import type { RunOptions, TpmRunner } from './tpm-runner.ts';
 import type { TpmTransport } from './transport.ts';
 import { Turns } from './turns.ts';
 
@@ -23,6 +27,11 @@ export interface TpmOptions extends SignalOptions, TpmTimes {
    * Default of `openTpm`: `keyprov/tpm-marks` in the user's cache directory. Default of `Tpm.open`: none.
    */
   readonly marksDirectory?: string | undefined;
+  /**
+   * The passwords of the hierarchies and of the storage root key. Every command that names one of them without an
+   * authorization is given its password, in a salted session.
+   */
+  readonly hierarchyAuth?: HierarchyAuth | undefined;
 }
 
 /**
@@ -32,7 +41,7 @@ export interface TpmOptions extends SignalOptions, TpmTimes {
  * Objects that commands load are {@link TpmObject}s. When a TPM has no room for one more (three slots are the rule),
  * those that the command at hand does not use are saved and flushed, and loaded again when they are needed.
  */
-export class Tpm {
+export class Tpm implements TpmRunner {
   /** How many were opened so far in this process. */
   static opened = 0;
   readonly transport: TpmTransport;
@@ -43,6 +52,7 @@ export class Tpm {
   readonly #marks: Marks | undefined;
   readonly #sender: TimedSender;
   readonly #engine: Engine;
+  readonly #passwords: HierarchyPasswords | undefined;
   #closing: Promise<void> | undefined;
   #forgetExit: () => void = () => {};
 
@@ -52,6 +62,7 @@ export class Tpm {
     const isShared = !transport.managed && !this.#isInProcess;
     if (isShared && directory !== undefined) this.#marks = new Marks(transport.address, directory);
     this.#sender = new TimedSender(transport, options);
+    if (options.hierarchyAuth !== undefined) this.#passwords = new HierarchyPasswords(this, options.hierarchyAuth);
     this.#engine = new Engine(this, this.#sender, { marks: this.#marks, mayBeOff: isShared });
   }
 
@@ -101,6 +112,13 @@ export class Tpm {
   async run<A extends object, R extends object>(command: Command<A, R>, args: A, options: RunOptions = {}): Promise<R> {
     if (this.#closing !== undefined) throw this.#closedError();
     const { signal } = options;
+    const bare = this.#passwords && (await bareHandle(command, args, this.#passwords, options));
+    if (bare !== undefined) {
+      const { key, ...hierarchy } = bare;
+      return await withHiddenAuth(this, hierarchy, { signal }, (arg) =>
+        this.run(command, { ...args, [key]: arg }, options),
+      );
+    }
     try {
       return await this.#queue.run(() => this.#engine.execute(command, args, options), {
         signal,
@@ -110,6 +128,16 @@ export class Tpm {
       await this.#endLastUses(sessionsOf(handleArguments(command, args), options.sessions), error, signal);
       throw error;
     }
+  }
+
+  /** The password of `handle` that this `Tpm` was opened with, if it needs one. For `withHiddenAuth`. */
+  async passwordOf(handle: number | TpmObject, options: SignalOptions): Promise<Uint8Array | undefined> {
+    return typeof handle === 'number' ? await this.#passwords?.of(handle, options) : undefined;
+  }
+
+  /** The password of that name, asked for if nobody has been yet. For keys whose parent has refused. */
+  async askPassword(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
+    return await this.#passwords?.ask(name, options);
   }
 
   /**
@@ -202,6 +230,7 @@ export class Tpm {
       // A connection that is gone has nothing left to tidy up; anything else the caller must know.
       if (!(error instanceof KeyprovError) || !error.code.startsWith('transport-')) throw error;
     } finally {
+      this.#passwords?.wipe();
       this.#marks?.close();
       await this.transport.close();
     }

@@ -25,7 +25,7 @@ import { policyOptions, readFallBack, readPolicy } from '../options/policy-optio
 import { profileOption, readProfile } from '../options/profile-option.ts';
 import { GUID } from '../options/service-option.ts';
 import { openStore, storeOption } from '../options/store-option.ts';
-import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
+import { type NamedTpm, readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import { EXPORTS, type ExportedFiles, openOutputDirectory } from '../output-directory.ts';
 import { readPin } from '../terminal/pin-file.ts';
@@ -55,9 +55,8 @@ function define(command: Command): void {
     .addOption(storeOption())
     .addOption(valueOption('--out <dir>', 'a new store for the key, with its request'))
     .addOption(valueOption('--user <name>', 'whose key it is'))
-    .addOption(valueOption('--device-id <guid>', 'the device that it is made on'))
-    .addOption(tpmOption());
-  for (const option of policyOptions()) command.addOption(option);
+    .addOption(valueOption('--device-id <guid>', 'the device that it is made on'));
+  for (const option of [...tpmOptions(), ...policyOptions()]) command.addOption(option);
   command
     .addOption(profileOption())
     .addOption(valueOption('--challenge <hex>', 'what the TPM attests the key over (default: random)'))
@@ -72,15 +71,14 @@ interface Wish
     ProvisionKeyOptions,
     'policy' | 'profile' | 'user' | 'deviceId' | 'pin' | 'allowDowngrade' | 'fallBack'
   > {
-  /** Of the TPM, or `none`. */
-  readonly address: string;
+  readonly tpm: NamedTpm;
   readonly challenge: Bytes;
   readonly isNewStore: boolean;
 }
 
 async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const { report, signal } = context;
-  const address = readTpmAddress(given, context);
+  const tpm = readNamedTpm(given, context);
   const { policy, setsPinRules } = await readPolicy(given, context);
   const [user, deviceId, directory] = [given.text('user'), given.text('device-id'), given.text('out')];
   const challenge = given.hex('challenge', 64);
@@ -97,7 +95,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
   try {
     const allowDowngrade = given.has('allow-downgrade');
-    const wish = { address, policy, profile, user, deviceId, pin, allowDowngrade, fallBack };
+    const wish = { tpm, policy, profile, user, deviceId, pin, allowDowngrade, fallBack };
     const over = challenge ?? randomChallenge(report);
     const make = (store: KeyStore, previous: Backend | undefined) =>
       createKey(store, { ...wish, challenge: over, isNewStore: directory !== undefined }, previous, context);
@@ -110,7 +108,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
     }
     const made = await make(store, await previousBackend(store, user, earlier));
     await store.save(made, { signal });
-    return describe(made, store.directory, {}, address, report);
+    return describe(made, store.directory, {}, tpm.address, report);
   } finally {
     wipe(pin);
   }
@@ -135,7 +133,7 @@ async function previousBackend(
 
 async function createKey(
   store: KeyStore,
-  { address, isNewStore, ...wish }: Wish,
+  { tpm, isNewStore, ...wish }: Wish,
   previous: Backend | undefined,
   { report, signal }: Context,
 ): Promise<ProvisionedKey> {
@@ -143,7 +141,7 @@ async function createKey(
   const { algorithm } = wish.policy;
   return await provisionKey({
     ...{ ...wish, previous, signal },
-    sources: showingKeySources(address, store, { algorithm, progress, isNewStore }),
+    sources: showingKeySources(tpm, store, { algorithm, progress, isNewStore }),
     onEvent: (event) => showEvent(event, progress),
   });
 }

@@ -41,10 +41,7 @@ export const resetCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description(
-    'for a PIN that was forgotten: unregister the key and provision a new one; with --keep-key, only set a new PIN, ' +
-      'with the help of a recovery service',
-  );
+  command.description('for a forgotten PIN: replace the key, or with --keep-key only the PIN');
   for (const option of runOptions()) command.addOption(option);
   command
     .addOption(keyIdOption())
@@ -80,7 +77,10 @@ async function replaceKey(found: RegisteredKey, wish: RunArguments, context: Run
   const { store, report, prompter, signal, environment } = context;
   const { user, service } = wish;
   if (wish.prerequisites === 'check') {
-    const prerequisites = await checkRunPrerequisites({ ...demandOf(found, wish), store, environment }, { signal });
+    const prerequisites = await checkRunPrerequisites(
+      { ...demandOf(found, wish), ...wish.tpm, store, environment },
+      { signal },
+    );
     if (prerequisites.result === 'WillNotProvision') {
       return describeRun({ status: 'blocked', prerequisites }, store, report);
     }
@@ -99,12 +99,12 @@ async function replaceKey(found: RegisteredKey, wish: RunArguments, context: Run
 /** The choice of a provider, as the run will make it. @throws SelectionError where there is none, or not at present. */
 async function checkNewKeyCanBeMade(
   { record }: RegisteredKey,
-  { address, merged: { policy }, hasPin, allowDowngrade, fallBack }: RunArguments,
+  { tpm, merged: { policy }, hasPin, allowDowngrade, fallBack }: RunArguments,
   { store, signal }: RunContext,
 ): Promise<void> {
   const { algorithm } = policy;
   const options = { algorithm, hasPin, previous: record.backend, allowDowngrade, fallBack, signal };
-  await withKeyPlaces(address, store, async ({ sources }) => {
+  await withKeyPlaces(tpm, store, async ({ sources }) => {
     const selection = await selectKeyProvider(policy, sources, options);
     await selection.close();
   });
@@ -135,9 +135,9 @@ async function resetKeepingKey(
   wish: RunArguments,
   { store, report, prompter, signal }: RunContext,
 ): Promise<Outcome> {
-  const { address, merged, user, recovery, pinFile: file } = wish;
+  const { tpm: named, merged, user, recovery, pinFile: file } = wish;
   const policy = pinRulesFor(found.record, merged);
-  const record = await withKeyPlaces(address, store, async ({ tpm }) => {
+  const record = await withKeyPlaces(named, store, async ({ tpm }) => {
     const isInTpm = found.record.backend === 'tpm';
     const provider = isInTpm ? await openTpmKeyProvider(await tpm({ signal }), { signal }) : storeKeyProvider(store);
     return await resetPinKeepingKey(store, found.record.id, {

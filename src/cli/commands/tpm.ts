@@ -1,41 +1,47 @@
 import type { Command } from 'commander';
 import { KeyprovError, withCleanup } from '../../errors.ts';
+import { DictionaryAttackLockReset } from '../../tpm/commands/dictionary-attack.ts';
+import { TPM_RH } from '../../tpm/constants.ts';
 import { flushVolatile, readVolatile, type VolatileEntry } from '../../tpm/contents.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { storeOption, storePath } from '../options/store-option.ts';
-import { readTpmAddress, tpmOption } from '../options/tpm-option.ts';
+import { readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
 import { repeatableOption } from '../options/value-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov tpm`. */
 export const tpmCommand: CliCommand = {
   name: 'tpm',
-  examples: ['keyprov tpm', 'keyprov tpm --tpm device:/dev/tpm0 --flush 0x80000000', 'keyprov tpm --flush-all'],
+  examples: ['keyprov tpm', 'keyprov tpm --tpm device:/dev/tpm0 --flush 0x80000000', 'keyprov tpm --reset-lockout'],
   define,
   run: runTpm,
 };
 
 function define(command: Command): void {
   command
-    .description('say which transient objects and sessions take the room in a TPM, and flush them if you say so')
-    .addOption(tpmOption())
+    .description(
+      'say which transient objects and sessions take the room in a TPM, and flush them or end its lockout if you say so',
+    )
     .addOption(storeOption())
     .addOption(repeatableOption('--flush <handle>', 'take this one out, such as 0x80000000 (repeatable)'))
-    .option('--flush-all', 'take all of them out, also those of other programs');
+    .option('--flush-all', 'take all of them out, also those of other programs')
+    .option('--reset-lockout', 'set the count of wrong PINs back to 0, as who has the lockout password may');
+  for (const option of tpmOptions()) command.addOption(option);
 }
 
 async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const { signal, environment } = context;
-  const address = readTpmAddress(given, context);
+  const { address, hierarchyAuth } = readNamedTpm(given, context);
   const handles = given.texts('flush').map((text) => readHandle(given, text));
   const all = given.has('flush-all');
+  const resets = given.has('reset-lockout');
   if (address === 'none') given.problems.push('--tpm none: name a TPM');
   const options = { signal, marksDirectory: storePath(given, environment) };
   given.check();
-  const tpm = await openTpm(address, { signal, lifetime: signal });
+  const tpm = await openTpm(address, { signal, lifetime: signal, hierarchyAuth });
   return await withCleanup(
     async () => {
       const entries = await readVolatile(tpm, options);
@@ -48,15 +54,17 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
       const flushed = entries.filter(({ handle }) => all || handles.includes(handle));
       const flushing = flushed.map(({ handle }) => handle);
       await flushVolatile(tpm, flushing, options);
+      if (resets) await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT }, { signal });
       const isFlushed = (entry: VolatileEntry): boolean => flushed.includes(entry);
       const lines = entries.map((entry) => describe(entry, isFlushed(entry)));
       if (entries.length === 0) lines.push('nothing');
+      if (resets) lines.push('the count of wrong PINs is 0 again');
       if (tpm.transport.managed) lines.push('a resource manager keeps what other programs have apart');
       return {
         exitCode: EXIT.done,
         lines,
         json: {
-          ...{ tpm: tpm.transport.address, managed: tpm.transport.managed },
+          ...{ tpm: tpm.transport.address, managed: tpm.transport.managed, lockoutReset: resets },
           entries: entries.map((entry) => ({ ...entry, handle: hex(entry.handle), flushed: isFlushed(entry) })),
         },
       };

@@ -132,7 +132,7 @@ export class Arguments {
 
   /** Whether what was typed by mistake may be a secret, as far as its options tell. */
   get #takesSecrets(): boolean {
-    return this.#command.options.some(({ long }) => /pin|password|token|secret/.test(long ?? ''));
+    return this.#command.options.some(({ long }) => /pin|tpm-auth|password|token|secret/.test(long ?? ''));
   }
 
   #findStrangers(): void {

@@ -6,7 +6,7 @@ import type { Arguments } from './arguments.ts';
 import { policyFileOptions, readPolicy } from './policy-option.ts';
 import { GUID } from './service-option.ts';
 import { storeOption } from './store-option.ts';
-import { readTpmAddress, tpmOption } from './tpm-option.ts';
+import { type NamedTpm, readNamedTpm, tpmOptions } from './tpm-option.ts';
 import { valueOption } from './value-option.ts';
 
 /** The options of every command on a key of a store. */
@@ -16,7 +16,7 @@ export function keyOptions(): Option[] {
     valueOption('--user <name>', 'whose key (default: the only one)'),
     valueOption('--device-id <guid>', 'the key of which device'),
     keyIdOption(),
-    tpmOption(),
+    ...tpmOptions(),
     ...policyFileOptions(),
   ];
 }
@@ -29,8 +29,7 @@ export function keyIdOption(): Option {
 /** Which key is meant, where it may be, and what it must obey. */
 export interface KeyArguments {
   readonly choice: KeyChoice;
-  /** Address of the TPM, or `none`. */
-  readonly tpm: string;
+  readonly tpm: NamedTpm;
   readonly inForce: PolicyInForce;
 }
 
@@ -40,7 +39,7 @@ export async function readKeyArguments(given: Arguments, context: Context): Prom
   if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is no GUID');
   return {
     choice: { id: readKeyId(given), user: given.text('user'), deviceId },
-    tpm: readTpmAddress(given, context),
+    tpm: readNamedTpm(given, context),
     inForce: await readPolicy(given, context),
   };
 }

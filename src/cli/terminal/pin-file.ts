@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
-import { type Bytes, wipe } from '../../bytes.ts';
+import { type Bytes, copy, wipe } from '../../bytes.ts';
 import { MAX_PIN_BYTES, pinFromFile } from '../../policy/index.ts';
 import { fileIo } from '../file-io.ts';
 import { UsageError } from '../options/arguments.ts';
@@ -21,24 +21,40 @@ export async function readPin(path: string, report: Report, signal: AbortSignal)
   if (path === '-' && process.stdin.isTTY) {
     throw new UsageError(['--pin-file -: standard input is a terminal, which would show the PIN']);
   }
+  const file = await readSecretFile(path, 'PIN', report, signal);
+  try {
+    return pinFromFile(file, { name });
+  } finally {
+    wipe(file);
+  }
+}
+
+/**
+ * The first bytes of a file with a secret: those of the longest PIN, and some more, so that what is too long is seen.
+ * Warnings call it the `what` file. The caller wipes them.
+ */
+export async function readSecretFile(path: string, what: string, report: Report, signal: AbortSignal): Promise<Bytes> {
   const buffer = new Uint8Array(MAX_SIZE);
   try {
+    const name = path === '-' ? 'standard input' : path;
     const length = await fileIo(name, () => readInto(buffer, path, signal), signal);
-    if (path !== '-') await warnOfOthers(path, report);
-    return pinFromFile(buffer.subarray(0, length), { name });
+    if (path !== '-') await warnOfOthers(path, what, report);
+    return copy(buffer.subarray(0, length));
   } finally {
     wipe(buffer);
   }
 }
 
-async function warnOfOthers(path: string, report: Report): Promise<void> {
+async function warnOfOthers(path: string, what: string, report: Report): Promise<void> {
   const user = process.geteuid?.();
   if (user === undefined) return; // Windows
   const { uid, mode } = await stat(path);
   const rights = [(mode & 0o044) !== 0 && 'read', (mode & 0o022) !== 0 && 'write'].filter(Boolean);
-  if (rights.length > 0) report.warn(`others can ${rights.join(' and ')} the PIN file ${path}; chmod 600 it`);
+  if (rights.length > 0) report.warn(`others can ${rights.join(' and ')} the ${what} file ${path}; chmod 600 it`);
   if (uid !== 0 && uid !== user) {
-    report.warn(`the PIN file ${path} belongs to user ${uid}, who can read and change the PIN; chown ${user} it`);
+    report.warn(
+      `the ${what} file ${path} belongs to user ${uid}, who can read and change the ${what}; chown ${user} it`,
+    );
   }
 }
 

@@ -12,7 +12,7 @@ import { UsageError } from '../options/arguments.ts';
 import { Printer } from './printer.ts';
 import { isLive, LiveProgress, PlainProgress, type Progress, SILENT } from './progress.ts';
 import { Interrupted } from './signals.ts';
-import { wayOn } from './ways-on.ts';
+import { inOptions, wayOn } from './ways-on.ts';
 
 /** What a command comes to where it does not throw. */
 export interface Outcome {
@@ -60,7 +60,8 @@ export class Report {
   }
 
   /** Says what the user should know although all goes on. */
-  warn(text: string): void {
+  warn(said: string): void {
+    const text = inOptions(said);
     this.#warnings.push(text);
     this.progress.note(`warning: ${text}`);
   }
@@ -97,7 +98,7 @@ export class Report {
 
   #errorLines(error: unknown): string[] {
     const lines = [...linesOf(error), wayOn(error) ?? [], this.windowsLine(error)].flat();
-    return lines.map((line) => `keyprov: ${line}`);
+    return lines.map((line) => `keyprov: ${inOptions(line)}`);
   }
 
   #write(json: object): void {

@@ -113,7 +113,7 @@ async function provisionFor(
   const { prompter, report } = context;
   prompter.say('The simulated authenticator of the demo approves by itself, after a second.');
   const wish: RunArguments = {
-    ...{ service, user, deviceId: device.deviceId, address: demoTpm(context.directory) },
+    ...{ service, user, deviceId: device.deviceId, tpm: { address: demoTpm(context.directory) } },
     profile: 'attested',
     ...{ merged, pinFile: undefined, hasPin: true, recovery: undefined },
     ...{ dsregcmd: dsregcmdText(world), prerequisites: 'check', allowDowngrade: false },
@@ -195,7 +195,7 @@ async function signIn(
     const pin = given === undefined ? await readCurrentPin(`PIN of ${user}, to sign in`, input, signal) : copy(given);
     report.progress.begin('sign-in', 'with an assertion that the key signs, in the TPM');
     try {
-      await withKeyPlaces(demoTpm(context.directory), store, async ({ sources }) => {
+      await withKeyPlaces({ address: demoTpm(context.directory) }, store, async ({ sources }) => {
         const stored = await openKey({ record, store, sources });
         const sign: SigningKey['sign'] = (what) => stored.sign({ ...what, pin, signal });
         const userKey = { publicKey: record.publicKey, sign };

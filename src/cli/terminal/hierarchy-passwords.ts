@@ -1,0 +1,61 @@
+import { type Bytes, copy, wipe } from '../../bytes.ts';
+import type { HierarchyName } from '../../errors/tpm-error.ts';
+import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
+import type { Context } from '../command.ts';
+import { type Arguments, UsageError } from '../options/arguments.ts';
+import { PASSWORDS } from '../options/password-names.ts';
+import { readSecretFile } from './pin-file.ts';
+
+/** A digest of SHA-512: a TPM takes no longer value. Part 1, 13. */
+const MAX_PASSWORD_BYTES = 64;
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+/**
+ * What gives the passwords when the TPM wants them: the files of `--tpm-auth`, or the terminal. Without both there is none,
+ * and standard input is left to the PIN.
+ */
+export function hierarchyPasswords(given: Arguments, { prompter, report, signal }: Context): HierarchyAuth {
+  const files = readFiles(given);
+  const auth: Partial<Record<HierarchyName, () => Promise<Bytes | undefined>>> = {};
+  for (const [option, member, what] of PASSWORDS) {
+    const file = files.get(option);
+    if (file === undefined && !prompter.isTerminal) continue;
+    auth[member] = async () => {
+      const isFile = file !== undefined && file !== '-';
+      const question = `Password of the TPM's ${what}`;
+      const secret = await (isFile
+        ? readSecretFile(file, 'password', report, signal)
+        : prompter.askSecret(question, signal));
+      try {
+        return secret && passwordIn(secret, `--tpm-auth ${option}`);
+      } finally {
+        wipe(secret);
+      }
+    };
+  }
+  return auth;
+}
+
+function readFiles(given: Arguments): ReadonlyMap<string, string> {
+  const files = new Map<string, string>();
+  for (const text of given.texts('tpm-auth')) {
+    const [option = '', ...path] = text.split('=');
+    const isKnown = PASSWORDS.some(([name]) => name === option);
+    // What stands there by mistake may be a password.
+    if (isKnown && path.join('=') !== '') files.set(option, path.join('='));
+    else given.problems.push(`--tpm-auth takes ${PASSWORDS.map(([name]) => `${name}=FILE`).join(', ')}`);
+  }
+  return files;
+}
+
+/** The bytes without one newline at their end. */
+function passwordIn(bytes: Bytes, option: string): Bytes {
+  let end = bytes.length;
+  if (bytes[end - 1] === LINE_FEED) end -= bytes[end - 2] === CARRIAGE_RETURN ? 2 : 1;
+  if (end === 0) throw new UsageError([`${option}: there is no password`]);
+  if (end > MAX_PASSWORD_BYTES) {
+    throw new UsageError([`${option}: more than the ${MAX_PASSWORD_BYTES} bytes that a password of a TPM can have`]);
+  }
+  return copy(bytes.subarray(0, end));
+}

@@ -1,0 +1,110 @@
+import { wipe } from '../bytes.ts';
+import type { HierarchyName } from '../errors/tpm-error.ts';
+import type { SignalOptions } from '../signal.ts';
+import { entityOf } from './arguments.ts';
+import type { AnyCommand, HandleArg } from './command.ts';
+import { GetCapability } from './commands/capability.ts';
+import { TPM_CAP, TPM_PT, TPM_RH } from './constants.ts';
+import type { TpmRunner } from './tpm-runner.ts';
+
+/**
+ * Gives a password when the TPM wants it, once. The `Tpm` overwrites the bytes when it is closed. Undefined: there is none,
+ * and the TPM will refuse.
+ */
+export type AskHierarchyAuth = (options: SignalOptions) => Promise<Uint8Array | undefined>;
+
+/**
+ * The passwords of the hierarchies and of the storage root key (`storageParent`), or who gives them. One of a hierarchy that
+ * has none is not used. They are proved in salted sessions, and never sent.
+ */
+export type HierarchyAuth = { readonly [N in HierarchyName]?: Uint8Array | AskHierarchyAuth | undefined };
+
+/** The handle of the storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. */
+export const SRK_HANDLE = 0x81000001;
+
+const NAMES: ReadonlyMap<number, HierarchyName> = new Map([
+  [TPM_RH.OWNER, 'owner'],
+  [TPM_RH.ENDORSEMENT, 'endorsement'],
+  [TPM_RH.LOCKOUT, 'lockout'],
+  [TPM_RH.PLATFORM, 'platform'],
+  [SRK_HANDLE, 'storageParent'],
+]);
+
+/** Where a TPM says that a hierarchy has a password. TPMA_PERMANENT, Part 2, 8.6. */
+const SET_BITS: Partial<Record<HierarchyName, number>> = { owner: 1, endorsement: 2, lockout: 4 };
+
+/** The name of a handle that has a password of its own; undefined for every other one. */
+export function hierarchyOf(handle: number | undefined): HierarchyName | undefined {
+  return handle === undefined ? undefined : NAMES.get(handle);
+}
+
+/** The passwords that a {@link Tpm} was opened with. */
+export class HierarchyPasswords {
+  readonly #tpm: TpmRunner;
+  readonly #given: HierarchyAuth;
+  readonly #asked = new Map<HierarchyName, Promise<Uint8Array | undefined>>();
+  readonly #secrets: (Uint8Array | undefined)[] = [];
+
+  constructor(tpm: TpmRunner, given: HierarchyAuth) {
+    this.#tpm = tpm;
+    this.#given = given;
+  }
+
+  /** The password for `handle`, if it is of a hierarchy that has one, or of the storage root key and known already. */
+  async of(handle: number, { signal }: SignalOptions): Promise<Uint8Array | undefined> {
+    const name = hierarchyOf(handle);
+    if (name === undefined || this.#given[name] === undefined) return undefined;
+    if (name === 'storageParent') {
+      const given = this.#given[name];
+      return given instanceof Uint8Array ? given : await this.#asked.get(name);
+    }
+    return (await this.#isSet(name, { signal })) ? await this.ask(name, { signal }) : undefined;
+  }
+
+  /** The password of that name, asked for if it was not given as bytes. */
+  async ask(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
+    const given = this.#given[name];
+    if (given === undefined || given instanceof Uint8Array) return given;
+    const asked = this.#asked.get(name) ?? given(options);
+    this.#asked.set(name, asked);
+    try {
+      const secret = await asked;
+      this.#secrets.push(secret);
+      return secret;
+    } catch (error) {
+      this.#asked.delete(name); // nothing was answered: the next use asks again
+      throw error;
+    }
+  }
+
+  /** Overwrites what was asked for. */
+  wipe(): void {
+    wipe(...this.#secrets);
+  }
+
+  async #isSet(name: HierarchyName, { signal }: SignalOptions): Promise<boolean> {
+    const bit = SET_BITS[name];
+    if (bit === undefined) return true;
+    const asking = { capability: TPM_CAP.TPM_PROPERTIES, property: TPM_PT.PERMANENT, propertyCount: 1 };
+    const { capabilityData } = await this.#tpm.run(GetCapability, asking, { signal });
+    if (capabilityData.capability !== TPM_CAP.TPM_PROPERTIES) return true;
+    const [first] = capabilityData.data;
+    return first?.property !== TPM_PT.PERMANENT || (first.value & bit) !== 0;
+  }
+}
+
+/** The first handle of a command that has to be authorized, is not, and has a password that is known, with it. */
+export async function bareHandle(
+  command: AnyCommand,
+  args: object,
+  passwords: HierarchyPasswords,
+  options: SignalOptions,
+): Promise<{ readonly key: string; readonly handle: number; readonly auth: Uint8Array } | undefined> {
+  for (const [key, role] of command.handles) {
+    const { handle, auth: given } = entityOf((args as Readonly<Record<string, HandleArg>>)[key] as HandleArg);
+    if (role === 'none' || given !== undefined || typeof handle !== 'number') continue;
+    const auth = await passwords.of(handle, options);
+    if (auth !== undefined) return { key, handle, auth };
+  }
+  return undefined;
+}

@@ -1,0 +1,24 @@
+import type { SignalOptions } from '../signal.ts';
+import type { Command } from './command.ts';
+import type { StartAuthSessionArgs, StartAuthSessionResult } from './commands/session.ts';
+import type { Session } from './session.ts';
+import type { TpmObject } from './tpm-object.ts';
+
+/** Options of `Tpm.run`. */
+export interface RunOptions extends SignalOptions {
+  /** Sessions beside those that authorize: to encrypt, to audit. At most three in all. */
+  readonly sessions?: readonly Session[] | undefined;
+}
+
+/** What sessions need of a `Tpm`, which has it. */
+export interface TpmRunner {
+  run<A extends object, R extends object>(command: Command<A, R>, args: A, options?: RunOptions): Promise<R>;
+  turn<T>(job: () => Promise<T>, options?: SignalOptions): Promise<T>;
+  openSession(
+    args: StartAuthSessionArgs,
+    make: (answer: StartAuthSessionResult) => Session,
+    options: SignalOptions,
+  ): Promise<Session>;
+  flushSession(session: Session): Promise<void>;
+  passwordOf(handle: number | TpmObject, options: SignalOptions): Promise<Uint8Array | undefined>;
+}

@@ -1,0 +1,104 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  type LocalSwtpm,
+  missingPrograms,
+  startLocalSwtpm,
+  toolEnvironment,
+} from '../integration/support/local-swtpm.ts';
+import { commandLines } from './support/command-lines.ts';
+import { temporaryDirectory } from './support/keyprov.ts';
+import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
+
+const commands = commandLines({ cheapScrypt: true });
+const PASSWORDS = { owner: 'the owner of it', endorsement: 'the endorsement', lockout: 'for the lockout' };
+const PIN = '731902';
+
+describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('passwords of the hierarchies', () => {
+  let swtpm: LocalSwtpm;
+  let directory: ReturnType<typeof temporaryDirectory>;
+  let tpm: string[];
+  const path = (name: string) => `${directory.path}/${name}`;
+  const tool = (name: string, ...args: string[]): void => {
+    const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: `swtpm:path=${swtpm.socket}` };
+    const { status, stderr } = spawnSync(`tpm2_${name}`, args, { env, encoding: 'utf8' });
+    expect(status, stderr).toBe(0);
+  };
+
+  beforeEach(async () => {
+    swtpm = await startLocalSwtpm();
+    directory = temporaryDirectory();
+    tpm = ['--tpm', `swtpm:unix:${swtpm.socket}`];
+    for (const [name, password] of Object.entries(PASSWORDS)) {
+      tool('changeauth', '-c', name, password);
+      writeFileSync(path(name), `${password}\n`, { mode: 0o600 });
+    }
+    writeFileSync(path('pin'), PIN, { mode: 0o600 });
+    writeFileSync(path('data'), 'what is signed');
+  });
+  afterEach(async () => {
+    directory[Symbol.dispose]();
+    await swtpm[Symbol.asyncDispose]();
+  });
+
+  const files = () => ['--tpm-auth', `owner=${path('owner')}`, '--tpm-auth', `endorsement=${path('endorsement')}`];
+  const create = () => ['create', ...tpm, '--out', path('key'), '--algorithm', 'p-256', '--pin-file', path('pin')];
+  const sign = () => ['sign', ...tpm, '--store', path('key'), '--in', path('data'), '--pin-file', path('pin')];
+
+  it('come from files, or standard input, for every command on a key', async () => {
+    expect(await commands.onlyJson([...create(), ...files()])).toMatchObject({ status: 0 });
+    const input = `${PASSWORDS.owner}\n`;
+    expect((await commands.run([...sign(), '--tpm-auth', 'owner=-'], { input })).status).toBe(0);
+    expect((await commands.run(['status', ...tpm, '--store', path('key'), ...files()])).stdout).toContain('has it');
+    const attest = ['attest', ...tpm, '--store', path('key'), '--format', 'statement', '--challenge', 'c0ffee'];
+    expect((await commands.run([...attest, ...files(), '--out', path('statement')])).status).toBe(0);
+  });
+
+  it('are named where one is missing or wrong, with the option, and no software key takes the place', async () => {
+    const none = await commands.run(create());
+    expect(none).toMatchObject({ status: 4, stderr: expect.stringContaining('the owner hierarchy has a password') });
+    expect(none.stderr).toContain('give the password of the owner hierarchy (--tpm-auth owner=FILE)');
+    const [option = '', file = ''] = files();
+    const half = await commands.run([...create(), option, file, '--attestation', 'required']);
+    expect(half).toMatchObject({ status: 3, stderr: expect.stringContaining('the endorsement hierarchy has') });
+    expect(half.stderr).toContain('give the password of the endorsement hierarchy (--tpm-auth endorsement=FILE)');
+    // Where policy only prefers an attestation, the key is made, and its maker told why there is none.
+    const { json: made } = await commands.onlyJson([...create(), option, file]);
+    expect(made).toMatchObject({
+      ...{ backend: 'tpm', fellBack: false },
+      warnings: [expect.stringContaining('(--tpm-auth endorsement=FILE)')],
+    });
+    writeFileSync(path('owner'), 'another');
+    const { json } = await commands.onlyJson([...create(), ...files(), '--force']);
+    expect(json).toMatchObject({ error: { code: 'tpm-unavailable' } });
+    expect(JSON.stringify(json)).toContain('owner hierarchy');
+  });
+
+  it.skipIf(terminalsMissing())('are asked for in a terminal, by their names, and not shown', async () => {
+    const hidden = '(it is not shown): ';
+    const steps = [
+      [`Password of the TPM's owner hierarchy ${hidden}`, `${PASSWORDS.owner}\r`],
+      [`Password of the TPM's endorsement hierarchy ${hidden}`, `${PASSWORDS.endorsement}\r`],
+    ] as const;
+    const { status, shown, stdout, echoes } = await keyprovInTerminal(create(), steps);
+    expect({ status, echoes }).toEqual({ status: 0, echoes: [false, false] });
+    for (const password of Object.values(PASSWORDS)) expect(shown + stdout).not.toContain(password);
+  });
+
+  it('end the lockout of a TPM', async () => {
+    expect((await commands.run([...create(), ...files()])).status).toBe(0);
+    tool('dictionarylockout', '-s', '-n', '1', '-t', '1000', '-l', '0', '-p', PASSWORDS.lockout);
+    writeFileSync(path('pin'), '731903', { mode: 0o600 });
+    await commands.run([...sign(), ...files(), '--force']);
+    const locked = await commands.run([...sign(), ...files()]);
+    expect(locked.stderr).toContain('keyprov tpm --reset-lockout ends it');
+    const reset = ['tpm', ...tpm, '--reset-lockout', '--tpm-auth', `lockout=${path('lockout')}`];
+    expect((await commands.run(reset)).stdout).toContain('the count of wrong PINs is 0 again');
+    writeFileSync(path('pin'), PIN, { mode: 0o600 });
+    expect((await commands.run([...sign(), ...files(), '--force'])).status).toBe(0);
+    const without = await commands.run(['tpm', ...tpm, '--reset-lockout']);
+    expect(without.stderr).toContain('the lockout hierarchy has a password');
+    expect(without.stderr).toContain('(--tpm-auth lockout=FILE)');
+  });
+});

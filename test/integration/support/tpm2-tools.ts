@@ -1,0 +1,54 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Tpm, type TpmOptions } from '../../../src/tpm/tpm.ts';
+import { type StartSwtpmOptions, startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
+import { toolEnvironment } from './local-swtpm.ts';
+
+const run = promisify(execFile);
+
+/** A swtpm that tpm2-tools and keyprov take turns with: it serves one client at a time. */
+export interface ToolsTpm extends AsyncDisposable {
+  /** Its address, for the command line. */
+  readonly address: string;
+  /** Where the tools have their files. */
+  readonly directory: string;
+  /** Runs `tpm2_<name>`, and takes what it has loaded out of the TPM. @returns what it prints. */
+  tool(name: string, ...args: readonly string[]): Promise<string>;
+  /** Lets us talk to the TPM. */
+  ours<T>(work: (tpm: Tpm) => Promise<T>, options?: TpmOptions): Promise<T>;
+}
+
+/** Starts it. */
+export async function startToolsTpm(options: StartSwtpmOptions = {}): Promise<ToolsTpm> {
+  const swtpm = await startSwtpm(options);
+  const directory = await mkdtemp(join(tmpdir(), 'keyprov-tools-'));
+  const { data } = swtpm;
+  const conf = 'path' in data ? `swtpm:path=${data.path}` : `swtpm:host=127.0.0.1,port=${data.port}`;
+  const env = { ...toolEnvironment(), TPM2TOOLS_TCTI: conf, TSS2_LOG: 'all+none' };
+  return {
+    address: swtpm.address,
+    directory,
+    async tool(name, ...args) {
+      try {
+        return (await run(`tpm2_${name}`, args, { cwd: directory, env })).stdout;
+      } finally {
+        await run('tpm2_flushcontext', ['-t'], { cwd: directory, env });
+      }
+    },
+    async ours(work, opening) {
+      const tpm = await Tpm.open(await swtpm.open(), opening);
+      try {
+        return await work(tpm);
+      } finally {
+        await tpm.close();
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await swtpm.stop();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
