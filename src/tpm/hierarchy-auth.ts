@@ -8,16 +8,16 @@ import { TPM_CAP, TPM_PT, TPM_RH } from './constants.ts';
 import type { TpmRunner } from './tpm-runner.ts';
 
 /**
- * Gives a password when the TPM wants it, once. The `Tpm` overwrites the bytes when it is closed. Undefined: there is none,
- * and the TPM will refuse.
+ * The passwords of the hierarchies and of the storage root key (`storageParent`), or functions that are asked once when the
+ * TPM wants one, and may have none; what they give is overwritten when the `Tpm` is closed. One of a hierarchy that has none
+ * is not used. They are proved in salted sessions, and never sent.
  */
-export type AskHierarchyAuth = (options: SignalOptions) => Promise<Uint8Array | undefined>;
-
-/**
- * The passwords of the hierarchies and of the storage root key (`storageParent`), or who gives them. One of a hierarchy that
- * has none is not used. They are proved in salted sessions, and never sent.
- */
-export type HierarchyAuth = { readonly [N in HierarchyName]?: Uint8Array | AskHierarchyAuth | undefined };
+export type HierarchyAuth = {
+  readonly [N in HierarchyName]?:
+    | Uint8Array
+    | ((options: SignalOptions) => Promise<Uint8Array | undefined>)
+    | undefined;
+};
 
 /** The handle of the storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. */
 export const SRK_HANDLE = 0x81000001;

@@ -57,7 +57,7 @@ export {
   type TpmSts,
   type TpmSus,
 } from './constants.ts';
-export type { AskHierarchyAuth, HierarchyAuth } from './hierarchy-auth.ts';
+export type { HierarchyAuth } from './hierarchy-auth.ts';
 export { handleName, nvName, objectName, qualifiedName } from './names.ts';
 export { type ReadNvOptions, readNv } from './nv.ts';
 export { type OpenTpmOptions, openTpm } from './open-tpm.ts';
@@ -69,5 +69,4 @@ export { Tpm, type TpmOptions } from './tpm.ts';
 export type { TpmObject } from './tpm-object.ts';
 export { TPM_RC } from './tpm-rc.ts';
 export type { RunOptions, TpmRunner } from './tpm-runner.ts';
-export type { SendOptions, TpmTransport, TransportKind } from './transport.ts';
 export { readNature, type TpmNature } from './virtual.ts';
