@@ -1,49 +1,83 @@
-import { mkdtemp, rename, rm, rmdir } from 'node:fs/promises';
+import { link, rename, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { WRAPPING_SECRET_FILE } from '../keys/wrapping-secret.ts';
 import { findKeys } from '../provisioning/find-key.ts';
-import { createFile, removeFile } from '../storage/atomic-file.ts';
+import type { SignalOptions } from '../signal.ts';
+import { errorCode, removeFile, removeIfThere, syncDirectory, writeTemporary } from '../storage/atomic-file.ts';
+import { type HeldLock, holdLock } from '../storage/hold-lock.ts';
 import { exists, fileIo } from './file-io.ts';
 
 /** What is written beside the key of a store that has one key, in that order. */
 export const EXPORTS = ['request.json', 'attestation.json', 'key.pem', 'public.pem'] as const;
 
+/** Is held by the process that makes a key there. */
+const LOCK = '.keyprov-out.lock';
+
 /** Their contents; not all of them are always there. */
 export type ExportedFiles = Partial<Record<(typeof EXPORTS)[number], string>>;
 
 /**
- * Makes the directory ready for a key, with mode 0700 where it is missing.
+ * Makes the directory ready for a key, with mode 0700 where it is missing, and keeps others who want the same out until
+ * the key is written or the directory discarded.
  * @throws KeyprovError `key-exists` where it has the key of an earlier call, unless `force`, and where it has any other
- * key; `not-private` if it belongs to another user, or if others may write in it; `store-io`.
+ * key; `not-private` if it belongs to another user, or if others may write in it; `store-busy` while another process
+ * makes a key there; `store-io`.
  */
-export async function openOutputDirectory(path: string, force: boolean): Promise<OutputDirectory> {
+export async function openOutputDirectory(
+  path: string,
+  force: boolean,
+  options: SignalOptions = {},
+): Promise<OutputDirectory> {
   const absolute = resolve(path);
-  const missing: string[] = [];
-  for (let parent = absolute; !(await exists(parent)); parent = dirname(parent)) missing.push(parent);
-  const store = await openKeyStore(absolute);
-  const keys = await findKeys(store);
-  const foreign = keys.filter(({ record, registration }) => registration || record.exports === undefined);
-  if (foreign.length > 0) {
-    const ids = foreign.map(({ record }) => record.id).join(', ');
-    throw new KeyprovError('key-exists', `${absolute} is a store with keys that no earlier call put there: ${ids}`, {
-      remedy: 'name another directory, or name the store with --store in place of --out',
-    });
+  const made: string[] = [];
+  for (let parent = absolute; !(await exists(parent)); parent = dirname(parent)) made.push(parent);
+  let lock: HeldLock | undefined;
+  try {
+    const store = await openKeyStore(absolute);
+    lock = await holdLock(join(absolute, LOCK), options);
+    const keys = await findKeys(store);
+    const foreign = keys.filter(({ record, registration }) => registration || record.exports === undefined);
+    if (foreign.length > 0) {
+      const ids = foreign.map(({ record }) => record.id).join(', ');
+      throw new KeyprovError('key-exists', `${absolute} is a store with keys that no earlier call put there: ${ids}`, {
+        remedy: 'name another directory, or name the store with --store in place of --out',
+      });
+    }
+    const exported = await existing(absolute, EXPORTS);
+    const earlier = [...keys.map(({ record }) => `the key ${record.id}`), ...exported];
+    if (earlier.length > 0 && !force) {
+      throw new KeyprovError('key-exists', `${absolute} has files of an earlier call (${earlier.join(', ')})`, {
+        remedy: 'name another directory, or give --force to replace them',
+      });
+    }
+    const hadSecret = await exists(join(absolute, WRAPPING_SECRET_FILE));
+    return new OutputDirectory(
+      store,
+      keys.map(({ record }) => record),
+      { exported, made, hadSecret, lock },
+    );
+  } catch (error) {
+    return await withCleanup(
+      () => Promise.reject(error),
+      async () => {
+        await lock?.release({ remove: true });
+        await removeEmpty(made);
+      },
+    );
   }
-  const earlier = [...keys.map(({ record }) => `the key ${record.id}`), ...(await existing(absolute, EXPORTS))];
-  if (earlier.length > 0 && !force) {
-    throw new KeyprovError('key-exists', `${absolute} has files of an earlier call (${earlier.join(', ')})`, {
-      remedy: 'name another directory, or give --force to replace them',
-    });
-  }
-  const hadSecret = await exists(join(absolute, WRAPPING_SECRET_FILE));
-  return new OutputDirectory(
-    store,
-    keys.map(({ record }) => record),
-    { made: missing, hadSecret },
-  );
+}
+
+/** What {@link openOutputDirectory} found. */
+interface Found {
+  /** Which of the {@link EXPORTS} were there. */
+  readonly exported: readonly string[];
+  /** The directories that were made, the inmost first. */
+  readonly made: readonly string[];
+  readonly hadSecret: boolean;
+  readonly lock: HeldLock;
 }
 
 /** Where a key and its exports go: all of them, or none. */
@@ -51,19 +85,13 @@ export class OutputDirectory {
   readonly store: KeyStore;
   /** The keys of an earlier call, which are replaced. */
   readonly earlier: readonly KeyRecord[];
-  readonly #made: readonly string[];
-  readonly #hadSecret: boolean;
+  readonly #found: Found;
 
   /** Use {@link openOutputDirectory}. */
-  constructor(
-    store: KeyStore,
-    earlier: readonly KeyRecord[],
-    { made, hadSecret }: { readonly made: readonly string[]; readonly hadSecret: boolean },
-  ) {
+  constructor(store: KeyStore, earlier: readonly KeyRecord[], found: Found) {
     this.store = store;
     this.earlier = earlier;
-    this.#made = made;
-    this.#hadSecret = hadSecret;
+    this.#found = found;
   }
 
   /** Absolute path. */
@@ -72,52 +100,67 @@ export class OutputDirectory {
   }
 
   /**
-   * Writes the files (mode 0600) and then the key, in place of those of an earlier call, which come back when something
-   * fails.
+   * Writes the files (mode 0600) and the key, in place of those of an earlier call, which go when all of the new ones are
+   * there: at every moment one of the two keys is in the store.
    */
   async write(record: KeyRecord, files: ExportedFiles, signal: AbortSignal): Promise<void> {
     await fileIo(this.path, async () => {
-      const aside = await mkdtemp(join(this.path, '.earlier-'));
-      const undo = [() => rm(aside, { recursive: true })];
-      const keys = this.earlier.map(({ id }) => `key-${id}.json`);
+      const written = new Map<string, string>();
+      const linked: string[] = [];
       try {
-        for (const name of await existing(this.path, [...EXPORTS, ...keys, 'record.json'])) {
-          await rename(join(this.path, name), join(aside, name));
-          undo.unshift(() => rename(join(aside, name), join(this.path, name)));
-        }
         for (const name of EXPORTS) {
-          signal.throwIfAborted();
           const content = files[name];
-          if (content === undefined) continue;
-          if (!(await createFile(this.path, name, content))) {
+          if (content !== undefined) written.set(name, await writeTemporary(this.path, content));
+          signal.throwIfAborted();
+        }
+        for (const [name, temporary] of written) {
+          if (this.#found.exported.includes(name)) continue;
+          await link(temporary, join(this.path, name)).catch((cause: unknown) => {
+            if (errorCode(cause) !== 'EEXIST') throw cause;
             throw new KeyprovError('key-exists', `${join(this.path, name)} was made by another program just now`);
-          }
-          undo.unshift(async () => void (await removeFile(this.path, name)));
+          });
+          linked.push(name);
         }
         await this.store.save(record, { signal });
       } catch (error) {
         return await withCleanup(
           () => Promise.reject(error),
           async () => {
-            for (const step of undo) await step();
+            for (const name of linked) await removeFile(this.path, name);
+            for (const temporary of written.values()) await removeIfThere(temporary);
           },
         );
       }
-      await rm(aside, { recursive: true });
+      for (const { id } of this.earlier) await this.store.delete(id);
+      for (const name of EXPORTS) {
+        const [path, temporary] = [join(this.path, name), written.get(name)];
+        if (temporary === undefined) await removeIfThere(path);
+        else if (linked.includes(name)) await removeIfThere(temporary);
+        else await rename(temporary, path);
+      }
+      await syncDirectory(this.path);
+      await this.#found.lock.release({ remove: true });
     });
   }
 
   /** After a failure: removes what the run has made besides, as far as nobody else has put something into it. */
   async discard(): Promise<void> {
-    if (!this.#hadSecret) await removeFile(this.path, WRAPPING_SECRET_FILE);
-    for (const directory of this.#made) {
-      // Not empty: it holds the state of a virtual TPM, or somebody else's files.
-      const removed = await rmdir(directory).then(
-        () => true,
-        () => false,
-      );
-      if (!removed) return;
-    }
+    const { hadSecret, lock, made } = this.#found;
+    const { records, damaged } = await this.store.list();
+    if (!hadSecret && records.length + damaged.length === 0) await removeFile(this.path, WRAPPING_SECRET_FILE);
+    await lock.release({ remove: true });
+    await removeEmpty(made);
+  }
+}
+
+/** Removes directories, up to one that is not empty: it holds the state of a virtual TPM, or somebody else's files. */
+async function removeEmpty(directories: readonly string[]): Promise<void> {
+  for (const directory of directories) {
+    const removed = await rmdir(directory).then(
+      () => true,
+      () => false,
+    );
+    if (!removed) return;
   }
 }
 

@@ -20,7 +20,7 @@ export async function createFile(
   { durable = true }: { readonly durable?: boolean } = {},
 ): Promise<boolean> {
   return await storeIo(directory, async () => {
-    const temporary = await writeTemporary(directory, data, durable);
+    const temporary = await writeTemporary(directory, data, { durable });
     const created = await withCleanup(
       () => link(temporary, join(directory, name)).then(() => true, ignoring('EEXIST', false)),
       () => removeIfThere(temporary),
@@ -48,7 +48,7 @@ export async function writeWhole(
   name: string,
   data: Parameters<typeof replaceFile>[2],
 ): Promise<void> {
-  const temporary = await writeTemporary(directory, data, true);
+  const temporary = await writeTemporary(directory, data);
   await withCleanup(
     () => rename(temporary, join(directory, name)),
     () => removeIfThere(temporary),
@@ -155,10 +155,14 @@ export function errorCode(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
-async function writeTemporary(
+/**
+ * Writes a file (mode 0600) under a temporary name, for the caller to give it another one or to remove it.
+ * @returns its path. @throws the error of Node, and then there is no file.
+ */
+export async function writeTemporary(
   directory: string,
   data: Parameters<typeof replaceFile>[2],
-  durable: boolean,
+  { durable = true }: { readonly durable?: boolean } = {},
 ): Promise<string> {
   const path = join(directory, temporaryName());
   try {
@@ -177,12 +181,13 @@ async function writeTemporary(
   return path;
 }
 
-async function removeIfThere(path: string): Promise<void> {
+/** Removes a file if there is one. @throws the error of Node */
+export async function removeIfThere(path: string): Promise<void> {
   await unlink(path).catch(ignoring('ENOENT', undefined));
 }
 
 /** A new name in a directory is on the disk only when the directory is. Windows has no such call and needs none. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(directory);
   try {

@@ -160,7 +160,7 @@ async function createIn(
   make: (store: KeyStore, previous: Backend | undefined) => Promise<ProvisionedKey>,
   { report, signal }: Context,
 ): Promise<Outcome> {
-  const out = await openOutputDirectory(directory, force);
+  const out = await openOutputDirectory(directory, force, { signal });
   const previous = out.earlier.find((earlier) => sameUser(earlier.user, user))?.backend;
   try {
     const made = await make(out.store, previous);

@@ -96,6 +96,46 @@ describe('the output directory', () => {
     expect(contents()).toEqual([['public.pem', 'theirs']]);
   });
 
+  it('is for one call at a time, and what the other one put there is not replaced', async () => {
+    const out = await openOutputDirectory(directory, false);
+    const second = openOutputDirectory(directory, false);
+    await out.write(newKey, NEW, never);
+    await expect(second).rejects.toMatchObject({ code: 'key-exists' });
+    expect(names()).toEqual(exported(NEW, 'key-new.json'));
+    const leftOver = readdirSync(directory).filter((name) => name.startsWith('.'));
+    expect(leftOver).toEqual(['.keyprov.lock']);
+  });
+
+  it('has one of the two keys at every moment in which a process that replaces one may be killed', async () => {
+    await earlierCall();
+    const out = await openOutputDirectory(directory, true);
+    const seen = new Set<string>();
+    const look = async (): Promise<void> => {
+      const { records, damaged } = await (await openKeyStore(directory)).list();
+      seen.add([...records.map(({ id }) => id), ...damaged.map(({ code }) => code)].join(' and '));
+    };
+    const watched = (name: 'save' | 'delete') => {
+      const work = out.store[name].bind(out.store);
+      return async (...given: never[]) => {
+        await look();
+        await Reflect.apply(work, undefined, given);
+        await look();
+      };
+    };
+    Object.assign(out.store, { save: watched('save'), delete: watched('delete') });
+    await out.write(newKey, NEW, never);
+    await look();
+    expect([...seen]).toEqual(['old', 'new and old', 'new']);
+  });
+
+  it('does not lose the wrapping secret of a key that another call has put there', async () => {
+    const failed = await openOutputDirectory(directory, false);
+    await readWrappingSecret(failed.store);
+    await failed.store.save(keyRecord('other'));
+    await failed.discard();
+    expect(names()).toEqual(['key-other.json', 'wrapping.secret']);
+  });
+
   it('loses the wrapping secret that a failed run has made, not that of an earlier one', async () => {
     const failed = await openOutputDirectory(directory, false);
     await readWrappingSecret(failed.store);
@@ -104,6 +144,12 @@ describe('the output directory', () => {
     await readWrappingSecret(failed.store);
     await (await openOutputDirectory(directory, false)).discard();
     expect(names()).toEqual(['wrapping.secret']);
+  });
+
+  it('leaves no directory behind if it is refused', async () => {
+    const abort = AbortSignal.abort(new Error('Ctrl-C'));
+    await expect(openOutputDirectory(join(directory, 'a', 'b'), false, { signal: abort })).rejects.toThrow('Ctrl-C');
+    expect(names()).toEqual([]);
   });
 
   it('goes, with the directories that were made for it, after a failed run', async () => {
