@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 const AREAS = {
   session: {
     mutate: ['src/tpm/session.ts', 'src/tpm/session-slots.ts', 'src/tpm/exchange.ts'],
-    tests: ['test/unit/tpm/{session,session-vectors,tpm}.test.ts', 'test/integration/{sessions,turns}.test.ts'],
+    tests: ['test/unit/tpm/{session,session-vectors,tpm}.test.ts', 'test/integration/sessions.test.ts'],
   },
   crypto: {
     mutate: ['src/crypto/**/*.ts'],
@@ -68,7 +68,7 @@ try {
     const options = {
       ...{ testRunner: 'vitest', plugins: ['@stryker-mutator/vitest-runner'], mutate, inPlace: true },
       ...{ vitest: { configFile: 'vitest.mutation.config.ts', related: false }, ignoreStatic: true },
-      ...{ reporters: ['json'], jsonReporter: { fileName: 'mutation.json' }, timeoutMS: 20_000, concurrency: 2 },
+      ...{ reporters: ['json', 'progress-append-only'], jsonReporter: { fileName: 'mutation.json' }, timeoutMS: 20_000, concurrency: 2 },
     };
     writeFileSync(join(copy, 'stryker.config.json'), JSON.stringify(options));
     run('npx', 'stryker', 'run');
