@@ -1,6 +1,6 @@
 import type { Bytes } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { countDown, unlessAborted } from '../signal.ts';
+import { AbortWatch, countDown } from '../signal.ts';
 import type { AnyCommand } from './command.ts';
 import type { TpmTransport } from './transport.ts';
 
@@ -67,6 +67,7 @@ export class TimedSender {
   readonly #timeouts: CommandTimeouts;
   readonly #lifetime: AbortSignal | undefined;
   readonly #end = new AbortController();
+  readonly #watch = new AbortWatch();
 
   constructor(transport: TpmTransport, { commandTimeouts = {}, lifetime }: TpmTimes) {
     this.#transport = transport;
@@ -95,7 +96,7 @@ export class TimedSender {
     else wait(timeFor(name, this.#transport, this.#timeouts));
     lifetime?.addEventListener('abort', hurry, { once: true });
     try {
-      return await unlessAborted(() => this.#transport.send(command, { signal, limit }), limit);
+      return await this.#watch.wait(this.#transport.send(command, { signal, limit }), limit);
     } finally {
       stop();
       lifetime?.removeEventListener('abort', hurry);

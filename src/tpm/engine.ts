@@ -79,7 +79,7 @@ export class Engine {
       const entity = typeof handle === 'number' ? this.sessions.find(handle) : handle;
       if (entity !== undefined) entities.add(entity);
     }
-    const inUse = new Set([...inUseBefore, ...entities]);
+    const inUse = entities.size === 0 ? inUseBefore : new Set([...inUseBefore, ...entities]);
     for (const entity of entities) if (entity instanceof Session) await this.sessions.bringIn(entity, inUse);
     const resolved: { handle: number; name: Uint8Array }[] = [];
     for (const { handle, name } of handles) {

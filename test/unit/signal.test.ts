@@ -1,5 +1,6 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { unlessAborted, withTimeout } from '../../src/signal.ts';
+import { AbortWatch, unlessAborted, withTimeout } from '../../src/signal.ts';
 import { codeOf, filesIn } from './source-files.ts';
 
 const never = () => new Promise<never>(() => {});
@@ -38,6 +39,25 @@ describe('unlessAborted', () => {
     await expect(waiting).rejects.toThrow('enough');
     await expect(unlessAborted(never, outer.signal)).rejects.toThrow('enough');
     expect(await unlessAborted(async () => 'done', undefined)).toBe('done');
+  });
+});
+
+describe('AbortWatch', () => {
+  it('stops waiting for the work at hand, and listens to a signal once', async () => {
+    const watch = new AbortWatch();
+    const first = new AbortController();
+    const second = new AbortController();
+    for (let i = 0; i < 20; i++) expect(await watch.wait(Promise.resolve(i), first.signal)).toBe(i);
+    await expect(watch.wait(Promise.reject(new Error('no')), first.signal)).rejects.toThrow('no');
+    expect(getEventListeners(first.signal, 'abort')).toHaveLength(1);
+    const waiting = watch.wait(never(), second.signal);
+    expect(getEventListeners(first.signal, 'abort')).toHaveLength(0);
+    first.abort(new Error('of another'));
+    second.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+    await expect(watch.wait(never(), second.signal)).rejects.toThrow('enough');
+    await expect(watch.wait(Promise.reject(new Error('no')), second.signal)).rejects.toThrow('enough');
+    expect(await watch.wait(Promise.resolve('done'), undefined)).toBe('done');
   });
 });
 

@@ -107,7 +107,7 @@ export class Reader {
 
 /** Collects bytes. Grows as needed; `wipe` overwrites all it ever held. */
 export class Writer {
-  #bytes: Bytes = new Uint8Array(512);
+  #bytes: Bytes = new Uint8Array(128);
   #length = 0;
 
   /** Number of bytes written. */

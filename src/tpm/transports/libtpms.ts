@@ -3,7 +3,7 @@ import type { Libtpms } from '../../../native/libtpms.ts';
 import type { LibtpmsFailure } from '../../../native/libtpms-library.ts';
 import type { Bytes } from '../../bytes.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
-import { endsWithin, unlessAborted } from '../../signal.ts';
+import { AbortWatch, endsWithin } from '../../signal.ts';
 import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
 import { StateFile } from '../state-file.ts';
 import { GIVEN_UP_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
@@ -148,6 +148,7 @@ class Transport implements LibtpmsTransport {
   /** What runs the last command, and the limit of that one. */
   #work: Promise<Bytes> | undefined;
   #limit: AbortSignal | undefined;
+  readonly #watch = new AbortWatch();
   #running: Promise<Bytes> | undefined;
   #failure: KeyprovError | undefined;
   #closing: Promise<void> | undefined;
@@ -162,7 +163,7 @@ class Transport implements LibtpmsTransport {
     checkCommandFrame(command);
     this.#requireIdle();
     const work = this.#exchange(command, signal);
-    const running = limit === undefined ? work : unlessAborted(() => work, limit);
+    const running = this.#watch.wait(work, limit);
     [this.#work, this.#limit, this.#running] = [work, limit, running];
     try {
       return await running;

@@ -1,6 +1,6 @@
 import type { Bytes } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
-import { endsWithin, unlessAborted } from '../../signal.ts';
+import { AbortWatch, endsWithin } from '../../signal.ts';
 import { checkCommandFrame } from '../frame.ts';
 import { GIVEN_UP_MS, type SendOptions } from '../transport.ts';
 
@@ -13,6 +13,7 @@ export class TransportLife {
   /** What sends the last command, and the limit of that one. */
   #work: Promise<unknown> | undefined;
   #limit: AbortSignal | undefined;
+  readonly #watch = new AbortWatch();
   #running: Promise<unknown> | undefined;
   #death: KeyprovError | undefined;
   #closing: Promise<void> | undefined;
@@ -37,7 +38,7 @@ export class TransportLife {
     }
     if (this.#running !== undefined) throw new TypeError(`${this.#address}: another command is running`);
     const begun = work();
-    const running = limit === undefined ? begun : unlessAborted(() => begun, limit);
+    const running = this.#watch.wait(begun, limit);
     [this.#work, this.#limit, this.#running] = [begun, limit, running];
     try {
       return await running;

@@ -1,7 +1,7 @@
 import { connect as connectSocket, type Socket } from 'node:net';
 import { type Bytes, concat, copy, wipe } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
-import { withTimeout } from '../../signal.ts';
+import { AbortWatch, withTimeout } from '../../signal.ts';
 
 /** Where a socket leads: a unix socket, or a TCP port. */
 export type SocketTarget = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -54,6 +54,7 @@ const STALL_MS = 750;
 export class SocketConnection {
   readonly #address: string;
   readonly #socket: Socket;
+  readonly #watch = new AbortWatch();
   #pending: Pending | undefined;
   /** Beginning of an answer whose rest has not come yet. */
   #part: Bytes = NOTHING;
@@ -104,23 +105,12 @@ export class SocketConnection {
    * @throws KeyprovError `transport-lost` or `transport-protocol`, and the same again for every later call.
    */
   exchange(request: Uint8Array, framing: Framing, limit?: AbortSignal): Promise<Bytes> {
-    const answer = new Promise<Bytes>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       if (this.#death !== undefined) throw this.#death;
       this.#pending = { ...framing, resolve, reject };
       this.#socket.write(request);
+      this.#watch.watch(limit, (reason) => this.#pending && this.#die(reason));
     });
-    return limit === undefined ? answer : this.#limited(answer, limit);
-  }
-
-  async #limited(answer: Promise<Bytes>, limit: AbortSignal): Promise<Bytes> {
-    const abandon = () => this.#die(limit.reason);
-    if (limit.aborted) abandon();
-    limit.addEventListener('abort', abandon, { once: true });
-    try {
-      return await answer;
-    } finally {
-      limit.removeEventListener('abort', abandon);
-    }
   }
 
   /** Sends `farewell`, if any, and closes the socket. Idempotent. */
