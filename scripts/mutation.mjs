@@ -68,7 +68,12 @@ try {
     const options = {
       ...{ testRunner: 'vitest', plugins: ['@stryker-mutator/vitest-runner'], mutate, inPlace: true },
       ...{ vitest: { configFile: 'vitest.mutation.config.ts', related: false }, ignoreStatic: true },
-      ...{ reporters: ['json', 'progress-append-only'], jsonReporter: { fileName: 'mutation.json' }, timeoutMS: 20_000, concurrency: 2 },
+      ...{
+        reporters: ['json', 'progress-append-only'],
+        jsonReporter: { fileName: 'mutation.json' },
+        timeoutMS: 20_000,
+        concurrency: 2,
+      },
     };
     writeFileSync(join(copy, 'stryker.config.json'), JSON.stringify(options));
     run('npx', 'stryker', 'run');
