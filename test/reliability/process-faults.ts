@@ -2,12 +2,15 @@
  * What happens to processes: killed at every border (also in a PID namespace of its own), ended by SIGTERM, a full disk, too few file
  * descriptors, a clock that jumps. After each the operation is done again without a fault. Run it as root with
  * `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION]
- * [--fault PATTERN] [--tpm swtpm|libtpms]`; it prints a table. With fewer kills than borders, they and SIGTERM are spread over all.
+ * [--fault PATTERN] [--tpm swtpm|libtpms]`; it prints a table. PINs
+ * are derived at no cost. With fewer kills than borders, they and SIGTERM are spread over all.
  */
+import '../cheap-scrypt.mjs';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CHEAP_SCRYPT } from '../cheap-scrypt-option.ts';
 import { bundle } from '../integration/support/bundle.ts';
 import type { ChildOrder } from './operation-child.ts';
 import { OPERATIONS } from './operations.ts';
@@ -46,7 +49,13 @@ interface Trial {
 
 /** What a child came to: what it said, `killed`, or `hang`. */
 async function runChild(order: ChildOrder, { prefix = [] }: Trial): Promise<{ said: string; borders: number }> {
-  const [command = process.execPath, ...args] = [...prefix, process.execPath, script.path, JSON.stringify(order)];
+  const [command = process.execPath, ...args] = [
+    ...prefix,
+    process.execPath,
+    CHEAP_SCRYPT,
+    script.path,
+    JSON.stringify(order),
+  ];
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const timer = setTimeout(() => child.kill('SIGKILL'), HANG_MS);
   let output = '';
