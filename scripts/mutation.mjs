@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 const AREAS = {
   session: {
     mutate: ['src/tpm/session.ts', 'src/tpm/session-slots.ts', 'src/tpm/exchange.ts'],
-    tests: ['test/unit/tpm/{session,session-vectors,tpm}.test.ts', 'test/integration/sessions.test.ts'],
+    tests: ['test/unit/tpm/{session,session-vectors,session-slots,exchange}.test.ts'],
   },
   crypto: {
     mutate: ['src/crypto/**/*.ts'],

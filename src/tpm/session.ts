@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { type Bytes, concat, concatSecrets, copy, equal, view, wipe } from '../bytes.ts';
+import { type Bytes, concatSecrets, copy, equal, view, wipe } from '../bytes.ts';
 import { hmac, kdfa } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { HASHES, type HashAlg, TPM_ALG } from './constants.ts';
@@ -66,7 +66,7 @@ export interface SessionState {
 /** An authorization value as the TPM keeps it: without zeros at its end. Part 1, 19.6.4.3. */
 export function trimAuthValue(authValue: Uint8Array): Uint8Array {
   let end = authValue.length;
-  while (end > 0 && authValue[end - 1] === 0) end--;
+  while (authValue[end - 1] === 0) end--;
   return authValue.subarray(0, end);
 }
 
@@ -82,7 +82,7 @@ export function sessionKey(
 ): Bytes {
   if (salt === undefined && boundAuth === undefined) return new Uint8Array(0);
   const { name, size } = HASHES[authHash];
-  const material = concat(trimAuthValue(boundAuth ?? EMPTY), salt ?? EMPTY);
+  const material = concatSecrets(trimAuthValue(boundAuth ?? EMPTY), salt ?? EMPTY);
   try {
     return kdfa(name, material, 'ATH', nonceTPM, nonceCaller, size * 8);
   } finally {
@@ -187,7 +187,7 @@ export class Session {
       if (this.symmetric.algorithm === TPM_ALG.XOR) {
         // With the hash of the session, not with the one that TPMT_SYM_DEF names: Part 1, 21.2.
         key = kdfa(hash, value, 'XOR', newer, older, data.length * 8);
-        for (let i = 0; i < data.length; i++) data[i] = (data[i] as number) ^ (key[i] as number);
+        for (const [i, mask] of key.entries()) data[i] = (data[i] as number) ^ mask;
       } else if (this.symmetric.algorithm === TPM_ALG.AES) {
         const { keyBits } = this.symmetric;
         key = kdfa(hash, value, 'CFB', newer, older, keyBits + 128);
@@ -215,9 +215,7 @@ export class Session {
 
   async #end(): Promise<void> {
     try {
-      if (this.ended) return;
-      this.ended = true;
-      await this.#close(this);
+      if (!this.ended) await this.#close(this);
     } finally {
       // Not earlier: a command that is under way still needs the keys for its answer.
       wipe(this.#sessionKey, this.#bound?.authValue);

@@ -1,134 +1,37 @@
-import { createCipheriv, createHash, createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { type Bytes, concat, fromHex, toHex, utf8 } from '../../../src/bytes.ts';
-import { isKeyprovError, KeyprovError } from '../../../src/errors.ts';
+import { concat, fromHex, toHex } from '../../../src/bytes.ts';
+import { isKeyprovError } from '../../../src/errors.ts';
 import type { AnyCommand } from '../../../src/tpm/command.ts';
 import { EvictControl } from '../../../src/tpm/commands/context.ts';
 import { Clear, HierarchyChangeAuth } from '../../../src/tpm/commands/hierarchy.ts';
 import { GetRandom, StirRandom } from '../../../src/tpm/commands/random.ts';
-import { HASHES, type HashAlg, TPM_ALG, TPM_RH } from '../../../src/tpm/constants.ts';
-import { type AuthEntry, prepare } from '../../../src/tpm/exchange.ts';
+import { HASHES, TPM_ALG, TPM_RH } from '../../../src/tpm/constants.ts';
+import { prepare } from '../../../src/tpm/exchange.ts';
 import { handleName } from '../../../src/tpm/names.ts';
-import { Session, type SessionState, type SessionUse } from '../../../src/tpm/session.ts';
+import type { Session } from '../../../src/tpm/session.ts';
 import type { TpmtSymDef } from '../../../src/tpm/structures/algorithm.ts';
-
-/*
- * The formulas of Part 1, written down here once more with nothing but node:crypto: command HMAC 19.6.5, response
- * HMAC 19.6.6, cpHash 18.7, rpHash 18.8, parameter encryption 21, KDFa 11.4.10.2.
- */
-const u16 = (n: number) => new Uint8Array([n >>> 8, n & 255]);
-const u32 = (n: number) => handleName(n);
-const hashOf = (alg: HashAlg, ...parts: Uint8Array[]) =>
-  new Uint8Array(
-    createHash(HASHES[alg].name)
-      .update(concat(...parts))
-      .digest(),
-  );
-const hmacOf = (alg: HashAlg, key: Uint8Array, ...parts: Uint8Array[]) =>
-  new Uint8Array(
-    createHmac(HASHES[alg].name, key)
-      .update(concat(...parts))
-      .digest(),
-  );
-
-function kdfA(alg: HashAlg, key: Uint8Array, label: string, u: Uint8Array, v: Uint8Array, bits: number): Uint8Array {
-  let stream: Uint8Array = new Uint8Array(0);
-  for (let i = 1; stream.length < bits / 8; i++) {
-    stream = concat(stream, hmacOf(alg, key, u32(i), utf8(label), new Uint8Array(1), u, v, u32(bits)));
-  }
-  return stream.subarray(0, bits / 8);
-}
-
-function encrypted(session: Session, secret: Uint8Array, newer: Uint8Array, older: Uint8Array, plain: Uint8Array) {
-  const { authHash, symmetric } = session;
-  if (symmetric.algorithm === TPM_ALG.XOR) {
-    return kdfA(authHash, secret, 'XOR', newer, older, plain.length * 8).map((mask, i) => mask ^ (plain[i] as number));
-  }
-  if (symmetric.algorithm !== TPM_ALG.AES) throw new RangeError('no cipher');
-  const { keyBits } = symmetric;
-  const key = kdfA(authHash, secret, 'CFB', newer, older, keyBits + 128);
-  return new Uint8Array(
-    createCipheriv(`aes-${keyBits}-cfb`, key.subarray(0, keyBits / 8), key.subarray(keyBits / 8)).update(plain),
-  );
-}
-
-const SESSION_KEY = fromHex('a5'.repeat(32));
-const AUTH = fromHex('3132330000');
-const TRIMMED = fromHex('313233');
-const OWNER = { name: handleName(TPM_RH.OWNER), authValue: AUTH };
-
-const USE: SessionUse = {
-  continueSession: true,
-  decrypt: false,
-  encrypt: false,
-  audit: false,
-  auditExclusive: false,
-  auditReset: false,
-};
-
-/** A session as it is after TPM2_StartAuthSession. */
-function session(state: Partial<SessionState> = {}): Session {
-  return new Session({
-    sessionHandle: 0x02000001,
-    type: 'hmac',
-    authHash: TPM_ALG.SHA256,
-    symmetric: { algorithm: TPM_ALG.AES, keyBits: 128, mode: TPM_ALG.CFB },
-    nonceCaller: fromHex('c0'.repeat(16)),
-    nonceTPM: fromHex('70'.repeat(32)),
-    sessionKey: new Uint8Array(SESSION_KEY),
-    use: USE,
-    close: async () => {},
-    ...state,
-  });
-}
-
-/** What the authorization area of a command says about each session, and the parameters after it. */
-function readCommand(bytes: Uint8Array, handles: number) {
-  const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = 10 + 4 * handles;
-  const end = at + 4 + data.getUint32(at);
-  at += 4;
-  const take = () => {
-    const part = bytes.slice(at + 2, at + 2 + data.getUint16(at));
-    at += 2 + part.length;
-    return part;
-  };
-  const auths: { handle: number; nonce: Bytes; attributes: number; hmac: Bytes }[] = [];
-  while (at < end) {
-    const handle = data.getUint32(at);
-    at += 4;
-    const nonce = take();
-    const attributes = bytes[at++] as number;
-    auths.push({ handle, nonce, attributes, hmac: take() });
-  }
-  return { auths, parameters: bytes.slice(end), size: data.getUint32(2), tag: data.getUint16(0) };
-}
-
-/** An answer of the TPM: parameters, then for each session nonce, attributes and HMAC. */
-function answerOf(parameters: Uint8Array, auths: readonly [nonce: Uint8Array, attributes: number, hmac: Uint8Array][]) {
-  const area = auths.map(([nonce, attributes, hmac]) =>
-    concat(u16(nonce.length), nonce, new Uint8Array([attributes]), u16(hmac.length), hmac),
-  );
-  const body = concat(u32(parameters.length), parameters, ...area);
-  return concat(u16(0x8002), u32(10 + body.length), u32(0), body);
-}
-
-const evict = { auth: TPM_RH.OWNER, objectHandle: 0x80000001, persistentHandle: 0x81000005 };
-const OBJECT_NAME = fromHex(`000b${'11'.repeat(32)}`);
-const EVICT_HANDLES = [
-  { handle: TPM_RH.OWNER, name: OWNER.name },
-  { handle: 0x80000001, name: OBJECT_NAME },
-];
-const OWNER_ONLY = [{ handle: TPM_RH.OWNER, name: OWNER.name }];
-
-const by = (authorizing: Session, entity = OWNER): AuthEntry => ({ kind: 'session', session: authorizing, entity });
-const beside = (other: Session): AuthEntry => ({ kind: 'session', session: other });
-
-/** The HMAC of the EvictControl command that `s` authorizes, with that key. */
-const evictHmac = (s: Session, key: Uint8Array, nonceTPM: Uint8Array, attributes = 1): Uint8Array => {
-  const cpHash = hashOf(s.authHash, u32(0x120), OWNER.name, OBJECT_NAME, u32(0x81000005));
-  return hmacOf(s.authHash, key, cpHash, s.nonceCaller, nonceTPM, new Uint8Array([attributes]));
-};
+import {
+  AUTH,
+  answerOf,
+  beside,
+  by,
+  EVICT_HANDLES,
+  encrypted,
+  evict,
+  evictHmac,
+  hashOf,
+  hmacOf,
+  OBJECT_NAME,
+  OWNER,
+  OWNER_ONLY,
+  readCommand,
+  SESSION_KEY,
+  session,
+  TRIMMED,
+  USE,
+  u16,
+  u32,
+} from './session-formulas.ts';
 
 describe.each([
   ['SHA-1', TPM_ALG.SHA1],
@@ -228,7 +131,9 @@ describe('the key of the HMAC', () => {
   it('is wiped when the session is closed', async () => {
     const sessionKey = new Uint8Array(SESSION_KEY);
     const authValue = new Uint8Array(TRIMMED);
-    await session({ sessionKey, bound: { name: OWNER.name, authValue } }).close();
+    {
+      await using _ = session({ sessionKey, bound: { name: OWNER.name, authValue } });
+    }
     expect([toHex(sessionKey), toHex(authValue)]).toEqual(['00'.repeat(32), '000000']);
   });
 });
@@ -275,59 +180,6 @@ describe.each(CIPHERS)('parameter encryption with %s', (_, symmetric) => {
     const rpHash = hashOf(TPM_ALG.SHA256, u32(0), u32(0x17b), parameters);
     const mac = hmacOf(TPM_ALG.SHA256, SESSION_KEY, rpHash, nonceTPM, s.nonceCaller, new Uint8Array([0x41]));
     expect(exchange.read(answerOf(parameters, [[nonceTPM, 0x41, mac]])).values).toStrictEqual({ randomBytes: random });
-  });
-});
-
-describe('parameter encryption', () => {
-  it('is refused for a first parameter that has no length', () => {
-    const s = session({ use: { ...USE, decrypt: true } });
-    expect(() => prepare(GetRandom, { bytesRequested: 8 }, [], [beside(s)])).toThrow(KeyprovError);
-  });
-
-  it('is refused without a cipher', () => {
-    const s = session({ symmetric: { algorithm: TPM_ALG.NULL }, use: { ...USE, decrypt: true } });
-    expect(() => prepare(StirRandom, { inData: new Uint8Array(1) }, [], [beside(s)])).toThrow(
-      'the session has no cipher for parameter encryption',
-    );
-  });
-});
-
-describe('several sessions in one command', () => {
-  it('are tied together: the first HMAC covers the nonces of those that decrypt and encrypt', () => {
-    const nonce = (byte: string) => fromHex(byte.repeat(32));
-    const first = session();
-    const decryptor = session({ sessionHandle: 0x02000002, nonceTPM: nonce('72'), use: { ...USE, decrypt: true } });
-    const encryptor = session({ sessionHandle: 0x02000003, nonceTPM: nonce('73'), use: { ...USE, encrypt: true } });
-    const firstHmac = (...others: Session[]) => {
-      const auths = [by(first), ...others.map(beside)];
-      const args = { authHandle: TPM_RH.OWNER, newAuth: fromHex('05') };
-      // An answer without a parameter that could be encrypted does not matter for the command.
-      const read = readCommand(prepare(HierarchyChangeAuth, args, OWNER_ONLY, auths).command, 1);
-      const cpHash = hashOf(TPM_ALG.SHA256, u32(0x129), OWNER.name, read.parameters);
-      const mac = (...nonces: Uint8Array[]) =>
-        toHex(
-          hmacOf(
-            TPM_ALG.SHA256,
-            concat(SESSION_KEY, TRIMMED),
-            cpHash,
-            first.nonceCaller,
-            nonce('70'),
-            ...nonces,
-            new Uint8Array([1]),
-          ),
-        );
-      return { hmac: toHex(read.auths[0]?.hmac ?? nonce('00')), mac };
-    };
-    const both = firstHmac(decryptor, encryptor);
-    expect(both.hmac).toBe(both.mac(nonce('72'), nonce('73')));
-    const swapped = firstHmac(encryptor, decryptor);
-    expect(swapped.hmac).toBe(swapped.mac(nonce('72'), nonce('73')));
-    const one = firstHmac(
-      session({ sessionHandle: 0x02000004, nonceTPM: nonce('74'), use: { ...USE, decrypt: true, encrypt: true } }),
-    );
-    expect(one.hmac).toBe(one.mac(nonce('74')));
-    const audit = firstHmac(session({ sessionHandle: 0x02000005, use: { ...USE, audit: true } }));
-    expect(audit.hmac).toBe(audit.mac());
   });
 });
 
