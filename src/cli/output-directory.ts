@@ -1,5 +1,5 @@
 import { link, rename, rmdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
@@ -8,6 +8,7 @@ import { findKeys } from '../provisioning/find-key.ts';
 import type { SignalOptions } from '../signal.ts';
 import { errorCode, removeFile, removeIfThere, syncDirectory, writeTemporary } from '../storage/atomic-file.ts';
 import { type HeldLock, holdLock } from '../storage/hold-lock.ts';
+import { absolutePath } from '../storage/user-paths.ts';
 import { exists, fileIo } from './file-io.ts';
 
 /** What is written beside the key of a store that has one key, in that order. */
@@ -31,7 +32,7 @@ export async function openOutputDirectory(
   force: boolean,
   options: SignalOptions = {},
 ): Promise<OutputDirectory> {
-  const absolute = resolve(path);
+  const absolute = absolutePath(path);
   const made: string[] = [];
   for (let parent = absolute; !(await exists(parent)); parent = dirname(parent)) made.push(parent);
   let lock: HeldLock | undefined;

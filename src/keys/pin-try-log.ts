@@ -1,10 +1,11 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { PinError } from '../errors/pin-error.ts';
 import type { SignalOptions } from '../signal.ts';
 import { withStoreLock } from '../storage/hold-lock.ts';
+import { absolutePath } from '../storage/user-paths.ts';
 import { CountFiles, type PinTryState } from './count-files.ts';
 import { openStoreDirectory } from './key-store.ts';
 
@@ -40,7 +41,7 @@ const FOLDER = 'pin-attempts';
  * @throws KeyprovError `store-io`; `not-private` if the folder belongs to another user, or if others may write in it.
  */
 export async function openPinTryLog(directory: string, { now = Date.now }: PinTryLogOptions = {}): Promise<PinTryLog> {
-  return new PinTryLog(await openStoreDirectory(join(resolve(directory), FOLDER)), now);
+  return new PinTryLog(await openStoreDirectory(join(absolutePath(directory), FOLDER)), now);
 }
 
 /**

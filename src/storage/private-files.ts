@@ -9,10 +9,11 @@ import {
   readlinkSync,
   statSync,
 } from 'node:fs';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { KeyprovError } from '../errors.ts';
 import { errorCode, fileIdentity } from './atomic-file.ts';
 import { makeDirectory } from './make-directory.ts';
+import { absolutePath } from './user-paths.ts';
 
 /** Bits of a mode that let others write. */
 const OTHERS_WRITE = 0o022;
@@ -32,7 +33,7 @@ const MAX_SIZE = 1024 * 1024;
  * or if others can choose which directory it is; the error of Node.
  */
 export function openPrivateDirectory(directory: string): string {
-  const path = resolve(directory);
+  const path = absolutePath(directory);
   checkWayTo(path);
   makeDirectory(path);
   checkOwnerAndMode(path, statSync(path, { bigint: true }), OTHERS_WRITE);

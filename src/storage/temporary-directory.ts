@@ -2,6 +2,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KeyprovError } from '../errors.ts';
+import { absolutePath } from './user-paths.ts';
 
 /**
  * Makes a directory (mode 0700) for what is temporary, with a name that nobody can guess. Its absolute path. The
@@ -10,7 +11,7 @@ import { KeyprovError } from '../errors.ts';
  */
 export async function temporaryDirectory(prefix: string): Promise<string> {
   try {
-    return await mkdtemp(join(tmpdir(), prefix));
+    return absolutePath(await mkdtemp(join(tmpdir(), prefix)));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KeyprovError('store-io', `no temporary directory can be made: ${reason}`, {

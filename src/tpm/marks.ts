@@ -11,11 +11,12 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { fromHex, toHex } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
 import { ignoring, temporaryName } from '../storage/atomic-file.ts';
 import { openPrivateDirectory, openPrivateFile, readPrivateFile } from '../storage/private-files.ts';
+import { absolutePath, userDirectory } from '../storage/user-paths.ts';
 import { decode } from './codec/index.ts';
 import { TPMT_PUBLIC } from './structures/object.ts';
 
@@ -46,11 +47,14 @@ const NAME = /^\.keyprov-[0-9a-f-]{36}\.marks$/;
 /** After so long no TPM is on that had them, in milliseconds: 30 days. */
 const OLD = 30 * 24 * 60 * 60 * 1000;
 
-/** Where marks are: with what the user's programs can make again. XDG Base Directory Specification; `LOCALAPPDATA` of Windows. */
-export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.env): string {
+/**
+ * Where marks are: with what the user's programs can make again. XDG Base Directory Specification; `LOCALAPPDATA` of
+ * Windows. Undefined for a user without a home directory: then there are none.
+ */
+export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.env): string | undefined {
   const { LOCALAPPDATA: local, XDG_CACHE_HOME: cache } = environment;
-  if (process.platform === 'win32' && local) return join(local, 'keyprov', 'tpm-marks');
-  return join(cache || join(homedir(), '.cache'), 'keyprov', 'tpm-marks');
+  const parent = userDirectory(process.platform === 'win32' ? local : cache, ['.cache']);
+  return parent && join(parent, 'keyprov', 'tpm-marks');
 }
 
 /**
@@ -59,17 +63,17 @@ export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.e
  * dead, and no lock is needed to tell.
  */
 export class Marks {
-  /** Where marks of this connection are. */
-  readonly directory: string;
+  /** Where marks of this connection are; undefined if there is no place for them. */
+  readonly directory: string | undefined;
   readonly #address: string;
   readonly #live = new Set<Mark>();
   #file: { readonly path: string; readonly fd: number; readonly start: number } | undefined;
   /** Why no marks can be kept. */
   problem: unknown;
 
-  constructor(address: string, directory: string = defaultMarksDirectory()) {
+  constructor(address: string, directory: string | undefined = defaultMarksDirectory()) {
     this.#address = placeOf(address);
-    this.directory = resolve(directory);
+    this.directory = directory && absolutePath(directory);
   }
 
   /** Notes what is about to be loaded or started. What is returned is for {@link settle}. */
@@ -117,8 +121,7 @@ export class Marks {
   readDead(): DeadMarks[] {
     const dead: DeadMarks[] = [];
     for (const directory of new Set([this.directory, defaultMarksDirectory()])) {
-      for (const name of marksIn(directory)) {
-        const path = join(directory, name);
+      for (const path of marksIn(directory)) {
         const marks = path === this.#file?.path ? undefined : readMarks(path, this.#address);
         if (marks === undefined) continue;
         const gone = (handle: number) => this.#try(() => appendFileSync(path, `gone ${handle}\n`));
@@ -146,10 +149,11 @@ export class Marks {
   }
 
   #open(): { path: string; fd: number; start: number } {
+    if (this.directory === undefined) throw new KeyprovError('store-io', 'this user has no home directory');
     const directory = openPrivateDirectory(this.directory);
-    for (const name of marksIn(directory)) {
-      const found = lstatSync(join(directory, name), { throwIfNoEntry: false }); // another connection may just have ended
-      if (found !== undefined && Date.now() - found.mtimeMs > OLD) remove(join(directory, name));
+    for (const path of marksIn(directory)) {
+      const found = lstatSync(path, { throwIfNoEntry: false }); // another connection may just have ended
+      if (found !== undefined && Date.now() - found.mtimeMs > OLD) remove(path);
     }
     const path = join(directory, temporaryName().replace('.tmp', SUFFIX));
     const fd = openPrivateFile(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_APPEND);
@@ -198,16 +202,18 @@ export const sinceBoot = (): number => Number(process.hrtime.bigint() / 1_000_00
  */
 function placeOf(address: string): string {
   const path = /^([a-z]+:unix:)(.*)$/.exec(address);
-  const place = path === null ? address.replace(LOOPBACK, 'loopback') : `${path[1]}${resolve(path[2] ?? '')}`;
+  const place = path === null ? address.replace(LOOPBACK, 'loopback') : `${path[1]}${absolutePath(path[2] ?? '')}`;
   if (!existsSync('/proc/self/ns/net')) return place;
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
   return LOOPBACK.test(address) ? `${place} ${boot} ${readlinkSync('/proc/self/ns/net')}` : `${place} ${boot}`;
 }
 
-/** The names of the files of marks in a directory; of one that is missing or not private, none. */
-function marksIn(directory: string): string[] {
+/** The paths of the files of marks in a directory; of one that is missing or not private, none. */
+function marksIn(directory: string | undefined): string[] {
+  if (directory === undefined || !existsSync(directory)) return [];
   try {
-    return existsSync(directory) ? readdirSync(openPrivateDirectory(directory)).filter((name) => NAME.test(name)) : [];
+    const names = readdirSync(openPrivateDirectory(directory)).filter((name) => NAME.test(name));
+    return names.map((name) => join(directory, name));
   } catch {
     return [];
   }

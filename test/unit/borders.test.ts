@@ -69,3 +69,11 @@ describe('the border to the network', () => {
     expect(filesWith(/(?<![.\w])fetch: \w+ = fetch\b|\?\? fetch\b/)).toEqual([]);
   });
 });
+
+describe('the border to the surroundings', () => {
+  it('has one file that asks where this process and its user are at home', () => {
+    expect(
+      filesWith(/\bhomedir\(|\buserInfo\(|\bprocess\.cwd\(|import \{[^}]*\bresolve\b[^}]*\} from 'node:path'/),
+    ).toEqual(['src/storage/user-paths.ts']);
+  });
+});

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type AttestationStatement, decodeStatement } from '../../attestation/index.ts';
 import { type Bytes, equal, toBase64, toHex, view, wipe } from '../../bytes.ts';
@@ -8,6 +7,7 @@ import { encodeSpki } from '../../crypto/public-key.ts';
 import { causedBy, isKeyprovError, KeyprovError } from '../../errors.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
 import { readInput } from '../../storage/read-input.ts';
+import { absolutePath } from '../../storage/user-paths.ts';
 import { decodeFileText } from '../../text.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
@@ -162,7 +162,7 @@ function describe(
     json: {
       ...{ format, encoding: isText ? 'text' : 'base64', content: text },
       ...(challenge !== undefined && { challenge: toHex(challenge) }),
-      ...(output !== undefined && { file: resolve(output) }),
+      ...(output !== undefined && { file: absolutePath(output) }),
     },
   };
 }

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { toBase64, wipe } from '../../bytes.ts';
+import { absolutePath } from '../../storage/user-paths.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { fileIo } from '../file-io.ts';
@@ -59,7 +59,7 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
         lines: output === undefined ? [base64] : [],
         json: {
           ...{ id: record.id, backend: record.backend, signature: base64 },
-          ...(output !== undefined && { file: resolve(output) }),
+          ...(output !== undefined && { file: absolutePath(output) }),
         },
       };
     } finally {

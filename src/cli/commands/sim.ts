@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import { withCleanup } from '../../errors.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
+import { absolutePath } from '../../storage/user-paths.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import { startSwtpm } from '../../tpm/transports/swtpm-process.ts';
 import type { CliCommand, Context } from '../command.ts';
@@ -53,7 +54,7 @@ async function runSim(given: Arguments, { signals, environment }: Context): Prom
   const state = given.text('state');
   if (given.operands.length === 0) given.problems.push('there is no command to run');
   given.check();
-  const directory = state === undefined ? undefined : resolve(state);
+  const directory = state === undefined ? undefined : absolutePath(state);
   const start = engine === 'swtpm' ? simulateWithSwtpm : simulateWithLibtpms;
   const simulator = await start(directory, signals.abortSignal);
   const exitCode = await withCleanup(

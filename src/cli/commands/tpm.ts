@@ -7,7 +7,7 @@ import { openTpm } from '../../tpm/open-tpm.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
-import { storeOption, storePath } from '../options/store-option.ts';
+import { knownStorePath, storeOption } from '../options/store-option.ts';
 import { readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
 import { repeatableOption } from '../options/value-option.ts';
 import type { Outcome } from '../terminal/report.ts';
@@ -39,7 +39,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const all = given.has('flush-all');
   const resets = given.has('reset-lockout');
   if (address === 'none') given.problems.push('--tpm none: name a TPM');
-  const options = { signal, marksDirectory: storePath(given, environment) };
+  const options = { signal, marksDirectory: knownStorePath(given, environment) };
   given.check();
   const tpm = await openTpm(address, { signal, lifetime: signal, hierarchyAuth });
   return await withCleanup(

@@ -1,8 +1,8 @@
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Option } from 'commander';
 import { KeyprovError } from '../../errors.ts';
 import { type KeyStore, openKeyStore } from '../../keys/key-store.ts';
+import { absolutePath, userDirectory } from '../../storage/user-paths.ts';
 import type { Context, Environment } from '../command.ts';
 import { exists } from '../file-io.ts';
 import type { Arguments } from './arguments.ts';
@@ -30,13 +30,26 @@ export async function openExistingStore(given: Arguments, { environment }: Conte
   });
 }
 
-/** The directory that the arguments name, whether it is there or not: an absolute path. */
+/**
+ * The directory that the arguments name, whether it is there or not: an absolute path.
+ * @throws KeyprovError `store-io` if they name none, and this user has no home directory.
+ */
 export function storePath(given: Arguments, environment: Environment): string {
-  return resolve(given.text('store') ?? (environment[STORE_VARIABLE] || defaultStore(environment)));
+  const path = knownStorePath(given, environment);
+  if (path !== undefined) return path;
+  throw new KeyprovError('store-io', 'it cannot be said where your key store is: this user has no home directory', {
+    remedy: `name the store with --store or ${STORE_VARIABLE}, or set HOME`,
+  });
+}
+
+/** What {@link storePath} gives; undefined where it throws. */
+export function knownStorePath(given: Arguments, environment: Environment): string | undefined {
+  const path = given.text('store') ?? (environment[STORE_VARIABLE] || defaultStore(environment));
+  return path && absolutePath(path);
 }
 
 /** Where programs of this system keep what is the user's. XDG Base Directory Specification; `LOCALAPPDATA` of Windows. */
-function defaultStore({ LOCALAPPDATA: local, XDG_DATA_HOME: data }: Environment): string {
-  if (process.platform === 'win32' && local) return join(local, 'keyprov');
-  return join(data || join(homedir(), '.local', 'share'), 'keyprov');
+function defaultStore({ LOCALAPPDATA: local, XDG_DATA_HOME: data }: Environment): string | undefined {
+  const parent = userDirectory(process.platform === 'win32' ? local : data, ['.local', 'share']);
+  return parent && join(parent, 'keyprov');
 }

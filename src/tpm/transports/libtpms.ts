@@ -1,9 +1,9 @@
-import { resolve } from 'node:path';
 import type { Libtpms } from '../../../native/libtpms.ts';
 import type { LibtpmsFailure } from '../../../native/libtpms-library.ts';
 import type { Bytes } from '../../bytes.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { AbortWatch, endsWithin } from '../../signal.ts';
+import { absolutePath } from '../../storage/user-paths.ts';
 import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
 import { StateFile } from '../state-file.ts';
 import { GIVEN_UP_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
@@ -57,7 +57,7 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
   if (directory !== undefined && state !== undefined) {
     throw new TypeError('libtpms: a state to start from is only for a TPM without a directory');
   }
-  const address = `libtpms:${directory === undefined ? ':memory:' : resolve(directory)}`;
+  const address = `libtpms:${directory === undefined ? ':memory:' : absolutePath(directory)}`;
   const native = await loadNative(address);
   const path = findPath(native, address, library);
   let tpm: Libtpms | undefined;

@@ -1,10 +1,11 @@
 import { readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { utf8, wipe } from '../../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../../errors.ts';
 import { judgePin } from '../../../policy/index.ts';
 import { ignoring } from '../../../storage/atomic-file.ts';
 import { makeDirectory } from '../../../storage/make-directory.ts';
+import { absolutePath } from '../../../storage/user-paths.ts';
 import type { Context } from '../../command.ts';
 import { EXIT } from '../../exit-codes.ts';
 import { fileIo } from '../../file-io.ts';
@@ -45,7 +46,7 @@ export const DEMO_OPTIONS: readonly string[] = ['demo', 'out', 'force', 'json', 
 /** Runs `keyprov provision --demo`. */
 export async function runDemo(given: Arguments, context: Context): Promise<Outcome> {
   const { report, prompter, signal } = context;
-  const directory = resolve(given.text('out') ?? DEFAULT_DIRECTORY);
+  const directory = absolutePath(given.text('out') ?? DEFAULT_DIRECTORY);
   const merged = await readPolicy(given, context);
   given.check();
   report.speakPlainly();
