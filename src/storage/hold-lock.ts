@@ -5,6 +5,7 @@ import type { SignalOptions } from '../signal.ts';
 import { errorCode, storeIo } from './atomic-file.ts';
 import { type FileLock, type TryLock, takeKernelLock } from './kernel-lock.ts';
 import { takeLease } from './lease.ts';
+import { passingFailure } from './load-failure.ts';
 import type { Holder } from './lock-holder.ts';
 
 /** Options of {@link withStoreLock} and {@link holdLock}. */
@@ -60,8 +61,8 @@ export async function takeInTurn<T extends HeldLock | FileLock | Holder>(
 
 /** Takes the lock of the file at `path` at once, or says who has it. @throws KeyprovError `store-io` */
 export async function takeLock(path: string): Promise<HeldLock | (Holder & { readonly kind: string })> {
-  const tryLock = await kernelLock();
   return await storeIo(path, async () => {
+    const tryLock = await kernelLock();
     try {
       if (tryLock !== undefined) return held(path, takeKernelLock(path, tryLock), KERNEL);
     } catch (error) {
@@ -111,8 +112,11 @@ function kernelLock(): Promise<TryLock | undefined> {
       const { loadLibc } = await import('../../native/libc.ts');
       const libc = loadLibc();
       return (fd: number) => libc.tryLock(fd);
-    } catch {
-      return undefined; // koffi is not installed, or has no build for this system
+    } catch (error) {
+      const passing = passingFailure(error);
+      if (passing === undefined) return undefined; // koffi is not installed, or has no build for this system
+      known = undefined;
+      throw passing; // others hold the lock of the kernel meanwhile, which no lease keeps out
     }
   })();
   return known;

@@ -1,12 +1,14 @@
 import type { Libtpms } from '../../../native/libtpms.ts';
-import type { LibtpmsFailure } from '../../../native/libtpms-library.ts';
+import type { LibtpmsError, LibtpmsFailure } from '../../../native/libtpms-library.ts';
 import type { Bytes } from '../../bytes.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { AbortWatch, endsWithin } from '../../signal.ts';
+import { passingFailure } from '../../storage/load-failure.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
 import { StateFile } from '../state-file.ts';
 import { GIVEN_UP_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
+import { cannotLoad } from './cannot-load.ts';
 
 /** Which TPM {@link openLibtpms} starts. */
 export interface LibtpmsOptions {
@@ -74,7 +76,7 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
   } catch (error) {
     tpm?.unload();
     file?.close();
-    if (error instanceof native.LibtpmsError) throw openingError(address, error.reason, error);
+    if (error instanceof native.LibtpmsError) throw openingError(address, path, error);
     throw error;
   }
 }
@@ -92,7 +94,7 @@ export async function locateLibtpms(): Promise<{ readonly path: string; readonly
     library.unload();
     return { path, version: library.version };
   } catch (error) {
-    if (error instanceof native.LibtpmsError) throw openingError(address, error.reason, error);
+    if (error instanceof native.LibtpmsError) throw openingError(address, path, error);
     throw error;
   }
 }
@@ -106,6 +108,8 @@ async function loadNative(address: string) {
     ]);
     return { loadLibc, findLibtpms, LibtpmsError, loadLibrary, Libtpms };
   } catch (cause) {
+    const passing = passingFailure(cause);
+    if (passing !== undefined) throw cannotLoad(address, 'the package koffi, which calls libtpms,', passing);
     throw new KeyprovError('library-missing', `${address}: the package koffi, which calls libtpms, cannot be loaded`, {
       cause,
       remedy: 'install it with its optional dependencies (npm without --omit=optional)',
@@ -127,8 +131,10 @@ const OPENING_ERRORS: Readonly<Record<LibtpmsFailure, readonly [code: PlainError
   'state-refused': ['state-invalid', 'restore a copy of the state, or use the version of libtpms that wrote it'],
 };
 
-function openingError(address: string, reason: LibtpmsFailure, cause: Error): KeyprovError {
-  const [code, remedy] = OPENING_ERRORS[reason];
+function openingError(address: string, path: string, cause: LibtpmsError): KeyprovError {
+  const passing = cause.reason === 'unsuitable' ? passingFailure(cause.cause, path) : undefined;
+  if (passing !== undefined) return cannotLoad(address, path, passing);
+  const [code, remedy] = OPENING_ERRORS[cause.reason];
   return new KeyprovError(code, `${address}: ${cause.message}`, { cause, remedy });
 }
 

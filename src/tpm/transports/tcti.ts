@@ -2,11 +2,12 @@ import type { TctiContext, TctiLoader } from '../../../native/tctildr.ts';
 import type { Bytes } from '../../bytes.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { unlessAborted, withTimeout } from '../../signal.ts';
-
+import { passingFailure } from '../../storage/load-failure.ts';
 import { checkAnswerFrame } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
 import { OPEN_TIMEOUT_MS, type SendOptions, type TpmTransport } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
+import { cannotLoad } from './cannot-load.ts';
 import { TransportLife } from './life.ts';
 
 /** How {@link openTcti} finds a TPM. */
@@ -54,11 +55,15 @@ export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
 }
 
 async function connect(address: string, { conf, library }: TctiOptions): Promise<TctiTransport> {
-  const { loader } = await loadLoader(address, library);
+  const { loader, path } = await loadLoader(address, library);
   const { code, context } = await loader.initialize(conf).catch((error: unknown) => {
     throw new KeyprovError('library-unsuitable', `${address}: this TCTI cannot be used`, { cause: error });
   });
-  if (context === undefined) throw openingError(address, code);
+  if (context === undefined) {
+    // The loader says of a TCTI that it cannot open that there is none.
+    const passing = passingFailure(undefined, path);
+    throw passing === undefined ? openingError(address, code) : cannotLoad(address, 'the TCTI', passing);
+  }
   const transport = new Transport(address, context, conf);
   if (transport.emulator) {
     // A socket may be open with nobody behind it, or be held by another client. A kernel device always answers,
@@ -96,6 +101,8 @@ async function loadLoader(
   try {
     return { path, loader: loadTctiLoader(path) };
   } catch (error) {
+    const passing = passingFailure(error, path);
+    if (passing !== undefined) throw cannotLoad(address, path, passing);
     throw new KeyprovError('library-unsuitable', `${address}: ${path} is not a TCTI loader`, { cause: error });
   }
 }

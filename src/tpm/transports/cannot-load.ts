@@ -1,0 +1,9 @@
+import { KeyprovError } from '../../errors.ts';
+
+/** The error for a library that may be there, and that the system does not let be loaded: no reason to do without a TPM. */
+export function cannotLoad(address: string, what: string, cause: Error): KeyprovError {
+  return new KeyprovError('transport-unreachable', `${address}: ${what} cannot be loaded: ${cause.message}`, {
+    cause,
+    remedy: 'try again when that is repaired',
+  });
+}
