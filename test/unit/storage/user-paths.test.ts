@@ -1,24 +1,33 @@
 import { rmdirSync } from 'node:fs';
-import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../src/storage/temporary-directory.ts';
-import { absolutePath, userDirectory } from '../../../src/storage/user-paths.ts';
-import { defaultMarksDirectory, Marks } from '../../../src/tpm/marks.ts';
+import { absolutePath } from '../../../src/storage/user-paths.ts';
 import { refusal } from '../../refusal.ts';
 
-vi.mock('node:os', async (original) => {
-  const os = await original<typeof import('node:os')>();
-  return { ...os, homedir: vi.fn(os.homedir), userInfo: vi.fn(os.userInfo) };
-});
 afterEach(() => {
   vi.restoreAllMocks();
   vi.unstubAllEnvs();
+  vi.doUnmock('node:os');
+  vi.resetModules();
 });
 
 const gone = (): never => {
-  throw Object.assign(new Error('ENOENT: no such file or directory, uv_cwd'), { code: 'ENOENT' });
+  throw Object.assign(new Error('ENOENT: no such file or directory'), { code: 'ENOENT' });
 };
+
+/** The functions of a process whose environment and list of users say that of the home directory. */
+async function atHome(inEnvironment: () => string, inList: () => string) {
+  vi.resetModules();
+  vi.doMock('node:os', async (original) => ({
+    ...(await original<typeof import('node:os')>()),
+    homedir: inEnvironment,
+    userInfo: () => ({ homedir: inList() }),
+  }));
+  const { userDirectory } = await import('../../../src/storage/user-paths.ts');
+  const { defaultMarksDirectory, Marks } = await import('../../../src/tpm/marks.ts');
+  return { userDirectory, defaultMarksDirectory, Marks };
+}
 
 it('says so if the working directory is gone, and needs none for an absolute path', () => {
   vi.spyOn(process, 'cwd').mockImplementation(gone);
@@ -29,24 +38,24 @@ it('says so if the working directory is gone, and needs none for an absolute pat
   );
 });
 
-it('takes what the environment gives, and what is below the home directory', () => {
+it('takes what the environment gives, and what is below the home directory', async () => {
+  const { userDirectory } = await atHome(() => '/home/ada', gone);
   expect(userDirectory('/cache', ['.cache'])).toBe('/cache');
-  vi.mocked(homedir).mockReturnValue('/home/ada');
-  for (const unset of [undefined, '', 'here', './here'])
+  for (const unset of [undefined, '', 'here', './here']) {
     expect(userDirectory(unset, ['.cache'])).toBe('/home/ada/.cache');
-});
-
-it('asks the list of users where HOME is not an absolute path', () => {
-  for (const home of ['', '.', 'ada']) {
-    vi.mocked(homedir).mockReturnValue(home);
-    vi.mocked(userInfo).mockReturnValue({ username: 'ada', uid: 1, gid: 1, shell: null, homedir: '/home/ada' });
-    expect(userDirectory(undefined, ['a', 'b'])).toBe('/home/ada/a/b');
   }
 });
 
-it('knows no directory of a user who has no home, and then keeps no marks', () => {
-  vi.mocked(homedir).mockImplementation(gone);
-  vi.mocked(userInfo).mockImplementation(gone);
+it.each(['', '.', 'ada'])('asks the list of users where HOME is %j, which is not an absolute path', async (home) => {
+  const { userDirectory } = await atHome(
+    () => home,
+    () => '/home/ada',
+  );
+  expect(userDirectory(undefined, ['a', 'b'])).toBe('/home/ada/a/b');
+});
+
+it('knows no directory of a user who has no home, and then keeps no marks', async () => {
+  const { userDirectory, defaultMarksDirectory, Marks } = await atHome(gone, gone);
   expect(userDirectory('', ['.cache'])).toBeUndefined();
   expect(defaultMarksDirectory({})).toBeUndefined();
   vi.stubEnv('XDG_CACHE_HOME', '');
