@@ -10,6 +10,7 @@ import { ReadClock } from '../tpm/commands/clock.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { Queue } from '../tpm/queue.ts';
 import type { Tpm } from '../tpm/tpm.ts';
+import { isTransportError } from '../tpm/transport.ts';
 import type { KeyStock } from './key-stock.ts';
 import { type ProvisionedKey, type ProvisionKeyOptions, provisionFromStock } from './provision-key.ts';
 
@@ -205,7 +206,7 @@ export class KeyPool {
         await stock.ak?.close();
       } catch (error) {
         // A connection that is gone has taken the objects along.
-        if (!(error instanceof KeyprovError) || !error.code.startsWith('transport-')) throw error;
+        if (!isTransportError(error)) throw error;
       }
     }, stock.release);
   }

@@ -2,7 +2,7 @@ import type { Bytes } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { AbortWatch, countDown } from '../signal.ts';
 import type { AnyCommand } from './command.ts';
-import type { TpmTransport } from './transport.ts';
+import { isTransportError, type TpmTransport } from './transport.ts';
 
 /** How long a TPM may take for one command before its transport counts as dead, in milliseconds. */
 export interface CommandTimeouts {
@@ -68,6 +68,7 @@ export class TimedSender {
   readonly #lifetime: AbortSignal | undefined;
   readonly #end = new AbortController();
   readonly #watch = new AbortWatch();
+  #isLost = false;
 
   constructor(transport: TpmTransport, { commandTimeouts = {}, lifetime }: TpmTimes) {
     this.#transport = transport;
@@ -97,10 +98,18 @@ export class TimedSender {
     lifetime?.addEventListener('abort', hurry, { once: true });
     try {
       return await this.#watch.wait(this.#transport.send(command, { signal, limit }), limit);
+    } catch (error) {
+      if (isTransportError(error)) this.#isLost = true;
+      throw error;
     } finally {
       stop();
       lifetime?.removeEventListener('abort', hurry);
     }
+  }
+
+  /** Whether a command has met a connection that is lost: its caller knows. */
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   /** Whether the work is to end, and only clean-up is left. */

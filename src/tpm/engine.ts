@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Bytes, concat, uint32, uint32At } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
-import { isKeyprovError, withCleanup } from '../errors.ts';
+import { withCleanup } from '../errors.ts';
 import { authEntries, handleArguments, sessionsOf, usesObjectAuth } from './arguments.ts';
 import type { Call, InUse } from './call.ts';
 import { canBeLoadedBy, checkValues } from './check-values.ts';
@@ -24,6 +24,7 @@ import { tpmError } from './tpm-error.ts';
 import { TpmObject } from './tpm-object.ts';
 import { TPM_RC } from './tpm-rc.ts';
 import type { RunOptions } from './tpm-runner.ts';
+import { isTransportError } from './transport.ts';
 import { isGone, listVolatile } from './volatile.ts';
 
 const WARNINGS: ReadonlySet<number> = new Set([TPM_RC.RETRY, TPM_RC.YIELDED, TPM_RC.TESTING]);
@@ -114,8 +115,7 @@ export class Engine {
       return values as R;
     } catch (error) {
       // With the connection gone, nobody knows what came of it.
-      const isUnknown = isKeyprovError(error) && error.code.startsWith('transport-');
-      if (mark !== undefined && !isUnknown) this.#marks?.settle(mark, undefined);
+      if (mark !== undefined && !isTransportError(error)) this.#marks?.settle(mark, undefined);
       if (isGone(error)) this.#flushed(args);
       // A refusal can come in the place of the answer; what the command has loaded then is what was not there before.
       const isDoubtful = command.answerHandle !== undefined && isTpmError(error) && this.#cleanUp.before !== undefined;

@@ -16,7 +16,7 @@ import { Queue } from './queue.ts';
 import type { Session } from './session.ts';
 import type { TpmObject } from './tpm-object.ts';
 import type { RunOptions, TpmRunner } from './tpm-runner.ts';
-import type { TpmTransport } from './transport.ts';
+import { isTransportError, type TpmTransport } from './transport.ts';
 import { Turns } from './turns.ts';
 
 /** Options of {@link Tpm.open}. */
@@ -152,9 +152,12 @@ export class Tpm implements TpmRunner {
     return await this.#turns.run(job, options);
   }
 
-  /** Removes `object` from the TPM; one that the TPM has lost already is no error. For `TpmObject.flush`. */
+  /**
+   * Removes `object` from the TPM; one that the TPM has lost already is no error, nor is a connection that was lost
+   * before. For `TpmObject.flush`.
+   */
   async flushObject(object: TpmObject): Promise<void> {
-    await this.#queue.tidy(() => this.#engine.objects.flush(object));
+    await this.#tidy(() => this.#engine.objects.flush(object));
   }
 
   /**
@@ -177,7 +180,20 @@ export class Tpm implements TpmRunner {
 
   /** Ends a session in the TPM. For `Session.close`. */
   async flushSession(session: Session): Promise<void> {
-    await this.#queue.tidy(() => this.#engine.endSession(session));
+    await this.#tidy(() => this.#engine.endSession(session));
+  }
+
+  /**
+   * Cleans up. On a connection that is lost nothing can be taken out any more: who met that has the error, which one more
+   * at the end of each `await using` would only hide in a SuppressedError.
+   */
+  async #tidy(work: () => Promise<void>): Promise<void> {
+    await this.#queue.tidy(async () => {
+      const wasLost = this.#sender.isLost;
+      await work().catch((error: unknown) => {
+        if (!wasLost || !isTransportError(error)) throw error;
+      });
+    });
   }
 
   /**
@@ -228,7 +244,7 @@ export class Tpm implements TpmRunner {
       }
     } catch (error) {
       // A connection that is gone has nothing left to tidy up; anything else the caller must know.
-      if (!(error instanceof KeyprovError) || !error.code.startsWith('transport-')) throw error;
+      if (!isTransportError(error)) throw error;
     } finally {
       this.#passwords?.wipe();
       this.#marks?.close();

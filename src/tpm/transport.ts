@@ -1,4 +1,5 @@
 import type { Bytes } from '../bytes.ts';
+import { KeyprovError } from '../errors.ts';
 
 /** How bytes reach a TPM. */
 export type TransportKind = 'libtpms' | 'swtpm' | 'mssim' | 'device' | 'tcti' | 'tbs';
@@ -61,3 +62,8 @@ export const GIVEN_UP_MS = 100;
 
 /** Longest wait for a first sign of life when a transport is opened, in milliseconds. */
 export const OPEN_TIMEOUT_MS = 750;
+
+/** Whether an error says that a transport failed, and with it the way to the TPM. */
+export function isTransportError(error: unknown): error is KeyprovError {
+  return error instanceof KeyprovError && error.code.startsWith('transport-');
+}

@@ -104,3 +104,27 @@ it.skipIf(missing)('an object is taken out, where its flush was altered so that 
   };
   expect(await leftAfter(3, { kind: 'command bit', bit: lastBitOfHandle }, work)).toEqual(['done']);
 });
+
+it.skipIf(missing)(
+  'a lost connection is one error, however many objects and sessions are closed after it',
+  async () => {
+    const wire = faultyWire(await newTransport(), 4, { kind: 'cut', when: 'after' });
+    const tpm = await Tpm.open(wire);
+    const work = async (): Promise<void> => {
+      await using first = await load(tpm, 'a');
+      await using second = await load(tpm, 'b');
+      await using session = await startSession(tpm);
+      expect([first.handle, second.handle, session.ended]).not.toContain(undefined);
+      await tpm.run(GetRandom, { bytesRequested: 8 });
+    };
+    await expect(work()).rejects.toMatchObject({ code: 'transport-lost', suppressed: [] });
+    expect(wire.met).toBe(true);
+    await tpm.close();
+  },
+);
+
+it.skipIf(missing)('a connection that is lost while an object is closed is an error', async () => {
+  const tpm = await Tpm.open(faultyWire(await newTransport(), 2, { kind: 'cut', when: 'after' }));
+  await expect((await load(tpm, 'a')).flush()).rejects.toMatchObject({ code: 'transport-lost' });
+  await tpm.close();
+});

@@ -64,7 +64,10 @@ describe('importsOf', () => {
       { target: 'src/policy/windows-settings.ts', typeOnly: true, dynamic: false },
       { target: 'src/policy/wording.ts', typeOnly: false, dynamic: false },
     ]);
-    expect(importsOf('src/tpm/transport.ts')).toEqual([{ target: 'src/bytes.ts', typeOnly: true, dynamic: false }]);
+    expect(importsOf('src/tpm/tpm-object.ts')).toEqual([
+      { target: 'src/bytes.ts', typeOnly: true, dynamic: false },
+      { target: 'src/tpm/structures/context.ts', typeOnly: true, dynamic: false },
+    ]);
   });
 });
 

@@ -2,7 +2,7 @@ import type { Bytes } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { AbortWatch, endsWithin } from '../../signal.ts';
 import { checkCommandFrame } from '../frame.ts';
-import { GIVEN_UP_MS, type SendOptions } from '../transport.ts';
+import { GIVEN_UP_MS, isTransportError, type SendOptions } from '../transport.ts';
 
 /**
  * The life of a transport as `TpmTransport` describes it: one command at a time, dead after the first
@@ -46,7 +46,7 @@ export class TransportLife {
       const known = isKeyprovError(error)
         ? error
         : new KeyprovError('transport-lost', `${this.#address}: the command failed`, { cause: error });
-      if (known.code.startsWith('transport-')) this.#death = known;
+      if (isTransportError(known)) this.#death = known;
       throw known;
     } finally {
       this.#running = undefined;
