@@ -5,11 +5,12 @@ import type { HandleArg } from '../tpm/command.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { Create, Load } from '../tpm/commands/object.ts';
 import { TPM_RH } from '../tpm/constants.ts';
+import { firstSupported } from '../tpm/first-supported.ts';
 import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import type { Authorization } from '../tpm/session.ts';
 import type { TpmtTkCreation } from '../tpm/structures/base.ts';
 import { TPMT_PUBLIC, type TpmsCreationData, type TpmtPublic } from '../tpm/structures/object.ts';
-import { akTemplate } from '../tpm/templates.ts';
+import { akTemplate, type UserKeyAlgorithm } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 
@@ -60,8 +61,11 @@ export class AttestationKey {
 
 /** Options of {@link createAttestationKey}. */
 export interface CreateAttestationKeyOptions extends SignalOptions {
-  /** Signs with RSASSA or ECDSA, and SHA-256. */
-  readonly algorithm: 'rsa-2048' | 'p-256';
+  /**
+   * Signs with RSASSA or ECDSA, and SHA-256; with P-384 and RSA 3072, SHA-384. `auto`: RSA 2048, which all services take, or
+   * the first of RSA 3072, P-256 and P-384 if the TPM does not know it.
+   */
+  readonly algorithm: UserKeyAlgorithm | 'auto';
   /**
    * The storage key to make it under, such as the SRK; each call makes another key. Without a parent it is a primary
    * key of the endorsement hierarchy: each call makes the same key, as long as the TPM is the same, so there is nothing to
@@ -75,6 +79,7 @@ export interface CreateAttestationKeyOptions extends SignalOptions {
 }
 
 const EMPTY = new Uint8Array(0);
+const AK_ALGORITHMS: readonly UserKeyAlgorithm[] = ['rsa-2048', 'rsa-3072', 'p-256', 'p-384'];
 
 /**
  * Makes an attestation key and loads it. It has the empty authorization value, and noDA, without which a TPM in lockout
@@ -84,6 +89,11 @@ const EMPTY = new Uint8Array(0);
  */
 export async function createAttestationKey(tpm: Tpm, options: CreateAttestationKeyOptions): Promise<AttestationKey> {
   const { algorithm, parent, endorsementAuth, nonce = EMPTY, signal } = options;
+  if (algorithm === 'auto') {
+    return await firstSupported('attestation key', AK_ALGORITHMS, (first) =>
+      createAttestationKey(tpm, { ...options, algorithm: first }),
+    );
+  }
   const template = akTemplate(algorithm);
   const parameters = {
     inSensitive: { userAuth: EMPTY, data: EMPTY },

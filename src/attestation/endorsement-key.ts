@@ -7,6 +7,7 @@ import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
 import { PolicyOR, PolicySecret } from '../tpm/commands/policy.ts';
 import { TPM_ALG, TPM_HT, TPM_RH } from '../tpm/constants.ts';
+import { firstSupported } from '../tpm/first-supported.ts';
 import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import { handleName, isHashAlg, isMadeFrom, objectName, qualifiedName } from '../tpm/names.ts';
 import { readNv } from '../tpm/nv.ts';
@@ -14,7 +15,7 @@ import { ekPolicyA, ekPolicyC } from '../tpm/policy-digest.ts';
 import type { Authorization, SessionAuthorization } from '../tpm/session.ts';
 import { type StartSessionOptions, startSession } from '../tpm/start-session.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
-import { type EkTemplateName, ekTemplate } from '../tpm/templates.ts';
+import { EK_TEMPLATES, type EkTemplateName, ekTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 import { EK_SLOTS } from './ek-slots.ts';
@@ -23,7 +24,8 @@ import { EK_SLOTS } from './ek-slots.ts';
 export interface OpenEndorsementKeyOptions extends SignalOptions {
   /**
    * Which endorsement key. `auto` (default): the first one that has a certificate in the TPM; without any certificate
-   * the first one that is persistent, and without that L-2 (P-256), which is the quickest to make.
+   * the first one that is persistent, and without that L-2 (P-256), which is the
+   * quickest to make, or if the TPM does not know it the first of H-3, L-1 and H-6.
    */
   readonly template?: EkTemplateName | 'auto' | undefined;
   /** Authorization of the endorsement hierarchy; as bytes, it is proved in a salted session. Default: that of the `Tpm`. */
@@ -69,9 +71,21 @@ const isEkHandle = (handle: number): boolean => handle >= 0x81010000 && handle <
  * `tpm-auth-failed` where the endorsement hierarchy wants an authorization.
  */
 export async function openEndorsementKey(tpm: Tpm, options: OpenEndorsementKeyOptions = {}): Promise<EndorsementKey> {
-  const { template: wanted = 'auto', expectedName, authorization = 'policy', signal } = options;
+  const { template: wanted = 'auto', signal } = options;
   const persistent = await readPersistent(tpm, { signal });
-  const template = wanted === 'auto' ? await chooseTemplate(tpm, persistent, { signal }) : wanted;
+  const chosen = wanted === 'auto' ? await chooseTemplate(tpm, persistent, { signal }) : wanted;
+  return await firstSupported('endorsement key', chosen === undefined ? EK_TEMPLATES : [chosen], (template) =>
+    openOf(tpm, template, persistent, options),
+  );
+}
+
+async function openOf(
+  tpm: Tpm,
+  template: EkTemplateName,
+  persistent: readonly Found[],
+  options: OpenEndorsementKeyOptions,
+): Promise<EndorsementKey> {
+  const { expectedName, authorization = 'policy' } = options;
   if (authorization === 'auth-value' && template.startsWith('L')) {
     throw new TypeError(`an endorsement key of template ${template} can only be used by policy`);
   }
@@ -122,13 +136,17 @@ async function readPersistent(tpm: Tpm, { signal }: SignalOptions): Promise<Foun
   return found;
 }
 
-async function chooseTemplate(tpm: Tpm, persistent: readonly Found[], options: SignalOptions): Promise<EkTemplateName> {
+async function chooseTemplate(
+  tpm: Tpm,
+  persistent: readonly Found[],
+  options: SignalOptions,
+): Promise<EkTemplateName | undefined> {
   const indices = new Set(await listHandles(tpm, TPM_HT.NV_INDEX, options));
   const templates = EK_SLOTS.flatMap((slot) => (slot.template === 'H-5' ? [] : [{ ...slot, template: slot.template }]));
   const chosen =
     templates.find(({ certificate }) => indices.has(certificate)) ??
     templates.find(({ template }) => persistent.some(({ publicArea }) => isMadeFrom(ekTemplate(template), publicArea)));
-  return chosen?.template ?? 'L-2';
+  return chosen?.template;
 }
 
 async function makePrimary(tpm: Tpm, inPublic: TpmtPublic, options: OpenEndorsementKeyOptions): Promise<Found> {

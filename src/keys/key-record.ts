@@ -1,4 +1,4 @@
-import { fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
+import { type Bytes, fromBase64, fromHex, toBase64, toHex } from '../bytes.ts';
 import { bitLength, decodeSpki, encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { isJsonObject, JsonMembers, type JsonObject } from '../json.ts';
 import {
@@ -29,6 +29,11 @@ export interface RecordedAttempt {
 export interface RecordedTpm extends TpmNature {
   /** Address of its transport. */
   readonly address: string;
+  /**
+   * Name of the attestation key that attested the key, a primary of the endorsement seed: it tells a TPM that was cleared from
+   * another one. Absent where the key was not attested when it was made.
+   */
+  readonly akName?: Bytes | undefined;
 }
 
 /**
@@ -108,7 +113,7 @@ export function keyRecordToJson(record: KeyRecord): JsonObject {
     privateKey: record.privateKey,
     hasPin: record.hasPin,
     ...(pinDerivation !== undefined && { pinDerivation: pinDerivationToJson(pinDerivation) }),
-    ...(parent !== undefined && { parent: { handle: parent.handle, name: toHex(parent.name) } }),
+    ...(parent !== undefined && { parent: parentToJson(parent) }),
     created: record.created,
     ...(policy !== undefined && { policy: policyToJson(policy) }),
     attempts: record.attempts.map(attemptToJson),
@@ -194,15 +199,23 @@ export function pinDerivationFromJson(members: JsonMembers): PinDerivation {
   };
 }
 
-function parentFromJson(members: JsonMembers): NonNullable<ProvidedKey['parent']> {
-  return { handle: members.integer('handle'), name: fromHex(members.text('name')) };
+function parentToJson({ handle, name, publicArea }: NonNullable<ProvidedKey['parent']>): JsonObject {
+  return { handle, name: toHex(name), ...(publicArea !== undefined && { publicArea: toHex(publicArea) }) };
 }
 
-function tpmToJson({ address, virtual, signs, vendor }: RecordedTpm): JsonObject {
+function parentFromJson(members: JsonMembers): NonNullable<ProvidedKey['parent']> {
+  return {
+    ...{ handle: members.integer('handle'), name: fromHex(members.text('name')) },
+    ...(members.has('publicArea') && { publicArea: fromHex(members.text('publicArea')) }),
+  };
+}
+
+function tpmToJson({ address, virtual, signs, vendor, akName }: RecordedTpm): JsonObject {
   const { manufacturer, manufacturerId, vendorString, firmwareVersion, revision } = vendor;
   return {
     ...{ address, manufacturer, manufacturerId: hexNumber(manufacturerId, 8), vendorString },
     ...{ firmwareVersion: hexNumber(firmwareVersion, 16), revision, virtual, signs },
+    ...(akName !== undefined && { akName: toHex(akName) }),
   };
 }
 
@@ -221,6 +234,7 @@ export function tpmFromJson(members: JsonMembers): RecordedTpm {
     },
     virtual: members.boolean('virtual'),
     signs,
+    ...(members.has('akName') && { akName: fromHex(members.text('akName')) }),
   };
 }
 

@@ -33,8 +33,11 @@ export interface ProvidedKey {
   readonly hasPin: boolean;
   /** For a TPM key with a PIN. */
   readonly pinDerivation?: PinDerivation;
-  /** For a TPM key: the persistent handle or the hierarchy of its parent, and the parent's Name. */
-  readonly parent?: { readonly handle: number; readonly name: Bytes };
+  /**
+   * For a TPM key: the persistent handle or the hierarchy of its parent, and the parent's Name. `publicArea` is the TPM2B_PUBLIC
+   * of one at a handle, to make it again if it is evicted; absent in records of before.
+   */
+  readonly parent?: { readonly handle: number; readonly name: Bytes; readonly publicArea?: Bytes };
 }
 
 /** What key to make. */

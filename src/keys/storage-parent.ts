@@ -2,16 +2,18 @@ import { equal, toHex } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
+import { decode, encode } from '../tpm/codec/index.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../tpm/commands/object.ts';
-import { TPM_RH } from '../tpm/constants.ts';
+import { TPM_ALG, TPM_RH } from '../tpm/constants.ts';
+import { firstSupported, isUnsupported } from '../tpm/first-supported.ts';
 import { withHiddenAuth } from '../tpm/hidden-auth.ts';
 import { SRK_HANDLE } from '../tpm/hierarchy-auth.ts';
 import { objectName } from '../tpm/names.ts';
 import type { Authorization } from '../tpm/session.ts';
 import type { SaltKey } from '../tpm/start-session.ts';
-import type { TpmtPublic } from '../tpm/structures/object.ts';
-import { srkTemplate } from '../tpm/templates.ts';
+import { TPM2B_PUBLIC, type TpmtPublic } from '../tpm/structures/object.ts';
+import { STORAGE_ALGORITHMS, srkTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 
 import type { TpmObject } from '../tpm/tpm-object.ts';
@@ -48,7 +50,8 @@ const EMPTY = new Uint8Array(0);
 /**
  * The parent for a new key: the storage root key at 0x81000001 where there is one that is a storage key
  * and, if `recordedSrkName` is given, has that Name; else the primary of the P-256 storage
- * template with an empty `unique`, which is made now and is the same key each time. Nothing is made persistent.
+ * template (or of the first that the TPM knows) with an empty `unique`, which is made now and is the same key each time.
+ * Nothing is made persistent.
  */
 export async function parentForNewKey(
   tpm: Tpm,
@@ -61,20 +64,57 @@ export async function parentForNewKey(
 }
 
 /**
- * The parent that a key was made under.
- * @throws KeyprovError `tpm-identity-changed` when the TPM has another key in its place: it was cleared or replaced.
+ * The parent that a key was made under. A storage root key that was evicted, or whose handle has another key now, is made
+ * again from its template, for this use: the same template gives the same key until the TPM is cleared.
+ * @throws KeyprovError `tpm-identity-changed` when the TPM does not have it any more.
  */
 export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOptions = {}): Promise<StorageParent> {
-  const parent =
-    record.handle === TPM_RH.OWNER ? await makePrimary(tpm, options) : await readSrk(tpm, options, record.handle);
+  const { handle } = record;
+  const isMade = handle === TPM_RH.OWNER;
+  const parent = isMade ? await makePrimary(tpm, options) : await readSrk(tpm, options, handle);
   if (parent !== undefined && equal(parent.record.name, record.name)) return parent;
   await parent?.release();
-  const now = parent === undefined ? 'nothing there' : `${toHex(parent.record.name)} there`;
-  throw new KeyprovError(
-    'tpm-identity-changed',
-    `the parent of the key, 0x${record.handle.toString(16)} with Name ${toHex(record.name)}, is gone; ${now} now`,
-    { remedy: 'the TPM was cleared or replaced: provision a new key' },
+  const again = isMade ? undefined : await makeAgain(tpm, record, options);
+  if (again !== undefined) return again;
+  const which = `the parent of the key, 0x${handle.toString(16)} with Name ${toHex(record.name)}, is gone`;
+  if (isMade) {
+    throw gone(`${which}: the storage seed of the TPM makes another one`, 'the TPM was cleared, or is another one');
+  }
+  const now = parent === undefined ? 'nothing is there' : `${toHex(parent.record.name)} is there`;
+  throw gone(
+    `${which}: ${now}, and no usual template makes it again`,
+    'the TPM was cleared or is another one, or a key of an unusual template was evicted; the latter can be made again',
   );
+}
+
+const gone = (message: string, why: string): KeyprovError =>
+  new KeyprovError('tpm-identity-changed', message, { remedy: `${why}: provision a new key` });
+
+/** Makes a storage root key again that is not at its handle any more; undefined if no template gives that Name. */
+async function makeAgain(tpm: Tpm, record: ParentRecord, options: ParentOptions): Promise<StorageParent | undefined> {
+  for (const template of templatesOf(record)) {
+    try {
+      const made = await createPrimary(tpm, template, options);
+      if (equal(made.record.name, record.name)) return { ...made, record };
+      await made.release();
+    } catch (error) {
+      if (!isUnsupported(error)) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** What it may have been made from: its own public area, or the templates of TCG where the record has none. */
+function templatesOf({ publicArea }: ParentRecord): TpmtPublic[] {
+  const areas =
+    publicArea === undefined ? [srkTemplate('p-256'), srkTemplate('rsa-2048')] : [decode(TPM2B_PUBLIC, publicArea)];
+  return areas.flatMap((area) => [withUnique(area, 'zeros'), withUnique(area, 'empty')]);
+}
+
+function withUnique(area: TpmtPublic, unique: 'zeros' | 'empty'): TpmtPublic {
+  const bytes = (of: Uint8Array) => new Uint8Array(unique === 'zeros' ? of.length : 0);
+  if (area.type === TPM_ALG.ECC) return { ...area, unique: { x: bytes(area.unique.x), y: bytes(area.unique.y) } };
+  return { ...area, unique: bytes(area.unique) };
 }
 
 async function readSrk(
@@ -84,7 +124,7 @@ async function readSrk(
 ): Promise<StorageParent | undefined> {
   try {
     const { outPublic } = await tpm.run(ReadPublic, { objectHandle: handle }, { signal });
-    const record = { handle, name: objectName(outPublic) };
+    const record = { handle, name: objectName(outPublic), publicArea: encode(TPM2B_PUBLIC, outPublic) };
     const authValue = parentAuth ?? (await tpm.passwordOf(SRK_HANDLE, { signal }));
     return { handle, publicArea: outPublic, record, authValue, release: async () => {} };
   } catch (error) {
@@ -93,14 +133,16 @@ async function readSrk(
   }
 }
 
+/** The primary of the first storage template that the TPM knows, with an empty `unique`. */
 async function makePrimary(tpm: Tpm, options: ParentOptions): Promise<StorageParent> {
+  return await firstSupported('storage key', STORAGE_ALGORITHMS, (algorithm) =>
+    createPrimary(tpm, srkTemplate(algorithm, 'empty'), options),
+  );
+}
+
+async function createPrimary(tpm: Tpm, inPublic: TpmtPublic, options: ParentOptions): Promise<StorageParent> {
   const { ownerAuth, signal } = options;
-  const making = {
-    inSensitive: { userAuth: EMPTY, data: EMPTY },
-    inPublic: srkTemplate('p-256', 'empty'),
-    outsideInfo: EMPTY,
-    creationPCR: [],
-  };
+  const making = { inSensitive: { userAuth: EMPTY, data: EMPTY }, inPublic, outsideInfo: EMPTY, creationPCR: [] };
   const owner = { handle: TPM_RH.OWNER, ...(ownerAuth && { auth: ownerAuth }) };
   const { objectHandle, outPublic } = await withHiddenAuth(tpm, owner, options, (primaryHandle) =>
     tpm.run(CreatePrimary, { primaryHandle, ...making }, { signal }),

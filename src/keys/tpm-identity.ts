@@ -5,15 +5,16 @@ import type { SignalOptions } from '../signal.ts';
 import { ReadClock } from '../tpm/commands/clock.ts';
 import { CreatePrimary } from '../tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../tpm/constants.ts';
+import { firstSupported } from '../tpm/first-supported.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
-import { ekTemplate, srkTemplate } from '../tpm/templates.ts';
+import { EK_TEMPLATES, ekTemplate, STORAGE_ALGORITHMS, srkTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 
 /** What tells one TPM from another, and its present from its past; plain data to keep with a key. */
 export interface TpmIdentity {
-  /** Name of the P-256 primary of the endorsement seed: stays the same for the life of a TPM. */
+  /** Name of a primary of the endorsement seed (P-256 if the TPM knows it): stays the same for the life of a TPM. */
   readonly endorsementName: Bytes;
-  /** Name of the P-256 primary of the storage seed: stays the same until TPM2_Clear. */
+  /** The same of the storage seed: stays the same until TPM2_Clear. */
   readonly storageName: Bytes;
   /** Number of TPM resets since the last Clear. TPMS_CLOCK_INFO, Part 2, 10.11. */
   readonly resetCount: number;
@@ -29,11 +30,15 @@ const EMPTY = new Uint8Array(0);
  */
 const CLOCK_SLACK_MS = 2n ** 22n;
 
-/** Reads the identity. Makes two P-256 primaries, which takes some milliseconds, and keeps none of them. */
+/** Reads the identity. Makes two primaries, which takes some milliseconds, and keeps none of them. */
 export async function readTpmIdentity(tpm: Tpm, options: SignalOptions = {}): Promise<TpmIdentity> {
   return await tpm.turn(async () => {
-    const endorsementName = await primaryName(tpm, TPM_RH.ENDORSEMENT, ekTemplate('L-2'), options);
-    const storageName = await primaryName(tpm, TPM_RH.OWNER, srkTemplate('p-256'), options);
+    const endorsementName = await firstSupported('endorsement key', EK_TEMPLATES, (name) =>
+      primaryName(tpm, TPM_RH.ENDORSEMENT, ekTemplate(name), options),
+    );
+    const storageName = await firstSupported('storage key', STORAGE_ALGORITHMS, (algorithm) =>
+      primaryName(tpm, TPM_RH.OWNER, srkTemplate(algorithm), options),
+    );
     const { currentTime } = await tpm.run(ReadClock, {}, options);
     const { resetCount, clock } = currentTime.clockInfo;
     return { endorsementName, storageName, resetCount, clock };
@@ -65,21 +70,29 @@ async function primaryName(
  */
 export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void {
   if (!equal(recorded.endorsementName, now.endorsementName)) {
-    throw changed('tpm-replaced', 'this is another TPM: its endorsement seed is not the recorded one');
+    throw new KeyprovError('tpm-replaced', 'this is another TPM: its endorsement seed is not the recorded one', {
+      remedy: `use the recorded TPM, or ${NEW_KEY}`,
+    });
   }
   if (!equal(recorded.storageName, now.storageName)) {
-    throw changed('tpm-cleared', 'the TPM was cleared: its storage seed is not the recorded one');
+    throw new KeyprovError('tpm-cleared', 'the TPM was cleared: its storage seed is not the recorded one', {
+      remedy: `its keys are lost: ${NEW_KEY}`,
+    });
   }
   if (now.resetCount < recorded.resetCount) {
     const counts = `${now.resetCount} resets, ${recorded.resetCount} were recorded`;
-    throw changed('tpm-rolled-back', `the state of the TPM is older than the record: it counts ${counts}`);
+    throw rolledBack(`it counts ${counts}`);
   }
   const slack = now.resetCount > recorded.resetCount ? CLOCK_SLACK_MS : 0n;
   if (now.clock + slack < recorded.clock) {
     const clocks = `${now.clock} ms, ${recorded.clock} ms were recorded`;
-    throw changed('tpm-rolled-back', `the state of the TPM is older than the record: its clock is at ${clocks}`);
+    throw rolledBack(`its clock is at ${clocks}`);
   }
 }
 
-const changed = (code: 'tpm-replaced' | 'tpm-cleared' | 'tpm-rolled-back', message: string): KeyprovError =>
-  new KeyprovError(code, message, { remedy: 'provision a new key, and take the old one out of the directory' });
+const NEW_KEY = 'provision a new key, and take the old one out of the directory';
+
+const rolledBack = (how: string): KeyprovError =>
+  new KeyprovError('tpm-rolled-back', `the state of the TPM is older than the record: ${how}`, {
+    remedy: `find out who restored or copied it, since there may be two of it; ${NEW_KEY}`,
+  });

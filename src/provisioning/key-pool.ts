@@ -217,7 +217,7 @@ async function makeAttestationKey(
   signal: AbortSignal,
 ): Promise<AttestationKey | undefined> {
   try {
-    return await createAttestationKey(tpm, { algorithm: 'rsa-2048', endorsementAuth, signal });
+    return await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, signal });
   } catch (error) {
     signal.throwIfAborted();
     if (!isKeyprovError(error)) throw error;

@@ -141,7 +141,7 @@ async function attestInTpm(
 ): Promise<AttestedKey> {
   const { tpm, endorsementAuth } = provider;
   const stocked = await stock?.attestationKey(tpm, { signal });
-  const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'rsa-2048', endorsementAuth, signal }));
+  const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, signal }));
   const release = stocked === undefined ? () => ak.close() : async () => {};
   return await withCleanup(async () => {
     const akCertificates = await enrolAk?.(tpm, ak, { signal });

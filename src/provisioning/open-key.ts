@@ -22,6 +22,7 @@ import type { LoadKeyOptions } from '../webcrypto/stored-keys.ts';
 import { type KeepRecord, keepIn, type ReplacePinOptions, replacePin } from './change-pin.ts';
 import { findKey, isChosen, type KeyChoice } from './find-key.ts';
 import { attestForRequest, checkRequestOptions, type KeyRequest, type KeyRequestOptions } from './key-request.ts';
+import { explainLoss } from './lost-key.ts';
 import { readPinState } from './pin-state.ts';
 import { requestForKey } from './provision-key.ts';
 import { type RegistrationRecord, readRegistration } from './registration-record.ts';
@@ -290,7 +291,7 @@ export class UserKey {
     try {
       return await work(provider);
     } catch (error) {
-      throw this.#elsewhere(error, address);
+      throw this.#elsewhere(await explainLoss(error, this.#record, provider), address);
     }
   }
 
@@ -339,7 +340,7 @@ export class UserKey {
     const { tpm, id } = this.#record;
     const isMissing = isKeyprovError(error, 'no-tpm') || isKeyprovError(error, 'tpm-identity-changed');
     if (!isMissing || tpm === undefined || tpm.address === address) return error;
-    const where = address === undefined ? error.message : `it is not in the TPM at ${address}`;
+    const where = address === undefined ? error.message : `it is not in the TPM at ${address}: ${error.message}`;
     return new KeyprovError(error.code, `the key ${id} was made in the TPM at ${tpm.address}: ${where}`, {
       cause: error,
       remedy: `name the TPM at ${tpm.address}`,

@@ -14,6 +14,9 @@ import {
 } from '../keys/select-provider.ts';
 import { type CreatedTpmKey, openTpmKeyProvider, TpmKeyProvider } from '../keys/tpm-provider.ts';
 import { judgePin, type Policy } from '../policy/index.ts';
+import { decode } from '../tpm/codec/index.ts';
+import { objectName } from '../tpm/names.ts';
+import { TPMT_PUBLIC } from '../tpm/structures/object.ts';
 import {
   type AttestedKey,
   attestForRequest,
@@ -199,9 +202,17 @@ async function makeWith(
     const { creation: _, ...key } = created;
     const { nature, tpm } = provider;
     const recorded = await recordOf(key, provider.assurance, attempts, options);
-    const record = { ...recorded.record, tpm: { ...nature, address: tpm.transport.address } };
+    const akName = akNameOf(attested.outcome);
+    const record = {
+      ...recorded.record,
+      tpm: { ...nature, address: tpm.transport.address, ...(akName !== undefined && { akName }) },
+    };
     return { made: { ...recorded, record, pregenerated: taken !== undefined }, attested };
   }, close);
+}
+
+function akNameOf(outcome: AttestedKey['outcome']): Bytes | undefined {
+  return outcome.status === 'made' ? objectName(decode(TPMT_PUBLIC, outcome.statement.ak.pubArea)) : undefined;
 }
 
 /** The record of a key that was just made, with what is kept about its PIN. */

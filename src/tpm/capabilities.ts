@@ -1,16 +1,14 @@
 import { uint32 } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
-import { isTpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { GetCapability, TestParms } from './commands/capability.ts';
 import { handleType, TPM_CAP, TPM_HT, TPM_PT } from './constants.ts';
+import { isUnsupported } from './first-supported.ts';
 import type { TpmCap } from './structures/base.ts';
 import type { TpmsCapabilityData } from './structures/capability.ts';
 import type { TpmtPublic } from './structures/object.ts';
 import type { Tpm } from './tpm.ts';
-
-import { TPM_RC } from './tpm-rc.ts';
 
 type DataOf<C extends TpmCap> = Extract<TpmsCapabilityData, { capability: C }>['data'][number];
 
@@ -140,20 +138,6 @@ export async function readLockout(tpm: Tpm, options: SignalOptions = {}): Promis
   };
 }
 
-/** Codes with which TPM2_TestParms says that it does not know an algorithm, a size or a curve. */
-const UNSUPPORTED: ReadonlySet<number> = new Set<number>([
-  TPM_RC.ASYMMETRIC,
-  TPM_RC.CURVE,
-  TPM_RC.HASH,
-  TPM_RC.KDF,
-  TPM_RC.KEY_SIZE,
-  TPM_RC.MODE,
-  TPM_RC.SCHEME,
-  TPM_RC.SYMMETRIC,
-  TPM_RC.TYPE,
-  TPM_RC.VALUE,
-]);
-
 /**
  * Whether the TPM can make keys with these parameters. TPM2_TestParms, Part 3, 30.3. Where the command itself is not
  * there, or is blocked on the way, the answer is yes: making the key will tell.
@@ -167,7 +151,7 @@ export async function supportsParameters(
     await tpm.run(TestParms, { parameters: template }, { signal });
     return true;
   } catch (error) {
-    if (isTpmError(error) && UNSUPPORTED.has(error.responseCode.base)) return false;
+    if (isUnsupported(error)) return false;
     if (isKeyprovError(error, 'tpm-unsupported') || isKeyprovError(error, 'tpm-command-blocked')) return true;
     throw error;
   }

@@ -4,9 +4,10 @@ import { entityOf } from './arguments.ts';
 import type { HandleArg } from './command.ts';
 import { CreatePrimary } from './commands/hierarchy.ts';
 import { TPM_RH } from './constants.ts';
+import { firstSupported } from './first-supported.ts';
 import { type Session, trimAuthValue } from './session.ts';
 import { type SaltKey, startSession } from './start-session.ts';
-import { srkTemplate } from './templates.ts';
+import { STORAGE_ALGORITHMS, srkTemplate } from './templates.ts';
 import type { TpmRunner } from './tpm-runner.ts';
 
 /** Options of {@link withHiddenAuth}. */
@@ -46,11 +47,13 @@ export async function withHiddenAuth<T>(
 
 async function saltedSession(tpm: TpmRunner, { saltKey, signal }: HiddenAuthOptions): Promise<Session> {
   if (saltKey !== undefined) return await startSession(tpm, { salt: saltKey, signal });
-  const making = {
-    ...{ primaryHandle: TPM_RH.NULL, inPublic: srkTemplate('p-256') },
-    ...{ inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] },
-  };
-  const { objectHandle: handle, outPublic: publicArea } = await tpm.run(CreatePrimary, making, { signal });
+  const making = { inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] };
+  const { objectHandle: handle, outPublic: publicArea } = await firstSupported(
+    'salt key',
+    STORAGE_ALGORITHMS,
+    (algorithm) =>
+      tpm.run(CreatePrimary, { primaryHandle: TPM_RH.NULL, inPublic: srkTemplate(algorithm), ...making }, { signal }),
+  );
   return await withCleanup(
     () => startSession(tpm, { salt: { handle, publicArea }, signal }),
     () => handle.flush(),

@@ -22,7 +22,7 @@ export interface StartSessionOptions extends SignalOptions {
   readonly type?: 'hmac' | 'policy' | 'trial' | undefined;
   /** Hash of the HMACs and keys. Default SHA-256. */
   readonly authHash?: HashAlg | undefined;
-  /** Cipher for parameter encryption. Default AES-128-CFB when salted or bound, else none. */
+  /** Cipher for parameter encryption. Default when salted or bound: AES-CFB, with 128 bits or those of the salt key; else none. */
   readonly symmetric?: TpmtSymDef | undefined;
   readonly salt?: SaltKey | undefined;
   /** The entity to bind to: its Name, and its authorization value. */
@@ -51,9 +51,7 @@ const TYPES = { hmac: TPM_SE.HMAC, policy: TPM_SE.POLICY, trial: TPM_SE.TRIAL } 
 export async function startSession(tpm: TpmRunner, options: StartSessionOptions = {}): Promise<Session> {
   const { type = 'hmac', authHash = TPM_ALG.SHA256, salt, bind, signal } = options;
   const isKeyed = salt !== undefined || bind !== undefined;
-  const symmetric =
-    options.symmetric ??
-    (isKeyed ? { algorithm: TPM_ALG.AES, keyBits: 128, mode: TPM_ALG.CFB } : { algorithm: TPM_ALG.NULL });
+  const symmetric = options.symmetric ?? (isKeyed ? cipherFor(salt) : { algorithm: TPM_ALG.NULL });
   const nonceCaller = view(randomBytes(HASHES[authHash].size));
   const shared = salt === undefined ? { secret: EMPTY, encrypted: EMPTY } : makeSalt(salt.publicArea);
   const keyMaterial = { salt: salt && shared.secret, boundAuth: bind?.authValue };
@@ -88,6 +86,14 @@ export async function startSession(tpm: TpmRunner, options: StartSessionOptions 
   } finally {
     wipe(shared.secret);
   }
+}
+
+/** A TPM that knows AES-256 alone has storage keys with it. */
+function cipherFor(salt: SaltKey | undefined): TpmtSymDef {
+  const parameters = salt?.publicArea.parameters;
+  const own = parameters !== undefined && 'symmetric' in parameters ? parameters.symmetric : undefined;
+  const keyBits = own?.algorithm === TPM_ALG.AES ? own.keyBits : 128;
+  return { algorithm: TPM_ALG.AES, keyBits, mode: TPM_ALG.CFB };
 }
 
 /** A random salt and the same encrypted to the key. Part 1, 19.6.8. */

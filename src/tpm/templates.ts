@@ -42,7 +42,9 @@ const ekHigh = (nameAlg: typeof TPM_ALG.SHA256 | typeof TPM_ALG.SHA384 | typeof 
   objectAttributes: EK_HIGH,
   authPolicy: ekPolicyB(nameAlg),
 });
-const head = (objectAttributes: TpmaObject): Head => ({ nameAlg: TPM_ALG.SHA256, objectAttributes, authPolicy: EMPTY });
+const head = (objectAttributes: TpmaObject, nameAlg: Head['nameAlg'] = TPM_ALG.SHA256): Head => ({
+  ...{ nameAlg, objectAttributes, authPolicy: EMPTY },
+});
 
 /** The endorsement key templates that {@link ekTemplate} knows, by their names in the EK Credential Profile. */
 export type EkTemplateName = 'L-1' | 'L-2' | 'H-1' | 'H-2' | 'H-3' | 'H-4' | 'H-6' | 'H-7';
@@ -72,27 +74,50 @@ export function ekTemplate(name: EkTemplateName): TpmtPublic {
   }
 }
 
-/**
- * The template of a storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. `unique: 'zeros'` is that
- * template; `'empty'` is what TSS2 key files mean by a parent that is a hierarchy, and it makes another key.
- */
-export function srkTemplate(algorithm: 'rsa-2048' | 'p-256', unique: 'zeros' | 'empty' = 'zeros'): TpmtPublic {
-  const symmetric = aesCfb(128);
-  if (algorithm === 'rsa-2048') return rsa(head(STORAGE), { symmetric }, zeros(unique === 'zeros' ? 256 : 0));
-  return ecc(head(STORAGE), { symmetric }, unique === 'zeros' ? 32 : 0);
-}
-
-/** The template of an attestation key: a restricted signing key with RSASSA or ECDSA and SHA-256. */
-export function akTemplate(algorithm: 'rsa-2048' | 'p-256'): TpmtPublic {
-  const details = { hashAlg: TPM_ALG.SHA256 };
-  if (algorithm === 'rsa-2048') return rsa(head(RESTRICTED_SIGN), { scheme: { scheme: TPM_ALG.RSASSA, details } });
-  return ecc(head(RESTRICTED_SIGN), { scheme: { scheme: TPM_ALG.ECDSA, details } });
-}
-
 /** The algorithms of user keys: modulus size or curve. */
 export type UserKeyAlgorithm = 'rsa-2048' | 'rsa-3072' | 'p-256' | 'p-384';
 
 const CURVES: Readonly<Record<'p-256' | 'p-384', CurveID>> = { 'p-256': TPM_ECC.NIST_P256, 'p-384': TPM_ECC.NIST_P384 };
+
+/** Of endorsement keys whose template is ours to choose: the cheapest first. */
+export const EK_TEMPLATES: readonly EkTemplateName[] = ['L-2', 'H-3', 'L-1', 'H-6'];
+
+/** Of storage keys whose algorithm is ours to choose: the cheapest first. */
+export const STORAGE_ALGORITHMS: readonly UserKeyAlgorithm[] = ['p-256', 'p-384', 'rsa-2048', 'rsa-3072'];
+
+/** What goes with P-384 and RSA 3072: the high range of the EK Credential Profile, which a TPM after CNSA knows alone. */
+const isHigh = (algorithm: UserKeyAlgorithm): algorithm is 'p-384' | 'rsa-3072' =>
+  algorithm === 'p-384' || algorithm === 'rsa-3072';
+
+/**
+ * The template of a storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1; for P-384 and RSA 3072 with the
+ * algorithms of the high range of the EK Credential Profile: AES-256 and SHA-384. `unique: 'zeros'` is that template; `'empty'`
+ * is what TSS2 key files mean by a parent that is a hierarchy, and it makes another key.
+ */
+export function srkTemplate(algorithm: UserKeyAlgorithm, unique: 'zeros' | 'empty' = 'zeros'): TpmtPublic {
+  const isEmpty = unique === 'empty';
+  const common = head(STORAGE, isHigh(algorithm) ? TPM_ALG.SHA384 : TPM_ALG.SHA256);
+  const symmetric = aesCfb(isHigh(algorithm) ? 256 : 128);
+  if (algorithm === 'rsa-2048' || algorithm === 'rsa-3072') {
+    const keyBits = algorithm === 'rsa-2048' ? 2048 : 3072;
+    return rsa(common, { symmetric, keyBits }, zeros(isEmpty ? 0 : keyBits / 8));
+  }
+  return ecc(common, { symmetric, curveID: CURVES[algorithm] }, isEmpty ? 0 : algorithm === 'p-256' ? 32 : 48);
+}
+
+/** The template of an attestation key: a restricted signing key with RSASSA or ECDSA and SHA-256, or SHA-384 in the high range. */
+export function akTemplate(algorithm: UserKeyAlgorithm): TpmtPublic {
+  const hashAlg = isHigh(algorithm) ? TPM_ALG.SHA384 : TPM_ALG.SHA256;
+  const common = head(RESTRICTED_SIGN, hashAlg);
+  const details = { hashAlg };
+  if (algorithm === 'rsa-2048' || algorithm === 'rsa-3072') {
+    return rsa(common, {
+      scheme: { scheme: TPM_ALG.RSASSA, details },
+      keyBits: algorithm === 'rsa-2048' ? 2048 : 3072,
+    });
+  }
+  return ecc(common, { scheme: { scheme: TPM_ALG.ECDSA, details }, curveID: CURVES[algorithm] });
+}
 
 /** What a user key is for: `sign`, which for RSA is signing and decrypting, or `agree` on a secret with others (ECDH). */
 export type UserKeyUsage = 'sign' | 'agree';
