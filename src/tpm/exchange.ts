@@ -2,7 +2,16 @@ import { type Bytes, equal, uint16At, uint32, uint32At, wipe } from '../bytes.ts
 import { digest } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
 import { altered } from './check-values.ts';
-import { CodecError, expectEnd, Reader, readFields, Writer, withinField, writeFields } from './codec/index.ts';
+import {
+  CodecError,
+  expectEnd,
+  Reader,
+  readFields,
+  Writer,
+  withinField,
+  withWriter,
+  writeFields,
+} from './codec/index.ts';
 import type { AnyCommand } from './command.ts';
 import { HASHES, TPM_RH, TPM_ST } from './constants.ts';
 import { HEADER_SIZE } from './frame.ts';
@@ -78,35 +87,34 @@ export function prepare(
   if (encryptor !== undefined) checkFirst(command, 'answer', command.answer);
   const out = new Writer();
   const sent: SentAuth[] = [];
-  const parameters = new Writer();
   try {
-    writeFields(parameters, command.parameters, args);
-    for (const auth of sessions) auth?.session.rollCaller();
-    cryptFirst('command', parameters.written, decryptor);
+    withWriter((parameters) => {
+      writeFields(parameters, command.parameters, args);
+      for (const auth of sessions) auth?.session.rollCaller();
+      cryptFirst('command', parameters.written, decryptor);
 
-    const tagged = auths.length > 0;
-    out.uint(2, tagged ? TPM_ST.SESSIONS : TPM_ST.NO_SESSIONS);
-    out.uint(4, 0);
-    out.uint(4, command.code);
-    for (const { handle } of handles) out.uint(4, handle);
-    if (tagged) {
-      const at = out.length;
+      const tagged = auths.length > 0;
+      out.uint(2, tagged ? TPM_ST.SESSIONS : TPM_ST.NO_SESSIONS);
       out.uint(4, 0);
-      // So that nobody can take away the sessions that encrypt, the first HMAC covers their nonces too. Part 1, 19.6.5.
-      const nonces = [...new Set([decryptor, encryptor])].flatMap((auth) =>
-        auth === undefined || auth === auths[0] ? [] : [auth.session.nonceTPM],
-      );
-      for (const [i, auth] of auths.entries()) {
-        sent.push(writeAuth(out, command, handles, auth, i === 0 ? nonces : [], parameters.written));
+      out.uint(4, command.code);
+      for (const { handle } of handles) out.uint(4, handle);
+      if (tagged) {
+        const at = out.length;
+        out.uint(4, 0);
+        // So that nobody can take away the sessions that encrypt, the first HMAC covers their nonces too. Part 1, 19.6.5.
+        const nonces = [...new Set([decryptor, encryptor])].flatMap((auth) =>
+          auth === undefined || auth === auths[0] ? [] : [auth.session.nonceTPM],
+        );
+        for (const [i, auth] of auths.entries()) {
+          sent.push(writeAuth(out, command, handles, auth, i === 0 ? nonces : [], parameters.written));
+        }
+        out.patch(at, 4, out.length - at - 4);
       }
-      out.patch(at, 4, out.length - at - 4);
-    }
-    out.raw(parameters.written);
-    out.patch(2, 4, out.length);
+      out.raw(parameters.written);
+      out.patch(2, 4, out.length);
+    });
   } catch (error) {
     throw withinField(error, `TPM2_${command.name}`);
-  } finally {
-    parameters.wipe();
   }
   return {
     command: out.written,

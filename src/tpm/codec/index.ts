@@ -11,6 +11,7 @@ export {
   type Shape,
   Writer,
   withinField,
+  withWriter,
 } from './codec.ts';
 export { type FieldCodecs, list, readFields, sized, sizedOptional, struct, tagged, writeFields } from './composed.ts';
 export { bitField, bytes16, fixedBytes, oneOf, unsigned, unsigned64 } from './simple.ts';
