@@ -1,40 +1,48 @@
-// Bundles a benchmark of bench/ and runs it, pinned to one CPU where `taskset` can: `node scripts/bench.mjs sessions`.
-// Without a name all of them, except `inspect`, whose million inputs take a minute and more.
+// Bundles bench/ and runs it, pinned to one CPU where `taskset` can: `npm run bench -- --help`. What is measured as a whole
+// process, or in one of its own, is that of dist/, which is built first. `inspect` alone is another program: a million
+// changed files for `inspect`.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { mkdirSync, rmSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const all = readdirSync(join(root, 'bench')).filter(
-  (name) => name.endsWith('.ts') && !['measure.ts', 'inspect.ts'].includes(name),
-);
-const wanted = process.argv.slice(2);
-const names = wanted.length > 0 ? wanted.map((name) => `${name}.ts`) : all;
+const [first, ...rest] = process.argv.slice(2);
+const isInspect = first === 'inspect';
+const main = isInspect ? 'inspect' : 'main';
 const directory = join(root, 'node_modules', '.cache', `bench-${process.pid}`);
+
+/** Subpaths are loaded from dist/, as a user loads them. */
+const shipped = {
+  name: 'shipped',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/src\/.*\/index\.ts$/ }, ({ path, resolveDir, kind }) => {
+      if (kind === 'entry-point') return undefined;
+      const file = relative(root, join(resolveDir, path)).replace(/\.ts$/, '.js');
+      return { path: pathToFileURL(join(root, 'dist', file)).href, external: true };
+    });
+  },
+};
+const common = {
+  ...{ absWorkingDir: root, outdir: directory, bundle: true, packages: 'external', platform: 'node', format: 'esm' },
+  ...{ target: 'node20', logLevel: 'error', outExtension: { '.js': '.mjs' } },
+};
 mkdirSync(directory, { recursive: true });
 try {
-  for (const name of names) {
-    const outfile = join(directory, name.replace(/\.ts$/, '.mjs'));
-    await build({
-      absWorkingDir: root,
-      entryPoints: [join('bench', name)],
-      outfile,
-      bundle: true,
-      packages: 'external',
-      platform: 'node',
-      format: 'esm',
-      target: 'node20',
-      logLevel: 'error',
-    });
-    // The event loop is measured on all CPUs: there the TPM works in another thread.
-    const pinned = name !== 'event-loop.ts' && spawnSync('taskset', ['-c', '0', 'true']).status === 0;
-    const command = pinned ? ['taskset', '-c', '0', process.execPath] : [process.execPath];
-    console.log(`\n# ${name}${pinned ? ' (pinned to one CPU)' : ''}`);
-    const { status } = spawnSync(command[0], [...command.slice(1), '--expose-gc', outfile], { stdio: 'inherit' });
-    if (status !== 0) process.exitCode = 1;
+  await build({ ...common, entryPoints: [join('bench', `${main}.ts`)] });
+  if (!isInspect) {
+    if (spawnSync(process.execPath, [join(root, 'scripts', 'build.mjs')], { stdio: 'inherit' }).status !== 0)
+      process.exit(1);
+    await build({ ...common, entryPoints: [join('bench', 'children', 'event-loop.ts')], plugins: [shipped] });
+    await build({ ...common, entryPoints: [join('bench', 'children', 'job.ts')], plugins: [shipped] });
+    await build({ ...common, entryPoints: [join('bench', 'children', 'verify.ts')] });
   }
+  const pinned = spawnSync('taskset', ['-c', '0', 'true']).status === 0;
+  const node = [process.execPath, '--expose-gc', join(directory, `${main}.mjs`)];
+  const [command, ...args] = [...(pinned ? ['taskset', '-c', '0'] : []), ...node];
+  const given = isInspect ? rest : process.argv.slice(2);
+  process.exitCode = spawnSync(command, [...args, ...given], { stdio: 'inherit', cwd: root }).status ?? 1;
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }

@@ -45,6 +45,8 @@ export interface CertificateSpec {
   readonly extensions?: readonly (readonly [oid: string, critical: boolean, der: Uint8Array])[];
   /** The key in it, as SubjectPublicKeyInfo; absent: a new P-256 key. */
   readonly spki?: Uint8Array;
+  /** The key pair of the subject, which signs what it issues. Absent: a new P-256 one. */
+  readonly keys?: webcrypto.CryptoKeyPair;
   readonly hash?: 'SHA-1' | 'SHA-256';
   /** Signs in place of the issuer: to make a wrong signature. */
   readonly signer?: TestCertificate;
@@ -58,10 +60,12 @@ export interface TestCertificate {
 
 const DAY_MS = 86_400_000;
 
+const makeKeys = () => webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
+
 /** Issues a certificate; without an issuer one that issued itself. */
 export async function issue(spec: CertificateSpec, issuer?: TestCertificate): Promise<TestCertificate> {
   const { subject = [], notBefore = new Date(Date.now() - DAY_MS), notAfter = new Date(Date.now() + DAY_MS) } = spec;
-  const keys = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
+  const keys = spec.keys ?? (await makeKeys());
   const certificate = new Certificate();
   certificate.version = 2;
   certificate.serialNumber = new Integer({ value: 1 + Math.floor(Math.random() * 1e6) });

@@ -1,0 +1,16 @@
+// The provisioning job of bench/job.ts, as often as it is told, each time with a connection of its own: CPU time of each in
+// milliseconds. Arguments: address, `session` or `password`, `cold` or `warm`, how often.
+import { openTpm } from '../../src/tpm/index.ts';
+import { job } from '../job.ts';
+import { cpuTime } from '../measure.ts';
+
+const [address = '', protection, keys, times] = process.argv.slice(2);
+const costs: number[] = [];
+for (let time = 0; time < Number(times); time++) {
+  const begin = cpuTime();
+  const tpm = await openTpm(address);
+  await job(tpm, { session: protection === 'session', warm: keys === 'warm' });
+  await tpm.close();
+  costs.push((cpuTime() - begin) / 1000);
+}
+console.log(JSON.stringify(costs));

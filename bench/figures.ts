@@ -1,0 +1,60 @@
+import { type Contender, type Costs, inTurn, ratio, type Spread, spread } from './measure.ts';
+import { notMeasured, type Peer } from './peers.ts';
+import type { Figure, Goal } from './row.ts';
+
+/** Contenders of one row that had their turns, and the figures that come of them. */
+export class Race<Name extends string> {
+  readonly #costs: Costs<Name>;
+  readonly #unit: 'µs' | 'ms';
+
+  private constructor(costs: Costs<Name>, unit: 'µs' | 'ms') {
+    this.#costs = costs;
+    this.#unit = unit;
+  }
+
+  /** Lets them run; a contender that is undefined is a peer that is not here. */
+  static async run<Name extends string>(
+    rounds: number,
+    contenders: Readonly<Record<Name, Contender | undefined>>,
+    unit: 'µs' | 'ms' = 'µs',
+  ): Promise<Race<Name>> {
+    const present = Object.entries<Contender | undefined>(contenders).filter(([, run]) => run !== undefined);
+    return new Race(await inTurn(rounds, Object.fromEntries(present) as Record<Name, Contender>), unit);
+  }
+
+  /** How many times `theirs` the cost of `ours` is; `missing` says what to install for `theirs`. */
+  times(what: string, [ours, theirs]: readonly [Name, Name], goal?: Goal, peer?: Peer): Figure {
+    return this.#figure(what, [ours, theirs], { unit: '×', ...(goal && { goal }) }, peer);
+  }
+
+  /** How many times cheaper `ours` is than `theirs`. */
+  cheaper(what: string, [ours, theirs]: readonly [Name, Name], goal?: Goal, peer?: Peer): Figure {
+    return this.#figure(what, [theirs, ours], { unit: '×', ...(goal && { goal }) }, peer);
+  }
+
+  #figure(
+    what: string,
+    [above, below]: readonly [Name, Name],
+    more: Pick<Figure, 'unit' | 'goal'>,
+    peer: Peer | undefined,
+  ): Figure {
+    const missing = peer !== undefined && 'missing' in peer ? notMeasured(peer.missing) : undefined;
+    if (missing !== undefined) return { what, ...more, measured: missing };
+    const amounts = [above, below].map((name) => `${name} ${this.#amount(name)}`).join(', ');
+    return { what, ...more, measured: ratio(this.#costs[above], this.#costs[below]), amounts };
+  }
+
+  #amount(name: Name): string {
+    return `${digits(spread(this.#costs[name]).median)} ${this.#unit}`;
+  }
+}
+
+/** A number with three digits that count. */
+export const digits = (value: number): string =>
+  value >= 1000 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(3)));
+
+/** An amount held against a goal. */
+export const amount = (what: string, unit: Figure['unit'], measured: Spread | number, goal?: Goal): Figure => ({
+  ...{ what, unit, measured },
+  ...(goal && { goal }),
+});

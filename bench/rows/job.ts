@@ -1,0 +1,203 @@
+import { utf8 } from '../../src/bytes.ts';
+import { definePolicy } from '../../src/policy/index.ts';
+import { createKeyPool } from '../../src/provisioning/key-pool.ts';
+import { provisionKey } from '../../src/provisioning/provision-key.ts';
+import { openTpm } from '../../src/tpm/open-tpm.ts';
+import { Tpm } from '../../src/tpm/tpm.ts';
+import type { SwtpmProcess } from '../../src/tpm/transports/swtpm-process.ts';
+import { child, lastLine } from '../child.ts';
+import { countOnWire, PIN, startPreparedSwtpm } from '../counts.ts';
+import { amount, digits, Race } from '../figures.ts';
+import { type JobOptions, job } from '../job.ts';
+import { type Contender, cpuTime, inTurn, perCall, ratio, spread } from '../measure.ts';
+import { GO_TPM, notMeasured, type Peer } from '../peers.ts';
+import type { Figure, Row } from '../row.ts';
+
+const JOBS = 10;
+/** As tpm2-tss takes the address. */
+const tctiOf = (port: number): string => `swtpm:host=127.0.0.1,port=${port}`;
+const portOf = ({ data }: SwtpmProcess): number => ('port' in data ? data.port : Number.NaN);
+
+const G3: Row = {
+  id: 'G3',
+  what: 'commands on the wire of the provisioning job in a salted session, with those of open and close',
+  async measure({ peers: { esys } }) {
+    const cold = await countOnWire({ session: true, warm: false });
+    const warm = await countOnWire({ session: true, warm: true });
+    const byEsys = async (): Promise<number> => {
+      if ('missing' in esys) return Number.NaN;
+      const [program] = esys.command;
+      return (await countOnWire((port) => lastLine(program, [tctiOf(port), 'job', 'session', '1']))).commands;
+    };
+    const what = 'cold, ESYS (C)';
+    return {
+      figures: [
+        amount('cold', 'commands', cold.commands, { most: 13 }),
+        amount('warm: endorsement, storage and attestation key are in the TPM', 'commands', warm.commands, {
+          most: 10,
+        }),
+        amount('of these, refused and sent again', 'commands', cold.refused + warm.refused, { most: 0 }),
+        'missing' in esys
+          ? { what, unit: 'commands', measured: notMeasured(esys.missing) }
+          : amount(what, 'commands', await byEsys()),
+      ],
+    };
+  },
+  why: 'the job itself is 13 and 10; a sign of life at open, two questions about what dead processes have left, one TPM_RC_RETRY, and TPM2_Shutdown after the use of a PIN, which causes the next RETRY, come on top',
+};
+
+/** The job in a process of its own, ten times: CPU of the first and of the tenth. */
+async function jobCosts(rounds: number, esys: Peer): Promise<readonly (readonly Figure[])[]> {
+  await using swtpm = await startPreparedSwtpm();
+  const costs: Record<'first' | 'tenth', Record<'ours' | 'esys', number[]>> = {
+    first: { ours: [], esys: [] },
+    tenth: { ours: [], esys: [] },
+  };
+  const add = (who: 'ours' | 'esys', run: readonly number[]): void => {
+    costs.first[who].push(run[0] ?? Number.NaN);
+    costs.tenth[who].push(run[JOBS - 1] ?? Number.NaN);
+  };
+  for (let round = 0; round < rounds; round++) {
+    add('ours', await child('job', [swtpm.address, 'session', 'cold', `${JOBS}`]));
+    if ('command' in esys) {
+      add('esys', await lastLine(esys.command[0], [tctiOf(portOf(swtpm)), 'job', 'session', `${JOBS}`]));
+    }
+  }
+  return (['first', 'tenth'] as const).map((which) => {
+    const { ours, esys: theirs } = costs[which];
+    const goal = { most: which === 'first' ? 0.6 : 0.25 };
+    const [mine, peers] = [ours, theirs].map((one) => digits(spread(one).median));
+    return [
+      {
+        ...{ what: 'CPU of the client beside ESYS (C)', unit: '×', goal },
+        measured: 'missing' in esys ? notMeasured(esys.missing) : ratio(ours, theirs),
+        amounts: `ours ${mine} ms, ESYS ${peers} ms`,
+      },
+      { what: 'beside go-tpm', unit: '×', ...(which === 'tenth' && { goal: { most: 0.9 } }), measured: GO_TPM },
+    ];
+  });
+}
+let jobFigures: ReturnType<typeof jobCosts> | undefined;
+
+const G4: Row = {
+  id: 'G4',
+  what: 'provisioning job with P-256 keys in a salted session, the first in a process',
+  async measure({ rounds, peers: { esys } }) {
+    jobFigures ??= jobCosts(rounds, esys);
+    return { figures: (await jobFigures)[0] ?? [] };
+  },
+  why: 'the code is parsed, and run before it is compiled: that is most of the time of a first job',
+};
+
+const G5: Row = {
+  id: 'G5',
+  what: 'the same, the tenth in a process',
+  async measure({ rounds, peers: { esys } }) {
+    jobFigures ??= jobCosts(rounds, esys);
+    return { figures: (await jobFigures)[1] ?? [] };
+  },
+  why: 'about a third is the file that says what the process has in a TPM without resource manager, so that the next one can take it out; then the five commands of G3, and code that is not compiled yet',
+};
+
+/** The commands of the job with passwords, as bytes: the answers depend on nothing, so that they can be sent again. */
+async function recordJob(swtpm: SwtpmProcess, options: JobOptions): Promise<Uint8Array[]> {
+  const commands: Uint8Array[] = [];
+  await using tpm = await openTpm(swtpm.address, {
+    wrap: (inner) => ({
+      ...inner,
+      ...{ kind: inner.kind, address: inner.address, emulator: true, managed: false },
+      async send(command, more) {
+        const kept = command.slice();
+        const answer = await inner.send(command, more);
+        // Those that are sent again, and the questions that belong to `openTpm`, are not the job's.
+        if (answer[8] === 0 && answer[9] === 0 && kept[9] !== GET_CAPABILITY) commands.push(kept);
+        return answer;
+      },
+      close: () => inner.close(),
+    }),
+  });
+  await job(tpm, options);
+  return commands;
+}
+const GET_CAPABILITY = 0x7a;
+
+const G6: Row = {
+  id: 'G6',
+  what: 'provisioning job with a password, warm process, on an open connection',
+  async measure({ rounds }) {
+    const figures: Figure[] = [];
+    for (const warm of [false, true]) {
+      await using swtpm = await startPreparedSwtpm();
+      const commands = await recordJob(swtpm, { session: false, warm });
+      await using transport = await swtpm.open();
+      const tpm = await Tpm.open(transport);
+      const race = await Race.run(rounds, {
+        ours: perCall(cpuTime, () => job(tpm, { session: false, warm })),
+        floor: perCall(cpuTime, async () => {
+          for (const command of commands) await transport.send(command);
+        }),
+      });
+      const what = `${warm ? 'warm' : 'cold'}: CPU of the client beside the bytes alone`;
+      figures.push(race.times(what, ['ours', 'floor'], { most: 1.2 }));
+    }
+    return { figures };
+  },
+  why: 'reading and writing structures, Names and checks of the answers; the floor parses nothing',
+};
+
+const G7: Row = {
+  id: 'G7',
+  what: 'the event loop while an RSA-3072 key is made in process',
+  async measure() {
+    const held: Record<'p50' | 'p99' | 'most', number> = await child('event-loop', ['5'], { everywhere: true });
+    return {
+      figures: [
+        amount('delay, 99th percentile', 'ms', held.p99, { most: 5 }),
+        amount('delay, longest', 'ms', held.most),
+      ],
+    };
+  },
+  why: 'the TPM works in another thread: where two CPUs are not free, that thread and the loop take turns',
+};
+
+const challenge = utf8('a challenge of the service');
+
+const G8: Row = {
+  id: 'G8',
+  what: 'from the PIN to the request with a key that was made in advance, beside one that is made then',
+  async measure({ rounds }) {
+    await using tpm = await openTpm('libtpms');
+    const policy = definePolicy({ hardware: 'required', attestation: 'required', algorithm: 'rsa-2048' });
+    await using pool = createKeyPool({ policy, sources: { tpm } });
+    const request = { challenge, pin: PIN, profile: 'attested' } as const;
+    const cost =
+      (work: () => Promise<unknown>): Contender =>
+      async () => {
+        const begin = cpuTime();
+        await work();
+        return (cpuTime() - begin) / 1000;
+      };
+    const fill = async (): Promise<number> => {
+      await pool.fill();
+      return 0;
+    };
+    await fill();
+    await pool.take(request); // makes the attestation key
+    // How long a prime is looked for differs from key to key by a factor of ten: many rounds, and medians of each.
+    const costs = await inTurn(3 * rounds, {
+      fill,
+      ours: cost(() => pool.take(request)),
+      cold: cost(() => provisionKey({ policy, sources: { tpm }, ...request })),
+    });
+    const [ours, cold] = [spread(costs.ours), spread(costs.cold)];
+    const part = (value: number): number => (100 * value) / cold.median;
+    const measured = { median: part(ours.median), low: part(ours.low), high: part(ours.high) };
+    const amounts = `made in advance ${digits(ours.median)} ms, made then ${digits(cold.median)} ms`;
+    return {
+      figures: [{ what: 'CPU, TPM in process included; RSA-2048', unit: '%', goal: { most: 15 }, measured, amounts }],
+    };
+  },
+  why: 'scrypt of the PIN is most of it, and is meant to be slow',
+};
+
+export const JOB_ROWS: readonly Row[] = [G3, G4, G5, G6, G7, G8];

@@ -1,0 +1,143 @@
+import { type VerifyEvidenceOptions, verifyEvidence, verifyStatement } from '../../src/attestation/index.ts';
+import { parseCertificate } from '../../src/crypto/x509.ts';
+import { decodeWebauthnTpm, statementFromWebauthnTpm } from '../../src/formats/webauthn/webauthn-tpm.ts';
+import { makeAttestations } from '../attestations.ts';
+import { child } from '../child.ts';
+import { amount, Race } from '../figures.ts';
+import { cpuTime, perCall, ratio } from '../measure.ts';
+import { notMeasured, type Peer } from '../peers.ts';
+import type { Kit, Row } from '../row.ts';
+
+const GO = notMeasured('go-attestation is in neither the npm registry nor Debian 12');
+
+/** Ours and @simplewebauthn/server on the same attestations, and ours without certificates. */
+async function race(rounds: number, peer: Peer) {
+  const { list, pubArea, root } = await makeAttestations(8);
+  const akRoots = [await parseCertificate(root.der)];
+  let turn = 0;
+  const next = () => list[turn++ % list.length] ?? Promise.reject(new Error('no attestations'));
+  const fail = (): never => {
+    throw new Error('a genuine attestation is refused');
+  };
+  const options = (extraData: Uint8Array): VerifyEvidenceOptions => ({
+    ...{ challenge: extraData, minTier: 'ek-certificate', akRoots },
+  });
+  return await Race.run(rounds, {
+    ours: perCall(cpuTime, async () => {
+      const { object, extraData } = await next();
+      const read = statementFromWebauthnTpm(decodeWebauthnTpm(object), pubArea);
+      const { ok } = await verifyEvidence(read, options(extraData));
+      if (!ok) fail();
+    }),
+    'without certificates': perCall(cpuTime, async () => {
+      const { statement, extraData } = await next();
+      const { ok } = verifyStatement(statement, { challenge: extraData, attestationKey: { pubArea } });
+      if (!ok) fail();
+    }),
+    SimpleWebAuthn: 'missing' in peer ? undefined : await simpleWebAuthn(root.pem, next, fail),
+  });
+}
+
+async function simpleWebAuthn(
+  pem: string,
+  next: () => Promise<never> | Awaited<ReturnType<typeof makeAttestations>>['list'][number],
+  fail: () => never,
+) {
+  const { SettingsService, verifyRegistrationResponse } = await import('@simplewebauthn/server');
+  SettingsService.setRootCertificates({ identifier: 'tpm', certificates: [pem] });
+  return perCall(cpuTime, async () => {
+    const { verified } = await verifyRegistrationResponse((await next()).registration);
+    if (!verified) fail();
+  });
+}
+
+let raced: ReturnType<typeof race> | undefined;
+const racedOnce = ({ rounds, peers }: Kit) => {
+  raced ??= race(rounds, peers.simpleWebAuthn);
+  return raced;
+};
+
+const G14: Row = {
+  id: 'G14',
+  what: 'an RSA attestation verified with a chain of three RSA certificates, nothing kept from the one before',
+  async measure(kit) {
+    const one = await racedOnce(kit);
+    const { simpleWebAuthn: peer } = kit.peers;
+    return {
+      figures: [
+        one.cheaper(
+          'how many times cheaper than @simplewebauthn/server 14.0.3, in CPU',
+          ['ours', 'SimpleWebAuthn'],
+          { least: 40 },
+          peer,
+        ),
+        one.times('beside the same without certificates', ['ours', 'without certificates']),
+        { what: 'time beside Go', unit: '×', goal: { most: 1.2 }, measured: GO },
+      ],
+    };
+  },
+  why: 'a fifth is cryptography; the rest reads three certificates, field by field and strictly, and checks the path, in JavaScript',
+};
+
+const G15: Row = {
+  id: 'G15',
+  what: 'the same, with the intermediate certificate seen before',
+  async measure(kit) {
+    const one = await racedOnce(kit);
+    const { simpleWebAuthn: peer } = kit.peers;
+    const what = 'how many times cheaper than @simplewebauthn/server, in CPU';
+    return {
+      figures: [
+        one.cheaper(what, ['ours', 'SimpleWebAuthn'], { least: 100 }, peer),
+        { what: 'time beside Go', unit: '×', goal: { most: 1 }, measured: GO },
+      ],
+    };
+  },
+  why: 'there is no cache of certificates: each verification reads and checks all three, so that this row repeats G14',
+};
+
+/** What a child says of a long verification: for each tenth CPU time of one in microseconds, and memory in MiB. */
+interface LongRun {
+  readonly cpu: readonly number[];
+  readonly memory: readonly number[];
+}
+
+const G23: Row = {
+  id: 'G23',
+  what: 'verification on two workers, and of many attestations',
+  async measure({ rounds, attestations }) {
+    const walls: Record<'one' | 'two', number[]> = { one: [], two: [] };
+    for (let round = 0; round < rounds; round++) {
+      walls.one.push(await child('verify', ['workers', '1', '2000'], { everywhere: true }));
+      walls.two.push(await child('verify', ['workers', '2', '2000'], { everywhere: true }));
+    }
+    const { cpu, memory }: LongRun = await child('verify', ['long', `${attestations}`]);
+    const points = (values: readonly number[]) =>
+      values.map((value, tenth) => [((tenth + 1) * attestations) / values.length, value] as const);
+    // In the first tenth the code is compiled.
+    const [second = Number.NaN, last = Number.NaN] = [cpu[1], cpu.at(-1)];
+    const [before = Number.NaN, after = Number.NaN] = [memory[1], memory.at(-1)];
+    return {
+      figures: [
+        {
+          ...{ what: 'how many times faster two workers are than one', unit: '×', goal: { least: 1.9 } },
+          measured: ratio(walls.one, walls.two),
+        },
+        amount(
+          `CPU of the last of ${attestations.toLocaleString('en')} beside that of the second tenth`,
+          '×',
+          last / second,
+          { most: 1.1 },
+        ),
+        amount('memory in use after them, beyond that after the second tenth', 'MiB', after - before, { most: 1 }),
+      ],
+      curves: [
+        { what: 'CPU of one verification', unit: 'µs', points: points(cpu) },
+        { what: 'memory in use', unit: 'MiB', points: points(memory) },
+      ],
+    };
+  },
+  why: 'two workers need two CPUs that have nothing else to do',
+};
+
+export const VERIFY_ROWS: readonly Row[] = [G14, G15, G23];
