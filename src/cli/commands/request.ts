@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type AttestationStatement, decodeStatement } from '../../attestation/index.ts';
 import { type Bytes, equal, toBase64, toHex, view, wipe } from '../../bytes.ts';
@@ -14,7 +13,7 @@ import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { fileIo } from '../file-io.ts';
+import { fileIo, writeResult } from '../file-io.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
 import {
   addFormatOptions,
@@ -95,7 +94,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
     const { progress } = context.report;
     progress.begin(name, `for the ${stored.record.algorithm} key ${stored.record.id}`);
     const built = await buildFor(stored, format, { options, pinFile, statementFile, context });
-    if (output !== undefined) await fileIo(output, () => writeFile(output, built.content), context.signal);
+    if (output !== undefined) await writeResult(output, built.content, context.signal);
     return describe(name, built, output, context);
   });
 }

@@ -1,10 +1,10 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { toBase64, wipe } from '../../bytes.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { fileIo } from '../file-io.ts';
+import { fileIo, writeResult } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
@@ -51,7 +51,7 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
     report.progress.begin('sign', `with the ${record.algorithm} key ${record.id}`);
     try {
       const signature = await key.sign({ data, pin, force, signal });
-      if (output !== undefined) await fileIo(output, () => writeFile(output, signature), signal);
+      if (output !== undefined) await writeResult(output, signature, signal);
       report.progress.end('done, and verified');
       const base64 = toBase64(signature);
       return {
