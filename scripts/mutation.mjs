@@ -23,11 +23,11 @@ const AREAS = {
   },
   selection: {
     mutate: ['src/keys/select-provider.ts', 'src/keys/fallback.ts'],
-    tests: ['test/unit/keys/fallback.test.ts', 'test/integration/{hardware-matrix,fallback-reasons}.test.ts'],
+    tests: ['test/unit/keys/{fallback,select-provider}.test.ts'],
   },
   journal: {
     mutate: ['src/provisioning/run-journal.ts', 'src/storage/record-file.ts'],
-    tests: ['test/unit/provisioning/run-journal.test.ts', 'test/integration/{run-journal-processes,provision}.test.ts'],
+    tests: ['test/unit/{provisioning/run-journal,storage/record-file}.test.ts'],
   },
 };
 

@@ -48,19 +48,18 @@ export async function selectKeyProvider(
   options: SelectionOptions,
 ): Promise<Selection> {
   options.signal?.throwIfAborted();
-  const attempts: Attempt[] = [];
   if (policy.hardware === 'discouraged') {
-    attempts.push({ backend: 'tpm', outcome: 'passed-over', reason: 'policy discourages hardware' });
-    return await selectSoftware(policy, sources, options, attempts, undefined);
+    const attempt: Attempt = { backend: 'tpm', outcome: 'passed-over', reason: 'policy discourages hardware' };
+    return await selectSoftware(policy, sources, options, [attempt], undefined);
   }
   try {
     const { provider, release } = await selectTpm(policy, sources, options);
-    return { provider, attempts, close: release };
+    return { provider, attempts: [], close: release };
   } catch (cause) {
     options.signal?.throwIfAborted();
     // A mistyped address, or a function that does not work, is the caller's mistake, and no reason to do without a TPM.
     if (isKeyprovError(cause, 'address-invalid') || cause instanceof TypeError) throw cause;
-    return await selectSoftware(policy, sources, options, [...attempts, failed('tpm', cause)], cause);
+    return await selectSoftware(policy, sources, options, [failed('tpm', cause)], cause);
   }
 }
 

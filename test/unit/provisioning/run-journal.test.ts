@@ -1,11 +1,14 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import promises, { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
 import type { RegistrationRecord } from '../../../src/provisioning/registration-record.ts';
 import { claimRun, listRuns, type RunJournal, type RunState } from '../../../src/provisioning/run-journal.ts';
+import { withStoreLock } from '../../../src/storage/hold-lock.ts';
 import { keyRecord } from '../../key-record.ts';
+import { patchBuiltin } from '../../patch-builtin.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
 const begin = {
@@ -15,6 +18,19 @@ const begin = {
   now: new Date('2026-01-02T03:04:05.678Z'),
 };
 
+/** What happens once, when a directory has been read. */
+let afterReading: (() => Promise<void>) | undefined;
+const { readdir: read } = promises;
+patchBuiltin(promises, {
+  readdir: async (...given: unknown[]): Promise<never> => {
+    const names = await Reflect.apply(read, promises, given);
+    const then = afterReading;
+    afterReading = undefined;
+    await then?.();
+    return names as never;
+  },
+});
+
 let store: KeyStore;
 beforeEach(async () => {
   store = await openKeyStore(await mkdtemp(join(tmpdir(), 'keyprov-runs-')));
@@ -22,6 +38,8 @@ beforeEach(async () => {
 afterEach(() => rm(store.directory, { recursive: true }));
 
 const claim = async (change: Partial<typeof begin> = {}) => await claimRun(store, { ...begin, ...change });
+/** All files but the lock of the store, which stays. */
+const files = async () => (await readdir(store.directory)).filter((name) => name !== '.keyprov.lock').sort();
 /** As if the process that wrote the journal had been killed: its file is there, and its lock is free. */
 async function killed(journal: RunJournal): Promise<void> {
   const text = await readFile(journal.path, 'utf8');
@@ -85,11 +103,32 @@ describe('a run', () => {
     expect((await claim({ user: 'ALICE@contoso.test' })).journal.state.id).toBe(journal.state.id);
   });
 
+  it('is the only one, although nothing tells who has it', async () => {
+    const { journal } = await claim();
+    await writeFile(journal.path.replace('.json', '.lock'), '');
+    expect(await asyncRefusal(() => claim())).toMatch('run-active: another process provisions a key for alice');
+  });
+
+  it('is left for a later start with nothing but its journal', async () => {
+    const { journal } = await claim();
+    await journal.release();
+    expect(await files()).toEqual([basename(journal.path)]);
+  });
+
+  it('keeps its state where the new one cannot be written', async () => {
+    const { journal } = await claim();
+    const { state } = journal;
+    await rm(store.directory, { recursive: true });
+    expect(await asyncRefusal(() => journal.write({ progress: { step: 'made', key } }))).toMatch(/^store-io: /);
+    expect(journal.state).toBe(state);
+    await mkdir(store.directory); // for afterEach
+  });
+
   it('leaves nothing once it is removed', async () => {
     const { journal } = await claim();
     await journal.remove();
     expect(await listRuns(store)).toEqual([]);
-    expect((await readdir(store.directory)).filter((name) => name !== '.keyprov.lock')).toEqual([]);
+    expect(await files()).toEqual([]);
     expect((await claim()).resumed).toBe(false);
   });
 
@@ -99,7 +138,69 @@ describe('a run', () => {
   });
 });
 
+describe('the runs of a store', () => {
+  it('are listed by the names of their files, and other files are not looked at', async () => {
+    for (const name of 'abcdef') await claim({ user: `${name}@contoso.test` });
+    const paths = (await files()).filter((name) => name.endsWith('.json')).map((name) => join(store.directory, name));
+    for (const name of ['my-run-0123456789abcdef.json', 'run-0123456789abcdef.json.old', 'run-0.json', 'notes']) {
+      await writeFile(join(store.directory, name), 'nonsense');
+    }
+    expect((await listRuns(store)).map(({ path }) => path)).toEqual(paths);
+    expect(paths).toHaveLength(6);
+  });
+
+  it('are none, at once, where there is no journal', async () => {
+    await writeFile(join(store.directory, 'notes'), 'nonsense');
+    expect(await withStoreLock(store.directory, () => listRuns(store))).toEqual([]);
+  });
+
+  it('are without one that ends meanwhile', async () => {
+    const { journal } = await claim();
+    afterReading = () => journal.remove();
+    expect(await listRuns(store)).toEqual([]);
+    expect(afterReading).toBeUndefined();
+  });
+});
+
+describe('a journal of an earlier version', () => {
+  /** Text of `journal` with that version, in which records had what the TPM held before the run. */
+  const asVersion = (version: number, text: string): string => {
+    const file = JSON.parse(text);
+    const record = { ...file.record, before: ['0x80000000'] };
+    const sha256 = createHash('sha256').update(JSON.stringify(record)).digest('hex');
+    return `${JSON.stringify({ ...file, version, record, sha256 }, undefined, 2)}\n`;
+  };
+
+  it('1 goes on, and has the form of today then', async () => {
+    const name = 'run-b6571866d5ecfe6e.json';
+    await copyFile(`test/vectors/old-store/${name}`, join(store.directory, name));
+    const { journal, resumed } = await claim({ user: 'bob@contoso.test' });
+    expect([resumed, basename(journal.path), journal.state.progress.step]).toEqual([true, name, 'sending']);
+    expect(JSON.parse(await readFile(journal.path, 'utf8')).version).toBe(3);
+  });
+
+  it('2 goes on, and has the form of today then', async () => {
+    const { journal } = await claim();
+    await journal.write({ progress: { step: 'made', key } });
+    await killed(journal);
+    const text = await readFile(journal.path, 'utf8');
+    await writeFile(journal.path, asVersion(2, text));
+    expect((await claim()).journal.state).toEqual(journal.state);
+    expect(await readFile(journal.path, 'utf8')).toBe(text);
+  });
+});
+
 describe('a journal that is damaged', () => {
+  it('is nobody’s run: once it is removed, another one begins', async () => {
+    const { journal } = await claim();
+    await killed(journal);
+    await writeFile(journal.path, 'nonsense');
+    expect(await asyncRefusal(() => claim())).toMatch(/^journal-invalid: /);
+    expect(await files()).toEqual([basename(journal.path)]);
+    await rm(journal.path);
+    expect((await claim()).resumed).toBe(false);
+  });
+
   it.each([
     ['cut off', (text: string) => text.slice(0, -20)],
     ['changed', (text: string) => text.replace('alice', 'malice')],
