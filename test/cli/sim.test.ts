@@ -102,7 +102,7 @@ describe.skipIf(missing)('keyprov sim', () => {
   it.each(['SIGTERM', 'SIGKILL'] as const)(
     'leaves nothing behind of what the command has started: %s',
     async (name) => {
-      const script = 'sleep 60 & echo "$$ $!"; sleep 60; true';
+      const script = 'sleep 400 & echo "$$ $!"; sleep 400; true';
       const { child, ended } = startKeyprov(['sim', '--', 'sh', '-c', script]);
       const line = await new Promise<string>((resolve) => child.stdout.once('data', resolve));
       child.kill(name);
@@ -112,6 +112,18 @@ describe.skipIf(missing)('keyprov sim', () => {
       await ended; // which their end brings about: they have its output
     },
   );
+
+  it('leaves nothing behind that does not obey, when it is killed', async () => {
+    const script = 'trap "" TERM HUP INT; sleep 400 & echo "$$ $!"; sleep 400; true';
+    const { child, ended } = startKeyprov(['sim', '--', 'sh', '-c', script]);
+    const line = await new Promise<string>((resolve) => child.stdout.once('data', resolve));
+    child.kill('SIGTERM'); // is passed on
+    child.kill('SIGKILL');
+    const pids = line.trim().split(' ').map(Number);
+    expect(pids).toHaveLength(2);
+    await until(() => !pids.some(isRunning));
+    await ended;
+  });
 
   it('waits for the command when the TPM is killed, and ends as it does', async () => {
     const { ended, pid, directory } = await startWaiter();

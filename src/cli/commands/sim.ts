@@ -94,12 +94,17 @@ async function simulateWithLibtpms(stateDirectory: string | undefined, signal: A
 
 /**
  * Becomes the command, in its own process id, and leaves a watcher behind that ends it, and its group if it has one of its
- * own, when keyprov goes without a word: then file descriptor 3 ends without a line. $1 is a directory to remove in that
- * case, or empty.
+ * own, when keyprov goes without a word: then file descriptor 3 ends without a line. Who does not obey in two seconds is
+ * killed. $1 is a directory to remove in that case, or empty.
  */
 const LAUNCHER = `
 directory=$1; shift
-( trap '' HUP INT TERM; read -r _ <&3 || { kill -TERM -$$ || kill $$; [ -z "$directory" ] || rm -rf -- "$directory"; } ) >/dev/null 2>&1 &
+( trap '' HUP INT TERM
+  read -r _ <&3 && exit
+  all=-$$; kill -TERM "$all" || { all=$$; kill -TERM "$all"; }
+  sleep 2
+  [ -z "$directory" ] || rm -rf -- "$directory"
+  kill -KILL "$all" ) >/dev/null 2>&1 &
 exec "$@" 3<&-`;
 
 async function run(
