@@ -1,24 +1,28 @@
 import { KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 
+/** The control channel of a swtpm: where tpm2-tss expects it (port + 1, or the path with `.ctrl` behind it), or elsewhere. */
+type SwtpmControl = 'default' | { readonly port: number } | { readonly path: string };
+
 /** Where a TPM is. The text forms are those of {@link parseTpmAddress}. */
 export type TpmAddress =
   | { readonly kind: 'auto' }
   | { readonly kind: 'libtpms'; readonly directory?: string }
-  | { readonly kind: 'swtpm'; readonly host: string; readonly port: number }
-  | { readonly kind: 'swtpm'; readonly path: string }
+  | { readonly kind: 'swtpm'; readonly host: string; readonly port: number; readonly control?: SwtpmControl }
+  | { readonly kind: 'swtpm'; readonly path: string; readonly control?: SwtpmControl }
   | { readonly kind: 'mssim'; readonly host: string; readonly port: number }
   | { readonly kind: 'device'; readonly path?: string }
   | { readonly kind: 'tbs' }
   | { readonly kind: 'tcti'; readonly conf: string };
 
 const FORMS =
-  'auto, libtpms[:DIRECTORY], swtpm:HOST:PORT, swtpm:unix:PATH, mssim:HOST:PORT, device[:PATH], tbs, tcti:CONF';
+  'auto, libtpms[:DIRECTORY], swtpm:HOST:PORT[,control[=PORT]], swtpm:unix:PATH[,control[=PATH]], mssim:HOST:PORT, device[:PATH], tbs, tcti:CONF';
 
 /**
  * Reads the text form of an address: `auto` (the platform's own TPM), `libtpms` (in process, memory only),
  * `libtpms:DIRECTORY`, `swtpm:HOST:PORT`, `swtpm:unix:PATH`, `mssim:HOST:PORT`, `device`, `device:PATH`, `tbs`,
- * `tcti:CONF`. An IPv6 host stands in brackets.
+ * `tcti:CONF`. An IPv6 host stands in brackets. With `,control` behind it, an address of a swtpm names its control channel too,
+ * over which commands are cancelled: at port + 1 or the path with `.ctrl` behind it, or at `,control=PORT` or `,control=PATH`.
  * @throws KeyprovError `address-invalid`.
  */
 export function parseTpmAddress(text: string): TpmAddress {
@@ -40,8 +44,7 @@ export function parseTpmAddress(text: string): TpmAddress {
       if (rest !== '') return { kind, path: rest };
       break;
     case 'swtpm':
-      if (rest?.startsWith('unix:') && rest.length > 5) return { kind, path: rest.slice(5) };
-      return { kind, ...hostAndPort(text, rest?.startsWith('tcp:') ? rest.slice(4) : rest) };
+      return swtpmAddress(text, rest ?? '');
     case 'mssim':
       return { kind, ...hostAndPort(text, rest) };
     case 'tcti':
@@ -49,6 +52,16 @@ export function parseTpmAddress(text: string): TpmAddress {
       break;
   }
   throw invalid(text);
+}
+
+/** swtpm takes no path with a comma, which is where the options of its own begin. */
+function swtpmAddress(text: string, rest: string): TpmAddress {
+  const [, data = '', named, at] = /^([^,]*)(,control(?:=(.+))?)?$/s.exec(rest) ?? [];
+  const isUnix = data.startsWith('unix:') && data.length > 5;
+  const controlAt = (path: string) => (isUnix ? { path } : { port: hostAndPort(text, `control:${path}`).port });
+  const control = named === undefined ? {} : { control: at === undefined ? ('default' as const) : controlAt(at) };
+  if (isUnix) return { kind: 'swtpm', path: data.slice(5), ...control };
+  return { kind: 'swtpm', ...hostAndPort(text, data.startsWith('tcp:') ? data.slice(4) : data), ...control };
 }
 
 function hostAndPort(text: string, rest: string | undefined): { host: string; port: number } {

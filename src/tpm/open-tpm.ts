@@ -16,7 +16,8 @@ export interface OpenTpmOptions extends TpmOptions {
  * `/dev/tpmrm0` on Linux, TBS on Windows. An emulator is opened only by its name.
  *
  * @throws KeyprovError `no-tpm` when the platform has none that can be opened (`cause` says why), `address-invalid`,
- * `library-missing`, or a `transport-…` or `state-…` code; each within a second and with a remedy.
+ * `library-missing`, or a `transport-…` or `state-…` code; each within a second (of a simulator
+ * that another client has, 30 seconds) and with a remedy.
  *
  * @example
  * ```ts

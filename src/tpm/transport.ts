@@ -63,6 +63,12 @@ export const GIVEN_UP_MS = 100;
 /** Longest wait for a first sign of life when a transport is opened, in milliseconds. */
 export const OPEN_TIMEOUT_MS = 750;
 
+/**
+ * The same for a simulator that serves one client after the other, and lets the next one wait without a word. One that gives
+ * up costs the simulator its life: it ends by SIGPIPE when it answers a client that is gone.
+ */
+export const SIMULATOR_OPEN_TIMEOUT_MS = 30_000;
+
 /** Whether an error says that a transport failed, and with it the way to the TPM. */
 export function isTransportError(error: unknown): error is KeyprovError {
   return error instanceof KeyprovError && error.code.startsWith('transport-');

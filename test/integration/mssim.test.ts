@@ -1,4 +1,5 @@
 import { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { fromHex, toHex } from '../../src/bytes.ts';
 import { openMssim } from '../../src/tpm/transports/mssim.ts';
@@ -83,16 +84,29 @@ describe.skipIf(missing)('a simulator', () => {
     expect(simulator.platformMessages).toHaveLength(6);
   });
 
-  it('lets a second client fail while the first is there, and the next one in', async () => {
+  it('lets a second client wait until the first has gone', async () => {
     await using simulator = await startMssimStandIn();
     const first = await openMssim({ port: simulator.port });
-    const error = await failureOf(openMssim({ port: simulator.port }));
-    expect(error.code).toBe('transport-timeout');
-    expect(error.remedy).toContain('end the other client, since a simulator serves one at a time');
+    const second = openMssim({ port: simulator.port });
+    // Longer than the wait for what answers at once.
+    expect(await Promise.race([second.then(() => 'open'), delay(1000, 'waits')])).toBe('waits');
     expect(codeOf(await first.send(STARTUP_CLEAR))).toBe(0);
     await first.close();
-    await using next = await openMssim({ port: simulator.port });
+    await using next = await second;
     expect(codeOf(await next.send(GET_RANDOM))).toBe(0);
+    expect(simulator.died).toBe(false);
+  });
+
+  it('dies of a client that has given up, which says so', async () => {
+    await using simulator = await startMssimStandIn();
+    const first = await openMssim({ port: simulator.port });
+    const error = await failureOf(openMssim({ port: simulator.port, openTimeoutMs: 50 }));
+    expect(error.code).toBe('transport-timeout');
+    expect(error.message).toContain('no answer within 50 ms');
+    expect(error.remedy).toContain('end the other client, since a simulator serves one at a time');
+    expect(error.remedy).toContain('start it again if it has ended');
+    await first.close();
+    await expect.poll(() => simulator.died).toBe(true);
   });
 
   it('stops waiting when the signal aborts', async () => {
@@ -122,7 +136,7 @@ describe('an address where no simulator is', () => {
   it.skipIf(missing)('is refused within a second: a swtpm', async () => {
     await using swtpm = await startSwtpm({ listen: 'tcp' });
     if ('path' in swtpm.data) expect.fail('not TCP');
-    const error = await failureOf(openMssim({ port: swtpm.data.port }));
+    const error = await failureOf(openMssim({ port: swtpm.data.port, openTimeoutMs: 750 }));
     expect(['transport-timeout', 'transport-protocol', 'transport-lost']).toContain(error.code);
     await using transport = await swtpm.open();
     expect(codeOf(await transport.send(GET_RANDOM))).toBe(0);

@@ -3,9 +3,9 @@ import { KeyprovError, withCleanup } from '../../errors.ts';
 import { checkAnswerFrame, HEADER_SIZE } from '../frame.ts';
 import {
   MAX_COMMAND_SIZE,
-  OPEN_TIMEOUT_MS,
   type PowerCycling,
   type SendOptions,
+  SIMULATOR_OPEN_TIMEOUT_MS,
   type TpmTransport,
 } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
@@ -32,7 +32,7 @@ export interface MssimOptions {
   readonly power?: boolean | undefined;
   /** Ends the opening; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest wait for the opening as a whole, in milliseconds. {@link OPEN_TIMEOUT_MS} by default. */
+  /** Longest wait for the opening as a whole, in milliseconds. 30 seconds by default. */
   readonly openTimeoutMs?: number | undefined;
 }
 
@@ -52,7 +52,8 @@ const CLIENT_VERSION = 1;
 const SEND_HEADER_SIZE = 9;
 
 /**
- * Connects to both ports of a simulator, shakes hands, and switches the TPM on.
+ * Connects to both ports of a simulator, shakes hands, and switches the TPM on. It waits up to 30 seconds for its turn, since a
+ * reference simulator serves one client after the other, and dies when it answers one that has given up.
  *
  * The reference simulators write an answer in three pieces with Nagle's algorithm on, which costs about 44 ms per
  * command over Linux' loopback and cannot be helped from this side.
@@ -61,13 +62,15 @@ const SEND_HEADER_SIZE = 9;
  */
 export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
   const { host = '127.0.0.1', port = 2321, power = true, signal } = options;
-  const { platformPort = port + 1, openTimeoutMs: timeoutMs = OPEN_TIMEOUT_MS } = options;
+  const { platformPort = port + 1, openTimeoutMs: timeoutMs = SIMULATOR_OPEN_TIMEOUT_MS } = options;
   const address = `mssim:${formatTarget({ host, port })}`;
   const limits = {
     address,
     timeoutMs,
     signal,
-    remedy: 'end the other client, since a simulator serves one at a time, or check that a simulator listens there',
+    remedy:
+      'end the other client, since a simulator serves one at a time, or check that a simulator listens there; start it again ' +
+      'if it has ended, as the reference simulators do when they answer a client that has given up',
   };
   return withinLimit(limits, async (limit) => {
     const platform = await Platform.connect({ host, port: platformPort }, limit);

@@ -18,12 +18,12 @@ export interface SwtpmOptions {
   readonly path?: string | undefined;
   /**
    * Control channel, needed to power cycle, to cancel and to shut down. `'default'` is where tpm2-tss expects it:
-   * port + 1, or the path with `.ctrl` behind it. Absent: none is used, since whatever else may listen there must
+   * port + 1, or the path with `.ctrl` behind it. A port without a host is one of `host`. Absent: none is used, since whatever else may listen there must
    * not be given commands.
    */
   readonly control?:
     | 'default'
-    | { readonly host?: string; readonly port: number }
+    | { readonly host?: string | undefined; readonly port: number }
     | { readonly path: string }
     | undefined;
   /** Ends the opening; its reason is thrown. */
@@ -106,7 +106,8 @@ function controlTarget(control: SwtpmOptions['control'], data: SocketTarget): So
   if (control === 'default') {
     return 'path' in data ? { path: `${data.path}.ctrl` } : { host: data.host, port: data.port + 1 };
   }
-  return 'path' in control ? control : { host: control.host ?? DEFAULT_HOST, port: control.port };
+  if ('path' in control) return control;
+  return { host: control.host ?? ('host' in data ? data.host : DEFAULT_HOST), port: control.port };
 }
 
 class Transport implements SwtpmTransport {

@@ -16,6 +16,8 @@ export interface MssimStandIn extends AsyncDisposable {
   commands: number;
   /** How many clients said good-bye, on both ports. */
   farewells: number;
+  /** Whether it has ended itself, since it answered a client that was gone. */
+  died: boolean;
 }
 
 const CANCELED = Buffer.from('0000000a80010000000a0000090900000000', 'hex');
@@ -30,13 +32,14 @@ const PLATFORM = { POWER_ON: 1, POWER_OFF: 2, CANCEL_ON: 9, CANCEL_OFF: 10, NV_O
  * Starts it, switched off. Commands go to a swtpm, which takes and answers them in the simulators' own framing; the
  * platform port switches that swtpm on and off. As in the reference simulators: one client at a time on each port,
  * an empty answer while the power is off, and a command that comes while the cancel switch is on is cancelled (here
- * every such command, there the long ones).
+ * every such command, there the long ones). And as fragile as they are: it writes an answer in three pieces, and the SIGPIPE of
+ * one to a client that is gone ends it.
  */
 export async function startMssimStandIn(): Promise<MssimStandIn> {
   const swtpm = await startSwtpm();
   const data = connect(addressOf(swtpm.data));
   const answers = new ByteReader(data);
-  const state = { platformMessages: [] as number[], commands: 0, farewells: 0 };
+  const state = { platformMessages: [] as number[], commands: 0, farewells: 0, died: false };
   let powered = false;
   let canceling = false;
 
@@ -59,10 +62,10 @@ export async function startMssimStandIn(): Promise<MssimStandIn> {
         const head = await reader.take(5);
         const body = head && (await reader.take(head.readUInt32BE(1)));
         if (head === undefined || body === undefined) return;
-        socket.write(await command(Buffer.concat([Buffer.of(0, 0, 0, MESSAGE.SEND), head, body])));
+        await answer(socket, await command(Buffer.concat([Buffer.of(0, 0, 0, MESSAGE.SEND), head, body])));
       } else if (message === MESSAGE.HANDSHAKE) {
         await reader.uint32();
-        socket.write(Buffer.from('000000010000000d00000000', 'hex'));
+        await answer(socket, Buffer.from('000000010000000d00000000', 'hex'));
       } else {
         if (message === MESSAGE.SESSION_END) state.farewells++;
         return;
@@ -86,8 +89,23 @@ export async function startMssimStandIn(): Promise<MssimStandIn> {
       } else if (message === PLATFORM.CANCEL_ON || message === PLATFORM.CANCEL_OFF) {
         canceling = message === PLATFORM.CANCEL_ON;
       }
-      socket.write(ZERO);
+      await answer(socket, ZERO);
     }
+  };
+
+  const answer = async (socket: Socket, bytes: Buffer): Promise<void> => {
+    const pieces = bytes.length < 12 ? [bytes] : [bytes.subarray(0, 4), bytes.subarray(4, -4), bytes.subarray(-4)];
+    for (const piece of pieces) {
+      await new Promise<void>((resolve) => socket.write(piece, () => setImmediate(resolve)));
+      // The client has closed the connection, or the system has said that nobody is there.
+      if (socket.destroyed || socket.readableEnded || !socket.writable) return await die();
+    }
+  };
+
+  const die = async (): Promise<void> => {
+    state.died = true;
+    data.destroy();
+    await Promise.all([servers[Symbol.asyncDispose](), swtpm.stop()]);
   };
 
   const servers = await startFakePair(oneAtATime(serveCommands), oneAtATime(servePlatform));
