@@ -69,7 +69,7 @@ const COMMANDS: Readonly<Record<string, AnyCommand | undefined>> = commands;
 
 /**
  * Runs the exchanges of a case with our own `Tpm` and `Session`, which know what tpm2-tss knew and draw its nonces:
- * every command must be the same, byte for byte, and every answer must be taken and say the same.
+ * every command must be the same, byte for byte (but see {@link isEmptyAndEncrypted}), and every answer must be taken and say the same.
  * @param alter what becomes of an answer before it is read.
  */
 export async function replay(
@@ -81,7 +81,7 @@ export async function replay(
   const tpm = await Tpm.open({
     ...{ kind: 'swtpm', address: 'recorded', emulator: true, managed: true },
     send: async (command) => {
-      expect(toHex(command)).toBe(current && expectedCommand(current));
+      if (current !== undefined && !isEmptyAndEncrypted(current)) expect(toHex(command)).toBe(expectedCommand(current));
       return alter(fromHex(current?.answer ?? ''));
     },
     close: async () => {},
@@ -118,6 +118,10 @@ export async function replay(
     if (about !== undefined && exchange.name === 'PolicyPassword') about.needsPassword = true;
   }
 }
+
+/** tpm2-tss has an empty first parameter decrypted too, which we do not: some TPMs refuse it. */
+const isEmptyAndEncrypted = ({ parameters, uses }: ExchangeVector): boolean =>
+  parameters.startsWith('0000') && Object.values(uses).some((use) => use.includes('decrypt'));
 
 /** Of a password tpm2-tss does not say that it continues, we do; it does in any case. Part 1, 19.4. */
 function expectedCommand({ command, handles }: ExchangeVector): string {

@@ -81,15 +81,18 @@ export function prepare(
   auths: readonly AuthEntry[],
 ): Exchange {
   const sessions = auths.map((auth) => (auth.kind === 'session' ? auth : undefined));
-  const decryptor = sessions.find((auth) => auth?.session.use.decrypt);
+  const wanted = sessions.find((auth) => auth?.session.use.decrypt);
   const encryptor = sessions.find((auth) => auth?.session.use.encrypt);
-  if (decryptor !== undefined) checkFirst(command, 'command', command.parameters);
+  if (wanted !== undefined) checkFirst(command, 'command', command.parameters);
   if (encryptor !== undefined) checkFirst(command, 'answer', command.answer);
   const out = new Writer();
   const sent: SentAuth[] = [];
   try {
     withWriter((parameters) => {
       writeFields(parameters, command.parameters, args);
+      // An empty parameter hides nothing, and the reference code of V184 refuses one that is encrypted.
+      const isEmpty = wanted !== undefined && uint16At(parameters.written, 0) === 0;
+      const decryptor = isEmpty ? undefined : wanted;
       for (const auth of sessions) auth?.session.rollCaller();
       cryptFirst('command', parameters.written, decryptor);
 
@@ -106,7 +109,8 @@ export function prepare(
           auth === undefined || auth === auths[0] ? [] : [auth.session.nonceTPM],
         );
         for (const [i, auth] of auths.entries()) {
-          sent.push(writeAuth(out, command, handles, auth, i === 0 ? nonces : [], parameters.written));
+          const otherNonces = i === 0 ? nonces : [];
+          sent.push(writeAuth(out, command, handles, { auth, isEmpty }, otherNonces, parameters.written));
         }
         out.patch(at, 4, out.length - at - 4);
       }
@@ -127,7 +131,7 @@ function writeAuth(
   out: Writer,
   command: AnyCommand,
   handles: readonly ResolvedHandle[],
-  auth: AuthEntry,
+  { auth, isEmpty }: { readonly auth: AuthEntry; readonly isEmpty: boolean },
   otherNonces: readonly Bytes[],
   parameters: Uint8Array,
 ): SentAuth {
@@ -140,7 +144,7 @@ function writeAuth(
     return undefined;
   }
   const { session, entity } = auth;
-  const use = sessionBits(session.use);
+  const use = sessionBits({ ...session.use, decrypt: session.use.decrypt && !isEmpty });
   out.uint(4, session.sessionHandle);
   out.uint(2, session.nonceCaller.length);
   out.raw(session.nonceCaller);
