@@ -20,14 +20,20 @@ export function spread(values: readonly number[]): Spread {
   return { median: at(0.5), low: at(0.25), high: at(0.75) };
 }
 
+/**
+ * The first rounds do not count: code is compiled in them, and once more when the next contender uses it in another way.
+ */
+const UNCOUNTED = 3;
+
 /** Lets the contenders have their turns, one round after the other. */
 export async function inTurn<Name extends string>(
   rounds: number,
   contenders: Readonly<Record<Name, Contender>>,
 ): Promise<Costs<Name>> {
   const entries = Object.entries<Contender>(contenders).map(([name, run]) => ({ name, run, costs: [] as number[] }));
-  for (let round = 0; round < rounds; round++) for (const { run, costs } of entries) costs.push(await run());
-  return Object.fromEntries(entries.map(({ name, costs }) => [name, costs])) as Record<Name, number[]>;
+  for (let round = 0; round < UNCOUNTED + rounds; round++)
+    for (const { run, costs } of entries) costs.push(await run());
+  return Object.fromEntries(entries.map(({ name, costs }) => [name, costs.slice(UNCOUNTED)])) as Record<Name, number[]>;
 }
 
 /** The ratio of two contenders, each round by itself. */
@@ -43,29 +49,24 @@ export function cpuTime(): number {
 /** Time on the wall, in microseconds. */
 export const wallTime = (): number => performance.now() * 1000;
 
-/** How long work is done before it is measured, by its clock or at most on the wall, and how long a batch is, in microseconds. */
-const [WARM_UP, LONGEST_WARM_UP, BATCH] = [1_500_000, 4_000_000, 50_000];
+/** How long work is done in a round that does not count, by its clock or at most on the wall, and in one that does; microseconds. */
+const [WARM_UP, LONGEST_WARM_UP, BATCH] = [600_000, 2_000_000, 100_000];
 
-/**
- * What one call of `work` costs by `clock`, in microseconds. Before the first round it is done until everything is
- * compiled, which also shows how many calls make a batch.
- */
+/** What one call of `work` costs by `clock`, in microseconds. */
 export function perCall(clock: () => number, work: () => unknown): Contender {
-  let calls = 0;
+  let [round, calls] = [0, 1];
   const batch = async (): Promise<number> => {
     const begin = clock();
     for (let call = 0; call < calls; call++) await work();
-    return clock() - begin;
+    return (clock() - begin) / calls;
   };
   return async () => {
-    if (calls === 0) {
-      const [begin, wallBegin] = [clock(), wallTime()];
-      const isWarm = () => clock() - begin >= WARM_UP || wallTime() - wallBegin >= LONGEST_WARM_UP;
-      let cost = 0;
-      for (calls = 1; !isWarm(); calls *= 2) cost = (await batch()) / calls;
-      calls = Math.max(1, Math.round(BATCH / cost));
-    }
-    return (await batch()) / calls;
+    if (++round > UNCOUNTED) return await batch();
+    const [begin, wallBegin] = [clock(), wallTime()];
+    let cost = await batch();
+    while (clock() - begin < WARM_UP && wallTime() - wallBegin < LONGEST_WARM_UP) cost = await batch();
+    calls = Math.max(1, Math.round(BATCH / cost));
+    return cost;
   };
 }
 

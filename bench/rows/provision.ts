@@ -106,7 +106,6 @@ const G21: Row = {
       }),
       save: cost(() => store.save(copyOf())),
     }));
-    for (const { provision, save } of works.slice(0, 2)) for (const warm of [provision, save]) await warm();
     const names = ['provision', 'list', 'save'] as const;
     const contenders = works.flatMap((work, at) => names.map((name) => [`${name} ${at}`, work[name]] as const));
     const costs = await inTurn(Math.ceil(rounds / 2), Object.fromEntries(contenders));
