@@ -10,7 +10,7 @@ const PLACE = join('node_modules', '.cache', 'keyprov-bench');
 export type Peer = { readonly command: readonly [string, ...string[]] } | { readonly missing: string };
 
 /** Those who do the same work. `tssJs`: the address of its module. */
-export type Peers = Readonly<Record<'esys' | 'mu' | 'pytss' | 'tssJs' | 'simpleWebAuthn', Peer>>;
+export type Peers = Readonly<Record<'esys' | 'mu' | 'pytss' | 'go' | 'tssJs' | 'simpleWebAuthn', Peer>>;
 
 /** Finds the peers; `install`: those of the npm registry are fetched if they are not there. */
 export function findPeers({ install }: { readonly install: boolean }): Peers {
@@ -19,6 +19,7 @@ export function findPeers({ install }: { readonly install: boolean }): Peers {
     esys: compiled('esys'),
     mu: compiled('mu'),
     pytss: pytss(),
+    go: go(),
     tssJs: tssJs(install),
     simpleWebAuthn: existsSync(join('node_modules', '@simplewebauthn', 'server'))
       ? { command: ['@simplewebauthn/server'] }
@@ -38,6 +39,15 @@ function compiled(name: string): Peer {
   const source = join('bench', 'peers', `${name}.c`);
   const { status } = spawnSync('cc', ['-O2', '-o', program, source, ...libraries], { stdio: 'ignore' });
   return status === 0 ? { command: [program] } : { missing: 'install libtss2-dev and gcc' };
+}
+
+/** Its standard library, which has all that a verification needs. */
+function go(): Peer {
+  const program = join(PLACE, 'verify');
+  const environment = { ...process.env, GO111MODULE: 'off' };
+  const args = ['build', '-o', program, join('bench', 'peers', 'verify.go')];
+  const { status } = spawnSync('go', args, { stdio: 'ignore', env: environment });
+  return status === 0 ? { command: [program] } : { missing: 'install golang-go' };
 }
 
 /** Debian's package is for Debian's Python. */
