@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import promises, { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import promises, { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -18,12 +18,12 @@ const begin = {
   now: new Date('2026-01-02T03:04:05.678Z'),
 };
 
-/** What happens once, when a directory has been read. */
+/** What happens once, when a directory has been read; its names come in an order that no system has. */
 let afterReading: (() => Promise<void>) | undefined;
 const { readdir: read } = promises;
 patchBuiltin(promises, {
   readdir: async (...given: unknown[]): Promise<never> => {
-    const names = await Reflect.apply(read, promises, given);
+    const names: string[] = (await Reflect.apply(read, promises, given)).sort().reverse();
     const then = afterReading;
     afterReading = undefined;
     await then?.();
@@ -142,7 +142,8 @@ describe('the runs of a store', () => {
   it('are listed by the names of their files, and other files are not looked at', async () => {
     for (const name of 'abcdef') await claim({ user: `${name}@contoso.test` });
     const paths = (await files()).filter((name) => name.endsWith('.json')).map((name) => join(store.directory, name));
-    for (const name of ['my-run-0123456789abcdef.json', 'run-0123456789abcdef.json.old', 'run-0.json', 'notes']) {
+    const [first = ''] = paths.map((path) => basename(path));
+    for (const name of [`my-${first}`, `${first}.old`, 'run-0.json', 'notes']) {
       await writeFile(join(store.directory, name), 'nonsense');
     }
     expect((await listRuns(store)).map(({ path }) => path)).toEqual(paths);
@@ -163,28 +164,46 @@ describe('the runs of a store', () => {
 });
 
 describe('a journal of an earlier version', () => {
-  /** Text of `journal` with that version, in which records had what the TPM held before the run. */
-  const asVersion = (version: number, text: string): string => {
+  /** The text of a journal with that version and something changed in the record. */
+  const asVersion = (version: number, text: string, change: (record: Record<string, object>) => void): string => {
     const file = JSON.parse(text);
-    const record = { ...file.record, before: ['0x80000000'] };
-    const sha256 = createHash('sha256').update(JSON.stringify(record)).digest('hex');
-    return `${JSON.stringify({ ...file, version, record, sha256 }, undefined, 2)}\n`;
+    change(file.record);
+    const sha256 = createHash('sha256').update(JSON.stringify(file.record)).digest('hex');
+    return `${JSON.stringify({ ...file, version, sha256 }, undefined, 2)}\n`;
   };
 
   it('1 goes on, and has the form of today then', async () => {
     const name = 'run-b6571866d5ecfe6e.json';
-    await copyFile(`test/vectors/old-store/${name}`, join(store.directory, name));
-    const { journal, resumed } = await claim({ user: 'bob@contoso.test' });
-    expect([resumed, basename(journal.path), journal.state.progress.step]).toEqual([true, name, 'sending']);
-    expect(JSON.parse(await readFile(journal.path, 'utf8')).version).toBe(3);
+    const text = await readFile(`test/vectors/old-store/${name}`, 'utf8');
+    // In its key records a policy that is empty meant none.
+    const withoutPolicy = asVersion(1, text, ({ progress }) => {
+      if (progress !== undefined && 'key' in progress) Object.assign(progress.key ?? {}, { policy: {} });
+    });
+    for (const [written, policy] of [
+      [text, expect.objectContaining({ hardware: 'discouraged' })],
+      [withoutPolicy, undefined],
+    ] as const) {
+      await writeFile(join(store.directory, name), written);
+      const { journal, resumed } = await claim({ user: 'bob@contoso.test' });
+      expect([resumed, basename(journal.path)]).toEqual([true, name]);
+      const { progress } = journal.state;
+      expect(progress).toMatchObject({ step: 'sending' });
+      expect(progress.step === 'sending' && progress.key.policy).toEqual(policy);
+      expect(JSON.parse(await readFile(journal.path, 'utf8')).version).toBe(3);
+      await journal.release();
+    }
   });
 
+  // Its records had what the TPM held before the run.
   it('2 goes on, and has the form of today then', async () => {
     const { journal } = await claim();
     await journal.write({ progress: { step: 'made', key } });
     await killed(journal);
     const text = await readFile(journal.path, 'utf8');
-    await writeFile(journal.path, asVersion(2, text));
+    await writeFile(
+      journal.path,
+      asVersion(2, text, (record) => Object.assign(record, { before: ['0x80000000'] })),
+    );
     expect((await claim()).journal.state).toEqual(journal.state);
     expect(await readFile(journal.path, 'utf8')).toBe(text);
   });
