@@ -112,12 +112,12 @@ const isOurs = (error: unknown): error is KeyprovError | PassedOver =>
 export function fallbackReasonOf(error: unknown): FallbackReason | undefined {
   if (!isOurs(error)) return undefined;
   if (WRAPPERS.has(error.code) && isOurs(error.cause)) return fallbackReasonOf(error.cause);
-  const response = error instanceof TpmError ? error : undefined;
+  const { responseCode, command }: Partial<TpmError> = error instanceof TpmError ? error : {};
   return FALLBACK_REASONS.find(
     ({ code, responseCodes, commands }) =>
       code === error.code &&
-      (responseCodes === undefined || responseCodes.includes(response?.responseCode?.name ?? '')) &&
-      (commands === undefined || commands.includes(response?.command ?? '')),
+      (responseCodes?.some((name) => name === responseCode?.name) ?? true) &&
+      (commands?.some((name) => name === command) ?? true),
   );
 }
 

@@ -86,12 +86,14 @@ async function selectTpm(
         remedy: 'choose another algorithm',
       });
     }
-    const lockout = await readLockout(tpm, { signal });
-    if (hasPin && lockout.inLockout) {
-      throw new TpmError('tpm-lockout', 'the TPM is in dictionary attack lockout and takes no PIN', {
-        retryAfterSeconds: lockout.recoveryTimeSeconds,
-        remedy: `wait up to ${lockout.recoveryTimeSeconds} s for the next try, or reset the lockout as the TPM's owner`,
-      });
+    if (hasPin) {
+      const { inLockout, recoveryTimeSeconds } = await readLockout(tpm, { signal });
+      if (inLockout) {
+        throw new TpmError('tpm-lockout', 'the TPM is in dictionary attack lockout and takes no PIN', {
+          retryAfterSeconds: recoveryTimeSeconds,
+          remedy: `wait up to ${recoveryTimeSeconds} s for the next try, or reset the lockout as the TPM's owner`,
+        });
+      }
     }
     return provider;
   };

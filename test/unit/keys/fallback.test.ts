@@ -82,6 +82,13 @@ describe('the classes of reasons for a key in software', () => {
     ['the same of the resource manager', refusal(0x000b0000 + TPM_RC.OBJECT_MEMORY), 'passing'],
     ['a TPM that slows down writes', refusal(TPM_RC.NV_RATE), 'passing'],
     ['Windows without a TPM', refusal(0x8028400f), 'absent'],
+    ['a curve in a signature', refusal(TPM_RC.CURVE + 0x240, 'Sign'), 'passing'],
+    [
+      'a curve in nobody knows what',
+      new TpmError('tpm-response', 'no', { responseCode: refusal(TPM_RC.CURVE).responseCode }),
+      'passing',
+    ],
+    ['a refusal without a code', new TpmError('tpm-response', 'no', { command: 'Create' }), 'passing'],
     ['a vendor code', refusal(0x5ff), 'passing'],
     ['a code that nobody defined', refusal(0x12345678), 'passing'],
     ['no TPM, since it may not be opened', wrap('no-tpm', new KeyprovError('transport-permission', 'no')), 'passing'],

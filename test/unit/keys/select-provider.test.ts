@@ -114,6 +114,15 @@ describe('the choice of a TPM', () => {
     expect(wire.closed).toBe(true);
   });
 
+  it('is refused with the error of the TPM as its cause where only a TPM will do', async () => {
+    const sources = { tpm: () => Tpm.open(fakeTpm({ testParms: TPM_RC.CURVE + 0x140 })) };
+    const error = await select({ hardware: 'required' }, sources).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({
+      code: 'hardware-required',
+      cause: { code: 'algorithm-unsupported', attempts: [], remedy: 'choose another algorithm' },
+    });
+  });
+
   it('joins all signs of a virtual one', async () => {
     const wire = Object.assign(fakeTpm({ manufacturer: 'IBM ' }), { emulator: true });
     const said = await asyncRefusal(() =>
@@ -143,19 +152,22 @@ describe('the choice of a TPM', () => {
     expect((await select({}, { tpm: () => Tpm.open(fakeTpm()) }, { hasPin: true })).provider.backend).toBe('tpm');
   });
 
-  it('ends at once when it is aborted, whatever it does, and software does not take its place', async () => {
-    const reason = new Error('enough');
-    const whole = fakeTpm();
-    await select({}, { tpm: () => Tpm.open(whole) });
-    expect(whole.sent.length).toBeGreaterThan(2);
-    for (let last = 1; last <= whole.sent.length; last++) {
-      const controller = new AbortController();
-      const wire = fakeTpm({ onCommand: () => wire.sent.length === last && controller.abort(reason) });
-      const sources = { tpm: () => Tpm.open(wire), software: SOFTWARE };
-      await expect(select({}, sources, { signal: controller.signal })).rejects.toBe(reason);
-      expect([wire.sent.length, wire.closed]).toEqual([last, true]);
-    }
-  });
+  it.each([false, true])(
+    'ends at once when it is aborted, and no software takes its place, with a PIN: %s',
+    async (hasPin) => {
+      const reason = new Error('enough');
+      const whole = fakeTpm();
+      await select({}, { tpm: () => Tpm.open(whole) }, { hasPin });
+      expect(whole.sent).toHaveLength(hasPin ? 3 : 2);
+      for (let last = 1; last <= whole.sent.length; last++) {
+        const controller = new AbortController();
+        const wire = fakeTpm({ onCommand: () => wire.sent.length === last && controller.abort(reason) });
+        const sources = { tpm: () => Tpm.open(wire), software: SOFTWARE };
+        await expect(select({}, sources, { hasPin, signal: controller.signal })).rejects.toBe(reason);
+        expect([wire.sent.length, wire.closed]).toEqual([last, true]);
+      }
+    },
+  );
 
   it('does not begin when it is aborted before', async () => {
     const signal = AbortSignal.abort(new Error('too late'));
@@ -188,7 +200,11 @@ describe('the choice of software', () => {
     const selected = await select({}, { software: SOFTWARE });
     expect(selected.attempts).toEqual([{ ...attempt, reason: 'no TPM was named' }]);
     expect((await select({}, without(ABSENT))).attempts).toEqual([{ ...attempt, reason: 'no TPM here; buy one' }]);
-    expect(failed('software', new Error('what?'))).toEqual({ backend: 'software', outcome: 'failed', reason: 'what?' });
+    expect(failed('software', new Error('what?'))).toStrictEqual({
+      backend: 'software',
+      outcome: 'failed',
+      reason: 'what?',
+    });
   });
 
   it('asks software with the signal', async () => {
