@@ -90,9 +90,10 @@ export function prepare(
   try {
     withWriter((parameters) => {
       writeFields(parameters, command.parameters, args);
-      // An empty parameter hides nothing, and the reference code of V184 refuses one that is encrypted.
-      const isEmpty = wanted !== undefined && uint16At(parameters.written, 0) === 0;
-      const decryptor = isEmpty ? undefined : wanted;
+      // An empty parameter hides nothing, and the reference code of V184 refuses one that is encrypted. Others refuse a
+      // session that does nothing at all.
+      const isNeedless = wanted !== undefined && hasOtherUse(wanted) && uint16At(parameters.written, 0) === 0;
+      const decryptor = isNeedless ? undefined : wanted;
       for (const auth of sessions) auth?.session.rollCaller();
       cryptFirst('command', parameters.written, decryptor);
 
@@ -110,7 +111,7 @@ export function prepare(
         );
         for (const [i, auth] of auths.entries()) {
           const otherNonces = i === 0 ? nonces : [];
-          sent.push(writeAuth(out, command, handles, { auth, isEmpty }, otherNonces, parameters.written));
+          sent.push(writeAuth(out, command, handles, { auth, isNeedless }, otherNonces, parameters.written));
         }
         out.patch(at, 4, out.length - at - 4);
       }
@@ -131,7 +132,7 @@ function writeAuth(
   out: Writer,
   command: AnyCommand,
   handles: readonly ResolvedHandle[],
-  { auth, isEmpty }: { readonly auth: AuthEntry; readonly isEmpty: boolean },
+  { auth, isNeedless }: { readonly auth: AuthEntry; readonly isNeedless: boolean },
   otherNonces: readonly Bytes[],
   parameters: Uint8Array,
 ): SentAuth {
@@ -144,7 +145,7 @@ function writeAuth(
     return undefined;
   }
   const { session, entity } = auth;
-  const use = sessionBits({ ...session.use, decrypt: session.use.decrypt && !isEmpty });
+  const use = sessionBits({ ...session.use, decrypt: session.use.decrypt && !isNeedless });
   out.uint(4, session.sessionHandle);
   out.uint(2, session.nonceCaller.length);
   out.raw(session.nonceCaller);
@@ -272,6 +273,10 @@ function checkFirst({ name }: AnyCommand, direction: 'command' | 'answer', param
   throw new KeyprovError('tpm-session', `TPM2_${name}: the first parameter of the ${direction} cannot be encrypted`, {
     remedy: `use the session without ${direction === 'command' ? 'decrypt' : 'encrypt'} in this command`,
   });
+}
+
+function hasOtherUse({ session: { use }, entity }: SessionEntry): boolean {
+  return entity !== undefined || use.encrypt || use.audit;
 }
 
 /** Encrypts the first parameter of a command with `auth`, or decrypts that of an answer, in place. */

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex, uint16At, uint32At, utf8 } from '../../src/bytes.ts';
 import { CreatePrimary, HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
+import { StirRandom } from '../../src/tpm/commands/random.ts';
 import { TPM_CC, TPM_RH } from '../../src/tpm/constants.ts';
+import type { Session } from '../../src/tpm/session.ts';
 import { startSession } from '../../src/tpm/start-session.ts';
 import { srkTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
@@ -28,19 +30,18 @@ function version184(inner: TpmTransport): TpmTransport {
   };
 }
 
+/** A session that encrypts parameters of commands. */
+async function saltedSession(tpm: Tpm): Promise<Session> {
+  const making = { inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] };
+  const args = { primaryHandle: TPM_RH.NULL, inPublic: srkTemplate('p-256'), ...making };
+  const { objectHandle: handle, outPublic: publicArea } = await tpm.run(CreatePrimary, args);
+  return await startSession(tpm, { salt: { handle, publicArea }, use: { decrypt: true } });
+}
+
 describe.skipIf(await tpmMissing())('an empty parameter in a session that encrypts', () => {
   it('is not encrypted, and the session goes on', async () => {
     await using tpm = await Tpm.open(version184(await newTransport()));
-    const making = { inSensitive: { userAuth: EMPTY, data: EMPTY }, outsideInfo: EMPTY, creationPCR: [] };
-    const salt = await tpm.run(CreatePrimary, {
-      primaryHandle: TPM_RH.NULL,
-      inPublic: srkTemplate('p-256'),
-      ...making,
-    });
-    await using session = await startSession(tpm, {
-      salt: { handle: salt.objectHandle, publicArea: salt.outPublic },
-      use: { decrypt: true },
-    });
+    await using session = await saltedSession(tpm);
     const password = utf8('the owner of it');
     const change = (newAuth: Uint8Array, authValue: Uint8Array) =>
       tpm.run(HierarchyChangeAuth, { authHandle: { handle: TPM_RH.OWNER, auth: { session, authValue } }, newAuth });
@@ -48,5 +49,13 @@ describe.skipIf(await tpmMissing())('an empty parameter in a session that encryp
     await change(EMPTY, password);
     await change(password, EMPTY);
     await expect(change(EMPTY, EMPTY)).rejects.toMatchObject({ code: 'tpm-auth-failed' });
+  });
+
+  it('is encrypted by a session that does nothing else, as every other TPM wants it', async () => {
+    await using tpm = await Tpm.open(await newTransport());
+    await using session = await saltedSession(tpm);
+    const args = { authHandle: { handle: TPM_RH.OWNER, auth: EMPTY }, newAuth: EMPTY };
+    await tpm.run(HierarchyChangeAuth, args, { sessions: [session] });
+    await tpm.run(StirRandom, { inData: EMPTY }, { sessions: [session] });
   });
 });

@@ -150,6 +150,53 @@ describe('parameter encryption', () => {
     expect(s.nonceCaller === nonceCaller).toBe(expected !== 'nothing thrown');
   });
 
+  // The reference code of V184 refuses an empty parameter that is encrypted, all refuse a session that does nothing.
+  it.each<[string, AuthEntry, string, number, boolean]>([
+    [
+      'is not there for an empty one, in a session that encrypts the answer',
+      beside(used('b1', { decrypt: true, encrypt: true })),
+      '',
+      0x41,
+      true,
+    ],
+    [
+      'is not there for an empty one, in a session that audits',
+      beside(used('b2', { decrypt: true, audit: true })),
+      '',
+      0x81,
+      false,
+    ],
+    ['is not there for an empty one, in a session that authorizes', by(used('b3', { decrypt: true })), '', 0x01, false],
+    [
+      'is there for an empty one, in a session that does nothing else',
+      beside(used('b4', { decrypt: true })),
+      '',
+      0x21,
+      true,
+    ],
+    [
+      'is there for one byte, in a session that does all',
+      by(used('b5', { decrypt: true, encrypt: true, audit: true })),
+      '99',
+      0xe1,
+      true,
+    ],
+  ])('%s', (_, auth, credentialBlob, attributes, isCovered) => {
+    const first = used('a1');
+    const args = { activateHandle: 1, keyHandle: 2, credentialBlob: fromHex(credentialBlob), secret: fromHex('03') };
+    const { auths, parameters } = readCommand(
+      prepare(ActivateCredential, args, EVICT_HANDLES, [by(first), auth]).command,
+      2,
+    );
+    expect(auths[1]?.attributes).toBe(attributes);
+    expect(toHex(parameters) === `000${credentialBlob.length / 2}${credentialBlob}000103`).toBe(credentialBlob === '');
+    const cpHash = hashOf(SHA256, u32(0x147), ...EVICT_HANDLES.map(({ name }) => name), parameters);
+    const nonces = isCovered && auth.kind === 'session' ? [auth.session.nonceTPM] : [];
+    const key = concat(SESSION_KEY, TRIMMED);
+    const mac = hmacOf(SHA256, key, cpHash, first.nonceCaller, first.nonceTPM, ...nonces, new Uint8Array([1]));
+    expect(toHex(auths[0]?.hmac ?? EMPTY)).toBe(toHex(mac));
+  });
+
   it('is refused without a cipher', () => {
     const s = session({ symmetric: { algorithm: TPM_ALG.NULL }, use: { ...USE, decrypt: true } });
     expect(refusal(() => prepare(StirRandom, { inData: new Uint8Array(1) }, [], [beside(s)]))).toBe(
