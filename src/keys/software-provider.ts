@@ -1,7 +1,7 @@
-import { generateKeyPair } from 'node:crypto';
+import { constants, createPrivateKey, generateKeyPair, type SignKeyObjectInput, sign as signData } from 'node:crypto';
 import { type Bytes, view, wipe } from '../bytes.ts';
 import { ecdsaRawToDer } from '../crypto/ecdsa-signature.ts';
-import { decodeSpki } from '../crypto/public-key.ts';
+import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { PinError } from '../errors/pin-error.ts';
 import { KeyprovError } from '../errors.ts';
@@ -77,11 +77,7 @@ async function sign(key: ProvidedKey, options: SignOptions, opened: SoftwareKeyP
   let signature: Bytes;
   try {
     signal?.throwIfAborted();
-    const { Crypto } = await import('@peculiar/webcrypto');
-    const { subtle } = new Crypto();
-    const algorithm = webCryptoAlgorithm(key, hash, padding);
-    const privateKey = await subtle.importKey('pkcs8', pkcs8, algorithm, false, ['sign']);
-    signature = new Uint8Array(await subtle.sign(algorithm, privateKey, data));
+    signature = view(signData(hash, data, signingKey(pkcs8, key.publicKey, padding)));
   } catch (cause) {
     signal?.throwIfAborted();
     throw new KeyprovError('key-invalid', 'the software key cannot be used', { cause });
@@ -160,12 +156,11 @@ function generatePair(algorithm: KeyAlgorithm): Promise<{ publicKey: Bytes; priv
   });
 }
 
-/** For import and signing alike. */
-function webCryptoAlgorithm(key: ProvidedKey, hash: NonNullable<SignOptions['hash']>, padding: 'pkcs1' | 'pss') {
-  const HASHES = { sha256: ['SHA-256', 32], sha384: ['SHA-384', 48], sha512: ['SHA-512', 64] } as const;
-  const [hashName, saltLength] = HASHES[hash];
-  if (key.publicKey.kty === 'EC') return { name: 'ECDSA', namedCurve: key.publicKey.crv, hash: hashName };
-  return padding === 'pss'
-    ? { name: 'RSA-PSS', saltLength, hash: hashName }
-    : { name: 'RSASSA-PKCS1-v1_5', hash: hashName };
+/** What `sign` of `node:crypto` takes: for ECDSA signatures as r and s, for PSS with a salt as long as the hash. */
+function signingKey(pkcs8: Bytes, { kty }: PublicKey, padding: 'pkcs1' | 'pss'): SignKeyObjectInput {
+  const bytes = Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.length);
+  const key = createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' });
+  if (kty === 'EC') return { key, dsaEncoding: 'ieee-p1363' };
+  const { RSA_PKCS1_PSS_PADDING, RSA_PSS_SALTLEN_DIGEST: saltLength } = constants;
+  return padding === 'pss' ? { key, padding: RSA_PKCS1_PSS_PADDING, saltLength } : { key };
 }

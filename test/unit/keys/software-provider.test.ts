@@ -57,7 +57,7 @@ describe('the software provider', () => {
     const mixed = { ...key, publicKey: other.publicKey };
     expect(await asyncRefusal(() => provider.sign(mixed, { data }))).toMatch(/^key-invalid: .*does not belong/);
     const rsa = { ...key, publicKey: { kty: 'RSA', n: randomBytes(256), e: new Uint8Array([1, 0, 1]) } } as const;
-    expect(await asyncRefusal(() => provider.sign(rsa, { data }))).toMatch(/^key-invalid: the software key cannot be/);
+    expect(await asyncRefusal(() => provider.sign(rsa, { data }))).toMatch(/^key-invalid: .*does not belong/);
   });
 
   it('makes no key that nothing would encrypt', async () => {
