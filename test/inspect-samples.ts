@@ -1,7 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { encodeStatement } from '../src/attestation/index.ts';
-import { concat, fromBase64, fromHex, toBase64, toHex, utf8, view } from '../src/bytes.ts';
+import { type Bytes, concat, fromBase64, fromHex, toBase64, toHex, utf8, view } from '../src/bytes.ts';
+import { DerNode } from '../src/crypto/der-read.ts';
+import { derInteger, derOid, derSequence, derValue, TAG } from '../src/crypto/der-write.ts';
 import { ecdsaRawToDer } from '../src/crypto/ecdsa-signature.ts';
 import { encodeJwk } from '../src/crypto/jwk.ts';
 import { encodePem } from '../src/crypto/pem.ts';
@@ -54,6 +56,14 @@ import { AK_CERTIFICATE, issue, buildCommonName as nameSpec } from './certificat
 import { keyRecord } from './key-record.ts';
 import { ecKey, rsaKey } from './signing-key.ts';
 import { paperKey, paperStatement, signAs } from './unit/attestation/paper-tpm.ts';
+
+const NOT_VERIFIED = 'it is read as far as it says what it is, and cannot be verified here';
+
+/** TCG_PCCLIENT_STORED_CERT around a TCG_FULL_CERT. */
+export function storedCertificate(der: Uint8Array): Bytes {
+  const [high, low] = [(der.length + 2) >> 8, (der.length + 2) & 0xff];
+  return concat(new Uint8Array([0x10, 0x01, 0x00, high, low, 0x10, 0x02]), der);
+}
 
 /** A file of a format that `inspect` knows. */
 export interface Sample {
@@ -190,6 +200,23 @@ export async function inspectSamples(): Promise<Sample[]> {
       ({ offset }) => `a common name of more than 64 characters at offset ${offset}`,
     );
     add('certificate', long, 'certificate with a long name', tooLong);
+    add('certificate', concat(ak, new Uint8Array(99).fill(0xff)), 'certificate as it fills its place in a TPM');
+    add('certificate', storedCertificate(ak), 'certificate in a structure of TCG');
+    const { der: issuer } = DerNode.strict(authority.der, 'CA').children()[0]?.children()[3] ?? { der: EMPTY };
+    const algorithm = derSequence(derOid('1.2.840.10045.4.3.2'));
+    const time = (year: string) => derValue(TAG.UTC_TIME, utf8(`${year}0101000000Z`));
+    const signed = (inner: Uint8Array) => derSequence(inner, algorithm, derValue(TAG.BIT_STRING, new Uint8Array(65)));
+    const revoked = derSequence(derSequence(derInteger(7), time('26')));
+    const list = derSequence(derInteger(1), algorithm, issuer, time('26'), time('27'), revoked);
+    add('certificate-revocation-list', signed(list));
+    add('certificate-revocation-list', signed(derSequence(algorithm, issuer, time('26'))), 'first revocation list');
+    const names = derValue(0xa0, derSequence(derValue(0xa4, issuer)));
+    const generalized = (year: string) => derValue(TAG.GENERALIZED_TIME, utf8(`20${year}0101000000Z`));
+    const holder = derSequence(derValue(0xa0, derSequence(derValue(0xa4, issuer)), derInteger(5)));
+    const attributes = derSequence(derSequence(derOid('2.23.133.2.17'), derValue(TAG.SET, derSequence(derInteger(1)))));
+    const validity = derSequence(generalized('26'), generalized('36'));
+    const platform = derSequence(derInteger(1), holder, names, algorithm, derInteger(9), validity, attributes);
+    add('attribute-certificate', signed(platform), 'platform certificate', [NOT_VERIFIED]);
     add('pem', encodePem('CERTIFICATE', ak) + encodePem('CERTIFICATE', authority.der), 'two certificates');
 
     const request = (attributes: Parameters<typeof buildCertificateRequest>[0]['attributes']) =>

@@ -1,3 +1,4 @@
+import { onlyCertificate } from '../crypto/certificate-bytes.ts';
 import { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import type { DistinguishedName } from '../crypto/distinguished-name.ts';
@@ -26,13 +27,14 @@ export interface TpmSpecification {
 const TCG = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.23.133.2.3', spec: '2.23.133.2.16' };
 
 /**
- * Reads an endorsement key certificate in DER. What it says of the TPM may stand in any directory name of the
+ * Reads an endorsement key certificate: in DER, in PEM, or as a TPM keeps it in NV, with zeros or 0xff behind it or in a
+ * structure of TCG. What it says of the TPM may stand in any directory name of the
  * subjectAltName, in one relative name or several, or in the subject.
  *
  * @throws KeyprovError `certificate-invalid` for what is not a certificate.
  */
-export async function parseEkCertificate(der: Uint8Array): Promise<EkCertificate> {
-  const certificate = await parseCertificate(der);
+export async function parseEkCertificate(bytes: Uint8Array): Promise<EkCertificate> {
+  const certificate = await parseCertificate(onlyCertificate(bytes));
   const names = certificate.subjectAltNames.flatMap((name) => (name.kind === 'directory' ? [name.value] : []));
   const attributes = [...names, certificate.subject].flatMap((name: DistinguishedName) => name.flat());
   const attribute = (oid: string) => attributes.find(({ type }) => type === oid)?.value;

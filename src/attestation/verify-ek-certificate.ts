@@ -43,7 +43,7 @@ export interface EkCertificateResult {
 }
 
 /**
- * Verifies an endorsement key certificate in DER: its chain to one of the roots, the purpose {@link
+ * Verifies an endorsement key certificate, in any form that `parseEkCertificate` reads: its chain to one of the roots, the purpose {@link
  * EK_CERTIFICATE_PURPOSE}, its key, and the maker of the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. It needs no
  * TPM. Every check is made, and has its finding; nothing in the certificates makes it throw.
  *

@@ -1,4 +1,4 @@
-import { type Bytes, copy, view } from '../bytes.ts';
+import { type Bytes, copy, uint16At, view } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { DerNode } from './der-read.ts';
@@ -7,7 +7,7 @@ import { decodePemBody, pemBlocks } from './pem.ts';
 
 /**
  * The X.509 certificates in `bytes`, each in DER: one or several one after the other, with zeros or 0xff before, between
- * and behind them, as TPMs keep them in NV; or PEM blocks `CERTIFICATE` with any text around them. Only the outermost
+ * and behind them, and each by itself or in a TCG_PCCLIENT_STORED_CERT, as TPMs keep them in NV; or PEM blocks `CERTIFICATE` with any text around them. Only the outermost
  * length of each is looked at.
  *
  * @throws KeyprovError `certificate-invalid` when there is something else, or the last one is cut off; for more than
@@ -21,21 +21,52 @@ export function splitCertificates(bytes: Uint8Array): Bytes[] {
   for (let rest = bytes; ; ) {
     rest = rest.subarray(paddingOf(rest));
     if (rest.length === 0) return certificates;
-    certificates.push(copy(rest.subarray(0, sizeOf(rest))));
-    rest = rest.subarray(sizeOf(rest));
+    const { der, size } = firstOf(rest);
+    certificates.push(copy(der));
+    rest = rest.subarray(size);
   }
+}
+
+/**
+ * The one certificate in `bytes`, in any form that {@link splitCertificates} reads.
+ * @throws KeyprovError `certificate-invalid` if there is none, or more than one.
+ */
+export function onlyCertificate(bytes: Uint8Array): Bytes {
+  const [only, ...more] = splitCertificates(bytes);
+  if (only === undefined || more.length > 0) throw invalid(`${more.length + (only ? 1 : 0)} in place of one`);
+  return only;
 }
 
 /** The first certificate in DER, whatever follows it; `undefined` when there is nothing but zeros or 0xff. */
 export function firstCertificate(bytes: Uint8Array): Bytes | undefined {
   const rest = bytes.subarray(paddingOf(bytes));
-  return rest.length === 0 ? undefined : copy(rest.subarray(0, sizeOf(rest)));
+  return rest.length === 0 ? undefined : copy(firstOf(rest).der);
 }
 
 function paddingOf(bytes: Uint8Array): number {
   const first = bytes.findIndex((byte) => byte !== 0x00 && byte !== 0xff);
   return first < 0 ? bytes.length : first;
 }
+
+/** The certificate that `bytes` begins with, and how many bytes it takes with what is around it. */
+function firstOf(bytes: Uint8Array): { readonly der: Uint8Array; readonly size: number } {
+  if (!isStored(bytes)) {
+    const size = sizeOf(bytes);
+    return { der: bytes.subarray(0, size), size };
+  }
+  const end = STORED_HEADER + uint16At(bytes, 3);
+  if (end > bytes.length) throw invalid(`the structure around one has ${end} bytes, ${bytes.length} are there`);
+  const inner = bytes.subarray(STORED_HEADER, end);
+  const der = inner[0] === 0x10 && inner[1] === 0x02 ? inner.subarray(2) : inner;
+  return { der: der.subarray(0, sizeOf(der)), size: end };
+}
+
+/**
+ * TCG_PCCLIENT_STORED_CERT: tag 0x1001, type 0 for a whole certificate, two bytes of size; then TCG_FULL_CERT, whose tag
+ * 0x1002 some leave out. PC Client Implementation Specification for TPM 1.2, 7.3.2; firmware took it over to TPM 2.0.
+ */
+const isStored = (bytes: Uint8Array): boolean => bytes[0] === 0x10 && bytes[1] === 0x01 && bytes[2] === 0x00;
+const STORED_HEADER = 5;
 
 /** Bytes of the DER SEQUENCE that `bytes` begins with, header included. */
 function sizeOf(bytes: Uint8Array): number {

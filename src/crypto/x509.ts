@@ -117,7 +117,8 @@ function read(der: Bytes): Certificate {
     authorityKeyId: value(EXTENSION.AUTHORITY_KEY_ID, readAuthorityKeyId),
     directoryAttributes: value(EXTENSION.DIRECTORY_ATTRIBUTES, readAttributes) ?? new Map(),
     publicKey: () => readPublicKey(spki),
-    isSignedBy: (other) => isSignedWith(other.publicKey, signature),
+    isSignedBy: (other) =>
+      (signature.format === 'pss' || algorithmOf(other.spki) !== PSS_KEY) && isSignedWith(other.publicKey, signature),
   };
 }
 
@@ -195,8 +196,15 @@ function readAttributes(node: DerNode): ReadonlyMap<string, readonly Bytes[]> {
   return new Map(attributes);
 }
 
-/** Some certificates of endorsement keys name an RSA key by id-RSAES-OAEP (RFC 4055, 4.1): it is taken as any RSA key. */
-const RSA_KEY = new Set(['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.7']);
+/**
+ * Some certificates name an RSA key by id-RSAES-OAEP (RFC 4055, 4.1) or id-RSASSA-PSS (3.1): it is taken as any RSA key, but
+ * the latter verifies signatures with PSS alone.
+ */
+const PSS_KEY = '1.2.840.113549.1.1.10';
+const RSA_KEY = new Set(['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.7', PSS_KEY]);
+
+const algorithmOf = (spki: Bytes): string =>
+  DerNode.lenient(spki, 'SPKI').fields(TAG.SEQUENCE).next().first(TAG.SEQUENCE).oid();
 
 function readPublicKey(spki: Bytes): PublicKey {
   const parts = DerNode.strict(spki, 'SPKI').fields(TAG.SEQUENCE);

@@ -1,6 +1,5 @@
 import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
-import { decodeSpki } from '../crypto/public-key.ts';
 import { type Certificate, parseCertificate } from '../crypto/x509.ts';
 import { parsePkinitCertificate, SMART_CARD_LOGON } from '../formats/windows/pkinit-certificate.ts';
 import { findDerQuirks } from '../formats/x509/der-quirks.ts';
@@ -31,7 +30,7 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
     nameField('subject', subject),
     dateField('not before', certificate.notBefore),
     dateField('not after', certificate.notAfter),
-    keyField(certificate.spki, problems),
+    keyField(certificate, problems),
     field('signature', certificate.signatureHash ?? 'by an algorithm that is not known here'),
     ...optional(basicConstraints, ({ ca }) => field('authority', ca)),
     ...(extendedKeyUsage.length > 0 ? [field('purposes', extendedKeyUsage.map(nameOid).join(', '))] : []),
@@ -66,11 +65,11 @@ const PURPOSES = [
   ['2.23.133.8.3', 'attestation key'],
 ] as const;
 
-function keyField(spki: Uint8Array, problems: string[]): Field {
+function keyField(certificate: Certificate, problems: string[]): Field {
   try {
-    return nested('key', describePublicKey(decodeSpki(spki)), problems);
+    return nested('key', describePublicKey(certificate.publicKey()), problems);
   } catch (error) {
     problems.push(`key: ${messageOf(error)}`);
-    return bytesField('key', spki);
+    return bytesField('key', certificate.spki);
   }
 }

@@ -13,6 +13,7 @@ import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 import { describeBundles, describeTpmCertify } from './lamps.ts';
 import { describeEncryptedKey, describeKeyFile, describePrivateKey } from './private-key.ts';
+import { isAttributeCertificate, isRevocationList, SIGNED_FORMATS, signedTags } from './signed-lists.ts';
 
 /** More values, or more levels of them, than any file of these formats has. */
 const MAX_VALUES = 5000;
@@ -86,14 +87,21 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
     format: 'certificate',
     title: 'X.509 certificate',
     marked: true,
-    claims: ({ tags, children }) => tags === '303003' && (children[0]?.children().length ?? 0) >= 6,
+    claims: (input) => {
+      const inner = signedTags(input);
+      return inner.length >= 12 && !isAttributeCertificate(inner) && !isRevocationList(inner);
+    },
     read: ({ der }) => describeCertificate(der),
   },
+  ...SIGNED_FORMATS,
   {
     format: 'certificate-request',
     title: 'certificate request (PKCS#10)',
     marked: true,
-    claims: ({ tags, children }) => tags === '303003' && (children[0]?.children().length ?? 6) < 6,
+    claims: (input) => {
+      const inner = signedTags(input);
+      return inner !== '' && inner.length < 12 && !isRevocationList(inner);
+    },
     read: ({ der }) => describeCertificateRequest(der),
   },
   {

@@ -22,6 +22,7 @@ import { type EkTemplateName, ekTemplate } from '../../src/tpm/templates.ts';
 import { Tpm } from '../../src/tpm/tpm.ts';
 import { openLibtpms } from '../../src/tpm/transports/libtpms.ts';
 import { issue, issueAuthority } from '../certificates.ts';
+import { storedCertificate } from '../inspect-samples.ts';
 import { isLibtpmsMissing } from './support/libtpms.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
 import { leftovers, newTpm } from './support/new-tpm.ts';
@@ -306,8 +307,10 @@ describe.skipIf(isLibtpmsMissing())('certificates in NV', () => {
     await using tpm = await newTpm();
     await writeNv(tpm, 0x01c0000a, concat(der, new Uint8Array(100).fill(0xff)));
     await writeNv(tpm, 0x01c00014, concat(root.der, new Uint8Array(77)));
+    await writeNv(tpm, 0x01c00002, concat(storedCertificate(root.der), new Uint8Array(9).fill(0xff)));
     const { certificates, problems } = await readEkCertificates(tpm);
     expect(certificates).toEqual([
+      { der: root.der, source: 'nv', nv: { index: 0x01c00002, template: 'L-1' } },
       { der, source: 'nv', nv: { index: 0x01c0000a, template: 'L-2' } },
       { der: root.der, source: 'nv', nv: { index: 0x01c00014, template: 'H-2' } },
     ]);

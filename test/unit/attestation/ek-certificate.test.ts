@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, webcrypto } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseEkCertificate } from '../../../src/attestation/ek-certificate.ts';
 import { TPM_MANUFACTURERS } from '../../../src/attestation/tpm-manufacturers.ts';
@@ -8,9 +8,12 @@ import {
   type VerifyEkCertificateOptions,
   verifyEkCertificate,
 } from '../../../src/attestation/verify-ek-certificate.ts';
-import { concat, fromBase64Url, fromHex, toHex } from '../../../src/bytes.ts';
+import { concat, fromBase64Url, fromHex, toHex, utf8 } from '../../../src/bytes.ts';
 import { derValue, TAG } from '../../../src/crypto/der-write.ts';
+import { encodePem } from '../../../src/crypto/pem.ts';
 import { decodeSpki, encodePkcs1, encodeSpki } from '../../../src/crypto/public-key.ts';
+import { parseCertificate } from '../../../src/crypto/x509.ts';
+import { inspect } from '../../../src/inspect/index.ts';
 import type { TpmtPublic } from '../../../src/tpm/structures/object.ts';
 import { ekTemplate } from '../../../src/tpm/templates.ts';
 import {
@@ -21,6 +24,7 @@ import {
   specificationExtension,
   type TestCertificate,
 } from '../../certificates.ts';
+import { storedCertificate } from '../../inspect-samples.ts';
 
 const MAKER = ['2.23.133.2.1', 'id:53544D20'] as const;
 const MODEL = ['2.23.133.2.2', 'ST33'] as const;
@@ -86,9 +90,41 @@ describe('parseEkCertificate', () => {
 
   it('refuses what is no certificate', async () => {
     await expect(parseEkCertificate(fromHex('3000'))).rejects.toMatchObject({ code: 'certificate-invalid' });
-    await expect(parseEkCertificate(concat(await issueEk(), fromHex('00')))).rejects.toMatchObject({
-      code: 'certificate-invalid',
-    });
+    for (const behind of [fromHex('01'), await issueEk()]) {
+      await expect(parseEkCertificate(concat(await issueEk(), behind))).rejects.toMatchObject({
+        code: 'certificate-invalid',
+      });
+    }
+  });
+
+  const forms: [string, (der: Uint8Array) => Uint8Array][] = [
+    ['with 0xff to the end of its index', (der) => concat(der, new Uint8Array(1600 - der.length).fill(0xff))],
+    ['with zeros behind it', (der) => concat(der, new Uint8Array(17))],
+    ['in a structure of TCG, with padding', (der) => concat(storedCertificate(der), new Uint8Array(9).fill(0xff))],
+    ['in PEM', (der) => utf8(encodePem('CERTIFICATE', der))],
+  ];
+  it.each(forms)('reads and verifies what a TPM or a tool keeps: %s', async (_, form) => {
+    const der = await issueEk();
+    const kept = form(der);
+    expect(toHex((await parseEkCertificate(kept)).certificate.der)).toBe(toHex(der));
+    expect(failures(await verifyEkCertificate(kept, { roots: [root.der], ek }))).toEqual([]);
+    expect(await inspect(kept)).toMatchObject({ format: 'certificate', confidence: 'certain' });
+  });
+
+  it('reads an RSA key that is named by id-RSASSA-PSS, which verifies no signature with PKCS #1', async () => {
+    const algorithm = { name: 'RSASSA-PKCS1-v1_5', modulusLength: 2048, hash: 'SHA-256' };
+    const exponent = { publicExponent: fromHex('010001') };
+    const keys = await webcrypto.subtle.generateKey({ ...algorithm, ...exponent }, true, ['sign', 'verify']);
+    const maker = await issueAuthority('a maker', undefined, { keys });
+    const plain = await parseCertificate(maker.der);
+    const key = plain.publicKey();
+    if (key.kty !== 'RSA') throw new Error('an RSA key is expected');
+    const pss = derValue(TAG.SEQUENCE, fromHex('06092a864886f70d01010a'));
+    const bits = derValue(TAG.BIT_STRING, new Uint8Array(1), encodePkcs1(key));
+    const renamed = await parseCertificate((await issue({ keys, spki: derValue(TAG.SEQUENCE, pss, bits) })).der);
+    expect(encodeSpki(renamed.publicKey())).toEqual(encodeSpki(key));
+    const below = await parseCertificate((await issue({ subject: [] }, maker)).der);
+    expect([below.isSignedBy(plain), below.isSignedBy(renamed)]).toEqual([true, false]);
   });
 });
 

@@ -18,6 +18,15 @@ describe('splitCertificates', () => {
     expect(splitCertificates(padded).map(toHex)).toEqual([short, long].map(toHex));
   });
 
+  it('takes them out of the structure of TCG, with and without the tag within, padded to the end', () => {
+    const whole = concat(fromHex('1001000007 1002'.replace(' ', '')), short);
+    const bare = concat(fromHex('1001000005'), short);
+    expect(splitCertificates(concat(whole, fromHex('ffff'), bare, new Uint8Array(3))).map(toHex)).toEqual(
+      [short, short].map(toHex),
+    );
+    expect(firstCertificate(concat(fromHex('ff'), whole, fromHex('01aa')))).toEqual(short);
+  });
+
   it('finds none in nothing, zeros and 0xff', () => {
     expect(splitCertificates(new Uint8Array(0))).toEqual([]);
     expect(splitCertificates(new Uint8Array(9))).toEqual([]);
@@ -36,6 +45,8 @@ describe('splitCertificates', () => {
     ['an indefinite length', fromHex('30800000')],
     ['a length of five bytes', fromHex('30850000000001aa')],
     ['something else', fromHex('3100')],
+    ['a structure of TCG that is cut off', concat(fromHex('1001000006'), short)],
+    ['a partial certificate of TCG', concat(fromHex('1001010005'), short)],
     ['something else behind a certificate', concat(short, fromHex('01'))],
     ['a PEM block that is no base64', utf8('-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n')],
   ])('refuses %s', (_, bytes) => {

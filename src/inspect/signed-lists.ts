@@ -1,0 +1,76 @@
+import { TAG } from '../crypto/der-write.ts';
+import { readName } from '../crypto/x509-names.ts';
+import { nameOid } from './certificate-parts.ts';
+import type { DerInput } from './der-formats.ts';
+import { bytesField, field, listOf, nameField } from './fields.ts';
+import type { Format } from './format.ts';
+import type { Description } from './inspection.ts';
+
+/** The tags of what is signed, which tell a certificate, an attribute certificate and a revocation list apart. */
+export function signedTags({ tags, children }: DerInput): string {
+  if (tags !== '303003') return '';
+  const inner = children[0]?.children() ?? [];
+  return inner.map(({ tag }) => tag.toString(16).padStart(2, '0')).join('');
+}
+
+/** RFC 5755, 4.1, and RFC 5280, 5.1: signed like certificates, and of another form. */
+export const SIGNED_FORMATS: readonly Format<DerInput>[] = [
+  {
+    format: 'attribute-certificate',
+    title: 'attribute certificate (X.509), such as a platform certificate of TCG',
+    marked: true,
+    claims: (input) => isAttributeCertificate(signedTags(input)),
+    read: ({ children }) => describeAttributeCertificate(children),
+  },
+  {
+    format: 'certificate-revocation-list',
+    title: 'certificate revocation list (X.509)',
+    marked: true,
+    claims: (input) => isRevocationList(signedTags(input)),
+    read: ({ children }) => describeRevocationList(children),
+  },
+];
+
+/** Version, holder, issuer, signature, serial number, validity, attributes. */
+export const isAttributeCertificate = (tags: string): boolean => /^0230(?:a0|30)30023030/.test(tags);
+
+/** The version may be missing; the first time follows the issuer. */
+export const isRevocationList = (tags: string): boolean => /^(?:02)?3030(?:17|18)/.test(tags);
+
+function describeAttributeCertificate(children: DerInput['children']): Description {
+  const [, holder, , , serial, validity, attributes] = children[0]?.children() ?? [];
+  const types = attributes?.children().map((one) => one.children()[0]?.oid() ?? '') ?? [];
+  const isOfPlatform = types.some((type) => type.startsWith('2.23.133.'));
+  return {
+    ...(isOfPlatform && { title: 'platform certificate of TCG (attribute certificate, X.509)' }),
+    problems: ['it is read as far as it says what it is, and cannot be verified here'],
+    fields: [
+      ...(holder === undefined
+        ? []
+        : [field('holder', `${holder.der.length} bytes, the certificate that it goes with`)]),
+      ...(serial === undefined ? [] : [bytesField('serial number', serial.content)]),
+      ...(validity?.children() ?? []).map((time, i) =>
+        field(i === 0 ? 'not before' : 'not after', textOf(time.content)),
+      ),
+      listOf('attributes', types, (i, type) => field(i, nameOid(type))),
+    ],
+  };
+}
+
+function describeRevocationList(children: DerInput['children']): Description {
+  const inner = (children[0]?.children() ?? []).filter(({ tag }, i) => i > 0 || tag !== TAG.INTEGER);
+  const [, issuer, thisUpdate, ...rest] = inner;
+  const next = rest.find(({ tag }) => tag === TAG.UTC_TIME || tag === TAG.GENERALIZED_TIME);
+  const revoked = rest.find(({ tag }) => tag === TAG.SEQUENCE);
+  return {
+    problems: [],
+    fields: [
+      ...(issuer === undefined ? [] : [nameField('issuer', readName(issuer))]),
+      ...(thisUpdate === undefined ? [] : [field('this update', textOf(thisUpdate.content))]),
+      ...(next === undefined ? [] : [field('next update', textOf(next.content))]),
+      field('revoked certificates', revoked?.children().length ?? 0),
+    ],
+  };
+}
+
+const textOf = (bytes: Uint8Array): string => new TextDecoder('latin1').decode(bytes);
