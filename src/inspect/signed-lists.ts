@@ -1,7 +1,7 @@
 import { TAG } from '../crypto/der-write.ts';
 import { readName } from '../crypto/x509-names.ts';
 import { nameOid } from './certificate-parts.ts';
-import type { DerInput } from './der-formats.ts';
+import type { DerInput } from './der-input.ts';
 import { bytesField, field, listOf, nameField } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description } from './inspection.ts';

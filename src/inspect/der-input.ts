@@ -1,0 +1,58 @@
+import { toHex } from '../bytes.ts';
+import { DerNode } from '../crypto/der-read.ts';
+import { TAG } from '../crypto/der-write.ts';
+import { isKeyprovError } from '../errors.ts';
+
+/** More values, or more levels of them, than any file of these formats has. */
+const MAX_VALUES = 5000;
+const MAX_DEPTH = 32;
+/** Longer files are not of these formats. */
+const MAX_SIZE = 64 * 1024;
+
+/** One value in DER, and the values in it as far as their tags tell what it is. */
+export interface DerInput {
+  readonly der: Uint8Array;
+  readonly node: DerNode;
+  readonly children: readonly DerNode[];
+  /** The tags of the children, in hexadecimal. */
+  readonly tags: string;
+  /** Where the first child is an object identifier. */
+  readonly oid: string | undefined;
+}
+
+/**
+ * Looks at bytes that may be one SEQUENCE in DER; `undefined` for others.
+ * @throws KeyprovError `request-invalid` for one that is cut off, and more values or levels than can be worth reading.
+ */
+export function derInput(bytes: Uint8Array): DerInput | undefined {
+  if (bytes[0] !== TAG.SEQUENCE || bytes.length > MAX_SIZE) return undefined;
+  const node = wholeNode(bytes);
+  if (node === undefined) return undefined;
+  checkExtent(node);
+  const children = node.children();
+  const [first] = children;
+  const tags = toHex(new Uint8Array(children.slice(0, 12).map(({ tag }) => tag)));
+  return { der: bytes, node, children, tags, oid: first?.tag === TAG.OID ? first.oid() : undefined };
+}
+
+function wholeNode(bytes: Uint8Array): DerNode | undefined {
+  try {
+    return DerNode.lenient(bytes, 'DER');
+  } catch (error) {
+    // With a length of several bytes it cannot be text, nor by chance.
+    if ((bytes[1] ?? 0) > 0x80 || !isKeyprovError(error, 'request-invalid')) throw error;
+    return undefined;
+  }
+}
+
+/** Counts before anything is read that recurses. */
+function checkExtent(root: DerNode): void {
+  let values = 0;
+  let level: readonly DerNode[] = [root];
+  for (let depth = 0; level.length > 0; depth++) {
+    values += level.length;
+    if (depth > MAX_DEPTH) throw root.wrong(`more than ${MAX_DEPTH} levels`);
+    if (values > MAX_VALUES) throw root.wrong(`more than ${MAX_VALUES} values`);
+    level = level.flatMap((node) => ((node.tag & 0x20) === 0 ? [] : node.children()));
+  }
+}
