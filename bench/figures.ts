@@ -2,24 +2,21 @@ import { type Contender, type Costs, inTurn, ratio, type Spread, spread } from '
 import { notMeasured, type Peer } from './peers.ts';
 import type { Figure, Goal } from './row.ts';
 
-/** Contenders of one row that had their turns, and the figures that come of them. */
+/** Contenders of one row that had their turns, with their costs in microseconds, and the figures that come of them. */
 export class Race<Name extends string> {
   readonly #costs: Costs<Name>;
-  readonly #unit: 'µs' | 'ms';
 
-  private constructor(costs: Costs<Name>, unit: 'µs' | 'ms') {
+  private constructor(costs: Costs<Name>) {
     this.#costs = costs;
-    this.#unit = unit;
   }
 
   /** Lets them run; a contender that is undefined is a peer that is not here. */
   static async run<Name extends string>(
     rounds: number,
     contenders: Readonly<Record<Name, Contender | undefined>>,
-    unit: 'µs' | 'ms' = 'µs',
   ): Promise<Race<Name>> {
     const present = Object.entries<Contender | undefined>(contenders).filter(([, run]) => run !== undefined);
-    return new Race(await inTurn(rounds, Object.fromEntries(present) as Record<Name, Contender>), unit);
+    return new Race(await inTurn(rounds, Object.fromEntries(present) as Record<Name, Contender>));
   }
 
   /** How many times `theirs` the cost of `ours` is; `missing` says what to install for `theirs`. */
@@ -45,7 +42,8 @@ export class Race<Name extends string> {
   }
 
   #amount(name: Name): string {
-    return `${digits(spread(this.#costs[name]).median)} ${this.#unit}`;
+    const { median } = spread(this.#costs[name]);
+    return median < 1000 ? `${digits(median)} µs` : `${digits(median / 1000)} ms`;
   }
 }
 

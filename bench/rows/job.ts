@@ -24,12 +24,8 @@ const G3: Row = {
   async measure({ peers: { esys } }) {
     const cold = await countOnWire({ session: true, warm: false });
     const warm = await countOnWire({ session: true, warm: true });
-    const byEsys = async (): Promise<number> => {
-      if ('missing' in esys) return Number.NaN;
-      const [program] = esys.command;
-      return (await countOnWire((port) => lastLine(program, [tctiOf(port), 'job', 'session', '1']))).commands;
-    };
-    const what = 'cold, ESYS (C)';
+    const byEsys = async ({ command: [program] }: Extract<Peer, { command: unknown }>): Promise<number> =>
+      (await countOnWire((port) => lastLine(program, [tctiOf(port), 'job', 'session', '1']))).commands;
     return {
       figures: [
         amount('cold', 'commands', cold.commands, { most: 13 }),
@@ -37,9 +33,10 @@ const G3: Row = {
           most: 10,
         }),
         amount('of these, refused and sent again', 'commands', cold.refused + warm.refused, { most: 0 }),
-        'missing' in esys
-          ? { what, unit: 'commands', measured: notMeasured(esys.missing) }
-          : amount(what, 'commands', await byEsys()),
+        {
+          ...{ what: 'cold, ESYS (C)', unit: 'commands' },
+          measured: 'missing' in esys ? notMeasured(esys.missing) : await byEsys(esys),
+        },
       ],
     };
   },
