@@ -104,8 +104,7 @@ function measuredText(figures: readonly Figure[], unit: string): string {
 function verdictOf(figures: readonly Figure[]): Verdict {
   const [first] = figures;
   const medians = figures.flatMap(({ measured }) => (typeof measured === 'string' ? [] : [spreadOf(measured).median]));
-  if (first === undefined) return '';
-  if (medians.length === 0) return 'not measured';
+  if (first === undefined || medians.length === 0) return '';
   const all = judge({ ...first, measured: spread(medians).median });
   return all === 'met' && figures.some((figure) => judge(figure) !== 'met') ? 'unproven' : all;
 }

@@ -51,13 +51,12 @@ export interface Row {
   readonly why?: string;
 }
 
-/** What is to be said of a figure. */
-export type Verdict = 'met' | 'missed' | 'unproven' | 'not measured' | '';
+/** What is to be said of a figure; nothing if it has no goal or was not measured. */
+export type Verdict = 'met' | 'missed' | 'unproven' | '';
 
 /** Whether a figure reaches its goal: unproven if a quarter of the rounds or more do not. */
 export function judge({ goal, measured }: Figure): Verdict {
-  if (typeof measured === 'string') return 'not measured';
-  if (goal === undefined) return '';
+  if (goal === undefined || typeof measured === 'string') return '';
   const reaches = (value: number): boolean => ('most' in goal ? value <= goal.most : value >= goal.least);
   const { median, low, high } = spreadOf(measured);
   if (!reaches(median)) return 'missed';

@@ -64,12 +64,14 @@ async function jobCosts(rounds: number, esys: Peer): Promise<readonly (readonly 
   return (['first', 'tenth'] as const).map((which) => {
     const { ours, esys: theirs } = costs[which];
     const goal = { most: which === 'first' ? 0.6 : 0.25 };
-    const [mine, peers] = [ours, theirs].map((one) => digits(spread(one).median));
+    const amounts = [
+      `ours ${digits(spread(ours).median)} ms`,
+      ...('command' in esys ? [`ESYS ${digits(spread(theirs).median)} ms`] : []),
+    ].join(', ');
     return [
       {
-        ...{ what: 'CPU of the client beside ESYS (C)', unit: '×', goal },
+        ...{ what: 'CPU of the client beside ESYS (C)', unit: '×', goal, amounts },
         measured: 'missing' in esys ? notMeasured(esys.missing) : ratio(ours, theirs),
-        amounts: `ours ${mine} ms, ESYS ${peers} ms`,
       },
       { what: 'beside go-tpm', unit: '×', ...(which === 'tenth' && { goal: { most: 0.9 } }), measured: GO_TPM },
     ];
