@@ -1,15 +1,22 @@
 import { KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 
-/** The control channel of a swtpm: where tpm2-tss expects it (port + 1, or the path with `.ctrl` behind it), or elsewhere. */
-type SwtpmControl = 'default' | { readonly port: number } | { readonly path: string };
-
 /** Where a TPM is. The text forms are those of {@link parseTpmAddress}. */
 export type TpmAddress =
   | { readonly kind: 'auto' }
   | { readonly kind: 'libtpms'; readonly directory?: string }
-  | { readonly kind: 'swtpm'; readonly host: string; readonly port: number; readonly control?: SwtpmControl }
-  | { readonly kind: 'swtpm'; readonly path: string; readonly control?: SwtpmControl }
+  | {
+      readonly kind: 'swtpm';
+      readonly host: string;
+      readonly port: number;
+      /** Its control channel: where tpm2-tss expects it (port + 1, or the path with `.ctrl` behind it), or elsewhere. */
+      readonly control?: 'default' | { readonly port: number } | { readonly path: string };
+    }
+  | {
+      readonly kind: 'swtpm';
+      readonly path: string;
+      readonly control?: 'default' | { readonly port: number } | { readonly path: string };
+    }
   | { readonly kind: 'mssim'; readonly host: string; readonly port: number }
   | { readonly kind: 'device'; readonly path?: string }
   | { readonly kind: 'tbs' }
