@@ -227,7 +227,11 @@ export class UserKey {
     const { algorithm, backend } = this.#record;
     const wanted = { ...options, policy: { algorithm, attestation } };
     if (backend === 'software') return await requestForKey(this.#record, { ...wanted, sources: {} });
-    return await this.#useTpm(({ tpm }) => requestForKey(this.#record, { ...wanted, sources: { tpm } }), options);
+    const { tpmOptions } = this.#options;
+    return await this.#useTpm(
+      ({ tpm }) => requestForKey(this.#record, { ...wanted, tpmOptions, sources: { tpm } }),
+      options,
+    );
   }
 
   /**

@@ -109,13 +109,13 @@ export class RunSteps {
     let made: ProvisionedKey;
     try {
       const challenge = await registrar.challenge({ signal });
-      const { enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now } = this.#options;
+      const { enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now, tpmOptions } = this.#options;
       const previous = await this.#previousBackend();
       const wanted = {
         ...{ user, deviceId, policy, challenge, pin, pinRecovery, pinPepper, profile: this.#profile(), enrolAk },
         ...{ previous, allowDowngrade, fallBack, now, signal, onEvent },
       };
-      made = pool === undefined ? await provisionKey({ ...wanted, sources }) : await pool.take(wanted);
+      made = pool === undefined ? await provisionKey({ ...wanted, sources, tpmOptions }) : await pool.take(wanted);
     } finally {
       wipe(pin);
     }
@@ -125,7 +125,7 @@ export class RunSteps {
 
   /** The key exists, so nobody is asked for a PIN; the TPM attests it anew, which shows that it is still there. */
   async #goOn({ step, key }: Progress<'made' | 'sending'>): Promise<FinishedRun> {
-    const { registrar, policy, sources, enrolAk, signal, onEvent } = this.#options;
+    const { registrar, policy, sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
     const profile = this.#profile();
     const proof = await this.#authenticate();
     const challenge = await registrar.challenge({ signal });
@@ -134,7 +134,9 @@ export class RunSteps {
     try {
       const problem = this.#problemOf(key);
       if (problem !== undefined) throw problem;
-      request = await requestForKey(key, { policy: itsPolicy, sources, challenge, profile, enrolAk, signal, onEvent });
+      request = await requestForKey(key, {
+        ...{ policy: itsPolicy, sources, tpmOptions, challenge, profile, enrolAk, signal, onEvent },
+      });
     } catch (error) {
       if (!isLost(error) && this.#problemOf(key) === undefined) throw error;
       // The TPM was cleared or replaced, or policy has changed: the service shall not have this key either.

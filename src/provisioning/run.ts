@@ -58,6 +58,8 @@ export interface ProvisionOptions extends SignalOptions {
   readonly enrolAk?: ProvisionKeyOptions['enrolAk'] | undefined;
   /** Keys that were made in advance. */
   readonly pool?: KeyPool | undefined;
+  /** Authorizations that the TPM wants; see also `hierarchyAuth` of `openTpm`. Not for keys of a pool, which has its own. */
+  readonly tpmOptions?: ProvisionKeyOptions['tpmOptions'] | undefined;
   /** Let software take over from a TPM for the same user. */
   readonly allowDowngrade?: boolean | undefined;
   /** What software may take over from; see `SelectionOptions`. */

@@ -8,6 +8,7 @@ import { readEkCertificates } from '../../src/attestation/read-ek-certificates.t
 import { copy, utf8 } from '../../src/bytes.ts';
 import { openTpmKeyProvider } from '../../src/keys/tpm-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
+import { openKey } from '../../src/provisioning/open-key.ts';
 import { provisionKey, requestForKey } from '../../src/provisioning/provision-key.ts';
 import { CreatePrimary, HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
 import { NV_DefineSpace, NV_Read, NV_Write } from '../../src/tpm/commands/nv.ts';
@@ -118,8 +119,8 @@ describe.skipIf(await tpmMissing())('authorization values', () => {
   });
 
   it('are not in those of a provision either, which names the hierarchy whose password is missing', async () => {
-    const { tpm, sent, parent, key } = await watchedTpm();
-    for (const object of [parent, key]) await object.flush();
+    const { tpm, sent, ...made } = await watchedTpm();
+    for (const object of [made.parent, made.key]) await object.flush();
     const { owner: ownerAuth, endorsement: endorsementAuth, pin } = VALUES;
     const tpmOptions = { ownerAuth, endorsementAuth } as const;
     const policy = definePolicy({ algorithm: 'p-256', attestation: 'required', hardware: 'required' });
@@ -135,6 +136,10 @@ describe.skipIf(await tpmMissing())('authorization values', () => {
     }
     const { record } = await provisionKey({ policy, sources: { tpm }, tpmOptions, challenge: CHALLENGE, pin });
     await requestForKey(record, { policy, sources: { tpm }, tpmOptions, challenge: CHALLENGE });
+    const key = await openKey({ record, tpmOptions, sources: { tpm } });
+    await key.request({ challenge: CHALLENGE, attestation: 'required' });
+    await key.attest({ challenge: CHALLENGE });
+    await key.close();
     for (const value of Object.values(VALUES))
       expect(sent.some((command) => command.includes(Buffer.from(value)))).toBe(false);
     expect(await leftovers(tpm)).toEqual([]);

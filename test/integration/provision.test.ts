@@ -18,10 +18,14 @@ import type { ProvisionOptions, RunEvent } from '../../src/provisioning/run.ts';
 import { claimRun, listRuns } from '../../src/provisioning/run-journal.ts';
 import { unregisterKey } from '../../src/provisioning/unregister.ts';
 import { checkPrerequisites } from '../../src/provisioning/windows/prerequisites.ts';
+import { HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
+import { TPM_RH } from '../../src/tpm/constants.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar, type RegistrarFault, serviceError } from '../fake-registrar.ts';
 import { asyncRefusal } from '../refusal.ts';
+import { leftovers, newTpm, tpmMissing } from './support/new-tpm.ts';
 
+const missingTpm = await tpmMissing();
 const PIN = '591834';
 const USER = 'alice@contoso.test';
 const DEVICE = '47f577e3-d2d0-4a0a-8aca-e0501098bde4';
@@ -97,6 +101,21 @@ describe('a run', () => {
       expect(await run()).toMatchObject({ status: 'registered', resumed: true });
     },
   );
+
+  it.skipIf(missingTpm)('has the passwords of the TPM, also when it is gone on with', async () => {
+    await using tpm = await newTpm();
+    const [ownerAuth, endorsementAuth] = [utf8('the owner of it'), utf8('the endorsement')];
+    await tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: ownerAuth });
+    await tpm.run(HierarchyChangeAuth, { authHandle: TPM_RH.ENDORSEMENT, newAuth: endorsementAuth });
+    const policy = definePolicy({ hardware: 'required', attestation: 'required', algorithm: 'p-256' });
+    const wish = { policy, sources: { tpm }, tpmOptions: { ownerAuth, endorsementAuth }, profile: 'attested' } as const;
+    const { register } = registrar;
+    registrar.register = async (request) => ({ ...(await register.call(registrar, request)), kid: '' });
+    expect(await run(wish)).toMatchObject({ status: 'pending' });
+    registrar.register = register;
+    expect(await run(wish)).toMatchObject({ status: 'registered', resumed: true, attestation: { status: 'made' } });
+    expect(await leftovers(tpm)).toEqual([]);
+  });
 
   it('ends with the key at the service and in the store, and no journal', async () => {
     const outcome = await run();
