@@ -144,6 +144,7 @@ describe('the choice of a TPM', () => {
     expect(error).toMatchObject({
       code: 'tpm-unavailable',
       retryAfterSeconds: 600,
+      cause: { code: 'tpm-lockout', retryAfterSeconds: 600 },
       message:
         'the TPM cannot be used at present: the TPM is in dictionary attack lockout and takes no PIN; wait up to 600 s for ' +
         "the next try, or reset the lockout as the TPM's owner",
