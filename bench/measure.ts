@@ -49,10 +49,11 @@ export function cpuTime(): number {
 /** Time on the wall, in microseconds. */
 export const wallTime = (): number => performance.now() * 1000;
 
-/** How long a batch of work is; and how long it is done in a round that does not count, at most, on the wall. Microseconds. */
-const [BATCH, LONGEST_WARM_UP] = [60_000, 8_000_000];
-/** Work is compiled when so many batches have not become cheaper. */
-const STEADY = 12;
+/**
+ * How long a batch of work is; and how long it is done in a round that does not count, by its clock, but not longer on the wall
+ * than the last; microseconds. A command with a session is compiled for good after some five thousand.
+ */
+const [BATCH, WARM_UP, LONGEST_WARM_UP] = [60_000, 1_500_000, 20_000_000];
 
 /** What one call of `work` costs by `clock`, in microseconds. */
 export function perCall(clock: () => number, work: () => unknown): Contender {
@@ -64,13 +65,11 @@ export function perCall(clock: () => number, work: () => unknown): Contender {
   };
   return async () => {
     if (++round > UNCOUNTED) return await batch();
-    const begin = wallTime();
-    let [cost, best, since] = [0, Number.POSITIVE_INFINITY, 0];
-    while (since < STEADY && wallTime() - begin < LONGEST_WARM_UP) {
+    const [begin, wallBegin] = [clock(), wallTime()];
+    let cost = 0;
+    while (clock() - begin < WARM_UP && wallTime() - wallBegin < LONGEST_WARM_UP) {
       cost = await batch();
       calls = Math.max(1, Math.min(8 * calls, Math.round(BATCH / cost)));
-      since = cost < 0.95 * best ? 0 : since + 1;
-      best = Math.min(best, cost);
     }
     return cost;
   };

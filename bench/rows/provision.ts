@@ -46,7 +46,7 @@ const G19: Row = {
       ],
     };
   },
-  why: 'CPU of the run, its journal and its checks; the TPM’s time has the making of an RSA attestation key in it, for each key a new one',
+  why: 'CPU of the run, its journal and its checks; the TPM’s own time has the making of an RSA attestation key in it, again for each user key',
 };
 
 const G20: Row = {
