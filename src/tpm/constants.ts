@@ -226,6 +226,9 @@ export type TpmSus = typeof TPM_SU;
 /** The values of {@link TPM_CAP} by name. */
 export type TpmCaps = typeof TPM_CAP;
 
+/** The handle of the storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. */
+export const SRK_HANDLE = 0x81000001;
+
 /** TPM_PT, the properties read here. Part 2, 6.13. */
 export const TPM_PT = {
   FAMILY_INDICATOR: 0x100,

@@ -4,7 +4,9 @@ import type { SignalOptions } from '../signal.ts';
 import { entityOf } from './arguments.ts';
 import type { AnyCommand, HandleArg } from './command.ts';
 import { GetCapability } from './commands/capability.ts';
-import { TPM_CAP, TPM_PT, TPM_RH } from './constants.ts';
+import { TPM_CAP, TPM_PT } from './constants.ts';
+import { withHiddenAuth } from './hidden-auth.ts';
+import { hierarchyOf } from './tpm-error.ts';
 import type { TpmRunner } from './tpm-runner.ts';
 
 /**
@@ -19,23 +21,14 @@ export type HierarchyAuth = {
     | undefined;
 };
 
-/** The handle of the storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1. */
-export const SRK_HANDLE = 0x81000001;
-
-const NAMES: ReadonlyMap<number, HierarchyName> = new Map([
-  [TPM_RH.OWNER, 'owner'],
-  [TPM_RH.ENDORSEMENT, 'endorsement'],
-  [TPM_RH.LOCKOUT, 'lockout'],
-  [TPM_RH.PLATFORM, 'platform'],
-  [SRK_HANDLE, 'storageParent'],
-]);
-
 /** Where a TPM says that a hierarchy has a password. TPMA_PERMANENT, Part 2, 8.6. */
 const SET_BITS: Partial<Record<HierarchyName, number>> = { owner: 1, endorsement: 2, lockout: 4 };
 
-/** The name of a handle that has a password of its own; undefined for every other one. */
-export function hierarchyOf(handle: number | undefined): HierarchyName | undefined {
-  return handle === undefined ? undefined : NAMES.get(handle);
+/** A handle in the arguments of a command that wants a password, and the password. */
+interface BareHandle {
+  readonly key: string;
+  readonly handle: number;
+  readonly auth: Uint8Array;
 }
 
 /** The passwords that a {@link Tpm} was opened with. */
@@ -77,6 +70,26 @@ export class HierarchyPasswords {
     }
   }
 
+  /** The first handle of a command that has to be authorized, is not, and has a password that is known, with it. */
+  async bareHandle(command: AnyCommand, args: object, options: SignalOptions): Promise<BareHandle | undefined> {
+    for (const [key, role] of command.handles) {
+      const { handle, auth: given } = entityOf((args as Readonly<Record<string, HandleArg>>)[key] as HandleArg);
+      if (role === 'none' || given !== undefined || typeof handle !== 'number') continue;
+      const auth = await this.of(handle, options);
+      if (auth !== undefined) return { key, handle, auth };
+    }
+    return undefined;
+  }
+
+  /** Runs `work` with that handle, authorized in a salted session. */
+  async prove<T>(
+    { handle, auth }: BareHandle,
+    { signal }: SignalOptions,
+    work: (arg: HandleArg) => Promise<T>,
+  ): Promise<T> {
+    return await withHiddenAuth(this.#tpm, { handle, auth }, { signal }, work);
+  }
+
   /** Overwrites what was asked for. */
   wipe(): void {
     wipe(...this.#secrets);
@@ -91,20 +104,4 @@ export class HierarchyPasswords {
     const [first] = capabilityData.data;
     return first?.property !== TPM_PT.PERMANENT || (first.value & bit) !== 0;
   }
-}
-
-/** The first handle of a command that has to be authorized, is not, and has a password that is known, with it. */
-export async function bareHandle(
-  command: AnyCommand,
-  args: object,
-  passwords: HierarchyPasswords,
-  options: SignalOptions,
-): Promise<{ readonly key: string; readonly handle: number; readonly auth: Uint8Array } | undefined> {
-  for (const [key, role] of command.handles) {
-    const { handle, auth: given } = entityOf((args as Readonly<Record<string, HandleArg>>)[key] as HandleArg);
-    if (role === 'none' || given !== undefined || typeof handle !== 'number') continue;
-    const auth = await passwords.of(handle, options);
-    if (auth !== undefined) return { key, handle, auth };
-  }
-  return undefined;
 }

@@ -1,6 +1,5 @@
 import { type HierarchyName, type ResponseCode, TpmError } from '../errors/tpm-error.ts';
-import { handleType, TPM_HT } from './constants.ts';
-import { hierarchyOf } from './hierarchy-auth.ts';
+import { handleType, SRK_HANDLE, TPM_HT, TPM_RH } from './constants.ts';
 import { decodeResponseCode, describeResponseCode } from './response-code.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
@@ -20,6 +19,19 @@ const CODES: ReadonlyMap<number, TpmError['code']> = new Map<number, TpmError['c
   [TPM_RC.YIELDED, 'tpm-retry-exhausted'],
   [TPM_RC.TESTING, 'tpm-retry-exhausted'],
 ]);
+
+const NAMES: ReadonlyMap<number, HierarchyName> = new Map([
+  [TPM_RH.OWNER, 'owner'],
+  [TPM_RH.ENDORSEMENT, 'endorsement'],
+  [TPM_RH.LOCKOUT, 'lockout'],
+  [TPM_RH.PLATFORM, 'platform'],
+  [SRK_HANDLE, 'storageParent'],
+]);
+
+/** The name of a handle that has a password of its own; undefined for every other one. */
+export function hierarchyOf(handle: number | undefined): HierarchyName | undefined {
+  return handle === undefined ? undefined : NAMES.get(handle);
+}
 
 /** What messages call them. Part 1, 13. */
 const CALLED: Readonly<Record<HierarchyName, string>> = {

@@ -9,8 +9,7 @@ import { Shutdown } from './commands/start-up.ts';
 import { TPM_SU } from './constants.ts';
 import { Engine } from './engine.ts';
 import { shutdownAtExit } from './exit-hook.ts';
-import { withHiddenAuth } from './hidden-auth.ts';
-import { bareHandle, type HierarchyAuth, HierarchyPasswords } from './hierarchy-auth.ts';
+import type { HierarchyAuth, HierarchyPasswords } from './hierarchy-auth.ts';
 import { Marks } from './marks.ts';
 import { Queue } from './queue.ts';
 import type { Session } from './session.ts';
@@ -52,7 +51,8 @@ export class Tpm implements TpmRunner {
   readonly #marks: Marks | undefined;
   readonly #sender: TimedSender;
   readonly #engine: Engine;
-  readonly #passwords: HierarchyPasswords | undefined;
+  readonly #hierarchyAuth: HierarchyAuth | undefined;
+  #passwords: HierarchyPasswords | undefined;
   #closing: Promise<void> | undefined;
   #forgetExit: () => void = () => {};
 
@@ -62,7 +62,7 @@ export class Tpm implements TpmRunner {
     const isShared = !transport.managed && !this.#isInProcess;
     if (isShared && directory !== undefined) this.#marks = new Marks(transport.address, directory);
     this.#sender = new TimedSender(transport, options);
-    if (options.hierarchyAuth !== undefined) this.#passwords = new HierarchyPasswords(this, options.hierarchyAuth);
+    this.#hierarchyAuth = options.hierarchyAuth;
     this.#engine = new Engine(this, this.#sender, { marks: this.#marks, mayBeOff: isShared });
   }
 
@@ -112,12 +112,10 @@ export class Tpm implements TpmRunner {
   async run<A extends object, R extends object>(command: Command<A, R>, args: A, options: RunOptions = {}): Promise<R> {
     if (this.#closing !== undefined) throw this.#closedError();
     const { signal } = options;
-    const bare = this.#passwords && (await bareHandle(command, args, this.#passwords, options));
-    if (bare !== undefined) {
-      const { key, ...hierarchy } = bare;
-      return await withHiddenAuth(this, hierarchy, { signal }, (arg) =>
-        this.run(command, { ...args, [key]: arg }, options),
-      );
+    const known = await this.#known();
+    const bare = await known?.bareHandle(command, args, options);
+    if (known !== undefined && bare !== undefined) {
+      return await known.prove(bare, options, (arg) => this.run(command, { ...args, [bare.key]: arg }, options));
     }
     try {
       return await this.#queue.run(() => this.#engine.execute(command, args, options), {
@@ -132,12 +130,12 @@ export class Tpm implements TpmRunner {
 
   /** The password of `handle` that this `Tpm` was opened with, if it needs one. For `withHiddenAuth`. */
   async passwordOf(handle: number | TpmObject, options: SignalOptions): Promise<Uint8Array | undefined> {
-    return typeof handle === 'number' ? await this.#passwords?.of(handle, options) : undefined;
+    return typeof handle === 'number' ? await (await this.#known())?.of(handle, options) : undefined;
   }
 
   /** The password of that name, asked for if nobody has been yet. For keys whose parent has refused. */
   async askPassword(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
-    return await this.#passwords?.ask(name, options);
+    return await (await this.#known())?.ask(name, options);
   }
 
   /**
@@ -227,6 +225,14 @@ export class Tpm implements TpmRunner {
   /** Whether the TPM has its power from this process. */
   get #isInProcess(): boolean {
     return this.transport.kind === 'libtpms';
+  }
+
+  /** What it was opened with, loaded when it is needed: most TPMs have no password. */
+  async #known(): Promise<HierarchyPasswords | undefined> {
+    if (this.#hierarchyAuth === undefined) return undefined;
+    const { HierarchyPasswords } = await import('./hierarchy-auth.ts');
+    this.#passwords ??= new HierarchyPasswords(this, this.#hierarchyAuth);
+    return this.#passwords;
   }
 
   #last(work: () => Promise<void>): Promise<void> {
