@@ -24,14 +24,7 @@ export const hmacOf = (alg: HashAlg, key: Uint8Array, ...parts: Uint8Array[]) =>
       .digest(),
   );
 
-export function kdfA(
-  alg: HashAlg,
-  key: Uint8Array,
-  label: string,
-  u: Uint8Array,
-  v: Uint8Array,
-  bits: number,
-): Uint8Array {
+function kdfA(alg: HashAlg, key: Uint8Array, label: string, u: Uint8Array, v: Uint8Array, bits: number): Uint8Array {
   let stream: Uint8Array = new Uint8Array(0);
   for (let i = 1; stream.length < bits / 8; i++) {
     stream = concat(stream, hmacOf(alg, key, u32(i), utf8(label), new Uint8Array(1), u, v, u32(bits)));
