@@ -47,7 +47,7 @@ interface Trial {
   readonly room?: number;
 }
 
-/** What a child came to: what it said, `killed`, or `hang`. */
+/** What a child came to: what it said, `killed`, `hang`, or `not started` if Node.js itself lacked descriptors. */
 async function runChild(order: ChildOrder, { prefix = [] }: Trial): Promise<{ said: string; borders: number }> {
   const [command = process.execPath, ...args] = [
     ...prefix,
@@ -56,21 +56,35 @@ async function runChild(order: ChildOrder, { prefix = [] }: Trial): Promise<{ sa
     script.path,
     JSON.stringify(order),
   ];
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const timer = setTimeout(() => child.kill('SIGKILL'), HANG_MS);
-  let output = '';
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    child.kill('SIGKILL');
+  }, HANG_MS);
+  let [output, errors] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text;
     if (output.includes('stopped')) child.kill('SIGKILL');
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
   });
   await once(child, 'close');
   clearTimeout(timer);
   if (output.includes('stopped')) return { said: 'killed', borders: 0 };
   const line = output.trim().split('\n').at(-1) ?? '';
-  return line === '' ? { said: 'hang', borders: 0 } : JSON.parse(line);
+  if (line !== '') return JSON.parse(line);
+  const said = isLate
+    ? 'hang'
+    : errors.includes("code: 'EMFILE'")
+      ? 'not started'
+      : `it ended without a word: ${errors}`;
+  return { said, borders: 0 };
 }
 
-async function attempt(swept: Swept, operation: string, trial: Trial): Promise<[Column, string, number]> {
+/** What came of it; undefined if nothing was begun. */
+async function attempt(swept: Swept, operation: string, trial: Trial): Promise<[Column, string, number] | undefined> {
   const copy = await freshCopy(swept);
   const { user } = copy;
   const place = trial.room === undefined ? copy.directory : await onSmallDisk(copy.directory, trial.room);
@@ -93,6 +107,7 @@ async function attempt(swept: Swept, operation: string, trial: Trial): Promise<[
     },
     trial,
   );
+  if (said === 'not started') return undefined;
   if (trial.room !== undefined) await fromSmallDisk(place, copy.directory);
   if (trial.terminateAt !== undefined) {
     // A signal lets the process clean up: nothing is for the next one to do.
@@ -165,11 +180,13 @@ try {
     const swept = await prepare(name);
     try {
       for (const operation of Object.keys(OPERATIONS).filter((one) => given.only === undefined || one === given.only)) {
-        const [clean, said, borders] = await attempt(swept, operation, {});
+        const [clean, said, borders] = (await attempt(swept, operation, {})) ?? ['other error', 'not started', 0];
         if (clean !== 'right') throw new Error(`${operation} without a fault: ${clean} ${said}`);
         for (const [kind, trial] of trials(borders)) {
           if (!new RegExp(given.fault ?? '').test(kind)) continue;
-          const [column, detail] = await attempt(swept, operation, trial);
+          const came = await attempt(swept, operation, trial);
+          if (came === undefined) continue;
+          const [column, detail] = came;
           const row = `${name} ${operation}, ${kind}`;
           const counts = table.get(row) ?? new Map<Column, number>();
           table.set(row, counts.set(column, (counts.get(column) ?? 0) + 1));
