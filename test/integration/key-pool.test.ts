@@ -556,7 +556,7 @@ describe('a pool of keys', () => {
     const seen = watchCreation(tpm);
     const pool = createKeyPool({ policy, sources: { tpm }, size: 100 });
     const filling = pool.fill().catch((error: unknown) => error);
-    await vi.waitFor(() => expect(pool.size).toBeGreaterThan(1), { interval: 1 });
+    await vi.waitFor(() => expect(pool.size).toBeGreaterThan(1), { interval: 1, timeout: 60_000 });
     await pool.close();
     expect(await filling).toMatchObject({ code: 'transport-closed' });
     expect(seen.length).toBeLessThan(100);

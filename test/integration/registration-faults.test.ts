@@ -394,7 +394,7 @@ describe('registerKey against a real server', () => {
   it('ends with its signal, within the answer and within a wait', async () => {
     const aborter = new AbortController();
     const hanging = underScript([{ drips: true }], { signal: aborter.signal });
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(1), { timeout: 60_000 });
     aborter.abort(new Error('enough'));
     await expect(hanging).rejects.toThrow('enough');
 
@@ -594,7 +594,7 @@ describe('createServiceFetch', () => {
     service.script = [{ drips: false }];
     service.requests.length = 0;
     const hanging = register(service.endpoint, { fetch, maxAttempts: 1 });
-    await vi.waitFor(() => expect(service.requests).toHaveLength(1));
+    await vi.waitFor(() => expect(service.requests).toHaveLength(1), { timeout: 60_000 });
     await fetch.close();
     expect(outcomeOf((await hanging).error)).toBe('service-unreachable backoff - unknown');
     await expect(fetch(service.endpoint)).rejects.toThrow('this fetch is closed');
