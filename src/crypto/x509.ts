@@ -1,7 +1,7 @@
 import { type Bytes, copy } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
-import { isSignedWith, readSignature } from './certificate-signature.ts';
+import { type CertificateSignature, isSignedWith, readSignature } from './certificate-signature.ts';
 import { type DerFields, DerNode } from './der-read.ts';
 import { contextTag, TAG } from './der-write.ts';
 import type { DistinguishedName } from './distinguished-name.ts';
@@ -117,8 +117,7 @@ function read(der: Bytes): Certificate {
     authorityKeyId: value(EXTENSION.AUTHORITY_KEY_ID, readAuthorityKeyId),
     directoryAttributes: value(EXTENSION.DIRECTORY_ATTRIBUTES, readAttributes) ?? new Map(),
     publicKey: () => readPublicKey(spki),
-    isSignedBy: (other) =>
-      (signature.format === 'pss' || algorithmOf(other.spki) !== PSS_KEY) && isSignedWith(other.publicKey, signature),
+    isSignedBy: (other) => isSignedWith(() => keyFor(signature, other), signature),
   };
 }
 
@@ -203,8 +202,13 @@ function readAttributes(node: DerNode): ReadonlyMap<string, readonly Bytes[]> {
 const PSS_KEY = '1.2.840.113549.1.1.10';
 const RSA_KEY = new Set(['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.7', PSS_KEY]);
 
-const algorithmOf = (spki: Bytes): string =>
-  DerNode.lenient(spki, 'SPKI').fields(TAG.SEQUENCE).next().first(TAG.SEQUENCE).oid();
+/** The key of `issuer`, if it may verify such a signature. @throws KeyprovError `key-invalid` */
+function keyFor({ format }: CertificateSignature, { spki, publicKey }: Certificate): PublicKey {
+  const key = publicKey();
+  const algorithm = DerNode.strict(spki, 'SPKI').fields(TAG.SEQUENCE).next().first(TAG.SEQUENCE).oid();
+  if (algorithm !== PSS_KEY || format === 'pss') return key;
+  throw new KeyprovError('key-invalid', 'certificate: its issuer has a key for RSASSA-PSS alone');
+}
 
 function readPublicKey(spki: Bytes): PublicKey {
   const parts = DerNode.strict(spki, 'SPKI').fields(TAG.SEQUENCE);

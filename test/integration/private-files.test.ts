@@ -204,6 +204,7 @@ describe('the sources', () => {
     expect(opens).toEqual([
       'src/storage/atomic-file.ts', // makes files with O_EXCL, and opens directories
       'src/storage/kernel-lock.ts', // reads what it opened with openPrivateFile
+      'src/storage/load-failure.ts', // a library of the system, only to see whether it can be
       'src/storage/make-directory.ts',
       'src/storage/private-files.ts',
       'src/storage/read-input.ts', // files that the user names
