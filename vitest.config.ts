@@ -15,8 +15,9 @@ const MEASURED = ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-s
 
 export default defineConfig({
   test: {
-    // Most tests wait for other processes now and then, so one file more at a time than there are cores.
-    maxWorkers: availableParallelism() + 1,
+    // Most tests wait for other processes now and then, so on two cores two files at a time are better than one; three are
+    // no better than two.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     // The files of test/unit share what is loaded, which is most of their time; test/unit/house.test.ts holds them to it.
     projects: [
       { test: { ...project('unit').test, isolate: false } },
