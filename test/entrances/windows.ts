@@ -53,7 +53,13 @@ export async function windowsEntrances(world: EntranceWorld): Promise<Readonly<R
     decodeKeyMaterial: bytes(
       windows.decodeKeyMaterial,
       spki,
-      same((found) => found && windows.encodeKeyMaterial(found)),
+      same((found) => found && windows.encodeKeyMaterial(found), {
+        reason: 'the JSON of a FIDO key may have white space and members that are ignored',
+        normal: (input) => {
+          const found = windows.decodeKeyMaterial(input);
+          return found?.form === 'fido' ? windows.encodeKeyMaterial(found) : input;
+        },
+      }),
     ),
     decodePcpKeyBlob: bytes(windows.decodePcpKeyBlob, file('pcp-key-blob'), same(windows.encodePcpKeyBlob)),
     decodeTachChallenge: bytes(
