@@ -13,7 +13,7 @@ const MOST = {
   warmJob: { commands: 15, refused: 1 },
   signatureInProcess: { commands: 9, refused: 1 },
   signatureAtSwtpm: { commands: 7, refused: 0 },
-  provisionKey: { commands: 24 },
+  provisionKey: { commands: 23 },
   provision: { commands: 24, refused: 1, fsyncs: 11 },
 };
 
