@@ -210,7 +210,7 @@ const G13: Row = {
       ],
     };
   },
-  why: 'C copies into a structure that is there; a value in JavaScript is made anew, field by field, with checks of reserved bits and unknown tags that libtss2-mu does not make',
+  why: 'C fills a structure that exists already; JavaScript makes a new object, field by field, and checks reserved bits and unknown tags, which libtss2-mu does not',
 };
 
 export const COMMAND_ROWS: readonly Row[] = [G9, G10, G11, G12, G13];

@@ -31,7 +31,8 @@ export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Pr
 async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, work: () => Promise<T>): Promise<T> {
   const before = await readLockout(tpm, { signal });
   if (before.inLockout && !force) throw lockedOut(before);
-  if (!force) refuseLastTry('the PIN', before);
+  if (!force)
+    refuseLastTry(before, ['the PIN was not tried: one more wrong PIN', 'for another try, or force this one']);
   try {
     return await work();
   } catch (error) {
@@ -54,15 +55,16 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
  * @throws PinError `pin-last-try`.
  */
 export async function spareLastTry(tpm: Tpm, options: SignalOptions): Promise<void> {
-  refuseLastTry('the password of the storage root key', await readLockout(tpm, options));
+  const what = 'the password of the storage root key was not tried: a wrong one';
+  refuseLastTry(await readLockout(tpm, options), [what, 'for another try']);
 }
 
-function refuseLastTry(what: string, before: LockoutState): void {
+function refuseLastTry(before: LockoutState, [what, whatFor]: readonly [string, string]): void {
   if (triesLeft(before) !== 1) return;
-  throw new PinError('pin-last-try', `${what} was not tried: one more wrong PIN would lock the TPM`, {
+  throw new PinError('pin-last-try', `${what} would lock the TPM`, {
     triesLeft: 1,
     retryAfterSeconds: before.recoveryTimeSeconds,
-    remedy: `wait ${before.recoveryTimeSeconds} s for another try, or force this one`,
+    remedy: `wait ${before.recoveryTimeSeconds} s ${whatFor}`,
   });
 }
 

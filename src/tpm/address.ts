@@ -80,4 +80,4 @@ function hostAndPort(text: string, rest: string | undefined): { host: string; po
 }
 
 const invalid = (text: string): KeyprovError =>
-  new KeyprovError('address-invalid', `'${text}' is no address of a TPM`, { remedy: `write one of: ${FORMS}` });
+  new KeyprovError('address-invalid', `'${text}' is not the address of a TPM`, { remedy: `write one of: ${FORMS}` });

@@ -151,8 +151,8 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Removes `object` from the TPM; one that the TPM has lost already is no error, nor is a connection that was lost
-   * before. For `TpmObject.flush`.
+   * Removes `object` from the TPM, for `TpmObject.flush`. Does not fail if the TPM has lost it, or if the connection was
+   * lost before.
    */
   async flushObject(object: TpmObject): Promise<void> {
     await this.#tidy(() => this.#engine.objects.flush(object));

@@ -100,7 +100,7 @@ describe('keyprov doctor', () => {
   });
 
   it.each([
-    ['chip', /^'chip' is no address of a TPM/],
+    ['chip', /^'chip' is not the address of a TPM/],
     ['swtpm:unix:/nowhere/tpm', /^swtpm:unix:\/nowhere\/tpm: /],
     ['device:/nowhere', /^device:\/nowhere: there is no such device/],
   ])('tells what is wrong with KEYPROV_TPM=%s', (value, detail) => {

@@ -162,7 +162,7 @@ describe('keyprov create', () => {
         code: 'usage',
         message: expect.any(String),
         problems: [
-          expect.stringMatching(/^--tpm: 'x' is no address of a TPM; .*, tcti:CONF, none$/),
+          expect.stringMatching(/^--tpm: 'x' is not the address of a TPM; .*, tcti:CONF, none$/),
           '--challenge is not an even number of hexadecimal digits',
         ],
       },
@@ -198,7 +198,7 @@ describe('keyprov create', () => {
   it('takes a wrong KEYPROV_TPM for what it is', async () => {
     const { status, stderr } = await commands.run(['create', '--out', 'x'], { env: { KEYPROV_TPM: 'chip' } });
     expect(status).toBe(2);
-    expect(stderr).toMatch(/^keyprov: KEYPROV_TPM: 'chip' is no address of a TPM/);
+    expect(stderr).toMatch(/^keyprov: KEYPROV_TPM: 'chip' is not the address of a TPM/);
   });
 
   it('never repeats what may be a PIN', async () => {

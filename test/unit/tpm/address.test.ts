@@ -23,6 +23,6 @@ describe('the address of a swtpm', () => {
     'swtpm:unix:/run/tpm,control=',
     'swtpm:unix:,control',
   ])('%s is none', (text) => {
-    expect(refusal(() => parseTpmAddress(text))).toMatch(/^address-invalid: '.*' is no address of a TPM; /);
+    expect(refusal(() => parseTpmAddress(text))).toMatch(/^address-invalid: '.*' is not the address of a TPM; /);
   });
 });
