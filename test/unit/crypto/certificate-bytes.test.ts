@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toHex, utf8 } from '../../../src/bytes.ts';
-import { firstCertificate, splitCertificates } from '../../../src/crypto/certificate-bytes.ts';
+import { firstCertificate, onlyCertificate, splitCertificates } from '../../../src/crypto/certificate-bytes.ts';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { refusal } from '../../refusal.ts';
 
@@ -38,6 +38,73 @@ describe('splitCertificates', () => {
     expect(splitCertificates(utf8(text)).map(toHex)).toEqual([short, long].map(toHex));
   });
 
+  it('passes over PEM blocks of another kind', () => {
+    const text = `${encodePem('X509 CRL', longer)}${encodePem('CERTIFICATE', short)}`;
+    expect(splitCertificates(utf8(text)).map(toHex)).toEqual([toHex(short)]);
+  });
+
+  it('takes a certificate of 64 KiB, and none that is larger', () => {
+    const most = concat(fromHex('3082fffc'), new Uint8Array(0xfffc));
+    const over = concat(fromHex('3082fffd'), new Uint8Array(0xfffd));
+    expect(splitCertificates(most)).toEqual([most]);
+    expect(splitCertificates(utf8(encodePem('CERTIFICATE', most)))).toEqual([most]);
+    for (const bytes of [over, utf8(encodePem('CERTIFICATE', over))]) {
+      expect(refusal(() => splitCertificates(bytes))).toMatch(/^certificate-invalid: certificates: .*65537/);
+    }
+  });
+
+  it.each([
+    [
+      'certificate of TCG of an unknown kind',
+      '1001000007' + '1003' + '3003020101',
+      'no whole DER SEQUENCE at the beginning of 7 bytes',
+    ],
+    [
+      'the tag of TCG of an unknown kind',
+      '1101000005' + '3003020101',
+      'no whole DER SEQUENCE at the beginning of 10 bytes',
+    ],
+    [
+      'tag within of an unknown kind',
+      '1001000007' + '1102' + '3003020101',
+      'no whole DER SEQUENCE at the beginning of 7 bytes',
+    ],
+    [
+      'tag of an unknown kind, second byte',
+      '1002000005' + '3003020101',
+      'no whole DER SEQUENCE at the beginning of 10 bytes',
+    ],
+    ['length beyond the end', '1001000006' + '3003020101', 'the structure around one has 11 bytes, 10 are there'],
+  ])('refuses a %s', (_, hex, problem) => {
+    expect(refusal(() => splitCertificates(fromHex(hex)))).toBe(`certificate-invalid: certificates: ${problem}`);
+  });
+
+  it.each([
+    [
+      'has no end',
+      encodePem('CERTIFICATE', short) + encodePem('CERTIFICATE', short).slice(0, -5),
+      'a PEM block has no end',
+    ],
+    ['is not base64', '-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n', 'a PEM block cannot be read'],
+  ])('refuses a PEM block that %s', (_, text, problem) => {
+    expect(refusal(() => splitCertificates(utf8(text)))).toBe(`certificate-invalid: certificates: ${problem}`);
+  });
+
+  it('says why a certificate cannot be read', () => {
+    const thrown = (bytes: Uint8Array): unknown => {
+      try {
+        return splitCertificates(bytes);
+      } catch (error) {
+        return error;
+      }
+    };
+    expect(thrown(fromHex('3100'))).toHaveProperty('cause.code', 'request-invalid');
+    expect(thrown(utf8('-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n'))).toHaveProperty(
+      'cause.code',
+      'key-invalid',
+    );
+  });
+
   it.each([
     ['a certificate that is cut off', longer.subarray(0, -1)],
     ['a length that is cut off', fromHex('308201')],
@@ -62,5 +129,20 @@ describe('firstCertificate', () => {
   it('is undefined where there are only zeros or 0xff', () => {
     expect(firstCertificate(new Uint8Array(5))).toBeUndefined();
     expect(firstCertificate(new Uint8Array(5).fill(0xff))).toBeUndefined();
+  });
+});
+
+describe('onlyCertificate', () => {
+  it('takes one', () => {
+    expect(onlyCertificate(concat(new Uint8Array(2), short))).toEqual(short);
+  });
+
+  it('refuses none and two, and says how many there are', () => {
+    expect(refusal(() => onlyCertificate(new Uint8Array(3)))).toBe(
+      'certificate-invalid: certificates: 0 in place of one',
+    );
+    expect(refusal(() => onlyCertificate(concat(short, long)))).toBe(
+      'certificate-invalid: certificates: 2 in place of one',
+    );
   });
 });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { fromHex, toHex } from '../../../src/bytes.ts';
+import { concat, fromHex, toHex } from '../../../src/bytes.ts';
 import { DerNode } from '../../../src/crypto/der-read.ts';
 import {
+  contextTag,
   DER_NULL,
   derInteger,
   derOid,
@@ -13,6 +14,7 @@ import {
 } from '../../../src/crypto/der-write.ts';
 import { refusal } from '../../refusal.ts';
 
+const repeat = (hex: string, times: number): Uint8Array => fromHex(hex.repeat(times));
 const read = (hex: string): DerNode => DerNode.lenient(fromHex(hex), 'test');
 
 describe('object identifiers', () => {
@@ -23,20 +25,32 @@ describe('object identifiers', () => {
     ['2.999', '06028837'],
     ['0.9.2342.19200300.100.1.25', '060a0992268993f22c640119'],
     ['2.25.329800735698586629295641978511506172918', '06146983 f09da7ebcfdee0c7a1a7b2c0948cc8f9d776'],
+    ['0.39', '060127'],
+    ['1.39', '06014f'],
+    ['2.0', '060150'],
+    ['1.2.128', '06032a8100'],
+    [`2.${'1.'.repeat(63)}1`, `0640${'51'}${'01'.repeat(63)}`],
   ])('%s is written and read', (dotted, hex) => {
     const der = hex.replaceAll(' ', '');
     expect(toHex(derOid(dotted))).toBe(der);
     expect(read(der).oid()).toBe(dotted);
   });
 
-  it.each(['', '1', '3.1', '1.40', '1..2', '1.2.x', '1.2.'])('%j is none', (dotted) => {
-    expect(() => derOid(dotted)).toThrow(TypeError);
+  it.each(['', '1', '3.1', '1.40', '1..2', '1.2.x', '1.2.', 'x1.2', '01.40'])('%j is none', (dotted) => {
+    expect(() => derOid(dotted)).toThrow(new TypeError(`'${dotted}' is no object identifier`));
+  });
+
+  it('are refused above 64 bytes', () => {
+    expect(() => derOid(`2.${'1.'.repeat(64)}1`)).toThrow(/^object identifier: .*65/);
+    expect(() => derOid('1'.repeat(257))).toThrow(/^object identifier: .*257/);
   });
 
   it.each(['0600', '060180', '06028001', '06032a8001', `0641${'01'.repeat(65)}`, '0401'.padEnd(6, '0')])(
     '%s is none',
     (hex) => {
-      expect(refusal(() => read(hex).oid())).toMatch(/^request-invalid: test: /);
+      expect(refusal(() => read(hex).oid())).toMatch(
+        /^request-invalid: test: (?:an object identifier is malformed|it has tag 0x04 where 0x06 belongs) at offset 0$/,
+      );
     },
   );
 });
@@ -58,19 +72,26 @@ describe('values', () => {
     expect(toHex(derText('bmp', 'é€'))).toBe('1e0400e920ac');
     expect(toHex(derText('utf8', '€'))).toBe('0c03e282ac');
     expect(toHex(derText('printable', 'A b'))).toBe('130341 2062'.replaceAll(' ', ''));
+    expect(toHex(derText('ia5', 'a\x7f'))).toBe('1602617f');
+    expect([contextTag(3, 'constructed'), contextTag(3, 'primitive')]).toEqual([0xa3, 0x83]);
   });
 
   it.each([
     ['printable', 'a@b'],
     ['ia5', 'é'],
+    ['ia5', 'aé'],
     ['bmp', '😀'],
   ] as const)('of kind %s refuse %s', (kind, text) => {
-    expect(() => derText(kind, text)).toThrow(TypeError);
+    expect(() => derText(kind, text)).toThrow(new TypeError(`"${text}" cannot be written as ${kind} string`));
   });
 
   it('have text of any kind of string', () => {
     const texts = ['0c02c3a9', '1301 41', '1602 4142', '1e02 00e9', '1c04 0001f600', '1401e9', '1201 31'];
     expect(texts.map((hex) => read(hex.replaceAll(' ', '')).text())).toEqual(['é', 'A', 'AB', 'é', '😀', 'é', '1']);
+    // A byte order mark is a character of the text; UniversalString holds what is no character, and less than one.
+    expect(
+      ['0c03efbbbf', '1e02feff', '1c040010ffff', '1c0400110000', '1c03000000'].map((hex) => read(hex).text()),
+    ).toEqual(['\ufeff', '\ufeff', '\u{10ffff}', '\ufffd', '']);
     expect(read('0500').text()).toBeUndefined();
     expect(toHex(ia5('a\0'))).toBe('6100');
   });
@@ -138,7 +159,10 @@ describe('values in strict DER', () => {
     ['', 'cut off at offset 0'],
     ['3001', 'cut off at offset 0'],
     ['3080', 'a length that is indefinite or too long at offset 0'],
+    ['308501000000000000', 'a length that is indefinite or too long at offset 0'],
     ['048105' + '0000000000', 'a length that is not in its shortest form at offset 0'],
+    ['0401', 'cut off at offset 0'],
+    ['04', 'cut off at offset 0'],
     [`04820080${'00'.repeat(128)}`, 'a length that is not in its shortest form at offset 0'],
     ['0500' + '00', '1 bytes left over at offset 2'],
   ])('are not %s: %s', (hex, problem) => {
@@ -169,5 +193,53 @@ describe('values in strict DER', () => {
     ['0401' + '01', 'it has tag 0x04 where 0x02 belongs'],
   ])('%s is no number above zero: %s', (hex, problem) => {
     expect(refusal(() => strict(hex).unsigned())).toBe(`key-invalid: test: ${problem} at offset 0`);
+  });
+
+  it('have lengths of up to four bytes', () => {
+    expect(toHex(strict(`0481ff${'00'.repeat(255)}`).octets())).toBe('00'.repeat(255));
+    expect(strict(`04820102${'00'.repeat(258)}`).octets()).toHaveLength(258);
+    expect(DerNode.strict(concat(fromHex('0483010203'), repeat('00', 0x10203)), 'test').octets()).toHaveLength(0x10203);
+    expect(refusal(() => strict('048400000001aa'))).toBe(
+      'key-invalid: test: a length that is not in its shortest form at offset 0',
+    );
+  });
+
+  it.each([
+    ['020100', 0],
+    ['020101', 1],
+    ['0202' + '0100', 256],
+    ['0207' + '1fffffffffffff', Number.MAX_SAFE_INTEGER],
+  ])('%s is the number %i', (hex, number) => {
+    expect(strict(hex).natural()).toBe(number);
+  });
+
+  it.each([
+    ['0207' + '20000000000000', 'an INTEGER is too large'],
+    ['0202' + '0000', 'an INTEGER is zero or not in its shortest form'],
+    ['0200', 'an INTEGER is negative or empty'],
+    ['0201ff', 'an INTEGER is negative or empty'],
+    ['0101ff', 'it has tag 0x01 where 0x02 belongs'],
+  ])('%s is no number: %s', (hex, problem) => {
+    expect(refusal(() => strict(hex).natural())).toBe(`key-invalid: test: ${problem} at offset 0`);
+  });
+
+  it('are true or false', () => {
+    expect([strict('0101ff').boolean(), strict('010100').boolean(), strict('8101ff').boolean(0x81)]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    for (const hex of ['0100', '0102ffff']) {
+      expect(refusal(() => strict(hex).boolean())).toBe('key-invalid: test: a BOOLEAN is malformed at offset 0');
+    }
+    expect(refusal(() => strict('8101ff').boolean())).toContain('it has tag 0x81 where 0x01 belongs');
+  });
+
+  it('are optional by their tags', () => {
+    const fields = strict('3006' + '020105' + '0101ff').fields(0x30);
+    expect(fields.optional(0x04, 0x05)).toBeUndefined();
+    expect(fields.optional(0x04, 0x02)?.unsigned()).toEqual(fromHex('05'));
+    expect(fields.optional()?.boolean()).toBe(true);
+    expect(fields.optional()).toBeUndefined();
   });
 });

@@ -5,6 +5,13 @@ import { refusal } from '../../refusal.ts';
 const bytes = new Uint8Array(100).fill(7);
 const pem = encodePem('A', bytes);
 
+describe('encodePem', () => {
+  it('writes lines of 64 characters, and none for no bytes', () => {
+    expect(encodePem('A', new Uint8Array(49))).toBe(`-----BEGIN A-----\n${'A'.repeat(64)}\nAA==\n-----END A-----\n`);
+    expect(encodePem('A', new Uint8Array(0))).toBe('-----BEGIN A-----\n-----END A-----\n');
+  });
+});
+
 describe('decodePem', () => {
   it('takes white space around the block and behind its lines, and line breaks of Windows', () => {
     expect(decodePem(pem, 'A')).toEqual(bytes);
@@ -24,7 +31,22 @@ describe('decodePem', () => {
     ['a header', pem.replace('\n', '\nProc-Type: 4,ENCRYPTED\n')],
     ['nothing', ''],
   ])('refuses %s', (_, text) => {
-    expect(refusal(() => decodePem(text, 'A'))).toMatch(/^key-invalid: /);
+    expect(refusal(() => decodePem(text, 'A'))).toMatch(
+      /^key-invalid: (?:not one PEM block with the label A|the PEM block A is not canonical base64)$/,
+    );
+  });
+
+  it('refuses what is too large, and keeps the cause of bad base64', () => {
+    expect(refusal(() => decodePem('a'.repeat(5 << 20), 'A'))).toMatch(/^key-invalid: PEM block A: .*\d/);
+    const thrown = (body: string): unknown => {
+      try {
+        return decodePem(`-----BEGIN A-----${body}-----END A-----`, 'A');
+      } catch (error) {
+        return error;
+      }
+    };
+    expect(thrown('\n*\n')).toHaveProperty('cause.name', 'TypeError');
+    expect(thrown('AA==\n')).toHaveProperty('cause.message', 'base64 in the line of the label');
   });
 });
 
@@ -39,6 +61,11 @@ describe('pemBlocks', () => {
 
   it('passes over what is too long for a label', () => {
     expect([...pemBlocks(`-----BEGIN ${'a'.repeat(65)}-----\n${pem}`)].map(({ label }) => label)).toEqual(['A']);
+    const longest = 'a'.repeat(64);
+    expect([...pemBlocks(`-----BEGIN ${longest}-----\n${pem}`)].map(({ label }) => label)).toEqual([longest]);
     expect([...pemBlocks('-----BEGIN A')]).toEqual([]);
+    expect([...pemBlocks('-----BEGIN -----\n-----END -----')].map(({ label, isWhole }) => [label, isWhole])).toEqual([
+      ['', true],
+    ]);
   });
 });
