@@ -1,7 +1,11 @@
 import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { fromBase64Url, fromHex, toBase64Url, toHex, utf8 } from '../../../src/bytes.ts';
-import { isSignedWith } from '../../../src/crypto/certificate-signature.ts';
+import { concat, fromBase64Url, fromHex, toBase64Url, toHex, utf8, view } from '../../../src/bytes.ts';
+import { isSignedWith, readSignature } from '../../../src/crypto/certificate-signature.ts';
+import { derExplicit, derInteger, derOid, derSequence, derValue, TAG } from '../../../src/crypto/der-write.ts';
+import { decodeSpki, type PublicKey } from '../../../src/crypto/public-key.ts';
+import { KeyprovError } from '../../../src/errors.ts';
+import { refusal } from '../../refusal.ts';
 
 const toBytes = (value: bigint) =>
   fromHex(value.toString(16).padStart(2 * Math.ceil(value.toString(16).length / 2), '0'));
@@ -42,5 +46,101 @@ describe('isSignedWith', () => {
     const signature = { tbs, value: sign('sha256', tbs, privateKey), hash: 'sha256', format: 'pkcs1' } as const;
     expect(isSignedWith(() => publicKey, signature)).toBe(isTaken);
     expect(isSignedWith(() => publicKey, { ...signature, tbs: utf8('something else') })).toBe(false);
+  });
+
+  const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const ecKey = decodeSpki(view(ec.publicKey.export({ type: 'spki', format: 'der' })));
+  const ecSignature = { tbs, value: view(sign('sha256', tbs, ec.privateKey)), hash: 'sha256', format: 'der' } as const;
+
+  it('takes one of ECDSA', () => {
+    expect(isSignedWith(() => ecKey, ecSignature)).toBe(true);
+  });
+
+  it('does not take an unknown hash, a format of the other kind of key, and a key that is none', () => {
+    expect(isSignedWith(() => ecKey, { ...ecSignature, hash: undefined })).toBe(false);
+    expect(isSignedWith(() => ecKey, { ...ecSignature, format: 'pkcs1' })).toBe(false);
+    const zero = new Uint8Array(32);
+    expect(isSignedWith(() => ({ kty: 'EC', crv: 'P-256', x: zero, y: zero }), ecSignature)).toBe(false);
+    const unreadable = (): PublicKey => {
+      throw new KeyprovError('key-invalid', 'not a key');
+    };
+    expect(isSignedWith(unreadable, ecSignature)).toBe(false);
+  });
+
+  it('lets through an error that is not about the key', () => {
+    const broken = (): PublicKey => {
+      throw new RangeError('broken');
+    };
+    expect(() => isSignedWith(broken, ecSignature)).toThrow(new RangeError('broken'));
+  });
+});
+
+describe('readSignature', () => {
+  const algorithm = (oid: string, ...parameters: readonly Uint8Array[]) => derSequence(derOid(oid), ...parameters);
+  const pss = (...parameters: readonly Uint8Array[]) => algorithm('1.2.840.113549.1.1.10', derSequence(...parameters));
+  const hashIn = (oid: string) => derExplicit(0, algorithm(oid));
+  const sha256 = algorithm('1.2.840.113549.1.1.11');
+  const tbsOf = (inner: Uint8Array) => derSequence(derExplicit(0, derInteger(2)), derInteger(1), inner);
+  const bits = (...bytes: readonly number[]) => derValue(TAG.BIT_STRING, new Uint8Array(bytes));
+  const certificate = (stated: Uint8Array, inner = stated, signature = bits(0, 7, 8)) =>
+    derSequence(tbsOf(inner), stated, signature);
+
+  it.each([
+    ['1.2.840.113549.1.1.5', 'pkcs1', 'sha1'],
+    ['1.2.840.113549.1.1.11', 'pkcs1', 'sha256'],
+    ['1.2.840.113549.1.1.12', 'pkcs1', 'sha384'],
+    ['1.2.840.113549.1.1.13', 'pkcs1', 'sha512'],
+    ['1.2.840.10045.4.1', 'der', 'sha1'],
+    ['1.2.840.10045.4.3.2', 'der', 'sha256'],
+    ['1.2.840.10045.4.3.3', 'der', 'sha384'],
+    ['1.2.840.10045.4.3.4', 'der', 'sha512'],
+    ['1.2.840.113549.1.1.4', 'pkcs1', undefined],
+  ])('knows %s as %s with %s', (oid, format, hash) => {
+    const stated = algorithm(oid);
+    expect(readSignature(certificate(stated))).toEqual({
+      tbs: tbsOf(stated),
+      value: new Uint8Array([7, 8]),
+      hash,
+      format,
+    });
+  });
+
+  it.each([
+    ['without parameters', algorithm('1.2.840.113549.1.1.10'), 'sha1'],
+    ['without a hash', pss(), 'sha1'],
+    ['with SHA-1', pss(hashIn('1.3.14.3.2.26')), 'sha1'],
+    ['with SHA-256', pss(hashIn('2.16.840.1.101.3.4.2.1')), 'sha256'],
+    ['with SHA-384', pss(hashIn('2.16.840.1.101.3.4.2.2')), 'sha384'],
+    ['with SHA-512', pss(hashIn('2.16.840.1.101.3.4.2.3')), 'sha512'],
+    ['with an unknown hash', pss(hashIn('1.2.3')), undefined],
+  ])('knows PSS %s', (_, stated, hash) => {
+    expect(readSignature(certificate(stated))).toMatchObject({ hash, format: 'pss' });
+  });
+
+  it('reads one of version 1', () => {
+    const tbsV1 = derSequence(derInteger(1), sha256);
+    expect(readSignature(derSequence(tbsV1, sha256, bits(0, 9)))).toMatchObject({ tbs: tbsV1, hash: 'sha256' });
+  });
+
+  it.each([
+    [
+      'two algorithms',
+      certificate(sha256, algorithm('1.2.840.113549.1.1.12')),
+      'certificate: it names two algorithms for its signature',
+    ],
+    [
+      'bits left over',
+      certificate(sha256, sha256, bits(1, 7)),
+      'certificate: its signature is not a whole number of bytes',
+    ],
+    ['no signature', certificate(sha256, sha256, bits()), 'certificate: its signature is not a whole number of bytes'],
+    [
+      'a part too many',
+      derSequence(tbsOf(sha256), sha256, bits(0, 7), bits(0)),
+      'certificate: parts left over at offset',
+    ],
+    ['a byte left over', concat(certificate(sha256), new Uint8Array(1)), 'certificate: 1 bytes left over at offset'],
+  ])('refuses %s', (_, der, problem) => {
+    expect(refusal(() => readSignature(der))).toContain(`key-invalid: ${problem}`);
   });
 });

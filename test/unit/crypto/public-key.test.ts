@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concat, fromBase64, fromBase64Url, fromHex, toBase64, toBase64Url, toHex, view } from '../../../src/bytes.ts';
 import { computeJwkThumbprint, decodeJwk, encodeJwk } from '../../../src/crypto/jwk.ts';
+import { weaknessOf } from '../../../src/crypto/key-strength.ts';
 import {
   checkPublicKey,
   decodePkcs1,
@@ -19,6 +20,8 @@ import { refusal } from '../../refusal.ts';
 
 const { rsa2048, ecc } = JSON.parse(readFileSync('test/vectors/cng.json', 'utf8'));
 const rsa: RsaPublicKey = { kty: 'RSA', n: fromBase64Url(rsa2048.jwk.n), e: fromBase64Url(rsa2048.jwk.e) };
+/** The y of the point of P-256 whose x is 0. */
+const P256_ROOT_OF_B = '66485c780e2f83d72433bd5d84a06bb6541c2af31dae871728bf856a174f93f4';
 const CURVES = ['P-256', 'P-384', 'P-521'] as const;
 const ec = (crv: (typeof CURVES)[number]) => ({
   kty: 'EC' as const,
@@ -100,6 +103,28 @@ describe('SPKI', () => {
     expect(refusal(() => decodeSpki(der))).toMatch(/^key-invalid: SPKI: unknown algorithm or parameters 06/);
   });
 
+  it('with bits left over in its last byte is refused', () => {
+    const der = toHex(fromBase64(ecc.curves['P-256'].spkiB64)).replace('03420004', '03420104');
+    expect(refusal(() => decodeSpki(fromHex(der)))).toBe('key-invalid: SPKI: the key is not a whole number of bytes');
+  });
+
+  it('with a point that is cut off, or of another form, is refused', () => {
+    const der = toHex(fromBase64(ecc.curves['P-256'].spkiB64));
+    const cut = der.replace(/^3059/, '3058').replace('03420004', '03410004').slice(0, -2);
+    expect(refusal(() => decodeSpki(fromHex(cut)))).toBe(
+      'key-invalid: P-256 public key: 64 bytes are no uncompressed point',
+    );
+    const hybrid = der.replace('03420004', '03420006');
+    expect(refusal(() => decodeSpki(fromHex(hybrid)))).toBe(
+      'key-invalid: P-256 public key: 65 bytes are no uncompressed point',
+    );
+  });
+
+  it('of an unknown algorithm names its first 32 bytes', () => {
+    const said = refusal(() => decodeSpki(fromHex(`302830220620${'01'.repeat(32)}` + '03020000')));
+    expect(said).toBe(`key-invalid: SPKI: unknown algorithm or parameters 0620${'01'.repeat(30)}`);
+  });
+
   it('with a compressed point is refused', () => {
     const point = `03${ecc.curves['P-256'].x.padStart(64, '0')}`;
     const der = fromHex(`3039301306072a8648ce3d020106082a8648ce3d030107032200${point}`);
@@ -167,6 +192,17 @@ describe('a JWK', () => {
     expect(refusal(() => decodeJwk(value))).toMatch(/^key-invalid: /);
   });
 
+  it('of EC needs kty EC, and says what can be used', () => {
+    const remedyOf = (jwk: unknown): unknown => {
+      try {
+        return decodeJwk(jwk);
+      } catch (error) {
+        return (error as { remedy?: string }).remedy;
+      }
+    };
+    expect(remedyOf({ ...encodeJwk(ec('P-256')), kty: 'OKP' })).toBe('use an RSA, P-256, P-384 or P-521 key');
+  });
+
   it('has the thumbprint that RFC 7638, section 3.1 prints', () => {
     const example = decodeJwk({
       kty: 'RSA',
@@ -201,6 +237,38 @@ describe('checkPublicKey', () => {
     expect(refusal(() => encodeJwk(key))).toMatch(/^key-invalid: /);
   });
 
+  it.each([
+    ['a modulus of 512 bits', rsaOf(`80${'00'.repeat(62)}01`, '010001')],
+    ['a modulus of 16384 bits', rsaOf('ff'.repeat(2048), '010001')],
+    ['exponent 3', rsaOf(n, '03')],
+    ['an exponent of eight bytes', rsaOf(n, '0100000000000001')],
+    ['an exponent that ends with 01', rsaOf(n, '0101')],
+    ['an exponent that begins with 01', rsaOf(n, '010001')],
+    ['a point with an x of zero', { ...ec('P-256'), x: new Uint8Array(32), y: fromHex(P256_ROOT_OF_B) }],
+  ])('takes %s', (_, key) => {
+    expect(refusal(() => checkPublicKey(key))).toBe('nothing thrown');
+  });
+
+  it('refuses the prime in place of zero, and coordinates above it, though they mean a point on the curve', () => {
+    const p256 = 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n;
+    const x = fromHex(p256.toString(16));
+    expect(refusal(() => checkPublicKey({ kty: 'EC', crv: 'P-256', x, y: fromHex(P256_ROOT_OF_B) }))).toMatch(
+      /^key-invalid: /,
+    );
+    const point = ec('P-521');
+    const aboveP = (bytes: Uint8Array) =>
+      fromHex((BigInt(`0x${toHex(bytes)}`) + 2n ** 521n - 1n).toString(16).padStart(132, '0'));
+    expect(refusal(() => checkPublicKey({ ...point, x: aboveP(point.x) }))).toMatch(/^key-invalid: /);
+    expect(refusal(() => checkPublicKey({ ...point, y: aboveP(point.y) }))).toMatch(/^key-invalid: /);
+  });
+
+  it('refuses coordinates with more zeros before them', () => {
+    const { x, y } = ec('P-256');
+    const longer = (bytes: Uint8Array) => concat(new Uint8Array(1), bytes);
+    expect(refusal(() => checkPublicKey({ kty: 'EC', crv: 'P-256', x: longer(x), y }))).toMatch(/^key-invalid: /);
+    expect(refusal(() => checkPublicKey({ kty: 'EC', crv: 'P-256', x, y: longer(y) }))).toMatch(/^key-invalid: /);
+  });
+
   it('refuses a coordinate above the prime that is on the curve modulo it', () => {
     // x = 5 has a point on P-256 (found by trying); x + p fits into 32 bytes and means the same number.
     const p = 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n;
@@ -208,5 +276,28 @@ describe('checkPublicKey', () => {
     const x = (value: bigint) => fromHex(value.toString(16).padStart(64, '0'));
     expect(refusal(() => checkPublicKey({ kty: 'EC', crv: 'P-256', x: x(5n), y }))).toBe('nothing thrown');
     expect(refusal(() => checkPublicKey({ kty: 'EC', crv: 'P-256', x: x(5n + p), y }))).toMatch(/^key-invalid: /);
+  });
+});
+
+describe('weaknessOf', () => {
+  const modulus = (bits: number): PublicKey => {
+    const n = new Uint8Array(Math.ceil(bits / 8)).fill(0xff);
+    n[0] = 0xff >> (8 * n.length - bits);
+    return { kty: 'RSA', n, e: fromHex('010001') };
+  };
+
+  it('is that of RSA keys below 2048 bits, and of ROCA', () => {
+    expect(weaknessOf(modulus(2047))).toBe('it is an RSA key of 2047 bits');
+    expect(weaknessOf(modulus(2048))).toBeUndefined();
+    const powerOf65537 = fromHex((65537n ** 127n).toString(16).padStart(510, '0'));
+    expect(weaknessOf({ kty: 'RSA', n: powerOf65537, e: fromHex('010001') })).toMatch(/^it is an RSA key of \d+ bits$/);
+    const larger = fromHex((65537n ** 128n).toString(16).padStart(514, '0'));
+    expect(weaknessOf({ kty: 'RSA', n: larger, e: fromHex('010001') })).toBe(
+      'its private key can be computed (ROCA, CVE-2017-15361)',
+    );
+  });
+
+  it('is none of a curve', () => {
+    expect(weaknessOf(ec('P-256'))).toBeUndefined();
   });
 });

@@ -51,8 +51,16 @@ describe('verifySignature', () => {
 
   it('does not take a format of the other kind of key', () => {
     const [, , , signature] = cases[0];
-    expect(() => verifySignature(publicOf(rsa.publicKey), 'sha256', data, signature, 'der')).toThrow(TypeError);
-    expect(() => verifySignature(publicOf(p256.publicKey), 'sha256', data, signature, 'pkcs1')).toThrow(TypeError);
+    for (const format of ['der', 'raw'] as const) {
+      expect(() => verifySignature(publicOf(rsa.publicKey), 'sha256', data, signature, format)).toThrow(
+        new TypeError(`format '${format}' is not for RSA keys`),
+      );
+    }
+    for (const format of ['pkcs1', 'pss'] as const) {
+      expect(() => verifySignature(publicOf(p256.publicKey), 'sha256', data, signature, format)).toThrow(
+        new TypeError(`format '${format}' is not for EC keys`),
+      );
+    }
   });
 
   it('throws for a key that is none', () => {
@@ -90,6 +98,9 @@ describe('an ECDSA signature', () => {
     }
     expect(refusal(() => ecdsaDerToRaw('P-521', Buffer.concat([der, der])))).toContain('left over');
     expect(refusal(() => ecdsaDerToRaw('P-256', der))).toContain('a number of 6');
-    expect(refusal(() => ecdsaRawToDer('P-256', new Uint8Array(63)))).toContain('63 bytes, 64 expected');
+    expect(refusal(() => ecdsaRawToDer('P-256', new Uint8Array(63)))).toBe(
+      'key-invalid: ECDSA signature on P-256: 63 bytes, 64 expected',
+    );
+    expect(refusal(() => ecdsaDerToRaw('P-256', new Uint8Array([0x31, 0])))).toMatch(/^key-invalid: ECDSA signature: /);
   });
 });
