@@ -77,12 +77,18 @@ async function bundle(input) {
   const { output: chunks } = await first.generate(OUTPUT);
   await first.close();
   const modulesOf = new Map(chunks.map(({ fileName, moduleIds }) => [fileName, moduleIds]));
+  /** What a program loads at its start, which is before everything else; nothing for subpaths. */
+  const [program, ...others] = chunks.filter(({ isEntry }) => isEntry).map(({ fileName }) => fileName);
+  const atStart = new Set(others.length === 0 ? [program] : []);
+  const importsOf = new Map(chunks.map(({ fileName, imports }) => [fileName, imports]));
+  for (const name of atStart) for (const imported of importsOf.get(name) ?? []) atStart.add(imported);
   /** What is loaded already when a chunk is loaded lazily. */
   const loadedBefore = (name) => {
     const importers = chunks.filter(({ dynamicImports }) => dynamicImports.includes(name));
-    return importers.length === 1 ? importers.map(({ fileName }) => fileName) : [];
+    if (importers.length === 1) return importers.map(({ fileName }) => fileName);
+    return atStart.has(program) && !atStart.has(name) ? [program] : [];
   };
-  const others = new Set(chunks.flatMap(({ imports }) => imports).filter((name) => !modulesOf.has(name)));
+  const packages = new Set(chunks.flatMap(({ imports }) => imports).filter((name) => !modulesOf.has(name)));
   const files = joinChunks([
     ...chunks.map(({ fileName, code, imports, isEntry, isDynamicEntry, moduleIds }) => ({
       ...{ name: fileName, size: code.length, imports: [...imports, ...loadedBefore(fileName)] },
@@ -90,7 +96,7 @@ async function bundle(input) {
       stays: isEntry || isDynamicEntry || moduleIds.some((id) => id.startsWith(join(root, 'native/'))),
     })),
     // Packages are dear, and like native code not loaded before they are used.
-    ...[...others].map((name) => {
+    ...[...packages].map((name) => {
       const size = name.startsWith('node:') ? 20_000 : 1_000_000;
       return { name, size, imports: [], loads: 0, stays: true };
     }),
