@@ -2,7 +2,7 @@ import { activateCredential } from '../attestation/activate.ts';
 import type { AttestationKey } from '../attestation/attestation-key.ts';
 import { certifyOwnCreation } from '../attestation/certify.ts';
 import { type EndorsementKey, openEndorsementKey } from '../attestation/endorsement-key.ts';
-import { readEkCertificates } from '../attestation/read-ek-certificates.ts';
+import { type EkCertificateFetcher, readEkCertificates } from '../attestation/read-ek-certificates.ts';
 import { type Bytes, equal, wipe } from '../bytes.ts';
 import { encodeSpki } from '../crypto/public-key.ts';
 import { parseCertificate } from '../crypto/x509.ts';
@@ -64,14 +64,18 @@ export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKey
  * holds: what `provision` takes as `enrolAk`. It throws as {@link enrolAttestationKey} and `openEndorsementKey` do.
  */
 export function attestationCaEnrolment(
-  options: Pick<EnrolAttestationKeyOptions, 'url' | 'fetch' | 'timeoutMs' | 'headers'>,
+  options: Pick<EnrolAttestationKeyOptions, 'url' | 'fetch' | 'timeoutMs' | 'headers'> & {
+    /** Asked for the certificate of the endorsement key where the TPM holds none: `ekCertificateService()`. */
+    readonly lookUpEk?: EkCertificateFetcher | undefined;
+  },
 ): (tpm: Tpm, ak: AttestationKey, more: SignalOptions) => Promise<Bytes[]> {
   return async (tpm, ak, { signal }) => {
     const ek = await openEndorsementKey(tpm, { signal });
     return await withCleanup(
       async () => {
-        const { certificates, chain } = await readEkCertificates(tpm, { signal });
-        const own = certificates.find(({ nv }) => nv?.template === ek.template);
+        const fetcher = options.lookUpEk && { ek: ek.publicArea, lookUp: options.lookUpEk };
+        const { certificates, chain } = await readEkCertificates(tpm, { signal, fetcher });
+        const own = certificates.findLast(({ source, nv }) => source === 'fetched' || nv?.template === ek.template);
         const ekCertificates = own && { ekCertificates: [own.der, ...chain] };
         return await enrolAttestationKey(tpm, { ...options, ...ekCertificates, ek, ak, signal });
       },

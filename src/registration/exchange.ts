@@ -1,3 +1,4 @@
+import { type Bytes, concat } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { LIMIT } from '../limits.ts';
 import { withTimeout } from '../signal.ts';
@@ -32,12 +33,12 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
     return new DOMException('the time is up', 'TimeoutError');
   };
   let answer: Response;
-  let text: string | undefined;
+  let bytes: Bytes | undefined;
   try {
-    [answer, text] = await withTimeout({ signal, timeoutMs, late }, async (limit) => {
+    [answer, bytes] = await withTimeout({ signal, timeoutMs, late }, async (limit) => {
       const init = { method, headers, ...(body !== undefined && { body }), redirect: 'manual', signal: limit } as const;
       const received = await send(url, init);
-      return [received, await readText(received)];
+      return [received, await readBody(received, request.limit ?? LIMIT.file)];
     });
   } catch (cause) {
     signal?.throwIfAborted();
@@ -45,8 +46,8 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
   }
   const { status, ok } = answer;
   const read = { request, where, status, ok, headers: answer.headers, received: request.now?.() ?? new Date(), redact };
-  if (text === undefined) throw answerError({ ...read, text: '' }, 'the answer is too long');
-  return { ...read, text };
+  if (bytes === undefined) throw answerError({ ...read, bytes: new Uint8Array(0), text: '' }, 'the answer is too long');
+  return { ...read, bytes, text: new TextDecoder().decode(bytes) };
 }
 
 /** The error for what fetch was rejected with; `elapsedMs` is set when the time was up. */
@@ -72,17 +73,16 @@ function authorizations(headers: Readonly<Record<string, string>>): string[] {
     .flatMap(([, value]) => [value, value.slice(value.indexOf(' ') + 1)]);
 }
 
-/** The body as UTF-8; undefined where it is too long. */
-async function readText(answer: Response): Promise<string | undefined> {
-  const decoder = new TextDecoder();
-  let text = '';
+/** The body; undefined where it is too long. */
+async function readBody(answer: Response, limit: number): Promise<Bytes | undefined> {
+  const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of answer.body ?? []) {
     size += chunk.length;
-    if (size > LIMIT.file) return undefined;
-    text += decoder.decode(chunk, { stream: true });
+    if (size > limit) return undefined;
+    chunks.push(chunk);
   }
-  return text + decoder.decode();
+  return concat(...chunks);
 }
 
 /** Node's codes for no connection. */

@@ -18,6 +18,7 @@ export {
 export { authenticateWithDeviceCode, type DeviceCodeOptions, type DeviceCodePrompt } from './device-code.ts';
 export { type DiscoverServicesOptions, discoverServices, parseDiscovery } from './discovery.ts';
 export type { DiscoveredService, DiscoveredServices } from './discovery-document.ts';
+export { type EkCertificateServiceOptions, ekCertificateService } from './ek-certificate-service.ts';
 export { TRUSTED_HOSTS } from './entra-hosts.ts';
 export {
   deleteHelloMethod,

@@ -1,3 +1,5 @@
+import type { Bytes } from '../bytes.ts';
+
 /** Options of everything that speaks to a service. */
 export interface ServiceOptions {
   /** For one exchange, from its beginning to the last byte of the answer, in milliseconds. Default 10,000. */
@@ -19,6 +21,8 @@ export interface ServiceRequest {
   readonly url: URL;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** Bytes of an answer that are read at most. Default: 4 MiB. */
+  readonly limit?: number;
   /** What must not be in an error, besides the value of the header `authorization`. */
   readonly secrets?: readonly string[];
   /** For errors of which no more exact one is known. */
@@ -38,6 +42,8 @@ export interface ServiceAnswer {
   /** The status is 2xx. */
   readonly ok: boolean;
   readonly headers: Headers;
+  readonly bytes: Bytes;
+  /** The bytes as UTF-8. */
   readonly text: string;
   readonly received: Date;
   /** Takes the secrets of the request out of a text. */
