@@ -20,7 +20,10 @@ const AREAS = {
     ['crypto/{pem,certificate-bytes}', 'crypto/{pem,certificate-bytes}'],
     ['crypto/{public-key,curve,jwk,roca,key-strength}', 'crypto/{public-key,roca}'],
     ['crypto/{verify-signature,ecdsa-signature,certificate-signature}', 'crypto/{verify,certificate}-signature'],
-    ['crypto/{x509,x509-names,verify-chain,path-search,name-constraints,distinguished-name}', 'crypto/verify-chain'],
+    [
+      'crypto/{x509,x509-names,verify-chain,path-search,name-constraints,distinguished-name}',
+      'crypto/{x509,verify-chain,chain-rules,name-constraints,distinguished-name}',
+    ],
   ],
   attestation: [
     ['attestation/{credential,activation-challenge}', 'attestation/{credential,activation-challenge}'],

@@ -18,14 +18,17 @@ export class Comparisons {
   }
 }
 
+/** What is held against constraints. */
+type Names = Pick<Certificate, 'subject' | 'subjectAltNames'>;
+
 /**
  * The first name in `certificate` that the constraints of `authority`, which stands above it, do not allow, for people;
  * `undefined` when all are allowed. RFC 5280, 4.2.1.10: a kind of name that is constrained in a way that cannot be
  * judged here is not allowed, and neither is more than {@link Comparisons} has left.
  */
 export function nameProblem(
-  certificate: Certificate,
-  { nameConstraints }: Certificate,
+  certificate: Names,
+  { nameConstraints }: Pick<Certificate, 'nameConstraints'>,
   comparisons: Comparisons,
 ): string | undefined {
   if (nameConstraints === undefined) return undefined;
@@ -43,7 +46,7 @@ export function nameProblem(
 }
 
 /** The subject counts as a directory name where it is not empty, and its e-mail addresses where there are no others. */
-function namesOf({ subject, subjectAltNames }: Certificate): GeneralName[] {
+function namesOf({ subject, subjectAltNames }: Names): GeneralName[] {
   const names: GeneralName[] = [...subjectAltNames];
   if (subject.length > 0) names.push({ kind: 'directory', value: subject });
   if (!subjectAltNames.some(({ kind }) => kind === 'email')) {
