@@ -1,20 +1,21 @@
 // @ts-check
-// Gives Ada a key: `node examples/provision.mjs DIRECTORY`. TPM and identity service run in this process.
+// Gives Ada a key: `node provision.mjs [DIRECTORY]`. The TPM and the identity service run in this process.
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 
 const [directory = 'example'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
-// No maker has certified this TPM, so the service does not ask who attests.
+// No maker has certified this TPM, so the service accepts its attestation key unseen.
 const service = await startIdentityService({ users: [ada], pollIntervalS: 1, attestation: 'ignore' });
 const { url, ca, tenantId: tenant } = service;
 const device = await joinDevice(url, { ca, tenant, user: ada });
 const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
 
+const store = await keyprov.openKeyStore(`${directory}/keys`);
 const outcome = await keyprov.provision({
   user: ada.upn,
   deviceId: device.deviceId,
-  store: await keyprov.openKeyStore(`${directory}/keys`),
+  store,
   policy: keyprov.definePolicy({ hardware: 'required', attestation: 'required', pin: { minLength: 6 } }),
   sources: keyprov.keySources({ tpm: `libtpms:${directory}/tpm` }),
   prerequisites: 'skip',

@@ -1,6 +1,6 @@
-// Checks README.md and docs/*.md: every `ts` block compiles against the sources, every `sh run` block runs (in an empty
-// directory with `keyprov` and `scripts/` at hand), links lead to files, and the README is at most 150 lines long.
-// The `@example` blocks of src/ compile as well.
+// Checks the pages of the root and of docs/: every `ts` block compiles against the sources, every `sh run` block runs (in an
+// empty directory with `keyprov` and `scripts/` at hand), a block that names a file of examples/ is an excerpt of it, links
+// lead to files, and the README is at most 150 lines long. The `@example` blocks of src/ compile as well.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), 'keyprov-docs-'));
-const counted = { lines: 0, links: 0, ts: 0, sh: 0 };
+const counted = { lines: 0, links: 0, ts: 0, sh: 0, excerpts: 0 };
 const problems = [];
 
 /** The fenced blocks of a page: what follows the fence, the number of the first line, the lines. */
@@ -93,6 +93,15 @@ function compileAll() {
   if (status !== 0) problems.push(`blocks that do not compile (the line is that of the page):\n${stdout}`);
 }
 
+/** A block whose fence names a file holds lines of that file, one after the other. */
+function checkExcerpt(file, { info, line, lines }) {
+  counted.excerpts++;
+  const [, path] = info.split(' ');
+  const trimmed = (text) => text.split('\n').map((row) => row.trim());
+  const whole = existsSync(join(root, path)) ? trimmed(readFileSync(join(root, path), 'utf8')).join('\n') : '';
+  if (!whole.includes(trimmed(lines.join('\n')).join('\n'))) problems.push(`${file}:${line}: not in ${path}`);
+}
+
 function run(file, { line, lines }) {
   const cwd = mkdtempSync(join(folder, 'sh-'));
   symlinkSync(join(root, 'scripts'), join(cwd, 'scripts'));
@@ -110,8 +119,11 @@ try {
     mode: 0o755,
   });
 
-  const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'));
-  for (const file of ['README.md', 'CHANGELOG.md', 'SECURITY.md', ...docs.map((name) => `docs/${name}`)]) {
+  const pages = [
+    ...readdirSync(root),
+    ...readdirSync(join(root, 'docs'), { recursive: true }).map((name) => `docs/${name}`),
+  ];
+  for (const file of pages.filter((name) => name.endsWith('.md'))) {
     const page = readFileSync(join(root, file), 'utf8');
     const length = page.trimEnd().split('\n').length;
     counted.lines += length;
@@ -123,6 +135,8 @@ try {
       } else if (block.info === 'sh run') {
         counted.sh++;
         run(file, block);
+      } else if (/ examples\//.test(block.info)) {
+        checkExcerpt(file, block);
       }
     }
   }
@@ -138,6 +152,6 @@ try {
 
 for (const problem of problems) console.error(`docs: ${problem}`);
 console.log(
-  `docs: ${counted.lines} lines, ${counted.links} links, ${counted.ts} ts blocks compiled, ${counted.sh} sh blocks run`,
+  `docs: ${counted.lines} lines, ${counted.links} links, ${counted.ts} ts blocks compiled, ${counted.sh} sh blocks run, ${counted.excerpts} excerpts`,
 );
 process.exitCode = problems.length > 0 ? 1 : 0;

@@ -1,55 +1,97 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { joinDevice, startIdentityService } from '../../src/testing/index.ts';
 
 const run = promisify(execFile);
-const EXAMPLES = ['examples/provision.mjs', 'examples/sign.mjs'];
+const [ROOT, BASE] = [process.cwd(), 'provision.mjs'];
+/** How many lines of a variation are not in the base program, and what it prints at its end. */
+const VARIATIONS: Readonly<Record<string, readonly [lines: number, output: RegExp]>> = {
+  'software-only.mjs': [3, /\nregistered ngc-[0-9a-f]{32} software\n$/],
+  'own-registrar.mjs': [15, /\nregistered ngc-[0-9a-f]{32} virtual\n$/],
+  'key-pool.mjs': [13, /\nregistered ngc-[0-9a-f]{32} virtual\nmade in advance: 1 left: 0\n$/],
+  'certified.mjs': [14, /\nregistered ngc-[0-9a-f]{32} tpm-no-ek-certificate\n$/],
+  'two-users.mjs': [
+    11,
+    /\nada@contoso.test ngc-[0-9a-f]{32} virtual\n.*\nbob@contoso.test ngc-[0-9a-f]{32} virtual\n$/,
+  ],
+  'life-of-a-key.mjs': [45, /^registered 1 1\ndeleted 0\nregistered 1 1\ndeleted 0\n$/],
+  'mdm-agent.mjs': [
+    42,
+    /^device-joined fail [^\n]+\nblocked\n.*\npending service-unreachable\n.*\nregistered tpm virtual true\n$/,
+  ],
+};
+/** Programs that are not variations, which need no arguments, and what they print. */
+const PROGRAMS: Readonly<Record<string, string>> = {
+  'verify-on-server.mjs': "true virtual []\nfalse undefined [ 'challenge', 'tier' ]\n",
+  'acme-certificate.mjs': 'challenge: true virtual\nrequest: true\n',
+  'webauthn.mjs': 'registration: true virtual\nsign-in: true\n',
+  'tpm-with-passwords.mjs':
+    'pin-wrong\npin-wrong\npin-wrong\ntpm-lockout\n' +
+    '{\n  inLockout: true,\n  failedTries: 3,\n  maxTries: 3,\n  recoveryTimeSeconds: 1000\n}\nsigned after the reset\n',
+};
 
-/** How an example ended, and what it printed. */
-async function example(...args: string[]): Promise<{ readonly code: number; readonly stdout: string }> {
-  return await run(process.execPath, args).then(
+let directory: string;
+
+/** Node with a program of examples/, in a project that has keyprov as its dependency. */
+const example = (name: string, ...args: string[]) => ended(process.execPath, [join('examples', name), ...args]);
+
+/** How a command ended, and what it printed. */
+async function ended(command: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}, cwd = ROOT) {
+  const env = { ...process.env, ...environment, PATH: `${join(directory, 'bin')}${delimiter}${process.env.PATH}` };
+  return await run(command, [...args], { cwd, env }).then(
     ({ stdout }) => ({ code: 0, stdout }),
     ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => ({ code, stdout: stdout + stderr }),
   );
 }
 
+const linesOf = async (path: string) => (await readFile(path, 'utf8')).trimEnd().split('\n');
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'keyprov-examples-'));
+  await mkdir(join(directory, 'bin'));
+  const program = `#!/bin/sh\nexec '${process.execPath}' '${join(ROOT, 'dist', 'src', 'cli', 'main.js')}' "$@"\n`;
+  await writeFile(join(directory, 'bin', 'keyprov'), program, { mode: 0o755 });
+});
+
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
 describe('the examples', () => {
-  let directory: string;
-
-  beforeAll(async () => {
-    directory = await mkdtemp(join(tmpdir(), 'keyprov-examples-'));
-  });
-
-  afterAll(() => rm(directory, { recursive: true, force: true }));
-
-  it('are programs of some twenty lines, with no cast and no declaration', async () => {
-    for (const path of EXAMPLES) {
-      const text = await readFile(path, 'utf8');
-      expect(text.trimEnd().split('\n').length, path).toBeLessThanOrEqual(32);
-      expect(text, path).toMatch(/^\/\/ @ts-check\n/);
-      expect(text, path).not.toMatch(/@type|@ts-(?!check)|\bas\b(?! keyprov)/);
+  it('are short programs, with no cast and no declaration', async () => {
+    const names = (await readdir('examples')).filter((name) => name.endsWith('.mjs'));
+    for (const name of names) {
+      const lines = await linesOf(join('examples', name));
+      expect(lines.length, name).toBeLessThanOrEqual(name === BASE || name === 'sign.mjs' ? 32 : 75);
+      expect(lines[0], name).toBe('// @ts-check');
+      expect(lines.join('\n'), name).not.toMatch(/@type|@ts-(?!check)|\bas const\b|from '\.\./);
     }
   });
 
   it('compile against the declarations that are shipped', async () => {
+    const names = (await readdir('examples')).filter((name) => name.endsWith('.mjs'));
     const options =
       '--allowJs --checkJs --strict --noEmit --skipLibCheck --target es2023 --module nodenext --types node';
+    const files = names.map((name) => join('examples', name));
     const tsc = join('node_modules', 'typescript', 'bin', 'tsc');
-    expect(await example(tsc, '--ignoreConfig', ...options.split(' '), ...EXAMPLES)).toEqual({ code: 0, stdout: '' });
+    expect(await ended(process.execPath, [tsc, '--ignoreConfig', ...options.split(' '), ...files])).toEqual({
+      code: 0,
+      stdout: '',
+    });
   });
 
   it('give a user a key, and sign with it in another process', async () => {
-    const made = await example('examples/provision.mjs', directory);
+    const made = await example(BASE, directory);
     expect(made.stdout).toMatch(/\nregistered ngc-[0-9a-f]{32} virtual\n$/);
     expect(made.code).toBe(0);
-    expect(await example('examples/sign.mjs', directory)).toEqual({ code: 0, stdout: 'tpm virtual true\n' });
+    expect(await example('sign.mjs', directory)).toEqual({ code: 0, stdout: 'tpm virtual true\n' });
   });
 
   it('say what is wrong, by code', async () => {
-    const sign = (...args: string[]) => example('examples/sign.mjs', directory, ...args);
+    const sign = (...args: string[]) => example('sign.mjs', directory, ...args);
     const wrong = [await sign('999999'), await sign('999999'), await sign('999999')];
     expect(wrong).toEqual([
       { code: 1, stdout: 'The PIN is wrong, 2 tries are left.\n' },
@@ -60,5 +102,129 @@ describe('the examples', () => {
       code: 1,
       stdout: 'No key: list the store to see what it has, or make a key.\n',
     });
+  });
+
+  it.each(Object.entries(VARIATIONS))(
+    '%s differs from the base program in few lines',
+    async (name, [count, output]) => {
+      const base = new Set((await linesOf(join('examples', BASE))).map((line) => line.trim()));
+      const lines = await linesOf(join('examples', name));
+      const others = lines.map((line) => line.trim()).filter((line) => line.length > 2 && !base.has(line));
+      expect(others.length, others.join('\n')).toBeLessThanOrEqual(count);
+      const { code, stdout } = await example(name, join(directory, name));
+      expect(stdout).toMatch(output);
+      expect(code).toBe(0);
+    },
+  );
+
+  it.each(Object.entries(PROGRAMS))('%s runs by itself', async (name, stdout) => {
+    expect(await example(name)).toEqual({ code: 0, stdout });
+  });
+
+  it('ask for a PIN in a window of one’s own', async () => {
+    const child = spawn(process.execPath, ['examples/own-pin-window.mjs', join(directory, 'own-pin')]);
+    const answers = ['1234', '271828', '271828'];
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+      const questions = stdout.match(/New PIN:\n|again:\n/g)?.length ?? 0;
+      while (answers.length > 3 - questions) child.stdin.write(`${answers.shift()}\n`);
+    });
+    expect(await once(child, 'close')).toEqual([0, null]);
+    expect(stdout).toMatch(
+      /\nYour PIN must be at least 6 characters long\.\n[\s\S]*\nregistered ngc-[0-9a-f]{32} virtual\n$/,
+    );
+  });
+
+  it('register with a service that runs already', async () => {
+    const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
+    const service = await startIdentityService({ users: [ada], pollIntervalS: 1, attestation: 'ignore' });
+    try {
+      const { url, ca, tenantId: tenant } = service;
+      const { certificate, privateKey } = await joinDevice(url, { ca, tenant, user: ada });
+      const files = Object.entries({ 'device.pem': certificate, 'device.key': privateKey, 'ca.pem': ca });
+      for (const [name, text] of files) await writeFile(join(directory, name), text);
+      const [pem, key, root] = files.map(([name]) => join(directory, name));
+      const tpm = `libtpms:${join(directory, 'entra-tpm')}`;
+      const own = join(directory, 'entra');
+      const { stdout } = await example(
+        'entra-device-code.mjs',
+        own,
+        url,
+        tenant,
+        ada.upn,
+        `${pem}`,
+        `${key}`,
+        tpm,
+        `${root}`,
+      );
+      expect(stdout).toMatch(/\nregistered ngc-[0-9a-f]{32} virtual\n$/);
+    } finally {
+      await service.close();
+    }
+  });
+
+  it('tell a machine from its clone, and a TPM from its past', async () => {
+    const at = (name: string) => join(directory, 'vdi', name);
+    const boot = (tpm: string, machine: string) =>
+      example('vdi-first-boot.mjs', `libtpms:${at(tpm)}`, at(machine), at('fleet'));
+    for (const machine of ['first', 'second']) await mkdir(at(machine), { recursive: true });
+    expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'first boot: make a key\n' });
+    for (const name of ['copy', 'old']) await cp(at('tpm'), at(name), { recursive: true });
+    expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'same TPM\n' });
+    expect(await boot('copy', 'second')).toEqual({ code: 1, stdout: 'clone: another machine has this TPM\n' });
+    expect(await boot('tpm', 'first')).toEqual({ code: 0, stdout: 'same TPM\n' });
+    expect(await boot('old', 'first')).toEqual({ code: 1, stdout: 'tpm-rolled-back\n' });
+    expect(await boot('other', 'first')).toEqual({ code: 1, stdout: 'tpm-replaced\n' });
+  });
+
+  it('ask AD CS for a certificate', async () => {
+    const [pem, key, out] = ['exchange.pem', 'exchange.key', 'ad-cs'].map((name) => join(directory, name));
+    const self = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=exchange', '-days', '2'];
+    await run('openssl', [...self, '-keyout', `${key}`, '-out', `${pem}`]);
+    const tpm = { KEYPROV_TPM: `libtpms:${join(directory, 'ad-cs-tpm')}` };
+    const { code, stdout } = await ended('sh', ['examples/ad-cs-request.sh', `${pem}`, `${out}`], tpm);
+    expect(stdout).toMatch(/KSP_NAME: .*\n {2}EK_INFO: .*\n {2}ATTESTATION_STATEMENT: .*\nsubject=CN = ada\n$/);
+    expect(code).toBe(0);
+  });
+
+  it('let OpenSSL sign with a key in a TPM', async () => {
+    const args = ['sim', '--', 'sh', 'examples/openssl.sh', join(directory, 'openssl')];
+    const { code, stdout } = await ended('keyprov', args);
+    expect(stdout).toMatch(/subject=CN = ada\nVerified OK\n[\s\S]*Microsoft Smartcard Login/);
+    expect(code).toBe(0);
+  });
+
+  it.each([
+    ['a TPM', 'libtpms', 'tpm virtual true pin-wrong 2\n'],
+    ['no TPM', 'none', 'software software true pin-wrong 4\n'],
+  ])('work in Electron with %s', async (_what, address, stdout) => {
+    const data = join(directory, `electron-${address}`);
+    const tpm = address === 'none' ? address : `${address}:${data}/tpm`;
+    const args = ['--import', './test/package/electron-stand-in.mjs', 'examples/electron/main.mjs'];
+    const environment = { USER_DATA: data, KEYPROV_TPM: tpm };
+    expect(await ended(process.execPath, args, environment)).toEqual({ code: 0, stdout });
+  });
+
+  it.each([
+    ['github-actions.yml', /^ {6}- run: (.+)$/gm],
+    ['gitlab-ci.yml', /^ {4}- (.+)$/gm],
+  ])('have steps of continuous integration that run: %s', async (file, step) => {
+    const project = join(directory, file);
+    await mkdir(join(project, 'node_modules', '.bin'), { recursive: true });
+    await symlink(ROOT, join(project, 'node_modules', 'keyprov'));
+    await symlink(join(directory, 'bin', 'keyprov'), join(project, 'node_modules', '.bin', 'keyprov'));
+    await cp('examples/ci/sign.test.mjs', join(project, 'sign.test.mjs'));
+    const text = await readFile(join('examples', 'ci', file), 'utf8');
+    const steps = [...text.matchAll(step)].map(([, command = '']) => command);
+    const [installing, testing] = [/apt-get|^npm ci$/, /sign\.test\.mjs/];
+    expect(steps.filter((command) => !installing.test(command) && !testing.test(command))).toEqual([]);
+    const ran = steps.filter((command) => testing.test(command));
+    expect(ran.length).toBe(2);
+    for (const command of ran) {
+      const { code, stdout } = await ended('sh', ['-c', command], { KEYPROV_TPM: undefined }, project);
+      expect(stdout, command).toMatch(command.includes('sim') ? /# pass 2\n/ : /# pass 1\n/);
+      expect(code, command).toBe(0);
+    }
   });
 });

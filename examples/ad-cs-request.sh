@@ -1,0 +1,11 @@
+#!/bin/sh
+# A certificate request with key attestation for AD CS (MS-WCCE): sh ad-cs-request.sh EXCHANGE-CERTIFICATE DIRECTORY
+# KEYPROV_TPM says where the TPM is. Verify the chain of the exchange certificate before you use it.
+set -eu
+exchange=$1
+directory=$2
+
+keyprov create --user ada@contoso.test --hardware required --attestation required --out "$directory"
+keyprov request --store "$directory" --format csr-wcce --exchange-certificate "$exchange" --name ada --out "$directory/ada.csr"
+keyprov inspect "$directory/ada.csr" | grep -E '^  (KSP_NAME|EK_INFO|ATTESTATION_STATEMENT):'
+openssl req -in "$directory/ada.csr" -noout -verify -subject

@@ -1,0 +1,41 @@
+// @ts-check
+// As provision.mjs, with a service of your own that registers keys. Here it is a map.
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import * as keyprov from 'keyprov';
+import { joinDevice, startIdentityService } from 'keyprov/testing';
+
+const [directory = 'example'] = process.argv.slice(2);
+const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
+// No maker has certified this TPM, so the service accepts its attestation key unseen.
+const service = await startIdentityService({ users: [ada], pollIntervalS: 1, attestation: 'ignore' });
+const { url, ca, tenantId: tenant } = service;
+const device = await joinDevice(url, { ca, tenant, user: ada });
+const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
+
+const registered = new Map();
+const store = await keyprov.openKeyStore(`${directory}/keys`);
+const outcome = await keyprov.provision({
+  user: ada.upn,
+  deviceId: device.deviceId,
+  store,
+  policy: keyprov.definePolicy({ hardware: 'required', attestation: 'required', pin: { minLength: 6 } }),
+  sources: keyprov.keySources({ tpm: `libtpms:${directory}/tpm` }),
+  prerequisites: 'skip',
+  mfa: keyprov.createMfaPrompt({ url, tenant, fetch, onCode: ({ message }) => console.log(message) }),
+  pin: new TextEncoder().encode('271828'),
+  registrar: {
+    address: 'https://keys.contoso.test',
+    resource: 'urn:ms-drs:localhost', // whom the access token is for
+    tenant,
+    challenge: async () => Uint8Array.from(randomBytes(32)),
+    register: async ({ body, user, clientRequestId }) => {
+      const id = createHash('sha256').update(body).digest('hex'); // the same request again is the same registration
+      if (!registered.has(id)) registered.set(id, randomUUID());
+      return { kid: registered.get(id), upn: user, clientRequestId, further: {} };
+    },
+  },
+});
+if (outcome.status === 'registered') console.log(outcome.status, outcome.record.id, outcome.record.assurance);
+
+await fetch.close();
+await service.close();

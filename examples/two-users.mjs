@@ -1,0 +1,35 @@
+// @ts-check
+// As provision.mjs, for two users of one device. Each has a key and a PIN; one store and one TPM hold both.
+import * as keyprov from 'keyprov';
+import { joinDevice, startIdentityService } from 'keyprov/testing';
+
+const [directory = 'example'] = process.argv.slice(2);
+const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
+const bob = { upn: 'bob@contoso.test', password: 'battery staple' };
+// No maker has certified this TPM, so the service accepts its attestation key unseen.
+const service = await startIdentityService({ users: [ada, bob], pollIntervalS: 1, attestation: 'ignore' });
+const { url, ca, tenantId: tenant } = service;
+
+const store = await keyprov.openKeyStore(`${directory}/keys`);
+for (const { user, pin } of [
+  { user: ada, pin: '271828' },
+  { user: bob, pin: '314159' },
+]) {
+  const device = await joinDevice(url, { ca, tenant, user });
+  const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
+  const outcome = await keyprov.provision({
+    user: user.upn,
+    deviceId: device.deviceId,
+    store,
+    policy: keyprov.definePolicy({ hardware: 'required', attestation: 'required', pin: { minLength: 6 } }),
+    sources: keyprov.keySources({ tpm: `libtpms:${directory}/tpm` }),
+    prerequisites: 'skip',
+    mfa: keyprov.createMfaPrompt({ url, tenant, fetch, onCode: ({ message }) => console.log(message) }),
+    pin: new TextEncoder().encode(pin),
+    registrar: await keyprov.openKeyRegistrar({ url, tenant, fetch }),
+  });
+  if (outcome.status === 'registered') console.log(user.upn, outcome.record.id, outcome.record.assurance);
+  await fetch.close();
+}
+
+await service.close();
