@@ -31,6 +31,7 @@ const NO_ENTRANCE: Readonly<Record<string, string>> = {
   findSignatureProblem: PARSED,
   findWindowsError: 'it looks a number or a name up',
   loadAttestationKey: TPM,
+  loadTpmRoots: 'it takes a path: test/unit/registration/tpm-roots.test.ts',
   loadRecording: 'it takes a path: test/unit/storage/read-input.test.ts',
   parseLampsAttestation: PARSED,
   parseWcceAttributes: PARSED,

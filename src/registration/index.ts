@@ -1,4 +1,4 @@
-/** Identity services and directories: discovery, sign-in, tokens, key registration, Microsoft Graph, LDAP, synchronization. */
+/** Identity services and directories: discovery, sign-in, tokens, key registration, Microsoft Graph, LDAP, synchronization; and the certificates of TPM makers. */
 
 export type { ErrorDetails } from '../errors/service-error.ts';
 export { type MisplacedKey, type RetryClass, ServiceError, type ServiceErrorOptions } from '../errors/service-error.ts';
@@ -67,4 +67,5 @@ export {
 } from './sync-status.ts';
 export { type RegisteredKeyId, takeBackKey } from './take-back.ts';
 export type { IssuedTokens } from './token-endpoint.ts';
+export { loadTpmRoots, type TpmAuthority, type TpmRoots } from './tpm-roots.ts';
 export type { TlsTrust } from './verified-tls.ts';

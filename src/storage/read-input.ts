@@ -1,4 +1,6 @@
 import { createReadStream } from 'node:fs';
+import { opendir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Bytes, concat } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
@@ -19,3 +21,31 @@ export async function readInput(path: string, { signal }: SignalOptions = {}): P
   });
   return bytes;
 }
+
+/**
+ * The paths of the file at `path`, or of all files in that directory and below it, sorted. Links to files count, links to
+ * directories do not. @throws KeyprovError `store-io` where there are more than `most`; what the file system says.
+ */
+export async function listFiles(path: string, most: number): Promise<string[]> {
+  if (!(await stat(path)).isDirectory()) return [path];
+  const files: string[] = [];
+  const directories = [path];
+  for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
+    for await (const entry of await opendir(directory)) {
+      const below = join(directory, entry.name);
+      if (entry.isDirectory()) directories.push(below);
+      else if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(below)))) files.push(below);
+      if (files.length + directories.length > most) {
+        throw new KeyprovError('store-io', `${path}: more than ${most} files, which are the most that are read`);
+      }
+    }
+  }
+  return files.sort();
+}
+
+/** Whether a link leads to a file, or nowhere, which reading it tells. */
+const leadsToFile = (link: string): Promise<boolean> =>
+  stat(link).then(
+    (found) => found.isFile(),
+    () => true,
+  );
