@@ -1,12 +1,17 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
+  buildActivationChallenge,
   decodeActivationChallenge,
   decodeActivationResponse,
   encodeActivationChallenge,
   encodeActivationResponse,
   isActivated,
 } from '../../../src/attestation/activation-challenge.ts';
-import { fromHex } from '../../../src/bytes.ts';
+import { fromBase64Url, fromHex } from '../../../src/bytes.ts';
+import { TPM_ALG } from '../../../src/tpm/constants.ts';
+import type { TpmtPublic } from '../../../src/tpm/structures/object.ts';
+import { akTemplate, ekTemplate } from '../../../src/tpm/templates.ts';
 import { refusal } from '../../refusal.ts';
 
 const challenge = { version: 1, credentialBlob: fromHex('0102'), encryptedSecret: fromHex('ff') } as const;
@@ -31,8 +36,16 @@ describe('a challenge and its response', () => {
     [{ version: 1, secret: 7 }],
     [{ version: 1, secret: '00', more: 1 }],
   ])('are not read from %j', (json) => {
-    expect(refusal(() => decodeActivationResponse(json))).toMatch(/^credential-invalid: /);
-    expect(refusal(() => decodeActivationChallenge(json))).toMatch(/^credential-invalid: /);
+    expect(refusal(() => decodeActivationResponse(json))).toMatch(/^credential-invalid: activation: /);
+    expect(refusal(() => decodeActivationChallenge(json))).toMatch(/^credential-invalid: activation: /);
+  });
+
+  it('say what is wrong with them, and keep the cause', () => {
+    expect(refusal(() => decodeActivationResponse({ version: '1', secret: '00' }))).toBe(
+      'credential-invalid: activation: version: "1", not 1',
+    );
+    const odd = () => decodeActivationResponse({ version: 1, secret: '0' });
+    expect(odd).toThrow(expect.objectContaining({ cause: expect.any(TypeError) }));
   });
 });
 
@@ -45,5 +58,26 @@ describe('isActivated', () => {
 
   it('never holds for an empty secret', () => {
     expect(isActivated({ version: 1, secret: new Uint8Array(0) }, new Uint8Array(0))).toBe(false);
+  });
+});
+
+describe('buildActivationChallenge', () => {
+  it.each([
+    ['L-1', 2048, 32],
+    ['H-6', 3072, 48],
+  ] as const)('makes a new secret for an %s, as long as its digest', (template, modulusLength, size) => {
+    const { publicKey } = generateKeyPairSync('rsa', { modulusLength });
+    const unique = fromBase64Url(String(publicKey.export({ format: 'jwk' }).n));
+    const ek = { ...ekTemplate(template), unique } as TpmtPublic;
+    const [one, two] = [1, 2].map(() => buildActivationChallenge({ ek, ak: akTemplate('rsa-2048') }));
+    expect(one?.secret).toHaveLength(size);
+    expect(one?.secret).not.toEqual(two?.secret);
+    expect(one?.challenge).toMatchObject({ version: 1, encryptedSecret: { length: modulusLength / 8 } });
+    expect(one?.challenge.credentialBlob).toHaveLength(2 + size + 2 + size);
+  });
+
+  it('refuses an endorsement key with an unknown name algorithm', () => {
+    const ek = { ...ekTemplate('L-1'), nameAlg: TPM_ALG.SM3_256 } as TpmtPublic;
+    expect(refusal(() => buildActivationChallenge({ ek, ak: akTemplate('rsa-2048') }))).toMatch(/^key-invalid: /);
   });
 });

@@ -1,6 +1,6 @@
 import { constants, createDecipheriv, createECDH, generateKeyPairSync, privateDecrypt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type Credential, makeCredential, protectCredential } from '../../../src/attestation/credential.ts';
 import { concat, fromBase64Url, fromHex, toHex, utf8, view } from '../../../src/bytes.ts';
 import { type HashName, hmac, kdfa, kdfe } from '../../../src/crypto/kdf.ts';
@@ -105,21 +105,64 @@ describe('makeCredential', () => {
       makeCredential({ ek, objectName: objectNameBytes, secret: new Uint8Array(length) });
     expect(make(1).credentialBlob.length).toBe(2 + 32 + 2 + 1);
     expect(make(32).credentialBlob.length).toBe(2 + 32 + 2 + 32);
-    expect(() => make(0)).toThrow(RangeError);
-    expect(() => make(33)).toThrow(RangeError);
+    const message = (length: number) => `a secret of ${length} bytes: for this endorsement key it must have 1 to 32`;
+    for (const length of [0, 33]) expect(() => make(length)).toThrow(new RangeError(message(length)));
   });
 
   const template = ekTemplate('L-2');
   const ecc = template.type === TPM_ALG.ECC ? template : undefined;
-  it.each<[string, TpmtPublic]>([
-    ['a signing key', akTemplate('p-256')],
-    ['a key that is no point on its curve', template],
-    ['a key with an unknown name algorithm', { ...template, nameAlg: TPM_ALG.SM3_256 } as TpmtPublic],
+  const withCipher = (symmetric: object) => ({ ...ecc, parameters: { ...ecc?.parameters, symmetric } }) as TpmtPublic;
+  const withAttribute = (attribute: object) =>
+    ({ ...template, objectAttributes: { ...template.objectAttributes, ...attribute } }) as TpmtPublic;
+  const hashKey = { ...template, type: TPM_ALG.KEYEDHASH } as unknown as TpmtPublic;
+  const sm3 = { ...template, nameAlg: TPM_ALG.SM3_256 } as TpmtPublic;
+  const { AES, CAMELLIA, CBC, CFB } = TPM_ALG;
+  it.each<[string, TpmtPublic, string]>([
+    ['a signing key', akTemplate('p-256'), 'it is not a storage key'],
+    ['a key that decrypts without limits', withAttribute({ restricted: false }), 'it is not a storage key'],
+    ['a key that does not decrypt', withAttribute({ decrypt: false }), 'it is not a storage key'],
+    ['a key of another kind', hashKey, 'it is not an RSA or ECC key'],
+    ['a key with an unknown name algorithm', sm3, 'its name algorithm is 0x12'],
+    ['a key without a cipher', withCipher({ algorithm: TPM_ALG.NULL }), 'its cipher is not AES-CFB'],
     [
       'a key with another cipher',
-      { ...ecc, parameters: { ...ecc?.parameters, symmetric: { algorithm: TPM_ALG.NULL } } } as TpmtPublic,
+      withCipher({ algorithm: CAMELLIA, keyBits: 128, mode: CFB }),
+      'its cipher is not AES-CFB',
     ],
-  ])('refuses %s', (_, ek) => {
-    expect(refusal(() => makeCredential({ ek, objectName: objectNameBytes, secret }))).toMatch(/^key-invalid: /);
+    ['a key with another mode', withCipher({ algorithm: AES, keyBits: 128, mode: CBC }), 'its cipher is not AES-CFB'],
+    ['a key with another size', withCipher({ algorithm: AES, keyBits: 127, mode: CFB }), 'its cipher is not AES-CFB'],
+  ])('refuses %s', (_, ek, why) => {
+    const make = () => makeCredential({ ek, objectName: objectNameBytes, secret });
+    expect(refusal(make)).toContain(`key-invalid: no credential can be made for this endorsement key: ${why}`);
+    expect(make).toThrow(
+      expect.objectContaining({ remedy: 'give the public area of a key made from an endorsement key template' }),
+    );
+  });
+
+  it('refuses a key that is no point on its curve', () => {
+    const make = () => makeCredential({ ek: template, objectName: objectNameBytes, secret });
+    expect(refusal(make)).toMatch(/^key-invalid: /);
+  });
+
+  it('takes a cipher of 192 bits', () => {
+    const seed = fromHex(vectors.p256.seed);
+    const ek = withCipher({ algorithm: AES, keyBits: 192, mode: CFB });
+    const credentialBlob = protectCredential({ ek, objectName: objectNameBytes, secret }, seed);
+    expect(recover({ credentialBlob, encryptedSecret: seed }, seed, 'sha256', 256, 192)).toBe(`0020${vectors.secret}`);
+  });
+
+  it('wipes the seed, the keys made of it and the secret', () => {
+    const fill = vi.spyOn(Uint8Array.prototype, 'fill');
+    const ek = decode(TPM2B_PUBLIC, fromHex(vectors.p256.ekPublic));
+    try {
+      protectCredential({ ek, objectName: objectNameBytes, secret }, fromHex(vectors.p256.seed));
+      const inProtect = fill.mock.contexts.map((bytes) => (bytes as Uint8Array).length);
+      expect(inProtect).toEqual(expect.arrayContaining([16, 32, 34]));
+      fill.mockClear();
+      makeCredential({ ek, objectName: objectNameBytes, secret });
+      expect(fill.mock.contexts.length).toBeGreaterThan(inProtect.length);
+    } finally {
+      fill.mockRestore();
+    }
   });
 });

@@ -9,7 +9,7 @@ import {
   verifyEkCertificate,
 } from '../../../src/attestation/verify-ek-certificate.ts';
 import { concat, fromBase64Url, fromHex, toHex, utf8 } from '../../../src/bytes.ts';
-import { derValue, TAG } from '../../../src/crypto/der-write.ts';
+import { DER_NULL, derOid, derSequence, derText, derValue, TAG } from '../../../src/crypto/der-write.ts';
 import { encodePem } from '../../../src/crypto/pem.ts';
 import { decodeSpki, encodePkcs1, encodeSpki } from '../../../src/crypto/public-key.ts';
 import { parseCertificate } from '../../../src/crypto/x509.ts';
@@ -79,6 +79,14 @@ describe('parseEkCertificate', () => {
     ]);
   });
 
+  it('takes a specification that cannot be read for none', async () => {
+    const wrong = (value: Uint8Array) =>
+      ['2.5.29.9', false, derSequence(derSequence(derOid('2.23.133.2.16'), derValue(TAG.SET, value)))] as const;
+    for (const value of [DER_NULL, derSequence(derText('printable', '2.0')), derSequence(derText('utf8', '2.0'))]) {
+      expect((await parseEkCertificate(await issueEk({ extensions: [wrong(value)] }))).specification).toBeUndefined();
+    }
+  });
+
   it('reads an RSA key that is named by id-RSAES-OAEP', async () => {
     const key = decodeSpki(spki);
     if (key.kty !== 'RSA') throw new Error('an RSA key is expected');
@@ -144,6 +152,40 @@ describe('verifyEkCertificate', () => {
     expect(result.findings.map(({ id }) => id).slice(-6)).toEqual([
       ...['ek-certificate', 'ek-key', 'ek-key-usage', 'ek-strength', 'ek-manufacturer', 'ek-specification'],
     ]);
+    expect(result.findings.map(({ detail }) => detail).slice(-6)).toEqual([
+      'the certificate can be read',
+      'it is for the endorsement key',
+      'its key is for endorsement',
+      'its key is strong enough',
+      'the TPM was made by id:53544D20',
+      'it is for a TPM 2.0',
+    ]);
+  });
+
+  it('says what is wrong', async () => {
+    const details = async (spec: CertificateSpec, options: Partial<VerifyEkCertificateOptions> = {}) => {
+      const result = await verifyEkCertificate(await issueEk(spec), { roots: [root.der], ek, ...options });
+      expect(result.ok).toBe(false);
+      return result.findings.filter(({ status }) => status === 'fail').map(({ id, detail }) => `${id}: ${detail}`);
+    };
+    const other = { ...ekTemplate('L-1'), unique: new Uint8Array(256).fill(0xd1) } as TpmtPublic;
+    expect(await details({}, { ek: other })).toEqual(['ek-key: it is for another key']);
+    expect(await details({ keyUsage: [4] })).toEqual(['ek-key-usage: its key usage is not that of an endorsement key']);
+    expect(await details({ extensions: [specificationExtension('1.2', 2, 116)] })).toEqual([
+      'ek-specification: it is for a TPM of family 1.2',
+    ]);
+    const ed25519 = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'der' });
+    expect((await details({ spki: ed25519 })).map((detail) => detail.slice(0, 30))).toEqual([
+      'ek-key: SPKI: unknown algorith',
+      'ek-key-usage: SPKI: unknown al',
+      'ek-strength: SPKI: unknown alg',
+    ]);
+  });
+
+  it('wants key agreement of a key on a curve', async () => {
+    const onCurve = (keyUsage: readonly number[]) => verify({ spki: undefined as never, keyUsage }, { ek: undefined });
+    expect(await onCurve([4])).toEqual([]);
+    expect(await onCurve([2])).toEqual(['ek-key-usage']);
   });
 
   const named = (id: string) => ({ names: [{ directory: [[['2.23.133.2.1', id]]] }] }) as const;
@@ -188,10 +230,10 @@ describe('verifyEkCertificate', () => {
   });
 
   it('says so for bytes that are no certificate', async () => {
-    expect(failures(await verifyEkCertificate(fromHex('3000'), { roots: [root.der] }))).toEqual([
-      'chain/certificate',
-      'ek-certificate',
-    ]);
+    const result = await verifyEkCertificate(fromHex('3000'), { roots: [root.der] });
+    expect(failures(result)).toEqual(['chain/certificate', 'ek-certificate']);
+    expect(result.findings.at(-1)?.detail).toMatch(/^X\.509 certificate: it cannot be read: /);
+    expect([result.ok, result.certificate]).toEqual([false, undefined]);
   });
 });
 
