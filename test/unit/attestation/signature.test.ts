@@ -5,6 +5,7 @@ import { fromHex, toHex, utf8 } from '../../../src/bytes.ts';
 import { decode, encode } from '../../../src/tpm/codec/index.ts';
 import { TPM_ALG } from '../../../src/tpm/constants.ts';
 import { TPMT_SIGNATURE, type TpmtSignature } from '../../../src/tpm/structures/algorithm.ts';
+import type { TpmtPublic } from '../../../src/tpm/structures/object.ts';
 import { akTemplate, userKeyTemplate } from '../../../src/tpm/templates.ts';
 import { flipped, paperKey, signAs } from './paper-tpm.ts';
 
@@ -66,8 +67,19 @@ describe('decodeBareSignature', () => {
 
   it('refuses a signer that names no scheme', () => {
     const { area } = paperKey(userKeyTemplate('rsa-2048'), 'user');
-    const build = () => decodeBareSignature(area, new Uint8Array(256));
-    expect(build).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
+    const message = 'the signing key has no signing scheme in its public area';
+    expect(() => decodeBareSignature(area, new Uint8Array(256))).toThrow(
+      expect.objectContaining({ code: 'statement-invalid', message }),
+    );
+  });
+
+  it('refuses ECDSA by a key that is not on a curve', () => {
+    const { area } = paperKey(akTemplate('rsa-2048'), 'ak');
+    const scheme = { scheme: TPM_ALG.ECDSA, details: { hashAlg: hash } };
+    const odd = { ...area, parameters: { ...area.parameters, scheme } } as unknown as TpmtPublic;
+    expect(() => decodeBareSignature(odd, fromHex('3006020101020102'))).toThrow(
+      expect.objectContaining({ code: 'statement-invalid', message: 'ECDSA with a key that is not on a curve' }),
+    );
   });
 });
 

@@ -1,10 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { type AttestationStatement, decodeStatement, encodeStatement } from '../../../src/attestation/index.ts';
+import {
+  type AttestationStatement,
+  decodePublicArea,
+  decodeStatement,
+  encodeStatement,
+} from '../../../src/attestation/index.ts';
 import { fromHex } from '../../../src/bytes.ts';
 import { decodeSpkiPem } from '../../../src/crypto/public-key.ts';
+import { CodecError } from '../../../src/errors/codec-error.ts';
 import { decode } from '../../../src/tpm/codec/index.ts';
 import { publicKeyOf } from '../../../src/tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../../src/tpm/structures/object.ts';
+import { refusal } from '../../refusal.ts';
 import { flipped, paperStatement } from './paper-tpm.ts';
 
 const certificates = [fromHex('3003020101'), fromHex('3003020102')];
@@ -40,8 +47,19 @@ describe('encodeStatement', () => {
 
   it.each(['pubArea', 'certInfo', 'signature'] as const)('refuses a %s that cannot be read', (part) => {
     const broken = { ...genuine, [part]: genuine[part].subarray(1) };
-    expect(() => encodeStatement(broken)).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
+    expect(() => encodeStatement(broken)).toThrow(
+      expect.objectContaining({
+        code: 'statement-invalid',
+        message: 'attestation statement: one of its structures cannot be read',
+        cause: expect.any(Error),
+      }),
+    );
   });
+});
+
+it('decodePublicArea reads a public area and nothing else', () => {
+  expect(decodePublicArea(genuine.pubArea)).toEqual(decode(TPMT_PUBLIC, genuine.pubArea));
+  expect(() => decodePublicArea(genuine.pubArea.subarray(1))).toThrow(CodecError);
 });
 
 describe('decodeStatement', () => {
@@ -90,6 +108,26 @@ describe('decodeStatement', () => {
     ['a creation of null', { ...json, creation: null }],
   ])('refuses %s', (_, value) => {
     expect(() => decodeStatement(value)).toThrow(expect.objectContaining({ code: 'statement-invalid' }));
+  });
+
+  it.each<[string, unknown, string]>([
+    ['of version 2', { ...json, version: 2 }, 'version 2 is not known; read it with the keyprov that wrote it'],
+    ['with another member', { ...json, ak: { ...json.ak, x: 1 } }, 'ak.x is not a member that is known here'],
+    ['with a member of the name of a method', { ...json, toString: '' }, 'toString is not a member that is known here'],
+    ['with half a byte', { ...json, certInfo: '0' }, 'certInfo: not an even number of hexadecimal digits'],
+    [
+      'with another key',
+      { ...json, ak: { ...json.ak, publicKey: 'x' } },
+      'ak.publicKey is not what the structures give',
+    ],
+    ['with a text for a creation', { ...json, creation: 'x' }, 'creation: not an object'],
+  ])('says what is wrong with one %s', (_, value, problem) => {
+    expect(refusal(() => decodeStatement(value))).toBe(`statement-invalid: attestation statement: ${problem}`);
+  });
+
+  it('keeps the cause', () => {
+    const thrown = () => decodeStatement({ ...json, certInfo: '0' });
+    expect(thrown).toThrow(expect.objectContaining({ cause: expect.any(TypeError) }));
   });
 
   it('refuses a statement whose signature was replaced but not its bare form', () => {
