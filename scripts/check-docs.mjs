@@ -1,6 +1,6 @@
 // Checks the pages of the root and of docs/: every `ts` block compiles against the sources, every `sh run` block runs (in an
 // empty directory with `keyprov` and `scripts/` at hand), a block that names a file of examples/ is an excerpt of it, links
-// lead to files, and the README is at most 150 lines long. The `@example` blocks of src/ compile as well.
+// lead to files and headings, and the README is at most 150 lines long. The `@example` blocks of src/ compile as well.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -55,11 +55,27 @@ function keepForCompiler(file, { line, lines }) {
   writeFileSync(join(folder, 'ts', `${name}-${line}.ts`), `${'\n'.repeat(line - 1)}${lines.join('\n')}\nexport {};\n`);
 }
 
+/** The anchors of a page's headings, as GitHub makes them. */
+function anchorsOf(path) {
+  const headings = readFileSync(join(root, path), 'utf8').match(/^#+ .+$/gm) ?? [];
+  return new Set(
+    headings.map((heading) =>
+      heading
+        .replace(/^#+ /, '')
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+}
+
 function checkLinks(file, page) {
   for (const [, target] of page.replace(/^\s*```[\s\S]*?^\s*```/gm, '').matchAll(/\]\(([^)\s]+)\)/g)) {
-    if (/^(https?:|mailto:|#)/.test(target)) continue;
+    if (/^(https?:|mailto:)/.test(target)) continue;
     counted.links++;
-    if (!existsSync(join(root, dirname(file), target.replace(/#.*$/, '')))) problems.push(`${file}: no file ${target}`);
+    const [path, anchor] = target.startsWith('#') ? [file, target.slice(1)] : join(dirname(file), target).split('#');
+    if (!existsSync(join(root, path))) problems.push(`${file}: no file ${target}`);
+    else if (anchor !== undefined && !anchorsOf(path).has(anchor)) problems.push(`${file}: no heading for ${target}`);
   }
 }
 

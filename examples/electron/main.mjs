@@ -48,9 +48,9 @@ ipcMain.handle('sign', (_event, id, data, pinText) =>
   ),
 );
 
-await app.whenReady();
-const path = (name) => fileURLToPath(new URL(name, import.meta.url));
-const window = new BrowserWindow({
-  webPreferences: { preload: path('preload.cjs'), contextIsolation: true, sandbox: true },
+// Not awaited: Electron is ready only after this module has been loaded.
+app.whenReady().then(() => {
+  const path = (name) => fileURLToPath(new URL(name, import.meta.url));
+  const webPreferences = { preload: path('preload.cjs'), contextIsolation: true, sandbox: true };
+  return new BrowserWindow({ webPreferences }).loadFile(path('index.html'));
 });
-await window.loadFile(path('index.html'));

@@ -195,6 +195,25 @@ describe('the examples', () => {
     expect(code).toBe(0);
   });
 
+  it('sign with a key of tpm2-tools', async () => {
+    const script = `cd '${directory}' && tpm2_createprimary -Q -C o -G ecc -c srk.ctx && tpm2_evictcontrol -Q -C o -c srk.ctx 0x81000001 &&
+      tpm2_flushcontext -t && tpm2_create -Q -C 0x81000001 -G ecc -u key.pub -r key.priv && echo hello > letter &&
+      node '${join(ROOT, 'examples', 'migrate-tpm2-tools.mjs')}' key.pub key.priv letter`;
+    expect(await ended('keyprov', ['sim', '--', 'sh', '-c', script])).toEqual({ code: 0, stdout: 'true\n' });
+  });
+
+  it('have an image for containers whose command runs', async () => {
+    const text = await readFile('examples/container/Dockerfile', 'utf8');
+    const [, list = ''] = /^CMD (.+)$/m.exec(text) ?? [];
+    const [npx, program, ...args] = JSON.parse(list);
+    expect([npx, program]).toEqual(['npx', 'keyprov']);
+    const [, store = ''] = /^ENV KEYPROV_STORE=(.+)$/m.exec(text) ?? [];
+    expect(text).toContain(`VOLUME ${store.split('/').slice(0, 2).join('/')}\n`);
+    const { code, stdout } = await ended('keyprov', args, { KEYPROV_STORE: join(directory, 'container') });
+    expect(stdout).toMatch(/a TPM can be opened/);
+    expect(code).toBe(0);
+  });
+
   it.each([
     ['a TPM', 'libtpms', 'tpm virtual true pin-wrong 2\n'],
     ['no TPM', 'none', 'software software true pin-wrong 4\n'],
