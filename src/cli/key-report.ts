@@ -12,20 +12,26 @@ const WHERE = { hardware: 'in a TPM', virtual: 'in a virtual TPM', software: 'in
 /** One line of a table. */
 export const row = (name: string, value: string): string => `${name.padEnd(12)} ${value}`;
 
+/** A name, and what there is to say. */
+export type ReportRow = readonly [name: string, value: string];
+
 /** A key for people. */
-export function keyLines({ record, registration }: ReportedKey): string[] {
-  const lines = [
-    row('id', record.id),
-    row('user', registration?.user ?? record.user ?? 'nobody named'),
-    row('device', registration?.deviceId ?? record.deviceId ?? 'none named'),
-    row('key', `${record.algorithm} ${WHERE[record.assurance]}, ${record.hasPin ? 'with a PIN' : 'without a PIN'}`),
-    row('key ID', toBase64(keyIdOf({ record }))),
+export const keyLines = (key: ReportedKey): string[] => keyRows(key).map(([name, value]) => row(name, value));
+
+/** The same, for who shows it in another way. */
+export function keyRows({ record, registration }: ReportedKey): ReportRow[] {
+  const rows: ReportRow[] = [
+    ['id', record.id],
+    ['user', registration?.user ?? record.user ?? 'nobody named'],
+    ['device', registration?.deviceId ?? record.deviceId ?? 'none named'],
+    ['key', `${record.algorithm} ${WHERE[record.assurance]}, ${record.hasPin ? 'with a PIN' : 'without a PIN'}`],
+    ['key ID', toBase64(keyIdOf({ record }))],
   ];
-  if (registration === undefined) return [...lines, row('registered', 'no')];
+  if (registration === undefined) return [...rows, ['registered', 'no']];
   const { kid, service, registered, attestationLevel, aikStatus } = registration;
   const proof = attestationLevel === 'none' ? 'none' : `by the TPM, attestation key ${aikStatus}`;
   const where = `${kid} at ${service}, ${registered.toISOString()}`;
-  return [...lines, row('registered', where), row('attestation', proof)];
+  return [...rows, ['registered', where], ['attestation', proof]];
 }
 
 /** The same for programs. No secret is in it. */

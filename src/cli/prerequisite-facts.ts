@@ -21,7 +21,8 @@ import type { Environment } from './command.ts';
 
 /** What the prerequisites are checked with. */
 export interface PrerequisiteSources extends RunOwner {
-  readonly store: KeyStore;
+  /** Undefined if there is none yet. */
+  readonly store: KeyStore | undefined;
   /** Of the TPM, or `none`. */
   readonly address: string;
   readonly merged: MergedPolicy;
@@ -104,6 +105,7 @@ async function hasKey({ store, ...owner }: PrerequisiteSources): Promise<boolean
   const isOwn = ({ state }: { readonly state: RunOwner }) =>
     state.user.toLowerCase() === owner.user.toLowerCase() &&
     state.deviceId.toLowerCase() === owner.deviceId.toLowerCase();
+  if (store === undefined) return false;
   if ((await listRuns(store)).some(isOwn)) return false;
   return (await listRegistrations(store, owner)).length > 0;
 }

@@ -33,7 +33,8 @@ const LONGEST_WAIT = 3_600_000;
 /** Milliseconds that a try may wait for those of other processes, of which each takes a third of a second. */
 const LOCK_TIMEOUT = 60_000;
 
-const FOLDER = 'pin-attempts';
+/** Where the counts are, below the directory of the store. */
+export const PIN_TRY_FOLDER = 'pin-attempts';
 
 /**
  * Opens the log of PIN tries in the folder `pin-attempts` of a directory, which may be that of a key store; what is
@@ -41,7 +42,7 @@ const FOLDER = 'pin-attempts';
  * @throws KeyprovError `store-io`; `not-private` if the folder belongs to another user, or if others may write in it.
  */
 export async function openPinTryLog(directory: string, { now = Date.now }: PinTryLogOptions = {}): Promise<PinTryLog> {
-  return new PinTryLog(await openStoreDirectory(join(absolutePath(directory), FOLDER)), now);
+  return new PinTryLog(await openStoreDirectory(join(absolutePath(directory), PIN_TRY_FOLDER)), now);
 }
 
 /**

@@ -10,6 +10,8 @@ const filesWith = (pattern: RegExp) => sources.filter((path) => pattern.test(cod
 
 /** The identity service for tests: it serves, and connects to nobody. */
 const SERVER = 'src/testing/identity-service/listen.ts';
+/** The pages of commands: without TLS, since they are for this machine only. */
+const PAGES = 'src/cli/web/page-server.ts';
 
 describe('the border to the terminal', () => {
   it('has one file that writes', () => {
@@ -35,6 +37,7 @@ describe('the border to the terminal', () => {
 describe('the border to the network', () => {
   it('has one file that decides how TLS is verified', () => {
     expect(usersOf('node:tls', 'tls', 'node:https', 'https', 'node:http2', 'node:http')).toEqual([
+      PAGES,
       'src/registration/verified-tls.ts',
       SERVER,
     ]);
@@ -43,6 +46,13 @@ describe('the border to the network', () => {
     ).toEqual(['src/registration/verified-tls.ts', SERVER]);
     // Of the one that serves: clients are asked for a certificate, and those without a good one are nobody's.
     expect(codeOf(SERVER)).toContain('requestCert: true, rejectUnauthorized: false');
+  });
+
+  it('is not reached by the pages of commands', () => {
+    expect(codeOf(PAGES)).toContain(
+      "import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';",
+    );
+    expect(codeOf(PAGES).match(/\.listen\(.*\)/g)).toEqual([".listen(0, '127.0.0.1')"]);
   });
 
   it('has one file that connects with TLS to services, and one to directories', () => {

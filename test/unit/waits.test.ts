@@ -17,6 +17,9 @@ const ENDS: Readonly<Record<string, string>> = {
   'src/cli/commands/inspect.ts': 'fileIo, by the signal of the command',
   'src/cli/commands/sim.ts': 'the command of the user, which gets the signals',
   'src/cli/service-connection.ts': 'nothing is waited for: what is made is made once',
+  'src/cli/web/open-browser.ts': 'nothing is waited for: the browser is on its own',
+  'src/cli/web/page-server.ts':
+    'the times of requests and polls, and the end of the command, which cuts all connections',
   'src/cli/terminal/command-output.ts':
     'its limit of time, and the signal of the command; both end what it has started',
   'src/cli/terminal/line-reader.ts': 'the signal of the command',

@@ -19,7 +19,7 @@ import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
 /** What doctor found about one thing. */
-interface Check {
+export interface Check {
   readonly name: string;
   /** `missing` is no fault where something else is used. */
   readonly status: 'ok' | 'missing' | 'problem';
@@ -83,7 +83,8 @@ function checkNode(): Check {
   return { name: 'node', status: 'problem', detail, remedy: 'install 20.19 or newer of 20, or 22.12 or newer' };
 }
 
-async function checkAll(environment: Environment): Promise<Check[]> {
+/** Everything that doctor looks at. */
+export async function checkAll(environment: Environment): Promise<Check[]> {
   return await Promise.all([
     checkNode(),
     checkMachine(),

@@ -73,6 +73,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./doctor.ts')).doctorCommand,
   },
   {
+    name: 'dashboard',
+    summary: 'show all of that on a page for help desks',
+    load: async () => (await import('./dashboard.ts')).dashboardCommand,
+  },
+  {
     name: 'tpm',
     summary: 'say what takes the room in a TPM, and flush it',
     load: async () => (await import('./tpm.ts')).tpmCommand,

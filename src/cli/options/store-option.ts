@@ -34,7 +34,7 @@ export async function openExistingStore(given: Arguments, { environment }: Conte
  * The directory that the arguments name, whether it is there or not: an absolute path.
  * @throws KeyprovError `store-io` if they name none, and this user has no home directory.
  */
-function storePath(given: Arguments, environment: Environment): string {
+export function storePath(given: Arguments, environment: Environment): string {
   const path = knownStorePath(given, environment);
   if (path !== undefined) return path;
   throw new KeyprovError('store-io', 'it cannot be said where your key store is: this user has no home directory', {

@@ -18,12 +18,14 @@ export interface NamedTpm {
   readonly hierarchyAuth?: HierarchyAuth;
 }
 
-/** The option `--tpm`, and that for the passwords that its hierarchies may have. */
+/** The option `--tpm`. */
+export function tpmOption(): Option {
+  return valueOption('--tpm <address>', `where the TPM is (default: $${TPM_VARIABLE}, or auto)`);
+}
+
+/** The same, and the option for the passwords that its hierarchies may have. */
 export function tpmOptions(): Option[] {
-  return [
-    valueOption('--tpm <address>', `where the TPM is (default: $${TPM_VARIABLE}, or auto)`),
-    repeatableOption('--tpm-auth <name=file>', 'password of owner, endorsement or srk'),
-  ];
+  return [tpmOption(), repeatableOption('--tpm-auth <name=file>', 'password of owner, endorsement or srk')];
 }
 
 /**

@@ -34,3 +34,6 @@ export function repeatableOption(flags: string, description: string): Option {
 export function isRequiredOption(option: Option): boolean {
   return option instanceof ValueOption && option.isRequired;
 }
+
+/** The option `--open` of commands that show a page. */
+export const openOption = (): Option => new Option('--open', 'try to open the page in your browser');

@@ -1,0 +1,32 @@
+import type { Command } from 'commander';
+import type { CliCommand } from '../command.ts';
+import { policyFileOptions } from '../options/policy-option.ts';
+import { storeOption } from '../options/store-option.ts';
+import { tpmOption } from '../options/tpm-option.ts';
+import { openOption, valueOption } from '../options/value-option.ts';
+
+/** `keyprov dashboard`. */
+export const dashboardCommand: CliCommand = {
+  name: 'dashboard',
+  examples: ['keyprov dashboard --open', 'keyprov dashboard --user ada@contoso.com --dsregcmd status.txt'],
+  define,
+  // The page is loaded only if it is shown.
+  run: async (given, context) => await (await import('../web/show-dashboard.ts')).showDashboard(given, context),
+};
+
+function define(command: Command): void {
+  command.description(
+    'show a page for help desks, in a browser on this machine: TPMs, prerequisites, policy, keys, runs and errors; it ' +
+      'changes nothing, and asks for no PIN',
+  );
+  const options = [
+    storeOption(),
+    valueOption('--user <name>', 'for whom the prerequisites are checked'),
+    valueOption('--device-id <guid>', 'for which device'),
+    tpmOption(),
+    ...policyFileOptions(),
+    valueOption('--dsregcmd <file>', 'text of dsregcmd /status: the prerequisites'),
+    openOption(),
+  ];
+  for (const option of options) command.addOption(option);
+}

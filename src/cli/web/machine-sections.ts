@@ -1,0 +1,107 @@
+import { existsSync } from 'node:fs';
+import { isKeyprovError, withCleanup } from '../../errors.ts';
+import type { KeyStore } from '../../keys/key-store.ts';
+import { describePinRules, explainPolicy, type PolicyInForce } from '../../policy/index.ts';
+import { isWindowsSettingName } from '../../policy/windows-settings.ts';
+import type { RunOwner } from '../../provisioning/run-journal.ts';
+import { formatWindowsCode } from '../../provisioning/windows/windows-errors.ts';
+import { parseTpmAddress } from '../../tpm/address.ts';
+import { readLockout } from '../../tpm/capabilities.ts';
+import { openTpm } from '../../tpm/open-tpm.ts';
+import type { Environment } from '../command.ts';
+import { checkAll } from '../commands/doctor.ts';
+import { TPM_VARIABLE } from '../options/tpm-option.ts';
+import { checkRunPrerequisites } from '../prerequisite-facts.ts';
+import { type DashboardEntry, type DashboardSection, problemEntry } from './dashboard-section.ts';
+
+/** What the machine is looked at with. */
+export interface MachineSources {
+  /** Address of the TPM, or `none`. */
+  readonly address: string;
+  readonly inForce: PolicyInForce;
+  readonly environment: Environment;
+  /** Text of `dsregcmd /status`; undefined to run it if there is one. */
+  readonly dsregcmd: string | undefined;
+  /** Undefined if there is none yet. */
+  readonly store: KeyStore | undefined;
+  /** For whom the prerequisites are checked; undefined if nobody says so. */
+  readonly owner: RunOwner | undefined;
+  readonly signal: AbortSignal;
+}
+
+const TIME_LIMIT_MS = 3_000;
+
+/** What opens TPMs and starts programs, and so is read only when somebody wants to know it. */
+export async function machineSections(sources: MachineSources): Promise<readonly DashboardSection[]> {
+  const { address, environment } = sources;
+  const checks = await checkAll({ ...environment, [TPM_VARIABLE]: address === 'auto' ? '' : address });
+  const found = checks.map(({ name, status, detail, remedy }): DashboardEntry => ({ status, name, detail, remedy }));
+  return [
+    { id: 'machine', title: 'TPMs and libraries', empty: '', entries: [...found, ...(await lockoutEntry(sources))] },
+    {
+      ...{ id: 'prerequisites', title: 'Prerequisites' },
+      empty: 'Not checked: name the user with --user and the device with --device-id, or give --dsregcmd.',
+      entries: await prerequisiteEntries(sources),
+    },
+  ];
+}
+
+/** Whether the TPM takes PINs. Reading it counts no try; a TPM that is not there yet is not made for it. */
+async function lockoutEntry({ address, signal }: MachineSources): Promise<DashboardEntry[]> {
+  if (address === 'none') return [];
+  const parsed = parseTpmAddress(address);
+  if (parsed.kind === 'libtpms' && (parsed.directory === undefined || !existsSync(parsed.directory))) return [];
+  const name = 'PIN tries of the TPM';
+  try {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(TIME_LIMIT_MS)]);
+    const tpm = await openTpm(address, { signal: limit, lifetime: limit });
+    const { inLockout, failedTries, maxTries, recoveryTimeSeconds } = await withCleanup(
+      () => readLockout(tpm, { signal: limit }),
+      () => tpm.close(),
+    );
+    const tries = `${failedTries} of ${maxTries} wrong tries; one is forgiven every ${recoveryTimeSeconds} seconds`;
+    if (!inLockout) return [{ status: 'ok', name, detail: tries }];
+    const remedy = 'wait, or end it with keyprov tpm --reset-lockout';
+    return [{ status: 'problem', name, detail: `locked: ${tries}`, remedy, rows: [['code', 'tpm-lockout']] }];
+  } catch (error) {
+    signal.throwIfAborted();
+    // The checks of the machine say already that there is none, or that it is silent.
+    if (isKeyprovError(error, 'no-tpm') || !isKeyprovError(error)) return [];
+    return [problemEntry(name, error)];
+  }
+}
+
+async function prerequisiteEntries(sources: MachineSources): Promise<DashboardEntry[]> {
+  const { store, owner, inForce: merged, address, environment, dsregcmd, signal } = sources;
+  if (owner === undefined) return [];
+  try {
+    const { findings } = await checkRunPrerequisites(
+      { ...owner, store, address, merged, environment, dsregcmd },
+      { signal },
+    );
+    return findings.map(({ status, id, detail, remedy, code }) => ({
+      status: status === 'pass' ? 'ok' : status === 'skipped' ? 'info' : 'problem',
+      ...{ name: id, detail, remedy },
+      ...(code !== undefined && { rows: [['Windows code', formatWindowsCode(code)]] }),
+    }));
+  } catch (error) {
+    signal.throwIfAborted();
+    return [problemEntry('prerequisites', error)];
+  }
+}
+
+/** The settings of keyprov, and those of Windows that somebody has set, with the source that won. */
+export function policySection({ policy, explanation }: PolicyInForce): DashboardSection {
+  const shown = explanation.filter(
+    ({ setting, winner, overridden }) => !isWindowsSettingName(setting) || winner || overridden.length > 0,
+  );
+  const entries = shown.map((one): DashboardEntry => {
+    const [first = '', ...others] = explainPolicy([one]).split('\n');
+    return {
+      ...{ status: 'info', name: one.setting, detail: first.slice(`${one.setting} = `.length) },
+      rows: others.map((line) => ['overridden', line.trim()]),
+    };
+  });
+  const rules: DashboardEntry = { status: 'info', name: 'PIN', detail: describePinRules(policy.pin).join('; ') };
+  return { id: 'policy', title: 'Policy', empty: '', entries: [...entries, rules] };
+}

@@ -1,0 +1,31 @@
+import { spawn } from 'node:child_process';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { temporaryDirectory } from '../../storage/temporary-directory.ts';
+
+/** What opens an address in the user's browser. */
+const OPENERS: Partial<Record<NodeJS.Platform, readonly [command: string, ...args: string[]]>> = {
+  win32: ['cmd', '/c', 'start', '""'],
+  darwin: ['open'],
+};
+
+/**
+ * Tries to open an address in the user's browser. Other users see the arguments of processes, so the address, which has a
+ * token in it, is in none: the browser gets the name of a file for the owner only, which leads there.
+ * @returns what removes the file.
+ */
+export async function openBrowser(address: string, onFailure: () => void): Promise<() => Promise<void>> {
+  const directory = await temporaryDirectory('keyprov-page-');
+  const file = join(directory, 'open.html');
+  await writeFile(file, `<!doctype html><meta http-equiv="refresh" content="0;url=${address}"><title>keyprov</title>`, {
+    mode: 0o600,
+  });
+  const [command, ...args] = OPENERS[process.platform] ?? ['xdg-open'];
+  const child = spawn(command, [...args, pathToFileURL(file).href], { stdio: 'ignore', detached: true });
+  child.once('error', onFailure).once('exit', (code) => {
+    if (code !== 0) onFailure();
+  });
+  child.unref();
+  return async () => await rm(directory, { recursive: true, force: true });
+}

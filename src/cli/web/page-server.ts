@@ -1,0 +1,262 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type Bytes, concatSecrets, equal, toBase64Url, utf8, wipe } from '../../bytes.ts';
+import { ServiceError } from '../../errors/service-error.ts';
+import { countDown, endsWithin } from '../../signal.ts';
+import type { LiveState } from './live-state.ts';
+import { type PageFile, type PageName, readPageFiles } from './page-files.ts';
+
+/** What the page asks for with a POST. The body is wiped afterwards. @returns whether it fits what is going on. */
+export type PageAction = (body: Bytes) => boolean;
+
+/** Options of {@link openPageServer}. */
+export interface PageServerOptions {
+  readonly page: PageName;
+  /** What the page shows. No secret may be in it. */
+  readonly state: LiveState<object>;
+  /** By name: the last part of the address that is posted to. */
+  readonly actions?: Readonly<Record<string, PageAction>>;
+  /** For tests: how long things may take, in milliseconds. */
+  readonly times?: Partial<PageTimes>;
+}
+
+/** How long things may take, in milliseconds. */
+export interface PageTimes {
+  /** Until a window has the page. */
+  readonly opening: number;
+  /** From the end of the window's last request to its next one; after that it counts as closed. */
+  readonly grace: number;
+  /** How long a request for the state waits for a new one. */
+  readonly poll: number;
+  /** How long a client may take for a request. */
+  readonly request: number;
+  /** How long nothing may move on a connection: longer than `poll`. */
+  readonly idle: number;
+}
+
+const TIMES: PageTimes = { opening: 600_000, grace: 15_000, poll: 20_000, request: 10_000, idle: 40_000 };
+/** A PIN has 127 characters at most, and is sent twice. */
+const MAX_BODY = 1_024;
+const MAX_HEADERS = 8_192;
+const MAX_CONNECTIONS = 32;
+/** How long a window that is loaded again may take to let go of its last request. */
+const RELOAD_MS = 1_000;
+const SESSION_HEADER = 'x-keyprov-session';
+
+/** The headers of every answer, those of a refusal included. */
+const HEADERS: Readonly<Record<string, string>> = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'cache-control': 'no-store',
+};
+
+/** Starts to serve a page at a port of 127.0.0.1 that is free. */
+export async function openPageServer(options: PageServerOptions): Promise<PageServer> {
+  const files = await readPageFiles(options.page);
+  const times = { ...TIMES, ...options.times };
+  const server = createServer({
+    maxHeaderSize: MAX_HEADERS,
+    requestTimeout: times.request,
+    headersTimeout: times.request,
+    connectionsCheckingInterval: Math.min(1_000, times.request),
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  server.setTimeout(times.idle);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening').catch((cause: unknown) => {
+    throw new ServiceError('service-unreachable', 'no page can be served at 127.0.0.1', {
+      cause,
+      remedy: 'run the command without a page',
+    });
+  });
+  return new PageServer(server, files, { ...options, times });
+}
+
+/**
+ * Serves one page to one window of a browser on this machine.
+ *
+ * The address that is shown has a token, which the page exchanges once for a session; everything but the files of the page
+ * needs the session in a header, which no page of another origin can send. The page asks for the state again and again,
+ * each time waiting for a new version: once nobody does for a while, the window is closed.
+ */
+export class PageServer implements AsyncDisposable {
+  /** `http://127.0.0.1:PORT`. */
+  readonly origin: string;
+  /** The address for the user, with the token. It is a secret until it has been used. */
+  readonly address: string;
+  readonly #server: Server;
+  readonly #files: ReadonlyMap<string, PageFile>;
+  readonly #options: PageServerOptions & { readonly times: PageTimes };
+  readonly #actions: ReadonlyMap<string, PageAction>;
+  readonly #token: Bytes = newSecret();
+  #session: Bytes | undefined;
+  /** The last version of the state that has reached the window. */
+  #delivered = 0;
+  readonly #opened = new AbortController();
+  readonly #closed = new AbortController();
+  /** Requests for the state that wait. */
+  readonly #polls = new Set<ServerResponse>();
+  #stopGrace: () => void;
+
+  /** Use {@link openPageServer}. */
+  constructor(
+    server: Server,
+    files: ReadonlyMap<string, PageFile>,
+    options: PageServerOptions & { readonly times: PageTimes },
+  ) {
+    const bound = server.address();
+    this.origin = `http://127.0.0.1:${typeof bound === 'object' && bound !== null ? bound.port : 0}`;
+    this.address = `${this.origin}/#${new TextDecoder().decode(this.#token)}`;
+    this.#server = server;
+    this.#files = files;
+    this.#options = options;
+    this.#actions = new Map(Object.entries(options.actions ?? {}).map(([name, action]) => [`/${name}`, action]));
+    this.#stopGrace = countDown(options.times.opening, () => this.#closed.abort());
+    server.on('request', (request, response) => {
+      this.#serve(request, response).catch(() => response.destroy()); // the client has gone: nobody to tell
+    });
+  }
+
+  /** Aborts when a window has the page. */
+  get opened(): AbortSignal {
+    return this.#opened.signal;
+  }
+
+  /** Aborts when that window is closed, after the time of grace, or if none is opened in time. */
+  get windowClosed(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  /** Whether the window has the state of now. */
+  get isDelivered(): boolean {
+    return this.#delivered === this.#options.state.version;
+  }
+
+  /** Cuts all connections. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopGrace();
+    wipe(this.#token, this.#session);
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method, url = '/', headers } = request;
+    const answer = (status: number, content?: string | Uint8Array, type = 'application/json'): void => {
+      response.writeHead(status, { ...HEADERS, ...(content !== undefined && { 'content-type': type }) }).end(content);
+    };
+    const [path = '', query] = url.split('?', 2);
+    // A name of a foreign site that leads here (DNS rebinding) stands in Host; a foreign page that posts, in Origin.
+    const isOurs = headers.host === new URL(this.origin).host && [undefined, this.origin].includes(headers.origin);
+    if (!isOurs) return answer(403);
+    if (method === 'GET' || method === 'HEAD') {
+      const file = this.#files.get(path);
+      if (file !== undefined) return answer(200, file.content, file.type);
+      if (path !== '/state') return answer(404);
+      if (!this.#hasSession(request)) return answer(401);
+      return await this.#poll(Number(new URLSearchParams(query).get('after')), response, answer);
+    }
+    if (method !== 'POST') return answer(405);
+    if (headers.origin === undefined) return answer(403);
+    if (path === '/session') {
+      const body = await readBody(request);
+      return body === undefined ? refuseLong(response) : await this.#openSession(body, request, answer);
+    }
+    if (!this.#hasSession(request)) return answer(401);
+    const action = this.#actions.get(path);
+    if (action === undefined) return answer(404);
+    const body = await readBody(request);
+    if (body === undefined) return refuseLong(response);
+    try {
+      answer(action(body) ? 204 : 409);
+    } finally {
+      wipe(body);
+    }
+  }
+
+  #hasSession({ headers }: IncomingMessage): boolean {
+    const given = headers[SESSION_HEADER];
+    return typeof given === 'string' && this.#session !== undefined && equal(utf8(given), this.#session);
+  }
+
+  /** A session for who has the token, once; a new one for a window that is loaded again. */
+  async #openSession(body: Bytes, request: IncomingMessage, answer: Answer): Promise<void> {
+    const hasToken = equal(body, this.#token);
+    if (!hasToken && !this.#hasSession(request)) return answer(403);
+    const isTaken = hasToken ? this.#session !== undefined : !(await this.#isLeft()) || !this.#hasSession(request);
+    if (isTaken) return answer(409);
+    this.#session = newSecret();
+    this.#opened.abort();
+    this.#awaitNextPoll();
+    answer(200, JSON.stringify({ session: new TextDecoder().decode(this.#session) }));
+  }
+
+  /** Whether the window lets go of its requests, as one that is loaded again does. */
+  async #isLeft(): Promise<boolean> {
+    return await endsWithin(RELOAD_MS, Promise.all([...this.#polls].map((poll) => once(poll, 'close'))));
+  }
+
+  /** Answers with the state as soon as it is newer than what the window has, or with the old one after a while. */
+  async #poll(after: number, response: ServerResponse, answer: Answer): Promise<void> {
+    const { state, times } = this.#options;
+    this.#stopGrace();
+    this.#polls.add(response);
+    response.once('close', () => {
+      this.#polls.delete(response);
+      if (this.#polls.size === 0) this.#awaitNextPoll();
+    });
+    if (after === state.version) {
+      const stops: (() => void)[] = [];
+      await new Promise<void>((resolve) => {
+        stops.push(countDown(times.poll, resolve), state.onChange(resolve));
+        response.once('close', resolve);
+      });
+      for (const stop of stops) stop();
+    }
+    if (response.destroyed) return;
+    const { version, value } = state;
+    response.once('finish', () => {
+      this.#delivered = version;
+    });
+    answer(200, JSON.stringify({ version, state: value }));
+  }
+
+  #awaitNextPoll(): void {
+    this.#stopGrace();
+    if (!this.#server.listening) return;
+    this.#stopGrace = countDown(this.#options.times.grace, () => this.#closed.abort());
+  }
+}
+
+type Answer = (status: number, content?: string | Uint8Array) => void;
+
+const newSecret = (): Bytes => utf8(toBase64Url(randomBytes(32)));
+
+/** The body, which the caller wipes; undefined for one that is too long. What it came in is wiped. */
+async function readBody(request: IncomingMessage): Promise<Bytes | undefined> {
+  let body: Bytes = new Uint8Array(0);
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    const longer = concatSecrets(body, chunk);
+    wipe(body, chunk);
+    body = longer;
+    if (body.length > MAX_BODY) {
+      wipe(body);
+      return undefined;
+    }
+  }
+  return body;
+}
+
+/** What is left of the body is not read. */
+function refuseLong(response: ServerResponse): void {
+  response.writeHead(413, { ...HEADERS, connection: 'close' }).end();
+}

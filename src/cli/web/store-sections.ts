@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { KeyRecord } from '../../keys/key-record.ts';
+import type { KeyStore } from '../../keys/key-store.ts';
+import { openPinTryLog, PIN_TRY_FOLDER } from '../../keys/pin-try-log.ts';
+import type { PolicyInForce } from '../../policy/index.ts';
+import { policyProblem } from '../../provisioning/fits-policy.ts';
+import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
+import { type RegistrationRecord, readRegistration } from '../../provisioning/registration-record.ts';
+import { listRuns } from '../../provisioning/run-journal.ts';
+import { describeSyncStatus, forecastSync } from '../../registration/sync-status.ts';
+import { keyRows, type ReportRow } from '../key-report.ts';
+import { type DashboardEntry, type DashboardSection, problemEntry } from './dashboard-section.ts';
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+/** What is in a store: read again and again, without a TPM. */
+export async function storeSections(
+  store: KeyStore | undefined,
+  inForce: PolicyInForce,
+  now: Date,
+): Promise<readonly DashboardSection[]> {
+  const keys: DashboardEntry[] = [];
+  const runs: DashboardEntry[] = [];
+  const errors: DashboardEntry[] = [];
+  if (store !== undefined) {
+    await orEntry('store', errors, async () => {
+      const { records, damaged } = await store.list();
+      errors.push(...damaged.map((error) => problemEntry('key record', error)));
+      for (const record of records) {
+        await orEntry(record.id, errors, async () => {
+          keys.push(await keyEntry(store, record, inForce, now));
+          errors.push(...keyErrors(record, inForce));
+        });
+      }
+    });
+    await orEntry('journal', errors, async () => {
+      runs.push(...(await listRuns(store)).map(runEntry));
+    });
+  }
+  const where = store === undefined ? 'There is no key store yet.' : `There is no key in ${store.directory}.`;
+  return [
+    { id: 'keys', title: 'Keys', empty: where, entries: keys },
+    { id: 'runs', title: 'Unfinished runs', empty: 'None.', entries: runs },
+    { id: 'errors', title: 'Errors', empty: 'None.', entries: errors },
+  ];
+}
+
+/** Does `work`; an error of this library becomes an entry. */
+async function orEntry(name: string, errors: DashboardEntry[], work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    errors.push(problemEntry(name, error));
+  }
+}
+
+async function keyEntry(
+  store: KeyStore,
+  record: KeyRecord,
+  inForce: PolicyInForce,
+  now: Date,
+): Promise<DashboardEntry> {
+  const registration = readRegistration(record);
+  const reasons = pinMustChangeOf(record, pinRulesFor(record, inForce), now.getTime());
+  const messages = [...new Set(reasons.map(({ message }) => message))];
+  const isMisfit = policyProblem(record, inForce.policy, { wantsPin: false }) !== undefined;
+  const rows = [
+    ...keyRows({ record, registration }),
+    ['backend', record.backend] as const,
+    ['assurance', record.assurance] as const,
+    ...(await pinRows(store, record, now)),
+    ...(registration === undefined ? [] : syncRows(registration, now)),
+  ];
+  return {
+    status: messages.length > 0 || isMisfit ? 'problem' : 'ok',
+    ...{ name: record.name, detail: messages.length > 0 ? `the PIN must be changed: ${messages.join(' ')}` : '' },
+    ...(messages.length > 0 && { remedy: 'keyprov change-pin' }),
+    rows,
+  };
+}
+
+async function pinRows(store: KeyStore, record: KeyRecord, now: Date): Promise<ReportRow[]> {
+  if (!record.hasPin) return [];
+  const setAt = readPinState(record)?.setAt;
+  const days = setAt === undefined ? undefined : Math.floor((now.getTime() - Date.parse(setAt)) / DAY_MS);
+  const age: ReportRow = ['PIN age', days === undefined ? 'not known' : `${days} days, set ${setAt}`];
+  // A software key of which no PIN was ever tried has no count, and none is begun here.
+  if (record.backend === 'tpm' || !existsSync(join(store.directory, PIN_TRY_FOLDER))) return [age];
+  const { failures, retryAfterSeconds } = await (await openPinTryLog(store.directory)).read(record.publicKey);
+  const wait = retryAfterSeconds > 0 ? `, the next one in ${retryAfterSeconds} seconds` : '';
+  return [age, ['PIN tries', `${failures} wrong ones in a row${wait}`]];
+}
+
+function syncRows({ registered }: RegistrationRecord, now: Date): ReportRow[] {
+  const forecast = forecastSync(registered);
+  const minutes = Math.ceil((forecast.estimate.getTime() - now.getTime()) / MINUTE_MS);
+  return [
+    ['sync', describeSyncStatus({ ...forecast, state: 'registered' })],
+    ['time left', minutes > 0 ? `about ${minutes} minutes` : 'none; keyprov sync-status looks whether it is there'],
+  ];
+}
+
+/** Why policy allows no such key, and what failed when the key was made. */
+function keyErrors(record: KeyRecord, { policy }: PolicyInForce): DashboardEntry[] {
+  const misfit = policyProblem(record, policy, { wantsPin: false });
+  const failed = record.attempts.filter(({ outcome }) => outcome === 'failed');
+  return [
+    ...(misfit === undefined ? [] : [problemEntry(record.name, misfit)]),
+    ...failed.map(
+      ({ backend, code, reason }): DashboardEntry => ({
+        ...{ status: 'info', name: record.name, detail: `when the key was made, ${backend} failed: ${reason}` },
+        rows: [
+          ['code', code ?? 'none'],
+          ['time', record.created],
+        ],
+      }),
+    ),
+  ];
+}
+
+function runEntry({ state, active }: Awaited<ReturnType<typeof listRuns>>[number]): DashboardEntry {
+  const { user, deviceId, started, service, progress } = state;
+  return {
+    status: active ? 'info' : 'problem',
+    name: `${user} on ${deviceId}`,
+    detail: active ? 'a process is at it' : 'it was cut off',
+    ...(!active && { remedy: 'run keyprov provision again to go on' }),
+    rows: [
+      ['step', progress.step],
+      ['started', started],
+      ['service', service],
+    ],
+  };
+}
