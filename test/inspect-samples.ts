@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { encodeStatement } from '../src/attestation/index.ts';
+import { encodeActivationChallenge, encodeActivationResponse, encodeStatement } from '../src/attestation/index.ts';
 import { type Bytes, concat, fromBase64, fromHex, toBase64, toHex, utf8, view } from '../src/bytes.ts';
 import { DerNode } from '../src/crypto/der-read.ts';
 import { derInteger, derOid, derSequence, derValue, TAG } from '../src/crypto/der-write.ts';
@@ -23,7 +23,7 @@ import {
 } from '../src/formats/services/go-attestation.ts';
 import { buildJws } from '../src/formats/services/jws.ts';
 import { buildKeylimeActivation, buildKeylimeRegistration } from '../src/formats/services/keylime.ts';
-import { buildSmallstepAttest } from '../src/formats/services/smallstep.ts';
+import { buildSmallstepAttest, buildSmallstepSecret } from '../src/formats/services/smallstep.ts';
 import { encodeSshPublicKey, encodeSshPublicKeyLine } from '../src/formats/services/ssh-public-key.ts';
 import { buildAkCertificate } from '../src/formats/tcg/ak-certificate.ts';
 import { encodeIdevidContent } from '../src/formats/tcg/idevid-content.ts';
@@ -158,6 +158,7 @@ export async function inspectSamples(): Promise<Sample[]> {
       ...{ sgnCertifyInfo: certInfo, sgnCertifyInfoSignature: signature },
     });
     const user = paperKey(userKeyTemplate('rsa-2048'), 'user');
+    add('tcg-idevid-content', contentBytes);
     add('tcg-csr-idevid', encodeTcgCsrIdevid({ contentBytes, signature: signAs(user, contentBytes) }));
     add('tach-challenge', encodeTachChallenge({ ...credential, aikOpaque: new Uint8Array(0) }));
   }
@@ -311,6 +312,9 @@ export async function inspectSamples(): Promise<Sample[]> {
 
   function addJson(): void {
     add('attestation-statement', encodeStatement(statement));
+    add('activation-challenge', encodeActivationChallenge({ version: 1, ...credential }));
+    add('activation-response', encodeActivationResponse({ version: 1, secret: new Uint8Array(32).fill(6) }));
+    add('smallstep-secret', buildSmallstepSecret(new Uint8Array(32).fill(6)));
     const record = {
       format: 'keyprov-record',
       version: 1,

@@ -15,6 +15,9 @@ const TEXT = 3;
 const ARRAY = 4;
 const MAP = 5;
 const SIMPLE = 7;
+/** In place of a length: what follows goes on until a break. RFC 8949, 3.2. */
+const INDEFINITE = 31;
+const BREAK = 0xff;
 /** Simple values, RFC 8949, 3.3. */
 const SIMPLE_VALUES = new Map<number, boolean | null>([
   [20, false],
@@ -63,10 +66,24 @@ export function decodeCbor(bytes: Uint8Array): CborValue {
   return value;
 }
 
+/**
+ * Reads CBOR as {@link decodeCbor} does, and strings, lists and maps without a definite length too (RFC 8949, 3.2), which
+ * all that use CBOR here refuse: it is for saying what a file holds.
+ */
+export function decodeIndefiniteCbor(bytes: Uint8Array): CborValue {
+  const { value, length } = readPrefix(bytes, true);
+  if (length !== bytes.length) throw wrong(`${bytes.length - length} bytes left over`, length);
+  return value;
+}
+
 /** Reads the value that `bytes` begin with, as {@link decodeCbor} does, and tells how many bytes it has. */
 export function decodeCborPrefix(bytes: Uint8Array): { readonly value: CborValue; readonly length: number } {
+  return readPrefix(bytes, false);
+}
+
+function readPrefix(bytes: Uint8Array, mayBeIndefinite: boolean) {
   checkSize(bytes, LIMIT.message, (problem) => new CodecError('CBOR', problem));
-  const input = new CborReader(bytes);
+  const input = new CborReader(bytes, mayBeIndefinite);
   const value = input.value(0);
   return { value, length: input.position };
 }
@@ -88,10 +105,12 @@ function head(major: number, argument: number): Bytes {
 
 class CborReader {
   readonly #bytes: Uint8Array;
+  readonly #mayBeIndefinite: boolean;
   position = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, mayBeIndefinite: boolean) {
     this.#bytes = bytes;
+    this.#mayBeIndefinite = mayBeIndefinite;
   }
 
   value(depth: number): CborValue {
@@ -104,6 +123,7 @@ class CborReader {
       if (simple === undefined) throw wrong(`0x${first.toString(16)} is no value that is used here`, start);
       return simple;
     }
+    if (info === INDEFINITE && major >= BYTES && this.#mayBeIndefinite) return this.#indefinite(major, depth, start);
     const argument = this.#argument(info, start);
     switch (major) {
       case UNSIGNED:
@@ -128,15 +148,32 @@ class CborReader {
   #map(count: number, depth: number): CborMap {
     this.#checkCount(2 * count);
     const map = new Map<number | string, CborValue>();
-    for (let i = 0; i < count; i++) {
-      const start = this.position;
-      const key = this.value(depth + 1);
-      if (typeof key !== 'number' && typeof key !== 'string')
-        throw wrong('a key that is no integer and no text', start);
-      if (map.has(key)) throw wrong(`the key ${key} a second time`, start);
-      map.set(key, this.value(depth + 1));
-    }
+    for (let i = 0; i < count; i++) this.#member(map, depth);
     return map;
+  }
+
+  #member(map: Map<number | string, CborValue>, depth: number): void {
+    const start = this.position;
+    const key = this.value(depth + 1);
+    if (typeof key !== 'number' && typeof key !== 'string') throw wrong('a key that is no integer and no text', start);
+    if (map.has(key)) throw wrong(`the key ${key} a second time`, start);
+    map.set(key, this.value(depth + 1));
+  }
+
+  /** What goes on until a break. */
+  #indefinite(major: number, depth: number, start: number): CborValue {
+    const map = new Map<number | string, CborValue>();
+    const items: CborValue[] = [];
+    while (this.#bytes[this.position] !== BREAK) {
+      if (major === MAP) this.#member(map, depth);
+      else items.push(this.value(depth + 1));
+    }
+    this.position++;
+    if (major === MAP) return map;
+    if (major === ARRAY) return items;
+    if (major === BYTES && items.every((item) => item instanceof Uint8Array)) return concat(...items);
+    if (major === TEXT && items.every((item) => typeof item === 'string')) return items.join('');
+    throw wrong('a string without a definite length whose parts are of another kind', start);
   }
 
   #text(length: number, start: number): string {

@@ -1,4 +1,5 @@
 import { uint32At } from '../bytes.ts';
+import { decodeIdevidContent, type IdevidContent } from '../formats/tcg/idevid-content.ts';
 import { parseTcgCsrIdevid, verifyTcgCsrIdevid } from '../formats/tcg/tcg-csr-idevid.ts';
 import { certificateField } from './certificate-parts.ts';
 import { field, secretField } from './fields.ts';
@@ -6,22 +7,33 @@ import type { Format } from './format.ts';
 import type { Description } from './inspection.ts';
 import { certificationFields, publicAreaField } from './tpm-formats.ts';
 
-/** A request for the certificates of a device's own keys. Its version, and the sizes of both parts. */
-export const IDEVID_FORMAT: Format<Uint8Array> = {
-  format: 'tcg-csr-idevid',
-  title: 'certificate request of a device (TCG-CSR-IDEVID)',
-  marked: true,
-  claims: (bytes) =>
-    [0x00000100, 0x01000100].includes(uint32At(bytes, 0)) &&
-    12 + uint32At(bytes, 4) + uint32At(bytes, 8) === bytes.length,
-  read: describeIdevid,
-};
+/** Requests for the certificates of a device's own keys, and what is signed of them. */
+export const IDEVID_FORMATS: readonly Format<Uint8Array>[] = [
+  {
+    format: 'tcg-csr-idevid',
+    title: 'certificate request of a device (TCG-CSR-IDEVID)',
+    marked: true,
+    // Its version, and the sizes of both parts.
+    claims: (bytes) =>
+      [0x00000100, 0x01000100].includes(uint32At(bytes, 0)) &&
+      12 + uint32At(bytes, 4) + uint32At(bytes, 8) === bytes.length,
+    read: (bytes) => {
+      const csr = parseTcgCsrIdevid(bytes);
+      return describeContent(csr.content, verifyTcgCsrIdevid(csr) ? [] : ['its signature does not verify']);
+    },
+  },
+  {
+    format: 'tcg-idevid-content',
+    title: 'content of the certificate request of a device (TCG_IDEVID_CONTENT), without its signature',
+    marked: false,
+    claims: (bytes) => uint32At(bytes, 0) === 0x00000100,
+    read: (bytes) => describeContent(decodeIdevidContent(bytes), []),
+  },
+];
 
-function describeIdevid(bytes: Uint8Array): Description {
-  const csr = parseTcgCsrIdevid(bytes);
-  const { prodModel, prodSerial, ekCert, attestPub, signingPub, bootEvntLog } = csr.content;
-  const { sgnCertifyInfo: certInfo, sgnCertifyInfoSignature: signature } = csr.content;
-  const problems = verifyTcgCsrIdevid(csr) ? [] : ['its signature does not verify'];
+function describeContent(content: IdevidContent, problems: string[]): Description {
+  const { prodModel, prodSerial, ekCert, attestPub, signingPub, bootEvntLog } = content;
+  const { sgnCertifyInfo: certInfo, sgnCertifyInfoSignature: signature } = content;
   const fields = [
     field('model', prodModel),
     field('serial number', prodSerial),

@@ -7,7 +7,7 @@ import { DER_FORMATS } from './der-formats.ts';
 import { derInput } from './der-input.ts';
 import { field, nested, shortened } from './fields.ts';
 import { type Candidate, candidatesOf, type Format, MAX_USUAL_SIZE, messageOf } from './format.ts';
-import { IDEVID_FORMAT } from './idevid-format.ts';
+import { IDEVID_FORMATS } from './idevid-format.ts';
 import type { Confidence, Inspection } from './inspection.ts';
 import { JSON_FORMATS } from './json-formats.ts';
 import type { JsonInput } from './json-input.ts';
@@ -28,7 +28,7 @@ const MAX_LAYERS = 4;
 const BINARY_FORMATS: readonly Format<Uint8Array>[] = [
   ...STATE_FORMATS,
   ...WINDOWS_FORMATS,
-  IDEVID_FORMAT,
+  ...IDEVID_FORMATS,
   SSH_BLOB,
   ...TRAFFIC_FORMATS,
   ...WEBAUTHN_FORMATS,

@@ -1,5 +1,6 @@
+import { decodeActivationChallenge, decodeActivationResponse } from '../attestation/activation-challenge.ts';
 import { type AttestationStatement, decodeStatement, type PublicPart } from '../attestation/statement.ts';
-import { fromBase64, fromBase64Url, toBase64Url, utf8 } from '../bytes.ts';
+import { fromBase64, fromBase64Url, toBase64Url, utf8, wipe } from '../bytes.ts';
 import { computeJwkThumbprint, decodeJwk } from '../crypto/jwk.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
 import { sayError } from '../errors.ts';
@@ -15,7 +16,7 @@ import {
   parseGoQuote,
 } from '../formats/services/go-attestation.ts';
 import { parseKeylimeActivation, parseKeylimeRegistration } from '../formats/services/keylime.ts';
-import { parseSmallstepChain } from '../formats/services/smallstep.ts';
+import { parseSmallstepChain, parseSmallstepSecret } from '../formats/services/smallstep.ts';
 import { parseWebauthnClientData } from '../formats/webauthn/webauthn-client-data.ts';
 import { decodeCngBlob } from '../formats/windows/cng-blob.ts';
 import { decodeKeyMaterial } from '../formats/windows/key-material.ts';
@@ -55,6 +56,20 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     marked: true,
     claims: has('pubArea', 'certInfo', 'signature', 'ak'),
     read: ({ value }) => describeStatement(decodeStatement(value)),
+  },
+  {
+    format: 'activation-challenge',
+    title: 'challenge to activate a credential',
+    marked: true,
+    claims: has('version', 'credentialBlob', 'encryptedSecret'),
+    read: ({ value }) => ({ problems: [], fields: credentialFields(decodeActivationChallenge(value)) }),
+  },
+  {
+    format: 'activation-response',
+    title: 'answer to the challenge to activate a credential',
+    marked: true,
+    claims: ({ members }) => members.size === 2 && members.has('version') && members.has('secret'),
+    read: ({ value }) => describeSecret(decodeActivationResponse(value).secret),
   },
   {
     format: 'key-registration',
@@ -131,6 +146,13 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     read: ({ value }) => ({ problems: [], fields: credentialFields(decodeSmallstepCredential(value)) }),
   },
   {
+    format: 'smallstep-secret',
+    title: "the secret of a credential, for smallstep's attestation CA",
+    marked: false,
+    claims: ({ members }) => members.size === 1 && members.has('secret'),
+    read: ({ value }) => describeSecret(parseSmallstepSecret(value)),
+  },
+  {
     format: 'smallstep-attest',
     title: "request to smallstep's attestation CA",
     marked: true,
@@ -185,6 +207,12 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     },
   },
 ];
+
+function describeSecret(secret: Uint8Array): Description {
+  const description = { problems: [], fields: [secretField('secret', secret.length)] };
+  wipe(secret);
+  return description;
+}
 
 /** The registrar wraps it in `results`. */
 function blobIn(members: ReadonlyMap<string, unknown>): unknown {

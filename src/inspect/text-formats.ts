@@ -44,8 +44,10 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
     format: 'jws',
     title: 'JWS in compact form',
     marked: true,
-    // The base64url of `{"`.
-    claims: (text) => text.startsWith('eyJ') && text.split('.', 4).length === 3,
+    claims: (text) => {
+      const [head = '', ...more] = text.split('.', 4);
+      return more.length === 2 && Buffer.from(head.slice(0, 64), 'base64url').toString().trimStart().startsWith('{');
+    },
     read: describeJws,
   },
 ];

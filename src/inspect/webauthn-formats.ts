@@ -1,5 +1,5 @@
 import { encodeBareSignature } from '../attestation/signature.ts';
-import { decodeCbor, isMap } from '../crypto/cbor.ts';
+import { decodeCbor, decodeIndefiniteCbor, encodeCbor, isMap } from '../crypto/cbor.ts';
 import { COSE_ALG, type CoseKey, decodeCoseKey } from '../formats/webauthn/cose-key.ts';
 import { decodeTpmAttestationObject, type TpmAttestationObject } from '../formats/webauthn/tpm-attestation-object.ts';
 import { type AuthenticatorData, decodeAuthenticatorData } from '../formats/webauthn/webauthn-authenticator-data.ts';
@@ -21,15 +21,16 @@ export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
     format: 'attestation-object',
     title: 'attestation object of WebAuthn or ACME',
     marked: true,
-    claims: (bytes) => isCborMap(bytes) && Buffer.from(bytes.subarray(0, 64)).includes('attStmt'),
-    read: describeObject,
+    // In whatever order its members are, and also if the rest of it is damaged.
+    claims: (bytes) => isCborMap(bytes) && Buffer.from(bytes).includes('attStmt'),
+    read: (bytes) => inDefiniteForm(bytes, describeObject),
   },
   {
     format: 'cose-key',
     title: 'COSE key',
     marked: false,
     claims: isCborMap,
-    read: (bytes) => describeCoseKey(decodeCoseKey(bytes)),
+    read: (bytes) => inDefiniteForm(bytes, (definite) => describeCoseKey(decodeCoseKey(definite))),
   },
   {
     format: 'authenticator-data',
@@ -40,6 +41,28 @@ export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
     read: (bytes) => describeAuthenticatorData(decodeAuthenticatorData(bytes)),
   },
 ];
+
+/** Describes CBOR; if it has lengths that are not definite, what it is with definite ones, and says so. */
+function inDefiniteForm(bytes: Uint8Array, describe: (bytes: Uint8Array) => Description): Description {
+  const definite = definiteForm(bytes);
+  if (definite === undefined) return describe(bytes);
+  const { problems, ...rest } = describe(definite);
+  return { ...rest, problems: ['it is CBOR with lengths that are not definite, which readers refuse', ...problems] };
+}
+
+/** The same value with definite lengths; `undefined` where it has them already, or is no CBOR at all. */
+function definiteForm(bytes: Uint8Array): Uint8Array | undefined {
+  const read = <T>(work: () => T): T | undefined => {
+    try {
+      return work();
+    } catch {
+      return undefined; // what is wrong is said by who describes it
+    }
+  };
+  if (read(() => decodeCbor(bytes)) !== undefined) return undefined;
+  const value = read(() => decodeIndefiniteCbor(bytes));
+  return value && isMap(value) ? encodeCbor(value) : undefined;
+}
 
 function describeObject(bytes: Uint8Array): Description {
   const outer = decodeCbor(bytes);

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../../src/bytes.ts';
-import { type CborValue, decodeCbor, decodeCborPrefix, encodeCbor } from '../../../src/crypto/cbor.ts';
+import {
+  type CborValue,
+  decodeCbor,
+  decodeCborPrefix,
+  decodeIndefiniteCbor,
+  encodeCbor,
+} from '../../../src/crypto/cbor.ts';
 import { refusal } from '../../refusal.ts';
 
 /** RFC 8949, Appendix A, as far as its kinds are used here. */
@@ -149,5 +155,40 @@ describe('CBOR', () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+// RFC 8949, appendix A.
+describe('decodeIndefiniteCbor', () => {
+  it.each<[string, CborValue]>([
+    ['5f42010243030405ff', fromHex('0102030405')],
+    ['7f657374726561646d696e67ff', 'streaming'],
+    ['9fff', []],
+    ['9f018202039f0405ffff', [1, [2, 3], [4, 5]]],
+    [
+      'bf61610161629f0203ffff',
+      new Map<string, CborValue>([
+        ['a', 1],
+        ['b', [2, 3]],
+      ]),
+    ],
+    ['83018202039f0405ff', [1, [2, 3], [4, 5]]],
+  ])('reads %s', (hex, value) => {
+    expect(decodeIndefiniteCbor(fromHex(hex))).toEqual(value);
+    expect(refusal(() => decodeCbor(fromHex(hex)))).toContain('a length that is not definite');
+  });
+
+  it.each([
+    ['5f4101', 'cut off'],
+    ['5f616101ff', 'a string without a definite length whose parts are of another kind at offset 0'],
+    ['bf0102', 'cut off'],
+    ['bf01ff', '0xff is no value that is used here at offset 2'],
+    ['bf01020103ff', 'the key 1 a second time at offset 3'],
+    ['1f', 'a length that is not definite'],
+    ['ff', '0xff is no value'],
+    ['9fff00', '1 bytes left over at offset 2'],
+    ['9f9f9f9f9f9f9f9f9f9fffffffffffffffffffff', 'more than 8 levels'],
+  ])('refuses %s', (hex, problem) => {
+    expect(refusal(() => decodeIndefiniteCbor(fromHex(hex)))).toContain(problem);
   });
 });
