@@ -29,12 +29,12 @@ import { leftovers } from './support/new-tpm.ts';
 
 const PIN = '591834';
 /**
- * With KEYPROV_EVERY_BORDER=1 a run is killed at each border; else at every eighth of the first half, where little changes,
- * and at every third of the second.
+ * With KEYPROV_EVERY_BORDER=1 a run is killed at each border; else at every tenth of the first half, where little changes,
+ * and at every fifth of the second.
  */
 const EVERY_BORDER = process.env.KEYPROV_EVERY_BORDER === '1';
 /** Times that a run is killed at random, in each kind of TPM. */
-const RANDOM_KILLS = EVERY_BORDER ? 20 : 5;
+const RANDOM_KILLS = EVERY_BORDER ? 20 : 4;
 /** Runs at a time. */
 const LANES = 2;
 
@@ -235,7 +235,7 @@ describe.each([
   const atEachBorder = async () => {
     const { borders } = await wholeRun();
     const kills = Array.from({ length: borders }, (_, index) => ({ killAt: index + 1 })).filter(
-      ({ killAt }) => EVERY_BORDER || killAt % (killAt < borders / 2 ? 8 : 3) === 0,
+      ({ killAt }) => EVERY_BORDER || killAt % (killAt < borders / 2 ? 10 : 5) === 0,
     );
     const endings = await killAll(kills);
     console.log(`killed at ${kills.length} of ${borders} borders:\n${count(endings)}`);
