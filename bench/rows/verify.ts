@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type VerifyEvidenceOptions, verifyEvidence, verifyStatement } from '../../src/attestation/index.ts';
+import { verifyEvidence, verifyStatement } from '../../src/attestation/index.ts';
 import { toBase64 } from '../../src/bytes.ts';
 import { parseCertificate } from '../../src/crypto/x509.ts';
 import { decodeWebauthnTpm, statementFromWebauthnTpm } from '../../src/formats/webauthn/webauthn-tpm.ts';
@@ -35,16 +35,17 @@ async function race(rounds: number, { simpleWebAuthn: peer, go }: Peers) {
   const fail = (): never => {
     throw new Error('a genuine attestation is refused');
   };
-  const options = (extraData: Uint8Array): VerifyEvidenceOptions => ({
-    ...{ challenge: extraData, minTier: 'ek-certificate', akRoots },
-  });
-  const raced = await Race.run(rounds, {
-    ours: perCall(cpuTime, async () => {
+  const ours = (keepAuthorities: boolean) =>
+    perCall(cpuTime, async () => {
       const { object, extraData } = await next();
       const read = statementFromWebauthnTpm(decodeWebauthnTpm(object), pubArea);
-      const { ok } = await verifyEvidence(read, options(extraData));
+      const options = { challenge: extraData, minTier: 'ek-certificate', akRoots, keepAuthorities } as const;
+      const { ok } = await verifyEvidence(read, options);
       if (!ok) fail();
-    }),
+    });
+  const raced = await Race.run(rounds, {
+    ours: ours(false),
+    'ours, kept': ours(true),
     'without certificates': perCall(cpuTime, async () => {
       const { statement, extraData } = await next();
       const { ok } = verifyStatement(statement, { challenge: extraData, attestationKey: { pubArea } });
@@ -107,12 +108,12 @@ const G15: Row = {
     const what = 'how many times cheaper than @simplewebauthn/server, in CPU';
     return {
       figures: [
-        one.cheaper(what, ['ours', 'SimpleWebAuthn'], { least: 100 }, peer),
-        one.times('beside Go with its standard library', ['ours', 'Go'], { most: 1 }, go),
+        one.cheaper(what, ['ours, kept', 'SimpleWebAuthn'], { least: 100 }, peer),
+        one.times('beside Go with its standard library', ['ours, kept', 'Go'], { most: 1 }, go),
       ],
     };
   },
-  why: 'there is no cache of certificates: each verification reads and checks all three, so that this row repeats G14',
+  why: 'half is cryptography of the two signatures that are new each time; the rest reads the certificate of the attestation key and judges the path',
 };
 
 /** What a child says of a long verification: for each tenth CPU time of one in microseconds, and memory in MiB. */

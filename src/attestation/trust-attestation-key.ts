@@ -53,6 +53,8 @@ export interface TrustOptions {
   readonly allowedManufacturers?: readonly string[] | undefined;
   /** Takes signatures made with SHA-1. Default false. */
   readonly acceptSha1?: boolean | undefined;
+  /** As for `verifyEkCertificate`: keeps the certificates of authorities for the next verification. Default true. */
+  readonly keepAuthorities?: boolean | undefined;
 }
 
 /** A key in evidence, and its certificates: its own first. */
@@ -175,12 +177,13 @@ const certificatesOf = (party: Party): readonly Uint8Array[] =>
 
 const chainOptions = (
   above: readonly Uint8Array[],
-  { roots, intermediates = [], time, acceptSha1, allowedManufacturers }: CertificateOptions,
+  { roots, intermediates = [], time, acceptSha1, keepAuthorities, allowedManufacturers }: CertificateOptions,
 ): Omit<ChainOptions, 'extendedKeyUsage'> & { readonly allowedManufacturers: readonly string[] | undefined } => ({
   roots,
   intermediates: [...above, ...intermediates],
   time,
   acceptSha1,
+  keepAuthorities,
   allowedManufacturers,
 });
 

@@ -1,6 +1,7 @@
-import type { Bytes } from '../bytes.ts';
+import { type Bytes, copy } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
+import { readAuthority } from './authority-cache.ts';
 import { describeName, isSameName } from './distinguished-name.ts';
 import { weaknessOf } from './key-strength.ts';
 import { Comparisons, nameProblem } from './name-constraints.ts';
@@ -33,6 +34,11 @@ export interface ChainOptions {
   readonly extendedKeyUsage?: string | undefined;
   /** Take SHA-1 in signatures too, as old chains of TPM makers need. Default false. */
   readonly acceptSha1?: boolean | undefined;
+  /**
+   * Keep roots and intermediates, and whose signatures on them are good, for the next verification: up to 256 of at most
+   * 8 KiB, by their SHA-256. Findings are the same. Default true.
+   */
+  readonly keepAuthorities?: boolean | undefined;
 }
 
 /** The outcome of {@link verifyChain}. */
@@ -52,19 +58,26 @@ const MAX_INTERMEDIATES = 100;
  * @throws KeyprovError `certificate-invalid` for a root that cannot be read.
  */
 export async function verifyChain(leaf: Uint8Array | Certificate, options: ChainOptions): Promise<ChainResult> {
-  const { intermediates = [], time = new Date() } = options;
+  const { intermediates = [], time = new Date(), keepAuthorities = true } = options;
   if (options.roots.length === 0) return failed('roots', 'no roots were given, so nothing is trusted');
   let certificate: Certificate;
   try {
-    certificate = await certificateOf(leaf);
+    certificate = leaf instanceof Uint8Array ? await parseCertificate(leaf) : leaf;
   } catch (error) {
     return failed('certificate', messageOf(error));
   }
   const unread = intermediates.filter((one) => one instanceof Uint8Array).length;
   if (unread > MAX_INTERMEDIATES)
     return failed('path', `${unread} intermediates, at most ${MAX_INTERMEDIATES} are looked at`);
-  const roots = await Promise.all(options.roots.map(certificateOf));
-  const search = new PathSearch(roots, await readReadable(intermediates));
+  const read = keepAuthorities ? readAuthority : parseCertificate;
+  const authorityOf = async (given: Uint8Array | Certificate): Promise<Certificate> =>
+    given instanceof Uint8Array ? await read(given) : given;
+  const roots = await Promise.all(options.roots.map(authorityOf));
+  // Intermediates that cannot be read lead nowhere.
+  const readable = (await Promise.allSettled(intermediates.map(authorityOf))).flatMap((result) =>
+    result.status === 'fulfilled' ? [result.value] : [],
+  );
+  const search = new PathSearch(roots, readable);
   const comparisons = new Comparisons();
   let first: ChainResult | undefined;
   for (const path of search.extend([certificate])) {
@@ -73,15 +86,6 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
     first ??= result;
   }
   return first === undefined || search.isExhausted ? failed('path', search.problem) : first;
-}
-
-const certificateOf = async (given: Uint8Array | Certificate): Promise<Certificate> =>
-  given instanceof Uint8Array ? await parseCertificate(given) : given;
-
-/** Intermediates that cannot be read lead nowhere, so they are left out. */
-async function readReadable(list: readonly (Uint8Array | Certificate)[]): Promise<Certificate[]> {
-  const read = await Promise.allSettled(list.map(certificateOf));
-  return read.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
 /** Makes all the other checks of one way. */
@@ -130,7 +134,7 @@ function judge(
     ...about((one) => findSignatureProblem(one, options.acceptSha1 ?? false), path.slice(0, -1)),
     ...about(keyProblem, authorities),
   ]);
-  return { ok: findings.every(({ status }) => status === 'pass'), findings, path: path.map(({ der }) => der) };
+  return { ok: findings.every(({ status }) => status === 'pass'), findings, path: path.map(({ der }) => copy(der)) };
 }
 
 function validityProblem({ notBefore, notAfter }: Certificate, time: Date): string | undefined {
