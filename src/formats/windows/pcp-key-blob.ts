@@ -16,7 +16,7 @@ export interface PcpKeyBlob {
   readonly pcrAlgId: number;
   /** TPMT_PUBLIC. */
   readonly pubArea: Uint8Array;
-  /** The content of the TPM2B_PRIVATE. */
+  /** The content of the TPM2B_PRIVATE; empty where the blob has none. */
   readonly privateArea: Uint8Array;
   /** The branches of the PolicyOR that is the authPolicy; none where the blob has no list. */
   readonly policyDigests: readonly Uint8Array[];
@@ -63,7 +63,7 @@ export function encodePcpKeyBlob(blob: PcpKeyBlob): Bytes {
   const others = OTHER_PARTS.map((name) => otherParts[name] ?? EMPTY);
   const parts = [
     encode(SIZED_PUBLIC, pubArea),
-    encode(TPM2B_PRIVATE, privateArea),
+    privateArea.length === 0 ? EMPTY : encode(TPM2B_PRIVATE, privateArea),
     ...others.slice(0, 2),
     policyDigests.length === 0 ? EMPTY : encode(TPML_DIGEST, policyDigests),
     ...others.slice(2),
@@ -95,7 +95,8 @@ export function decodePcpKeyBlob(bytes: Uint8Array): PcpKeyBlob {
     decode(TPMT_PUBLIC, pubArea);
     const policyDigests = policyPart.length === 0 ? [] : decode(TPML_DIGEST, policyPart);
     if (policyPart.length > 0 && policyDigests.length === 0) throw reader.invalid('an empty list of policies');
-    const privateArea = decode(TPM2B_PRIVATE, privatePart);
+    const privateArea = privatePart.length === 0 ? EMPTY : decode(TPM2B_PRIVATE, privatePart);
+    if (privatePart.length > 0 && privateArea.length === 0) throw reader.invalid('an empty private area');
     return { form, flags, pcrAlgId, pubArea, privateArea, policyDigests, otherParts: Object.fromEntries(present) };
   });
 }

@@ -157,6 +157,18 @@ describe('buildKast', () => {
     expect(statementFromKast(decodeKast(both))).toEqual(expected);
   });
 
+  it('leaves the private area out if there is none, and reads a KAST without it', () => {
+    const options = { claim: 'authority-and-subject', authRequired: true } as const;
+    const without = buildKast(statement, { ...options, privateArea: new Uint8Array(0) });
+    // Without the area and its length.
+    expect(without).toHaveLength(buildKast(statement, { ...options, privateArea }).length - privateArea.length - 2);
+    const read = decodeKast(without);
+    expect(read.keyAttestation?.keyBlob.privateArea).toEqual(new Uint8Array(0));
+    expect(encodeKast(read)).toEqual(without);
+    const { creation: _, ...expected } = statement;
+    expect(statementFromKast(read)).toEqual(expected);
+  });
+
   it('takes a key without a policy', () => {
     const plain = paperStatement('p-256', 'rsa-2048', { key: (area) => ({ ...area, authPolicy: new Uint8Array(0) }) });
     const read = decodeKast(buildKast(plain, { claim: 'subject-only', privateArea, authRequired: false }));

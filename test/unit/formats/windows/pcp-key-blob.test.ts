@@ -47,6 +47,7 @@ describe('decodePcpKeyBlob', () => {
       {},
       { form: 'windows-8' },
       { policyDigests: [] },
+      { privateArea: new Uint8Array(0) },
       { policyDigests: blob.policyDigests.slice(0, 4) },
       { otherParts },
       { otherParts: { pcrDigest: fromHex('07') } },
