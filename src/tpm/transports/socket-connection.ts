@@ -1,6 +1,6 @@
 import { connect as connectSocket, type Socket } from 'node:net';
 import { type Bytes, concat, copy, wipe } from '../../bytes.ts';
-import { KeyprovError } from '../../errors.ts';
+import { isKeyprovError, KeyprovError } from '../../errors.ts';
 import { AbortWatch, withTimeout } from '../../signal.ts';
 
 /** Where a socket leads: a unix socket, or a TCP port. */
@@ -74,7 +74,18 @@ export class SocketConnection {
    * Connects, with TCP_NODELAY where that applies.
    * @throws KeyprovError `transport-unreachable`, `transport-busy` or `transport-permission`; the reason of `limit` when it aborts.
    */
-  static connect(target: SocketTarget, { address, remedy, limit }: ConnectOptions): Promise<SocketConnection> {
+  static async connect(target: SocketTarget, options: ConnectOptions): Promise<SocketConnection> {
+    if (!('host' in target) || target.host !== 'localhost') return await SocketConnection.#connect(target, options);
+    // RFC 6761, 6.3: the name is both loopback addresses. What the system makes of it is often only one.
+    try {
+      return await SocketConnection.#connect({ ...target, host: '127.0.0.1' }, options);
+    } catch (error) {
+      if (!isKeyprovError(error, 'transport-unreachable')) throw error;
+      return await SocketConnection.#connect({ ...target, host: '::1' }, options);
+    }
+  }
+
+  static #connect(target: SocketTarget, { address, remedy, limit }: ConnectOptions): Promise<SocketConnection> {
     return new Promise((resolve, reject) => {
       limit.throwIfAborted();
       const connection = new SocketConnection(target, address);
