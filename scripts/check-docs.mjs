@@ -1,6 +1,6 @@
 // Checks the pages of the root and of docs/: every `ts` block compiles against the sources, every `sh run` block runs (in an
 // empty directory with `keyprov` and `scripts/` at hand), a block that names a file of examples/ is an excerpt of it, links
-// lead to files and headings, and the README is at most 150 lines long. The `@example` blocks of src/ compile as well.
+// lead to files and headings, docs/README.md names every page, and the README is at most 150 lines long. The `@example` blocks of src/ compile as well.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -135,6 +135,7 @@ try {
     mode: 0o755,
   });
 
+  const index = readFileSync(join(root, 'docs', 'README.md'), 'utf8');
   const pages = [
     ...readdirSync(root),
     ...readdirSync(join(root, 'docs'), { recursive: true }).map((name) => `docs/${name}`),
@@ -145,6 +146,8 @@ try {
     counted.lines += length;
     if (file === 'README.md' && length > 150) problems.push(`${file}: ${length} lines, 150 are allowed`);
     checkLinks(file, page);
+    const own = file.replace(/^docs\//, '');
+    if (own !== file && own !== 'README.md' && !index.includes(`](${own})`)) problems.push(`docs/README.md: no ${own}`);
     for (const block of blocksOf(page)) {
       if (block.info === 'ts') {
         keepForCompiler(file, block);
