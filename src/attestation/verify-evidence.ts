@@ -1,8 +1,9 @@
 import type { Bytes } from '../bytes.ts';
+import { authorityOf } from '../crypto/authority-cache.ts';
 import { weaknessOf } from '../crypto/key-strength.ts';
 import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
-import { type Certificate, parseCertificate } from '../crypto/x509.ts';
+import type { Certificate } from '../crypto/x509.ts';
 import type { Finding } from '../finding.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { computeSoftwareKeyMessage, type Evidence, type SoftwareKeyEvidence, TIERS, type Tier } from './evidence.ts';
@@ -74,6 +75,8 @@ export type EvidenceResult =
 export async function verifyEvidence(evidence: Evidence, options: VerifyEvidenceOptions): Promise<EvidenceResult> {
   const { minTier, virtual = false } = options;
   if (!TIERS.includes(minTier)) throw new TypeError(`minTier '${minTier}': it must be one of ${TIERS.join(', ')}`);
+  const readRoots = (roots: readonly (Uint8Array | Certificate)[] = []): Promise<Certificate[]> =>
+    Promise.all(roots.map((root) => authorityOf(root, options.keepAuthorities)));
   const [akRoots, ekRoots] = await Promise.all([readRoots(options.akRoots), readRoots(options.ekRoots)]);
   const findings = new Findings();
   let shown: Shown | undefined;
@@ -110,9 +113,6 @@ interface Shown {
 }
 
 const bestOf = (tiers: readonly Tier[]): Tier | undefined => TIERS.findLast((tier) => tiers.includes(tier));
-
-const readRoots = (roots: readonly (Uint8Array | Certificate)[] = []): Promise<Certificate[]> =>
-  Promise.all(roots.map((root) => (root instanceof Uint8Array ? parseCertificate(root) : root)));
 
 async function verifyTpmKey(
   statement: AttestationStatement,

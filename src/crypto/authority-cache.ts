@@ -10,6 +10,12 @@ const LONGEST_KEPT = 8192;
 
 const kept = new Map<string, Certificate>();
 
+/** An authority that was given in DER or as a certificate, kept or read again. @throws KeyprovError `certificate-invalid` */
+export async function authorityOf(given: Uint8Array | Certificate, keep = true): Promise<Certificate> {
+  if (!(given instanceof Uint8Array)) return given;
+  return await (keep ? readAuthority(given) : parseCertificate(given));
+}
+
 /**
  * Reads the certificate of an authority as `parseCertificate` does, or takes the one with the same SHA-256 that was read
  * before. A kept certificate remembers its key, and for each kept issuer whether that one signed it. All of this follows

@@ -1,7 +1,7 @@
 import { type Bytes, copy } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
-import { readAuthority } from './authority-cache.ts';
+import { authorityOf } from './authority-cache.ts';
 import { describeName, isSameName } from './distinguished-name.ts';
 import { weaknessOf } from './key-strength.ts';
 import { Comparisons, nameProblem } from './name-constraints.ts';
@@ -58,7 +58,7 @@ const MAX_INTERMEDIATES = 100;
  * @throws KeyprovError `certificate-invalid` for a root that cannot be read.
  */
 export async function verifyChain(leaf: Uint8Array | Certificate, options: ChainOptions): Promise<ChainResult> {
-  const { intermediates = [], time = new Date(), keepAuthorities = true } = options;
+  const { intermediates = [], time = new Date(), keepAuthorities } = options;
   if (options.roots.length === 0) return failed('roots', 'no roots were given, so nothing is trusted');
   let certificate: Certificate;
   try {
@@ -69,12 +69,10 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
   const unread = intermediates.filter((one) => one instanceof Uint8Array).length;
   if (unread > MAX_INTERMEDIATES)
     return failed('path', `${unread} intermediates, at most ${MAX_INTERMEDIATES} are looked at`);
-  const read = keepAuthorities ? readAuthority : parseCertificate;
-  const authorityOf = async (given: Uint8Array | Certificate): Promise<Certificate> =>
-    given instanceof Uint8Array ? await read(given) : given;
-  const roots = await Promise.all(options.roots.map(authorityOf));
+  const read = (given: Uint8Array | Certificate) => authorityOf(given, keepAuthorities);
+  const roots = await Promise.all(options.roots.map(read));
   // Intermediates that cannot be read lead nowhere.
-  const readable = (await Promise.allSettled(intermediates.map(authorityOf))).flatMap((result) =>
+  const readable = (await Promise.allSettled(intermediates.map(read))).flatMap((result) =>
     result.status === 'fulfilled' ? [result.value] : [],
   );
   const search = new PathSearch(roots, readable);

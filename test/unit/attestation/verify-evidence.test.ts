@@ -370,6 +370,87 @@ describe('evidence is refused', () => {
     }
   });
 
+  it('for one byte of certificates more than is looked at', async () => {
+    const own = full.ak.certificates ?? [];
+    const used = own.reduce((sum, { length }) => sum + length, 0);
+    const filled = (bytes: number) => ({
+      ...full,
+      ak: { ...full.ak, certificates: [...own, new Uint8Array(bytes - used)] },
+    });
+    expect(failures(await verifyEvidence(filled(10_240), options))).toEqual([]);
+    const { findings } = await verifyEvidence(filled(10_241), options);
+    expect(findings.find(({ id }) => id === 'certificates')?.detail).toBe(
+      '2 certificates in 10241 bytes, at most 10240 bytes of 10 are looked at',
+    );
+  });
+
+  it('says what is wrong, and what is wanted', async () => {
+    const said = async (evidence: Evidence, given: VerifyEvidenceOptions) =>
+      (await verifyEvidence(evidence, given)).findings
+        .filter(({ status }) => status === 'fail')
+        .map(({ id, detail }) => `${id}: ${detail}`);
+    const { activation } = options;
+    if (activation === undefined) return expect.unreachable();
+    const nothing = "tier: 'software' is wanted, and nothing is proved";
+    expect(await said(full, { challenge: CHALLENGE, minTier: 'software' })).toEqual([
+      'trust: neither roots nor endorsement keys nor attestation keys were given, so nothing is trusted',
+      'ak-trusted: nothing is trusted',
+      nothing,
+    ]);
+    expect(await said(full, { ...options, activation: { ...activation, ak: { name: CHALLENGE } } })).toEqual([
+      'activation: it was of another attestation key',
+      nothing,
+    ]);
+    expect(await said(full, { ...options, activation: { ...activation, ek: { name: CHALLENGE } } })).toEqual([
+      'activation: it was with another endorsement key',
+      nothing,
+    ]);
+    const known = { key: { pubArea: full.ak.pubArea }, tier: 'virtual' } as const;
+    const wanted = { challenge: CHALLENGE, minTier: 'activated' } as const;
+    expect(await said(full, { ...wanted, trustedAks: [known] })).toEqual([
+      "tier: 'activated' is wanted, and 'virtual' is proved",
+    ]);
+    expect(await said(full, { ...wanted, trustedAks: [{ ...known, key: { pubArea: CHALLENGE } }] })).toEqual([
+      'ak-trusted: it is not one of those that are known',
+      "tier: 'activated' is wanted, and nothing is proved",
+    ]);
+    const foreign = {
+      ...wanted,
+      akRoots: [authorities.ekRoot],
+      trustedAks: [{ ...known, key: { pubArea: CHALLENGE } }],
+    };
+    expect((await said(full, foreign)).filter((detail) => detail.startsWith('ak-trusted'))).toEqual([
+      'ak-trusted: its certificate is not good; it is not one of those that are known',
+    ]);
+    // What is trusted already needs no other proof, so nothing is said of that.
+    const alsoRoots = { ...without('activation', 'akRoots'), trustedAks: [known] };
+    expect(await said(full, alsoRoots)).toEqual([]);
+    const other = await paperEvidence(authorities, {
+      akCertificate: { spki: encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, full.pubArea))) },
+    });
+    expect(await said(other, without('activation', 'ekRoots'))).toEqual([
+      'ak-key: the certificate is for another key',
+      'ak-trusted: its certificate is not good',
+      nothing,
+    ]);
+    const forSeals = await paperEvidence(authorities, { akCertificate: { keyUsage: [2] } });
+    expect(await said(forSeals, without('activation', 'ekRoots'))).toEqual([
+      'ak-key-usage: its key is not for signatures',
+      'ak-trusted: its certificate is not good',
+      nothing,
+    ]);
+    expect(await said({} as Evidence, options)).toEqual([
+      expect.stringMatching(/^structures: the evidence cannot be read: TypeError/),
+      nothing,
+    ]);
+  });
+
+  it('throws for a tier that does not exist', async () => {
+    await expect(verifyEvidence(full, { ...options, minTier: 'best' as never })).rejects.toThrow(
+      new TypeError(`minTier 'best': it must be one of ${TIERS.join(', ')}`),
+    );
+  });
+
   it('for certificates signed with SHA-1, unless they are accepted', async () => {
     const SHA1 = { hash: 'SHA-1' } as const;
     const evidence = await paperEvidence(authorities, { akCertificate: SHA1, ekCertificate: SHA1 });
@@ -402,9 +483,12 @@ describe('a certificate of an attestation key that names an endorsement key', ()
     ['the digest of its key', () => urn(`urn:ek:sha256:${toBase64(digest('sha256', spki()))}`), true],
     ['the digest of another key', () => urn(`urn:ek:sha256:${toBase64(new Uint8Array(32))}`), false],
     ['a URI that is something else', () => urn('urn:other'), true],
+    ['another name of another kind', () => fromHex('8803550403'), true],
   ])('by %s', async (_, name, isTaken) => {
     const result = await verifyEvidence(await named(concat(MAKER, name())), options);
     expect(failures(result)).toEqual(isTaken ? [] : ['ak-ek', 'tier']);
+    const detail = isTaken ? 'the certificate names no other endorsement key' : 'it names another endorsement key';
+    expect(result.findings.find(({ id }) => id === 'ak-ek')?.detail).toBe(detail);
   });
 });
 

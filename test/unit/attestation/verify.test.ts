@@ -247,6 +247,60 @@ describe('verifyStatement', () => {
     expect(failed(paperStatement('rsa-2048', 'p-256', changes))).toEqual(checks);
   });
 
+  it('says what is wrong', () => {
+    const said = (changes: Changes, options: Partial<VerifyOptions> = {}) => {
+      const statement = paperStatement('rsa-2048', 'p-256', changes);
+      const trusted = { attestationKey: { pubArea: statement.ak.pubArea } };
+      return verifyStatement(statement, { ...GENUINE, ...trusted, ...options })
+        .findings.filter(({ status }) => status === 'fail')
+        .map(({ id, detail }) => `${id}: ${detail}`);
+    };
+    const [attest, attributes] = [
+      (extraData: Uint8Array) => said({ certInfo: (one) => ({ ...one, extraData }) }),
+      setting,
+    ];
+    expect(said({ certInfoBytes: (bytes) => flipped(bytes, 3) })[0]).toBe(
+      'magic: the signed data begins with ff544346',
+    );
+    expect(said({ certInfoBytes: (bytes) => flipped(bytes, 5, 0x0d) })[0]).toBe(
+      'type: the signed data is of type 0x801a',
+    );
+    expect(attest(fromHex('abcd'))).toEqual(['challenge: extraData is abcd']);
+    expect(attest(new Uint8Array(0))).toEqual(['challenge: extraData is empty']);
+    expect(said({ key: attributes({ fixedTPM: false, restricted: true }) })).toEqual([
+      'key-attributes: fixedTPM is clear, restricted is set',
+    ]);
+    expect(said({ key: attributes({ sign: false, decrypt: false }) })).toEqual([
+      'key-attributes: neither sign nor decrypt is set',
+    ]);
+    expect(said({}, { attestationKey: { pubArea: CHALLENGE } })).toEqual([
+      'ak-trusted: it is not the trusted attestation key',
+    ]);
+    expect(said({}, { expectedKey: { pubArea: CHALLENGE } })).toEqual(['public-key: it is not the expected key']);
+    expect(said({}, { keyParent: CHALLENGE, akParent: CHALLENGE })).toEqual([
+      'ak-parent: its qualified name is of another parent',
+      'key-parent: its qualified name is of another parent',
+    ]);
+    expect(said({}, { akNonce: CHALLENGE })).toEqual([
+      'ak-creation/challenge: outsideInfo of the creation data is not the nonce',
+    ]);
+    const creation = (change: (attested: object) => object) =>
+      said({ creation: (one) => ({ ...one, attested: change(one.attested) }) as typeof one });
+    expect(creation((one) => ({ ...one, creationHash: new Uint8Array(32) }))).toEqual([
+      'creation/creation-hash: the signed digest is of other creation data',
+    ]);
+    expect(creation((one) => ({ ...one, objectName: SRK_NAME }))).toEqual([
+      'creation/name: the signed Name is of another object',
+    ]);
+    expect(said({ creationData: (data) => ({ ...data, parentQualifiedName: handleName(TPM_RH.OWNER) }) })).toEqual(
+      ['creation/', 'ak-creation/'].map(
+        (prefix) => `${prefix}parent: the creation data names another parent than the qualified name says`,
+      ),
+    );
+    const sha1 = said({ signatureHash: TPM_ALG.SHA1 });
+    expect(sha1).toContain('hashes: SHA-1 is used');
+  });
+
   it('refuses SHA-1 unless it is accepted', () => {
     const sha1 = { details: { hashAlg: TPM_ALG.SHA1 } };
     const statement = paperStatement('p-256', 'rsa-2048', {
