@@ -38,6 +38,7 @@ export { type ReadPolicyFileOptions, readPolicyFile } from './read-policy-file.t
 export { type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
 export { type LayerOptions, type LayerSettings, layerOf, parseLayer } from './read-settings.ts';
 export { type ReadSyncMlOptions, readSyncMl } from './read-syncml.ts';
+export { type ReadWindowsRegistryOptions, readWindowsRegistry } from './read-windows-registry.ts';
 export {
   type CharacterUse,
   type PolicyDocuments,

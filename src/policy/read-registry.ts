@@ -30,8 +30,11 @@ export interface ReadRegistryOptions {
   readonly tenantId?: string | undefined;
 }
 
-const CSP_KEY = 'software\\microsoft\\policies\\passportforwork\\';
-const DEVICE_LOCK_KEY = 'software\\microsoft\\policymanager\\current\\device\\devicelock';
+/** Where the PassportForWork CSP keeps its settings, below HKEY_LOCAL_MACHINE. */
+export const CSP_KEY = 'SOFTWARE\\Microsoft\\Policies\\PassportForWork';
+/** Where the DeviceLock CSP does. */
+export const DEVICE_LOCK_KEY = 'SOFTWARE\\Microsoft\\PolicyManager\\current\\device\\DeviceLock';
+const CSP_PREFIX = `${CSP_KEY.toLowerCase()}\\`;
 const CURRENT_USER = 'the current user';
 
 /** A registry key with settings of their own names. Paths are in lower case. */
@@ -106,9 +109,9 @@ function sectionOf(key: string): Section | undefined {
   if (hive === 'hkey_current_user') return gpoSection(below, 'user', CURRENT_USER);
   if (hive === 'hkey_users') return gpoSection(parts.slice(1).join('\\'), 'user', parts[0]);
   if (hive !== 'hkey_local_machine') return undefined;
-  if (below === DEVICE_LOCK_KEY) return { source: 'eas' };
-  if (!below.startsWith(CSP_KEY)) return gpoSection(below, 'machine');
-  const path = below.slice(CSP_KEY.length).replaceAll('\\', '/');
+  if (below === DEVICE_LOCK_KEY.toLowerCase()) return { source: 'eas' };
+  if (!below.startsWith(CSP_PREFIX)) return gpoSection(below, 'machine');
+  const path = below.slice(CSP_PREFIX.length).replaceAll('\\', '/');
   const { tenant, node } = splitNode(path);
   if (tenant === undefined) return { source: 'csp', scope: 'machine', path: node };
   const [whose = '', ...rest] = node.split('/');

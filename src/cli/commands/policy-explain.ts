@@ -18,8 +18,8 @@ export const policyExplainCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      'say which settings hold, and why: of registry exports, SyncML and JSON files, and of the environment variables ' +
-        'KEYPROV_POLICY_…',
+      'say which settings hold, and why: of registry exports, SyncML and JSON files, of the environment variables ' +
+        'KEYPROV_POLICY_…, and on Windows of its registry',
     )
     .option('--only-set', 'leave out what nobody has set')
     .addOption(valueOption('--documents <which>', 'whose defaults hold: current or 2016 (default: current)'))

@@ -7,6 +7,7 @@ import {
   type PolicyProblem,
   type PolicyWarning,
   policyInForce,
+  readWindowsRegistry,
 } from '../../policy/index.ts';
 import type { Context } from '../command.ts';
 import type { Arguments } from './arguments.ts';
@@ -51,7 +52,7 @@ export function policyFileOptions(): Option[] {
 }
 
 /**
- * The policy in force: files of Windows, environment, options, and the file of `--policy`. What an option overrides,
+ * The policy in force: settings of Windows, environment, options, and the file of `--policy`. What an option overrides,
  * what overrides an option, and what does not count is warned of. Every wrong setting is a problem of `given`, with
  * where it comes from; then it is the default, which the check of the arguments keeps from being used.
  */
@@ -72,7 +73,13 @@ export async function findPolicy(
     if (!isSid(owner) && !GUID.test(owner)) given.problems.push(`--policy-for '${owner}' is neither a SID nor a GUID`);
   }
   try {
-    const inForce = await policyInForce({ ...options, environment, userSid, tenantId, signal });
+    const registry =
+      process.platform === 'win32' ? await readWindowsRegistry({ userSid, tenantId, signal }) : undefined;
+    for (const { setting, problem } of registry?.ignored ?? []) {
+      report.warn(`the registry: ${setting} ${problem}, and does not count`);
+    }
+    const layers = registry?.layers;
+    const inForce = await policyInForce({ ...options, layers, environment, userSid, tenantId, signal });
     for (const warning of inForce.warnings) report.warn(describeWarning(warning));
     return inForce;
   } catch (error) {

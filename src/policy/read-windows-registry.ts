@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { PolicyError } from '../errors/policy-error.ts';
+import { KeyprovError, withCleanup } from '../errors.ts';
+import type { SignalOptions } from '../signal.ts';
+import { errorCode } from '../storage/atomic-file.ts';
+import { temporaryDirectory } from '../storage/temporary-directory.ts';
+import { windowsProgram } from '../storage/windows.ts';
+import type { PolicyReading } from './policy-layer.ts';
+import { CSP_KEY, DEVICE_LOCK_KEY, type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
+import { GPO_KEY, WINDOWS_SETTINGS } from './windows-settings.ts';
+
+/** Options of {@link readWindowsRegistry}. `userSid` is the user of this process by default. */
+export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalOptions {}
+
+/**
+ * Reads the settings of Windows Hello for Business in the registry of this Windows, for the user of this process. It runs
+ * `reg.exe export` for each key that can hold settings, and {@link readRegistryExport} for what that writes.
+ * @throws PolicyError as {@link readRegistryExport} does, and for a key that is there and cannot be read; KeyprovError
+ * `library-missing` if `reg.exe` or `whoami.exe` cannot be run, as on any other system.
+ *
+ * @example
+ * ```ts
+ * import { policyInForce, readWindowsRegistry } from 'keyprov/policy';
+ *
+ * const { layers } = await readWindowsRegistry();
+ * const { policy } = await policyInForce({ layers });
+ * ```
+ */
+export async function readWindowsRegistry(options: ReadWindowsRegistryOptions = {}): Promise<PolicyReading> {
+  const { signal, ...rest } = options;
+  const directory = await temporaryDirectory('keyprov-registry-');
+  return await withCleanup(
+    async () => {
+      const userSid = rest.userSid ?? (await ownSid({ signal }));
+      const readings: PolicyReading[] = [];
+      for (const [index, key] of settingKeys().entries()) {
+        const file = await exportKey(key, join(directory, `${index}.reg`), { signal });
+        if (file !== undefined) readings.push(readRegistryExport(file, { ...rest, userSid }));
+      }
+      return {
+        layers: readings.flatMap(({ layers }) => layers),
+        ignored: readings.flatMap(({ ignored }) => ignored),
+      };
+    },
+    () => rm(directory, { recursive: true, force: true }),
+  );
+}
+
+/** The keys that can hold settings, none of them below another. */
+function settingKeys(): readonly string[] {
+  const places = Object.values(WINDOWS_SETTINGS).flatMap(({ gpo }) => gpo?.key ?? []);
+  const others = places.filter((key) => key !== GPO_KEY && !key.startsWith(`${GPO_KEY}\\`));
+  const machine = [GPO_KEY, ...others, CSP_KEY, DEVICE_LOCK_KEY].map((key) => `HKEY_LOCAL_MACHINE\\${key}`);
+  return [...new Set(machine), `HKEY_CURRENT_USER\\${GPO_KEY}`];
+}
+
+/** What `reg export` writes of a key; undefined for one that is not there. */
+async function exportKey(key: string, file: string, options: SignalOptions): Promise<Buffer | undefined> {
+  // A Node.js of 32 bits would see other keys than those that policies are in.
+  const exported = await run('reg.exe', ['export', key, file, '/y', '/reg:64'], options);
+  if (exported !== undefined) return await readFile(file);
+  if (!(await isThere(key, options))) return undefined;
+  const expected = 'a key that this user may read';
+  throw new PolicyError([{ setting: key, problem: 'cannot be read with reg.exe', expected }]);
+}
+
+/** Whether there is a key, as the list of those above it says: `reg` fails alike for one that is missing and one that is not for us. */
+async function isThere(key: string, options: SignalOptions): Promise<boolean> {
+  const parent = key.slice(0, key.lastIndexOf('\\'));
+  const listed = await run('reg.exe', ['query', parent, '/reg:64'], options);
+  if (listed !== undefined) return listed.split('\n').some((line) => line.trim().toLowerCase() === key.toLowerCase());
+  return parent.includes('\\') && (await isThere(parent, options));
+}
+
+async function ownSid(options: SignalOptions): Promise<string | undefined> {
+  const printed = await run('whoami.exe', ['/user', '/fo', 'csv', '/nh'], options);
+  return printed?.trim().split('"').at(-2);
+}
+
+/** What a program of Windows prints; undefined if it fails. */
+async function run(name: string, args: readonly string[], { signal }: SignalOptions): Promise<string | undefined> {
+  try {
+    return (await promisify(execFile)(windowsProgram(name), args, { signal, windowsHide: true })).stdout;
+  } catch (cause) {
+    signal?.throwIfAborted();
+    if (typeof errorCode(cause) === 'number') return undefined;
+    throw new KeyprovError('library-missing', `${name} of Windows cannot be run`, { cause });
+  }
+}

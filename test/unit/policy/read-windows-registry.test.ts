@@ -1,0 +1,108 @@
+import childProcess from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { readWindowsRegistry } from '../../../src/policy/read-windows-registry.ts';
+import { patchBuiltin } from '../../patch-builtin.ts';
+
+/** The registry of the programs that stand for those of Windows: keys with the lines of their values. */
+let keys: Map<string, string[]>;
+/** Keys that this user may not read. */
+let closed: string[];
+let whoami = '';
+let ran: string[];
+let exported: string[];
+
+const HKLM = 'HKEY_LOCAL_MACHINE\\SOFTWARE';
+const GPO = 'Policies\\Microsoft\\PassportForWork';
+const SID = 'S-1-5-21-1-2-3-1001';
+const failed = (code: number | string) => Object.assign(new Error('it failed'), { code });
+
+function reg([verb, key = '', file = '']: readonly string[]): string {
+  const all = [...keys.keys()];
+  const below = all.filter((name) => `${name}\\`.startsWith(`${key}\\`));
+  if (below.length === 0 || closed.includes(key)) throw failed(1);
+  if (verb === 'query') {
+    const children = below.map((name) => name.split('\\', key.split('\\').length + 1).join('\\'));
+    return `\r\n${[...new Set(children)].filter((name) => name !== key).join('\r\n')}\r\n`;
+  }
+  const sections = below.map((name) => `[${name}]\r\n${keys.get(name)?.join('\r\n')}\r\n`);
+  const text = `\uFEFFWindows Registry Editor Version 5.00\r\n\r\n${sections.join('\r\n')}`;
+  writeFileSync(file, Buffer.from(text, 'utf16le'));
+  exported.push(file);
+  return '';
+}
+
+const program = async (path: string, args: readonly string[]) => {
+  ran.push(path);
+  if (!path.startsWith('C:\\Windows\\System32\\')) throw failed('ENOENT');
+  const stdout = path.endsWith('\\reg.exe') ? reg(args) : whoami;
+  return { stdout, stderr: '' };
+};
+patchBuiltin(childProcess, {
+  execFile: Object.assign((): never => expect.unreachable(), { [promisify.custom]: program }) as never,
+});
+
+beforeEach(() => {
+  process.env.SystemRoot = 'C:\\Windows';
+  keys = new Map([[`${HKLM}\\Microsoft\\Windows`, []]]);
+  closed = [];
+  whoami = `"PC\\ada","${SID}"\r\n`;
+  ran = [];
+  exported = [];
+});
+
+describe('readWindowsRegistry', () => {
+  it('reads Group Policy of machine and user, and both CSPs, and removes its files', async () => {
+    keys.set(`${HKLM}\\${GPO}\\PINComplexity`, ['"MinimumPINLength"=dword:00000009']);
+    keys.set(`HKEY_CURRENT_USER\\SOFTWARE\\${GPO}`, ['"Enabled"=dword:00000001']);
+    const tenant = '00000000-1111-2222-3333-444444444444';
+    const csp = `${HKLM}\\Microsoft\\Policies\\PassportForWork\\${tenant}`;
+    keys.set(`${csp}\\${SID}\\Policies`, ['"UsePassportForWork"=dword:00000001']);
+    keys.set(`${csp}\\S-1-5-21-1-2-3-1002\\Policies`, ['"UsePassportForWork"=dword:00000000']); // of another user
+    const lock = `${HKLM}\\Microsoft\\PolicyManager\\current\\device\\DeviceLock`;
+    keys.set(lock, ['"MinDevicePasswordLength"=dword:00000008']);
+
+    const { layers, ignored } = await readWindowsRegistry();
+    expect(ignored).toEqual([]);
+    expect(layers.map(({ source, scope, values }) => [source, scope, values])).toEqual([
+      ['gpo', 'machine', { 'PINComplexity/MinimumPINLength': 9 }],
+      ['csp', 'user', { UsePassportForWork: true }],
+      ['eas', 'machine', { 'PINComplexity/MinimumPINLength': 8 }],
+      ['gpo', 'user', { UsePassportForWork: true }],
+    ]);
+    expect(exported.map((file) => basename(file))).toHaveLength(4);
+    expect(exported.filter((file) => existsSync(dirname(file)))).toEqual([]);
+    expect(new Set(ran)).toEqual(new Set(['C:\\Windows\\System32\\whoami.exe', 'C:\\Windows\\System32\\reg.exe']));
+  });
+
+  it('finds nothing where nothing is set', async () => {
+    expect(await readWindowsRegistry()).toEqual({ layers: [], ignored: [] });
+  });
+
+  it('does not take a key that it cannot read for one that is not there', async () => {
+    const key = `${HKLM}\\${GPO}`;
+    keys.set(key, ['"RequireSecurityDevice"=dword:00000001']);
+    closed = [key];
+    await expect(readWindowsRegistry()).rejects.toMatchObject({
+      code: 'policy-invalid',
+      problems: [{ setting: key, problem: 'cannot be read with reg.exe' }],
+    });
+  });
+
+  it('ends with its signal', async () => {
+    const signal = AbortSignal.abort(new Error('no longer wanted'));
+    whoami = '';
+    closed = [...keys.keys()];
+    await expect(readWindowsRegistry({ signal })).rejects.toThrow('no longer wanted');
+  });
+
+  it('says which program of Windows is not there', async () => {
+    process.env.SystemRoot = 'D:\\Elsewhere';
+    await expect(readWindowsRegistry()).rejects.toMatchObject({
+      code: 'library-missing',
+      message: 'whoami.exe of Windows cannot be run',
+    });
+  });
+});
