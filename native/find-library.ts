@@ -21,10 +21,12 @@ export interface FoundLibrary {
 
 /**
  * Looks for a shared library in the directories where distributions put them. The result is a path with a slash,
- * because the loader answers a bare name with whatever library of that name the process has loaded already.
+ * because the loader answers a bare name with whatever library of that name the process has loaded already. Windows has no
+ * such directories: there these paths would be on the current drive, where others may have put something.
  * @param chosen a path that the user named; then nothing else is tried.
  */
 export function findLibrary(name: string, chosen: string | undefined): FoundLibrary {
+  if (chosen === undefined && process.platform === 'win32') return { path: undefined, tried: [] };
   const multiarch = MULTIARCH[process.arch];
   const directories = ['/usr/lib64', '/usr/lib', '/usr/local/lib', '/lib', '/opt/homebrew/lib'];
   if (multiarch !== undefined) directories.unshift(join('/usr/lib', multiarch), join('/usr/local/lib', multiarch));

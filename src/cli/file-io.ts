@@ -1,8 +1,8 @@
-import { chmod, realpath, rename, stat, writeFile } from 'node:fs/promises';
+import { chmod, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import { unlessAborted } from '../signal.ts';
-import { errorCode, removeIfThere, writeTemporary } from '../storage/atomic-file.ts';
+import { errorCode, removeIfThere, replaceBy, writeTemporary } from '../storage/atomic-file.ts';
 
 /**
  * Runs `work` on a file that the user named, which may be a pipe with nobody at the other end; an error of the file
@@ -45,7 +45,7 @@ async function writeWhole(path: string, data: Uint8Array | string, mode: number)
   await withCleanup(
     async () => {
       await chmod(temporary, mode);
-      await rename(temporary, path);
+      await replaceBy(temporary, path);
     },
     () => removeIfThere(temporary),
   );

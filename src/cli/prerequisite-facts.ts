@@ -14,6 +14,7 @@ import {
 } from '../provisioning/windows/prerequisites.ts';
 import { formatWindowsCode } from '../provisioning/windows/windows-errors.ts';
 import type { SignalOptions } from '../signal.ts';
+import { windowsProgram } from '../storage/windows.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
 import { readNature } from '../tpm/virtual.ts';
@@ -64,7 +65,7 @@ export async function checkRunPrerequisites(
 
 async function runDsregcmd({ signal }: SignalOptions): Promise<string> {
   try {
-    const { stdout } = await promisify(execFile)('dsregcmd', ['/status'], { signal });
+    const { stdout } = await promisify(execFile)(windowsProgram('dsregcmd.exe'), ['/status'], { signal });
     return stdout;
   } catch (cause) {
     signal?.throwIfAborted();

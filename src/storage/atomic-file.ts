@@ -3,10 +3,16 @@ import type { BigIntStats } from 'node:fs';
 import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { link, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { KeyprovError, withCleanup } from '../errors.ts';
 
 /** A temporary file this old, in milliseconds, was left behind by a process that died. */
 const LEFTOVER_AGE = 60_000;
+
+/** How long a file that somebody reads can keep Windows from putting another one in its place, in milliseconds. */
+const REPLACE_MS = 2_000;
+/** What Windows says then. */
+const IN_USE: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'EBUSY']);
 
 /**
  * Writes `data` to a file (mode 0600) that appears whole or not at all. False where there is one of that name already.
@@ -50,10 +56,29 @@ export async function writeWhole(
 ): Promise<void> {
   const temporary = await writeTemporary(directory, data);
   await withCleanup(
-    () => rename(temporary, join(directory, name)),
+    () => replaceBy(temporary, join(directory, name)),
     () => removeIfThere(temporary),
   );
   await syncDirectory(directory);
+}
+
+/**
+ * Gives the file at `temporary` the name `path`, in place of the one that has it. Windows refuses that for as long as
+ * another process has the old file open, to read it or to look for viruses: then it is tried again for two seconds.
+ * @throws the error of Node
+ */
+export async function replaceBy(temporary: string, path: string): Promise<void> {
+  for (const end = performance.now() + REPLACE_MS; ; await delay(1 + Math.random() * 20)) {
+    try {
+      return await rename(temporary, path);
+    } catch (error) {
+      if (!mayPass(error, end)) throw error;
+    }
+  }
+}
+
+function mayPass(error: unknown, end: number): boolean {
+  return process.platform === 'win32' && IN_USE.has(errorCode(error)) && performance.now() < end;
 }
 
 /** What {@link writeWhole} does, without giving way: for a process that exits. @throws the error of Node */
@@ -64,7 +89,7 @@ export function writeWholeSync(directory: string, name: string, data: Uint8Array
       writeFileSync(fd, data);
       fsyncSync(fd);
     });
-    renameSync(temporary, join(directory, name));
+    replaceBySync(temporary, join(directory, name));
   } catch (error) {
     try {
       unlinkSync(temporary);
@@ -74,6 +99,17 @@ export function writeWholeSync(directory: string, name: string, data: Uint8Array
     throw error;
   }
   if (process.platform !== 'win32') withFile(directory, 'r', fsyncSync);
+}
+
+function replaceBySync(temporary: string, path: string): void {
+  for (const end = performance.now() + REPLACE_MS; ; ) {
+    try {
+      renameSync(temporary, path);
+      return;
+    } catch (error) {
+      if (!mayPass(error, end)) throw error;
+    }
+  }
 }
 
 function withFile(path: string, flags: string, work: (fd: number) => void): void {

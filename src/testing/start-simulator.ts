@@ -24,7 +24,7 @@ export async function startSimulator({ engine = 'auto', state }: SimulatorOption
   try {
     return await openLibtpms(state && { state });
   } catch (error) {
-    if (engine === 'libtpms' || !isKeyprovError(error, 'library-missing')) throw error;
+    if (engine === 'libtpms' || process.platform === 'win32' || !isKeyprovError(error, 'library-missing')) throw error;
     return await startTemporarySwtpm(state).catch((cause: unknown) => {
       if (!isKeyprovError(cause, 'library-missing')) throw cause;
       throw new KeyprovError('library-missing', 'a TPM for tests needs libtpms or swtpm, and neither was found', {

@@ -203,7 +203,7 @@ export const sinceBoot = (): number => Number(process.hrtime.bigint() / 1_000_00
 function placeOf(address: string): string {
   const path = /^([a-z]+:unix:)(.*)$/.exec(address);
   const place = path === null ? address.replace(LOOPBACK, 'loopback') : `${path[1]}${absolutePath(path[2] ?? '')}`;
-  if (!existsSync('/proc/self/ns/net')) return place;
+  if (process.platform !== 'linux' || !existsSync('/proc/self/ns/net')) return place;
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
   return LOOPBACK.test(address) ? `${place} ${boot} ${readlinkSync('/proc/self/ns/net')}` : `${place} ${boot}`;
 }

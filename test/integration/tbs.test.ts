@@ -50,7 +50,7 @@ describe.skipIf(missing)('Windows TBS, with a stand-in for tbs.dll in front of s
 
   it('moves commands and answers', async () => {
     await using tpm = await open();
-    expect(tpm).toMatchObject({ kind: 'tbs', address: 'tbs:', managed: true });
+    expect(tpm).toMatchObject({ kind: 'tbs', address: 'tbs', managed: true });
     const answers = new Set<string>();
     for (let n = 0; n < 100; n++) {
       const answer = toHex(await tpm.send(GET_RANDOM));

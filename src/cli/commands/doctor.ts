@@ -6,6 +6,7 @@ import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { PolicyError, policyInForce } from '../../policy/index.ts';
 import { unlessAborted } from '../../signal.ts';
 import { errorCode } from '../../storage/atomic-file.ts';
+import { refuseOnWindows } from '../../storage/windows.ts';
 import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import { locateLibtpms } from '../../tpm/transports/libtpms.ts';
@@ -15,6 +16,7 @@ import type { CliCommand, Context, Environment } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { describeProblem } from '../options/policy-option.ts';
+import { knownStorePath } from '../options/store-option.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
@@ -45,8 +47,9 @@ export const doctorCommand: CliCommand = {
 
 async function runDoctor(given: Arguments, { environment, signal }: Context): Promise<Outcome> {
   given.check();
+  const store = checkStore(knownStorePath(given, environment));
   // What it has started ends with this process.
-  const checks = await unlessAborted(() => checkAll(environment), signal);
+  const checks = [...(await unlessAborted(() => checkAll(environment), signal)), store];
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
   const message = found ? `a TPM can be opened: ${tpms.join(', ')}` : 'no TPM can be opened';
@@ -97,11 +100,21 @@ export async function checkAll(environment: Environment): Promise<Check[]> {
   ]);
 }
 
+/** Where keys are kept, and who sees to it that others cannot read them. */
+function checkStore(path: string | undefined): Check {
+  const name = 'key store';
+  if (path === undefined) {
+    return { name, status: 'problem', detail: 'this user has no home directory', remedy: 'set KEYPROV_STORE or HOME' };
+  }
+  const guard = process.platform === 'win32' ? '; its access list is not checked: keep it below your profile' : '';
+  return { name, status: 'ok', detail: `${path}${guard}` };
+}
+
 /** The TPM of the machine itself. */
 async function checkMachine(): Promise<Check> {
   const result = await check('this machine', () => openBriefly({ kind: 'auto' }));
   // The kernel has a TPM, but not the resource manager that makes it safe to share.
-  if (result.status !== 'missing' || !existsSync('/dev/tpm0')) return result;
+  if (process.platform !== 'linux' || result.status !== 'missing' || !existsSync('/dev/tpm0')) return result;
   return {
     ...{ name: result.name, status: 'problem', detail: 'there is a /dev/tpm0, but no /dev/tpmrm0' },
     remedy: 'use a kernel of 4.12 or newer and a TPM 2.0, or name device:/dev/tpm0',
@@ -131,6 +144,7 @@ async function checkLibtpms(): Promise<Omit<Check, 'name' | 'status'>> {
 }
 
 async function checkSwtpm(): Promise<Omit<Check, 'name' | 'status'>> {
+  refuseOnWindows('swtpm');
   try {
     const { stdout } = await promisify(execFile)('swtpm', ['--version'], { timeout: TIME_LIMIT_MS });
     const version = /version ([\d.]+)/.exec(stdout)?.[1];

@@ -41,12 +41,13 @@ export function familyOf(child: ChildProcess, ownGroup: boolean): (name: NodeJS.
 }
 
 function descendants(pid: number): number[] {
+  if (process.platform !== 'linux') return []; // who put a /proc there is not known
   try {
     return readdirSync(`/proc/${pid}/task`)
       .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').match(/\d+/g) ?? [])
       .map(Number)
       .flatMap((child) => [child, ...descendants(child)]);
   } catch {
-    return []; // it has ended, or this system has no /proc
+    return []; // it has ended, or /proc is not there
   }
 }

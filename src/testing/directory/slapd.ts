@@ -9,6 +9,7 @@ import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap
 import type { SignalOptions } from '../../signal.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
+import { refuseOnWindows } from '../../storage/windows.ts';
 import { WatchedChild } from '../../tpm/transports/watched-child.ts';
 import {
   type BoundClient,
@@ -63,6 +64,7 @@ const CONFINED = 'where AppArmor confines slapd, copy the program elsewhere and 
 export async function startDirectory(options: DirectoryOptions = {}): Promise<TestDirectory> {
   const { directory: kept, executable = 'slapd', signal } = options;
   signal?.throwIfAborted();
+  refuseOnWindows('slapd', 'run it in WSL or on another machine');
   await loadLdapts();
   const temporary = await temporaryDirectory('keyprov-directory-');
   const remove = () => rm(temporary, { recursive: true, force: true });

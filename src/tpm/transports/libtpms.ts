@@ -5,6 +5,7 @@ import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { AbortWatch, endsWithin } from '../../signal.ts';
 import { passingFailure } from '../../storage/load-failure.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
+import { refuseOnWindows } from '../../storage/windows.ts';
 import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
 import { StateFile } from '../state-file.ts';
 import { GIVEN_UP_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
@@ -100,6 +101,7 @@ export async function locateLibtpms(): Promise<{ readonly path: string; readonly
 }
 
 async function loadNative(address: string) {
+  refuseOnWindows(`${address}: libtpms`);
   try {
     const [{ loadLibc }, { LibtpmsError, loadLibrary }, { findLibtpms, Libtpms }] = await Promise.all([
       import('../../../native/libc.ts'),

@@ -6,6 +6,7 @@ import { fromHex } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
+import { refuseOnWindows } from '../../storage/windows.ts';
 import { formatTarget, type SocketTarget } from './socket-connection.ts';
 import { openSwtpm, type SwtpmTransport } from './swtpm.ts';
 import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
@@ -53,6 +54,7 @@ const SHUTDOWN_CLEAR = fromHex('80010000000c000001450000');
 export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<SwtpmProcess> {
   const { stateDirectory, listen = 'unix', executable = 'swtpm', signal } = options;
   signal?.throwIfAborted();
+  refuseOnWindows('swtpm');
   // swtpm would read what follows a comma as another option.
   if (`${tmpdir()}${stateDirectory}`.includes(',')) throw new RangeError('swtpm takes no path with a comma in it');
   const directory = await temporaryDirectory('keyprov-swtpm-');

@@ -29,12 +29,12 @@ export interface TbsTransport extends TpmTransport, AsyncDisposable {
 
 const INTERFACE_TYPES: readonly TbsInterfaceType[] = ['unknown', 'tpm-1.2', 'trustzone', 'hardware', 'emulator', 'spb'];
 const TPM_VERSION_20 = 2;
-const ADDRESS = 'tbs:';
+const ADDRESS = 'tbs';
 
 /**
  * Opens the TPM of this Windows machine through TPM Base Services, which start it and manage its handles.
  *
- * Not yet run on Windows: the tests put a library with the same functions in front of an emulator.
+ * Not yet run on Windows itself: the tests put a library with the same functions in front of an emulator, also under Wine.
  * @throws KeyprovError with `library-missing`, `library-unsuitable`, `no-tpm`, `transport-unreachable`,
  * `transport-permission` or `transport-busy`.
  */
@@ -50,7 +50,7 @@ export async function openTbs(options: TbsOptions = {}): Promise<TbsTransport> {
     const { result, info } = await tbs.deviceInfo();
     throwIfFailed(result);
     if (info.tpmVersion !== TPM_VERSION_20) {
-      throw new KeyprovError('no-tpm', `${ADDRESS} Windows has a TPM, but not a TPM 2.0`, {
+      throw new KeyprovError('no-tpm', `${ADDRESS}: Windows has a TPM, but not a TPM 2.0`, {
         remedy: 'switch the TPM to version 2.0 in the firmware setup, if it can do that',
       });
     }
@@ -63,21 +63,21 @@ export async function openTbs(options: TbsOptions = {}): Promise<TbsTransport> {
 
 async function load(chosen: string | undefined): Promise<Tbs> {
   if (chosen === undefined && process.platform !== 'win32') {
-    throw new KeyprovError('library-missing', `${ADDRESS} only Windows has TPM Base Services`, {
-      remedy: 'on Linux, use device:',
+    throw new KeyprovError('library-missing', `${ADDRESS}: only Windows has TPM Base Services`, {
+      remedy: 'on Linux, use device',
     });
   }
   const { loadTbs, tbsPath } = await import('../../../native/tbs.ts');
   const path = chosen ?? tbsPath();
   if (!existsSync(path)) {
-    throw new KeyprovError('library-missing', `${ADDRESS} there is no ${path}`, {
+    throw new KeyprovError('library-missing', `${ADDRESS}: there is no ${path}`, {
       remedy: 'use a Windows that has TPM Base Services (Windows 8 or later)',
     });
   }
   try {
     return loadTbs(path);
   } catch (error) {
-    throw new KeyprovError('library-unsuitable', `${ADDRESS} TPM Base Services cannot be loaded from ${path}`, {
+    throw new KeyprovError('library-unsuitable', `${ADDRESS}: TPM Base Services cannot be loaded from ${path}`, {
       cause: error,
     });
   }
@@ -116,7 +116,7 @@ const REFUSALS: ReadonlyMap<number, TpmError['code']> = new Map([
 
 function hresultError(code: PlainErrorCode, result: number): KeyprovError {
   const rc = decodeResponseCode(result);
-  return new KeyprovError(code, `${ADDRESS} ${describeResponseCode(rc)}`, { remedy: rc.advice });
+  return new KeyprovError(code, `${ADDRESS}: ${describeResponseCode(rc)}`, { remedy: rc.advice });
 }
 
 function throwIfFailed(result: number): void {
@@ -130,7 +130,7 @@ function throwIfFailed(result: number): void {
  */
 function answerOf(result: number, answer: Bytes): Bytes {
   if (result === 0) {
-    checkAnswerFrame(answer, ADDRESS);
+    checkAnswerFrame(answer, `${ADDRESS}:`);
     return answer;
   }
   if (result === TBS_E_COMMAND_CANCELED) return bareAnswer(TPM_RC.CANCELED);
@@ -144,7 +144,7 @@ function answerOf(result: number, answer: Bytes): Bytes {
   if (refusal === undefined) throw hresultError('transport-lost', result);
   const responseCode = decodeResponseCode(result);
   const { advice: remedy } = responseCode;
-  throw new TpmError(refusal, `${ADDRESS} ${describeResponseCode(responseCode)}`, { responseCode, remedy });
+  throw new TpmError(refusal, `${ADDRESS}: ${describeResponseCode(responseCode)}`, { responseCode, remedy });
 }
 
 /** An answer of ten bytes: TPM_ST_NO_SESSIONS, its size, `code`. */
@@ -158,7 +158,7 @@ class Transport implements TbsTransport {
   readonly managed = true;
   readonly interfaceType: TbsInterfaceType;
   readonly #tbs: Tbs;
-  readonly #life: TransportLife = new TransportLife(ADDRESS);
+  readonly #life: TransportLife = new TransportLife(`${ADDRESS}:`);
 
   constructor(tbs: Tbs, interfaceType: TbsInterfaceType) {
     this.#tbs = tbs;

@@ -94,6 +94,11 @@ async function loadLoader(
   const { findTctiLoader, loadTctiLoader } = await import('../../../native/tctildr.ts');
   const { path, tried } = findTctiLoader(chosen);
   if (path === undefined) {
+    if (tried.length === 0) {
+      throw new KeyprovError('library-missing', `${address}: on Windows a TCTI loader is not looked for`, {
+        remedy: 'use tbs, or set KEYPROV_TCTILDR to the path of the library',
+      });
+    }
     throw new KeyprovError('library-missing', `${address}: no TCTI loader found (tried ${tried.join(', ')})`, {
       remedy: 'install tpm2-tss (Debian: libtss2-tctildr0), or set KEYPROV_TCTILDR to the path of the library',
     });
