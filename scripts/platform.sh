@@ -1,0 +1,84 @@
+# What windows-abi.sh, arm64.sh and runtimes.sh share; they read it, it is not run. All they make is in a temporary
+# directory, $work, which is gone at the end with the processes that they began.
+# shellcheck shell=bash
+
+started=$SECONDS
+work=$(mktemp -d "${TMPDIR:-/tmp}/keyprov-platform.XXXXXX")
+ends=()
+at_end() { ends=("$@" "${ends[@]}"); }
+clean_up() {
+  local end
+  for end in "${ends[@]}"; do "$end"; done
+  rm -rf -- "$work"
+}
+trap clean_up EXIT
+
+say() { printf '%s: %s\n' "${0##*/}" "$*"; }
+
+# need PROGRAM:PACKAGE...: installs the Debian packages of programs that are missing.
+need() {
+  local pair missing=() sudo=()
+  for pair; do command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}"); done
+  ((${#missing[@]} > 0)) || return 0
+  ((EUID == 0)) || sudo=(sudo -n)
+  say "installing with apt-get: ${missing[*]}"
+  "${sudo[@]}" apt-get -qq -o DPkg::Lock::Timeout=120 update
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends -y \
+    "${missing[@]}" </dev/null >/dev/null
+}
+
+# Builds the package and packs it as npm would publish it.
+pack() {
+  node scripts/build.mjs
+  npm pack --silent --ignore-scripts --pack-destination "$work" >/dev/null
+}
+
+# install_into DIRECTORY [OPTION...]: an empty project with the packed package, its optional peers and the smoke program.
+install_into() {
+  mkdir -p -- "$1"
+  printf '{"type":"module"}\n' >"$1/package.json"
+  local peers=()
+  mapfile -t peers < <(node -p "Object.entries(require('./package.json').peerDependencies).map((p) => p.join('@')).join('\n')")
+  npm install --silent --prefix "$1" --ignore-scripts --no-audit --no-fund "${@:2}" "$work"/keyprov-*.tgz "${peers[@]}"
+  cp -- test/platforms/smoke.mjs "$1"
+}
+
+# unpack PACKAGE@VERSION DIRECTORY: what npm has, without installing it.
+unpack() {
+  mkdir -p -- "$2"
+  tar -xzf "$work/$(npm pack --silent --pack-destination "$work" "$1")" --strip-components=1 -C "$2"
+}
+
+# Starts a swtpm on two free ports of 127.0.0.1, the second of them for its control channel; $port is the first.
+begin_swtpm() {
+  local state
+  state=$(mktemp -d -p "$work")
+  for _ in 1 2 3 4 5; do
+    port=$((20000 + RANDOM % 20000))
+    swtpm socket --tpm2 --tpmstate "dir=$state" --flags not-need-init,startup-clear \
+      --server "type=tcp,port=$port,bindaddr=127.0.0.1" --ctrl "type=tcp,port=$((port + 1)),bindaddr=127.0.0.1" \
+      2>"$work/swtpm.log" &
+    swtpm_process=$!
+    for ((tries = 0; tries < 200; tries++)); do
+      kill -0 "$swtpm_process" 2>/dev/null || break
+      if (: <"/dev/tcp/127.0.0.1/$((port + 1))") 2>/dev/null; then return 0; fi
+      sleep 0.05
+    done
+  done
+  cat -- "$work/swtpm.log" >&2
+  return 1
+}
+end_swtpm() {
+  [[ -n ${swtpm_process:-} ]] && kill "$swtpm_process" 2>/dev/null
+  wait "${swtpm_process:-}" 2>/dev/null || true
+  swtpm_process=
+}
+at_end end_swtpm
+
+# finish STATUS: the last line, with the minutes that it took.
+finish() {
+  local seconds=$((SECONDS - started)) result=passed
+  (($1 == 0)) || result=FAILED
+  printf '%s: %s, %d min %02d s\n' "${0##*/}" "$result" $((seconds / 60)) $((seconds % 60))
+  exit "$1"
+}
