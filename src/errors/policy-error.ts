@@ -37,7 +37,7 @@ export class PolicyError extends KeyprovError {
   constructor(problems: readonly PolicyProblem[], options: { readonly cause?: unknown } = {}) {
     const lines = problems.map(({ setting, problem, expected, from = [] }) => {
       const where = [...new Set(from.map(({ origin }) => origin))].join(' and ');
-      return `${where === '' ? '' : `${where}: `}${setting}: ${problem} (expected: ${expected})`;
+      return `${where === '' || where === setting ? '' : `${where}: `}${setting}: ${problem} (expected: ${expected})`;
     });
     super('policy-invalid', `the policy is wrong: ${lines.join('; ')}`, options, SUBCLASS);
     this.problems = Object.freeze([...problems]);

@@ -24,8 +24,19 @@ export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions 
   });
   const text = (decodeFileText(file) ?? '').trimStart();
   if (text.startsWith('<')) return readSyncMl(text, { ...options, origin });
-  if (text.startsWith('{')) return { layers: [parseLayer(text, { origin })], ignored: [] };
+  if (text.startsWith('{') && !text.includes('@odata.')) return { layers: [parseLayer(text, { origin })], ignored: [] };
   if (/^(?:Windows Registry Editor|REGEDIT4)/.test(text)) return readRegistryExport(text, options);
+  throw new PolicyError([{ setting: origin, ...refusalOf(text) }]);
+}
+
+/** What a text is instead, where that is known, and what to make of it. */
+function refusalOf(text: string): { readonly problem: string; readonly expected: string } {
+  const asExport = 'a registry export, as `reg export KEY FILE` makes it';
+  if (text.startsWith('HKEY_')) return { problem: 'is the output of reg query', expected: asExport };
+  if (text.startsWith('{')) {
+    const problem = 'is an answer of Microsoft Graph, which says what a policy is to be and not what a device has got';
+    return { problem, expected: `${asExport}, of a device that has the policy, or SyncML` };
+  }
   const expected = 'a registry export (.reg), a SyncML message, or a JSON object of settings';
-  throw new PolicyError([{ setting: origin, problem: 'is no text of settings', expected }]);
+  return { problem: 'is no text of settings', expected };
 }

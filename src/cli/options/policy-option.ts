@@ -117,6 +117,6 @@ export function describeProblem({ setting, problem, expected, from = [] }: Polic
     from.map(({ setting: name, source, origin }) => (source === 'command-line' ? optionOf(name) : origin)),
   );
   const where = [...origins].join(' and ');
-  const subject = where === '' ? setting : where.startsWith('--') ? where : `${where}: ${setting}`;
+  const subject = where === '' || where === setting ? setting : where.startsWith('--') ? where : `${where}: ${setting}`;
   return `${subject}: ${problem} (expected: ${expected})`;
 }

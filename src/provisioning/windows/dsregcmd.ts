@@ -114,7 +114,9 @@ const NO_BLANK = 'AadRecoveryEnabled';
 export function parseDsregStatus(text: string): DsregStatus {
   const sections: { title: string; lines: DsregLine[] }[] = [];
   let isBelowTitle = false;
-  for (const raw of text.slice(0, LIMIT.document).split('\n')) {
+  // A text that was copied from a page or an editor may have no-break spaces, and other ends of lines.
+  const plain = text.slice(0, LIMIT.document).replaceAll('\u00a0', ' ').replaceAll('\r\n', '\n').replaceAll('\r', '\n');
+  for (const raw of plain.split('\n')) {
     const line = raw.trim().replace(/^>[> ]*/, ''); // an answer to a mail quotes it
     const isBox = /^\+[-=+]*$/.test(line);
     const lines = sections.at(-1)?.lines;

@@ -34,6 +34,8 @@ export interface PrerequisiteFacts {
   readonly adfsRefreshToken?: boolean;
   readonly adfsRaIsReady?: boolean;
   readonly logonCertTemplate?: string;
+  /** The code with which Windows' own check ended, unsigned; what it would have found out is not known then. */
+  readonly checkCode?: number;
 }
 
 /** Something that knows facts, such as the reader of a system's own tool. */
@@ -94,7 +96,16 @@ export function readDsregFacts(text: string): PrerequisiteFacts {
     adfsRefreshToken: check('AdfsRefreshToken'),
     adfsRaIsReady: check('AdfsRaIsReady'),
     logonCertTemplate: dsregText(status, NGC, 'LogonCertTemplateReady'),
+    checkCode: codeIn(dsregText(status, NGC, 'NgcPreReq')),
   });
+}
+
+/** `ERROR 0xd0020017`. */
+function codeIn(text = ''): number | undefined {
+  const at = text.indexOf('0x');
+  const digits = at < 0 ? '' : text.slice(at, at + 10);
+  const code = digits.length === 10 ? Number(digits) : Number.NaN;
+  return Number.isNaN(code) ? undefined : code;
 }
 
 /** Without the members that are undefined, which would hide what another probe knows. */

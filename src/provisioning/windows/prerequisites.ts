@@ -3,6 +3,7 @@ import type { Policy } from '../../policy/index.ts';
 import type { WindowsSettings } from '../../policy/windows-settings.ts';
 import type { JoinState } from './dsregcmd.ts';
 import type { PrerequisiteFacts } from './prerequisite-probe.ts';
+import { formatWindowsCode } from './windows-errors.ts';
 
 /** A prerequisite of provisioning. */
 export type PrerequisiteId =
@@ -135,7 +136,14 @@ export function checkPrerequisites(facts: PrerequisiteFacts, options: Prerequisi
   const findings = CHECKS.map(([id, errorState, check]): PrerequisiteFinding => {
     const outcome = check(facts, options);
     if (outcome.status === 'fail') errorStates |= PREREQUISITE_ERROR_STATES[errorState];
-    return { id, ...outcome };
+    const { checkCode: code } = facts;
+    if (outcome.status !== 'unknown' || code === undefined) return { id, ...outcome };
+    return {
+      id,
+      ...outcome,
+      detail: `${outcome.detail}, since Windows' own check ended with ${formatWindowsCode(code)}`,
+      code,
+    };
   });
   const isReady = findings.every(({ status }) => status === 'pass' || status === 'skipped');
   return { result: isReady ? 'WillProvision' : 'WillNotProvision', findings, errorStates, facts };

@@ -44,4 +44,19 @@ describe('readPolicyFile', () => {
       ]);
     }
   });
+
+  it.each([
+    [
+      '\r\nHKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork\r\n    Enabled    REG_DWORD    0x1\r\n',
+      'is the output of reg query',
+      'a registry export, as `reg export KEY FILE` makes it',
+    ],
+    [
+      '{"@odata.context":"https://graph.example/beta/$metadata","name":"WHFB","settings":[]}',
+      'is an answer of Microsoft Graph, which says what a policy is to be and not what a device has got',
+      'a registry export, as `reg export KEY FILE` makes it, of a device that has the policy, or SyncML',
+    ],
+  ])('says of %j which export to make instead', (text, problem, expected) => {
+    expect(problemsOf(() => readPolicyFile(utf8(text), options))).toEqual([{ setting: 'a file', problem, expected }]);
+  });
 });

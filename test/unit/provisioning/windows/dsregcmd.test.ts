@@ -69,6 +69,8 @@ describe('parseDsregStatus', () => {
   it('reads text that was pasted into a page, with what stands before it', () => {
     const pasted = `PS C:\\> dsregcmd /status\n\n${hybridComplete.replace(/^/gm, '      ')}`;
     expect(parseDsregStatus(pasted)).toEqual(hybrid);
+    expect(parseDsregStatus(hybridComplete.replaceAll(' ', '\u00a0'))).toEqual(hybrid);
+    for (const end of ['\r\n', '\r']) expect(parseDsregStatus(hybridComplete.replaceAll('\n', end))).toEqual(hybrid);
     const trimmed = hybridComplete.replace(/^ +/gm, '').replaceAll(' :', ':');
     expect(parseDsregStatus(trimmed)).toEqual(hybrid);
   });

@@ -268,12 +268,41 @@ describe('readDsregFacts', () => {
       remoteSession: false,
       certEnrollment: 'none',
       pinSet: false,
+      checkCode: 0xd0020017,
     });
     expect(readDsregFacts('no such command')).toEqual({});
     // An answer to a mail quotes it.
     expect(readDsregFacts(diagnostics.dsregcmd.windows.replaceAll(/^/gm, '> '))).toEqual(
       readDsregFacts(diagnostics.dsregcmd.windows),
     );
+  });
+
+  it("says with which code Windows' own check ended, of what is not known for that", () => {
+    const text = formatDsregStatus([
+      dsregSection('Device State', { AzureAdJoined: 'YES', EnterpriseJoined: 'NO', DomainJoined: 'YES' }),
+      dsregSection('User State', { NgcSet: 'NO' }),
+      dsregSection('Ngc Prerequisite Check', {
+        ...{ NgcPreReq: 'ERROR 0xd0020017', IsDeviceJoined: 'UNKNOWN', IsUserAzureAD: 'UNKNOWN' },
+        ...{ PolicyEnabled: 'UNKNOWN', SessionIsNotRemote: 'YES', PreReqResult: 'WillNotProvision' },
+      }),
+    ]);
+    const { result, findings } = checkPrerequisites(readDsregFacts(text));
+    expect(result).toBe('WillNotProvision');
+    const unknown = findings.filter(({ status }) => status === 'unknown');
+    expect(unknown.map(({ id, code }) => [id, code])).toEqual([
+      ['directory-user', 0xd0020017],
+      ['policy-enabled', 0xd0020017],
+      ['post-logon-provisioning', 0xd0020017],
+      ['hardware-eligible', 0xd0020017],
+      ['certificate-enrollment', 0xd0020017],
+    ]);
+    expect(unknown[1]?.detail).toBe(
+      "it is not known whether policy enables Windows Hello for Business, since Windows' own check ended with 0xD0020017",
+    );
+    for (const value of ['ERROR', 'ERROR 0xd002', 'ERROR 0xd002001g', 'OK']) {
+      const other = formatDsregStatus([dsregSection('Ngc Prerequisite Check', { NgcPreReq: value })]);
+      expect(readDsregFacts(other)).toEqual({});
+    }
   });
 
   it.each([
