@@ -1,11 +1,11 @@
-/** The part of a function of koffi that {@link callAsync} uses. */
+/** The part of a koffi function that {@link callAsync} uses. */
 interface AsyncFunction {
   readonly async: (...args: unknown[]) => void;
 }
 
 /**
- * Calls a C function that returns a 32-bit unsigned code on a thread of libuv's pool, so that the event loop is free.
- * Memory that the arguments point to must stay where it is until the promise settles.
+ * Calls a C function on a thread of libuv's pool, so that the event loop stays free. Returns its 32-bit unsigned code.
+ * Memory that the arguments point to must stay in place until the promise settles.
  */
 export function callAsync(fn: AsyncFunction, ...args: unknown[]): Promise<number> {
   return new Promise((resolve, reject) => {

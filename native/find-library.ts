@@ -13,16 +13,16 @@ const MULTIARCH: Readonly<Record<string, string>> = {
   s390x: 's390x-linux-gnu',
 };
 
-/** Where a library was found, and which paths were tried for it. */
+/** Where a library was found, and which paths were tried. */
 export interface FoundLibrary {
   readonly path: string | undefined;
   readonly tried: readonly string[];
 }
 
 /**
- * Looks for a shared library in the directories where distributions put them. The result is a path with a slash,
- * because the loader answers a bare name with whatever library of that name the process has loaded already. Windows has no
- * such directories: there these paths would be on the current drive, where others may have put something.
+ * Looks for a shared library in the directories where distributions put them. Returns a path with a slash: for a bare
+ * name the loader gives any library of that name that the process has loaded already.
+ * On Windows looks in no directory: there these paths would be on the current drive, where others may have put something.
  * @param chosen a path that the user named; then nothing else is tried.
  */
 export function findLibrary(name: string, chosen: string | undefined): FoundLibrary {

@@ -5,19 +5,19 @@ import koffi from 'koffi';
 const LOCK_EXCLUSIVE_AT_ONCE = 6;
 const MFD_CLOEXEC = 1;
 
-/** What we need of the C library of this process and Node.js does not offer. */
+/** C library functions that Node.js does not offer. */
 export interface Libc {
   /**
-   * Locks the open file with flock(2) against every other opening of it, in this process too, until the descriptor
-   * is closed; the kernel does that also when the process is killed. False where another one has the lock.
+   * Locks the open file with flock(2) against every other opening of it, in this process too. The lock ends when the
+   * descriptor is closed, even if the process is killed. Returns false if another opening has the lock.
    * @throws Error for every other failure; `code` is its name (`ENOLCK`).
    */
   tryLock(fd: number): boolean;
-  /** Descriptor of a new file in memory that may be executed, or undefined where the system has or allows none. */
+  /** Returns the descriptor of a new executable file in memory; undefined if the system has or allows none. */
   createMemoryFile(name: string): number | undefined;
-  /** Closes what `createMemoryFile` gave; Node.js warns when a worker closes a descriptor that it has not opened. */
+  /** Closes a descriptor of `createMemoryFile`; Node.js warns if a worker closes one that it has not opened. */
   close(fd: number): void;
-  /** Ends this process with all its threads, and waits for none of them. */
+  /** Ends this process with all its threads, without waiting for any. */
   exitAtOnce(code: number): void;
   /** Address of a C function that may be called with any arguments, does nothing and returns 0. */
   readonly doNothing: bigint;
@@ -25,7 +25,7 @@ export interface Libc {
 
 let loaded: Libc | undefined;
 
-/** Binds the C library of this process. @throws Error of koffi where it is none of a Unix system. */
+/** Binds the C library of this process. @throws Error of koffi if this is not a Unix system. */
 export function loadLibc(): Libc {
   loaded ??= bind();
   return loaded;
@@ -57,7 +57,7 @@ function bind(): Libc {
       exit(code);
     },
     // sched_yield(2) takes no arguments and always succeeds. In the calling conventions of all 64-bit systems the
-    // caller removes the arguments, so that a function may be given more of them than it reads.
+    // caller removes the arguments, so a function can be given more of them than it reads.
     doNothing: library.symbol('sched_yield'),
   };
 }

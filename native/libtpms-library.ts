@@ -6,10 +6,10 @@ import { uniqueTypeName } from './type-name.ts';
 /** 0.9.0, as TPMLIB_GetVersion writes it: major, minor and micro number from the high end. */
 const OLDEST_VERSION = 0x000900;
 
-/** Why libtpms cannot be used: this is not it or too old, it is in use already, or it refuses the state. */
+/** Why libtpms cannot be used: another library or too old, in use already, or it refuses the state. */
 export type LibtpmsFailure = 'unsuitable' | 'in-use' | 'state-refused';
 
-/** What goes wrong with libtpms, besides answers of its TPM. */
+/** Thrown for a failure of libtpms itself, other than an answer of its TPM. */
 export class LibtpmsError extends Error {
   readonly reason: LibtpmsFailure;
 
@@ -34,7 +34,7 @@ export const Callbacks: TypeObject = koffi.struct(uniqueTypeName('libtpms_callba
 
 type KoffiFunction = ReturnType<LibraryHandle['func']>;
 
-/** The functions of one libtpms that is loaded, by what tpm_library.h calls them after the prefix. */
+/** The functions of one loaded libtpms, named as in tpm_library.h without the prefix. */
 export interface LibtpmsLibrary {
   /** Such as `0.9.2`. */
   readonly version: string;
@@ -48,13 +48,13 @@ export interface LibtpmsLibrary {
   readonly setDebugFD: KoffiFunction;
   readonly malloc: KoffiFunction;
   readonly free: KoffiFunction;
-  /** Removes the library from memory; no function may be called after it. */
+  /** Removes the library from memory; call no function after it. */
   unload(): void;
 }
 
 /**
- * Loads a copy of the library at `path`, with data of its own. Where the system has no memory files that may be
- * executed it is the library itself, which the whole process shares.
+ * Loads a copy of the library at `path`, with its own data. If the system has no executable memory files, loads the
+ * library itself, which the whole process shares.
  * @throws LibtpmsError `unsuitable`
  */
 export function loadLibrary(path: string): LibtpmsLibrary {
@@ -80,25 +80,25 @@ interface Image {
 }
 
 function loadImage(libc: Libc, path: string): Image {
-  // Without `deep` (RTLD_DEEPBIND) libtpms and libcrypto would take the functions of the OpenSSL inside of Node.js,
-  // which may be another version with other structures.
+  // Without `deep` (RTLD_DEEPBIND) libtpms and libcrypto would use the OpenSSL functions inside Node.js, which may be
+  // another version with other structures.
   const options = { deep: true };
-  // A path with a slash, never a bare name: the loader would answer that with a copy that is loaded already.
+  // A path with a slash, never a bare name: for that the loader would return a copy that is loaded already.
   const file = realpathSync(path);
   const fd = libc.createMemoryFile('libtpms');
   if (fd !== undefined) {
     try {
       writeFileSync(fd, readFileSync(file));
       const library = koffi.load(`/proc/self/fd/${fd}`, options);
-      // The descriptor stays open as long as the copy is loaded: the loader goes by names, and would take the next
-      // file that gets the same number for this one.
+      // The descriptor stays open as long as the copy is loaded: the loader goes by names, and would mistake the next
+      // file with the same number for this one.
       const unload = () => {
         library.unload();
         libc.close(fd);
       };
       return { library, unload };
     } catch {
-      // No /proc, or a security policy: the library itself is tried next, and its failure is the one to report.
+      // No /proc, or a security policy: the library itself is tried next; report its failure.
       libc.close(fd);
     }
   }
@@ -110,7 +110,7 @@ function bind(library: LibraryHandle, path: string): Omit<LibtpmsLibrary, 'unloa
   const number: number = library.func('TPMLIB_GetVersion', 'uint32_t', [])();
   const version = [number >>> 16, (number >>> 8) & 0xff, number & 0xff].join('.');
   if (number < OLDEST_VERSION) {
-    throw new LibtpmsError('unsuitable', `${path} is libtpms ${version}, 0.9.0 or newer is needed`);
+    throw new LibtpmsError('unsuitable', `${path} is libtpms ${version}; 0.9.0 or newer is needed`);
   }
   return {
     version,

@@ -13,10 +13,10 @@ const SUCCESS = 0;
 const TPM_FAIL = 9;
 const TPM_SIZE = 17;
 const TPM_IOERROR = 31;
-/** TPM_RETRY: "there is no such state", the one code that makes libtpms manufacture a new TPM. */
+/** TPM_RETRY, "no such state": the only code that makes libtpms manufacture a new TPM. */
 const NO_SUCH_STATE = 0x800;
 
-/** TPMLIB_Process makes the buffer for answers once, of this size (TPM2_MAX_COMMAND_SIZE), and keeps it. */
+/** Size of the answer buffer, which TPMLIB_Process makes once and keeps (TPM2_MAX_COMMAND_SIZE). */
 const BUFFER_SIZE = 4096;
 const ANSWER_AT = 0;
 const ANSWER_SIZE_AT = 8;
@@ -36,29 +36,29 @@ export function findLibtpms(chosen: string | undefined): FoundLibrary {
 }
 
 /**
- * One TPM 2.0 of libtpms. It is off until `boot`. One call at a time, `cancel` excepted; every other call while
- * `process` runs, or in the wrong state, is a TypeError, because libtpms would crash or mix up its data.
+ * One TPM 2.0 of libtpms, off until `boot`. Only one call may run at a time, except `cancel`. Any other call during
+ * `process`, or in the wrong state, is a TypeError, because libtpms would crash or mix up its data.
  */
 export class Libtpms {
   readonly #library: LibtpmsLibrary;
   readonly #libc: Libc;
-  /** Where libtpms writes why it refuses a state; without such a file it would write that on stderr. */
+  /** Where libtpms writes why it refuses a state; without this file it would write to stderr. */
   readonly #log: number | undefined;
   readonly #memory: bigint;
   readonly #bytes: Bytes;
-  /** The same memory in the byte order of this machine, as C has it. */
+  /** The same memory as integers in the byte order of this machine, as C sees it. */
   readonly #integers: Uint32Array<ArrayBuffer>;
-  /** What `process` of the library takes before the size of the command. */
+  /** The arguments of the library's `process` before the size of the command. */
   readonly #places: readonly bigint[];
-  /** The buffer for answers, and where it is. */
+  /** The answer buffer and its address. */
   #answers: { readonly at: bigint; readonly bytes: Bytes } | undefined;
   readonly #load: bigint;
   readonly #store: bigint;
-  /** What the callbacks load and store, by name, while the TPM starts. */
+  /** What the callbacks load and store while the TPM starts, by name. */
   readonly #stored: Map<string, Bytes> = new Map();
   #power: 'off' | 'on' | 'unloaded' = 'off';
   #running = false;
-  /** The first exception of a callback. Were it thrown there, libtpms would see success. */
+  /** The first exception in a callback. If it were thrown there, libtpms would see success. */
   #callbackError: unknown;
 
   /**
@@ -78,15 +78,15 @@ export class Libtpms {
   }
 
   /**
-   * Switches the TPM on, with the permanent state `state` or, where that is undefined, as a newly manufactured one.
-   * @throws LibtpmsError `state-refused`, or `in-use` where the process has only one TPM and it is on.
+   * Switches the TPM on with the permanent state `state`, or as a newly manufactured one if that is undefined.
+   * @throws LibtpmsError `state-refused`, or `in-use` if the process can have only one TPM and it is on.
    */
   boot(state: Uint8Array | undefined): void {
     this.#require('off');
     const { chooseTPMVersion, registerCallbacks, mainInit, terminate, setDebugFD } = this.#library;
     const chosen = chooseTPMVersion(TPM_VERSION_2);
-    if (chosen === TPM_FAIL) throw new LibtpmsError('in-use', 'the TPM of this libtpms is on already');
-    if (chosen !== SUCCESS) throw new LibtpmsError('unsuitable', `libtpms has no TPM 2.0 (code ${chosen})`);
+    if (chosen === TPM_FAIL) throw new LibtpmsError('in-use', 'the TPM of this libtpms is already on');
+    if (chosen !== SUCCESS) throw new LibtpmsError('unsuitable', `libtpms does not support TPM 2.0 (code ${chosen})`);
     if (this.#log !== undefined) setDebugFD(this.#log);
     this.#stored.clear();
     if (state !== undefined) this.#stored.set('permall', new Uint8Array(state));
@@ -98,8 +98,8 @@ export class Libtpms {
       terminate();
       throw new LibtpmsError('state-refused', `libtpms does not start: ${this.#lastWords(code)}`, this.#callbackError);
     }
-    // From now on libtpms calls no JavaScript. A call from another thread would have to wait for the main thread, and
-    // process.exit() on the main thread waits for that other thread. What is to be stored is fetched with `state`.
+    // From now on libtpms calls no JavaScript. A call from another thread would wait for the main thread, and
+    // process.exit() on the main thread waits for that other thread. `state` fetches what is to be stored.
     registerCallbacks(this.#callbacks(this.#libc.doNothing));
     this.#power = 'on';
   }
@@ -122,7 +122,7 @@ export class Libtpms {
     return this.#answer(this.#library.process(...this.#places, command.length));
   }
 
-  /** Asks the running command to end early; what can do that then answers with TPM_RC_CANCELED. */
+  /** Asks the running command to end early; a command that can then answers TPM_RC_CANCELED. */
   cancel(): void {
     if (this.#running) this.#library.cancelCommand();
   }
@@ -132,21 +132,21 @@ export class Libtpms {
     this.#require('on');
     const [at, sizeAt] = [this.#memory + BigInt(STATE_AT), this.#memory + BigInt(STATE_SIZE_AT)];
     const code = this.#library.getState(STATE_PERMANENT, at, sizeAt);
-    if (code !== SUCCESS) throw new Error(`libtpms does not give its state (code ${code})`);
+    if (code !== SUCCESS) throw new Error(`libtpms did not return its state (code ${code})`);
     const buffer: bigint = koffi.decode(at, 'void *');
     const state = bytesAt(buffer, this.#uint32(STATE_SIZE_AT)).slice();
     this.#library.free(buffer);
     return state;
   }
 
-  /** Takes the power away: everything but the permanent state is lost. */
+  /** Cuts the power: everything but the permanent state is lost. */
   powerOff(): void {
     this.#require('on');
     this.#library.terminate();
     this.#power = 'off';
   }
 
-  /** Ends the TPM and frees all memory, also that of the library. Idempotent. */
+  /** Ends the TPM and frees all memory, including the library's. Idempotent. */
   unload(): void {
     if (this.#power === 'unloaded') return;
     if (this.#power === 'on') this.powerOff();
@@ -173,7 +173,7 @@ export class Libtpms {
 
   #begin(command: Uint8Array): void {
     this.#require('on');
-    if (command.length > BUFFER_SIZE) throw new RangeError(`a command of ${command.length} bytes`);
+    if (command.length > BUFFER_SIZE) throw new RangeError(`command too long: ${command.length} bytes`);
     this.#bytes.set(command, COMMAND_AT);
   }
 
@@ -182,7 +182,7 @@ export class Libtpms {
     this.#bytes.fill(0, COMMAND_AT);
     if (code !== SUCCESS) throw new Error(`TPMLIB_Process failed (code ${code})`);
     const at: bigint = koffi.decode(this.#memory, 'void *');
-    // libtpms makes the buffer once and keeps it, so a view of it is made once too: that saves a tenth of a command.
+    // libtpms makes the buffer once and keeps it, so its view is made once too: that saves a tenth of a command.
     if (this.#answers?.at !== at) this.#answers = { at, bytes: bytesAt(at, this.#uint32(CAPACITY_AT)) };
     const buffer = this.#answers.bytes.subarray(0, this.#uint32(ANSWER_SIZE_AT));
     const answer = buffer.slice();
@@ -209,8 +209,8 @@ export class Libtpms {
     };
   }
 
-  // Both must really load and store while the TPM starts: libtpms stores a new TPM and loads it again, and a TPM whose
-  // store was lost on the way comes up with the same seeds as every other such TPM (0.9.2).
+  // Both must really load and store while the TPM starts: libtpms stores a new TPM and loads it again. A TPM whose
+  // state got lost on the way starts with the same seeds as every other such TPM (0.9.2).
 
   readonly #loadData = (data: bigint, length: bigint, _tpm: number, name: string): number =>
     this.#guard(() => {

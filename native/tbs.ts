@@ -5,7 +5,7 @@ import { callAsync } from './call-async.ts';
 /** Largest command and answer, in bytes. */
 const BUFFER_SIZE = 4096;
 const HANDLE_AT = 0n;
-/** TBS_CONTEXT_PARAMS2 at first, the size of the answer later. */
+/** TBS_CONTEXT_PARAMS2 first, later the size of the answer. */
 const PARAMS_AT = 8n;
 /** TPM_DEVICE_INFO: four UINT32. */
 const INFO_AT = 16n;
@@ -21,7 +21,7 @@ const INCLUDE_TPM20 = 4;
 const LOCALITY_ZERO = 0;
 const PRIORITY_NORMAL = 200;
 
-/** What TBS gave for a command: an HRESULT (unsigned, 0 is success), and the bytes that it wrote as the answer. */
+/** Result of a command: an HRESULT (unsigned, 0 is success), and the bytes that TBS wrote as the answer. */
 interface TbsAnswer {
   readonly result: number;
   readonly answer: Uint8Array<ArrayBuffer>;
@@ -47,16 +47,16 @@ export interface Tbs {
   cancel(): Promise<number>;
   /** Tbsip_Context_Close. Returns the HRESULT. */
   closeContext(): Promise<number>;
-  /** Frees the memory; nothing else may be called after it. */
+  /** Frees the memory; call nothing else after it. */
   free(): void;
 }
 
-/** Where Windows keeps the library: the whole path, so that no other file of this name is taken. */
+/** The path of Windows' own library, complete, so that no other file of this name is taken. */
 export function tbsPath(): string {
   return win32.join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', 'tbs.dll');
 }
 
-/** Loads TBS from `path`. @throws Error of koffi if this is no library, or not this one. */
+/** Loads TBS from `path`. @throws Error of koffi if this is not a library, or not TBS. */
 export function loadTbs(path: string): Tbs {
   const library = koffi.load(path);
   const declare = (name: string, args: string[]) => library.func('__stdcall', name, 'uint32_t', args);
@@ -106,8 +106,8 @@ export function loadTbs(path: string): Tbs {
         memory + PARAMS_AT,
       );
       const answer = bytes.slice(answerAt, answerAt + uint32(PARAMS_AT));
-      // Commands and answers may carry authorization values; and a call that fails and writes no answer must not
-      // leave the last one to be read.
+      // Commands and answers may carry authorization values; and the last answer must not be read after a call that
+      // fails without writing one.
       bytes.fill(0, commandAt);
       return { result, answer };
     },

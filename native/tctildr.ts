@@ -24,15 +24,15 @@ const Receive = koffi.proto('uint32_t', ['void *', 'void *', 'void *', 'int32_t'
 const Cancel = koffi.proto('uint32_t', ['void *']);
 const WAIT_FOR_EVER = -1;
 
-/** What a TCTI gave for a command: a code of TSS 2.0 (0 is success), and then the answer. */
+/** Result of a command: a code of TSS 2.0 (0 is success), and the answer. */
 interface TctiAnswer {
   readonly code: number;
   readonly answer: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * A connection of tpm2-tss. One command at a time: `transmit`, then `receive`; `cancel` may be called between them
- * and while `receive` waits. After `finalize` no other function may be called.
+ * A connection of tpm2-tss. One command at a time: `transmit`, then `receive`; `cancel` may be called between them and
+ * while `receive` waits. After `finalize` no other function may be called.
  */
 export interface TctiContext {
   transmit(command: Uint8Array): Promise<number>;
@@ -41,7 +41,7 @@ export interface TctiContext {
   finalize(): Promise<void>;
 }
 
-/** What opening gave: a code of TSS 2.0, and a connection where the code is 0. */
+/** Result of opening: a code of TSS 2.0, and a connection if the code is 0. */
 interface TctiOpening {
   readonly code: number;
   readonly context: TctiContext | undefined;
@@ -58,7 +58,7 @@ export function findTctiLoader(chosen: string | undefined): FoundLibrary {
   return findLibrary('libtss2-tctildr.so.0', chosen ?? process.env.KEYPROV_TCTILDR);
 }
 
-/** Loads the loader at `path`. @throws Error of koffi if this is no library, or not this one. */
+/** Loads the loader at `path`. @throws Error of koffi if this is not a library, or not the TCTI loader. */
 export function loadTctiLoader(path: string): TctiLoader {
   silence();
   const library = koffi.load(path);
@@ -74,7 +74,9 @@ export function loadTctiLoader(path: string): TctiLoader {
   };
 }
 
-/** tpm2-tss prints to stderr unless told otherwise before its first message. What the user has set stays. */
+/**
+ * Silences tpm2-tss, which prints to stderr unless told otherwise before its first message. Keeps the user's setting.
+ */
 function silence(): void {
   // Through libc, because in a worker thread a change of process.env does not reach C code.
   const setenv = koffi.load(null).func('int setenv(str name, str value, int overwrite)');

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 
-/** What this library returns where it returns bytes: a plain `Uint8Array`, never a `Buffer`. */
+/** Bytes as this library returns them: a plain `Uint8Array`, never a `Buffer`. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
 const EMPTY: Bytes = new Uint8Array(0);
@@ -12,12 +12,12 @@ export function view(bytes: Uint8Array): Bytes {
   return new Uint8Array(bytes);
 }
 
-/** A copy of `bytes` in memory of its own. */
+/** Copies `bytes` into memory of their own. */
 export function copy(bytes: Uint8Array): Bytes {
   return new Uint8Array(bytes);
 }
 
-/** All parts one after the other. */
+/** Joins all parts, in order. */
 export function concat(...parts: readonly Uint8Array[]): Bytes {
   if (parts.length === 0) return EMPTY;
   let length = 0;
@@ -32,9 +32,9 @@ export function concat(...parts: readonly Uint8Array[]): Bytes {
 }
 
 /**
- * {@link concat} for secrets, into memory that {@link wipe} really clears. What `new Uint8Array` has of up to 64 bytes
- * lies among the objects of V8; when native code such as an HMAC asks for it, V8 copies it elsewhere and leaves the first
- * bytes behind.
+ * Joins secrets like {@link concat}, into memory that {@link wipe} really clears. `new Uint8Array` of up to 64 bytes
+ * lies among the objects of V8. When native code such as an HMAC asks for it, V8 copies it elsewhere and leaves the
+ * first bytes behind.
  */
 export function concatSecrets(...parts: readonly Uint8Array[]): Bytes {
   const out = new Uint8Array(new ArrayBuffer(parts.reduce((length, part) => length + part.length, 0)));
@@ -114,7 +114,7 @@ export function utf8(text: string): Bytes {
   return new TextEncoder().encode(text) as Bytes;
 }
 
-/** Whether both hold the same bytes; takes the same time wherever they differ. Lengths are not secret. */
+/** Compares two byte strings in a time that does not depend on where they differ. Lengths are not secret. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }

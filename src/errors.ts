@@ -15,20 +15,20 @@ export interface KeyprovErrorOptions {
 /** Proves to the constructor of {@link KeyprovError} that a subclass calls it. */
 export const SUBCLASS: unique symbol = Symbol('subclass');
 
-/** Base class of all errors that this library throws, wrong arguments (`TypeError`, `RangeError`) excepted. */
+/** Base class of all errors that this library throws, except for wrong arguments (`TypeError`, `RangeError`). */
 export class KeyprovError extends Error {
   /** Stable and made for `switch`. */
   readonly code: ErrorCode;
-  /** What can be done about it, as one sentence. It is not part of the message. */
+  /** What to do about it, as one sentence. It is not part of the message. */
   readonly remedy: string | undefined;
   /** Errors met while cleaning up after this one; they never replace it. */
   readonly suppressed: unknown[] = [];
 
   constructor(code: PlainErrorCode, message: string, options?: KeyprovErrorOptions);
-  /** For subclasses: a code that has a class of its own is thrown with that class only. */
+  /** For subclasses: a code with its own class is thrown with that class only. */
   constructor(code: ErrorCode, message: string, options: KeyprovErrorOptions, by: typeof SUBCLASS);
   constructor(code: ErrorCode, message: string, { cause, remedy }: KeyprovErrorOptions = {}) {
-    // What others have said is often in it, and goes to terminals and logs.
+    // The message often quotes text from outside, and goes to terminals and logs.
     super(printable(message), cause === undefined ? undefined : { cause });
     this.name = new.target.name;
     this.code = code;
@@ -37,8 +37,8 @@ export class KeyprovError extends Error {
 }
 
 /**
- * Tells whether `value` is an error of this library, and if `code` is given, one with that code. It narrows to the
- * class of the code; without `code`, to a union that `switch (error.code)` narrows further.
+ * Tells whether `value` is an error of this library and, if `code` is given, has that code. Narrows to the class of the
+ * code; without `code`, to a union that `switch (error.code)` narrows further.
  *
  * @example
  * ```ts
@@ -60,7 +60,7 @@ export function isKeyprovError<Code extends ErrorCode = ErrorCode>(
   return value instanceof KeyprovError && (code === undefined || value.code === code);
 }
 
-/** What an error says in one line for people: the message, and the remedy of an error of this library after it. */
+/** Says an error in one line for people: the message, followed by the remedy if it has one. */
 export function sayError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error instanceof KeyprovError && error.remedy !== undefined
@@ -68,12 +68,12 @@ export function sayError(error: unknown): string {
     : error.message;
 }
 
-/** Options of an error that passes on what `cause` says: its remedy is the one of `cause`. */
+/** Options for an error that passes on the message of `cause`: it keeps the remedy of `cause`. */
 export function causedBy(cause: unknown): KeyprovErrorOptions {
   return { cause, remedy: cause instanceof KeyprovError ? cause.remedy : undefined };
 }
 
-/** Runs `read`. Where that throws, `other` may give the error that takes the place of what was thrown. */
+/** Runs `read`. If it throws, throws the error that `other` returns instead, if any. */
 export function rethrowAs<T>(read: () => T, other: (error: unknown) => Error | undefined): T {
   try {
     return read();
@@ -83,8 +83,8 @@ export function rethrowAs<T>(read: () => T, other: (error: unknown) => Error | u
 }
 
 /**
- * Runs `work`, then `cleanup` whether or not it failed. The first error wins: when both fail, the error of
- * `cleanup` is kept in `suppressed` of the first one where that is a {@link KeyprovError}.
+ * Runs `work`, then `cleanup` whether or not it failed. The first error wins: if both fail and the first one is a
+ * {@link KeyprovError}, its `suppressed` keeps the error of `cleanup`.
  */
 export async function withCleanup<T>(work: () => Promise<T>, cleanup: () => Promise<void>): Promise<T> {
   let result: T;

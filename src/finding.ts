@@ -1,8 +1,8 @@
-/** What came of one check. */
+/** The result of one check. */
 export interface Finding<Id extends string = string> {
   /** The name of the check, for programs. */
   readonly id: Id;
-  /** `unknown`: nobody could tell. `skipped`: not asked for here. */
+  /** `unknown`: could not be determined. `skipped`: not checked here. */
   readonly status: 'pass' | 'fail' | 'unknown' | 'skipped';
   /** What was found to hold, or what is wrong; for people. */
   readonly detail: string;

@@ -1,7 +1,7 @@
 /**
  * Gets a user's key pair out of a TPM 2.0, attests it, registers it with an identity service, and uses it.
  *
- * What people want first is here; the rest is in the subpaths: `keyprov/provisioning` (each step of the run),
+ * The names most programs need are here; the rest is in the subpaths: `keyprov/provisioning` (each step of the run),
  * `keyprov/keys`, `keyprov/policy`, `keyprov/registration`, `keyprov/windows`, `keyprov/attestation`,
  * `keyprov/formats/…`, `keyprov/tpm`, `keyprov/webcrypto`, `keyprov/inspect`, `keyprov/testing`.
  */

@@ -1,10 +1,10 @@
 import { type Bytes, fromBase64, fromBase64Url, fromHex } from './bytes.ts';
 import { checkSize, LIMIT } from './limits.ts';
 
-/** A value that JSON can say. */
+/** Any JSON value. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 
-/** An object that JSON can say. */
+/** A JSON object. */
 export interface JsonObject {
   readonly [name: string]: JsonValue;
 }
@@ -12,17 +12,17 @@ export interface JsonObject {
 /** Makes the error of a reader: `where` names the text or its member, `problem` says what is wrong with it. */
 export type JsonRefusal = (where: string, problem: string, cause?: unknown) => Error;
 
-/** How deep lists and objects may lie in each other. */
+/** Maximum nesting of lists and objects. */
 export const MAX_JSON_DEPTH = 64;
 
 const typeError: JsonRefusal = (where, problem, cause) => new TypeError(`${where}: ${problem}`, { cause });
 
 /**
- * Reads a JSON text, or its UTF-8 bytes. A member that stands twice is refused, at any depth, since readers differ in
- * which one they take; so is nesting deeper than {@link MAX_JSON_DEPTH}. A member `__proto__` is a member like others.
- * It takes time in proportion to the text, which may not be longer than `limit`.
+ * Reads a JSON text, or its UTF-8 bytes. Refuses a duplicate member at any depth, since readers differ in which one
+ * they take, and nesting deeper than {@link MAX_JSON_DEPTH}. A member `__proto__` is an ordinary member. The time is
+ * proportional to the length of the text, which may not exceed `limit`.
  *
- * @param what names the text in messages, which never quote more of it than one character or the name of a member.
+ * @param what names the text in messages. They quote at most one character or the name of a member.
  * @throws the error of `refuse`, a TypeError by default.
  */
 export function parseJson(
@@ -39,24 +39,24 @@ export function parseJson(
   } catch {
     throw refuse(what, 'not UTF-8');
   }
-  const flaw = findFlaw(text); // first, since V8 takes its time over deep nesting
+  const flaw = findFlaw(text); // first, since V8 is slow on deep nesting
   if (flaw !== undefined) throw refuse(what, flaw);
   try {
     value = JSON.parse(text);
   } catch (error) {
-    // V8 quotes the text, which may hold a secret, in quotation marks: what stands before them is the reason.
+    // V8 quotes the text, which may hold a secret, in quotation marks: only the part before them is the reason.
     const [reason = ''] = error instanceof Error ? error.message.split(/(?:, )?(?:\.\.\.)?"/, 1) : [];
     throw refuse(what, reason === '' ? 'not JSON' : `not JSON: ${reason}`);
   }
   return value;
 }
 
-/** Whether it is an object, and neither null nor a list. */
+/** Tells whether it is an object, and neither null nor a list. */
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A short text for any value, for messages: it calls no method of the value. */
+/** Describes any value briefly, for messages, without calling any of its methods. */
 export function showJson(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (Array.isArray(value)) return 'a list';
@@ -64,8 +64,8 @@ export function showJson(value: unknown): string {
 }
 
 /**
- * The members of a JSON object, parsed already; each method reads one of them, whatever its value is. Values of
- * methods that JavaScript calls by itself (`toString`, `toJSON`) are never called, inherited members never seen.
+ * The members of a parsed JSON object; each method reads one of them, whatever its value. Methods that JavaScript calls
+ * by itself (`toString`, `toJSON`) are never called on values, and inherited members are never seen.
  */
 export class JsonMembers {
   readonly #what: string;
@@ -73,7 +73,7 @@ export class JsonMembers {
   readonly #refuse: JsonRefusal;
 
   /**
-   * `what` names the object in messages. Where `known` is given, no other members may be there.
+   * `what` names the object in messages. If `known` is given, other members are refused.
    * @throws the error of `refuse`, as all methods do; a TypeError by default.
    */
   constructor(what: string, value: unknown, refuse: JsonRefusal = typeError, known?: readonly string[]) {
@@ -85,18 +85,18 @@ export class JsonMembers {
     if (unknown !== undefined) throw refuse(what, `unknown member ${showJson(unknown)}`);
   }
 
-  /** The members of a JSON object: parsed already, or its text or UTF-8 bytes, which are read by {@link parseJson}. */
+  /** Reads the members of a JSON object that is parsed already, or of its text or UTF-8 bytes ({@link parseJson}). */
   static parse(what: string, json: unknown, refuse: JsonRefusal = typeError, known?: readonly string[]): JsonMembers {
     const isText = typeof json === 'string' || json instanceof Uint8Array;
     return new JsonMembers(what, isText ? parseJson(what, json, refuse) : json, refuse, known);
   }
 
-  /** Whether the member is there and not null. */
+  /** Tells whether the member is present and not null. */
   has(name: string): boolean {
     return (this.#members.get(name) ?? null) !== null;
   }
 
-  /** The member, whatever it is; `undefined` where there is none. */
+  /** The member, whatever its type; `undefined` if there is none. */
   value(name: string): unknown {
     return this.#members.get(name);
   }
@@ -113,7 +113,7 @@ export class JsonMembers {
     return value;
   }
 
-  /** A member that is an integer, and not negative. */
+  /** A member that is a non-negative integer. */
   integer(name: string): number {
     const value = this.#members.get(name);
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw this.#wrongKind(name, 'a number');
@@ -168,7 +168,7 @@ export class JsonMembers {
     return this.read(name, fromBase64Url);
   }
 
-  /** A member that is a list of texts, each in padded standard base64. */
+  /** A member that is a list of texts in padded standard base64. */
   base64List(name: string): Bytes[] {
     return this.list(name).map((item, index) => {
       const where = `${name}[${index}]`;
@@ -177,12 +177,12 @@ export class JsonMembers {
     });
   }
 
-  /** The value that `from` makes of a member that is text; a TypeError of it becomes the error of this reader. */
+  /** Passes a text member to `from`; its TypeError becomes the error of this reader. */
   read<T>(name: string, from: (text: string) => T): T {
     return this.#reading(name, this.text(name), from);
   }
 
-  /** The error for what is wrong with a member. */
+  /** Makes the error for a wrong member. */
   wrong(name: string, problem: string, cause?: unknown): Error {
     return this.#refuse(this.#where(name), problem, cause);
   }
@@ -205,9 +205,9 @@ export class JsonMembers {
   }
 }
 
-/** What is wrong with a text that may be JSON: a member that stands twice, or too deep a nesting. */
+/** Finds a flaw in a text that may be JSON: a duplicate member, or nesting that is too deep. */
 function findFlaw(json: string): string | undefined {
-  /** Of each list and object that is open, the names of members seen so far; undefined for a list. */
+  /** The names seen so far in each open list or object; undefined for a list. */
   const open: (Set<string> | undefined)[] = [];
   let isName = false;
   for (let at = 0; at < json.length; at += 1) {
@@ -232,7 +232,7 @@ function findFlaw(json: string): string | undefined {
         const inside = json.slice(start + 1, at);
         const name = inside.includes('\\') ? unescaped(inside) : inside;
         const names = open.at(-1);
-        if (names?.has(name)) return `the member ${showJson(name)} stands twice`;
+        if (names?.has(name)) return `the member ${showJson(name)} appears twice`;
         names?.add(name);
       }
     }
@@ -240,7 +240,7 @@ function findFlaw(json: string): string | undefined {
   return undefined;
 }
 
-/** The text of a string in JSON, or as it stands there where that is not JSON. */
+/** The text of a JSON string; as written if it is not JSON. */
 function unescaped(inside: string): string {
   try {
     return JSON.parse(`"${inside}"`);
@@ -249,7 +249,7 @@ function unescaped(inside: string): string {
   }
 }
 
-/** Where the string that begins at `start` ends: its last quotation mark. */
+/** Finds the end of the string that begins at `start`: its last quotation mark. */
 function endOfString(json: string, start: number): number {
   for (let at = start + 1; at < json.length; at += 1) {
     if (json[at] === '"') return at;

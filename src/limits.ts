@@ -1,25 +1,25 @@
 /**
- * How much of an input from outside is read, by family: bytes, or characters of a text. What is longer is refused, with
- * the limit and its size, before anything of it is looked at. docs/verification.md has what they are for.
+ * Largest input from outside by family, in bytes, or characters of a text. Longer input is refused before any of it is
+ * looked at; the error names the limit and the size. docs/verification.md explains each limit.
  */
 export const LIMIT = {
   /** A text of one line: an address, a GUID, a Name in text, a public key of SSH. */
   line: 16_384,
-  /** Structures of TPM 2.0 and what is made of a few of them: statements, key blobs, key credentials. */
+  /** TPM 2.0 structures and small combinations of them: statements, key blobs, key credentials. */
   structure: 131_072,
   /** One certificate. */
   certificate: 65_536,
   /** Keys, requests and messages in DER, CBOR and JWS. */
   message: 262_144,
-  /** JSON of a client, and the output of other programs. */
+  /** JSON of a client, and output of other programs. */
   document: 1_048_576,
   /** Several certificates in one file, answers of services, policies in JSON and XML. */
   file: 4_194_304,
-  /** Registry exports and recordings of the traffic with a TPM. */
+  /** Registry exports and recordings of TPM traffic. */
   export: 16_777_216,
 } as const;
 
-/** Checks that an input is not longer than its limit. @throws the error of `refuse`, which gets limit and size in words. */
+/** Checks that an input is within its limit. @throws the error of `refuse`, which gets limit and size in words. */
 export function checkSize(input: Uint8Array | string, limit: number, refuse: (problem: string) => Error): void {
   if (input.length <= limit) return;
   const unit = typeof input === 'string' ? 'characters' : 'bytes';

@@ -1,19 +1,19 @@
-/** Options of what may take long. */
+/** Options of operations that can be aborted. */
 export interface SignalOptions {
-  /** Ends the work when it aborts; the promise is rejected with its reason then. */
+  /** Aborts the work; the promise is then rejected with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Options of {@link withTimeout}. */
 export interface TimeoutOptions extends SignalOptions {
   readonly timeoutMs: number;
-  /** Makes the reason with which the work is aborted when the time is up. */
+  /** Makes the error that ends the work when the time is up. */
   readonly late: () => Error;
 }
 
 /**
- * Runs `work` with a signal that aborts when `signal` does, with the same reason, or when the time is up. It is `work`
- * that ends by its signal; see {@link unlessAborted} for what knows none.
+ * Runs `work` with a signal that aborts when `signal` does, with the same reason, or when the time is up. `work` must
+ * end on its signal; for work that takes no signal see {@link unlessAborted}.
  */
 export async function withTimeout<T>(
   { signal, timeoutMs, late }: TimeoutOptions,
@@ -33,8 +33,8 @@ export async function withTimeout<T>(
 }
 
 /**
- * Calls `late` after that time, unless the returned function is called first. While this process is stopped or its event
- * loop is blocked the time stands still, but for one half of it: what came meanwhile is read before it counts as late.
+ * Calls `late` after that time, unless the returned function is called first. While this process is stopped or its
+ * event loop is blocked, at most half of the time passes: data that arrived meanwhile is read before it counts as late.
  */
 export function countDown(ms: number, late: () => void): () => void {
   let timer = setTimeout(() => {
@@ -44,7 +44,7 @@ export function countDown(ms: number, late: () => void): () => void {
 }
 
 /**
- * Waits for `work`, but no longer than that time. An error of work that ends later is dropped.
+ * Waits for `work`, but no longer than that time. Drops an error of work that ends later.
  * @returns whether it ended in time.
  */
 export async function endsWithin(ms: number, work: Promise<unknown>): Promise<boolean> {
@@ -60,15 +60,15 @@ export async function endsWithin(ms: number, work: Promise<unknown>): Promise<bo
 }
 
 /**
- * Listens to the signal of work that is done again and again, one piece at a time: mostly the same signal each time,
- * so that its listener is added once. Commands over a socket take a seventh less time for it.
+ * Listens to the signal of work that is repeated in pieces. The signal is mostly the same each time, so its listener is
+ * added once. That saves a seventh of the time of commands over a socket.
  */
 export class AbortWatch {
   #signal: AbortSignal | undefined;
   #tell = (_reason: unknown): void => {};
   readonly #listener = (): void => this.#tell(this.#signal?.reason);
 
-  /** Calls `tell` with the reason when `signal` aborts, at once if it has. Nothing else is watched any longer. */
+  /** Calls `tell` with the reason when `signal` aborts, at once if it has already. Replaces the previous watch. */
   watch(signal: AbortSignal | undefined, tell: (reason: unknown) => void): void {
     this.#tell = tell;
     if (signal !== this.#signal) {
@@ -79,7 +79,7 @@ export class AbortWatch {
     if (signal?.aborted) tell(signal.reason);
   }
 
-  /** What {@link unlessAborted} does, for work that has begun. */
+  /** Does what {@link unlessAborted} does, for work that has begun. */
   wait<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     return new Promise((resolve, reject) => {
       work.then(resolve, reject);
@@ -88,7 +88,7 @@ export class AbortWatch {
   }
 }
 
-/** Does `work`, and stops waiting for it when `signal` aborts; the promise is rejected with its reason then. */
+/** Does `work`, and stops waiting for it when `signal` aborts; the promise is then rejected with its reason. */
 export async function unlessAborted<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   signal?.throwIfAborted();
   let stop = (): void => {};

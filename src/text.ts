@@ -4,15 +4,15 @@ const MARKS = [
   { mark: [0xfe, 0xff], encoding: 'utf-16be' },
 ] as const;
 
-/** The encoding that a byte order mark says. Unicode Standard, section 23.8. */
+/** The encoding that a byte order mark indicates. Unicode Standard, section 23.8. */
 export function markedEncoding(bytes: Uint8Array): 'utf-8' | 'utf-16le' | 'utf-16be' | undefined {
   return MARKS.find(({ mark }) => mark.every((byte, index) => bytes[index] === byte))?.encoding;
 }
 
 /**
- * The text of a file that a person or a program of Windows has written, without byte order mark: UTF-8; UTF-16, as the `>` of
- * Windows PowerShell 5.1 writes it; else a code page, in which only ASCII is sure. `undefined` for what has zeros in it,
- * which no text has.
+ * Decodes a text file written by a person or a Windows program, without its byte order mark: UTF-8; UTF-16, as the `>`
+ * of Windows PowerShell 5.1 writes it; else a code page, of which only ASCII is certain. Returns `undefined` for bytes
+ * with zeros, which no text contains.
  */
 export function decodeFileText(bytes: Uint8Array): string | undefined {
   const [first, second] = bytes;
@@ -21,7 +21,7 @@ export function decodeFileText(bytes: Uint8Array): string | undefined {
   return text?.includes('\0') ? undefined : text;
 }
 
-/** The text in that encoding; `undefined` for bytes that it does not have. */
+/** Decodes bytes in that encoding; `undefined` if they are not valid in it. */
 export function decodeAs(encoding: string, bytes: Uint8Array): string | undefined {
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(bytes);

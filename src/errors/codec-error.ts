@@ -1,6 +1,6 @@
 import { KeyprovError, SUBCLASS } from '../errors.ts';
 
-/** Bytes that are not of the structure they should be, or a value that does not fit its structure. */
+/** Thrown for bytes that are not the expected structure, and for a value that does not fit its structure. */
 export class CodecError extends KeyprovError {
   declare readonly code: 'codec';
   /** From the outermost structure to the field: `TPM2B_PUBLIC.parameters.keyBits`. */
@@ -14,7 +14,7 @@ export class CodecError extends KeyprovError {
     this.problem = problem;
   }
 
-  /** The same error, with `outer` put before its path. */
+  /** Returns the same error with `outer` put before its path. */
   within(outer: string): this {
     this.path = `${outer}.${this.path}`;
     this.message = `${this.path}: ${this.problem}`;

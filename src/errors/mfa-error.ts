@@ -18,7 +18,7 @@ export interface MfaProblem {
   readonly message: string;
 }
 
-/** An authentication did not take place, or does not count, with all that is wrong. */
+/** Thrown if an authentication did not take place or does not count; names every reason. */
 export class MfaError extends KeyprovError {
   declare readonly code: 'mfa-failed' | 'mfa-timeout' | 'mfa-stale' | 'token-invalid';
   /** Every reason; never empty. */

@@ -1,11 +1,11 @@
 import { KeyprovError, type KeyprovErrorOptions, SUBCLASS } from '../errors.ts';
 
-/** A PIN was wrong (`pin-wrong`), or was not tried because too few tries are left (`pin-last-try`, `key-locked`). */
+/** Thrown for a wrong PIN (`pin-wrong`), or one not tried as too few tries are left (`pin-last-try`, `key-locked`). */
 export class PinError extends KeyprovError {
   declare readonly code: 'key-locked' | 'pin-wrong' | 'pin-last-try';
-  /** Wrong PINs that can still be given before the lockout; undefined where nothing counts them. */
+  /** Wrong PINs left before the lockout; undefined if nothing counts them. */
   readonly triesLeft: number | undefined;
-  /** Seconds after which one more try is given back; undefined where that is not known. */
+  /** Seconds until one more try is given back; undefined if unknown. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(

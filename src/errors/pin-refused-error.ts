@@ -21,14 +21,14 @@ export type PinProblemCode =
 /** One reason why a PIN is refused. */
 export interface PinProblem {
   readonly code: PinProblemCode;
-  /** For the user, in English, worded like Windows and its policy pages; says nothing of the PIN. */
+  /** For the user, in English, worded like Windows and its policy pages; reveals nothing about the PIN. */
   readonly message: string;
 }
 
 /** Thrown for a PIN that is refused before anything is done with it. */
 export class PinRefusedError extends KeyprovError {
   declare readonly code: 'pin-refused';
-  /** Every reason; never empty. They say nothing of the PIN. */
+  /** Every reason; never empty. They reveal nothing about the PIN. */
   readonly problems: readonly PinProblem[];
 
   constructor(problems: readonly PinProblem[], options: KeyprovErrorOptions = {}) {

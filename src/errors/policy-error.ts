@@ -6,7 +6,7 @@ import { KeyprovError, SUBCLASS } from '../errors.ts';
  */
 export type PolicySource = 'gpo' | 'csp' | 'eas' | 'environment' | 'command-line' | 'file' | 'object';
 
-/** Where a setting stands. */
+/** Where a value was set. */
 export interface SettingOrigin {
   readonly setting: string;
   readonly source: PolicySource;
@@ -20,18 +20,18 @@ export interface PolicyProblem {
   readonly setting: string;
   /** What is wrong with it. */
   readonly problem: string;
-  /** What would be right. */
+  /** What would be valid. */
   readonly expected: string;
   /** Other settings that it contradicts. */
   readonly contradicts?: readonly string[];
-  /** Where these settings stand, as far as several sources were read. */
+  /** Where these settings were found, for the sources that were read. */
   readonly from?: readonly SettingOrigin[];
 }
 
-/** Thrown for a policy with wrong settings; it names all of them. */
+/** Thrown for a policy with invalid settings; names all of them. */
 export class PolicyError extends KeyprovError {
   declare readonly code: 'policy-invalid';
-  /** Every wrong setting, in the order in which they were found; never empty. */
+  /** Every invalid setting, in the order found; never empty. */
   readonly problems: readonly PolicyProblem[];
 
   constructor(problems: readonly PolicyProblem[], options: { readonly cause?: unknown } = {}) {

@@ -1,25 +1,25 @@
 import { type ErrorCode, KeyprovError, type KeyprovErrorOptions, SUBCLASS } from '../errors.ts';
 
-/** Why a place for keys was left out: the code of an error, or of a rule that stops no caller by itself. */
+/** Why a place for keys was left out: the code of an error, or of a rule that does not stop the caller by itself. */
 export type AttemptCode = ErrorCode | 'virtual-tpm-refused';
 
-/** One thing that was tried, or left out, on the way to a key. */
+/** One way to a key that was tried or left out. */
 export interface Attempt {
   readonly backend: 'tpm' | 'software';
-  /** `used`: it made the key. `failed`: it was tried in vain. `passed-over`: it was not tried. */
+  /** `used`: it made the key. `failed`: it was tried and failed. `passed-over`: it was not tried. */
   readonly outcome: 'used' | 'failed' | 'passed-over';
-  /** Why, for machines: the code of the error that it failed with, or of the rule that left it out. */
+  /** Why, for machines: the code of its error, or of the rule that left it out. */
   readonly code?: AttemptCode;
   /** Why, for people: one sentence. */
   readonly reason: string;
 }
 
-/** Why policy passes a TPM over: a `cause`, and the code of an attempt, but never thrown to a caller. */
+/** Why policy passes a TPM over. It becomes a `cause` and the code of an attempt; callers never see it thrown. */
 export class PassedOver extends Error {
   readonly code = 'virtual-tpm-refused';
 }
 
-/** The key that policy and caller want, or its attestation, cannot be made. */
+/** Thrown if the key that policy and caller want, or its attestation, cannot be made. */
 export class SelectionError extends KeyprovError {
   declare readonly code:
     | 'hardware-required'
@@ -28,9 +28,9 @@ export class SelectionError extends KeyprovError {
     | 'downgrade-refused'
     | 'algorithm-unsupported'
     | 'attestation-unavailable';
-  /** What was tried, and why it failed or was left out; empty where nothing was tried. */
+  /** What was tried, and why it failed or was left out; empty if nothing was tried. */
   readonly attempts: readonly Attempt[];
-  /** Seconds after which the TPM may be usable again; undefined where that is not known. */
+  /** Seconds after which the TPM may be usable again; undefined if unknown. */
   readonly retryAfterSeconds: number | undefined;
 
   constructor(

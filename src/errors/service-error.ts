@@ -1,34 +1,34 @@
 import { KeyprovError, type KeyprovErrorOptions, SUBCLASS } from '../errors.ts';
 
-/** What the body of an error answer says. Texts are from the service: for people and logs, cut and made printable. */
+/** The body of an error response. Its texts come from the service: for people and logs, cut and made printable. */
 export interface ErrorDetails {
   /**
-   * How it was written: `error-details` MS-KPP 2.2.3.1; `nested` the same or part of it below `error`;
+   * The form of the body: `error-details` MS-KPP 2.2.3.1; `nested` all or part of that below `error`;
    * `device-registration` MS-DVRJ 2.2.3.1; `oauth` RFC 6749, 5.2; `json` other JSON; `text`, also HTML; `empty`.
    */
   readonly form: 'error-details' | 'nested' | 'device-registration' | 'oauth' | 'json' | 'text' | 'empty';
-  /** `code`, `ErrorType`, or `error`: for programs, but no list of them is published. */
+  /** `code`, `ErrorType`, or `error`: for programs, but no list of the values is published. */
   readonly code?: string;
   readonly message?: string;
-  /** Of Entra ID's registration service: what exactly the matter is, and what was asked for. */
+  /** From Entra ID's registration service: the exact reason, and what was requested. */
   readonly subcode?: string;
   readonly operation?: string;
-  /** `ERROR_FAIL` by MS-KPP. */
+  /** `ERROR_FAIL` in MS-KPP. */
   readonly response?: string;
   /** The resource. */
   readonly target?: string;
   readonly clientRequestId?: string;
   /** What Microsoft's support asks for: `TraceId`, `trace_id`, `requestId`. */
   readonly traceId?: string;
-  /** As the service wrote it; forms differ. */
+  /** As written by the service; forms differ. */
   readonly time?: string;
-  /** The numbers of Entra ID, such as 50076 for AADSTS50076. */
+  /** Entra ID's error numbers, such as 50076 for AADSTS50076. */
   readonly errorCodes?: readonly number[];
 }
 
 /**
- * Whether to try again: `backoff` the same may work later; `mfa` with a new token, for which the user is asked; `none`
- * something must be mended first.
+ * Whether to try again. `backoff`: the same request may work later. `mfa`: with a new token, after asking the user.
+ * `none`: something must be repaired first.
  */
 export type RetryClass = 'none' | 'backoff' | 'mfa';
 
@@ -45,14 +45,14 @@ export interface ServiceErrorOptions extends KeyprovErrorOptions {
   readonly misplaced?: MisplacedKey | undefined;
 }
 
-/** A key that the service says to have registered for somebody else. */
+/** A key that the service claims to have registered for another user. */
 export interface MisplacedKey {
   readonly kid: string;
   /** User principal name. */
   readonly upn: string;
 }
 
-/** Something went wrong with a service. No token and nothing else that is secret is in it. */
+/** Thrown if a request to a service failed. Contains no token and no other secret. */
 export class ServiceError extends KeyprovError {
   declare readonly code:
     | 'service-untrusted'
@@ -60,18 +60,18 @@ export class ServiceError extends KeyprovError {
     | 'service-timeout'
     | 'service-refused'
     | 'service-answer';
-  /** The HTTP status, where there was an answer. */
+  /** The HTTP status; undefined without a response. */
   readonly status: number | undefined;
-  /** What the body of the error answer says. */
+  /** The body of the error response. */
   readonly details: ErrorDetails | undefined;
   readonly retry: RetryClass;
-  /** How long the service wants to be left alone, in milliseconds, where it said so. */
+  /** How long the service asks to be left alone, in milliseconds; undefined if it did not say. */
   readonly retryAfterMs: number | undefined;
-  /** The service may have done what was asked for: look before asking for it in another way. */
+  /** True if the service may have done what was requested: check before requesting it in another way. */
   readonly outcomeUnknown: boolean;
-  /** The code that Windows gives in this situation, where it is more than `code` says. Unsigned 32 bits. */
+  /** The code that Windows gives in this case, if it says more than `code`. Unsigned 32 bits. */
   readonly windowsCode: number | undefined;
-  /** Set when the service says that it has registered the key for another user. That is its word only. */
+  /** Set if the service says that it registered the key for another user. Nothing but its word supports this. */
   readonly misplaced: MisplacedKey | undefined;
 
   constructor(code: ServiceError['code'], message: string, options: ServiceErrorOptions = {}) {

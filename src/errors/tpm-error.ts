@@ -12,35 +12,35 @@ export interface ResponseCodePosition {
   readonly number: number;
 }
 
-/** A response code taken apart. */
+/** A decoded response code. */
 export interface ResponseCode {
   /** As received, unsigned 32 bits. */
   readonly value: number;
   /**
-   * A code of a TPM without layer and position, to be compared with `TPM_RC`, no matter which layer passed it on. For every
-   * other code the same as `value`, so that it is never equal to a code of `TPM_RC`.
+   * The code without layer and position if it is a TPM's, whichever layer passed it on: compare it with `TPM_RC`. For
+   * any other code the same as `value`, which never equals a code of `TPM_RC`.
    */
   readonly base: number;
   /** `TPM_RC_AUTH_FAIL`, `TSS2_TCTI_RC_IO_ERROR`, `TBS_E_SERVICE_NOT_RUNNING`, or `unknown`. */
   readonly name: string;
   readonly layer: ResponseCodeLayer;
-  /** Absent where the code has no position or says that it is not known. */
+  /** Absent if the code has no position or says that it is unknown. */
   readonly position?: ResponseCodePosition;
   /** One sentence. */
   readonly meaning: string;
   /** What to do about it, one sentence. */
   readonly advice?: string;
   /**
-   * True where the same command can be sent again at once: TPM_RC_YIELDED, TPM_RC_TESTING, TPM_RC_RETRY. Not for
+   * True if the same command can be sent again at once: TPM_RC_YIELDED, TPM_RC_TESTING, TPM_RC_RETRY. False for
    * TPM_RC_NV_RATE, which needs a pause of up to TPM_PT_NV_WRITE_RECOVERY milliseconds.
    */
   readonly retryable: boolean;
 }
 
-/** What has a password of its own beside the keys of users: the hierarchies of a TPM, and the storage root key. */
+/** What has its own password besides users' keys: the hierarchies of a TPM, and the storage root key. */
 export type HierarchyName = 'owner' | 'endorsement' | 'lockout' | 'platform' | 'storageParent';
 
-/** A TPM, or a layer before it, has refused a command, or would refuse it. */
+/** Thrown if a TPM, or a layer in front of it, refused a command or would refuse it. */
 export class TpmError extends KeyprovError {
   declare readonly code:
     | 'tpm-response'
@@ -52,13 +52,13 @@ export class TpmError extends KeyprovError {
     | 'tpm-retry-exhausted'
     | 'tpm-unsupported'
     | 'tpm-command-blocked';
-  /** The command without its `TPM2_`; undefined where none was sent, or its name is not known. */
+  /** The command without its `TPM2_`; undefined if none was sent, or its name is unknown. */
   readonly command: string | undefined;
-  /** The response code, decoded; undefined where nothing was asked, or the operating system refused. */
+  /** The response code, decoded; undefined if no command was sent, or the operating system refused. */
   readonly responseCode: ResponseCode | undefined;
-  /** With `tpm-lockout`: seconds after which the TPM takes one more try; undefined where it was not asked. */
+  /** For `tpm-lockout`: seconds until the TPM takes one more try; undefined if it was not asked. */
   readonly retryAfterSeconds: number | undefined;
-  /** With `tpm-auth-failed`: whose password it was, if it was no key of a user; the name is that in `HierarchyAuth`. */
+  /** For `tpm-auth-failed`: whose password was wrong, unless it was a user's key; named as in `HierarchyAuth`. */
   readonly hierarchy: HierarchyName | undefined;
 
   constructor(
@@ -78,7 +78,7 @@ export class TpmError extends KeyprovError {
 /** A {@link TpmError} for a command that was sent and answered. */
 export type TpmRefusal = TpmError & { readonly command: string; readonly responseCode: ResponseCode };
 
-/** Tells whether a command was answered by a refusal, with the response code `base` (without layer and position bits). */
+/** Tells whether a TPM refused a command that was sent, with response code `base` (no layer or position bits). */
 export function isTpmError(error: unknown, base?: number): error is TpmRefusal {
   if (!(error instanceof TpmError) || error.command === undefined) return false;
   return error.responseCode !== undefined && (base === undefined || error.responseCode.base === base);

@@ -7,24 +7,24 @@ import { JsonMembers } from '../json.ts';
 import { replaceFile, storeIo } from '../storage/atomic-file.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
 
-/** What is known of the tries of one key. */
+/** The state of the PIN tries of one key. */
 export interface PinTryState {
-  /** How often this was written: one more each time. */
+  /** Counts the writes. */
   readonly sequence: number;
-  /** Wrong PINs in a row, and tries whose process died before it knew. */
+  /** Wrong PINs in a row, plus tries whose process died before the result. */
   readonly failures: number;
-  /** When the last try was: milliseconds since 1970. */
+  /** Time of the last try: milliseconds since 1970. */
   readonly last: number;
 }
 
-/** Holds the state, and is written first. */
+/** Holds the state; written first. */
 const COUNT_FILE = 'count.json';
-/** A second copy, written right after it. */
+/** A second copy, written right after. */
 const LEDGER_FILE = 'ledger.json';
 
 /**
- * The count of one key, in two files of which each tells when the other one is an old one. Each holds its own identity,
- * which a copy of it has not, and a sequence number. For use under a lock.
+ * The count of one key, in two files, each of which reveals an old copy of the other. Each holds its own identity,
+ * which a copy of it does not have, and a sequence number. Use it under a lock.
  */
 export class CountFiles {
   readonly #directory: string;
@@ -42,16 +42,17 @@ export class CountFiles {
     const count = await this.#readFile(COUNT_FILE);
     const ahead = (count?.sequence ?? 0) - (ledger?.sequence ?? 0);
     if (ahead !== 0 && ahead !== 1) {
-      const seen = (state: PinTryState | undefined) => (state === undefined ? 'missing' : `of write ${state.sequence}`);
+      const seen = (state: PinTryState | undefined) =>
+        state === undefined ? 'missing' : `from write ${state.sequence}`;
       throw this.#putBack(`${COUNT_FILE} is ${seen(count)}, ${LEDGER_FILE} is ${seen(ledger)}`);
     }
     if (count === undefined) return { sequence: 0, failures: 0, last: 0 };
-    // A process died between the two writes: were this left, the next such death would look like an old file.
+    // A process died between the two writes: if this stayed, the next such death would look like an old file.
     if (ahead === 1) await this.#writeFile(LEDGER_FILE, count);
     return count;
   }
 
-  /** Writes what follows on `state`. @throws KeyprovError `store-io` */
+  /** Writes the successor of `state`. @throws KeyprovError `store-io` */
   async write({ sequence, failures, last }: PinTryState): Promise<PinTryState> {
     const state = { sequence: sequence + 1, failures, last };
     await this.#writeFile(COUNT_FILE, state);
@@ -59,7 +60,7 @@ export class CountFiles {
     return state;
   }
 
-  /** Begins anew, whatever is wrong with the files. @throws KeyprovError `store-io` */
+  /** Starts again at 0, whatever is wrong with the files. @throws KeyprovError `store-io` */
   async reset(): Promise<void> {
     let sequence = 0;
     for (const name of [COUNT_FILE, LEDGER_FILE]) {
@@ -72,7 +73,7 @@ export class CountFiles {
     await this.write({ sequence, failures: 0, last: 0 });
   }
 
-  /** Undefined where there is none. */
+  /** Undefined if there is none. */
   async #readFile(name: string): Promise<PinTryState | undefined> {
     const path = join(this.#directory, name);
     return await storeIo(path, async () => {
@@ -80,7 +81,7 @@ export class CountFiles {
       if (file === undefined) return undefined;
       const written = this.#decode(file.bytes.toString(), path);
       if (written.identity === file.identity) return written;
-      throw this.#putBack(`${name} was written as file ${written.identity} and is file ${file.identity}`);
+      throw this.#putBack(`${name} was written as file ${written.identity} but is now file ${file.identity}`);
     });
   }
 
@@ -88,7 +89,7 @@ export class CountFiles {
     await replaceFile(this.#directory, name, (identity) => this.#encode({ ...state, identity }));
   }
 
-  /** With a digest that finds damage; it is no protection against whoever can write the file. */
+  /** Adds a digest that finds damage; it does not protect against anyone who can write the file. */
   #encode({ identity, sequence, failures, last }: PinTryState & { readonly identity: string }): string {
     const content = { format: 'keyprov-pin-attempts', version: 1, key: this.#key, identity, sequence, failures, last };
     return `${JSON.stringify({ ...content, sha256: toHex(digest('sha256', utf8(JSON.stringify(content)))) })}\n`;
@@ -104,20 +105,24 @@ export class CountFiles {
         failures: file.integer('failures'),
         last: file.integer('last'),
       };
-      // What was read is right exactly if it makes the same text again.
+      // The input was read correctly exactly if it gives the same text again.
       if (this.#encode(state) === text) return state;
     } catch (error) {
       cause = error;
     }
-    throw new KeyprovError('store-invalid', `the count of PIN tries ${path} is damaged or not of this key or version`, {
-      cause,
-      remedy: 'reset the count of this key',
-    });
+    throw new KeyprovError(
+      'store-invalid',
+      `the count of PIN tries ${path} is damaged, or belongs to another key or version`,
+      {
+        cause,
+        remedy: 'reset the count of this key',
+      },
+    );
   }
 
   #putBack(seen: string): PinError {
     return new PinError('key-locked', `an old count of PIN tries was put back in ${this.#directory}: ${seen}`, {
-      remedy: 'reset the count of this key, if that was meant',
+      remedy: 'reset the count of this key if this was intended',
     });
   }
 }

@@ -10,26 +10,26 @@ const LABEL = 'ENCRYPTED PRIVATE KEY';
 const PBES2 = '1.2.840.113549.1.5.13';
 const SCRYPT = '1.3.6.1.4.1.11591.4.11';
 const AES_256_GCM = '2.16.840.1.101.3.4.1.46';
-/** scrypt's r and p, which are the same in all files. */
+/** scrypt's r and p, the same in all files. */
 const BLOCK_SIZE = 8;
 const PARALLELIZATION = 1;
 const KEY_SIZE = 32;
 const TAG_SIZE = 16;
 
-/** All that differs between encrypted files. */
+/** The parts that differ between encrypted files. */
 interface Envelope {
   readonly salt: Bytes;
   /** scrypt's N. */
   readonly cost: number;
   readonly nonce: Bytes;
-  /** Ciphertext and then the tag. */
+  /** Ciphertext followed by the tag. */
   readonly encrypted: Bytes;
 }
 
 /**
  * Encrypts a private key (PKCS#8 PrivateKeyInfo in DER) under a secret, as PEM: EncryptedPrivateKeyInfo (RFC 5958,
  * section 3) with PBES2 (RFC 8018, A.4) of scrypt (RFC 7914, section 7; N = `cost`, r = 8, p = 1) and AES-256-GCM
- * (RFC 5084, 3.2; the tag follows the ciphertext). OpenSSL 3.0 does not read such files: its PBES2 has no GCM.
+ * (RFC 5084, 3.2; the tag follows the ciphertext). OpenSSL 3.0 cannot read such files: its PBES2 lacks GCM.
  */
 export async function encryptPkcs8(pkcs8: Uint8Array, secret: Uint8Array, cost: number): Promise<string> {
   const salt = view(randomBytes(16));
@@ -45,9 +45,9 @@ export async function encryptPkcs8(pkcs8: Uint8Array, secret: Uint8Array, cost: 
 }
 
 /**
- * The private key in a file that {@link encryptPkcs8} made; undefined when the secret does not fit, or the ciphertext
- * was changed. The caller wipes it.
- * @throws KeyprovError `key-invalid` for a damaged file, another encryption, or one that asks for too much work.
+ * Decrypts a file that {@link encryptPkcs8} made; undefined if the secret is wrong or the ciphertext was changed. The
+ * caller wipes the private key.
+ * @throws KeyprovError `key-invalid` for a damaged file, another encryption, or one that demands too much work.
  */
 export async function decryptPkcs8(pem: string, secret: Uint8Array): Promise<Bytes | undefined> {
   const { salt, cost, nonce, encrypted } = decode(decodePem(pem, LABEL));
@@ -60,7 +60,7 @@ export async function decryptPkcs8(pem: string, secret: Uint8Array): Promise<Byt
     return view(pkcs8);
   } catch {
     wipe(pkcs8);
-    return undefined; // the tag does not fit: the one way in which final() of GCM fails
+    return undefined; // the tag is wrong: the only way final() of GCM fails
   } finally {
     wipe(key);
   }
@@ -76,7 +76,7 @@ function encode({ salt, cost, nonce, encrypted }: Envelope): Bytes {
   return derSequence(derSequence(derOid(PBES2), derSequence(kdf, scheme)), derOctets(encrypted));
 }
 
-/** RFC 5958, section 3: only the parts that differ between files are looked at, and the rest by writing it again. */
+/** RFC 5958, section 3. Reads only the parts that differ between files, and checks the rest by writing it again. */
 function decode(der: Bytes): Envelope {
   const info = DerNode.strict(der, 'encrypted private key').fields(TAG.SEQUENCE);
   const parameters = (algorithm: DerNode): DerFields => {
@@ -95,6 +95,6 @@ function decode(der: Bytes): Envelope {
   const problem = scryptProblem({ cost, blockSize: BLOCK_SIZE, parallelization: PARALLELIZATION });
   if (problem !== undefined) throw wrong(problem);
   if (nonce.length !== 12 || envelope.encrypted.length <= TAG_SIZE)
-    throw wrong('nonce or ciphertext of a wrong length');
+    throw wrong('nonce or ciphertext has a wrong length');
   return envelope;
 }

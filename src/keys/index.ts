@@ -1,4 +1,4 @@
-/** Makers, keepers and users of keys: one record for all, the TPM and software providers, the store, PIN tries. */
+/** Makes, keeps and uses keys: one record for all keys, the TPM and software providers, the store, PIN tries. */
 export type { Curve } from '../crypto/curve.ts';
 export {
   decodeSpki,

@@ -15,8 +15,8 @@ import { decodePem, encodePem } from '../crypto/pem.ts';
 import { KeyprovError } from '../errors.ts';
 
 /**
- * A loadable TPM key as a `TSS2 PRIVATE KEY` file holds it (draft-bottomley-tpm2-keys). tpm2-openssl and tpm2-pytss load
- * files that have none of the optional members; they refuse the others.
+ * A loadable TPM key in the form of a `TSS2 PRIVATE KEY` file (draft-bottomley-tpm2-keys). tpm2-openssl and tpm2-pytss
+ * load files without any of the optional members, and refuse the others.
  */
 export interface KeyFile {
   /** TPM2B_PUBLIC, its two length bytes included. */
@@ -25,10 +25,10 @@ export interface KeyFile {
   readonly privateArea: Bytes;
   /**
    * A persistent handle, or a hierarchy: then the parent is the primary made from the P-256 storage template with empty
-   * unique, or from the RSA one where `rsaParent` says so.
+   * unique, or from the RSA template if `rsaParent` is true.
    */
   readonly parent: number;
-  /** Whether the key has no PIN. Always written: tpm2-openssl 1.1.1 sends no password where it is left out. */
+  /** Whether the key has no PIN. Always written: tpm2-openssl 1.1.1 sends no password if it is missing. */
   readonly emptyAuth: boolean;
   readonly rsaParent?: boolean;
   readonly description?: string;
@@ -43,33 +43,33 @@ const OTHER_TYPES: Readonly<Record<string, string>> = {
 };
 /** The members with a context tag. */
 const OPTIONAL = ['emptyAuth', 'policy', 'secret', 'authPolicy', 'description', 'rsaParent', 'parentName'] as const;
-/** The tags that they and unknown ones have. */
+/** The tags of these members and of unknown ones. */
 const CONTEXT = Array.from({ length: 31 }, (_, number) => contextTag(number, 'constructed'));
 const HIERARCHIES = [0x40000001, 0x40000007, 0x4000000b, 0x4000000c];
 
-/** The file as PEM. @throws KeyprovError `key-invalid` for areas whose lengths are wrong, or an impossible parent. */
+/** Writes the file as PEM. @throws KeyprovError `key-invalid` for areas with wrong lengths, or an impossible parent. */
 export async function encodeKeyFile(file: KeyFile): Promise<string> {
   check(file);
   return encodePem(LABEL, encode(file, 0xff));
 }
 
 /**
- * Reads a PEM block `TSS2 PRIVATE KEY`. Where `emptyAuth` is left out the key has a PIN, as the draft says. TRUE may be
- * written 01, as tpm2-tss-engine and tpm2-pytss do. Nothing else may differ from DER.
- * @throws KeyprovError `key-invalid` for a damaged file, and, saying so, for what is no plain loadable key: importable
- * keys, sealed data, keys with `policy`, `secret`, `authPolicy` or `parentName`.
+ * Reads a PEM block `TSS2 PRIVATE KEY`. If `emptyAuth` is missing the key has a PIN, as the draft says. TRUE may be
+ * written 01, as tpm2-tss-engine and tpm2-pytss do; everything else must be DER.
+ * @throws KeyprovError `key-invalid` for a damaged file, and for anything but a plain loadable key: importable keys,
+ * sealed data, keys with `policy`, `secret`, `authPolicy` or `parentName`. The message says which.
  */
 export async function decodeKeyFile(pem: string): Promise<KeyFile> {
   const der = decodePem(pem, LABEL);
   const file = readFile(der);
-  // Order, repetition and what is left over are right exactly if the same file is written again.
+  // Order, repetition and left-over parts are right exactly if writing gives the same file again.
   const sameBytes = [0xff, 0x01].some((yes) => equal(encode(file, yes), der));
   if (!sameBytes) throw wrong('not DER, or with parts left over');
   check(file);
   return { ...file, emptyAuth: file.emptyAuth ?? false };
 }
 
-/** A file as it was read: whether `emptyAuth` was there matters for comparing the bytes. */
+/** A file as read; comparing the bytes needs to know whether `emptyAuth` was there. */
 type ReadFile = Omit<KeyFile, 'emptyAuth'> & { readonly emptyAuth?: boolean };
 
 function encode(file: ReadFile, yes: number): Bytes {
@@ -89,7 +89,7 @@ function encode(file: ReadFile, yes: number): Bytes {
 function readFile(der: Bytes): ReadFile {
   const fields = DerNode.strict(der, WHAT).fields(TAG.SEQUENCE);
   const oid = fields.next().oid();
-  if (oid !== LOADABLE) throw wrong(`the type is ${OTHER_TYPES[oid] ?? oid}, only loadable keys are supported`);
+  if (oid !== LOADABLE) throw wrong(`the type is ${OTHER_TYPES[oid] ?? oid}; only loadable keys are supported`);
   return {
     ...readOptional(fields),
     parent: fields.next().natural(),

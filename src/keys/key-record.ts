@@ -13,10 +13,10 @@ import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record
 import type { TpmNature } from '../tpm/virtual.ts';
 import type { Assurance, Backend, PinDerivation, ProvidedKey } from './provider.ts';
 
-/** What was applied of a policy when a key was made: without rules for the PIN if the key has none. */
+/** The part of a policy applied when a key was made: without PIN rules if the key has no PIN. */
 export type AppliedPolicy = Omit<Policy, 'pin'> & { readonly pin?: PinPolicy | undefined };
 
-/** One thing that was tried when the key was made, as `Attempt` has it. */
+/** One way that was tried when the key was made; see `Attempt`. */
 export interface RecordedAttempt {
   readonly backend: Backend;
   readonly outcome: 'used' | 'failed' | 'passed-over';
@@ -27,44 +27,44 @@ export interface RecordedAttempt {
 
 /** The TPM that made a key. */
 export interface RecordedTpm extends TpmNature {
-  /** Address of its transport. */
+  /** The address of its transport. */
   readonly address: string;
   /**
-   * Name of the attestation key that attested the key, a primary of the endorsement seed: it tells a TPM that was cleared from
-   * another one. Absent where the key was not attested when it was made.
+   * Name of the attestation key that attested the key, a primary of the endorsement seed: it tells a cleared TPM from
+   * another TPM. Absent if the key was not attested when it was made.
    */
   readonly akName?: Bytes | undefined;
 }
 
 /**
- * What is kept of a key, however it was made. Plain data, in which the private key is protected by its TPM, its PIN or
- * both. `encodeKeyRecord` writes it as text: `JSON.stringify` cannot, since it holds bytes and a bigint.
+ * The record of a key, however it was made. Plain data, in which the private key is protected by its TPM, its PIN or
+ * both. Use `encodeKeyRecord` to write it as text: `JSON.stringify` cannot, since it holds bytes and a bigint.
  */
 export interface KeyRecord extends ProvidedKey {
   /** Name of the record in the store: lower-case letters, digits, `.`, `_` and `-`, at most 64. */
   readonly id: string;
   /** For people. */
   readonly name: string;
-  /** Whose key it is: a user principal name, whose case does not count. Absent: nobody said. */
+  /** The user principal name of the key's user; case does not count. Absent: unknown. */
   readonly user?: string | undefined;
-  /** GUID of the device that it was made on. Absent: nobody said. */
+  /** GUID of the device on which it was made. Absent: unknown. */
   readonly deviceId?: string | undefined;
   readonly assurance: Assurance;
-  /** The TPM that made it. Absent for a software key, and for a key that an earlier version made. */
+  /** The TPM that made it. Absent for a software key, and for a key made by an earlier version. */
   readonly tpm?: RecordedTpm | undefined;
   /** When the key was made: ISO 8601 in UTC with milliseconds, as `Date.prototype.toISOString` writes it. */
   readonly created: string;
-  /** The policy that was applied when the key was made. Absent: none was. */
+  /** The policy applied when the key was made. Absent: none. */
   readonly policy?: AppliedPolicy | undefined;
-  /** What was tried to make it, in order, with the reasons. */
+  /** The ways to make it that were tried, in order, with reasons. */
   readonly attempts: readonly RecordedAttempt[];
-  /** Files beside the record that hold its private key: they are rewritten with each change of the PIN, and deleted with the key. */
+  /** Files beside the record that hold its private key: rewritten when the PIN changes, and deleted with the key. */
   readonly exports?: readonly 'key.pem'[] | undefined;
-  /** What belongs to other parts, and to the caller. */
+  /** Data of other parts of keyprov and of the caller. */
   readonly annotations: JsonObject;
 }
 
-/** The id must not lead out of the directory, and must be the same file where case does not count. */
+/** Checks that the id cannot lead out of the directory, and names the same file if case does not count. */
 export function checkKeyId(id: string): void {
   if (!/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(id)) {
     throw new RangeError(
@@ -84,20 +84,20 @@ const KEY_RECORD: RecordFormat<KeyRecord> = {
   older: olderKeyRecordFromJson,
 };
 
-/** The text of the file of a key. */
+/** Writes the text of a key's file. */
 export function encodeKeyRecord(record: KeyRecord): string {
   return encodeRecord(KEY_RECORD, record);
 }
 
 /**
- * Reads the text of a file that {@link encodeKeyRecord} made, this version's or an earlier one's. `path` is for messages.
- * @throws KeyprovError `store-invalid` for one that is cut off, changed, or of an unknown version.
+ * Reads a text that {@link encodeKeyRecord} of this or an earlier version made. `path` is for messages.
+ * @throws KeyprovError `store-invalid` if it is cut off, changed, or of an unknown version.
  */
 export function decodeKeyRecord(text: string, path: string): KeyRecord {
   return decodeRecord(KEY_RECORD, text, path);
 }
 
-/** The record as a JSON object. Members come in the order in which they are read, since the text must come out the same. */
+/** The record as a JSON object. Members keep the order in which they are read, since the text must stay the same. */
 export function keyRecordToJson(record: KeyRecord): JsonObject {
   const { user, deviceId, tpm, policy, exports, pinDerivation, parent } = record;
   return {
@@ -137,7 +137,7 @@ export function keyRecordFromJson(members: JsonMembers): KeyRecord {
   };
 }
 
-/** Version 1 named neither user nor TPM, and held `{}` for the policy of a key that was made without one. */
+/** Reads version 1, which named neither user nor TPM, and held `{}` as the policy of a key made without one. */
 export function olderKeyRecordFromJson(members: JsonMembers): KeyRecord {
   const stranger = ['user', 'deviceId', 'tpm', 'exports'].find((name) => members.has(name));
   if (stranger !== undefined) throw new TypeError(`version 1 has no ${stranger}`);
@@ -156,7 +156,7 @@ export function olderKeyRecordFromJson(members: JsonMembers): KeyRecord {
   };
 }
 
-/** What both versions say alike. */
+/** The members common to both versions. */
 function keyFromJson(members: JsonMembers): ProvidedKey & Pick<KeyRecord, 'assurance' | 'created' | 'attempts'> {
   const algorithm = members.value('algorithm');
   const publicKey = decodeSpki(fromBase64(members.text('publicKey')));
@@ -288,7 +288,7 @@ function exportsFromJson(value: unknown): KeyRecord['exports'] {
   return value;
 }
 
-/** The kind of user key that a public key is; undefined for none of them. */
+/** The user key algorithm of a public key; undefined if there is none. */
 export function algorithmOf(key: PublicKey): KeyAlgorithm | undefined {
   const name = key.kty === 'RSA' ? `rsa-${bitLength(key.n)}` : key.crv.toLowerCase();
   return isKeyAlgorithm(name) ? name : undefined;

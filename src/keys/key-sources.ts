@@ -7,28 +7,28 @@ import type { KeyStore } from './key-store.ts';
 import type { KeyProvider } from './provider.ts';
 import { storeKeyProvider } from './store-provider.ts';
 
-/** Opens a TPM when it is needed. What it opens is closed again; a `Tpm` that was open before stays open. */
+/** Opens a TPM when it is needed. A TPM that it opens is closed again; a `Tpm` that was open before stays open. */
 export type TpmOpener = (options: SignalOptions) => Promise<Tpm>;
 
 /**
- * A TPM: one that is open, which stays the caller's to close; or an address (as `openTpm` takes it) or a function, and
- * then keyprov opens the TPM when it needs it and closes it afterwards.
+ * A TPM: an open one, which the caller closes; or an address (as `openTpm` takes it) or a function, and then keyprov
+ * opens the TPM when needed and closes it afterwards.
  */
 export type TpmSource = Tpm | string | TpmOpener;
 
-/** Where keys can be. */
+/** The places where keys can be made. */
 export interface KeySources {
   /** Absent: there is no TPM. */
   readonly tpm?: TpmSource | undefined;
-  /** The provider of software keys, or what gives it. Absent: there are no software keys. */
+  /** The provider of software keys, or a function that returns it. Absent: there are no software keys. */
   readonly software?: KeyProvider | (() => Promise<KeyProvider>) | undefined;
 }
 
 /**
- * The usual places of keys: a TPM, and software keys of a store, whose PIN tries are counted there.
+ * Returns the usual places of keys: a TPM, and a store's software keys, whose PIN tries are counted in the store.
  * @param tpm Default: the TPM of this machine (`auto`). An emulator is used only if it is named. `none`: no TPM.
  * @param store Absent: there are no software keys.
- * @param hierarchyAuth The passwords of the hierarchies and of the storage root key, for a TPM that is an address.
+ * @param hierarchyAuth The passwords of the hierarchies and of the storage root key, for a TPM given as an address.
  *
  * @example
  * ```ts
@@ -70,12 +70,12 @@ export interface TpmLease {
   release(): Promise<void>;
 }
 
-/** Opens the TPM of a source. @throws what `openTpm` or the function throws; TypeError if that returns no `Tpm`. */
+/** Opens the TPM of a source. @throws the errors of `openTpm` or the function; TypeError if that returns no `Tpm`. */
 export async function leaseTpm(source: TpmSource, { signal }: SignalOptions): Promise<TpmLease> {
   if (source instanceof Tpm) return { tpm: source, release: async () => {} };
   const openedBefore = Tpm.opened;
   const tpm = await (typeof source === 'string' ? openTpm(source, { signal, lifetime: signal }) : source({ signal }));
-  if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM returned none');
+  if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM did not return a Tpm');
   return { tpm, release: tpm.number <= openedBefore ? async () => {} : () => tpm.close() };
 }
 

@@ -7,7 +7,7 @@ import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.
 import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
-/** What {@link KeyStore.list} finds. */
+/** Result of {@link KeyStore.list}. */
 export interface KeyList {
   /** Sorted by id. */
   readonly records: readonly KeyRecord[];
@@ -16,7 +16,7 @@ export interface KeyList {
 }
 
 /**
- * Opens the store in a directory, which is made (mode 0700) when it is missing. There is nothing to close.
+ * Opens the store in a directory, which is made (mode 0700) if missing. Nothing needs to be closed.
  * @throws KeyprovError `store-io`; `not-private` if it belongs to another user, or if others may write in it.
  *
  * @example
@@ -33,17 +33,19 @@ export async function openKeyStore(directory: string): Promise<KeyStore> {
   return new KeyStore(await openStoreDirectory(directory));
 }
 
-/** Makes the directory where it is missing, checks it, and removes what died processes left there: its absolute path. */
+/**
+ * Makes the directory if it is missing, checks it, and removes what dead processes left. Returns its absolute path.
+ */
 export async function openStoreDirectory(directory: string): Promise<string> {
-  if (directory === '') throw new RangeError('an empty path is not the directory of a key store');
+  if (directory === '') throw new RangeError('the path of a key store is empty');
   const path = await storeIo(directory, async () => openPrivateDirectory(directory));
   await removeLeftovers(path);
   return path;
 }
 
 /**
- * Keys in a directory, one file each (mode 0600), for any number of processes at once. A write is whole or has not
- * happened, and is on the disk when its promise resolves. Files of newer versions are never touched, unless deleted.
+ * Keys in a directory, one file each (mode 0600), for any number of processes at once. A write either happens whole or
+ * not at all, and is durable when its promise resolves. Files of newer versions are only ever deleted, never changed.
  */
 export class KeyStore {
   /** Absolute path. */
@@ -66,7 +68,7 @@ export class KeyStore {
         const record = await work();
         if (record !== undefined) records.push(record);
       } catch (error) {
-        // What cannot be read says nothing of the others.
+        // An unreadable record says nothing about the others.
         if (isDamage(error) || isKeyprovError(error, 'store-io')) damaged.push(error);
         else if (!isKeyprovError(error, 'key-not-found')) throw error; // deleted since the directory was read
       }
@@ -82,15 +84,17 @@ export class KeyStore {
     return { records, damaged };
   }
 
-  /** The record of that id. @throws KeyprovError `key-not-found`, `store-invalid`, `store-io`; RangeError for an impossible id. */
+  /**
+   * Loads a record. @throws KeyprovError `key-not-found`, `store-invalid`, `store-io`; RangeError for an invalid id.
+   */
   async load(id: string): Promise<KeyRecord> {
     checkKeyId(id);
     return await this.#read(id);
   }
 
   /**
-   * Adds a key: its record, or anything that has one, as `provisionKey` returns it.
-   * @throws KeyprovError `key-exists`, `store-busy`, `store-io`; RangeError for an impossible id.
+   * Adds a key: its record, or an object with one, as `provisionKey` returns it.
+   * @throws KeyprovError `key-exists`, `store-busy`, `store-io`; RangeError for an invalid id.
    */
   async save(key: KeyRecord | { readonly record: KeyRecord }, options: StoreLockOptions = {}): Promise<void> {
     const record = 'record' in key ? key.record : key;
@@ -98,15 +102,15 @@ export class KeyStore {
     await this.#exclusive(options, async () => {
       const isOld = (await readOldDirectory(this.directory))?.id === record.id;
       if (!isOld && (await createFile(this.directory, fileName(record.id), text))) return;
-      throw new KeyprovError('key-exists', `the key store at ${this.directory} has a key ${record.id} already`, {
-        remedy: 'delete it first, or take another id',
+      throw new KeyprovError('key-exists', `the key store at ${this.directory} already has a key ${record.id}`, {
+        remedy: 'delete it first, or choose another id',
       });
     });
   }
 
   /**
-   * Replaces a record by what `change` makes of it, with nobody in between. The id stays.
-   * @throws KeyprovError like {@link load}, and `store-busy`; what `change` throws, and then nothing was written.
+   * Replaces a record by the result of `change`; no other process writes in between. The id must stay.
+   * @throws KeyprovError like {@link load}, and `store-busy`; any error of `change`, and then nothing is written.
    */
   async update(
     id: string,
@@ -124,7 +128,7 @@ export class KeyStore {
     });
   }
 
-  /** Removes a key, also a damaged one. @throws KeyprovError `key-not-found`, `store-busy`, `store-io` */
+  /** Removes a key, even a damaged one. @throws KeyprovError `key-not-found`, `store-busy`, `store-io` */
   async delete(id: string, options: StoreLockOptions = {}): Promise<void> {
     checkKeyId(id);
     await this.#exclusive(options, async () => {
@@ -141,7 +145,7 @@ export class KeyStore {
     });
   }
 
-  /** Removes files of an earlier version, if they are those of this key. */
+  /** Removes files of an earlier version if they belong to this key. */
   async #removeOld(id: string, names: readonly string[]): Promise<void> {
     if ((await readOldDirectory(this.directory))?.id !== id) return;
     for (const name of names) await removeFile(this.directory, name);
@@ -157,12 +161,12 @@ export class KeyStore {
     }
     const record = decodeKeyRecord(file.bytes.toString(), path);
     if (record.id === id) return record;
-    throw new KeyprovError('store-invalid', `the key record ${path} is that of the key ${record.id}`, {
-      remedy: 'restore the name of the file',
+    throw new KeyprovError('store-invalid', `the key record ${path} belongs to the key ${record.id}`, {
+      remedy: 'give the file its name back',
     });
   }
 
-  /** The text of a record, which can be read again for sure. */
+  /** Writes the text of a record, and checks that it can be read again. */
   #encode(record: KeyRecord): string {
     checkKeyId(record.id);
     const text = encodeKeyRecord(record);
@@ -170,7 +174,7 @@ export class KeyStore {
     return text;
   }
 
-  /** One after the other in this process, and then under the lock between processes. */
+  /** Runs one after the other in this process, and then under the lock between processes. */
   #exclusive<T>(options: StoreLockOptions, work: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(() => withStoreLock(this.directory, work, options));
     this.#turn = turn.catch(() => undefined); // its caller gets the error
@@ -179,7 +183,7 @@ export class KeyStore {
 
   #notFound(id: string): KeyprovError {
     return new KeyprovError('key-not-found', `the key store at ${this.directory} has no key ${id}`, {
-      remedy: 'list the store to see what it has',
+      remedy: 'list the store to see its keys',
     });
   }
 }

@@ -19,7 +19,7 @@ export interface LoadedKey {
   readonly object: TpmObject;
   /** The value that authorizes it; empty for a key without a PIN, or used without it. */
   readonly authValue: Uint8Array;
-  /** Salted; encrypts the first parameter of commands and of answers, as its `use` says. */
+  /** Salted; encrypts the first parameter of commands and of answers according to its `use`. */
   readonly session: Session;
   readonly parent: StorageParent;
   /** The key file that it was loaded from. */
@@ -42,9 +42,9 @@ export async function withSaltedSession<T>(
 }
 
 /**
- * Runs `work`, which makes or loads a key under `parent`, with that authorized by `session`. A storage root key that refuses
- * for its password is tried once more if the password can be asked for.
- * @throws PinError `pin-last-try` where the try could lock the TPM.
+ * Runs `work`, which makes or loads a key under `parent`; `session` authorizes the parent. If the storage root key
+ * refuses its password, tries once more if a password can be asked for.
+ * @throws PinError `pin-last-try` if the try could lock the TPM.
  */
 export async function underParent<T>(
   tpm: Tpm,
@@ -71,7 +71,7 @@ export async function underParent<T>(
   }
 }
 
-/** Loads a key under its parent, runs `work` with it, and takes it, its parent and the session out of the TPM again. */
+/** Loads a key under its parent, runs `work` with it, and flushes it, its parent and the session. */
 export async function withLoadedKey<T>(
   tpm: Tpm,
   key: ProvidedKey,
@@ -80,7 +80,7 @@ export async function withLoadedKey<T>(
 ): Promise<T> {
   const { signal } = options;
   const file = await decodeKeyFile(key.privateKey);
-  if (key.parent === undefined) throw new KeyprovError('key-invalid', 'the record of a TPM key names no parent');
+  if (key.parent === undefined) throw new KeyprovError('key-invalid', 'the record of a TPM key does not name a parent');
   const parent = await parentOf(tpm, key.parent, options);
   const loadAndWork = async (session: Session): Promise<T> => {
     const loading = {
@@ -102,7 +102,7 @@ export async function withLoadedKey<T>(
 }
 
 /**
- * Gives a loaded key another authorization value, by the last use of its session.
+ * Gives a loaded key another authorization value; this is the last use of its session.
  * @returns its new TPM2B_PRIVATE, without the length. The old one still works, with the old value.
  */
 export async function changeAuth(

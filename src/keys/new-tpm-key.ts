@@ -18,20 +18,20 @@ export interface NewTpmKeyOptions extends ParentOptions {
   readonly recordedSrkName?: Uint8Array | undefined;
 }
 
-/** A key that is made and not loaded, with its parent and session still there. */
+/** A key that is made but not loaded; its parent and session are still there. */
 export interface NewTpmKey {
   readonly made: CreateResult;
   readonly parent: StorageParent;
-  /** Salted; encrypts the first parameter both ways, and goes on. */
+  /** Salted; encrypts the first parameter both ways, and continues after each command. */
   readonly session: Session;
 }
 
 const EMPTY = new Uint8Array(0);
 
 /**
- * Makes a key with the public area of a Windows Hello key, and runs `work` with it. A key with an authorization value is
- * under the TPM's dictionary attack protection; one without is not, since there is nothing to guess.
- * @throws KeyprovError `algorithm-unsupported` where the TPM makes no such keys.
+ * Makes a key with the public area of a Windows Hello key, and runs `work` with it. A key with an authorization value
+ * is under the TPM's dictionary attack protection; one without is not, since there is nothing to guess.
+ * @throws KeyprovError `algorithm-unsupported` if the TPM cannot make such keys.
  */
 export async function withNewTpmKey<T>(
   tpm: Tpm,
@@ -54,7 +54,7 @@ export async function withNewTpmKey<T>(
       );
     } catch (error) {
       if (!isTpmError(error) || !UNSUPPORTED.has(error.responseCode.name)) throw error;
-      const reason = `this TPM makes no ${algorithm} keys`;
+      const reason = `this TPM cannot make ${algorithm} keys`;
       const attempt = { backend: 'tpm', outcome: 'failed', code: error.code, reason: error.message } as const;
       throw new SelectionError('algorithm-unsupported', reason, [attempt], {
         cause: error,
@@ -69,7 +69,7 @@ export async function withNewTpmKey<T>(
   );
 }
 
-/** What TPM2_Create answers when it cannot make that kind of key. */
+/** Response codes of TPM2_Create if the TPM cannot make that kind of key. */
 const UNSUPPORTED: ReadonlySet<string> = new Set([
   'TPM_RC_CURVE',
   'TPM_RC_KEY_SIZE',

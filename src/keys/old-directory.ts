@@ -16,7 +16,7 @@ import {
   tpmFromJson,
 } from './key-record.ts';
 
-/** The files in which keyprov kept the one key of a directory before there was one file format for all keys. */
+/** The files in which keyprov kept the one key of a directory before all keys had one file format. */
 export const OLD_FILES = ['record.json', 'key.pem', 'public.pem'] as const;
 
 const FORMAT = 'keyprov-record';
@@ -48,7 +48,7 @@ function decodeOldRecord(members: JsonMembers, privateKey: string, publicPem: st
   const publicKey = decodeSpkiPem(publicPem);
   const algorithm = members.value('algorithm');
   if (!isKeyAlgorithm(algorithm) || algorithmOf(publicKey) !== algorithm) {
-    throw new TypeError('public.pem is not the key of record.json');
+    throw new TypeError('public.pem does not belong to record.json');
   }
   const id = `ngc-${members.members('keyId').text('hex').slice(0, 32)}`;
   const [user, deviceId] = ['user', 'deviceId'].map((name) =>
@@ -76,7 +76,7 @@ function decodeOldRecord(members: JsonMembers, privateKey: string, publicPem: st
   };
 }
 
-/** The handle is a hexadecimal number there. */
+/** The parent, whose handle is a hexadecimal number in these files. */
 function parentOf(members: JsonMembers): NonNullable<KeyRecord['parent']> {
   return { handle: Number(hexText(members, 'handle')), name: fromHex(members.text('name')) };
 }

@@ -4,7 +4,7 @@ import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 import type { PinDerivation } from './provider.ts';
 
-/** Length of the authorization values derived here, in bytes: the most that a key with a SHA-256 Name takes. */
+/** Length of the derived authorization values, in bytes: the maximum for a key with a SHA-256 Name. */
 const AUTH_VALUE_SIZE = 32;
 const BASE64_URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
@@ -14,8 +14,8 @@ export function newPinDerivation(): PinDerivation {
 }
 
 /**
- * Derives the value that authorizes a key from its PIN (UTF-8): 32 bytes of base64url text from scrypt, so that other
- * tools can be given it as a password; or the digest that Windows' Platform Crypto Provider uses. The caller wipes it.
+ * Derives the value that authorizes a key from its PIN (UTF-8): 32 bytes of base64url text from scrypt, so that it can
+ * be given to other tools as a password, or the digest of Windows' Platform Crypto Provider. The caller wipes it.
  */
 export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation): Promise<Bytes> {
   if (derivation.kdf === 'scrypt') {
@@ -40,7 +40,7 @@ export async function deriveAuthValue(pin: Uint8Array, derivation: PinDerivation
   }
 }
 
-/** The characters of base64url, made without a string: nobody can wipe one. */
+/** The characters of base64url, made without a string, since strings cannot be wiped. */
 function base64UrlText(bytes: Uint8Array): Bytes {
   const text = new Uint8Array(new ArrayBuffer((bytes.length / 3) * 4));
   for (let from = 0, at = 0; from < bytes.length; from += 3) {

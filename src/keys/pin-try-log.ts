@@ -15,30 +15,30 @@ export interface PinTryLogOptions {
   readonly now?: (() => number) | undefined;
 }
 
-/** What {@link PinTryLog.read} tells. */
+/** Result of {@link PinTryLog.read}. */
 export interface PinTryCount {
-  /** Wrong PINs in a row, and tries whose process died before it knew. */
+  /** Wrong PINs in a row, plus tries whose process died before the result. */
   readonly failures: number;
-  /** Tries until one has to wait. */
+  /** Tries left before a wait. */
   readonly triesLeft: number;
-  /** Seconds until the next try is possible; 0 when it is now. */
+  /** Seconds until the next try is possible; 0 if it is now. */
   readonly retryAfterSeconds: number;
 }
 
-/** Tries in a row without a wait after them. */
+/** Wrong PINs in a row before the first wait. */
 const FREE_TRIES = 5;
-/** Milliseconds to wait after the last free try; each further one doubles it, up to the longest. */
+/** The first wait, in milliseconds; each further wrong PIN doubles it, up to the longest. */
 const FIRST_WAIT = 30_000;
 const LONGEST_WAIT = 3_600_000;
-/** Milliseconds that a try may wait for those of other processes, of which each takes a third of a second. */
+/** How long a try may wait for those of other processes, in milliseconds; each of them takes a third of a second. */
 const LOCK_TIMEOUT = 60_000;
 
 /** Where the counts are, below the directory of the store. */
 export const PIN_TRY_FOLDER = 'pin-attempts';
 
 /**
- * Opens the log of PIN tries in the folder `pin-attempts` of a directory, which may be that of a key store; what is
- * missing is made (mode 0700). There is nothing to close.
+ * Opens the log of PIN tries in the folder `pin-attempts` of a directory, which may be that of a key store. Makes
+ * missing folders (mode 0700). Nothing needs to be closed.
  * @throws KeyprovError `store-io`; `not-private` if the folder belongs to another user, or if others may write in it.
  */
 export async function openPinTryLog(directory: string, { now = Date.now }: PinTryLogOptions = {}): Promise<PinTryLog> {
@@ -47,18 +47,18 @@ export async function openPinTryLog(directory: string, { now = Date.now }: PinTr
 
 /**
  * Counts the PIN tries of software keys, one counter per public key, on the disk and for all processes together.
- * A try is counted before it is made, one at a time per key; the right PIN takes the counter back to 0.
+ * Counts each try before it is made, one at a time per key; the right PIN sets the counter back to 0.
  *
  * | wrong PINs in a row      | 1 to 4 | 5    | 6    | 7     | 8     | 9     | 10    | 11      | 12 and more |
  * |--------------------------|--------|------|------|-------|-------|-------|-------|---------|-------------|
  * | wait before the next try | none   | 30 s | 60 s | 120 s | 240 s | 480 s | 960 s | 1,920 s | 3,600 s     |
  *
- * A clock that was set back starts the wait anew; one that was set forward ends it.
+ * Setting the clock back restarts the wait; setting it forward ends it.
  *
- * An old count that is put back is found out: each of the two files of a key holds its own identity (a copy has
- * another) and a sequence number that the other one has too. The key is then locked until {@link PinTryLog.reset}.
- * What cannot be found out: both files put back as the very same files (renamed, from hard links, in a directory moved
- * away and back, by a snapshot of the disk), both files deleted, and both forged.
+ * Putting back an old count is detected: each of the two files of a key holds its own identity (a copy has another) and
+ * a sequence number that the other file holds too. The key is then locked until {@link PinTryLog.reset}. Not detected:
+ * both files put back as the very same files (renamed, from hard links, in a directory moved away and back, by a
+ * snapshot of the disk), both deleted, and both forged.
  */
 export class PinTryLog {
   /** Absolute path of the folder. */
@@ -73,8 +73,8 @@ export class PinTryLog {
   }
 
   /**
-   * Counts a try of the PIN of `key`, then makes it with `tryPin`, which says whether the PIN was right. One that
-   * throws stays counted.
+   * Counts a try of the PIN of `key`, then makes it with `tryPin`, which returns whether the PIN was right. If `tryPin`
+   * throws, the try stays counted.
    * @throws PinError `pin-wrong`; `key-locked` without a try, during the wait or because an old count was put back.
    * KeyprovError `store-invalid` for a damaged count, `store-busy` after a minute of other tries, `store-io`.
    */
@@ -104,22 +104,23 @@ export class PinTryLog {
       throw new PinError('pin-wrong', 'the PIN of the software key is wrong', {
         triesLeft,
         ...(triesLeft === 0 && { retryAfterSeconds }),
-        remedy: triesLeft === 0 ? `wait ${retryAfterSeconds} s for the next try` : `${triesLeft} more can be tried`,
+        remedy:
+          triesLeft === 0 ? `wait ${retryAfterSeconds} s for the next try` : `tries left before a wait: ${triesLeft}`,
       });
     });
   }
 
-  /** The count of a key. @throws as {@link attempt} does, without `pin-wrong`; a wait is no error. */
+  /** The count of a key. @throws like {@link attempt}, except `pin-wrong`; a wait is not an error. */
   async read(key: PublicKey, options: SignalOptions = {}): Promise<PinTryCount> {
     return await this.#exclusive(key, options, async (files) => countOf(await files.read(), this.#now()));
   }
 
-  /** Sets the count of a key to 0, also a damaged one or one that was put back: for whoever may decide that. */
+  /** Sets the count of a key to 0, even a damaged or old one. For callers with the authority to do so. */
   async reset(key: PublicKey, options: SignalOptions = {}): Promise<void> {
     await this.#exclusive(key, options, (files) => files.reset());
   }
 
-  /** One after the other in this process, and then under the lock of the key between processes. */
+  /** Runs one after the other in this process, and then under the lock of the key between processes. */
   #exclusive<T>(key: PublicKey, { signal }: SignalOptions, work: (files: CountFiles) => Promise<T>): Promise<T> {
     const name = toHex(digest('sha256', encodeSpki(key)));
     const turn = (this.#turns.get(name) ?? Promise.resolve()).then(async () => {

@@ -10,15 +10,15 @@ import { type NewTpmKeyOptions, withNewTpmKey } from './new-tpm-key.ts';
 import type { ProvidedKey } from './provider.ts';
 import { type ParentOptions, parentOf } from './storage-parent.ts';
 
-/** What is known of a key in advance, and stays as it is when it gets its PIN. */
+/** The parts of a key that are known in advance and stay when it gets its PIN. */
 export type PreparedKeyParts = Omit<CreateResult, 'outPrivate'> & {
   readonly algorithm: KeyAlgorithm;
   readonly parent: NonNullable<ProvidedKey['parent']>;
 };
 
 /**
- * A key in the TPM that waits for its PIN. Until then it is authorized by 32 random bytes, which only this object has.
- * Of the key itself nothing is kept outside the TPM, other than encrypted by it for as long as it is not reset.
+ * A key in the TPM that waits for its PIN. Until then it is authorized by 32 random bytes that only this object holds.
+ * Outside the TPM, the key exists at most encrypted by the TPM, and only until the TPM is reset.
  */
 export class PreparedTpmKey {
   readonly algorithm: KeyAlgorithm;
@@ -38,8 +38,8 @@ export class PreparedTpmKey {
 
   /**
    * Gives the key its real authorization value, by TPM2_ObjectChangeAuth in a salted session.
-   * @returns the key as TPM2_Create would have made it with that value: with the same proof of its making.
-   * @throws KeyprovError `tpm-identity-changed`; TpmError when the TPM refuses.
+   * @returns the key as TPM2_Create would have made it with that value, with the same proof of creation.
+   * @throws KeyprovError `tpm-identity-changed`; TpmError if the TPM refuses.
    */
   async finish(newAuth: Uint8Array, options: ParentOptions): Promise<CreateResult & PreparedKeyParts> {
     const { signal } = options;
@@ -55,12 +55,12 @@ export class PreparedTpmKey {
     return { ...this.#parts, outPrivate };
   }
 
-  /** Forgets the random value: from now on nobody can use the key. */
+  /** Wipes the random value: from then on nobody can use the key. */
   wipe(): void {
     wipe(this.#authValue);
   }
 
-  /** Forgets the random value, and takes the key out of the TPM. Idempotent. */
+  /** Wipes the random value and flushes the key. Idempotent. */
   async close(): Promise<void> {
     this.wipe();
     await this.#object.flush();
@@ -69,7 +69,7 @@ export class PreparedTpmKey {
 
 /**
  * Makes a key for a PIN that is not known yet, under dictionary attack protection like every key with a PIN.
- * @throws as TpmKeyProvider.create does.
+ * @throws like TpmKeyProvider.create.
  */
 export async function prepareTpmKey(tpm: Tpm, options: NewTpmKeyOptions): Promise<PreparedTpmKey> {
   const { algorithm, signal } = options;
@@ -84,7 +84,7 @@ export async function prepareTpmKey(tpm: Tpm, options: NewTpmKeyOptions): Promis
         );
         return new PreparedTpmKey(tpm, objectHandle, authValue, { ...parts, algorithm, parent: parent.record });
       } finally {
-        // With the random value it would open the key for ever, past any PIN: it must not outlive this moment.
+        // With the random value it would open the key for ever, without any PIN: wipe it now.
         wipe(outPrivate);
       }
     });

@@ -2,15 +2,15 @@ import type { Bytes } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 
-/** What makes and holds a key. */
+/** Makes and holds a key. */
 export type Backend = 'tpm' | 'software';
 
 /** How well a private key is held: in a TPM chip, in an emulated or lent TPM, or in software. */
 export type Assurance = 'hardware' | 'virtual' | 'software';
 
 /**
- * How the authorization value of a TPM key comes from its PIN: scrypt (RFC 7914), or the digest of the PIN in UTF-16LE
- * that Windows' Platform Crypto Provider takes.
+ * How the authorization value of a TPM key is derived from its PIN: scrypt (RFC 7914), or the digest of the PIN in
+ * UTF-16LE that Windows' Platform Crypto Provider uses.
  */
 export type PinDerivation =
   | {
@@ -22,52 +22,52 @@ export type PinDerivation =
     }
   | { readonly kdf: 'pcp-sha1' | 'pcp-sha256' };
 
-/** A key as its provider gives it out, and wants it back. All of it is plain data; the private key is protected. */
+/** A key as its provider returns it and takes it back. Plain data; the private key is protected. */
 export interface ProvidedKey {
   readonly backend: Backend;
   readonly algorithm: KeyAlgorithm;
   readonly publicKey: PublicKey;
-  /** PEM: `TSS2 PRIVATE KEY` of a TPM, `ENCRYPTED PRIVATE KEY` of software. */
+  /** PEM: `TSS2 PRIVATE KEY` for a TPM key, `ENCRYPTED PRIVATE KEY` for a software key. */
   readonly privateKey: string;
-  /** Whether the key is used with a PIN. */
+  /** Whether using the key needs a PIN. */
   readonly hasPin: boolean;
   /** For a TPM key with a PIN. */
   readonly pinDerivation?: PinDerivation;
   /**
-   * For a TPM key: the persistent handle or the hierarchy of its parent, and the parent's Name. `publicArea` is the TPM2B_PUBLIC
-   * of one at a handle, to make it again if it is evicted; absent in records of before.
+   * For a TPM key: the handle of its parent (a persistent handle or a hierarchy) and the parent's Name. `publicArea`,
+   * the TPM2B_PUBLIC of a persistent parent, allows making it again if it is evicted; absent in older records.
    */
   readonly parent?: { readonly handle: number; readonly name: Bytes; readonly publicArea?: Bytes };
 }
 
-/** What key to make. */
+/** The key to make. */
 export interface CreateKeyOptions {
   readonly algorithm: KeyAlgorithm;
-  /** UTF-8, at least one byte; left out for a key without a PIN. The caller wipes it. */
+  /** UTF-8, at least one byte; absent for a key without a PIN. The caller wipes it. */
   readonly pin?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What to sign, and how. */
+/** The data to sign, and the form of the signature. */
 export interface SignOptions {
   /** Hashed first. */
   readonly data: Uint8Array;
   /** Default `sha256`. */
   readonly hash?: 'sha256' | 'sha384' | 'sha512' | undefined;
-  /** For RSA: RSASSA-PKCS1-v1_5 (the default), or RSASSA-PSS with a salt as long as the digest or longer. */
+  /** For RSA: RSASSA-PKCS1-v1_5 (the default), or RSASSA-PSS with a salt at least as long as the digest. */
   readonly padding?: 'pkcs1' | 'pss' | undefined;
   /** For EC: `der`, an Ecdsa-Sig-Value (the default), or `raw`: r and s, big endian, each as long as the field. */
   readonly format?: 'der' | 'raw' | undefined;
-  /** Wanted when the key has a PIN. The caller wipes it. */
+  /** Required if the key has a PIN. The caller wipes it. */
   readonly pin?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** From which PIN to which. */
+/** The old and the new PIN. */
 export interface ChangePinOptions {
-  /** The PIN that the key has, UTF-8. The caller wipes it. */
+  /** The present PIN, UTF-8. The caller wipes it. */
   readonly pin: Uint8Array;
-  /** The one that it gets: UTF-8, at least one byte. The caller wipes it. */
+  /** The new PIN, UTF-8, at least one byte. The caller wipes it. */
   readonly newPin: Uint8Array;
   readonly signal?: AbortSignal | undefined;
 }
@@ -76,20 +76,21 @@ export interface ChangePinOptions {
 export interface KeyProvider {
   readonly backend: Backend;
   readonly assurance: Assurance;
-  /** Whether keys of that kind can be made here. */
+  /** Tells whether keys of that kind can be made here. */
   supports(algorithm: KeyAlgorithm, options?: { readonly signal?: AbortSignal | undefined }): Promise<boolean>;
-  /** Makes a key. @throws KeyprovError `algorithm-unsupported` where `supports` says no. */
+  /** Makes a key. @throws KeyprovError `algorithm-unsupported` if `supports` is false. */
   create(options: CreateKeyOptions): Promise<ProvidedKey>;
   /**
-   * The bare signature: of RSA as long as the modulus, of EC in the wanted format.
-   * @throws KeyprovError `pin-required`; `key-invalid` for a private key that is damaged or not of here. PinError
-   * `pin-wrong`, or where the PIN was not tried `pin-last-try`, `tpm-lockout`, `key-locked`.
+   * Returns the bare signature: for RSA as long as the modulus, for EC in the requested format.
+   * @throws KeyprovError `pin-required`; `key-invalid` for a private key that is damaged or belongs to another
+   * provider.
+   * PinError `pin-wrong`, or if the PIN was not tried `pin-last-try`, `tpm-lockout`, `key-locked`.
    */
   sign(key: ProvidedKey, options: SignOptions): Promise<Bytes>;
   /**
-   * Gives a key another PIN; the key itself, and so its registration, stays the same. The caller keeps the returned
-   * key in place of the old one, whose PIN still works as long as its bytes exist.
-   * @throws like {@link sign}; KeyprovError `key-invalid` for a key without a PIN, RangeError for an empty new one.
+   * Gives a key another PIN; the key itself, and so its registration, stays the same. Keep the returned key in place of
+   * the old one, whose PIN still works as long as its bytes exist.
+   * @throws like {@link sign}; KeyprovError `key-invalid` for a key without a PIN, RangeError for an empty new PIN.
    */
   changePin(key: ProvidedKey, options: ChangePinOptions): Promise<ProvidedKey>;
 }

@@ -9,17 +9,17 @@ import { type KeySources, leaseTpm, softwareOf } from './key-sources.ts';
 import type { Backend, KeyProvider } from './provider.ts';
 import { openTpmKeyProvider, type TpmKeyProvider, type TpmKeyProviderOptions } from './tpm-provider.ts';
 
-/** What the key will need. */
+/** Requirements of the key. */
 export interface SelectionOptions extends SignalOptions {
   readonly algorithm: KeyAlgorithm;
-  /** The key shall have a PIN, which a TPM in lockout does not accept. */
+  /** The key will have a PIN, which a TPM in lockout does not accept. */
   readonly hasPin?: boolean | undefined;
-  /** Where the user's last key was made. From a TPM there is no way back to software unless `allowDowngrade`. */
+  /** Where the user's last key was made. After a TPM key, software needs `allowDowngrade`. */
   readonly previous?: Backend | undefined;
   readonly allowDowngrade?: boolean | undefined;
   /**
-   * When software may take the place of a TPM under `preferred`: where that is absent (the default), or after any
-   * failure, also one that passes. See `FALLBACK_REASONS`.
+   * When software may replace a TPM under `preferred`: if the TPM is absent (the default), or after any failure, even a
+   * passing one. See `FALLBACK_REASONS`.
    */
   readonly fallBack?: 'absent' | 'any' | undefined;
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
@@ -28,19 +28,19 @@ export interface SelectionOptions extends SignalOptions {
 /** The provider that policy and machine allow. */
 export interface Selection {
   readonly provider: TpmKeyProvider | KeyProvider;
-  /** What was not taken before it, in order. */
+  /** The providers passed over before it, in order. */
   readonly attempts: readonly Attempt[];
   /** Closes the TPM, if one was opened. */
   close(): Promise<void>;
 }
 
 /**
- * Decides who makes a key: the TPM where policy wants it and it can, else software where policy allows that.
- * This is the only place where that decision is made.
+ * Decides who makes a key: the TPM if policy wants it and it can, else software if policy allows that. The decision is
+ * made here and nowhere else.
  *
- * @throws SelectionError `tpm-unavailable` where the TPM is there and cannot be used at present (`cause` is the reason);
- * `hardware-required` where only a TPM is allowed and there is none; `attestation-unavailable` or `downgrade-refused`
- * where a rule forbids software; `no-key-provider` where nothing is left.
+ * @throws SelectionError `tpm-unavailable` if the TPM is there but unusable at present (`cause` is the reason);
+ * `hardware-required` if only a TPM is allowed and there is none; `attestation-unavailable` or `downgrade-refused` if a
+ * rule forbids software; `no-key-provider` if nothing is left.
  */
 export async function selectKeyProvider(
   policy: Policy,
@@ -57,13 +57,13 @@ export async function selectKeyProvider(
     return { provider, attempts: [], close: release };
   } catch (cause) {
     options.signal?.throwIfAborted();
-    // A mistyped address, or a function that does not work, is the caller's mistake, and no reason to do without a TPM.
+    // A mistyped address or a faulty function is the caller's mistake, not a reason to do without a TPM.
     if (isKeyprovError(cause, 'address-invalid') || cause instanceof TypeError) throw cause;
     return await selectSoftware(policy, sources, options, [failed('tpm', cause)], cause);
   }
 }
 
-/** The attempt that `error` ended. */
+/** The attempt that ended with `error`. */
 export function failed(backend: Backend, error: unknown): Attempt {
   const hasCode = error instanceof KeyprovError || error instanceof PassedOver;
   return { backend, outcome: 'failed', reason: sayError(error), ...(hasCode && { code: error.code }) };
@@ -82,14 +82,14 @@ async function selectTpm(
       throw new PassedOver(`policy refuses virtual TPMs: ${provider.nature.signs.join('; ')}`);
     }
     if (!(await provider.supports(algorithm, { signal }))) {
-      throw new SelectionError('algorithm-unsupported', `the TPM makes no ${algorithm} keys`, [], {
+      throw new SelectionError('algorithm-unsupported', `the TPM cannot make ${algorithm} keys`, [], {
         remedy: 'choose another algorithm',
       });
     }
     if (hasPin) {
       const { inLockout, recoveryTimeSeconds } = await readLockout(tpm, { signal });
       if (inLockout) {
-        throw new TpmError('tpm-lockout', 'the TPM is in dictionary attack lockout and takes no PIN', {
+        throw new TpmError('tpm-lockout', 'the TPM is in dictionary attack lockout and refuses PINs', {
           retryAfterSeconds: recoveryTimeSeconds,
           remedy: `wait up to ${recoveryTimeSeconds} s for the next try, or reset the lockout as the TPM's owner`,
         });
@@ -104,7 +104,7 @@ async function selectTpm(
   }
 }
 
-/** The software provider, unless a rule forbids it. `cause` is why there is no TPM; undefined where policy wants none. */
+/** The software provider, unless a rule forbids it. `cause` is why there is no TPM; undefined if policy wants none. */
 export async function selectSoftware(
   policy: Policy,
   sources: KeySources,
@@ -123,7 +123,7 @@ export async function selectSoftware(
   if (refusal !== undefined) throw refuse(refusal);
   const provider = await softwareOf(sources);
   if (provider === undefined || !(await provider.supports(algorithm, { signal }))) {
-    const reason = `software makes no ${algorithm} keys here`;
+    const reason = `the software provider cannot make ${algorithm} keys`;
     throw refuse({ code: 'algorithm-unsupported', reason, remedy: 'choose another algorithm' });
   }
   return { provider, attempts, close: async () => {} };
@@ -135,7 +135,7 @@ interface Refusal {
   readonly remedy: string;
 }
 
-/** The first rule that forbids software; undefined where none does. */
+/** The first rule that forbids software; undefined if none does. */
 function refusalOf(
   { hardware, attestation }: Policy,
   { software }: KeySources,
@@ -152,7 +152,7 @@ function refusalOf(
   if (isPassing && (mustBeTpm || fallBack === 'absent')) {
     const seconds = retryAfterOf(cause);
     const when = `try again ${seconds === undefined ? 'when that is repaired' : `in ${seconds} s`}`;
-    const orElse = mustBeTpm ? '' : ", or ask for a software key by name (fallBack: 'any')";
+    const orElse = mustBeTpm ? '' : ", or allow a software key (fallBack: 'any')";
     return { code: 'tpm-unavailable', reason: `the TPM cannot be used at present${why}`, remedy: when + orElse };
   }
   if (hardware === 'required') {
@@ -164,7 +164,7 @@ function refusalOf(
   }
   if (previous === 'tpm' && !allowDowngrade) {
     const reason = `the user's key was made in a TPM and none is usable now${why}`;
-    return { code: 'downgrade-refused', reason, remedy: 'repair the TPM, or allow the downgrade by name' };
+    return { code: 'downgrade-refused', reason, remedy: 'repair the TPM, or allow the downgrade (allowDowngrade)' };
   }
   if (software === undefined) {
     const reason = `no software keys are offered and no TPM is usable${why}`;

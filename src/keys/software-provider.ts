@@ -12,22 +12,23 @@ import type { ChangePinOptions, CreateKeyOptions, KeyProvider, ProvidedKey, Sign
 
 /** Options of {@link openSoftwareKeyProvider}. */
 export interface SoftwareKeyProviderOptions {
-  /** Encrypts keys without a PIN: 32 random bytes, as {@link readWrappingSecret} keeps them. The caller wipes it. */
+  /** Encrypts keys without a PIN: 32 random bytes, from {@link readWrappingSecret}. The caller wipes it. */
   readonly wrappingSecret?: Uint8Array | undefined;
-  /** Counts the tries of PINs, and makes them wait after some wrong ones. Absent: nothing does. */
+  /** Counts PIN tries, and makes them wait after several wrong ones. Absent: tries are not counted. */
   readonly pinTries?: PinTryLog | undefined;
 }
 
 /** scrypt's N for a PIN, which can be guessed: 128 MiB and a third of a second a try. */
 const PIN_COST = 2 ** 17;
-/** scrypt's N for 32 random bytes, which cannot, so that no work is needed: the least that RFC 7914 has. */
+/** scrypt's N for 32 random bytes, which cannot be guessed and need no work: the least that RFC 7914 allows. */
 const SECRET_COST = 2;
 const SECRET_SIZE = 32;
 
 /**
- * The provider that makes keys in software. A private key is at rest only encrypted (scrypt, AES-256-GCM) and is in
- * memory only while it signs; no function gives it out. That guards the file of a key, not a machine that an attacker
- * controls: a short PIN can be tried offline without limit, and who can read the wrapping secret needs no PIN.
+ * Opens the provider that makes keys in software. A private key is stored only encrypted (scrypt, AES-256-GCM), and is
+ * in memory only while it signs; no function returns it. That protects the file of a key, not a machine that an
+ * attacker controls: a short PIN can be tried offline without limit, and anyone who can read the wrapping secret needs
+ * no PIN.
  */
 export function openSoftwareKeyProvider(opened: SoftwareKeyProviderOptions = {}): KeyProvider {
   const { wrappingSecret } = opened;
@@ -51,10 +52,10 @@ async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | un
   const secret = pin ?? wrappingSecret;
   if (secret === undefined) {
     throw new KeyprovError('pin-required', 'a software key needs a PIN or a wrapping secret', {
-      remedy: 'give one, since there is nothing else that the key could be encrypted with',
+      remedy: 'give one: the key is encrypted with it',
     });
   }
-  // Not with generateKey of @peculiar/webcrypto 1.7.2: it blocks the event loop until the key is there.
+  // Not with generateKey of @peculiar/webcrypto 1.7.2: it blocks the event loop until the key is made.
   const { publicKey, privateKey } = await generatePair(algorithm);
   try {
     signal?.throwIfAborted();
@@ -84,7 +85,7 @@ async function sign(key: ProvidedKey, options: SignOptions, opened: SoftwareKeyP
   } finally {
     wipe(pkcs8);
   }
-  // Nothing else ties the two parts of the record together; and a faulty RSA signature would give the key away.
+  // Nothing else ties the two parts of the record together; and a faulty RSA signature would reveal the key.
   if (!verifySignature(key.publicKey, hash, data, signature, key.publicKey.kty === 'RSA' ? padding : 'raw')) {
     throw new KeyprovError('key-invalid', 'the private key of a software key does not belong to its public key');
   }
@@ -99,7 +100,7 @@ async function changePin(
   signal?.throwIfAborted();
   if (newPin.length === 0) throw new RangeError('an empty PIN');
   if (!key.hasPin) {
-    throw new KeyprovError('key-invalid', 'only a key that was made with a PIN can get another one', {
+    throw new KeyprovError('key-invalid', 'the key was made without a PIN, so there is no PIN to change', {
       remedy: 'make a new key with a PIN',
     });
   }
@@ -112,7 +113,7 @@ async function changePin(
   }
 }
 
-/** The private key (PKCS#8). The caller wipes it. */
+/** Decrypts the private key (PKCS#8). The caller wipes it. */
 async function decryptKey(
   key: ProvidedKey,
   { pin, signal }: Pick<SignOptions, 'pin' | 'signal'>,
@@ -156,7 +157,7 @@ function generatePair(algorithm: KeyAlgorithm): Promise<{ publicKey: Bytes; priv
   });
 }
 
-/** What `sign` of `node:crypto` takes: for ECDSA signatures as r and s, for PSS with a salt as long as the hash. */
+/** The input of `sign` of `node:crypto`: for ECDSA signatures as r and s, for PSS with a salt as long as the hash. */
 function signingKey(pkcs8: Bytes, { kty }: PublicKey, padding: 'pkcs1' | 'pss'): SignKeyObjectInput {
   const bytes = Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.length);
   const key = createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' });

@@ -19,24 +19,24 @@ import type { TpmObject } from '../tpm/tpm-object.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 import type { ProvidedKey } from './provider.ts';
 
-/** The storage key of a key, as its record names it. */
+/** The parent of a key, as its record names it. */
 export type ParentRecord = NonNullable<ProvidedKey['parent']>;
 
-/** A storage key, ready to have keys made and loaded under it. */
+/** A storage key, ready to make and load keys under it. */
 export interface StorageParent {
   readonly handle: number | TpmObject;
   readonly publicArea: TpmtPublic;
-  /** What a key made under it has to record. */
+  /** The parent as recorded in a key made under it. */
   readonly record: ParentRecord;
-  /** The value that authorizes its use; undefined where none is known. */
+  /** The value that authorizes its use; undefined if none is known. */
   readonly authValue: Uint8Array | undefined;
-  /** Flushes it, if it was loaded for this use. */
+  /** Flushes it if it was loaded for this use. */
   release(): Promise<void>;
 }
 
-/** What making the primary may need. */
+/** Options for making the primary. */
 export interface ParentOptions extends SignalOptions {
-  /** Authorization of the owner hierarchy. Default: that of the `Tpm`. As bytes, it is proved in a salted session. */
+  /** Authorization of the owner hierarchy. Default: that of the `Tpm`. Bytes are proved in a salted session. */
   readonly ownerAuth?: Authorization | undefined;
   /** Authorization value of the storage root key. Default: that of the `Tpm`. */
   readonly parentAuth?: Uint8Array | undefined;
@@ -47,10 +47,9 @@ export interface ParentOptions extends SignalOptions {
 const EMPTY = new Uint8Array(0);
 
 /**
- * The parent for a new key: the storage root key at 0x81000001 where there is one that is a storage key
- * and, if `recordedSrkName` is given, has that Name; else the primary of the P-256 storage
- * template (or of the first that the TPM knows) with an empty `unique`, which is made now and is the same key each time.
- * Nothing is made persistent.
+ * Returns the parent for a new key: the storage root key at 0x81000001 if it is a storage key and has the Name
+ * `recordedSrkName` (if given). Otherwise makes the primary of the P-256 storage template (or of the first template
+ * that the TPM supports) with an empty `unique`, which gives the same key each time. Makes nothing persistent.
  */
 export async function parentForNewKey(
   tpm: Tpm,
@@ -63,9 +62,9 @@ export async function parentForNewKey(
 }
 
 /**
- * The parent that a key was made under. A storage root key that was evicted, or whose handle has another key now, is made
- * again from its template, for this use: the same template gives the same key until the TPM is cleared.
- * @throws KeyprovError `tpm-identity-changed` when the TPM does not have it any more.
+ * Returns the parent that a key was made under. A storage root key that was evicted or replaced at its handle is made
+ * again from its template for this use: the same template gives the same key until the TPM is cleared.
+ * @throws KeyprovError `tpm-identity-changed` if the TPM no longer has it.
  */
 export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOptions = {}): Promise<StorageParent> {
   const { handle } = record;
@@ -77,7 +76,7 @@ export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOp
   if (again !== undefined) return again;
   const which = `the parent of the key, 0x${handle.toString(16)} with Name ${toHex(record.name)}, is gone`;
   if (isMade) {
-    throw gone(`${which}: the storage seed of the TPM makes another one`, 'the TPM was cleared, or is another one');
+    throw gone(`${which}: the storage seed of the TPM gives another one`, 'the TPM was cleared, or is another one');
   }
   const now = parent === undefined ? 'nothing is there' : `${toHex(parent.record.name)} is there`;
   throw gone(
@@ -89,7 +88,7 @@ export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOp
 const gone = (message: string, why: string): KeyprovError =>
   new KeyprovError('tpm-identity-changed', message, { remedy: `${why}: provision a new key` });
 
-/** Makes a storage root key again that is not at its handle any more; undefined if no template gives that Name. */
+/** Makes a storage root key again that is no longer at its handle; undefined if no template gives that Name. */
 async function makeAgain(tpm: Tpm, record: ParentRecord, options: ParentOptions): Promise<StorageParent | undefined> {
   for (const template of templatesOf(record)) {
     try {
@@ -103,7 +102,7 @@ async function makeAgain(tpm: Tpm, record: ParentRecord, options: ParentOptions)
   return undefined;
 }
 
-/** What it may have been made from: its own public area, or the templates of TCG where the record has none. */
+/** The possible templates: its own public area, or the TCG templates if the record has none. */
 function templatesOf({ publicArea }: ParentRecord): TpmtPublic[] {
   const areas =
     publicArea === undefined ? [srkTemplate('p-256'), srkTemplate('rsa-2048')] : [decode(TPM2B_PUBLIC, publicArea)];
@@ -132,7 +131,7 @@ async function readSrk(
   }
 }
 
-/** The primary of the first storage template that the TPM knows, with an empty `unique`. */
+/** The primary of the first storage template that the TPM supports, with an empty `unique`. */
 async function makePrimary(tpm: Tpm, options: ParentOptions): Promise<StorageParent> {
   return await firstSupported('storage key', STORAGE_ALGORITHMS, (algorithm) =>
     createPrimary(tpm, srkTemplate(algorithm, 'empty'), options),
@@ -151,7 +150,7 @@ async function createPrimary(tpm: Tpm, inPublic: TpmtPublic, options: ParentOpti
   return { handle: objectHandle, publicArea: outPublic, record, authValue: undefined, release };
 }
 
-/** A foreign object may sit at the handle; only what can have children by its authorization value is used. */
+/** Checks that a key made with the parent's authorization value can go under it: any object may sit at the handle. */
 function isStorageKey({ objectAttributes: has }: TpmtPublic): boolean {
   return Boolean(has.restricted && has.decrypt && has.fixedTPM && has.fixedParent && has.userWithAuth);
 }

@@ -6,8 +6,8 @@ import { openSoftwareKeyProvider } from './software-provider.ts';
 import { readWrappingSecret } from './wrapping-secret.ts';
 
 /**
- * The provider of the software keys of a store: keys without a PIN are encrypted with the wrapping secret of the store,
- * and tries of PINs are counted in it. There is nothing to close.
+ * Returns the provider of a store's software keys: keys without a PIN are encrypted with the store's wrapping secret,
+ * and PIN tries are counted in the store. Nothing needs to be closed.
  */
 export function storeKeyProvider(store: KeyStore): KeyProvider {
   const withProvider = async <T>(

@@ -10,11 +10,11 @@ import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { EK_TEMPLATES, ekTemplate, STORAGE_ALGORITHMS, srkTemplate } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 
-/** What tells one TPM from another, and its present from its past; plain data to keep with a key. */
+/** Tells one TPM from another, and its present from its past. Plain data to keep with a key. */
 export interface TpmIdentity {
-  /** Name of a primary of the endorsement seed (P-256 if the TPM knows it): stays the same for the life of a TPM. */
+  /** Name of a primary of the endorsement seed (P-256 if supported): stays the same for the life of a TPM. */
   readonly endorsementName: Bytes;
-  /** The same of the storage seed: stays the same until TPM2_Clear. */
+  /** Name of a primary of the storage seed: stays the same until TPM2_Clear. */
   readonly storageName: Bytes;
   /** Number of TPM resets since the last Clear. TPMS_CLOCK_INFO, Part 2, 10.11. */
   readonly resetCount: number;
@@ -25,12 +25,12 @@ export interface TpmIdentity {
 const EMPTY = new Uint8Array(0);
 
 /**
- * Milliseconds that the clock of a TPM may fall behind when it loses its power without TPM2_Shutdown: the longest
- * interval in which it must save it is 2^22 ms (Part 1, 36.3.2).
+ * How far the clock of a TPM may fall behind if it loses power without TPM2_Shutdown, in milliseconds: it must save the
+ * clock at least every 2^22 ms (Part 1, 36.3.2).
  */
 const CLOCK_SLACK_MS = 2n ** 22n;
 
-/** Reads the identity. Makes two primaries, which takes some milliseconds, and keeps none of them. */
+/** Reads the identity. Makes two primaries, which takes some milliseconds, and flushes them. */
 export async function readTpmIdentity(tpm: Tpm, options: SignalOptions = {}): Promise<TpmIdentity> {
   return await tpm.turn(async () => {
     const endorsementName = await firstSupported('endorsement key', EK_TEMPLATES, (name) =>
@@ -61,12 +61,12 @@ async function primaryName(
 }
 
 /**
- * Checks that `now` is the TPM of `recorded`, at a later time. Record the newer identity each time that it passes: the
+ * Checks that `now` is the TPM of `recorded`, at a later time. Each time it passes, record the newer identity: the
  * later the record, the fewer old copies of the TPM's state go unnoticed.
  *
  * @throws KeyprovError `tpm-replaced` for another TPM, `tpm-cleared` for the same one after TPM2_Clear, and
- * `tpm-rolled-back` for one whose counters went back: its state was restored from an older copy, as a clone of a
- * virtual machine has it.
+ * `tpm-rolled-back` if its counters went back: its state was restored from an older copy, as in a cloned virtual
+ * machine.
  */
 export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void {
   if (!equal(recorded.endorsementName, now.endorsementName)) {
@@ -80,19 +80,19 @@ export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void 
     });
   }
   if (now.resetCount < recorded.resetCount) {
-    const counts = `${now.resetCount} resets, ${recorded.resetCount} were recorded`;
+    const counts = `${now.resetCount} resets, but ${recorded.resetCount} were recorded`;
     throw rolledBack(`it counts ${counts}`);
   }
   const slack = now.resetCount > recorded.resetCount ? CLOCK_SLACK_MS : 0n;
   if (now.clock + slack < recorded.clock) {
-    const clocks = `${now.clock} ms, ${recorded.clock} ms were recorded`;
+    const clocks = `${now.clock} ms, but ${recorded.clock} ms were recorded`;
     throw rolledBack(`its clock is at ${clocks}`);
   }
 }
 
-const NEW_KEY = 'provision a new key, and take the old one out of the directory';
+const NEW_KEY = 'provision a new key, and remove the old one from the directory';
 
 const rolledBack = (how: string): KeyprovError =>
   new KeyprovError('tpm-rolled-back', `the state of the TPM is older than the record: ${how}`, {
-    remedy: `find out who restored or copied it, since there may be two of it; ${NEW_KEY}`,
+    remedy: `find out who restored or copied it, since there may be two copies; ${NEW_KEY}`,
   });

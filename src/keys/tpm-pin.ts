@@ -5,26 +5,26 @@ import { type LockoutState, readLockout } from '../tpm/capabilities.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { TPM_RC } from '../tpm/tpm-rc.ts';
 
-/** Whether a PIN is tried although it may be the try that locks the TPM. */
+/** Whether to try a PIN even if a wrong one would lock the TPM. */
 export interface PinTryOptions extends SignalOptions {
-  /** Tries the PIN even where a wrong one would lock the TPM for all its keys. Default false. */
+  /** Tries the PIN even if a wrong one would lock the TPM for all its keys. Default false. */
   readonly force?: boolean | undefined;
 }
 
-/** Wrong PINs that the TPM still takes before it locks. */
+/** Wrong PINs left before the TPM locks. */
 function triesLeft({ inLockout, maxTries, failedTries }: LockoutState): number {
   return inLockout ? 0 : Math.max(0, maxTries - failedTries);
 }
 
 /**
- * Runs `work`, which gives a PIN to the TPM. Before it, the tries are counted: a locked TPM is not asked, and the
- * try that would lock it is refused unless forced, since the lockout hits every protected key of that TPM.
+ * Runs `work`, which gives a PIN to the TPM, after counting the tries left. Does not ask a locked TPM, and refuses the
+ * try that could lock it unless forced, since the lockout affects every protected key of that TPM.
  *
- * @throws PinError `pin-wrong` with the tries left, or `pin-last-try`; TpmError `tpm-lockout`; the latter two with the seconds
- * after which one try is given back. Part 1, 19.8.
+ * @throws PinError `pin-wrong` with the tries left, or `pin-last-try`; TpmError `tpm-lockout`. The latter two say after
+ * how many seconds one try is given back. Part 1, 19.8.
  */
 export async function tryPin<T>(tpm: Tpm, options: PinTryOptions, work: () => Promise<T>): Promise<T> {
-  // Another try between the count and the try could be the one that locks the TPM.
+  // Another try between counting and trying could be the one that locks the TPM.
   return await tpm.turn(() => tryInTurn(tpm, options, work), options);
 }
 

@@ -36,12 +36,12 @@ import type {
 import type { ParentOptions } from './storage-parent.ts';
 import { type PinTryOptions, tryPin } from './tpm-pin.ts';
 
-/** A key that the TPM has just made, with what only this moment gives: the proof for TPM2_CertifyCreation. */
+/** A key that the TPM has just made, with the proof for TPM2_CertifyCreation, which is available only now. */
 export interface CreatedTpmKey extends ProvidedKey {
   readonly creation: Pick<CreateResult, 'creationData' | 'creationHash' | 'creationTicket'>;
 }
 
-/** What key to make in a TPM. */
+/** The key to make in a TPM. */
 export interface CreateTpmKeyOptions extends CreateKeyOptions {
   /** Default `sign`. */
   readonly usage?: UserKeyUsage | undefined;
@@ -49,11 +49,11 @@ export interface CreateTpmKeyOptions extends CreateKeyOptions {
 
 /** Options of {@link openTpmKeyProvider}. */
 export interface TpmKeyProviderOptions extends ParentOptions {
-  /** The Name that the storage root key had when it was first used; another one at its handle is not used. */
+  /** The Name that the storage root key had at its first use; another key at its handle is not used. */
   readonly recordedSrkName?: Uint8Array | undefined;
   /**
-   * A key whose public area is trusted, such as an endorsement key that was checked by its certificate: all sessions
-   * are salted with it. Default: the parent of the key, whose Name is pinned when the first key is made under it.
+   * A trusted key to salt all sessions with, such as an endorsement key that was checked by its certificate. Default:
+   * the parent of the key, whose Name is pinned when the first key is made under it.
    */
   readonly saltKey?: SaltKey | undefined;
   /** Authorization of the endorsement hierarchy, for the attestation key. Default: that of the `Tpm`. */
@@ -66,7 +66,7 @@ const EMPTY = new Uint8Array(0);
 const HASH_ALGS = { sha256: TPM_ALG.SHA256, sha384: TPM_ALG.SHA384, sha512: TPM_ALG.SHA512 } as const;
 
 /**
- * The provider that makes keys in `tpm`, which stays the caller's to close.
+ * Opens the provider that makes keys in `tpm`. The caller closes the TPM.
  *
  * @example
  * ```ts
@@ -85,14 +85,14 @@ export async function openTpmKeyProvider(tpm: Tpm, options: TpmKeyProviderOption
 
 /**
  * Makes keys in a TPM and uses them there. Private parts leave the TPM only encrypted by it; nothing stays in it.
- * Every command that carries a PIN's authorization value is protected by a salted session.
+ * A salted session protects every command that carries a PIN's authorization value.
  */
 export class TpmKeyProvider implements KeyProvider {
   readonly backend = 'tpm';
   readonly assurance: Assurance;
   readonly nature: TpmNature;
   readonly tpm: Tpm;
-  /** Authorization of the endorsement hierarchy, where one is known. */
+  /** Authorization of the endorsement hierarchy; undefined if none is known. */
   readonly endorsementAuth: Authorization | undefined;
   readonly #options: TpmKeyProviderOptions;
 
@@ -129,8 +129,8 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /**
-   * Makes a key now that gets its PIN later, by {@link finish}. Until then it takes one of the TPM's few places for
-   * objects, or is swapped out; a TPM that is reset loses it. The caller closes it.
+   * Makes a key now that gets its PIN later, by {@link finish}. Until then it takes one of the TPM's few object slots
+   * or is swapped out; a TPM reset loses it. The caller closes it.
    */
   async prepare({ algorithm, usage, signal }: Omit<CreateTpmKeyOptions, 'pin'>): Promise<PreparedTpmKey> {
     const options = { ...this.#parentOptions(), algorithm, usage, signal };
@@ -138,7 +138,7 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /**
-   * Gives a prepared key its PIN, and closes it, also when that fails. What comes is what {@link create} gives.
+   * Gives a prepared key its PIN, and closes it even if that fails. Returns the same as {@link create}.
    * @throws KeyprovError `tpm-identity-changed`; `key-invalid` for a key that the TPM has lost; TpmError.
    */
   async finish(
@@ -187,14 +187,14 @@ export class TpmKeyProvider implements KeyProvider {
     });
   }
 
-  /** By TPM2_ObjectChangeAuth. A key without a PIN gets none: it was made without protection against guessing. */
+  /** Uses TPM2_ObjectChangeAuth. Refuses a key without a PIN: it was made without protection against guessing. */
   async changePin(
     key: ProvidedKey,
     { pin, newPin, ...options }: ChangePinOptions & PinTryOptions,
   ): Promise<ProvidedKey> {
     if (newPin.length === 0) throw new RangeError('an empty PIN');
     if (!key.hasPin) {
-      throw new KeyprovError('key-invalid', 'only a key that was made with a PIN can get another one', {
+      throw new KeyprovError('key-invalid', 'the key was made without a PIN, so there is no PIN to change', {
         remedy: 'make a new key with a PIN',
       });
     }
@@ -212,9 +212,8 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /**
-   * Loads a key, hands it to `work` together with a session to authorize it, and takes it out of the TPM again: all that in
-   * one {@link Tpm.turn}.
-   * @throws PinError as {@link tryPin} does; KeyprovError `pin-required`, `tpm-identity-changed`, `key-invalid`.
+   * Loads a key, passes it to `work` with a session to authorize it, and flushes it, all in one {@link Tpm.turn}.
+   * @throws PinError like {@link tryPin}; KeyprovError `pin-required`, `tpm-identity-changed`, `key-invalid`.
    */
   async use<T>(
     key: ProvidedKey,
@@ -228,7 +227,7 @@ export class TpmKeyProvider implements KeyProvider {
     }
     const authValue = await deriveAuthValue(pin, key.pinDerivation);
     try {
-      // Only what `work` does is authorized by the PIN; the parent has an authorization of its own.
+      // Only `work` is authorized by the PIN; the parent has its own authorization.
       const load = () => this.#load(key, authValue, options, (loaded) => tryPin(this.tpm, options, () => work(loaded)));
       return await this.tpm.turn(() => withCleanup(load, () => this.tpm.settle()), options);
     } finally {
@@ -237,8 +236,8 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /**
-   * The same without the PIN, for what needs none: certifying the key by the Certify branch of its policy, or by its
-   * creation ticket. Works in lockout too.
+   * Does the same without the PIN, for commands that need none: certifying the key by the Certify branch of its policy,
+   * or by its creation ticket. Works in lockout too.
    */
   async useWithoutPin<T>(
     key: ProvidedKey,
@@ -259,7 +258,7 @@ export class TpmKeyProvider implements KeyProvider {
     return await this.tpm.turn(() => withLoadedKey(this.tpm, key, loading, work), { signal });
   }
 
-  /** Without the signal, which was for the opening of the provider. */
+  /** Without the signal, which was only for opening the provider. */
   #parentOptions(): Omit<TpmKeyProviderOptions, 'signal' | 'pinDerivation' | 'endorsementAuth'> {
     const { recordedSrkName, ownerAuth, parentAuth, saltKey } = this.#options;
     return { recordedSrkName, ownerAuth, parentAuth, saltKey };

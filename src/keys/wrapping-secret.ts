@@ -12,16 +12,18 @@ const SIZE = 32;
 
 /** Options of {@link readWrappingSecret}. */
 export interface WrappingSecretOptions {
-  /** Makes a secret if the store has none. Default true; false for a key that exists, which no new secret can open. */
+  /**
+   * Makes a secret if the store has none. Default true; use false for an existing key, which no new secret can open.
+   */
   readonly create?: boolean | undefined;
 }
 
 /**
- * The secret that encrypts the software keys without a PIN of a store: 32 random bytes in a file beside the keys (mode
- * 0600), made at the first call. It guards copies of single key files, and backups that leave it out. It is no guard
- * against anyone who can read the directory. The caller wipes it.
- * @throws KeyprovError `store-invalid` if the file has another size, or is missing and must not be made; `not-private` if
- * others can read it; `store-io`
+ * Reads the secret that encrypts a store's software keys without a PIN: 32 random bytes in a file beside the keys (mode
+ * 0600), made at the first call. It protects copies of single key files, and backups that leave it out, but not against
+ * anyone who can read the directory. The caller wipes it.
+ * @throws KeyprovError `store-invalid` if the file has another size, or is missing and must not be made; `not-private`
+ * if others can read it; `store-io`
  */
 export async function readWrappingSecret(
   store: KeyStore,
@@ -33,7 +35,7 @@ export async function readWrappingSecret(
   if (secret === undefined && create) {
     const fresh = randomBytes(SIZE);
     try {
-      await createFile(store.directory, WRAPPING_SECRET_FILE, fresh); // or another process was faster: then its secret is the one
+      await createFile(store.directory, WRAPPING_SECRET_FILE, fresh); // or another process was faster
     } finally {
       wipe(fresh);
     }
@@ -42,6 +44,6 @@ export async function readWrappingSecret(
   if (secret?.length === SIZE) return view(secret);
   const problem = secret === undefined ? 'is missing' : `has ${secret.length} bytes, not ${SIZE}`;
   throw new KeyprovError('store-invalid', `the wrapping secret ${path} ${problem}`, {
-    remedy: 'restore a copy of it: without it the keys that have no PIN are lost',
+    remedy: 'restore a copy of it: without it the keys without a PIN are lost',
   });
 }

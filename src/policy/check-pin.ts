@@ -10,7 +10,7 @@ const NAMES: Readonly<Record<PinClass, readonly [one: string, many: string]>> = 
   digits: ['digit', 'digits'],
 };
 
-/** The class of each ASCII character; undefined for blanks and control characters. */
+/** The class of each ASCII character; undefined for the space and control characters. */
 const CLASS_OF: readonly (PinClass | undefined)[] = Array.from({ length: 128 }, (_, code) => {
   const character = String.fromCharCode(code);
   if (/[A-Z]/.test(character)) return 'uppercase';
@@ -20,8 +20,8 @@ const CLASS_OF: readonly (PinClass | undefined)[] = Array.from({ length: 128 }, 
 });
 
 /**
- * What is wrong with the bytes of a PIN, whatever the rules are: they must be UTF-8, without a byte order mark and without
- * the zeros that UTF-16 has. Empty where nothing is.
+ * Checks the bytes of a PIN against the rules for every PIN: UTF-8, without a byte order mark and without the zeros
+ * that UTF-16 has. Empty if nothing is wrong.
  */
 export function checkPinEncoding(pin: Uint8Array): PinProblem[] {
   const wrong = (message: string): PinProblem[] => [{ code: 'encoding-invalid', message }];
@@ -30,20 +30,19 @@ export function checkPinEncoding(pin: Uint8Array): PinProblem[] {
   const hasMark = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
   if (hasMark || hasEveryOtherZero(pin)) return wrong('Your PIN must be text in UTF-8, not in UTF-16.');
   if (pin.includes(0)) return wrong("Your PIN can't have a zero byte (NUL) in it.");
-  return isUtf8(pin) ? [] : wrong('Your PIN must be text in UTF-8, and has bytes that are not.');
+  return isUtf8(pin) ? [] : wrong('Your PIN must be text in UTF-8, and some of its bytes are not.');
 }
 
-/** ASCII in UTF-16 looks like that. */
+/** ASCII text in UTF-16 has a zero in every other byte. */
 function hasEveryOtherZero(pin: Uint8Array): boolean {
   if (pin.length < 2 || pin.length % 2 !== 0) return false;
   return [0, 1].some((start) => pin.every((byte, index) => (byte === 0) === (index % 2 === start)));
 }
 
 /**
- * Everything that the rules have against a PIN, in UTF-8; empty for one that they allow. Looks at the bytes only and
- * keeps none of them.
+ * Returns every rule that a PIN, in UTF-8, breaks; empty if it is allowed. Only looks at the bytes and keeps none.
  *
- * A PIN of digits alone is a common pattern where each digit differs from the next by the same amount modulo 10, as in
+ * A PIN of digits alone is a common pattern if each digit differs from the next by the same amount modulo 10, as in
  * 1111, 1234 and 7036: 100 PINs of each length. Characters outside the four sets are refused.
  */
 export function checkPin(pin: Uint8Array, policy: PinPolicy): PinProblem[] {
@@ -86,8 +85,8 @@ export function checkPin(pin: Uint8Array, policy: PinPolicy): PinProblem[] {
 }
 
 /**
- * {@link checkPin}, and whether the PIN is one of the last `policy.history` ones, the current one included.
- * @throws the reason of `signal`; KeyprovError as {@link pinHistoryContains}.
+ * Does {@link checkPin}, and also refuses one of the last `policy.history` PINs, including the current one.
+ * @throws the reason of `signal`; KeyprovError like {@link pinHistoryContains}.
  */
 export async function checkNewPin(
   pin: Uint8Array,
@@ -102,7 +101,7 @@ export async function checkNewPin(
   return problems;
 }
 
-/** What a PIN must be like, as sentences for the user. */
+/** Describes the rules for a PIN, as sentences for the user. */
 export function describePinRules(policy: PinPolicy): string[] {
   const { minLength, maxLength, history } = policy;
   const rules = [`Must be at least ${minLength} characters long`, `Can't be longer than ${maxLength} characters`];

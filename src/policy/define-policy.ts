@@ -10,22 +10,22 @@ const VIRTUAL_TPM = ['allow', 'refuse'] as const;
 const ATTESTATION = ['required', 'preferred', 'none'] as const;
 const SETTINGS = ['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation', 'pin'] as const;
 
-/** What may happen when a key is made. Frozen; made by {@link definePolicy} or {@link parsePolicy}. */
+/** The rules for making a key. Frozen; made by {@link definePolicy} or {@link parsePolicy}. */
 export interface Policy {
   /**
-   * Where the key may live. `required`: in a TPM or nowhere. `preferred`: in a TPM, in software where there is no
-   * usable one. `discouraged`: in software, although there may be a TPM.
+   * Where the key may live. `required`: only in a TPM. `preferred`: in a TPM, or in software if no TPM is usable.
+   * `discouraged`: in software, even if there is a TPM.
    */
   readonly hardware: (typeof HARDWARE)[number];
-  /** Whether a TPM that is an emulator or lent by a hypervisor counts as a TPM. */
+  /** Whether an emulator or a hypervisor's TPM counts as a TPM. */
   readonly virtualTpm: (typeof VIRTUAL_TPM)[number];
   /** The kind of key to make. Always one of `allowedAlgorithms`. */
   readonly algorithm: KeyAlgorithm;
   /** The kinds of key that may be made or used; never empty, each once. */
   readonly allowedAlgorithms: readonly KeyAlgorithm[];
-  /** Whether the TPM's proof of the key's home is a must, is made where possible, or is left out. */
+  /** Whether the TPM must attest the key, attests it if possible, or does not attest it. */
   readonly attestation: (typeof ATTESTATION)[number];
-  /** What a new PIN must be like. */
+  /** The rules for a new PIN. */
   readonly pin: PinPolicy;
 }
 
@@ -33,9 +33,9 @@ export interface Policy {
 export interface PolicySettings {
   /** Default `preferred`. */
   readonly hardware?: Policy['hardware'] | undefined;
-  /** Default `allow`: an emulator is opened only when the caller names it, and the result says `virtual`. */
+  /** Default `allow`: an emulator is opened only if the caller names it, and the result says `virtual`. */
   readonly virtualTpm?: Policy['virtualTpm'] | undefined;
-  /** Default `rsa-2048`, or the first of `allowedAlgorithms` where these leave that out. */
+  /** Default `rsa-2048`, or the first of `allowedAlgorithms` if they do not include that. */
   readonly algorithm?: KeyAlgorithm | undefined;
   /** Default: all. */
   readonly allowedAlgorithms?: readonly KeyAlgorithm[] | undefined;
@@ -62,13 +62,13 @@ export function definePolicy(settings: PolicySettings = {}): Policy {
 
 /**
  * Reads a policy from the text of a JSON file: one object with the settings of {@link PolicySettings}.
- * @throws PolicyError for text that is not JSON and, with every wrong setting named, for a wrong policy.
+ * @throws PolicyError for text that is not JSON, and for a wrong policy, naming every wrong setting.
  */
 export function parsePolicy(json: string): Policy {
   return readPolicy(parseSettings(json));
 }
 
-/** The value of a JSON text, which may begin with a byte order mark. @throws PolicyError for text that is not JSON. */
+/** Reads a JSON text, which may begin with a byte order mark. @throws PolicyError for text that is not JSON. */
 export function parseSettings(json: string): unknown {
   const text = json.replace(/^\uFEFF/, ''); // editors on Windows begin a file with a byte order mark
   return parseJson('policy', text, (setting, problem, cause) => {
@@ -83,12 +83,12 @@ function readPolicy(value: unknown): Policy {
   return policy;
 }
 
-/** The settings of {@link PolicySettings} that are set and right. */
+/** The valid settings of a {@link PolicySettings}. */
 export type ReadSettings = { -readonly [Name in keyof PolicySettings]: Exclude<PolicySettings[Name], undefined> };
 
 /**
- * The settings that are right, of those given; what is wrong is added to `problems`. `others` are names that may stand
- * beside them and are read elsewhere. @throws PolicyError where `value` is no object.
+ * Returns the valid ones of the given settings, and adds what is wrong to `problems`. `others` are names that may
+ * appear beside them and are read elsewhere. @throws PolicyError if `value` is not an object.
  */
 export function readSettings(value: unknown, problems: PolicyProblem[], others: readonly string[] = []): ReadSettings {
   if (!isJsonObject(value)) {
@@ -122,7 +122,7 @@ export function readSettings(value: unknown, problems: PolicyProblem[], others: 
   };
 }
 
-/** The policy that these settings make; where they contradict each other, that is added to `problems`. */
+/** Makes a policy from these settings; adds contradictions between them to `problems`. */
 export function completePolicy(settings: ReadSettings, documents: PolicyDocuments, problems: PolicyProblem[]): Policy {
   const {
     hardware = 'preferred',
@@ -152,7 +152,7 @@ export function completePolicy(settings: ReadSettings, documents: PolicyDocument
   return Object.freeze({ hardware, virtualTpm, algorithm, allowedAlgorithms, attestation, pin });
 }
 
-/** The allowed algorithms, each once; undefined, with the reasons added to `problems`, when the setting is wrong. */
+/** The allowed algorithms, each once; undefined if the setting is wrong, with the reasons added to `problems`. */
 function readAllowed(wanted: unknown, problems: PolicyProblem[]): readonly KeyAlgorithm[] | undefined {
   if (wanted === undefined) return undefined;
   if (!Array.isArray(wanted) || wanted.length === 0) {

@@ -2,7 +2,7 @@ import type { PolicyProblem } from '../errors/policy-error.ts';
 import type { FoundSetting } from './policy-layer.ts';
 import type { WindowsSettingName } from './windows-settings.ts';
 
-/** The DeviceLock settings about passwords that count for a PIN too, with their smallest and largest value. */
+/** The DeviceLock settings about passwords that also apply to PINs, with their smallest and largest value. */
 const RANGES = {
   DevicePasswordEnabled: [0, 1],
   MinDevicePasswordLength: [4, 16],
@@ -23,9 +23,9 @@ export interface DeviceLockValue {
 }
 
 /**
- * The PIN settings that DeviceLock values stand for: none where `DevicePasswordEnabled` is 1, which switches them off.
- * Sets of characters are required only where `AlphanumericDevicePasswordRequired` is 0, as its page says. Names that
- * are not about the PIN are passed over.
+ * Converts DeviceLock values to PIN settings: none if `DevicePasswordEnabled` is 1, which switches them off. Sets of
+ * characters are required only if `AlphanumericDevicePasswordRequired` is 0, as its page says. Skips names that are not
+ * about the PIN.
  */
 export function fromDeviceLock(given: readonly DeviceLockValue[], problems: PolicyProblem[]): FoundSetting[] {
   const numbers = new Map<keyof typeof RANGES, number>();

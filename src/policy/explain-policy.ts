@@ -3,15 +3,15 @@ import { PIN_CHARACTER_USES } from './pin-policy.ts';
 import { nameLayer } from './precedence.ts';
 import { isWindowsSettingName, WINDOWS_SETTINGS } from './windows-settings.ts';
 
-/** How an explanation is written. */
+/** Options of {@link explainPolicy}. */
 export interface ExplainPolicyOptions {
-  /** Leaves out the settings that nothing sets. Default false. */
+  /** Leaves out the settings that no source sets. Default false. */
   readonly onlySet?: boolean | undefined;
 }
 
 /**
- * Readable text of an explanation: one line for each setting with its value and the reason, and below it one, indented,
- * for each value that does not hold.
+ * Formats an explanation for people: one line for each setting with its value and the reason, followed by one indented
+ * line for each value that was overridden.
  *
  * @example
  * ```ts

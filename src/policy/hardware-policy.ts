@@ -1,7 +1,7 @@
 import type { Policy } from './define-policy.ts';
 import type { WindowsSettings } from './windows-settings.ts';
 
-/** The hardware policies of Windows, by the names that its event 5555 prints. */
+/** The hardware policies of Windows, named as its event 5555 prints them. */
 export type HardwarePolicy =
   | 'Force Software'
   | 'Any TPM'
@@ -9,15 +9,15 @@ export type HardwarePolicy =
   | 'Hardware Preferred'
   | 'Hardware Required';
 
-/** The TPM of a machine: none, or the version of the specification that it follows. */
+/** The TPM of a machine: none, or its version of the specification. */
 export type TpmVersion = 'none' | '1.2' | '2.0';
 
 /** The settings that a hardware policy stands for. */
 export type HardwareSettings = Pick<WindowsSettings, 'ExcludeSecurityDevices/TPM12'> & Pick<Policy, 'hardware'>;
 
 /**
- * The settings behind each hardware policy of Windows. Its names are public, what they stand for is not: this is how
- * `RequireSecurityDevice` and `ExcludeSecurityDevices/TPM12` are documented to work together.
+ * The settings behind each hardware policy of Windows. The names are public, their meaning is not: this follows the
+ * documentation of how `RequireSecurityDevice` and `ExcludeSecurityDevices/TPM12` work together.
  */
 export const HARDWARE_POLICIES: Readonly<Record<HardwarePolicy, HardwareSettings>> = Object.freeze({
   'Force Software': { hardware: 'discouraged', 'ExcludeSecurityDevices/TPM12': false },
@@ -27,7 +27,7 @@ export const HARDWARE_POLICIES: Readonly<Record<HardwarePolicy, HardwareSettings
   'Hardware Required': { hardware: 'required', 'ExcludeSecurityDevices/TPM12': true },
 });
 
-/** The hardware policy of Windows that these settings make. */
+/** Returns the hardware policy of Windows that results from these settings. */
 export function hardwarePolicyOf(hardware: Policy['hardware'], excludeTpm12: boolean): HardwarePolicy {
   if (hardware === 'discouraged') return 'Force Software';
   if (hardware === 'required') return excludeTpm12 ? 'Hardware Required' : 'Any TPM';
@@ -42,8 +42,8 @@ export interface HardwareDecision {
 }
 
 /**
- * Decides where a key may be made, from the policy and the version of the TPM alone. A TPM 1.2 is never used, excluded
- * or not, since this library speaks TPM 2.0 only.
+ * Decides where a key may be made, from the policy and the version of the TPM alone. Never uses a TPM 1.2, excluded or
+ * not, since this library supports only TPM 2.0.
  */
 export function decideHardware(policy: HardwarePolicy, tpm: TpmVersion): HardwareDecision {
   const { hardware, 'ExcludeSecurityDevices/TPM12': excludeTpm12 } = HARDWARE_POLICIES[policy];

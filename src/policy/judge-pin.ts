@@ -5,9 +5,8 @@ import type { PinHistory, PinHistoryOptions } from './pin-history.ts';
 import type { PinPolicy } from './pin-policy.ts';
 
 /**
- * Judges a new PIN that is at hand: its encoding, the rules, and the history. Everything that takes a PIN for a key calls
- * it before anything else happens.
- * @throws PinRefusedError with every reason; KeyprovError as {@link checkNewPin}; the reason of `signal`.
+ * Judges a new PIN: its encoding, the rules, and the history. Everything that takes a PIN for a key calls this first.
+ * @throws PinRefusedError with every reason; KeyprovError like {@link checkNewPin}; the reason of `signal`.
  */
 export async function judgePin(
   pin: Uint8Array,
@@ -23,12 +22,12 @@ export async function judgePin(
 
 const ENCODING = 'write it in UTF-8 without a byte order mark';
 
-/** Bytes of a PIN in UTF-8: more than any PIN has. */
+/** Size limit of a PIN in bytes of UTF-8: more than any PIN has. */
 export const MAX_PIN_BYTES = 1024;
 
 /** Options of {@link pinFromFile}. */
 export interface PinFileOptions {
-  /** What messages call the file. Default `the PIN file`. */
+  /** The name of the file in messages. Default `the PIN file`. */
   readonly name?: string | undefined;
 }
 
@@ -38,10 +37,10 @@ const BLANK = 0x20;
 const DELETE = 0x7f;
 
 /**
- * The PIN in the bytes of a file, without one newline at their end. What can be no PIN is refused here, so that no wrong
- * try of it is counted. Both arrays are the caller's to wipe.
- * @throws PinRefusedError for nothing, for more than 1024 bytes, for what is not UTF-8 without a byte order mark, for a
- * second line or a control character, and for blanks around the PIN.
+ * Returns the PIN in the bytes of a file, without one newline at the end. Refuses anything that cannot be a PIN, so
+ * that it is not counted as a wrong try. The caller wipes both arrays.
+ * @throws PinRefusedError for an empty file, more than 1024 bytes, anything but UTF-8 without a byte order mark, a
+ * second line or a control character, and spaces around the PIN.
  */
 export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFileOptions = {}): Bytes {
   let end = file.length;
@@ -59,16 +58,16 @@ export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFile
   if (problem !== undefined) {
     const message = `${problem} ${name}.`;
     throw new PinRefusedError([{ code: 'character-not-allowed', message }], {
-      remedy: 'give the PIN alone, on one line, with no blanks around it',
+      remedy: 'give the PIN alone, on one line, without spaces around it',
     });
   }
   return copy(pin);
 }
 
-/** What no PIN has, and a file may have beside one. */
+/** Finds bytes that a file may contain, but a PIN may not. */
 function problemIn(pin: Uint8Array): string | undefined {
   if (pin.includes(LINE_FEED) || pin.includes(CARRIAGE_RETURN)) return 'There is more than one line in';
   if (pin.some((byte) => byte < BLANK || byte === DELETE)) return 'There is a control character in';
-  if (pin[0] === BLANK || pin.at(-1) === BLANK) return 'There is a blank at the beginning or end of';
+  if (pin[0] === BLANK || pin.at(-1) === BLANK) return 'There is a space at the beginning or end of';
   return undefined;
 }

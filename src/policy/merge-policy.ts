@@ -19,28 +19,28 @@ import {
   type WindowsSettings,
 } from './windows-settings.ts';
 
-/** How policies are merged. */
+/** Options of {@link mergePolicy}. */
 export interface MergeOptions {
-  /** Whose defaults hold. Default `current`. */
+  /** The Microsoft documents whose defaults apply. Default `current`. */
   readonly documents?: PolicyDocuments | undefined;
   /**
-   * What holds between the PIN rules of PassportForWork and those of EAS and DeviceLock. `strictest`: of each rule the
-   * stricter one. `passport`: what PassportForWork sets. Default `strictest`; `passport` after the texts of 2016.
+   * How PIN rules of PassportForWork and those of EAS and DeviceLock combine. `strictest`: the stricter one of each
+   * rule. `passport`: those of PassportForWork. Default `strictest`; `passport` with the documents of 2016.
    */
   readonly pinConflict?: 'strictest' | 'passport' | undefined;
 }
 
-/** Why a setting of Windows, or one of this library's own, has its value. */
+/** Why a setting of Windows or of this library has its value. */
 export interface SettingExplanation extends SettledValue {
   readonly setting: WindowsSettingName | Exclude<keyof Policy, 'pin'> | 'numericOnlyStrict';
 }
 
-/** What layers come to. */
+/** The result of merging layers. */
 export interface MergedPolicy {
   readonly policy: Policy;
-  /** True where a source sets a rule for PINs; else those in the policy are the defaults. */
+  /** True if a source sets a rule for PINs; otherwise the rules in the policy are the defaults. */
   readonly setsPinRules: boolean;
-  /** Every setting of Windows with the value that holds. */
+  /** Every setting of Windows with its effective value. */
   readonly windows: WindowsSettings;
   /** Every setting with its reason: those of Windows in the order of the table, then this library's own. */
   readonly explanation: readonly SettingExplanation[];
@@ -48,10 +48,10 @@ export interface MergedPolicy {
 
 /**
  * Merges layers as Windows does: each setting by itself, user GPO before computer GPO before user CSP before device CSP
- * before EAS, and below these the environment, files and objects of this library. Of layers of the same rank the first
- * one holds. `hardware` and `RequireSecurityDevice` are one setting.
+ * before EAS, and below these the environment, files and objects of this library. Of layers with the same rank the
+ * first one wins. `hardware` and `RequireSecurityDevice` are one setting.
  *
- * @throws PolicyError where the settings that hold contradict each other; TypeError for a layer of wrong types.
+ * @throws PolicyError if effective settings contradict each other; TypeError for a layer with wrong types.
  */
 export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOptions = {}): MergedPolicy {
   const { documents = 'current', pinConflict = documents === '2016' ? 'passport' : 'strictest' } = options;
@@ -87,7 +87,7 @@ export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOption
   explainDefaultComplexity(settled, policy.pin);
   if (problems.length > 0) throw new PolicyError(problems);
   const windows: object = Object.fromEntries([...settled].map(([name, { value }]) => [name, value]));
-  if (!isWindowsSettings(windows)) throw new TypeError('a layer holds a value that no reader gives');
+  if (!isWindowsSettings(windows)) throw new TypeError('a layer holds a value that no reader returns');
 
   const explanation: SettingExplanation[] = [...settled].map(([setting, why]) => ({ setting, ...why }));
   explanation.push({ setting: 'hardware', ...hardware });
@@ -101,23 +101,23 @@ export function mergePolicy(layers: readonly PolicyLayer[], options: MergeOption
 
 const isPinRule = (setting: string): boolean => setting.startsWith('PINComplexity/') || setting === 'numericOnlyStrict';
 
-/** The texts of 2016: on a machine that no CSP manages, not configured means a PIN that only wraps the password. */
+/** The documents of 2016: on a machine without a CSP, not configured means a PIN that only wraps the password. */
 function defaultTo2016(settled: Map<WindowsSettingName, SettledValue>): void {
   if (settled.get('UsePassportForWork')?.winner !== undefined) return;
   const reason = 'nothing sets it: without device management the PIN of 2016 has no key';
   settled.set('UsePassportForWork', { value: false, overridden: [], reason });
 }
 
-/** Lengths out of their range, or a minimum that is not below the maximum, make both the defaults. */
+/** If a length is out of range, or the minimum is not below the maximum, both become the defaults. */
 function fallBackToDefaultLengths(settled: Map<WindowsSettingName, SettledValue>, documents: PolicyDocuments): void {
   const names = [PIN_SETTING_NAMES.minLength, PIN_SETTING_NAMES.maxLength] as const;
   const [min, max] = names.map((name) => Number(settled.get(name)?.value));
   if (min === undefined || max === undefined || (min >= 4 && min < max && max <= 127)) return;
-  const reason = `minimum ${min} and maximum ${max} do not go together, so the defaults of both hold`;
+  const reason = `minimum ${min} and maximum ${max} contradict each other, so both defaults apply`;
   for (const name of names) replace(settled, name, Number(WINDOWS_SETTINGS[name].defaults[documents]), reason);
 }
 
-/** Where all sets of characters are allowed and none is required, a numeric PIN may be what that means. */
+/** If all sets of characters are allowed and none is required, that may mean a numeric PIN. */
 function explainDefaultComplexity(settled: Map<WindowsSettingName, SettledValue>, pin: PinPolicy): void {
   for (const name of PIN_CLASSES) {
     const value = characterUse(pin[name]);
@@ -127,7 +127,7 @@ function explainDefaultComplexity(settled: Map<WindowsSettingName, SettledValue>
   }
 }
 
-/** Puts a value in the place of what was settled, which is then among the overridden ones. */
+/** Replaces a settled value, which is then listed as overridden. */
 function replace(
   settled: Map<WindowsSettingName, SettledValue>,
   name: WindowsSettingName,

@@ -12,14 +12,14 @@ function distance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-/** Letters and digits only, so that `RSA_2048`, `rsa2048` and `rsa-2048` are the same. */
+/** Keeps only letters and digits, so that `RSA_2048`, `rsa2048` and `rsa-2048` are the same. */
 function plain(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, '');
 }
 
 /**
- * The one of `names` that whoever wrote `typed` most likely meant, for "did you mean": case and separators do not
- * count, and at most a third of its characters may differ. `undefined` when none is near.
+ * Returns the one of `names` that was most likely meant by `typed`, for "did you mean": case and separators do not
+ * count, and at most a third of its characters may differ. `undefined` if none is near.
  */
 export function nearest<T extends string>(typed: string, names: readonly T[]): T | undefined {
   const wanted = plain(typed.slice(0, 64));

@@ -3,7 +3,7 @@ import { equal, fromBase64, toBase64, wipe } from '../bytes.ts';
 import { deriveScrypt, scryptProblem } from '../crypto/scrypt.ts';
 import { KeyprovError } from '../errors.ts';
 
-/** One PIN of a history: the salted slow hash of its UTF-8 bytes, with all that is needed to compute it again. */
+/** One PIN of a history: the salted slow hash of its UTF-8 bytes, with the parameters to compute it again. */
 export interface PinHistoryEntry {
   readonly kdf: 'scrypt';
   /** N, r and p of scrypt (RFC 7914, section 2). */
@@ -17,24 +17,24 @@ export interface PinHistoryEntry {
 }
 
 /**
- * The PINs that a user had with a key, the current one first. Plain data, to be kept with the key, in a place that only
- * its user can read: whoever has it can try all short PINs at home, whatever the TPM counts. It ends with a reset that
+ * The PINs that a user had with a key, the current one first. Plain data to keep with the key, in a place that only its
+ * user can read: anyone who has it can try all short PINs offline, whatever the TPM counts. It ends with a reset that
  * makes a new key.
  */
 export interface PinHistory {
   readonly entries: readonly PinHistoryEntry[];
 }
 
-/** Options of what computes hashes for a history. */
+/** Options for computing hashes of a history. */
 export interface PinHistoryOptions {
-  /** Bytes that are kept elsewhere (sealed in the TPM, in a key ring) and without which the hashes are of no use. */
+  /** Bytes kept elsewhere (sealed in the TPM, in a key ring), without which the hashes are useless. */
   readonly pepper?: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Options of {@link addToPinHistory}. */
 export interface AddToPinHistoryOptions extends PinHistoryOptions {
-  /** How many PINs to keep, the new one included: `history` of the policy. 0 keeps none. */
+  /** How many PINs to keep, including the new one: `history` of the policy. 0 keeps none. */
   readonly keep: number;
   /** N of scrypt, a power of two. Default 2^15: 32 MiB. */
   readonly cost?: number | undefined;
@@ -43,7 +43,7 @@ export interface AddToPinHistoryOptions extends PinHistoryOptions {
 const SALT_SIZE = 16;
 const HASH_SIZE = 32;
 
-/** The history with this PIN as the current one, and no more than `keep` in all. The PIN stays the caller's to wipe. */
+/** Returns the history with this PIN as the current one, and at most `keep` PINs. The caller wipes the PIN. */
 export async function addToPinHistory(
   history: PinHistory,
   pin: Uint8Array,
@@ -58,8 +58,8 @@ export async function addToPinHistory(
 }
 
 /**
- * Whether the PIN is one of the history. Takes as long as the slow hashes of all its entries at most.
- * @throws KeyprovError `store-invalid` for an entry that is none, or that asks for too much work; the reason of `signal`.
+ * Tells whether the PIN is in the history. Takes at most as long as the slow hashes of all its entries.
+ * @throws KeyprovError `store-invalid` for an invalid entry, or one that demands too much work; the reason of `signal`.
  */
 export async function pinHistoryContains(
   history: PinHistory,
@@ -78,7 +78,7 @@ async function hashPin(
   { kdf, salt, ...work }: Omit<PinHistoryEntry, 'hash'>,
   pepper: Uint8Array | undefined,
 ): Promise<Uint8Array> {
-  const problem = kdf === 'scrypt' ? scryptProblem(work) : 'its hash is not one of scrypt';
+  const problem = kdf === 'scrypt' ? scryptProblem(work) : 'its hash is not scrypt';
   if (problem !== undefined) throw invalid(problem);
   const secret = pepper === undefined ? pin : createHmac('sha256', pepper).update(pin).digest();
   try {
@@ -93,9 +93,9 @@ function bytesOf(base64: string, size: number): Uint8Array {
   try {
     bytes = fromBase64(base64);
   } catch (cause) {
-    throw invalid('no base64', cause);
+    throw invalid('not base64', cause);
   }
-  if (bytes.length !== size) throw invalid(`${bytes.length} bytes where ${size} should be`);
+  if (bytes.length !== size) throw invalid(`${bytes.length} bytes instead of ${size}`);
   return bytes;
 }
 

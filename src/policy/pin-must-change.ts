@@ -2,7 +2,7 @@ import type { PinProblem } from '../errors/pin-refused-error.ts';
 import { checkPin } from './check-pin.ts';
 import { PIN_CLASSES, type PinCharacterUse, type PinPolicy } from './pin-policy.ts';
 
-/** What is kept about a PIN. Plain data; says nothing of the PIN but which rules it met. */
+/** The record of a PIN. Plain data; reveals nothing about the PIN but which rules it met. */
 export interface PinRecord {
   /** When it was set, in milliseconds since 1970. */
   readonly setAt: number;
@@ -12,9 +12,9 @@ export interface PinRecord {
 
 /** Why a PIN must be changed. */
 export interface PinChangeReason {
-  /** `expired`: its days are over. `policy-tightened`: it may not meet a rule that came later. */
+  /** `expired`: its time is over. `policy-tightened`: it may not meet a later rule. */
   readonly code: 'expired' | 'policy-tightened';
-  /** The rule behind it. */
+  /** The rule that requires the change. */
   readonly setting: keyof PinPolicy;
   /** For the user, in English. */
   readonly message: string;
@@ -24,9 +24,9 @@ const DAY = 24 * 60 * 60 * 1000;
 const TIGHTENED = 'Your organization changed its rules for PINs; set a new PIN.';
 
 /**
- * Why a PIN must be changed at this time (milliseconds since 1970), without having it: it expired, or a rule is now
- * stricter than the one that it met. Empty where it may stay. The next time that the PIN is at hand, {@link recheckPin}
- * can tell whether it meets the new rules after all.
+ * Says why a PIN must be changed at this time (milliseconds since 1970), without knowing the PIN: it expired, or a rule
+ * is now stricter than the one that it met. Empty if it may stay. {@link recheckPin} can tell whether the PIN meets the
+ * new rules after all, the next time it is entered.
  */
 export function pinMustChange(record: PinRecord, policy: PinPolicy, now: number): PinChangeReason[] {
   const reasons: PinChangeReason[] = [];
@@ -46,8 +46,8 @@ export function pinMustChange(record: PinRecord, policy: PinPolicy, now: number)
 }
 
 /**
- * Checks a PIN that is at hand, at sign-in for instance, against rules that came after it: the record that says so where
- * it meets them, and what is wrong where it does not.
+ * Checks an entered PIN, at sign-in for instance, against later rules. Returns the updated record if it meets them, and
+ * what is wrong if it does not.
  */
 export function recheckPin(
   record: PinRecord,
@@ -58,7 +58,7 @@ export function recheckPin(
   return { record: problems.length === 0 ? { ...record, met: policy } : record, problems };
 }
 
-/** Whether each PIN that met the old rule for a set of characters meets the new one. */
+/** Tells whether each PIN that met the old rule for a set of characters meets the new one. */
 function isCovered(now: PinCharacterUse, then: PinCharacterUse): boolean {
   return now === 'allowed' || now === then;
 }

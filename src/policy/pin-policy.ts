@@ -20,20 +20,20 @@ export const PIN_CHARACTER_USES: readonly PinCharacterUse[] = Object.freeze<PinC
   'not-allowed',
 ]);
 
-/** The special characters that a PIN may have: all printable ones of ASCII that are no letters, digits or space. */
+/** The special characters that a PIN may have: all printable ASCII characters except letters, digits and space. */
 export const PIN_SPECIAL_CHARACTERS = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
 
-/** What a PIN must be like. Frozen; made by {@link definePinPolicy}. */
+/** The rules for a PIN. Frozen; made by {@link definePinPolicy}. */
 export interface PinPolicy {
-  /** Fewest characters, 4 to 127. */
+  /** Minimum length, 4 to 127 characters. */
   readonly minLength: number;
-  /** Most characters, more than `minLength` and up to 127. */
+  /** Maximum length, more than `minLength` and up to 127 characters. */
   readonly maxLength: number;
   readonly uppercase: PinCharacterUse;
   readonly lowercase: PinCharacterUse;
   readonly special: PinCharacterUse;
   readonly digits: PinCharacterUse;
-  /** How many PINs, the current one included, a new one must differ from, 0 to 50. */
+  /** How many PINs, including the current one, a new one must differ from, 0 to 50. */
   readonly history: number;
   /** Days after which the PIN must be changed, 0 to 730; 0 for never. */
   readonly expirationDays: number;
@@ -41,33 +41,33 @@ export interface PinPolicy {
 
 /** The settings of a {@link PinPolicy} that differ from the defaults. */
 export interface PinSettings {
-  /** Default 6; 4 after the texts of 2016. */
+  /** Default 6; 4 with the documents of 2016. */
   readonly minLength?: number | undefined;
   /** Default 127. */
   readonly maxLength?: number | undefined;
-  /** Default `allowed`; `not-allowed` where `numericOnlyStrict` holds. */
+  /** Default `allowed`; `not-allowed` if `numericOnlyStrict` is true. */
   readonly uppercase?: PinCharacterUse | undefined;
-  /** Default `allowed`; `not-allowed` where `numericOnlyStrict` holds. */
+  /** Default `allowed`; `not-allowed` if `numericOnlyStrict` is true. */
   readonly lowercase?: PinCharacterUse | undefined;
-  /** Default `allowed`; `not-allowed` where `numericOnlyStrict` holds. */
+  /** Default `allowed`; `not-allowed` if `numericOnlyStrict` is true. */
   readonly special?: PinCharacterUse | undefined;
-  /** Default `allowed`; `required` where `numericOnlyStrict` holds. */
+  /** Default `allowed`; `required` if `numericOnlyStrict` is true. */
   readonly digits?: PinCharacterUse | undefined;
   /** Default 0. */
   readonly history?: number | undefined;
   /** Default 0. */
   readonly expirationDays?: number | undefined;
   /**
-   * Whether a PIN is numeric unless a setting says otherwise: sets of characters that are not set are then
-   * `not-allowed`, digits `required`; and so they are where all four are allowed and none is required. Default false;
-   * true after the texts of 2016.
+   * Whether a PIN is numeric unless a setting says otherwise: unset sets of characters are then `not-allowed`, and
+   * digits `required`; so they are if all four are allowed and none is required. Default false; true with the documents
+   * of 2016.
    */
   readonly numericOnlyStrict?: boolean | undefined;
 }
 
-/** The settings of the PIN that are numbers. */
+/** The numeric settings of the PIN. */
 type PinNumber = 'minLength' | 'maxLength' | 'history' | 'expirationDays';
-/** The settings of the PIN that say how a set of characters may be used. */
+/** The settings of the PIN for the use of a set of characters. */
 export type PinClass = 'uppercase' | 'lowercase' | 'special' | 'digits';
 
 export const PIN_NUMBERS: readonly PinNumber[] = Object.freeze<PinNumber[]>([
@@ -114,7 +114,7 @@ export function definePinPolicy(settings: PinSettings = {}, documents: PolicyDoc
   return policy;
 }
 
-/** The settings that are right, of those given; what is wrong is added to `problems`, under names like `pin.history`. */
+/** Returns the valid ones of the given settings; adds what is wrong to `problems`, under names like `pin.history`. */
 export function readPinSettings(value: unknown, problems: PolicyProblem[]): PinSettings {
   if (!isJsonObject(value)) {
     problems.push({ setting: 'pin', problem: `is ${show(value)}`, expected: 'an object of settings' });
@@ -150,7 +150,7 @@ export function readPinSettings(value: unknown, problems: PolicyProblem[]): PinS
   return settings;
 }
 
-/** The policy that these settings make; where they contradict each other, that is added to `problems`. */
+/** Makes a PIN policy from these settings; adds contradictions between them to `problems`. */
 export function completePin(settings: PinSettings, documents: PolicyDocuments, problems: PolicyProblem[]): PinPolicy {
   const number = (name: PinNumber): number =>
     settings[name] ?? Number(WINDOWS_SETTINGS[PIN_SETTING_NAMES[name]].defaults[documents]);
@@ -166,7 +166,7 @@ export function completePin(settings: PinSettings, documents: PolicyDocuments, p
   }
   const classes = completeClasses(settings, settings.numericOnlyStrict ?? documents === '2016');
   if (PIN_CLASSES.every((name) => classes[name] === 'not-allowed')) {
-    problems.push({ setting: 'pin', problem: 'allows no characters', expected: 'one set of characters at least' });
+    problems.push({ setting: 'pin', problem: 'allows no characters', expected: 'at least one set of characters' });
   }
   return Object.freeze({
     minLength,
@@ -179,7 +179,7 @@ export function completePin(settings: PinSettings, documents: PolicyDocuments, p
 
 type Classes = Pick<PinPolicy, PinClass>;
 
-/** The default complexity: digits and nothing else. */
+/** The default complexity: digits only. */
 const NUMERIC: Classes = {
   uppercase: 'not-allowed',
   lowercase: 'not-allowed',

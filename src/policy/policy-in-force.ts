@@ -10,31 +10,31 @@ import { layerFromEnvironment } from './read-environment.ts';
 import { type ReadPolicyFileOptions, readPolicyFile } from './read-policy-file.ts';
 import { type LayerSettings, layerOf, readLayer } from './read-settings.ts';
 
-/** A file with settings of any kind: its path, or its bytes and the name that messages give it. */
+/** A file with settings of any kind: its path, or its bytes and its name in messages. */
 export type PolicyFile = string | { readonly name: string; readonly bytes: Uint8Array };
 
-/** Where settings may come from. */
+/** The sources of settings. */
 export interface PolicyInForceOptions
   extends MergeOptions,
     SignalOptions,
     Pick<ReadPolicyFileOptions, 'userSid' | 'tenantId'> {
-  /** Registry exports, SyncML and JSON files; those of the same rank in the order in which they count. */
+  /** Registry exports, SyncML and JSON files; with the same rank, an earlier one wins. */
   readonly files?: readonly PolicyFile[] | undefined;
-  /** Settings that were read already. */
+  /** Settings that are read already. */
   readonly layers?: readonly PolicyLayer[] | undefined;
-  /** What the program itself wants; everything else goes before it. */
+  /** The program's own settings; everything else takes precedence. */
   readonly settings?: LayerSettings | undefined;
-  /** What the user typed, checked or not; it goes before files, and gives way to Windows and the environment. */
+  /** The user's settings, checked or not; they take precedence over files, but not over Windows and the environment. */
   readonly commandLine?: PolicySettings | Readonly<Record<string, unknown>> | undefined;
-  /** The variables `KEYPROV_POLICY_…` of this environment count. Default `process.env`; `{}` for none. */
+  /** The environment with variables `KEYPROV_POLICY_…`. Default `process.env`; `{}` for none. */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
-/** Something that was set and does not hold, of which a user should hear. */
+/** A setting without effect, of which the user should hear. */
 export type PolicyWarning =
-  /** It stands among the settings of a file, and does not count there. */
+  /** It is among the settings of a file, but has no effect there. */
   | { readonly kind: 'ignored'; readonly origin: string; readonly setting: string; readonly problem: string }
-  /** The command line takes the place of another value, which stands at `origin`. */
+  /** The command line replaces another value, which is set at `origin`. */
   | {
       readonly kind: 'overrides';
       readonly setting: string;
@@ -42,10 +42,10 @@ export type PolicyWarning =
       readonly origin: string;
       readonly overridden: PolicyValue;
     }
-  /** The command line sets it, and another source goes before it. */
+  /** The command line sets it, but another source takes precedence. */
   | { readonly kind: 'overridden'; readonly setting: string; readonly value: PolicyValue; readonly reason: string };
 
-/** The policy that all sources come to. */
+/** The policy that results from all sources. */
 export interface PolicyInForce extends MergedPolicy {
   readonly warnings: readonly PolicyWarning[];
 }
@@ -53,8 +53,8 @@ export interface PolicyInForce extends MergedPolicy {
 /**
  * Finds the policy in force: settings of Windows, environment, command line, files and program, each setting from the
  * first source that sets it.
- * @throws PolicyError that names every wrong setting of every source at once, with where it stands; a misspelt variable
- * and a file that cannot be read are among them.
+ * @throws PolicyError that names every wrong setting of every source at once, with its place; a misspelt variable and
+ * an unreadable file are among them.
  *
  * @example
  * ```ts
@@ -95,7 +95,7 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
       );
     }
   }
-  // A problem with a variable names it, which says where it stands.
+  // A problem with a variable names it, and so its place.
   collect(() => layerFromEnvironment(environment));
   if (commandLine !== undefined) {
     const from = { source: 'command-line', origin: 'command line' } as const;
@@ -128,7 +128,7 @@ function unread(name: string, error: unknown): PolicyProblem {
 
 function warningsOf({ explanation }: MergedPolicy): PolicyWarning[] {
   return explanation.flatMap(({ setting, value, winner, overridden, reason }): PolicyWarning[] => {
-    if (setting === 'RequireSecurityDevice') return []; // which is `hardware` once more
+    if (setting === 'RequireSecurityDevice') return []; // the same setting as `hardware`
     if (winner?.source === 'command-line') {
       return overridden
         .filter((other) => String(other.value) !== String(value))
@@ -140,7 +140,7 @@ function warningsOf({ explanation }: MergedPolicy): PolicyWarning[] {
   });
 }
 
-/** Where the settings that a problem is about come from: for each the first layer that sets it. */
+/** The origin of each setting that a problem is about: the first layer that sets it. */
 function originsOf({ setting, contradicts = [] }: PolicyProblem, ranked: readonly PolicyLayer[]): SettingOrigin[] {
   return [setting, ...contradicts].flatMap((name) => {
     const layer = ranked.find(({ values }) => namesOf(name).some((candidate) => Object.hasOwn(values, candidate)));

@@ -6,9 +6,9 @@ import { show } from './wording.ts';
 /** Whether a value is for one user or for the machine. */
 export type PolicyScope = 'user' | 'machine';
 
-/** What a layer can set: the settings of Windows, and this library's own. */
+/** The values that a layer can set: the settings of Windows, and this library's own. */
 export interface LayerValues extends Partial<WindowsSettings>, Omit<PolicySettings, 'pin'> {
-  /** As in {@link PinSettings}. */
+  /** See {@link PinSettings}. */
   readonly numericOnlyStrict?: boolean;
 }
 
@@ -16,33 +16,37 @@ export interface LayerValues extends Partial<WindowsSettings>, Omit<PolicySettin
 export interface PolicyLayer {
   readonly source: PolicySource;
   readonly scope: PolicyScope;
-  /** Where that is, for people: a file name, a registry key. */
+  /** The place, for people: a file name, a registry key. */
   readonly origin: string;
   readonly values: LayerValues;
 }
 
-/** What a text of Windows held. */
+/** The contents of a Windows policy text. */
 export interface PolicyReading {
   /** One layer for each source and scope that sets anything. */
   readonly layers: readonly PolicyLayer[];
-  /** What stands among the settings but is none that counts there: unknown names, machine settings for a user. */
+  /** Entries among the settings without effect there: unknown names, machine settings for a user. */
   readonly ignored: readonly PolicyProblem[];
 }
 
-/** After so many problems a reader stops, and it keeps so many entries of `ignored`: more than a person would read. */
+/**
+ * How many problems a reader reports before it stops, and how many `ignored` entries it keeps: more than anyone reads.
+ */
 export const MAX_NOTES = 100;
 
-/** One setting read from a text of Windows. */
+/** One setting read from a Windows policy text. */
 export interface FoundSetting {
   readonly source: PolicySource;
   readonly scope: PolicyScope;
   readonly name: WindowsSettingName;
   readonly value: boolean | number | string;
-  /** Where it stood. */
+  /** The place where it was found. */
   readonly origin: string;
 }
 
-/** Gathers settings into one layer for each source and scope; a later one replaces an earlier one of the same name. */
+/**
+ * Gathers settings into one layer for each source and scope; a later setting replaces an earlier one of the same name.
+ */
 export function toLayers(found: readonly FoundSetting[]): PolicyLayer[] {
   const layers = new Map<string, { readonly first: FoundSetting; readonly values: Record<string, unknown> }>();
   for (const setting of found) {
@@ -60,8 +64,8 @@ export function toLayers(found: readonly FoundSetting[]): PolicyLayer[] {
 }
 
 /**
- * The value of a Windows setting, from what stands in a registry, a CSP or an object; or what would be right. Lengths
- * of a PIN may be out of their range: Windows then uses the defaults of both, and so does {@link mergePolicy}.
+ * Converts the value of a Windows setting from a registry, a CSP or an object; for a wrong value says what is expected.
+ * Lengths of a PIN may be out of range: Windows then uses both defaults, and so does {@link mergePolicy}.
  */
 export function settingValue(
   name: WindowsSettingName,
@@ -80,7 +84,7 @@ export function settingValue(
   );
 }
 
-/** `user` and `machine` settings: whether a value for a user counts in this place. */
+/** Tells whether a value of this scope has an effect in this place. */
 export function countsFor(scope: PolicyScope, place: { readonly scope: 'machine' | 'both' }): boolean {
   return scope === 'machine' || place.scope === 'both';
 }

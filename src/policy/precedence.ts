@@ -4,22 +4,22 @@ import type { WindowsSettingName } from './windows-settings.ts';
 /** A value of a setting of any kind. */
 export type PolicyValue = boolean | number | string | readonly string[];
 
-/** Where a value comes from: a layer without its values. */
+/** The source of a value: a layer without its values. */
 export type LayerName = Omit<PolicyLayer, 'values'>;
 
 /** Why a setting has its value. */
 export interface SettledValue {
-  /** The value that holds. */
+  /** The effective value. */
   readonly value: PolicyValue;
-  /** Who set it; absent where a default holds. */
+  /** The layer that set it; absent for a default. */
   readonly winner?: LayerName;
-  /** What else was set and does not hold, and why; the highest in rank first. */
+  /** The overridden values, and why; the highest in rank first. */
   readonly overridden: readonly OverriddenValue[];
-  /** Why this value holds: a sentence without its full stop. */
+  /** Why this value is effective: a sentence without its full stop. */
   readonly reason: string;
 }
 
-/** A value that was set and does not hold. */
+/** A value that was set but has no effect. */
 export interface OverriddenValue {
   readonly layer: LayerName;
   readonly value: PolicyValue;
@@ -33,7 +33,7 @@ interface Candidate {
   readonly value: PolicyValue;
 }
 
-/** The ranks in the order in which they are asked. */
+/** The ranks, highest first. */
 const RANKS = [
   'user gpo',
   'machine gpo',
@@ -51,13 +51,13 @@ const RANKS = [
   'machine object',
 ];
 
-/** The layers in the order in which they are asked; those of the same rank stay in theirs. */
+/** Sorts layers by rank, highest first; those of the same rank keep their order. */
 export function byRank(layers: readonly PolicyLayer[]): PolicyLayer[] {
   const rank = ({ scope, source }: PolicyLayer): number => RANKS.indexOf(`${scope} ${source}`);
   return [...layers].sort((a, b) => rank(a) - rank(b));
 }
 
-/** `user GPO (key)`: what people call a layer. */
+/** The name of a layer for people: `user GPO (key)`. */
 export function nameLayer({ source, scope, origin }: LayerName): string {
   const whose = scope === 'user' ? 'user' : source === 'gpo' ? 'computer' : source === 'csp' ? 'device' : '';
   const isOurs = source !== 'gpo' && source !== 'csp' && source !== 'eas';
@@ -66,7 +66,7 @@ export function nameLayer({ source, scope, origin }: LayerName): string {
   return origin === name ? name : `${name} (${origin})`;
 }
 
-/** The value of the highest rank that sets this name, with the others and the reasons. */
+/** Finds the value with the highest rank for this name, with the overridden values and the reasons. */
 export function settle(
   ranked: readonly PolicyLayer[],
   name: keyof LayerValues,
@@ -98,7 +98,7 @@ function isPassport({ layer: { source } }: Candidate): boolean {
   return source === 'gpo' || source === 'csp';
 }
 
-/** Whether a rule of the PIN is stricter than another. `required` and `not allowed` are alike strict. */
+/** Tells whether a rule of the PIN is stricter than another. `required` and `not allowed` are equally strict. */
 function isStricter(name: string, value: PolicyValue, than: PolicyValue): boolean {
   const rule: Partial<Record<string, boolean>> = {
     'PINComplexity/MinimumPINLength': value > than,
@@ -112,15 +112,15 @@ function isStricter(name: string, value: PolicyValue, than: PolicyValue): boolea
 function whyOverridden(winner: Candidate, loser: Candidate, pinConflict: 'strictest' | 'passport'): string {
   const [by, over] = [winner.layer, loser.layer];
   if (by.source === over.source && by.scope === over.scope) return 'a layer of the same rank comes first';
-  if (by.source === over.source) return 'what is set for the user replaces what is set for the machine';
+  if (by.source === over.source) return 'the user setting replaces the machine setting';
   if (by.source === 'gpo' && over.source === 'csp') {
-    return 'Group Policy goes before the CSP, whose value applies once the policy is cleared';
+    return 'Group Policy takes precedence over the CSP, whose value applies once the policy is cleared';
   }
-  if (by.source === 'eas') return isPassport(loser) ? 'the rule of EAS is stricter' : 'EAS goes before it';
+  if (by.source === 'eas') return isPassport(loser) ? 'the rule of EAS is stricter' : 'EAS takes precedence';
   if (over.source === 'eas') {
     return pinConflict === 'strictest'
       ? 'the rule of EAS is not stricter'
-      : 'PassportForWork goes before EAS since 1607';
+      : 'PassportForWork takes precedence over EAS since 1607';
   }
-  return `${nameLayer(by)} goes before it`;
+  return `${nameLayer(by)} takes precedence`;
 }

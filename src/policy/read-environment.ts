@@ -7,7 +7,7 @@ import { didYouMean } from './wording.ts';
 
 const PREFIX = 'KEYPROV_POLICY_';
 
-/** Where a value belongs in the settings of a layer. */
+/** The place of a value in the settings of a layer. */
 interface Place {
   readonly group: 'own' | 'pin' | 'windows';
   readonly name: string;
@@ -35,8 +35,8 @@ const VARIABLES: ReadonlyMap<string, Place> = new Map(PLACES.map((place) => [var
 export const ENVIRONMENT_VARIABLES: readonly string[] = Object.freeze([...VARIABLES.keys()]);
 
 /**
- * A layer from the variables of an environment (such as `process.env`) whose names begin with `KEYPROV_POLICY_`; empty
- * values count as not set. `undefined` where there is none.
+ * Makes a layer from the variables of an environment (such as `process.env`) whose names begin with `KEYPROV_POLICY_`.
+ * Empty values count as not set. `undefined` if there are none.
  * @throws PolicyError that names every unknown variable and every wrong value at once.
  */
 export function layerFromEnvironment(
@@ -70,7 +70,7 @@ export function layerFromEnvironment(
   throw new PolicyError(problems);
 }
 
-/** The value that the text of a variable stands for; the text itself where it stands for none, which is refused later. */
+/** Converts the text of a variable to a value; returns an invalid text unchanged, to be refused later. */
 function fromText({ group, name }: Place, text: string): unknown {
   if (name === 'allowedAlgorithms') return text.split(',').map((item) => item.trim());
   if (group === 'pin' && PIN_NUMBERS.some((number) => number === name)) {
@@ -81,7 +81,9 @@ function fromText({ group, name }: Place, text: string): unknown {
   return isBoolean && /^(?:true|false)$/i.test(text) ? text.toLowerCase() === 'true' : text;
 }
 
-/** The variable of a setting as problems name it: `pin.minLength`, `allowedAlgorithms[1]`, `windows.EnablePinRecovery`. */
+/**
+ * The variable of a setting as problems name it: `pin.minLength`, `allowedAlgorithms[1]`, `windows.EnablePinRecovery`.
+ */
 function variableNamed(setting: string): string {
   const name = setting.replace(/^(?:pin|windows)\./, '').replace(/\[\d+\]$/, '');
   const place = PLACES.find((candidate) => candidate.name === name);

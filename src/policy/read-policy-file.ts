@@ -6,21 +6,21 @@ import { type ReadRegistryOptions, readRegistryExport } from './read-registry.ts
 import { parseLayer } from './read-settings.ts';
 import { readSyncMl } from './read-syncml.ts';
 
-/** Whose settings to read from a file of any kind. */
+/** Options of {@link readPolicyFile}. */
 export interface ReadPolicyFileOptions extends ReadRegistryOptions {
-  /** The name of the file, for people. A registry export names its keys instead. */
+  /** The name of the file, for people. Settings from a registry export name their keys instead. */
   readonly origin?: string | undefined;
 }
 
 /**
- * Reads the settings in a file of any kind that there is a reader for, told by how its text begins: a registry export,
+ * Reads the settings in a file of any supported kind, recognized by the beginning of its text: a registry export,
  * SyncML (`<`), or the JSON of this library (`{`), in UTF-8 or UTF-16.
- * @throws PolicyError for other text, and as {@link readRegistryExport}, {@link readSyncMl} and {@link parseLayer} do.
+ * @throws PolicyError for other text, and like {@link readRegistryExport}, {@link readSyncMl} and {@link parseLayer}.
  */
 export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions = {}): PolicyReading {
   const { origin = 'settings file' } = options;
   checkSize(file, LIMIT.export, (problem) => {
-    return new PolicyError([{ setting: origin, problem, expected: 'an export only of the keys of policies' }]);
+    return new PolicyError([{ setting: origin, problem, expected: 'an export of the policy keys only' }]);
   });
   const text = (decodeFileText(file) ?? '').trimStart();
   if (text.startsWith('<')) return readSyncMl(text, { ...options, origin });
@@ -29,14 +29,14 @@ export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions 
   throw new PolicyError([{ setting: origin, ...refusalOf(text) }]);
 }
 
-/** What a text is instead, where that is known, and what to make of it. */
+/** Says what the text is, if that is known, and what is expected instead. */
 function refusalOf(text: string): { readonly problem: string; readonly expected: string } {
   const asExport = 'a registry export, as `reg export KEY FILE` makes it';
   if (text.startsWith('HKEY_')) return { problem: 'is the output of reg query', expected: asExport };
   if (text.startsWith('{')) {
-    const problem = 'is an answer of Microsoft Graph, which says what a policy is to be and not what a device has got';
+    const problem = 'is an answer of Microsoft Graph, which says what a policy should be, not what a device has';
     return { problem, expected: `${asExport}, of a device that has the policy, or SyncML` };
   }
   const expected = 'a registry export (.reg), a SyncML message, or a JSON object of settings';
-  return { problem: 'is no text of settings', expected };
+  return { problem: 'is not a settings file', expected };
 }

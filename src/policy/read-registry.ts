@@ -22,11 +22,11 @@ import {
 } from './setting-lookup.ts';
 import { GPO_KEY, WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';
 
-/** Whose settings to read from a registry export. */
+/** Options of {@link readRegistryExport}. */
 export interface ReadRegistryOptions {
-  /** The SID of the user. Needed where the export has settings of several users. */
+  /** The SID of the user. Required if the export has settings of several users. */
   readonly userSid?: string | undefined;
-  /** The tenant, a GUID. Needed where the export has settings of several tenants. */
+  /** The tenant, a GUID. Required if the export has settings of several tenants. */
   readonly tenantId?: string | undefined;
 }
 
@@ -37,7 +37,7 @@ export const DEVICE_LOCK_KEY = 'SOFTWARE\\Microsoft\\PolicyManager\\current\\dev
 const CSP_PREFIX = `${CSP_KEY.toLowerCase()}\\`;
 const CURRENT_USER = 'the current user';
 
-/** A registry key with settings of their own names. Paths are in lower case. */
+/** A registry key whose values are settings under their own names. Paths are in lower case. */
 type SettingSection =
   | { readonly source: 'gpo'; readonly scope: PolicyScope; readonly user?: string; readonly path: string }
   | {
@@ -48,15 +48,15 @@ type SettingSection =
       readonly path: string;
     };
 
-/** What a registry key holds. */
+/** The contents of a registry key. */
 type Section = SettingSection | { readonly source: 'eas' };
 
 /**
  * Reads the settings of Windows Hello for Business from a registry export (`.reg`): the keys of Group Policy in
  * HKEY_LOCAL_MACHINE, HKEY_USERS and HKEY_CURRENT_USER, those of the PassportForWork CSP, and of the DeviceLock CSP.
- * Bytes may be UTF-16 or UTF-8. Everything else in the export is passed over.
+ * Bytes may be UTF-16 or UTF-8. Skips everything else in the export.
  *
- * @throws PolicyError that names every line that is none, every wrong value, and users or tenants to choose from.
+ * @throws PolicyError that names every invalid line, every wrong value, and users or tenants to choose from.
  */
 export function readRegistryExport(file: Uint8Array | string, options: ReadRegistryOptions = {}): PolicyReading {
   const { userSid } = options;
@@ -83,12 +83,12 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
       if (ignored.length >= MAX_NOTES || (source === 'gpo' && !isBelowRoot(section.path))) continue;
       ignored.push({
         setting,
-        problem: `is no known setting${(source === 'gpo' && valueHint(section.path, name)) || settingHint(name)}`,
+        problem: `is not a known setting${(source === 'gpo' && valueHint(section.path, name)) || settingHint(name)}`,
         expected: 'a known name',
       });
     } else if (!countsFor(scope, place)) {
       if (ignored.length >= MAX_NOTES) continue;
-      ignored.push({ setting, problem: 'counts for the machine only', expected: 'a value in the key of the machine' });
+      ignored.push({ setting, problem: 'applies only to the machine', expected: 'a value in the key of the machine' });
     } else {
       const read = settingValue(known, fromData(known, data));
       if ('value' in read) found.push({ source, scope, name: known, value: read.value, origin: key });
@@ -102,7 +102,7 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
   return { layers: toLayers(found), ignored };
 }
 
-/** What a registry key holds; undefined for one that holds no settings. */
+/** The kind of settings in a registry key; undefined if it has none. */
 function sectionOf(key: string): Section | undefined {
   const [hive = '', ...parts] = key.toLowerCase().split('\\', 16);
   const below = parts.join('\\');
@@ -142,7 +142,7 @@ function isForOthers(section: SettingSection, { userSid, tenantId }: ReadRegistr
   );
 }
 
-/** A dword 1 or 0 is a boolean where the setting is one. */
+/** Converts a dword 1 or 0 to a boolean if the setting is one. */
 function fromData(name: WindowsSettingName, data: number | string | undefined): unknown {
   return WINDOWS_SETTINGS[name].kind === 'boolean' && (data === 0 || data === 1) ? data === 1 : data;
 }
@@ -152,7 +152,7 @@ function typeOf(name: WindowsSettingName): string {
   return kind === 'text' ? 'as a string' : kind === 'boolean' ? 'as dword 1 or 0' : 'as a dword';
 }
 
-/** Adds a problem where there are several users or tenants, since their settings must not be mixed. */
+/** Adds a problem if there are several users or tenants, since their settings must not be mixed. */
 function askForOne(option: 'userSid' | 'tenantId', seen: ReadonlySet<string>, problems: PolicyProblem[]): void {
   if (seen.size < 2) return;
   const some = [...seen].sort().slice(0, 5).join(', ');

@@ -12,35 +12,37 @@ import {
 } from './windows-settings.ts';
 import { didYouMean, show } from './wording.ts';
 
-/** What an object or a JSON file can set. */
+/** The settings in an object or a JSON file. */
 export interface LayerSettings extends PolicySettings {
   /** Settings by their Windows names, as in {@link WindowsSettings}. */
   readonly windows?: Partial<WindowsSettings> | undefined;
 }
 
-/** Where settings come from. */
+/** Options of {@link layerOf} and {@link parseLayer}. */
 export interface LayerOptions {
-  /** Default `object` or `file`. Another one gives the settings the rank of that source. */
+  /** Default `object` or `file`. Another source gives the settings its rank. */
   readonly source?: PolicySource | undefined;
   /** Default `machine`. */
   readonly scope?: PolicyScope | undefined;
-  /** Where that is, for people. Default `settings of the caller`. */
+  /** Where the settings are, for people. Default `settings of the caller`. */
   readonly origin?: string | undefined;
 }
 
-/** A layer from settings in an object. @throws PolicyError that names every wrong setting at once. */
+/** Makes a layer from an object. @throws PolicyError that names every wrong setting at once. */
 export function layerOf(settings: LayerSettings, options: LayerOptions = {}): PolicyLayer {
   const { source = 'object', scope = 'machine', origin = 'settings of the caller' } = options;
   return readLayer(settings, { source, scope, origin });
 }
 
-/** A layer from the text of a JSON file: one object like {@link LayerSettings}. @throws PolicyError as {@link layerOf}. */
+/** Makes a layer from a JSON text: one object like {@link LayerSettings}. @throws PolicyError like {@link layerOf}. */
 export function parseLayer(json: string, options: LayerOptions = {}): PolicyLayer {
   const { source = 'file', scope = 'machine', origin = 'settings file' } = options;
   return readLayer(parseSettings(json), { source, scope, origin });
 }
 
-/** A layer from a value like {@link LayerSettings}. @throws PolicyError that names every wrong setting at once. */
+/**
+ * Makes a layer from a value like {@link LayerSettings}. @throws PolicyError that names every wrong setting at once.
+ */
 export function readLayer(given: unknown, from: Omit<PolicyLayer, 'values'>): PolicyLayer {
   const problems: PolicyProblem[] = [];
   const { pin, ...own } = readSettings(given, problems, ['windows']);
@@ -53,7 +55,7 @@ export function readLayer(given: unknown, from: Omit<PolicyLayer, 'values'>): Po
         ? own.hardware && 'hardware'
         : undefined;
     if (other === undefined || !Object.hasOwn(byWindows, name)) continue;
-    problems.push({ setting: `windows.${name}`, problem: `is set in ${other} too`, expected: 'one of the two' });
+    problems.push({ setting: `windows.${name}`, problem: `is also set in ${other}`, expected: 'one of the two' });
   }
   if (problems.length > 0) throw new PolicyError(problems);
   return { ...from, values: { ...own, ...byWindows, ...byPin } };
@@ -80,7 +82,7 @@ function readWindows(
     }
     const place = WINDOWS_SETTINGS[name][source === 'csp' ? 'csp' : 'gpo'];
     if ((source === 'gpo' || source === 'csp') && (place === undefined || !countsFor(scope, place))) {
-      const problem = place === undefined ? `cannot be set by ${source}` : 'is a setting of the machine only';
+      const problem = place === undefined ? `cannot be set by ${source}` : 'applies only to the machine';
       problems.push({ setting, problem, expected: 'another source or scope' });
     }
     const read = settingValue(name, raw);

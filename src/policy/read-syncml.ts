@@ -6,18 +6,18 @@ import { WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts
 import { show } from './wording.ts';
 import { parseXml, type XmlElement, XmlError } from './xml.ts';
 
-/** Whose settings to read from a SyncML message. */
+/** Options of {@link readSyncMl}. */
 export interface ReadSyncMlOptions {
-  /** The tenant, a GUID. Needed where the message has settings of several tenants. */
+  /** The tenant, a GUID. Required if the message has settings of several tenants. */
   readonly tenantId?: string | undefined;
-  /** Where the text is, for people. Default `SyncML`. */
+  /** The place of the text, for people. Default `SyncML`. */
   readonly origin?: string | undefined;
 }
 
 const CONTAINERS = ['SyncML', 'SyncBody', 'Atomic', 'Sequence'];
 const PASSED_OVER = ['SyncHdr', 'CmdID', 'Final', 'Meta', 'Status', 'Results', 'Get', 'Exec', 'Alert'];
 
-/** One item of a command: the node that it is for, and its value. */
+/** One item of a command: its node and its value. */
 interface Item {
   readonly uri: string;
   readonly format: string;
@@ -26,9 +26,9 @@ interface Item {
 }
 
 /**
- * Reads the settings of Windows Hello for Business from a SyncML message, or from a fragment that holds its commands:
- * `Add`, `Replace` and `Delete`, also inside `Atomic` and `Sequence`, for nodes of the PassportForWork CSP (user and
- * device) and of DeviceLock in the Policy CSP. Commands for other nodes are passed over.
+ * Reads the settings of Windows Hello for Business from a SyncML message, or from a fragment with its commands: `Add`,
+ * `Replace` and `Delete`, also inside `Atomic` and `Sequence`, for nodes of the PassportForWork CSP (user and device)
+ * and of DeviceLock in the Policy CSP. Skips commands for other nodes.
  *
  * @throws PolicyError that names every wrong element and value at once, and tenants to choose from.
  */
@@ -56,7 +56,7 @@ export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): Policy
     if (tenant !== undefined) tenants.add(tenant);
     const id = `${scope}/${node}`;
     if (isDeleted) {
-      // A node that is deleted takes those below it along; that of a tenant has its policies there.
+      // Deleting a node also deletes those below it; a tenant's policies are below it.
       const gone = `${id === `${scope}/` ? `${id}policies` : id}/`;
       for (const other of found.keys()) if (`${other}/`.startsWith(gone)) found.delete(other);
       continue;
@@ -65,10 +65,10 @@ export function readSyncMl(xml: string, options: ReadSyncMlOptions = {}): Policy
     const place = name && WINDOWS_SETTINGS[name].csp;
     if (name === undefined || place === undefined) {
       if (data === undefined || ignored.length >= MAX_NOTES) continue;
-      ignored.push({ setting: uri, problem: `is no known node${settingHint(node)}`, expected: 'a known node' });
+      ignored.push({ setting: uri, problem: `is not a known node${settingHint(node)}`, expected: 'a known node' });
     } else if (!countsFor(scope, place)) {
       if (ignored.length >= MAX_NOTES) continue;
-      ignored.push({ setting: uri, problem: 'counts for the machine only', expected: './Device/Vendor/MSFT/…' });
+      ignored.push({ setting: uri, problem: 'applies only to the machine', expected: './Device/Vendor/MSFT/…' });
     } else if (format !== '' && format !== place.format) {
       problems.push({ setting: uri, problem: `has the format ${show(format)}`, expected: `'${place.format}'` });
     } else {
@@ -103,14 +103,14 @@ function itemsOf(elements: readonly XmlElement[], problems: PolicyProblem[]): It
     if (!['Add', 'Replace', 'Delete'].includes(element.name)) {
       problems.push({
         setting: element.name,
-        problem: 'is no SyncML command',
+        problem: 'is not a SyncML command',
         expected: "'Add' | 'Replace' | 'Delete'",
       });
       return [];
     }
     const items = element.children.filter(({ name }) => name === 'Item');
     if (items.length === 0) {
-      problems.push({ setting: element.name, problem: 'has no Item', expected: 'one Item at least' });
+      problems.push({ setting: element.name, problem: 'has no Item', expected: 'at least one Item' });
     }
     return items.flatMap((item) => {
       const uri = textAt(item, 'Target', 'LocURI');
@@ -124,7 +124,7 @@ function itemsOf(elements: readonly XmlElement[], problems: PolicyProblem[]): It
   });
 }
 
-/** The text, without blanks around it, of the element that these names lead to. */
+/** The trimmed text of the element that these names lead to. */
 function textAt(element: XmlElement, ...path: readonly string[]): string | undefined {
   const [name, ...rest] = path;
   if (name === undefined) return element.text.trim();

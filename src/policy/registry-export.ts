@@ -5,22 +5,22 @@ import { checkSize, LIMIT } from '../limits.ts';
 export interface RegistryEntry {
   /** The whole key, as written. */
   readonly key: string;
-  /** The name of the value; the empty string for the default one. */
+  /** The name of the value; empty for the default value. */
   readonly name: string;
   /** A dword as number, a string as text, `undefined` for other types. */
   readonly data: number | string | undefined;
 }
 
-/** The first line of an export, and of each one behind it in a file that was joined. */
+/** The first line of an export, and of each further one in a joined file. */
 const HEAD = /^\uFEFF?(?:Windows Registry Editor Version 5\.00|REGEDIT4)[ \t]*\r?$/;
-/** More than an export of a policy has; whole hives are larger. */
+/** More problems than an export of a policy has; whole hives have more. */
 const MAX_PROBLEMS = 20;
 
 /**
- * Reads the text that `regedit` or `reg export` writes (`REGEDIT4` or version 5.00), and returns what stands below the
- * keys that are wanted, as an import would leave it. Several exports may stand one behind the other. Lines that are none, or
- * that delete a key that is wanted (an export has no such), are added to `problems`. A value's text may go over several
- * lines, so that nothing in it is taken for a key. Takes time in proportion to the text, whatever it is.
+ * Reads the text that `regedit` or `reg export` writes (`REGEDIT4` or version 5.00), and returns the values below the
+ * wanted keys as an import would leave them. The text may consist of several exports. Adds invalid lines, and lines
+ * that delete a wanted key (an export has none), to `problems`. The text of a value may span several lines, so that
+ * nothing in it is mistaken for a key. The time is proportional to the length of the text.
  */
 export function parseRegistryExport(
   text: string,
@@ -28,13 +28,11 @@ export function parseRegistryExport(
   problems: PolicyProblem[],
 ): RegistryEntry[] {
   checkSize(text, LIMIT.export, (problem) => {
-    return new PolicyError([
-      { setting: 'registry export', problem, expected: 'an export only of the keys of policies' },
-    ]);
+    return new PolicyError([{ setting: 'registry export', problem, expected: 'an export of the policy keys only' }]);
   });
   if (!HEAD.test(text.slice(0, lineEnd(text, 0)))) {
     const expected = "'Windows Registry Editor Version 5.00' or 'REGEDIT4' in the first line";
-    problems.push({ setting: 'line 1', problem: 'the text is no registry export', expected });
+    problems.push({ setting: 'line 1', problem: 'the text is not a registry export', expected });
     return [];
   }
   const entries = new Map<string, RegistryEntry>();
@@ -62,10 +60,10 @@ export function parseRegistryExport(
       continue;
     }
     const value = readValue(text, at);
-    if (value === undefined) refuse(at, 'is none of a registry export');
+    if (value === undefined) refuse(at, 'does not belong in a registry export');
     else if (key === undefined) refuse(at, 'is a value before the first key');
     else if (isWanted) {
-      // As when the file is imported: of several values of one name the last one counts.
+      // As in an import, the last of several values with one name counts.
       const { name, data, isDeleted } = value;
       const id = `${key}\\${name}`.toLowerCase();
       entries.delete(id);
@@ -78,11 +76,11 @@ export function parseRegistryExport(
 
 interface ReadValue extends Omit<RegistryEntry, 'key'> {
   readonly isDeleted: boolean;
-  /** Where the line after it begins. */
+  /** Where the next line begins. */
   readonly next: number;
 }
 
-/** The value that begins at this place; undefined where there is none. */
+/** Reads the value at this place; undefined if there is none. */
 function readValue(text: string, from: number): ReadValue | undefined {
   let at = skipBlanks(text, from);
   const nameEnd = text[at] === '@' ? at + 1 : endOfQuoted(text, at);
@@ -102,7 +100,7 @@ function readValue(text: string, from: number): ReadValue | undefined {
   const dword = /^dword:([0-9a-f]{1,8})[ \t]*(?:;.*)?$/i.exec(rest);
   if (dword !== null) return read(Number.parseInt(dword[1] ?? '', 16));
   if (!/^hex(?:\([0-9a-f]{1,8}\))?:/i.test(rest)) return undefined;
-  // Bytes go on in the next line where this one ends with a backslash.
+  // Bytes continue in the next line if this one ends with a backslash.
   for (let line = rest.slice(rest.indexOf(':') + 1); /^[0-9a-f, \t]*\\?$/i.test(line); ) {
     if (!line.endsWith('\\') || end >= text.length) return read(undefined);
     const start = end + 1;
@@ -124,7 +122,7 @@ function lineEnd(text: string, at: number): number {
   return end < 0 ? text.length : end;
 }
 
-/** The place after the quote that closes the one at this place; undefined where there is none. */
+/** The place after the closing quote of the string at this place; undefined if it is not closed. */
 function endOfQuoted(text: string, from: number): number | undefined {
   if (text[from] !== '"') return undefined;
   for (let at = from + 1; at < text.length; at++) {

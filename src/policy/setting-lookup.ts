@@ -1,7 +1,7 @@
 import { WINDOWS_SETTING_NAMES, WINDOWS_SETTINGS, type WindowsSettingName } from './windows-settings.ts';
 import { didYouMean } from './wording.ts';
 
-/** The settings by the path of their registry value of Group Policy, below the hive and in lower case. */
+/** The settings by the path of their Group Policy registry value, below the hive and in lower case. */
 const BY_VALUE: ReadonlyMap<string, WindowsSettingName> = new Map(
   WINDOWS_SETTING_NAMES.flatMap((name) => {
     const { gpo } = WINDOWS_SETTINGS[name];
@@ -17,20 +17,20 @@ const BY_NODE: ReadonlyMap<string, WindowsSettingName> = new Map(
   }),
 );
 
-/** The keys of Group Policy that hold settings, in lower case. */
+/** The keys of Group Policy with settings, in lower case. */
 const KEYS: ReadonlySet<string> = new Set([...BY_VALUE.keys()].map((path) => path.slice(0, path.lastIndexOf('\\'))));
 
-/** The nodes below the root that are no tenants, in lower case. */
+/** The nodes below the root that are not tenants, in lower case. */
 const NODES: ReadonlySet<string> = new Set(
   [...BY_NODE.keys()].map((node) => node.slice(0, node.indexOf('/'))).filter((first) => first !== 'policies'),
 );
 
-/** Whether Group Policy has a setting in this key, given below the hive and in lower case. */
+/** Tells whether Group Policy has a setting in this key, given below the hive and in lower case. */
 export function isGpoKey(key: string): boolean {
   return KEYS.has(key);
 }
 
-/** The setting of a registry value of Group Policy, given below the hive and in lower case. */
+/** The setting of a Group Policy registry value, given below the hive and in lower case. */
 export function settingOfValue(path: string): WindowsSettingName | undefined {
   return BY_VALUE.get(path);
 }
@@ -40,7 +40,7 @@ export function settingOfNode(path: string): WindowsSettingName | undefined {
   return BY_NODE.get(path);
 }
 
-/** Splits the path below `PassportForWork`, in lower case, into the tenant, where there is one, and the node. */
+/** Splits the path below `PassportForWork`, in lower case, into the tenant, if any, and the node. */
 export function splitNode(path: string): { readonly tenant?: string; readonly node: string } {
   const [first = '', ...rest] = path.split('/');
   if (NODES.has(first)) return { node: path };
@@ -58,12 +58,12 @@ export function valueHint(key: string, name: string): string {
     const { gpo } = WINDOWS_SETTINGS[setting];
     return gpo?.key.toLowerCase() === key ? [{ value: gpo.value, node: setting.slice(setting.indexOf('/') + 1) }] : [];
   });
-  // The CSP has other names for some.
+  // The CSP uses other names for some.
   const same = values.find(({ node }) => node.toLowerCase() === name.toLowerCase());
   return didYouMean(same?.value ?? name, same === undefined ? values.map(({ value }) => value) : [same.value]);
 }
 
-/** `, did you mean 'x'?` for the last part of a path that is no setting. */
+/** `, did you mean 'x'?` for the last part of a path that is not a setting. */
 export function settingHint(path: string): string {
   const last = path.slice(Math.max(path.lastIndexOf('\\'), path.lastIndexOf('/')) + 1);
   const names = WINDOWS_SETTING_NAMES.map((name) => name.slice(name.indexOf('/') + 1));

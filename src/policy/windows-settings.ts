@@ -1,12 +1,16 @@
-/** Which Microsoft texts the defaults follow: those of 2016 (Windows 10 1607), or the policy pages since 2024. */
+/**
+ * The Microsoft documents that the defaults follow: those of 2016 (Windows 10 1607), or the policy pages since 2024.
+ */
 export type PolicyDocuments = '2016' | 'current';
 
-/** How a PIN may use a set of characters, as the registry and the CSP write it: 0 allowed, 1 required, 2 not allowed. */
+/**
+ * How a PIN may use a set of characters, as the registry and the CSP write it: 0 allowed, 1 required, 2 not allowed.
+ */
 export type CharacterUse = 0 | 1 | 2;
 
 /**
- * Every setting of Windows Hello for Business, under the name of its CSP node (without `Policies/`), or of its registry
- * value where it has no node.
+ * Every setting of Windows Hello for Business, named after its CSP node (without `Policies/`), or after its registry
+ * value if it has no node.
  */
 export interface WindowsSettings {
   readonly UsePassportForWork: boolean;
@@ -43,23 +47,23 @@ export interface WindowsSettings {
 /** The name of a setting of {@link WindowsSettings}. */
 export type WindowsSettingName = keyof WindowsSettings;
 
-/** Where a setting stands in a place that has a scope for the machine, and perhaps one for each user. */
+/** Where a setting is found in a place with a scope for the machine, and perhaps one for each user. */
 export interface SettingPlace {
-  /** `machine`: for the machine only. `both`: for users too. */
+  /** `machine`: for the machine only. `both`: also for users. */
   readonly scope: 'machine' | 'both';
 }
 
-/** What is known of one setting. */
+/** The facts about one setting. */
 export interface WindowsSetting {
   /** `boolean`: dword 0 or 1, CSP `true` or `false`. `use`: {@link CharacterUse}. */
   readonly kind: 'boolean' | 'integer' | 'use' | 'text';
   /** The smallest and largest integer. */
   readonly range?: readonly [number, number];
-  /** The node of the PassportForWork CSP; absent where there is none. `tenant`: below `{TenantId}/Policies`. */
+  /** The node of the PassportForWork CSP; absent if there is none. `tenant`: below `{TenantId}/Policies`. */
   readonly csp?: SettingPlace & { readonly tenant: boolean; readonly format: 'bool' | 'int' | 'chr' };
-  /** The registry value that Group Policy writes; absent where there is none. */
+  /** The registry value that Group Policy writes; absent if there is none. */
   readonly gpo?: SettingPlace & { readonly key: string; readonly value: string };
-  /** What holds where nothing is configured. */
+  /** The values if nothing is configured. */
   readonly defaults: Readonly<Record<PolicyDocuments, boolean | number | string>>;
   readonly meaning: string;
 }
@@ -105,7 +109,7 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     csp: node('both'),
     gpo: gpo('Enabled', 'both'),
     defaults: same(true),
-    meaning: 'whether users get a key at all',
+    meaning: 'whether users get a key',
   },
   DisablePostLogonProvisioning: {
     kind: 'boolean',
@@ -119,14 +123,14 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     csp: node('both'),
     gpo: gpo('RequireSecurityDevice'),
     defaults: same(false),
-    meaning: 'true: in a TPM or nowhere; false: in a TPM, in software where there is no usable one',
+    meaning: 'true: only in a TPM; false: in a TPM, or in software if no TPM is usable',
   },
   'ExcludeSecurityDevices/TPM12': {
     kind: 'boolean',
     csp: node(),
     gpo: gpo('ExcludeSecurityDevices\\TPM12'),
     defaults: same(false),
-    meaning: 'a TPM 1.2 counts as none',
+    meaning: 'a TPM 1.2 does not count as a TPM',
   },
   EnablePinRecovery: {
     kind: 'boolean',
@@ -147,14 +151,14 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     csp: node(),
     gpo: gpo('UseCloudTrustForOnPremAuth'),
     defaults: same(false),
-    meaning: 'cloud Kerberos trust instead of key trust; certificate trust goes before it',
+    meaning: 'cloud Kerberos trust instead of key trust; certificate trust takes precedence',
   },
   UseHelloCertificatesAsSmartCardCertificates: {
     kind: 'boolean',
     csp: node(),
     gpo: gpo('UseHelloCertificatesAsSmartCardCertificates'),
     defaults: same(false),
-    meaning: 'the certificate is shown as that of a smart card',
+    meaning: 'the certificate appears as one of a smart card',
   },
   EnableWindowsHelloProvisioningForSecurityKeys: {
     kind: 'boolean',
@@ -178,13 +182,13 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     'MinimumPINLength',
     { kind: 'integer', range: [4, 127] },
     { '2016': 4, current: 6 },
-    'fewest characters of the PIN; below the maximum, else the defaults of both hold',
+    'minimum length of the PIN; below the maximum, else both defaults apply',
   ),
   'PINComplexity/MaximumPINLength': pin(
     'MaximumPINLength',
     { kind: 'integer', range: [4, 127] },
     same(127),
-    'most characters of the PIN; above the minimum, else the defaults of both hold',
+    'maximum length of the PIN; above the minimum, else both defaults apply',
   ),
   'PINComplexity/UppercaseLetters': use('UppercaseLetters', 'uppercase letters', 2),
   'PINComplexity/LowercaseLetters': use('LowercaseLetters', 'lowercase letters', 2),
@@ -194,7 +198,7 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     'History',
     { kind: 'integer', range: [0, 50] },
     same(0),
-    'number of PINs, the current one included, that a new PIN must differ from',
+    'number of PINs, including the current one, that a new PIN must differ from',
   ),
   'PINComplexity/Expiration': pin(
     'Expiration',
@@ -207,14 +211,14 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     csp: outside('bool'),
     gpo: gpo('SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\WinBio\\Credential Provider\\Domain Accounts'),
     defaults: same(true),
-    meaning: 'face and finger may stand in for the PIN',
+    meaning: 'face or fingerprint may replace the PIN',
   },
   'Biometrics/FacialFeaturesUseEnhancedAntiSpoofing': {
     kind: 'boolean',
     csp: outside('bool'),
     gpo: gpo('SOFTWARE\\Policies\\Microsoft\\Biometrics\\FacialFeatures\\EnhancedAntiSpoofing'),
     defaults: same(false),
-    meaning: 'only cameras that tell a face from a picture',
+    meaning: 'only cameras that can tell a face from a picture',
   },
   'SecurityKey/UseSecurityKeyForSignin': {
     kind: 'boolean',
@@ -242,27 +246,27 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     csp: outside('chr'),
     gpo: gpo('DeviceUnlock\\GroupA'),
     defaults: same(''),
-    meaning: 'credential providers for the first factor to unlock, GUIDs with commas',
+    meaning: 'credential providers for the first factor to unlock, GUIDs separated by commas',
   },
   'DeviceUnlock/GroupB': {
     kind: 'text',
     csp: outside('chr'),
     gpo: gpo('DeviceUnlock\\GroupB'),
     defaults: same(''),
-    meaning: 'credential providers for the second factor to unlock, GUIDs with commas',
+    meaning: 'credential providers for the second factor to unlock, GUIDs separated by commas',
   },
   'DeviceUnlock/Plugins': {
     kind: 'text',
     csp: outside('chr'),
     gpo: gpo('DeviceUnlock\\Plugins'),
     defaults: same(''),
-    meaning: 'signals that show that the user is there',
+    meaning: 'signals that show that the user is present',
   },
   DisableSmartCardNode: {
     kind: 'boolean',
     gpo: gpo('DisableSmartCardNode'),
     defaults: same(false),
-    meaning: 'no smart card is emulated',
+    meaning: 'smart cards are not emulated',
   },
   AllowAllUserAccessToSmartCardNode: {
     kind: 'boolean',
@@ -277,7 +281,7 @@ export const WINDOWS_SETTING_NAMES: readonly WindowsSettingName[] = Object.freez
   Object.keys(WINDOWS_SETTINGS).filter(isWindowsSettingName),
 );
 
-/** Tells whether `name` is that of a setting, written exactly so. */
+/** Tells whether `name` is exactly the name of a setting. */
 export function isWindowsSettingName(name: string): name is WindowsSettingName {
   return Object.hasOwn(WINDOWS_SETTINGS, name);
 }

@@ -1,12 +1,12 @@
 import { nearest } from './nearest.ts';
 
-/** `, did you mean 'x'?` where one of `names` is near to what was typed, else nothing. */
+/** `, did you mean 'x'?` if one of `names` is near to what was typed, else nothing. */
 export function didYouMean(typed: string, names: readonly string[]): string {
   const meant = nearest(typed, names);
   return meant === undefined ? '' : `, did you mean '${meant}'?`;
 }
 
-/** The names in quotes with a bar between them. */
+/** The names in quotes, separated by bars. */
 export function anyOf(names: readonly string[]): string {
   return names.map((name) => `'${name}'`).join(' | ');
 }

@@ -1,14 +1,14 @@
 import { checkSize, LIMIT } from '../limits.ts';
 
-/** An element of an XML text. Attributes are checked and dropped, names are without their prefix. */
+/** An element of an XML text. Attributes are checked and dropped; names are without their prefix. */
 export interface XmlElement {
   readonly name: string;
-  /** The text right in it, with entities and CDATA resolved. */
+  /** The text directly in it, with entities and CDATA resolved. */
   readonly text: string;
   readonly children: readonly XmlElement[];
 }
 
-/** Thrown for a text that is not XML, or uses what is refused here. */
+/** Thrown for a text that is not XML, or uses a refused feature. */
 export class XmlError extends Error {
   /** The line, counted from 1. */
   readonly line: number;
@@ -36,9 +36,9 @@ const DECLARATION = new RegExp(
     `(?:${S}{1,99}standalone${quoted('(?:yes|no)')})?${S}{0,99}\\?>`,
   'y',
 );
-/** What is not a Char of XML 1.0, 2.2. */
+/** Anything but a Char of XML 1.0, 2.2. */
 const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
-/** Its name or number, with zeros before it or not. XML 1.0, 4.1. */
+/** An entity's name or number, with or without leading zeros. XML 1.0, 4.1. */
 const REFERENCE = /&(?:#x([0-9a-fA-F]{1,64})|#([0-9]{1,64})|([a-z]{1,64}));/y;
 const ENTITIES: ReadonlyMap<string, string> = new Map(
   Object.entries({ lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }),
@@ -51,9 +51,9 @@ interface Open {
 }
 
 /**
- * Reads the elements of an XML text, of which there may be several side by side. Takes what configuration messages are
- * made of: elements, attributes, text, CDATA, comments, the five entities and numbered characters. Document types and
- * processing instructions are refused, so that nothing is fetched and nothing grows.
+ * Reads the elements of an XML text, which may have several roots. Supports the parts that configuration messages use:
+ * elements, attributes, text, CDATA, comments, the five entities and numbered characters. Refuses document types and
+ * processing instructions, so that nothing is fetched and nothing grows.
  *
  * @throws XmlError for anything else, for more than 4 Mi characters, or elements nested more than 32 deep.
  */
@@ -118,7 +118,7 @@ export function parseXml(text: string): readonly XmlElement[] {
     const names = new Set<string>();
     for (let found = take(ATTRIBUTE); found !== null; found = take(ATTRIBUTE)) {
       const [, name = '', inDouble, inSingle] = found;
-      if (names.has(name)) refuse(`the attribute '${name}' is there twice`);
+      if (names.has(name)) refuse(`the attribute '${name}' appears twice`);
       names.add(name);
       resolve(inDouble ?? inSingle ?? '', refuse);
     }

@@ -6,17 +6,17 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { KeyprovError, withCleanup } from '../errors.ts';
 
-/** A temporary file this old, in milliseconds, was left behind by a process that died. */
+/** A temporary file at least this old, in milliseconds, was left behind by a process that died. */
 const LEFTOVER_AGE = 60_000;
 
-/** How long a file that somebody reads can keep Windows from putting another one in its place, in milliseconds. */
+/** How long to retry on Windows if a file in use cannot be replaced, in milliseconds. */
 const REPLACE_MS = 2_000;
-/** What Windows says then. */
+/** Windows' error codes for that. */
 const IN_USE: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'EBUSY']);
 
 /**
- * Writes `data` to a file (mode 0600) that appears whole or not at all. False where there is one of that name already.
- * With `durable` it survives a loss of power once the promise resolves.
+ * Writes `data` to a file (mode 0600) that appears whole or not at all. Returns false if a file of that name exists.
+ * With `durable` it survives a power loss once the promise resolves.
  * @throws KeyprovError `store-io`
  */
 export async function createFile(
@@ -37,8 +37,8 @@ export async function createFile(
 }
 
 /**
- * Writes a file in place of an old one: at every moment there is the whole old or the whole new one. Durable.
- * `data` can be made from the {@link fileIdentity} that the new file has.
+ * Replaces a file: at every moment either the whole old or the whole new file is there. Durable.
+ * `data` can be computed from the {@link fileIdentity} of the new file.
  */
 export async function replaceFile(
   directory: string,
@@ -48,7 +48,7 @@ export async function replaceFile(
   await storeIo(directory, () => writeWhole(directory, name, data));
 }
 
-/** What {@link replaceFile} does. @throws the error of Node */
+/** Does the work of {@link replaceFile}. @throws the error of Node */
 export async function writeWhole(
   directory: string,
   name: string,
@@ -63,8 +63,8 @@ export async function writeWhole(
 }
 
 /**
- * Gives the file at `temporary` the name `path`, in place of the one that has it. Windows refuses that for as long as
- * another process has the old file open, to read it or to look for viruses: then it is tried again for two seconds.
+ * Renames the file at `temporary` to `path`, replacing the old file. Windows refuses that while another process has the
+ * old file open, such as a virus scanner: then tries again for two seconds.
  * @throws the error of Node
  */
 export async function replaceBy(temporary: string, path: string): Promise<void> {
@@ -81,7 +81,7 @@ function mayPass(error: unknown, end: number): boolean {
   return process.platform === 'win32' && IN_USE.has(errorCode(error)) && performance.now() < end;
 }
 
-/** What {@link writeWhole} does, without giving way: for a process that exits. @throws the error of Node */
+/** Does the work of {@link writeWhole} synchronously, for a process that is exiting. @throws the error of Node */
 export function writeWholeSync(directory: string, name: string, data: Uint8Array): void {
   const temporary = join(directory, temporaryName());
   try {
@@ -94,7 +94,7 @@ export function writeWholeSync(directory: string, name: string, data: Uint8Array
     try {
       unlinkSync(temporary);
     } catch {
-      // The first error counts; what is left is removed some day.
+      // The first error counts; a later sweep removes the temporary file.
     }
     throw error;
   }
@@ -121,7 +121,7 @@ function withFile(path: string, flags: string, work: (fd: number) => void): void
   }
 }
 
-/** The name of a temporary file: one that nobody else gives. */
+/** Returns a name for a temporary file that no other process uses. */
 export function temporaryName(): string {
   return `.keyprov-${randomUUID()}.tmp`;
 }
@@ -129,14 +129,14 @@ export function temporaryName(): string {
 const TEMPORARY = /^\.keyprov-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
 /**
- * Which file it is, whatever its name: the number of its inode and, since ext4 gives a freed number to the very next
- * file, on Linux the time of birth too, which nothing can set. A copy has another identity, a renamed file the same.
+ * Identifies a file whatever its name: by its inode number and, on Linux, also by its time of birth, which nothing can
+ * set (ext4 gives a freed inode number to the very next file). A renamed file keeps its identity; a copy has another.
  */
 export function fileIdentity({ ino, birthtimeNs }: BigIntStats): string {
   return process.platform === 'linux' ? `${ino}-${birthtimeNs}` : `${ino}`;
 }
 
-/** Removes a file, durably. False where there is none. @throws KeyprovError `store-io` */
+/** Removes a file, durably. Returns false if there is none. @throws KeyprovError `store-io` */
 export async function removeFile(directory: string, name: string): Promise<boolean> {
   return await storeIo(directory, async () => {
     const removed = await unlink(join(directory, name)).then(() => true, ignoring('ENOENT', false));
@@ -146,14 +146,14 @@ export async function removeFile(directory: string, name: string): Promise<boole
 }
 
 /**
- * Removes the temporary files that died processes of this user left in `directory`: files with names of keyprov that are
- * older than a minute, and nothing else. @throws KeyprovError `store-io`
+ * Removes the temporary files that dead processes of this user left in `directory`: only files with keyprov's names
+ * that are older than a minute. @throws KeyprovError `store-io`
  */
 export async function removeLeftovers(directory: string): Promise<void> {
   await storeIo(directory, () => sweepLeftovers(directory, LEFTOVER_AGE));
 }
 
-/** What {@link removeLeftovers} does, for files older than `age` milliseconds. @throws the error of Node */
+/** Does the work of {@link removeLeftovers} for files older than `age` milliseconds. @throws the error of Node */
 export async function sweepLeftovers(directory: string, age: number): Promise<void> {
   for (const name of await readdir(directory)) {
     if (!TEMPORARY.test(name)) continue;
@@ -164,7 +164,7 @@ export async function sweepLeftovers(directory: string, age: number): Promise<vo
   }
 }
 
-/** Runs `work`; an error of the file system becomes KeyprovError `store-io` that names `path`. */
+/** Runs `work`, and turns a file system error into KeyprovError `store-io` that names `path`. */
 export async function storeIo<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -173,12 +173,12 @@ export async function storeIo<T>(path: string, work: () => Promise<T>): Promise<
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KeyprovError('store-io', `the key store at ${path} cannot be read or written: ${reason}`, {
       cause,
-      remedy: 'see to it that the directory and its files belong to this user and that there is room on the disk',
+      remedy: 'check that the directory and its files belong to this user and that the disk has room',
     });
   }
 }
 
-/** For `catch`: an error of Node with that code yields `instead`, any other stays an error. */
+/** For `catch`: returns `instead` for a Node error with that code; rethrows any other error. */
 export function ignoring<T>(code: string, instead: T): (error: unknown) => T {
   return (error) => {
     if (errorCode(error) === code) return instead;
@@ -186,13 +186,13 @@ export function ignoring<T>(code: string, instead: T): (error: unknown) => T {
   };
 }
 
-/** The code of an error of Node, such as `ENOENT`. */
+/** The code of a Node error, such as `ENOENT`. */
 export function errorCode(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
 /**
- * Writes a file (mode 0600) under a temporary name, for the caller to give it another one or to remove it.
+ * Writes a file (mode 0600) under a temporary name; the caller renames or removes it.
  * @returns its path. @throws the error of Node, and then there is no file.
  */
 export async function writeTemporary(
@@ -211,7 +211,7 @@ export async function writeTemporary(
       () => file.close(),
     );
   } catch (error) {
-    await removeIfThere(path).catch(() => undefined); // the first error counts; what is left is removed some day
+    await removeIfThere(path).catch(() => undefined); // the first error counts; a later sweep removes the file
     throw error;
   }
   return path;
@@ -222,7 +222,7 @@ export async function removeIfThere(path: string): Promise<void> {
   await unlink(path).catch(ignoring('ENOENT', undefined));
 }
 
-/** A new name in a directory is on the disk only when the directory is. Windows has no such call and needs none. */
+/** Syncs a directory: a new name is durable only after that. Windows lacks this call and does not need it. */
 export async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(directory);

@@ -10,26 +10,26 @@ import type { Holder } from './lock-holder.ts';
 
 /** Options of {@link withStoreLock} and {@link holdLock}. */
 export interface StoreLockOptions extends SignalOptions {
-  /** Milliseconds to wait while the lock does not change hands; default 10,000. 0 asks once. */
+  /** Milliseconds to wait for one holder; default 10,000. 0 asks once. */
   readonly timeout?: number | undefined;
 }
 
-/** A lock that is held until it is released, or the process ends. */
+/** A lock that is held until it is released or the process ends. */
 export interface HeldLock {
-  /** Gives it back; with `remove` the file goes with it. Idempotent. @throws KeyprovError `store-io` */
+  /** Releases the lock; with `remove` also removes the file. Idempotent. @throws KeyprovError `store-io` */
   release(options?: { readonly remove?: boolean | undefined }): Promise<void>;
 }
 
-/** What systems and file systems say that have no flock(2). */
+/** Error codes of systems and file systems without flock(2). */
 const WITHOUT_LOCKS: ReadonlySet<unknown> = new Set(['ENOLCK', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS']);
 
 /**
- * Takes the lock of the file at `path`, and waits where another one has it, in this or another process. The time-out
- * starts again each time the lock changes hands: it limits one holder that does not end, and not the number of waiters.
+ * Takes the lock of the file at `path`, and waits while another holder, in this or another process, has it. The
+ * time-out restarts each time the lock changes hands: it limits one hanging holder, not the number of waiters.
  *
- * The lock is the kernel's (flock(2)), which gives it back when the process ends, also one of another container. Where
- * there is none, it is a lease, which others can take ten seconds after its holder died.
- * @throws KeyprovError `store-busy` when it is not free in time, `store-io`; the reason of `signal`.
+ * The lock is the kernel's (flock(2)). The kernel releases it when the process ends, even in another container. Without
+ * flock(2) the lock is a lease, which others can take ten seconds after its holder died.
+ * @throws KeyprovError `store-busy` if the lock is not free in time, `store-io`; the reason of `signal`.
  */
 export async function holdLock(path: string, options: StoreLockOptions = {}): Promise<HeldLock> {
   const taken = await takeInTurn(() => takeLock(path), options);
@@ -38,7 +38,7 @@ export async function holdLock(path: string, options: StoreLockOptions = {}): Pr
   throw new KeyprovError('store-busy', `${path} is locked by ${holder} (${taken.kind})`, { remedy: REMEDY });
 }
 
-/** Calls `take` until it gives a lock, or says for the whole time-out that the same one has it. The last it gave. */
+/** Calls `take` until it gives a lock, or names the same holder for the whole time-out. Returns its last result. */
 export async function takeInTurn<T extends HeldLock | FileLock | Holder>(
   take: () => Promise<T>,
   { signal, timeout = 10_000 }: StoreLockOptions,
@@ -59,7 +59,7 @@ export async function takeInTurn<T extends HeldLock | FileLock | Holder>(
   }
 }
 
-/** Takes the lock of the file at `path` at once, or says who has it. @throws KeyprovError `store-io` */
+/** Takes the lock of the file at `path` at once, or returns its holder. @throws KeyprovError `store-io` */
 export async function takeLock(path: string): Promise<HeldLock | (Holder & { readonly kind: string })> {
   return await storeIo(path, async () => {
     const tryLock = await kernelLock();
@@ -77,7 +77,7 @@ function held(path: string, taken: FileLock | Holder, kind: string): HeldLock | 
   return { release: (options) => storeIo(path, async () => taken.release(options)) };
 }
 
-/** Whether somebody holds the lock of that file, this process among others. It looks by taking it for a moment. */
+/** Tells whether anybody, this process included, holds the lock of that file. Takes the lock for a moment to see. */
 export async function isLocked(path: string): Promise<boolean> {
   const taken = await takeLock(path);
   if (!('release' in taken)) return true;
@@ -87,7 +87,7 @@ export async function isLocked(path: string): Promise<boolean> {
 
 /**
  * Runs `work` while nothing else, in this or another process, runs under the lock of the same directory.
- * @throws KeyprovError as {@link holdLock} does.
+ * @throws KeyprovError like {@link holdLock}.
  */
 export async function withStoreLock<T>(
   directory: string,
@@ -98,13 +98,13 @@ export async function withStoreLock<T>(
   return await withCleanup(work, () => lock.release());
 }
 
-const KERNEL = 'flock(2), which ends with its process';
-const LEASE = 'a lease, which ends ten seconds after its process';
-const REMEDY = 'try again; end that process if it does not go on';
+const KERNEL = 'flock(2), released when the process ends';
+const LEASE = 'a lease, which expires ten seconds after the process ends';
+const REMEDY = 'try again; if that process hangs, end it';
 
 let known: Promise<TryLock | undefined> | undefined;
 
-/** koffi is loaded for the first lock, so that it costs nothing to read keys. Undefined where there is no flock(2). */
+/** Loads koffi only for the first lock, so that reading keys costs nothing. Undefined without flock(2). */
 function kernelLock(): Promise<TryLock | undefined> {
   known ??= (async () => {
     if (process.platform === 'win32') return undefined;
@@ -114,15 +114,15 @@ function kernelLock(): Promise<TryLock | undefined> {
       return (fd: number) => libc.tryLock(fd);
     } catch (error) {
       const passing = passingFailure(error);
-      if (passing === undefined) return undefined; // koffi is not installed, or has no build for this system
+      if (passing === undefined) return undefined; // koffi is not installed or has no build for this system
       known = undefined;
-      throw passing; // others hold the lock of the kernel meanwhile, which no lease keeps out
+      throw passing; // a lease would not exclude others that hold the kernel's lock now
     }
   })();
   return known;
 }
 
-/** Rejected with the reason of `signal` when that aborts. */
+/** Waits; rejects with the reason of `signal` if that aborts. */
 async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   await delay(milliseconds, undefined, { signal }).catch((error: unknown) => {
     signal?.throwIfAborted();

@@ -15,18 +15,18 @@ import { openPrivateFile } from './private-files.ts';
 
 const { O_RDWR, O_CREAT, O_APPEND } = constants;
 
-/** Locks an open file against every other opening of it. False where another one has the lock. */
+/** Locks an open file against every other opening of it. Returns false if another one has the lock. */
 export type TryLock = (fd: number) => boolean;
 
 /** A lock that this process holds. */
 export interface FileLock {
-  /** Gives it back; with `remove` the file goes with it. Idempotent. */
+  /** Releases the lock; with `remove` also removes the file. Idempotent. */
   release(options?: { readonly remove?: boolean | undefined }): void;
 }
 
 /**
- * Takes the lock of a file at once, or says who has it. The kernel gives it back when the process ends, however it ends
- * and in whatever container it runs. The file says who holds it; it is made (mode 0600) where it is missing.
+ * Takes the lock of a file at once, or returns its holder. The kernel releases it when the process ends, however it
+ * ends and in whatever container it runs. The file names the holder; it is created (mode 0600) if missing.
  * @throws KeyprovError `not-private`; the error of Node, or of `tryLock`.
  */
 export function takeKernelLock(path: string, tryLock: TryLock): FileLock | Holder {
@@ -47,7 +47,7 @@ export function takeKernelLock(path: string, tryLock: TryLock): FileLock | Holde
       closeSync(fd);
       throw error;
     }
-    closeSync(fd); // the one that had the lock removed the file meanwhile
+    closeSync(fd); // the previous holder has removed the file meanwhile
   }
 }
 
@@ -67,7 +67,7 @@ function lockOf(path: string, fd: number): FileLock {
   };
 }
 
-/** Whether the path still leads to that open file. */
+/** Tells whether the path still leads to that open file. */
 function isAt(path: string, fd: number): boolean {
   const open = fstatSync(fd, { bigint: true });
   try {

@@ -8,18 +8,18 @@ import { openPrivateFile, readPrivateFile } from './private-files.ts';
 
 /** How often a lease is renewed, in milliseconds. */
 const BEAT = 2000;
-/** A lease that was not renewed for five beats has no holder any more. */
+/** Age in milliseconds, five beats, at which a lease has lost its holder. */
 const STALE = 5 * BEAT;
 const RELEASED = 'released';
 
 /**
- * Takes a lease at once, or says who has it: the lock for systems and file systems that have no lock of the kernel's.
- * The holder renews it every two seconds; ten seconds after the last time others may take it. So it takes that long to
- * follow one that died, and one that was stopped for so long has lost it without knowing.
+ * Takes a lease at once, or returns its holder: the lock for systems and file systems without flock(2). The holder
+ * renews it every two seconds; ten seconds after the last renewal others may take it. So the lease of a dead holder
+ * stays taken for that long, and a holder that was stopped for longer has lost it without knowing.
  *
- * The lease is the file `PATH.N` with the highest N. To take it is to make file N + 1 when file N was given back or is
- * stale; only one can make it. The highest file is never removed, so numbers never come back: who looked at an old
- * state fails to make its file, or finds a higher one right after and steps back.
+ * The lease is the file `PATH.N` with the highest N. Taking it means making file N + 1 once file N was released or is
+ * stale; only one process can make it. The highest file is never removed, so numbers never come back: a process that
+ * saw an old state fails to make its file, or finds a higher one right after and steps back.
  * @throws KeyprovError `not-private`; the error of Node.
  */
 export function takeLease(path: string): FileLock | Holder {
@@ -47,7 +47,7 @@ export function takeLease(path: string): FileLock | Holder {
 }
 
 function leaseOf(file: string, content: string): FileLock {
-  /** Never makes the file: where it is gone, a later one has the lease. */
+  /** Never creates the file: if it is gone, a later one has the lease. */
   const write = (text: string): void => {
     try {
       const fd = openPrivateFile(file, constants.O_RDWR);
@@ -64,22 +64,22 @@ function leaseOf(file: string, content: string): FileLock {
     try {
       write(content);
     } catch {
-      // The next beat may succeed, and the work under the lock meets the same file system by itself.
+      // The next beat may succeed, and the work under the lock notices a broken file system itself.
     }
   }, BEAT).unref();
   let held = true;
   return {
-    // The file stays, also with `remove`: its number must not come back.
+    // The file stays even with `remove`: its number must not come back.
     release() {
       if (!held) return;
       held = false;
       clearInterval(timer);
-      write(RELEASED.padEnd(content.length)); // the file is not cut: its length stays
+      write(RELEASED.padEnd(content.length)); // keeps the length of the file
     },
   };
 }
 
-/** By the clock of the file system, which may be on another machine. */
+/** Uses the clock of the file system, which may be on another machine. */
 function isStale(path: string, number: number): boolean {
   const probe = join(dirname(path), temporaryName());
   writeFileSync(probe, '', { flag: 'wx', mode: 0o600 });

@@ -3,9 +3,9 @@ import { constants } from 'node:os';
 import { errorCode } from './atomic-file.ts';
 
 /**
- * Why the system does not let a module or library be loaded that may well be installed: too many open files, too little
- * memory, no right to read it. Undefined where it is not installed, or is another one than expected.
- * @param path of the library, which is opened to find that out, since the loader of the system says it in words only.
+ * Returns why the system refuses to load a module or library that may well be installed: too many open files, too
+ * little memory, no right to read it. Undefined if it is not installed, or is not the expected one.
+ * @param path of the library. It is opened to find the reason, as the system's loader gives it in words only.
  */
 export function passingFailure(error: unknown, path?: string): Error | undefined {
   if (isPassing(error)) return error;

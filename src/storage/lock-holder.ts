@@ -1,14 +1,14 @@
 import { JsonMembers } from '../json.ts';
 
-/** Who has a lock, as its file says. */
+/** The holder of a lock, as its file says. */
 export interface Holder {
-  /** In its own PID namespace; absent where the file says nothing, as in the moment in which a lock changes hands. */
+  /** In its own PID namespace; absent if the file is empty, as in the moment when a lock changes hands. */
   readonly pid?: number | undefined;
-  /** Another one each time that somebody takes the lock. */
+  /** A new one each time the lock is taken. */
   readonly token: string;
 }
 
-/** Reads what the file of a lock says. A loss of power may have left a file without sense. */
+/** Reads the file of a lock. After a power loss it may hold garbage. */
 export function readHolder(text: string): Holder {
   try {
     const members = JsonMembers.parse('lock', text);

@@ -3,8 +3,8 @@ import { dirname } from 'node:path';
 import { errorCode } from './atomic-file.ts';
 
 /**
- * Makes a directory, and its parents, with mode 0700 if they are missing. Node's own `recursive` never returns if a file
- * system answers ENOENT although the parent is there, as /proc does (seen with Node.js 20.20).
+ * Makes a directory and its missing parents with mode 0700. Node's own `recursive` never returns if a file system
+ * answers ENOENT although the parent exists, as /proc does (seen with Node.js 20.20).
  * @throws the error of Node.
  */
 export function makeDirectory(path: string): void {

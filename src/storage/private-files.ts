@@ -15,22 +15,22 @@ import { errorCode, fileIdentity } from './atomic-file.ts';
 import { makeDirectory } from './make-directory.ts';
 import { absolutePath } from './user-paths.ts';
 
-/** Bits of a mode that let others write. */
+/** Mode bits that let others write. */
 const OTHERS_WRITE = 0o022;
-/** Bits of a mode that let others do anything. */
+/** Mode bits that give others any right. */
 const OTHERS = 0o077;
-/** With the sticky bit, who may write in a directory may still not remove or rename what belongs to others. */
+/** Sticky bit: users who may write in a directory still cannot remove or rename files of others. */
 const STICKY = 0o1000;
 /** How many links Linux follows. */
 const MAX_LINKS = 40;
-/** Longest file that is read, in bytes: a record has a few thousand. */
+/** Size limit of a file, in bytes; a record has a few thousand. */
 const MAX_SIZE = 1024 * 1024;
 
 /**
- * Makes a directory (mode 0700) for files that others must neither read nor change, if it is missing, and checks the
- * one that is there. Its absolute path. Windows has neither owners nor modes that Node.js shows; there nothing is checked.
- * @throws KeyprovError `not-private` if it belongs to another user than this one or root, or if others may write in it,
- * or if others can choose which directory it is; the error of Node.
+ * Makes a directory (mode 0700) for files that others must neither read nor change, or checks the existing one. Returns
+ * its absolute path. On Windows nothing is checked: Node.js shows neither owners nor modes there.
+ * @throws KeyprovError `not-private` if it belongs to a user other than this one or root, if others may write in it, or
+ * if others can choose which directory it is; the error of Node.
  */
 export function openPrivateDirectory(directory: string): string {
   const path = absolutePath(directory);
@@ -40,16 +40,17 @@ export function openPrivateDirectory(directory: string): string {
   return path;
 }
 
-/** What {@link readPrivateFile} found. */
+/** Result of {@link readPrivateFile}. */
 export interface PrivateFile {
   readonly bytes: Buffer;
-  /** Which file it is. See {@link fileIdentity}. */
+  /** Identifies the file; see {@link fileIdentity}. */
   readonly identity: string;
 }
 
 /**
- * Reads a file of a private directory; undefined if there is none. `secret` files must not be readable by others either.
- * @throws KeyprovError `not-private` as {@link openPrivateFile} does; the error of Node, also (`EFBIG`) for more than 1 MiB.
+ * Reads a file of a private directory; undefined if there is none. A `secret` file must not be readable by others
+ * either.
+ * @throws KeyprovError `not-private` like {@link openPrivateFile}; the error of Node, also (`EFBIG`) for over 1 MiB.
  */
 export function readPrivateFile(
   path: string,
@@ -76,10 +77,10 @@ export function readPrivateFile(
 }
 
 /**
- * Opens a file of a private directory, which is made with mode 0600 if `flags` say so, without following a link and
- * without waiting for the other end of a pipe.
- * @throws KeyprovError `not-private` if it is not a regular file, belongs to another user than this one or root, or if
- * others have one of the rights in `forbidden`; the error of Node.
+ * Opens a file of a private directory, or creates it with mode 0600 if `flags` say so. Follows no link and does not
+ * wait for the other end of a pipe.
+ * @throws KeyprovError `not-private` if it is not a regular file, belongs to a user other than this one or root, or
+ * gives others one of the rights in `forbidden`; the error of Node.
  */
 export function openPrivateFile(path: string, flags: number, forbidden: number = OTHERS_WRITE): number {
   let fd: number;
@@ -103,8 +104,8 @@ export function openPrivateFile(path: string, flags: number, forbidden: number =
 }
 
 /**
- * Follows a path as the system does, to where nothing is any more: links must be of this user or root, and where all may
- * write there must be a sticky bit.
+ * Follows a path as the system does, up to the first part that does not exist. Links must belong to this user or root,
+ * and a directory that all may write needs the sticky bit.
  */
 function checkWayTo(path: string): void {
   if (process.geteuid === undefined) return; // Windows
@@ -124,8 +125,8 @@ function checkWayTo(path: string): void {
       at = next;
       continue;
     }
-    if (isForeign(stats.uid)) throw notPrivate(next, `is a symbolic link of user ${stats.uid}`, REMOVE);
-    if (++links > MAX_LINKS) return; // the system says so to who goes there
+    if (isForeign(stats.uid)) throw notPrivate(next, `is a symbolic link owned by user ${stats.uid}`, REMOVE);
+    if (++links > MAX_LINKS) return; // opening the path fails with the system's error
     const target = readlinkSync(next);
     if (isAbsolute(target)) at = '/';
     names.unshift(...target.split('/'));
@@ -134,7 +135,7 @@ function checkWayTo(path: string): void {
 
 const modeText = (mode: number): string => `mode ${(mode & 0o7777).toString(8).padStart(4, '0')}`;
 
-/** Whether it is another user than this one and root. */
+/** Tells whether this is neither the user of this process nor root. */
 const isForeign = (uid: bigint): boolean => uid !== 0n && uid !== BigInt(process.geteuid?.() ?? 0);
 
 function checkOwnerAndMode(path: string, { uid, mode }: BigIntStats, forbidden: number): void {
@@ -157,7 +158,7 @@ function checkOwnerAndMode(path: string, { uid, mode }: BigIntStats, forbidden: 
   }
 }
 
-const REMOVE = 'look who put it there, and remove it';
+const REMOVE = 'find out who put it there, and remove it';
 
 function notPrivate(path: string, what: string, remedy: string, cause?: unknown): KeyprovError {
   return new KeyprovError('not-private', `${path} ${what}`, { remedy, cause });

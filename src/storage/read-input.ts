@@ -7,8 +7,8 @@ import { checkSize, LIMIT } from '../limits.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 
 /**
- * The bytes of a file that somebody else may have written, and that may never end, or never begin, as a pipe: 16 MiB are
- * read at most. @throws KeyprovError `store-io` for a longer one; what the file system says; the reason of `signal`.
+ * Reads at most 16 MiB of a file that others may have written and that, being a pipe, may never end or never begin.
+ * @throws KeyprovError `store-io` for a longer file; the error of the file system; the reason of `signal`.
  */
 export async function readInput(path: string, { signal }: SignalOptions = {}): Promise<Bytes> {
   const chunks: Uint8Array[] = [];
@@ -17,7 +17,7 @@ export async function readInput(path: string, { signal }: SignalOptions = {}): P
   }, signal);
   const bytes = concat(...chunks);
   checkSize(bytes, LIMIT.export, () => {
-    return new KeyprovError('store-io', `${path}: more than ${LIMIT.export} bytes, which are the most that is read`);
+    return new KeyprovError('store-io', `${path} is longer than ${LIMIT.export} bytes, the most that is read`);
   });
   return bytes;
 }

@@ -8,22 +8,22 @@ export interface RecordFormat<T> {
   /** Value of the member `format`. */
   readonly format: string;
   readonly version: number;
-  /** What it is called in messages: `key record`. */
+  /** Its name in messages: `key record`. */
   readonly what: string;
   /** The code of the error for a file that cannot be read. */
   readonly code: PlainErrorCode;
   /** What to do about a damaged file. */
   readonly remedy: string;
   readonly toJson: (record: T) => object;
-  /** @throws TypeError for what {@link toJson} does not write. */
+  /** @throws TypeError for anything that {@link toJson} does not write. */
   readonly fromJson: (members: JsonMembers) => T;
-  /** Reads the record of a file of an earlier version; absent where there was none. */
+  /** Reads the record of a file of an earlier version; absent if there was none. */
   readonly older?: ((members: JsonMembers, version: number) => T) | undefined;
 }
 
 /**
- * The text of the file of a record: JSON with format, version, the record and the SHA-256 of the record. The digest
- * finds damage; it is no protection against whoever can write the file.
+ * Builds the text of a record file: JSON with format, version, the record and its SHA-256. The digest finds damage; it
+ * does not protect against anyone who can write the file.
  */
 export function encodeRecord<T>({ format, version, toJson }: RecordFormat<T>, value: T): string {
   const record = toJson(value);
@@ -31,8 +31,8 @@ export function encodeRecord<T>({ format, version, toJson }: RecordFormat<T>, va
 }
 
 /**
- * Reads the text of a file that {@link encodeRecord} made. `path` is for messages.
- * @throws KeyprovError with the code of the format for one that is cut off, changed, or of an unknown version.
+ * Reads a text that {@link encodeRecord} made. `path` is for messages.
+ * @throws KeyprovError with the code of the format if it is cut off, changed, or of an unknown version.
  */
 export function decodeRecord<T>(kind: RecordFormat<T>, text: string, path: string): T {
   const { what, code } = kind;
@@ -40,14 +40,17 @@ export function decodeRecord<T>(kind: RecordFormat<T>, text: string, path: strin
     new KeyprovError(code, `the ${what} ${path} ${problem}`, { remedy, cause });
   try {
     const file = JsonMembers.parse('file', text);
-    if (file.value('format') !== kind.format) throw new TypeError('format is not that of keyprov');
+    if (file.value('format') !== kind.format) throw new TypeError('its format is unknown');
     const version = file.integer('version');
     const older = version >= 1 && version < kind.version ? kind.older : undefined;
     if (version !== kind.version && older === undefined) {
-      throw wrong(`has version ${version}, known is ${kind.version}`, 'use the version of keyprov that wrote it');
+      throw wrong(
+        `has version ${version}; the newest known version is ${kind.version}`,
+        'use the version of keyprov that wrote it',
+      );
     }
     const json = file.object('record');
-    if (digestOf(json) !== file.text('sha256')) throw new TypeError('its SHA-256 does not fit');
+    if (digestOf(json) !== file.text('sha256')) throw new TypeError('its SHA-256 does not match');
     if (older !== undefined) return older(new JsonMembers('record', json), version);
     const record = kind.fromJson(new JsonMembers('record', json));
     if (encodeRecord(kind, record) !== text)

@@ -2,12 +2,15 @@ import { homedir, userInfo } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { KeyprovError } from '../errors.ts';
 
-/** The absolute form of a path. @throws KeyprovError `store-io` for a relative one if the working directory is gone. */
+/**
+ * Returns the absolute form of a path. @throws KeyprovError `store-io` if it is relative and the working directory is
+ * gone.
+ */
 export function absolutePath(path: string): string {
   try {
     return resolve(path);
   } catch (cause) {
-    throw new KeyprovError('store-io', `it cannot be said where ${path} is: the working directory is gone`, {
+    throw new KeyprovError('store-io', `cannot resolve ${path}: the working directory is gone`, {
       cause,
       remedy: 'change to another directory, or give an absolute path',
     });
@@ -15,8 +18,8 @@ export function absolutePath(path: string): string {
 }
 
 /**
- * A directory for what is the user's: `given` by the environment, else below the home directory; undefined if neither is
- * known. A relative one does not count (XDG Base Directory Specification).
+ * Returns a directory for the user's files: `given` by the environment, else below the home directory; undefined if
+ * neither is known. A relative `given` does not count (XDG Base Directory Specification).
  */
 export function userDirectory(given: string | undefined, belowHome: readonly string[]): string | undefined {
   if (given !== undefined && isAbsolute(given)) return given;
@@ -24,7 +27,7 @@ export function userDirectory(given: string | undefined, belowHome: readonly str
   return home && join(home, ...belowHome);
 }
 
-/** What HOME says, else the system; undefined for a user without a home, as in many containers. */
+/** HOME, else the system's entry; undefined for a user without a home, as in many containers. */
 function homeDirectory(): string | undefined {
   for (const find of [homedir, () => userInfo().homedir]) {
     try {

@@ -1,7 +1,7 @@
 import { KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 
-/** Where a TPM is. The text forms are those of {@link parseTpmAddress}. */
+/** Where a TPM is. {@link parseTpmAddress} reads the text forms. */
 export type TpmAddress =
   | { readonly kind: 'auto' }
   | { readonly kind: 'libtpms'; readonly directory?: string }
@@ -9,7 +9,7 @@ export type TpmAddress =
       readonly kind: 'swtpm';
       readonly host: string;
       readonly port: number;
-      /** Its control channel: where tpm2-tss expects it (port + 1, or the path with `.ctrl` behind it), or elsewhere. */
+      /** Its control channel: where tpm2-tss expects it (port + 1, or the path followed by `.ctrl`), or elsewhere. */
       readonly control?: 'default' | { readonly port: number } | { readonly path: string };
     }
   | {
@@ -28,8 +28,9 @@ const FORMS =
 /**
  * Reads the text form of an address: `auto` (the platform's own TPM), `libtpms` (in process, memory only),
  * `libtpms:DIRECTORY`, `swtpm:HOST:PORT`, `swtpm:unix:PATH`, `mssim:HOST:PORT`, `device`, `device:PATH`, `tbs`,
- * `tcti:CONF`. An IPv6 host stands in brackets. With `,control` behind it, an address of a swtpm names its control channel too,
- * over which commands are cancelled: at port + 1 or the path with `.ctrl` behind it, or at `,control=PORT` or `,control=PATH`.
+ * `tcti:CONF`. Put an IPv6 host in brackets. An address of a swtpm followed by `,control` also names its control
+ * channel, which cancels commands: at port + 1 or the path followed by `.ctrl`, or at `,control=PORT` or
+ * `,control=PATH`.
  * @throws KeyprovError `address-invalid`.
  */
 export function parseTpmAddress(text: string): TpmAddress {
@@ -61,7 +62,7 @@ export function parseTpmAddress(text: string): TpmAddress {
   throw invalid(text);
 }
 
-/** swtpm takes no path with a comma, which is where the options of its own begin. */
+/** swtpm cannot use a path with a comma, where its own options begin. */
 function swtpmAddress(text: string, rest: string): TpmAddress {
   const [, data = '', named, at] = /^([^,]*)(,control(?:=(.+))?)?$/s.exec(rest) ?? [];
   const isUnix = data.startsWith('unix:') && data.length > 5;

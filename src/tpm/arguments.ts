@@ -5,22 +5,22 @@ import { handleName } from './names.ts';
 import type { Authorization, Session } from './session.ts';
 import { TpmObject } from './tpm-object.ts';
 
-/** One handle of a command, as the caller gave it. */
+/** One handle of a command, as the caller passed it. */
 export interface HandleArgument {
   readonly key: string;
   readonly handle: number | TpmObject;
   readonly name: Uint8Array | undefined;
-  /** `undefined` where the command wants no authorization for this handle. */
+  /** `undefined` if the command needs no authorization for this handle. */
   readonly auth: Authorization | undefined;
 }
 
 const EMPTY = new Uint8Array(0);
 
-/** The handle alone is an entity without the rest. */
+/** A bare handle is an entity without Name and authorization. */
 export const entityOf = (arg: HandleArg): Entity =>
   typeof arg === 'object' && !(arg instanceof TpmObject) ? arg : { handle: arg };
 
-/** The handles of `command` in `args`, in their order. @throws TypeError for what is no handle. */
+/** The handles of `command` in `args`, in order. @throws TypeError for an argument that is not a handle. */
 export function handleArguments(command: AnyCommand, args: object): HandleArgument[] {
   return command.handles.map(([key, role]) => {
     const { handle, name, auth } = entityOf((args as Readonly<Record<string, HandleArg>>)[key] as HandleArg);
@@ -35,7 +35,7 @@ export function handleArguments(command: AnyCommand, args: object): HandleArgume
   });
 }
 
-/** The sessions that authorize handles of a command, and those beside them. */
+/** The sessions that authorize handles of a command, followed by the other sessions. */
 export function sessionsOf(handles: readonly HandleArgument[], more: readonly Session[] = []): Session[] {
   const authorizing = handles.flatMap(({ auth }) =>
     auth === undefined || auth instanceof Uint8Array ? [] : [auth.session],
@@ -43,7 +43,9 @@ export function sessionsOf(handles: readonly HandleArgument[], more: readonly Se
   return [...authorizing, ...more];
 }
 
-/** The authorization area: one entry per handle that needs one, then the other sessions. `names` are those of all handles. */
+/**
+ * The authorization area: an entry for each handle that needs one, then the other sessions. `names` cover all handles.
+ */
 export function authEntries(
   handles: readonly HandleArgument[],
   names: readonly Uint8Array[],
@@ -59,18 +61,18 @@ export function authEntries(
     }
   });
   for (const session of more) entries.push({ kind: 'session', session });
-  if (entries.length > 3) throw new RangeError(`${entries.length} sessions in one command, at most 3 are allowed`);
+  if (entries.length > 3) throw new RangeError(`${entries.length} sessions in one command; at most 3 are allowed`);
   return entries;
 }
 
-/** Whether an authorization value is given for an object, which may be under dictionary attack protection. */
+/** Tells whether this proves an authorization value of an object, which may be under dictionary attack protection. */
 export function usesObjectAuth({ handle, auth }: HandleArgument): boolean {
   const isObject = typeof handle !== 'number' || handleType(handle) === TPM_HT.PERSISTENT;
   const value = auth instanceof Uint8Array ? auth : auth?.authValue;
   return isObject && value !== undefined && value.length > 0;
 }
 
-/** The Name of what has no public area is its handle. Part 1, 16. */
+/** The Name of an entity without a public area is its handle. Part 1, 16. */
 function fixedName(handle: number): Uint8Array | undefined {
   const type = handleType(handle);
   const fixed =

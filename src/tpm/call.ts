@@ -2,8 +2,8 @@ import type { Command } from './command.ts';
 import type { Session } from './session.ts';
 import type { TpmObject } from './tpm-object.ts';
 
-/** What a command uses, and so cannot be swapped out to make room for it. */
+/** Objects and sessions of the running command, which cannot be swapped out to make room for it. */
 export type InUse = ReadonlySet<TpmObject | Session>;
 
-/** Runs one command at once, in the turn of the command that needs it; what is in `inUse` stays where it is. */
+/** Runs one command at once, in the turn of the command that needs it; never swaps out `inUse`. */
 export type Call = <A extends object, R extends object>(command: Command<A, R>, args: A, inUse?: InUse) => Promise<R>;

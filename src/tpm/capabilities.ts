@@ -12,10 +12,10 @@ import type { Tpm } from './tpm.ts';
 
 type DataOf<C extends TpmCap> = Extract<TpmsCapabilityData, { capability: C }>['data'][number];
 
-/** How often a TPM may say that there is more: one that gives one handle at a time has room for no more. */
+/** How often a TPM may announce more: even one that returns one handle at a time has room for no more. */
 const MAX_ROUNDS = 256;
 
-/** Everything of one capability group from `first` on, asked for in as many steps as the TPM needs. */
+/** Reads all of one capability group from `first` on, in as many steps as the TPM needs. */
 async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PROPERTIES | typeof TPM_CAP.ALGS>(
   tpm: Tpm,
   capability: C,
@@ -26,13 +26,13 @@ async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PRO
   const all: DataOf<C>[] = [];
   for (let [property, round] = [first, 0]; ; round++) {
     const answer = await tpm.run(GetCapability, { capability, property, propertyCount: 64 }, { signal });
-    // The TPM answers with the group that it was asked for; a list of another group has no items of this type.
+    // The TPM answers with the requested group; a list of another group has no items of this type.
     const data = answer.capabilityData.capability === capability ? (answer.capabilityData.data as DataOf<C>[]) : [];
     all.push(...data);
     const last = data.at(-1);
     if (answer.moreData === 0 || last === undefined) return all;
     if (next(last) <= property || round >= MAX_ROUNDS) {
-      throw new CodecError('the answer to TPM2_GetCapability', 'there is always more to come');
+      throw new CodecError('the answer to TPM2_GetCapability', 'the TPM always announces more');
     }
     property = next(last);
   }
@@ -44,7 +44,7 @@ export async function listHandles(tpm: Tpm, type: number, options: SignalOptions
   return handles.filter((handle) => handle >>> 24 === type);
 }
 
-/** The sessions of both kinds; for sessions, the type asked for is that of the list: loaded, or saved. Part 3, 30.2. */
+/** Lists the sessions, HMAC and policy: for sessions, the type selects the list, loaded or saved. Part 3, 30.2. */
 export async function listSessionStates(
   tpm: Tpm,
   options: SignalOptions = {},
@@ -65,7 +65,7 @@ export async function listSessions(tpm: Tpm, options: SignalOptions = {}): Promi
   return (await listSessionStates(tpm, options)).map(({ handle }) => handle);
 }
 
-/** Properties (TPM_PT) from `first` on, as a map. Those that a TPM does not have are absent. */
+/** Reads properties (TPM_PT) from `first` on, as a map without those that the TPM does not have. */
 export async function readProperties(
   tpm: Tpm,
   first: number,
@@ -75,15 +75,15 @@ export async function readProperties(
   return new Map(list.map(({ property, value }) => [property, value]));
 }
 
-/** Who made a TPM. */
+/** The maker of a TPM. */
 export interface TpmVendor {
   /** TPM_PT_MANUFACTURER as text, without padding: `INTC`, `IBM`, `MSFT`. */
   readonly manufacturer: string;
-  /** TPM_PT_MANUFACTURER as the number that EK certificates write in hexadecimal. */
+  /** TPM_PT_MANUFACTURER as a number, which EK certificates write in hexadecimal. */
   readonly manufacturerId: number;
   /** TPM_PT_VENDOR_STRING_1 to 4, joined and without padding. */
   readonly vendorString: string;
-  /** TPM_PT_FIRMWARE_VERSION_1 and 2 as one number, as TPMS_ATTEST has it. */
+  /** TPM_PT_FIRMWARE_VERSION_1 and 2 as one number, as in TPMS_ATTEST. */
   readonly firmwareVersion: bigint;
   /** TPM_PT_REVISION / 100: the version of the specification, `1.64`. */
   readonly revision: string;
@@ -94,7 +94,7 @@ const text = (...values: readonly number[]): string => {
   return String.fromCharCode(...bytes.filter((byte) => byte >= 0x20 && byte < 0x7f)).trim();
 };
 
-/** Reads who made the TPM and which firmware it runs. Part 2, 6.13. */
+/** Reads the maker and the firmware version of the TPM. Part 2, 6.13. */
 export async function readVendor(tpm: Tpm, options: SignalOptions = {}): Promise<TpmVendor> {
   const properties = await readProperties(tpm, TPM_PT.FAMILY_INDICATOR, options);
   const value = (property: number): number => properties.get(property) ?? 0;
@@ -117,9 +117,9 @@ export interface LockoutState {
   readonly maxTries: number;
   /** Seconds after which one wrong authorization is forgotten. TPM_PT_LOCKOUT_INTERVAL. */
   readonly recoveryTimeSeconds: number;
-  /** Seconds that the lockout authorization is blocked after it was wrong. TPM_PT_LOCKOUT_RECOVERY. */
+  /** Seconds that the lockout authorization is blocked after a wrong try. TPM_PT_LOCKOUT_RECOVERY. */
   readonly lockoutRecoverySeconds: number;
-  /** True when the lockout authorization has a value, which settings and resets then need. */
+  /** True if the lockout authorization has a value, which settings and resets then need. */
   readonly lockoutAuthSet: boolean;
 }
 
@@ -139,8 +139,8 @@ export async function readLockout(tpm: Tpm, options: SignalOptions = {}): Promis
 }
 
 /**
- * Whether the TPM can make keys with these parameters. TPM2_TestParms, Part 3, 30.3. Where the command itself is not
- * there, or is blocked on the way, the answer is yes: making the key will tell.
+ * Tells whether the TPM can make keys with these parameters. TPM2_TestParms, Part 3, 30.3. If the command itself is
+ * missing or blocked on the way, returns true: making the key will tell.
  */
 export async function supportsParameters(
   tpm: Tpm,

@@ -8,7 +8,7 @@ import { isHashAlg, isMadeFrom, nvName, objectName } from './names.ts';
 import type { TpmsNvPublic } from './structures/nv.ts';
 import { TPMS_CREATION_DATA, TPMT_PUBLIC, type TpmsCreationData, type TpmtPublic } from './structures/object.ts';
 
-/** What a command may have been given, or answered, that says what an object is. */
+/** Arguments or results of a command that describe an object. */
 interface Areas {
   readonly inPublic?: TpmtPublic;
   readonly outPublic?: TpmtPublic;
@@ -19,22 +19,22 @@ interface Areas {
   readonly creationHash?: Uint8Array;
 }
 
-/** The error for an answer that contradicts itself, or the command. */
+/** The error for an answer that contradicts itself or the command. */
 export const altered = (what: string): KeyprovError =>
-  new KeyprovError('tpm-session', `${what}: it was altered on its way, or the authorization value is another one`, {
+  new KeyprovError('tpm-session', `${what}: it was altered on its way, or the authorization value is wrong`, {
     remedy: 'do not trust the connection to this TPM until the cause is known',
   });
 
 /**
- * Computes what can be computed of an answer, instead of believing it: the Name of a public area (Part 1, 16), and the
- * digest of creation data (Part 3, 12.1). A digest of an algorithm that this library does not compute stays unchecked.
+ * Computes what an answer states, instead of believing it: the Name of a public area (Part 1, 16), and the digest of
+ * creation data (Part 3, 12.1). Does not check digests of algorithms that this library does not compute.
  * @throws KeyprovError `tpm-session`.
  */
 export function checkValues(command: AnyCommand, args: object, answer: object): void {
   const { inPublic }: Areas = args;
   const { outPublic, name, nvPublic, nvName: nv, creationData, creationHash }: Areas = answer;
   const differs = (field: string): KeyprovError =>
-    altered(`the answer to TPM2_${command.name} has a ${field} that does not fit what it belongs to`);
+    altered(`the answer to TPM2_${command.name} has a ${field} that does not match its object`);
   const area = outPublic ?? inPublic;
   if (name !== undefined && area !== undefined && isComputable(area.nameAlg) && !equal(name, objectName(area))) {
     throw differs('Name');
@@ -50,7 +50,7 @@ export function checkValues(command: AnyCommand, args: object, answer: object): 
 
 const isComputable = (nameAlg: number): boolean => nameAlg === TPM_ALG.NULL || isHashAlg(nameAlg);
 
-/** Whether an object with the public area `found` can be what the command has loaded. */
+/** Tells whether an object with the public area `found` can be the one that the command has loaded. */
 export function canBeLoadedBy(command: AnyCommand, args: object, found: TpmtPublic): boolean {
   const { inPublic }: Areas = args;
   if (inPublic === undefined) return false;

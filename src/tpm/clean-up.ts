@@ -1,10 +1,10 @@
-/** What is still to be taken out of a TPM: clean-up that failed is kept until the TPM has said that it is done. */
+/** Clean-up that is still due in a TPM: failed clean-up is kept until the TPM confirms it. */
 export class CleanUp {
   readonly #due = new Set<() => Promise<unknown>>();
-  /** Handles of what was in the TPM before anything of ours; undefined if that is not known. */
+  /** Handles of objects that were in the TPM before ours; undefined if unknown. */
   before: Set<number> | undefined;
 
-  /** Runs `work`. If it fails, `again` is due, which finds out for itself what is still to be done. */
+  /** Runs `work`. If it fails, `again` becomes due, which finds out itself what is left to do. */
   async run(work: () => Promise<unknown>, again: () => Promise<unknown> = work): Promise<void> {
     try {
       await work();
@@ -14,7 +14,7 @@ export class CleanUp {
     }
   }
 
-  /** Does what is due. @returns how many succeeded, and why the others failed: these stay due. */
+  /** Runs all that is due. @returns how many succeeded, and why the others failed; these stay due. */
   async again(): Promise<{ readonly done: number; readonly problems: readonly unknown[] }> {
     const problems: unknown[] = [];
     let done = 0;
@@ -30,7 +30,7 @@ export class CleanUp {
     return { done, problems };
   }
 
-  /** Nothing is due any more, and nothing was before: the TPM has lost its power. */
+  /** Drops everything: the TPM has lost its power. */
   forget(): void {
     this.#due.clear();
     this.before = new Set();

@@ -6,22 +6,22 @@ import { isTransportError, type TpmTransport } from './transport.ts';
 
 /** How long a TPM may take for one command before its transport counts as dead, in milliseconds. */
 export interface CommandTimeouts {
-  /** For commands that make keys or seeds, or test the whole TPM. Default: 300,000, as the Linux kernel has it. */
+  /** For commands that make keys or seeds, or test the whole TPM. Default: 300,000, as in the Linux kernel. */
   readonly keyGenerationMs?: number | undefined;
   /**
-   * For all others. Default: 90,000, as the TCG PC Client Device Driver Design Principles for TPM 2.0, section 10, have
-   * it. (The profile itself allows 2 seconds at most, but gives no figure for many commands.)
+   * For all others. Default: 90,000, as in the TCG PC Client Device Driver Design Principles for TPM 2.0, section 10.
+   * (The profile itself allows at most 2 seconds, but gives no figure for many commands.)
    */
   readonly otherMs?: number | undefined;
 }
 
-/** When a TPM is given up. */
+/** When to give up on a TPM. */
 export interface TpmTimes {
-  /** After how long a command that the TPM does not answer ends, with the transport. */
+  /** How long an unanswered command runs before it ends, together with the transport. */
   readonly commandTimeouts?: CommandTimeouts | undefined;
   /**
-   * Aborts when the work with this TPM is to end, if it is opened for one piece of work. Then each command, those
-   * that clean up included, has half a second; after that the TPM is given up.
+   * Aborts when the work with this TPM is to end, if the TPM is opened for one piece of work. From then on each
+   * command, including clean-up, has half a second; after that the TPM is given up.
    */
   readonly lifetime?: AbortSignal | undefined;
 }
@@ -37,8 +37,8 @@ const SLOW: ReadonlySet<string> = new Set<AnyCommand['name']>([
 ]);
 
 /**
- * The longest time for a command. Where a resource manager serves other clients too, one key generation of somebody else
- * may come first.
+ * The longest time for a command. If a resource manager also serves other clients, one key generation of theirs may
+ * come first.
  */
 export function timeFor(
   name: AnyCommand['name'],
@@ -48,7 +48,7 @@ export function timeFor(
   return Math.min((SLOW.has(name) ? keyGenerationMs : otherMs) + (managed ? keyGenerationMs : 0), LONGEST_MS);
 }
 
-/** @throws RangeError for a time that is not one. */
+/** @throws RangeError for an invalid time. */
 function checkTimeouts(timeouts: CommandTimeouts): CommandTimeouts {
   for (const [name, value] of Object.entries(timeouts)) {
     if (value !== undefined && !(value > 0 && value <= LONGEST_MS)) {
@@ -61,7 +61,7 @@ function checkTimeouts(timeouts: CommandTimeouts): CommandTimeouts {
 /** How long each command has when the work is to end, in milliseconds. */
 const ENDING_MS = 500;
 
-/** Sends commands to a TPM, and gives the transport up for good if one takes too long. */
+/** Sends commands to a TPM, and gives up the transport for good if one takes too long. */
 export class TimedSender {
   readonly #transport: TpmTransport;
   readonly #timeouts: CommandTimeouts;
@@ -76,7 +76,7 @@ export class TimedSender {
     this.#lifetime = lifetime;
   }
 
-  /** @throws what the transport throws; KeyprovError `transport-timeout`, and `transport-lost` ever after. */
+  /** @throws the transport's error; KeyprovError `transport-timeout`, and `transport-lost` from then on. */
   async send(name: AnyCommand['name'], command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {
     const limit = this.#end.signal;
     const { address } = this.#transport;
@@ -107,17 +107,17 @@ export class TimedSender {
     }
   }
 
-  /** Whether a command has met a connection that is lost: its caller knows. */
+  /** True once a command has met a lost connection: its caller knows. */
   get isLost(): boolean {
     return this.#isLost;
   }
 
-  /** Whether the work is to end, and only clean-up is left. */
+  /** True once the work is to end, and only clean-up is left. */
   get isEnding(): boolean {
     return this.#lifetime?.aborted === true;
   }
 
-  /** Aborts the running command and gives the transport up. The message of the error begins with `why`. */
+  /** Aborts the running command and gives up the transport. The error message begins with `why`. */
   giveUp(why: string): void {
     this.#end.abort(
       new KeyprovError('transport-timeout', `${this.#transport.address}: ${why}; whether it was done is unknown`, {

@@ -3,7 +3,7 @@ import type { HashName } from '../crypto/kdf.ts';
 /** TPM_GENERATED_VALUE: first four bytes of everything that a TPM attests. Part 2, 6.2. */
 export const TPM_GENERATED_VALUE = 0xff544347;
 
-/** TPM_ALG_ID, the algorithms that appear here. Part 2, 6.3; TCG Algorithm Registry. */
+/** TPM_ALG_ID, the algorithms used here. Part 2, 6.3; TCG Algorithm Registry. */
 export const TPM_ALG = {
   RSA: 0x0001,
   TDES: 0x0003,
@@ -279,10 +279,10 @@ export const TPM_HT = {
   PERSISTENT: 0x81,
 } as const;
 
-/** The hash algorithms that this library computes with itself. */
+/** The hash algorithms that this library itself computes. */
 export type HashAlg = typeof TPM_ALG.SHA1 | typeof TPM_ALG.SHA256 | typeof TPM_ALG.SHA384 | typeof TPM_ALG.SHA512;
 
-/** Size of a digest in bytes and Node's name of the algorithm. */
+/** Size of a digest in bytes, and Node's name of the algorithm. */
 export const HASHES: Readonly<Record<HashAlg, { readonly size: number; readonly name: HashName }>> = {
   [TPM_ALG.SHA1]: { size: 20, name: 'sha1' },
   [TPM_ALG.SHA256]: { size: 32, name: 'sha256' },

@@ -10,23 +10,23 @@ import { findDead } from './recover.ts';
 import type { TpmtPublic } from './structures/object.ts';
 import type { Tpm } from './tpm.ts';
 
-/** Something that takes one of the few places in a TPM until it is flushed. */
+/** An object or session that takes one of the few slots of a TPM until it is flushed. */
 export interface VolatileEntry {
   readonly handle: number;
   readonly kind: 'object' | 'loaded session' | 'saved session';
-  /** What it is, for people: `P-256 storage key`. */
+  /** Its description for people: `P-256 storage key`. */
   readonly what: string;
-  /** Whether a process of keyprov has left it: the next one that needs the room takes it out. */
+  /** Whether a process of keyprov left it behind: the next one that needs the room flushes it. */
   readonly ours: boolean;
 }
 
 /** Options of {@link readVolatile}. */
 export interface VolatileOptions extends SignalOptions {
-  /** Where connections to this TPM note what they have in it; see `TpmOptions`. */
+  /** The directory where connections to this TPM note what they have in it; see `TpmOptions`. */
   readonly marksDirectory?: string | undefined;
 }
 
-/** The transient objects and the sessions in a TPM. With a resource manager, only those of this connection are seen. */
+/** Lists the transient objects and sessions in a TPM. With a resource manager, lists only those of this connection. */
 export async function readVolatile(tpm: Tpm, options: VolatileOptions = {}): Promise<VolatileEntry[]> {
   const dead = marksOf(tpm, options).readDead();
   const marked = await findDead((command, args) => tpm.run(command, args, options), dead);
@@ -45,7 +45,7 @@ export async function readVolatile(tpm: Tpm, options: VolatileOptions = {}): Pro
   return entries;
 }
 
-/** Flushes those, and has it noted that nothing of a dead connection is there any more. */
+/** Flushes these entries, and notes that nothing is left of the dead connections they came from. */
 export async function flushVolatile(
   tpm: Tpm,
   handles: readonly number[],

@@ -29,14 +29,14 @@ import { isGone, listVolatile } from './volatile.ts';
 
 const WARNINGS: ReadonlySet<number> = new Set([TPM_RC.RETRY, TPM_RC.YIELDED, TPM_RC.TESTING]);
 const MAX_RESENDS = 20;
-/** When the work is to end: what comes to 15 milliseconds a command. */
+/** Limit of resends once the work is to end: about 15 milliseconds a command. */
 const MAX_LAST_RESENDS = 4;
 const MAX_BACKOFF_MS = 500;
-/** How often room is made for one command: as often as a TPM has slots for sessions, so that a TPM cannot ask for ever. */
+/** How often to make room for one command: as often as a TPM has session slots, so that a TPM cannot ask for ever. */
 const MAX_ROOMS = 64;
 const EMPTY = new Uint8Array(0);
 
-/** Runs single commands, one at a time, and keeps what they load and start. Its owner sees to it that they do not overlap. */
+/** Runs single commands, one at a time, and manages what they load and start. Its owner prevents overlap. */
 export class Engine {
   readonly objects: ObjectSlots;
   readonly sessions: SessionSlots;
@@ -47,9 +47,11 @@ export class Engine {
 
   readonly #marks: Marks | undefined;
   #isClean = false;
-  /** Whether the TPM may still have to be started: nothing has been answered. */
+  /** Whether the TPM may still need a start: nothing has been answered yet. */
   #mayBeOff: boolean;
-  /** Whether the authorization value of an object was used: with the power lost now, a TPM may count that as a failed try. */
+  /**
+   * Whether the authorization value of an object was used: if power is lost now, a TPM may count that as a failed try.
+   */
   hasUsedAuth = false;
 
   constructor(
@@ -65,7 +67,7 @@ export class Engine {
     this.#room = new Room(this.objects, this.sessions, this.#cleanUp, marks);
   }
 
-  /** One command from start to end. */
+  /** Runs one command from start to end. */
   async execute<A extends object, R extends object>(
     command: Command<A, R>,
     args: A,
@@ -106,18 +108,18 @@ export class Engine {
         if (kind === 'session') await this.sessions.checkNew(handle, 'sessionType' in args && args.sessionType);
         const fits = ({ outPublic }: ReadPublicResult) => canBeLoadedBy(command, args, outPublic);
         values[key] = kind === 'object' ? await this.objects.adopt(handle, values.name as Uint8Array, fits) : handle;
-        // What a caller has loaded by TPM2_ContextLoad is the caller's.
+        // The caller owns what it has loaded by TPM2_ContextLoad.
         if (kind === 'raw') this.#cleanUp.before?.add(handle);
       }
       if (mark !== undefined) this.#marks?.settle(mark, handle);
       this.#flushed(args);
-      // The codecs of the answer were checked against R where the command is defined.
+      // The codecs of the answer were checked against R in the definition of the command.
       return values as R;
     } catch (error) {
-      // With the connection gone, nobody knows what came of it.
+      // If the connection is gone, the outcome is unknown.
       if (mark !== undefined && !isTransportError(error)) this.#marks?.settle(mark, undefined);
       if (isGone(error)) this.#flushed(args);
-      // A refusal can come in the place of the answer; what the command has loaded then is what was not there before.
+      // A refusal can replace the real answer; the command's object is then the one that was not there before.
       const isDoubtful = command.answerHandle !== undefined && isTpmError(error) && this.#cleanUp.before !== undefined;
       if (!isDoubtful) throw error;
       return await withCleanup(
@@ -134,7 +136,7 @@ export class Engine {
     }
   }
 
-  /** Sends TPM2_Startup(CLEAR). A TPM that is started already stays as it is. */
+  /** Sends TPM2_Startup(CLEAR). A TPM that has started already is unchanged. */
   async start(signal?: AbortSignal): Promise<void> {
     try {
       await this.execute(Startup, { startupType: TPM_SU.CLEAR }, { signal });
@@ -144,7 +146,7 @@ export class Engine {
     }
   }
 
-  /** Notes what the command will load or start; before the first, what dead connections have left is taken out. */
+  /** Notes what the command will load or start; before the first note, flushes what dead connections left. */
   async #mark(command: AnyCommand, args: object): Promise<Mark | undefined> {
     if (this.#marks === undefined) return undefined;
     const what = this.objects.loadedBy(command, args);
@@ -155,7 +157,7 @@ export class Engine {
     return this.#marks.want({ kind: 'session', bytes: concat(...before.map(uint32)) });
   }
 
-  /** Takes out what dead connections have left, once. @returns how many there were. */
+  /** Flushes what dead connections have left, once. @returns how many there were. */
   async #flushDead(marks: Marks | undefined): Promise<number> {
     if (marks === undefined || this.#isClean) return 0;
     this.#isClean = true;
@@ -167,7 +169,7 @@ export class Engine {
       ]);
       return dead;
     } catch (error) {
-      // What cannot be cleared is in the way perhaps, and then the error of the command says so.
+      // If something cannot be flushed it may be in the way; the error of the command then says so.
       if (!isTpmError(error)) throw error;
       return 0;
     }
@@ -180,7 +182,7 @@ export class Engine {
     this.#cleanUp.before?.delete(args.flushHandle);
   }
 
-  /** What an answer holds; if it cannot be believed, what the command has loaded is taken out of the TPM. */
+  /** Reads an answer; if it cannot be believed, removes from the TPM what the command has loaded. */
   async #believe(command: AnyCommand, args: object, answer: Bytes, exchange: Exchange): Promise<Answer> {
     try {
       const read = exchange.read(answer);
@@ -194,7 +196,7 @@ export class Engine {
     }
   }
 
-  /** Sends until the TPM has really answered: again after its warnings, and with room made when it has none. */
+  /** Sends until the TPM has really answered: again after a warning, and after making room if the TPM has none. */
   async #exchange(
     command: AnyCommand,
     exchange: Exchange,
@@ -207,7 +209,7 @@ export class Engine {
       const code = uint32At(answer, 6);
       const mayBeOff = this.#mayBeOff;
       this.#mayBeOff = false;
-      // A refusal has no body: with one, the command was done.
+      // A refusal has no body: if there is one, the command was done.
       if (code === TPM_RC.SUCCESS || answer.length > HEADER_SIZE) return answer;
       if (code === TPM_RC.INITIALIZE && mayBeOff && command.name !== 'Startup') {
         await this.start();
@@ -219,7 +221,7 @@ export class Engine {
         resends++;
         continue;
       }
-      // A command on a persistent object needs a slot too while it runs.
+      // A command on a persistent object also needs a slot while it runs.
       if (code === TPM_RC.OBJECT_MEMORY && (await this.#flushDead(this.#marks)) > 0) continue;
       if (rooms++ < MAX_ROOMS && (await this.#room.make(code, inUse))) continue;
       const names = {
@@ -231,7 +233,7 @@ export class Engine {
     }
   }
 
-  /** The Name of what has a public area in the TPM, asked for where the caller does not know it. */
+  /** The Name of an entity with a public area in the TPM; asks the TPM if the caller does not know it. */
   async #nameOf(handle: number, inUse: InUse): Promise<Uint8Array> {
     if (handleType(handle) === TPM_HT.NV_INDEX) {
       return (await this.execute(NV_ReadPublic, { nvIndex: handle }, {}, inUse)).nvName;
@@ -239,7 +241,7 @@ export class Engine {
     return (await this.execute(ReadPublic, { objectHandle: handle }, {}, inUse)).name;
   }
 
-  /** Drops the result of a command whose caller has gone away. */
+  /** Drops the result of a command whose caller has gone. */
   async discard(result: object): Promise<void> {
     for (const value of Object.values(result)) if (value instanceof TpmObject) await this.objects.flush(value);
     if ('sessionHandle' in result && typeof result.sessionHandle === 'number') {
@@ -253,7 +255,7 @@ export class Engine {
     await this.sessions.flush(session);
   }
 
-  /** Takes all of ours out of the TPM; what it refuses is tried once more. */
+  /** Flushes everything of ours from the TPM; tries again once what it refuses. */
   async clear(): Promise<void> {
     const isDue = () => {};
     for (const object of this.objects.resident) await this.objects.flush(object).catch(isDue);
@@ -265,7 +267,7 @@ export class Engine {
     if (problems.length > 0) throw problems[0];
   }
 
-  /** Forgets all of ours, which the TPM has lost with its power. */
+  /** Forgets everything of ours, which the TPM has lost with its power. */
   forget(): void {
     this.#cleanUp.forget();
     this.objects.forgetAll();

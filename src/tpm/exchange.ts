@@ -18,10 +18,10 @@ import { HEADER_SIZE } from './frame.ts';
 import { type Session, type SessionUse, sessionBits } from './session.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
-/** A handle of a command, resolved: what goes on the wire and what authorization needs. */
+/** A resolved handle of a command: its number on the wire, and its Name. */
 export interface ResolvedHandle {
   readonly handle: number;
-  /** The entity's Name; only needed when a session takes part. */
+  /** The entity's Name; needed only if a session takes part. */
   readonly name: Uint8Array;
 }
 
@@ -35,7 +35,7 @@ interface SessionEntry {
 /** One entry of the authorization area. */
 export type AuthEntry = SessionEntry | { readonly kind: 'password'; readonly authValue: Uint8Array };
 
-/** What an answer holds, checked and decrypted. */
+/** The contents of an answer, checked and decrypted. */
 export interface Answer {
   readonly handle: number | undefined;
   readonly values: Record<string, unknown>;
@@ -43,17 +43,17 @@ export interface Answer {
 
 /** A command that is ready to be sent. */
 export interface Exchange {
-  /** The whole command; wipe it with {@link Exchange.wipe} once it was answered. */
+  /** The whole command; wipe it with {@link Exchange.wipe} once it is answered. */
   readonly command: Bytes;
   /**
-   * Checks and reads a successful answer. Nothing of it is used before every session's HMAC was checked.
-   * @throws KeyprovError `tpm-session` for an answer that was altered, `codec` for one that cannot be read.
+   * Checks and reads a successful answer. Uses nothing of it before every session's HMAC is checked.
+   * @throws KeyprovError `tpm-session` for an altered answer, `codec` for an unreadable one.
    */
   readonly read: (answer: Bytes) => Answer;
   readonly wipe: () => void;
 }
 
-/** What a session did in the command, as the TPM goes by it in the answer; `undefined` for a password. */
+/** What a session did in the command, as the TPM expects it for the answer; `undefined` for a password. */
 type SentAuth =
   | {
       readonly session: Session;
@@ -61,7 +61,7 @@ type SentAuth =
       /** The authorization value was sent in clear. */
       readonly isPassword?: true;
       readonly hasHmac?: true;
-      /** The authorization value in the key of the HMAC; in the answer it is the one of then. */
+      /** The authorization value in the HMAC key; for the answer, the value after the command. */
       readonly keyAuth?: Uint8Array | undefined;
     }
   | undefined;
@@ -71,8 +71,8 @@ const PASSWORD_USE = 0x01;
 
 /**
  * Builds a command (Part 1, 18): header, handles, authorization area, parameters.
- * The caller's nonces of all sessions are drawn here, so the command must be sent before the next one is built.
- * @throws CodecError when an argument does not fit its structure.
+ * Draws the caller's nonces of all sessions, so the command must be sent before the next one is built.
+ * @throws CodecError if an argument does not fit its structure.
  */
 export function prepare(
   command: AnyCommand,
@@ -90,7 +90,7 @@ export function prepare(
   try {
     withWriter((parameters) => {
       writeFields(parameters, command.parameters, args);
-      // An empty parameter hides nothing, and the reference code of V184 refuses one that is encrypted. Others refuse a
+      // An empty parameter hides nothing, and the reference code of V184 refuses to decrypt one. Other TPMs refuse a
       // session that does nothing at all.
       const isNeedless = wanted !== undefined && hasOtherUse(wanted) && uint16At(parameters.written, 0) === 0;
       const decryptor = isNeedless ? undefined : wanted;
@@ -105,7 +105,7 @@ export function prepare(
       if (tagged) {
         const at = out.length;
         out.uint(4, 0);
-        // So that nobody can take away the sessions that encrypt, the first HMAC covers their nonces too. Part 1, 19.6.5.
+        // Nobody can remove the sessions that encrypt: the first HMAC covers their nonces too. Part 1, 19.6.5.
         const nonces = [...new Set([decryptor, encryptor])].flatMap((auth) =>
           auth === undefined || auth === auths[0] ? [] : [auth.session.nonceTPM],
         );
@@ -204,7 +204,7 @@ function readAnswer(
   let end = input.end;
   if (sent.length > 0) {
     const size = input.uint(4, 'parameterSize');
-    if (size > input.left) throw new CodecError(where, `${size} bytes of parameters announced, ${input.left} left`);
+    if (size > input.left) throw new CodecError(where, `${size} bytes of parameters announced, but ${input.left} left`);
     end = input.position + size;
   }
   const from = input.position;
@@ -237,9 +237,9 @@ function readAuth(
   const attributes = input.uint(1, 'sessionAttributes');
   const mac = input.take(input.uint(2, 'hmac'), 'hmac');
   if (sent === undefined) {
-    // A password protects nothing, so here is nothing but what the TPM always answers.
+    // A password protects nothing, so its entry must be the one that every TPM answers.
     if (nonceTPM.length + mac.length > 0 || attributes !== PASSWORD_USE) {
-      throw altered(`${where} has no password where it was`);
+      throw altered(`${where} has a wrong authorization entry for the password`);
     }
     return;
   }
@@ -247,7 +247,7 @@ function readAuth(
   session.rollTPM(nonceTPM);
   const key = session.hmacKey(keyAuth === undefined ? EMPTY : (command.changesAuth?.(args as never) ?? keyAuth));
   try {
-    // Where the command had no HMAC the answer has one only if there is a key now; without a key it protects nothing.
+    // If the command had no HMAC, the answer has one only if there is a key now; without a key it protects nothing.
     const expected =
       isPassword || (!hasHmac && key.length === 0)
         ? EMPTY
@@ -266,7 +266,9 @@ function readAuth(
   if ((attributes & 0x01) === 0) session.ended = true;
 }
 
-/** @throws KeyprovError `tpm-session` where the first parameter is not one that a session can encrypt: one with a UINT16 as size. */
+/**
+ * @throws KeyprovError `tpm-session` if a session cannot encrypt the first parameter: it must begin with a UINT16 size.
+ */
 function checkFirst({ name }: AnyCommand, direction: 'command' | 'answer', parameters: AnyCommand['answer']): void {
   const shape = parameters[0]?.[1].shape;
   if (shape?.kind === 'sized' || (shape?.kind === 'bytes' && shape.lengthSize === 2)) return;

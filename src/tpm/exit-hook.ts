@@ -3,7 +3,7 @@ import type { TpmTransport } from './transport.ts';
 
 /** A transport that can send while the process exits, when nothing asynchronous runs any more. */
 interface SyncTransport {
-  /** `undefined` when a command is under way. */
+  /** `undefined` while a command runs. */
   sendSync(command: Uint8Array): Uint8Array | undefined;
 }
 
@@ -26,9 +26,9 @@ const shutdownAll = (): void => {
 };
 
 /**
- * Sees to it that a TPM inside this process is shut down in order when the process exits with it open: else it
+ * Makes sure that a TPM inside this process is shut down in order if the process exits with it open. Otherwise the TPM
  * counts a failed authorization try at its next start. Other transports end with their own process.
- * @returns a function that takes that back.
+ * @returns a function that undoes this.
  */
 export function shutdownAtExit(transport: TpmTransport): () => void {
   if (!hasSendSync(transport)) return () => {};

@@ -1,7 +1,7 @@
 import { isTpmError, TpmError } from '../errors/tpm-error.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
-/** Codes with which a TPM says that it does not know an algorithm, a size or a curve. */
+/** Response codes for an unsupported algorithm, size or curve. */
 const UNSUPPORTED: ReadonlySet<number> = new Set<number>([
   TPM_RC.ASYMMETRIC,
   TPM_RC.CURVE,
@@ -15,15 +15,15 @@ const UNSUPPORTED: ReadonlySet<number> = new Set<number>([
   TPM_RC.VALUE,
 ]);
 
-/** Whether the TPM has refused a command since it does not know an algorithm, a size or a curve in it. */
+/** Tells whether the TPM refused a command because it does not support an algorithm, size or curve in it. */
 export function isUnsupported(error: unknown): boolean {
   return isTpmError(error) && UNSUPPORTED.has(error.responseCode.base);
 }
 
 /**
- * What `make` makes of the first candidate that the TPM knows: for keys whose algorithm is ours to choose. Chips after CNSA
- * refuse P-256, RSA 2048 and AES-128; no command is needed to ask all others.
- * @throws TpmError `tpm-response`, with the first refusal, if it knows none of them.
+ * Returns what `make` makes of the first candidate that the TPM supports: for keys whose algorithm is ours to choose.
+ * Chips after CNSA refuse P-256, RSA 2048 and AES-128; for other TPMs this costs no extra command.
+ * @throws TpmError `tpm-response`, with the first refusal, if it supports none of them.
  */
 export async function firstSupported<C, T>(
   what: string,
@@ -42,8 +42,8 @@ export async function firstSupported<C, T>(
     }
   }
   const refusal = isTpmError(cause) ? cause : undefined;
-  throw new TpmError('tpm-response', `the TPM makes no ${what}: it knows none of ${candidates.join(', ')}`, {
+  throw new TpmError('tpm-response', `the TPM cannot make the ${what}: it supports none of ${candidates.join(', ')}`, {
     ...{ cause, command: refusal?.command, responseCode: refusal?.responseCode },
-    remedy: 'keyprov needs a TPM that makes one of these keys',
+    remedy: 'use a TPM that supports one of these',
   });
 }

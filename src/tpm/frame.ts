@@ -2,7 +2,7 @@ import { uint32At } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { MAX_COMMAND_SIZE } from './transport.ts';
 
-/** Length of the header of every command and every answer: tag (2), size (4), code (4). Part 1, 18.2. */
+/** Length of the header of every command and answer: tag (2), size (4), code (4). Part 1, 18.2. */
 export const HEADER_SIZE = 10;
 
 /** Checks that `command` is one whole command that a transport may send. @throws RangeError if it is not. */
@@ -15,14 +15,14 @@ export function checkCommandFrame(command: Uint8Array): void {
 }
 
 /**
- * Checks the length that the header of an answer announces (10 to 4096 bytes).
+ * Returns the length that the header of an answer announces (10 to 4096 bytes).
  * @throws KeyprovError `transport-protocol` for any other length.
  */
 export function answerLength(header: Uint8Array, address: string): number {
   const length = uint32At(header, 2);
   if (length < HEADER_SIZE || length > MAX_COMMAND_SIZE) {
     throw new KeyprovError('transport-protocol', `${address}: the answer announces ${length} bytes`, {
-      remedy: 'check that a TPM 2.0 listens there and that the protocol (swtpm, mssim) is the right one',
+      remedy: 'check that a TPM 2.0 listens there and that the protocol (swtpm, mssim) is right',
     });
   }
   return length;
@@ -31,7 +31,7 @@ export function answerLength(header: Uint8Array, address: string): number {
 /** Checks that `answer` is exactly one whole answer. @throws KeyprovError `transport-protocol` if it is not. */
 export function checkAnswerFrame(answer: Uint8Array, address: string): void {
   if (answer.length < HEADER_SIZE) {
-    throw new KeyprovError('transport-protocol', `${address}: an answer of ${answer.length} bytes is no TPM answer`);
+    throw new KeyprovError('transport-protocol', `${address}: an answer of ${answer.length} bytes is not a TPM answer`);
   }
   if (answerLength(answer, address) !== answer.length) {
     throw new KeyprovError(

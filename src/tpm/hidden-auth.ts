@@ -13,8 +13,8 @@ import type { TpmRunner } from './tpm-runner.ts';
 /** Options of {@link withHiddenAuth}. */
 export interface HiddenAuthOptions extends SignalOptions {
   /**
-   * The key that the session is salted with. Default: a primary key of the NULL hierarchy, made for this: it hides the
-   * value from who listens; only a key whose public area is trusted also hides it from who alters the traffic.
+   * The key that salts the session. Default: a primary key of the NULL hierarchy, made for this session. It hides the
+   * value from listeners; only a key with a trusted public area also hides it from an attacker who alters the traffic.
    */
   readonly saltKey?: SaltKey | undefined;
 }
@@ -22,9 +22,9 @@ export interface HiddenAuthOptions extends SignalOptions {
 const EMPTY = new Uint8Array(0);
 
 /**
- * Runs `work` with the same handle, authorized by a salted session if its authorization was given as bytes, or if it has none
- * and the TPM was opened with the password of that hierarchy: so they are proved, and never sent. An empty value hides nothing,
- * and stays as it is.
+ * Runs `work` with the same handle, authorized by a salted session if its authorization was given as bytes, or if it
+ * has none and the TPM was opened with the password of that hierarchy. So values are proved, and never sent. An empty
+ * value hides nothing, and is passed on unchanged.
  */
 export async function withHiddenAuth<T>(
   tpm: TpmRunner,

@@ -10,9 +10,9 @@ import { hierarchyOf } from './tpm-error.ts';
 import type { TpmRunner } from './tpm-runner.ts';
 
 /**
- * The passwords of the hierarchies and of the storage root key (`storageParent`), or functions that are asked once when the
- * TPM wants one, and may have none; what they give is overwritten when the `Tpm` is closed. One of a hierarchy that has none
- * is not used. They are proved in salted sessions, and never sent.
+ * The passwords of the hierarchies and of the storage root key (`storageParent`). A function is called once, when the
+ * TPM needs the password, and may return none; its result is overwritten when the `Tpm` is closed. A password for a
+ * hierarchy without one is ignored. Passwords are proved in salted sessions, and never sent.
  */
 export type HierarchyAuth = {
   readonly [N in HierarchyName]?:
@@ -21,10 +21,10 @@ export type HierarchyAuth = {
     | undefined;
 };
 
-/** Where a TPM says that a hierarchy has a password. TPMA_PERMANENT, Part 2, 8.6. */
+/** The bits in which a TPM says that a hierarchy has a password. TPMA_PERMANENT, Part 2, 8.6. */
 const SET_BITS: Partial<Record<HierarchyName, number>> = { owner: 1, endorsement: 2, lockout: 4 };
 
-/** A handle in the arguments of a command that wants a password, and the password. */
+/** A handle argument that needs a password, and the password. */
 interface BareHandle {
   readonly key: string;
   readonly handle: number;
@@ -43,7 +43,7 @@ export class HierarchyPasswords {
     this.#given = given;
   }
 
-  /** The password for `handle`, if it is of a hierarchy that has one, or of the storage root key and known already. */
+  /** The password for `handle`, if it is a hierarchy with a password, or the storage root key with a known one. */
   async of(handle: number, { signal }: SignalOptions): Promise<Uint8Array | undefined> {
     const name = hierarchyOf(handle);
     if (name === undefined || this.#given[name] === undefined) return undefined;
@@ -54,7 +54,7 @@ export class HierarchyPasswords {
     return (await this.#isSet(name, { signal })) ? await this.ask(name, { signal }) : undefined;
   }
 
-  /** The password of that name, asked for if it was not given as bytes. */
+  /** The password of that name; asks for it if it was not given as bytes. */
   async ask(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
     const given = this.#given[name];
     if (given === undefined || given instanceof Uint8Array) return given;
@@ -65,12 +65,12 @@ export class HierarchyPasswords {
       this.#secrets.push(secret);
       return secret;
     } catch (error) {
-      this.#asked.delete(name); // nothing was answered: the next use asks again
+      this.#asked.delete(name); // no answer: the next use asks again
       throw error;
     }
   }
 
-  /** The first handle of a command that has to be authorized, is not, and has a password that is known, with it. */
+  /** The first handle of a command that needs an authorization, has none, and whose password is known. */
   async bareHandle(command: AnyCommand, args: object, options: SignalOptions): Promise<BareHandle | undefined> {
     for (const [key, role] of command.handles) {
       const { handle, auth: given } = entityOf((args as Readonly<Record<string, HandleArg>>)[key] as HandleArg);
@@ -90,7 +90,7 @@ export class HierarchyPasswords {
     return await withHiddenAuth(this.#tpm, { handle, auth }, { signal }, work);
   }
 
-  /** Overwrites what was asked for. */
+  /** Overwrites the passwords that were asked for. */
   wipe(): void {
     wipe(...this.#secrets);
   }

@@ -24,18 +24,18 @@ import { TPMT_PUBLIC } from './structures/object.ts';
 export interface Mark {
   /** Milliseconds since the system started: see {@link sinceBoot}. */
   readonly at: number;
-  /** A Name; a TPMT_PUBLIC; or for a session, the UINT32 handles of those that were loaded before it. */
+  /** A Name; a TPMT_PUBLIC; or for a session, the UINT32 handles of the sessions loaded before it. */
   readonly what: { readonly kind: 'name' | 'template' | 'session'; readonly bytes: Uint8Array };
-  /** Absent where the answer did not come. */
+  /** Absent if the answer did not come. */
   handle?: number | undefined;
-  /** Whether it is a session that was saved once, and may be so now. */
+  /** Whether it is a session that was saved once, and may be saved now. */
   wasSaved?: boolean | undefined;
 }
 
 /** Marks of a connection that is gone. */
 export interface DeadMarks {
   readonly marks: readonly Mark[];
-  /** Notes that nothing has that handle any more. */
+  /** Notes that this handle is free again. */
   gone(handle: number): void;
   /** Forgets them. */
   remove(): void;
@@ -44,12 +44,12 @@ export interface DeadMarks {
 const LOOPBACK = /(?<=^[a-z]+:)(?:localhost|127\.0\.0\.1|\[::1\])(?=:\d)/;
 const SUFFIX = '.marks';
 const NAME = /^\.keyprov-[0-9a-f-]{36}\.marks$/;
-/** After so long no TPM is on that had them, in milliseconds: 30 days. */
+/** Age in milliseconds (30 days) after which the TPM of these marks is certainly off. */
 const OLD = 30 * 24 * 60 * 60 * 1000;
 
 /**
- * Where marks are: with what the user's programs can make again. XDG Base Directory Specification; `LOCALAPPDATA` of
- * Windows. Undefined for a user without a home directory: then there are none.
+ * The directory of marks, among data that the user's programs can make again. XDG Base Directory Specification;
+ * `LOCALAPPDATA` on Windows. Undefined for a user without a home directory, who then has no marks.
  */
 export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.env): string | undefined {
   const { LOCALAPPDATA: local, XDG_CACHE_HOME: cache } = environment;
@@ -58,17 +58,17 @@ export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.e
 }
 
 /**
- * What one connection has in a TPM without resource manager, kept in a file, so that the next connection can take it out
- * if this one ends without doing so. Such a TPM has one connection at a time: so marks of all others are those of the
- * dead, and no lock is needed to tell.
+ * What one connection has in a TPM without resource manager, kept in a file so that the next connection can flush it if
+ * this one dies. Such a TPM has one connection at a time, so all other marks belong to dead connections, and no lock is
+ * needed to tell.
  */
 export class Marks {
-  /** Where marks of this connection are; undefined if there is no place for them. */
+  /** The directory of this connection's marks; undefined if there is no place for them. */
   readonly directory: string | undefined;
   readonly #address: string;
   readonly #live = new Set<Mark>();
   #file: { readonly path: string; readonly fd: number; readonly start: number } | undefined;
-  /** Why no marks can be kept. */
+  /** Why marks cannot be kept. */
   problem: unknown;
 
   constructor(address: string, directory: string | undefined = defaultMarksDirectory()) {
@@ -76,7 +76,7 @@ export class Marks {
     this.directory = directory && absolutePath(directory);
   }
 
-  /** Notes what is about to be loaded or started. What is returned is for {@link settle}. */
+  /** Notes what is about to be loaded or started. Pass the result to {@link settle}. */
   want(what: Mark['what']): Mark {
     const mark: Mark = { at: sinceBoot(), what };
     this.#live.add(mark);
@@ -84,7 +84,7 @@ export class Marks {
     return mark;
   }
 
-  /** Notes what came of it: the handle, or nothing. */
+  /** Notes the outcome: the handle, or nothing. */
   settle(mark: Mark, handle: number | undefined): void {
     mark.handle = handle;
     if (handle === undefined) this.#live.delete(mark);
@@ -101,7 +101,7 @@ export class Marks {
     }
   }
 
-  /** Notes that nothing has that handle any more. */
+  /** Notes that this handle is free again. */
   gone(handle: number): void {
     for (const mark of this.#live) {
       if (mark.handle !== handle) continue;
@@ -111,13 +111,13 @@ export class Marks {
     this.#shorten();
   }
 
-  /** Forgets all of this connection, after a loss of power. */
+  /** Forgets everything of this connection, after a loss of power. */
   forget(): void {
     this.#live.clear();
     this.#shorten();
   }
 
-  /** The marks that other connections to the same TPM have left, in this directory or the usual one. */
+  /** Reads the marks that other connections to the same TPM left, in this directory or the usual one. */
   readDead(): DeadMarks[] {
     const dead: DeadMarks[] = [];
     for (const directory of new Set([this.directory, defaultMarksDirectory()])) {
@@ -162,19 +162,19 @@ export class Marks {
       writeSync(fd, head);
     } catch (error) {
       closeSync(fd);
-      remove(path); // nobody could tell later whose it is
+      remove(path); // later nobody could tell whose it is
       throw error;
     }
     return { path, fd, start: Buffer.byteLength(head) };
   }
 
-  /** While nothing is in the TPM there is nothing to remember, so the file does not grow. */
+  /** Empties the file while nothing is in the TPM, so that it does not grow. */
   #shorten(): void {
     const file = this.#file;
     if (this.#live.size === 0 && file !== undefined) this.#try(() => ftruncateSync(file.fd, file.start));
   }
 
-  /** A disk that is full or cannot be written must not stop the work: there are no marks then. */
+  /** A disk that is full or read-only must not stop the work: there are no marks then. */
   #try<T>(work: () => T): T | undefined {
     try {
       return work();
@@ -197,8 +197,8 @@ function remove(path: string): void {
 export const sinceBoot = (): number => Number(process.hrtime.bigint() / 1_000_000n);
 
 /**
- * Where a TPM is, however its address is written, and since which start of the system: times of another one cannot be
- * compared. Loopback addresses lead to another place in each network namespace, as containers have them.
+ * Identifies a TPM, however its address is written, and the start of the system: times from another start cannot be
+ * compared. A loopback address leads elsewhere in each network namespace, as in containers.
  */
 function placeOf(address: string): string {
   const path = /^([a-z]+:unix:)(.*)$/.exec(address);
@@ -208,7 +208,7 @@ function placeOf(address: string): string {
   return LOOPBACK.test(address) ? `${place} ${boot} ${readlinkSync('/proc/self/ns/net')}` : `${place} ${boot}`;
 }
 
-/** The paths of the files of marks in a directory; of one that is missing or not private, none. */
+/** The paths of the mark files in a directory; none if it is missing or not private. */
 function marksIn(directory: string | undefined): string[] {
   if (directory === undefined || !existsSync(directory)) return [];
   try {
@@ -219,7 +219,7 @@ function marksIn(directory: string | undefined): string[] {
   }
 }
 
-/** A file that cannot be read, or says nothing that makes sense, has no marks. */
+/** Reads a file of marks. A file that cannot be read or makes no sense has none. */
 function readMarks(path: string, address: string): Mark[] | undefined {
   try {
     const file = readPrivateFile(path);

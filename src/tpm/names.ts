@@ -6,15 +6,15 @@ import { HASHES, type HashAlg, TPM_ALG } from './constants.ts';
 import { TPMS_NV_PUBLIC, type TpmsNvPublic } from './structures/nv.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
 
-/** Whether this library computes digests of that algorithm itself. */
+/** Tells whether this library itself computes digests of that algorithm. */
 export function isHashAlg(alg: number): alg is HashAlg {
   return Object.hasOwn(HASHES, alg);
 }
 
-/** `alg` in two bytes, then the digest of `parts` by it. @throws KeyprovError for an algorithm that we do not compute. */
+/** `alg` in two bytes, then the digest of `parts`. @throws KeyprovError for an algorithm that we do not compute. */
 function tagged(alg: number, ...parts: readonly Uint8Array[]): Bytes {
   if (!isHashAlg(alg)) {
-    throw new TpmError('tpm-unsupported', `digests of algorithm 0x${alg.toString(16)} are not computed here`, {
+    throw new TpmError('tpm-unsupported', `keyprov cannot compute digests of algorithm 0x${alg.toString(16)}`, {
       remedy: 'use SHA-1, SHA-256, SHA-384 or SHA-512 as the name algorithm',
     });
   }
@@ -47,7 +47,7 @@ export function qualifiedName(parentQualifiedName: Uint8Array, name: Uint8Array)
   return tagged(uint16At(name, 0), parentQualifiedName, name);
 }
 
-/** Whether the public area `area` is what a TPM makes from `template`: they agree in all but `unique`. */
+/** Tells whether a TPM can make the public area `area` from `template`: they agree in all but `unique`. */
 export function isMadeFrom(template: TpmtPublic, area: TpmtPublic): boolean {
   return area.type === template.type && equal(withoutUnique(area), withoutUnique(template));
 }

@@ -19,15 +19,15 @@ export interface ReadNvOptions extends SignalOptions {
   readonly ownerAuth?: Authorization | undefined;
 }
 
-/** What a TPM2B_MAX_NV_BUFFER holds at most, whatever a TPM reports. */
+/** Maximum size of a TPM2B_MAX_NV_BUFFER, whatever a TPM reports. */
 const MAX_CHUNK = 2048;
 
 /**
- * Everything in an NV index, or `undefined` where there is no such index or nothing was ever written to it. It is read
- * with the empty authorization value of the index where its attributes allow that and a wrong one would not count as a
- * try (noDA), else with that of the owner. TPM2_NV_Read, Part 3, 31.13.
+ * Reads all of an NV index; `undefined` if there is no such index or it was never written. Uses the empty authorization
+ * value of the index if its attributes allow that and a wrong value would not count as a try (noDA), else the owner's
+ * authorization. TPM2_NV_Read, Part 3, 31.13.
  *
- * @throws TpmError when the TPM refuses, as for an index that is locked for reading.
+ * @throws TpmError if the TPM refuses, as for an index that is locked for reading.
  * @throws KeyprovError `tpm-unsupported` for an index that needs a policy or the platform's authorization.
  */
 export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {}): Promise<Bytes | undefined> {
@@ -67,6 +67,6 @@ function authorize({ attributes, nvIndex }: TpmsNvPublic, index: HandleArg, owne
   if (attributes.ownerRead) return owner;
   if (attributes.authRead) return index;
   throw new TpmError('tpm-unsupported', `the NV index 0x${nvIndex.toString(16)} cannot be read by its owner`, {
-    remedy: 'read it with the policy or the platform authorization that its attributes ask for',
+    remedy: 'read it with the policy or the platform authorization that its attributes require',
   });
 }

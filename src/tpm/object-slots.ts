@@ -15,12 +15,12 @@ import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
 import { TpmObject } from './tpm-object.ts';
 import { flushHandle, isGone, listVolatile } from './volatile.ts';
 
-/** Whether an object in the TPM can be the one that is looked for. */
+/** Tells whether an object in the TPM can be the wanted one. */
 type Fits = (found: ReadPublicResult, handle: number) => boolean;
 
 /**
- * The objects that one `Tpm` has loaded, and the few slots that the TPM has for them. Part 1, 30: an object is saved
- * with TPM2_ContextSave, flushed, and loaded again when it is needed.
+ * The objects that one `Tpm` has loaded, and the TPM's few slots for them. Part 1, 30: an object is saved with
+ * TPM2_ContextSave, flushed, and loaded again when it is needed.
  */
 export class ObjectSlots {
   readonly #call: Call;
@@ -30,7 +30,7 @@ export class ObjectSlots {
   readonly #resident = new Set<TpmObject>();
   /** The Names of objects that were swapped out. */
   readonly #saved = new WeakMap<TpmsContext, Uint8Array>();
-  /** The Name of the object that was flushed last. */
+  /** The Name of the last flushed object. */
   #lastFlushed: Uint8Array | undefined;
 
   constructor(holder: ConstructorParameters<typeof TpmObject>[0], call: Call, cleanUp: CleanUp) {
@@ -39,7 +39,7 @@ export class ObjectSlots {
     this.#call = call;
   }
 
-  /** What a command will load or start, as far as that can be said before. */
+  /** What a command will load or start, if that can be said beforehand. */
   loadedBy({ name, answerHandle }: AnyCommand, args: object): Mark['what'] | undefined {
     if (answerHandle === undefined) return undefined;
     if (answerHandle[1] === 'session') return { kind: 'session', bytes: new Uint8Array(0) };
@@ -54,7 +54,8 @@ export class ObjectSlots {
   }
 
   /**
-   * The object that a command has just loaded. `fits` says which others it can have loaded if the answer is not its own.
+   * Takes charge of the object that a command has just loaded. `fits` says which others it can have loaded if the
+   * answer belongs to another command.
    * @throws KeyprovError `tpm-session` for a handle that cannot be its own.
    */
   async adopt(handle: number, name: Uint8Array, fits: Fits): Promise<TpmObject> {
@@ -64,7 +65,7 @@ export class ObjectSlots {
     return object;
   }
 
-  /** The present handle of `object`, loaded again if it was swapped out; none of `inUse` makes room for it. */
+  /** The present handle of `object`; loads it again if it was swapped out, without swapping out any of `inUse`. */
   async handleOf(object: TpmObject, inUse: InUse): Promise<number> {
     if (object.context !== undefined) {
       const { loadedHandle } = await this.#call(ContextLoad, { context: object.context }, inUse);
@@ -80,7 +81,7 @@ export class ObjectSlots {
     return object.handle;
   }
 
-  /** Saves and flushes the least recently used object that is not in `inUse`. @returns false when there is none. */
+  /** Saves and flushes the least recently used object that is not in `inUse`. @returns false if there is none. */
   async makeRoom(inUse: InUse): Promise<boolean> {
     for (const object of this.#resident) {
       if (inUse.has(object) || object.handle === undefined) continue;
@@ -111,16 +112,16 @@ export class ObjectSlots {
     const flush = async () => {
       const last = this.#lastFlushed;
       if (await flushHandle(this.#call, handle)) this.#lastFlushed = name;
-      // It was perhaps flushed in the place of the one before, whose handle was altered on its way.
+      // It may have been flushed in place of the previous one, whose handle was altered on its way.
       else if (!(await this.#flushStray(name)) && last !== undefined) await this.#flushStray(last);
     };
     await this.#cleanUp.run(flush, () => this.#flushStray(name));
   }
 
   /**
-   * Removes the one object that is not known here and that `fits`: what the TPM has loaded with an answer that cannot be
-   * believed. The handle in that answer is only the first guess.
-   * @returns false where there is none.
+   * Removes the one unknown object that `fits` accepts: the TPM loaded it with an answer that cannot be believed. The
+   * handle in that answer is only the first guess.
+   * @returns false if there is none.
    */
   async flushLoaded(guess: number | undefined, fits: Fits): Promise<boolean> {
     const { before } = this.#cleanUp;
@@ -136,12 +137,12 @@ export class ObjectSlots {
     return false;
   }
 
-  /** Removes an object of ours that is not where the TPM said. After a loss of power, it is nowhere. */
+  /** Removes an object of ours that is not where the TPM said. After a loss of power it is gone. */
   async #flushStray(name: Uint8Array): Promise<boolean> {
     return await this.flushLoaded(undefined, (found) => equal(found.name, name));
   }
 
-  /** A new object has a transient handle, and one that no other has; one that has it nevertheless was lost. */
+  /** Checks that a new object has a transient handle of its own; an object of ours with the same handle was lost. */
   async #checkHandle(handle: number, fits: Fits): Promise<void> {
     const holder = [...this.#resident].find((object) => object.handle === handle);
     const isTransient = handleType(handle) === TPM_HT.TRANSIENT;
@@ -152,7 +153,7 @@ export class ObjectSlots {
     };
     await this.#cleanUp.run(flush);
     if (!isTransient || wasElsewhere || holder === undefined) {
-      throw altered(`the handle 0x${handle.toString(16)} in an answer is not that of the new object`);
+      throw altered(`the handle 0x${handle.toString(16)} in an answer does not belong to the new object`);
     }
     holder.handle = undefined;
     this.#resident.delete(holder);
@@ -165,7 +166,7 @@ export class ObjectSlots {
     return (await listVolatile(this.#call, TPM_HT.TRANSIENT)).filter((handle) => !own.has(handle));
   }
 
-  /** Those that are in the TPM. */
+  /** The objects in the TPM. */
   get resident(): readonly TpmObject[] {
     return [...this.#resident];
   }
@@ -183,7 +184,7 @@ export class ObjectSlots {
     this.#resident.clear();
   }
 
-  /** Says who holds the slots, for the error message when there is no room. */
+  /** Says who holds the slots, for the error message if there is no room. */
   async occupants(): Promise<string> {
     const own = new Set([...this.#resident].map(({ handle }) => handle));
     const handles = await listVolatile(this.#call, TPM_HT.TRANSIENT);

@@ -12,12 +12,12 @@ export interface OpenTpmOptions extends TpmOptions {
 }
 
 /**
- * Opens a TPM and starts it where that is ours to do. Without an address only the platform's own TPM is tried:
- * `/dev/tpmrm0` on Linux, TBS on Windows. An emulator is opened only by its name.
+ * Opens a TPM, and starts it if that is up to us. Without an address tries only the platform's own TPM: `/dev/tpmrm0`
+ * on Linux, TBS on Windows. Opens an emulator only by name.
  *
- * @throws KeyprovError `no-tpm` when the platform has none that can be opened (`cause` says why), `address-invalid`,
- * `library-missing`, or a `transport-…` or `state-…` code; each within a second (of a simulator
- * that another client has, 30 seconds) and with a remedy.
+ * @throws KeyprovError `no-tpm` if the platform has none that can be opened (`cause` says why), `address-invalid`,
+ * `library-missing`, or a `transport-…` or `state-…` code. Each comes within a second (30 seconds for a simulator that
+ * another client holds) and with a remedy.
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ export async function openTpm(address: string | TpmAddress = 'auto', options: Op
   return await Tpm.open(options.wrap?.(transport) ?? transport, { ...options, marksDirectory });
 }
 
-/** Opens the transport to a TPM; what it needs is loaded only now. */
+/** Opens the transport to a TPM; loads only now what it needs. */
 async function openTransport(address: TpmAddress, options: SignalOptions): Promise<TpmTransport> {
   const { signal } = options;
   switch (address.kind) {

@@ -15,7 +15,7 @@ const hashOf = (hash: HashAlg, ...parts: readonly Uint8Array[]): Bytes => digest
 const zeros = (hash: HashAlg): Bytes => new Uint8Array(HASHES[hash].size);
 
 /**
- * The digest of a policy of these steps, computed without a TPM. Part 1, 19.7; each step as Part 3, 23 defines it.
+ * Computes the digest of a policy of these steps, without a TPM. Part 1, 19.7; each step as Part 3, 23 defines it.
  * No steps give the digest of an empty policy session: zeros.
  */
 export function policyDigest(hash: HashAlg, ...steps: readonly PolicyStep[]): Bytes {
@@ -55,7 +55,7 @@ export function policyNvWritten(written: boolean): PolicyStep {
   return (soFar, hash) => hashOf(hash, soFar, code(TPM_CC.PolicyNvWritten), new Uint8Array([written ? 1 : 0]));
 }
 
-/** PolicyA of the EK Credential Profile: knowledge of the endorsement authorization. Its section B.6.2. */
+/** PolicyA of the EK Credential Profile: knowledge of the endorsement authorization. Profile, section B.6.2. */
 export function ekPolicyA(hash: HashAlg): Bytes {
   return policyDigest(hash, policySecret(handleName(TPM_RH.ENDORSEMENT)));
 }
@@ -67,7 +67,7 @@ const POLICY_C_INDEX: Readonly<Record<number, number>> = {
 };
 
 /**
- * PolicyC of the EK Credential Profile: the policy that the NV index of that hash holds. Its section B.6.4.
+ * PolicyC of the EK Credential Profile: the policy in the NV index for that hash. Profile, section B.6.4.
  * @throws KeyprovError `tpm-unsupported` for SHA-1, which the profile gives no index.
  */
 export function ekPolicyC(hash: HashAlg): Bytes {
@@ -97,7 +97,7 @@ export function ekPolicyC(hash: HashAlg): Bytes {
 }
 
 /**
- * PolicyB of the EK Credential Profile, for keys of the high range: PolicyA or PolicyC. Its section B.6.3.
+ * PolicyB of the EK Credential Profile, for keys of the high range: PolicyA or PolicyC. Profile, section B.6.3.
  * @throws KeyprovError `tpm-unsupported` for SHA-1.
  */
 export function ekPolicyB(hash: HashAlg): Bytes {
@@ -105,9 +105,9 @@ export function ekPolicyB(hash: HashAlg): Bytes {
 }
 
 /**
- * The six branches of the policy that Windows' Platform Crypto Provider gives to its keys (SHA-256), in its order:
- * with the authorization value any use, ObjectChangeAuth, Certify, ActivateCredential; one that is empty unless the
- * key can be exported; and Certify without it. Layout: microsoft/TSS.MSR, PCPTool.
+ * The six branches of the policy that Windows' Platform Crypto Provider gives to its keys (SHA-256), in its order: with
+ * the authorization value any use, ObjectChangeAuth, Certify, ActivateCredential; one that is empty unless the key can
+ * be exported; and Certify without the value. Layout: microsoft/TSS.MSR, PCPTool.
  */
 export function windowsHelloBranches(): readonly Bytes[] {
   const withAuth = (commandCode: number) =>

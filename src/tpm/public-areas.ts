@@ -1,4 +1,7 @@
-/** Public areas of endorsement, storage, attestation and user keys, their public keys and policy digests, computed offline. */
+/**
+ * Public areas of endorsement, storage, attestation and user keys, their public keys and policy digests, computed
+ * offline.
+ */
 export {
   ekPolicyA,
   ekPolicyB,

@@ -12,8 +12,8 @@ const CURVE_OF: ReadonlyMap<number, Curve> = new Map([
 ]);
 
 /**
- * The public key in a public area: an RSA key whose modulus has `keyBits` bits, or a point on P-256, P-384 or P-521.
- * Coordinates come as long as the field, also from a TPM that strips leading zeros. TPMT_PUBLIC, Part 2, 12.2.4.
+ * Returns the public key in a public area: an RSA key whose modulus has `keyBits` bits, or a point on P-256, P-384 or
+ * P-521. Coordinates are as long as the field, even if the TPM strips leading zeros. TPMT_PUBLIC, Part 2, 12.2.4.
  *
  * @throws KeyprovError `key-invalid` for anything else.
  */
@@ -41,18 +41,18 @@ function extract(publicArea: TpmtPublic): PublicKey {
   throw invalid(`an object of type 0x${publicArea.type.toString(16)}`);
 }
 
-/** `number` with zeros before it up to `size` bytes; left as it is when it is longer. */
+/** Pads `number` with leading zeros to `size` bytes; returns a longer one unchanged. */
 export function padLeft(number: Uint8Array, size: number): Bytes {
   return concat(new Uint8Array(Math.max(0, size - number.length)), number);
 }
 
-/** Big endian and without leading zeros; 0 stands for 65537. */
+/** Big endian, without leading zeros; 0 means 65537. */
 function exponentOf(exponent: number): Bytes {
   const bytes = uint32(exponent === 0 ? 65537 : exponent);
   return bytes.subarray(bytes.findIndex((byte) => byte !== 0));
 }
 
 const invalid = (what: string): KeyprovError =>
-  new KeyprovError('key-invalid', `public area: ${what} has no public key that is known here`, {
+  new KeyprovError('key-invalid', `public area: ${what} is not a supported public key`, {
     remedy: 'use an RSA, P-256, P-384 or P-521 key',
   });

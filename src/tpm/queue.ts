@@ -5,17 +5,17 @@ const ABANDONED_MS = 500;
 
 const timeLeft = (since: number): number => Math.max(0, since + ABANDONED_MS - performance.now());
 
-/** Runs tasks strictly one after the other, in the order in which they came. */
+/** Runs tasks strictly one after the other, in order of arrival. */
 export class Queue {
   #tail: Promise<void> = Promise.resolve();
-  /** Since when nobody waits for the task that runs. */
+  /** Since when nobody has waited for the running task. */
   #abandonedSince: number | undefined;
   #onAbandoned = (): void => {};
 
   /**
-   * Runs `task` when all earlier ones are done. When `signal` aborts before that, the promise is rejected at once with its
-   * reason, and the task never begins. One that has begun runs to its end: with `discard`, the promise is rejected at once
-   * and the result goes there; without, it is the task that ends.
+   * Runs `task` when all earlier ones are done. If `signal` aborts before that, the promise is rejected at once with
+   * its reason, and the task never begins. A task that has begun runs to its end: with `discard`, the promise is
+   * rejected at once and `discard` gets the result; without, the task itself must end.
    */
   run<T>(
     task: () => Promise<T>,
@@ -45,7 +45,7 @@ export class Queue {
           if (abandoned) await discard?.(result);
           else resolve(result);
         } catch (error) {
-          // After an abort this does nothing: the caller already has the reason of the abort.
+          // Does nothing after an abort: the caller already has the reason.
           reject(error);
         } finally {
           running = false;
@@ -57,8 +57,8 @@ export class Queue {
   }
 
   /**
-   * Runs a task that cleans up. Behind a task whose caller has gone it keeps its turn, but is waited for only half a
-   * second: that turn may never come.
+   * Runs a task that cleans up. Behind a task whose caller has gone it waits its turn for at most half a second: that
+   * turn may never come.
    */
   async tidy(task: () => Promise<void>): Promise<void> {
     const since = this.#abandonedSince;
@@ -68,8 +68,7 @@ export class Queue {
   }
 
   /**
-   * Runs the last task. If a task whose caller has gone is before it for half a second, `giveUp` is called, which is to
-   * end that one.
+   * Runs the last task. If a task whose caller has gone blocks it for half a second, calls `giveUp` to end that task.
    */
   async last(task: () => Promise<void>, giveUp: () => void): Promise<void> {
     let stop = (): void => {};

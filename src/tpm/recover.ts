@@ -9,12 +9,14 @@ import { isMadeFrom } from './names.ts';
 import { TPMT_PUBLIC, type TpmtPublic } from './structures/object.ts';
 import { flushHandle, listVolatile } from './volatile.ts';
 
-/** How far the clock of a TPM may be from the system's, in milliseconds and as a part (one in so many) of the time. */
+/**
+ * How far the TPM's clock may differ from the system's: in milliseconds, and as a part (one in so many) of the time.
+ */
 const CLOCK_SLACK = { ms: 2000, part: 100 };
 
 /**
- * Takes out of a TPM without resource manager what connections of keyprov that are gone have left in it, and forgets their
- * marks. @returns how many there were.
+ * Flushes what dead connections of keyprov left in a TPM without resource manager, and forgets their marks.
+ * @returns how many entries there were.
  */
 export async function flushDead(call: Call, marks: Marks): Promise<number> {
   const dead = marks.readDead();
@@ -25,9 +27,9 @@ export async function flushDead(call: Call, marks: Marks): Promise<number> {
 }
 
 /**
- * The handles of what dead connections have left in a TPM since it was reset, and of nothing else: an object with the
- * handle and the Name of a mark; a session with the handle of one, saved only if it was; and what was on its way when the
- * connection ended, where nothing else can be it. What cannot be told apart: somebody else has flushed what was left, and
+ * Finds the handles of exactly what dead connections have left in a TPM since it was reset: an object with the handle
+ * and the Name of a mark; a session with the handle of a mark, saved only if that one was; and what was on its way when
+ * the connection ended, if it can be nothing else. Cannot detect one case: another program flushed what was left, and
  * then loaded the same object, or started a session, that got the same handle.
  */
 export async function findDead(call: Call, dead: readonly DeadMarks[]): Promise<readonly number[]> {
@@ -41,7 +43,7 @@ export async function findDead(call: Call, dead: readonly DeadMarks[]): Promise<
   return [...(await deadObjects(call, objects, valid)), ...deadSessions(loaded, saved, valid)];
 }
 
-/** The marks that were made after the TPM was switched on: what is older is not in it any more. */
+/** The marks made after the TPM was switched on: it no longer holds anything older. */
 async function sinceReset(call: Call, marks: readonly Mark[]): Promise<Mark[]> {
   const time = Number((await call(ReadClock, {})).currentTime.time);
   const reset = sinceBoot() - time - time / CLOCK_SLACK.part - CLOCK_SLACK.ms;
@@ -60,7 +62,7 @@ async function deadObjects(call: Call, handles: readonly number[], marks: readon
   const open = marks.filter((mark) => mark.handle === undefined && mark.what.kind !== 'session');
   for (const found of unknown) {
     const same = open.filter((mark) => fits(mark, found));
-    // Where more objects fit than were on their way, some are those of others.
+    // If more objects fit than were on their way, some belong to others.
     const rivals = unknown.filter((other) => same.some((mark) => fits(mark, other)));
     if (same.length > 0 && rivals.length <= same.length) dead.push(found.handle);
   }
@@ -75,14 +77,14 @@ function fits({ what }: Mark, { name, area }: { readonly name: Uint8Array; reado
 function deadSessions(loaded: readonly number[], saved: readonly number[], marks: readonly Mark[]): number[] {
   const own = marks.filter(({ what }) => what.kind === 'session');
   const handles = own.flatMap(({ handle }) => handle ?? []);
-  // Other programs save their sessions, which may have got the handle of one that was flushed. A TPM may list a saved
-  // session as one of another kind.
+  // Other programs save their sessions, which may have got the handle of a flushed one. A TPM may list a saved session
+  // as one of another kind.
   const savedOnes = own.flatMap(({ handle, wasSaved }) => (wasSaved && handle !== undefined ? handle % 2 ** 24 : []));
   const known = [
     ...loaded.filter((found) => handles.includes(found)),
     ...saved.filter((found) => savedOnes.includes(found % 2 ** 24)),
   ];
-  // One whose answer did not come was not there before, and was never saved.
+  // A session whose answer did not come was not there before, and was never saved.
   const open = own.filter(({ handle }) => handle === undefined);
   const before = open.flatMap(({ what: { bytes } }) =>
     Array.from({ length: bytes.length / 4 }, (_, index) => uint32At(bytes, 4 * index)),

@@ -14,9 +14,9 @@ const DECRYPT = 0x20;
 
 /**
  * Overwrites every secret in a command or an answer with zeros, in place and without changing a size: passwords in
- * the authorization area, and each parameter field whose codec is secret. What a session has encrypted stays as it
- * is. Of a command that is not in the table here nothing but the header is left.
- * @throws CodecError for bytes that are no such command or answer.
+ * the authorization area, and each parameter field with a secret codec. Data that a session has encrypted stays. Of an
+ * unknown command only the header is left.
+ * @throws CodecError for bytes that are not such a command or answer.
  */
 export function redact(bytes: Bytes, direction: 'command' | 'answer', commandCode: number): void {
   const command = BY_CODE.get(commandCode);
@@ -37,7 +37,7 @@ function redactCommand(bytes: Bytes, command: AnyCommand): void {
       const handle = input.uint(4, 'sessionHandle');
       const { attributes, hmac } = readAuth(input);
       encrypted ||= (attributes & DECRYPT) !== 0;
-      // What a policy session carries may be a password (TPM2_PolicyPassword); it looks like an HMAC.
+      // The authorization of a policy session may be a password (TPM2_PolicyPassword) that looks like an HMAC.
       if (handle === TPM_RH.PW || handleType(handle) === TPM_HT.POLICY_SESSION) hmac.fill(0);
     }
     if (input.position > end) throw new CodecError('authorizationSize', 'ends within an authorization');

@@ -1,24 +1,24 @@
-/** Name, one sentence of meaning, and where there is something to do, one of advice. */
+/** Name, meaning (one sentence), and advice (one sentence) if there is something to do. */
 type Entry = readonly [name: string, meaning: string, advice?: string];
 
 /**
- * Base codes of the TCG TSS 2.0 layers (TSS 2.0 Overview and Common Structures, section on return codes), by
- * number: name without prefix, and meaning.
+ * Base codes of the TCG TSS 2.0 layers (TSS 2.0 Overview and Common Structures, section on return codes), by number:
+ * name without prefix, and meaning.
  */
 export const TSS2_BASE: ReadonlyMap<number, Entry> = new Map<number, Entry>([
-  [0x01, ['GENERAL_FAILURE', 'a failure that nothing more is known about']],
+  [0x01, ['GENERAL_FAILURE', 'an unspecified failure']],
   [0x02, ['NOT_IMPLEMENTED', 'this function is not implemented']],
   [0x03, ['BAD_CONTEXT', 'the context is not valid']],
-  [0x04, ['ABI_MISMATCH', 'the libraries do not fit together']],
+  [0x04, ['ABI_MISMATCH', 'the libraries are not compatible']],
   [0x05, ['BAD_REFERENCE', 'a pointer that must not be null is null']],
   [0x06, ['INSUFFICIENT_BUFFER', 'the buffer is too small']],
   [0x07, ['BAD_SEQUENCE', 'a function was called in the wrong order']],
   [0x08, ['NO_CONNECTION', 'the next lower layer cannot be reached']],
-  [0x09, ['TRY_AGAIN', 'no result yet, the function must be called again']],
+  [0x09, ['TRY_AGAIN', 'no result yet; call the function again']],
   [0x0a, ['IO_ERROR', 'input or output failed']],
   [0x0b, ['BAD_VALUE', 'an argument has a wrong value']],
   [0x0c, ['NOT_PERMITTED', 'the operation is not permitted']],
-  [0x0d, ['INVALID_SESSIONS', 'the sessions do not fit the command']],
+  [0x0d, ['INVALID_SESSIONS', 'the sessions do not match the command']],
   [0x0e, ['NO_DECRYPT_PARAM', 'the command has no parameter that could be decrypted']],
   [0x0f, ['NO_ENCRYPT_PARAM', 'the command has no parameter that could be encrypted']],
   [0x10, ['BAD_SIZE', 'a size is wrong']],
@@ -64,7 +64,7 @@ export const TSS2_BASE: ReadonlyMap<number, Entry> = new Map<number, Entry>([
 const START_TBS = 'start the Windows service "TBS" (TPM Base Services)';
 
 /**
- * HRESULTs that Windows' TPM Base Services make themselves, by unsigned value.
+ * HRESULTs that Windows' TPM Base Services themselves return, by unsigned value.
  * Source: "TBS Return Codes" of Microsoft's documentation, and winerror.h of the Windows SDK.
  */
 export const TBS_CODES: ReadonlyMap<number, Entry> = new Map<number, Entry>([
@@ -76,14 +76,14 @@ export const TBS_CODES: ReadonlyMap<number, Entry> = new Map<number, Entry>([
   [0x80284001, ['TBS_E_INTERNAL_ERROR', 'an error inside TPM Base Services', 'restart the Windows service "TBS"']],
   [0x80284002, ['TBS_E_BAD_PARAMETER', 'an argument is not valid']],
   [0x80284003, ['TBS_E_INVALID_OUTPUT_POINTER', 'an output pointer is not valid']],
-  [0x80284004, ['TBS_E_INVALID_CONTEXT', 'the context is not valid any more', 'open the TPM again']],
+  [0x80284004, ['TBS_E_INVALID_CONTEXT', 'the context is no longer valid', 'open the TPM again']],
   [0x80284005, ['TBS_E_INSUFFICIENT_BUFFER', 'the answer does not fit the buffer']],
   [
     0x80284006,
     ['TBS_E_IOERROR', 'the TPM could not be reached', 'open the TPM again; if that fails, restart the machine'],
   ],
   [0x80284007, ['TBS_E_INVALID_CONTEXT_PARAM', 'the parameters of the context are not valid']],
-  [0x80284008, ['TBS_E_SERVICE_NOT_RUNNING', 'TPM Base Services do not run', START_TBS]],
+  [0x80284008, ['TBS_E_SERVICE_NOT_RUNNING', 'TPM Base Services are not running', START_TBS]],
   [0x80284009, ['TBS_E_TOO_MANY_TBS_CONTEXTS', 'too many programs have the TPM open', 'close some of them']],
   [0x8028400a, ['TBS_E_TOO_MANY_RESOURCES', 'too many objects or sessions are open', 'flush some of them']],
   [0x8028400b, ['TBS_E_SERVICE_START_PENDING', 'TPM Base Services are just starting', 'try again in a moment']],
@@ -129,7 +129,7 @@ export const PCP_CODES: ReadonlyMap<number, Entry> = new Map<number, Entry>([
   [0x80290418, ['TPM_E_KEY_NOT_AUTHENTICATED', 'the key was not authenticated', 'give the PIN']],
   [0x80290419, ['TPM_E_PCP_KEY_NOT_AIK', 'the key is not an attestation key']],
   [0x8029041a, ['TPM_E_KEY_NOT_SIGNING_KEY', 'the key is not a signing key']],
-  [0x8029041b, ['TPM_E_LOCKED_OUT', 'the TPM is locked after too many failures', 'wait for the lockout to run down']],
+  [0x8029041b, ['TPM_E_LOCKED_OUT', 'the TPM is locked after too many failures', 'wait until the lockout ends']],
   [0x8029041c, ['TPM_E_CLAIM_TYPE_NOT_SUPPORTED', 'this type of claim is not supported']],
   [0x8029041d, ['TPM_E_VERSION_NOT_SUPPORTED', 'this version is not supported']],
   [0x8029041e, ['TPM_E_BUFFER_LENGTH_MISMATCH', 'the length of the buffer is wrong']],
@@ -143,5 +143,5 @@ export const PCP_CODES: ReadonlyMap<number, Entry> = new Map<number, Entry>([
   ],
   [0x80290420, ['TPM_E_PCP_TICKET_MISSING', 'the ticket is missing']],
   [0x80290421, ['TPM_E_PCP_RAW_POLICY_NOT_SUPPORTED', 'raw policies are not supported']],
-  [0x80290422, ['TPM_E_PCP_KEY_HANDLE_INVALIDATED', 'the handle of the key is not valid any more']],
+  [0x80290422, ['TPM_E_PCP_KEY_HANDLE_INVALIDATED', 'the handle of the key is no longer valid']],
 ]);

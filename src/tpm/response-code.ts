@@ -26,9 +26,9 @@ const VERSION_2 = 0x100;
 const VENDOR = 0x400;
 
 /**
- * Takes the response code of a TPM apart, and the codes that software between the TPM and us gives instead:
- * resource managers, tpm2-tss, Windows. Only the value 0 is a success. Never throws: what nobody has defined is
- * named `unknown`. Part 2, 6.6.
+ * Decodes the response code of a TPM, and the codes that software between the TPM and us gives instead: resource
+ * managers, tpm2-tss, Windows. Only the value 0 is a success. Never throws: an undefined code is named `unknown`.
+ * Part 2, 6.6.
  * @param value as received; a signed number stands for its 32 bits.
  */
 export function decodeResponseCode(value: number): ResponseCode {
@@ -53,12 +53,12 @@ function decodeWindowsCode(code: number, low: number): ResponseCode {
     const layer = tbs === undefined ? 'windows' : 'tbs';
     return { value: code, base: code, name, layer, meaning, retryable: false, ...(advice !== undefined && { advice }) };
   }
-  // Windows passes codes of a TPM on as 0x80280000 + code.
+  // Windows passes a TPM's codes on as 0x80280000 + code.
   if (code >>> 16 === 0x8028 && isTpm2Code(low)) return decodeTpmCode(code, low, 'tpm');
   return unknown(code, low >= 0x4000 && code >>> 16 === 0x8028 ? 'tbs' : 'windows');
 }
 
-/** Whether these bits have the form of an error code of TPM 2.0 (and not of TPM 1.2, or of something else). */
+/** Tells whether these bits have the form of a TPM 2.0 error code (not of TPM 1.2, or of something else). */
 export function isTpm2Code(low: number): boolean {
   return low <= 0xfff && (low & (FORMAT_ONE | VERSION_2)) !== 0;
 }
@@ -110,15 +110,16 @@ function unknown(value: number, layer: ResponseCodeLayer): ResponseCode {
 }
 
 /**
- * One line for people: `TPM2_CreatePrimary: TPM_RC_CURVE (parameter 2, inPublic): the curve is not supported`.
+ * Describes a code in one line for people: `TPM2_CreatePrimary: TPM_RC_CURVE (parameter 2, inPublic): the curve is not
+ * supported`.
  * @param commandName with its prefix, e.g. `TPM2_CreatePrimary`.
- * @param parameterName what the handle or parameter at the position is called.
+ * @param parameterName the name of the handle or parameter at the position.
  */
 export function describeResponseCode(rc: ResponseCode, commandName?: string, parameterName?: string): string {
   const details: string[] = [];
   if (rc.position !== undefined) details.push(`${rc.position.kind} ${rc.position.number}`);
   if (rc.position !== undefined && parameterName !== undefined) details.push(parameterName);
-  // The bare number helps where the name says less than the number, or where the TPM is not the one who speaks.
+  // The bare number helps if the name says less than the number, or if the code is not the TPM's own.
   if (rc.name === 'unknown' || rc.value > 0xfff) details.push(`0x${rc.value.toString(16).padStart(8, '0')}`);
   if (rc.layer !== 'tpm' && rc.layer !== 'unknown') details.push(`from ${LAYER_TEXT[rc.layer]}`);
   const name = rc.name === 'unknown' ? 'unknown response code' : rc.name;

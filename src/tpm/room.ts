@@ -9,13 +9,13 @@ import type { ObjectSlots } from './object-slots.ts';
 import type { SessionSlots } from './session-slots.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
-/** Makes room in a TPM that is full, and takes out of it what has no owner. */
+/** Makes room in a full TPM, and flushes what has no owner. */
 export class Room {
   readonly #objects: ObjectSlots;
   readonly #sessions: SessionSlots;
   readonly #cleanUp: CleanUp;
   readonly #marks: Marks | undefined;
-  /** Whether a command makes room now, or looks who has it. */
+  /** Whether a command is making room now, or looking for who has it. */
   #isBusy = false;
 
   constructor(objects: ObjectSlots, sessions: SessionSlots, cleanUp: CleanUp, marks: Marks | undefined) {
@@ -25,7 +25,7 @@ export class Room {
     this.#sessions = sessions;
   }
 
-  /** Makes room after a refusal with that response code. @returns false where nothing of ours could give way. */
+  /** Makes room after a refusal with that response code. @returns false if nothing of ours could give way. */
   async make(code: number, inUse: InUse): Promise<boolean> {
     return await this.#once(false, async () => {
       const isFull = code === TPM_RC.OBJECT_MEMORY || code === TPM_RC.SESSION_MEMORY;
@@ -37,21 +37,21 @@ export class Room {
     });
   }
 
-  /** Says who has what the TPM has no more of, for the message of the error. */
+  /** Says who holds the exhausted resource, for the error message. */
   async occupants(code: number): Promise<string> {
     if (code === TPM_RC.SESSION_HANDLES) {
-      return `; ${this.#sessions.size} sessions of this process are open, close some of them`;
+      return `; ${this.#sessions.size} sessions of this process are open; close some of them`;
     }
     if (code !== TPM_RC.OBJECT_MEMORY) return '';
     try {
-      const marks = this.#marks?.problem === undefined ? '' : `; no marks can be kept in ${this.#marks.directory}`;
+      const marks = this.#marks?.problem === undefined ? '' : `; cannot keep marks in ${this.#marks.directory}`;
       return `${await this.#once('', () => this.#objects.occupants())}${marks}; see keyprov tpm`;
     } catch {
-      return ''; // a TPM that cannot say what it holds: that it is full is what counts
+      return ''; // the TPM cannot say what it holds; that it is full matters more
     }
   }
 
-  /** Takes out of the TPM what a command has loaded or started there whose answer cannot be believed. */
+  /** Flushes what a command has loaded or started, if its answer cannot be believed. */
   async flushUnbelieved(command: AnyCommand, args: object, answer: Bytes): Promise<void> {
     await this.#cleanUp.run(() => this.#flushUnbelieved(command, args, answer));
   }
@@ -60,14 +60,14 @@ export class Room {
     const guess = answer.length < HEADER_SIZE + 4 ? undefined : uint32At(answer, HEADER_SIZE);
     if (command.answerHandle?.[1] === 'session') await this.#sessions.flushStray();
     else if (command.answerHandle !== undefined) {
-      const isContext = 'context' in args; // its object can be any
+      const isContext = 'context' in args; // it can hold any object
       await this.#objects.flushLoaded(guess, ({ outPublic }, handle) =>
         isContext ? handle === guess : canBeLoadedBy(command, args, outPublic),
       );
     }
   }
 
-  /** Runs `work`, unless a command of such work asks for it: so a TPM that is full for everything comes to an end. */
+  /** Runs `work`, unless a command of such work asks for it: so a TPM that is always full cannot cause a loop. */
   async #once<T>(otherwise: T, work: () => Promise<T>): Promise<T> {
     if (this.#isBusy) return otherwise;
     this.#isBusy = true;

@@ -9,8 +9,8 @@ import type { TpmsContext } from './structures/context.ts';
 import { flushHandle, listVolatile } from './volatile.ts';
 
 /**
- * The sessions that one `Tpm` has started, and the few slots that the TPM has for them. Part 1, 30.4: saving a session
- * takes it out of the TPM's memory; it keeps its handle, and is loaded again when it is needed.
+ * The sessions that one `Tpm` has started, and the TPM's few slots for them. Part 1, 30.4: saving a session takes it
+ * out of the TPM's memory; it keeps its handle, and is loaded again when it is needed.
  */
 export class SessionSlots {
   readonly #call: Call;
@@ -18,9 +18,9 @@ export class SessionSlots {
   /** Sessions in the TPM, the least recently used first. */
   readonly #resident = new Set<Session>();
   readonly #saved = new Map<Session, TpmsContext>();
-  /** Sessions that a command has succeeded with. */
+  /** Sessions with which a command has succeeded. */
   readonly #used = new WeakSet<Session>();
-  /** Whether the session that was ended last may have been another one. */
+  /** Whether the last session to be ended may have been another one. */
   #isDoubtful = false;
 
   constructor(call: Call, cleanUp: CleanUp) {
@@ -28,7 +28,7 @@ export class SessionSlots {
     this.#cleanUp = cleanUp;
   }
 
-  /** Takes charge of a session that was just started. */
+  /** Takes charge of a new session. */
   adopt(session: Session): void {
     this.#resident.add(session);
   }
@@ -41,7 +41,7 @@ export class SessionSlots {
     return undefined;
   }
 
-  /** Loads `session` again if it was swapped out; nothing of `inUse` makes room for it. */
+  /** Loads `session` again if it was swapped out, without swapping out any of `inUse`. */
   async bringIn(session: Session, inUse: InUse): Promise<void> {
     const context = this.#saved.get(session);
     if (context !== undefined) {
@@ -53,7 +53,7 @@ export class SessionSlots {
     this.#resident.add(session);
   }
 
-  /** Saves the least recently used session that is not in `inUse`. @returns false when there is none. */
+  /** Saves the least recently used session that is not in `inUse`. @returns false if there is none. */
   async makeRoom(inUse: InUse): Promise<boolean> {
     for (const session of this.#resident) {
       if (inUse.has(session)) continue;
@@ -66,9 +66,9 @@ export class SessionSlots {
   }
 
   /**
-   * Loads the oldest saved session, so that it can be saved again: the TPM counts saved contexts, and takes no more of them
+   * Loads the oldest saved session, so that it can be saved again: the TPM counts saved contexts, and accepts no more
    * while the count of the oldest is too far behind. Part 1, 30.5.
-   * @returns false when there is none.
+   * @returns false if there is none.
    */
   async renewOldest(inUse: InUse): Promise<boolean> {
     for (const session of this.#saved.keys()) {
@@ -78,16 +78,16 @@ export class SessionSlots {
     return false;
   }
 
-  /** How many there are, in the TPM and saved. */
+  /** The number of sessions, loaded and saved. */
   get size(): number {
     return this.#resident.size + this.#saved.size;
   }
 
-  /** @throws KeyprovError `tpm-session` for a handle that cannot be that of a session of that TPM_SE which was just started. */
+  /** @throws KeyprovError `tpm-session` for a handle that cannot belong to a new session of that TPM_SE. */
   async checkNew(handle: number, sessionType: unknown): Promise<void> {
     const type = sessionType === TPM_SE.HMAC ? TPM_HT.HMAC_SESSION : TPM_HT.POLICY_SESSION;
     if (handleType(handle) === type && this.find(handle) === undefined) return;
-    const error = altered(`the handle 0x${handle.toString(16)} in an answer is not that of a new session`);
+    const error = altered(`the handle 0x${handle.toString(16)} in an answer does not belong to a new session`);
     await withCleanup(
       () => Promise.reject(error),
       () => this.#cleanUp.run(() => this.flushStray()),
@@ -108,13 +108,13 @@ export class SessionSlots {
     );
   }
 
-  /** Ends the session with that handle, for which nobody is in charge yet. */
+  /** Ends the session with that handle, which nothing manages yet. */
   async flushNew(handle: number): Promise<void> {
     await this.#cleanUp.run(() => this.#flushAgain(handle));
   }
 
   async #flushAgain(handle: number): Promise<void> {
-    // One of ours that has the handle now shows that the other one has ended.
+    // If one of ours has the handle now, the other one has ended.
     if (this.find(handle) === undefined) await flushHandle(this.#call, handle);
   }
 
@@ -122,32 +122,32 @@ export class SessionSlots {
     const handle = session.sessionHandle;
     const wasThere = await flushHandle(this.#call, handle);
     const isProven = this.#used.has(session);
-    // A command that was altered on its way is refused as one for a session that is gone.
+    // A command that was altered on its way is refused as if its session were gone.
     const isThere = !wasThere && (await listVolatile(this.#call, TPM_HT.HMAC_SESSION)).includes(handle);
     if (isThere) await flushHandle(this.#call, handle);
-    // A session that no command could use perhaps never had that handle: then it is elsewhere, and another one was ended.
+    // A session that no command could use may never have had that handle: it is elsewhere, and another one was ended.
     else if (!wasThere && (this.#isDoubtful || !isProven)) await this.flushStray();
     this.#isDoubtful = wasThere && !isProven;
   }
 
   /**
-   * Ends the session that the TPM has started with an answer that cannot be believed: the only one that is not known here.
-   * Where there are several, nothing tells which it is.
+   * Ends the session that the TPM has started with an answer that cannot be believed: the only unknown one. If there
+   * are several, nothing tells which it is.
    */
   async flushStray(): Promise<void> {
     const { before } = this.#cleanUp;
-    const loaded = await listVolatile(this.#call, TPM_HT.HMAC_SESSION); // this lists the loaded ones of both kinds
+    const loaded = await listVolatile(this.#call, TPM_HT.HMAC_SESSION); // lists the loaded ones of both kinds
     const [stray, ...others] = loaded.filter((handle) => this.find(handle) === undefined && !before?.has(handle));
     if (stray !== undefined && others.length === 0) await flushHandle(this.#call, stray);
   }
 
-  /** Lets go of a session that has ended or is about to. */
+  /** Releases a session that has ended or is about to. */
   release(session: Session): void {
     this.#resident.delete(session);
     this.#saved.delete(session);
   }
 
-  /** Lets go of all sessions and returns them. */
+  /** Releases all sessions and returns them. */
   releaseAll(): Session[] {
     const all = [...this.#resident, ...this.#saved.keys()];
     this.#resident.clear();

@@ -10,7 +10,7 @@ const EMPTY = new Uint8Array(0);
 /** How the use of an entity is authorized: by its authorization value in clear (a password), or by a session. */
 export type Authorization = Uint8Array | SessionAuthorization;
 
-/** Authorization by a session; `authValue` is that of the entity, empty when absent. */
+/** Authorization by a session; `authValue` is the entity's, empty if absent. */
 export interface SessionAuthorization {
   readonly session: Session;
   readonly authValue?: Uint8Array;
@@ -18,11 +18,11 @@ export interface SessionAuthorization {
 
 /** What a session does in a command. TPMA_SESSION, Part 2, 8.4. */
 export interface SessionUse {
-  /** The session stays open after the command; without it the command is the session's last. */
+  /** The session stays open after the command; if false, this is its last command. */
   readonly continueSession: boolean;
-  /** The first parameter of the command is encrypted with this session. */
+  /** Encrypts the first parameter of the command with this session. */
   readonly decrypt: boolean;
-  /** The first parameter of the answer is encrypted with this session. */
+  /** Encrypts the first parameter of the answer with this session. */
   readonly encrypt: boolean;
   readonly audit: boolean;
   readonly auditExclusive: boolean;
@@ -45,7 +45,7 @@ export function sessionBits(use: SessionUse): number {
   return bits;
 }
 
-/** All that makes a {@link Session}. */
+/** The data of a {@link Session}. */
 export interface SessionState {
   readonly sessionHandle: number;
   readonly type: 'hmac' | 'policy' | 'trial';
@@ -59,11 +59,11 @@ export interface SessionState {
   readonly bound?: { readonly name: Bytes; readonly authValue: Bytes };
   readonly use: SessionUse;
   readonly close: (session: Session) => Promise<void>;
-  /** Draws the caller's nonces; absent means `randomBytes` of `node:crypto`. */
+  /** Draws the caller's nonces; default `randomBytes` of `node:crypto`. */
   readonly randomBytes?: (size: number) => Uint8Array;
 }
 
-/** An authorization value as the TPM keeps it: without zeros at its end. Part 1, 19.6.4.3. */
+/** An authorization value as the TPM keeps it: without trailing zeros. Part 1, 19.6.4.3. */
 export function trimAuthValue(authValue: Uint8Array): Uint8Array {
   let end = authValue.length;
   while (authValue[end - 1] === 0) end--;
@@ -71,8 +71,8 @@ export function trimAuthValue(authValue: Uint8Array): Uint8Array {
 }
 
 /**
- * The key of a session, of the salt and the authorization value of the entity that it is bound to. Empty when there is
- * neither; an empty authorization value is one. Part 1, 19.6.8.
+ * Derives the key of a session from the salt and the authorization value of the entity that it is bound to. Empty if
+ * there is neither; an empty authorization value counts as one. Part 1, 19.6.8.
  */
 export function sessionKey(
   authHash: HashAlg,
@@ -91,9 +91,9 @@ export function sessionKey(
 }
 
 /**
- * An HMAC or policy session: authorizes commands, protects their integrity and encrypts their first parameter.
- * The nonces roll with every command (Part 1, 19.6), so a session is used by one command at a time; the `Tpm` that
- * started it sees to that.
+ * An HMAC or policy session: authorizes commands, protects their integrity and encrypts their first parameter. The
+ * nonces change with every command (Part 1, 19.6), so only one command at a time can use a session; the `Tpm` that
+ * started it ensures that.
  */
 export class Session {
   readonly sessionHandle: number;
@@ -102,11 +102,11 @@ export class Session {
   readonly symmetric: TpmtSymDef;
   /** What it does in the commands to come. */
   use: SessionUse;
-  /** Policy sessions: TPM2_PolicyAuthValue was run, the HMAC key has the authorization value in it. */
+  /** Policy sessions: TPM2_PolicyAuthValue was run, so the HMAC key includes the authorization value. */
   needsAuthValue = false;
-  /** Policy sessions: TPM2_PolicyPassword was run, the authorization value is sent in clear. */
+  /** Policy sessions: TPM2_PolicyPassword was run, so the authorization value is sent in clear. */
   needsPassword = false;
-  /** True once the TPM has dropped the session, or it was flushed. */
+  /** True once the session was flushed, or the TPM has dropped it. */
   ended = false;
   #nonceCaller: Bytes;
   #nonceTPM: Bytes;
@@ -156,26 +156,26 @@ export class Session {
     this.#bound = undefined;
   }
 
-  /** Whether the key of the HMAC has the authorization value of `entity` in it. Part 1, 19.6.5 to 19.6.8. */
+  /** Tells whether the HMAC key includes the authorization value of `entity`. Part 1, 19.6.5 to 19.6.8. */
   keyHasAuth({ name, authValue }: { readonly name: Uint8Array; readonly authValue: Uint8Array }): boolean {
     if (this.type !== 'hmac') return this.needsAuthValue;
     const bound = this.#bound;
     return bound === undefined || !equal(bound.name, name) || !equal(bound.authValue, trimAuthValue(authValue));
   }
 
-  /** The key of the HMAC, with that authorization value (which may be empty) in it. The caller wipes it. */
+  /** The HMAC key, including that authorization value (which may be empty). The caller wipes it. */
   hmacKey(authValue: Uint8Array): Bytes {
     return concatSecrets(this.#sessionKey, trimAuthValue(authValue));
   }
 
-  /** The HMAC with `key` over `parts`, by the session's hash. */
+  /** The HMAC of `parts` with `key`, using the session's hash. */
   hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Bytes {
     return hmac(HASHES[this.authHash].name, key, ...parts);
   }
 
   /**
-   * Encrypts the data of a command's first parameter, or decrypts that of an answer's, in place. Part 1, 21.
-   * `authValue` is that of the entity which the session authorizes in the same command, if it does.
+   * Encrypts the first parameter of a command, or decrypts that of an answer, in place. Part 1, 21. `authValue` belongs
+   * to the entity that the session authorizes in the same command, if any.
    */
   crypt(direction: 'command' | 'answer', data: Uint8Array, authValue: Uint8Array | undefined): void {
     const value = this.hmacKey(authValue ?? EMPTY);
@@ -185,7 +185,7 @@ export class Session {
     let key: Bytes | undefined;
     try {
       if (this.symmetric.algorithm === TPM_ALG.XOR) {
-        // With the hash of the session, not with the one that TPMT_SYM_DEF names: Part 1, 21.2.
+        // With the hash of the session, not the one in TPMT_SYM_DEF: Part 1, 21.2.
         key = kdfa(hash, value, 'XOR', newer, older, data.length * 8);
         for (const [i, mask] of key.entries()) data[i] = (data[i] as number) ^ mask;
       } else if (this.symmetric.algorithm === TPM_ALG.AES) {
@@ -195,7 +195,7 @@ export class Session {
         const cipher = make(`aes-${keyBits}-cfb`, key.subarray(0, keyBits / 8), key.subarray(keyBits / 8));
         const output = cipher.update(data);
         data.set(output);
-        wipe(output); // of an answer, this is the secret
+        wipe(output); // for an answer, this is the secret
         cipher.final();
       } else {
         throw new KeyprovError('tpm-session', 'the session has no cipher for parameter encryption', {
@@ -207,7 +207,7 @@ export class Session {
     }
   }
 
-  /** Ends the session in the TPM, unless it has ended already, and forgets its keys. Idempotent. */
+  /** Ends the session in the TPM, unless it has ended, and wipes its keys. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#end();
     return this.#closing;
@@ -217,7 +217,7 @@ export class Session {
     try {
       if (!this.ended) await this.#close(this);
     } finally {
-      // Not earlier: a command that is under way still needs the keys for its answer.
+      // Not earlier: a running command still needs the keys for its answer.
       wipe(this.#sessionKey, this.#bound?.authValue);
     }
   }

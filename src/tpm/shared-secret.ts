@@ -10,10 +10,10 @@ import { publicKeyOf } from './public-key.ts';
 import { TPMS_ECC_POINT } from './structures/algorithm.ts';
 import type { TpmtPublic } from './structures/object.ts';
 
-/** What a secret is shared for: the salt of a session, or the seed of a credential. */
+/** The use of a shared secret: the salt of a session, or the seed of a credential. */
 export type SecretLabel = 'SECRET' | 'IDENTITY';
 
-/** A secret, and the same for the TPM. */
+/** A secret, and the same secret encrypted to the TPM. */
 export interface SharedSecret {
   /** As long as a digest of the key's name algorithm. The caller wipes it. */
   readonly secret: Bytes;
@@ -22,9 +22,9 @@ export interface SharedSecret {
 }
 
 /**
- * A fresh secret that only the TPM with the private part of `publicArea` can recover: with RSA a random one, encrypted
- * with OAEP; with ECC the result of a one-pass key agreement. Part 1, B.10 (RSA) and C.6 (ECC).
- * @throws KeyprovError `key-invalid` when it is no RSA, P-256, P-384 or P-521 key.
+ * Makes a fresh secret that only the TPM with the private part of `publicArea` can recover: for RSA a random secret,
+ * encrypted with OAEP; for ECC the result of a one-pass key agreement. Part 1, B.10 (RSA) and C.6 (ECC).
+ * @throws KeyprovError `key-invalid` if it is not an RSA, P-256, P-384 or P-521 key.
  */
 export function shareSecret(publicArea: TpmtPublic & { nameAlg: HashAlg }, label: SecretLabel): SharedSecret {
   const { name: hash, size } = HASHES[publicArea.nameAlg];
@@ -48,8 +48,8 @@ export function shareSecret(publicArea: TpmtPublic & { nameAlg: HashAlg }, label
 }
 
 /**
- * The secret of `size` bytes that the private scalar of an ephemeral key (big endian, wiped here) agrees on with `key`.
- * Part 1, C.6.1: coordinates go into KDFe as long as the field.
+ * Computes the secret of `size` bytes that the private scalar of an ephemeral key (big endian, wiped here) agrees on
+ * with `key`. Part 1, C.6.1: KDFe takes coordinates as long as the field.
  */
 export function agreeOnSecret(
   key: EcPublicKey,

@@ -6,8 +6,8 @@ import { padLeft } from './public-key.ts';
 import type { TpmtSignature } from './structures/algorithm.ts';
 
 /**
- * A TPM's signature as all but TPM software writes it: RSASSA and RSAPSS the bare bytes, as long as the modulus; ECDSA
- * an Ecdsa-Sig-Value in DER (RFC 3279, 2.2.3).
+ * Encodes a TPM's signature as non-TPM software expects it: RSASSA and RSAPSS as bare bytes, as long as the modulus;
+ * ECDSA as an Ecdsa-Sig-Value in DER (RFC 3279, 2.2.3).
  * @throws KeyprovError `tpm-unsupported` for another algorithm.
  */
 export function encodeBareSignature(signature: TpmtSignature): Bytes {
@@ -28,8 +28,8 @@ export function encodeBareSignature(signature: TpmtSignature): Bytes {
 }
 
 /**
- * The same with an ECDSA signature as r and s, big endian, each `fieldSize` bytes long (IEEE P1363), as JWS and
- * WebCrypto want it.
+ * Like {@link encodeBareSignature}, but with an ECDSA signature as r and s, big endian, each `fieldSize` bytes long
+ * (IEEE P1363), as JWS and WebCrypto need it.
  */
 export function rawSignature(signature: TpmtSignature, fieldSize: number): Bytes {
   if (signature.sigAlg !== TPM_ALG.ECDSA) return encodeBareSignature(signature);

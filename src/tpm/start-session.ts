@@ -11,7 +11,7 @@ import type { TpmtPublic } from './structures/object.ts';
 import type { TpmObject } from './tpm-object.ts';
 import type { TpmRunner } from './tpm-runner.ts';
 
-/** A key that the salt of a session is encrypted to; its public area must be trusted, not merely read from the TPM. */
+/** A key to encrypt the salt of a session to; its public area must be trusted, not merely read from the TPM. */
 export interface SaltKey {
   readonly handle: number | TpmObject;
   readonly publicArea: TpmtPublic;
@@ -22,7 +22,10 @@ export interface StartSessionOptions extends SignalOptions {
   readonly type?: 'hmac' | 'policy' | 'trial' | undefined;
   /** Hash of the HMACs and keys. Default SHA-256. */
   readonly authHash?: HashAlg | undefined;
-  /** Cipher for parameter encryption. Default when salted or bound: AES-CFB, with 128 bits or those of the salt key; else none. */
+  /**
+   * Cipher for parameter encryption. Default if salted or bound: AES-CFB, with 128 bits or as many as the salt key;
+   * else none.
+   */
   readonly symmetric?: TpmtSymDef | undefined;
   readonly salt?: SaltKey | undefined;
   /** The entity to bind to: its Name, and its authorization value. */
@@ -45,7 +48,7 @@ const NO_USE: SessionUse = {
 const TYPES = { hmac: TPM_SE.HMAC, policy: TPM_SE.POLICY, trial: TPM_SE.TRIAL } as const;
 
 /**
- * Starts an HMAC, policy or trial session; close it when it is done, or let its last use say `continueSession: false`.
+ * Starts an HMAC, policy or trial session. Close it when done, or set `continueSession: false` for its last use.
  * Part 1, 19.6.8: the session key is KDFa over the authorization value of `bind` and the salt.
  */
 export async function startSession(tpm: TpmRunner, options: StartSessionOptions = {}): Promise<Session> {
@@ -88,7 +91,7 @@ export async function startSession(tpm: TpmRunner, options: StartSessionOptions 
   }
 }
 
-/** A TPM that knows AES-256 alone has storage keys with it. */
+/** The cipher of the salt key: a TPM that supports only AES-256 has storage keys with it. */
 function cipherFor(salt: SaltKey | undefined): TpmtSymDef {
   const parameters = salt?.publicArea.parameters;
   const own = parameters !== undefined && 'symmetric' in parameters ? parameters.symmetric : undefined;
@@ -96,7 +99,7 @@ function cipherFor(salt: SaltKey | undefined): TpmtSymDef {
   return { algorithm: TPM_ALG.AES, keyBits, mode: TPM_ALG.CFB };
 }
 
-/** A random salt and the same encrypted to the key. Part 1, 19.6.8. */
+/** A random salt, and the same salt encrypted to the key. Part 1, 19.6.8. */
 function makeSalt(publicArea: TpmtPublic): SharedSecret {
   const { nameAlg } = publicArea;
   if (!isHashAlg(nameAlg)) {

@@ -18,17 +18,17 @@ const STATE_AT = 48;
 const RESTORE = 'restore a copy of it, or use another directory for a new TPM: the keys of this one are in its state';
 
 /**
- * The file form of a state: `KPTPM2ST`, version (1), length of the state, SHA-256 of the state (32), state.
- * Numbers are UINT32, big endian. The digest is needed because libtpms takes many damaged states for good ones.
+ * Encodes a state as a file: `KPTPM2ST`, version (1), length of the state, SHA-256 of the state (32), state. Numbers
+ * are UINT32, big endian. The digest is needed because libtpms accepts many damaged states.
  */
 export function encodeStateFile(state: Uint8Array): Bytes {
   return concat(MAGIC, uint32(VERSION), uint32(state.length), sha256(state), state);
 }
 
 /**
- * The state in a file that {@link encodeStateFile} made.
+ * Returns the state in a file that {@link encodeStateFile} made.
  * @param path only for messages.
- * @throws KeyprovError `state-invalid` if the file is damaged, cut off, of another program or a newer version.
+ * @throws KeyprovError `state-invalid` if the file is damaged, cut off, or of another program or a newer version.
  */
 export function decodeStateFile(file: Uint8Array, path: string): Bytes {
   if (file.length < STATE_AT) throw invalid(path, `is cut off (${file.length} bytes)`);
@@ -37,7 +37,7 @@ export function decodeStateFile(file: Uint8Array, path: string): Bytes {
   if (version !== VERSION) {
     throw invalid(
       path,
-      `has format version ${version}, known is ${VERSION}`,
+      `has format version ${version}; the newest known version is ${VERSION}`,
       'use the version of keyprov that wrote it',
     );
   }
@@ -45,14 +45,14 @@ export function decodeStateFile(file: Uint8Array, path: string): Bytes {
   const state = file.subarray(STATE_AT);
   if (length !== state.length) throw invalid(path, `announces ${length} bytes of state but has ${state.length}`);
   if (!equal(sha256(state), file.subarray(DIGEST_AT, STATE_AT))) {
-    throw invalid(path, 'is damaged (its SHA-256 does not fit)');
+    throw invalid(path, 'is damaged (its SHA-256 does not match)');
   }
   return copy(state);
 }
 
 /**
- * The permanent state of a virtual TPM on disk: a directory with `tpm2.state` and `.lock`, which one TPM at a time
- * can use. The directory is made when it is missing (mode 0700, the files 0600).
+ * The permanent state of a virtual TPM on disk: a directory with `tpm2.state` and `.lock`, for one TPM at a time. The
+ * directory is made if missing (mode 0700, the files 0600).
  */
 export class StateFile {
   /** Absolute path. */
@@ -62,7 +62,7 @@ export class StateFile {
   #saved: Bytes | undefined;
 
   /**
-   * Locks the directory, for which it waits as {@link StoreLockOptions} say, and reads the state.
+   * Locks the directory, waiting as {@link StoreLockOptions} say, and reads the state.
    * @throws KeyprovError with `state-in-use`, `state-invalid`, `state-io` or `not-private`; the reason of `signal`.
    */
   static async open(directory: string, tryLock: TryLock, options: StoreLockOptions = {}): Promise<StateFile> {
@@ -87,15 +87,15 @@ export class StateFile {
     }
   }
 
-  /** The state that was read or saved last; undefined where the directory has none yet. */
+  /** The last state read or saved; undefined if the directory has none yet. */
   get state(): Bytes | undefined {
     return this.#saved;
   }
 
   /**
-   * Saves `state`, if it differs from the last one, so that it survives a loss of power once the promise resolves.
-   * At every moment the directory has a whole state, the old or the new one.
-   * @throws KeyprovError `state-io`; which of the two states the directory has is unknown then.
+   * Saves `state` if it differs from the last one; it survives a power loss once the promise resolves. At every moment
+   * the directory has a whole state, the old or the new one.
+   * @throws KeyprovError `state-io`; then it is unknown which of the two states the directory has.
    */
   async save(state: Uint8Array): Promise<void> {
     if (this.#isSaved(state)) return;
@@ -108,7 +108,7 @@ export class StateFile {
     this.#saved = next;
   }
 
-  /** What {@link save} does, without giving way: for a process that exits. @throws KeyprovError `state-io` */
+  /** Does the work of {@link save} synchronously, for a process that is exiting. @throws KeyprovError `state-io` */
   saveSync(state: Uint8Array): void {
     if (this.#isSaved(state)) return;
     const next = copy(state);
@@ -120,16 +120,16 @@ export class StateFile {
     this.#saved = next;
   }
 
-  /** Removes what a process that died while it saved left behind. @throws KeyprovError `state-io` */
+  /** Removes leftovers of a process that died while saving. @throws KeyprovError `state-io` */
   async sweep(): Promise<void> {
     try {
-      await sweepLeftovers(this.directory, 0); // by the lock nobody else writes here
+      await sweepLeftovers(this.directory, 0); // thanks to the lock, nobody else writes here
     } catch (error) {
       throw ioError(this.directory, error);
     }
   }
 
-  /** Gives the directory free for others. Idempotent. */
+  /** Unlocks the directory. Idempotent. */
   close(): void {
     if (this.#lock === undefined) return;
     this.#lock.release();
@@ -154,10 +154,7 @@ async function lockDirectory(directory: string, tryLock: TryLock, options: Store
   if ('release' in taken) return taken;
   const holder = taken.pid === undefined ? 'this or another process' : `process ${taken.pid}`;
   throw new KeyprovError('state-in-use', `${directory} is in use by another TPM of ${holder}`, {
-    remedy:
-      taken.pid === process.pid
-        ? 'open the TPM once, and give it to all that use it'
-        : 'close that one, or use another directory',
+    remedy: taken.pid === process.pid ? 'open the TPM once, and share it' : 'close that one, or use another directory',
   });
 }
 
@@ -168,7 +165,7 @@ function readState(path: string): Bytes | undefined {
   } catch (error) {
     throw ioError(path, error);
   }
-  // A missing file is the only case in which a new TPM may be made: any error may hide a state that is there.
+  // A new TPM may be made only if the file is missing: any other error may hide an existing state.
   return file && decodeStateFile(file, path);
 }
 
@@ -181,7 +178,7 @@ function ioError(path: string, cause: unknown): KeyprovError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new KeyprovError('state-io', `the state of the TPM in ${path} cannot be read or written: ${reason}`, {
     cause,
-    remedy: 'see to it that the directory and its files belong to this user and that there is room on the disk',
+    remedy: 'check that the directory and its files belong to this user and that the disk has room',
   });
 }
 

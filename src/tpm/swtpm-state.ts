@@ -4,7 +4,7 @@ import { KeyprovError } from '../errors.ts';
 const HEADER_SIZE = 16;
 
 /**
- * The permanent state of a TPM as swtpm's file `tpm2-00.permall` (0.7): version 2, oldest reader 1, size of this
+ * Writes the permanent state of a TPM as swtpm's file `tpm2-00.permall` (0.7): version 2, oldest reader 1, size of this
  * header (10), flags (0), length of the file; then tag 1 (plain data), length of the state, state. Big endian.
  */
 export function exportSwtpmState(state: Uint8Array): Bytes {
@@ -18,13 +18,13 @@ export function exportSwtpmState(state: Uint8Array): Bytes {
 }
 
 /**
- * The permanent state in swtpm's file `tpm2-00.permall`.
+ * Reads the permanent state from swtpm's file `tpm2-00.permall`.
  * @throws KeyprovError `state-invalid` if it is another file, cut off, or encrypted.
  */
 export function importSwtpmState(file: Uint8Array): Bytes {
   const state = copy(file.subarray(HEADER_SIZE));
   if (!equal(file, exportSwtpmState(state))) {
-    throw new KeyprovError('state-invalid', 'this is no whole, unencrypted state of a TPM 2.0 of swtpm', {
+    throw new KeyprovError('state-invalid', 'this is not a complete, unencrypted TPM 2.0 state of swtpm', {
       remedy: 'give the file tpm2-00.permall of an swtpm that runs without a state key',
     });
   }

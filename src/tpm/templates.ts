@@ -46,7 +46,7 @@ const head = (objectAttributes: TpmaObject, nameAlg: Head['nameAlg'] = TPM_ALG.S
   ...{ nameAlg, objectAttributes, authPolicy: EMPTY },
 });
 
-/** The endorsement key templates that {@link ekTemplate} knows, by their names in the EK Credential Profile. */
+/** The endorsement key templates that {@link ekTemplate} supports, named as in the EK Credential Profile. */
 export type EkTemplateName = 'L-1' | 'L-2' | 'H-1' | 'H-2' | 'H-3' | 'H-4' | 'H-6' | 'H-7';
 
 /**
@@ -79,20 +79,22 @@ export type UserKeyAlgorithm = 'rsa-2048' | 'rsa-3072' | 'p-256' | 'p-384';
 
 const CURVES: Readonly<Record<'p-256' | 'p-384', CurveID>> = { 'p-256': TPM_ECC.NIST_P256, 'p-384': TPM_ECC.NIST_P384 };
 
-/** Of endorsement keys whose template is ours to choose: the cheapest first. */
+/** Endorsement key templates when the choice is ours, cheapest first. */
 export const EK_TEMPLATES: readonly EkTemplateName[] = ['L-2', 'H-3', 'L-1', 'H-6'];
 
-/** Of storage keys whose algorithm is ours to choose: the cheapest first. */
+/** Storage key algorithms when the choice is ours, cheapest first. */
 export const STORAGE_ALGORITHMS: readonly UserKeyAlgorithm[] = ['p-256', 'p-384', 'rsa-2048', 'rsa-3072'];
 
-/** What goes with P-384 and RSA 3072: the high range of the EK Credential Profile, which a TPM after CNSA knows alone. */
+/**
+ * Tells whether P-384 or RSA 3072: the EK Credential Profile's high range, the only one that a TPM after CNSA supports.
+ */
 const isHigh = (algorithm: UserKeyAlgorithm): algorithm is 'p-384' | 'rsa-3072' =>
   algorithm === 'p-384' || algorithm === 'rsa-3072';
 
 /**
- * The template of a storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1; for P-384 and RSA 3072 with the
- * algorithms of the high range of the EK Credential Profile: AES-256 and SHA-384. `unique: 'zeros'` is that template; `'empty'`
- * is what TSS2 key files mean by a parent that is a hierarchy, and it makes another key.
+ * The template of a storage root key. TCG TPM v2.0 Provisioning Guidance, section 7.5.1; for P-384 and RSA 3072 with
+ * the algorithms of the EK Credential Profile's high range: AES-256 and SHA-384. `unique: 'zeros'` is that template;
+ * `'empty'`, which makes another key, is the one that TSS2 key files mean if a parent is a hierarchy.
  */
 export function srkTemplate(algorithm: UserKeyAlgorithm, unique: 'zeros' | 'empty' = 'zeros'): TpmtPublic {
   const isEmpty = unique === 'empty';
@@ -105,7 +107,10 @@ export function srkTemplate(algorithm: UserKeyAlgorithm, unique: 'zeros' | 'empt
   return ecc(common, { symmetric, curveID: CURVES[algorithm] }, isEmpty ? 0 : algorithm === 'p-256' ? 32 : 48);
 }
 
-/** The template of an attestation key: a restricted signing key with RSASSA or ECDSA and SHA-256, or SHA-384 in the high range. */
+/**
+ * The template of an attestation key: a restricted signing key with RSASSA or ECDSA and SHA-256, or SHA-384 in the high
+ * range.
+ */
 export function akTemplate(algorithm: UserKeyAlgorithm): TpmtPublic {
   const hashAlg = isHigh(algorithm) ? TPM_ALG.SHA384 : TPM_ALG.SHA256;
   const common = head(RESTRICTED_SIGN, hashAlg);
@@ -119,14 +124,14 @@ export function akTemplate(algorithm: UserKeyAlgorithm): TpmtPublic {
   return ecc(common, { scheme: { scheme: TPM_ALG.ECDSA, details }, curveID: CURVES[algorithm] });
 }
 
-/** What a user key is for: `sign`, which for RSA is signing and decrypting, or `agree` on a secret with others (ECDH). */
+/** The use of a user key: `sign`, which for RSA includes decrypting, or `agree` on a secret with others (ECDH). */
 export type UserKeyUsage = 'sign' | 'agree';
 
 /**
  * The public area of a user key as Windows Hello makes it: not restricted, no scheme, the policy of
- * `windowsHelloPolicy`; RSA keys can decrypt as well. `noDA` takes the key out of the TPM's dictionary attack
- * protection, so leave it out for a key with a PIN. With the usage `agree` an EC key can decrypt (which is what
- * TPM2_ECDH_ZGen asks for) and not sign; RSA keys are the same with both.
+ * `windowsHelloPolicy`; RSA keys can also decrypt. `noDA` exempts the key from the TPM's dictionary attack protection,
+ * so omit it for a key with a PIN. With the usage `agree` an EC key can decrypt, as TPM2_ECDH_ZGen requires, but not
+ * sign; RSA keys are the same with either usage.
  */
 export function userKeyTemplate(
   algorithm: UserKeyAlgorithm,

@@ -28,12 +28,12 @@ const NAMES: ReadonlyMap<number, HierarchyName> = new Map([
   [SRK_HANDLE, 'storageParent'],
 ]);
 
-/** The name of a handle that has a password of its own; undefined for every other one. */
+/** The name of a handle that has its own password; undefined for any other. */
 export function hierarchyOf(handle: number | undefined): HierarchyName | undefined {
   return handle === undefined ? undefined : NAMES.get(handle);
 }
 
-/** What messages call them. Part 1, 13. */
+/** Their names in messages. Part 1, 13. */
 const CALLED: Readonly<Record<HierarchyName, string>> = {
   owner: 'owner hierarchy',
   endorsement: 'endorsement hierarchy',
@@ -45,9 +45,9 @@ const CALLED: Readonly<Record<HierarchyName, string>> = {
 /** Commands whose first handle is a storage key. */
 const UNDER_A_PARENT: ReadonlySet<string> = new Set(['Create', 'CreateLoaded', 'Load', 'Import']);
 
-/** What the message of an error names. */
+/** The names for the message of an error. */
 export interface CommandNames {
-  /** The handles and parameters of the command in their order. */
+  /** The handles and parameters of the command, in order. */
   readonly handles: readonly string[];
   readonly parameters: readonly string[];
   /** The handles themselves; those that are authorized come first. */
@@ -68,13 +68,13 @@ export function tpmError(command: string, code: number, names: CommandNames, det
     return new TpmError(errorCode, message + detail, { command, responseCode, remedy: responseCode.advice });
   }
   const called = CALLED[hierarchy];
-  return new TpmError(errorCode, `${message}: the ${called} has a password, and not the one that was given${detail}`, {
+  return new TpmError(errorCode, `${message}: the ${called} has a password, but it was missing or wrong${detail}`, {
     ...{ command, responseCode, hierarchy },
     remedy: `give the password of the ${called} (hierarchyAuth.${hierarchy})`,
   });
 }
 
-/** Whose password was refused; undefined for that of another object. */
+/** Whose password was refused; undefined for another object. */
 function whoseOf(handle: number | undefined, command: string): HierarchyName | undefined {
   const isParent = handle !== undefined && handleType(handle) === TPM_HT.PERSISTENT && UNDER_A_PARENT.has(command);
   return isParent ? 'storageParent' : hierarchyOf(handle);

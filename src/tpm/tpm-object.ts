@@ -7,15 +7,15 @@ interface Holder {
 }
 
 /**
- * A transient object that a command has loaded. It stays usable when the `Tpm` has to swap it out to make room for
- * another one; its handle may then change, so pass the object itself to commands, not its handle.
+ * A transient object that a command has loaded. It stays usable if the `Tpm` swaps it out to make room for another one;
+ * its handle may then change, so pass the object itself to commands, not its handle.
  */
 export class TpmObject {
   /** The Name of the object. Part 1, 16. */
   readonly name: Bytes;
-  /** The present handle; `undefined` while swapped out, and after `flush`. Kept by the `Tpm`. */
+  /** The present handle; `undefined` while swapped out, and after `flush`. The `Tpm` sets it. */
   handle: number | undefined;
-  /** The saved object while it is swapped out. Kept by the `Tpm`. */
+  /** The saved object while it is swapped out. The `Tpm` sets it. */
   context: TpmsContext | undefined;
   readonly #holder: Holder;
 

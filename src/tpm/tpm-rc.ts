@@ -1,6 +1,6 @@
 /**
- * Every response code that a TPM 2.0 can give, as in Part 2, 6.6.3 "TPM_RC (Response Codes)", up to version 1.85.
- * Format-one codes (0x080 set) stand here without handle, session or parameter number.
+ * Every response code of a TPM 2.0, from Part 2, 6.6.3 "TPM_RC (Response Codes)", up to version 1.85. Format-one codes
+ * (0x080 set) are without handle, session or parameter number.
  */
 export const TPM_RC = {
   SUCCESS: 0x000,
@@ -117,7 +117,7 @@ export const TPM_RC = {
 /** Name of a TPM 2.0 response code without the prefix `TPM_RC_`. */
 export type TpmRcName = keyof typeof TPM_RC;
 
-/** One sentence of meaning, and where there is something to do, one of advice. */
+/** Meaning (one sentence), and advice (one sentence) if there is something to do. */
 type CodeText = readonly [meaning: string, advice?: string];
 
 const NOT_LOADED_HANDLE: CodeText = ['the handle names a transient object or session that is not loaded'];
@@ -125,18 +125,18 @@ const NOT_LOADED_SESSION: CodeText = ['the authorization names a session that is
 const FLUSH = 'flush a loaded object or session and try again';
 const REPORT = 'the command was built wrongly: report it with a recording of the traffic';
 
-/** What each code means, in our words after Part 2, 6.6.3. */
+/** The meaning of each code, in our words after Part 2, 6.6.3. */
 export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   SUCCESS: ['the command succeeded'],
   BAD_TAG: ['the tag of the command is unknown', 'check that this is a TPM 2.0, not a TPM 1.2'],
-  INITIALIZE: ['TPM2_Startup was not sent yet, or was sent when the TPM runs already'],
+  INITIALIZE: ['TPM2_Startup was not sent yet, or the TPM has already started'],
   FAILURE: ['the TPM is in failure mode and refuses commands', 'restart the machine or the virtual TPM'],
   SEQUENCE: ['a sequence handle was used in the wrong way'],
-  PRIVATE: ['a code that the specification reserves and does not use'],
-  HMAC: ['a code that the specification reserves and does not use'],
+  PRIVATE: ['a code that the specification reserves but does not use'],
+  HMAC: ['a code that the specification reserves but does not use'],
   DISABLED: ['the command is disabled'],
   EXCLUSIVE: ['another command came between the commands of an exclusive audit session'],
-  AUTH_TYPE: ['the entity that authorizes is not of the right type for this command'],
+  AUTH_TYPE: ['the authorizing entity has the wrong type for this command'],
   AUTH_MISSING: ['the command needs an authorization that it did not carry'],
   POLICY: ['a policy is not valid or could not be computed'],
   PCR: ['the PCR check failed'],
@@ -144,9 +144,9 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   UPGRADE: ['the TPM is in field upgrade mode'],
   TOO_MANY_CONTEXTS: ['the counter of saved contexts is used up', 'restart the TPM'],
   AUTH_UNAVAILABLE: ['the authorization value or policy of this entity is not available'],
-  REBOOT: ['the TPM must be restarted before it can go on', 'restart the machine or the virtual TPM'],
-  UNBALANCED: ['the protection algorithms do not have the same strength', 'use a hash as strong as the cipher'],
-  COMMAND_SIZE: ['the length in the command header does not fit the command', REPORT],
+  REBOOT: ['the TPM must be restarted before it can continue', 'restart the machine or the virtual TPM'],
+  UNBALANCED: ['the protection algorithms differ in strength', 'use a hash as strong as the cipher'],
+  COMMAND_SIZE: ['the length in the command header does not match the command', REPORT],
   COMMAND_CODE: ['the TPM does not have this command'],
   AUTHSIZE: ['the length of the authorization area is wrong', REPORT],
   AUTH_CONTEXT: ['this command accepts no authorization area', REPORT],
@@ -155,17 +155,17 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   NV_LOCKED: ['the NV index is locked'],
   NV_AUTHORIZATION: ['this authorization may not be used for the NV index'],
   NV_UNINITIALIZED: ['the NV index was never written'],
-  NV_SPACE: ['no NV space is left', 'remove NV indexes or persistent objects that nobody needs'],
-  NV_DEFINED: ['the NV index or persistent handle is taken already'],
+  NV_SPACE: ['no NV space is left', 'remove NV indexes or persistent objects that are no longer needed'],
+  NV_DEFINED: ['the NV index or persistent handle is already in use'],
   BAD_CONTEXT: ['the saved context is not valid'],
-  CPHASH: ['a command hash was set in this policy session already, or does not fit'],
-  PARENT: ['the handle is not that of a suitable parent'],
+  CPHASH: ['a command hash was already set in this policy session, or does not match'],
+  PARENT: ['the handle does not name a suitable parent'],
   NEEDS_TEST: ['a function must be tested first', 'run TPM2_SelfTest'],
-  NO_RESULT: ['the TPM could not process the request and does not say why'],
+  NO_RESULT: ['the TPM could not process the request and gave no reason'],
   SENSITIVE: ['the sensitive area is not valid after decryption'],
   READ_ONLY: ['the TPM is in read-only mode'],
   ASYMMETRIC: ['the asymmetric algorithm is not supported or not right here'],
-  ATTRIBUTES: ['the attributes do not fit together or do not allow this'],
+  ATTRIBUTES: ['the attributes contradict each other or do not allow this'],
   HASH: ['the hash algorithm is not supported or not right here'],
   VALUE: ['the value is out of range or not right here'],
   HIERARCHY: ['the hierarchy is disabled or not right here', 'enable the hierarchy in the firmware setup'],
@@ -192,7 +192,7 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   KEY: ['the key cannot be used for this'],
   POLICY_FAIL: ['the policy is not satisfied'],
   INTEGRITY: ['the integrity check failed', 'the blob was changed, or belongs to another parent or another TPM'],
-  TICKET: ['the ticket is not valid', 'tickets end when their hierarchy is cleared or the TPM restarts'],
+  TICKET: ['the ticket is not valid', 'a ticket expires when its hierarchy is cleared or the TPM restarts'],
   RESERVED_BITS: ['reserved bits are not zero', REPORT],
   BAD_AUTH: ['the authorization failed and does not count towards the lockout', 'check the PIN or authorization value'],
   EXPIRED: ['the policy has expired', 'start the policy session again'],
@@ -215,7 +215,7 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   SESSION_HANDLES: ['no session handle is left', 'flush a session and try again'],
   OBJECT_HANDLES: ['no object handle is left', 'restart the TPM'],
   LOCALITY: ['the command is not allowed from this locality'],
-  YIELDED: ['the TPM interrupted the command and can go on with it', 'send the same command again'],
+  YIELDED: ['the TPM interrupted the command and can continue it', 'send the same command again'],
   CANCELED: ['the command was canceled'],
   TESTING: ['the TPM is testing itself', 'send the same command again a little later'],
   REFERENCE_H0: NOT_LOADED_HANDLE,
@@ -238,7 +238,7 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   ],
   LOCKOUT: [
     'the TPM is locked after too many failed authorizations',
-    'wait for the lockout to run down, or reset it with the lockout authorization',
+    'wait until the lockout ends, or reset it with the lockout authorization',
   ],
   RETRY: ['the TPM could not start the command', 'send the same command again'],
   NV_UNAVAILABLE: ['the memory of the TPM cannot be written at the moment', 'try again later'],

@@ -6,11 +6,11 @@ import type { TpmObject } from './tpm-object.ts';
 
 /** Options of `Tpm.run`. */
 export interface RunOptions extends SignalOptions {
-  /** Sessions beside those that authorize: to encrypt, to audit. At most three in all. */
+  /** Sessions besides those that authorize: to encrypt or to audit. At most three sessions in all. */
   readonly sessions?: readonly Session[] | undefined;
 }
 
-/** What sessions need of a `Tpm`, which has it. */
+/** The part of `Tpm` that sessions need. */
 export interface TpmRunner {
   run<A extends object, R extends object>(command: Command<A, R>, args: A, options?: RunOptions): Promise<R>;
   turn<T>(job: () => Promise<T>, options?: SignalOptions): Promise<T>;

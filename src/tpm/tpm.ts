@@ -21,30 +21,30 @@ import { Turns } from './turns.ts';
 /** Options of {@link Tpm.open}. */
 export interface TpmOptions extends SignalOptions, TpmTimes {
   /**
-   * Directory that says what this process has in a TPM without resource manager, so that the next one can take it out if
-   * this one dies. Name one that all have who use that TPM. A key store is such a place.
-   * Default of `openTpm`: `keyprov/tpm-marks` in the user's cache directory. Default of `Tpm.open`: none.
+   * Directory that records what this process has in a TPM without resource manager, so that the next process can flush
+   * it if this one dies. Use one directory for all users of that TPM, such as a key store. Default of `openTpm`:
+   * `keyprov/tpm-marks` in the user's cache directory. Default of `Tpm.open`: none.
    */
   readonly marksDirectory?: string | undefined;
   /**
    * The passwords of the hierarchies and of the storage root key. Every command that names one of them without an
-   * authorization is given its password, in a salted session.
+   * authorization gets its password, in a salted session.
    */
   readonly hierarchyAuth?: HierarchyAuth | undefined;
 }
 
 /**
  * One TPM 2.0. Commands may overlap freely: they are sent one at a time in the order of the calls, and every caller
- * gets the answer to its own.
+ * gets its own answer.
  *
- * Objects that commands load are {@link TpmObject}s. When a TPM has no room for one more (three slots are the rule),
- * those that the command at hand does not use are saved and flushed, and loaded again when they are needed.
+ * Objects that commands load are {@link TpmObject}s. If a TPM has no room for one more (three slots are usual), those
+ * that the present command does not use are saved and flushed, and loaded again when they are needed.
  */
 export class Tpm implements TpmRunner {
   /** How many were opened so far in this process. */
   static opened = 0;
   readonly transport: TpmTransport;
-  /** Which one of this process it is, counted from 1 in the order in which they were opened. */
+  /** Its number in this process, counted from 1 in the order of opening. */
   readonly number: number = ++Tpm.opened;
   readonly #queue = new Queue();
   readonly #turns = new Turns();
@@ -67,8 +67,9 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Takes over `transport`. A TPM inside this process is started with TPM2_Startup(CLEAR); if that fails, the transport is
-   * closed. Another TPM is started if its first answer says that it is not.
+   * Takes over `transport`. Starts a TPM inside this process with TPM2_Startup(CLEAR); if that fails, closes the
+   * transport.
+   * Starts another TPM if its first answer says that it is not started.
    */
   static async open(transport: TpmTransport, options: TpmOptions = {}): Promise<Tpm> {
     const tpm = new Tpm(transport, options);
@@ -84,8 +85,8 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Sends TPM2_Startup(CLEAR), as is needed after a power cycle, which has taken all objects and sessions along. A TPM
-   * that is started already stays as it is.
+   * Sends TPM2_Startup(CLEAR), which is needed after a power cycle; that loses all objects and sessions. A TPM that has
+   * started already is unchanged.
    */
   async startup({ signal }: SignalOptions = {}): Promise<void> {
     if (this.#closing !== undefined) throw this.#closedError();
@@ -93,7 +94,7 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Sends TPM2_Shutdown(CLEAR) now if the power of the TPM ends with this process. After the use of a PIN, a TPM that loses its
+   * Sends TPM2_Shutdown(CLEAR) now if the TPM's power ends with this process. After the use of a PIN, a TPM that loses
    * power before TPM2_Shutdown counts a failed try (Part 1, 19.8.6). Other TPMs get it with {@link close}.
    */
   async settle(): Promise<void> {
@@ -103,11 +104,12 @@ export class Tpm implements TpmRunner {
   /**
    * Runs one command of Part 3 and returns its answer.
    *
-   * @throws TpmError when the TPM, or a layer before it, refuses; `code` tells the common reasons apart.
-   * @throws CodecError when an argument does not fit its structure, or the answer is no answer to this command.
-   * @throws KeyprovError with a `transport-…` code when the connection failed: the outcome is then unknown.
-   * When `signal` aborts, its reason is thrown at once: a command that has not begun is never sent; one that has is
-   * cancelled where the transport can, its result is dropped, and an object that it has loaded is flushed.
+   * If `signal` aborts, its reason is thrown at once. A command that has not begun is never sent; a running one is
+   * cancelled if the transport can, its result is dropped, and an object that it has loaded is flushed.
+   *
+   * @throws TpmError if the TPM, or a layer in front of it, refuses; `code` distinguishes the common reasons.
+   * @throws CodecError if an argument does not fit its structure, or the answer does not belong to this command.
+   * @throws KeyprovError with a `transport-…` code if the connection failed: the outcome is then unknown.
    */
   async run<A extends object, R extends object>(command: Command<A, R>, args: A, options: RunOptions = {}): Promise<R> {
     if (this.#closing !== undefined) throw this.#closedError();
@@ -133,26 +135,27 @@ export class Tpm implements TpmRunner {
     return typeof handle === 'number' ? await (await this.#known())?.of(handle, options) : undefined;
   }
 
-  /** The password of that name, asked for if nobody has been yet. For keys whose parent has refused. */
+  /** The password of that name, asked for if it was not asked for before. For keys whose parent has refused. */
   async askPassword(name: HierarchyName, options: SignalOptions): Promise<Uint8Array | undefined> {
     return await (await this.#known())?.ask(name, options);
   }
 
   /**
-   * Runs `job`, a sequence of commands with what it loads and starts for them, while no other job runs here: so the few
-   * slots of the TPM suffice for any number of overlapping jobs. First come, first served. Commands that belong to no job
-   * are sent between those of the job. A turn within a turn is part of it. Ask no user within one: all others wait.
+   * Runs `job`, a sequence of commands with the objects and sessions they need, while no other job runs here. So the
+   * few slots of the TPM suffice for any number of overlapping jobs. First come, first served. Commands outside any job
+   * are sent between those of the job. A turn within a turn is part of it. Do not wait for a user in a turn: all others
+   * wait.
    *
-   * When `signal` aborts before the job has begun, it never does, and the reason of `signal` is thrown; later it is `job`
-   * that ends.
+   * If `signal` aborts before the job has begun, the job never begins, and the reason of `signal` is thrown; later the
+   * job itself must end.
    */
   async turn<T>(job: () => Promise<T>, options: SignalOptions = {}): Promise<T> {
     return await this.#turns.run(job, options);
   }
 
   /**
-   * Removes `object` from the TPM, for `TpmObject.flush`. Does not fail if the TPM has lost it, or if the connection was
-   * lost before.
+   * Removes `object` from the TPM, for `TpmObject.flush`. Does not fail if the TPM has lost it, or if the connection is
+   * already lost.
    */
   async flushObject(object: TpmObject): Promise<void> {
     await this.#tidy(() => this.#engine.objects.flush(object));
@@ -182,8 +185,8 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Cleans up. On a connection that is lost nothing can be taken out any more: who met that has the error, which one more
-   * at the end of each `await using` would only hide in a SuppressedError.
+   * Cleans up. Nothing can be flushed over a lost connection. The caller that met the loss has the error; another one
+   * at the end of each `await using` would only hide it in a SuppressedError.
    */
   async #tidy(work: () => Promise<void>): Promise<void> {
     await this.#queue.tidy(async () => {
@@ -195,8 +198,8 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Removes the transient objects that clients before us have left in a TPM without resource manager, where they
-   * would stay for ever. Only for a TPM that nobody else uses at the moment.
+   * Removes the transient objects that earlier clients left in a TPM without resource manager, where they would stay
+   * for ever. Use it only for a TPM that nobody else uses at the moment.
    * @returns how many there were.
    */
   async flushStale(): Promise<number> {
@@ -206,12 +209,12 @@ export class Tpm implements TpmRunner {
   /**
    * Waits for running commands, flushes the objects and sessions of this `Tpm`, and closes the transport. Idempotent.
    *
-   * A TPM that loses its power after a PIN was used, without an orderly shutdown, may count a failed try. So a TPM in this
-   * process gets TPM2_Shutdown(CLEAR) first; so does any other TPM without an operating system behind it, if the
+   * A TPM that loses power after a PIN was used, without an orderly shutdown, may count a failed try. So a TPM in this
+   * process first gets TPM2_Shutdown(CLEAR); so does any other TPM without an operating system behind it, if the
    * authorization value of an object was used.
    *
-   * A command that was aborted, and which the TPM does not end, is waited for half a second; then the transport goes
-   * with it, and with the transport all that is not kept elsewhere.
+   * Waits half a second for an aborted command that the TPM does not end. Then the transport is given up, and with it
+   * everything that is not kept elsewhere.
    */
   close(): Promise<void> {
     this.#closing ??= this.#last(() => this.#close());
@@ -227,7 +230,7 @@ export class Tpm implements TpmRunner {
     return this.transport.kind === 'libtpms';
   }
 
-  /** What it was opened with, loaded when it is needed: most TPMs have no password. */
+  /** The passwords it was opened with, loaded when needed: most TPMs have none. */
   async #known(): Promise<HierarchyPasswords | undefined> {
     if (this.#hierarchyAuth === undefined) return undefined;
     const { HierarchyPasswords } = await import('./hierarchy-auth.ts');
@@ -236,7 +239,7 @@ export class Tpm implements TpmRunner {
   }
 
   #last(work: () => Promise<void>): Promise<void> {
-    return this.#queue.last(work, () => this.#sender.giveUp('it was closed during a command that was aborted'));
+    return this.#queue.last(work, () => this.#sender.giveUp('it was closed during an aborted command'));
   }
 
   async #close(): Promise<void> {
@@ -249,7 +252,7 @@ export class Tpm implements TpmRunner {
         await this.#engine.execute(Shutdown, { shutdownType: TPM_SU.CLEAR }, {});
       }
     } catch (error) {
-      // A connection that is gone has nothing left to tidy up; anything else the caller must know.
+      // A lost connection has nothing left to tidy up; the caller must know any other error.
       if (!isTransportError(error)) throw error;
     } finally {
       this.#passwords?.wipe();
@@ -262,7 +265,7 @@ export class Tpm implements TpmRunner {
     return new KeyprovError('transport-closed', `${this.transport.address}: the TPM was closed`);
   }
 
-  /** Ends the sessions for which the failed command was to be the last use. */
+  /** Ends the sessions whose last use was to be the failed command. */
   async #endLastUses(sessions: readonly Session[], error: unknown, signal: AbortSignal | undefined): Promise<void> {
     for (const session of sessions) {
       if (session.use.continueSession) continue;

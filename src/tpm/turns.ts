@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { SignalOptions } from '../signal.ts';
 import { Queue } from './queue.ts';
 
-/** A turn that was given, and the line of those that are asked for within it. */
+/** A turn, and the queue of turns requested within it. */
 interface Turn {
   readonly owner: Turns;
   readonly line: Queue;
@@ -13,13 +13,15 @@ interface Turn {
 const CURRENT = new AsyncLocalStorage<Turn>();
 
 /**
- * Turns of jobs that consist of several commands, first come, first served. A turn that is asked for within another one
- * is part of that, however deep in the calls: so nothing waits for itself.
+ * Turns of jobs that consist of several commands, first come, first served. A turn requested within another one is part
+ * of it, however deep in the calls, so nothing waits for itself.
  */
 export class Turns {
   readonly #line = new Queue();
 
-  /** Runs `job` when it has the turn. When `signal` aborts before that, the job leaves the line; later it is the job that ends. */
+  /**
+   * Runs `job` at its turn. If `signal` aborts before that, the job leaves the queue; later the job itself must end.
+   */
   async run<T>(job: () => Promise<T>, { signal }: SignalOptions = {}): Promise<T> {
     let outer = CURRENT.getStore();
     while (outer !== undefined && (outer.owner !== this || outer.isOver)) outer = outer.outer;

@@ -2,16 +2,16 @@ import type { SignalOptions } from '../signal.ts';
 import { readVendor, type TpmVendor } from './capabilities.ts';
 import type { Tpm } from './tpm.ts';
 
-/** Whether a TPM is a chip or an emulator, as far as it can be told, and what tells. */
+/** Whether a TPM is a chip or an emulator, if that can be told, and the evidence. */
 export interface TpmNature {
   readonly virtual: boolean;
-  /** One sentence per sign; empty when there is none. */
+  /** One sentence per sign; empty if there is none. */
   readonly signs: readonly string[];
   readonly vendor: TpmVendor;
 }
 
 /**
- * Manufacturers of which only emulators and hypervisors' TPMs are known. TPM_PT_MANUFACTURER without padding.
+ * Manufacturers known only from emulators and hypervisors' TPMs. TPM_PT_MANUFACTURER without padding.
  * Not MSFT, which Microsoft's simulator and Hyper-V share with the Pluton chip: there the vendor string tells.
  */
 const VIRTUAL_MANUFACTURERS: ReadonlyMap<string, string> = new Map([
@@ -24,7 +24,7 @@ const VIRTUAL_MANUFACTURERS: ReadonlyMap<string, string> = new Map([
 /** libtpms and swtpm `SW   TPM`; Microsoft's simulator and Hyper-V `xCG fTPM`; cloud providers' `vTPM`. */
 const VIRTUAL_VENDOR_STRINGS = [/^SW\s*TPM/i, /simulator/i, /^xCG\s*fTPM/i, /vtpm/i, /vmware/i, /nitro/i];
 
-/** The same makers in the attribute 2.23.133.2.1 of EK certificates; 00001014 is written by swtpm_localca. */
+/** The same makers in the attribute 2.23.133.2.1 of EK certificates; swtpm_localca writes 00001014. */
 const VIRTUAL_CERTIFICATE_MANUFACTURERS: ReadonlySet<string> = new Set([
   '00001014',
   '49424D00',
@@ -32,14 +32,17 @@ const VIRTUAL_CERTIFICATE_MANUFACTURERS: ReadonlySet<string> = new Set([
   '414D5A4E',
 ]);
 
-/** What a certificate of an endorsement or attestation key says of the TPM. TCG EK Credential Profile for TPM 2.0, 3.2.9. */
+/**
+ * What the certificate of an endorsement or attestation key says about the TPM. TCG EK Credential Profile for TPM 2.0,
+ * 3.2.9.
+ */
 export interface CertifiedTpm {
   /** `id:` and eight hexadecimal digits, in any case. */
   readonly manufacturer?: string | undefined;
   readonly model?: string | undefined;
 }
 
-/** Whether the maker or the model in a certificate is one of which only emulators and hypervisors' TPMs are known. */
+/** Tells whether the maker or model in a certificate is known only from emulators and hypervisors' TPMs. */
 export function isVirtualByCertificate({ manufacturer = '', model = '' }: CertifiedTpm): boolean {
   const id = manufacturer.replace(/^id:/i, '').toUpperCase();
   return (
@@ -48,8 +51,8 @@ export function isVirtualByCertificate({ manufacturer = '', model = '' }: Certif
 }
 
 /**
- * Tells emulators by what they say of themselves: how the caller named them, what the operating system says of the
- * interface, manufacturer and vendor strings, and the manufacturer in the EK certificate where the caller has one
+ * Recognizes emulators by what they say of themselves: the name that the caller used, the interface according to the
+ * operating system, manufacturer and vendor strings, and the manufacturer in the EK certificate if the caller has one
  * (eight hexadecimal digits, as in `id:49424D00`). Never by the path: a hypervisor's TPM is at /dev/tpmrm0 too.
  */
 export async function readNature(

@@ -5,7 +5,10 @@ import { FlushContext } from './commands/context.ts';
 import { TPM_CAP } from './constants.ts';
 import { TPM_RC } from './tpm-rc.ts';
 
-/** Removes the object or session with that handle. @returns false where there is none: it was lost with the power, or flushed. */
+/**
+ * Removes the object or session with that handle. @returns false if there is none: it was flushed, or lost with the
+ * power.
+ */
 export async function flushHandle(call: Call, handle: number): Promise<boolean> {
   try {
     await call(FlushContext, { flushHandle: handle });
@@ -16,13 +19,13 @@ export async function flushHandle(call: Call, handle: number): Promise<boolean> 
   }
 }
 
-/** The handles of one type that the TPM holds; no TPM has room for more than are asked for. */
+/** Lists the TPM's handles of one type, in one request: no TPM has room for more. */
 export async function listVolatile(call: Call, type: number): Promise<number[]> {
   const wanted = { capability: TPM_CAP.HANDLES, property: type * 2 ** 24, propertyCount: 64 };
   const { capabilityData } = await call(GetCapability, wanted);
   return capabilityData.capability === TPM_CAP.HANDLES ? [...capabilityData.data] : [];
 }
 
-/** The TPM says that there is no such object: it was lost with the power, a Clear, or flushed by someone else. */
+/** Tells whether there is no such object: it was flushed by someone else, or lost with the power or in a Clear. */
 export const isGone = (error: unknown): boolean =>
   isTpmError(error, TPM_RC.HANDLE) || isTpmError(error, TPM_RC.REFERENCE_H0) || isTpmError(error, TPM_RC.VALUE);

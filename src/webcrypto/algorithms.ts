@@ -4,7 +4,7 @@ import { domError } from './dom-error.ts';
 import type { AlgorithmName, NormalizedAlgorithm } from './key-types.ts';
 import { isObject, memberOf, toBytes, toDomString, toUnsigned } from './webidl.ts';
 
-/** The operations that algorithms are registered for. */
+/** The operations for which algorithms are registered. */
 export type Operation =
   | 'encrypt'
   | 'decrypt'
@@ -28,7 +28,7 @@ type Members = Readonly<Record<string, Member>>;
 
 interface AlgorithmFacts {
   readonly kind: 'rsa' | 'ec' | 'okp' | 'aes' | 'hmac' | 'kdf' | 'digest';
-  /** What the key, or the key of each type, can be used for. */
+  /** The allowed usages of the key, or of each type of key. */
   readonly usages: { readonly [type in webcrypto.KeyType]?: readonly webcrypto.KeyUsage[] };
   readonly operations: { readonly [operation in Operation]?: Members };
 }
@@ -41,7 +41,7 @@ const hash: Member = { convert: (value) => ({ name: normalizeAlgorithm('digest',
 const key: Member = { convert: slotsOf };
 const bigInteger: Member = {
   convert: (value, name) => {
-    if (!(value instanceof Uint8Array)) throw new TypeError(`${name} is no Uint8Array`);
+    if (!(value instanceof Uint8Array)) throw new TypeError(`${name} is not a Uint8Array`);
     return toBytes(value, name);
   },
 };
@@ -133,14 +133,14 @@ const NAMES: ReadonlyMap<string, AlgorithmName> = new Map(
   (Object.keys(ALGORITHMS) as AlgorithmName[]).map((name) => [name.toLowerCase(), name]),
 );
 
-/** What is to know of an algorithm. */
+/** The facts about an algorithm. */
 export function factsOf(name: AlgorithmName): AlgorithmFacts {
   return ALGORITHMS[name];
 }
 
 /**
  * Normalizes an algorithm for an operation. Web Cryptography API, 18.4.4.
- * @throws DOMException NotSupportedError for an algorithm that is unknown or has no such operation.
+ * @throws DOMException NotSupportedError for an unknown algorithm, or one without this operation.
  * @throws TypeError for members that are missing or of a wrong type.
  */
 export function normalizeAlgorithm(operation: Operation, algorithm: unknown): NormalizedAlgorithm {

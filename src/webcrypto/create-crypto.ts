@@ -13,44 +13,44 @@ import { Subtle } from './subtle.ts';
 /** Options of {@link createCrypto}. */
 export interface CreateCryptoOptions {
   /**
-   * Makes the key pairs and holds their private keys, such as `await openTpmKeyProvider(tpm)`; it stays the caller's.
+   * Makes the key pairs and holds their private keys, such as `await openTpmKeyProvider(tpm)`; the caller closes it.
    * Absent: all keys are in this process, as with any other WebCrypto.
    */
   readonly provider?: KeyProvider | undefined;
-  /** Where keys are kept. */
+  /** The store for keys. */
   readonly store?: KeyStore | undefined;
   /** Asks for the PIN of a key. Absent: keys with a PIN cannot be used. */
   readonly pin?: PinPrompt | undefined;
-  /** Milliseconds for which a PIN that was right is kept in memory, for the same key. Default 0: not at all. */
+  /** How long the right PIN of a key is kept in memory for that key, in milliseconds. Default 0: not at all. */
   readonly pinCacheMs?: number | undefined;
-  /** New keys get a PIN, which `pin` is asked for. Default false. */
+  /** Gives new keys a PIN, which `pin` is asked for. Default false. */
   readonly newKeysHavePin?: boolean | undefined;
-  /** Aborts what is under way and ends the object, as `close` does. */
+  /** Aborts running operations and ends the object, as `close` does. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A `Crypto` of the Web Cryptography API, which a key provider stands behind. */
+/** A `Crypto` of the Web Cryptography API backed by a key provider. */
 export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, AsyncDisposable {
   /**
-   * Puts a private key that the provider holds into the store: the record that it has there.
-   * @throws KeyprovError as {@link KeyStore.save} does; TypeError for another key, or without a store.
+   * Puts a private key that the provider holds into the store, and returns its record.
+   * @throws KeyprovError like {@link KeyStore.save}; TypeError for another key, or without a store.
    */
   storeKey(key: webcrypto.CryptoKey, options?: StoreKeyOptions): Promise<KeyRecord>;
   /**
-   * The key pair of a record, or of a record in the store: also of one that `provisionKey` made.
-   * @throws KeyprovError as {@link KeyStore.load} does, and `key-invalid` for a key of another kind of provider;
-   * for an algorithm and usages that do not fit, what `importKey` throws.
+   * Loads the key pair of a record, or of a record in the store, even if `provisionKey` made it.
+   * @throws KeyprovError like {@link KeyStore.load}, and `key-invalid` for a key of another kind of provider; the
+   * errors of `importKey` for an algorithm and usages that do not fit.
    */
   loadKey(key: string | KeyRecord, options?: LoadKeyOptions): Promise<webcrypto.CryptoKeyPair>;
-  /** What the store has. @throws KeyprovError `store-io` */
+  /** Lists the keys in the store. @throws KeyprovError `store-io` */
   listKeys(): Promise<KeyList>;
-  /** Wipes the PINs in memory and aborts prompts and uses of held keys; those keys cannot be used after it. */
+  /** Wipes the PINs in memory, and aborts prompts and uses of held keys; those keys cannot be used afterwards. */
   close(): Promise<void>;
 }
 
 /**
  * Makes a `Crypto`. With a provider, `subtle.generateKey` makes its key pairs there and nowhere else, and their private
- * keys are used there; everything else is software. Nothing is loaded or opened before it is used.
+ * keys are used there; everything else is software. Loads or opens nothing before it is used.
  *
  * @example
  * ```ts
@@ -71,7 +71,7 @@ export function createCrypto(options: CreateCryptoOptions = {}): KeyprovCrypto {
   return new ProviderCrypto(options);
 }
 
-/** The key that a CryptoKey stands for, and how well it is held; undefined for a key that is in this process. */
+/** The key behind a CryptoKey, and how well it is held; undefined for a key in this process. */
 export function keyprovKey(
   key: webcrypto.CryptoKey,
 ): { readonly key: ProvidedKey; readonly assurance: Assurance } | undefined {

@@ -3,7 +3,7 @@ import type { KeySlots, WebKeyAlgorithm } from './key-types.ts';
 
 interface Entry {
   readonly slots: KeySlots;
-  /** What scripts see of the slots: always the same objects. */
+  /** The parts of the slots that scripts see: always the same objects. */
   readonly algorithm: WebKeyAlgorithm;
   readonly usages: webcrypto.KeyUsage[];
 }
@@ -11,8 +11,8 @@ interface Entry {
 const entries = new WeakMap<object, Entry>();
 
 /**
- * A key as the Web Cryptography API shows it. Made by `subtle` of a {@link KeyprovCrypto}, never with `new`; what it
- * says of itself cannot be changed, and the private key is in none of its properties.
+ * A key as the Web Cryptography API shows it. `subtle` of a {@link KeyprovCrypto} makes it, never `new`. Its properties
+ * cannot be changed, and none of them contains the private key.
  */
 export class CryptoKey implements webcrypto.CryptoKey {
   /** @throws TypeError always. */

@@ -9,13 +9,13 @@ import { deriveBitsInSoftware } from './software.ts';
 
 const X25519_SIZE = 32;
 
-/** Derives `length` bits, or with null all that key agreement gives: the `derive bits` operations of the standard. */
+/** Derives `length` bits, or with null all bits of a key agreement: the `derive bits` operations of the standard. */
 export async function deriveBits(key: KeySlots, algorithm: NormalizedAlgorithm, length: number | null): Promise<Bytes> {
   if (factsOf(algorithm.name).kind === 'kdf') return await deriveFromSecret(key, algorithm, length);
   const secret = await agree(key, algorithm);
   if (length === null) return secret;
   if (length > secret.length * 8) {
-    throw domError('OperationError', `the shared secret has ${secret.length * 8} bits, ${length} were asked for`);
+    throw domError('OperationError', `the shared secret has ${secret.length * 8} bits, but ${length} were requested`);
   }
   const bits = copy(secret.subarray(0, Math.ceil(length / 8)));
   const last = bits.length - 1;
@@ -34,13 +34,13 @@ async function agree({ algorithm: own, handle }: KeySlots, algorithm: Normalized
   return await handle.holder.agree(handle.key, point);
 }
 
-/** The public key of the other side. @throws DOMException InvalidAccessError for one of another type, algorithm or curve */
+/** The public key of the other side. @throws DOMException InvalidAccessError if type, algorithm or curve differ */
 function peerOf(namedCurve: string | undefined, { name, public: peer }: NormalizedAlgorithm): SoftwareKey {
   if (peer === undefined || peer.type !== 'public' || peer.handle.kind !== 'software') {
-    throw domError('InvalidAccessError', `${name}: public is no public key`);
+    throw domError('InvalidAccessError', `${name}: public is not a public key`);
   }
   if (peer.algorithm.name !== name || peer.algorithm.namedCurve !== namedCurve) {
-    throw domError('InvalidAccessError', `${name}: public is of another algorithm or curve`);
+    throw domError('InvalidAccessError', `${name}: public has another algorithm or curve`);
   }
   return peer.handle.material;
 }
@@ -58,6 +58,6 @@ async function deriveFromSecret(
   if (name === 'HKDF' && hash !== undefined && length > 255 * 8 * digestSize(hash.name)) {
     throw domError('OperationError', `HKDF with ${hash.name} does not derive ${length} bits`);
   }
-  if (handle.kind !== 'software') throw domError('NotSupportedError', `${name} is not done by a provider`);
+  if (handle.kind !== 'software') throw domError('NotSupportedError', `a provider cannot do ${name}`);
   return await failingAs('OperationError', () => deriveBitsInSoftware(handle.material, algorithm, length));
 }

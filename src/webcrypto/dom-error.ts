@@ -3,14 +3,14 @@ import { isKeyprovError, sayError } from '../errors.ts';
 /** The names of the DOMExceptions that the Web Cryptography API uses. */
 export type DomErrorName = 'NotSupportedError' | 'SyntaxError' | 'InvalidAccessError' | 'DataError' | 'OperationError';
 
-/** The DOMException of that name. */
+/** Makes a DOMException of that name. */
 export function domError(name: DomErrorName, message: string, cause?: unknown): DOMException {
   return new DOMException(message, { name, cause });
 }
 
 /**
- * Runs `work`, and makes every error of it the DOMException that the standard names for its failure; what is a
- * DOMException already stays as it is.
+ * Runs `work`, and turns its errors into the DOMException that the standard names for its failure; passes a
+ * DOMException on unchanged.
  */
 export async function failingAs<T>(name: DomErrorName, work: () => Promise<T>): Promise<T> {
   try {
@@ -22,8 +22,8 @@ export async function failingAs<T>(name: DomErrorName, work: () => Promise<T>): 
 }
 
 /**
- * Runs what a key provider does: its KeyprovError becomes the `cause` of a NotSupportedError or an OperationError.
- * Everything else is the caller's own (the reason of a signal, an error of the PIN callback) and passes unchanged.
+ * Runs an operation of a key provider: a KeyprovError becomes the `cause` of a NotSupportedError or an OperationError.
+ * Other errors belong to the caller (the reason of a signal, an error of the PIN callback) and pass unchanged.
  */
 export async function asDomErrors<T>(work: () => Promise<T>): Promise<T> {
   try {

@@ -17,8 +17,8 @@ export interface KeyPair {
 const MAX_MODULUS = 16384;
 
 /**
- * Makes a key, key pairs with `holder` where there is one. The checks come in the order of the standard: usages that
- * the algorithm does not have, parameters, no usages at all. What only a provider refuses comes after them.
+ * Makes a key; with a `holder`, it makes the key pairs. The checks follow the order of the standard: usages that the
+ * algorithm does not have, parameters, no usages at all. Checks for limits of a provider come last.
  */
 export async function generateKey(
   algorithm: NormalizedAlgorithm,
@@ -28,7 +28,7 @@ export async function generateKey(
   const { usages } = factsOf(algorithm.name);
   const allowed = Object.values(usages).flat();
   if (!wanted.usages.every((usage) => allowed.includes(usage))) {
-    throw domError('SyntaxError', `keys of ${algorithm.name} have no such usages`);
+    throw domError('SyntaxError', `keys of ${algorithm.name} do not allow these usages`);
   }
   checkParameters(algorithm);
   const needed = usages.secret ?? usages.private ?? [];
@@ -64,9 +64,9 @@ async function generateWithProvider(
 function checkParameters({ name, length, modulusLength, publicExponent, namedCurve }: NormalizedAlgorithm): void {
   const { kind } = factsOf(name);
   const exponent = toBigInt(publicExponent ?? new Uint8Array(0));
-  if (kind === 'ec' && !isCurve(namedCurve)) throw domError('NotSupportedError', `no curve ${namedCurve} is known`);
+  if (kind === 'ec' && !isCurve(namedCurve)) throw domError('NotSupportedError', `the curve ${namedCurve} is unknown`);
   if (kind === 'rsa' && (exponent < 3n || exponent % 2n === 0n)) {
-    throw domError('OperationError', `an RSA key with the public exponent ${exponent} cannot be`);
+    throw domError('OperationError', `RSA keys cannot have the public exponent ${exponent}`);
   }
   if (kind === 'rsa' && (modulusLength ?? 0) > MAX_MODULUS) {
     throw domError('OperationError', `RSA keys have at most ${MAX_MODULUS} bits here`);
@@ -77,7 +77,7 @@ function checkParameters({ name, length, modulusLength, publicExponent, namedCur
   }
 }
 
-/** Bits of a secret key of that algorithm, where it says so. The `get key length` of the standard. */
+/** Bits of a secret key of that algorithm, if it says so. The `get key length` of the standard. */
 export function keyLength(algorithm: NormalizedAlgorithm): number {
   const { name, hash, length } = algorithm;
   if (factsOf(name).kind === 'aes') return checkAesLength(length);

@@ -6,7 +6,7 @@ import type { NormalizedAlgorithm, WantedKey, WebKeyAlgorithm } from './key-type
 /** `kty` of the kinds of algorithm. */
 const KEY_TYPES = { rsa: 'RSA', ec: 'EC', okp: 'OKP', aes: 'oct', hmac: 'oct', kdf: 'oct', digest: 'oct' } as const;
 
-/** `alg` of a key (RFC 7518, 3.1 and 4.1; the registry of the Web Cryptography API), where it has one. */
+/** `alg` of a key, if it has one (RFC 7518, 3.1 and 4.1; the registry of the Web Cryptography API). */
 export function jwkAlgorithm({ name, hash, length }: Omit<WebKeyAlgorithm, 'namedCurve'>): { alg?: string } {
   const bits = hash?.name.slice(4);
   switch (name) {
@@ -34,8 +34,8 @@ export function jwkAlgorithm({ name, hash, length }: Omit<WebKeyAlgorithm, 'name
 const ECDSA_ALG: Readonly<Record<string, string>> = { 'P-256': 'ES256', 'P-384': 'ES384', 'P-521': 'ES512' };
 
 /**
- * Whether a JSON Web Key may be imported as a key of that algorithm, for those usages.
- * @throws Error that says what contradicts it
+ * Checks that a JSON Web Key may be imported as a key of that algorithm, for those usages.
+ * @throws Error that names the contradiction
  */
 export function checkJwk(
   jwk: webcrypto.JsonWebKey,
@@ -44,7 +44,7 @@ export function checkJwk(
 ): void {
   const { name, namedCurve } = algorithm;
   const { kind } = factsOf(name);
-  const wrong = (member: string) => new Error(`JWK: ${member} is missing or not that of the algorithm`);
+  const wrong = (member: string) => new Error(`JWK: ${member} is missing or does not match the algorithm`);
   if (jwk.kty !== KEY_TYPES[kind]) throw wrong('kty');
   if (kind === 'ec' && jwk.crv !== namedCurve) throw wrong('crv');
   if (kind === 'okp' && jwk.crv !== name) throw wrong('crv');
@@ -67,13 +67,13 @@ function isAlgorithmOf(jwk: webcrypto.JsonWebKey, algorithm: NormalizedAlgorithm
   switch (algorithm.name) {
     case 'ECDH':
     case 'X25519':
-      return true; // the standard does not look at it
+      return true; // the standard ignores it
     case 'ECDSA':
       return jwk.alg === ECDSA_ALG[algorithm.namedCurve ?? ''];
     case 'Ed25519':
       return jwk.alg === 'Ed25519' || jwk.alg === 'EdDSA';
     default: {
-      const length = Math.floor(((jwk.k ?? '').length * 3) / 4) * 8; // of the bytes that k stands for
+      const length = Math.floor(((jwk.k ?? '').length * 3) / 4) * 8; // of the bytes in k
       return jwk.alg === jwkAlgorithm({ ...algorithm, length }).alg;
     }
   }

@@ -16,7 +16,7 @@ import { digestSize } from './key-material.ts';
 import type { AlgorithmName, HeldKeyUser, NormalizedAlgorithm, WebHashName, WebKeyAlgorithm } from './key-types.ts';
 import type { PinEntry, PinRequest } from './pin-entry.ts';
 
-/** The digests that keys of a provider work with, by the names that others give them. */
+/** The digests that keys of a provider use, with their names in other APIs. */
 const HASHES = {
   'SHA-256': { node: 'sha256', tpm: TPM_ALG.SHA256 },
   'SHA-384': { node: 'sha384', tpm: TPM_ALG.SHA384 },
@@ -24,8 +24,8 @@ const HASHES = {
 } as const;
 
 /**
- * Makes keys with a provider and uses them there, with the PINs that they need. What it throws is a DOMException, or
- * the caller's own: the reason of a signal, an error of the PIN callback.
+ * Makes keys with a provider and uses them there, with the PINs that they need. Throws DOMExceptions, and passes on the
+ * caller's own errors: the reason of a signal, an error of the PIN callback.
  */
 export class KeyHolder implements HeldKeyUser {
   readonly provider: KeyProvider;
@@ -40,7 +40,7 @@ export class KeyHolder implements HeldKeyUser {
     this.#signal = signal;
   }
 
-  /** Makes the private key that an algorithm describes. @throws DOMException NotSupportedError where that cannot be */
+  /** Makes the private key that an algorithm describes. @throws DOMException NotSupportedError if that is impossible */
   async create(algorithm: NormalizedAlgorithm): Promise<ProvidedKey> {
     const { provider } = this;
     const { name, hash } = algorithm;
@@ -75,7 +75,7 @@ export class KeyHolder implements HeldKeyUser {
     });
     const padding = constants.RSA_PKCS1_PSS_PADDING;
     if (isPss && !verify(node, data, { key: importPublicKey(key.publicKey), padding, saltLength }, signature)) {
-      throw domError('OperationError', `the key makes RSA-PSS signatures with a salt that has not ${saltLength} bytes`);
+      throw domError('OperationError', `the key cannot make RSA-PSS signatures with a salt of ${saltLength} bytes`);
     }
     return signature;
   }
@@ -89,7 +89,7 @@ export class KeyHolder implements HeldKeyUser {
   ): Promise<Bytes> {
     const { tpm: hashAlg } = hashOf(keyAlgorithm.hash?.name);
     if (label.length > 0 && label.at(-1) !== 0) {
-      throw domError('OperationError', 'a TPM takes only labels that end with a zero byte');
+      throw domError('OperationError', 'a TPM accepts only labels that end with a zero byte');
     }
     return await this.#useInTpm(key, name, 'decrypt', async (tpm, { object, authValue, session }) => {
       session.use = { ...session.use, continueSession: false };
@@ -143,23 +143,23 @@ function onlySigns(algorithm: AlgorithmName): DOMException {
   return domError('NotSupportedError', `the software key provider has no keys for ${algorithm}: its keys only sign`);
 }
 
-/** @throws DOMException NotSupportedError for SHA-1, which no key is used with */
+/** @throws DOMException NotSupportedError for SHA-1, which no key uses */
 function hashOf(name: WebHashName | undefined): (typeof HASHES)[keyof typeof HASHES] & { readonly size: number } {
-  if (name === undefined || name === 'SHA-1') throw domError('NotSupportedError', `keys are not used with ${name}`);
+  if (name === undefined || name === 'SHA-1') throw domError('NotSupportedError', `keys cannot be used with ${name}`);
   return { ...HASHES[name], size: digestSize(name) };
 }
 
-/** @throws DOMException NotSupportedError for keys that no provider makes */
+/** @throws DOMException NotSupportedError for keys that no provider can make */
 function userAlgorithmOf({ name, namedCurve, modulusLength, publicExponent }: NormalizedAlgorithm): KeyAlgorithm {
   const kind = namedCurve?.toLowerCase() ?? `rsa-${modulusLength}`;
   const isUsual = publicExponent === undefined || toBigInt(publicExponent) === 65537n;
   if (isKeyAlgorithm(kind) && isUsual) return kind;
-  throw domError('NotSupportedError', `a provider makes no keys of ${name} with that size, curve or exponent`);
+  throw domError('NotSupportedError', `a provider cannot make keys of ${name} with that size, curve or exponent`);
 }
 
 /**
- * A TPM makes salts as long as the digest or the longest that fit, which the caller cannot choose (Part 1, annex B).
- * Which it is shows in the signature; other lengths need not be tried.
+ * Checks the length of a salt. A TPM makes salts as long as the digest or as long as possible, which the caller cannot
+ * choose (Part 1, annex B). The signature shows which; other lengths need not be tried.
  * @throws DOMException OperationError
  */
 function checkSaltLength(key: PublicKey, digestSize: number, saltLength: number): void {

@@ -11,7 +11,7 @@ import { checkJwk, jwkAlgorithm } from './jwk-rules.ts';
 import { checkPair } from './key-pair-check.ts';
 import type { NormalizedAlgorithm, SoftwareKey, WantedKey, WebHashName, WebKeyAlgorithm } from './key-types.ts';
 
-/** Key data as `importKey` got it. */
+/** Key data as passed to `importKey`. */
 export type KeyData =
   | { readonly format: 'jwk'; readonly jwk: webcrypto.JsonWebKey }
   | { readonly format: Exclude<webcrypto.KeyFormat, 'jwk'>; readonly bytes: Bytes };
@@ -20,7 +20,7 @@ export type KeyData =
 const OKP_PREFIX = { Ed25519: fromHex('302a300506032b6570032100'), X25519: fromHex('302a300506032b656e032100') };
 const OKP_SIZE = 32;
 
-/** The type of the key in some key data; undefined where keys of the algorithm do not come in that format. */
+/** The type of the key in some key data; undefined if keys of the algorithm do not have that format. */
 export function typeOfKeyData(data: KeyData, { name }: NormalizedAlgorithm): webcrypto.KeyType | undefined {
   const { kind } = factsOf(name);
   const isSecret = kind === 'aes' || kind === 'hmac' || kind === 'kdf';
@@ -39,7 +39,7 @@ export function typeOfKeyData(data: KeyData, { name }: NormalizedAlgorithm): web
 
 /**
  * Reads key data for an algorithm.
- * @throws whatever is wrong with it: any error but a DOMException means that the data is no such key.
+ * @throws any error; one that is not a DOMException means that the data is not such a key.
  */
 export function decodeKeyData(
   data: KeyData,
@@ -60,12 +60,12 @@ export function decodeKeyData(
   }
 }
 
-/** The public key as the key of an algorithm. @throws Error where it is of another kind. */
+/** The public key as a key of the algorithm. @throws Error if it is of another kind. */
 export function publicMaterial(publicKey: PublicKey, algorithm: NormalizedAlgorithm): SoftwareKey {
   return { type: 'public', algorithm: completeAlgorithm(publicKey, algorithm), bytes: encodeSpki(publicKey) };
 }
 
-/** The key as its format has it. @throws DOMException NotSupportedError for a format that it does not have. */
+/** Encodes the key in a format. @throws DOMException NotSupportedError for a format that it does not have. */
 export function encodeSoftwareKey(
   { type, algorithm, bytes }: SoftwareKey,
   format: webcrypto.KeyFormat,
@@ -97,7 +97,8 @@ function decodeSecret(bytes: Bytes, { name, hash, length }: NormalizedAlgorithm)
     return { type: 'secret', algorithm: { name, length: bits }, bytes };
   }
   if (bits === 0) throw new Error('an empty HMAC key');
-  if (length !== undefined && (length > bits || length <= bits - 8)) throw new Error(`${bits} bits are not ${length}`);
+  if (length !== undefined && (length > bits || length <= bits - 8))
+    throw new Error(`${bits} bits do not match the length ${length}`);
   return { type: 'secret', algorithm: { name, ...(hash && { hash }), length: length ?? bits }, bytes };
 }
 
@@ -140,27 +141,27 @@ function decodePrivate(data: KeyData, algorithm: NormalizedAlgorithm): SoftwareK
 
 const PUBLIC_KEY = contextTag(1, 'primitive');
 
-/** Node's form of a private key. @throws whatever is wrong with it */
+/** Node's form of a private key. @throws any error */
 function privateKeyObject(data: KeyData): KeyObject {
   if (data.format === 'jwk') {
-    // Node takes what is not base64url as well.
+    // Node also accepts text that is not base64url.
     for (const name of ['n', 'e', 'd', 'p', 'q', 'dp', 'dq', 'qi', 'x', 'y'] as const) {
       if (data.jwk[name] !== undefined) fromBase64Url(data.jwk[name]);
     }
     return createPrivateKey({ key: { ...data.jwk }, format: 'jwk' });
   }
-  const fields = DerNode.strict(data.bytes, 'PKCS#8').list(TAG.SEQUENCE); // Node passes over what follows
-  // A public key in it (RFC 5958), which the standard does not know: OpenSSL refuses it, or does not look at it.
+  const fields = DerNode.strict(data.bytes, 'PKCS#8').list(TAG.SEQUENCE); // Node ignores what follows
+  // A public key in it (RFC 5958), which the standard does not mention: OpenSSL refuses or ignores it.
   if (fields.some(({ tag }) => tag === PUBLIC_KEY)) throw new Error('PKCS#8: it has a public key');
   return createPrivateKey({ key: Buffer.from(data.bytes), format: 'der', type: 'pkcs8' });
 }
 
-/** The members of a key that make the public key. */
+/** The members of a key that make up the public key. */
 function publicMembers({ kty, n, e, crv, x, y }: webcrypto.JsonWebKey): object {
   return { kty, n, e, crv, x, y };
 }
 
-/** The algorithm of a key, with what the key itself adds to it. @throws Error for a key of another kind */
+/** The algorithm of a key, completed from the key itself. @throws Error for a key of another kind */
 function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: NormalizedAlgorithm): WebKeyAlgorithm {
   if (key.kty !== factsOf(name).kind.toUpperCase()) throw new Error(`a key of kind ${key.kty}`);
   if (key.kty === 'EC') {
@@ -170,12 +171,12 @@ function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: Normalize
   return { name, modulusLength: bitLength(key.n), publicExponent: key.e, ...(hash && { hash }) };
 }
 
-/** Bytes at the end of the SPKI which are the raw public key. */
+/** Size of the raw public key at the end of the SPKI, in bytes. */
 function rawSize({ namedCurve }: WebKeyAlgorithm): number {
   return namedCurve === undefined ? OKP_SIZE : 1 + 2 * CURVES[namedCurve].size;
 }
 
-/** Bytes of the digest. */
+/** Size of the digest, in bytes. */
 export function digestSize(hash: WebHashName): number {
   return { 'SHA-1': 20, 'SHA-256': 32, 'SHA-384': 48, 'SHA-512': 64 }[hash];
 }

@@ -3,10 +3,9 @@ import { type Bytes, equal, fromBase64Url } from '../bytes.ts';
 import { CURVES, isCurve, toBigInt } from '../crypto/curve.ts';
 
 /**
- * Checks that private and public half of a key belong together, and the `x` of the JSON Web Key that it was made of, if any:
- * Node and OpenSSL take both as they are, and give a key that
- * does not verify its own signatures.
- * @throws Error where they do not.
+ * Checks that the private and public half of a key belong together, and match the `x` of its JSON Web Key, if any. Node
+ * and OpenSSL accept both unchecked, and make a key that does not verify its own signatures.
+ * @throws Error if they do not.
  */
 export function checkPair(key: KeyObject, x: string | undefined): void {
   const jwk = key.export({ format: 'jwk' });
@@ -17,10 +16,10 @@ export function checkPair(key: KeyObject, x: string | undefined): void {
       : jwk.kty === 'EC'
         ? isEcPair(jwk.crv, member)
         : x === undefined || equal(fromBase64Url(x), member('x'));
-  if (!isPair) throw new Error('the public key is not that of the private key');
+  if (!isPair) throw new Error('the public key does not belong to the private key');
 }
 
-/** RFC 8017, 3.2, but for whether p and q are primes. */
+/** Checks RFC 8017, 3.2, except that p and q are primes. */
 function isRsaPair(member: (name: string) => bigint): boolean {
   const [n = 0n, e = 0n, d = 0n] = ['n', 'e', 'd'].map(member);
   const [p = 0n, q = 0n, dp = 0n, dq = 0n, qi = 0n] = ['p', 'q', 'dp', 'dq', 'qi'].map(member);
@@ -36,7 +35,7 @@ function isRsaPair(member: (name: string) => bigint): boolean {
 }
 
 function isEcPair(crv: string | undefined, member: (name: string) => Bytes): boolean {
-  if (!isCurve(crv)) return true; // it is refused for that
+  if (!isCurve(crv)) return true; // it is refused for its curve
   const ecdh = createECDH(CURVES[crv].nodeName);
   ecdh.setPrivateKey(member('d'));
   const { size } = CURVES[crv];

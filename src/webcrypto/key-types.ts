@@ -25,7 +25,7 @@ export type AlgorithmName =
   | 'PBKDF2'
   | WebHashName;
 
-/** What a key says of its algorithm; which members there are depends on the name. */
+/** A key's algorithm; its members depend on the name. */
 export interface WebKeyAlgorithm {
   readonly name: AlgorithmName;
   readonly hash?: { readonly name: WebHashName };
@@ -38,7 +38,7 @@ export interface WebKeyAlgorithm {
   readonly length?: number;
 }
 
-/** An algorithm after its normalization: all members that the operation demands are there, converted and copied. */
+/** A normalized algorithm: all members that the operation requires are there, converted and copied. */
 export interface NormalizedAlgorithm extends Omit<WebKeyAlgorithm, 'namedCurve'> {
   /** Not checked. */
   readonly namedCurve?: string;
@@ -62,7 +62,7 @@ export interface SoftwareKey {
   readonly bytes: Bytes;
 }
 
-/** What a caller wants of a key besides its algorithm. */
+/** A caller's requirements for a key, besides its algorithm. */
 export interface WantedKey {
   readonly extractable: boolean;
   readonly usages: readonly webcrypto.KeyUsage[];
@@ -75,7 +75,7 @@ export interface HeldKeyUser {
   agree(key: ProvidedKey, point: EcPublicKey): Promise<Bytes>;
 }
 
-/** What a key is made of: bytes in this process, or a key that its provider holds. */
+/** The material of a key: bytes in this process, or a key that its provider holds. */
 export type KeyHandle =
   | { readonly kind: 'software'; readonly material: SoftwareKey }
   | {

@@ -3,12 +3,12 @@ import { factsOf } from './algorithms.ts';
 import { type CryptoKey, makeCryptoKey } from './crypto-key.ts';
 import type { KeyHandle, SoftwareKey, WantedKey, WebKeyAlgorithm } from './key-types.ts';
 
-/** The key of some bytes. Of the usages it gets those that keys of its type can have. */
+/** Makes a key from bytes. It gets those of the usages that keys of its type can have. */
 export function softwareKey(material: SoftwareKey, wanted: WantedKey): CryptoKey {
   return keyOf({ kind: 'software', material }, material, wanted);
 }
 
-/** The key that a provider holds: private, and never extractable. */
+/** Makes the key that a provider holds: private, and never extractable. */
 export function heldKey(
   handle: KeyHandle & { readonly kind: 'held' },
   algorithm: WebKeyAlgorithm,

@@ -2,20 +2,20 @@ import { wipe } from '../bytes.ts';
 import { PinError } from '../errors/pin-error.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 
-/** What a PIN is asked for. */
+/** A request for a PIN. */
 export interface PinRequest {
   readonly operation: 'generateKey' | 'sign' | 'decrypt' | 'deriveBits';
-  /** The key that the PIN is of; undefined for the PIN of a new key. */
+  /** The key of the PIN; undefined for the PIN of a new key. */
   readonly key: ProvidedKey | undefined;
-  /** After a wrong PIN: how many more can be wrong, where something counts them. */
+  /** After a wrong PIN: how many more may be wrong, if that is counted. */
   readonly triesLeft?: number | undefined;
-  /** After a wrong PIN: what was wrong with it. */
+  /** After a wrong PIN: its error. */
   readonly lastError?: PinError | undefined;
 }
 
 /**
- * Asks for a PIN: UTF-8, at least one byte. The bytes are overwritten after their use. What it throws is what the
- * operation is rejected with, so that is the way to give up. `signal` aborts when the answer is of no use any more.
+ * Asks for a PIN: UTF-8, at least one byte. The bytes are overwritten after their use. If it throws, the operation is
+ * rejected with that error: that is the way to give up. `signal` aborts when the answer is no longer needed.
  */
 export type PinPrompt = (request: PinRequest, options: { readonly signal: AbortSignal }) => Promise<Uint8Array>;
 
@@ -25,14 +25,14 @@ interface CachedPin {
 }
 
 /**
- * Gets PINs for operations, until `signal` aborts. One PIN is asked for and tried at a time, so prompts never overlap and an operation that
- * waited finds the PIN that another one has just brought into the cache.
+ * Gets PINs for operations, until `signal` aborts. Asks for and tries one PIN at a time, so prompts never overlap, and
+ * an operation that waited finds the PIN that another one has just put into the cache.
  */
 export class PinEntry {
   readonly #prompt: PinPrompt | undefined;
   readonly #cacheMs: number;
   readonly #signal: AbortSignal;
-  /** By the private key as its provider keeps it: a key whose PIN was changed is another one. */
+  /** By the private key as its provider keeps it: after a change of PIN it is another one. */
   readonly #cache = new Map<string, CachedPin>();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -45,7 +45,7 @@ export class PinEntry {
 
   /**
    * Runs `work` with the PIN of `key`, and again with another one as long as the PIN was wrong and the next would be
-   * tried. `undefined` for a key without a PIN, or when nobody can be asked.
+   * tried. Passes `undefined` for a key without a PIN, or if nobody can be asked.
    */
   async use<T>(
     key: ProvidedKey,
@@ -77,10 +77,10 @@ export class PinEntry {
     });
   }
 
-  /** Runs `work` with the PIN that a new key shall have. @throws TypeError when nobody can be asked */
+  /** Runs `work` with the PIN for a new key. @throws TypeError if nobody can be asked */
   async useNew<T>(work: (pin: Uint8Array) => Promise<T>): Promise<T> {
     const prompt = this.#prompt;
-    if (prompt === undefined) throw new TypeError('a key with a PIN was asked for, and no callback gives PINs');
+    if (prompt === undefined) throw new TypeError('a key with a PIN was requested, but there is no PIN callback');
     return await this.#inTurn(async () => {
       const pin = await this.#ask(prompt, { operation: 'generateKey', key: undefined });
       try {
@@ -100,7 +100,7 @@ export class PinEntry {
     return turn;
   }
 
-  /** What the callback gives; an abort does not wait for it, and wipes what comes too late. */
+  /** Calls the prompt; an abort does not wait for it, and wipes a late answer. */
   async #ask(prompt: PinPrompt, request: PinRequest): Promise<Uint8Array> {
     const signal = this.#signal;
     signal.throwIfAborted();
@@ -115,7 +115,8 @@ export class PinEntry {
         }, reject)
         .finally(() => signal.removeEventListener('abort', abort));
     });
-    if (!(pin instanceof Uint8Array) || pin.length === 0) throw new TypeError('the PIN callback gave no bytes');
+    if (!(pin instanceof Uint8Array) || pin.length === 0)
+      throw new TypeError('the PIN callback did not return any bytes');
     return pin;
   }
 

@@ -23,7 +23,7 @@ function library(): Promise<webcrypto.SubtleCrypto> {
   return loaded;
 }
 
-/** A key as a key of the library, with all usages: whether it may be used is not the library's to decide. */
+/** A key as a key of the library, with all usages: whether it may be used is decided elsewhere. */
 function libraryKey(material: SoftwareKey): Promise<webcrypto.CryptoKey> {
   const known = imported.get(material) ?? importMaterial(material);
   imported.set(material, known);
@@ -46,7 +46,7 @@ export async function sign(key: SoftwareKey, algorithm: NormalizedAlgorithm, dat
   return new Uint8Array(await (await library()).sign(algorithm, await libraryKey(key), data));
 }
 
-/** Whether a signature, or HMAC, is right. */
+/** Verifies a signature or HMAC. */
 export async function verify(
   key: SoftwareKey,
   algorithm: NormalizedAlgorithm,
@@ -54,27 +54,27 @@ export async function verify(
   data: Bytes,
 ): Promise<boolean> {
   const { namedCurve, modulusLength } = key.algorithm;
-  // For the library a signature of a wrong length is an error, or with PSS the same as one with leading zeros.
+  // The library treats a signature of a wrong length as an error, or with PSS like one with leading zeros.
   if (namedCurve !== undefined && signature.length !== 2 * CURVES[namedCurve].size) return false;
   if (modulusLength !== undefined && signature.length !== Math.ceil(modulusLength / 8)) return false;
   return await (await library()).verify(algorithm, await libraryKey(key), signature, data);
 }
 
-/** Encrypts, and wraps. */
+/** Encrypts or wraps. */
 export async function encrypt(key: SoftwareKey, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   if (algorithm.name === 'AES-KW') return wrapBytes(createCipheriv, key, data);
   checkCounter(algorithm, data.length);
   return new Uint8Array(await (await library()).encrypt(algorithm, await libraryKey(key), data));
 }
 
-/** Decrypts, and unwraps. */
+/** Decrypts or unwraps. */
 export async function decrypt(key: SoftwareKey, algorithm: NormalizedAlgorithm, data: Bytes): Promise<Bytes> {
   if (algorithm.name === 'AES-KW') return wrapBytes(createDecipheriv, key, data);
   checkCounter(algorithm, data.length);
   return new Uint8Array(await (await library()).decrypt(algorithm, await libraryKey(key), data));
 }
 
-/** AES key wrap (RFC 3394), which the library does with its own keys only. */
+/** AES key wrap (RFC 3394), which the library does only with its own keys. */
 function wrapBytes(
   create: typeof createCipheriv | typeof createDecipheriv,
   { algorithm, bytes }: SoftwareKey,
@@ -84,17 +84,17 @@ function wrapBytes(
   return concat(cipher.update(data), cipher.final());
 }
 
-/** @peculiar/webcrypto 1.7.2 counts with all 128 bits, which is wrong where the counter of `length` bits runs over. */
+/** @peculiar/webcrypto 1.7.2 counts with all 128 bits, which is wrong if the counter of `length` bits overflows. */
 function checkCounter({ name, counter, length = 0 }: NormalizedAlgorithm, size: number): void {
   if (name !== 'AES-CTR' || counter === undefined) return;
   if (length === 0 || length > 128) throw new Error(`a counter of ${length} bits`);
   const first = toBigInt(counter) % 2n ** BigInt(length);
   if (first + BigInt(Math.ceil(size / 16)) > 2n ** BigInt(length)) {
-    throw new Error('the counter would run over, which is not supported');
+    throw new Error('the counter would overflow, which is not supported');
   }
 }
 
-/** `bits` bits, a multiple of 8, from the key; for key agreement with `peer` all of the shared secret. */
+/** Derives `bits` bits, a multiple of 8, from the key; for key agreement with `peer` the whole shared secret. */
 export async function deriveBitsInSoftware(
   key: SoftwareKey,
   algorithm: NormalizedAlgorithm,
@@ -108,7 +108,7 @@ export async function deriveBitsInSoftware(
 
 const newPair = promisify(generateKeyPair);
 
-/** Makes a key pair; not with the library, which blocks the event loop meanwhile. */
+/** Makes a key pair, without the library, which would block the event loop meanwhile. */
 export async function generatePair(
   algorithm: NormalizedAlgorithm,
 ): Promise<{ readonly publicKey: SoftwareKey; readonly privateKey: SoftwareKey }> {
@@ -137,7 +137,7 @@ async function nodePair({ name, modulusLength = 0, publicExponent, namedCurve = 
   }
 }
 
-/** A random key of `length` bits. */
+/** Makes a random key of `length` bits. */
 export function generateSecret({ name, hash }: NormalizedAlgorithm, length: number): SoftwareKey {
   return { type: 'secret', algorithm: { name, ...(hash && { hash }), length }, bytes: view(randomBytes(length / 8)) };
 }

@@ -11,7 +11,7 @@ import type { NormalizedAlgorithm, SoftwareKey } from './key-types.ts';
 import { heldKey, softwareKey } from './new-keys.ts';
 import { isObject, memberOf, toKeyUsages } from './webidl.ts';
 
-/** How a key is named in the store. */
+/** The names of a key in the store. */
 export interface StoreKeyOptions {
   /** Default: a random UUID. */
   readonly id?: string | undefined;
@@ -19,21 +19,21 @@ export interface StoreKeyOptions {
   readonly name?: string | undefined;
 }
 
-/** What a stored key is loaded for. Default: what it was made for; of a key made elsewhere, signing. */
+/** The intended use of a stored key. Default: what it was made for; for a key made elsewhere, signing. */
 export interface LoadKeyOptions {
-  /** As for `importKey`; the curve need not be given. */
+  /** As for `importKey`; the curve may be omitted. */
   readonly algorithm?: webcrypto.AlgorithmIdentifier | webcrypto.RsaHashedImportParams | undefined;
-  /** Those of both keys in one list. */
+  /** The usages of both keys in one list. */
   readonly usages?: readonly webcrypto.KeyUsage[] | undefined;
 }
 
-/** The member of a record's annotations that says what the key is for. */
+/** The member of a record's annotations with the intended use of the key. */
 const ANNOTATION = 'webcrypto';
 
-/** What a key is for that was made elsewhere. */
+/** The default use of a key made elsewhere. */
 const SIGNING = { RSA: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }, EC: { name: 'ECDSA' } } as const;
 
-/** The record of a new key. @throws TypeError for a key that no provider holds */
+/** Makes the record of a new key. @throws TypeError for a key that no provider holds */
 export function recordOfKey(key: webcrypto.CryptoKey, { id = randomUUID(), name = id }: StoreKeyOptions): KeyRecord {
   const { handle, algorithm, usages } = slotsOf(key);
   if (handle.kind !== 'held') throw new TypeError('only a private key that its provider holds can be stored');
@@ -50,14 +50,14 @@ export function recordOfKey(key: webcrypto.CryptoKey, { id = randomUUID(), name 
 }
 
 /**
- * The keys of a record, which `holder` uses.
- * @throws KeyprovError `key-invalid` for a key of another backend; for what the caller asks for, what `importKey` throws.
+ * Returns the keys of a record, which `holder` uses.
+ * @throws KeyprovError `key-invalid` for a key of another backend; the errors of `importKey` for unsuitable options.
  */
 export function keysOfRecord(record: KeyRecord, holder: KeyHolder, options: LoadKeyOptions): KeyPair {
   const { backend, publicKey, assurance, annotations } = record;
   if (backend !== holder.provider.backend) {
     throw new KeyprovError('key-invalid', `the key ${record.id} is a ${backend} key`, {
-      remedy: `load it with a crypto object whose provider is that of ${backend} keys`,
+      remedy: `load it with a crypto object whose provider is for ${backend} keys`,
     });
   }
   const made = options.algorithm === undefined ? annotations[ANNOTATION] : undefined;
@@ -74,7 +74,7 @@ export function keysOfRecord(record: KeyRecord, holder: KeyHolder, options: Load
     options.usages ?? [...ofPublic, ...toKeyUsages(isObject(made) ? memberOf(made, 'usages') : ofPrivate)],
   );
   if (!usages.every((usage) => ofPublic.includes(usage) || ofPrivate.includes(usage))) {
-    throw domError('SyntaxError', `keys of ${algorithm.name} have no such usages`);
+    throw domError('SyntaxError', `keys of ${algorithm.name} do not allow these usages`);
   }
   return {
     publicKey: softwareKey(material, { extractable: true, usages }),
@@ -86,6 +86,6 @@ function materialOf({ id, publicKey }: KeyRecord, algorithm: NormalizedAlgorithm
   try {
     return publicMaterial(publicKey, algorithm);
   } catch (error) {
-    throw domError('DataError', `the key ${id} is no key of ${algorithm.name}`, error);
+    throw domError('DataError', `the key ${id} is not a key of ${algorithm.name}`, error);
   }
 }

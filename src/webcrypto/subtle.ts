@@ -16,14 +16,14 @@ import * as software from './software.ts';
 import { checkBufferSource, copyBytes, toBytes, toJwk, toKeyFormat, toKeyUsages, toUnsigned } from './webidl.ts';
 
 /**
- * The methods of the standard, each step in its order: arguments (TypeError), the algorithm (NotSupportedError), the
- * bytes are copied, the key fits and may be used (InvalidAccessError), and then the operation of the algorithm.
+ * The methods of the standard, with their steps in order: arguments (TypeError), the algorithm (NotSupportedError), a
+ * copy of the bytes, whether the key fits and may be used (InvalidAccessError), then the operation of the algorithm.
  * Web Cryptography API, 14.3.
  */
 export class Subtle implements webcrypto.SubtleCrypto {
   readonly #holder: KeyHolder | undefined;
 
-  /** With a holder, it makes the key pairs. */
+  /** If there is a holder, it makes the key pairs. */
   constructor(holder: KeyHolder | undefined) {
     this.#holder = holder;
   }
@@ -231,15 +231,15 @@ async function decrypt(slots: KeySlots, algorithm: NormalizedAlgorithm, bytes: B
 /** @throws DOMException InvalidAccessError for a key of another algorithm, or without the usage */
 function checkUse({ algorithm, usages }: KeySlots, { name }: NormalizedAlgorithm, usage: webcrypto.KeyUsage): void {
   if (algorithm.name !== name) throw domError('InvalidAccessError', `a key of ${algorithm.name} is not for ${name}`);
-  if (!usages.includes(usage)) throw domError('InvalidAccessError', `the key is not for ${usage}`);
+  if (!usages.includes(usage)) throw domError('InvalidAccessError', `the key does not allow ${usage}`);
 }
 
-/** The algorithm for wrapping, which may be registered for encryption only. */
+/** The algorithm for wrapping, which may be registered only for encryption. */
 function normalizeEither(first: Operation, second: Operation, algorithm: unknown): NormalizedAlgorithm {
   try {
     return normalizeAlgorithm(first, algorithm);
   } catch {
-    return normalizeAlgorithm(second, algorithm); // which has an error of its own where both fail
+    return normalizeAlgorithm(second, algorithm); // which throws its own error if both fail
   }
 }
 
@@ -248,9 +248,9 @@ async function importKeyData(data: KeyData, algorithm: NormalizedAlgorithm, want
   const { kind, usages } = factsOf(name);
   const type = typeOfKeyData(data, algorithm);
   if (type === undefined && (usages.secret === undefined || kind === 'kdf')) throw noSuchFormat(name, data.format);
-  if (kind === 'ec' && !isCurve(namedCurve)) throw domError('NotSupportedError', `no curve ${namedCurve} is known`);
+  if (kind === 'ec' && !isCurve(namedCurve)) throw domError('NotSupportedError', `the curve ${namedCurve} is unknown`);
   if (!wanted.usages.every((usage) => usages[type ?? 'secret']?.includes(usage))) {
-    throw domError('SyntaxError', `keys of ${name} that come as ${data.format} have no such usages`);
+    throw domError('SyntaxError', `keys of ${name} imported as ${data.format} do not allow these usages`);
   }
   if (type === undefined) throw noSuchFormat(name, data.format);
   if (kind === 'kdf' && wanted.extractable) throw domError('SyntaxError', `keys of ${name} are never extractable`);
@@ -268,7 +268,7 @@ function parseJwk(bytes: Bytes): KeyData {
   try {
     return { format: 'jwk', jwk: toJwk(parseJson('jwk', bytes)) };
   } catch (error) {
-    throw domError('DataError', 'the unwrapped key is no JSON Web Key', error);
+    throw domError('DataError', 'the unwrapped key is not a JSON Web Key', error);
   }
 }
 
@@ -282,10 +282,10 @@ function exportKeyData(format: webcrypto.KeyFormat, slots: KeySlots): ArrayBuffe
   return exported instanceof Uint8Array ? bufferOf(exported) : { ...exported, key_ops: [...usages], ext: extractable };
 }
 
-/** The key as software has it: only private keys, whose usages were checked before, are held elsewhere. */
+/** The key in the form for software: only private keys, whose usages were checked before, are held elsewhere. */
 function materialOf({ handle, type }: KeySlots): SoftwareKey {
   if (handle.kind === 'software') return handle.material;
-  throw domError('InvalidAccessError', `a ${type} key that its provider holds is not for this`);
+  throw domError('InvalidAccessError', `a ${type} key that its provider holds cannot be used for this`);
 }
 
 function bufferOf(bytes: Bytes): ArrayBuffer {

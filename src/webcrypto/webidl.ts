@@ -17,12 +17,12 @@ const KEY_FORMATS: readonly webcrypto.KeyFormat[] = ['raw', 'pkcs8', 'spki', 'jw
 
 const JWK_STRINGS = ['kty', 'use', 'alg', 'crv', 'x', 'y', 'd', 'n', 'e', 'p', 'q', 'dp', 'dq', 'qi', 'k'];
 
-/** Whether a value is an object in the sense of JavaScript. */
+/** Tells whether a value is an object in the JavaScript sense. */
 export function isObject(value: unknown): value is object {
   return (typeof value === 'object' && value !== null) || typeof value === 'function';
 }
 
-/** A member of a dictionary that JavaScript code gave; its getter runs. */
+/** Reads a member of a dictionary from JavaScript code; its getter runs. */
 export function memberOf(dictionary: object, name: string | symbol): unknown {
   return Reflect.get(dictionary, name);
 }
@@ -32,20 +32,20 @@ export function toDomString(value: unknown): string {
   return `${value}`;
 }
 
-/** An integer of `bits` bits, as WebIDL's [EnforceRange] wants it. @throws TypeError */
+/** An integer of `bits` bits, as WebIDL's [EnforceRange] requires. @throws TypeError */
 export function toUnsigned(value: unknown, name: string, bits: number): number {
   const number = Math.trunc(Number(value));
-  if (!(number >= 0 && number < 2 ** bits)) throw new TypeError(`${name} is no integer from 0 to 2^${bits} - 1`);
+  if (!(number >= 0 && number < 2 ** bits)) throw new TypeError(`${name} is not an integer from 0 to 2^${bits} - 1`);
   return number;
 }
 
-/** @throws TypeError for anything but an ArrayBuffer or a view of one that is not shared. */
+/** @throws TypeError for anything but an ArrayBuffer or a view of one, not shared. */
 export function checkBufferSource(value: unknown, name: string): asserts value is webcrypto.BufferSource {
   const buffer = ArrayBuffer.isView(value) ? value.buffer : value;
-  if (!types.isArrayBuffer(buffer)) throw new TypeError(`${name} is no ArrayBuffer and no view of one`);
+  if (!types.isArrayBuffer(buffer)) throw new TypeError(`${name} is neither an ArrayBuffer nor a view of one`);
 }
 
-/** A copy of the bytes; none for a buffer that was transferred. */
+/** A copy of the bytes; empty for a buffer that was transferred. */
 export function copyBytes(source: webcrypto.BufferSource): Bytes {
   if (source.byteLength === 0) return new Uint8Array(0);
   if (!ArrayBuffer.isView(source)) return new Uint8Array(source.slice(0));
@@ -61,26 +61,28 @@ export function toBytes(value: unknown, name: string): Bytes {
 /** The format of a key. @throws TypeError */
 export function toKeyFormat(value: unknown): webcrypto.KeyFormat {
   const format = KEY_FORMATS.find((known) => known === toDomString(value));
-  if (format === undefined) throw new TypeError(`${toDomString(value)} is no key format`);
+  if (format === undefined) throw new TypeError(`${toDomString(value)} is not a key format`);
   return format;
 }
 
-/** The usages, each once, in the order of the standard. @throws TypeError for unknown ones, or no list. */
+/**
+ * The usages, each once, in the order of the standard. @throws TypeError for unknown usages, or if it is not a list.
+ */
 export function toKeyUsages(value: unknown): readonly webcrypto.KeyUsage[] {
-  if (!isIterable(value)) throw new TypeError('the key usages are no list');
+  if (!isIterable(value)) throw new TypeError('the key usages are not a list');
   const given = new Set<string>();
   for (const usage of value) {
     const text = toDomString(usage);
-    if (!KEY_USAGES.some((known) => known === text)) throw new TypeError(`${text} is no key usage`);
+    if (!KEY_USAGES.some((known) => known === text)) throw new TypeError(`${text} is not a key usage`);
     given.add(text);
   }
   return KEY_USAGES.filter((usage) => given.has(usage));
 }
 
-/** A JSON Web Key with members of the right types, from what JavaScript code gave. @throws TypeError */
+/** Converts an object from JavaScript code to a JSON Web Key with members of the right types. @throws TypeError */
 export function toJwk(value: unknown): webcrypto.JsonWebKey {
   if (value === undefined || value === null) return {};
-  if (!isObject(value)) throw new TypeError('the key data is no JSON Web Key and no buffer');
+  if (!isObject(value)) throw new TypeError('the key data is neither a JSON Web Key nor a buffer');
   const jwk: { [name: string]: unknown } = {};
   for (const name of JWK_STRINGS) {
     const member = memberOf(value, name);
@@ -88,7 +90,7 @@ export function toJwk(value: unknown): webcrypto.JsonWebKey {
   }
   const [operations, extractable, others] = ['key_ops', 'ext', 'oth'].map((name) => memberOf(value, name));
   if (operations !== undefined) {
-    if (!isIterable(operations)) throw new TypeError('key_ops is no list');
+    if (!isIterable(operations)) throw new TypeError('key_ops is not a list');
     jwk.key_ops = [...operations].map(toDomString);
   }
   if (extractable !== undefined) jwk.ext = Boolean(extractable);

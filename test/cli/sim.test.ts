@@ -151,7 +151,7 @@ describe.skipIf(missing)('keyprov sim', () => {
       const { status, stderr } = keyprov(['sim', ...engine, '--', 'true'], { env });
       expect(status).toBe(7);
       expect(stderr).toMatch(
-        /^keyprov: no temporary directory can be made: ENOENT.*; set TMPDIR to a directory that is/,
+        /^keyprov: cannot make a temporary directory: ENOENT.*; set TMPDIR to a directory that exists/,
       );
       const json = JSON.parse(keyprov(['sim', '--json', ...engine, '--', 'true'], { env }).stdout);
       expect(json).toMatchObject({ ok: false, error: { code: 'store-io' } });

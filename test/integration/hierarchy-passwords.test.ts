@@ -156,7 +156,7 @@ describe.skipIf(missing !== undefined)('a TPM whose hierarchies tpm2-tools have 
     expect((await useAll({ storageParent })).parent?.handle).toBe(0x81000001);
     expect(asked).toBe(1);
     expect(await asyncRefusal(() => useAll({}))).toContain(
-      'the storage root key has a password, and not the one that was given; give the password of the storage root key ' +
+      'the storage root key has a password, but it was missing or wrong; give the password of the storage root key ' +
         '(hierarchyAuth.storageParent)',
     );
   });

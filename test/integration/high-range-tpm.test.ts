@@ -82,7 +82,7 @@ describe.skipIf(await tpmMissing())('a TPM that knows P-384, RSA 3072 and AES-25
     await using tpm = await open();
     const policy = definePolicy({ algorithm: 'rsa-2048', hardware: 'required' });
     expect(await asyncRefusal(() => provisionKey({ policy, sources: { tpm }, challenge: CHALLENGE }))).toContain(
-      'the TPM makes no rsa-2048 keys',
+      'the TPM cannot make rsa-2048 keys',
     );
   });
 });

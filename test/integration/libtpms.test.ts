@@ -117,7 +117,7 @@ describe('finding libtpms', () => {
     expect(spawnSync('cc', ['-shared', '-fPIC', '-o', library, source]).status).toBe(0);
     const error = await failureOf(openLibtpms({ library }));
     expect(error.code).toBe('library-unsuitable');
-    expect(error.message).toContain('is libtpms 0.8.3, 0.9.0 or newer is needed');
+    expect(error.message).toContain('is libtpms 0.8.3; 0.9.0 or newer is needed');
   });
 
   it.skipIf(noCompiler)('refuses another library', async () => {

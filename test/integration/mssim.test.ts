@@ -103,7 +103,7 @@ describe.skipIf(missing)('a simulator', () => {
     const error = await failureOf(openMssim({ port: simulator.port, openTimeoutMs: 50 }));
     expect(error.code).toBe('transport-timeout');
     expect(error.message).toContain('no answer within 50 ms');
-    expect(error.remedy).toContain('end the other client, since a simulator serves one at a time');
+    expect(error.remedy).toContain('end the other client (a simulator serves one at a time)');
     expect(error.remedy).toContain('start it again if it has ended');
     await first.close();
     await expect.poll(() => simulator.died).toBe(true);

@@ -230,7 +230,7 @@ describe('what comes from outside', () => {
     await expect(openKeyStore('')).rejects.toThrow(RangeError);
     const opener: () => Promise<Tpm> = JSON.parse('{}').nothing ?? (async () => JSON.parse('null'));
     const policy = definePolicy({ hardware: 'preferred' });
-    await expect(makeKey({ policy, sources: { tpm: opener } })).rejects.toThrow(/returned none/);
+    await expect(makeKey({ policy, sources: { tpm: opener } })).rejects.toThrow(/did not return a Tpm/);
   });
 });
 

@@ -143,7 +143,7 @@ describe('an old count', () => {
       run('cp', path, saved());
       for (let tries = 0; tries < 1 + (time % 3); tries++) await wrongTry();
       run('cp', saved(), path);
-      await expectLocked(new RegExp(`${name} was written as file \\d+(-\\d+)? and is file \\d+(-\\d+)?$`));
+      await expectLocked(new RegExp(`${name} was written as file \\d+(-\\d+)? but is now file \\d+(-\\d+)?$`));
     }
   });
 
@@ -169,7 +169,7 @@ describe('an old count', () => {
     run('ln', count, saved());
     await wrongTry();
     run('mv', saved(), count);
-    await expectLocked(/count\.json is of write 1, ledger\.json is of write 2$/);
+    await expectLocked(/count\.json is from write 1, ledger\.json is from write 2$/);
   });
 
   it('is found out when the ledger itself, saved as a hard link, is moved back', async () => {
@@ -177,16 +177,16 @@ describe('an old count', () => {
     await wrongTry();
     await wrongTry();
     run('mv', saved(), ledger);
-    await expectLocked(/count\.json is of write 3, ledger\.json is of write 1$/);
+    await expectLocked(/count\.json is from write 3, ledger\.json is from write 1$/);
   });
 
   it('is found out when one of the files is deleted', async () => {
     await wrongTry();
     run('rm', count);
-    await expectLocked(/count\.json is missing, ledger\.json is of write 2$/);
+    await expectLocked(/count\.json is missing, ledger\.json is from write 2$/);
     await wrongTry();
     run('rm', ledger);
-    await expectLocked(/count\.json is of write \d+, ledger\.json is missing$/);
+    await expectLocked(/count\.json is from write \d+, ledger\.json is missing$/);
   });
 
   it('is not found out, as documented, when both files themselves are moved back', async () => {
@@ -227,7 +227,7 @@ describe('a software key with a log of its tries', () => {
         triesLeft,
         retryAfterSeconds: undefined,
         message: 'the PIN of the software key is wrong',
-        remedy: `${triesLeft} more can be tried`,
+        remedy: `tries left before a wait: ${triesLeft}`,
       });
     }
     await expect(open().sign(key, { data, pin: WRONG })).rejects.toMatchObject({

@@ -90,7 +90,7 @@ describe.skipIf(missing)('a directory with secrets', () => {
     symlinkSync('./link/../link', join(root, 'mine'));
     for (const path of [link, join(link, 'b', 'c'), join(root, 'mine'), join(root, 'mine', 'd')]) {
       expect(await asyncRefusal(() => openKeyStore(path))).toBe(
-        `not-private: ${link} is a symbolic link of user ${OTHER}; look who put it there, and remove it`,
+        `not-private: ${link} is a symbolic link owned by user ${OTHER}; find out who put it there, and remove it`,
       );
     }
     expect(readdirSync(directory)).toEqual(['a']);
@@ -130,7 +130,7 @@ describe('a file in such a directory', () => {
   it('is not read through a link, from a pipe, or from a directory', () => {
     writeFileSync(join(root, 'target'), 'secret');
     symlinkSync(join(root, 'target'), path());
-    expect(refusal(() => readPrivateFile(path()))).toMatch(/^not-private: .*file is a symbolic link; look who put/);
+    expect(refusal(() => readPrivateFile(path()))).toMatch(/^not-private: .*file is a symbolic link; find out who put/);
     rmSync(path());
     execFileSync('mkfifo', ['-m', '600', path()]);
     expect(refusal(() => readPrivateFile(path()))).toMatch(/^not-private: .*file is not a regular file/);

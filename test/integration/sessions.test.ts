@@ -277,7 +277,7 @@ describe.skipIf(missing !== undefined)('sessions', () => {
       await using session = await startSession(tpm, {});
       transport.commands = [];
       const error = await errorOf(sign(PIN, { sessions: [session, session, session] }));
-      expect(error).toEqual(new RangeError('4 sessions in one command, at most 3 are allowed'));
+      expect(error).toEqual(new RangeError('4 sessions in one command; at most 3 are allowed'));
       expect(transport.commands).toEqual([]);
     });
   });

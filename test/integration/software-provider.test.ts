@@ -120,7 +120,7 @@ describe('the PIN of a software key', () => {
     expect(await change(key, { pin: newPin, newPin })).toMatch(/^pin-wrong: /);
     expect(await change(key, { pin: pin(), newPin: new Uint8Array(0) })).toBe('foreign: RangeError: an empty PIN');
     expect(await change({ ...key, hasPin: false }, { pin: pin(), newPin })).toMatch(
-      /^key-invalid: only a key that was/,
+      /^key-invalid: the key was made without a PIN/,
     );
     expect(await change({ ...key, backend: 'tpm' }, { pin: pin(), newPin })).toMatch(/^key-invalid: a TPM key/);
     const signal = AbortSignal.abort(new Error('changed my mind'));

@@ -53,7 +53,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     const first = await swtpm.open();
     const error = await failureOf(swtpm.open());
     expect(error.code).toBe('transport-timeout');
-    expect(error.remedy).toContain('end the other client, since swtpm serves one at a time');
+    expect(error.remedy).toContain('end the other client (swtpm serves one at a time)');
     expect(codeOf(await first.send(GET_RANDOM))).toBe(0);
     await first.close();
     await using next = await swtpm.open();
@@ -168,7 +168,7 @@ describe('an address where no swtpm is', () => {
     await using server = await startFakeServer((socket) => socket.once('data', () => socket.write(badTag)));
     const error = await failureOf(openSwtpm({ port: server.port }));
     expect(error.code).toBe('transport-protocol');
-    expect(error.message).toContain('no TPM 2.0');
+    expect(error.message).toContain('not a TPM 2.0');
   });
 
   it.skipIf(missing)('is refused within a second: a control channel that is not there', async () => {
@@ -214,7 +214,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     ['the socket is reset before the answer', 'transport-lost', (socket) => socket.resetAndDestroy()],
     ['the socket ends within the header', 'transport-lost', (socket) => socket.end(RANDOM.subarray(0, 5))],
     ['the socket ends within the answer', 'transport-lost', (socket) => socket.end(RANDOM.subarray(0, 19))],
-    ['the answer is no TPM answer', 'transport-protocol', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n')],
+    ['the answer is not a TPM answer', 'transport-protocol', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n')],
     ['the answer announces 9 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100000009'))],
     ['the answer announces 4097 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100001001'))],
     ['the answer is longer than announced', 'transport-protocol', (socket) => socket.write(Buffer.of(...RANDOM, 0))],
@@ -248,7 +248,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     await left;
     const error = await failureOf(transport.send(GET_RANDOM));
     expect(error.code).toBe('transport-protocol');
-    expect(error.message).toContain('20 bytes came that nobody asked for');
+    expect(error.message).toContain('20 unrequested bytes came');
   });
 
   it('is no matter where an answer comes byte by byte', async () => {

@@ -202,7 +202,7 @@ function* poisoned(value: unknown): Generator<unknown> {
 }
 
 describe.each(READERS)('%s', (_, code, members, read) => {
-  it('refuses a member that stands twice', () => {
+  it('refuses a member that appears twice', () => {
     for (const [name, value] of Object.entries(members)) {
       const twice = `{"${name}":${JSON.stringify(value)},${JSON.stringify(members).slice(1)}`;
       let message = '';
@@ -216,7 +216,7 @@ describe.each(READERS)('%s', (_, code, members, read) => {
           }
         }),
       ).toBe(code);
-      expect(message).toContain(`the member "${name}" stands twice`);
+      expect(message).toContain(`the member "${name}" appears twice`);
     }
   });
 

@@ -29,8 +29,8 @@ describe('parseJson', () => {
     ['{"a":{"b":1} , "a" :2}', '"a"'],
     ['{"__proto__":1,"__proto__":2}', '"__proto__"'],
     ['{"a\\"":1,"a\\"":2}', '"a\\""'],
-  ])('refuses %s, in which a member stands twice', (text, name) => {
-    expect(refused(() => parseJson('it', text))).toBe(`it: the member ${name} stands twice`);
+  ])('refuses %s, in which a member appears twice', (text, name) => {
+    expect(refused(() => parseJson('it', text))).toBe(`it: the member ${name} appears twice`);
   });
 
   it('takes the same text as a value twice, and as name and value', () => {
@@ -88,7 +88,7 @@ describe('parseJson', () => {
 
   it('throws the error that the caller makes', () => {
     const refuse: JsonRefusal = (where, problem) => new RangeError(`${where} | ${problem}`);
-    expect(() => parseJson('it', '{"a":1,"a":2}', refuse)).toThrow(new RangeError('it | the member "a" stands twice'));
+    expect(() => parseJson('it', '{"a":1,"a":2}', refuse)).toThrow(new RangeError('it | the member "a" appears twice'));
     expect(() => parseJson('it', '{', refuse)).toThrow(RangeError);
     expect(() => parseJson('it', Uint8Array.of(0xff), refuse)).toThrow(new RangeError('it | not UTF-8'));
   });

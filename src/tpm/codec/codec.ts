@@ -10,27 +10,27 @@ import { checkSize, LIMIT } from '../../limits.ts';
 export interface Codec<T> {
   /** The name of the structure in Part 2, for messages. */
   readonly name: string;
-  /** What it is made of, for generators, printers and tests. */
+  /** Its shape, for generators, printers and tests. */
   readonly shape: Shape;
-  /** Appends `value`. @throws CodecError when the value does not fit the structure. */
+  /** Appends `value`. @throws CodecError if the value does not fit the structure. */
   readonly write: (out: Writer, value: T) => void;
-  /** Reads one value. @throws CodecError when the bytes are not of that structure. */
+  /** Reads one value. @throws CodecError if the bytes are not of that structure. */
   readonly read: (input: Reader) => T;
 }
 
-/** A codec of whatever type, where only its shape or name matters. */
+/** Any codec, if only its shape or name matters. */
 export type AnyCodec = Pick<Codec<never>, 'name' | 'shape'>;
 
-/** What a codec is made of. */
+/** The shape of a codec. */
 export type Shape =
   | { readonly kind: 'integer'; readonly size: 1 | 2 | 4 | 8; readonly values?: readonly number[] }
   | { readonly kind: 'bits'; readonly size: 1 | 2 | 4; readonly bits: Readonly<Record<string, BitRange>> }
   | {
       readonly kind: 'bytes';
       readonly max: number;
-      /** Bytes of the length that is written before them; 0 when there is none. */
+      /** Number of bytes of the length before them; 0 if there is none. */
       readonly lengthSize: 0 | 1 | 2;
-      /** The only length allowed, where there is only one. */
+      /** The only allowed length, if there is only one. */
       readonly fixed?: number;
       readonly secret: boolean;
     }
@@ -49,18 +49,18 @@ export type Shape =
 /** A single bit, or `[lowest bit, number of bits]`. */
 export type BitRange = number | readonly [number, number];
 
-/** The fields of a structure in their order on the wire. */
+/** The fields of a structure in wire order. */
 export type FieldShapes = readonly (readonly [string, AnyCodec])[];
 
-/** Puts the name of a field before the path of a codec error, and leaves any other error as it is. */
+/** Prefixes the path of a codec error with the name of a field; returns any other error unchanged. */
 export function withinField(error: unknown, field: string): unknown {
   return error instanceof CodecError ? error.within(field) : error;
 }
 
-/** Reads from a block of bytes and never past its end. What it returns are views of the block. */
+/** Reads from a block of bytes, never past its end. Returns views of the block. */
 export class Reader {
   readonly bytes: Bytes;
-  /** Overwrites every field that its codec calls secret with zeros in the block, as it passes by. */
+  /** Overwrites each field with a secret codec with zeros in the block while reading. */
   readonly wipeSecrets: boolean;
   position = 0;
   end: number;
@@ -115,7 +115,7 @@ export class Writer {
     return this.#length;
   }
 
-  /** What was written, as a view that is valid until the next write. */
+  /** The bytes written so far, as a view that is valid until the next write. */
   get written(): Bytes {
     return this.#bytes.subarray(0, this.#length);
   }
@@ -148,7 +148,7 @@ export class Writer {
     this.#length = 0;
   }
 
-  /** A Uint8Array keeps the lowest 8 bits of what is put there. */
+  /** A Uint8Array keeps the lowest 8 bits of each number. */
   #put(at: number, size: number, value: number): void {
     const bytes = this.#bytes;
     let next = at;
@@ -173,10 +173,10 @@ export class Writer {
   }
 }
 
-/** Made once, since that costs a quarter of the writing of a public area. */
+/** Made once: making it costs a quarter of the time to write a public area. */
 let spare: Writer | undefined;
 
-/** Runs `work` with a writer for it alone, which is overwritten then. */
+/** Runs `work` with a writer of its own, and overwrites the writer afterwards. */
 export function withWriter<T>(work: (out: Writer) => T): T {
   const out = spare ?? new Writer();
   spare = undefined;
@@ -188,7 +188,7 @@ export function withWriter<T>(work: (out: Writer) => T): T {
   }
 }
 
-/** The bytes of `value`. @throws CodecError when the value does not fit the structure. */
+/** Encodes `value`. @throws CodecError if the value does not fit the structure. */
 export function encode<T>(codec: Codec<T>, value: T): Bytes {
   return withWriter((out) => {
     codec.write(out, value);
@@ -196,7 +196,7 @@ export function encode<T>(codec: Codec<T>, value: T): Bytes {
   });
 }
 
-/** The value that `bytes` hold, all of them. @throws CodecError for other bytes, bytes left over, or more than 128 KiB. */
+/** Decodes all of `bytes`. @throws CodecError for other bytes, left-over bytes, or more than 128 KiB. */
 export function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
   checkSize(bytes, LIMIT.structure, (problem) => new CodecError(codec.name, problem));
   const input = new Reader(bytes);
@@ -205,7 +205,7 @@ export function decode<T>(codec: Codec<T>, bytes: Uint8Array): T {
   return value;
 }
 
-/** Checks that all was read. @throws CodecError with the number of bytes left over. */
+/** Checks that everything was read. @throws CodecError with the number of bytes left over. */
 export function expectEnd(input: Reader, name: string): void {
   if (input.left !== 0) throw new CodecError(name, `${input.left} bytes left over at offset ${input.position}`);
 }

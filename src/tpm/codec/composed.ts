@@ -1,12 +1,12 @@
 import { CodecError } from '../../errors/codec-error.ts';
 import { type Codec, expectEnd, type FieldShapes, type Reader, type Writer, withinField } from './codec.ts';
 
-/** A codec for each field of T, in the order on the wire. */
+/** A codec for each field of T, in wire order. */
 export type FieldCodecs<T> = { readonly [K in keyof T]-?: Codec<T[K]> };
 
 type AnyFields = readonly (readonly [string, Codec<unknown>])[];
 
-// The codecs of the fields are checked against T where they are written down; inside they are handled by name.
+// The field codecs are checked against T where they are defined; here they are handled by name.
 const fieldsOf = (fields: object): AnyFields => Object.entries(fields);
 
 /** Writes `fields` of `value` one after the other. */
@@ -65,7 +65,7 @@ export function struct<T extends object>(name: string, fields: NoInfer<FieldCode
   };
 }
 
-/** For each value of the tag the fields that follow, beyond those that all cases share. */
+/** The fields of each tag value, beyond those that all cases share. */
 type Cases<T extends object, Tag extends keyof T, Shared> = {
   readonly [V in T[Tag] & number]: FieldCodecs<Omit<MemberFor<T, Tag, V>, Tag | keyof Shared>>;
 };
@@ -74,8 +74,8 @@ type Cases<T extends object, Tag extends keyof T, Shared> = {
 type MemberFor<T, Tag extends keyof T, V> = T extends unknown ? (V extends T[Tag] ? T : never) : never;
 
 /**
- * A structure whose last fields depend on a tag: fields `before` the tag, the tag, fields of the `head`, then those
- * of the case. A tag without a case is an error.
+ * A structure whose last fields depend on a tag: fields `before` the tag, the tag, the fields of `head`, then those of
+ * the case. A tag without a case is an error.
  */
 export function tagged<
   T extends object,
@@ -178,7 +178,7 @@ export function sized<T>(name: string, inner: Codec<T>): Codec<T> {
   };
 }
 
-/** The same where an empty TPM2B is allowed and means `null`. */
+/** Like {@link sized}, but an empty TPM2B is allowed and means `null`. */
 export function sizedOptional<T>(name: string, inner: Codec<T>): Codec<T | null> {
   return {
     name,
@@ -194,7 +194,7 @@ export function sizedOptional<T>(name: string, inner: Codec<T>): Codec<T | null>
 /** A TPML: a UINT32 count of at most `max`, then that many items. */
 export function list<T>(name: string, item: Codec<T>, max: number): Codec<readonly T[]> {
   const checkCount = (count: number) => {
-    if (count > max) throw new CodecError(name, `${count} items, at most ${max} are allowed`);
+    if (count > max) throw new CodecError(name, `${count} items; at most ${max} are allowed`);
   };
   return {
     name,

@@ -9,7 +9,7 @@ export function unsigned(name: string, size: 1 | 2 | 4): Codec<number> {
     shape: { kind: 'integer', size },
     write: (out, value) => {
       if (!Number.isInteger(value) || value < 0 || value >= limit) {
-        throw new CodecError(name, `${String(value)} is no integer of ${size} bytes`);
+        throw new CodecError(name, `${String(value)} is not an integer of ${size} bytes`);
       }
       out.uint(size, value);
     },
@@ -24,7 +24,7 @@ export function unsigned64(name: string): Codec<bigint> {
     shape: { kind: 'integer', size: 8 },
     write: (out, value) => {
       if (typeof value !== 'bigint' || value < 0n || value >> 64n !== 0n) {
-        throw new CodecError(name, `${String(value)} is no bigint of 8 bytes`);
+        throw new CodecError(name, `${String(value)} is not a bigint of 8 bytes`);
       }
       out.uint64(value);
     },
@@ -32,7 +32,7 @@ export function unsigned64(name: string): Codec<bigint> {
   };
 }
 
-/** An unsigned integer of which only the listed values are allowed. */
+/** An unsigned integer limited to the listed values. */
 export function oneOf<const V extends number>(name: string, size: 1 | 2 | 4, ...values: readonly V[]): Codec<V> {
   const allowed: ReadonlySet<number> = new Set(values);
   const check = (value: number): V => {
@@ -47,14 +47,14 @@ export function oneOf<const V extends number>(name: string, size: 1 | 2 | 4, ...
   };
 }
 
-/** For each flag of T its bit, for each number its bit range. */
+/** Maps each flag of T to its bit, and each number to its bit range. */
 type Bits<T> = {
   readonly [K in keyof T]-?: [Exclude<T[K], undefined>] extends [boolean] ? number : readonly [number, number];
 };
 
 /**
- * A bit field. Flags that are set are `true`, others are absent; numeric ranges are numbers, absent when 0.
- * Reserved bits that are set are an error.
+ * A bit field. Set flags are `true`, others absent; numeric ranges are numbers, absent if 0. A reserved bit that is set
+ * is an error.
  */
 export function bitField<T extends object>(name: string, size: 1 | 2 | 4, bits: NoInfer<Bits<T>>): Codec<T> {
   const ranges = (Object.entries(bits) as [string, BitRange][]).map(([key, range]) => {
@@ -99,14 +99,14 @@ export function bitField<T extends object>(name: string, size: 1 | 2 | 4, bits: 
 
 /** Options of {@link bytes16}. */
 export interface BytesOptions {
-  /** True for what must never be printed or recorded. */
+  /** True for bytes that must never be printed or recorded. */
   readonly secret?: boolean | undefined;
 }
 
 /** A TPM2B of bytes: a UINT16 length of at most `max`, then that many bytes. */
 export function bytes16(name: string, max: number, { secret = false }: BytesOptions = {}): Codec<Uint8Array> {
   const checkLength = (length: number) => {
-    if (length > max) throw new CodecError(name, `${length} bytes, at most ${max} are allowed`);
+    if (length > max) throw new CodecError(name, `${length} bytes; at most ${max} are allowed`);
   };
   return {
     name,
@@ -127,7 +127,7 @@ export function bytes16(name: string, max: number, { secret = false }: BytesOpti
   };
 }
 
-/** Exactly `length` bytes, without a length before them. */
+/** Exactly `length` bytes, without a length prefix. */
 export function fixedBytes(name: string, length: number): Codec<Uint8Array> {
   return {
     name,

@@ -8,9 +8,9 @@ import { TPM2B_ECC_POINT, TPM2B_ECC_POINT_SECRET } from '../structures/object.ts
 export interface RsaDecryptArgs {
   keyHandle: HandleArg;
   cipherText: Uint8Array;
-  /** TPM_ALG_NULL uses the scheme of the key; of a key without one the result is the whole padded block. */
+  /** TPM_ALG_NULL uses the scheme of the key; for a key without a scheme the result is the whole padded block. */
   inScheme: TpmtRsaDecrypt;
-  /** The OAEP label, its zero byte at the end included. */
+  /** The OAEP label, including its terminating zero byte. */
   label: Uint8Array;
 }
 /** Decrypts with an RSA key. TPM2_RSA_Decrypt, Part 3, 14.3. */

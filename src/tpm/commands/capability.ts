@@ -6,23 +6,23 @@ import { TPMT_PUBLIC_PARMS, type TpmtPublicParms } from '../structures/object.ts
 /** Arguments of {@link GetCapability}. */
 export interface GetCapabilityArgs {
   capability: TpmCap;
-  /** The first property wanted. */
+  /** The first property to read. */
   property: number;
   propertyCount: number;
 }
 /** Answer of {@link GetCapability}. */
 export interface GetCapabilityResult {
-  /** 1 when there is more than was asked for. */
+  /** 1 if there is more than was returned. */
   moreData: 0 | 1;
   capabilityData: TpmsCapabilityData;
 }
-/** What the TPM can do and what it holds. TPM2_GetCapability, Part 3, 30.2. */
+/** Reads what the TPM supports and holds. TPM2_GetCapability, Part 3, 30.2. */
 export const GetCapability: Command<GetCapabilityArgs, GetCapabilityResult> = command('GetCapability', {
   parameters: { capability: TPM_CAP_CODE, property: UINT32, propertyCount: UINT32 },
   answer: { moreData: TPMI_YES_NO, capabilityData: TPMS_CAPABILITY_DATA },
 });
 
-/** Whether the TPM supports that combination of algorithms; refused with an error if not. TPM2_TestParms, Part 3, 30.3. */
+/** Checks that the TPM supports a combination of algorithms; fails if it does not. TPM2_TestParms, Part 3, 30.3. */
 export const TestParms: Command<{ parameters: TpmtPublicParms }, object> = command('TestParms', {
   parameters: { parameters: TPMT_PUBLIC_PARMS },
 });

@@ -2,13 +2,13 @@ import { type Command, command, type HandleArg } from '../command.ts';
 import { TPM_HANDLE } from '../structures/base.ts';
 import { TPMS_CONTEXT, type TpmsContext } from '../structures/context.ts';
 
-/** Saves a session or object outside of the TPM; an object stays loaded. TPM2_ContextSave, Part 3, 28.2. */
+/** Saves a session or object outside the TPM; an object stays loaded. TPM2_ContextSave, Part 3, 28.2. */
 export const ContextSave: Command<{ saveHandle: HandleArg }, { context: TpmsContext }> = command('ContextSave', {
   handles: { saveHandle: 'none' },
   answer: { context: TPMS_CONTEXT },
 });
 
-/** Loads what TPM2_ContextSave has saved; the caller flushes the handle. TPM2_ContextLoad, Part 3, 28.3. */
+/** Loads a context saved by TPM2_ContextSave; the caller flushes the handle. TPM2_ContextLoad, Part 3, 28.3. */
 export const ContextLoad: Command<{ context: TpmsContext }, { loadedHandle: number }> = command('ContextLoad', {
   parameters: { context: TPMS_CONTEXT },
   answerHandle: { loadedHandle: 'raw' },
@@ -26,7 +26,7 @@ export interface EvictControlArgs {
   objectHandle: HandleArg;
   persistentHandle: number;
 }
-/** Makes an object persistent, or a persistent one go away. TPM2_EvictControl, Part 3, 28.5. */
+/** Makes an object persistent, or removes a persistent one. TPM2_EvictControl, Part 3, 28.5. */
 export const EvictControl: Command<EvictControlArgs, object> = command('EvictControl', {
   handles: { auth: 'user', objectHandle: 'none' },
   parameters: { persistentHandle: TPM_HANDLE },

@@ -1,7 +1,7 @@
 import { type Command, command, type HandleArg } from '../command.ts';
 import { UINT32 } from '../structures/base.ts';
 
-/** Sets the counter of wrong authorizations back to 0. TPM2_DictionaryAttackLockReset, Part 3, 25.2. */
+/** Resets the counter of wrong authorizations to 0. TPM2_DictionaryAttackLockReset, Part 3, 25.2. */
 export const DictionaryAttackLockReset: Command<{ lockHandle: HandleArg }, object> = command(
   'DictionaryAttackLockReset',
   { handles: { lockHandle: 'user' } },
@@ -14,7 +14,7 @@ export interface DictionaryAttackParametersArgs {
   newMaxTries: number;
   /** Seconds until one wrong authorization is forgotten; 0 means no lockout at all. */
   newRecoveryTime: number;
-  /** Seconds that the lockout authorization is blocked after it was wrong; 0 means until the next reset. */
+  /** Seconds that the lockout authorization is blocked after a wrong try; 0 means until the next reset. */
   lockoutRecovery: number;
 }
 /** Sets how many wrong authorizations lock the TPM, and for how long. TPM2_DictionaryAttackParameters, Part 3, 25.3. */

@@ -56,13 +56,13 @@ export const CreatePrimary: Command<CreatePrimaryArgs, CreatePrimaryResult> = co
   },
 });
 
-/** Removes all owner's objects and makes a new storage seed. TPM2_Clear, Part 3, 24.6. */
+/** Removes all objects of the owner and makes a new storage seed. TPM2_Clear, Part 3, 24.6. */
 export const Clear: Command<{ authHandle: HandleArg }, object> = command('Clear', {
   handles: { authHandle: 'user' },
   changesAuth: ({ authHandle }) => authAfterClear(authHandle),
 });
 
-/** The authorization values of owner, endorsement hierarchy and lockout become empty, that of the platform stays. */
+/** Empties the authorization values of owner, endorsement hierarchy and lockout; keeps that of the platform. */
 function authAfterClear(authHandle: HandleArg): Uint8Array {
   if (typeof authHandle === 'object' && 'auth' in authHandle && authHandle.handle === TPM_RH.PLATFORM) {
     const { auth } = authHandle;

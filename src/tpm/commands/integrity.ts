@@ -15,7 +15,7 @@ export interface PcrReadResult {
   pcrSelectionOut: readonly TpmsPcrSelection[];
   pcrValues: readonly Uint8Array[];
 }
-/** Values of PCRs, as many as fit; `pcrSelectionOut` says which. TPM2_PCR_Read, Part 3, 22.4. */
+/** Reads the values of PCRs, as many as fit; `pcrSelectionOut` says which. TPM2_PCR_Read, Part 3, 22.4. */
 export const PCR_Read: Command<{ pcrSelectionIn: readonly TpmsPcrSelection[] }, PcrReadResult> = command('PCR_Read', {
   parameters: { pcrSelectionIn: TPML_PCR_SELECTION },
   answer: { pcrUpdateCounter: UINT32, pcrSelectionOut: TPML_PCR_SELECTION, pcrValues: TPML_DIGEST },

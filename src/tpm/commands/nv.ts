@@ -22,7 +22,7 @@ export const NV_UndefineSpace: Command<{ authHandle: HandleArg; nvIndex: HandleA
   { handles: { authHandle: 'user', nvIndex: 'none' } },
 );
 
-/** The public area and Name of an NV index. TPM2_NV_ReadPublic, Part 3, 31.6. */
+/** Reads the public area and Name of an NV index. TPM2_NV_ReadPublic, Part 3, 31.6. */
 export const NV_ReadPublic: Command<{ nvIndex: HandleArg }, { nvPublic: TpmsNvPublic; nvName: Uint8Array }> = command(
   'NV_ReadPublic',
   {

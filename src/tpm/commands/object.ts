@@ -44,7 +44,7 @@ export interface CreateResult {
   creationHash: Uint8Array;
   creationTicket: TpmtTkCreation;
 }
-/** Makes an object under a parent; it is not loaded. TPM2_Create, Part 3, 12.1. */
+/** Makes an object under a parent without loading it. TPM2_Create, Part 3, 12.1. */
 export const Create: Command<CreateArgs, CreateResult> = command('Create', {
   handles: { parentHandle: 'user' },
   parameters: {
@@ -83,7 +83,7 @@ export interface LoadExternalArgs {
   inPublic: TpmtPublic;
   hierarchy: number;
 }
-/** Loads a public area, or a whole key that is not protected. TPM2_LoadExternal, Part 3, 12.3. */
+/** Loads a public area, or a whole unprotected key. TPM2_LoadExternal, Part 3, 12.3. */
 export const LoadExternal: Command<LoadExternalArgs, { objectHandle: TpmObject; name: Uint8Array }> = command(
   'LoadExternal',
   {
@@ -103,7 +103,7 @@ export interface ReadPublicResult {
   name: Uint8Array;
   qualifiedName: Uint8Array;
 }
-/** The public area, Name and qualified name of a loaded object. TPM2_ReadPublic, Part 3, 12.4. */
+/** Reads the public area, Name and qualified name of a loaded object. TPM2_ReadPublic, Part 3, 12.4. */
 export const ReadPublic: Command<{ objectHandle: HandleArg }, ReadPublicResult> = command('ReadPublic', {
   handles: { objectHandle: 'none' },
   answer: { outPublic: TPM2B_PUBLIC, name: TPM2B_NAME, qualifiedName: TPM2B_NAME },
@@ -150,7 +150,10 @@ export interface ObjectChangeAuthArgs {
   parentHandle: HandleArg;
   newAuth: Uint8Array;
 }
-/** Gives an object another authorization value: a new private area, the key stays. TPM2_ObjectChangeAuth, Part 3, 12.8. */
+/**
+ * Gives an object another authorization value: the private area is new, the key stays. TPM2_ObjectChangeAuth, Part 3,
+ * 12.8.
+ */
 export const ObjectChangeAuth: Command<ObjectChangeAuthArgs, { outPrivate: Uint8Array }> = command('ObjectChangeAuth', {
   handles: { objectHandle: 'admin', parentHandle: 'none' },
   parameters: { newAuth: TPM2B_AUTH },
@@ -170,7 +173,7 @@ export interface CreateLoadedResult {
   outPublic: TpmtPublic;
   name: Uint8Array;
 }
-/** Makes an object and loads it in one step, which not every TPM can. TPM2_CreateLoaded, Part 3, 12.9. */
+/** Makes an object and loads it in one step; not every TPM can. TPM2_CreateLoaded, Part 3, 12.9. */
 export const CreateLoaded: Command<CreateLoadedArgs, CreateLoadedResult> = command('CreateLoaded', {
   handles: { parentHandle: 'user' },
   parameters: { inSensitive: TPM2B_SENSITIVE_CREATE, inPublic: TPM2B_TEMPLATE },

@@ -35,7 +35,7 @@ export interface PolicySession {
   policySession: HandleArg;
 }
 
-/** An authorization that was given, and a ticket for it when one was asked for. */
+/** The result of an authorization, with a ticket for it if one was requested. */
 export interface PolicyTicketResult {
   timeout: Uint8Array;
   policyTicket: TpmtTkAuth;
@@ -87,7 +87,7 @@ export interface PolicyTicketArgs extends PolicySession {
   authName: Uint8Array;
   ticket: TpmtTkAuth;
 }
-/** Repeats an authorization that was given with a ticket. TPM2_PolicyTicket, Part 3, 23.5. */
+/** Repeats an authorization, using its ticket. TPM2_PolicyTicket, Part 3, 23.5. */
 export const PolicyTicket: Command<PolicyTicketArgs, object> = command('PolicyTicket', {
   handles: { policySession: 'none' },
   parameters: {
@@ -211,7 +211,7 @@ export const PolicyPassword: Command<PolicySession, object> = command('PolicyPas
   handles: { policySession: 'none' },
 });
 
-/** The digest of the policy so far. TPM2_PolicyGetDigest, Part 3, 23.19. */
+/** Reads the digest of the policy so far. TPM2_PolicyGetDigest, Part 3, 23.19. */
 export const PolicyGetDigest: Command<PolicySession, { policyDigest: Uint8Array }> = command('PolicyGetDigest', {
   handles: { policySession: 'none' },
   answer: { policyDigest: TPM2B_DIGEST },
@@ -223,7 +223,7 @@ export const PolicyNvWritten: Command<PolicySession & { writtenSet: 0 | 1 }, obj
   parameters: { writtenSet: TPMI_YES_NO },
 });
 
-/** Requires a template for the object made. TPM2_PolicyTemplate, Part 3, 23.21. */
+/** Requires a certain template for the new object. TPM2_PolicyTemplate, Part 3, 23.21. */
 export const PolicyTemplate: Command<PolicySession & { templateHash: Uint8Array }, object> = command('PolicyTemplate', {
   handles: { policySession: 'none' },
   parameters: { templateHash: TPM2B_DIGEST },

@@ -2,7 +2,7 @@ import { bytes16 } from '../codec/index.ts';
 import { type Command, command } from '../command.ts';
 import { TPM2B_DIGEST, UINT16 } from '../structures/base.ts';
 
-/** Up to 64 random bytes; the TPM may give fewer than asked for. TPM2_GetRandom, Part 3, 16.1. */
+/** Returns up to 64 random bytes; the TPM may give fewer than requested. TPM2_GetRandom, Part 3, 16.1. */
 export const GetRandom: Command<{ bytesRequested: number }, { randomBytes: Uint8Array }> = command('GetRandom', {
   parameters: { bytesRequested: UINT16 },
   answer: { randomBytes: TPM2B_DIGEST },

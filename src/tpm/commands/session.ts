@@ -35,7 +35,7 @@ export const StartAuthSession: Command<StartAuthSessionArgs, StartAuthSessionRes
   answer: { nonceTPM: TPM2B_NONCE },
 });
 
-/** Puts a policy session back to its start. TPM2_PolicyRestart, Part 3, 11.2. */
+/** Resets a policy session to its start. TPM2_PolicyRestart, Part 3, 11.2. */
 export const PolicyRestart: Command<{ sessionHandle: HandleArg }, object> = command('PolicyRestart', {
   handles: { sessionHandle: 'none' },
 });

@@ -4,12 +4,12 @@ import { TPM_SU, type TpmSus } from '../constants.ts';
 
 const TPM_SU_CODE = oneOf('TPM_SU', 2, TPM_SU.CLEAR, TPM_SU.STATE);
 
-/** Begins operation after power was applied. TPM2_Startup, Part 3, 9.3. */
+/** Starts operation after power-on. TPM2_Startup, Part 3, 9.3. */
 export const Startup: Command<{ startupType: TpmSus[keyof TpmSus] }, object> = command('Startup', {
   parameters: { startupType: TPM_SU_CODE },
 });
 
-/** Prepares for the loss of power. TPM2_Shutdown, Part 3, 9.4. */
+/** Prepares for a loss of power. TPM2_Shutdown, Part 3, 9.4. */
 export const Shutdown: Command<{ shutdownType: TpmSus[keyof TpmSus] }, object> = command('Shutdown', {
   parameters: { shutdownType: TPM_SU_CODE },
 });

@@ -50,7 +50,7 @@ export const TPMT_SYM_DEF_OBJECT: Codec<TpmtSymDefObject> = tagged(
 
 /** The value of {@link TPMT_SYM_DEF}. */
 export type TpmtSymDef = TpmtSymDefObject | { algorithm: TpmAlgs['XOR']; keyBits: TpmiAlgHash };
-/** The same for sessions, where XOR with a hash is possible too. TPMT_SYM_DEF, Part 2, 11.1.6. */
+/** A cipher for sessions: also XOR with a hash. TPMT_SYM_DEF, Part 2, 11.1.6. */
 export const TPMT_SYM_DEF: Codec<TpmtSymDef> = tagged(
   'TPMT_SYM_DEF',
   {},
@@ -70,7 +70,7 @@ export const TPMT_SYM_DEF: Codec<TpmtSymDef> = tagged(
 export interface TpmsSchemeHash {
   hashAlg: TpmiAlgHash;
 }
-/** A scheme that needs a hash only. TPMS_SCHEME_HASH, Part 2, 11.1.17. */
+/** A scheme that needs only a hash. TPMS_SCHEME_HASH, Part 2, 11.1.17. */
 export const TPMS_SCHEME_HASH: Codec<TpmsSchemeHash> = struct('TPMS_SCHEME_HASH', { hashAlg: TPMI_ALG_HASH });
 
 /** The value of {@link TPMS_SCHEME_ECDAA}. */
@@ -100,7 +100,7 @@ export type TpmtKeyedhashScheme =
   | { scheme: TpmAlgs['HMAC']; details: TpmsSchemeHash }
   | { scheme: TpmAlgs['XOR']; details: TpmsSchemeXor }
   | { scheme: TpmAlgs['NULL'] };
-/** What a keyed hash object does: HMAC, XOR, or nothing. TPMT_KEYEDHASH_SCHEME, Part 2, 11.1.23. */
+/** The scheme of a keyed hash object: HMAC, XOR, or none. TPMT_KEYEDHASH_SCHEME, Part 2, 11.1.23. */
 export const TPMT_KEYEDHASH_SCHEME: Codec<TpmtKeyedhashScheme> = tagged(
   'TPMT_KEYEDHASH_SCHEME',
   {},
@@ -114,7 +114,7 @@ export const TPMT_KEYEDHASH_SCHEME: Codec<TpmtKeyedhashScheme> = tagged(
   },
 );
 
-/** The signing schemes that have a hash. */
+/** The signing schemes with a hash. */
 export type HashSigning =
   | TpmAlgs['RSASSA']
   | TpmAlgs['RSAPSS']
@@ -143,7 +143,7 @@ const TPMI_ALG_SIG_SCHEME = oneOf(
   TPM_ALG.NULL,
 );
 
-/** How to sign. TPMT_SIG_SCHEME, Part 2, 11.2.1.5. */
+/** A signing scheme. TPMT_SIG_SCHEME, Part 2, 11.2.1.5. */
 export const TPMT_SIG_SCHEME: Codec<TpmtSigScheme> = tagged(
   'TPMT_SIG_SCHEME',
   {},
@@ -308,7 +308,10 @@ export interface TpmtHa {
   digest: Uint8Array;
 }
 const digestOf = (length: number) => ({ digest: fixedBytes('digest', length) });
-/** A digest with its algorithm; the digest has the size of the algorithm and no length before it. TPMT_HA, Part 2, 10.3.2. */
+/**
+ * A digest with its algorithm. The algorithm gives the size of the digest, which has no length prefix. TPMT_HA, Part 2,
+ * 10.3.2.
+ */
 export const TPMT_HA: Codec<TpmtHa> = tagged(
   'TPMT_HA',
   {},

@@ -22,7 +22,7 @@ export interface TpmsCertifyInfo {
   name: Uint8Array;
   qualifiedName: Uint8Array;
 }
-/** Says that an object with that Name is loaded in the TPM. TPMS_CERTIFY_INFO, Part 2, 10.12.3. */
+/** States that an object with that Name is loaded in the TPM. TPMS_CERTIFY_INFO, Part 2, 10.12.3. */
 export const TPMS_CERTIFY_INFO: Codec<TpmsCertifyInfo> = struct('TPMS_CERTIFY_INFO', {
   name: TPM2B_NAME,
   qualifiedName: TPM2B_NAME,
@@ -70,7 +70,7 @@ export interface TpmsCreationInfo {
   objectName: Uint8Array;
   creationHash: Uint8Array;
 }
-/** Says that the TPM made that object. TPMS_CREATION_INFO, Part 2, 10.12.7. */
+/** States that the TPM made that object. TPMS_CREATION_INFO, Part 2, 10.12.7. */
 export const TPMS_CREATION_INFO: Codec<TpmsCreationInfo> = struct('TPMS_CREATION_INFO', {
   objectName: TPM2B_NAME,
   creationHash: TPM2B_DIGEST,
@@ -111,7 +111,7 @@ export const TPMS_TIME_ATTEST_INFO: Codec<TpmsTimeAttestInfo> = struct('TPMS_TIM
   firmwareVersion: UINT64,
 });
 
-/** The fields that all that a TPM attests begins with. TPMS_ATTEST, Part 2, 10.12.12. */
+/** The first fields of everything that a TPM attests. TPMS_ATTEST, Part 2, 10.12.12. */
 export interface AttestHead {
   magic: typeof TPM_GENERATED_VALUE;
   qualifiedSigner: Uint8Array;
@@ -120,11 +120,11 @@ export interface AttestHead {
   firmwareVersion: bigint;
 }
 
-/** What TPM2_Certify signs. */
+/** The data that TPM2_Certify signs. */
 export type TpmsAttestCertify = AttestHead & { type: TpmSts['ATTEST_CERTIFY']; attested: TpmsCertifyInfo };
-/** What TPM2_CertifyCreation signs. */
+/** The data that TPM2_CertifyCreation signs. */
 export type TpmsAttestCreation = AttestHead & { type: TpmSts['ATTEST_CREATION']; attested: TpmsCreationInfo };
-/** What TPM2_Quote signs. */
+/** The data that TPM2_Quote signs. */
 export type TpmsAttestQuote = AttestHead & { type: TpmSts['ATTEST_QUOTE']; attested: TpmsQuoteInfo };
 
 /** The value of {@link TPMS_ATTEST}. */
@@ -138,7 +138,7 @@ export type TpmsAttest =
   | (AttestHead & { type: TpmSts['ATTEST_NV']; attested: TpmsNvCertifyInfo })
   | (AttestHead & { type: TpmSts['ATTEST_NV_DIGEST']; attested: TpmsNvDigestCertifyInfo });
 
-/** What a TPM attests, of every type. TPMS_ATTEST, Part 2, 10.12.12. */
+/** An attestation of any type. TPMS_ATTEST, Part 2, 10.12.12. */
 export const TPMS_ATTEST: Codec<TpmsAttest> = tagged(
   'TPMS_ATTEST',
   { magic: oneOf('TPM_GENERATED', 4, TPM_GENERATED_VALUE) },
@@ -169,10 +169,10 @@ export const TPMS_ATTEST: Codec<TpmsAttest> = tagged(
 );
 
 /**
- * A TPMS_ATTEST as its bytes: signatures are over exactly these, so commands hand them out undecoded.
- * TPM2B_ATTEST, Part 2, 10.12.13.
+ * The bytes of a TPMS_ATTEST. Signatures cover exactly these bytes, so commands return them undecoded. TPM2B_ATTEST,
+ * Part 2, 10.12.13.
  */
 export const TPM2B_ATTEST: Codec<Uint8Array> = bytes16('TPM2B_ATTEST', 2304);
 
-/** The same, decoded, where the signed bytes do not matter. TPM2B_ATTEST, Part 2, 10.12.13. */
+/** A decoded TPMS_ATTEST, for uses to which the signed bytes do not matter. TPM2B_ATTEST, Part 2, 10.12.13. */
 export const TPM2B_ATTEST_DECODED: Codec<TpmsAttest> = sized('TPM2B_ATTEST', TPMS_ATTEST);

@@ -19,11 +19,11 @@ export const UINT16: Codec<number> = unsigned('UINT16', 2);
 export const UINT32: Codec<number> = unsigned('UINT32', 4);
 /** An unsigned number of eight bytes, big endian. UINT64, Part 2, 5.1. */
 export const UINT64: Codec<bigint> = unsigned64('UINT64');
-/** An algorithm of any number. TPM_ALG_ID, Part 2, 6.3. */
+/** An algorithm with any number. TPM_ALG_ID, Part 2, 6.3. */
 export const TPM_ALG_ID: Codec<number> = unsigned('TPM_ALG_ID', 2);
-/** A command code of any number. TPM_CC, Part 2, 6.5. */
+/** A command code with any number. TPM_CC, Part 2, 6.5. */
 export const TPM_CC_CODE: Codec<number> = unsigned('TPM_CC', 4);
-/** A handle of any number. TPM_HANDLE, Part 2, 7.1. */
+/** A handle with any number. TPM_HANDLE, Part 2, 7.1. */
 export const TPM_HANDLE: Codec<number> = unsigned('TPM_HANDLE', 4);
 /** No or yes: 0 or 1. TPMI_YES_NO, Part 2, 9.2. */
 export const TPMI_YES_NO: Codec<0 | 1> = oneOf('TPMI_YES_NO', 1, 0, 1);
@@ -78,11 +78,11 @@ export const TPM2B_EVENT: Codec<Uint8Array> = bytes16('TPM2B_EVENT', 1024);
 /** Data for a command, at most 1024 bytes. TPM2B_MAX_BUFFER, Part 2, 10.4.8. */
 export const TPM2B_MAX_BUFFER: Codec<Uint8Array> = bytes16('TPM2B_MAX_BUFFER', 1024);
 /**
- * Contents of an NV index: 2048 bytes are the most that a TPM 2.0 here has reported. TPM2B_MAX_NV_BUFFER, Part 2,
- * 10.4.9.
+ * Contents of an NV index: at most 2048 bytes, the most that any tested TPM 2.0 has reported. TPM2B_MAX_NV_BUFFER,
+ * Part 2, 10.4.9.
  */
 export const TPM2B_MAX_NV_BUFFER: Codec<Uint8Array> = bytes16('TPM2B_MAX_NV_BUFFER', 2048);
-/** A time-out in a form that only the TPM reads. TPM2B_TIMEOUT, Part 2, 10.4.10. */
+/** A time-out in a form that only the TPM can read. TPM2B_TIMEOUT, Part 2, 10.4.10. */
 export const TPM2B_TIMEOUT: Codec<Uint8Array> = bytes16('TPM2B_TIMEOUT', 8);
 /** An initial value of a block cipher. TPM2B_IV, Part 2, 10.4.11. */
 export const TPM2B_IV: Codec<Uint8Array> = bytes16('TPM2B_IV', 16);
@@ -101,7 +101,7 @@ export interface TpmaLocality {
   locFour?: boolean;
   extended?: number;
 }
-/** Localities 0 to 4 as bits; `extended` is the three highest bits. TPMA_LOCALITY, Part 2, 8.5. */
+/** Localities 0 to 4 as bits; `extended` holds the three highest bits. TPMA_LOCALITY, Part 2, 8.5. */
 export const TPMA_LOCALITY: Codec<TpmaLocality> = bitField('TPMA_LOCALITY', 1, {
   locZero: 0,
   locOne: 1,
@@ -122,13 +122,13 @@ export const PCR_SELECT: Codec<Uint8Array> = {
   shape: { kind: 'bytes', max: 4, lengthSize: 1, secret: false },
   write: (out, value) => {
     if (!(value instanceof Uint8Array)) throw new CodecError('pcrSelect', 'must be a Uint8Array');
-    if (value.length > 4) throw new CodecError('pcrSelect', `${value.length} bytes, at most 4 are allowed`);
+    if (value.length > 4) throw new CodecError('pcrSelect', `${value.length} bytes; at most 4 are allowed`);
     out.uint(1, value.length);
     out.raw(value);
   },
   read: (input) => {
     const size = input.uint(1, 'sizeofSelect');
-    if (size > 4) throw new CodecError('pcrSelect', `${size} bytes, at most 4 are allowed`);
+    if (size > 4) throw new CodecError('pcrSelect', `${size} bytes; at most 4 are allowed`);
     return input.take(size, 'pcrSelect');
   },
 };
@@ -146,13 +146,16 @@ export const TPML_PCR_SELECTION: Codec<readonly TpmsPcrSelection[]> = list(
 
 /** The value of {@link TPMS_CLOCK_INFO}. */
 export interface TpmsClockInfo {
-  /** Milliseconds that the TPM was powered since it was made or cleared. */
+  /** Milliseconds of power since the TPM was made or cleared. */
   clock: bigint;
   /** Number of TPM resets since the TPM was cleared. */
   resetCount: number;
   /** Number of restarts and resumes since the last reset. */
   restartCount: number;
-  /** 1 when no higher value of `clock` was reported before, else 0; any byte is read (W3C's WebAuthn vectors have 0x33). */
+  /**
+   * 1 if no higher value of `clock` was reported before, else 0; any byte is accepted (W3C's WebAuthn vectors have
+   * 0x33).
+   */
   safe: number;
 }
 /** Clock values of a TPM. TPMS_CLOCK_INFO, Part 2, 10.11.1. */
@@ -177,10 +180,10 @@ export const TPMS_TIME_INFO: Codec<TpmsTimeInfo> = struct('TPMS_TIME_INFO', {
 
 /** The value of {@link TPM_CAP_CODE}. */
 export type TpmCap = (typeof TPM_CAP)[keyof typeof TPM_CAP];
-/** What TPM2_GetCapability is asked for. TPM_CAP, Part 2, 6.12. */
+/** The subject of TPM2_GetCapability. TPM_CAP, Part 2, 6.12. */
 export const TPM_CAP_CODE: Codec<TpmCap> = oneOf('TPM_CAP', 4, ...Object.values(TPM_CAP));
 
-/** A ticket: proof by the TPM to itself. Part 2, 10.7. */
+/** A ticket: the TPM's proof to itself. Part 2, 10.7. */
 export interface Ticket<Tag extends number> {
   tag: Tag;
   hierarchy: number;
@@ -191,23 +194,26 @@ const ticket = <Tag extends number>(name: string, ...tags: readonly Tag[]): Code
 
 /** The value of {@link TPMT_TK_CREATION}. */
 export type TpmtTkCreation = Ticket<typeof TPM_ST.CREATION>;
-/** Says that the TPM made the object with that creation data. TPMT_TK_CREATION, Part 2, 10.7.3. */
+/** Proves that the TPM made the object with that creation data. TPMT_TK_CREATION, Part 2, 10.7.3. */
 export const TPMT_TK_CREATION: Codec<TpmtTkCreation> = ticket('TPMT_TK_CREATION', TPM_ST.CREATION);
 /** The value of {@link TPMT_TK_VERIFIED}. */
 export type TpmtTkVerified = Ticket<typeof TPM_ST.VERIFIED>;
-/** Says that the TPM has verified a signature. TPMT_TK_VERIFIED, Part 2, 10.7.4. */
+/** Proves that the TPM has verified a signature. TPMT_TK_VERIFIED, Part 2, 10.7.4. */
 export const TPMT_TK_VERIFIED: Codec<TpmtTkVerified> = ticket('TPMT_TK_VERIFIED', TPM_ST.VERIFIED);
 /** The value of {@link TPMT_TK_AUTH}. */
 export type TpmtTkAuth = Ticket<typeof TPM_ST.AUTH_SIGNED | typeof TPM_ST.AUTH_SECRET>;
-/** Says that an authorization was given. TPMT_TK_AUTH, Part 2, 10.7.5. */
+/** Proves that an authorization was given. TPMT_TK_AUTH, Part 2, 10.7.5. */
 export const TPMT_TK_AUTH: Codec<TpmtTkAuth> = ticket('TPMT_TK_AUTH', TPM_ST.AUTH_SIGNED, TPM_ST.AUTH_SECRET);
 /** The value of {@link TPMT_TK_HASHCHECK}. */
 export type TpmtTkHashcheck = Ticket<typeof TPM_ST.HASHCHECK>;
-/** Says that the TPM itself hashed the data and that it does not begin with TPM_GENERATED_VALUE. TPMT_TK_HASHCHECK, Part 2, 10.7.6. */
+/**
+ * Proves that the TPM itself hashed the data, and that it does not begin with TPM_GENERATED_VALUE. TPMT_TK_HASHCHECK,
+ * Part 2, 10.7.6.
+ */
 export const TPMT_TK_HASHCHECK: Codec<TpmtTkHashcheck> = ticket('TPMT_TK_HASHCHECK', TPM_ST.HASHCHECK);
 
 /**
- * The ticket to give where the TPM has not hashed the data itself: a NULL ticket. TPMT_TK_HASHCHECK, Part 2, 10.7.6.
+ * The NULL ticket, for data that the TPM has not hashed itself. TPMT_TK_HASHCHECK, Part 2, 10.7.6.
  */
 export const NULL_HASHCHECK: Readonly<TpmtTkHashcheck> = {
   tag: TPM_ST.HASHCHECK,

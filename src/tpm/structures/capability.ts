@@ -22,7 +22,7 @@ export interface TpmaAlgorithm {
   encrypting?: boolean;
   method?: boolean;
 }
-/** What kind of algorithm it is. TPMA_ALGORITHM, Part 2, 8.2. */
+/** The kind of an algorithm. TPMA_ALGORITHM, Part 2, 8.2. */
 export const TPMA_ALGORITHM: Codec<TpmaAlgorithm> = bitField('TPMA_ALGORITHM', 4, {
   asymmetric: 0,
   symmetric: 1,
@@ -38,7 +38,7 @@ export interface TpmsAlgProperty {
   alg: number;
   algProperties: TpmaAlgorithm;
 }
-/** An algorithm and what it is for. TPMS_ALG_PROPERTY, Part 2, 10.8.1. */
+/** An algorithm and its uses. TPMS_ALG_PROPERTY, Part 2, 10.8.1. */
 export const TPMS_ALG_PROPERTY: Codec<TpmsAlgProperty> = struct('TPMS_ALG_PROPERTY', {
   alg: TPM_ALG_ID,
   algProperties: TPMA_ALGORITHM,
@@ -81,7 +81,7 @@ export interface TpmsTaggedPcrSelect {
   tag: number;
   pcrSelect: Uint8Array;
 }
-/** Which PCRs have a property, as a bitmap. TPMS_TAGGED_PCR_SELECT, Part 2, 10.8.3. */
+/** The PCRs that have a property, as a bitmap. TPMS_TAGGED_PCR_SELECT, Part 2, 10.8.3. */
 export const TPMS_TAGGED_PCR_SELECT: Codec<TpmsTaggedPcrSelect> = struct('TPMS_TAGGED_PCR_SELECT', {
   tag: UINT32,
   pcrSelect: PCR_SELECT,

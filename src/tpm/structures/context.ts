@@ -4,12 +4,12 @@ import { TPM_HANDLE, UINT64 } from './base.ts';
 /** The value of {@link TPMS_CONTEXT}. */
 export interface TpmsContext {
   sequence: bigint;
-  /** For objects 0x80000000, 0x80000001 (sequence) or 0x80000002 (stClear); for sessions their handle. */
+  /** For an object 0x80000000, 0x80000001 (sequence) or 0x80000002 (stClear); for a session its handle. */
   savedHandle: number;
   hierarchy: number;
   contextBlob: Uint8Array;
 }
-/** A saved object or session: the TPM protects the blob itself. TPMS_CONTEXT, Part 2, 14.4. */
+/** A saved object or session; the TPM itself protects the blob. TPMS_CONTEXT, Part 2, 14.4. */
 export const TPMS_CONTEXT: Codec<TpmsContext> = struct('TPMS_CONTEXT', {
   sequence: UINT64,
   savedHandle: TPM_HANDLE,

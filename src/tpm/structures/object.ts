@@ -51,7 +51,7 @@ export interface TpmaObject {
   sign?: boolean;
   x509sign?: boolean;
 }
-/** What an object may be used for, and how. TPMA_OBJECT, Part 2, 8.3. */
+/** The allowed uses of an object. TPMA_OBJECT, Part 2, 8.3. */
 export const TPMA_OBJECT: Codec<TpmaObject> = bitField('TPMA_OBJECT', 4, {
   fixedTPM: 1,
   stClear: 2,
@@ -115,7 +115,7 @@ export const TPMS_SYMCIPHER_PARMS: Codec<TpmsSymcipherParms> = struct('TPMS_SYMC
   sym: TPMT_SYM_DEF_OBJECT,
 });
 
-/** The fields that public areas begin with. TPMT_PUBLIC, Part 2, 12.2.4. */
+/** The first fields of every public area. TPMT_PUBLIC, Part 2, 12.2.4. */
 export interface PublicHead {
   nameAlg: TpmiAlgHash | TpmAlgs['NULL'];
   objectAttributes: TpmaObject;
@@ -167,7 +167,7 @@ export const TPMT_PUBLIC: Codec<TpmtPublic> = tagged(
   },
 );
 
-/** A public area with its length before it. TPM2B_PUBLIC, Part 2, 12.2.5. */
+/** A public area after its length. TPM2B_PUBLIC, Part 2, 12.2.5. */
 export const TPM2B_PUBLIC: Codec<TpmtPublic> = sized('TPM2B_PUBLIC', TPMT_PUBLIC);
 
 /** A public area for TPM2_CreateLoaded, here always a TPMT_PUBLIC. TPM2B_TEMPLATE, Part 2, 12.2.6. */
@@ -179,7 +179,7 @@ export type TpmtPublicParms =
   | { type: TpmAlgs['ECC']; parameters: TpmsEccParms }
   | { type: TpmAlgs['KEYEDHASH']; parameters: TpmsKeyedhashParms }
   | { type: TpmAlgs['SYMCIPHER']; parameters: TpmsSymcipherParms };
-/** Algorithm and parameters alone, for TPM2_TestParms. TPMT_PUBLIC_PARMS, Part 2, 12.2.3.8. */
+/** Algorithm and parameters only, for TPM2_TestParms. TPMT_PUBLIC_PARMS, Part 2, 12.2.3.8. */
 export const TPMT_PUBLIC_PARMS: Codec<TpmtPublicParms> = tagged(
   'TPMT_PUBLIC_PARMS',
   {},
@@ -204,13 +204,13 @@ export const TPMS_SENSITIVE_CREATE: Codec<TpmsSensitiveCreate> = struct('TPMS_SE
   userAuth: TPM2B_AUTH,
   data: bytes16('TPM2B_SENSITIVE_DATA', 256, { secret: true }),
 });
-/** What a new object is to keep secret, with its size. TPM2B_SENSITIVE_CREATE, Part 2, 11.1.16. */
+/** The secret values for a new object, with their size. TPM2B_SENSITIVE_CREATE, Part 2, 11.1.16. */
 export const TPM2B_SENSITIVE_CREATE: Codec<TpmsSensitiveCreate> = sized(
   'TPM2B_SENSITIVE_CREATE',
   TPMS_SENSITIVE_CREATE,
 );
 
-/** The fields that sensitive areas begin with. TPMT_SENSITIVE, Part 2, 12.3.2.4. */
+/** The first fields of every sensitive area. TPMT_SENSITIVE, Part 2, 12.3.2.4. */
 export interface SensitiveHead {
   authValue: Uint8Array;
   seedValue: Uint8Array;
@@ -238,19 +238,22 @@ export const TPMT_SENSITIVE: Codec<TpmtSensitive> = tagged(
 /** A private area in clear, with its size. TPM2B_SENSITIVE, Part 2, 12.3.3. */
 export const TPM2B_SENSITIVE: Codec<TpmtSensitive> = sized('TPM2B_SENSITIVE', TPMT_SENSITIVE);
 
-/** A private area, encrypted and protected by its parent: bytes that only the TPM reads. TPM2B_PRIVATE, Part 2, 12.3.7. */
+/**
+ * A private area, encrypted and protected by its parent: bytes that only the TPM can read. TPM2B_PRIVATE, Part 2,
+ * 12.3.7.
+ */
 export const TPM2B_PRIVATE: Codec<Uint8Array> = bytes16('TPM2B_PRIVATE', 1600);
 
 /** The value of {@link TPMS_ID_OBJECT}. */
 export interface TpmsIdObject {
   integrityHMAC: Uint8Array;
-  /** The encrypted TPM2B_DIGEST: all bytes that follow. */
+  /** The encrypted TPM2B_DIGEST: all remaining bytes. */
   encIdentity: Uint8Array;
 }
 const MAX_ENC_IDENTITY = 2 + MAX_DIGEST;
 const checkEncIdentity = (length: number): void => {
   if (length > MAX_ENC_IDENTITY) {
-    throw new CodecError('encIdentity', `${length} bytes, at most ${MAX_ENC_IDENTITY} are allowed`);
+    throw new CodecError('encIdentity', `${length} bytes; at most ${MAX_ENC_IDENTITY} are allowed`);
   }
 };
 /** A credential with its integrity value. TPMS_ID_OBJECT, Part 2, 12.4.2. */
@@ -292,12 +295,12 @@ export const TPMS_CREATION_DATA: Codec<TpmsCreationData> = struct('TPMS_CREATION
   parentQualifiedName: TPM2B_NAME,
   outsideInfo: TPM2B_DATA,
 });
-/** What was when an object was made, with its size. TPM2B_CREATION_DATA, Part 2, 15.2. */
+/** The circumstances in which an object was made, with their size. TPM2B_CREATION_DATA, Part 2, 15.2. */
 export const TPM2B_CREATION_DATA: Codec<TpmsCreationData> = sized('TPM2B_CREATION_DATA', TPMS_CREATION_DATA);
 
 /** A point on a curve with its size. TPM2B_ECC_POINT, Part 2, 11.2.5.3. */
 export const TPM2B_ECC_POINT: Codec<TpmsEccPoint> = sized('TPM2B_ECC_POINT', TPMS_ECC_POINT);
-/** A point on a curve that is a secret, with its size. TPM2B_ECC_POINT, Part 2, 11.2.5.3. */
+/** A secret point on a curve with its size. TPM2B_ECC_POINT, Part 2, 11.2.5.3. */
 export const TPM2B_ECC_POINT_SECRET: Codec<TpmsEccPoint> = sized(
   'TPM2B_ECC_POINT',
   struct<TpmsEccPoint>('TPMS_ECC_POINT', { x: TPM2B_ECC_PARAMETER_SECRET, y: TPM2B_ECC_PARAMETER_SECRET }),

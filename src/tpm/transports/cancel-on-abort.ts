@@ -1,9 +1,9 @@
 import { withCleanup } from '../../errors.ts';
 
 /**
- * Waits for `answer`. When `signal` aborts before it has come, `cancel` is called once, and is always at its end
- * before this settles: a cancellation can never hit the next command.
- * @throws what `answer` or, if that succeeds, `cancel` throws.
+ * Waits for `answer`. If `signal` aborts first, calls `cancel` once, and settles only after `cancel` has ended: so a
+ * cancellation can never hit the next command.
+ * @throws the error of `answer` or, if that succeeds, of `cancel`.
  */
 export async function cancelOnAbort<T>(
   answer: Promise<T>,
@@ -13,7 +13,7 @@ export async function cancelOnAbort<T>(
   let canceling: Promise<void> | undefined;
   const start = () => {
     canceling = cancel();
-    // Handled below; without this Node would call it unhandled while the answer is still awaited.
+    // Handled below; without this, Node would report it as unhandled while the answer is still awaited.
     canceling.catch(() => undefined);
   };
   if (signal.aborted) start();

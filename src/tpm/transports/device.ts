@@ -9,7 +9,7 @@ import { TransportLife } from './life.ts';
 
 /** How {@link openDevice} finds the TPM. */
 export interface DeviceOptions {
-  /** The device file, `/dev/tpmrm0` by default: Linux' resource manager. `/dev/tpm0` only when it is named here. */
+  /** The device file. Default: `/dev/tpmrm0`, Linux' resource manager. `/dev/tpm0` is used only if it is named here. */
   readonly path?: string | undefined;
 }
 
@@ -18,9 +18,9 @@ export interface DeviceTransport extends TpmTransport, AsyncDisposable {
   readonly kind: 'device';
   readonly emulator: false;
   /**
-   * True for `/dev/tpmrm…`: the kernel maps handles and flushes what is left when the device is closed.
-   * False for `/dev/tpm…`, where objects stay until somebody flushes them. There too the kernel has started the
-   * TPM: TPM2_Startup gets TPM_RC_INITIALIZE, and a TPM2_Shutdown that others' commands follow does no harm.
+   * True for `/dev/tpmrm…`: the kernel maps handles and flushes leftovers when the device is closed. False for
+   * `/dev/tpm…`, where objects stay until somebody flushes them. There too the kernel has started the TPM: TPM2_Startup
+   * gets TPM_RC_INITIALIZE, and a TPM2_Shutdown followed by commands of others does no harm.
    */
   readonly managed: boolean;
 }
@@ -33,16 +33,16 @@ const DEFAULT_PATH = '/dev/tpmrm0';
  * A running command cannot be cancelled; its answer is awaited. A command that the kernel itself refuses, mostly for
  * a handle that another connection made, is rejected with `tpm-command-blocked`: it never reached the TPM, and the
  * transport stays usable. (Linux 6.1: three transient objects per open `/dev/tpmrm0`.)
- * @throws KeyprovError `no-tpm` (no such device), `transport-unreachable`, `transport-permission`, `transport-busy` (another
- * program has `/dev/tpm0`), `address-invalid` (the path is no device).
+ * @throws KeyprovError `no-tpm` (no such device), `transport-unreachable`, `transport-permission`, `transport-busy`
+ * (another program uses `/dev/tpm0`), `address-invalid` (the path is not a device).
  */
 export async function openDevice({ path = DEFAULT_PATH }: DeviceOptions = {}): Promise<DeviceTransport> {
   const address = `device:${path}`;
   let handle: FileHandle;
   try {
-    // Opening is an action for some files (a watchdog, a pipe), so look first.
+    // Opening some files (a watchdog, a pipe) has effects, so look first.
     if (!(await stat(path)).isCharacterDevice()) {
-      throw new KeyprovError('address-invalid', `${address}: this is no device`, {
+      throw new KeyprovError('address-invalid', `${address}: this is not a device`, {
         remedy: `name a TPM device, such as ${DEFAULT_PATH}`,
       });
     }
@@ -55,14 +55,14 @@ export async function openDevice({ path = DEFAULT_PATH }: DeviceOptions = {}): P
 
 const NO_DEVICE = ['no-tpm', 'there is no such device', 'switch the TPM on in the firmware, or use another'] as const;
 
-/** What the kernel's error numbers mean when the device is opened. */
+/** Meaning of the kernel's error numbers when the device is opened. */
 const OPEN_ERRORS: Readonly<Record<string, readonly [code: PlainErrorCode, what: string, remedy: string]>> = {
   ENOENT: NO_DEVICE,
   ENODEV: NO_DEVICE,
   ENXIO: NO_DEVICE,
   EACCES: ['transport-permission', 'access denied', 'join the group that owns the device (mostly tss)'],
   EPERM: ['transport-permission', 'access denied', 'give the container or service access to the device'],
-  EBUSY: ['transport-busy', 'another program has it', `end that program, or use ${DEFAULT_PATH}`],
+  EBUSY: ['transport-busy', 'another program is using it', `end that program, or use ${DEFAULT_PATH}`],
 };
 
 function openError(address: string, cause: unknown): KeyprovError {
@@ -128,7 +128,7 @@ class Transport implements DeviceTransport {
         remedy: 'open the device again',
       });
     }
-    return new KeyprovError('transport-lost', `${this.address}: writing failed (${errno}), the outcome is unknown`, {
+    return new KeyprovError('transport-lost', `${this.address}: writing failed (${errno}); the outcome is unknown`, {
       cause,
       remedy: 'check the TPM driver in the kernel log, then open the device again',
     });

@@ -1,4 +1,4 @@
-/** The interface of every way to a TPM, and a recorder of the traffic that takes secrets out. */
+/** The interface of every way to a TPM, and a recorder of the traffic that removes secrets. */
 export { redact } from '../redact.ts';
 export type { SendOptions, TpmTransport, TransportKind } from '../transport.ts';
 export { type RecordingTransport, recordTransport, replayTransport } from './recorder.ts';

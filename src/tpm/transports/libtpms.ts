@@ -11,54 +11,54 @@ import { StateFile } from '../state-file.ts';
 import { GIVEN_UP_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
 import { cannotLoad } from './cannot-load.ts';
 
-/** Which TPM {@link openLibtpms} starts. */
+/** The TPM that {@link openLibtpms} starts. */
 export interface LibtpmsOptions {
-  /** Where the TPM keeps its state; made when it is missing. Absent: in memory, and gone with the transport. */
+  /** Where the TPM keeps its state; made if missing. Absent: in memory, and lost with the transport. */
   readonly directory?: string | undefined;
   /**
-   * Path of libtpms. Absent: the environment variable `KEYPROV_LIBTPMS`, else the directories where distributions
-   * put it.
+   * Path of libtpms. Absent: the environment variable `KEYPROV_LIBTPMS`, else the directories where distributions put
+   * it.
    */
   readonly library?: string | undefined;
   /** Ends the wait for the directory; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Longest wait for the directory while one other TPM has it, in milliseconds. Default: 10,000; 0 asks once. The time
-   * begins again each time the directory changes hands.
+   * Longest wait for the directory while one other TPM uses it, in milliseconds. Default: 10,000; 0 asks once. The time
+   * restarts each time the directory changes hands.
    */
   readonly lockTimeoutMs?: number | undefined;
-  /** Permanent state to start from, as `exportState` gives it; only without `directory`. Absent: a new TPM. */
+  /** Permanent state to start from, as `exportState` returns it; only without `directory`. Absent: a new TPM. */
   readonly state?: Uint8Array | undefined;
 }
 
-/** A TPM inside this process. It is dead also after a `state-io` error: what its state on disk is, is unknown then. */
+/** A TPM inside this process. It is also dead after a `state-io` error, since its state on disk is then unknown. */
 export interface LibtpmsTransport extends TpmTransport, PowerCycling, AsyncDisposable {
   readonly kind: 'libtpms';
   readonly emulator: true;
   readonly managed: false;
   /**
-   * What `send` does, without giving way: for a process that exits. Undefined, and nothing is sent, while another
-   * command runs and when the transport is dead or closed.
+   * Does the work of `send` synchronously, for a process that is exiting. Returns undefined, and sends nothing, while
+   * another command runs or if the transport is dead or closed.
    * @throws KeyprovError with `state-io`, `transport-lost` or `transport-protocol`.
    */
   sendSync(command: Uint8Array): Bytes | undefined;
-  /** The permanent state: what this TPM keeps without power, its seeds included. Not while a command runs. */
+  /** The permanent state: what this TPM keeps without power, including its seeds. Not while a command runs. */
   exportState(): Bytes;
 }
 
 /**
  * Starts a TPM 2.0 of libtpms (0.9 or newer) inside this process.
  *
- * On Linux every TPM has its own copy of the library, so that there may be any number of them, in all threads;
- * elsewhere a process has one at a time. A running command takes one thread of libuv's pool, which has four unless
- * the environment variable `UV_THREADPOOL_SIZE` says otherwise.
+ * On Linux every TPM has its own copy of the library, so there may be any number of them, in all threads; elsewhere a
+ * process has one at a time. A running command takes one thread of libuv's pool, which has four unless the environment
+ * variable `UV_THREADPOOL_SIZE` says otherwise.
  * @throws KeyprovError with `library-missing`, `library-unsuitable`, `state-in-use`, `state-invalid`, `state-io`, or
- * `transport-busy` where the one TPM of the process is in use.
+ * `transport-busy` if the only TPM of the process is in use.
  */
 export async function openLibtpms(options: LibtpmsOptions = {}): Promise<LibtpmsTransport> {
   const { directory, library, state, signal, lockTimeoutMs } = options;
   if (directory !== undefined && state !== undefined) {
-    throw new TypeError('libtpms: a state to start from is only for a TPM without a directory');
+    throw new TypeError('libtpms: give either a state to start from or a directory');
   }
   const address = `libtpms:${directory === undefined ? ':memory:' : absolutePath(directory)}`;
   const native = await loadNative(address);
@@ -83,7 +83,7 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
 }
 
 /**
- * Which libtpms {@link openLibtpms} uses when it is not told, and its version.
+ * Finds the libtpms that {@link openLibtpms} uses by default, and its version.
  * @throws KeyprovError with `library-missing` or `library-unsuitable`.
  */
 export async function locateLibtpms(): Promise<{ readonly path: string; readonly version: string }> {
@@ -141,8 +141,8 @@ function openingError(address: string, path: string, cause: LibtpmsError): Keypr
 }
 
 /**
- * How often a cancellation is repeated, in milliseconds. libtpms drops one that comes before the command begins on
- * its thread.
+ * How often a cancellation is repeated, in milliseconds. libtpms drops one that comes before the command begins on its
+ * thread.
  */
 const CANCEL_INTERVAL_MS = 5;
 
@@ -153,7 +153,7 @@ class Transport implements LibtpmsTransport {
   readonly managed = false;
   readonly #tpm: Libtpms;
   readonly #file: StateFile | undefined;
-  /** What runs the last command, and the limit of that one. */
+  /** The promise of the last command, and the limit of that command. */
   #work: Promise<Bytes> | undefined;
   #limit: AbortSignal | undefined;
   readonly #watch = new AbortWatch();
@@ -221,7 +221,7 @@ class Transport implements LibtpmsTransport {
   }
 
   async #close(): Promise<void> {
-    // Whoever sent the command gets its error; here it is enough that it has ended.
+    // The sender of the command gets its error; here it only matters that it has ended.
     await Promise.allSettled([this.#running]);
     const freed = Promise.allSettled([this.#work]).then(() => this.#free());
     if (this.#limit?.aborted) await endsWithin(GIVEN_UP_MS, freed);
@@ -242,7 +242,7 @@ class Transport implements LibtpmsTransport {
     try {
       const answer = await processing;
       checkAnswerFrame(answer, this.address);
-      // The caller may rely on what the answer says only when it would survive a loss of power.
+      // The caller may rely on the answer only if what it says would survive a power loss.
       await this.#file?.save(this.#tpm.state());
       return answer;
     } finally {

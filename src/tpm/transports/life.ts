@@ -5,12 +5,12 @@ import { checkCommandFrame } from '../frame.ts';
 import { GIVEN_UP_MS, isTransportError, type SendOptions } from '../transport.ts';
 
 /**
- * The life of a transport as `TpmTransport` describes it: one command at a time, dead after the first
- * `transport-…` error, closed once.
+ * The life of a transport as `TpmTransport` describes it: one command at a time, dead after the first `transport-…`
+ * error, closed once.
  */
 export class TransportLife {
   readonly #address: string;
-  /** What sends the last command, and the limit of that one. */
+  /** The promise of the last command, and the limit of that command. */
   #work: Promise<unknown> | undefined;
   #limit: AbortSignal | undefined;
   readonly #watch = new AbortWatch();
@@ -23,9 +23,8 @@ export class TransportLife {
   }
 
   /**
-   * Runs `work`, which sends `command`, unless the transport is closed, dead or busy.
-   * Whatever `work` throws that is not a {@link KeyprovError} becomes one with `transport-lost`. When `limit` aborts,
-   * nobody waits for `work` any more.
+   * Runs `work`, which sends `command`, unless the transport is closed, dead or busy. An error of `work` that is not a
+   * {@link KeyprovError} becomes one with `transport-lost`. When `limit` aborts, nobody waits for `work` any more.
    */
   async send(command: Uint8Array, { limit }: SendOptions, work: () => Promise<Bytes>): Promise<Bytes> {
     checkCommandFrame(command);
@@ -54,8 +53,8 @@ export class TransportLife {
   }
 
   /**
-   * Waits for the running command, then frees what the transport holds. Later calls get the same promise. What a
-   * command that was given up still uses is freed when it ends, and nobody waits for that.
+   * Waits for the running command, then frees what the transport holds. Later calls get the same promise. Resources
+   * that a given-up command still uses are freed when it ends; nobody waits for that.
    */
   close(free: () => Promise<void>): Promise<void> {
     this.#closing ??= this.#close(free);

@@ -28,11 +28,11 @@ export interface MssimOptions {
   readonly port?: number | undefined;
   /** TCP port of the platform (power, cancel), `port` + 1 by default. */
   readonly platformPort?: number | undefined;
-  /** Whether opening switches the TPM and its non-volatile memory on, true by default. Harmless when they are on. */
+  /** Whether opening switches the TPM and its non-volatile memory on; default true. Harmless if they are on. */
   readonly power?: boolean | undefined;
   /** Ends the opening; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest wait for the opening as a whole, in milliseconds. 30 seconds by default. */
+  /** Longest wait for the whole opening, in milliseconds. Default: 30 seconds. */
   readonly openTimeoutMs?: number | undefined;
 }
 
@@ -52,11 +52,11 @@ const CLIENT_VERSION = 1;
 const SEND_HEADER_SIZE = 9;
 
 /**
- * Connects to both ports of a simulator, shakes hands, and switches the TPM on. It waits up to 30 seconds for its turn, since a
+ * Connects to both ports of a simulator, shakes hands, and switches the TPM on. Waits up to 30 seconds for its turn: a
  * reference simulator serves one client after the other, and dies when it answers one that has given up.
  *
  * The reference simulators write an answer in three pieces with Nagle's algorithm on, which costs about 44 ms per
- * command over Linux' loopback and cannot be helped from this side.
+ * command over Linux' loopback and cannot be avoided from this side.
  * @throws KeyprovError `transport-unreachable` (nobody listens at one of the ports), `transport-timeout` (another
  * client holds the simulator, or something else is there), `transport-protocol` (it speaks another protocol).
  */
@@ -69,8 +69,8 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
     timeoutMs,
     signal,
     remedy:
-      'end the other client, since a simulator serves one at a time, or check that a simulator listens there; start it again ' +
-      'if it has ended, as the reference simulators do when they answer a client that has given up',
+      'end the other client (a simulator serves one at a time), or check that a simulator listens there; start it ' +
+      'again if it has ended, as reference simulators do when they answer a client that has given up',
   };
   return withinLimit(limits, async (limit) => {
     const platform = await Platform.connect({ host, port: platformPort }, limit);
@@ -96,12 +96,12 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
 }
 
 async function shakeHands(connection: SocketConnection, address: string, limit: AbortSignal): Promise<void> {
-  // Version of the server, what it can do, and the closing zero of every answer.
+  // Version of the server, its capabilities, and the closing zero of every answer.
   const answer = await connection.exchange(bigEndian32(HANDSHAKE, CLIENT_VERSION), fixedSize(12), limit);
   const version = uint32At(answer, 0);
   if (version !== CLIENT_VERSION || uint32At(answer, 8) !== 0) {
     throw new KeyprovError('transport-protocol', `${address}: the handshake failed (server version ${version})`, {
-      remedy: 'check that a TPM simulator listens there, and not a swtpm or something else',
+      remedy: 'check that a TPM simulator listens there, not a swtpm or something else',
     });
   }
 }
@@ -170,7 +170,7 @@ class Transport implements MssimTransport {
     try {
       const answer = await this.#connection.exchange(message, this.#framing, limit);
       if (uint32At(answer, answer.length - 4) !== 0) {
-        throw new KeyprovError('transport-protocol', `${this.address}: no zero closes the answer`);
+        throw new KeyprovError('transport-protocol', `${this.address}: the zero after the answer is missing`);
       }
       const response = answer.subarray(4, answer.length - 4);
       checkAnswerFrame(response, this.address);
@@ -183,7 +183,7 @@ class Transport implements MssimTransport {
 
   async #cancel(answer: Promise<unknown>, limit: AbortSignal | undefined): Promise<void> {
     await this.#platform.tell('CANCEL_ON', limit);
-    // Whether it succeeds is for whoever sent the command.
+    // The sender of the command sees whether it succeeded.
     await Promise.allSettled([answer]);
     // The switch would cancel the next commands too.
     await this.#platform.tell('CANCEL_OFF', limit);
@@ -209,7 +209,7 @@ class Transport implements MssimTransport {
   }
 }
 
-/** Length of the answer with the UINT32s around it: its own length in front, a zero behind. */
+/** Length of the whole message: the answer, the UINT32 length before it, and the UINT32 zero after it. */
 function messageLength(head: Uint8Array, address: string): number {
   const length = uint32At(head, 0);
   if (length === 0) {

@@ -7,14 +7,14 @@ import type { SendOptions, TpmTransport, TransportKind } from '../transport.ts';
 import { TransportLife } from './life.ts';
 import { makeRecording, type Recording, type RecordingEntry } from './recording.ts';
 
-/** A transport that keeps what it moves. */
+/** A transport that records its traffic. */
 export interface RecordingTransport extends TpmTransport {
-  /** What was moved so far. */
+  /** The traffic so far. */
   readonly recording: Recording;
 }
 
 /**
- * Passes everything on to `inner` and keeps a copy without secrets (see `redact`). Closing it closes `inner`.
+ * Passes everything on to `inner` and keeps a copy without secrets (see `redact`). Closing it also closes `inner`.
  *
  * @example
  * ```ts
@@ -63,9 +63,8 @@ export function recordTransport(inner: TpmTransport): RecordingTransport {
 }
 
 /**
- * A transport that answers the commands of a recording in their order. Commands are compared as they were
- * recorded, that is without their secrets. Commands with HMAC or policy sessions cannot be replayed: their nonces are
- * other ones each time.
+ * A transport that answers the commands of a recording in order. Compares commands as recorded, that is without their
+ * secrets. Cannot replay commands with HMAC or policy sessions: their nonces differ each time.
  */
 export function replayTransport(recording: Recording): TpmTransport {
   return new Replay(recording);
@@ -90,8 +89,8 @@ class Replay implements TpmTransport {
   }
 
   /**
-   * @throws KeyprovError `replay-mismatch` where the recording has another command at this place, or none; and
-   * `transport-lost` where no answer was recorded.
+   * @throws KeyprovError `replay-mismatch` if the recording has another command at this place, or none;
+   * `transport-lost` if no answer was recorded.
    */
   send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
     return this.#life.send(command, options, async () => this.#answer(command));
@@ -121,14 +120,14 @@ class Replay implements TpmTransport {
   }
 }
 
-/** Number of the first byte in which two hexadecimal texts differ. */
+/** Index of the first byte in which two hexadecimal texts differ. */
 function firstDifference(a: string, b: string): number {
   let at = 0;
   while (at < a.length && a[at] === b[at]) at++;
   return at >> 1;
 }
 
-/** A copy without secrets; of what cannot be read as the command or answer that it should be, only the header is left. */
+/** A copy without secrets; only the header if the bytes are not a readable command or answer. */
 function redacted(bytes: Uint8Array, direction: 'command' | 'answer', commandCode: number): Bytes {
   const kept = copy(bytes);
   try {

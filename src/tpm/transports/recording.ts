@@ -12,17 +12,17 @@ const FORMAT = 'keyprov-tpm-recording';
 const VERSION = 1;
 const KINDS: readonly string[] = ['libtpms', 'swtpm', 'mssim', 'device', 'tcti', 'tbs'] satisfies TransportKind[];
 
-/** One command and what came of it. */
+/** One command and its outcome. */
 export interface RecordingEntry {
   /** Lower-case hexadecimal, secrets replaced by zeros. */
   readonly command: string;
-  /** The same of the answer; absent where none came. */
+  /** The answer in the same form; absent if there was none. */
   readonly answer?: string;
-  /** From sending the command to having its answer, in milliseconds. */
+  /** Time from sending the command to receiving its answer, in milliseconds. */
   readonly milliseconds: number;
 }
 
-/** The traffic of a transport as plain JSON. It holds no path or host name of the machine where it was made. */
+/** The traffic of a transport as plain JSON. It contains no path or host name of the machine where it was made. */
 export interface Recording {
   readonly format: typeof FORMAT;
   readonly version: typeof VERSION;
@@ -32,7 +32,7 @@ export interface Recording {
   readonly entries: readonly RecordingEntry[];
 }
 
-/** A recording with these entries. */
+/** Makes a recording of these entries. */
 export function makeRecording(
   of: { readonly kind: TransportKind; readonly emulator: boolean; readonly managed: boolean },
   entries: readonly RecordingEntry[],
@@ -41,7 +41,7 @@ export function makeRecording(
 }
 
 /**
- * The traffic for people, one line for each command: number, name, sizes in bytes, response code, time.
+ * Formats the traffic for people, one line per command: number, name, sizes in bytes, response code, time.
  * @param nameOf the name of a command code, e.g. `TPM2_GetRandom`.
  */
 export function formatRecording(recording: Recording, nameOf: (commandCode: number) => string | undefined): string {
@@ -61,12 +61,12 @@ function formatEntry(entry: RecordingEntry, index: number, nameOf: (code: number
   return `${head}${String(answer.length).padStart(4)} bytes  ${text}  ${time}\n`;
 }
 
-/** Writes a recording as JSON, readable for the user alone. */
+/** Writes a recording as JSON that only the user can read. */
 export async function saveRecording(path: string, recording: Recording): Promise<void> {
   await writeFile(path, `${JSON.stringify(recording, undefined, 1)}\n`, { mode: 0o600 });
 }
 
-/** Reads what {@link saveRecording} wrote. @throws KeyprovError `recording-invalid` for anything else. */
+/** Reads a file of {@link saveRecording}. @throws KeyprovError `recording-invalid` for anything else. */
 export async function loadRecording(path: string): Promise<Recording> {
   let text: string;
   try {
@@ -78,14 +78,14 @@ export async function loadRecording(path: string): Promise<Recording> {
 }
 
 /**
- * The recording that JSON, parsed already, holds. `path` is for messages.
+ * Checks a recording in parsed JSON and returns it. `path` is for messages.
  * @throws KeyprovError `recording-invalid` for anything else.
  */
 export function decodeRecording(value: unknown, path = 'recording'): Recording {
   const members = new JsonMembers(path, value, invalid);
   if (members.value('format') !== FORMAT) throw invalid(path, 'not a recording of TPM traffic');
   const version = members.value('version');
-  if (version !== VERSION) throw invalid(path, `version ${showJson(version)} is not known, only ${VERSION}`);
+  if (version !== VERSION) throw invalid(path, `version ${showJson(version)} is unknown; expected ${VERSION}`);
   members.oneOf('kind', KINDS);
   members.boolean('emulator');
   members.boolean('managed');

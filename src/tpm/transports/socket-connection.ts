@@ -6,11 +6,11 @@ import { AbortWatch, withTimeout } from '../../signal.ts';
 /** Where a socket leads: a unix socket, or a TCP port. */
 export type SocketTarget = { readonly path: string } | { readonly host: string; readonly port: number };
 
-/** How an answer says where it ends. */
+/** How to find the end of an answer. */
 export interface Framing {
   /** How many bytes of an answer `lengthOf` needs. */
   readonly headSize: number;
-  /** The length of the whole answer in bytes. @throws KeyprovError when there is no such answer. */
+  /** The length of the whole answer in bytes. @throws KeyprovError if there is no such answer. */
   readonly lengthOf: (head: Uint8Array) => number;
 }
 
@@ -25,11 +25,11 @@ export function bigEndian32(...values: readonly number[]): Bytes {
   return bytes;
 }
 
-/** What {@link SocketConnection.connect} needs besides the target. */
+/** Options of {@link SocketConnection.connect}. */
 export interface ConnectOptions {
-  /** How messages name the other side. */
+  /** The name of the other side in messages. */
   readonly address: string;
-  /** What to do when nobody is there. */
+  /** What to do if nobody is there. */
   readonly remedy: string;
   /** Ends the attempt; its reason is thrown. */
   readonly limit: AbortSignal;
@@ -40,16 +40,16 @@ interface Pending extends Framing {
   readonly reject: (error: unknown) => void;
 }
 
-// More than one whole answer of any protocol here: bytes behind an answer are seen together with it.
+// More than one whole answer of any protocol here, so that excess bytes are seen together with the answer.
 const READ_BUFFER_SIZE = 8192;
 const NOTHING: Bytes = new Uint8Array(0);
-/** Longest pause within an answer: a TPM takes its time before it answers, but not in the middle. */
+/** Longest pause within an answer, in milliseconds: a TPM takes its time before it answers, but not in the middle. */
 const STALL_MS = 750;
 
 /**
- * A socket over which requests and answers take turns: one write per request, one answer at a time. Bytes that
- * nobody asked for, an answer that cannot be read, or the end of the socket kill the connection for good, so that
- * left-over bytes can never be taken for the answer to a later request.
+ * A socket on which requests and answers take turns: one write per request, one answer at a time. Unexpected bytes, an
+ * unreadable answer, or the end of the socket kill the connection for good, so left-over bytes can never be mistaken
+ * for the answer to a later request.
  */
 export class SocketConnection {
   readonly #address: string;
@@ -71,8 +71,9 @@ export class SocketConnection {
   }
 
   /**
-   * Connects, with TCP_NODELAY where that applies.
-   * @throws KeyprovError `transport-unreachable`, `transport-busy` or `transport-permission`; the reason of `limit` when it aborts.
+   * Connects, with TCP_NODELAY if that applies.
+   * @throws KeyprovError `transport-unreachable`, `transport-busy` or `transport-permission`; the reason of `limit` if
+   * it aborts.
    */
   static async connect(target: SocketTarget, options: ConnectOptions): Promise<SocketConnection> {
     if (!('host' in target) || target.host !== 'localhost') return await SocketConnection.#connect(target, options);
@@ -111,8 +112,8 @@ export class SocketConnection {
   }
 
   /**
-   * Sends `request` in one write and waits for the whole answer. When `limit` aborts before that the connection is
-   * dead and the promise is rejected with its reason.
+   * Sends `request` in one write and waits for the whole answer. If `limit` aborts before that, the connection is dead
+   * and the promise is rejected with its reason.
    * @throws KeyprovError `transport-lost` or `transport-protocol`, and the same again for every later call.
    */
   exchange(request: Uint8Array, framing: Framing, limit?: AbortSignal): Promise<Bytes> {
@@ -139,10 +140,11 @@ export class SocketConnection {
     const pending = this.#pending;
     clearTimeout(this.#stall);
     try {
-      if (pending === undefined) throw this.#protocolError(`${received.length} bytes came that nobody asked for`);
+      if (pending === undefined) throw this.#protocolError(`${received.length} unrequested bytes came`);
       const bytes = this.#part.length === 0 ? received : concat(this.#part, received);
       const length = bytes.length < pending.headSize ? Number.POSITIVE_INFINITY : pending.lengthOf(bytes);
-      if (bytes.length > length) throw this.#protocolError(`${bytes.length - length} bytes came behind an answer`);
+      if (bytes.length > length)
+        throw this.#protocolError(`${bytes.length - length} bytes too many came after an answer`);
       if (bytes.length < length) {
         this.#part = copy(bytes);
         this.#stall = setTimeout(() => this.#die(this.#stalled(bytes.length)), STALL_MS);
@@ -162,7 +164,7 @@ export class SocketConnection {
 
   #protocolError(what: string): KeyprovError {
     return new KeyprovError('transport-protocol', `${this.#address}: ${what}`, {
-      remedy: 'check that a TPM 2.0 listens there and that the protocol (swtpm, mssim) is the right one',
+      remedy: 'check that a TPM 2.0 listens there and that the protocol (swtpm, mssim) is right',
     });
   }
 
@@ -183,7 +185,7 @@ export class SocketConnection {
     );
   }
 
-  /** The first reason stays. */
+  /** Keeps the first reason. */
   #die(reason: unknown): void {
     this.#death ??= reason;
     clearTimeout(this.#stall);
@@ -202,11 +204,11 @@ function connectError(address: string, cause: Error, remedy: string): KeyprovErr
       remedy: 'run as a user who may write to the socket, or change its file mode',
     });
   }
-  // A unix socket takes only as many connections as its backlog has room for.
+  // A unix socket accepts only as many connections as its backlog has room for.
   if (code === 'EAGAIN') {
-    return new KeyprovError('transport-busy', `${address}: another client is connected, and more wait for their turn`, {
+    return new KeyprovError('transport-busy', `${address}: another client is connected, and others are waiting`, {
       cause,
-      remedy: 'end the other client, since one is served at a time, or start another TPM',
+      remedy: 'end the other client (one is served at a time), or start another TPM',
     });
   }
   return new KeyprovError('transport-unreachable', `${address}: cannot connect (${String(code ?? cause.message)})`, {
@@ -215,7 +217,7 @@ function connectError(address: string, cause: Error, remedy: string): KeyprovErr
   });
 }
 
-/** How addresses of `openTpm` write a target: `unix:/run/tpm.sock`, `127.0.0.1:2321`, `[::1]:2321`. */
+/** Writes a target as in addresses of `openTpm`: `unix:/run/tpm.sock`, `127.0.0.1:2321`, `[::1]:2321`. */
 export function formatTarget(target: SocketTarget): string {
   if ('path' in target) return `unix:${target.path}`;
   return `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`;

@@ -12,17 +12,17 @@ export interface SwtpmSockets {
   readonly control: SocketTarget;
 }
 
-/** What a {@link SwtpmChild} is started with. */
+/** Options of a {@link SwtpmChild}. */
 export interface SwtpmChildOptions {
   readonly executable: string;
   /** Directory of the TPM's state. */
   readonly state: string;
   readonly sockets: SwtpmSockets;
-  /** Directory for what is temporary; removed when the parent goes without a word. */
+  /** Temporary directory; removed if the parent dies. */
   readonly directory: string;
 }
 
-// Long, since the machine may be busy: a program that fails ends, and that is noticed at once.
+// Long, since the machine may be busy; if the program fails it ends, and that is noticed at once.
 const START_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 2_000;
 const POLL_MS = 2;
@@ -30,7 +30,7 @@ const POLL_MS = 2;
 const socketArgument = (target: SocketTarget): string =>
   'path' in target ? `type=unixio,path=${target.path},mode=0600` : `type=tcp,port=${target.port}`;
 
-/** A swtpm process and what it says. It ends with this process, however that happens. */
+/** A swtpm process and its output. It ends with this process, however this process ends. */
 export class SwtpmChild {
   readonly #executable: string;
   readonly #state: string;
@@ -64,7 +64,7 @@ export class SwtpmChild {
   /** Waits until it listens and answers. */
   async ready(signal: AbortSignal | undefined): Promise<void> {
     const deadline = Date.now() + START_TIMEOUT_MS;
-    // swtpm writes the file when both sockets are its own: another program's swtpm cannot be taken for this one.
+    // swtpm writes the file once both sockets are its own: another program's swtpm cannot be mistaken for this one.
     while ((await readFile(this.#pidFile, 'utf8').catch(() => '')) !== String(this.pid)) {
       signal?.throwIfAborted();
       if (this.#process.hasEnded) throw this.#failure();
@@ -108,7 +108,7 @@ export class SwtpmChild {
     }
     if (all.includes('Could not lock access')) {
       return new KeyprovError('state-in-use', `swtpm: another TPM uses ${this.#state}${said}`, {
-        remedy: 'end the other one, or use another directory',
+        remedy: 'end the other TPM, or use another directory',
       });
     }
     if (all.includes('Could not open lockfile')) {

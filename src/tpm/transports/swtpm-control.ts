@@ -10,11 +10,11 @@ import {
   withinLimit,
 } from './socket-connection.ts';
 
-/** Commands of swtpm's control channel: code, what follows it, size of the answer in bytes. swtpm_ioctls(3). */
+/** Commands of swtpm's control channel: code, body, size of the answer in bytes. swtpm_ioctls(3). */
 export const SWTPM_CONTROL = {
-  /** Answers what swtpm can do; any swtpm does. */
+  /** Answers with the capabilities of swtpm; every swtpm supports it. */
   GET_CAPABILITY: { code: 1, body: [], answerSize: 8 },
-  /** Power on, or off and on; without flags: what is volatile is lost. */
+  /** Power on, or off and on; without flags, volatile state is lost. */
   INIT: { code: 2, body: [0], answerSize: 4 },
   /** Ends the process. */
   SHUTDOWN: { code: 3, body: [], answerSize: 4 },
@@ -25,8 +25,8 @@ export const SWTPM_CONTROL = {
 export type SwtpmControlCommand = (typeof SWTPM_CONTROL)[keyof typeof SWTPM_CONTROL];
 
 /**
- * Sends one command over swtpm's control channel, in a connection of its own: swtpm serves one client there at a
- * time, and others (QEMU, tpm2-tss) need it too.
+ * Sends one command over swtpm's control channel, in its own connection: swtpm serves one client there at a time, and
+ * others (QEMU, tpm2-tss) need it too.
  * @throws KeyprovError with a `transport-…` code.
  */
 export function controlSwtpm(

@@ -11,31 +11,31 @@ import { formatTarget, type SocketTarget } from './socket-connection.ts';
 import { openSwtpm, type SwtpmTransport } from './swtpm.ts';
 import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
 
-/** How {@link startSwtpm} starts a swtpm. */
+/** Options of {@link startSwtpm}. */
 export interface StartSwtpmOptions {
-  /** Where the TPM keeps its state; made when it is missing. Absent: the TPM is a new one and goes with the process. */
+  /** Where the TPM keeps its state; made if missing. Absent: the TPM is new, and is removed with the process. */
   readonly stateDirectory?: string | undefined;
   /** A unix socket in a private directory (default), or a free TCP port of 127.0.0.1, below 32768. */
   readonly listen?: 'unix' | 'tcp' | undefined;
   /** Name or path of the program, `swtpm` by default. */
   readonly executable?: string | undefined;
-  /** Ends the start; its reason is thrown. Later it has no effect. */
+  /** Aborts the start; its reason is thrown. It has no effect later. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A swtpm that this process started and ends. */
+/** A swtpm that this process started and will end. */
 export interface SwtpmProcess extends AsyncDisposable {
   readonly pid: number;
   /** Where it listens, in the form that `openTpm` takes: `swtpm:unix:/tmp/x/tpm`, `swtpm:127.0.0.1:2400`. */
   readonly address: string;
   readonly data: SocketTarget;
-  /** Where tpm2-tss expects it: port + 1, or the path with `.ctrl` behind it. */
+  /** Where tpm2-tss expects it: port + 1, or the path followed by `.ctrl`. */
   readonly control: SocketTarget;
   /** Connects to it, control channel included. One client at a time. */
   open(options?: { readonly signal?: AbortSignal }): Promise<SwtpmTransport>;
   /**
-   * Ends the process (a TPM with a kept state gets TPM2_Shutdown(CLEAR) first, if no client holds it) and removes
-   * what is temporary. Idempotent.
+   * Ends the process (a TPM with a kept state first gets TPM2_Shutdown(CLEAR), if no client holds it) and removes
+   * temporary files. Idempotent.
    */
   stop(): Promise<void>;
 }
@@ -46,17 +46,18 @@ const MAX_PORT_TRIES = 20;
 const SHUTDOWN_CLEAR = fromHex('80010000000c000001450000');
 
 /**
- * Starts a swtpm and waits until it answers. It has got TPM2_Startup(CLEAR). It ends with `stop`, or with this
- * process (also when that is killed), but not with Ctrl-C in the terminal, so that it can be shut down in order.
- * @throws KeyprovError `library-missing` (swtpm is not installed), `state-in-use`, `state-invalid`, `state-io`, `store-io`,
- * `transport-unreachable` (it ended at once for another reason; the message has what it said) or `transport-timeout`.
+ * Starts a swtpm and waits until it answers; it has then received TPM2_Startup(CLEAR). It ends with `stop`, or with
+ * this process (even if that is killed), but not with Ctrl-C in the terminal, so that it can be shut down in order.
+ * @throws KeyprovError `library-missing` (swtpm is not installed), `state-in-use`, `state-invalid`, `state-io`,
+ * `store-io`, `transport-unreachable` (it ended at once for another reason; the message quotes its output) or
+ * `transport-timeout`.
  */
 export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<SwtpmProcess> {
   const { stateDirectory, listen = 'unix', executable = 'swtpm', signal } = options;
   signal?.throwIfAborted();
   refuseOnWindows('swtpm');
-  // swtpm would read what follows a comma as another option.
-  if (`${tmpdir()}${stateDirectory}`.includes(',')) throw new RangeError('swtpm takes no path with a comma in it');
+  // swtpm would read the text after a comma as another option.
+  if (`${tmpdir()}${stateDirectory}`.includes(',')) throw new RangeError('swtpm cannot use a path with a comma');
   const directory = await temporaryDirectory('keyprov-swtpm-');
   try {
     const state = stateDirectory ?? join(directory, 'state');
@@ -88,7 +89,7 @@ function unixSockets(directory: string): SwtpmSockets {
   return { data: { path }, control: { path: `${path}.ctrl` } };
 }
 
-/** From 32768 on Linux takes ports for outgoing connections. */
+/** Finds free ports below 32768: Linux uses those from 32768 on for outgoing connections. */
 function tcpSockets(): SwtpmSockets {
   const host = '127.0.0.1';
   const port = randomInt(10_000, 32_766);
@@ -130,7 +131,7 @@ class RunningSwtpm implements SwtpmProcess {
     return this.#stopping;
   }
 
-  /** A TPM that loses its power without it may count a failed authorization try. */
+  /** Shuts the TPM down: if it loses power without that, it may count a failed authorization try. */
   async #shutDownTpm(): Promise<void> {
     try {
       const transport = await openSwtpm(this.data);
@@ -139,7 +140,7 @@ class RunningSwtpm implements SwtpmProcess {
         () => transport.close(),
       );
     } catch {
-      // It is gone, or a client that was not closed holds it: it is ended all the same.
+      // It is gone, or a client that was not closed holds it; it is ended all the same.
     }
   }
 

@@ -17,18 +17,18 @@ export interface SwtpmOptions {
   /** Unix socket of the data channel. */
   readonly path?: string | undefined;
   /**
-   * Control channel, needed to power cycle, to cancel and to shut down. `'default'` is where tpm2-tss expects it:
-   * port + 1, or the path with `.ctrl` behind it. A port without a host is one of `host`. Absent: none is used, since whatever else may listen there must
-   * not be given commands.
+   * Control channel, needed to power cycle, to cancel and to shut down. `'default'` is where tpm2-tss expects it: port
+   * + 1, or the path followed by `.ctrl`. A port without a host is on `host`. Absent: none is used, since something
+   * else may listen there.
    */
   readonly control?:
     | 'default'
     | { readonly host?: string | undefined; readonly port: number }
     | { readonly path: string }
     | undefined;
-  /** Ends the opening; its reason is thrown. */
+  /** Aborts the opening; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest wait for the first answer, in milliseconds. {@link OPEN_TIMEOUT_MS} by default. */
+  /** Longest wait for the first answer, in milliseconds. Default: {@link OPEN_TIMEOUT_MS}. */
   readonly openTimeoutMs?: number | undefined;
 }
 
@@ -36,18 +36,18 @@ export interface SwtpmOptions {
 export interface SwtpmTransport extends TpmTransport, PowerCycling, AsyncDisposable {
   readonly kind: 'swtpm';
   /**
-   * Power off and on over the control channel, not while a command runs.
-   * @throws KeyprovError `transport-unreachable` where the control channel was not named.
+   * Switches power off and on over the control channel, not while a command runs.
+   * @throws KeyprovError `transport-unreachable` if the control channel was not named.
    */
   powerCycle(): Promise<void>;
   /**
    * Closes this transport and ends the swtpm process over the control channel, without TPM2_Shutdown.
-   * @throws KeyprovError `transport-unreachable` where the control channel was not named.
+   * @throws KeyprovError `transport-unreachable` if the control channel was not named.
    */
   shutdown(): Promise<void>;
 }
 
-/** TPM2_GetCapability of the manufacturer: changes nothing, and is answered by every TPM in every state. */
+/** TPM2_GetCapability of the manufacturer: changes nothing, and every TPM answers it in every state. */
 const SIGN_OF_LIFE: Uint8Array = Uint8Array.from([
   0x80, 0x01, 0, 0, 0, 22, 0, 0, 0x01, 0x7a, 0, 0, 0, 6, 0, 0, 0x01, 0x05, 0, 0, 0, 1,
 ]);
@@ -58,11 +58,11 @@ const DEFAULT_PORT = 2321;
 /**
  * Connects to a running swtpm over TCP or a unix socket.
  *
- * swtpm serves one client at a time and lets the next one wait without a word, so opening sends one
- * TPM2_GetCapability and fails when it is not answered in time. The control channel, where named, is tried too.
- * It is used in short connections; swtpm 0.7 accepts a cancellation but goes on with the command.
+ * swtpm serves one client at a time and lets the next one wait silently, so opening sends one TPM2_GetCapability and
+ * fails if it is not answered in time. The control channel, if named, is tried too. It is used in short connections;
+ * swtpm 0.7 accepts a cancellation but continues the command.
  * @throws KeyprovError `transport-unreachable` (nobody listens), `transport-permission`, `transport-timeout` (another
- * client holds the swtpm, or no TPM is there), `transport-protocol` (it is no TPM 2.0).
+ * client holds the swtpm, or no TPM is there), `transport-protocol` (it is not a TPM 2.0).
  */
 export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransport> {
   const { signal, openTimeoutMs: timeoutMs = OPEN_TIMEOUT_MS } = options;
@@ -73,7 +73,7 @@ export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransp
     address,
     timeoutMs,
     signal,
-    remedy: 'end the other client, since swtpm serves one at a time, or check that a swtpm listens there',
+    remedy: 'end the other client (swtpm serves one at a time), or check that a swtpm listens there',
   };
   return withinLimit(limits, async (limit) => {
     const remedy = 'start swtpm there, or correct the address';
@@ -82,7 +82,7 @@ export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransp
       const framing = { headSize: 6, lengthOf: (head: Uint8Array) => answerLength(head, address) };
       const answer = await connection.exchange(SIGN_OF_LIFE, framing, limit);
       if (uint16At(answer, 0) !== TPM_ST.NO_SESSIONS) {
-        throw new KeyprovError('transport-protocol', `${address}: what answers is no TPM 2.0`, {
+        throw new KeyprovError('transport-protocol', `${address}: what answers is not a TPM 2.0`, {
           remedy: 'start swtpm with --tpm2, or correct the address',
         });
       }
@@ -135,7 +135,7 @@ class Transport implements SwtpmTransport {
       const control = this.#control;
       if (control === undefined || signal === undefined) return answer;
       return cancelOnAbort(answer, signal, async () => {
-        // Only a wish: where it cannot be fulfilled, the answer to the command comes all the same.
+        // Best effort: if it fails, the answer to the command still comes.
         await controlSwtpm(control, SWTPM_CONTROL.CANCEL_TPM_CMD, { signal: limit }).catch(() => undefined);
       });
     });
@@ -153,7 +153,7 @@ class Transport implements SwtpmTransport {
 
   #needControl(): SocketTarget {
     if (this.#control !== undefined) return this.#control;
-    throw new KeyprovError('transport-unreachable', `${this.address}: no control channel is known`, {
+    throw new KeyprovError('transport-unreachable', `${this.address}: the address names no control channel`, {
       remedy: "open it with `control`, for example 'default'",
     });
   }

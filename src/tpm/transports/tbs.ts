@@ -16,14 +16,14 @@ export interface TbsOptions {
   readonly library?: string | undefined;
 }
 
-/** How Windows says that the TPM is attached: the TPM_IFTYPE_… values of TPM_DEVICE_INFO. */
+/** How the TPM is attached, according to Windows: the TPM_IFTYPE_… values of TPM_DEVICE_INFO. */
 export type TbsInterfaceType = 'unknown' | 'tpm-1.2' | 'trustzone' | 'hardware' | 'emulator' | 'spb';
 
 /** The TPM of a Windows machine. */
 export interface TbsTransport extends TpmTransport, AsyncDisposable {
   readonly kind: 'tbs';
   readonly managed: true;
-  /** What Windows says; a hint, not a proof. */
+  /** According to Windows; a hint, not a proof. */
   readonly interfaceType: TbsInterfaceType;
 }
 
@@ -51,7 +51,7 @@ export async function openTbs(options: TbsOptions = {}): Promise<TbsTransport> {
     throwIfFailed(result);
     if (info.tpmVersion !== TPM_VERSION_20) {
       throw new KeyprovError('no-tpm', `${ADDRESS}: Windows has a TPM, but not a TPM 2.0`, {
-        remedy: 'switch the TPM to version 2.0 in the firmware setup, if it can do that',
+        remedy: 'switch the TPM to version 2.0 in the firmware setup, if it supports that',
       });
     }
     return new Transport(tbs, INTERFACE_TYPES[info.interfaceType] ?? 'unknown');
@@ -84,14 +84,14 @@ async function load(chosen: string | undefined): Promise<Tbs> {
 }
 
 async function closeContext(tbs: Tbs): Promise<void> {
-  // Its HRESULT says nothing that anybody could act on: Windows closes contexts of ended processes by itself.
+  // Nobody could act on its HRESULT: Windows itself closes contexts of ended processes.
   await tbs.closeContext();
   tbs.free();
 }
 
 const TBS_E_COMMAND_CANCELED = 0x8028400d;
 
-/** What HRESULTs mean when the TPM is opened; every other one is `transport-unreachable`. */
+/** Meaning of HRESULTs when the TPM is opened; any other is `transport-unreachable`. */
 const OPENING_ERRORS: ReadonlyMap<number, PlainErrorCode> = new Map([
   [0x80284009, 'transport-busy'], // TBS_E_TOO_MANY_TBS_CONTEXTS
   [0x8028400b, 'transport-busy'], // TBS_E_SERVICE_START_PENDING
@@ -101,8 +101,8 @@ const OPENING_ERRORS: ReadonlyMap<number, PlainErrorCode> = new Map([
 ]);
 
 /**
- * HRESULTs with which TBS refuses one command without a word to the TPM. The context goes on, so these must not be
- * `transport-…` errors.
+ * HRESULTs with which TBS refuses one command without sending it to the TPM. The context stays usable, so these must
+ * not be `transport-…` errors.
  */
 const REFUSALS: ReadonlyMap<number, TpmError['code']> = new Map([
   [0x80280400, 'tpm-command-blocked'], // TPM_E_COMMAND_BLOCKED
@@ -124,9 +124,9 @@ function throwIfFailed(result: number): void {
 }
 
 /**
- * What a command came to. The header of the answer is the truth where TBS wrote one; where it gave only an HRESULT
- * that stands for a code of the TPM (0x80280000 + code), the answer that the TPM must have given is put together
- * from it. Any other HRESULT is an error, never an answer.
+ * The outcome of a command. If TBS wrote the header of an answer, that is the truth. If it gave only an HRESULT that
+ * stands for a code of the TPM (0x80280000 + code), builds the answer that the TPM must have given. Any other HRESULT
+ * is an error, never an answer.
  */
 function answerOf(result: number, answer: Bytes): Bytes {
   if (result === 0) {
@@ -137,7 +137,7 @@ function answerOf(result: number, answer: Bytes): Bytes {
   const code = result & 0xffff;
   if (result >>> 16 === 0x8028 && isTpm2Code(code)) {
     const isWhole = answer.length >= HEADER_SIZE && uint32At(answer, 2) === answer.length;
-    // A header that says success contradicts the HRESULT, and the HRESULT is the safer of the two.
+    // A header that says success contradicts the HRESULT, which is the safer of the two.
     return isWhole && uint32At(answer, 6) !== 0 ? answer : bareAnswer(code);
   }
   const refusal = REFUSALS.get(result);
@@ -182,7 +182,7 @@ class Transport implements TbsTransport {
   }
 
   async #cancel(): Promise<void> {
-    // Only a wish: where it comes too late, the answer to the command comes all the same.
+    // Best effort: if it comes too late, the answer to the command still comes.
     await this.#tbs.cancel();
   }
 

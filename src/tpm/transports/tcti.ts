@@ -12,7 +12,7 @@ import { TransportLife } from './life.ts';
 
 /** How {@link openTcti} finds a TPM. */
 export interface TctiOptions {
-  /** What tpm2-tss takes as the name of a TCTI and its settings: `device:/dev/tpmrm0`, `tabrmd`, `swtpm:port=2321`. */
+  /** The name of a TCTI and its settings, as tpm2-tss takes them: `device:/dev/tpmrm0`, `tabrmd`, `swtpm:port=2321`. */
   readonly conf: string;
   /**
    * Path of libtss2-tctildr. Absent: the environment variable `KEYPROV_TCTILDR`, else the directories where
@@ -26,7 +26,7 @@ export interface TctiTransport extends TpmTransport, AsyncDisposable {
   readonly kind: 'tcti';
 }
 
-/** TPM2_GetCapability of the manufacturer: quick, and answered by every TPM in every state. */
+/** TPM2_GetCapability of the manufacturer: quick, and every TPM answers it in every state. */
 const SIGN_OF_LIFE: Uint8Array = Uint8Array.from([
   0x80, 0x01, 0, 0, 0, 22, 0, 0, 0x01, 0x7a, 0, 0, 0, 6, 0, 0, 0x01, 0x05, 0, 0, 0, 1,
 ]);
@@ -34,19 +34,19 @@ const SIGN_OF_LIFE: Uint8Array = Uint8Array.from([
 /**
  * Opens a TPM through the TCTI loader of tpm2-tss: everything that tpm2-tools can reach.
  *
- * tpm2-tss keeps quiet (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set.
- * Limits of tpm2-tss 3.2: a running command can be canceled only where the TCTI can do that (mssim), elsewhere its
- * answer is awaited; and a TPM that takes a command and never answers holds a thread, so that the process, even with
- * `process.exit`, ends only after the connection.
+ * tpm2-tss keeps quiet (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set. Limits
+ * of tpm2-tss 3.2: a running command can be cancelled only if the TCTI supports that (mssim), otherwise its answer is
+ * awaited; and a TPM that takes a command and never answers holds a thread, so the process, even with `process.exit`,
+ * ends only after the connection.
  * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
  * `transport-timeout`.
  */
 export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
   const { conf } = options;
   const address = `tcti:${conf}`;
-  // tpm2-tss would search by itself and take an emulator where it finds no TPM.
+  // tpm2-tss would search by itself, and take an emulator if it finds no TPM.
   if (conf === '') {
-    throw new KeyprovError('address-invalid', 'tcti: the address names no TCTI', {
+    throw new KeyprovError('address-invalid', 'tcti: the address does not name a TCTI', {
       remedy: 'write for example tcti:device:/dev/tpmrm0',
     });
   }
@@ -60,14 +60,14 @@ async function connect(address: string, { conf, library }: TctiOptions): Promise
     throw new KeyprovError('library-unsuitable', `${address}: this TCTI cannot be used`, { cause: error });
   });
   if (context === undefined) {
-    // The loader says of a TCTI that it cannot open that there is none.
+    // The loader reports a TCTI that it cannot open as missing.
     const passing = passingFailure(undefined, path);
     throw passing === undefined ? openingError(address, code) : cannotLoad(address, 'the TCTI', passing);
   }
   const transport = new Transport(address, context, conf);
   if (transport.emulator) {
-    // A socket may be open with nobody behind it, or be held by another client. A kernel device always answers,
-    // but may be busy for longer than anybody waits at opening.
+    // A socket may be open with nobody behind it, or be held by another client. A kernel device always answers, but may
+    // be busy for longer than anybody waits at opening.
     try {
       await transport.send(SIGN_OF_LIFE);
     } catch (error) {
@@ -79,7 +79,7 @@ async function connect(address: string, { conf, library }: TctiOptions): Promise
 }
 
 /**
- * Which TCTI loader {@link openTcti} uses when it is not told.
+ * Finds the TCTI loader that {@link openTcti} uses by default.
  * @throws KeyprovError with `library-missing` or `library-unsuitable`.
  */
 export async function locateTctiLoader(): Promise<{ readonly path: string }> {
@@ -112,22 +112,22 @@ async function loadLoader(
   }
 }
 
-/** Waits {@link OPEN_TIMEOUT_MS} for `work`; when that is too short, `giveUp` frees what comes too late. */
+/** Waits {@link OPEN_TIMEOUT_MS} for `work`; if that is too short, `giveUp` frees the late result. */
 async function inTime<T>(work: Promise<T>, address: string, giveUp: () => Promise<unknown>): Promise<T> {
   const late = () =>
     new KeyprovError('transport-timeout', `${address}: no answer within ${OPEN_TIMEOUT_MS} ms`, {
       remedy: 'check that a TPM 2.0 listens there and that no other program holds it',
     });
   return await withTimeout({ timeoutMs: OPEN_TIMEOUT_MS, late }, async (limit) => {
-    // Nobody waits any more then: an error of what comes too late can only be dropped.
+    // Nobody waits any more then, so an error of the late result can only be dropped.
     limit.addEventListener('abort', () => void giveUp().catch(() => undefined), { once: true });
     return await unlessAborted(() => work, limit);
   });
 }
 
-/** What codes of Tss2_TctiLdr_Initialize mean for whoever chose the address. */
+/** Meaning of the codes of Tss2_TctiLdr_Initialize for the user who chose the address. */
 const OPENING_ERRORS: ReadonlyMap<number, readonly [code: PlainErrorCode, remedy: string]> = new Map([
-  [0x000a000a, ['transport-unreachable', 'check that the device or simulator is there and may be used']],
+  [0x000a000a, ['transport-unreachable', 'check that the device or simulator exists and that this user may use it']],
   [0x000a0015, ['library-missing', 'check the name of the TCTI, or install its package (Debian: libtss2-tcti-NAME0)']],
   [0x000a0008, ['transport-unreachable', 'for tabrmd, start D-Bus and the service tpm2-abrmd']],
   [0x000a000b, ['address-invalid', 'check the settings after the name of the TCTI']],
@@ -174,7 +174,7 @@ class Transport implements TctiTransport {
   }
 
   async #cancel(): Promise<void> {
-    // Only a wish: where the TCTI cannot fulfil it, the answer to the command comes all the same.
+    // Best effort: if the TCTI cannot do it, the answer to the command still comes.
     await this.#context.cancel();
   }
 
@@ -198,15 +198,15 @@ class Transport implements TctiTransport {
 }
 
 /**
- * What the name of a TCTI says about the TPM behind it. `emulator`: it leads to a simulator; false also where nobody
- * can say (`cmd`). `managed`: it leads through a resource manager.
+ * Tells what the name of a TCTI says about the TPM behind it. `emulator`: it leads to a simulator; false if that is
+ * unknown (`cmd`). `managed`: it leads through a resource manager.
  */
 export function describeTctiConf(conf: string): { readonly emulator: boolean; readonly managed: boolean } {
   const colon = conf.indexOf(':');
   const settings = colon < 0 ? '' : conf.slice(colon + 1);
-  // tpm2-tss takes `swtpm`, `libtss2-tcti-swtpm.so.0` and a path of that file.
+  // tpm2-tss accepts `swtpm`, `libtss2-tcti-swtpm.so.0` and a path of that file.
   const name = (colon < 0 ? conf : conf.slice(0, colon)).replace(/^.*tss2-tcti-/, '').replace(/\.so[.\d]*$/, '');
-  // pcap writes the traffic down and hands it to the TCTI that its settings name.
+  // pcap records the traffic and passes it to the TCTI that its settings name.
   if (name === 'pcap' && settings !== '') return describeTctiConf(settings);
   return {
     emulator: ['swtpm', 'mssim', 'libtpms', 'start-sim'].includes(name),

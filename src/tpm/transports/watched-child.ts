@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** What a {@link WatchedChild} is started with. */
+/** Options of a {@link WatchedChild}. */
 export interface WatchedChildOptions {
   /** The program, by name or path, and its arguments. */
   readonly command: readonly string[];
-  /** Directory for what is temporary, with its messages in `log`; removed when the parent goes without a word. */
+  /** Temporary directory, with the program's messages in `log`; removed if the parent dies. */
   readonly directory: string;
   /** Its environment. Default: ours. */
   readonly env?: NodeJS.ProcessEnv | undefined;
@@ -18,21 +18,21 @@ export interface WatchedChildOptions {
 const STOP_TIMEOUT_MS = 2_000;
 
 /**
- * Becomes the program, in its own process id, and leaves a watcher behind that ends it when the parent goes without a
- * word, however that happens: then file descriptor 3 ends without the line that is written at its end.
- * $1 is the directory to remove in that case; what follows is the command. What it says goes into a file: it would stop
- * for good before a pipe that this process is too busy to empty.
+ * Becomes the program, under its own process id, and leaves a watcher behind that ends it if the parent dies, however
+ * that happens: file descriptor 3 then ends without the final line. $1 is the directory to remove in that case; the
+ * rest is the command. The output goes to a file: with a pipe, the program would stop if this process is too busy to
+ * empty it.
  */
 const LAUNCHER = `
 directory=$1; shift
 ( read -r _ <&3 || { kill $$; rm -rf -- "$directory"; } ) >/dev/null 2>&1 &
 exec "$@" 3<&- 2>"$directory/log"`;
 
-/** A process of ours and what it says. It ends with this process, however that happens. */
+/** A process of ours and its output. It ends with this process, however this process ends. */
 export class WatchedChild {
   readonly #process: ChildProcess;
   readonly #log: string;
-  /** Ended, and everything it said is read; or it could not be started at all. */
+  /** Settles when the process has ended and all its output is read, or when it could not be started. */
   readonly #ended: Promise<void>;
   #hasEnded = false;
   #spawnError: Error | undefined;
@@ -40,7 +40,7 @@ export class WatchedChild {
 
   constructor({ command, directory, env = process.env }: WatchedChildOptions) {
     this.#log = join(directory, 'log');
-    // A session of its own keeps the terminal's Ctrl-C away from it.
+    // Its own session keeps the terminal's Ctrl-C away from it.
     this.#process = spawn('/bin/sh', ['-c', LAUNCHER, 'keyprov-child', directory, ...command], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
       detached: true,
@@ -63,12 +63,12 @@ export class WatchedChild {
     return this.#hasEnded;
   }
 
-  /** What it said; complete when it has ended. */
+  /** Its output; complete once it has ended. */
   get said(): string {
     return this.#said;
   }
 
-  /** Why it could not be run, which may be `undefined` where the shell has said it; absent where it ran. */
+  /** Why it could not be run; `cause` is `undefined` if the shell has said why. Absent if it ran. */
   get notRun(): { readonly cause: Error | undefined } | undefined {
     const code = this.#process.exitCode;
     return this.#spawnError !== undefined || code === 127 || code === 126 ? { cause: this.#spawnError } : undefined;
@@ -80,7 +80,7 @@ export class WatchedChild {
     return exitCode === null ? `${signalCode}` : `exit code ${exitCode}`;
   }
 
-  /** Ends it by SIGTERM, and where that does not do, by SIGKILL. */
+  /** Ends it by SIGTERM, and if that fails, by SIGKILL. */
   async kill(timeoutMs: number = STOP_TIMEOUT_MS): Promise<void> {
     if (this.#hasEnded) return;
     this.#process.kill('SIGTERM');
@@ -90,7 +90,7 @@ export class WatchedChild {
     }
   }
 
-  /** Whether it ends in that time. */
+  /** Tells whether it ends in that time. */
   async endsWithin(ms: number): Promise<boolean> {
     const timer = new AbortController();
     const late = delay(ms, undefined, { signal: timer.signal }).catch(() => undefined);
@@ -99,11 +99,11 @@ export class WatchedChild {
     return this.#hasEnded;
   }
 
-  /** Sends the watcher away: the process id may soon be someone else's. */
+  /** Ends the watcher: the process id may soon be someone else's. */
   async #end(): Promise<void> {
     const watcher = this.#process.stdio[3];
     if (watcher instanceof Writable) watcher.on('error', () => undefined).end('\n');
-    // Absent where the program could not even be started.
+    // Absent if the program could not even be started.
     this.#said = await readFile(this.#log, 'utf8').catch(() => '');
     this.#hasEnded = true;
   }

@@ -185,7 +185,7 @@ describe('a JWK', () => {
     ['padded base64', { ...jwk, e: 'AQAB=' }, /JWK: e: not canonical unpadded base64url/],
     ['a number with leading zeros', { ...jwk, e: 'AAEAAQ' }, /leading zeros/],
     ['no object', '[]', /not a JSON object/],
-    ['a member twice', '{"kty":"RSA","kty":"RSA"}', /the member "kty" stands twice/],
+    ['a member twice', '{"kty":"RSA","kty":"RSA"}', /the member "kty" appears twice/],
     ['null', null, /not a JSON object/],
   ])('of %s is refused', (_, value, message) => {
     expect(refusal(() => decodeJwk(value))).toMatch(message);

@@ -61,7 +61,7 @@ describe('a key record', () => {
   it('of a newer version is refused as that', () => {
     const newer = encodeKeyRecord(record).replace('"version": 2', '"version": 3');
     expect(refusal(() => read(newer))).toBe(
-      'store-invalid: the key record /store/key-first.json has version 3, known is 2; ' +
+      'store-invalid: the key record /store/key-first.json has version 3; the newest known version is 2; ' +
         'use the version of keyprov that wrote it',
     );
   });

@@ -66,7 +66,7 @@ describe('the key store', () => {
   it('keeps the first of two records with the same id', async () => {
     await store.save(keyRecord('a'));
     const again = await asyncRefusal(() => store.save(keyRecord('a', { name: 'another' })));
-    expect(again).toMatch(/^key-exists: the key store at .* has a key a already; delete it first/);
+    expect(again).toMatch(/^key-exists: the key store at .* already has a key a; delete it first/);
     expect((await store.load('a')).name).toBe('key a');
   });
 
@@ -120,7 +120,7 @@ describe('the key store', () => {
     await store.save(keyRecord('a'));
     await writeFile(path('b'), await readFile(path('a'), 'utf8'));
     expect(await asyncRefusal(() => store.load('b'))).toBe(
-      `store-invalid: the key record ${path('b')} is that of the key a; restore the name of the file`,
+      `store-invalid: the key record ${path('b')} belongs to the key a; give the file its name back`,
     );
   });
 
@@ -128,7 +128,9 @@ describe('the key store', () => {
     await store.save(keyRecord('a'));
     const newer = (await readFile(path('a'), 'utf8')).replace('"version": 2', '"version": 3');
     await writeFile(path('a'), newer);
-    expect(await asyncRefusal(() => store.load('a'))).toMatch(/^store-invalid: .* has version 3, known is 2/);
+    expect(await asyncRefusal(() => store.load('a'))).toMatch(
+      /^store-invalid: .* has version 3; the newest known version is 2/,
+    );
     expect(await asyncRefusal(() => store.update('a', (record) => record))).toMatch(/^store-invalid: /);
     expect(await asyncRefusal(() => store.save(keyRecord('a')))).toMatch(/^key-exists: /);
     expect(await readFile(path('a'), 'utf8')).toBe(newer);

@@ -104,7 +104,7 @@ describe('the choice of a TPM', () => {
       { testParms: TPM_RC.CURVE + 0x140 },
       {},
       'algorithm-unsupported',
-      'the TPM makes no p-256 keys; choose another algorithm',
+      'the TPM cannot make p-256 keys; choose another algorithm',
     ],
   ])('is not that of %s, which is closed', async (_, wireOptions, settings, code, reason) => {
     const wire = fakeTpm(wireOptions);
@@ -146,7 +146,7 @@ describe('the choice of a TPM', () => {
       retryAfterSeconds: 600,
       cause: { code: 'tpm-lockout', retryAfterSeconds: 600 },
       message:
-        'the TPM cannot be used at present: the TPM is in dictionary attack lockout and takes no PIN; wait up to 600 s for ' +
+        'the TPM cannot be used at present: the TPM is in dictionary attack lockout and refuses PINs; wait up to 600 s for ' +
         "the next try, or reset the lockout as the TPM's owner",
     });
     expect(wire.closed).toBe(true);
@@ -218,9 +218,9 @@ describe('the choice of software', () => {
   /** What stops it, and what allows it. The first rule counts: docs/policy.md. */
   const BUSY_SAID =
     'tpm-unavailable: the TPM cannot be used at present: somebody has it; wait; try again when that is repaired';
-  const BY_NAME = ", or ask for a software key by name (fallBack: 'any')";
+  const BY_NAME = ", or allow a software key (fallBack: 'any')";
   const NO_TPM = 'no TPM here; buy one';
-  const DOWNGRADE = `downgrade-refused: the user's key was made in a TPM and none is usable now: ${NO_TPM}; repair the TPM, or allow the downgrade by name`;
+  const DOWNGRADE = `downgrade-refused: the user's key was made in a TPM and none is usable now: ${NO_TPM}; repair the TPM, or allow the downgrade (allowDowngrade)`;
   const unattested = new SelectionError('attestation-unavailable', 'the key has none', []);
   it.each<[string, PolicySettings, unknown, Partial<SelectionOptions>, string]>([
     ['no TPM', {}, ABSENT, {}, 'software'],
@@ -276,7 +276,7 @@ describe('the choice of software', () => {
       {},
       ABSENT,
       { algorithm: 'rsa-2048' },
-      'algorithm-unsupported: software makes no rsa-2048 keys here; choose another algorithm',
+      'algorithm-unsupported: the software provider cannot make rsa-2048 keys; choose another algorithm',
     ],
   ])('is allowed or refused after %s', async (_, settings, cause, options, expected) => {
     const run = async () => (await select(settings, without(cause), options)).provider.backend;
@@ -287,7 +287,7 @@ describe('the choice of software', () => {
     [
       'takes the place of a TPM',
       { previous: 'tpm' },
-      "downgrade-refused: the user's key was made in a TPM and none is usable now; repair the TPM, or allow the downgrade by name",
+      "downgrade-refused: the user's key was made in a TPM and none is usable now; repair the TPM, or allow the downgrade (allowDowngrade)",
     ],
     [
       'is not offered',

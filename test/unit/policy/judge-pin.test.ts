@@ -81,8 +81,8 @@ describe('pinFromFile', () => {
     ['735191\n# the PIN\n', 'There is more than one line in pin.txt.'],
     ['7351\t91', 'There is a control character in pin.txt.'],
     ['735191\u007f', 'There is a control character in pin.txt.'],
-    [' 735191\n', 'There is a blank at the beginning or end of pin.txt.'],
-    ['735191 \n', 'There is a blank at the beginning or end of pin.txt.'],
+    [' 735191\n', 'There is a space at the beginning or end of pin.txt.'],
+    ['735191 \n', 'There is a space at the beginning or end of pin.txt.'],
     ['735\u0000191', "Your PIN can't have a zero byte (NUL) in it."],
     ['7\u00003\u00005\u0000', 'Your PIN must be text in UTF-8, not in UTF-16.'],
   ])('refuses %j, and says what is wrong', (file, message) => {
@@ -90,7 +90,9 @@ describe('pinFromFile', () => {
   });
 
   test('refuses bytes that are not UTF-8', () => {
-    expect(() => pinFromFile(hex('70 e4 73'))).toThrow('Your PIN must be text in UTF-8, and has bytes that are not.');
+    expect(() => pinFromFile(hex('70 e4 73'))).toThrow(
+      'Your PIN must be text in UTF-8, and some of its bytes are not.',
+    );
   });
 
   test('gives a copy, so that the file can be wiped', () => {

@@ -186,7 +186,7 @@ describe('mergePolicy', () => {
         expect([merged.policy.pin.minLength, merged.policy.pin.maxLength]).toEqual([least, 127]);
         const setting = minLength === undefined ? 'PINComplexity/MaximumPINLength' : 'PINComplexity/MinimumPINLength';
         const why = explain(merged, setting);
-        expect(why?.reason).toMatch(/^minimum \d+ and maximum \d+ do not go together, so the defaults of both hold$/);
+        expect(why?.reason).toMatch(/^minimum \d+ and maximum \d+ contradict each other, so both defaults apply$/);
         expect(why?.winner).toBeUndefined();
         expect(why?.overridden).toHaveLength(1);
       }
@@ -300,17 +300,17 @@ describe('explainPolicy', () => {
   it('says for each setting who won, what lost, and why', () => {
     expect(explainPolicy(merged.explanation, { onlySet: true }).split('\n')).toEqual([
       'UsePassportForWork = true: set by user GPO (test)',
-      '  not false of computer GPO (test): what is set for the user replaces what is set for the machine',
-      '  not false of device CSP (test): Group Policy goes before the CSP, whose value applies once the policy is cleared',
+      '  not false of computer GPO (test): the user setting replaces the machine setting',
+      '  not false of device CSP (test): Group Policy takes precedence over the CSP, whose value applies once the policy is cleared',
       'RequireSecurityDevice = true: set by computer GPO (test)',
-      '  not preferred of object (the tool): computer GPO (test) goes before it',
+      '  not preferred of object (the tool): computer GPO (test) takes precedence',
       'PINComplexity/MinimumPINLength = 8: set by object (the tool)',
       'PINComplexity/Digits = 1 (required): set by computer GPO (test)',
       '  not 0 (allowed) of EAS (test): the rule of EAS is not stricter',
       'PINComplexity/Expiration = 30: set by EAS (test)',
       '  not 90 of device CSP (test): the rule of EAS is stricter',
       'hardware = required: set by computer GPO (test)',
-      '  not preferred of object (the tool): computer GPO (test) goes before it',
+      '  not preferred of object (the tool): computer GPO (test) takes precedence',
     ]);
   });
 

@@ -77,15 +77,15 @@ describe('a PIN history', () => {
   });
 
   it.each([
-    [{ kdf: 'md5' }, /its hash is not one of scrypt/],
+    [{ kdf: 'md5' }, /its hash is not scrypt/],
     [{ cost: 15 }, /scrypt has no such parameters/],
     [{ cost: 0 }, /scrypt has no such parameters/],
     [{ blockSize: -8 }, /scrypt has no such parameters/],
     [{ cost: 2 ** 21 }, /scrypt with too much work: N = 2097152, r = 8, p = 1/],
     [{ blockSize: 33 }, /scrypt with too much work/],
     [{ parallelization: 17 }, /scrypt with too much work/],
-    [{ salt: 'AAAA' }, /3 bytes where 16 should be/],
-    [{ hash: '*' }, /no base64/],
+    [{ salt: 'AAAA' }, /3 bytes instead of 16/],
+    [{ hash: '*' }, /not base64/],
   ])('refuses a damaged entry: %j', async (change, message) => {
     const { entries } = await historyOf(['258096']);
     const damaged: PinHistory = JSON.parse(JSON.stringify({ entries: [{ ...entries[0], ...change }] }));

@@ -62,7 +62,7 @@ describe('definePinPolicy', () => {
       },
     ]);
     expect(problemsOf(() => definePinPolicy({ digits: 'not-allowed' }, '2016'))).toEqual([
-      { setting: 'pin', problem: 'allows no characters', expected: 'one set of characters at least' },
+      { setting: 'pin', problem: 'allows no characters', expected: 'at least one set of characters' },
     ]);
   });
 });

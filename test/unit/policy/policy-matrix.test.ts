@@ -204,7 +204,7 @@ function effectOf(documents: PolicyDocuments, source: Source, name: WindowsSetti
     const isForeignKey = WINDOWS_SETTINGS[name].gpo?.key.startsWith(GPO_KEY) === false;
     const isPassedOver = source === 'environment' ? value === '' : source === 'user GPO' && isForeignKey;
     const problems = reading.ignored.map(({ problem }) => problem);
-    expect(problems).toEqual(isPassedOver ? [] : ['counts for the machine only']);
+    expect(problems).toEqual(isPassedOver ? [] : ['applies only to the machine']);
     return isPassedOver ? [] : ['.'];
   }
   const allNotAllowed = documents === '2016' && name === 'PINComplexity/Digits' && value === 2;

@@ -38,7 +38,7 @@ describe('readPolicyFile', () => {
       expect(problemsOf(() => readPolicyFile(utf8(text), options))).toEqual([
         {
           setting: 'a file',
-          problem: 'is no text of settings',
+          problem: 'is not a settings file',
           expected: 'a registry export (.reg), a SyncML message, or a JSON object of settings',
         },
       ]);
@@ -53,7 +53,7 @@ describe('readPolicyFile', () => {
     ],
     [
       '{"@odata.context":"https://graph.example/beta/$metadata","name":"WHFB","settings":[]}',
-      'is an answer of Microsoft Graph, which says what a policy is to be and not what a device has got',
+      'is an answer of Microsoft Graph, which says what a policy should be, not what a device has',
       'a registry export, as `reg export KEY FILE` makes it, of a device that has the policy, or SyncML',
     ],
   ])('says of %j which export to make instead', (text, problem, expected) => {

@@ -146,14 +146,14 @@ describe('readRegistryExport', () => {
     );
     expect(layers).toEqual([]);
     expect(ignored.map(({ setting, problem }) => [setting.replace(/^.*PassportForWork/, ''), problem])).toEqual([
-      ['\\', 'is no known setting'],
-      ['\\EnablePinRecoveri', "is no known setting, did you mean 'EnablePinRecovery'?"],
-      ['\\PINComplexity\\Digits', "is no known setting, did you mean 'Digits'?"],
-      ['\\RequireSecurityDevice', 'counts for the machine only'],
+      ['\\', 'is not a known setting'],
+      ['\\EnablePinRecoveri', "is not a known setting, did you mean 'EnablePinRecovery'?"],
+      ['\\PINComplexity\\Digits', "is not a known setting, did you mean 'Digits'?"],
+      ['\\RequireSecurityDevice', 'applies only to the machine'],
     ]);
   });
 
-  it('takes the last of a value that is there twice', () => {
+  it('takes the last of a value that appears twice', () => {
     const text = reg(`[${GPO}]`, '"Enabled"=dword:00000000', `[${GPO}]`, '"enabled"=dword:1 ; again');
     expect(readRegistryExport(text).layers).toMatchObject([{ values: { UsePassportForWork: true } }]);
   });
@@ -170,7 +170,7 @@ describe('readRegistryExport', () => {
 
   it('names the value of Group Policy where somebody has taken the name of the CSP', () => {
     const { ignored } = readRegistryExport(reg(`[${GPO}]`, '"UsePassportForWork"=dword:00000001'));
-    expect(ignored).toMatchObject([{ problem: "is no known setting, did you mean 'Enabled'?" }]);
+    expect(ignored).toMatchObject([{ problem: "is not a known setting, did you mean 'Enabled'?" }]);
   });
 
   it('reports every wrong line and value at once', () => {
@@ -193,10 +193,10 @@ describe('readRegistryExport', () => {
     const problems = problemsOf(() => readRegistryExport(text));
     expect(problems.map(({ setting, problem, expected }) => [setting.replace(GPO, ''), problem, expected])).toEqual([
       ['line 3', 'is a value before the first key', 'a key in brackets, or a name, = and a value below one'],
-      ['line 8', 'is none of a registry export', expect.any(String)],
-      ['line 9', 'is none of a registry export', expect.any(String)],
+      ['line 8', 'does not belong in a registry export', expect.any(String)],
+      ['line 9', 'does not belong in a registry export', expect.any(String)],
       ['line 10', 'deletes a key, which an export never does', expect.any(String)],
-      ['line 16', 'is none of a registry export', expect.any(String)],
+      ['line 16', 'does not belong in a registry export', expect.any(String)],
       ['\\Enabled', 'is 2', 'true or false, as dword 1 or 0'],
       ['\\RequireSecurityDevice', "is '1'", 'true or false, as dword 1 or 0'],
       ['\\EnablePinRecovery', 'is of another type', 'true or false, as dword 1 or 0'],
@@ -210,7 +210,7 @@ describe('readRegistryExport', () => {
     'refuses %j, which is no export',
     (text) => {
       expect(problemsOf(() => readRegistryExport(text))).toMatchObject([
-        { setting: 'line 1', problem: 'the text is no registry export' },
+        { setting: 'line 1', problem: 'the text is not a registry export' },
       ]);
     },
   );

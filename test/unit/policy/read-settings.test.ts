@@ -50,13 +50,13 @@ describe('layerOf and parseLayer', () => {
     const windows = { RequireSecurityDevice: true, DisableSmartCardNode: true, 'Remote/UseRemotePassport': true };
     const expected = 'another source or scope';
     expect(problemsOf(() => layerOf({ windows }, { source: 'gpo', scope: 'user' }))).toEqual([
-      { setting: 'windows.RequireSecurityDevice', problem: 'is a setting of the machine only', expected },
-      { setting: 'windows.DisableSmartCardNode', problem: 'is a setting of the machine only', expected },
+      { setting: 'windows.RequireSecurityDevice', problem: 'applies only to the machine', expected },
+      { setting: 'windows.DisableSmartCardNode', problem: 'applies only to the machine', expected },
       { setting: 'windows.Remote/UseRemotePassport', problem: 'cannot be set by gpo', expected },
     ]);
     expect(problemsOf(() => layerOf({ windows }, { source: 'csp', scope: 'user' }))).toEqual([
       { setting: 'windows.DisableSmartCardNode', problem: 'cannot be set by csp', expected },
-      { setting: 'windows.Remote/UseRemotePassport', problem: 'is a setting of the machine only', expected },
+      { setting: 'windows.Remote/UseRemotePassport', problem: 'applies only to the machine', expected },
     ]);
   });
 
@@ -89,8 +89,8 @@ describe('layerOf and parseLayer', () => {
       windows: { RequireSecurityDevice: true, 'PINComplexity/MinimumPINLength': 8 },
     } as const;
     expect(problemsOf(() => layerOf(twice)).map(({ setting, problem }) => [setting, problem])).toEqual([
-      ['windows.RequireSecurityDevice', 'is set in hardware too'],
-      ['windows.PINComplexity/MinimumPINLength', 'is set in pin too'],
+      ['windows.RequireSecurityDevice', 'is also set in hardware'],
+      ['windows.PINComplexity/MinimumPINLength', 'is also set in pin'],
     ]);
   });
 

@@ -103,12 +103,12 @@ describe('readSyncMl', () => {
       ignored: [
         {
           setting: policies('PINComplexity/MinimumPinLenght'),
-          problem: "is no known node, did you mean 'MinimumPINLength'?",
+          problem: "is not a known node, did you mean 'MinimumPINLength'?",
           expected: 'a known node',
         },
         {
           setting: policies('ExcludeSecurityDevices/TPM12', 'User'),
-          problem: 'counts for the machine only',
+          problem: 'applies only to the machine',
           expected: './Device/Vendor/MSFT/…',
         },
       ],
@@ -128,7 +128,7 @@ describe('readSyncMl', () => {
       replace('./Vendor/MSFT/Policy/Config/DeviceLock/DevicePasswordHistory', '51'),
     ].join('');
     expect(problemsOf(() => readSyncMl(xml)).map(({ setting, problem }) => `${setting} ${problem}`)).toEqual([
-      'Put is no SyncML command',
+      'Put is not a SyncML command',
       'Add has no Item',
       'Replace has an Item without LocURI',
       `${policies('UsePassportForWork')} is 'yes'`,

@@ -48,7 +48,7 @@ describe('parseXml', () => {
     ['a comment without its end', '<a><!-- </a>'],
     ['dashes in a comment', '<a><!-- -- --></a>'],
     ['an attribute without quotes', '<a b=c/>'],
-    ['an attribute that is there twice', '<a b="1" b="2"/>'],
+    ['an attribute that appears twice', '<a b="1" b="2"/>'],
     ['an attribute with <', '<a b="<"/>'],
     ['attributes without a blank between them', '<a b="1"c="2"/>'],
     ['a name with a digit in front', '<1a/>'],

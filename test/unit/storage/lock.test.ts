@@ -27,8 +27,8 @@ function withoutFlock(code: string): void {
 const now = { timeout: 0 };
 
 describe.each([
-  ['the lock of the kernel', () => undefined, 'flock(2), which ends with its process'],
-  ['the lease', () => withoutFlock('ENOLCK'), 'a lease, which ends ten seconds after its process'],
+  ['the lock of the kernel', () => undefined, 'flock(2), released when the process ends'],
+  ['the lease', () => withoutFlock('ENOLCK'), 'a lease, which expires ten seconds after the process ends'],
 ])('%s', (_, prepare, kind) => {
   beforeEach(prepare);
 

@@ -59,11 +59,11 @@ describe('a record in a file of its own', () => {
   const DAMAGED = 'store-invalid: the record of a pet /pets/rex.json is damaged: ';
   it.each<[string, string, string, string]>([
     ['nothing of it', TEXT, '', 'file: not JSON'],
-    ['another format', 'pet-record', 'key-record', 'format is not that of keyprov; ask the pet'],
-    ['no format', '"format": "pet-record",', '', 'format is not that of keyprov; ask the pet'],
+    ['another format', 'pet-record', 'key-record', 'its format is unknown; ask the pet'],
+    ['no format', '"format": "pet-record",', '', 'its format is unknown; ask the pet'],
     ['no version', '"version": 3,', '', 'file: version: missing; ask the pet'],
     ['no record', '"record": {', '"recorded": {', 'file: record: missing; ask the pet'],
-    ['a name that was changed', 'Rex', 'Max', 'its SHA-256 does not fit; ask the pet'],
+    ['a name that was changed', 'Rex', 'Max', 'its SHA-256 does not match; ask the pet'],
     ['no digest', '"sha256"', '"sha1"', 'file: sha256: missing; ask the pet'],
     ['a line break less', '}\n', '}', 'it has members or a form that keyprov does not write; ask the pet'],
     [
@@ -93,7 +93,7 @@ describe('a record in a file of its own', () => {
   it.each([0, 4])('of version %i is of an unknown version', (version) => {
     for (const kind of [PETS, WITH_CATS]) {
       expect(refused('"version": 3', `"version": ${version}`, kind)).toBe(
-        `store-invalid: the record of a pet /pets/rex.json has version ${version}, known is 3; use the version of keyprov that wrote it`,
+        `store-invalid: the record of a pet /pets/rex.json has version ${version}; the newest known version is 3; use the version of keyprov that wrote it`,
       );
     }
   });
@@ -101,9 +101,11 @@ describe('a record in a file of its own', () => {
   it.each([1, 2])('of version %i is read where there was one, and only if its digest is right', (version) => {
     const text = withRecord({ name: 'Tom' }, version);
     expect(decodeRecord(WITH_CATS, text, '/pets/tom.json')).toEqual({ name: `Tom of version ${version}`, legs: 4 });
-    expect(refused('"version": 3', `"version": ${version}`)).toContain(`has version ${version}, known is 3`);
+    expect(refused('"version": 3', `"version": ${version}`)).toContain(
+      `has version ${version}; the newest known version is 3`,
+    );
     expect(refusal(() => decodeRecord(WITH_CATS, text.replace('Tom', 'Tim'), '/'))).toContain(
-      'its SHA-256 does not fit',
+      'its SHA-256 does not match',
     );
     expect(refusal(() => decodeRecord(WITH_CATS, withRecord({}, version), '/'))).toContain('record: name: missing');
   });

@@ -213,8 +213,8 @@ describe('an answer', () => {
   const load = { inPrivate: null, inPublic: akTemplate('p-256'), hierarchy: TPM_RH.NULL };
   const said = 'the answer to TPM2_GetRandom';
   const altered = (what: string, name = 'GetRandom') =>
-    `tpm-session: the answer to TPM2_${name} has ${what}: it was altered on its way, or the authorization value is another ` +
-    'one; do not trust the connection to this TPM until the cause is known';
+    `tpm-session: the answer to TPM2_${name} has ${what}: it was altered on its way, or the authorization value is ` +
+    'wrong; do not trust the connection to this TPM until the cause is known';
 
   it.each<[string, AnyCommand, object, readonly AuthEntry[], string, string]>([
     // Without sessions.
@@ -290,7 +290,7 @@ describe('an answer', () => {
       { bytesRequested: 1 },
       [beside(keyless())],
       random('00000004 0001 05'),
-      `codec: ${said}: 4 bytes of parameters announced, 3 left`,
+      `codec: ${said}: 4 bytes of parameters announced, but 3 left`,
     ],
     [
       'has nothing but parameters',
@@ -364,7 +364,7 @@ describe('an answer', () => {
       evict,
       [password],
       evictArea('000177010000'),
-      altered('no password where it was', 'EvictControl'),
+      altered('a wrong authorization entry for the password', 'EvictControl'),
     ],
     [
       'has an HMAC for a password',
@@ -372,7 +372,7 @@ describe('an answer', () => {
       evict,
       [password],
       evictArea('000001000177'),
-      altered('no password where it was', 'EvictControl'),
+      altered('a wrong authorization entry for the password', 'EvictControl'),
     ],
     [
       'has both for a password',
@@ -380,7 +380,7 @@ describe('an answer', () => {
       evict,
       [password],
       evictArea('00017701000177'),
-      altered('no password where it was', 'EvictControl'),
+      altered('a wrong authorization entry for the password', 'EvictControl'),
     ],
     [
       'ends a password',
@@ -388,7 +388,7 @@ describe('an answer', () => {
       evict,
       [password],
       evictArea('0000000000'),
-      altered('no password where it was', 'EvictControl'),
+      altered('a wrong authorization entry for the password', 'EvictControl'),
     ],
   ])('%s', (_, command, args, auths, hex, expected) => {
     const { read } = prepare(command, args, EVICT_HANDLES, auths);

@@ -128,7 +128,7 @@ describe('sessions of which there are more than slots', () => {
   it('are counted in the error of a TPM that has no more handles', async () => {
     const { tpm } = await open({ slots: 2, handles: 3 });
     for (let i = 0; i < 3; i++) await start(tpm);
-    expect(await asyncRefusal(() => start(tpm))).toContain('; 3 sessions of this process are open, close some of them');
+    expect(await asyncRefusal(() => start(tpm))).toContain('; 3 sessions of this process are open; close some of them');
   });
 
   it('are gone when the TPM has lost its power', async () => {
@@ -236,7 +236,7 @@ describe('a session whose handle was altered on its way here', () => {
     const kept = await start(tpm);
     inside.meet(Start, answersWith(told));
     expect(await asyncRefusal(() => start(tpm, type))).toMatch(
-      `tpm-session: the handle 0x${told.toString(16)} in an answer is not that of a new session`,
+      `tpm-session: the handle 0x${told.toString(16)} in an answer does not belong to a new session`,
     );
     expect(inside.holds).toEqual(['02000000']);
     await use(tpm, kept);
@@ -248,7 +248,7 @@ describe('a session whose handle was altered on its way here', () => {
     await last.close();
     for (const { sessionHandle } of [resident, saved]) {
       inside.meet(Start, answersWith(sessionHandle));
-      expect(await asyncRefusal(() => start(tpm))).toMatch('is not that of a new session');
+      expect(await asyncRefusal(() => start(tpm))).toMatch('does not belong to a new session');
       expect(inside.holds).toEqual(['(02000000)', '02000001']);
     }
   });
@@ -257,7 +257,7 @@ describe('a session whose handle was altered on its way here', () => {
     const { inside, tpm } = await open();
     inside.meet(Start, answersWith(0x80000000));
     inside.meet(FlushContext, refuses(NV_UNAVAILABLE));
-    expect(await asyncRefusal(() => start(tpm))).toMatch('is not that of a new session');
+    expect(await asyncRefusal(() => start(tpm))).toMatch('does not belong to a new session');
     expect(inside.holds).toEqual(['02000000']);
     await tpm.close();
     expect(inside.holds).toEqual([]);

@@ -89,7 +89,7 @@ describe('decodePcpKeyBlob', () => {
     ['a public area of another size', over(56, '0135'), /TPM2B_PUBLIC/],
     ['sizes that would need 16 GiB', over(16, 'ffffffffffffffffffffffffffffffff'), /header and parts make/],
     ['a public area that is none', over(58, 'ffff'), /TPMI_ALG_PUBLIC/],
-    ['policies that are too many', over(56 + 312 + 224, '00000009'), /9 items, at most 8/],
+    ['policies that are too many', over(56 + 312 + 224, '00000009'), /9 items; at most 8/],
   ])('refuses %s', (_, bytes, message) => {
     expect(() => decodePcpKeyBlob(bytes)).toThrow(message);
     expect(() => decodePcpKeyBlob(bytes)).toThrow(expect.objectContaining({ code: 'request-invalid' }));

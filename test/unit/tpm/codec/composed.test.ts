@@ -111,8 +111,8 @@ describe('list', () => {
   });
 
   it('refuses more items than allowed before it reads them', () => {
-    expect(() => decode(LIST, fromHex('ffffffff'))).toThrow('TPML_PAIR: 4294967295 items, at most 2 are allowed');
-    expect(() => encode(LIST, Array(3).fill({ first: 1, second: 1 }))).toThrow('3 items, at most 2 are allowed');
+    expect(() => decode(LIST, fromHex('ffffffff'))).toThrow('TPML_PAIR: 4294967295 items; at most 2 are allowed');
+    expect(() => encode(LIST, Array(3).fill({ first: 1, second: 1 }))).toThrow('3 items; at most 2 are allowed');
   });
 
   it('names the item that is wrong', () => {

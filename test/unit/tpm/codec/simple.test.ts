@@ -38,7 +38,7 @@ describe('unsigned', () => {
   });
 
   it.each([-1, 256, 1.5, Number.NaN, '1', 1n, undefined, null])('refuses %s as one byte', (value) => {
-    expect(refusal(unsigned('N', 1) as never, value)).toBe(`N: ${String(value)} is no integer of 1 bytes`);
+    expect(refusal(unsigned('N', 1) as never, value)).toBe(`N: ${String(value)} is not an integer of 1 bytes`);
   });
 });
 
@@ -54,7 +54,7 @@ describe('unsigned64', () => {
   });
 
   it.each([-1n, 2n ** 64n, 1, '1'])('refuses %s', (value) => {
-    expect(refusal(unsigned64('N') as never, value)).toBe(`N: ${String(value)} is no bigint of 8 bytes`);
+    expect(refusal(unsigned64('N') as never, value)).toBe(`N: ${String(value)} is not a bigint of 8 bytes`);
   });
 });
 
@@ -115,8 +115,8 @@ describe('bytes16', () => {
   });
 
   it('refuses more than its structure holds, written or read, even when all bytes are there', () => {
-    expect(refusal(codec as never, new Uint8Array(4))).toBe('TPM2B_X: 4 bytes, at most 3 are allowed');
-    expect(() => decode(codec, new Uint8Array([0, 4, 1, 2, 3, 4]))).toThrow('TPM2B_X: 4 bytes, at most 3 are allowed');
+    expect(refusal(codec as never, new Uint8Array(4))).toBe('TPM2B_X: 4 bytes; at most 3 are allowed');
+    expect(() => decode(codec, new Uint8Array([0, 4, 1, 2, 3, 4]))).toThrow('TPM2B_X: 4 bytes; at most 3 are allowed');
   });
 
   it('takes bytes only', () => {

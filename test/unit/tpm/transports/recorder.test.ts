@@ -221,7 +221,7 @@ describe('files of recordings', () => {
       expect(await refusal('{')).toMatch(/^KeyprovError: FILE: not JSON: /);
       expect(await refusal([])).toBe('KeyprovError: FILE: not a JSON object');
       expect(await refusal({})).toBe('KeyprovError: FILE: not a recording of TPM traffic');
-      expect(await refusal({ ...good, version: 2 })).toBe('KeyprovError: FILE: version 2 is not known, only 1');
+      expect(await refusal({ ...good, version: 2 })).toBe('KeyprovError: FILE: version 2 is unknown; expected 1');
       expect(await refusal({ ...good, kind: 'x' })).toBe(
         'KeyprovError: FILE: kind: not one of libtpms, swtpm, mssim, device, tcti, tbs',
       );
