@@ -20,19 +20,19 @@ import type { EndorsementKey } from './endorsement-key.ts';
 /** Options of {@link activateCredential}. */
 export interface ActivateCredentialOptions extends SignalOptions {
   readonly ek: EndorsementKey;
-  /** The object that the credential is for, with its authorization where it has one that is not empty. */
+  /** The object that the credential was made for, with its authorization unless that is empty. */
   readonly ak: HandleArg;
   readonly credential: Credential;
 }
 
 /**
- * Recovers the secret of a credential. TPM2_ActivateCredential, Part 3, 12.5. The secret comes back encrypted by a
- * session that is salted with the endorsement key, and an authorization value of the attestation key is not sent but
- * proved, so that neither can be read between here and the TPM: as far as `ek` was checked to be the key in the
- * endorsement key certificate, or the one of a record.
+ * Recovers the secret of a credential. TPM2_ActivateCredential, Part 3, 12.5. Uses a session that is salted with the
+ * endorsement key: the secret comes back encrypted, and the authorization value of the attestation key is proved, not
+ * sent. Nobody between here and the TPM can read either, provided that `ek` was checked against its certificate or a
+ * record.
  *
  * @throws KeyprovError `credential-invalid` for a credential that was made for another endorsement key or another
- * object, or was changed; the TPM goes on working. TpmError when the TPM refuses for another reason.
+ * object, or was changed; the TPM keeps working. TpmError if the TPM refuses for another reason.
  */
 export async function activateCredential(tpm: Tpm, options: ActivateCredentialOptions): Promise<Bytes> {
   const { ek, ak, credential, signal } = options;
@@ -64,7 +64,7 @@ export async function activateCredential(tpm: Tpm, options: ActivateCredentialOp
   return await tpm.turn(() => withCleanup(activate, close), { signal });
 }
 
-/** The attestation key with its authorization value, also an empty one, in an HMAC session instead of in clear. */
+/** The attestation key with its authorization value, even an empty one, in an HMAC session instead of in clear. */
 async function withHiddenAuth(
   tpm: Tpm,
   ak: HandleArg,
@@ -84,7 +84,7 @@ async function withHiddenAuth(
   return { ...entity, auth: { session, authValue } };
 }
 
-/** Refuses what cannot be sent at all. */
+/** Refuses a credential that cannot be sent at all. */
 function checkForm({ credentialBlob, encryptedSecret }: Credential): void {
   try {
     encode(TPM2B_ID_OBJECT, credentialBlob);
@@ -95,8 +95,8 @@ function checkForm({ credentialBlob, encryptedSecret }: Credential): void {
 }
 
 /**
- * What an error of the command means. libtpms 0.9.2 answers TPM_RC_FAILURE to an RSA secret that it cannot decrypt, and
- * goes on working; a TPM in failure mode would answer that to every other command too.
+ * Translates an error of the command. libtpms 0.9.2 answers TPM_RC_FAILURE to an RSA secret that it cannot decrypt and
+ * keeps working; a TPM in failure mode answers that to every other command too.
  */
 async function refusal(tpm: Tpm, error: unknown, { signal }: SignalOptions): Promise<unknown> {
   if (!isTpmError(error)) return error;
@@ -114,5 +114,5 @@ async function refusal(tpm: Tpm, error: unknown, { signal }: SignalOptions): Pro
 const unopenable = (cause: unknown): KeyprovError =>
   new KeyprovError('credential-invalid', 'the TPM cannot open the credential', {
     cause,
-    remedy: 'have it made for the endorsement key and the Name of the object that are used here',
+    remedy: 'have it made for this endorsement key and the Name of this object',
   });

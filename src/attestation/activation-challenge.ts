@@ -9,7 +9,7 @@ import type { Tpm } from '../tpm/tpm.ts';
 import { type ActivateCredentialOptions, activateCredential } from './activate.ts';
 import { type Credential, makeCredential } from './credential.ts';
 
-/** What a verifier sends, to have it proved that two keys are in one TPM. */
+/** A verifier's challenge: only a TPM that holds both keys can answer it. */
 export interface ActivationChallenge extends Credential {
   readonly version: 1;
 }
@@ -34,17 +34,17 @@ export interface ActivationResponseJson {
   readonly secret: string;
 }
 
-/** What a challenge is made for. */
+/** The two keys of a challenge. */
 export interface ActivationChallengeInput {
-  /** The endorsement key that is trusted, from its certificate or a list. */
+  /** The trusted endorsement key, from its certificate or a list. */
   readonly ek: TpmtPublic;
-  /** The key that is said to be in the same TPM. Whether its attributes are those of an attestation key is not checked here. */
+  /** The key that claims to be in the same TPM. Its attributes are not checked here. */
   readonly ak: TpmtPublic;
 }
 
 /**
- * Makes a challenge that only the TPM with both keys can answer. Keep `secret`, send `challenge`, and hold the response
- * against the secret with {@link isActivated}, once. It needs no TPM.
+ * Makes a challenge that only the TPM with both keys can answer. Keep `secret`, send `challenge`, and compare the
+ * response with the secret once, with {@link isActivated}. Needs no TPM.
  *
  * @throws KeyprovError `key-invalid` for a key that cannot be the endorsement key of a credential.
  */
@@ -56,7 +56,7 @@ export function buildActivationChallenge({ ek, ak }: ActivationChallengeInput): 
   return { challenge: { version: 1, ...makeCredential({ ek, objectName: objectName(ak), secret }) }, secret };
 }
 
-/** Answers a challenge with the TPM. It throws as {@link activateCredential} does. */
+/** Answers a challenge with the TPM. Throws like {@link activateCredential}. */
 export async function answerActivationChallenge(
   tpm: Tpm,
   challenge: ActivationChallenge,
@@ -65,7 +65,7 @@ export async function answerActivationChallenge(
   return { version: 1, secret: await activateCredential(tpm, { ...options, credential: challenge }) };
 }
 
-/** Whether the response holds the secret of the challenge; takes the same time wherever they differ. */
+/** Whether the response holds the secret of the challenge, compared in constant time. */
 export function isActivated({ secret }: ActivationResponse, expected: Uint8Array): boolean {
   return expected.length > 0 && equal(secret, expected);
 }
@@ -98,7 +98,7 @@ export function decodeActivationResponse(json: unknown): ActivationResponse {
 function readMembers<K extends string>(json: unknown, names: readonly K[]): Record<K, Bytes> {
   const members = JsonMembers.parse('activation', json, refuse, ['version', ...names]);
   if (members.value('version') !== 1) throw members.wrong('version', `${showJson(members.value('version'))}, not 1`);
-  // Object.fromEntries forgets the keys; they are those of names.
+  // Object.fromEntries loses the type of the keys: they are `names`.
   return Object.fromEntries(names.map((name) => [name, members.hex(name)])) as Record<K, Bytes>;
 }
 

@@ -14,14 +14,14 @@ import { akTemplate, type UserKeyAlgorithm } from '../tpm/templates.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import type { TpmObject } from '../tpm/tpm-object.ts';
 
-/** What a TPM says about the making of an object, and wants back for TPM2_CertifyCreation. */
+/** How the TPM made an object. TPM2_CertifyCreation wants it back. */
 export interface Creation {
   readonly creationData: TpmsCreationData;
   readonly creationHash: Uint8Array;
   readonly creationTicket: TpmtTkCreation;
 }
 
-/** An attestation key under a storage key, as it is kept outside the TPM. Only that TPM can use it. */
+/** An attestation key under a storage key, wrapped for storage outside the TPM. Only that TPM can use it. */
 export interface SavedAttestationKey {
   readonly publicArea: TpmtPublic;
   /** The content of its TPM2B_PRIVATE. */
@@ -29,12 +29,12 @@ export interface SavedAttestationKey {
   readonly creation: Creation;
 }
 
-/** An attestation key that is loaded in the TPM: it signs what the TPM attests, and nothing else. */
+/** An attestation key loaded in the TPM. It signs only structures that the TPM itself generated. */
 export class AttestationKey {
   readonly object: TpmObject;
   readonly publicArea: TpmtPublic;
   readonly creation: Creation;
-  /** What to keep to load it again; `undefined` for a primary key, which is made again instead. */
+  /** Keep this to load the key again; `undefined` for a primary key, which is made again instead. */
   readonly saved: SavedAttestationKey | undefined;
 
   constructor(object: TpmObject, parts: Pick<AttestationKey, 'publicArea' | 'creation' | 'saved'>) {
@@ -62,19 +62,19 @@ export class AttestationKey {
 /** Options of {@link createAttestationKey}. */
 export interface CreateAttestationKeyOptions extends SignalOptions {
   /**
-   * Signs with RSASSA or ECDSA, and SHA-256; with P-384 and RSA 3072, SHA-384. `auto`: RSA 2048, which all services take, or
-   * the first of RSA 3072, P-256 and P-384 if the TPM does not know it.
+   * Signs with RSASSA or ECDSA, and SHA-256; with P-384 and RSA 3072, SHA-384. `auto`: RSA 2048, which all services accept; if
+   * the TPM lacks that, the first of RSA 3072, P-256 and P-384.
    */
   readonly algorithm: UserKeyAlgorithm | 'auto';
   /**
-   * The storage key to make it under, such as the SRK; each call makes another key. Without a parent it is a primary
-   * key of the endorsement hierarchy: each call makes the same key, as long as the TPM is the same, so there is nothing to
-   * keep; and only then do its certifications show the true reset counts and firmware version (TPMS_ATTEST, Part 2, 10.12.12).
+   * The storage key to make it under, such as the SRK; each call then makes another key. Without a parent it is a primary
+   * key of the endorsement hierarchy: the same TPM makes the same key each time, so there is nothing to keep. Only such a
+   * key certifies the true reset counts and firmware version (TPMS_ATTEST, Part 2, 10.12.12).
    */
   readonly parent?: HandleArg | undefined;
   /** Authorization of the endorsement hierarchy, for a primary key. Default: that of the `Tpm`. */
   readonly endorsementAuth?: Authorization | undefined;
-  /** At most 64 bytes that the creation data will hold (outsideInfo); a KeyAttestationStatement may want a nonce there. */
+  /** At most 64 bytes for the creation data (outsideInfo); a KeyAttestationStatement may want a nonce there. */
   readonly nonce?: Uint8Array | undefined;
 }
 
@@ -82,10 +82,10 @@ const EMPTY = new Uint8Array(0);
 const AK_ALGORITHMS: readonly UserKeyAlgorithm[] = ['rsa-2048', 'rsa-3072', 'p-256', 'p-384'];
 
 /**
- * Makes an attestation key and loads it. It has the empty authorization value, and noDA, without which a TPM in lockout
- * would refuse to certify with it.
+ * Makes an attestation key and loads it. Its authorization value is empty. It has noDA, because a TPM in lockout would
+ * otherwise refuse to certify with it.
  *
- * @throws TpmError when the TPM refuses; `tpm-auth-failed` where the hierarchy or the parent wants an authorization.
+ * @throws TpmError if the TPM refuses; `tpm-auth-failed` if the hierarchy or the parent wants an authorization.
  */
 export async function createAttestationKey(tpm: Tpm, options: CreateAttestationKeyOptions): Promise<AttestationKey> {
   const { algorithm, parent, endorsementAuth, nonce = EMPTY, signal } = options;
@@ -117,7 +117,7 @@ export async function createAttestationKey(tpm: Tpm, options: CreateAttestationK
 
 /**
  * Loads an attestation key that was made under `parent`.
- * @throws TpmError when the TPM refuses: `TPM_RC_INTEGRITY` when the key is not of this TPM and this parent.
+ * @throws TpmError if the TPM refuses: `TPM_RC_INTEGRITY` if the key belongs to another TPM or parent.
  */
 export async function loadAttestationKey(
   tpm: Tpm,
@@ -132,7 +132,7 @@ export async function loadAttestationKey(
   return new AttestationKey(objectHandle, { publicArea, creation, saved });
 }
 
-/** Only what {@link Creation} has. */
+/** Only the members of {@link Creation}. */
 const creationOf = ({ creationData, creationHash, creationTicket }: Creation): Creation => ({
   creationData,
   creationHash,

@@ -19,15 +19,15 @@ import type { AttestationStatement, Certification, CreationProof } from './state
 
 /** Options of {@link certifyKey}. */
 export interface CertifyKeyOptions extends SignalOptions {
-  /** The key to certify, with its authorization where it has one that is not empty. */
+  /** The key to certify, with its authorization unless that is empty. */
   readonly key: HandleArg;
   /**
-   * How the use of the key is authorized: `key` by what `key` says; `windows-hello-policy` by the branch of
-   * `windowsHelloPolicy` that allows TPM2_Certify to anyone, so without its PIN and also in lockout.
+   * How the use of the key is authorized. `key`: as `key` says. `windows-hello-policy`: by the branch of
+   * `windowsHelloPolicy` that allows TPM2_Certify to anyone, without the PIN and even in lockout.
    */
   readonly authorization?: 'key' | 'windows-hello-policy' | undefined;
   readonly ak: AttestationKey;
-  /** 1 to 64 bytes, which become the extraData of what is signed: usually the verifier's nonce or a digest of it. */
+  /** 1 to 64 bytes that become the signed extraData: usually the verifier's nonce or a digest of it. */
   readonly challenge: Uint8Array;
 }
 
@@ -35,7 +35,7 @@ export interface CertifyKeyOptions extends SignalOptions {
  * Has the attestation key certify that `key` is in the TPM. TPM2_Certify, Part 3, 18.2.
  *
  * @throws RangeError for a challenge of another length.
- * @throws TpmError when the TPM refuses; `tpm-auth-failed` and `tpm-lockout` are about the authorization of the key.
+ * @throws TpmError if the TPM refuses; `tpm-auth-failed` and `tpm-lockout` concern the authorization of the key.
  */
 export async function certifyKey(tpm: Tpm, options: CertifyKeyOptions): Promise<Certification> {
   const { key, authorization = 'key', ak, signal } = options;
@@ -63,9 +63,9 @@ export async function certifyKey(tpm: Tpm, options: CertifyKeyOptions): Promise<
 
 /** Options of {@link certifyCreation}. */
 export interface CertifyCreationOptions extends SignalOptions {
-  /** The key whose making is certified; it is not used, so its authorization is not needed. */
+  /** The key whose creation is certified. It is not used, so it needs no authorization. */
   readonly key: number | TpmObject;
-  /** What the TPM said when it made the key. */
+  /** How the TPM made the key. */
   readonly creation: Creation;
   readonly ak: AttestationKey;
   /** As for {@link certifyKey}. */
@@ -74,14 +74,14 @@ export interface CertifyCreationOptions extends SignalOptions {
 
 /**
  * Has the attestation key certify where and how the TPM made a key. TPM2_CertifyCreation, Part 3, 18.3.
- * @throws RangeError for a challenge that is not of 1 to 64 bytes; TpmError when the TPM refuses.
+ * @throws RangeError unless the challenge has 1 to 64 bytes; TpmError if the TPM refuses.
  */
 export async function certifyCreation(tpm: Tpm, options: CertifyCreationOptions): Promise<CreationProof> {
   return await proveCreation(tpm, { ...options, challenge: checkChallenge(options.challenge) });
 }
 
 /**
- * Has an attestation key certify its own making; extraData is the nonce that was given when it was made, if any.
+ * Has an attestation key certify its own creation. The extraData is the nonce that it was made with, if any.
  * A KeyAttestationStatement and go-attestation want this proof.
  */
 export async function certifyOwnCreation(
@@ -95,16 +95,16 @@ export async function certifyOwnCreation(
 
 /** Options of {@link attestKey}. */
 export interface AttestKeyOptions extends CertifyKeyOptions {
-  /** What the TPM said when it made the key, to have that certified as well. */
+  /** How the TPM made the key, if that is to be certified as well. */
   readonly creation?: Creation | undefined;
-  /** Whether the making of the attestation key is certified too. Default false. */
+  /** Certifies the creation of the attestation key too. Default false. */
   readonly akCreation?: boolean | undefined;
-  /** X.509 certificates in DER of the attestation key: its own, then those that lead to the root. */
+  /** X.509 certificates of the attestation key in DER: its own first, then those up to the root. */
   readonly akCertificates?: readonly Uint8Array[] | undefined;
 }
 
 /**
- * Has a key certified, and puts together the statement. It throws as {@link certifyKey} does.
+ * Has a key certified and builds the statement. Throws like {@link certifyKey}.
  *
  * @example
  * ```ts

@@ -17,18 +17,18 @@ export interface Credential {
   readonly encryptedSecret: Uint8Array;
 }
 
-/** What a credential is made of. */
+/** The input of {@link makeCredential}. */
 export interface CredentialInput {
   /** The endorsement key: an RSA, P-256, P-384 or P-521 storage key. */
   readonly ek: TpmtPublic;
   /** The Name of the object that the credential is for, such as an attestation key. Part 1, 16. */
   readonly objectName: Uint8Array;
-  /** At least one byte, at most as many as a digest of the endorsement key's name algorithm. */
+  /** From one byte up to the digest size of the endorsement key's name algorithm. */
   readonly secret: Uint8Array;
 }
 
 /**
- * Encrypts `secret` so that TPM2_ActivateCredential gives it back, without a TPM. TPM2_MakeCredential, Part 3, 12.6.
+ * Encrypts `secret` so that TPM2_ActivateCredential gives it back. Needs no TPM. TPM2_MakeCredential, Part 3, 12.6.
  *
  * @throws RangeError for a secret that is empty or too long.
  * @throws KeyprovError `key-invalid` for a key that cannot be the endorsement key of a credential.
@@ -45,7 +45,7 @@ export function makeCredential(input: CredentialInput): Credential {
 
 /**
  * The part of {@link makeCredential} that follows the seed: the TPMS_ID_OBJECT. Part 1, 24.4 and 24.5. Hash and
- * symmetric key size are those of the endorsement key, whatever the object has.
+ * symmetric key size come from the endorsement key, not from the object.
  */
 export function protectCredential({ ek, objectName, secret }: CredentialInput, seed: Uint8Array): Bytes {
   const { nameAlg, keyBits } = parametersOf(ek);

@@ -5,9 +5,9 @@ import type { DistinguishedName } from '../crypto/distinguished-name.ts';
 import { type Certificate, parseCertificate } from '../crypto/x509.ts';
 import { isKeyprovError } from '../errors.ts';
 
-/** What an endorsement key certificate says of the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. */
+/** An endorsement key certificate, and its statements about the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. */
 export interface EkCertificate {
-  /** Who made the TPM: `id:` and eight hexadecimal digits, `id:494E5443`. Absent when the certificate does not say. */
+  /** Who made the TPM: `id:` and eight hexadecimal digits, `id:494E5443`. Absent if the certificate does not say. */
   readonly manufacturer: string | undefined;
   readonly model: string | undefined;
   /** The firmware version: `id:` and hexadecimal digits. */
@@ -28,10 +28,10 @@ const TCG = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.2
 
 /**
  * Reads an endorsement key certificate: in DER, in PEM, or as a TPM keeps it in NV, with zeros or 0xff behind it or in a
- * structure of TCG. What it says of the TPM may stand in any directory name of the
- * subjectAltName, in one relative name or several, or in the subject.
+ * TCG structure. The attributes of the TPM may stand in any directory name of the subjectAltName, in one relative name or
+ * several, or in the subject.
  *
- * @throws KeyprovError `certificate-invalid` for what is not a certificate.
+ * @throws KeyprovError `certificate-invalid` if the bytes are not one certificate.
  */
 export async function parseEkCertificate(bytes: Uint8Array): Promise<EkCertificate> {
   const certificate = await parseCertificate(onlyCertificate(bytes));
@@ -55,7 +55,7 @@ function readSpecification(der: Uint8Array | undefined): TpmSpecification | unde
     const family = fields.next(TAG.UTF8_STRING).text() ?? '';
     return { family, level: fields.next().natural(), revision: fields.next().natural() };
   } catch (error) {
-    if (isKeyprovError(error)) return undefined; // it is for display, and makers write what they like
+    if (isKeyprovError(error)) return undefined; // for display only, and makers write what they like
     throw error;
   }
 }

@@ -2,7 +2,7 @@ import type { EkTemplateName } from '../tpm/templates.ts';
 
 /** The NV indices of one kind of endorsement key. TCG EK Credential Profile for TPM 2.0, 2.2.1.4 and 2.2.1.5. */
 export interface EkSlot {
-  /** H-5 (SM2) has a certificate index, but no template here. */
+  /** H-5 (SM2) has a certificate index, but keyprov has no template for it. */
   readonly template: EkTemplateName | 'H-5';
   readonly certificate: number;
   /** A TPMT_PUBLIC in place of the default template. */
@@ -11,7 +11,7 @@ export interface EkSlot {
   readonly nonce?: number;
 }
 
-/** All of them, in the order of their indices. */
+/** All kinds, in the order of their indices. */
 export const EK_SLOTS: readonly EkSlot[] = [
   { template: 'L-1', certificate: 0x01c00002, nonce: 0x01c00003, templateIndex: 0x01c00004 },
   { template: 'L-2', certificate: 0x01c0000a, nonce: 0x01c0000b, templateIndex: 0x01c0000c },

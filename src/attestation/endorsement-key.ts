@@ -23,20 +23,19 @@ import { EK_SLOTS } from './ek-slots.ts';
 /** Options of {@link openEndorsementKey}. */
 export interface OpenEndorsementKeyOptions extends SignalOptions {
   /**
-   * Which endorsement key. `auto` (default): the first one that has a certificate in the TPM; without any certificate
-   * the first one that is persistent, and without that L-2 (P-256), which is the
-   * quickest to make, or if the TPM does not know it the first of H-3, L-1 and H-6.
+   * Which endorsement key. `auto` (default): the first one with a certificate in the TPM; else the first persistent one;
+   * else L-2 (P-256), which is the quickest to make; if the TPM lacks that, the first of H-3, L-1 and H-6.
    */
   readonly template?: EkTemplateName | 'auto' | undefined;
   /** Authorization of the endorsement hierarchy; as bytes, it is proved in a salted session. Default: that of the `Tpm`. */
   readonly endorsementAuth?: Authorization | undefined;
-  /** Authorization of the owner, for NV indices that only the owner can read. Default: that of the `Tpm`. */
+  /** Authorization of the owner, for NV indices that only the owner may read. Default: that of the `Tpm`. */
   readonly ownerAuth?: Authorization | undefined;
-  /** The Name that the key must have, from a record or from a certificate that was verified. */
+  /** The Name that the key must have, from a record or a verified certificate. */
   readonly expectedName?: Uint8Array | undefined;
   /**
-   * How its use is authorized: `policy` by that of its template, which needs the endorsement authorization; or, in the
-   * high range only, `auth-value` by its own authorization value, which is empty.
+   * How its use is authorized. `policy`: by the policy of its template, which needs the endorsement authorization.
+   * `auth-value`, high range only: by its own authorization value, which is empty.
    */
   readonly authorization?: 'policy' | 'auth-value' | undefined;
 }
@@ -49,11 +48,11 @@ export interface EndorsementKey extends AsyncDisposable {
   readonly name: Uint8Array;
   readonly template: EkTemplateName;
   /**
-   * Starts a session that authorizes one use of the key. The session is salted with the key itself and encrypts the
-   * first parameter of the answer; it ends with that use. Close it in `finally` for the case that it comes to none.
+   * Starts a session that authorizes one use of the key. The session is salted with the key itself, encrypts the
+   * first parameter of the answer, and ends with that use. Close it in `finally`, in case it is never used.
    */
   authorize(options?: SignalOptions): Promise<SessionAuthorization>;
-  /** Removes the key from the TPM, if it was loaded for this use. Idempotent. */
+  /** Removes the key from the TPM if it was loaded for this use. Idempotent. */
   release(): Promise<void>;
 }
 
@@ -62,13 +61,12 @@ const EMPTY = new Uint8Array(0);
 const isEkHandle = (handle: number): boolean => handle >= 0x81010000 && handle <= 0x810100ff;
 
 /**
- * Opens an endorsement key. A persistent one is used when it is a primary key of the endorsement hierarchy that agrees
- * with the template in all but `unique`; else the key is made from the template, which gives the same key each time.
- * Nothing is made persistent. TCG EK Credential Profile for TPM 2.0, 2.2.1: a template and (low range) a nonce in NV
- * are honoured.
+ * Opens an endorsement key. Uses a persistent primary key of the endorsement hierarchy if it matches the template in all
+ * but `unique`; else makes the key from the template, which gives the same key each time. Makes nothing persistent.
+ * Honours a template and (low range) a nonce in NV: TCG EK Credential Profile for TPM 2.0, 2.2.1.
  *
- * @throws KeyprovError `tpm-identity-changed` when the TPM's key has not `expectedName`; TpmError when the TPM refuses,
- * `tpm-auth-failed` where the endorsement hierarchy wants an authorization.
+ * @throws KeyprovError `tpm-identity-changed` if the TPM's key does not have `expectedName`; TpmError if the TPM refuses,
+ * `tpm-auth-failed` if the endorsement hierarchy wants an authorization.
  */
 export async function openEndorsementKey(tpm: Tpm, options: OpenEndorsementKeyOptions = {}): Promise<EndorsementKey> {
   const { template: wanted = 'auto', signal } = options;
@@ -102,7 +100,7 @@ async function openOf(
     throw new KeyprovError(
       'tpm-identity-changed',
       `the endorsement key ${template} has the Name ${toHex(name)}, not ${toHex(expectedName)}`,
-      { remedy: 'this is another TPM, or its endorsement seed was changed' },
+      { remedy: 'use the TPM of the record, or enrol again if its endorsement seed was changed' },
     );
   }
   return {
@@ -122,13 +120,13 @@ interface Found {
   readonly name: Uint8Array;
 }
 
-/** The persistent primary keys of the endorsement hierarchy, by what the TPM says of them. */
+/** The persistent primary keys of the endorsement hierarchy, as the TPM describes them. */
 async function readPersistent(tpm: Tpm, { signal }: SignalOptions): Promise<Found[]> {
   const found: Found[] = [];
   for (const handle of (await listHandles(tpm, TPM_HT.PERSISTENT, { signal })).filter(isEkHandle)) {
     const { outPublic, qualifiedName: qualified } = await tpm.run(ReadPublic, { objectHandle: handle }, { signal });
     if (!isHashAlg(outPublic.nameAlg)) continue;
-    // Anything can have been made persistent there. The qualified name tells which hierarchy and parent it is of.
+    // Any object may be persistent there. The qualified name tells its hierarchy and parent.
     const name = objectName(outPublic);
     const isPrimary = equal(qualified, qualifiedName(handleName(TPM_RH.ENDORSEMENT), name));
     if (isPrimary) found.push({ handle, publicArea: outPublic, name });
@@ -164,7 +162,7 @@ async function makePrimary(tpm: Tpm, inPublic: TpmtPublic, options: OpenEndorsem
   return { handle: objectHandle, publicArea: outPublic, name: objectName(outPublic) };
 }
 
-/** The default template, or the one that the TPM holds, with the nonce that the TPM holds. */
+/** The default template or the TPM's own, with the TPM's nonce. */
 async function templateOf(tpm: Tpm, name: EkTemplateName, options: OpenEndorsementKeyOptions): Promise<TpmtPublic> {
   const slot = EK_SLOTS.find(({ template }) => template === name);
   const stored = slot && (await readNv(tpm, slot.templateIndex, options));
@@ -185,7 +183,7 @@ function withNonce(template: TpmtPublic, nonce: Uint8Array): TpmtPublic {
   };
   if (template.type === TPM_ALG.RSA) return { ...template, unique: fill(template.parameters.keyBits / 8) };
   if (template.type === TPM_ALG.ECC) return { ...template, unique: { x: fill(32), y: new Uint8Array(32) } };
-  throw new KeyprovError('key-invalid', 'the template of the endorsement key in NV is of no RSA or ECC key');
+  throw new KeyprovError('key-invalid', 'the template of the endorsement key in NV is not that of an RSA or ECC key');
 }
 
 async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOptions): Promise<SessionAuthorization> {

@@ -3,13 +3,13 @@ import { sayError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
 import type { EkCertificateCheck } from './verify-ek-certificate.ts';
 
-/** What is checked of every TPMS_ATTEST and its signature. */
+/** The checks of every TPMS_ATTEST and its signature. */
 export type CertificationCheck = 'structures' | 'magic' | 'type' | 'challenge' | 'name' | 'signature' | 'hashes';
 
-/** What is checked of a TPM2_CertifyCreation: the same, and the creation data. */
+/** The checks of a TPM2_CertifyCreation: the same, and the creation data. */
 export type CreationCheck = CertificationCheck | 'creation-hash' | 'parent';
 
-/** What is checked of the whole statement besides. */
+/** The other checks of a statement. */
 export type StatementCheck =
   | 'ak-trusted'
   | 'ak-attributes'
@@ -20,10 +20,10 @@ export type StatementCheck =
   | 'key-strength'
   | 'key-parent';
 
-/** What is checked of the certificate of an attestation key. */
+/** The checks of the certificate of an attestation key. */
 export type AkCertificateCheck = `ak-chain/${ChainCheck}` | 'ak-key' | 'ak-key-usage' | 'ak-manufacturer' | 'ak-ek';
 
-/** What is checked of evidence besides the statement in it. */
+/** The checks of evidence besides its statement. */
 export type EvidenceCheck =
   | AkCertificateCheck
   | `ek-chain/${ChainCheck}`
@@ -37,9 +37,9 @@ export type EvidenceCheck =
   | 'tier';
 
 /**
- * The name of a check, for programs. Without a prefix it is about the certified key; `creation/` is about how that key
- * was made, `ak-creation/` about how the attestation key was made, `ak-chain/` and `ek-chain/` about the certificates of
- * the attestation key and the endorsement key.
+ * The name of a check, for programs. Without a prefix it concerns the certified key; with `creation/` the creation of
+ * that key, with `ak-creation/` the creation of the attestation key, with `ak-chain/` and `ek-chain/` the certificates
+ * of the attestation key and the endorsement key.
  */
 export type CheckId =
   | CertificationCheck
@@ -47,18 +47,18 @@ export type CheckId =
   | `${'creation' | 'ak-creation'}/${CreationCheck}`
   | EvidenceCheck;
 
-/** What each check has found when it passes, where those who make it do not say it. */
+/** The default detail of each check that passes. */
 const HOLDS: Readonly<Partial<Record<CheckId | CreationCheck, string>>> = {
   structures: 'every structure can be read to its exact end',
   magic: 'the signed data begins with TPM_GENERATED_VALUE',
   type: 'the signed data is of the right type',
-  challenge: 'extraData is what was asked for',
+  challenge: 'extraData is the challenge',
   name: 'the signed Name is that of the public area',
   signature: 'the attestation key has signed it',
   hashes: 'signature and Names are made with SHA-256 or a longer hash',
   'creation-hash': 'the signed digest is that of the creation data',
-  parent: 'the creation data names the parent that the qualified name says',
-  'ak-trusted': 'the attestation key is one that is trusted',
+  parent: 'the creation data and the qualified name agree on the parent',
+  'ak-trusted': 'the attestation key is trusted',
   'ak-attributes': 'the attestation key is restricted to signing what the TPM attests, and cannot leave the TPM',
   'ak-strength': 'the attestation key is strong enough',
   'ak-parent': 'the attestation key is under the expected parent',
@@ -67,11 +67,11 @@ const HOLDS: Readonly<Partial<Record<CheckId | CreationCheck, string>>> = {
   'key-strength': 'the key is strong enough',
   'key-parent': 'the certified key is under the expected parent',
   trust: 'there is something to trust',
-  certificates: 'there are no more certificates than are looked at',
+  certificates: 'the certificates are within the limits',
   activation: 'the attestation key and the endorsement key are in one TPM',
   'ek-attributes': 'the endorsement key only decrypts what the TPM is to keep, and cannot leave the TPM',
   'ek-strength': 'the endorsement key is strong enough',
-  'ek-listed': 'the endorsement key is on the list of those that are allowed',
+  'ek-listed': 'the endorsement key is on the list',
   'ak-key': 'the certificate is for the attestation key',
   'ak-key-usage': 'the key in the certificate is for signatures',
   'ak-manufacturer': 'the certificate names a maker that is allowed',
@@ -79,17 +79,17 @@ const HOLDS: Readonly<Partial<Record<CheckId | CreationCheck, string>>> = {
   possession: 'the challenge was signed with the key',
 };
 
-/** Collects findings: those of evidence, and of a format that holds it. */
+/** Collects findings, of evidence or of a format that holds it. */
 export class Findings<Id extends string = CheckId> {
   readonly list: Finding<Id>[] = [];
 
-  /** Runs one check; `test` returns or throws what is wrong. `holds` is the detail when nothing is. */
+  /** Runs one check. `test` returns or throws the problem; `holds` is the detail if there is none. */
   check(id: Id, test: () => string | undefined, holds?: string): void {
     let problem: string | undefined;
     try {
       problem = test();
     } catch (error) {
-      // Whatever keeps a check from being made means that it has not passed.
+      // A check that cannot be made has not passed.
       problem = sayError(error);
     }
     const base = id.slice(id.indexOf('/') + 1) as keyof typeof HOLDS;
@@ -100,7 +100,7 @@ export class Findings<Id extends string = CheckId> {
     });
   }
 
-  /** Makes something of what was received; nothing where that fails, which is a finding. */
+  /** Returns the result of `work`; `undefined` if it throws, which is a finding. */
   make<T>(id: Id, work: () => T): T | undefined {
     let made: T | undefined;
     this.check(id, () => {
@@ -110,13 +110,13 @@ export class Findings<Id extends string = CheckId> {
     return made;
   }
 
-  /** Appends what others have found. */
+  /** Appends findings. */
   add(found: readonly Finding<Id>[]): void {
     this.list.push(...found);
   }
 }
 
-/** What `make` returns, made at most once when it succeeds. */
+/** Returns the result of `make`, which is called until it has succeeded once. */
 export function lazy<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;
   return () => {

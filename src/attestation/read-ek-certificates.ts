@@ -24,22 +24,22 @@ export interface FoundEkCertificate {
   readonly nv?: { readonly index: number; readonly template: EkTemplateName | 'H-5' };
 }
 
-/** NV indices that are there, and whose content is of no use. */
+/** NV indices whose content cannot be used. */
 export interface EkCertificateProblem {
   readonly indices: readonly number[];
   /** Why, for people. */
   readonly detail: string;
 }
 
-/** What {@link readEkCertificates} has found. A TPM without any certificate is nothing unusual: then the lists are empty. */
+/** The result of {@link readEkCertificates}. Many TPMs hold no certificate: then the lists are empty. */
 export interface EkCertificates {
   readonly certificates: readonly FoundEkCertificate[];
-  /** Certificates, in DER, that may lead from these to a root; from NV, and those that a fetcher added. */
+  /** Certificates in DER that may lead from these to a root, from NV and from a fetcher. */
   readonly chain: readonly Bytes[];
   readonly problems: readonly EkCertificateProblem[];
 }
 
-/** What a fetcher may go by: services of TPM makers ask for a digest of the key. */
+/** The endorsement key, for a fetcher: services of TPM makers ask for a digest of the key. */
 export interface EkInfo {
   readonly publicArea: TpmtPublic;
   /** The public key as SubjectPublicKeyInfo in DER. */
@@ -47,30 +47,30 @@ export interface EkInfo {
   readonly vendor: TpmVendor;
 }
 
-/** Gets certificates of an endorsement key from elsewhere: its own first, then those above it; none where there are none. */
+/** Fetches the certificates of an endorsement key: its own first, then those above it; an empty list if there are none. */
 export type EkCertificateFetcher = (info: EkInfo, options: SignalOptions) => Promise<readonly Uint8Array[]>;
 
 /** Options of {@link readEkCertificates}. */
 export interface ReadEkCertificatesOptions extends ReadNvOptions {
   /** Certificates from a file: DER or PEM, one or several. */
   readonly given?: Uint8Array | undefined;
-  /** Asked when there is no certificate of `ek` in the TPM and among the given ones. */
+  /** Asked if neither the TPM nor `given` has a certificate of `ek`. */
   readonly fetcher?: { readonly ek: TpmtPublic; readonly lookUp: EkCertificateFetcher } | undefined;
 }
 
 const isChainIndex = (index: number): boolean => index >= 0x01c00100 && index <= 0x01c001ff;
 
 /**
- * Collects the certificates of endorsement keys: all in the TPM's NV indices, those given, and if need be those of a
- * fetcher. TCG EK Credential Profile for TPM 2.0, 2.2.1.4 and 2.2.1.5. Nothing is verified: see `verifyEkCertificate`.
+ * Collects the certificates of endorsement keys: all in the TPM's NV indices, the given ones, and if needed those of a
+ * fetcher. TCG EK Credential Profile for TPM 2.0, 2.2.1.4 and 2.2.1.5. Verifies nothing: see `verifyEkCertificate`.
  *
- * @throws KeyprovError `certificate-invalid` for given bytes that are not certificates; what the fetcher throws.
+ * @throws KeyprovError `certificate-invalid` if the given bytes are not certificates; any error of the fetcher.
  */
 export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOptions = {}): Promise<EkCertificates> {
   const { given = new Uint8Array(0), fetcher, signal } = options;
   const certificates: FoundEkCertificate[] = [];
   const problems: EkCertificateProblem[] = [];
-  /** What `use` makes of these indices one after the other; nothing, and a problem, where it can make nothing of them. */
+  /** Returns what `use` makes of these indices in order; `undefined`, with a problem, if it fails. */
   const read = async <T>(indices: readonly number[], use: (content: Bytes) => T): Promise<T | undefined> => {
     try {
       const contents: Uint8Array[] = [];
@@ -87,7 +87,7 @@ export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOp
     const der = await read([index], firstCertificate);
     if (der !== undefined) certificates.push({ der, source: 'nv', nv: { index, template } });
   }
-  // A chain that is too long for one index goes on in the next.
+  // A chain that is too long for one index continues in the next.
   const chain = (await read([...present].filter(isChainIndex), splitCertificates)) ?? [];
   certificates.push(...splitCertificates(given).map((der) => ({ der, source: 'given' }) as const));
   if (fetcher !== undefined && !(await hasCertificateOf(fetcher.ek, certificates))) {
@@ -100,7 +100,7 @@ export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOp
   return { certificates, chain, problems };
 }
 
-/** The TPM does not let it be read, or it is not a certificate. */
+/** The TPM does not allow it to be read, or it is not a certificate. */
 const isUnreadable = (error: unknown): error is KeyprovError =>
   isKeyprovError(error, 'certificate-invalid') || isKeyprovError(error, 'tpm-unsupported') || isTpmError(error);
 
@@ -113,7 +113,7 @@ async function hasCertificateOf(ek: TpmtPublic, certificates: readonly FoundEkCe
   return false;
 }
 
-/** The key in a certificate; `undefined` where it cannot be read, so it is not the one that is looked for. */
+/** The key in a certificate; `undefined` if it cannot be read, so it is not the wanted one. */
 async function publicKeyIn(der: Bytes): Promise<PublicKey | undefined> {
   try {
     return (await parseCertificate(der)).publicKey();

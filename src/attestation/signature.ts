@@ -14,8 +14,8 @@ import type { TpmtPublic } from '../tpm/structures/object.ts';
 export { encodeBareSignature };
 
 /**
- * The inverse of {@link encodeBareSignature}. What it left out is taken from the public area of the signer, which must name
- * its scheme, as those of attestation keys do. r and s become as long as the field of the curve.
+ * The inverse of {@link encodeBareSignature}. Takes the missing scheme from the public area of the signer, which must
+ * name one, as attestation keys do. Pads r and s to the size of the field.
  *
  * @throws KeyprovError `statement-invalid` for a signer without scheme, `key-invalid` for an ECDSA signature not in DER.
  */
@@ -32,11 +32,11 @@ export function decodeBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtS
 }
 
 /**
- * Verifies a TPM's signature over `data` by the key of the public area `signer`. Algorithm and hash must be those that
- * the public area names, where it names any; r and s may lack leading zeros.
+ * Verifies a TPM's signature over `data` by the key of the public area `signer`. Algorithm and hash must match
+ * the public area if that names any; r and s may lack leading zeros.
  *
- * @returns what is wrong, or `undefined` when the signature is good.
- * @throws KeyprovError `key-invalid` when `signer` is not an RSA, P-256, P-384 or P-521 key.
+ * @returns the problem, or `undefined` if the signature is good.
+ * @throws KeyprovError `key-invalid` if `signer` is not an RSA, P-256, P-384 or P-521 key.
  */
 export function findSignatureProblem(
   signer: TpmtPublic,
@@ -45,10 +45,10 @@ export function findSignatureProblem(
 ): string | undefined {
   const { sigAlg } = signature;
   if (sigAlg !== TPM_ALG.RSASSA && sigAlg !== TPM_ALG.RSAPSS && sigAlg !== TPM_ALG.ECDSA) {
-    return `algorithm 0x${sigAlg.toString(16)} is not verified here`;
+    return `algorithm 0x${sigAlg.toString(16)} is not supported`;
   }
   const { hash } = signature.signature;
-  if (!isHashAlg(hash)) return `hash 0x${hash.toString(16)} is not computed here`;
+  if (!isHashAlg(hash)) return `hash 0x${hash.toString(16)} is not supported`;
   const scheme = schemeOf(signer);
   if (scheme !== undefined && (scheme.sigAlg !== sigAlg || scheme.hash !== hash)) {
     return 'its algorithm and hash are not those in the public area of the signing key';
@@ -80,7 +80,7 @@ interface Scheme {
   readonly hash: TpmiAlgHash;
 }
 
-/** The signing scheme that a public area names; `undefined` where it names none. */
+/** The signing scheme in a public area; `undefined` if it has none. */
 function schemeOf(area: TpmtPublic): Scheme | undefined {
   if (area.type !== TPM_ALG.RSA && area.type !== TPM_ALG.ECC) return undefined;
   const { scheme } = area.parameters;

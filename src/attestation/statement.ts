@@ -17,22 +17,22 @@ export interface Certification {
   readonly signature: Uint8Array;
 }
 
-/** A key of the TPM as others see it: the public area, and certificates where it has any. */
+/** The public part of a TPM key: its public area, and its certificates if any. */
 export interface PublicPart {
   /** TPMT_PUBLIC. Part 2, 12.2.4. */
   readonly pubArea: Uint8Array;
-  /** X.509 in DER: the certificate of the key, then those that lead to its root, the root not needed. */
+  /** X.509 in DER: the certificate of the key, then those up to the root, which may be left out. */
   readonly certificates?: readonly Uint8Array[];
 }
 
-/** Where and how a key was made, certified with TPM2_CertifyCreation. */
+/** Certified proof of where and how a key was made, by TPM2_CertifyCreation. */
 export interface CreationProof extends Certification {
   /** TPMS_CREATION_DATA. Part 2, 15.1. */
   readonly creationData: Uint8Array;
 }
 
 /**
- * The claim that a key lives in a TPM, as plain data. Nothing in it is true because it is there: see `verifyStatement`.
+ * The claim that a key lives in a TPM, as plain data. Trust nothing in it before `verifyStatement`.
  * `certInfo` and `signature` come from TPM2_Certify of the key by the attestation key.
  */
 export interface AttestationStatement extends Certification {
@@ -49,13 +49,13 @@ export interface AttestationStatement extends Certification {
   readonly ek?: PublicPart;
 }
 
-/** What {@link encodeStatement} makes of a {@link Certification}: hexadecimal. */
+/** A {@link Certification} as JSON: hexadecimal. */
 export interface CertificationJson {
   readonly certInfo: string;
   readonly signature: string;
 }
 
-/** What {@link encodeStatement} makes of a {@link PublicPart}. */
+/** A {@link PublicPart} as JSON. */
 export interface PublicPartJson {
   readonly pubArea: string;
   /** Derived: the public key in `pubArea` as PEM `PUBLIC KEY`. */
@@ -64,15 +64,15 @@ export interface PublicPartJson {
   readonly certificates?: readonly string[];
 }
 
-/** What {@link encodeStatement} makes of a {@link CreationProof}. */
+/** A {@link CreationProof} as JSON. */
 export interface CreationProofJson extends CertificationJson {
   readonly creationData: string;
 }
 
 /**
  * A statement as JSON. TPM structures are hexadecimal, as TPM tools print them. `extraData`, `bareSignature` (the bytes
- * of an RSA signature, the DER of an ECDSA signature) and each `publicKey` repeat what the structures say, for tools
- * that do not read those.
+ * of an RSA signature, the DER of an ECDSA signature) and each `publicKey` repeat the structures for tools
+ * that cannot read those.
  */
 export interface StatementJson extends CertificationJson {
   readonly version: 1;
@@ -86,7 +86,7 @@ export interface StatementJson extends CertificationJson {
   readonly ek?: PublicPartJson;
 }
 
-/** The statement as JSON. @throws KeyprovError `statement-invalid` when one of its structures cannot be read. */
+/** The statement as JSON. @throws KeyprovError `statement-invalid` if one of its structures cannot be read. */
 export function encodeStatement(statement: AttestationStatement): StatementJson {
   const { pubArea, certInfo, signature, ak, creation, akCreation, ek } = statement;
   try {
@@ -109,8 +109,8 @@ export function encodeStatement(statement: AttestationStatement): StatementJson 
 }
 
 /**
- * Reads what {@link encodeStatement} wrote, parsed already or as text, in which no member may stand twice. It checks the
- * form only: the members are known ones, the structures can be read, and members that repeat something agree with it; these may be left out.
+ * Reads the JSON of {@link encodeStatement}, parsed or as text, in which no member may stand twice. Checks only the form:
+ * all members are known, the structures can be read, and members that repeat them agree. Those may be left out.
  *
  * @throws KeyprovError `statement-invalid` for anything else.
  */
@@ -133,7 +133,7 @@ export function decodeStatement(json: unknown): AttestationStatement {
   return statement;
 }
 
-/** A public area in a statement, as `buildActivationChallenge` and `verifyEkCertificate` want it. @throws CodecError for anything else. */
+/** Decodes a public area of a statement for `buildActivationChallenge` and `verifyEkCertificate`. @throws CodecError for anything else. */
 export function decodePublicArea(pubArea: Uint8Array): TpmtPublic {
   return decode(TPMT_PUBLIC, pubArea);
 }
@@ -173,9 +173,9 @@ function checkAgrees(given: object, expected: object, path: string): void {
   const wanted = new Map<string, unknown>(Object.entries(expected));
   for (const [key, value] of Object.entries(given)) {
     const should = wanted.get(key);
-    if (should === undefined) throw invalid(`${path}${key} is not a member that is known here`);
+    if (should === undefined) throw invalid(`${path}${key} is an unknown member`);
     if (typeof should === 'object' && should !== null) checkAgrees(Object(value), should, `${path}${key}.`);
-    else if (value !== should) throw invalid(`${path}${key} is not what the structures give`);
+    else if (value !== should) throw invalid(`${path}${key} does not agree with the structures`);
   }
 }
 

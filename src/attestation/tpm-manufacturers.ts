@@ -43,7 +43,7 @@ export const TPM_MANUFACTURERS: readonly string[] = VENDORS.map(
   (vendor) => `id:${Buffer.from(vendor, 'latin1').toString('hex').toUpperCase()}`,
 );
 
-/** Why the maker that a certificate names is not taken; `undefined` when it is. Ids are compared in any case. */
+/** Why the maker in a certificate is refused; `undefined` if it is accepted. Ignores the case of ids. */
 export function manufacturerProblem(
   manufacturer: string | undefined,
   allowed: readonly string[] = TPM_MANUFACTURERS,

@@ -17,41 +17,41 @@ import { verifyAkCertificate } from './verify-ak-certificate.ts';
 import type { Subject } from './verify-certification.ts';
 import { type EkCertificateCheck, verifyEkCertificate } from './verify-ek-certificate.ts';
 
-/** An attestation key that the verifier knows, and what it knows of it. */
+/** An attestation key that the verifier knows, and its tier. */
 export interface TrustedAttestationKey {
   readonly key: KeyIdentity;
-  /** The tier of the keys that it certifies, such as the one that was reached when it was enrolled. */
+  /** The tier of the keys that it certifies, such as the one reached at its enrolment. */
   readonly tier: Exclude<Tier, 'software'>;
 }
 
-/** What a verifier has seen: a TPM with both keys answered a challenge that the verifier made for them. */
+/** An activation that the verifier has seen: a TPM with both keys answered its challenge. */
 export interface Activation {
   readonly ak: ObjectIdentity;
   readonly ek: ObjectIdentity;
 }
 
-/** What makes a verifier trust an attestation key. */
+/** The reasons for a verifier to trust an attestation key. */
 export interface TrustOptions {
   /** Roots of the authorities that certify attestation keys, in DER, or read once with `parseCertificate`. */
   readonly akRoots?: readonly (Uint8Array | Certificate)[] | undefined;
-  /** Roots of the makers of TPMs, for endorsement key certificates; they count with an `activation` only. */
+  /** Roots of the makers of TPMs, for endorsement key certificates. They count only with an `activation`. */
   readonly ekRoots?: readonly (Uint8Array | Certificate)[] | undefined;
-  /** Certificates that may stand between those roots and what the evidence holds, as the roots; nothing is trusted of them. */
+  /** Certificates between those roots and the evidence, given like the roots. They are not trusted by themselves. */
   readonly intermediates?: readonly (Uint8Array | Certificate)[] | undefined;
   /**
-   * Endorsement keys that are trusted without a certificate; they count with an `activation` only. Each is compared, so
-   * from a long list give the one that was found for the evidence.
+   * Endorsement keys that are trusted without a certificate. They count only with an `activation`. Each one is compared,
+   * so from a long list give only the one that belongs to the evidence.
    */
   readonly ekAllowList?: readonly KeyIdentity[] | undefined;
-  /** Attestation keys that are known. */
+  /** Attestation keys that the verifier knows. */
   readonly trustedAks?: readonly TrustedAttestationKey[] | undefined;
-  /** The verifier's own record of an activation, never something that the client says. */
+  /** The verifier's own record of an activation, never a claim of the client. */
   readonly activation?: Activation | undefined;
   /** When certificates must be valid. Default: now. */
   readonly time?: Date | undefined;
   /** As for `verifyEkCertificate`; here for the certificates of attestation keys too. */
   readonly allowedManufacturers?: readonly string[] | undefined;
-  /** Takes signatures made with SHA-1. Default false. */
+  /** Accepts signatures made with SHA-1. Default false. */
   readonly acceptSha1?: boolean | undefined;
   /** As for `verifyEkCertificate`: keeps the certificates of authorities for the next verification. Default true. */
   readonly keepAuthorities?: boolean | undefined;
@@ -65,18 +65,18 @@ export interface Party {
 
 /** How an attestation key is trusted. */
 export interface Trust {
-  /** What each way to trust it proves; empty where it is not trusted. */
+  /** The tier that each way of trust proves; empty if it is not trusted. */
   readonly tiers: readonly Tier[];
   /** Why it is not trusted, for people. */
   readonly problem: string;
-  /** Findings that need not be good, since the verifier's own list stands in for them. */
+  /** Findings that may fail, because the verifier's own list stands in for them. */
   readonly excused: readonly Finding<CheckId>[];
 }
 
-/** For the certificates of one key: more than those of any TPM, since what anybody sends must not cost much time. */
+/** Limits for the certificates of one key: more than any TPM has, so that no sender can cost a verifier much time. */
 const MOST = { certificates: 10, bytes: 10_240 };
 
-/** Goes all the ways on which an attestation key can be trusted, with a finding for each check. */
+/** Tries every way to trust an attestation key, with a finding for each check. */
 export async function trustAttestationKey(
   findings: Findings,
   { ak, ek }: { readonly ak: Party; readonly ek: Party | undefined },
@@ -122,7 +122,7 @@ export async function trustAttestationKey(
 
   const known = trustedAks.filter(({ key }) => isIt(ak.key, key));
   tiers.push(...known.map(({ tier }) => tier));
-  if (known.length === 0 && trustedAks.length > 0) problems.push('it is not one of those that are known');
+  if (known.length === 0 && trustedAks.length > 0) problems.push('it is not a known attestation key');
   return { tiers, problem: problems.join('; ') || 'nothing is trusted', excused };
 }
 
@@ -158,7 +158,7 @@ async function byEkCertificate(
   const area = readable(ek.key.area);
   if (area === undefined) return undefined;
   const result = await verifyEkCertificate(own, { ...chainOptions(above, options), ek: area });
-  // That of the public area was made before, and the certificate is for the same key.
+  // The public area was judged before, and the certificate is for the same key.
   found.push(...result.findings.filter(({ id }) => id !== 'ek-strength').map(asFinding));
   return result.ok && result.certificate !== undefined ? certifiedTier(result.certificate, 'activated') : undefined;
 }
@@ -167,7 +167,7 @@ function tooManyProblem({ certificates }: Party): string | undefined {
   const bytes = certificates.reduce((sum, { length }) => sum + length, 0);
   const isTooMuch = certificates.length > MOST.certificates || bytes > MOST.bytes;
   return isTooMuch
-    ? `${certificates.length} certificates in ${bytes} bytes, at most ${MOST.bytes} bytes of ${MOST.certificates} are looked at`
+    ? `${certificates.length} certificates in ${bytes} bytes, at most ${MOST.bytes} bytes of ${MOST.certificates} are read`
     : undefined;
 }
 
@@ -187,7 +187,7 @@ const chainOptions = (
   allowedManufacturers,
 });
 
-/** An emulator has its certificate too, which says so. */
+/** An emulator has a certificate too, which names it. */
 const certifiedTier = (certificate: EkCertificate, best: Tier): Tier =>
   isVirtualByCertificate(certificate) ? 'virtual' : best;
 
@@ -195,13 +195,13 @@ const EK_SET: Attributes = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'r
 const EK_CLEAR: Attributes = ['sign', 'encryptedDuplication'];
 
 function activationProblem(activation: Activation, { ak, ek }: Record<'ak' | 'ek', Party>): string | undefined {
-  if (!isKey(ak.key, activation.ak)) return 'it was of another attestation key';
-  return isKey(ek.key, activation.ek) ? undefined : 'it was with another endorsement key';
+  if (!isKey(ak.key, activation.ak)) return 'it was made with another attestation key';
+  return isKey(ek.key, activation.ek) ? undefined : 'it was made with another endorsement key';
 }
 
 const isIt = (subject: Subject, identity: KeyIdentity): boolean => readable(() => isKey(subject, identity)) ?? false;
 
-/** What `read` returns; nothing where the key cannot be read, which checks of its own say. */
+/** Returns the result of `read`; `undefined` if the key cannot be read, for which there are other checks. */
 function readable<T>(read: () => T): T | undefined {
   try {
     return read();

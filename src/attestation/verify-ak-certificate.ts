@@ -14,16 +14,16 @@ import type { Subject } from './verify-certification.ts';
 /** tcg-kp-AIKCertificate: the purpose of an attestation key certificate. */
 const AK_CERTIFICATE_PURPOSE = '2.23.133.8.3';
 
-/** What an attestation key certificate is held against. */
+/** The expectations of {@link verifyAkCertificate}. */
 export interface VerifyAkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage'> {
   readonly ak: Subject;
-  /** The endorsement key and its certificate, where there is one: the one that the certificate names, if it names any. */
+  /** The endorsement key and its certificate, if any. If the certificate names an endorsement key, it must be this one. */
   readonly ek: { readonly key: Subject; readonly certificate: Uint8Array | undefined } | undefined;
   /** As for `verifyEkCertificate`. */
   readonly allowedManufacturers?: readonly string[] | undefined;
 }
 
-/** The outcome: what the certificate says of the TPM is true only when `ok`. */
+/** The outcome. Trust the certificate only if `ok`. */
 export interface AkCertificateResult {
   readonly ok: boolean;
   readonly findings: readonly Finding<CheckId>[];
@@ -32,8 +32,7 @@ export interface AkCertificateResult {
 
 /**
  * Verifies the certificate of an attestation key in DER: its chain to one of the roots, its purpose, its key, and the
- * maker of the TPM, which stands in it as in an endorsement key certificate (WebAuthn Level 3, 8.3.1). Nothing in the
- * certificates makes it throw.
+ * maker of the TPM (WebAuthn Level 3, 8.3.1). Never throws because of the certificates.
  */
 export async function verifyAkCertificate(
   der: Uint8Array,
@@ -83,7 +82,7 @@ const EK_IDENTIFIER = {
 /** Before the SHA-256 of the key's SubjectPublicKeyInfo in base64: smallstep. */
 const EK_URN = 'urn:ek:sha256:';
 
-/** Whether each name of an endorsement key in the certificate is of this one; one that names none may be of any. */
+/** Whether every endorsement key that the certificate names is this one. A certificate may name none. */
 function isOfEk({ subjectAltNames }: Certificate, ek: Subject, ekCertificate: Uint8Array | undefined): boolean {
   return subjectAltNames.every((name) => {
     if (name.kind === 'uri' && name.value.startsWith(EK_URN)) {

@@ -11,7 +11,7 @@ import { type Findings, lazy } from './findings.ts';
 import { findSignatureProblem } from './signature.ts';
 import type { Certification, CreationProof } from './statement.ts';
 
-/** A key of a statement. Each part is read when it is asked for, and throws when it cannot be read. */
+/** A key of a statement. Each part is read on demand, and throws if it cannot be read. */
 export interface Subject {
   readonly pubArea: () => Uint8Array;
   readonly area: () => TpmtPublic;
@@ -21,12 +21,12 @@ export interface Subject {
 /** The key whose TPMT_PUBLIC `pubArea` returns. */
 export function subjectOf(pubArea: () => Uint8Array): Subject {
   const area = lazy(() => decode(TPMT_PUBLIC, pubArea()));
-  // Of the bytes as they came, not of what this library would write for them.
+  // From the bytes as received, not as this library would encode them.
   const name = lazy(() => concat(pubArea().subarray(2, 4), digestBy(area().nameAlg, pubArea())));
   return { pubArea, area, name };
 }
 
-/** What a certification is held against. */
+/** The expectations of a certification. */
 export interface Expectations {
   readonly findings: Findings;
   readonly signer: Subject;
@@ -36,7 +36,7 @@ export interface Expectations {
 
 const MAGIC = handleName(TPM_GENERATED_VALUE);
 
-/** Checks a signed TPMS_ATTEST. @returns what was signed; asking for it throws when it cannot be read. */
+/** Checks a signed TPMS_ATTEST. @returns a function that returns the signed structure, or throws if it cannot be read. */
 export function verifyCertification(
   { certInfo, signature }: Certification,
   expected: Expectations & {
@@ -46,7 +46,7 @@ export function verifyCertification(
   },
 ): () => TpmsAttest {
   const { findings, prefix, type, signer, subject } = expected;
-  // Read apart from its magic, so that a wrong magic is one finding and not the end of the others.
+  // Read without its magic, so that a wrong magic is one finding and does not hide the others.
   const attest = lazy(() => decode(TPMS_ATTEST, concat(MAGIC, certInfo.subarray(MAGIC.length))));
   const signed = lazy(() => decode(TPMT_SIGNATURE, signature));
 
@@ -67,7 +67,7 @@ export function verifyCertification(
   });
   findings.check(`${prefix}name`, () => {
     const name = attestedName(attest());
-    return name !== undefined && equal(name, subject.name()) ? undefined : 'the signed Name is of another object';
+    return name !== undefined && equal(name, subject.name()) ? undefined : 'the signed Name belongs to another object';
   });
   findings.check(`${prefix}signature`, () => findSignatureProblem(signer.area(), signed(), certInfo));
   findings.check(`${prefix}hashes`, () => {
@@ -77,14 +77,14 @@ export function verifyCertification(
   return attest;
 }
 
-/** Checks a signed creation, and the creation data. */
+/** Checks a certified creation and its creation data. */
 export function verifyCreation(
   proof: CreationProof,
   expected: Expectations & {
     readonly prefix: 'creation/' | 'ak-creation/';
-    /** The extraData that is right with that creation data. */
+    /** The expected extraData for that creation data. */
     readonly challenge: (creationData: TpmsCreationData) => Uint8Array;
-    /** The qualified name of the subject, known from elsewhere or from the signed creation. */
+    /** The qualified name of the subject, from elsewhere or from the certified creation. */
     readonly qualifiedName: (attest: TpmsAttest) => Uint8Array;
   },
 ): void {
@@ -96,12 +96,12 @@ export function verifyCreation(
     const { attested } = attest();
     const made = digestBy(subject.area().nameAlg, proof.creationData);
     const isIt = 'creationHash' in attested && equal(attested.creationHash, made);
-    return isIt ? undefined : 'the signed digest is of other creation data';
+    return isIt ? undefined : 'the signed digest belongs to other creation data';
   });
   findings.check(`${prefix}parent`, () =>
     equal(qualifiedName(data().parentQualifiedName, subject.name()), expected.qualifiedName(attest()))
       ? undefined
-      : 'the creation data names another parent than the qualified name says',
+      : 'the creation data and the qualified name disagree on the parent',
   );
 }
 
@@ -116,5 +116,5 @@ const hashOf = (signature: TpmtSignature): number | undefined =>
 
 function digestBy(alg: number, bytes: Uint8Array): Bytes {
   if (isHashAlg(alg)) return digest(HASHES[alg].name, bytes);
-  throw new KeyprovError('statement-invalid', `digests of algorithm 0x${alg.toString(16)} are not computed here`);
+  throw new KeyprovError('statement-invalid', `digests of algorithm 0x${alg.toString(16)} are not supported`);
 }

@@ -25,11 +25,11 @@ export type EkCertificateCheck =
 
 /** Options of {@link verifyEkCertificate}. */
 export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extendedKeyUsage'> {
-  /** The endorsement key that the certificate must be for; absent where only the certificate is looked at. */
+  /** The endorsement key that the certificate must be for. If absent, only the certificate is checked. */
   readonly ek?: TpmtPublic | undefined;
   /**
-   * Makers that are taken, as the certificate names them (`id:494E5443`, in any case). Default: {@link TPM_MANUFACTURERS},
-   * the registered ones; swtpm's `id:00001014` is not among them and must be named.
+   * Accepted makers, as certificates name them (`id:494E5443`, in any case). Default: {@link TPM_MANUFACTURERS},
+   * the registered ones. swtpm's `id:00001014` is not among them: name it to accept it.
    */
   readonly allowedManufacturers?: readonly string[] | undefined;
 }
@@ -38,14 +38,14 @@ export interface VerifyEkCertificateOptions extends Omit<ChainOptions, 'extended
 export interface EkCertificateResult {
   readonly ok: boolean;
   readonly findings: readonly Finding<EkCertificateCheck>[];
-  /** What the certificate says, where it can be read; true only when `ok`. */
+  /** The certificate, if it can be read. Trust it only if `ok`. */
   readonly certificate: EkCertificate | undefined;
 }
 
 /**
- * Verifies an endorsement key certificate, in any form that `parseEkCertificate` reads: its chain to one of the roots, the purpose {@link
- * EK_CERTIFICATE_PURPOSE}, its key, and the maker of the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. It needs no
- * TPM. Every check is made, and has its finding; nothing in the certificates makes it throw.
+ * Verifies an endorsement key certificate, in any form that `parseEkCertificate` reads: its chain
+ * to one of the roots, the purpose {@link EK_CERTIFICATE_PURPOSE}, its key, and the maker of the TPM. TCG EK Credential
+ * Profile for TPM 2.0, 3.2. Needs no TPM. Makes every check, each with a finding; never throws because of the certificates.
  *
  * @throws KeyprovError `certificate-invalid` for a root that cannot be read.
  */
@@ -85,7 +85,7 @@ export async function verifyEkCertificate(
   return { ok: findings.every(({ status }) => status === 'pass'), findings, certificate: parsed };
 }
 
-/** What `test` returns or throws. Whatever keeps a check from being made means that it has not passed. */
+/** The problem that `test` returns or throws: a check that cannot be made has not passed. */
 function problemOf(test: () => string | undefined): string | undefined {
   try {
     return test();

@@ -14,43 +14,43 @@ import { type Party, type TrustOptions, trustAttestationKey } from './trust-atte
 import { checkStatement, type VerifyOptions } from './verify.ts';
 import { subjectOf } from './verify-certification.ts';
 
-/** What {@link verifyEvidence} trusts, and holds evidence against. */
+/** What to trust, and what the evidence must show. */
 export interface VerifyEvidenceOptions extends Omit<VerifyOptions, 'attestationKey'>, TrustOptions {
-  /** The least tier that is taken. */
+  /** The lowest tier to accept. */
   readonly minTier: Tier;
-  /** As for `verifyStatement`, and for certificates too. */
+  /** As in `verifyStatement`; applies to certificates too. */
   readonly acceptSha1?: boolean | undefined;
-  /** Whether the verifier knows, in whatever way, that the TPM is an emulator or a hypervisor's. Default false. */
+  /** Whether the verifier knows that the TPM is an emulator's or a hypervisor's. Default false. */
   readonly virtual?: boolean | undefined;
 }
 
-/** The outcome of {@link verifyEvidence}. The key is there only when the evidence is good and of the wanted tier. */
+/** The outcome of {@link verifyEvidence}. The key is there only if the evidence is good and reaches the wanted tier. */
 export type EvidenceResult =
   | {
       readonly ok: true;
       readonly tier: Tier;
       readonly publicKey: PublicKey;
-      /** Of a key in a TPM: the Name of its attestation key, to be kept for `trustedAks`. */
+      /** For a key in a TPM: the Name of its attestation key, to keep for `trustedAks`. */
       readonly akName: Bytes | undefined;
       readonly findings: readonly Finding<CheckId>[];
     }
   | {
       readonly ok: false;
-      /** What is proved, where it is only too little; `undefined` where nothing is. */
+      /** The tier that is proved but too low; `undefined` if nothing is proved. */
       readonly tier: Tier | undefined;
       readonly findings: readonly Finding<CheckId>[];
     };
 
 /**
- * Verifies what a client has sent to show where its key is, and how well that is proved. It needs no TPM.
+ * Verifies a client's evidence of where its key is, and says how well that is proved. Needs no TPM.
  *
  * An attestation key is trusted by its certificate (`akRoots`), by an `activation` with an endorsement key that has a
  * certificate (`ekRoots`) or is on the list (`ekAllowList`), or because it is known (`trustedAks`). The best of these
- * gives the tier; without any, nothing passes. Certificates for which no roots are given, and those of an endorsement key
- * without activation, are not looked at. Of what is looked at everything must be right, but for the certificate of an
- * endorsement key that is on the list.
+ * gives the tier; without any, nothing passes. Ignores certificates for which no roots are given, and those of an
+ * endorsement key without activation. Everything else must be right, except the certificate of an endorsement key on the
+ * list.
  *
- * All checks are made whatever came before, each gives a finding, and no evidence makes it throw.
+ * Makes every check, each with a finding, and never throws because of the evidence.
  *
  * @throws TypeError for a `minTier` that does not exist; KeyprovError `certificate-invalid` for a root that cannot be read.
  *
@@ -86,7 +86,7 @@ export async function verifyEvidence(evidence: Evidence, options: VerifyEvidence
         ? verifySoftwareKey(evidence, findings, options)
         : await verifyTpmKey(evidence, findings, { ...options, akRoots, ekRoots });
   } catch (error) {
-    // It is of another form than its type says, such as JSON that was not read with decodeStatement.
+    // It does not have the form of its type, such as JSON that was not read with decodeStatement.
     findings.check('structures', () => `the evidence cannot be read: ${String(error)}`);
   }
   const isGood = findings.list.every((one) => one.status === 'pass' || shown?.excused.includes(one));
@@ -96,7 +96,9 @@ export async function verifyEvidence(evidence: Evidence, options: VerifyEvidence
   findings.check(
     'tier',
     () =>
-      isEnough ? undefined : `'${minTier}' is wanted, and ${tier === undefined ? 'nothing' : `'${tier}'`} is proved`,
+      isEnough
+        ? undefined
+        : `'${minTier}' is required, but ${tier === undefined ? 'nothing' : `only '${tier}'`} is proved`,
     `'${tier}' is proved`,
   );
   const { list } = findings;
@@ -104,7 +106,7 @@ export async function verifyEvidence(evidence: Evidence, options: VerifyEvidence
   return { ok: true, tier, publicKey: shown.publicKey(), akName: shown.akName?.(), findings: list };
 }
 
-/** What evidence shows, if all findings but the excused ones are good. */
+/** What the evidence shows if all findings but the excused ones are good. */
 interface Shown {
   readonly tiers: readonly Tier[];
   readonly publicKey: () => PublicKey;

@@ -11,41 +11,41 @@ import { type Attributes, attributeProblem, isKey, type KeyIdentity, strengthPro
 import type { AttestationStatement, CreationProof } from './statement.ts';
 import { type Subject, subjectOf, verifyCertification, verifyCreation } from './verify-certification.ts';
 
-/** What {@link verifyStatement} holds a statement against. */
+/** What the statement must show. */
 export interface VerifyOptions {
   /**
-   * The exact extraData: the challenge that was given out for this statement and no other. The empty one is for
-   * statements that were made without; they do not say when.
+   * The exact extraData: the challenge that was given out for this statement and no other. Empty for statements that
+   * were made without one; they do not show when they were made.
    */
   readonly challenge: Uint8Array;
   /**
-   * The attestation key that is trusted, by its certificate or an activated credential. A SubjectPublicKeyInfo says
-   * nothing of attributes: whoever vouches for it must vouch for those that the statement gives.
+   * The attestation key that you trust, because of its certificate or an activated credential. A SubjectPublicKeyInfo
+   * does not show attributes: the party that vouches for it must vouch for those in the statement too.
    */
   readonly attestationKey: KeyIdentity;
-  /** The key that must be the certified one, such as that of a certificate request. */
+  /** The key that must have been certified, such as the one in a certificate request. */
   readonly expectedKey?: KeyIdentity | undefined;
   /** Qualified name of the parent of the certified key. That of a hierarchy is its handle, big endian. Part 1, 26.5. */
   readonly keyParent?: Uint8Array | undefined;
   /** Qualified name of the parent of the attestation key. */
   readonly akParent?: Uint8Array | undefined;
-  /** What must be in the creation data of the attestation key. */
+  /** The nonce that the creation data of the attestation key must hold. */
   readonly akNonce?: Uint8Array | undefined;
-  /** Takes signatures and Names made with SHA-1, as Windows' attestation keys have them. Default false. */
+  /** Accepts signatures and Names made with SHA-1, as Windows' attestation keys have them. Default false. */
   readonly acceptSha1?: boolean | undefined;
 }
 
-/** The outcome of a verification: the verified key is there only when every check has passed. */
+/** The outcome of a verification. The key is there only if every check has passed. */
 export type VerificationResult =
   | { readonly ok: true; readonly publicKey: PublicKey; readonly findings: readonly Finding<CheckId>[] }
   | { readonly ok: false; readonly findings: readonly Finding<CheckId>[] };
 
 /**
  * Verifies that the key of `statement` was made in the TPM that holds a trusted attestation key, cannot leave it, and
- * was certified over `challenge`. It needs no TPM, and trusts nothing in the statement. See `verifyEvidence` for whom to trust.
+ * was certified over `challenge`. Needs no TPM and trusts nothing in the statement. See `verifyEvidence` for whom to trust.
  *
- * All checks are made whatever came before, each gives a finding, and no statement makes it throw. Checks of creations
- * and of what an option names are made where there is one.
+ * Makes every check, each with a finding, and never throws because of the statement. Checks a creation only if there is
+ * one, and the subject of an option only if the option is set.
  *
  * @example
  * ```ts
@@ -68,7 +68,7 @@ export function verifyStatement(statement: AttestationStatement, options: Verify
 }
 
 /**
- * Makes the checks of {@link verifyStatement}. `trustProblem` returns or throws why the attestation key is not trusted.
+ * Makes the checks of {@link verifyStatement}. `trustProblem` returns or throws the reason not to trust the attestation key.
  * @returns the certified key.
  */
 export function checkStatement(
@@ -123,17 +123,17 @@ export function checkStatement(
   return key;
 }
 
-/** What {@link verifyAttestationKey} holds an attestation key against. */
+/** What the creation of the attestation key must show. */
 export interface VerifyAttestationKeyOptions {
-  /** What must be in the creation data. */
+  /** The nonce that the creation data must hold. */
   readonly nonce?: Uint8Array | undefined;
   /** As for {@link verifyStatement}. */
   readonly acceptSha1?: boolean | undefined;
 }
 
 /**
- * Verifies that a key claims to be an attestation key, and that its creation is certified by itself: what an attestation CA
- * checks before it challenges the TPM to activate a credential for the key. Without that, it proves nothing.
+ * Verifies that a key claims to be an attestation key and has certified its own creation. An attestation CA checks this
+ * before it challenges the TPM to activate a credential for the key; alone it proves nothing.
  */
 export function verifyAttestationKey(
   pubArea: Uint8Array,
@@ -162,7 +162,7 @@ function checkAttestationKey(
     prefix: 'ak-creation/',
     subject: ak,
     challenge: (creationData) => nonceIn(creationData, nonce),
-    // It signs itself, so it is the signer whose qualified name is in what it signs.
+    // It signs itself, so the qualified name of the signer is its own.
     qualifiedName: ({ qualifiedSigner }) => qualifiedSigner,
   });
 }
@@ -178,10 +178,10 @@ const AK_SET: Attributes = [...KEY_SET, 'restricted', 'sign'];
 const AK_CLEAR: Attributes = ['decrypt', 'encryptedDuplication'];
 
 function parentProblem({ name }: Subject, parent: Uint8Array, qualified: Uint8Array): string | undefined {
-  return equal(qualifiedName(parent, name()), qualified) ? undefined : 'its qualified name is of another parent';
+  return equal(qualifiedName(parent, name()), qualified) ? undefined : 'its qualified name belongs to another parent';
 }
 
-/** Both the creation data and the extraData hold the nonce, if there was one: microsoft/TSS.MSR, PCPTool. */
+/** Creation data and extraData both hold the nonce, if there was one: microsoft/TSS.MSR, PCPTool. */
 function nonceIn({ outsideInfo }: TpmsCreationData, nonce: Uint8Array | undefined): Uint8Array {
   if (nonce === undefined || equal(outsideInfo, nonce)) return outsideInfo;
   throw new KeyprovError('statement-invalid', 'outsideInfo of the creation data is not the nonce');

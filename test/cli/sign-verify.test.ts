@@ -74,7 +74,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
   it('verifies, with the attestation key of the statement', async () => {
     const { status, stdout } = await commands.run(['verify', '--store', path('rsa'), '--challenge', CHALLENGE]);
     expect(status).toBe(0);
-    expect(stdout).toContain('pass     challenge: extraData is what was asked for\n');
+    expect(stdout).toContain('pass     challenge: extraData is the challenge\n');
     expect(stdout).not.toContain('\nfail ');
     expect(stdout).toMatch(/nothing here proves yet that it is one of a TPM/);
   });

@@ -112,13 +112,13 @@ describe('decodeStatement', () => {
 
   it.each<[string, unknown, string]>([
     ['of version 2', { ...json, version: 2 }, 'version 2 is not known; read it with the keyprov that wrote it'],
-    ['with another member', { ...json, ak: { ...json.ak, x: 1 } }, 'ak.x is not a member that is known here'],
-    ['with a member of the name of a method', { ...json, toString: '' }, 'toString is not a member that is known here'],
+    ['with another member', { ...json, ak: { ...json.ak, x: 1 } }, 'ak.x is an unknown member'],
+    ['with a member of the name of a method', { ...json, toString: '' }, 'toString is an unknown member'],
     ['with half a byte', { ...json, certInfo: '0' }, 'certInfo: not an even number of hexadecimal digits'],
     [
       'with another key',
       { ...json, ak: { ...json.ak, publicKey: 'x' } },
-      'ak.publicKey is not what the structures give',
+      'ak.publicKey does not agree with the structures',
     ],
     ['with a text for a creation', { ...json, creation: 'x' }, 'creation: not an object'],
   ])('says what is wrong with one %s', (_, value, problem) => {
@@ -132,6 +132,6 @@ describe('decodeStatement', () => {
 
   it('refuses a statement whose signature was replaced but not its bare form', () => {
     const { signature } = encodeStatement({ ...full, signature: flipped(full.signature, 40) });
-    expect(() => decodeStatement({ ...json, signature })).toThrow(/bareSignature is not what the structures give/);
+    expect(() => decodeStatement({ ...json, signature })).toThrow(/bareSignature does not agree with the structures/);
   });
 });

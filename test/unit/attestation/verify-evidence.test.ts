@@ -222,7 +222,7 @@ describe('evidence is refused', () => {
           trustedAks: [{ key: { name: nameOf(full.ek.pubArea) }, tier: 'activated' }],
         },
       ],
-      'it is not one of those that are known',
+      'it is not a known attestation key',
     ],
   ])('for %s', async (_, given, detail) => {
     const result = await verifyEvidence(...given());
@@ -380,7 +380,7 @@ describe('evidence is refused', () => {
     expect(failures(await verifyEvidence(filled(10_240), options))).toEqual([]);
     const { findings } = await verifyEvidence(filled(10_241), options);
     expect(findings.find(({ id }) => id === 'certificates')?.detail).toBe(
-      '2 certificates in 10241 bytes, at most 10240 bytes of 10 are looked at',
+      '2 certificates in 10241 bytes, at most 10240 bytes of 10 are read',
     );
   });
 
@@ -391,28 +391,28 @@ describe('evidence is refused', () => {
         .map(({ id, detail }) => `${id}: ${detail}`);
     const { activation } = options;
     if (activation === undefined) return expect.unreachable();
-    const nothing = "tier: 'software' is wanted, and nothing is proved";
+    const nothing = "tier: 'software' is required, but nothing is proved";
     expect(await said(full, { challenge: CHALLENGE, minTier: 'software' })).toEqual([
       'trust: neither roots nor endorsement keys nor attestation keys were given, so nothing is trusted',
       'ak-trusted: nothing is trusted',
       nothing,
     ]);
     expect(await said(full, { ...options, activation: { ...activation, ak: { name: CHALLENGE } } })).toEqual([
-      'activation: it was of another attestation key',
+      'activation: it was made with another attestation key',
       nothing,
     ]);
     expect(await said(full, { ...options, activation: { ...activation, ek: { name: CHALLENGE } } })).toEqual([
-      'activation: it was with another endorsement key',
+      'activation: it was made with another endorsement key',
       nothing,
     ]);
     const known = { key: { pubArea: full.ak.pubArea }, tier: 'virtual' } as const;
     const wanted = { challenge: CHALLENGE, minTier: 'activated' } as const;
     expect(await said(full, { ...wanted, trustedAks: [known] })).toEqual([
-      "tier: 'activated' is wanted, and 'virtual' is proved",
+      "tier: 'activated' is required, but only 'virtual' is proved",
     ]);
     expect(await said(full, { ...wanted, trustedAks: [{ ...known, key: { pubArea: CHALLENGE } }] })).toEqual([
-      'ak-trusted: it is not one of those that are known',
-      "tier: 'activated' is wanted, and nothing is proved",
+      'ak-trusted: it is not a known attestation key',
+      "tier: 'activated' is required, but nothing is proved",
     ]);
     const foreign = {
       ...wanted,
@@ -420,7 +420,7 @@ describe('evidence is refused', () => {
       trustedAks: [{ ...known, key: { pubArea: CHALLENGE } }],
     };
     expect((await said(full, foreign)).filter((detail) => detail.startsWith('ak-trusted'))).toEqual([
-      'ak-trusted: its certificate is not good; it is not one of those that are known',
+      'ak-trusted: its certificate is not good; it is not a known attestation key',
     ]);
     // What is trusted already needs no other proof, so nothing is said of that.
     const alsoRoots = { ...without('activation', 'akRoots'), trustedAks: [known] };

@@ -278,8 +278,8 @@ describe('verifyStatement', () => {
     ]);
     expect(said({}, { expectedKey: { pubArea: CHALLENGE } })).toEqual(['public-key: it is not the expected key']);
     expect(said({}, { keyParent: CHALLENGE, akParent: CHALLENGE })).toEqual([
-      'ak-parent: its qualified name is of another parent',
-      'key-parent: its qualified name is of another parent',
+      'ak-parent: its qualified name belongs to another parent',
+      'key-parent: its qualified name belongs to another parent',
     ]);
     expect(said({}, { akNonce: CHALLENGE })).toEqual([
       'ak-creation/challenge: outsideInfo of the creation data is not the nonce',
@@ -287,14 +287,14 @@ describe('verifyStatement', () => {
     const creation = (change: (attested: object) => object) =>
       said({ creation: (one) => ({ ...one, attested: change(one.attested) }) as typeof one });
     expect(creation((one) => ({ ...one, creationHash: new Uint8Array(32) }))).toEqual([
-      'creation/creation-hash: the signed digest is of other creation data',
+      'creation/creation-hash: the signed digest belongs to other creation data',
     ]);
     expect(creation((one) => ({ ...one, objectName: SRK_NAME }))).toEqual([
-      'creation/name: the signed Name is of another object',
+      'creation/name: the signed Name belongs to another object',
     ]);
     expect(said({ creationData: (data) => ({ ...data, parentQualifiedName: handleName(TPM_RH.OWNER) }) })).toEqual(
       ['creation/', 'ak-creation/'].map(
-        (prefix) => `${prefix}parent: the creation data names another parent than the qualified name says`,
+        (prefix) => `${prefix}parent: the creation data and the qualified name disagree on the parent`,
       ),
     );
     const sha1 = said({ signatureHash: TPM_ALG.SHA1 });
