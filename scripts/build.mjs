@@ -52,7 +52,7 @@ function modulesBehind(targets) {
     targets
       .filter((target) => target !== undefined)
       .map((target) => target.replace(/^(?:\.\/)?dist\/|\.js$/g, ''))
-      .map((name) => [name, `./${name}.ts`]),
+      .map((name) => [name, `./${name.replace(/^web\//, 'src/')}.ts`]),
   );
 }
 
@@ -123,6 +123,31 @@ async function bundle(input) {
   }
 }
 
+/**
+ * The subpaths that browsers and edge runtimes have too, a second time: without Node, and with the packages in them that
+ * take its place. What only issues certificates is loaded lazily there too.
+ */
+async function bundleForWeb(targets) {
+  const web = {
+    name: 'web',
+    resolveId: (source) => (source.endsWith('/primitives.ts') ? join(root, 'src', 'primitives-web.ts') : null),
+  };
+  const external = /^(?:pkijs|asn1js)$/;
+  const build = await rolldown({
+    ...INPUT,
+    platform: 'browser',
+    external,
+    plugins: [web],
+    input: modulesBehind(targets),
+  });
+  const { output } = await build.write({
+    ...{ ...OUTPUT, banner: licensesIn, chunkFileNames: 'web/chunks/[name]-[hash].js' },
+  });
+  await build.close();
+  const others = output.flatMap(({ imports }) => imports.filter((name) => !name.startsWith('web/')));
+  if (others.length > 0) throw new Error(`what is for the web imports ${others}`);
+}
+
 const sources = fingerprint();
 if (builtFrom() === sources) {
   console.log('build: dist/ is up to date');
@@ -137,6 +162,7 @@ if (builtFrom() === sources) {
     const { exports, bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
     await bundle(modulesBehind(Object.values(exports).map((target) => target.default)));
     await bundle(modulesBehind(Object.values(bin)));
+    await bundleForWeb(Object.values(exports).flatMap(({ browser = [] }) => browser));
     writeFileSync(join(next, '.sources'), sources);
     rmSync(dist, { recursive: true, force: true });
     renameSync(next, dist);

@@ -1,4 +1,6 @@
-import { timingSafeEqual } from 'node:crypto';
+import { decodeBase64, decodeHex, toBase64, toBase64Url } from './primitives.ts';
+
+export { equal, toBase64, toBase64Url, toHex } from './primitives.ts';
 
 /** Bytes as this library returns them: a plain `Uint8Array`, never a `Buffer`. */
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -66,28 +68,18 @@ export function uint32(value: number): Bytes {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
-/** Lower-case hexadecimal digits, two per byte. */
-export function toHex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
-}
-
 /** The bytes of an even number of hexadecimal digits. @throws TypeError for anything else. */
 export function fromHex(hex: string): Bytes {
   if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex))
     throw new TypeError('not an even number of hexadecimal digits');
-  return new Uint8Array(Buffer.from(hex, 'hex'));
-}
-
-/** Base64 with the standard alphabet and padding (RFC 4648, section 4). */
-export function toBase64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+  return decodeHex(hex);
 }
 
 /** The bytes of padded standard base64 (RFC 4648, section 4). @throws TypeError for anything else. */
 export function fromBase64(text: string): Bytes {
-  const bytes = Buffer.from(text, 'base64');
-  if (bytes.toString('base64') !== text) throw new TypeError('not canonical padded base64');
-  return new Uint8Array(bytes);
+  const bytes = decodeBase64(text);
+  if (toBase64(bytes) !== text) throw new TypeError('not canonical padded base64');
+  return bytes;
 }
 
 /** The text without the `=` at its end. */
@@ -97,16 +89,11 @@ export function unpadded(base64: string): string {
   return base64.slice(0, end);
 }
 
-/** Base64 with the URL alphabet and no padding (RFC 4648, section 5). */
-export function toBase64Url(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
-}
-
 /** The bytes of unpadded base64url (RFC 4648, section 5). @throws TypeError for anything else. */
 export function fromBase64Url(text: string): Bytes {
-  const bytes = Buffer.from(text, 'base64url');
-  if (bytes.toString('base64url') !== text) throw new TypeError('not canonical unpadded base64url');
-  return new Uint8Array(bytes);
+  const bytes = decodeBase64(text);
+  if (toBase64Url(bytes) !== text) throw new TypeError('not canonical unpadded base64url');
+  return bytes;
 }
 
 /** The UTF-8 bytes of `text`. */
@@ -114,9 +101,10 @@ export function utf8(text: string): Bytes {
   return new TextEncoder().encode(text) as Bytes;
 }
 
-/** Compares two byte strings in a time that does not depend on where they differ. Lengths are not secret. */
-export function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && timingSafeEqual(a, b);
+/** Before (negative) or after (positive) in the order of their bytes, 0 for the same; what another begins with is before it. */
+export function compare(a: Uint8Array, b: Uint8Array): number {
+  const first = a.findIndex((byte, i) => byte !== b[i]);
+  return first < 0 ? a.length - b.length : (a[first] as number) - (b[first] ?? -1);
 }
 
 /** Overwrites `bytes` with zeros. */

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { type Bytes, equal, toHex, view } from '../bytes.ts';
+import { type Bytes, equal, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { JsonMembers, type JsonRefusal, showJson } from '../json.ts';
+import { randomBytes } from '../primitives.ts';
 import { HASHES } from '../tpm/constants.ts';
 import { isHashAlg, objectName } from '../tpm/names.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
@@ -52,7 +52,7 @@ export function buildActivationChallenge({ ek, ak }: ActivationChallengeInput): 
   readonly challenge: ActivationChallenge;
   readonly secret: Bytes;
 } {
-  const secret = view(randomBytes(isHashAlg(ek.nameAlg) ? HASHES[ek.nameAlg].size : 0));
+  const secret = randomBytes(isHashAlg(ek.nameAlg) ? HASHES[ek.nameAlg].size : 0);
   return { challenge: { version: 1, ...makeCredential({ ek, objectName: objectName(ak), secret }) }, secret };
 }
 

@@ -1,7 +1,7 @@
-import { createCipheriv } from 'node:crypto';
-import { type Bytes, concat, wipe } from '../bytes.ts';
+import { type Bytes, wipe } from '../bytes.ts';
 import { hmac, kdfa } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
+import { aesCfb } from '../primitives.ts';
 import { encode } from '../tpm/codec/index.ts';
 import { HASHES, type HashAlg, TPM_ALG } from '../tpm/constants.ts';
 import { isHashAlg } from '../tpm/names.ts';
@@ -57,8 +57,7 @@ export function protectCredential({ ek, objectName, secret }: CredentialInput, s
   const hmacKey = kdfa(hash, seed, 'INTEGRITY', EMPTY, EMPTY, size * 8);
   const identity = encode(TPM2B_DIGEST_SECRET, secret);
   try {
-    const cipher = createCipheriv(`aes-${keyBits}-cfb`, symKey, new Uint8Array(16));
-    const encIdentity = concat(cipher.update(identity), cipher.final());
+    const encIdentity = aesCfb('encrypt', symKey, new Uint8Array(16), identity);
     return encode(TPMS_ID_OBJECT, { integrityHMAC: hmac(hash, hmacKey, encIdentity, objectName), encIdentity });
   } finally {
     wipe(symKey, hmacKey, identity);

@@ -1,3 +1,5 @@
+import { toHex, utf8 } from '../bytes.ts';
+
 /** Vendor ids of the TCG Vendor ID Registry (Family 2.0), with the zeros or spaces that make them four bytes. */
 const VENDORS = [
   ...[
@@ -39,9 +41,7 @@ const VENDORS = [
  * The makers of TPMs that the TCG has registered, as their certificates name them: `id:` and the four bytes of the
  * vendor id in upper-case hexadecimal, `id:494E5443` for INTC.
  */
-export const TPM_MANUFACTURERS: readonly string[] = VENDORS.map(
-  (vendor) => `id:${Buffer.from(vendor, 'latin1').toString('hex').toUpperCase()}`,
-);
+export const TPM_MANUFACTURERS: readonly string[] = VENDORS.map((vendor) => `id:${toHex(utf8(vendor)).toUpperCase()}`);
 
 /** Why the maker in a certificate is refused; `undefined` if it is accepted. Ignores the case of ids. */
 export function manufacturerProblem(

@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, utf8 } from '../bytes.ts';
+import { type Bytes, compare, concat, copy, utf8 } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 
@@ -47,7 +47,7 @@ export function encodeCbor(value: CborValue): Bytes {
   }
   if (isMap(value)) {
     const entries = [...value].map(([key, item]) => [encodeCbor(key), encodeCbor(item)] as const);
-    entries.sort(([a], [b]) => Buffer.compare(a, b));
+    entries.sort(([a], [b]) => compare(a, b));
     return concat(head(MAP, entries.length), ...entries.flat());
   }
   return concat(head(ARRAY, value.length), ...value.map(encodeCbor));

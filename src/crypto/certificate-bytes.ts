@@ -1,6 +1,7 @@
-import { type Bytes, copy, uint16At, view } from '../bytes.ts';
+import { type Bytes, copy, uint16At } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
+import { latin1 } from '../primitives.ts';
 import { DerNode } from './der-read.ts';
 import { TAG } from './der-write.ts';
 import { decodePemBody, pemBlocks } from './pem.ts';
@@ -15,8 +16,8 @@ import { decodePemBody, pemBlocks } from './pem.ts';
  */
 export function splitCertificates(bytes: Uint8Array): Bytes[] {
   checkSize(bytes, LIMIT.file, invalid);
-  const text = Buffer.from(view(bytes).buffer, bytes.byteOffset, bytes.length);
-  if (text.includes('-----BEGIN CERTIFICATE-----')) return splitPem(text.toString('latin1'));
+  const text = latin1(bytes);
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return splitPem(text);
   const certificates: Bytes[] = [];
   for (let rest = bytes; ; ) {
     rest = rest.subarray(paddingOf(rest));

@@ -10,8 +10,6 @@ interface CurveFacts {
   readonly p: bigint;
   /** The b of y² = x³ - 3x + b. */
   readonly b: bigint;
-  /** Node's name. */
-  readonly nodeName: string;
 }
 
 /** What is to know of each curve. */
@@ -20,19 +18,16 @@ export const CURVES: Readonly<Record<Curve, CurveFacts>> = {
     size: 32,
     p: 2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n,
     b: 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn,
-    nodeName: 'prime256v1',
   },
   'P-384': {
     size: 48,
     p: 2n ** 384n - 2n ** 128n - 2n ** 96n + 2n ** 32n - 1n,
     b: 0xb3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aefn,
-    nodeName: 'secp384r1',
   },
   'P-521': {
     size: 66,
     p: 2n ** 521n - 1n,
     b: 0x51953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e156193951ec7e937b1652c0bd3bb1bf073573df883d2c34f1ef451fd46b503f00n,
-    nodeName: 'secp521r1',
   },
 };
 

@@ -1,6 +1,7 @@
 import { type Bytes, copy, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
+import { latin1 } from '../primitives.ts';
 import { MAX_OID, TAG } from './der-write.ts';
 
 /**
@@ -147,7 +148,7 @@ export class DerNode {
       case TAG.T61_STRING:
       case TAG.IA5_STRING:
       case TAG.VISIBLE_STRING:
-        return Buffer.from(this.content).toString('latin1');
+        return latin1(this.content);
       case TAG.BMP_STRING:
         return new TextDecoder('utf-16be', { ignoreBOM: true }).decode(this.content);
       case TAG.UNIVERSAL_STRING:

@@ -1,22 +1,7 @@
-import { createHash, createHmac } from 'node:crypto';
-import { type Bytes, concat, uint32, utf8, view } from '../bytes.ts';
+import { type Bytes, concat, uint32, utf8 } from '../bytes.ts';
+import { digest, type HashName, hmac } from '../primitives.ts';
 
-/** A hash algorithm by Node's name. */
-export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512';
-
-/** The digest of all `parts` together. */
-export function digest(hash: HashName, ...parts: readonly Uint8Array[]): Bytes {
-  const context = createHash(hash);
-  for (const part of parts) context.update(part);
-  return view(context.digest());
-}
-
-/** The HMAC of all `parts` together (RFC 2104). */
-export function hmac(hash: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Bytes {
-  const context = createHmac(hash, key);
-  for (const part of parts) context.update(part);
-  return view(context.digest());
-}
+export { digest, type HashName, hmac } from '../primitives.ts';
 
 /** `count` blocks from `block`, cut to `bits`; where `bits` is no multiple of 8 the highest bits are cleared. */
 function expand(bits: number, block: (counter: Bytes) => Bytes): Bytes {

@@ -1,5 +1,6 @@
 import { TAG } from '../crypto/der-write.ts';
 import { readName } from '../crypto/x509-names.ts';
+import { latin1 } from '../primitives.ts';
 import { nameOid } from './certificate-parts.ts';
 import type { DerInput } from './der-input.ts';
 import { bytesField, field, listOf, nameField } from './fields.ts';
@@ -50,7 +51,7 @@ function describeAttributeCertificate(children: DerInput['children']): Descripti
         : [field('holder', `${holder.der.length} bytes, the certificate that it goes with`)]),
       ...(serial === undefined ? [] : [bytesField('serial number', serial.content)]),
       ...(validity?.children() ?? []).map((time, i) =>
-        field(i === 0 ? 'not before' : 'not after', textOf(time.content)),
+        field(i === 0 ? 'not before' : 'not after', latin1(time.content)),
       ),
       listOf('attributes', types, (i, type) => field(i, nameOid(type))),
     ],
@@ -66,11 +67,9 @@ function describeRevocationList(children: DerInput['children']): Description {
     problems: [],
     fields: [
       ...(issuer === undefined ? [] : [nameField('issuer', readName(issuer))]),
-      ...(thisUpdate === undefined ? [] : [field('this update', textOf(thisUpdate.content))]),
-      ...(next === undefined ? [] : [field('next update', textOf(next.content))]),
+      ...(thisUpdate === undefined ? [] : [field('this update', latin1(thisUpdate.content))]),
+      ...(next === undefined ? [] : [field('next update', latin1(next.content))]),
       field('revoked certificates', revoked?.children().length ?? 0),
     ],
   };
 }
-
-const textOf = (bytes: Uint8Array): string => new TextDecoder('latin1').decode(bytes);

@@ -9,8 +9,8 @@ import {
 } from 'node:crypto';
 import { type Bytes, concat, copy, equal, fromBase64, toBase64, uint32, utf8, view, wipe } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
+import { importPublicKey } from '../crypto/key-object.ts';
 import { bitLength, encodeSpki, type PublicKey, type RsaPublicKey } from '../crypto/public-key.ts';
-import { importPublicKey } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';

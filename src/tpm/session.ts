@@ -1,7 +1,7 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { type Bytes, concatSecrets, copy, equal, view, wipe } from '../bytes.ts';
 import { hmac, kdfa } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
+import { aesCfb, randomBytes } from '../primitives.ts';
 import { HASHES, type HashAlg, TPM_ALG } from './constants.ts';
 import type { TpmtSymDef } from './structures/algorithm.ts';
 
@@ -59,7 +59,7 @@ export interface SessionState {
   readonly bound?: { readonly name: Bytes; readonly authValue: Bytes };
   readonly use: SessionUse;
   readonly close: (session: Session) => Promise<void>;
-  /** Draws the caller's nonces; default `randomBytes` of `node:crypto`. */
+  /** Draws the caller's nonces; default `randomBytes` of the platform. */
   readonly randomBytes?: (size: number) => Uint8Array;
 }
 
@@ -191,12 +191,10 @@ export class Session {
       } else if (this.symmetric.algorithm === TPM_ALG.AES) {
         const { keyBits } = this.symmetric;
         key = kdfa(hash, value, 'CFB', newer, older, keyBits + 128);
-        const make = direction === 'command' ? createCipheriv : createDecipheriv;
-        const cipher = make(`aes-${keyBits}-cfb`, key.subarray(0, keyBits / 8), key.subarray(keyBits / 8));
-        const output = cipher.update(data);
+        const way = direction === 'command' ? 'encrypt' : 'decrypt';
+        const output = aesCfb(way, key.subarray(0, keyBits / 8), key.subarray(keyBits / 8), data);
         data.set(output);
         wipe(output); // for an answer, this is the secret
-        cipher.final();
       } else {
         throw new KeyprovError('tpm-session', 'the session has no cipher for parameter encryption', {
           remedy: 'start it with a symmetric algorithm (AES-CFB or XOR), or clear its encrypt and decrypt attributes',

@@ -1,9 +1,8 @@
-import { constants, createECDH, publicEncrypt, randomBytes } from 'node:crypto';
-import { type Bytes, concat, view, wipe } from '../bytes.ts';
+import { type Bytes, utf8, wipe } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
-import { type HashName, kdfe } from '../crypto/kdf.ts';
-import type { EcPublicKey } from '../crypto/public-key.ts';
-import { importPublicKey } from '../crypto/verify-signature.ts';
+import { kdfe } from '../crypto/kdf.ts';
+import { type EcPublicKey, encodePkcs1 } from '../crypto/public-key.ts';
+import { agree, encryptOaep, type HashName, newScalar, randomBytes } from '../primitives.ts';
 import { encode } from './codec/index.ts';
 import { HASHES, type HashAlg } from './constants.ts';
 import { publicKeyOf } from './public-key.ts';
@@ -29,22 +28,9 @@ export interface SharedSecret {
 export function shareSecret(publicArea: TpmtPublic & { nameAlg: HashAlg }, label: SecretLabel): SharedSecret {
   const { name: hash, size } = HASHES[publicArea.nameAlg];
   const key = publicKeyOf(publicArea);
-  if (key.kty === 'EC') {
-    const ephemeral = createECDH(CURVES[key.crv].nodeName);
-    ephemeral.generateKeys();
-    return agreeOnSecret(key, hash, size, label, view(ephemeral.getPrivateKey()));
-  }
-  const secret = view(randomBytes(size));
-  const encrypted = publicEncrypt(
-    {
-      key: importPublicKey(key),
-      padding: constants.RSA_PKCS1_OAEP_PADDING,
-      oaepHash: hash,
-      oaepLabel: Buffer.from(`${label}\0`),
-    },
-    secret,
-  );
-  return { secret, encrypted: view(encrypted) };
+  if (key.kty === 'EC') return agreeOnSecret(key, hash, size, label, newScalar(key.crv));
+  const secret = randomBytes(size);
+  return { secret, encrypted: encryptOaep({ ...key, pkcs1: encodePkcs1(key) }, hash, utf8(`${label}\0`), secret) };
 }
 
 /**
@@ -58,12 +44,9 @@ export function agreeOnSecret(
   label: SecretLabel,
   scalar: Uint8Array,
 ): SharedSecret {
-  const { size: field, nodeName } = CURVES[key.crv];
-  const ephemeral = createECDH(nodeName);
-  ephemeral.setPrivateKey(scalar);
-  const point = view(ephemeral.getPublicKey());
+  const { size: field } = CURVES[key.crv];
+  const { point, z } = agree(scalar, key);
   const [x, y] = [point.subarray(1, 1 + field), point.subarray(1 + field)];
-  const z = view(ephemeral.computeSecret(concat(new Uint8Array([4]), key.x, key.y)));
   try {
     return { secret: kdfe(hash, z, label, x, key.x, size * 8), encrypted: encode(TPMS_ECC_POINT, { x, y }) };
   } finally {

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { copy, view, wipe } from '../bytes.ts';
+import { copy, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { randomBytes } from '../primitives.ts';
 import type { SignalOptions } from '../signal.ts';
 import { HASHES, type HashAlg, TPM_ALG, TPM_RH, TPM_SE } from './constants.ts';
 import { isHashAlg } from './names.ts';
@@ -55,7 +55,7 @@ export async function startSession(tpm: TpmRunner, options: StartSessionOptions 
   const { type = 'hmac', authHash = TPM_ALG.SHA256, salt, bind, signal } = options;
   const isKeyed = salt !== undefined || bind !== undefined;
   const symmetric = options.symmetric ?? (isKeyed ? cipherFor(salt) : { algorithm: TPM_ALG.NULL });
-  const nonceCaller = view(randomBytes(HASHES[authHash].size));
+  const nonceCaller = randomBytes(HASHES[authHash].size);
   const shared = salt === undefined ? { secret: EMPTY, encrypted: EMPTY } : makeSalt(salt.publicArea);
   const keyMaterial = { salt: salt && shared.secret, boundAuth: bind?.authValue };
   try {

@@ -1,8 +1,8 @@
 import { constants, verify } from 'node:crypto';
 import { type Bytes, copy } from '../bytes.ts';
 import { CURVES, toBigInt } from '../crypto/curve.ts';
+import { importPublicKey } from '../crypto/key-object.ts';
 import { bitLength, type EcPublicKey, type PublicKey } from '../crypto/public-key.ts';
-import { importPublicKey } from '../crypto/verify-signature.ts';
 import type { LoadedKey } from '../keys/loaded-key.ts';
 import type { KeyProvider, ProvidedKey } from '../keys/provider.ts';
 import { TpmKeyProvider } from '../keys/tpm-provider.ts';

@@ -1,6 +1,7 @@
-import { createECDH, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { type Bytes, equal, fromBase64Url } from '../bytes.ts';
 import { CURVES, isCurve, toBigInt } from '../crypto/curve.ts';
+import { pointOf } from '../primitives.ts';
 
 /**
  * Checks that the private and public half of a key belong together, and match the `x` of its JSON Web Key, if any. Node
@@ -36,9 +37,7 @@ function isRsaPair(member: (name: string) => bigint): boolean {
 
 function isEcPair(crv: string | undefined, member: (name: string) => Bytes): boolean {
   if (!isCurve(crv)) return true; // it is refused for its curve
-  const ecdh = createECDH(CURVES[crv].nodeName);
-  ecdh.setPrivateKey(member('d'));
   const { size } = CURVES[crv];
-  const point = ecdh.getPublicKey();
+  const point = pointOf(crv, member('d'));
   return equal(point.subarray(1, 1 + size), member('x')) && equal(point.subarray(1 + size), member('y'));
 }

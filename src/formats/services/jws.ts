@@ -1,8 +1,6 @@
-import { constants, verify } from 'node:crypto';
 import { type Bytes, fromBase64Url, toBase64Url, utf8 } from '../../bytes.ts';
-import { CURVES } from '../../crypto/curve.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
-import { importPublicKey } from '../../crypto/verify-signature.ts';
+import { type SignatureFormat, verifySignature } from '../../crypto/verify-signature.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { JsonMembers } from '../../json.ts';
 import type { SignOptions } from '../../keys/provider.ts';
@@ -42,17 +40,18 @@ export interface JwsOptions {
 }
 
 interface Algorithm {
-  readonly options: Pick<SignOptions, 'hash' | 'padding' | 'format'>;
+  readonly options: Pick<SignOptions, 'padding' | 'format'> & { readonly hash: 'sha256' | 'sha384' };
+  readonly format: SignatureFormat;
   readonly fits: (key: PublicKey) => boolean;
 }
 
 const isRsa = (key: PublicKey): boolean => key.kty === 'RSA';
 const isOn = (crv: string) => (key: PublicKey) => key.kty === 'EC' && key.crv === crv;
 const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
-  RS256: { options: { hash: 'sha256', padding: 'pkcs1' }, fits: isRsa },
-  PS256: { options: { hash: 'sha256', padding: 'pss' }, fits: isRsa },
-  ES256: { options: { hash: 'sha256', format: 'raw' }, fits: isOn('P-256') },
-  ES384: { options: { hash: 'sha384', format: 'raw' }, fits: isOn('P-384') },
+  RS256: { options: { hash: 'sha256', padding: 'pkcs1' }, format: 'pkcs1', fits: isRsa },
+  PS256: { options: { hash: 'sha256', padding: 'pss' }, format: 'pss-digest', fits: isRsa },
+  ES256: { options: { hash: 'sha256', format: 'raw' }, format: 'raw', fits: isOn('P-256') },
+  ES384: { options: { hash: 'sha384', format: 'raw' }, format: 'raw', fits: isOn('P-384') },
 };
 
 /**
@@ -110,20 +109,6 @@ export function parseJws(compact: string): Jws {
 /** Whether the JWS names that algorithm, and was signed with it and the private key of `publicKey`. */
 export function verifyJws(jws: Jws, publicKey: PublicKey, algorithm: JwsAlgorithm): boolean {
   if (jws.header.alg !== algorithm || !ALGORITHMS[algorithm].fits(publicKey)) return false;
-  const { signingInput, signature } = jws;
-  const key = importPublicKey(publicKey);
-  switch (algorithm) {
-    case 'RS256':
-      return verify('sha256', signingInput, key, signature);
-    case 'PS256': {
-      const { RSA_PKCS1_PSS_PADDING: padding, RSA_PSS_SALTLEN_DIGEST: saltLength } = constants;
-      return verify('sha256', signingInput, { key, padding, saltLength }, signature);
-    }
-    case 'ES256':
-    case 'ES384': {
-      const { size } = CURVES[algorithm === 'ES256' ? 'P-256' : 'P-384'];
-      const hash = algorithm === 'ES256' ? 'sha256' : 'sha384';
-      return signature.length === 2 * size && verify(hash, signingInput, { key, dsaEncoding: 'ieee-p1363' }, signature);
-    }
-  }
+  const { options, format } = ALGORITHMS[algorithm];
+  return verifySignature(publicKey, options.hash, jws.signingInput, jws.signature, format);
 }

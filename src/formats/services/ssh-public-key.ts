@@ -3,6 +3,7 @@ import { CURVES, type Curve } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
+import { latin1 } from '../../primitives.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** A line of an OpenSSH public key file or authorized_keys. */
@@ -134,7 +135,7 @@ class SshReader {
   }
 
   text(): string {
-    return new TextDecoder('latin1').decode(this.string());
+    return latin1(this.string());
   }
 
   /** A number above zero, without leading zeros. */

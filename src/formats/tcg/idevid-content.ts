@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
+import { randomBytes } from '../../primitives.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { HASHES, TPM_ALG } from '../../tpm/constants.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';

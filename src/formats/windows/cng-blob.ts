@@ -1,10 +1,10 @@
-import { createECDH } from 'node:crypto';
 import { type Bytes, concat, copy, equal, toBase64, utf8 } from '../../bytes.ts';
 import { CURVES, type Curve, toBigInt } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bitLength, checkPublicKey, type EcPublicKey, type RsaPublicKey } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
+import { pointOf } from '../../primitives.ts';
 
 /** An RSA key with its primes, big endian, without leading zeros. */
 export interface RsaPrimesKey extends RsaPublicKey {
@@ -193,15 +193,15 @@ function checkExponents(key: RsaPrivateKey): void {
 }
 
 function checkScalar(curve: Curve, x: Uint8Array, y: Uint8Array, d: Uint8Array): void {
-  const { size, nodeName } = CURVES[curve];
-  const ecdh = createECDH(nodeName);
+  const { size } = CURVES[curve];
+  let point: Bytes;
   try {
     if (d.length !== size) throw wrong(`a private scalar of ${d.length} bytes, ${size} expected`);
-    ecdh.setPrivateKey(d);
+    point = pointOf(curve, d);
   } catch (cause) {
     throw wrong('the private scalar is not one of the curve', cause);
   }
-  if (!equal(ecdh.getPublicKey(), concat(new Uint8Array([4]), x, y))) {
+  if (!equal(point, concat(new Uint8Array([4]), x, y))) {
     throw wrong('the private scalar does not belong to the point');
   }
 }

@@ -2,6 +2,7 @@ import { type Bytes, copy, equal, utf8 } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { derExplicit, derOctets, derOid, derSequence, derText, derValue, ia5, TAG } from '../../crypto/der-write.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
+import { latin1 } from '../../primitives.ts';
 import { inRequest, requestInvalid } from './in-request.ts';
 import { decodeName, encodeName } from './names.ts';
 
@@ -95,7 +96,7 @@ export function decodeAlternativeNames(der: Uint8Array): AlternativeName[] {
 }
 
 function decodeAlternativeName(node: DerNode): AlternativeName {
-  const text = Buffer.from(node.content).toString('latin1');
+  const text = latin1(node.content);
   switch (node.tag) {
     case TEXTS.email:
       return { kind: 'email', value: text };

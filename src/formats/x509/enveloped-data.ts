@@ -14,8 +14,8 @@ import {
   TAG,
 } from '../../crypto/der-write.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
+import { importPublicKey } from '../../crypto/key-object.ts';
 import { decodeSpki } from '../../crypto/public-key.ts';
-import { importPublicKey } from '../../crypto/verify-signature.ts';
 import { inRequest, requestInvalid } from './in-request.ts';
 import { readTbs } from './issue-certificate.ts';
 import { decodeName } from './names.ts';

@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { type Bytes, copy, view } from '../../bytes.ts';
+import { type Bytes, copy } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { contextTag, derOctets, derSequence, derUnsigned, derValue, TAG } from '../../crypto/der-write.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
+import { randomBytes } from '../../primitives.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { decodeExtensions, type Extension } from './extensions.ts';
 import type { SigningHash } from './signature-algorithm.ts';
@@ -124,7 +124,7 @@ export function readTbs(certificate: Uint8Array): TbsParts {
 
 /** Positive, and as long in DER as it is here. */
 function randomSerial(): Bytes {
-  const serial = view(randomBytes(16));
+  const serial = randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
   return serial;
 }

@@ -2,8 +2,9 @@ import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypt
 import { describe, expect, it } from 'vitest';
 import { toHex, utf8, view } from '../../../src/bytes.ts';
 import { ecdsaDerToRaw, ecdsaRawToDer } from '../../../src/crypto/ecdsa-signature.ts';
+import { importPublicKey } from '../../../src/crypto/key-object.ts';
 import { decodeSpki } from '../../../src/crypto/public-key.ts';
-import { importPublicKey, verifySignature } from '../../../src/crypto/verify-signature.ts';
+import { verifySignature } from '../../../src/crypto/verify-signature.ts';
 import { refusal } from '../../refusal.ts';
 
 const data = utf8('the data');

@@ -1,0 +1,170 @@
+/**
+ * All that the verifier needs of its platform: encodings of bytes, random bytes, hashes, signatures, and what hides the
+ * secret of a credential. This file takes it from Node; scripts/build.mjs puts `primitives-web.ts` in its place for
+ * platforms without Node. Neither knows more than bytes: checks and errors are the callers'.
+ */
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  createECDH,
+  createHash,
+  createHmac,
+  createPublicKey,
+  randomBytes as draw,
+  type KeyObject,
+  publicEncrypt,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto';
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A hash algorithm by Node's name. */
+export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512';
+
+/** An RSA public key that {@link verifyRsa} takes: its numbers, big endian, and the same as PKCS#1; checked already. */
+export interface RsaNumbers {
+  readonly n: Uint8Array;
+  readonly e: Uint8Array;
+  readonly pkcs1: Uint8Array;
+}
+
+/** A point that {@link verifyEcdsa} takes: coordinates as long as the field; checked already. */
+export interface CurvePoint {
+  readonly crv: keyof typeof NODE_CURVES;
+  readonly x: Uint8Array;
+  readonly y: Uint8Array;
+}
+
+const NODE_CURVES = { 'P-256': 'prime256v1', 'P-384': 'secp384r1', 'P-521': 'secp521r1' } as const;
+
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const plain = (buffer: Buffer): Bytes =>
+  new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.byteLength);
+
+/** Lower-case hexadecimal digits, two per byte. */
+export function toHex(bytes: Uint8Array): string {
+  return bufferOf(bytes).toString('hex');
+}
+
+/** The bytes of hexadecimal digits; of anything else some bytes. */
+export function decodeHex(digits: string): Bytes {
+  return new Uint8Array(Buffer.from(digits, 'hex'));
+}
+
+/** Base64 with the standard alphabet and padding (RFC 4648, section 4). */
+export function toBase64(bytes: Uint8Array): string {
+  return bufferOf(bytes).toString('base64');
+}
+
+/** Base64 with the URL alphabet and no padding (RFC 4648, section 5). */
+export function toBase64Url(bytes: Uint8Array): string {
+  return bufferOf(bytes).toString('base64url');
+}
+
+/** The bytes of base64 with either alphabet; of anything else some bytes. */
+export function decodeBase64(text: string): Bytes {
+  return new Uint8Array(Buffer.from(text, 'base64'));
+}
+
+/** The text whose characters are the bytes. */
+export function latin1(bytes: Uint8Array): string {
+  return bufferOf(bytes).toString('latin1');
+}
+
+/** Compares two byte strings in a time that does not depend on where they differ. Lengths are not secret. */
+export function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+/** Bytes from the random number generator of the platform. */
+export function randomBytes(size: number): Bytes {
+  return plain(draw(size));
+}
+
+/** The digest of all `parts` together. */
+export function digest(hash: HashName, ...parts: readonly Uint8Array[]): Bytes {
+  const context = createHash(hash);
+  for (const part of parts) context.update(part);
+  return plain(context.digest());
+}
+
+/** The HMAC of all `parts` together (RFC 2104). */
+export function hmac(hash: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Bytes {
+  const context = createHmac(hash, key);
+  for (const part of parts) context.update(part);
+  return plain(context.digest());
+}
+
+/** AES in CFB mode with full blocks (SP 800-38A, 6.3), by the length of the key AES-128, 192 or 256. */
+export function aesCfb(direction: 'encrypt' | 'decrypt', key: Uint8Array, iv: Uint8Array, data: Uint8Array): Bytes {
+  const make = direction === 'encrypt' ? createCipheriv : createDecipheriv;
+  const cipher = make(`aes-${key.length * 8}-cfb`, key, iv);
+  const output = cipher.update(data);
+  cipher.final(); // nothing more: CFB has no padding
+  return plain(output);
+}
+
+/** RSA goes by PKCS#1 and EC by JWK: with Node 20, reading SPKI costs up to thirty times as much. */
+const rsaKey = ({ pkcs1 }: RsaNumbers): KeyObject =>
+  createPublicKey({ key: bufferOf(pkcs1), format: 'der', type: 'pkcs1' });
+const ecKey = ({ crv, x, y }: CurvePoint): KeyObject =>
+  createPublicKey({ key: { kty: 'EC', crv, x: toBase64Url(x), y: toBase64Url(y) }, format: 'jwk' });
+
+/** How an RSA signature is padded (RFC 8017, 8): PKCS#1 v1.5, PSS with a salt of any length, or as long as the digest. */
+export type RsaPadding = 'pkcs1' | 'pss' | 'pss-digest';
+
+/** Whether an RSA signature is good. */
+export function verifyRsa(
+  padding: RsaPadding,
+  key: RsaNumbers,
+  hash: HashName,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  // OpenSSL takes a PSS signature without its leading zeros too; RFC 8017, 8.1.2, step 1 does not.
+  if (signature.length !== key.n.length) return false;
+  if (padding === 'pkcs1') return verify(hash, data, rsaKey(key), signature);
+  const { RSA_PKCS1_PSS_PADDING: pss, RSA_PSS_SALTLEN_AUTO: any, RSA_PSS_SALTLEN_DIGEST: asDigest } = constants;
+  const saltLength = padding === 'pss' ? any : asDigest;
+  return verify(hash, data, { key: rsaKey(key), padding: pss, saltLength }, signature);
+}
+
+/** Whether an ECDSA signature is good: r and s as long as the field (`raw`), or as Ecdsa-Sig-Value (RFC 3279, 2.2.3). */
+export function verifyEcdsa(
+  format: 'raw' | 'der',
+  key: CurvePoint,
+  hash: HashName,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  return verify(hash, data, { key: ecKey(key), dsaEncoding: format === 'raw' ? 'ieee-p1363' : 'der' }, signature);
+}
+
+/** RSAES-OAEP with that hash, in MGF1 too (RFC 8017, 7.1.1). */
+export function encryptOaep(key: RsaNumbers, hash: HashName, label: Uint8Array, message: Uint8Array): Bytes {
+  const padding = constants.RSA_PKCS1_OAEP_PADDING;
+  return plain(publicEncrypt({ key: rsaKey(key), padding, oaepHash: hash, oaepLabel: bufferOf(label) }, message));
+}
+
+/** A random private scalar. */
+export function newScalar(crv: CurvePoint['crv']): Bytes {
+  const ecdh = createECDH(NODE_CURVES[crv]);
+  ecdh.generateKeys();
+  return plain(ecdh.getPrivateKey());
+}
+
+/** The uncompressed point of a private scalar. @throws Error for a number that is no scalar of the curve. */
+export function pointOf(crv: CurvePoint['crv'], scalar: Uint8Array): Bytes {
+  const ecdh = createECDH(NODE_CURVES[crv]);
+  ecdh.setPrivateKey(scalar);
+  return plain(ecdh.getPublicKey());
+}
+
+/** The uncompressed point of a private scalar, and the x coordinate, as long as the field, of what it shares with `other`. */
+export function agree(scalar: Uint8Array, { crv, x, y }: CurvePoint): { readonly point: Bytes; readonly z: Bytes } {
+  const ecdh = createECDH(NODE_CURVES[crv]);
+  ecdh.setPrivateKey(scalar);
+  return { point: plain(ecdh.getPublicKey()), z: plain(ecdh.computeSecret(Uint8Array.of(4, ...x, ...y))) };
+}
