@@ -283,7 +283,7 @@ describe('every reason not to use a TPM', () => {
     if (scenario === undefined) throw new Error('no scenario');
     const { error } = await outcomeOf('preferred', scenario);
     expect(error?.retryAfterSeconds).toBe(1000);
-    expect(error?.remedy).toMatch(/^try again in 1000 s, or ask for a software key by name/);
+    expect(error?.remedy).toMatch(/^try again in 1000 s, or allow a software key/);
   });
 
   test('an error that is not of this library is thrown with the others, as one that passes', async () => {
