@@ -101,7 +101,9 @@ export function utf8(text: string): Bytes {
   return new TextEncoder().encode(text) as Bytes;
 }
 
-/** Before (negative) or after (positive) in the order of their bytes, 0 for the same; what another begins with is before it. */
+/**
+ * Compares by bytes: negative if `a` comes first, positive if `b` does, 0 if equal. A prefix comes before a longer one.
+ */
 export function compare(a: Uint8Array, b: Uint8Array): number {
   const first = a.findIndex((byte, i) => byte !== b[i]);
   return first < 0 ? a.length - b.length : (a[first] as number) - (b[first] ?? -1);

@@ -1,11 +1,11 @@
 /**
- * What `primitives.ts` takes from Node, for browsers and edge runtimes: with the noble packages and the globals of the web.
- * It is synchronous as Node is, which WebCrypto is not, so a verifier has one API everywhere.
+ * The functions of `primitives.ts` for browsers and edge runtimes, with the noble packages and web globals. They are
+ * synchronous like Node's, unlike WebCrypto's, so that the verifier has one API everywhere.
  *
- * RSA's public operation is our own, since noble has none: the hash and the padding are what can go wrong in it, not the
- * power. The padding is not taken apart as far as possible but made a second time and compared whole (PKCS#1 v1.5), or
- * checked step by step as RFC 8017, 9.1.2 has it (PSS). Nothing here is secret but what `encryptOaep`, `agree`, `aesCfb`
- * and `hmac` are given: JavaScript cannot promise that those take the same time for every secret.
+ * RSA's public operation is our own, since noble has none; the risk is in the hash and the padding, not in the power.
+ * Padding is built again and compared whole instead of parsed (PKCS#1 v1.5), or checked step by step (PSS, RFC 8017,
+ * 9.1.2). Only the inputs of `encryptOaep`, `agree`, `aesCfb` and `hmac` are secret: JavaScript cannot guarantee that
+ * these take the same time for every secret.
  */
 import { cfb } from '@noble/ciphers/aes.js';
 import { p256, p384, p521 } from '@noble/curves/nist.js';
@@ -113,7 +113,7 @@ function raise(base: bigint, { n, e }: node.RsaNumbers): Bytes {
   return toBytes(result, n.length);
 }
 
-/** What a digest has in front of it in a PKCS#1 v1.5 signature. RFC 8017, 9.2, note 1. */
+/** The bytes before the digest in a PKCS#1 v1.5 signature. RFC 8017, 9.2, note 1. */
 const DIGEST_INFO: Readonly<Record<node.HashName, string>> = {
   sha1: '3021300906052b0e03021a05000414',
   sha256: '3031300d060960864801650304020105000420',
@@ -133,7 +133,7 @@ const verifyRsa: typeof node.verifyRsa = (padding, key, hash, data, signature) =
   return equal(encoded, join(Uint8Array.of(0, 1), new Uint8Array(fill).fill(0xff), Uint8Array.of(0), info));
 };
 
-/** EMSA-PSS-VERIFY, with the length of the salt found in the padding. RFC 8017, 9.1.2. */
+/** EMSA-PSS-VERIFY; the length of the salt follows from the padding. RFC 8017, 9.1.2. */
 function isPss(
   padding: node.RsaPadding,
   hash: node.HashName,
@@ -141,7 +141,7 @@ function isPss(
   whole: Uint8Array,
   n: Uint8Array,
 ): boolean {
-  // One bit less than the modulus: where that is a whole number of bytes, there is one byte less, and it must be zero.
+  // One bit less than the modulus: if that is a whole number of bytes, there is one byte less, and it must be zero.
   const bits = (n.length * 8 - Math.clz32(n[0] as number) + 24 - 1) % 8;
   const encoded = bits === 0 ? whole.subarray(1) : whole;
   const size = hashed.length;
@@ -173,7 +173,7 @@ const verifyEcdsa: typeof node.verifyEcdsa = (format, key, hash, data, signature
   try {
     return CURVES[key.crv].verify(signature, digest(hash, data), pointBytes(key), options);
   } catch {
-    return false; // noble throws for what is not the encoding of two numbers in range: no signature of anything
+    return false; // noble throws unless the bytes encode two numbers in range
   }
 };
 
@@ -181,7 +181,7 @@ const encryptOaep: typeof node.encryptOaep = (key, hash, label, message) => {
   const { outputLen: size } = HASHES[hash];
   const seed = randomBytes(size);
   const fill = key.n.length - message.length - 2 * size - 2;
-  if (fill < 0) throw new RangeError('a message that is too long for the key');
+  if (fill < 0) throw new RangeError('the message is too long for the key');
   const block = join(digest(hash, label), new Uint8Array(fill), Uint8Array.of(1), message);
   const maskedBlock = xor(block, mask(hash, seed, block.length));
   const maskedSeed = xor(seed, mask(hash, maskedBlock, size));
@@ -192,7 +192,7 @@ const encryptOaep: typeof node.encryptOaep = (key, hash, label, message) => {
 
 const newScalar: typeof node.newScalar = (crv) => new Uint8Array(CURVES[crv].utils.randomSecretKey());
 
-/** A scalar as long as noble wants it; OpenSSL leaves zeros at its beginning out. */
+/** Pads a scalar to the length that noble expects; OpenSSL omits leading zeros. */
 const padded = (crv: node.CurvePoint['crv'], scalar: Uint8Array): Bytes =>
   join(new Uint8Array(Math.max(0, (CURVES[crv].lengths.secretKey ?? 0) - scalar.length)), scalar);
 

@@ -1,7 +1,7 @@
 /**
- * All that the verifier needs of its platform: encodings of bytes, random bytes, hashes, signatures, and what hides the
- * secret of a credential. This file takes it from Node; scripts/build.mjs puts `primitives-web.ts` in its place for
- * platforms without Node. Neither knows more than bytes: checks and errors are the callers'.
+ * The platform functions that the verifier needs: encodings of bytes, random bytes, hashes, signatures, and encryption
+ * of a credential's secret. This file uses Node; scripts/build.mjs replaces it by `primitives-web.ts` for platforms
+ * without Node. Both only handle bytes: callers do the checks and make the errors.
  */
 import {
   constants,
@@ -23,14 +23,14 @@ type Bytes = Uint8Array<ArrayBuffer>;
 /** A hash algorithm by Node's name. */
 export type HashName = 'sha1' | 'sha256' | 'sha384' | 'sha512';
 
-/** An RSA public key that {@link verifyRsa} takes: its numbers, big endian, and the same as PKCS#1; checked already. */
+/** An RSA public key for {@link verifyRsa}: its numbers, big endian, and the same as PKCS#1. Checked by the caller. */
 export interface RsaNumbers {
   readonly n: Uint8Array;
   readonly e: Uint8Array;
   readonly pkcs1: Uint8Array;
 }
 
-/** A point that {@link verifyEcdsa} takes: coordinates as long as the field; checked already. */
+/** A point for {@link verifyEcdsa}: coordinates as long as the field. Checked by the caller. */
 export interface CurvePoint {
   readonly crv: keyof typeof NODE_CURVES;
   readonly x: Uint8Array;
@@ -48,7 +48,7 @@ export function toHex(bytes: Uint8Array): string {
   return bufferOf(bytes).toString('hex');
 }
 
-/** The bytes of hexadecimal digits; of anything else some bytes. */
+/** The bytes of hexadecimal digits; arbitrary bytes for any other text. */
 export function decodeHex(digits: string): Bytes {
   return new Uint8Array(Buffer.from(digits, 'hex'));
 }
@@ -63,7 +63,7 @@ export function toBase64Url(bytes: Uint8Array): string {
   return bufferOf(bytes).toString('base64url');
 }
 
-/** The bytes of base64 with either alphabet; of anything else some bytes. */
+/** The bytes of base64 with either alphabet; arbitrary bytes for any other text. */
 export function decodeBase64(text: string): Bytes {
   return new Uint8Array(Buffer.from(text, 'base64'));
 }
@@ -78,44 +78,44 @@ export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-/** Bytes from the random number generator of the platform. */
+/** Bytes from the platform's random number generator. */
 export function randomBytes(size: number): Bytes {
   return plain(draw(size));
 }
 
-/** The digest of all `parts` together. */
+/** The digest of all `parts`, concatenated. */
 export function digest(hash: HashName, ...parts: readonly Uint8Array[]): Bytes {
   const context = createHash(hash);
   for (const part of parts) context.update(part);
   return plain(context.digest());
 }
 
-/** The HMAC of all `parts` together (RFC 2104). */
+/** The HMAC of all `parts`, concatenated (RFC 2104). */
 export function hmac(hash: HashName, key: Uint8Array, ...parts: readonly Uint8Array[]): Bytes {
   const context = createHmac(hash, key);
   for (const part of parts) context.update(part);
   return plain(context.digest());
 }
 
-/** AES in CFB mode with full blocks (SP 800-38A, 6.3), by the length of the key AES-128, 192 or 256. */
+/** AES-128, 192 or 256 (by the length of the key) in CFB mode with full blocks (SP 800-38A, 6.3). */
 export function aesCfb(direction: 'encrypt' | 'decrypt', key: Uint8Array, iv: Uint8Array, data: Uint8Array): Bytes {
   const make = direction === 'encrypt' ? createCipheriv : createDecipheriv;
   const cipher = make(`aes-${key.length * 8}-cfb`, key, iv);
   const output = cipher.update(data);
-  cipher.final(); // nothing more: CFB has no padding
+  cipher.final(); // returns nothing: CFB has no padding
   return plain(output);
 }
 
-/** RSA goes by PKCS#1 and EC by JWK: with Node 20, reading SPKI costs up to thirty times as much. */
+/** Uses PKCS#1 for RSA and JWK for EC: with Node 20, reading SPKI takes up to thirty times as long. */
 const rsaKey = ({ pkcs1 }: RsaNumbers): KeyObject =>
   createPublicKey({ key: bufferOf(pkcs1), format: 'der', type: 'pkcs1' });
 const ecKey = ({ crv, x, y }: CurvePoint): KeyObject =>
   createPublicKey({ key: { kty: 'EC', crv, x: toBase64Url(x), y: toBase64Url(y) }, format: 'jwk' });
 
-/** How an RSA signature is padded (RFC 8017, 8): PKCS#1 v1.5, PSS with a salt of any length, or as long as the digest. */
+/** Padding of an RSA signature (RFC 8017, 8): PKCS#1 v1.5, PSS with a salt of any length, or as long as the digest. */
 export type RsaPadding = 'pkcs1' | 'pss' | 'pss-digest';
 
-/** Whether an RSA signature is good. */
+/** Verifies an RSA signature. */
 export function verifyRsa(
   padding: RsaPadding,
   key: RsaNumbers,
@@ -123,7 +123,7 @@ export function verifyRsa(
   data: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  // OpenSSL takes a PSS signature without its leading zeros too; RFC 8017, 8.1.2, step 1 does not.
+  // OpenSSL also accepts a PSS signature without its leading zeros; RFC 8017, 8.1.2, step 1 does not.
   if (signature.length !== key.n.length) return false;
   if (padding === 'pkcs1') return verify(hash, data, rsaKey(key), signature);
   const { RSA_PKCS1_PSS_PADDING: pss, RSA_PSS_SALTLEN_AUTO: any, RSA_PSS_SALTLEN_DIGEST: asDigest } = constants;
@@ -131,7 +131,7 @@ export function verifyRsa(
   return verify(hash, data, { key: rsaKey(key), padding: pss, saltLength }, signature);
 }
 
-/** Whether an ECDSA signature is good: r and s as long as the field (`raw`), or as Ecdsa-Sig-Value (RFC 3279, 2.2.3). */
+/** Verifies an ECDSA signature: r and s as long as the field (`raw`), or an Ecdsa-Sig-Value (RFC 3279, 2.2.3). */
 export function verifyEcdsa(
   format: 'raw' | 'der',
   key: CurvePoint,
@@ -142,27 +142,30 @@ export function verifyEcdsa(
   return verify(hash, data, { key: ecKey(key), dsaEncoding: format === 'raw' ? 'ieee-p1363' : 'der' }, signature);
 }
 
-/** RSAES-OAEP with that hash, in MGF1 too (RFC 8017, 7.1.1). */
+/** RSAES-OAEP with that hash, also in MGF1 (RFC 8017, 7.1.1). */
 export function encryptOaep(key: RsaNumbers, hash: HashName, label: Uint8Array, message: Uint8Array): Bytes {
   const padding = constants.RSA_PKCS1_OAEP_PADDING;
   return plain(publicEncrypt({ key: rsaKey(key), padding, oaepHash: hash, oaepLabel: bufferOf(label) }, message));
 }
 
-/** A random private scalar. */
+/** Makes a random private scalar. */
 export function newScalar(crv: CurvePoint['crv']): Bytes {
   const ecdh = createECDH(NODE_CURVES[crv]);
   ecdh.generateKeys();
   return plain(ecdh.getPrivateKey());
 }
 
-/** The uncompressed point of a private scalar. @throws Error for a number that is no scalar of the curve. */
+/** The uncompressed point of a private scalar. @throws Error for a number that is not a scalar of the curve. */
 export function pointOf(crv: CurvePoint['crv'], scalar: Uint8Array): Bytes {
   const ecdh = createECDH(NODE_CURVES[crv]);
   ecdh.setPrivateKey(scalar);
   return plain(ecdh.getPublicKey());
 }
 
-/** The uncompressed point of a private scalar, and the x coordinate, as long as the field, of what it shares with `other`. */
+/**
+ * The uncompressed point of a private scalar, and the x coordinate (as long as the field) of the point it shares with
+ * `other`.
+ */
 export function agree(scalar: Uint8Array, { crv, x, y }: CurvePoint): { readonly point: Bytes; readonly z: Bytes } {
   const ecdh = createECDH(NODE_CURVES[crv]);
   ecdh.setPrivateKey(scalar);

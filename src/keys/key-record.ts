@@ -161,7 +161,7 @@ function keyFromJson(members: JsonMembers): ProvidedKey & Pick<KeyRecord, 'assur
   const algorithm = members.value('algorithm');
   const publicKey = decodeSpki(fromBase64(members.text('publicKey')));
   if (!isKeyAlgorithm(algorithm) || algorithm !== algorithmOf(publicKey)) {
-    throw new TypeError('algorithm is not that of the public key');
+    throw new TypeError('algorithm does not match the public key');
   }
   const created = members.text('created');
   if (new Date(created).toISOString() !== created) throw new TypeError('created is not ISO 8601');

@@ -162,7 +162,7 @@ export class KeyStore {
     const record = decodeKeyRecord(file.bytes.toString(), path);
     if (record.id === id) return record;
     throw new KeyprovError('store-invalid', `the key record ${path} belongs to the key ${record.id}`, {
-      remedy: 'give the file its name back',
+      remedy: 'rename the file to its original name',
     });
   }
 

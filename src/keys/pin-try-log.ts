@@ -33,7 +33,7 @@ const LONGEST_WAIT = 3_600_000;
 /** How long a try may wait for those of other processes, in milliseconds; each of them takes a third of a second. */
 const LOCK_TIMEOUT = 60_000;
 
-/** Where the counts are, below the directory of the store. */
+/** The folder of the counts, below the directory of the store. */
 export const PIN_TRY_FOLDER = 'pin-attempts';
 
 /**

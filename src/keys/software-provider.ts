@@ -48,7 +48,7 @@ export function openSoftwareKeyProvider(opened: SoftwareKeyProviderOptions = {})
 async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | undefined): Promise<ProvidedKey> {
   const { algorithm, pin, signal } = options;
   signal?.throwIfAborted();
-  if (pin?.length === 0) throw new RangeError('an empty PIN');
+  if (pin?.length === 0) throw new RangeError('the PIN is empty');
   const secret = pin ?? wrappingSecret;
   if (secret === undefined) {
     throw new KeyprovError('pin-required', 'a software key needs a PIN or a wrapping secret', {
@@ -98,7 +98,7 @@ async function changePin(
   opened: SoftwareKeyProviderOptions,
 ): Promise<ProvidedKey> {
   signal?.throwIfAborted();
-  if (newPin.length === 0) throw new RangeError('an empty PIN');
+  if (newPin.length === 0) throw new RangeError('the PIN is empty');
   if (!key.hasPin) {
     throw new KeyprovError('key-invalid', 'the key was made without a PIN, so there is no PIN to change', {
       remedy: 'make a new key with a PIN',

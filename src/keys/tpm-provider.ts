@@ -192,7 +192,7 @@ export class TpmKeyProvider implements KeyProvider {
     key: ProvidedKey,
     { pin, newPin, ...options }: ChangePinOptions & PinTryOptions,
   ): Promise<ProvidedKey> {
-    if (newPin.length === 0) throw new RangeError('an empty PIN');
+    if (newPin.length === 0) throw new RangeError('the PIN is empty');
     if (!key.hasPin) {
       throw new KeyprovError('key-invalid', 'the key was made without a PIN, so there is no PIN to change', {
         remedy: 'make a new key with a PIN',
@@ -221,7 +221,7 @@ export class TpmKeyProvider implements KeyProvider {
     work: (loaded: LoadedKey) => Promise<T>,
   ): Promise<T> {
     if (!key.hasPin) return await this.#load(key, EMPTY, options, work);
-    if (pin === undefined) throw new KeyprovError('pin-required', 'the key has a PIN', { remedy: 'give it' });
+    if (pin === undefined) throw new KeyprovError('pin-required', 'the key needs its PIN', { remedy: 'give the PIN' });
     if (key.pinDerivation === undefined) {
       throw new KeyprovError('key-invalid', 'the record of a key with a PIN has no PIN derivation');
     }

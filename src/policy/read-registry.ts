@@ -30,9 +30,9 @@ export interface ReadRegistryOptions {
   readonly tenantId?: string | undefined;
 }
 
-/** Where the PassportForWork CSP keeps its settings, below HKEY_LOCAL_MACHINE. */
+/** The key with the settings of the PassportForWork CSP, below HKEY_LOCAL_MACHINE. */
 export const CSP_KEY = 'SOFTWARE\\Microsoft\\Policies\\PassportForWork';
-/** Where the DeviceLock CSP does. */
+/** The key with the settings of the DeviceLock CSP. */
 export const DEVICE_LOCK_KEY = 'SOFTWARE\\Microsoft\\PolicyManager\\current\\device\\DeviceLock';
 const CSP_PREFIX = `${CSP_KEY.toLowerCase()}\\`;
 const CURRENT_USER = 'the current user';

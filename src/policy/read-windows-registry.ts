@@ -12,13 +12,13 @@ import type { PolicyReading } from './policy-layer.ts';
 import { CSP_KEY, DEVICE_LOCK_KEY, type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
 import { GPO_KEY, WINDOWS_SETTINGS } from './windows-settings.ts';
 
-/** Options of {@link readWindowsRegistry}. `userSid` is the user of this process by default. */
+/** Options of {@link readWindowsRegistry}. Default of `userSid`: the user of this process. */
 export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalOptions {}
 
 /**
- * Reads the settings of Windows Hello for Business in the registry of this Windows, for the user of this process. It runs
- * `reg.exe export` for each key that can hold settings, and {@link readRegistryExport} for what that writes.
- * @throws PolicyError as {@link readRegistryExport} does, and for a key that is there and cannot be read; KeyprovError
+ * Reads the settings of Windows Hello for Business from the registry of this Windows machine, for the user of this
+ * process. Runs `reg.exe export` for each key that can hold settings, and {@link readRegistryExport} for its output.
+ * @throws PolicyError like {@link readRegistryExport}, and for an existing key that cannot be read; KeyprovError
  * `library-missing` if `reg.exe` or `whoami.exe` cannot be run, as on any other system.
  *
  * @example
@@ -57,9 +57,9 @@ function settingKeys(): readonly string[] {
   return [...new Set(machine), `HKEY_CURRENT_USER\\${GPO_KEY}`];
 }
 
-/** What `reg export` writes of a key; undefined for one that is not there. */
+/** Returns the output of `reg export` for a key; undefined if the key does not exist. */
 async function exportKey(key: string, file: string, options: SignalOptions): Promise<Buffer | undefined> {
-  // A Node.js of 32 bits would see other keys than those that policies are in.
+  // A 32-bit Node.js would see other keys than those of the policies.
   const exported = await run('reg.exe', ['export', key, file, '/y', '/reg:64'], options);
   if (exported !== undefined) return await readFile(file);
   if (!(await isThere(key, options))) return undefined;
@@ -67,7 +67,7 @@ async function exportKey(key: string, file: string, options: SignalOptions): Pro
   throw new PolicyError([{ setting: key, problem: 'cannot be read with reg.exe', expected }]);
 }
 
-/** Whether there is a key, as the list of those above it says: `reg` fails alike for one that is missing and one that is not for us. */
+/** Tells whether a key exists, by listing its parent: `reg` fails alike for a missing key and a forbidden one. */
 async function isThere(key: string, options: SignalOptions): Promise<boolean> {
   const parent = key.slice(0, key.lastIndexOf('\\'));
   const listed = await run('reg.exe', ['query', parent, '/reg:64'], options);
@@ -80,7 +80,7 @@ async function ownSid(options: SignalOptions): Promise<string | undefined> {
   return printed?.trim().split('"').at(-2);
 }
 
-/** What a program of Windows prints; undefined if it fails. */
+/** Returns the output of a Windows program; undefined if it fails. */
 async function run(name: string, args: readonly string[], { signal }: SignalOptions): Promise<string | undefined> {
   try {
     return (await promisify(execFile)(windowsProgram(name), args, { signal, windowsHide: true })).stdout;

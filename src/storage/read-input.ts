@@ -23,8 +23,9 @@ export async function readInput(path: string, { signal }: SignalOptions = {}): P
 }
 
 /**
- * The paths of the file at `path`, or of all files in that directory and below it, sorted. Links to files count, links to
- * directories do not. @throws KeyprovError `store-io` where there are more than `most`; what the file system says.
+ * Returns the path of the file at `path`, or the sorted paths of all files in and below that directory. Includes links to
+ * files, but does not follow links to directories.
+ * @throws KeyprovError `store-io` for more than `most` files; the error of the file system.
  */
 export async function listFiles(path: string, most: number): Promise<string[]> {
   if (!(await stat(path)).isDirectory()) return [path];
@@ -36,14 +37,14 @@ export async function listFiles(path: string, most: number): Promise<string[]> {
       if (entry.isDirectory()) directories.push(below);
       else if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(below)))) files.push(below);
       if (files.length + directories.length > most) {
-        throw new KeyprovError('store-io', `${path}: more than ${most} files, which are the most that are read`);
+        throw new KeyprovError('store-io', `${path}: more than ${most} files, the most that are read`);
       }
     }
   }
   return files.sort();
 }
 
-/** Whether a link leads to a file, or nowhere, which reading it tells. */
+/** Tells whether a link leads to a file, or nowhere: then reading it fails. */
 const leadsToFile = (link: string): Promise<boolean> =>
   stat(link).then(
     (found) => found.isFile(),

@@ -2,8 +2,8 @@ import { win32 } from 'node:path';
 import { KeyprovError } from '../errors.ts';
 
 /**
- * The path of a program of Windows. Windows would look for its bare name in the working directory first, where others may
- * have put something.
+ * Returns the path of a Windows program. Windows would look for a bare name in the working directory first, where others
+ * may have put something.
  */
 export function windowsProgram(name: string): string {
   return win32.join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', name);
@@ -11,7 +11,7 @@ export function windowsProgram(name: string): string {
 
 const OTHER_TPM = 'use tbs, or a simulator on another machine: swtpm:HOST:PORT or mssim:HOST:PORT';
 
-/** For what there is only elsewhere. @throws KeyprovError `library-missing` on Windows */
+/** Refuses a feature that Windows does not have. @throws KeyprovError `library-missing` on Windows */
 export function refuseOnWindows(what: string, remedy: string = OTHER_TPM): void {
   if (process.platform !== 'win32') return;
   throw new KeyprovError('library-missing', `${what} is not for Windows`, { remedy });

@@ -118,7 +118,7 @@ describe('the PIN of a software key', () => {
     const key = await provider.create({ algorithm: 'p-256', pin: pin() });
     const change = (of: ProvidedKey, options: ChangePinOptions) => asyncRefusal(() => provider.changePin(of, options));
     expect(await change(key, { pin: newPin, newPin })).toMatch(/^pin-wrong: /);
-    expect(await change(key, { pin: pin(), newPin: new Uint8Array(0) })).toBe('foreign: RangeError: an empty PIN');
+    expect(await change(key, { pin: pin(), newPin: new Uint8Array(0) })).toBe('foreign: RangeError: the PIN is empty');
     expect(await change({ ...key, hasPin: false }, { pin: pin(), newPin })).toMatch(
       /^key-invalid: the key was made without a PIN/,
     );

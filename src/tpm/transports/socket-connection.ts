@@ -77,7 +77,7 @@ export class SocketConnection {
    */
   static async connect(target: SocketTarget, options: ConnectOptions): Promise<SocketConnection> {
     if (!('host' in target) || target.host !== 'localhost') return await SocketConnection.#connect(target, options);
-    // RFC 6761, 6.3: the name is both loopback addresses. What the system makes of it is often only one.
+    // RFC 6761, 6.3: the name stands for both loopback addresses; the system often returns only one.
     try {
       return await SocketConnection.#connect({ ...target, host: '127.0.0.1' }, options);
     } catch (error) {

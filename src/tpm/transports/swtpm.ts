@@ -153,7 +153,7 @@ class Transport implements SwtpmTransport {
 
   #needControl(): SocketTarget {
     if (this.#control !== undefined) return this.#control;
-    throw new KeyprovError('transport-unreachable', `${this.address}: the address names no control channel`, {
+    throw new KeyprovError('transport-unreachable', `${this.address}: the address does not name a control channel`, {
       remedy: "open it with `control`, for example 'default'",
     });
   }

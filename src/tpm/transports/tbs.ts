@@ -34,7 +34,7 @@ const ADDRESS = 'tbs';
 /**
  * Opens the TPM of this Windows machine through TPM Base Services, which start it and manage its handles.
  *
- * Not yet run on Windows itself: the tests put a library with the same functions in front of an emulator, also under Wine.
+ * Not yet run on Windows itself: the tests use a library with the same functions in front of an emulator, also on Wine.
  * @throws KeyprovError with `library-missing`, `library-unsuitable`, `no-tpm`, `transport-unreachable`,
  * `transport-permission` or `transport-busy`.
  */

@@ -95,7 +95,7 @@ async function loadLoader(
   const { path, tried } = findTctiLoader(chosen);
   if (path === undefined) {
     if (tried.length === 0) {
-      throw new KeyprovError('library-missing', `${address}: on Windows a TCTI loader is not looked for`, {
+      throw new KeyprovError('library-missing', `${address}: Windows has no usual place for a TCTI loader`, {
         remedy: 'use tbs, or set KEYPROV_TCTILDR to the path of the library',
       });
     }

@@ -120,7 +120,7 @@ describe('the key store', () => {
     await store.save(keyRecord('a'));
     await writeFile(path('b'), await readFile(path('a'), 'utf8'));
     expect(await asyncRefusal(() => store.load('b'))).toBe(
-      `store-invalid: the key record ${path('b')} belongs to the key a; give the file its name back`,
+      `store-invalid: the key record ${path('b')} belongs to the key a; rename the file to its original name`,
     );
   });
 
