@@ -10,17 +10,17 @@ import { type EnterPinOptions, enterNewPin, type NewPinPrompt } from './pin-entr
 import type { PinRecoverySetup } from './pin-recovery.ts';
 import { newPinState, readPinState, writePinState } from './pin-state.ts';
 
-/** What a new PIN is set with. */
+/** Options for setting a new PIN. */
 export interface ReplacePinOptions extends PinTryOptions {
-  /** The one that the key is of: its backend, and for a TPM key its TPM. */
+  /** The provider of the key: its backend, and for a TPM key its TPM. */
   readonly provider: KeyProvider;
-  /** Asks for the new PIN; or the new PIN itself in UTF-8, which the caller wipes. */
+  /** Asks for the new PIN; or the new PIN itself in UTF-8, wiped by the caller. */
   readonly prompt: NewPinPrompt | Uint8Array;
   /** The rules for the new PIN. */
   readonly policy: PinPolicy;
-  /** As in {@link PinHistoryOptions}; the same each time. */
+  /** As in {@link PinHistoryOptions}; the same on every call. */
   readonly pepper?: Uint8Array | undefined;
-  /** Makes the new PIN one that can be reset without a new key. Absent: it cannot be, whatever the old one was. */
+  /** Lets the new PIN be reset without a new key. Absent: it cannot be, even if the old one could. */
   readonly recovery?: PinRecoverySetup | undefined;
   /** The time in milliseconds since 1970; default `Date.now`. */
   readonly now?: (() => number) | undefined;
@@ -28,22 +28,22 @@ export interface ReplacePinOptions extends PinTryOptions {
 
 /** Options of {@link changeUserPin}. */
 export interface ChangeUserPinOptions extends ReplacePinOptions {
-  /** UTF-8 bytes, which the caller wipes; or what asks for them, and then they are wiped here. */
+  /** UTF-8 bytes, wiped by the caller; or a function that asks for them, and then they are wiped here. */
   readonly currentPin: Uint8Array | ((options: SignalOptions) => Promise<Uint8Array>);
 }
 
 /**
- * Changes the PIN of a key: the current one is tried, a new one is asked for until policy and history allow it, and the
- * record is replaced by one that opens with the new PIN only. Key and registration stay the same. Returns the record.
+ * Changes the PIN of a key: tries the current one, asks for a new one until policy and history allow it, and replaces
+ * the record by one that opens with the new PIN only. Key and registration stay the same. Returns the new record.
  *
- * A wrong current PIN costs one try, and no new one is asked for. The right one costs none. Until the new record is on
- * the disk the old one, with the old PIN, is the one that holds: a TPM keeps nothing of a key, and what
- * TPM2_ObjectChangeAuth (Part 3, 12.8) gives out is another encrypted copy. So a process that is killed at any moment
- * leaves a key that opens with the old PIN or with the new one.
+ * A wrong current PIN costs one try and ends the change. The right one costs none. The old record, with the old PIN,
+ * holds until the new one is on the disk: a TPM keeps nothing of a key, and TPM2_ObjectChangeAuth (Part 3, 12.8)
+ * returns another encrypted copy. So a process that is killed at any moment leaves a key that opens with one of the two
+ * PINs.
  *
  * @throws KeyprovError as `store.load` and `provider.changePin` do: `key-not-found`, `pin-wrong`, `pin-last-try`,
  * `tpm-lockout`, `key-locked`; `key-invalid` for a key without a PIN; `pin-refused` as {@link enterNewPin} does;
- * `store-busy` where another process changed the key meanwhile; what the prompts throw, and the reason of `signal`.
+ * `store-busy` if another process changed the key meanwhile; errors of the prompts, and the reason of `signal`.
  */
 export async function changeUserPin(store: KeyStore, id: string, options: ChangeUserPinOptions): Promise<KeyRecord> {
   const { currentPin, signal } = options;
@@ -52,7 +52,7 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
   const keep = keepIn(store, id, options);
   if (currentPin instanceof Uint8Array) return await replacePin(record, currentPin, options, keep);
   const given = await currentPin({ signal });
-  // A copy, since a prompt may use its buffer again for the new PIN.
+  // A copy: a prompt may reuse its buffer for the new PIN.
   const pin = copy(given);
   wipe(given);
   try {
@@ -66,14 +66,14 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
 export async function loadWithPin(store: KeyStore, id: string): Promise<KeyRecord> {
   const record = await store.load(id);
   if (record.hasPin) return record;
-  throw new KeyprovError('key-invalid', `the key ${id} has no PIN that could be changed`, {
+  throw new KeyprovError('key-invalid', `the key ${id} has no PIN to change`, {
     remedy: 'make a new key with a PIN',
   });
 }
 
 const CHECK = utf8('keyprov: is this the PIN of the key?');
 
-/** Keeps what `change` makes of the record that is kept now, with nobody in between, and returns it. */
+/** Replaces the kept record by what `change` makes of it, under a lock, and returns the new record. */
 export type KeepRecord = (change: (kept: KeyRecord) => Promise<KeyRecord>) => Promise<KeyRecord>;
 
 /** Keeps the record of a key in its store. */
@@ -90,8 +90,8 @@ export async function replacePin(
 ): Promise<KeyRecord> {
   const { provider, prompt, policy, pepper, recovery, now, force, signal } = options;
   const { history } = readPinState(record) ?? { history: { entries: [] } };
-  // First of all: only who has the current PIN may learn from the history whether another one is in it, and a mistyped
-  // PIN is told before two new ones are typed. Nothing but the key itself can tell, and it counts what it is asked.
+  // First: only a user with the current PIN may learn from the history whether another PIN is in it, and a mistyped PIN
+  // is reported before a new one is typed twice. Only the key itself can check a PIN, and it counts the tries.
   const trial: SignOptions & PinTryOptions = { data: CHECK, pin, force, signal };
   wipe(await provider.sign(record, trial));
   const former = await withCurrent(history, pin, policy, { pepper, signal });
@@ -100,7 +100,7 @@ export async function replacePin(
     const { publicKey } = record;
     const state = await newPinState(newPin, policy, { publicKey, history: former, pepper, recovery, now, signal });
     return await keep(async (kept) => {
-      // Its PIN is another one now: to try the old one would cost a try.
+      // The PIN has changed: trying the old one would cost a try.
       if (kept.privateKey !== record.privateKey) throw changedMeanwhile(record.id);
       const change: ChangePinOptions & PinTryOptions = { pin, newPin, force, signal };
       return writePinState({ ...kept, ...(await provider.changePin(kept, change)) }, state);
@@ -110,7 +110,7 @@ export async function replacePin(
   }
 }
 
-/** A copy of the new PIN, which the policy allows. */
+/** Returns a copy of a new PIN that policy allows. */
 async function chooseNewPin(prompt: NewPinPrompt | Uint8Array, options: EnterPinOptions): Promise<Bytes> {
   if (!(prompt instanceof Uint8Array)) return await enterNewPin(prompt, options);
   const { policy, history, pepper, signal } = options;
@@ -118,7 +118,7 @@ async function chooseNewPin(prompt: NewPinPrompt | Uint8Array, options: EnterPin
   return copy(prompt);
 }
 
-/** The history with the current PIN in it, also where the rules that it was set under kept none. */
+/** Adds the current PIN to the history, even if the rules it was set under kept none. */
 async function withCurrent(
   history: PinHistory,
   pin: Uint8Array,
@@ -132,7 +132,7 @@ async function withCurrent(
 }
 
 function changedMeanwhile(id: string): KeyprovError {
-  return new KeyprovError('store-busy', `another process changed the key ${id} while a new PIN was asked for`, {
-    remedy: 'try again with the PIN that the key has now',
+  return new KeyprovError('store-busy', `another process changed the key ${id} while the user chose a new PIN`, {
+    remedy: "try again with the key's present PIN",
   });
 }

@@ -3,7 +3,7 @@ import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { type RegistrationRecord, readRegistration } from './registration-record.ts';
 
-/** Which key of a store is meant. What is absent does not count. */
+/** Selects a key of a store. Absent members match every key. */
 export interface KeyChoice {
   /** Name of the record. */
   readonly id?: string | undefined;
@@ -18,12 +18,12 @@ export interface FoundKey {
   readonly record: KeyRecord;
   /** Absent if the key is not registered. */
   readonly registration?: RegistrationRecord | undefined;
-  /** Keys that fit as well but are not registered, while this one is. */
+  /** Other keys that match but are not registered, while this one is. */
   readonly others: readonly KeyRecord[];
 }
 
 /**
- * The keys of a store that fit, registered or not. A record that cannot be read counts only if no other fits.
+ * Finds the matching keys of a store, registered or not. Reports a damaged record only if no other key matches.
  * @throws KeyprovError `store-invalid` for a damaged record, `store-io`
  */
 export async function findKeys(
@@ -44,8 +44,8 @@ export async function findKeys(
 }
 
 /**
- * The one key that is meant. If several fit and one of them is registered, it is that one.
- * @throws KeyprovError `key-not-found`; `key-ambiguous` if several fit; `store-invalid`, `store-io`
+ * Finds the one matching key. If several match and one of them is registered, returns that one.
+ * @throws KeyprovError `key-not-found`; `key-ambiguous` if several match; `store-invalid`, `store-io`
  */
 export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<FoundKey> {
   const found = await findKeys(store, choice);
@@ -55,19 +55,19 @@ export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<
     const { id, user, deviceId } = choice;
     const whose = [id && ` ${id}`, user && ` of ${user}`, deviceId && ` on ${deviceId}`].filter(Boolean).join('');
     throw new KeyprovError('key-not-found', `the key store at ${store.directory} has no key${whose}`, {
-      remedy: 'list the store to see what it has, or make a key',
+      remedy: 'list the keys of the store, or make a key',
     });
   }
   if (rest.length > 0) {
     const all = [only, ...rest].map(({ record }) => `${record.id} (${record.name})`).join(', ');
-    throw new KeyprovError('key-ambiguous', `several keys of ${store.directory} fit: ${all}`, {
+    throw new KeyprovError('key-ambiguous', `several keys in ${store.directory} match: ${all}`, {
       remedy: 'name one by user and device, or by the id of its record',
     });
   }
   return { ...only, others: found.filter(({ record }) => record.id !== only.record.id).map(({ record }) => record) };
 }
 
-/** Whether a key is the one that is meant. */
+/** Whether a key matches the choice. */
 export function isChosen(
   { record, registration }: Pick<FoundKey, 'record' | 'registration'>,
   { id, user, deviceId }: KeyChoice,

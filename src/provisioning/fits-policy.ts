@@ -4,15 +4,15 @@ import type { KeyRecord } from '../keys/key-record.ts';
 import type { Policy } from '../policy/index.ts';
 
 /**
- * Why a key that was made earlier is not one that policy allows now; undefined where it is one. Codes are those with
- * which such a key is refused when it is made.
+ * Why policy no longer allows an existing key; undefined if it does. The error has the code with which policy would
+ * refuse to make such a key.
  */
 export function policyProblem(
   { backend, assurance, algorithm, hasPin }: KeyRecord,
   policy: Policy,
   { wantsPin }: { readonly wantsPin: boolean },
 ): KeyprovError | undefined {
-  const problem = (text: string) => `the key that was made before does not fit any more: ${text}`;
+  const problem = (text: string) => `the existing key no longer meets the policy: ${text}`;
   const refused = (code: SelectionError['code'], text: string, attemptCode: AttemptCode = code) => {
     const reason = problem(text);
     return new SelectionError(code, reason, [{ backend, outcome: 'passed-over', code: attemptCode, reason }]);
@@ -25,7 +25,7 @@ export function policyProblem(
     return refused('hardware-required', 'policy refuses virtual TPMs now', 'virtual-tpm-refused');
   }
   if (!policy.allowedAlgorithms.includes(algorithm)) {
-    return refused('algorithm-unsupported', `policy allows no ${algorithm} keys now`);
+    return refused('algorithm-unsupported', `policy no longer allows ${algorithm} keys`);
   }
   return wantsPin && !hasPin ? new KeyprovError('pin-required', problem('it has no PIN')) : undefined;
 }

@@ -1,4 +1,6 @@
-/** The steps of a run, each of which can be called alone: authentication, PIN, key, request, record, and what comes later. */
+/**
+ * The steps of a run, each callable alone: authentication, PIN, key, request, record; then changing and removing a key.
+ */
 export { MfaError, type MfaProblem, type TokenProblemCode } from '../errors/mfa-error.ts';
 export { type ChangeUserPinOptions, changeUserPin, type ReplacePinOptions } from './change-pin.ts';
 export { type FoundKey, findKey, findKeys, type KeyChoice } from './find-key.ts';

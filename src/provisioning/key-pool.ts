@@ -26,24 +26,24 @@ export interface KeyPoolOptions {
 
 /** Options of {@link KeyPool.take}. */
 export interface TakeKeyOptions extends Omit<ProvisionKeyOptions, 'policy' | 'sources' | 'tpmOptions'> {
-  /** The policy of now. Default: that of the pool. Keys that do not fit it are dropped. */
+  /** The present policy. Default: that of the pool. Keys that do not meet it are dropped. */
   readonly policy?: Policy | undefined;
 }
 
-/** Keys that wait for their PINs, all in one TPM. */
+/** Keys without PINs yet, all in one TPM. */
 interface Stock {
   readonly tpm: Tpm;
   /** Closes the TPM if the pool has opened it. */
   readonly release: () => Promise<void>;
-  /** The TPM's counts of resets, and of restarts and resumes, when it was opened. */
+  /** The TPM's counters of resets, and of restarts and resumes, when it was opened. */
   readonly boot: string;
   readonly keys: PreparedTpmKey[];
   ak?: AttestationKey | undefined;
 }
 
 /**
- * A pool of keys that are made in the TPM before the user is asked for a PIN. It is empty until {@link KeyPool.fill}.
- * @throws RangeError for a size that is not of 1 to 100.
+ * Creates a pool of keys that the TPM makes before the user is asked for a PIN. It is empty until {@link KeyPool.fill}.
+ * @throws RangeError if the size is not 1 to 100.
  *
  * @example
  * ```ts
@@ -52,7 +52,7 @@ interface Stock {
  * declare const authenticate: () => Promise<{ readonly pin: Uint8Array; readonly challenge: Uint8Array }>;
  *
  * await using pool = createKeyPool({ policy: definePolicy(), sources: keySources() });
- * const filling = pool.fill().catch(() => 0); // take() says what is wrong with the TPM
+ * const filling = pool.fill().catch(() => 0); // take() reports what is wrong with the TPM
  * const { pin, challenge } = await authenticate(); // meanwhile the TPM makes the key
  * await filling;
  * const { record, request, pregenerated } = await pool.take({ pin, challenge });
@@ -61,14 +61,15 @@ interface Stock {
  */
 export function createKeyPool(options: KeyPoolOptions): KeyPool {
   const { size = 1 } = options;
-  if (!Number.isInteger(size) || size < 1 || size > 100) throw new RangeError(`a pool of ${size} keys: 1 to 100`);
+  if (!Number.isInteger(size) || size < 1 || size > 100)
+    throw new RangeError(`the size of a pool is 1 to 100 keys, not ${size}`);
   return new KeyPool(options, size);
 }
 
 /**
- * Makes keys in advance. Nothing of them is kept on a disk: the next process begins with an empty pool. Keys from
- * before a reset of the TPM, or a sleep of the machine, are not given out. What is secret about it, and what is not,
- * docs/key-pool.md says. Operations may overlap; they run one after the other.
+ * Makes keys in advance. Keeps nothing on disk: the next process begins with an empty pool. Drops keys made before a
+ * reset of the TPM or a sleep of the machine. docs/key-pool.md says which parts are secret. Operations may overlap;
+ * they run one after the other.
  */
 export class KeyPool {
   readonly #options: KeyPoolOptions;
@@ -90,23 +91,22 @@ export class KeyPool {
   }
 
   /**
-   * Makes keys, and the attestation key, until the pool is full. Where policy discourages hardware it makes none: there
-   * are no software keys in advance.
-   * @returns how many are ready.
-   * @throws SelectionError, TpmError as makeKey does; the pool is empty then, and {@link take} goes on without it.
+   * Makes keys, and the attestation key, until the pool is full. Makes none if policy discourages hardware: software
+   * keys are never made in advance.
+   * @returns how many keys are ready.
+   * @throws SelectionError, TpmError as makeKey does; the pool is then empty, and {@link take} works without it.
    */
   async fill(options: SignalOptions = {}): Promise<number> {
     if (this.#options.policy.hardware === 'discouraged') return 0;
     const signal = this.#signalOf(options);
-    // Each key is a turn of its own, so that a take need not wait for all of them.
+    // Each key is a turn of its own, so that `take` does not wait for all of them.
     while (this.size < this.#capacity) await this.#queue.run(() => this.#makeOne(signal), { signal });
     return this.size;
   }
 
   /**
-   * Takes a key out of the pool, gives it the PIN, has it attested over the challenge, and builds the request: what
-   * {@link provisionKey} does, and where the pool has no key that fits it does all of that. Policy and TPM are looked
-   * at anew.
+   * Takes a key out of the pool, gives it the PIN, has it attested over the challenge, and builds the request. If no
+   * key of the pool fits, makes one as {@link provisionKey} does. Checks policy and TPM again.
    * @throws as {@link provisionKey} does.
    */
   async take(options: TakeKeyOptions): Promise<ProvisionedKey> {
@@ -114,9 +114,9 @@ export class KeyPool {
     return await this.#queue.run(() => this.#take({ ...options, signal }), { signal });
   }
 
-  /** Forgets all keys, takes them out of the TPM, and closes it if the pool has opened it. Idempotent. */
+  /** Forgets all keys, flushes them from the TPM, and closes it if the pool opened it. Idempotent. */
   close(): Promise<void> {
-    this.#closing.abort(new KeyprovError('transport-closed', 'the pool of keys was closed'));
+    this.#closing.abort(new KeyprovError('transport-closed', 'the key pool was closed'));
     this.#closed ??= this.#queue.run(() => this.#drop());
     return this.#closed;
   }
@@ -137,12 +137,12 @@ export class KeyPool {
       const stock = (await this.#fresh(signal)) ?? (await this.#open(signal));
       const wanted = { algorithm, hasPin: true, signal, tpmOptions };
       const { provider } = await selectKeyProvider(policy, { tpm: stock.tpm }, wanted);
-      if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'the pool makes keys in a TPM only');
+      if (!(provider instanceof TpmKeyProvider)) throw new KeyprovError('no-tpm', 'a key pool needs a TPM');
       if (policy.attestation !== 'none') stock.ak ??= await makeAttestationKey(provider, signal);
       stock.keys.push(await provider.prepare({ algorithm, signal }));
     } catch (error) {
       signal.throwIfAborted();
-      // The keys of a TPM that fails are worth nothing, and the next attempt shall open it anew.
+      // The keys of a TPM that fails are worthless, and the next attempt must open it again.
       await this.#dropAfter(error);
       throw error;
     }
@@ -150,7 +150,7 @@ export class KeyPool {
 
   async #open(signal: AbortSignal): Promise<Stock> {
     const { tpm: source } = this.#options.sources;
-    if (source === undefined) throw new KeyprovError('no-tpm', 'no TPM was named');
+    if (source === undefined) throw new KeyprovError('no-tpm', 'the sources of the key pool name no TPM');
     const { tpm, release } = await leaseTpm(source, { signal });
     try {
       this.#stock = { tpm, release, boot: await bootOf(tpm, signal), keys: [] };
@@ -160,7 +160,7 @@ export class KeyPool {
     }
   }
 
-  /** The stock, if its TPM has not been reset, restarted or lost since; else it is dropped. */
+  /** Returns the stock if its TPM has not been reset, restarted or lost since; else drops it. */
   async #fresh(signal: AbortSignal): Promise<Stock | undefined> {
     const stock = this.#stock;
     if (stock === undefined) return undefined;
@@ -172,7 +172,7 @@ export class KeyPool {
       if (!isKeyprovError(error)) throw error;
       problem = error;
     }
-    // What is wrong with the TPM, if it still is, the attempt without a pool says.
+    // The attempt without a pool reports the failure of the TPM, if it persists.
     await this.#dropAfter(problem);
     return undefined;
   }
@@ -185,7 +185,7 @@ export class KeyPool {
     return await provisionFromStock({ ...wanted, sources: { ...sources, tpm: stock.tpm } }, stockOf(stock));
   }
 
-  /** Drops all after `error`, which stays the one that counts. */
+  /** Drops all keys after `error`, and keeps that error as the one to report. */
   async #dropAfter(error: unknown): Promise<void> {
     try {
       await this.#drop();
@@ -198,14 +198,14 @@ export class KeyPool {
     const stock = this.#stock;
     this.#stock = undefined;
     if (stock === undefined) return;
-    // First of all of them, since taking one out of the TPM may fail.
+    // Empties the pool first, since flushing a key from the TPM may fail.
     for (const key of stock.keys) key.wipe();
     await withCleanup(async () => {
       try {
         for (const key of stock.keys) await key.close();
         await stock.ak?.close();
       } catch (error) {
-        // A connection that is gone has taken the objects along.
+        // A lost connection has taken the objects with it.
         if (!isTransportError(error)) throw error;
       }
     }, stock.release);
@@ -221,7 +221,7 @@ async function makeAttestationKey(
   } catch (error) {
     signal.throwIfAborted();
     if (!isKeyprovError(error)) throw error;
-    return undefined; // take() tries again, and policy says what follows from it
+    return undefined; // take() tries again, and policy decides what follows
   }
 }
 
@@ -232,11 +232,11 @@ async function bootOf(tpm: Tpm, signal: AbortSignal): Promise<string> {
   return `${resetCount}.${restartCount}`;
 }
 
-/** What is in stock, as long as it fits and the TPM still has it. */
+/** The keys in stock, as long as they fit and the TPM still has them. */
 function stockOf(stock: Stock): KeyStock {
   return {
     takeKey: async (provider, { algorithm, pin, signal }) => {
-      // A key without a PIN is not under dictionary attack protection, so those in stock are of another kind.
+      // Unlike those in stock, a key without a PIN is not under dictionary attack protection.
       if (pin === undefined) return undefined;
       for (let key = stock.keys.shift(); key !== undefined; key = stock.keys.shift()) {
         try {
@@ -244,8 +244,8 @@ function stockOf(stock: Stock): KeyStock {
           await key.close();
         } catch (error) {
           signal?.throwIfAborted();
-          // One that the TPM has lost or does not take any more is no reason to have none: what is wrong with the TPM
-          // itself, the making of a new one will say.
+          // The TPM has lost this key or refuses it, but may make another one. If the TPM itself fails, making a new
+          // key reports it.
           if (!isKeyprovError(error)) throw error;
         }
       }

@@ -18,39 +18,39 @@ import { TPM2B_PRIVATE } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import type { KeyStock } from './key-stock.ts';
 
-/** What came of the attestation. */
+/** Result of the attestation. */
 export type AttestationOutcome =
   | { readonly status: 'made'; readonly statement: AttestationStatement }
   | { readonly status: 'none'; readonly code?: ErrorCode; readonly reason: string };
 
 /**
- * Has an attestation CA certify the attestation key, such as by `enrolAttestationKey`: X.509 certificates in DER, that of
- * the key first.
+ * Has an attestation CA certify the attestation key, for example with `enrolAttestationKey`. Returns X.509 certificates
+ * in DER, the key's own first.
  */
 export type EnrolAk = (tpm: Tpm, ak: AttestationKey, options: SignalOptions) => Promise<readonly Uint8Array[]>;
 
-/** How a key is attested, and its registration request built. */
+/** How to attest a key and build its registration request. */
 export interface KeyRequestOptions extends SignalOptions {
   readonly policy: Pick<Policy, 'algorithm' | 'attestation'>;
-  /** 1 to 64 bytes that the service gave out, or that stand for its nonce: they become the extraData. */
+  /** 1 to 64 bytes from the service, or derived from its nonce. They become the extraData. */
   readonly challenge: Uint8Array;
   /**
-   * `strict`: the body that MS-KPP names, RSA-2048 only and without attestation. `attested`: with the members of this
-   * library's own profile. Default: `attested` if there is an attestation to carry, or a key that `strict` does not
-   * take; else `strict`. Give `strict` for a receiver that refuses members it does not know.
+   * `strict`: the body of MS-KPP, RSA-2048 only and without attestation. `attested`: with the members of this library's
+   * own profile. Default: `attested` if there is an attestation, or the key is not RSA-2048; else `strict`. Use
+   * `strict` for a service that refuses unknown members.
    */
   readonly profile?: 'strict' | 'attested' | undefined;
   /** Absent: the attestation key has no certificate. */
   readonly enrolAk?: EnrolAk | undefined;
 }
 
-/** The body for the key registration service, and whether the attestation is in it. */
+/** The body for the key registration service, and whether it carries the attestation. */
 export interface RegistrationBody {
   readonly profile: 'strict' | 'attested';
   /** JSON. */
   readonly body: string;
   readonly carriesAttestation: boolean;
-  /** Why the body carries no attestation, for people; absent if it does. */
+  /** Why the body carries no attestation, for people; absent if it carries one. */
   readonly reason?: string | undefined;
 }
 
@@ -60,7 +60,10 @@ export interface KeyRequest {
   readonly request: RegistrationBody;
 }
 
-/** @throws RangeError for a challenge of another length; KeyprovError `request-invalid` for a key that the profile lacks. */
+/**
+ * @throws RangeError if the challenge has a wrong length; KeyprovError `request-invalid` if the profile lacks the
+ * algorithm.
+ */
 export function checkRequestOptions({ challenge, policy, profile }: KeyRequestOptions): void {
   checkChallenge(challenge);
   if (profile === 'strict' && policy.algorithm !== 'rsa-2048') {
@@ -70,18 +73,18 @@ export function checkRequestOptions({ challenge, policy, profile }: KeyRequestOp
   }
 }
 
-/** What the TPM says of a key, in the forms in which requests have it. */
+/** The attestation of a key, in the forms that requests carry. */
 export interface AttestedKey {
   readonly outcome: AttestationOutcome;
   readonly kast?: Bytes;
 }
 
-/** What there is of a key that is in no TPM. */
+/** The attestation of a software key: none. */
 export const UNATTESTED: AttestedKey = {
-  outcome: { status: 'none', reason: 'a software key has nothing to attest it' },
+  outcome: { status: 'none', reason: 'a software key cannot be attested' },
 };
 
-/** The body for a key and what the TPM says of it. */
+/** Builds the request body for a key and its attestation. */
 export function requestOf(
   publicKey: PublicKey,
   { outcome, kast: attestation }: AttestedKey,
@@ -105,8 +108,8 @@ export function requestOf(
 }
 
 /**
- * Has the TPM attest a key over the challenge, without its PIN. `creation` is what the TPM gave when it made the key.
- * @throws KeyprovError `attestation-unavailable` where policy requires attestation and it failed.
+ * Has the TPM attest a key over the challenge, without its PIN. `creation` is the TPM's creation data of the key.
+ * @throws KeyprovError `attestation-unavailable` if policy requires attestation and it failed.
  */
 export async function attestForRequest(
   provider: TpmKeyProvider,
@@ -114,11 +117,11 @@ export async function attestForRequest(
   { policy, challenge, enrolAk, signal }: KeyRequestOptions,
   stock: KeyStock | undefined,
 ): Promise<AttestedKey> {
-  if (policy.attestation === 'none') return { outcome: { status: 'none', reason: 'policy wants none' } };
+  if (policy.attestation === 'none') return { outcome: { status: 'none', reason: 'policy turns it off' } };
   const { tpm } = provider;
   try {
     const attest = () => attestInTpm(provider, key, { challenge, enrolAk, signal }, stock);
-    // Where others are asked in between, nobody waits for them.
+    // The attestation CA is asked in between: other users of the TPM must not wait for it.
     return enrolAk === undefined ? await tpm.turn(attest, { signal }) : await attest();
   } catch (error) {
     signal?.throwIfAborted();
@@ -145,7 +148,7 @@ async function attestInTpm(
   const release = stocked === undefined ? () => ak.close() : async () => {};
   return await withCleanup(async () => {
     const akCertificates = await enrolAk?.(tpm, ak, { signal });
-    // The Certify branch of the key's policy needs no PIN, so the PIN is not given to the TPM once more.
+    // The Certify branch of the key's policy needs no PIN, so the TPM does not get the PIN again.
     return await provider.useWithoutPin(key, { signal }, async ({ object, file }) => {
       const statement = await attestKey(tpm, {
         ...{ key: object, authorization: 'windows-hello-policy', ak, challenge, akCreation: true, signal },
@@ -158,7 +161,10 @@ async function attestInTpm(
   }, release);
 }
 
-/** What is given out is verified first: an answer of the TPM may have been altered on its way. @throws KeyprovError `tpm-session` */
+/**
+ * Verifies a statement before it is used: the TPM's answer may have been altered on its way.
+ * @throws KeyprovError `tpm-session`
+ */
 function checkStatementOf(
   { publicKey }: ProvidedKey,
   { pubArea }: AttestationKey,
@@ -170,7 +176,7 @@ function checkStatementOf(
   if (ok) return;
   const problems = findings.flatMap(({ id, status, detail }) => (status === 'fail' ? [`${id}: ${detail}`] : []));
   throw new KeyprovError('tpm-session', `the statement of the TPM does not verify (${problems.join('; ')})`, {
-    remedy: 'try again; if it stays, do not trust the connection to this TPM until the cause is known',
+    remedy: 'try again; if it happens again, do not trust the connection to this TPM until the cause is known',
   });
 }
 
@@ -179,7 +185,7 @@ function kastOf(statement: AttestationStatement, privatePart: Bytes, authRequire
   return buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired });
 }
 
-/** What came of the attestation, for people. */
+/** Describes the attestation for people. */
 export function describeAttestation(outcome: AttestationOutcome): string {
   if (outcome.status === 'none') return `none: ${outcome.reason}`;
   const isCertified = (outcome.statement.ak.certificates?.length ?? 0) > 0;

@@ -4,10 +4,10 @@ import type { CreatedTpmKey, TpmKeyProvider } from '../keys/tpm-provider.ts';
 import type { SignalOptions } from '../signal.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 
-/** What was made in advance in a TPM, for `provisionFromStock`. */
+/** Keys made in advance in a TPM, for `provisionFromStock`. */
 export interface KeyStock {
-  /** A key that gets this PIN; undefined if none fits. */
+  /** Takes a key and gives it this PIN; undefined if none fits. */
   takeKey(provider: TpmKeyProvider, options: CreateKeyOptions): Promise<CreatedTpmKey | undefined>;
-  /** The attestation key, which stays in the stock; undefined if there is none any more. */
+  /** Returns the attestation key, which stays in the stock; undefined if there is none left. */
   attestationKey(tpm: Tpm, options: SignalOptions): Promise<AttestationKey | undefined>;
 }

@@ -6,7 +6,7 @@ import { replaceFile, storeIo } from '../storage/atomic-file.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
 
-/** Where the last key of a user was that is not in the store any more. */
+/** Where the last key of a user was, which is no longer in the store. */
 interface LastKey {
   readonly user: string;
   readonly backend: Backend;
@@ -22,12 +22,12 @@ const LAST_KEY: RecordFormat<LastKey> = {
   fromJson: (members) => ({ user: members.text('user'), backend: members.oneOf('backend', ['tpm', 'software']) }),
 };
 
-/** Notes where the key was that is about to be taken out of the store, so that its successor is not held worse unasked. */
+/** Notes the backend of a key before it leaves the store, so that its successor is not weaker by accident. */
 export async function noteLastBackend(store: KeyStore, user: string, backend: Backend): Promise<void> {
   await replaceFile(store.directory, fileName(user), encodeRecord(LAST_KEY, { user, backend }));
 }
 
-/** What was noted; undefined where nothing was. @throws KeyprovError `store-invalid`, `store-io` */
+/** Reads the noted backend; undefined if none was noted. @throws KeyprovError `store-invalid`, `store-io` */
 export async function readLastBackend(store: KeyStore, user: string): Promise<Backend | undefined> {
   const path = join(store.directory, fileName(user));
   const file = await storeIo(path, async () => readPrivateFile(path));

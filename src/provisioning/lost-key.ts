@@ -7,8 +7,8 @@ import { TpmKeyProvider } from '../keys/tpm-provider.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 
 /**
- * Says what became of a key whose parent the TPM does not have any more: whether the TPM is another one, was cleared, or has
- * lost its storage root key, as far as its endorsement seed and the record tell. Every other error stays as it is.
+ * Explains why a TPM no longer has the parent of a key: it is another TPM, it was cleared, or it lost its storage root
+ * key, as far as the endorsement seed and the record tell. Returns every other error unchanged.
  */
 export async function explainLoss(
   error: unknown,
@@ -20,19 +20,15 @@ export async function explainLoss(
   const isSame = await hasAk(provider, tpm.akName);
   if (isSame === undefined) return error;
   if (!isSame) {
-    return lost(
-      error,
-      `this is another TPM than the one that made the key ${id}: its endorsement seed is not that one`,
-      {
-        remedy: 'use the TPM that made it, or provision a new key',
-      },
-    );
+    return lost(error, `this is not the TPM that made the key ${id}: its endorsement seed differs`, {
+      remedy: 'use the TPM that made it, or provision a new key',
+    });
   }
   const isPrimary = parent?.handle === TPM_RH.OWNER;
   const what = isPrimary
     ? 'was cleared'
     : 'was cleared, or its storage root key was evicted and has an unusual template';
-  return lost(error, `the TPM ${what}: it is the one that made the key ${id}, and ${error.message}`, {
+  return lost(error, `the TPM that made the key ${id} ${what}: ${error.message}`, {
     remedy: `${isPrimary ? '' : 'make that storage root key again if you know how; else '}provision a new key`,
   });
 }
@@ -40,13 +36,13 @@ export async function explainLoss(
 const lost = (cause: unknown, message: string, { remedy }: { readonly remedy: string }): KeyprovError =>
   new KeyprovError('tpm-identity-changed', message, { cause, remedy });
 
-/** Whether the TPM makes the attestation key of that Name; undefined where it makes none. */
+/** Whether the TPM makes the attestation key of that Name; undefined if it makes none. */
 async function hasAk({ tpm, endorsementAuth }: TpmKeyProvider, name: Uint8Array): Promise<boolean | undefined> {
   try {
     await using ak = await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth });
     return equal(ak.object.name, name);
   } catch (error) {
-    // The password of the endorsement hierarchy may be missing: then the first error has to do.
+    // The password of the endorsement hierarchy may be missing: then the first error must suffice.
     if (!isKeyprovError(error)) throw error;
     return undefined;
   }

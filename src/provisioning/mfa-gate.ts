@@ -5,13 +5,13 @@ import { readTokenClaims, type TokenClaims, tokenProblems } from '../registratio
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
 import { unlessAborted } from '../signal.ts';
 
-/** How long ago an authentication may be, in milliseconds, to be called fresh: 10 minutes. */
+/** Age in milliseconds up to which an authentication is fresh: 10 minutes. */
 const FRESH_MS = 600_000;
 const DEFAULT_TIMEOUT_MS = 600_000;
-/** A longer timer would end at once. */
+/** Longest timer of Node.js, in milliseconds. A longer one would end at once. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** What the tool is asked for: a token for which the user has just passed multi-factor authentication. */
+/** Asks the tool for a token that proves that the user has just passed multi-factor authentication. */
 export interface MfaRequest {
   /** User principal name that the token must have. */
   readonly user: string;
@@ -19,34 +19,34 @@ export interface MfaRequest {
   readonly deviceId: string;
   /** The audience that the token must have: the resource id of the registration service. */
   readonly resource: string;
-  /** What to send as `amr_values`, so that a sign-in with an earlier key does not count. MS-OAPX 2.2.3. */
+  /** Value of `amr_values` to send, so that a sign-in with an earlier key does not count. MS-OAPX 2.2.3. */
   readonly amrValues: 'ngcmfa';
-  /** What to send as `mfa_max_age`: an authentication that is older does not count. */
+  /** Value of `mfa_max_age` to send: an older authentication does not count. */
   readonly maxAgeSeconds: number;
-  /** Which try this is, counted from 1. */
+  /** Number of this try, from 1. */
   readonly attempt: number;
   /** What was wrong with the last try; empty the first time. */
   readonly problems: readonly MfaProblem[];
 }
 
-/** What came of the authentication. */
+/** Result of the authentication. */
 export type MfaAnswer =
   | {
       readonly status: 'passed';
       /** The access token, a JWT. */
       readonly token: string;
-      /** When the user passed, where the tool knows it better than the token. */
+      /** When the user passed, if the tool knows it better than the token. */
       readonly passedAt?: Date | undefined;
     }
   | {
       readonly status: 'failed';
-      /** Why, for people: one sentence, without anything secret. */
+      /** Reason for people: one sentence, with nothing secret in it. */
       readonly reason: string;
     };
 
 /**
- * Has the user authenticate, in a window of the tool's own. When `signal` aborts it closes that window; an answer that
- * comes later is dropped. Rejects to give up.
+ * Has the user authenticate, in a window of the tool. Closes the window when `signal` aborts; a later answer is
+ * dropped. Rejects to give up.
  */
 export type MfaPrompt = (request: MfaRequest, options: { readonly signal: AbortSignal }) => Promise<MfaAnswer>;
 
@@ -58,9 +58,9 @@ export interface PassMfaOptions extends Pick<MfaRequest, 'user' | 'deviceId' | '
   readonly maxAgeMs?: number | undefined;
   /** How long one try may take, in milliseconds. Default 10 minutes. */
   readonly timeoutMs?: number | undefined;
-  /** How many tries there may be. Default 1. */
+  /** Maximum number of tries. Default 1. */
   readonly maxAttempts?: number | undefined;
-  /** Asks whether to try again, for which each error is a reason. Default: yes. */
+  /** Asks whether to try again after an error. Default: yes. */
   readonly mayRetry?: ((error: KeyprovError, attempt: number) => Promise<boolean>) | undefined;
   /** The clock. */
   readonly now?: (() => Date) | undefined;
@@ -69,7 +69,10 @@ export interface PassMfaOptions extends Pick<MfaRequest, 'user' | 'deviceId' | '
   readonly signal?: AbortSignal | undefined;
 }
 
-/** That a user has passed multi-factor authentication, and the token that says so. Printing it does not show the token. */
+/**
+ * Proof that a user has passed multi-factor authentication: the token and its times. Printing it does not show the
+ * token.
+ */
 export class MfaProof {
   /** When the user passed, at the latest. */
   readonly passedAt: Date;
@@ -93,19 +96,19 @@ export class MfaProof {
 }
 
 /**
- * Has the user pass multi-factor authentication, and checks the token. It waits until that succeeds, fails or times out.
+ * Has the user pass multi-factor authentication, and checks the token. Waits until that succeeds, fails or times out.
  *
- * @throws MfaError `mfa-failed` when the user did not pass, `token-invalid` with all that is wrong with the token;
- * KeyprovError `mfa-timeout`, `mfa-stale` for an authentication that is not fresh, and what the prompt throws of that
- * kind: each when there is no further try. RangeError for times and numbers that make no sense, TypeError for a device id that is no GUID.
- * @throws the reason of `signal` when that aborts.
+ * @throws after the last try: MfaError `mfa-failed` if the user did not pass, `token-invalid` with every problem of the
+ * token, `mfa-timeout`, `mfa-stale` if the authentication is not fresh; KeyprovErrors of the prompt.
+ * @throws RangeError for impossible times and numbers, TypeError for a device id that is not a GUID.
+ * @throws the reason of `signal` when it aborts.
  */
 export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promise<MfaProof> {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, maxAgeMs = FRESH_MS, maxAttempts = 1, mayRetry, signal } = options;
-  if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS)) throw new RangeError(`a time-out of ${timeoutMs} ms`);
-  if (!(maxAgeMs > 0)) throw new RangeError(`a greatest age of ${maxAgeMs} ms`);
-  if (!(maxAttempts >= 1)) throw new RangeError(`at most ${maxAttempts} tries`);
-  encodeGuid(options.deviceId); // rather now than when the user has taken the trouble
+  if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS)) throw new RangeError(`timeoutMs cannot be ${timeoutMs}`);
+  if (!(maxAgeMs > 0)) throw new RangeError(`maxAgeMs cannot be ${maxAgeMs}`);
+  if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts cannot be ${maxAttempts}`);
+  encodeGuid(options.deviceId); // fails now, not after the user has authenticated
   let problems: readonly MfaProblem[] = [];
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
@@ -127,11 +130,11 @@ export function isFresh(
   maxAgeMs: number = FRESH_MS,
 ): boolean {
   const age = now.getTime() - proof.passedAt.getTime();
-  // Below 0 the clock was set back, and nobody knows how old it is.
+  // Below 0 the clock was set back, so the age is unknown.
   return age >= 0 && age <= maxAgeMs && now < proof.expires;
 }
 
-/** {@link isFresh}, to be asked once more right before the token is sent. @throws KeyprovError `mfa-stale` if not. */
+/** {@link isFresh}, for a second check right before the token is sent. @throws KeyprovError `mfa-stale` if not. */
 export function checkFresh(
   proof: Pick<MfaProof, 'passedAt' | 'expires'>,
   now: Date,
@@ -141,12 +144,12 @@ export function checkFresh(
   const { passedAt, expires } = proof;
   const problem =
     now < expires
-      ? `the authentication at ${passedAt.toISOString()} is not one of the last ${maxAgeMs / 1000} s`
-      : `the token has expired at ${expires.toISOString()}`;
-  throw new MfaError('mfa-stale', `${problem}, and it is ${now.toISOString()}`, { remedy: 'authenticate again' });
+      ? `the authentication at ${passedAt.toISOString()} is not within the last ${maxAgeMs / 1000} s`
+      : `the token expired at ${expires.toISOString()}`;
+  throw new MfaError('mfa-stale', `${problem}, and it is now ${now.toISOString()}`, { remedy: 'authenticate again' });
 }
 
-/** With the defaults in place. */
+/** Options with the defaults filled in. */
 type TryOptions = PassMfaOptions & { readonly timeoutMs: number; readonly maxAgeMs: number };
 
 async function tryOnce(
@@ -165,14 +168,14 @@ async function tryOnce(
   const found = tokenProblems(token, { audience: resource, deviceId, user, now: at, methods });
   if (found.length > 0) throw new MfaError('token-invalid', found);
   const claims = readTokenClaims(token);
-  // Who says nothing of the time of the authentication has at least answered just now.
+  // A tool that does not tell the time of the authentication has at least answered just now.
   const times = [at, claims.authenticatedAt ?? claims.issuedAt ?? at, passedAt ?? at].map((time) => time.getTime());
   const proof = new MfaProof(token, { passedAt: new Date(Math.min(...times)), expires: claims.expires ?? at, claims });
   checkFresh(proof, at, maxAgeMs);
   return proof;
 }
 
-/** Asks, until there is an answer or it is too late for one. */
+/** Asks the tool, and waits for the answer until the time-out. */
 async function ask(
   prompt: MfaPrompt,
   request: MfaRequest,

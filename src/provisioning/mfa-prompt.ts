@@ -5,7 +5,7 @@ import { type DiscoverServicesOptions, discoverServices } from '../registration/
 import type { SignalOptions } from '../signal.ts';
 import type { MfaPrompt, MfaRequest } from './mfa-gate.ts';
 
-/** Microsoft Authentication Broker, which device-bound sign-ins for registrations are made with. */
+/** Client id of Microsoft Authentication Broker, the client of device-bound sign-ins for registrations. */
 export const AUTHENTICATION_BROKER = '29d9ed98-a469-4536-ade2-f981bc1d605e';
 
 /** Options of {@link createMfaPrompt}. */
@@ -14,16 +14,16 @@ export interface MfaPromptOptions
     Pick<DeviceCodeOptions, 'onCode'> {
   /** The server, as for `openKeyRegistrar`. */
   readonly url: string | URL;
-  /** Default: that of Windows' own client. */
+  /** Default: that of Windows' client. */
   readonly clientId?: string | undefined;
 }
 
 /**
- * A prompt for multi-factor authentication that needs no window: the user signs in with a code on a page of the service,
- * in any browser. For a token that names this device, `fetch` must have the device certificate.
+ * Creates a prompt for multi-factor authentication that needs no window: the user signs in with a code on a page of the
+ * service, in any browser. If the token must name this device, `fetch` needs the device certificate.
  *
- * It rejects with what `discoverServices` and `authenticateWithDeviceCode` throw, and with ServiceError `service-answer`
- * if the server does not say where users sign in.
+ * The prompt rejects with the errors of `discoverServices` and `authenticateWithDeviceCode`, and with ServiceError
+ * `service-answer` if the server does not say where users sign in.
  */
 export function createMfaPrompt(options: MfaPromptOptions): MfaPrompt {
   return async (request, { signal }) => ({
@@ -32,10 +32,10 @@ export function createMfaPrompt(options: MfaPromptOptions): MfaPrompt {
   });
 }
 
-/** What a token is asked for: the resource is the caller's word, never that of the server that gives the token. */
+/** What a token must be for. The caller names the resource, never the server that issues the token. */
 export type TokenDemand = Pick<MfaRequest, 'user' | 'resource'> & Partial<Pick<MfaRequest, 'maxAgeSeconds'>>;
 
-/** A token for any resource, by the sign-in of {@link createMfaPrompt}, with the same errors. */
+/** Gets a token for any resource, by the sign-in of {@link createMfaPrompt}, with the same errors. */
 export async function tokenByCode(
   { user: loginHint, resource, maxAgeSeconds: mfaMaxAge }: TokenDemand,
   { url, clientId = AUTHENTICATION_BROKER, onCode, ...options }: MfaPromptOptions & SignalOptions,
@@ -44,7 +44,7 @@ export async function tokenByCode(
   const { tokenEndpoint } = authentication ?? {};
   if (tokenEndpoint === undefined) {
     throw new ServiceError('service-answer', `${new URL(url).origin} does not say where users sign in`, {
-      remedy: 'give a token, or a prompt, of your own',
+      remedy: 'use your own token or prompt',
     });
   }
   const demand = { tokenEndpoint, clientId, resource, loginHint, mfaMaxAge, claims: NGC_CLAIMS };

@@ -27,19 +27,19 @@ import { readPinState } from './pin-state.ts';
 import { requestForKey } from './provision-key.ts';
 import { type RegistrationRecord, readRegistration } from './registration-record.ts';
 
-/** Which key to open, and where it may be. */
+/** Options of {@link openKey}: which key, and where it may be. */
 export interface OpenKeyOptions extends KeyChoice, SignalOptions {
-  /** The record of the key. Absent: `store` has it, and `id`, `user` and `deviceId` say which it is. */
+  /** The record of the key. Absent: `store` has it, and `id`, `user` and `deviceId` select it. */
   readonly record?: KeyRecord | undefined;
-  /** Where the record is, and where a change of the PIN is kept. Absent: nothing is kept, see {@link UserKey.changePin}. */
+  /** Holds the record, and keeps a changed PIN. Absent: nothing is kept, see {@link UserKey.changePin}. */
   readonly store?: KeyStore | undefined;
   /** Default: `keySources({ store })`: the TPM of this machine, and the software keys of the store. */
   readonly sources?: KeySources | undefined;
-  /** Authorization of the owner hierarchy, and what else a TPM may need. */
+  /** Authorization of the owner hierarchy, and other options of the TPM. */
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
 }
 
-/** What {@link UserKey.prove} found out. */
+/** Result of {@link UserKey.prove}. */
 export type KeyProof =
   | {
       readonly backend: 'tpm';
@@ -63,11 +63,11 @@ export interface UserKeyRequestOptions extends Omit<KeyRequestOptions, 'policy'>
 
 /** Options of {@link UserKey.changePin}. */
 export interface ChangeKeyPinOptions extends Omit<ReplacePinOptions, 'provider' | 'prompt' | 'policy'> {
-  /** The current PIN in UTF-8. The caller wipes it. */
+  /** The current PIN in UTF-8, wiped by the caller. */
   readonly pin: Uint8Array;
-  /** The new PIN in UTF-8, which the caller wipes; or what asks for it. */
+  /** The new PIN in UTF-8, wiped by the caller; or a function that asks for it. */
   readonly newPin: ReplacePinOptions['prompt'];
-  /** The rules for the new PIN. Default: those that the current PIN met, else the defaults. */
+  /** The rules for the new PIN. Default: those of the current PIN, else the defaults. */
   readonly policy?: PinPolicy | undefined;
 }
 
@@ -75,10 +75,11 @@ export interface ChangeKeyPinOptions extends Omit<ReplacePinOptions, 'provider' 
 export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoOptions, 'pin' | 'pinCacheMs'> {}
 
 /**
- * Opens a key, however it was made and wherever it is. Nothing is opened before it is needed: a TPM that is given by
- * its address is opened at the first use and closed by {@link UserKey.close}; an open `Tpm` stays the caller's.
+ * Opens a key in a TPM or in software. A TPM given by its address is opened at the first use and closed by
+ * {@link UserKey.close}; an open `Tpm` stays the caller's to close.
  *
- * @throws KeyprovError `key-not-found`, `key-ambiguous`, `store-invalid`, `store-io`; TypeError for neither record nor store.
+ * @throws KeyprovError `key-not-found`, `key-ambiguous`, `store-invalid`, `store-io`; TypeError without record and
+ * store.
  *
  * @example
  * ```ts
@@ -101,20 +102,23 @@ export async function openKey(options: OpenKeyOptions): Promise<UserKey> {
   return new UserKey(found.record, options);
 }
 
-/** A record may come from anywhere. @throws KeyprovError `key-invalid`; `key-not-found` for the key of another user or device. */
+/**
+ * A record may come from anywhere.
+ * @throws KeyprovError `key-invalid`; `key-not-found` for the key of another user or device.
+ */
 function checkRecord(record: KeyRecord, choice: KeyChoice): void {
   try {
     decodeKeyRecord(encodeKeyRecord(record), 'that was given');
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KeyprovError('key-invalid', `what was given is not a key record: ${reason}`, {
+    throw new KeyprovError('key-invalid', `the given record is not a key record: ${reason}`, {
       cause,
-      remedy: 'give one that keyprov made, as KeyStore.load returns it',
+      remedy: 'give a record that KeyStore.load returned',
     });
   }
   if (isChosen({ record }, choice)) return;
-  throw new KeyprovError('key-not-found', `the record that was given is that of ${record.id} (${record.name})`, {
-    remedy: 'give the record of the right key, or none of id, user and deviceId',
+  throw new KeyprovError('key-not-found', `the given record belongs to another key, ${record.id} (${record.name})`, {
+    remedy: 'give the record of the right key, or leave out id, user and deviceId',
   });
 }
 
@@ -134,17 +138,17 @@ export class UserKey {
     this.#sources = options.sources ?? keySources({ store: options.store });
   }
 
-  /** What is kept of the key: after {@link changePin} the new record. */
+  /** The record of the key: after {@link changePin} the new one. */
   get record(): KeyRecord {
     return this.#record;
   }
 
-  /** What is kept of its registration; undefined for a key that is not registered. @throws KeyprovError `store-invalid` */
+  /** The record of its registration; undefined if the key is not registered. @throws KeyprovError `store-invalid` */
   get registration(): RegistrationRecord | undefined {
     return readRegistration(this.#record);
   }
 
-  /** The public key, as the record has it. */
+  /** The public key from the record. */
   get publicKey(): PublicKey {
     return this.#record.publicKey;
   }
@@ -154,13 +158,13 @@ export class UserKey {
     return this.#record.backend;
   }
 
-  /** How well the private key is held. */
+  /** How well the private key is protected. */
   get assurance(): Assurance {
     return this.#record.assurance;
   }
 
   /**
-   * Signs data. The signature is checked with the public key of the record before it is returned.
+   * Signs data. Checks the signature with the public key of the record before it returns it.
    * @throws KeyprovError `pin-required`, `key-invalid`, `no-tpm`, `tpm-identity-changed`; PinError `pin-wrong`,
    * `pin-last-try`, `tpm-lockout`, `key-locked`.
    */
@@ -179,9 +183,9 @@ export class UserKey {
   }
 
   /**
-   * Asks the TPM whether it has the key, by loading it. That needs no PIN, and works in lockout.
+   * Loads the key to show that the TPM has it. Needs no PIN, and works in lockout.
    * @throws KeyprovError `no-tpm`; `tpm-identity-changed` if the key is in another TPM, or this one was cleared;
-   * `key-invalid` if the TPM has another key than the record says.
+   * `key-invalid` if the record has the private part of another key.
    */
   async prove(options: SignalOptions = {}): Promise<KeyProof> {
     const record = this.#record;
@@ -207,8 +211,8 @@ export class UserKey {
   }
 
   /**
-   * Has the TPM certify the key over a challenge, with a new attestation key. That needs no PIN.
-   * @throws KeyprovError `attestation-unavailable` for a software key, and if the TPM fails; else as {@link prove}.
+   * Has the TPM certify the key over a challenge, with a new attestation key. Needs no PIN.
+   * @throws KeyprovError `attestation-unavailable` for a software key, or if the TPM fails; else as {@link prove}.
    */
   async attest(options: AttestUserKeyOptions): Promise<AttestationStatement> {
     const { algorithm } = this.#record;
@@ -222,7 +226,10 @@ export class UserKey {
     throw unattested(outcome.reason);
   }
 
-  /** Builds the registration request of the key, with a new attestation over the challenge. @throws as `requestForKey` does */
+  /**
+   * Builds the registration request of the key, with a new attestation over the challenge.
+   * @throws as `requestForKey` does
+   */
   async request({ attestation = 'preferred', ...options }: UserKeyRequestOptions): Promise<KeyRequest> {
     const { algorithm, backend } = this.#record;
     const wanted = { ...options, policy: { algorithm, attestation } };
@@ -235,14 +242,15 @@ export class UserKey {
   }
 
   /**
-   * Gives the key another PIN. Key and registration stay the same. The new record is kept in the store, if one was given
-   * to {@link openKey}; else the caller keeps what is returned, since the old record opens with the old PIN only.
+   * Gives the key another PIN. Key and registration stay the same. Saves the new record in the store given to
+   * {@link openKey}. Without a store the caller keeps the returned record, since the old one opens with the old PIN
+   * only.
    * @throws KeyprovError as `changeUserPin` does.
    */
   async changePin({ pin, newPin, policy, ...options }: ChangeKeyPinOptions): Promise<KeyRecord> {
     const record = this.#record;
     if (!record.hasPin) {
-      throw new KeyprovError('key-invalid', `the key ${record.id} has no PIN that could be changed`, {
+      throw new KeyprovError('key-invalid', `the key ${record.id} has no PIN to change`, {
         remedy: 'make a new key with a PIN',
       });
     }
@@ -258,7 +266,7 @@ export class UserKey {
   }
 
   /**
-   * The key as a WebCrypto key pair, and the `Crypto` whose `subtle` works with it. Both end with this object.
+   * Returns the key as a WebCrypto key pair, and the `Crypto` whose `subtle` works with it. Both end with this object.
    * @throws as `createCrypto` and its `loadKey` do.
    */
   async webCrypto({ pin, pinCacheMs, ...options }: UserKeyCryptoOptions = {}): Promise<{
@@ -284,7 +292,7 @@ export class UserKey {
 
   async #close(): Promise<void> {
     for (const crypto of this.#cryptos) await crypto.close();
-    const opened = await this.#opened?.catch(() => undefined); // the caller that waits for it gets the error
+    const opened = await this.#opened?.catch(() => undefined); // the waiting caller gets the error
     await opened?.release();
   }
 
@@ -302,14 +310,13 @@ export class UserKey {
   async #useTpm<T>(work: (provider: TpmKeyProvider) => Promise<T>, options: SignalOptions): Promise<T> {
     return await this.#use((provider) => {
       if (provider instanceof TpmKeyProvider) return work(provider);
-      throw unattested('no TPM attests a software key');
+      throw unattested('a software key cannot be attested');
     }, options);
   }
 
   /** Opens the provider at the first use; after a failure the next use tries again. */
   #open(): Promise<OpenedProvider> {
-    if (this.#closing !== undefined)
-      throw new KeyprovError('transport-closed', `the key ${this.#record.id} was closed`);
+    if (this.#closing !== undefined) throw new KeyprovError('transport-closed', `the key ${this.#record.id} is closed`);
     this.#opened ??= this.#openProvider().catch((error: unknown) => {
       this.#opened = undefined;
       throw this.#elsewhere(error, undefined);
@@ -322,13 +329,13 @@ export class UserKey {
     if (this.#record.backend === 'software') {
       const provider = await softwareOf(this.#sources);
       if (provider !== undefined) return { provider, release: async () => {} };
-      const reason = 'the key is in software, and the sources have no software keys';
+      const reason = 'the key is in software, and the sources name no software provider';
       const attempt = { backend: 'software', outcome: 'passed-over', code: 'no-key-provider', reason } as const;
       const remedy = 'give the provider that made the key, or the store of the key';
       throw new SelectionError('no-key-provider', reason, [attempt], { remedy });
     }
     const { tpm: source } = this.#sources;
-    if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and the sources name none');
+    if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and the sources name no TPM');
     const { tpm, release } = await leaseTpm(source, { signal });
     try {
       const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
@@ -339,7 +346,7 @@ export class UserKey {
     }
   }
 
-  /** If the key is in a TPM that nobody named, the error says which one to name. */
+  /** Returns an error that says which TPM to name, if the key is in another one. */
   #elsewhere(error: unknown, address: string | undefined): unknown {
     const { tpm, id } = this.#record;
     const isMissing = isKeyprovError(error, 'no-tpm') || isKeyprovError(error, 'tpm-identity-changed');
@@ -357,10 +364,10 @@ function unattested(reason: string): SelectionError {
   return new SelectionError('attestation-unavailable', reason, [attempt], { remedy: 'use a key in a TPM' });
 }
 
-/** A provider, and how to be done with it. */
+/** A provider, and how to close it. */
 interface OpenedProvider {
   readonly provider: KeyProvider;
   readonly release: () => Promise<void>;
-  /** Of the TPM. */
+  /** Address of the TPM. */
   readonly address?: string | undefined;
 }

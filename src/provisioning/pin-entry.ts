@@ -10,34 +10,34 @@ import {
 } from '../policy/index.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 
-/** What the user is asked for. */
+/** Request for a PIN from the user. */
 export interface NewPinRequest {
-  /** `enter`: a new PIN. `confirm`: the same once more. */
+  /** `enter`: a new PIN. `confirm`: the same again. */
   readonly step: 'enter' | 'confirm';
   readonly policy: PinPolicy;
   /** The rules of the policy as sentences. */
   readonly rules: readonly string[];
-  /** What was wrong with the last PIN; empty the first time. */
+  /** Problems of the last PIN; empty the first time. */
   readonly problems: readonly PinProblem[];
-  /** Which try this is, counted from 1. */
+  /** Number of this try, from 1. */
   readonly attempt: number;
 }
 
-/** Asks the user, and gives the UTF-8 bytes of the answer, which {@link enterNewPin} wipes. Rejects to give up. */
+/** Asks the user and returns the answer in UTF-8, which {@link enterNewPin} wipes. Rejects to give up. */
 export type NewPinPrompt = (request: NewPinRequest, options: SignalOptions) => Promise<Uint8Array>;
 
 /** Options of {@link enterNewPin}. */
 export interface EnterPinOptions extends PinHistoryOptions {
   readonly policy: PinPolicy;
-  /** PINs that the new one must differ from, as many as policy says. */
+  /** PINs from which the new one must differ. */
   readonly history?: PinHistory | undefined;
-  /** After so many refused PINs there is no further try. Default 10. */
+  /** Maximum number of refused PINs. Default 10. */
   readonly maxAttempts?: number | undefined;
 }
 
 /**
- * Asks for a new PIN until the user gives one that policy allows, twice the same. The caller wipes it.
- * @throws what the prompt throws; PinRefusedError when all tries are used up; the reason of `signal`.
+ * Asks for a new PIN until policy allows it and the user has confirmed it. The caller wipes it.
+ * @throws errors of the prompt; PinRefusedError after the last try; the reason of `signal`.
  */
 export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions): Promise<Bytes> {
   const { policy, history, pepper, signal, maxAttempts = 10 } = options;
@@ -50,7 +50,7 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
       const ask = async (step: NewPinRequest['step']): Promise<Bytes> => {
         const request = { step, policy, rules, problems, attempt };
         const given = await unlessAborted(() => prompt(request, { signal }), signal);
-        // A copy, since a prompt that uses one buffer for both answers would otherwise confirm anything.
+        // A copy: a prompt that uses one buffer for both answers would otherwise confirm anything.
         const own = copy(given);
         wipe(given);
         return own;

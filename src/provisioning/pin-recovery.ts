@@ -16,21 +16,21 @@ import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { SignalOptions } from '../signal.ts';
 
-/** What a PIN recovery is set up with. */
+/** Options for setting up a PIN recovery. */
 export interface PinRecoverySetup {
   /**
-   * The recovery service's key, of 2048 bits or more. The caller has it from a place that it trusts, and gives it each
-   * time: one that was read from the key's record would be whoever's could write there last.
+   * The recovery service's key, of 2048 bits or more. The caller gets it from a trusted source and gives it each time:
+   * a key in the record could belong to anyone who can write the record.
    */
   readonly servicePublicKey: RsaPublicKey;
-  /** Whom the service gives the secret to, as its tokens name the user: a UPN. */
+  /** The user who may get the secret, as the service's tokens name the user: a UPN. */
   readonly user: string;
 }
 
-/** What is kept with a key so that its PIN can be reset without a new key. Plain data; of no use without the service. */
+/** Data kept with a key so that its PIN can be reset without a new key. Useless without the service. */
 export interface PinRecovery {
   readonly user: string;
-  /** Which key of the service: SHA-256 of its SubjectPublicKeyInfo, in base64. */
+  /** Identifies the key of the service: SHA-256 of its SubjectPublicKeyInfo, in base64. */
   readonly serviceKey: string;
   /** The secret R, encrypted to the service: RSAES-OAEP with SHA-256 and a label (RFC 8017, 7.1), in base64. */
   readonly encryptedSecret: string;
@@ -38,40 +38,41 @@ export interface PinRecovery {
   readonly sealedPin: string;
 }
 
-/** What the recovery service gets, together with a fresh token that proves who asks. Nothing in it comes from the PIN. */
+/**
+ * Request to the recovery service, sent with a fresh token that proves who asks. Nothing in it derives from the PIN.
+ */
 export interface PinRecoveryRequest {
   readonly user: string;
-  /** SHA-256 of the public key blob: the KeyID of MS-ADTS 2.2.20. */
+  /** SHA-256 of the public key blob: the Key ID of MS-ADTS 2.2.20. */
   readonly keyId: Bytes;
   /** SHA-256 of the SubjectPublicKeyInfo of the service's key. */
   readonly serviceKey: Bytes;
   readonly encryptedSecret: Bytes;
 }
 
-/** Asks the recovery service, with a fresh token, and gives the secret that it answers with, which is wiped here. */
+/** Sends the request with a fresh token to the recovery service and returns its secret, which the library wipes. */
 export type RecoverPin = (request: PinRecoveryRequest, options: SignalOptions) => Promise<Uint8Array>;
 
 const LABEL = 'keyprov PIN recovery';
 const SECRET_SIZE = 32;
 const NONCE_SIZE = 12;
 const TAG_SIZE = 16;
-/** One byte for the length and the longest PIN that policy allows, so that the size says nothing of the PIN. */
+/** One byte for the length, then the longest PIN that policy allows: the size does not reveal the length of the PIN. */
 const PADDED_SIZE = 128;
 /** Bytes of {@link PinRecovery.sealedPin}. */
 export const SEALED_PIN_SIZE: number = NONCE_SIZE + PADDED_SIZE + TAG_SIZE;
 
 /**
- * Seals the PIN of a key so that it can be opened with a secret that only the recovery service can decrypt. Each call
- * takes a new secret. The PIN stays the caller's to wipe.
- * @throws RangeError for a service key of less than 2048 bits, no user, and a PIN of more than 127 bytes.
+ * Seals the PIN of a key with a new secret that only the recovery service can decrypt. The caller wipes the PIN.
+ * @throws RangeError for a service key of less than 2048 bits, no user, or a PIN of more than 127 bytes.
  */
 export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: PinRecoverySetup): PinRecovery {
   const { servicePublicKey, user } = setup;
   const bits = bitLength(servicePublicKey.n);
-  if (bits < 2048) throw new RangeError(`the key of the recovery service has ${bits} bits, it must have 2048 or more`);
-  if (user === '') throw new RangeError('no user to recover the PIN for');
+  if (bits < 2048) throw new RangeError(`the key of the recovery service has ${bits} bits; it needs 2048 or more`);
+  if (user === '') throw new RangeError('a PIN recovery needs a user');
   if (pin.length >= PADDED_SIZE)
-    throw new RangeError(`a PIN of ${pin.length} bytes, at most ${PADDED_SIZE - 1} can be`);
+    throw new RangeError(`the PIN has ${pin.length} bytes; at most ${PADDED_SIZE - 1} can be sealed`);
   const id = computeKeyId(encodePublicBlob(publicKey));
   const secret = randomBytes(SECRET_SIZE);
   const message = concat(secret, contextOf(user, id));
@@ -94,7 +95,7 @@ export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: Pi
   }
 }
 
-/** What to ask the recovery service for the PIN of a key. */
+/** The request to the recovery service for the PIN of a key. */
 export function recoveryRequestOf(recovery: PinRecovery, publicKey: PublicKey): PinRecoveryRequest {
   return {
     user: recovery.user,
@@ -105,12 +106,12 @@ export function recoveryRequestOf(recovery: PinRecovery, publicKey: PublicKey): 
 }
 
 /**
- * The PIN of a key, opened with the secret from the recovery service. The caller wipes both.
- * @throws KeyprovError `recovery-unavailable` where the secret, or the key, is another one.
+ * Opens the sealed PIN of a key with the secret from the recovery service. The caller wipes both.
+ * @throws KeyprovError `recovery-unavailable` if the secret does not open it or belongs to another key.
  */
 export function openSealedPin(recovery: PinRecovery, publicKey: PublicKey, secret: Uint8Array): Bytes {
   if (secret.length !== SECRET_SIZE) {
-    throw unavailable(`the recovery service gave ${secret.length} bytes, a secret has ${SECRET_SIZE}`);
+    throw unavailable(`the recovery service returned ${secret.length} bytes; a secret has ${SECRET_SIZE}`);
   }
   const sealed = fromBase64(recovery.sealedPin);
   const decipher = createDecipheriv('aes-256-gcm', secret, sealed.subarray(0, NONCE_SIZE), { authTagLength: TAG_SIZE });
@@ -127,9 +128,10 @@ export function openSealedPin(recovery: PinRecovery, publicKey: PublicKey, secre
 }
 
 /**
- * The service's side: the secret for a request whose token proved that `request.user` asks for it. The caller wipes it.
+ * The service's side: decrypts the secret of a request whose token proved that `request.user` asks for it. The caller
+ * wipes it.
  * @param privateKey The private key for `request.serviceKey`, as Node's KeyObject or in PEM.
- * @throws KeyprovError `recovery-unavailable` where the secret is for another service, user or key, or was changed.
+ * @throws KeyprovError `recovery-unavailable` if the secret is for another service, user or key, or was changed.
  */
 export function openRecoverySecret(request: PinRecoveryRequest, privateKey: KeyObject | string): Bytes {
   let message: Bytes | undefined;
@@ -151,7 +153,7 @@ const OAEP = {
   oaepLabel: Buffer.from(LABEL),
 };
 
-/** Binds a secret to the user and key that it is for: SHA-256 of both, each after its length (UINT32, big endian). */
+/** Binds a secret to its user and key: SHA-256 of both, each after its length (UINT32, big endian). */
 function contextOf(user: string, id: Uint8Array): Bytes {
   const name = utf8(user);
   return digest('sha256', uint32(name.length), name, uint32(id.length), id);
@@ -161,7 +163,7 @@ function associatedData(id: Uint8Array): Bytes {
   return concat(utf8(`${LABEL}\0`), id);
 }
 
-/** The error `recovery-unavailable`, which leads to a reset with a new key. */
+/** The error `recovery-unavailable`, whose remedy is a reset with a new key. */
 export function unavailable(problem: string, cause?: unknown): KeyprovError {
   return new KeyprovError('recovery-unavailable', `the PIN cannot be recovered: ${problem}`, {
     cause,

@@ -17,21 +17,21 @@ import {
 } from '../policy/index.ts';
 import { type PinRecovery, type PinRecoverySetup, SEALED_PIN_SIZE, sealForRecovery } from './pin-recovery.ts';
 
-/** What is kept about the PIN of a key, in the annotations of its record under `pin`. Says nothing of the PIN itself. */
+/** State of the PIN of a key, in the annotations of its record under `pin`. Does not reveal the PIN. */
 export interface PinState {
   /** When the PIN was set: ISO 8601 in UTC with milliseconds. */
   readonly setAt: string;
-  /** The rules that it met then. */
+  /** The rules that the PIN met when it was set. */
   readonly met: PinPolicy;
-  /** The PINs that the next one must differ from, this one included; empty where the rules ask for none. */
+  /** The PINs from which the next one must differ, including this one; empty if the rules ask for none. */
   readonly history: PinHistory;
-  /** There where the PIN can be reset without a new key. */
+  /** Present if the PIN can be reset without a new key. */
   readonly recovery?: PinRecovery;
 }
 
 /** Options of {@link newPinState}. */
 export interface NewPinStateOptions extends Omit<AddToPinHistoryOptions, 'keep'> {
-  /** The user key, which a recovery is bound to. */
+  /** The user key. A recovery is bound to it. */
   readonly publicKey: PublicKey;
   /** The PINs before this one. Default none, as for a new key. */
   readonly history?: PinHistory | undefined;
@@ -42,7 +42,7 @@ export interface NewPinStateOptions extends Omit<AddToPinHistoryOptions, 'keep'>
 }
 
 /**
- * The state for a PIN that has just been set and meets these rules. The PIN stays the caller's to wipe.
+ * The state for a PIN that was just set and meets these rules. The caller wipes the PIN.
  * @throws RangeError as {@link sealForRecovery} does; the reason of `signal`.
  */
 export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: NewPinStateOptions): Promise<PinState> {
@@ -55,7 +55,7 @@ export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: N
   };
 }
 
-/** The record with this state of its PIN; its other annotations stay. */
+/** Returns the record with this state of its PIN. Its other annotations stay. */
 export function writePinState(record: KeyRecord, state: PinState): KeyRecord {
   const { setAt, met, history, recovery } = state;
   const pin = {
@@ -68,8 +68,8 @@ export function writePinState(record: KeyRecord, state: PinState): KeyRecord {
 }
 
 /**
- * The state of the PIN of a key; undefined where none was kept.
- * @throws KeyprovError `store-invalid` for a damaged one.
+ * Reads the state of the PIN of a key; undefined if none was kept.
+ * @throws KeyprovError `store-invalid` if it is damaged.
  */
 export function readPinState(record: KeyRecord): PinState | undefined {
   const { pin } = record.annotations;
@@ -78,7 +78,7 @@ export function readPinState(record: KeyRecord): PinState | undefined {
     return parseState(pin);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KeyprovError('store-invalid', `what the key ${record.id} keeps about its PIN is damaged: ${reason}`, {
+    throw new KeyprovError('store-invalid', `the PIN state of the key ${record.id} is damaged: ${reason}`, {
       cause,
       remedy: 'restore a copy of the record, or reset the PIN with a new key',
     });
@@ -86,9 +86,9 @@ export function readPinState(record: KeyRecord): PinState | undefined {
 }
 
 /**
- * Why the PIN of a key must be changed at this time (milliseconds since 1970), without having it: it expired, or a rule
- * is stricter now than those it met. Of a PIN about which nothing was kept no rule counts as met. Empty for a key
- * without a PIN.
+ * Why the PIN of a key must be changed at this time (milliseconds since 1970): it expired, or a rule is now stricter
+ * than the one it met. Does not need the PIN. Without a kept state, no rule counts as met. Empty for a key without a
+ * PIN.
  * @throws KeyprovError `store-invalid` as {@link readPinState} does.
  */
 export function pinMustChangeOf(record: KeyRecord, policy: PinPolicy, now: number): PinChangeReason[] {
@@ -98,8 +98,8 @@ export function pinMustChangeOf(record: KeyRecord, policy: PinPolicy, now: numbe
 }
 
 /**
- * The rules that hold for the PIN of a key: those of the policy in force where a source sets any for PINs, else those
- * that its present PIN met, else the defaults. So a call that names no policy does not loosen the rules of a key.
+ * The rules for the PIN of a key: those of the policy in force if a source sets any for PINs, else those that its
+ * present PIN met, else the defaults. So a call without a policy does not loosen the rules of a key.
  */
 export function pinRulesFor(
   record: KeyRecord,
@@ -124,12 +124,13 @@ const RULES = Object.keys(NO_RULES);
 function parseState(json: unknown): PinState {
   const state = new JsonMembers('pin', json, requestInvalid, ['setAt', 'met', 'history', 'recovery']);
   const setAt = state.text('setAt');
-  if (Number.isNaN(Date.parse(setAt)) || new Date(setAt).toISOString() !== setAt) throw state.wrong('setAt', 'no time');
+  if (Number.isNaN(Date.parse(setAt)) || new Date(setAt).toISOString() !== setAt)
+    throw state.wrong('setAt', 'not a time');
   const met = new JsonMembers('pin: met', state.value('met'), requestInvalid, RULES);
   const missing = RULES.find((rule) => !met.has(rule));
   if (missing !== undefined) throw met.wrong(missing, 'missing');
   const entries = new JsonMembers('pin: history', state.value('history'), requestInvalid, ['entries']).value('entries');
-  if (!Array.isArray(entries)) throw state.wrong('history', 'no list');
+  if (!Array.isArray(entries)) throw state.wrong('history', 'not a list');
   const recovery = state.value('recovery');
   return {
     setAt,
@@ -145,7 +146,7 @@ function parseEntry(json: unknown): PinHistoryEntry {
   if (entry.text('kdf') !== 'scrypt') throw entry.wrong('kdf', 'not scrypt');
   const [cost = 0, blockSize = 0, parallelization = 0] = numbers.map((name) => entry.integer(name));
   const base64 = (name: string, size: number): string => {
-    if (entry.base64(name).length !== size) throw entry.wrong(name, `not of ${size} bytes`);
+    if (entry.base64(name).length !== size) throw entry.wrong(name, `not ${size} bytes long`);
     return entry.text(name);
   };
   return { kdf: 'scrypt', cost, blockSize, parallelization, salt: base64('salt', 16), hash: base64('hash', 32) };

@@ -31,20 +31,20 @@ import type { KeyStock } from './key-stock.ts';
 import type { PinRecoverySetup } from './pin-recovery.ts';
 import { newPinState, writePinState } from './pin-state.ts';
 
-/** The steps of {@link provisionKey}, in their order. */
+/** The steps of {@link provisionKey}, in order. */
 export type ProvisionStep = 'key' | 'attestation' | 'request';
 
-/** What is going on; each `begin` is followed by an `end` of the same step, or by the failure of the whole. */
+/** Progress. Each `begin` is followed by an `end` of the same step, or the whole call fails. */
 export type ProvisionEvent =
   | { readonly type: 'begin'; readonly step: ProvisionStep }
   | { readonly type: 'end'; readonly step: ProvisionStep; readonly detail: string };
 
 /** Options of {@link makeKey}. */
 export interface MakeKeyOptions extends Omit<SelectionOptions, 'algorithm' | 'hasPin'> {
-  /** All of it applies: where the key may be, which kind it has, how it is attested, and the rules for the PIN. */
+  /** Applies in full: where the key may be, its algorithm, its attestation, and the rules for the PIN. */
   readonly policy: Policy;
   readonly sources: KeySources;
-  /** UTF-8 bytes, which the caller wipes. Absent: a key without a PIN. */
+  /** UTF-8 bytes, wiped by the caller. Absent: a key without a PIN. */
   readonly pin?: Uint8Array | undefined;
   /** User principal name, for the record. */
   readonly user?: string | undefined;
@@ -52,36 +52,36 @@ export interface MakeKeyOptions extends Omit<SelectionOptions, 'algorithm' | 'ha
   readonly deviceId?: string | undefined;
   /** Lets the PIN be reset later without a new key. */
   readonly pinRecovery?: PinRecoverySetup | undefined;
-  /** For the history of PINs; see `PinHistoryOptions`. */
+  /** Pepper of the PIN history; see `PinHistoryOptions`. */
   readonly pinPepper?: Uint8Array | undefined;
   readonly onEvent?: ((event: ProvisionEvent) => void) | undefined;
   /** The clock. */
   readonly now?: (() => Date) | undefined;
 }
 
-/** A key, and the truth about how it came to be. */
+/** A key and how it was made. */
 export interface MadeKey {
-  /** What to keep: `KeyStore.save` takes it. */
+  /** The record to keep, with `KeyStore.save`. */
   readonly record: KeyRecord;
-  /** SHA-256 of the public key blob (RSA1, or ECS1 and ECS3): the KeyID of MS-ADTS 2.2.20. */
+  /** SHA-256 of the public key blob (RSA1, or ECS1 and ECS3): the Key ID of MS-ADTS 2.2.20. */
   readonly keyId: Bytes;
-  /** Whether the TPM was wanted and software made the key. */
+  /** Whether the TPM failed and software made the key instead. */
   readonly fellBack: boolean;
-  /** Whether the key was made in advance, by a `KeyPool`. */
+  /** Whether a `KeyPool` made the key in advance. */
   readonly pregenerated: boolean;
 }
 
 /** Options of {@link provisionKey}. */
 export interface ProvisionKeyOptions extends MakeKeyOptions, Omit<KeyRequestOptions, 'policy'> {}
 
-/** A key with its registration request, and how both came to be. */
+/** A key with its registration request, and how both were made. */
 export interface ProvisionedKey extends MadeKey, KeyRequest {}
 
 /**
- * Makes a user key as policy wants it, and says what was tried. Nothing is sent and nothing is stored.
+ * Makes a user key as policy demands, and reports what was tried. Sends and stores nothing.
  *
- * @throws PinRefusedError for a PIN that policy does not allow; SelectionError as `selectKeyProvider`
- * does; PinError, TpmError; the reason of `signal` if that aborted.
+ * @throws PinRefusedError if policy does not allow the PIN; SelectionError as `selectKeyProvider` does; PinError,
+ * TpmError; the reason of `signal` if it aborted.
  */
 export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
   const { made } = await make(options, undefined, async () => UNATTESTED);
@@ -89,8 +89,8 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
 }
 
 /**
- * Makes a user key as policy wants it, has the TPM attest it over the challenge, and builds the registration request.
- * Nothing is sent and nothing is stored: the result holds all that is to be kept.
+ * Makes a user key as policy demands, has the TPM attest it over the challenge, and builds the registration request.
+ * Sends and stores nothing: the result holds everything to keep.
  *
  * @throws as {@link makeKey} does; KeyprovError `attestation-unavailable` if policy requires attestation and it failed;
  * RangeError for a challenge that does not have 1 to 64 bytes.
@@ -116,7 +116,7 @@ export async function provisionKey(options: ProvisionKeyOptions): Promise<Provis
   return await provisionFromStock(options, undefined);
 }
 
-/** {@link provisionKey} that takes a key from the stock if one fits, and makes one if not. */
+/** {@link provisionKey} that takes a key from the stock if one fits, else makes one. */
 export async function provisionFromStock(
   options: ProvisionKeyOptions,
   stock: KeyStock | undefined,
@@ -127,11 +127,11 @@ export async function provisionFromStock(
 }
 
 /**
- * Builds the registration request of a key that exists, with the TPM's word on it over a fresh challenge. It shows that
- * the key is still there: another TPM, or this one after TPM2_Clear, does not load it.
+ * Builds the registration request of an existing key, attested over a fresh challenge. This shows that the key is still
+ * there: another TPM, or this one after TPM2_Clear, does not load it.
  *
- * @throws KeyprovError `no-tpm` if a key in a TPM is to be attested and there is none; `tpm-identity-changed` or
- * `key-invalid` for a key that is not of this TPM; else as {@link provisionKey}.
+ * @throws KeyprovError `no-tpm` if the key is in a TPM and the sources name none; `tpm-identity-changed` or
+ * `key-invalid` if the key does not belong to this TPM; else as {@link provisionKey}.
  */
 export async function requestForKey(
   key: ProvidedKey,
@@ -140,26 +140,28 @@ export async function requestForKey(
   checkRequestOptions(options);
   if (key.backend === 'software') return buildRequest(key, UNATTESTED, options);
   const { sources, signal, tpmOptions } = options;
-  if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and none was named');
+  if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and the sources name no TPM');
   const attested = await withTpmOf(sources.tpm, { signal }, async (tpm) => {
     const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
-    // Loading it shows that it is here, whatever comes of the attestation.
+    // Loading the key shows that it is here, even if the attestation fails.
     await provider.useWithoutPin(key, { signal }, async () => {});
     return await attest(provider, key, options, undefined);
   });
   return buildRequest(key, attested, options);
 }
 
-/** What belongs to the making of a TPM key: if it fails, the key counts as not made. */
+/** The last step of making a TPM key: if it fails, the key counts as not made. */
 type Complete = (provider: TpmKeyProvider, key: CreatedTpmKey) => Promise<AttestedKey>;
 
-/** A key with what the TPM says of it. */
+/** A key with its attestation. */
 interface CompletedKey {
   readonly made: MadeKey;
   readonly attested: AttestedKey;
 }
 
-/** The order of all key making: PIN, provider, key, attestation, record; then the same in software if policy lets it. */
+/**
+ * Makes every key in this order: PIN, provider, key, attestation, record; then again in software if policy allows it.
+ */
 async function make(options: MakeKeyOptions, stock: KeyStock | undefined, complete: Complete): Promise<CompletedKey> {
   const { policy, sources, pin, signal } = options;
   if (pin !== undefined) await judgePin(pin, policy.pin, { signal });
@@ -170,7 +172,7 @@ async function make(options: MakeKeyOptions, stock: KeyStock | undefined, comple
     return await makeWith(selection, options, stock, complete);
   } catch (error) {
     signal?.throwIfAborted();
-    // Wrong arguments are the caller's to correct, and there is nothing after software.
+    // The caller corrects wrong arguments, and there is nothing to try after software.
     if (selection.provider.backend === 'software' || !isKeyprovError(error)) throw error;
     const attempts = [...selection.attempts, failed('tpm', error)];
     const software = await selectSoftware(policy, sources, wanted, attempts, error);
@@ -215,7 +217,7 @@ function akNameOf(outcome: AttestedKey['outcome']): Bytes | undefined {
   return outcome.status === 'made' ? objectName(decode(TPMT_PUBLIC, outcome.statement.ak.pubArea)) : undefined;
 }
 
-/** The record of a key that was just made, with what is kept about its PIN. */
+/** The record of a key that was just made, with the state of its PIN. */
 async function recordOf(
   key: ProvidedKey,
   assurance: KeyRecord['assurance'],

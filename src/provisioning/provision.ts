@@ -6,14 +6,15 @@ import { claimRun } from './run-journal.ts';
 import { RunSteps } from './run-steps.ts';
 
 /**
- * Gives a user a key: prerequisites, multi-factor authentication, PIN, key with attestation, registration, record. It is
- * safe to kill at any point: called again with the same user, device and store it goes on where it was, or begins anew
- * where nothing had been sent.
+ * Gives a user a key: prerequisites, multi-factor authentication, PIN, key with attestation, registration, record. It
+ * is safe to kill at any point: called again with the same user, device and store it continues, or starts over if
+ * nothing had been sent.
  *
- * @throws KeyprovError `key-exists` for a user who has a key on this device; `run-active` while another process is at it;
- * `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does; ServiceError
- * when the service refuses the key; `journal-invalid`, `store-…`; what the prompts throw; the reason of `signal`. Where
- * the service may have the key by then, the journal stays and the next call goes on; else nothing is left.
+ * @throws KeyprovError `key-exists` if the user has a key on this device; `run-active` while another process provisions
+ * it; `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does;
+ * ServiceError if the service refuses the key; `journal-invalid`, `store-…`; errors of the prompts; the reason of
+ * `signal`. If the service may have the key by then, the journal stays and the next call continues; else nothing is
+ * left.
  *
  * @example
  * ```ts
@@ -65,7 +66,7 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
 async function refuseSecondKey(store: KeyStore, { user, deviceId }: ProvisionOptions): Promise<void> {
   const [first] = await listRegistrations(store, { user, deviceId });
   if (first === undefined) return;
-  throw new KeyprovError('key-exists', `${user} has the key ${first.record.id} on this device already`, {
+  throw new KeyprovError('key-exists', `${user} already has the key ${first.record.id} on this device`, {
     remedy: 'change its PIN, or unregister it first',
   });
 }

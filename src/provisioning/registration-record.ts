@@ -6,29 +6,29 @@ import { JsonMembers, type JsonObject } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 
-/** What is kept of a registration, beside the key: the same that Windows keeps, and what it takes to find it again. */
+/** Record of a registration, kept with the key: the facts that Windows keeps, and those needed to find it again. */
 export interface RegistrationRecord {
   /** User principal name. */
   readonly user: string;
   /** GUID of the device. */
   readonly deviceId: string;
-  /** The Key ID that the service gave, a GUID. Not the KeyID of the directory. */
+  /** The Key ID from the service, a GUID. Not the Key ID of the directory. */
   readonly kid: string;
-  /** SHA-256 of the public key blob: the KeyID of the directory, and `kid` of assertions. 32 bytes. */
+  /** SHA-256 of the public key blob: the Key ID of the directory, and `kid` of assertions. 32 bytes. */
   readonly keyId: Uint8Array;
   /** `none`: nothing proves where the key is. `certified`: a TPM's statement was sent. */
   readonly attestationLevel: 'none' | 'certified';
-  /** Of the attestation key: `none` where there is none, `uncertified`, or `certified` by an attestation CA. */
+  /** Status of the attestation key: `none` if there is none, `uncertified`, or `certified` by an attestation CA. */
   readonly aikStatus: 'none' | 'uncertified' | 'certified';
   /** Domain of the user's identity provider. */
   readonly domain: string;
-  /** Tenant; empty where the service has none. */
+  /** Tenant; empty if the service has none. */
   readonly tenant: string;
   /** Address of the key registration service. */
   readonly service: string;
   /** When the service accepted the key. */
   readonly registered: Date;
-  /** What the service wants kept and told to a domain controller; opaque. */
+  /** Opaque context from the service, to be kept and sent to a domain controller. */
   readonly pctx?: string;
 }
 
@@ -46,7 +46,7 @@ export function registrationToJson(registration: RegistrationRecord): JsonObject
 /** The inverse of {@link registrationToJson}. @throws TypeError for anything else. */
 export function registrationFromJson(members: JsonMembers): RegistrationRecord {
   const registered = new Date(members.text('registered'));
-  if (Number.isNaN(registered.getTime())) throw new TypeError('registered is no time');
+  if (Number.isNaN(registered.getTime())) throw new TypeError('registered is not a time');
   return {
     user: members.text('user'),
     deviceId: members.text('deviceId'),
@@ -62,7 +62,7 @@ export function registrationFromJson(members: JsonMembers): RegistrationRecord {
   };
 }
 
-/** The record of a key, with its registration, which says whose key it is. */
+/** Returns the record of a key with its registration, and with user and device from it. */
 export function withRegistration(record: KeyRecord, registration: RegistrationRecord): KeyRecord {
   const { user, deviceId } = registration;
   return {
@@ -74,8 +74,8 @@ export function withRegistration(record: KeyRecord, registration: RegistrationRe
 }
 
 /**
- * The registration of a key in a store; undefined for a key that has none.
- * @throws KeyprovError `store-invalid` for one that is damaged, or is that of another key.
+ * Reads the registration of a key; undefined if the key has none.
+ * @throws KeyprovError `store-invalid` if it is damaged or belongs to another key.
  */
 export function readRegistration(record: KeyRecord): RegistrationRecord | undefined {
   const json = record.annotations[ANNOTATION];
@@ -87,7 +87,7 @@ export function readRegistration(record: KeyRecord): RegistrationRecord | undefi
     throw mismatch(record, `is damaged: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
   }
   if (!equal(registration.keyId, computeKeyId(encodePublicBlob(record.publicKey))))
-    throw mismatch(record, 'is that of another key');
+    throw mismatch(record, 'belongs to another key');
   return registration;
 }
 
@@ -98,13 +98,13 @@ function mismatch({ id }: KeyRecord, problem: string, cause?: unknown): KeyprovE
   });
 }
 
-/** A key in a store that is registered for somebody. */
+/** A registered key in a store. */
 export interface RegisteredKey {
   readonly record: KeyRecord;
   readonly registration: RegistrationRecord;
 }
 
-/** The registered keys of a store, or those of one user or device. @throws KeyprovError `store-invalid`, `store-io` */
+/** Lists the registered keys of a store, or of one user or device. @throws KeyprovError `store-invalid`, `store-io` */
 export async function listRegistrations(
   store: KeyStore,
   of: { readonly user?: string | undefined; readonly deviceId?: string | undefined } = {},

@@ -8,21 +8,21 @@ import { readPinState } from './pin-state.ts';
 
 /** Options of {@link resetPinKeepingKey}. */
 export interface ResetPinOptions extends ReplacePinOptions {
-  /** Sends the request with a fresh token to the recovery service, and gives the secret that it answers with. */
+  /** Sends the request with a fresh token to the recovery service, and returns its secret. */
   readonly recover: RecoverPin;
 }
 
 /**
- * Replaces a PIN that the user forgot, without a new key (Windows' EnablePinRecovery): the recovery service, which the
- * user proved their identity to, gives the secret that opens the sealed PIN, and from there on it is a change of PIN
- * like {@link changeUserPin}, the history included. The secret is used once: the new PIN is sealed under another one,
- * where `recovery` is given.
+ * Replaces a forgotten PIN without a new key (Windows' EnablePinRecovery). The user proves their identity to the
+ * recovery service, which returns the secret that opens the sealed PIN. The rest is a change of PIN like {@link
+ * changeUserPin}, including the history. The secret is used once: if `recovery` is given, the new PIN is sealed under
+ * another one.
  *
- * The old PIN is what authorizes the change, so it is tried like any other: with `tpm-lockout` and `pin-last-try` the
- * reset has to wait too, before a new PIN is asked for.
+ * The old PIN authorizes the change and is tried like any other: during `tpm-lockout` and `pin-last-try` the reset has
+ * to wait too, before a new PIN is asked for.
  *
- * @throws KeyprovError `recovery-unavailable` where no recovery was set up for the PIN that the key has, or the secret
- * does not fit; else as {@link changeUserPin} does, and what `recover` throws.
+ * @throws KeyprovError `recovery-unavailable` if no recovery was set up for the key's present PIN, or the secret does
+ * not fit; else as {@link changeUserPin} does, and errors of `recover`.
  */
 export async function resetPinKeepingKey(store: KeyStore, id: string, options: ResetPinOptions): Promise<KeyRecord> {
   const { recover, signal } = options;
@@ -34,7 +34,7 @@ export async function resetPinKeepingKey(store: KeyStore, id: string, options: R
   try {
     return await replacePin(record, pin, options, keepIn(store, id, options));
   } catch (cause) {
-    if (isKeyprovError(cause, 'pin-wrong')) throw unavailable('what was sealed is not the PIN of the key', cause);
+    if (isKeyprovError(cause, 'pin-wrong')) throw unavailable('the sealed PIN is not the PIN of the key', cause);
     throw cause;
   } finally {
     wipe(pin);

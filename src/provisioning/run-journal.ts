@@ -12,32 +12,32 @@ import { readPrivateFile } from '../storage/private-files.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
 import { type RegistrationRecord, registrationFromJson, registrationToJson } from './registration-record.ts';
 
-/** Whose run it is. There is at most one for each user and device. */
+/** The owner of a run. Each user and device has at most one. */
 export interface RunOwner {
-  /** User principal name; its case does not count. */
+  /** User principal name, in any case. */
   readonly user: string;
   /** GUID of the device. */
   readonly deviceId: string;
 }
 
-/** What is kept of a run while it is under way: enough to go on, or to leave nothing behind, after the process was killed. */
+/** State of an unfinished run: enough to continue it, or to leave nothing behind, after the process was killed. */
 export interface RunState extends RunOwner {
-  /** GUID of the run. It goes to the service as client-request-id. */
+  /** GUID of the run, sent to the service as client-request-id. */
   readonly id: string;
   /** Address of the registration service. */
   readonly service: string;
   /** ISO 8601. */
   readonly started: string;
-  /** How far it is. What has a key below has it nowhere else. */
+  /** How far the run is. A key in here is stored nowhere else. */
   readonly progress:
     | { readonly step: 'begun' }
-    /** The key is made, and nobody knows of it. */
+    /** The key is made. Nothing has been sent. */
     | { readonly step: 'made'; readonly key: KeyRecord }
     /** The request was sent, or was about to be: the service may have the key. */
     | { readonly step: 'sending'; readonly key: KeyRecord }
     /** The service has the key. */
     | { readonly step: 'registered'; readonly key: KeyRecord; readonly registration: RegistrationRecord }
-    /** The service has a key that shall not stay there. Journals of before have no KeyID. */
+    /** The service has a key that must be unregistered. Older journals have no Key ID. */
     | {
         readonly step: 'unwanted';
         readonly user: string;
@@ -54,13 +54,14 @@ const RUN_FORMAT: RecordFormat<RunState> = {
   remedy: 'remove the file; if that run registered a key, unregister it',
   toJson: stateToJson,
   fromJson: (members) => stateFromJson(members, keyRecordFromJson),
-  // Both held what a TPM had in it before the run; version 1 also key records of version 1, and the process of the run.
+  // Both also listed the TPM's contents before the run. Version 1 held key records of version 1 and the process of the
+  // run.
   older: (members, version) => stateFromJson(members, version === 1 ? olderKeyRecordFromJson : keyRecordFromJson),
 };
 
 type ReadKey = (members: JsonMembers) => KeyRecord;
 
-/** Members in the order in which they are read, since the text must come out the same. */
+/** Writes the members in the order in which they are read, since the text must come out the same. */
 function stateToJson({ id, user, deviceId, service, started, progress }: RunState): object {
   return {
     ...{ id, user, deviceId, service, started },
@@ -113,7 +114,7 @@ function progressFromJson(members: JsonMembers, readKey: ReadKey): RunState['pro
     : { step, key };
 }
 
-/** The journal of one run: a file beside the keys of the store, which is on the disk whenever {@link write} has resolved. */
+/** The journal of one run: a file beside the keys of the store. It is on the disk once {@link write} has resolved. */
 export class RunJournal {
   /** Absolute path. */
   readonly path: string;
@@ -134,19 +135,19 @@ export class RunJournal {
     return this.#state;
   }
 
-  /** Replaces the state. @throws KeyprovError `store-io`, and then the old state holds. */
+  /** Replaces the state. @throws KeyprovError `store-io`; the old state then holds. */
   async write(change: Partial<Pick<RunState, 'progress' | 'service' | 'id'>>): Promise<void> {
     const state = { ...this.#state, ...change };
     await this.#save(state);
     this.#state = state;
   }
 
-  /** Leaves the run for a later start to go on with. */
+  /** Leaves the run for a later start to continue. */
   async release(): Promise<void> {
     await this.#lock.release({ remove: true });
   }
 
-  /** Ends the run: nothing is left to do. */
+  /** Ends the run and removes its journal. */
   async remove(): Promise<void> {
     await removeFile(this.#store.directory, `${this.#name}.json`);
     await this.#lock.release({ remove: true });
@@ -158,11 +159,11 @@ export class RunJournal {
 }
 
 /**
- * Claims the run of a user and device: the one that a dead process or an earlier start has left, or else a new one, at
- * the step `begun`.
+ * Claims the run of a user and device: the one that a dead process or an earlier start left, else a new one at the step
+ * `begun`.
  *
- * @returns the journal, whose state is on the disk, and whether it goes on with an earlier run.
- * @throws KeyprovError `run-active` while another process, or another run of this one, has it; `journal-invalid`,
+ * @returns the journal, whose state is on the disk, and whether it continues an earlier run.
+ * @throws KeyprovError `run-active` while another process, or another run of this process, has it; `journal-invalid`,
  * `store-busy`, `store-io`.
  */
 export async function claimRun(
@@ -173,7 +174,7 @@ export async function claimRun(
   return await withStoreLock(store.directory, () => claimLocked(store, begin), options);
 }
 
-/** What {@link claimRun} does, under the lock of the store. The lock of the run is held as long as its process lives. */
+/** {@link claimRun} under the lock of the store. Holds the lock of the run as long as its process lives. */
 async function claimLocked(
   store: KeyStore,
   { user, deviceId, service, now }: Parameters<typeof claimRun>[1],
@@ -182,7 +183,9 @@ async function claimLocked(
   const lock = await takeLock(join(store.directory, `${name}.lock`));
   if (!('release' in lock)) {
     const who = lock.pid === undefined ? 'another process' : `process ${lock.pid}`;
-    throw new KeyprovError('run-active', `${who} provisions a key for ${user}`, { remedy: 'wait for it, or end it' });
+    throw new KeyprovError('run-active', `${who} is provisioning a key for ${user}`, {
+      remedy: 'wait for it, or end it',
+    });
   }
   try {
     const kept = await readKept(join(store.directory, `${name}.json`));
@@ -198,26 +201,26 @@ async function claimLocked(
   }
 }
 
-/** A run that is not at its end. */
+/** An unfinished run. */
 export interface UnfinishedRun {
   readonly state: RunState;
-  /** Whether a process works on it. */
+  /** Whether a process is working on it. */
   readonly active: boolean;
   readonly path: string;
 }
 
-/** All runs in a store that are not at their end. @throws KeyprovError `journal-invalid`, `store-busy`, `store-io` */
+/** The unfinished runs of a store. @throws KeyprovError `journal-invalid`, `store-busy`, `store-io` */
 export async function listRuns(store: KeyStore): Promise<UnfinishedRun[]> {
   const files = await storeIo(store.directory, () => readdir(store.directory));
   const names = files.sort().flatMap((file) => /^(run-[0-9a-f]{16})\.json$/.exec(file)?.[1] ?? []);
   if (names.length === 0) return [];
-  // Under the lock of the store, since nobody may begin a run while its lock is looked at.
+  // Under the lock of the store: nobody may begin a run while its lock is checked.
   return await withStoreLock(store.directory, async () => {
     const runs: UnfinishedRun[] = [];
     for (const name of names) {
       const path = join(store.directory, `${name}.json`);
       const state = await readKept(path);
-      if (state === undefined) continue; // it came to its end since the directory was read
+      if (state === undefined) continue; // it ended after the directory was read
       runs.push({ state, active: await isLocked(join(store.directory, `${name}.lock`)), path });
     }
     return runs;
@@ -229,7 +232,7 @@ async function readKept(path: string): Promise<RunState | undefined> {
   return file && decodeRecord(RUN_FORMAT, file.bytes.toString(), path);
 }
 
-/** Of the files of a run, without their endings. */
+/** Name of the files of a run, without extension. */
 function nameOf({ user, deviceId }: RunOwner): string {
   const owner: JsonObject = { user: user.toLowerCase(), deviceId: deviceId.toLowerCase() };
   return `run-${createHash('sha256').update(JSON.stringify(owner)).digest('hex').slice(0, 16)}`;

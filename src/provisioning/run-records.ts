@@ -10,14 +10,14 @@ import type { RegistrationRecord } from './registration-record.ts';
 import type { ProvisionOptions } from './run.ts';
 
 /**
- * Judges the answer of a registrar, which may be the caller's own, and returns it if it can be kept.
- * @throws ServiceError `service-answer`: without a Key ID of 1 to 256 printable characters (whether the service has the
- * key is not known then), or with another user (`misplaced`).
+ * Checks the answer of a registrar, which may be the caller's own, and returns it.
+ * @throws ServiceError `service-answer` if it has no Key ID of 1 to 256 printable characters (then it is unknown
+ * whether the service has the key), or another user (`misplaced`).
  */
 export function checkAnswer(answer: RegistrationAnswer, user: string): RegistrationAnswer {
   const { kid, upn }: { readonly kid: unknown; readonly upn: unknown } = answer;
   if (!isRegistrationId(kid) || typeof upn !== 'string' || upn === '') {
-    throw new ServiceError('service-answer', 'the answer of the registrar names no Key ID and user', {
+    throw new ServiceError('service-answer', 'the answer of the registrar lacks the Key ID or the user', {
       outcomeUnknown: true,
       remedy: 'correct the registrar, then try again',
     });
@@ -29,7 +29,7 @@ export function checkAnswer(answer: RegistrationAnswer, user: string): Registrat
   });
 }
 
-/** What is kept of a registration that the service has just confirmed. */
+/** The record of a registration that the service has just confirmed. */
 export function registrationOf(
   { publicKey }: KeyRecord,
   { kid, pctx }: RegistrationAnswer,

@@ -31,11 +31,13 @@ interface RunOptions extends ProvisionOptions {
 const isLost = (error: unknown): boolean =>
   isKeyprovError(error, 'tpm-identity-changed') || isKeyprovError(error, 'key-invalid');
 
-/** The steps of one run from its journal's state on. Each step with a side effect is in the journal before it begins. */
+/**
+ * The steps of one run, from the state of its journal. The journal notes each step with a side effect before it begins.
+ */
 export class RunSteps {
   readonly #journal: RunJournal;
   readonly #options: RunOptions;
-  /** Whether an earlier request may have reached the service, so that no refusal now says that it has no key. */
+  /** Whether an earlier request may have reached the service: then a refusal now does not mean that it has no key. */
   #maybeSent: boolean;
 
   constructor(journal: RunJournal, options: RunOptions) {
@@ -44,13 +46,15 @@ export class RunSteps {
     this.#maybeSent = journal.state.progress.step === 'sending';
   }
 
-  /** Does what is left to do. Leaves the journal removed, or as it was when it throws: see {@link settle}. */
+  /**
+   * Runs the remaining steps and removes the journal. If it throws, the journal stays as it was: see {@link settle}.
+   */
   async run(): Promise<FinishedRun> {
     const { progress, service } = this.#journal.state;
     const { registrar } = this.#options;
     if (service !== registrar.address) {
       if (progress.step !== 'begun' && progress.step !== 'made') {
-        throw new KeyprovError('journal-invalid', `the run that was cut off is one with ${service}`, {
+        throw new KeyprovError('journal-invalid', `an unfinished run belongs to another service, ${service}`, {
           remedy: `finish it with that service first, or remove ${this.#journal.path}`,
         });
       }
@@ -77,8 +81,9 @@ export class RunSteps {
   }
 
   /**
-   * Leaves the journal as it must be after an error: gone where the service cannot have the key, else for the next start
-   * to go on with. @returns an outcome in place of the error; undefined where the error is to be thrown.
+   * Settles the journal after an error: removes it if the service cannot have the key, else leaves it for the next
+   * start.
+   * @returns the outcome that replaces the error; undefined if the error is to be thrown.
    */
   async settle(error: unknown): Promise<ProvisionOutcome | undefined> {
     const { step } = this.#journal.state.progress;
@@ -98,7 +103,7 @@ export class RunSteps {
   async #beginAnew(): Promise<FinishedRun> {
     const { user, deviceId, policy, registrar, pool, sources, signal, onEvent } = this.#options;
     const { pin: given } = this.#options;
-    // The user must not authenticate in vain for a PIN that is refused afterwards.
+    // Judged first: the user must not authenticate for a PIN that is then refused.
     if (given instanceof Uint8Array) {
       this.#begin('pin');
       await judgePin(given, policy.pin, { signal });
@@ -123,7 +128,7 @@ export class RunSteps {
     return await this.#register(made.record, made, proof);
   }
 
-  /** The key exists, so nobody is asked for a PIN; the TPM attests it anew, which shows that it is still there. */
+  /** The key exists, so nobody is asked for a PIN. The TPM attests it again, which shows that it is still there. */
   async #goOn({ step, key }: Progress<'made' | 'sending'>): Promise<FinishedRun> {
     const { registrar, policy, sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
     const profile = this.#profile();
@@ -139,7 +144,7 @@ export class RunSteps {
       });
     } catch (error) {
       if (!isLost(error) && this.#problemOf(key) === undefined) throw error;
-      // The TPM was cleared or replaced, or policy has changed: the service shall not have this key either.
+      // The TPM was cleared or replaced, or policy has changed: the service must not keep this key either.
       if (step === 'sending') await this.#disown(key, proof, error);
       await this.#forget();
       return await this.#beginAnew();
@@ -147,7 +152,7 @@ export class RunSteps {
     return await this.#register(key, request, proof);
   }
 
-  /** A service that may have the key tells its Key ID when it is asked to register it once more; then it can be taken back. */
+  /** Registers the key again to learn its Key ID from a service that may have it, then takes it back. */
   async #disown(key: KeyRecord, proof: MfaProof, error: unknown): Promise<void> {
     if (this.#options.registrar.unregister === undefined) throw error;
     const itsPolicy = { ...this.#options.policy, algorithm: key.algorithm };
@@ -163,7 +168,7 @@ export class RunSteps {
     const { request, attestation } = built;
     const registration = await this.#send(record, request.body, await this.#freshened(proof)).catch(
       async (error: unknown) => {
-        // The service wants an authentication that it takes for newer or stronger: one more, and no third.
+        // The service wants a newer or stronger authentication: one more, not a third.
         if (!(error instanceof ServiceError) || error.retry !== 'mfa') throw error;
         return await this.#send(record, request.body, await this.#authenticate());
       },
@@ -193,21 +198,21 @@ export class RunSteps {
     } catch (error) {
       if (error instanceof ServiceError) {
         this.#maybeSent ||= error.outcomeUnknown;
-        // Nobody of this run has a right to remove a key of somebody else. Ours is given up.
+        // This run has no right to remove a key of another user. It gives up its own key.
         if (error.misplaced !== undefined) await this.#forget();
       }
       throw error;
     }
   }
 
-  /** A key that cannot be shown to be the one of this run stays, and the next start has nothing to do with it. */
+  /** Unregisters the key. A key that may not belong to this run stays registered, and the next start ignores it. */
   async #takeBack({ user, kid, keyId }: Progress<'unwanted'>): Promise<void> {
     const { registrar, deviceId, signal } = this.#options;
     if (keyId === undefined || !isRegistrationId(kid) || user.toLowerCase() !== this.#options.user.toLowerCase()) {
       await this.#forget();
       const which = `the key ${peerLine(kid, 256)} of ${peerLine(user, 256)}`;
-      throw new ServiceError('service-untrusted', `nothing shows that ${which} is the one of this run, and it stays`, {
-        remedy: 'look whether it is wanted there, then run again',
+      throw new ServiceError('service-untrusted', `nothing shows that ${which} belongs to this run: it stays`, {
+        remedy: 'check whether it is wanted there, then run again',
       });
     }
     if (registrar.unregister === undefined) {
@@ -224,12 +229,12 @@ export class RunSteps {
     await this.#forget();
   }
 
-  /** Another key is another request to the service. */
+  /** Sets the journal back to its start. Another key is another request, with its own id. */
   async #forget(): Promise<void> {
     await this.#journal.write({ progress: { step: 'begun' }, id: randomUUID() });
   }
 
-  /** Into the store, and the journal goes. An earlier start may have been cut off between the two. */
+  /** Saves the key, then removes the journal. An earlier start may have been interrupted between the two. */
   async #keep({ key, registration }: Progress<'registered'>): Promise<FinishedRun> {
     const { store, signal } = this.#options;
     this.#begin('record');
@@ -279,7 +284,7 @@ export class RunSteps {
     return this.#options.profile ?? this.#options.registrar.profile;
   }
 
-  /** Policy may have changed since the key was made. */
+  /** Why policy, which may have changed since the key was made, does not allow it. */
   #problemOf(key: KeyRecord): KeyprovError | undefined {
     const { policy, pin } = this.#options;
     return policyProblem(key, policy, { wantsPin: pin !== 'none' });

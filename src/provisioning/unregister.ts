@@ -12,13 +12,13 @@ export interface UnregisterOptions extends SignalOptions {
 }
 
 /**
- * Takes a key back from the service, and then out of the store; of a key in a TPM nothing is left then but
- * the note that it was in one, without which the next might be in software unasked. Whoever is cut off in between calls it
- * again.
+ * Unregisters a key at the service, then deletes it from the store. A note remains that the user's last key was in a
+ * TPM or in software, so that the next one is not weaker by accident. If interrupted, call it again.
  *
- * @returns whether the service still had it.
- * @throws KeyprovError `key-not-found`; `key-invalid` for a key that is not registered; `service-untrusted` where it is
- * registered with another service, or the service has named another key; `service-refused` where the service offers no way; ServiceError, `store-…`.
+ * @returns whether the service still had the key.
+ * @throws KeyprovError `key-not-found`; `key-invalid` if the key is not registered; `service-untrusted` if it is
+ * registered with another service, or the service names another key; `service-refused` if the service cannot unregister
+ * keys; ServiceError, `store-…`.
  */
 export async function unregisterKey(
   store: KeyStore,
@@ -37,7 +37,7 @@ export async function unregisterKey(
     });
   }
   if (registrar.unregister === undefined) {
-    throw new ServiceError('service-refused', `${service} offers no way to take the key ${kid} of ${user} back`, {
+    throw new ServiceError('service-refused', `${service} cannot unregister the key ${kid} of ${user}`, {
       remedy: 'remove it there by other means, then delete it from the store',
     });
   }

@@ -209,8 +209,8 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     ]);
     expect(status).toBe(0);
     expect(namesIn(out)).toEqual(FILES.filter((name) => name !== 'attestation.json'));
-    expect(stdout).toContain('attestation  none: policy wants none\n');
-    expect(stdout).toContain('request      profile strict, carries no attestation: policy wants none\n');
+    expect(stdout).toContain('attestation  none: policy turns it off\n');
+    expect(stdout).toContain('request      profile strict, carries no attestation: policy turns it off\n');
   });
 
   it('makes the key in software where the policy allows that and the TPM will not do, and says so', async () => {
@@ -406,7 +406,7 @@ describe('keyprov create in software', () => {
         { backend: 'tpm', outcome: 'passed-over', reason: 'policy discourages hardware' },
         { backend: 'software', outcome: 'used' },
       ],
-      attestation: { status: 'none', reason: 'a software key has nothing to attest it' },
+      attestation: { status: 'none', reason: 'a software key cannot be attested' },
       warnings: [],
     });
     expect(namesIn(out)).toEqual(['key', 'key.pem', 'public.pem', 'request.json', 'wrapping.secret']);

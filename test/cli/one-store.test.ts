@@ -93,7 +93,7 @@ describe.each(PLACES)('one store, with a TPM by %s', (name, missing, open) => {
       ...{ user: ADA.upn, backend: isTpm ? 'tpm' : 'software', hasPin: true, registered: null, store: world.store },
       request: isTpm
         ? { profile: 'attested', carriesAttestation: true }
-        : { profile: 'strict', carriesAttestation: false, reason: 'a software key has nothing to attest it' },
+        : { profile: 'strict', carriesAttestation: false, reason: 'a software key cannot be attested' },
     });
     id = String(made.json.id);
     expect(storeFiles(world.store)).toEqual(['key']);

@@ -58,7 +58,7 @@ describe.each(Object.entries(PLACES))('a key in %s', (name, start) => {
       await store.save(made);
       expect(made.record.policy).toEqual(policy);
       expect(made.request.carriesAttestation).toBe(isTpm);
-      expect(made.request.reason).toBe(isTpm ? undefined : 'a software key has nothing to attest it');
+      expect(made.request.reason).toBe(isTpm ? undefined : 'a software key cannot be attested');
 
       await using key = await openKey({ store, user: 'ADA@contoso.test', sources });
       expect(key.record).toEqual(made.record);
@@ -155,7 +155,7 @@ describe('the TPM of a key', () => {
     await using none = await openKey({ store, sources: {} });
     expect(await asyncRefusal(() => none.prove())).toBe(
       `no-tpm: the key ${none.record.id} was made in the TPM at ${none.record.tpm?.address}: ` +
-        `the key is in a TPM, and the sources name none; name the TPM at ${none.record.tpm?.address}`,
+        `the key is in a TPM, and the sources name no TPM; name the TPM at ${none.record.tpm?.address}`,
     );
     await using other = await openKey({ store, sources: { tpm: 'libtpms' } });
     expect(await asyncRefusal(() => other.sign({ data: DATA, pin: PIN }))).toMatch(
@@ -203,7 +203,7 @@ describe('what comes from outside', () => {
       const other: typeof record = JSON.parse('{}');
       Object.assign(other, record, change);
       expect(await asyncRefusal(() => openKey({ record: other }))).toMatch(
-        /^key-invalid: what was given is not a key record/,
+        /^key-invalid: the given record is not a key record/,
       );
     }
     expect(await asyncRefusal(() => openKey({ record, user: 'eve@contoso.test' }))).toMatch(/^key-not-found: /);

@@ -270,7 +270,7 @@ describe('a run whose outcome at the service is not known', () => {
     await run();
     const other = Object.assign(new FakeRegistrar(), { address: 'https://other.test/key/' });
     expect(await asyncRefusal(() => run({ registrar: other }))).toMatch(
-      'journal-invalid: the run that was cut off is one',
+      'journal-invalid: an unfinished run belongs to another service',
     );
     expect((await run()).status).toBe('registered');
   });

@@ -42,7 +42,7 @@ describe('a run whose process was killed', () => {
       await once(child.stdout, 'data');
       const store = await openKeyStore(directory);
       expect(await asyncRefusal(() => claimRun(store, begin))).toMatch(
-        /^run-active: process \d+ provisions a key for alice/,
+        /^run-active: process \d+ is provisioning a key for alice/,
       );
       expect((await listRuns(store)).map(({ active }) => active)).toEqual([true]);
     } finally {

@@ -100,7 +100,7 @@ describe('the examples', () => {
     ]);
     expect(await sign('271828', 'bob@contoso.test')).toEqual({
       code: 1,
-      stdout: 'No key: list the store to see what it has, or make a key.\n',
+      stdout: 'No key: list the keys of the store, or make a key.\n',
     });
   });
 

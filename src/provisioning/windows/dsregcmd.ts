@@ -1,21 +1,21 @@
 import { LIMIT } from '../../limits.ts';
 
-/** One line of a section: `NgcSet : NO`. A line that is no such pair has an empty name, and its text as value. */
+/** One line of a section: `NgcSet : NO`. Any other line has an empty name, and its text as value. */
 export interface DsregLine {
   readonly name: string;
   readonly value: string;
 }
 
-/** A title in its box, and all lines below it up to the next one. */
+/** A title in its box, and all lines up to the next title. */
 export interface DsregSection {
   readonly title: string;
   readonly lines: readonly DsregLine[];
 }
 
-/** The text of `dsregcmd /status`: everything in it, known or not, in its order. */
+/** The text of `dsregcmd /status`: all sections, known or not, in order. */
 export type DsregStatus = readonly DsregSection[];
 
-/** From and until when a certificate is valid. */
+/** Validity period of a certificate. */
 export interface DsregValidity {
   readonly notBefore: Date;
   readonly notAfter: Date;
@@ -107,17 +107,17 @@ const READERS: { readonly [S in keyof DsregValues]: Readers<DsregValues[S]> } = 
 };
 
 const BOX = `+${'-'.repeat(70)}+`;
-/** Windows writes the colon of this field, and of no other, right behind the name. */
+/** The only field that Windows writes without a blank before the colon. */
 const NO_BLANK = 'AadRecoveryEnabled';
 
-/** Reads the text of `dsregcmd /status`, up to 1 Mi characters of it. What stands before the first title is left out; never throws. */
+/** Reads up to 1 Mi characters of the text of `dsregcmd /status`. Ignores text before the first title. Never throws. */
 export function parseDsregStatus(text: string): DsregStatus {
   const sections: { title: string; lines: DsregLine[] }[] = [];
   let isBelowTitle = false;
-  // A text that was copied from a page or an editor may have no-break spaces, and other ends of lines.
+  // A text copied from a page or an editor may have no-break spaces and other line ends.
   const plain = text.slice(0, LIMIT.document).replaceAll('\u00a0', ' ').replaceAll('\r\n', '\n').replaceAll('\r', '\n');
   for (const raw of plain.split('\n')) {
-    const line = raw.trim().replace(/^>[> ]*/, ''); // an answer to a mail quotes it
+    const line = raw.trim().replace(/^>[> ]*/, ''); // quoted in a mail reply
     const isBox = /^\+[-=+]*$/.test(line);
     const lines = sections.at(-1)?.lines;
     if (line.startsWith('|')) {
@@ -132,8 +132,8 @@ export function parseDsregStatus(text: string): DsregStatus {
 }
 
 /**
- * Why a text is not the whole output of one `dsregcmd /status`: it has no section that is known, or the report of several runs,
- * of which each fact would be in doubt. Undefined where all is well.
+ * Why a text is not the output of one `dsregcmd /status`: it has no known section, or the reports of several runs,
+ * which puts every fact in doubt. Undefined if there is no problem.
  */
 export function describeDsregProblem(text: string): string | undefined {
   const titles = parseDsregStatus(text).map(({ title }) => title);
@@ -143,7 +143,9 @@ export function describeDsregProblem(text: string): string | undefined {
   return 'it has none of the sections of dsregcmd /status, such as "Device State"; give the whole output of the command';
 }
 
-/** Values hold colons too, so the first one counts; that of an address in running text (`https://`) does not. */
+/**
+ * Splits a line at its first colon, since values hold colons too. The colon of an address (`https://`) does not count.
+ */
 function readLine(line: string): DsregLine {
   const colon = line.indexOf(':');
   const name = line.slice(0, Math.max(colon, 0)).trimEnd();
@@ -153,7 +155,7 @@ function readLine(line: string): DsregLine {
 
 /**
  * Writes the text as Windows does: names flush right, lines without a name as they are.
- * @throws TypeError for a title, name or value that the text could not hold.
+ * @throws TypeError for a title, name or value that would not be read back.
  */
 export function formatDsregStatus(
   status: DsregStatus,
@@ -163,7 +165,7 @@ export function formatDsregStatus(
     .flatMap(({ title, lines }) => [BOX, `| ${title.padEnd(69)}|`, BOX, ...lines.map(formatLine)])
     .join(lineEnd);
   if (JSON.stringify(parseDsregStatus(text)) !== JSON.stringify(status)) {
-    throw new TypeError('a title, name or value has line breaks, outer blanks, or a form that would be read otherwise');
+    throw new TypeError('a title, name or value has line breaks, outer blanks, or a form that would be misread');
   }
   return text;
 }
@@ -180,14 +182,17 @@ export function dsregSection(title: string, fields: Readonly<Record<string, stri
   return { title, lines: [empty, ...Object.entries(fields).map(([name, value]) => ({ name, value })), empty] };
 }
 
-/** The text of a field. Undefined where there is none, or several that differ: a foreign message may look like a field. */
+/**
+ * The text of a field. Undefined if it is missing, or several differ: a message of another program may look like a
+ * field.
+ */
 export function dsregText(status: DsregStatus, title: string, name: string): string | undefined {
   const lines = status.filter((section) => section.title === title).flatMap((section) => section.lines);
   const [value, ...others] = new Set(lines.filter((line) => line.name === name).map((line) => line.value));
   return others.length === 0 ? value : undefined;
 }
 
-/** The value of a field. Undefined as with {@link dsregText}, and for what it cannot hold, such as `UNKNOWN` for yes or no. */
+/** The value of a field. Undefined as with {@link dsregText}, and for invalid text, such as `UNKNOWN` for yes or no. */
 export function dsregValue<S extends keyof DsregValues, F extends keyof DsregValues[S]>(
   status: DsregStatus,
   title: S,
@@ -198,7 +203,9 @@ export function dsregValue<S extends keyof DsregValues, F extends keyof DsregVal
   return text === undefined ? undefined : readers[name](text);
 }
 
-/** How the device is joined; undefined where the three fields are missing, or say what Windows never says. */
+/**
+ * How the device is joined; undefined if one of the three fields is missing, or Windows never writes this combination.
+ */
 export function joinStateOf(status: DsregStatus): JoinState | undefined {
   const isJoined = (name: keyof DsregValues['Device State']) => dsregValue(status, 'Device State', name);
   const joined = [isJoined('AzureAdJoined'), isJoined('EnterpriseJoined'), isJoined('DomainJoined')];

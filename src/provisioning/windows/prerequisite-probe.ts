@@ -2,18 +2,18 @@ import type { SignalOptions } from '../../signal.ts';
 import { type DsregValues, dsregText, dsregValue, type JoinState, joinStateOf, parseDsregStatus } from './dsregcmd.ts';
 
 /**
- * Who enrols certificates for sign-in, in Windows' words: `none` is key trust, `enrollment authority` certificate trust
- * by Group Policy, `mobile device management` certificate trust by MDM.
+ * Who enrols certificates for sign-in, in Windows' words. `none`: key trust. `enrollment authority`: certificate trust
+ * by Group Policy. `mobile device management`: certificate trust by MDM.
  */
 export type CertEnrollment = 'none' | 'enrollment authority' | 'mobile device management';
 
 const NGC = 'Ngc Prerequisite Check';
 const CERT_ENROLLMENTS: readonly CertEnrollment[] = ['none', 'enrollment authority', 'mobile device management'];
 
-/** What is known of machine, user and session. What is absent is not known. */
+/** Facts about machine, user and session. An absent fact is unknown. */
 export interface PrerequisiteFacts {
   readonly joinState?: JoinState;
-  /** Joined to Entra ID, be it in the hybrid way or not. */
+  /** Joined to Entra ID, hybrid or not. */
   readonly deviceJoined?: boolean;
   /** The directory has disabled or deleted the device. */
   readonly deviceDisabled?: boolean;
@@ -28,23 +28,23 @@ export interface PrerequisiteFacts {
   readonly certEnrollment?: CertEnrollment;
   /** There is a Kerberos ticket from the cloud. */
   readonly cloudTgt?: boolean;
-  /** The user has a PIN already. */
+  /** The user already has a PIN. */
   readonly pinSet?: boolean;
-  /** Certificate trust only: AD FS accepts the user, is ready to enrol, and what is the matter with its template. */
+  /** Certificate trust only: AD FS accepts the user; it is ready to enrol; state of its certificate template. */
   readonly adfsRefreshToken?: boolean;
   readonly adfsRaIsReady?: boolean;
   readonly logonCertTemplate?: string;
-  /** The code with which Windows' own check ended, unsigned; what it would have found out is not known then. */
+  /** The error code of Windows' own check, unsigned. The facts it would have found are then unknown. */
   readonly checkCode?: number;
 }
 
-/** Something that knows facts, such as the reader of a system's own tool. */
+/** A source of facts, such as the reader of a system tool. */
 export interface PrerequisiteProbe {
-  /** Which facts it knows. What it cannot find out it leaves out; what it should know and fails to read it throws. */
+  /** Reads the facts. Leaves out those it cannot know; throws if it fails to read one that it should know. */
   read(options?: SignalOptions): Promise<PrerequisiteFacts>;
 }
 
-/** Asks all probes. Of several that know a fact, the first is believed. */
+/** Asks all probes. If several know a fact, the first wins. */
 export async function probePrerequisites(
   probes: readonly PrerequisiteProbe[],
   { signal }: SignalOptions = {},
@@ -57,7 +57,7 @@ export async function probePrerequisites(
   return facts;
 }
 
-/** A probe that knows these facts. */
+/** A probe with fixed facts. */
 export function valuesProbe(facts: PrerequisiteFacts): PrerequisiteProbe {
   return { read: async () => facts };
 }
@@ -69,19 +69,19 @@ export function dsregcmdProbe(text: string | ((options: SignalOptions) => Promis
   };
 }
 
-/** The facts in the text of `dsregcmd /status`. Sections that are missing leave facts out. */
+/** Reads the facts from the text of `dsregcmd /status`. The facts of missing sections are absent. */
 export function readDsregFacts(text: string): PrerequisiteFacts {
   const status = parseDsregStatus(text);
   const check = (name: keyof DsregValues[typeof NGC]) => dsregValue(status, NGC, name);
   const authStatus = dsregText(status, 'Device Details', 'DeviceAuthStatus');
   const isNotRemote = check('SessionIsNotRemote');
   const joinState = joinStateOf(status);
-  // Windows 10 1607 to 1703 asks only whether it is certificate trust, and has nothing that switches provisioning off.
+  // Windows 10 1607 to 1703 only tells certificate trust from key trust, and cannot switch provisioning off.
   const certRequired = check('X509CertRequired');
   return known({
     joinState,
     deviceJoined: check('IsDeviceJoined') ?? (certRequired !== undefined ? joinState?.startsWith('entra') : undefined),
-    // Another failure says only that the directory could not be asked.
+    // Any other failure means only that the directory could not be asked.
     deviceDisabled: authStatus === 'SUCCESS' ? false : authStatus?.startsWith('FAILED. Device') || undefined,
     directoryUser: check('IsUserAzureAD') ?? dsregValue(status, 'SSO State', 'AzureAdPrt'),
     policyEnabled: check('PolicyEnabled'),
@@ -100,7 +100,7 @@ export function readDsregFacts(text: string): PrerequisiteFacts {
   });
 }
 
-/** `ERROR 0xd0020017`. */
+/** Reads the code of `ERROR 0xd0020017`. */
 function codeIn(text = ''): number | undefined {
   const at = text.indexOf('0x');
   const digits = at < 0 ? '' : text.slice(at, at + 10);
@@ -108,7 +108,7 @@ function codeIn(text = ''): number | undefined {
   return Number.isNaN(code) ? undefined : code;
 }
 
-/** Without the members that are undefined, which would hide what another probe knows. */
+/** Drops undefined members, which would hide the facts of another probe. */
 function known(
   facts: { readonly [F in keyof PrerequisiteFacts]: PrerequisiteFacts[F] | undefined },
 ): PrerequisiteFacts {

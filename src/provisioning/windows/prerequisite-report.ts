@@ -3,7 +3,7 @@ import type { PrerequisiteFinding, PrerequisiteId, PrerequisiteResult } from './
 
 /** An event as Windows writes it to `User Device Registration/Admin`. */
 export interface ProvisioningEvent {
-  /** 358: will be launched; 360: will not; 362: will not, where certificates come from AD FS. */
+  /** 358: will be launched; 360: will not; 362: will not, if certificates come from AD FS. */
   readonly id: 358 | 360 | 362;
   readonly level: 'Information' | 'Warning';
   /** Lines with `\n` between them. */
@@ -12,7 +12,7 @@ export interface ProvisioningEvent {
 
 /** Options of {@link provisioningEvent}. */
 export interface ProvisioningEventOptions {
-  /** Also the two lines on cloud trust that newer versions of Windows write. Default false: as Windows 10 2004. */
+  /** Adds the two lines on cloud trust of newer Windows versions. Default false: as Windows 10 2004. */
   readonly cloudTrust?: boolean | undefined;
 }
 
@@ -21,7 +21,7 @@ type Words = Readonly<Record<'yes' | 'no' | 'unknown', string>>;
 const EVENT_WORDS: Words = { yes: 'Yes', no: 'No', unknown: 'Not Tested' };
 const DSREGCMD_WORDS: Words = { yes: 'YES', no: 'NO', unknown: 'UNKNOWN' };
 
-/** The event with which Windows reports such a result. Message table of Windows 10.0.19041.1. */
+/** Builds the event with which Windows reports such a result. Message table of Windows 10.0.19041.1. */
 export function provisioningEvent(
   result: PrerequisiteResult,
   { cloudTrust = false }: ProvisioningEventOptions = {},
@@ -66,7 +66,7 @@ export function provisioningEvent(
   };
 }
 
-/** The section of `dsregcmd /status` with which Windows reports such a result. */
+/** Builds the section of `dsregcmd /status` with which Windows reports such a result. */
 export function ngcPrerequisiteSection(result: PrerequisiteResult): DsregSection {
   const { certEnrollment, adfsRefreshToken, adfsRaIsReady, logonCertTemplate } = result.facts;
   const say = (value: boolean | undefined) => wordFor(value, DSREGCMD_WORDS);
@@ -94,7 +94,7 @@ function governor(result: PrerequisiteResult): string {
   return result.facts.certEnrollment ?? (holds(result, 'certificate-enrollment') ? 'none' : 'unknown');
 }
 
-/** `YES ( StateReady )` of dsregcmd is `Yes ( StateReady )` in an event. */
+/** Turns `YES ( StateReady )` of dsregcmd into `Yes ( StateReady )`, as events write it. */
 function inEventWords(text: string | undefined): string {
   return text?.replace(/^(?:YES|NO)\b/, (word) => (word === 'YES' ? 'Yes' : 'No')) ?? EVENT_WORDS.unknown;
 }

@@ -29,23 +29,23 @@ export const PREREQUISITE_ERROR_STATES = {
   PinExistsFailure: 0x40,
 } as const;
 
-/** What came of one check; `unknown` keeps from provisioning like `fail`. */
+/** Result of one check. `unknown` prevents provisioning, like `fail`. */
 export interface PrerequisiteFinding extends Finding<PrerequisiteId> {
-  /** What to do about it; there when the status is `fail` or `unknown`. */
+  /** What to do about it; present if the status is `fail` or `unknown`. */
   readonly remedy?: string;
   /** The code with which Windows reports it, unsigned, for `findWindowsError`. */
   readonly code?: number;
 }
 
-/** What came of all checks. */
+/** Result of all checks. */
 export interface PrerequisiteResult {
-  /** In Windows' words; `WillProvision` only when every finding is `pass` or `skipped`. */
+  /** In Windows' words; `WillProvision` only if every finding is `pass` or `skipped`. */
   readonly result: 'WillProvision' | 'WillNotProvision';
   /** One per prerequisite, in the order of {@link PrerequisiteId}. */
   readonly findings: readonly PrerequisiteFinding[];
   /** Bits of {@link PREREQUISITE_ERROR_STATES}, one for each kind of check that failed. */
   readonly errorStates: number;
-  /** What was known. */
+  /** The facts that were checked. */
   readonly facts: PrerequisiteFacts;
 }
 
@@ -60,13 +60,13 @@ export interface TpmFacts {
   readonly lockedOut?: boolean;
 }
 
-/** The rules that {@link checkPrerequisites} checks by. */
+/** Options of {@link checkPrerequisites}. */
 export interface PrerequisiteOptions {
-  /** Where keys may live. Absent: what the system says of its own hardware policy counts. */
+  /** Where keys may live. Absent: the system's report on its own hardware policy counts. */
   readonly policy?: (Pick<Policy, 'hardware' | 'virtualTpm'> & Partial<Pick<Policy, 'attestation'>>) | undefined;
-  /** The TPM, or that there is none. Absent: not known. */
+  /** The TPM, or `none`. Absent: unknown. */
   readonly tpm?: TpmFacts | 'none' | undefined;
-  /** Settings of Windows Hello for Business; where one is absent, what the system says counts. */
+  /** Settings of Windows Hello for Business. If one is absent, the system's report counts. */
   readonly settings?:
     | Partial<
         Pick<
@@ -78,11 +78,11 @@ export interface PrerequisiteOptions {
         >
       >
     | undefined;
-  /** The caller provisions in place of the system, so that it does not matter when that has been told not to. */
+  /** The caller provisions in place of the system, so the system's own provisioning may be switched off. */
   readonly takesOver?: boolean | undefined;
-  /** What is to be done. With the other two a PIN may be there already. Default `provisioning`. */
+  /** Operation to check for. For a change or reset the user may already have a PIN. Default `provisioning`. */
   readonly operation?: 'provisioning' | 'pin-change' | 'pin-reset' | undefined;
-  /** Ways to be joined that will do. Default: `entra-hybrid` only. */
+  /** Acceptable join states. Default: `entra-hybrid` only. */
   readonly joinStates?: readonly JoinState[] | undefined;
 }
 
@@ -98,8 +98,8 @@ const fail = (detail: string, remedy: string, code?: number): Outcome => ({
 });
 const unknown = (what: string): Outcome => ({
   status: 'unknown',
-  detail: `it is not known ${what}`,
-  remedy: 'use a probe that knows, or give the fact',
+  detail: `it is unknown ${what}`,
+  remedy: 'use a probe that can tell, or give the fact',
 });
 
 type Check = (facts: PrerequisiteFacts, options: PrerequisiteOptions) => Outcome;
@@ -118,7 +118,7 @@ const CHECKS: readonly (readonly [PrerequisiteId, keyof typeof PREREQUISITE_ERRO
 ];
 
 /**
- * Checks every prerequisite of provisioning a key for key trust, also when one has failed.
+ * Checks every prerequisite of provisioning a key for key trust, even after one has failed.
  *
  * @example
  * ```ts
@@ -173,7 +173,7 @@ function checkJoin(
     return fail(`the device is ${JOINED[joinState]}`, `it must be ${wanted}`, lacksDomain ? 0x801c0015 : 0x801c001b);
   }
   if (deviceJoined === false && joinState !== 'on-premises-drs') {
-    return fail('the system says that the device is not joined', 'join the device', 0x801c001b);
+    return fail('the system reports that the device is not joined', 'join the device', 0x801c001b);
   }
   if (joinState !== undefined) return pass(`the device is ${JOINED[joinState]}`);
   const anyWillDo = joinStates.includes('entra') && joinStates.includes('entra-hybrid');
@@ -181,10 +181,10 @@ function checkJoin(
 }
 
 function checkUser({ directoryUser }: PrerequisiteFacts): Outcome {
-  if (directoryUser === undefined) return unknown('whether the user is one of the directory');
+  if (directoryUser === undefined) return unknown('whether the user belongs to the directory');
   return directoryUser
-    ? pass('the user has signed in as one of the directory')
-    : fail('the user has no token of the directory', 'sign in with the account of the directory', 0x801c044d);
+    ? pass('the user has signed in with a directory account')
+    : fail('the user has no token from the directory', 'sign in with a directory account', 0x801c044d);
 }
 
 function checkPolicy({ policyEnabled }: PrerequisiteFacts, { settings }: PrerequisiteOptions): Outcome {
@@ -206,38 +206,38 @@ function checkPostLogon(
   return takesOver
     ? pass('the caller provisions in place of the system')
     : fail(
-        'policy switches provisioning after sign-in off',
+        'policy switches off provisioning after sign-in',
         'unset DisablePostLogonProvisioning, or take over explicitly',
       );
 }
 
 function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: PrerequisiteOptions): Outcome {
   if (deviceEligible === false && tpm === undefined) {
-    return fail('the system says that its hardware policy is not met', CHANGE_HARDWARE, 0x80090035);
+    return fail('the system reports that its hardware policy is not met', CHANGE_HARDWARE, 0x80090035);
   }
   if (policy === undefined) {
     return deviceEligible === undefined ? unknown('which hardware policy applies') : pass('the hardware policy is met');
   }
-  // Nothing but a TPM attests a key.
+  // Only a TPM attests a key.
   if (policy.hardware !== 'required' && policy.attestation !== 'required') {
-    return pass(`hardware is ${policy.hardware}, so a key in software will do`);
+    return pass(`hardware is ${policy.hardware}, so a software key is enough`);
   }
   if (tpm === undefined) return unknown('whether there is a TPM, which policy requires');
-  if (tpm === 'none') return fail('policy requires a TPM and there is none', CHANGE_HARDWARE, 0x80090035);
+  if (tpm === 'none') return fail('policy requires a TPM, and there is none', CHANGE_HARDWARE, 0x80090035);
   if (tpm.version === '1.2')
-    return fail('policy requires a TPM 2.0 and this one is a 1.2', CHANGE_HARDWARE, 0x80090035);
+    return fail('policy requires a TPM 2.0, and this is a TPM 1.2', CHANGE_HARDWARE, 0x80090035);
   if (tpm.virtual === true && policy.virtualTpm === 'refuse') {
-    return fail('policy refuses virtual TPMs, and this is one', CHANGE_HARDWARE, 0x80090035);
+    return fail('policy refuses virtual TPMs, and this TPM is virtual', CHANGE_HARDWARE, 0x80090035);
   }
   if (tpm.ready === false) {
-    return fail('policy requires a TPM, and it is not set up', 'have its owner prepare it, then restart', 0x80090029);
+    return fail(
+      'policy requires a TPM, and this one is not set up',
+      'have its owner prepare it, then restart',
+      0x80090029,
+    );
   }
   if (tpm.lockedOut === true) {
-    return fail(
-      'the TPM is locked after too many wrong PINs',
-      'wait until it forgets them, or reset the lockout',
-      0x80090031,
-    );
+    return fail('the TPM is locked after too many wrong PINs', 'wait until the lockout ends, or reset it', 0x80090031);
   }
   return pass('the TPM meets the policy');
 }
@@ -256,7 +256,7 @@ function checkCertificates({ certEnrollment }: PrerequisiteFacts, { settings }: 
     settings?.UseCertificateForOnPremAuth ?? (certEnrollment === undefined ? undefined : certEnrollment !== 'none');
   if (isCertificateTrust === undefined) return unknown('whether sign-in needs a certificate');
   return isCertificateTrust
-    ? fail('policy wants certificate trust, and only key trust is offered', 'unset UseCertificateForOnPremAuth')
+    ? fail('policy asks for certificate trust, and keyprov offers only key trust', 'unset UseCertificateForOnPremAuth')
     : pass('key trust: no certificate is enrolled');
 }
 
@@ -273,9 +273,9 @@ function checkCloudTgt({ cloudTgt }: PrerequisiteFacts, { settings }: Prerequisi
 }
 
 function checkPin({ pinSet }: PrerequisiteFacts, { operation = 'provisioning' }: PrerequisiteOptions): Outcome {
-  if (operation !== 'provisioning') return skipped('the PIN that is there is to be replaced');
+  if (operation !== 'provisioning') return skipped('the existing PIN is to be replaced');
   if (pinSet === undefined) return unknown('whether the user has a PIN');
   return pinSet
-    ? fail('the user has a PIN already', 'change or reset it instead', 0x8009000f)
+    ? fail('the user already has a PIN', 'change or reset it instead', 0x8009000f)
     : pass('the user has no PIN yet');
 }

@@ -1,15 +1,15 @@
-/** What is told of a code: name (empty where Microsoft gives none), meaning, and where one is known, a remedy. */
+/** A code, its name (empty if Microsoft gives none), its meaning, and a remedy if one is known. */
 export type WindowsErrorRow = readonly [code: number, name: string, meaning: string, remedy?: string | undefined];
 
-const AGAIN = 'sign out, sign in again, try once more';
+const AGAIN = 'sign out, sign in, then try again';
 const REJOIN = 'unjoin the device and join it again';
 const METADATA = 'check the federation metadata file';
 
-/** Codes that Microsoft documents with a remedy, on its pages of 2024 on errors of PIN creation and device join. */
+/** Codes that Microsoft documents with a remedy, on its 2024 pages on errors of PIN creation and device join. */
 export const DOCUMENTED_CODES: readonly WindowsErrorRow[] = [
   [0x80090005, 'NTE_BAD_DATA', 'the data is damaged', REJOIN],
-  [0x8009000f, 'NTE_EXISTS', 'the container or key exists already', REJOIN],
-  [0x80090011, 'NTE_NOT_FOUND', 'the container or key is not there', REJOIN],
+  [0x8009000f, 'NTE_EXISTS', 'the container or key already exists', REJOIN],
+  [0x80090011, 'NTE_NOT_FOUND', 'the container or key does not exist', REJOIN],
   [
     0x80090029,
     'NTE_NOT_SUPPORTED',
@@ -20,24 +20,24 @@ export const DOCUMENTED_CODES: readonly WindowsErrorRow[] = [
   [
     0x80090031,
     'NTE_AUTHENTICATION_IGNORED',
-    'the authentication was ignored; also when the TPM is in lockout',
-    'restart; if it stays, wait until the TPM forgets the failures, or clear it',
+    'the authentication was ignored, for example because the TPM is in lockout',
+    'restart; if that does not help, wait until the lockout ends, or clear the TPM',
   ],
   [
     0x80090035,
     'NTE_DEVICE_NOT_FOUND',
-    'policy requires a TPM and the device has none',
-    'use a device with a TPM, or a policy that requires none',
+    'policy requires a TPM, and the device has none',
+    'use a device with a TPM, or a policy that does not require one',
   ],
   [0x80090036, 'NTE_USER_CANCELLED', 'the user cancelled', 'let the user try again'],
   [0x801c0003, 'DSREG_E_DEVICE_AUTHORIZATION_ERROR', 'the user may not enroll', 'let the user register devices'],
   [
     0x801c000e,
     'DSREG_E_DEVICE_REGISTRATION_QUOTA_EXCCEEDED',
-    'the user has as many devices as allowed',
+    'the user has reached the limit of devices',
     'remove a device, or raise the limit',
   ],
-  [0x801c000f, 'DSREG_E_DEVICE_REQUIRES_REBOOT', 'done, but only a restart makes it work', 'restart'],
+  [0x801c000f, 'DSREG_E_DEVICE_REQUIRES_REBOOT', 'done, but it needs a restart to take effect', 'restart'],
   [
     0x801c0010,
     'DSREG_E_DEVICE_AIK_VALIDATION_ERROR',
@@ -50,7 +50,7 @@ export const DOCUMENTED_CODES: readonly WindowsErrorRow[] = [
     'the attestation statement of the transport key is not valid',
     AGAIN,
   ],
-  [0x801c0012, 'DSREG_E_DISCOVERY_BAD_MESSAGE_ERROR', 'the answer to discovery has a wrong form', AGAIN],
+  [0x801c0012, 'DSREG_E_DISCOVERY_BAD_MESSAGE_ERROR', 'the answer to discovery is malformed', AGAIN],
   [0x801c0015, '', 'the device is not joined to Active Directory', 'join the domain'],
   [0x801c0016, '', 'the configuration of the federation provider is empty', METADATA],
   [0x801c0017, '', 'the domain of the federation provider is empty', METADATA],
@@ -62,21 +62,21 @@ export const DOCUMENTED_CODES: readonly WindowsErrorRow[] = [
     'the service did not authorize the user or the device',
     'check the token, and whether the user may register keys',
   ],
-  [0x801c03eb, '', 'the HTTP status of the service is not one that it may give', AGAIN],
-  [0x801c03ec, '', 'the service failed inside', AGAIN],
+  [0x801c03eb, '', 'the service answered with an unexpected HTTP status', AGAIN],
+  [0x801c03ec, '', 'the service had an internal error', AGAIN],
   [
     0x801c03ed,
     '',
     'MFA is missing, or the token, or the request is not valid, or the user may not join',
-    'sign out and in with MFA, and try once more; let the user join devices; unjoin the device and join again',
+    'sign out, sign in with MFA, then try again; let the user join devices; unjoin the device and join again',
   ],
   [0x801c03ee, '', 'the attestation failed', AGAIN],
-  [0x801c03ef, '', 'the certificate of the attestation key is not valid any more', AGAIN],
+  [0x801c03ef, '', 'the certificate of the attestation key is no longer valid', AGAIN],
   [
     0x801c03f2,
     'DSREG_E_DIRECTORY_FAILURE',
-    'the directory refused the key: a value of proxyAddresses is not unique; or, with devices, it does not know the object yet',
-    'make the attribute unique; with devices wait for the synchronization',
+    'the directory refused the key: a value of proxyAddresses is not unique; or, for a device, it does not know the object yet',
+    'make the attribute unique; for a device, wait for the synchronization',
   ],
   [
     0x801c044d,
@@ -94,7 +94,7 @@ export const DOCUMENTED_CODES: readonly WindowsErrorRow[] = [
   ],
 ];
 
-/** Codes that the same pages list without one. */
+/** Codes that the same pages list without a remedy. */
 export const CODES_WITHOUT_REMEDY: readonly WindowsErrorRow[] = [
   [0x801c03f0, '', 'no key is registered for the user'],
   [0x801c03f1, '', 'the token has no UPN'],
@@ -103,26 +103,26 @@ export const CODES_WITHOUT_REMEDY: readonly WindowsErrorRow[] = [
   [0x80070057, 'E_INVALIDARG', 'an argument is not valid'],
   [0x80072f0c, '', 'the service wants a client certificate'],
   [0x80072f8f, '', 'the clocks of service and client differ'],
-  [0x80090010, 'NTE_PERM', 'access denied; the Platform Crypto Provider says so of a wrong PIN'],
-  [0x80090020, 'NTE_FAIL', 'it failed'],
+  [0x80090010, 'NTE_PERM', 'access denied; from the Platform Crypto Provider: wrong PIN'],
+  [0x80090020, 'NTE_FAIL', 'the operation failed'],
   [0x80090027, 'NTE_INVALID_PARAMETER', 'the caller gave a wrong parameter'],
   [0x8009002d, 'NTE_INTERNAL_ERROR', 'an internal error'],
-  [0x801c0001, 'DSREG_E_DEVICE_MESSAGE_FORMAT_ERROR', 'the answer of the service has a wrong form'],
+  [0x801c0001, 'DSREG_E_DEVICE_MESSAGE_FORMAT_ERROR', 'the answer of the service is malformed'],
   [0x801c0002, 'DSREG_E_DEVICE_AUTHENTICATION_ERROR', 'the service did not authenticate the user'],
-  [0x801c0006, 'DSREG_E_DEVICE_INTERNALSERVICE_ERROR', 'the service failed inside'],
-  [0x801c000b, 'DSREG_E_DISCOVERY_REDIRECTION_NOT_TRUSTED', 'discovery leads to a server that is not known'],
+  [0x801c0006, 'DSREG_E_DEVICE_INTERNALSERVICE_ERROR', 'the service had an internal error'],
+  [0x801c000b, 'DSREG_E_DISCOVERY_REDIRECTION_NOT_TRUSTED', 'discovery redirects to an untrusted server'],
   [0x801c000c, 'DSREG_E_DISCOVERY_FAILED', 'discovery failed'],
   [0x801c0013, 'DSREG_E_TENANTID_NOT_FOUND', 'the token has no tenant ID'],
   [0x801c0014, 'DSREG_E_USERSID_NOT_FOUND', 'the token has no SID of the user'],
   [0x801c0019, '', 'the client configuration of the federation provider is empty'],
   [0x801c001a, '', 'the client configuration names no registration service'],
-  [0x801c001b, '', 'the device certificate is not there'],
+  [0x801c001b, '', 'the device certificate is missing'],
   [0x801c001d, 'DSREG_AUTOJOIN_ADCONFIG_READ_FAILED', 'the service connection point cannot be read'],
   [0x801c0021, 'DSREG_AUTOJOIN_DISC_FAILED', 'discovery for the automatic join failed'],
   [0xcaa30193, '', 'the identity provider answered with status 403'],
 ];
 
-/** Codes of key storage that are met on the way, beside those of the TPM, of TBS and of the Platform Crypto Provider. MS-ERREF. */
+/** Codes of key storage, in addition to those of the TPM, TBS and the Platform Crypto Provider. MS-ERREF. */
 export const KEY_STORAGE_CODES: readonly WindowsErrorRow[] = [
   [0x80090016, 'NTE_BAD_KEYSET', 'the key set does not exist, as after TPM2_Clear or from a disk image'],
   [0x80090030, 'NTE_DEVICE_NOT_READY', 'the device is not ready'],
@@ -130,8 +130,8 @@ export const KEY_STORAGE_CODES: readonly WindowsErrorRow[] = [
   [0x80090033, 'NTE_INCORRECT_PASSWORD', 'the password is wrong'],
   [0x80090034, 'NTE_ENCRYPTION_FAILURE', 'the encryption failed'],
   [0x80090037, 'NTE_PASSWORD_CHANGE_REQUIRED', 'the password must be changed'],
-  [0x80090038, 'NTE_NOT_ACTIVE_CONSOLE', 'the session is not the one at the console'],
+  [0x80090038, 'NTE_NOT_ACTIVE_CONSOLE', 'the session is not the console session'],
   [0x80280001, 'TPM_E_AUTHFAIL', 'TPM 1.2: the authentication failed'],
-  [0x80280803, 'TPM_E_DEFEND_LOCK_RUNNING', 'TPM 1.2: in time-out after too many failures'],
-  [0x80280036, 'TPM_E_NOTFIPS', 'TPM 1.2: not as FIPS 140 wants it'],
+  [0x80280803, 'TPM_E_DEFEND_LOCK_RUNNING', 'TPM 1.2: waiting period after too many failures'],
+  [0x80280036, 'TPM_E_NOTFIPS', 'TPM 1.2: not FIPS 140 compliant'],
 ];

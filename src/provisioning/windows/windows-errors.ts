@@ -10,15 +10,15 @@ import {
   type WindowsErrorRow,
 } from './windows-error-codes.ts';
 
-/** An error code (HRESULT or NTSTATUS) that Windows gives on the way to a key. */
+/** An error code (HRESULT or NTSTATUS) that Windows reports while provisioning a key. */
 export interface WindowsError {
   /** Unsigned 32 bits. */
   readonly code: number;
-  /** The symbol of Microsoft's headers; empty where none is published. */
+  /** The symbol in Microsoft's headers; empty if none is published. */
   readonly name: string;
-  /** What it says, in our words. */
+  /** Its meaning, in our words. */
   readonly meaning: string;
-  /** What to do about it; absent where nothing is known. */
+  /** What to do about it; absent if unknown. */
   readonly remedy?: string;
   /** `documented`: with a remedy. `no-remedy`: listed without one. `key-storage`: of key storage, TBS or the TPM. */
   readonly class: 'documented' | 'no-remedy' | 'key-storage';
@@ -26,7 +26,7 @@ export interface WindowsError {
 
 const TPM_FACILITY = 0x80280000;
 
-/** Every code that is known, in no order that matters. */
+/** All known codes, in no particular order. */
 export const WINDOWS_ERRORS: readonly WindowsError[] = [
   ...DOCUMENTED_CODES.map((row) => fromRow(row, 'documented')),
   ...CODES_WITHOUT_REMEDY.map((row) => fromRow(row, 'no-remedy')),
@@ -45,7 +45,7 @@ function fromRow([code, name, meaning, remedy]: WindowsErrorRow, group: WindowsE
 }
 
 /**
- * What is known of a code, or of the name of one; undefined where nothing is.
+ * Finds an error by its code or name; undefined if it is unknown.
  * @param codeOrName a number, signed or not, or a name such as `NTE_EXISTS`.
  */
 export function findWindowsError(codeOrName: number | string): WindowsError | undefined {
@@ -54,15 +54,15 @@ export function findWindowsError(codeOrName: number | string): WindowsError | un
   return WINDOWS_ERRORS.find((error) => error.code === code || error.name === codeOrName);
 }
 
-/** `0x801C03ED`: a code as Microsoft's pages write it. */
+/** Formats a code as Microsoft's pages write it: `0x801C03ED`. */
 export function formatWindowsCode(code: number): string {
   return `0x${(code >>> 0).toString(16).toUpperCase().padStart(8, '0')}`;
 }
 
 /**
- * The HRESULT with which Windows passes on a response code of a TPM 2.0: 0x80280000 and the code, without the number of
- * the handle, session or parameter. One that is a HRESULT of TBS or Windows already stays. Undefined for success, and for
- * what is no code of a TPM.
+ * The HRESULT with which Windows reports a response code of a TPM 2.0: 0x80280000 and the code, without the number of
+ * the handle, session or parameter. Returns a HRESULT of TBS or Windows unchanged. Undefined for success, and for a
+ * number that is not a response code.
  */
 export function tpmHresult(responseCode: number): number | undefined {
   const { value, base, layer } = decodeResponseCode(responseCode);
@@ -71,7 +71,7 @@ export function tpmHresult(responseCode: number): number | undefined {
   return isOfTpm ? TPM_FACILITY + base : undefined;
 }
 
-/** Our codes with the one that Windows gives in the same situation. */
+/** Our codes, each with the code that Windows reports in the same situation. */
 const REPORTED: Readonly<Partial<Record<ErrorCode, number>>> = {
   'hardware-required': 0x80090035,
   'no-tpm': 0x8028400f,
@@ -79,7 +79,7 @@ const REPORTED: Readonly<Partial<Record<ErrorCode, number>>> = {
   'tpm-lockout': 0x80090031,
   'key-locked': 0x80090031,
   'pin-last-try': 0x80090031,
-  'pin-wrong': 0x80090010, // as the Platform Crypto Provider does
+  'pin-wrong': 0x80090010, // as from the Platform Crypto Provider
   'key-exists': 0x8009000f,
   'key-not-found': 0x80090011,
   'tpm-cleared': 0x80090016,
@@ -98,8 +98,8 @@ const REPORTED: Readonly<Partial<Record<ErrorCode, number>>> = {
 };
 
 /**
- * The code that Windows would report for an error of this library, or for an abort (as cancelled by the user); undefined
- * where it has none. An error that knows a more exact one than its `code` says has it as `windowsCode`.
+ * The error that Windows would report for an error of this library, or for an abort (as cancelled by the user);
+ * undefined if it has none. The `windowsCode` of an error, if present, is more exact than its `code`.
  */
 export function windowsErrorOf(error: unknown): WindowsError | undefined {
   if (error instanceof Error && error.name === 'AbortError') return findWindowsError(0x80090036);

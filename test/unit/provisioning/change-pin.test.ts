@@ -217,7 +217,7 @@ describe('changeUserPin', () => {
       return await prompt(request, more);
     };
     expect(await asyncRefusal(() => changeUserPin(store, 'user', options({ prompt: slow })))).toMatch(
-      /^store-busy: another process changed the key user while a new PIN was asked for;/,
+      /^store-busy: another process changed the key user while the user chose a new PIN;/,
     );
     expect(log.filter((what) => what === 'change')).toHaveLength(1);
     expect(await isOpenedBy('741085')).toBe(true);

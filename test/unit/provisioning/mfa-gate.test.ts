@@ -146,7 +146,7 @@ describe('passMfa', () => {
   it('refuses an authentication that is not fresh, as that of a token from a cache', async () => {
     const stale = passed({ auth_time: seconds(ago(600_001)) });
     expect(await asyncRefusal(() => passMfa(tool(stale).prompt, options()))).toBe(
-      'mfa-stale: the authentication at 2026-05-04T09:49:59.999Z is not one of the last 600 s, and it is ' +
+      'mfa-stale: the authentication at 2026-05-04T09:49:59.999Z is not within the last 600 s, and it is now ' +
         '2026-05-04T10:00:00.000Z; authenticate again',
     );
     const { prompt, asked } = tool(stale);
@@ -320,7 +320,7 @@ describe('isFresh', () => {
   it('is an error of its own in checkFresh', () => {
     expect(refusal(() => checkFresh(proof, NOW))).toBe('nothing thrown');
     expect(refusal(() => checkFresh({ ...proof, expires: NOW }, NOW))).toBe(
-      'mfa-stale: the token has expired at 2026-05-04T10:00:00.000Z, and it is 2026-05-04T10:00:00.000Z; ' +
+      'mfa-stale: the token expired at 2026-05-04T10:00:00.000Z, and it is now 2026-05-04T10:00:00.000Z; ' +
         'authenticate again',
     );
     expect(refusal(() => checkFresh({ ...proof, passedAt: ago(600_001) }, NOW))).toMatch(/^mfa-stale: the authenti/);

@@ -69,7 +69,7 @@ describe('a PIN recovery', () => {
       expect(openSealedPin(one, publicKey, opened)).toEqual(pin);
     }
     expect(() => sealForRecovery(new Uint8Array(128), publicKey, setup)).toThrow(
-      new RangeError('a PIN of 128 bytes, at most 127 can be'),
+      new RangeError('the PIN has 128 bytes; at most 127 can be sealed'),
     );
   });
 
@@ -82,7 +82,7 @@ describe('a PIN recovery', () => {
   it('wants a service key of 2048 bits and a user', () => {
     const small = { servicePublicKey: service(1024).publicKey, user };
     expect(() => sealForRecovery(PIN, publicKey, small)).toThrow(
-      new RangeError('the key of the recovery service has 1024 bits, it must have 2048 or more'),
+      new RangeError('the key of the recovery service has 1024 bits; it needs 2048 or more'),
     );
     expect(() => sealForRecovery(PIN, publicKey, { ...setup, user: '' })).toThrow(RangeError);
   });
@@ -98,7 +98,7 @@ describe('what does not fit opens nothing', () => {
       expect(refusal(() => openSealedPin(sealed, publicKey, wrong))).toBe(NOT_OPENED);
     }
     expect(refusal(() => openSealedPin(sealed, publicKey, secret.subarray(1)))).toMatch(
-      /^recovery-unavailable: .* gave 31 bytes, a secret has 32/,
+      /^recovery-unavailable: .* returned 31 bytes; a secret has 32/,
     );
   });
 

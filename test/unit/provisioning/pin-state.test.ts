@@ -71,17 +71,17 @@ describe('the state of a PIN', () => {
     ['pin: not a JSON object', { pin: null }],
     ['unknown member "more"', { pin: { ...state, more: 1 } }],
     ['setAt: missing', { pin: { ...state, setAt: undefined } }],
-    ['setAt: no time', { pin: { ...state, setAt: '2026-05-06' } }],
-    ['setAt: no time', { pin: { ...state, setAt: 'soon' } }],
+    ['setAt: not a time', { pin: { ...state, setAt: '2026-05-06' } }],
+    ['setAt: not a time', { pin: { ...state, setAt: 'soon' } }],
     ['met: not a JSON object', { pin: { ...state, met: [] } }],
     ['met: digits: missing', { pin: { ...state, met: { ...state.met, digits: undefined } } }],
     ['pin.minLength: is 3', { pin: { ...state, met: { ...state.met, minLength: 3 } } }],
     ['unknown member "numericOnlyStrict"', { pin: { ...state, met: { ...state.met, numericOnlyStrict: false } } }],
-    ['history: no list', { pin: { ...state, history: { entries: {} } } }],
+    ['history: not a list', { pin: { ...state, history: { entries: {} } } }],
     ['unknown member "keep"', { pin: { ...state, history: { entries: [], keep: 3 } } }],
     ['kdf: not scrypt', { pin: { ...state, history: { entries: [{ ...entry, kdf: 'md5' }] } } }],
     ['cost: not a number', { pin: { ...state, history: { entries: [{ ...entry, cost: 1.5 }] } } }],
-    ['salt: not of 16 bytes', { pin: { ...state, history: { entries: [{ ...entry, salt: base64(15) }] } } }],
+    ['salt: not 16 bytes long', { pin: { ...state, history: { entries: [{ ...entry, salt: base64(15) }] } } }],
     ['hash: ', { pin: { ...state, history: { entries: [{ ...entry, hash: '!' }] } } }],
     ['unknown member "pin"', { pin: { ...state, history: { entries: [{ ...entry, pin: '1' }] } } }],
     ['recovery: not a JSON object', { pin: { ...state, recovery: null } }],
@@ -97,7 +97,7 @@ describe('the state of a PIN', () => {
   it.each(damaged)('that is damaged is not guessed at: %s', (problem, annotations) => {
     const of: KeyRecord = { ...record, annotations: JSON.parse(JSON.stringify(annotations)) };
     const message = refusal(() => readPinState(of));
-    expect(message).toMatch(/^store-invalid: what the key user keeps about its PIN is damaged: /);
+    expect(message).toMatch(/^store-invalid: the PIN state of the key user is damaged: /);
     expect(message).toContain(problem);
     expect(refusal(() => pinMustChangeOf(of, state.met, NOW))).toBe(message);
   });

@@ -41,7 +41,7 @@ describe('the registration of a key', () => {
   it.each([
     ['no object', 'yes', 'is damaged: registration: not a JSON object'],
     ['a missing member', { user: 'x' }, 'is damaged: registration: registered: missing'],
-    ['no time', { ...json, registered: 'now' }, 'is damaged: registered is no time'],
+    ['no time', { ...json, registered: 'now' }, 'is damaged: registered is not a time'],
     ['another level', { ...json, aikStatus: 'x' }, 'is damaged: registration: aikStatus: not one of'],
   ])('is refused with %s', (_, value, problem) => {
     const damaged = { ...record, annotations: { registration: value } };
@@ -52,7 +52,7 @@ describe('the registration of a key', () => {
 
   it('is refused beside another key', () => {
     const other = withRegistration(record, { ...registration, keyId: new Uint8Array(32) });
-    expect(refusal(() => readRegistration(other))).toMatch('the registration of the key ngc-1 is that of another key');
+    expect(refusal(() => readRegistration(other))).toMatch('the registration of the key ngc-1 belongs to another key');
   });
 });
 

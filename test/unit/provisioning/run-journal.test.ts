@@ -95,7 +95,7 @@ describe('a run', () => {
 
   it('is the only one of its user and device, whatever their case', async () => {
     const { journal } = await claim();
-    const said = `run-active: process ${process.pid} provisions a key for ALICE@contoso.test; wait for it, or end it`;
+    const said = `run-active: process ${process.pid} is provisioning a key for ALICE@contoso.test; wait for it, or end it`;
     expect(await asyncRefusal(() => claim({ user: 'ALICE@contoso.test' }))).toBe(said);
     expect((await claim({ user: 'bob@contoso.test' })).resumed).toBe(false);
     expect((await claim({ deviceId: '00000000-0000-0000-0000-000000000001' })).resumed).toBe(false);
@@ -106,7 +106,7 @@ describe('a run', () => {
   it('is the only one, although nothing tells who has it', async () => {
     const { journal } = await claim();
     await writeFile(journal.path.replace('.json', '.lock'), '');
-    expect(await asyncRefusal(() => claim())).toMatch('run-active: another process provisions a key for alice');
+    expect(await asyncRefusal(() => claim())).toMatch('run-active: another process is provisioning a key for alice');
   });
 
   it('is left for a later start with nothing but its journal', async () => {

@@ -110,7 +110,7 @@ describe('checkPrerequisites', () => {
     expect([result, errorStates]).toEqual(['WillNotProvision', 0]);
     const open = findings.filter(({ status }) => status === 'unknown');
     expect(open.map((finding) => finding.id)).toEqual([id]);
-    expect(open[0]?.remedy).toBe('use a probe that knows, or give the fact');
+    expect(open[0]?.remedy).toBe('use a probe that can tell, or give the fact');
   });
 
   it('reports every failure at once', () => {
