@@ -1,13 +1,13 @@
 import { LIMIT } from '../limits.ts';
 import { peerTime } from './peer-time.ts';
 
-/** The settings of the scheduler of Entra Connect. What is absent was not in the text, or could not be read. */
+/** Settings of Entra Connect's scheduler. Absent ones were not in the text, or could not be read. */
 export interface AdSyncScheduler {
   /** Shortest time between two cycles, in milliseconds. Microsoft's default and minimum is 30 minutes. */
   readonly AllowedSyncCycleInterval?: number;
-  /** The one in effect, in milliseconds. */
+  /** The interval in effect, in milliseconds. */
   readonly CurrentlyEffectiveSyncCycleInterval?: number;
-  /** The one that was set, in milliseconds; without effect where it is below the allowed one. */
+  /** The interval that was set, in milliseconds. Has no effect if it is below the allowed one. */
   readonly CustomizedSyncCycleInterval?: number;
   readonly NextSyncCyclePolicyType?: string;
   readonly NextSyncCycleStartTimeInUTC?: Date;
@@ -22,26 +22,26 @@ export interface AdSyncScheduler {
   readonly fields: ReadonlyMap<string, string>;
 }
 
-/** What a key waits for until it is in the directory. */
+/** Schedule of the synchronization that brings a key to the directory. */
 export interface SyncSchedule {
   /** From one cycle to the next, in milliseconds. */
   readonly intervalMs: number;
   /** When the next cycle starts. */
   readonly nextCycle?: Date;
-  /** Why no cycle will bring anything, for people; empty where all is well. */
+  /** Why no cycle will bring anything, for people; empty if nothing is wrong. */
   readonly obstacles?: readonly string[];
 }
 
 const MINUTE_MS = 60_000;
 
-/** What holds where nothing is known of the scheduler: Entra Connect's default. */
+/** Entra Connect's default, for a scheduler about which nothing is known. */
 export const DEFAULT_SYNC_SCHEDULE: SyncSchedule = { intervalMs: 30 * MINUTE_MS };
 
 /**
- * Reads the output of the PowerShell command `Get-ADSyncScheduler`, up to 1 Mi characters of it. Never throws.
+ * Reads up to 1 Mi characters of the output of the PowerShell command `Get-ADSyncScheduler`. Never throws.
  *
- * @param now about when the command ran. Days are written in the order of the system's language; where that leaves two
- * possible times, the one next to it is taken.
+ * @param now about when the command ran. The order of day and month depends on the system's language: of two possible
+ * times, the one nearest to `now` counts.
  */
 export function parseAdSyncScheduler(text: string, { now }: { readonly now: Date }): AdSyncScheduler {
   const fields = new Map<string, string>();
@@ -67,12 +67,12 @@ export function parseAdSyncScheduler(text: string, { now }: { readonly now: Date
   return { ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)), fields };
 }
 
-/** What these settings mean for a key that waits. The interval is 1 minute to 31 days, whatever they say. */
+/** The schedule that follows from these settings. The interval is limited to 1 minute to 31 days. */
 export function scheduleOf(scheduler: AdSyncScheduler): SyncSchedule {
   const { AllowedSyncCycleInterval = DEFAULT_SYNC_SCHEDULE.intervalMs, CustomizedSyncCycleInterval = 0 } = scheduler;
   const obstacles = [
     scheduler.SyncCycleEnabled === false ? 'the synchronization is switched off (SyncCycleEnabled)' : '',
-    scheduler.StagingModeEnabled === true ? 'the server only rehearses (StagingModeEnabled)' : '',
+    scheduler.StagingModeEnabled === true ? 'the server is in staging mode (StagingModeEnabled)' : '',
     scheduler.SchedulerSuspended === true ? 'the scheduler is suspended (SchedulerSuspended)' : '',
   ];
   return {
@@ -97,20 +97,22 @@ function timeSpan(value: string): number | undefined {
 
 const YEAR_FIRST = /^(\d{4})[-/.] ?(\d\d?)[-/.] ?(\d\d?)\.?[ T](.+)$/;
 const YEAR_LAST = /^(\d\d?)([-/.]) ?(\d\d?)\2 ?(\d{4})(?:,| г\.)? (.+)$/;
-/** How languages of Windows write the halves of a day, without dots and blanks, before or behind the time. CLDR, dayPeriods. */
+/**
+ * The halves of a day in the languages of Windows, without dots and blanks, before or after the time. CLDR, dayPeriods.
+ */
 const HALVES = {
   am: ['am', 'πμ', '오전', '上午', '午前', 'sa', 'dop', 'de', 'öö', 'pd', 'ص', 'قظ', 'ਪੂਦੁ', 'पूर्वाह्न'],
   pm: ['pm', 'μμ', '오후', '下午', '午後', 'ch', 'odp', 'du', 'ös', 'md', 'م', 'بظ', 'ਬਾਦੁ', 'अपराह्न'],
 };
 
-/** The time that `value` may be in some language of Windows; of two, the one next to `now`. */
+/** The time that `value` may be in some language of Windows; of two, the one nearest to `now`. */
 function dateNear(now: Date, value: string): Date | undefined {
   const [, year, month, day, time = ''] = YEAR_FIRST.exec(value) ?? [];
   const [, first, separator, second, lastYear, lastTime = ''] = YEAR_LAST.exec(value) ?? [];
   const candidates = [
     utc(year, month, day, time),
     utc(lastYear, second, first, lastTime),
-    separator === '.' ? undefined : utc(lastYear, first, second, lastTime), // dots are in languages with the day first
+    separator === '.' ? undefined : utc(lastYear, first, second, lastTime), // languages with dots write the day first
   ];
   const distance = (date: Date) => Math.abs(date.getTime() - now.getTime());
   return candidates.filter((date) => date !== undefined).sort((a, b) => distance(a) - distance(b))[0];

@@ -3,7 +3,7 @@ import { asciiLine, parseErrorDetails } from './error-details.ts';
 import { peerTime } from './peer-time.ts';
 import type { ServiceAnswer } from './service-message.ts';
 
-/** What a caller knows better than this file of an answer. */
+/** The meaning of a status in the caller's protocol. */
 export interface StatusMeaning {
   readonly windowsCode?: number | undefined;
   readonly remedy?: string | undefined;
@@ -12,10 +12,10 @@ export interface StatusMeaning {
 const THROTTLED_MS = 300_000;
 
 /**
- * The error for an answer whose status is not 2xx. Of code `service-unreachable` is what passes by itself, also when the
- * service says so in a 400 (`DirectoryError`, "temporarily throttled"); all others are `service-refused`.
+ * The error for an answer whose status is not 2xx: `service-unreachable` if the failure is temporary, even in a status
+ * 400 (`DirectoryError`, "temporarily throttled"), else `service-refused`.
  *
- * @param meaning what the status says in this protocol.
+ * @param meaning the meaning of the status in this protocol.
  */
 export function statusError(
   answer: ServiceAnswer,
@@ -41,7 +41,7 @@ export function statusError(
       retryAfterMs: passes
         ? (retryAfter(headers, answer.received) ?? (throttled ? THROTTLED_MS : undefined))
         : undefined,
-      // Behind a gateway, or in the middle of its work, a service may fail after it has done it.
+      // A service behind a gateway, or in the middle of its work, may have done the work before it failed.
       outcomeUnknown: request.outcomeUnknown === true || (request.method !== 'GET' && status >= 500),
       remedy,
     },
@@ -53,7 +53,7 @@ const REMEDIES: ReadonlyMap<number, string> = new Map([
   [403, 'check the rights of the account'],
 ]);
 
-/** The error for an answer that is not what the protocol says. */
+/** The error for an answer that violates the protocol. */
 export function answerError(
   { where, status, request, redact }: ServiceAnswer,
   problem: string,
@@ -67,7 +67,7 @@ export function answerError(
   });
 }
 
-/** The header Retry-After, in milliseconds from `now` and within its bounds. RFC 9110, 10.2.3: seconds, or a date. */
+/** Reads the header Retry-After, in milliseconds from `now`, within bounds. RFC 9110, 10.2.3: seconds, or a date. */
 export function retryAfter(headers: Headers, now: Date): number | undefined {
   const value = headers.get('retry-after')?.trim() ?? '';
   if (/^\d+$/.test(value)) return peerTime('retry-after', Number(value) * 1000);

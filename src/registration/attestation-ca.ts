@@ -25,19 +25,19 @@ export interface EnrolAttestationKeyOptions extends ServiceOptions {
   /** Base URL of the attestation CA; its `attest` and `secret` are below it. https, or http to a loopback address. */
   readonly url: string | URL;
   readonly ek: EndorsementKey;
-  /** Certificates of the endorsement key in DER, its own first; an authority may know the key without. */
+  /** Certificates of the endorsement key in DER, its own first. Absent: the authority must know the key. */
   readonly ekCertificates?: readonly Uint8Array[] | undefined;
   readonly ak: AttestationKey;
 }
 
 /**
- * Has an attestation CA certify an attestation key, in the protocol of smallstep's: the authority encrypts a credential
- * to the endorsement key, and whoever gives back its secret has both keys in one TPM.
+ * Has an attestation CA certify an attestation key, in smallstep's protocol: the authority encrypts a credential to the
+ * endorsement key, and returning its secret proves that both keys are in one TPM.
  *
  * @returns X.509 certificates in DER, that of the attestation key first. Its chain is not verified: see `verifyChain`.
- * @throws TypeError for a URL that is not of https, loopback addresses aside.
+ * @throws TypeError for a URL without https, except for loopback addresses.
  * @throws KeyprovError with a `service-…` code: `service-refused` with the status, `service-answer` also for a
- * certificate of another key; `credential-invalid` when the authority's credential is not for these keys.
+ * certificate of another key; `credential-invalid` if the authority's credential is not for these keys.
  */
 export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKeyOptions): Promise<Bytes[]> {
   const { ek, ekCertificates, ak, signal } = options;
@@ -60,12 +60,12 @@ export async function enrolAttestationKey(tpm: Tpm, options: EnrolAttestationKey
 }
 
 /**
- * Enrols attestation keys with an attestation CA, with the endorsement key that the TPM has and the certificates that it
- * holds: what `provision` takes as `enrolAk`. It throws as {@link enrolAttestationKey} and `openEndorsementKey` do.
+ * Enrols attestation keys with an attestation CA, by the TPM's endorsement key and the certificates that the TPM holds.
+ * `provision` takes it as `enrolAk`. It throws as {@link enrolAttestationKey} and `openEndorsementKey` do.
  */
 export function attestationCaEnrolment(
   options: Pick<EnrolAttestationKeyOptions, 'url' | 'fetch' | 'timeoutMs' | 'headers'> & {
-    /** Asked for the certificate of the endorsement key where the TPM holds none: `ekCertificateService()`. */
+    /** Fetches the certificate of the endorsement key if the TPM holds none: `ekCertificateService()`. */
     readonly lookUpEk?: EkCertificateFetcher | undefined;
   },
 ): (tpm: Tpm, ak: AttestationKey, more: SignalOptions) => Promise<Bytes[]> {

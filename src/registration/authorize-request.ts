@@ -1,40 +1,42 @@
-/** What a sign-in is asked for, at an endpoint of version 1: that of version 2 ignores `amr_values`. */
+/** Demands on a sign-in at an endpoint of version 1. Version 2 ignores `amr_values`. */
 export interface SignInDemand {
   readonly clientId: string;
-  /** What the token shall be for: `resource` of discovery. */
+  /** The audience of the token: `resource` of discovery. */
   readonly resource: string;
-  /** `amr_values`: MFA that a key of Windows Hello does not satisfy. Default `ngcmfa`, its only value. MS-OAPX 2.2.3. */
+  /**
+   * `amr_values`: MFA that a key of Windows Hello does not satisfy. Default `ngcmfa`, its only value. MS-OAPX 2.2.3.
+   */
   readonly amrValues?: 'ngcmfa' | undefined;
-  /** Seconds since the MFA, at most. */
+  /** Maximum age of the MFA, in seconds. */
   readonly mfaMaxAge?: number | undefined;
-  /** `claims`: what Entra ID may be asked for besides. See {@link NGC_CLAIMS}. */
+  /** `claims`: further demands on Entra ID. See {@link NGC_CLAIMS}. */
   readonly claims?: string | undefined;
   /** User principal name. */
   readonly loginHint?: string | undefined;
 }
 
-/** What {@link authorizeUrl} needs. */
+/** Options of {@link authorizeUrl}. */
 export interface AuthorizeDemand extends SignInDemand {
   /** `authorizeEndpoint` of discovery. */
   readonly endpoint: URL | string;
   readonly redirectUri: string;
   readonly prompt?: 'none' | 'login' | undefined;
-  /** Comes back with the answer: what the caller then compares. */
+  /** Returned with the answer, for the caller to compare. */
   readonly state?: string | undefined;
   /** PKCE: base64url of the SHA-256 of the verifier. RFC 7636, 4.2. */
   readonly codeChallenge?: string | undefined;
 }
 
-/** What {@link deviceCodeRequest} needs. */
+/** Options of {@link deviceCodeRequest}. */
 export interface DeviceCodeDemand extends SignInDemand {
-  /** `tokenEndpoint` of discovery: the one for device codes is beside it. */
+  /** `tokenEndpoint` of discovery. The endpoint for device codes is next to it. */
   readonly tokenEndpoint: URL | string;
 }
 
-/** As `claims`, demands the methods in the access token from Entra ID, also from its version 2. */
+/** Value of `claims` that demands the methods in the access token from Entra ID, including version 2. */
 export const NGC_CLAIMS: string = '{"access_token":{"amr":{"values":["ngcmfa","mfa"]}}}';
 
-/** Where the browser is sent to. The code that comes back is for the token endpoint. RFC 6749, 4.1.1. */
+/** The URL to open in the browser. The returned code is for the token endpoint. RFC 6749, 4.1.1. */
 export function authorizeUrl({ endpoint, redirectUri, prompt, state, codeChallenge, ...demand }: AuthorizeDemand): URL {
   const url = new URL(endpoint);
   const parameters = {
@@ -51,8 +53,8 @@ export function authorizeUrl({ endpoint, redirectUri, prompt, state, codeChallen
 }
 
 /**
- * The request for a device code: a form for POST. RFC 8628, 3.1, in the words of version 1.
- * @throws TypeError for a token endpoint whose path does not end with `/token`.
+ * Builds the request for a device code, a form for POST. RFC 8628, 3.1, with the parameters of version 1.
+ * @throws TypeError if the path of the token endpoint does not end with `/token`.
  */
 export function deviceCodeRequest({ tokenEndpoint, ...demand }: DeviceCodeDemand): {
   readonly url: URL;

@@ -9,25 +9,25 @@ import { isSafeUrl } from './service-url.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 import { type IssuedTokens, issuedTokens, postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
-/** What the user is shown. */
+/** The code and page to show to the user. */
 export interface DeviceCodePrompt {
-  /** What to type in there: printable ASCII, as all texts here are printable. */
+  /** The code to type in, in printable ASCII. All texts here are printable. */
   readonly userCode: string;
-  /** Where: https, or http at a loopback address. */
+  /** The page: https, or http at a loopback address. */
   readonly verificationUrl: string;
-  /** Both in a sentence of the service; empty where it sends none. */
+  /** The service's sentence with both; empty if it sends none. */
   readonly message: string;
-  /** Until when, by our clock. */
+  /** When the code expires, by our clock. */
   readonly expires: Date;
 }
 
 /** Options of {@link authenticateWithDeviceCode}. */
 export interface DeviceCodeOptions extends ServiceOptions {
-  /** Shows the code to the user. What it throws ends the sign-in. */
+  /** Shows the code to the user. An error ends the sign-in. */
   readonly onCode: (prompt: DeviceCodePrompt) => void | Promise<void>;
   /**
-   * Hosts that the page for the user may be at, besides that of the token endpoint and wherever Entra ID names one. A
-   * service could else show the user a code that it has got from another one. RFC 8628, 5.4.
+   * Further hosts allowed for the page, besides the host of the token endpoint and, for Entra ID, any host that it
+   * names. Otherwise a service could show the user a code that it got from another service. RFC 8628, 5.4.
    */
   readonly trustedHosts?: readonly string[] | undefined;
   readonly sleep?: Sleep | undefined;
@@ -38,17 +38,18 @@ export interface DeviceCodeOptions extends ServiceOptions {
 const SLOW_DOWN_MS = 5000;
 const DEFAULT_INTERVAL_MS = 5000;
 const DEFAULT_LIFETIME_MS = 900_000;
-/** Of a code or an address, which the user types. */
+/** Longest code or address that a user types, in characters. */
 const MAX_TYPED = 300;
 const GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 
 /**
- * Has the user sign in with MFA on another page or device, and waits for that: RFC 8628. For a token that names this
- * device, `fetch` must have the device certificate as client certificate.
+ * Has the user sign in with MFA on another page or device, and waits for it: RFC 8628. If the token must name this
+ * device, `fetch` needs the device certificate as client certificate.
  *
- * @throws TypeError for a token endpoint that is not of https, or whose path does not end with `/token`.
- * @throws ServiceError `mfa-failed` when the user refuses, or must do more than that; `mfa-timeout` when nobody signs in
- * in time; `service-untrusted` for a page at a host that is not trusted; else a `service-…` code. The reason of `signal` when that aborts.
+ * @throws TypeError for a token endpoint without https, or whose path does not end with `/token`.
+ * @throws ServiceError `mfa-failed` if the user refuses, or the service demands more; `mfa-timeout` if nobody signs in
+ * in time; `service-untrusted` for a page at an untrusted host; else a `service-…` code. The reason of `signal` when it
+ * aborts.
  */
 export async function authenticateWithDeviceCode(
   demand: DeviceCodeDemand,
@@ -75,7 +76,7 @@ export async function authenticateWithDeviceCode(
   const page = new URL(prompt.verificationUrl);
   if (page.hostname !== url.hostname && !isEntraHost(url.hostname) && !trustedHosts.includes(page.hostname)) {
     throw new ServiceError('service-untrusted', `POST ${url.origin}${url.pathname}: the page is at ${page.origin}`, {
-      remedy: 'where that host is known, name it in trustedHosts',
+      remedy: 'if you know that host, name it in trustedHosts',
     });
   }
   await onCode(prompt);
@@ -85,7 +86,7 @@ export async function authenticateWithDeviceCode(
     grant_type: GRANT,
     client_id: demand.clientId,
     resource: demand.resource,
-    code: deviceCode, // Entra ID's first version
+    code: deviceCode, // version 1 of Entra ID
     device_code: deviceCode, // RFC 8628 and AD FS
   });
   let waitMs = interval;
@@ -104,7 +105,7 @@ export async function authenticateWithDeviceCode(
   throw timeOut('nobody signed in with the code in time', problem);
 }
 
-/** How long to wait before the next look. @throws what ends the sign-in. */
+/** How long to wait before the next poll. @throws the error that ends the sign-in. */
 function nextWait(error: ServiceError, waitMs: number): number {
   switch (error.details?.code) {
     case 'authorization_pending':
@@ -113,10 +114,10 @@ function nextWait(error: ServiceError, waitMs: number): number {
       return peerTime('device-code-interval', waitMs + SLOW_DOWN_MS); // RFC 8628, 3.5
     case 'expired_token':
     case 'code_expired':
-      throw timeOut('the code has expired before somebody signed in', error);
+      throw timeOut('the code expired before the user signed in', error);
     case 'access_denied':
     case 'authorization_declined':
-      throw new MfaError('mfa-failed', 'the sign-in was refused by the user, or by the rules of the service', {
+      throw new MfaError('mfa-failed', 'the user, or a rule of the service, refused the sign-in', {
         cause: error,
         remedy: 'let the user try again',
       });
@@ -125,17 +126,20 @@ function nextWait(error: ServiceError, waitMs: number): number {
   return peerTime('device-code-interval', Math.max(waitMs * 2, error.retryAfterMs ?? 0)); // RFC 8628, 3.5
 }
 
-/** What a user can type. @throws TypeError for anything else. */
+/** Checks that a user can type the code. @throws TypeError if not. */
 function asUserCode(text: string): string {
   if (text.length > MAX_TYPED || !/^[ -~]+$/.test(text)) throw new TypeError('not a code that can be typed');
   return text;
 }
 
-/** The page of the service, in ASCII. @throws TypeError for one without TLS, where anybody on the way could ask for anything. */
+/**
+ * The page of the service, in ASCII.
+ * @throws TypeError without TLS: anyone on the network could then ask for anything.
+ */
 function asPage(text: string): string {
   const url = text.length <= MAX_TYPED && URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !isSafeUrl(url) || url.username !== '' || url.password !== '') {
-    throw new TypeError('not an address of https');
+    throw new TypeError('not an https address');
   }
   return url.href;
 }

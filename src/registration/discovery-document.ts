@@ -5,27 +5,27 @@ import { isSafeUrl } from './service-url.ts';
 /** A service that discovery names. */
 export interface DiscoveredService {
   readonly endpoint: URL;
-  /** What the token must be for: its `aud`. Of `discoverServices` only what the endpoint may be sent a token for. */
+  /** The `aud` of the token. From `discoverServices`, only a resource whose token may be sent to the endpoint. */
   readonly resource: string;
-  /** The version of its protocol; `1.0` where the answer has none. */
+  /** The version of its protocol; `1.0` if the answer has none. */
   readonly version: string;
 }
 
-/** Where the services of a tenant or of an AD FS are. What the answer does not name is absent. */
+/** Addresses of the services of a tenant or an AD FS. Services that the answer does not name are absent. */
 export interface DiscoveredServices {
-  /** Takes registrations of keys. MS-DVRD 2.2.4.11. */
+  /** Registers keys. MS-DVRD 2.2.4.11. */
   readonly keyProvisioning?: DiscoveredService;
   /** Joins devices. */
   readonly deviceJoin?: DiscoveredService;
-  /** Gives nonces, for device join and attestation; Entra ID only. */
+  /** Issues nonces, for device join and attestation; Entra ID only. */
   readonly nonce?: DiscoveredService;
-  /** Gives tokens. */
+  /** Issues tokens. */
   readonly authentication?: { readonly authorizeEndpoint?: URL; readonly tokenEndpoint?: URL };
-  /** The whole answer, also what is not known here. Of its addresses none was checked. */
+  /** The whole answer, including unknown members. Its addresses are unchecked. */
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** Thrown for a text that is no answer of discovery. */
+/** Thrown for a text that is not a discovery answer. */
 export class DiscoveryFormError extends Error {
   constructor(message: string) {
     super(message);
@@ -35,7 +35,7 @@ export class DiscoveryFormError extends Error {
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** Reads an answer of discovery, as JSON or XML (MS-DVRD 4.2, 4.3). @throws DiscoveryFormError for anything else. */
+/** Reads a discovery answer in JSON or XML (MS-DVRD 4.2, 4.3). @throws DiscoveryFormError for anything else. */
 export function readDiscoveryDocument(text: string, contentType: string): DiscoveredServices {
   const isXml = /[/+]xml\b/i.test(contentType) || (!/json/i.test(contentType) && text.trimStart().startsWith('<'));
   const raw = isXml ? parseXmlForm(text) : parseJsonForm(text);
@@ -57,7 +57,7 @@ export function readDiscoveryDocument(text: string, contentType: string): Discov
   };
 }
 
-/** Every service that is handed out, with its name. */
+/** Every service of the result, with its name. */
 export function servicesOf({ keyProvisioning, deviceJoin, nonce }: DiscoveredServices): [string, DiscoveredService][] {
   return named([
     ['KeyProvisioningService', keyProvisioning],
@@ -66,7 +66,7 @@ export function servicesOf({ keyProvisioning, deviceJoin, nonce }: DiscoveredSer
   ]);
 }
 
-/** Every address that is handed out, with its name. */
+/** Every address of the result, with its name. */
 export function endpointsOf(services: DiscoveredServices): [string, URL][] {
   return [
     ...servicesOf(services).map(([name, { endpoint }]): [string, URL] => [name, endpoint]),
@@ -80,13 +80,13 @@ export function endpointsOf(services: DiscoveredServices): [string, URL][] {
 const named = <T>(all: readonly (readonly [string, T | undefined])[]): [string, T][] =>
   all.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
 
-/** Whether both hosts are the same or the second is trusted, and the address has TLS. */
+/** Whether the address has TLS, and its host is the asked one or trusted. */
 export function isTrustedAddress(url: URL, asked: URL, trustedHosts: readonly string[]): boolean {
   const isTrusted = url.hostname === asked.hostname || trustedHosts.some((host) => host.toLowerCase() === url.hostname);
   return isTrusted && isSafeUrl(url) && url.username === '' && url.password === '';
 }
 
-/** A service without address or resource is of no use and left out. */
+/** Reads a service; undefined without an address or a resource, which make it useless. */
 function readService(raw: Members, name: string, endpointName: string, resourceName: string) {
   const members = member(raw, name);
   const endpoint = members && address(members, endpointName);
@@ -120,23 +120,26 @@ function parseJsonForm(text: string): Members {
   return JsonMembers.parse('discovery', text, (_, problem) => new DiscoveryFormError(problem)).all();
 }
 
-/** In the same members as the JSON form. MS-DVRD 6: the element is `Discovery`, or `DiscoverResponse` of that type. */
+/**
+ * Reads XML into the members of the JSON form. MS-DVRD 6: the element is `Discovery`, or `DiscoverResponse` of that
+ * type.
+ */
 function parseXmlForm(text: string): Members {
   let roots: readonly XmlElement[];
   try {
     roots = parseXml(text);
   } catch (error) {
     if (!(error instanceof XmlError)) throw error;
-    throw new DiscoveryFormError(`no XML: ${error.message}`);
+    throw new DiscoveryFormError(`not XML: ${error.message}`);
   }
   const [root, second] = roots;
   if (root === undefined || second !== undefined || !/^(Discovery|DiscoverResponse)$/.test(root.name)) {
-    throw new DiscoveryFormError('not one element Discovery');
+    throw new DiscoveryFormError('the root element is not Discovery');
   }
   return Object.fromEntries(root.children.map((child) => [child.name, contentOf(child)]));
 }
 
-/** What holds `anyURI` is a list; what is empty is taken as null, which the reader of XML does not tell from it. */
+/** A list if it holds `anyURI`; null if it is empty, since the XML reader cannot tell the two apart. */
 function contentOf({ text, children }: XmlElement): unknown {
   if (children.length === 0) return text.trim() === '' ? null : text.trim();
   if (children.every(({ name }) => name === 'anyURI')) return children.map(contentOf);

@@ -20,14 +20,14 @@ import { isOwnResource } from './token-resource.ts';
 export interface DiscoverServicesOptions extends ServiceOptions {
   /** Id or domain of a tenant of Entra ID. Absent: the service is an AD FS. */
   readonly tenant?: string | undefined;
-  /** The hosts that may be named besides the one that is asked. Default {@link TRUSTED_HOSTS}. */
+  /** Further hosts that the answer may name, besides the one asked. Default {@link TRUSTED_HOSTS}. */
   readonly trustedHosts?: readonly string[] | undefined;
   /**
-   * The resources that tokens may be asked for besides those that name the host which the token is sent to, or that are
-   * a GUID of an AD FS which gives its tokens itself. Default: none.
+   * Further resources for which tokens may be asked. Always allowed: a resource that names the host that gets the
+   * token, and the GUID of an AD FS that issues its own tokens. Default: none.
    */
   readonly trustedResources?: readonly string[] | undefined;
-  /** What an AD FS is asked for. Default `json`; an answer in the other form is read as well. */
+  /** Format to ask an AD FS for. Default `json`. An answer in the other format is read too. */
   readonly format?: 'json' | 'xml' | undefined;
 }
 
@@ -37,13 +37,13 @@ const FAILED = 0x801c000c;
 const BAD_FORM = 0x801c0012;
 
 /**
- * Asks where the services are: an AD FS by MS-DVRD in version 1.2, Entra ID in version 1.9. Redirections are followed to
- * the same host and to trusted ones; `headers` go to the server that was asked, and no further.
+ * Asks a server for the addresses of its services: an AD FS by MS-DVRD version 1.2, Entra ID by version 1.9. Follows
+ * redirections to the same host and to trusted ones. Sends `headers` only to the server asked.
  *
  * @param url of the server, such as `https://enterpriseregistration.windows.net`. https, or http to a loopback address.
- * @throws TypeError for another URL. @throws ServiceError `service-untrusted` for an address or a redirection at another
- * host that is not trusted, or without TLS, and for a service whose tokens would be for another one; `service-answer` for an answer of bad form; `service-unreachable`,
- * `service-timeout` and `service-refused`. The reason of `signal` when that aborts.
+ * @throws TypeError for another URL. @throws ServiceError `service-untrusted` if an address or a redirection has an
+ * untrusted host or no TLS, or a service would get tokens for another service; `service-answer` for a malformed answer;
+ * `service-unreachable`, `service-timeout` and `service-refused`. The reason of `signal` when it aborts.
  *
  * @example
  * ```ts
@@ -63,7 +63,7 @@ export async function discoverServices(
     tenant === undefined
       ? new URL('enrollmentserver/contract?api-version=1.2', asked)
       : new URL(`${pathSegment(tenant)}/Discover?api-version=1.9`, asked);
-  const untrusted = (from: URL, what: string, remedy = 'where that host is known, name it in trustedHosts') =>
+  const untrusted = (from: URL, what: string, remedy = 'if you know that host, name it in trustedHosts') =>
     new ServiceError('service-untrusted', `GET ${from.origin}${from.pathname}: ${what}`, {
       windowsCode: NOT_TRUSTED,
       remedy,
@@ -84,17 +84,17 @@ export async function discoverServices(
       for (const [name, service] of servicesOf(services)) {
         if (isOwnResource(service, { tokenEndpoint, trustedResources })) continue;
         const whose = `the tokens of ${name} at ${service.endpoint.origin} would be for ${peerLine(service.resource, 200)}`;
-        throw untrusted(at, whose, 'where that is what this service is known by, name it in trustedResources');
+        throw untrusted(at, whose, 'if you know that resource of the service, name it in trustedResources');
       }
       return services;
     }
-    if (!isTrustedAddress(next, asked, trustedHosts)) throw untrusted(at, `a redirection to ${next.origin}`);
+    if (!isTrustedAddress(next, asked, trustedHosts)) throw untrusted(at, `it redirects to ${next.origin}`);
     if (count === MAX_REDIRECTIONS) throw badForm(`${answer.where}: too many redirections`);
     at = next;
   }
 }
 
-/** Reads an answer of discovery. @throws ServiceError `service-answer` for a bad form. */
+/** Reads a discovery answer. @throws ServiceError `service-answer` if it is malformed. */
 export function parseDiscovery(text: string, contentType: string): DiscoveredServices {
   try {
     return readDiscoveryDocument(text, contentType);
@@ -122,7 +122,8 @@ async function read(answer: ServiceAnswer): Promise<DiscoveredServices> {
 function redirectionOf({ status, headers, where, request }: ServiceAnswer): URL | undefined {
   if (![301, 302, 303, 307, 308].includes(status)) return undefined;
   const location = headers.get('location') ?? '';
-  if (location === '' || !URL.canParse(location, request.url.href)) throw badForm(`${where}: a redirection to nowhere`);
+  if (location === '' || !URL.canParse(location, request.url.href))
+    throw badForm(`${where}: a redirection without a valid address`);
   return new URL(location, request.url);
 }
 

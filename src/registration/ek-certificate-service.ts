@@ -14,11 +14,11 @@ import { baseUrl } from './service-url.ts';
 
 /** Options of {@link ekCertificateService}. */
 export interface EkCertificateServiceOptions extends Omit<ServiceOptions, 'signal'> {
-  /** Base URLs in place of those of the makers, for a mirror. */
+  /** Base URLs of a mirror, in place of the makers' own. */
   readonly urls?: { readonly intel?: string | URL; readonly amd?: string | URL } | undefined;
 }
 
-/** How the service of a maker names a key, and what it answers with. */
+/** How a maker's service names a key and answers. */
 interface MakerService {
   readonly url: string;
   readonly pathOf: (key: PublicKey) => string;
@@ -26,7 +26,10 @@ interface MakerService {
 }
 
 const SERVICES = {
-  /** SHA-256 of modulus and exponent, or of both coordinates, in padded base64url; JSON with the certificate in the same. */
+  /**
+   * Name: SHA-256 of modulus and exponent, or of both coordinates, in padded base64url. Answer: the certificate, in the
+   * same encoding in JSON.
+   */
   intel: {
     url: 'https://ekop.intel.com/ekcertservice/',
     pathOf: (key) => {
@@ -38,7 +41,10 @@ const SERVICES = {
       return fromBase64Url(unpadded(certificate.replaceAll('%3D', '=')));
     },
   },
-  /** The first half of SHA-256 of 0x2222 or 0x4444, and exponent and modulus or both coordinates; the certificate in DER. */
+  /**
+   * Name: the first half of SHA-256 of 0x2222 or 0x4444, then exponent and modulus or both coordinates. Answer: the
+   * certificate in DER.
+   */
   amd: {
     url: 'https://ftpm.amd.com/pki/aia/',
     pathOf: (key) => {
@@ -52,15 +58,15 @@ const SERVICES = {
   },
 } as const satisfies Record<string, MakerService>;
 
-/** TPM_PT_MANUFACTURER of the TPMs whose makers have such a service. */
+/** TPM_PT_MANUFACTURER of the makers that have such a service. */
 const MAKERS: Readonly<Record<string, keyof typeof SERVICES | undefined>> = { INTC: 'intel', AMD: 'amd' };
 
 /**
- * Asks the makers whose TPMs may hold no certificate of their endorsement key: Intel (EKOP, firmware TPMs before the 11th
- * generation) and AMD (fTPM). It sends a digest of the public key, which identifies the TPM, and nothing else; redirections
- * are not followed. For TPMs of other makers, and where the service has no such certificate (status 404), it finds none.
+ * Asks the makers whose TPMs may lack the certificate of their endorsement key: Intel (EKOP, firmware TPMs before the
+ * 11th generation) and AMD (fTPM). Sends only a digest of the public key, which identifies the TPM. Follows no
+ * redirection. Finds nothing for TPMs of other makers, or if the service has no such certificate (status 404).
  *
- * @returns a fetcher for `readEkCertificates` and `attestationCaEnrolment`; it throws ServiceError `service-…`, with
+ * @returns a fetcher for `readEkCertificates` and `attestationCaEnrolment`. It throws ServiceError `service-…`, with
  * `service-answer` also for a certificate of another key. The certificate is not verified: see `verifyEkCertificate`.
  *
  * @example
@@ -97,7 +103,7 @@ export function ekCertificateService({
   };
 }
 
-/** The certificate in the answer, which is of this key. */
+/** Reads the certificate in the answer, and checks that it is for this key. */
 async function understood(
   answer: ServiceAnswer,
   spki: Uint8Array,
@@ -112,6 +118,6 @@ async function understood(
     if (!isKeyprovError(error) && !(error instanceof TypeError)) throw error;
     throw answerError(answer, sayError(error), { cause: error });
   }
-  if (!equal(found, spki)) throw answerError(answer, 'its certificate is of another key');
+  if (!equal(found, spki)) throw answerError(answer, 'its certificate is for another key');
   return der;
 }

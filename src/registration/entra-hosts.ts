@@ -1,4 +1,4 @@
-/** The well known hosts of Entra ID: of the public cloud, of the clouds of the US government and of China. */
+/** The well-known hosts of Entra ID: the public cloud and the clouds of the US government and China. */
 export const TRUSTED_HOSTS: readonly string[] = [
   'enterpriseregistration.windows.net',
   'login.microsoftonline.com',
@@ -11,7 +11,7 @@ export const TRUSTED_HOSTS: readonly string[] = [
   'login.chinacloudapi.cn',
 ];
 
-/** Whether a host is one of Entra ID. */
+/** Whether a host belongs to Entra ID. */
 export function isEntraHost(host: string): boolean {
   return TRUSTED_HOSTS.includes(host);
 }

@@ -2,14 +2,13 @@ import type { ErrorDetails } from '../errors/service-error.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 
 const MAX_TEXT = 1000;
-/** Longer answers are of proxies and web servers, and their beginning says enough. */
+/** Longer answers come from proxies and web servers, and their beginning is enough. */
 const MAX_BODY = 64 * 1024;
 
 type Members = ReadonlyMap<string, unknown>;
 
 /**
- * Reads the body of an error answer, of which nothing behind the first 64 Ki characters is looked at. Never throws: what
- * has no known form is kept as text.
+ * Reads the first 64 Ki characters of the body of an error answer. Never throws: keeps an unknown form as text.
  */
 export function parseErrorDetails(body: string): ErrorDetails {
   const beginning = body.slice(0, MAX_BODY);
@@ -19,7 +18,7 @@ export function parseErrorDetails(body: string): ErrorDetails {
   try {
     parsed = parseJson('body', beginning);
   } catch {
-    // Proxies and web servers answer with pages of their own.
+    // Proxies and web servers answer with their own pages.
     const words = asciiLine(textOfPage(asciiLine(beginning, MAX_BODY)));
     return { form: 'text', message: words === '' ? text : words };
   }
@@ -37,7 +36,7 @@ export function parseErrorDetails(body: string): ErrorDetails {
   return { form: 'json', message: text };
 }
 
-/** What begins a part of a page that nobody sees, in small letters, and what ends it. */
+/** Begin, in lower case, and end of the invisible parts of a page. */
 const UNSEEN: readonly (readonly [begin: string, end: string])[] = [
   ['<!--', '--'],
   ['<script', '</script'],
@@ -45,7 +44,9 @@ const UNSEEN: readonly (readonly [begin: string, end: string])[] = [
   ['<', ''],
 ];
 
-/** The text of a page of ASCII, with a blank in place of what nobody sees, up to what does not end. Takes linear time. */
+/**
+ * The text of an ASCII page, with a blank for each invisible part, up to a part that does not end. Takes linear time.
+ */
 function textOfPage(page: string): string {
   const small = page.toLowerCase();
   let text = '';
@@ -94,7 +95,7 @@ function membersOf(value: unknown): Members {
   return new Map(isJsonObject(value) ? Object.entries(value) : []);
 }
 
-/** Those members that are text or numbers, under our names. */
+/** The members that are text or numbers, under our names. */
 function texts<Name extends string>(members: Members, names: Readonly<Record<Name, string>>) {
   const found: Partial<Record<Name, string>> = {};
   for (const ours in names) {
@@ -104,7 +105,7 @@ function texts<Name extends string>(members: Members, names: Readonly<Record<Nam
   return found;
 }
 
-/** The beginning of a text from elsewhere, in one line of ASCII. */
+/** The beginning of an external text, in one line of ASCII. */
 export function asciiLine(text: string, length: number = MAX_TEXT): string {
   return text
     .slice(0, length)

@@ -11,18 +11,19 @@ import { isSafeUrl } from './service-url.ts';
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 /**
- * Sends a request and reads the answer: the only place that does. Redirections are answers like others.
+ * Sends a request and reads the answer. All requests go through here. Returns redirections like other answers.
  *
- * @throws TypeError for a URL that is not of https (http is for loopback addresses only), or has a password.
- * @throws ServiceError `service-unreachable`, `service-timeout`, or `service-answer` for one of more than 4 MiB. The
- * reason of `signal` when that aborts.
+ * @throws TypeError for a URL without https (http is for loopback addresses only), or with a password.
+ * @throws ServiceError `service-unreachable`, `service-timeout`, or `service-answer` for an answer of more than 4 MiB.
+ * The reason of `signal` when it aborts.
  */
 export async function exchange(request: ServiceRequest, options: ServiceOptions = {}): Promise<ServiceAnswer> {
   const { method, url, body } = request;
   const { timeoutMs = DEFAULT_TIMEOUT_MS, fetch: send = usualFetch(), signal } = options;
   const where = `${method} ${url.origin}${url.pathname}`;
-  if (!isSafeUrl(url)) throw new TypeError(`${where}: https is needed, or http to a loopback address`);
-  if (url.username !== '' || url.password !== '') throw new TypeError(`${where}: a URL with a name or password`);
+  if (!isSafeUrl(url)) throw new TypeError(`${where}: use https, or http to a loopback address`);
+  if (url.username !== '' || url.password !== '')
+    throw new TypeError(`${where}: the URL must not contain a name or password`);
   signal?.throwIfAborted();
   const headers = { ...options.headers, accept: 'application/json', ...request.headers };
   const redact = redactor([...authorizations(headers), ...(request.secrets ?? [])]);
@@ -50,7 +51,7 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
   return { ...read, bytes, text: new TextDecoder().decode(bytes) };
 }
 
-/** The error for what fetch was rejected with; `elapsedMs` is set when the time was up. */
+/** The error for a rejected fetch; `elapsedMs` is set after a time-out. */
 function connectionError(request: ServiceRequest, where: string, cause: Error, elapsedMs?: number): ServiceError {
   const { reason, certain, lasting, windowsCode = request.windowsCode } = readFailure(cause);
   const tookEffect = request.method !== 'GET' && (elapsedMs !== undefined || !certain);
@@ -62,18 +63,18 @@ function connectionError(request: ServiceRequest, where: string, cause: Error, e
   return new ServiceError('service-unreachable', `${where}: ${reason}`, {
     ...common,
     retry: lasting ? 'none' : 'backoff',
-    ...(lasting && { remedy: 'check the address, and the roots that are trusted' }),
+    ...(lasting && { remedy: 'check the address and the trusted roots' }),
   });
 }
 
-/** `Bearer T`: the whole and T. */
+/** Of `Bearer T`, the whole and T. */
 function authorizations(headers: Readonly<Record<string, string>>): string[] {
   return Object.entries(headers)
     .filter(([name]) => name.toLowerCase() === 'authorization')
     .flatMap(([, value]) => [value, value.slice(value.indexOf(' ') + 1)]);
 }
 
-/** The body; undefined where it is too long. */
+/** Reads the body; undefined if it is too long. */
 async function readBody(answer: Response, limit: number): Promise<Bytes | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -88,7 +89,7 @@ async function readBody(answer: Response, limit: number): Promise<Bytes | undefi
 /** Node's codes for no connection. */
 const NOT_CONNECTED =
   /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|UND_ERR_CONNECT_TIMEOUT|UND_ERR_PRX_TLS)$/;
-/** OpenSSL's and Node's codes for a certificate or protocol version that is refused. */
+/** OpenSSL's and Node's codes for a refused certificate or protocol version. */
 const NOT_TRUSTED =
   /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|INVALID_CA|ERR_TLS_CERT_|ERR_SSL_UNSUPPORTED_PROTOCOL|ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION)/;
 const CERTIFICATE_TIME = /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/;
@@ -98,12 +99,12 @@ interface Failure {
   readonly reason: string;
   /** The request was certainly not sent. */
   readonly certain: boolean;
-  /** Waiting does not mend it. */
+  /** Waiting does not help. */
   readonly lasting: boolean;
   readonly windowsCode?: number;
 }
 
-/** fetch says only "fetch failed"; why is in its causes. */
+/** Finds the reason among the causes, since fetch itself only says "fetch failed". */
 function readFailure(error: Error): Failure {
   const chain: { message: string; code: string }[] = [];
   for (let at: unknown = error; at instanceof Error; at = at.cause) {

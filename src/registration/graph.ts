@@ -12,12 +12,12 @@ import type { ServiceOptions } from './service-message.ts';
 import { baseUrl, pathSegment } from './service-url.ts';
 import type { DirectoryReader } from './sync-status.ts';
 
-/** Of a list: a server that always names one more is left alone. */
+/** Longest list, in pages, to stop at a server that always names one more. */
 const MAX_PAGES = 100;
 
-/** Options of everything that asks Microsoft Graph. */
+/** Options of all calls to Microsoft Graph. */
 export interface GraphOptions extends Omit<ServiceOptions, 'headers'> {
-  /** Gives an access token for Microsoft Graph that may read users, or their authentication methods. */
+  /** Returns an access token for Microsoft Graph that may read users, or their authentication methods. */
   readonly token: () => Promise<string>;
   /** Default `https://graph.microsoft.com/`; national clouds have others. */
   readonly graphUrl?: string | URL | undefined;
@@ -25,13 +25,13 @@ export interface GraphOptions extends Omit<ServiceOptions, 'headers'> {
 
 /** Options of {@link graphReader}. */
 export interface GraphReaderOptions extends GraphOptions {
-  /** Is told why an item is left out. */
+  /** Called with the reason for each item left out. */
   readonly onIgnored?: ((reason: string) => void) | undefined;
 }
 
 /** A key of Windows Hello for Business in the words of Microsoft Graph 1.0. */
 export interface HelloMethod {
-  /** Identifies the registration; not the KeyID. */
+  /** Identifies the registration; not the Key ID of the directory. */
   readonly id: string;
   /** Name of the device. */
   readonly displayName: string;
@@ -41,8 +41,8 @@ export interface HelloMethod {
 }
 
 /**
- * Reads the `deviceKeys` of the user from Entra ID, which only the beta of Microsoft Graph has. They show that the key is
- * registered there, not that it is on premises. Malformed items are left out.
+ * Reads the user's `deviceKeys` from Entra ID, by the beta of Microsoft Graph. They show that the key is registered
+ * there, not that it is on premises. Leaves out malformed items.
  */
 export function graphReader(options: GraphReaderOptions): DirectoryReader {
   const { onIgnored = () => {} } = options;
@@ -65,8 +65,9 @@ export function graphReader(options: GraphReaderOptions): DirectoryReader {
 }
 
 /**
- * The keys of Windows Hello for Business that Entra ID lists for the user.
- * @throws TypeError for a user of dots only. @throws KeyprovError a `service-…` code, also for more than 100 pages.
+ * Lists the user's keys of Windows Hello for Business in Entra ID.
+ * @throws TypeError for a user name of dots only. @throws KeyprovError a `service-…` code, also for more than 100
+ * pages.
  */
 export async function listHelloMethods(user: string, options: GraphOptions): Promise<HelloMethod[]> {
   const methods: HelloMethod[] = [];
@@ -81,10 +82,10 @@ export async function listHelloMethods(user: string, options: GraphOptions): Pro
 }
 
 /**
- * Removes a registered key of the user from Entra ID; from the directory on premises synchronization removes it.
+ * Removes a registered key of the user from Entra ID. Synchronization then removes it from the directory on premises.
  *
- * @param id the `id` that {@link listHelloMethods} gives; not the KeyID.
- * @returns `absent` when there is no such key, as after a removal whose answer was lost.
+ * @param id the `id` from {@link listHelloMethods}; not the Key ID of the directory.
+ * @returns `absent` if there is no such key, for example after a removal whose answer was lost.
  * @throws TypeError for a user or an id that is empty or of dots only. @throws ServiceError a `service-…` code.
  */
 export async function deleteHelloMethod(
@@ -100,7 +101,9 @@ export async function deleteHelloMethod(
   return 'deleted';
 }
 
-/** The GUID of the device that has a registered key; undefined where there is none; `absent` without such a key. */
+/**
+ * Reads the GUID of the device of a registered key; undefined if it has no device; `absent` if there is no such key.
+ */
 export async function readMethodDevice(
   user: string,
   id: string,
@@ -155,12 +158,12 @@ function listOf(answer: JsonMembers, name: string): readonly unknown[] {
   return understood(() => answer.list(name));
 }
 
-/** The token goes only to where the first page came from. */
+/** The next page. The token goes only to the server of the first page. */
 function nextPage(answer: JsonMembers, { origin }: URL): URL | undefined {
   if (answer.value('@odata.nextLink') === undefined) return undefined;
   const link = understood(() => answer.text('@odata.nextLink'));
   const next = URL.canParse(link) ? new URL(link) : undefined;
-  if (next?.origin !== origin) throw understandingFailed('the next page is elsewhere');
+  if (next?.origin !== origin) throw understandingFailed('the next page is at another server');
   return next;
 }
 

@@ -5,11 +5,11 @@ import { exchange } from './exchange.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 
 /**
- * Asks for JSON with GET. Redirections are not followed.
+ * Gets JSON with GET. Follows no redirection.
  *
- * @throws TypeError for a URL that is not of https; http is for loopback addresses only.
- * @throws ServiceError `service-unreachable` (also status 429 and 5xx), `service-timeout`, `service-refused` (another
- * status than 2xx), `service-answer` (no JSON, or too long). The reason of `signal` when that aborts.
+ * @throws TypeError for a URL without https; http is for loopback addresses only.
+ * @throws ServiceError `service-unreachable` (also status 429 and 5xx), `service-timeout`, `service-refused` (any other
+ * status but 2xx), `service-answer` (not JSON, or too long). The reason of `signal` when it aborts.
  */
 export async function getJson(url: URL, options: ServiceOptions = {}): Promise<unknown> {
   return await ask({ method: 'GET', url }, options);
@@ -27,7 +27,7 @@ async function ask(request: ServiceRequest, options: ServiceOptions): Promise<un
   return jsonOf(answer);
 }
 
-/** The JSON of an answer. @throws ServiceError `service-answer` for what is none. */
+/** Parses the JSON of an answer. @throws ServiceError `service-answer` if it is not JSON. */
 export function jsonOf(answer: ServiceAnswer): JsonValue {
   const refuse = (where: string, problem: string) => answerError(answer, `${where} is ${problem}`);
   return parseJson('the answer', answer.text, refuse, LIMIT.file);

@@ -3,33 +3,33 @@ import type { SignalOptions } from '../signal.ts';
 import type { RegisterKeyOptions, RegistrationAnswer, RegistrationRequest } from './register-key.ts';
 import type { RegisteredKeyId } from './take-back.ts';
 
-/** Who registers keys: what a run needs of an identity service. `openKeyRegistrar` makes one for services of MS-KPP. */
+/** Registers keys with an identity service, for a run. `openKeyRegistrar` makes one for services of MS-KPP. */
 export interface KeyRegistrar {
   /** Address of the key registration, for records and messages. */
   readonly address: string;
-  /** What a token must be for: the audience. */
+  /** The audience that a token must have. */
   readonly resource: string;
-  /** Tenant; empty where the service has none. */
+  /** Tenant; empty if the service has none. */
   readonly tenant: string;
   /**
-   * The form of the request that it takes; `strict` for a service that is known to refuse members it does not know.
-   * Absent: nothing is known, and `provision` sends the attestation.
+   * Form of the request: `strict` for a service that refuses unknown members. Absent: nothing is known, and `provision`
+   * sends the attestation.
    */
   readonly profile?: 'strict' | 'attested' | undefined;
-  /** 1 to 64 fresh bytes that the TPM shall attest the key over. */
+  /** Returns 1 to 64 fresh bytes, over which the TPM attests the key. */
   challenge(options?: SignalOptions): Promise<Bytes>;
   /**
    * Registers a key. Registering the same key of the same user and device again must not make a second one.
-   * @throws ServiceError, whose `retry` and `outcomeUnknown` say what may be done next.
+   * @throws ServiceError, whose `retry` and `outcomeUnknown` say how to continue.
    */
   register(
     request: RegistrationRequest,
     options?: Pick<RegisterKeyOptions, 'onRetry' | 'signal'>,
   ): Promise<RegistrationAnswer>;
   /**
-   * Takes a key back. Absent where the service offers no way. `kid` is what the service has said: an implementation
-   * that removes a key elsewhere first proves there that it is the one with that KeyID.
-   * @throws ServiceError `service-untrusted` where it is another one, which stays.
+   * Unregisters a key. Absent if the service cannot. `kid` comes from the service: an implementation that removes the
+   * key at another service must first prove there that this key has that Key ID (`keyId`).
+   * @throws ServiceError `service-untrusted` if it is another key, which stays.
    */
   readonly unregister?: ((key: RegisteredKeyId, options?: SignalOptions) => Promise<'deleted' | 'absent'>) | undefined;
 }

@@ -1,8 +1,8 @@
 import { KeyprovError } from '../errors.ts';
 
 /**
- * The package ldapts. It is no dependency: only who connects to a directory needs it.
- * @throws KeyprovError `library-missing` without it.
+ * Loads the package ldapts. It is not a dependency: only connections to a directory need it.
+ * @throws KeyprovError `library-missing` if it is not installed.
  */
 export async function loadLdapts(): Promise<typeof import('ldapts')> {
   try {

@@ -8,13 +8,13 @@ import { ldapError } from './ldap-user.ts';
 import { isLoopback } from './service-url.ts';
 import { type TlsTrust, verifiedTls } from './verified-tls.ts';
 
-/** Where a directory is, and who is trusted to be it. */
+/** Address of a directory, and the roots that may vouch for it. */
 export interface LdapServer extends Pick<TlsTrust, 'ca'> {
-  /** `ldap:` or `ldaps:`. Of `ldap:` to another machine TLS is demanded before anything is sent. */
+  /** `ldap:` or `ldaps:`. With `ldap:` to another machine, TLS must begin before anything is sent. */
   readonly url: URL;
 }
 
-/** Who speaks to it. */
+/** The account to bind with. */
 export interface LdapAccount {
   /** Distinguished name, or in Active Directory also the user principal name. */
   readonly dn: string;
@@ -23,18 +23,21 @@ export interface LdapAccount {
 
 type Client = InstanceType<Awaited<ReturnType<typeof loadLdapts>>['Client']>;
 
-/** For one operation; and to connect and bind all in all, of which ldapts does not limit the handshake of StartTLS. */
+/**
+ * Limit in milliseconds for one operation, and for connecting and binding as a whole: ldapts does not limit StartTLS.
+ */
 const TIMEOUT_MS = 10_000;
-/** How long a directory has to take the good-bye, in milliseconds. */
+/** Limit for unbinding, in milliseconds. */
 const UNBIND_MS = 250;
 
 /**
- * Connects to a directory, with TLS unless it is on this machine, and binds, for one piece of work. The client ends with
- * its connection.
+ * Connects to a directory, with TLS unless it is on this machine, and binds, for one piece of work. The client ends
+ * with its connection.
  *
- * @throws KeyprovError `library-missing` without the package ldapts, `library-unsuitable` for one that is built otherwise;
- * `service-unreachable` where nobody answers or the certificate is not trusted, `service-timeout`; `service-refused` for a
- * wrong name or password; `service-answer` for what is not LDAP, or too much. TypeError for roots that cannot be read.
+ * @throws KeyprovError `library-missing` without the package ldapts, `library-unsuitable` for an incompatible version;
+ * `service-unreachable` if the server does not answer or its certificate is not trusted, `service-timeout`;
+ * `service-refused` for a wrong name or password; `service-answer` for an answer that is not LDAP, or too long.
+ * TypeError for unreadable roots.
  */
 export async function bindLdap(
   { url, ca }: LdapServer,
@@ -59,11 +62,11 @@ export async function bindLdap(
     const needsTls = url.protocol === 'ldap:' && !isLoopback(url);
     const bind = async (): Promise<void> => {
       if (needsTls) await client.startTLS(tlsOptions);
-      // Else what came in clear would be read as if it had come through TLS.
+      // Else data received in clear would be read as if it had come through TLS.
       if (!incoming.isEmpty) throw new ServiceError('service-untrusted', `LDAP: ${where} sends more before TLS begins`);
       await (needsTls ? connectedOnly(client, incoming) : client).bind(dn, password);
     };
-    // ldapts knows no signal.
+    // ldapts does not take a signal.
     await withTimeout({ signal, timeoutMs: TIMEOUT_MS, late }, (limit) => unlessAborted(bind, limit));
   } catch (cause) {
     return await withCleanup(() => {
@@ -76,21 +79,21 @@ export async function bindLdap(
 
 interface Incoming {
   readonly isEmpty: boolean;
-  /** Why nothing is read any more. */
+  /** Why reading has ended. */
   readonly problem: unknown;
   /** Notes that an operation begins. */
   begin(): void;
 }
 
 /**
- * Gives the parser of a client one whole message at a time, and no more of them than an answer can have. ldapts 8.0.17
- * itself takes any number, calls itself for each further one in the same packet, and what it throws then nobody catches.
+ * Gives the parser of a client one whole message at a time, and no more than an answer can have. ldapts 8.0.17 takes
+ * any number, recurses for each further one in the same packet, and nothing catches what it then throws.
  */
 function boundIncoming(client: Client): Incoming {
   const parser: unknown = Reflect.get(client, 'messageParser');
   const read: unknown = Reflect.get(Object(parser), 'read');
   if (typeof read !== 'function') {
-    throw new KeyprovError('library-unsuitable', 'the package ldapts is built otherwise than 8.0', {
+    throw new KeyprovError('library-unsuitable', 'the package ldapts does not work like version 8.0', {
       remedy: 'npm install ldapts@8.0',
     });
   }
@@ -102,7 +105,7 @@ function boundIncoming(client: Client): Incoming {
       for (const message of messages.take(data)) Reflect.apply(read, parser, [Buffer.from(message.buffer), pending]);
     } catch (error) {
       problem = error;
-      void client.unbind().catch(() => undefined); // which ends what waits for an answer
+      void client.unbind().catch(() => undefined); // ends all waiting operations
     }
   };
   Reflect.set(Object(parser), 'read', bounded);
@@ -117,7 +120,7 @@ function boundIncoming(client: Client): Incoming {
   };
 }
 
-/** ldapts connects again by itself where a directory has ended the connection: as nobody, and without StartTLS. */
+/** Stops ldapts from reconnecting, anonymously and without StartTLS, after a directory has ended the connection. */
 function connectedOnly(client: Client, incoming: Incoming): Client {
   return new Proxy(client, {
     get: (target, name) => {

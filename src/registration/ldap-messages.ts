@@ -7,17 +7,17 @@ const MAX_BYTES = LIMIT.document;
 const SEQUENCE = 0x30;
 
 /**
- * Cuts what a directory sends into whole messages (RFC 4511, 5.1), in time that grows with its size. A directory may
- * answer one operation with 1 MiB in 1,000 messages.
+ * Cuts the data of a directory into whole messages (RFC 4511, 5.1), in linear time. A directory may answer one
+ * operation with 1 MiB in 1,000 messages.
  */
 export class LdapMessages {
-  /** Begins with `#length` bytes of a message that is not whole yet; the rest is room for more. */
+  /** Begins with `#length` bytes of an incomplete message; the rest is room for more. */
   #room = new Uint8Array(4096);
   #length = 0;
   #bytes = 0;
   #messages = 0;
 
-  /** Whether nothing of a message is there that is not whole. */
+  /** Whether there is no incomplete message. */
   get isEmpty(): boolean {
     return this.#length === 0;
   }
@@ -28,10 +28,10 @@ export class LdapMessages {
     this.#messages = 0;
   }
 
-  /** The messages that are whole with `data`. @throws ServiceError `service-answer` */
+  /** Returns the messages that `data` completes. @throws ServiceError `service-answer` */
   take(data: Uint8Array): Uint8Array[] {
     this.#bytes += data.length;
-    if (this.#bytes > MAX_BYTES) throw wrong(`more than ${MAX_BYTES} bytes to one operation`);
+    if (this.#bytes > MAX_BYTES) throw wrong(`the answer to one operation has more than ${MAX_BYTES} bytes`);
     this.#append(data);
     const messages: Uint8Array[] = [];
     let at = 0;
@@ -44,7 +44,8 @@ export class LdapMessages {
     this.#room.copyWithin(0, at, this.#length);
     this.#length -= at;
     this.#messages += messages.length;
-    if (this.#messages > MAX_MESSAGES) throw wrong(`more than ${MAX_MESSAGES} messages to one operation`);
+    if (this.#messages > MAX_MESSAGES)
+      throw wrong(`the answer to one operation has more than ${MAX_MESSAGES} messages`);
     return messages;
   }
 
@@ -60,17 +61,17 @@ export class LdapMessages {
   }
 }
 
-/** How long the message is that begins there; undefined while that is not to be seen. X.690, 8.1.3. */
+/** Length of the message that begins here; undefined until it can be read. X.690, 8.1.3. */
 function sizeOf(bytes: Uint8Array): number | undefined {
   const [tag = SEQUENCE, first] = bytes;
-  if (tag !== SEQUENCE) throw wrong('what comes is not a message of LDAP');
+  if (tag !== SEQUENCE) throw wrong('the answer is not an LDAP message');
   if (first === undefined) return undefined;
   if (first < 0x80) return 2 + first;
   const count = first - 0x80;
-  if (count === 0 || count > 4) throw wrong('what comes is not a message of LDAP');
+  if (count === 0 || count > 4) throw wrong('the answer is not an LDAP message');
   if (bytes.length < 2 + count) return undefined;
   const size = bytes.subarray(2, 2 + count).reduce((sum, byte) => sum * 256 + byte, 0);
-  if (size > MAX_BYTES) throw wrong(`a message of ${size} bytes, at most ${MAX_BYTES} are read`);
+  if (size > MAX_BYTES) throw wrong(`a message has ${size} bytes; at most ${MAX_BYTES} are read`);
   return 2 + count + size;
 }
 

@@ -8,15 +8,15 @@ import type { DirectoryReader } from './sync-status.ts';
 
 /** Options of {@link ldapReader}. */
 export interface LdapReaderOptions {
-  /** Below which name users are, such as `DC=contoso,DC=test`. */
+  /** Name below which to search for users, such as `DC=contoso,DC=test`. */
   readonly base: string;
-  /** Is told of every value that is left out, and why. */
+  /** Called with every value left out, and the reason. */
   readonly onIgnored?: ((value: string, reason: string) => void) | undefined;
 }
 
 /**
- * Reads `msDS-KeyCredentialLink` of the user in Active Directory. Directories check next to nothing of its values: left
- * out is what is malformed, has a wrong KeyID, a wrong or no KeyHash, or names another owner than the entry.
+ * Reads `msDS-KeyCredentialLink` of the user in Active Directory. Directories hardly check its values: this leaves out
+ * malformed values, and those with a wrong Key ID, a wrong or missing KeyHash, or another owner than the entry.
  */
 export function ldapReader(client: LdapSearcher, { base, onIgnored = () => {} }: LdapReaderOptions): DirectoryReader {
   return {
@@ -36,7 +36,7 @@ export function ldapReader(client: LdapSearcher, { base, onIgnored = () => {} }:
   };
 }
 
-/** @throws KeyprovError `request-invalid`: why the value does not count. */
+/** Reads a value. @throws KeyprovError `request-invalid` with the reason why it does not count. */
 function readValue(value: string, owner: string): KeyCredential {
   const { binary, dn } = decodeDnBinary(value);
   if (comparable(dn) !== comparable(owner)) throw requestInvalid('key credential', `it names another owner, ${dn}`);
@@ -47,8 +47,8 @@ function readValue(value: string, owner: string): KeyCredential {
 }
 
 /**
- * Case, blanks between the parts, and the two ways to escape do not count: some directories keep the spelling of the
- * writer, while they name the entry in their own (OpenLDAP 2.5: `\2C` for `\,`). RFC 4514, section 2.4.
+ * A name without the differences that do not count: case, blanks between the parts, and the two ways to escape. Some
+ * directories keep the writer's spelling but name the entry in their own (OpenLDAP 2.5: `\2C` for `\,`). RFC 4514, 2.4.
  */
 function comparable(dn: string): string {
   return dn

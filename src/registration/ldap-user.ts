@@ -3,7 +3,7 @@ import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { peerLine } from './peer-text.ts';
 
-/** What is needed of an LDAP client that is bound to the directory: the `Client` of the package ldapts is one. */
+/** An LDAP client that is bound to the directory, such as the `Client` of the package ldapts. */
 export interface LdapSearcher {
   search(
     base: string,
@@ -11,26 +11,26 @@ export interface LdapSearcher {
   ): Promise<{ readonly searchEntries: readonly LdapEntry[] }>;
 }
 
-/** An entry: its distinguished name and the attributes that were asked for. */
+/** An entry: its distinguished name and the requested attributes. */
 export interface LdapEntry {
   readonly dn: string;
   readonly [attribute: string]: string | string[] | Buffer | Buffer[];
 }
 
-/** A user, and the keys that the directory has of them. */
+/** A user, with their keys in the directory. */
 export interface LdapUser {
   /** As the directory writes it. */
   readonly dn: string;
-  /** All values of `msDS-KeyCredentialLink` as they are. */
+  /** All values of `msDS-KeyCredentialLink`, unchanged. */
   readonly values: readonly string[];
 }
 
-/** Where a directory holds the keys of a user. MS-ADA2, 2.358. */
+/** The attribute that holds the keys of a user. MS-ADA2, 2.358. */
 export const KEY_CREDENTIAL_ATTRIBUTE = 'msDS-KeyCredentialLink';
 
 /**
  * Finds the user with that user principal name.
- * @throws KeyprovError `service-answer` where there is none, or more than one, and as {@link ldapError}.
+ * @throws KeyprovError `service-answer` if there is none, or more than one; else as {@link ldapError}.
  */
 export async function findLdapUser(
   client: LdapSearcher,
@@ -46,18 +46,18 @@ export async function findLdapUser(
   const [entry, second] = searchEntries;
   if (entry === undefined || second !== undefined) {
     const found = entry === undefined ? 'no entry' : 'more than one entry';
-    throw new ServiceError('service-answer', `LDAP: ${found} below ${base} is ${filter}`);
+    throw new ServiceError('service-answer', `LDAP: ${found} below ${base} matches ${filter}`);
   }
   const wrongName = (problem: string) => new ServiceError('service-answer', `LDAP: the name of the user: ${problem}`);
-  // An attribute that is called `dn` takes its place.
-  if (typeof entry.dn !== 'string') throw wrongName('not a text');
+  // An attribute called `dn` would replace it.
+  if (typeof entry.dn !== 'string') throw wrongName('it is not a string');
   checkSize(entry.dn, LIMIT.line, wrongName);
   return { dn: entry.dn, values: valuesOf(entry) };
 }
 
 /**
- * What a client says of an operation that failed: `service-unreachable` where there is no connection or the directory
- * is busy, else `service-refused` with its result code.
+ * The error for a failed operation: `service-unreachable` if there is no connection or the directory is busy, else
+ * `service-refused` with the result code.
  */
 export function ldapError(what: string, cause: unknown): KeyprovError {
   if (isKeyprovError(cause)) return cause;
@@ -73,13 +73,13 @@ export function ldapError(what: string, cause: unknown): KeyprovError {
   });
 }
 
-/** The result code in the error of a client; absent where there was no answer. RFC 4511, appendix A. */
+/** The result code in the error of a client; undefined if there was no answer. RFC 4511, appendix A. */
 export function ldapResultCode(cause: unknown): number | undefined {
   const { code } = Object(cause) as { code?: unknown };
   return typeof code === 'number' ? code : undefined;
 }
 
-/** Result codes of RFC 4511, appendix A, that pass: timeLimitExceeded, busy, unavailable. */
+/** Temporary result codes of RFC 4511, appendix A: timeLimitExceeded, busy, unavailable. */
 const BUSY: ReadonlySet<number> = new Set([3, 51, 52]);
 
 /** RFC 4515, section 3. */
@@ -87,7 +87,7 @@ function escapeFilter(text: string): string {
   return text.replace(/[\\*()\0]/g, (character) => `\\${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
-/** All values; a directory with very many names the attribute with their range. MS-ADTS 3.1.1.3.1.3.3. */
+/** All values. With very many, a directory appends their range to the attribute name. MS-ADTS 3.1.1.3.1.3.3. */
 function valuesOf(entry: LdapEntry): string[] {
   return Object.entries(entry)
     .filter(([name]) => name.split(';')[0]?.toLowerCase() === KEY_CREDENTIAL_ATTRIBUTE.toLowerCase())
@@ -95,7 +95,7 @@ function valuesOf(entry: LdapEntry): string[] {
     .map(String);
 }
 
-/** The client cannot be told to give up, so its answer is left alone. */
+/** Waits for the client until the signal aborts. The client cannot be stopped, so a later answer is ignored. */
 async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return await work;
   let stop = () => {};

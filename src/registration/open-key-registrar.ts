@@ -22,11 +22,11 @@ export interface OpenKeyRegistrarOptions
     Pick<RegisterKeyOptions, 'apiVersionIn' | 'maxAttempts' | 'maxDelayMs' | 'lookup' | 'sleep'> {
   /** The server, such as `https://enterpriseregistration.windows.net` or an AD FS. */
   readonly url: string | URL;
-  /** Microsoft Graph, which takes keys back that it has shown to be ours. Absent: nothing can be unregistered. */
+  /** Microsoft Graph, which unregisters keys that it has shown to be ours. Absent: no key can be unregistered. */
   readonly graph?: Pick<GraphOptions, 'token' | 'graphUrl'> | undefined;
 }
 
-/** Where keys are registered with Entra ID, when its discovery does not say. */
+/** The key registration of Entra ID, if its discovery does not name it. */
 const ENTRA: DiscoveredService = {
   endpoint: new URL('https://enterpriseregistration.windows.net/EnrollmentServer/key/'),
   resource: 'urn:ms-drs:enterpriseregistration.windows.net',
@@ -34,13 +34,13 @@ const ENTRA: DiscoveredService = {
 };
 
 /**
- * Asks a server where keys are registered, by {@link discoverServices}, and gives the one who registers them there.
+ * Finds the key registration of a server by {@link discoverServices}, and returns a registrar for it.
  *
- * Its challenge is what the server's nonce service gives: the bytes that its base64 stands for where they are 1 to 64,
- * else the SHA-256 of its text. Without a nonce service it is 32 random bytes, which nobody but us can check.
+ * The challenge comes from the server's nonce service: the decoded base64 if that has 1 to 64 bytes, else the SHA-256
+ * of the text. Without a nonce service it is 32 random bytes, which only we can check.
  *
- * @throws what {@link discoverServices} does; ServiceError or KeyprovError `service-answer` for a server that names no key
- * registration, such as an AD FS of before 2016.
+ * @throws as {@link discoverServices}; ServiceError `service-answer` if the server names no key registration, such as
+ * an AD FS before 2016.
  *
  * @example
  * ```ts
@@ -57,8 +57,8 @@ export async function openKeyRegistrar({ url, graph, ...options }: OpenKeyRegist
   const isEntra = new URL(url).hostname === ENTRA.endpoint.hostname;
   const keys = services.keyProvisioning ?? (isEntra ? ENTRA : undefined);
   if (keys === undefined) {
-    throw new ServiceError('service-answer', `${new URL(url).origin} names no service that registers keys`, {
-      remedy: 'use a server of 2016 or newer, or Entra ID',
+    throw new ServiceError('service-answer', `${new URL(url).origin} does not name a key registration service`, {
+      remedy: 'use AD FS 2016 or newer, or Entra ID',
     });
   }
   const { nonce } = services;
@@ -67,7 +67,7 @@ export async function openKeyRegistrar({ url, graph, ...options }: OpenKeyRegist
     address: keys.endpoint.href,
     resource: keys.resource,
     tenant: service.tenant ?? '',
-    // Entra ID takes the body of MS-KPP and no other member.
+    // Entra ID accepts the body of MS-KPP and no other member.
     profile: isEntraHost(keys.endpoint.hostname) ? 'strict' : undefined,
     challenge: ({ signal } = {}) =>
       nonce === undefined ? Promise.resolve(view(randomBytes(32))) : askNonce(nonce, { ...sending, signal }),
@@ -98,7 +98,7 @@ function challengeOf(nonce: string): Bytes {
     const bytes = fromBase64(nonce);
     if (isChallenge(bytes)) return bytes;
   } catch {
-    // It is opaque, and need be no base64.
+    // It is opaque, and need not be base64.
   }
   return digest('sha256', utf8(nonce));
 }

@@ -11,43 +11,43 @@ import { registrationRefusal } from './registration-refusal.ts';
 import type { ServiceAnswer, ServiceOptions, ServiceRequest } from './service-message.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 
-/** Who takes the registration: `keyProvisioning` of discovery. */
+/** The service that registers the key: `keyProvisioning` of discovery. */
 export interface RegistrationService {
   readonly endpoint: URL | string;
-  /** Default `1.0`, the only one that MS-KPP knows. */
+  /** Default `1.0`, the only version of MS-KPP. */
   readonly version?: string | undefined;
 }
 
-/** What is registered, and by whom. */
+/** The key to register, and its user. */
 export interface RegistrationRequest {
   /** The access token: see `tokenProblems`. */
   readonly token: string;
-  /** The JSON that `buildKeyRegistration` makes. */
+  /** The JSON from `buildKeyRegistration`. */
   readonly body: string;
   /** User principal name; the service must name the same. */
   readonly user: string;
-  /** A GUID for the logs of the service. Each sending has the same. */
+  /** A GUID for the logs of the service, the same for every attempt. */
   readonly clientRequestId: string;
 }
 
-/** What the service says of a key that it has registered. MS-KPP 3.1.5.1.1.2. */
+/** The service's answer about a registered key. MS-KPP 3.1.5.1.1.2. */
 export interface RegistrationAnswer {
-  /** Its number of the registration, a GUID; not the KeyID. */
+  /** The Key ID of the registration, a GUID; not the Key ID of the directory. */
   readonly kid: string;
   /** User principal name of the object that has the key. */
   readonly upn: string;
   /** Opaque printable text; names the domain controller that has the key first. */
   readonly pctx?: string;
-  /** Of the service, for its logs. */
+  /** Id of the request in the logs of the service. */
   readonly requestId?: string;
   readonly clientRequestId: string;
-  /** Members of the answer that are not known here. */
+  /** Unknown members of the answer. */
   readonly further: Readonly<Record<string, unknown>>;
 }
 
 /** Why the request is sent again. */
 export interface RegistrationRetry {
-  /** The number of the sending that failed, from 1. */
+  /** Number of the failed attempt, from 1. */
   readonly attempt: number;
   readonly delayMs: number;
   /** The message of `error`. */
@@ -58,19 +58,19 @@ export interface RegistrationRetry {
 
 /** Options of {@link registerKey}. */
 export interface RegisterKeyOptions extends ServiceOptions {
-  /** Where `api-version` is: MS-KPP 2.2.1 allows either, not both. Default `query`. */
+  /** Place of `api-version`: MS-KPP 2.2.1 allows either, not both. Default `query`. */
   readonly apiVersionIn?: 'query' | 'header' | undefined;
-  /** How often it is sent at most. Default 4. */
+  /** Maximum number of attempts. Default 4. */
   readonly maxAttempts?: number | undefined;
-  /** A service that wants to be left alone for longer, in milliseconds, is not asked again. Default 300,000. */
+  /** Longest wait in milliseconds. Gives up if the service asks for a longer one. Default 300,000. */
   readonly maxDelayMs?: number | undefined;
   /**
-   * Looks whether the key is registered already. Asked before a sending when an earlier one may have taken effect. What
-   * it finds is the result; else the same is sent again. A `service-unreachable` or `service-timeout` that it throws
-   * counts as `unknown`.
+   * Looks up whether the key is already registered. Called before an attempt if an earlier one may have taken effect.
+   * Its find is the result; else the request is sent again. If it throws `service-unreachable` or `service-timeout`,
+   * that counts as `unknown`.
    */
   readonly lookup?: ((options: SignalOptions) => Promise<RegistrationAnswer | 'absent' | 'unknown'>) | undefined;
-  /** Is told before each wait. */
+  /** Called before each wait. */
   readonly onRetry?: ((retry: RegistrationRetry) => void) | undefined;
   readonly sleep?: Sleep | undefined;
   /** The clock, for a Retry-After that is a date. */
@@ -82,18 +82,18 @@ export interface RegisterKeyOptions extends ServiceOptions {
 const FIRST_DELAY_MS = 1000;
 const LONGEST_DELAY_MS = 30_000;
 const BAD_ANSWER = 0x801c03e9;
-/** Of names that others give, in characters. */
+/** Longest name from a peer, in characters. */
 const MAX_NAME = 256;
 
 /**
- * Registers a key. MS-KPP 3.1.5.1. What passes by itself (no connection, no answer, status 429 and 5xx, throttling) is
- * tried again, always with the same body and client-request-id: a service that has stored the key knows it again.
+ * Registers a key. MS-KPP 3.1.5.1. Tries again after temporary failures (no connection, no answer, status 429 and 5xx,
+ * throttling), always with the same body and client-request-id: a service that has stored the key recognizes it.
  *
- * @throws TypeError for a URL that is not of https (loopback addresses aside), a client-request-id that is no GUID, a
- * token that is none; RangeError for a number of attempts below 1.
- * @throws ServiceError with a `service-…` code. `outcomeUnknown` tells that the key may be registered all the same;
- * `retry` whether the user is to be asked for a new token. `misplaced` that the service
- * registered the key for another user, and `misplaced` says for whom. The reason of `signal` when that aborts.
+ * @throws TypeError for a URL without https (except for loopback addresses), a client-request-id that is not a GUID, or
+ * an impossible token; RangeError for a number of attempts below 1.
+ * @throws ServiceError with a `service-…` code. `outcomeUnknown`: the key may be registered all the same. `retry`:
+ * whether to ask the user for a new token. `misplaced`: the other user for whom the service registered the key. The
+ * reason of `signal` when it aborts.
  */
 export async function registerKey(
   service: RegistrationService,
@@ -101,7 +101,7 @@ export async function registerKey(
   options: RegisterKeyOptions = {},
 ): Promise<RegistrationAnswer> {
   const { maxAttempts = 4, maxDelayMs = 300_000, onRetry = () => {}, sleep = sleepFor, lookup, signal } = options;
-  if (!(maxAttempts >= 1)) throw new RangeError(`${maxAttempts} attempts`);
+  if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts cannot be ${maxAttempts}`);
   const sending = buildRequest(service, request, options);
   let outcomeUnknown = false;
   for (let attempt = 1; ; attempt++) {
@@ -127,8 +127,8 @@ function buildRequest(
   { apiVersionIn = 'query', now }: RegisterKeyOptions,
 ): ServiceRequest {
   encodeGuid(clientRequestId);
-  // fetch would say so with the token in its message.
-  if (!/^[!-~]+$/.test(token)) throw new TypeError('the token is empty, or has characters that no token has');
+  // fetch would quote the token in its message.
+  if (!/^[!-~]+$/.test(token)) throw new TypeError('the token is empty, or has characters that a token cannot have');
   const url = new URL(endpoint);
   if (apiVersionIn === 'query') url.searchParams.set('api-version', version);
   else url.searchParams.delete('api-version');
@@ -154,7 +154,7 @@ function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: Registrati
   const parsed = jsonOf(answer);
   if (!isJsonObject(parsed)) throw bad('the answer is not a JSON object');
   const { kid, upn, pctx, ...others } = parsed;
-  if (!isRegistrationId(kid)) throw bad('the answer has no kid that can be one');
+  if (!isRegistrationId(kid)) throw bad('the answer has no valid Key ID (kid)');
   if (typeof upn !== 'string' || upn === '') throw bad('the answer has no upn');
   if (upn.toLowerCase() !== user.toLowerCase()) {
     throw answerError(answer, `the key was registered for ${showJson(upn)}, not for ${user}`, {
@@ -173,9 +173,12 @@ function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: Registrati
   };
 }
 
-const LOOK = 'look whether the key is registered, and remove it if it is not wanted';
+const LOOK = 'check whether the key is registered, and remove it if it is not wanted';
 
-/** Doubles from one second on, and of that at least half: RFC 9110 leaves it open, and many clients must not come at once. */
+/**
+ * Doubles the wait from one second on, and takes half to all of it, so that clients do not come at once. RFC 9110
+ * leaves it open.
+ */
 function backoff(attempt: number, random: () => number = Math.random): number {
   const full = Math.min(FIRST_DELAY_MS * 2 ** (attempt - 1), LONGEST_DELAY_MS);
   return Math.round(full * (0.5 + random() / 2));
@@ -191,6 +194,6 @@ async function lookUp(
     signal?.throwIfAborted();
     const maybe = isKeyprovError(error, 'service-unreachable') || isKeyprovError(error, 'service-timeout');
     if (!maybe) throw error;
-    return 'unknown'; // the service that just did not answer
+    return 'unknown'; // the service just failed to answer
   }
 }

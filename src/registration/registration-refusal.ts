@@ -9,8 +9,8 @@ const AIK = /\baik\b|aikcertificate|attestation (?:identity )?key/i;
 const OUTDATED = /expired|no longer valid/i;
 
 /**
- * What a refusal of a key registration means: the code of Windows, and what to do. The service publishes no list of its
- * codes, so it goes by status and by the words of the text; MS-KPP 3.1.5.1.1.3 says only 400 and 401.
+ * The meaning of a refused key registration: the code of Windows, and what to do. The service publishes no list of its
+ * codes, so this goes by the status and the words of the text. MS-KPP 3.1.5.1.1.3 names only 400 and 401.
  */
 export function registrationRefusal(status: number, { code = '', message = '' }: ErrorDetails): StatusMeaning {
   const text = `${code} ${message}`;
@@ -23,21 +23,23 @@ export function registrationRefusal(status: number, { code = '', message = '' }:
     if (USER_NAME.test(text)) return { windowsCode: 0x801c03f1, remedy };
     return { windowsCode: 0x801c03ea, remedy };
   }
-  if (status === 403) return { windowsCode: 0x801c03ea, remedy: 'let the user register keys, and the device be used' };
+  if (status === 403)
+    return { windowsCode: 0x801c03ea, remedy: 'allow the user to register keys, and the device to be used' };
   if (status !== 400) return { windowsCode: 0x801c03eb, remedy: 'check the address of the service' };
   if (DIRECTORY.test(code)) {
     return {
       windowsCode: 0x801c03f2,
-      remedy: 'make the attributes of the user unique, or wait until the object is there',
+      remedy: 'make the attributes of the user unique, or wait until the object is in the directory',
     };
   }
   if (AIK.test(text)) {
-    const remedy = 'get a new certificate for the attestation key, of an authority that the service trusts';
+    const remedy = 'get a new certificate for the attestation key, from an authority that the service trusts';
     return { windowsCode: OUTDATED.test(text) ? 0x801c03ef : 0x801c0010, remedy };
   }
-  if (/attestation/i.test(text)) return { windowsCode: 0x801c03ee, remedy: 'attest with a fresh nonce of the service' };
+  if (/attestation/i.test(text))
+    return { windowsCode: 0x801c03ee, remedy: 'attest with a fresh nonce from the service' };
   return {
     windowsCode: 0x801c03ed,
-    remedy: 'check that service and user are the right ones, and what the answer says',
+    remedy: 'check the service, the user, and the text of the answer',
   };
 }

@@ -5,9 +5,9 @@ import { encodeGuid } from '../formats/windows/guid.ts';
 import { JsonMembers } from '../json.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 
-/** What an access token says. Nothing of it is verified. */
+/** The claims of an access token, unverified. */
 export interface TokenClaims {
-  /** `aud`: whom it is for. */
+  /** `aud`: the services that it is for. */
   readonly audience: readonly string[];
   /** `exp` */
   readonly expires?: Date;
@@ -15,9 +15,9 @@ export interface TokenClaims {
   readonly issuedAt?: Date;
   /** `nbf` */
   readonly notBefore?: Date;
-  /** `auth_time`: when the user authenticated, where the service says so. */
+  /** `auth_time`: when the user authenticated, if the service says. */
   readonly authenticatedAt?: Date;
-  /** `deviceid`: the device that it was given to. */
+  /** `deviceid`: the device that it was issued to. */
   readonly deviceId?: string;
   /** `upn`: user principal name. */
   readonly upn?: string;
@@ -29,32 +29,32 @@ export interface TokenClaims {
   readonly all: Readonly<Record<string, unknown>>;
 }
 
-/** What keeps a token from being taken. */
+/** Why a service would refuse a token. */
 export interface TokenProblem {
   readonly code: TokenProblemCode;
-  /** For people; the token is not in it. */
+  /** For people; without the token. */
   readonly message: string;
-  /** The code that Windows gives in this situation, unsigned. */
+  /** The code that Windows reports in this situation, unsigned. */
   readonly windowsCode: number;
 }
 
-/** What {@link tokenProblems} holds a token against. */
+/** What a token must say, for {@link tokenProblems}. */
 export interface TokenExpectations {
-  /** The resource of the service by discovery; one of them where there are several. Absent: any will do. */
+  /** The resource of the service by discovery; of several, any one. Absent: any audience is accepted. */
   readonly audience?: string | readonly string[] | undefined;
   /** GUID of this device. */
   readonly deviceId: string;
   /** User principal name. */
   readonly user: string;
   readonly now: Date;
-  /** Methods of `amr` of which one is needed. Default {@link KEY_METHODS}; a server of 2016 may need {@link MFA_METHODS}. */
+  /** Accepted methods of `amr`. Default {@link KEY_METHODS}; a Windows Server 2016 may need {@link MFA_METHODS}. */
   readonly methods?: readonly string[] | undefined;
 }
 
-/** Fresh MFA for the registration of a key, which such a key itself does not satisfy. MS-OAPX 2.2.3. */
+/** Fresh MFA for the registration of a key; a sign-in with such a key does not count. MS-OAPX 2.2.3. */
 export const KEY_METHODS: readonly string[] = ['ngcmfa'];
 
-/** Any MFA, as Windows Server 2016 without KB4022723 took it. MS-KPP 3.1.5.1.1.3 */
+/** Any MFA, as Windows Server 2016 without KB4022723 accepts it. MS-KPP 3.1.5.1.1.3 */
 export const MFA_METHODS: readonly string[] = ['ngcmfa', 'mfa', 'http://schemas.microsoft.com/claims/multipleauthn'];
 
 const TOLERANCE_MS = 60_000;
@@ -64,30 +64,31 @@ const NO_USER = 0x801c03f1;
 const REFUSED = 0x801c03ea;
 
 /**
- * Reads the claims of a JWT. The signature is not checked: the key for that is the service's, and it is the service that
+ * Reads the claims of a JWT. Does not check the signature: only the service has the key for that, and only the service
  * must not be deceived.
- * @throws KeyprovError `token-invalid` for what is no JWT, or has a claim of another type. The token is not in it.
+ * @throws KeyprovError `token-invalid` if it is not a JWT, or a claim has a wrong type. The error does not quote the
+ * token.
  */
 export function readTokenClaims(jwt: string): TokenClaims {
   const all = readPayload(jwt);
   const text = (name: string): string | undefined => {
     const value = all[name] ?? undefined;
     if (value === undefined || typeof value === 'string') return value;
-    throw invalid(`${name} is no text`);
+    throw invalid(`${name} is not a string`);
   };
   const time = (name: string): Date | undefined => {
     const value = all[name] ?? undefined;
     if (value === undefined) return undefined;
     const date = new Date(typeof value === 'number' ? value * 1000 : Number.NaN);
-    if (Number.isNaN(date.getTime())) throw invalid(`${name} is no time`);
+    if (Number.isNaN(date.getTime())) throw invalid(`${name} is not a time`);
     return date;
   };
-  // AD FS writes a claim with one value without the list.
+  // AD FS writes a single value without a list.
   const list = (name: string): string[] => {
     const value = all[name] ?? [];
     const values: unknown[] = Array.isArray(value) ? value : [value];
     const texts = values.filter((item) => typeof item === 'string');
-    if (texts.length < values.length) throw invalid(`${name} is no list of texts`);
+    if (texts.length < values.length) throw invalid(`${name} is not a list of strings`);
     return texts;
   };
   const claims = {
@@ -108,9 +109,9 @@ export function readTokenClaims(jwt: string): TokenClaims {
 }
 
 /**
- * What keeps the service from taking this token for the registration of a key: MS-KPP 3.1.5.1.1.3 and 5.1, its signature
- * aside. Empty for a good one. How long ago the MFA was, the token does not tell.
- * @throws TypeError when `deviceId` is no GUID.
+ * Why the service would refuse this token for the registration of a key: MS-KPP 3.1.5.1.1.3 and 5.1, without the
+ * signature. Empty for a good token. Does not check the age of the MFA, which the token does not tell.
+ * @throws TypeError if `deviceId` is not a GUID.
  */
 export function tokenProblems(jwt: string, expected: TokenExpectations): TokenProblem[] {
   const { audience = [], deviceId, user, now, methods = KEY_METHODS } = expected;
@@ -126,11 +127,11 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
   const add = (code: TokenProblem['code'], message: string, windowsCode: number) =>
     problems.push({ code, message, windowsCode });
   const { expires, issuedAt, notBefore } = claims;
-  if (expires === undefined) add('expired', 'the token has no time of expiry', NO_TOKEN);
+  if (expires === undefined) add('expired', 'the token has no expiry time', NO_TOKEN);
   else if (expires <= now) add('expired', `the token expired at ${expires.toISOString()}`, NO_TOKEN);
   const starts = Math.max(issuedAt?.getTime() ?? 0, notBefore?.getTime() ?? 0);
   if (starts > now.getTime() + TOLERANCE_MS) {
-    add('not-yet-valid', `the token is of ${new Date(starts).toISOString()}: the clocks differ`, NO_TOKEN);
+    add('not-yet-valid', `the token is only valid from ${new Date(starts).toISOString()}: the clocks differ`, NO_TOKEN);
   }
   const wanted = typeof audience === 'string' ? [audience] : audience;
   if (wanted.length > 0 && !claims.audience.some((one) => wanted.includes(one))) {
@@ -138,14 +139,14 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
   }
   if (!claims.deviceId) add('device-missing', 'the token names no device: the sign-in was not bound to one', NO_DEVICE);
   else if (claims.deviceId.toLowerCase() !== deviceId.toLowerCase()) {
-    add('device-other', `the token is of the device ${JSON.stringify(claims.deviceId)}, not of ${deviceId}`, REFUSED);
+    add('device-other', `the token is for the device ${JSON.stringify(claims.deviceId)}, not for ${deviceId}`, REFUSED);
   }
   if (!claims.upn) add('user-missing', 'the token names no user (upn)', NO_USER);
   else if (claims.upn.toLowerCase() !== user.toLowerCase()) {
-    add('user-other', `the token is of ${JSON.stringify(claims.upn)}, not of ${user}`, REFUSED);
+    add('user-other', `the token is for ${JSON.stringify(claims.upn)}, not for ${user}`, REFUSED);
   }
   if (!claims.methods.some((method) => methods.includes(method))) {
-    add('no-mfa', `the token has no MFA (${listed(methods)}), only ${listed(claims.methods)}`, NO_TOKEN);
+    add('no-mfa', `the token shows no MFA (${listed(methods)}), only ${listed(claims.methods)}`, NO_TOKEN);
   }
   return problems;
 }

@@ -2,28 +2,28 @@ import type { Dispatcher } from 'undici';
 import { isLoopback, isSafeUrl } from './service-url.ts';
 import { type TlsTrust, type VerifiedTls, verifiedTls } from './verified-tls.ts';
 
-/** Options of {@link createServiceFetch}. There is none that leaves the certificate of the service unverified. */
+/** Options of {@link createServiceFetch}. None of them turns off the verification of the service's certificate. */
 export interface ServiceFetchOptions extends TlsTrust {
   /**
-   * URL of a proxy, http or https, with name and password where it wants them; `environment`: the one of HTTPS_PROXY,
-   * unless NO_PROXY names the host. Default: none. Loopback addresses are always reached without.
+   * URL of a proxy, http or https, with name and password if it needs them; `environment`: the one in HTTPS_PROXY,
+   * unless NO_PROXY names the host. Default: none. Loopback addresses never go through the proxy.
    */
   readonly proxy?: 'environment' | (string & {}) | undefined;
 }
 
-/** A fetch with connections of its own. */
+/** A fetch with its own connections. */
 export type ServiceFetch = typeof fetch &
   AsyncDisposable & {
-    /** Ends its connections, also those that are in use; later calls fail. */
+    /** Ends its connections, including those in use. Later calls fail. */
     close(): Promise<void>;
   };
 
 /**
- * Makes a fetch for `ServiceOptions.fetch`. It speaks TLS 1.2 or newer and always verifies the certificate of the
- * service, also behind a proxy and whatever NODE_TLS_REJECT_UNAUTHORIZED says; http is for loopback addresses only.
+ * Makes a fetch for `ServiceOptions.fetch`. It speaks TLS 1.2 or newer and always verifies the service's certificate,
+ * even behind a proxy and regardless of NODE_TLS_REJECT_UNAUTHORIZED. http is for loopback addresses only.
  *
- * @throws TypeError for certificates or a key that cannot be read or do not belong together, no `ca` where only that is
- * to be trusted, or a proxy that is no URL of http or https.
+ * @throws TypeError if certificates or key cannot be read or do not belong together, if `onlyTheseRoots` is set without
+ * `ca`, or if the proxy is not an http or https URL.
  *
  * @example
  * ```ts
@@ -41,7 +41,7 @@ export function createServiceFetch(options: ServiceFetchOptions = {}): ServiceFe
   const { proxy } = options;
   const tls = verifiedTls(options);
   if (proxy !== undefined && proxy !== 'environment' && !isProxyUrl(proxy)) {
-    throw new TypeError('the proxy is no URL of http or https'); // not said which: there may be a password in it
+    throw new TypeError('the proxy is not an http or https URL'); // not quoted: it may contain a password
   }
   let connecting: Promise<Connections> | undefined;
   let closed = false;
@@ -59,7 +59,7 @@ export function createServiceFetch(options: ServiceFetchOptions = {}): ServiceFe
 
 let usual: ServiceFetch | undefined;
 
-/** What sends requests where the caller names nothing: {@link createServiceFetch} without options. */
+/** The default fetch: {@link createServiceFetch} without options. */
 export function usualFetch(): typeof fetch {
   usual ??= createServiceFetch();
   return usual;
@@ -82,11 +82,11 @@ async function connect(tls: VerifiedTls, proxy: string | undefined): Promise<Con
         : new ProxyAgent({ ...options, uri: proxy });
   const send = async (input: string | URL | Request, init: object = {}): Promise<Response> => {
     const url = new URL(typeof input === 'object' && 'url' in input ? input.url : input);
-    if (!isSafeUrl(url)) throw new TypeError(`${url.origin}: https is needed, or http to a loopback address`);
+    if (!isSafeUrl(url)) throw new TypeError(`${url.origin}: use https, or http to a loopback address`);
     const dispatcher = isLoopback(url) ? direct : outside;
-    // A redirection could lead to where none of this holds; `exchange` takes it for an answer like others.
+    // A redirection could bypass these rules; `exchange` treats it like any other answer.
     const request = { redirect: 'error', ...init, dispatcher };
-    // The package declares the types of fetch once more, so the compiler takes those of Node for others.
+    // The package declares its own types of fetch, which differ from Node's for the compiler.
     return await Reflect.apply(undiciFetch, undefined, [input, request]);
   };
   return { send, close: async () => void (await Promise.all([direct.destroy(), outside.destroy()])) };

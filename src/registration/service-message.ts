@@ -1,13 +1,13 @@
 import type { Bytes } from '../bytes.ts';
 
-/** Options of everything that speaks to a service. */
+/** Options of all calls to a service. */
 export interface ServiceOptions {
-  /** For one exchange, from its beginning to the last byte of the answer, in milliseconds. Default 10,000. */
+  /** Limit for one exchange, from its start to the last byte of the answer, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number | undefined;
   /**
-   * What sends the requests: `createServiceFetch` makes one with a proxy, further TLS roots, or a client certificate.
-   * Default: one without options, which always verifies the certificate of the service (further roots: the environment
-   * variable NODE_EXTRA_CA_CERTS). The global fetch of Node does not where NODE_TLS_REJECT_UNAUTHORIZED is 0.
+   * Sends the requests. `createServiceFetch` makes one with a proxy, further TLS roots, or a client certificate.
+   * Default: one without options, which always verifies the service's certificate (further roots: the environment
+   * variable NODE_EXTRA_CA_CERTS). Node's global fetch does not verify it if NODE_TLS_REJECT_UNAUTHORIZED is 0.
    */
   readonly fetch?: typeof fetch | undefined;
   /** Further headers, such as one with a token. */
@@ -21,22 +21,22 @@ export interface ServiceRequest {
   readonly url: URL;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
-  /** Bytes of an answer that are read at most. Default: 4 MiB. */
+  /** Longest answer in bytes. Default: 4 MiB. */
   readonly limit?: number;
-  /** What must not be in an error, besides the value of the header `authorization`. */
+  /** Texts that must not appear in an error, besides the value of the header `authorization`. */
   readonly secrets?: readonly string[];
-  /** For errors of which no more exact one is known. */
+  /** Windows code for errors that have no more exact one. */
   readonly windowsCode?: number;
-  /** The same was sent before, and may have taken effect: no answer to this one changes that. */
+  /** The same request was sent before, and may have taken effect whatever the answer to this one. */
   readonly outcomeUnknown?: boolean;
   /** The clock. */
   readonly now?: () => Date;
 }
 
-/** An answer, whatever its status. */
+/** An answer with any status. */
 export interface ServiceAnswer {
   readonly request: ServiceRequest;
-  /** Method and address without the query, which may hold what is not for a log. */
+  /** Method and address, without the query, which may hold data that must not be logged. */
   readonly where: string;
   readonly status: number;
   /** The status is 2xx. */
@@ -46,6 +46,6 @@ export interface ServiceAnswer {
   /** The bytes as UTF-8. */
   readonly text: string;
   readonly received: Date;
-  /** Takes the secrets of the request out of a text. */
+  /** Removes the secrets of the request from a text. */
   readonly redact: (text: string) => string;
 }

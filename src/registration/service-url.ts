@@ -1,6 +1,6 @@
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
-/** Whether the host of a URL is this machine itself. */
+/** Whether the host of a URL is this machine. */
 export function isLoopback({ hostname }: URL): boolean {
   return LOOPBACK.test(hostname);
 }
@@ -10,18 +10,18 @@ export function isSafeUrl(url: URL): boolean {
   return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url));
 }
 
-/** A URL that paths are joined to: its own path is kept, whether it ends with a slash or not. */
+/** A URL to append paths to. Keeps its own path, with or without a slash at the end. */
 export function baseUrl(url: string | URL): URL {
   const base = new URL(url);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
   return base;
 }
 
-/** A part of a path, encoded. @throws TypeError for an empty one, and one of dots: its URL would be another one. */
+/** Encodes a segment of a path. @throws TypeError if it is empty or of dots only, which would change the URL. */
 export function pathSegment(text: string): string {
-  if (isDots(text)) throw new TypeError(`no part of a path: ${JSON.stringify(text)}`);
+  if (isDots(text)) throw new TypeError(`not a segment of a path: ${JSON.stringify(text)}`);
   return encodeURIComponent(text);
 }
 
-/** Whether a text is empty, or of dots only: no part of a path is. */
+/** Whether a text is empty or of dots only, and so not a segment of a path. */
 export const isDots = (text: string): boolean => /^\.*$/.test(text);

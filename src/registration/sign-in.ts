@@ -5,22 +5,22 @@ import { isEntraHost } from './entra-hosts.ts';
 import type { ServiceOptions } from './service-message.ts';
 import { postForm, readMembers, secondsIn } from './token-endpoint.ts';
 
-/** Who signs in, with what. */
+/** The user who signs in, with which key and device. */
 export interface SignInRequest {
   /** `tokenEndpoint` of discovery. */
   readonly tokenEndpoint: URL | string;
   /** User principal name. */
   readonly user: string;
   /**
-   * `aud` of the assertion: `common` or the tenant; for AD FS the identifier of the issuer. Default `common`, at hosts of
-   * Entra ID only: a sign-in that another host asks for could else be used there.
+   * `aud` of the assertion: `common` or the tenant; for AD FS the identifier of the issuer. Default `common`, but only
+   * at hosts of Entra ID: another host could otherwise use the sign-in at Entra ID.
    */
   readonly audience?: string | undefined;
   /** The registered key of the user, RSA. */
   readonly key: SigningKey;
   /** The key of the device, and its certificates in DER, its own first. */
   readonly device: { readonly key: SigningKey; readonly certificates: readonly Uint8Array[] };
-  /** Default that of Windows. */
+  /** Default: that of Windows. */
   readonly clientId?: string | undefined;
   /** Default `openid aza ugs`. */
   readonly scope?: string | undefined;
@@ -28,13 +28,13 @@ export interface SignInRequest {
 
 /** Options of {@link signInWithKey}. */
 export interface SignInOptions extends ServiceOptions {
-  /** For how long the assertion is valid, in seconds. Default 300. */
+  /** How long the assertion is valid, in seconds. Default 300. */
   readonly lifetime?: number | undefined;
   /** The clock. */
   readonly now?: (() => Date) | undefined;
 }
 
-/** What the service gives for a sign-in with a key. MS-OAPXBC 3.2.5.1.2.2. */
+/** The service's answer to a sign-in with a key. MS-OAPXBC 3.2.5.1.2.2. */
 export interface SignIn {
   /** `pop` */
   readonly tokenType: string;
@@ -42,7 +42,7 @@ export interface SignIn {
   readonly refreshToken: string;
   readonly refreshTokenExpires?: Date;
   readonly idToken?: string;
-  /** The session key as JWE, encrypted to the transport key of the device, where the device has one. */
+  /** The session key as JWE, encrypted to the transport key of the device, if the device has one. */
   readonly sessionKeyJwe?: string;
 }
 
@@ -51,17 +51,18 @@ const SCOPE = 'openid aza ugs';
 const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 
 /**
- * Signs in with a registered key, which proves that it is registered: the service looks the key up and verifies its
+ * Signs in with a registered key. This proves that the key is registered: the service looks it up and verifies its
  * signature over a fresh nonce. MS-OAPXBC 3.2.5.1.1 and 3.2.5.1.2.
  *
- * @throws TypeError for a token endpoint that is not of https, one without `audience` that is not of Entra ID, a user key that is not RSA, a device without certificate.
- * @throws ServiceError `service-refused` when the service does not take the key (`details.code` `invalid_grant`),
- * `mfa-failed` when it wants more; else a `service-…` code. It throws what the signers throw.
+ * @throws TypeError for a token endpoint without https, a missing `audience` if the endpoint is not at Entra ID, a user
+ * key that is not RSA, or a device without certificate.
+ * @throws ServiceError `service-refused` if the service does not accept the key (`details.code` `invalid_grant`),
+ * `mfa-failed` if it demands MFA; else a `service-…` code. Errors of the signers.
  */
 export async function signInWithKey(request: SignInRequest, options: SignInOptions = {}): Promise<SignIn> {
   const { user, key, device, clientId = CLIENT_ID, scope = SCOPE } = request;
   const { lifetime = 300, now = () => new Date(), signal } = options;
-  if (device.certificates.length === 0) throw new TypeError('a device without a certificate');
+  if (device.certificates.length === 0) throw new TypeError('the device has no certificate');
   const url = new URL(request.tokenEndpoint);
   const audience = request.audience ?? (isEntraHost(url.hostname) ? 'common' : undefined);
   if (audience === undefined) throw new TypeError(`the sign-in at ${url.origin} needs an audience`);
@@ -108,5 +109,5 @@ function algorithmOf({ publicKey }: SigningKey): JwsAlgorithm {
   if (publicKey.kty === 'RSA') return 'RS256';
   if (publicKey.crv === 'P-256') return 'ES256';
   if (publicKey.crv === 'P-384') return 'ES384';
-  throw new TypeError(`a ${publicKey.crv} key signs no such request`);
+  throw new TypeError(`a ${publicKey.crv} key cannot sign this request`);
 }

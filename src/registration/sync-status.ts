@@ -7,20 +7,22 @@ import type { SignalOptions } from '../signal.ts';
 import { DEFAULT_SYNC_SCHEDULE, type SyncSchedule } from './ad-sync-scheduler.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 
-/** Reads the keys that a directory has of a user. */
+/** Reads a user's keys from a directory. */
 export interface DirectoryReader {
-  /** `active-directory`: where a domain controller looks. `entra`: where registration writes; says nothing of the former. */
+  /**
+   * `active-directory`: read by domain controllers. `entra`: written by registration; tells nothing about the former.
+   */
   readonly place: 'active-directory' | 'entra';
   /**
-   * The well-formed keys of the user; whatever else the directory holds is left out.
+   * Reads the well-formed keys of the user, and leaves out everything else.
    * @param user the user principal name.
-   * @throws KeyprovError `service-unreachable` or `service-timeout` where it may work later; `service-refused` or
-   * `service-answer` where it will not.
+   * @throws KeyprovError `service-unreachable` or `service-timeout` if it may work later; else `service-refused` or
+   * `service-answer`.
    */
   read(user: string, options?: SignalOptions): Promise<KeyCredential[]>;
 }
 
-/** A key that directories should have: what is kept of a registration (`RegistrationRecord`) is one. */
+/** A key that directories should have, such as a `RegistrationRecord`. */
 export interface ExpectedKey {
   /** User principal name. */
   readonly user: string;
@@ -28,29 +30,29 @@ export interface ExpectedKey {
   readonly keyId: Uint8Array;
   /** GUID of the device that has the key. */
   readonly deviceId: string;
-  /** When the service accepted it. */
+  /** When the service accepted the key. */
   readonly registered: Date;
 }
 
-/** When a key may be expected. The times are forecasts; only what a reader sees is a fact. */
+/** When to expect a key. The times are forecasts; only a reader sees facts. */
 export interface SyncForecast {
-  /** Not to be expected before: the start of the next cycle, or where that is not known, one interval. */
+  /** Earliest time: the start of the next cycle, or one interval if that is unknown. */
   readonly earliest: Date;
-  /** About when a cycle brings it. */
+  /** When a cycle probably brings it. */
   readonly estimate: Date;
-  /** From when on it is late. */
+  /** When it becomes late. */
   readonly overdueAfter: Date;
-  /** Why no cycle will bring it, for people; mostly empty. */
+  /** Why no cycle will bring it, for people; usually empty. */
   readonly obstacles: readonly string[];
 }
 
 /**
- * How far a key is:
- * `registered` the service has accepted it; nobody has looked further, or `problem` kept from looking.
- * `pending` the directory was read and has not got it yet.
- * `overdue` nor has it after the time in which it should have come.
- * `synced` the directory was read and has the key with its device. At `place` `active-directory`, and only there, this
- * means that sign-in on premises works.
+ * State of a key:
+ * - `registered`: the service has accepted it. The directory was not read, or could not be (`problem`).
+ * - `pending`: the directory does not have the key yet.
+ * - `overdue`: it still does not, past the expected time.
+ * - `synced`: the directory has the key with its device. Only if `place` is `active-directory` does this mean that
+ * sign-in on premises works.
  */
 export type SyncStatus =
   | (SyncForecast & { readonly state: 'registered'; readonly problem?: KeyprovError })
@@ -64,7 +66,7 @@ export type SyncStatus =
 
 /** Options of {@link syncStatus}. */
 export interface SyncStatusOptions extends SignalOptions {
-  /** Where to look. Absent: the state stays `registered`. */
+  /** Reads the directory. Absent: the state stays `registered`. */
   readonly reader?: DirectoryReader | undefined;
   /** Default: every 30 minutes. */
   readonly schedule?: SyncSchedule | undefined;
@@ -75,19 +77,19 @@ export interface SyncStatusOptions extends SignalOptions {
 /** Options of {@link waitForSync}. */
 export interface WaitForSyncOptions extends SyncStatusOptions {
   readonly reader: DirectoryReader;
-  /** From one look to the next, in milliseconds. Default 60,000. */
+  /** Interval between two looks, in milliseconds. Default 60,000. */
   readonly pollMs?: number | undefined;
   /** Called after each look. */
   readonly onProgress?: ((status: SyncStatus) => void) | undefined;
   readonly sleep?: Sleep | undefined;
 }
 
-/** When a key that was registered at `registered` may be expected. One cycle may fail before it is called late. */
+/** Forecasts when a key registered at `registered` arrives. One cycle may fail before it counts as late. */
 export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_SYNC_SCHEDULE): SyncForecast {
   const { intervalMs, nextCycle, obstacles = [] } = schedule;
-  if (!(intervalMs > 0)) throw new RangeError(`an interval of ${intervalMs} ms`);
+  if (!(intervalMs > 0)) throw new RangeError(`intervalMs cannot be ${intervalMs}`);
   const start = registered.getTime();
-  // The cycles go on from the one that is known, at whole intervals.
+  // Cycles follow the known one at whole intervals.
   const behind = nextCycle === undefined ? 0 : Math.max(0, Math.ceil((start - nextCycle.getTime()) / intervalMs));
   const earliest = nextCycle === undefined ? start + intervalMs : nextCycle.getTime() + behind * intervalMs;
   const estimate = Math.max(earliest, start + intervalMs);
@@ -100,11 +102,11 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
 }
 
 /**
- * How far a key is, by one look at the directory. A key counts as ours only with usage NGC, our KeyID, key material of
- * that KeyID, and our device.
+ * Looks once at the directory for the state of a key. A key counts as ours only with usage NGC, our Key ID, key
+ * material of that Key ID, and our device.
  *
- * @throws RangeError for a KeyID that is not of 32 bytes; TypeError for a device id that is no GUID.
- * @throws KeyprovError what the reader throws, unless it may work later.
+ * @throws RangeError for a Key ID that does not have 32 bytes; TypeError for a device id that is not a GUID.
+ * @throws KeyprovError of the reader, unless it may work later.
  *
  * @example
  * ```ts
@@ -113,7 +115,7 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
  *
  * declare const key: ExpectedKey; // such as the `registration` of a key in the store
  *
- * const tlsOptions = { rejectUnauthorized: true }; // also where the environment says otherwise
+ * const tlsOptions = { rejectUnauthorized: true }; // even if the environment says otherwise
  * const client = new Client({ url: 'ldaps://dc1.contoso.test', tlsOptions });
  * await client.bind('CN=reader,DC=contoso,DC=test', 'secret');
  * console.log(describeSyncStatus(await syncStatus(key, { reader: ldapReader(client, { base: 'DC=contoso,DC=test' }) })));
@@ -121,7 +123,7 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
  */
 export async function syncStatus(key: ExpectedKey, options: SyncStatusOptions = {}): Promise<SyncStatus> {
   const { reader, schedule, now = () => new Date(), signal } = options;
-  if (key.keyId.length !== 32) throw new RangeError(`a KeyID has 32 bytes, this one ${key.keyId.length}`);
+  if (key.keyId.length !== 32) throw new RangeError(`a Key ID has 32 bytes; this one has ${key.keyId.length}`);
   const device = encodeGuid(key.deviceId);
   const forecast = forecastSync(key.registered, schedule);
   if (reader === undefined) return { ...forecast, state: 'registered' };
@@ -155,14 +157,14 @@ function isOurKey({ usage, keyId, keyMaterial }: KeyCredential, ours: ExpectedKe
 }
 
 /**
- * Looks until the key is there, or late: `synced` or `overdue`.
+ * Looks until the key is `synced` or `overdue`.
  *
- * @throws KeyprovError what the reader throws; what may work later, only when the key is late by then.
- * @throws the reason of `signal` when that aborts.
+ * @throws KeyprovError of the reader; if it may work later, only once the key is late.
+ * @throws the reason of `signal` when it aborts.
  */
 export async function waitForSync(key: ExpectedKey, options: WaitForSyncOptions): Promise<SyncStatus> {
   const { pollMs = 60_000, onProgress = () => {}, sleep = sleepFor, now = () => new Date(), signal } = options;
-  if (!(pollMs > 0)) throw new RangeError(`an interval of ${pollMs} ms`);
+  if (!(pollMs > 0)) throw new RangeError(`pollMs cannot be ${pollMs}`);
   for (;;) {
     signal?.throwIfAborted();
     const status = await syncStatus(key, options);
@@ -174,12 +176,12 @@ export async function waitForSync(key: ExpectedKey, options: WaitForSyncOptions)
   }
 }
 
-/** The status as one sentence for the user. */
+/** Describes the status in one sentence for the user. */
 export function describeSyncStatus(status: SyncStatus): string {
   if (status.state === 'synced') {
     return status.place === 'active-directory'
       ? 'The PIN works for sign-in to the cloud and on premises.'
-      : 'The PIN works for sign-in to the cloud; whether it does on premises has not been looked up.';
+      : 'The PIN works for sign-in to the cloud; on premises it has not been checked.';
   }
   const when = status.estimate.toISOString();
   const why = status.obstacles.length === 0 ? '' : ` (${status.obstacles.join('; ')})`;

@@ -4,11 +4,11 @@ import { KEY_CREDENTIAL_USAGE } from '../formats/windows/key-credential-link.ts'
 import { deleteHelloMethod, type GraphOptions, graphReader, readMethodDevice } from './graph.ts';
 import { isRegistrationId, peerLine } from './peer-text.ts';
 
-/** A key that is to be taken back: all but the number is our own knowledge. */
+/** A key to unregister. Only the Key ID (`kid`) comes from the service. */
 export interface RegisteredKeyId {
   /** User principal name of the user who signed in for the registration. */
   readonly user: string;
-  /** The number that the registration service gave. */
+  /** The Key ID from the registration service. */
   readonly kid: string;
   /** SHA-256 of the key material, 32 bytes. */
   readonly keyId: Uint8Array;
@@ -17,13 +17,13 @@ export interface RegisteredKeyId {
 }
 
 /**
- * Removes a registered key of the user from Entra ID, when Microsoft Graph has shown that it is this one. The number of
- * the key is the word of the registration service, which could as well name another key of the user: what has that number
- * must be of the same device, and the one key which the user has with that device must have the same KeyID.
+ * Removes a registered key of the user from Entra ID, after Microsoft Graph has shown that it is this key. The
+ * registration service chose `kid`, and could have named another key of the user. So the key with that `kid` must
+ * belong to the same device, and the user's only key on that device must have the same `keyId`.
  *
- * @returns `absent` when there is nothing with that number.
- * @throws ServiceError `service-untrusted` for another key, which stays; `service-answer` for a number that cannot be one;
- * else a `service-…` code.
+ * @returns `absent` if there is no key with that `kid`.
+ * @throws ServiceError `service-untrusted` for another key, which stays; `service-answer` for an impossible `kid`; else
+ * a `service-…` code.
  */
 export async function takeBackKey(
   { user, kid, keyId, deviceId }: RegisteredKeyId,
@@ -44,13 +44,13 @@ export async function takeBackKey(
   const [only, another] = found;
   if (only === undefined || another !== undefined || !equal(only.keyId, keyId)) {
     const problem = found.some((key) => equal(key.keyId, keyId))
-      ? 'may be another one of the same device'
-      : 'is another one';
-    throw new ServiceError('service-untrusted', `Microsoft Graph: the key ${given} of ${user} ${problem}, and stays`, {
+      ? 'may be another key of the same device'
+      : 'is another key';
+    throw new ServiceError('service-untrusted', `Microsoft Graph: the key ${given} of ${user} ${problem}: it stays`, {
       remedy: LOOK,
     });
   }
   return await deleteHelloMethod(user, kid, options);
 }
 
-const LOOK = 'look at Microsoft Graph for the key of this device, and remove it there if it is not wanted';
+const LOOK = 'look for the key of this device in Microsoft Graph, and remove it there if it is not wanted';

@@ -9,12 +9,12 @@ import { jsonOf } from './json-service.ts';
 import { peerTime } from './peer-time.ts';
 import type { ServiceOptions } from './service-message.ts';
 
-/** Tokens that a service gave. */
+/** Tokens from a service. */
 export interface IssuedTokens {
   readonly accessToken: string;
   readonly refreshToken?: string;
   readonly idToken?: string;
-  /** When the access token expires, by our clock; absent where the service does not say. */
+  /** When the access token expires, by our clock; absent if the service does not say. */
   readonly expires?: Date;
   /** When the answer came. */
   readonly received: Date;
@@ -23,7 +23,7 @@ export interface IssuedTokens {
 /** AADSTS numbers that mean: let the user do MFA. */
 const MFA_NEEDED: ReadonlyMap<number, string> = new Map([
   [50072, 'the user must enroll for MFA'],
-  [50074, 'MFA is needed, and was not passed'],
+  [50074, 'the user did not pass the required MFA'],
   [50076, 'MFA is needed'],
   [50078, 'the MFA is too old'],
   [50079, 'the user must enroll for MFA'],
@@ -32,8 +32,8 @@ const MFA_NEEDED: ReadonlyMap<number, string> = new Map([
 
 /**
  * Sends a form and returns the members of the answer.
- * @param secrets of the form, which must not be in an error.
- * @throws ServiceError `mfa-failed` where the service wants MFA, and else as `getJson` does.
+ * @param secrets of the form, which must not appear in an error.
+ * @throws ServiceError `mfa-failed` if the service demands MFA, else as `getJson` does.
  */
 export async function postForm(
   url: URL,
@@ -50,7 +50,7 @@ export async function postForm(
   );
 }
 
-/** Reads members; a member of the wrong type is a `service-answer`. */
+/** Reads members. @throws ServiceError `service-answer` for a member of a wrong type. */
 export function readMembers<T>(url: URL, members: JsonMembers, read: (members: JsonMembers) => T): T {
   return rethrowAs(
     () => read(members),
@@ -61,7 +61,7 @@ export function readMembers<T>(url: URL, members: JsonMembers, read: (members: J
   );
 }
 
-/** A number of seconds, which Entra ID's first version writes as text, in milliseconds and within its bounds. */
+/** Reads seconds, which version 1 of Entra ID writes as text. Returns milliseconds, within bounds. */
 export function secondsIn(
   members: JsonMembers,
   name: string,

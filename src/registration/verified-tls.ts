@@ -2,20 +2,25 @@ import { readFileSync } from 'node:fs';
 import type { PeerCertificate, SecureContext } from 'node:tls';
 import { KeyprovError, sayError } from '../errors.ts';
 
-/** Loaded when a connection is made: it is the dearest of Node's modules, and many who import this make none. */
+/**
+ * Loaded when a connection is made: it is Node's most expensive module, and many programs that import this never
+ * connect.
+ */
 const tls = (): typeof import('node:tls') => process.getBuiltinModule('node:tls');
 
-/** Whom a client trusts, and what it shows. There is nothing that leaves the certificate of the peer unverified. */
+/**
+ * Roots that a client trusts, and its certificate. Nothing here turns off the verification of the peer's certificate.
+ */
 export interface TlsTrust {
   /** Further roots that are trusted, in PEM. */
   readonly ca?: string | readonly string[] | undefined;
-  /** Trusts the roots in `ca`, and no others. */
+  /** Trusts only the roots in `ca`. */
   readonly onlyTheseRoots?: boolean | undefined;
-  /** What the client shows: in PEM, the certificate with those below its root, and the private key. */
+  /** The client's certificate, with those up to its root, and private key, both in PEM. */
   readonly clientCertificate?: { readonly certificate: string; readonly privateKey: string } | undefined;
 }
 
-/** Options of `connect` of node:tls, as others take them. */
+/** Options of `connect` of node:tls. */
 export interface VerifiedTls {
   readonly minVersion: 'TLSv1.2';
   readonly rejectUnauthorized: true;
@@ -24,17 +29,16 @@ export interface VerifiedTls {
 }
 
 /**
- * The options for every connection with TLS that is made: version 1.2 or newer, and the certificate always verified.
- * That is said in so many words, since the environment variable NODE_TLS_REJECT_UNAUTHORIZED changes what Node does
- * where nothing is said.
+ * The options for every TLS connection: version 1.2 or newer, and the certificate always verified. The options say so
+ * explicitly, since the environment variable NODE_TLS_REJECT_UNAUTHORIZED changes Node's default.
  *
- * @param host the name that the certificate must have. Absent: the one that the connection is made to.
- * @throws TypeError for certificates or a key that cannot be read or do not belong together, no `ca` where only that is
- * to be trusted. KeyprovError `store-io` if the file cannot be read that NODE_EXTRA_CA_CERTS names.
+ * @param host the name that the certificate must have. Absent: the host of the connection.
+ * @throws TypeError if certificates or key cannot be read or do not belong together, or `onlyTheseRoots` is set without
+ * `ca`. KeyprovError `store-io` if the file in NODE_EXTRA_CA_CERTS cannot be read.
  */
 export function verifiedTls({ ca, onlyTheseRoots = false, clientCertificate }: TlsTrust, host?: string): VerifiedTls {
   const given = ca === undefined ? [] : [ca].flat();
-  if (onlyTheseRoots && given.length === 0) throw new TypeError('no roots are given, and no others are to be trusted');
+  if (onlyTheseRoots && given.length === 0) throw new TypeError('onlyTheseRoots needs roots in ca');
   return {
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
@@ -48,7 +52,7 @@ function secureContextOf(
   onlyThese: boolean,
   shown: TlsTrust['clientCertificate'],
 ): SecureContext {
-  // Given none, Node takes all of its own.
+  // Without any, Node takes all of its own.
   const ca = given.length > 0 && (onlyThese ? [...given] : [...defaultRoots(), ...given]);
   try {
     return tls().createSecureContext({
@@ -57,13 +61,16 @@ function secureContextOf(
       ...(shown && { cert: shown.certificate, key: shown.privateKey }),
     });
   } catch (cause) {
-    throw new TypeError(`a certificate or the private key: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
+    throw new TypeError(
+      `a certificate or the private key cannot be used: ${cause instanceof Error ? cause.message : cause}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
-/** What Node trusts by itself: `ca` would replace it. @throws KeyprovError `store-io` */
+/** The roots that Node trusts by default, which `ca` would replace. @throws KeyprovError `store-io` */
 function defaultRoots(): string[] {
   const { rootCertificates } = tls();
   const further = process.env.NODE_EXTRA_CA_CERTS;
@@ -71,7 +78,7 @@ function defaultRoots(): string[] {
   try {
     return [...rootCertificates, readFileSync(further, 'utf8')];
   } catch (cause) {
-    throw new KeyprovError('store-io', `the roots that NODE_EXTRA_CA_CERTS names cannot be read: ${sayError(cause)}`, {
+    throw new KeyprovError('store-io', `the roots in NODE_EXTRA_CA_CERTS cannot be read: ${sayError(cause)}`, {
       remedy: 'correct or remove that environment variable',
       cause,
     });

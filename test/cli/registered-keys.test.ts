@@ -123,7 +123,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
       status: 0,
       stdout:
         'synced       there\n' +
-        'The PIN works for sign-in to the cloud; whether it does on premises has not been looked up.\n',
+        'The PIN works for sign-in to the cloud; on premises it has not been checked.\n',
     });
     const nowhere = await commands.json(['sync-status', ...inStore, '--sync-minutes', '45']);
     expect(nowhere).toMatchObject({ status: 10, json: { state: 'registered', error: { code: 'registered' } } });

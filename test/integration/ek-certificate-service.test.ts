@@ -113,7 +113,7 @@ describe('ekCertificateService', () => {
     answer = (_, response) => response.end(der);
     await expect(ask('AMD', rsa.input.spki)).rejects.toMatchObject({
       code: 'service-answer',
-      message: expect.stringContaining('its certificate is of another key'),
+      message: expect.stringContaining('its certificate is for another key'),
     });
   });
 
@@ -152,7 +152,7 @@ describe('ekCertificateService', () => {
 
   it('asks only over https', async () => {
     const urls = { amd: 'http://ftpm.example/' };
-    await expect(ask('AMD', rsa.input.spki, { urls })).rejects.toThrow('https is needed');
+    await expect(ask('AMD', rsa.input.spki, { urls })).rejects.toThrow('use https');
   });
 
   it.skipIf(missing !== undefined)('gives readEkCertificates what the TPM does not hold', async () => {

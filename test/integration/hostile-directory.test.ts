@@ -78,13 +78,13 @@ describe('a hostile directory', () => {
       'more than 1000 messages',
     ],
     ['entries without end', (id) => copies(20_000, message(id, entry({}))), 'more than 1'],
-    ['one message of 2 GiB', () => Uint8Array.of(0x30, 0x84, 0x7f, 0xff, 0xff, 0xff), 'a message of 2147483647 bytes'],
-    ['a length of eight bytes', () => Uint8Array.of(0x30, 0x88, 0, 0, 0, 0, 0, 0, 0, 1), 'not a message of LDAP'],
-    ['what is not LDAP', () => utf8('220 ready\r\n'), 'not a message of LDAP'],
+    ['one message of 2 GiB', () => Uint8Array.of(0x30, 0x84, 0x7f, 0xff, 0xff, 0xff), 'a message has 2147483647 bytes'],
+    ['a length of eight bytes', () => Uint8Array.of(0x30, 0x88, 0, 0, 0, 0, 0, 0, 0, 1), 'not an LDAP message'],
+    ['what is not LDAP', () => utf8('220 ready\r\n'), 'not an LDAP message'],
     [
       'an attribute in place of the name of the entry',
       (id) => concat(message(id, entry({ dn: ['CN=Ada', 'CN=Bob'] })), message(id, result(0x65))),
-      'the name of the user: not a text',
+      'the name of the user: it is not a string',
     ],
   ];
 

@@ -516,7 +516,7 @@ describe('createServiceFetch', () => {
     expect(await registerWith({ ca: other.pem })).toBe('registered');
     expect(await registerWith({ ca: other.pem, onlyTheseRoots: true })).toBe('service-unreachable none -');
     rmSync(directory, { recursive: true });
-    const missing = `the roots that NODE_EXTRA_CA_CERTS names cannot be read: ENOENT`;
+    const missing = `the roots in NODE_EXTRA_CA_CERTS cannot be read: ENOENT`;
     expect(() => createServiceFetch({ ca: other.pem })).toThrow(missing);
     expect(await registerWith({ ca: roots.pem, onlyTheseRoots: true })).toBe('registered');
   });
@@ -561,7 +561,7 @@ describe('createServiceFetch', () => {
 
   it('sends nothing without TLS to another machine, and follows no redirection by itself', async () => {
     await using fetch = createServiceFetch({ ca: roots.pem });
-    await expect(fetch('http://service.test/')).rejects.toThrow('https is needed');
+    await expect(fetch('http://service.test/')).rejects.toThrow('use https');
     service.script = [{ status: 307, headers: { location: 'https://localhost:1/' } }];
     await expect(fetch(service.endpoint)).rejects.toThrow('fetch failed');
   });

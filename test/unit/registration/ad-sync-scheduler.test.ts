@@ -103,7 +103,7 @@ describe('scheduleOf', () => {
 
   it.each([
     ['SyncCycleEnabled                    : True', 'SyncCycleEnabled : False', 'switched off'],
-    ['StagingModeEnabled                  : False', 'StagingModeEnabled : True', 'rehearses'],
+    ['StagingModeEnabled                  : False', 'StagingModeEnabled : True', 'staging mode'],
     ['SchedulerSuspended                  : False', 'SchedulerSuspended : True', 'suspended'],
   ])('says why nothing will come (%s)', (good, bad, expected) => {
     const { obstacles } = schedule(PRINTED.replace(good, bad));

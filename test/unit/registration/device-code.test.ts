@@ -98,10 +98,15 @@ describe('authenticateWithDeviceCode', () => {
   });
 
   it.each<[string, StubbedAnswer, string, string]>([
-    ['the user refuses', oauthRefusal('access_denied'), 'mfa-failed', 'refused by the user'],
-    ['the user declines', oauthRefusal('authorization_declined'), 'mfa-failed', 'refused by the user'],
-    ['the code expires', oauthRefusal('expired_token'), 'mfa-timeout', 'the code has expired'],
-    ['the code expires at Entra ID', oauthRefusal('code_expired'), 'mfa-timeout', 'the code has expired'],
+    ['the user refuses', oauthRefusal('access_denied'), 'mfa-failed', 'the user, or a rule of the service, refused'],
+    [
+      'the user declines',
+      oauthRefusal('authorization_declined'),
+      'mfa-failed',
+      'the user, or a rule of the service, refused',
+    ],
+    ['the code expires', oauthRefusal('expired_token'), 'mfa-timeout', 'the code expired'],
+    ['the code expires at Entra ID', oauthRefusal('code_expired'), 'mfa-timeout', 'the code expired'],
     [
       'the user must enroll',
       oauthRefusal('invalid_grant', { error_description: 'AADSTS50072: x' }),

@@ -105,10 +105,10 @@ describe('parseDiscovery', () => {
     ['{"NonceService":{"Endpoint":7}}', 'Endpoint is not text'],
     ['{"NonceService":{"Endpoint":"/nonce"}}', 'Endpoint is not a URL'],
     ['{"AuthenticationService":{"OAuth2":{"TokenEndpoint":"x"}}}', 'TokenEndpoint is not a URL'],
-    ['<html></html>', 'not one element Discovery'],
-    ['<Discovery/><Discovery/>', 'not one element Discovery'],
-    ['<Discovery>', 'no XML'],
-    ['<!DOCTYPE x><Discovery/>', 'no XML'],
+    ['<html></html>', 'the root element is not Discovery'],
+    ['<Discovery/><Discovery/>', 'the root element is not Discovery'],
+    ['<Discovery>', 'not XML'],
+    ['<!DOCTYPE x><Discovery/>', 'not XML'],
     ['<Discovery><NonceService>x</NonceService></Discovery>', 'NonceService is not an object'],
   ])('refuses %j', (text, problem) => {
     expect(refusal(() => parseDiscovery(text, ''))).toContain(`service-answer: discovery: ${problem}`);

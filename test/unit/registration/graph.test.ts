@@ -151,12 +151,17 @@ describe('takeBackKey', () => {
       'of another device',
       method({ deviceId: '00112233-4455-6677-8899-aabbccddeeff' }),
       listed(deviceKey),
-      'is another one',
+      'is another key',
     ],
-    ['of no device', method(undefined), listed(deviceKey), 'is another one'],
-    ['of no key of that device', method({ deviceId }), listed(), 'is another one'],
-    ['with other key material', method({ deviceId }), listed(another), 'is another one'],
-    ['that may be either of two', method({ deviceId }), listed(deviceKey, another), 'may be another one'],
+    ['of no device', method(undefined), listed(deviceKey), 'is another key'],
+    ['of no key of that device', method({ deviceId }), listed(), 'is another key'],
+    ['with other key material', method({ deviceId }), listed(another), 'is another key'],
+    [
+      'that may be either of two',
+      method({ deviceId }),
+      listed(deviceKey, another),
+      'may be another key of the same device',
+    ],
   ])('removes no key %s', async (_, found, keys, problem) => {
     const { sent, options } = graph(found, keys, gone);
     expect(await asyncRefusal(() => takeBackKey(key, options))).toMatch(
@@ -227,7 +232,7 @@ describe('listHelloMethods', () => {
       const found = await asyncRefusal(() => listHelloMethods('ada', options));
       const where =
         typeof link === 'string'
-          ? 'the next page is elsewhere'
+          ? 'the next page is at another server'
           : 'answer of Microsoft Graph: @odata.nextLink: not text';
       expect(found).toBe(`service-answer: Microsoft Graph: ${where}`);
       expect(sent).toHaveLength(1);

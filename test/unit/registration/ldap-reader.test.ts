@@ -120,7 +120,7 @@ describe('ldapReader', () => {
     ['two', [{ dn: DN }, { dn: BASE }], 'more than one entry'],
   ])('refuses an answer with %s', async (_, entries, expected) => {
     const found = await asyncRefusal(() => directory(async () => entries).reader.read('ada'));
-    expect(found).toBe(`service-answer: LDAP: ${expected} below ${BASE} is (userPrincipalName=ada)`);
+    expect(found).toBe(`service-answer: LDAP: ${expected} below ${BASE} matches (userPrincipalName=ada)`);
   });
 
   it.each([

@@ -245,6 +245,6 @@ describe('describeSyncStatus', () => {
         readerOf(() => [ours], 'entra'),
         0,
       ),
-    ).toContain('has not been looked up');
+    ).toContain('has not been checked');
   });
 });
