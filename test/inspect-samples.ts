@@ -81,7 +81,7 @@ const sized = (bytes: Uint8Array) => concat(new Uint8Array([bytes.length >>> 8, 
 /** What is wrong with published key credentials. */
 const KEY_CREDENTIAL_PROBLEMS: Readonly<Record<string, readonly string[]>> = {
   Parse_NonMFAKey: ['the key material of an NGC key is not RSA1 with 2048 bits'],
-  Parse_Impacket: ['the KeyHash is not the SHA-256 of the entries behind it'],
+  Parse_Impacket: ['the KeyHash is not the SHA-256 of the entries after it'],
 };
 
 /** One file or more of every format; keys of elliptic curves are new ones each time. */

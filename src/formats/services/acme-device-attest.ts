@@ -23,7 +23,7 @@ export function computeAcmeKeyAuthorization(token: string, accountKey: PublicKey
 }
 
 /**
- * The challenge that the key is to be certified with (its extraData): SHA-256 of the key authorization.
+ * The challenge (extraData) to certify the key with: SHA-256 of the key authorization.
  * draft-ietf-acme-device-attest, Device Attestation Challenge.
  */
 export function computeAcmeExtraData(token: string, accountKey: PublicKey): Bytes {
@@ -31,11 +31,11 @@ export function computeAcmeExtraData(token: string, accountKey: PublicKey): Byte
 }
 
 /**
- * The payload, JSON, that answers a `device-attest-01` challenge: an attestation object of the format `tpm` without
- * authenticator data, whose signature is the TPMT_SIGNATURE, as step-ca wants it.
+ * Builds the JSON payload that answers a `device-attest-01` challenge: an attestation object of the format `tpm`
+ * without authenticator data, whose signature is the TPMT_SIGNATURE, as step-ca expects.
  *
- * @throws KeyprovError `request-invalid` when the attestation key has no certificate, or one that is not as WebAuthn and
- * ACME want it (see `findAkCertificateProblem` of `keyprov/formats/webauthn`).
+ * @throws KeyprovError `request-invalid` if the attestation key has no certificate, or one that breaks the rules of
+ * WebAuthn and ACME (see `findAkCertificateProblem` of `keyprov/formats/webauthn`).
  *
  * @example
  * ```ts
@@ -59,24 +59,27 @@ export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: Atte
   return encodeAcmeDeviceAttest({ algorithm, certificates, signature, certInfo, pubArea });
 }
 
-/** The payload that holds this object. */
+/** Writes the payload that holds this object. */
 export function encodeAcmeDeviceAttest(object: TpmAttestationObject): string {
   return JSON.stringify({ attObj: toBase64Url(encodeTpmAttestationObject(object)) });
 }
 
 /**
- * Reads the payload of an answer to a `device-attest-01` challenge, without verifying it. Other members than `attObj` are
- * ignored, as the draft says.
+ * Reads the payload of an answer to a `device-attest-01` challenge, without verifying it. Ignores members other than
+ * `attObj`, as the draft says.
  *
- * @throws KeyprovError `request-invalid` for anything else, a signature that is not a TPMT_SIGNATURE among it, and when
- * `alg` is not the algorithm of the signature.
+ * @throws KeyprovError `request-invalid` for anything else, including a signature that is not a TPMT_SIGNATURE, or an
+ * `alg` that is not the algorithm of the signature.
  */
 export function parseAcmeDeviceAttest(payload: string): TpmAttestationObject {
   const object = decodeTpmAttestationObject(JsonMembers.parse(WHAT, payload, requestInvalid).base64Url('attObj'));
   inRequest(`${WHAT}: sig`, () => decode(TPMT_SIGNATURE, object.signature));
   const { algorithm } = findCoseAlgorithm(object.signature);
   if (algorithm !== object.algorithm) {
-    throw requestInvalid(`${WHAT}: alg`, `it is ${object.algorithm}, and the signature is of ${algorithm}`);
+    throw requestInvalid(
+      `${WHAT}: alg`,
+      `it is ${object.algorithm}, but the algorithm of the signature is ${algorithm}`,
+    );
   }
   return object;
 }

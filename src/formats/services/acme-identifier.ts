@@ -5,27 +5,27 @@ import { checkSize, LIMIT } from '../../limits.ts';
 import { type AlternativeName, EK_IDENTIFIER } from '../x509/alternative-names.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
-/** A name of a device, as it stands in a subjectAltName. */
+/** A device name in a subjectAltName. */
 export type DeviceName = Extract<AlternativeName, { kind: 'permanent-identifier' | 'hardware-module' }>;
 
 /** An identifier of an ACME order for a device. RFC 8555, 7.1.3. */
 export interface AcmeIdentifier {
   readonly type: DeviceName['kind'];
-  /** The identifier or serial number; then, where there is one, a slash and an OID. */
+  /** The identifier or serial number; then a slash and an OID, if there is one. */
   readonly value: string;
 }
 
 /** An OID as draft-ietf-acme-device-attest writes it. */
 const OID = /^(?:[01]\.[1-3]?\d|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*$/;
 
-/** The name that a TPM has by its EK certificate (DER): the SHA-256 of it in hexadecimal. */
+/** The device name from the EK certificate (DER) of a TPM: its SHA-256 in hexadecimal. */
 export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
   return { kind: 'permanent-identifier', value: toHex(digest('sha256', ekCertificate)), assigner: EK_IDENTIFIER };
 }
 
 /**
- * The name as identifier of an ACME order. draft-ietf-acme-device-attest, Representation in Order resources.
- * @throws TypeError for a name without value, with a slash in it, with a serial number that is not UTF-8, or no OID.
+ * Writes the name as identifier of an ACME order. draft-ietf-acme-device-attest, Representation in Order resources.
+ * @throws TypeError for a name without value or with a slash, a serial number that is not UTF-8, or a wrong OID.
  *
  * @example
  * ```ts

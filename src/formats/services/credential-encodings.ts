@@ -15,14 +15,14 @@ const SIZED: Codec<Credential> = struct<Credential>('credential', {
 });
 
 /**
- * The credential as TPM2B_ID_OBJECT, then TPM2B_ENCRYPTED_SECRET: what Windows' Platform Crypto Provider activates.
+ * Writes the credential as TPM2B_ID_OBJECT, then TPM2B_ENCRYPTED_SECRET, as Windows' Platform Crypto Provider takes it.
  * Layout: microsoft/TSS.MSR, PCPTool, GenerateActivation20.
  */
 export function encodeSizedCredential(credential: Credential): Bytes {
   return encode(SIZED, { credentialBlob: credential.credentialBlob, encryptedSecret: credential.encryptedSecret });
 }
 
-/** Reads what {@link encodeSizedCredential} writes. @throws KeyprovError `credential-invalid` for anything else. */
+/** The inverse of {@link encodeSizedCredential}. @throws KeyprovError `credential-invalid` for anything else. */
 export function decodeSizedCredential(bytes: Uint8Array): Credential {
   return reading('credential', () => decode(SIZED, bytes));
 }
@@ -31,7 +31,7 @@ export function decodeSizedCredential(bytes: Uint8Array): Credential {
 const TPM2_TOOLS_HEADER = fromHex('badcc0de00000001');
 
 /**
- * The credential as the file of tpm2_makecredential and tpm2_activatecredential (tpm2-tools 5.4).
+ * Writes the credential as the file of tpm2_makecredential and tpm2_activatecredential (tpm2-tools 5.4).
  *
  * @example
  * ```ts
@@ -57,7 +57,7 @@ export function decodeTpm2ToolsCredential(file: Uint8Array): Credential {
   return reading('tpm2-tools credential file', () => decode(SIZED, file.subarray(length)));
 }
 
-/** The credential as the `blob` that keylime's registrar sends: the file of tpm2-tools in base64. */
+/** Writes the credential as the `blob` that keylime's registrar sends: the file of tpm2-tools in base64. */
 export function encodeKeylimeBlob(credential: Credential): string {
   return toBase64(encodeTpm2ToolsCredential(credential));
 }
@@ -69,8 +69,8 @@ export function decodeKeylimeBlob(blob: string): Credential {
 }
 
 /**
- * The `auth_tag` that proves to keylime's registrar that an agent has activated its credential: HMAC-SHA384 in
- * hexadecimal, over the agent's id, with the base64 text of the secret as key.
+ * The `auth_tag` that proves to keylime's registrar that an agent has activated its credential: HMAC-SHA384 of the
+ * agent's id in hexadecimal, with the base64 text of the secret as key.
  */
 export function computeKeylimeAuthTag(secret: Uint8Array, agentId: string): string {
   return toHex(hmac('sha384', utf8(toBase64(secret)), utf8(agentId)));
@@ -82,7 +82,7 @@ export interface GoAttestationCredential {
   readonly Secret: string;
 }
 
-/** The credential as go-attestation's EncryptedCredential. */
+/** Writes the credential as go-attestation's EncryptedCredential. */
 export function encodeGoAttestationCredential(credential: Credential): GoAttestationCredential {
   const { credential: Credential, secret: Secret } = encodeSmallstepCredential(credential);
   return { Credential, Secret };
@@ -99,7 +99,7 @@ export interface SmallstepCredential {
   readonly secret: string;
 }
 
-/** The credential as smallstep's attestation CA sends it. */
+/** Writes the credential as smallstep's attestation CA sends it. */
 export function encodeSmallstepCredential({ credentialBlob, encryptedSecret }: Credential): SmallstepCredential {
   return {
     credential: toBase64(encode(TPM2B_ID_OBJECT, credentialBlob)),
@@ -121,7 +121,7 @@ function decodeJson(what: string, json: unknown, credential: string, secret: str
   }));
 }
 
-/** Runs `read`; what it refuses is an invalid credential. */
+/** Runs `read`, and turns its errors into `credential-invalid`. */
 function reading<T>(what: string, read: () => T): T {
   return rethrowAs(read, (cause) =>
     cause instanceof KeyprovError || cause instanceof TypeError ? invalid(what, cause.message, cause) : undefined,

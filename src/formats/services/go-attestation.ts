@@ -34,7 +34,7 @@ export interface GoCertificationParameters {
 
 /** Quote of google/go-attestation as its JSON. */
 export interface GoQuote {
-  /** 2 for TPM 2.0; newer versions have no such member and ignore it. */
+  /** 2 for TPM 2.0. Newer versions of go-attestation ignore this member. */
   readonly Version: 2;
   /** TPMS_ATTEST of TPM2_Quote. */
   readonly Quote: string;
@@ -42,13 +42,13 @@ export interface GoQuote {
   readonly Signature: string;
 }
 
-/** A key and the proof of its making. */
+/** A key with its creation proof. */
 export type CreatedKey = Pick<PublicPart, 'pubArea'> & CreationProof;
-/** A key and its certification. */
+/** A key with its certification. */
 export type CertifiedKey = Pick<PublicPart, 'pubArea'> & Certification;
 
 /**
- * AttestationParameters of an attestation key with the proof of its own making.
+ * Builds the AttestationParameters of an attestation key with its creation proof.
  *
  * @example
  * ```ts
@@ -72,8 +72,8 @@ export function buildGoAttestationParameters(ak: CreatedKey): GoAttestationParam
 }
 
 /**
- * Reads AttestationParameters, parsed already or as text. Nothing is verified: see `verifyAttestationKey`.
- * @throws KeyprovError `request-invalid` for anything else, a key of TPM 1.2 among it.
+ * Reads AttestationParameters, as text or parsed JSON. Nothing is verified: see `verifyAttestationKey`.
+ * @throws KeyprovError `request-invalid` for anything else, including a key of TPM 1.2.
  */
 export function parseGoAttestationParameters(json: unknown): CreatedKey {
   const what = 'go-attestation AttestationParameters';
@@ -88,7 +88,7 @@ export function parseGoAttestationParameters(json: unknown): CreatedKey {
 }
 
 /**
- * CertificationParameters of a certified key; an `AttestationStatement` is one.
+ * Builds the CertificationParameters of a certified key, such as an `AttestationStatement`.
  *
  * @example
  * ```ts
@@ -115,7 +115,7 @@ export function buildGoCertificationParameters({
 }
 
 /**
- * Reads CertificationParameters, parsed already or as text. Nothing is verified.
+ * Reads CertificationParameters, as text or parsed JSON. Nothing is verified.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseGoCertificationParameters(json: unknown): CertifiedKey {
@@ -134,15 +134,15 @@ export function parseGoCertificationParameters(json: unknown): CertifiedKey {
 }
 
 /**
- * The statement that CertificationParameters make, for `verifyStatement` and `verifyEvidence`. `ak` is the attestation key
- * that is known from its AttestationParameters.
+ * The statement in CertificationParameters, for `verifyStatement` and `verifyEvidence`. `ak` is the attestation key,
+ * known from its AttestationParameters.
  */
 export function statementFromGoCertification(key: CertifiedKey, ak: PublicPart): AttestationStatement {
   return { version: 1, pubArea: key.pubArea, certInfo: key.certInfo, signature: key.signature, ak };
 }
 
 /**
- * The Quote of a TPM2_Quote.
+ * Builds the Quote of a TPM2_Quote.
  *
  * @example
  * ```ts
@@ -158,7 +158,7 @@ export function buildGoQuote({ certInfo, signature }: Certification): GoQuote {
 }
 
 /**
- * Reads a Quote, parsed already or as text; `Version` may be missing. Nothing is verified.
+ * Reads a Quote, as text or parsed JSON. `Version` may be missing. Nothing is verified.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseGoQuote(json: unknown): Certification {
@@ -173,7 +173,7 @@ const certification = (object: JsonMembers, certInfo: string, signature: string)
   signature: structure(object, signature, TPMT_SIGNATURE),
 });
 
-/** A member that is the base64 of a TPM structure, as its bytes. */
+/** Reads the bytes of a TPM structure from a base64 member. */
 function structure<T>(object: JsonMembers, name: string, codec: Codec<T>): Bytes {
   const bytes = object.base64(name);
   inRequest(`go-attestation ${name}`, () => decode(codec, bytes));

@@ -1,4 +1,4 @@
-/** What ACME, keylime, go-attestation, smallstep, tpm2-tools and SSH write: attestation, activation, and public keys. */
+/** Formats of ACME, keylime, go-attestation, smallstep, tpm2-tools and SSH: attestation, activation, public keys. */
 export { computeJwkThumbprint, decodeJwk, encodeJwk, type PublicJwk } from '../../crypto/jwk.ts';
 export type { TpmAttestationObject } from '../webauthn/tpm-attestation-object.ts';
 export {

@@ -7,7 +7,7 @@ import type { SignOptions } from '../../keys/provider.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
-/** A signature algorithm of RFC 7518, 3.1, that TPM keys have. */
+/** A signature algorithm of RFC 7518, 3.1, that TPM keys support. */
 export type JwsAlgorithm = 'RS256' | 'PS256' | 'ES256' | 'ES384';
 
 /** Signs with a key: `(options) => provider.sign(key, { ...options, pin })`. */
@@ -19,7 +19,7 @@ export interface SigningKey {
   readonly sign: Signer;
 }
 
-/** A JWS in its parts, as they were found; nothing is verified. */
+/** The parts of a JWS, unverified. */
 export interface Jws {
   /** The members of the JOSE header (RFC 7515, 4.1). */
   readonly header: Readonly<Record<string, unknown>>;
@@ -33,7 +33,7 @@ export interface Jws {
 export interface JwsOptions {
   readonly key: SigningKey;
   readonly algorithm: JwsAlgorithm;
-  /** The members of the header besides `alg`; where `alg` is among them too, it has that place. */
+  /** The members of the header besides `alg`. If they include `alg`, it keeps that place. */
   readonly header?: Readonly<Record<string, unknown>> | undefined;
   readonly payload: Uint8Array;
   readonly signal?: AbortSignal | undefined;
@@ -55,11 +55,11 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
 };
 
 /**
- * Signs a JWS in compact serialization (RFC 7515, 7.1), and verifies it: a signer that does not do what it should is
- * noticed here and not by the recipient.
+ * Signs a JWS in compact serialization (RFC 7515, 7.1), and verifies it, so that a faulty signer is noticed here and
+ * not by the recipient.
  *
- * @throws TypeError for an algorithm that is not for the key. @throws KeyprovError `tpm-unsupported` when the
- * signature does not verify: for PS256 a TPM whose salts are longer than the digest, which RFC 7518, 3.5 forbids.
+ * @throws TypeError if the algorithm is not for the key. @throws KeyprovError `tpm-unsupported` if the signature does
+ * not verify: for PS256 a TPM whose salts are longer than the digest, which RFC 7518, 3.5 forbids.
  *
  * @example
  * ```ts
@@ -74,21 +74,21 @@ export async function buildJws({ key, algorithm, header, payload, signal }: JwsO
   const { options, fits } = ALGORITHMS[algorithm];
   if (!fits(key.publicKey)) throw new TypeError(`${algorithm} is not for this ${key.publicKey.kty} key`);
   const head = header !== undefined && 'alg' in header ? header : { alg: algorithm, ...header };
-  if (head.alg !== algorithm) throw new TypeError(`a header with another alg than ${algorithm}`);
+  if (head.alg !== algorithm) throw new TypeError(`the header has another alg than ${algorithm}`);
   const signingInput = `${toBase64Url(utf8(JSON.stringify(head)))}.${toBase64Url(payload)}`;
   const signature = await key.sign({ data: utf8(signingInput), ...options, signal });
   const jws = `${signingInput}.${toBase64Url(signature)}`;
   if (!verifyJws(parseJws(jws), key.publicKey, algorithm)) {
-    throw new TpmError('tpm-unsupported', `${algorithm}: what the key signed is not such a signature`, {
-      ...(algorithm === 'PS256' && { remedy: 'use RS256: the salts of this TPM are not as long as the digest' }),
+    throw new TpmError('tpm-unsupported', `${algorithm}: the signature does not verify`, {
+      ...(algorithm === 'PS256' && { remedy: 'use RS256: the PSS salts of this TPM are not as long as the digest' }),
     });
   }
   return jws;
 }
 
 /**
- * Takes a JWS in compact serialization apart, without verifying it.
- * @throws KeyprovError `request-invalid` for anything else, and a header that is not a JSON object or has `crit`.
+ * Parses a JWS in compact serialization, without verifying it.
+ * @throws KeyprovError `request-invalid` for anything else, or a header that is not a JSON object or has `crit`.
  */
 export function parseJws(compact: string): Jws {
   checkSize(compact, LIMIT.message, (problem) => requestInvalid('JWS', problem));
@@ -96,8 +96,8 @@ export function parseJws(compact: string): Jws {
   if (head === '' || signature === '' || more.length > 0) throw requestInvalid('JWS', 'not three parts');
   const decode = (part: string, text: string) => inRequest(`JWS: ${part}`, () => fromBase64Url(text));
   const header = JsonMembers.parse('JWS header', decode('header', head), requestInvalid);
-  // RFC 7515, 4.1.11: extensions that must be understood, and none is here.
-  if (header.has('crit')) throw header.wrong('crit', 'no extensions are known here');
+  // RFC 7515, 4.1.11: extensions that must be understood. None is supported.
+  if (header.has('crit')) throw header.wrong('crit', 'extensions are not supported');
   return {
     header: header.all(),
     payload: decode('payload', payload),
@@ -106,7 +106,7 @@ export function parseJws(compact: string): Jws {
   };
 }
 
-/** Whether the JWS names that algorithm, and was signed with it and the private key of `publicKey`. */
+/** Whether the JWS names this algorithm, and was signed with it by the private key of `publicKey`. */
 export function verifyJws(jws: Jws, publicKey: PublicKey, algorithm: JwsAlgorithm): boolean {
   if (jws.header.alg !== algorithm || !ALGORITHMS[algorithm].fits(publicKey)) return false;
   const { options, format } = ALGORITHMS[algorithm];

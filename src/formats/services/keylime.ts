@@ -22,7 +22,7 @@ export interface KeylimeRequest {
   readonly body: string;
 }
 
-/** A key of a TPM as keylime registers it. */
+/** A TPM key as keylime registers it. */
 export interface KeylimeKey {
   /** TPMT_PUBLIC. */
   readonly pubArea: Uint8Array;
@@ -30,7 +30,7 @@ export interface KeylimeKey {
   readonly certificate?: Uint8Array;
 }
 
-/** What an agent registers. */
+/** The registration of an agent. */
 export interface KeylimeRegistration {
   /** Letters, digits, `-`, `_` and `.`, such as a UUID. */
   readonly agentId: string;
@@ -41,7 +41,9 @@ export interface KeylimeRegistration {
   readonly mtlsCertificate?: string;
   readonly ip?: string;
   readonly port?: number;
-  /** The initial attestation key, and its TPM2_Certify of the attestation key over {@link computeKeylimeIakChallenge}. */
+  /**
+   * The initial attestation key, and its TPM2_Certify of the attestation key over {@link computeKeylimeIakChallenge}.
+   */
   readonly iak?: KeylimeKey & Certification;
   readonly idevid?: KeylimeKey;
 }
@@ -53,16 +55,18 @@ const MEMBERS = [
   ...['iak_tpm', 'iak_cert', 'iak_attest', 'iak_sign', 'idevid_tpm', 'idevid_cert'],
 ];
 
-/** The challenge (extraData) with which the initial attestation key certifies the attestation key: SHA-256 of the id. */
+/**
+ * The challenge (extraData) with which the initial attestation key certifies the attestation key: SHA-256 of the id.
+ */
 export function computeKeylimeIakChallenge(agentId: string): Bytes {
   return digest('sha256', utf8(agentId));
 }
 
 /**
- * The request that registers an agent: keylime's `agents` resource, `/v2.x/agents/ID` or `/v3.x/agents/`. The answer has
- * a `blob`: `decodeKeylimeBlob`.
+ * Builds the request that registers an agent at keylime's `agents` resource, `/v2.x/agents/ID` or `/v3.x/agents/`. The
+ * answer has a `blob` for `decodeKeylimeBlob`.
  *
- * @throws TypeError for an id that cannot stand in a path.
+ * @throws TypeError for an id that a path cannot hold.
  *
  * @example
  * ```ts
@@ -100,7 +104,7 @@ export function buildKeylimeRegistration(registration: KeylimeRegistration, vers
 }
 
 /**
- * Reads a registration, as the registrar does; members that are null are taken as missing. Nothing is verified.
+ * Reads a registration, as the registrar does. A member that is null counts as missing. Nothing is verified.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseKeylimeRegistration({ method, path, body }: KeylimeRequest): KeylimeRegistration {
@@ -126,7 +130,7 @@ export function parseKeylimeRegistration({ method, path, body }: KeylimeRequest)
 }
 
 /**
- * The request that proves to the registrar that the agent has activated its credential, with the secret in it.
+ * Builds the request that proves to the registrar that the agent has activated its credential, by its secret.
  *
  * @example
  * ```ts
@@ -143,7 +147,7 @@ export function buildKeylimeActivation(agentId: string, secret: Uint8Array, vers
   return { method: version.startsWith('3.') ? 'POST' : 'PUT', path: `/v${version}/agents/${agentId}/activate`, body };
 }
 
-/** Reads an activation: the agent's id, and the hexadecimal tag to hold against `computeKeylimeAuthTag`. */
+/** Reads an activation: the agent's id, and the hexadecimal tag to compare with `computeKeylimeAuthTag`. */
 export function parseKeylimeActivation({ method, path, body }: KeylimeRequest): { agentId: string; authTag: string } {
   const what = 'keylime activation';
   checkSize(path, LIMIT.line, (problem) => requestInvalid(`${what}: path`, problem));

@@ -25,7 +25,7 @@ export interface SmallstepAttestRequest {
   /** The endorsement key as SubjectPublicKeyInfo. */
   readonly ek: string;
   readonly ekCerts?: readonly string[];
-  /** A certificate that the attestation key has already. */
+  /** An existing certificate of the attestation key. */
   readonly akCert?: string;
   /** go-attestation's AttestationParameters. */
   readonly params: {
@@ -40,13 +40,13 @@ export interface SmallstepAttestRequest {
   };
 }
 
-/** What an attestation key is enrolled with. */
+/** Input for enrolling an attestation key. */
 export interface SmallstepAttestInput {
   readonly vendor: TpmVendor;
   /** The endorsement key with its certificate, if it has one. */
   readonly ek: PublicPart;
   readonly ak: PublicPart;
-  /** The attestation key's proof of its own making: `certifyOwnCreation`. */
+  /** The attestation key's creation proof: `certifyOwnCreation`. */
   readonly akCreation: CreationProof;
 }
 
@@ -84,7 +84,7 @@ export function buildSmallstepAttest({ vendor, ek, ak, akCreation }: SmallstepAt
   };
 }
 
-/** What the body of `POST attest` says; nothing of it is verified. */
+/** The content of the body of `POST attest`, unverified. */
 export interface ParsedSmallstepAttest {
   readonly tpmInfo: SmallstepAttestRequest['tpmInfo'];
   /** The endorsement key, for `buildEkPublicArea`. */
@@ -97,7 +97,7 @@ export interface ParsedSmallstepAttest {
 }
 
 /**
- * Reads the body of `POST attest`: parsed already or as text. Verify it with `verifyAttestationKey`, and have the TPM
+ * Reads the body of `POST attest`, as text or parsed JSON. Verify it with `verifyAttestationKey`, and have the TPM
  * prove that it holds both keys with `makeCredential` and `encodeSmallstepCredential`.
  *
  * @throws KeyprovError `request-invalid` for anything else.
@@ -106,7 +106,7 @@ export function parseSmallstepAttest(json: unknown): ParsedSmallstepAttest {
   const body = JsonMembers.parse(ATTEST, json, requestInvalid, ['tpmInfo', 'ek', 'ekCerts', 'akCert', 'params']);
   const [info, params] = [body.members('tpmInfo'), body.members('params')];
   const [ek, pubArea] = [body.base64('ek'), params.base64('public')];
-  if (info.value('version') !== 2) throw info.wrong('version', 'not that of a TPM 2.0');
+  if (info.value('version') !== 2) throw info.wrong('version', 'not 2, for TPM 2.0');
   inRequest(`${ATTEST}: params: public`, () => decode(TPMT_PUBLIC, pubArea));
   return {
     tpmInfo: {
@@ -128,7 +128,7 @@ export function parseSmallstepAttest(json: unknown): ParsedSmallstepAttest {
 
 const ATTEST = 'smallstep attest';
 
-/** The body of `POST secret`: the secret of the credential that came in answer to `attest`, in base64. */
+/** The body of `POST secret`: the secret of the credential from the answer to `attest`, in base64. */
 export interface SmallstepSecretRequest {
   readonly secret: string;
 }
@@ -138,7 +138,10 @@ export function buildSmallstepSecret(secret: Uint8Array): SmallstepSecretRequest
   return { secret: toBase64(secret) };
 }
 
-/** Reads the body of `POST secret`: parsed already or as text. @throws KeyprovError `request-invalid` for anything else. */
+/**
+ * Reads the body of `POST secret`, as text or parsed JSON.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
 export function parseSmallstepSecret(json: unknown): Bytes {
   return JsonMembers.parse('smallstep secret', json, requestInvalid, ['secret']).base64('secret');
 }
@@ -148,13 +151,13 @@ export interface SmallstepChain {
   readonly chain: readonly string[];
 }
 
-/** Builds the answer to `POST secret` of X.509 certificates in DER, that of the attestation key first. */
+/** Builds the answer to `POST secret` from X.509 certificates in DER, that of the attestation key first. */
 export function buildSmallstepChain(certificates: readonly Uint8Array[]): SmallstepChain {
   return { chain: certificates.map(toBase64) };
 }
 
 /**
- * Reads the answer to `POST secret`: X.509 certificates in DER, that of the attestation key first. They are not read.
+ * Reads the answer to `POST secret`: X.509 certificates in DER, unparsed, that of the attestation key first.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseSmallstepChain(json: unknown): Bytes[] {

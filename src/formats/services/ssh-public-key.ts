@@ -9,7 +9,7 @@ import { inRequest, requestInvalid } from '../x509/in-request.ts';
 /** A line of an OpenSSH public key file or authorized_keys. */
 export interface SshPublicKeyLine {
   readonly publicKey: PublicKey;
-  /** Empty where there is none. */
+  /** Empty if there is none. */
   readonly comment: string;
 }
 
@@ -21,8 +21,8 @@ const SSH_CURVES: readonly (readonly [Curve, string])[] = [
 ];
 
 /**
- * The key as SSH public key blob: `ssh-rsa` (RFC 4253, 6.6) or `ecdsa-sha2-nistp…` (RFC 5656, 3.1).
- * @throws KeyprovError `key-invalid` for a key that is not valid.
+ * Writes the key as SSH public key blob: `ssh-rsa` (RFC 4253, 6.6) or `ecdsa-sha2-nistp…` (RFC 5656, 3.1).
+ * @throws KeyprovError `key-invalid` for an invalid key.
  */
 export function encodeSshPublicKey(key: PublicKey): Bytes {
   checkPublicKey(key);
@@ -31,7 +31,7 @@ export function encodeSshPublicKey(key: PublicKey): Bytes {
   return concat(type, string(utf8(sshCurveOf(key.crv))), string(concat(new Uint8Array([4]), key.x, key.y)));
 }
 
-/** Reads what {@link encodeSshPublicKey} writes. @throws KeyprovError `request-invalid` for anything else. */
+/** The inverse of {@link encodeSshPublicKey}. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeSshPublicKey(blob: Uint8Array): PublicKey {
   checkSize(blob, LIMIT.line, invalid);
   const input = new SshReader(blob);
@@ -43,7 +43,8 @@ export function decodeSshPublicKey(blob: Uint8Array): PublicKey {
 }
 
 /**
- * The key as a line for authorized_keys, without a line break. @throws TypeError for a comment with a line break.
+ * Writes the key as a line for authorized_keys, without a line break. @throws TypeError for a comment with a line
+ * break.
  *
  * @example
  * ```ts
@@ -60,16 +61,16 @@ export function encodeSshPublicKeyLine(parts: {
   readonly comment?: string | undefined;
 }): string {
   const { publicKey: key, comment = '' } = parts;
-  if (/[\r\n]/.test(comment)) throw new TypeError('a comment of an SSH public key is one line');
+  if (/[\r\n]/.test(comment)) throw new TypeError('the comment of an SSH public key must be one line');
   const line = `${sshTypeOf(key)} ${toBase64(encodeSshPublicKey(key))}`;
   return comment === '' ? line : `${line} ${comment}`;
 }
 
 /**
- * Reads a line `type base64 comment`, as `ssh-keygen` writes it, with its line break or without. Options before the type,
- * which authorized_keys may have, are refused.
+ * Reads a line `type base64 comment` of `ssh-keygen`, with or without its line break. Refuses options before the type,
+ * which authorized_keys may have.
  *
- * @throws KeyprovError `request-invalid` for anything else, and when the type is not that of the key.
+ * @throws KeyprovError `request-invalid` for anything else, or if the type is not that of the key.
  */
 export function decodeSshPublicKeyLine(line: string): SshPublicKeyLine {
   checkSize(line, LIMIT.line, invalid);
@@ -95,13 +96,13 @@ function readRsa(input: SshReader): PublicKey {
 
 function readEcdsa(type: string, input: SshReader): PublicKey {
   const crv = SSH_CURVES.find(([, name]) => type === `ecdsa-sha2-${name}`)?.[0];
-  if (crv === undefined) throw invalid(`type ${JSON.stringify(type)} is not known here`);
+  if (crv === undefined) throw invalid(`type ${JSON.stringify(type)} is unknown`);
   const curve = input.text();
   if (curve !== sshCurveOf(crv)) throw invalid(`${type} with the curve ${JSON.stringify(curve)}`);
   const point = input.string();
   const { size } = CURVES[crv];
   if (point[0] !== 4 || point.length !== 1 + 2 * size)
-    throw invalid(`${point.length} bytes are not an uncompressed point`);
+    throw invalid(`its ${point.length} bytes are not an uncompressed point`);
   return { kty: 'EC', crv, x: copy(point.subarray(1, 1 + size)), y: copy(point.subarray(1 + size)) };
 }
 
@@ -142,8 +143,8 @@ class SshReader {
   mpint(): Bytes {
     const bytes = this.string();
     const [first = 0x80, second = 0] = bytes;
-    if (first >= 0x80) throw invalid('a number that is negative or zero');
-    if (first === 0 && second < 0x80) throw invalid('a number that is not in its shortest form');
+    if (first >= 0x80) throw invalid('a number is negative or zero');
+    if (first === 0 && second < 0x80) throw invalid('a number is not in its shortest form');
     return first === 0 ? bytes.subarray(1) : bytes;
   }
 

@@ -12,38 +12,38 @@ import { readTbs } from '../x509/issue-certificate.ts';
 import { computeAcmeExtraData, parseAcmeDeviceAttest, statementFromAcmeDeviceAttest } from './acme-device-attest.ts';
 import type { DeviceName } from './acme-identifier.ts';
 
-/** What {@link verifyAcmeDeviceAttest} trusts, and holds an answer against. */
+/** Trust and expectations of {@link verifyAcmeDeviceAttest}. */
 export interface VerifyAcmeOptions extends Omit<VerifyEvidenceOptions, 'challenge'> {
-  /** The token of the challenge: one that was given out for this answer and no other. */
+  /** The token of the challenge, issued for this answer only. */
   readonly token: string;
-  /** The key of the account that answers, as its requests are signed with it. */
+  /** The account key, which signs the requests of the answering account. */
   readonly accountKey: PublicKey;
-  /** The name in the order, which the attestation key's certificate must have. Without it, no name is looked at. */
+  /** The name in the order. The attestation key's certificate must have it. Absent: the name is not checked. */
   readonly device?: DeviceName | undefined;
-  /** TPMT_PUBLIC of the attestation key, where it is known; else its certificate says what it is, see `akRoots`. */
+  /** TPMT_PUBLIC of the attestation key, if known. Absent: its certificate describes it, see `akRoots`. */
   readonly akPubArea?: Uint8Array | undefined;
 }
 
 /** The name of a check of {@link verifyAcmeDeviceAttest}, for programs. */
 export type AcmeCheck = CheckId | 'acme/structures' | 'acme/ak-certificate' | 'acme/ak-key' | 'acme/device';
 
-/** The outcome of {@link verifyAcmeDeviceAttest}. The key is there only when every check has passed. */
+/** The result of {@link verifyAcmeDeviceAttest}. The key is present only if every check has passed. */
 export type AcmeResult =
   | {
       readonly ok: true;
       readonly tier: Tier;
-      /** The attested key: that of the certificate request that comes later must be this one. */
+      /** The attested key. The later certificate request must be for this key. */
       readonly publicKey: PublicKey;
       readonly findings: readonly Finding<AcmeCheck>[];
     }
   | { readonly ok: false; readonly findings: readonly Finding<AcmeCheck>[] };
 
 /**
- * Verifies the answer to a `device-attest-01` challenge: the rules for the attestation key's certificate, which are
- * WebAuthn's (Level 3, 8.3.1), the name of the device, and with `verifyEvidence` that the key is in a TPM and was certified
- * for this token and account. All checks are made, each gives a finding, and no answer makes it throw.
+ * Verifies the answer to a `device-attest-01` challenge: WebAuthn's rules for the attestation key's certificate (Level
+ * 3, 8.3.1), the name of the device, and, by `verifyEvidence`, that the key is in a TPM and was certified for this
+ * token and account. Runs all checks, each with a finding. No answer makes it throw.
  *
- * @throws TypeError for a `minTier` that does not exist; KeyprovError `certificate-invalid` for a root that cannot be read.
+ * @throws TypeError for an unknown `minTier`; KeyprovError `certificate-invalid` for an unreadable root.
  *
  * @example
  * ```ts
@@ -64,7 +64,7 @@ export async function verifyAcmeDeviceAttest(payload: string, options: VerifyAcm
   findings.check(
     'acme/ak-certificate',
     () => findAkCertificateProblem(certificate),
-    'its certificate is as it should be',
+    'its certificate follows the rules',
   );
   if (device !== undefined) findings.check('acme/device', () => deviceProblem(object, device), 'it names the device');
   const statement = findings.make('acme/ak-key', () =>

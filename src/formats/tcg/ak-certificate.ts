@@ -12,18 +12,18 @@ export const AK_CERTIFICATE_PURPOSE = '2.23.133.8.3';
 /** id-fido-gen-ce-aaguid: the extension that names the kind of authenticator. WebAuthn Level 3, 8.3.1. */
 export const AAGUID_EXTENSION = '1.3.6.1.4.1.45724.1.1.4';
 
-/** What an attestation key certificate says. */
+/** Content of an attestation key certificate. */
 export interface AkCertificateOptions {
   readonly publicKey: PublicKey;
-  /** Names the TPM. WebAuthn verifiers know the makers that are registered with the TCG, and no others. */
+  /** Names the TPM. WebAuthn verifiers only know the makers registered with the TCG. */
   readonly tpm: TpmDescription;
   readonly notBefore: Date;
   readonly notAfter: Date;
-  /** 16 bytes; for WebAuthn only, where it must be that of the authenticator data. */
+  /** 16 bytes, for WebAuthn only: the same as in the authenticator data. */
   readonly aaguid?: Uint8Array | undefined;
   /**
-   * Further names behind that of the TPM, such as the PermanentIdentifier that step-ca looks for, or smallstep's
-   * `urn:ek:sha256:…`. fido2-lib 3.5.9 refuses a certificate with any.
+   * Further names after that of the TPM, such as the PermanentIdentifier for step-ca, or smallstep's `urn:ek:sha256:…`.
+   * fido2-lib 3.5.9 refuses certificates with further names.
    */
   readonly alternativeNames?: readonly AlternativeName[] | undefined;
   readonly serialNumber?: Uint8Array | undefined;
@@ -31,12 +31,13 @@ export interface AkCertificateOptions {
 }
 
 /**
- * An attestation key certificate in DER, in the one profile that SimpleWebAuthn 14.0.3, fido2-lib 3.5.9, ruby-webauthn
- * 2.5.2, python3-fido2 0.9.1 and duo-labs/webauthn 2022-08 all take (WebAuthn Level 3, 8.3.1, and what each of them
- * wants besides): no subject, the TPM in a critical subjectAltName whose first name is a directory name of three relative
- * names, the one purpose {@link AK_CERTIFICATE_PURPOSE}, critical basic constraints, and no place to fetch CRLs from.
+ * Builds an attestation key certificate in DER, in the profile that SimpleWebAuthn 14.0.3, fido2-lib 3.5.9,
+ * ruby-webauthn 2.5.2, python3-fido2 0.9.1 and duo-labs/webauthn 2022-08 all accept (WebAuthn Level 3, 8.3.1, and the
+ * further demands of each). It has no subject, names the TPM in a critical subjectAltName whose first name is a
+ * directory name of three relative names, and has the one purpose {@link AK_CERTIFICATE_PURPOSE}, critical basic
+ * constraints, and no CRL address.
  *
- * @throws RangeError for an aaguid that is not of 16 bytes; TypeError for names that cannot be written.
+ * @throws RangeError for an aaguid that does not have 16 bytes; TypeError for names that cannot be written.
  *
  * @example
  * ```ts
@@ -52,7 +53,8 @@ export async function buildAkCertificate(
   authority: CertificateAuthority,
 ): Promise<Bytes> {
   const { publicKey, tpm, notBefore, notAfter, aaguid, alternativeNames = [], serialNumber, hash } = options;
-  if (aaguid !== undefined && aaguid.length !== 16) throw new RangeError(`an aaguid of ${aaguid.length} bytes`);
+  if (aaguid !== undefined && aaguid.length !== 16)
+    throw new RangeError(`an aaguid has 16 bytes, not ${aaguid.length}`);
   const name: AlternativeName = { kind: 'directory', value: tpmDirectoryName(tpm) };
   const extensions: Extension[] = [
     noAuthority(),

@@ -21,30 +21,29 @@ const HASH_ALGS = {
 const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-521': TPM_ECC.NIST_P521 } as const;
 
 /**
- * The public area (TPMT_PUBLIC) of an attestation key whose public key alone is known, from a certificate: that of
- * `akTemplate`.
- * It says what an attestation key must be: restricted, made in the TPM and fixed to it. So it is only for a key of
- * which the issuer of the certificate vouches for that, and its Name is not the key's.
+ * Builds the public area (TPMT_PUBLIC) of an attestation key from the public key in a certificate, by `akTemplate`. It
+ * says what an attestation key must be: restricted, made in the TPM and fixed to it. So use it only if the issuer of
+ * the certificate vouches for these properties. Its Name is not the Name of the key.
  */
 export function buildAkPublicArea(key: PublicKey, hash: HashName = 'sha256'): Bytes {
   return encode(TPMT_PUBLIC, akPublicArea(key, HASH_ALGS[hash]));
 }
 
 /**
- * The same for a key that signs with this hash and scheme, which for a key on a curve is ECDSA.
- * @throws KeyprovError `request-invalid` for a scheme of keys of the other kind.
+ * {@link buildAkPublicArea} for a key that signs with this scheme and hash. Keys on a curve sign with ECDSA.
+ * @throws KeyprovError `request-invalid` for a scheme that is not for this type of key.
  */
 export function buildAkPublicAreaWith(key: PublicKey, { scheme, hashAlg }: AkScheme): Bytes {
   if ((scheme === TPM_ALG.ECDSA) !== (key.kty === 'EC')) {
     throw requestInvalid(
       'attestation key',
-      `its certificate is for a key of type ${key.kty}, which has other algorithms`,
+      `its certificate is for a key of type ${key.kty}, which cannot have this algorithm`,
     );
   }
   return encode(TPMT_PUBLIC, akPublicArea(key, hashAlg, scheme === TPM_ALG.RSAPSS ? scheme : undefined));
 }
 
-/** How an attestation key signs. */
+/** Signing scheme of an attestation key. */
 export interface AkScheme {
   readonly scheme: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSAPSS | typeof TPM_ALG.ECDSA;
   readonly hashAlg: HashAlg;
@@ -71,8 +70,8 @@ function akPublicArea(
 }
 
 /**
- * The signature of a certification as TPMT_SIGNATURE: as it is, or made from the bare one that others write.
- * `pubArea` is the TPMT_PUBLIC of the attestation key, which says what the bare one leaves out.
+ * Returns the signature of a certification as TPMT_SIGNATURE: unchanged, or made from a bare signature. `pubArea` is
+ * the TPMT_PUBLIC of the attestation key, which tells the algorithms that a bare signature leaves out.
  * @throws KeyprovError `statement-invalid` or `key-invalid` for a signature that is neither.
  */
 export function fullSignature(signature: Uint8Array, pubArea: Uint8Array): Uint8Array {
@@ -80,14 +79,14 @@ export function fullSignature(signature: Uint8Array, pubArea: Uint8Array): Uint8
   return encode(TPMT_SIGNATURE, decodeBareSignature(decode(TPMT_PUBLIC, pubArea), signature));
 }
 
-/** More certificates than any chain of an attestation key has; those behind them are not looked at. */
+/** Maximum number of certificates to search, more than any chain of an attestation key has. */
 const MAX_CERTIFICATES = 20;
 
 /**
- * The attestation key that made the signature of a certification (TPMT_SIGNATURE or bare), found among certificates in
- * DER; its public area is {@link buildAkPublicArea}, its certificate the first one. `undefined` where none of them is of
- * such a key. It finds, and trusts nothing: verify the chain of the certificate. A key that signs with SHA-1 is found too, and
- * refused by the verifier unless `acceptSha1` is set.
+ * Finds the attestation key that made the signature of a certification (TPMT_SIGNATURE or bare) among certificates in
+ * DER. Its public area comes from {@link buildAkPublicArea}, and its certificate is the first one. `undefined` if none
+ * of them is for such a key. Establishes no trust: verify the chain of the certificate. Also finds a key that signs
+ * with SHA-1, which the verifier refuses unless `acceptSha1` is set.
  */
 export function findCertifiedAk(
   { certInfo, signature }: Certification,
@@ -107,11 +106,11 @@ export function findCertifiedAk(
   return undefined;
 }
 
-/** A bare signature cannot be read as one: its length follows from the algorithm it would begin with. */
+/** Reads a TPMT_SIGNATURE. A bare signature cannot be mistaken for one, since the algorithm fixes the length. */
 const readTpmtSignature = (bytes: Uint8Array): TpmtSignature | undefined =>
   ignoring(() => decode(TPMT_SIGNATURE, bytes));
 
-/** What `work` returns; `undefined` where bytes from others cannot be read, which only means that they are something else. */
+/** Returns the result of `work`; `undefined` if external bytes cannot be read, which only means another format. */
 function ignoring<T>(work: () => T): T | undefined {
   try {
     return work();

@@ -12,7 +12,7 @@ export function uint32s(...values: readonly number[]): Bytes {
   return bytes;
 }
 
-/** Reads the structures of Microsoft's that are a header of UINT32s, little endian, and parts whose sizes it gives. */
+/** Reads Microsoft's structures of a header of UINT32s, little endian, and parts whose sizes are in the header. */
 export class CountedParts {
   readonly #what: string;
   readonly #bytes: Uint8Array;
@@ -35,7 +35,7 @@ export class CountedParts {
   parts(headerSize: number, sizes: readonly number[]): Bytes[] {
     const total = sizes.reduce((sum, size) => sum + size, headerSize);
     if (total !== this.#bytes.length) {
-      throw this.invalid(`header and parts make ${total} bytes, it has ${this.#bytes.length}`);
+      throw this.invalid(`header and parts need ${total} bytes, but it has ${this.#bytes.length}`);
     }
     let at = headerSize;
     return sizes.map((size) => {
@@ -44,14 +44,14 @@ export class CountedParts {
     });
   }
 
-  /** Runs `work` on what is inside; what that refuses becomes an error of the structure. */
+  /** Runs `work` on a part, and turns its errors into errors of the structure. */
   read<T>(work: () => T): T {
     return rethrowAs(work, (cause) =>
       isKeyprovError(cause) && cause.code !== 'request-invalid' ? this.invalid(cause.message, cause) : undefined,
     );
   }
 
-  /** The error for what is wrong with the structure. */
+  /** The error for a problem of the structure. */
   invalid(problem: string, cause?: unknown): KeyprovError {
     return new KeyprovError('request-invalid', `${this.#what}: ${problem}`, causedBy(cause));
   }

@@ -10,7 +10,7 @@ import { type TpmDescription, tpmDirectoryName } from '../x509/tpm-description.t
 const EK_CERTIFICATE_PURPOSE = '2.23.133.8.1';
 const TPM_SPECIFICATION = '2.23.133.2.16';
 
-/** What an endorsement key certificate says. */
+/** Content of an endorsement key certificate. */
 export interface EkCertificateOptions {
   readonly publicKey: PublicKey;
   readonly tpm: TpmDescription;
@@ -23,7 +23,8 @@ export interface EkCertificateOptions {
 }
 
 /**
- * An endorsement key certificate in DER, as the maker of a TPM issues it. TCG EK Credential Profile for TPM 2.0, 3.2.
+ * Builds an endorsement key certificate in DER, as the maker of a TPM issues it. TCG EK Credential Profile for TPM 2.0,
+ * 3.2.
  * @throws TypeError for a model that cannot be written.
  *
  * @example

@@ -14,11 +14,11 @@ const RSA_TEMPLATES: ReadonlyMap<number, EkTemplateName> = new Map([
 const ECC_TEMPLATES = { 'P-256': 'L-2', 'P-384': 'H-3', 'P-521': 'H-4' } as const;
 
 /**
- * The public area (TPMT_PUBLIC) of an endorsement key of which a message has the public key only: that of the default
- * template for such keys. EK Credential Profile for TPM 2.0, Annex B. What `makeCredential` and `buildActivationChallenge`
- * take is `decodePublicArea` of it.
+ * Builds the public area (TPMT_PUBLIC) of an endorsement key from its public key, by the default template for such
+ * keys. EK Credential Profile for TPM 2.0, Annex B. Pass it through `decodePublicArea` for `makeCredential` and
+ * `buildActivationChallenge`.
  *
- * @throws KeyprovError `request-invalid` for a key of no template that is known.
+ * @throws KeyprovError `request-invalid` for a key without a known template.
  *
  * @example
  * ```ts
@@ -40,5 +40,5 @@ export function buildEkPublicArea(key: PublicKey): Bytes {
     const area = ekTemplate(ECC_TEMPLATES[key.crv]);
     if (area.type === TPM_ALG.ECC) return encode(TPMT_PUBLIC, { ...area, unique: { x: key.x, y: key.y } });
   }
-  throw requestInvalid('endorsement key', 'not a key of a template that is known');
+  throw requestInvalid('endorsement key', 'there is no known template for this key');
 }

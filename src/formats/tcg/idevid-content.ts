@@ -14,14 +14,14 @@ import { withoutSize } from '../x509/lamps-attestation.ts';
 export type ContentHash = typeof TPM_ALG.SHA256 | typeof TPM_ALG.SHA384 | typeof TPM_ALG.SHA512;
 
 /**
- * TCG_IDEVID_CONTENT: a request for certificates of a device's IDevID and IAK. TCG "TPM 2.0 Keys for Device Identity and
- * Attestation", 13.1; names are those of its fields. What is not known is empty.
+ * TCG_IDEVID_CONTENT: a request for certificates of a device's IDevID and IAK. TCG "TPM 2.0 Keys for Device Identity
+ * and Attestation", 13.1, with the names of its fields. Unknown fields are empty.
  */
 export interface IdevidContent {
   readonly hashAlgoId: ContentHash;
   readonly prodModel: string;
   readonly prodSerial: string;
-  /** For the authority, in a form of the maker's. */
+  /** Data for the authority, in the maker's own form. */
   readonly prodCaData: Uint8Array;
   readonly bootEvntLog: Uint8Array;
   /** The EK certificate in DER. */
@@ -31,13 +31,13 @@ export interface IdevidContent {
   readonly atCreateTkt: Uint8Array;
   readonly atCertifyInfo: Uint8Array;
   readonly atCertifyInfoSignature: Uint8Array;
-  /** TPMT_PUBLIC of the IDevID, whose key signs the request. */
+  /** TPMT_PUBLIC of the IDevID, which signs the request. */
   readonly signingPub: Uint8Array;
   /** TPMS_ATTEST of TPM2_Certify of the IDevID by the IAK. */
   readonly sgnCertifyInfo: Uint8Array;
   /** TPMT_SIGNATURE over it. */
   readonly sgnCertifyInfoSignature: Uint8Array;
-  /** Random bytes behind the rest. */
+  /** Random bytes after the rest. */
   readonly pad: Uint8Array;
 }
 
@@ -65,7 +65,7 @@ const PARTS = [
 /** The content without its padding, which {@link encodeIdevidContent} can make. */
 export type IdevidContentToPad = Omit<IdevidContent, 'pad'> & { readonly pad?: Uint8Array };
 
-/** The bytes of a content, with the digest that they begin with. Without `pad`, random bytes fill them to 16. */
+/** The bytes of a content, beginning with its digest. Without `pad`, random bytes fill them to a multiple of 16. */
 export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
   const { hashAlgoId, prodModel, prodSerial } = content;
   const { name, size } = HASHES[hashAlgoId];
@@ -78,20 +78,20 @@ export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
 }
 
 /**
- * Reads a content, whose digest must be right. Keys and what is attested may be TPM2Bs, as one implementation writes
- * them; they are returned without their sizes.
- * @throws KeyprovError `request-invalid` for anything else, and structures of a TPM that cannot be read.
+ * Reads a content and checks its digest. Keys and attested structures may be TPM2Bs, as one implementation writes them;
+ * they are returned without their sizes.
+ * @throws KeyprovError `request-invalid` for anything else, including unreadable TPM structures.
  */
 export function decodeIdevidContent(bytes: Uint8Array): IdevidContent {
   const reader = new IdevidReader(bytes);
   const version = reader.uint32();
-  if (version !== STRUCT_VER) throw invalid(`content of version 0x${version.toString(16)}`);
+  if (version !== STRUCT_VER) throw invalid(`the version of the content is 0x${version.toString(16)}`);
   const hashAlgoId = reader.uint32();
-  if (!isContentHash(hashAlgoId)) throw invalid(`hash algorithm 0x${hashAlgoId.toString(16)} is not known`);
+  if (!isContentHash(hashAlgoId)) throw invalid(`hash algorithm 0x${hashAlgoId.toString(16)} is unknown`);
   const { name, size } = HASHES[hashAlgoId];
-  if (reader.uint32() !== size) throw invalid('a digest of another size than its algorithm has');
+  if (reader.uint32() !== size) throw invalid('the size of the digest is not that of its algorithm');
   const found = reader.take(size);
-  if (!equal(found, digest(name, reader.rest()))) throw invalid('the digest is of another content');
+  if (!equal(found, digest(name, reader.rest()))) throw invalid('the digest does not match the content');
   const sizes = PARTS.map(() => reader.uint32());
   const parts = new Map(PARTS.map((part, i) => [part, reader.take(sizes[i] ?? 0)]));
   reader.end();
@@ -145,7 +145,7 @@ export class IdevidReader {
 
   /** The next `size` bytes. */
   take(size: number): Bytes {
-    if (size > this.#rest.length) throw invalid(`${size} bytes are wanted, ${this.#rest.length} are left`);
+    if (size > this.#rest.length) throw invalid(`cut off: ${size} bytes expected, ${this.#rest.length} left`);
     const part = copy(this.#rest.subarray(0, size));
     this.#rest = this.#rest.subarray(size);
     return part;

@@ -1,4 +1,4 @@
-/** What the TCG specifies: certificates of endorsement and attestation keys, and requests for device identities. */
+/** Formats of the TCG: certificates of endorsement and attestation keys, and requests for device identities. */
 export type { AlternativeName } from '../x509/alternative-names.ts';
 export type { CertificateAuthority } from '../x509/issue-certificate.ts';
 export type { SigningHash } from '../x509/signature-algorithm.ts';

@@ -24,22 +24,22 @@ import {
 /** The content with its signature, TCG-CSR-IDEVID. */
 export interface TcgCsrIdevid {
   readonly content: IdevidContent;
-  /** The content as it was signed. */
+  /** The signed bytes of the content. */
   readonly contentBytes: Bytes;
   /** TPMT_SIGNATURE of the IDevID over it. */
   readonly signature: Uint8Array;
 }
 
 const STRUCT_VER = 0x00000100;
-/** What one implementation writes outside; the specification's own value could not be seen. */
+/** The outer version that one implementation writes. The specification's own value could not be seen. */
 const OTHER_STRUCT_VER = 0x01000100;
 const WHAT = 'TCG-CSR-IDEVID';
 
 /** Options of {@link buildTcgCsrIdevid}. */
 export interface BuildTcgCsrIdevidOptions {
-  /** For the IDevID, certified by the IAK; the certificates are not used. */
+  /** The statement about the IDevID, certified by the IAK. Its certificates are not used. */
   readonly statement: AttestationStatement;
-  /** The IDevID, whose public area names the scheme that it signs with. */
+  /** The IDevID. Its public area names its signing scheme. */
   readonly key: SigningKey;
   readonly prodModel: string;
   readonly prodSerial: string;
@@ -51,8 +51,9 @@ export interface BuildTcgCsrIdevidOptions {
 }
 
 /**
- * A TCG-CSR-IDEVID for the key of a statement and its attestation key, signed by that key.
- * @throws KeyprovError `request-invalid` for a key without scheme in its public area, or another one than the signing key.
+ * Builds a TCG-CSR-IDEVID for the key of a statement and its attestation key, signed by that key.
+ * @throws KeyprovError `request-invalid` if the public area of the key has no scheme, or the signing key is another
+ * one.
  *
  * @example
  * ```ts
@@ -69,7 +70,7 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
   const empty = new Uint8Array(0);
   const area = inRequest(`${WHAT}: signingPub`, () => decode(TPMT_PUBLIC, statement.pubArea));
   if (!equal(encodeSpki(publicKeyOf(area)), encodeSpki(key.publicKey)))
-    throw invalid('the statement is of another key');
+    throw invalid('the statement is about another key');
   const { hashAlg, padding } = schemeOf(area);
   const contentBytes = encodeIdevidContent({
     hashAlgoId: options.hashAlgoId ?? hashAlg,
@@ -91,20 +92,21 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
   return encodeTcgCsrIdevid({ contentBytes, signature });
 }
 
-/** The bytes of a content that is signed already. */
+/** The bytes of a signed content. */
 export function encodeTcgCsrIdevid(csr: Pick<TcgCsrIdevid, 'contentBytes' | 'signature'>): Bytes {
   const { contentBytes, signature } = csr;
   return concat(uint32sBe(STRUCT_VER, contentBytes.length, signature.length), contentBytes, signature);
 }
 
 /**
- * Reads a TCG-CSR-IDEVID. The signature may be bare; it is returned as TPMT_SIGNATURE.
+ * Reads a TCG-CSR-IDEVID. Returns the signature as TPMT_SIGNATURE, even if it was bare.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseTcgCsrIdevid(bytes: Uint8Array): TcgCsrIdevid {
   const reader = new IdevidReader(bytes);
   const version = reader.uint32();
-  if (version !== STRUCT_VER && version !== OTHER_STRUCT_VER) throw invalid(`version 0x${version.toString(16)}`);
+  if (version !== STRUCT_VER && version !== OTHER_STRUCT_VER)
+    throw invalid(`unknown version 0x${version.toString(16)}`);
   const [contentSize, signatureSize] = [reader.uint32(), reader.uint32()];
   const contentBytes = reader.take(contentSize);
   const signature = reader.take(signatureSize);
@@ -115,8 +117,8 @@ export function parseTcgCsrIdevid(bytes: Uint8Array): TcgCsrIdevid {
 }
 
 /**
- * Whether the content was signed by the IDevID in it. That the IDevID is in the TPM, and the IAK that of a TPM to be
- * trusted, is for `verifyStatement` with {@link statementFromIdevid}, and a challenge to the endorsement key.
+ * Whether the IDevID in the content has signed it. Use `verifyStatement` with {@link statementFromIdevid}, and a
+ * challenge to the endorsement key, to verify that the IDevID is in the TPM and that the IAK belongs to a trusted TPM.
  */
 export function verifyTcgCsrIdevid({ content, contentBytes, signature }: TcgCsrIdevid): boolean {
   try {
@@ -128,13 +130,13 @@ export function verifyTcgCsrIdevid({ content, contentBytes, signature }: TcgCsrI
   }
 }
 
-/** The statement that the IAK makes about the IDevID, for `verifyStatement`. */
+/** The IAK's statement about the IDevID, for `verifyStatement`. */
 export function statementFromIdevid(content: IdevidContent): AttestationStatement {
   const { attestPub, signingPub: pubArea, sgnCertifyInfo: certInfo, sgnCertifyInfoSignature: signature } = content;
   return { version: 1, pubArea, certInfo, signature, ak: { pubArea: attestPub } };
 }
 
-/** How the key of a public area signs. */
+/** The signing scheme in a public area. */
 function schemeOf(area: TpmtPublic): { readonly hashAlg: ContentHash; readonly padding: 'pkcs1' | 'pss' } {
   if (area.type === TPM_ALG.RSA || area.type === TPM_ALG.ECC) {
     const { scheme } = area.parameters;

@@ -15,17 +15,17 @@ import { TPM_ATTRIBUTE } from '../x509/tpm-description.ts';
 import { findCoseScheme, type TpmAttestationObject } from './tpm-attestation-object.ts';
 
 /**
- * What is wrong with a certificate (DER) as that of an attestation key in an attestation object of the format `tpm`;
- * `undefined` where nothing is. WebAuthn Level 3, 8.3.1, which ACME follows: version 3, no subject, the TPM in a critical
- * subjectAltName (TCG EK Credential Profile for TPM 2.0, 3.2.9), the purpose of attestation keys, not an authority.
- * It trusts nothing: the chain is `verifyEvidence`'s.
- * @throws KeyprovError `request-invalid` for what is not a certificate.
+ * Checks a certificate (DER) of an attestation key in an attestation object of the format `tpm`. Returns the first
+ * problem; `undefined` if there is none. WebAuthn Level 3, 8.3.1, which ACME follows: version 3, no subject, the TPM in
+ * a critical subjectAltName (TCG EK Credential Profile for TPM 2.0, 3.2.9), the purpose of attestation keys, not an
+ * authority. Does not verify the chain: see `verifyEvidence`.
+ * @throws KeyprovError `request-invalid` if it is not a certificate.
  */
 export function findAkCertificateProblem(certificate: Uint8Array): string | undefined {
   const { version, subject, extensions } = readTbs(certificate);
   const list = extensions();
   const find = (id: string) => list.find(({ oid }) => oid === id);
-  if (version !== 3) return `it is of version ${version}, not 3`;
+  if (version !== 3) return `its version is ${version}, not 3`;
   if (subject.content.length > 0) return 'it has a subject';
   const names = find(EXTENSION.SUBJECT_ALT_NAME);
   if (names === undefined) return 'it has no alternative name, which must name the TPM';
@@ -45,13 +45,13 @@ export function findAkCertificateProblem(certificate: Uint8Array): string | unde
   const basic = find(EXTENSION.BASIC_CONSTRAINTS);
   if (basic === undefined) return 'it has no basic constraints';
   const ca = DerNode.strict(basic.value, 'basic constraints').fields(TAG.SEQUENCE).optional(TAG.BOOLEAN)?.boolean();
-  return ca ? 'it is of an authority' : undefined;
+  return ca ? 'it is the certificate of an authority' : undefined;
 }
 
 /**
- * What is wrong with the aaguid extension of such a certificate, beside authenticator data that name `aaguid`; `undefined`
- * where nothing is, or there is no such extension. WebAuthn Level 3, 8.3, and its form in 8.2.1.
- * @throws KeyprovError `request-invalid` for what is not a certificate.
+ * Checks the aaguid extension of such a certificate against the `aaguid` of the authenticator data. Returns the
+ * problem; `undefined` if there is none, or no such extension. WebAuthn Level 3, 8.3, and its form in 8.2.1.
+ * @throws KeyprovError `request-invalid` if it is not a certificate.
  */
 export function findAaguidProblem(certificate: Uint8Array, aaguid: Uint8Array): string | undefined {
   const found = readTbs(certificate)
@@ -66,9 +66,9 @@ export function findAaguidProblem(certificate: Uint8Array, aaguid: Uint8Array): 
 }
 
 /**
- * The public area (TPMT_PUBLIC) of the attestation key of such an object: `known`, which must be of the key that its
- * certificate is for, or else what the certificate and `alg` say of it: see `buildAkPublicArea`.
- * @throws KeyprovError `request-invalid` for another key, and an `alg` that no TPM has, or keys of the other kind.
+ * The public area (TPMT_PUBLIC) of the attestation key of such an object: `known`, which must match the key in the
+ * certificate, else built from the certificate and `alg`: see `buildAkPublicArea`.
+ * @throws KeyprovError `request-invalid` for another key, or an `alg` that TPMs or this type of key do not have.
  */
 export function findAkPublicArea(
   { certificates, algorithm }: TpmAttestationObject,
@@ -76,7 +76,7 @@ export function findAkPublicArea(
 ): Uint8Array {
   const what = 'attestation key';
   const scheme = findCoseScheme(algorithm);
-  if (scheme === undefined) throw requestInvalid(what, `alg ${algorithm} is not of a TPM`);
+  if (scheme === undefined) throw requestInvalid(what, `alg ${algorithm} is not a TPM algorithm`);
   return inRequest(what, () => {
     const key = decodeSpki(readTbs(certificates[0] ?? new Uint8Array(0)).spki.der);
     if (known === undefined) return buildAkPublicAreaWith(key, scheme);

@@ -21,7 +21,7 @@ export const COSE_ALG = {
 /** A public key as COSE_Key (RFC 9052, 7). */
 export interface CoseKey {
   readonly publicKey: PublicKey;
-  /** The one algorithm that the key is for, see {@link COSE_ALG}. */
+  /** The only algorithm of the key, see {@link COSE_ALG}. */
   readonly algorithm?: number;
 }
 
@@ -37,8 +37,8 @@ const CURVE_NUMBERS: readonly (readonly [Curve, number])[] = [
 ];
 
 /**
- * The key as COSE_Key in CBOR: kty RSA (RFC 8230, 4), or EC2 with both coordinates, each as long as the field (RFC 9053,
- * 7.1.1). @throws KeyprovError `key-invalid` for a key that is not valid.
+ * Writes the key as COSE_Key in CBOR: kty RSA (RFC 8230, 4), or EC2 with both coordinates, each as long as the field
+ * (RFC 9053, 7.1.1). @throws KeyprovError `key-invalid` for an invalid key.
  *
  * @example
  * ```ts
@@ -64,25 +64,25 @@ export function encodeCoseKey({ publicKey, algorithm }: CoseKey): Bytes {
 }
 
 /**
- * Reads a COSE_Key in CBOR: a public RSA, P-256, P-384 or P-521 key, with its algorithm or without, and with no other
- * parameters, as WebAuthn wants it (Level 3, 6.5.1.1).
+ * Reads a COSE_Key in CBOR: a public RSA, P-256, P-384 or P-521 key, with or without its algorithm, and without other
+ * parameters, as WebAuthn demands (Level 3, 6.5.1.1).
  *
- * @throws KeyprovError `request-invalid` for anything else, compressed points and private keys among it.
+ * @throws KeyprovError `request-invalid` for anything else, including compressed points and private keys.
  */
 export function decodeCoseKey(bytes: Uint8Array): CoseKey {
   return inRequest('COSE key', () => readCoseKey(decodeCbor(bytes)));
 }
 
-/** The same for CBOR that is read already. */
+/** {@link decodeCoseKey} for decoded CBOR. */
 export function readCoseKey(value: CborValue): CoseKey {
   if (!isMap(value)) throw requestInvalid('COSE key', 'not a map');
   const kty = value.get(KTY);
   const algorithm = value.get(ALG);
   if (algorithm !== undefined && typeof algorithm !== 'number') throw requestInvalid('COSE key', 'alg is not a number');
-  if (kty !== RSA.kty && kty !== EC2.kty) throw requestInvalid('COSE key', `kty ${String(kty)} is not known here`);
+  if (kty !== RSA.kty && kty !== EC2.kty) throw requestInvalid('COSE key', `kty ${String(kty)} is unknown`);
   const labels: readonly number[] = [KTY, ALG, ...Object.values(kty === RSA.kty ? RSA : EC2).slice(1)];
   const other = [...value.keys()].find((label) => typeof label !== 'number' || !labels.includes(label));
-  if (other !== undefined) throw requestInvalid('COSE key', `a parameter ${other}`);
+  if (other !== undefined) throw requestInvalid('COSE key', `parameter ${other} is not allowed`);
   const publicKey = kty === RSA.kty ? readRsa(value) : readEc(value);
   inRequest('COSE key', () => checkPublicKey(publicKey));
   return algorithm === undefined ? { publicKey } : { publicKey, algorithm };
@@ -92,7 +92,7 @@ const readRsa = (key: CborMap): PublicKey => ({ kty: 'RSA', n: bytesAt(key, RSA.
 
 function readEc(key: CborMap): PublicKey {
   const crv = CURVE_NUMBERS.find(([, number]) => number === key.get(EC2.crv))?.[0];
-  if (crv === undefined) throw requestInvalid('COSE key', `crv ${String(key.get(EC2.crv))} is not known here`);
+  if (crv === undefined) throw requestInvalid('COSE key', `crv ${String(key.get(EC2.crv))} is unknown`);
   return { kty: 'EC', crv, x: bytesAt(key, EC2.x), y: bytesAt(key, EC2.y) };
 }
 

@@ -1,4 +1,4 @@
-/** WebAuthn attestation objects of the format `tpm`, and the parts that they are made of. */
+/** WebAuthn attestation objects of the format `tpm`, and their parts. */
 export type { CborMap, CborValue } from '../../crypto/cbor.ts';
 export { findAaguidProblem, findAkCertificateProblem } from './ak-certificate-rules.ts';
 export { COSE_ALG, type CoseKey, decodeCoseKey, encodeCoseKey } from './cose-key.ts';

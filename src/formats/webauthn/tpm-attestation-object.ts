@@ -12,13 +12,13 @@ import type { AkScheme } from '../tcg/certified-ak.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 import { COSE_ALG } from './cose-key.ts';
 
-/** A WebAuthn attestation object of the format `tpm` (Level 3, 8.3), in the form in which ACME uses it too. */
+/** A WebAuthn attestation object of the format `tpm` (Level 3, 8.3), which ACME uses too. */
 export interface TpmAttestationObject {
   /** `alg`: the algorithm of the signature, see {@link COSE_ALG}. */
   readonly algorithm: number;
   /** `x5c`: certificates in DER, that of the attestation key first. */
   readonly certificates: readonly Uint8Array[];
-  /** `sig`: WebAuthn verifiers want it bare, ACME servers as TPMT_SIGNATURE. */
+  /** `sig`: bare for WebAuthn verifiers, a TPMT_SIGNATURE for ACME servers. */
   readonly signature: Uint8Array;
   /** TPMS_ATTEST of TPM2_Certify. */
   readonly certInfo: Uint8Array;
@@ -32,7 +32,7 @@ const VERSION = '2.0';
 const WHAT = 'attestation object';
 
 /**
- * The object in CBOR, in the CTAP2 canonical form.
+ * Writes the object in CBOR, in the CTAP2 canonical form.
  *
  * @example
  * ```ts
@@ -62,8 +62,8 @@ export function encodeTpmAttestationObject(object: TpmAttestationObject): Bytes 
 }
 
 /**
- * Reads an attestation object of the format `tpm`: every structure in it to its exact end, and no members that are not
- * known. Nothing is verified.
+ * Reads an attestation object of the format `tpm`. Reads every structure to its exact end, and refuses unknown members.
+ * Nothing is verified.
  *
  * @throws KeyprovError `request-invalid` for anything else.
  */
@@ -100,22 +100,22 @@ export interface CoseAlgorithm {
   readonly hash: HashName;
 }
 
-/** The algorithm of a TPMT_SIGNATURE. @throws KeyprovError `request-invalid` for one that COSE has no number for. */
+/** The algorithm of a TPMT_SIGNATURE. @throws KeyprovError `request-invalid` if COSE has no number for it. */
 export function findCoseAlgorithm(signature: Uint8Array): CoseAlgorithm {
   const { sigAlg, ...rest } = inRequest(`${WHAT}: signature`, () => decode(TPMT_SIGNATURE, signature));
   const hashAlg = 'signature' in rest && 'hash' in rest.signature ? rest.signature.hash : undefined;
   const found = ALGORITHMS.find(([scheme, hash]) => scheme === sigAlg && hash === hashAlg);
-  if (found === undefined) throw requestInvalid(WHAT, 'a signature whose algorithm and hash have no COSE number');
+  if (found === undefined) throw requestInvalid(WHAT, 'the algorithm and hash of the signature have no COSE number');
   return { algorithm: found[2], hash: HASHES[found[1]].name };
 }
 
-/** The scheme and hash of a COSE number; `undefined` for one that no TPM has. */
+/** The scheme and hash of a COSE number; `undefined` if TPMs do not have it. */
 export function findCoseScheme(algorithm: number): AkScheme | undefined {
   const [scheme, hashAlg] = ALGORITHMS.find((one) => one[2] === algorithm) ?? [];
   return scheme === undefined || hashAlg === undefined ? undefined : { scheme, hashAlg };
 }
 
-/** Scheme, hash, and their number together. */
+/** Pairs of scheme and hash, with their COSE number. */
 const ALGORITHMS: readonly (readonly [scheme: AkScheme['scheme'], hash: HashAlg, algorithm: number])[] = [
   [TPM_ALG.RSASSA, TPM_ALG.SHA1, COSE_ALG.RS1],
   [TPM_ALG.RSASSA, TPM_ALG.SHA256, COSE_ALG.RS256],
@@ -147,7 +147,7 @@ function certificatesIn(value: CborValue | undefined): Bytes[] {
   const what = `${WHAT}: x5c`;
   if (!Array.isArray(value) || value.length === 0) throw requestInvalid(what, 'not a list of certificates');
   return value.map((certificate: CborValue) => {
-    if (!(certificate instanceof Uint8Array)) throw requestInvalid(what, 'a certificate that is not a byte string');
+    if (!(certificate instanceof Uint8Array)) throw requestInvalid(what, 'a certificate is not a byte string');
     return inRequest(what, () => view(DerNode.strict(certificate, 'certificate').expect(TAG.SEQUENCE).der));
   });
 }

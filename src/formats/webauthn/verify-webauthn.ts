@@ -21,26 +21,26 @@ import {
   type WebauthnTpm,
 } from './webauthn-tpm.ts';
 
-/** What a relying party gets from a browser, in bytes. */
+/** A registration from a browser, in bytes. */
 export interface WebauthnRegistration {
   readonly attestationObject: Uint8Array;
   readonly clientDataJson: Uint8Array;
 }
 
-/** What {@link verifyWebauthnTpm} trusts, and holds a registration against. */
+/** Trust and expectations of {@link verifyWebauthnTpm}. */
 export interface VerifyWebauthnOptions extends Omit<VerifyEvidenceOptions, 'expectedKey'> {
-  /** The challenge of the relying party: the one that was given out for this registration and no other. */
+  /** The challenge of the relying party, issued for this registration only. */
   readonly challenge: Uint8Array;
   readonly rpId: string;
-  /** The origins of its own from which keys are registered: `https://login.example`. */
+  /** The relying party's origins that may register keys: `https://login.example`. */
   readonly origins: readonly string[];
   /** Whether the user must have been verified, with a PIN or otherwise. Default true. */
   readonly requireUserVerification?: boolean | undefined;
-  /** Whether it is taken that the page was in a frame of another origin. Default false. */
+  /** Whether the page may have been in a frame of another origin. Default false. */
   readonly acceptCrossOrigin?: boolean | undefined;
   /**
-   * TPMT_PUBLIC of the attestation key, where it is known from its enrolment. Without it, it is an attestation key because
-   * the issuer of its certificate says so: see `akRoots`.
+   * TPMT_PUBLIC of the attestation key, if known from its enrolment. Absent: the issuer of its certificate vouches that
+   * it is an attestation key, see `akRoots`.
    */
   readonly akPubArea?: Uint8Array | undefined;
 }
@@ -59,7 +59,7 @@ export type WebauthnCheck =
   | 'webauthn/aaguid'
   | 'webauthn/ak-key';
 
-/** The outcome of {@link verifyWebauthnTpm}. The credential is there only when every check has passed. */
+/** The result of {@link verifyWebauthnTpm}. The credential is present only if every check has passed. */
 export type WebauthnResult =
   | {
       readonly ok: true;
@@ -72,10 +72,10 @@ export type WebauthnResult =
 
 /**
  * Verifies a registration with an attestation object of the format `tpm`: the client data and authenticator data
- * (WebAuthn Level 3, 7.1), the rules for the attestation key's certificate (8.3, 8.3.1), and with `verifyEvidence` that
- * the key is in a TPM. All checks are made, each gives a finding, and nothing that a client sends makes it throw.
+ * (WebAuthn Level 3, 7.1), the rules for the attestation key's certificate (8.3, 8.3.1), and, by `verifyEvidence`, that
+ * the key is in a TPM. Runs all checks, each with a finding. No input of a client makes it throw.
  *
- * @throws TypeError for a `minTier` that does not exist; KeyprovError `certificate-invalid` for a root that cannot be read.
+ * @throws TypeError for an unknown `minTier`; KeyprovError `certificate-invalid` for an unreadable root.
  *
  * @example
  * ```ts
@@ -100,8 +100,8 @@ export async function verifyWebauthnTpm(
   const [certificate = new Uint8Array(0)] = object.certificates;
   checkClientData(findings, clientData, options);
   checkAuthenticatorData(findings, authenticatorData, options);
-  findings.check('webauthn/ak-certificate', () => findAkCertificateProblem(certificate), 'it is as 8.3.1 wants it');
-  findings.check('webauthn/aaguid', () => findAaguidProblem(certificate, credential.aaguid), 'no other one is named');
+  findings.check('webauthn/ak-certificate', () => findAkCertificateProblem(certificate), 'it follows 8.3.1');
+  findings.check('webauthn/aaguid', () => findAaguidProblem(certificate, credential.aaguid), 'it names no other');
 
   const found = await verifyObject(findings, object, registration, options);
   const isGood = findings.list.every(({ status }) => status === 'pass');
@@ -116,7 +116,7 @@ interface Received {
   readonly credential: AttestedCredential;
 }
 
-/** Reads all of a registration; what cannot be read is a finding. */
+/** Reads a registration. Anything unreadable becomes a finding. */
 function read(
   findings: Findings<WebauthnCheck>,
   { attestationObject, clientDataJson }: WebauthnRegistration,
@@ -125,7 +125,7 @@ function read(
     const object = decodeWebauthnTpm(attestationObject);
     const authenticatorData = decodeAuthenticatorData(object.authData);
     const { credential } = authenticatorData;
-    if (credential === undefined) throw requestInvalid('authenticator data', 'without a credential');
+    if (credential === undefined) throw requestInvalid('authenticator data', 'there is no credential');
     return { object, clientData: parseWebauthnClientData(clientDataJson), authenticatorData, credential };
   });
 }
@@ -135,7 +135,7 @@ function checkClientData(
   { type, challenge, origin, crossOrigin }: WebauthnClientData,
   options: VerifyWebauthnOptions,
 ): void {
-  findings.check('webauthn/type', () => (type === 'webauthn.create' ? undefined : `it is of type ${type}`));
+  findings.check('webauthn/type', () => (type === 'webauthn.create' ? undefined : `its type is ${type}`));
   findings.check('webauthn/challenge', () =>
     equal(challenge, options.challenge) ? undefined : 'it is for another challenge',
   );
@@ -155,10 +155,12 @@ function checkAuthenticatorData(
     if (!userPresent) return 'the user was not present';
     return userVerified || !requireUserVerification ? undefined : 'the user was not verified';
   });
-  findings.check('webauthn/backup', () => (backedUp && !backupEligible ? 'it is backed up, and cannot be' : undefined));
+  findings.check('webauthn/backup', () =>
+    backedUp && !backupEligible ? 'it is backed up, but not eligible for backup' : undefined,
+  );
 }
 
-/** Verifies the attestation statement; what cannot be made of it is a finding. */
+/** Verifies the attestation statement. Anything that it lacks becomes a finding. */
 async function verifyObject(
   findings: Findings<WebauthnCheck>,
   object: WebauthnTpm,

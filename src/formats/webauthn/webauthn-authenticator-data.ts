@@ -9,7 +9,7 @@ import { type CoseKey, encodeCoseKey, readCoseKey } from './cose-key.ts';
 export interface AttestedCredential {
   /** 16 bytes: the model of the authenticator; zeros for none. */
   readonly aaguid: Uint8Array;
-  /** 1 to 1023 bytes by which the relying party knows the credential. */
+  /** 1 to 1023 bytes that identify the credential to the relying party. */
   readonly credentialId: Uint8Array;
   readonly key: CoseKey;
 }
@@ -41,7 +41,7 @@ const MAX_CREDENTIAL_ID = 1023;
 /** The AAGUID of Windows Hello's hardware authenticator. */
 export const WINDOWS_HELLO_AAGUID = '08987058-cadc-4b81-b6e1-30de50dcbe96';
 
-/** The 16 bytes of an AAGUID, given as text with hyphens. @throws TypeError for other text. */
+/** The 16 bytes of an AAGUID from its text with hyphens. @throws TypeError for other text. */
 export function encodeAaguid(text: string): Bytes {
   if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) {
     throw new TypeError(`${JSON.stringify(text)} is not an AAGUID`);
@@ -49,7 +49,7 @@ export function encodeAaguid(text: string): Bytes {
   return fromHex(text.replaceAll('-', ''));
 }
 
-/** The text of an AAGUID, in lower case. @throws KeyprovError `request-invalid` for other than 16 bytes. */
+/** The text of an AAGUID, in lower case. @throws KeyprovError `request-invalid` if it does not have 16 bytes. */
 export function decodeAaguid(bytes: Uint8Array): string {
   if (bytes.length !== AAGUID_SIZE)
     throw requestInvalid('AAGUID', `${bytes.length} bytes, an AAGUID has ${AAGUID_SIZE}`);
@@ -78,9 +78,9 @@ export function computeRpIdHash(rpId: string): Bytes {
  */
 export function encodeAuthenticatorData(data: AuthenticatorData): Bytes {
   const { credential, extensions, signCount } = data;
-  if (data.rpIdHash.length !== 32) throw new RangeError(`an rpIdHash of ${data.rpIdHash.length} bytes`);
+  if (data.rpIdHash.length !== 32) throw new RangeError(`an rpIdHash has 32 bytes, not ${data.rpIdHash.length}`);
   if (!(Number.isInteger(signCount) && signCount >= 0 && signCount < 2 ** 32)) {
-    throw new RangeError(`a signCount of ${signCount}`);
+    throw new RangeError(`signCount cannot be ${signCount}`);
   }
   const flags =
     (data.userPresent ? FLAGS.userPresent : 0) |
@@ -101,21 +101,22 @@ export function encodeAuthenticatorData(data: AuthenticatorData): Bytes {
 }
 
 function encodeCredential({ aaguid, credentialId, key }: AttestedCredential): Uint8Array[] {
-  if (aaguid.length !== AAGUID_SIZE) throw new RangeError(`an AAGUID of ${aaguid.length} bytes`);
+  if (aaguid.length !== AAGUID_SIZE) throw new RangeError(`an AAGUID has 16 bytes, not ${aaguid.length}`);
   const { length } = credentialId;
-  if (length < 1 || length > MAX_CREDENTIAL_ID) throw new RangeError(`a credential id of ${length} bytes`);
+  if (length < 1 || length > MAX_CREDENTIAL_ID)
+    throw new RangeError(`a credential id has 1 to 1023 bytes, not ${length}`);
   return [aaguid, uint16(length), credentialId, encodeCoseKey(key)];
 }
 
 /**
  * Reads authenticator data to its exact end.
- * @throws KeyprovError `request-invalid` for anything else, reserved flags among it.
+ * @throws KeyprovError `request-invalid` for anything else, including reserved flags.
  */
 export function decodeAuthenticatorData(bytes: Uint8Array): AuthenticatorData {
   checkSize(bytes, LIMIT.message, invalid);
-  if (bytes.length < HEAD_SIZE) throw invalid(`${bytes.length} bytes, it has at least ${HEAD_SIZE}`);
+  if (bytes.length < HEAD_SIZE) throw invalid(`${bytes.length} bytes, at least ${HEAD_SIZE} expected`);
   const flags = bytes[32] ?? 0;
-  if ((flags & RESERVED) !== 0) throw invalid(`reserved flags in 0x${flags.toString(16)}`);
+  if ((flags & RESERVED) !== 0) throw invalid(`reserved flags are set in 0x${flags.toString(16)}`);
   const head = {
     rpIdHash: copy(bytes.subarray(0, 32)),
     userPresent: (flags & FLAGS.userPresent) !== 0,
@@ -134,7 +135,7 @@ export function decodeAuthenticatorData(bytes: Uint8Array): AuthenticatorData {
   let extensions: CborMap | undefined;
   if ((flags & HAS_EXTENSIONS) !== 0) {
     const { value, length } = inRequest('authenticator data: extensions', () => decodeCborPrefix(rest));
-    if (!isMap(value)) throw invalid('extensions that are not a map');
+    if (!isMap(value)) throw invalid('the extensions are not a map');
     extensions = value;
     rest = rest.subarray(length);
   }
@@ -146,7 +147,7 @@ function decodeCredential(bytes: Uint8Array): { credential: AttestedCredential; 
   const idSize = uint16At(bytes, AAGUID_SIZE);
   const keyAt = AAGUID_SIZE + 2 + idSize;
   if (bytes.length <= keyAt) throw invalid('cut off in the credential');
-  if (idSize < 1 || idSize > MAX_CREDENTIAL_ID) throw invalid(`a credential id of ${idSize} bytes`);
+  if (idSize < 1 || idSize > MAX_CREDENTIAL_ID) throw invalid(`the credential id has ${idSize} bytes`);
   const cose = inRequest('authenticator data: key', () => decodeCborPrefix(bytes.subarray(keyAt)));
   const credential = {
     aaguid: copy(bytes.subarray(0, AAGUID_SIZE)),

@@ -2,7 +2,7 @@ import { type Bytes, toBase64Url, utf8 } from '../../bytes.ts';
 import { JsonMembers } from '../../json.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
-/** What the client says in `clientDataJSON`. WebAuthn Level 3, 5.8.1. */
+/** The client data in `clientDataJSON`. WebAuthn Level 3, 5.8.1. */
 export interface WebauthnClientData {
   readonly type: 'webauthn.create' | 'webauthn.get';
   /** The challenge of the relying party. */
@@ -29,13 +29,13 @@ const NOT_IN_ORIGIN = /\p{Cc}|\p{Cs}/u;
  * ```
  */
 export function buildWebauthnClientData({ type, challenge, origin, crossOrigin }: WebauthnClientData): Bytes {
-  // Only there would JSON.stringify escape otherwise than that serialization.
-  if (NOT_IN_ORIGIN.test(origin)) throw new TypeError('an origin has no control characters');
+  // Only for these does JSON.stringify escape differently from that serialization.
+  if (NOT_IN_ORIGIN.test(origin)) throw new TypeError('the origin has control characters');
   return utf8(JSON.stringify({ type, challenge: toBase64Url(challenge), origin, crossOrigin }));
 }
 
 /**
- * Reads a `clientDataJSON`. Members that are not known are ignored, a missing `crossOrigin` is false (5.8.1).
+ * Reads a `clientDataJSON`. Ignores unknown members; a missing `crossOrigin` is false (5.8.1).
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseWebauthnClientData(json: Uint8Array): WebauthnClientData {

@@ -18,10 +18,10 @@ import {
 } from './tpm-attestation-object.ts';
 import { decodeAuthenticatorData } from './webauthn-authenticator-data.ts';
 
-/** A WebAuthn attestation object of the format `tpm`; its signature is bare: RSA bytes, or a DER Ecdsa-Sig-Value. */
+/** A WebAuthn attestation object of the format `tpm` with a bare signature: RSA bytes, or a DER Ecdsa-Sig-Value. */
 export type WebauthnTpm = Required<TpmAttestationObject>;
 
-/** What a WebAuthn object is made for. */
+/** The registration that a WebAuthn object is for. */
 export interface WebauthnContext {
   /** The authenticator data, with the attested key as its credential. */
   readonly authData: Uint8Array;
@@ -30,8 +30,8 @@ export interface WebauthnContext {
 }
 
 /**
- * The challenge that the key is to be certified with (its extraData), WebAuthn Level 3, 8.3: the digest of authenticator
- * data and SHA-256 of the client data. `hash` is that of the attestation key's signatures.
+ * The challenge (extraData) to certify the key with, WebAuthn Level 3, 8.3: the digest of the authenticator data and
+ * the SHA-256 of the client data. `hash` is the hash of the attestation key's signatures.
  */
 export function computeWebauthnExtraData(
   { authData, clientDataJson }: WebauthnContext,
@@ -41,12 +41,12 @@ export function computeWebauthnExtraData(
 }
 
 /**
- * The attestation object that says what `statement` says. The certificates are those of the attestation key, which must be
- * there; leave out the root, since some verifiers refuse it (SimpleWebAuthn 14.0.3).
+ * Builds the attestation object of a statement. The statement must have the certificates of the attestation key,
+ * without the root, since some verifiers refuse it (SimpleWebAuthn 14.0.3).
  *
- * @throws KeyprovError `request-invalid` without certificates, when that of the attestation key is not as WebAuthn wants it
- * (see `findAkCertificateProblem` and `findAaguidProblem`), when the credential of the authenticator data is not the
- * attested key, and when the key was certified with another challenge than {@link computeWebauthnExtraData}.
+ * @throws KeyprovError `request-invalid` without certificates, if that of the attestation key breaks WebAuthn's rules
+ * (see `findAkCertificateProblem` and `findAaguidProblem`), if the credential of the authenticator data is not the
+ * attested key, or if the key was certified with another challenge than {@link computeWebauthnExtraData}.
  *
  * @example
  * ```ts
@@ -88,22 +88,22 @@ export function encodeWebauthnTpm(object: WebauthnTpm): Bytes {
 
 /**
  * Reads an attestation object of the format `tpm`, without verifying it.
- * @throws KeyprovError `request-invalid` for anything else, and when the credential of the authenticator data is not the
+ * @throws KeyprovError `request-invalid` for anything else, or if the credential of the authenticator data is not the
  * attested key.
  */
 export function decodeWebauthnTpm(bytes: Uint8Array): WebauthnTpm {
   const { authData, ...rest } = decodeTpmAttestationObject(bytes);
-  if (authData === undefined) throw invalid('no authData');
+  if (authData === undefined) throw invalid('there is no authData');
   const object = { ...rest, authData };
   checkCredential(object);
   return object;
 }
 
 /**
- * The statement that an attestation object makes, for `verifyStatement`. The object holds the certificate of the
- * attestation key only, so its public area (TPMT_PUBLIC) must be known from elsewhere.
+ * The statement in an attestation object, for `verifyStatement`. The object holds only the certificate of the
+ * attestation key, so its public area (TPMT_PUBLIC) must be known from elsewhere.
  *
- * @throws KeyprovError `request-invalid` when that key does not make signatures of the object's algorithm.
+ * @throws KeyprovError `request-invalid` if that key does not sign with the object's algorithm.
  */
 export function statementFromWebauthnTpm(object: WebauthnTpm, akPubArea: Uint8Array): AttestationStatement {
   const { pubArea, certInfo, certificates, algorithm } = object;
@@ -111,13 +111,13 @@ export function statementFromWebauthnTpm(object: WebauthnTpm, akPubArea: Uint8Ar
     encode(TPMT_SIGNATURE, decodeBareSignature(decode(TPMT_PUBLIC, akPubArea), object.signature)),
   );
   if (findCoseAlgorithm(signature).algorithm !== algorithm)
-    throw invalid(`alg ${algorithm} is not that of the attestation key`);
+    throw invalid(`alg ${algorithm} is not the algorithm of the attestation key`);
   return { version: 1, pubArea, certInfo, signature, ak: { pubArea: akPubArea, certificates } };
 }
 
 function checkCredential({ authData, pubArea }: WebauthnTpm): void {
   const { credential } = decodeAuthenticatorData(authData);
-  if (credential === undefined) throw invalid('authenticator data without a credential');
+  if (credential === undefined) throw invalid('the authenticator data has no credential');
   const attested = inRequest(`${WHAT}: pubArea`, () => encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, pubArea))));
   if (!equal(attested, encodeSpki(credential.key.publicKey))) {
     throw invalid('the credential in the authenticator data is not the attested key');

@@ -27,7 +27,7 @@ export interface EcPrivateKey extends EcPublicKey {
 
 /**
  * A key as Windows CNG writes it. RSA1 is public, RSA2 adds the primes, RSA3 is the full private key. ECS… and ECD… are
- * for ECDSA, ECK… for ECDH. ECDP, ECDV, ECKP and ECKV name no curve: it is the NIST curve of that size.
+ * for ECDSA, ECK… for ECDH. ECDP, ECDV, ECKP and ECKV do not name the curve: it is the NIST curve of that size.
  */
 export type CngBlob =
   | { readonly magic: 'RSA1'; readonly key: RsaPublicKey }
@@ -70,7 +70,7 @@ const ECC_PRIVATE: Readonly<Record<EccPrivateMagic, Curve | 'any'>> = {
 /**
  * The bytes of a BCRYPT_RSAKEY_BLOB or BCRYPT_ECCKEY_BLOB (bcrypt.h): a header of little-endian 32-bit integers, then
  * the numbers, big endian. An RSA-2048 public key with exponent 65537 has 283 bytes. Wipe private ones after use.
- * @throws KeyprovError `key-invalid` when the parts do not make one key, or the curve is not that of the magic.
+ * @throws KeyprovError `key-invalid` if the parts are not one key, or the curve is not that of the magic.
  */
 export function encodeCngBlob(blob: CngBlob): Bytes {
   checkKey(blob);
@@ -90,8 +90,8 @@ export function encodeCngBlob(blob: CngBlob): Bytes {
 }
 
 /**
- * Reads a BCRYPT_RSAKEY_BLOB or BCRYPT_ECCKEY_BLOB. Only the one right form passes: no leading zeros in exponent,
- * modulus and primes, the modulus's own BitLength, nothing cut off or left over, and parts that make one key.
+ * Reads a BCRYPT_RSAKEY_BLOB or BCRYPT_ECCKEY_BLOB. Accepts only the one correct form: no leading zeros in exponent,
+ * modulus and primes, BitLength of the modulus, nothing cut off or left over, and parts of one key.
  * @throws KeyprovError `key-invalid` for anything else.
  */
 export function decodeCngBlob(bytes: Uint8Array): CngBlob {
@@ -109,12 +109,12 @@ export function decodeCngBlob(bytes: Uint8Array): CngBlob {
   return blob;
 }
 
-/** The KeyID by which directories and sign-ins know a key: SHA-256 of its public blob (MS-ADTS 2.2.20), 32 bytes. */
+/** The Key ID of a key in directories and sign-ins: SHA-256 of its public blob (MS-ADTS 2.2.20), 32 bytes. */
 export function computeKeyId(publicBlob: Uint8Array): Bytes {
   return digest('sha256', publicBlob);
 }
 
-/** The KeyID as `kid` of a sign-in assertion and `keyIdentifier` of a directory: padded base64, 44 characters. */
+/** The Key ID as `kid` of a sign-in assertion and `keyIdentifier` of a directory: padded base64, 44 characters. */
 export function computeKeyIdText(publicBlob: Uint8Array): string {
   return toBase64(computeKeyId(publicBlob));
 }
@@ -128,9 +128,9 @@ function readRsa(magic: RsaBlob['magic'], input: BlobReader): RsaBlob {
   const [bits, eSize, nSize] = [input.uint32(), input.uint32(), input.uint32()];
   const [pSize, qSize] = [input.uint32(), input.uint32()];
   const key: RsaPublicKey = { kty: 'RSA', e: input.take(eSize), n: input.take(nSize) };
-  if (bits !== bitLength(key.n)) throw wrong(`BitLength is ${bits}, the modulus has ${bitLength(key.n)} bits`);
+  if (bits !== bitLength(key.n)) throw wrong(`BitLength is ${bits}, but the modulus has ${bitLength(key.n)} bits`);
   if (magic === 'RSA1') {
-    if (pSize !== 0 || qSize !== 0) throw wrong('a public blob with sizes of primes');
+    if (pSize !== 0 || qSize !== 0) throw wrong('a public blob has sizes of primes');
     return { magic, key };
   }
   const primes: RsaPrimesKey = { ...key, p: input.take(pSize), q: input.take(qSize) };
@@ -147,7 +147,7 @@ function readPoint(named: Curve | 'any', input: BlobReader): EcPublicKey {
   return { kty: 'EC', crv, x: input.take(size), y: input.take(size) };
 }
 
-/** Checks that all parts of a key have their right form and belong together. */
+/** Checks that all parts of a key have the correct form and belong together. */
 function checkKey(blob: CngBlob): void {
   const { magic, key } = blob;
   checkPublicKey(key);
@@ -163,15 +163,15 @@ function checkKey(blob: CngBlob): void {
       break;
     default: {
       const curve = isPublicMagic(magic) ? ECC_PUBLIC[magic] : ECC_PRIVATE[magic];
-      if (curve !== 'any' && curve !== key.crv) throw wrong(`${magic} is for ${curve}, the key is on ${key.crv}`);
+      if (curve !== 'any' && curve !== key.crv) throw wrong(`${magic} is for ${curve}, but the key is on ${key.crv}`);
       if (isPrivateMagic(magic)) checkScalar(key.crv, key.x, key.y, 'd' in key ? key.d : new Uint8Array(0));
     }
   }
 }
 
 function checkPrimes({ n, p, q }: RsaPrimesKey): void {
-  if (p.length < 2 || q.length < 2 || p[0] === 0 || q[0] === 0) throw wrong('prime with leading zeros, or none');
-  if (toBigInt(p) * toBigInt(q) !== toBigInt(n)) throw wrong('the primes do not make the modulus');
+  if (p.length < 2 || q.length < 2 || p[0] === 0 || q[0] === 0) throw wrong('a prime has leading zeros, or is missing');
+  if (toBigInt(p) * toBigInt(q) !== toBigInt(n)) throw wrong('the modulus is not the product of the primes');
 }
 
 function checkExponents(key: RsaPrivateKey): void {
@@ -196,10 +196,10 @@ function checkScalar(curve: Curve, x: Uint8Array, y: Uint8Array, d: Uint8Array):
   const { size } = CURVES[curve];
   let point: Bytes;
   try {
-    if (d.length !== size) throw wrong(`a private scalar of ${d.length} bytes, ${size} expected`);
+    if (d.length !== size) throw wrong(`the private scalar has ${d.length} bytes, ${size} expected`);
     point = pointOf(curve, d);
   } catch (cause) {
-    throw wrong('the private scalar is not one of the curve', cause);
+    throw wrong('the private scalar is out of range for the curve', cause);
   }
   if (!equal(point, concat(new Uint8Array([4]), x, y))) {
     throw wrong('the private scalar does not belong to the point');

@@ -5,7 +5,7 @@ import { requestInvalid } from '../x509/in-request.ts';
 /** Flags of {@link CustomKeyInformation}. */
 export const CUSTOM_KEY_FLAGS = { ATTESTATION: 0x01, MFA_NOT_USED: 0x02 } as const;
 
-/** CUSTOM_KEY_INFORMATION, MS-ADTS 2.2.20.4. What is absent stands behind the end of the structure. */
+/** CUSTOM_KEY_INFORMATION, MS-ADTS 2.2.20.4. Fields past the end of the structure are absent. */
 export interface CustomKeyInformation {
   /** 1. */
   readonly version: number;
@@ -18,16 +18,16 @@ export interface CustomKeyInformation {
   readonly fekKeyVersion?: number;
   /** 0 unknown, 1 weak, 2 normal. */
   readonly keyStrength?: number;
-  /** What follows: reserved bytes, and encoded extensions. */
+  /** The rest: reserved bytes, and encoded extensions. */
   readonly rest?: Uint8Array;
 }
 
-/** Fields of one byte each, in their order. */
+/** Fields of one byte each, in order. */
 const FIELDS = ['version', 'flags', 'volumeType', 'supportsNotification', 'fekKeyVersion', 'keyStrength'] as const;
 const REQUIRED = 2;
 
 /**
- * The bytes of the structure. @throws TypeError where a field is there and one before it is not.
+ * The bytes of the structure. @throws TypeError if a field is present and one before it is not.
  *
  * @example
  * ```ts
@@ -42,20 +42,20 @@ export function encodeCustomKeyInformation(information: CustomKeyInformation): B
   const end = values.indexOf(undefined);
   const { rest = new Uint8Array(0) } = information;
   if (end >= 0 && (rest.length > 0 || values.slice(end).some((value) => value !== undefined))) {
-    throw new TypeError(`custom key information without ${FIELDS[end]}, but with what comes behind it`);
+    throw new TypeError(`custom key information lacks ${FIELDS[end]}, but has a later field`);
   }
   return concat(new Uint8Array(values.filter((value) => value !== undefined)), rest);
 }
 
 /**
- * Reads the structure as far as it goes: in directories there are short ones of 2 bytes, and long ones that end anywhere.
+ * Reads the structure as far as it goes: directories hold short ones of 2 bytes, and long ones that end anywhere.
  * @throws KeyprovError `request-invalid` for fewer than 2 bytes.
  */
 export function decodeCustomKeyInformation(bytes: Uint8Array): CustomKeyInformation {
   checkSize(bytes, LIMIT.structure, (problem) => requestInvalid('custom key information', problem));
   const [version, flags] = bytes;
   if (version === undefined || flags === undefined) {
-    throw requestInvalid('custom key information', `${bytes.length} bytes, it has at least ${REQUIRED}`);
+    throw requestInvalid('custom key information', `${bytes.length} bytes, at least ${REQUIRED} expected`);
   }
   const optional = FIELDS.slice(REQUIRED, bytes.length).map((name, i) => [name, bytes[REQUIRED + i]]);
   const rest = bytes.subarray(FIELDS.length);

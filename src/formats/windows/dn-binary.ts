@@ -11,7 +11,8 @@ export interface DnBinary {
 }
 
 /**
- * `B:828:…:CN=…`: the number of hexadecimal digits, the digits in upper case, and the name. @throws TypeError for empty parts.
+ * `B:828:…:CN=…`: the number of hexadecimal digits, the digits in upper case, and the name. @throws TypeError for empty
+ * parts.
  *
  * @example
  * ```ts
@@ -22,17 +23,18 @@ export interface DnBinary {
  * ```
  */
 export function encodeDnBinary({ binary, dn }: { readonly binary: Uint8Array; readonly dn: string }): string {
-  if (binary.length === 0 || dn === '') throw new TypeError('a DN-Binary value has bytes and a name');
+  if (binary.length === 0 || dn === '') throw new TypeError('a DN-Binary value needs bytes and a name');
   return `B:${2 * binary.length}:${toHex(binary).toUpperCase()}:${dn}`;
 }
 
-/** Reads such a value; digits may be in lower case. @throws KeyprovError `request-invalid` for anything else. */
+/** Reads a DN-Binary value, also with lower case digits. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeDnBinary(text: string): DnBinary {
   checkSize(text, LIMIT.message + LIMIT.line, (problem) => requestInvalid('DN-Binary value', problem));
   const [, count, hex = '', dn] = /^B:(0|[1-9]\d*):([0-9A-Fa-f]+):(.+)$/s.exec(text) ?? [];
   if (count === undefined || dn === undefined)
-    throw requestInvalid('DN-Binary value', 'not of the form B:count:digits:name');
+    throw requestInvalid('DN-Binary value', 'it does not have the form B:count:digits:name');
   checkSize(dn, LIMIT.line, (problem) => requestInvalid('DN-Binary value', `its name: ${problem}`));
-  if (Number(count) !== hex.length) throw requestInvalid('DN-Binary value', `${hex.length} digits, it says ${count}`);
+  if (Number(count) !== hex.length)
+    throw requestInvalid('DN-Binary value', `it has ${hex.length} digits, but its count is ${count}`);
   return { binary: inRequest('DN-Binary value', () => fromHex(hex)), dn };
 }

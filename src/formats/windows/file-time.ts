@@ -1,13 +1,13 @@
-/** 100 ns from 0001-01-01 to 1601-01-01. */
+/** Units of 100 ns from 0001-01-01 to 1601-01-01. */
 const EPOCH_IN_TICKS = 504_911_232_000_000_000n;
-/** The same from 1601-01-01 to 1970-01-01. */
+/** Units of 100 ns from 1601-01-01 to 1970-01-01. */
 const UNIX_EPOCH = 116_444_736_000_000_000n;
 const TICKS_PER_MS = 10_000n;
 const TICKS_PER_DAY = 864_000_000_000n;
 const KIND = 1n << 62n;
 
 /**
- * FILETIME of a date: 100 ns since 1601-01-01 UTC. MS-DTYP 2.3.3.
+ * The FILETIME of a date: units of 100 ns since 1601-01-01 UTC. MS-DTYP 2.3.3.
  *
  * @example
  * ```ts
@@ -29,8 +29,8 @@ export function decodeFileTime(fileTime: bigint): Date {
 }
 
 /**
- * The FILETIME of a .NET `DateTime.ToBinary`, taken as unsigned: ticks since 0001-01-01 in 62 bits, then the kind (1 for
- * UTC). A local time has ticks of UTC too, which may lie up to a day before year 1 and are written modulo 2^62.
+ * The FILETIME of a .NET `DateTime.ToBinary`, read as unsigned: ticks since 0001-01-01 in 62 bits, then the kind (1 for
+ * UTC). A local time has UTC ticks too. They may lie up to a day before year 1 and are written modulo 2^62.
  */
 export function decodeDotNetTime(binary: bigint): bigint {
   const ticks = binary % KIND;
@@ -41,6 +41,6 @@ export function decodeDotNetTime(binary: bigint): bigint {
 /** The .NET `DateTime.ToBinary` of a FILETIME, with kind UTC. @throws RangeError for times before year 1. */
 export function encodeDotNetTime(fileTime: bigint): bigint {
   const ticks = fileTime + EPOCH_IN_TICKS;
-  if (ticks < 0n || ticks >= KIND) throw new RangeError(`${fileTime} is not a time of .NET`);
+  if (ticks < 0n || ticks >= KIND) throw new RangeError(`${fileTime} is out of range for .NET`);
   return KIND + ticks;
 }

@@ -1,13 +1,13 @@
 import { type Bytes, fromHex, toHex } from '../../bytes.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
-/** The places of the bytes of a GUID in Windows' structures: the first three numbers are little endian. MS-DTYP 2.3.4.2. */
+/** Byte order of a GUID in Windows' structures: the first three numbers are little endian. MS-DTYP 2.3.4.2. */
 const ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 
 const reordered = (bytes: Uint8Array): Bytes => new Uint8Array(ORDER.map((at) => bytes[at] ?? 0));
 
 /**
- * The 16 bytes of a GUID as Windows' structures hold it. @throws TypeError for text that is not a GUID.
+ * The 16 bytes of a GUID in Windows' byte order. @throws TypeError for text that is not a GUID.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ export function encodeGuid(guid: string): Bytes {
   return reordered(fromHex(guid.replaceAll('-', '')));
 }
 
-/** The text of a GUID in lower case. @throws KeyprovError `request-invalid` for other than 16 bytes. */
+/** The text of a GUID in lower case. @throws KeyprovError `request-invalid` if it does not have 16 bytes. */
 export function decodeGuid(bytes: Uint8Array): string {
   if (bytes.length !== 16) throw requestInvalid('GUID', `${bytes.length} bytes, a GUID has 16`);
   return toHex(reordered(bytes)).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');

@@ -1,4 +1,4 @@
-/** What Windows, Active Directory, AD CS and Entra ID write of keys: key blobs, registrations, attestation, directory values. */
+/** Formats of Windows, Active Directory, AD CS and Entra ID: key blobs, registrations, attestation, directory values. */
 export {
   type CngBlob,
   computeKeyId,

@@ -4,11 +4,11 @@ import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { CountedParts, uint32s } from '../tcg/counted-parts.ts';
 import { decodePcpKeyBlob, encodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';
 
-/** The certification of a key as a KeyAttestationStatement holds it: "KADS", MS-WCCE 2.2.2.5. For TPM 2.0 only. */
+/** The certification of a key in a KeyAttestationStatement: "KADS", MS-WCCE 2.2.2.5. For TPM 2.0 only. */
 export interface Kads {
   /** TPMS_ATTEST of TPM2_Certify, without a length. */
   readonly certInfo: Uint8Array;
-  /** The bare RSASSA signature over `certInfo`: it does not say by which hash. */
+  /** The bare RSASSA signature over `certInfo`. It does not name its hash. */
   readonly signature: Uint8Array;
   readonly keyBlob: PcpKeyBlob;
 }
@@ -39,8 +39,8 @@ export function decodeKads(bytes: Uint8Array): Kads {
   const reader = new CountedParts('KADS', bytes);
   const [magic, platform, headerSize, ...sizes] = reader.header(HEADER_SIZE / 4);
   if (magic !== MAGIC) throw reader.invalid('it does not begin with KADS');
-  if (platform !== TPM_2_0) throw reader.invalid(`platform ${platform}, ${TPM_2_0} is TPM 2.0`);
-  if (headerSize !== HEADER_SIZE) throw reader.invalid(`a header of ${headerSize} bytes, it must be ${HEADER_SIZE}`);
+  if (platform !== TPM_2_0) throw reader.invalid(`its platform is ${platform}, not ${TPM_2_0} (TPM 2.0)`);
+  if (headerSize !== HEADER_SIZE) throw reader.invalid(`its header has ${headerSize} bytes, not ${HEADER_SIZE}`);
   const [certInfo = EMPTY, signature = EMPTY, keyBlob = EMPTY] = reader.parts(HEADER_SIZE, sizes);
   return reader.read(() => {
     decode(TPMS_ATTEST, certInfo);

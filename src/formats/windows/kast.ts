@@ -12,15 +12,15 @@ import { CountedParts, uint32s } from '../tcg/counted-parts.ts';
 import { decodeKads, encodeKads, type Kads } from './kads.ts';
 import { hasPcpPolicy, type PcpKeyBlob } from './pcp-key-blob.ts';
 
-/** An attestation key, and TPM2_CertifyCreation of it by itself. */
+/** An attestation key, and its TPM2_CertifyCreation by itself. */
 export interface IdBinding extends CreationProof {
   /** TPMT_PUBLIC. */
   readonly pubArea: Uint8Array;
 }
 
 /**
- * A KeyAttestationStatement, MS-WCCE 2.2.2.5, for TPM 2.0: "KAST". Which parts it has depends on the claim: AUTHORITY_ONLY
- * has the idBinding, SUBJECT_ONLY the keyAttestation, AUTHORITY_AND_SUBJECT both.
+ * A KeyAttestationStatement, MS-WCCE 2.2.2.5, for TPM 2.0: "KAST". Its parts depend on the claim: AUTHORITY_ONLY has
+ * the idBinding, SUBJECT_ONLY the keyAttestation, AUTHORITY_AND_SUBJECT both.
  */
 export interface Kast {
   readonly idBinding?: IdBinding;
@@ -58,9 +58,9 @@ export function decodeKast(bytes: Uint8Array): Kast {
   const reader = new CountedParts('KAST', bytes);
   const [magic, version, platform, headerSize, ...sizes] = reader.header(HEADER_SIZE / 4);
   if (magic !== MAGIC) throw reader.invalid('it does not begin with KAST');
-  if (version !== VERSION) throw reader.invalid(`version ${version}, ${VERSION} is known`);
-  if (platform !== TPM_2_0) throw reader.invalid(`platform ${platform}, ${TPM_2_0} is TPM 2.0`);
-  if (headerSize !== HEADER_SIZE) throw reader.invalid(`a header of ${headerSize} bytes, it must be ${HEADER_SIZE}`);
+  if (version !== VERSION) throw reader.invalid(`its version is ${version}, not ${VERSION}`);
+  if (platform !== TPM_2_0) throw reader.invalid(`its platform is ${platform}, not ${TPM_2_0} (TPM 2.0)`);
+  if (headerSize !== HEADER_SIZE) throw reader.invalid(`its header has ${headerSize} bytes, not ${HEADER_SIZE}`);
   const [idBinding = EMPTY, keyAttestation = EMPTY, aikOpaque = EMPTY] = reader.parts(HEADER_SIZE, sizes);
   return reader.read(() => ({
     ...(idBinding.length > 0 && { idBinding: decodeIdBinding(idBinding) }),
@@ -83,19 +83,19 @@ function decodeIdBinding(bytes: Uint8Array): IdBinding {
 
 /** Options of {@link buildKast}. */
 export interface BuildKastOptions {
-  /** What NCryptCreateClaim calls NCRYPT_CLAIM_AUTHORITY_AND_SUBJECT and NCRYPT_CLAIM_SUBJECT_ONLY. */
+  /** The claim of NCryptCreateClaim: NCRYPT_CLAIM_AUTHORITY_AND_SUBJECT or NCRYPT_CLAIM_SUBJECT_ONLY. */
   readonly claim: 'authority-and-subject' | 'subject-only';
   /** The content of the key's TPM2B_PRIVATE, which Windows sends along; no check needs it, and an empty one is left out. */
   readonly privateArea: Uint8Array;
-  /** Whether use of the key wants an authorization value, such as a PIN. */
+  /** Whether use of the key needs an authorization value, such as a PIN. */
   readonly authRequired: boolean;
 }
 
 /**
- * The KAST that says what `statement` says. The key must have the Windows Hello policy or none, the attestation key must
- * sign with RSASSA, and a claim of the authority wants the statement's `akCreation`.
+ * Builds the KAST of a statement. The key must have the Windows Hello policy or none, the attestation key must sign
+ * with RSASSA, and a claim with the authority needs the statement's `akCreation`.
  *
- * @throws KeyprovError `request-invalid` for a statement that has no such form.
+ * @throws KeyprovError `request-invalid` for a statement that a KAST cannot hold.
  *
  * @example
  * ```ts
@@ -111,7 +111,7 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
   const { claim, privateArea, authRequired } = options;
   const { pubArea, certInfo, ak, akCreation } = statement;
   const signature = decode(TPMT_SIGNATURE, statement.signature);
-  if (signature.sigAlg !== TPM_ALG.RSASSA) throw invalid('it has no place for a signature that is not RSASSA');
+  if (signature.sigAlg !== TPM_ALG.RSASSA) throw invalid('it can only hold an RSASSA signature');
   const keyBlob: PcpKeyBlob = {
     form: 'windows-10',
     flags: authRequired ? 1 : 0,
@@ -123,22 +123,22 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
   };
   const keyAttestation = { certInfo, signature: encodeBareSignature(signature), keyBlob };
   if (claim === 'subject-only') return encodeKast({ keyAttestation, aikOpaque: EMPTY });
-  if (akCreation === undefined) throw invalid('the statement does not say how the attestation key was made');
+  if (akCreation === undefined) throw invalid('the statement has no creation proof of the attestation key');
   return encodeKast({ idBinding: { pubArea: ak.pubArea, ...akCreation }, keyAttestation, aikOpaque: EMPTY });
 }
 
 /**
- * The statement that a KAST makes, for `verifyStatement`. What the KAST leaves out is taken from the public area of the
- * attestation key: its own, or for a claim of the subject only the TPMT_PUBLIC in `akPubArea`.
+ * The statement in a KAST, for `verifyStatement`. The public area of the attestation key tells what the KAST leaves
+ * out: its own public area, or for a claim of the subject only the TPMT_PUBLIC in `akPubArea`.
  *
- * @throws KeyprovError `request-invalid` without a key attestation, without attestation key, with two that differ, or
- * with policies that do not make the key's authPolicy.
+ * @throws KeyprovError `request-invalid` without a key attestation, without attestation key, with two different ones,
+ * or with policies that do not match the key's authPolicy.
  */
 export function statementFromKast(kast: Kast, akPubArea?: Uint8Array): AttestationStatement {
   const { idBinding, keyAttestation } = kast;
-  if (keyAttestation === undefined) throw invalid('it attests no key');
+  if (keyAttestation === undefined) throw invalid('it does not attest a key');
   const { certInfo, signature, keyBlob } = keyAttestation;
-  if (!hasPcpPolicy(keyBlob)) throw invalid('its list of policies does not make the authPolicy of the key');
+  if (!hasPcpPolicy(keyBlob)) throw invalid("its list of policies does not match the key's authPolicy");
   const pubArea = idBinding?.pubArea ?? akPubArea;
   if (pubArea === undefined) throw invalid('it does not hold the attestation key');
   if (akPubArea !== undefined && !equal(pubArea, akPubArea)) throw invalid('it holds another attestation key');
@@ -164,7 +164,7 @@ function branchesOf(pubArea: Uint8Array): readonly Uint8Array[] {
   const { authPolicy } = decode(TPMT_PUBLIC, pubArea);
   if (authPolicy.length === 0) return [];
   if (equal(authPolicy, windowsHelloPolicy())) return windowsHelloBranches();
-  throw invalid("the key's policy is not that of Windows Hello");
+  throw invalid("the key's policy is not the Windows Hello policy");
 }
 
 const invalid = (problem: string): KeyprovError => new KeyprovError('request-invalid', `KAST: ${problem}`);

@@ -23,7 +23,7 @@ export const KEY_CREDENTIAL_ENTRY = {
   CREATED: 9,
 } as const;
 
-/** What a key is for: MS-ADTS 2.2.20.5 has NGC, FIDO and FEK; the others are in MichaelGrafnetter/DSInternals. */
+/** Usages of a key: MS-ADTS 2.2.20.5 has NGC, FIDO and FEK; the others are in MichaelGrafnetter/DSInternals. */
 export const KEY_CREDENTIAL_USAGE = {
   ADMIN: 0,
   NGC: 1,
@@ -34,18 +34,18 @@ export const KEY_CREDENTIAL_USAGE = {
   FEK: 8,
 } as const;
 
-/** Who wrote the credential: MS-ADTS 2.2.20.6 has AD; AZURE_AD is in synchronized ones. */
+/** Source of the credential: MS-ADTS 2.2.20.6 has AD; synchronized ones have AZURE_AD. */
 export const KEY_CREDENTIAL_SOURCE = { AD: 0, AZURE_AD: 1 } as const;
 
-/** An entry as it is: an identifier of one byte, and at most 65535 bytes. */
+/** A raw entry: an identifier of one byte, and at most 65535 bytes. */
 export interface KeyCredentialEntry {
   readonly id: number;
   readonly value: Uint8Array;
 }
 
-/** What a value of msDS-KeyCredentialLink says of a key. */
+/** A key in a value of msDS-KeyCredentialLink. */
 export interface KeyCredential {
-  /** SHA-256 of the key material; of a FIDO key the id of its credential. */
+  /** SHA-256 of the key material; for a FIDO key the id of its credential. */
   readonly keyId: Uint8Array;
   /** See `decodeKeyMaterial`. */
   readonly keyMaterial: Uint8Array;
@@ -56,26 +56,26 @@ export interface KeyCredential {
   /** GUID of the device that has the key. */
   readonly deviceId?: string;
   readonly customKeyInformation?: CustomKeyInformation;
-  /** FILETIME: 100 ns since 1601-01-01 UTC; in year 1, so negative, when the key was never used. */
+  /** FILETIME: units of 100 ns since 1601-01-01 UTC. In year 1, and so negative, if the key was never used. */
   readonly lastLogon?: bigint;
   /** FILETIME. */
   readonly created?: bigint;
 }
 
-/** A KEYCREDENTIALLINK_BLOB in its parts. */
+/** The parts of a KEYCREDENTIALLINK_BLOB. */
 export interface KeyCredentialLink extends KeyCredential {
   readonly keyHash?: Uint8Array;
-  /** All entries, known or not, in their order and byte for byte. */
+  /** All entries, known or not, in order and byte for byte. */
   readonly entries: readonly KeyCredentialEntry[];
 }
 
-/** What {@link buildKeyCredentialLink} makes a blob of. */
+/** Input of {@link buildKeyCredentialLink}. */
 export interface BuildKeyCredentialLink extends Omit<KeyCredential, 'keyId' | 'usage'> {
   /** Default: SHA-256 of the key material. */
   readonly keyId?: Uint8Array | undefined;
   /** Default NGC. */
   readonly usage?: number | undefined;
-  /** Entries with identifiers that are not known here. */
+  /** Entries with unknown identifiers. */
   readonly otherEntries?: readonly KeyCredentialEntry[] | undefined;
 }
 
@@ -85,11 +85,11 @@ const { KEY_ID, KEY_HASH, KEY_MATERIAL, USAGE, SOURCE } = KEY_CREDENTIAL_ENTRY;
 const { DEVICE_ID, CUSTOM_KEY_INFORMATION: CUSTOM, LAST_LOGON, CREATED } = KEY_CREDENTIAL_ENTRY;
 
 /**
- * The KEYCREDENTIALLINK_BLOB of a key, MS-ADTS 2.2.20: entries in ascending order, with KeyID and KeyHash. Times are
- * written as FILETIME, or where the source is Entra ID as .NET `DateTime.ToBinary`.
+ * Builds the KEYCREDENTIALLINK_BLOB of a key, MS-ADTS 2.2.20: entries in ascending order, with Key ID and KeyHash.
+ * Writes times as FILETIME, or as .NET `DateTime.ToBinary` if the source is Entra ID.
  *
- * @throws TypeError for a device id that is not a GUID, other entries with identifiers up to 9 or equal ones; RangeError for what is
- * too long or out of range.
+ * @throws TypeError for a device id that is not a GUID, or other entries with identifiers up to 9 or equal ones;
+ * RangeError for values that are too long or out of range.
  *
  * @example
  * ```ts
@@ -115,7 +115,7 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
     uint64(source === KEY_CREDENTIAL_SOURCE.AZURE_AD ? encodeDotNetTime(fileTime) : fileTime);
   const others = [...otherEntries].sort((a, b) => a.id - b.id);
   if (others.some(({ id }, i) => id <= CREATED || id === others[i + 1]?.id)) {
-    throw new TypeError('other entries have identifiers of their own, above 9');
+    throw new TypeError('other entries need different identifiers, above 9');
   }
   const entries: readonly (KeyCredentialEntry | undefined)[] = [
     { id: KEY_MATERIAL, value: keyMaterial },
@@ -132,17 +132,17 @@ export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Byte
   return encodeKeyCredentialLink([{ id: KEY_ID, value: keyId }, { id: KEY_HASH, value: keyHash }, ...hashed]);
 }
 
-/** A blob of these entries as they are. @throws RangeError for an entry that is too long. */
+/** Writes a blob of these entries, unchanged. @throws RangeError for an entry that is too long. */
 export function encodeKeyCredentialLink(entries: readonly KeyCredentialEntry[]): Bytes {
   return concat(new Uint8Array([VERSION & 0xff, VERSION >>> 8, 0, 0]), ...entries.map(encodeEntry));
 }
 
 /**
- * Reads a KEYCREDENTIALLINK_BLOB of version 0x200. What directories hold, and readers in use accept, is accepted: any
- * order, unknown entries, a KeyHash that is wrong or missing; see `findKeyCredentialProblems`.
+ * Reads a KEYCREDENTIALLINK_BLOB of version 0x200. Like other readers, accepts what directories hold: any order,
+ * unknown entries, a wrong or missing KeyHash; see `findKeyCredentialProblems`.
  *
- * @throws KeyprovError `request-invalid` for bytes that are cut off, without KeyID, key material or usage, with a known
- * entry twice, or with a value of a wrong length.
+ * @throws KeyprovError `request-invalid` if bytes are cut off, Key ID, key material or usage is missing, a known entry
+ * comes twice, or a value has a wrong length.
  */
 export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
   const entries = readEntries(blob);
@@ -187,7 +187,7 @@ export function parseKeyCredentialLink(blob: Uint8Array): KeyCredentialLink {
 
 /** The entry in bytes: UINT16 length, little endian, without itself and the identifier; identifier; value. */
 export function encodeEntry({ id, value }: KeyCredentialEntry): Bytes {
-  if (value.length > 0xffff) throw new RangeError(`entry ${id} has ${value.length} bytes, at most 65535 fit`);
+  if (value.length > 0xffff) throw new RangeError(`entry ${id} has ${value.length} bytes; at most 65535 fit`);
   return concat(new Uint8Array([value.length & 0xff, value.length >>> 8]), byte(id), value);
 }
 
@@ -196,7 +196,7 @@ function readEntries(blob: Uint8Array): KeyCredentialEntry[] {
   if (blob.length < 4) throw invalid('cut off');
   const data = new DataView(blob.buffer, blob.byteOffset, blob.byteLength);
   const version = data.getUint32(0, true);
-  if (version !== VERSION) throw invalid(`version 0x${version.toString(16)}, 0x200 is known`);
+  if (version !== VERSION) throw invalid(`its version is 0x${version.toString(16)}, not 0x200`);
   const entries: KeyCredentialEntry[] = [];
   for (let at = 4; at < blob.length; ) {
     const end = at + 3 + (blob.length - at < 3 ? 0 : data.getUint16(at, true));

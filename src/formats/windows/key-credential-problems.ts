@@ -11,7 +11,7 @@ import {
 } from './key-credential-link.ts';
 import { decodeKeyMaterial } from './key-material.ts';
 
-/** Something that is wrong with a key credential, though it can be read. */
+/** A problem of a readable key credential. */
 export interface KeyCredentialProblem {
   readonly check: 'order' | 'key-id' | 'key-hash' | 'key-material' | 'key-strength' | 'custom-key-information' | 'time';
   /** For people. */
@@ -19,11 +19,11 @@ export interface KeyCredentialProblem {
 }
 
 /**
- * Verifies a key credential against MS-ADTS 2.2.20: order of the entries, KeyID, KeyHash, RSA1 of 2048 bits as material of
- * NGC keys; and that an RSA key is not weak by its making (ROCA, CVE-2017-15361). Directories check none of it.
+ * Verifies a key credential against MS-ADTS 2.2.20: order of the entries, Key ID, KeyHash, and RSA1 of 2048 bits as
+ * material of NGC keys. Also checks that an RSA key is not weak (ROCA, CVE-2017-15361). Directories check none of it.
  *
- * @param now FILETIME of the check, to have times that are later reported as well.
- * @returns what is wrong; empty when all is right.
+ * @param now FILETIME of the check. Absent: later times are not reported.
+ * @returns the problems; empty if there are none.
  */
 export function findKeyCredentialProblems(
   link: KeyCredentialLink,
@@ -48,20 +48,20 @@ function orderProblem({ entries }: KeyCredentialLink): string | undefined {
 
 function keyIdProblem({ keyId, keyMaterial, usage }: KeyCredentialLink): string | undefined {
   const isRight = usage === KEY_CREDENTIAL_USAGE.FIDO || equal(keyId, digest('sha256', keyMaterial));
-  return isRight ? undefined : 'the KeyID is not the SHA-256 of the key material';
+  return isRight ? undefined : 'the Key ID is not the SHA-256 of the key material';
 }
 
 function keyHashProblem({ keyHash, entries }: KeyCredentialLink): string | undefined {
   if (keyHash === undefined) return 'there is no KeyHash';
   const at = entries.findIndex(({ id }) => id === KEY_CREDENTIAL_ENTRY.KEY_HASH);
   const isRight = equal(keyHash, digest('sha256', concat(...entries.slice(at + 1).map(encodeEntry))));
-  return isRight ? undefined : 'the KeyHash is not the SHA-256 of the entries behind it';
+  return isRight ? undefined : 'the KeyHash is not the SHA-256 of the entries after it';
 }
 
 function materialProblem({ keyMaterial, usage }: KeyCredentialLink): string | undefined {
   try {
     const material = decodeKeyMaterial(keyMaterial);
-    if (material === undefined) return 'the key material has no form that is known';
+    if (material === undefined) return 'the key material has an unknown form';
     if (usage !== KEY_CREDENTIAL_USAGE.NGC) return undefined;
     const { form, publicKey } = material;
     const isRsa2048 = publicKey.kty === 'RSA' && bitLength(publicKey.n) === 2048;
@@ -77,7 +77,7 @@ function strengthProblem({ keyMaterial }: KeyCredentialLink): string | undefined
     const publicKey = decodeKeyMaterial(keyMaterial)?.publicKey;
     return publicKey?.kty === 'RSA' && isRocaWeak(publicKey.n) ? 'the key can be broken (ROCA)' : undefined;
   } catch (error) {
-    // Material that cannot be read is reported as such.
+    // Unreadable material is reported by its own check.
     if (error instanceof KeyprovError) return undefined;
     throw error;
   }
@@ -85,7 +85,7 @@ function strengthProblem({ keyMaterial }: KeyCredentialLink): string | undefined
 
 function customProblem({ customKeyInformation }: KeyCredentialLink): string | undefined {
   if (customKeyInformation === undefined || customKeyInformation.version === 1) return undefined;
-  return `custom key information of version ${customKeyInformation.version}`;
+  return `the version of the custom key information is ${customKeyInformation.version}`;
 }
 
 function timeProblem({ lastLogon, created }: KeyCredentialLink, now: bigint | undefined): string | undefined {

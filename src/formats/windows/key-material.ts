@@ -18,8 +18,8 @@ import { encodePublicBlob } from './key-registration.ts';
 import { decodePcpKeyBlob, encodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';
 
 /**
- * The key material of a key credential by its form: a CNG blob (user keys), PKCS#1 or SPKI in DER (computers), a PCP key
- * blob (device keys in a TPM), or the JSON of a FIDO key. MS-ADTS 2.2.20.5 has the first only.
+ * The key material of a key credential, by form: a CNG blob (user keys), PKCS#1 or SPKI in DER (computers), a PCP key
+ * blob (device keys in a TPM), or the JSON of a FIDO key. MS-ADTS 2.2.20.5 has only the first.
  */
 export type KeyMaterial =
   | { readonly form: 'cng' | 'pkcs1' | 'spki'; readonly publicKey: PublicKey }
@@ -32,15 +32,15 @@ export interface FidoKeyMaterial {
   readonly publicKey: PublicKey;
   readonly displayName: string;
   readonly authData: AuthenticatorData;
-  /** X.509 in DER, as they came. */
+  /** X.509 in DER, in the original order. */
   readonly certificates: readonly Bytes[];
 }
 
 const WHAT = 'key material';
 
 /**
- * The bytes of key material. `cng` is written as {@link encodePublicBlob} does: RSA1, or ECS1, ECS3, ECS5 by curve.
- * @throws KeyprovError `key-invalid` for a key that is not valid; TypeError for `pkcs1` with a key that is not RSA.
+ * The bytes of key material. Writes `cng` as {@link encodePublicBlob} does: RSA1, or ECS1, ECS3, ECS5 by curve.
+ * @throws KeyprovError `key-invalid` for an invalid key; TypeError for `pkcs1` with a key that is not RSA.
  */
 export function encodeKeyMaterial(material: KeyMaterial): Bytes {
   const { publicKey } = material;
@@ -63,8 +63,8 @@ export function encodeKeyMaterial(material: KeyMaterial): Bytes {
 }
 
 /**
- * Reads key material, whose form its first bytes tell; `undefined` for a form that is not known here.
- * @throws KeyprovError `request-invalid` when it begins as one of the forms and is not one.
+ * Reads key material, whose first bytes tell its form; `undefined` for an unknown form.
+ * @throws KeyprovError `request-invalid` if it begins like a known form but is not valid.
  *
  * @example
  * ```ts
@@ -95,7 +95,7 @@ export function decodeKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {
 function readFido(bytes: Uint8Array): FidoKeyMaterial {
   const object = JsonMembers.parse(WHAT, bytes, requestInvalid);
   const authData = decodeAuthenticatorData(object.base64('authData'));
-  if (authData.credential === undefined) throw object.wrong('authData', 'without a credential');
+  if (authData.credential === undefined) throw object.wrong('authData', 'has no credential');
   return {
     form: 'fido',
     publicKey: authData.credential.key.publicKey,

@@ -11,24 +11,23 @@ import { decodeCngBlob, encodeCngBlob } from './cng-blob.ts';
 import { decodeKast, statementFromKast } from './kast.ts';
 
 /**
- * What the body of a key registration says.
+ * The content of the body of a key registration.
  *
- * `strict` is MS-KPP 3.1.5.1.1.1 as published: the member `kngc` and no other, an RSA1 blob of 2048 bits and exponent
- * 65537, since that is the only key material that MS-ADTS 2.2.20.5.1 knows for such keys. Services of the real
- * protocol take this form only.
+ * `strict` is MS-KPP 3.1.5.1.1.1 as published: only the member `kngc`, an RSA1 blob of 2048 bits and exponent 65537,
+ * the only key material that MS-ADTS 2.2.20.5.1 has for such keys. Services of the real protocol accept only this form.
  *
- * `attested` is a profile of this library, for services that agree to it: `AikCertificate` (base64 of DER, or empty)
- * and `AttestationData` (base64 of a KeyAttestationStatement, "KAST", MS-WCCE 2.2.2.5, or empty) are added, and any RSA
- * key of at least 2048 bits and P-256, P-384 and P-521 keys (blobs ECS1, ECS3, ECS5) may be registered.
+ * `attested` is a profile of this library, for services that agree to it. It adds `AikCertificate` (base64 of DER, or
+ * empty) and `AttestationData` (base64 of a KeyAttestationStatement, "KAST", MS-WCCE 2.2.2.5, or empty), and allows any
+ * RSA key of at least 2048 bits, and P-256, P-384 and P-521 keys (blobs ECS1, ECS3, ECS5).
  */
 export type KeyRegistration =
   | { readonly profile: 'strict'; readonly publicKey: PublicKey }
   | {
       readonly profile: 'attested';
       readonly publicKey: PublicKey;
-      /** The KAST; left out for a key that no TPM attests. */
+      /** The KAST; absent if no TPM attests the key. */
       readonly attestation?: Bytes;
-      /** The certificate of the attestation key in DER; left out where it has none. */
+      /** The certificate of the attestation key in DER; absent if it has none. */
       readonly aikCertificate?: Bytes;
     };
 
@@ -36,8 +35,8 @@ export type KeyRegistration =
 const MEMBERS = { strict: ['kngc'], attested: ['kngc', 'AikCertificate', 'AttestationData'] } as const;
 
 /**
- * The JSON body of a key registration: what goes into the POST, as it is.
- * @throws KeyprovError `request-invalid` for a key, a certificate or a statement that the profile does not take.
+ * Builds the JSON body of a key registration, to POST unchanged.
+ * @throws KeyprovError `request-invalid` for a key, a certificate or a statement that the profile does not allow.
  */
 export function buildKeyRegistration(registration: KeyRegistration): string {
   check(registration);
@@ -51,8 +50,8 @@ export function buildKeyRegistration(registration: KeyRegistration): string {
 
 /**
  * Reads the body of a key registration of that profile, as a service would.
- * @throws KeyprovError `request-invalid` for anything that {@link buildKeyRegistration} would not write, the order of the
- * members and white space between them aside.
+ * @throws KeyprovError `request-invalid` for anything that {@link buildKeyRegistration} would not write. Only the order
+ * of the members and the white space between them may differ.
  *
  * @example
  * ```ts
@@ -69,7 +68,8 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
   const members = JsonMembers.parse('key registration', body, requestInvalid, MEMBERS[profile]);
   const kngc = members.base64('kngc');
   const blob = inField('kngc', () => decodeCngBlob(kngc));
-  if (!['RSA1', 'ECS1', 'ECS3', 'ECS5'].includes(blob.magic)) throw wrong(`kngc: a blob ${blob.magic}`);
+  if (!['RSA1', 'ECS1', 'ECS3', 'ECS5'].includes(blob.magic))
+    throw wrong(`kngc: ${blob.magic} is not a public blob for signing`);
   const publicKey: PublicKey = blob.key;
   let registration: KeyRegistration = { profile: 'strict', publicKey };
   if (profile === 'attested') {
@@ -87,11 +87,11 @@ export function parseKeyRegistration(body: string, profile: KeyRegistration['pro
 }
 
 /**
- * The statement that a registration makes of its key, with the certificate of the attestation key where it has one, for
- * `verifyStatement` and `verifyEvidence`; `undefined` for a registration without attestation. Give `verifyEvidence` the
- * registered key as `expectedKey`, since a KAST may be of another.
+ * The statement in a registration, with the certificate of the attestation key if it has one, for `verifyStatement` and
+ * `verifyEvidence`; `undefined` for a registration without attestation. Give `verifyEvidence` the registered key as
+ * `expectedKey`, since a KAST may be about another key.
  *
- * @throws KeyprovError `request-invalid` for a KAST that attests no key, or does not hold its attestation key.
+ * @throws KeyprovError `request-invalid` for a KAST that does not attest a key, or lacks its attestation key.
  */
 export function statementFromKeyRegistration(registration: KeyRegistration): AttestationStatement | undefined {
   if (registration.profile === 'strict' || registration.attestation === undefined) return undefined;
@@ -102,7 +102,7 @@ export function statementFromKeyRegistration(registration: KeyRegistration): Att
 }
 
 /**
- * The public blob of a key as it is registered: RSA1, or ECS1, ECS3, ECS5 by curve. Its SHA-256 is the KeyID.
+ * The public blob of a key for registration: RSA1, or ECS1, ECS3, ECS5 by curve. Its SHA-256 is the Key ID.
  *
  * @example
  * ```ts
@@ -124,14 +124,14 @@ function check(registration: KeyRegistration): void {
   const { profile, publicKey } = registration;
   inField('kngc', () => checkPublicKey(publicKey));
   if (profile === 'strict' && publicKey.kty !== 'RSA') {
-    throw wrong(`kngc: a ${publicKey.crv} key`, 'the strict profile takes RSA-2048 keys only');
+    throw wrong(`kngc: a ${publicKey.crv} key`, 'the strict profile accepts only RSA-2048 keys');
   }
   if (publicKey.kty === 'RSA') {
     const bits = bitLength(publicKey.n);
     const isF4 = toBase64(publicKey.e) === 'AQAB';
     if (!isF4 || bits < 2048 || (profile === 'strict' && bits !== 2048)) {
       const wanted = profile === 'strict' ? 'exactly 2048 bits' : 'at least 2048 bits';
-      throw wrong(`kngc: RSA with ${bits} bits`, `the ${profile} profile takes ${wanted} with exponent 65537`);
+      throw wrong(`kngc: RSA with ${bits} bits`, `the ${profile} profile accepts ${wanted} with exponent 65537`);
     }
     if (isRocaWeak(publicKey.n)) {
       throw wrong('kngc: the key can be broken (ROCA, CVE-2017-15361)', 'update the TPM firmware and make a new key');
@@ -144,7 +144,7 @@ function check(registration: KeyRegistration): void {
   inField('AikCertificate', () => DerNode.strict(aikCertificate, 'certificate').expect(TAG.SEQUENCE));
 }
 
-/** Runs `work`; what it refuses becomes `request-invalid` with the name of the field. */
+/** Runs `work`, and turns its errors into `request-invalid` with the name of the field. */
 function inField<T>(field: string, work: () => T): T {
   try {
     return work();

@@ -10,33 +10,34 @@ import { inRequest, requestInvalid } from '../x509/in-request.ts';
 /** OIDs of the attributes of a request with key attestation, and of the answer to it. MS-WCCE 2.2.2.7, 2.2.2.8.1. */
 export const ENROLL = {
   EK_INFO: '1.3.6.1.4.1.311.21.23',
-  /** As wincrypt.h of the Windows SDK has it, and requests of Windows: there .33 is something else. */
+  /** The OID of wincrypt.h of the Windows SDK, and of requests of Windows. There .33 has another meaning. */
   ATTESTATION_STATEMENT_SDK: '1.3.6.1.4.1.311.21.24',
   KSP_NAME: '1.3.6.1.4.1.311.21.25',
   CAXCHGCERT_HASH: '1.3.6.1.4.1.311.21.27',
   ATTESTATION_CHALLENGE: '1.3.6.1.4.1.311.21.28',
   ENCRYPTION_ALGORITHM: '1.3.6.1.4.1.311.21.29',
-  /** As MS-WCCE has it. */
+  /** The OID of MS-WCCE. */
   ATTESTATION_STATEMENT: '1.3.6.1.4.1.311.21.33',
   AIK_INFO: '1.3.6.1.4.1.311.21.39',
 } as const;
 
-/** The provider that AD CS wants a key with attestation to be of. */
+/** The provider that AD CS demands for an attested key. */
 export const PLATFORM_KSP = 'Microsoft Platform Crypto Provider';
 
-/** EndorsementKeyInfo, MS-WCCE 2.2.2.7.12: the endorsement key, and certificates of it in DER. */
+/** EndorsementKeyInfo, MS-WCCE 2.2.2.7.12: the endorsement key, and its certificates in DER. */
 export interface EndorsementKeyInfo {
   readonly publicKey: PublicKey;
-  /** By the maker of the TPM. */
+  /** From the maker of the TPM. */
   readonly manufacturerCertificate?: Uint8Array;
-  /** By others: at most three. */
+  /** From other issuers, at most three. */
   readonly otherCertificates?: readonly Uint8Array[];
 }
 
 /** EndorsementKeyInfo in DER. @throws RangeError for more than three other certificates. */
 export function encodeEndorsementKeyInfo(info: EndorsementKeyInfo): Bytes {
   const { publicKey, manufacturerCertificate = DER_NULL, otherCertificates = [] } = info;
-  if (otherCertificates.length > 3) throw new RangeError('at most three certificates that are not by the maker');
+  if (otherCertificates.length > 3)
+    throw new RangeError('there can be at most three certificates from other issuers than the maker');
   return derSequence(encodeSpki(publicKey), manufacturerCertificate, ...otherCertificates);
 }
 
@@ -73,26 +74,29 @@ export function decodeAttestationKeyInfo(der: Uint8Array): AttestationKeyInfo {
   return { publicKey, ...(certificate !== undefined && { certificate: copy(certificate.der) }) };
 }
 
-/** What a request with key attestation says besides the key. */
+/** Content of a request with key attestation, besides the key. */
 export interface WcceRequestOptions extends EnvelopeOptions {
-  /** A KeyAttestationStatement ("KAST"): of authority and subject with `ek`, of the subject only with `aik`. */
+  /** A KeyAttestationStatement ("KAST"): a claim of authority and subject with `ek`, of the subject only with `aik`. */
   readonly kast: Uint8Array;
-  /** How the authority knows the TPM: by the endorsement key, which it challenges, or by the certified attestation key. */
+  /**
+   * How the authority recognizes the TPM: by the endorsement key, which it challenges, or the certified attestation
+   * key.
+   */
   readonly keyInfo: { readonly ek: EndorsementKeyInfo } | { readonly aik: AttestationKeyInfo };
   /**
    * The CA exchange certificate in DER. The caller has verified it: its chain, and its purpose CA_EXCHANGE
    * (1.3.6.1.4.1.311.21.5) or PRIVACY_CA (1.3.6.1.4.1.311.21.36).
    */
   readonly exchangeCertificate: Uint8Array;
-  /** Default `Microsoft Platform Crypto Provider`, the one that AD CS wants. */
+  /** Default `Microsoft Platform Crypto Provider`, which AD CS demands. */
   readonly kspName?: string | undefined;
-  /** Which OID the statement has: that of MS-WCCE (default), or that of the Windows SDK. */
+  /** OID of the statement: that of MS-WCCE (default), or that of the Windows SDK. */
   readonly statementOid?: typeof ENROLL.ATTESTATION_STATEMENT | typeof ENROLL.ATTESTATION_STATEMENT_SDK | undefined;
 }
 
 /**
- * The attributes of a certificate request with key attestation to AD CS. MS-WCCE 3.1.1.4.3.4.
- * @throws KeyprovError `request-invalid` for an exchange certificate that cannot be used.
+ * Builds the attributes of a certificate request with key attestation to AD CS. MS-WCCE 3.1.1.4.3.4.
+ * @throws KeyprovError `request-invalid` for an unusable exchange certificate.
  *
  * @example
  * ```ts
@@ -117,17 +121,17 @@ export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
   ];
 }
 
-/** What an authority answers to a request with an endorsement key. MS-WCCE 2.2.2.8.1. */
+/** An authority's answer to a request with an endorsement key. MS-WCCE 2.2.2.8.1. */
 export interface WcceChallenge {
   /** The SHA-1 of its exchange certificate. */
   readonly exchangeCertificateHash: Uint8Array;
-  /** What the TPM decrypts. */
+  /** The credential for the TPM to decrypt. */
   readonly challenge: Uint8Array;
-  /** OID of the cipher of the envelope that the secret is to be sent back in. */
+  /** OID of the cipher of the envelope in which to return the secret. */
   readonly encryptionAlgorithm: string;
 }
 
-/** The attributes of such an answer. */
+/** Builds the attributes of the answer. */
 export function buildWcceChallenge({
   exchangeCertificateHash,
   challenge,
@@ -143,7 +147,7 @@ export function buildWcceChallenge({
 /** The SHA-1 that names an exchange certificate. */
 export const computeExchangeCertificateHash = (certificate: Uint8Array): Bytes => digest('sha1', certificate);
 
-/** What the attributes of a request or an answer say; each part where there is such an attribute. */
+/** The attributes of a request or an answer. A part is present if its attribute is. */
 export interface WcceAttributes extends Partial<WcceChallenge> {
   /** The KeyAttestationStatement, for `decodeKast`. */
   readonly kast?: Bytes;
@@ -155,8 +159,8 @@ export interface WcceAttributes extends Partial<WcceChallenge> {
 }
 
 /**
- * Reads these attributes among others. The statement is taken with either OID.
- * @throws KeyprovError `request-invalid` for one that cannot be read or comes twice.
+ * Reads these attributes among others. Accepts the statement with either OID.
+ * @throws KeyprovError `request-invalid` if one cannot be read or comes twice.
  */
 export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttributes {
   const node = (oid: string): DerNode | undefined => {
@@ -179,7 +183,7 @@ export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttri
     ...(aikInfo && { aikInfo: parseEnvelope(aikInfo.der) }),
     ...(hash && { exchangeCertificateHash: hash }),
     ...(challenge && { challenge }),
-    // wincrypt.h says that it is an OID; an AlgorithmIdentifier is taken too, since MS-WCCE does not say.
+    // wincrypt.h says that it is an OID. MS-WCCE does not say, so an AlgorithmIdentifier is accepted too.
     ...(algorithm && {
       encryptionAlgorithm: (algorithm.tag === TAG.SEQUENCE ? algorithm.first(TAG.SEQUENCE) : algorithm).oid(),
     }),
@@ -188,7 +192,7 @@ export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttri
 
 const isThere = <T>(value: T | undefined): value is T => value !== undefined;
 
-/** wincrypt.h says that the name ends with a NUL, which others may take literally. */
+/** Reads the name. wincrypt.h says that it ends with a NUL, which some writers may take literally. */
 function nameIn(node: DerNode): string {
   const text = node.text();
   if (text === undefined) throw node.wrong('the name of the provider is not a string');

@@ -6,7 +6,7 @@ import { buildJws, parseJws, type SigningKey, verifyJws } from '../services/jws.
 import { computeKeyIdText } from './cng-blob.ts';
 import { encodePublicBlob } from './key-registration.ts';
 
-/** What a sign-in assertion of a registered key says. MS-OAPXBC 3.2.5.1.2.1. */
+/** The claims of a sign-in assertion of a registered key. MS-OAPXBC 3.2.5.1.2.1. */
 export interface NgcAssertion {
   /** `iss`: the user principal name. */
   readonly issuer: string;
@@ -22,7 +22,7 @@ export interface NgcAssertion {
   readonly scope?: string;
 }
 
-/** What {@link findNgcAssertionProblem} holds an assertion against. */
+/** Expectations of {@link findNgcAssertionProblem}. */
 export interface NgcExpectations {
   readonly publicKey: PublicKey;
   readonly nonce: string;
@@ -33,8 +33,8 @@ export interface NgcExpectations {
 const SCOPE = 'openid aza ugs';
 
 /**
- * Signs the assertion with which a registered RSA key signs in: a JWT with RS256, `kid` its KeyID, and `use` `ngc`.
- * @throws TypeError for a key that is not RSA. It throws what the signer throws.
+ * Signs the assertion with which a registered RSA key signs in: a JWT with RS256, its Key ID as `kid`, and `use` `ngc`.
+ * @throws TypeError for a key that is not RSA; errors of the signer.
  *
  * @example
  * ```ts
@@ -59,7 +59,8 @@ export async function buildNgcAssertion(
 }
 
 /**
- * Reads an assertion, without verifying it; `keyId` is the KeyID (padded base64) that it names. Claims that are not known are ignored (RFC 7519, 4).
+ * Reads an assertion, without verifying it. `keyId` is its Key ID (padded base64). Ignores unknown claims (RFC 7519,
+ * 4).
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseNgcAssertion(jwt: string): Required<NgcAssertion> & { readonly keyId: string } {
@@ -85,14 +86,14 @@ export function parseNgcAssertion(jwt: string): Required<NgcAssertion> & { reado
 }
 
 /**
- * Checks an assertion as a service does, MS-OAPXBC 3.2.5.1.2.3: KeyID, nonce, time, and signature.
- * @returns what is wrong, or `undefined` when it is good. @throws KeyprovError `request-invalid` when it cannot be read.
+ * Checks an assertion as a service does, MS-OAPXBC 3.2.5.1.2.3: Key ID, nonce, time, and signature.
+ * @returns the problem; `undefined` if there is none. @throws KeyprovError `request-invalid` if it cannot be read.
  */
 export function findNgcAssertionProblem(jwt: string, { publicKey, nonce, now }: NgcExpectations): string | undefined {
   const assertion = parseNgcAssertion(jwt);
   if (assertion.keyId !== computeKeyIdText(encodePublicBlob(publicKey))) return 'it names another key';
   if (assertion.nonce !== nonce) return 'it answers another nonce';
-  if (assertion.issuedAt > now) return 'it is of a later time';
+  if (assertion.issuedAt > now) return 'it was issued in the future';
   if (assertion.expires <= now) return 'it has expired';
   return verifyJws(parseJws(jwt), publicKey, 'RS256') ? undefined : 'its signature does not verify';
 }

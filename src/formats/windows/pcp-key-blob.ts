@@ -10,21 +10,21 @@ import { CountedParts, uint32s } from '../tcg/counted-parts.ts';
 export interface PcpKeyBlob {
   /** `windows-8` has a header of 52 bytes, `windows-10` of 56. */
   readonly form: 'windows-8' | 'windows-10';
-  /** Bit 0: the key wants an authorization value. Windows sets bit 1 in some; what it means is not published. */
+  /** Bit 0: the key needs an authorization value. Windows sometimes sets bit 1, whose meaning is not published. */
   readonly flags: number;
-  /** Hash of the PCR bank (TPM_ALG_ID), 0 for none; the `windows-8` form has no place for it. */
+  /** Hash of the PCR bank (TPM_ALG_ID), 0 for none. The `windows-8` form cannot hold it. */
   readonly pcrAlgId: number;
   /** TPMT_PUBLIC. */
   readonly pubArea: Uint8Array;
-  /** The content of the TPM2B_PRIVATE; empty where the blob has none. */
+  /** The content of the TPM2B_PRIVATE; empty if the blob has none. */
   readonly privateArea: Uint8Array;
-  /** The branches of the PolicyOR that is the authPolicy; none where the blob has no list. */
+  /** The branches of the PolicyOR that is the authPolicy; empty if the blob has no list. */
   readonly policyDigests: readonly Uint8Array[];
   /** Parts that most blobs do not have. */
   readonly otherParts: { readonly [Name in (typeof OTHER_PARTS)[number]]?: Uint8Array };
 }
 
-/** In the order of the blob; the list of policies stands behind the first two. */
+/** Parts in the order of the blob. The list of policies follows the first two. */
 const OTHER_PARTS = [
   'migrationPublic',
   'migrationPrivate',
@@ -46,8 +46,8 @@ const SIZED_PUBLIC = bytes16('TPM2B_PUBLIC', 0xffff);
 const EMPTY = new Uint8Array(0);
 
 /**
- * The bytes of a PCP key blob. Layout: microsoft/TSS.MSR, PCPTool, PCP_KEY_BLOB_WIN8 and PCP_20_KEY_BLOB; the header is
- * little endian, what the TPM made is big endian. @throws CodecError for a part that is too long.
+ * The bytes of a PCP key blob. Layout: microsoft/TSS.MSR, PCPTool, PCP_KEY_BLOB_WIN8 and PCP_20_KEY_BLOB. The header is
+ * little endian, TPM structures are big endian. @throws CodecError for a part that is too long.
  *
  * @example
  * ```ts
@@ -79,10 +79,10 @@ export function decodePcpKeyBlob(bytes: Uint8Array): PcpKeyBlob {
   const [magic, headerSize = 0, type, flags = 0, ...sizes] = reader.header(FIELDS);
   const form = FORMS.find((known) => known.headerSize === headerSize)?.form;
   if (magic !== MAGIC) throw reader.invalid('it does not begin with PCPM');
-  if (type !== TPM_2_0) throw reader.invalid(`type ${type}, ${TPM_2_0} is TPM 2.0`);
-  if (form === undefined) throw reader.invalid(`a header of ${headerSize} bytes, 52 and 56 are known`);
+  if (type !== TPM_2_0) throw reader.invalid(`its type is ${type}, not ${TPM_2_0} (TPM 2.0)`);
+  if (form === undefined) throw reader.invalid(`its header has ${headerSize} bytes, not 52 or 56`);
   const pcrAlgId = form === 'windows-8' ? 0 : (reader.header(FIELDS + 1)[FIELDS] ?? 0);
-  if (pcrAlgId > 0xffff) throw reader.invalid('the padding behind pcrAlgId is not zero');
+  if (pcrAlgId > 0xffff) throw reader.invalid('the padding after pcrAlgId is not zero');
 
   const parts = reader.parts(headerSize, sizes);
   const [publicPart = EMPTY, privatePart = EMPTY, , , policyPart = EMPTY] = parts;
@@ -94,16 +94,16 @@ export function decodePcpKeyBlob(bytes: Uint8Array): PcpKeyBlob {
     const pubArea = decode(SIZED_PUBLIC, publicPart);
     decode(TPMT_PUBLIC, pubArea);
     const policyDigests = policyPart.length === 0 ? [] : decode(TPML_DIGEST, policyPart);
-    if (policyPart.length > 0 && policyDigests.length === 0) throw reader.invalid('an empty list of policies');
+    if (policyPart.length > 0 && policyDigests.length === 0) throw reader.invalid('its list of policies is empty');
     const privateArea = privatePart.length === 0 ? EMPTY : decode(TPM2B_PRIVATE, privatePart);
-    if (privatePart.length > 0 && privateArea.length === 0) throw reader.invalid('an empty private area');
+    if (privatePart.length > 0 && privateArea.length === 0) throw reader.invalid('its private area is empty');
     return { form, flags, pcrAlgId, pubArea, privateArea, policyDigests, otherParts: Object.fromEntries(present) };
   });
 }
 
 /**
- * Whether the policies of the list are the branches of the key's authPolicy: four (Windows 8) or six, or none for a key
- * without policy. Layout: microsoft/TSS.MSR, PCPTool. @throws CodecError when the public area cannot be read.
+ * Whether the listed policies are the branches of the key's authPolicy: four (Windows 8) or six, or none for a key
+ * without policy. Layout: microsoft/TSS.MSR, PCPTool. @throws CodecError if the public area cannot be read.
  */
 export function hasPcpPolicy({ pubArea, policyDigests }: PcpKeyBlob): boolean {
   const { authPolicy } = decode(TPMT_PUBLIC, pubArea);

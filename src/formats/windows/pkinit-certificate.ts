@@ -9,7 +9,7 @@ import { issueCertificate } from '../x509/issue-certificate.ts';
 import { buildCommonName, encodeName, NAME_OID } from '../x509/names.ts';
 import type { SigningHash } from '../x509/signature-algorithm.ts';
 
-/** Whose key a certificate for a key-trust logon is. */
+/** The identity in a certificate for a key-trust logon. */
 export interface PkinitIdentity {
   /** The user's SID: `S-1-5-21-…`. */
   readonly sid: string;
@@ -23,12 +23,12 @@ export interface PkinitIdentity {
 
 /** Options of {@link buildPkinitCertificate}. */
 export interface PkinitCertificateOptions {
-  /** Now; the certificate is valid from ten minutes before it, and 30 years. */
+  /** The present time. The certificate is valid from ten minutes before it, for 30 years. */
   readonly now?: Date | undefined;
-  /** The kind of string of the common name. Default `bmp`, as Windows writes it. */
+  /** String type of the common name. Default `bmp`, as Windows writes it. */
   readonly strings?: 'bmp' | 'utf8' | undefined;
   readonly serialNumber?: Uint8Array | undefined;
-  /** Default: SHA-256, for a key on a curve the hash that is as long as its field. */
+  /** Default: SHA-256; for a key on a curve, the hash as long as its field. */
   readonly hash?: SigningHash | undefined;
 }
 
@@ -43,12 +43,12 @@ const EARLIER_MS = 10 * 60_000;
 const YEARS = 30;
 
 /**
- * The self-signed certificate for PKINIT with a registered key (key trust), in the form in which Windows makes it: the
- * domain controller finds the user by the key and knows no issuer. Its common name of about 156 characters is longer
- * than X.520 allows; there is no key usage and no other name.
+ * Builds the self-signed certificate for PKINIT with a registered key (key trust), as Windows does. The domain
+ * controller finds the user by the key, not by an issuer. The common name of about 156 characters is longer than X.520
+ * allows. It has no key usage and no other name.
  *
- * @throws TypeError for an identity that does not have the form; KeyprovError `key-invalid` when `key` signs with
- * another one than its public key, and what signing throws.
+ * @throws TypeError for a malformed identity; KeyprovError `key-invalid` if `key` does not sign with its public key;
+ * errors of signing.
  *
  * @example
  * ```ts
@@ -87,20 +87,20 @@ export async function buildPkinitCertificate(
   );
 }
 
-/** What a certificate for PKINIT says. */
+/** The content of a certificate for PKINIT. */
 export interface PkinitCertificate {
   readonly certificate: Certificate;
-  /** `undefined` where the common name has another form, as a computer's, which is a SID only. */
+  /** `undefined` if the common name has another form, such as a computer's, which is only a SID. */
   readonly identity: PkinitIdentity | undefined;
-  /** What keeps it from being such a certificate; empty where nothing does. */
+  /** Why it is not a certificate for PKINIT; empty if it is one. */
   readonly problems: readonly string[];
-  /** What in it the standards forbid, which is read all the same. */
+  /** Violations of the standards, which are tolerated. */
   readonly quirks: readonly DerQuirk[];
 }
 
 /**
- * Reads such a certificate in DER, and verifies its signature by itself.
- * @throws KeyprovError `certificate-invalid` for what is not a certificate.
+ * Reads a certificate for PKINIT in DER, and verifies its self-signature.
+ * @throws KeyprovError `certificate-invalid` if it is not a certificate.
  */
 export async function parsePkinitCertificate(der: Uint8Array): Promise<PkinitCertificate> {
   const certificate = await parseCertificate(der);
@@ -118,7 +118,7 @@ export async function parsePkinitCertificate(der: Uint8Array): Promise<PkinitCer
   };
 }
 
-/** Parts of a certificate that nothing else looks at may be no DER. */
+/** Finds the quirks. Parts of the certificate that nothing else reads may not be DER. */
 function quirksOf({ der }: Certificate): readonly DerQuirk[] {
   return rethrowAs(
     () => findDerQuirks(der),

@@ -4,9 +4,9 @@ import { KeyprovError } from '../../errors.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { decodeSizedCredential, encodeSizedCredential } from '../services/credential-encodings.ts';
 
-/** A challenge of a certification authority for an attestation key of Windows. */
+/** A certification authority's challenge for a Windows attestation key. */
 export interface TachChallenge extends Credential {
-  /** The authority's or the provider's own bytes behind the credential; empty where there are none. */
+  /** Bytes of the authority or the provider after the credential; empty if there are none. */
   readonly aikOpaque: Uint8Array;
 }
 
@@ -15,7 +15,7 @@ const HEADER_SIZE = 24;
 
 /**
  * The content of the attestation challenge (szOID_ENROLL_ATTESTATION_CHALLENGE) as one open-source certification
- * authority writes it; MS-WCCE does not define it, so this layout has a single source: `TACH`, then UINT32s in little
+ * authority writes it. MS-WCCE does not define it, so this layout has a single source: `TACH`, then UINT32s, little
  * endian: 1, 2 (1 without aikOpaque), 24, size of the credential, size of aikOpaque; then both.
  *
  * @example
@@ -33,14 +33,14 @@ export function encodeTachChallenge({ aikOpaque, ...credential }: TachChallenge)
   return concat(headerOf(sized.length, aikOpaque.length), sized, aikOpaque);
 }
 
-/** Reads what {@link encodeTachChallenge} writes. @throws KeyprovError `credential-invalid` for anything else. */
+/** The inverse of {@link encodeTachChallenge}. @throws KeyprovError `credential-invalid` for anything else. */
 export function decodeTachChallenge(bytes: Uint8Array): TachChallenge {
   checkSize(bytes, LIMIT.structure, invalid);
   const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const [size, tail] = bytes.length < HEADER_SIZE ? [0, 0] : [header.getUint32(16, true), header.getUint32(20, true)];
   const fits =
     bytes.length === HEADER_SIZE + size + tail && equal(bytes.subarray(0, HEADER_SIZE), headerOf(size, tail));
-  if (!fits) throw invalid('its header does not fit its content');
+  if (!fits) throw invalid('its header does not match its content');
   const end = HEADER_SIZE + size;
   return { ...decodeSizedCredential(bytes.subarray(HEADER_SIZE, end)), aikOpaque: copy(bytes.subarray(end)) };
 }

@@ -13,15 +13,15 @@ export type AlternativeName =
   | { readonly kind: 'ip'; readonly value: Uint8Array }
   | { readonly kind: 'directory'; readonly value: DistinguishedName }
   /**
-   * PermanentIdentifier, RFC 4043, 2. Of a TPM: the SHA-256 of its EK certificate in hexadecimal, and
+   * PermanentIdentifier, RFC 4043, 2. For a TPM: the SHA-256 of its EK certificate in hexadecimal, and
    * {@link EK_IDENTIFIER} as the assigner.
    */
   | { readonly kind: 'permanent-identifier'; readonly value?: string; readonly assigner?: string }
-  /** HardwareModuleName, RFC 4108, 5. Type of a TPM: {@link TPM_2_0_HARDWARE}. */
+  /** HardwareModuleName, RFC 4108, 5. Type for a TPM: {@link TPM_2_0_HARDWARE}. */
   | { readonly kind: 'hardware-module'; readonly type: string; readonly serialNumber: Uint8Array }
   /** Another otherName: its OID, and its value in DER. */
   | { readonly kind: 'other-name'; readonly type: string; readonly value: Uint8Array }
-  /** A name of a kind that is not read here, in DER. */
+  /** A name of an unsupported kind, in DER. */
   | { readonly kind: 'unknown'; readonly value: Uint8Array };
 
 /** tcg-on-ekPermIdSha256: the assigner of a PermanentIdentifier made from an EK certificate. */
@@ -40,7 +40,7 @@ const IP = 0x87;
 const TEXTS = { email: 0x81, dns: 0x82, uri: 0x86 } as const;
 
 /**
- * GeneralNames in DER: the value of a subjectAltName. @throws TypeError for what cannot be written, or no names.
+ * GeneralNames in DER: the value of a subjectAltName. @throws TypeError for a name that cannot be written, or no names.
  *
  * @example
  * ```ts
@@ -51,7 +51,7 @@ const TEXTS = { email: 0x81, dns: 0x82, uri: 0x86 } as const;
  * ```
  */
 export function encodeAlternativeNames(names: readonly AlternativeName[]): Bytes {
-  if (names.length === 0) throw new TypeError('an alternative name needs at least one name');
+  if (names.length === 0) throw new TypeError('there must be at least one alternative name');
   return derSequence(...names.map(encodeAlternativeName));
 }
 
@@ -84,8 +84,8 @@ const encodeOtherName = (type: string, value: Uint8Array): Bytes =>
   derValue(OTHER_NAME, derOid(type), derExplicit(0, value));
 
 /**
- * The inverse of {@link encodeAlternativeNames}. @throws KeyprovError `request-invalid` for anything else, a name that
- * cannot be written included: one with other bytes than ASCII, or an IP address that is not of 4 or 16 bytes.
+ * The inverse of {@link encodeAlternativeNames}. @throws KeyprovError `request-invalid` for anything else, including a
+ * name that cannot be written: one with bytes other than ASCII, or an IP address without 4 or 16 bytes.
  */
 export function decodeAlternativeNames(der: Uint8Array): AlternativeName[] {
   const list = DerNode.lenient(der, WHAT).list(TAG.SEQUENCE);
@@ -130,8 +130,8 @@ function decodeOtherName(node: DerNode): AlternativeName {
     const parts = value.fields(TAG.SEQUENCE);
     const identifier = parts.optional(TAG.UTF8_STRING);
     const text = identifier?.text();
-    // Else different identifiers would read as the same one.
-    if (identifier && !equal(utf8(text ?? ''), identifier.content)) throw identifier.wrong('text that is not UTF-8');
+    // Else different identifiers would read as the same.
+    if (identifier && !equal(utf8(text ?? ''), identifier.content)) throw identifier.wrong('the text is not UTF-8');
     const assigner = parts.optional(TAG.OID)?.oid();
     parts.end();
     const kind = 'permanent-identifier';

@@ -3,7 +3,7 @@ import type { DerNode } from '../../crypto/der-read.ts';
 import { derOid, derSequence, derSetOf, TAG } from '../../crypto/der-write.ts';
 import { requestInvalid } from './in-request.ts';
 
-/** An attribute of a certificate request: its OID, and its values, mostly one, each in DER. RFC 2986, 4.1. */
+/** An attribute of a certificate request: its OID, and its values (usually one), each in DER. RFC 2986, 4.1. */
 export interface Attribute {
   readonly oid: string;
   readonly values: readonly Uint8Array[];
@@ -22,8 +22,8 @@ export function decodeAttribute(node: DerNode): Attribute {
 }
 
 /**
- * The value of the attribute with that OID, in DER; `undefined` where there is none.
- * @throws KeyprovError `request-invalid` when the attribute comes more than once, or has not exactly one value.
+ * The value of the attribute with that OID, in DER; `undefined` if there is none.
+ * @throws KeyprovError `request-invalid` if the attribute comes more than once, or does not have exactly one value.
  *
  * @example
  * ```ts

@@ -15,27 +15,27 @@ import { decodeName, encodeName } from './names.ts';
 import { type SigningHash, signatureAlgorithmOf } from './signature-algorithm.ts';
 import { asn1jsBlock, pkijsSigning } from './signing-engine.ts';
 
-/** What a certificate is asked for. */
+/** Content of a certificate request. */
 export interface CertificateRequestOptions {
-  /** May be empty, where the alternative names say all. */
+  /** May be empty if the alternative names are enough. */
   readonly subject: DistinguishedName;
-  /** Asked for as subjectAltName, which is critical when the subject is empty. */
+  /** Requested as subjectAltName, which is critical if the subject is empty. */
   readonly alternativeNames?: readonly AlternativeName[] | undefined;
-  /** Further extensions to ask for. */
+  /** Further requested extensions. */
   readonly extensions?: readonly Extension[] | undefined;
   readonly attributes?: readonly Attribute[] | undefined;
-  /** Default: SHA-256, for a key on a curve the hash that is as long as its field. */
+  /** Default: SHA-256; for a key on a curve, the hash as long as its field. */
   readonly hash?: SigningHash | undefined;
 }
 
-/** extensionRequest of PKCS#9 (RFC 2985, 5.4.2), and the older one that Windows makes as well. */
+/** extensionRequest of PKCS#9 (RFC 2985, 5.4.2), and the older one that Windows also writes. */
 const EXTENSION_REQUEST = '1.2.840.113549.1.9.14';
 const MICROSOFT_EXTENSION_REQUEST = '1.3.6.1.4.1.311.2.1.14';
 
 /**
- * A PKCS#10 certificate request in DER, made with pkijs. RFC 2986.
+ * Builds a PKCS#10 certificate request in DER, with pkijs. RFC 2986.
  * @throws TypeError for a name, an extension or an attribute that cannot be written, or comes twice.
- * @throws KeyprovError `key-invalid` when `key` signs with another one than its public key, and what signing throws.
+ * @throws KeyprovError `key-invalid` if `key` does not sign with its public key; errors of signing.
  *
  * @example
  * ```ts
@@ -73,7 +73,7 @@ export async function buildCertificateRequest(options: CertificateRequestOptions
   return new Uint8Array(request.toSchema(true).toBER());
 }
 
-/** What a PKCS#10 request says. Nothing of it is true because it is there: see {@link verifyCertificateRequest}. */
+/** The content of a PKCS#10 request, unverified: see {@link verifyCertificateRequest}. */
 export interface CertificateRequest {
   readonly der: Bytes;
   /** The CertificationRequestInfo: the signed bytes. */
@@ -81,21 +81,21 @@ export interface CertificateRequest {
   readonly subject: DistinguishedName;
   /** SubjectPublicKeyInfo in DER. */
   readonly spki: Bytes;
-  /** The key that the request is for; `undefined` for a key that is not known here. */
+  /** The key that the request is for; `undefined` for an unsupported key. */
   readonly publicKey: PublicKey | undefined;
   readonly attributes: readonly Attribute[];
-  /** The extensions that are asked for. */
+  /** The requested extensions. */
   readonly extensions: readonly Extension[];
-  /** What they say of alternative names. */
+  /** The requested alternative names. */
   readonly alternativeNames: readonly AlternativeName[];
   /** OID, parameters in DER if any, and the bare signature. */
   readonly signature: { readonly algorithm: string; readonly parameters: Bytes | undefined; readonly value: Bytes };
-  /** What in it the standards forbid; see {@link DerQuirk}. */
+  /** Violations of the standards; see {@link DerQuirk}. */
   readonly quirks: readonly DerQuirk[];
 }
 
 /**
- * Reads a PKCS#10 certificate request in DER, attributes and names as they are.
+ * Reads a PKCS#10 certificate request in DER, with attributes and names unchanged.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
@@ -111,10 +111,10 @@ export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
 
   const parts = info.fields(TAG.SEQUENCE);
   const version = parts.next(TAG.INTEGER);
-  if (version.content.length !== 1 || version.content[0] !== 0) throw version.wrong('its version is not known');
+  if (version.content.length !== 1 || version.content[0] !== 0) throw version.wrong('its version is unknown');
   const subject = decodeName(parts.next());
   const spki = parts.next(TAG.SEQUENCE);
-  // Required by RFC 2986, but some leave it out where there is none.
+  // RFC 2986 requires the field, but some writers leave it out if there are no attributes.
   const list = parts.optional(contextTag(0, 'constructed'));
   parts.end();
   const attributes = list?.children().map(decodeAttribute) ?? [];
@@ -142,15 +142,15 @@ export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
 }
 
 /**
- * Whether a request was signed with the private key of its public key, which proves that the sender has it.
- * RSASSA-PKCS1-v1_5 and ECDSA, with SHA-256 and longer; anything else is not taken.
+ * Whether a request was signed with the private key of its public key, which proves that the sender has it. Accepts
+ * only RSASSA-PKCS1-v1_5 and ECDSA, with SHA-256 or longer.
  */
 export function verifyCertificateRequest(request: CertificateRequest): boolean {
   const { algorithm: oid, parameters, value } = request.signature;
   const algorithm = signatureAlgorithmOf(oid);
   if (algorithm === undefined) return false;
   const isNull = parameters?.length === 2 && parameters[0] === TAG.NULL && parameters[1] === 0;
-  // RFC 4055 wants NULL with RSA; OpenSSL 3 and pkijs 4 take requests without it, and some make them.
+  // RFC 4055 demands NULL with RSA. Some requests lack it, and OpenSSL 3 and pkijs 4 accept them.
   if (parameters !== undefined && !(isNull && algorithm.kty === 'RSA')) return false;
   const key = request.publicKey;
   if (key === undefined || key.kty !== algorithm.kty) return false;

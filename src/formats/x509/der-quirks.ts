@@ -2,11 +2,11 @@ import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
 import { isKeyprovError } from '../../errors.ts';
 
-/** Something in a request or a certificate that its standard forbids, and that is read all the same. */
+/** A tolerated violation of the standard in a request or a certificate. */
 export interface DerQuirk {
   /**
-   * `length-not-minimal`: a length in more bytes than it needs (X.690, 10.1). `nul-in-string`: a character string with a
-   * NUL. `common-name-too-long`: one of more than 64 characters (X.520, ub-common-name).
+   * `length-not-minimal`: a length in more bytes than needed (X.690, 10.1). `nul-in-string`: a character string with a
+   * NUL. `common-name-too-long`: more than 64 characters (X.520, ub-common-name).
    */
   readonly kind: 'length-not-minimal' | 'nul-in-string' | 'common-name-too-long';
   /** Where the value begins, in bytes. */
@@ -18,10 +18,10 @@ const COMMON_NAME = '2.5.4.3';
 const MAX_COMMON_NAME = 64;
 
 /**
- * What is odd about a request or a certificate in DER, in the order of the bytes; values in extensions are looked at as
- * well. Windows makes each of these: MS-DVRJ, 4.1, and the certificates of Windows Hello keys.
+ * Finds the quirks of a request or a certificate in DER, in the order of the bytes, including those in extensions.
+ * Windows makes each of these: MS-DVRJ, 4.1, and the certificates of Windows Hello keys.
  *
- * @throws KeyprovError `request-invalid` for what cannot be read.
+ * @throws KeyprovError `request-invalid` for unreadable input.
  *
  * @example
  * ```ts
@@ -52,7 +52,7 @@ function scan(root: DerNode, withExtensions: boolean): DerQuirk[] {
   return quirks;
 }
 
-/** Scans what the OCTET STRING of an Extension holds, where that is a value in DER. RFC 5280, 4.1.2.9. */
+/** Scans the content of an Extension's OCTET STRING, if it is DER. RFC 5280, 4.1.2.9. */
 function scanExtension(children: readonly DerNode[]): DerQuirk[] {
   const value = children.at(-1);
   if (children[0]?.tag !== TAG.OID || value?.tag !== TAG.OCTET_STRING || children.length > 3) return [];

@@ -20,14 +20,14 @@ import { inRequest, requestInvalid } from './in-request.ts';
 import { readTbs } from './issue-certificate.ts';
 import { decodeName } from './names.ts';
 
-/** How the key of the content is encrypted to an RSA key: RSAES-PKCS1-v1_5 (RFC 3370, 4.2.1) or RSAES-OAEP (RFC 4055, 4.1). */
+/** Encryption of the content key to an RSA key: RSAES-PKCS1-v1_5 (RFC 3370, 4.2.1) or RSAES-OAEP (RFC 4055, 4.1). */
 export type KeyEncryption = 'rsaes-pkcs1' | 'rsaes-oaep-sha1' | 'rsaes-oaep-sha256';
-/** How the content is encrypted; padded as in RFC 5652, 6.3. */
+/** Encryption of the content, padded as in RFC 5652, 6.3. */
 export type ContentEncryption = 'aes-128-cbc' | 'aes-256-cbc' | 'des-ede3-cbc';
 
 /** Options of {@link buildEnvelope}. */
 export interface EnvelopeOptions {
-  /** Default `rsaes-pkcs1`, which every CMS implementation takes. */
+  /** Default `rsaes-pkcs1`, which every CMS implementation accepts. */
   readonly keyEncryption?: KeyEncryption | undefined;
   /** Default `aes-256-cbc`. */
   readonly contentEncryption?: ContentEncryption | undefined;
@@ -40,14 +40,14 @@ const OAEP = '1.2.840.113549.1.1.7';
 const MGF1 = '1.2.840.113549.1.1.8';
 const SHA256 = '2.16.840.1.101.3.4.2.1';
 
-/** OID, and bytes of key and IV. RFC 3565, 4.1; RFC 3370, 5.1. */
+/** OID, and sizes of key and IV in bytes. RFC 3565, 4.1; RFC 3370, 5.1. */
 const CIPHERS: Readonly<Record<ContentEncryption, { oid: string; keySize: number; ivSize: number }>> = {
   'aes-128-cbc': { oid: '2.16.840.1.101.3.4.1.2', keySize: 16, ivSize: 16 },
   'aes-256-cbc': { oid: '2.16.840.1.101.3.4.1.42', keySize: 32, ivSize: 16 },
   'des-ede3-cbc': { oid: '1.2.840.113549.3.7', keySize: 24, ivSize: 8 },
 };
 
-/** The name of a cipher by its OID; `undefined` for one that is not used here. */
+/** The name of a cipher by its OID; `undefined` for an unsupported cipher. */
 export const decodeContentEncryption = (oid: string): ContentEncryption | undefined =>
   (Object.keys(CIPHERS) as ContentEncryption[]).find((name) => CIPHERS[name].oid === oid);
 
@@ -55,9 +55,9 @@ export const decodeContentEncryption = (oid: string): ContentEncryption | undefi
 export const encodeContentEncryption = (cipher: ContentEncryption): string => CIPHERS[cipher].oid;
 
 /**
- * Encrypts `content` to the RSA key of a certificate in DER: CMS EnvelopedData in a ContentInfo. RFC 5652, 6. The
- * certificate is not verified.
- * @throws KeyprovError `request-invalid` for a certificate that cannot be read, or one without RSA key.
+ * Encrypts `content` to the RSA key of a certificate in DER: CMS EnvelopedData in a ContentInfo. RFC 5652, 6. Does not
+ * verify the certificate.
+ * @throws KeyprovError `request-invalid` if the certificate cannot be read or has no RSA key.
  *
  * @example
  * ```ts
@@ -128,7 +128,7 @@ const KEY_ENCRYPTIONS: Readonly<Record<KeyEncryption, { padding: number; oaepHas
     },
   };
 
-/** Whom an envelope is for, and the encrypted key of its content. */
+/** A recipient of an envelope, with the encrypted content key. */
 export interface EnvelopeRecipient {
   /** The certificate's issuer. */
   readonly issuer: DistinguishedName;
@@ -151,13 +151,13 @@ export interface Envelope {
 const WHAT = 'enveloped data';
 
 /**
- * Reads CMS EnvelopedData whose recipients have RSA keys, named by issuer and serial number.
- * @throws KeyprovError `request-invalid` for anything else, indefinite lengths among it.
+ * Reads CMS EnvelopedData for recipients with RSA keys, named by issuer and serial number.
+ * @throws KeyprovError `request-invalid` for anything else, including indefinite lengths.
  */
 export function parseEnvelope(der: Uint8Array): Envelope {
   const info = DerNode.lenient(der, WHAT).fields(TAG.SEQUENCE);
   const type = info.next();
-  if (type.oid() !== ENVELOPED_DATA) throw type.wrong('it is something else');
+  if (type.oid() !== ENVELOPED_DATA) throw type.wrong('it is not EnvelopedData');
   const wrapped = info.next().fields(contextTag(0, 'constructed'));
   info.end();
   const fields = wrapped.next().fields(TAG.SEQUENCE);
@@ -199,12 +199,12 @@ function parseRecipient(node: DerNode): EnvelopeRecipient {
 
 /**
  * Decrypts an envelope, as an authority does in its tests.
- * @param contentKey The key of the content, which the private key of the recipient gives.
- * @throws KeyprovError `request-invalid` for another cipher, a key that does not fit, or content that does not decrypt.
+ * @param contentKey The content key, decrypted with the recipient's private key.
+ * @throws KeyprovError `request-invalid` for an unsupported cipher, a key of a wrong size, or a failed decryption.
  */
 export function decryptEnvelope(envelope: Envelope, contentKey: Uint8Array): Bytes {
   const cipher = decodeContentEncryption(envelope.contentEncryption);
-  if (cipher === undefined) throw requestInvalid(WHAT, `the cipher ${envelope.contentEncryption} is not known`);
+  if (cipher === undefined) throw requestInvalid(WHAT, `the cipher ${envelope.contentEncryption} is not supported`);
   try {
     const decipher = createDecipheriv(cipher, contentKey, envelope.iv);
     return view(concat(decipher.update(envelope.encryptedContent), decipher.final()));

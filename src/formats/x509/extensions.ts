@@ -12,7 +12,7 @@ export interface Extension {
   readonly value: Uint8Array;
 }
 
-/** Extensions in DER, as a request asks for them and a certificate has them. @throws TypeError for a wrong OID. */
+/** Extensions of a request or a certificate in DER. @throws TypeError for a wrong OID. */
 export function encodeExtensions(extensions: readonly Extension[]): Bytes {
   return derSequence(
     ...extensions.map(({ oid, critical = false, value }) =>
@@ -40,7 +40,7 @@ export const subjectAltName = (names: readonly AlternativeName[], critical: bool
   value: encodeAlternativeNames(names),
 });
 
-/** basicConstraints that say: the subject is not an authority. Critical. RFC 5280, 4.2.1.9. */
+/** basicConstraints of a subject that is not an authority. Critical. RFC 5280, 4.2.1.9. */
 export const noAuthority = (): Extension => ({
   oid: EXTENSION.BASIC_CONSTRAINTS,
   critical: true,
@@ -53,7 +53,7 @@ export const extendedKeyUsage = (...purposes: readonly string[]): Extension => (
   value: derSequence(...purposes.map(derOid)),
 });
 
-/** keyUsage of one bit below 8, by its number. Critical. RFC 5280, 4.2.1.3. */
+/** keyUsage with one bit below 8, by its number. Critical. RFC 5280, 4.2.1.3. */
 export const keyUsage = (bit: number): Extension => ({
   oid: EXTENSION.KEY_USAGE,
   critical: true,

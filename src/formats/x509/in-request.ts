@@ -1,8 +1,8 @@
 import { causedBy, isKeyprovError, KeyprovError, rethrowAs } from '../../errors.ts';
 
 /**
- * Runs `work` on the part of a request that `where` names. What it refuses becomes `request-invalid`, `where: why`; a
- * refusal that is one already is left as it is.
+ * Runs `work` on the part of a request that `where` names. Turns its errors into `request-invalid`, `where: why`; an
+ * error that is already `request-invalid` stays unchanged.
  */
 export function inRequest<T>(where: string, work: () => T): T {
   return rethrowAs(work, (cause) => {
@@ -12,7 +12,7 @@ export function inRequest<T>(where: string, work: () => T): T {
   });
 }
 
-/** The error for what is wrong with the part of a request that `where` names. */
+/** The error for a problem in the part of a request that `where` names. */
 export function requestInvalid(where: string, problem: string, cause?: unknown): KeyprovError {
   return new KeyprovError('request-invalid', `${where}: ${problem}`, causedBy(cause));
 }

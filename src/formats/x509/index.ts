@@ -1,4 +1,4 @@
-/** Public keys, PKCS#10 requests, the attestation in them, names and CMS envelopes, as X.509 and its relatives write them. */
+/** Formats of X.509 and its relatives: public keys, PKCS#10 requests and their attestation, names, CMS envelopes. */
 export type { Curve } from '../../crypto/curve.ts';
 export type { DistinguishedName, NameAttribute } from '../../crypto/distinguished-name.ts';
 export type { HashName } from '../../crypto/kdf.ts';

@@ -10,7 +10,7 @@ import { decodeExtensions, type Extension } from './extensions.ts';
 import type { SigningHash } from './signature-algorithm.ts';
 import { pkijsSigning } from './signing-engine.ts';
 
-/** What a certificate says. Names are in DER, since that of an issuer must be, byte for byte, its subject. */
+/** Content of a certificate. Names are in DER, since an issuer's name must equal its subject byte for byte. */
 export interface CertificateContent {
   readonly issuer: Uint8Array;
   readonly subject: Uint8Array;
@@ -20,26 +20,26 @@ export interface CertificateContent {
   readonly extensions: readonly Extension[];
   /** A number of 1 to 20 bytes in DER, big endian, not zero. Default: 16 random bytes. */
   readonly serialNumber?: Uint8Array | undefined;
-  /** Default: SHA-256, for a key on a curve the hash that is as long as its field. */
+  /** Default: SHA-256; for a key on a curve, the hash as long as its field. */
   readonly hash?: SigningHash | undefined;
 }
 
-/** An authority: what signs certificates, and its own certificate in DER. */
+/** An authority: its signing key, and its own certificate in DER. */
 export interface CertificateAuthority {
   readonly key: SigningKey;
   readonly certificate: Uint8Array;
 }
 
 /**
- * An X.509 certificate of version 3 in DER, made with pkijs. RFC 5280, 4.1. Times are cut to whole seconds.
- * @throws RangeError for a serial number or a time that cannot be written; KeyprovError `key-invalid` when `key`
- * signs with another one than its public key, and what signing throws.
+ * Issues an X.509 certificate of version 3 in DER, with pkijs. RFC 5280, 4.1. Rounds times down to whole seconds.
+ * @throws RangeError for a serial number or a time that cannot be written; KeyprovError `key-invalid` if `key` does not
+ * sign with its public key; errors of signing.
  */
 export async function issueCertificate(content: CertificateContent, key: SigningKey): Promise<Bytes> {
   const { issuer, subject, publicKey, notBefore, notAfter, extensions, serialNumber = randomSerial() } = content;
   const serial = DerNode.strict(derUnsigned(serialNumber), 'serial number').content;
   if (serial.length > 20 || serial.every((byte) => byte === 0)) {
-    throw new RangeError('a serial number has 1 to 20 bytes, and is not zero');
+    throw new RangeError('a serial number needs 1 to 20 bytes, and must not be zero');
   }
   const [pkijs, { Integer }] = await Promise.all([import('pkijs'), import('asn1js')]);
   const signing = await pkijsSigning(key, content.hash);
@@ -66,9 +66,9 @@ export async function issueCertificate(content: CertificateContent, key: Signing
 }
 
 /**
- * A certificate under an authority: its issuer is the authority's subject, and the authorityKeyIdentifier is the
- * authority's subjectKeyIdentifier, or where it has none the one of its key. RFC 5280, 4.2.1.1. Throws as
- * {@link issueCertificate} does, and KeyprovError `request-invalid` for what is not a certificate.
+ * Issues a certificate under an authority. Its issuer is the authority's subject. Its authorityKeyIdentifier is the
+ * authority's subjectKeyIdentifier, or computed from the authority's key if it has none. RFC 5280, 4.2.1.1. Throws as
+ * {@link issueCertificate} does, and KeyprovError `request-invalid` if the authority's certificate is not one.
  */
 export async function issueUnder(
   { key, certificate }: CertificateAuthority,
@@ -83,20 +83,20 @@ export async function issueUnder(
   return await issueCertificate({ ...content, issuer: subject.der, extensions: all }, key);
 }
 
-/** subjectKeyIdentifier, which the certificate of an authority has. RFC 5280, 4.2.1.2. */
+/** subjectKeyIdentifier, for the certificate of an authority. RFC 5280, 4.2.1.2. */
 export const subjectKeyId = (publicKey: PublicKey): Extension => ({
   oid: EXTENSION.SUBJECT_KEY_ID,
   value: derOctets(keyIdentifier(DerNode.strict(encodeSpki(publicKey), 'public key'))),
 });
 
-/** SHA-1 of the bits of the public key, which here proves nothing. RFC 5280, 4.2.1.2, (1). */
+/** SHA-1 of the bits of the public key, only as an identifier. RFC 5280, 4.2.1.2, (1). */
 function keyIdentifier(spki: DerNode): Bytes {
   const fields = spki.fields(TAG.SEQUENCE);
   fields.next();
   return digest('sha1', fields.next(TAG.BIT_STRING).content.subarray(1));
 }
 
-/** Parts of a certificate as they are written in it. */
+/** Parts of a certificate, unchanged. */
 export interface TbsParts {
   /** 1, 2 or 3. */
   readonly version: number;
@@ -108,7 +108,10 @@ export interface TbsParts {
   readonly extensions: () => readonly Extension[];
 }
 
-/** Reads those parts. RFC 5280, 4.1. @throws KeyprovError `request-invalid` for what is not a certificate. */
+/**
+ * Reads the parts of a certificate. RFC 5280, 4.1.
+ * @throws KeyprovError `request-invalid` if it is not a certificate.
+ */
 export function readTbs(certificate: Uint8Array): TbsParts {
   const fields = DerNode.lenient(certificate, 'certificate').first(TAG.SEQUENCE).fields(TAG.SEQUENCE);
   const version = fields.optional(contextTag(0, 'constructed'))?.children()[0]?.natural() ?? 0;
@@ -122,7 +125,7 @@ export function readTbs(certificate: Uint8Array): TbsParts {
   return { version: version + 1, serialNumber, issuer, subject, spki, extensions };
 }
 
-/** Positive, and as long in DER as it is here. */
+/** A random serial number: positive, and without padding in DER. */
 function randomSerial(): Bytes {
   const serial = randomBytes(16);
   serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
@@ -131,6 +134,6 @@ function randomSerial(): Bytes {
 
 function wholeSeconds(value: Date): Date {
   const year = value.getUTCFullYear();
-  if (!(year >= 1950 && year <= 9999)) throw new RangeError('a time before 1950 or after 9999, or none');
+  if (!(year >= 1950 && year <= 9999)) throw new RangeError('the time must be a date from 1950 to 9999');
   return new Date(Math.floor(value.getTime() / 1000) * 1000);
 }

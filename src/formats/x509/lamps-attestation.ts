@@ -16,20 +16,20 @@ export const ATTESTATION_ATTRIBUTE = '1.2.840.113549.1.9.16.2.59';
 /** tcg-attest-tpm-certify: the type of a statement that is a {@link TpmCertify}. */
 export const TPM_CERTIFY_STATEMENT = '2.23.133.20.1';
 
-/** A statement in an {@link AttestationBundle}. What is optional is from older drafts, and only read. */
+/** A statement in an {@link AttestationBundle}. Optional members are from older drafts, and never written. */
 export interface BundledStatement {
   readonly type: string;
-  /** The statement in DER, its form as `type` says. */
+  /** The statement in DER, in the form that `type` names. */
   readonly statement: Uint8Array;
   /** Who can verify it (drafts 09 to 21). */
   readonly hint?: string;
-  /** Whether it is about the key of the request (draft 23); there it is true where it is left out. */
+  /** Whether it is about the key of the request (draft 23, where it defaults to true). */
   readonly bindsPublicKey?: boolean;
   /** `attrs` in DER (draft 23). */
   readonly attributes?: Uint8Array;
 }
 
-/** Statements, and certificates to verify them with, in no particular order. */
+/** Statements, and certificates to verify them, in no particular order. */
 export interface AttestationBundle {
   readonly attestations: readonly BundledStatement[];
   /** X.509 in DER. */
@@ -39,7 +39,7 @@ export interface AttestationBundle {
 }
 
 /**
- * An AttestationBundle in DER, as drafts 24 to 29 have it: hints and the rest that they dropped are not written.
+ * Writes an AttestationBundle in DER, by drafts 24 to 29: without hints and the other members that they dropped.
  * @throws TypeError without a statement.
  */
 export function encodeAttestationBundle(bundle: AttestationBundle): Bytes {
@@ -53,8 +53,8 @@ export function encodeAttestationBundle(bundle: AttestationBundle): Bytes {
 const WHAT = 'attestation bundle';
 
 /**
- * Reads the value of {@link ATTESTATION_ATTRIBUTE} of any draft from 09 on: up to draft 10 it was a list of bundles, from
- * draft 16 on it is one.
+ * Reads the value of {@link ATTESTATION_ATTRIBUTE} of any draft from 09 on: a list of bundles up to draft 10, one
+ * bundle from draft 16 on.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function decodeAttestationBundles(der: Uint8Array): AttestationBundle[] {
@@ -111,20 +111,20 @@ function decodeStatement(node: DerNode): BundledStatement {
 export interface TpmCertify extends Certification {
   /** TPMS_ATTEST. */
   readonly certInfo: Uint8Array;
-  /** Bare (RSA bytes, DER Ecdsa-Sig-Value) as in the published samples, or TPMT_SIGNATURE as in the text. */
+  /** Bare (RSA bytes, DER Ecdsa-Sig-Value) as in the published samples, or a TPMT_SIGNATURE as in the draft's text. */
   readonly signature: Uint8Array;
   /** TPMT_PUBLIC of the key. */
   readonly pubArea?: Uint8Array;
 }
 
-/** The statement in DER. */
+/** Writes the statement in DER. */
 export function encodeTpmCertify({ certInfo, signature, pubArea }: TpmCertify): Bytes {
   const area = pubArea === undefined ? [] : [derOctets(pubArea)];
   return derSequence(derOctets(certInfo), derOctets(signature), ...area);
 }
 
 /**
- * Reads such a statement. The public area may be a TPM2B_PUBLIC, as it was in samples of 2024.
+ * Reads a {@link TpmCertify}. The public area may be a TPM2B_PUBLIC, as in samples of 2024.
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function decodeTpmCertify(der: Uint8Array): TpmCertify {
@@ -140,17 +140,17 @@ export function decodeTpmCertify(der: Uint8Array): TpmCertify {
 
 const WHERE = 'TPM certification in a request';
 
-/** A TPM2B without its two length bytes; anything else as it is. No TPMT_PUBLIC is as short as its type would say. */
+/** Strips the two length bytes of a TPM2B; returns anything else unchanged. A TPMT_PUBLIC never looks like a TPM2B. */
 export function withoutSize(bytes: Bytes): Bytes {
   const [high = 0, low = 0] = bytes;
   return high * 256 + low === bytes.length - 2 ? bytes.subarray(2) : bytes;
 }
 
 /**
- * The attribute that says what `statement` says, with the certificates of its attestation key. The challenge that the key
- * was certified with is the authority's to name.
+ * Builds the attribute for a statement, with the certificates of its attestation key. The authority chooses the
+ * challenge with which the key was certified.
  *
- * @param signature How the signature is written: `bare` (default) as the published samples do.
+ * @param signature Form of the signature: `bare` (default), as in the published samples, or `tpmt`.
  * @throws KeyprovError `statement-invalid` for a signature that has no bare form.
  *
  * @example
@@ -177,8 +177,8 @@ export function buildLampsAttestation(statement: AttestationStatement, signature
 }
 
 /**
- * The bundles in the attributes of a request; none where there is no such attribute.
- * @throws KeyprovError `request-invalid` for one that cannot be read, or two.
+ * Reads the bundles in the attributes of a request; empty if there is no such attribute.
+ * @throws KeyprovError `request-invalid` if the attribute cannot be read, or comes twice.
  */
 export function parseLampsAttestation(attributes: readonly Attribute[]): AttestationBundle[] {
   const value = findAttribute(attributes, ATTESTATION_ATTRIBUTE);
@@ -187,7 +187,7 @@ export function parseLampsAttestation(attributes: readonly Attribute[]): Attesta
 
 /**
  * The statement for `verifyStatement`. The attestation key is known from elsewhere, or found with `findCertifiedAk`.
- * @throws KeyprovError `request-invalid` without public area of the key, or with a signature that cannot be read.
+ * @throws KeyprovError `request-invalid` if the public area of the key is missing, or the signature cannot be read.
  */
 export function statementFromTpmCertify(certify: TpmCertify, ak: PublicPart): AttestationStatement {
   const { certInfo, pubArea } = certify;

@@ -24,13 +24,13 @@ const KINDS: ReadonlyMap<string, StringKind> = new Map([
   [NAME_OID.EMAIL, 'ia5'],
 ]);
 
-/** The name that is one common name. */
+/** A name with only a common name. */
 export const buildCommonName = (value: string): DistinguishedName => [[{ type: NAME_OID.COMMON_NAME, value }]];
 
 /**
- * A Name in DER. RFC 5280, 4.1.2.4. Values are written as `strings` says (default UTF8String) where their attribute has
- * no kind of its own; a value `#` with hexadecimal digits is the DER to write.
- * @throws TypeError for what cannot be written.
+ * Writes a Name in DER. RFC 5280, 4.1.2.4. Writes values as `strings` says (default UTF8String) unless their attribute
+ * fixes the string type. A value of `#` and hexadecimal digits is written as that DER.
+ * @throws TypeError for a name that cannot be written.
  */
 export function encodeName(name: DistinguishedName, strings: 'utf8' | 'bmp' = 'utf8'): Bytes {
   return derSequence(...name.map((relative) => derSetOf(...relative.map((one) => encodeAttribute(one, strings)))));
@@ -41,7 +41,10 @@ function encodeAttribute({ type, value }: NameAttribute, strings: 'utf8' | 'bmp'
   return derSequence(derOid(type), isDer ? fromHex(value.slice(1)) : derText(KINDS.get(type) ?? strings, value));
 }
 
-/** The inverse of {@link encodeName}, for strings of any kind. @throws KeyprovError `request-invalid` for anything else. */
+/**
+ * The inverse of {@link encodeName}, for strings of any type.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
 export function decodeName(node: DerNode): DistinguishedName {
   return node.list(TAG.SEQUENCE).map((relative) =>
     relative.list(TAG.SET).map((attribute) => {

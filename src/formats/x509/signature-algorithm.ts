@@ -2,7 +2,7 @@ import type { HashName } from '../../crypto/kdf.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import type { SignatureFormat } from '../../crypto/verify-signature.ts';
 
-/** The hash algorithms that requests and certificates are signed with here. */
+/** Hash algorithms for signing requests and certificates. */
 export type SigningHash = 'sha256' | 'sha384' | 'sha512';
 
 /** A signature algorithm of X.509 and PKCS#10. RFC 4055, 5; RFC 5758, 3.2. */
@@ -29,7 +29,10 @@ const ALGORITHMS: readonly SignatureAlgorithm[] = [
 export const signatureAlgorithmOf = (oid: string): SignatureAlgorithm | undefined =>
   ALGORITHMS.find((one) => one.oid === oid);
 
-/** The algorithm that a key signs with: RSASSA-PKCS1-v1_5 or ECDSA. Default hash: SHA-256, on curves as long as the field. */
+/**
+ * The algorithm with which a key signs: RSASSA-PKCS1-v1_5 or ECDSA. Default hash: SHA-256; on curves, as long as the
+ * field.
+ */
 export function signatureAlgorithmFor(
   key: PublicKey,
   hash: SigningHash = key.kty === 'EC' ? CURVE_HASHES[key.crv] : 'sha256',

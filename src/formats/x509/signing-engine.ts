@@ -8,17 +8,17 @@ import { KeyprovError } from '../../errors.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { type SigningHash, signatureAlgorithmFor } from './signature-algorithm.ts';
 
-/** What the methods `sign` of pkijs want, to sign with any key. */
+/** Arguments for the `sign` methods of pkijs, to sign with any key. */
 export interface PkijsSigning {
   readonly engine: CryptoEngine;
-  /** The public key, since pkijs wants some key; the engine does not use it. */
+  /** The public key, since pkijs needs a key. The engine does not use it. */
   readonly key: webcrypto.CryptoKey;
 }
 
 /**
- * Makes pkijs sign with a key of ours. pkijs 4.0.0 leaves the NULL out of RSA algorithms, which RFC 4055, 5 wants, so
- * the engine names the algorithm too.
- * @throws KeyprovError `key-invalid`, while signing, when the signature is not of the key's public key.
+ * Makes pkijs sign with our key. pkijs 4.0.0 leaves out the NULL of RSA algorithms, which RFC 4055, 5 demands, so the
+ * engine names the algorithm too.
+ * @throws KeyprovError `key-invalid`, while signing, if the signature does not match the key's public key.
  */
 export async function pkijsSigning({ publicKey, sign }: SigningKey, hash?: SigningHash): Promise<PkijsSigning> {
   const [pkijs, { Null }] = await Promise.all([import('pkijs'), import('asn1js')]);
@@ -38,7 +38,7 @@ export async function pkijsSigning({ publicKey, sign }: SigningKey, hash?: Signi
         : new Uint8Array(input);
       const signature = await sign({ data, hash: algorithm.hash, padding: 'pkcs1', format: 'der' });
       if (!verifySignature(publicKey, algorithm.hash, data, signature, algorithm.format)) {
-        throw new KeyprovError('key-invalid', 'the signature is not of the public key that it should be of');
+        throw new KeyprovError('key-invalid', 'the signature does not match the public key');
       }
       return new Uint8Array(signature).buffer;
     }
@@ -53,11 +53,10 @@ export async function pkijsSigning({ publicKey, sign }: SigningKey, hash?: Signi
   return { engine: new SigningEngine({ name: 'keyprov', crypto }), key };
 }
 
-/** The asn1js form of a value in DER. @throws TypeError for anything that asn1js would not write in the same way. */
+/** The asn1js form of a value in DER. @throws TypeError for a value that asn1js would write differently. */
 export async function asn1jsBlock(der: Uint8Array): Promise<BaseBlock> {
   const { fromBER } = await import('asn1js');
   const { result, offset } = fromBER(view(der));
-  if (offset !== der.length || !equal(new Uint8Array(result.toBER()), der))
-    throw new TypeError('a value is not in DER');
+  if (offset !== der.length || !equal(new Uint8Array(result.toBER()), der)) throw new TypeError('a value is not DER');
   return result;
 }

@@ -1,6 +1,6 @@
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
 
-/** What certificates of endorsement and attestation keys say of a TPM. TCG EK Credential Profile for TPM 2.0, 3.2.9. */
+/** The TPM in certificates of endorsement and attestation keys. TCG EK Credential Profile for TPM 2.0, 3.2.9. */
 export interface TpmDescription {
   /** TPM_PT_MANUFACTURER: four bytes as a number, `0x53544d20` for "STM ". */
   readonly manufacturer: number;
@@ -12,7 +12,7 @@ export interface TpmDescription {
 /** OIDs of the attributes. EK Credential Profile, 3.1.2. */
 export const TPM_ATTRIBUTE = { manufacturer: '2.23.133.2.1', model: '2.23.133.2.2', version: '2.23.133.2.3' } as const;
 
-/** The directory name that says it, in three relative names. @throws RangeError for a number of more than 4 bytes. */
+/** The directory name of a TPM, in three relative names. @throws RangeError for a number of more than 4 bytes. */
 export function tpmDirectoryName({ manufacturer, model, version }: TpmDescription): DistinguishedName {
   return [
     [{ type: TPM_ATTRIBUTE.manufacturer, value: id(manufacturer) }],
@@ -21,8 +21,11 @@ export function tpmDirectoryName({ manufacturer, model, version }: TpmDescriptio
   ];
 }
 
-/** `id:` and eight hexadecimal digits, in upper case: ruby-webauthn 2.5.2 knows some makers in no other case. */
+/**
+ * `id:` and eight hexadecimal digits, in upper case, since ruby-webauthn 2.5.2 knows some makers only in upper case.
+ */
 function id(value: number): string {
-  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) throw new RangeError(`${value} has not 4 bytes`);
+  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff)
+    throw new RangeError(`${value} does not fit in 4 bytes`);
   return `id:${value.toString(16).toUpperCase().padStart(8, '0')}`;
 }

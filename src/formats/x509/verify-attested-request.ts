@@ -13,16 +13,16 @@ import {
   TPM_CERTIFY_STATEMENT,
 } from './lamps-attestation.ts';
 
-/** What {@link verifyAttestedRequest} trusts, and holds a request against. */
+/** Trust and expectations of {@link verifyAttestedRequest}. */
 export interface VerifyAttestedRequestOptions extends Omit<VerifyEvidenceOptions, 'expectedKey'> {
-  /** TPMT_PUBLIC of the attestation key, where it is known; else its certificate says what it is, see `akRoots`. */
+  /** TPMT_PUBLIC of the attestation key, if known. Absent: its certificate describes it, see `akRoots`. */
   readonly akPubArea?: Uint8Array | undefined;
 }
 
 /** The name of a check of {@link verifyAttestedRequest}, for programs. */
 export type AttestedRequestCheck = CheckId | 'request/structures' | 'request/signature' | 'request/attestation';
 
-/** The outcome of {@link verifyAttestedRequest}. The request is there only when every check has passed. */
+/** The result of {@link verifyAttestedRequest}. The request is present only if every check has passed. */
 export type AttestedRequestResult =
   | {
       readonly ok: true;
@@ -34,11 +34,11 @@ export type AttestedRequestResult =
   | { readonly ok: false; readonly findings: readonly Finding<AttestedRequestCheck>[] };
 
 /**
- * Verifies a PKCS#10 request (DER) that attests its key as IETF LAMPS has it: it is signed with its key, it holds one
- * statement of TPM2_Certify, and that is about this very key, by `verifyEvidence`. All checks are made, each gives a
- * finding, and no request makes it throw. Whether the names in it may be certified is for the caller to say.
+ * Verifies a PKCS#10 request (DER) that attests its key by the IETF LAMPS draft: it is signed with its key, and it
+ * holds one statement of TPM2_Certify, which is about this key, by `verifyEvidence`. Runs all checks, each with a
+ * finding. No request makes it throw. The caller decides whether the names in it may be certified.
  *
- * @throws TypeError for a `minTier` that does not exist; KeyprovError `certificate-invalid` for a root that cannot be read.
+ * @throws TypeError for an unknown `minTier`; KeyprovError `certificate-invalid` for an unreadable root.
  *
  * @example
  * ```ts
@@ -75,12 +75,12 @@ function statementIn({ attributes }: CertificateRequest, akPubArea: Uint8Array |
   const [bundle, ...more] = parseLampsAttestation(attributes);
   const [only, ...others] = bundle?.attestations ?? [];
   if (bundle === undefined || only === undefined) throw requestInvalid(what, 'there is none');
-  if (more.length + others.length > 0) throw requestInvalid(what, 'it is not one statement');
+  if (more.length + others.length > 0) throw requestInvalid(what, 'there is more than one statement');
   if (only.type !== TPM_CERTIFY_STATEMENT)
-    throw requestInvalid(what, `its type ${only.type} is not that of TPM2_Certify`);
+    throw requestInvalid(what, `its type is ${only.type}, not that of TPM2_Certify`);
   const certify = decodeTpmCertify(only.statement);
   const { certificates } = bundle;
   const ak = akPubArea === undefined ? findCertifiedAk(certify, certificates) : { pubArea: akPubArea, certificates };
-  if (ak === undefined) throw requestInvalid(what, 'none of the certificates is of the key that signed it');
+  if (ak === undefined) throw requestInvalid(what, 'none of the certificates is for the key that signed it');
   return statementFromTpmCertify(certify, ak);
 }

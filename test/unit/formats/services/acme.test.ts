@@ -111,7 +111,7 @@ describe.each([
     for (const other of [-37, algorithm === -7 ? -257 : -7, -65535]) {
       const changed = encodeAcmeDeviceAttest({ ...object, algorithm: other });
       expect(refusal(() => parseAcmeDeviceAttest(changed))).toBe(
-        `request-invalid: device-attest-01 payload: alg: it is ${other}, and the signature is of ${algorithm}`,
+        `request-invalid: device-attest-01 payload: alg: it is ${other}, but the algorithm of the signature is ${algorithm}`,
       );
     }
   });
@@ -216,7 +216,7 @@ describe('an ACME identifier', () => {
   it('is not read from bytes that are not UTF-8, which would make different devices the same', () => {
     const bytes = encodeAlternativeNames([{ kind: 'permanent-identifier', value: 'abc' }]);
     bytes[bytes.indexOf(0x62)] = 0xe2;
-    expect(refusal(() => decodeAlternativeNames(bytes))).toMatch(/^request-invalid: .*text that is not UTF-8/);
+    expect(refusal(() => decodeAlternativeNames(bytes))).toMatch(/^request-invalid: .*the text is not UTF-8/);
   });
 
   it.each([

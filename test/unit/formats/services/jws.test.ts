@@ -94,10 +94,10 @@ describe('buildJws', () => {
   it('refuses signatures that the recipient would refuse', async () => {
     const longSalts = signingKey(rsaPair.privateKey, rsaPair.publicKey, constants.RSA_PSS_SALTLEN_MAX_SIGN);
     const said = await asyncRefusal(() => buildJws({ key: longSalts, algorithm: 'PS256', payload: utf8('') }));
-    expect(said).toMatch(/^tpm-unsupported: PS256: .*; use RS256: the salts/);
+    expect(said).toMatch(/^tpm-unsupported: PS256: .*; use RS256: the PSS salts/);
     const other = { ...p256, sign: ec('P-256').sign };
     expect(await asyncRefusal(() => buildJws({ key: other, algorithm: 'ES256', payload: utf8('') }))).toMatch(
-      /^tpm-unsupported: ES256: what the key signed is not such a signature$/,
+      /^tpm-unsupported: ES256: the signature does not verify$/,
     );
   });
 });
@@ -114,7 +114,7 @@ describe('parseJws', () => {
     ['a header that is no JSON', header('{'), /JWS header: /],
     ['a header that is no object', header('[]'), /not a JSON object$/],
     ['a header that is not UTF-8', `${toBase64Url(new Uint8Array([0xff]))}.e30.AA`, /JWS header: /],
-    ['extensions that must be understood', header('{"crit":["b64"]}'), /crit: no extensions are known here$/],
+    ['extensions that must be understood', header('{"crit":["b64"]}'), /crit: extensions are not supported$/],
   ])('refuses %s', (_, text, problem) => {
     const said = refusal(() => parseJws(text));
     expect(said).toMatch(/^request-invalid: JWS/);
@@ -143,7 +143,7 @@ describe('an NGC assertion', () => {
     const problem = (change: object) => findNgcAssertionProblem(jwt, { ...expectations, ...change });
     expect(problem({ publicKey: rsa.publicKey })).toBe('it names another key');
     expect(problem({ nonce: 'other' })).toBe('it answers another nonce');
-    expect(problem({ now: assertion.issuedAt - 1 })).toBe('it is of a later time');
+    expect(problem({ now: assertion.issuedAt - 1 })).toBe('it was issued in the future');
     expect(problem({ now: assertion.expires - 1 })).toBe(undefined);
     expect(problem({ now: assertion.expires })).toBe('it has expired');
     const other = `${jwt.slice(0, -6)}${jwt.slice(-6).replace(/^./, jwt.at(-6) === 'A' ? 'B' : 'A')}`;

@@ -168,7 +168,7 @@ describe('buildWebauthnTpm', () => {
     ['for other client data', statement, { ...context, clientDataJson }, /was certified for other/],
     ['for other authenticator data', statement, { ...context, authData: flipped(authData, 36) }, /certified for other/],
     ['whose signature cannot be read', { ...statement, signature: fromHex('0018') }, context, /signature: /],
-    ['for data without credential', statement, { ...context, authData: authDataHead() }, /without a credential$/],
+    ['for data without credential', statement, { ...context, authData: authDataHead() }, /has no credential$/],
   ])('refuses a statement %s', (_, given, where, problem) => {
     const said = refusal(() => buildWebauthnTpm(given, where));
     expect(said).toMatch(/^request-invalid: /);
@@ -204,7 +204,7 @@ describe('decodeWebauthnTpm', () => {
     ['no ver', withInner('ver', undefined), /ver: undefined, not/],
     ['alg as text', withInner('alg', 'ES256'), /alg: not a number$/],
     ['x5c empty', withInner('x5c', []), /x5c: not a list of certificates$/],
-    ['x5c of text', withInner('x5c', ['MII']), /x5c: a certificate that is not a byte string$/],
+    ['x5c of text', withInner('x5c', ['MII']), /x5c: a certificate is not a byte string$/],
     ['x5c cut off', withInner('x5c', [fromHex('300302')]), /x5c: certificate: cut off/],
     ['ecdaaKeyId', withInner('ecdaaKeyId', new Uint8Array(1)), /unknown member "ecdaaKeyId"$/],
     ['no sig', withInner('sig', undefined), /sig: not a byte string, or an empty one$/],
@@ -212,7 +212,7 @@ describe('decodeWebauthnTpm', () => {
     ['certInfo cut off', withInner('certInfo', (inner.get('certInfo') as Bytes).subarray(1)), /certInfo: TPMS_ATTEST/],
     ['pubArea as TPM2B', withInner('pubArea', concat(fromHex('0056'), inner.get('pubArea') as Bytes)), /pubArea: /],
     ['another credential key', withOuter('authData', registration('p-256', 'p-256').authData), /not the attested key$/],
-    ['authData too short', withOuter('authData', authData.subarray(0, 36)), /36 bytes, it has at least 37$/],
+    ['authData too short', withOuter('authData', authData.subarray(0, 36)), /36 bytes, at least 37 expected$/],
   ] as [string, Bytes, RegExp][])('refuses %s', (_, bytes, problem) => {
     const said = refusal(() => decodeWebauthnTpm(bytes));
     expect(said).toMatch(/^request-invalid: /);
@@ -239,7 +239,7 @@ describe('decodeWebauthnTpm', () => {
   it('is not taken for a signature of another algorithm than the attestation key has', () => {
     const object = { ...decodeWebauthnTpm(w3cObject), algorithm: COSE_ALG.ES384 };
     expect(refusal(() => statementFromWebauthnTpm(object, fromHex(statements[0].input.akPubArea)))).toMatch(
-      /^request-invalid: WebAuthn tpm object: alg -35 is not that of the attestation key$/,
+      /^request-invalid: WebAuthn tpm object: alg -35 is not the algorithm of the attestation key$/,
     );
   });
 });
@@ -278,10 +278,10 @@ describe('authenticator data', () => {
 
   it('are refused with reserved flags, and with extensions that are no map', () => {
     const head = authDataHead();
-    expect(refusal(() => decodeAuthenticatorData(flipped(head, 32, 0x02)))).toMatch(/reserved flags in 0xf$/);
-    expect(refusal(() => decodeAuthenticatorData(flipped(head, 32, 0x20)))).toMatch(/reserved flags in 0x2d$/);
+    expect(refusal(() => decodeAuthenticatorData(flipped(head, 32, 0x02)))).toMatch(/reserved flags are set in 0xf$/);
+    expect(refusal(() => decodeAuthenticatorData(flipped(head, 32, 0x20)))).toMatch(/reserved flags are set in 0x2d$/);
     const withArray = concat(flipped(head, 32, 0x80), fromHex('80'));
-    expect(refusal(() => decodeAuthenticatorData(withArray))).toMatch(/extensions that are not a map$/);
+    expect(refusal(() => decodeAuthenticatorData(withArray))).toMatch(/the extensions are not a map$/);
   });
 
   it('are not written with parts of a wrong size', () => {

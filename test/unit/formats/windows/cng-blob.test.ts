@@ -76,10 +76,10 @@ describe('decodeCngBlob', () => {
   const expected: Record<string, RegExp> = {
     truncated: /^key-invalid: CNG key blob: cut off/,
     'wrong-magic': /^key-invalid: CNG key blob: unknown magic "RSA9"/,
-    'private-parts-present': /^key-invalid: CNG key blob: a public blob with sizes of primes/,
+    'private-parts-present': /^key-invalid: CNG key blob: a public blob has sizes of primes/,
     // Its modulus is the first half of another one. A real key of that size is read; the profiles refuse it.
     '1024-bit': /^key-invalid: RSA public key: even modulus/,
-    'bitlength-mismatch': /^key-invalid: CNG key blob: BitLength is 1024, the modulus has 2048 bits/,
+    'bitlength-mismatch': /^key-invalid: CNG key blob: BitLength is 1024, but the modulus has 2048 bits/,
     'exponent-4-bytes': /^key-invalid: RSA public key: modulus or exponent with leading zeros/,
   };
   it.each(vectors.negative as { name: string; rsa1Hex: string }[])('treats the vector $name as it should', (vector) => {
@@ -109,7 +109,7 @@ describe('decodeCngBlob', () => {
     const { ecdsaPrivateHex } = ecc.curves['P-256'];
     const other = '00'.repeat(31);
     expect(refusal(() => decodeCngBlob(fromHex(`${ecdsaPrivateHex.slice(0, -64)}${other}00`)))).toContain(
-      'not one of the curve',
+      'out of range for the curve',
     );
     expect(refusal(() => decodeCngBlob(fromHex(`${ecdsaPrivateHex.slice(0, -64)}${other}01`)))).toContain(
       'does not belong to the point',
@@ -130,11 +130,13 @@ describe('encodeCngBlob', () => {
   it('refuses a curve that is not that of the magic, and parts that do not belong together', () => {
     const { key } = decodeCngBlob(fromHex(ecc.curves['P-256'].ecdsaPublicHex));
     if (key.kty !== 'EC') throw new Error('no EC key');
-    expect(refusal(() => encodeCngBlob({ magic: 'ECS3', key }))).toContain('ECS3 is for P-384, the key is on P-256');
+    expect(refusal(() => encodeCngBlob({ magic: 'ECS3', key }))).toContain(
+      'ECS3 is for P-384, but the key is on P-256',
+    );
     const full = decodeCngBlob(fromHex(rsa2048.rsa3Hex)) as Extract<CngBlob, { magic: 'RSA3' }>;
     const wrong = (change: object) => refusal(() => encodeCngBlob({ ...full, key: { ...full.key, ...change } }));
-    expect(wrong({ p: full.key.q })).toContain('the primes do not make the modulus');
-    expect(wrong({ p: new Uint8Array([1]), q: full.key.n })).toContain('prime with leading zeros, or none');
+    expect(wrong({ p: full.key.q })).toContain('the modulus is not the product of the primes');
+    expect(wrong({ p: new Uint8Array([1]), q: full.key.n })).toContain('a prime has leading zeros, or is missing');
     expect(wrong({ dp: full.key.dq })).toContain('does not belong to the primes');
     expect(wrong({ d: full.key.d.subarray(1) })).toContain('has a wrong length');
     expect(wrong({ qi: full.key.dp })).toContain('does not belong to the primes');

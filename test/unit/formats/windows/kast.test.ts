@@ -73,15 +73,15 @@ describe('decodeKast', () => {
   };
   it.each<[string, Uint8Array, RegExp]>([
     ['another magic', over(0, '4c'), /KAST: it does not begin with KAST/],
-    ['version 2', over(4, '02'), /KAST: version 2/],
-    ['TPM 1.2', over(8, '01'), /KAST: platform 1/],
-    ['a header of another size', over(12, '20'), /KAST: a header of 32 bytes/],
+    ['version 2', over(4, '02'), /KAST: its version is 2/],
+    ['TPM 1.2', over(8, '01'), /KAST: its platform is 1/],
+    ['a header of another size', over(12, '20'), /KAST: its header has 32 bytes/],
     ['an attestation key that is none', over(30, 'ff'), /KAST: .*TPMT_PUBLIC/],
-    ['a signature with bytes left over', over(20, '00000000'), /KAST: header and parts make/],
+    ['a signature with bytes left over', over(20, '00000000'), /KAST: header and parts need/],
     ['another magic inside', over(KADS_AT, '4441'), /KADS: it does not begin with KADS/],
     ['the magic inside in the other order', over(KADS_AT, '5344414b'), /KADS: it does not begin with KADS/],
-    ['TPM 1.2 inside', over(KADS_AT + 4, '01'), /KADS: platform 1/],
-    ['a header of another size inside', over(KADS_AT + 8, '1c'), /KADS: a header of 28 bytes/],
+    ['TPM 1.2 inside', over(KADS_AT + 4, '01'), /KADS: its platform is 1/],
+    ['a header of another size inside', over(KADS_AT + 8, '1c'), /KADS: its header has 28 bytes/],
     ['data that no TPM has signed', over(KADS_AT + 24, '00'), /KADS: TPMS_ATTEST/],
     ['a key that is none', over(KADS_AT + 24 + 0xad + 256, '00'), /PCP key blob: it does not begin/],
   ])('refuses %s', (_, bytes, message) => {
@@ -129,7 +129,7 @@ describe('statementFromKast', () => {
 
   it('refuses a KAST without a key, and a key with other policies than its list says', () => {
     const { keyAttestation, ...rest } = kast;
-    expect(() => statementFromKast(rest)).toThrow(/attests no key/);
+    expect(() => statementFromKast(rest)).toThrow(/does not attest a key/);
     if (keyAttestation === undefined) return expect.unreachable();
     const keyBlob = { ...keyAttestation.keyBlob, policyDigests: [] };
     expect(() => statementFromKast({ ...kast, keyAttestation: { ...keyAttestation, keyBlob } })).toThrow(invalid);
@@ -178,11 +178,11 @@ describe('buildKast', () => {
 
   it('refuses what a KAST has no place for', () => {
     const options = { claim: 'authority-and-subject', privateArea, authRequired: true } as const;
-    expect(() => buildKast(paperStatement('rsa-2048', 'p-256'), options)).toThrow(/not RSASSA/);
-    expect(() => buildKast(bare, options)).toThrow(/how the attestation key was made/);
+    expect(() => buildKast(paperStatement('rsa-2048', 'p-256'), options)).toThrow(/only hold an RSASSA/);
+    expect(() => buildKast(bare, options)).toThrow(/no creation proof of the attestation key/);
     const another = paperStatement('rsa-2048', 'rsa-2048', {
       key: (area) => ({ ...area, authPolicy: flipped(userKeyTemplate('rsa-2048').authPolicy, 0) }),
     });
-    expect(() => buildKast(another, options)).toThrow(/policy is not that of Windows Hello/);
+    expect(() => buildKast(another, options)).toThrow(/policy is not the Windows Hello policy/);
   });
 });

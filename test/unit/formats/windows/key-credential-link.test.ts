@@ -151,7 +151,7 @@ describe('the CustomKeyInformation', () => {
 
   it('is refused with fewer than 2 bytes, and not written with a gap', () => {
     for (const hex of ['', '01']) {
-      expect(refusal(() => decodeCustomKeyInformation(fromHex(hex)))).toMatch(/bytes, it has at least 2$/);
+      expect(refusal(() => decodeCustomKeyInformation(fromHex(hex)))).toMatch(/bytes, at least 2 expected$/);
     }
     expect(() => encodeCustomKeyInformation({ version: 1, flags: 0, keyStrength: 1 })).toThrow(TypeError);
     expect(() => encodeCustomKeyInformation({ version: 1, flags: 0, rest: fromHex('00') })).toThrow(TypeError);
@@ -238,8 +238,8 @@ describe('parseKeyCredentialLink', () => {
   const set = (id: number, hex: string) =>
     withEntries((list) => list.map((entry) => (entry.id === id ? { id, value: fromHex(hex) } : entry)));
   it.each([
-    ['version 0', concat(fromHex('00000000'), bytes.subarray(4)), 'version 0x0, 0x200 is known'],
-    ['version 0x100', concat(fromHex('00010000'), bytes.subarray(4)), 'version 0x100, 0x200 is known'],
+    ['version 0', concat(fromHex('00000000'), bytes.subarray(4)), 'its version is 0x0, not 0x200'],
+    ['version 0x100', concat(fromHex('00010000'), bytes.subarray(4)), 'its version is 0x100, not 0x200'],
     ['no KeyID', without(1), 'no KeyID'],
     ['no key material', without(3), 'no KeyMaterial'],
     ['empty key material', set(3, ''), 'no KeyMaterial'],
@@ -301,12 +301,12 @@ describe('a DN-Binary value', () => {
   });
 
   it.each([
-    ['B:2:AB:', 'not of the form B:count:digits:name'],
-    ['S:2:AB:CN=a', 'not of the form B:count:digits:name'],
-    ['B:02:AB:CN=a', 'not of the form B:count:digits:name'],
-    ['B:2:AG:CN=a', 'not of the form B:count:digits:name'],
+    ['B:2:AB:', 'it does not have the form B:count:digits:name'],
+    ['S:2:AB:CN=a', 'it does not have the form B:count:digits:name'],
+    ['B:02:AB:CN=a', 'it does not have the form B:count:digits:name'],
+    ['B:2:AG:CN=a', 'it does not have the form B:count:digits:name'],
     ['B:3:ABC:CN=a', 'not an even number of hexadecimal digits'],
-    ['B:4:AB:CN=a', '2 digits, it says 4'],
+    ['B:4:AB:CN=a', 'it has 2 digits, but its count is 4'],
   ])('%s is refused', (text, problem) => {
     expect(refusal(() => decodeDnBinary(text))).toBe(`request-invalid: DN-Binary value: ${problem}`);
   });

@@ -70,7 +70,7 @@ describe('decodePcpKeyBlob', () => {
       expect(() => decodePcpKeyBlob(cut)).toThrow(expect.objectContaining({ code: 'request-invalid' }));
     }
     const longer = concat(composedBytes, new Uint8Array(1));
-    expect(() => decodePcpKeyBlob(longer)).toThrow(/header and parts make 768 bytes, it has 769/);
+    expect(() => decodePcpKeyBlob(longer)).toThrow(/header and parts need 768 bytes, but it has 769/);
   });
 
   /** `replacement` written over the blob at offset `at`. */
@@ -82,12 +82,12 @@ describe('decodePcpKeyBlob', () => {
   it.each<[string, Uint8Array, RegExp]>([
     ['another magic', over(0, '4d'), /does not begin with PCPM/],
     ['the magic in the other order', over(0, '4d504350'), /does not begin with PCPM/],
-    ['a header of another size', over(4, '3c'), /a header of 60 bytes/],
-    ['a key of TPM 1.2', over(8, '01'), /type 1, 2 is TPM 2.0/],
-    ['padding that is not zero', over(54, '01'), /padding behind pcrAlgId/],
-    ['parts of other sizes', over(16, '390100'), /make 769 bytes/],
+    ['a header of another size', over(4, '3c'), /its header has 60 bytes/],
+    ['a key of TPM 1.2', over(8, '01'), /its type is 1, not 2 \(TPM 2\.0\)/],
+    ['padding that is not zero', over(54, '01'), /padding after pcrAlgId/],
+    ['parts of other sizes', over(16, '390100'), /need 769 bytes/],
     ['a public area of another size', over(56, '0135'), /TPM2B_PUBLIC/],
-    ['sizes that would need 16 GiB', over(16, 'ffffffffffffffffffffffffffffffff'), /header and parts make/],
+    ['sizes that would need 16 GiB', over(16, 'ffffffffffffffffffffffffffffffff'), /header and parts need/],
     ['a public area that is none', over(58, 'ffff'), /TPMI_ALG_PUBLIC/],
     ['policies that are too many', over(56 + 312 + 224, '00000009'), /9 items; at most 8/],
   ])('refuses %s', (_, bytes, message) => {
@@ -99,7 +99,7 @@ describe('decodePcpKeyBlob', () => {
     const bytes = encodePcpKeyBlob({ ...blob, policyDigests: [] });
     const withList = concat(bytes, new Uint8Array(4));
     withList[32] = 4;
-    expect(() => decodePcpKeyBlob(withList)).toThrow(/an empty list of policies/);
+    expect(() => decodePcpKeyBlob(withList)).toThrow(/its list of policies is empty/);
   });
 });
 
