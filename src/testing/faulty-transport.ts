@@ -3,21 +3,21 @@ import { KeyprovError } from '../errors.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
 
 /**
- * What happens to one command. A number: the TPM does not get it, and the answer is that response code. `lost`: the
- * connection is lost after the TPM has done it, and for good. `cut`: of the answer only its header comes.
+ * Fault of one command. A number: the TPM does not get the command, and the answer is that response code. `lost`: the
+ * connection is lost for good after the TPM has run the command. `cut`: only the header of the answer arrives.
  */
 export type Fault = 'none' | 'lost' | 'cut' | number;
 
 /** A transport with faults. */
 export interface FaultyTransport extends TpmTransport {
-  /** How many commands it got. */
+  /** Number of commands received. */
   readonly commands: number;
 }
 
-/** The answer that carries a response code and nothing else. */
+/** The answer with only a response code. */
 const refusal = (code: number): Bytes => fromHex(`80010000000a${code.toString(16).padStart(8, '0')}`);
 
-/** Wraps `inner`; `fault` is asked before each command, with its code and its number from 0. */
+/** Wraps `inner`. Calls `fault` before each command, with its code and its number from 0. */
 export function faultyTransport(
   inner: TpmTransport,
   fault: (commandCode: number, index: number) => Fault,

@@ -1,4 +1,4 @@
-/** A kit for tests: TPMs and directories of their own, faults, and an authority for certificates. */
+/** A kit for tests: a TPM or a directory for each test, faults, and an authority for certificates. */
 export { exportSwtpmState, importSwtpmState } from '../tpm/swtpm-state.ts';
 export {
   type BoundClient,

@@ -3,7 +3,10 @@ import { view } from '../bytes.ts';
 import { decodeSpki } from '../crypto/public-key.ts';
 import type { SigningKey } from '../formats/services/jws.ts';
 
-/** A private key of Node, RSA or on a NIST curve, as what signs certificates and assertions. RSA: RSASSA-PKCS1-v1_5. */
+/**
+ * Makes a signer of certificates and assertions from a private key of Node, RSA or on a NIST curve. RSA:
+ * RSASSA-PKCS1-v1_5.
+ */
 export function signingKeyOf(privateKey: KeyObject): SigningKey {
   return {
     publicKey: decodeSpki(view(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }))),

@@ -7,17 +7,17 @@ import type { TpmTransport } from '../tpm/transport.ts';
 import { openLibtpms } from '../tpm/transports/libtpms.ts';
 import { startSwtpm } from '../tpm/transports/swtpm-process.ts';
 
-/** Which TPM a test gets. */
+/** Options for the TPM of a test. */
 export interface SimulatorOptions {
-  /** libtpms runs inside this process, swtpm in one of its own. Default `auto`: libtpms, or swtpm where that is missing. */
+  /** libtpms runs in this process, swtpm in its own. Default `auto`: libtpms, or swtpm if libtpms is missing. */
   readonly engine?: 'auto' | 'libtpms' | 'swtpm' | undefined;
-  /** Permanent state to start from, of either engine; it is copied. Absent: a newly manufactured TPM. */
+  /** Permanent state to start from, of either engine; copied. Absent: a newly manufactured TPM. */
   readonly state?: Uint8Array | undefined;
 }
 
 /**
- * Starts a TPM that goes with the transport: nobody else has it, and nothing of it is kept.
- * @throws KeyprovError `library-missing` where the engine is not installed, `state-invalid` for a wrong state.
+ * Starts a TPM that ends with the transport. Nobody else can use it, and nothing of it is kept.
+ * @throws KeyprovError `library-missing` if the engine is not installed, `state-invalid` for a wrong state.
  */
 export async function startSimulator({ engine = 'auto', state }: SimulatorOptions = {}): Promise<TpmTransport> {
   if (engine === 'swtpm') return await startTemporarySwtpm(state);

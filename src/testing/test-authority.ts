@@ -25,30 +25,30 @@ import { signingKeyOf } from './signing-key.ts';
 export interface TestAuthorityOptions {
   /** Its common name. */
   readonly name?: string | undefined;
-  /** When it is made. Default: now. */
+  /** Time of its creation. Default: now. */
   readonly now?: Date | undefined;
 }
 
-/** An authority for tests: the maker of TPMs and the attestation CA in one. Its key is gone with it. */
+/** An authority for tests: TPM maker and attestation CA in one. Its key is only in memory. */
 export interface TestAuthority {
   /** Its own certificate in DER: the root to trust, as `akRoots` and `ekRoots` of the verifier. */
   readonly root: Bytes;
   /**
-   * Certifies an attestation key: see `buildAkCertificate` of `keyprov/formats/tcg`. Whose key it is, it does not ask: for
-   * that there is `activate`.
+   * Certifies an attestation key: see `buildAkCertificate` of `keyprov/formats/tcg`. Does not check whose key it is:
+   * see `activate`.
    */
   issueAkCertificate(ak: TpmtPublic, options?: Partial<Omit<AkCertificateOptions, 'publicKey'>>): Promise<Bytes>;
   /** Certifies an endorsement key, as the maker of a TPM does. */
   issueEkCertificate(ek: TpmtPublic, options?: Partial<Omit<EkCertificateOptions, 'publicKey'>>): Promise<Bytes>;
   /**
-   * Has it proved that both keys are in one TPM: makes a challenge, gives it to `answer` and checks what that returns.
-   * @returns what `verifyEvidence` takes as `activation`.
-   * @throws KeyprovError `credential-invalid` for a wrong answer, and what `answer` throws.
+   * Has the client prove that both keys are in one TPM: makes a challenge, passes it to `answer` and checks the result.
+   * @returns the `activation` for `verifyEvidence`.
+   * @throws KeyprovError `credential-invalid` for a wrong answer; errors of `answer`.
    */
   activate(keys: TestActivation): Promise<Activation>;
 }
 
-/** Two keys, and the client that has them: `answerActivationChallenge` of `keyprov` is made for it. */
+/** Two keys, and the client that has them, such as `answerActivationChallenge` of `keyprov`. */
 export interface TestActivation {
   readonly ek: TpmtPublic;
   readonly ak: TpmtPublic;
@@ -57,12 +57,14 @@ export interface TestActivation {
 
 const DAY_MS = 86_400_000;
 
-/** What libtpms and swtpm say of themselves. WebAuthn verifiers know that maker, and ours that its TPMs are virtual. */
+/**
+ * The description of libtpms and swtpm. WebAuthn verifiers know that maker, and ours knows that its TPMs are virtual.
+ */
 const SIMULATOR: TpmDescription = { manufacturer: 0x49424d00, model: 'swtpm', version: 0x20191023 };
 
 /**
- * Makes an authority with a P-256 key in memory. Its certificates hold for 30 days before and after `now`, and name the
- * TPM as libtpms does, unless the options say otherwise: with the name of a maker of chips they stand for a chip's.
+ * Makes an authority with a P-256 key in memory. Its certificates are valid for 30 days before and after `now`. They
+ * name the TPM as libtpms does, unless the options say otherwise: with a chip maker's name they count as a chip's.
  */
 export async function createTestAuthority(options: TestAuthorityOptions = {}): Promise<TestAuthority> {
   const { name = 'keyprov test authority', now = new Date() } = options;
@@ -92,7 +94,7 @@ export async function createTestAuthority(options: TestAuthorityOptions = {}): P
     activate: async ({ ek, ak, answer }) => {
       const { challenge, secret } = buildActivationChallenge({ ek, ak });
       if (!isActivated(await answer(challenge), secret)) {
-        throw new KeyprovError('credential-invalid', 'the answer to the activation challenge is not its secret');
+        throw new KeyprovError('credential-invalid', 'the answer to the activation challenge is wrong');
       }
       return { ak: { pubArea: encode(TPMT_PUBLIC, ak) }, ek: { pubArea: encode(TPMT_PUBLIC, ek) } };
     },

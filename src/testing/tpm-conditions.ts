@@ -6,20 +6,20 @@ import type { SimulatorOptions } from './start-simulator.ts';
 import { openTestTpm } from './with-tpm.ts';
 
 /**
- * What the TPM of a machine can be like, for tables of tests: a new one; none; in lockout; in failure mode; and one
- * whose connection is lost with the first command after its start.
+ * Conditions of a machine's TPM, for tables of tests: new; none; in lockout; in failure mode; and one that loses its
+ * connection with the first command after its start.
  */
 export const TPM_CONDITIONS = ['working', 'absent', 'locked', 'failing', 'lost'] as const;
 /** One of {@link TPM_CONDITIONS}. */
 export type TpmCondition = (typeof TPM_CONDITIONS)[number];
 
 /**
- * Opens a TPM for a test in that condition, where code under test would open one: `provisionKey({ sources: { tpm: () =>
- * openTpmIn('locked') }, … })`. It ends when it is closed.
+ * Opens a TPM in that condition for the code under test: `provisionKey({ sources: { tpm: () => openTpmIn('locked') }, …
+ * })`. It ends when it is closed.
  * @throws KeyprovError `no-tpm` for `absent`, `tpm-failure-mode` for `failing`, and as `openTestTpm` does.
  */
 export async function openTpmIn(condition: TpmCondition, options: SimulatorOptions = {}): Promise<Tpm> {
-  if (condition === 'absent') throw new KeyprovError('no-tpm', 'this machine has no TPM, as a test wants it');
+  if (condition === 'absent') throw new KeyprovError('no-tpm', 'this machine has no TPM, as the test demands');
   const fault = FAULTS[condition];
   const { tpm } = await openTestTpm({
     ...options,

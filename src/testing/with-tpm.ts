@@ -8,18 +8,18 @@ import { type SimulatorOptions, startSimulator } from './start-simulator.ts';
 /** Options of {@link openTestTpm}. */
 export interface TestTpmOptions extends SimulatorOptions {
   /**
-   * When wrong authorizations lock the TPM. Default: as the simulator has it, after 3. `windows`: after 32, and one is
-   * forgotten every 10 minutes, as Windows sets its TPMs. `locked`: it is locked now.
+   * When wrong authorizations lock the TPM. Default: after 3, as in the simulator. `windows`: after 32, with one
+   * forgotten every 10 minutes, as Windows sets TPMs. `locked`: it is locked now.
    */
   readonly lockout?: 'default' | 'windows' | 'locked' | undefined;
-  /** Wraps the transport before it is used: with `faultyTransport`, or for a recorder. */
+  /** Wraps the transport before use, for example with `faultyTransport` or a recorder. */
   readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
 }
 
 /** A TPM for one test. It ends with `tpm.close()` or when this is disposed of. */
 export interface TestTpm extends AsyncDisposable {
   readonly tpm: Tpm;
-  /** Where it is, for messages: nobody else can open it. */
+  /** Its address, for messages: nobody else can open it. */
   readonly address: string;
 }
 
@@ -29,9 +29,9 @@ const LOCKOUT = {
 };
 
 /**
- * Opens a TPM 2.0 of its own for a test, started and empty. There may be many at a time, each with other keys.
- * @throws KeyprovError `library-missing` where no simulator is installed, `state-invalid` for a wrong `state`, and what
- * the start of a TPM throws behind a faulty transport.
+ * Opens a new TPM 2.0 for one test, started and empty. Many can be open at a time, each with different keys.
+ * @throws KeyprovError `library-missing` if no simulator is installed, `state-invalid` for a wrong `state`, and errors
+ * of starting a TPM behind a faulty transport.
  */
 export async function openTestTpm(options: TestTpmOptions = {}): Promise<TestTpm> {
   const { lockout = 'default', wrap } = options;
@@ -48,13 +48,13 @@ export async function openTestTpm(options: TestTpmOptions = {}): Promise<TestTpm
   return { tpm, address: transport.address, [Symbol.asyncDispose]: () => tpm.close() };
 }
 
-/** What a test does with its TPM. */
+/** The work of a test with its TPM. */
 export type TpmWork = (kit: TestTpm) => Promise<void>;
 
 /**
- * The body of a test that gets a TPM of its own, for any runner that calls a function: `test('…', withTpm(async ({ tpm })
- * => …))`. The TPM is closed whether or not the test passes, and an error of the test comes first. The test fails as
- * {@link openTestTpm} does; to skip it instead, ask {@link missingSimulator}.
+ * Makes the body of a test with its own TPM, for any runner that calls a function: `test('…', withTpm(async ({ tpm })
+ * => …))`. Closes the TPM whether or not the test passes, and throws an error of the test first. Fails as {@link
+ * openTestTpm} does; to skip the test instead, ask {@link missingSimulator}.
  *
  * @example
  * ```ts
@@ -82,7 +82,7 @@ export function withTpm(...given: [TpmWork] | [TestTpmOptions, TpmWork]): () => 
   };
 }
 
-/** Why there can be no TPM for tests on this machine, as one sentence to skip them with; undefined where there can. */
+/** Why this machine cannot run a TPM for tests, as one sentence to skip tests with; undefined if it can. */
 export async function missingSimulator(options: SimulatorOptions = {}): Promise<string | undefined> {
   try {
     await (await startSimulator(options)).close();

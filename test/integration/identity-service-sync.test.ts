@@ -89,7 +89,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
   it('lets a key sign in from when the directory has it until that has it no more', async () => {
     const key = newKey();
     const kid = await register(key);
-    expect(await asyncRefusal(() => signIn(key))).toContain('the directory holds no such key');
+    expect(await asyncRefusal(() => signIn(key))).toContain('the directory does not have this key');
     expect(await service.runSyncCycle()).toEqual([]);
     later(INTERVAL_MS);
     const result = { upn: ADA.upn, keyId: keyIdOf(key), reason: undefined };
@@ -106,7 +106,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
     expect(service.keys()).toEqual([]);
     await signIn(key);
     expect(await service.runSyncCycle()).toEqual([{ ...result, action: 'remove', status: 'removed' }]);
-    expect(await asyncRefusal(() => signIn(key))).toContain('the directory holds no such key');
+    expect(await asyncRefusal(() => signIn(key))).toContain('the directory does not have this key');
     await expect(signIn(key)).rejects.toMatchObject({ code: 'service-refused', details: { code: 'invalid_grant' } });
   });
 
@@ -224,13 +224,17 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       ['a nonce of others', () => ({ nonce: toBase64(new Uint8Array(32)) }), 'nonce'],
       ['two nonces', () => ({ inner: 'other' }), 'another nonce'],
       ['an unknown user', () => ({ user: 'eve@contoso.test' }), 'user'],
-      ['an audience elsewhere', () => ({ audience: randomUUID() }), 'somebody else'],
+      ['an audience elsewhere', () => ({ audience: randomUUID() }), 'another audience'],
       ['another key', () => ({ signer: newKey() }), 'no such key'],
       ['another signature', () => ({ tamper: true }), 'signature'],
       ['an old assertion', () => ({ issuedAt: Math.floor(clock.getTime() / 1000) - 301 }), 'expired'],
       ['an assertion of tomorrow', () => ({ issuedAt: Math.floor(clock.getTime() / 1000) + 60 }), 'later time'],
       ['another device key', () => ({ outerSigner: newKey() }), 'its device has not signed it'],
-      ['a certificate of others', () => ({ certificate: decodePem(service.ca, 'CERTIFICATE') }), 'no device here'],
+      [
+        'a certificate of others',
+        () => ({ certificate: decodePem(service.ca, 'CERTIFICATE') }),
+        'not the certificate of a joined device',
+      ],
       ['another grant', () => ({ grant: 'password' }), 'another grant'],
     ])('refuses %s', async (_, parts, why) => {
       expect(await outcome(parts())).toEqual(refused(why));
@@ -246,7 +250,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       const { refreshToken } = await signIn(key);
       service.setDeviceEnabled(device.deviceId, false);
       try {
-        expect(await outcome({})).toEqual(refused('no device here'));
+        expect(await outcome({})).toEqual(refused('not the certificate of a joined device'));
         const form = { grant_type: 'refresh_token', refresh_token: refreshToken, resource: GRAPH };
         expect((await askToken(service, form)).json.error).toBe('invalid_grant');
       } finally {

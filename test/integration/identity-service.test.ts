@@ -341,7 +341,7 @@ describe('the identity service', () => {
       ['kngc', 400, 'InvalidRequest', 'kngc'],
       ['no token', 401, 'TokenMissing', 'bearer'],
       ['signature', 401, 'InvalidToken', 'SIGNATURE'],
-      ['device', 401, 'DeviceNotFound', 'device id'],
+      ['device', 401, 'DeviceNotFound', 'joined device'],
       ['upn', 401, 'InvalidToken', 'upn'],
       ['amr', 401, 'MfaRequired', 'MFA'],
       ['age', 401, 'MfaExpired', 'MFA'],

@@ -189,7 +189,7 @@ describe.skipIf(missing)('startDirectory', () => {
     await withTemporary(parent.path, async () => {
       const error = await failureOf(startDirectory({ directory: data.path }));
       expect(error.code).toBe('service-unreachable');
-      expect(error.message).toMatch(/^slapd: ended with exit code 1: .*MDB_INVALID/);
+      expect(error.message).toMatch(/^slapd: it ended with exit code 1: .*MDB_INVALID/);
       await expect(startDirectory({ signal: AbortSignal.abort('enough') })).rejects.toBe('enough');
       const abort = new AbortController();
       const starting = startDirectory({ signal: abort.signal });

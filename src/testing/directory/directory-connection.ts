@@ -2,25 +2,25 @@ import { bindLdap } from '../../registration/ldap-connection.ts';
 import type { SignalOptions } from '../../signal.ts';
 import type { LdapClient } from './ldap-client.ts';
 
-/** A directory, and the accounts in it that the synchronization and its observers use. */
+/** A directory, with its accounts for the synchronization and its observers. */
 export interface DirectoryConnection {
   /** `ldap://127.0.0.1:2389` */
   readonly url: string;
-  /** Below which name its users are: `DC=contoso,DC=test`. */
+  /** Name below which its users are: `DC=contoso,DC=test`. */
   readonly base: string;
-  /** May write `msDS-KeyCredentialLink` of users, and nothing else. */
+  /** May only write `msDS-KeyCredentialLink` of users. */
   readonly connector: DirectoryAccount;
-  /** May read it, and writes nothing. */
+  /** May only read it. */
   readonly reader: DirectoryAccount;
 }
 
-/** An account: its distinguished name, or where the directory is Active Directory also its user principal name. */
+/** An account: its distinguished name, or in Active Directory also its user principal name. */
 export interface DirectoryAccount {
   readonly dn: string;
   readonly password: string;
 }
 
-/** A client with a connection of its own. */
+/** A client with its own connection. */
 export interface BoundClient extends AsyncDisposable {
   /** The `Client` of the package ldapts. */
   readonly client: LdapClient;
@@ -29,10 +29,10 @@ export interface BoundClient extends AsyncDisposable {
 }
 
 /**
- * Connects as that account, and binds, for one piece of work: a directory may end connections that are idle. `ldaps:`,
- * and `ldap:` to another machine with StartTLS, have their certificate verified.
- * @throws KeyprovError `library-missing` without the package ldapts; `service-unreachable` where nobody answers;
- * `service-refused` for a wrong name or password.
+ * Connects and binds as that account, for one piece of work: a directory may end idle connections. Verifies the
+ * certificate of `ldaps:`, and of `ldap:` to another machine, by StartTLS.
+ * @throws KeyprovError `library-missing` without the package ldapts; `service-unreachable` if the server does not
+ * answer; `service-refused` for a wrong name or password.
  */
 export async function bindDirectory(
   { url }: { readonly url: string },

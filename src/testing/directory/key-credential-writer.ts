@@ -9,7 +9,7 @@ import type { LdapWriter } from './ldap-client.ts';
 
 /** A user of the directory. */
 export interface DirectoryUser {
-  /** Below which name users are. */
+  /** Name below which users are. */
   readonly base: string;
   /** The user principal name. */
   readonly user: string;
@@ -24,7 +24,7 @@ const CODE = {
   INVALID_DN_SYNTAX: 34,
 } as const;
 
-/** What directories say of a value that they do not take: Active Directory says 34 where OpenLDAP says 19. */
+/** Result codes for a refused value: Active Directory gives 34 where OpenLDAP gives 19. */
 const MALFORMED: ReadonlySet<number> = new Set([
   CODE.CONSTRAINT_VIOLATION,
   CODE.INVALID_SYNTAX,
@@ -32,14 +32,14 @@ const MALFORMED: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * Writes a key to `msDS-KeyCredentialLink` of the user, as the synchronization does: one value more, so that what
- * others write at the same time is not lost.
+ * Writes a key to `msDS-KeyCredentialLink` of the user, as the synchronization does. Adds one value, so that concurrent
+ * writes of others are not lost.
  * @param client bound as an account with the right to do so.
  * @param key.blob a KEYCREDENTIALLINK_BLOB.
- * @returns `present` where the user had it already.
- * @throws KeyprovError `service-answer` where there is no such user; `request-invalid` for a value that the directory
- * does not take; `service-refused`, as without the right; `service-unreachable` where it may work later;
- * `library-missing` without the package ldapts.
+ * @returns `present` if the user already had the key.
+ * @throws KeyprovError `service-answer` if there is no such user; `request-invalid` if the directory refuses the value;
+ * `service-refused`, for example without the right; `service-unreachable` if it may work later; `library-missing`
+ * without the package ldapts.
  */
 export async function addKeyCredential(
   client: LdapWriter,
@@ -52,10 +52,10 @@ export async function addKeyCredential(
 }
 
 /**
- * Removes a key from `msDS-KeyCredentialLink` of the user: every value with that KeyID, as it was read, since a
- * directory writes another name into it when the user is renamed.
+ * Removes a key from `msDS-KeyCredentialLink` of the user: every value with that Key ID. Removes the value as it was
+ * read, since a directory changes the name in it when the user is renamed.
  * @param client bound as an account with the right to do so.
- * @returns `absent` where the user had no such key.
+ * @returns `absent` if the user had no such key.
  * @throws KeyprovError as {@link addKeyCredential}.
  */
 export async function removeKeyCredential(
@@ -71,7 +71,7 @@ export async function removeKeyCredential(
   return outcome;
 }
 
-/** What is malformed is nobody's key. */
+/** Whether the value is a key with that Key ID. A malformed value is not. */
 function hasKeyId(value: string, keyId: Uint8Array): boolean {
   try {
     return equal(parseKeyCredentialLink(decodeDnBinary(value).binary).keyId, keyId);
@@ -87,7 +87,7 @@ interface OneValue extends SignalOptions {
   readonly value: string;
 }
 
-/** @returns whether it took effect; not where the value was there, or gone, already. */
+/** @returns whether it took effect: false if the value was already there, or already gone. */
 async function change(client: LdapWriter, { dn, operation, value, signal }: OneValue): Promise<boolean> {
   const { Attribute, Change } = await loadLdapts();
   signal?.throwIfAborted();

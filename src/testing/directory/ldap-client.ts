@@ -1,8 +1,8 @@
 import type { LdapEntry } from '../../registration/ldap-user.ts';
 
 /**
- * A client that is bound to the directory: what the kit uses of the `Client` of the package ldapts, whose types are there
- * only where it is installed.
+ * A client that is bound to the directory: the part of ldapts' `Client` that the kit uses. The types of ldapts itself
+ * are only available if it is installed.
  */
 export interface LdapClient {
   search(
@@ -25,5 +25,5 @@ export interface LdapClient {
   del(dn: string): Promise<void>;
 }
 
-/** What is needed to write keys. */
+/** The part of the client that writes keys. */
 export type LdapWriter = Pick<LdapClient, 'search' | 'modify'>;

@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { KEY_CREDENTIAL_ATTRIBUTE } from '../../registration/ldap-user.ts';
 
-/** What {@link slapdConfig} needs. */
+/** Options of {@link slapdConfig}. */
 export interface SlapdConfig {
   /** The suffix: `DC=contoso,DC=test`. */
   readonly base: string;
-  /** Where the database is. */
+  /** Directory of the database. */
   readonly directory: string;
-  /** Who may do all, and the hash of their password. */
+  /** The administrator, and the hash of their password. */
   readonly root: { readonly dn: string; readonly hash: string };
   /** The container of the users. */
   readonly users: string;
@@ -18,8 +18,8 @@ export interface SlapdConfig {
 const STRING = '1.3.6.1.4.1.1466.115.121.1.15';
 
 /**
- * slapd.conf(5) of a directory that is like Active Directory as far as keys are concerned. OpenLDAP has no DN-Binary
- * syntax: a pattern stands for it, which does not know the length and whether the name exists. MS-ADSC, MS-ADA2 2.358.
+ * slapd.conf(5) of a directory that treats keys like Active Directory. OpenLDAP has no DN-Binary syntax. A pattern
+ * replaces it, which cannot check the length or whether the name exists. MS-ADSC, MS-ADA2 2.358.
  */
 export function slapdConfig({ base, directory, root, users, connector, reader }: SlapdConfig): string {
   return `
@@ -55,7 +55,7 @@ access to *
 `;
 }
 
-/** A password as slapd keeps it: salted SHA-1, which will do for one of 128 random bits. slapd.conf(5), RFC 2307. */
+/** A password as slapd keeps it: salted SHA-1, which is enough for 128 random bits. slapd.conf(5), RFC 2307. */
 export function hashPassword(password: string): string {
   const salt = randomBytes(8);
   const hash = createHash('sha1').update(password).update(salt).digest();

@@ -19,30 +19,30 @@ import {
 } from './directory-connection.ts';
 import { hashPassword, slapdConfig } from './slapd-config.ts';
 
-/** How {@link startDirectory} starts one. */
+/** Options of {@link startDirectory}. */
 export interface DirectoryOptions extends SignalOptions {
-  /** Where its data are kept, for one directory at a time; made when it is missing. Absent: they go with it. */
+  /** Directory for its data, used by one server at a time, created if missing. Absent: the data end with the server. */
   readonly directory?: string | undefined;
-  /** Name or path of the program, `slapd` by default, which is looked for in the usual places too. */
+  /** Name or path of the program. Default `slapd`, on the path or in the usual places. */
   readonly executable?: string | undefined;
 }
 
-/** A directory that this process started and ends. */
+/** A directory server that this process started and ends. */
 export interface TestDirectory extends AsyncDisposable {
   readonly pid: number;
-  /** Where it is, and its accounts. Their passwords are new ones at each start. */
+  /** Its address and accounts. Their passwords are new at each start. */
   readonly connection: DirectoryConnection;
   /**
    * Adds a user without keys.
    * @param user.upn the user principal name, `ada@contoso.test`.
    * @param user.name the common name; default: the part of `upn` before the `@`.
    * @returns its distinguished name.
-   * @throws KeyprovError `service-refused` where there is a user of that common name.
+   * @throws KeyprovError `service-refused` if there is a user with that common name.
    */
   addUser(user: { readonly upn: string; readonly name?: string | undefined }): Promise<string>;
-  /** Removes a user with all keys. @throws KeyprovError `service-answer` where there is none. */
+  /** Removes a user with all keys. @throws KeyprovError `service-answer` if there is no such user. */
   removeUser(upn: string): Promise<void>;
-  /** Ends the process and removes what is temporary. Idempotent. */
+  /** Ends the process and removes temporary files. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -52,14 +52,14 @@ const ENTRY_EXISTS = 68;
 const MAX_PORT_TRIES = 20;
 const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 5;
-const CONFINED = 'where AppArmor confines slapd, copy the program elsewhere and give that as `executable`';
+const CONFINED = 'if AppArmor confines slapd, copy the program elsewhere and give that path as `executable`';
 
 /**
- * Starts an OpenLDAP slapd on a free port of 127.0.0.1, that holds what Active Directory holds of users' keys: entries
- * with `userPrincipalName` and `msDS-KeyCredentialLink`, below `DC=contoso,DC=test`. It works without root, touches no
- * configuration of the system, and ends with `close`, or with this process (also when that is killed).
- * @throws KeyprovError `library-missing` without slapd or the package ldapts; `state-io` where `directory` cannot be
- * made; `service-unreachable` where it ends at once (the message has what it said); `service-timeout`.
+ * Starts an OpenLDAP slapd on a free port of 127.0.0.1 that holds users' keys as Active Directory does: entries with
+ * `userPrincipalName` and `msDS-KeyCredentialLink`, below `DC=contoso,DC=test`. It works without root, does not touch
+ * the system's configuration, and ends with `close`, or with this process (even if that is killed).
+ * @throws KeyprovError `library-missing` without slapd or the package ldapts; `state-io` if `directory` cannot be made;
+ * `service-unreachable` if slapd ends at once (the message quotes its output); `service-timeout`.
  */
 export async function startDirectory(options: DirectoryOptions = {}): Promise<TestDirectory> {
   const { directory: kept, executable = 'slapd', signal } = options;
@@ -86,10 +86,10 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
     const names = { base: BASE, users: USERS, connector: accounts.connector.dn, reader: accounts.reader.dn };
     await writeFile(config, slapdConfig({ ...names, directory, root }), { mode: 0o600 });
     for (let tries = 1; ; tries++) {
-      // From 32768 on Linux takes ports for outgoing connections.
+      // Linux uses ports from 32768 on for outgoing connections.
       const url = `ldap://127.0.0.1:${randomInt(10_000, 32_768)}`;
       const child = new WatchedChild({
-        // "-d none" keeps it in the foreground, and has it say why it ends.
+        // "-d none" keeps slapd in the foreground, and has it report why it ends.
         command: [executable, '-f', config, '-h', url, '-d', 'none'],
         directory: temporary,
         env: { ...process.env, PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin` },
@@ -116,7 +116,9 @@ const newAccount = (name: string): DirectoryAccount => ({
   password: randomBytes(16).toString('hex'),
 });
 
-/** Only our slapd knows the password, whoever listens at that port. */
+/**
+ * Binds as soon as our slapd is ready. Only our slapd knows the password, even if another program listens at that port.
+ */
 async function bindWhenReady(
   child: WatchedChild,
   url: string,
@@ -148,9 +150,9 @@ function failure({ said, notRun, ending }: WatchedChild, executable: string): Ke
       remedy: 'install it (Debian: apt-get install slapd)',
     });
   }
-  // Ubuntu has a profile by which /usr/sbin/slapd opens no other files than those of the system's own directory.
+  // Ubuntu's AppArmor profile lets /usr/sbin/slapd open only the files of the system's own directory.
   const remedy = said.includes('Permission denied') ? CONFINED : undefined;
-  return new ServiceError('service-unreachable', `slapd: ended with ${ending}: ${text}`, remedy && { remedy });
+  return new ServiceError('service-unreachable', `slapd: it ended with ${ending}: ${text}`, remedy && { remedy });
 }
 
 class RunningDirectory implements TestDirectory {
@@ -169,7 +171,7 @@ class RunningDirectory implements TestDirectory {
     this.#remove = remove;
   }
 
-  /** Makes what a new directory needs; one that was kept has it, and gets new passwords. */
+  /** Creates the entries of a new directory. A kept one has them, and gets new passwords. */
   async prepare(): Promise<void> {
     const { connector, reader } = this.connection;
     await this.#add(BASE, { objectClass: 'domainDNS', dc: 'contoso' }, ENTRY_EXISTS);

@@ -5,15 +5,15 @@ import { GRAPH_RESOURCE, REGISTRATION_RESOURCE, type ServiceContext } from './se
 import type { ServiceUser } from './service-options.ts';
 import { userIdOf } from './users.ts';
 
-/** A sign-in that has succeeded. */
+/** A successful sign-in. */
 export interface SignedIn {
   readonly user: ServiceUser;
   readonly amr: readonly string[];
-  /** When. */
+  /** When the user signed in. */
   readonly authTime: Date;
-  /** The device that has shown who it is. */
+  /** The authenticated device. */
   readonly device: ServiceDevice | undefined;
-  /** For whom the token is. */
+  /** The resource that the token is for. */
   readonly resource: string;
   readonly clientId: string | undefined;
 }
@@ -41,18 +41,21 @@ export async function accessAnswer(context: ServiceContext, signedIn: SignedIn):
   };
 }
 
-/** What tokens for a resource are made out to; undefined for one that is not known. Absent: the registration service. */
+/** Audience of tokens for a resource; undefined for an unknown one. Empty: the registration service. */
 function audienceOf(context: ServiceContext, resource: string): string | undefined {
   const name = resource.replace(/\/$/, '');
   if (name === '' || name === REGISTRATION_RESOURCE) return REGISTRATION_RESOURCE;
   return name === GRAPH_RESOURCE || name === `${context.origin()}/graph` ? GRAPH_RESOURCE : undefined;
 }
 
-/** What primary refresh tokens are made out to. */
+/** Audience of primary refresh tokens. */
 const REFRESH_AUDIENCE = 'urn:keyprov:refresh';
 const REFRESH_LIFETIME_S = 14 * 86_400;
 
-/** The answer to a sign-in with a key: also a refresh token, of the device. MS-OAPXBC 3.2.5.1.2.2, without session key. */
+/**
+ * The answer to a sign-in with a key, including a refresh token of the device. MS-OAPXBC 3.2.5.1.2.2, without session
+ * key.
+ */
 export async function primaryAnswer(context: ServiceContext, signedIn: SignedIn): Promise<RouteAnswer> {
   const { user, amr, authTime, device, clientId } = signedIn;
   const answer = await accessAnswer(context, signedIn);
@@ -74,7 +77,9 @@ export async function primaryAnswer(context: ServiceContext, signedIn: SignedIn)
   };
 }
 
-/** `grant_type=refresh_token`: a token for another resource, while the device of the sign-in is enabled. RFC 6749, 6. */
+/**
+ * `grant_type=refresh_token`: a token for another resource, while the device of the sign-in is enabled. RFC 6749, 6.
+ */
 export async function refreshedAnswer(context: ServiceContext, form: URLSearchParams): Promise<RouteAnswer> {
   const claims = await context.tokens.verify(form.get('refresh_token') ?? '', 'refresh', [REFRESH_AUDIENCE]);
   const good = typeof claims === 'string' ? undefined : claims;

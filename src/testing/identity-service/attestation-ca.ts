@@ -29,7 +29,10 @@ import type { ServiceContext } from './service-context.ts';
 const CHALLENGE_MS = 300_000;
 const SECRET_BYTES = 32;
 
-/** `POST /attestation/attest`: a challenge that only the TPM with both keys can answer. smallstep/crypto, tpm/attestation. */
+/**
+ * `POST /attestation/attest`: a challenge that only the TPM with both keys can answer. smallstep/crypto,
+ * tpm/attestation.
+ */
 export function attest(context: ServiceContext, { body }: RouteRequest): Promise<RouteAnswer> {
   return answering(async () => {
     const { ek: ekKey, ekCertificates, ak, akCreation } = parseSmallstepAttest(body);
@@ -54,12 +57,12 @@ export function attest(context: ServiceContext, { body }: RouteRequest): Promise
   });
 }
 
-/** `POST /attestation/secret`: the certificate for whoever met the challenge. */
+/** `POST /attestation/secret`: the certificate for the client that met the challenge. */
 export function certify(context: ServiceContext, { body }: RouteRequest): Promise<RouteAnswer> {
   return answering(async () => {
     const secret = parseSmallstepSecret(body);
     const activated = context.state.attestationKeys.activate(secret, context.now());
-    if (activated === undefined) return refuse(403, 'the secret is not that of a challenge that waits');
+    if (activated === undefined) return refuse(403, 'the secret does not answer an open challenge');
     const { ca } = context.authority;
     const certificate = await buildAkCertificate(
       {
@@ -83,7 +86,7 @@ interface EndorsementKey {
 
 type EkTrust = { readonly tier: AkTier; readonly tpm: TpmDescription } | { readonly problem: string };
 
-/** By the certificate of the maker, or since it is on the list. */
+/** Trusts an endorsement key by its maker's certificate, or because it is on the list. */
 async function trustEk({ options, now }: ServiceContext, key: EndorsementKey): Promise<EkTrust> {
   const { ekRoots = [], ekAllowList = [], allowedManufacturers, acceptSha1 = false } = options;
   const { ek, spki, certificates } = key;
@@ -107,8 +110,8 @@ async function trustEk({ options, now }: ServiceContext, key: EndorsementKey): P
 }
 
 /**
- * A certificate must name a TPM. Nobody vouches for what the client says of it, in a certificate that does not verify
- * included: those who trust this authority would take the word of that certificate.
+ * The TPM that a certificate names if nobody vouches for the client's claims, including those in an unverified
+ * certificate. Otherwise relying parties of this authority would trust these claims.
  */
 const UNKNOWN_TPM: TpmDescription = { manufacturer: 0, model: 'unknown', version: 0 };
 
@@ -118,7 +121,10 @@ function identityOf(certificate: EkCertificate): TpmDescription {
   return { manufacturer: number(manufacturer), model, version: number(version) % 2 ** 32 };
 }
 
-/** The list names endorsement keys as the protocol does, by their public key; their attributes it does not have. */
+/**
+ * Whether the key is on the list. The list names endorsement keys by public key, as the protocol does, without
+ * attributes.
+ */
 function isListed(spki: Uint8Array, identity: KeyIdentity): boolean {
   if ('spki' in identity) return equal(identity.spki, spki);
   if ('spkiSha256' in identity) return equal(identity.spkiSha256, digest('sha256', spki));
@@ -133,7 +139,7 @@ const describe = (findings: readonly Finding[]): string =>
     .map(({ id, detail }) => `${id}: ${detail}`)
     .join('; ');
 
-/** What of a request cannot be used is the client's fault. */
+/** Runs `work`, and answers 400 if the request is unusable. */
 async function answering(work: () => Promise<RouteAnswer>): Promise<RouteAnswer> {
   try {
     return await work();

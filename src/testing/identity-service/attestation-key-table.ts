@@ -4,22 +4,22 @@ import { digest } from '../../crypto/kdf.ts';
 import type { TpmDescription } from '../../formats/x509/tpm-description.ts';
 import type { Database } from './database.ts';
 
-/** How well the home of an attestation key is proved. */
+/** How well it is proved where an attestation key is. */
 export type AkTier = Exclude<Tier, 'software'>;
 
 const AK_TIERS: readonly AkTier[] = ['virtual', 'tpm-no-ek-certificate', 'ek-certificate', 'activated'];
 
-/** An attestation key that has proved its home. */
+/** An attestation key that has proved where it is. */
 export interface AttestationKeyRecord {
   /** TPMT_PUBLIC. */
   readonly pubArea: Bytes;
-  /** What the keys that it certifies are worth. */
+  /** Tier of the keys that it certifies. */
   readonly tier: AkTier;
 }
 
-/** An attestation key that is to prove its home. */
+/** An attestation key that must prove where it is. */
 export interface PendingActivation extends AttestationKeyRecord {
-  /** What its certificate will say of the TPM. */
+  /** The TPM that its certificate will name. */
   readonly tpm: TpmDescription;
   /** SHA-256 of the endorsement key's SubjectPublicKeyInfo in base64. */
   readonly ekSha256: string;
@@ -39,7 +39,7 @@ export class AttestationKeyTable {
     this.#database = database;
   }
 
-  /** Remembers what the holder of `secret` will have proved. Of the secret only its digest is kept. */
+  /** Stores the claims that `secret` will prove. Keeps only the digest of the secret. */
   challenge(secret: Uint8Array, { pubArea, tier, tpm, ekSha256 }: PendingActivation, expires: Date): void {
     this.#database.run(
       'INSERT INTO activation VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
@@ -47,7 +47,7 @@ export class AttestationKeyTable {
     );
   }
 
-  /** What the holder of `secret` has proved; once. */
+  /** Returns the claims that `secret` proves, once. */
   activate(secret: Uint8Array, now: Date): PendingActivation | undefined {
     const row = this.#database.first('SELECT * FROM activation WHERE secret_sha256 = ?', sha256(secret));
     if (row === undefined) return undefined;
@@ -65,12 +65,12 @@ export class AttestationKeyTable {
     };
   }
 
-  /** Remembers the certificate that was issued for an attestation key. */
+  /** Stores the certificate issued for an attestation key. */
   certified(certificate: Uint8Array, { pubArea, tier }: AttestationKeyRecord): void {
     this.#database.run('INSERT INTO attestation_key VALUES (?, ?, ?)', sha256(certificate), pubArea, tier);
   }
 
-  /** The attestation key that the service has issued that certificate for. */
+  /** The attestation key for which the service issued that certificate. */
   withCertificate(certificate: Uint8Array): AttestationKeyRecord | undefined {
     const row = this.#database.first('SELECT * FROM attestation_key WHERE certificate_sha256 = ?', sha256(certificate));
     return row && { pubArea: row.bytes('ak'), tier: tierOf(row.text('tier')) };
@@ -79,5 +79,5 @@ export class AttestationKeyTable {
 
 const sha256 = (bytes: Uint8Array): string => toHex(digest('sha256', bytes));
 
-/** Of a tier that is not known, the least. */
+/** The tier of that name; the lowest if it is unknown. */
 const tierOf = (text: string): AkTier => AK_TIERS.find((tier) => tier === text) ?? 'virtual';

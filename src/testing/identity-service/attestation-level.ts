@@ -11,13 +11,13 @@ import { decode } from '../../tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import type { ServiceContext } from './service-context.ts';
 
-/** How well the home of a key is proved, or why the key is refused. */
+/** How well it is proved where a key is, or why the key is refused. */
 export type CheckedAttestation = { readonly level: string } | { readonly problem: string };
 
-/** What Windows logs of a key without attestation. */
+/** The level that Windows logs for a key without attestation. */
 const SOFTWARE_LEVEL = 'ATT_SOFT';
 
-/** Judges the attestation of a key by the policy of the service, with the verifier of this library. */
+/** Checks the attestation of a key against the policy of the service, with the verifier of this library. */
 export async function attestationLevel(
   context: ServiceContext,
   registration: KeyRegistration,
@@ -28,13 +28,13 @@ export async function attestationLevel(
   const minTier = context.options.minTier ?? (mode === 'require' ? 'virtual' : 'software');
   if (registration.profile === 'strict' || registration.attestation === undefined) {
     const isEnough = mode === 'verify' && minTier === 'software';
-    return isEnough ? { level: SOFTWARE_LEVEL } : { problem: 'the key must be attested, and is not' };
+    return isEnough ? { level: SOFTWARE_LEVEL } : { problem: 'the key is not attested, but must be' };
   }
   const { attestation, aikCertificate, publicKey } = registration;
   try {
     return await verify(context, { attestation, aikCertificate, publicKey, deviceId, minTier });
   } catch (error) {
-    // It cannot be read, and it is as the client made it.
+    // It is unreadable, which is the client's fault.
     if (error instanceof KeyprovError) return { problem: error.message };
     throw error;
   }
@@ -55,12 +55,12 @@ async function verify(context: ServiceContext, given: Attested): Promise<Checked
   const known = aikCertificate && context.state.attestationKeys.withCertificate(aikCertificate);
   const statement = statementFromKast(decodeKast(attestation), known?.pubArea);
   const challenge = takeChallenge(context, statement, deviceId);
-  if (challenge === undefined) return { problem: 'it answers no nonce that the service gave this device' };
+  if (challenge === undefined) return { problem: 'it does not answer a nonce that the service gave this device' };
   const time = context.now();
   if (known && aikCertificate && (await parseCertificate(aikCertificate)).notAfter < time) {
     return { problem: 'the AIK certificate is no longer valid' };
   }
-  // What the service has certified itself it knows; of others' keys it looks at the certificate.
+  // The service knows the keys that it has certified; for others it checks the certificate.
   const trust = known
     ? { trustedAks: [{ key: { pubArea: known.pubArea }, tier: known.tier }] }
     : { akRoots, ...(allowedManufacturers && { allowedManufacturers }) };
@@ -74,7 +74,7 @@ async function verify(context: ServiceContext, given: Attested): Promise<Checked
   return { problem: wrong.join(', ') };
 }
 
-/** The nonce that the statement answers, which is used up by it. */
+/** Takes the nonce that the statement answers, which uses it up. */
 function takeChallenge(
   { state, now }: ServiceContext,
   { certInfo }: AttestationStatement,

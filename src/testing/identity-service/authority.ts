@@ -16,31 +16,31 @@ import { signingKeyOf } from '../signing-key.ts';
 import { signCms } from './cms.ts';
 import type { ServiceState } from './state.ts';
 
-/** The keys of the service and what it signs with them. All of them are in its state. */
+/** The keys of the service and their uses. All keys are in its state. */
 export interface ServiceAuthority {
   /** Issues certificates of devices, attestation keys and the service itself; signs `pctx`. */
   readonly ca: CertificateAuthority;
   /** Signs tokens: RSA. */
   readonly tokenKey: KeyObject;
-  /** What the listener shows, as PEM. */
+  /** The listener's key and certificate, as PEM. */
   readonly tls: { readonly key: string; readonly cert: string };
   /** The `pctx` of an answer. MS-KPP 3.1.5.1.1.2. */
   providerContext(domainController: string): Promise<string>;
 }
 
-/** Where the keys and certificates are kept. */
+/** The part of the state that keeps keys and certificates. */
 export type KeptSettings = Pick<ServiceState, 'setting' | 'setSetting'>;
 
 const YEAR_MS = 365 * 86_400_000;
 const SERVER_AUTHENTICATION = '1.3.6.1.5.5.7.3.1';
 
-/** From a day ago to `years` from now by the clock of the machine: TLS has no other. */
+/** A validity from a day ago to `years` from now, by the clock of the machine, which is the only clock of TLS. */
 export const validFor = (years: number): { notBefore: Date; notAfter: Date } => ({
   notBefore: new Date(Date.now() - 86_400_000),
   notAfter: new Date(Date.now() + years * YEAR_MS),
 });
 
-/** Reads the keys of the service from its state, and makes those that are not there. */
+/** Reads the keys of the service from its state, and makes missing ones. */
 export async function openAuthority(state: KeptSettings): Promise<ServiceAuthority> {
   const [caKey, tokenKey, tlsKey] = await Promise.all([
     keptKey(state, 'ca', 'rsa'),
@@ -53,7 +53,7 @@ export async function openAuthority(state: KeptSettings): Promise<ServiceAuthori
     const { notBefore, notAfter } = validFor(10);
     const extensions = [
       { oid: EXTENSION.BASIC_CONSTRAINTS, critical: true, value: derSequence(DER_TRUE) },
-      // digitalSignature, keyCertSign and cRLSign: it signs pctx too.
+      // digitalSignature, keyCertSign and cRLSign: the authority signs pctx too.
       { oid: EXTENSION.KEY_USAGE, critical: true, value: derValue(TAG.BIT_STRING, new Uint8Array([1, 0x86])) },
       subjectKeyId(key.publicKey),
     ];

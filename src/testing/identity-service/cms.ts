@@ -5,7 +5,7 @@ import { pkijsSigning } from '../../formats/x509/signing-engine.ts';
 const DATA = '1.2.840.113549.1.7.1';
 const SIGNED_DATA = '1.2.840.113549.1.7.2';
 
-/** CMS SignedData over `content`, with the content and the signer's certificate in it. RFC 5652, 5. */
+/** CMS SignedData over `content`, including the content and the signer's certificate. RFC 5652, 5. */
 export async function signCms(content: Uint8Array, { key, certificate }: CertificateAuthority): Promise<Bytes> {
   const [pkijs, { OctetString }] = await Promise.all([import('pkijs'), import('asn1js')]);
   const { engine, key: signingKey } = await pkijsSigning(key, 'sha256');

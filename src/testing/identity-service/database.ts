@@ -8,7 +8,7 @@ import { type HeldLock, holdLock } from '../../storage/hold-lock.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { loadPackage } from './load-package.ts';
 
-/** What can be stored in a column. */
+/** A value in a column. */
 export type Value = string | number | Uint8Array | null;
 
 /** One row of a query, read column by column. */
@@ -21,28 +21,28 @@ export class Row {
 
   text(name: string): string {
     const value = this.#columns.get(name);
-    if (typeof value !== 'string') throw new TypeError(`the column ${name} holds no text`);
+    if (typeof value !== 'string') throw new TypeError(`the column ${name} does not hold text`);
     return value;
   }
 
   integer(name: string): number {
     const value = Number(this.#columns.get(name));
-    if (!Number.isSafeInteger(value)) throw new TypeError(`the column ${name} holds no integer`);
+    if (!Number.isSafeInteger(value)) throw new TypeError(`the column ${name} does not hold an integer`);
     return value;
   }
 
   bytes(name: string): Bytes {
     const value = this.#columns.get(name);
-    if (!(value instanceof Uint8Array)) throw new TypeError(`the column ${name} holds no bytes`);
+    if (!(value instanceof Uint8Array)) throw new TypeError(`the column ${name} does not hold bytes`);
     return copy(value);
   }
 
-  /** The text, or undefined where the column is NULL. */
+  /** The text; undefined if the column is NULL. */
   optional(name: string): string | undefined {
     return this.#isNull(name) ? undefined : this.text(name);
   }
 
-  /** The time, or undefined where the column is NULL. */
+  /** The time; undefined if the column is NULL. */
   time(name: string): Date | undefined {
     return this.#isNull(name) ? undefined : new Date(this.integer(name));
   }
@@ -52,7 +52,7 @@ export class Row {
   }
 }
 
-/** A database in one file, for one process at a time. What is written is there after a kill of the process. */
+/** A database in one file, for one process at a time. Written data survive a kill of the process. */
 export class Database {
   readonly #database: SqliteDatabase;
   readonly #lock: HeldLock;
@@ -63,9 +63,9 @@ export class Database {
   }
 
   /**
-   * Opens the database in `directory`, which is made where it is missing, and makes the tables of `schema`.
-   * @throws KeyprovError `state-in-use` where another service has it, `state-invalid` for a file that is no such database,
-   * `state-io` for a directory that cannot be used, `library-missing` without node-sqlite3-wasm.
+   * Opens the database in `directory`, which is created if missing, and creates the tables of `schema`.
+   * @throws KeyprovError `state-in-use` if another service has it, `state-invalid` if the file is not such a database,
+   * `state-io` for an unusable directory, `library-missing` without node-sqlite3-wasm.
    */
   static async open(directory: string, schema: string): Promise<Database> {
     const { default: sqlite } = await loadPackage('node-sqlite3-wasm', () => import('node-sqlite3-wasm'));
@@ -73,11 +73,11 @@ export class Database {
     const lock = await claim(directory);
     const database = new sqlite.Database(join(directory, FILE));
     try {
-      // One process has it: no lock per statement. What the system has taken survives the end of the process.
+      // One process has the file, so there is no lock per statement. Data handed to the system survive the process.
       database.exec(`PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; ${schema}`);
     } catch (cause) {
       const path = join(directory, FILE);
-      const error = new KeyprovError('state-invalid', `${path} is no database of an identity service`, { cause });
+      const error = new KeyprovError('state-invalid', `${path} is not a database of an identity service`, { cause });
       return await withCleanup(
         () => Promise.reject(error),
         () => new Database(database, lock).close(),
@@ -123,7 +123,7 @@ const FILE = 'service.db';
 
 const bound = (values: readonly Value[]): SQLiteValue[] => [...values];
 
-/** Runs `work`; an error of the file system becomes KeyprovError `state-io`. */
+/** Runs `work`, and turns errors of the file system into KeyprovError `state-io`. */
 async function stateIo<T>(directory: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -135,19 +135,19 @@ async function stateIo<T>(directory: string, work: () => Promise<T>): Promise<T>
   }
 }
 
-/** Makes this process the one that has the directory, until it closes it or ends. */
+/** Claims the directory for this process, until it closes the database or ends. */
 async function claim(directory: string): Promise<HeldLock> {
   let lock: HeldLock;
   try {
     lock = await holdLock(join(directory, 'service.lock'), { timeout: 0 });
   } catch (cause) {
     if (!isKeyprovError(cause, 'store-busy')) throw cause;
-    throw new KeyprovError('state-in-use', `${directory} is used by another identity service: ${cause.message}`, {
+    throw new KeyprovError('state-in-use', `another identity service uses ${directory}: ${cause.message}`, {
       cause,
-      remedy: 'close that one first, or give this one a directory of its own',
+      remedy: 'close that one first, or use another directory',
     });
   }
-  // node-sqlite3-wasm 0.8.60 locks by making this directory, and a process that is killed leaves it behind.
+  // node-sqlite3-wasm 0.8.60 locks by creating this directory, which a killed process leaves behind.
   await stateIo(directory, () => rm(join(directory, `${FILE}.lock`), { recursive: true, force: true }));
   return lock;
 }

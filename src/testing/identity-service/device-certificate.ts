@@ -6,10 +6,10 @@ import { type Extension, extendedKeyUsage, noAuthority } from '../../formats/x50
 import { type CertificateAuthority, issueUnder } from '../../formats/x509/issue-certificate.ts';
 import { buildCommonName, encodeName } from '../../formats/x509/names.ts';
 
-/** What a device certificate says. MS-DVRJ 3.1.5.1.1.2. */
+/** Content of a device certificate. MS-DVRJ 3.1.5.1.1.2. */
 export interface DeviceCertificateContent {
   readonly publicKey: PublicKey;
-  /** GUID: the common name, and in an extension. */
+  /** GUID, in the common name and in an extension. */
   readonly deviceId: string;
   /** GUID of the user who joined the device. */
   readonly userId: string;
@@ -24,8 +24,8 @@ const DRS = '1.2.840.113556.1.5.284';
 const CLIENT_AUTHENTICATION = '1.3.6.1.5.5.7.3.2';
 
 /**
- * A device certificate in DER. Its extensions hold GUIDs in the order of Windows as an OCTET STRING in the value's own
- * OCTET STRING; Windows writes the inner length one byte too long (`04 81 10`), here it is DER.
+ * Issues a device certificate in DER. Its extensions hold GUIDs in Windows' byte order, as an OCTET STRING in the
+ * value's own OCTET STRING. Windows writes the inner length with one byte too many (`04 81 10`); here it is DER.
  */
 export async function issueDeviceCertificate(
   content: DeviceCertificateContent,

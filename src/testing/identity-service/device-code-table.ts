@@ -1,15 +1,15 @@
 import type { Database, Row } from './database.ts';
 
-/** A device code, and how far it is. */
+/** A device code, and its state. */
 export interface DeviceCodeRecord {
   /** Secret of the client. */
   readonly code: string;
-  /** What the user types in. */
+  /** The code that the user types in. */
   readonly userCode: string;
   readonly upn: string;
   readonly resource: string;
   readonly clientId: string;
-  /** What was asked for with `amr_values`; empty for any second factor. */
+  /** The methods requested with `amr_values`; empty for any second factor. */
   readonly methods: readonly string[];
   readonly created: Date;
   /** How the user has answered, and when. */
@@ -17,7 +17,7 @@ export interface DeviceCodeRecord {
   readonly lastPoll: Date | undefined;
 }
 
-/** Device codes of sign-ins that go on. */
+/** Device codes of unfinished sign-ins. */
 export class DeviceCodeTable {
   static readonly schema: string =
     `CREATE TABLE IF NOT EXISTS device_code (code TEXT PRIMARY KEY, user_code TEXT NOT NULL UNIQUE,
@@ -41,7 +41,7 @@ export class DeviceCodeTable {
     return row && read(row);
   }
 
-  /** The user's answer; the first one counts. False for a code that is not there, or has one. */
+  /** Stores the user's first answer. False if there is no such code, or it has an answer. */
   answer(userCode: string, approved: boolean, time: Date): boolean {
     const sql = 'UPDATE device_code SET approved = ?, answered = ? WHERE user_code = ? AND answered IS NULL';
     return this.#database.run(sql, Number(approved), time.getTime(), userCode) > 0;

@@ -7,12 +7,12 @@ import type { ServiceContext } from './service-context.ts';
 
 const INTERVAL_S = 5;
 const LIFETIME_S = 900;
-/** Without letters that look like others, as Entra ID's. */
+/** Letters of user codes, without those that look alike, as in Entra ID. */
 const LETTERS = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789';
 
 /**
- * `POST /{tenant}/oauth2/devicecode`. Whose phone is to be asked: that of `login_hint` or `username`, else of the user who
- * joined the device of the connection, else of the only user.
+ * `POST /{tenant}/oauth2/devicecode`. Asks the user of `login_hint` or `username`, else the user who joined the device
+ * of the connection, else the only user.
  */
 export function startDeviceCode(context: ServiceContext, request: RouteRequest): RouteAnswer {
   const form = formOf(request);
@@ -90,7 +90,7 @@ function problemOf(
   if (now().getTime() >= expires || (answer !== undefined && answer.time.getTime() >= expires)) {
     return { error: 'expired_token', description: 'The device code has expired.', aadsts: 70019 };
   }
-  // A tenth less, since no two requests take the same time on their way.
+  // A tenth less, since requests differ in their time on the way.
   if (lastPoll !== undefined && now().getTime() - lastPoll.getTime() < pollIntervalS * 900) {
     return { error: 'slow_down', description: `The interval between two requests is ${pollIntervalS} seconds.` };
   }

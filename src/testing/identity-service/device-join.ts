@@ -11,18 +11,18 @@ import { headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 import { REGISTRATION_RESOURCE, type ServiceContext } from './service-context.ts';
 import { userIdOf } from './users.ts';
 
-/** `POST /EnrollmentServer/device/`: gives a device its certificate. MS-DVRJ 3.1.5.1. */
+/** `POST /EnrollmentServer/device/`: issues a device its certificate. MS-DVRJ 3.1.5.1. */
 export async function handleDeviceJoin(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
   const refuse = (status: number, type: string, message: string) =>
     dvrjError(context, request, { status, type, message });
   const version = request.url.searchParams.get('api-version');
-  if (version === null || !VERSIONS.has(version)) return refuse(400, 'InvalidParameter', 'api-version is not known');
+  if (version === null || !VERSIONS.has(version)) return refuse(400, 'InvalidParameter', 'api-version is unknown');
   const token = /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
   const claims =
     token === undefined ? 'there is none' : await context.tokens.verify(token, 'access', [REGISTRATION_RESOURCE]);
   if (typeof claims === 'string') return refuse(401, 'AuthenticationError', `The token is not valid: ${claims}.`);
   const user = context.users.find(String(claims.upn));
-  if (user === undefined) return refuse(401, 'AuthenticationError', 'The user of the token is not known.');
+  if (user === undefined) return refuse(401, 'AuthenticationError', 'The user of the token is unknown.');
   try {
     const { publicKey, displayName, joinType } = readBody(request);
     const deviceId = randomUUID();
@@ -54,7 +54,7 @@ export async function handleDeviceJoin(context: ServiceContext, request: RouteRe
 
 const VERSIONS: ReadonlySet<string> = new Set(['1.0', '2.0']);
 
-/** The key of the device. @throws KeyprovError `request-invalid`, also for a request that its key has not signed. */
+/** Reads the key of the device. @throws KeyprovError `request-invalid`, also if its key has not signed the request. */
 function readBody({ body }: RouteRequest) {
   const join = JsonMembers.parse('device join', body, requestInvalid);
   const wrapped = join.members('CertificateRequest');

@@ -1,11 +1,11 @@
 import type { Bytes } from '../../bytes.ts';
 import type { Database, Row } from './database.ts';
 
-/** A device that has joined. */
+/** A joined device. */
 export interface ServiceDevice {
   /** GUID. */
   readonly deviceId: string;
-  /** Who joined it. */
+  /** The user who joined it. */
   readonly upn: string;
   readonly displayName: string;
   /** Its certificate in DER. */
@@ -14,7 +14,7 @@ export interface ServiceDevice {
   readonly joined: Date;
 }
 
-/** The devices that have joined. */
+/** The joined devices. */
 export class DeviceTable {
   static readonly schema: string =
     `CREATE TABLE IF NOT EXISTS device (id TEXT PRIMARY KEY COLLATE NOCASE, upn TEXT NOT NULL,
@@ -35,7 +35,7 @@ export class DeviceTable {
     return record(this.#database.first('SELECT * FROM device WHERE id = ?', deviceId));
   }
 
-  /** The device whose certificate it is. */
+  /** The device with that certificate. */
   withCertificate(der: Uint8Array): ServiceDevice | undefined {
     return record(this.#database.first('SELECT * FROM device WHERE certificate = ?', der));
   }
@@ -44,7 +44,7 @@ export class DeviceTable {
     return this.#database.all('SELECT * FROM device ORDER BY joined, id').map(read);
   }
 
-  /** False where there is no such device. */
+  /** False if there is no such device. */
   setEnabled(deviceId: string, enabled: boolean): boolean {
     return this.#database.run('UPDATE device SET enabled = ? WHERE id = ?', Number(enabled), deviceId) > 0;
   }

@@ -2,7 +2,7 @@ import type { RouteAnswer, RouteRequest } from './http.ts';
 import { headerOf } from './http.ts';
 import { REGISTRATION_RESOURCE, type ServiceContext } from './service-context.ts';
 
-/** `GET /{tenant}/Discover`: what Entra ID answers. */
+/** `GET /{tenant}/Discover`: the answer of Entra ID. */
 export function discoverEntra(context: ServiceContext, { url, params }: RouteRequest): RouteAnswer {
   if (!url.searchParams.has('api-version')) return wrongVersion();
   const { tenantId } = context;
@@ -29,7 +29,7 @@ export function discoverEntra(context: ServiceContext, { url, params }: RouteReq
   };
 }
 
-/** `GET /enrollmentserver/contract`: what AD FS answers. MS-DVRD 3.1.5.1; only version 1.2 knows of keys. */
+/** `GET /enrollmentserver/contract`: the answer of AD FS. MS-DVRD 3.1.5.1; only version 1.2 has keys. */
 export function discoverAdfs(context: ServiceContext, request: RouteRequest): RouteAnswer {
   const version = request.url.searchParams.get('api-version');
   if (version !== '1.0' && version !== '1.2') return wrongVersion();
@@ -62,7 +62,7 @@ export function discoverAdfs(context: ServiceContext, request: RouteRequest): Ro
   return { status: 200, headers: { 'content-type': 'application/xml; charset=utf-8' }, body };
 }
 
-/** `GET /EnrollmentServer/nonce/{tenant}/`: for an attestation, or a join. The misspelling is Microsoft's. */
+/** `GET /EnrollmentServer/nonce/{tenant}/`: for an attestation or a join. The misspelling is Microsoft's. */
 export function giveNonce(context: ServiceContext, { url, device, requestId }: RouteRequest): RouteAnswer {
   if (url.searchParams.get('api-version') !== '1.0') return wrongVersion();
   const time = context.now();
@@ -84,10 +84,10 @@ const authentication = (origin: string, tenantId: string) => ({
 
 const wrongVersion = (): RouteAnswer => ({
   status: 400,
-  body: { code: 'InvalidApiVersion', message: 'the parameter api-version is missing, or not one that is known' },
+  body: { code: 'InvalidApiVersion', message: 'the parameter api-version is missing or unknown' },
 });
 
-/** Elements for members; none of the values has a character that XML would want escaped. */
+/** Writes members as elements. None of the values has a character to escape in XML. */
 function toXml(value: object): string {
   return Object.entries(value)
     .map(([name, member]) => `<${name}>${typeof member === 'object' ? toXml(member) : String(member)}</${name}>`)

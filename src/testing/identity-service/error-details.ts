@@ -3,7 +3,7 @@ import { headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 /** Why a key is not registered. */
 export interface RegistrationProblem {
   readonly status: 400 | 401;
-  /** For programs; MS-KPP fixes none. */
+  /** For programs; MS-KPP defines none. */
   readonly code: string;
   /** For people; nothing secret. */
   readonly message: string;
@@ -11,13 +11,13 @@ export interface RegistrationProblem {
 
 const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** What the client calls its request, where it does so in the form of a GUID. */
+/** The client's id of its request, if it is a GUID. */
 function clientRequestId(request: RouteRequest): string | undefined {
   const id = headerOf(request, 'client-request-id');
   return id !== undefined && GUID.test(id) ? id : undefined;
 }
 
-/** The headers of each answer: `client-request-id` where it is wanted. MS-KPP 2.2.1. */
+/** The headers of each answer: `client-request-id` if the client asks for it. MS-KPP 2.2.1. */
 export function echoHeaders(request: RouteRequest): Record<string, string> {
   const id = clientRequestId(request);
   const isWanted = headerOf(request, 'return-client-request-id')?.toLowerCase() === 'true';

@@ -44,11 +44,11 @@ const methodOf = ({ state }: ServiceContext, { kid, deviceId, created, attestati
   displayName: state.devices.find(deviceId)?.displayName ?? '',
   createdDateTime: created.toISOString(),
   keyStrength: 'normal',
-  // Not of Microsoft Graph: how well the home of the key is proved.
+  // Not in Microsoft Graph: how well it is proved where the key is.
   attestationLevel: attestation,
 });
 
-/** `DELETE …/{id}`: the key is gone from here at once, and from the directory with the next synchronization. */
+/** `DELETE …/{id}`: removes the key here at once, and from the directory with the next synchronization. */
 export function deleteMethod(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
   return forUser(context, request, ({ upn }) => {
     const removed = context.state.keys.remove(upn, request.params.id ?? '', context.now());

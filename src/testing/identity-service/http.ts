@@ -6,28 +6,28 @@ import type { ServiceDevice } from './device-table.ts';
 export interface RouteRequest {
   readonly method: string;
   readonly url: URL;
-  /** What stands for the `{names}` in the path of the route. */
+  /** Values of the `{names}` in the path of the route. */
   readonly params: Readonly<Record<string, string>>;
   readonly headers: IncomingHttpHeaders;
   readonly body: Bytes;
   /** GUID of this request. */
   readonly requestId: string;
-  /** The device whose certificate the connection has been made with, where it is enabled. */
+  /** The device whose certificate the connection uses, if it is enabled. */
   readonly device: ServiceDevice | undefined;
 }
 
-/** What a route answers: JSON, or text with its media type. */
+/** Answer of a route: JSON, or text with its media type. */
 export interface RouteAnswer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Sent as JSON; text as it is. */
+  /** Sent as JSON; text is sent unchanged. */
   readonly body?: unknown;
 }
 
 /** Answers a request. */
 export type Handler = (request: RouteRequest) => RouteAnswer | Promise<RouteAnswer>;
 
-/** A route: method, path with `{names}` for parts, handler. Neither case nor a slash at the end counts. */
+/** A route: method, path with `{names}` for parts, handler. Ignores case and a slash at the end. */
 export type Route = readonly [method: string, path: string, handler: Handler];
 
 /** The value of a header; several are joined by commas. */
@@ -42,7 +42,7 @@ export const bodyText = ({ body }: RouteRequest): string => new TextDecoder().de
 /** The members of a form. */
 export const formOf = (request: RouteRequest): URLSearchParams => new URLSearchParams(bodyText(request));
 
-/** The handler of the first route that fits, with the parts of the path. */
+/** The handler of the first matching route, with the parts of the path. */
 export function findRoute(
   routes: readonly Route[],
   method: string,
@@ -69,7 +69,7 @@ function matchPath(pattern: string, path: string): Record<string, string> | unde
   return params;
 }
 
-/** The parts of a path, decoded; a part that cannot be decoded stays as it is. */
+/** The parts of a path, decoded; a part that cannot be decoded stays unchanged. */
 const partsOf = (path: string): string[] => path.split('/').filter(Boolean).map(decoded);
 
 function decoded(part: string): string {

@@ -1,15 +1,15 @@
-/** A request as the service log and a fault see it: nothing secret. */
+/** A request as the service's log and faults see it, without secrets. */
 export interface RequestInfo {
   readonly method: string;
   /** Path without the query. */
   readonly path: string;
-  /** How many requests came before it. */
+  /** Number of requests before it. */
   readonly index: number;
 }
 
 /**
- * What happens to a request: `drop-before` cuts the connection without looking at it, `drop-after` does all that is
- * asked and then cuts the connection instead of answering. Or the answer that it gets instead.
+ * Fault of a request. `drop-before`: cuts the connection without handling the request. `drop-after`: handles the
+ * request, then cuts the connection instead of answering. Or the answer to send instead.
  */
 export type RequestFault =
   | 'continue'
@@ -17,10 +17,10 @@ export type RequestFault =
   | 'drop-after'
   | {
       readonly status: number;
-      /** Sent as JSON, text as it is. */
+      /** Sent as JSON; text is sent unchanged. */
       readonly body?: unknown;
       readonly headers?: Readonly<Record<string, string>>;
     };
 
-/** Decides what happens to a request. */
+/** Decides on the fault of a request. */
 export type Intercept = (request: RequestInfo) => RequestFault | Promise<RequestFault>;

@@ -19,33 +19,34 @@ import { signingKeyOf } from '../signing-key.ts';
 
 /** Options of {@link joinDevice}. */
 export interface JoinDeviceOptions extends SignalOptions {
-  /** Root that the service's certificate is under, in PEM: `ca` of an identity service for tests. */
+  /** Root of the service's certificate, in PEM: `ca` of an identity service for tests. */
   readonly ca: string;
   /** Id or domain of the tenant. */
   readonly tenant: string;
-  /** Who joins the device. */
+  /** The user who joins the device. */
   readonly user: { readonly upn: string; readonly password: string };
   readonly displayName?: string | undefined;
 }
 
-/** A device that has joined. */
+/** A joined device. */
 export interface JoinedDevice {
   /** GUID. */
   readonly deviceId: string;
-  /** PEM: the client certificate of connections that are the device's. */
+  /** PEM: the client certificate for connections of the device. */
   readonly certificate: string;
-  /** PKCS#8 in PEM. Of a real device it is in the TPM. */
+  /** PKCS#8 in PEM. A real device has it in the TPM. */
   readonly privateKey: string;
 }
 
-/** What a request of Windows has in the place of a name: the service gives the device its own. MS-DVRJ 4.1. */
+/** The name in requests of Windows. The service gives the device its real name. MS-DVRJ 4.1. */
 const REQUEST_NAME = '7E980AD9-B86D-4306-9425-9AC066FB014A';
-/** The service is often in this process, which may have much to do. */
+/** Long, since the service is often in this process, which may be busy. */
 const TIMEOUT_MS = 60_000;
 const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
 
 /**
- * Joins a device with a new software key (RSA-2048) to an identity service, for tests and demonstrations. MS-DVRJ 3.1.5.1.
+ * Joins a device with a new software key (RSA-2048) to an identity service, for tests and demonstrations. MS-DVRJ
+ * 3.1.5.1.
  * @throws ServiceError a `service-…` code, such as `service-refused` for a wrong password.
  */
 export async function joinDevice(url: string | URL, options: JoinDeviceOptions): Promise<JoinedDevice> {
@@ -56,7 +57,7 @@ export async function joinDevice(url: string | URL, options: JoinDeviceOptions):
       const service = { fetch, signal, timeoutMs: TIMEOUT_MS };
       const { deviceJoin, authentication } = await discoverServices(url, { ...service, tenant });
       if (deviceJoin === undefined || authentication?.tokenEndpoint === undefined) {
-        throw new TypeError(`${String(url)} joins no devices`);
+        throw new TypeError(`${String(url)} does not join devices`);
       }
       const form = new URLSearchParams({
         grant_type: 'password',

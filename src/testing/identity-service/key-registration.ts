@@ -19,7 +19,7 @@ import { checkRegistrationToken } from './registration-token.ts';
 import { SYNC_INTERVAL_MS } from './scheduler-text.ts';
 import type { ServiceContext } from './service-context.ts';
 
-/** `POST /EnrollmentServer/key/`: registers a key. MS-KPP 3.1.5.1.1.3, whose order of checks this is. */
+/** `POST /EnrollmentServer/key/`: registers a key. Checks in the order of MS-KPP 3.1.5.1.1.3. */
 export async function handleKeyRegistration(context: ServiceContext, request: RouteRequest): Promise<RouteAnswer> {
   const now = context.now();
   try {
@@ -60,7 +60,7 @@ function checkRequest(request: RouteRequest): void {
   if (versions[0] !== '1.0') throw wrong('api-version must be 1.0.');
   const accept = headerOf(request, 'accept')?.split(';')[0]?.trim().toLowerCase();
   if (accept !== 'application/json') throw wrong('accept must be application/json.');
-  if (kngcOf(bodyText(request)) === undefined) throw wrong('kngc must be there, in base64.');
+  if (kngcOf(bodyText(request)) === undefined) throw wrong('kngc must be present, in base64.');
 }
 
 function kngcOf(body: string): Bytes | undefined {
@@ -73,7 +73,7 @@ function kngcOf(body: string): Bytes | undefined {
   }
 }
 
-/** Rule 2: the token, and what it says. */
+/** Rule 2: the token and its claims. */
 async function checkToken(context: ServiceContext, request: RouteRequest): Promise<{ upn: string; deviceId: string }> {
   const token = /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
   if (token === undefined) throw new Refusal(401, 'TokenMissing', 'A bearer token is needed.');
@@ -82,7 +82,7 @@ async function checkToken(context: ServiceContext, request: RouteRequest): Promi
   return checked;
 }
 
-/** What the profile takes; one without attestation is taken in both. */
+/** Reads a registration of the profile. Both profiles accept one without attestation. */
 function readRegistration({ options }: ServiceContext, request: RouteRequest): KeyRegistration {
   const body = bodyText(request);
   const isStrict = options.profile === 'strict' || Object.keys(JsonMembers.parse('body', body).all()).length === 1;
@@ -100,8 +100,8 @@ interface Owner {
 }
 
 /**
- * The same key of the same user and device is one. Its request comes again when an answer was lost, and the nonce that
- * it answers is used up by then.
+ * Finds or adds the key. The same key of the same user and device is one. Its request comes again if an answer was
+ * lost; the nonce is used up by then.
  */
 async function findOrAdd(context: ServiceContext, registration: KeyRegistration, owner: Owner): Promise<ServiceKey> {
   const { keys } = context.state;
@@ -121,7 +121,7 @@ async function findOrAdd(context: ServiceContext, registration: KeyRegistration,
   return keys.register(key, new Date(now.getTime() + syncIntervalMs));
 }
 
-/** Rule 4: the value for the directory. Its flags say MFA_NOT_USED though there was a second factor, as the text has it. */
+/** Rule 4: the value for the directory. Its flags say MFA_NOT_USED despite a second factor, as MS-KPP demands. */
 function newKey({ publicKey }: KeyRegistration, owner: Owner, now: Date): Omit<ServiceKey, 'attestation'> {
   const keyMaterial = encodePublicBlob(publicKey);
   const time = encodeFileTime(now);

@@ -1,7 +1,7 @@
 import type { Bytes } from '../../bytes.ts';
 import type { Database, Row } from './database.ts';
 
-/** A key that was registered. */
+/** A registered key. */
 export interface ServiceKey {
   /** GUID of the registration. */
   readonly kid: string;
@@ -13,33 +13,33 @@ export interface ServiceKey {
   /** The value of msDS-KeyCredentialLink. */
   readonly blob: Bytes;
   /**
-   * How well its home is proved: a tier of `verifyEvidence`; `ATT_SOFT`, as in event 300 of Windows, for a key without
-   * attestation; `not-verified` where nobody looked.
+   * How well it is proved where the key is: a tier of `verifyEvidence`; `ATT_SOFT`, as in event 300 of Windows, for a
+   * key without attestation; `not-verified` if the attestation was not checked.
    */
   readonly attestation: string;
   readonly created: Date;
 }
 
-/** What became of an {@link OutboxEntry}. */
+/** Outcome of an {@link OutboxEntry}. */
 export type SyncOutcome = 'written' | 'present' | 'removed' | 'absent' | 'failed';
 
-/** Something that the synchronization has to do, or has done. */
+/** A task of the synchronization, open or done. */
 export interface OutboxEntry {
   readonly id: number;
   readonly action: 'add' | 'remove';
   readonly upn: string;
   readonly keyId: Bytes;
-  /** The value of the directory, which is to be there or to go. */
+  /** The value of the directory to add or remove. */
   readonly blob: Bytes;
   readonly due: Date;
   readonly status: 'waiting' | SyncOutcome;
-  /** Why it failed, or has not worked yet. */
+  /** Why it failed, or has not succeeded yet. */
   readonly reason: string | undefined;
 }
 
 const STATUS = ['waiting', 'written', 'present', 'removed', 'absent', 'failed'] as const;
 
-/** The registered keys, and what of them is to go to the directory. */
+/** The registered keys, and the synchronization's tasks. */
 export class KeyTable {
   static readonly schema: string = `
     CREATE TABLE IF NOT EXISTS key (kid TEXT PRIMARY KEY, upn TEXT NOT NULL COLLATE NOCASE,
@@ -54,7 +54,7 @@ export class KeyTable {
     this.#database = database;
   }
 
-  /** Adds the key, and with it the entry that is due at `due`; or finds the same key of the same user and device. */
+  /** Adds the key, with an entry due at `due`; or finds the same key of the same user and device. */
   register(key: ServiceKey, due: Date): ServiceKey {
     return this.#database.transaction(() => {
       const found = this.find(key);
@@ -69,21 +69,21 @@ export class KeyTable {
     });
   }
 
-  /** The same key of the same user and device. */
+  /** Finds the same key of the same user and device. */
   find({ upn, deviceId, keyId }: Pick<ServiceKey, 'upn' | 'deviceId' | 'keyId'>): ServiceKey | undefined {
     const sql = 'SELECT * FROM key WHERE upn = ? AND device = ? AND key_id = ?';
     const found = this.#database.first(sql, upn, deviceId, keyId);
     return found && readKey(found);
   }
 
-  /** Forgets the key, and adds the entry that takes it out of the directory. False where there is no such key. */
+  /** Removes the key, and adds the entry that removes it from the directory. False if there is no such key. */
   remove(upn: string, kid: string, due: Date): boolean {
     return this.#database.transaction(() => {
       const found = this.#database.first('SELECT * FROM key WHERE upn = ? AND kid = ?', upn, kid);
       if (found === undefined) return false;
       const key = readKey(found);
       this.#database.run('DELETE FROM key WHERE kid = ?', kid);
-      // What was not written yet must not be written after the removal.
+      // An unwritten key must not be written after its removal.
       this.#database.run(
         `UPDATE outbox SET status = 'absent', reason = 'removed before it was written'
           WHERE action = 'add' AND status IN ('waiting', 'failed') AND upn = ? AND blob = ?`,
@@ -103,7 +103,7 @@ export class KeyTable {
     return rows.map(readKey);
   }
 
-  /** All entries, or those that are due at `time` and not done; those that failed are tried again. */
+  /** All entries, or the open ones due at `time`, including failed ones, which are tried again. */
   outbox(time?: Date): OutboxEntry[] {
     const rows =
       time === undefined

@@ -10,18 +10,18 @@ import type { ServiceDevice } from './device-table.ts';
 import { findRoute, type Route, type RouteAnswer } from './http.ts';
 import type { Intercept } from './intercept.ts';
 
-/** A request that was answered, for tests; nothing secret. */
+/** An answered request, for tests, without secrets. */
 export interface RequestLogEntry {
   readonly method: string;
   /** Path without the query. */
   readonly path: string;
-  /** What was answered, or would have been; undefined where the request was dropped before. */
+  /** Status of the answer, sent or not; undefined if the request was dropped before. */
   readonly status: number | undefined;
   /** Whether the connection was cut instead of an answer. */
   readonly dropped: boolean;
 }
 
-/** What a listener is made of. */
+/** Options of {@link listen}. */
 export interface ListenerOptions {
   readonly port: number;
   readonly tls: { readonly key: string; readonly cert: string };
@@ -43,7 +43,7 @@ export interface Listener {
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** Listens with TLS 1.2 or later and asks clients for a certificate, which they need not have. */
+/** Listens with TLS 1.2 or later. Asks clients for a certificate, which is optional. */
 export async function listen(options: ListenerOptions): Promise<Listener> {
   const requests: RequestLogEntry[] = [];
   let index = 0;
@@ -55,7 +55,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       const log = (status: number | undefined, dropped: boolean) =>
         requests.push({ method: entry.method, path: entry.path, status, dropped });
       serve(request, response, { ...options, entry, log }).catch(() => {
-        // The client has gone away, or sends too much: nobody to tell.
+        // The client has gone, or sends too much: there is nobody to tell.
         response.destroy();
       });
     },
@@ -67,9 +67,9 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   });
   server.listen(options.port, '127.0.0.1');
   await once(server, 'listening').catch((cause: unknown) => {
-    throw new ServiceError('service-unreachable', `nobody can listen at port ${options.port} of 127.0.0.1`, {
+    throw new ServiceError('service-unreachable', `cannot listen on port ${options.port} of 127.0.0.1`, {
       cause,
-      remedy: 'leave the port out, to have one that is free',
+      remedy: 'leave the port out to get a free one',
     });
   });
   const address = server.address();
@@ -84,7 +84,7 @@ async function stop(server: Server, sockets: ReadonlySet<Socket>): Promise<void>
   if (!server.listening) return;
   const closed = once(server, 'close');
   server.close();
-  // All of them: of those that have not begun with TLS, the server of HTTPS knows nothing.
+  // All sockets: the HTTPS server does not know those whose TLS has not begun.
   for (const socket of sockets) socket.destroy();
   await closed;
 }
@@ -140,7 +140,7 @@ async function answerTo(
       device: clientDevice(request, deviceOf),
     });
   } catch (error) {
-    // A mistake of the service: the test that made the request is to see it.
+    // A bug of the service: the test that made the request must see it.
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     return { status: 500, body: { error: 'server_error', error_description: text } };
   }
@@ -162,9 +162,9 @@ async function readBody(request: IncomingMessage): Promise<Bytes> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request) {
-    if (!(chunk instanceof Uint8Array)) throw new TypeError('a body in text');
+    if (!(chunk instanceof Uint8Array)) throw new TypeError('the body is text, not bytes');
     size += chunk.length;
-    if (size > MAX_BODY_BYTES) throw new RangeError('a body of more than 1 MiB');
+    if (size > MAX_BODY_BYTES) throw new RangeError('the body has more than 1 MiB');
     chunks.push(chunk);
   }
   return concat(...chunks);

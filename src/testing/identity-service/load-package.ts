@@ -3,7 +3,7 @@ import { errorCode } from '../../storage/atomic-file.ts';
 
 /**
  * Loads a package that only the identity service needs.
- * @throws KeyprovError `library-missing` where it is not installed.
+ * @throws KeyprovError `library-missing` if it is not installed.
  */
 export async function loadPackage<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {

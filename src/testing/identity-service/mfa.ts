@@ -2,23 +2,23 @@ import type { DeviceCodeRecord, DeviceCodeTable } from './device-code-table.ts';
 import type { MfaBehaviour } from './service-options.ts';
 import type { ServiceUsers } from './users.ts';
 
-/** How a user has answered a request for a second factor, and when. */
+/** A user's answer to a request for a second factor, and its time. */
 export interface MfaDecision {
   readonly approved: boolean;
   readonly time: Date;
 }
 
-/** Decides what users do when they are asked for a second factor. */
+/** Controls how users answer requests for a second factor. */
 export interface MfaControl {
-  /** What that user does from now on, requests that wait among it. */
+  /** Sets how that user answers from now on, including open requests. */
   set(upn: string, behaviour: MfaBehaviour): void;
-  /** The user approves the request that shows this code. False where there is none that waits. */
+  /** Approves the request that shows this code, as the user. False if there is no open one. */
   approve(userCode: string): boolean;
-  /** The user denies it. False where there is none that waits. */
+  /** Denies the request, as the user. False if there is no open one. */
   deny(userCode: string): boolean;
 }
 
-/** What the users do when they are asked for a second factor. */
+/** Simulates users who answer requests for a second factor. */
 export class MfaSimulation implements MfaControl {
   readonly #users: ServiceUsers;
   readonly #codes: DeviceCodeTable;
@@ -43,7 +43,7 @@ export class MfaSimulation implements MfaControl {
     return this.#codes.answer(userCode, false, this.#now());
   }
 
-  /** How the request was answered; undefined while it was not. */
+  /** The answer to the request; undefined until there is one. */
   answerTo({ upn, created, answer }: DeviceCodeRecord): MfaDecision | undefined {
     if (answer !== undefined) return answer;
     const { answer: mode, afterMs = 0 } = this.#behaviours.get(upn.toLowerCase()) ??

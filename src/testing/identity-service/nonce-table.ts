@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { toBase64 } from '../../bytes.ts';
 import type { Database } from './database.ts';
 
-/** A nonce that was found, and is used up. */
+/** A used nonce. */
 export interface UsedNonce {
-  /** The device that it was given to, where that had shown who it is. */
+  /** The device that got the nonce, if it was authenticated. */
   readonly deviceId: string | undefined;
 }
 
-/** Nonces that were given out and have not come back. */
+/** Unused nonces. */
 export class NonceTable {
   static readonly schema: string =
     `CREATE TABLE IF NOT EXISTS nonce (value TEXT PRIMARY KEY, use TEXT NOT NULL, device TEXT,
@@ -20,7 +20,7 @@ export class NonceTable {
     this.#database = database;
   }
 
-  /** A new one: 32 bytes in base64. Those that have expired are forgotten. */
+  /** Returns a new nonce: 32 bytes in base64. Forgets expired ones. */
   give(use: 'registration' | 'sign-in', deviceId: string | undefined, now: Date, lifetimeMs: number): string {
     const value = toBase64(randomBytes(32));
     this.#database.run('DELETE FROM nonce WHERE expires <= ?', now.getTime());
@@ -29,7 +29,7 @@ export class NonceTable {
     return value;
   }
 
-  /** Takes it back: it is there once, and until it expires. */
+  /** Uses up a nonce. Undefined if it is unknown, used or expired. */
   take(use: 'registration' | 'sign-in', value: string, now: Date): UsedNonce | undefined {
     const row = this.#database.first('SELECT * FROM nonce WHERE value = ? AND use = ?', value, use);
     if (row === undefined) return undefined;

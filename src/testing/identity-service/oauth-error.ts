@@ -6,7 +6,7 @@ export interface OauthProblem {
   readonly error: string;
   /** For people; nothing secret. */
   readonly description: string;
-  /** The number behind AADSTS, where Entra ID has one. */
+  /** The number after AADSTS, if Entra ID has one. */
   readonly aadsts?: number;
 }
 

@@ -13,7 +13,7 @@ type Handle = (context: ServiceContext, request: RouteRequest) => RouteAnswer | 
 
 const METHODS = '/graph/v1.0/users/{user}/authentication/windowsHelloForBusinessMethods';
 
-/** All that the service answers. */
+/** All routes of the service. */
 const ROUTES: readonly (readonly [method: string, path: string, handle: Handle])[] = [
   ['GET', '/{tenant}/Discover', discoverEntra],
   ['GET', '/EnrollmentServer/contract', discoverAdfs],
@@ -41,7 +41,7 @@ export const routesOf = (context: ServiceContext): Route[] =>
     return [method, path, handler];
   });
 
-/** By its GUID, by a domain, or `common`: the tenant of whoever it is. */
+/** Whether the name is this tenant: its GUID, one of its domains, or `common`. */
 const isTenant = ({ tenantId, users }: ServiceContext, name: string): boolean =>
   name === 'common' || name.toLowerCase() === tenantId.toLowerCase() || users.hasDomain(name);
 

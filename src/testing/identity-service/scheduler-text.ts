@@ -3,7 +3,7 @@ import type { ServiceContext } from './service-context.ts';
 /** Entra Connect's default, in milliseconds. */
 export const SYNC_INTERVAL_MS = 1_800_000;
 
-/** What `Get-ADSyncScheduler` of Entra Connect would print of this service, in the language en-US. */
+/** The output of Entra Connect's `Get-ADSyncScheduler` for this service, in en-US. */
 export function schedulerText({ options, now, state }: ServiceContext): string {
   const { syncIntervalMs = SYNC_INTERVAL_MS, onPremises } = options;
   const interval = timeSpan(syncIntervalMs);

@@ -5,7 +5,7 @@ import type { ServiceState } from './state.ts';
 import type { TokenIssuer } from './tokens.ts';
 import type { ServiceUsers } from './users.ts';
 
-/** What the handlers of the service share. */
+/** Context shared by the handlers of the service. */
 export interface ServiceContext {
   readonly options: IdentityServiceOptions;
   readonly now: () => Date;
@@ -17,11 +17,11 @@ export interface ServiceContext {
   readonly tokens: TokenIssuer;
   readonly users: ServiceUsers;
   readonly mfa: MfaSimulation;
-  /** How the Graph look-alike is throttled now. */
+  /** Present throttling of the Graph look-alike. */
   readonly throttle: { requests: number; retryAfterS: number };
 }
 
-/** The identifier by which tokens name the registration service. */
+/** The registration service's identifier in tokens. */
 export const REGISTRATION_RESOURCE = 'urn:ms-drs:localhost';
-/** The same for Microsoft Graph. */
+/** Microsoft Graph's identifier in tokens. */
 export const GRAPH_RESOURCE = 'https://graph.microsoft.com';

@@ -19,8 +19,8 @@ import { GRAPH_RESOURCE } from './service-context.ts';
 const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 
 /**
- * Sign-in with a registered key: a request that the device has signed, around an assertion that the user's key has. What
- * counts is the key in the directory, not what was registered. MS-OAPXBC 3.2.5.1.2.3.
+ * Sign-in with a registered key: the device signs the request, and the user's key signs the assertion in it. Checks the
+ * key in the directory, not the registered one. MS-OAPXBC 3.2.5.1.2.3.
  */
 export async function signIn(context: ServiceContext, request: string): Promise<RouteAnswer> {
   const now = context.now();
@@ -29,18 +29,17 @@ export async function signIn(context: ServiceContext, request: string): Promise<
     const { device, claims } = await verifyDeviceRequest(context, request);
     if (claims.text('grant_type') !== JWT_BEARER) return refuse('the request is for another grant');
     const nonce = claims.text('request_nonce');
-    if (context.state.nonces.take('sign-in', nonce, now) === undefined)
-      return refuse('the nonce is not known, or used');
+    if (context.state.nonces.take('sign-in', nonce, now) === undefined) return refuse('the nonce is unknown or used');
     const jwt = claims.text('assertion');
     const assertion = parseNgcAssertion(jwt);
     const user = context.users.find(assertion.issuer);
-    if (user === undefined) return refuse('the user of the assertion is not known');
-    if (!audiencesOf(context).includes(assertion.audience)) return refuse('the assertion is for somebody else');
+    if (user === undefined) return refuse('the user of the assertion is unknown');
+    if (!audiencesOf(context).includes(assertion.audience)) return refuse('the assertion is for another audience');
     const publicKey = await findKey(context, user.upn, assertion.keyId);
-    if (publicKey === undefined) return refuse('the directory holds no such key of the user');
+    if (publicKey === undefined) return refuse('the directory does not have this key of the user');
     const seconds = Math.floor(now.getTime() / 1000);
     const problem = findNgcAssertionProblem(jwt, { publicKey, nonce, now: seconds });
-    if (problem !== undefined) return refuse(`the assertion is not good: ${problem}`);
+    if (problem !== undefined) return refuse(`the assertion is not valid: ${problem}`);
     return await primaryAnswer(context, {
       ...{ user, amr: ['rsa', 'mfa'], authTime: now, device },
       resource: GRAPH_RESOURCE,
@@ -60,7 +59,7 @@ const audiencesOf = ({ tenantId, origin }: ServiceContext): string[] => [
   `${origin()}/${tenantId}/`,
 ];
 
-/** @throws KeyprovError `request-invalid` for a request that no device of the service has signed, or has at another time. */
+/** @throws KeyprovError `request-invalid` if no device of the service has signed the request, or at another time. */
 async function verifyDeviceRequest(
   context: ServiceContext,
   request: string,
@@ -72,7 +71,7 @@ async function verifyDeviceRequest(
   if (typeof first !== 'string') throw header.wrong('x5c', 'no certificate');
   const der = decodeCertificate(header, first);
   const device = context.state.devices.withCertificate(der);
-  if (device === undefined || !device.enabled) throw header.wrong('x5c', 'the certificate of no device here');
+  if (device === undefined || !device.enabled) throw header.wrong('x5c', 'not the certificate of a joined device');
   const { publicKey } = await parseCertificate(device.certificate);
   if (!verifyJws(jws, publicKey(), 'RS256')) throw header.wrong('x5c', 'its device has not signed it');
   const claims = JsonMembers.parse('request', jws.payload, requestInvalid);
@@ -90,7 +89,7 @@ function decodeCertificate(header: JsonMembers, text: string): Uint8Array {
   }
 }
 
-/** The key of the user with that KeyID, as the directory has it. */
+/** Finds the user's key with that Key ID in the directory. */
 async function findKey({ options }: ServiceContext, user: string, keyId: string) {
   const { onPremises } = options;
   if (onPremises === undefined) return undefined;

@@ -27,51 +27,55 @@ export interface IdentityService extends AsyncDisposable {
   readonly port: number;
   /** GUID. */
   readonly tenantId: string;
-  /** The one certificate that clients must trust, and that all others are issued under, as PEM. */
+  /** The root of all its certificates, as PEM. Clients must trust it. */
   readonly ca: string;
-  /** What users do when they are asked for a second factor. */
+  /** Controls how users answer requests for a second factor. */
   readonly mfa: MfaControl;
-  /** The keys that are registered. */
+  /** The registered keys. */
   keys(): ServiceKey[];
-  /** The devices that have joined. */
+  /** The joined devices. */
   devices(): ServiceDevice[];
-  /** What the synchronization has to do, and has done. */
+  /** The tasks of the synchronization, open and done. */
   outbox(): OutboxEntry[];
   /** The requests so far, in the order of their answers. */
   readonly requests: readonly RequestLogEntry[];
-  /** Adds a user, or takes the place of the one of that name. */
+  /** Adds a user, or replaces the one of that name. */
   addUser(user: ServiceUser): void;
-  /** A device that is disabled gets no token, and no key of it signs in. False where there is none of that id. */
+  /**
+   * Enables or disables a device. A disabled device gets no token, and its keys cannot sign in. False for an unknown
+   * id.
+   */
   setDeviceEnabled(deviceId: string, enabled: boolean): boolean;
-  /** Decides from now on what happens to requests; absent: nothing. */
+  /** Injects faults into requests from now on; absent: none. */
   setIntercept(intercept?: Intercept): void;
-  /** Answers that many requests to the Graph look-alike with 429. */
+  /** Answers the next requests to the Graph look-alike with 429. */
   throttleGraph(requests: number, retryAfterS?: number): void;
-  /** Brings what is due to the directory, as `Start-ADSyncSyncCycle` does. See `Synchronization.run`. */
+  /** Brings due keys to the directory, as `Start-ADSyncSyncCycle` does. See `Synchronization.run`. */
   runSyncCycle(options?: SignalOptions): Promise<SyncResult[]>;
-  /** Runs a cycle now and then, until `stopSync` or the end; `onCycle` gets what came of each. */
+  /** Runs cycles at an interval, until `stopSync` or the end. `onCycle` gets the results of each. */
   startSync(options?: SyncTimerOptions): void;
   stopSync(): void;
-  /** What `Get-ADSyncScheduler` would print, for `parseAdSyncScheduler`. */
+  /** The output of `Get-ADSyncScheduler`, for `parseAdSyncScheduler`. */
   schedulerText(): string;
-  /** Ends it. What it keeps is there for the next one; a temporary directory is removed. Idempotent. */
+  /** Ends the service. Its state stays for the next start; a temporary directory is removed. Idempotent. */
   close(): Promise<void>;
 }
 
 /** Options of `IdentityService.startSync`. */
 export interface SyncTimerOptions {
-  /** From one cycle to the next, in milliseconds of this machine. Default: `syncIntervalMs`. */
+  /** Interval of the cycles, in milliseconds by the clock of this machine. Default: `syncIntervalMs`. */
   readonly intervalMs?: number | undefined;
-  /** Gets the results of each cycle, or the error that kept it from running. */
+  /** Called with the results of each cycle, or with the error that prevented it. */
   readonly onCycle?: ((outcome: readonly SyncResult[] | Error) => void) | undefined;
 }
 
 /**
- * Starts an identity service for tests and demonstrations, at https on 127.0.0.1: what Entra ID, its device registration
- * service and Entra Connect do with the keys of Windows Hello for Business. It is for one machine and no secrets.
+ * Starts an identity service for tests and demonstrations, at https on 127.0.0.1. It treats keys of Windows Hello for
+ * Business like Entra ID, its device registration service and Entra Connect. It is for one machine, without real
+ * secrets.
  *
  * @throws KeyprovError `library-missing` without one of the packages node-sqlite3-wasm, jose and ldapts; `state-in-use`
- * where another service has the directory.
+ * if another service has the directory.
  *
  * @example
  * ```ts
@@ -171,7 +175,7 @@ async function startWith(
   };
 }
 
-/** The tenant of a state stays the same. */
+/** The tenant of the service. A kept state keeps its tenant. */
 function tenantOf(state: ServiceState, wanted: string | undefined): string {
   const kept = state.setting('tenant');
   const tenantId = wanted ?? (kept === undefined ? randomUUID() : new TextDecoder().decode(kept));

@@ -6,7 +6,7 @@ import { DeviceTable } from './device-table.ts';
 import { KeyTable } from './key-table.ts';
 import { NonceTable } from './nonce-table.ts';
 
-/** All that the service remembers. */
+/** The state of the service. */
 export interface ServiceState {
   readonly devices: DeviceTable;
   readonly keys: KeyTable;

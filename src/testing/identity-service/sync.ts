@@ -9,19 +9,19 @@ import type { LdapWriter } from '../directory/ldap-client.ts';
 import type { OutboxEntry, SyncOutcome } from './key-table.ts';
 import type { ServiceContext } from './service-context.ts';
 
-/** What a cycle made of one entry of the outbox. */
+/** Result of a cycle for one entry of the outbox. */
 export interface SyncResult {
   readonly upn: string;
-  /** KeyID in base64. */
+  /** Key ID in base64. */
   readonly keyId: string;
   readonly action: OutboxEntry['action'];
   /** `waiting`: the directory could not be reached, and the next cycle tries again. */
   readonly status: SyncOutcome | 'waiting';
-  /** Why, where it has not worked. */
+  /** Why it has not succeeded. */
   readonly reason: string | undefined;
 }
 
-/** May work in the next cycle, without anybody doing anything. */
+/** Errors that may pass by themselves until the next cycle. */
 const PASSING: ReadonlySet<string> = new Set(['service-unreachable', 'service-timeout']);
 
 /** Brings keys to the directory, as Entra Connect does. */
@@ -35,9 +35,10 @@ export class Synchronization {
   }
 
   /**
-   * Does what is due, one entry after the other; what others write at the same time is left alone. Calls that overlap are
-   * one cycle.
-   * @throws KeyprovError `service-refused` where the account of the synchronization is; TypeError without a directory.
+   * Handles the due entries, one after the other. Does not touch values that others write at the same time. Overlapping
+   * calls are one cycle.
+   * @throws KeyprovError `service-refused` if the directory refuses the synchronization's account; TypeError without a
+   * directory.
    */
   run({ signal }: SignalOptions = {}): Promise<SyncResult[]> {
     const ends = this.#end.signal;
@@ -47,10 +48,10 @@ export class Synchronization {
     return this.#running;
   }
 
-  /** Ends a cycle that runs, and waits until it has ended. */
+  /** Aborts a running cycle, and waits for its end. */
   async stop(): Promise<void> {
     this.#end.abort(new Error('the identity service is closed'));
-    // Whoever called run has its error.
+    // The caller of run gets its error.
     await this.#running?.catch(() => undefined);
   }
 
@@ -92,7 +93,7 @@ export class Synchronization {
       const outcome = await addKeyCredential(client, { base, user, blob }, { signal });
       const { values } = await findLdapUser(client, { base, user, signal });
       if (!values.some((value) => isBinary(value, blob))) {
-        return this.#conclude(entry, 'failed', 'the directory took the value, and has not got it');
+        return this.#conclude(entry, 'failed', 'the directory accepted the value, but does not have it');
       }
       return this.#conclude(entry, outcome === 'added' ? 'written' : 'present', undefined);
     } catch (error) {
@@ -112,12 +113,12 @@ export class Synchronization {
   }
 }
 
-/** Whether it is that value; the name in it follows the user's. */
+/** Whether it is that value, whatever the name in it, which changes with the user's. */
 function isBinary(value: string, blob: Uint8Array): boolean {
   try {
     return equal(decodeDnBinary(value).binary, blob);
   } catch (error) {
-    // Somebody else's, malformed.
+    // A malformed value of another writer.
     if (isKeyprovError(error, 'request-invalid')) return false;
     throw error;
   }

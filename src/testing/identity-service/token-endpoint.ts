@@ -28,13 +28,13 @@ export async function tokenEndpoint(context: ServiceContext, request: RouteReque
       return await withPassword(context, request, form);
     default:
       return oauthError(
-        { error: 'unsupported_grant_type', description: 'this grant_type is not known', aadsts: 70003 },
+        { error: 'unsupported_grant_type', description: 'this grant_type is unknown', aadsts: 70003 },
         context.now(),
       );
   }
 }
 
-/** The first factor only: what joins a device, or asks the Graph look-alike. */
+/** Tokens for the first factor only, to join a device or to ask the Graph look-alike. */
 async function withPassword(
   context: ServiceContext,
   { device }: RouteRequest,

@@ -4,12 +4,12 @@ import { digest } from '../../crypto/kdf.ts';
 import { loadPackage } from './load-package.ts';
 
 /**
- * What a token is for: to be shown to a resource, to be told who has signed in, or to get other tokens. The audience does
- * not tell them apart, since that of an id token is whatever client id the client has named. RFC 8725, 3.11 and 3.12.
+ * Use of a token: to access a resource, to learn who has signed in, or to get other tokens. The audience does not tell
+ * them apart, since an id token's audience is the client id that the client names. RFC 8725, 3.11 and 3.12.
  */
 type TokenUse = 'access' | 'id' | 'refresh';
 
-/** What a token says. */
+/** Content of a token. */
 interface TokenContent {
   readonly use: TokenUse;
   readonly audience: string;
@@ -18,29 +18,29 @@ interface TokenContent {
   readonly userId: string;
   /** How the user signed in: `pwd`, `mfa`, `ngcmfa`, `rsa`. */
   readonly amr: readonly string[];
-  /** When. */
+  /** When the user signed in. */
   readonly authTime: Date;
-  /** The device that it is bound to. */
+  /** The device to which the token is bound. */
   readonly deviceId?: string | undefined;
   readonly clientId?: string | undefined;
 }
 
-/** The claims of a token that was verified. */
+/** The claims of a verified token. */
 export type Claims = Readonly<Record<string, unknown>>;
 
 /** Issues and verifies tokens: JWTs with RS256. */
 export interface TokenIssuer {
-  /** Seconds for which an access token holds. */
+  /** Lifetime of an access token in seconds. */
   readonly lifetimeS: number;
-  /** A token that holds for `lifetimeS` seconds; default {@link TokenIssuer.lifetimeS}. */
+  /** Issues a token for `lifetimeS` seconds; default {@link TokenIssuer.lifetimeS}. */
   issue(content: TokenContent, lifetimeS?: number): Promise<string>;
-  /** The claims of a token of this issuer for that use, or why it is none. */
+  /** Verifies that this issuer made a token for that use. Returns its claims, or the problem. */
   verify(jwt: string, use: TokenUse, audiences: readonly string[]): Promise<Claims | string>;
   /** The public keys as JSON Web Key Set. RFC 7517, 5. */
   keySet(): Promise<object>;
 }
 
-/** What a {@link TokenIssuer} is made of. */
+/** Options of {@link createTokenIssuer}. */
 export interface TokenIssuerOptions {
   readonly key: KeyObject;
   readonly issuer: () => string;

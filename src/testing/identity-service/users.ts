@@ -3,7 +3,7 @@ import { digest } from '../../crypto/kdf.ts';
 import { decodeGuid } from '../../formats/windows/guid.ts';
 import type { ServiceUser } from './service-options.ts';
 
-/** The users whom the service knows. */
+/** The users of the service. */
 export class ServiceUsers {
   readonly #users = new Map<string, ServiceUser>();
 
@@ -11,7 +11,7 @@ export class ServiceUsers {
     for (const user of users) this.add(user);
   }
 
-  /** Adds a user, or takes the place of the one of that name. */
+  /** Adds a user, or replaces the one of that name. */
   add(user: ServiceUser): void {
     this.#users.set(user.upn.toLowerCase(), user);
   }
@@ -25,14 +25,14 @@ export class ServiceUsers {
     return [...this.#users.keys()].some((upn) => upn.endsWith(`@${domain.toLowerCase()}`));
   }
 
-  /** The one user, where there is no other. */
+  /** The user, if there is only one. */
   only(): ServiceUser | undefined {
     const [first, second] = this.#users.values();
     return second === undefined ? first : undefined;
   }
 }
 
-/** Whether it is the user's password; takes the same time wherever they differ. */
+/** Whether it is the user's password. Compares in constant time. */
 export function isPassword({ password }: ServiceUser, given: string): boolean {
   const hash = (text: string) => digest('sha256', utf8(text));
   return equal(hash(password), hash(given));
