@@ -151,7 +151,11 @@ describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity ser
 
     it.each<[string, () => Promise<Parameters<typeof register>[1]>, string]>([
       ['no attestation', async () => ({}), 'not attested, but must be'],
-      ['a challenge of its own', async () => ({ attestation: await attest(new Uint8Array(32).fill(7)) }), 'no nonce'],
+      [
+        'a challenge of its own',
+        async () => ({ attestation: await attest(new Uint8Array(32).fill(7)) }),
+        'does not answer a nonce',
+      ],
       ['no certificate', async () => ({ attestation: await attest(await nonce(kit)) }), 'ak-trusted'],
       [
         'the certificate of another authority',
@@ -182,18 +186,22 @@ describe.skipIf(isLibtpmsMissing())('the attestation of keys at the identity ser
       expect(new Set(answers.map(({ json }) => json.kid)).size).toBe(1);
       expect(levels(kit)).toEqual(['activated']);
       await forget(kit);
-      expect(refusalOf(await register(kit, { attestation: once, aikCertificate }))).toEqual(failed('no nonce'));
+      expect(refusalOf(await register(kit, { attestation: once, aikCertificate }))).toEqual(
+        failed('does not answer a nonce'),
+      );
 
       const other = await joinDevice(kit.service.url, { ca: kit.service.ca, tenant: kit.service.tenantId, user: ADA });
       const others = await attest(await nonce({ ...kit, device: other }));
-      expect(refusalOf(await register(kit, { attestation: others, aikCertificate }))).toEqual(failed('no nonce'));
+      expect(refusalOf(await register(kit, { attestation: others, aikCertificate }))).toEqual(
+        failed('does not answer a nonce'),
+      );
 
       const late = await attest(await nonce(kit));
       const before = clock;
       clock = new Date(before.getTime() + 300_001);
       const answer = await register(kit, { attestation: late, aikCertificate });
       clock = before;
-      expect(refusalOf(answer)).toEqual(failed('no nonce'));
+      expect(refusalOf(answer)).toEqual(failed('does not answer a nonce'));
     });
 
     it('refuses what its certificate no longer stands for', async () => {

@@ -225,10 +225,14 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       ['two nonces', () => ({ inner: 'other' }), 'another nonce'],
       ['an unknown user', () => ({ user: 'eve@contoso.test' }), 'user'],
       ['an audience elsewhere', () => ({ audience: randomUUID() }), 'another audience'],
-      ['another key', () => ({ signer: newKey() }), 'no such key'],
+      ['another key', () => ({ signer: newKey() }), 'does not have this key'],
       ['another signature', () => ({ tamper: true }), 'signature'],
       ['an old assertion', () => ({ issuedAt: Math.floor(clock.getTime() / 1000) - 301 }), 'expired'],
-      ['an assertion of tomorrow', () => ({ issuedAt: Math.floor(clock.getTime() / 1000) + 60 }), 'later time'],
+      [
+        'an assertion of tomorrow',
+        () => ({ issuedAt: Math.floor(clock.getTime() / 1000) + 60 }),
+        'issued in the future',
+      ],
       ['another device key', () => ({ outerSigner: newKey() }), 'its device has not signed it'],
       [
         'a certificate of others',
@@ -311,7 +315,7 @@ describe.skipIf(missingPrograms('slapd'))('the identity service with a directory
       });
       later(INTERVAL_MS);
       expect(await service.runSyncCycle()).toMatchObject([{ action: 'remove', status: 'absent' }]);
-      expect(await asyncRefusal(() => signIn(key))).toContain('no such key');
+      expect(await asyncRefusal(() => signIn(key))).toContain('does not have this key');
     });
 
     it('lets what the directory did not take wait for the next cycle, when that is gone', async () => {
