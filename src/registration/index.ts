@@ -1,4 +1,4 @@
-/** Identity services and directories: discovery, sign-in, tokens, key registration, Microsoft Graph, LDAP, synchronization; and the certificates of TPM makers. */
+/** Identity services and directories: sign-in, key registration, Microsoft Graph, LDAP, sync; roots of TPM makers. */
 
 export type { ErrorDetails } from '../errors/service-error.ts';
 export { type MisplacedKey, type RetryClass, ServiceError, type ServiceErrorOptions } from '../errors/service-error.ts';

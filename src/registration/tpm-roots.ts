@@ -11,36 +11,36 @@ import { decodeFileText, markedEncoding } from '../text.ts';
 /** An authority that certifies endorsement keys. */
 export interface TpmAuthority {
   readonly certificate: Certificate;
-  /** It signed itself: there is nothing above it. */
+  /** Whether it is self-signed, a root. */
   readonly isRoot: boolean;
-  /** The maker of TPMs that the names in the certificate suggest; absent where they suggest none that is known. */
+  /** The TPM maker that the names in the certificate suggest; absent if they suggest no known one. */
   readonly maker: string | undefined;
-  /** The file that it is in. */
+  /** The file that contains it. */
   readonly file: string;
 }
 
-/** What {@link loadTpmRoots} has found. */
+/** Result of {@link loadTpmRoots}. */
 export interface TpmRoots {
   /** For `ekRoots` of `verifyEvidence`, or `roots` of `verifyEkCertificate`. */
   readonly roots: readonly Certificate[];
   /** For `intermediates` of both. */
   readonly intermediates: readonly Certificate[];
-  /** All of them with their makers and files. */
+  /** All authorities, with their makers and files. */
   readonly authorities: readonly TpmAuthority[];
-  /** What is of no use in those files, and why. */
+  /** Unusable contents of those files, with reasons. */
   readonly problems: readonly { readonly file: string; readonly detail: string }[];
 }
 
-/** Files that are read at most: six times those of Microsoft's package. */
+/** Maximum number of files: six times as many as in Microsoft's package. */
 const MOST_FILES = 10_000;
 
 /**
- * Reads the authorities of TPM makers: from all files of a directory and of those in it, as Microsoft's package
- * TrustedTpm.cab has them once it is extracted, or from one file in PEM or DER. A certificate that signed itself is a
- * root: to load it means to trust it. What is not the certificate of an authority is told and left out.
+ * Reads the authorities of TPM makers: from a directory and those below it, such as Microsoft's extracted package
+ * TrustedTpm.cab, or from one file in PEM or DER. A self-signed certificate is a root: loading it means trusting it.
+ * Reports and leaves out anything but certificates of authorities.
  *
- * @throws KeyprovError `certificate-invalid` where there is no authority, for a package that is not extracted, and for
- * more than 10,000 files; the reason of `signal`.
+ * @throws KeyprovError `certificate-invalid` if there is no authority, the package is not extracted, or there are more
+ * than 10,000 files; the reason of `signal`.
  *
  * @example
  * ```ts
@@ -56,7 +56,7 @@ const MOST_FILES = 10_000;
 export async function loadTpmRoots(path: string, { signal }: SignalOptions = {}): Promise<TpmRoots> {
   const found = new Map<string, TpmAuthority>();
   const problems: { file: string; detail: string }[] = [];
-  /** What `work` gives; where it fails, a problem of that file, or the error of the only one. */
+  /** Returns the result of `work`. If it fails, notes a problem of that file, or throws if it is the only one. */
   const attempt = async <T>(file: string, work: () => T | Promise<T>): Promise<T | undefined> => {
     try {
       return await work();
@@ -87,7 +87,7 @@ export async function loadTpmRoots(path: string, { signal }: SignalOptions = {})
   return { roots: ofKind(true), intermediates: ofKind(false), authorities, problems };
 }
 
-/** The certificates in a file: PEM, also in UTF-16 as PowerShell writes it, or DER. */
+/** Reads the certificates in a file: PEM, also in UTF-16 as PowerShell writes it, or DER. */
 function certificatesIn(bytes: Bytes): Bytes[] {
   if (CABINET.every((byte, index) => bytes[index] === byte)) {
     throw new KeyprovError('certificate-invalid', 'it is a cabinet file', {
@@ -100,20 +100,23 @@ function certificatesIn(bytes: Bytes): Bytes[] {
   return splitCertificates(text === undefined ? bytes : utf8(text));
 }
 
-/** `MSCF`, with which a cabinet file begins. */
+/** `MSCF`, the first bytes of a cabinet file. */
 const CABINET = utf8('MSCF');
 
 async function readAuthority(der: Bytes, file: string): Promise<TpmAuthority> {
   const certificate = await parseCertificate(der);
   const { subject, issuer, basicConstraints } = certificate;
   if (basicConstraints?.ca !== true) {
-    throw new KeyprovError('certificate-invalid', `the certificate of ${describeName(subject)} is not of an authority`);
+    throw new KeyprovError(
+      'certificate-invalid',
+      `the certificate of ${describeName(subject)} is not a CA certificate`,
+    );
   }
   const isRoot = isSameName(subject, issuer) && certificate.isSignedBy(certificate);
   return { certificate, isRoot, maker: makerOf(certificate), file };
 }
 
-/** What authorities of TPM makers have in their names, in lower case. */
+/** Each TPM maker, with words in the names of its authorities, in lower case. */
 const MAKERS: readonly (readonly [maker: string, ...words: readonly string[]])[] = [
   ['AMD', 'advanced micro devices', 'amdtpm', 'amd '],
   ['Atmel', 'atmel'],
@@ -129,7 +132,7 @@ const MAKERS: readonly (readonly [maker: string, ...words: readonly string[]])[]
   ['STMicroelectronics', 'stmicroelectronics', 'stm tpm'],
 ];
 
-/** The maker that the name of the authority, or else that of its issuer, suggests. */
+/** The maker that the name of the authority suggests, else that of its issuer. */
 function makerOf({ subject, issuer }: Certificate): string | undefined {
   for (const name of [subject, issuer]) {
     const text = describeName(name).toLowerCase();

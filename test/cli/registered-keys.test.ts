@@ -121,9 +121,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const { status, stdout } = await commands.run(args);
     expect({ status, stdout }).toEqual({
       status: 0,
-      stdout:
-        'synced       there\n' +
-        'The PIN works for sign-in to the cloud; on premises it has not been checked.\n',
+      stdout: 'synced       there\n' + 'The PIN works for sign-in to the cloud; on premises it has not been checked.\n',
     });
     const nowhere = await commands.json(['sync-status', ...inStore, '--sync-minutes', '45']);
     expect(nowhere).toMatchObject({ status: 10, json: { state: 'registered', error: { code: 'registered' } } });

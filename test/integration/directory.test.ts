@@ -211,9 +211,9 @@ describe.each(directories)('keys in $name', ({ missing, start, malformed }) => {
       };
 
       it.each([
-        ['a wrong KeyID', () => spoiled(1), 'KeyID'],
+        ['a wrong KeyID', () => spoiled(1), 'Key ID'],
         ['a wrong KeyHash', () => spoiled(2), 'KeyHash'],
-        ['changed key material', () => spoiled(3), 'KeyID'],
+        ['changed key material', () => spoiled(3), 'Key ID'],
         ['garbage', () => new Uint8Array(64).fill(0xa5), 'version'],
       ])('do not count, and are reported: %s', async (_, blob, reason) => {
         await write(encodeDnBinary({ binary: blob(), dn }));

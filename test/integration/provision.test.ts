@@ -152,7 +152,9 @@ describe('a run', () => {
 
   it('gives a user one key per device', async () => {
     await run();
-    expect(await asyncRefusal(run)).toMatch(/^key-exists: alice@contoso\.test already has the key ngc-[0-9a-f]{32} on this/);
+    expect(await asyncRefusal(run)).toMatch(
+      /^key-exists: alice@contoso\.test already has the key ngc-[0-9a-f]{32} on this/,
+    );
     expect(await listRuns(store)).toEqual([]);
     expect((await run({ deviceId: '00000000-0000-0000-0000-000000000001' })).status).toBe('registered');
     expect((await run({ user: 'bob@contoso.test' })).status).toBe('registered');

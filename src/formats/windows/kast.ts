@@ -85,7 +85,7 @@ function decodeIdBinding(bytes: Uint8Array): IdBinding {
 export interface BuildKastOptions {
   /** The claim of NCryptCreateClaim: NCRYPT_CLAIM_AUTHORITY_AND_SUBJECT or NCRYPT_CLAIM_SUBJECT_ONLY. */
   readonly claim: 'authority-and-subject' | 'subject-only';
-  /** The content of the key's TPM2B_PRIVATE, which Windows sends along; no check needs it, and an empty one is left out. */
+  /** The content of the key's TPM2B_PRIVATE, as Windows sends it. No check needs it. Empty: it is left out. */
   readonly privateArea: Uint8Array;
   /** Whether use of the key needs an authorization value, such as a PIN. */
   readonly authRequired: boolean;

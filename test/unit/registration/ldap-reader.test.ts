@@ -89,17 +89,17 @@ describe('ldapReader', () => {
   const foreign: readonly (readonly [string, string, string])[] = [
     ['the key of another user', dnBinary('Parse_UserKey2', `CN=Bob,CN=Users,${BASE}`), 'another owner'],
     ['a key of another unit', dnBinary('Parse_UserKey2', DN.replace('\\,', ',')), 'another owner'],
-    ['a wrong KeyID', ofBytes(spoiled(1)), 'KeyID'],
+    ['a wrong KeyID', ofBytes(spoiled(1)), 'Key ID'],
     ['a wrong KeyHash', ofBytes(spoiled(2)), 'KeyHash'],
     ['no KeyHash', ofBytes(encodeKeyCredentialLink(entries.filter(({ id }) => id !== 2))), 'no KeyHash'],
-    ['changed key material', ofBytes(spoiled(3)), 'KeyID'],
+    ['changed key material', ofBytes(spoiled(3)), 'Key ID'],
     ['another device, put in afterwards', ofBytes(spoiled(6)), 'KeyHash'],
     ['a published value with a wrong KeyHash', dnBinary('Parse_Impacket'), 'KeyHash'],
     ['another version', ofBytes(new Uint8Array([0, 1, 0, 0, ...good.subarray(4)])), 'version'],
     ['a blob that is cut off', ofBytes(good.subarray(0, -1)), 'cut off'],
     ['garbage', ofBytes(new Uint8Array(64).fill(0xa5)), 'version'],
     ['a string', dnBinary('Parse_UserKey2').replace('B:', 'S:'), 'B:count:digits:name'],
-    ['a wrong count', dnBinary('Parse_UserKey2').replace(/^B:\d+/, 'B:4'), 'it says 4'],
+    ['a wrong count', dnBinary('Parse_UserKey2').replace(/^B:\d+/, 'B:4'), 'its count is 4'],
     ['no bytes', `B:0::${DN}`, 'B:count:digits:name'],
     ...dnWithBinary
       .filter(({ valid }) => !valid)

@@ -80,7 +80,7 @@ describe('loadTpmRoots', () => {
   it('tells what is of no use, and why', async () => {
     const { problems } = await loadTpmRoots(directory);
     expect(problems.map(({ file, detail }) => [file.slice(directory.length + 1), detail])).toEqual([
-      ['AMD/all.pem', 'the certificate of (no name) is not of an authority'],
+      ['AMD/all.pem', 'the certificate of (no name) is not a CA certificate'],
       ['damaged.cer', 'certificates: no whole DER SEQUENCE at the beginning of 100 bytes'],
       ['link.cer', expect.stringContaining('ENOENT')],
       ['setup.ps1', expect.stringContaining('certificates: ')],
