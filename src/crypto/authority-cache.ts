@@ -3,24 +3,24 @@ import { digest } from './kdf.ts';
 import type { PublicKey } from './public-key.ts';
 import { type Certificate, parseCertificate } from './x509.ts';
 
-/** How many certificates are kept. Those of all TPM makers and their intermediates are some hundred. */
+/** How many certificates are kept. All TPM makers together have a few hundred. */
 const MOST_KEPT = 256;
-/** Longer certificates are not kept, in bytes: those of TPM makers have up to 2,000. */
+/** The longest certificate that is kept, in bytes. Those of TPM makers have up to 2,000. */
 const LONGEST_KEPT = 8192;
 
 const kept = new Map<string, Certificate>();
 
-/** An authority that was given in DER or as a certificate, kept or read again. @throws KeyprovError `certificate-invalid` */
+/** Returns the given certificate, or reads it from DER, with or without the cache. @throws KeyprovError `certificate-invalid` */
 export async function authorityOf(given: Uint8Array | Certificate, keep = true): Promise<Certificate> {
   if (!(given instanceof Uint8Array)) return given;
   return await (keep ? readAuthority(given) : parseCertificate(given));
 }
 
 /**
- * Reads the certificate of an authority as `parseCertificate` does, or takes the one with the same SHA-256 that was read
- * before. A kept certificate remembers its key, and for each kept issuer whether that one signed it. All of this follows
- * from the bytes alone, so no certificate changes the judgement of another one; what depends on the time, the path or the
- * options is judged each time. The certificate that was used least recently makes room.
+ * Reads the certificate of an authority as `parseCertificate` does, or returns the kept one with the same SHA-256. A kept
+ * certificate remembers its key, and which kept issuers signed it. All of this depends only on the bytes, so no
+ * certificate can change the judgement of another one; anything that depends on the time, the path or the options is
+ * judged each time. The least recently used certificate makes room.
  * @throws KeyprovError `certificate-invalid`
  */
 export async function readAuthority(der: Uint8Array): Promise<Certificate> {

@@ -2,7 +2,7 @@ import { type Bytes, compare, concat, copy, utf8 } from '../bytes.ts';
 import { CodecError } from '../errors/codec-error.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 
-/** The kinds of CBOR that COSE keys and WebAuthn objects are made of. Numbers are integers of at most 53 bits. */
+/** The kinds of CBOR in COSE keys and WebAuthn objects. Numbers are integers of at most 53 bits. */
 export type CborValue = number | boolean | null | string | Uint8Array | readonly CborValue[] | CborMap;
 /** A CBOR map. */
 export type CborMap = ReadonlyMap<number | string, CborValue>;
@@ -15,7 +15,7 @@ const TEXT = 3;
 const ARRAY = 4;
 const MAP = 5;
 const SIMPLE = 7;
-/** In place of a length: what follows goes on until a break. RFC 8949, 3.2. */
+/** In place of a length: items follow until a break. RFC 8949, 3.2. */
 const INDEFINITE = 31;
 const BREAK = 0xff;
 /** Simple values, RFC 8949, 3.3. */
@@ -28,9 +28,9 @@ const MAX_DEPTH = 8;
 
 /**
  * The one deterministic encoding (RFC 8949, 4.2.1): shortest heads, definite lengths, keys of maps in the order of their
- * bytes. For keys that are integers and text it is the CTAP2 canonical form as well.
+ * bytes. For integer and text keys this is also the CTAP2 canonical form.
  *
- * @throws RangeError for a number that is no integer of at most 53 bits.
+ * @throws RangeError for a number that is not an integer of at most 53 bits.
  */
 export function encodeCbor(value: CborValue): Bytes {
   if (typeof value === 'number') {
@@ -54,11 +54,11 @@ export function encodeCbor(value: CborValue): Bytes {
 }
 
 /**
- * Reads CBOR that is one value to its exact end. Lengths must be definite and every head in its shortest form, keys of a
- * map must be integers or text and differ, at most 8 levels may be nested; tags, floats and 64-bit numbers are refused.
- * The order of keys is not looked at, since encoders in use write them as they come.
+ * Reads CBOR that is exactly one value. Lengths must be definite and heads in their shortest form; keys of a map must be
+ * integers or text and differ; at most 8 levels may be nested; tags, floats and 64-bit numbers are refused. The order of
+ * keys is not checked, because encoders in use do not sort them.
  *
- * @throws KeyprovError `codec` that says what is wrong, and where.
+ * @throws KeyprovError `codec` that says what is wrong and where.
  */
 export function decodeCbor(bytes: Uint8Array): CborValue {
   const { value, length } = decodeCborPrefix(bytes);
@@ -67,8 +67,8 @@ export function decodeCbor(bytes: Uint8Array): CborValue {
 }
 
 /**
- * Reads CBOR as {@link decodeCbor} does, and strings, lists and maps without a definite length too (RFC 8949, 3.2), which
- * all that use CBOR here refuse: it is for saying what a file holds.
+ * Reads CBOR as {@link decodeCbor} does, and also strings, lists and maps of indefinite length (RFC 8949, 3.2). For
+ * telling what a file holds: no format of keyprov allows these.
  */
 export function decodeIndefiniteCbor(bytes: Uint8Array): CborValue {
   const { value, length } = readPrefix(bytes, true);
@@ -76,7 +76,7 @@ export function decodeIndefiniteCbor(bytes: Uint8Array): CborValue {
   return value;
 }
 
-/** Reads the value that `bytes` begin with, as {@link decodeCbor} does, and tells how many bytes it has. */
+/** Reads the value at the start of `bytes`, as {@link decodeCbor} does, and returns its size too. */
 export function decodeCborPrefix(bytes: Uint8Array): { readonly value: CborValue; readonly length: number } {
   return readPrefix(bytes, false);
 }
@@ -160,7 +160,7 @@ class CborReader {
     map.set(key, this.value(depth + 1));
   }
 
-  /** What goes on until a break. */
+  /** Reads items until a break. */
   #indefinite(major: number, depth: number, start: number): CborValue {
     const map = new Map<number | string, CborValue>();
     const items: CborValue[] = [];
@@ -196,7 +196,7 @@ class CborReader {
     return argument;
   }
 
-  /** Every item has at least one byte, so a count that cannot be true is refused before memory is taken for it. */
+  /** Every item has at least one byte, so an impossible count is refused before memory is allocated. */
   #checkCount(items: number): void {
     if (items > this.#bytes.length - this.position) throw wrong(`cut off: ${items} items expected`, this.position);
   }

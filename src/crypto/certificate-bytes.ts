@@ -7,12 +7,12 @@ import { TAG } from './der-write.ts';
 import { decodePemBody, pemBlocks } from './pem.ts';
 
 /**
- * The X.509 certificates in `bytes`, each in DER: one or several one after the other, with zeros or 0xff before, between
- * and behind them, and each by itself or in a TCG_PCCLIENT_STORED_CERT, as TPMs keep them in NV; or PEM blocks `CERTIFICATE` with any text around them. Only the outermost
- * length of each is looked at.
+ * Splits `bytes` into X.509 certificates, each in DER. Takes certificates in a row, as TPMs keep them in NV: with zeros or
+ * 0xff before, between and behind them, each bare or in a TCG_PCCLIENT_STORED_CERT. Or takes PEM blocks `CERTIFICATE` with
+ * any text around them. Checks only the outermost length of each.
  *
- * @throws KeyprovError `certificate-invalid` when there is something else, or the last one is cut off; for more than
- * 4 MiB, or 64 KiB for one certificate.
+ * @throws KeyprovError `certificate-invalid` if there is anything else, or if the last one is cut off; for more than 4 MiB,
+ * or 64 KiB in one certificate.
  */
 export function splitCertificates(bytes: Uint8Array): Bytes[] {
   checkSize(bytes, LIMIT.file, invalid);
@@ -29,16 +29,16 @@ export function splitCertificates(bytes: Uint8Array): Bytes[] {
 }
 
 /**
- * The one certificate in `bytes`, in any form that {@link splitCertificates} reads.
- * @throws KeyprovError `certificate-invalid` if there is none, or more than one.
+ * The only certificate in `bytes`, in any form that {@link splitCertificates} reads.
+ * @throws KeyprovError `certificate-invalid` unless there is exactly one.
  */
 export function onlyCertificate(bytes: Uint8Array): Bytes {
   const [only, ...more] = splitCertificates(bytes);
-  if (only === undefined || more.length > 0) throw invalid(`${more.length + (only ? 1 : 0)} in place of one`);
+  if (only === undefined || more.length > 0) throw invalid(`${more.length + (only ? 1 : 0)} instead of one`);
   return only;
 }
 
-/** The first certificate in DER, whatever follows it; `undefined` when there is nothing but zeros or 0xff. */
+/** The first certificate in DER, whatever follows it; `undefined` if there are only zeros or 0xff. */
 export function firstCertificate(bytes: Uint8Array): Bytes | undefined {
   const rest = bytes.subarray(paddingOf(bytes));
   return rest.length === 0 ? undefined : copy(firstOf(rest).der);
@@ -49,14 +49,15 @@ function paddingOf(bytes: Uint8Array): number {
   return first < 0 ? bytes.length : first;
 }
 
-/** The certificate that `bytes` begins with, and how many bytes it takes with what is around it. */
+/** The certificate at the start of `bytes`, and its size with the structure around it. */
 function firstOf(bytes: Uint8Array): { readonly der: Uint8Array; readonly size: number } {
   if (!isStored(bytes)) {
     const size = sizeOf(bytes);
     return { der: bytes.subarray(0, size), size };
   }
   const end = STORED_HEADER + uint16At(bytes, 3);
-  if (end > bytes.length) throw invalid(`the structure around one has ${end} bytes, ${bytes.length} are there`);
+  if (end > bytes.length)
+    throw invalid(`the structure around one has ${end} bytes, but only ${bytes.length} are there`);
   const inner = bytes.subarray(STORED_HEADER, end);
   const der = inner[0] === 0x10 && inner[1] === 0x02 ? inner.subarray(2) : inner;
   return { der: der.subarray(0, sizeOf(der)), size: end };
@@ -69,7 +70,7 @@ function firstOf(bytes: Uint8Array): { readonly der: Uint8Array; readonly size: 
 const isStored = (bytes: Uint8Array): boolean => bytes[0] === 0x10 && bytes[1] === 0x01 && bytes[2] === 0x00;
 const STORED_HEADER = 5;
 
-/** Bytes of the DER SEQUENCE that `bytes` begins with, header included. */
+/** The size of the DER SEQUENCE at the start of `bytes`, with its header. */
 function sizeOf(bytes: Uint8Array): number {
   let der: Uint8Array;
   try {

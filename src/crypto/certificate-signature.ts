@@ -6,17 +6,17 @@ import type { HashName } from './kdf.ts';
 import { bitLength, type PublicKey } from './public-key.ts';
 import { type SignatureFormat, verifySignature } from './verify-signature.ts';
 
-/** The signature of a certificate, and what it is over. */
+/** The signature of a certificate, and the signed bytes. */
 export interface CertificateSignature {
   /** The tbsCertificate in DER. */
   readonly tbs: Uint8Array;
   readonly value: Uint8Array;
-  /** `undefined` for an algorithm that is not known here. */
+  /** `undefined` for an unknown algorithm. */
   readonly hash: HashName | undefined;
   readonly format: SignatureFormat;
 }
 
-/** What is known of the algorithms of signatures, by their object identifiers. RFC 8017, A.2; RFC 5758, 3.2. */
+/** Signature algorithms by their object identifiers. RFC 8017, A.2; RFC 5758, 3.2. */
 const ALGORITHMS: ReadonlyMap<string, readonly [SignatureFormat, HashName]> = new Map([
   ['1.2.840.113549.1.1.5', ['pkcs1', 'sha1']],
   ['1.2.840.113549.1.1.11', ['pkcs1', 'sha256']],
@@ -36,8 +36,8 @@ const HASHES: ReadonlyMap<string, HashName> = new Map([
 ]);
 
 /**
- * Takes a certificate apart, in strict DER.
- * @throws KeyprovError `key-invalid` for other DER, or two algorithms that are not the same (RFC 5280, 4.1.1.2).
+ * Splits a certificate in strict DER into signed bytes and signature.
+ * @throws KeyprovError `key-invalid` for other DER, or if the two algorithm identifiers differ (RFC 5280, 4.1.1.2).
  */
 export function readSignature(der: Uint8Array): CertificateSignature {
   const parts = DerNode.strict(der, 'certificate').fields(TAG.SEQUENCE);
@@ -65,12 +65,12 @@ function readAlgorithm(node: DerNode): readonly [format?: SignatureFormat, hash?
 }
 
 /**
- * An RSA key of more than 8192 bits, or with an exponent of more than 32: certificates from anyone could make a verifier
- * spend milliseconds on each.
+ * An RSA key of more than 8192 bits, or with an exponent of more than 32 bits: such certificates from anyone would cost a
+ * verifier milliseconds each.
  */
 const isCostly = (key: PublicKey): boolean => key.kty === 'RSA' && (bitLength(key.n) > 8192 || key.e.length > 4);
 
-/** Whether the signature was made with that key; never with an algorithm or a key that is not known here, or too costly. */
+/** Whether the key made the signature. False if algorithm or key is unknown or too costly. */
 export function isSignedWith(publicKey: () => PublicKey, { tbs, value, hash, format }: CertificateSignature): boolean {
   if (hash === undefined) return false;
   try {

@@ -12,7 +12,7 @@ interface CurveFacts {
   readonly b: bigint;
 }
 
-/** What is to know of each curve. */
+/** The parameters of each curve. */
 export const CURVES: Readonly<Record<Curve, CurveFacts>> = {
   'P-256': {
     size: 32,
@@ -31,7 +31,7 @@ export const CURVES: Readonly<Record<Curve, CurveFacts>> = {
   },
 };
 
-/** Whether it is the JWK name of a curve that is known here. */
+/** Whether it is the JWK name of a supported curve. */
 export function isCurve(value: unknown): value is Curve {
   return typeof value === 'string' && Object.hasOwn(CURVES, value);
 }

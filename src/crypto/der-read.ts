@@ -5,22 +5,22 @@ import { latin1 } from '../primitives.ts';
 import { MAX_OID, TAG } from './der-write.ts';
 
 /**
- * Which form of lengths is taken, and the `code` of the errors. `strict`: the shortest one, as DER wants it (X.690, 10.1),
- * else `key-invalid`. `lenient`: longer ones too, as Windows writes them (MS-DVRJ, 4.1), which `findDerQuirks` reports, else
+ * Which lengths are accepted, and the `code` of the errors. `strict`: only the shortest form (X.690, 10.1), errors are
+ * `key-invalid`. `lenient`: longer forms too, as Windows writes them (MS-DVRJ, 4.1) and `findDerQuirks` reports, errors are
  * `request-invalid`. Both refuse all other BER.
  */
 export type DerForm = 'strict' | 'lenient';
 
 /**
- * A value in DER, read step by step: nothing in it is looked at before it is asked for, so nesting costs nothing. Its
- * bytes are views, so what it says of itself is what was signed. The values inside are read in the same {@link DerForm}.
+ * A value in DER. Its content is read only on demand, so nesting costs nothing. Its bytes are views of the input, so they
+ * are the signed ones. The values inside are read in the same {@link DerForm}.
  * All errors are KeyprovError with the code of that form.
  */
 export class DerNode {
-  /** What is read, for messages. */
+  /** The name of the input, for messages. */
   readonly what: string;
   readonly form: DerForm;
-  /** Where it begins in what was read first. */
+  /** Its offset in the whole input. */
   readonly offset: number;
   readonly tag: number;
   /** All of it, with tag and length. */
@@ -29,7 +29,7 @@ export class DerNode {
   /** Whether the length has its shortest form. */
   readonly isMinimal: boolean;
 
-  /** Reads the value that `bytes` begins with, `offset` bytes into what was read first. */
+  /** Reads the value at the start of `bytes`, which stands at `offset` in the whole input. */
   constructor(form: DerForm, bytes: Uint8Array, what: string, offset = 0) {
     this.what = what;
     this.form = form;
@@ -38,7 +38,7 @@ export class DerNode {
     if (tag === undefined || first === undefined) throw this.wrong('cut off');
     if ((tag & 0x1f) === 0x1f) throw this.wrong('a tag of several bytes');
     const count = first < 0x80 ? 0 : first & 0x7f;
-    if (first === 0x80 || count > 4) throw this.wrong('a length that is indefinite or too long');
+    if (first === 0x80 || count > 4) throw this.wrong('a length is indefinite or too long');
     let length = count === 0 ? first : 0;
     for (let i = 2; i < 2 + count; i++) length = length * 256 + (bytes[i] ?? 0);
     const end = 2 + count + length;
@@ -47,15 +47,15 @@ export class DerNode {
     this.der = bytes.subarray(0, end);
     this.content = bytes.subarray(2 + count, end);
     this.isMinimal = count === 0 || (bytes[2] !== 0 && length >= 0x80);
-    if (form === 'strict' && !this.isMinimal) throw this.wrong('a length that is not in its shortest form');
+    if (form === 'strict' && !this.isMinimal) throw this.wrong('a length is not in its shortest form');
   }
 
-  /** Reads bytes that are one value and nothing else, in the {@link DerForm} `strict`: keys, signatures and certificates. */
+  /** Reads exactly one value in the {@link DerForm} `strict`: keys, signatures and certificates. */
   static strict(bytes: Uint8Array, what: string): DerNode {
     return DerNode.#whole('strict', bytes, what);
   }
 
-  /** Reads bytes that are one value and nothing else, in the {@link DerForm} `lenient`: what other software may have sent. */
+  /** Reads exactly one value in the {@link DerForm} `lenient`: messages of other software. */
   static lenient(bytes: Uint8Array, what: string): DerNode {
     return DerNode.#whole('lenient', bytes, what);
   }
@@ -66,19 +66,19 @@ export class DerNode {
     return new DerFields(this).rest();
   }
 
-  /** The values inside, of a value with that tag. */
+  /** The values inside this value, which must have that tag. */
   list(tag: number): DerNode[] {
     return this.expect(tag).children();
   }
 
-  /** The first of the values inside, of a value with that tag. */
+  /** The first value inside this value, which must have that tag. */
   first(tag: number): DerNode {
     const [value] = this.list(tag);
     if (value === undefined) throw this.wrong('a part is missing');
     return value;
   }
 
-  /** The values that the content of a value with that tag is made of, to be read one after the other. */
+  /** A reader of the values inside this value, which must have that tag. */
   fields(tag: number): DerFields {
     return new DerFields(this.expect(tag));
   }
@@ -103,7 +103,7 @@ export class DerNode {
     return first === 0 ? content.subarray(1) : content;
   }
 
-  /** An INTEGER from 0 on that a number can hold. */
+  /** An INTEGER from 0 to `Number.MAX_SAFE_INTEGER`. */
   natural(): number {
     const { content } = this.expect(TAG.INTEGER);
     const number = content.length === 1 && content[0] === 0 ? 0 : Number(`0x${toHex(this.unsigned())}`);
@@ -119,7 +119,7 @@ export class DerNode {
     if (content.length > MAX_OID || (content.at(-1) ?? 0x80) >= 0x80)
       throw this.wrong('an object identifier is malformed');
     for (const byte of content) {
-      // X.690, 8.19.2: else one identifier has many forms.
+      // X.690, 8.19.2: otherwise one identifier would have many forms.
       if (arc === 0n && byte === 0x80) throw this.wrong('an object identifier is malformed');
       arc = (arc << 7n) | BigInt(byte & 0x7f);
       if (byte >= 0x80) continue;
@@ -131,14 +131,14 @@ export class DerNode {
     return [first, joined - first * 40n, ...rest].join('.');
   }
 
-  /** A BOOLEAN, with that tag where it has another one. */
+  /** A BOOLEAN, or a value with `tag` that is one. */
   boolean(tag: number = TAG.BOOLEAN): boolean {
     const { content } = this.expect(tag);
     if (content.length !== 1) throw this.wrong('a BOOLEAN is malformed');
     return content[0] !== 0;
   }
 
-  /** The text of a character string of any kind, as it is; `undefined` for a value that is no string. */
+  /** The text of a character string of any kind, unchanged; `undefined` if the value is not a string. */
   text(): string | undefined {
     switch (this.tag) {
       case TAG.UTF8_STRING:
@@ -158,7 +158,7 @@ export class DerNode {
     }
   }
 
-  /** The error for what is wrong with it. */
+  /** Returns an error about this value. */
   wrong(problem: string, offset: number = this.offset): KeyprovError {
     return refusal(this.form, `${this.what}: ${problem} at offset ${offset}`);
   }
@@ -178,7 +178,7 @@ export class DerNode {
   }
 }
 
-/** Reads the values inside another one after the other; those that are not asked for are not looked at. */
+/** Reads the values inside another one in order, each on demand. */
 export class DerFields {
   readonly #parent: DerNode;
   #at = 0;
@@ -187,7 +187,7 @@ export class DerFields {
     this.#parent = parent;
   }
 
-  /** The next value, which must be there, with that tag where one is given. */
+  /** The next value, which must exist, and have that tag if one is given. */
   next(tag?: number): DerNode {
     const value = this.#peek();
     if (value === undefined) throw this.#parent.wrong('a part is missing');
@@ -196,21 +196,21 @@ export class DerFields {
     return value;
   }
 
-  /** The next value if there is one, with one of those tags where any are given. */
+  /** The next value if it exists, and if it has one of those tags if any are given. */
   optional(...tags: readonly number[]): DerNode | undefined {
     const value = this.#peek();
     if (value === undefined || (tags.length > 0 && !tags.includes(value.tag))) return undefined;
     return this.next();
   }
 
-  /** All values that are left. */
+  /** All remaining values. */
   rest(): DerNode[] {
     const values: DerNode[] = [];
     while (this.#at < this.#parent.content.length) values.push(this.next());
     return values;
   }
 
-  /** Checks that all values were read. */
+  /** Checks that no values remain. */
   end(): void {
     if (this.#at < this.#parent.content.length) throw this.#parent.wrong('parts left over', this.#offset());
   }

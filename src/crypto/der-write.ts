@@ -1,7 +1,7 @@
 import { type Bytes, concat, fromHex, toHex, utf8 } from '../bytes.ts';
 import { checkSize } from '../limits.ts';
 
-/** The ASN.1 tags that keys, signatures, certificates and requests are made of. X.680, 8.6. */
+/** The ASN.1 tags of keys, signatures, certificates and requests. X.680, 8.6. */
 export const TAG = {
   BOOLEAN: 0x01,
   INTEGER: 0x02,
@@ -23,7 +23,7 @@ export const TAG = {
   SET: 0x31,
 } as const;
 
-/** The tag of `[number]`, for a content that is constructed or of one piece. */
+/** The tag `[number]`, constructed or primitive. */
 export const contextTag = (number: number, form: 'constructed' | 'primitive'): number =>
   (form === 'constructed' ? 0xa0 : 0x80) + number;
 
@@ -39,10 +39,10 @@ export function derValue(tag: number, ...parts: readonly Uint8Array[]): Bytes {
 /** A SEQUENCE of values in DER. */
 export const derSequence = (...parts: readonly Uint8Array[]): Bytes => derValue(TAG.SEQUENCE, ...parts);
 
-/** A SET OF values in DER, which are sorted as X.690, 11.6 says. */
+/** A SET OF values in DER, sorted by X.690, 11.6. */
 export const derSetOf = (...parts: readonly Uint8Array[]): Bytes => derValue(TAG.SET, ...sortedForSet(parts));
 
-/** Values in DER in the order that they have in a SET OF: by their bytes. X.690, 11.6. */
+/** Sorts values in DER for a SET OF: by their bytes. X.690, 11.6. */
 export const sortedForSet = <T extends Uint8Array>(parts: readonly T[]): T[] =>
   [...parts].sort((a, b) => (toHex(a) < toHex(b) ? -1 : 1));
 
@@ -63,21 +63,21 @@ export function derUnsigned(value: Uint8Array): Bytes {
 /** An INTEGER from 0 on. */
 export const derInteger = (value: number): Bytes => derUnsigned(fromHex(value.toString(16).padStart(16, '0')));
 
-/** BOOLEAN TRUE. In DER, FALSE is mostly a default and left out. */
+/** BOOLEAN TRUE. FALSE is mostly a default value, which DER leaves out. */
 export const DER_TRUE: Bytes = derValue(TAG.BOOLEAN, new Uint8Array([0xff]));
 
 /** NULL. */
 export const DER_NULL: Bytes = derValue(TAG.NULL);
 
-/** The most bytes of an OBJECT IDENTIFIER that is read or written; those in use have some 10. */
+/** The longest OBJECT IDENTIFIER that is read or written, in bytes. Those in use have about 10. */
 export const MAX_OID = 64;
 
-/** An OBJECT IDENTIFIER from its dotted form. @throws TypeError for what is none, or has more than 64 bytes. */
+/** An OBJECT IDENTIFIER from its dotted form. @throws TypeError if it is not one, or has more than 64 bytes. */
 export function derOid(dotted: string): Bytes {
-  // Three digits and a dot for each byte are the most.
+  // A byte makes at most three digits and a dot.
   checkSize(dotted, 4 * MAX_OID, (problem) => new TypeError(`object identifier: ${problem}`));
   const [first = 3n, second = 0n, ...rest] = /^\d+(\.\d+)+$/.test(dotted) ? dotted.split('.').map(BigInt) : [];
-  if (first > 2n || (first < 2n && second > 39n)) throw new TypeError(`'${dotted}' is no object identifier`);
+  if (first > 2n || (first < 2n && second > 39n)) throw new TypeError(`'${dotted}' is not an object identifier`);
   const content = concat(...[first * 40n + second, ...rest].map(base128));
   checkSize(content, MAX_OID, (problem) => new TypeError(`object identifier: ${problem}`));
   return derValue(TAG.OID, content);
@@ -90,10 +90,10 @@ function base128(arc: bigint): Uint8Array {
   return new Uint8Array(groups);
 }
 
-/** The kinds of string that are written here. */
+/** The kinds of string that can be written. */
 export type StringKind = 'utf8' | 'printable' | 'ia5' | 'bmp';
 
-/** A character string. @throws TypeError for characters that the kind does not have. */
+/** A character string. @throws TypeError for characters outside that kind. */
 export function derText(kind: StringKind, text: string): Bytes {
   switch (kind) {
     case 'utf8':

@@ -1,4 +1,4 @@
-/** One attribute of a name: its OID, and its value as text; a value that is no string is `#` and its DER in hexadecimal. */
+/** One attribute of a name: its OID, and its value as text; for a value that is not a string, `#` and its DER in hexadecimal. */
 export interface NameAttribute {
   readonly type: string;
   readonly value: string;
@@ -18,8 +18,8 @@ export function describeName(name: DistinguishedName): string {
 }
 
 /**
- * Whether `name` is `base` or below it. Values are compared without regard to case, string type, amount of white space
- * and characters that are not seen. RFC 5280, 7.1; RFC 4518, 2.
+ * Whether `name` is `base` or below it. Ignores case, string type, the amount of white space and
+ * invisible characters. RFC 5280, 7.1; RFC 4518, 2.
  */
 export function isWithin(base: DistinguishedName, name: DistinguishedName): boolean {
   return base.every((relative, i) => normalized(relative) === normalized(name[i] ?? []));
@@ -30,7 +30,7 @@ export function isSameName(a: DistinguishedName, b: DistinguishedName): boolean 
   return a.length === b.length && isWithin(a, b);
 }
 
-/** Names are compared with many others. */
+/** Caches the normalized form, because names are compared many times. */
 const known = new WeakMap<readonly NameAttribute[], string>();
 
 function normalized(relative: readonly NameAttribute[]): string {
@@ -42,7 +42,7 @@ function normalized(relative: readonly NameAttribute[]): string {
   return text;
 }
 
-/** Upper case before lower case makes one of letters with several lower ones. */
+/** Upper case first, so that letters with several lower-case forms become the same. */
 function prepared(value: string): string {
   const seen = value.replace(/\p{Default_Ignorable_Code_Point}/gu, '').normalize('NFKC');
   return seen.toUpperCase().toLowerCase().trim().replace(/\s+/g, ' ');

@@ -33,14 +33,14 @@ export function encodeJwk(key: PublicKey): PublicJwk {
 }
 
 /**
- * Reads a JSON Web Key, parsed already or as text. Members that describe its use are ignored, as RFC 7517, section 4 says.
+ * Reads a JSON Web Key, parsed or as text. Ignores members that describe its use (RFC 7517, 4).
  * @throws KeyprovError `key-invalid` for anything but a public RSA, P-256, P-384 or P-521 key.
  */
 export function decodeJwk(jwk: unknown): PublicKey {
   const members = JsonMembers.parse('JWK', jwk, invalid);
   const secret = PRIVATE_MEMBERS.find((name) => members.has(name));
   if (secret !== undefined) {
-    throw members.wrong(secret, 'belongs to a private key, a public one is expected');
+    throw members.wrong(secret, 'belongs to a private key, but a public one is expected');
   }
   const key = members.value('kty') === 'RSA' ? readRsa(members) : readEc(members);
   checkPublicKey(key);

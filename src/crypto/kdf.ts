@@ -3,7 +3,7 @@ import { digest, type HashName, hmac } from '../primitives.ts';
 
 export { digest, type HashName, hmac } from '../primitives.ts';
 
-/** `count` blocks from `block`, cut to `bits`; where `bits` is no multiple of 8 the highest bits are cleared. */
+/** `count` blocks from `block`, cut to `bits`. Clears the highest bits if `bits` is not a multiple of 8. */
 function expand(bits: number, block: (counter: Bytes) => Bytes): Bytes {
   const size = Math.ceil(bits / 8);
   const blocks: Bytes[] = [];
@@ -19,7 +19,7 @@ function expand(bits: number, block: (counter: Bytes) => Bytes): Bytes {
 
 /**
  * KDFa: the counter mode of SP 800-108 with HMAC, as Part 1, 11.4.10.2 defines it.
- * `label` is written without and followed by one zero byte; the result has `bits` / 8 bytes, rounded up.
+ * Give `label` without its final zero byte; the result has `bits` / 8 bytes, rounded up.
  */
 export function kdfa(
   hash: HashName,

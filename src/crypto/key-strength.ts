@@ -2,8 +2,8 @@ import { bitLength, type PublicKey } from './public-key.ts';
 import { isRocaWeak } from './roca.ts';
 
 /**
- * Why a key is too weak to be trusted with anything; `undefined` for one that is not. RSA moduli need 2048 bits and must
- * not bear the fingerprint of ROCA; every curve that is known here is strong enough.
+ * Why a key is too weak for any use; `undefined` if it is strong enough. RSA moduli need 2048 bits and must not bear the
+ * fingerprint of ROCA; every supported curve is strong enough.
  */
 export function weaknessOf(key: PublicKey): string | undefined {
   if (key.kty === 'EC') return undefined;

@@ -4,27 +4,27 @@ import type { Certificate } from './x509.ts';
 
 const EMAIL_ADDRESS = '1.2.840.113549.1.9.1';
 
-/** Names are compared with constraints at most so often for one certificate that is verified. */
+/** The most comparisons of names with constraints in one verification. */
 const MAX_COMPARISONS = 10_000;
 
-/** Counts the comparisons of names with constraints, over all certificates of all ways to a root. */
+/** Counts the comparisons of names with constraints over all paths of one verification. */
 export class Comparisons {
   #left = MAX_COMPARISONS;
 
-  /** Takes so many, if there are so many left. */
+  /** Takes `count` comparisons. @returns whether that many were left. */
   take(count: number): boolean {
     this.#left -= count;
     return this.#left >= 0;
   }
 }
 
-/** What is held against constraints. */
+/** The names of a certificate. */
 type Names = Pick<Certificate, 'subject' | 'subjectAltNames'>;
 
 /**
- * The first name in `certificate` that the constraints of `authority`, which stands above it, do not allow, for people;
- * `undefined` when all are allowed. RFC 5280, 4.2.1.10: a kind of name that is constrained in a way that cannot be
- * judged here is not allowed, and neither is more than {@link Comparisons} has left.
+ * Describes the first name in `certificate` that the constraints of the authority above it do not allow; `undefined` if all
+ * are allowed. RFC 5280, 4.2.1.10: a name is not allowed if its constraint cannot be judged, or if no
+ * {@link Comparisons} are left.
  */
 export function nameProblem(
   certificate: Names,
@@ -35,7 +35,7 @@ export function nameProblem(
   const { permitted, excluded } = nameConstraints;
   const names = namesOf(certificate);
   if (!comparisons.take(names.length * (permitted.length + excluded.length)))
-    return `names were to be compared with constraints more than ${MAX_COMPARISONS} times`;
+    return `comparing the names with the constraints takes more than ${MAX_COMPARISONS} steps`;
   for (const name of names) {
     const sameKind = permitted.filter((base) => isSameKind(base, name));
     const isPermitted = sameKind.length === 0 || sameKind.some((base) => matches(base, name) === true);
@@ -45,7 +45,7 @@ export function nameProblem(
   return undefined;
 }
 
-/** The subject counts as a directory name where it is not empty, and its e-mail addresses where there are no others. */
+/** The subject counts as a directory name unless it is empty; its e-mail addresses count if there are no others. */
 function namesOf({ subject, subjectAltNames }: Names): GeneralName[] {
   const names: GeneralName[] = [...subjectAltNames];
   if (subject.length > 0) names.push({ kind: 'directory', value: subject });
@@ -59,7 +59,7 @@ function namesOf({ subject, subjectAltNames }: Names): GeneralName[] {
 const isSameKind = (a: GeneralName, b: GeneralName): boolean =>
   a.kind === b.kind && (a.kind !== 'other' || a.value === b.value);
 
-/** Whether `name` is within `base`, which is of the same kind; `undefined` where that is not known. */
+/** Whether `name` is within `base`, which has the same kind; `undefined` if that cannot be judged. */
 function matches(base: GeneralName, name: GeneralName): boolean | undefined {
   if (base.kind === 'directory' && name.kind === 'directory') return isWithin(base.value, name.value);
   if (base.kind === 'dns' && name.kind === 'dns') return isHostWithin(base.value, name.value);
@@ -69,15 +69,15 @@ function matches(base: GeneralName, name: GeneralName): boolean | undefined {
   return undefined;
 }
 
-/** A host name in ASCII, as DNS has it, with an underscore where some have one; nothing that a resolver may read otherwise. */
+/** A DNS host name in ASCII, underscores included: nothing that a resolver may read differently. */
 const LABEL = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
 const HOST = new RegExp(`^${LABEL}(?:\\.${LABEL})*$`);
-/** Readers of URLs take such a host for an IPv4 address. */
+/** URL parsers take such a host for an IPv4 address. */
 const ENDS_IN_NUMBER = /(?:^|\.)[0-9]+$/;
 const MAX_HOST = 253;
 const isHost = (text: string): boolean => text.length <= MAX_HOST && HOST.test(text) && !ENDS_IN_NUMBER.test(text);
 
-/** Whether `host` is the host of `base` or, where that begins with a dot, below it; not known if either is not a host name. */
+/** Whether `host` is the host `base` or, if that begins with a dot, below it; `undefined` if either is not a host name. */
 function isAtHost(base: string, host: string): boolean | undefined {
   if (host.length > MAX_HOST) return undefined;
   const [wanted, given] = [base.toLowerCase(), host.toLowerCase()];
@@ -87,8 +87,8 @@ function isAtHost(base: string, host: string): boolean | undefined {
 }
 
 /**
- * `base` itself or any host below it; a base that begins with a dot means only those below. Of a name with a wildcard
- * (`*.example.com`, all hosts one below) it is not known where the base is below what the wildcard stands for.
+ * `base` itself or any host below it; a base that begins with a dot means only those below. A name with a
+ * wildcard (`*.example.com`) cannot be judged if the base is below the parent of the wildcard.
  */
 function isHostWithin(base: string, host: string): boolean | undefined {
   const parent = host.startsWith('*.') ? host.slice(2) : undefined;
@@ -99,7 +99,7 @@ function isHostWithin(base: string, host: string): boolean | undefined {
   return above === false && isAtHost(`.${parent}`, below.slice(1)) !== false ? undefined : above;
 }
 
-/** `base` is a whole address, a host, or with a dot before it a domain. Local parts in quotation marks are not read. */
+/** `base` is an address, a host or, with a leading dot, a domain. Quoted local parts cannot be judged. */
 function isMailboxWithin(base: string, address: string): boolean | undefined {
   const [local, host] = mailbox(address);
   if (local === undefined || host === undefined) return undefined;
@@ -111,16 +111,16 @@ function isMailboxWithin(base: string, address: string): boolean | undefined {
   return isThere === true ? local === baseLocal : isThere;
 }
 
-/** The two parts of an address, RFC 5321, 4.1.2, without quotation marks; nothing for anything else. */
+/** The two parts of an unquoted address (RFC 5321, 4.1.2); an empty list for anything else. */
 function mailbox(address: string): readonly string[] {
   const parts = address.split('@');
   return parts.length === 2 && /^[\w!#$%&'*+\-/=?^`{|}~.]+$/.test(parts[0] ?? '') ? parts : [];
 }
 
-/** The host of the URI is `base`, or below it where that begins with a dot. Not known for a URI without a host name. */
+/** Whether the host of the URI is `base` or, if that begins with a dot, below it. A URI without a host name cannot be judged. */
 function isUriWithin(base: string, uri: string): boolean | undefined {
   const [scheme = '', nothing, authority = ''] = uri.split('/', 3);
-  // Browsers read a backslash as a slash, and leave out control characters: what they would read is not known here.
+  // Browsers read a backslash as a slash and drop control characters, so such a URI cannot be judged.
   if (nothing !== '' || !/^[a-z][a-z0-9+.-]*:$/i.test(scheme) || /[^!-~]|\\/.test(uri)) return undefined;
   const parts = (authority.split(/[?#]/, 1)[0] ?? '').split('@');
   const host = parts.length > 2 ? '' : (parts.at(-1) ?? '').replace(/:[0-9]*$/, '');
@@ -137,7 +137,7 @@ function isAddressWithin(base: Uint8Array, address: Uint8Array): boolean | undef
   return address.every((byte, i) => ((byte ^ (base[i] ?? 0)) & (base[length + i] ?? 0)) === 0);
 }
 
-/** Whether a mask is ones and then zeros, as RFC 4632 has it. */
+/** Whether a mask is ones followed by zeros (RFC 4632). */
 const isPrefix = (mask: Uint8Array): boolean =>
   /^1*0*$/.test(Array.from(mask, (byte) => byte.toString(2).padStart(8, '0')).join(''));
 

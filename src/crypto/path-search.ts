@@ -2,12 +2,12 @@ import { equal } from '../bytes.ts';
 import { describeName, isSameName } from './distinguished-name.ts';
 import type { Certificate } from './x509.ts';
 
-/** More certificates one above the other than any chain of a TPM maker has. */
+/** Longer than the chain of any TPM maker. */
 const MAX_PATH = 8;
-/** Signatures that are checked at most for one certificate, whatever others are given with it. */
+/** The most signatures that are checked for one certificate, however many others are given with it. */
 const MAX_SIGNATURES = 100;
 
-/** Finds the ways from a certificate to a root on which names and signatures fit. */
+/** Finds the paths from a certificate to a root along which names and signatures match. */
 export class PathSearch {
   readonly #roots: ReadonlySet<Certificate>;
   readonly #all: readonly Certificate[];
@@ -19,19 +19,19 @@ export class PathSearch {
     this.#all = [...roots, ...intermediates];
   }
 
-  /** Why there is no way, or no other one: a limit that was reached, before anything else. */
+  /** Why there is no path, or no further one. A limit that was reached comes first. */
   get problem(): string {
     return this.isExhausted
-      ? `more than ${MAX_SIGNATURES} signatures were to be checked: too many certificates have the names of issuers`
+      ? `finding the issuers takes more than ${MAX_SIGNATURES} signature checks: too many certificates have their names`
       : this.#problem;
   }
 
-  /** Whether there may be ways that were not looked for. */
+  /** Whether a limit stopped the search. */
   get isExhausted(): boolean {
     return this.#signatures > MAX_SIGNATURES;
   }
 
-  /** The ways that go on from `path`, which ends below a root: one after the other, the likeliest first. */
+  /** Yields the paths that continue `path` up to a root, the likeliest first. */
   *extend(path: readonly Certificate[]): Generator<readonly Certificate[], undefined> {
     const last = path.at(-1);
     if (last === undefined || path.length > MAX_PATH) return;
@@ -46,12 +46,12 @@ export class PathSearch {
       else yield* this.extend(longer);
     }
     if (issuers.length === 0) this.#problem = `there is no certificate of the issuer ${describeName(last.issuer)}`;
-    else if (!isSigned) this.#problem ||= `the signature of ${describeName(last.subject)} is not of its issuer`;
+    else if (!isSigned) this.#problem ||= `the signature of ${describeName(last.subject)} was not made by its issuer`;
   }
 
   /**
-   * The certificates with the name of the issuer: first those with the key that the certificate names, then those that do
-   * not say which key they have, then the others, since the identifier of a key is a hint and no more (RFC 4158, 3.5.12).
+   * The certificates with the name of the issuer: first those with the key that the certificate names, then those without a
+   * key identifier, then the others, because a key identifier is only a hint (RFC 4158, 3.5.12).
    */
   #issuersOf({ issuer, authorityKeyId: wanted }: Certificate): readonly Certificate[] {
     const named = this.#all.filter(({ subject }) => isSameName(subject, issuer));

@@ -7,18 +7,18 @@ const BEGIN = `${DASHES}BEGIN `;
 /** Labels in use have up to 30 characters. */
 const MAX_LABEL = 64;
 
-/** A PEM block in a text (RFC 7468), with nothing of its content looked at. */
+/** A PEM block in a text (RFC 7468). Its content is not checked. */
 export interface PemBlock {
   readonly label: string;
-  /** What stands between the two lines with the label; up to the end of the text where the second is missing. */
+  /** The text between the two label lines, or up to the end of the text if the second is missing. */
   readonly body: string;
   readonly isWhole: boolean;
-  /** Where it begins in the text, and where it ends. */
+  /** Its start and end in the text. */
   readonly start: number;
   readonly end: number;
 }
 
-/** The PEM blocks in a text, one after the other, with any text around them. Takes time in proportion to the text. */
+/** Yields the PEM blocks in a text, with any text around them, in linear time. */
 export function* pemBlocks(text: string): Generator<PemBlock, undefined> {
   for (let start = text.indexOf(BEGIN); start >= 0; ) {
     const labelStart = start + BEGIN.length;
@@ -46,8 +46,8 @@ export function encodePem(label: string, bytes: Uint8Array): string {
 }
 
 /**
- * The bytes of the one block that `text` must be, white space around it aside.
- * @throws KeyprovError `key-invalid` for another label, more than the block, or base64 that is not canonical.
+ * Decodes a text that is one PEM block, with white space around it.
+ * @throws KeyprovError `key-invalid` for another label, other text, or base64 that is not canonical.
  */
 export function decodePem(text: string, label: string): Bytes {
   checkSize(text, LIMIT.message, (problem) => new KeyprovError('key-invalid', `PEM block ${label}: ${problem}`));
@@ -60,7 +60,7 @@ export function decodePem(text: string, label: string): Bytes {
 }
 
 /**
- * The bytes of a block: canonical base64 in lines of any length, with blanks behind them.
+ * Decodes a block: canonical base64 in lines of any length, with trailing blanks.
  * @throws KeyprovError `key-invalid` for anything else.
  */
 export function decodePemBody({ label, body }: Pick<PemBlock, 'label' | 'body'>): Bytes {

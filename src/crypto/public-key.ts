@@ -38,7 +38,7 @@ export function bitLength(number: Uint8Array): number {
 
 /**
  * Checks the form of a key: RSA with an odd modulus of 512 to 16384 bits and an odd exponent above 1 of at most 8
- * bytes, both without leading zeros; EC with a point on its curve. It does not judge whether the key is strong.
+ * bytes, both without leading zeros; EC with a point on its curve. Does not judge its strength.
  * @throws KeyprovError `key-invalid` that says what is wrong.
  */
 export function checkPublicKey(key: PublicKey): void {
@@ -93,7 +93,7 @@ export function encodeSpki(key: PublicKey): Bytes {
 
 /**
  * Reads a SubjectPublicKeyInfo in DER of an RSA (rsaEncryption), P-256, P-384 or P-521 key.
- * @throws KeyprovError `key-invalid` for anything else, with compressed points and explicit curves among it.
+ * @throws KeyprovError `key-invalid` for anything else, compressed points and explicit curves included.
  */
 export function decodeSpki(der: Uint8Array): PublicKey {
   const parts = DerNode.strict(der, 'SPKI').fields(TAG.SEQUENCE);
@@ -126,7 +126,7 @@ function encodePoint(key: EcPublicKey): Bytes {
 function decodePoint(crv: Curve, point: Uint8Array): EcPublicKey {
   const { size } = CURVES[crv];
   if (point[0] !== 4 || point.length !== 1 + 2 * size) {
-    throw new KeyprovError('key-invalid', `${crv} public key: ${point.length} bytes are no uncompressed point`);
+    throw new KeyprovError('key-invalid', `${crv} public key: ${point.length} bytes are not an uncompressed point`);
   }
   const key: EcPublicKey = { kty: 'EC', crv, x: copy(point.subarray(1, 1 + size)), y: copy(point.subarray(1 + size)) };
   checkPublicKey(key);

@@ -1,12 +1,12 @@
 import { toBigInt } from './curve.ts';
 
-/** The number whose powers the flawed library builds its primes from. */
+/** The flawed library builds its primes from powers of this number. */
 const GENERATOR = 65537;
 
 /**
  * Whether an RSA modulus (big endian) bears the fingerprint of ROCA (CVE-2017-15361): its key was made by a flawed
  * Infineon library, and the private key can be computed from it. Such a modulus is a power of 65537 modulo every small
- * prime; of sound ones about one in 2^28 is that modulo the 38 odd primes up to 167. Nemec et al., "The Return of
+ * prime; so is one sound modulus in 2^28, modulo the 38 odd primes up to 167. Nemec et al., "The Return of
  * Coppersmith's Attack", 2017.
  */
 export function isRocaWeak(modulus: Uint8Array): boolean {

@@ -1,7 +1,7 @@
 import { scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 
-/** The work that scrypt does. RFC 7914, section 2. */
+/** The cost parameters of scrypt. RFC 7914, section 2. */
 export interface ScryptWork {
   /** N, a power of two above 1. */
   readonly cost: number;
@@ -11,12 +11,12 @@ export interface ScryptWork {
   readonly parallelization: number;
 }
 
-/** The most work that a file may ask for: 1 GiB and some three seconds with r = 8. */
+/** The highest cost that a file may ask for: 1 GiB, and about three seconds with r = 8. */
 const MAX_WORK: ScryptWork = { cost: 2 ** 20, blockSize: 32, parallelization: 16 };
 
 const scryptAsync = promisify<Uint8Array, Uint8Array, number, object, Buffer>(scrypt);
 
-/** What keeps parameters from a file from being used; undefined for good ones. */
+/** Why parameters from a file cannot be used; `undefined` if they can. */
 export function scryptProblem({ cost, blockSize, parallelization }: ScryptWork): string | undefined {
   const parts = `N = ${cost}, r = ${blockSize}, p = ${parallelization}`;
   const isPossible = [cost, blockSize, parallelization].every((part) => Number.isSafeInteger(part) && part > 0);
@@ -27,7 +27,7 @@ export function scryptProblem({ cost, blockSize, parallelization }: ScryptWork):
 
 /**
  * `size` bytes of scrypt (RFC 7914). The caller wipes them.
- * @throws RangeError for parameters that {@link scryptProblem} objects to.
+ * @throws RangeError for parameters that {@link scryptProblem} refuses.
  */
 export async function deriveScrypt(
   secret: Uint8Array,

@@ -24,19 +24,19 @@ export type ChainCheck =
 
 /** Options of {@link verifyChain}. */
 export interface ChainOptions {
-  /** Certificates that the way to a root may lead over, in any order, as the roots; nothing is trusted of them. */
+  /** Certificates that may lead to a root, in any order, given like the roots. They are not trusted by themselves. */
   readonly intermediates?: readonly (Uint8Array | Certificate)[] | undefined;
-  /** The certificates that are trusted, in DER, or read once for many verifications. Without any, nothing passes. */
+  /** The trusted certificates, in DER or parsed. Without any, nothing passes. */
   readonly roots: readonly (Uint8Array | Certificate)[];
   /** When the certificates must be valid. Default: now. */
   readonly time?: Date | undefined;
-  /** OID of a purpose that the certificate must name, and each authority that names purposes too. */
+  /** OID of a purpose that the certificate must name, and each authority too if it names any. */
   readonly extendedKeyUsage?: string | undefined;
-  /** Take SHA-1 in signatures too, as old chains of TPM makers need. Default false. */
+  /** Accepts SHA-1 in signatures too, for old chains of TPM makers. Default false. */
   readonly acceptSha1?: boolean | undefined;
   /**
-   * Keep roots and intermediates, and whose signatures on them are good, for the next verification: up to 256 of at most
-   * 8 KiB, by their SHA-256. Findings are the same. Default true.
+   * Keeps roots and intermediates, and the outcome of their signatures, for the next verification: up to 256 of at most
+   * 8 KiB, by their SHA-256. The findings are the same. Default true.
    */
   readonly keepAuthorities?: boolean | undefined;
 }
@@ -45,16 +45,16 @@ export interface ChainOptions {
 export interface ChainResult {
   readonly ok: boolean;
   readonly findings: readonly Finding<ChainCheck>[];
-  /** From the certificate to the root, in DER; empty where no way was found. */
+  /** From the certificate to the root, in DER; empty if no path was found. */
   readonly path: readonly Bytes[];
 }
 
-/** More certificates than anybody sends with one; those that the verifier has read itself are not counted. */
+/** More intermediates than any client sends. Certificates that the verifier has parsed itself do not count. */
 const MAX_INTERMEDIATES = 100;
 
 /**
  * Verifies that a certificate was issued under one of the roots. RFC 5280, 6, without certificate policies and
- * revocation. Nothing in the certificate and the intermediates makes it throw.
+ * revocation. Never throws because of the certificate or the intermediates.
  * @throws KeyprovError `certificate-invalid` for a root that cannot be read.
  */
 export async function verifyChain(leaf: Uint8Array | Certificate, options: ChainOptions): Promise<ChainResult> {
@@ -68,10 +68,10 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
   }
   const unread = intermediates.filter((one) => one instanceof Uint8Array).length;
   if (unread > MAX_INTERMEDIATES)
-    return failed('path', `${unread} intermediates, at most ${MAX_INTERMEDIATES} are looked at`);
+    return failed('path', `${unread} intermediates, at most ${MAX_INTERMEDIATES} are read`);
   const read = (given: Uint8Array | Certificate) => authorityOf(given, keepAuthorities);
   const roots = await Promise.all(options.roots.map(read));
-  // Intermediates that cannot be read lead nowhere.
+  // Ignores intermediates that cannot be read.
   const readable = (await Promise.allSettled(intermediates.map(read))).flatMap((result) =>
     result.status === 'fulfilled' ? [result.value] : [],
   );
@@ -86,7 +86,7 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
   return first === undefined || search.isExhausted ? failed('path', search.problem) : first;
 }
 
-/** Makes all the other checks of one way. */
+/** Makes all other checks of one path. */
 function judge(
   path: readonly Certificate[],
   options: ChainOptions & { readonly time: Date },
@@ -109,18 +109,18 @@ function judge(
   check('path', `signed under ${describeName(path.at(-1)?.subject ?? [])}, a root`, []);
   check(
     'validity',
-    'all certificates are valid at that time',
+    'all certificates are valid at the given time',
     about((one) => validityProblem(one, options.time)),
   );
   check('authorities', 'all issuers are authorities', about(authorityProblem, authorities));
   check(
     'path-length',
-    'no authority has more below it than it may',
+    'every path length is kept',
     about((one, i) => lengthProblem(one, i, path), authorities),
   );
   check('critical-extensions', 'every critical extension is understood', about(criticalProblem));
   check('name-constraints', 'all names are within the constraints', nameProblems(path, comparisons));
-  check('end-entity', 'it is not a certificate of an authority', about(endEntityProblem, path.slice(0, 1)));
+  check('end-entity', 'it is not the certificate of an authority', about(endEntityProblem, path.slice(0, 1)));
   const { extendedKeyUsage: purpose } = options;
   if (purpose !== undefined)
     check(
@@ -140,22 +140,22 @@ function validityProblem({ notBefore, notAfter }: Certificate, time: Date): stri
   return time <= notAfter ? undefined : `not valid after ${notAfter.toISOString()}`;
 }
 
-/** What only an authority may have. RFC 5280, 4.2.1.9, 4.2.1.3 and 4.2.1.10. */
+/** Refuses what only an authority may have. RFC 5280, 4.2.1.9, 4.2.1.3 and 4.2.1.10. */
 function endEntityProblem({ basicConstraints, keyUsage, nameConstraints }: Certificate): string | undefined {
-  if (basicConstraints?.ca) return 'it is of an authority';
-  if (keyUsage?.has(KEY_USAGE.keyCertSign)) return 'its key is for signing certificates, and it is not of an authority';
-  if (nameConstraints !== undefined) return 'it has name constraints, and it is not of an authority';
-  return basicConstraints?.pathLength === undefined ? undefined : 'it has a path length, and it is not of an authority';
+  if (basicConstraints?.ca) return 'it is the certificate of an authority';
+  if (keyUsage?.has(KEY_USAGE.keyCertSign)) return 'its key may sign certificates, but it is not an authority';
+  if (nameConstraints !== undefined) return 'it has name constraints, but it is not an authority';
+  return basicConstraints?.pathLength === undefined ? undefined : 'it has a path length, but it is not an authority';
 }
 
-/** Its name is what ties the certificates below to it. RFC 5280, 4.1.2.6, 4.2.1.9 and 4.2.1.3. */
+/** Its name ties the certificates below to it. RFC 5280, 4.1.2.6, 4.2.1.9 and 4.2.1.3. */
 function authorityProblem({ version, subject, basicConstraints, keyUsage }: Certificate): string | undefined {
   if (version !== 3 || !basicConstraints?.ca) return 'it is not an authority by its basic constraints';
   if (subject.length === 0) return 'it is an authority without a name';
   return keyUsage?.has(KEY_USAGE.keyCertSign) === false ? 'its key is not for signing certificates' : undefined;
 }
 
-/** `below` authorities are under it; those that issued themselves do not count. */
+/** Counts the `below` authorities under it, except self-issued ones. */
 function lengthProblem(
   { basicConstraints }: Certificate,
   below: number,
@@ -169,8 +169,8 @@ function lengthProblem(
 }
 
 /**
- * What can be critical: what is checked here, and certificate policies (with mappings and the inhibition of anyPolicy),
- * which limit nothing as long as nobody asks for one.
+ * The extensions that may be critical: those that are checked, and certificate policies (with mappings and inhibition of
+ * anyPolicy), which limit nothing unless a policy is asked for.
  */
 const UNDERSTOOD: ReadonlySet<string> = new Set([...Object.values(EXTENSION), '2.5.29.32', '2.5.29.33', '2.5.29.54']);
 

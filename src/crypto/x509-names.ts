@@ -6,12 +6,12 @@ import { contextTag, TAG } from './der-write.ts';
 import type { DistinguishedName, NameAttribute } from './distinguished-name.ts';
 import type { GeneralName, NameConstraints } from './general-name.ts';
 
-/** More alternative names, or names in constraints, than any certificate in use has: those of web servers have 100. */
+/** More alternative names, or names in constraints, than any certificate in use has. Web servers have up to 100. */
 const MAX_NAMES = 1024;
 /** No host name, address of e-mail or URI in use is longer. */
 const MAX_TEXT = 2048;
 
-/** Longer than X.520 allows. What makes names comparable takes more than linear time for some texts. */
+/** Longer than X.520 allows. Normalization takes more than linear time for some texts. */
 const MAX_ATTRIBUTE = 1024;
 
 const TEXT_KINDS: ReadonlyMap<number, 'email' | 'dns' | 'uri'> = new Map([
@@ -27,7 +27,7 @@ export function readName(node: DerNode): DistinguishedName {
   return node.list(TAG.SEQUENCE).map((relative) => relative.list(TAG.SET).map(readAttribute));
 }
 
-/** The content of a subjectAltName, which is not empty. RFC 5280, 4.2.1.6. */
+/** The names in a subjectAltName, which must not be empty. RFC 5280, 4.2.1.6. */
 export function readAlternativeNames(node: DerNode): GeneralName[] {
   const names = readList(node.expect(TAG.SEQUENCE), 'alternative names', readGeneralName);
   const isAddress = ({ length }: Uint8Array) => length === 4 || length === 16;
@@ -36,7 +36,7 @@ export function readAlternativeNames(node: DerNode): GeneralName[] {
   return names;
 }
 
-/** The content of a nameConstraints. RFC 5280, 4.2.1.10: neither it nor a list in it is empty. */
+/** The content of a nameConstraints. RFC 5280, 4.2.1.10: neither it nor its lists may be empty. */
 export function readNameConstraints(node: DerNode): NameConstraints {
   const fields = node.fields(TAG.SEQUENCE);
   const list = (number: number) => {
@@ -83,7 +83,7 @@ function readAttribute(node: DerNode): NameAttribute {
   fields.end();
   checkSize(value.content, MAX_ATTRIBUTE, (problem) => invalid(`an attribute of a name: ${problem}`));
   const text = value.text();
-  // What the kind of string does not have would make names the same that are not.
+  // Replacement characters would make different names equal.
   return { type, value: text === undefined || text.includes('\ufffd') ? `#${toHex(value.der)}` : text };
 }
 

@@ -10,10 +10,10 @@ import type { HashName } from './kdf.ts';
 import { decodePkcs1, decodeSpki, type PublicKey } from './public-key.ts';
 import { readAlternativeNames, readName, readNameConstraints } from './x509-names.ts';
 
-/** The bits of a KeyUsage that matter here, by their number. RFC 5280, 4.2.1.3. */
+/** The numbers of the KeyUsage bits in use. RFC 5280, 4.2.1.3. */
 export const KEY_USAGE = { digitalSignature: 0, keyEncipherment: 2, keyAgreement: 4, keyCertSign: 5 } as const;
 
-/** What an X.509 certificate says. RFC 5280, 4.1. Nothing of it is true because it is there: see `verifyChain`. */
+/** A parsed X.509 certificate. RFC 5280, 4.1. Trust nothing in it before `verifyChain`. */
 export interface Certificate {
   readonly der: Bytes;
   /** 1, 2 or 3. */
@@ -24,9 +24,9 @@ export interface Certificate {
   readonly notAfter: Date;
   /** The subject's key as SubjectPublicKeyInfo in DER. */
   readonly spki: Bytes;
-  /** Hash of the signature; `undefined` for an algorithm that is not known here. */
+  /** Hash of the signature; `undefined` for an unknown algorithm. */
   readonly signatureHash: HashName | undefined;
-  /** OIDs of the extensions that must be understood. */
+  /** OIDs of the critical extensions. */
   readonly critical: readonly string[];
   readonly basicConstraints: { readonly ca: boolean; readonly pathLength: number | undefined } | undefined;
   /** Numbers of the bits that are set: see {@link KEY_USAGE}. */
@@ -35,15 +35,15 @@ export interface Certificate {
   readonly extendedKeyUsage: readonly string[] | undefined;
   readonly subjectAltNames: readonly GeneralName[];
   readonly nameConstraints: NameConstraints | undefined;
-  /** What the certificate calls its own key, to be found by those below it. RFC 5280, 4.2.1.2. */
+  /** Identifier of its own key, for certificates below it. RFC 5280, 4.2.1.2. */
   readonly subjectKeyId: Bytes | undefined;
-  /** What it calls the key of its issuer; a hint and no more. RFC 5280, 4.2.1.1. */
+  /** Identifier of the key of its issuer, which is only a hint. RFC 5280, 4.2.1.1. */
   readonly authorityKeyId: Bytes | undefined;
   /** Values of the subjectDirectoryAttributes, each in DER, by OID. */
   readonly directoryAttributes: ReadonlyMap<string, readonly Bytes[]>;
   /** The subject's key. @throws KeyprovError `key-invalid` for anything but an RSA, P-256, P-384 or P-521 key. */
   publicKey(): PublicKey;
-  /** Whether it was signed with the key of `issuer`; names are not compared. */
+  /** Whether the key of `issuer` signed it. Does not compare names. */
   isSignedBy(issuer: Certificate): boolean;
 }
 
@@ -60,9 +60,9 @@ export const EXTENSION = {
 } as const;
 
 /**
- * Reads one X.509 certificate in DER, with nothing before or behind it.
- * @throws KeyprovError `certificate-invalid` for anything else, an extension that cannot be read, or one that comes twice;
- * for more than 64 KiB or 1024 names.
+ * Reads exactly one X.509 certificate in DER.
+ * @throws KeyprovError `certificate-invalid` for anything else, an unreadable or repeated extension, more than 64 KiB, or
+ * more than 1024 names.
  */
 export async function parseCertificate(der: Uint8Array): Promise<Certificate> {
   checkSize(der, LIMIT.certificate, invalid);
@@ -76,7 +76,7 @@ export async function parseCertificate(der: Uint8Array): Promise<Certificate> {
 
 function read(der: Bytes): Certificate {
   const signature = readSignature(der);
-  // Longer forms of lengths are taken, as they were made by some, where the signature does not depend on them.
+  // Accepts longer forms of lengths inside the signed bytes, because some makers wrote them.
   const fields = new DerNode('lenient', signature.tbs, 'certificate').fields(TAG.SEQUENCE);
   const version = fields.optional(contextTag(0, 'constructed'))?.first(contextTag(0, 'constructed')).natural() ?? 0;
   fields.next(TAG.INTEGER);
@@ -126,7 +126,7 @@ interface RawExtension {
   readonly value: Uint8Array;
 }
 
-/** The extensions, before which there may be unique identifiers. RFC 5280, 4.1. */
+/** The extensions, which unique identifiers may precede. RFC 5280, 4.1. */
 function readExtensions(fields: DerFields): ReadonlyMap<string, RawExtension> {
   fields.optional(contextTag(1, 'primitive'));
   fields.optional(contextTag(2, 'primitive'));
@@ -145,7 +145,7 @@ function readExtensions(fields: DerFields): ReadonlyMap<string, RawExtension> {
   return extensions;
 }
 
-/** A time in the one form that certificates may have: to the second, in UTC. RFC 5280, 4.1.2.5. */
+/** A time in the only form for certificates: to the second, in UTC. RFC 5280, 4.1.2.5. */
 function readTime(node: DerNode): Date {
   const text = new TextDecoder().decode(node.content);
   const century = node.tag === TAG.UTC_TIME ? (text < '5' ? '20' : '19') : '';
@@ -166,7 +166,7 @@ function readBasicConstraints(node: DerNode): Certificate['basicConstraints'] {
   return { ca, pathLength };
 }
 
-/** The numbers of the bits that are set, of those that a KeyUsage has and a few more. */
+/** The numbers of the set bits, up to bit 31. */
 function readBits(node: DerNode): ReadonlySet<number> {
   const [unused = 8, ...bytes] = node.expect(TAG.BIT_STRING).content.subarray(0, 1 + 4);
   if (unused > 7) throw node.wrong('a BIT STRING is malformed');
@@ -196,18 +196,18 @@ function readAttributes(node: DerNode): ReadonlyMap<string, readonly Bytes[]> {
 }
 
 /**
- * Some certificates name an RSA key by id-RSAES-OAEP (RFC 4055, 4.1) or id-RSASSA-PSS (3.1): it is taken as any RSA key, but
- * the latter verifies signatures with PSS alone.
+ * Some certificates name an RSA key by id-RSAES-OAEP (RFC 4055, 4.1) or id-RSASSA-PSS (3.1). Both are read as RSA keys, but
+ * the latter verifies only PSS signatures.
  */
 const PSS_KEY = '1.2.840.113549.1.1.10';
 const RSA_KEY = new Set(['1.2.840.113549.1.1.1', '1.2.840.113549.1.1.7', PSS_KEY]);
 
-/** The key of `issuer`, if it may verify such a signature. @throws KeyprovError `key-invalid` */
+/** The key of the issuer, if it may verify that signature. @throws KeyprovError `key-invalid` */
 function keyFor({ format }: CertificateSignature, { spki, publicKey }: Certificate): PublicKey {
   const key = publicKey();
   const algorithm = DerNode.strict(spki, 'SPKI').fields(TAG.SEQUENCE).next().first(TAG.SEQUENCE).oid();
   if (algorithm !== PSS_KEY || format === 'pss') return key;
-  throw new KeyprovError('key-invalid', 'certificate: its issuer has a key for RSASSA-PSS alone');
+  throw new KeyprovError('key-invalid', 'certificate: its issuer has a key for RSASSA-PSS only');
 }
 
 function readPublicKey(spki: Bytes): PublicKey {

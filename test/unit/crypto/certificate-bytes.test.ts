@@ -74,7 +74,11 @@ describe('splitCertificates', () => {
       '1002000005' + '3003020101',
       'no whole DER SEQUENCE at the beginning of 10 bytes',
     ],
-    ['length beyond the end', '1001000006' + '3003020101', 'the structure around one has 11 bytes, 10 are there'],
+    [
+      'length beyond the end',
+      '1001000006' + '3003020101',
+      'the structure around one has 11 bytes, but only 10 are there',
+    ],
   ])('refuses a %s', (_, hex, problem) => {
     expect(refusal(() => splitCertificates(fromHex(hex)))).toBe(`certificate-invalid: certificates: ${problem}`);
   });
@@ -139,10 +143,10 @@ describe('onlyCertificate', () => {
 
   it('refuses none and two, and says how many there are', () => {
     expect(refusal(() => onlyCertificate(new Uint8Array(3)))).toBe(
-      'certificate-invalid: certificates: 0 in place of one',
+      'certificate-invalid: certificates: 0 instead of one',
     );
     expect(refusal(() => onlyCertificate(concat(short, long)))).toBe(
-      'certificate-invalid: certificates: 2 in place of one',
+      'certificate-invalid: certificates: 2 instead of one',
     );
   });
 });

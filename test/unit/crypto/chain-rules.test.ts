@@ -76,12 +76,12 @@ describe('verifyChain', () => {
       'roots pass: roots were given',
       'certificate pass: the certificate can be read',
       'path pass: signed under CN=root, a root',
-      'validity pass: all certificates are valid at that time',
+      'validity pass: all certificates are valid at the given time',
       'authorities pass: all issuers are authorities',
-      'path-length pass: no authority has more below it than it may',
+      'path-length pass: every path length is kept',
       'critical-extensions pass: every critical extension is understood',
       'name-constraints pass: all names are within the constraints',
-      'end-entity pass: it is not a certificate of an authority',
+      'end-entity pass: it is not the certificate of an authority',
       'extended-key-usage pass: it is for 1.2.3',
       'algorithms pass: signatures and keys are strong enough',
     ]);
@@ -103,21 +103,21 @@ describe('verifyChain', () => {
   });
 
   it.each<[string, Spec, string]>([
-    ['an authority', { basicConstraints: CA }, 'end-entity: CN=leaf: it is of an authority'],
+    ['an authority', { basicConstraints: CA }, 'end-entity: CN=leaf: it is the certificate of an authority'],
     [
       'a key for certificates',
       { keyUsage: new Set([5]) },
-      'end-entity: CN=leaf: its key is for signing certificates, and it is not of an authority',
+      'end-entity: CN=leaf: its key may sign certificates, but it is not an authority',
     ],
     [
       'name constraints',
       { nameConstraints: { permitted: [], excluded: [] } },
-      'end-entity: CN=leaf: it has name constraints, and it is not of an authority',
+      'end-entity: CN=leaf: it has name constraints, but it is not an authority',
     ],
     [
       'a path length',
       { basicConstraints: { ca: false, pathLength: 0 } },
-      'end-entity: CN=leaf: it has a path length, and it is not of an authority',
+      'end-entity: CN=leaf: it has a path length, but it is not an authority',
     ],
     ['SHA-1', { signatureHash: 'sha1' }, 'algorithms: CN=leaf: it is signed with SHA-1'],
     [
@@ -309,7 +309,9 @@ describe('PathSearch', () => {
 
   it('says what was in the way', () => {
     expect(ways(certificate({ issuer: 'x' }), [root]).problem).toBe('there is no certificate of the issuer CN=x');
-    expect(ways(certificate({ signers: [] }), [root]).problem).toBe('the signature of CN=leaf is not of its issuer');
+    expect(ways(certificate({ signers: [] }), [root]).problem).toBe(
+      'the signature of CN=leaf was not made by its issuer',
+    );
     const middle = authority('middle', 'x');
     expect(ways(certificate({ issuer: 'middle' }), [root], [middle]).problem).toBe(
       'there is no certificate of the issuer CN=x',
@@ -334,7 +336,7 @@ describe('PathSearch', () => {
     expect([...search.extend([leaf])]).toEqual([]);
     expect(search.isExhausted).toBe(true);
     expect(search.problem).toBe(
-      'more than 100 signatures were to be checked: too many certificates have the names of issuers',
+      'finding the issuers takes more than 100 signature checks: too many certificates have their names',
     );
   });
 });

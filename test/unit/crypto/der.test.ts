@@ -37,7 +37,7 @@ describe('object identifiers', () => {
   });
 
   it.each(['', '1', '3.1', '1.40', '1..2', '1.2.x', '1.2.', 'x1.2', '01.40'])('%j is none', (dotted) => {
-    expect(() => derOid(dotted)).toThrow(new TypeError(`'${dotted}' is no object identifier`));
+    expect(() => derOid(dotted)).toThrow(new TypeError(`'${dotted}' is not an object identifier`));
   });
 
   it('are refused above 64 bytes', () => {
@@ -158,12 +158,12 @@ describe('values in strict DER', () => {
   it.each([
     ['', 'cut off at offset 0'],
     ['3001', 'cut off at offset 0'],
-    ['3080', 'a length that is indefinite or too long at offset 0'],
-    ['308501000000000000', 'a length that is indefinite or too long at offset 0'],
-    ['048105' + '0000000000', 'a length that is not in its shortest form at offset 0'],
+    ['3080', 'a length is indefinite or too long at offset 0'],
+    ['308501000000000000', 'a length is indefinite or too long at offset 0'],
+    ['048105' + '0000000000', 'a length is not in its shortest form at offset 0'],
     ['0401', 'cut off at offset 0'],
     ['04', 'cut off at offset 0'],
-    [`04820080${'00'.repeat(128)}`, 'a length that is not in its shortest form at offset 0'],
+    [`04820080${'00'.repeat(128)}`, 'a length is not in its shortest form at offset 0'],
     ['0500' + '00', '1 bytes left over at offset 2'],
   ])('are not %s: %s', (hex, problem) => {
     expect(refusal(() => strict(hex))).toBe(`key-invalid: test: ${problem}`);
@@ -172,9 +172,7 @@ describe('values in strict DER', () => {
   it('hold values in strict DER', () => {
     const fields = strict('3007' + '020105' + '04810105').fields(0x30);
     expect(fields.next(0x02).unsigned()).toEqual(fromHex('05'));
-    expect(refusal(() => fields.next())).toBe(
-      'key-invalid: test: a length that is not in its shortest form at offset 5',
-    );
+    expect(refusal(() => fields.next())).toBe('key-invalid: test: a length is not in its shortest form at offset 5');
   });
 
   it.each([
@@ -200,7 +198,7 @@ describe('values in strict DER', () => {
     expect(strict(`04820102${'00'.repeat(258)}`).octets()).toHaveLength(258);
     expect(DerNode.strict(concat(fromHex('0483010203'), repeat('00', 0x10203)), 'test').octets()).toHaveLength(0x10203);
     expect(refusal(() => strict('048400000001aa'))).toBe(
-      'key-invalid: test: a length that is not in its shortest form at offset 0',
+      'key-invalid: test: a length is not in its shortest form at offset 0',
     );
   });
 

@@ -112,11 +112,11 @@ describe('SPKI', () => {
     const der = toHex(fromBase64(ecc.curves['P-256'].spkiB64));
     const cut = der.replace(/^3059/, '3058').replace('03420004', '03410004').slice(0, -2);
     expect(refusal(() => decodeSpki(fromHex(cut)))).toBe(
-      'key-invalid: P-256 public key: 64 bytes are no uncompressed point',
+      'key-invalid: P-256 public key: 64 bytes are not an uncompressed point',
     );
     const hybrid = der.replace('03420004', '03420006');
     expect(refusal(() => decodeSpki(fromHex(hybrid)))).toBe(
-      'key-invalid: P-256 public key: 65 bytes are no uncompressed point',
+      'key-invalid: P-256 public key: 65 bytes are not an uncompressed point',
     );
   });
 
@@ -128,7 +128,9 @@ describe('SPKI', () => {
   it('with a compressed point is refused', () => {
     const point = `03${ecc.curves['P-256'].x.padStart(64, '0')}`;
     const der = fromHex(`3039301306072a8648ce3d020106082a8648ce3d030107032200${point}`);
-    expect(refusal(() => decodeSpki(der))).toBe('key-invalid: P-256 public key: 33 bytes are no uncompressed point');
+    expect(refusal(() => decodeSpki(der))).toBe(
+      'key-invalid: P-256 public key: 33 bytes are not an uncompressed point',
+    );
   });
 
   it('with a length not in its shortest form, or an indefinite one, is refused', () => {
