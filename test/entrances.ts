@@ -44,6 +44,7 @@ const NO_ENTRANCE: Readonly<Record<string, string>> = {
   readRegistration: STORE,
   readTpmIdentity: TPM,
   readVendor: TPM,
+  readWindowsRegistry: 'it reads through readRegistryExport: test/unit/policy/read-windows-registry.test.ts',
   readWrappingSecret: STORE,
   statementFromAcmeDeviceAttest: PARSED,
   statementFromGoCertification: PARSED,
