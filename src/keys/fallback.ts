@@ -79,7 +79,7 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
   passing('tpm-lockout', 'the TPM refuses PINs until its lockout ends'),
   passing('tpm-out-of-memory', 'other programs use all slots for objects or sessions'),
   passing('tpm-retry-exhausted', 'the TPM stayed busy'),
-  passing('tpm-canceled', 'the command was cancelled'),
+  passing('tpm-canceled', 'the command was canceled'),
   passing('tpm-session', 'an answer of the TPM was changed on its way'),
   passing('tpm-command-blocked', 'Windows or the kernel did not let a command through'),
   passing('tpm-identity-changed', 'the parent of the key was replaced while the key was made'),

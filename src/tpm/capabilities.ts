@@ -44,7 +44,7 @@ export async function listHandles(tpm: Tpm, type: number, options: SignalOptions
   return handles.filter((handle) => handle >>> 24 === type);
 }
 
-/** Lists the sessions, HMAC and policy: for sessions, the type selects the list, loaded or saved. Part 3, 30.2. */
+/** Lists HMAC and policy sessions. For sessions, the handle type selects the list: loaded or saved. Part 3, 30.2. */
 export async function listSessionStates(
   tpm: Tpm,
   options: SignalOptions = {},

@@ -105,7 +105,7 @@ export class Tpm implements TpmRunner {
    * Runs one command of Part 3 and returns its answer.
    *
    * If `signal` aborts, its reason is thrown at once. A command that has not begun is never sent; a running one is
-   * cancelled if the transport can, its result is dropped, and an object that it has loaded is flushed.
+   * canceled if the transport can, its result is dropped, and an object that it has loaded is flushed.
    *
    * @throws TpmError if the TPM, or a layer in front of it, refuses; `code` distinguishes the common reasons.
    * @throws CodecError if an argument does not fit its structure, or the answer does not belong to this command.

@@ -30,7 +30,7 @@ const DEFAULT_PATH = '/dev/tpmrm0';
 /**
  * Opens the TPM device of a Linux machine.
  *
- * A running command cannot be cancelled; its answer is awaited. A command that the kernel itself refuses, mostly for
+ * A running command cannot be canceled; its answer is awaited. A command that the kernel itself refuses, mostly for
  * a handle that another connection made, is rejected with `tpm-command-blocked`: it never reached the TPM, and the
  * transport stays usable. (Linux 6.1: three transient objects per open `/dev/tpmrm0`.)
  * @throws KeyprovError `no-tpm` (no such device), `transport-unreachable`, `transport-permission`, `transport-busy`

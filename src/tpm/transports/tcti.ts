@@ -35,7 +35,7 @@ const SIGN_OF_LIFE: Uint8Array = Uint8Array.from([
  * Opens a TPM through the TCTI loader of tpm2-tss: everything that tpm2-tools can reach.
  *
  * tpm2-tss keeps quiet (`TSS2_LOG=all+none`, inherited by processes started later) unless that variable is set. Limits
- * of tpm2-tss 3.2: a running command can be cancelled only if the TCTI supports that (mssim), otherwise its answer is
+ * of tpm2-tss 3.2: a running command can be canceled only if the TCTI supports that (mssim), otherwise its answer is
  * awaited; and a TPM that takes a command and never answers holds a thread, so the process, even with `process.exit`,
  * ends only after the connection.
  * @throws KeyprovError with `address-invalid`, `library-missing`, `library-unsuitable`, `transport-unreachable` or
