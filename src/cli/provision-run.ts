@@ -9,7 +9,7 @@ import type { PolicyInForce } from '../policy/index.ts';
 import type { NewPinPrompt } from '../provisioning/pin-entry.ts';
 import type { PinRecoverySetup } from '../provisioning/pin-recovery.ts';
 import { provision } from '../provisioning/provision.ts';
-import type { ProvisionOutcome } from '../provisioning/run.ts';
+import type { ProvisionOptions, ProvisionOutcome } from '../provisioning/run.ts';
 import { describeDsregProblem } from '../provisioning/windows/dsregcmd.ts';
 import type { Context } from './command.ts';
 import { showingKeySources } from './key-places.ts';
@@ -74,6 +74,10 @@ export interface RunArguments {
   readonly previous?: Backend;
   /** What asks for the new PIN. Default: the file, or the terminal. */
   readonly prompt?: NewPinPrompt;
+  /** Whether the user may authenticate again. Default: once, and no more. */
+  readonly mfaOptions?: ProvisionOptions['mfaOptions'];
+  /** Hears of events too. */
+  readonly onEvent?: ProvisionOptions['onEvent'];
 }
 
 /** Reads and checks the arguments of a run. @throws UsageError with all that is wrong. */
@@ -165,7 +169,11 @@ export async function runWith(
           ? (options) => checkRunPrerequisites({ ...wish, ...tpm, store, environment }, options)
           : 'skip',
       pin: hasPin ? (pin ?? prompt) : 'none',
-      onEvent: (event) => showRunEvent(event, progress),
+      mfaOptions: wish.mfaOptions,
+      onEvent: (event) => {
+        showRunEvent(event, progress);
+        wish.onEvent?.(event);
+      },
     });
   } finally {
     wipe(pin);

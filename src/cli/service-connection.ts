@@ -24,10 +24,20 @@ export interface ServiceConnection {
 
 const GRAPH = 'https://graph.microsoft.com';
 
-/** Finds the service, runs `work` with it, and ends the connections. `user` is who authenticates. */
+/** Who uses a service, and how they are asked. */
+export interface ServiceUse {
+  /** Who authenticates. */
+  readonly user: string;
+  readonly prompter: Prompter;
+  readonly signal: AbortSignal;
+  /** Shows a code to sign in with. Default: in the terminal. */
+  readonly onCode?: (code: DeviceCodePrompt) => void;
+}
+
+/** Finds the service, runs `work` with it, and ends the connections. */
 export async function withService<T>(
   service: ServiceArguments,
-  { user, prompter, signal }: { readonly user: string; readonly prompter: Prompter; readonly signal: AbortSignal },
+  { user, prompter, signal, onCode = (code) => showCode(code, { user, prompter }) }: ServiceUse,
   work: (connection: ServiceConnection) => Promise<T>,
 ): Promise<T> {
   const fetch = openFetch(service);
@@ -35,8 +45,7 @@ export async function withService<T>(
     const { url, tenant, trustedResources, clientId, graphTokenCommand, graphUrl } = service;
     const server = { url, tenant, trustedResources, fetch };
     const signIn = {
-      ...{ ...server, clientId },
-      onCode: (code: DeviceCodePrompt) => showCode(code, { user, prompter }),
+      ...{ ...server, clientId, onCode },
     };
     const graphToken = once(async () =>
       graphTokenCommand === undefined

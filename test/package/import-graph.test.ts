@@ -31,8 +31,9 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/inspect': [15, 600],
   'keyprov/testing': [13, 590],
   '--version': [3, 155],
-  'status --help': [10, 670],
-  'create --help': [10, 670],
+  // With what the bundler puts beside it, since the dashboard shares it with other commands.
+  'status --help': [12, 730],
+  'create --help': [10, 680],
 };
 
 /** A module loader hook that writes the address of every module that is loaded, one a line. */

@@ -20,6 +20,7 @@ const ENDS: Readonly<Record<string, string>> = {
   'src/cli/web/open-browser.ts': 'nothing is waited for: the browser is on its own',
   'src/cli/web/page-server.ts':
     'the times of requests and polls, and the end of the command, which cuts all connections',
+  'src/cli/web/provision-window.ts': 'unlessAborted, by the end of the window and the signal of the command',
   'src/cli/terminal/command-output.ts':
     'its limit of time, and the signal of the command; both end what it has started',
   'src/cli/terminal/line-reader.ts': 'the signal of the command',

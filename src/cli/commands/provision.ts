@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { CliCommand, Context } from '../command.ts';
 import type { Arguments } from '../options/arguments.ts';
-import { valueOption } from '../options/value-option.ts';
+import { openOption, valueOption } from '../options/value-option.ts';
 import { provisionWithService, runOptions } from '../provision-run.ts';
 import type { Outcome } from '../terminal/report.ts';
 import { DEMO_OPTIONS, runDemo } from './demo/demo.ts';
@@ -23,6 +23,8 @@ function define(command: Command): void {
   );
   for (const option of runOptions()) command.addOption(option);
   command
+    .option('--web', 'ask the user in a page of the browser, not here')
+    .addOption(openOption())
     .option('--demo', 'the whole run against a service in this process')
     .addOption(valueOption('--out <dir>', 'of --demo: where all goes that it makes'))
     .option('--force', 'of --demo: replace an earlier one');
@@ -34,5 +36,11 @@ async function runProvision(given: Arguments, context: Context): Promise<Outcome
     return await runDemo(given, context);
   }
   given.refuse(['out', 'force'], 'has no meaning without --demo; keyprov create makes a key as files');
+  if (given.has('web')) {
+    given.refuse(['pin-file', 'no-pin'], 'contradicts --web: the page asks for the PIN');
+    // The page is loaded only if it is shown.
+    return await (await import('../web/provision-in-window.ts')).provisionInWindow(given, context);
+  }
+  given.refuse(['open'], 'has no meaning without --web');
   return await provisionWithService(given, context);
 }

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 /** The pages that there are. */
-export type PageName = 'dashboard';
+export type PageName = 'dashboard' | 'provision';
 
 /** A file of a page, as it is served. */
 export interface PageFile {
@@ -13,6 +13,7 @@ export interface PageFile {
 
 /** What each page is made of, besides its HTML, in the folder `web` of the package. */
 const FILES: Readonly<Record<PageName, readonly string[]>> = {
+  provision: ['provision.js', 'pin-rules.js', 'texts.js', 'session.js', 'page.css', 'icon.svg'],
   dashboard: ['dashboard.js', 'session.js', 'page.css', 'icon.svg'],
 };
 

@@ -97,8 +97,6 @@ export class PageServer implements AsyncDisposable {
   readonly #actions: ReadonlyMap<string, PageAction>;
   readonly #token: Bytes = newSecret();
   #session: Bytes | undefined;
-  /** The last version of the state that has reached the window. */
-  #delivered = 0;
   readonly #opened = new AbortController();
   readonly #closed = new AbortController();
   /** Requests for the state that wait. */
@@ -132,11 +130,6 @@ export class PageServer implements AsyncDisposable {
   /** Aborts when that window is closed, after the time of grace, or if none is opened in time. */
   get windowClosed(): AbortSignal {
     return this.#closed.signal;
-  }
-
-  /** Whether the window has the state of now. */
-  get isDelivered(): boolean {
-    return this.#delivered === this.#options.state.version;
   }
 
   /** Cuts all connections. */
@@ -224,9 +217,6 @@ export class PageServer implements AsyncDisposable {
     }
     if (response.destroyed) return;
     const { version, value } = state;
-    response.once('finish', () => {
-      this.#delivered = version;
-    });
     answer(200, JSON.stringify({ version, state: value }));
   }
 

@@ -15,6 +15,7 @@ export async function withPage<T>(
     async () => {
       prompter.say(`Open this page in a browser on this machine: ${server.address}`);
       prompter.say('The address can be used once. Ctrl-C ends the page.');
+      server.opened.addEventListener('abort', () => prompter.say('A window has the page.'));
       if (open) {
         removeFile = await openBrowser(server.address, () =>
           prompter.say('No browser could be started: open it yourself.'),

@@ -1,0 +1,40 @@
+import type { Context } from '../command.ts';
+import type { Arguments } from '../options/arguments.ts';
+import { openStore } from '../options/store-option.ts';
+import { readRunArguments, runWith } from '../provision-run.ts';
+import { describeRun } from '../run-report.ts';
+import { withService } from '../service-connection.ts';
+import type { Outcome } from '../terminal/report.ts';
+import { ProvisionWindow } from './provision-window.ts';
+import { withPage } from './with-page.ts';
+
+/** Runs `keyprov provision --web`. */
+export async function provisionInWindow(given: Arguments, context: Context): Promise<Outcome> {
+  const { report, prompter, signal } = context;
+  const wish = await readRunArguments(given, context);
+  report.speakPlainly();
+  const store = await openStore(given, context);
+  const { service, user } = wish;
+  const window = new ProvisionWindow(user);
+  const { state, actions, onCode, onEvent, mfaOptions, pin: prompt } = window;
+  return await withPage({ page: 'provision', state, actions }, { prompter, open: given.has('open') }, async (page) => {
+    page.windowClosed.addEventListener('abort', () => window.close('the window was closed, or never opened'));
+    try {
+      await window.begin(signal);
+      const outcome = await withService(service, { user, prompter, signal, onCode }, async (connection) =>
+        runWith(
+          { ...connection, mfa: window.mfa(connection.mfa) },
+          { ...wish, prompt, mfaOptions, onEvent },
+          { ...context, store },
+        ),
+      );
+      await window.end(outcome);
+      return describeRun(outcome, store, report);
+    } catch (error) {
+      if (!signal.aborted) await window.end({ status: 'failed', error });
+      throw error;
+    } finally {
+      window.wipe();
+    }
+  });
+}

@@ -1,0 +1,185 @@
+import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
+import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import type { PinPolicy } from '../../policy/index.ts';
+import type { MfaPrompt, PassMfaOptions } from '../../provisioning/mfa-gate.ts';
+import type { NewPinPrompt } from '../../provisioning/pin-entry.ts';
+import type { ProvisionOutcome, RunEvent, RunStep } from '../../provisioning/run.ts';
+import type { DeviceCodePrompt } from '../../registration/device-code.ts';
+import { forecastSync } from '../../registration/sync-status.ts';
+import { endsWithin, unlessAborted } from '../../signal.ts';
+import { LiveState } from './live-state.ts';
+import type { PageAction } from './page-server.ts';
+
+/** What the window shows of an error or a rule. */
+interface Problem {
+  readonly code: string;
+  /** In English, if the window has no text for the code. */
+  readonly message: string;
+  readonly remedy?: string | undefined;
+}
+
+/** What the window shows; texts are its own. */
+type View =
+  | { readonly name: 'welcome' | 'sign-in' | 'working' }
+  | ({ readonly name: 'code' } & Pick<DeviceCodePrompt, 'userCode' | 'verificationUrl' | 'expires'>)
+  | { readonly name: 'retry' | 'failed' | 'pending'; readonly problems: readonly Problem[] }
+  | {
+      readonly name: 'pin';
+      readonly attempt: number;
+      readonly policy: PinPolicy;
+      readonly problems: readonly Problem[];
+    }
+  | { readonly name: 'done'; readonly syncAt: Date };
+
+/** The state of the page. No secret is in it. */
+interface WindowState {
+  readonly user: string;
+  readonly view: View;
+  readonly steps: readonly { readonly name: RunStep; readonly isDone: boolean }[];
+}
+
+const MAX_MFA_ATTEMPTS = 10;
+/** How long the window has to say that it shows the end. */
+const LAST_WORD_MS = 5_000;
+const LINE_FEED = 0x0a;
+
+/**
+ * Walks a user through a run in a window, by its public prompts alone: the authentication, the new PIN, whether to try
+ * again, and the events. What the user does comes in by `actions`, what is to be seen goes out by `state`.
+ */
+export class ProvisionWindow {
+  readonly state: LiveState<WindowState>;
+  readonly actions: Readonly<Record<'begin' | 'again' | 'pin' | 'seen' | 'cancel', PageAction>>;
+  readonly #closed = new AbortController();
+  #waiting: { readonly name: string; readonly resolve: (body: Bytes) => void } | undefined;
+  /** The second entry of the PIN, until the run asks for it. */
+  #again: Bytes | undefined;
+
+  constructor(user: string) {
+    this.state = new LiveState<WindowState>({ user, view: { name: 'welcome' }, steps: [] });
+    const give = (name: string) => (body: Bytes) => this.#give(name, body);
+    this.actions = {
+      ...{ begin: give('begin'), again: give('again'), pin: give('pin'), seen: give('seen') },
+      cancel: () => {
+        this.close('the user gave up');
+        return true;
+      },
+    };
+  }
+
+  /** From now on nobody can be asked: who waits for the user, now or later, gets an error. */
+  close(reason: string): void {
+    const error = new KeyprovError('pin-required', `no PIN: ${reason}`, { remedy: 'run the command again' });
+    this.#closed.abort(error);
+  }
+
+  /** Waits until the user wants to begin. */
+  async begin(signal: AbortSignal): Promise<void> {
+    await this.#ask('begin', signal);
+    this.#show({ name: 'working' });
+  }
+
+  /** The prompt, as long as there is a window. */
+  mfa(prompt: MfaPrompt): MfaPrompt {
+    return async (request, { signal }) => {
+      this.#show({ name: 'sign-in' });
+      const either = AbortSignal.any([signal, this.#closed.signal]);
+      return await unlessAborted(() => prompt(request, { signal: either }), either);
+    };
+  }
+
+  readonly onCode = ({ userCode, verificationUrl, expires }: DeviceCodePrompt): void =>
+    this.#show({ name: 'code', userCode, verificationUrl, expires });
+
+  readonly mfaOptions: Pick<PassMfaOptions, 'maxAttempts' | 'mayRetry'> = {
+    maxAttempts: MAX_MFA_ATTEMPTS,
+    mayRetry: async (error) => {
+      if (this.#closed.signal.aborted) return false;
+      this.#show({ name: 'retry', problems: [problemOf(error)] });
+      await this.#ask('again');
+      return true;
+    },
+  };
+
+  /** Both entries come at once, with a line feed between them. */
+  readonly pin: NewPinPrompt = async ({ step, policy, problems, attempt }, { signal }) => {
+    if (step === 'confirm') return this.#again ?? new Uint8Array(0);
+    wipe(this.#again);
+    this.#show({ name: 'pin', policy, problems, attempt });
+    const entries = await this.#ask('pin', signal);
+    try {
+      const end = entries.indexOf(LINE_FEED);
+      this.#again = concatSecrets(entries.subarray(end + 1));
+      return concatSecrets(entries.subarray(0, Math.max(0, end)));
+    } finally {
+      wipe(entries);
+      this.#show({ name: 'working' });
+    }
+  };
+
+  readonly onEvent = (event: RunEvent): void => {
+    const { view, steps, user } = this.state.value;
+    if (event.type !== 'begin' && event.type !== 'end') return;
+    const others = steps.filter(({ name }) => name !== event.step);
+    const isPassed = event.type === 'end' && event.step === 'mfa';
+    this.state.set({
+      ...{ user, view: isPassed ? { name: 'working' } : view },
+      steps: [...others, { name: event.step, isDone: event.type === 'end' }],
+    });
+  };
+
+  /** Shows what came of the run, and waits until the window has it. */
+  async end(outcome: ProvisionOutcome | { readonly status: 'failed'; readonly error: unknown }): Promise<void> {
+    this.#show(endOf(outcome));
+    await endsWithin(LAST_WORD_MS, this.#ask('seen')).catch((error: unknown) => {
+      if (!this.#closed.signal.aborted) throw error; // a window that is closed shows nothing
+    });
+  }
+
+  /** Wipes what was not asked for any more. */
+  wipe(): void {
+    wipe(this.#again);
+  }
+
+  /** Waits for an action. @throws the reason of {@link close} */
+  async #ask(name: string, signal?: AbortSignal): Promise<Bytes> {
+    const either = AbortSignal.any([this.#closed.signal, ...(signal === undefined ? [] : [signal])]);
+    const given = new Promise<Bytes>((resolve) => {
+      this.#waiting = { name, resolve };
+    });
+    return await unlessAborted(() => given, either);
+  }
+
+  #give(name: string, body: Bytes): boolean {
+    if (this.#waiting?.name !== name || this.#closed.signal.aborted) return false;
+    const { resolve } = this.#waiting;
+    this.#waiting = undefined;
+    resolve(concatSecrets(body));
+    return true;
+  }
+
+  #show(view: View): void {
+    this.state.set({ ...this.state.value, view });
+  }
+}
+
+function problemOf(error: unknown): Problem {
+  if (isKeyprovError(error)) return { code: error.code, message: error.message, remedy: error.remedy };
+  return { code: 'unexpected', message: 'this should not have happened' };
+}
+
+function endOf(outcome: Parameters<ProvisionWindow['end']>[0]): View {
+  switch (outcome.status) {
+    case 'registered':
+      return { name: 'done', syncAt: forecastSync(outcome.registration.registered).estimate };
+    case 'blocked': {
+      const failed = outcome.prerequisites.findings.filter(({ status }) => status === 'fail' || status === 'unknown');
+      const problems = failed.map(({ id, detail, remedy }) => ({ code: id, message: detail, remedy }));
+      return { name: 'failed', problems };
+    }
+    case 'pending':
+      return { name: 'pending', problems: [problemOf(outcome.problem)] };
+    case 'failed':
+      return { name: 'failed', problems: [problemOf(outcome.error)] };
+  }
+}
