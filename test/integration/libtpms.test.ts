@@ -104,6 +104,7 @@ describe('finding libtpms', () => {
       const error = await failureOf(openLibtpms());
       expect(error.code).toBe('library-missing');
       expect(error.remedy).toContain('--omit=optional');
+      expect(error.remedy).toContain('mark koffi as external');
     } finally {
       vi.doUnmock('../../native/libc.ts');
     }

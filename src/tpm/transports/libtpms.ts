@@ -10,6 +10,7 @@ import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
 import { StateFile } from '../state-file.ts';
 import { GIVEN_UP_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
 import { cannotLoad } from './cannot-load.ts';
+import { loadNative } from './load-native.ts';
 
 /** The TPM that {@link openLibtpms} starts. */
 export interface LibtpmsOptions {
@@ -61,7 +62,7 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
     throw new TypeError('libtpms: give either a state to start from or a directory');
   }
   const address = `libtpms:${directory === undefined ? ':memory:' : absolutePath(directory)}`;
-  const native = await loadNative(address);
+  const native = await loadLibtpms(address);
   const path = findPath(native, address, library);
   let tpm: Libtpms | undefined;
   let file: StateFile | undefined;
@@ -88,7 +89,7 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
  */
 export async function locateLibtpms(): Promise<{ readonly path: string; readonly version: string }> {
   const address = 'libtpms:';
-  const native = await loadNative(address);
+  const native = await loadLibtpms(address);
   const path = findPath(native, address, undefined);
   try {
     const library = native.loadLibrary(path);
@@ -100,26 +101,23 @@ export async function locateLibtpms(): Promise<{ readonly path: string; readonly
   }
 }
 
-async function loadNative(address: string) {
+async function loadLibtpms(address: string) {
   refuseOnWindows(`${address}: libtpms`);
-  try {
-    const [{ loadLibc }, { LibtpmsError, loadLibrary }, { findLibtpms, Libtpms }] = await Promise.all([
+  const [{ loadLibc }, { LibtpmsError, loadLibrary }, { findLibtpms, Libtpms }] = await loadNative(address, () =>
+    Promise.all([
       import('../../../native/libc.ts'),
       import('../../../native/libtpms-library.ts'),
       import('../../../native/libtpms.ts'),
-    ]);
-    return { loadLibc, findLibtpms, LibtpmsError, loadLibrary, Libtpms };
-  } catch (cause) {
-    const passing = passingFailure(cause);
-    if (passing !== undefined) throw cannotLoad(address, 'the package koffi, which calls libtpms,', passing);
-    throw new KeyprovError('library-missing', `${address}: the package koffi, which calls libtpms, cannot be loaded`, {
-      cause,
-      remedy: 'install it with its optional dependencies (npm without --omit=optional)',
-    });
-  }
+    ]),
+  );
+  return { loadLibc, findLibtpms, LibtpmsError, loadLibrary, Libtpms };
 }
 
-function findPath(native: Awaited<ReturnType<typeof loadNative>>, address: string, chosen: string | undefined): string {
+function findPath(
+  native: Awaited<ReturnType<typeof loadLibtpms>>,
+  address: string,
+  chosen: string | undefined,
+): string {
   const { path, tried } = native.findLibtpms(chosen);
   if (path !== undefined) return path;
   throw new KeyprovError('library-missing', `${address}: libtpms was not found (tried ${tried.join(', ')})`, {

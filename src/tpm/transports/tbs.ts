@@ -9,6 +9,7 @@ import { TPM_RC } from '../tpm-rc.ts';
 import type { SendOptions, TpmTransport } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
+import { loadNative } from './load-native.ts';
 
 /** How {@link openTbs} finds TPM Base Services. */
 export interface TbsOptions {
@@ -67,7 +68,7 @@ async function load(chosen: string | undefined): Promise<Tbs> {
       remedy: 'on Linux, use device',
     });
   }
-  const { loadTbs, tbsPath } = await import('../../../native/tbs.ts');
+  const { loadTbs, tbsPath } = await loadNative(ADDRESS, () => import('../../../native/tbs.ts'));
   const path = chosen ?? tbsPath();
   if (!existsSync(path)) {
     throw new KeyprovError('library-missing', `${ADDRESS}: there is no ${path}`, {

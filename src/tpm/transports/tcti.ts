@@ -9,6 +9,7 @@ import { OPEN_TIMEOUT_MS, type SendOptions, type TpmTransport } from '../transpo
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { cannotLoad } from './cannot-load.ts';
 import { TransportLife } from './life.ts';
+import { loadNative } from './load-native.ts';
 
 /** How {@link openTcti} finds a TPM. */
 export interface TctiOptions {
@@ -91,7 +92,7 @@ async function loadLoader(
   address: string,
   chosen: string | undefined,
 ): Promise<{ readonly path: string; readonly loader: TctiLoader }> {
-  const { findTctiLoader, loadTctiLoader } = await import('../../../native/tctildr.ts');
+  const { findTctiLoader, loadTctiLoader } = await loadNative(address, () => import('../../../native/tctildr.ts'));
   const { path, tried } = findTctiLoader(chosen);
   if (path === undefined) {
     if (tried.length === 0) {

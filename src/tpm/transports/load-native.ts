@@ -1,0 +1,23 @@
+import { KeyprovError } from '../../errors.ts';
+import { passingFailure } from '../../storage/load-failure.ts';
+import { cannotLoad } from './cannot-load.ts';
+
+/**
+ * Loads code that calls native libraries, and with it the package koffi.
+ * @throws KeyprovError `library-missing` if koffi, or its binary for this platform, is not there.
+ */
+export async function loadNative<T>(address: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    const what = 'the package koffi, which calls native libraries,';
+    const passing = passingFailure(cause);
+    if (passing !== undefined) throw cannotLoad(address, what, passing);
+    throw new KeyprovError('library-missing', `${address}: ${what} cannot be loaded`, {
+      cause,
+      remedy:
+        'install koffi with its optional dependencies (npm without --omit=optional); ' +
+        'if a bundler has made the program, mark koffi as external and install koffi beside the program',
+    });
+  }
+}
