@@ -23,7 +23,7 @@ case $mode in
       ruby-tpm-key-attestation ruby-webauthn openssl openssh-client libtss2-tctildr0 libtss2-tcti-swtpm0
       libtss2-tcti-mssim0 libtss2-tcti-device0
       slapd samba samba-dsdb-modules samba-ad-provision
-      krb5-kdc krb5-admin-server krb5-user krb5-pkinit libtpm2-pkcs11-1 libtpm2-pkcs11-tools)
+      krb5-kdc krb5-admin-server krb5-user krb5-pkinit libtpm2-pkcs11-1 libtpm2-pkcs11-tools chromium)
     # A stand-in for Windows TBS is compiled for the tests.
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     ;;

@@ -160,7 +160,7 @@ function pinView({ policy, problems }) {
     refused,
     element(
       'form',
-      { onsubmit: submit },
+      { onsubmit: submit, novalidate: true },
       element('label', { for: 'pin' }, text('pinLabel')),
       first,
       element('label', { for: 'again' }, text('pinAgain')),

@@ -57,7 +57,7 @@ describe('keyprov dashboard', () => {
   it('shows what there is where there is nothing, and makes nothing', async () => {
     const { page, child, ended } = await dashboard(['--tpm', 'none']);
     const sections = await page.stateThat(sectionsOf);
-    expect(Object.keys(sections)).toEqual(['machine', 'prerequisites', 'policy', 'keys', 'runs', 'errors']);
+    expect(Object.keys(sections)).toEqual(['keys', 'runs', 'errors', 'prerequisites', 'machine', 'policy']);
     expect(sections.machine?.[0]).toMatchObject({ status: 'ok', name: 'node' });
     expect(sections.keys).toEqual([]);
     child.kill('SIGINT');

@@ -126,6 +126,8 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     await page.post('begin');
     await view(page, 'pin');
     expect(await page.post('cancel')).toBe(204);
+    expect(codes(await view(page, 'failed'))).toEqual(['pin-required']);
+    expect(await page.post('seen')).toBe(204);
     const { status, stdout } = await ended;
     expect({ status, json: JSON.parse(stdout) }).toMatchObject({
       status: 5,

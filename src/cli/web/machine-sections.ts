@@ -37,12 +37,12 @@ export async function machineSections(sources: MachineSources): Promise<readonly
   const checks = await checkAll({ ...environment, [TPM_VARIABLE]: address === 'auto' ? '' : address });
   const found = checks.map(({ name, status, detail, remedy }): DashboardEntry => ({ status, name, detail, remedy }));
   return [
-    { id: 'machine', title: 'TPMs and libraries', empty: '', entries: [...found, ...(await lockoutEntry(sources))] },
     {
       ...{ id: 'prerequisites', title: 'Prerequisites' },
       empty: 'Not checked: name the user with --user and the device with --device-id, or give --dsregcmd.',
       entries: await prerequisiteEntries(sources),
     },
+    { id: 'machine', title: 'TPMs and libraries', empty: '', entries: [...found, ...(await lockoutEntry(sources))] },
   ];
 }
 

@@ -28,10 +28,10 @@ export async function provisionInWindow(given: Arguments, context: Context): Pro
           { ...context, store },
         ),
       );
-      await window.end(outcome);
+      await window.end(outcome, page.windowClosed);
       return describeRun(outcome, store, report);
     } catch (error) {
-      if (!signal.aborted) await window.end({ status: 'failed', error });
+      if (!signal.aborted) await window.end({ status: 'failed', error }, page.windowClosed);
       throw error;
     } finally {
       window.wipe();

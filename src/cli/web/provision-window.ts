@@ -70,12 +70,13 @@ export class ProvisionWindow {
   /** From now on nobody can be asked: who waits for the user, now or later, gets an error. */
   close(reason: string): void {
     const error = new KeyprovError('pin-required', `no PIN: ${reason}`, { remedy: 'run the command again' });
+    this.#waiting = undefined;
     this.#closed.abort(error);
   }
 
   /** Waits until the user wants to begin. */
   async begin(signal: AbortSignal): Promise<void> {
-    await this.#ask('begin', signal);
+    await this.#ask('begin', AbortSignal.any([signal, this.#closed.signal]));
     this.#show({ name: 'working' });
   }
 
@@ -96,7 +97,7 @@ export class ProvisionWindow {
     mayRetry: async (error) => {
       if (this.#closed.signal.aborted) return false;
       this.#show({ name: 'retry', problems: [problemOf(error)] });
-      await this.#ask('again');
+      await this.#ask('again', this.#closed.signal);
       return true;
     },
   };
@@ -106,7 +107,8 @@ export class ProvisionWindow {
     if (step === 'confirm') return this.#again ?? new Uint8Array(0);
     wipe(this.#again);
     this.#show({ name: 'pin', policy, problems, attempt });
-    const entries = await this.#ask('pin', signal);
+    const { signal: closed } = this.#closed;
+    const entries = await this.#ask('pin', signal === undefined ? closed : AbortSignal.any([signal, closed]));
     try {
       const end = entries.indexOf(LINE_FEED);
       this.#again = concatSecrets(entries.subarray(end + 1));
@@ -128,11 +130,14 @@ export class ProvisionWindow {
     });
   };
 
-  /** Shows what came of the run, and waits until the window has it. */
-  async end(outcome: ProvisionOutcome | { readonly status: 'failed'; readonly error: unknown }): Promise<void> {
+  /** Shows what came of the run, and waits until the window has it, or is closed as `windowClosed` says. */
+  async end(
+    outcome: ProvisionOutcome | { readonly status: 'failed'; readonly error: unknown },
+    windowClosed: AbortSignal,
+  ): Promise<void> {
     this.#show(endOf(outcome));
-    await endsWithin(LAST_WORD_MS, this.#ask('seen')).catch((error: unknown) => {
-      if (!this.#closed.signal.aborted) throw error; // a window that is closed shows nothing
+    await endsWithin(LAST_WORD_MS, this.#ask('seen', windowClosed)).catch((error: unknown) => {
+      if (!windowClosed.aborted) throw error;
     });
   }
 
@@ -141,17 +146,16 @@ export class ProvisionWindow {
     wipe(this.#again);
   }
 
-  /** Waits for an action. @throws the reason of {@link close} */
-  async #ask(name: string, signal?: AbortSignal): Promise<Bytes> {
-    const either = AbortSignal.any([this.#closed.signal, ...(signal === undefined ? [] : [signal])]);
+  /** Waits for an action. @throws the reason of `signal` */
+  async #ask(name: string, signal: AbortSignal): Promise<Bytes> {
     const given = new Promise<Bytes>((resolve) => {
       this.#waiting = { name, resolve };
     });
-    return await unlessAborted(() => given, either);
+    return await unlessAborted(() => given, signal);
   }
 
   #give(name: string, body: Bytes): boolean {
-    if (this.#waiting?.name !== name || this.#closed.signal.aborted) return false;
+    if (this.#waiting?.name !== name) return false;
     const { resolve } = this.#waiting;
     this.#waiting = undefined;
     resolve(concatSecrets(body));

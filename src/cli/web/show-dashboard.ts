@@ -61,7 +61,7 @@ export async function showDashboard(given: Arguments, context: Context): Promise
   const policy = policySection(inForce);
   const look = async (): Promise<DashboardState> => ({
     machineAt,
-    sections: [...machine, policy, ...(await storeSections(await openStore(), inForce, new Date()))],
+    sections: [...(await storeSections(await openStore(), inForce, new Date())), ...machine, policy],
   });
   const state = new LiveState<DashboardState>(await look());
   let again = new AbortController();
