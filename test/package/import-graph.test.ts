@@ -11,9 +11,10 @@ const run = promisify(execFile);
  * file, or 25 KB.
  */
 const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>> = {
-  keyprov: [12, 610],
-  'keyprov/provisioning': [12, 600],
-  'keyprov/keys': [7, 360],
+  // What reads policy reads the registry of Windows too, and texts in every encoding.
+  keyprov: [13, 630],
+  'keyprov/provisioning': [13, 620],
+  'keyprov/keys': [8, 370],
   'keyprov/tpm': [8, 260],
   'keyprov/tpm/public-areas': [3, 140],
   'keyprov/tpm/transports': [7, 190],
@@ -24,10 +25,10 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/formats/webauthn': [6, 290],
   'keyprov/formats/tcg': [5, 210],
   'keyprov/formats/services': [7, 305],
-  'keyprov/policy': [5, 245],
+  'keyprov/policy': [5, 265],
   'keyprov/registration': [10, 390], // and the certificates of TPM makers
   'keyprov/windows': [5, 235],
-  'keyprov/webcrypto': [6, 300],
+  'keyprov/webcrypto': [6, 315],
   'keyprov/inspect': [15, 600],
   'keyprov/testing': [13, 590],
   '--version': [3, 155],
