@@ -92,12 +92,12 @@ describe('dsregValue', () => {
     expect(dsregValue(hybrid, 'Device State', 'AzureAdJoined')).toBe(true);
     expect(dsregValue(hybrid, 'Device State', 'EnterpriseJoined')).toBe(false);
     expect(dsregValue(hybrid, 'Device Details', 'DeviceCertificateValidity')).toEqual({
-      notBefore: new Date('2019-01-11T21:02:50.000Z'),
-      notAfter: new Date('2029-01-11T21:32:50.000Z'),
+      notBefore: new Date('2023-05-04T08:17:31.000Z'),
+      notAfter: new Date('2033-05-04T08:47:31.000Z'),
     });
     const status = parseDsregStatus(windows);
-    expect(dsregValue(status, 'SSO State', 'Previous Prt Attempt')).toEqual(new Date('2020-07-18T20:10:33.789Z'));
-    expect(dsregValue(status, 'Diagnostic Data', 'Previous Registration')).toEqual(new Date('2026-05-10T03:48:42Z'));
+    expect(dsregValue(status, 'SSO State', 'Previous Prt Attempt')).toEqual(new Date('2025-02-11T06:44:09.125Z'));
+    expect(dsregValue(status, 'Diagnostic Data', 'Previous Registration')).toEqual(new Date('2025-02-11T06:32:08Z'));
   });
 
   it.each(['UNKNOWN', 'ERROR (0xd0020017)', '', 'yes', 'YES ( StateReady )'])(
