@@ -18,6 +18,8 @@ export default defineConfig({
     // Most tests wait for other processes now and then, so on two cores two files at a time are better than one; three are
     // no better than two.
     maxWorkers: Math.max(2, availableParallelism() - 1),
+    // A TPM that is given serves one test at a time.
+    fileParallelism: !process.env.KEYPROV_TEST_TPM,
     // The files of test/unit share what is loaded, which is most of their time; test/unit/house.test.ts holds them to it.
     projects: [
       { test: { ...project('unit').test, isolate: false } },

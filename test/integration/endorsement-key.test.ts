@@ -25,7 +25,7 @@ import { issue, issueAuthority } from '../certificates.ts';
 import { storedCertificate } from '../inspect-samples.ts';
 import { isLibtpmsMissing } from './support/libtpms.ts';
 import { missingPrograms } from './support/local-swtpm.ts';
-import { leftovers, newTpm } from './support/new-tpm.ts';
+import { leftovers, manufacturedTpm as newTpm } from './support/new-tpm.ts';
 import { type ManufacturedTpm, manufactureTpm } from './support/swtpm-setup.ts';
 
 const EMPTY = new Uint8Array(0);

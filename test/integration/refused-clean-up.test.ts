@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { utf8 } from '../../src/bytes.ts';
+import { startSimulator } from '../../src/testing/start-simulator.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../../src/tpm/commands/object.ts';
 import { GetRandom } from '../../src/tpm/commands/random.ts';
@@ -10,7 +11,7 @@ import { Tpm } from '../../src/tpm/tpm.ts';
 import type { TpmObject } from '../../src/tpm/tpm-object.ts';
 import { TPM_RC } from '../../src/tpm/tpm-rc.ts';
 import { faultyWire, type WireFault } from '../reliability/wire-faults.ts';
-import { leftovers, newTransport, tpmMissing } from './support/new-tpm.ts';
+import { leftovers, tpmMissing } from './support/new-tpm.ts';
 
 const missing = await tpmMissing();
 
@@ -26,7 +27,7 @@ async function load(tpm: Tpm, label: string): Promise<TpmObject> {
 
 /** What is left in a TPM after `work`, in which the command of that number met `fault`, and after it was closed. */
 async function leftAfter(at: number, fault: WireFault, work: (tpm: Tpm) => Promise<unknown>): Promise<string[]> {
-  const inner = await newTransport();
+  const inner = await startSimulator();
   const wire = faultyWire(inner, at, fault);
   const tpm = await Tpm.open(wire);
   const said = await work(tpm).then(
@@ -108,7 +109,7 @@ it.skipIf(missing)('an object is taken out, where its flush was altered so that 
 it.skipIf(missing)(
   'a lost connection is one error, however many objects and sessions are closed after it',
   async () => {
-    const wire = faultyWire(await newTransport(), 4, { kind: 'cut', when: 'after' });
+    const wire = faultyWire(await startSimulator(), 4, { kind: 'cut', when: 'after' });
     const tpm = await Tpm.open(wire);
     const work = async (): Promise<void> => {
       await using first = await load(tpm, 'a');
@@ -124,7 +125,7 @@ it.skipIf(missing)(
 );
 
 it.skipIf(missing)('a connection that is lost while an object is closed is an error', async () => {
-  const tpm = await Tpm.open(faultyWire(await newTransport(), 2, { kind: 'cut', when: 'after' }));
+  const tpm = await Tpm.open(faultyWire(await startSimulator(), 2, { kind: 'cut', when: 'after' }));
   await expect((await load(tpm, 'a')).flush()).rejects.toMatchObject({ code: 'transport-lost' });
   await tpm.close();
 });

@@ -1,15 +1,52 @@
 import { startSimulator } from '../../../src/testing/start-simulator.ts';
 import { missingSimulator } from '../../../src/testing/with-tpm.ts';
 import { GetCapability } from '../../../src/tpm/commands/capability.ts';
-import { TPM_CAP, TPM_HT } from '../../../src/tpm/constants.ts';
+import { FlushContext } from '../../../src/tpm/commands/context.ts';
+import { DictionaryAttackLockReset } from '../../../src/tpm/commands/dictionary-attack.ts';
+import { Clear } from '../../../src/tpm/commands/hierarchy.ts';
+import { TPM_CAP, TPM_HT, TPM_RH } from '../../../src/tpm/constants.ts';
+import { openTpm } from '../../../src/tpm/open-tpm.ts';
 import { Tpm } from '../../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../../src/tpm/transport.ts';
 
-/** The way to a new TPM: libtpms in this process where it is installed, else a swtpm that ends with the transport. */
-export const newTransport = (): Promise<TpmTransport> => startSimulator();
+/** Address of a running TPM for the tests, which is cleared for each of them: docs/testing.md. */
+export const GIVEN_TPM: string | undefined = process.env.KEYPROV_TEST_TPM || undefined;
+
+let isGivenInUse = false;
+
+/**
+ * The way to a new TPM: libtpms in this process where it is installed, else a swtpm that ends with the transport. It is the
+ * one of {@link GIVEN_TPM} instead if nobody has it at the moment, since a TPM serves one client.
+ */
+export async function newTransport(): Promise<TpmTransport> {
+  if (GIVEN_TPM === undefined || isGivenInUse) return await startSimulator();
+  isGivenInUse = true;
+  const transport = await cleared(GIVEN_TPM);
+  const { kind, address, emulator, managed } = transport;
+  const close = async () => {
+    await transport.close();
+    isGivenInUse = false;
+  };
+  return { kind, address, emulator, managed, send: (command, options) => transport.send(command, options), close };
+}
+
+async function cleared(address: string): Promise<TpmTransport> {
+  let transport: TpmTransport | undefined;
+  const wrap = (opened: TpmTransport): TpmTransport => {
+    transport = opened;
+    return opened;
+  };
+  const tpm = await openTpm(address, { wrap });
+  if (transport === undefined) throw new Error('no transport was opened');
+  await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
+  for (const flushHandle of await leftovers(tpm)) await tpm.run(FlushContext, { flushHandle });
+  await tpm.run(Clear, { authHandle: TPM_RH.LOCKOUT });
+  return transport; // open: only the Tpm around it is not used any more
+}
 
 /** Why tests cannot have a TPM; undefined where they can, and in continuous integration, where they must. */
 export async function tpmMissing(): Promise<string | undefined> {
+  if (GIVEN_TPM !== undefined) return undefined;
   const missing = await missingSimulator();
   if (missing === undefined) return undefined;
   if (process.env.CI === 'true') throw new Error(missing);
@@ -20,6 +57,33 @@ export async function tpmMissing(): Promise<string | undefined> {
 /** Opens a new TPM. */
 export async function newTpm(): Promise<Tpm> {
   return Tpm.open(await newTransport());
+}
+
+/** A TPM as its maker ships it: never {@link GIVEN_TPM}, which has certificates, and NV that only its platform can write. */
+export async function manufacturedTpm(): Promise<Tpm> {
+  return Tpm.open(await startSimulator());
+}
+
+/** What the TPM of the tests has, by TPM_ALG_ID and TPM_ECC_CURVE. Simulators are taken to have all. */
+export interface TpmAbilities {
+  readonly hasAlgorithm: (alg: number) => boolean;
+  readonly hasCurve: (curve: number) => boolean;
+}
+
+/** Asks the TPM of the tests what it has, so that what it lacks is skipped by name. */
+export async function tpmAbilities(): Promise<TpmAbilities> {
+  if (GIVEN_TPM === undefined) return { hasAlgorithm: () => true, hasCurve: () => true };
+  const tpm = await newTpm();
+  try {
+    const ask = async (capability: typeof TPM_CAP.ALGS | typeof TPM_CAP.ECC_CURVES) =>
+      (await tpm.run(GetCapability, { capability, property: 0, propertyCount: 254 })).capabilityData;
+    const [algorithms, curves] = [await ask(TPM_CAP.ALGS), await ask(TPM_CAP.ECC_CURVES)];
+    const algs = algorithms.capability === TPM_CAP.ALGS ? algorithms.data.map(({ alg }) => alg) : [];
+    const ids = curves.capability === TPM_CAP.ECC_CURVES ? curves.data : [];
+    return { hasAlgorithm: (alg) => algs.includes(alg), hasCurve: (curve) => ids.includes(curve) };
+  } finally {
+    await tpm.close();
+  }
 }
 
 /** The handles of that type which the TPM holds; for sessions 0x02 lists the loaded ones, 0x03 the saved ones. */
