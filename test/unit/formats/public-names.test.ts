@@ -68,7 +68,7 @@ describe('the verbs', () => {
 });
 
 describe('options', () => {
-  it('may be given as undefined, so that callers pass on what they may not have', () => {
+  it('may be undefined, so that callers can pass on absent options', () => {
     const folders = sources.filter((path) => /^src\/(?:formats|attestation)\//.test(path));
     const interfaces = folders.flatMap((path) => [
       ...codeOf(path).matchAll(/^export interface (\w*(?:Options|Input|Expectations))\b[^{]*\{([\s\S]*?)^\}/gm),

@@ -108,7 +108,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 describe('changeUserPin', () => {
-  it('tries the PIN, asks for a new one, changes it, and keeps what is to be known of the new one', async () => {
+  it('tries the PIN, asks for a new one, changes it, and keeps the state of the new one', async () => {
     await savedKey(remembering);
     const before = await store.load('user');
     const { prompt, given } = answers(NEW, NEW);
@@ -127,7 +127,7 @@ describe('changeUserPin', () => {
     expect([...given, ...provider.held.next]).toEqual([1, 2, 3].map(() => new Uint8Array(6)));
   });
 
-  it('leaves the given current PIN to the caller, and wipes one that it asked for', async () => {
+  it('leaves a given current PIN to the caller, and wipes one that it asked for', async () => {
     await savedKey();
     const pin = utf8(OLD);
     await changeUserPin(store, 'user', options({ currentPin: pin }));
@@ -151,7 +151,7 @@ describe('changeUserPin', () => {
     expect(await isOpenedBy(OLD)).toBe(true);
   });
 
-  it('refuses the PINs of the history, the current one among them', async () => {
+  it('refuses the PINs of the history, including the current one', async () => {
     await savedKey(remembering);
     await changeUserPin(store, 'user', options({ policy: remembering }));
     log = [];
@@ -175,20 +175,20 @@ describe('changeUserPin', () => {
     expect(await isOpenedBy(OLD)).toBe(true);
   });
 
-  it('refuses the current PIN also where no history was kept when it was set', async () => {
+  it('refuses the current PIN even if no history was kept when it was set', async () => {
     await store.save(keyRecord('user', { privateKey: 'first' }));
     await changeUserPin(store, 'user', options({ prompt: answers(OLD, NEW, NEW).prompt, policy: remembering }));
     expect(log).toEqual(['try', 'enter', 'enter in-history', 'confirm', 'change']);
     expect(readPinState(await store.load('user'))?.history.entries).toHaveLength(2);
   });
 
-  it('drops the history, and takes any PIN, where policy wants none', async () => {
+  it('drops the history and accepts any PIN if policy keeps no history', async () => {
     await savedKey(remembering);
     await changeUserPin(store, 'user', options({ prompt: answers(OLD, OLD).prompt }));
     expect(readPinState(await store.load('user'))).toMatchObject({ met: policy, history: { entries: [] } });
   });
 
-  it('takes the recovery along only where it is set up again', async () => {
+  it('keeps the recovery only if it is set up again', async () => {
     await savedKey();
     const old = readPinState(await store.load('user'))?.recovery;
     expect(old).toBeDefined();
@@ -200,13 +200,13 @@ describe('changeUserPin', () => {
     expect(readPinState(await store.load('user'))?.recovery).toBeUndefined();
   });
 
-  it('hands force on to both uses of the PIN', async () => {
+  it('passes force to both uses of the PIN', async () => {
     await savedKey();
     await changeUserPin(store, 'user', options({ force: true }));
     expect(provider.seen).toEqual([true, true]);
   });
 
-  it('does not try the old PIN on a key that got another one meanwhile', async () => {
+  it('does not try the old PIN on a key that has got another one', async () => {
     await savedKey();
     const { prompt } = answers(NEW, NEW);
     const slow: NewPinPrompt = async (request, more) => {
@@ -223,7 +223,7 @@ describe('changeUserPin', () => {
     expect(await isOpenedBy('741085')).toBe(true);
   });
 
-  it('refuses a key without a PIN, and one that is not there', async () => {
+  it('refuses a key without a PIN, and a missing key', async () => {
     const { pinDerivation: _, ...bare } = keyRecord('user', { hasPin: false });
     await store.save(bare);
     expect(await asyncRefusal(() => changeUserPin(store, 'user', options()))).toMatch(/^key-invalid: /);
@@ -231,7 +231,7 @@ describe('changeUserPin', () => {
     expect(log).toEqual([]);
   });
 
-  it('passes on the abort and what the prompt throws', async () => {
+  it('passes on the abort and the errors of the prompt', async () => {
     await savedKey();
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(changeUserPin(store, 'user', options({ signal }))).rejects.toThrow('enough');
@@ -312,13 +312,13 @@ describe('resetPinKeepingKey', () => {
     expect(log).toEqual(['recover', 'try', 'enter', 'enter in-history', 'confirm', 'change']);
   });
 
-  it('is not possible without a recovery, and asks nobody', async () => {
+  it('fails without a recovery, and asks nobody', async () => {
     await savedKey(policy, false);
     expect(await asyncRefusal(reset().run)).toMatch(/^recovery-unavailable: /);
     expect(log).toEqual([]);
   });
 
-  it('fails with a wrong secret, which is wiped, before the key is touched', async () => {
+  it('fails with a wrong secret, which it wipes, before it touches the key', async () => {
     await savedKey();
     for (const size of [32, 31, 0]) {
       const secret = new Uint8Array(size).fill(7);
@@ -347,7 +347,7 @@ describe('resetPinKeepingKey', () => {
     expect(log).toEqual(['recover']);
   });
 
-  it('says so where the key has another PIN than the one that was sealed', async () => {
+  it('reports a key whose PIN is not the sealed one', async () => {
     await savedKey();
     const { publicKey } = await store.load('user');
     const stale = await newPinState(utf8('741085'), policy, { publicKey, recovery, cost: 16 });
@@ -359,7 +359,7 @@ describe('resetPinKeepingKey', () => {
     expect(log).toEqual(['recover', 'try']);
   });
 
-  it('passes on what the service throws, and the lockout of the TPM before a new PIN is asked for', async () => {
+  it('passes on the errors of the service, and a lockout of the TPM before it asks for a new PIN', async () => {
     await savedKey();
     const refused = new MfaError('mfa-failed', 'no');
     await expect(reset({ recover: () => Promise.reject(refused) }).run()).rejects.toBe(refused);

@@ -82,7 +82,7 @@ async function failure(work: Promise<unknown>): Promise<KeyprovError> {
 }
 
 describe('passMfa', () => {
-  it('asks for a fresh authentication for the service, and gives its token and claims', async () => {
+  it('asks for a fresh authentication for the service, and returns its token and claims', async () => {
     const { prompt, asked } = tool(passed());
     const { sleep, started } = timer();
     const proof = await passMfa(prompt, options({ sleep }));
@@ -115,12 +115,12 @@ describe('passMfa', () => {
     ['the token says only when it was made', passed({ iat: seconds(ago(120_000)) }), 120_000],
     ['nobody says anything', passed({ iat: undefined }), 0],
     ['both say a time to come', passed({ iat: seconds(NOW) + 50, auth_time: seconds(NOW) + 50 }, ago(-70_000)), 0],
-  ])('takes the earliest time of the authentication, and none to come: %s', async (_, answer, age) => {
+  ])('uses the earliest time of the authentication, and none in the future: %s', async (_, answer, age) => {
     const { passedAt } = await passMfa(tool(answer).prompt, options());
     expect(passedAt).toEqual(ago(age));
   });
 
-  it('refuses a token with all that is wrong with it, and shows nothing of it', async () => {
+  it('refuses a token with every problem of it, without showing it', async () => {
     const wrong = { aud: 'urn:other', deviceid: undefined, upn: 'eve@contoso.test', amr: ['pwd'], exp: 1 };
     const error = await failure(passMfa(tool(passed(wrong)).prompt, options()));
     expect(error).toBeInstanceOf(MfaError);
@@ -136,14 +136,14 @@ describe('passMfa', () => {
     for (const part of token(wrong).split('.')) expect(shown).not.toContain(part);
   });
 
-  it('takes another method of authentication only where it is named', async () => {
+  it('accepts another method of authentication only if it is named', async () => {
     const answer = passed({ amr: ['mfa'] });
     expect((await failure(passMfa(tool(answer).prompt, options()))).code).toBe('token-invalid');
     const proof = await passMfa(tool(answer).prompt, options({ methods: ['mfa'] }));
     expect(proof.claims.methods).toEqual(['mfa']);
   });
 
-  it('refuses an authentication that is not fresh, as that of a token from a cache', async () => {
+  it('refuses an authentication that is not fresh, for example of a cached token', async () => {
     const stale = passed({ auth_time: seconds(ago(600_001)) });
     expect(await asyncRefusal(() => passMfa(tool(stale).prompt, options()))).toBe(
       'mfa-stale: the authentication at 2026-05-04T09:49:59.999Z is not within the last 600 s, and it is now ' +
@@ -159,7 +159,7 @@ describe('passMfa', () => {
     expect(await asyncRefusal(() => passMfa(prompt, options()))).toBe('mfa-failed: the user declined; try again');
   });
 
-  it('keeps the code of an error of this library, and makes any other one mfa-failed', async () => {
+  it('keeps the code of an error of this library, and turns any other error into mfa-failed', async () => {
     const own = new ServiceError('service-unreachable', 'no way to the service');
     expect(await failure(passMfa(tool(own).prompt, options()))).toBe(own);
     const foreign = new Error('the window was closed');
@@ -172,7 +172,7 @@ describe('passMfa', () => {
     expect((await failure(passMfa(broken, options()))).cause).toBe(foreign);
   });
 
-  it('ends with the time-out, has the tool close its window, and drops what comes later', async () => {
+  it('ends at the time-out, has the tool close its window, and drops a later answer', async () => {
     const { sleep, started } = timer();
     let answer: (value: MfaAnswer) => void = () => {};
     let seen: AbortSignal | undefined;
@@ -194,7 +194,7 @@ describe('passMfa', () => {
     expect(error.code).toBe('mfa-timeout');
   });
 
-  it('is not held up by a tool that rejects after the time-out', async () => {
+  it('is not delayed by a tool that rejects after the time-out', async () => {
     const unhandled = vi.fn();
     process.on('unhandledRejection', unhandled);
     try {
@@ -280,7 +280,7 @@ describe('passMfa', () => {
     expect(started.map(({ ms }) => ms)).toEqual([600_000, 600_000]);
   });
 
-  it('asks no more when the tries are used up, or nobody wants another one', async () => {
+  it('stops asking after the last try, or if nobody wants another one', async () => {
     const declined: MfaAnswer = { status: 'failed', reason: 'declined' };
     const twice = tool(declined, declined, passed());
     expect((await failure(passMfa(twice.prompt, options({ maxAttempts: 2 })))).code).toBe('mfa-failed');
@@ -306,18 +306,18 @@ describe('passMfa', () => {
 describe('isFresh', () => {
   const proof = { passedAt: ago(600_000), expires: new Date(NOW.getTime() + 1) };
 
-  it('holds for ten minutes, and as long as the token', () => {
+  it('is true for ten minutes, and as long as the token is valid', () => {
     expect(isFresh(proof, NOW)).toBe(true);
     expect(isFresh(proof, NOW, 599_999)).toBe(false);
     expect(isFresh({ ...proof, passedAt: ago(600_001) }, NOW)).toBe(false);
     expect(isFresh({ ...proof, expires: NOW }, NOW)).toBe(false);
   });
 
-  it('does not hold where the clock was set back', () => {
+  it('is false if the clock was set back', () => {
     expect(isFresh({ ...proof, passedAt: ago(-1) }, NOW)).toBe(false);
   });
 
-  it('is an error of its own in checkFresh', () => {
+  it('is a separate error in checkFresh', () => {
     expect(refusal(() => checkFresh(proof, NOW))).toBe('nothing thrown');
     expect(refusal(() => checkFresh({ ...proof, expires: NOW }, NOW))).toBe(
       'mfa-stale: the token expired at 2026-05-04T10:00:00.000Z, and it is now 2026-05-04T10:00:00.000Z; ' +

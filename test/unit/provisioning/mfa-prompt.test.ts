@@ -32,7 +32,7 @@ const request = {
 const { signal } = new AbortController();
 
 describe('createMfaPrompt', () => {
-  it('shows the code of the service, and comes back with the token', async () => {
+  it('shows the code of the service and returns the token', async () => {
     const { fetch, sent } = serviceStub(SIGN_IN, STARTED, TOKENS);
     const codes: string[] = [];
     const prompt = createMfaPrompt({ url: HOST, fetch, onCode: ({ userCode }) => void codes.push(userCode) });
@@ -48,7 +48,7 @@ describe('createMfaPrompt', () => {
     });
   });
 
-  it('says so if the server does not say where users sign in', async () => {
+  it('reports a server that does not say where users sign in', async () => {
     const { fetch } = serviceStub({});
     const prompt = createMfaPrompt({ url: HOST, fetch, onCode: () => {} });
     const error = await prompt(request, { signal }).catch((error: unknown) => error);

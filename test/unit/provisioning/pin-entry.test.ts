@@ -22,7 +22,7 @@ function user(...answers: readonly string[]) {
 }
 
 describe('enterNewPin', () => {
-  it('asks twice, shows the rules, and gives the PIN', async () => {
+  it('asks twice, shows the rules, and returns the PIN', async () => {
     const { prompt, asked, given, summary } = user('258096', '258096');
     expect(await enterNewPin(prompt, { policy })).toEqual(utf8('258096'));
     expect(summary()).toEqual([
@@ -48,7 +48,7 @@ describe('enterNewPin', () => {
     expect(given.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
   });
 
-  it('is not taken in by a prompt that uses one buffer for both answers', async () => {
+  it('is not fooled by a prompt that uses one buffer for both answers', async () => {
     const buffer = new Uint8Array(6);
     let calls = 0;
     const prompt = async (): Promise<Uint8Array> => {
@@ -69,7 +69,7 @@ describe('enterNewPin', () => {
     expect(asked).toHaveLength(10);
   });
 
-  it('passes on what the prompt throws, and the abort, with the PIN wiped', async () => {
+  it('passes on errors of the prompt and the abort, with the PIN wiped', async () => {
     const pin = utf8('258096');
     const prompt = async ({ step }: NewPinRequest): Promise<Uint8Array> => {
       if (step === 'enter') return pin;

@@ -38,7 +38,7 @@ const flipped = (base64: string, at: number): string => {
 };
 
 describe('a PIN recovery', () => {
-  it('gives the PIN back with the secret that only the service can decrypt', () => {
+  it('returns the PIN for the secret that only the service can decrypt', () => {
     expect(secret).toHaveLength(32);
     expect(openSealedPin(sealed, publicKey, secret)).toEqual(PIN);
     expect(openRecoverySecret(request, ours.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())).toEqual(
@@ -47,12 +47,12 @@ describe('a PIN recovery', () => {
     expect(request.serviceKey).toEqual(digest('sha256', encodeSpki(ours.publicKey)));
   });
 
-  it('asks with nothing that depends on the PIN', () => {
+  it('sends nothing that depends on the PIN', () => {
     expect(Object.keys(request)).toEqual(['user', 'keyId', 'serviceKey', 'encryptedSecret']);
     expect(request.encryptedSecret).toHaveLength(256);
   });
 
-  it('takes another secret, and another nonce, each time', () => {
+  it('uses a new secret and a new nonce each time', () => {
     const again = sealForRecovery(PIN, publicKey, setup);
     expect(again.encryptedSecret).not.toBe(sealed.encryptedSecret);
     expect(again.sealedPin.slice(0, 16)).not.toBe(sealed.sealedPin.slice(0, 16));
@@ -60,7 +60,7 @@ describe('a PIN recovery', () => {
     expect(refusal(() => openSealedPin(again, publicKey, secret))).toMatch(/^recovery-unavailable: /);
   });
 
-  it('has the same size for PINs of all lengths, up to the longest that there can be', () => {
+  it('has the same size for PINs of all lengths, up to the longest possible', () => {
     for (const length of [1, 4, 6, 63, 126, 127]) {
       const pin = new Uint8Array(length).fill(0x37);
       const one = sealForRecovery(pin, publicKey, setup);
@@ -73,13 +73,13 @@ describe('a PIN recovery', () => {
     );
   });
 
-  it('leaves the PIN to its owner', () => {
+  it('does not wipe the PIN of the caller', () => {
     const pin = utf8('258096');
     sealForRecovery(pin, publicKey, setup);
     expect(pin).toEqual(utf8('258096'));
   });
 
-  it('wants a service key of 2048 bits and a user', () => {
+  it('demands a service key of 2048 bits and a user', () => {
     const small = { servicePublicKey: service(1024).publicKey, user };
     expect(() => sealForRecovery(PIN, publicKey, small)).toThrow(
       new RangeError('the key of the recovery service has 1024 bits; it needs 2048 or more'),
@@ -88,7 +88,7 @@ describe('a PIN recovery', () => {
   });
 });
 
-describe('what does not fit opens nothing', () => {
+describe('a PIN stays sealed for', () => {
   const NOT_OPENED =
     'recovery-unavailable: the PIN cannot be recovered: the secret of the recovery service does not open the PIN of this key; reset the PIN with a new key';
 

@@ -41,7 +41,7 @@ const state: PinState = {
 };
 
 describe('the state of a PIN', () => {
-  it('is kept beside the other annotations, and read from the file as it was', () => {
+  it('is kept with the other annotations, and read back unchanged', () => {
     const text = encodeKeyRecord(writePinState(record, state));
     const read = decodeKeyRecord(text, 'a file');
     expect(readPinState(read)).toEqual(state);
@@ -54,7 +54,7 @@ describe('the state of a PIN', () => {
     expect(readPinState(writePinState(read, without))).toEqual(without);
   });
 
-  it('is new with the time, the rules, and as much history as they want', async () => {
+  it('starts with the time, the rules, and the history that they ask for', async () => {
     const policy = definePinPolicy({ history: 2 });
     const history = { entries: [entry, entry] };
     const made = await newPinState(utf8('258-0963'), policy, { publicKey, history, now, cost: 16 });
@@ -108,7 +108,7 @@ describe('pinMustChangeOf', () => {
     pinMustChangeOf(of, definePinPolicy(policy), NOW + days * DAY).map(({ code, setting }) => `${code} ${setting}`);
   const kept = writePinState(record, state);
 
-  it('compares the rules that the PIN met, and its time, with those of today', () => {
+  it('compares the rules that the PIN met, and its age, with the present policy', () => {
     expect(reasons(kept, { minLength: 8 }, 10_000)).toEqual([]);
     expect(reasons(kept, { minLength: 9, digits: 'required' })).toEqual([
       'policy-tightened minLength',
@@ -118,12 +118,12 @@ describe('pinMustChangeOf', () => {
     expect(reasons(kept, { expirationDays: 30 }, 30)).toEqual(['expired expirationDays']);
   });
 
-  it('has nothing to say of a key without a PIN', () => {
+  it('is empty for a key without a PIN', () => {
     const { pinDerivation: _, ...bare } = { ...kept, hasPin: false };
     expect(reasons(bare, { minLength: 100, expirationDays: 1 }, 10)).toEqual([]);
   });
 
-  it('counts no rule as met by a PIN of which nothing was kept, and its time from that of the key', () => {
+  it('counts no rule as met without a kept state, and the age from the creation of the key', () => {
     expect(reasons(record, {})).toEqual(['policy-tightened minLength', 'policy-tightened maxLength']);
     const created = Date.parse(record.created);
     expect(reasons(record, { expirationDays: 100, special: 'required' }, (created - NOW) / DAY + 100)).toEqual([

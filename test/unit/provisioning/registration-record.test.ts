@@ -32,7 +32,7 @@ const registered = withRegistration(record, registration);
 const json = registrationToJson(registration);
 
 describe('the registration of a key', () => {
-  it('is kept among its annotations, and read back', () => {
+  it('is kept in its annotations and read back', () => {
     expect(readRegistration(registered)).toEqual(registration);
     expect(registered.annotations).toMatchObject({ counter: 0, registration: { kid: registration.kid } });
     expect(readRegistration(record)).toBeUndefined();
@@ -50,14 +50,14 @@ describe('the registration of a key', () => {
     );
   });
 
-  it('is refused beside another key', () => {
+  it('is refused in the record of another key', () => {
     const other = withRegistration(record, { ...registration, keyId: new Uint8Array(32) });
     expect(refusal(() => readRegistration(other))).toMatch('the registration of the key ngc-1 belongs to another key');
   });
 });
 
 describe('listRegistrations', () => {
-  it('finds the keys of a user, or of a device, whatever the case of their names', async () => {
+  it('finds the keys of a user or a device, in any case', async () => {
     const store = await openKeyStore(await mkdtemp(join(tmpdir(), 'keyprov-registrations-')));
     try {
       await store.save(keyRecord('unregistered'));

@@ -71,7 +71,7 @@ const PROGRESS: readonly RunState['progress'][] = [
 ];
 
 describe('a run', () => {
-  it('begins with a journal of its own, which is on the disk', async () => {
+  it('begins with its own journal, which is on the disk', async () => {
     const { journal, resumed } = await claim();
     expect(resumed).toBe(false);
     const { user, deviceId, service } = begin;
@@ -83,7 +83,7 @@ describe('a run', () => {
     expect(await listRuns(store)).toEqual([{ state: journal.state, active: true, path: journal.path }]);
   });
 
-  it.each(PROGRESS)('goes on at the step $step after its process was killed', async (progress) => {
+  it.each(PROGRESS)('continues at the step $step after its process was killed', async (progress) => {
     const { journal } = await claim();
     await journal.write({ progress });
     await killed(journal);
@@ -93,7 +93,7 @@ describe('a run', () => {
     expect(again.journal.state).toEqual(journal.state);
   });
 
-  it('is the only one of its user and device, whatever their case', async () => {
+  it('is the only one of its user and device, in any case', async () => {
     const { journal } = await claim();
     const said = `run-active: process ${process.pid} is provisioning a key for ALICE@contoso.test; wait for it, or end it`;
     expect(await asyncRefusal(() => claim({ user: 'ALICE@contoso.test' }))).toBe(said);
@@ -103,19 +103,19 @@ describe('a run', () => {
     expect((await claim({ user: 'ALICE@contoso.test' })).journal.state.id).toBe(journal.state.id);
   });
 
-  it('is the only one, although nothing tells who has it', async () => {
+  it('is the only one, even if nothing tells who has it', async () => {
     const { journal } = await claim();
     await writeFile(journal.path.replace('.json', '.lock'), '');
     expect(await asyncRefusal(() => claim())).toMatch('run-active: another process is provisioning a key for alice');
   });
 
-  it('is left for a later start with nothing but its journal', async () => {
+  it('leaves only its journal for a later start', async () => {
     const { journal } = await claim();
     await journal.release();
     expect(await files()).toEqual([basename(journal.path)]);
   });
 
-  it('keeps its state where the new one cannot be written', async () => {
+  it('keeps its state if the new one cannot be written', async () => {
     const { journal } = await claim();
     const { state } = journal;
     await rm(store.directory, { recursive: true });
@@ -132,14 +132,14 @@ describe('a run', () => {
     expect((await claim()).resumed).toBe(false);
   });
 
-  it('is no key of the store', async () => {
+  it('is not a key of the store', async () => {
     await claim();
     expect(await store.list()).toEqual({ records: [], damaged: [] });
   });
 });
 
 describe('the runs of a store', () => {
-  it('are listed by the names of their files, and other files are not looked at', async () => {
+  it('are listed by the names of their files; other files are not read', async () => {
     for (const name of 'abcdef') await claim({ user: `${name}@contoso.test` });
     const paths = (await files()).filter((name) => name.endsWith('.json')).map((name) => join(store.directory, name));
     const [first = ''] = paths.map((path) => basename(path));
@@ -150,12 +150,12 @@ describe('the runs of a store', () => {
     expect(paths).toHaveLength(6);
   });
 
-  it('are none, at once, where there is no journal', async () => {
+  it('are none, at once, if there is no journal', async () => {
     await writeFile(join(store.directory, 'notes'), 'nonsense');
     expect(await withStoreLock(store.directory, () => listRuns(store))).toEqual([]);
   });
 
-  it('are without one that ends meanwhile', async () => {
+  it('do not include one that ends meanwhile', async () => {
     const { journal } = await claim();
     afterReading = () => journal.remove();
     expect(await listRuns(store)).toEqual([]);
@@ -172,7 +172,7 @@ describe('a journal of an earlier version', () => {
     return `${JSON.stringify({ ...file, version, sha256 }, undefined, 2)}\n`;
   };
 
-  it('1 goes on, and has the form of today then', async () => {
+  it('1 continues, and then has the present form', async () => {
     const name = 'run-b6571866d5ecfe6e.json';
     const text = await readFile(`test/vectors/old-store/${name}`, 'utf8');
     // In its key records a policy that is empty meant none.
@@ -195,7 +195,7 @@ describe('a journal of an earlier version', () => {
   });
 
   // Its records had what the TPM held before the run.
-  it('2 goes on, and has the form of today then', async () => {
+  it('2 continues, and then has the present form', async () => {
     const { journal } = await claim();
     await journal.write({ progress: { step: 'made', key } });
     await killed(journal);
@@ -210,7 +210,7 @@ describe('a journal of an earlier version', () => {
 });
 
 describe('a journal that is damaged', () => {
-  it('is nobody’s run: once it is removed, another one begins', async () => {
+  it('blocks its run: once it is removed, another one begins', async () => {
     const { journal } = await claim();
     await killed(journal);
     await writeFile(journal.path, 'nonsense');

@@ -20,7 +20,7 @@ const now = new Date('2025-09-29T12:30:00Z');
 const HOUR = 3_600_000;
 
 describe('parseAdSyncScheduler', () => {
-  it('reads every setting, and keeps those that are not known', () => {
+  it('reads every setting, and keeps unknown ones', () => {
     const { fields, ...settings } = parseAdSyncScheduler(PRINTED.replaceAll('\n', '\r\n'), { now });
     expect(settings).toEqual({
       AllowedSyncCycleInterval: HOUR / 2,
@@ -38,7 +38,7 @@ describe('parseAdSyncScheduler', () => {
     expect([fields.size, fields.get('IsConnectorServer')]).toEqual([12, 'maybe']);
   });
 
-  it('leaves out what is missing, empty or cannot be read', () => {
+  it('leaves out missing, empty or unreadable settings', () => {
     const text = 'CustomizedSyncCycleInterval :\nAllowedSyncCycleInterval : soon\n  SyncCycleEnabled : Vrai';
     expect(Object.keys(parseAdSyncScheduler(text, { now }))).toEqual(['fields']);
     expect(Object.keys(parseAdSyncScheduler('no such command', { now }))).toEqual(['fields']);
@@ -83,7 +83,7 @@ describe('parseAdSyncScheduler', () => {
 describe('scheduleOf', () => {
   const schedule = (text: string) => scheduleOf(parseAdSyncScheduler(text, { now }));
 
-  it('takes the interval in effect, and the next cycle', () => {
+  it('uses the interval in effect, and the next cycle', () => {
     expect(schedule(PRINTED)).toEqual({
       intervalMs: HOUR,
       nextCycle: new Date('2025-09-29T12:51:47Z'),
@@ -105,7 +105,7 @@ describe('scheduleOf', () => {
     ['SyncCycleEnabled                    : True', 'SyncCycleEnabled : False', 'switched off'],
     ['StagingModeEnabled                  : False', 'StagingModeEnabled : True', 'staging mode'],
     ['SchedulerSuspended                  : False', 'SchedulerSuspended : True', 'suspended'],
-  ])('says why nothing will come (%s)', (good, bad, expected) => {
+  ])('says why no key will arrive (%s)', (good, bad, expected) => {
     const { obstacles } = schedule(PRINTED.replace(good, bad));
     expect(obstacles).toHaveLength(1);
     expect(obstacles?.[0]).toContain(expected);

@@ -14,7 +14,7 @@ describe('authorizeUrl', () => {
     );
   });
 
-  it('has all that may be asked for', () => {
+  it('has all parameters that may be asked for', () => {
     const url = authorizeUrl({
       ...{ endpoint: `${endpoint}?a=b`, clientId, resource, redirectUri: 'ms-app://x', mfaMaxAge: 600 },
       ...{ claims: NGC_CLAIMS, loginHint: 'ada@contoso.test', prompt: 'login', state: 's&', codeChallenge: 'c' },
@@ -29,14 +29,14 @@ describe('authorizeUrl', () => {
 });
 
 describe('deviceCodeRequest', () => {
-  it('is a form for the endpoint beside the one for tokens', () => {
+  it('is a form for the endpoint next to the token endpoint', () => {
     const tokenEndpoint = 'https://sts.contoso.test/adfs/oauth2/token';
     const { url, form } = deviceCodeRequest({ tokenEndpoint, clientId, resource, mfaMaxAge: 0 });
     expect(url.href).toBe('https://sts.contoso.test/adfs/oauth2/devicecode');
     expect(Object.fromEntries(form)).toEqual({ client_id: clientId, resource, amr_values: 'ngcmfa', mfa_max_age: '0' });
   });
 
-  it('needs an endpoint for tokens', () => {
+  it('needs a token endpoint', () => {
     expect(() => deviceCodeRequest({ tokenEndpoint: endpoint, clientId, resource })).toThrow(TypeError);
   });
 });

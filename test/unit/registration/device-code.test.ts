@@ -81,7 +81,7 @@ describe('authenticateWithDeviceCode', () => {
     expect(sent[1]?.headers['content-type']).toBe('application/x-www-form-urlencoded');
   });
 
-  it('takes the words of RFC 8628, and its defaults', async () => {
+  it('accepts the names and defaults of RFC 8628', async () => {
     const answer = { user_code: 'A', device_code: 'd3vice', verification_uri: 'https://login.test' };
     const { issued, delays, prompts } = await signIn(answer, { access_token: 'a' });
     expect(prompts).toMatchObject([
@@ -90,7 +90,7 @@ describe('authenticateWithDeviceCode', () => {
     expect([issued, delays]).toEqual([{ accessToken: 'a', received: new Date('2026-01-01T12:00:05Z') }, [5000]]);
   });
 
-  it('slows down when it is told to, and when there is trouble', async () => {
+  it('slows down when told to, and after failures', async () => {
     const busy = new Response('', { status: 503, headers: { 'retry-after': '60' } });
     const cut = () => Promise.reject(new TypeError('fetch failed'));
     const { outcome, delays } = await signIn(started, oauthRefusal('slow_down'), pending, cut, busy, tokens);
@@ -184,7 +184,7 @@ describe('authenticateWithDeviceCode', () => {
     expect(prompts[0]?.message).toBe('Open\\u{a}\\u{1b}[2J\\u{9b}1m\\u{202e} it');
   });
 
-  it('ends with what the display throws, and with its signal', async () => {
+  it('ends with the error of the display, and with its signal', async () => {
     const { fetch, sent } = serviceStub(started, pending);
     const fail = () => {
       throw new Error('no screen');

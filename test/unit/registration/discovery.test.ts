@@ -61,7 +61,7 @@ const ofAdfs = {
 };
 
 describe('parseDiscovery', () => {
-  it('reads the answer of an AD FS, as JSON and as XML, to the same', () => {
+  it('reads the same from JSON and XML of an AD FS', () => {
     expect(parseDiscovery(JSON.stringify(adfs), 'application/json; charset=utf-8')).toEqual(ofAdfs);
     expect(parseDiscovery(XML, 'application/xml; charset=utf-8')).toEqual(ofAdfs);
     expect(
@@ -82,13 +82,13 @@ describe('parseDiscovery', () => {
     expect(raw).toEqual(entra);
   });
 
-  it.each(Object.keys(entra))('can do without %s', (name) => {
+  it.each(Object.keys(entra))('works without %s', (name) => {
     const { [name]: _, ...others } = entra;
     expect(parseDiscovery(JSON.stringify(others), '').raw).toEqual(others);
     expect(parseDiscovery(JSON.stringify({ ...others, [name]: null }), '').raw[name]).toBeNull();
   });
 
-  it('leaves out a service without address or resource, and takes a version that is a number', () => {
+  it('leaves out a service without address or resource, and accepts a numeric version', () => {
     const service = { KeyProvisionEndpoint: 'https://a.test/', KeyProvisionResourceId: 'r' };
     const read = (changes: object) =>
       parseDiscovery(JSON.stringify({ KeyProvisioningService: { ...service, ...changes } }), '').keyProvisioning;
@@ -192,14 +192,14 @@ describe('discoverServices', () => {
     ['https://sts.contoso.com/EnrollmentServer/', []],
     [RESOURCE, []],
     ['https://keys.contoso.com', ['https://keys.contoso.com']],
-  ])('takes a service whose tokens are for %s, where %j is named', async (resource, trustedResources) => {
+  ])('accepts a service whose tokens are for %s if %j is named', async (resource, trustedResources) => {
     const service = { ...adfs.KeyProvisioningService, KeyProvisionResourceId: resource };
     const { fetch } = serviceStub({ ...adfs, KeyProvisioningService: service });
     const services = await discoverServices('https://sts.contoso.com', { fetch, trustedResources });
     expect(services.keyProvisioning?.resource).toBe(resource);
   });
 
-  it('sends its headers to the server that was asked only, whatever that redirects to', async () => {
+  it('sends its headers only to the server asked, even after redirections', async () => {
     const to = (location: string) => new Response('', { status: 307, headers: { location } });
     const { fetch, sent } = serviceStub(to('/again'), to('https://other.test/'), to('https://sts.contoso.com/3'), adfs);
     const headers = { authorization: 'Bearer t0ken', 'x-key': 'k' };

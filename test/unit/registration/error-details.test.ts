@@ -78,12 +78,12 @@ describe('parseErrorDetails', () => {
     expect(parseErrorDetails(body)).toEqual(expected);
   });
 
-  it('cuts what is long', () => {
+  it('cuts long texts', () => {
     expect(parseErrorDetails('x'.repeat(5000)).message).toHaveLength(1000);
     expect(parseErrorDetails(JSON.stringify({ code: 'x'.repeat(5000) })).code).toHaveLength(1000);
   });
 
-  it('takes anything, and makes it printable', () => {
+  it('accepts anything, and makes it printable', () => {
     fc.assert(
       fc.property(fc.oneof(anyText, fc.json()), (body) => {
         const { form, ...rest } = parseErrorDetails(body);

@@ -20,7 +20,7 @@ async function failure(stub: { fetch: typeof fetch }, method: 'GET' | 'POST' = '
 }
 
 describe('exchange', () => {
-  it('returns any answer, and when it came', async () => {
+  it('returns any answer, with its time', async () => {
     const { fetch, sent } = serviceStub(new Response('no', { status: 418, headers: { 'x-y': 'z' } }));
     const received = new Date('2026-01-01T00:00:00Z');
     const headers = { authorization: 'Bearer T0ken' };
@@ -55,7 +55,7 @@ describe('exchange', () => {
     expect(sent).toEqual([]);
   });
 
-  it('counts the bytes of an answer, also where it has no end', async () => {
+  it('limits the bytes of an answer, even of an endless one', async () => {
     let count = 0;
     const body = new ReadableStream<Uint8Array>({
       pull: (controller) => {
@@ -72,7 +72,7 @@ describe('statusError', () => {
   const errorOf = async (response: Response) =>
     statusError(await exchange({ method: 'POST', url, secrets: ['S3cret'] }, { fetch: serviceStub(response).fetch }));
 
-  it('takes secrets out before it cuts', async () => {
+  it('removes secrets before it cuts', async () => {
     const { message, details } = await errorOf(new Response(`${'x'.repeat(195)} S3cret`, { status: 400 }));
     expect(message).toBe(`POST https://service.test/key/: status 400 ${'x'.repeat(195)} [sec`);
     expect(details?.message).toBe(`${'x'.repeat(195)} [secret]`);
@@ -83,7 +83,7 @@ describe('statusError', () => {
     [{ error: { code: 'DirectoryError', message: 'Throttled' } }, 'backoff', 300_000],
     [{ ErrorType: 'DirectoryError', Message: 'no such object' }, 'none', undefined],
     [{ code: 'Other', message: 'throttled' }, 'none', undefined],
-  ])('knows the throttle from other refusals: %j', async (body, retry, retryAfterMs) => {
+  ])('tells throttling from other refusals: %j', async (body, retry, retryAfterMs) => {
     const error = await errorOf(Response.json(body, { status: 400 }));
     expect([error.retry, error.retryAfterMs]).toEqual([retry, retryAfterMs]);
   });
@@ -107,7 +107,7 @@ describe('retryAfter', () => {
     expect(retryAfter(new Headers({ 'retry-after': value }), now)).toBe(expected);
   });
 
-  it('is undefined where there is none', () => {
+  it('is undefined if there is none', () => {
     expect(retryAfter(new Headers(), now)).toBeUndefined();
   });
 });

@@ -37,7 +37,7 @@ function graph(...answers: readonly (() => Response | Promise<Response>)[]) {
 const keys = (...items: readonly unknown[]) => graph(() => Response.json({ '@odata.context': 'x', deviceKeys: items }));
 
 describe('graphReader', () => {
-  it('reads the keys that Entra ID has of the user', async () => {
+  it("reads the user's keys in Entra ID", async () => {
     const { sent, ignored, options } = keys(deviceKey, { ...deviceKey, keyType: 'FIDO' });
     const reader = graphReader(options);
     const { NGC, OTHER } = KEY_CREDENTIAL_USAGE;
@@ -103,7 +103,7 @@ describe('graphReader', () => {
     await expect(reading).rejects.toThrow('enough');
   });
 
-  it('asks another cloud, but none without TLS', async () => {
+  it('asks another cloud, but only with TLS', async () => {
     const { sent, options } = keys();
     await graphReader({ ...options, graphUrl: 'https://microsoftgraph.chinacloudapi.cn' }).read('ada');
     expect(sent[0]?.url).toBe('https://microsoftgraph.chinacloudapi.cn/beta/users/ada?$select=deviceKeys');
@@ -123,7 +123,7 @@ describe('takeBackKey', () => {
   const gone = () => new Response(null, { status: 204 });
   const missing = () => Response.json({ error: { code: 'resourceNotFound' } }, { status: 404 });
 
-  it('removes the key when Graph has shown that it is the one', async () => {
+  it('removes the key after Graph has shown that it is the right one', async () => {
     const fido = { ...deviceKey, keyType: 'FIDO', keyMaterial: 'AAEC' };
     const elsewhere = { ...deviceKey, deviceId: '00112233-4455-6677-8899-aabbccddeeff', keyMaterial: 'AAEC' };
     const { sent, options } = graph(
@@ -140,7 +140,7 @@ describe('takeBackKey', () => {
     ]);
   });
 
-  it('has nothing to do where there is none of that number', async () => {
+  it('does nothing if there is no key with that Key ID', async () => {
     const { sent, options } = graph(missing);
     expect([await takeBackKey(key, options), sent.length]).toEqual(['absent', 1]);
   });
@@ -258,7 +258,7 @@ describe('deleteHelloMethod', () => {
     expect(sent[0]?.init.headers).toMatchObject({ authorization: 'Bearer T0ken' });
   });
 
-  it('says that there is none', async () => {
+  it('reports that there is none', async () => {
     const { options } = graph(() => Response.json({ error: { code: 'ResourceNotFound' } }, { status: 404 }));
     expect(await deleteHelloMethod('ada', 'x', options)).toBe('absent');
   });

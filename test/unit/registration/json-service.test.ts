@@ -69,7 +69,7 @@ describe('postJson', () => {
     expect(found).toBe('service-timeout: POST https://ca.example/attest: no answer within 5 ms');
   });
 
-  it('ends with its signal, and throws the reason of that', async () => {
+  it('ends with its signal, and throws its reason', async () => {
     const aborter = new AbortController();
     const sending = postJson(url, {}, { fetch: fetchOf(never).fetch, signal: aborter.signal });
     aborter.abort(new Error('enough'));

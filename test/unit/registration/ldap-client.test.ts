@@ -9,7 +9,7 @@ it('loads ldapts', async () => {
   expect(typeof (await loadLdapts()).Client).toBe('function');
 });
 
-it('says how to get ldapts where it is missing, before anything is started', async () => {
+it('says how to install ldapts if it is missing, before anything is started', async () => {
   vi.resetModules();
   vi.doMock('ldapts', () => {
     throw new Error('Cannot find package');

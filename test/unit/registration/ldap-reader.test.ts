@@ -74,7 +74,7 @@ describe('ldapReader', () => {
     ['in another case', DN.toLowerCase()],
     ['with blanks', DN.replaceAll(/(?<!\\)([,=])/g, ' $1 ')],
     ['escaped in the other way', DN.replace('\\,', '\\2c')],
-  ])('takes the name of the owner %s', async (_, dn) => {
+  ])('accepts the name of the owner %s', async (_, dn) => {
     const { reader, ignored } = withValues([dnBinary('Parse_UserKey2', dn)]);
     expect([dn === DN, (await reader.read('ada')).length, ignored]).toEqual([false, 1, []]);
   });
@@ -140,7 +140,7 @@ describe('ldapReader', () => {
     expect(found).toContain(`${code}: LDAP search for (userPrincipalName=ada): ${error.message}`);
   });
 
-  it('ends with its signal, and throws the reason of that', async () => {
+  it('ends with its signal, and throws its reason', async () => {
     const { reader, searches } = directory(() => new Promise(() => {}));
     const aborter = new AbortController();
     const reading = reader.read('ada', { signal: aborter.signal });

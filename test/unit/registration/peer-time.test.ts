@@ -13,7 +13,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const now = new Date('2026-01-01T12:00:00Z');
 
 describe('a time that a peer names', () => {
-  it.each(KINDS)('is within its bounds, whatever the number: %s', (kind) => {
+  it.each(KINDS)('is within its bounds for any number: %s', (kind) => {
     const { least, most } = PEER_TIMES[kind];
     for (const value of [-Infinity, -1, 0, 0.5, least, most, 2 ** 31, 2 ** 53, 1e300, Infinity, Number.NaN]) {
       const taken = peerTime(kind, value);
@@ -48,7 +48,7 @@ describe('a time that a peer names', () => {
     for (const schedule of spans) expect(forecastSync(now, schedule).overdueAfter.getTime()).not.toBeNaN();
   });
 
-  it('is read nowhere else: all members and headers that name one go through the helper', () => {
+  it('is read nowhere else: all members and headers that name a time go through the helper', () => {
     const named = /'(interval|expires_in|refresh_token_expires_in|ext_expires_in|retry-after)'/;
     const reading = filesIn(['src/registration', 'src/provisioning', 'src/cli'], '.ts').flatMap((path) =>
       codeOf(path)

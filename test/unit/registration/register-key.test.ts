@@ -43,14 +43,14 @@ describe('registerKey', () => {
     expect(sent[0]?.headers['api-version']).toBe(apiVersionIn === 'header' ? '2.0' : undefined);
   });
 
-  it('keeps members that are not known, and a pctx that is no text', async () => {
+  it('keeps unknown members, and a pctx that is not text', async () => {
     const body = { kid: 'k', upn: 'user@contoso.com', pctx: null, krctx: { a: 1 } };
     const { further, ...registration } = await registerKey({ endpoint }, example, serviceStub(body));
     expect(registration).toEqual({ kid: 'k', upn: 'user@contoso.com', clientRequestId: example.clientRequestId });
     expect(further).toEqual({ pctx: null, krctx: { a: 1 } });
   });
 
-  it('waits longer each time, up to 30 seconds, spread by chance', async () => {
+  it('waits longer each time, up to 30 seconds, with random spread', async () => {
     const waits = async (random: () => number) => {
       const delays: number[] = [];
       const sleep = async (ms: number) => void delays.push(ms);
@@ -67,7 +67,7 @@ describe('registerKey', () => {
     ['service-unreachable', 2, 'nothing thrown'],
     ['service-timeout', 2, 'nothing thrown'],
     ['service-refused', 1, 'service-refused: no'],
-  ])('goes on when the lookup cannot be answered, and stops when it fails: %s', async (code, count, outcome) => {
+  ])('continues if the lookup is not answered, and stops if it fails: %s', async (code, count, outcome) => {
     const { fetch, sent } = serviceStub(busy, response.body);
     const lookup = async () => {
       throw errorOfCode(code, 'no');

@@ -48,7 +48,7 @@ describe('readTokenClaims', () => {
     });
   });
 
-  it('takes a token without claims, and single values where lists may be', () => {
+  it('accepts a token without claims, and single values instead of lists', () => {
     expect(readTokenClaims(jwtOf({}))).toEqual({ audience: [], methods: [], all: {} });
     const { audience, methods } = readTokenClaims(jwtOf({ aud: ['a', 'b'], amr: 'ngcmfa' }));
     expect([audience, methods]).toEqual([['a', 'b'], ['ngcmfa']]);
@@ -108,7 +108,7 @@ describe('tokenProblems', () => {
     expect(problems(changes)).toEqual(codes);
   });
 
-  it.each<{ amr: string[]; deviceid?: null; accept: unknown }>(claimCases)('goes by the vector $amr', (item) => {
+  it.each<{ amr: string[]; deviceid?: null; accept: unknown }>(claimCases)('follows the vector $amr', (item) => {
     const { amr, accept } = item;
     const found = problems({ amr, ...('deviceid' in item && { deviceid: item.deviceid }) });
     expect(found.length === 0).toBe(accept === true);
@@ -122,7 +122,7 @@ describe('tokenProblems', () => {
     },
   );
 
-  it('says it in words and in the codes of Windows, without the token', () => {
+  it('gives messages and Windows codes, without the token', () => {
     const jwt = jwtOf({ aud: 'x', exp: 1, amr: [] });
     expect(tokenProblems(jwt, expected)).toEqual([
       { code: 'expired', message: 'the token expired at 1970-01-01T00:00:01.000Z', windowsCode: 0x801c03ed },

@@ -12,11 +12,11 @@ describe('redactor', () => {
     ['code=a+b/=', 'code=[secret]'],
     ['the abc stays', 'the abc stays'],
     ['c2lnbmF0dXJl is too short for a part', 'c2lnbmF0dXJl is too short for a part'],
-  ])('takes the secrets out of %j', (text, expected) => {
+  ])('removes the secrets from %j', (text, expected) => {
     expect(redactor([JWT, 'a+b/=', 'abc', ''])(text)).toBe(expected);
   });
 
-  it('takes a secret that has another one within', () => {
+  it('removes a secret that contains another one', () => {
     expect(redactor(['secret-one', 'one-secret-one-more'])('one-secret-one-more secret-one')).toBe('[secret] [secret]');
   });
 });
@@ -24,7 +24,7 @@ describe('redactor', () => {
 describe('redactError', () => {
   const redact = redactor(['s3cret']);
 
-  it('copies name, message, code, stack and causes, and nothing else', () => {
+  it('copies only name, message, code, stack and causes', () => {
     const cause = Object.assign(new RangeError('within s3cret'), { code: 'E_s3cret', headers: { a: 's3cret' } });
     const error = new TypeError('outside s3cret', { cause });
     const copied = redactError(error, redact);
@@ -34,7 +34,7 @@ describe('redactError', () => {
     expect(inspect(copied, { depth: null, showHidden: true })).not.toContain('s3cret');
   });
 
-  it('takes what is no error, and causes without end', () => {
+  it('accepts values that are not errors, and endless causes', () => {
     expect(redactError('s3cret', redact).message).toBe('[secret]');
     const circle = new Error('s3cret');
     circle.cause = circle;

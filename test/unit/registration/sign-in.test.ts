@@ -71,7 +71,7 @@ describe('signInWithKey', () => {
   it.each<[string, TestSigningKey]>([
     ['RS256', rsaKey],
     ['ES384', ecKey('P-384')],
-  ])('signs with %s where the device has such a key', async (alg, key) => {
+  ])('signs with %s if the device has such a key', async (alg, key) => {
     const { fetch, sent } = serviceStub(challenge, { token_type: 'pop', refresh_token: 'prt' });
     const given = { ...request, device: { ...device, key }, audience: 'tenant', clientId: 'c', scope: 'openid' };
     expect(await signInWithKey(given, { fetch })).toEqual({ tokenType: 'pop', refreshToken: 'prt' });
@@ -93,7 +93,7 @@ describe('signInWithKey', () => {
     expect(error.message).toContain(message);
   });
 
-  it('keeps what it signed out of errors', async () => {
+  it('keeps the signed request out of errors', async () => {
     const { fetch, sent } = serviceStub(challenge, () => Promise.reject(new Error(`body ${sent[1]?.body}`)));
     const error = await signInWithKey(request, { fetch }).catch((thrown: unknown) => thrown);
     if (!(error instanceof ServiceError)) throw error;

@@ -54,7 +54,7 @@ describe('forecastSync', () => {
     return [...times, obstacles];
   };
 
-  it('expects the key after the documented 30 minutes where nothing is known', () => {
+  it('expects the key after the documented 30 minutes if nothing is known', () => {
     expect(minutes(START)).toEqual([30, 30, 60, []]);
   });
 
@@ -76,27 +76,27 @@ describe('syncStatus', () => {
   const status = (reader: DirectoryReader | undefined, minutes: number, registered = key) =>
     syncStatus(registered, { ...(reader && { reader }), now: () => at(minutes) });
 
-  it('is registered while nobody looks, however late it is', async () => {
+  it('is registered while nobody looks, even if it is late', async () => {
     for (const minutes of [0, 30, 100_000]) {
       expect(await status(undefined, minutes)).toEqual({ ...forecastSync(START), state: 'registered' });
     }
   });
 
-  it('is pending, and then overdue, while the directory has not got the key', async () => {
+  it('is pending, then overdue, while the directory does not have the key', async () => {
     const place = 'active-directory';
     expect(await status(holding(), 0)).toEqual({ ...forecastSync(START), state: 'pending', place });
     expect(await status(holding(...others), 59.9)).toEqual({ ...forecastSync(START), state: 'pending', place });
     expect(await status(holding(...others), 60)).toEqual({ ...forecastSync(START), state: 'overdue', place });
   });
 
-  it('is synced when the directory has our key and device, also before its time or after', async () => {
+  it('is synced if the directory has our key and device, even early or late', async () => {
     for (const minutes of [0, 45, 100_000]) {
       const found = await status(holding(...others, ours), minutes);
       expect(found).toEqual({ state: 'synced', place: 'active-directory', seen: at(minutes) });
     }
   });
 
-  it('says where the key was seen, and whom it asked for', async () => {
+  it('says where the key was seen, and for which user it asked', async () => {
     const users: string[] = [];
     const reader = readerOf((user) => {
       users.push(user);
@@ -106,7 +106,7 @@ describe('syncStatus', () => {
     expect(users).toEqual(['ada@contoso.test']);
   });
 
-  it('takes device ids in either case', async () => {
+  it('accepts device ids in either case', async () => {
     const found = await status(holding(ours), 1, { ...key, deviceId: key.deviceId.toUpperCase() });
     expect(found.state).toBe('synced');
   });
@@ -133,7 +133,7 @@ describe('syncStatus', () => {
     expect((await status(holding({ ...ours, deviceId }, ours), 1)).state).toBe('synced');
   });
 
-  it('stays registered when the directory cannot be reached, and throws what will not pass', async () => {
+  it('stays registered if the directory cannot be reached, and throws lasting errors', async () => {
     const found = await status(failing('service-unreachable'), 99);
     expect(found).toMatchObject({ state: 'registered', problem: { code: 'service-unreachable' } });
     expect(await asyncRefusal(() => status(failing('service-refused'), 1))).toBe('service-refused: LDAP: no');
@@ -143,7 +143,7 @@ describe('syncStatus', () => {
     await expect(status(broken, 1)).rejects.toThrow('a bug');
   });
 
-  it('refuses a key that is none', async () => {
+  it('refuses an invalid key', async () => {
     await expect(syncStatus({ ...key, keyId: new Uint8Array(31) })).rejects.toThrow(RangeError);
     await expect(syncStatus({ ...key, deviceId: 'pc7' })).rejects.toThrow(TypeError);
   });
@@ -189,19 +189,19 @@ describe('waitForSync', () => {
     expect(seen.map(([minute]) => minute)).toEqual([0, 25, 50, 60]);
   });
 
-  it('goes on while the directory cannot be reached, and says so', async () => {
+  it('continues while the directory cannot be reached, and reports it', async () => {
     const { seen, wait } = world(5, 15);
     expect((await wait(10)).state).toBe('synced');
     expect(seen.map(([, state]) => state)).toEqual(['registered', 'registered', 'synced']);
   });
 
-  it('throws what kept it from looking when the key is late by then', async () => {
+  it('throws the error that kept it from looking once the key is late', async () => {
     const { seen, wait } = world(5, 1000);
     expect(await asyncRefusal(() => wait(30))).toBe('service-timeout: LDAP: late');
     expect(seen.map(([minute]) => minute)).toEqual([0, 30, 60]);
   });
 
-  it('ends with its signal before a look and in a pause, and throws the reason of that', async () => {
+  it('ends with its signal before a look and in a pause, and throws its reason', async () => {
     const early = world(25);
     await expect(early.wait(10, AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
     expect(early.seen).toEqual([]);
@@ -212,7 +212,7 @@ describe('waitForSync', () => {
     await expect(waiting).rejects.toThrow('enough');
   });
 
-  it('is not held up by the real clock when it is there already', async () => {
+  it('does not wait for the real clock if the key is already there', async () => {
     expect((await waitForSync({ ...key, registered: new Date() }, { reader: holding(ours) })).state).toBe('synced');
   });
 

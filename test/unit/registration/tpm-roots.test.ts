@@ -77,7 +77,7 @@ describe('loadTpmRoots', () => {
     expect(authorities[2]?.certificate.notAfter).toEqual(new Date('2020-01-01T00:00:00Z'));
   });
 
-  it('tells what is of no use, and why', async () => {
+  it('reports unusable files, with reasons', async () => {
     const { problems } = await loadTpmRoots(directory);
     expect(problems.map(({ file, detail }) => [file.slice(directory.length + 1), detail])).toEqual([
       ['AMD/all.pem', 'the certificate of (no name) is not a CA certificate'],
@@ -87,7 +87,7 @@ describe('loadTpmRoots', () => {
     ]);
   });
 
-  it('gives what leads from the certificate of an endorsement key to a root', async () => {
+  it('returns the chain from the certificate of an endorsement key to a root', async () => {
     const { roots, intermediates } = await loadTpmRoots(directory);
     const failures = async (more: object) =>
       (await verifyEkCertificate(ek.der, { roots, ...more })).findings
@@ -112,7 +112,7 @@ describe('loadTpmRoots', () => {
     });
   });
 
-  it('says how a cabinet file is extracted', async () => {
+  it('says how to extract a cabinet file', async () => {
     const file = join(directory, 'TrustedTpm.cab');
     writeFileSync(file, 'MSCF\0\0\0\0');
     await expect(loadTpmRoots(file)).rejects.toThrow(/cabinet file; check its signature.*expand\.exe.*cabextract/);

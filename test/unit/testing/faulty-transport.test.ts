@@ -19,7 +19,7 @@ function transportWith(...faults: Fault[]) {
 }
 
 describe('a faulty transport', () => {
-  it('asks before each command, and passes it on where there is no fault', async () => {
+  it('asks before each command, and passes it on if there is no fault', async () => {
     const { inner, asked, transport } = transportWith();
     for (let i = 0; i < 2; i++) expect(toHex(await transport.send(GET_RANDOM))).toBe(toHex(RANDOM));
     expect(asked).toEqual([
@@ -39,12 +39,12 @@ describe('a faulty transport', () => {
     expect(toHex(await transport.send(GET_RANDOM))).toBe(toHex(RANDOM));
   });
 
-  it('gives only the header of an answer that is cut', async () => {
+  it('returns only the header of a cut answer', async () => {
     const { transport } = transportWith('cut');
     expect(toHex(await transport.send(GET_RANDOM))).toBe(toHex(RANDOM.subarray(0, 10)));
   });
 
-  it('is lost for good, after the TPM has done the command', async () => {
+  it('is lost for good after the TPM has run the command', async () => {
     const { inner, transport } = transportWith('lost');
     await expect(transport.send(GET_RANDOM)).rejects.toMatchObject({ code: 'transport-lost' });
     await expect(transport.send(GET_RANDOM)).rejects.toMatchObject({ code: 'transport-lost' });

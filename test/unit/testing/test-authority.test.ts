@@ -19,7 +19,7 @@ const ak = withKey(akTemplate('p-256'));
 const ek = withKey(ekTemplate('L-2'));
 
 describe('a test authority', () => {
-  it('is a root that has issued itself, for 30 days around its time', async () => {
+  it('is a self-signed root, valid for 30 days before and after its time', async () => {
     const now = new Date('2024-02-29T12:00:00Z');
     const { root } = await createTestAuthority({ name: 'maker', now });
     const { subject, issuer, basicConstraints, keyUsage, notBefore, notAfter } = await parseCertificate(root);
@@ -31,14 +31,14 @@ describe('a test authority', () => {
     expect(parsed.verify(parsed.publicKey)).toBe(true);
   });
 
-  it('has a key of its own', async () => {
+  it('has its own key', async () => {
     const [one, other] = await Promise.all([createTestAuthority(), createTestAuthority()]);
     const certificate = new X509Certificate(await one.issueAkCertificate(ak));
     expect(certificate.verify(new X509Certificate(one.root).publicKey)).toBe(true);
     expect(certificate.verify(new X509Certificate(other.root).publicKey)).toBe(false);
   });
 
-  it('certifies an endorsement key as one of a simulator, or of the TPM that it is told', async () => {
+  it("certifies an endorsement key as a simulator's, or as that of the given TPM", async () => {
     const authority = await createTestAuthority();
     const der = await authority.issueEkCertificate(ek);
     const { ok, findings } = await verifyEkCertificate(der, { roots: [authority.root], ek });
@@ -50,14 +50,14 @@ describe('a test authority', () => {
     });
   });
 
-  it('issues a certificate that has ended when it is told', async () => {
+  it('issues an expired certificate on demand', async () => {
     const authority = await createTestAuthority();
     const der = await authority.issueEkCertificate(ek, { notAfter: new Date(Date.now() - 1000) });
     const { findings } = await verifyEkCertificate(der, { roots: [authority.root], ek });
     expect(findings.filter(({ status }) => status === 'fail').map(({ id }) => id)).toEqual(['chain/validity']);
   });
 
-  it('takes no answer to a challenge but the secret', async () => {
+  it('accepts only the secret as answer to a challenge', async () => {
     const authority = await createTestAuthority();
     for (const secret of [randomBytes(32), new Uint8Array(0)]) {
       const activation = authority.activate({ ek, ak, answer: async () => ({ version: 1, secret }) });

@@ -83,7 +83,7 @@ describe.each([
     expect(verifyStatement(again, { challenge: extraData, attestationKey }).ok).toBe(true);
   });
 
-  it('may have members that are not known', () => {
+  it('may have unknown members', () => {
     expect(parseAcmeDeviceAttest(JSON.stringify({ ...JSON.parse(payload), error: '' }))).toMatchObject({ algorithm });
   });
 
@@ -170,7 +170,7 @@ describe('verifyAcmeDeviceAttest', () => {
     expect(await failures(await answer(spec), options)).toEqual(expect.arrayContaining(expected));
   });
 
-  it('refuses what cannot be read, and an alg that is not that of the signature', async () => {
+  it('refuses unreadable input, and an alg that is not that of the signature', async () => {
     for (const payload of ['', '{}', '{"attObj":{"toString":1}}', '{"attObj":"","attObj":""}', await answer({}, -7)]) {
       expect([payload, await failures(payload)]).toEqual([payload, ['acme/structures']]);
     }
@@ -195,7 +195,7 @@ describe('an ACME identifier', () => {
   const ek = computeEkDeviceName(utf8('certificate'));
   const { value, assigner } = ek as { value: string; assigner: string };
 
-  it('of a TPM is the digest of its EK certificate, and the OID of that', () => {
+  it('of a TPM is the digest of its EK certificate, with the OID of such digests', () => {
     expect(value).toBe(toHex(digest('sha256', utf8('certificate'))));
     expect(encodeAcmeIdentifier(ek)).toEqual({ type: 'permanent-identifier', value: `${value}/2.23.133.12.1` });
     expect(assigner).toBe('2.23.133.12.1');
@@ -213,7 +213,7 @@ describe('an ACME identifier', () => {
     expect(decodeAlternativeNames(encodeAlternativeNames([name]))).toEqual([name]);
   });
 
-  it('is not read from bytes that are not UTF-8, which would make different devices the same', () => {
+  it('is not read from bytes that are not UTF-8, which would confuse different devices', () => {
     const bytes = encodeAlternativeNames([{ kind: 'permanent-identifier', value: 'abc' }]);
     bytes[bytes.indexOf(0x62)] = 0xe2;
     expect(refusal(() => decodeAlternativeNames(bytes))).toMatch(/^request-invalid: .*the text is not UTF-8/);
@@ -235,7 +235,7 @@ describe('an ACME identifier', () => {
     );
   });
 
-  it('is not made of a name without value, with a slash, with other than text, or with no OID', () => {
+  it('is not made of a name without value, with a slash, with bytes that are not text, or with a wrong OID', () => {
     for (const name of [
       { kind: 'permanent-identifier', assigner: '1.2.3' },
       { kind: 'permanent-identifier', value: 'a/b' },

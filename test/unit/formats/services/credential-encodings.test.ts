@@ -82,7 +82,7 @@ describe('a credential', () => {
     expect(refusal(() => decodeGoAttestationCredential(json))).toMatch(/^credential-invalid: /);
   });
 
-  it('is not read from a keylime blob that is no base64', () => {
+  it('is not read from a keylime blob that is not base64', () => {
     expect(refusal(() => decodeKeylimeBlob('*'))).toMatch(/^credential-invalid: /);
   });
 });

@@ -33,7 +33,7 @@ describe.each(forms)("go-attestation's %s", (name, json, parse, parts) => {
   });
 
   const texts = Object.entries(json).filter(([, value]) => typeof value === 'string');
-  it.each(texts)('is refused without %s, with no base64 in it, and cut off in it at any byte', (member, value) => {
+  it.each(texts)('is refused if %s is missing, not base64, or cut off at any byte', (member, value) => {
     const where = new RegExp(`^request-invalid: go-attestation (?:${name}: )?${member}: `);
     expect(refusal(() => parse({ ...json, [member]: undefined }))).toMatch(/: missing$/);
     expect(refusal(() => parse({ ...json, [member]: `${value} ` }))).toMatch(where);
@@ -44,7 +44,7 @@ describe.each(forms)("go-attestation's %s", (name, json, parse, parts) => {
     }
   });
 
-  it('is refused with a member that is not known, and as no object', () => {
+  it('is refused with an unknown member, or if it is not an object', () => {
     expect(refusal(() => parse({ ...json, Nonce: '' }))).toBe(
       `request-invalid: go-attestation ${name}: unknown member "Nonce"`,
     );
@@ -73,7 +73,7 @@ describe('go-attestation JSON', () => {
     expect(parseGoQuote(newer)).toEqual({ certInfo, signature });
   });
 
-  it('is refused as certification with creation data', () => {
+  it('is refused as a certification with creation data', () => {
     const parameters = { ...buildGoCertificationParameters(statement), CreateData: 'AAAA' };
     expect(refusal(() => parseGoCertificationParameters(parameters))).toMatch(/CreateData: not null$/);
   });

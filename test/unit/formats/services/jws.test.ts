@@ -58,7 +58,7 @@ describe.each([
   const payload = utf8('{"a":1}');
   const sign = (header?: Record<string, unknown>) => buildJws({ key, algorithm, payload, ...(header && { header }) });
 
-  it('verifies with its key and algorithm only', async () => {
+  it('verifies only with its key and algorithm', async () => {
     const text = await sign({ kid: 'k' });
     const jws = parseJws(text);
     expect(jws).toMatchObject({ header: { alg: algorithm, kid: 'k' }, payload });
@@ -83,7 +83,7 @@ describe.each([
     for (const text of others) expect(verifyJws(parseJws(text), key.publicKey, algorithm)).toBe(false);
   });
 
-  it('is not made for a key of another kind, or with another alg in its header', async () => {
+  it('is not made for another type of key, or with another alg in its header', async () => {
     const wrong = algorithm === 'ES256' ? rsa : p256;
     await expect(buildJws({ key: wrong, algorithm, payload })).rejects.toThrow(TypeError);
     await expect(sign({ alg: 'none' })).rejects.toThrow(TypeError);
@@ -133,13 +133,13 @@ describe('an NGC assertion', () => {
   };
   const expectations = { publicKey: testKey.publicKey, nonce: assertion.nonce, now: assertion.issuedAt };
 
-  it('is the published one, byte for byte, when it is signed with the published key', async () => {
+  it('is the published one, byte for byte, if signed with the published key', async () => {
     expect(await buildNgcAssertion(assertion, { key: testKey })).toBe(jwt);
     expect(parseNgcAssertion(jwt)).toEqual({ ...assertion, scope: payload.scope, keyId: header.kid });
     expect(findNgcAssertionProblem(jwt, expectations)).toBe(undefined);
   });
 
-  it('is not good for another key, nonce or time, or with another signature', () => {
+  it('is not valid for another key, nonce or time, or with another signature', () => {
     const problem = (change: object) => findNgcAssertionProblem(jwt, { ...expectations, ...change });
     expect(problem({ publicKey: rsa.publicKey })).toBe('it names another key');
     expect(problem({ nonce: 'other' })).toBe('it answers another nonce');
@@ -178,7 +178,7 @@ describe('an NGC assertion', () => {
     expect(said).toMatch(problem);
   });
 
-  it('is refused when it is no assertion, and when it is cut off at any byte', () => {
+  it('is refused if it is not an assertion, or cut off at any byte', () => {
     for (let length = 0; length < jwt.length; length++) {
       const text = jwt.slice(0, length);
       const said = refusal(() => findNgcAssertionProblem(text, expectations));
@@ -192,7 +192,7 @@ describe('an NGC assertion', () => {
     }
   });
 
-  it('may have claims that are not known', async () => {
+  it('may have unknown claims', async () => {
     const text = await signed(header, { ...payload, new: [1] });
     expect(parseNgcAssertion(text).nonce).toBe(assertion.nonce);
   });

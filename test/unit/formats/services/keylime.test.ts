@@ -56,7 +56,7 @@ describe('a keylime registration', () => {
     expect('agent_id' in JSON.parse(buildKeylimeRegistration(full, '2.2').body)).toBe(false);
   });
 
-  it('may have members that are null, as the agent in Rust writes them', () => {
+  it('may have null members, as the agent in Rust writes them', () => {
     const { body, ...request } = buildKeylimeRegistration(least, '2.2');
     const withNull = JSON.stringify({ ...JSON.parse(body), iak_cert: null, idevid_cert: null, mtls_cert: null });
     expect(parseKeylimeRegistration({ ...request, body: withNull })).toEqual(least);
@@ -64,7 +64,7 @@ describe('a keylime registration', () => {
 
   const request = buildKeylimeRegistration(full, '2.2');
   const members = Object.keys(JSON.parse(request.body));
-  it.each(members)('is refused with a %s that cannot be read', (member) => {
+  it.each(members)('is refused with an unreadable %s', (member) => {
     const body = JSON.stringify({ ...JSON.parse(request.body), [member]: member === 'port' ? 1.5 : 17 });
     const said = refusal(() => parseKeylimeRegistration({ ...request, body }));
     expect(said).toMatch(new RegExp(`^request-invalid: keylime registration: ${member}: not (?:text|a number)$`));
@@ -84,7 +84,7 @@ describe('a keylime registration', () => {
     },
   );
 
-  it('is refused with another method, path, or a member that is not known', () => {
+  it('is refused with another method, another path, or an unknown member', () => {
     const refused = (change: object) => refusal(() => parseKeylimeRegistration({ ...request, ...change }));
     expect(refused({ method: 'PUT' })).toMatch(/^request-invalid: keylime registration: PUT "/);
     expect(refused({ path: '/v1.0/agents/a' })).toMatch(/^request-invalid: /);
@@ -95,7 +95,7 @@ describe('a keylime registration', () => {
     expect(refused({ path: '/v3.0/agents/', body: '{"agent_id":"a/b"}' })).toMatch(/"a\/b" is not the id of an agent$/);
   });
 
-  it('is not made for an id that cannot stand in a path', () => {
+  it('is not made for an id that a path cannot hold', () => {
     for (const wrong of ['', 'a/b', '../x', 'ä']) {
       expect(() => buildKeylimeRegistration({ ...least, agentId: wrong }, '2.2')).toThrow(TypeError);
       expect(() => buildKeylimeActivation(wrong, akPubArea, '2.2')).toThrow(TypeError);

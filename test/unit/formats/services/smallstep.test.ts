@@ -27,7 +27,7 @@ const vendor = {
 const akCreation = { creationData: fromHex('01'), certInfo: fromHex('02'), signature: fromHex('03') };
 
 describe("smallstep's protocol", () => {
-  it('asks with what go-attestation calls parameters', () => {
+  it("asks with go-attestation's parameters", () => {
     const ak = { pubArea: fromHex('0405') };
     expect(buildSmallstepAttest({ vendor, ek: { pubArea: ekArea }, ak, akCreation })).toEqual({
       tpmInfo: { version: 2, manufacturer: '1229081856', model: 'SW   TPM', firmwareVersion: '7.85' },
@@ -36,14 +36,14 @@ describe("smallstep's protocol", () => {
     });
   });
 
-  it('adds certificates where there are any', () => {
+  it('adds certificates if there are any', () => {
     const ek = { pubArea: ekArea, certificates: [fromHex('aa'), fromHex('bb')] };
     const ak = { pubArea: fromHex('0405'), certificates: [fromHex('cc'), fromHex('dd')] };
     const { ekCerts, akCert } = buildSmallstepAttest({ vendor, ek, ak, akCreation });
     expect([ekCerts, akCert]).toEqual([['qg==', 'uw=='], 'zA==']);
   });
 
-  it('is read as what was asked, text or parsed', () => {
+  it('is read back as written, as text or parsed', () => {
     const ek = { pubArea: ekArea, certificates: [fromHex('aa')] };
     const ak = { pubArea: ekArea, certificates: [fromHex('cc')] };
     const body = buildSmallstepAttest({ vendor, ek, ak, akCreation });

@@ -21,7 +21,7 @@ const keys: [string, string, PublicKey][] = [
 ];
 
 describe.each(keys)('an SSH public key %s', (type, beginning, key) => {
-  it('is written as a line and read again, with a comment and without', () => {
+  it('is written as a line and read back, with and without a comment', () => {
     const line = encodeSshPublicKeyLine({ publicKey: key });
     expect(line.startsWith(`${type} ${beginning}`)).toBe(true);
     expect(decodeSshPublicKeyLine(line)).toEqual({ publicKey: key, comment: '' });

@@ -24,7 +24,7 @@ describe.each([
   ['RSA', rsaKey.publicKey, 2],
   ['P-256', ecKey('P-256').publicKey, 4],
 ] as const)('a certificate of a %s key', (_, publicKey, usage) => {
-  it('of an attestation key has the profile that every WebAuthn verifier takes', async () => {
+  it('of an attestation key has the profile that every WebAuthn verifier accepts', async () => {
     const der = await buildAkCertificate({ publicKey, tpm, ...validity }, authority);
     const certificate = await parseCertificate(der);
     expect(certificate).toMatchObject({
@@ -51,7 +51,7 @@ describe.each([
     expect((await verifyChain(der, { roots, extendedKeyUsage: AK_CERTIFICATE_PURPOSE })).ok).toBe(true);
   });
 
-  it('of an endorsement key is one that its verifier takes', async () => {
+  it('of an endorsement key is accepted by its verifier', async () => {
     const der = await buildEkCertificate({ publicKey, tpm, ...validity, revision: 138 }, authority);
     const result = await verifyEkCertificate(der, { roots: [authority.certificate] });
     expect(result.findings.filter(({ status }) => status === 'fail')).toEqual([]);
@@ -68,14 +68,14 @@ describe.each([
 describe('an attestation key certificate', () => {
   const options = { publicKey: rsaKey.publicKey, tpm, ...validity };
 
-  it('can name the kind of authenticator, in an OCTET STRING of its own', async () => {
+  it('can name the kind of authenticator, in its own OCTET STRING', async () => {
     const aaguid = fromHex('08987058cadc4b81b6e130de50dcbe96');
     const der = await buildAkCertificate({ ...options, aaguid }, authority);
     expect(toHex(der)).toContain(`060b2b0601040182e51c01010404120410${toHex(aaguid)}`);
     await expect(buildAkCertificate({ ...options, aaguid: new Uint8Array(4) }, authority)).rejects.toThrow(RangeError);
   });
 
-  it('can have further names, behind that of the TPM', async () => {
+  it('can have further names after that of the TPM', async () => {
     const alternativeNames = [
       { kind: 'permanent-identifier', value: 'ab' },
       { kind: 'uri', value: 'urn:ek' },

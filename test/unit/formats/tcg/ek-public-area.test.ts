@@ -30,7 +30,7 @@ describe('the public area of an endorsement key', () => {
     expect(area).toEqual({ ...ekTemplate(template), unique: publicKey.n });
   });
 
-  it('is refused for a key of no template', () => {
+  it('is refused for a key without a template', () => {
     const publicKey = { kty: 'RSA', n: new Uint8Array(128).fill(0xff), e: new Uint8Array([1, 0, 1]) } as const;
     expect(refusal(() => buildEkPublicArea(publicKey))).toMatch(/^request-invalid: endorsement key: /);
   });

@@ -54,7 +54,7 @@ function withDigest(changed: Uint8Array): Bytes {
 }
 
 describe('a content', () => {
-  it('begins with version, hash algorithm and the digest of all that follows, then thirteen sizes', () => {
+  it('begins with version, hash algorithm and the digest of the rest, then thirteen sizes', () => {
     expect(toHex(bytes.subarray(0, 12))).toBe('000001000000000c00000030');
     expect(toHex(bytes.subarray(12, 60))).toBe(toHex(digest('sha384', bytes.subarray(60))));
     const sizes = Array.from({ length: 13 }, (_, i) => new DataView(bytes.buffer).getUint32(60 + 4 * i));
@@ -91,7 +91,7 @@ describe('a content', () => {
     expect(result.ok).toBe(true);
   });
 
-  it('is read with TPM2Bs in place of TPMTs, which come without their sizes', () => {
+  it('is read with TPM2Bs in place of TPMTs, returned without their sizes', () => {
     const sized = (part: Uint8Array) => concat(new Uint8Array([part.length >> 8, part.length & 0xff]), part);
     const { attestPub, signingPub, sgnCertifyInfo } = content;
     const other = encodeIdevidContent({
@@ -160,7 +160,7 @@ describe.each(['rsa-2048', 'p-256'] as const)('a request of a %s key', (kind) =>
     expect(verifyStatement(again, { challenge: CHALLENGE, attestationKey }).ok).toBe(true);
   });
 
-  it('is read with the other version outside and a bare signature', async () => {
+  it('is read with the other outer version and a bare signature', async () => {
     const read = parseTcgCsrIdevid(await buildTcgCsrIdevid(options));
     const signature = encodeBareSignature(decode(TPMT_SIGNATURE, read.signature));
     const other = encodeTcgCsrIdevid({ ...read, signature });
@@ -195,7 +195,7 @@ describe.each(['rsa-2048', 'p-256'] as const)('a request of a %s key', (kind) =>
   });
 });
 
-it('the public key of the paper key is that of the signing key', () => {
+it('the sample key has the public key of the signing key', () => {
   const { area, privateKey } = paperKey(userKeyTemplate('p-256'), 'user');
   expect(publicKeyOf(decode(TPMT_PUBLIC, encode(TPMT_PUBLIC, area)))).toEqual(signingKeyOf(privateKey).publicKey);
 });

@@ -27,7 +27,7 @@ describe('a COSE key', () => {
     expect(decodeCoseKey(bytes)).toEqual({ publicKey: rsa, algorithm: -257 });
   });
 
-  it('has no alg where none is given', () => {
+  it('has no alg if none is given', () => {
     const bytes = encodeCoseKey({ publicKey: rsa });
     expect(toHex(bytes.subarray(0, 4))).toBe('a3010320');
     expect(decodeCoseKey(bytes)).toEqual({ publicKey: rsa });

@@ -90,7 +90,7 @@ const failures = async (registration: WebauthnRegistration, options: Partial<Ver
 };
 
 describe('verifyWebauthnTpm', () => {
-  it('accepts a registration, and gives the credential', async () => {
+  it('accepts a registration, and returns the credential', async () => {
     const registration = await register();
     const result = await verifyWebauthnTpm(registration, {
       ...{ challenge: CHALLENGE, rpId: RP_ID, origins: ['https://other.example', ORIGIN], akRoots: [root.der] },
@@ -186,7 +186,7 @@ describe('verifyWebauthnTpm', () => {
     expect(await failures(await register(changes), options)).toEqual(expected);
   });
 
-  it('refuses a certificate of another key, and a known attestation key that is not the one of the certificate', async () => {
+  it('refuses a certificate of another key, and a known attestation key that differs from the certificate', async () => {
     const registration = await register();
     const object = decodeWebauthnTpm(registration.attestationObject);
     const { der } = await issue(AK_CERTIFICATE, root);

@@ -69,7 +69,7 @@ describe('the TPM object of the specification', () => {
     expect(toHex(encodeAuthenticatorData(data))).toBe(toHex(object.authData));
   });
 
-  it('makes the statement that its attestation key signed, for the challenge of its client data', () => {
+  it('holds the statement that its attestation key signed, for the challenge of its client data', () => {
     const { akPubArea, challenge } = statements[0].input;
     const extraData = computeWebauthnExtraData({ authData: object.authData, clientDataJson });
     expect(toHex(extraData)).toBe(challenge);
@@ -175,7 +175,7 @@ describe('buildWebauthnTpm', () => {
     expect(said).toMatch(problem);
   });
 
-  it('takes the hash of the signature for the challenge', () => {
+  it('uses the hash of the signature for the challenge', () => {
     expect(computeWebauthnExtraData(context, 'sha384')).toEqual(
       digest('sha384', authData, digest('sha256', clientData)),
     );
@@ -225,7 +225,7 @@ describe('decodeWebauthnTpm', () => {
     }
   });
 
-  it('reads a changed object, or refuses it with an error of its own', () => {
+  it('reads a changed object, or refuses it with its own error', () => {
     fc.assert(
       fc.property(fc.nat({ max: w3cObject.length - 1 }), fc.integer({ min: 1, max: 255 }), (at, mask) => {
         expect(refusal(() => decodeWebauthnTpm(flipped(w3cObject, at, mask)))).toMatch(
@@ -236,7 +236,7 @@ describe('decodeWebauthnTpm', () => {
     );
   });
 
-  it('is not taken for a signature of another algorithm than the attestation key has', () => {
+  it('is refused with another algorithm than that of the attestation key', () => {
     const object = { ...decodeWebauthnTpm(w3cObject), algorithm: COSE_ALG.ES384 };
     expect(refusal(() => statementFromWebauthnTpm(object, fromHex(statements[0].input.akPubArea)))).toMatch(
       /^request-invalid: WebAuthn tpm object: alg -35 is not the algorithm of the attestation key$/,
@@ -276,7 +276,7 @@ describe('authenticator data', () => {
     );
   });
 
-  it('are refused with reserved flags, and with extensions that are no map', () => {
+  it('are refused with reserved flags, and with extensions that are not a map', () => {
     const head = authDataHead();
     expect(refusal(() => decodeAuthenticatorData(flipped(head, 32, 0x02)))).toMatch(/reserved flags are set in 0xf$/);
     expect(refusal(() => decodeAuthenticatorData(flipped(head, 32, 0x20)))).toMatch(/reserved flags are set in 0x2d$/);
@@ -304,7 +304,7 @@ describe('authenticator data', () => {
 });
 
 describe('client data', () => {
-  it('keep a quote and a backslash, and other characters as they are', () => {
+  it('keep a quote, a backslash, and other characters unchanged', () => {
     const origin = 'https://"\\é.example';
     const bytes = buildWebauthnClientData({
       type: 'webauthn.get',
@@ -338,7 +338,7 @@ describe('client data', () => {
     expect(said).toMatch(problem);
   });
 
-  it('may lack crossOrigin and have members that are not known', () => {
+  it('may lack crossOrigin and have unknown members', () => {
     const json = '{"type":"webauthn.create","challenge":"","origin":"o","new":[1]}';
     expect(parseWebauthnClientData(utf8(json))).toMatchObject({ crossOrigin: false, origin: 'o' });
   });

@@ -54,7 +54,7 @@ for (const [crv, [sign, signPrivate, agree, agreePrivate]] of Object.entries(MAG
 }
 
 describe.each(good)('a blob %s', (magic, hex, key) => {
-  it('has the parts that Node finds in the same key, and is written the same again', () => {
+  it('has the parts that Node finds in the same key, and is written back to the same bytes', () => {
     const blob = decodeCngBlob(fromHex(hex));
     expect(blob).toEqual({ magic, key });
     expect(toHex(encodeCngBlob(blob))).toBe(hex);
@@ -82,7 +82,7 @@ describe('decodeCngBlob', () => {
     'bitlength-mismatch': /^key-invalid: CNG key blob: BitLength is 1024, but the modulus has 2048 bits/,
     'exponent-4-bytes': /^key-invalid: RSA public key: modulus or exponent with leading zeros/,
   };
-  it.each(vectors.negative as { name: string; rsa1Hex: string }[])('treats the vector $name as it should', (vector) => {
+  it.each(vectors.negative as { name: string; rsa1Hex: string }[])('handles the vector $name', (vector) => {
     const said = refusal(() => decodeCngBlob(fromHex(vector.rsa1Hex)));
     expect(said).toMatch(expected[vector.name] ?? /vector without expectation/);
   });
@@ -105,7 +105,7 @@ describe('decodeCngBlob', () => {
     );
   });
 
-  it('refuses a scalar of zero and the one of another point', () => {
+  it('refuses a scalar of zero, and the scalar of another point', () => {
     const { ecdsaPrivateHex } = ecc.curves['P-256'];
     const other = '00'.repeat(31);
     expect(refusal(() => decodeCngBlob(fromHex(`${ecdsaPrivateHex.slice(0, -64)}${other}00`)))).toContain(
@@ -118,7 +118,7 @@ describe('decodeCngBlob', () => {
 });
 
 describe('encodeCngBlob', () => {
-  it('leaves out private parts that a public blob has no place for', () => {
+  it('leaves out private parts that a public blob cannot hold', () => {
     const key = decodeCngBlob(fromHex(rsa2048.rsa3Hex)).key;
     if (key.kty !== 'RSA') throw new Error('no RSA key');
     expect(toHex(encodeCngBlob({ magic: 'RSA1', key }))).toBe(rsa2048.rsa1Hex);

@@ -58,7 +58,7 @@ describe('decodeKast', () => {
     expect(verifyAttestationKey(pubArea, { creationData, certInfo, signature }, { acceptSha1: true }).ok).toBe(true);
   });
 
-  it('refuses a statement that is cut off anywhere, or has more', () => {
+  it('refuses a statement that is cut off anywhere, or has extra bytes', () => {
     for (let length = 0; length < kastBytes.length; length++) {
       expect(() => decodeKast(kastBytes.subarray(0, length))).toThrow(invalid);
     }
@@ -91,7 +91,7 @@ describe('decodeKast', () => {
 });
 
 describe('statementFromKast', () => {
-  it('makes the statement of the composed KAST, which verifies', () => {
+  it('returns the statement of the composed KAST, which verifies', () => {
     const statement = statementFromKast(kast);
     const options = {
       challenge: fromHex(composed.keyAttestNonceHex),
@@ -116,7 +116,7 @@ describe('statementFromKast', () => {
     );
   });
 
-  it('needs the attestation key where the KAST does not hold it, and refuses another one where it does', () => {
+  it('needs the attestation key if the KAST lacks it, and refuses another one if it has it', () => {
     const { keyAttestation, aikOpaque } = kast;
     if (keyAttestation === undefined) return expect.unreachable();
     const subjectOnly = { keyAttestation, aikOpaque };
@@ -127,7 +127,7 @@ describe('statementFromKast', () => {
     expect(() => statementFromKast(kast, flipped(akPubArea, 100))).toThrow(/another attestation key/);
   });
 
-  it('refuses a KAST without a key, and a key with other policies than its list says', () => {
+  it('refuses a KAST without a key, and a key with other policies than its list', () => {
     const { keyAttestation, ...rest } = kast;
     expect(() => statementFromKast(rest)).toThrow(/does not attest a key/);
     if (keyAttestation === undefined) return expect.unreachable();
@@ -141,7 +141,7 @@ describe('buildKast', () => {
   const statement = paperStatement('rsa-2048', 'rsa-2048');
   const { creation: _, akCreation: __, ...bare } = statement;
 
-  it.each([true, false])('says what the statement says, with the flag of a key with PIN: %s', (authRequired) => {
+  it.each([true, false])('holds the statement, with the flag of a key with PIN: %s', (authRequired) => {
     const both = buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired });
     const subject = buildKast(bare, { claim: 'subject-only', privateArea, authRequired });
     expect(toHex(both.subarray(0, 16))).toBe('4b41535401000000020000001c000000');
@@ -169,14 +169,14 @@ describe('buildKast', () => {
     expect(statementFromKast(read)).toEqual(expected);
   });
 
-  it('takes a key without a policy', () => {
+  it('accepts a key without a policy', () => {
     const plain = paperStatement('p-256', 'rsa-2048', { key: (area) => ({ ...area, authPolicy: new Uint8Array(0) }) });
     const read = decodeKast(buildKast(plain, { claim: 'subject-only', privateArea, authRequired: false }));
     expect(read.keyAttestation?.keyBlob.policyDigests).toEqual([]);
     expect(statementFromKast(read, plain.ak.pubArea).pubArea).toEqual(plain.pubArea);
   });
 
-  it('refuses what a KAST has no place for', () => {
+  it('refuses statements that a KAST cannot hold', () => {
     const options = { claim: 'authority-and-subject', privateArea, authRequired: true } as const;
     expect(() => buildKast(paperStatement('rsa-2048', 'p-256'), options)).toThrow(/only hold an RSASSA/);
     expect(() => buildKast(bare, options)).toThrow(/no creation proof of the attestation key/);

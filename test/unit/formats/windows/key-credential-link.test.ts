@@ -77,7 +77,7 @@ describe.each(blobs)('the published blob $name', ({ name, blobHex, parsed }) => 
     expect(toHex(encodeKeyCredentialLink(entries))).toBe(blobHex);
   });
 
-  it('has the values that others read in it', () => {
+  it('has the values that other readers find in it', () => {
     expect(toHex(link.keyId)).toBe(published(KEY_CREDENTIAL_ENTRY.KEY_ID)?.hex);
     expect(link.deviceId).toBe(published(KEY_CREDENTIAL_ENTRY.DEVICE_ID)?.guid);
     for (const [id, time] of [
@@ -103,7 +103,7 @@ describe.each(blobs)('the published blob $name', ({ name, blobHex, parsed }) => 
     expect(findKeyCredentialProblems(link, { now: NOW }).map(({ check }) => check)).toEqual(problems);
   });
 
-  it('is built to the same bytes from its values, where its KeyHash is right', () => {
+  it('is built to the same bytes from its values, if its KeyHash is correct', () => {
     const { keyHash: _, entries: __, ...values } = link;
     const built = buildKeyCredentialLink(values);
     if (EXPECTED[name]?.includes('key-hash')) expect(toHex(built)).not.toBe(blobHex);
@@ -144,7 +144,7 @@ describe('the CustomKeyInformation', () => {
         rest: fromHex('aabb'),
       },
     ],
-  ])('%s is read as far as it goes, and written again', (hex, information) => {
+  ])('%s is read as far as it goes, and written back', (hex, information) => {
     expect(decodeCustomKeyInformation(fromHex(hex))).toEqual(information);
     expect(toHex(encodeCustomKeyInformation(information))).toBe(hex);
   });
@@ -184,7 +184,7 @@ describe('buildKeyCredentialLink', () => {
     ]);
   });
 
-  it('keeps entries that are not known, byte for byte and in order', () => {
+  it('keeps unknown entries, byte for byte and in order', () => {
     const otherEntries = [
       { id: 200, value: fromHex('01') },
       { id: 10, value: fromHex('') },
@@ -208,7 +208,7 @@ describe('buildKeyCredentialLink', () => {
     expect(() => buildKeyCredentialLink({ ...credential, keyMaterial: new Uint8Array(65536) })).toThrow(RangeError);
   });
 
-  it('makes what is read as it was given, whatever it is', () => {
+  it('makes blobs that are read back as given, for any input', () => {
     const time = fc.bigInt({ min: 0n, max: 2_600_000_000_000_000_000n });
     const bytes = (min: number, max: number) => fc.uint8Array({ minLength: min, maxLength: max });
     const values = fc.record(
@@ -254,7 +254,7 @@ describe('parseKeyCredentialLink', () => {
     expect(refusal(() => parseKeyCredentialLink(blob))).toBe(`request-invalid: key credential link: ${problem}`);
   });
 
-  it('takes any bytes, or refuses them with an error of its own', () => {
+  it('accepts any bytes, or refuses them with its own error', () => {
     const blob = fc.uint8Array({ maxLength: 60 }).map((tail) => concat(fromHex('00020000'), tail));
     fc.assert(
       fc.property(blob, (any) => {
@@ -264,7 +264,7 @@ describe('parseKeyCredentialLink', () => {
     );
   });
 
-  it('reports what is wrong in a blob that can be read', () => {
+  it('reports the problems of a readable blob', () => {
     const checks = (blob: Uint8Array) =>
       findKeyCredentialProblems(parseKeyCredentialLink(blob)).map(({ check }) => check);
     expect(checks(without(2))).toEqual(['key-hash']);
@@ -281,7 +281,7 @@ describe('parseKeyCredentialLink', () => {
 });
 
 describe('decodeKeyMaterial', () => {
-  it('reads a key in SPKI, and refuses forms that are broken', () => {
+  it('reads a key in SPKI, and refuses broken forms', () => {
     expect(decodeKeyMaterial(encodeSpki(rsa))).toEqual({ form: 'spki', publicKey: rsa });
     expect(decodeKeyMaterial(encodePkcs1(rsa))).toEqual({ form: 'pkcs1', publicKey: rsa });
     expect(decodeKeyMaterial(fromHex('00'))).toBe(undefined);
@@ -292,7 +292,7 @@ describe('decodeKeyMaterial', () => {
 });
 
 describe('a DN-Binary value', () => {
-  it.each(dnWithBinary)('$name is read and written again, or refused', ({ string, valid, dn }) => {
+  it.each(dnWithBinary)('$name is read and written back, or refused', ({ string, valid, dn }) => {
     if (!valid) return expect(refusal(() => decodeDnBinary(string))).toMatch(/^request-invalid: DN-Binary value: /);
     const value = decodeDnBinary(string);
     expect(value.dn).toBe(dn);
@@ -311,7 +311,7 @@ describe('a DN-Binary value', () => {
     expect(refusal(() => decodeDnBinary(text))).toBe(`request-invalid: DN-Binary value: ${problem}`);
   });
 
-  it('keeps colons in the name, and takes digits in lower case', () => {
+  it('keeps colons in the name, and accepts digits in lower case', () => {
     expect(decodeDnBinary('B:2:ab:CN=a:b')).toEqual({ binary: fromHex('ab'), dn: 'CN=a:b' });
     expect(() => encodeDnBinary({ binary: fromHex(''), dn: 'CN=a' })).toThrow(TypeError);
     expect(() => encodeDnBinary({ binary: fromHex('00'), dn: '' })).toThrow(TypeError);

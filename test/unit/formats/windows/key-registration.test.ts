@@ -31,7 +31,7 @@ describe('the strict profile', () => {
     expect(rsa2048.kngc).toMatch(/^UlNBMQAIAAADAAAAAAEAAAAAAAAAAAAAAQAB/);
   });
 
-  it('reads it back, whatever white space is between', () => {
+  it('reads it back with any white space', () => {
     const body = JSON.stringify({ kngc: rsa2048.kngc }, undefined, 4);
     expect(parseKeyRegistration(body, 'strict')).toEqual({ profile: 'strict', publicKey });
   });
@@ -46,7 +46,7 @@ describe('the strict profile', () => {
       (): PublicKey => ({ kty: 'RSA', n: fromHex(roca.vectors[1].modulusHex), e: fromHex('010001') }),
       /CVE-2017-15361/,
     ],
-  ])('refuses %s, to write it and to read it', (_, make, message) => {
+  ])('refuses to write and to read %s', (_, make, message) => {
     const key = make();
     const said = refusal(() => buildKeyRegistration({ profile: 'strict', publicKey: key }));
     expect(said).toMatch(/^request-invalid: key registration: kngc: /);
@@ -101,7 +101,7 @@ describe('the attested profile', () => {
     expect(parseKeyRegistration(body, 'attested')).toEqual(attested);
   });
 
-  it('writes empty members where there is no certificate, and no attestation', () => {
+  it('writes empty members without certificate and attestation', () => {
     for (const left of [{ attestation }, { aikCertificate }, {}]) {
       const registration: KeyRegistration = { profile: 'attested', publicKey, ...left };
       const body = buildKeyRegistration(registration);

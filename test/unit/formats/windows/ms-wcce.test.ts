@@ -84,7 +84,7 @@ describe('an envelope', () => {
     );
   });
 
-  it('whose content is in pieces is read too; one with indefinite lengths is not', () => {
+  it('with content in pieces is read; one with indefinite lengths is not', () => {
     const der = buildEnvelope(content, exchange);
     const { encryptedContent } = parseEnvelope(der);
     const pieces = [encryptedContent.subarray(0, 20), encryptedContent.subarray(20)].map((piece) => derOctets(piece));
@@ -104,13 +104,13 @@ describe('an envelope', () => {
     expect(decodeContentEncryption(contentEncryption)).toBe('aes-256-cbc');
   });
 
-  it('is not made for a certificate of another kind of key, or what is none', async () => {
+  it('is not made for a certificate with another type of key, or for other bytes', async () => {
     const other = (await issue({ subject: buildCommonName('ec') })).der;
     expect(refusal(() => buildEnvelope(content, other))).toMatch(/it is not for an RSA key/);
     expect(refusal(() => buildEnvelope(content, CERTIFICATE))).toMatch(/^request-invalid: certificate: /);
   });
 
-  it('is refused when it is cut off anywhere, or is something else', () => {
+  it('is refused if it is cut off anywhere, or is something else', () => {
     const der = buildEnvelope(content, exchange);
     for (let length = 0; length < der.length; length++) {
       expect(refusal(() => parseEnvelope(der.subarray(0, length)))).toMatch(/^request-invalid: /);
@@ -182,7 +182,7 @@ describe('the attributes of a request with key attestation', () => {
     expect(sdk[2]?.values).toEqual([fromHex('1e020058')]);
   });
 
-  it('are read with a provider name that ends with a NUL or is of another kind, and nothing is made up', () => {
+  it('are read with a provider name that ends with a NUL or has another string type, and nothing is invented', () => {
     const ksp = (value: Uint8Array) => parseWcceAttributes([{ oid: ENROLL.KSP_NAME, values: [value] }]);
     expect(ksp(derText('bmp', 'A\0'))).toEqual({ kspName: 'A' });
     expect(ksp(derText('utf8', 'A'))).toEqual({ kspName: 'A' });
@@ -190,7 +190,7 @@ describe('the attributes of a request with key attestation', () => {
     expect(parseWcceAttributes([{ oid: '1.2.3', values: [] }])).toEqual({});
   });
 
-  it('are refused with two statements, or one that is no OCTET STRING', () => {
+  it('are refused with two statements, or one that is not an OCTET STRING', () => {
     const statement = (oid: string, value: Uint8Array = derOctets(kast)) => ({ oid, values: [value] });
     const both = [statement(ENROLL.ATTESTATION_STATEMENT), statement(ENROLL.ATTESTATION_STATEMENT_SDK)];
     expect(refusal(() => parseWcceAttributes(both))).toMatch(/there are two/);

@@ -34,7 +34,7 @@ describe('decodePcpKeyBlob', () => {
     },
   );
 
-  it('reads back what was written, in both forms and with all parts', () => {
+  it('reads back written blobs, in both forms and with all parts', () => {
     const otherParts = {
       migrationPublic: fromHex('01'),
       migrationPrivate: fromHex('0202'),
@@ -64,7 +64,7 @@ describe('decodePcpKeyBlob', () => {
     expect(some.endsWith(`${toHex(blob.privateArea)}0202030303`)).toBe(true);
   });
 
-  it('refuses a blob that is cut off anywhere, or has more', () => {
+  it('refuses a blob that is cut off anywhere, or has extra bytes', () => {
     for (let length = 0; length < composedBytes.length; length++) {
       const cut = composedBytes.subarray(0, length);
       expect(() => decodePcpKeyBlob(cut)).toThrow(expect.objectContaining({ code: 'request-invalid' }));
@@ -95,7 +95,7 @@ describe('decodePcpKeyBlob', () => {
     expect(() => decodePcpKeyBlob(bytes)).toThrow(expect.objectContaining({ code: 'request-invalid' }));
   });
 
-  it('refuses a list of no policies, which is written as no list', () => {
+  it('refuses an empty list of policies, which is written as no list', () => {
     const bytes = encodePcpKeyBlob({ ...blob, policyDigests: [] });
     const withList = concat(bytes, new Uint8Array(4));
     withList[32] = 4;

@@ -20,7 +20,7 @@ const now = new Date('2018-06-13T22:32:34.567Z');
 const NAME_TOO_LONG = { kind: 'common-name-too-long' };
 
 describe('the published certificate of a Windows Hello key', () => {
-  it('is read: whose it is, how long, what for, and that it is signed with its own key', async () => {
+  it('is read: identity, validity, purpose, and self-signature', async () => {
     const { certificate, problems, quirks, ...read } = await parsePkinitCertificate(vector);
     expect(createHash('sha1').update(vector).digest('hex')).toBe(pkinit.expect.sha1);
     expect(read.identity).toEqual(identity);
@@ -33,7 +33,7 @@ describe('the published certificate of a Windows Hello key', () => {
     expect(toHex(certificate.spki).slice(48)).toContain(published[0].rsa1Hex.slice(-512));
   });
 
-  it('differs from ours in key and hash only', async () => {
+  it('differs from ours only in key and hash', async () => {
     const { serialNumber } = readTbs(vector);
     const der = await buildPkinitCertificate(identity, rsaKey, { now, serialNumber: serialNumber.content });
     const sha256 = toHex(vector).replaceAll('2a864886f70d010105', '2a864886f70d01010b');
@@ -59,7 +59,7 @@ describe('buildPkinitCertificate', () => {
     }
   });
 
-  it('writes the year 2050 and later as its standard wants', async () => {
+  it('writes the year 2050 and later as the standard demands', async () => {
     const der = await buildPkinitCertificate(identity, rsaKey, { now: new Date('2026-03-01T00:00:00.999Z') });
     const { notBefore, notAfter } = await parseCertificate(der);
     expect([notBefore.toISOString(), notAfter.toISOString()]).toEqual([
@@ -87,13 +87,13 @@ describe('parsePkinitCertificate', () => {
     extensions: [noAuthority(), extendedKeyUsage('1.3.6.1.4.1.311.20.2.2')],
   });
 
-  it("reads a computer's, whose name is a SID only", async () => {
+  it("reads a computer's, whose name is only a SID", async () => {
     const der = await issueCertificate(content('S-1-5-21-1-2-3-1108'), rsaKey);
     const read = await parsePkinitCertificate(der);
     expect([read.identity, read.problems, read.quirks]).toEqual([undefined, [], []]);
   });
 
-  it('tells what is wrong', async () => {
+  it('reports the problems', async () => {
     const other = await issueCertificate(
       { ...content('a'), extensions: [], publicKey: ecKey('P-256').publicKey },
       rsaKey,
@@ -117,7 +117,7 @@ describe('parsePkinitCertificate', () => {
     expect(nul.problems).toEqual([]);
   });
 
-  it('refuses what is cut off or is no certificate, and never fails otherwise', async () => {
+  it('refuses truncated input and other bytes, and never fails in another way', async () => {
     for (let length = 0; length < vector.length; length += 7) {
       const cut = () => parsePkinitCertificate(vector.subarray(0, length));
       expect(await asyncRefusal(cut)).toMatch(/^certificate-invalid: /);

@@ -66,7 +66,7 @@ describe.each(KEYS)('a request of a %s key', (_, key, oid, parameters) => {
     request = parseCertificateRequest(der);
   });
 
-  it('says what it was asked to say, attributes in the order of DER', () => {
+  it('has the requested content, with attributes in the order of DER', () => {
     expect(request.subject).toEqual(buildCommonName('key'));
     expect(toHex(request.spki)).toBe(toHex(encodeSpki(key.publicKey)));
     expect(request.publicKey).toEqual(key.publicKey);
@@ -84,7 +84,7 @@ describe.each(KEYS)('a request of a %s key', (_, key, oid, parameters) => {
     expect(request.quirks).toEqual([]);
   });
 
-  it('is signed, and names the algorithm as its standard wants', async () => {
+  it('is signed, and names the algorithm as its standard demands', async () => {
     expect(verifyCertificateRequest(request)).toBe(true);
     expect(request.signature.algorithm).toBe(oid);
     expect(request.signature.parameters && toHex(request.signature.parameters)).toBe(parameters);
@@ -92,14 +92,14 @@ describe.each(KEYS)('a request of a %s key', (_, key, oid, parameters) => {
     expect(await CertificationRequest.fromBER(der).verify(engine)).toBe(true);
   });
 
-  it('does not verify with another byte in what is signed, or in the signature', () => {
+  it('does not verify with a changed byte in the signed data or the signature', () => {
     const { info, signature } = request;
     expect(verifyCertificateRequest({ ...request, info: flipped(info, info.length - 1) })).toBe(false);
     const value = flipped(signature.value, signature.value.length - 1);
     expect(verifyCertificateRequest({ ...request, signature: { ...signature, value } })).toBe(false);
   });
 
-  it('does not verify with an algorithm of the other kind, an unknown one, or odd parameters', () => {
+  it('does not verify with an algorithm of the other key type, an unknown one, or odd parameters', () => {
     const other = oid.startsWith('1.2.840.10045') ? '1.2.840.113549.1.1.11' : '1.2.840.10045.4.3.2';
     for (const change of [
       { algorithm: other, parameters: undefined },
@@ -116,7 +116,7 @@ describe.each(KEYS)('a request of a %s key', (_, key, oid, parameters) => {
 describe('buildCertificateRequest', () => {
   const minimal = { subject: [] };
 
-  it('writes an empty list of attributes where there are none', async () => {
+  it('writes an empty list of attributes if there are none', async () => {
     const der = await buildCertificateRequest(minimal, rsaKey);
     const { info, attributes, extensions } = parseCertificateRequest(der);
     expect([attributes, extensions]).toEqual([[], []]);
@@ -135,7 +135,7 @@ describe('buildCertificateRequest', () => {
     expect(parseCertificateRequest(der).signature.algorithm).toBe('1.2.840.113549.1.1.13');
   });
 
-  it('refuses an attribute or an extension that comes twice, or a value that is none', async () => {
+  it('refuses an attribute or an extension that comes twice, or an invalid value', async () => {
     const twice: [string, object][] = [
       ['1.2.840.113549.1.9.7', { attributes: [ATTRIBUTES[0], ATTRIBUTES[0]] }],
       ['1.2.840.113549.1.9.14', { extensions: EXTENSIONS, attributes: [{ oid: '1.2.840.113549.1.9.14', values: [] }] }],
@@ -154,7 +154,7 @@ describe('buildCertificateRequest', () => {
     expect(await asyncRefusal(() => buildCertificateRequest(minimal, liar))).toMatch(/^key-invalid: the signature/);
   });
 
-  it('passes on what the signer throws', async () => {
+  it('passes on the errors of the signer', async () => {
     const failure = new Error('no');
     const key = { publicKey: rsaKey.publicKey, sign: () => Promise.reject(failure) };
     await expect(buildCertificateRequest(minimal, key)).rejects.toBe(failure);
@@ -184,7 +184,7 @@ describe('parseCertificateRequest', () => {
     expect(verifyCertificateRequest(request)).toBe(true);
   });
 
-  it('reads extensions that are asked for in the way of Microsoft', async () => {
+  it("reads extensions requested in Microsoft's way", async () => {
     const attributes = [{ oid: '1.3.6.1.4.1.311.2.1.14', values: [encodeExtensions(EXTENSIONS)] }];
     const request = parseCertificateRequest(await buildCertificateRequest({ subject: [], attributes }, rsaKey));
     expect(request.extensions).toEqual(EXTENSIONS.map((one) => ({ ...one, critical: false })));
@@ -198,7 +198,7 @@ describe('parseCertificateRequest', () => {
     expect(parseCertificateRequest(without).attributes).toEqual([]);
   });
 
-  it('refuses one that is cut off anywhere, or has more', async () => {
+  it('refuses one that is cut off anywhere, or has extra bytes', async () => {
     const der = await buildCertificateRequest(
       { subject: buildCommonName('a'), alternativeNames: NAMES },
       ecKey('P-256'),
@@ -209,7 +209,7 @@ describe('parseCertificateRequest', () => {
     expect(refusal(() => parseCertificateRequest(new Uint8Array([...der, 0])))).toMatch(/1 bytes left over/);
   });
 
-  it('never fails otherwise than by refusing, whatever byte is changed', async () => {
+  it('does not verify with any changed byte, or is refused', async () => {
     const der = await buildCertificateRequest(
       { subject: buildCommonName('a'), alternativeNames: NAMES, attributes: ATTRIBUTES },
       ecKey('P-256'),
@@ -250,7 +250,7 @@ describe('alternative names', () => {
     );
   });
 
-  it('need an address of 4 or 16 bytes, ASCII, and one name at least', () => {
+  it('need addresses of 4 or 16 bytes, ASCII, and at least one name', () => {
     expect(() => encodeAlternativeNames([{ kind: 'ip', value: new Uint8Array(5) }])).toThrow(TypeError);
     expect(() => encodeAlternativeNames([{ kind: 'dns', value: 'bücher.example' }])).toThrow(TypeError);
     expect(() => encodeAlternativeNames([])).toThrow(TypeError);

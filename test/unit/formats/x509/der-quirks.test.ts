@@ -25,14 +25,14 @@ describe('findDerQuirks', () => {
     ]);
   });
 
-  it('finds nothing in extensions that are no DER', () => {
+  it('finds nothing in extensions that are not DER', () => {
     const extension = (value: Uint8Array) => derSequence(derOid('1.2.3'), derOctets(value));
     expect(findDerQuirks(extension(fromHex('c0ffee')))).toEqual([]);
     expect(findDerQuirks(extension(fromHex('3003040500')))).toEqual([]);
     expect(findDerQuirks(extension(fromHex('04810100')))).toEqual([{ kind: 'length-not-minimal', offset: 8 }]);
   });
 
-  it('reads values in each other without end, and refuses what is cut off', () => {
+  it('reads deeply nested values, and refuses truncated ones', () => {
     let der = derValue(0x05);
     for (let i = 0; i < 300; i++) der = derSequence(der);
     expect(findDerQuirks(der)).toEqual([]);

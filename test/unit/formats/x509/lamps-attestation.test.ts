@@ -67,7 +67,7 @@ describe.each<PublishedRequest>(lamps)('$description', ({ input, expect: expecte
     expect(chain.path).toEqual([certificate, others[0]]);
   });
 
-  it('is read or refused, whatever byte is changed', () => {
+  it('is read or refused with any changed byte', () => {
     const [attribute] = request.attributes.filter(({ oid }) => oid === ATTESTATION_ATTRIBUTE);
     const value = attribute?.values[0] ?? CERTIFICATE;
     for (let at = 0; at < value.length; at++) {
@@ -79,7 +79,7 @@ describe.each<PublishedRequest>(lamps)('$description', ({ input, expect: expecte
     }
   });
 
-  it('holds the statement that is written again to the same bytes', () => {
+  it('holds the statement that is written back to the same bytes', () => {
     const statement = bundle?.attestations[0]?.statement ?? CERTIFICATE;
     const certify = decodeTpmCertify(statement);
     const { pubArea = new Uint8Array(0) } = certify;
@@ -89,7 +89,7 @@ describe.each<PublishedRequest>(lamps)('$description', ({ input, expect: expecte
   });
 });
 
-it('the parts of the sample are those that were published apart from it', () => {
+it('the published sample has the parts that were published separately', () => {
   const known = attestation.statements.find((one: { description: string }) => one.description.startsWith('LAMPS'));
   const [bundle] = parseLampsAttestation(parseCertificateRequest(fromBase64(lamps[0].input)).attributes);
   const certify = decodeTpmCertify(bundle?.attestations[0]?.statement ?? CERTIFICATE);
@@ -98,7 +98,7 @@ it('the parts of the sample are those that were published apart from it', () => 
   expect(certify.pubArea && toHex(certify.pubArea)).toBe(known.input.pubArea);
 });
 
-it('an attestation key that signs with SHA-1, as those of Windows do, is found, and verifies where that is accepted', async () => {
+it("an attestation key that signs with SHA-1, as Windows' do, is found, and verifies if SHA-1 is accepted", async () => {
   const sha1 = { scheme: TPM_ALG.RSASSA, details: { hashAlg: TPM_ALG.SHA1 } } as const;
   const { akCreation: _, ...statement } = paperStatement('rsa-2048', 'rsa-2048', {
     signatureHash: TPM_ALG.SHA1,
@@ -134,7 +134,7 @@ describe.each([
     statement = { ...bare, ak: { ...bare.ak, certificates } };
   });
 
-  it.each(['bare', 'tpmt'] as const)('says what the statement says, with a signature that is %s', (form) => {
+  it.each(['bare', 'tpmt'] as const)('holds the statement, with a signature that is %s', (form) => {
     const attribute = buildLampsAttestation(statement, form);
     expect(attribute.oid).toBe(ATTESTATION_ATTRIBUTE);
     const [bundle] = parseLampsAttestation([attribute]);
@@ -154,7 +154,7 @@ describe.each([
     expect(verifyStatement(again, { challenge: CHALLENGE, attestationKey }).ok).toBe(true);
   });
 
-  it('is of no key when the signature or what it is over is changed', () => {
+  it('matches no key if the signature or the signed data is changed', () => {
     const [bundle] = parseLampsAttestation([buildLampsAttestation(statement)]);
     const certify = decodeTpmCertify(bundle?.attestations[0]?.statement ?? CERTIFICATE);
     const changes = [
@@ -180,7 +180,7 @@ describe('buildAkPublicArea', () => {
 describe('a bundle', () => {
   const statement = { type: '1.2.3', statement: DER_NULL };
 
-  it('is written without certificates where there are none, and read back', () => {
+  it('is written without certificates if there are none, and read back', () => {
     expect(toHex(encodeAttestationBundle({ attestations: [statement], certificates: [] }))).toBe(
       '300a 3008 3006 06022a03 0500'.replaceAll(' ', ''),
     );
@@ -246,13 +246,13 @@ describe('a bundle', () => {
 describe('a certification in it', () => {
   const { certInfo, signature, pubArea, ak } = paperStatement('p-256', 'p-256');
 
-  it('may be without public area, which makes no statement', () => {
+  it('may lack the public area, but then gives no statement', () => {
     const certify = decodeTpmCertify(encodeTpmCertify({ certInfo, signature }));
     expect(certify).toEqual({ certInfo, signature });
     expect(refusal(() => statementFromTpmCertify(certify, ak))).toMatch(/does not hold the public area/);
   });
 
-  it('is refused with structures that cannot be read', () => {
+  it('is refused with unreadable structures', () => {
     const bad = [{ certInfo: fromHex('00') }, { pubArea: fromHex('00') }, { pubArea: concat(pubArea, fromHex('00')) }];
     for (const change of bad) {
       const der = encodeTpmCertify({ certInfo, signature, pubArea, ...change });

@@ -26,7 +26,7 @@ describe('a name', () => {
     expect(decodeName(DerNode.lenient(der, 'name'))).toEqual([name[0], [...(name[1] ?? [])].reverse(), name[2]]);
   });
 
-  it('keeps each byte of what it reads, for any text', () => {
+  it('reads back the same bytes, for any text', () => {
     fc.assert(
       fc.property(
         anyText.filter((text) => !text.startsWith('#')),

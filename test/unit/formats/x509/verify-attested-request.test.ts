@@ -52,7 +52,7 @@ describe('verifyAttestedRequest', () => {
     expect(await failures(der, { akPubArea: statement.ak.pubArea })).toEqual([]);
   });
 
-  it('refuses one for another challenge, one under no root, and one that is changed', async () => {
+  it('refuses one for another challenge, one without a root, and a changed one', async () => {
     const der = await request(buildLampsAttestation(statement));
     expect(await failures(der, { challenge: fromHex('c0ffef') })).toEqual(['challenge', 'tier']);
     expect(await failures(der, { akRoots: [] })).toEqual(['trust', 'ak-trusted', 'tier']);
@@ -62,7 +62,7 @@ describe('verifyAttestedRequest', () => {
     expect(await failures(der.subarray(1))).toEqual(['request/structures']);
   });
 
-  it('refuses one of another key, which is attested itself', async () => {
+  it('refuses one for another key, even if that is attested', async () => {
     const other = signingKeyOf(paperKey(userKeyTemplate('p-256'), 'another').privateKey);
     const der = await buildCertificateRequest({ subject, attributes: [buildLampsAttestation(statement)] }, other);
     expect(await failures(der)).toEqual(['public-key', 'tier']);

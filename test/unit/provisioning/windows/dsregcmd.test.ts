@@ -12,7 +12,7 @@ import { diagnostics } from '../../../diagnostics.ts';
 
 const { hybridComplete, windows, ngcDocSample, joinState } = diagnostics.dsregcmd;
 describe('describeDsregProblem', () => {
-  it('says what is not the whole report of one run', () => {
+  it('says why a text is not the report of one run', () => {
     expect(describeDsregProblem(windows)).toBeUndefined();
     expect(describeDsregProblem(windows.replaceAll(/^/gm, '> '))).toBeUndefined();
     expect(describeDsregProblem(`${windows}\nC:\\>dsregcmd /status\n${windows}`)).toContain('2 runs');
@@ -35,7 +35,7 @@ describe('parseDsregStatus', () => {
     expect(formatDsregStatus(parseDsregStatus(text), { lineEnd })).toBe(text);
   });
 
-  it('keeps all sections and fields in their order, known or not', () => {
+  it('keeps all sections and fields in order, known or not', () => {
     const status = parseDsregStatus(windows);
     expect(status.map(({ title }) => title)).toEqual([
       'Device State',
@@ -66,7 +66,7 @@ describe('parseDsregStatus', () => {
     );
   });
 
-  it('reads text that was pasted into a page, with what stands before it', () => {
+  it('reads pasted text, with other text before it', () => {
     const pasted = `PS C:\\> dsregcmd /status\n\n${hybridComplete.replace(/^/gm, '      ')}`;
     expect(parseDsregStatus(pasted)).toEqual(hybrid);
     expect(parseDsregStatus(hybridComplete.replaceAll(' ', '\u00a0'))).toEqual(hybrid);
@@ -117,7 +117,7 @@ describe('dsregValue', () => {
     },
   );
 
-  it('believes neither of two lines that differ, and both where they agree', () => {
+  it('ignores two lines that differ, and accepts two that agree', () => {
     const [yes, no] = [dsregSection('User State', { NgcSet: 'YES' }), dsregSection('User State', { NgcSet: 'NO' })];
     expect(dsregValue([yes, no], 'User State', 'NgcSet')).toBeUndefined();
     expect(dsregValue([yes, yes], 'User State', 'NgcSet')).toBe(true);
@@ -133,7 +133,7 @@ describe('joinStateOf', () => {
     expect(joinStateOf([dsregSection('Device State', fields)])).toBe(expected ?? 'on-premises-drs');
   });
 
-  it('knows a device that is not joined, and does not know what is missing or cannot be', () => {
+  it('recognizes a device that is not joined; missing or impossible fields leave the state unknown', () => {
     const fields = { AzureAdJoined: 'NO', EnterpriseJoined: 'NO', DomainJoined: 'NO' };
     expect(joinStateOf([dsregSection('Device State', fields)])).toBe('none');
     expect(joinStateOf([dsregSection('Device State', { ...fields, DomainJoined: 'UNKNOWN' })])).toBeUndefined();
@@ -144,7 +144,7 @@ describe('joinStateOf', () => {
 });
 
 describe('formatDsregStatus', () => {
-  it('writes a section with its names flush right', () => {
+  it('writes a section with right-aligned names', () => {
     const section = dsregSection('User State', { NgcSet: 'NO', AadRecoveryEnabled: 'NO', Empty: '' });
     expect(formatDsregStatus([section]).split('\n').slice(1)).toEqual([
       `| User State${' '.repeat(59)}|`,
@@ -163,7 +163,7 @@ describe('formatDsregStatus', () => {
     ['User State', { NgcSet: ' NO' }],
     ['User\nState', { NgcSet: 'NO' }],
     ['User State', { '| x': 'NO' }],
-  ])('refuses what would be read otherwise (%j %j)', (title, fields) => {
+  ])('refuses fields that would be misread (%j %j)', (title, fields) => {
     expect(() => formatDsregStatus([dsregSection(title, fields)])).toThrow(TypeError);
   });
 });

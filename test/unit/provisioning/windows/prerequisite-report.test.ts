@@ -15,7 +15,7 @@ const body = (...values: readonly string[]) =>
 const YES = 'Yes';
 
 describe('provisioningEvent', () => {
-  it('is 358 when provisioning will be launched', () => {
+  it('is 358 if provisioning will be launched', () => {
     expect(eventOf(GOOD)).toEqual({
       id: 358,
       level: events[358].level,
@@ -30,7 +30,7 @@ describe('provisioningEvent', () => {
     ['provisioning after sign-in', { postLogonEnabled: false }, 3],
     ['the hardware', { deviceEligible: false }, 4],
     ['the session', { remoteSession: true }, 5],
-  ])('is 360 with one No when only %s fails', (_, facts, line) => {
+  ])('is 360 with one No if only %s fails', (_, facts, line) => {
     const values = Array.from({ length: 6 }, (__, i) => (i === line ? 'No' : YES));
     expect(eventOf({ ...GOOD, ...facts })).toEqual({
       id: 360,
@@ -39,13 +39,13 @@ describe('provisioningEvent', () => {
     });
   });
 
-  it('says of what is not known that it was not tested', () => {
+  it('reports unknown facts as not tested', () => {
     expect(eventOf({}).text).toBe(
       `${events[360].first}\n${body(...Array.from({ length: 7 }, () => 'Not Tested'), 'unknown')}`,
     );
   });
 
-  it('is 360 with the two lines of newer systems where certificates come by MDM', () => {
+  it('is 360 with the two lines of newer systems if certificates come by MDM', () => {
     const facts: PrerequisiteFacts = { ...GOOD, certEnrollment: 'mobile device management' };
     const expected = events[360].bodyWithCloudTrust.replace('enrollment authority', 'mobile device management');
     expect(eventOf(facts, {}, true)).toMatchObject({ id: 360, text: `${events[360].first}\n${expected}` });
@@ -55,7 +55,7 @@ describe('provisioningEvent', () => {
     );
   });
 
-  it('is 362 with the state of AD FS where certificates come from there', () => {
+  it('is 362 with the state of AD FS if certificates come from there', () => {
     const facts: PrerequisiteFacts = {
       ...GOOD,
       certEnrollment: 'enrollment authority',
@@ -70,7 +70,7 @@ describe('provisioningEvent', () => {
   });
 });
 
-it('is never 362 where the caller says that it is key trust', () => {
+it('is never 362 if the caller says that it is key trust', () => {
   const facts: PrerequisiteFacts = { ...GOOD, certEnrollment: 'enrollment authority' };
   expect(eventOf(facts, { settings: { UseCertificateForOnPremAuth: false } }).id).toBe(358);
 });
@@ -86,13 +86,13 @@ describe('ngcPrerequisiteSection', () => {
     expect(section.lines.filter(({ name }) => name !== '')).toEqual(fieldsOf(dsregcmd.hybridComplete));
   });
 
-  it('writes the state of AD FS, though a key without certificate cannot be provisioned then', () => {
+  it('writes the state of AD FS, although a key without certificate cannot be provisioned', () => {
     const facts = { ...readDsregFacts(dsregcmd.ngcDocSample), joinState: 'entra-hybrid', pinSet: false } as const;
     const text = formatDsregStatus([ngcPrerequisiteSection(checkPrerequisites(facts))]);
     expect(fieldsOf(text.replace('WillNotProvision', 'WillProvision'))).toEqual(fieldsOf(dsregcmd.ngcDocSample));
   });
 
-  it('is read as the facts that it was made of', () => {
+  it('is read as the facts it was made from', () => {
     const settings = { UseCloudTrustForOnPremAuth: true };
     const facts: PrerequisiteFacts = { ...GOOD, cloudTgt: true, policyEnabled: false };
     const text = formatDsregStatus([ngcPrerequisiteSection(checkPrerequisites(facts, { settings }))]);

@@ -46,7 +46,7 @@ const withoutFact = (name: keyof PrerequisiteFacts): PrerequisiteFacts =>
   Object.fromEntries(Object.entries(GOOD).filter(([key]) => key !== name));
 
 describe('checkPrerequisites', () => {
-  it('lets a run begin only when all is well', () => {
+  it('lets a run begin only if every check passes', () => {
     const result = checkPrerequisites(GOOD);
     expect(statuses(result)).toEqual({
       'device-joined': 'pass',
@@ -89,7 +89,7 @@ describe('checkPrerequisites', () => {
       undefined,
     ],
     ['has a PIN already', { pinSet: true }, 'no-pin', 0x40, 0x8009000f],
-  ])('keeps a device that %s from provisioning, by one finding', (_, facts, id, errorStates, code) => {
+  ])('stops a device that %s, by one finding', (_, facts, id, errorStates, code) => {
     expect(changed(facts)).toEqual({ result: 'WillNotProvision', errorStates, others: [[id, 'fail', code]] });
     const finding = checkPrerequisites({ ...GOOD, ...facts }).findings.find((found) => found.id === id);
     expect(finding?.remedy).toMatch(/^\w.+\w$/);
@@ -105,7 +105,7 @@ describe('checkPrerequisites', () => {
     ['remoteSession', 'session-not-remote'],
     ['certEnrollment', 'certificate-enrollment'],
     ['pinSet', 'no-pin'],
-  ])('says what is not known without %s, and does not provision', (name, id) => {
+  ])('says what is unknown without %s, and does not provision', (name, id) => {
     const { result, errorStates, findings } = checkPrerequisites(withoutFact(name));
     expect([result, errorStates]).toEqual(['WillNotProvision', 0]);
     const open = findings.filter(({ status }) => status === 'unknown');
@@ -127,7 +127,7 @@ describe('checkPrerequisites', () => {
     expect([errorStates, others.length]).toEqual([0x7f, 8]);
   });
 
-  it('believes the settings that the caller gives more than the system', () => {
+  it('prefers the settings of the caller to those of the system', () => {
     expect(changed({}, { settings: { UsePassportForWork: false } }).others).toEqual([
       ['policy-enabled', 'fail', undefined],
     ]);
@@ -140,7 +140,7 @@ describe('checkPrerequisites', () => {
     ]);
   });
 
-  it('lets the caller take over what the system was told not to do', () => {
+  it('lets the caller provision although the system was told not to', () => {
     const settings = { DisablePostLogonProvisioning: true };
     expect(changed({}, { settings, takesOver: true }).result).toBe('WillProvision');
     expect(changed({ postLogonEnabled: false }, { takesOver: true }).result).toBe('WillProvision');
@@ -148,7 +148,7 @@ describe('checkPrerequisites', () => {
     expect(result.findings[3]?.detail).toBe('the caller provisions in place of the system');
   });
 
-  it('wants a Kerberos ticket from the cloud for cloud trust only', () => {
+  it('demands a Kerberos ticket from the cloud only for cloud trust', () => {
     const settings = { UseCloudTrustForOnPremAuth: true };
     expect(changed({ cloudTgt: false }).result).toBe('WillProvision');
     expect(changed({ cloudTgt: true }, { settings }).others).toEqual([['cloud-tgt', 'pass', undefined]]);
@@ -165,7 +165,7 @@ describe('checkPrerequisites', () => {
     });
   });
 
-  it('takes other ways to be joined where they are allowed', () => {
+  it('accepts other join states if they are allowed', () => {
     const joinStates: readonly JoinState[] = ['entra', 'entra-hybrid'];
     expect(changed({ joinState: 'entra' }, { joinStates }).result).toBe('WillProvision');
     expect(changed({ joinState: 'domain' }, { joinStates }).result).toBe('WillNotProvision');
@@ -192,7 +192,7 @@ describe('the hardware check', () => {
     return others.map(([, status, code]) => (code === undefined ? status : code))[0] ?? 'pass';
   };
 
-  it('demands a usable TPM where policy requires one', () => {
+  it('demands a usable TPM if policy requires one', () => {
     const table = (virtualTpm: Policy['virtualTpm']) =>
       Object.fromEntries(Object.keys(TPMS).map((name) => [name, outcome('required', virtualTpm, name)]));
     const allowing = {
@@ -208,7 +208,7 @@ describe('the hardware check', () => {
     expect(table('refuse')).toEqual({ ...allowing, virtual: 0x80090035 });
   });
 
-  it('is content with any machine where software will do', () => {
+  it('accepts any machine if software is enough', () => {
     for (const hardware of ['preferred', 'discouraged'] as const) {
       for (const virtualTpm of ['allow', 'refuse'] as const) {
         const found = Object.keys(TPMS).map((name) => outcome(hardware, virtualTpm, name));
@@ -217,7 +217,7 @@ describe('the hardware check', () => {
     }
   });
 
-  it('wants a TPM where policy requires attestation, since nothing else attests a key', () => {
+  it('demands a TPM if policy requires attestation, since only a TPM attests a key', () => {
     const policy = definePolicy({ hardware: 'preferred', attestation: 'required' });
     const refused = [['hardware-eligible', 'fail', 0x80090035]];
     expect(changed({}, { policy, tpm: 'none' })).toEqual({
@@ -230,7 +230,7 @@ describe('the hardware check', () => {
     expect(changed({}, { policy: definePolicy({ attestation: 'preferred' }), tpm: 'none' }).others).toEqual([]);
   });
 
-  it('believes a no of the system until the TPM is known', () => {
+  it('believes a refusal of the system until the TPM is known', () => {
     const policy = definePolicy({ hardware: 'required' });
     expect(changed({ deviceEligible: false }, { policy }).others).toEqual([['hardware-eligible', 'fail', 0x80090035]]);
     expect(changed({ deviceEligible: false }, { policy, tpm: { version: '2.0' } }).others).toEqual([]);
@@ -238,13 +238,13 @@ describe('the hardware check', () => {
 });
 
 describe('readDsregFacts', () => {
-  it('reads a machine on which all is well', () => {
+  it('reads a machine that passes every check', () => {
     const facts = readDsregFacts(diagnostics.dsregcmd.hybridComplete);
     expect(facts).toEqual({ ...GOOD, cloudTgt: false });
     expect(checkPrerequisites(facts).result).toBe('WillProvision');
   });
 
-  it('reads the documented check, which is of certificate trust and says not how the device is joined', () => {
+  it('reads the documented check, which is for certificate trust and does not say how the device is joined', () => {
     const result = checkPrerequisites(readDsregFacts(diagnostics.dsregcmd.ngcDocSample));
     expect(result.facts).toEqual({
       deviceJoined: true,
@@ -261,7 +261,7 @@ describe('readDsregFacts', () => {
     expect([result.result, result.errorStates]).toEqual(['WillNotProvision', 4]);
   });
 
-  it('leaves out what Windows does not know, and falls back to the token of the user', () => {
+  it('leaves out facts unknown to Windows, and falls back to the token of the user', () => {
     expect(readDsregFacts(diagnostics.dsregcmd.windows)).toEqual({
       joinState: 'domain',
       directoryUser: false,
@@ -277,7 +277,7 @@ describe('readDsregFacts', () => {
     );
   });
 
-  it("says with which code Windows' own check ended, of what is not known for that", () => {
+  it("names the error code of Windows' own check for facts that are unknown because of it", () => {
     const text = formatDsregStatus([
       dsregSection('Device State', { AzureAdJoined: 'YES', EnterpriseJoined: 'NO', DomainJoined: 'YES' }),
       dsregSection('User State', { NgcSet: 'NO' }),
@@ -336,7 +336,7 @@ describe('readDsregFacts', () => {
 });
 
 describe('probePrerequisites', () => {
-  it('asks all probes, and believes the first that knows', async () => {
+  it('asks all probes, and believes the first that knows a fact', async () => {
     const text = async () => diagnostics.dsregcmd.hybridComplete;
     const probes = [valuesProbe({ remoteSession: true, cloudTgt: true }), dsregcmdProbe(text)];
     expect(await probePrerequisites(probes)).toEqual({ ...GOOD, remoteSession: true, cloudTgt: true });
@@ -344,7 +344,7 @@ describe('probePrerequisites', () => {
     expect(await dsregcmdProbe('').read()).toEqual({});
   });
 
-  it('throws what a probe throws, and ends with its signal', async () => {
+  it('throws the error of a probe, and ends with its signal', async () => {
     const broken = { read: () => Promise.reject(new Error('no dsregcmd here')) };
     await expect(probePrerequisites([valuesProbe(GOOD), broken])).rejects.toThrow('no dsregcmd here');
     const signal = AbortSignal.abort(new Error('enough'));

@@ -26,7 +26,7 @@ describe('findWindowsError', () => {
     if (name !== '') expect(findWindowsError(name)).toBe(found);
   });
 
-  it('has every code once, and every name that there is', () => {
+  it('has every code and every name once', () => {
     expect(diagnostics.errors).toHaveLength(104);
     const codes = WINDOWS_ERRORS.map(({ code }) => code);
     const named = WINDOWS_ERRORS.map(({ name }) => name).filter((name) => name !== '');
@@ -34,7 +34,7 @@ describe('findWindowsError', () => {
     expect(codes.every((code) => code > 0 && code <= 0xffffffff)).toBe(true);
   });
 
-  it('takes signed numbers, and does not know others', () => {
+  it('accepts signed numbers, and does not find others', () => {
     expect(findWindowsError(0x80090035 | 0)?.name).toBe('NTE_DEVICE_NOT_FOUND');
     expect([0, 0x80004005, '', 'NTE_NONSENSE'].map(findWindowsError)).toEqual([
       undefined,
@@ -94,13 +94,13 @@ describe('windowsErrorOf', () => {
     expect(windowsErrorOf(error)?.code).toBe(expected);
   });
 
-  it('reports what a TPM said, lockout as Windows names it', () => {
+  it('reports the response of a TPM, and lockout as Windows names it', () => {
     expect(windowsErrorOf(tpmError('Sign', 0x98e, names))?.name).toBe('TPM_20_E_AUTH_FAIL');
     expect(windowsErrorOf(tpmError('Sign', 0x3c4, names))?.name).toBe('TPM_20_E_VALUE');
     expect(windowsErrorOf(tpmError('Sign', 0x921, names))?.name).toBe('NTE_AUTHENTICATION_IGNORED');
   });
 
-  it('takes an abort for the user, and does not know other errors', () => {
+  it('reports an abort as cancelled by the user, and does not know other errors', () => {
     expect(windowsErrorOf(AbortSignal.abort().reason)?.name).toBe('NTE_USER_CANCELLED');
     expect([new Error('x'), undefined, 'x'].map(windowsErrorOf)).toEqual([undefined, undefined, undefined]);
   });

@@ -34,7 +34,7 @@ const refuse = (code: number | string | undefined) => () => {
 };
 
 describe('addKeyCredential', () => {
-  it('adds one value, in the name of the user as the directory writes it, and replaces nothing', async () => {
+  it("adds one value, with the user's name as the directory writes it, and replaces nothing", async () => {
     const { client, changes } = directory([encodeDnBinary({ binary: newBlob(2), dn: DN })]);
     expect(await addKeyCredential(client, { ...USER, blob })).toBe('added');
     expect(changes).toEqual([
@@ -42,7 +42,7 @@ describe('addKeyCredential', () => {
     ]);
   });
 
-  it('leaves it to the directory whether the value is there', async () => {
+  it('lets the directory decide whether the value exists', async () => {
     const { client, changes } = directory([value], refuse(20));
     expect(await addKeyCredential(client, { ...USER, blob })).toBe('present');
     expect(changes).toHaveLength(1);
@@ -58,7 +58,7 @@ describe('addKeyCredential', () => {
     [51, 'service-unreachable: LDAP add of a key of'],
     ['ECONNRESET', 'service-unreachable: LDAP add of a key of'],
     [undefined, 'service-unreachable: LDAP add of a key of'],
-  ])('tells %s as what it is', async (code, expected) => {
+  ])('reports %s correctly', async (code, expected) => {
     const { client } = directory([], refuse(code));
     const found = await asyncRefusal(() => addKeyCredential(client, { ...USER, blob }));
     expect(found).toContain(`${expected} ${DN}: the reason`);
@@ -74,7 +74,7 @@ describe('addKeyCredential', () => {
 describe('removeKeyCredential', () => {
   const remove = (client: LdapWriter) => removeKeyCredential(client, { ...USER, keyId: keyIdOf(blob) });
 
-  it('removes the values with that KeyID as they were read, each for itself', async () => {
+  it('removes the values with that Key ID as they were read, one by one', async () => {
     const renamed = encodeDnBinary({ binary: blob, dn: `CN=Byron,${BASE}` })
       .toLowerCase()
       .replace('b:', 'B:');
@@ -90,7 +90,7 @@ describe('removeKeyCredential', () => {
     expect([await remove(client), changes]).toEqual(['absent', []]);
   });
 
-  it('takes it for absent when another was quicker', async () => {
+  it('reports it as absent if another client was faster', async () => {
     const { client, changes } = directory([value], refuse(16));
     expect([await remove(client), changes.length]).toEqual(['absent', 1]);
   });
@@ -99,7 +99,7 @@ describe('removeKeyCredential', () => {
     [20, 'service-refused'],
     [50, 'service-refused'],
     [52, 'service-unreachable'],
-  ])('tells %s as what it is', async (code, expected) => {
+  ])('reports %s correctly', async (code, expected) => {
     const { client } = directory([value], refuse(code));
     expect(await asyncRefusal(() => remove(client))).toContain(
       `${expected}: LDAP delete of a key of ${DN}: the reason`,

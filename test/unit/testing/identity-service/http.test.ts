@@ -21,7 +21,7 @@ describe('findRoute', () => {
     ['GET', '/users/ada', undefined, {}],
     ['GET', '/users/ada/methods/7', undefined, {}],
     ['GET', '/', undefined, {}],
-  ])('finds for %s %s what handles it', (method, path, expected, params) => {
+  ])('finds the handler of %s %s', (method, path, expected, params) => {
     const found = findRoute(routes, method, path);
     expect([found?.handler, found?.params ?? {}]).toEqual([expected, params]);
   });

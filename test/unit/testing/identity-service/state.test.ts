@@ -27,7 +27,7 @@ describe('the state of the identity service', () => {
     ...more,
   });
 
-  it('gives nonces that come back once, for what they are for, and in time', () => {
+  it('issues nonces that can be used once, for their purpose, and in time', () => {
     const { nonces } = state;
     const value = nonces.give('registration', 'D1', at(0), 1000);
     expect(nonces.take('sign-in', value, at(0))).toBeUndefined();
@@ -37,7 +37,7 @@ describe('the state of the identity service', () => {
     expect(nonces.take('sign-in', late, at(1000))).toBeUndefined();
   });
 
-  it('has a key of a user and device once, whatever the case of their names', () => {
+  it('has a key of a user and device once, in any case', () => {
     const first = key(1);
     expect(state.keys.register(first, at(10))).toEqual(first);
     expect(state.keys.register(key(1, { upn: 'ADA@contoso.test', deviceId: 'd1' }), at(20))).toEqual(first);
@@ -46,7 +46,7 @@ describe('the state of the identity service', () => {
     expect(state.keys.outbox().map(({ due }) => due)).toEqual([at(10), at(20)]);
   });
 
-  it('has due what waits or failed, and takes back what was not written before a removal', () => {
+  it('has waiting and failed entries due, and drops an unwritten one at a removal', () => {
     const { keys } = state;
     expect(keys.outbox(at(9))).toEqual([]);
     const [entry] = keys.outbox(at(10));
@@ -66,7 +66,7 @@ describe('the state of the identity service', () => {
     ]);
   });
 
-  it('keeps of a device code the first answer', () => {
+  it('keeps the first answer to a device code', () => {
     const { deviceCodes } = state;
     const record = {
       ...{ code: 'c', userCode: 'U', upn: 'ada@contoso.test', resource: 'r', clientId: 'i', methods: ['ngcmfa'] },
@@ -81,7 +81,7 @@ describe('the state of the identity service', () => {
     expect(deviceCodes.find('c')).toBeUndefined();
   });
 
-  it('takes the secret of an activation once, in time, and does not keep it', () => {
+  it('accepts the secret of an activation once, in time, and does not keep it', () => {
     const secret = new Uint8Array(32).fill(9);
     const pending: PendingActivation = {
       ...{ pubArea: new Uint8Array([1, 2]), tier: 'activated', ekSha256: 'x' },
@@ -105,7 +105,7 @@ describe('the state of the identity service', () => {
     );
   });
 
-  it('says which packages to install where one is missing', async () => {
+  it('says which packages to install if one is missing', async () => {
     const missing = Object.assign(new Error('none'), { code: 'ERR_MODULE_NOT_FOUND' });
     expect(await asyncRefusal(() => loadPackage('jose', () => Promise.reject(missing)))).toBe(
       'library-missing: the identity service needs the package jose; run: npm install node-sqlite3-wasm jose ldapts',
