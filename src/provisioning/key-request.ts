@@ -67,7 +67,7 @@ export interface KeyRequest {
 export function checkRequestOptions({ challenge, policy, profile }: KeyRequestOptions): void {
   checkChallenge(challenge);
   if (profile === 'strict' && policy.algorithm !== 'rsa-2048') {
-    throw new KeyprovError('request-invalid', `the strict profile takes no ${policy.algorithm} keys`, {
+    throw new KeyprovError('request-invalid', `the strict profile does not accept ${policy.algorithm} keys`, {
       remedy: 'use RSA-2048, or the attested profile if the service knows it',
     });
   }

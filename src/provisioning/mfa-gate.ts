@@ -196,7 +196,7 @@ async function ask(
     try {
       return await prompt(request, { signal: window.signal });
     } catch (cause) {
-      throw isKeyprovError(cause) ? cause : failed('the authentication broke off', cause);
+      throw isKeyprovError(cause) ? cause : failed('the authentication failed', cause);
     }
   };
   try {

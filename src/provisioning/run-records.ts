@@ -25,7 +25,7 @@ export function checkAnswer(answer: RegistrationAnswer, user: string): Registrat
   if (upn.toLowerCase() === user.toLowerCase()) return answer;
   throw new ServiceError('service-answer', `the key was registered for ${showJson(upn)}, not for ${user}`, {
     misplaced: { kid, upn: peerLine(upn, 256) },
-    remedy: 'have it removed there, and get a token of the right user',
+    remedy: 'have it removed there, and get a token for the right user',
   });
 }
 

@@ -63,7 +63,7 @@ export async function bindLdap(
     const bind = async (): Promise<void> => {
       if (needsTls) await client.startTLS(tlsOptions);
       // Else data received in clear would be read as if it had come through TLS.
-      if (!incoming.isEmpty) throw new ServiceError('service-untrusted', `LDAP: ${where} sends more before TLS begins`);
+      if (!incoming.isEmpty) throw new ServiceError('service-untrusted', `LDAP: ${where} sent data before TLS began`);
       await (needsTls ? connectedOnly(client, incoming) : client).bind(dn, password);
     };
     // ldapts does not take a signal.
@@ -127,7 +127,7 @@ function connectedOnly(client: Client, incoming: Incoming): Client {
       const member: unknown = Reflect.get(target, name);
       if (typeof member !== 'function') return member;
       return async (...given: readonly unknown[]): Promise<unknown> => {
-        if (!target.isConnected) throw incoming.problem ?? new Error('the directory has ended the connection');
+        if (!target.isConnected) throw incoming.problem ?? new Error('the directory closed the connection');
         incoming.begin();
         try {
           return await Reflect.apply(member, target, given);

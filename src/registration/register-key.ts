@@ -159,7 +159,7 @@ function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: Registrati
   if (upn.toLowerCase() !== user.toLowerCase()) {
     throw answerError(answer, `the key was registered for ${showJson(upn)}, not for ${user}`, {
       ...{ windowsCode: BAD_ANSWER, outcomeUnknown: false, misplaced: { kid, upn: peerLine(upn, MAX_NAME) } },
-      remedy: 'have it removed there, and get a token of the right user',
+      remedy: 'have it removed there, and get a token for the right user',
     });
   }
   const requestId = answer.headers.get('request-id');

@@ -127,7 +127,7 @@ describe('a hostile directory', () => {
       new TLSSocket(socket, { isServer: true, cert: certificate, key: privateKey }).on('error', () => undefined);
       return undefined;
     });
-    expect(await look(port, { host: '127.1', ca: roots.pem })).toMatch(/^service-untrusted: .* sends more before TLS/);
+    expect(await look(port, { host: '127.1', ca: roots.pem })).toMatch(/^service-untrusted: .* sent data before TLS/);
   });
 });
 

@@ -77,7 +77,7 @@ export function decodeSshPublicKeyLine(line: string): SshPublicKeyLine {
   const [, type, base64 = '', comment = ''] = /^([a-z0-9-]+) ([^ \r\n]+)(?: (.*))?\r?\n?$/.exec(line) ?? [];
   if (type === undefined) throw invalid('not of the form "type base64 comment"');
   const publicKey = decodeSshPublicKey(inRequest('SSH public key', () => fromBase64(base64)));
-  if (type !== sshTypeOf(publicKey)) throw invalid(`the line says ${type}, the key is ${sshTypeOf(publicKey)}`);
+  if (type !== sshTypeOf(publicKey)) throw invalid(`the line says ${type}, but the key is ${sshTypeOf(publicKey)}`);
   return { publicKey, comment };
 }
 
@@ -98,7 +98,7 @@ function readEcdsa(type: string, input: SshReader): PublicKey {
   const crv = SSH_CURVES.find(([, name]) => type === `ecdsa-sha2-${name}`)?.[0];
   if (crv === undefined) throw invalid(`type ${JSON.stringify(type)} is unknown`);
   const curve = input.text();
-  if (curve !== sshCurveOf(crv)) throw invalid(`${type} with the curve ${JSON.stringify(curve)}`);
+  if (curve !== sshCurveOf(crv)) throw invalid(`${type} does not match the curve ${JSON.stringify(curve)}`);
   const point = input.string();
   const { size } = CURVES[crv];
   if (point[0] !== 4 || point.length !== 1 + 2 * size)

@@ -242,7 +242,7 @@ function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: P
   return pass('the TPM meets the policy');
 }
 
-const CHANGE_HARDWARE = 'use a device with a suitable TPM 2.0, or a policy that requires none';
+const CHANGE_HARDWARE = 'use a device with a suitable TPM 2.0, or a policy that does not require one';
 
 function checkSession({ remoteSession }: PrerequisiteFacts): Outcome {
   if (remoteSession === undefined) return unknown('whether the session is remote');
@@ -273,7 +273,7 @@ function checkCloudTgt({ cloudTgt }: PrerequisiteFacts, { settings }: Prerequisi
 }
 
 function checkPin({ pinSet }: PrerequisiteFacts, { operation = 'provisioning' }: PrerequisiteOptions): Outcome {
-  if (operation !== 'provisioning') return skipped('the existing PIN is to be replaced');
+  if (operation !== 'provisioning') return skipped('the operation replaces the existing PIN');
   if (pinSet === undefined) return unknown('whether the user has a PIN');
   return pinSet
     ? fail('the user already has a PIN', 'change or reset it instead', 0x8009000f)

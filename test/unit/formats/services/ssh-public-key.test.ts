@@ -53,14 +53,22 @@ describe('decodeSshPublicKeyLine', () => {
     ['options', `no-pty ${line}`, /not canonical padded base64$/],
     ['two lines', `${line}\n${line}`, /not of the form/],
     ['no base64', 'ssh-rsa A', /not canonical padded base64$/],
-    ['the type of another key', line.replace('nistp256', 'nistp384'), /the line says ecdsa-sha2-nistp384, the key is/],
-    ['another type', `ssh-dss ${toBase64(encodeSshPublicKey(rsa))}`, /the line says ssh-dss, the key is ssh-rsa$/],
+    [
+      'the type of another key',
+      line.replace('nistp256', 'nistp384'),
+      /the line says ecdsa-sha2-nistp384, but the key is/,
+    ],
+    ['another type', `ssh-dss ${toBase64(encodeSshPublicKey(rsa))}`, /the line says ssh-dss, but the key is ssh-rsa$/],
     [
       'an unknown type inside',
       withBytes((hex) => hex.replace('6563', '7878')),
       /type "xxdsa-sha2-nistp256" is unknown/,
     ],
-    ['another curve inside', withBytes((hex) => hex.replace('000000086e', '0000000877')), /with the curve "wistp256"$/],
+    [
+      'another curve inside',
+      withBytes((hex) => hex.replace('000000086e', '0000000877')),
+      /does not match the curve "wistp256"$/,
+    ],
     [
       'a compressed point',
       withBytes((hex) => hex.replace('0000004104', '0000004102')),
