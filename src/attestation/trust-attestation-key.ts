@@ -53,6 +53,12 @@ export interface TrustOptions {
   readonly allowedManufacturers?: readonly string[] | undefined;
   /** Accepts signatures made with SHA-1. Default false. */
   readonly acceptSha1?: boolean | undefined;
+  /**
+   * Accepts certificates of attestation keys whose purpose is that of endorsement keys (tcg-kp-EKCertificate), and those that
+   * name no purpose, as Google's authority for the virtual TPMs of Compute Engine issues them. Give `akRoots` of such an
+   * authority only: the purpose is what tells its certificates apart. Default false.
+   */
+  readonly acceptEkPurpose?: boolean | undefined;
   /** As for `verifyEkCertificate`: keeps the certificates of authorities for the next verification. Default true. */
   readonly keepAuthorities?: boolean | undefined;
 }
@@ -141,6 +147,7 @@ async function byAkCertificate(
     ok,
   } = await verifyAkCertificate(own, {
     ...chainOptions(above, options),
+    acceptEkPurpose: options.acceptEkPurpose,
     ak: ak.key,
     ek: ek && { key: ek.key, certificate: ek.certificates[0] },
   });

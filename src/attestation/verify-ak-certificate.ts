@@ -10,6 +10,7 @@ import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
 import { type CheckId, Findings } from './findings.ts';
 import { manufacturerProblem } from './tpm-manufacturers.ts';
 import type { Subject } from './verify-certification.ts';
+import { EK_CERTIFICATE_PURPOSE } from './verify-ek-certificate.ts';
 
 /** tcg-kp-AIKCertificate: the purpose of an attestation key certificate. */
 const AK_CERTIFICATE_PURPOSE = '2.23.133.8.3';
@@ -21,6 +22,8 @@ export interface VerifyAkCertificateOptions extends Omit<ChainOptions, 'extended
   readonly ek: { readonly key: Subject; readonly certificate: Uint8Array | undefined } | undefined;
   /** As for `verifyEkCertificate`. */
   readonly allowedManufacturers?: readonly string[] | undefined;
+  /** As for `verifyEvidence`. */
+  readonly acceptEkPurpose?: boolean | undefined;
 }
 
 /** The outcome. Trust the certificate only if `ok`. */
@@ -36,12 +39,12 @@ export interface AkCertificateResult {
  */
 export async function verifyAkCertificate(
   der: Uint8Array,
-  { ak, ek, allowedManufacturers, ...options }: VerifyAkCertificateOptions,
+  { ak, ek, allowedManufacturers, acceptEkPurpose = false, ...options }: VerifyAkCertificateOptions,
 ): Promise<AkCertificateResult> {
   const parsed = await readOrNothing(der);
   const chain = await verifyChain(parsed?.certificate ?? der, {
     ...options,
-    extendedKeyUsage: AK_CERTIFICATE_PURPOSE,
+    extendedKeyUsage: acceptEkPurpose ? purposeOf(parsed?.certificate) : AK_CERTIFICATE_PURPOSE,
   });
   const findings = new Findings();
   findings.add(chain.findings.map((one) => ({ ...one, id: `ak-chain/${one.id}` })));
@@ -62,6 +65,12 @@ export async function verifyAkCertificate(
     }
   }
   return { ok: findings.list.every(({ status }) => status === 'pass'), findings: findings.list, certificate: parsed };
+}
+
+/** The purpose to hold a certificate to that may also be for endorsement keys, or name no purpose. */
+function purposeOf(certificate: Certificate | undefined): string | undefined {
+  const purposes = certificate?.extendedKeyUsage;
+  return purposes?.includes(EK_CERTIFICATE_PURPOSE) ? EK_CERTIFICATE_PURPOSE : purposes && AK_CERTIFICATE_PURPOSE;
 }
 
 /** A certificate that cannot be read is a finding of the chain. */

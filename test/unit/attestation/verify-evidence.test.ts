@@ -347,6 +347,23 @@ describe('evidence is refused', () => {
     }
   });
 
+  it('for the purpose of the certificate of an attestation key, unless that of endorsement keys is accepted', async () => {
+    const refused = ['ak-chain/extended-key-usage', 'ak-trusted', 'tier'];
+    for (const [purposes, accepted] of [
+      [[AK_PURPOSE], []],
+      [[EK_PURPOSE], []],
+      [undefined, []],
+      [['1.3.6.1.5.5.7.3.2'], refused],
+    ] as const) {
+      const evidence = await paperEvidence(authorities, { akCertificate: { purposes: purposes as never } });
+      const { activation: _, ekRoots: __, ...byCertificate } = options;
+      const wanted = { ...byCertificate, minTier: 'ek-certificate' } as const;
+      expect(failures(await verifyEvidence(evidence, { ...wanted, acceptEkPurpose: true }))).toEqual(accepted);
+      const isAk = purposes?.[0] === AK_PURPOSE;
+      expect(failures(await verifyEvidence(evidence, wanted))).toEqual(isAk ? [] : refused);
+    }
+  });
+
   it('for an activation of another key', async () => {
     const other = nameOf(encode(TPMT_PUBLIC, paperKey(ekTemplate('L-2'), 'another').area));
     const { activation } = options;
