@@ -39,6 +39,7 @@ check 'unused code' npm run --silent unused
 check 'build' npm run --silent build
 check 'package shape' npm run --silent shape
 check 'docs' npm run --silent docs
+check 'reference' npm run --silent reference
 
 result="$passed passed, $failed failed"
 ((skipped == 0)) || result+=", $skipped skipped"

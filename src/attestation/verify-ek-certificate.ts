@@ -44,7 +44,7 @@ export interface EkCertificateResult {
 
 /**
  * Verifies an endorsement key certificate, in any form that `parseEkCertificate` reads: its chain
- * to one of the roots, the purpose {@link EK_CERTIFICATE_PURPOSE}, its key, and the maker of the TPM. TCG EK Credential
+ * to one of the roots, the purpose tcg-kp-EKCertificate (2.23.133.8.1), its key, and the maker of the TPM. TCG EK Credential
  * Profile for TPM 2.0, 3.2. Needs no TPM. Makes every check, each with a finding; never throws because of the certificates.
  *
  * @throws KeyprovError `certificate-invalid` for a root that cannot be read.

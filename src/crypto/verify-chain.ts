@@ -8,7 +8,7 @@ import { Comparisons, nameProblem } from './name-constraints.ts';
 import { PathSearch } from './path-search.ts';
 import { type Certificate, EXTENSION, KEY_USAGE, parseCertificate } from './x509.ts';
 
-/** The name of a check of {@link verifyChain}, for programs. */
+/** The name of a check of a certificate chain, for programs. */
 export type ChainCheck =
   | 'roots'
   | 'certificate'
@@ -22,7 +22,7 @@ export type ChainCheck =
   | 'extended-key-usage'
   | 'algorithms';
 
-/** Options of {@link verifyChain}. */
+/** What a certificate chain is verified against. */
 export interface ChainOptions {
   /** Certificates that may lead to a root, in any order, given like the roots. They are not trusted by themselves. */
   readonly intermediates?: readonly (Uint8Array | Certificate)[] | undefined;

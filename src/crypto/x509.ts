@@ -29,7 +29,7 @@ export interface Certificate {
   /** OIDs of the critical extensions. */
   readonly critical: readonly string[];
   readonly basicConstraints: { readonly ca: boolean; readonly pathLength: number | undefined } | undefined;
-  /** Numbers of the bits that are set: see {@link KEY_USAGE}. */
+  /** Numbers of the bits that are set, such as 0 for digitalSignature and 5 for keyCertSign. RFC 5280, 4.2.1.3. */
   readonly keyUsage: ReadonlySet<number> | undefined;
   /** OIDs of the purposes. */
   readonly extendedKeyUsage: readonly string[] | undefined;

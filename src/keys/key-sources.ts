@@ -26,9 +26,6 @@ export interface KeySources {
 
 /**
  * Returns the usual places of keys: a TPM, and a store's software keys, whose PIN tries are counted in the store.
- * @param tpm Default: the TPM of this machine (`auto`). An emulator is used only if it is named. `none`: no TPM.
- * @param store Absent: there are no software keys.
- * @param hierarchyAuth The passwords of the hierarchies and of the storage root key, for a TPM given as an address.
  *
  * @example
  * ```ts
@@ -45,8 +42,11 @@ export function keySources({
   store,
   hierarchyAuth,
 }: {
+  /** Default: the TPM of this machine (`auto`). An emulator is used only if it is named. `none`: no TPM. */
   tpm?: TpmSource | undefined;
+  /** Absent: there are no software keys. */
   store?: KeyStore | undefined;
+  /** The passwords of the hierarchies and of the storage root key, for a TPM given as an address. */
   hierarchyAuth?: HierarchyAuth | undefined;
 } = {}): KeySources {
   const open: TpmOpener = (options) =>

@@ -40,7 +40,7 @@ export interface ParentOptions extends SignalOptions {
   readonly ownerAuth?: Authorization | undefined;
   /** Authorization value of the storage root key. Default: that of the `Tpm`. */
   readonly parentAuth?: Uint8Array | undefined;
-  /** The key that sessions are salted with. Default: the parent; for making the parent, see {@link withHiddenAuth}. */
+  /** The key that sessions are salted with. Default: the parent; for making the parent, a primary key of the NULL hierarchy. */
   readonly saltKey?: SaltKey | undefined;
 }
 

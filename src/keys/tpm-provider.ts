@@ -213,7 +213,8 @@ export class TpmKeyProvider implements KeyProvider {
 
   /**
    * Loads a key, passes it to `work` with a session to authorize it, and flushes it, all in one {@link Tpm.turn}.
-   * @throws PinError like {@link tryPin}; KeyprovError `pin-required`, `tpm-identity-changed`, `key-invalid`.
+   * @throws PinError `pin-wrong` with the tries left, or `pin-last-try`; TpmError `tpm-lockout`; KeyprovError
+   * `pin-required`, `tpm-identity-changed`, `key-invalid`.
    */
   async use<T>(
     key: ProvidedKey,

@@ -18,7 +18,7 @@ export interface ReplacePinOptions extends PinTryOptions {
   readonly prompt: NewPinPrompt | Uint8Array;
   /** The rules for the new PIN. */
   readonly policy: PinPolicy;
-  /** As in {@link PinHistoryOptions}; the same on every call. */
+  /** Pepper of the PIN history; see `PinHistoryOptions`. The same on every call. */
   readonly pepper?: Uint8Array | undefined;
   /** Lets the new PIN be reset without a new key. Absent: it cannot be, even if the old one could. */
   readonly recovery?: PinRecoverySetup | undefined;

@@ -43,7 +43,8 @@ export interface NewPinStateOptions extends Omit<AddToPinHistoryOptions, 'keep'>
 
 /**
  * The state for a PIN that was just set and meets these rules. The caller wipes the PIN.
- * @throws RangeError as {@link sealForRecovery} does; the reason of `signal`.
+ * @throws RangeError with `recovery`, for a service key of less than 2048 bits, no user, or a PIN of more than 127 bytes;
+ * the reason of `signal`.
  */
 export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: NewPinStateOptions): Promise<PinState> {
   const { publicKey, history = { entries: [] }, recovery, now = Date.now, ...hashing } = options;

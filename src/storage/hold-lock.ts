@@ -8,7 +8,7 @@ import { takeLease } from './lease.ts';
 import { passingFailure } from './load-failure.ts';
 import type { Holder } from './lock-holder.ts';
 
-/** Options of {@link withStoreLock} and {@link holdLock}. */
+/** How long to wait for the lock of a store. */
 export interface StoreLockOptions extends SignalOptions {
   /** Milliseconds to wait for one holder; default 10,000. 0 asks once. */
   readonly timeout?: number | undefined;

@@ -32,10 +32,9 @@ const MALFORMED: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * Writes a key to `msDS-KeyCredentialLink` of the user, as the synchronization does. Adds one value, so that concurrent
+ * Writes `blob`, a KEYCREDENTIALLINK_BLOB, to `msDS-KeyCredentialLink` of the user, as the synchronization does. Adds one value, so that concurrent
  * writes of others are not lost.
  * @param client bound as an account with the right to do so.
- * @param key.blob a KEYCREDENTIALLINK_BLOB.
  * @returns `present` if the user already had the key.
  * @throws KeyprovError `service-answer` if there is no such user; `request-invalid` if the directory refuses the value;
  * `service-refused`, for example without the right; `service-unreachable` if it may work later; `library-missing`
