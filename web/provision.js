@@ -66,10 +66,14 @@ const VIEWS = {
   pin: pinView,
   working: () => ['working', paragraph(text('workingText')), stepList()],
   done: ({ syncAt }) => {
-    const left = Math.ceil((new Date(syncAt).getTime() - Date.now()) / MINUTE_MS);
-    const sync = left > 0 ? text('syncLater', { time: time(syncAt), minutes: left }) : text('syncNow');
-    timer = setTimeout(() => render(false), MINUTE_MS / 2);
-    return ['done', paragraph(text('doneText')), paragraph(sync, { class: 'quiet' })];
+    const sync = paragraph('', { class: 'quiet' });
+    const update = () => {
+      const minutes = Math.ceil((new Date(syncAt).getTime() - Date.now()) / MINUTE_MS);
+      sync.replaceChildren(minutes > 0 ? text('syncLater', { time: time(syncAt), minutes }) : text('syncNow'));
+    };
+    update();
+    timer = setInterval(update, MINUTE_MS / 2);
+    return ['done', paragraph(text('doneText')), sync];
   },
   failed: ({ problems }) => ['failed', ...problemList(problems), paragraph(text('failedText')), ...details(problems)],
   pending: ({ problems }) => ['pending', paragraph(text('pendingText')), ...details(problems)],
@@ -176,7 +180,7 @@ function pinView({ policy, problems }) {
 
 /** Shows the view; `isNew` moves the focus to it, which has it read. */
 function render(isNew) {
-  clearTimeout(timer);
+  clearInterval(timer);
   const view = end === undefined ? state.view : { name: end };
   const [heading, ...content] = VIEWS[view.name](view);
   const title = element('h1', { tabindex: '-1' }, text(heading));

@@ -4,49 +4,42 @@
 const KEPT = 'keyprov-session';
 let session = sessionStorage.getItem(KEPT) ?? '';
 
-const send = (path, options = {}) =>
-  fetch(path, { ...options, headers: { 'x-keyprov-session': session }, redirect: 'error' });
-
-/** Exchanges the token, which goes out of the address: `open`, `taken` by another window, or `refused`. */
-async function openSession() {
-  const token = location.hash.slice(1);
-  history.replaceState(null, '', location.pathname);
-  const answer = await send('/session', { method: 'POST', body: token });
-  if (!answer.ok) return answer.status === 409 ? 'taken' : 'refused';
-  ({ session } = await answer.json());
-  sessionStorage.setItem(KEPT, session);
-  return 'open';
+/** The status of the answer, and what is in it; `status` 0 if nobody answers. */
+async function send(path, options = {}) {
+  try {
+    const answer = await fetch(path, { ...options, headers: { 'x-keyprov-session': session }, redirect: 'error' });
+    return { status: answer.status, content: answer.status === 200 ? await answer.json() : undefined };
+  } catch {
+    return { status: 0 };
+  }
 }
 
+const ENDS = { 0: 'ended', 401: 'taken', 409: 'taken' };
+
 /**
- * Calls `show` with each state. Ends when `show` says so by `false`.
- * @returns `done`, `taken`, `refused`, or `ended` if the command has gone.
+ * Exchanges the token of the address for a session, then calls `show` with each state until that gives `false`.
+ * @returns `done`, `taken` by another window, `refused`, or `ended` if the command has gone.
  */
 export async function follow(show) {
-  try {
-    const opened = await openSession();
-    if (opened !== 'open') return opened;
-    for (let version = 0; ; ) {
-      const answer = await send(`/state?after=${version}`);
-      if (!answer.ok) return 'taken';
-      const next = await answer.json();
-      if (next.version !== version && show(next.state) === false) return 'done';
-      version = next.version;
-    }
-  } catch {
-    return 'ended'; // nobody answers
+  const token = location.hash.slice(1);
+  history.replaceState(null, '', location.pathname);
+  const opened = await send('/session', { method: 'POST', body: token });
+  if (opened.status !== 200) return ENDS[opened.status] ?? 'refused';
+  ({ session } = opened.content);
+  sessionStorage.setItem(KEPT, session);
+  for (let version = 0; ; ) {
+    const { status, content } = await send(`/state?after=${version}`);
+    if (status !== 200) return ENDS[status] ?? 'refused';
+    if (content.version !== version && show(content.state) === false) return 'done';
+    version = content.version;
   }
 }
 
 /** Tells the command what the user wants. `body` is overwritten. @returns whether that was expected. */
 export async function tell(name, body = new Uint8Array(0)) {
-  try {
-    return (await send(`/${name}`, { method: 'POST', body })).ok;
-  } catch {
-    return false; // nobody answers: `follow` finds that out too
-  } finally {
-    body.fill(0);
-  }
+  const { status } = await send(`/${name}`, { method: 'POST', body });
+  body.fill(0);
+  return status === 204;
 }
 
 /** An element with attributes and children. Text stays text, whoever it is from. */

@@ -52,8 +52,8 @@ async function lockoutEntry({ address, signal }: MachineSources): Promise<Dashbo
   const parsed = parseTpmAddress(address);
   if (parsed.kind === 'libtpms' && (parsed.directory === undefined || !existsSync(parsed.directory))) return [];
   const name = 'PIN tries of the TPM';
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(TIME_LIMIT_MS)]);
   try {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(TIME_LIMIT_MS)]);
     const tpm = await openTpm(address, { signal: limit, lifetime: limit });
     const { inLockout, failedTries, maxTries, recoveryTimeSeconds } = await withCleanup(
       () => readLockout(tpm, { signal: limit }),
@@ -66,7 +66,7 @@ async function lockoutEntry({ address, signal }: MachineSources): Promise<Dashbo
   } catch (error) {
     signal.throwIfAborted();
     // The checks of the machine say already that there is none, or that it is silent.
-    if (isKeyprovError(error, 'no-tpm') || !isKeyprovError(error)) return [];
+    if (isKeyprovError(error, 'no-tpm') || limit.aborted) return [];
     return [problemEntry(name, error)];
   }
 }

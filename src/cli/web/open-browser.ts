@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 
 /** What opens an address in the user's browser. */
 const OPENERS: Partial<Record<NodeJS.Platform, readonly [command: string, ...args: string[]]>> = {
-  win32: ['cmd', '/c', 'start', '""'],
+  win32: ['rundll32', 'url.dll,FileProtocolHandler'],
   darwin: ['open'],
 };
 
