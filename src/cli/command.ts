@@ -7,7 +7,7 @@ import type { Signals } from './terminal/signals.ts';
 /** Variables of the environment, such as `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What a command gets of the outside. */
+/** The environment of a command: its output, prompts and signals. */
 export interface Context {
   /** Takes steps, warnings and results. */
   readonly report: Report;
@@ -15,27 +15,27 @@ export interface Context {
   readonly prompter: Prompter;
   /** Aborts when the user wants to stop. */
   readonly signal: AbortSignal;
-  /** For a command that passes signals on. */
+  /** For commands that pass signals on. */
   readonly signals: Signals;
   readonly environment: Environment;
 }
 
-/** What is known of a command before it is loaded. */
+/** The part of a command that is known before it is loaded. */
 export interface CommandEntry {
-  /** As it is typed: `sign`, `policy explain`. */
+  /** As typed: `sign`, `policy explain`. */
   readonly name: string;
   /** What it does, for the list of commands. */
   readonly summary: string;
   readonly load: () => Promise<CliCommand>;
 }
 
-/** One command of `keyprov`: all that help, the program and the tests know of it. */
+/** One command of `keyprov`, as help, the program and the tests see it. */
 export interface CliCommand {
-  /** As it is typed: `sign`, `policy explain`. */
+  /** As typed: `sign`, `policy explain`. */
   readonly name: string;
-  /** Two or three whole command lines, with which its help ends. */
+  /** Two or three whole command lines for the end of its help. */
   readonly examples: readonly string[];
-  /** Set for a command that prints nothing of its own, and has no `--json` and `--verbose`. */
+  /** Set if the command prints nothing itself, and has neither `--json` nor `--verbose`. */
   readonly silent?: true;
   /** Adds description, options and operands. */
   readonly define: (command: Command) => void;

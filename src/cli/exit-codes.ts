@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { type ErrorCode, isKeyprovError } from '../errors.ts';
 import { UsageError } from './options/arguments.ts';
 
-/** What the exit code of `keyprov` says. After a signal it is 128 + the number of the signal: 130 after Ctrl-C. */
+/** The exit codes of `keyprov`. After a signal the code is 128 + the number of the signal: 130 after Ctrl-C. */
 export const EXIT = {
   done: 0,
   unexpected: 1,
@@ -21,27 +21,27 @@ export const EXIT = {
   overdue: 14,
 } as const;
 
-/** The same for people, as `--help` shows it. */
+/** The same for people, as `--help` shows them. */
 export const EXIT_CODES_HELP = `
 Exit codes:
   0  done
   1  something unexpected; with doctor: no TPM can be opened
-  2  wrong arguments, policy file or address of a TPM; a request that cannot be made of this key
+  2  wrong arguments, policy file or TPM address; a request that does not fit the key
   3  the policy allows no key here
   4  the TPM cannot be reached or used at present, or its state or library cannot be used
   5  the PIN is missing or wrong, or must be changed, or the TPM is locked
   6  the TPM refused a command
-  7  a file is missing, damaged, there already, or cannot be written
+  7  a file is missing, damaged or already there, or cannot be written
   8  the statement does not verify
-  9  inspect: the file is of no format that is known, or damaged
-  10  not at its end: run it again, or wait for the synchronization
-  11  a prerequisite does not hold; nothing was done
-  12  the multi-factor authentication failed, took too long, or gave no token that counts
+  9  inspect: the file is damaged, or its format is unknown
+  10  unfinished: run it again, or wait for the synchronization
+  11  a prerequisite is not met; nothing was done
+  12  the multi-factor authentication failed, took too long, or gave an unusable token
   13  a service cannot be reached or trusted, refuses, or answers wrongly
-  14  the key should be in the directory by now, and is not
-  128 + N after signal N (130 after Ctrl-C); sim: as the command that it runs`;
+  14  the key should be in the directory by now, but is not
+  128 + N after signal N (130 after Ctrl-C); sim: the exit code of its command`;
 
-/** The first rule that fits the code of an error. */
+/** The first rule that matches the code of an error decides. */
 const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [
   [/^(policy-invalid|address-invalid|request-invalid)$/, EXIT.usage],
   [/^(hardware-required|no-key-provider|downgrade-refused|algorithm-unsupported)$/, EXIT.policy],
@@ -54,14 +54,14 @@ const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [
   [/^(service-.*|credential-invalid)$/, EXIT.service],
 ];
 
-/** The exit code for whatever a command threw. */
+/** The exit code for an error that a command threw. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.usage;
   const code: ErrorCode | '' = isKeyprovError(error) ? error.code : '';
   return RULES.find(([codes]) => codes.test(code))?.[1] ?? EXIT.unexpected;
 }
 
-/** What shells report for a program that a signal has ended. */
+/** The code that shells report for a program that a signal ended. */
 export function exitCodeOfSignal(name: NodeJS.Signals): number {
   return 128 + constants.signals[name];
 }

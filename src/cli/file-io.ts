@@ -5,8 +5,8 @@ import { unlessAborted } from '../signal.ts';
 import { errorCode, removeIfThere, replaceBy, writeTemporary } from '../storage/atomic-file.ts';
 
 /**
- * Runs `work` on a file that the user named, which may be a pipe with nobody at the other end; an error of the file
- * system becomes KeyprovError `store-io`. Nobody waits for it any more when `signal` aborts.
+ * Runs `work` on a file that the user named. It may be a pipe without a peer, so `signal` ends the wait. An error of the
+ * file system becomes KeyprovError `store-io`.
  */
 export async function fileIo<T>(path: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   try {
@@ -19,13 +19,13 @@ export async function fileIo<T>(path: string, work: () => Promise<T>, signal?: A
 }
 
 /**
- * Writes a result to a file that the user named: all of it, or the file is as it was. What is not a file, such as a pipe or
- * `/dev/stdout`, is written to as it stands. @throws KeyprovError `store-io`; the reason of `signal`.
+ * Writes a result to a file that the user named: all of it, or the file stays as it was. Writes directly to anything that
+ * is not a regular file, such as a pipe or `/dev/stdout`. @throws KeyprovError `store-io`; the reason of `signal`.
  */
 export async function writeResult(path: string, data: Uint8Array | string, signal: AbortSignal): Promise<void> {
   const there = await fileIo(path, () => ifThere(stat(path)), signal);
   if (there?.isFile() === false) return await fileIo(path, () => writeFile(path, data), signal);
-  // Without the signal, which would leave a part behind.
+  // Without the signal, since an abort would leave a partial file.
   const mode = there === undefined ? 0o666 & ~process.umask() : there.mode & 0o7777;
   await fileIo(path, async () => {
     try {
@@ -37,7 +37,7 @@ export async function writeResult(path: string, data: Uint8Array | string, signa
   });
 }
 
-/** Where a file may be written, but not its directory, or is mounted by itself. */
+/** Errors if the file may be written but not its directory, or if the file is a mount point. */
 const CANNOT_REPLACE: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EROFS', 'EBUSY']);
 
 async function writeWhole(path: string, data: Uint8Array | string, mode: number): Promise<void> {
@@ -51,7 +51,7 @@ async function writeWhole(path: string, data: Uint8Array | string, mode: number)
   );
 }
 
-/** Whether there is something at `path`. @throws KeyprovError `store-io` */
+/** Whether `path` exists. @throws KeyprovError `store-io` */
 export async function exists(path: string): Promise<boolean> {
   return (await fileIo(path, () => ifThere(stat(path)))) !== undefined;
 }

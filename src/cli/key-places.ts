@@ -10,14 +10,14 @@ import { readNature } from '../tpm/virtual.ts';
 import type { NamedTpm } from './options/tpm-option.ts';
 import type { Progress } from './terminal/progress.ts';
 
-/** Where the keys of a store can be, for one call of a command: all that ask for its TPM get the same one. */
+/** The places of the keys of a store, for one call of a command. All users of the TPM share it. */
 export interface KeyPlaces {
   readonly sources: KeySources;
-  /** The TPM. @throws KeyprovError `no-tpm` if the user wants none; what `openTpm` throws. */
+  /** The TPM. @throws KeyprovError `no-tpm` if no TPM may be used; errors of `openTpm`. */
   readonly tpm: (options: SignalOptions) => Promise<Tpm>;
 }
 
-/** Runs `work` with the places that the user and a store name, and closes the TPM if it was opened. */
+/** Runs `work` with the named TPM and store, and closes the TPM if it was opened. */
 export async function withKeyPlaces<T>(
   { address, hierarchyAuth }: NamedTpm,
   store: KeyStore,
@@ -25,7 +25,7 @@ export async function withKeyPlaces<T>(
 ): Promise<T> {
   let opened: Promise<Tpm> | undefined;
   const tpm = async (options: SignalOptions): Promise<Tpm> => {
-    if (address === 'none') throw new KeyprovError('no-tpm', 'the key is in a TPM, and the user wants none');
+    if (address === 'none') throw new KeyprovError('no-tpm', 'the key is in a TPM, but no TPM may be used');
     const { directory: marksDirectory } = store;
     opened ??= openTpm(address, { ...options, lifetime: options.signal, marksDirectory, hierarchyAuth });
     return await opened;
@@ -34,7 +34,7 @@ export async function withKeyPlaces<T>(
   return await withCleanup(
     () => work({ sources, tpm }),
     async () => {
-      // Who waited for a TPM that did not open has the error.
+      // If the TPM did not open, `work` has the error.
       await (await opened?.catch(ignoreKeyprovError))?.close();
     },
   );
@@ -45,15 +45,15 @@ function ignoreKeyprovError(error: unknown): undefined {
   return undefined;
 }
 
-/** How {@link showingKeySources} makes a key. */
+/** Options of {@link showingKeySources}. */
 export interface ShowingOptions {
   readonly algorithm: KeyAlgorithm;
   readonly progress: Progress;
-  /** Set for a store that goes if the key is not made: marks of what is in the TPM then stay where they usually are. */
+  /** Set if the store is removed when the key is not made: marks of TPM handles then go to their usual place. */
   readonly isNewStore?: boolean | undefined;
 }
 
-/** Where a key may be made; each place says so when it is its turn. */
+/** The places where a key may be made. Each shows its progress. */
 export function showingKeySources(
   { address, hierarchyAuth }: NamedTpm,
   store: KeyStore,

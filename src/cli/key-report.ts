@@ -9,21 +9,21 @@ export type ReportedKey = Pick<FoundKey, 'record' | 'registration'>;
 
 const WHERE = { hardware: 'in a TPM', virtual: 'in a virtual TPM', software: 'in software' } as const;
 
-/** One line of a table. */
+/** One row of a table, as text. */
 export const row = (name: string, value: string): string => `${name.padEnd(12)} ${value}`;
 
-/** A name, and what there is to say. */
+/** A row: its name and value. */
 export type ReportRow = readonly [name: string, value: string];
 
 /** A key for people. */
 export const keyLines = (key: ReportedKey): string[] => keyRows(key).map(([name, value]) => row(name, value));
 
-/** The same, for who shows it in another way. */
+/** The same as rows. */
 export function keyRows({ record, registration }: ReportedKey): ReportRow[] {
   const rows: ReportRow[] = [
     ['id', record.id],
-    ['user', registration?.user ?? record.user ?? 'nobody named'],
-    ['device', registration?.deviceId ?? record.deviceId ?? 'none named'],
+    ['user', registration?.user ?? record.user ?? 'not named'],
+    ['device', registration?.deviceId ?? record.deviceId ?? 'not named'],
     ['key', `${record.algorithm} ${WHERE[record.assurance]}, ${record.hasPin ? 'with a PIN' : 'without a PIN'}`],
     ['key ID', toBase64(keyIdOf({ record }))],
   ];
@@ -34,7 +34,7 @@ export function keyRows({ record, registration }: ReportedKey): ReportRow[] {
   return [...rows, ['registered', where], ['attestation', proof]];
 }
 
-/** The same for programs. No secret is in it. */
+/** The same for programs. It contains no secret. */
 export function keyJson({ record, registration }: ReportedKey): object {
   const { id, name, backend, assurance, algorithm, hasPin, created, attempts, policy, tpm } = record;
   const keyId = keyIdOf({ record });
@@ -51,12 +51,12 @@ export function keyJson({ record, registration }: ReportedKey): object {
   return { ...key, kid, attestationLevel, aikStatus, domain, tenant, service };
 }
 
-/** The KeyID of MS-ADTS 2.2.20. */
+/** The Key ID of MS-ADTS 2.2.20. */
 function keyIdOf({ record }: Pick<ReportedKey, 'record'>): Uint8Array {
   return computeKeyId(encodePublicBlob(record.publicKey));
 }
 
-/** What came of the attestation and whether the request carries it, for people. */
+/** The result of the attestation, and whether the request contains it, for people. */
 export function requestLines(
   attestation: AttestationOutcome | undefined,
   request: RegistrationBody | undefined,

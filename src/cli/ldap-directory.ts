@@ -4,15 +4,15 @@ import { ldapReader } from '../registration/ldap-reader.ts';
 import type { DirectoryReader } from '../registration/sync-status.ts';
 import { verifiedTls } from '../registration/verified-tls.ts';
 
-/** A directory, and who reads it. */
+/** A directory, and the account that reads it. */
 export interface LdapDirectory extends LdapServer, LdapAccount {
-  /** Below which name users are. */
+  /** The DN below which users are. */
   readonly base: string;
 }
 
 /**
- * Reads a directory, for each look with a connection of its own: between two of them it may end one that is idle.
- * It throws as `bindLdap` and `ldapReader` do. @throws TypeError at once for roots that cannot be read.
+ * Reads a directory, with a new connection each time, since a server may close an idle one. Reading throws the errors of
+ * `bindLdap` and `ldapReader`. @throws TypeError at once for invalid roots.
  */
 export function connectingLdapReader({ base, ...directory }: LdapDirectory): DirectoryReader {
   verifiedTls(directory);

@@ -13,7 +13,7 @@ import { Prompter } from './terminal/prompter.ts';
 import { Report } from './terminal/report.ts';
 import { Signals } from './terminal/signals.ts';
 
-// Until a command is known, what stands anywhere on the line counts.
+// Until a command is known, these options count anywhere on the line.
 const wants = (option: string): boolean => process.argv.includes(option);
 const report = new Report({ json: wants('--json'), verbose: wants('--verbose') });
 const output = new Output();
@@ -29,7 +29,7 @@ const program = buildProgram(await loadNamed(COMMANDS, words), {
   call: async ({ run, silent }, given) => {
     report.speak({ json: given.has('json'), verbose: given.has('verbose') });
     const outcome = await run(given, context);
-    // The work is done: a reader that reads no more must not keep the process from being ended.
+    // The work is done: signals must end the process even if nobody reads its output any more.
     signals[Symbol.dispose]();
     if (!silent) report.finish(outcome);
     process.exitCode = outcome.exitCode;

@@ -11,19 +11,19 @@ import { type HeldLock, holdLock } from '../storage/hold-lock.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 import { exists, fileIo } from './file-io.ts';
 
-/** What is written beside the key of a store that has one key, in that order. */
+/** The files beside the key of a store with one key, in the order of writing. */
 export const EXPORTS = ['request.json', 'attestation.json', 'key.pem', 'public.pem'] as const;
 
-/** Is held by the process that makes a key there. */
+/** Held by the process that makes a key there. */
 const LOCK = '.keyprov-out.lock';
 
-/** Their contents; not all of them are always there. */
+/** Contents of {@link EXPORTS}; some may be absent. */
 export type ExportedFiles = Partial<Record<(typeof EXPORTS)[number], string>>;
 
 /**
- * Makes the directory ready for a key, with mode 0700 where it is missing, and keeps others who want the same out until
- * the key is written or the directory discarded.
- * @throws KeyprovError `key-exists` where it has the key of an earlier call, unless `force`, and where it has any other
+ * Prepares the directory for a key, and creates it with mode 0700 if it is missing. Keeps other processes out until the
+ * key is written or the directory discarded.
+ * @throws KeyprovError `key-exists` if it has the key of an earlier call and `force` is not set, or if it has any other
  * key; `not-private` if it belongs to another user, or if others may write in it; `store-busy` while another process
  * makes a key there; `store-io`.
  */
@@ -43,8 +43,8 @@ export async function openOutputDirectory(
     const foreign = keys.filter(({ record, registration }) => registration || record.exports === undefined);
     if (foreign.length > 0) {
       const ids = foreign.map(({ record }) => record.id).join(', ');
-      throw new KeyprovError('key-exists', `${absolute} is a store with keys that no earlier call put there: ${ids}`, {
-        remedy: 'name another directory, or name the store with --store in place of --out',
+      throw new KeyprovError('key-exists', `${absolute} is a store with keys that create --out did not make: ${ids}`, {
+        remedy: 'name another directory, or name the store with --store instead of --out',
       });
     }
     const exported = await existing(absolute, EXPORTS);
@@ -71,20 +71,20 @@ export async function openOutputDirectory(
   }
 }
 
-/** What {@link openOutputDirectory} found. */
+/** The state of the directory before the call. */
 interface Found {
-  /** Which of the {@link EXPORTS} were there. */
+  /** The {@link EXPORTS} that existed. */
   readonly exported: readonly string[];
-  /** The directories that were made, the inmost first. */
+  /** The directories that were created, the innermost first. */
   readonly made: readonly string[];
   readonly hadSecret: boolean;
   readonly lock: HeldLock;
 }
 
-/** Where a key and its exports go: all of them, or none. */
+/** Writes a key and its exports to a directory: all of them, or none. */
 export class OutputDirectory {
   readonly store: KeyStore;
-  /** The keys of an earlier call, which are replaced. */
+  /** The keys of an earlier call, which will be replaced. */
   readonly earlier: readonly KeyRecord[];
   readonly #found: Found;
 
@@ -101,8 +101,8 @@ export class OutputDirectory {
   }
 
   /**
-   * Writes the files (mode 0600) and the key, in place of those of an earlier call, which go when all of the new ones are
-   * there: at every moment one of the two keys is in the store.
+   * Writes the files (mode 0600) and the key. Removes those of an earlier call once all new ones are written: at every
+   * moment one of the two keys is in the store.
    */
   async write(record: KeyRecord, files: ExportedFiles, signal: AbortSignal): Promise<void> {
     await fileIo(this.path, async () => {
@@ -118,7 +118,7 @@ export class OutputDirectory {
           if (this.#found.exported.includes(name)) continue;
           await link(temporary, join(this.path, name)).catch((cause: unknown) => {
             if (errorCode(cause) !== 'EEXIST') throw cause;
-            throw new KeyprovError('key-exists', `${join(this.path, name)} was made by another program just now`);
+            throw new KeyprovError('key-exists', `${join(this.path, name)} has just been made by another program`);
           });
           linked.push(name);
         }
@@ -144,7 +144,7 @@ export class OutputDirectory {
     });
   }
 
-  /** After a failure: removes what the run has made besides, as far as nobody else has put something into it. */
+  /** After a failure: removes the files and directories of this run, unless somebody else has used them. */
   async discard(): Promise<void> {
     const { hadSecret, lock, made } = this.#found;
     const { records, damaged } = await this.store.list();
@@ -154,7 +154,7 @@ export class OutputDirectory {
   }
 }
 
-/** Removes directories, up to one that is not empty: it holds the state of a virtual TPM, or somebody else's files. */
+/** Removes directories up to one that is not empty: it contains the state of a virtual TPM, or other files. */
 async function removeEmpty(directories: readonly string[]): Promise<void> {
   for (const directory of directories) {
     const removed = await rmdir(directory).then(

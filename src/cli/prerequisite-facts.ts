@@ -20,23 +20,23 @@ import { openTpm } from '../tpm/open-tpm.ts';
 import { readNature } from '../tpm/virtual.ts';
 import type { Environment } from './command.ts';
 
-/** What the prerequisites are checked with. */
+/** The sources of the facts for the prerequisites. */
 export interface PrerequisiteSources extends RunOwner {
   /** Undefined if there is none yet. */
   readonly store: KeyStore | undefined;
-  /** Of the TPM, or `none`. */
+  /** Address of the TPM, or `none`. */
   readonly address: string;
   readonly merged: MergedPolicy;
   readonly environment: Environment;
-  /** Text of `dsregcmd /status`; undefined to run it where there is one. */
+  /** Output of `dsregcmd /status`; undefined to run it on Windows. */
   readonly dsregcmd: string | undefined;
-  /** Default `provisioning`: there must be no PIN yet. */
+  /** Default `provisioning`, which demands that there is no PIN yet. */
   readonly operation?: PrerequisiteOptions['operation'];
 }
 
 /**
- * Checks the prerequisites. Windows' own tool knows them; elsewhere the arguments are the facts: a device id stands for
- * a device that has joined, and the sign-in will show whether the user is one of the directory.
+ * Checks the prerequisites. On Windows dsregcmd knows the facts; elsewhere the arguments stand for them: a device id for a
+ * joined device. The sign-in will show whether the user is in the directory.
  */
 export async function checkRunPrerequisites(
   sources: PrerequisiteSources,
@@ -76,7 +76,7 @@ async function runDsregcmd({ signal }: SignalOptions): Promise<string> {
   }
 }
 
-/** The settings that somebody has set; of the others Windows' tool knows what holds. */
+/** The settings that are set; dsregcmd knows the values of the others. */
 function settingsThatAreSet({ windows, explanation }: MergedPolicy): NonNullable<PrerequisiteOptions['settings']> {
   const set = explanation.filter(({ winner }) => winner !== undefined).map(({ setting }): string => setting);
   return Object.fromEntries(Object.entries(windows).filter(([name]) => set.includes(name)));
@@ -95,13 +95,13 @@ async function tpmFacts({ address }: PrerequisiteSources, { signal }: SignalOpti
       () => tpm.close(),
     );
   } catch (error) {
-    // What is wrong with a TPM is said when the key is made; here it counts that there is none.
+    // Only the absence of a TPM counts here; making the key reports its other problems.
     if (error instanceof KeyprovError && error.code === 'no-tpm') return 'none';
     throw error;
   }
 }
 
-/** A key that a run has not finished with is not there yet. */
+/** A key of an unfinished run does not count. */
 async function hasKey({ store, ...owner }: PrerequisiteSources): Promise<boolean> {
   const isOwn = ({ state }: { readonly state: RunOwner }) =>
     state.user.toLowerCase() === owner.user.toLowerCase() &&
@@ -111,7 +111,7 @@ async function hasKey({ store, ...owner }: PrerequisiteSources): Promise<boolean
   return (await listRegistrations(store, owner)).length > 0;
 }
 
-/** Each finding in a line, for people. */
+/** One line per finding, for people. */
 export function prerequisiteLines({ findings }: PrerequisiteResult): string[] {
   return findings.map(({ status, id, detail, remedy, code }) => {
     const windows = code === undefined ? '' : ` (${formatWindowsCode(code)})`;

@@ -4,28 +4,28 @@ import { EXIT_CODES_HELP } from './exit-codes.ts';
 import { Arguments } from './options/arguments.ts';
 import { isRequiredOption } from './options/value-option.ts';
 
-/** Commands that only have commands of their own. */
+/** Commands that only contain other commands. */
 const GROUPS: Readonly<Record<string, string>> = { policy: 'settings, and where they come from' };
 
 const EXAMPLES = ['keyprov provision --demo', 'keyprov sim -- keyprov create --out key'];
 
-/** How a program is put together. */
+/** Options of {@link buildProgram}. */
 export interface ProgramOptions {
   readonly version: string;
-  /** Is called with the command that the user names. */
+  /** Receives the command that the user names. */
   readonly call: (command: CliCommand, given: Arguments) => Promise<void>;
-  /** Gets what commander would write to standard output: help, and the version. */
+  /** Receives the text for standard output: help, and the version. */
   readonly onText: (text: string) => void;
-  /** Gets what commander would write to standard error: the help of a command that is not whole. */
+  /** Receives the text for standard error: the help for an incomplete command. */
   readonly onErrorText: (text: string) => void;
-  /** Ends the reading of what arguments name. */
+  /** Aborts the reading of files that arguments name. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** A command of the table, loaded if it can be called. */
 export type LoadedEntry = Pick<CommandEntry, 'name' | 'summary'> & { readonly command?: CliCommand | undefined };
 
-/** Loads what the words of a command line name, and nothing else. */
+/** Loads only the commands that the words of a command line name. */
 export async function loadNamed(
   table: readonly CommandEntry[],
   words: readonly string[],
@@ -40,7 +40,7 @@ export async function loadNamed(
   );
 }
 
-/** Makes the program of a table of commands. It throws CommanderError for help and for what it cannot parse. */
+/** Builds the program from a table of commands. Its parser throws CommanderError for help, and if parsing fails. */
 export function buildProgram(
   table: readonly LoadedEntry[],
   { version, call, onText, onErrorText, signal }: ProgramOptions,
@@ -83,7 +83,7 @@ function describe(command: Command, { define, silent, examples }: CliCommand): v
   define(command);
   if (!silent) {
     command.option('--json', 'print one JSON object and nothing else');
-    command.option('--verbose', 'say also what Windows reports for an error');
+    command.option('--verbose', 'also show how Windows reports an error');
   }
   const required = command.options.filter(isRequiredOption).map(({ flags }) => flags);
   const operands = command.registeredArguments.map((operand) => `[${operand.name()}${operand.variadic ? '...' : ''}]`);
@@ -93,7 +93,7 @@ function describe(command: Command, { define, silent, examples }: CliCommand): v
 const examplesHelp = (examples: readonly string[]): string =>
   ['\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n');
 
-/** `help status` in the words of `status --help`. */
+/** Turns `help status` into `status --help`. */
 export function helpLast(words: readonly string[]): string[] {
   const [first, ...rest] = words;
   return first === 'help' ? [...rest, '--help'] : [...words];

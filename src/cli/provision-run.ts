@@ -37,24 +37,24 @@ import type { Outcome } from './terminal/report.ts';
 export function runOptions(): Option[] {
   return [
     ...serviceOptions(),
-    requiredOption('--user <name>', 'whose key it is: user principal name'),
-    valueOption('--device-id <guid>', 'the device (default: that of --device-cert)'),
+    requiredOption('--user <name>', 'user of the key: user principal name'),
+    valueOption('--device-id <guid>', 'device (default: the one in --device-cert)'),
     storeOption(),
     ...tpmOptions(),
     ...policyOptions(),
     profileOption(),
     valueOption('--pin-file <file>', 'the new PIN, - for standard input'),
-    new Option('--no-pin', 'a key without a PIN'),
-    new Option('--allow-downgrade', 'software may follow a key in a TPM'),
-    valueOption('--attestation-ca <url>', "certifies attestation keys: smallstep's protocol"),
-    valueOption('--dsregcmd <file>', 'text of dsregcmd /status: the prerequisites'),
-    new Option('--skip-prerequisites', 'you have seen to them'),
+    new Option('--no-pin', 'make a key without a PIN'),
+    new Option('--allow-downgrade', 'let a software key follow one in a TPM'),
+    valueOption('--attestation-ca <url>', "attestation CA, in smallstep's protocol"),
+    valueOption('--dsregcmd <file>', 'output of dsregcmd /status, for the check'),
+    new Option('--skip-prerequisites', 'do not check the prerequisites'),
     valueOption('--recovery-key <file>', 'RSA key of a PIN recovery service, PEM'),
     ...graphOptions(),
   ];
 }
 
-/** What a run is told. */
+/** The arguments of a run. */
 export interface RunArguments {
   readonly service: ServiceArguments;
   readonly user: string;
@@ -66,21 +66,21 @@ export interface RunArguments {
   readonly hasPin: boolean;
   readonly recovery: PinRecoverySetup | undefined;
   readonly dsregcmd: string | undefined;
-  /** `checked`: by the caller, just now. */
+  /** `checked`: the caller has just checked them. */
   readonly prerequisites: 'check' | 'skip' | 'checked';
   readonly allowDowngrade: boolean;
   readonly fallBack?: SelectionOptions['fallBack'];
-  /** Where the user's last key was made, when it is not in the store any more. */
+  /** The backend of the user's last key, if that key has left the store. */
   readonly previous?: Backend;
-  /** What asks for the new PIN. Default: the file, or the terminal. */
+  /** Asks for the new PIN. Default: reads the file, or asks in the terminal. */
   readonly prompt?: NewPinPrompt;
-  /** Whether the user may authenticate again. Default: once, and no more. */
+  /** How often the user may authenticate again. Default: once. */
   readonly mfaOptions?: ProvisionOptions['mfaOptions'];
-  /** Hears of events too. */
+  /** Receives events, too. */
   readonly onEvent?: ProvisionOptions['onEvent'];
 }
 
-/** Reads and checks the arguments of a run. @throws UsageError with all that is wrong. */
+/** Reads and checks the arguments of a run. @throws UsageError with all problems. */
 export async function readRunArguments(given: Arguments, context: Context): Promise<RunArguments> {
   const tpm = readNamedTpm(given, context);
   const merged = await readPolicy(given, context);
@@ -90,9 +90,9 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
   const pinFile = given.text('pin-file');
   const hasPin = !given.has('no-pin');
   if (service.deviceId === undefined && !given.isThere('device-id') && !given.isThere('device-cert')) {
-    given.problems.push('--device-id is missing, or --device-cert, whose name is one');
+    given.problems.push('--device-id is missing: give it, or --device-cert');
   }
-  if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'contradicts --no-pin');
+  if (!hasPin) given.refuse(['pin-file', 'recovery-key'], 'cannot be used with --no-pin');
   const recovery = await readRecovery(given, user);
   const dsregcmd = await fileOf(given, 'dsregcmd');
   const problem = dsregcmd && describeDsregProblem(dsregcmd);
@@ -109,7 +109,7 @@ export async function readRunArguments(given: Arguments, context: Context): Prom
   };
 }
 
-/** The recovery service that `--recovery-key` names. */
+/** Reads the recovery service that `--recovery-key` names. */
 export async function readRecovery(given: Arguments, user: string): Promise<PinRecoverySetup | undefined> {
   const pem = await fileOf(given, 'recovery-key');
   if (pem === undefined) return undefined;
@@ -119,7 +119,7 @@ export async function readRecovery(given: Arguments, user: string): Promise<PinR
   } catch (error) {
     if (!isKeyprovError(error)) throw error;
   }
-  given.problems.push('--recovery-key is no RSA public key in PEM');
+  given.problems.push('--recovery-key is not an RSA public key in PEM');
   return undefined;
 }
 
@@ -135,12 +135,12 @@ export async function provisionWithService(given: Arguments, context: Context): 
   );
 }
 
-/** What a run needs besides its arguments. */
+/** The context of a run, with its store. */
 export interface RunContext extends Context {
   readonly store: KeyStore;
 }
 
-/** The run itself, with a service that is there. */
+/** Runs the provisioning with a connected service. */
 export async function runWith(
   { registrar, mfa, enrolAk }: ServiceConnection,
   wish: RunArguments,
@@ -152,7 +152,7 @@ export async function runWith(
   const { prompt = newPinPrompt(user, { file: pinFile, prompter, report }) } = wish;
   const sources = showingKeySources(tpm, store, { algorithm: policy.algorithm, progress });
   if (wish.prerequisites === 'skip') report.warn('the prerequisites are not checked');
-  // A PIN that is there already is judged before anybody authenticates; a line of standard input waits for its turn.
+  // A PIN from a file is judged before the user authenticates; a line of standard input is read when it is needed.
   const isThere = hasPin && wish.prompt === undefined && pinFile !== undefined && pinFile !== '-';
   const pin = isThere ? await readPin(pinFile, report, signal) : undefined;
   try {
@@ -162,7 +162,7 @@ export async function runWith(
       allowDowngrade: wish.allowDowngrade,
       fallBack: wish.fallBack,
       previous: wish.previous,
-      // Who has attestation keys certified wants the service to see it.
+      // With an attestation CA, the service should see the attestation.
       profile: wish.profile ?? (enrolAk && 'attested'),
       prerequisites:
         wish.prerequisites === 'check'

@@ -18,7 +18,7 @@ const BEGINNINGS: Partial<Record<string, string>> = {
   record: 'writing to the store',
 };
 
-/** Shows what goes on in a run. That a key is made, the one who makes it says. */
+/** Shows the progress of a run. The key sources show the step that makes the key. */
 export function showRunEvent(event: RunEvent, progress: Progress): void {
   switch (event.type) {
     case 'begin':
@@ -28,18 +28,18 @@ export function showRunEvent(event: RunEvent, progress: Progress): void {
       progress.end(event.detail);
       break;
     case 'retry':
-      progress.note(`registration: once more in ${Math.ceil(event.delayMs / 1000)} s, since ${event.reason}`);
+      progress.note(`registration: retry in ${Math.ceil(event.delayMs / 1000)} s: ${event.reason}`);
       break;
     case 'resume':
-      progress.note(`run: an earlier one was cut off (${event.from}); this one goes on there`);
+      progress.note(`run: continues an earlier one that was cut off (${event.from})`);
   }
 }
 
-/** What a run comes to, for people, for programs, and as exit code. */
+/** Describes the outcome of a run: for people, for programs, and as an exit code. */
 export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: Report): Outcome {
   if (outcome.status === 'blocked') {
     const { prerequisites } = outcome;
-    const message = 'a prerequisite does not hold; nothing was done';
+    const message = 'a prerequisite is not met; nothing was done';
     return {
       exitCode: EXIT.blocked,
       lines: [...prerequisiteLines(prerequisites), '', message],
@@ -49,7 +49,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
   if (outcome.status === 'pending') {
     const { problem, retryAfterMs } = outcome;
     const when = retryAfterMs === undefined ? 'later' : `in ${Math.ceil(retryAfterMs / 1000)} s`;
-    const next = `The key waits in ${store.directory}. Run the same again ${when}: it goes on, without another PIN.`;
+    const next = `The key is kept in ${store.directory}. Run the same command again ${when}: it continues, with the same PIN.`;
     const lines = [`not finished: ${sayError(problem)}`, ...report.windowsLine(problem), next];
     return {
       exitCode: EXIT.pending,

@@ -13,28 +13,28 @@ import { commandText } from './terminal/command-output.ts';
 import { sayingProblems, showCode, tokenCommandPrompt } from './terminal/mfa-prompt.ts';
 import type { Prompter } from './terminal/prompter.ts';
 
-/** A service, and how its users authenticate. */
+/** A connected service, and how its users authenticate. */
 export interface ServiceConnection {
   readonly registrar: KeyRegistrar;
   readonly mfa: MfaPrompt;
-  /** Has the attestation CA certify attestation keys; undefined where none was named. */
+  /** Has the attestation CA certify attestation keys; undefined without `--attestation-ca`. */
   readonly enrolAk: EnrolAk | undefined;
   readonly fetch: ServiceFetch;
 }
 
 const GRAPH = 'https://graph.microsoft.com';
 
-/** Who uses a service, and how they are asked. */
+/** The user of a service, and how to ask them. */
 export interface ServiceUse {
-  /** Who authenticates. */
+  /** The user who authenticates. */
   readonly user: string;
   readonly prompter: Prompter;
   readonly signal: AbortSignal;
-  /** Shows a code to sign in with. Default: in the terminal. */
+  /** Shows a sign-in code. Default: in the terminal. */
   readonly onCode?: (code: DeviceCodePrompt) => void;
 }
 
-/** Finds the service, runs `work` with it, and ends the connections. */
+/** Finds the service, runs `work`, and closes the connections. */
 export async function withService<T>(
   service: ServiceArguments,
   { user, prompter, signal, onCode = (code) => showCode(code, { user, prompter }) }: ServiceUse,
@@ -65,14 +65,14 @@ export async function withService<T>(
   return await withCleanup(connect, () => fetch.close());
 }
 
-/** @throws UsageError for a proxy, certificate or key that is none. */
+/** @throws UsageError if the proxy, a certificate or a key is invalid. */
 export function openFetch({ ca, proxy, device }: Pick<ServiceArguments, 'ca' | 'proxy' | 'device'>): ServiceFetch {
   return withUsableFiles('--service-ca, --proxy, --device-cert', () =>
     createServiceFetch({ ca, proxy, clientCertificate: device }),
   );
 }
 
-/** @throws UsageError that names `options` for a TypeError of `work`. */
+/** Turns a TypeError of `work` into a UsageError that names `options`. */
 export function withUsableFiles<T>(options: string, work: () => T): T {
   return rethrowAs(work, (error) =>
     error instanceof TypeError ? new UsageError([`${options}: ${error.message}`]) : undefined,

@@ -9,14 +9,14 @@ import type { Context } from './command.ts';
 import { type KeyPlaces, withKeyPlaces } from './key-places.ts';
 import type { KeyArguments } from './options/key-option.ts';
 
-/** A key of a store, ready for use. */
+/** A key of a store, open for use. */
 export interface StoredKey extends FoundKey {
   readonly store: KeyStore;
   readonly key: UserKey;
   readonly places: KeyPlaces;
 }
 
-/** Finds the one key that is meant, and says so if it was not the only one that fits. */
+/** Finds the key that the user means, and says so if others match too. */
 export async function findMeantKey(
   store: KeyStore,
   choice: KeyArguments['choice'],
@@ -25,12 +25,12 @@ export async function findMeantKey(
   const found = await findKey(store, choice);
   if (found.others.length > 0) {
     const ids = found.others.map(({ id }) => id).join(', ');
-    report.progress.note(`key: the registered one, ${found.record.id}, is meant; --key names another: ${ids}`);
+    report.progress.note(`key: the registered one, ${found.record.id}, is used; name another with --key: ${ids}`);
   }
   return found;
 }
 
-/** The same for a key that must be registered. @throws KeyprovError `key-not-found` if it is not */
+/** Finds a registered key. @throws KeyprovError `key-not-found` if it is not registered. */
 export async function findRegisteredKey(
   store: KeyStore,
   choice: KeyArguments['choice'],
@@ -39,14 +39,14 @@ export async function findRegisteredKey(
   const { registration, ...found } = await findMeantKey(store, choice, context);
   if (registration !== undefined) return { ...found, registration };
   throw new KeyprovError('key-not-found', `the key ${found.record.id} of ${store.directory} is not registered`, {
-    remedy: 'run keyprov status to see which are',
+    remedy: 'run keyprov status to see which keys are',
   });
 }
 
 /**
- * Runs `work` with the key that is meant, and closes what it opened.
- * @throws KeyprovError `key-not-found`, `key-ambiguous`; `hardware-required` and the like if the policy in force allows no
- * such key.
+ * Runs `work` with the key that the user means, and closes it.
+ * @throws KeyprovError `key-not-found`, `key-ambiguous`; `hardware-required` and the like if the policy in force does not
+ * allow the key.
  */
 export async function withStoredKey<T>(
   store: KeyStore,

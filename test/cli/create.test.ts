@@ -157,10 +157,10 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     const args = ['create', '--tpm', 'libtpms', '--algorithm', 'p-384', '--out', join(directory.path, 'out')];
     const { status, stderr } = await commands.run(args);
     expect(status).toBe(0);
-    const [, hex = ''] = /challenge: none was given, this random one is used: ([0-9a-f]{64})\n/.exec(stderr) ?? [];
+    const [, hex = ''] = /challenge: random, since none was given: ([0-9a-f]{64})\n/.exec(stderr) ?? [];
     const statement = decodeStatement(JSON.parse(text(directory.path, 'out', 'attestation.json')));
     expect(toHex(decode(TPMS_ATTEST, statement.certInfo).extraData)).toBe(hex);
-    expect(stderr).toContain('warning: the key is of no more use: its TPM was in memory only');
+    expect(stderr).toContain('warning: the key can no longer be used: its TPM was only in memory');
     expect(stderr).not.toContain('\x1b');
   });
 
@@ -384,12 +384,12 @@ describe('keyprov create in software', () => {
     const env = { KEYPROV_POLICY_PIN_MIN_LENGTH: '6' };
     const first = await commands.run(args, { env });
     expect(first.stdout).toContain(' in software, without a PIN\n');
-    expect(first.stderr).toContain('warning: the policy has rules for PINs, and the key is made without a PIN');
+    expect(first.stderr).toContain('warning: the policy has rules for PINs, but the key has no PIN');
     expect(first.stderr).not.toContain('already');
     const { json } = await commands.onlyJson([...args, '--pin-file', pinFile(directory.path)], { env });
     expect(json).toMatchObject({
       hasPin: true,
-      warnings: [expect.stringContaining('ada has a key in the store already'), expect.any(String)],
+      warnings: [expect.stringContaining('ada already has a key in the store'), expect.any(String)],
     });
   });
 
@@ -470,7 +470,7 @@ describe('keyprov create in software', () => {
         },
       },
     });
-    expect((await commands.run(args)).stderr).toContain('--fall-back any makes a key there now');
+    expect((await commands.run(args)).stderr).toContain('--fall-back any makes a software key now');
     expect(await commands.onlyJson([...args, '--fall-back', 'any'])).toMatchObject({
       status: 0,
       json: { fellBack: true },

@@ -83,12 +83,12 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
     expect(readdirSync(directory.path)).toEqual([]);
   });
 
-  it('touches no files that are of no demo', () => {
+  it('touches no files that do not belong to a demo', () => {
     using directory = temporaryDirectory();
     writeFileSync(join(directory.path, 'mine'), 'x');
     const { status, stderr } = keyprov(['provision', '--demo', '--out', directory.path, '--force']);
     expect(status).toBe(7);
-    expect(stderr).toContain('has files in it that are of no demo');
+    expect(stderr).toContain('has files in it that do not belong to a demo');
     expect(readdirSync(directory.path)).toEqual(['mine']);
   });
 
@@ -168,12 +168,12 @@ describe.skipIf(missing)('keyprov sync-status', () => {
       json: {
         error: {
           problems: [
-            '--ldap and --graph-token-command are two places: one at a time',
-            '--ldap is no URL of ldap or ldaps',
+            '--ldap and --graph-token-command cannot be used together',
+            '--ldap is not an ldap or ldaps URL',
             '--ldap-base is missing',
             '--ldap-bind-dn is missing',
             '--ldap-password-file is missing',
-            '--sync-minutes is no whole number of 1 or more',
+            '--sync-minutes is not a whole number of 1 or more',
           ],
         },
       },

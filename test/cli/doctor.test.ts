@@ -93,7 +93,7 @@ describe('keyprov doctor', () => {
     const env = { KEYPROV_TPM: `libtpms:${state}` };
     expect(doctor({ env }).of('KEYPROV_TPM')).toMatchObject({
       status: 'ok',
-      detail: expect.stringMatching(/nothing yet/),
+      detail: expect.stringMatching(/does not exist yet/),
     });
     mkdirSync(state);
     expect(doctor({ env }).of('KEYPROV_TPM')).toMatchObject({ status: 'ok', tpm: env.KEYPROV_TPM });

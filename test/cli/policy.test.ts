@@ -28,7 +28,7 @@ describe('the variables KEYPROV_POLICY_…', () => {
     const loosened = await commands.onlyJson([...create, out, '--hardware', 'preferred'], { env });
     expect(loosened).toMatchObject({
       status: 3,
-      json: { warnings: ['--hardware preferred does not hold: hardware is set by environment'] },
+      json: { warnings: ['--hardware preferred has no effect: hardware is set by environment'] },
     });
     const strict = { env: { KEYPROV_POLICY_PIN_MIN_LENGTH: '8' }, input: '735191\n' };
     expect(await commands.onlyJson([...create, out, '--pin-file', '-'], strict)).toMatchObject({

@@ -123,7 +123,7 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     for (const answer of ['no\r', '\r', '\x04', 'y\r']) {
       const { status, stdout, echoes, restored } = await keyprovInTerminal(args, [[question, answer]], { env });
       expect({ status, echoes, restored }).toEqual({ status: 1, echoes: [true], restored: true });
-      expect(stdout).toBe('nothing was done: the key stays as it is\n');
+      expect(stdout).toBe('nothing was done: the key is unchanged\n');
     }
     const { status, shown } = await keyprovInTerminal(args, [[question, '\x03']], { env });
     expect(status).toBe(130);

@@ -177,7 +177,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it.each([
-    ['', 'pin-required', 'no PIN: there is no terminal to ask for it, nor a line of input'],
+    ['', 'pin-required', 'no PIN: there is no terminal to ask, and no line of input'],
     ['1234\n', 'pin-refused', 'the PIN is refused: Your PIN must be at least 6 characters long.'],
     ['111111\n', 'pin-refused', "the PIN is refused: Your PIN can't be a common number pattern."],
   ])('refuses the PIN %j, and registers nothing', async (input, code, message) => {
@@ -229,7 +229,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(status).toBe(11);
     expect(stdout).toContain('unknown  device-joined: it is unknown how the device is joined');
     expect(stdout).toContain('fail     no-pin: the user already has a PIN; change or reset it instead (0x8009000F)\n');
-    expect(stdout).toMatch(/\na prerequisite does not hold; nothing was done\n$/);
+    expect(stdout).toMatch(/\na prerequisite is not met; nothing was done\n$/);
     expect(stderr).not.toContain('mfa:');
     const json = await run([...SOFTWARE, '--pin-file', pinFile, '--dsregcmd', dsregcmd]);
     expect(json).toMatchObject({
@@ -250,7 +250,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
       json: {
         status: 'blocked',
         prerequisites: { errorStates: 0x20 },
-        warnings: [expect.stringMatching(/^--hardware discouraged does not hold: hardware is set by computer GPO/)],
+        warnings: [expect.stringMatching(/^--hardware discouraged has no effect: hardware is set by computer GPO/)],
       },
     });
   });
@@ -355,11 +355,11 @@ describe('keyprov provision', () => {
   it('takes options of the demo only with it, and then no other', async () => {
     expect(await wrong(['--out', 'x', '--service', 'https://x', '--user', 'ada', '--device-id', GUID])).toMatchObject({
       status: 2,
-      json: { error: { problems: ['--out has no meaning without --demo; keyprov create makes a key as files'] } },
+      json: { error: { problems: ['--out works only with --demo; keyprov create writes a key to files'] } },
     });
     expect(await wrong(['--demo', '--user', 'x'])).toMatchObject({
       status: 2,
-      json: { error: { problems: ['--user has no meaning with --demo', '--tpm has no meaning with --demo'] } },
+      json: { error: { problems: ['--user cannot be used with --demo', '--tpm cannot be used with --demo'] } },
     });
     expect(existsSync('x')).toBe(false);
   });

@@ -41,7 +41,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     expect(names).toEqual([
       ...['id', 'user', 'device', 'key', 'key ID', 'registered', 'attestation', 'PIN', 'proof', ''],
     ]);
-    expect(stdout).toMatch(/\nPIN {10}set \S+Z, may stay as it is\n/);
+    expect(stdout).toMatch(/\nPIN {10}set \S+Z, need not be changed\n/);
     expect(stdout).toContain(`proof        the TPM at libtpms:${world.path}/tpm has it\n`);
     const json = await commands.json(['status', ...inStore]);
     expect(json).toMatchObject({
@@ -272,7 +272,7 @@ describe.skipIf(missing)('a forgotten PIN', () => {
     const without = await commands.json(reset);
     expect(without).toMatchObject({
       status: 2,
-      json: { error: { problems: ['--recovery-command is missing, which --keep-key needs'] } },
+      json: { error: { problems: ['--recovery-command is missing: --keep-key needs it'] } },
     });
     const failed = await commands.json([...reset, '--recovery-command', 'echo no; exit 0']);
     expect(failed).toMatchObject({ status: 5, json: { error: { code: 'recovery-unavailable' } } });

@@ -263,7 +263,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     const { status, json } = await commands.onlyJson([...args, '--ak-certificate', path('exchange.pem')]);
     expect(status).toBe(2);
     expect(json).toMatchObject({
-      error: { message: '--ak-certificate is not of the attestation key of the statement' },
+      error: { message: '--ak-certificate does not belong to the attestation key of the statement' },
     });
   });
 
@@ -289,7 +289,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     ['request', 'ec', ['--format', 'csrr'], /did you mean 'csr'\?/],
     ['request', 'ec', [], /--format is missing/],
     ['attest', 'ec', ['--format', 'statement'], /--challenge is missing/],
-    ['attest', 'ec', ['--format', 'ssh', '--challenge', 'aa'], /--format 'ssh' is none of attested, csr-lamps/],
+    ['attest', 'ec', ['--format', 'ssh', '--challenge', 'aa'], /--format 'ssh' is not one of attested, csr-lamps/],
   ] as const)('is not made: %s of %s %j', async (command, key, args, problem) => {
     const { status, stdout, stderr } = await commands.run([command, '--store', path(key), '--tpm', tpm, ...args]);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });

@@ -76,7 +76,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect(status).toBe(0);
     expect(stdout).toContain('pass     challenge: extraData is the challenge\n');
     expect(stdout).not.toContain('\nfail ');
-    expect(stdout).toMatch(/nothing here proves yet that it is one of a TPM/);
+    expect(stdout).toMatch(/this does not prove that it belongs to a TPM/);
   });
 
   it('does not verify over another challenge, nor for another key', async () => {

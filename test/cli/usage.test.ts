@@ -54,7 +54,7 @@ describe('what is no command yet', () => {
     const { status, stdout, stderr } = await commands.run(args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(/^Usage: keyprov /);
-    expect(stderr).toContain(args.length === 0 ? 'Exit codes:' : 'say which settings hold, and why');
+    expect(stderr).toContain(args.length === 0 ? 'Exit codes:' : 'show which settings apply, and why');
   });
 });
 
@@ -62,7 +62,7 @@ describe('a stray word', () => {
   it.each([['doctor']])('is named by %s, which takes no secret', async (command) => {
     const { status, stderr } = await commands.run([command, 'extra']);
     expect(status).toBe(2);
-    expect(stderr).toContain("keyprov: an argument 'extra' that belongs to no option\n");
+    expect(stderr).toContain("keyprov: unexpected argument 'extra'\n");
   });
 
   it.each([
@@ -77,7 +77,7 @@ describe('a stray word', () => {
   ])('is not repeated by %s, since it may be a secret', async (command) => {
     const { status, stdout, stderr } = await commands.run([command, '941027']);
     expect(status).toBe(2);
-    expect(stderr).toContain('keyprov: an argument that belongs to no option\n');
+    expect(stderr).toContain('keyprov: unexpected argument (not shown, it may be a secret)\n');
     expect(stdout + stderr).not.toContain('941027');
   });
 });
@@ -136,7 +136,7 @@ describe('keyprov create', () => {
     );
     expect(wrong).toEqual([
       'unknown option --chalenge,',
-      'an argument that belongs to no option',
+      'unexpected argument (not shown, it may be a secret)',
       '--tpm',
       '--attestation',
       'policy.json: hardwear',
@@ -173,12 +173,12 @@ describe('keyprov create', () => {
   it.each([
     [['--challenge', 'ab'.repeat(65)], '--challenge has 65 bytes, at most 64 are allowed'],
     [['--profile', 'strict', '--algorithm', 'p-256'], '--profile strict takes rsa-2048 keys only, not p-256'],
-    [['--device-id', '{00000000-0000-0000-0000-000000000000}'], '--device-id is no GUID'],
+    [['--device-id', '{00000000-0000-0000-0000-000000000000}'], '--device-id is not a GUID'],
     [
       ['--policy', 'nowhere.json'],
       "nowhere.json: cannot be read: ENOENT: no such file or directory, open 'nowhere.json' (expected: a file with settings)",
     ],
-    [['stray'], 'an argument that belongs to no option'],
+    [['stray'], 'unexpected argument (not shown, it may be a secret)'],
   ])('refuses %j', async (args, problem) => {
     const { status, stderr } = await commands.run(['create', '--tpm', 'none', '--out', '/nowhere', ...args]);
     expect({ status, stderr }).toEqual({ status: 2, stderr: `keyprov: ${problem}\nkeyprov: see --help\n` });

@@ -5,7 +5,7 @@ import type { Outcome } from '../terminal/report.ts';
 import { REQUEST_FORMATS, type RequestFormat } from './formats/request-formats.ts';
 import { defineFormats, runFormat } from './request.ts';
 
-/** The formats that hold a statement. */
+/** The formats that contain a statement. */
 const FORMATS: Readonly<Record<string, RequestFormat>> = Object.fromEntries(
   Object.entries(REQUEST_FORMATS).filter(([, { attests }]) => attests),
 );
@@ -24,7 +24,7 @@ export const attestCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description(
-    'have the TPM attest a key over a challenge, and write that in any format that holds a statement',
+    'have the TPM attest a key over a challenge, and write the result in any format that contains a statement',
   );
   defineFormats(command);
 }

@@ -27,10 +27,10 @@ function define(command: Command): void {
   command.description('change the PIN of a key; the key and its registration stay the same');
   for (const option of keyOptions()) command.addOption(option);
   command
-    .addOption(valueOption('--pin-file <file>', 'the PIN that it has, - for standard input'))
-    .addOption(valueOption('--new-pin-file <file>', 'the new one, - for standard input'))
+    .addOption(valueOption('--pin-file <file>', 'current PIN, - for standard input'))
+    .addOption(valueOption('--new-pin-file <file>', 'new PIN, - for standard input'))
     .addOption(valueOption('--recovery-key <file>', 'RSA key of a PIN recovery service, PEM'))
-    .option('--force', 'try the PIN even if the TPM locks when it is wrong');
+    .option('--force', 'try the PIN even if a wrong one locks the TPM');
 }
 
 async function runChangePin(given: Arguments, context: Context): Promise<Outcome> {
@@ -45,18 +45,18 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
   return await withStoredKey(store, wanted, context, async ({ key, record, registration }) => {
     const user = registration?.user ?? record.user;
     if (recovery !== undefined && user === undefined) {
-      throw new UsageError(['--recovery-key is for the key of a user, and the record names none']);
+      throw new UsageError(['--recovery-key needs a key with a user, but the record names none']);
     }
     const whose = user ?? record.name;
     const policy = pinRulesFor(record, wanted.inForce);
-    // A new PIN that is there already is judged before the one that the key has is tried.
+    // A new PIN from a file is judged before the current PIN is tried.
     const isThere = newFile !== undefined && newFile !== '-';
     const newPin = isThere ? await readPin(newFile, report, signal) : undefined;
     let pin: Bytes | undefined;
     try {
       if (newPin !== undefined) await judgePin(newPin, policy, { signal });
       const given = await readCurrentPin(`The PIN of ${whose} now`, { file, prompter, report }, signal);
-      // A copy, since the prompt for the new one may use the buffer again.
+      // A copy, since the prompt for the new PIN may reuse the buffer.
       pin = copy(given);
       wipe(given);
       const changed = await key.changePin({

@@ -49,23 +49,23 @@ export const createCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      'make a key and keep it in the store; with --out, make a store of its own for it, with its registration request ' +
-        'and attestation beside it; nothing is sent',
+      'make a key and keep it in the store; with --out, make a new store that also contains its registration request ' +
+        'and attestation; nothing is sent',
     )
     .addOption(storeOption())
-    .addOption(valueOption('--out <dir>', 'a new store for the key, with its request'))
-    .addOption(valueOption('--user <name>', 'whose key it is'))
-    .addOption(valueOption('--device-id <guid>', 'the device that it is made on'));
+    .addOption(valueOption('--out <dir>', 'new store for the key and its request'))
+    .addOption(valueOption('--user <name>', 'user of the key'))
+    .addOption(valueOption('--device-id <guid>', 'device of the key'));
   for (const option of [...tpmOptions(), ...policyOptions()]) command.addOption(option);
   command
     .addOption(profileOption())
-    .addOption(valueOption('--challenge <hex>', 'what the TPM attests the key over (default: random)'))
+    .addOption(valueOption('--challenge <hex>', 'challenge to attest the key over (default: random)'))
     .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
-    .option('--allow-downgrade', 'software may follow a key in a TPM')
-    .option('--force', 'of --out: replace the key of an earlier call');
+    .option('--allow-downgrade', 'let a software key follow one in a TPM')
+    .option('--force', 'with --out: replace the key of an earlier call');
 }
 
-/** What the arguments ask for. */
+/** The key that the arguments ask for. */
 interface Wish
   extends Pick<
     ProvisionKeyOptions,
@@ -85,12 +85,12 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const fallBack = readFallBack(given);
   const pinFile = given.text('pin-file');
   const profile = readProfile(given, policy.algorithm);
-  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is no GUID');
-  if (directory !== undefined) given.refuse(['store'], 'contradicts --out, which is a store of its own');
-  else given.refuse(['force'], 'has no meaning without --out');
+  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
+  if (directory !== undefined) given.refuse(['store'], 'cannot be used with --out, which makes a store of its own');
+  else given.refuse(['force'], 'works only with --out');
   given.check();
   if (setsPinRules && pinFile === undefined) {
-    report.warn('the policy has rules for PINs, and the key is made without a PIN; give --pin-file');
+    report.warn('the policy has rules for PINs, but the key has no PIN: give --pin-file');
   }
   const pin = pinFile === undefined ? undefined : await readPin(pinFile, report, signal);
   try {
@@ -104,7 +104,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
     const earlier = user === undefined ? [] : await findKeys(store, { user });
     if (earlier.length > 0) {
       const ids = earlier.map(({ record }) => record.id).join(', ');
-      report.warn(`${user} has a key in the store already, to which another one is added: ${ids}`);
+      report.warn(`${user} already has a key in the store, and gets another one: ${ids}`);
     }
     const made = await make(store, await previousBackend(store, user, earlier));
     await store.save(made, { signal });
@@ -116,11 +116,11 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
 
 function randomChallenge(report: Report): Bytes {
   const bytes = view(randomBytes(CHALLENGE_SIZE));
-  report.progress.note(`challenge: none was given, this random one is used: ${toHex(bytes)}`);
+  report.progress.note(`challenge: random, since none was given: ${toHex(bytes)}`);
   return bytes;
 }
 
-/** Where the user's last key of the store was made. */
+/** The backend of the user's last key in the store. */
 async function previousBackend(
   store: KeyStore,
   user: string | undefined,
@@ -152,7 +152,7 @@ function showEvent(event: ProvisionEvent, progress: Progress): void {
   else if (event.step === 'request') progress.begin(event.step, 'building the body');
 }
 
-/** A store with one key, and what is exported of it beside it; nothing if anything fails. */
+/** Makes a store with one key and its exported files; leaves nothing behind if anything fails. */
 async function createIn(
   directory: string,
   force: boolean,
@@ -179,7 +179,7 @@ async function createIn(
   }
 }
 
-/** Names of users are the same whatever their case. */
+/** Compares user names without regard to case. */
 const sameUser = (a: string | undefined, b: string | undefined): boolean => a?.toLowerCase() === b?.toLowerCase();
 
 function filesOf({ record, attestation, request }: ProvisionedKey): ExportedFiles {
@@ -201,7 +201,7 @@ function describe(
 ): Outcome {
   if (fellBack) report.warn(`software made the key: ${attemptLines(record.attempts.slice(0, -1)).join('; ')}`);
   if (record.backend === 'tpm' && isInMemory(address)) {
-    report.warn('the key is of no more use: its TPM was in memory only; give --tpm libtpms:DIR to keep it');
+    report.warn('the key can no longer be used: its TPM was only in memory; give --tpm libtpms:DIR to keep it');
   }
   const isWanted = record.policy?.attestation !== 'none';
   if (attestation.status === 'none' && record.backend === 'tpm' && isWanted) {

@@ -21,11 +21,11 @@ function define(command: Command): void {
   );
   const options = [
     storeOption(),
-    valueOption('--user <name>', 'for whom the prerequisites are checked'),
-    valueOption('--device-id <guid>', 'for which device'),
+    valueOption('--user <name>', 'user whose prerequisites are checked'),
+    valueOption('--device-id <guid>', 'device of that user'),
     tpmOption(),
     ...policyFileOptions(),
-    valueOption('--dsregcmd <file>', 'text of dsregcmd /status: the prerequisites'),
+    valueOption('--dsregcmd <file>', 'output of dsregcmd /status, for the check'),
     openOption(),
   ];
   for (const option of options) command.addOption(option);

@@ -20,10 +20,10 @@ import { knownStorePath } from '../options/store-option.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
-/** What doctor found about one thing. */
+/** The result of one check. */
 export interface Check {
   readonly name: string;
-  /** `missing` is no fault where something else is used. */
+  /** `missing` is not a fault if something else is used. */
   readonly status: 'ok' | 'missing' | 'problem';
   readonly detail: string;
   readonly remedy?: string | undefined;
@@ -31,7 +31,7 @@ export interface Check {
   readonly tpm?: string;
 }
 
-/** For a TPM that answers slowly, or a machine that is busy: whoever does not answer at all is known to be silent long before. */
+/** Long enough for a slow TPM or a busy machine. */
 const TIME_LIMIT_MS = 3_000;
 const POLICY_PREFIX = 'KEYPROV_POLICY_';
 const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
@@ -41,14 +41,14 @@ export const doctorCommand: CliCommand = {
   name: 'doctor',
   examples: ['keyprov doctor', 'keyprov doctor --json'],
   define: (command: Command) =>
-    command.description('say which TPMs and libraries are there, what is missing and how to get it'),
+    command.description('find TPMs and libraries, and say what is missing and how to get it'),
   run: runDoctor,
 };
 
 async function runDoctor(given: Arguments, { environment, signal }: Context): Promise<Outcome> {
   given.check();
   const store = checkStore(knownStorePath(given, environment));
-  // What it has started ends with this process.
+  // Everything that it started ends with this process.
   const checks = [...(await unlessAborted(() => checkAll(environment), signal)), store];
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
@@ -64,7 +64,7 @@ async function runDoctor(given: Arguments, { environment, signal }: Context): Pr
   };
 }
 
-/** Makes a check of what may throw. */
+/** Turns work that may throw into a check. */
 async function check(name: string, work: () => Promise<Omit<Check, 'name' | 'status'>>): Promise<Check> {
   try {
     return { name, status: 'ok', ...(await work()) };
@@ -86,7 +86,7 @@ function checkNode(): Check {
   return { name: 'node', status: 'problem', detail, remedy: 'install 20.19 or newer of 20, or 22.12 or newer' };
 }
 
-/** Everything that doctor looks at. */
+/** All checks of the machine. */
 export async function checkAll(environment: Environment): Promise<Check[]> {
   return await Promise.all([
     checkNode(),
@@ -100,7 +100,7 @@ export async function checkAll(environment: Environment): Promise<Check[]> {
   ]);
 }
 
-/** Where keys are kept, and who sees to it that others cannot read them. */
+/** Where keys are kept, and whether the access of others is checked. */
 function checkStore(path: string | undefined): Check {
   const name = 'key store';
   if (path === undefined) {
@@ -148,9 +148,9 @@ async function checkSwtpm(): Promise<Omit<Check, 'name' | 'status'>> {
   try {
     const { stdout } = await promisify(execFile)('swtpm', ['--version'], { timeout: TIME_LIMIT_MS });
     const version = /version ([\d.]+)/.exec(stdout)?.[1];
-    return { detail: version === undefined ? 'there, of an unknown version' : version };
+    return { detail: version === undefined ? 'found, version unknown' : version };
   } catch (cause) {
-    // EACCES: it is not there, and a directory in PATH may not be looked into.
+    // EACCES: it was not found, and a directory in PATH is not readable.
     if (!['ENOENT', 'EACCES'].includes(String(errorCode(cause)))) throw cause;
     throw new KeyprovError('library-missing', 'there is no swtpm in PATH', {
       cause,
@@ -163,12 +163,12 @@ async function checkTpm2Tss(): Promise<Omit<Check, 'name' | 'status'>> {
   return { detail: (await locateTctiLoader()).path };
 }
 
-/** The variables that name a library; what is in that library is checked elsewhere. */
+/** A variable that names a library; other checks load the library. */
 function checkLibraryVariable(name: string, environment: Environment): Check {
   const path = environment[name];
   if (path === undefined || path === '') return { name, status: 'ok', detail: 'not set: the usual directories' };
   if (existsSync(path)) return { name, status: 'ok', detail: path };
-  return { name, status: 'problem', detail: `there is no ${path}`, remedy: 'correct the variable, or unset it' };
+  return { name, status: 'problem', detail: `${path} does not exist`, remedy: 'correct the variable, or unset it' };
 }
 
 async function checkPolicyVariables(environment: Environment): Promise<Check> {
@@ -188,10 +188,10 @@ async function checkTpmVariable(environment: Environment): Promise<Check> {
   const text = environment[TPM_VARIABLE];
   if (text === undefined || text === '') return { name: TPM_VARIABLE, status: 'ok', detail: 'not set: auto' };
   return await check(TPM_VARIABLE, async () => {
-    if (text === 'none') return { detail: 'none: there shall be no TPM' };
+    if (text === 'none') return { detail: 'none: no TPM is used' };
     const address = parseTpmAddress(text);
     if (address.kind === 'libtpms' && address.directory !== undefined && !existsSync(address.directory)) {
-      return { detail: `${text}: there is nothing yet, the first use makes it` };
+      return { detail: `${text}: does not exist yet; the first use creates it` };
     }
     return await openBriefly(address);
   });

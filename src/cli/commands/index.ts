@@ -14,12 +14,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'status',
-    summary: 'say which keys there are, and how they are',
+    summary: 'show the keys and their state',
     load: async () => (await import('./status.ts')).statusCommand,
   },
   {
     name: 'sync-status',
-    summary: 'say whether a key has reached the directory',
+    summary: 'show whether a key has reached the directory',
     load: async () => (await import('./sync-status.ts')).syncStatusCommand,
   },
   {
@@ -29,12 +29,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'reset',
-    summary: 'replace a key whose PIN was forgotten',
+    summary: 'reset a forgotten PIN',
     load: async () => (await import('./reset.ts')).resetCommand,
   },
   {
     name: 'unregister',
-    summary: 'take a key back from the service',
+    summary: 'remove a key from the service',
     load: async () => (await import('./unregister.ts')).unregisterCommand,
   },
   {
@@ -59,27 +59,27 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'policy explain',
-    summary: 'say which settings hold, and why',
+    summary: 'show which settings apply, and why',
     load: async () => (await import('./policy-explain.ts')).policyExplainCommand,
   },
   {
     name: 'inspect',
-    summary: 'say what a file is and what is in it',
+    summary: 'identify a file and show what is in it',
     load: async () => (await import('./inspect.ts')).inspectCommand,
   },
   {
     name: 'doctor',
-    summary: 'say which TPMs and libraries are there',
+    summary: 'find TPMs and libraries, and what is missing',
     load: async () => (await import('./doctor.ts')).doctorCommand,
   },
   {
     name: 'dashboard',
-    summary: 'show all of that on a page for help desks',
+    summary: 'show a status page for help desks',
     load: async () => (await import('./dashboard.ts')).dashboardCommand,
   },
   {
     name: 'tpm',
-    summary: 'say what takes the room in a TPM, and flush it',
+    summary: 'list what fills a TPM, and flush it',
     load: async () => (await import('./tpm.ts')).tpmCommand,
   },
   {

@@ -25,9 +25,9 @@ export const inspectCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .description('say what a file is and what is in it, whichever format and text encoding it has; no secret is shown')
+    .description('identify a file and show what is in it, in any format and text encoding; no secret is shown')
     .argument('[file]', 'the file, - for standard input')
-    .addOption(valueOption('--as <format>', 'what it should be, to hear what is wrong with it'))
+    .addOption(valueOption('--as <format>', 'expected format, to see what is wrong with it'))
     .option('--formats', 'list the formats that are recognised');
 }
 
@@ -52,7 +52,7 @@ async function runInspect(given: Arguments, { signal }: Context): Promise<Outcom
   };
 }
 
-/** The file, or as much of it as tells that it is too large. */
+/** Reads the file, or just enough of it to show that it is too large. */
 async function readStart(path: string, signal: AbortSignal): Promise<Bytes> {
   const name = path === '-' ? 'standard input' : path;
   const parts: Uint8Array[] = [];

@@ -18,13 +18,13 @@ export const policyExplainCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      'say which settings hold, and why: of registry exports, SyncML and JSON files, of the environment variables ' +
-        'KEYPROV_POLICY_…, and on Windows of its registry',
+      'show which settings apply, and why: from registry exports, SyncML and JSON files, the environment variables ' +
+        'KEYPROV_POLICY_…, and on Windows the registry',
     )
     .option('--only-set', 'leave out what nobody has set')
-    .addOption(valueOption('--documents <which>', 'whose defaults hold: current or 2016 (default: current)'))
+    .addOption(valueOption('--documents <which>', 'whose defaults apply: current (default) or 2016'))
     .addOption(policyForOption())
-    .argument('[files...]', 'the files, those of the same rank in the order in which they count');
+    .argument('[files...]', 'policy files; those of the same rank count in this order');
 }
 
 async function runExplain(given: Arguments, context: Context): Promise<Outcome> {

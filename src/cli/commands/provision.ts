@@ -23,24 +23,24 @@ function define(command: Command): void {
   );
   for (const option of runOptions()) command.addOption(option);
   command
-    .option('--web', 'ask the user in a page of the browser, not here')
+    .option('--web', 'ask the user in a browser page instead of here')
     .addOption(openOption())
-    .option('--demo', 'the whole run against a service in this process')
-    .addOption(valueOption('--out <dir>', 'of --demo: where all goes that it makes'))
-    .option('--force', 'of --demo: replace an earlier one');
+    .option('--demo', 'run it all with a service in this process')
+    .addOption(valueOption('--out <dir>', 'with --demo: directory for its files'))
+    .option('--force', 'with --demo: replace an earlier one');
 }
 
 async function runProvision(given: Arguments, context: Context): Promise<Outcome> {
   if (given.has('demo')) {
-    given.refuseOthers(DEMO_OPTIONS, 'has no meaning with --demo');
+    given.refuseOthers(DEMO_OPTIONS, 'cannot be used with --demo');
     return await runDemo(given, context);
   }
-  given.refuse(['out', 'force'], 'has no meaning without --demo; keyprov create makes a key as files');
+  given.refuse(['out', 'force'], 'works only with --demo; keyprov create writes a key to files');
   if (given.has('web')) {
     given.refuse(['pin-file', 'no-pin'], 'contradicts --web: the page asks for the PIN');
     // The page is loaded only if it is shown.
     return await (await import('../web/provision-in-window.ts')).provisionInWindow(given, context);
   }
-  given.refuse(['open'], 'has no meaning without --web');
+  given.refuse(['open'], 'works only with --web');
   return await provisionWithService(given, context);
 }

@@ -48,19 +48,19 @@ function define(command: Command): void {
     'build a request of any format for a key, with a new attestation if the format holds one; nothing is sent',
   );
   defineFormats(command);
-  command.addOption(valueOption('--statement <file>', 'attestation.json, to take in place of a new one'));
+  command.addOption(valueOption('--statement <file>', 'attestation.json to use instead of a new one'));
 }
 
 /** The options that `request` and `attest` share. */
 export function defineFormats(command: Command): void {
   command
-    .addOption(requiredOption('--format <format>', 'what to build'))
+    .addOption(requiredOption('--format <format>', 'format to build'))
     .option('--formats', 'list the formats, and what each needs')
-    .addOption(valueOption('--out <file>', 'where to put it (default: standard output)'));
+    .addOption(valueOption('--out <file>', 'file to write (default: standard output)'));
   for (const option of keyOptions()) command.addOption(option);
   command
-    .addOption(valueOption('--pin-file <file>', 'the PIN where the key signs, - for stdin'))
-    .addOption(valueOption('--challenge <hex>', 'what to attest over, 1 to 64 bytes'));
+    .addOption(valueOption('--pin-file <file>', 'PIN, for when the key signs, - for stdin'))
+    .addOption(valueOption('--challenge <hex>', 'challenge to attest over, 1 to 64 bytes'));
   addFormatOptions(command);
 }
 
@@ -68,7 +68,7 @@ async function runRequest(given: Arguments, context: Context): Promise<Outcome> 
   return await runFormat(given, context, { formats: REQUEST_FORMATS, needs: ({ needs = [] }) => needs });
 }
 
-/** What differs between `request` and `attest`. */
+/** The differences between `request` and `attest`. */
 export interface FormatRun {
   readonly formats: Readonly<Record<string, RequestFormat>>;
   readonly needs: (format: RequestFormat) => readonly FormatOption[];
@@ -84,7 +84,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   const wanted = await readKeyArguments(given, context);
   const readOptions = readFormatOptions(given, format === undefined ? [] : needs(format));
   if (statementFile !== undefined && format?.attests !== true) {
-    given.problems.push('--statement is for formats that hold one');
+    given.problems.push('--statement works only with formats that contain one');
   }
   given.check();
   if (format === undefined) throw new UsageError(['no format']);
@@ -99,7 +99,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   });
 }
 
-/** What was built, and over what the key was attested for it, if it was. */
+/** The request that was built, and the challenge of a new attestation in it. */
 interface Built {
   readonly content: string | Bytes;
   readonly challenge: Bytes | undefined;
@@ -121,7 +121,7 @@ async function buildFor(
   },
 ): Promise<Built> {
   const { signal } = context;
-  // It is asked for when the key signs, and not before.
+  // The PIN is asked for only when the key signs.
   let pin: Promise<Bytes | undefined> | undefined;
   const sign: RequestInput['signing']['sign'] = async (what) => {
     pin ??= readPinOf(record, pinFile, context);
@@ -141,7 +141,7 @@ async function buildFor(
     const statement = made && withCertificates(made, options.akCertificates);
     return { content: await build(format, { ...input, statement }), challenge };
   } finally {
-    wipe(await pin?.catch(() => undefined)); // who waits for it has the error
+    wipe(await pin?.catch(() => undefined)); // the signing that waited for it reports the error
   }
 }
 
@@ -166,7 +166,7 @@ function describe(
   };
 }
 
-/** Each format in a line, with the options that it needs. */
+/** One line per format, with the options that it needs. */
 function listFormats(given: Arguments, formats: FormatRun['formats'], needs: FormatRun['needs']): Outcome {
   given.check();
   const list = Object.entries(formats).map(([name, format]) => ({ name, title: format.title, needs: needs(format) }));
@@ -177,7 +177,7 @@ function listFormats(given: Arguments, formats: FormatRun['formats'], needs: For
   return { exitCode: EXIT.done, lines, json: { formats: list } };
 }
 
-/** What a builder says about its arguments is about those of the user. */
+/** Turns a builder's error about its arguments into one about the user's. */
 async function build(format: RequestFormat, input: RequestInput): Promise<string | Bytes> {
   try {
     return await format.build(input);
@@ -198,13 +198,13 @@ export async function readStatement(path: string, signal: AbortSignal): Promise<
   }
 }
 
-/** The statement with certificates of its attestation key, which must be of that key. */
+/** Adds certificates of the attestation key to the statement. The first must be of that key. */
 function withCertificates(statement: AttestationStatement, certificates: readonly Bytes[]): AttestationStatement {
   const [own] = certificates;
   if (own === undefined) return statement;
   const spki = encodeSpki(publicKeyOf(decode(TPMT_PUBLIC, statement.ak.pubArea)));
   if (!equal(readTbs(own).spki.der, spki)) {
-    throw new UsageError(['--ak-certificate is not of the attestation key of the statement']);
+    throw new UsageError(['--ak-certificate does not belong to the attestation key of the statement']);
   }
   return { ...statement, ak: { ...statement.ak, certificates } };
 }

@@ -41,22 +41,22 @@ export const resetCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description('for a forgotten PIN: replace the key, or with --keep-key only the PIN');
+  command.description('reset a forgotten PIN: replace the key, or with --keep-key only the PIN');
   for (const option of runOptions()) command.addOption(option);
   command
     .addOption(keyIdOption())
-    .option('--keep-key', 'the key and its registration stay')
-    .addOption(valueOption('--recovery-command <cmd>', 'asks the recovery service'))
-    .option('--yes', 'without asking; needed without a terminal');
+    .option('--keep-key', 'keep the key and its registration')
+    .addOption(valueOption('--recovery-command <cmd>', 'command that asks the recovery service'))
+    .option('--yes', 'do not ask; needed if there is no terminal');
 }
 
 async function runReset(given: Arguments, context: Context): Promise<Outcome> {
   const { prompter, signal } = context;
   const [isSure, keepKey] = [given.has('yes'), given.has('keep-key')];
   const command = given.text('recovery-command');
-  if (keepKey && command === undefined) given.problems.push('--recovery-command is missing, which --keep-key needs');
-  if (!keepKey) given.refuse(['recovery-command'], 'has no meaning without --keep-key');
-  if (keepKey) given.refuse(['no-pin'], 'contradicts --keep-key');
+  if (keepKey && command === undefined) given.problems.push('--recovery-command is missing: --keep-key needs it');
+  if (!keepKey) given.refuse(['recovery-command'], 'works only with --keep-key');
+  if (keepKey) given.refuse(['no-pin'], 'cannot be used with --keep-key');
   if (!keepKey && !isSure && !prompter.isTerminal) {
     given.problems.push('--yes is missing: there is no terminal to ask');
   }
@@ -67,12 +67,12 @@ async function runReset(given: Arguments, context: Context): Promise<Outcome> {
   const { user, deviceId } = wish;
   const found = await findRegisteredKey(run.store, { id, user, deviceId }, context);
   if (keepKey) return await resetKeepingKey(found, command ?? '', wish, run);
-  const question = `This removes the key of ${wish.user} on ${wish.deviceId} for good, and makes a new one.`;
-  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key stays as it is');
+  const question = `This removes the key of ${wish.user} on ${wish.deviceId} permanently, and makes a new one.`;
+  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key is unchanged');
   return await replaceKey(found, wish, run);
 }
 
-/** Nothing is removed where it is plain that no new key can take its place. */
+/** Removes nothing if no new key can replace the old one. */
 async function replaceKey(found: RegisteredKey, wish: RunArguments, context: RunContext): Promise<Outcome> {
   const { store, report, prompter, signal, environment } = context;
   const { user, service } = wish;
@@ -90,13 +90,13 @@ async function replaceKey(found: RegisteredKey, wish: RunArguments, context: Run
   return await withService(service, { user, prompter, signal }, async (connection) => {
     await takeBack(found, store, connection.registrar, context);
     const prerequisites = wish.prerequisites === 'skip' ? 'skip' : 'checked';
-    // The old key is not in the store any more, and its successor must not be held worse without a word.
+    // The old key has left the store, but the new one still must not be a silent downgrade.
     const next = { ...wish, prerequisites, previous: found.record.backend } as const;
     return describeRun(await runWith(connection, next, context), store, report);
   });
 }
 
-/** The choice of a provider, as the run will make it. @throws SelectionError where there is none, or not at present. */
+/** Selects a provider as the run will. @throws SelectionError if there is none, or none at present. */
 async function checkNewKeyCanBeMade(
   { record }: RegisteredKey,
   { tpm, merged: { policy }, hasPin, allowDowngrade, fallBack }: RunArguments,
@@ -110,7 +110,7 @@ async function checkNewKeyCanBeMade(
   });
 }
 
-/** A PIN that is there already is judged before the old key is given up. */
+/** Judges a PIN from a file before the old key is removed. */
 async function judgePinFile({ hasPin, pinFile, merged }: RunArguments, { report, signal }: RunContext): Promise<void> {
   if (!hasPin || pinFile === undefined || pinFile === '-') return;
   const pin = await readPin(pinFile, report, signal);
@@ -121,7 +121,7 @@ async function judgePinFile({ hasPin, pinFile, merged }: RunArguments, { report,
   }
 }
 
-/** What the prerequisites are checked for: after a key in a TPM another one will not do, unless the user says so. */
+/** The demand to check prerequisites for. A key in a TPM needs a successor in a TPM, unless the user allows a downgrade. */
 function demandOf({ record }: RegisteredKey, wish: RunArguments): RunArguments & { operation: 'pin-reset' } {
   const { merged, allowDowngrade } = wish;
   const isAMust = (record.backend === 'tpm' && !allowDowngrade) || merged.policy.attestation === 'required';
@@ -153,7 +153,7 @@ async function resetKeepingKey(
   };
 }
 
-/** What the command gets, and what it is to print: plain data, bytes as base64. */
+/** Passes plain data to the command, with bytes as base64, and reads the secret that it prints. */
 function recoverByCommand(command: string, signal: AbortSignal): RecoverPin {
   return async ({ user, keyId, serviceKey, encryptedSecret }) => {
     const bytes = { keyId, serviceKey, encryptedSecret };
@@ -176,8 +176,8 @@ function readSecret(output: Uint8Array): Bytes {
     return fromBase64(new TextDecoder().decode(output).trim());
   } catch {
     // The error quotes the text.
-    throw new KeyprovError('recovery-unavailable', 'the command of --recovery-command printed no base64', {
-      remedy: 'let it print the secret and nothing else',
+    throw new KeyprovError('recovery-unavailable', 'the command of --recovery-command did not print base64', {
+      remedy: 'make it print only the secret',
     });
   }
 }

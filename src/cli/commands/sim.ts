@@ -43,12 +43,12 @@ function define(command: Command): void {
 /** A TPM for the command. */
 interface Simulator {
   readonly environment: Readonly<Record<string, string>>;
-  /** A directory that goes with it. */
+  /** A directory that is removed with it. */
   readonly temporary?: string;
   stop(): Promise<void>;
 }
 
-/** The exit code is that of the command. */
+/** Returns the exit code of the command. */
 async function runSim(given: Arguments, { signals, environment }: Context): Promise<Outcome> {
   const engine = given.choice('engine', ['swtpm', 'libtpms']) ?? 'swtpm';
   const state = given.text('state');
@@ -73,7 +73,7 @@ async function simulateWithSwtpm(stateDirectory: string | undefined, signal: Abo
   };
 }
 
-/** A TPM that starts inside of whoever uses it, and ends with that: what is kept between them is its state. */
+/** A TPM that runs inside each process that uses it. Only its state lives on between them. */
 async function simulateWithLibtpms(stateDirectory: string | undefined, signal: AbortSignal): Promise<Simulator> {
   const temporary = stateDirectory === undefined ? await temporaryDirectory('keyprov-sim-') : undefined;
   const stop = async () => {
@@ -93,9 +93,9 @@ async function simulateWithLibtpms(stateDirectory: string | undefined, signal: A
 }
 
 /**
- * Becomes the command, in its own process id, and leaves a watcher behind that ends it, and its group if it has one of its
- * own, when keyprov goes without a word: then file descriptor 3 ends without a line. Who does not obey in two seconds is
- * killed. $1 is a directory to remove in that case, or empty.
+ * Becomes the command, with the same process id. A watcher stays behind: if keyprov dies, file descriptor 3 ends without a
+ * line, and the watcher ends the command, and its group if it has its own. After two seconds it kills what is left. $1 is a
+ * directory to remove in that case, or empty.
  */
 const LAUNCHER = `
 directory=$1; shift
@@ -130,7 +130,7 @@ async function run(
   }
 }
 
-/** On a terminal Ctrl-C goes to the command too, without our doing; a second one may mean something else to it. */
+/** On a terminal Ctrl-C reaches the command by itself; a second one may mean something else to it. */
 function passOn(name: NodeJS.Signals, child: ChildProcess, ownGroup: boolean): void {
   if (ownGroup || name !== 'SIGINT' || ![0, 1, 2].some((fd) => isatty(fd))) familyOf(child, ownGroup)(name);
 }

@@ -26,24 +26,24 @@ export const statusCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description(
-    'say which keys there are, whether the TPM that is named has them, whether they fit the policy, whether their ' +
-      'PINs must be changed, and which runs are not at their end',
+    'show the keys, whether the named TPM has them, whether they meet the policy, whether their PINs must be ' +
+      'changed, and unfinished runs',
   );
   for (const option of keyOptions()) command.addOption(option);
 }
 
-/** Where a key is: its TPM has proved it, could not, or was not asked. */
+/** Whether the TPM of a key has proved that it holds it, failed to, or was not asked. */
 type Proof =
   | { readonly status: 'proved' | 'not-asked'; readonly detail: string }
   | { readonly status: 'failed'; readonly detail: string; readonly error: KeyprovError };
 
-/** What is to be said about one key. */
+/** The state of one key. */
 interface KeyStatus {
   readonly key: ReportedKey;
-  /** When the PIN was set; undefined where that was not kept, or there is none. */
+  /** When the PIN was set; undefined if that is unknown, or there is no PIN. */
   readonly pinSetAt: string | undefined;
   readonly mustChange: readonly PinChangeReason[];
-  /** Why the policy in force allows no such key. */
+  /** Why the policy in force does not allow the key. */
   readonly misfit: KeyprovError | undefined;
   readonly proof: Proof;
 }
@@ -80,10 +80,10 @@ async function statusOf(
 }
 
 async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, signal: AbortSignal): Promise<Proof> {
-  if (record.backend === 'software') return { status: 'not-asked', detail: 'it is in software, in the store itself' };
+  if (record.backend === 'software') return { status: 'not-asked', detail: 'a software key, in the store itself' };
   if (places === undefined) return { status: 'not-asked', detail: 'no TPM was named' };
   try {
-    // What it opens is open for the next key too, and ends with the places.
+    // The TPM stays open for the next key, and is closed with the places.
     const key = await openKey({ record, sources: { tpm: await places.tpm({ signal }) } });
     const proof = await key.prove({ signal });
     return { status: 'proved', detail: `the TPM${'address' in proof ? ` at ${proof.address}` : ''} has it` };
@@ -97,7 +97,7 @@ async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, s
 function outcomeOf(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], directory: string): Outcome {
   const lines = keys.flatMap((status) => [...statusLines(status), '']);
   for (const { state, active } of runs) {
-    const what = active ? 'a process is at it' : 'run keyprov provision again to go on';
+    const what = active ? 'a process is working on it' : 'run keyprov provision again to continue';
     lines.push(
       `unfinished   ${state.user} on ${state.deviceId}, since ${state.started}: ${state.progress.step}; ${what}`,
     );
@@ -114,7 +114,7 @@ function outcomeOf(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], d
 
 type Verdict = readonly [exitCode: number, error?: { readonly code: string; readonly message: string }];
 
-/** The worst comes first. */
+/** The worst problem decides. */
 function verdict(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], directory: string): Verdict {
   for (const { proof } of keys) {
     if (proof.status !== 'failed') continue;
@@ -126,13 +126,13 @@ function verdict(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], dir
   if (keys.some(({ mustChange }) => mustChange.length > 0)) {
     return [EXIT.pin, { code: 'pin-must-change', message: 'a PIN must be changed: keyprov change-pin' }];
   }
-  if (runs.length > 0) return [EXIT.pending, { code: 'run-unfinished', message: 'a run is not at its end' }];
+  if (runs.length > 0) return [EXIT.pending, { code: 'run-unfinished', message: 'a run is unfinished' }];
   if (keys.length > 0) return [EXIT.done];
   return [EXIT.files, { code: 'key-not-found', message: `there is no such key in ${directory}` }];
 }
 
 function statusLines({ key, pinSetAt, mustChange, misfit, proof }: KeyStatus): string[] {
-  const pin = mustChange.length > 0 ? `must be changed: ${messagesOf(mustChange).join(' ')}` : 'may stay as it is';
+  const pin = mustChange.length > 0 ? `must be changed: ${messagesOf(mustChange).join(' ')}` : 'need not be changed';
   return [
     ...keyLines(key),
     row('PIN', key.record.hasPin ? `set ${pinSetAt ?? 'at an unknown time'}, ${pin}` : 'none'),

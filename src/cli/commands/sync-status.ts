@@ -46,25 +46,25 @@ export const syncStatusCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description('say whether a registered key has reached the directory, where sign-in on premises looks for it');
+  command.description('show whether a registered key has reached the directory that on-premises sign-in uses');
   for (const option of keyOptions()) command.addOption(option);
   command
     .addOption(valueOption('--ldap <url>', 'on premises: ldaps://…, or ldap://… with StartTLS'))
-    .addOption(valueOption('--ldap-base <dn>', 'below which name users are'))
-    .addOption(valueOption('--ldap-bind-dn <dn>', 'who reads: a DN, or user@domain'))
-    .addOption(valueOption('--ldap-password-file <file>', 'the password for it, - for stdin'))
-    .addOption(valueOption('--ldap-ca <file>', 'further roots for it, PEM'))
-    .addOption(valueOption('--graph-token-command <cmd>', 'looks in Entra ID; prints a token for Graph'))
+    .addOption(valueOption('--ldap-base <dn>', 'DN below which users are'))
+    .addOption(valueOption('--ldap-bind-dn <dn>', 'account that reads: a DN, or user@domain'))
+    .addOption(valueOption('--ldap-password-file <file>', 'password of that account, - for stdin'))
+    .addOption(valueOption('--ldap-ca <file>', 'further roots for LDAP, PEM'))
+    .addOption(valueOption('--graph-token-command <cmd>', 'look in Entra ID: prints a token for Graph'))
     .addOption(valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/'))
     .addOption(valueOption('--service-ca <file>', 'further roots for Microsoft Graph, PEM'))
-    .addOption(valueOption('--proxy <url>', 'proxy for it'))
-    .addOption(valueOption('--scheduler <file>', 'text of Get-ADSyncScheduler'))
+    .addOption(valueOption('--proxy <url>', 'proxy for Microsoft Graph'))
+    .addOption(valueOption('--scheduler <file>', 'output of Get-ADSyncScheduler'))
     .addOption(valueOption('--sync-minutes <number>', 'minutes between cycles (default: 30)'))
-    .option('--wait', 'look again until the key is there, or late')
+    .option('--wait', 'look again until the key is there, or overdue')
     .addOption(valueOption('--poll-seconds <number>', 'seconds between looks (default: 60)'));
 }
 
-/** Where to look. */
+/** The directory to look in. */
 type Place =
   | { readonly kind: 'nowhere' }
   | { readonly kind: 'graph'; readonly command: string; readonly url: URL | undefined }
@@ -96,14 +96,14 @@ async function runSyncStatus(given: Arguments, context: Context): Promise<Outcom
 function readPlace(given: Arguments): Place {
   const [ldap, command] = [given.text('ldap'), given.text('graph-token-command')];
   if (ldap !== undefined && command !== undefined) {
-    given.problems.push('--ldap and --graph-token-command are two places: one at a time');
+    given.problems.push('--ldap and --graph-token-command cannot be used together');
   }
   if (ldap === undefined) {
-    given.refuse(['ldap-base', 'ldap-bind-dn', 'ldap-password-file', 'ldap-ca'], 'has no meaning without --ldap');
+    given.refuse(['ldap-base', 'ldap-bind-dn', 'ldap-password-file', 'ldap-ca'], 'works only with --ldap');
     return command === undefined ? { kind: 'nowhere' } : { kind: 'graph', command, url: urlOf(given, 'graph-url') };
   }
   const isUrl = URL.canParse(ldap) && /^ldaps?:$/.test(new URL(ldap).protocol);
-  if (!isUrl) given.problems.push('--ldap is no URL of ldap or ldaps');
+  if (!isUrl) given.problems.push('--ldap is not an ldap or ldaps URL');
   return {
     kind: 'ldap',
     url: new URL(isUrl ? ldap : 'ldap://localhost'),
@@ -115,7 +115,8 @@ function readPlace(given: Arguments): Place {
 
 async function readSchedule(given: Arguments, report: Report): Promise<SyncSchedule> {
   const [text, minutes] = [await fileOf(given, 'scheduler'), given.count('sync-minutes')];
-  if (text !== undefined && minutes !== undefined) given.problems.push('--scheduler and --sync-minutes contradict');
+  if (text !== undefined && minutes !== undefined)
+    given.problems.push('--scheduler and --sync-minutes cannot be used together');
   if (minutes !== undefined) return { intervalMs: minutes * MINUTE_MS };
   if (text === undefined) return DEFAULT_SYNC_SCHEDULE;
   const { fields, ...settings } = parseAdSyncScheduler(text, { now: new Date() });
@@ -126,7 +127,7 @@ async function readSchedule(given: Arguments, report: Report): Promise<SyncSched
   }
   const next = fields.get('NextSyncCycleStartTimeInUTC') ?? '';
   if (next !== '' && settings.NextSyncCycleStartTimeInUTC === undefined) {
-    report.warn(`--scheduler: the time of the next cycle cannot be read: ${next}; the interval alone is used`);
+    report.warn(`--scheduler: the time of the next cycle cannot be read: ${next}; only the interval is used`);
   }
   return scheduleOf({ ...settings, fields });
 }
@@ -172,7 +173,7 @@ function outcomeOf({ registration }: RegisteredKey, status: SyncStatus): Outcome
   const { user, deviceId, kid } = registration;
   const lines = [`${status.state.padEnd(12)} ${wordsFor(status)}`, describeSyncStatus(status)];
   if ('otherDevice' in status && status.otherDevice !== undefined) {
-    lines.push(`The key is there, but with another device: ${status.otherDevice}.`);
+    lines.push(`The directory has the key, but for another device: ${status.otherDevice}.`);
   }
   const { problem, ...rest } = { problem: undefined, ...status };
   const error = problem ? errorToJson(problem) : { code: status.state, message: describeSyncStatus(status) };

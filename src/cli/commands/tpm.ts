@@ -22,13 +22,11 @@ export const tpmCommand: CliCommand = {
 
 function define(command: Command): void {
   command
-    .description(
-      'say which transient objects and sessions take the room in a TPM, and flush them or end its lockout if you say so',
-    )
+    .description('list the transient objects and sessions in a TPM, and on request flush them or end its lockout')
     .addOption(storeOption())
-    .addOption(repeatableOption('--flush <handle>', 'take this one out, such as 0x80000000 (repeatable)'))
-    .option('--flush-all', 'take all of them out, also those of other programs')
-    .option('--reset-lockout', 'set the count of wrong PINs back to 0, as who has the lockout password may');
+    .addOption(repeatableOption('--flush <handle>', 'flush this handle, such as 0x80000000 (repeatable)'))
+    .option('--flush-all', 'flush all of them, including those of other programs')
+    .option('--reset-lockout', 'set the count of wrong PINs to 0; needs the lockout password if there is one');
   for (const option of tpmOptions()) command.addOption(option);
 }
 
@@ -48,7 +46,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
       const missing = handles.find((handle) => !entries.some((entry) => entry.handle === handle));
       if (missing !== undefined) {
         throw new KeyprovError('key-not-found', `the TPM has nothing at ${hex(missing)}`, {
-          remedy: 'keyprov tpm without --flush lists what it has',
+          remedy: 'run keyprov tpm without --flush to list what it has',
         });
       }
       const flushed = entries.filter(({ handle }) => all || handles.includes(handle));
@@ -59,7 +57,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
       const lines = entries.map((entry) => describe(entry, isFlushed(entry)));
       if (entries.length === 0) lines.push('nothing');
       if (resets) lines.push('the count of wrong PINs is 0 again');
-      if (tpm.transport.managed) lines.push('a resource manager keeps what other programs have apart');
+      if (tpm.transport.managed) lines.push('a resource manager hides the objects of other programs');
       return {
         exitCode: EXIT.done,
         lines,

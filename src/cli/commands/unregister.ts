@@ -25,11 +25,11 @@ export const unregisterCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description('take a key back from the service, and remove it from the store');
+  command.description('remove a key from the service, and from the store');
   for (const option of [...keyOptions(), ...serviceOptions(), ...graphOptions()]) {
     command.addOption(option);
   }
-  command.option('--yes', 'without asking; needed where there is no terminal');
+  command.option('--yes', 'do not ask; needed if there is no terminal');
 }
 
 async function runUnregister(given: Arguments, context: Context): Promise<Outcome> {
@@ -43,8 +43,8 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
   const store = await openExistingStore(given, context);
   const found = await findRegisteredKey(store, { ...choice, deviceId: service.deviceId }, context);
   const { registration } = found;
-  const question = `This removes the key of ${registration.user} on ${registration.deviceId} for good.`;
-  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key stays as it is');
+  const question = `This removes the key of ${registration.user} on ${registration.deviceId} permanently.`;
+  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key is unchanged');
   const outcome = await withService(service, { user: registration.user, prompter, signal }, ({ registrar }) =>
     takeBack(found, store, registrar, context),
   );
@@ -56,7 +56,7 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
   };
 }
 
-/** Unregisters a key and takes it out of the store; warns where the service does not know it. */
+/** Unregisters a key and removes it from the store. Warns if the service does not know it. */
 export async function takeBack(
   { record, registration: { user, kid, service } }: RegisteredKey,
   store: KeyStore,
@@ -67,12 +67,12 @@ export async function takeBack(
   const outcome = await unregisterKey(store, record.id, { registrar, signal });
   report.progress.end(outcome === 'deleted' ? 'the service has removed it' : 'the service does not know it');
   if (outcome === 'absent') {
-    report.warn(`the service does not know the key ${kid} of ${user}; if it should, look there for what is left of it`);
+    report.warn(`the service does not know the key ${kid} of ${user}; if it should, look for remains at the service`);
   }
   return outcome;
 }
 
-/** The user has said no. */
+/** The outcome if the user says no. */
 export function notDone(message: string): Outcome {
   const error = { code: 'not-confirmed', message: `nothing was done: ${message}` };
   return { exitCode: EXIT.unexpected, lines: [error.message], json: { error } };

@@ -35,14 +35,14 @@ function define(command: Command): void {
       'verify the attestation of a key, with the attestation key that it names: attestation.json in the store, or a ' +
         'file; with any option that names a key, it must be of that key',
     )
-    .addOption(requiredOption('--challenge <hex>', 'what the TPM was to attest the key over'))
-    .addOption(valueOption('--in <file>', 'the statement (default: attestation.json in the store)'));
+    .addOption(requiredOption('--challenge <hex>', 'challenge the key was attested over'))
+    .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'));
   for (const option of keyOptions()) command.addOption(option);
 }
 
 const CAVEAT =
-  'The attestation key was taken from the statement: nothing here proves yet that it is one of a TPM. ' +
-  'That takes its certificate, or a credential that only its TPM can activate.';
+  'The attestation key comes from the statement itself: this does not prove that it belongs to a TPM. ' +
+  'To prove that, verify its certificate, or have its TPM activate a credential.';
 
 async function runVerify(given: Arguments, context: Context): Promise<Outcome> {
   given.required('challenge');
@@ -57,7 +57,7 @@ async function runVerify(given: Arguments, context: Context): Promise<Outcome> {
   return outcomeOf(statement, expected, over);
 }
 
-/** The statement of a key of the store, and the key. */
+/** The statement of a key in the store, and the key that it must be of. */
 async function ofStore(
   file: string | undefined,
   choice: KeyArguments['choice'],
@@ -83,7 +83,7 @@ function outcomeOf(statement: AttestationStatement, expected: Uint8Array | undef
   });
   const akName = toHex(objectName(decode(TPMT_PUBLIC, statement.ak.pubArea)));
   const keyName = toHex(objectName(decode(TPMT_PUBLIC, statement.pubArea)));
-  const message = ok ? 'every check has passed' : 'the statement does not verify';
+  const message = ok ? 'every check passed' : 'the statement does not verify';
   const lines = [
     ...findings.map(({ id, status, detail }) => `${status.padEnd(8)} ${id}: ${detail}`),
     '',

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { type Bytes, fromHex } from '../../bytes.ts';
 import { nearest } from '../../policy/nearest.ts';
 
-/** Wrong arguments on the command line, all of them. */
+/** All problems with the arguments of a command line. */
 export class UsageError extends Error {
   readonly problems: readonly string[];
 
@@ -14,15 +14,14 @@ export class UsageError extends Error {
 }
 
 /**
- * The arguments of one call. Whatever is wrong with them is collected in `problems`, until {@link Arguments.check}
- * throws all of it. Values that were not asked for are repeated in a message only by commands that take no secret: one
- * of them may be a PIN.
+ * The arguments of one call. `problems` collects everything that is wrong with them, until {@link Arguments.check}
+ * throws it. A message repeats an unexpected value only if the command takes no secret: the value may be a PIN.
  */
 export class Arguments {
   readonly problems: string[] = [];
-  /** What follows the options. */
+  /** The arguments after the options. */
   readonly operands: readonly string[];
-  /** Ends the reading of files that options name. */
+  /** Aborts the reading of files that options name. */
   readonly signal: AbortSignal | undefined;
   readonly #command: Command;
 
@@ -42,7 +41,7 @@ export class Arguments {
     return undefined;
   }
 
-  /** The values of an option that may be given several times. */
+  /** The values of a repeatable option. */
   texts(name: string): string[] {
     const value = this.#value(name);
     if (value === undefined) return [];
@@ -51,19 +50,19 @@ export class Arguments {
     return values.filter((one) => one !== '');
   }
 
-  /** The value of an option that must be there; empty, with the problem noted, where it is not. */
+  /** The value of a required option; if it is missing, notes the problem and returns an empty text. */
   required(name: string): string {
     const value = this.text(name);
     if (value === undefined && this.#value(name) === undefined) this.problems.push(`--${name} is missing`);
     return value ?? '';
   }
 
-  /** Whether `--name`, which takes no value, was given. */
+  /** Whether `--name`, an option without a value, was given. */
   has(name: string): boolean {
     return this.#value(name) === true;
   }
 
-  /** Whether `--name` was given in any way. */
+  /** Whether `--name` was given, with or without a value. */
   isThere(name: string): boolean {
     const value = this.#value(name);
     return value !== undefined && value !== false;
@@ -74,7 +73,7 @@ export class Arguments {
     for (const name of names) if (this.isThere(name)) this.problems.push(`--${name} ${why}`);
   }
 
-  /** The same for each option that was given and is none of these. */
+  /** Notes a problem for each given option that is not one of these. */
   refuseOthers(names: readonly string[], why: string): void {
     const others = this.#command.options.flatMap(({ long }) => long?.slice(2) ?? []);
     this.refuse(
@@ -90,7 +89,7 @@ export class Arguments {
     if (value === undefined || found !== undefined) return found;
     const meant = nearest(value, choices);
     const hint = meant === undefined ? '' : `, did you mean '${meant}'?`;
-    this.problems.push(`--${name} '${value}' is none of ${choices.join(', ')}${hint}`);
+    this.problems.push(`--${name} '${value}' is not one of ${choices.join(', ')}${hint}`);
     return undefined;
   }
 
@@ -99,7 +98,7 @@ export class Arguments {
     const value = this.text(name);
     if (value === undefined) return undefined;
     if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
-    this.problems.push(`--${name} is no whole number of 1 or more`);
+    this.problems.push(`--${name} is not a whole number of 1 or more`);
     return undefined;
   }
 
@@ -117,7 +116,7 @@ export class Arguments {
     return undefined;
   }
 
-  /** @throws UsageError where anything was wrong. */
+  /** @throws UsageError if there are problems. */
   check(): void {
     if (this.problems.length > 0) throw new UsageError([...new Set(this.problems)]);
   }
@@ -126,11 +125,11 @@ export class Arguments {
     const option = this.#command.options.find(({ long }) => long === `--${name}`);
     if (option === undefined) return undefined;
     const value = this.#command.getOptionValue(option.attributeName());
-    // `--no-x` is kept as an x that is false, and true where it was not given.
+    // Commander stores `--no-x` as an `x` that is false, and true if it was not given.
     return option.negate ? value === false : value;
   }
 
-  /** Whether what was typed by mistake may be a secret, as far as its options tell. */
+  /** Whether the command takes secrets, so that a misplaced word may be one. */
   get #takesSecrets(): boolean {
     return this.#command.options.some(({ long }) => /pin|tpm-auth|password|token|secret/.test(long ?? ''));
   }
@@ -146,8 +145,8 @@ export class Arguments {
         const meant = nearest(name, known);
         this.problems.push(`unknown option ${name}${meant === undefined ? '' : `, did you mean ${meant}?`}`);
       } else if (!afterStranger) {
-        const what = this.#takesSecrets ? 'an argument' : `an argument '${argument}'`;
-        this.problems.push(`${what} that belongs to no option`);
+        const what = this.#takesSecrets ? '(not shown, it may be a secret)' : `'${argument}'`;
+        this.problems.push(`unexpected argument ${what}`);
       }
       afterStranger = isOption;
     }

@@ -11,16 +11,16 @@ import { valueOption } from './value-option.ts';
 /** Texts that some formats need. */
 const TEXTS = {
   name: 'common name of a request (default: the user)',
-  'for-user': 'whom it names (default: as recorded)',
-  'for-device': 'GUID that it names (default: as recorded)',
+  'for-user': 'user to name (default: as recorded)',
+  'for-device': 'GUID to name (default: as recorded)',
   'tenant-id': 'GUID of the tenant',
   sid: 'SID of the user',
   dn: 'distinguished name in the directory',
-  audience: 'of a sign-in assertion (default: common)',
-  nonce: 'of a sign-in assertion, from the service',
+  audience: 'for a sign-in assertion (default: common)',
+  nonce: 'from the service, for a sign-in assertion',
   'rp-id': 'id of the relying party of WebAuthn',
   origin: 'origin of WebAuthn',
-  token: 'of an ACME challenge',
+  token: 'from an ACME challenge',
 } as const;
 
 const KINDS: Readonly<Record<string, string>> = { 'for-user': 'name', 'for-device': 'guid', 'tenant-id': 'guid' };
@@ -34,10 +34,10 @@ const FILES = {
 
 /** The options that are texts. */
 export type TextOption = keyof typeof TEXTS;
-/** The options of formats, besides `challenge`. */
+/** The options that formats need. */
 export type FormatOption = TextOption | keyof typeof FILES | 'challenge';
 
-/** What was given for the options of formats. */
+/** The values of the format options. */
 export interface FormatOptions {
   readonly texts: ReadonlyMap<TextOption, string>;
   readonly challenge: Bytes | undefined;
@@ -56,7 +56,7 @@ export function addFormatOptions(command: Command): void {
   }
 }
 
-/** The options that were given; the files are read once everything was checked. */
+/** Reads the options that were given. The result reads the files: call it after all arguments have been checked. */
 export function readFormatOptions(given: Arguments, needed: readonly FormatOption[]): () => Promise<FormatOptions> {
   const challenge = given.hex('challenge', 64);
   const texts = new Map<TextOption, string>();

@@ -13,8 +13,8 @@ import { valueOption } from './value-option.ts';
 export function keyOptions(): Option[] {
   return [
     storeOption(),
-    valueOption('--user <name>', 'whose key (default: the only one)'),
-    valueOption('--device-id <guid>', 'the key of which device'),
+    valueOption('--user <name>', 'user of the key (default: the only key)'),
+    valueOption('--device-id <guid>', 'device of the key'),
     keyIdOption(),
     ...tpmOptions(),
     ...policyFileOptions(),
@@ -23,20 +23,20 @@ export function keyOptions(): Option[] {
 
 /** The option `--key`. */
 export function keyIdOption(): Option {
-  return valueOption('--key <id>', 'the key of this id, as keyprov status shows it');
+  return valueOption('--key <id>', 'key with this id, as keyprov status shows it');
 }
 
-/** Which key is meant, where it may be, and what it must obey. */
+/** Which key is meant, which TPM may hold it, and the policy in force. */
 export interface KeyArguments {
   readonly choice: KeyChoice;
   readonly tpm: NamedTpm;
   readonly inForce: PolicyInForce;
 }
 
-/** Reads {@link keyOptions}; what is wrong is noted in `given`. */
+/** Reads {@link keyOptions}; problems are noted in `given`. */
 export async function readKeyArguments(given: Arguments, context: Context): Promise<KeyArguments> {
   const deviceId = given.text('device-id');
-  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is no GUID');
+  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
   return {
     choice: { id: readKeyId(given), user: given.text('user'), deviceId },
     tpm: readNamedTpm(given, context),

@@ -14,7 +14,7 @@ import type { Arguments } from './arguments.ts';
 import { GUID } from './service-option.ts';
 import { repeatableOption, valueOption } from './value-option.ts';
 
-/** The settings that have an option of their own. */
+/** The settings that have their own option. */
 const OPTIONS = {
   hardware: 'hardware',
   virtualTpm: 'virtual-tpm',
@@ -24,7 +24,7 @@ const OPTIONS = {
 
 const isOptionSetting = (setting: string): setting is keyof typeof OPTIONS => Object.hasOwn(OPTIONS, setting);
 
-/** The options of everything that makes a key, besides those that name files. */
+/** The policy options of commands that make a key. */
 export function policyOptions(): Option[] {
   return [
     valueOption('--hardware <need>', 'required, preferred (default) or discouraged'),
@@ -36,31 +36,31 @@ export function policyOptions(): Option[] {
   ];
 }
 
-/** The option that picks among the settings of several users and tenants. */
+/** The option that selects from the settings of several users and tenants. */
 export function policyForOption(): Option {
-  return repeatableOption('--policy-for <id>', 'SID or tenant whose settings count');
+  return repeatableOption('--policy-for <id>', 'SID or tenant whose settings apply');
 }
 
-/** When software takes the place of a TPM, as `--fall-back` says. */
+/** When software replaces a TPM, according to `--fall-back`. */
 export function readFallBack(given: Arguments): SelectionOptions['fallBack'] {
   return given.choice('fall-back', ['absent', 'any']);
 }
 
-/** The options that name files with settings, and whose settings in them count. */
+/** The options that name files with settings, and the users and tenants whose settings apply. */
 export function policyFileOptions(): Option[] {
   return [repeatableOption('--policy <file>', 'JSON, registry export or SyncML; may be repeated'), policyForOption()];
 }
 
 /**
- * The policy in force: settings of Windows, environment, options, and the file of `--policy`. What an option overrides,
- * what overrides an option, and what does not count is warned of. Every wrong setting is a problem of `given`, with
- * where it comes from; then it is the default, which the check of the arguments keeps from being used.
+ * The policy in force, from Windows settings, environment, options, and the files of `--policy`. Warns if an option
+ * overrides a setting, if a setting overrides an option, and if a setting is ignored. Each wrong setting becomes a problem
+ * of `given`, with its origin. In that case the result is the default policy: the check of the arguments prevents its use.
  */
 export async function readPolicy(given: Arguments, context: Context): Promise<PolicyInForce> {
   return await findPolicy({ files: given.texts('policy'), commandLine: optionSettings(given) }, given, context);
 }
 
-/** {@link policyInForce} with the options that say whose settings count; problems and warnings go where people look. */
+/** Calls {@link policyInForce} for the users and tenants of `--policy-for`. Shows warnings, and notes problems in `given`. */
 export async function findPolicy(
   options: PolicyInForceOptions,
   given: Arguments,
@@ -76,7 +76,7 @@ export async function findPolicy(
     const registry =
       process.platform === 'win32' ? await readWindowsRegistry({ userSid, tenantId, signal }) : undefined;
     for (const { setting, problem } of registry?.ignored ?? []) {
-      report.warn(`the registry: ${setting} ${problem}, and does not count`);
+      report.warn(`the registry: ${setting} ${problem}, and is ignored`);
     }
     const layers = registry?.layers;
     const inForce = await policyInForce({ ...options, layers, environment, userSid, tenantId, signal });
@@ -104,14 +104,14 @@ const optionOf = (setting: string): string => (isOptionSetting(setting) ? `--${O
 
 function describeWarning(warning: PolicyWarning): string {
   const { kind, setting } = warning;
-  if (kind === 'ignored') return `${warning.origin}: ${setting} ${warning.problem}, and does not count`;
+  if (kind === 'ignored') return `${warning.origin}: ${setting} ${warning.problem}, and is ignored`;
   const typed = `${optionOf(setting)} ${warning.value}`;
   return kind === 'overrides'
     ? `${typed} overrides ${setting} '${warning.overridden}' of ${warning.origin}`
-    : `${typed} does not hold: ${setting} is ${warning.reason}`;
+    : `${typed} has no effect: ${setting} is ${warning.reason}`;
 }
 
-/** A problem of a policy, and where each setting that it names comes from. */
+/** Describes a problem of a policy, with the origin of each setting that it names. */
 export function describeProblem({ setting, problem, expected, from = [] }: PolicyProblem): string {
   const origins = new Set(
     from.map(({ setting: name, source, origin }) => (source === 'command-line' ? optionOf(name) : origin)),

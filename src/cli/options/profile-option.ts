@@ -8,7 +8,7 @@ export function profileOption(): Option {
   return valueOption('--profile <name>', 'form of the request: strict or attested');
 }
 
-/** The form of the request; a problem of `given` if it takes no such keys. */
+/** Reads the form of the request. Notes a problem if the form does not fit the algorithm. */
 export function readProfile(given: Arguments, algorithm: KeyAlgorithm): 'strict' | 'attested' | undefined {
   const profile = given.choice('profile', ['strict', 'attested']);
   if (profile === 'strict' && algorithm !== 'rsa-2048') {

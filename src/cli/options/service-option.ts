@@ -11,21 +11,21 @@ import { fileIo } from '../file-io.ts';
 import type { Arguments } from './arguments.ts';
 import { requiredOption, valueOption } from './value-option.ts';
 
-/** GUIDs as devices and tenants have them. */
+/** The form of a GUID of a device or tenant. */
 export const GUID: RegExp = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-/** What a command is told of the service. */
+/** The arguments about the service. */
 export interface ServiceArguments {
   readonly url: URL;
   readonly tenant: string | undefined;
-  /** Resources that tokens may be asked for though they do not name the service. */
+  /** Resources for which tokens may be requested although they do not name the service. */
   readonly trustedResources: readonly string[] | undefined;
   /** Further roots, in PEM. */
   readonly ca: string | undefined;
   readonly proxy: string | undefined;
-  /** What the device shows, in PEM. */
+  /** The device certificate and its key, in PEM. */
   readonly device: { readonly certificate: string; readonly privateKey: string } | undefined;
-  /** GUID: of `--device-id`, or that in the certificate of the device. */
+  /** The GUID of `--device-id`, or the one in the device certificate. */
   readonly deviceId: string | undefined;
   readonly clientId: string;
   readonly tokenCommand: string | undefined;
@@ -38,26 +38,26 @@ export interface ServiceArguments {
 export function serviceOptions(): Option[] {
   return [
     requiredOption('--service <url>', 'the service that registers keys'),
-    valueOption('--tenant <id>', 'tenant of Entra ID (default: it is an AD FS)'),
-    valueOption('--resource <id>', 'what its tokens are for (default: only what names it)').hideHelp(),
+    valueOption('--tenant <id>', 'Entra ID tenant (default: none, for AD FS)'),
+    valueOption('--resource <id>', 'resource of its tokens (default: the service itself)').hideHelp(),
     valueOption('--service-ca <file>', 'further roots for the service, PEM'),
     valueOption('--proxy <url>', 'proxy, or environment for HTTPS_PROXY'),
     valueOption('--device-cert <file>', 'certificate of the device, PEM'),
-    valueOption('--device-key <file>', 'its private key, PEM'),
-    valueOption('--client-id <guid>', 'the application that signs in'),
+    valueOption('--device-key <file>', 'private key of the device, PEM'),
+    valueOption('--client-id <guid>', 'application that signs in').hideHelp(),
     valueOption('--token-command <cmd>', 'prints an access token (default: ask the user)'),
   ];
 }
 
-/** The options of commands that take keys back. */
+/** The options of commands that remove keys from the service. */
 export function graphOptions(): Option[] {
   return [
     valueOption('--graph-token-command <cmd>', 'prints an access token for Microsoft Graph'),
-    valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/'),
+    valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/').hideHelp(),
   ];
 }
 
-/** Reads them; what is wrong is noted in `given`. The files are read too. */
+/** Reads {@link serviceOptions}, {@link graphOptions}, and the files that they name. Problems are noted in `given`. */
 export async function readServiceArguments(given: Arguments): Promise<ServiceArguments> {
   const url = urlOf(given, 'service') ?? new URL('https://localhost');
   given.required('service');
@@ -68,10 +68,10 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
   }
   const resource = given.text('resource');
   const deviceId = given.text('device-id');
-  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is no GUID');
+  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
   const certified = certificate === undefined ? undefined : await deviceIdOf(certificate, given);
   if (deviceId !== undefined && certified !== undefined && deviceId.toLowerCase() !== certified.toLowerCase()) {
-    given.problems.push(`--device-id is not that of --device-cert, ${certified}`);
+    given.problems.push(`--device-id differs from the id in --device-cert, ${certified}`);
   }
   return {
     url,
@@ -101,7 +101,7 @@ export function urlOf(given: Arguments, name: string): URL | undefined {
   if (text === undefined) return undefined;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url !== undefined && isSafeUrl(url) && url.username === '' && url.password === '') return url;
-  given.problems.push(`--${name} is no https URL, or has a password in it`);
+  given.problems.push(`--${name} is not an https URL, or contains a password`);
   return undefined;
 }
 

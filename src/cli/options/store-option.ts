@@ -8,20 +8,20 @@ import { exists } from '../file-io.ts';
 import type { Arguments } from './arguments.ts';
 import { valueOption } from './value-option.ts';
 
-/** The environment variable that says where keys are kept, unless `--store` does. */
+/** The environment variable with the path of the key store, if `--store` is absent. */
 const STORE_VARIABLE = 'KEYPROV_STORE';
 
 /** The option `--store`. */
 export function storeOption(): Option {
-  return valueOption('--store <dir>', `the key store (default: $${STORE_VARIABLE}, or yours)`);
+  return valueOption('--store <dir>', `key store (default: $${STORE_VARIABLE}, or yours)`);
 }
 
-/** Opens the store that the arguments name, which is made where it is missing. */
+/** Opens the store that the arguments name. Makes it if it is missing. */
 export async function openStore(given: Arguments, { environment }: Context): Promise<KeyStore> {
   return await openKeyStore(storePath(given, environment));
 }
 
-/** The same for a store that must be there. @throws KeyprovError `key-not-found` where it is not. */
+/** Opens a store that must exist. @throws KeyprovError `key-not-found` if it does not. */
 export async function openExistingStore(given: Arguments, { environment }: Context): Promise<KeyStore> {
   const path = storePath(given, environment);
   if (await exists(path)) return await openKeyStore(path);
@@ -31,24 +31,24 @@ export async function openExistingStore(given: Arguments, { environment }: Conte
 }
 
 /**
- * The directory that the arguments name, whether it is there or not: an absolute path.
+ * The absolute path of the store that the arguments name. The directory need not exist.
  * @throws KeyprovError `store-io` if they name none, and this user has no home directory.
  */
 export function storePath(given: Arguments, environment: Environment): string {
   const path = knownStorePath(given, environment);
   if (path !== undefined) return path;
-  throw new KeyprovError('store-io', 'it cannot be said where your key store is: this user has no home directory', {
+  throw new KeyprovError('store-io', 'the key store cannot be located: this user has no home directory', {
     remedy: `name the store with --store or ${STORE_VARIABLE}, or set HOME`,
   });
 }
 
-/** What {@link storePath} gives; undefined where it throws. */
+/** The same as {@link storePath}, but undefined if there is no path. */
 export function knownStorePath(given: Arguments, environment: Environment): string | undefined {
   const path = given.text('store') ?? (environment[STORE_VARIABLE] || defaultStore(environment));
   return path && absolutePath(path);
 }
 
-/** Where programs of this system keep what is the user's. XDG Base Directory Specification; `LOCALAPPDATA` of Windows. */
+/** The default store below the user's data directory: XDG Base Directory Specification, or `LOCALAPPDATA` on Windows. */
 function defaultStore({ LOCALAPPDATA: local, XDG_DATA_HOME: data }: Environment): string | undefined {
   const parent = userDirectory(process.platform === 'win32' ? local : data, ['.local', 'share']);
   return parent && join(parent, 'keyprov');

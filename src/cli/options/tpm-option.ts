@@ -7,30 +7,30 @@ import { hierarchyPasswords } from '../terminal/hierarchy-passwords.ts';
 import type { Arguments } from './arguments.ts';
 import { repeatableOption, valueOption } from './value-option.ts';
 
-/** The environment variable that says where the TPM is, unless `--tpm` does. */
+/** The environment variable with the address of the TPM, if `--tpm` is absent. */
 export const TPM_VARIABLE = 'KEYPROV_TPM';
 
 /** A TPM as the user names it. */
 export interface NamedTpm {
-  /** Its address, or `none`. */
+  /** The address, or `none`. */
   readonly address: string;
-  /** Who gives the passwords of its hierarchies. */
+  /** Supplies the passwords of its hierarchies. */
   readonly hierarchyAuth?: HierarchyAuth;
 }
 
 /** The option `--tpm`. */
 export function tpmOption(): Option {
-  return valueOption('--tpm <address>', `where the TPM is (default: $${TPM_VARIABLE}, or auto)`);
+  return valueOption('--tpm <address>', `TPM address (default: $${TPM_VARIABLE}, or auto)`);
 }
 
-/** The same, and the option for the passwords that its hierarchies may have. */
+/** The option `--tpm`, and the option for the passwords of its hierarchies. */
 export function tpmOptions(): Option[] {
   return [tpmOption(), repeatableOption('--tpm-auth <name=file>', 'password of owner, endorsement or srk')];
 }
 
 /**
- * The TPM at the address of `--tpm`, else of the environment, else `auto`, the machine's own, with what gives its passwords.
- * `none`: there shall be none.
+ * The TPM at the address of `--tpm`, else of the environment, else `auto`, the machine's own; and the source of its
+ * passwords. With `none` no TPM is used.
  */
 export function readNamedTpm(given: Arguments, context: Context): NamedTpm {
   const hierarchyAuth = hierarchyPasswords(given, context);

@@ -6,7 +6,7 @@ class ValueOption extends Option {
   constructor(flags: string, description: string, isRequired: boolean) {
     super(flags, description);
     this.isRequired = isRequired;
-    // A missing value is left to Arguments: commander stops at the first problem.
+    // Arguments reports a missing value: commander would stop at the first problem.
     this.required = false;
     this.optional = true;
   }
@@ -17,12 +17,12 @@ export function valueOption(flags: string, description: string): Option {
   return new ValueOption(flags, description, false);
 }
 
-/** The same for one that must be there: it stands in the usage line. */
+/** A required option with a value. The usage line shows it. */
 export function requiredOption(flags: string, description: string): Option {
   return new ValueOption(flags, description, true);
 }
 
-/** An option that takes a value each time it is given. */
+/** A repeatable option that takes a value each time. */
 export function repeatableOption(flags: string, description: string): Option {
   return new ValueOption(flags, description, false).argParser((value: string, earlier: unknown) => [
     ...(Array.isArray(earlier) ? earlier : []),
@@ -30,7 +30,7 @@ export function repeatableOption(flags: string, description: string): Option {
   ]);
 }
 
-/** Whether the option stands in the usage line. */
+/** Whether the usage line shows the option. */
 export function isRequiredOption(option: Option): boolean {
   return option instanceof ValueOption && option.isRequired;
 }

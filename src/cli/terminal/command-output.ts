@@ -5,29 +5,29 @@ import type { KeyprovError } from '../../errors.ts';
 import { endsWithin, unlessAborted, withTimeout } from '../../signal.ts';
 import { familyOf, mayHaveOwnGroup } from './process-family.ts';
 
-/** How a command of the user's is run. */
+/** How to run a command that the user named. */
 export interface CommandOptions {
-  /** Which option named it, for messages: what it is may hold a secret. */
+  /** The option that named it, for messages: the command itself may contain a secret. */
   readonly option: string;
   /** Added to its environment. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
-  /** What it reads. Default: standard input of this process, so that it may ask the user. */
+  /** Its standard input. Default: that of this process, so that it may ask the user. */
   readonly input?: string | undefined;
   readonly signal: AbortSignal;
 }
 
 const MAX_SIZE = 65_536;
-/** How long it may take, in minutes: as long as a code of a sign-in on another device is good for. */
+/** How long it may take, in minutes: as long as a device code is valid. */
 const LIMIT_MINUTES = 15;
 /**
- * How long its output is read after its end, which something that it left in the background may keep open; and how long
- * it has to end after SIGTERM. In milliseconds.
+ * How long to read its output after its end, in milliseconds, since a background process may keep the pipe open; and how
+ * long it may take to end after SIGTERM.
  */
 const GRACE_MS = 250;
 
 /**
- * Runs a command in the shell, and gives what it prints until it ends, of which the caller wipes what is secret. Its
- * standard error is ours. If it gives nothing, whatever it has started is ended too.
+ * Runs a command in the shell and returns its output, which the caller wipes if it is secret. The command shares our
+ * standard error. If it fails, the processes that it started are ended too.
  * @throws KeyprovError `mfa-failed` if it fails, prints more than 64 KiB or nothing, or does not end in 15 minutes.
  */
 export async function commandOutput(command: string, options: CommandOptions): Promise<Bytes> {
@@ -55,7 +55,7 @@ async function run(command: string, { option, environment, input, signal }: Comm
     });
   });
   const closed = new Promise((resolve) => child.once('close', resolve));
-  // It need not read what it is given.
+  // It need not read its input.
   child.stdin?.on('error', () => undefined).end(input);
   try {
     const code = await unlessAborted(() => ended, signal);
@@ -73,7 +73,7 @@ async function run(command: string, { option, environment, input, signal }: Comm
     family('SIGKILL');
     throw error;
   } finally {
-    // What it has started may live on, and must not keep us.
+    // Processes that it started may live on, and must not hold us up.
     child.stdout?.destroy();
   }
 }
@@ -82,11 +82,11 @@ const tooLong = (option: string): KeyprovError => failed(option, `it printed mor
 
 function failed(option: string, problem: string): KeyprovError {
   return new MfaError('mfa-failed', `the command of ${option} gave nothing: ${problem}`, {
-    remedy: 'see what it said, and run it by itself',
+    remedy: 'read its messages, and run it by itself',
   });
 }
 
-/** The same as text without white space around it: a token. */
+/** The output as text without surrounding white space, such as a token. */
 export async function commandText(command: string, options: CommandOptions): Promise<string> {
   const output = await commandOutput(command, options);
   try {

@@ -6,14 +6,14 @@ import { type Arguments, UsageError } from '../options/arguments.ts';
 import { PASSWORDS } from '../options/password-names.ts';
 import { readSecretFile } from './pin-file.ts';
 
-/** A digest of SHA-512: a TPM takes no longer value. Part 1, 13. */
+/** The size of a SHA-512 digest, the longest value that a TPM takes. Part 1, 13. */
 const MAX_PASSWORD_BYTES = 64;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
 /**
- * What gives the passwords when the TPM wants them: the files of `--tpm-auth`, or the terminal. Without both there is none,
- * and standard input is left to the PIN.
+ * Supplies passwords when the TPM needs them: from the files of `--tpm-auth`, or from the terminal. Without both there is
+ * none, and standard input is left for the PIN.
  */
 export function hierarchyPasswords(given: Arguments, { prompter, report, signal }: Context): HierarchyAuth {
   const files = readFiles(given);
@@ -42,20 +42,20 @@ function readFiles(given: Arguments): ReadonlyMap<string, string> {
   for (const text of given.texts('tpm-auth')) {
     const [option = '', ...path] = text.split('=');
     const isKnown = PASSWORDS.some(([name]) => name === option);
-    // What stands there by mistake may be a password.
+    // The value is not repeated: it may be a password given by mistake.
     if (isKnown && path.join('=') !== '') files.set(option, path.join('='));
     else given.problems.push(`--tpm-auth takes ${PASSWORDS.map(([name]) => `${name}=FILE`).join(', ')}`);
   }
   return files;
 }
 
-/** The bytes without one newline at their end. */
+/** The bytes without one trailing newline. */
 function passwordIn(bytes: Bytes, option: string): Bytes {
   let end = bytes.length;
   if (bytes[end - 1] === LINE_FEED) end -= bytes[end - 2] === CARRIAGE_RETURN ? 2 : 1;
-  if (end === 0) throw new UsageError([`${option}: there is no password`]);
+  if (end === 0) throw new UsageError([`${option}: the password is empty`]);
   if (end > MAX_PASSWORD_BYTES) {
-    throw new UsageError([`${option}: more than the ${MAX_PASSWORD_BYTES} bytes that a password of a TPM can have`]);
+    throw new UsageError([`${option}: a password of a TPM has at most ${MAX_PASSWORD_BYTES} bytes`]);
   }
   return copy(bytes.subarray(0, end));
 }

@@ -1,25 +1,25 @@
 import { type Bytes, wipe } from '../../bytes.ts';
 
-/** More than any line has that is typed here, a PIN among them. */
+/** Longer than any line that is typed here, including a PIN. */
 const MAX_SIZE = 1024;
 
 const CONTROL = { c: 0x03, d: 0x04, u: 0x15, backspace: 0x08, delete: 0x7f, escape: 0x1b } as const;
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
-/** What a byte has led to: the line goes on or is whole, the user wants to stop, or there will be no more input. */
+/** The effect of a byte: the line continues or is complete, the user wants to stop, or the input has ended. */
 export type Typed = 'more' | 'line' | 'interrupt' | 'end';
 
 /**
- * Makes a line of bytes that a terminal in raw mode sends, where nobody else does: backspace, Ctrl-U, Ctrl-C and Ctrl-D
- * work as usual, keys such as the arrows do nothing. What was typed can be wiped.
+ * Builds a line from the bytes of a terminal in raw mode. Backspace, Ctrl-U, Ctrl-C and Ctrl-D work as usual; keys such as
+ * the arrows do nothing. The line can be wiped.
  */
 export class LineEditor {
   readonly #bytes = new Uint8Array(MAX_SIZE);
   #length = 0;
   #escape: 'none' | 'begun' | 'sequence' = 'none';
 
-  /** Takes the next byte. What is too long for a line is dropped. */
+  /** Takes the next byte. Drops bytes that no longer fit. */
   type(byte: number): Typed {
     if (this.#isOfEscape(byte)) return 'more';
     switch (byte) {
@@ -43,25 +43,25 @@ export class LineEditor {
     }
   }
 
-  /** A copy of what was typed. */
+  /** A copy of the line so far. */
   line(): Bytes {
     return this.#bytes.slice(0, this.#length);
   }
 
-  /** Forgets what was typed. */
+  /** Wipes the line. */
   wipe(): void {
     wipe(this.#bytes);
     this.#length = 0;
   }
 
-  /** A key without a character sends ESC and another, or ESC [ and more up to one of `@` to `~`. ECMA-48, 5.4. */
+  /** A key without a character sends ESC and one byte, or ESC [ and bytes up to one of `@` to `~`. ECMA-48, 5.4. */
   #isOfEscape(byte: number): boolean {
     if (this.#escape === 'none') {
       if (byte !== CONTROL.escape) return false;
       this.#escape = 'begun';
     } else if (this.#escape === 'begun') {
       this.#escape = byte === 0x5b || byte === 0x4f ? 'sequence' : 'none';
-      // The key for the escape itself, and then an ordinary one.
+      // The escape key itself, followed by an ordinary key.
       return byte >= 0x20;
     } else if (byte >= 0x40 && byte <= 0x7e) {
       this.#escape = 'none';
@@ -69,7 +69,7 @@ export class LineEditor {
     return true;
   }
 
-  /** Takes back a character, which in UTF-8 may have several bytes. */
+  /** Removes the last character, which in UTF-8 may have several bytes. */
   #removeLast(): void {
     while (this.#length > 0) {
       const byte = this.#bytes[--this.#length] ?? 0;

@@ -2,7 +2,7 @@ import { type Bytes, concat, wipe } from '../../bytes.ts';
 import { UsageError } from '../options/arguments.ts';
 import { LineEditor } from './line-editor.ts';
 
-/** What a line is read from: `process.stdin`, a terminal or not. */
+/** The source of lines: `process.stdin`, whether or not it is a terminal. */
 export type InputStream = Pick<NodeJS.ReadableStream, 'on' | 'off' | 'pause' | 'resume'> & {
   readonly isTTY?: boolean;
   readonly setRawMode?: (mode: boolean) => unknown;
@@ -13,27 +13,27 @@ const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const NOTHING = new Uint8Array(0);
 
-/** Reads one line after the other, as bytes that the caller wipes, and nothing before it is asked to. */
+/** Reads line after line, on demand, as bytes that the caller wipes. */
 export class LineReader {
   readonly #stream: InputStream;
   readonly #interrupt: () => void;
-  /** Read already, and not asked for yet. */
+  /** Bytes that were read but not yet returned. */
   #rest: Bytes = NOTHING;
   #ended = false;
 
-  /** `interrupt` is called for Ctrl-C while a line is typed that is not shown; its signal is to abort the reading. */
+  /** Calls `interrupt` for Ctrl-C while a hidden line is typed. That must abort the signal of the read. */
   constructor(stream: InputStream, interrupt: () => void) {
     this.#stream = stream;
     this.#interrupt = interrupt;
   }
 
-  /** Whether somebody can be asked. */
+  /** Whether there is a user to ask. */
   get isTerminal(): boolean {
     return this.#stream.isTTY === true;
   }
 
   /**
-   * The next line without its end; undefined where there is none.
+   * The next line without its line break; undefined at the end of the input.
    * @throws UsageError for one of more than 64 KiB; the reason of `signal`.
    */
   async line(signal: AbortSignal): Promise<Bytes | undefined> {
@@ -51,7 +51,7 @@ export class LineReader {
     }
   }
 
-  /** The same for a line that a terminal does not show while it is typed. `ask` is called when it shows no more. */
+  /** Reads a line that the terminal does not show. Calls `ask` once the terminal has stopped showing input. */
   async hiddenLine(ask: () => void, signal: AbortSignal): Promise<Bytes | undefined> {
     const stream = this.#stream;
     if (!stream.isTTY || stream.setRawMode === undefined) {
@@ -61,7 +61,7 @@ export class LineReader {
     const setRawMode = stream.setRawMode.bind(stream);
     const restore = () => void setRawMode(false);
     const editor = new LineEditor();
-    // Whatever ends the process in between, the user gets the terminal back as it was.
+    // However the process ends, the terminal is restored.
     process.once('exit', restore);
     setRawMode(true);
     try {
@@ -80,18 +80,18 @@ export class LineReader {
     }
   }
 
-  /** Wipes what was read and not asked for, and lets the process end. */
+  /** Wipes unused input, and lets the process end. */
   close(): void {
     this.#keep(NOTHING);
     this.#stream.pause();
   }
 
-  /** Types what was read, up to something that is more than a character. */
+  /** Feeds the editor up to the first byte that ends the line or the input. */
   #edit(editor: LineEditor): ReturnType<LineEditor['type']> {
     for (const [index, byte] of this.#rest.entries()) {
       const typed = editor.type(byte);
       if (typed === 'more') continue;
-      // A line that was pasted may end as Windows has it.
+      // A pasted line may end with CR LF.
       const isPair = byte === CARRIAGE_RETURN && this.#rest[index + 1] === LINE_FEED;
       this.#keep(this.#rest.slice(index + (isPair ? 2 : 1)));
       return typed;

@@ -4,7 +4,7 @@ import type { DeviceCodePrompt } from '../../registration/device-code.ts';
 import { commandText } from './command-output.ts';
 import type { Prompter } from './prompter.ts';
 
-/** Shows a code, with which the user authenticates on a page of the service, in any browser. */
+/** Shows the code with which the user signs in on a page of the service, in any browser. */
 export function showCode(
   { userCode, verificationUrl, expires }: DeviceCodePrompt,
   { user, prompter }: { readonly user: string; readonly prompter: Prompter },
@@ -12,18 +12,18 @@ export function showCode(
   prompter.say(`Sign in as ${user}, with a second factor.`);
   prompter.say(`Open this page in any browser: ${verificationUrl}`);
   prompter.say(`Enter this code there: ${userCode}`);
-  prompter.say(`The code is good until ${expires.toISOString()}. Waiting for the sign-in. Ctrl-C gives up.`);
+  prompter.say(`The code is valid until ${expires.toISOString()}. Waiting for the sign-in. Ctrl-C gives up.`);
 }
 
-/** A prompt that first says why the last authentication did not count. */
+/** Wraps a prompt to say first why the last authentication was not accepted. */
 export function sayingProblems(prompt: MfaPrompt, prompter: Prompter): MfaPrompt {
   return async (request, options) => {
-    for (const { message } of request.problems) prompter.say(`The authentication did not count: ${message}`);
+    for (const { message } of request.problems) prompter.say(`The authentication was not accepted: ${message}`);
     return await prompt(request, options);
   };
 }
 
-/** Asks a tool of the user's own for the token; it learns from its environment what the token must be for. */
+/** Gets the token from the user's own command, whose environment says what the token must be for. */
 export function tokenCommandPrompt(command: string): MfaPrompt {
   return async ({ user, deviceId, resource, amrValues, maxAgeSeconds, attempt }, { signal }) => {
     const token = await commandText(command, {
@@ -40,7 +40,7 @@ export function tokenCommandPrompt(command: string): MfaPrompt {
     });
     if (!/^[!-~]+$/.test(token)) {
       throw new MfaError('token-invalid', 'the command of --token-command printed something that is not a token', {
-        remedy: 'let it print the access token and nothing else',
+        remedy: 'make it print only the access token',
       });
     }
     return { status: 'passed', token };

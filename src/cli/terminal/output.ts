@@ -5,8 +5,8 @@ import { EXIT } from '../exit-codes.ts';
 import { Printer } from './printer.ts';
 
 /**
- * Watches standard output and standard error. Neither ends the work: that one cannot be written is told at the end, since
- * a reader that has seen enough must leave nothing half done.
+ * Watches standard output and standard error. A failed write does not stop the work, so that a reader that stops reading
+ * leaves nothing half done. It is reported at the end.
  */
 export class Output {
   #problem: unknown;
@@ -15,22 +15,22 @@ export class Output {
     process.stdout.on('error', (error) => {
       this.#problem ??= error;
     });
-    // Nobody is there who could be told.
+    // There is nowhere to report it.
     process.stderr.on('error', () => undefined);
   }
 
-  /** Waits until the result is written. The exit code for one that cannot be; undefined if all is well. */
+  /** Waits until the result is written. Returns the exit code if that fails; undefined if all is well. */
   async finish(): Promise<number | undefined> {
     const { stdout } = process;
-    // Not even nothing can be written to what is full: so nothing is, unless there is something to wait for.
+    // Even an empty write fails if the target is full: so write only if there is something to wait for.
     if (stdout.writableLength > 0) await new Promise<void>((resolve) => stdout.write('', () => resolve()));
     else await new Promise((resolve) => setImmediate(resolve));
     const problem = this.#problem;
     if (problem === undefined) return undefined;
-    // Whoever reads has seen enough: as for a program that SIGPIPE ends.
+    // The reader has gone: exit as if by SIGPIPE.
     if (errorCode(problem) === 'EPIPE') return 128 + constants.signals.SIGPIPE;
     const lost = new KeyprovError('store-io', `the result cannot be written to standard output: ${reason(problem)}`, {
-      remedy: 'what the command has done stays done; keyprov status shows the keys',
+      remedy: 'the command has done its work; keyprov status shows the keys',
     });
     new Printer(process.stderr).lines(`keyprov: ${sayError(lost)}`);
     return EXIT.files;

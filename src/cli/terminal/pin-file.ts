@@ -7,11 +7,11 @@ import { fileIo } from '../file-io.ts';
 import { UsageError } from '../options/arguments.ts';
 import type { Report } from './report.ts';
 
-/** A newline, and one byte that shows that it is too long. */
+/** Room for a newline, and for one byte that shows that the PIN is too long. */
 const MAX_SIZE = MAX_PIN_BYTES + 3;
 
 /**
- * Reads a PIN from a file, or from standard input where the path is `-`: its bytes without the newline at their end.
+ * Reads a PIN from a file, or from standard input if the path is `-`: its bytes without the trailing newline.
  * Warns if others can read or change the file. The caller wipes the PIN.
  * @throws PinRefusedError as {@link pinFromFile} does; UsageError for a terminal as standard input, which would show the
  * PIN; KeyprovError `store-io` for a file that cannot be read.
@@ -30,8 +30,8 @@ export async function readPin(path: string, report: Report, signal: AbortSignal)
 }
 
 /**
- * The first bytes of a file with a secret: those of the longest PIN, and some more, so that what is too long is seen.
- * Warnings call it the `what` file. The caller wipes them.
+ * Reads the first bytes of a file with a secret: as many as the longest PIN has, and a few more to detect one that is too
+ * long. Warnings call it the `what` file. The caller wipes the bytes.
  */
 export async function readSecretFile(path: string, what: string, report: Report, signal: AbortSignal): Promise<Bytes> {
   const buffer = new Uint8Array(MAX_SIZE);
@@ -58,7 +58,7 @@ async function warnOfOthers(path: string, what: string, report: Report): Promise
   }
 }
 
-/** Fills the buffer, as far as there is something; returns the number of bytes. */
+/** Fills the buffer as far as the input reaches; returns the number of bytes. */
 async function readInto(buffer: Uint8Array, path: string, signal: AbortSignal): Promise<number> {
   const stream = addAbortSignal(signal, path === '-' ? process.stdin : createReadStream(path, { end: MAX_SIZE }));
   let length = 0;

@@ -6,15 +6,15 @@ import { readPin } from './pin-file.ts';
 import type { Prompter } from './prompter.ts';
 import type { Report } from './report.ts';
 
-/** Where a PIN comes from. */
+/** The source of a PIN. */
 export interface PinInputOptions {
-  /** A file, or `-` for a line of standard input. Absent: the user is asked, without a terminal it is such a line. */
+  /** A file, or `-` for a line of standard input. Absent: the terminal asks; without a terminal it is a line of input. */
   readonly file: string | undefined;
   readonly prompter: Prompter;
   readonly report: Report;
 }
 
-/** The PIN that a key has. The caller wipes it. @throws KeyprovError `pin-required` where there is none. */
+/** The current PIN of a key. The caller wipes it. @throws KeyprovError `pin-required` if there is none. */
 export async function readCurrentPin(
   question: string,
   { file, prompter, report }: PinInputOptions,
@@ -30,7 +30,7 @@ export async function readCurrentPin(
   }
 }
 
-/** Asks for a new PIN: in the terminal until it is right, from a file or standard input once. */
+/** Asks for a new PIN: in a terminal until it is accepted, otherwise once. */
 export function newPinPrompt(whose: string, { file, prompter, report }: PinInputOptions): NewPinPrompt {
   if (file === undefined && prompter.isTerminal) {
     return async (request, { signal = new AbortController().signal }) => {
@@ -56,7 +56,7 @@ export function newPinPrompt(whose: string, { file, prompter, report }: PinInput
   };
 }
 
-/** The rules before the first question; what was wrong before each further one. */
+/** Shows the rules before the first question, and the problems before each further one. */
 function introduce(whose: string, { rules, problems, attempt }: NewPinRequest, prompter: Prompter): void {
   if (attempt === 1) {
     prompter.say(`Choose a PIN for ${whose}. These are the rules.`);
@@ -67,11 +67,11 @@ function introduce(whose: string, { rules, problems, attempt }: NewPinRequest, p
 }
 
 function noPin(prompter: Prompter): KeyprovError {
-  const where = prompter.isTerminal ? 'none was typed' : 'there is no terminal to ask for it, nor a line of input';
+  const where = prompter.isTerminal ? 'none was typed' : 'there is no terminal to ask, and no line of input';
   return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: 'give --pin-file, or answer the question' });
 }
 
-/** The PIN of a key that has one; undefined for a key without. The caller wipes it. */
+/** The PIN of a key; undefined if the key has none. The caller wipes it. */
 export async function readPinOf(
   { hasPin, name }: { readonly hasPin: boolean; readonly name: string },
   file: string | undefined,

@@ -1,6 +1,6 @@
 import { printable, printableJson } from '../../printable.ts';
 
-/** Where text is written: what is needed of `process.stdout` and `process.stderr`. */
+/** The target of text: the needed part of `process.stdout` and `process.stderr`. */
 export interface TextStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -10,8 +10,8 @@ export interface TextStream {
 const ERASE_LINE = '\r\x1b[2K';
 
 /**
- * The only way from this program to a terminal. Whatever text it is given, it writes printable characters, and where a
- * line ends it decides: no service, file or TPM can move the cursor, set the clipboard or add a line of its own.
+ * The only way from this program to a terminal. It writes only printable characters, and decides where a line ends: no
+ * service, file or TPM can move the cursor, set the clipboard or add a line.
  */
 export class Printer {
   readonly #stream: TextStream;
@@ -25,7 +25,7 @@ export class Printer {
     if (texts.length > 0) this.#stream.write(texts.map((text) => `${printable(text)}\n`).join(''));
   }
 
-  /** Several lines of our own, such as those of the help. */
+  /** Several lines of our own text, such as help. */
   text(text: string): void {
     this.lines(...text.replace(/\n$/, '').split('\n'));
   }
@@ -35,17 +35,17 @@ export class Printer {
     this.#stream.write(`${printableJson(value)}\n`);
   }
 
-  /** The beginning of a line, which the user ends. */
+  /** A question, on a line that the user completes. */
   ask(text: string): void {
     this.#stream.write(printable(text));
   }
 
-  /** A line in place of the one that {@link draw} has left. */
+  /** Replaces the line that {@link draw} has left. */
   replace(text: string): void {
     this.#stream.write(`${ERASE_LINE}${printable(text)}\n`);
   }
 
-  /** A line in place of the one before, which the next one replaces: cut, since one that wraps could not be erased. */
+  /** Replaces the line before until the next call. Cuts the text, since a wrapped line could not be erased. */
   draw(text: string): void {
     this.#stream.write(ERASE_LINE + printable(text).slice(0, (this.#stream.columns || 80) - 1));
   }

@@ -3,8 +3,8 @@ import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:
 import { errorCode } from '../../storage/atomic-file.ts';
 
 /**
- * Whether a command of the user's can have a process group of its own, which ends as one. Not where there is a terminal:
- * outside of its session nobody can ask the user.
+ * Whether a command can have its own process group, which can be ended as one. Not if there is a terminal: outside the
+ * session of the terminal a command cannot ask the user.
  */
 export function mayHaveOwnGroup(): boolean {
   if (process.platform === 'win32') return false;
@@ -17,8 +17,8 @@ export function mayHaveOwnGroup(): boolean {
 }
 
 /**
- * What sends signals to a command and to all that it has started by now: to its group if it has one of its own, else to
- * its descendants, which only Linux lists.
+ * Returns a function that sends a signal to a command and to the processes that it has started so far: to its group if it
+ * has its own, else to its descendants, which only Linux lists.
  */
 export function familyOf(child: ChildProcess, ownGroup: boolean): (name: NodeJS.Signals) => void {
   const { pid, exitCode, signalCode } = child;
@@ -41,7 +41,7 @@ export function familyOf(child: ChildProcess, ownGroup: boolean): (name: NodeJS.
 }
 
 function descendants(pid: number): number[] {
-  if (process.platform !== 'linux') return []; // who put a /proc there is not known
+  if (process.platform !== 'linux') return []; // a /proc elsewhere cannot be trusted
   try {
     return readdirSync(`/proc/${pid}/task`)
       .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1').match(/\d+/g) ?? [])

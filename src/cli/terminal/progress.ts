@@ -1,14 +1,14 @@
 import type { Printer, TextStream } from './printer.ts';
 
-/** Shows the steps of some work, one after the other. */
+/** Shows the steps of some work, one after another. */
 export interface Progress {
-  /** A step begins; one that was under way has failed. */
+  /** Begins a step. A step still under way counts as failed. */
   begin(step: string, text: string): void;
-  /** The step under way is done. */
+  /** Ends the step under way with success. */
   end(detail: string): void;
-  /** The step under way, if there is one, has failed. */
+  /** Ends the step under way, if there is one, as failed. */
   fail(): void;
-  /** One line that stays, between the steps. */
+  /** Shows a line that stays. */
   note(text: string): void;
 }
 
@@ -21,7 +21,7 @@ export function isLive(stream: TextStream, env: NodeJS.ProcessEnv): boolean {
   return stream.isTTY === true && env.TERM !== 'dumb' && !env.NO_COLOR && !env.CI;
 }
 
-/** Progress that nobody sees. */
+/** Shows nothing. */
 export const SILENT: Progress = { begin: () => {}, end: () => {}, fail: () => {}, note: () => {} };
 
 /** A step under way. */
@@ -31,7 +31,7 @@ interface Step {
   readonly since: number;
 }
 
-/** Each beginning, end and failure in a line of plain text. */
+/** Shows each beginning, end and failure as a line of plain text. */
 export class PlainProgress implements Progress {
   readonly #printer: Printer;
   #step: Step | undefined;
@@ -61,7 +61,7 @@ export class PlainProgress implements Progress {
   }
 }
 
-/** The step under way with a spinner and the time that it has taken so far, those before it with their outcome. */
+/** Shows each step as one line: with a spinner and the elapsed time, until its outcome replaces them. */
 export class LiveProgress implements Progress {
   readonly #printer: Printer;
   #step: Step | undefined;
@@ -76,7 +76,7 @@ export class LiveProgress implements Progress {
     this.fail();
     this.#step = { name, text, since: Date.now() };
     this.#draw();
-    // A spinner is no reason for a process to stay alive.
+    // A spinner must not keep the process alive.
     this.#timer = setInterval(() => this.#draw(), INTERVAL_MS).unref();
   }
 

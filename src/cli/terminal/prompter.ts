@@ -3,9 +3,9 @@ import type { LineReader } from './line-reader.ts';
 import type { Printer } from './printer.ts';
 
 /**
- * Talks with the user in lines of plain text, which a screen reader and a terminal without any abilities can cope with:
- * no colours, no cursor movement. Questions go to standard error, so that results stay alone on standard output.
- * Without a terminal nobody is asked, and the answers are the lines of standard input.
+ * Talks to the user in lines of plain text, which work with a screen reader and with any terminal: no colours, no cursor
+ * movement. Questions go to standard error, so that standard output contains only results. Without a terminal it asks
+ * nothing, and takes the lines of standard input as answers.
  */
 export class Prompter {
   readonly #reader: LineReader;
@@ -16,17 +16,17 @@ export class Prompter {
     this.#printer = printer;
   }
 
-  /** Whether somebody can be asked. */
+  /** Whether there is a user to ask. */
   get isTerminal(): boolean {
     return this.#reader.isTerminal;
   }
 
-  /** One line for the user. */
+  /** Shows one line to the user. */
   say(text: string): void {
     this.#printer.lines(text);
   }
 
-  /** Asks for something secret, which is not shown; undefined at the end of the input. The caller wipes it. */
+  /** Asks for a secret without showing it; undefined at the end of the input. The caller wipes it. */
   async askSecret(question: string, signal: AbortSignal): Promise<Bytes | undefined> {
     if (!this.isTerminal) return await this.#reader.line(signal);
     try {
@@ -36,7 +36,7 @@ export class Prompter {
     }
   }
 
-  /** Asks for a word; whatever else is answered, or nothing at all, is a no. Without a terminal it is a no too. */
+  /** Asks the user to type a word. Any other answer means no, and so does a missing terminal. */
   async confirm(question: string, word: string, signal: AbortSignal): Promise<boolean> {
     if (!this.isTerminal) return false;
     this.#printer.ask(`${question} Type ${word} to go on: `);

@@ -14,24 +14,24 @@ import { isLive, LiveProgress, PlainProgress, type Progress, SILENT } from './pr
 import { Interrupted } from './signals.ts';
 import { inOptions, wayOn } from './ways-on.ts';
 
-/** What a command comes to where it does not throw. */
+/** The result of a command that does not throw. */
 export interface Outcome {
   readonly exitCode: number;
-  /** For people, on standard output. A line break in one of them is shown as such, and begins no other line. */
+  /** For people, on standard output. A line break within a line is escaped. */
   readonly lines: readonly string[];
-  /** For programs: with `--json` this is all that is written, `ok` and the warnings added. */
+  /** For programs: the whole output with `--json`, together with `ok` and the warnings. */
   readonly json: object;
 }
 
-/** How a call talks, as `--json` and `--verbose` say. */
+/** The form of the output, as `--json` and `--verbose` choose it. */
 export interface ReportManner {
   readonly json: boolean;
   readonly verbose: boolean;
 }
 
 /**
- * How one call of `keyprov` talks: results to standard output, steps, warnings and errors to standard error; with
- * `--json` one object to standard output and nothing else.
+ * The output of one call of `keyprov`: results on standard output; steps, warnings and errors on standard error. With
+ * `--json` it is one object on standard output and nothing else.
  */
 export class Report {
   progress: Progress = SILENT;
@@ -45,7 +45,7 @@ export class Report {
     this.speak(manner);
   }
 
-  /** How to talk from now on. */
+  /** Changes the form of the output. */
   speak({ json, verbose }: ReportManner): void {
     this.#json = json;
     this.#verbose = verbose;
@@ -54,12 +54,12 @@ export class Report {
     else this.progress = new PlainProgress(this.#err);
   }
 
-  /** From now on steps are plain lines: a spinner and the user's typing do not go together. */
+  /** Shows steps as plain lines from now on: a spinner would disturb the user's typing. */
   speakPlainly(): void {
     if (!this.#json) this.progress = new PlainProgress(this.#err);
   }
 
-  /** Says what the user should know although all goes on. */
+  /** Warns the user; the work continues. */
   warn(said: string): void {
     const text = inOptions(said);
     this.#warnings.push(text);
@@ -77,18 +77,18 @@ export class Report {
     else this.#err.lines(...this.#errorLines(error));
   }
 
-  /** Help that somebody has asked for. */
+  /** Shows help that the user asked for. */
   answer(text: string): void {
     this.#out.text(text);
   }
 
-  /** Help that nobody has asked for, where a command is not whole. */
+  /** Shows help for an incomplete command. */
   help(text: string): void {
     if (!this.#json) this.#err.text(text);
     else this.fail(new UsageError(['there is no command']));
   }
 
-  /** The code with which Windows reports an error: where this is Windows, or the user wants it. */
+  /** The code with which Windows reports an error, on Windows or with `--verbose`. */
   windowsLine(error: unknown): string[] {
     const windows = this.#verbose || process.platform === 'win32' ? windowsErrorOf(error) : undefined;
     if (windows === undefined) return [];
@@ -111,7 +111,7 @@ export function attemptLines(attempts: readonly RecordedAttempt[]): string[] {
   return attempts.map(({ backend, outcome, reason }) => `${backend} ${outcome.replace('-', ' ')}: ${reason}`);
 }
 
-/** An error for programs: what it is, and the code with which Windows reports it. No secret is in it. */
+/** An error for programs, with the code with which Windows reports it. It contains no secret. */
 export function errorToJson(error: unknown): object {
   if (error instanceof UsageError) return { code: 'usage', message: error.message, problems: error.problems };
   if (error instanceof Interrupted) return { code: 'interrupted', message: error.message };
@@ -139,7 +139,7 @@ function serviceJson({ status, details, retry, retryAfterMs, outcomeUnknown }: S
 function linesOf(error: unknown): readonly string[] {
   if (error instanceof UsageError) return [...error.problems, 'see --help'];
   if (error instanceof SelectionError) {
-    // What the message says already is not said twice.
+    // Reasons in the message are not repeated.
     const more = error.attempts.filter(({ reason }) => !error.message.includes(reason));
     return [sayError(error), ...attemptLines(more)];
   }

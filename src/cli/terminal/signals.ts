@@ -2,7 +2,7 @@ import type { Libc } from '../../../native/libc.ts';
 import { countDown } from '../../signal.ts';
 import { exitCodeOfSignal } from '../exit-codes.ts';
 
-/** Thrown where a signal such as that of Ctrl-C ended the work. */
+/** Thrown if a signal, such as that of Ctrl-C, ended the work. */
 export class Interrupted extends Error {
   readonly signalName: NodeJS.Signals;
 
@@ -16,23 +16,23 @@ export class Interrupted extends Error {
 const NAMES = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * How long a command has to clean up after a signal, in milliseconds. What waits for others ends within half a second by
- * itself; the rest is for a busy machine.
+ * How long a command may clean up after a signal, in milliseconds. Waiting for others ends within half a second; the rest
+ * is for a busy machine.
  */
 const CLEAN_UP_MS = 3_000;
 
 /**
- * The signals that ask this process to end. The first aborts the work, and ends the process if that has not ended by
- * itself in three seconds; the second ends the process at once.
+ * Handles the signals that ask this process to end. The first aborts the work, and ends the process if the work has not
+ * ended within three seconds. The second ends the process at once.
  */
 export class Signals implements Disposable {
   /** Aborts with an {@link Interrupted}. */
   readonly abortSignal: AbortSignal;
-  /** Where set, gets all signals instead: for a command that passes them on. */
+  /** If set, receives all signals instead, for a command that passes them on. */
   divert: ((name: NodeJS.Signals) => void) | undefined;
   readonly #controller = new AbortController();
   readonly #onSignal: (name: NodeJS.Signals) => void;
-  /** Loaded from the start, for all threads that read files may wait when it is needed. Undefined without koffi. */
+  /** Loaded early, since all file threads may be busy when it is needed. Undefined without koffi. */
   readonly #libc: Promise<Libc | undefined> | undefined =
     process.pid === 1
       ? import('../../../native/libc.ts').then(({ loadLibc }) => loadLibc()).catch(() => undefined)
@@ -50,13 +50,13 @@ export class Signals implements Disposable {
     for (const name of NAMES) process.on(name, this.#onSignal);
   }
 
-  /** From now on signals end the process as they end any other. */
+  /** Restores the default effect of the signals. */
   [Symbol.dispose](): void {
     this.#stopCountDown();
     for (const name of NAMES) process.off(name, this.#onSignal);
   }
 
-  /** Ends the process if the work was aborted: by the same signal, so that its parent sees what has ended it. */
+  /** If the work was aborted, ends the process by the same signal, so that its parent sees the cause. */
   async endIfAborted(): Promise<void> {
     const { reason } = this.abortSignal;
     if (reason instanceof Interrupted) await this.#end(reason.signalName);
@@ -66,8 +66,8 @@ export class Signals implements Disposable {
     this[Symbol.dispose]();
     const libc = await this.#libc;
     const code = exitCodeOfSignal(name);
-    // After all others that listen, and also if a thread waits for a TPM or a pipe in vain, for which `process.exit` waits.
-    // No signal ends the first process of a container; and Windows knows none.
+    // After all other listeners, and even if a thread is stuck on a TPM or pipe, for which `process.exit` would wait.
+    // No signal ends the first process of a container, and Windows has no signals.
     if (process.pid === 1) process.once('exit', () => libc?.exitAtOnce(code));
     else if (process.platform !== 'win32') process.once('exit', () => process.kill(process.pid, name));
     process.exit(code);

@@ -31,16 +31,16 @@ import { type ServiceConnection, withService } from '../../service-connection.ts
 import { newPinPrompt, readCurrentPin } from '../../terminal/pin-input.ts';
 import { type DemoWorld, demoTpm, withDemoWorld } from './demo-world.ts';
 
-/** What the demo needs. */
+/** The input of the demo. */
 export interface StoryContext extends Context {
-  /** Where all files go; it is there, and empty. */
+  /** The directory for all files; it exists and is empty. */
   readonly directory: string;
   readonly merged: PolicyInForce;
   /** Undefined: the user is asked. */
   readonly pin: Uint8Array | undefined;
 }
 
-/** What came of it. */
+/** The result of the demo. */
 export interface Told {
   readonly lines: readonly string[];
   readonly json: object;
@@ -48,7 +48,7 @@ export interface Told {
 
 const POLL_MS = 500;
 
-/** The whole run, from the join of the device to the first sign-in, with what it leaves in files. */
+/** Shows the whole run, from the join of the device to the first sign-in, and writes its files. */
 export async function tellStory(context: StoryContext): Promise<Told> {
   const { directory, report, prompter, signal } = context;
   const { progress } = report;
@@ -68,7 +68,7 @@ export async function tellStory(context: StoryContext): Promise<Told> {
       const lines = [
         ...keyLines(found),
         '',
-        'The user signed in with the key, by what the directory holds. Go on with:',
+        'The user signed in, and the service verified that with the key from the directory. Continue with:',
         `  keyprov status --store ${store.directory} --tpm libtpms:${join(directory, 'tpm')}`,
       ];
       return { lines, json: keyJson(found) };
@@ -89,7 +89,7 @@ function argumentsFor({ service, device }: DemoWorld): ServiceArguments {
   };
 }
 
-/** What Windows' tool would say of this device and user. */
+/** The text that dsregcmd would print for this device and user. */
 function dsregcmdText({ device, service }: DemoWorld): string {
   return formatDsregStatus([
     dsregSection('Device State', { AzureAdJoined: 'YES', EnterpriseJoined: 'NO', DomainJoined: 'YES' }),
@@ -123,7 +123,7 @@ async function provisionFor(
   const outcome = await runWith({ ...connection, registrar }, wish, { ...context, store });
   if (outcome.status === 'pending') throw outcome.problem;
   if (outcome.status === 'blocked' || outcome.attestation?.status !== 'made') {
-    throw new SelectionError('attestation-unavailable', 'the demo has not come to an attested key', []);
+    throw new SelectionError('attestation-unavailable', 'the demo did not get an attested key', []);
   }
   const { statement } = outcome.attestation;
   await write('attestation.json', `${JSON.stringify(encodeStatement(statement), undefined, 2)}\n`);
@@ -138,7 +138,7 @@ const fixed =
   async () =>
     copy(pin);
 
-/** The registrar, with a copy of what goes to it and comes from it. Tokens are not kept. */
+/** The registrar, which also writes requests and challenges to files. Tokens are not kept. */
 function keeping(registrar: KeyRegistrar, write: Write): KeyRegistrar {
   return {
     ...registrar,
@@ -164,7 +164,7 @@ async function awaitSync(
   const bound = await bindDirectory(connection, connection.reader, { signal });
   await withCleanup(
     async () => {
-      report.progress.begin('sync', 'until the key is in the directory; a cycle brings it after two seconds');
+      report.progress.begin('sync', 'waiting for the key in the directory; a cycle brings it after two seconds');
       const status = await waitForSync(registration, {
         ...{ reader: ldapReader(bound.client, { base: connection.base }), pollMs: POLL_MS, signal },
         onProgress: ({ state }) => report.progress.note(`sync-status: ${state}`),

@@ -9,7 +9,7 @@ import { openTpm } from '../../../tpm/open-tpm.ts';
 import { TPMT_PUBLIC } from '../../../tpm/structures/object.ts';
 import type { Progress } from '../../terminal/progress.ts';
 
-/** All that the demo runs against. */
+/** The service, directory and device of the demo. */
 export interface DemoWorld {
   /** User principal name. */
   readonly user: string;
@@ -27,7 +27,7 @@ const CYCLE_MS = 500;
 /** The address of the TPM of a demo. */
 export const demoTpm = (directory: string): string => `libtpms:${join(directory, 'tpm')}`;
 
-/** Starts a directory and a service, joins a device, runs `work` with all of them, and ends them. */
+/** Starts a directory and a service, joins a device, runs `work`, and stops both. */
 export async function withDemoWorld<T>(
   path: string,
   { progress, signal }: { readonly progress: Progress; readonly signal: AbortSignal },

@@ -15,19 +15,19 @@ import type { Outcome } from '../../terminal/report.ts';
 import { tellStory } from './demo-story.ts';
 
 const DEFAULT_DIRECTORY = 'keyprov-demo';
-/** Shows that a directory is one of a demo, and may be emptied. */
+/** Marks a directory that belongs to a demo and may be emptied. */
 const MARKER = 'README.txt';
 
-/** What is in the directory afterwards, for people. */
+/** The files that the demo leaves, for people. */
 const FILES: readonly (readonly [name: string, what: string])[] = [
   [MARKER, 'this list'],
-  ['dsregcmd.txt', 'what dsregcmd /status would say of the device: the prerequisites'],
+  ['dsregcmd.txt', 'what dsregcmd /status would print for the device: the prerequisites'],
   ['device.pem', 'certificate that the service gave the device when it joined'],
   ['device-key.pem', 'private key of the device, in software here'],
-  ['service-ca.pem', 'the root that the demo service is certified by'],
-  ['challenge.hex', 'nonce of the service that the TPM certified the key over'],
+  ['service-ca.pem', 'root certificate of the demo service'],
+  ['challenge.hex', 'nonce of the service, over which the TPM certified the key'],
   ['attestation.json', 'the statement: what the TPM signed about the key, with the certificate of its attestation key'],
-  ['ak-certificate.pem', 'that certificate: the attestation CA issued it after the TPM had activated a credential'],
+  ['ak-certificate.pem', 'that certificate, which the attestation CA issued after the TPM had activated a credential'],
   ['request.json', 'the body of the registration request, byte for byte'],
   ['public.pem', 'the public key that was registered'],
   ['key-credential-link.txt', 'the value of msDS-KeyCredentialLink in the directory, as the synchronization wrote it'],
@@ -37,7 +37,7 @@ const FILES: readonly (readonly [name: string, what: string])[] = [
   ['directory/', 'database of the LDAP directory (slapd)'],
 ];
 
-/** The PIN of the demo where nobody is asked for one. It is no secret, and guards nothing. */
+/** The PIN of the demo if nobody is asked for one. It is not a secret, and protects nothing. */
 const DEMO_PIN = '271828';
 
 /** Options of `keyprov provision` that the demo takes. */
@@ -58,7 +58,7 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
     const told = await tellStory({ ...context, directory, merged, pin });
     const list = FILES.map(([name, what]) => `  ${name.padEnd(24)} ${what}`);
     await writeFile(join(directory, MARKER), `Files of a demo of keyprov provision:\n\n${list.join('\n')}\n`);
-    const lines = [...told.lines, '', `All files are in ${directory}, where ${MARKER} says what each of them is.`];
+    const lines = [...told.lines, '', `All files are in ${directory}; ${MARKER} says what each of them is.`];
     return { exitCode: EXIT.done, lines, json: { ...told.json, directory } };
   } catch (error) {
     return await withCleanup(() => Promise.reject(error), remove);
@@ -68,8 +68,8 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
 }
 
 /**
- * Makes the directory, or empties that of an earlier demo. @returns what takes it away again.
- * @throws KeyprovError `key-exists` where it has anything else in it, or an earlier demo and not `force`; `store-io`.
+ * Makes the directory, or empties that of an earlier demo. Returns a function that removes it again.
+ * @throws KeyprovError `key-exists` if it contains anything else, or an earlier demo without `force`; `store-io`.
  */
 async function makeDemoDirectory(directory: string, force: boolean): Promise<() => Promise<void>> {
   return await fileIo(directory, async () => {
@@ -77,7 +77,7 @@ async function makeDemoDirectory(directory: string, force: boolean): Promise<() 
     if (names !== undefined && names.length > 0) {
       const isDemo = (await stat(join(directory, MARKER)).catch(ignoring('ENOENT', undefined)))?.isFile();
       if (!force || !isDemo) {
-        const what = isDemo ? 'an earlier demo in it' : 'files in it that are of no demo';
+        const what = isDemo ? 'an earlier demo in it' : 'files in it that do not belong to a demo';
         throw new KeyprovError('key-exists', `${directory} has ${what}`, {
           remedy: isDemo ? 'give --force to replace it' : 'name another directory with --out',
         });
@@ -86,7 +86,7 @@ async function makeDemoDirectory(directory: string, force: boolean): Promise<() 
     }
     makeDirectory(directory);
     return async () => {
-      // An empty directory that was there before stays.
+      // A directory that existed before stays.
       for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true });
       if (names === undefined) await rm(directory, { recursive: true });
     };

@@ -8,7 +8,7 @@ import type { SignalOptions } from '../../../signal.ts';
 import { publicKeyOf } from '../../../tpm/public-key.ts';
 import type { Tpm } from '../../../tpm/tpm.ts';
 
-/** The RSA endorsement key of the TPM, with its certificate where the TPM holds it. */
+/** The RSA endorsement key of the TPM, with its certificate if the TPM holds one. */
 export async function readEndorsementKey(tpm: Tpm, options: SignalOptions): Promise<EndorsementKeyInfo> {
   const ek = await openEndorsementKey(tpm, { ...options, template: 'L-1' });
   const publicKey = publicKeyOf(ek.publicArea);

@@ -37,17 +37,17 @@ import {
 /** A form in which a service may ask for a key. */
 export interface RequestFormat {
   readonly title: string;
-  /** Options without which it cannot be made. */
+  /** Options that it needs. */
   readonly needs?: readonly FormatOption[];
-  /** Whether it holds a statement, which `keyprov attest` makes anew. */
+  /** Set if it contains a statement; `keyprov attest` makes a new one. */
   readonly attests?: true;
-  /** What the key is to be certified over; default: the challenge as it is. */
+  /** The data over which the key is certified. Default: the challenge itself. */
   readonly extraData?: (input: Omit<RequestInput, 'statement'>) => Bytes;
   /** Text, or bytes. */
   readonly build: (input: RequestInput) => string | Bytes | Promise<string | Bytes>;
 }
 
-/** What `--format` can be. */
+/** The values of `--format`. */
 export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   strict: {
     title: 'key registration as MS-KPP has it, JSON',

@@ -22,11 +22,11 @@ import { TPM2B_PRIVATE, TPMT_PUBLIC } from '../../../tpm/structures/object.ts';
 import { UsageError } from '../../options/arguments.ts';
 import type { FormatOptions, TextOption } from '../../options/format-options.ts';
 
-/** What a request is made of. */
+/** The input of a request format. */
 export interface RequestInput {
   readonly key: KeyRecord;
   readonly signing: SigningKey;
-  /** Where there is one. */
+  /** Undefined if the format needs none, and for a software key. */
   readonly statement: AttestationStatement | undefined;
   readonly options: FormatOptions;
   /** Asks the TPM for its endorsement key. */
@@ -38,14 +38,14 @@ export const line = (text: string): string => `${text}\n`;
 /** JSON for people too. */
 export const json = (value: object): string => line(JSON.stringify(value, undefined, 2));
 
-/** The value of an option, or what stands in the record. */
+/** The value of an option, or of the record. */
 export function textOf({ texts }: FormatOptions, name: TextOption, fallback?: string): string {
   const value = texts.get(name) ?? fallback;
   if (value === undefined) throw new UsageError([`--${name} is missing: the format needs it, and the record has none`]);
   return value;
 }
 
-/** The statement. @throws KeyprovError `attestation-unavailable` where there is none. */
+/** The statement. @throws KeyprovError `attestation-unavailable` if there is none. */
 export function statementOf({ statement }: RequestInput): AttestationStatement {
   if (statement !== undefined) return statement;
   throw new SelectionError('attestation-unavailable', 'no TPM attests a software key', [], {
@@ -72,7 +72,7 @@ export async function kastOf(input: RequestInput, claim: BuildKastOptions['claim
   return buildKast(statement, options);
 }
 
-/** The attributes that AD CS wants of a request with key attestation. */
+/** The attributes that AD CS needs in a request with key attestation. */
 export async function wcceAttributes(input: RequestInput): Promise<Attribute[]> {
   const { exchangeCertificate, akCertificates } = input.options;
   if (exchangeCertificate === undefined) throw new UsageError(['--exchange-certificate has no certificate']);
@@ -86,7 +86,7 @@ export async function wcceAttributes(input: RequestInput): Promise<Attribute[]> 
   return buildWcceAttributes({ kast, keyInfo: { aik: { publicKey, certificate } }, exchangeCertificate });
 }
 
-/** A credential is known by the KeyID. */
+/** The credential id: the Key ID. */
 export const idOf = ({ key }: Pick<RequestInput, 'key'>): Bytes => computeKeyId(encodePublicBlob(key.publicKey));
 
 /** The key, with the algorithm that it signs with. */
