@@ -12,11 +12,13 @@ import {
   createHmac,
   createPublicKey,
   randomBytes as draw,
+  getCiphers,
   type KeyObject,
   publicEncrypt,
   timingSafeEqual,
   verify,
 } from 'node:crypto';
+import { aesCfbByBlocks } from './aes-cfb.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -99,8 +101,10 @@ export function hmac(hash: HashName, key: Uint8Array, ...parts: readonly Uint8Ar
 
 /** AES-128, 192 or 256 (by the length of the key) in CFB mode with full blocks (SP 800-38A, 6.3). */
 export function aesCfb(direction: 'encrypt' | 'decrypt', key: Uint8Array, iv: Uint8Array, data: Uint8Array): Bytes {
+  const name = `aes-${key.length * 8}-cfb`;
+  if (!getCiphers().includes(name)) return aesCfbByBlocks(direction, key, iv, data);
   const make = direction === 'encrypt' ? createCipheriv : createDecipheriv;
-  const cipher = make(`aes-${key.length * 8}-cfb`, key, iv);
+  const cipher = make(name, key, iv);
   const output = cipher.update(data);
   cipher.final(); // returns nothing: CFB has no padding
   return plain(output);

@@ -1,12 +1,11 @@
 import { execFile } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { PolicyError } from '../errors/policy-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
-import { errorCode } from '../storage/atomic-file.ts';
-import { temporaryDirectory } from '../storage/temporary-directory.ts';
 import { windowsProgram } from '../storage/windows.ts';
 import type { PolicyReading } from './policy-layer.ts';
 import { CSP_KEY, DEVICE_LOCK_KEY, type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
@@ -31,7 +30,7 @@ export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalO
  */
 export async function readWindowsRegistry(options: ReadWindowsRegistryOptions = {}): Promise<PolicyReading> {
   const { signal, ...rest } = options;
-  const directory = await temporaryDirectory('keyprov-registry-');
+  const directory = await mkdtemp(join(tmpdir(), 'keyprov-registry-'));
   return await withCleanup(
     async () => {
       const userSid = rest.userSid ?? (await ownSid({ signal }));
@@ -86,7 +85,7 @@ async function run(name: string, args: readonly string[], { signal }: SignalOpti
     return (await promisify(execFile)(windowsProgram(name), args, { signal, windowsHide: true })).stdout;
   } catch (cause) {
     signal?.throwIfAborted();
-    if (typeof errorCode(cause) === 'number') return undefined;
+    if (cause instanceof Error && 'code' in cause && typeof cause.code === 'number') return undefined;
     throw new KeyprovError('library-missing', `${name} of Windows cannot be run`, { cause });
   }
 }

@@ -71,7 +71,8 @@ interface Connections {
 }
 
 async function connect(tls: VerifiedTls, proxy: string | undefined): Promise<Connections> {
-  const { Agent, EnvHttpProxyAgent, ProxyAgent, fetch: undiciFetch } = await import('undici');
+  // By its file: for the bare name Bun gives modules of its own, which know nothing of dispatchers.
+  const { Agent, EnvHttpProxyAgent, ProxyAgent, fetch: undiciFetch } = await import('undici/index.js');
   const direct = new Agent({ connect: tls });
   const options = { connect: tls, requestTls: tls, proxyTls: tls };
   const outside: Dispatcher =

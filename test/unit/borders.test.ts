@@ -62,7 +62,7 @@ describe('the border to the network', () => {
       'src/registration/service-fetch.ts',
       'src/registration/verified-tls.ts',
     ]);
-    expect(usersOf('undici')).toEqual(['src/registration/service-fetch.ts']);
+    expect(usersOf('undici', 'undici/index.js')).toEqual(['src/registration/service-fetch.ts']);
     expect(filesWith(/\bnew Client\(/)).toEqual(['src/registration/ldap-connection.ts']);
   });
 

@@ -5,9 +5,10 @@ import {
   type PolicyInForce,
   type PolicyInForceOptions,
   type PolicyProblem,
+  type PolicyReading,
   type PolicyWarning,
   policyInForce,
-  readWindowsRegistry,
+  type ReadWindowsRegistryOptions,
 } from '../../policy/index.ts';
 import type { Context } from '../command.ts';
 import type { Arguments } from './arguments.ts';
@@ -73,8 +74,7 @@ export async function findPolicy(
     if (!isSid(owner) && !GUID.test(owner)) given.problems.push(`--policy-for '${owner}' is neither a SID nor a GUID`);
   }
   try {
-    const registry =
-      process.platform === 'win32' ? await readWindowsRegistry({ userSid, tenantId, signal }) : undefined;
+    const registry = process.platform === 'win32' ? await readRegistry({ userSid, tenantId, signal }) : undefined;
     for (const { setting, problem } of registry?.ignored ?? []) {
       report.warn(`the registry: ${setting} ${problem}, and is ignored`);
     }
@@ -87,6 +87,11 @@ export async function findPolicy(
     given.problems.push(...error.problems.map(describeProblem));
     return await policyInForce({ environment: {} });
   }
+}
+
+async function readRegistry(options: ReadWindowsRegistryOptions): Promise<PolicyReading> {
+  const { readWindowsRegistry } = await import('../../policy/read-windows-registry.ts');
+  return await readWindowsRegistry(options);
 }
 
 const isSid = (text: string): boolean => /^S-1-/i.test(text);

