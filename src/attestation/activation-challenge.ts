@@ -56,7 +56,7 @@ export function buildActivationChallenge({ ek, ak }: ActivationChallengeInput): 
   return { challenge: { version: 1, ...makeCredential({ ek, objectName: objectName(ak), secret }) }, secret };
 }
 
-/** Answers a challenge with the TPM. Throws like {@link activateCredential}. */
+/** Answers a challenge with the TPM. @throws like {@link activateCredential}. */
 export async function answerActivationChallenge(
   tpm: Tpm,
   challenge: ActivationChallenge,

@@ -104,7 +104,8 @@ export interface AttestKeyOptions extends CertifyKeyOptions {
 }
 
 /**
- * Has a key certified and builds the statement. Throws like {@link certifyKey}.
+ * Has a key certified and builds the statement.
+ * @throws like {@link certifyKey}.
  *
  * @example
  * ```ts

@@ -134,6 +134,8 @@ export interface VerifyAttestationKeyOptions {
 /**
  * Verifies that a key claims to be an attestation key and has certified its own creation. An attestation CA checks this
  * before it challenges the TPM to activate a credential for the key; alone it proves nothing.
+ *
+ * Makes every check, each with a finding, and never throws because of what it is given.
  */
 export function verifyAttestationKey(
   pubArea: Uint8Array,

@@ -16,6 +16,8 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 /**
  * The key as JSON Web Key.
  *
+ * @throws KeyprovError `key-invalid` for an invalid key.
+ *
  * @example
  * ```ts
  * import { computeJwkThumbprint, decodeJwk, encodeJwk } from 'keyprov/formats/services';
@@ -47,7 +49,10 @@ export function decodeJwk(jwk: unknown): PublicKey {
   return key;
 }
 
-/** The JWK thumbprint of the key (RFC 7638): SHA-256, 32 bytes. */
+/**
+ * The JWK thumbprint of the key (RFC 7638): SHA-256, 32 bytes.
+ * @throws KeyprovError `key-invalid` for an invalid key.
+ */
 export function computeJwkThumbprint(key: PublicKey): Bytes {
   const sorted = Object.fromEntries(Object.entries(encodeJwk(key)).sort(([a], [b]) => (a < b ? -1 : 1)));
   return digest('sha256', utf8(JSON.stringify(sorted)));

@@ -74,6 +74,8 @@ export function decodePkcs1(der: Uint8Array): RsaPublicKey {
 /**
  * The key as SubjectPublicKeyInfo in DER (RFC 5280, 4.1.2.7); EC points uncompressed.
  *
+ * @throws KeyprovError `key-invalid` for an invalid key.
+ *
  * @example
  * ```ts
  * import { decodeSpkiPem, encodeSpki, encodeSpkiPem, type PublicKey } from 'keyprov/formats/x509';
@@ -107,7 +109,7 @@ export function decodeSpki(der: Uint8Array): PublicKey {
   return id === 'RSA' ? decodePkcs1(bits.subarray(1)) : decodePoint(id, bits.subarray(1));
 }
 
-/** The key as PEM block `PUBLIC KEY`. */
+/** The key as PEM block `PUBLIC KEY`. @throws KeyprovError `key-invalid` for an invalid key. */
 export function encodeSpkiPem(key: PublicKey): string {
   return encodePem('PUBLIC KEY', encodeSpki(key));
 }

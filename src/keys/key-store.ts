@@ -57,7 +57,10 @@ export class KeyStore {
     this.directory = directory;
   }
 
-  /** All keys; a damaged record does not hide the others. */
+  /**
+   * All keys; a damaged record does not hide the others.
+   * @throws KeyprovError `store-io` if the directory cannot be read.
+   */
   async list(): Promise<KeyList> {
     const names = await storeIo(this.directory, () => readdir(this.directory));
     const records: KeyRecord[] = [];

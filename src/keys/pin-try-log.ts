@@ -115,7 +115,10 @@ export class PinTryLog {
     return await this.#exclusive(key, options, async (files) => countOf(await files.read(), this.#now()));
   }
 
-  /** Sets the count of a key to 0, even a damaged or old one. For callers with the authority to do so. */
+  /**
+   * Sets the count of a key to 0, even a damaged or old one. For callers with the authority to do so.
+   * @throws KeyprovError `store-busy` after a minute of other tries, `store-io`.
+   */
   async reset(key: PublicKey, options: SignalOptions = {}): Promise<void> {
     await this.#exclusive(key, options, (files) => files.reset());
   }

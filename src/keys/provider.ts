@@ -76,7 +76,7 @@ export interface ChangePinOptions {
 export interface KeyProvider {
   readonly backend: Backend;
   readonly assurance: Assurance;
-  /** Tells whether keys of that kind can be made here. */
+  /** Tells whether keys of that kind can be made here. @throws like `Tpm.run` if a TPM cannot answer. */
   supports(algorithm: KeyAlgorithm, options?: { readonly signal?: AbortSignal | undefined }): Promise<boolean>;
   /** Makes a key. @throws KeyprovError `algorithm-unsupported` if `supports` is false. */
   create(options: CreateKeyOptions): Promise<ProvidedKey>;

@@ -29,6 +29,7 @@ const SECRET_SIZE = 32;
  * in memory only while it signs; no function returns it. That protects the file of a key, not a machine that an
  * attacker controls: a short PIN can be tried offline without limit, and anyone who can read the wrapping secret needs
  * no PIN.
+ * @throws RangeError for a wrapping secret that does not have 32 bytes.
  */
 export function openSoftwareKeyProvider(opened: SoftwareKeyProviderOptions = {}): KeyProvider {
   const { wrappingSecret } = opened;

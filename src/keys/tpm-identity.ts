@@ -30,7 +30,10 @@ const EMPTY = new Uint8Array(0);
  */
 const CLOCK_SLACK_MS = 2n ** 22n;
 
-/** Reads the identity. Makes two primaries, which takes some milliseconds, and flushes them. */
+/**
+ * Reads the identity. Makes two primaries, which takes some milliseconds, and flushes them.
+ * @throws TpmError `tpm-response` if the TPM supports none of the usual keys; else like {@link Tpm.run}.
+ */
 export async function readTpmIdentity(tpm: Tpm, options: SignalOptions = {}): Promise<TpmIdentity> {
   return await tpm.turn(async () => {
     const endorsementName = await firstSupported('endorsement key', EK_TEMPLATES, (name) =>

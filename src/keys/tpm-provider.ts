@@ -68,6 +68,8 @@ const HASH_ALGS = { sha256: TPM_ALG.SHA256, sha384: TPM_ALG.SHA384, sha512: TPM_
 /**
  * Opens the provider that makes keys in `tpm`. The caller closes the TPM.
  *
+ * @throws like {@link Tpm.run}.
+ *
  * @example
  * ```ts
  * import { openTpm, openTpmKeyProvider } from 'keyprov';
@@ -131,6 +133,7 @@ export class TpmKeyProvider implements KeyProvider {
   /**
    * Makes a key now that gets its PIN later, by {@link finish}. Until then it takes one of the TPM's few object slots
    * or is swapped out; a TPM reset loses it. The caller closes it.
+   * @throws KeyprovError `algorithm-unsupported` if the TPM cannot make such keys; else like {@link Tpm.run}.
    */
   async prepare({ algorithm, usage, signal }: Omit<CreateTpmKeyOptions, 'pin'>): Promise<PreparedTpmKey> {
     const options = { ...this.#parentOptions(), algorithm, usage, signal };
@@ -239,6 +242,7 @@ export class TpmKeyProvider implements KeyProvider {
   /**
    * Does the same without the PIN, for commands that need none: certifying the key by the Certify branch of its policy,
    * or by its creation ticket. Works in lockout too.
+   * @throws KeyprovError `tpm-identity-changed`, `key-invalid`; else like {@link Tpm.run}, or any error of `work`.
    */
   async useWithoutPin<T>(
     key: ProvidedKey,

@@ -43,7 +43,11 @@ export interface AddToPinHistoryOptions extends PinHistoryOptions {
 const SALT_SIZE = 16;
 const HASH_SIZE = 32;
 
-/** Returns the history with this PIN as the current one, and at most `keep` PINs. The caller wipes the PIN. */
+/**
+ * Returns the history with this PIN as the current one, and at most `keep` PINs. The caller wipes the PIN.
+ * @throws KeyprovError `store-invalid` for a `cost` that scrypt does not have or that is too high; the reason of
+ * `signal`.
+ */
 export async function addToPinHistory(
   history: PinHistory,
   pin: Uint8Array,

@@ -5,6 +5,7 @@ import { peerLine } from './peer-text.ts';
 
 /** An LDAP client that is bound to the directory, such as the `Client` of the package ldapts. */
 export interface LdapSearcher {
+  /** Finds the entries below `base` that match `filter`. */
   search(
     base: string,
     options: { scope: 'sub'; filter: string; attributes: string[]; sizeLimit: number },

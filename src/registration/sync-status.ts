@@ -84,7 +84,10 @@ export interface WaitForSyncOptions extends SyncStatusOptions {
   readonly sleep?: Sleep | undefined;
 }
 
-/** Forecasts when a key registered at `registered` arrives. One cycle may fail before it counts as late. */
+/**
+ * Forecasts when a key registered at `registered` arrives. One cycle may fail before it counts as late.
+ * @throws RangeError unless `intervalMs` is above 0.
+ */
 export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_SYNC_SCHEDULE): SyncForecast {
   const { intervalMs, nextCycle, obstacles = [] } = schedule;
   if (!(intervalMs > 0)) throw new RangeError(`intervalMs cannot be ${intervalMs}`);

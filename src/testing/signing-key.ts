@@ -6,6 +6,7 @@ import type { SigningKey } from '../formats/services/jws.ts';
 /**
  * Makes a signer of certificates and assertions from a private key of Node, RSA or on a NIST curve. RSA:
  * RSASSA-PKCS1-v1_5.
+ * @throws KeyprovError `key-invalid` for a key of another kind.
  */
 export function signingKeyOf(privateKey: KeyObject): SigningKey {
   return {

@@ -82,7 +82,10 @@ export function withTpm(...given: [TpmWork] | [TestTpmOptions, TpmWork]): () => 
   };
 }
 
-/** Why this machine cannot run a TPM for tests, as one sentence to skip tests with; undefined if it can. */
+/**
+ * Why this machine cannot run a TPM for tests, as one sentence to skip tests with; undefined if it can.
+ * @throws any other error of starting it.
+ */
 export async function missingSimulator(options: SimulatorOptions = {}): Promise<string | undefined> {
   try {
     await (await startSimulator(options)).close();

@@ -38,7 +38,10 @@ async function readAll<C extends typeof TPM_CAP.HANDLES | typeof TPM_CAP.TPM_PRO
   }
 }
 
-/** The handles of one type (TPM_HT) that the TPM holds, in ascending order. Part 3, 30.2. */
+/**
+ * The handles of one type (TPM_HT) that the TPM holds, in ascending order. Part 3, 30.2.
+ * @throws like {@link Tpm.run}.
+ */
 export async function listHandles(tpm: Tpm, type: number, options: SignalOptions = {}): Promise<number[]> {
   const handles = await readAll(tpm, TPM_CAP.HANDLES, type * 2 ** 24, (last) => last + 1, options);
   return handles.filter((handle) => handle >>> 24 === type);
@@ -65,7 +68,10 @@ export async function listSessions(tpm: Tpm, options: SignalOptions = {}): Promi
   return (await listSessionStates(tpm, options)).map(({ handle }) => handle);
 }
 
-/** Reads properties (TPM_PT) from `first` on, as a map without those that the TPM does not have. */
+/**
+ * Reads properties (TPM_PT) from `first` on, as a map without those that the TPM does not have.
+ * @throws like {@link Tpm.run}.
+ */
 export async function readProperties(
   tpm: Tpm,
   first: number,
@@ -94,7 +100,7 @@ const text = (...values: readonly number[]): string => {
   return String.fromCharCode(...bytes.filter((byte) => byte >= 0x20 && byte < 0x7f)).trim();
 };
 
-/** Reads the maker and the firmware version of the TPM. Part 2, 6.13. */
+/** Reads the maker and the firmware version of the TPM. Part 2, 6.13. @throws like {@link Tpm.run}. */
 export async function readVendor(tpm: Tpm, options: SignalOptions = {}): Promise<TpmVendor> {
   const properties = await readProperties(tpm, TPM_PT.FAMILY_INDICATOR, options);
   const value = (property: number): number => properties.get(property) ?? 0;
@@ -123,7 +129,7 @@ export interface LockoutState {
   readonly lockoutAuthSet: boolean;
 }
 
-/** Reads the state of the dictionary attack protection. */
+/** Reads the state of the dictionary attack protection. @throws like {@link Tpm.run}. */
 export async function readLockout(tpm: Tpm, options: SignalOptions = {}): Promise<LockoutState> {
   const properties = await readProperties(tpm, TPM_PT.PERMANENT, options);
   const value = (property: number): number => properties.get(property) ?? 0;
@@ -141,6 +147,7 @@ export async function readLockout(tpm: Tpm, options: SignalOptions = {}): Promis
 /**
  * Tells whether the TPM can make keys with these parameters. TPM2_TestParms, Part 3, 30.3. If the command itself is
  * missing or blocked on the way, returns true: making the key will tell.
+ * @throws like {@link Tpm.run}, for any other refusal.
  */
 export async function supportsParameters(
   tpm: Tpm,

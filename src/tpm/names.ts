@@ -24,12 +24,20 @@ function tagged(alg: number, ...parts: readonly Uint8Array[]): Bytes {
 const nameOf = <T extends { nameAlg: number }>(codec: Codec<T>, area: T): Bytes =>
   area.nameAlg === TPM_ALG.NULL ? new Uint8Array(0) : tagged(area.nameAlg, encode(codec, area));
 
-/** The Name of an object: its nameAlg, then the digest of its public area. Part 1, 16. Empty for nameAlg TPM_ALG_NULL. */
+/**
+ * The Name of an object: its nameAlg, then the digest of its public area. Part 1, 16. Empty for nameAlg TPM_ALG_NULL.
+ * @throws TpmError `tpm-unsupported` for a name algorithm that keyprov does not compute; CodecError for an area that
+ * does not fit its structure.
+ */
 export function objectName(publicArea: TpmtPublic): Bytes {
   return nameOf(TPMT_PUBLIC, publicArea);
 }
 
-/** The Name of an NV index: its nameAlg, then the digest of its public area. Part 1, 16. */
+/**
+ * The Name of an NV index: its nameAlg, then the digest of its public area. Part 1, 16.
+ * @throws TpmError `tpm-unsupported` for a name algorithm that keyprov does not compute; CodecError for an area that
+ * does not fit its structure.
+ */
 export function nvName(publicArea: TpmsNvPublic): Bytes {
   return nameOf(TPMS_NV_PUBLIC, publicArea);
 }
@@ -42,6 +50,7 @@ export function handleName(handle: number): Bytes {
 /**
  * The qualified name of an object: its nameAlg, then the digest of the qualified name of its parent and its own Name.
  * The qualified name of a hierarchy is its {@link handleName}. Part 1, 26.5.
+ * @throws TpmError `tpm-unsupported` for a name algorithm that keyprov does not compute.
  */
 export function qualifiedName(parentQualifiedName: Uint8Array, name: Uint8Array): Bytes {
   return tagged(uint16At(name, 0), parentQualifiedName, name);

@@ -176,6 +176,7 @@ export class Session {
   /**
    * Encrypts the first parameter of a command, or decrypts that of an answer, in place. Part 1, 21. `authValue` belongs
    * to the entity that the session authorizes in the same command, if any.
+   * @throws KeyprovError `tpm-session` if the session has no cipher.
    */
   crypt(direction: 'command' | 'answer', data: Uint8Array, authValue: Uint8Array | undefined): void {
     const value = this.hmacKey(authValue ?? EMPTY);

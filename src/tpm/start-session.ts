@@ -50,6 +50,7 @@ const TYPES = { hmac: TPM_SE.HMAC, policy: TPM_SE.POLICY, trial: TPM_SE.TRIAL } 
 /**
  * Starts an HMAC, policy or trial session. Close it when done, or set `continueSession: false` for its last use.
  * Part 1, 19.6.8: the session key is KDFa over the authorization value of `bind` and the salt.
+ * @throws KeyprovError `tpm-session` or `key-invalid` for a key that cannot be a salt key; else like `Tpm.run`.
  */
 export async function startSession(tpm: TpmRunner, options: StartSessionOptions = {}): Promise<Session> {
   const { type = 'hmac', authHash = TPM_ALG.SHA256, salt, bind, signal } = options;

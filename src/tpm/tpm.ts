@@ -70,6 +70,7 @@ export class Tpm implements TpmRunner {
    * Takes over `transport`. Starts a TPM inside this process with TPM2_Startup(CLEAR); if that fails, closes the
    * transport.
    * Starts another TPM if its first answer says that it is not started.
+   * @throws RangeError for a command time-out that is not a number of milliseconds; else like {@link run}.
    */
   static async open(transport: TpmTransport, options: TpmOptions = {}): Promise<Tpm> {
     const tpm = new Tpm(transport, options);
@@ -87,6 +88,7 @@ export class Tpm implements TpmRunner {
   /**
    * Sends TPM2_Startup(CLEAR), which is needed after a power cycle; that loses all objects and sessions. A TPM that has
    * started already is unchanged.
+   * @throws like {@link run}.
    */
   async startup({ signal }: SignalOptions = {}): Promise<void> {
     if (this.#closing !== undefined) throw this.#closedError();
@@ -96,6 +98,7 @@ export class Tpm implements TpmRunner {
   /**
    * Sends TPM2_Shutdown(CLEAR) now if the TPM's power ends with this process. After the use of a PIN, a TPM that loses
    * power before TPM2_Shutdown counts a failed try (Part 1, 19.8.6). Other TPMs get it with {@link close}.
+   * @throws like {@link run}.
    */
   async settle(): Promise<void> {
     if (this.#isInProcess) await this.run(Shutdown, { shutdownType: TPM_SU.CLEAR });
@@ -156,6 +159,8 @@ export class Tpm implements TpmRunner {
   /**
    * Removes `object` from the TPM, for `TpmObject.flush`. Does not fail if the TPM has lost it, or if the connection is
    * already lost.
+   * @throws TpmError if the TPM refuses to flush it; KeyprovError with a `transport-…` code if the connection is lost
+   * now.
    */
   async flushObject(object: TpmObject): Promise<void> {
     await this.#tidy(() => this.#engine.objects.flush(object));
@@ -163,6 +168,7 @@ export class Tpm implements TpmRunner {
 
   /**
    * Runs TPM2_StartAuthSession and takes charge of the session that `make` builds from the answer. For `startSession`.
+   * @throws like {@link run}.
    */
   async openSession(
     args: StartAuthSessionArgs,
@@ -179,7 +185,7 @@ export class Tpm implements TpmRunner {
     return await this.#queue.run(start, { signal, discard: (session) => this.#engine.endSession(session) });
   }
 
-  /** Ends a session in the TPM. For `Session.close`. */
+  /** Ends a session in the TPM. For `Session.close`. @throws like {@link flushObject}. */
   async flushSession(session: Session): Promise<void> {
     await this.#tidy(() => this.#engine.endSession(session));
   }
@@ -215,6 +221,8 @@ export class Tpm implements TpmRunner {
    *
    * Waits half a second for an aborted command that the TPM does not end. Then the transport is given up, and with it
    * everything that is not kept elsewhere.
+   * @throws the first error of flushing or of the shutdown, once the transport is closed. A lost connection is not an
+   * error.
    */
   close(): Promise<void> {
     this.#closing ??= this.#last(() => this.#close());

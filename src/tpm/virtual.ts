@@ -54,6 +54,7 @@ export function isVirtualByCertificate({ manufacturer = '', model = '' }: Certif
  * Recognizes emulators by what they say of themselves: the name that the caller used, the interface according to the
  * operating system, manufacturer and vendor strings, and the manufacturer in the EK certificate if the caller has one
  * (eight hexadecimal digits, as in `id:49424D00`). Never by the path: a hypervisor's TPM is at /dev/tpmrm0 too.
+ * @throws like {@link Tpm.run}.
  */
 export async function readNature(
   tpm: Tpm,

@@ -52,6 +52,8 @@ export interface KeyprovCrypto extends Omit<webcrypto.Crypto, 'CryptoKey'>, Asyn
  * Makes a `Crypto`. With a provider, `subtle.generateKey` makes its key pairs there and nowhere else, and their private
  * keys are used there; everything else is software. Loads or opens nothing before it is used.
  *
+ * @throws RangeError if `pinCacheMs` is negative or NaN.
+ *
  * @example
  * ```ts
  * import { openTpm, openTpmKeyProvider } from 'keyprov';
@@ -71,7 +73,10 @@ export function createCrypto(options: CreateCryptoOptions = {}): KeyprovCrypto {
   return new ProviderCrypto(options);
 }
 
-/** The key behind a CryptoKey, and how well it is held; undefined for a key in this process. */
+/**
+ * The key behind a CryptoKey, and how well it is held; undefined for a key in this process.
+ * @throws TypeError for a CryptoKey of another implementation.
+ */
 export function keyprovKey(
   key: webcrypto.CryptoKey,
 ): { readonly key: ProvidedKey; readonly assurance: Assurance } | undefined {

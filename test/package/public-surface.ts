@@ -131,7 +131,7 @@ function methodsOf(symbol: ts.Symbol): ts.Symbol[] {
     (member) =>
       member.flags & ts.SymbolFlags.Method &&
       !member.name.startsWith('__') &&
-      member.declarations?.some((node) => ts.isMethodDeclaration(node)) === true &&
+      member.declarations?.some((node) => ts.isMethodDeclaration(node) || ts.isMethodSignature(node)) === true &&
       !member.declarations.some((node) => ts.getCombinedModifierFlags(node) & ts.ModifierFlags.Private),
   );
 }

@@ -17,7 +17,10 @@ import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 const WHAT = 'device-attest-01 payload';
 
-/** The key authorization of a challenge, RFC 8555, 8.1: its token, and the thumbprint of the account's key. */
+/**
+ * The key authorization of a challenge, RFC 8555, 8.1: its token, and the thumbprint of the account's key.
+ * @throws KeyprovError `key-invalid` for an invalid key.
+ */
 export function computeAcmeKeyAuthorization(token: string, accountKey: PublicKey): string {
   return `${token}.${toBase64Url(computeJwkThumbprint(accountKey))}`;
 }
@@ -25,6 +28,7 @@ export function computeAcmeKeyAuthorization(token: string, accountKey: PublicKey
 /**
  * The challenge (extraData) to certify the key with: SHA-256 of the key authorization.
  * draft-ietf-acme-device-attest, Device Attestation Challenge.
+ * @throws KeyprovError `key-invalid` for an invalid key.
  */
 export function computeAcmeExtraData(token: string, accountKey: PublicKey): Bytes {
   return digest('sha256', utf8(computeAcmeKeyAuthorization(token, accountKey)));
@@ -59,7 +63,10 @@ export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: Atte
   return encodeAcmeDeviceAttest({ algorithm, certificates, signature, certInfo, pubArea });
 }
 
-/** Writes the payload that holds this object. */
+/**
+ * Writes the payload that holds this object.
+ * @throws RangeError for an algorithm that is not an integer of at most 53 bits.
+ */
 export function encodeAcmeDeviceAttest(object: TpmAttestationObject): string {
   return JSON.stringify({ attObj: toBase64Url(encodeTpmAttestationObject(object)) });
 }

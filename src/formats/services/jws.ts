@@ -106,7 +106,10 @@ export function parseJws(compact: string): Jws {
   };
 }
 
-/** Whether the JWS names this algorithm, and was signed with it by the private key of `publicKey`. */
+/**
+ * Whether the JWS names this algorithm, and was signed with it by the private key of `publicKey`.
+ * @throws KeyprovError `key-invalid` for an invalid key.
+ */
 export function verifyJws(jws: Jws, publicKey: PublicKey, algorithm: JwsAlgorithm): boolean {
   if (jws.header.alg !== algorithm || !ALGORITHMS[algorithm].fits(publicKey)) return false;
   const { options, format } = ALGORITHMS[algorithm];

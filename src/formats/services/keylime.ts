@@ -132,6 +132,8 @@ export function parseKeylimeRegistration({ method, path, body }: KeylimeRequest)
 /**
  * Builds the request that proves to the registrar that the agent has activated its credential, by its secret.
  *
+ * @throws TypeError for an id that cannot stand in the path of the request.
+ *
  * @example
  * ```ts
  * import { buildKeylimeActivation, computeKeylimeAuthTag, parseKeylimeActivation } from 'keyprov/formats/services';
@@ -147,7 +149,10 @@ export function buildKeylimeActivation(agentId: string, secret: Uint8Array, vers
   return { method: version.startsWith('3.') ? 'POST' : 'PUT', path: `/v${version}/agents/${agentId}/activate`, body };
 }
 
-/** Reads an activation: the agent's id, and the hexadecimal tag to compare with `computeKeylimeAuthTag`. */
+/**
+ * Reads an activation: the agent's id, and the hexadecimal tag to compare with `computeKeylimeAuthTag`.
+ * @throws KeyprovError `request-invalid` for anything else.
+ */
 export function parseKeylimeActivation({ method, path, body }: KeylimeRequest): { agentId: string; authTag: string } {
   const what = 'keylime activation';
   checkSize(path, LIMIT.line, (problem) => requestInvalid(`${what}: path`, problem));

@@ -53,6 +53,9 @@ export interface SmallstepAttestInput {
 /**
  * Builds the body of `POST attest`. Protocol: smallstep/crypto, tpm/attestation.
  *
+ * @throws CodecError if the public area of the EK cannot be read; KeyprovError `key-invalid` for a key of another
+ * kind.
+ *
  * @example
  * ```ts
  * import { verifyAttestationKey } from 'keyprov/attestation';

@@ -81,7 +81,10 @@ export function decodeSshPublicKeyLine(line: string): SshPublicKeyLine {
   return { publicKey, comment };
 }
 
-/** The fingerprint that `ssh-keygen -l` shows: `SHA256:` and unpadded base64 of the digest of the blob. */
+/**
+ * The fingerprint that `ssh-keygen -l` shows: `SHA256:` and unpadded base64 of the digest of the blob.
+ * @throws KeyprovError `key-invalid` for an invalid key.
+ */
 export function computeSshFingerprint(key: PublicKey): string {
   return `SHA256:${unpadded(toBase64(digest('sha256', encodeSshPublicKey(key))))}`;
 }

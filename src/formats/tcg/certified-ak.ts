@@ -87,6 +87,7 @@ const MAX_CERTIFICATES = 20;
  * DER. Its public area comes from {@link buildAkPublicArea}, and its certificate is the first one. `undefined` if none
  * of them is for such a key. Establishes no trust: verify the chain of the certificate. Also finds a key that signs
  * with SHA-1, which the verifier refuses unless `acceptSha1` is set.
+ * Never throws because of what it is given.
  */
 export function findCertifiedAk(
   { certInfo, signature }: Certification,

@@ -119,6 +119,7 @@ export function parseTcgCsrIdevid(bytes: Uint8Array): TcgCsrIdevid {
 /**
  * Whether the IDevID in the content has signed it. Use `verifyStatement` with {@link statementFromIdevid}, and a
  * challenge to the endorsement key, to verify that the IDevID is in the TPM and that the IAK belongs to a trusted TPM.
+ * Never throws because of the request.
  */
 export function verifyTcgCsrIdevid({ content, contentBytes, signature }: TcgCsrIdevid): boolean {
   try {

@@ -34,6 +34,8 @@ const WHAT = 'attestation object';
 /**
  * Writes the object in CBOR, in the CTAP2 canonical form.
  *
+ * @throws RangeError for an algorithm that is not an integer of at most 53 bits.
+ *
  * @example
  * ```ts
  * import { decodeTpmAttestationObject, encodeTpmAttestationObject } from 'keyprov/formats/webauthn';

@@ -81,7 +81,10 @@ export function buildWebauthnTpm(statement: AttestationStatement, context: Webau
   return encodeTpmAttestationObject(object);
 }
 
-/** The bytes of an attestation object. */
+/**
+ * The bytes of an attestation object.
+ * @throws RangeError for an algorithm that is not an integer of at most 53 bits.
+ */
 export function encodeWebauthnTpm(object: WebauthnTpm): Bytes {
   return encodeTpmAttestationObject(object);
 }

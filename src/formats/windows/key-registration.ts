@@ -104,6 +104,8 @@ export function statementFromKeyRegistration(registration: KeyRegistration): Att
 /**
  * The public blob of a key for registration: RSA1, or ECS1, ECS3, ECS5 by curve. Its SHA-256 is the Key ID.
  *
+ * @throws KeyprovError `key-invalid` for an invalid key.
+ *
  * @example
  * ```ts
  * import { computeKeyIdText, decodeCngBlob, encodePublicBlob } from 'keyprov/formats/windows';

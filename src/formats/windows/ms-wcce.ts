@@ -60,7 +60,7 @@ export interface AttestationKeyInfo {
   readonly certificate?: Uint8Array;
 }
 
-/** AttestationIdentityKeyInfo in DER. */
+/** AttestationIdentityKeyInfo in DER. @throws KeyprovError `key-invalid` for an invalid key. */
 export const encodeAttestationKeyInfo = ({ publicKey, certificate }: AttestationKeyInfo): Bytes =>
   derSequence(encodeSpki(publicKey), ...(certificate === undefined ? [] : [certificate]));
 
@@ -131,7 +131,7 @@ export interface WcceChallenge {
   readonly encryptionAlgorithm: string;
 }
 
-/** Builds the attributes of the answer. */
+/** Builds the attributes of the answer. @throws TypeError if `encryptionAlgorithm` is not an object identifier. */
 export function buildWcceChallenge({
   exchangeCertificateHash,
   challenge,

@@ -5,6 +5,7 @@ import type { LdapEntry } from '../../registration/ldap-user.ts';
  * are only available if it is installed.
  */
 export interface LdapClient {
+  /** Finds entries below `base`. */
   search(
     base: string,
     options: {
@@ -17,7 +18,7 @@ export interface LdapClient {
   ): Promise<{ readonly searchEntries: readonly LdapEntry[] }>;
   /** Adds an entry. */
   add(dn: string, attributes: Record<string, string>): Promise<void>;
-  /** @param change a `Change` of ldapts. */
+  /** Changes the attributes of an entry. @param change a `Change` of ldapts. */
   modify(dn: string, change: object): Promise<void>;
   /** Renames an entry. */
   modifyDN(dn: string, newDN: string): Promise<void>;

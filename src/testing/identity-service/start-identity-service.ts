@@ -54,6 +54,7 @@ export interface IdentityService extends AsyncDisposable {
   runSyncCycle(options?: SignalOptions): Promise<SyncResult[]>;
   /** Runs cycles at an interval, until `stopSync` or the end. `onCycle` gets the results of each. */
   startSync(options?: SyncTimerOptions): void;
+  /** Ends the cycles of `startSync`. */
   stopSync(): void;
   /** The output of `Get-ADSyncScheduler`, for `parseAdSyncScheduler`. */
   schedulerText(): string;

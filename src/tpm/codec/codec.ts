@@ -76,13 +76,13 @@ export class Reader {
     return this.end - this.position;
   }
 
-  /** The next `length` bytes. */
+  /** The next `length` bytes. @throws CodecError if fewer are left. */
   take(length: number, name: string): Bytes {
     const from = this.#advance(length, name);
     return this.bytes.subarray(from, this.position);
   }
 
-  /** The next unsigned integer of 1, 2 or 4 bytes. */
+  /** The next unsigned integer of 1, 2 or 4 bytes. @throws CodecError if fewer bytes are left. */
   uint(size: 1 | 2 | 4, name: string): number {
     let at = this.#advance(size, name);
     let value = 0;
@@ -90,7 +90,7 @@ export class Reader {
     return value >>> 0;
   }
 
-  /** The next unsigned integer of 8 bytes. */
+  /** The next unsigned integer of 8 bytes. @throws CodecError if fewer bytes are left. */
   uint64(name: string): bigint {
     return (BigInt(this.uint(4, name)) << 32n) | BigInt(this.uint(4, name));
   }

@@ -43,6 +43,7 @@ export function makeRecording(
 /**
  * Formats the traffic for people, one line per command: number, name, sizes in bytes, response code, time.
  * @param nameOf the name of a command code, e.g. `TPM2_GetRandom`.
+ * @throws TypeError if a command or an answer is not hexadecimal.
  */
 export function formatRecording(recording: Recording, nameOf: (commandCode: number) => string | undefined): string {
   return recording.entries.map((entry, index) => formatEntry(entry, index, nameOf)).join('');

@@ -1,0 +1,128 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import ts from 'typescript-api';
+
+type Body = ts.FunctionLikeDeclaration | ts.SignatureDeclaration;
+
+/** The source behind each subpath of `exports` in package.json. */
+function sourcesOf(manifest: string): Map<string, string> {
+  const { exports }: { exports: Record<string, string | { readonly types: string }> } = JSON.parse(manifest);
+  return new Map(
+    Object.entries(exports).flatMap(([path, target]) =>
+      typeof target === 'string'
+        ? []
+        : [[`keyprov${path.slice(1)}`, resolve(target.types.replace('./dist/', '').replace(/\.d\.ts$/, '.ts'))]],
+    ),
+  );
+}
+
+const isFunction = (node: ts.Node): node is ts.FunctionLikeDeclaration => ts.isFunctionLike(node) && 'body' in node;
+
+/** A function that is an argument runs with the call, as far as can be told; one that is kept or returned does not. */
+const runsWithin = (node: ts.Node) => ts.isCallExpression(node.parent) || ts.isNewExpression(node.parent);
+
+function hasThrow(node: ts.Node): boolean {
+  if (ts.isThrowStatement(node)) return true;
+  return !isFunction(node) && ts.forEachChild(node, hasThrow) === true;
+}
+
+/** Whether the body of a function throws, what it only throws again aside, and the functions it calls. */
+function readBody(declaration: Body, checker: ts.TypeChecker): { throws: boolean; readonly calls: Set<Body> } {
+  const found = { throws: false, calls: new Set<Body>() };
+  const caught = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (isFunction(node) && !runsWithin(node)) return;
+    if (ts.isTryStatement(node) && node.catchClause !== undefined) {
+      const { block, variableDeclaration } = node.catchClause;
+      if (variableDeclaration !== undefined) caught.add(variableDeclaration.name.getText());
+      if (hasThrow(block)) visit(node.tryBlock); // else nothing gets out
+      visit(block);
+      if (node.finallyBlock !== undefined) visit(node.finallyBlock);
+      return;
+    }
+    if (ts.isThrowStatement(node) && !caught.has(node.expression.getText())) found.throws = true;
+    if (ts.isCallExpression(node) || ts.isNewExpression(node)) {
+      const called = checker.getResolvedSignature(node)?.declaration;
+      if (called !== undefined && !ts.isJSDocSignature(called)) found.calls.add(called);
+    }
+    ts.forEachChild(node, visit);
+  };
+  if (isFunction(declaration) && declaration.body !== undefined) ts.forEachChild(declaration.body, visit);
+  return found;
+}
+
+interface PublicFunction {
+  readonly name: string;
+  readonly symbol: ts.Symbol;
+  readonly body: ts.FunctionLikeDeclaration;
+}
+
+/** The public functions of a symbol: itself, or the methods of a class. */
+function functionsOf(symbol: ts.Symbol, checker: ts.TypeChecker): PublicFunction[] {
+  return (symbol.declarations ?? []).flatMap((node): PublicFunction[] => {
+    const body = ts.isVariableDeclaration(node) ? node.initializer : node;
+    if (body !== undefined && (ts.isFunctionDeclaration(body) || ts.isArrowFunction(body))) {
+      return [{ name: symbol.name, symbol, body }];
+    }
+    if (!ts.isClassDeclaration(node)) return [];
+    return node.members.filter(ts.isMethodDeclaration).flatMap((method) => {
+      const own = ts.isIdentifier(method.name) && checker.getSymbolAtLocation(method.name);
+      const hidden = ts.getCombinedModifierFlags(method) & ts.ModifierFlags.Private;
+      return own && !hidden ? [{ name: `${symbol.name}.${own.name}`, symbol: own, body: method }] : [];
+    });
+  });
+}
+
+const saysWhatItThrows = (symbol: ts.Symbol, checker: ts.TypeChecker) =>
+  symbol.getJsDocTags(checker).some(({ name }) => name === 'throws') ||
+  /\bnever throws\b/i.test(ts.displayPartsToString(symbol.getDocumentationComment(checker)));
+
+/** Public functions, and methods of public classes, that throw. */
+export interface ThrowingFunctions {
+  readonly count: number;
+  /** Those whose comment has no `@throws`, and does not say that they never throw because of their input: `subpath: name`. */
+  readonly silent: readonly string[];
+}
+
+/** Follows the calls of every public function through src/, as far as the compiler knows what is called. */
+export function readThrowingFunctions(): ThrowingFunctions {
+  const entries = sourcesOf(readFileSync('package.json', 'utf8'));
+  const config = ts.getParsedCommandLineOfConfigFile(
+    'tsconfig.build.json',
+    {},
+    { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {} },
+  );
+  const program = ts.createProgram([...entries.values()], { ...config?.options, noEmit: true });
+  const checker = program.getTypeChecker();
+  const bodies = new Map<Body, ReturnType<typeof readBody>>();
+  const bodyOf = (declaration: Body) => {
+    const known = bodies.get(declaration) ?? readBody(declaration, checker);
+    bodies.set(declaration, known);
+    return known;
+  };
+  const throwsSomewhere = (body: Body) => {
+    const reached = new Set([body]);
+    for (const one of reached) {
+      const { throws, calls } = bodyOf(one);
+      if (throws) return true;
+      for (const called of calls) reached.add(called);
+    }
+    return false;
+  };
+
+  const seen = new Set<ts.Symbol>();
+  const throwing = [...entries].flatMap(([subpath, path]) => {
+    const file = program.getSourceFile(path);
+    const module = file && checker.getSymbolAtLocation(file);
+    if (module === undefined) throw new Error(`${path} exports nothing`);
+    return checker.getExportsOfModule(module).flatMap((exported) => {
+      const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
+      if (seen.has(symbol)) return [];
+      seen.add(symbol);
+      return functionsOf(symbol, checker)
+        .filter(({ body }) => throwsSomewhere(body))
+        .map(({ name, symbol: own }) => ({ path: `${subpath}: ${name}`, says: saysWhatItThrows(own, checker) }));
+    });
+  });
+  return { count: throwing.length, silent: throwing.filter(({ says }) => !says).map(({ path }) => path) };
+}
