@@ -34,7 +34,7 @@ const MAX_DEPTH = 8;
  */
 export function encodeCbor(value: CborValue): Bytes {
   if (typeof value === 'number') {
-    if (!Number.isSafeInteger(value)) throw new RangeError(`CBOR: ${value} is no integer of at most 53 bits`);
+    if (!Number.isSafeInteger(value)) throw new RangeError(`CBOR: ${value} is not an integer of at most 53 bits`);
     return value < 0 ? head(NEGATIVE, -1 - value) : head(UNSIGNED, value);
   }
   if (typeof value === 'string') {
@@ -120,7 +120,7 @@ class CborReader {
     const [major, info] = [first >>> 5, first & 0x1f];
     if (major === SIMPLE) {
       const simple = SIMPLE_VALUES.get(info);
-      if (simple === undefined) throw wrong(`0x${first.toString(16)} is no value that is used here`, start);
+      if (simple === undefined) throw wrong(`0x${first.toString(16)} is not a supported value`, start);
       return simple;
     }
     if (info === INDEFINITE && major >= BYTES && this.#mayBeIndefinite) return this.#indefinite(major, depth, start);
@@ -129,7 +129,7 @@ class CborReader {
       case UNSIGNED:
         return argument;
       case NEGATIVE:
-        if (argument === Number.MAX_SAFE_INTEGER) throw wrong('a number of more than 53 bits', start);
+        if (argument === Number.MAX_SAFE_INTEGER) throw wrong('a number has more than 53 bits', start);
         return -1 - argument;
       case BYTES:
         return copy(this.#take(argument));
@@ -155,7 +155,8 @@ class CborReader {
   #member(map: Map<number | string, CborValue>, depth: number): void {
     const start = this.position;
     const key = this.value(depth + 1);
-    if (typeof key !== 'number' && typeof key !== 'string') throw wrong('a key that is no integer and no text', start);
+    if (typeof key !== 'number' && typeof key !== 'string')
+      throw wrong('a key that is neither an integer nor text', start);
     if (map.has(key)) throw wrong(`the key ${key} a second time`, start);
     map.set(key, this.value(depth + 1));
   }
@@ -173,7 +174,7 @@ class CborReader {
     if (major === ARRAY) return items;
     if (major === BYTES && items.every((item) => item instanceof Uint8Array)) return concat(...items);
     if (major === TEXT && items.every((item) => typeof item === 'string')) return items.join('');
-    throw wrong('a string without a definite length whose parts are of another kind', start);
+    throw wrong('the parts of a string of indefinite length have another kind', start);
   }
 
   #text(length: number, start: number): string {
@@ -181,18 +182,17 @@ class CborReader {
     try {
       return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     } catch (cause) {
-      throw wrong('text that is not UTF-8', start, cause);
+      throw wrong('text is not UTF-8', start, cause);
     }
   }
 
   #argument(info: number, start: number): number {
     if (info < 24) return info;
-    if (info > 27) throw wrong('a length that is not definite', start);
+    if (info > 27) throw wrong('a length is not definite', start);
     const size = 2 ** (info - 24);
     const argument = this.#take(size).reduce((sum, byte) => sum * 256 + byte, 0);
-    if (argument >= 2 ** 53) throw wrong('a number of more than 53 bits', start);
-    if (argument < (size === 1 ? 24 : 256 ** (size / 2)))
-      throw wrong('a number that is not in its shortest form', start);
+    if (argument >= 2 ** 53) throw wrong('a number has more than 53 bits', start);
+    if (argument < (size === 1 ? 24 : 256 ** (size / 2))) throw wrong('a number is not in its shortest form', start);
     return argument;
   }
 

@@ -241,6 +241,10 @@ describe('verifyChain', () => {
     const old = authority('old', 'old', { signatureHash: 'sha1' });
     expect(await faults(certificate({ issuer: 'old' }), [], { roots: [old] })).toEqual([]);
     expect(await faults(certificate({ signatureHash: 'sha1' }), [], { acceptSha1: true })).toEqual([]);
+    const under = authority('under', 'root', { signatureHash: 'sha1' });
+    expect(await faults(certificate({ issuer: 'under' }), [under])).toEqual([
+      'algorithms: CN=under: it is signed with SHA-1',
+    ]);
     const unreadable = authority('unreadable', 'root', {
       publicKey: () => {
         throw new KeyprovError('key-invalid', 'not a key');
