@@ -20,7 +20,7 @@ export interface PolicyInForceOptions
     Pick<ReadPolicyFileOptions, 'userSid' | 'tenantId'> {
   /** Registry exports, SyncML and JSON files; with the same rank, an earlier one wins. */
   readonly files?: readonly PolicyFile[] | undefined;
-  /** Settings that are read already. */
+  /** Settings that were read before. */
   readonly layers?: readonly PolicyLayer[] | undefined;
   /** The program's own settings; everything else takes precedence. */
   readonly settings?: LayerSettings | undefined;
@@ -30,7 +30,7 @@ export interface PolicyInForceOptions
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
-/** A setting without effect, of which the user should hear. */
+/** A setting without effect that the user should know about. */
 export type PolicyWarning =
   /** It is among the settings of a file, but has no effect there. */
   | { readonly kind: 'ignored'; readonly origin: string; readonly setting: string; readonly problem: string }
