@@ -25,12 +25,17 @@ const getRandomByTssJs = (module: string, port: number): string => `
   const tpm = new tss.Tpm(true, '127.0.0.1', ${port});
   tpm.connect(() => tpm.GetRandom(8, () => tpm.close()));`;
 
+type Script = Parameters<typeof processCost>[0];
+
 /** What processes cost beside a Node that does nothing, each round by itself. */
-async function starts(rounds: number, scripts: Readonly<Record<string, Parameters<typeof processCost>[0]>>) {
+async function starts(rounds: number, scripts: Readonly<Record<string, Script | (() => Promise<Script>)>>) {
   const names = ['nothing', ...Object.keys(scripts)];
   const costs = new Map<string, ProcessCost[]>(names.map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const name of names) costs.get(name)?.push(await processCost(scripts[name] ?? ''));
+    for (const name of names) {
+      const script = scripts[name] ?? '';
+      costs.get(name)?.push(await processCost(typeof script === 'function' ? await script() : script));
+    }
   }
   const of = (name: string, member: keyof ProcessCost): number[] => costs.get(name)?.map((one) => one[member]) ?? [];
   const more = (name: string, member: keyof ProcessCost) =>
@@ -57,12 +62,19 @@ const G1: Row = {
   what: 'open, GetRandom, close over a socket: the whole process',
   async measure({ rounds, peers: { tssJs } }) {
     await using swtpm = await startSwtpm();
-    await using simulator = await startMssimStandIn();
+    // A new one each time: TSS.JS does not wait for the last answer, and a simulator dies of that.
+    const simulators: AsyncDisposable[] = [];
+    const byTssJs = async (module: string) => {
+      const simulator = await startMssimStandIn();
+      simulators.push(simulator);
+      return getRandomByTssJs(module, simulator.port);
+    };
     const cost = await starts(rounds, {
       ours: getRandom(swtpm.address),
       floor: floor(swtpm),
-      ...('command' in tssJs && { 'TSS.JS': getRandomByTssJs(tssJs.command[0], simulator.port) }),
+      ...('command' in tssJs && { 'TSS.JS': () => byTssJs(tssJs.command[0]) }),
     });
+    for (const simulator of simulators) await simulator[Symbol.asyncDispose]();
     const what = 'TSS.JS beside an empty Node';
     return {
       figures: [
