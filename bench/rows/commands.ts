@@ -75,7 +75,7 @@ const G9: Row = {
       ],
     };
   },
-  why: 'the floor parses nothing and waits for ever: a place in the queue, a time limit and an abort signal for each command, and an answer that is read field by field',
+  why: 'the floor parses nothing and waits forever. keyprov adds a queue, a time limit and an abort signal for each command, and reads the answer field by field',
 };
 
 const SIZE = 32;
@@ -124,7 +124,7 @@ const G10: Row = {
       ],
     };
   },
-  why: 'beyond the cryptography there are the round trip over the socket and all that G9 has',
+  why: 'on top of the cryptography come the round trip over the socket and everything of G9',
 };
 
 const G11: Row = {
@@ -164,7 +164,7 @@ const G12: Row = {
       ],
     };
   },
-  why: 'the same as in G9, beside a command that is even shorter',
+  why: 'the same as in G9, for an even shorter command',
 };
 
 const rsa = encode(TPM2B_PUBLIC, {
@@ -210,7 +210,7 @@ const G13: Row = {
       ],
     };
   },
-  why: 'C fills a structure that exists already; JavaScript makes a new object, field by field, and checks reserved bits and unknown tags, which libtss2-mu does not',
+  why: 'C fills an existing structure. JavaScript makes a new object, field by field, and checks reserved bits and unknown tags, which libtss2-mu does not',
 };
 
 export const COMMAND_ROWS: readonly Row[] = [G9, G10, G11, G12, G13];

@@ -21,7 +21,7 @@ const portOf = ({ data }: SwtpmProcess): number => ('port' in data ? data.port :
 
 const G3: Row = {
   id: 'G3',
-  what: 'commands on the wire of the provisioning job in a salted session, with those of open and close',
+  what: 'commands on the wire of the provisioning job in a salted session, open and close included',
   async measure({ peers: { esys } }) {
     const cold = await countOnWire({ session: true, warm: false });
     const warm = await countOnWire({ session: true, warm: true });
@@ -41,7 +41,7 @@ const G3: Row = {
       ],
     };
   },
-  why: 'the job itself is 13 and 10; a sign of life at open, two questions about what dead processes have left, one TPM_RC_RETRY, and TPM2_Shutdown after the use of a PIN, which causes the next RETRY, come on top',
+  why: 'the job itself takes 13 and 10. On top come a check at open that the TPM answers, two queries for leftovers of dead processes, one TPM_RC_RETRY, and TPM2_Shutdown after the use of a PIN, which causes the next RETRY',
 };
 
 /** The job in a process of its own, ten times: CPU of the first and of the tenth. */
@@ -86,7 +86,7 @@ const G4: Row = {
     jobFigures ??= jobCosts(rounds, esys);
     return { figures: (await jobFigures)[0] ?? [] };
   },
-  why: 'the code is parsed, and run before it is compiled: that is most of the time of a first job',
+  why: 'most of the time of a first job goes into parsing the code and running it before it is compiled',
 };
 
 const G5: Row = {
@@ -96,7 +96,7 @@ const G5: Row = {
     jobFigures ??= jobCosts(rounds, esys);
     return { figures: (await jobFigures)[1] ?? [] };
   },
-  why: 'about a third is the file that says what the process has in a TPM without resource manager, so that the next one can take it out; then the five commands of G3, and code that is not compiled yet',
+  why: 'about a third is a file that records what the process holds in a TPM without resource manager, so that the next process can remove it. Then come the five commands of G3, and code that is not compiled yet',
 };
 
 /** The commands of the job with passwords, as bytes: the answers depend on nothing, so that they can be sent again. */
@@ -145,7 +145,7 @@ const G6: Row = {
     }
     return { figures };
   },
-  why: 'reading and writing structures, Names and checks of the answers; the floor parses nothing',
+  why: 'the floor parses nothing. keyprov reads and writes structures, computes Names and checks the answers',
 };
 
 const G7: Row = {
@@ -160,14 +160,14 @@ const G7: Row = {
       ],
     };
   },
-  why: 'the TPM works in another thread: where two CPUs are not free, that thread and the loop take turns',
+  why: 'the TPM works in another thread. If two CPUs are not free, that thread and the loop take turns',
 };
 
 const challenge = utf8('a challenge of the service');
 
 const G8: Row = {
   id: 'G8',
-  what: 'from the PIN to the request with a key that was made in advance, beside one that is made then',
+  what: 'from the PIN to the request: a key made in advance beside one made then',
   async measure({ rounds }) {
     await using tpm = await openTpm('libtpms');
     const policy = definePolicy({ hardware: 'required', attestation: 'required', algorithm: 'rsa-2048' });
@@ -200,7 +200,7 @@ const G8: Row = {
       figures: [{ what: 'CPU, TPM in process included; RSA-2048', unit: '%', goal: { most: 15 }, measured, amounts }],
     };
   },
-  why: 'scrypt of the PIN is most of it, and is meant to be slow',
+  why: 'most of it is scrypt of the PIN, which is slow on purpose',
 };
 
 export const JOB_ROWS: readonly Row[] = [G3, G4, G5, G6, G7, G8];

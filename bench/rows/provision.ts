@@ -10,7 +10,7 @@ import type { Curve, Figure, Row } from '../row.ts';
 
 const G19: Row = {
   id: 'G19',
-  what: 'provision end to end: P-256 with a PIN, attestation, store on the disk; TPM in process, service in memory',
+  what: 'provision end to end: P-256 with a PIN, attestation, store on disk, TPM in process, service in memory',
   async measure({ rounds }) {
     await using place = await openProvisioning();
     const { transport } = place;
@@ -46,12 +46,12 @@ const G19: Row = {
       ],
     };
   },
-  why: 'CPU of the run, its journal and its checks; the TPM’s own time has the making of an RSA attestation key in it, again for each user key',
+  why: 'the rest is CPU time of the run, its journal and its checks. The TPM’s own time includes making an RSA attestation key for each user key',
 };
 
 const G20: Row = {
   id: 'G20',
-  what: 'one signature with a PIN by a provider that is open',
+  what: 'one signature with a PIN by an open provider',
   async measure() {
     const figures: Figure[] = [];
     for (const [kind, name] of [
@@ -64,7 +64,7 @@ const G20: Row = {
     }
     return { figures };
   },
-  why: 'the storage key is made again for each use; in process, TPM2_Shutdown after each use of a PIN makes the TPM answer TPM_RC_RETRY to the next',
+  why: 'the storage key is made again for each use. In process, TPM2_Shutdown after each use of a PIN makes the TPM answer TPM_RC_RETRY to the next',
 };
 
 /** A store with that many registered keys in it, all copies of one, of other users. */
@@ -136,12 +136,12 @@ const G21: Row = {
       ],
     };
   },
-  why: 'a run reads the whole store to see whether the user has a key; there is no index by user and device. save reads the names in the directory for the files of an earlier version and of dead processes',
+  why: 'a run reads the whole store to see whether the user has a key, because there is no index by user and device. save reads the directory for files of an earlier version and of dead processes',
 };
 
 const G22: Row = {
   id: 'G22',
-  what: 'provisions with attestation at once on one TPM',
+  what: 'overlapping provisions with attestation on one TPM',
   async measure({ provisions }) {
     const { inRow, atOnce, unattested } = await countProvisions(provisions);
     return {

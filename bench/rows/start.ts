@@ -85,7 +85,7 @@ const G1: Row = {
       ],
     };
   },
-  why: 'node:net alone takes a good part of what the goal leaves; the rest is our code, which is parsed and run once, and node:crypto',
+  why: 'node:net alone takes much of what the goal leaves. The rest is our code, which is parsed and run once, and node:crypto',
 };
 
 const G2: Row = {
@@ -100,14 +100,14 @@ const G2: Row = {
       ],
     };
   },
-  why: 'on top of G1 come koffi, a copy of libtpms for this TPM alone, and a TPM that is manufactured',
+  why: 'on top of G1 come koffi, a copy of libtpms for this TPM, and the manufacture of the TPM',
 };
 
 const [MOST_MS, MOST_MIB] = [20, 4];
 
 const G16: Row = {
   id: 'G16',
-  what: 'import of each subpath, beyond an empty Node',
+  what: 'import of each subpath, on top of an empty Node',
   async measure({ rounds }) {
     const { exports } = JSON.parse(readFileSync('package.json', 'utf8'));
     const names = Object.keys(exports).flatMap((path) =>
@@ -146,12 +146,12 @@ const G16: Row = {
       ],
     };
   },
-  why: 'nothing of it is a package (test/package/import-graph.test.ts): node:crypto is about 10 ms of it, and each file about one',
+  why: 'no package is loaded (test/package/import-graph.test.ts). node:crypto takes about 10 ms, and each file about one',
 };
 
 const G17: Row = {
   id: 'G17',
-  what: 'a new TPM for a test, beside a swtpm that is started',
+  what: 'a new TPM for a test, beside starting swtpm',
   async measure({ rounds }) {
     const race = await Race.run(rounds, {
       ours: perCall(wallTime, async () => void (await (await openTestTpm()).tpm.close())),
@@ -162,14 +162,14 @@ const G17: Row = {
     });
     return { figures: [race.times('time, opened and closed', ['ours', 'swtpm'], { most: 0.25 })] };
   },
-  why: 'each TPM gets a copy of the library of its own, so that there can be many',
+  why: 'each TPM gets its own copy of the library, so that there can be many',
 };
 
 const DATA = utf8('data');
 
 const G18: Row = {
   id: 'G18',
-  what: 'a software key without a PIN: made, and used once',
+  what: 'a software key without a PIN: made and used once',
   async measure({ rounds }) {
     const provider = openSoftwareKeyProvider({ wrappingSecret: randomBytes(32) });
     const race = await Race.run(rounds, {
@@ -184,7 +184,7 @@ const G18: Row = {
     });
     return { figures: [race.times('CPU beside node:crypto, P-256', ['ours', 'node:crypto'], { most: 1.2 })] };
   },
-  why: 'the key is encrypted when it is made, and at each use it is decrypted and imported, and its signature is checked',
+  why: 'the new key is encrypted. Each use decrypts and imports it, and checks the signature',
 };
 
 export const START_ROWS: readonly Row[] = [G1, G2, G16, G17, G18];

@@ -79,7 +79,7 @@ const racedOnce = ({ rounds, peers }: Kit) => {
 
 const G14: Row = {
   id: 'G14',
-  what: 'an RSA attestation verified with a chain of three RSA certificates, nothing kept from the one before',
+  what: 'an RSA attestation with a chain of three RSA certificates, verified without kept authorities',
   async measure(kit) {
     const one = await racedOnce(kit);
     const { simpleWebAuthn: peer, go } = kit.peers;
@@ -96,12 +96,12 @@ const G14: Row = {
       ],
     };
   },
-  why: 'a fourth is cryptography; the rest reads three certificates, field by field and strictly, and checks the path, in JavaScript',
+  why: 'about half is cryptography. The rest reads three certificates strictly, field by field, and checks the path, in JavaScript',
 };
 
 const G15: Row = {
   id: 'G15',
-  what: 'the same, with the intermediate certificate seen before',
+  what: 'the same, with kept authorities',
   async measure(kit) {
     const one = await racedOnce(kit);
     const { simpleWebAuthn: peer, go } = kit.peers;
@@ -113,7 +113,7 @@ const G15: Row = {
       ],
     };
   },
-  why: 'half is cryptography of the two signatures that are new each time; the rest reads the certificate of the attestation key and judges the path',
+  why: 'half is cryptography: two signatures are new each time. The rest reads the certificate of the attestation key and checks the path',
 };
 
 /** What a child says of a long verification: for each tenth CPU time of one in microseconds, and memory in MiB. */
@@ -124,7 +124,7 @@ interface LongRun {
 
 const G23: Row = {
   id: 'G23',
-  what: 'verification on two workers, and of many attestations',
+  what: 'verification on two workers, and of very many attestations',
   async measure({ rounds, attestations }) {
     const walls: Record<'one' | 'two', number[]> = { one: [], two: [] };
     for (let round = 0; round < rounds; round++) {
@@ -157,7 +157,7 @@ const G23: Row = {
       ],
     };
   },
-  why: 'two workers need two CPUs that have nothing else to do',
+  why: 'two workers need two idle CPUs',
 };
 
 export const VERIFY_ROWS: readonly Row[] = [G14, G15, G23];
