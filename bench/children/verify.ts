@@ -56,7 +56,7 @@ if (isMainThread) {
   console.log(JSON.stringify(await run));
 } else {
   const work: Work = workerData;
-  await verify(work, 200); // compiles it
+  await verify(work, 3000); // compiles it
   parentPort?.on('message', async (count: number) => {
     await verify(work, count);
     parentPort?.postMessage('done');

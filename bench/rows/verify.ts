@@ -128,8 +128,8 @@ const G23: Row = {
   async measure({ rounds, attestations }) {
     const walls: Record<'one' | 'two', number[]> = { one: [], two: [] };
     for (let round = 0; round < rounds; round++) {
-      walls.one.push(await child('verify', ['workers', '1', '2000'], { everywhere: true }));
-      walls.two.push(await child('verify', ['workers', '2', '2000'], { everywhere: true }));
+      walls.one.push(await child('verify', ['workers', '1', '6000'], { everywhere: true }));
+      walls.two.push(await child('verify', ['workers', '2', '6000'], { everywhere: true }));
     }
     const { cpu, memory }: LongRun = await child('verify', ['long', `${attestations}`]);
     const points = (values: readonly number[]) =>
