@@ -16,9 +16,9 @@ export interface PageServerOptions {
   /** What the page shows. No secret may be in it. */
   readonly state: LiveState<object>;
   /** By name: the last part of the address that is posted to. */
-  readonly actions?: Readonly<Record<string, PageAction>>;
+  readonly actions?: Readonly<Record<string, PageAction>> | undefined;
   /** For tests: how long things may take, in milliseconds. */
-  readonly times?: Partial<PageTimes>;
+  readonly times?: Partial<PageTimes> | undefined;
 }
 
 /** How long things may take, in milliseconds. */
