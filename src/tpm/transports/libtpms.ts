@@ -103,14 +103,14 @@ export async function locateLibtpms(): Promise<{ readonly path: string; readonly
 
 async function loadLibtpms(address: string) {
   refuseOnWindows(`${address}: libtpms`);
-  const [{ loadLibc }, { LibtpmsError, loadLibrary }, { findLibtpms, Libtpms }] = await loadNative(address, () =>
-    Promise.all([
+  return await loadNative(address, async () => {
+    const [{ loadLibc }, { LibtpmsError, loadLibrary }, { findLibtpms, Libtpms }] = await Promise.all([
       import('../../../native/libc.ts'),
       import('../../../native/libtpms-library.ts'),
       import('../../../native/libtpms.ts'),
-    ]),
-  );
-  return { loadLibc, findLibtpms, LibtpmsError, loadLibrary, Libtpms };
+    ]);
+    return { loadLibc, findLibtpms, LibtpmsError, loadLibrary, Libtpms };
+  });
 }
 
 function findPath(
