@@ -57,7 +57,7 @@ import { keyRecord } from './key-record.ts';
 import { ecKey, rsaKey } from './signing-key.ts';
 import { paperKey, paperStatement, signAs } from './unit/attestation/paper-tpm.ts';
 
-const NOT_VERIFIED = 'it is read as far as it says what it is, and cannot be verified here';
+const NOT_VERIFIED = 'only its description is read, and nothing is verified';
 
 /** TCG_PCCLIENT_STORED_CERT around a TCG_FULL_CERT. */
 export function storedCertificate(der: Uint8Array): Bytes {
@@ -236,7 +236,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('certificate-request', await request(wcce), 'request with attestation of Windows');
     const published = [
       [
-        'its signature does not verify, or is of a kind that is not known here',
+        'its signature does not verify, or its algorithm is unknown',
         'attestation bundle: statement 1: it has members of older drafts',
       ],
       [],
@@ -254,7 +254,7 @@ export async function inspectSamples(): Promise<Sample[]> {
       add('pkcs1-public-key', encodePem('RSA PUBLIC KEY', encodePkcs1(rsaKey.publicKey)));
     }
     add('ecdsa-signature', ecdsaRawToDer('P-256', new Uint8Array(64).fill(0x77)));
-    const open = ['it is not encrypted: whoever has the file has the key'];
+    const open = ['it is not encrypted: anyone who has the file has the key'];
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
     add('private-key', pkcs8, 'PKCS#8', open);
@@ -282,7 +282,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     const { keyAttestation } = decodeKast(fromHex(kast.kastHex));
     if (keyAttestation !== undefined) {
       const keyBlob = { ...keyAttestation.keyBlob, policyDigests: [] };
-      const wrong = ['key: its list of policies does not make the authPolicy of the key'];
+      const wrong = ['key: its list of policies does not give the authPolicy of the key'];
       add('kads', encodeKads({ ...keyAttestation, keyBlob }), 'KADS without policies', wrong);
     }
     for (const { name, blobHex } of vectors('keycredential').blobs) {

@@ -38,22 +38,22 @@ const OIDS: ReadonlyMap<string, string> = new Map([
 /** The name of an object identifier, or itself. */
 export const nameOid = (oid: string): string => OIDS.get(oid) ?? oid;
 
-/** What is odd about a value in DER, for people. */
+/** Describes the oddities of a value in DER, for people. */
 export const quirksOf = (quirks: readonly DerQuirk[]): string[] =>
   quirks.map(({ kind, offset }) => `${QUIRKS[kind]} at offset ${offset}`);
 const QUIRKS: Readonly<Record<DerQuirk['kind'], string>> = {
-  'length-not-minimal': 'a length that is longer than DER allows',
-  'nul-in-string': 'a text with a NUL',
+  'length-not-minimal': 'a length with more bytes than DER allows',
+  'nul-in-string': 'a string with a NUL',
   'common-name-too-long': 'a common name of more than 64 characters',
 };
 
-/** The value of a name of whatever kind. */
+/** The text of a name of any kind. */
 export function nameText(value: string | number | Uint8Array | DistinguishedName): string {
   if (typeof value === 'object') return value instanceof Uint8Array ? hexOf(value) : describeName(value);
   return String(value);
 }
 
-/** A certificate in something else: who issued it to whom. */
+/** A certificate inside another structure: its subject, its issuer, and its digest. */
 export function certificateField(name: string, der: Uint8Array): Field {
   const { issuer, subject } = readTbs(der);
   const [to, by] = [subject, issuer].map((node) => describeName(decodeName(node)));
@@ -61,7 +61,7 @@ export function certificateField(name: string, der: Uint8Array): Field {
   return group(name, [field('subject', to ?? ''), field('issuer', by ?? ''), field('size', der.length), digestField]);
 }
 
-/** A list of certificates; of one that cannot be read the bytes. */
+/** A list of certificates. Shows the bytes of a certificate that cannot be read. */
 export const certificatesField = (name: string, certificates: readonly Uint8Array[], problems: string[]): Field =>
   listOf(name, certificates, (i, der) => {
     try {
@@ -72,7 +72,7 @@ export const certificatesField = (name: string, certificates: readonly Uint8Arra
     }
   });
 
-/** CMS EnvelopedData; nothing is tried to decrypt it. */
+/** CMS EnvelopedData. Does not try to decrypt it. */
 export function envelopeFields({ recipients, contentEncryption, iv, encryptedContent }: Envelope): Field[] {
   const recipient = (
     name: string,

@@ -18,8 +18,7 @@ export function describeCertificateRequest(der: Uint8Array): Description {
   const request = parseCertificateRequest(der);
   const problems = quirksOf(request.quirks);
   const key = request.publicKey;
-  if (!verifyCertificateRequest(request))
-    problems.push('its signature does not verify, or is of a kind that is not known here');
+  if (!verifyCertificateRequest(request)) problems.push('its signature does not verify, or its algorithm is unknown');
   const fields = [
     nameField('subject', request.subject),
     key === undefined ? bytesField('key', request.spki) : nested('key', describePublicKey(key), problems),
@@ -55,11 +54,11 @@ function alternativeName(name: string, of: AlternativeName): Field {
 const describeExtension = (_: string, { oid, critical, value }: Extension): Field =>
   field(nameOid(oid), `${critical ? 'critical, ' : ''}${hexOf(value)}`);
 
-/** A challengePassword is a secret. */
+/** Shows only the size, as a challengePassword is a secret. */
 const describeAttribute = ({ oid, values }: Attribute): Field =>
   field(nameOid(oid), `${values.reduce((sum, { length }) => sum + length, 0)} bytes`);
 
-/** What the attributes attest; a problem instead where that cannot be read. */
+/** What the attributes attest. Adds a problem instead if that cannot be read. */
 function attestationFields(attributes: readonly Attribute[], problems: string[]): Field[] {
   const read = (name: string, describe: () => Description): Field[] => {
     try {

@@ -19,7 +19,7 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
   try {
     certificate = await parseCertificate(der);
   } catch (error) {
-    // Who it is of and by can be read all the same.
+    // Its subject and its issuer can still be read.
     return { problems: [...problems, messageOf(error)], fields: certificateField('certificate', der).fields ?? [] };
   }
   const { extendedKeyUsage = [], subjectAltNames, basicConstraints, critical, issuer, subject } = certificate;
@@ -31,7 +31,7 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
     dateField('not before', certificate.notBefore),
     dateField('not after', certificate.notAfter),
     keyField(certificate, problems),
-    field('signature', certificate.signatureHash ?? 'by an algorithm that is not known here'),
+    field('signature', certificate.signatureHash ?? 'unknown algorithm'),
     ...optional(basicConstraints, ({ ca }) => field('authority', ca)),
     ...(extendedKeyUsage.length > 0 ? [field('purposes', extendedKeyUsage.map(nameOid).join(', '))] : []),
     ...(subjectAltNames.length > 0
@@ -51,7 +51,7 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
       Object.entries(who).map(([name, value]) => field(name, value)),
     ),
   );
-  // Windows' form names user, device and tenant in one common name, which is too long for X.520 and meant so.
+  // Windows' form puts user, device and tenant into one common name: longer than X.520 allows, but intended.
   const meant = quirksOf(quirks.filter(({ kind }) => identity !== undefined && kind === 'common-name-too-long'));
   return {
     title: 'certificate for smart card logon (X.509)',

@@ -20,7 +20,7 @@ const isPrivateKey = ({ tags, children }: DerInput): boolean =>
   (/^0204/.test(tags) && children[0]?.content[0] === 1) ||
   (/^(?:02){9}/.test(tags) && children[0]?.content[0] === 0);
 
-/** Formats in DER, by the values at the top. */
+/** Formats in DER, recognised by their outermost values. */
 export const DER_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'tss2-private-key',
@@ -97,7 +97,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   },
   {
     format: 'tpm-certify',
-    title: 'certification by a TPM, of a certificate request',
+    title: 'certification by a TPM, from a certificate request',
     marked: false,
     claims: ({ tags, children }) =>
       /^0404(?:04)?$/.test(tags) && toHex(children[0]?.content.subarray(0, 4) ?? EMPTY) === 'ff544347',
@@ -112,7 +112,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   },
   {
     format: 'der',
-    title: 'value in DER of a kind that is not known here',
+    title: 'value in DER of an unknown kind',
     marked: false,
     claims: () => true,
     read: ({ children }) => ({ problems: [], fields: [listOf('values', children, outline)] }),
@@ -126,7 +126,7 @@ const describeKey = (key: PublicKey, form: string): Description => {
 
 const EMPTY = new Uint8Array(0);
 
-/** What may be secret is not shown. */
+/** Shows only tags and sizes, as the content may be secret. */
 const outline = (name: string, node: DerNode): Field => {
   const value = node.tag === TAG.OID ? node.oid() : `${node.content.length} bytes`;
   return field(name, `tag 0x${node.tag.toString(16).padStart(2, '0')}: ${value}`);
@@ -136,7 +136,7 @@ function describeCms(der: Uint8Array, oid: string): Description {
   if (oid !== ENVELOPED_DATA) {
     return {
       title: `CMS of type ${oid}`,
-      problems: ['only enveloped data is read here'],
+      problems: ['only enveloped data is read'],
       fields: [field('type', oid)],
     };
   }

@@ -9,20 +9,20 @@ const MAX_DEPTH = 32;
 /** Longer files are not of these formats. */
 const MAX_SIZE = 64 * 1024;
 
-/** One value in DER, and the values in it as far as their tags tell what it is. */
+/** One value in DER, its children, and the tags that tell its format. */
 export interface DerInput {
   readonly der: Uint8Array;
   readonly node: DerNode;
   readonly children: readonly DerNode[];
   /** The tags of the children, in hexadecimal. */
   readonly tags: string;
-  /** Where the first child is an object identifier. */
+  /** The first child, if it is an object identifier. */
   readonly oid: string | undefined;
 }
 
 /**
- * Looks at bytes that may be one SEQUENCE in DER; `undefined` for others.
- * @throws KeyprovError `request-invalid` for one that is cut off, and more values or levels than can be worth reading.
+ * Reads bytes that may be one SEQUENCE in DER. Returns `undefined` for other bytes.
+ * @throws KeyprovError `request-invalid` for one that is cut off, or that has too many values or levels.
  */
 export function derInput(bytes: Uint8Array): DerInput | undefined {
   if (bytes[0] !== TAG.SEQUENCE || bytes.length > MAX_SIZE) return undefined;
@@ -39,13 +39,13 @@ function wholeNode(bytes: Uint8Array): DerNode | undefined {
   try {
     return DerNode.lenient(bytes, 'DER');
   } catch (error) {
-    // With a length of several bytes it cannot be text, nor by chance.
+    // With a length of several bytes it is neither text nor chance, so it is damaged.
     if ((bytes[1] ?? 0) > 0x80 || !isKeyprovError(error, 'request-invalid')) throw error;
     return undefined;
   }
 }
 
-/** Counts before anything is read that recurses. */
+/** Counts values and levels before recursive code reads them. */
 function checkExtent(root: DerNode): void {
   let values = 0;
   let level: readonly DerNode[] = [root];

@@ -7,7 +7,7 @@ import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import { bytesField, field } from './fields.ts';
 import type { Description } from './inspection.ts';
 
-/** A public key: its numbers, and the names by which it is known whatever its form. */
+/** A public key: its numbers, and its identifiers, which do not depend on its form. */
 export function describePublicKey(key: PublicKey): Description {
   const ids = [
     field('KeyID', computeKeyIdText(encodePublicBlob(key))),
@@ -19,7 +19,7 @@ export function describePublicKey(key: PublicKey): Description {
   const bits = bitLength(key.n);
   const problems = [
     ...(bits < 2048 ? [`an RSA key of ${bits} bits is weak`] : []),
-    ...(isRocaWeak(key.n) ? ['the RSA key can be broken by how it was made (ROCA, CVE-2017-15361)'] : []),
+    ...(isRocaWeak(key.n) ? ['the RSA key can be broken because of how it was made (ROCA, CVE-2017-15361)'] : []),
   ];
   const numbers = [field('bits', bits), bytesField('modulus', key.n), bytesField('exponent', key.e)];
   return { title: `RSA-${bits} key`, problems, fields: [...numbers, ...ids] };

@@ -3,7 +3,7 @@ import { TPM_ALG, TPM_CC, TPM_ECC, TPM_RH, TPM_ST } from '../tpm/constants.ts';
 import { bytesField, group, listOf, secretField } from './fields.ts';
 import type { Field } from './inspection.ts';
 
-/** Names of numbers, by what the names of their structures have in them. */
+/** Names of numbers, by a part of the name of their structure. */
 const NAMES: readonly (readonly [mark: string, names: ReadonlyMap<unknown, string>])[] = [
   ['ALG', namesOf('TPM_ALG', TPM_ALG)],
   ['ECC_CURVE', namesOf('TPM_ECC', TPM_ECC)],
@@ -16,7 +16,7 @@ function namesOf(prefix: string, values: Readonly<Record<string, number>>): Read
   return new Map(Object.entries(values).map(([name, value]) => [value, `${prefix}_${name}`]));
 }
 
-/** The fields of a structure of TPM 2.0 Part 2, by what its codec is made of; of secrets only the length. */
+/** The fields of a structure of TPM 2.0 Part 2, by the shape of its codec. Shows only the length of a secret. */
 export function describeStructure(codec: AnyCodec, value: unknown): readonly Field[] {
   const described = describeValue('', codec, value);
   return described.fields ?? [{ ...described, name: 'value' }];

@@ -3,21 +3,21 @@ import type { DistinguishedName } from '../crypto/distinguished-name.ts';
 import { describeName } from '../crypto/distinguished-name.ts';
 import type { Description, Field } from './inspection.ts';
 
-/** More bytes than an RSA-4096 number are shown by their beginning. */
+/** As many as an RSA-4096 number has. Of more bytes, only the beginning is shown. */
 const MAX_BYTES = 512;
 const MAX_TEXT = 1024;
 const SHOWN = 32;
-/** Further items of a list are counted only. */
+/** Further items of a list are only counted. */
 const MAX_ITEMS = 50;
 
-/** Bytes as hexadecimal digits; of many only the first, and their number. */
+/** Bytes as hexadecimal digits. Of many bytes, only the first and their number. */
 export function hexOf(bytes: Uint8Array): string {
   if (bytes.length === 0) return '(empty)';
   if (bytes.length <= MAX_BYTES) return toHex(bytes);
   return `${toHex(bytes.subarray(0, SHOWN))}… (${bytes.length} bytes)`;
 }
 
-/** Text, cut where it is long. */
+/** The text, cut if it is long. */
 export function shortened(text: string): string {
   return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}… (${text.length} characters)`;
 }
@@ -37,7 +37,7 @@ export const secretField = (name: string, length: number): Field => ({ name, val
 /** A field with a time. */
 export const dateField = (name: string, date: Date): Field => ({
   name,
-  value: Number.isNaN(date.getTime()) ? 'no time that can be written' : date.toISOString(),
+  value: Number.isNaN(date.getTime()) ? 'not a valid time' : date.toISOString(),
 });
 
 /** A field with a distinguished name. */
@@ -61,7 +61,7 @@ export function nested(name: string, description: Description, problems: string[
   return { name, ...(title !== undefined && { value: title }), fields };
 }
 
-/** What `read` returns for something that is there; nothing for `undefined`. */
+/** The field that `read` returns for the value; none for `undefined`. */
 export function optional<T>(value: T | undefined, read: (value: T) => Field): Field[] {
   return value === undefined ? [] : [read(value)];
 }

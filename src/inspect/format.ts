@@ -10,13 +10,13 @@ export interface Format<T> {
   readonly format: string;
   /** For people. */
   readonly title: string;
-  /** Whether the input is worth a try, quickly. */
+  /** Tells quickly whether the input may be of this format. */
   readonly claims: (input: T) => boolean;
-  /** Whether inputs that it claims are of it without doubt, so that one which cannot be read is a damaged one. */
+  /** Whether an input that it claims is certainly of this format, and damaged if it cannot be read. */
   readonly marked: boolean;
   /** Whether files of it can be longer than {@link MAX_USUAL_SIZE}. */
   readonly large?: boolean;
-  /** Reads it. Throwing means: not of this format, or damaged. */
+  /** Reads the input. Throws if it is not of this format, or damaged. */
   readonly read: (input: T) => Description | Promise<Description>;
 }
 
@@ -27,8 +27,8 @@ export interface Candidate extends Reading {
 }
 
 /**
- * What an input may be, in the order of the formats. A format that is hinted at is tried in any case, so that what is
- * wrong with it is said.
+ * What an input may be, in the order of the formats. Always tries the format of the hint, so that its problems are
+ * reported.
  */
 export async function candidatesOf<T>(
   formats: readonly Format<T>[],
@@ -62,12 +62,12 @@ async function candidateOf<T>(
       fields,
     };
   } catch (error) {
-    // Bytes from others can fail in any way, and all of them mean the same: they are not of this format.
+    // Bytes from outside can fail in any way. Each failure means the same: they are not of this format.
     if (!isClaimed) return undefined;
     const problems = [shortened(`it cannot be read: ${messageOf(error)}`)];
     return { format, title, confidence: 'damaged', problems, fields: [] };
   }
 }
 
-/** What an error says. */
+/** The message of an error, with its remedy. */
 export const messageOf = (error: unknown): string => sayError(error);

@@ -7,7 +7,7 @@ import type { Format } from './format.ts';
 import type { Description } from './inspection.ts';
 import { certificationFields, publicAreaField } from './tpm-formats.ts';
 
-/** Requests for the certificates of a device's own keys, and what is signed of them. */
+/** Requests for certificates of a device's own keys, and the signed part of such requests. */
 export const IDEVID_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tcg-csr-idevid',

@@ -22,7 +22,7 @@ import { WINDOWS_FORMATS } from './windows-formats.ts';
 
 /** Larger files are not read. */
 export const MAX_SIZE: number = 1024 * 1024;
-/** How many text encodings may be around each other. */
+/** How many text encodings may be nested. */
 const MAX_LAYERS = 4;
 
 const BINARY_FORMATS: readonly Format<Uint8Array>[] = [
@@ -35,7 +35,7 @@ const BINARY_FORMATS: readonly Format<Uint8Array>[] = [
   ...TPM_FORMATS,
 ];
 
-/** Every format that is recognised: its name, which may be given as a hint, and its title. */
+/** Every format that {@link inspect} recognises: its name, which can be the hint, and its title. */
 export const FORMATS: readonly { readonly format: string; readonly title: string }[] = [
   ...TEXT_FORMATS,
   ...JSON_FORMATS,
@@ -45,11 +45,11 @@ export const FORMATS: readonly { readonly format: string; readonly title: string
 
 /** Options of {@link inspect}. */
 export interface InspectOptions {
-  /** The name of the format that it should be: tried first, also where nothing in the bytes says so. */
+  /** The name of the expected format. It is tried first, even if nothing in the bytes points to it. */
   readonly hint?: string | undefined;
 }
 
-/** What was found, with what had to be taken off to find it. */
+/** A candidate, and the encodings that were removed to find it. */
 interface Found extends Candidate {
   readonly encodings: readonly string[];
   readonly size: number;
@@ -58,11 +58,11 @@ interface Found extends Candidate {
 const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, damaged: 2, none: 3 };
 
 /**
- * Recognises and describes what a file holds: any format of this library, in bytes or as hexadecimal, base64, base64url,
- * PEM or JSON text, also within each other. It opens nothing and decrypts nothing, and shows no secret.
+ * Recognises and describes the content of a file: any format of this library, in bytes or as hexadecimal, base64,
+ * base64url, PEM or JSON text, also nested. Decrypts nothing and shows no secret.
  *
- * It never throws because of the bytes, whatever they are: what cannot be read is `damaged` or `unknown`, what is odd
- * stands in `problems`. Files of more than 1 MiB are not read, and of those above 128 KiB only states and recordings.
+ * Never throws because of the bytes. A file that cannot be read is `damaged` or `unknown`; oddities are in `problems`.
+ * Does not read files of more than 1 MiB. Above 128 KiB, reads only states and recordings.
  *
  * @example
  * ```ts
@@ -92,17 +92,17 @@ export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}):
   return { format, title, confidence, encodings, size, problems, fields, alternatives };
 }
 
-/** A short file may be a secret of its own, so of that no byte is shown. */
+/** Shows no byte of a short file, which may be a secret. */
 function unknown(bytes: Uint8Array, problems: readonly string[]): Inspection {
   const start = bytes.length < 64 ? [] : [field('first bytes', toHex(bytes.subarray(0, 8)))];
   return {
-    ...{ format: 'unknown', title: 'nothing that is known here', confidence: 'none' },
+    ...{ format: 'unknown', title: 'unknown format', confidence: 'none' },
     ...{ encodings: [], size: bytes.length, problems, alternatives: [] },
     fields: [field('length', bytes.length), ...start],
   };
 }
 
-/** What was taken off so far, and what was wrong with that. */
+/** The encodings that were removed so far, and their problems. */
 interface Context {
   readonly hint: string | undefined;
   readonly encodings: readonly string[];
@@ -112,7 +112,7 @@ interface Context {
 async function readBytes(bytes: Uint8Array, context: Context): Promise<Found[]> {
   const text = decodedText(bytes);
   const size = bytes.length;
-  // What is hinted at is not the text itself, but what it stands for.
+  // The hint is about the decoded bytes, not about the text.
   const hint = text === undefined ? context.hint : undefined;
   const candidates = [...(await readDer(bytes, hint)), ...(await candidatesOf(BINARY_FORMATS, bytes, { size, hint }))];
   const found = candidates.map((candidate) => within(candidate, size, context));
@@ -120,7 +120,7 @@ async function readBytes(bytes: Uint8Array, context: Context): Promise<Found[]> 
   return text === undefined ? found : [...found, ...(await readText(text, context))];
 }
 
-/** A certificate as a TPM keeps it: with padding behind it, or in a structure of TCG. */
+/** A certificate as a TPM keeps it: followed by padding, or in a structure of the TCG. */
 async function readStored(bytes: Uint8Array, context: Context): Promise<Found[]> {
   const isStored = bytes[0] === 0x10 && bytes[1] === 0x01;
   const isPadded = bytes[0] === TAG.SEQUENCE && (bytes.at(-1) === 0xff || bytes.at(-1) === 0x00);
@@ -152,7 +152,7 @@ async function readDer(bytes: Uint8Array, hint: string | undefined): Promise<Can
     const input = derInput(bytes);
     if (input === undefined) return [];
     const found = await candidatesOf(DER_FORMATS, input, { size: bytes.length, hint });
-    // The one that takes everything is for what no other does.
+    // The format that claims everything counts only if no other one does.
     return found.length > 1 ? found.filter(({ format }) => format !== 'der') : found;
   } catch (error) {
     const problems = [`it cannot be read: ${messageOf(error)}`];
@@ -184,7 +184,7 @@ async function readText(whole: string, context: Context): Promise<Found[]> {
   return found;
 }
 
-/** The only text that is really longer. */
+/** The only text format that can be longer. */
 const isRecording = (text: string): boolean =>
   text.startsWith('{') && text.slice(0, 100).includes('keyprov-tpm-recording');
 
@@ -255,11 +255,11 @@ async function readBlock({ encoding, bytes, problems }: Decoded, context: Contex
   }
   if (wanted === undefined && label.endsWith('PRIVATE KEY')) {
     const { problems: open, fields } = describePrivateKey(bytes.length);
-    const title = 'private key of a kind that is not known here';
+    const title = 'private key of an unknown kind';
     return within({ format: 'private-key', title, confidence: 'certain', problems: open, fields }, bytes.length, inner);
   }
   const format = wanted ?? 'pem';
   const title = FORMATS.find((one) => one.format === format)?.title ?? `PEM block ${shortened(label)}`;
-  const problem = best?.problems ?? ['it holds no whole value in DER'];
+  const problem = best?.problems ?? ['it does not hold a whole value in DER'];
   return within({ format, title, confidence: 'damaged', problems: problem, fields: [] }, bytes.length, inner);
 }

@@ -1,11 +1,11 @@
 /**
- * How sure a reading is. `certain`: the bytes say of themselves what they are, and could be read. `likely`: they have no
- * mark of their own, but were read to their exact end. `damaged`: they begin as that, but could not be read. `none`:
- * nothing that is known here.
+ * How certain a reading is. `certain`: the bytes name their format, and could be read. `likely`: they do not name it,
+ * but could be read to their exact end. `damaged`: they begin like the format, but could not be read. `none`: the
+ * format is unknown.
  */
 export type Confidence = 'certain' | 'likely' | 'damaged' | 'none';
 
-/** What something was found to be. */
+/** The format that was found. */
 export interface Reading {
   /** For programs: `tpmt-public`, `certificate`, … or `unknown`. The names are those of {@link FORMATS}. */
   readonly format: string;
@@ -14,29 +14,29 @@ export interface Reading {
   readonly confidence: Confidence;
 }
 
-/** A part of what was read: a value, parts of its own, or both. Bytes are hexadecimal. No secret is ever in it. */
+/** A part of the content: a value, parts of its own, or both. Bytes are hexadecimal. Never holds a secret. */
 export interface Field {
   readonly name: string;
   readonly value?: string | number | boolean;
   readonly fields?: readonly Field[];
 }
 
-/** What `inspect` found out about a file. It is plain data and goes into JSON as it is. */
+/** What `inspect` found in a file: plain data that can be written as JSON. */
 export interface Inspection extends Reading {
-  /** The text encodings that were taken off, from the outside in: `base64`, `PEM CERTIFICATE`. */
+  /** The text encodings that were removed, from the outside in, such as `base64` or `PEM CERTIFICATE`. */
   readonly encodings: readonly string[];
-  /** Number of bytes of what was read, behind all encodings. */
+  /** The number of bytes inside all encodings. */
   readonly size: number;
-  /** What is wrong with it, or odd, for people; it was read all the same. */
+  /** What is wrong or odd, for people. */
   readonly problems: readonly string[];
   readonly fields: readonly Field[];
-  /** What it may be as well. */
+  /** Other formats that the file may have. */
   readonly alternatives: readonly Reading[];
 }
 
-/** What a reader says of something. */
+/** What the reader of a format found. */
 export interface Description {
-  /** More exact than that of the format. */
+  /** More exact than the title of the format. */
   readonly title?: string;
   readonly problems: readonly string[];
   readonly fields: readonly Field[];

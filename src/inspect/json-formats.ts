@@ -40,14 +40,14 @@ const has =
   ({ members }: JsonInput): boolean =>
     names.every((name) => members.has(name));
 
-/** Gathers the problems of parts. */
+/** Collects the problems of the parts. */
 function describing(work: (problems: string[]) => Field[]): Description {
   const problems: string[] = [];
   const fields = work(problems);
   return { problems, fields };
 }
 
-/** JSON objects, by their members. */
+/** JSON objects, recognised by their members. */
 export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   ...OWN_JSON_FORMATS,
   {
@@ -198,7 +198,7 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     claims: has('authData', 'x5c'),
     read: ({ text }) => {
       const material = decodeKeyMaterial(utf8(text));
-      if (material?.form !== 'fido') throw new TypeError('it holds no FIDO key');
+      if (material?.form !== 'fido') throw new TypeError('it does not hold a FIDO key');
       return describing((problems) => [
         field('display name', material.displayName),
         nested('key', describePublicKey(material.publicKey), problems),
@@ -260,7 +260,7 @@ function describeRegistration({ text, members }: JsonInput): Description {
   });
 }
 
-/** The text that a member is; empty for anything else. */
+/** The value if it is text; empty for anything else. */
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
@@ -289,7 +289,7 @@ function sizeOf(value: unknown): number {
   try {
     return fromBase64Url(textOf(value)).length;
   } catch {
-    return textOf(value).length; // not base64url: then its characters are counted
+    return textOf(value).length; // not base64url: counts its characters
   }
 }
 
@@ -315,7 +315,7 @@ function smallstepFields(value: object, problems: string[]): Field[] {
 }
 
 function keylimeFields(body: string, isV3: boolean, problems: string[]): Field[] {
-  // Before version 3 the id stands in the path, which is not here.
+  // Before version 3 the id is in the path, which the file does not have.
   const path = isV3 ? '/v3.0/agents/' : '/v2.0/agents/unknown';
   const { agentId, ek, akPubArea, iak, idevid, ip, port } = parseKeylimeRegistration({ method: 'POST', path, body });
   return [

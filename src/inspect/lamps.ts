@@ -16,7 +16,7 @@ import { certificationFields, publicAreaField } from './tpm-formats.ts';
 export function describeBundles(der: Uint8Array): Description {
   const problems: string[] = [];
   const bundles = decodeAttestationBundles(der);
-  if (bundles.length > 1) problems.push('a list of bundles, as drafts up to 10 have it');
+  if (bundles.length > 1) problems.push('a list of bundles, as in drafts up to 10');
   return { problems, fields: bundles.flatMap((bundle) => bundleFields(bundle, problems)) };
 }
 
@@ -41,7 +41,7 @@ function statementField(name: string, of: BundledStatement, problems: string[]):
   ]);
 }
 
-/** TPM2_Certify of a key, as a request holds it. */
+/** TPM2_Certify of a key, as in a request. */
 export function describeTpmCertify(der: Uint8Array): Description {
   const { certInfo, signature, pubArea } = decodeTpmCertify(der);
   const problems: string[] = [];
@@ -53,7 +53,7 @@ export function describeTpmCertify(der: Uint8Array): Description {
   return { problems, fields };
 }
 
-/** It is bare in the published samples, and a TPMT_SIGNATURE in the text. */
+/** The signature is bare in the published samples, and a TPMT_SIGNATURE in the text of the draft. */
 function signatureField(signature: Uint8Array): Field {
   try {
     return group('signature', describeStructure(TPMT_SIGNATURE, decode(TPMT_SIGNATURE, signature)));

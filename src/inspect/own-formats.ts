@@ -16,7 +16,7 @@ const stateFields = (state: Uint8Array): Field[] => [
   field('SHA-256 of the state', toHex(digest('sha256', state))),
 ];
 
-/** States of virtual TPMs: all their keys are in them, in the clear. */
+/** States of virtual TPMs, which hold all their keys in the clear. */
 export const STATE_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tpm-state',
@@ -45,7 +45,7 @@ export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
     marked: true,
     claims: ({ members }) => members.get('format') === 'keyprov-record',
     read: ({ members }) => ({
-      problems: members.get('version') === 1 ? [] : ['its version is not known here'],
+      problems: members.get('version') === 1 ? [] : ['its version is unknown'],
       fields: [...members].map(([name, value]) => jsonField(name, value)),
     }),
   },

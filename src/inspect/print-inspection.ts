@@ -4,8 +4,8 @@ import type { Field, Inspection, Reading } from './inspection.ts';
 const MAX_VALUE = 160;
 
 /**
- * An inspection for people: what it is, what is wrong with it, and its fields, indented. Control characters in what was
- * read are escaped, so that it cannot change what a terminal shows.
+ * Writes an inspection for people: the format, the problems, and the fields, indented. Escapes control characters from
+ * the file, so that it cannot change what a terminal shows.
  */
 export function printInspection(inspection: Inspection): string {
   const { title, confidence, encodings, size, problems, fields, alternatives } = inspection;
@@ -13,7 +13,7 @@ export function printInspection(inspection: Inspection): string {
   const lines = [
     `${title}${HOW_SURE[confidence]}, ${size} bytes${wrapped}`,
     ...problems.map((problem) => `problem: ${problem}`),
-    ...alternatives.map((other: Reading) => `or else: ${other.title}${HOW_SURE[other.confidence]}`),
+    ...alternatives.map((other: Reading) => `or: ${other.title}${HOW_SURE[other.confidence]}`),
     ...(fields.length > 0 ? [''] : []),
     ...fields.flatMap((one) => linesOf(one, '')),
   ];

@@ -9,9 +9,9 @@ import { messageOf } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 import { describePublicArea } from './tpm-formats.ts';
 
-/** A private key in the clear, of which nothing is shown. */
+/** A private key in the clear. Shows only its size. */
 export const describePrivateKey = (length: number): Description => ({
-  problems: ['it is not encrypted: whoever has the file has the key'],
+  problems: ['it is not encrypted: anyone who has the file has the key'],
   fields: [secretField('key', length)],
 });
 
@@ -22,7 +22,7 @@ const KEY_TYPES: Readonly<Record<string, string>> = {
 };
 const MEMBERS = ['emptyAuth', 'policy', 'secret', 'authPolicy', 'description', 'rsaParent', 'parentName'] as const;
 
-/** A key file of a TPM, its values taken apart. draft-bottomley-tpm2-keys. */
+/** The parts of a TPM key file. draft-bottomley-tpm2-keys. */
 export async function describeKeyFile(
   der: Uint8Array,
   children: readonly DerNode[],
@@ -32,7 +32,7 @@ export async function describeKeyFile(
   if (privateArea === undefined || publicArea === undefined || parent === undefined)
     throw new TypeError('parts are missing');
   const problems: string[] = [];
-  // What this library does not load is shown all the same.
+  // Also shows a key that this library does not load.
   try {
     await decodeKeyFile(encodePem('TSS2 PRIVATE KEY', der));
   } catch (error) {
@@ -57,7 +57,7 @@ function describeMember(node: DerNode): Field {
   return text === undefined ? secretField(name, node.content.length) : field(name, text);
 }
 
-/** An EncryptedPrivateKeyInfo; nothing is tried to decrypt it. */
+/** An EncryptedPrivateKeyInfo. Does not try to decrypt it. */
 export function describeEncryptedKey(node: DerNode): Description {
   const outer = node.fields(TAG.SEQUENCE);
   const algorithm = outer.next();

@@ -7,14 +7,14 @@ import { bytesField, field, listOf, nameField } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description } from './inspection.ts';
 
-/** The tags of what is signed, which tell a certificate, an attribute certificate and a revocation list apart. */
+/** The tags of the signed part, which tell a certificate, an attribute certificate and a revocation list apart. */
 export function signedTags({ tags, children }: DerInput): string {
   if (tags !== '303003') return '';
   const inner = children[0]?.children() ?? [];
   return inner.map(({ tag }) => tag.toString(16).padStart(2, '0')).join('');
 }
 
-/** RFC 5755, 4.1, and RFC 5280, 5.1: signed like certificates, and of another form. */
+/** RFC 5755, 4.1, and RFC 5280, 5.1: signed like certificates, with other content. */
 export const SIGNED_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'attribute-certificate',
@@ -44,11 +44,11 @@ function describeAttributeCertificate(children: DerInput['children']): Descripti
   const isOfPlatform = types.some((type) => type.startsWith('2.23.133.'));
   return {
     ...(isOfPlatform && { title: 'platform certificate of TCG (attribute certificate, X.509)' }),
-    problems: ['it is read as far as it says what it is, and cannot be verified here'],
+    problems: ['only its description is read, and nothing is verified'],
     fields: [
       ...(holder === undefined
         ? []
-        : [field('holder', `${holder.der.length} bytes, the certificate that it goes with`)]),
+        : [field('holder', `the certificate that it belongs to (${holder.der.length} bytes)`)]),
       ...(serial === undefined ? [] : [bytesField('serial number', serial.content)]),
       ...(validity?.children() ?? []).map((time, i) =>
         field(i === 0 ? 'not before' : 'not after', latin1(time.content)),

@@ -15,7 +15,7 @@ import type { Format } from './format.ts';
 import type { Description } from './inspection.ts';
 import { describeKeyCredential } from './windows-formats.ts';
 
-/** Formats that are text and nothing else. */
+/** Formats that are always text. */
 export const TEXT_FORMATS: readonly Format<string>[] = [
   {
     format: 'dn-binary',
@@ -73,7 +73,7 @@ function describeSsh(key: PublicKey): Description {
   return { title: `SSH public key, ${title}`, problems, fields: [...fields, ...ids] };
 }
 
-/** The signature is not verified: the key is not in it. What it holds lets someone in, so of the signature no byte is shown. */
+/** Does not verify the signature, whose key is elsewhere. Does not show it, as the whole assertion lets anyone sign in. */
 function describeJws(text: string): Description {
   const { header, payload, signature } = parseJws(text);
   const head = Object.entries(header).map(([name, value]) => field(name, JSON.stringify(value) ?? ''));

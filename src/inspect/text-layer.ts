@@ -2,7 +2,7 @@ import { type Bytes, fromHex, toBase64, unpadded } from '../bytes.ts';
 import { pemBlocks } from '../crypto/pem.ts';
 import { decodeAs, markedEncoding } from '../text.ts';
 
-/** Bytes that a text stands for, by an encoding. */
+/** The bytes of an encoded text. */
 export interface Decoded {
   /** `hex`, `base64`, `base64url` or `PEM LABEL`. */
   readonly encoding: string;
@@ -10,7 +10,7 @@ export interface Decoded {
   readonly problems: readonly string[];
 }
 
-/** The text in bytes: UTF-8 without control characters, or UTF-16 with a byte order mark; `undefined` for what is no text. */
+/** Decodes text: UTF-8 without control characters, or UTF-16 with a byte order mark. `undefined` if it is not text. */
 export function decodedText(bytes: Uint8Array): string | undefined {
   const encoding = markedEncoding(bytes) ?? 'utf-8';
   if (encoding === 'utf-8' && bytes.some((byte) => byte < 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d)) {
@@ -19,7 +19,7 @@ export function decodedText(bytes: Uint8Array): string | undefined {
   return decodeAs(encoding, bytes);
 }
 
-/** The bytes that a text without white space may stand for, the most telling encoding first. */
+/** The bytes that a text without white space may encode, the most distinctive encoding first. */
 export function decodeText(text: string): Decoded[] {
   // `0x` and colons, as tools print digests and serial numbers.
   const digits = text.replace(/^0x/, '').replaceAll(':', '');
@@ -32,7 +32,7 @@ export function decodeText(text: string): Decoded[] {
   return found;
 }
 
-/** Padding may be there or not; whatever else is odd is a problem. */
+/** Padding is optional. Any other oddity is a problem. */
 function fromAnyBase64(text: string, encoding: 'base64' | 'base64url'): Decoded {
   const bytes = new Uint8Array(Buffer.from(text, encoding));
   const standard = unpadded(text.replaceAll('-', '+').replaceAll('_', '/'));

@@ -40,7 +40,7 @@ export function describePublicArea(area: TpmtPublic): Description {
   return { title, problems, fields };
 }
 
-/** Templates have no key, and objects of hash algorithms that are not computed here no Name. */
+/** Templates have no key. Objects with an unsupported hash algorithm have no Name. */
 const keyOf = (area: TpmtPublic): Description | undefined => orNothing(() => describePublicKey(publicKeyOf(area)));
 const nameOf = (work: () => Uint8Array): Uint8Array => orNothing(work) ?? new Uint8Array(0);
 
@@ -48,7 +48,7 @@ function orNothing<T>(work: () => T): T | undefined {
   try {
     return work();
   } catch {
-    return undefined; // said by its absence
+    return undefined; // its absence says so
   }
 }
 
@@ -57,17 +57,17 @@ function describeAttest(attest: TpmsAttest): Description {
   return { title: 'attestation of a TPM', problems: [], fields: describeStructure(TPMS_ATTEST, attest) };
 }
 
-/** A structure inside something else, decoded. @throws CodecError for other bytes. */
+/** A structure inside another one, decoded. @throws CodecError for other bytes. */
 export const structureField = <T>(name: string, codec: Codec<T>, bytes: Uint8Array): Field => ({
   name,
   fields: describeStructure(codec, decode(codec, bytes)),
 });
 
-/** A TPMT_PUBLIC inside something else. @throws CodecError for other bytes. */
+/** A TPMT_PUBLIC inside another structure. @throws CodecError for other bytes. */
 export const publicAreaField = (name: string, pubArea: Uint8Array, problems: string[]): Field =>
   nested(name, describePublicArea(decode(TPMT_PUBLIC, pubArea)), problems);
 
-/** What was attested, and its signature; with a problem where it is not about the object with that TPMT_PUBLIC. */
+/** What was attested, and its signature. Adds a problem if it is not about the object with this TPMT_PUBLIC. */
 export function certificationFields(
   certification: { readonly certInfo: Uint8Array; readonly signature?: Uint8Array },
   pubArea: Uint8Array | undefined,
@@ -76,8 +76,7 @@ export function certificationFields(
   const attest = decode(TPMS_ATTEST, certification.certInfo);
   if (pubArea !== undefined && 'name' in attest.attested) {
     const name = objectName(decode(TPMT_PUBLIC, pubArea));
-    if (!equal(name, attest.attested.name))
-      problems.push(`what is certified is ${toHex(attest.attested.name)}, not the key`);
+    if (!equal(name, attest.attested.name)) problems.push(`it certifies ${toHex(attest.attested.name)}, not the key`);
   }
   const { signature } = certification;
   const signatureFields = signature === undefined ? [] : [structureField('signature', TPMT_SIGNATURE, signature)];
@@ -100,7 +99,7 @@ const describeNv = (area: TpmsNvPublic): Description => ({
 });
 
 const isSized = (bytes: Uint8Array): boolean => bytes.length > 2 && uint16At(bytes, 0) === bytes.length - 2;
-/** Whether a number that stands for a kind of object, a signature scheme or a hash is in these two bytes. */
+/** Whether these two bytes are the number of an object type, a signature scheme or a hash. */
 const isAlgorithm = (value: number): boolean => value >= 0x0001 && value <= 0x0044;
 const isPublic = (bytes: Uint8Array, at: number): boolean =>
   [0x0001, 0x0008, 0x0023, 0x0025].includes(uint16At(bytes, at)) && isAlgorithm(uint16At(bytes, at + 2));
@@ -108,7 +107,7 @@ const isAttest = (bytes: Uint8Array, at: number): boolean => uint32At(bytes, at)
 const isNv = (bytes: Uint8Array, at: number): boolean => bytes[at] === 0x01 && isAlgorithm(uint16At(bytes, at + 4));
 const isCreation = (bytes: Uint8Array, at: number): boolean => uint32At(bytes, at) <= 16;
 
-/** Structures of Part 2, the most telling first. */
+/** Structures of Part 2, the most distinctive first. */
 export const TPM_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tpms-attest',

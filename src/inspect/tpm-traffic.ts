@@ -21,7 +21,7 @@ const tagOf = (bytes: Uint8Array): number => ((bytes[0] ?? 0) << 8) | (bytes[1] 
 const isFrame = (bytes: Uint8Array): boolean => bytes.length >= HEADER_SIZE && uint32At(bytes, 2) === bytes.length;
 const isTagged = (bytes: Uint8Array): boolean =>
   tagOf(bytes) === TPM_ST.NO_SESSIONS || tagOf(bytes) === TPM_ST.SESSIONS;
-/** Errors are of ten bytes, and some of their codes are those of commands, which have parameters then. */
+/** An error has ten bytes. Some error codes are also codes of commands, but those have parameters. */
 const isAnswer = (bytes: Uint8Array): boolean => {
   const code = uint32At(bytes, 6);
   const { handles = [], parameters = [] } = BY_CODE.get(code) ?? {};
@@ -54,7 +54,7 @@ function describeCommand(bytes: Uint8Array): Description {
   const command = BY_CODE.get(code);
   if (command === undefined) {
     const fields = [codeField(code), secretField('handles and parameters', bytes.length - HEADER_SIZE)];
-    return { ...(title !== undefined && { title }), problems: ['its parameters are not known here'], fields };
+    return { ...(title !== undefined && { title }), problems: ['its parameters are unknown'], fields };
   }
   const input = new Reader(bytes);
   const hasSessions = input.uint(2, 'tag') === TPM_ST.SESSIONS;
@@ -88,7 +88,7 @@ function describeSessions(input: Reader): [Field, boolean] {
     const attributes = input.uint(1, 'sessionAttributes');
     const hmac = input.take(input.uint(2, 'hmac'), 'hmac');
     encrypted ||= (attributes & DECRYPT) !== 0;
-    // What a policy session carries may be a password (TPM2_PolicyPassword); it looks like an HMAC.
+    // In a policy session, a password (TPM2_PolicyPassword) looks like an HMAC.
     const isPassword = handle === TPM_RH.PW || handleType(handle) === TPM_HT.POLICY_SESSION;
     sessions.push(
       group('session', [
@@ -116,7 +116,7 @@ function describeParameters(input: Reader, { parameters }: AnyCommand, encrypted
   return [...fields, ...rest.map(([key, codec]) => describeValue(key, codec, values[key]))];
 }
 
-/** Only the command says what an answer holds, so of that only the length is shown: it may be a secret. */
+/** Shows only the length of the content. It may be a secret: only the command says what it holds. */
 function describeAnswer(bytes: Uint8Array): Description {
   const { name, meaning, value } = decodeResponseCode(uint32At(bytes, 6));
   const isSuccess = value === TPM_RC.SUCCESS;

@@ -21,7 +21,7 @@ export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
     format: 'attestation-object',
     title: 'attestation object of WebAuthn or ACME',
     marked: true,
-    // In whatever order its members are, and also if the rest of it is damaged.
+    // With its members in any order, and even if the rest of it is damaged.
     claims: (bytes) => isCborMap(bytes) && Buffer.from(bytes).includes('attStmt'),
     read: (bytes) => inDefiniteForm(bytes, describeObject),
   },
@@ -36,27 +36,27 @@ export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
     format: 'authenticator-data',
     title: 'authenticator data of WebAuthn',
     marked: false,
-    // Without a credential any 37 bytes would do.
+    // Without a credential, any 37 bytes would qualify.
     claims: (bytes) => bytes.length > 55 && ((bytes[32] ?? 0) & ATTESTED_CREDENTIAL) !== 0,
     read: (bytes) => describeAuthenticatorData(decodeAuthenticatorData(bytes)),
   },
 ];
 
-/** Describes CBOR; if it has lengths that are not definite, what it is with definite ones, and says so. */
+/** Describes CBOR. If it has indefinite lengths, says so and describes the same value with definite ones. */
 function inDefiniteForm(bytes: Uint8Array, describe: (bytes: Uint8Array) => Description): Description {
   const definite = definiteForm(bytes);
   if (definite === undefined) return describe(bytes);
   const { problems, ...rest } = describe(definite);
-  return { ...rest, problems: ['it is CBOR with lengths that are not definite, which readers refuse', ...problems] };
+  return { ...rest, problems: ['it is CBOR with indefinite lengths, which readers refuse', ...problems] };
 }
 
-/** The same value with definite lengths; `undefined` where it has them already, or is no CBOR at all. */
+/** The same value with definite lengths; `undefined` if it has them already, or is not CBOR. */
 function definiteForm(bytes: Uint8Array): Uint8Array | undefined {
   const read = <T>(work: () => T): T | undefined => {
     try {
       return work();
     } catch {
-      return undefined; // what is wrong is said by who describes it
+      return undefined; // the description says what is wrong
     }
   };
   if (read(() => decodeCbor(bytes)) !== undefined) return undefined;
@@ -69,7 +69,7 @@ function describeObject(bytes: Uint8Array): Description {
   const format = isMap(outer) ? outer.get('fmt') : undefined;
   if (typeof format === 'string' && format !== 'tpm') {
     return {
-      problems: [`its format is ${JSON.stringify(format)}; only tpm is read here`],
+      problems: [`its format is ${JSON.stringify(format)}; only tpm is read`],
       fields: [field('fmt', format)],
     };
   }
@@ -83,7 +83,7 @@ export function describeAttestationObject(object: TpmAttestationObject): Descrip
   const fields = [
     field('alg', algorithmName(algorithm)),
     ...certificationFields({ certInfo }, pubArea, problems),
-    field('signature form', isTpmtSignature(signature) ? 'TPMT_SIGNATURE, as ACME servers want it' : 'bare'),
+    field('signature form', isTpmtSignature(signature) ? 'TPMT_SIGNATURE, as ACME servers expect it' : 'bare'),
     bytesField('signature', signature),
     publicAreaField('key', pubArea, problems),
     certificatesField('certificates', certificates, problems),

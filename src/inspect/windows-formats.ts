@@ -30,7 +30,7 @@ const CNG_MARK = /^(?:RSA[123]|EC[SK][1-6]|EC[DK][PV])$/;
 /** The longest blob is of an RSA-16384 key with all its private parts. */
 const MAX_CNG = 16_384;
 
-/** The key in a CNG blob; of private parts only the length. */
+/** The key in a CNG blob. Shows only the lengths of private parts. */
 function describeCngBlob(bytes: Uint8Array): Description {
   const blob = decodeCngBlob(bytes);
   const { publicKey, secrets } = partsOf(blob);
@@ -68,10 +68,10 @@ const describeCredential =
 
 function describePcpKey(blob: PcpKeyBlob): Description {
   const problems: string[] = [];
-  if (!hasPcpPolicy(blob)) problems.push('its list of policies does not make the authPolicy of the key');
+  if (!hasPcpPolicy(blob)) problems.push('its list of policies does not give the authPolicy of the key');
   const fields = [
     field('form', blob.form),
-    field('flags', `0x${blob.flags.toString(16)}${(blob.flags & 1) === 1 ? ' (wants an authorization value)' : ''}`),
+    field('flags', `0x${blob.flags.toString(16)}${(blob.flags & 1) === 1 ? ' (needs an authorization value)' : ''}`),
     publicAreaField('public area', blob.pubArea, problems),
     secretField('private area, encrypted by its parent', blob.privateArea.length),
     listOf('policies', blob.policyDigests, bytesField),
@@ -151,14 +151,14 @@ function keyMaterialField(bytes: Uint8Array, problems: string[]): Field {
     const { fields, title = '' } = describePublicKey(material.publicKey);
     return { name: 'key material', value: `${material.form}, ${title}`, fields };
   } catch (error) {
-    // `findKeyCredentialProblems` names whatever a KeyprovError says; anything else would be news.
+    // `findKeyCredentialProblems` already reports a KeyprovError. Another error is new.
     const message = messageOf(error);
     if (!problems.includes(message)) problems.push(message);
     return bytesField('key material', bytes);
   }
 }
 
-/** Structures of Windows' and the credential files of tpm2-tools. */
+/** Structures of Windows, and the credential files of tpm2-tools. */
 export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'kast',

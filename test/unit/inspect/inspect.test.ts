@@ -101,7 +101,7 @@ describe('inspect', () => {
     const statement = JSON.parse(new TextDecoder().decode(sample('go-certification-parameters')));
     statement.Public = toBase64(sample('tpmt-public of P-256'));
     const { problems } = await inspect(utf8(JSON.stringify(statement)));
-    expect(problems).toEqual([expect.stringMatching(/^what is certified is 000b[0-9a-f]{64}, not the key$/)]);
+    expect(problems).toEqual([expect.stringMatching(/^it certifies 000b[0-9a-f]{64}, not the key$/)]);
   });
 
   it('reads what standards forbid, and reports it', async () => {
@@ -113,9 +113,9 @@ describe('inspect', () => {
       confidence: 'certain',
     });
     expect(found.problems.map((problem) => problem.replace(/ at offset \d+$/, ''))).toEqual([
-      'a text with a NUL',
-      'a text with a NUL',
-      'a length that is longer than DER allows',
+      'a string with a NUL',
+      'a string with a NUL',
+      'a length with more bytes than DER allows',
     ]);
     const twice = await issue({ subject: buildCommonName('twice'), extensions: [odd, odd] });
     const { problems, fields } = await inspect(twice.der);
@@ -150,7 +150,7 @@ describe('inspect', () => {
   it('gives the length and the first bytes of what is not known, but no byte of a short file', async () => {
     const bytes = new Uint8Array(100).fill(0xee);
     expect(await inspect(bytes)).toEqual({
-      ...{ format: 'unknown', title: 'nothing that is known here', confidence: 'none', encodings: [], size: 100 },
+      ...{ format: 'unknown', title: 'unknown format', confidence: 'none', encodings: [], size: 100 },
       ...{ problems: [], alternatives: [] },
       fields: [
         { name: 'length', value: 100 },

@@ -24,7 +24,7 @@ it('prints what it is, what is wrong, what else it may be, and the fields below 
     [
       'a statement (probably), 12 bytes in base64, then hex',
       'problem: it is odd',
-      'or else: another (damaged)',
+      'or: another (damaged)',
       '',
       'claim: subject',
       'key: RSA',
