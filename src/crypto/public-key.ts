@@ -78,11 +78,11 @@ export function decodePkcs1(der: Uint8Array): RsaPublicKey {
  *
  * @example
  * ```ts
- * import { decodeSpkiPem, encodeSpki, encodeSpkiPem, type PublicKey } from 'keyprov/formats/x509';
+ * import { decodeSpki, decodeSpkiPem, encodeSpki, encodeSpkiPem, type PublicKey } from 'keyprov/formats/x509';
  *
  * declare const publicKey: PublicKey;
  * const pem = encodeSpkiPem(publicKey); // -----BEGIN PUBLIC KEY-----
- * console.log(encodeSpki(decodeSpkiPem(pem)).length);
+ * console.log(decodeSpki(encodeSpki(decodeSpkiPem(pem))).kty);
  * ```
  */
 export function encodeSpki(key: PublicKey): Bytes {

@@ -29,6 +29,16 @@ export function computeAcmeKeyAuthorization(token: string, accountKey: PublicKey
  * The challenge (extraData) to certify the key with: SHA-256 of the key authorization.
  * draft-ietf-acme-device-attest, Device Attestation Challenge.
  * @throws KeyprovError `key-invalid` for an invalid key.
+ *
+ * @example
+ * ```ts
+ * import { computeAcmeExtraData, computeAcmeKeyAuthorization } from 'keyprov/formats/services';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const [token, accountKey]: [string, PublicKey]; // of the challenge, of the ACME account
+ * console.log(computeAcmeKeyAuthorization(token, accountKey)); // the token, a dot, the thumbprint of the key
+ * console.log(computeAcmeExtraData(token, accountKey).length); // 32: the challenge for attestKey
+ * ```
  */
 export function computeAcmeExtraData(token: string, accountKey: PublicKey): Bytes {
   return digest('sha256', utf8(computeAcmeKeyAuthorization(token, accountKey)));
@@ -66,6 +76,15 @@ export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: Atte
 /**
  * Writes the payload that holds this object.
  * @throws RangeError for an algorithm that is not an integer of at most 53 bits.
+ *
+ * @example
+ * ```ts
+ * import { encodeAcmeDeviceAttest, parseAcmeDeviceAttest } from 'keyprov/formats/services';
+ *
+ * declare const payload: string; // of an answer to the challenge
+ * const object = parseAcmeDeviceAttest(payload);
+ * console.log(object.certificates.length, encodeAcmeDeviceAttest(object));
+ * ```
  */
 export function encodeAcmeDeviceAttest(object: TpmAttestationObject): string {
   return JSON.stringify({ attObj: toBase64Url(encodeTpmAttestationObject(object)) });

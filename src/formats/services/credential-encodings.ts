@@ -17,6 +17,15 @@ const SIZED: Codec<Credential> = struct<Credential>('credential', {
 /**
  * Writes the credential as TPM2B_ID_OBJECT, then TPM2B_ENCRYPTED_SECRET, as Windows' Platform Crypto Provider takes it.
  * Layout: microsoft/TSS.MSR, PCPTool, GenerateActivation20.
+ *
+ * @example
+ * ```ts
+ * import type { Credential } from 'keyprov/attestation';
+ * import { decodeSizedCredential, encodeSizedCredential } from 'keyprov/formats/services';
+ *
+ * declare const credential: Credential; // by makeCredential
+ * console.log(decodeSizedCredential(encodeSizedCredential(credential)).credentialBlob.length);
+ * ```
  */
 export function encodeSizedCredential(credential: Credential): Bytes {
   return encode(SIZED, { credentialBlob: credential.credentialBlob, encryptedSecret: credential.encryptedSecret });
@@ -57,7 +66,18 @@ export function decodeTpm2ToolsCredential(file: Uint8Array): Credential {
   return reading('tpm2-tools credential file', () => decode(SIZED, file.subarray(length)));
 }
 
-/** Writes the credential as the `blob` that keylime's registrar sends: the file of tpm2-tools in base64. */
+/**
+ * Writes the credential as the `blob` that keylime's registrar sends: the file of tpm2-tools in base64.
+ *
+ * @example
+ * ```ts
+ * import type { Credential } from 'keyprov/attestation';
+ * import { decodeKeylimeBlob, encodeKeylimeBlob } from 'keyprov/formats/services';
+ *
+ * declare const credential: Credential; // by makeCredential
+ * console.log(decodeKeylimeBlob(encodeKeylimeBlob(credential)).credentialBlob.length); // for activateCredential
+ * ```
+ */
 export function encodeKeylimeBlob(credential: Credential): string {
   return toBase64(encodeTpm2ToolsCredential(credential));
 }
@@ -82,7 +102,19 @@ export interface GoAttestationCredential {
   readonly Secret: string;
 }
 
-/** Writes the credential as go-attestation's EncryptedCredential. */
+/**
+ * Writes the credential as go-attestation's EncryptedCredential.
+ *
+ * @example
+ * ```ts
+ * import type { Credential } from 'keyprov/attestation';
+ * import { decodeGoAttestationCredential, encodeGoAttestationCredential } from 'keyprov/formats/services';
+ *
+ * declare const credential: Credential; // by makeCredential
+ * const json = JSON.stringify(encodeGoAttestationCredential(credential)); // {"Credential":"…","Secret":"…"}
+ * console.log(decodeGoAttestationCredential(json).credentialBlob.length);
+ * ```
+ */
 export function encodeGoAttestationCredential(credential: Credential): GoAttestationCredential {
   const { credential: Credential, secret: Secret } = encodeSmallstepCredential(credential);
   return { Credential, Secret };
@@ -99,7 +131,19 @@ export interface SmallstepCredential {
   readonly secret: string;
 }
 
-/** Writes the credential as smallstep's attestation CA sends it. */
+/**
+ * Writes the credential as smallstep's attestation CA sends it.
+ *
+ * @example
+ * ```ts
+ * import type { Credential } from 'keyprov/attestation';
+ * import { decodeSmallstepCredential, encodeSmallstepCredential } from 'keyprov/formats/services';
+ *
+ * declare const credential: Credential; // by makeCredential
+ * const json = JSON.stringify(encodeSmallstepCredential(credential)); // {"credential":"…","secret":"…"}
+ * console.log(decodeSmallstepCredential(json).credentialBlob.length);
+ * ```
+ */
 export function encodeSmallstepCredential({ credentialBlob, encryptedSecret }: Credential): SmallstepCredential {
   return {
     credential: toBase64(encode(TPM2B_ID_OBJECT, credentialBlob)),

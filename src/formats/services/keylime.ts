@@ -57,6 +57,17 @@ const MEMBERS = [
 
 /**
  * The challenge (extraData) with which the initial attestation key certifies the attestation key: SHA-256 of the id.
+ *
+ * @example
+ * ```ts
+ * import type { Tpm } from 'keyprov';
+ * import { type CertifyKeyOptions, certifyKey } from 'keyprov/attestation';
+ * import { computeKeylimeIakChallenge } from 'keyprov/formats/services';
+ *
+ * declare const [tpm, keys]: [Tpm, CertifyKeyOptions]; // the attestation key as `key`, the initial one as `ak`
+ * const challenge = computeKeylimeIakChallenge('agent-1');
+ * console.log((await certifyKey(tpm, { ...keys, challenge })).certInfo.length); // for `iak` of the registration
+ * ```
  */
 export function computeKeylimeIakChallenge(agentId: string): Bytes {
   return digest('sha256', utf8(agentId));

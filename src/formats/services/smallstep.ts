@@ -136,7 +136,18 @@ export interface SmallstepSecretRequest {
   readonly secret: string;
 }
 
-/** Builds the body of `POST secret`. */
+/**
+ * Builds the body of `POST secret`.
+ *
+ * @example
+ * ```ts
+ * import { buildSmallstepSecret, parseSmallstepSecret } from 'keyprov/formats/services';
+ *
+ * declare const secret: Uint8Array; // by activateCredential
+ * const body = JSON.stringify(buildSmallstepSecret(secret)); // {"secret":"…"}
+ * console.log(parseSmallstepSecret(body).length === secret.length);
+ * ```
+ */
 export function buildSmallstepSecret(secret: Uint8Array): SmallstepSecretRequest {
   return { secret: toBase64(secret) };
 }
@@ -154,7 +165,18 @@ export interface SmallstepChain {
   readonly chain: readonly string[];
 }
 
-/** Builds the answer to `POST secret` from X.509 certificates in DER, that of the attestation key first. */
+/**
+ * Builds the answer to `POST secret` from X.509 certificates in DER, that of the attestation key first.
+ *
+ * @example
+ * ```ts
+ * import { buildSmallstepChain, parseSmallstepChain } from 'keyprov/formats/services';
+ *
+ * declare const certificates: Uint8Array[]; // of the attestation key, then of its authorities
+ * const answer = JSON.stringify(buildSmallstepChain(certificates)); // {"chain":["…"]}
+ * console.log(parseSmallstepChain(answer).length === certificates.length);
+ * ```
+ */
 export function buildSmallstepChain(certificates: readonly Uint8Array[]): SmallstepChain {
   return { chain: certificates.map(toBase64) };
 }

@@ -23,6 +23,15 @@ const SSH_CURVES: readonly (readonly [Curve, string])[] = [
 /**
  * Writes the key as SSH public key blob: `ssh-rsa` (RFC 4253, 6.6) or `ecdsa-sha2-nistp…` (RFC 5656, 3.1).
  * @throws KeyprovError `key-invalid` for an invalid key.
+ *
+ * @example
+ * ```ts
+ * import { decodeSshPublicKey, encodeSshPublicKey } from 'keyprov/formats/services';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const publicKey: PublicKey;
+ * console.log(decodeSshPublicKey(encodeSshPublicKey(publicKey)).kty); // the blob in a line of authorized_keys
+ * ```
  */
 export function encodeSshPublicKey(key: PublicKey): Bytes {
   checkPublicKey(key);

@@ -24,6 +24,16 @@ const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-5
  * Builds the public area (TPMT_PUBLIC) of an attestation key from the public key in a certificate, by `akTemplate`. It
  * says what an attestation key must be: restricted, made in the TPM and fixed to it. So use it only if the issuer of
  * the certificate vouches for these properties. Its Name is not the Name of the key.
+ *
+ * @example
+ * ```ts
+ * import { decodePublicArea } from 'keyprov/attestation';
+ * import { buildAkPublicArea } from 'keyprov/formats/tcg';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const akKey: PublicKey; // in a certificate whose issuer has checked the attestation key
+ * console.log(decodePublicArea(buildAkPublicArea(akKey)).objectAttributes.restricted); // true
+ * ```
  */
 export function buildAkPublicArea(key: PublicKey, hash: HashName = 'sha256'): Bytes {
   return encode(TPMT_PUBLIC, akPublicArea(key, HASH_ALGS[hash]));
@@ -88,6 +98,16 @@ const MAX_CERTIFICATES = 20;
  * of them is for such a key. Establishes no trust: verify the chain of the certificate. Also finds a key that signs
  * with SHA-1, which the verifier refuses unless `acceptSha1` is set.
  * Never throws because of what it is given.
+ *
+ * @example
+ * ```ts
+ * import type { Certification } from 'keyprov/attestation';
+ * import { findCertifiedAk } from 'keyprov/formats/tcg';
+ *
+ * declare const [certification, certificates]: [Certification, Uint8Array[]]; // from a message without the public area
+ * const ak = findCertifiedAk(certification, certificates);
+ * console.log(ak?.pubArea.length); // `ak` of a statement; undefined if none of them has signed
+ * ```
  */
 export function findCertifiedAk(
   { certInfo, signature }: Certification,

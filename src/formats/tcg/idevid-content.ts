@@ -81,6 +81,17 @@ export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
  * Reads a content and checks its digest. Keys and attested structures may be TPM2Bs, as one implementation writes them;
  * they are returned without their sizes.
  * @throws KeyprovError `request-invalid` for anything else, including unreadable TPM structures.
+ *
+ * @example
+ * ```ts
+ * import { decodeIdevidContent, encodeIdevidContent, encodeTcgCsrIdevid } from 'keyprov/formats/tcg';
+ * import type { TcgCsrIdevid } from 'keyprov/formats/tcg';
+ *
+ * declare const csr: TcgCsrIdevid; // by parseTcgCsrIdevid
+ * const content = decodeIdevidContent(csr.contentBytes);
+ * console.log(content.prodModel, content.prodSerial, encodeIdevidContent(content).length === csr.contentBytes.length);
+ * console.log(encodeTcgCsrIdevid(csr).length); // the request again
+ * ```
  */
 export function decodeIdevidContent(bytes: Uint8Array): IdevidContent {
   const reader = new IdevidReader(bytes);

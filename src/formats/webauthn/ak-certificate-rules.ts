@@ -20,6 +20,16 @@ import { findCoseScheme, type TpmAttestationObject } from './tpm-attestation-obj
  * a critical subjectAltName (TCG EK Credential Profile for TPM 2.0, 3.2.9), the purpose of attestation keys, not an
  * authority. Does not verify the chain: see `verifyEvidence`.
  * @throws KeyprovError `request-invalid` if it is not a certificate.
+ *
+ * @example
+ * ```ts
+ * import { encodeAaguid, findAaguidProblem, findAkCertificateProblem } from 'keyprov/formats/webauthn';
+ * import { WINDOWS_HELLO_AAGUID } from 'keyprov/formats/webauthn';
+ *
+ * declare const certificate: Uint8Array; // of an attestation key
+ * console.log(findAkCertificateProblem(certificate)); // 'it has a subject', for example
+ * console.log(findAaguidProblem(certificate, encodeAaguid(WINDOWS_HELLO_AAGUID))); // undefined
+ * ```
  */
 export function findAkCertificateProblem(certificate: Uint8Array): string | undefined {
   const { version, subject, extensions } = readTbs(certificate);

@@ -39,10 +39,12 @@ const WHAT = 'attestation object';
  * @example
  * ```ts
  * import { decodeTpmAttestationObject, encodeTpmAttestationObject } from 'keyprov/formats/webauthn';
+ * import { findCoseAlgorithm } from 'keyprov/formats/webauthn';
  *
  * declare const received: Uint8Array; // CBOR
  * const object = decodeTpmAttestationObject(received);
  * console.log(object.certificates.length, encodeTpmAttestationObject(object).length);
+ * if (object.authData === undefined) console.log(findCoseAlgorithm(object.signature).hash); // of ACME: a TPMT_SIGNATURE
  * ```
  */
 export function encodeTpmAttestationObject(object: TpmAttestationObject): Bytes {

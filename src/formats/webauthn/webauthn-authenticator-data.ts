@@ -41,7 +41,18 @@ const MAX_CREDENTIAL_ID = 1023;
 /** The AAGUID of Windows Hello's hardware authenticator. */
 export const WINDOWS_HELLO_AAGUID = '08987058-cadc-4b81-b6e1-30de50dcbe96';
 
-/** The 16 bytes of an AAGUID from its text with hyphens. @throws TypeError for other text. */
+/**
+ * The 16 bytes of an AAGUID from its text with hyphens.
+ * @throws TypeError for other text.
+ *
+ * @example
+ * ```ts
+ * import { decodeAaguid, encodeAaguid } from 'keyprov/formats/webauthn';
+ *
+ * const bytes = encodeAaguid('08987058-cadc-4b81-b6e1-30de50dcbe96'); // 16, in the order of the text
+ * console.log(decodeAaguid(bytes)); // 08987058-cadc-4b81-b6e1-30de50dcbe96
+ * ```
+ */
 export function encodeAaguid(text: string): Bytes {
   if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) {
     throw new TypeError(`${JSON.stringify(text)} is not an AAGUID`);

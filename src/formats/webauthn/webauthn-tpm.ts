@@ -107,6 +107,18 @@ export function decodeWebauthnTpm(bytes: Uint8Array): WebauthnTpm {
  * attestation key, so its public area (TPMT_PUBLIC) must be known from elsewhere.
  *
  * @throws KeyprovError `request-invalid` if that key does not sign with the object's algorithm.
+ *
+ * @example
+ * ```ts
+ * import { verifyStatement } from 'keyprov/attestation';
+ * import { computeWebauthnExtraData, encodeWebauthnTpm, statementFromWebauthnTpm } from 'keyprov/formats/webauthn';
+ * import type { WebauthnContext, WebauthnTpm } from 'keyprov/formats/webauthn';
+ *
+ * declare const [object, context, pubArea]: [WebauthnTpm, WebauthnContext, Uint8Array]; // of the known attestation key
+ * const statement = statementFromWebauthnTpm(object, pubArea);
+ * const known = { challenge: computeWebauthnExtraData(context), attestationKey: { pubArea } };
+ * console.log(verifyStatement(statement, known).ok, encodeWebauthnTpm(object).length);
+ * ```
  */
 export function statementFromWebauthnTpm(object: WebauthnTpm, akPubArea: Uint8Array): AttestationStatement {
   const { pubArea, certInfo, certificates, algorithm } = object;

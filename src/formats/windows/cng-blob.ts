@@ -71,6 +71,16 @@ const ECC_PRIVATE: Readonly<Record<EccPrivateMagic, Curve | 'any'>> = {
  * The bytes of a BCRYPT_RSAKEY_BLOB or BCRYPT_ECCKEY_BLOB (bcrypt.h): a header of little-endian 32-bit integers, then
  * the numbers, big endian. An RSA-2048 public key with exponent 65537 has 283 bytes. Wipe private ones after use.
  * @throws KeyprovError `key-invalid` if the parts are not one key, or the curve is not that of the magic.
+ *
+ * @example
+ * ```ts
+ * import { computeKeyId, encodeCngBlob } from 'keyprov/formats/windows';
+ * import type { RsaPublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const key: RsaPublicKey;
+ * const blob = encodeCngBlob({ magic: 'RSA1', key });
+ * console.log(blob.length, computeKeyId(blob).length); // 283 for 2048 bits, 32
+ * ```
  */
 export function encodeCngBlob(blob: CngBlob): Bytes {
   checkKey(blob);

@@ -100,11 +100,12 @@ export interface BuildKastOptions {
  * @example
  * ```ts
  * import type { AttestationStatement } from 'keyprov/attestation';
- * import { buildKast, decodeKast, statementFromKast } from 'keyprov/formats/windows';
+ * import { buildKast, decodeKast, encodeKast, statementFromKast } from 'keyprov/formats/windows';
  *
  * declare const [statement, privateArea]: [AttestationStatement, Uint8Array];
  * const kast = buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired: true });
- * console.log(statementFromKast(decodeKast(kast)).certInfo.length); // for verifyStatement
+ * const parts = decodeKast(kast);
+ * console.log(encodeKast(parts).length === kast.length, statementFromKast(parts).certInfo.length); // for verifyStatement
  * ```
  */
 export function buildKast(statement: AttestationStatement, options: BuildKastOptions): Bytes {

@@ -94,11 +94,13 @@ const { DEVICE_ID, CUSTOM_KEY_INFORMATION: CUSTOM, LAST_LOGON, CREATED } = KEY_C
  * @example
  * ```ts
  * import { buildKeyCredentialLink, encodePublicBlob, parseKeyCredentialLink } from 'keyprov/formats/windows';
+ * import { encodeKeyCredentialLink, findKeyCredentialProblems } from 'keyprov/formats/windows';
  * import type { PublicKey } from 'keyprov/formats/x509';
  *
- * declare const publicKey: PublicKey;
- * const link = buildKeyCredentialLink({ keyMaterial: encodePublicBlob(publicKey), source: 0 });
- * console.log(parseKeyCredentialLink(link).usage); // 1, NGC
+ * declare const publicKey: PublicKey; // RSA with 2048 bits
+ * const link = parseKeyCredentialLink(buildKeyCredentialLink({ keyMaterial: encodePublicBlob(publicKey), source: 0 }));
+ * console.log(link.usage, findKeyCredentialProblems(link)); // 1 (NGC), []
+ * console.log(encodeKeyCredentialLink(link.entries)); // the same bytes again
  * ```
  */
 export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Bytes {

@@ -68,11 +68,11 @@ export function encodeKeyMaterial(material: KeyMaterial): Bytes {
  *
  * @example
  * ```ts
- * import { decodeKeyMaterial, parseKeyCredentialLink } from 'keyprov/formats/windows';
+ * import { decodeKeyMaterial, encodeKeyMaterial, parseKeyCredentialLink } from 'keyprov/formats/windows';
  *
  * declare const value: Uint8Array; // of msDS-KeyCredentialLink
  * const material = decodeKeyMaterial(parseKeyCredentialLink(value).keyMaterial);
- * console.log(material?.form, material?.publicKey.kty);
+ * console.log(material?.form, material?.publicKey.kty, material && encodeKeyMaterial(material).length);
  * ```
  */
 export function decodeKeyMaterial(bytes: Uint8Array): KeyMaterial | undefined {

@@ -37,6 +37,16 @@ const MEMBERS = { strict: ['kngc'], attested: ['kngc', 'AikCertificate', 'Attest
 /**
  * Builds the JSON body of a key registration, to POST unchanged.
  * @throws KeyprovError `request-invalid` for a key, a certificate or a statement that the profile does not allow.
+ *
+ * @example
+ * ```ts
+ * import { buildKeyRegistration, parseKeyRegistration } from 'keyprov/formats/windows';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const publicKey: PublicKey; // RSA with 2048 bits
+ * const body = buildKeyRegistration({ profile: 'strict', publicKey }); // {"kngc":"UlNBMQAI…"}
+ * console.log(parseKeyRegistration(body, 'strict').publicKey.kty); // RSA
+ * ```
  */
 export function buildKeyRegistration(registration: KeyRegistration): string {
   check(registration);

@@ -33,7 +33,20 @@ export interface EndorsementKeyInfo {
   readonly otherCertificates?: readonly Uint8Array[];
 }
 
-/** EndorsementKeyInfo in DER. @throws RangeError for more than three other certificates. */
+/**
+ * EndorsementKeyInfo in DER.
+ * @throws RangeError for more than three other certificates.
+ *
+ * @example
+ * ```ts
+ * import { decodeEndorsementKeyInfo, encodeEndorsementKeyInfo } from 'keyprov/formats/windows';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const [publicKey, manufacturerCertificate]: [PublicKey, Uint8Array]; // of the endorsement key
+ * const der = encodeEndorsementKeyInfo({ publicKey, manufacturerCertificate });
+ * console.log(decodeEndorsementKeyInfo(der).publicKey.kty);
+ * ```
+ */
 export function encodeEndorsementKeyInfo(info: EndorsementKeyInfo): Bytes {
   const { publicKey, manufacturerCertificate = DER_NULL, otherCertificates = [] } = info;
   if (otherCertificates.length > 3)
@@ -60,7 +73,19 @@ export interface AttestationKeyInfo {
   readonly certificate?: Uint8Array;
 }
 
-/** AttestationIdentityKeyInfo in DER. @throws KeyprovError `key-invalid` for an invalid key. */
+/**
+ * AttestationIdentityKeyInfo in DER.
+ * @throws KeyprovError `key-invalid` for an invalid key.
+ *
+ * @example
+ * ```ts
+ * import { decodeAttestationKeyInfo, encodeAttestationKeyInfo } from 'keyprov/formats/windows';
+ * import type { PublicKey } from 'keyprov/formats/x509';
+ *
+ * declare const publicKey: PublicKey; // of the attestation key
+ * console.log(decodeAttestationKeyInfo(encodeAttestationKeyInfo({ publicKey })).certificate); // undefined
+ * ```
+ */
 export const encodeAttestationKeyInfo = ({ publicKey, certificate }: AttestationKeyInfo): Bytes =>
   derSequence(encodeSpki(publicKey), ...(certificate === undefined ? [] : [certificate]));
 
@@ -131,7 +156,21 @@ export interface WcceChallenge {
   readonly encryptionAlgorithm: string;
 }
 
-/** Builds the attributes of the answer. @throws TypeError if `encryptionAlgorithm` is not an object identifier. */
+/**
+ * Builds the attributes of the answer.
+ * @throws TypeError if `encryptionAlgorithm` is not an object identifier.
+ *
+ * @example
+ * ```ts
+ * import { buildWcceChallenge, computeExchangeCertificateHash } from 'keyprov/formats/windows';
+ * import { encodeContentEncryption } from 'keyprov/formats/x509';
+ *
+ * declare const [exchangeCertificate, challenge]: [Uint8Array, Uint8Array]; // the challenge by encodeTachChallenge
+ * const exchangeCertificateHash = computeExchangeCertificateHash(exchangeCertificate);
+ * const encryptionAlgorithm = encodeContentEncryption('aes-256-cbc');
+ * console.log(buildWcceChallenge({ exchangeCertificateHash, challenge, encryptionAlgorithm }).length); // 3 attributes
+ * ```
+ */
 export function buildWcceChallenge({
   exchangeCertificateHash,
   challenge,

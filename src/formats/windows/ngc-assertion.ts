@@ -38,14 +38,14 @@ const SCOPE = 'openid aza ugs';
  *
  * @example
  * ```ts
- * import { buildNgcAssertion, findNgcAssertionProblem } from 'keyprov/formats/windows';
+ * import { buildNgcAssertion, findNgcAssertionProblem, parseNgcAssertion } from 'keyprov/formats/windows';
  * import type { SigningKey } from 'keyprov/formats/x509';
  *
  * declare const [key, nonce]: [SigningKey, string]; // RSA
  * const now = Math.floor(Date.now() / 1000);
  * const claims = { issuer: 'ada@example.org', audience: 'common', issuedAt: now, expires: now + 300, nonce };
  * const jwt = await buildNgcAssertion(claims, { key });
- * console.log(findNgcAssertionProblem(jwt, { publicKey: key.publicKey, nonce, now })); // undefined
+ * console.log(findNgcAssertionProblem(jwt, { publicKey: key.publicKey, nonce, now }) ?? parseNgcAssertion(jwt).keyId);
  * ```
  */
 export async function buildNgcAssertion(

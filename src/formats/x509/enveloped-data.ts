@@ -51,7 +51,17 @@ const CIPHERS: Readonly<Record<ContentEncryption, { oid: string; keySize: number
 export const decodeContentEncryption = (oid: string): ContentEncryption | undefined =>
   (Object.keys(CIPHERS) as ContentEncryption[]).find((name) => CIPHERS[name].oid === oid);
 
-/** The OID of a cipher. */
+/**
+ * The OID of a cipher.
+ *
+ * @example
+ * ```ts
+ * import { decodeContentEncryption, encodeContentEncryption } from 'keyprov/formats/x509';
+ *
+ * const oid = encodeContentEncryption('aes-256-cbc');
+ * console.log(oid, decodeContentEncryption(oid)); // 2.16.840.1.101.3.4.1.42 aes-256-cbc
+ * ```
+ */
 export const encodeContentEncryption = (cipher: ContentEncryption): string => CIPHERS[cipher].oid;
 
 /**

@@ -41,6 +41,17 @@ export interface AttestationBundle {
 /**
  * Writes an AttestationBundle in DER, by drafts 24 to 29: without hints and the other members that they dropped.
  * @throws TypeError without a statement.
+ *
+ * @example
+ * ```ts
+ * import { decodeAttestationBundles, encodeAttestationBundle, encodeTpmCertify } from 'keyprov/formats/x509';
+ * import { TPM_CERTIFY_STATEMENT, type TpmCertify } from 'keyprov/formats/x509';
+ *
+ * declare const [certify, akCertificate]: [TpmCertify, Uint8Array];
+ * const attestations = [{ type: TPM_CERTIFY_STATEMENT, statement: encodeTpmCertify(certify) }];
+ * const der = encodeAttestationBundle({ attestations, certificates: [akCertificate] });
+ * console.log(decodeAttestationBundles(der)[0]?.certificates.length); // 1
+ * ```
  */
 export function encodeAttestationBundle(bundle: AttestationBundle): Bytes {
   const { attestations, certificates, otherCertificates = [] } = bundle;
@@ -188,6 +199,16 @@ export function parseLampsAttestation(attributes: readonly Attribute[]): Attesta
 /**
  * The statement for `verifyStatement`. The attestation key is known from elsewhere, or found with `findCertifiedAk`.
  * @throws KeyprovError `request-invalid` if the public area of the key is missing, or the signature cannot be read.
+ *
+ * @example
+ * ```ts
+ * import type { PublicPart } from 'keyprov/attestation';
+ * import { type BundledStatement, decodeTpmCertify, statementFromTpmCertify } from 'keyprov/formats/x509';
+ *
+ * declare const [received, ak]: [BundledStatement, PublicPart]; // of the type TPM_CERTIFY_STATEMENT; the known key
+ * const statement = statementFromTpmCertify(decodeTpmCertify(received.statement), ak);
+ * console.log(statement.certInfo.length); // for verifyStatement
+ * ```
  */
 export function statementFromTpmCertify(certify: TpmCertify, ak: PublicPart): AttestationStatement {
   const { certInfo, pubArea } = certify;

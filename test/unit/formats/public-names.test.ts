@@ -94,28 +94,38 @@ describe('messages and comments', () => {
   });
 });
 
-const page = textOf('docs/formats.md');
-/** The code blocks of the page. */
-const examples = [...page.matchAll(/^```ts\n([\s\S]*?)\n```$/gm)].map(([, code = '']) => code);
+/** The comments of the sources, without what makes them comments. */
+const shown = filesIn(['src/formats', 'src/crypto'], '.ts')
+  .map((path) => textOf(path).replace(/^ \* ?/gm, ''))
+  .join('\n');
 
-describe('docs/formats.md', () => {
-  it('has an example of each format, of at most 8 lines, that its main function has too', () => {
-    const formats = [...page.matchAll(/^\| ([^`|]+) \| `\w+`.*\|$/gm)].map(([, title = '']) => title);
-    expect(formats.length).toBeGreaterThan(35);
-    expect([...page.matchAll(/^\*\*(.+)\*\*$/gm)].map(([, title]) => title)).toEqual(formats);
-    expect(examples).toHaveLength(formats.length);
-    expect(examples.filter((code) => code.split('\n').length > 8)).toEqual([]);
-    const folders = sources.filter((path) => /^src\/(?:formats|crypto)\//.test(path));
-    const shown = folders.map((path) => textOf(path).replace(/^ \* ?/gm, '')).join('\n');
-    expect(examples.filter((code) => !shown.includes(`@example\n\`\`\`ts\n${code}\n`))).toEqual([]);
+describe.each(FAMILIES)('docs/formats/%s.md', (family) => {
+  const page = textOf(`docs/formats/${family}.md`);
+  const rows = [...page.matchAll(/^\| \[([^\]]+)\]\(#[\w-]+\) \| (`.*?) \| .+ \|$/gm)];
+  const examples = [...page.matchAll(/^```ts\n([\s\S]*?)\n```$/gm)].map(([, code = '']) => code);
+  const functions = givenOn(`src/formats/${family}/index.ts`)
+    .map(({ name }) => name)
+    .filter((name) => /^[a-z]/.test(name));
+
+  it('names each function once, with its judge', () => {
+    const named = rows.flatMap(([, , list = '']) => [...list.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+    expect(named.sort()).toEqual(functions.sort());
   });
 
-  it.each(FAMILIES)('names the functions of keyprov/formats/%s, and no others', (family) => {
-    const section = page.split(/^### /m).find((part) => part.startsWith(`keyprov/formats/${family}\n`)) ?? '';
-    const rows = [...section.matchAll(/^\| [^`|]+ \| (.*?) \|/gm)].map(([, functions = '']) => functions);
-    const named = rows.flatMap((row) => [...row.matchAll(/`(\w+)`/g)].map(([, name]) => name));
-    const functions = givenOn(`src/formats/${family}/index.ts`).filter(({ name }) => /^[a-z]/.test(name));
-    expect(named.sort()).toEqual(functions.map(({ name }) => name).sort());
+  it('has a section with an example for each format', () => {
+    const sections = page.split(/^## /m).slice(1);
+    expect(sections.map((section) => section.slice(0, section.indexOf('\n')))).toEqual(rows.map(([, title]) => title));
+    expect(sections.filter((section) => !section.includes('```ts\n'))).toEqual([]);
+  });
+
+  it('calls each function in an example', () => {
+    const code = examples.join('\n').replace(/\/\/.*$/gm, '');
+    expect(functions.filter((name) => !new RegExp(`\\b${name}\\(`).test(code))).toEqual([]);
+  });
+
+  it('has examples of at most 8 lines that the editor shows too', () => {
+    expect(examples.filter((code) => code.split('\n').length > 8)).toEqual([]);
+    expect(examples.filter((code) => !shown.includes(`@example\n\`\`\`ts\n${code}\n`))).toEqual([]);
   });
 });
 
