@@ -41,9 +41,9 @@ export interface PinPolicy {
 
 /** The settings of a {@link PinPolicy} that differ from the defaults. */
 export interface PinSettings {
-  /** Default 6; 4 with the documents of 2016. */
+  /** In characters. Default 6; 4 with the documents of 2016. */
   readonly minLength?: number | undefined;
-  /** Default 127. */
+  /** In characters. Default 127. */
   readonly maxLength?: number | undefined;
   /** Default `allowed`; `not-allowed` if `numericOnlyStrict` is true. */
   readonly uppercase?: PinCharacterUse | undefined;

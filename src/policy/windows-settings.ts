@@ -10,7 +10,7 @@ export type CharacterUse = 0 | 1 | 2;
 
 /**
  * Every setting of Windows Hello for Business, named after its CSP node (without `Policies/`), or after its registry
- * value if it has no node.
+ * value if it has no node. PIN lengths are in characters, and the expiration is in days.
  */
 export interface WindowsSettings {
   readonly UsePassportForWork: boolean;
