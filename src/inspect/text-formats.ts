@@ -73,7 +73,7 @@ function describeSsh(key: PublicKey): Description {
   return { title: `SSH public key, ${title}`, problems, fields: [...fields, ...ids] };
 }
 
-/** Does not verify the signature, whose key is elsewhere. Does not show it, as the whole assertion lets anyone sign in. */
+/** Does not verify the signature, whose key is elsewhere. Hides it, as the whole assertion lets anyone sign in. */
 function describeJws(text: string): Description {
   const { header, payload, signature } = parseJws(text);
   const head = Object.entries(header).map(([name, value]) => field(name, JSON.stringify(value) ?? ''));
