@@ -240,8 +240,8 @@ export class TpmKeyProvider implements KeyProvider {
   }
 
   /**
-   * Does the same without the PIN, for commands that need none: certifying the key by the Certify branch of its policy,
-   * or by its creation ticket. Works in lockout too.
+   * Does the same as {@link use} without the PIN, for commands that need none: certifying the key by the Certify branch
+   * of its policy, or by its creation ticket. Works in lockout too.
    * @throws KeyprovError `tpm-identity-changed`, `key-invalid`; else like {@link Tpm.run}, or any error of `work`.
    */
   async useWithoutPin<T>(

@@ -28,8 +28,10 @@ export interface PublicSurface {
 const DIST = resolve('dist');
 
 /** The declarations behind each subpath of `exports` in package.json. */
-function declarationsOf(manifest: string): Map<string, string> {
-  const { exports }: { exports: Record<string, string | { readonly types: string }> } = JSON.parse(manifest);
+export function publicDeclarations(): Map<string, string> {
+  const { exports }: { exports: Record<string, string | { readonly types: string }> } = JSON.parse(
+    readFileSync('package.json', 'utf8'),
+  );
   return new Map(
     Object.entries(exports).flatMap(([path, target]) =>
       typeof target === 'string' ? [] : [[`keyprov${path.slice(1)}`, resolve(target.types)]],
@@ -37,13 +39,14 @@ function declarationsOf(manifest: string): Map<string, string> {
   );
 }
 
-function unaliased(symbol: ts.Symbol, checker: ts.TypeChecker): ts.Symbol {
+/** What a symbol stands for, wherever it was exported from. */
+export function unaliased(symbol: ts.Symbol, checker: ts.TypeChecker): ts.Symbol {
   return symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
 }
 
 /** Reads the declarations in `dist/` as a strict project of a user's would. */
 export function readPublicSurface(): PublicSurface {
-  const entries = declarationsOf(readFileSync('package.json', 'utf8'));
+  const entries = publicDeclarations();
   const program = ts.createProgram([...entries.values()], {
     target: ts.ScriptTarget.ES2022,
     module: ts.ModuleKind.NodeNext,
@@ -120,9 +123,11 @@ export function typesThatCannotBeNamed({ names, checker }: PublicSurface): strin
     .sort();
 }
 
-/** The first sentence of a doc comment, which ends with a full stop. */
+/** The first sentence of a doc comment, which ends with a full stop and makes sense without another comment. */
 function sentenceOf(symbol: ts.Symbol, checker: ts.TypeChecker): string | undefined {
-  return /^\S[\s\S]*?[.?!](?=\s|$)/.exec(ts.displayPartsToString(symbol.getDocumentationComment(checker)))?.[0];
+  return /^(?!(?:It|Its|They|This|That|These|Those|Also|And|Does the same(?! as))\b)\S[\s\S]*?[.?!](?=\s|$)/.exec(
+    ts.displayPartsToString(symbol.getDocumentationComment(checker)),
+  )?.[0];
 }
 
 /** The methods of a class or interface that users can call, without those of the language, such as `Symbol.asyncDispose`. */

@@ -1,20 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import ts from 'typescript-api';
+import { publicDeclarations, unaliased } from './public-surface.ts';
 
 type Body = ts.FunctionLikeDeclaration | ts.SignatureDeclaration;
-
-/** The source behind each subpath of `exports` in package.json. */
-function sourcesOf(manifest: string): Map<string, string> {
-  const { exports }: { exports: Record<string, string | { readonly types: string }> } = JSON.parse(manifest);
-  return new Map(
-    Object.entries(exports).flatMap(([path, target]) =>
-      typeof target === 'string'
-        ? []
-        : [[`keyprov${path.slice(1)}`, resolve(target.types.replace('./dist/', '').replace(/\.d\.ts$/, '.ts'))]],
-    ),
-  );
-}
 
 const isFunction = (node: ts.Node): node is ts.FunctionLikeDeclaration => ts.isFunctionLike(node) && 'body' in node;
 
@@ -86,13 +74,18 @@ export interface ThrowingFunctions {
 
 /** Follows the calls of every public function through src/, as far as the compiler knows what is called. */
 export function readThrowingFunctions(): ThrowingFunctions {
-  const entries = sourcesOf(readFileSync('package.json', 'utf8'));
+  const entries = [...publicDeclarations()].map(
+    ([subpath, path]) => [subpath, path.replace(resolve('dist'), resolve('.')).replace(/\.d\.ts$/, '.ts')] as const,
+  );
   const config = ts.getParsedCommandLineOfConfigFile(
     'tsconfig.build.json',
     {},
     { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {} },
   );
-  const program = ts.createProgram([...entries.values()], { ...config?.options, noEmit: true });
+  const program = ts.createProgram(
+    entries.map(([, path]) => path),
+    { ...config?.options, noEmit: true },
+  );
   const checker = program.getTypeChecker();
   const bodies = new Map<Body, ReturnType<typeof readBody>>();
   const bodyOf = (declaration: Body) => {
@@ -111,12 +104,12 @@ export function readThrowingFunctions(): ThrowingFunctions {
   };
 
   const seen = new Set<ts.Symbol>();
-  const throwing = [...entries].flatMap(([subpath, path]) => {
+  const throwing = entries.flatMap(([subpath, path]) => {
     const file = program.getSourceFile(path);
     const module = file && checker.getSymbolAtLocation(file);
     if (module === undefined) throw new Error(`${path} exports nothing`);
     return checker.getExportsOfModule(module).flatMap((exported) => {
-      const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported;
+      const symbol = unaliased(exported, checker);
       if (seen.has(symbol)) return [];
       seen.add(symbol);
       return functionsOf(symbol, checker)
