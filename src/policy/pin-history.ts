@@ -45,8 +45,7 @@ const HASH_SIZE = 32;
 
 /**
  * Returns the history with this PIN as the current one, and at most `keep` PINs. The caller wipes the PIN.
- * @throws KeyprovError `store-invalid` for a `cost` that scrypt does not have or that is too high; the reason of
- * `signal`.
+ * @throws RangeError for a `cost` that scrypt does not have, or that demands too much work; the reason of `signal`.
  */
 export async function addToPinHistory(
   history: PinHistory,
@@ -57,6 +56,8 @@ export async function addToPinHistory(
   if (keep === 0) return { entries: [] };
   const salt = toBase64(randomBytes(SALT_SIZE));
   const parameters = { kdf: 'scrypt', cost, blockSize: 8, parallelization: 1, salt } as const;
+  const problem = scryptProblem(parameters);
+  if (problem !== undefined) throw new RangeError(problem);
   const hash = toBase64(await hashPin(pin, parameters, pepper));
   return { entries: [{ ...parameters, hash }, ...history.entries].slice(0, keep) };
 }

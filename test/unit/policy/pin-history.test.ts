@@ -76,6 +76,10 @@ describe('a PIN history', () => {
     await expect(addToPinHistory(history, utf8('1'), { ...fast, signal })).rejects.toThrow('enough');
   });
 
+  it.each([0, 15, 2 ** 21])('is not made with a cost of %d, which is an argument of the caller', async (cost) => {
+    await expect(addToPinHistory(NONE, utf8('258096'), { keep: 1, cost })).rejects.toThrow(RangeError);
+  });
+
   it.each([
     [{ kdf: 'md5' }, /its hash is not scrypt/],
     [{ cost: 15 }, /scrypt has no such parameters/],
