@@ -68,6 +68,11 @@ export function uint32(value: number): Bytes {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
+/** Refuses anything but bytes, for callers without types, such as text for a PIN. @throws TypeError */
+export function checkBytes(value: Uint8Array, what: string): void {
+  if (!ArrayBuffer.isView(value) || value.BYTES_PER_ELEMENT !== 1) throw new TypeError(`${what} must be a Uint8Array`);
+}
+
 /** The bytes of an even number of hexadecimal digits. @throws TypeError for anything else. */
 export function fromHex(hex: string): Bytes {
   if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex))

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { checkBytes } from '../bytes.ts';
 import type { PinProblem } from '../errors/pin-refused-error.ts';
 import { type PinHistory, type PinHistoryOptions, pinHistoryContains } from './pin-history.ts';
 import { PIN_CLASSES, PIN_SPECIAL_CHARACTERS, type PinClass, type PinPolicy } from './pin-policy.ts';
@@ -22,8 +23,10 @@ const CLASS_OF: readonly (PinClass | undefined)[] = Array.from({ length: 128 }, 
 /**
  * Checks the bytes of a PIN against the rules for every PIN: UTF-8, without a byte order mark and without the zeros
  * that UTF-16 has. Empty if nothing is wrong.
+ * @throws TypeError if it is not bytes.
  */
 export function checkPinEncoding(pin: Uint8Array): PinProblem[] {
+  checkBytes(pin, 'a PIN');
   const wrong = (message: string): PinProblem[] => [{ code: 'encoding-invalid', message }];
   const [first, second, third] = pin;
   if (first === 0xef && second === 0xbb && third === 0xbf) return wrong("Your PIN can't begin with a byte order mark.");

@@ -1,6 +1,6 @@
 import type { webcrypto } from 'node:crypto';
 import type { AttestationStatement } from '../attestation/statement.ts';
-import { type Bytes, equal } from '../bytes.ts';
+import { type Bytes, checkBytes, equal } from '../bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { SelectionError } from '../errors/selection-error.ts';
@@ -166,10 +166,12 @@ export class UserKey {
   /**
    * Signs data. Checks the signature with the public key of the record before it returns it.
    * @throws KeyprovError `pin-required`, `key-invalid`, `no-tpm`, `tpm-identity-changed`; PinError `pin-wrong`,
-   * `pin-last-try`, `tpm-lockout`, `key-locked`.
+   * `pin-last-try`, `tpm-lockout`, `key-locked`; TypeError if data or PIN are not bytes.
    */
   async sign(options: SignOptions & PinTryOptions): Promise<Bytes> {
-    const { data, hash = 'sha256', padding = 'pkcs1', format = 'der' } = options;
+    const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin } = options;
+    checkBytes(data, 'the data to sign');
+    if (pin !== undefined) checkBytes(pin, 'a PIN');
     const { publicKey } = this.#record;
     const signature = await this.#use((provider) => provider.sign(this.#record, options), options);
     if (verifySignature(publicKey, hash, data, signature, publicKey.kty === 'RSA' ? padding : format)) return signature;

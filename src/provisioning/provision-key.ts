@@ -93,7 +93,7 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
  * Sends and stores nothing: the result holds everything to keep.
  *
  * @throws as {@link makeKey} does; KeyprovError `attestation-unavailable` if policy requires attestation and it failed;
- * RangeError for a challenge that does not have 1 to 64 bytes.
+ * RangeError for a challenge that does not have 1 to 64 bytes; TypeError if challenge or PIN are not bytes.
  *
  * @example
  * ```ts

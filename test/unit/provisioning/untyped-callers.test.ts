@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest';
+import { openSoftwareKeyProvider } from '../../../src/keys/software-provider.ts';
+import { checkPin, definePolicy } from '../../../src/policy/index.ts';
+import { openKey } from '../../../src/provisioning/open-key.ts';
+import { provisionKey } from '../../../src/provisioning/provision-key.ts';
+
+// In JavaScript nothing keeps a caller from giving text for bytes, or nothing.
+
+const sources = async () => ({
+  software: await openSoftwareKeyProvider({ wrappingSecret: new Uint8Array(32).fill(7) }),
+});
+const policy = definePolicy({ hardware: 'discouraged' });
+const challenge = new Uint8Array(32);
+
+it.each([
+  ['no challenge', { challenge: undefined }, 'a challenge must be a Uint8Array'],
+  ['a challenge of text', { challenge: 'abc' }, 'a challenge must be a Uint8Array'],
+  ['a PIN of text', { pin: '271828' }, 'a PIN must be a Uint8Array'],
+  ['no PIN, as provision takes it', { pin: 'none' }, 'a PIN must be a Uint8Array'],
+  ['a PIN of wider numbers', { pin: new Uint16Array(6) }, 'a PIN must be a Uint8Array'],
+])('provisionKey refuses %s', async (_, wrong, message) => {
+  const options = { policy, sources: await sources(), challenge, ...wrong } as never;
+  await expect(provisionKey(options)).rejects.toThrow(new TypeError(message));
+});
+
+it('a key refuses text for its data and its PIN', async () => {
+  const { record } = await provisionKey({ policy, sources: await sources(), challenge });
+  const key = await openKey({ record, sources: await sources() });
+  await expect(key.sign({ data: 'abc' as never })).rejects.toThrow(
+    new TypeError('the data to sign must be a Uint8Array'),
+  );
+  await expect(key.sign({ data: challenge, pin: '1234' as never })).rejects.toThrow(
+    new TypeError('a PIN must be a Uint8Array'),
+  );
+  expect(await key.sign({ data: Buffer.from('abc') })).toBeInstanceOf(Uint8Array);
+  await key.close();
+});
+
+it('checkPin refuses text', () => {
+  expect(() => checkPin('1234' as never, policy.pin)).toThrow(new TypeError('a PIN must be a Uint8Array'));
+});
