@@ -24,7 +24,8 @@ export function runTool(program: string, args: readonly string[], { env, input }
     encoding: 'utf8',
     maxBuffer: 2 ** 24,
   });
-  if (error !== undefined) throw error;
+  // EPIPE: it has ended without reading all of its input.
+  if (error !== undefined && (!('code' in error) || error.code !== 'EPIPE')) throw error;
   return { status, stdout, said: `${stdout}${stderr}` };
 }
 
