@@ -47,6 +47,7 @@ function hasEveryOtherZero(pin: Uint8Array): boolean {
  *
  * A PIN of digits alone is a common pattern if each digit differs from the next by the same amount modulo 10, as in
  * 1111, 1234 and 7036: 100 PINs of each length. Characters outside the four sets are refused.
+ * @throws TypeError if it is not bytes.
  */
 export function checkPin(pin: Uint8Array, policy: PinPolicy): PinProblem[] {
   const encoding = checkPinEncoding(pin);

@@ -48,6 +48,7 @@ export function pinMustChange(record: PinRecord, policy: PinPolicy, now: number)
 /**
  * Checks an entered PIN, at sign-in for instance, against later rules. Returns the updated record if it meets them, and
  * what is wrong if it does not.
+ * @throws TypeError if it is not bytes.
  */
 export function recheckPin(
   record: PinRecord,
