@@ -25,6 +25,9 @@ export interface Libc {
 
 let loaded: Libc | undefined;
 
+/** The version of koffi. */
+export const koffiVersion: string = koffi.version;
+
 /** Binds the C library of this process. @throws Error of koffi if this is not a Unix system. */
 export function loadLibc(): Libc {
   loaded ??= bind();

@@ -22,7 +22,7 @@ const reader = new LineReader(process.stdin, () => process.emit('SIGINT', 'SIGIN
 const prompter = new Prompter(reader, new Printer(process.stderr));
 const context: Context = { report, prompter, signal: signals.abortSignal, signals, environment: process.env };
 
-let help = '';
+let [text, help] = ['', ''];
 const words = helpLast(process.argv.slice(2));
 const program = buildProgram(await loadNamed(COMMANDS, words), {
   version: manifest.version,
@@ -35,7 +35,9 @@ const program = buildProgram(await loadNamed(COMMANDS, words), {
     process.exitCode = outcome.exitCode;
   },
   signal: signals.abortSignal,
-  onText: (text) => report.answer(text),
+  onText: (part) => {
+    text += part;
+  },
   onErrorText: (text) => {
     help += text;
   },
@@ -56,6 +58,11 @@ try {
   } else if (error.exitCode !== 0) {
     report.fail(new UsageError([error.message.replace(/^error: /, '').replaceAll('\n', ' ')]));
     process.exitCode = EXIT.usage;
+  } else if (error.code === 'commander.version' && wants('--json')) {
+    const { readVersions } = await import('./versions.ts');
+    report.finish({ exitCode: EXIT.done, lines: [], json: await readVersions(manifest.version) });
+  } else {
+    report.answer(text);
   }
 } finally {
   prompter.close();

@@ -26,6 +26,13 @@ describe('keyprov doctor', () => {
       detail: expect.stringMatching(/^0\.\d+\.\d+ \(\/.*libtpms\.so\.0\); .* TPM 2\.0 revision 1\.\d\d, virtual$/),
     });
     expect(of('node')).toMatchObject({ status: 'ok', detail: expect.stringContaining(process.versions.node) });
+    // A machine with its own TPM has another one.
+    if (Object(of('this machine')).status === 'ok') return;
+    using directory = temporaryDirectory();
+    const last = keyprov(['doctor']).stdout.trimEnd().split('\n').at(-1);
+    expect(last).toBe('to make a key in a virtual TPM: keyprov create --tpm libtpms:tpm --out key');
+    const [, ...words] = (last?.split(': ')[1] ?? '').split(' ');
+    expect(keyprov(words, { cwd: directory.path }).status).toBe(0);
   });
 
   it('says what to install and fails where there is no TPM at all', () => {
@@ -50,7 +57,11 @@ describe('keyprov doctor', () => {
     const { stdout, stderr } = keyprov(['doctor'], { env });
     expect(stderr).toBe('');
     expect(stdout).toMatch(/^missing {2}libtpms .*install it \(Debian: apt-get install libtpms0\)/m);
-    expect(stdout).toMatch(found ? /\na TPM can be opened: / : /\nno TPM can be opened\n$/);
+    expect(stdout).toMatch(
+      found
+        ? /\na TPM can be opened: /
+        : /\nno TPM can be opened\nto make a key in software: keyprov create --tpm none --out key\n$/,
+    );
   });
 
   it('says when a variable of the policy is misspelt, which is no failure', () => {

@@ -62,7 +62,7 @@ describe('keyprov policy explain', () => {
     };
     const files = [file('csp.xml', SYNCML), file('gpo.reg', REG), file('own.json', '{"hardware": "required"}')];
     const env = { KEYPROV_POLICY_PIN_HISTORY: '3' };
-    const { status, stdout, stderr } = await commands.run(['policy', 'explain', '--only-set', ...files], { env });
+    const { status, stdout, stderr } = await commands.run(['policy', 'explain', ...files], { env });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const lines = stdout.trimEnd().split('\n');
     expect(lines).toEqual([
@@ -71,8 +71,13 @@ describe('keyprov policy explain', () => {
       expect.stringMatching(/^ {2}not 10 of device CSP \(.*csp\.xml\): Group Policy takes precedence over the CSP/),
       'PINComplexity/History = 3: set by environment',
       expect.stringMatching(/^hardware = required: set by file \(/),
+      expect.stringMatching(/^\d+ settings have their defaults; --all shows them$/),
     ]);
-    const { json } = await commands.onlyJson(['policy', 'explain', ...files], { env });
+    const all = (await commands.run(['policy', 'explain', '--all', ...files], { env })).stdout;
+    for (const line of lines.slice(0, -1)) expect(all).toContain(`${line}\n`);
+    expect(all).toMatch(/^virtualTpm = allow: /m);
+    expect(all).not.toContain('--all');
+    const { json } = await commands.onlyJson(['policy', 'explain', '--all', ...files], { env });
     expect(json).toMatchObject({
       ok: true,
       policy: { hardware: 'required', pin: { minLength: 8, history: 3 } },
@@ -86,9 +91,9 @@ describe('keyprov policy explain', () => {
     const shortest = async (documents: string): Promise<unknown> =>
       Object((await commands.onlyJson(['policy', 'explain', '--documents', documents])).json).policy.pin.minLength;
     expect([await shortest('2016'), await shortest('current')]).toEqual([4, 6]);
-    expect(await commands.run(['policy', 'explain', '--only-set'])).toEqual({
+    expect(await commands.run(['policy', 'explain'])).toEqual({
       status: 0,
-      stdout: 'nothing is set\n',
+      stdout: expect.stringMatching(/^nothing is set\n\d+ settings have their defaults; --all shows them\n$/),
       stderr: '',
     });
   });

@@ -71,12 +71,19 @@ describe.skipIf(missing)('a key in a TPM', () => {
     });
   });
 
-  it('verifies, with the attestation key of the statement', async () => {
-    const { status, stdout } = await commands.run(['verify', '--store', path('rsa'), '--challenge', CHALLENGE]);
+  it('verifies, with the attestation key of the statement: the verdict first, the checks on demand', async () => {
+    const args = ['verify', '--store', path('rsa'), '--challenge', CHALLENGE];
+    const { status, stdout } = await commands.run(args);
     expect(status).toBe(0);
-    expect(stdout).toContain('pass     challenge: extraData is the challenge\n');
-    expect(stdout).not.toContain('\nfail ');
+    const [, count] =
+      /^verified: (\d+) of \1 checks passed; --all shows them\n\nkey +Name [0-9a-f]{68}\n/.exec(stdout) ?? [];
+    expect(Number(count)).toBeGreaterThan(10);
+    expect(stdout).not.toContain('pass ');
     expect(stdout).toMatch(/this does not prove that it belongs to a TPM/);
+    const all = (await commands.run([...args, '--all'])).stdout;
+    expect(all).toMatch(/^verified: .* checks passed\n/);
+    expect(all).toContain('pass     challenge: extraData is the challenge\n');
+    expect(all.match(/^pass /gm)).toHaveLength(Number(count));
   });
 
   it('does not verify over another challenge, nor for another key', async () => {
@@ -86,6 +93,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     expect((await commands.run(args)).status).toBe(0);
     const { status, stdout } = await commands.run([...args, '--store', path('rsa')]);
     expect(status).toBe(8);
+    expect(stdout).toMatch(/^NOT verified: \d+ of \d+ checks passed; --all shows them\nfail {5}public-key: /);
     expect(stdout.match(/^fail .*$/gm)).toEqual(['fail     public-key: it is not the expected key']);
   });
 

@@ -38,6 +38,20 @@ describe('keyprov', () => {
     });
   });
 
+  it('shows the versions that matter for a bug report', async () => {
+    const { status, json } = await commands.onlyJson(['--version']);
+    const { node, openssl } = process.versions;
+    const version = expect.stringMatching(/^\d+\.\d+\.\d+/);
+    expect({ status, json }).toEqual({
+      status: 0,
+      json: {
+        ...{ ok: true, warnings: [], keyprov: version, node, openssl, koffi: version },
+        platform: expect.stringContaining(`${process.platform} ${process.arch} `),
+        ...{ libtpms: expect.toBeOneOf([version, null]), swtpm: expect.toBeOneOf([version, null]) },
+      },
+    });
+  });
+
   it.each([
     [['provison'], "unknown command 'provison' (Did you mean provision?)"],
     [['--tpm', 'none', 'provision'], "unknown option '--tpm'"],

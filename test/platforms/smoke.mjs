@@ -534,7 +534,7 @@ async function registry() {
   const run = (...args) => ended(spawn(reg, args, { stdio: ['ignore', 'pipe', 'pipe'] }));
   equal((await run('add', key, '/v', 'MinimumPINLength', '/t', 'REG_DWORD', '/d', '11', '/f')).status, 0, 'reg add');
   try {
-    const { status, explanation, policy } = await cli(['policy', 'explain', '--only-set']);
+    const { status, explanation, policy } = await cli(['policy', 'explain']);
     equal([status, policy?.pin.minLength], [0, 11], `minimum length: ${JSON.stringify(explanation)}`);
     return explanation.find(({ setting }) => setting.endsWith('MinimumPINLength'))?.winner.origin;
   } finally {

@@ -33,6 +33,7 @@ export interface Check {
 
 /** Long enough for a slow TPM or a busy machine. */
 const TIME_LIMIT_MS = 3_000;
+const THIS_MACHINE = 'this machine';
 const POLICY_PREFIX = 'KEYPROV_POLICY_';
 const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
 
@@ -53,15 +54,24 @@ async function runDoctor(given: Arguments, { environment, signal }: Context): Pr
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
   const message = found ? `a TPM can be opened: ${tpms.join(', ')}` : 'no TPM can be opened';
+  const [where, next] = nextCommand(checks);
   const lines = checks.map(({ name, status, detail, remedy }) => {
     const line = `${status.padEnd(8)} ${name.padEnd(15)} ${detail}`;
     return remedy === undefined ? line : `${line}; ${remedy}`;
   });
   return {
     exitCode: found ? EXIT.done : EXIT.unexpected,
-    lines: [...lines, '', message],
-    json: { ...(!found && { error: { code: 'no-tpm', message } }), tpms, checks },
+    lines: [...lines, '', message, `to make a key ${where}: ${next}`],
+    json: { ...(!found && { error: { code: 'no-tpm', message } }), tpms, checks, next },
   };
+}
+
+/** The place for a first key, and the command that makes one there. */
+function nextCommand(checks: readonly Check[]): readonly [where: string, command: string] {
+  const opens = (name: string): boolean => checks.some((one) => one.name === name && one.status === 'ok' && one.tpm);
+  if (opens(TPM_VARIABLE) || opens(THIS_MACHINE)) return ['in the TPM', 'keyprov create --hardware required --out key'];
+  if (opens('libtpms')) return ['in a virtual TPM', 'keyprov create --tpm libtpms:tpm --out key'];
+  return ['in software', 'keyprov create --tpm none --out key'];
 }
 
 /** Turns work that may throw into a check. */
@@ -112,7 +122,7 @@ function checkStore(path: string | undefined): Check {
 
 /** The TPM of the machine itself. */
 async function checkMachine(): Promise<Check> {
-  const result = await check('this machine', () => openBriefly({ kind: 'auto' }));
+  const result = await check(THIS_MACHINE, () => openBriefly({ kind: 'auto' }));
   // The kernel has a TPM, but not the resource manager that makes it safe to share.
   if (process.platform !== 'linux' || result.status !== 'missing' || !existsSync('/dev/tpm0')) return result;
   return {
@@ -143,12 +153,12 @@ async function checkLibtpms(): Promise<Omit<Check, 'name' | 'status'>> {
   return { detail: `${version} (${path}); ${detail}`, tpm: 'libtpms' };
 }
 
-async function checkSwtpm(): Promise<Omit<Check, 'name' | 'status'>> {
+/** The version of swtpm. @throws KeyprovError `library-missing` if it is not installed. */
+export async function checkSwtpm(): Promise<Omit<Check, 'name' | 'status'>> {
   refuseOnWindows('swtpm');
   try {
     const { stdout } = await promisify(execFile)('swtpm', ['--version'], { timeout: TIME_LIMIT_MS });
-    const version = /version ([\d.]+)/.exec(stdout)?.[1];
-    return { detail: version === undefined ? 'found, version unknown' : version };
+    return { detail: /version ([\d.]+)/.exec(stdout)?.[1] ?? 'found, version unknown' };
   } catch (cause) {
     // EACCES: it was not found, and a directory in PATH is not readable.
     if (!['ENOENT', 'EACCES'].includes(String(errorCode(cause)))) throw cause;

@@ -10,7 +10,11 @@ import type { Outcome } from '../terminal/report.ts';
 /** `keyprov policy explain`. */
 export const policyExplainCommand: CliCommand = {
   name: 'policy explain',
-  examples: ['keyprov policy explain --only-set', 'keyprov policy explain policy.json gpo.reg --json'],
+  examples: [
+    'keyprov policy explain',
+    'keyprov policy explain --all',
+    'keyprov policy explain policy.json gpo.reg --json',
+  ],
   define,
   run: runExplain,
 };
@@ -21,7 +25,7 @@ function define(command: Command): void {
       'show which settings apply, and why: from registry exports, SyncML and JSON files, the environment variables ' +
         'KEYPROV_POLICY_…, and on Windows the registry',
     )
-    .option('--only-set', 'leave out what nobody has set')
+    .option('--all', 'show the settings that have their defaults, too')
     .addOption(valueOption('--documents <which>', 'whose defaults apply: current (default) or 2016'))
     .addOption(policyForOption())
     .argument('[files...]', 'policy files; those of the same rank count in this order');
@@ -29,16 +33,18 @@ function define(command: Command): void {
 
 async function runExplain(given: Arguments, context: Context): Promise<Outcome> {
   const documents = given.choice('documents', ['current', '2016']) ?? 'current';
-  const onlySet = given.has('only-set');
+  const all = given.has('all');
   const inForce = await findPolicy({ files: given.operands, documents }, given, context);
   given.check();
   if (inForce === undefined) throw new UsageError(['no policy']);
   const { policy, windows, explanation } = inForce;
-  const text = explainPolicy(explanation, { onlySet });
-  const shown = explanation.filter(({ winner, overridden }) => !onlySet || winner || overridden.length > 0);
+  const shown = explanation.filter(({ winner, overridden }) => all || winner || overridden.length > 0);
+  const lines = shown.length === 0 ? ['nothing is set'] : explainPolicy(shown).split('\n');
+  const others = explanation.length - shown.length;
+  if (others > 0) lines.push(`${others} settings have their defaults; --all shows them`);
   return {
     exitCode: EXIT.done,
-    lines: text === '' ? ['nothing is set'] : text.split('\n'),
+    lines,
     json: { policy, windows, explanation: shown },
   };
 }

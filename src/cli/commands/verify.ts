@@ -23,7 +23,7 @@ export const verifyCommand: CliCommand = {
   name: 'verify',
   examples: [
     'keyprov verify --store key --challenge c0ffee',
-    'keyprov verify --in attestation.json --challenge c0ffee --json',
+    'keyprov verify --in attestation.json --challenge c0ffee --all',
   ],
   define,
   run: runVerify,
@@ -36,7 +36,8 @@ function define(command: Command): void {
         'file; with any option that names a key, it must be of that key',
     )
     .addOption(requiredOption('--challenge <hex>', 'challenge the key was attested over'))
-    .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'));
+    .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'))
+    .option('--all', 'show the checks that passed, too');
   for (const option of keyOptions()) command.addOption(option);
 }
 
@@ -50,11 +51,13 @@ async function runVerify(given: Arguments, context: Context): Promise<Outcome> {
   const file = given.text('in');
   const { choice } = await readKeyArguments(given, context);
   given.check();
+  const all = given.has('all');
   const namesKey = ['store', 'user', 'device-id', 'key'].some((name) => given.isThere(name));
   const over = challenge ?? new Uint8Array(0);
-  if (file !== undefined && !namesKey) return outcomeOf(await readStatement(file, context.signal), undefined, over);
+  if (file !== undefined && !namesKey)
+    return outcomeOf(await readStatement(file, context.signal), undefined, over, all);
   const { statement, expected } = await ofStore(file, choice, given, context);
-  return outcomeOf(statement, expected, over);
+  return outcomeOf(statement, expected, over, all);
 }
 
 /** The statement of a key in the store, and the key that it must be of. */
@@ -75,7 +78,13 @@ async function ofStore(
   return { statement: await readStatement(path, context.signal), expected: encodeSpki(record.publicKey) };
 }
 
-function outcomeOf(statement: AttestationStatement, expected: Uint8Array | undefined, challenge: Uint8Array): Outcome {
+/** The verdict comes first; then each check that did not pass, or with `all` each check. */
+function outcomeOf(
+  statement: AttestationStatement,
+  expected: Uint8Array | undefined,
+  challenge: Uint8Array,
+  all: boolean,
+): Outcome {
   const { ok, findings } = verifyStatement(statement, {
     challenge,
     attestationKey: { pubArea: statement.ak.pubArea },
@@ -83,16 +92,26 @@ function outcomeOf(statement: AttestationStatement, expected: Uint8Array | undef
   });
   const akName = toHex(objectName(decode(TPMT_PUBLIC, statement.ak.pubArea)));
   const keyName = toHex(objectName(decode(TPMT_PUBLIC, statement.pubArea)));
-  const message = ok ? 'every check passed' : 'the statement does not verify';
+  const passed = findings.filter(({ status }) => status === 'pass').length;
+  const shown = all ? findings : findings.filter(({ status }) => status !== 'pass');
+  const hint = all ? '' : '; --all shows them';
   const lines = [
-    ...findings.map(({ id, status, detail }) => `${status.padEnd(8)} ${id}: ${detail}`),
+    `${ok ? 'verified' : 'NOT verified'}: ${passed} of ${findings.length} checks passed${hint}`,
+    ...shown.map(({ id, status, detail }) => `${status.padEnd(8)} ${id}: ${detail}`),
     '',
-    `${message}; the key has the Name ${keyName}, the attestation key ${akName}`,
+    `key              Name ${keyName}`,
+    `attestation key  Name ${akName}`,
     CAVEAT,
   ];
   return {
     exitCode: ok ? EXIT.done : EXIT.unverified,
     lines,
-    json: { ...(!ok && { error: { code: 'not-verified', message } }), findings, keyName, akName, caveat: CAVEAT },
+    json: {
+      ...(!ok && { error: { code: 'not-verified', message: 'the statement does not verify' } }),
+      findings,
+      keyName,
+      akName,
+      caveat: CAVEAT,
+    },
   };
 }
