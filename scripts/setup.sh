@@ -115,7 +115,9 @@ disable_services() {
 
 # lacking REASON PACKAGE...: the demo can't do without; tests that can't run say so themselves (and fail with CI=true).
 lacking() {
-  local lines=("system packages are missing, $1: ${*:2}" "install them with: sudo apt-get install ${*:2}")
+  local lines=("system packages are missing, $1: ${*:2}" "install them with: sudo apt-get install ${*:2}"
+    "to keep their services from starting, run before that: printf '#!/bin/sh\\nexit 101\\n' | sudo tee $policy && sudo chmod 755 $policy"
+    "and after that: sudo rm $policy")
   [[ $mode == --test ]] || fail "${lines[@]}"
   printf 'setup: %s\n' "${lines[@]}" 'setup goes on; tests that need them are skipped' >&2
 }

@@ -40,6 +40,19 @@ describe('scripts/setup.sh', () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(/^setup: system packages are missing, and .*: libtpms0 slapd$/m);
     expect(stderr).toMatch(/^setup: install them with: sudo apt-get install libtpms0 slapd$/m);
+    // The advice works as it stands, here with another file.
+    const policy = join(bin, 'policy-rc.d');
+    standIn('sudo', 'exec "$@"');
+    const run = (said: RegExp): void => {
+      const [, command = ''] = said.exec(stderr) ?? [];
+      const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+      const words = command.replaceAll('/usr/sbin/policy-rc.d', policy);
+      expect(spawnSync('bash', ['-c', words], { env }).status).toBe(0);
+    };
+    run(/ from starting, run before that: (.*)$/m);
+    expect(spawnSync(policy).status).toBe(101);
+    run(/^setup: and after that: (.*)$/m);
+    expect(existsSync(policy)).toBe(false);
   });
 
   it.each(['v18.20.4', 'v20.18.3', 'v21.7.0', 'v22.11.0'])('refuses Node.js %s', (version) => {

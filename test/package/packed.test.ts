@@ -126,4 +126,15 @@ describe('the package', () => {
     expect(stdout).toContain('provision');
     expect(await readFile(main, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
   });
+
+  it('names all packages at once that its demo lacks', async () => {
+    const main = join(installed, manifest.bin.keyprov ?? '');
+    const demo = run(process.execPath, [main, 'provision', '--demo', '--out', join(folder, 'demo')]);
+    await expect(demo).rejects.toMatchObject({
+      code: 4,
+      stderr:
+        'keyprov: the demo needs packages that are not installed: node-sqlite3-wasm jose ldapts; ' +
+        'run: npm install node-sqlite3-wasm jose ldapts\n',
+    });
+  });
 });

@@ -147,7 +147,7 @@ function failure({ said, notRun, ending }: WatchedChild, executable: string): Ke
   if (notRun !== undefined) {
     return new KeyprovError('library-missing', `slapd: cannot run ${executable}: ${text}`, {
       cause: notRun.cause,
-      remedy: 'install it (Debian: apt-get install slapd)',
+      remedy: 'install it (Debian: systemctl mask slapd, to keep its service from starting; apt-get install slapd)',
     });
   }
   // Ubuntu's AppArmor profile lets /usr/sbin/slapd open only the files of the system's own directory.

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { utf8, wipe } from '../../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../../errors.ts';
 import { judgePin } from '../../../policy/index.ts';
-import { ignoring } from '../../../storage/atomic-file.ts';
+import { errorCode, ignoring } from '../../../storage/atomic-file.ts';
 import { makeDirectory } from '../../../storage/make-directory.ts';
 import { absolutePath } from '../../../storage/user-paths.ts';
 import type { Context } from '../../command.ts';
@@ -14,6 +14,8 @@ import { readPolicy } from '../../options/policy-option.ts';
 import type { Outcome } from '../../terminal/report.ts';
 import { tellStory } from './demo-story.ts';
 
+/** The packages that the demo needs in addition to those of keyprov. */
+const PACKAGES = ['node-sqlite3-wasm', 'jose', 'ldapts'];
 const DEFAULT_DIRECTORY = 'keyprov-demo';
 /** Marks a directory that belongs to a demo and may be emptied. */
 const MARKER = 'README.txt';
@@ -49,6 +51,7 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
   const directory = absolutePath(given.text('out') ?? DEFAULT_DIRECTORY);
   const merged = await readPolicy(given, context);
   given.check();
+  checkPackages();
   report.speakPlainly();
   const isAsked = prompter.isTerminal && !given.has('json');
   const pin = isAsked ? undefined : utf8(DEMO_PIN);
@@ -64,6 +67,26 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
     return await withCleanup(() => Promise.reject(error), remove);
   } finally {
     wipe(pin);
+  }
+}
+
+/** @throws KeyprovError `library-missing` that names all packages that the demo needs and are not installed. */
+function checkPackages(): void {
+  const missing = PACKAGES.filter((name) => !isInstalled(name));
+  if (missing.length === 0) return;
+  const names = missing.join(' ');
+  throw new KeyprovError('library-missing', `the demo needs packages that are not installed: ${names}`, {
+    remedy: `run: npm install ${names}`,
+  });
+}
+
+function isInstalled(name: string): boolean {
+  try {
+    import.meta.resolve(name);
+    return true;
+  } catch (error) {
+    if (errorCode(error) !== 'ERR_MODULE_NOT_FOUND') throw error;
+    return false;
   }
 }
 
