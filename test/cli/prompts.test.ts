@@ -20,6 +20,9 @@ const ENDS: readonly End[] = [
 
 const missing = terminalsMissing();
 
+/** Without the colours of errors. */
+const plain = (shown: string): string => shown.replaceAll('\x1b[31m', '').replaceAll('\x1b[39m', '');
+
 /**
  * A terminal with all abilities, and one with none: what is asked is the same. The latter has all tests only with
  * KEYPROV_EVERY_TERMINAL=1; else the rules, and one end.
@@ -89,7 +92,9 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
       });
       expect({ status, restored }).toEqual({ status: code, restored: true });
       const name = { 130: 'SIGINT', 143: 'SIGTERM', 129: 'SIGHUP' }[code];
-      expect(shown).toContain(name === undefined ? 'keyprov: no PIN: none was typed; ' : `keyprov: ended by ${name}\n`);
+      expect(plain(shown)).toContain(
+        name === undefined ? 'keyprov: no PIN: none was typed; ' : `keyprov: ended by ${name}\n`,
+      );
       expect(shown).not.toContain('half');
       expect(storeFiles(`${world.path}/${store}`)).toEqual([]);
     },
@@ -127,7 +132,7 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
     }
     const { status, shown } = await keyprovInTerminal(args, [[question, '\x03']], { env });
     expect(status).toBe(130);
-    expect(shown).toMatch(/keyprov: ended by SIGINT\n$/);
+    expect(plain(shown)).toMatch(/keyprov: ended by SIGINT\n$/);
     expect(storeFiles(`${world.path}/store`)).toEqual(['key']);
     expect(world.service.keys()).toHaveLength(1);
   });

@@ -48,6 +48,7 @@ async function runInspect(given: Arguments, { signal }: Context): Promise<Outcom
   return {
     exitCode: isRead ? EXIT.done : EXIT.unreadable,
     lines: printInspection(found).trimEnd().split('\n'),
+    verbatim: true,
     json: { ...(!isRead && { error }), ...found },
   };
 }

@@ -158,6 +158,7 @@ function describe(
   return {
     exitCode: EXIT.done,
     lines: output === undefined ? text.split('\n') : [],
+    verbatim: true,
     json: {
       ...{ format, encoding: isText ? 'text' : 'base64', content: text },
       ...(challenge !== undefined && { challenge: toHex(challenge) }),

@@ -8,6 +8,23 @@ export interface TextStream {
 }
 
 const ERASE_LINE = '\r\x1b[2K';
+const [RED, GREEN, YELLOW, PLAIN] = ['\x1b[31m', '\x1b[32m', '\x1b[33m', '\x1b[39m'];
+
+/** Colours of words that begin a line. Each word says the same without its colour. */
+const COLOURS: ReadonlyMap<string, string> = new Map([
+  ...['✓', 'ok', 'pass', 'verified:'].map((word) => [word, GREEN] as const),
+  ...['✗', 'fail', 'problem', 'NOT', 'keyprov:'].map((word) => [word, RED] as const),
+  ...['missing', 'unknown', 'skipped', 'warning:'].map((word) => [word, YELLOW] as const),
+]);
+/** A terminal that is narrower, or whose width is not known, breaks lines itself. */
+const MIN_COLUMNS = 20;
+
+/** Whether a stream gets colours: if it is a terminal that can show them, and as `NO_COLOR` and `FORCE_COLOR` say. */
+export function hasColour({ isTTY }: TextStream, { NO_COLOR, FORCE_COLOR, TERM }: NodeJS.ProcessEnv): boolean {
+  if (NO_COLOR) return false;
+  if (FORCE_COLOR) return FORCE_COLOR !== '0';
+  return isTTY === true && TERM !== 'dumb';
+}
 
 /**
  * The only way from this program to a terminal. It writes only printable characters, and decides where a line ends: no
@@ -15,19 +32,26 @@ const ERASE_LINE = '\r\x1b[2K';
  */
 export class Printer {
   readonly #stream: TextStream;
+  readonly #env: NodeJS.ProcessEnv;
 
-  constructor(stream: TextStream) {
+  constructor(stream: TextStream, env: NodeJS.ProcessEnv = process.env) {
     this.#stream = stream;
+    this.#env = env;
   }
 
-  /** One line each. */
+  /** One line each; a terminal gets them wrapped at words, and in colour. */
   lines(...texts: readonly string[]): void {
-    if (texts.length > 0) this.#stream.write(texts.map((text) => `${printable(text)}\n`).join(''));
+    this.#write(texts.map((text) => this.#shaped(text)));
+  }
+
+  /** One line each, unchanged: for text that is copied. */
+  verbatim(...texts: readonly string[]): void {
+    this.#write(texts.map((text) => printable(text)));
   }
 
   /** Several lines of our own text, such as help. */
   text(text: string): void {
-    this.lines(...text.replace(/\n$/, '').split('\n'));
+    this.verbatim(...text.replace(/\n$/, '').split('\n'));
   }
 
   /** One JSON object. */
@@ -42,11 +66,45 @@ export class Printer {
 
   /** Replaces the line that {@link draw} has left. */
   replace(text: string): void {
-    this.#stream.write(`${ERASE_LINE}${printable(text)}\n`);
+    this.#stream.write(`${ERASE_LINE}${this.#shaped(text)}\n`);
   }
 
   /** Replaces the line before until the next call. Cuts the text, since a wrapped line could not be erased. */
   draw(text: string): void {
     this.#stream.write(ERASE_LINE + printable(text).slice(0, (this.#stream.columns || 80) - 1));
   }
+
+  #write(lines: readonly string[]): void {
+    if (lines.length > 0) this.#stream.write(lines.map((line) => `${line}\n`).join(''));
+  }
+
+  #shaped(text: string): string {
+    const { isTTY, columns = 0 } = this.#stream;
+    const line = isTTY && columns >= MIN_COLUMNS ? wrap(printable(text), columns) : printable(text);
+    const [word = ''] = line.split(' ', 1);
+    const colour = hasColour(this.#stream, this.#env) ? COLOURS.get(word) : undefined;
+    return colour === undefined ? line : `${colour}${word}${PLAIN}${line.slice(word.length)}`;
+  }
+}
+
+/**
+ * Breaks a line at blanks, and continues it below the second column of a table. A word that is longer than `width` stays
+ * whole, and so does a command to copy.
+ */
+function wrap(text: string, width: number): string {
+  if (text.length <= width || text.trimStart().startsWith('keyprov ')) return text;
+  const gap = text.indexOf('  ');
+  const column = gap < 0 ? 2 : text.length - text.slice(gap).trimStart().length;
+  const indent = ' '.repeat(column <= width / 2 ? column : 2);
+  const [first = '', ...words] = text.split(' ');
+  const lines: string[] = [];
+  let line = first;
+  for (const word of words) {
+    if (line.trim() === '' || line.length + 1 + word.length <= width) line += ` ${word}`;
+    else {
+      lines.push(line.trimEnd());
+      line = indent + word;
+    }
+  }
+  return [...lines, line].join('\n');
 }

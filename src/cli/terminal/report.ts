@@ -19,6 +19,8 @@ export interface Outcome {
   readonly exitCode: number;
   /** For people, on standard output. A line break within a line is escaped. */
   readonly lines: readonly string[];
+  /** Set if the lines are to be copied, and must not be wrapped. */
+  readonly verbatim?: true;
   /** For programs: the whole output with `--json`, together with `ok` and the warnings. */
   readonly json: object;
 }
@@ -66,8 +68,8 @@ export class Report {
     this.progress.note(`warning: ${text}`);
   }
 
-  finish({ exitCode, lines, json }: Outcome): void {
-    if (!this.#json) this.#out.lines(...lines);
+  finish({ exitCode, lines, verbatim, json }: Outcome): void {
+    if (!this.#json) verbatim ? this.#out.verbatim(...lines) : this.#out.lines(...lines);
     else this.#write({ ok: exitCode === EXIT.done, ...json });
   }
 

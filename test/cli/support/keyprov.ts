@@ -27,7 +27,7 @@ export interface CallOptions {
 
 /** The environment of the tests, without what would change the output. */
 export function environment(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(KEYPROV_|TPM2|NO_COLOR$|CI$)/.test(name));
+  const kept = Object.entries(process.env).filter(([name]) => !/^(KEYPROV_|TPM2|(NO|FORCE)_COLOR$|CI$)/.test(name));
   return { ...Object.fromEntries(kept), ...more };
 }
 

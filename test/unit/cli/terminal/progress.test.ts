@@ -46,7 +46,7 @@ describe('isLive', () => {
 describe('plain progress', () => {
   it('is one line for each beginning, end and failure, without control characters', () => {
     const stream = new Stream();
-    const progress = new PlainProgress(new Printer(stream));
+    const progress = new PlainProgress(new Printer(stream, { NO_COLOR: '1' }));
     progress.begin('key', 'making it');
     vi.advanceTimersByTime(1250);
     progress.end('made');
@@ -72,7 +72,7 @@ describe('plain progress', () => {
 describe('live progress', () => {
   it('shows the time that a step takes while it runs', () => {
     const stream = new Stream();
-    const progress = new LiveProgress(new Printer(stream));
+    const progress = new LiveProgress(new Printer(stream, { NO_COLOR: '1' }));
     progress.begin('key', 'making it');
     const seen = [stream.screen];
     for (let tick = 0; tick < 3; tick++) {
@@ -89,7 +89,7 @@ describe('live progress', () => {
 
   it('leaves one line per step, and no timer', () => {
     const stream = new Stream();
-    const progress = new LiveProgress(new Printer(stream));
+    const progress = new LiveProgress(new Printer(stream, { NO_COLOR: '1' }));
     progress.begin('key', 'making it');
     vi.advanceTimersByTime(500);
     progress.note('by the way');
@@ -106,7 +106,7 @@ describe('live progress', () => {
 
   it('never fills a line of the terminal, which could not be erased', () => {
     const stream = new Stream(20);
-    new LiveProgress(new Printer(stream)).begin('key', 'making it where there is no room');
+    new LiveProgress(new Printer(stream, { NO_COLOR: '1' })).begin('key', 'making it where there is no room');
     expect(stream.screen).toBe('/ key          maki');
   });
 });
