@@ -18,6 +18,8 @@ export interface Context {
   /** For commands that pass signals on. */
   readonly signals: Signals;
   readonly environment: Environment;
+  /** All commands, for completion. */
+  readonly commands: readonly CommandEntry[];
 }
 
 /** The part of a command that is known before it is loaded. */

@@ -20,7 +20,10 @@ const output = new Output();
 const signals = new Signals();
 const reader = new LineReader(process.stdin, () => process.emit('SIGINT', 'SIGINT'));
 const prompter = new Prompter(reader, new Printer(process.stderr));
-const context: Context = { report, prompter, signal: signals.abortSignal, signals, environment: process.env };
+const context: Context = {
+  ...{ report, prompter, signal: signals.abortSignal, signals },
+  ...{ environment: process.env, commands: COMMANDS },
+};
 
 let [text, help] = ['', ''];
 const words = helpLast(process.argv.slice(2));

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { CliCommand, CommandEntry } from './command.ts';
-import { EXIT_CODES_HELP } from './exit-codes.ts';
+import { EXIT_CODES } from './exit-codes.ts';
 import { Arguments } from './options/arguments.ts';
 import { isRequiredOption } from './options/value-option.ts';
 
@@ -49,7 +49,7 @@ export function buildProgram(
     .description('Gets a key out of a TPM 2.0, attests it, and builds its registration request.')
     .version(version)
     .helpCommand(false)
-    .addHelpText('after', `${examplesHelp(EXAMPLES)}\n${EXIT_CODES_HELP}`)
+    .addHelpText('after', `${examplesHelp(EXAMPLES)}\n${exitCodesHelp()}`)
     .enablePositionalOptions()
     .exitOverride()
     .configureHelp({ subcommandTerm: (command) => command.name() })
@@ -92,6 +92,9 @@ function describe(command: Command, { define, silent, examples }: CliCommand): v
 
 const examplesHelp = (examples: readonly string[]): string =>
   ['\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n');
+
+const exitCodesHelp = (): string =>
+  ['\nExit codes:', ...EXIT_CODES.map(([code, meaning]) => `  ${code}  ${meaning}`)].join('\n');
 
 /** Turns `help status` into `status --help`. */
 export function helpLast(words: readonly string[]): string[] {

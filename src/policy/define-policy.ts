@@ -5,9 +5,12 @@ import { completePin, type PinPolicy, type PinSettings, readPinSettings } from '
 import type { PolicyDocuments } from './windows-settings.ts';
 import { anyOf, didYouMean, show } from './wording.ts';
 
-const HARDWARE = ['required', 'preferred', 'discouraged'] as const;
-const VIRTUAL_TPM = ['allow', 'refuse'] as const;
-const ATTESTATION = ['required', 'preferred', 'none'] as const;
+/** The values of `hardware`. */
+export const HARDWARE = ['required', 'preferred', 'discouraged'] as const;
+/** The values of `virtualTpm`. */
+export const VIRTUAL_TPM = ['allow', 'refuse'] as const;
+/** The values of `attestation`. */
+export const ATTESTATION = ['required', 'preferred', 'none'] as const;
 const SETTINGS = ['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation', 'pin'] as const;
 
 /** The rules for making a key. Frozen; made by {@link definePolicy} or {@link parsePolicy}. */

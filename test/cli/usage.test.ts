@@ -7,7 +7,7 @@ import { temporaryDirectory } from './support/keyprov.ts';
 const commands = commandLines();
 const COMMANDS = [
   ...['provision', 'create', 'status', 'sync-status', 'change-pin', 'reset', 'unregister', 'sign', 'verify', 'request'],
-  ...['attest', 'policy', 'inspect', 'doctor', 'dashboard', 'sim'],
+  ...['attest', 'policy', 'inspect', 'doctor', 'dashboard', 'tpm', 'sim', 'completion'],
 ];
 
 describe('keyprov', () => {

@@ -65,7 +65,7 @@ describe('the package', () => {
   it('holds what users need and nothing else', async () => {
     const names = (await readdir(installed)).sort();
     const texts = ['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md'];
-    expect(names).toEqual([...texts, 'dist', 'docs', 'examples', 'package.json', 'web']);
+    expect(names).toEqual([...texts, 'dist', 'docs', 'examples', 'man', 'package.json', 'web']);
     expect((await readdir(join(installed, 'dist'))).sort()).toEqual(['chunks', 'native', 'src', 'web']);
     const others = (await readdir(join(installed, 'dist'), { recursive: true, withFileTypes: true }))
       .filter((entry) => entry.isFile())

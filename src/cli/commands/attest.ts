@@ -26,7 +26,7 @@ function define(command: Command): void {
   command.description(
     'have the TPM attest a key over a challenge, and write the result in any format that contains a statement',
   );
-  defineFormats(command);
+  defineFormats(command, FORMATS);
 }
 
 async function runAttest(given: Arguments, context: Context): Promise<Outcome> {

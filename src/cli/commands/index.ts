@@ -87,4 +87,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'run a command with a simulated TPM',
     load: async () => (await import('./sim.ts')).simCommand,
   },
+  {
+    name: 'completion',
+    summary: 'print a completion script for a shell',
+    load: async () => (await import('./completion.ts')).completionCommand,
+  },
 ];

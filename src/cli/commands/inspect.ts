@@ -11,6 +11,8 @@ import { valueOption } from '../options/value-option.ts';
 
 import type { Outcome } from '../terminal/report.ts';
 
+const NAMES = FORMATS.map(({ format }) => format);
+
 /** `keyprov inspect`. */
 export const inspectCommand: CliCommand = {
   name: 'inspect',
@@ -27,13 +29,12 @@ function define(command: Command): void {
   command
     .description('identify a file and show what is in it, in any format and text encoding; no secret is shown')
     .argument('[file]', 'the file, - for standard input')
-    .addOption(valueOption('--as <format>', 'expected format, to see what is wrong with it'))
+    .addOption(valueOption('--as <format>', 'expected format, to see what is wrong with it', NAMES))
     .option('--formats', 'list the formats that are recognised');
 }
 
 async function runInspect(given: Arguments, { signal }: Context): Promise<Outcome> {
-  const names = FORMATS.map(({ format }) => format);
-  const hint = given.choice('as', names);
+  const hint = given.choice('as', NAMES);
   const [path = '', ...more] = given.operands;
   const isList = given.has('formats');
   if (!isList && (path === '' || more.length > 0)) given.problems.push('name one file, or - for standard input');

@@ -7,6 +7,8 @@ import { findPolicy, policyForOption } from '../options/policy-option.ts';
 import { valueOption } from '../options/value-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
+const DOCUMENTS = ['current', '2016'] as const;
+
 /** `keyprov policy explain`. */
 export const policyExplainCommand: CliCommand = {
   name: 'policy explain',
@@ -26,13 +28,13 @@ function define(command: Command): void {
         'KEYPROV_POLICY_…, and on Windows the registry',
     )
     .option('--all', 'show the settings that have their defaults, too')
-    .addOption(valueOption('--documents <which>', 'whose defaults apply: current (default) or 2016'))
+    .addOption(valueOption('--documents <which>', 'whose defaults apply: current (default) or 2016', DOCUMENTS))
     .addOption(policyForOption())
     .argument('[files...]', 'policy files; those of the same rank count in this order');
 }
 
 async function runExplain(given: Arguments, context: Context): Promise<Outcome> {
-  const documents = given.choice('documents', ['current', '2016']) ?? 'current';
+  const documents = given.choice('documents', DOCUMENTS) ?? 'current';
   const all = given.has('all');
   const inForce = await findPolicy({ files: given.operands, documents }, given, context);
   given.check();

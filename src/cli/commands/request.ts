@@ -47,14 +47,14 @@ function define(command: Command): void {
   command.description(
     'build a request of any format for a key, with a new attestation if the format holds one; nothing is sent',
   );
-  defineFormats(command);
+  defineFormats(command, REQUEST_FORMATS);
   command.addOption(valueOption('--statement <file>', 'attestation.json to use instead of a new one'));
 }
 
 /** The options that `request` and `attest` share. */
-export function defineFormats(command: Command): void {
+export function defineFormats(command: Command, formats: FormatRun['formats']): void {
   command
-    .addOption(requiredOption('--format <format>', 'format to build'))
+    .addOption(requiredOption('--format <format>', 'format to build', Object.keys(formats)))
     .option('--formats', 'list the formats, and what each needs')
     .addOption(valueOption('--out <file>', 'file to write (default: standard output)'));
   for (const option of keyOptions()) command.addOption(option);

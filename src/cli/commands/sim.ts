@@ -18,6 +18,8 @@ import { valueOption } from '../options/value-option.ts';
 import { familyOf, mayHaveOwnGroup } from '../terminal/process-family.ts';
 import type { Outcome } from '../terminal/report.ts';
 
+const ENGINES = ['swtpm', 'libtpms'] as const;
+
 /** `keyprov sim`. */
 export const simCommand: CliCommand = {
   name: 'sim',
@@ -33,7 +35,7 @@ function define(command: Command): void {
       `start a TPM, run a command that finds it through ${TPM_VARIABLE}, TPM2TOOLS_TCTI and TPM2OPENSSL_TCTI, ` +
         'and shut the TPM down',
     )
-    .addOption(valueOption('--engine <name>', 'swtpm, or libtpms: for keyprov only (default: swtpm)'))
+    .addOption(valueOption('--engine <name>', 'swtpm, or libtpms: for keyprov only (default: swtpm)', ENGINES))
     .addOption(valueOption('--state <dir>', 'where the TPM keeps its state (default: a new TPM, gone afterwards)'))
     .option('--json', 'print an error of keyprov itself as one JSON object')
     .argument('[command...]', 'the command and its arguments, after --')
@@ -50,7 +52,7 @@ interface Simulator {
 
 /** Returns the exit code of the command. */
 async function runSim(given: Arguments, { signals, environment }: Context): Promise<Outcome> {
-  const engine = given.choice('engine', ['swtpm', 'libtpms']) ?? 'swtpm';
+  const engine = given.choice('engine', ENGINES) ?? 'swtpm';
   const state = given.text('state');
   if (given.operands.length === 0) given.problems.push('there is no command to run');
   given.check();

@@ -1,6 +1,8 @@
 import type { Option } from 'commander';
 import type { SelectionOptions } from '../../keys/select-provider.ts';
+import { ATTESTATION, HARDWARE, VIRTUAL_TPM } from '../../policy/define-policy.ts';
 import {
+  KEY_ALGORITHMS,
   PolicyError,
   type PolicyInForce,
   type PolicyInForceOptions,
@@ -15,6 +17,8 @@ import type { Arguments } from './arguments.ts';
 import { GUID } from './service-option.ts';
 import { repeatableOption, valueOption } from './value-option.ts';
 
+const FALL_BACK = ['absent', 'any'] as const;
+
 /** The settings that have their own option. */
 const OPTIONS = {
   hardware: 'hardware',
@@ -28,11 +32,11 @@ const isOptionSetting = (setting: string): setting is keyof typeof OPTIONS => Ob
 /** The policy options of commands that make a key. */
 export function policyOptions(): Option[] {
   return [
-    valueOption('--hardware <need>', 'required, preferred (default) or discouraged'),
-    valueOption('--virtual-tpm <rule>', 'allow (default) or refuse'),
-    valueOption('--algorithm <name>', 'rsa-2048 (default), rsa-3072, p-256 or p-384'),
-    valueOption('--attestation <need>', 'required, preferred (default) or none'),
-    valueOption('--fall-back <when>', 'to software: absent (default), or any failure'),
+    valueOption('--hardware <need>', 'required, preferred (default) or discouraged', HARDWARE),
+    valueOption('--virtual-tpm <rule>', 'allow (default) or refuse', VIRTUAL_TPM),
+    valueOption('--algorithm <name>', 'rsa-2048 (default), rsa-3072, p-256 or p-384', KEY_ALGORITHMS),
+    valueOption('--attestation <need>', 'required, preferred (default) or none', ATTESTATION),
+    valueOption('--fall-back <when>', 'to software: absent (default), or any failure', FALL_BACK),
     ...policyFileOptions(),
   ];
 }
@@ -44,7 +48,7 @@ export function policyForOption(): Option {
 
 /** When software replaces a TPM, according to `--fall-back`. */
 export function readFallBack(given: Arguments): SelectionOptions['fallBack'] {
-  return given.choice('fall-back', ['absent', 'any']);
+  return given.choice('fall-back', FALL_BACK);
 }
 
 /** The options that name files with settings, and the users and tenants whose settings apply. */

@@ -3,14 +3,16 @@ import type { KeyAlgorithm } from '../../policy/index.ts';
 import type { Arguments } from './arguments.ts';
 import { valueOption } from './value-option.ts';
 
+const PROFILES = ['strict', 'attested'] as const;
+
 /** The option `--profile`. */
 export function profileOption(): Option {
-  return valueOption('--profile <name>', 'form of the request: strict or attested');
+  return valueOption('--profile <name>', 'form of the request: strict or attested', PROFILES);
 }
 
 /** Reads the form of the request. Notes a problem if the form does not fit the algorithm. */
 export function readProfile(given: Arguments, algorithm: KeyAlgorithm): 'strict' | 'attested' | undefined {
-  const profile = given.choice('profile', ['strict', 'attested']);
+  const profile = given.choice('profile', PROFILES);
   if (profile === 'strict' && algorithm !== 'rsa-2048') {
     given.problems.push(`--profile strict takes rsa-2048 keys only, not ${algorithm}`);
   }

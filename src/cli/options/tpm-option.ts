@@ -10,6 +10,9 @@ import { repeatableOption, valueOption } from './value-option.ts';
 /** The environment variable with the address of the TPM, if `--tpm` is absent. */
 export const TPM_VARIABLE = 'KEYPROV_TPM';
 
+/** The addresses that need nothing more. */
+const ADDRESSES = ['auto', 'libtpms', 'device', 'tbs', 'none'];
+
 /** A TPM as the user names it. */
 export interface NamedTpm {
   /** The address, or `none`. */
@@ -20,7 +23,7 @@ export interface NamedTpm {
 
 /** The option `--tpm`. */
 export function tpmOption(): Option {
-  return valueOption('--tpm <address>', `TPM address (default: $${TPM_VARIABLE}, or auto)`);
+  return valueOption('--tpm <address>', `TPM address (default: $${TPM_VARIABLE}, or auto)`, ADDRESSES);
 }
 
 /** The option `--tpm`, and the option for the passwords of its hierarchies. */

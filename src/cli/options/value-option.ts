@@ -2,24 +2,26 @@ import { Option } from 'commander';
 
 class ValueOption extends Option {
   readonly isRequired: boolean;
+  readonly suggestions: readonly string[];
 
-  constructor(flags: string, description: string, isRequired: boolean) {
+  constructor(flags: string, description: string, isRequired: boolean, suggestions: readonly string[] = []) {
     super(flags, description);
     this.isRequired = isRequired;
+    this.suggestions = suggestions;
     // Arguments reports a missing value: commander would stop at the first problem.
     this.required = false;
     this.optional = true;
   }
 }
 
-/** An option that takes a value. */
-export function valueOption(flags: string, description: string): Option {
-  return new ValueOption(flags, description, false);
+/** An option that takes a value. Completion offers the `suggestions`. */
+export function valueOption(flags: string, description: string, suggestions?: readonly string[]): Option {
+  return new ValueOption(flags, description, false, suggestions);
 }
 
 /** A required option with a value. The usage line shows it. */
-export function requiredOption(flags: string, description: string): Option {
-  return new ValueOption(flags, description, true);
+export function requiredOption(flags: string, description: string, suggestions?: readonly string[]): Option {
+  return new ValueOption(flags, description, true, suggestions);
 }
 
 /** A repeatable option that takes a value each time. */
@@ -33,6 +35,11 @@ export function repeatableOption(flags: string, description: string): Option {
 /** Whether the usage line shows the option. */
 export function isRequiredOption(option: Option): boolean {
   return option instanceof ValueOption && option.isRequired;
+}
+
+/** The values that completion offers for an option; undefined if the option takes no value. */
+export function suggestionsOf(option: Option): readonly string[] | undefined {
+  return option instanceof ValueOption ? option.suggestions : undefined;
 }
 
 /** The option `--open` of commands that show a page. */

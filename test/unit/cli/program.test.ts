@@ -36,7 +36,14 @@ async function problemsOf(words: readonly string[]): Promise<readonly string[]> 
   using signals = new Signals();
   const report = new Report({ json: true, verbose: false });
   const prompter = new Prompter(new LineReader(terminal, () => {}), new Printer({ write: () => {} }));
-  const context: Context = { report, prompter, signals, signal: signals.abortSignal, environment: {} };
+  const context: Context = {
+    report,
+    prompter,
+    signals,
+    signal: signals.abortSignal,
+    environment: {},
+    commands: COMMANDS,
+  };
   await entry.run(given, context).catch((error: unknown) => {
     if (!(error instanceof ArgumentsRead)) throw error;
   });
