@@ -37,7 +37,7 @@ async function runProvision(given: Arguments, context: Context): Promise<Outcome
   }
   given.refuse(['out', 'force'], 'works only with --demo; keyprov create writes a key to files');
   if (given.has('web')) {
-    given.refuse(['pin-file', 'no-pin'], 'contradicts --web: the page asks for the PIN');
+    given.refuse(['pin-file', 'no-pin'], 'cannot be used with --web: the page asks for the PIN');
     // The page is loaded only if it is shown.
     return await (await import('../web/provision-in-window.ts')).provisionInWindow(given, context);
   }
