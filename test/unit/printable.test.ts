@@ -45,6 +45,7 @@ describe('a Printer', () => {
       replace: (printer) => printer.replace(EVIL),
       draw: (printer) => printer.draw(EVIL),
       text: (printer) => printer.text(EVIL),
+      verbatim: (printer) => printer.verbatim(EVIL, EVIL),
       json: (printer) => printer.json({ [EVIL]: [EVIL] }),
     };
     const methods = Object.getOwnPropertyNames(Printer.prototype).filter((name) => name !== 'constructor');

@@ -8,14 +8,13 @@ export interface TextStream {
 }
 
 const ERASE_LINE = '\r\x1b[2K';
-const [RED, GREEN, YELLOW, PLAIN] = ['\x1b[31m', '\x1b[32m', '\x1b[33m', '\x1b[39m'];
-
-/** Colours of words that begin a line. Each word says the same without its colour. */
-const COLOURS: ReadonlyMap<string, string> = new Map([
-  ...['✓', 'ok', 'pass', 'verified:'].map((word) => [word, GREEN] as const),
-  ...['✗', 'fail', 'problem', 'NOT', 'keyprov:'].map((word) => [word, RED] as const),
-  ...['missing', 'unknown', 'skipped', 'warning:'].map((word) => [word, YELLOW] as const),
-]);
+const PLAIN = '\x1b[39m';
+/** Words that begin a line, by their colour: green, red, yellow. Each says the same without it. */
+const COLOURS = [
+  ['\x1b[32m', '✓ ok pass verified:'],
+  ['\x1b[31m', '✗ fail problem NOT keyprov:'],
+  ['\x1b[33m', 'missing unknown skipped warning:'],
+] as const;
 /** A terminal that is narrower, or whose width is not known, breaks lines itself. */
 const MIN_COLUMNS = 20;
 
@@ -82,8 +81,9 @@ export class Printer {
     const { isTTY, columns = 0 } = this.#stream;
     const line = isTTY && columns >= MIN_COLUMNS ? wrap(printable(text), columns) : printable(text);
     const [word = ''] = line.split(' ', 1);
-    const colour = hasColour(this.#stream, this.#env) ? COLOURS.get(word) : undefined;
-    return colour === undefined ? line : `${colour}${word}${PLAIN}${line.slice(word.length)}`;
+    if (!hasColour(this.#stream, this.#env)) return line;
+    const [colour] = COLOURS.find(([, words]) => words.split(' ').includes(word)) ?? [];
+    return colour === undefined ? line : colour + word + PLAIN + line.slice(word.length);
   }
 }
 
@@ -96,15 +96,14 @@ function wrap(text: string, width: number): string {
   const gap = text.indexOf('  ');
   const column = gap < 0 ? 2 : text.length - text.slice(gap).trimStart().length;
   const indent = ' '.repeat(column <= width / 2 ? column : 2);
-  const [first = '', ...words] = text.split(' ');
   const lines: string[] = [];
-  let line = first;
-  for (const word of words) {
-    if (line.trim() === '' || line.length + 1 + word.length <= width) line += ` ${word}`;
-    else {
-      lines.push(line.trimEnd());
-      line = indent + word;
-    }
+  let rest = text;
+  while (rest.length > width) {
+    const back = Math.max(rest.lastIndexOf(' ', width), 0);
+    const at = rest.slice(0, back).trim() === '' ? rest.indexOf(' ', width) : back;
+    if (at < 0) break;
+    lines.push(rest.slice(0, at).trimEnd());
+    rest = indent + rest.slice(at).trimStart();
   }
-  return [...lines, line].join('\n');
+  return [...lines, rest].join('\n');
 }
