@@ -32,7 +32,7 @@ const program = buildProgram(await loadNamed(COMMANDS, words), {
   call: async ({ run, silent }, given) => {
     report.speak({ json: given.has('json'), verbose: given.has('verbose') });
     const outcome = await run(given, context);
-    // The work is done: signals must end the process even if nobody reads its output any more.
+    // From here signals must end the process, even if nobody reads its output.
     signals[Symbol.dispose]();
     if (!silent) report.finish(outcome);
     process.exitCode = outcome.exitCode;

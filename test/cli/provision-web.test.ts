@@ -171,6 +171,8 @@ describe.skipIf(missing)('keyprov provision --web', () => {
   it('refuses options that say where the PIN is', async () => {
     const { status, stderr } = await commands.run(['provision', ...world.runArgs, '--web', '--no-pin']);
     expect([status, stderr]).toEqual([2, expect.stringContaining('--no-pin cannot be used with --web')]);
-    expect((await commands.run(['provision', ...world.runArgs, '--open'])).stderr).toContain('without --web');
+    expect((await commands.run(['provision', ...world.runArgs, '--open'])).stderr).toContain(
+      '--open works only with --web',
+    );
   });
 });

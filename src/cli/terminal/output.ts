@@ -22,7 +22,7 @@ export class Output {
   /** Waits until the result is written. Returns the exit code if that fails; undefined if all is well. */
   async finish(): Promise<number | undefined> {
     const { stdout } = process;
-    // Even an empty write fails if the target is full: so write only if there is something to wait for.
+    // Even an empty write fails if the target is full.
     if (stdout.writableLength > 0) await new Promise<void>((resolve) => stdout.write('', () => resolve()));
     else await new Promise((resolve) => setImmediate(resolve));
     const problem = this.#problem;

@@ -8,7 +8,6 @@ export interface TextStream {
 }
 
 const ERASE_LINE = '\r\x1b[2K';
-const PLAIN = '\x1b[39m';
 /** Words that begin a line, by their colour: green, red, yellow. Each says the same without it. */
 const COLOURS = [
   ['\x1b[32m', '✓ ok pass verified:'],
@@ -83,7 +82,7 @@ export class Printer {
     const [word = ''] = line.split(' ', 1);
     if (!hasColour(this.#stream, this.#env)) return line;
     const [colour] = COLOURS.find(([, words]) => words.split(' ').includes(word)) ?? [];
-    return colour === undefined ? line : colour + word + PLAIN + line.slice(word.length);
+    return colour === undefined ? line : `${colour}${word}\x1b[39m${line.slice(word.length)}`;
   }
 }
 
