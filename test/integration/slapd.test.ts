@@ -251,7 +251,9 @@ describe('startDirectory without slapd', () => {
       const error = await failureOf(startDirectory({ executable }));
       expect(isKeyprovError(error, 'library-missing')).toBe(true);
       expect(error.message).toContain(`cannot run ${executable}`);
-      expect(error.remedy).toBe('install it (Debian: systemctl mask slapd, to keep its service from starting; apt-get install slapd)');
+      expect(error.remedy).toBe(
+        'install it (Debian: systemctl mask slapd, to keep its service from starting; apt-get install slapd)',
+      );
     },
   );
 });
