@@ -13,7 +13,7 @@ import { Prompter } from './terminal/prompter.ts';
 import { Report } from './terminal/report.ts';
 import { Signals } from './terminal/signals.ts';
 
-// Until a command is known, these options count anywhere on the line.
+// Before a command is known, options count anywhere.
 const wants = (option: string): boolean => process.argv.includes(option);
 const report = new Report({ json: wants('--json'), verbose: wants('--verbose') });
 const output = new Output();

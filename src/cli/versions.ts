@@ -7,10 +7,10 @@ import { checkSwtpm } from './commands/doctor.ts';
 /** The versions that matter for a bug report, for `keyprov --version --json`; null if something is not installed. */
 export async function readVersions(keyprov: string): Promise<object> {
   const { node, openssl } = process.versions;
-  const koffi = () => loadNative('koffi', () => import('../../native/libc.ts'));
+  const native = () => loadNative('libc', () => import('../../native/libc.ts'));
   return {
     ...{ keyprov, node, openssl, platform: `${process.platform} ${process.arch} ${release()}` },
-    koffi: await found(async () => (await koffi()).koffiVersion),
+    koffi: await found(async () => (await native()).koffiVersion),
     libtpms: await found(async () => (await locateLibtpms()).version),
     swtpm: await found(async () => (await checkSwtpm()).detail),
   };

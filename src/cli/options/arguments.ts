@@ -125,7 +125,7 @@ export class Arguments {
     const option = this.#command.options.find(({ long }) => long === `--${name}`);
     if (option === undefined) return undefined;
     const value = this.#command.getOptionValue(option.attributeName());
-    // Commander stores `--no-x` as an `x` that is false, else true.
+    // `--no-x` is stored as an `x` that is false, else true.
     return option.negate ? value === false : value;
   }
 

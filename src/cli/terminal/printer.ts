@@ -14,8 +14,6 @@ const COLOURS = [
   ['\x1b[31m', '✗ fail problem NOT keyprov:'],
   ['\x1b[33m', 'missing unknown skipped warning:'],
 ] as const;
-/** A terminal that is narrower, or whose width is not known, breaks lines itself. */
-const MIN_COLUMNS = 20;
 
 /** Whether a stream gets colours: if it is a terminal that can show them, and as `NO_COLOR` and `FORCE_COLOR` say. */
 export function hasColour({ isTTY }: TextStream, { NO_COLOR, FORCE_COLOR, TERM }: NodeJS.ProcessEnv): boolean {
@@ -76,9 +74,10 @@ export class Printer {
     if (lines.length > 0) this.#stream.write(lines.map((line) => `${line}\n`).join(''));
   }
 
+  /** A terminal of unknown width, or a very narrow one, breaks lines itself. */
   #shaped(text: string): string {
     const { isTTY, columns = 0 } = this.#stream;
-    const line = isTTY && columns >= MIN_COLUMNS ? wrap(printable(text), columns) : printable(text);
+    const line = isTTY && columns >= 20 ? wrap(printable(text), columns) : printable(text);
     const [word = ''] = line.split(' ', 1);
     if (!hasColour(this.#stream, this.#env)) return line;
     const [colour] = COLOURS.find(([, words]) => words.split(' ').includes(word)) ?? [];
@@ -101,7 +100,7 @@ function wrap(text: string, width: number): string {
     const back = Math.max(rest.lastIndexOf(' ', width), 0);
     const at = rest.slice(0, back).trim() === '' ? rest.indexOf(' ', width) : back;
     if (at < 0) break;
-    lines.push(rest.slice(0, at).trimEnd());
+    lines.push(rest.slice(0, at));
     rest = indent + rest.slice(at).trimStart();
   }
   return [...lines, rest].join('\n');
