@@ -25,7 +25,11 @@ const context: Context = {
   ...{ environment: process.env, commands: COMMANDS },
 };
 
-let [text, help] = ['', ''];
+/** Help, or the version. */
+let text = '';
+const add = (part: string): void => {
+  text += part;
+};
 const words = helpLast(process.argv.slice(2));
 const program = buildProgram(await loadNamed(COMMANDS, words), {
   version: manifest.version,
@@ -38,12 +42,8 @@ const program = buildProgram(await loadNamed(COMMANDS, words), {
     process.exitCode = outcome.exitCode;
   },
   signal: signals.abortSignal,
-  onText: (part) => {
-    text += part;
-  },
-  onErrorText: (text) => {
-    help += text;
-  },
+  onText: add,
+  onErrorText: add,
 });
 
 try {
@@ -56,7 +56,7 @@ try {
     await signals.endIfAborted();
     process.exitCode = exitCodeOf(error);
   } else if (error.code === 'commander.help') {
-    report.help(help);
+    report.help(text);
     process.exitCode = EXIT.usage;
   } else if (error.exitCode !== 0) {
     report.fail(new UsageError([error.message.replace(/^error: /, '').replaceAll('\n', ' ')]));
