@@ -21,25 +21,23 @@ export const EXIT = {
   overdue: 14,
 } as const;
 
-/** The same for people. */
-export const EXIT_CODES: readonly (readonly [code: string, meaning: string])[] = [
-  ['0', 'done'],
-  ['1', 'something unexpected; with doctor: no TPM can be opened'],
-  ['2', 'wrong arguments, policy file or TPM address; a request that does not fit the key'],
-  ['3', 'the policy allows no key here'],
-  ['4', 'the TPM, its state or its library cannot be reached or used'],
-  ['5', 'the PIN is missing or wrong, or must be changed, or the TPM is locked'],
-  ['6', 'the TPM refused a command'],
-  ['7', 'a file is missing, damaged or already there, or cannot be written'],
-  ['8', 'the statement does not verify'],
-  ['9', 'inspect: the file is damaged, or its format is unknown'],
-  ['10', 'unfinished: run it again, or wait for the synchronization'],
-  ['11', 'a prerequisite is not met; nothing was done'],
-  ['12', 'the multi-factor authentication failed or took too long'],
-  ['13', 'a service cannot be reached or trusted, refuses, or answers wrongly'],
-  ['14', 'the key should be in the directory by now, but is not'],
-  ['128 + N', 'after signal N (130 after Ctrl-C); sim: the exit code of its command'],
-];
+/** The same for people: each code, two blanks, and its meaning. */
+export const EXIT_CODES = `  0  done
+  1  something unexpected; with doctor: no TPM can be opened
+  2  wrong arguments, policy file or TPM address; a request that does not fit the key
+  3  the policy allows no key here
+  4  the TPM, its state or its library cannot be reached or used
+  5  the PIN is missing or wrong, or must be changed, or the TPM is locked
+  6  the TPM refused a command
+  7  a file is missing, damaged or already there, or cannot be written
+  8  the statement does not verify
+  9  inspect: the file is damaged, or its format is unknown
+  10  unfinished: run it again, or wait for the synchronization
+  11  a prerequisite is not met; nothing was done
+  12  the multi-factor authentication failed or took too long
+  13  a service cannot be reached or trusted, refuses, or answers wrongly
+  14  the key should be in the directory by now, but is not
+  128 + N  after signal N (130 after Ctrl-C); sim: the exit code of its command`;
 
 /** The first rule that matches the code of an error decides. */
 const RULES: readonly (readonly [codes: RegExp, exit: number])[] = [

@@ -49,7 +49,7 @@ export function buildProgram(
     .description('Gets a key out of a TPM 2.0, attests it, and builds its registration request.')
     .version(version)
     .helpCommand(false)
-    .addHelpText('after', `${examplesHelp(EXAMPLES)}\n${exitCodesHelp()}`)
+    .addHelpText('after', `${examplesHelp(EXAMPLES)}\n\nExit codes:\n${EXIT_CODES}`)
     .enablePositionalOptions()
     .exitOverride()
     .configureHelp({ subcommandTerm: (command) => command.name() })
@@ -92,9 +92,6 @@ function describe(command: Command, { define, silent, examples }: CliCommand): v
 
 const examplesHelp = (examples: readonly string[]): string =>
   ['\nExamples:', ...examples.map((line) => `  ${line}`)].join('\n');
-
-const exitCodesHelp = (): string =>
-  ['\nExit codes:', ...EXIT_CODES.map(([code, meaning]) => `  ${code}  ${meaning}`)].join('\n');
 
 /** Turns `help status` into `status --help`. */
 export function helpLast(words: readonly string[]): string[] {

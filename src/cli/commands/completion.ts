@@ -44,7 +44,12 @@ async function runCompletion(given: Arguments, context: Context): Promise<Outcom
   given.check();
   if (stored !== undefined) return await listStored(stored, given, context);
   const commands = await describeCommands(context.commands);
-  if (!isShell) return { exitCode: EXIT.done, lines: [], json: { commands, exitCodes: EXIT_CODES } };
+  if (!isShell)
+    return {
+      exitCode: EXIT.done,
+      lines: [],
+      json: { commands, exitCodes: EXIT_CODES.split('\n').map((line) => line.trim().split('  ')) },
+    };
   const script = SCRIPTS[shell === 'bash' || shell === 'zsh' ? shell : 'fish'](commands);
   return { exitCode: EXIT.done, lines: script.trimEnd().split('\n'), verbatim: true, json: { shell, script } };
 }

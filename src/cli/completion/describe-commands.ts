@@ -1,6 +1,6 @@
 import type { Command, Option } from 'commander';
 import type { CommandEntry } from '../command.ts';
-import { suggestionsOf } from '../options/value-option.ts';
+import { ValueOption } from '../options/value-option.ts';
 import { buildProgram } from '../program.ts';
 
 /** What completion offers: words, or a kind of thing; `text` is nothing. */
@@ -55,9 +55,9 @@ function subcommand(parent: Command, name: string): Command {
 
 function describeOption(option: Option): DescribedOption {
   const { long, flags, description, parseArg } = option;
-  const suggestions = suggestionsOf(option);
   const described = { name: long ?? flags, description, repeatable: parseArg !== undefined };
-  if (suggestions === undefined) return described;
+  if (!(option instanceof ValueOption)) return described;
+  const { suggestions } = option;
   const name = flags.slice(flags.indexOf('<') + 1, -1);
   const stored = { '--key': 'keys', '--user': 'users' } as const;
   const known = long === '--key' || long === '--user' ? stored[long] : kindOf(name);

@@ -1,6 +1,7 @@
 import { Option } from 'commander';
 
-class ValueOption extends Option {
+/** An option that takes a value. */
+export class ValueOption extends Option {
   readonly isRequired: boolean;
   readonly suggestions: readonly string[];
 
@@ -35,11 +36,6 @@ export function repeatableOption(flags: string, description: string): Option {
 /** Whether the usage line shows the option. */
 export function isRequiredOption(option: Option): boolean {
   return option instanceof ValueOption && option.isRequired;
-}
-
-/** The values that completion offers for an option; undefined if the option takes no value. */
-export function suggestionsOf(option: Option): readonly string[] | undefined {
-  return option instanceof ValueOption ? option.suggestions : undefined;
 }
 
 /** The option `--open` of commands that show a page. */
