@@ -547,6 +547,9 @@ async function wholeRun() {
   const { createMfaPrompt, createServiceFetch, openKeyRegistrar, provision } = await import('keyprov');
   const { discoverServices } = await import('keyprov/registration');
   const { joinDevice, startIdentityService } = await import('keyprov/testing');
+  // The service runs in this process, and knows a device by its certificate.
+  if (process.versions.bun !== undefined)
+    skip('an https server of Bun 1.4.5 does not get the certificate of its client');
   const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
   const service = await startIdentityService({ users: [ada], pollIntervalS: 0, attestation: 'ignore' });
   try {
