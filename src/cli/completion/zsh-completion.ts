@@ -14,13 +14,14 @@ export function zshCompletion(commands: readonly DescribedCommand[]): string {
 # zsh completion for keyprov: save it as _keyprov in a directory of $fpath.
 _keyprov_stored() {
   local -a found
-  local store=\${(Q)opt_args[--store]}
+  local -i at=\${words[(I)--store]}
+  local store=''
+  (( at )) && store=\${(Q)words[at + 1]}
   found=(\${(f)"$(keyprov completion --stored $1 \${store:+--store=\${store/#\\~\\//$HOME/}} 2>/dev/null)"})
   compadd -a found
 }
 _keyprov() {
   local curcontext=$curcontext state line
-  local -A opt_args
   local -a commands=(
     ${summaries.join('\n    ')}
   )
@@ -56,9 +57,10 @@ function spec({ name, description, repeatable, value }: DescribedOption): string
   return `${repeatable ? '*' : ''}${name}[${text}]${takes}`;
 }
 
+// A blank before a function keeps zsh from giving it more arguments.
 const ACTIONS = {
   ...{ file: '_files', directory: '_files -/', command: '_command_names -e', text: '' },
-  ...{ keys: '_keyprov_stored keys', users: '_keyprov_stored users' },
+  ...{ keys: ' _keyprov_stored keys', users: ' _keyprov_stored users' },
 } as const;
 
 function action(completion: Completion): string {
