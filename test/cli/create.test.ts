@@ -416,11 +416,11 @@ describe('keyprov create in software', () => {
   });
 
   it.skipIf(missingPrograms('script') ?? terminalsMissing()).each([
-    ['with a spinner on a terminal', {}, true],
-    ['in plain lines with NO_COLOR', { NO_COLOR: '1' }, false],
-    ['in plain lines on a dumb terminal', { TERM: 'dumb' }, false],
-    ['in plain lines in continuous integration', { CI: 'true' }, false],
-  ])('shows its steps %s', (_, more, live) => {
+    ['with a spinner and colours on a terminal', {}, true, true],
+    ['in plain lines with NO_COLOR', { NO_COLOR: '1' }, false, false],
+    ['in plain lines on a dumb terminal', { TERM: 'dumb' }, false, false],
+    ['in lines with colours in continuous integration', { CI: 'true' }, false, true],
+  ])('shows its steps %s', (_, more, live, coloured) => {
     using directory = temporaryDirectory();
     const command = `'${process.execPath}' '${MAIN}' create --tpm none --algorithm p-256 --out '${directory.path}/out'`;
     const { status, stdout } = spawnSync('script', ['-qec', command, '/dev/null'], {
@@ -428,9 +428,11 @@ describe('keyprov create in software', () => {
       env: environment({ TERM: 'xterm', ...more }),
     });
     expect(status).toBe(0);
-    expect(stdout.includes('\x1b[2K✓ key          p-256 in software (')).toBe(live);
-    expect(stdout.includes('\r\nkey: p-256 in software (')).toBe(!live);
-    expect(stdout.includes('\x1b')).toBe(live);
+    const colourless = [31, 32, 33, 39].reduce((text, colour) => text.replaceAll(`\x1b[${colour}m`, ''), stdout);
+    expect(colourless.includes('\x1b[2K✓ key          p-256 in software (')).toBe(live);
+    expect(colourless.includes('\r\nkey: p-256 in software (')).toBe(!live);
+    expect(colourless.includes('\x1b')).toBe(live);
+    expect(colourless !== stdout).toBe(coloured);
   });
 
   it('encrypts a key with a PIN by that, and says when it takes over from a TPM', async () => {
