@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the packed package on another processor, by qemu-user. arm64: Node.js, koffi's binary and libtpms of arm64, which
 # runs inside the process. s390x, which is big endian and has no koffi: a swtpm of this machine, by TCP. What is checked is
-# in test/platforms/smoke.mjs. Takes 4 minutes each.
+# in test/platforms/smoke.mjs. Takes 2 to 6 minutes each.
 #
 #   scripts/arm64.sh [arm64|s390x]...     default: both
 set -euo pipefail

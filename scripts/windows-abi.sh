@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs keyprov on Windows' ABI: the packed package in Node.js for Windows under Wine, koffi's binary for Windows, and the
-# tests' stand-in for tbs.dll in front of a swtpm. What is checked is in test/platforms/smoke.mjs. Takes 3 minutes, and
+# tests' stand-in for tbs.dll in front of a swtpm. What is checked is in test/platforms/smoke.mjs. Takes 1 to 5 minutes, and
 # one more to install what is missing (Debian's Wine and cross compiler). Wine is not Windows: see docs/platforms.md.
 #
 #   scripts/windows-abi.sh [VERSION]     of Node.js; default 20.20.2
