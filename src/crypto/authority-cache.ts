@@ -1,4 +1,4 @@
-import { toHex } from '../bytes.ts';
+import { copy, toHex } from '../bytes.ts';
 import { digest } from './kdf.ts';
 import type { PublicKey } from './public-key.ts';
 import { type Certificate, parseCertificate } from './x509.ts';
@@ -9,6 +9,8 @@ const MOST_KEPT = 256;
 const LONGEST_KEPT = 8192;
 
 const kept = new Map<string, Certificate>();
+/** All that were ever kept. Nobody outside has them, so nobody can change them. */
+const ours = new WeakSet<Certificate>();
 
 /** Returns the given certificate, or reads it from DER, with or without the cache. @throws KeyprovError `certificate-invalid` */
 export async function authorityOf(given: Uint8Array | Certificate, keep = true): Promise<Certificate> {
@@ -25,8 +27,9 @@ export async function authorityOf(given: Uint8Array | Certificate, keep = true):
  */
 export async function readAuthority(der: Uint8Array): Promise<Certificate> {
   if (der.length > LONGEST_KEPT) return await parseCertificate(der);
-  const id = toHex(digest('sha256', der));
-  const certificate = kept.get(id) ?? withMemory(await parseCertificate(der));
+  const own = copy(der); // what is hashed is what is read, even if somebody else writes into `der`
+  const id = toHex(digest('sha256', own));
+  const certificate = kept.get(id) ?? withMemory(await parseCertificate(own));
   kept.delete(id);
   kept.set(id, certificate);
   const [oldest] = kept.keys();
@@ -37,16 +40,19 @@ export async function readAuthority(der: Uint8Array): Promise<Certificate> {
 function withMemory(certificate: Certificate): Certificate {
   let key: PublicKey | undefined;
   const signers = new WeakMap<Certificate, boolean>();
-  return {
+  const remembering: Certificate = {
     ...certificate,
     publicKey: () => {
       key ??= certificate.publicKey();
       return key;
     },
     isSignedBy: (issuer) => {
+      if (!ours.has(issuer)) return certificate.isSignedBy(issuer);
       const isSigned = signers.get(issuer) ?? certificate.isSignedBy(issuer);
       signers.set(issuer, isSigned);
       return isSigned;
     },
   };
+  ours.add(remembering);
+  return remembering;
 }

@@ -54,7 +54,11 @@ export class PathSearch {
    * key identifier, then the others, because a key identifier is only a hint (RFC 4158, 3.5.12).
    */
   #issuersOf({ issuer, authorityKeyId: wanted }: Certificate): readonly Certificate[] {
-    const named = this.#all.filter(({ subject }) => isSameName(subject, issuer));
+    const named: Certificate[] = [];
+    // The same certificate a second time leads nowhere else. Roots come first, so a root stays one.
+    for (const one of this.#all) {
+      if (isSameName(one.subject, issuer) && !named.some(({ der }) => equal(der, one.der))) named.push(one);
+    }
     if (wanted === undefined || named.length < 2) return named;
     const rank = ({ subjectKeyId: id }: Certificate) => (id === undefined ? 1 : equal(id, wanted) ? 0 : 2);
     return named.sort((a, b) => rank(a) - rank(b));

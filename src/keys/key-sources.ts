@@ -3,7 +3,7 @@ import type { SignalOptions } from '../signal.ts';
 import type { HierarchyAuth } from '../tpm/hierarchy-auth.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
 import { Tpm } from '../tpm/tpm.ts';
-import type { KeyStore } from './key-store.ts';
+import { KeyStore } from './key-store.ts';
 import type { KeyProvider } from './provider.ts';
 import { storeKeyProvider } from './store-provider.ts';
 
@@ -49,6 +49,8 @@ export function keySources({
   /** The passwords of the hierarchies and of the storage root key, for a TPM given as an address. */
   hierarchyAuth?: HierarchyAuth | undefined;
 } = {}): KeySources {
+  if (store !== undefined && !(store instanceof KeyStore))
+    throw new TypeError('store must be a KeyStore, of openKeyStore');
   const open: TpmOpener = (options) =>
     openTpm(String(tpm), { ...options, lifetime: options.signal, marksDirectory: store?.directory, hierarchyAuth });
   const isAddress = typeof tpm === 'string' && (store ?? hierarchyAuth) !== undefined;

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,7 +61,7 @@ function settingKeys(): readonly string[] {
 async function exportKey(key: string, file: string, options: SignalOptions): Promise<Buffer | undefined> {
   // A 32-bit Node.js would see other keys than those of the policies.
   const exported = await run('reg.exe', ['export', key, file, '/y', '/reg:64'], options);
-  if (exported !== undefined) return await readFile(file);
+  if (exported !== undefined && existsSync(file)) return await readFile(file);
   if (!(await isThere(key, options))) return undefined;
   const expected = 'a key that this user may read';
   throw new PolicyError([{ setting: key, problem: 'cannot be read with reg.exe', expected }]);
@@ -74,9 +75,15 @@ async function isThere(key: string, options: SignalOptions): Promise<boolean> {
   return parent.includes('\\') && (await isThere(parent, options));
 }
 
-async function ownSid(options: SignalOptions): Promise<string | undefined> {
+/** Without it, the settings of another user could not be told from those of this one. */
+async function ownSid(options: SignalOptions): Promise<string> {
   const printed = await run('whoami.exe', ['/user', '/fo', 'csv', '/nh'], options);
-  return printed?.trim().split('"').at(-2);
+  const [, , comma, sid, end] = printed?.trim().split('"') ?? [];
+  if (comma === ',' && end === '' && sid?.startsWith('S-1-')) return sid;
+  options.signal?.throwIfAborted();
+  throw new KeyprovError('library-missing', 'whoami.exe of Windows does not tell the SID of this user', {
+    remedy: 'give the SID as userSid',
+  });
 }
 
 /** Returns the output of a Windows program; undefined if it fails. */

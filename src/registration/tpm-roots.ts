@@ -66,7 +66,8 @@ export async function loadTpmRoots(path: string, { signal }: SignalOptions = {})
       return undefined;
     }
   };
-  for (const file of (await attempt(path, () => listFiles(path, MOST_FILES))) ?? []) {
+  const skipped = (file: string, error: unknown) => problems.push({ file, detail: sayError(error) });
+  for (const file of (await attempt(path, () => listFiles(path, MOST_FILES, skipped))) ?? []) {
     const certificates = await attempt(file, async () => certificatesIn(await readInput(file, { signal })));
     for (const der of certificates ?? []) {
       const id = toHex(digest('sha256', der));

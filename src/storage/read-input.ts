@@ -24,21 +24,30 @@ export async function readInput(path: string, { signal }: SignalOptions = {}): P
 
 /**
  * Returns the path of the file at `path`, or the sorted paths of all files in and below that directory. Includes links to
- * files, but does not follow links to directories.
- * @throws KeyprovError `store-io` for more than `most` files; the error of the file system.
+ * files, but does not follow links to directories. Tells `skipped` of each directory below that cannot be read.
+ * @throws KeyprovError `store-io` for more than `most` files; the error of the file system about `path` itself.
  */
-export async function listFiles(path: string, most: number): Promise<string[]> {
+export async function listFiles(
+  path: string,
+  most: number,
+  skipped: (directory: string, error: unknown) => void,
+): Promise<string[]> {
   if (!(await stat(path)).isDirectory()) return [path];
   const files: string[] = [];
   const directories = [path];
   for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
-    for await (const entry of await opendir(directory)) {
-      const below = join(directory, entry.name);
-      if (entry.isDirectory()) directories.push(below);
-      else if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(below)))) files.push(below);
-      if (files.length + directories.length > most) {
-        throw new KeyprovError('store-io', `${path}: more than ${most} files, the most that are read`);
+    try {
+      for await (const entry of await opendir(directory)) {
+        const below = join(directory, entry.name);
+        if (entry.isDirectory()) directories.push(below);
+        else if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(below)))) files.push(below);
+        if (files.length + directories.length > most) {
+          throw new KeyprovError('store-io', `${path}: more than ${most} files, the most that are read`);
+        }
       }
+    } catch (error) {
+      if (directory === path || error instanceof KeyprovError) throw error;
+      skipped(directory, error);
     }
   }
   return files.sort();

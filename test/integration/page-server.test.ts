@@ -287,6 +287,17 @@ describe('the state', () => {
 describe('the window', () => {
   const closed = (): Promise<unknown> => once(server.windowClosed, 'abort');
 
+  it('is closed too if two requests waited on one connection that was cut', async () => {
+    await start({ grace: 200, poll: 100 });
+    const { 'x-keyprov-session': session } = await openSession();
+    const socket = connect(port(), '127.0.0.1');
+    const poll = `GET /state?after=1 HTTP/1.1\r\nHost: 127.0.0.1:${port()}\r\nX-Keyprov-Session: ${session}\r\n\r\n`;
+    socket.write(poll + poll);
+    await state.waits.promise;
+    socket.destroy();
+    await closed();
+  });
+
   it('is closed when it asks no more', async () => {
     await start({ grace: 50 });
     const { leave } = await poll(await openSession());

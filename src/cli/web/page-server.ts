@@ -203,10 +203,10 @@ export class PageServer implements AsyncDisposable {
     const { state, times } = this.#options;
     this.#stopGrace();
     this.#polls.add(response);
-    response.once('close', () => {
-      this.#polls.delete(response);
-      if (this.#polls.size === 0) this.#awaitNextPoll();
-    });
+    const leave = (): void => {
+      if (this.#polls.delete(response) && this.#polls.size === 0) this.#awaitNextPoll();
+    };
+    response.once('close', leave);
     if (after === state.version) {
       const stops: (() => void)[] = [];
       await new Promise<void>((resolve) => {
@@ -215,7 +215,8 @@ export class PageServer implements AsyncDisposable {
       });
       for (const stop of stops) stop();
     }
-    if (response.destroyed) return;
+    // An answer that waits behind another one on a connection that is cut is never told that it is closed.
+    if (response.destroyed || response.socket?.destroyed !== false) return leave();
     const { version, value } = state;
     answer(200, JSON.stringify({ version, state: value }));
   }
@@ -234,16 +235,19 @@ const newSecret = (): Bytes => utf8(toBase64Url(randomBytes(32)));
 /** The body, which the caller wipes; undefined for one that is too long. What it came in is wiped. */
 async function readBody(request: IncomingMessage): Promise<Bytes | undefined> {
   let body: Bytes = new Uint8Array(0);
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    const longer = concatSecrets(body, chunk);
-    wipe(body, chunk);
-    body = longer;
-    if (body.length > MAX_BODY) {
-      wipe(body);
-      return undefined;
+  let isWhole = false;
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      const longer = concatSecrets(body, chunk);
+      wipe(body, chunk);
+      body = longer;
+      if (body.length > MAX_BODY) return undefined;
     }
+    isWhole = true;
+    return body;
+  } finally {
+    if (!isWhole) wipe(body);
   }
-  return body;
 }
 
 /** What is left of the body is not read. */

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readAuthority } from '../../../src/crypto/authority-cache.ts';
 import { type ChainOptions, verifyChain } from '../../../src/crypto/verify-chain.ts';
+import { parseCertificate } from '../../../src/crypto/x509.ts';
 import { buildCommonName, issue, issueAuthority, type TestCertificate } from '../../certificates.ts';
 
 let root: TestCertificate;
@@ -53,6 +54,20 @@ describe('readAuthority', () => {
     expect(await readAuthority(oldest)).toBe(await readAuthority(oldest));
     for (const { der } of others.slice(1)) await readAuthority(der);
     expect(await readAuthority(root.der)).not.toBe(first);
+  });
+
+  it('keeps no word of an issuer that its owner can change', async () => {
+    const [owned, other] = [
+      await parseCertificate(root.der),
+      await parseCertificate((await issueAuthority('root')).der),
+    ];
+    const ask = async () => (await verify({ roots: [owned] })).ok;
+    expect(await ask()).toBe(true);
+    const key = owned.spki.slice();
+    owned.spki.set(other.spki);
+    expect(await ask()).toBe(false);
+    owned.spki.set(key);
+    expect(await ask()).toBe(true);
   });
 
   it('does not keep long ones', async () => {

@@ -311,6 +311,15 @@ describe('PathSearch', () => {
     });
   });
 
+  it('takes the same certificate once, and as a root if it is one', () => {
+    const middle = authority('middle', 'root');
+    const leaf = certificate({ issuer: 'middle' });
+    const again = { ...middle };
+    expect(ways(leaf, [root], [again, middle, { ...root }]).found).toEqual([hex(leaf, middle, root)]);
+    const many = Array.from({ length: 99 }, () => ({ ...middle }));
+    expect(ways(leaf, [root], [...many, middle]).found).toHaveLength(1);
+  });
+
   it('says what was in the way', () => {
     expect(ways(certificate({ issuer: 'x' }), [root]).problem).toBe('there is no certificate of the issuer CN=x');
     expect(ways(certificate({ signers: [] }), [root]).problem).toBe(

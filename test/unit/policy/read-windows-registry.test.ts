@@ -98,6 +98,17 @@ describe('readWindowsRegistry', () => {
     await expect(readWindowsRegistry({ signal })).rejects.toThrow('no longer wanted');
   });
 
+  it.each(['', 'garbage', '"PC\\ada","x"', '"a"b"S-1-5-21-1"'])(
+    'refuses %j for the SID of this user',
+    async (printed) => {
+      whoami = printed;
+      await expect(readWindowsRegistry()).rejects.toMatchObject({
+        code: 'library-missing',
+        message: 'whoami.exe of Windows does not tell the SID of this user',
+      });
+    },
+  );
+
   it('says which program of Windows is not there', async () => {
     process.env.SystemRoot = 'D:\\Elsewhere';
     await expect(readWindowsRegistry()).rejects.toMatchObject({

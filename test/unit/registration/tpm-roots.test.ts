@@ -87,6 +87,16 @@ describe('loadTpmRoots', () => {
     ]);
   });
 
+  it('reports a directory whose name is not UTF-8, which cannot be opened', async () => {
+    const place = mkdtempSync(join(tmpdir(), 'keyprov-roots-'));
+    writeFileSync(join(place, 'ok.cer'), st.der);
+    mkdirSync(Buffer.concat([Buffer.from(`${place}/`), Buffer.from([0xc3, 0x28])]));
+    const { roots, problems } = await loadTpmRoots(place);
+    rmSync(place, { recursive: true });
+    expect(roots).toHaveLength(1);
+    expect(problems.map(({ detail }) => detail)).toEqual([expect.stringContaining('ENOENT')]);
+  });
+
   it('returns the chain from the certificate of an endorsement key to a root', async () => {
     const { roots, intermediates } = await loadTpmRoots(directory);
     const failures = async (more: object) =>
