@@ -63,7 +63,9 @@ export function verifyCertification(
   );
   findings.check(`${prefix}challenge`, () => {
     const { extraData } = attest();
-    return equal(extraData, expected.challenge()) ? undefined : `extraData is ${toHex(extraData) || 'empty'}`;
+    return equal(extraData, expected.challenge())
+      ? undefined
+      : `extraData is ${toHex(extraData) || 'empty'}, not the challenge`;
   });
   findings.check(`${prefix}name`, () => {
     const name = attestedName(attest());

@@ -81,9 +81,10 @@ export interface ProvisionedKey extends MadeKey, KeyRequest {}
  * Makes a user key as policy demands, and reports what was tried. Sends and stores nothing.
  *
  * @throws PinRefusedError if policy does not allow the PIN; SelectionError as `selectKeyProvider` does; PinError,
- * TpmError; the reason of `signal` if it aborted.
+ * TpmError; TypeError if policy or sources are missing; the reason of `signal` if it aborted.
  */
 export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
+  checkTypes(options);
   const { made } = await make(options, undefined, async () => UNATTESTED);
   return made;
 }
@@ -116,11 +117,18 @@ export async function provisionKey(options: ProvisionKeyOptions): Promise<Provis
   return await provisionFromStock(options, undefined);
 }
 
+/** For callers without types. @throws TypeError */
+function checkTypes({ policy, sources }: Partial<MakeKeyOptions>): void {
+  if (policy?.algorithm === undefined) throw new TypeError('policy must be a Policy, of definePolicy');
+  if (sources === undefined) throw new TypeError('sources must be given, such as keySources()');
+}
+
 /** {@link provisionKey} that takes a key from the stock if one fits, else makes one. */
 export async function provisionFromStock(
   options: ProvisionKeyOptions,
   stock: KeyStock | undefined,
 ): Promise<ProvisionedKey> {
+  checkTypes(options);
   checkRequestOptions(options);
   const { made, attested } = await make(options, stock, (provider, key) => attest(provider, key, options, stock));
   return { ...made, ...buildRequest(made.record, attested, options) };

@@ -265,8 +265,8 @@ describe('verifyStatement', () => {
     expect(said({ certInfoBytes: (bytes) => flipped(bytes, 5, 0x0d) })[0]).toBe(
       'type: the signed data is of type 0x801a',
     );
-    expect(attest(fromHex('abcd'))).toEqual(['challenge: extraData is abcd']);
-    expect(attest(new Uint8Array(0))).toEqual(['challenge: extraData is empty']);
+    expect(attest(fromHex('abcd'))).toEqual(['challenge: extraData is abcd, not the challenge']);
+    expect(attest(new Uint8Array(0))).toEqual(['challenge: extraData is empty, not the challenge']);
     expect(said({ key: attributes({ fixedTPM: false, restricted: true }) })).toEqual([
       'key-attributes: fixedTPM is clear, restricted is set',
     ]);

@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
+import { keySources } from '../../../src/keys/key-sources.ts';
 import { openSoftwareKeyProvider } from '../../../src/keys/software-provider.ts';
 import { checkPin, definePolicy } from '../../../src/policy/index.ts';
 import { openKey } from '../../../src/provisioning/open-key.ts';
-import { provisionKey } from '../../../src/provisioning/provision-key.ts';
+import { makeKey, provisionKey } from '../../../src/provisioning/provision-key.ts';
 
 // In JavaScript nothing keeps a caller from giving text for bytes, or nothing.
 
@@ -21,6 +22,26 @@ it.each([
 ])('provisionKey refuses %s', async (_, wrong, message) => {
   const options = { policy, sources: await sources(), challenge, ...wrong } as never;
   await expect(provisionKey(options)).rejects.toThrow(new TypeError(message));
+});
+
+it.each([
+  ['no policy', { policy: undefined }, 'policy must be a Policy, of definePolicy'],
+  [
+    'settings that are not a policy yet',
+    { policy: { hardware: 'required' } },
+    'policy must be a Policy, of definePolicy',
+  ],
+  ['no sources', { sources: undefined }, 'sources must be given, such as keySources()'],
+])('makeKey and provisionKey refuse %s', async (_, wrong, message) => {
+  const options = { policy, sources: await sources(), challenge, ...wrong } as never;
+  await expect(provisionKey(options)).rejects.toThrow(new TypeError(message));
+  await expect(makeKey(options)).rejects.toThrow(new TypeError(message));
+});
+
+it('keySources refuses the path of a store', () => {
+  expect(() => keySources({ store: './keys' as never })).toThrow(
+    new TypeError('store must be a KeyStore, of openKeyStore'),
+  );
 });
 
 it('a key refuses text for its data and its PIN', async () => {
