@@ -130,8 +130,8 @@ export function verifyRsa(
   // OpenSSL also accepts a PSS signature without its leading zeros; RFC 8017, 8.1.2, step 1 does not.
   if (signature.length !== key.n.length) return false;
   if (padding === 'pkcs1') return verify(hash, data, rsaKey(key), signature);
-  const { RSA_PKCS1_PSS_PADDING: pss, RSA_PSS_SALTLEN_AUTO: any, RSA_PSS_SALTLEN_DIGEST: asDigest } = constants;
-  const saltLength = padding === 'pss' ? any : asDigest;
+  const { RSA_PKCS1_PSS_PADDING: pss, RSA_PSS_SALTLEN_AUTO: anyLength, RSA_PSS_SALTLEN_DIGEST: asDigest } = constants;
+  const saltLength = padding === 'pss' ? anyLength : asDigest;
   return verify(hash, data, { key: rsaKey(key), padding: pss, saltLength }, signature);
 }
 

@@ -2,11 +2,11 @@ import type { Printer, TextStream } from './printer.ts';
 
 /** Shows the steps of some work, one after another. */
 export interface Progress {
-  /** Begins a step. A step still under way counts as failed. */
+  /** Begins a step. A current step counts as failed. */
   begin(step: string, text: string): void;
-  /** Ends the step under way with success. */
+  /** Ends the current step with success. */
   end(detail: string): void;
-  /** Ends the step under way, if there is one, as failed. */
+  /** Ends the current step, if any, as failed. */
   fail(): void;
   /** Shows a line that stays. */
   note(text: string): void;
@@ -24,7 +24,7 @@ export function isLive(stream: TextStream, env: NodeJS.ProcessEnv): boolean {
 /** Shows nothing. */
 export const SILENT: Progress = { begin: () => {}, end: () => {}, fail: () => {}, note: () => {} };
 
-/** A step under way. */
+/** The current step. */
 interface Step {
   readonly name: string;
   readonly text: string;
