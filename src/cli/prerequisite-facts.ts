@@ -1,5 +1,3 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { MergedPolicy } from '../policy/index.ts';
@@ -14,6 +12,7 @@ import {
 } from '../provisioning/windows/prerequisites.ts';
 import { formatWindowsCode } from '../provisioning/windows/windows-errors.ts';
 import type { SignalOptions } from '../signal.ts';
+import { runProgram } from '../storage/run-program.ts';
 import { windowsProgram } from '../storage/windows.ts';
 import { readLockout } from '../tpm/capabilities.ts';
 import { openTpm } from '../tpm/open-tpm.ts';
@@ -64,16 +63,8 @@ export async function checkRunPrerequisites(
 }
 
 async function runDsregcmd({ signal }: SignalOptions): Promise<string> {
-  try {
-    const { stdout } = await promisify(execFile)(windowsProgram('dsregcmd.exe'), ['/status'], { signal });
-    return stdout;
-  } catch (cause) {
-    signal?.throwIfAborted();
-    throw new KeyprovError('library-missing', 'dsregcmd /status cannot be run', {
-      cause,
-      remedy: 'save its text, and name the file with --dsregcmd',
-    });
-  }
+  const remedy = 'save the text of dsregcmd /status, and name the file with --dsregcmd';
+  return await runProgram(windowsProgram('dsregcmd.exe'), ['/status'], { signal, remedy });
 }
 
 /** The settings that are set; dsregcmd knows the values of the others. */

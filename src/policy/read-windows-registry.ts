@@ -1,12 +1,14 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import type { Bytes } from '../bytes.ts';
 import { PolicyError } from '../errors/policy-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
+import { errorCode } from '../storage/atomic-file.ts';
+import { readInput } from '../storage/read-input.ts';
+import { runProgram } from '../storage/run-program.ts';
 import { windowsProgram } from '../storage/windows.ts';
 import type { PolicyReading } from './policy-layer.ts';
 import { CSP_KEY, DEVICE_LOCK_KEY, type ReadRegistryOptions, readRegistryExport } from './read-registry.ts';
@@ -19,7 +21,8 @@ export interface ReadWindowsRegistryOptions extends ReadRegistryOptions, SignalO
  * Reads the settings of Windows Hello for Business from the registry of this Windows machine, for the user of this
  * process. Runs `reg.exe export` for each key that can hold settings, and {@link readRegistryExport} for its output.
  * @throws PolicyError like {@link readRegistryExport}, and for an existing key that cannot be read; KeyprovError
- * `library-missing` if `reg.exe` or `whoami.exe` cannot be run, as on any other system.
+ * `library-missing` without `reg.exe` or `whoami.exe`, as on any other system; `library-unsuitable` if one of them is
+ * ended, does not end within a minute or prints more than 1 MiB; `store-io` for an export of more than 16 MiB.
  *
  * @example
  * ```ts
@@ -58,10 +61,10 @@ function settingKeys(): readonly string[] {
 }
 
 /** Returns the output of `reg export` for a key; undefined if the key does not exist. */
-async function exportKey(key: string, file: string, options: SignalOptions): Promise<Buffer | undefined> {
+async function exportKey(key: string, file: string, options: SignalOptions): Promise<Bytes | undefined> {
   // A 32-bit Node.js would see other keys than those of the policies.
   const exported = await run('reg.exe', ['export', key, file, '/y', '/reg:64'], options);
-  if (exported !== undefined && existsSync(file)) return await readFile(file);
+  if (exported !== undefined && existsSync(file)) return await readInput(file, options);
   if (!(await isThere(key, options))) return undefined;
   const expected = 'a key that this user may read';
   throw new PolicyError([{ setting: key, problem: 'cannot be read with reg.exe', expected }]);
@@ -80,19 +83,17 @@ async function ownSid(options: SignalOptions): Promise<string> {
   const printed = await run('whoami.exe', ['/user', '/fo', 'csv', '/nh'], options);
   const [, , comma, sid, end] = printed?.trim().split('"') ?? [];
   if (comma === ',' && end === '' && sid?.startsWith('S-1-')) return sid;
-  options.signal?.throwIfAborted();
   throw new KeyprovError('library-missing', 'whoami.exe of Windows does not tell the SID of this user', {
     remedy: 'give the SID as userSid',
   });
 }
 
-/** Returns the output of a Windows program; undefined if it fails. */
-async function run(name: string, args: readonly string[], { signal }: SignalOptions): Promise<string | undefined> {
+/** Returns the output of a Windows program; undefined if it fails with exit code 1, as for a missing key. */
+async function run(name: string, args: readonly string[], options: SignalOptions): Promise<string | undefined> {
   try {
-    return (await promisify(execFile)(windowsProgram(name), args, { signal, windowsHide: true })).stdout;
-  } catch (cause) {
-    signal?.throwIfAborted();
-    if (cause instanceof Error && 'code' in cause && typeof cause.code === 'number') return undefined;
-    throw new KeyprovError('library-missing', `${name} of Windows cannot be run`, { cause });
+    return await runProgram(windowsProgram(name), args, options);
+  } catch (error) {
+    if (error instanceof KeyprovError && errorCode(error.cause) === 1) return undefined;
+    throw error;
   }
 }

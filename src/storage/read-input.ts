@@ -11,15 +11,24 @@ import { type SignalOptions, unlessAborted } from '../signal.ts';
  * @throws KeyprovError `store-io` for a longer file; the error of the file system; the reason of `signal`.
  */
 export async function readInput(path: string, { signal }: SignalOptions = {}): Promise<Bytes> {
-  const chunks: Uint8Array[] = [];
-  await unlessAborted(async () => {
-    for await (const chunk of createReadStream(path, { end: LIMIT.export })) chunks.push(chunk);
-  }, signal);
-  const bytes = concat(...chunks);
+  const bytes = await unlessAborted(() => readRange(path, 0, LIMIT.export), signal);
   checkSize(bytes, LIMIT.export, () => {
     return new KeyprovError('store-io', `${path} is longer than ${LIMIT.export} bytes, the most that is read`);
   });
   return bytes;
+}
+
+/** Reads the last bytes of a file. @throws the error of the file system */
+export async function readEnd(path: string, most: number): Promise<Bytes> {
+  const start = Math.max(0, (await stat(path)).size - most);
+  return await readRange(path, start, start + most - 1);
+}
+
+/** Both ends included. */
+async function readRange(path: string, start: number, end: number): Promise<Bytes> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of createReadStream(path, { start, end })) chunks.push(chunk);
+  return concat(...chunks);
 }
 
 /**

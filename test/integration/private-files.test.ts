@@ -211,7 +211,6 @@ describe('the sources', () => {
       'src/tpm/marks.ts', // only what /proc says
       'src/tpm/transports/device.ts', // a device, which belongs to root
       'src/tpm/transports/swtpm-child.ts', // in a directory of mkdtemp
-      'src/tpm/transports/watched-child.ts', // the same
     ]);
   });
 });

@@ -3,7 +3,7 @@ import { codeOf, filesIn } from './source-files.ts';
 
 /** What waits for somebody outside of this process, or for something that only somebody else brings about. */
 const OUTSIDE_WAITS =
-  /(?<![.#\w])(once|spawn|execFile|createReadStream|createServer|connectSocket|callAsync)\(|\bnew (Client|Agent|Promise)\b|(?<!process)\.on\('(close|exit|end|data|message|connect)'/;
+  /(?<![.#\w])(once|spawn|promisify\(execFile\)|createReadStream|createServer|connectSocket|callAsync)\(|\bnew (Client|Agent|Promise)\b|(?<!process)\.on\('(close|exit|end|data|message|connect)'/;
 
 /**
  * Every file with such a wait, and what ends the wait if the others do nothing. A new file fails the test until somebody
@@ -31,7 +31,8 @@ const ENDS: Readonly<Record<string, string>> = {
   'src/registration/ldap-user.ts': 'the signal of the caller, and the time-out of the client',
   'src/registration/service-fetch.ts': 'exchange, which gives every request a time-out and the signal of the caller',
   'src/signal.ts': 'these are what ends other waits',
-  'src/storage/read-input.ts': 'unlessAborted, by the signal of the caller',
+  'src/storage/read-input.ts': 'unlessAborted, by the signal of the caller; the end of a file of ours',
+  'src/storage/run-program.ts': 'its limit of time, and the signal of the caller; both kill the program',
   'src/testing/identity-service/listen.ts': 'close, which destroys every socket, also before the TLS handshake',
   'src/tpm/queue.ts': 'the task that runs, which TimedSender ends at its limit',
   'src/tpm/transports/socket-connection.ts': 'the limit that connect and exchange get',

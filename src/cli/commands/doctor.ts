@@ -1,11 +1,9 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { PolicyError, policyInForce } from '../../policy/index.ts';
 import { unlessAborted } from '../../signal.ts';
-import { errorCode } from '../../storage/atomic-file.ts';
+import { runProgram } from '../../storage/run-program.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
 import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
@@ -156,17 +154,9 @@ async function checkLibtpms(): Promise<Omit<Check, 'name' | 'status'>> {
 /** The version of swtpm. @throws KeyprovError `library-missing` if it is not installed. */
 export async function checkSwtpm(): Promise<Omit<Check, 'name' | 'status'>> {
   refuseOnWindows('swtpm');
-  try {
-    const { stdout } = await promisify(execFile)('swtpm', ['--version'], { timeout: TIME_LIMIT_MS });
-    return { detail: /version ([\d.]+)/.exec(stdout)?.[1] ?? 'found, version unknown' };
-  } catch (cause) {
-    // EACCES: it was not found, and a directory in PATH is not readable.
-    if (!['ENOENT', 'EACCES'].includes(String(errorCode(cause)))) throw cause;
-    throw new KeyprovError('library-missing', 'there is no swtpm in PATH', {
-      cause,
-      remedy: 'install it for keyprov sim (Debian: apt-get install swtpm)',
-    });
-  }
+  const remedy = 'keyprov sim needs it (Debian: apt-get install swtpm)';
+  const printed = await runProgram('swtpm', ['--version'], { timeoutMs: TIME_LIMIT_MS, remedy });
+  return { detail: /version ([\d.]+)/.exec(printed)?.[1] ?? 'found, version unknown' };
 }
 
 async function checkTpm2Tss(): Promise<Omit<Check, 'name' | 'status'>> {

@@ -3,10 +3,11 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
+import { windowsProgram } from '../../storage/windows.ts';
 
 /** What opens an address in the user's browser. */
 const OPENERS: Partial<Record<NodeJS.Platform, readonly [command: string, ...args: string[]]>> = {
-  win32: ['rundll32', 'url.dll,FileProtocolHandler'],
+  win32: [windowsProgram('rundll32.exe'), 'url.dll,FileProtocolHandler'],
   darwin: ['open'],
 };
 

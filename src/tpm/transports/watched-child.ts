@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { readEnd } from '../../storage/read-input.ts';
 
 /** Options of a {@link WatchedChild}. */
 export interface WatchedChildOptions {
@@ -16,6 +16,8 @@ export interface WatchedChildOptions {
 }
 
 const STOP_TIMEOUT_MS = 2_000;
+/** Most bytes of its output that are kept. */
+const MOST_OUTPUT = 65_536;
 
 /**
  * Becomes the program, under its own process id, and leaves a watcher behind that ends it if the parent dies, however
@@ -63,7 +65,7 @@ export class WatchedChild {
     return this.#hasEnded;
   }
 
-  /** Its output; complete once it has ended. */
+  /** The last 64 KiB of its output, once it has ended. */
   get said(): string {
     return this.#said;
   }
@@ -104,7 +106,8 @@ export class WatchedChild {
     const watcher = this.#process.stdio[3];
     if (watcher instanceof Writable) watcher.on('error', () => undefined).end('\n');
     // Absent if the program could not even be started.
-    this.#said = await readFile(this.#log, 'utf8').catch(() => '');
+    const log = await readEnd(this.#log, MOST_OUTPUT).catch(() => new Uint8Array(0));
+    this.#said = new TextDecoder().decode(log);
     this.#hasEnded = true;
   }
 }

@@ -1,5 +1,5 @@
 import childProcess from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -13,6 +13,9 @@ let closed: string[];
 let whoami = '';
 let ran: string[];
 let exported: string[];
+/** What comes of an export instead, and how much follows in its file. */
+let fault: Error | undefined;
+let padding: number;
 
 const HKLM = 'HKEY_LOCAL_MACHINE\\SOFTWARE';
 const GPO = 'Policies\\Microsoft\\PassportForWork';
@@ -21,6 +24,7 @@ const failed = (code: number | string) => Object.assign(new Error('it failed'), 
 
 function reg([verb, key = '', file = '']: readonly string[]): string {
   const all = [...keys.keys()];
+  if (fault !== undefined && verb === 'export') throw fault;
   const below = all.filter((name) => `${name}\\`.startsWith(`${key}\\`));
   if (below.length === 0 || closed.includes(key)) throw failed(1);
   if (verb === 'query') {
@@ -30,6 +34,7 @@ function reg([verb, key = '', file = '']: readonly string[]): string {
   const sections = below.map((name) => `[${name}]\r\n${keys.get(name)?.join('\r\n')}\r\n`);
   const text = `\uFEFFWindows Registry Editor Version 5.00\r\n\r\n${sections.join('\r\n')}`;
   writeFileSync(file, Buffer.from(text, 'utf16le'));
+  truncateSync(file, statSync(file).size + padding);
   exported.push(file);
   return '';
 }
@@ -41,7 +46,10 @@ const program = async (path: string, args: readonly string[]) => {
   return { stdout, stderr: '' };
 };
 patchBuiltin(childProcess, {
-  execFile: Object.assign((): never => expect.unreachable(), { [promisify.custom]: program }) as never,
+  execFile: Object.assign((): never => expect.unreachable(), {
+    [promisify.custom]: (...[path, args]: Parameters<typeof program>) =>
+      Object.assign(program(path, args), { child: { kill: () => true } }),
+  }) as never,
 });
 
 beforeEach(() => {
@@ -51,6 +59,8 @@ beforeEach(() => {
   whoami = `"PC\\ada","${SID}"\r\n`;
   ran = [];
   exported = [];
+  fault = undefined;
+  padding = 0;
 });
 
 describe('readWindowsRegistry', () => {
@@ -93,9 +103,8 @@ describe('readWindowsRegistry', () => {
 
   it('ends with its signal', async () => {
     const signal = AbortSignal.abort(new Error('no longer wanted'));
-    whoami = '';
-    closed = [...keys.keys()];
     await expect(readWindowsRegistry({ signal })).rejects.toThrow('no longer wanted');
+    expect(ran).toEqual([]);
   });
 
   it.each(['', 'garbage', '"PC\\ada","x"', '"a"b"S-1-5-21-1"'])(
@@ -113,7 +122,28 @@ describe('readWindowsRegistry', () => {
     process.env.SystemRoot = 'D:\\Elsewhere';
     await expect(readWindowsRegistry()).rejects.toMatchObject({
       code: 'library-missing',
-      message: 'whoami.exe of Windows cannot be run',
+      message: 'there is no D:\\Elsewhere\\System32\\whoami.exe',
     });
+  });
+
+  it.each([
+    ['was ended', { code: null, killed: false, signal: 'SIGKILL' }, 'reg.exe was ended by SIGKILL'],
+    ['crashed', { code: 0xc0000005 }, 'reg.exe ended with exit code 3221225477'],
+    ['printed too much', { code: 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER' }, 'reg.exe printed more than 1048576 bytes'],
+    ['took too long', { code: null, killed: true, signal: 'SIGKILL' }, 'reg.exe did not end within 60000 ms'],
+    ['could not be started', { code: 'EMFILE' }, 'reg.exe cannot be run: EMFILE'],
+  ])('does not take a reg.exe that %s for a missing one, or for a missing key', async (_, members, message) => {
+    fault = Object.assign(new Error('it failed'), members);
+    await expect(readWindowsRegistry()).rejects.toMatchObject({ code: 'library-unsuitable', message });
+  });
+
+  it('reads at most 16 MiB of an export', async () => {
+    keys.set(`${HKLM}\\${GPO}`, ['"Enabled"=dword:00000001']);
+    padding = 16_777_216;
+    await expect(readWindowsRegistry()).rejects.toMatchObject({
+      code: 'store-io',
+      message: expect.stringContaining('16777216 bytes'),
+    });
+    expect(exported.filter((file) => existsSync(dirname(file)))).toEqual([]);
   });
 });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LIMIT } from '../../../src/limits.ts';
-import { readInput } from '../../../src/storage/read-input.ts';
+import { readEnd, readInput } from '../../../src/storage/read-input.ts';
 import { loadRecording } from '../../../src/tpm/transports/index.ts';
 import { asyncRefusal } from '../../refusal.ts';
 
@@ -32,5 +32,16 @@ describe('readInput', () => {
 
   it.skipIf(process.platform === 'win32')('ends with a file that does not', async () => {
     expect(await asyncRefusal(() => readInput('/dev/zero'))).toMatch(/^store-io: /);
+  });
+});
+
+describe('readEnd', () => {
+  it('reads the last bytes, or all of a shorter file', async () => {
+    const path = join(directory, 'log');
+    await writeFile(path, 'begin, end');
+    const read = async (most: number) => new TextDecoder().decode(await readEnd(path, most));
+    expect([await read(3), await read(10), await read(11)]).toEqual(['end', 'begin, end', 'begin, end']);
+    await truncate(path, 0);
+    expect(await readEnd(path, 3)).toHaveLength(0);
   });
 });

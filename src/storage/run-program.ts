@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process';
+import { win32 } from 'node:path';
+import { promisify } from 'node:util';
+import { KeyprovError } from '../errors.ts';
+import { LIMIT } from '../limits.ts';
+import { type SignalOptions, unlessAborted } from '../signal.ts';
+import { errorCode } from './atomic-file.ts';
+
+/** Options of {@link runProgram}. */
+export interface RunProgramOptions extends SignalOptions {
+  /** Default: a minute. */
+  readonly timeoutMs?: number | undefined;
+  /** What to do instead if it fails. */
+  readonly remedy?: string | undefined;
+}
+
+const TIMEOUT_MS = 60_000;
+
+/**
+ * Runs a program that prints at most 1 MiB and asks nobody, and returns its output. A program that is not waited for any
+ * longer is killed.
+ * @throws KeyprovError `library-missing` if it is not there; `library-unsuitable` if it cannot be run, fails (the code of
+ * `cause` is its exit code), is ended by a signal, prints too much or takes too long; the reason of `signal`.
+ */
+export async function runProgram(
+  path: string,
+  args: readonly string[],
+  { signal, timeoutMs = TIMEOUT_MS, remedy }: RunProgramOptions = {},
+): Promise<string> {
+  signal?.throwIfAborted();
+  const limits = { timeout: timeoutMs, maxBuffer: LIMIT.document, killSignal: 'SIGKILL', windowsHide: true } as const;
+  const running = promisify(execFile)(path, args, limits);
+  try {
+    return (await unlessAborted(() => running, signal)).stdout;
+  } catch (cause) {
+    running.child.kill('SIGKILL'); // Node's own signal sends SIGTERM, which can be ignored
+    signal?.throwIfAborted();
+    const code = errorCode(cause);
+    const name = win32.basename(path);
+    // EACCES also if a directory of PATH cannot be read.
+    if (code === 'ENOENT' || code === 'EACCES') {
+      const where = name === path ? ' in PATH' : '';
+      throw new KeyprovError('library-missing', `there is no ${path}${where}`, { cause, remedy });
+    }
+    throw new KeyprovError('library-unsuitable', `${name} ${endOf(cause, timeoutMs)}`, { cause, remedy });
+  }
+}
+
+/** Node's code for a program that was killed since it printed more than `maxBuffer`. */
+const TOO_MUCH = 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER';
+
+function endOf(error: unknown, timeoutMs: number): string {
+  const { code, killed, signal } = error as { code?: unknown; killed?: unknown; signal?: unknown };
+  if (code === TOO_MUCH) return `printed more than ${LIMIT.document} bytes`;
+  if (killed === true) return `did not end within ${timeoutMs} ms`;
+  if (typeof code === 'number') return `ended with exit code ${code}`;
+  return typeof signal === 'string' ? `was ended by ${signal}` : `cannot be run: ${code}`;
+}
