@@ -6,7 +6,7 @@ import { encodeSpkiPem, isKeyprovError, keySources, openKey, openKeyStore } from
 const [directory = 'example', pin = '271828', user = 'ada@contoso.test'] = process.argv.slice(2);
 const data = new TextEncoder().encode('hello');
 try {
-  const store = await openKeyStore(`${directory}/keys`);
+  const store = await openKeyStore(`${directory}/keys`, { create: false });
   const key = await openKey({ store, user, sources: keySources({ tpm: `libtpms:${directory}/tpm` }) });
   try {
     const signature = await key.sign({ data, pin: new TextEncoder().encode(pin) });

@@ -1,8 +1,9 @@
 import { chmod, realpath, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { KeyprovError, withCleanup } from '../errors.ts';
+import { withCleanup } from '../errors.ts';
 import { unlessAborted } from '../signal.ts';
-import { errorCode, removeIfThere, replaceBy, writeTemporary } from '../storage/atomic-file.ts';
+import { removeIfThere, replaceBy, writeTemporary } from '../storage/atomic-file.ts';
+import { errorCode, fileError } from '../storage/file-error.ts';
 
 /**
  * Runs `work` on a file that the user named. It may be a pipe without a peer, so `signal` ends the wait. An error of the
@@ -12,9 +13,7 @@ export async function fileIo<T>(path: string, work: () => Promise<T>, signal?: A
   try {
     return await unlessAborted(work, signal);
   } catch (cause) {
-    if (errorCode(cause) === undefined || cause instanceof KeyprovError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KeyprovError('store-io', `${path} cannot be read or written: ${reason}`, { cause });
+    throw fileError('store-io', path, cause);
   }
 }
 
@@ -34,6 +33,19 @@ export async function writeResult(path: string, data: Uint8Array | string, signa
       if (there === undefined || !CANNOT_REPLACE.has(errorCode(error))) throw error;
       await writeFile(path, data);
     }
+  });
+}
+
+/**
+ * Checks that {@link writeResult} can write to `path`, before a PIN is tried or a TPM makes what would be lost. Leaves
+ * nothing behind. @throws KeyprovError `store-io`
+ */
+export async function checkOutput(path: string | undefined): Promise<void> {
+  if (path === undefined) return;
+  await fileIo(path, async () => {
+    const there = await ifThere(stat(path));
+    if (there === undefined) await removeIfThere(await writeTemporary(dirname(path), '', { durable: false }));
+    else if (there.isDirectory()) await writeFile(path, '', { flag: 'r+' }); // fails, with the error of the system
   });
 }
 

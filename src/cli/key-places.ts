@@ -4,7 +4,7 @@ import type { KeyStore } from '../keys/key-store.ts';
 import { storeKeyProvider } from '../keys/store-provider.ts';
 import type { KeyAlgorithm } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
-import { openTpm } from '../tpm/open-tpm.ts';
+import { type OpenTpmOptions, openTpm } from '../tpm/open-tpm.ts';
 import type { Tpm } from '../tpm/tpm.ts';
 import { readNature } from '../tpm/virtual.ts';
 import type { NamedTpm } from './options/tpm-option.ts';
@@ -17,9 +17,12 @@ export interface KeyPlaces {
   readonly tpm: (options: SignalOptions) => Promise<Tpm>;
 }
 
-/** Runs `work` with the named TPM and store, and closes the TPM if it was opened. */
+/**
+ * Runs `work` with the named TPM and store, and closes the TPM if it was opened. Makes the TPM only with `create`: it is
+ * missing where a key should be.
+ */
 export async function withKeyPlaces<T>(
-  { address, hierarchyAuth }: NamedTpm,
+  { address, hierarchyAuth, create = false }: NamedTpm & Pick<OpenTpmOptions, 'create'>,
   store: KeyStore,
   work: (places: KeyPlaces) => Promise<T>,
 ): Promise<T> {
@@ -27,7 +30,7 @@ export async function withKeyPlaces<T>(
   const tpm = async (options: SignalOptions): Promise<Tpm> => {
     if (address === 'none') throw new KeyprovError('no-tpm', 'the key is in a TPM, but no TPM may be used');
     const { directory: marksDirectory } = store;
-    opened ??= openTpm(address, { ...options, lifetime: options.signal, marksDirectory, hierarchyAuth });
+    opened ??= openTpm(address, { ...options, create, lifetime: options.signal, marksDirectory, hierarchyAuth });
     return await opened;
   };
   const sources = keySources({ tpm: address === 'none' ? 'none' : tpm, store });

@@ -4,7 +4,8 @@ import { digest } from '../crypto/kdf.ts';
 import { PinError } from '../errors/pin-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { JsonMembers } from '../json.ts';
-import { replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { replaceFile } from '../storage/atomic-file.ts';
+import { storeIo } from '../storage/file-error.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
 
 /** The state of the PIN tries of one key. */

@@ -24,7 +24,7 @@ export {
   type RecordedTpm,
 } from './key-record.ts';
 export { type KeySources, keySources, type TpmOpener, type TpmSource } from './key-sources.ts';
-export { type KeyList, KeyStore, openKeyStore } from './key-store.ts';
+export { type KeyList, KeyStore, type OpenKeyStoreOptions, openKeyStore } from './key-store.ts';
 export type { LoadedKey } from './loaded-key.ts';
 export { deriveAuthValue } from './pin-derivation.ts';
 export { openPinTryLog, type PinTryCount, PinTryLog, type PinTryLogOptions } from './pin-try-log.ts';

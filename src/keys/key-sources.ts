@@ -1,14 +1,17 @@
 import { withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import type { HierarchyAuth } from '../tpm/hierarchy-auth.ts';
-import { openTpm } from '../tpm/open-tpm.ts';
+import { type OpenTpmOptions, openTpm } from '../tpm/open-tpm.ts';
 import { Tpm } from '../tpm/tpm.ts';
 import { KeyStore } from './key-store.ts';
 import type { KeyProvider } from './provider.ts';
 import { storeKeyProvider } from './store-provider.ts';
 
-/** Opens a TPM when it is needed. A TPM that it opens is closed again; a `Tpm` that was open before stays open. */
-export type TpmOpener = (options: SignalOptions) => Promise<Tpm>;
+/**
+ * Opens a TPM when it is needed. A TPM that it opens is closed again; a `Tpm` that was open before stays open. `create`
+ * is false for a key that exists, and so does its TPM.
+ */
+export type TpmOpener = (options: Pick<OpenTpmOptions, 'signal' | 'create'>) => Promise<Tpm>;
 
 /**
  * A TPM: an open one, which the caller closes; or an address (as `openTpm` takes it) or a function, and then keyprov
@@ -73,10 +76,12 @@ export interface TpmLease {
 }
 
 /** Opens the TPM of a source. @throws the errors of `openTpm` or the function; TypeError if that returns no `Tpm`. */
-export async function leaseTpm(source: TpmSource, { signal }: SignalOptions): Promise<TpmLease> {
+export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>[0]): Promise<TpmLease> {
   if (source instanceof Tpm) return { tpm: source, release: async () => {} };
   const openedBefore = Tpm.opened;
-  const tpm = await (typeof source === 'string' ? openTpm(source, { signal, lifetime: signal }) : source({ signal }));
+  const tpm = await (typeof source === 'string'
+    ? openTpm(source, { ...options, lifetime: options.signal })
+    : source(options));
   if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM did not return a Tpm');
   return { tpm, release: tpm.number <= openedBefore ? async () => {} : () => tpm.close() };
 }

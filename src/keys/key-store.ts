@@ -1,9 +1,12 @@
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { createFile, removeFile, removeLeftovers, replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { createFile, removeFile, removeLeftovers, replaceFile } from '../storage/atomic-file.ts';
+import { storeIo } from '../storage/file-error.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
+import { absolutePath } from '../storage/user-paths.ts';
 import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
@@ -15,9 +18,15 @@ export interface KeyList {
   readonly damaged: readonly KeyprovError[];
 }
 
+/** Options of {@link openKeyStore}. */
+export interface OpenKeyStoreOptions {
+  /** Makes the directory if it is missing. Default true; use false to read keys. */
+  readonly create?: boolean | undefined;
+}
+
 /**
  * Opens the store in a directory, which is made (mode 0700) if missing. Nothing needs to be closed.
- * @throws KeyprovError `store-io`; `not-private` if it belongs to another user, or if others may write in it.
+ * @throws KeyprovError `key-not-found` if it is missing and `create` is false; `store-io`; `not-private` if it belongs to another user, or if others may write in it.
  *
  * @example
  * ```ts
@@ -29,7 +38,12 @@ export interface KeyList {
  * for (const { message } of damaged) console.error(message);
  * ```
  */
-export async function openKeyStore(directory: string): Promise<KeyStore> {
+export async function openKeyStore(directory: string, { create = true }: OpenKeyStoreOptions = {}): Promise<KeyStore> {
+  if (!create && !existsSync(absolutePath(directory))) {
+    throw new KeyprovError('key-not-found', `there is no key store at ${absolutePath(directory)}`, {
+      remedy: `name another directory, or make a key there with keyprov create --store ${directory}`,
+    });
+  }
   return new KeyStore(await openStoreDirectory(directory));
 }
 

@@ -4,7 +4,7 @@ import { decodeSpkiPem } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import { JsonMembers } from '../json.ts';
 import { isKeyAlgorithm } from '../policy/index.ts';
-import { storeIo } from '../storage/atomic-file.ts';
+import { storeIo } from '../storage/file-error.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
 import {
   algorithmOf,

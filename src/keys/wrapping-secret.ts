@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Bytes, view, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { createFile, storeIo } from '../storage/atomic-file.ts';
+import { createFile } from '../storage/atomic-file.ts';
+import { storeIo } from '../storage/file-error.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
 import type { KeyStore } from './key-store.ts';
 

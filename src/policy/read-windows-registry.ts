@@ -6,7 +6,7 @@ import type { Bytes } from '../bytes.ts';
 import { PolicyError } from '../errors/policy-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
-import { errorCode } from '../storage/atomic-file.ts';
+import { errorCode } from '../storage/file-error.ts';
 import { readInput } from '../storage/read-input.ts';
 import { runProgram } from '../storage/run-program.ts';
 import { windowsProgram } from '../storage/windows.ts';

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { Backend } from '../keys/provider.ts';
-import { replaceFile, storeIo } from '../storage/atomic-file.ts';
+import { replaceFile } from '../storage/atomic-file.ts';
+import { storeIo } from '../storage/file-error.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
 

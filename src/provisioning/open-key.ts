@@ -338,7 +338,7 @@ export class UserKey {
     }
     const { tpm: source } = this.#sources;
     if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and the sources name no TPM');
-    const { tpm, release } = await leaseTpm(source, { signal });
+    const { tpm, release } = await leaseTpm(source, { signal, create: false });
     try {
       const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
       return { provider, release, address: tpm.transport.address };

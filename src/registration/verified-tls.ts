@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { PeerCertificate, SecureContext } from 'node:tls';
-import { KeyprovError, sayError } from '../errors.ts';
+import { KeyprovError } from '../errors.ts';
+import { describeFileError } from '../storage/file-error.ts';
 
 /**
  * Loaded when a connection is made: it is Node's most expensive module, and many programs that import this never
@@ -78,7 +79,8 @@ function defaultRoots(): string[] {
   try {
     return [...rootCertificates, readFileSync(further, 'utf8')];
   } catch (cause) {
-    throw new KeyprovError('store-io', `the roots in NODE_EXTRA_CA_CERTS cannot be read: ${sayError(cause)}`, {
+    const { what } = describeFileError(further, cause);
+    throw new KeyprovError('store-io', `the file of NODE_EXTRA_CA_CERTS, ${further}, ${what}`, {
       remedy: 'correct or remove that environment variable',
       cause,
     });

@@ -4,7 +4,8 @@ import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeFileSync }
 import { link, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { KeyprovError, withCleanup } from '../errors.ts';
+import { withCleanup } from '../errors.ts';
+import { errorCode, ignoring, storeIo } from './file-error.ts';
 
 /** A temporary file at least this old, in milliseconds, was left behind by a process that died. */
 const LEFTOVER_AGE = 60_000;
@@ -162,33 +163,6 @@ export async function sweepLeftovers(directory: string, age: number): Promise<vo
     const isOurs = stats?.isFile() === true && (process.getuid === undefined || stats.uid === process.getuid());
     if (isOurs && Date.now() - stats.mtimeMs >= age) await removeIfThere(path);
   }
-}
-
-/** Runs `work`, and turns a file system error into KeyprovError `store-io` that names `path`. */
-export async function storeIo<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    if (errorCode(cause) === undefined || cause instanceof KeyprovError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KeyprovError('store-io', `the key store at ${path} cannot be read or written: ${reason}`, {
-      cause,
-      remedy: 'check that the directory and its files belong to this user and that the disk has room',
-    });
-  }
-}
-
-/** For `catch`: returns `instead` for a Node error with that code; rethrows any other error. */
-export function ignoring<T>(code: string, instead: T): (error: unknown) => T {
-  return (error) => {
-    if (errorCode(error) === code) return instead;
-    throw error;
-  };
-}
-
-/** The code of a Node error, such as `ENOENT`. */
-export function errorCode(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
 /**

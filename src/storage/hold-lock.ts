@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
-import { errorCode, storeIo } from './atomic-file.ts';
+import { errorCode, storeIo } from './file-error.ts';
 import { type FileLock, type TryLock, takeKernelLock } from './kernel-lock.ts';
 import { takeLease } from './lease.ts';
 import { passingFailure } from './load-failure.ts';

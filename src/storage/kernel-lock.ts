@@ -9,7 +9,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { errorCode } from './atomic-file.ts';
+import { errorCode } from './file-error.ts';
 import { type Holder, readHolder } from './lock-holder.ts';
 import { openPrivateFile } from './private-files.ts';
 

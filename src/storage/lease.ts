@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, constants, readdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { ignoring, temporaryName } from './atomic-file.ts';
+import { temporaryName } from './atomic-file.ts';
+import { ignoring } from './file-error.ts';
 import type { FileLock } from './kernel-lock.ts';
 import { type Holder, readHolder } from './lock-holder.ts';
 import { openPrivateFile, readPrivateFile } from './private-files.ts';

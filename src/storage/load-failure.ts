@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
-import { errorCode } from './atomic-file.ts';
+import { errorCode } from './file-error.ts';
 
 /**
  * Returns why the system refuses to load a module or library that may well be installed: too many open files, too

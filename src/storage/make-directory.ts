@@ -1,6 +1,6 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { errorCode } from './atomic-file.ts';
+import { errorCode } from './file-error.ts';
 
 /**
  * Makes a directory and its missing parents with mode 0700. Node's own `recursive` never returns if a file system

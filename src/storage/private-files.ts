@@ -11,7 +11,8 @@ import {
 } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { KeyprovError } from '../errors.ts';
-import { errorCode, fileIdentity } from './atomic-file.ts';
+import { fileIdentity } from './atomic-file.ts';
+import { errorCode } from './file-error.ts';
 import { makeDirectory } from './make-directory.ts';
 import { absolutePath } from './user-paths.ts';
 

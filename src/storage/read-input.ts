@@ -5,13 +5,20 @@ import { type Bytes, concat } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
+import { fileError } from './file-error.ts';
 
 /**
  * Reads at most 16 MiB of a file that others may have written and that, being a pipe, may never end or never begin.
- * @throws KeyprovError `store-io` for a longer file; the error of the file system; the reason of `signal`.
+ * @throws KeyprovError `store-io`, also for a longer file; the reason of `signal`.
  */
 export async function readInput(path: string, { signal }: SignalOptions = {}): Promise<Bytes> {
-  const bytes = await unlessAborted(() => readRange(path, 0, LIMIT.export), signal);
+  let bytes: Bytes;
+  try {
+    bytes = await unlessAborted(() => readRange(path, 0, LIMIT.export), signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw fileError('store-io', path, error);
+  }
   checkSize(bytes, LIMIT.export, () => {
     return new KeyprovError('store-io', `${path} is longer than ${LIMIT.export} bytes, the most that is read`);
   });
@@ -34,14 +41,17 @@ async function readRange(path: string, start: number, end: number): Promise<Byte
 /**
  * Returns the path of the file at `path`, or the sorted paths of all files in and below that directory. Includes links to
  * files, but does not follow links to directories. Tells `skipped` of each directory below that cannot be read.
- * @throws KeyprovError `store-io` for more than `most` files; the error of the file system about `path` itself.
+ * @throws KeyprovError `store-io` for more than `most` files, or if `path` itself cannot be read.
  */
 export async function listFiles(
   path: string,
   most: number,
   skipped: (directory: string, error: unknown) => void,
 ): Promise<string[]> {
-  if (!(await stat(path)).isDirectory()) return [path];
+  const found = await stat(path).catch((error: unknown) => {
+    throw fileError('store-io', path, error);
+  });
+  if (!found.isDirectory()) return [path];
   const files: string[] = [];
   const directories = [path];
   for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
@@ -55,8 +65,9 @@ export async function listFiles(
         }
       }
     } catch (error) {
-      if (directory === path || error instanceof KeyprovError) throw error;
-      skipped(directory, error);
+      const said = fileError('store-io', directory, error);
+      if (directory === path || error instanceof KeyprovError) throw said;
+      skipped(directory, said);
     }
   }
   return files.sort();

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { KeyprovError } from '../errors.ts';
 import { LIMIT } from '../limits.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
-import { errorCode } from './atomic-file.ts';
+import { errorCode } from './file-error.ts';
 
 /** Options of {@link runProgram}. */
 export interface RunProgramOptions extends SignalOptions {

@@ -2,6 +2,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KeyprovError } from '../errors.ts';
+import { describeFileError } from './file-error.ts';
 import { absolutePath } from './user-paths.ts';
 
 /**
@@ -13,8 +14,8 @@ export async function temporaryDirectory(prefix: string): Promise<string> {
   try {
     return absolutePath(await mkdtemp(join(tmpdir(), prefix)));
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KeyprovError('store-io', `cannot make a temporary directory: ${reason}`, {
+    const { what } = describeFileError(tmpdir(), cause);
+    throw new KeyprovError('store-io', `the directory for temporary files ${tmpdir()} ${what}`, {
       cause,
       remedy: 'set TMPDIR to a directory that exists, has room, and is writable by this user',
     });

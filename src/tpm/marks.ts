@@ -14,7 +14,8 @@ import {
 import { join } from 'node:path';
 import { fromHex, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { ignoring, temporaryName } from '../storage/atomic-file.ts';
+import { temporaryName } from '../storage/atomic-file.ts';
+import { ignoring } from '../storage/file-error.ts';
 import { openPrivateDirectory, openPrivateFile, readPrivateFile } from '../storage/private-files.ts';
 import { absolutePath, userDirectory } from '../storage/user-paths.ts';
 import { decode } from './codec/index.ts';

@@ -9,6 +9,8 @@ import type { TpmTransport } from './transport.ts';
 export interface OpenTpmOptions extends TpmOptions {
   /** Wraps the transport before it is used, for a recorder. */
   readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
+  /** Makes the TPM of `libtpms:DIRECTORY` if there is none. Default true; with false the error is `no-tpm`. */
+  readonly create?: boolean | undefined;
 }
 
 /**
@@ -35,13 +37,16 @@ export async function openTpm(address: string | TpmAddress = 'auto', options: Op
 }
 
 /** Opens the transport to a TPM; loads only now what it needs. */
-async function openTransport(address: TpmAddress, options: SignalOptions): Promise<TpmTransport> {
-  const { signal } = options;
+async function openTransport(
+  address: TpmAddress,
+  options: Pick<OpenTpmOptions, 'signal' | 'create'>,
+): Promise<TpmTransport> {
+  const { signal, create } = options;
   switch (address.kind) {
     case 'auto':
       return await openPlatformTpm(options);
     case 'libtpms':
-      return await (await import('./transports/libtpms.ts')).openLibtpms({ ...address, signal });
+      return await (await import('./transports/libtpms.ts')).openLibtpms({ ...address, create, signal });
     case 'swtpm':
       return await (await import('./transports/swtpm.ts')).openSwtpm({ ...address, signal });
     case 'mssim':

@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Bytes, concat, copy, equal, uint32, uint32At, utf8, view } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { sweepLeftovers, writeWhole, writeWholeSync } from '../storage/atomic-file.ts';
+import { describeFileError } from '../storage/file-error.ts';
 import { type StoreLockOptions, takeInTurn } from '../storage/hold-lock.ts';
 import { type FileLock, type TryLock, takeKernelLock } from '../storage/kernel-lock.ts';
 import type { Holder } from '../storage/lock-holder.ts';
 import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
+import { absolutePath } from '../storage/user-paths.ts';
 
 const MAGIC = utf8('KPTPM2ST');
 const NAME = 'tpm2.state';
@@ -50,6 +53,12 @@ export function decodeStateFile(file: Uint8Array, path: string): Bytes {
   return copy(state);
 }
 
+/** Options of {@link StateFile.open}. */
+export interface StateFileOptions extends StoreLockOptions {
+  /** Makes the directory if it is missing. Default true. */
+  readonly create?: boolean | undefined;
+}
+
 /**
  * The permanent state of a virtual TPM on disk: a directory with `tpm2.state` and `.lock`, for one TPM at a time. The
  * directory is made if missing (mode 0700, the files 0600).
@@ -62,10 +71,19 @@ export class StateFile {
   #saved: Bytes | undefined;
 
   /**
-   * Locks the directory, waiting as {@link StoreLockOptions} say, and reads the state.
-   * @throws KeyprovError with `state-in-use`, `state-invalid`, `state-io` or `not-private`; the reason of `signal`.
+   * Locks the directory, waiting as {@link StoreLockOptions} say, and reads the state. Without `create` it must exist.
+   * @throws KeyprovError with `no-tpm`, `state-in-use`, `state-invalid`, `state-io` or `not-private`; the reason of `signal`.
    */
-  static async open(directory: string, tryLock: TryLock, options: StoreLockOptions = {}): Promise<StateFile> {
+  static async open(
+    directory: string,
+    tryLock: TryLock,
+    { create = true, ...options }: StateFileOptions = {},
+  ): Promise<StateFile> {
+    if (!create && !existsSync(join(absolutePath(directory), NAME))) {
+      throw new KeyprovError('no-tpm', `there is no TPM in ${absolutePath(directory)}`, {
+        remedy: `check the path; keyprov create --tpm libtpms:${directory} makes a TPM there, and a key in it`,
+      });
+    }
     let path: string;
     try {
       path = openPrivateDirectory(directory);
@@ -175,11 +193,8 @@ function invalid(path: string, what: string, remedy = RESTORE): KeyprovError {
 
 function ioError(path: string, cause: unknown): KeyprovError {
   if (isKeyprovError(cause, 'not-private')) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new KeyprovError('state-io', `the state of the TPM in ${path} cannot be read or written: ${reason}`, {
-    cause,
-    remedy: 'check that the directory and its files belong to this user and that the disk has room',
-  });
+  const { what, remedy } = describeFileError(path, cause);
+  return new KeyprovError('state-io', `the state of the TPM in ${path} ${what}`, { cause, remedy });
 }
 
 function sha256(bytes: Uint8Array): Bytes {

@@ -63,7 +63,7 @@ describe('keyprov inspect', () => {
     [['a', 'b'], 2, 'name one file, or - for standard input'],
     [['a', '--as', 'kest'], 2, "did you mean 'kast'?"],
     [['--jsn', 'a'], 2, 'unknown option --jsn, did you mean --json?'],
-    [['/nowhere/file'], 7, '/nowhere/file cannot be read or written: ENOENT'],
+    [['/nowhere/file'], 7, '/nowhere/file does not exist'],
   ])('refuses %j', async (args, exit, problem) => {
     const { status, stdout, stderr } = await commands.run(['inspect', ...args]);
     expect({ status, stdout }).toEqual({ status: exit, stdout: '' });

@@ -68,7 +68,7 @@ describe.skipIf(missing)('keyprov sim', () => {
     expect(keyprov(['sim', '--', 'sh', '-c', 'kill -9 $$']).status).toBe(137);
     const { status, stderr } = keyprov(['sim', '--', 'no-such-program'], { env: { PATH: '/usr/bin:/bin' } });
     expect(status).toBe(127);
-    expect(stderr).toContain('no-such-program: not found');
+    expect(stderr).toContain('keyprov: there is no program no-such-program; check its name, and PATH');
   });
 
   it('leaves standard input and output to the command', () => {
@@ -151,7 +151,7 @@ describe.skipIf(missing)('keyprov sim', () => {
       const { status, stderr } = keyprov(['sim', ...engine, '--', 'true'], { env });
       expect(status).toBe(7);
       expect(stderr).toMatch(
-        /^keyprov: cannot make a temporary directory: ENOENT.*; set TMPDIR to a directory that exists/,
+        /^keyprov: the directory for temporary files .* does not exist; set TMPDIR to a directory that exists/,
       );
       const json = JSON.parse(keyprov(['sim', '--json', ...engine, '--', 'true'], { env }).stdout);
       expect(json).toMatchObject({ ok: false, error: { code: 'store-io' } });

@@ -190,7 +190,7 @@ describe('keyprov create', () => {
     [['--device-id', '{00000000-0000-0000-0000-000000000000}'], '--device-id is not a GUID'],
     [
       ['--policy', 'nowhere.json'],
-      "nowhere.json: cannot be read: ENOENT: no such file or directory, open 'nowhere.json' (expected: a file with settings)",
+      'nowhere.json: cannot be read: nowhere.json does not exist (expected: a file with settings)',
     ],
     [['stray'], 'unexpected argument (not shown, it may be a secret)'],
   ])('refuses %j', async (args, problem) => {

@@ -13,7 +13,7 @@ import { publicKeyOf } from '../../tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { fileIo, writeResult } from '../file-io.ts';
+import { checkOutput, writeResult } from '../file-io.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
 import {
   addFormatOptions,
@@ -89,6 +89,7 @@ export async function runFormat(given: Arguments, context: Context, { formats, n
   given.check();
   if (format === undefined) throw new UsageError(['no format']);
   const options = await readOptions();
+  await checkOutput(output);
   const store = await openExistingStore(given, context);
   return await withStoredKey(store, wanted, context, async (stored) => {
     const { progress } = context.report;
@@ -190,7 +191,7 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
 
 /** Reads a statement as `keyprov create --out` writes it. */
 export async function readStatement(path: string, signal: AbortSignal): Promise<AttestationStatement> {
-  const text = decodeFileText(await fileIo(path, () => readInput(path), signal)) ?? '';
+  const text = decodeFileText(await readInput(path, { signal })) ?? '';
   try {
     return decodeStatement(text);
   } catch (cause) {

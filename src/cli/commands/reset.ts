@@ -104,7 +104,7 @@ async function checkNewKeyCanBeMade(
 ): Promise<void> {
   const { algorithm } = policy;
   const options = { algorithm, hasPin, previous: record.backend, allowDowngrade, fallBack, signal };
-  await withKeyPlaces(tpm, store, async ({ sources }) => {
+  await withKeyPlaces({ ...tpm, create: true }, store, async ({ sources }) => {
     const selection = await selectKeyProvider(policy, sources, options);
     await selection.close();
   });

@@ -4,7 +4,7 @@ import { toBase64, wipe } from '../../bytes.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { fileIo, writeResult } from '../file-io.ts';
+import { checkOutput, fileIo, writeResult } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
@@ -44,6 +44,7 @@ async function runSign(given: Arguments, context: Context): Promise<Outcome> {
   const force = given.has('force');
   const wanted = await readKeyArguments(given, context);
   given.check();
+  await checkOutput(output);
   const store = await openExistingStore(given, context);
   return await withStoredKey(store, wanted, context, async ({ key, record }) => {
     const data = await fileIo(input, () => readFile(input), signal);

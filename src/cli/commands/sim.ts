@@ -101,6 +101,7 @@ async function simulateWithLibtpms(stateDirectory: string | undefined, signal: A
  */
 const LAUNCHER = `
 directory=$1; shift
+command -v "$1" >/dev/null || { echo "keyprov: there is no program $1; check its name, and PATH" >&2; exit 127; }
 ( trap '' HUP INT TERM
   read -r _ <&3 && exit
   all=-$$; kill -TERM "$all" || { all=$$; kill -TERM "$all"; }

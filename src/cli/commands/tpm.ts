@@ -39,7 +39,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   if (address === 'none') given.problems.push('--tpm none: name a TPM');
   const options = { signal, marksDirectory: knownStorePath(given, environment) };
   given.check();
-  const tpm = await openTpm(address, { signal, lifetime: signal, hierarchyAuth });
+  const tpm = await openTpm(address, { create: false, signal, lifetime: signal, hierarchyAuth });
   return await withCleanup(
     async () => {
       const entries = await readVolatile(tpm, options);

@@ -4,7 +4,6 @@ import { splitCertificates } from '../../crypto/certificate-bytes.ts';
 import { decodeJwk } from '../../crypto/jwk.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { readInput } from '../../storage/read-input.ts';
-import { fileIo } from '../file-io.ts';
 import type { Arguments } from './arguments.ts';
 import { valueOption } from './value-option.ts';
 
@@ -69,7 +68,7 @@ export function readFormatOptions(given: Arguments, needed: readonly FormatOptio
   given.problems.push(...missing.map((name) => `--${name} is missing: the format needs it`));
   const read = async <T>(name: keyof typeof FILES, use: (content: Uint8Array) => T): Promise<T | undefined> => {
     const path = files.get(name);
-    return path === undefined ? undefined : use(await fileIo(path, () => readInput(path), given.signal));
+    return path === undefined ? undefined : use(await readInput(path, given));
   };
   return async () => ({
     texts,

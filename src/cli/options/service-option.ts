@@ -7,7 +7,6 @@ import { AUTHENTICATION_BROKER } from '../../provisioning/mfa-prompt.ts';
 import { isDots, isSafeUrl } from '../../registration/service-url.ts';
 import { readInput } from '../../storage/read-input.ts';
 import { decodeFileText } from '../../text.ts';
-import { fileIo } from '../file-io.ts';
 import type { Arguments } from './arguments.ts';
 import { requiredOption, valueOption } from './value-option.ts';
 
@@ -110,7 +109,7 @@ export async function fileOf(given: Arguments, name: string): Promise<string | u
   const path = given.text(name);
   if (path === undefined) return undefined;
   try {
-    const text = decodeFileText(await fileIo(path, () => readInput(path), given.signal));
+    const text = decodeFileText(await readInput(path, given));
     if (text === undefined) given.problems.push(`--${name}: ${path} is not a text file`);
     return text;
   } catch (error) {

@@ -4,7 +4,6 @@ import { KeyprovError } from '../../errors.ts';
 import { type KeyStore, openKeyStore } from '../../keys/key-store.ts';
 import { absolutePath, userDirectory } from '../../storage/user-paths.ts';
 import type { Context, Environment } from '../command.ts';
-import { exists } from '../file-io.ts';
 import type { Arguments } from './arguments.ts';
 import { valueOption } from './value-option.ts';
 
@@ -23,11 +22,7 @@ export async function openStore(given: Arguments, { environment }: Context): Pro
 
 /** Opens a store that must exist. @throws KeyprovError `key-not-found` if it does not. */
 export async function openExistingStore(given: Arguments, { environment }: Context): Promise<KeyStore> {
-  const path = storePath(given, environment);
-  if (await exists(path)) return await openKeyStore(path);
-  throw new KeyprovError('key-not-found', `there is no key store at ${path}`, {
-    remedy: 'name it with --store, or make a key with keyprov create or keyprov provision',
-  });
+  return await openKeyStore(storePath(given, environment), { create: false });
 }
 
 /**

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { KeyprovError, sayError } from '../../errors.ts';
-import { errorCode } from '../../storage/atomic-file.ts';
+import { describeFileError, errorCode } from '../../storage/file-error.ts';
 import { EXIT } from '../exit-codes.ts';
 import { Printer } from './printer.ts';
 
@@ -29,12 +29,11 @@ export class Output {
     if (problem === undefined) return undefined;
     // The reader has gone: exit as if by SIGPIPE.
     if (errorCode(problem) === 'EPIPE') return 128 + constants.signals.SIGPIPE;
-    const lost = new KeyprovError('store-io', `the result cannot be written to standard output: ${reason(problem)}`, {
+    const { what } = describeFileError('standard output', problem);
+    const lost = new KeyprovError('store-io', `the result is lost: standard output ${what}`, {
       remedy: 'the command has done its work; keyprov status shows the keys',
     });
     new Printer(process.stderr).lines(`keyprov: ${sayError(lost)}`);
     return EXIT.files;
   }
 }
-
-const reason = (problem: unknown): string => (problem instanceof Error ? problem.message : String(problem));

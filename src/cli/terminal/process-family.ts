@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
-import { errorCode } from '../../storage/atomic-file.ts';
+import { errorCode } from '../../storage/file-error.ts';
 
 /**
  * Whether a command can have its own process group, which can be ended as one. Not if there is a terminal: outside the

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { isKeyprovError, withCleanup } from '../../errors.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
 import { describePinRules, explainPolicy, type PolicyInForce } from '../../policy/index.ts';
@@ -50,11 +49,11 @@ export async function machineSections(sources: MachineSources): Promise<readonly
 async function lockoutEntry({ address, signal }: MachineSources): Promise<DashboardEntry[]> {
   if (address === 'none') return [];
   const parsed = parseTpmAddress(address);
-  if (parsed.kind === 'libtpms' && (parsed.directory === undefined || !existsSync(parsed.directory))) return [];
+  if (parsed.kind === 'libtpms' && parsed.directory === undefined) return [];
   const name = 'PIN tries of the TPM';
   const limit = AbortSignal.any([signal, AbortSignal.timeout(TIME_LIMIT_MS)]);
   try {
-    const tpm = await openTpm(address, { signal: limit, lifetime: limit });
+    const tpm = await openTpm(address, { create: false, signal: limit, lifetime: limit });
     const { inLockout, failedTries, maxTries, recoveryTimeSeconds } = await withCleanup(
       () => readLockout(tpm, { signal: limit }),
       () => tpm.close(),

@@ -95,7 +95,7 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
         env: { ...process.env, PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin` },
       });
       try {
-        const bound = await bindWhenReady(child, url, accounts.root, executable, signal);
+        const bound = await bindWhenReady(child, url, accounts.root, signal);
         const { connector, reader } = accounts;
         const running = new RunningDirectory(child, bound, { url, base: BASE, connector, reader }, remove);
         await running.prepare();
@@ -123,7 +123,6 @@ async function bindWhenReady(
   child: WatchedChild,
   url: string,
   root: DirectoryAccount,
-  executable: string,
   signal: AbortSignal | undefined,
 ): Promise<BoundClient> {
   const deadline = Date.now() + START_TIMEOUT_MS;
@@ -132,7 +131,7 @@ async function bindWhenReady(
       return await bindDirectory({ url }, root, { signal });
     } catch (cause) {
       if (!isKeyprovError(cause)) throw cause;
-      if (child.hasEnded) throw failure(child, executable);
+      if (child.hasEnded) throw failure(child);
       if (Date.now() > deadline) {
         throw new ServiceError('service-timeout', `slapd: not ready after ${START_TIMEOUT_MS} ms`, { cause });
       }
@@ -142,11 +141,10 @@ async function bindWhenReady(
   }
 }
 
-function failure({ said, notRun, ending }: WatchedChild, executable: string): KeyprovError {
+function failure({ said, notRun, ending }: WatchedChild): KeyprovError {
   const text = said.trim().slice(-1024).replaceAll('\n', ' / ');
   if (notRun !== undefined) {
-    return new KeyprovError('library-missing', `slapd: cannot run ${executable}: ${text}`, {
-      cause: notRun.cause,
+    return new KeyprovError('library-missing', notRun, {
       remedy: 'install it (Debian: systemctl mask slapd, to keep its service from starting; apt-get install slapd)',
     });
   }

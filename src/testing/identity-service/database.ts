@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { SQLiteValue, Database as SqliteDatabase } from 'node-sqlite3-wasm';
 import { type Bytes, copy } from '../../bytes.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
-import { errorCode } from '../../storage/atomic-file.ts';
+import { fileError } from '../../storage/file-error.ts';
 import { type HeldLock, holdLock } from '../../storage/hold-lock.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { loadPackage } from './load-package.ts';
@@ -128,10 +128,7 @@ async function stateIo<T>(directory: string, work: () => Promise<T>): Promise<T>
   try {
     return await work();
   } catch (cause) {
-    if (errorCode(cause) === undefined || cause instanceof KeyprovError) throw cause;
-    throw new KeyprovError('state-io', `the state of the identity service at ${directory} cannot be read or written`, {
-      cause,
-    });
+    throw fileError('state-io', directory, cause, 'the state of the identity service at ');
   }
 }
 

@@ -1,5 +1,5 @@
 import { KeyprovError } from '../../errors.ts';
-import { errorCode } from '../../storage/atomic-file.ts';
+import { errorCode } from '../../storage/file-error.ts';
 
 /**
  * Loads a package that only the identity service needs.

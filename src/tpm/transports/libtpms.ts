@@ -16,6 +16,8 @@ import { loadNative } from './load-native.ts';
 export interface LibtpmsOptions {
   /** Where the TPM keeps its state; made if missing. Absent: in memory, and lost with the transport. */
   readonly directory?: string | undefined;
+  /** Makes a TPM if the directory has none. Default true. */
+  readonly create?: boolean | undefined;
   /**
    * Path of libtpms. Absent: the environment variable `KEYPROV_LIBTPMS`, else the directories where distributions put
    * it.
@@ -53,11 +55,11 @@ export interface LibtpmsTransport extends TpmTransport, PowerCycling, AsyncDispo
  * On Linux every TPM has its own copy of the library, so there may be any number of them, in all threads; elsewhere a
  * process has one at a time. A running command takes one thread of libuv's pool, which has four unless the environment
  * variable `UV_THREADPOOL_SIZE` says otherwise.
- * @throws KeyprovError with `library-missing`, `library-unsuitable`, `state-in-use`, `state-invalid`, `state-io`, or
- * `transport-busy` if the only TPM of the process is in use.
+ * @throws KeyprovError with `library-missing`, `library-unsuitable`, `state-in-use`, `state-invalid`, `state-io`,
+ * `transport-busy` if the only TPM of the process is in use, or `no-tpm` if there is none and `create` is false.
  */
 export async function openLibtpms(options: LibtpmsOptions = {}): Promise<LibtpmsTransport> {
-  const { directory, library, state, signal, lockTimeoutMs } = options;
+  const { directory, create, library, state, signal, lockTimeoutMs } = options;
   if (directory !== undefined && state !== undefined) {
     throw new TypeError('libtpms: give either a state to start from or a directory');
   }
@@ -68,7 +70,7 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
   let file: StateFile | undefined;
   try {
     if (directory !== undefined) {
-      file = await StateFile.open(directory, native.loadLibc().tryLock, { signal, timeout: lockTimeoutMs });
+      file = await StateFile.open(directory, native.loadLibc().tryLock, { create, signal, timeout: lockTimeoutMs });
       await file.sweep();
     }
     tpm = new native.Libtpms(path);

@@ -32,14 +32,12 @@ const socketArgument = (target: SocketTarget): string =>
 
 /** A swtpm process and its output. It ends with this process, however this process ends. */
 export class SwtpmChild {
-  readonly #executable: string;
   readonly #state: string;
   readonly #control: SocketTarget;
   readonly #pidFile: string;
   readonly #process: WatchedChild;
 
   constructor({ executable, state, sockets: { data, control }, directory }: SwtpmChildOptions) {
-    this.#executable = executable;
     this.#state = state;
     this.#control = control;
     this.#pidFile = join(directory, 'pid');
@@ -101,8 +99,7 @@ export class SwtpmChild {
     const text = all.trim().slice(-1024);
     const said = text === '' ? '' : `: ${text.replaceAll('\n', ' / ')}`;
     if (notRun !== undefined) {
-      return new KeyprovError('library-missing', `swtpm: cannot run ${this.#executable}${said}`, {
-        cause: notRun.cause,
+      return new KeyprovError('library-missing', notRun, {
         remedy: 'install it (Debian: apt-get install swtpm)',
       });
     }

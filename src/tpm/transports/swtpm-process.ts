@@ -3,7 +3,8 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fromHex } from '../../bytes.ts';
-import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
+import { withCleanup } from '../../errors.ts';
+import { fileError } from '../../storage/file-error.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
@@ -64,8 +65,7 @@ export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<Swtpm
     try {
       openPrivateDirectory(state);
     } catch (cause) {
-      if (isKeyprovError(cause, 'not-private')) throw cause;
-      throw new KeyprovError('state-io', `swtpm: cannot make the state directory ${state}`, { cause });
+      throw fileError('state-io', state, cause, 'the state of swtpm in ');
     }
     for (let tries = 1; ; tries++) {
       const sockets = listen === 'unix' ? unixSockets(directory) : tcpSockets();

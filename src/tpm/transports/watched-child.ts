@@ -34,6 +34,7 @@ exec "$@" 3<&- 2>"$directory/log"`;
 export class WatchedChild {
   readonly #process: ChildProcess;
   readonly #log: string;
+  readonly #program: string;
   /** Settles when the process has ended and all its output is read, or when it could not be started. */
   readonly #ended: Promise<void>;
   #hasEnded = false;
@@ -42,6 +43,7 @@ export class WatchedChild {
 
   constructor({ command, directory, env = process.env }: WatchedChildOptions) {
     this.#log = join(directory, 'log');
+    [this.#program = ''] = command;
     // Its own session keeps the terminal's Ctrl-C away from it.
     this.#process = spawn('/bin/sh', ['-c', LAUNCHER, 'keyprov-child', directory, ...command], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
@@ -70,10 +72,13 @@ export class WatchedChild {
     return this.#said;
   }
 
-  /** Why it could not be run; `cause` is `undefined` if the shell has said why. Absent if it ran. */
-  get notRun(): { readonly cause: Error | undefined } | undefined {
-    const code = this.#process.exitCode;
-    return this.#spawnError !== undefined || code === 127 || code === 126 ? { cause: this.#spawnError } : undefined;
+  /** Why it could not be run, in words. Undefined if it ran. */
+  get notRun(): string | undefined {
+    const { exitCode } = this.#process;
+    if (this.#spawnError !== undefined) return `${this.#program} cannot be run: ${this.#spawnError.message}`;
+    if (exitCode === 126) return `${this.#program} is not a program that can be run`;
+    if (exitCode !== 127) return undefined;
+    return this.#program.includes('/') ? `${this.#program} does not exist` : `there is no ${this.#program} in PATH`;
   }
 
   /** How it ended: `exit code 1`, `SIGKILL`. */

@@ -42,5 +42,7 @@ it('replaces a file, of which the mode stays, also through a link', async () => 
 it('writes to what is not a file as it stands', async () => {
   await writeResult('/dev/null', 'gone', never);
   expect(statSync('/dev/null').isFile()).toBe(false);
-  expect(await asyncRefusal(() => writeResult('/dev/full', 'more', never))).toMatch(/^store-io: \/dev\/full cannot be/);
+  expect(await asyncRefusal(() => writeResult('/dev/full', 'more', never))).toMatch(
+    /^store-io: \/dev\/full is on a disk without room/,
+  );
 });

@@ -37,7 +37,7 @@ describe('openKeyStore', () => {
 
   it('refuses a file in place of the directory', async () => {
     await writeFile(join(root, 'file'), '');
-    expect(await asyncRefusal(() => openKeyStore(join(root, 'file')))).toMatch(/^store-io: .*EEXIST/);
+    expect(await asyncRefusal(() => openKeyStore(join(root, 'file')))).toMatch(/^store-io: .*file is not a directory/);
   });
 
   it('removes temporary files that died processes left, and no young ones', async () => {
@@ -140,8 +140,8 @@ describe('the key store', () => {
     await mkdir(path('a'));
     expect(await asyncRefusal(() => store.load('a'))).toMatch(/^not-private: .*not a regular file/);
     await rm(directory, { recursive: true });
-    expect(await asyncRefusal(() => store.list())).toMatch(/^store-io: .*ENOENT/);
-    expect(await asyncRefusal(() => store.save(keyRecord('a')))).toMatch(/^store-io: .*ENOENT/);
+    expect(await asyncRefusal(() => store.list())).toMatch(/^store-io: .* does not exist/);
+    expect(await asyncRefusal(() => store.save(keyRecord('a')))).toMatch(/^store-io: .* does not exist/);
   });
 
   it('loses no update of callers in one process, with one store or two', async () => {

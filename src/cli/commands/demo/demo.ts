@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { utf8, wipe } from '../../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../../errors.ts';
 import { judgePin } from '../../../policy/index.ts';
-import { errorCode, ignoring } from '../../../storage/atomic-file.ts';
+import { errorCode, ignoring } from '../../../storage/file-error.ts';
 import { makeDirectory } from '../../../storage/make-directory.ts';
 import { absolutePath } from '../../../storage/user-paths.ts';
 import type { Context } from '../../command.ts';

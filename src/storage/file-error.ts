@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { KeyprovError } from '../errors.ts';
+
+type Meaning = readonly [what: string, remedy: string];
+
+const NO_DIRECTORY: Meaning = ['is not a directory', 'name a directory'];
+const NO_RIGHT: Meaning = ['may not be used by this user', 'change its owner or mode, or run as another user'];
+const FULL: Meaning = ['is on a disk without room', 'make room on the disk'];
+const CHECK = 'check that the directory and its files belong to this user and that the disk has room';
+const TOO_MANY: Meaning = ['cannot be opened: too many files are open', 'close some, or raise the limit (ulimit -n)'];
+
+/** What the codes of Node's errors mean, after the path that they are about. */
+const MEANINGS: Readonly<Record<string, Meaning>> = {
+  ENOENT: ['does not exist', 'check the path'],
+  EEXIST: NO_DIRECTORY, // only directories are made without regard to what is there
+  ENOTDIR: NO_DIRECTORY,
+  EISDIR: ['is a directory, not a file', 'name a file'],
+  EACCES: NO_RIGHT,
+  EPERM: NO_RIGHT,
+  EROFS: ['is on a file system that is read-only', 'name a path elsewhere'],
+  ENOSPC: FULL,
+  EDQUOT: FULL,
+  EFBIG: ['is longer than files may become', 'raise the limit (ulimit -f)'],
+  EMFILE: TOO_MANY,
+  ENFILE: TOO_MANY,
+  ELOOP: ['leads through too many symbolic links', 'remove one of them'],
+  ENAMETOOLONG: ['is a name that is too long', 'name a shorter path'],
+  EIO: ['is on a disk that reports errors', 'check the disk'],
+};
+
+/** The code of a Node error, such as `ENOENT`. */
+export function errorCode(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}
+
+/** For `catch`: returns `instead` for a Node error with that code; rethrows any other error. */
+export function ignoring<T>(code: string, instead: T): (error: unknown) => T {
+  return (error) => {
+    if (errorCode(error) === code) return instead;
+    throw error;
+  };
+}
+
+/** Says in words what an error means that was met while using `path`, to follow that path, and what to do about it. */
+export function describeFileError(path: string, error: unknown): { readonly what: string; readonly remedy: string } {
+  const meaning = error instanceof Error && 'syscall' in error ? MEANINGS[String(errorCode(error))] : undefined;
+  if (meaning === undefined) {
+    return { what: `cannot be read or written: ${error instanceof Error ? error.message : error}`, remedy: CHECK };
+  }
+  const [what, remedy] = meaning;
+  const found = pathOf(error) ?? path;
+  const where = meaning === NO_DIRECTORY ? existingPart(found) : found;
+  if (where === path) return { what, remedy };
+  return { what: `cannot be used: ${where} ${what}`, remedy: meaning === NO_DIRECTORY ? 'check the path' : remedy };
+}
+
+/** The path that an error is about. For a temporary file or directory that is its parent, which the user knows. */
+function pathOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const path = 'dest' in error ? error.dest : 'path' in error ? error.path : undefined;
+  if (typeof path !== 'string') return undefined;
+  const isTemporary = basename(path).startsWith('.keyprov-') ? path.endsWith('.tmp') : path.endsWith('XXXXXX');
+  return isTemporary ? dirname(path) : path;
+}
+
+/** The longest beginning of a path that exists. */
+function existingPart(path: string): string {
+  return existsSync(path) || dirname(path) === path ? path : existingPart(dirname(path));
+}
+
+/** An error of the file system as KeyprovError. Returns any other error as it is. */
+export function fileError(code: 'store-io' | 'state-io', path: string, cause: unknown, whose = ''): unknown {
+  if (errorCode(cause) === undefined || cause instanceof KeyprovError) return cause;
+  const { what, remedy } = describeFileError(path, cause);
+  return new KeyprovError(code, `${whose}${path} ${what}`, { cause, remedy });
+}
+
+/** Runs `work` on a key store, and turns an error of the file system into KeyprovError `store-io`. */
+export async function storeIo<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw fileError('store-io', path, cause, 'the key store at ');
+  }
+}

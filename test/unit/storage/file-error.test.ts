@@ -1,0 +1,51 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeTemporary } from '../../../src/storage/atomic-file.ts';
+import { describeFileError } from '../../../src/storage/file-error.ts';
+import { makeDirectory } from '../../../src/storage/make-directory.ts';
+import { readPrivateFile } from '../../../src/storage/private-files.ts';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'keyprov-file-error-'));
+  mkdirSync(join(root, 'directory'));
+  writeFileSync(join(root, 'file'), '');
+  symlinkSync('loop', join(root, 'loop'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+/** What is said of the error that `work` meets, without the directory of the test. */
+async function said(path: string, work: (path: string) => unknown): Promise<string> {
+  const full = join(root, path);
+  try {
+    await work(full);
+  } catch (error) {
+    return describeFileError(full, error).what.replaceAll(root, '.');
+  }
+  return 'nothing';
+}
+
+describe('describeFileError', () => {
+  it.each([
+    ['missing', readFile, 'does not exist'],
+    ['directory', readFile, 'is a directory, not a file'],
+    ['loop/x', readFile, 'leads through too many symbolic links'],
+    ['file', makeDirectory, 'is not a directory'],
+    ['file/a/b', readFile, 'cannot be used: ./file is not a directory'],
+    ['file/a/b', makeDirectory, 'cannot be used: ./file is not a directory'],
+    ['missing', (path: string) => writeTemporary(path, ''), 'does not exist'],
+    ['x'.repeat(300), readFile, 'is a name that is too long'],
+  ])('says what is wrong with %.20s', async (path, work, expected) => {
+    expect(await said(path, work)).toBe(expected);
+  });
+
+  it('keeps the words of errors that it does not know', async () => {
+    writeFileSync(join(root, 'large'), new Uint8Array(1024 * 1024 + 1), { mode: 0o600 });
+    expect(await said('large', readPrivateFile)).toBe(
+      'cannot be read or written: ./large has 1048577 bytes; at most 1048576 are read',
+    );
+  });
+});
