@@ -30,7 +30,7 @@ export const EXIT_CODES = `  0  done
   5  the PIN is missing or wrong, or must be changed, or the TPM is locked
   6  the TPM refused a command
   7  a file is missing, damaged or already there, or cannot be written
-  8  the statement does not verify
+  8  the statement or a certificate does not verify
   9  inspect: the file is damaged, or its format is unknown
   10  unfinished: run it again, or wait for the synchronization
   11  a prerequisite is not met; nothing was done

@@ -25,7 +25,7 @@ import {
 } from './options/service-option.ts';
 import { openStore, storeOption } from './options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from './options/tpm-option.ts';
-import { requiredOption, valueOption } from './options/value-option.ts';
+import { ekServiceOption, requiredOption, valueOption } from './options/value-option.ts';
 import { checkRunPrerequisites } from './prerequisite-facts.ts';
 import { describeRun, showRunEvent } from './run-report.ts';
 import { type ServiceConnection, withService } from './service-connection.ts';
@@ -47,6 +47,7 @@ export function runOptions(): Option[] {
     new Option('--no-pin', 'make a key without a PIN'),
     new Option('--allow-downgrade', 'let a software key follow one in a TPM'),
     valueOption('--attestation-ca <url>', "attestation CA, in smallstep's protocol"),
+    ekServiceOption(),
     valueOption('--dsregcmd <file>', 'output of dsregcmd /status, for the check'),
     new Option('--skip-prerequisites', 'do not check the prerequisites'),
     valueOption('--recovery-key <file>', 'RSA key of a PIN recovery service, PEM'),

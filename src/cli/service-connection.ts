@@ -4,6 +4,7 @@ import type { MfaPrompt } from '../provisioning/mfa-gate.ts';
 import { createMfaPrompt, tokenByCode } from '../provisioning/mfa-prompt.ts';
 import { attestationCaEnrolment } from '../registration/attestation-ca.ts';
 import type { DeviceCodePrompt } from '../registration/device-code.ts';
+import { ekCertificateService } from '../registration/ek-certificate-service.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { openKeyRegistrar } from '../registration/open-key-registrar.ts';
 import { createServiceFetch, type ServiceFetch } from '../registration/service-fetch.ts';
@@ -41,6 +42,8 @@ export async function withService<T>(
   work: (connection: ServiceConnection) => Promise<T>,
 ): Promise<T> {
   const fetch = openFetch(service);
+  // The certificate of the device is not for the maker of its TPM.
+  const ofMaker = openFetch({ ...service, device: undefined });
   const connect = async (): Promise<T> => {
     const { url, tenant, trustedResources, clientId, graphTokenCommand, graphUrl } = service;
     const server = { url, tenant, trustedResources, fetch };
@@ -56,13 +59,15 @@ export async function withService<T>(
       ...{ ...server, signal },
       graph: { token: graphToken, graphUrl },
     });
-    const { tokenCommand, attestationCa } = service;
-    const enrolAk = attestationCa && attestationCaEnrolment({ url: attestationCa, fetch });
+    const { tokenCommand, attestationCa, ekService } = service;
+    const lookUpEk = ekService ? ekCertificateService({ fetch: ofMaker }) : undefined;
+    const enrolAk = attestationCa && attestationCaEnrolment({ url: attestationCa, fetch, lookUpEk });
     const mfa: MfaPrompt =
       tokenCommand === undefined ? sayingProblems(createMfaPrompt(signIn), prompter) : tokenCommandPrompt(tokenCommand);
     return await work({ registrar, mfa, enrolAk, fetch });
   };
-  return await withCleanup(connect, () => fetch.close());
+  const closing = () => withCleanup(fetch.close, ofMaker.close);
+  return await withCleanup(connect, closing);
 }
 
 /** @throws UsageError if the proxy, a certificate or a key is invalid. */

@@ -79,7 +79,7 @@ export async function loadTpmRoots(path: string, { signal }: SignalOptions = {})
     const [first] = problems;
     throw new KeyprovError(
       'certificate-invalid',
-      `${path}: no authority of a TPM maker: ${first?.detail ?? 'no file'}`,
+      `${path}: no certificate of an authority: ${first?.detail ?? 'no file'}`,
     );
   }
   const authorities = [...found.values()];

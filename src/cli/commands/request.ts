@@ -128,7 +128,8 @@ async function buildFor(
     pin ??= readPinOf(record, pinFile, context);
     return await key.sign({ ...what, pin: await pin, signal });
   };
-  const endorsementKey = async () => readEndorsementKey(await places.tpm({ signal }), { signal });
+  const endorsementKey = async () =>
+    readEndorsementKey(await places.tpm({ signal }), { given: options.ekCertificate, signal });
   const input = { key: record, signing: { publicKey: record.publicKey, sign }, options, endorsementKey };
   try {
     if (!format.attests)

@@ -9,24 +9,38 @@ import { EXIT } from '../exit-codes.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { knownStorePath, storeOption } from '../options/store-option.ts';
 import { readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
-import { repeatableOption } from '../options/value-option.ts';
+import { ekServiceOption, repeatableOption, valueOption } from '../options/value-option.ts';
 import type { Outcome } from '../terminal/report.ts';
 
 /** `keyprov tpm`. */
 export const tpmCommand: CliCommand = {
   name: 'tpm',
-  examples: ['keyprov tpm', 'keyprov tpm --tpm device:/dev/tpm0 --flush 0x80000000', 'keyprov tpm --reset-lockout'],
+  examples: [
+    'keyprov tpm',
+    'keyprov tpm --tpm device:/dev/tpm0 --flush 0x80000000',
+    'keyprov tpm --reset-lockout',
+    'keyprov tpm --ek-roots TrustedTpm',
+  ],
   define,
   run: runTpm,
 };
 
 function define(command: Command): void {
   command
-    .description('list the transient objects and sessions in a TPM, and on request flush them or end its lockout')
+    .description(
+      'list the transient objects and sessions in a TPM, and on request flush them or end its lockout; or show the ' +
+        'certificates of its endorsement keys',
+    )
     .addOption(storeOption())
     .addOption(repeatableOption('--flush <handle>', 'flush this handle, such as 0x80000000 (repeatable)'))
     .option('--flush-all', 'flush all of them, including those of other programs')
-    .option('--reset-lockout', 'set the count of wrong PINs to 0; needs the lockout password if there is one');
+    .option('--reset-lockout', 'set the count of wrong PINs to 0; needs the lockout password if there is one')
+    .option('--ek-certificates', 'show the certificates of its endorsement keys instead')
+    .addOption(valueOption('--ek-roots <path>', 'verify them: roots of TPM makers, PEM, DER or a directory'))
+    .addOption(ekServiceOption())
+    .addOption(valueOption('--service-ca <file>', 'further roots for that service, PEM'))
+    .addOption(valueOption('--proxy <url>', 'proxy, or environment for HTTPS_PROXY'))
+    .addOption(valueOption('--out <file>', 'write them to this file, PEM'));
   for (const option of tpmOptions()) command.addOption(option);
 }
 
@@ -37,11 +51,17 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const all = given.has('flush-all');
   const resets = given.has('reset-lockout');
   if (address === 'none') given.problems.push('--tpm none: name a TPM');
+  const isAsked = ['ek-certificates', 'ek-roots', 'ek-service'].some((name) => given.isThere(name));
+  if (!isAsked) given.refuse(['service-ca', 'proxy', 'out'], 'works only with --ek-certificates');
+  // For this alone a service may be asked, whose code other commands do without.
+  const shown = isAsked ? await import('./endorsement-certificates.ts') : undefined;
+  const certificates = await shown?.readCertificateArguments(given);
   const options = { signal, marksDirectory: knownStorePath(given, environment) };
   given.check();
   const tpm = await openTpm(address, { create: false, signal, lifetime: signal, hierarchyAuth });
   return await withCleanup(
     async () => {
+      if (shown && certificates) return await shown.showCertificates(tpm, certificates, context);
       const entries = await readVolatile(tpm, options);
       const missing = handles.find((handle) => !entries.some((entry) => entry.handle === handle));
       if (missing !== undefined) {

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { type AttestationStatement, verifyStatement } from '../../attestation/index.ts';
+import { type AttestationStatement, type Tier, verifyEvidence, verifyStatement } from '../../attestation/index.ts';
 import { toHex } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { KeyprovError } from '../../errors.ts';
+import type { Finding } from '../../finding.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { objectName } from '../../tpm/names.ts';
 import { TPMT_PUBLIC } from '../../tpm/structures/object.ts';
@@ -12,6 +13,7 @@ import { EXIT } from '../exit-codes.ts';
 import { exists } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { type KeyArguments, keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { readRoots } from '../options/roots-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { requiredOption, valueOption } from '../options/value-option.ts';
 import { findMeantKey } from '../stored-key.ts';
@@ -24,6 +26,7 @@ export const verifyCommand: CliCommand = {
   examples: [
     'keyprov verify --store key --challenge c0ffee',
     'keyprov verify --in attestation.json --challenge c0ffee --all',
+    'keyprov verify --store key --challenge c0ffee --ak-roots attestation-ca.pem',
   ],
   define,
   run: runVerify,
@@ -37,27 +40,48 @@ function define(command: Command): void {
     )
     .addOption(requiredOption('--challenge <hex>', 'challenge the key was attested over'))
     .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'))
+    .addOption(valueOption('--ak-roots <path>', 'authorities of attestation keys: PEM, DER, or a directory'))
+    .option('--accept-ek-purpose', 'accept certificates for endorsement keys, or for no purpose')
     .option('--all', 'show the checks that passed, too');
   for (const option of keyOptions()) command.addOption(option);
 }
 
 const CAVEAT =
   'The attestation key comes from the statement itself: this does not prove that it belongs to a TPM. ' +
-  'To prove that, verify its certificate, or have its TPM activate a credential.';
+  'To prove that, verify its certificate with --ak-roots, or have its TPM activate a credential.';
+
+/** The outcome of all checks, with the tier that a good certificate of the attestation key proves. */
+interface Verdict {
+  readonly ok: boolean;
+  readonly findings: readonly Finding[];
+  readonly tier?: Tier | undefined;
+}
 
 async function runVerify(given: Arguments, context: Context): Promise<Outcome> {
   given.required('challenge');
-  const challenge = given.hex('challenge', 64);
-  const file = given.text('in');
+  const challenge = given.hex('challenge', 64) ?? new Uint8Array(0);
+  const [file, path] = [given.text('in'), given.text('ak-roots')];
   const { choice } = await readKeyArguments(given, context);
+  if (path === undefined) given.refuse(['accept-ek-purpose'], 'works only with --ak-roots');
   given.check();
   const all = given.has('all');
   const namesKey = ['store', 'user', 'device-id', 'key'].some((name) => given.isThere(name));
-  const over = challenge ?? new Uint8Array(0);
-  if (file !== undefined && !namesKey)
-    return outcomeOf(await readStatement(file, context.signal), undefined, over, all);
-  const { statement, expected } = await ofStore(file, choice, given, context);
-  return outcomeOf(statement, expected, over, all);
+  const { statement, expected } =
+    file !== undefined && !namesKey
+      ? { statement: await readStatement(file, context.signal), expected: undefined }
+      : await ofStore(file, choice, given, context);
+  const expectations = { challenge, expectedKey: expected && { spki: expected } };
+  if (path === undefined) {
+    const attestationKey = { pubArea: statement.ak.pubArea };
+    return outcomeOf(statement, verifyStatement(statement, { ...expectations, attestationKey }), {
+      all,
+      caveat: CAVEAT,
+    });
+  }
+  const { roots: akRoots, intermediates } = await readRoots(path, '--ak-roots', context);
+  const acceptEkPurpose = given.has('accept-ek-purpose');
+  const trust = { akRoots, intermediates, acceptEkPurpose, minTier: 'virtual' } as const;
+  return outcomeOf(statement, await verifyEvidence(statement, { ...expectations, ...trust }), { all });
 }
 
 /** The statement of a key in the store, and the key that it must be of. */
@@ -81,15 +105,9 @@ async function ofStore(
 /** The verdict comes first; then each check that did not pass, or with `all` each check. */
 function outcomeOf(
   statement: AttestationStatement,
-  expected: Uint8Array | undefined,
-  challenge: Uint8Array,
-  all: boolean,
+  { ok, findings, tier }: Verdict,
+  { all, caveat }: { readonly all: boolean; readonly caveat?: string },
 ): Outcome {
-  const { ok, findings } = verifyStatement(statement, {
-    challenge,
-    attestationKey: { pubArea: statement.ak.pubArea },
-    ...(expected !== undefined && { expectedKey: { spki: expected } }),
-  });
   const akName = toHex(objectName(decode(TPMT_PUBLIC, statement.ak.pubArea)));
   const keyName = toHex(objectName(decode(TPMT_PUBLIC, statement.pubArea)));
   const passed = findings.filter(({ status }) => status === 'pass').length;
@@ -101,17 +119,15 @@ function outcomeOf(
     '',
     `key              Name ${keyName}`,
     `attestation key  Name ${akName}`,
-    CAVEAT,
+    ...(tier === undefined ? [] : [`tier             ${tier}`]),
+    ...(caveat === undefined ? [] : [caveat]),
   ];
   return {
     exitCode: ok ? EXIT.done : EXIT.unverified,
     lines,
     json: {
       ...(!ok && { error: { code: 'not-verified', message: 'the statement does not verify' } }),
-      findings,
-      keyName,
-      akName,
-      caveat: CAVEAT,
+      ...{ findings, keyName, akName, tier, caveat },
     },
   };
 }

@@ -28,6 +28,7 @@ const KINDS: Readonly<Record<string, string>> = { 'for-user': 'name', 'for-devic
 const FILES = {
   'account-key': 'public key of the ACME account, JWK',
   'ak-certificate': 'certificates of the attestation key, its own first',
+  'ek-certificate': 'certificate of the endorsement key (default: in the TPM)',
   'exchange-certificate': 'CA exchange certificate of AD CS',
 } as const;
 
@@ -42,6 +43,8 @@ export interface FormatOptions {
   readonly challenge: Bytes | undefined;
   readonly accountKey: PublicKey | undefined;
   readonly akCertificates: readonly Bytes[];
+  /** PEM or DER. */
+  readonly ekCertificate: Uint8Array | undefined;
   readonly exchangeCertificate: Bytes | undefined;
 }
 
@@ -75,6 +78,7 @@ export function readFormatOptions(given: Arguments, needed: readonly FormatOptio
     challenge,
     accountKey: await read('account-key', decodeJwk),
     akCertificates: (await read('ak-certificate', splitCertificates)) ?? [],
+    ekCertificate: await read('ek-certificate', (content) => content),
     exchangeCertificate: (await read('exchange-certificate', splitCertificates))?.[0],
   });
 }

@@ -31,6 +31,8 @@ export interface ServiceArguments {
   readonly graphTokenCommand: string | undefined;
   readonly graphUrl: URL | undefined;
   readonly attestationCa: URL | undefined;
+  /** Whether the TPM's maker may be asked for the certificate of the endorsement key. */
+  readonly ekService: boolean;
 }
 
 /** The options of every command that talks to a service. */
@@ -65,6 +67,7 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
   if ((certificate === undefined) !== (privateKey === undefined)) {
     given.problems.push('--device-cert and --device-key go together');
   }
+  if (!given.isThere('attestation-ca')) given.refuse(['ek-service'], 'works only with --attestation-ca');
   const resource = given.text('resource');
   const deviceId = given.text('device-id');
   if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
@@ -85,6 +88,7 @@ export async function readServiceArguments(given: Arguments): Promise<ServiceArg
     graphTokenCommand: given.text('graph-token-command'),
     graphUrl: urlOf(given, 'graph-url'),
     attestationCa: urlOf(given, 'attestation-ca'),
+    ekService: given.has('ek-service'),
   };
 }
 

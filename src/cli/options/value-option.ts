@@ -40,3 +40,7 @@ export function isRequiredOption(option: Option): boolean {
 
 /** The option `--open` of commands that show a page. */
 export const openOption = (): Option => new Option('--open', 'try to open the page in your browser');
+
+/** The option `--ek-service`. */
+export const ekServiceOption = (): Option =>
+  new Option('--ek-service', 'ask Intel or AMD for a certificate that the TPM lacks');

@@ -159,14 +159,17 @@ function send(response: ServerResponse, status: number, body: unknown, headers =
   response.writeHead(status, { 'request-id': '650206f2-9a02-447d-9347-0cb7b4fee827', ...headers }).end(text);
 }
 
-/** A proxy that knows where every host is, on this machine. It asks for a name and password where it is given some. */
+/**
+ * A proxy that knows where every host is, on this machine: at the same port, or all at one. It asks for a name and password
+ * where it is given some.
+ */
 export class TestProxy {
   /** Where connections were asked for, and what was sent here in clear. */
   readonly targets: string[] = [];
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
-  private constructor(credentials?: string) {
+  private constructor(credentials?: string, hostsPort?: number) {
     const server = createPlainServer((request, response) => {
       this.targets.push(`in clear: ${request.url} ${request.headers.authorization}`);
       response.writeHead(502).end();
@@ -178,7 +181,7 @@ export class TestProxy {
         return socket.end('HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n');
       }
       const [, port = ''] = (request.url ?? '').split(':');
-      const target = connect({ host: '127.0.0.1', port: Number(port) }, () => {
+      const target = connect({ host: '127.0.0.1', port: hostsPort ?? Number(port) }, () => {
         socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
         target.pipe(socket).pipe(target);
       });
@@ -190,8 +193,8 @@ export class TestProxy {
     this.#server = server;
   }
 
-  static async start(credentials?: string): Promise<TestProxy> {
-    const proxy = new TestProxy(credentials);
+  static async start(credentials?: string, hostsPort?: number): Promise<TestProxy> {
+    const proxy = new TestProxy(credentials, hostsPort);
     await listening(proxy.#server);
     return proxy;
   }

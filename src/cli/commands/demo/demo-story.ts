@@ -86,6 +86,7 @@ function argumentsFor({ service, device }: DemoWorld): ServiceArguments {
     ...{ device, deviceId: device.deviceId, clientId: AUTHENTICATION_BROKER },
     ...{ tokenCommand: undefined, graphTokenCommand: undefined, graphUrl: new URL(`${service.url}/graph/`) },
     attestationCa: new URL(`${service.url}/attestation/`),
+    ekService: false,
   };
 }
 
