@@ -19,6 +19,7 @@ if ! command -v chromium >/dev/null; then
   "${apt[@]}" update
   "${apt[@]}" install --yes --no-install-recommends chromium
 fi
+scripts/setup.sh --build
 printf 'browser: downloading deno, bun and workerd\n'
 npm install --silent --no-save --prefix "$work" deno@2 bun@1 workerd@1
 

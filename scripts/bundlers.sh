@@ -11,6 +11,7 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
+scripts/setup.sh --build
 npm install --silent --no-save --prefix "$work" rollup@4 @rollup/plugin-node-resolve@16 @rollup/plugin-commonjs@29 \
   @rollup/plugin-json@6 webpack@5 webpack-cli@6 vite@7
 for name in rollup webpack vite; do

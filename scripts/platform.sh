@@ -20,16 +20,22 @@ need() {
   local pair missing=() sudo=()
   for pair; do command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}"); done
   ((${#missing[@]} > 0)) || return 0
-  ((EUID == 0)) || sudo=(sudo -n)
+  if ((EUID != 0)); then
+    if ! sudo -n true 2>/dev/null; then
+      say "packages are missing, and no rights to install them; install them with: sudo apt-get install ${missing[*]}" >&2
+      exit 1
+    fi
+    sudo=(sudo -n)
+  fi
   say "installing with apt-get: ${missing[*]}"
   "${sudo[@]}" apt-get -qq -o DPkg::Lock::Timeout=120 update
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 install --no-install-recommends -y \
     "${missing[@]}" </dev/null >/dev/null
 }
 
-# Builds the package and packs it as npm would publish it.
+# Builds the package, in a fresh clone too, and packs it as npm would publish it.
 pack() {
-  node scripts/build.mjs
+  scripts/setup.sh --build
   npm pack --silent --ignore-scripts --pack-destination "$work" >/dev/null
 }
 

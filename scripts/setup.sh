@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh          everything, for working on keyprov and testing it (same as --test)
 #   scripts/setup.sh --demo   only what scripts/demo.sh needs
+#   scripts/setup.sh --build  only npm packages and the build, for which no rights are needed
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
@@ -27,7 +28,8 @@ case $mode in
     # A stand-in for Windows TBS is compiled for the tests.
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     ;;
-  *) fail "unknown mode $mode (expected: --demo or --test)" ;;
+  --build) packages=() ;;
+  *) fail "unknown mode $mode (expected: --demo, --build or --test)" ;;
 esac
 
 check_node() {
@@ -52,6 +54,7 @@ installed() {
 }
 
 install_packages() {
+  ((${#packages[@]} > 0)) || return 0
   if ! command -v dpkg-query >/dev/null; then
     say "no Debian package manager here; see to it that you have what Debian calls: ${packages[*]}"
     return

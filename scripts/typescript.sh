@@ -12,7 +12,7 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
-npm run --silent build
+scripts/setup.sh --build
 npm pack --silent --ignore-scripts --pack-destination "$work" >/dev/null
 printf '{"type":"module"}' >"$work/package.json"
 npm install --silent --no-save --prefix "$work" @types/node@20 \

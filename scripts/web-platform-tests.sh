@@ -38,5 +38,5 @@ if [[ -z $tests ]]; then
   download
   tests=$work/test/fixtures/wpt
 fi
-npm run --silent build
+scripts/setup.sh --build
 node scripts/web-platform-tests.mjs "$tests"

@@ -65,8 +65,19 @@ describe('scripts/setup.sh', () => {
   it('refuses a mode that it does not know', () => {
     expect(setup('--everything')).toEqual({
       status: 1,
-      stderr: 'setup: unknown mode --everything (expected: --demo or --test)\n',
+      stderr: 'setup: unknown mode --everything (expected: --demo, --build or --test)\n',
     });
+  });
+
+  it('needs no system package to build', () => {
+    // In a directory of its own: the npm packages of this checkout stay.
+    const script = join(bin, 'scripts/setup.sh');
+    mkdirSync(join(bin, 'scripts'));
+    writeFileSync(script, readFileSync('scripts/setup.sh'));
+    writeFileSync(join(bin, 'package-lock.json'), '{}');
+    standIn('npm', `[ "$1" = config ] && echo '${bin}'`);
+    const { status, stderr } = setup('--build', script);
+    expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringMatching(/^setup: npm ci failed: .*\n$/) });
   });
 
   describe('when it installs packages with services', () => {
