@@ -82,7 +82,7 @@ describe.skipIf(missing)('a TPM that holds the certificate of its endorsement ke
     const shown = await commands.run(['tpm', '--tpm', address, '--ek-roots', roots, '--out', path('ek.pem')]);
     expect(shown).toMatchObject({ status: 0, stderr: '' });
     expect(shown.stdout).toMatch(
-      /^certificate {2}NV 0x01c0000a, of the endorsement key L-2\nmaker {8}id:53544D20, model paper, version id:00010002\nissuer {7}CN=maker of paper\nvalid {8}\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d\nverified: (\d+) of \1 checks passed\n\n$/,
+      /^certificate {2}NV 0x01c0000a, of the endorsement key L-2\nmaker {8}id:53544D20, model paper, version id:00010002\nissuer {7}CN=maker of paper\nvalid {8}\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d\nverified: (\d+) of \1 checks passed\n$/,
     );
     const pem = encodePem('CERTIFICATE', certificate);
     expect(readFileSync(path('ek.pem'), 'utf8')).toBe(pem);

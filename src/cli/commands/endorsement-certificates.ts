@@ -69,7 +69,7 @@ export async function showCertificates(tpm: Tpm, given: CertificateArguments, co
   return {
     exitCode: verified === false ? EXIT.unverified : EXIT.done,
     lines: [
-      ...certificates.flatMap((one) => describe(one, trusted !== undefined)),
+      ...certificates.flatMap((one, index) => [...(index > 0 ? [''] : []), ...describe(one, trusted !== undefined)]),
       ...found.problems.map(({ indices, detail }) => `unusable     NV ${indices.map(hex).join(', ')}: ${detail}`),
       ...(certificates.length === 0 ? [none(given)] : []),
     ],
@@ -133,7 +133,6 @@ function describe(one: Judged, isJudged: boolean): string[] {
           ...failed.map(({ id, status, detail }) => `${status.padEnd(8)} ${id}: ${detail}`),
         ]
       : []),
-    '',
   ];
 }
 
