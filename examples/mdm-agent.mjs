@@ -6,7 +6,7 @@ import { checkPrerequisites, valuesProbe } from 'keyprov/windows';
 
 const [directory = 'example'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
-// No maker has certified this TPM, so the service accepts its attestation key unseen.
+// This TPM has no certificate from its maker, so the service ignores the attestation.
 const service = await startIdentityService({ users: [ada], pollIntervalS: 1, attestation: 'ignore' });
 const { url, ca, tenantId: tenant } = service;
 const device = await joinDevice(url, { ca, tenant, user: ada });
@@ -45,7 +45,7 @@ async function run(isJoined) {
     case 'blocked':
       for (const { id, status, remedy } of outcome.prerequisites.findings) if (remedy) console.log(id, status, remedy);
       return console.log(outcome.status);
-    case 'pending': // run it again later: it goes on
+    case 'pending': // run it again later: it continues
       return console.log(outcome.status, outcome.problem.code);
   }
 }

@@ -6,7 +6,7 @@ import { joinDevice, startIdentityService } from 'keyprov/testing';
 
 const [directory = 'example'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
-// No maker has certified this TPM, so the service accepts its attestation key unseen.
+// This TPM has no certificate from its maker, so the service ignores the attestation.
 const service = await startIdentityService({ users: [ada], pollIntervalS: 1, attestation: 'ignore' });
 const { url, ca, tenantId: tenant } = service;
 const device = await joinDevice(url, { ca, tenant, user: ada });

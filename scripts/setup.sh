@@ -39,7 +39,7 @@ check_node() {
   version=$(node --version)
   IFS=. read -r major minor _ <<<"${version#v}"
   if ((major < 20 || (major == 20 && minor < 19) || major == 21 || (major == 22 && minor < 12))); then
-    fail "Node.js $version is too old: install 20.19 or newer of 20, or 22.12 or newer"
+    fail "Node.js $version is too old: install Node.js 20.19 (or a later 20.x), or 22.12 or newer"
   fi
   say "Node.js $version"
 }

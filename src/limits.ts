@@ -23,5 +23,5 @@ export const LIMIT = {
 export function checkSize(input: Uint8Array | string, limit: number, refuse: (problem: string) => Error): void {
   if (input.length <= limit) return;
   const unit = typeof input === 'string' ? 'characters' : 'bytes';
-  throw refuse(`${input.length} ${unit}, at most ${limit} are read`);
+  throw refuse(`${input.length} ${unit}; at most ${limit} are read`);
 }

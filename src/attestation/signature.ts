@@ -54,7 +54,7 @@ export function findSignatureProblem(
     return 'its algorithm and hash are not those in the public area of the signing key';
   }
   const key = publicKeyOf(signer);
-  if ((key.kty === 'EC') !== (sigAlg === TPM_ALG.ECDSA)) return 'it is of another kind than the signing key';
+  if ((key.kty === 'EC') !== (sigAlg === TPM_ALG.ECDSA)) return 'its type is not that of the signing key';
   const isGood = verifySignature(
     key,
     HASHES[hash].name,

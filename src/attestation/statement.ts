@@ -118,7 +118,11 @@ export function decodeStatement(json: unknown): AttestationStatement {
   const source = JsonMembers.parse('attestation statement', json, refuse);
   const version = source.value('version');
   if (version !== 1) {
-    throw invalid(`version ${showJson(version)} is not known`, undefined, 'read it with the keyprov that wrote it');
+    throw invalid(
+      `version ${showJson(version)} is not known`,
+      undefined,
+      'read it with the version of keyprov that wrote it',
+    );
   }
   const statement: AttestationStatement = {
     version: 1,

@@ -102,7 +102,7 @@ export async function trustAttestationKey(
   if (akRoots.length > 0) {
     const tier = await byAkCertificate(findings, { ak, ek }, { ...options, roots: akRoots });
     if (tier !== undefined) tiers.push(tier);
-    else problems.push(ak.certificates.length > 0 ? 'its certificate is not good' : 'it has no certificate');
+    else problems.push(ak.certificates.length > 0 ? 'its certificate failed a check' : 'it has no certificate');
   }
 
   if (ek !== undefined) {
@@ -121,7 +121,7 @@ export async function trustAttestationKey(
     findings.add(found);
     if (tier !== undefined) tiers.push(tier);
     else if (isListed) excused.push(...found);
-    else problems.push('its endorsement key neither has a good certificate nor is on the list');
+    else problems.push('its endorsement key has no certificate that passed the checks, and is not on the list');
   } else if (ekRoots.length + ekAllowList.length > 0) {
     problems.push('no activation shows that it is in the TPM of an endorsement key in the evidence');
   }
@@ -174,7 +174,7 @@ function tooManyProblem({ certificates }: Party): string | undefined {
   const bytes = certificates.reduce((sum, { length }) => sum + length, 0);
   const isTooMuch = certificates.length > MOST.certificates || bytes > MOST.bytes;
   return isTooMuch
-    ? `${certificates.length} certificates in ${bytes} bytes, at most ${MOST.bytes} bytes of ${MOST.certificates} are read`
+    ? `${certificates.length} certificates with ${bytes} bytes; at most ${MOST.certificates} with ${MOST.bytes} bytes are read`
     : undefined;
 }
 

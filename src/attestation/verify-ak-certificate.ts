@@ -55,7 +55,9 @@ export async function verifyAkCertificate(
       return isSame ? undefined : 'the certificate is for another key';
     });
     findings.check('ak-key-usage', () =>
-      certificate.keyUsage?.has(KEY_USAGE.digitalSignature) === false ? 'its key is not for signatures' : undefined,
+      certificate.keyUsage?.has(KEY_USAGE.digitalSignature) === false
+        ? 'its key usage does not allow signatures'
+        : undefined,
     );
     findings.check('ak-manufacturer', () => manufacturerProblem(manufacturer, allowedManufacturers));
     if (ek !== undefined) {

@@ -72,7 +72,7 @@ export async function verifyEkCertificate(
     };
     check('ek-certificate', 'the certificate can be read', () => undefined);
     if (ek !== undefined) check('ek-key', 'it is for the endorsement key', () => keyProblem(certificate, ek));
-    check('ek-key-usage', 'its key is for endorsement', () => usageProblem(certificate));
+    check('ek-key-usage', 'its key usage is that of an endorsement key', () => usageProblem(certificate));
     check('ek-strength', 'its key is strong enough', () => weaknessOf(certificate.publicKey()));
     check('ek-manufacturer', `the TPM was made by ${manufacturer}`, () =>
       manufacturerProblem(manufacturer, allowedManufacturers),

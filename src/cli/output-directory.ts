@@ -51,7 +51,7 @@ export async function openOutputDirectory(
     const exported = await existing(absolute, EXPORTS);
     const earlier = [...keys.map(({ record }) => `the key ${record.id}`), ...exported];
     if (earlier.length > 0 && !force) {
-      throw new KeyprovError('key-exists', `${absolute} has files of an earlier call (${earlier.join(', ')})`, {
+      throw new KeyprovError('key-exists', `${absolute} contains files of an earlier run (${earlier.join(', ')})`, {
         remedy: 'name another directory, or give --force to replace them',
       });
     }

@@ -46,7 +46,7 @@ export function buildProgram(
   { version, call, onText, onErrorText, signal }: ProgramOptions,
 ): Command {
   const program = new Command('keyprov')
-    .description('Gets a key out of a TPM 2.0, attests it, and builds its registration request.')
+    .description('Makes a key in a TPM 2.0, attests it, and builds its registration request.')
     .version(version)
     .helpCommand(false)
     .addHelpText('after', `${examplesHelp(EXAMPLES)}\n\nExit codes:\n${EXIT_CODES}`)

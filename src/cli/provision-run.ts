@@ -45,7 +45,7 @@ export function runOptions(): Option[] {
     profileOption(),
     valueOption('--pin-file <file>', 'the new PIN, - for standard input'),
     new Option('--no-pin', 'make a key without a PIN'),
-    new Option('--allow-downgrade', 'let a software key follow one in a TPM'),
+    new Option('--allow-downgrade', 'allow a software key after one in a TPM'),
     valueOption('--attestation-ca <url>', "attestation CA, in smallstep's protocol"),
     ekServiceOption(),
     valueOption('--dsregcmd <file>', 'output of dsregcmd /status, for the check'),

@@ -31,7 +31,7 @@ export function showRunEvent(event: RunEvent, progress: Progress): void {
       progress.note(`registration: retry in ${Math.ceil(event.delayMs / 1000)} s: ${event.reason}`);
       break;
     case 'resume':
-      progress.note(`run: continues an earlier one that was cut off (${event.from})`);
+      progress.note(`run: continuing an unfinished one (${event.from})`);
   }
 }
 
@@ -61,7 +61,7 @@ export function describeRun(outcome: ProvisionOutcome, store: KeyStore, report: 
   const failed = record.attempts.filter((attempt) => attempt.outcome === 'failed');
   if (record.backend === 'software' && failed.length > 0) {
     const reasons = failed.map(({ backend, reason }) => `${backend} failed: ${reason}`);
-    report.warn(`software made the key: ${reasons.join('; ')}`);
+    report.warn(`the key was made in software: ${reasons.join('; ')}`);
   }
   if (outcome.attestation?.status === 'none' && record.backend === 'tpm') {
     report.warn(`the key is not attested: ${outcome.attestation.reason}`);

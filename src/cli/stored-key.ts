@@ -25,7 +25,7 @@ export async function findMeantKey(
   const found = await findKey(store, choice);
   if (found.others.length > 0) {
     const ids = found.others.map(({ id }) => id).join(', ');
-    report.progress.note(`key: the registered one, ${found.record.id}, is used; name another with --key: ${ids}`);
+    report.progress.note(`key: using ${found.record.id}, the registered one; for another, give --key: ${ids}`);
   }
   return found;
 }

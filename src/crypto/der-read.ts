@@ -62,7 +62,7 @@ export class DerNode {
 
   /** The values inside; they fill it exactly. */
   children(): DerNode[] {
-    if ((this.tag & 0x20) === 0) throw this.wrong('it holds no other values');
+    if ((this.tag & 0x20) === 0) throw this.wrong('it contains no nested values');
     return new DerFields(this).rest();
   }
 
@@ -85,7 +85,7 @@ export class DerNode {
 
   /** This value, which must have that tag. */
   expect(tag: number): this {
-    if (this.tag !== tag) throw this.wrong(`it has tag 0x${hexByte(this.tag)} where 0x${hexByte(tag)} belongs`);
+    if (this.tag !== tag) throw this.wrong(`it has tag 0x${hexByte(this.tag)}, but 0x${hexByte(tag)} is expected`);
     return this;
   }
 

@@ -68,7 +68,7 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
   }
   const unread = intermediates.filter((one) => one instanceof Uint8Array).length;
   if (unread > MAX_INTERMEDIATES)
-    return failed('path', `${unread} intermediates, at most ${MAX_INTERMEDIATES} are read`);
+    return failed('path', `${unread} intermediates; at most ${MAX_INTERMEDIATES} are read`);
   const read = (given: Uint8Array | Certificate) => authorityOf(given, keepAuthorities);
   const roots = await Promise.all(options.roots.map(read));
   // Ignores intermediates that cannot be read.
@@ -115,7 +115,7 @@ function judge(
   check('authorities', 'all issuers are authorities', about(authorityProblem, authorities));
   check(
     'path-length',
-    'every path length is kept',
+    'no path length is exceeded',
     about((one, i) => lengthProblem(one, i, path), authorities),
   );
   check('critical-extensions', 'every critical extension is understood', about(criticalProblem));
@@ -152,7 +152,9 @@ function endEntityProblem({ basicConstraints, keyUsage, nameConstraints }: Certi
 function authorityProblem({ version, subject, basicConstraints, keyUsage }: Certificate): string | undefined {
   if (version !== 3 || !basicConstraints?.ca) return 'it is not an authority by its basic constraints';
   if (subject.length === 0) return 'it is an authority without a name';
-  return keyUsage?.has(KEY_USAGE.keyCertSign) === false ? 'its key is not for signing certificates' : undefined;
+  return keyUsage?.has(KEY_USAGE.keyCertSign) === false
+    ? 'its key usage does not allow signing certificates'
+    : undefined;
 }
 
 /** Counts the `below` authorities under it, except self-issued ones. */

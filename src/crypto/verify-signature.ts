@@ -29,4 +29,4 @@ export function verifySignature(
 }
 
 const wrongFormat = ({ kty }: PublicKey, format: SignatureFormat): TypeError =>
-  new TypeError(`format '${format}' is not for ${kty} keys`);
+  new TypeError(`format '${format}' cannot be used with ${kty} keys`);

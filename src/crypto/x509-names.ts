@@ -46,14 +46,14 @@ export function readNameConstraints(node: DerNode): NameConstraints {
   const [permitted, excluded] = [list(0), list(1)];
   fields.end();
   if (permitted === undefined && excluded === undefined)
-    throw invalid('name constraints that are not permitted or excluded names');
+    throw invalid('name constraints other than permitted and excluded names');
   return { permitted: permitted ?? [], excluded: excluded ?? [] };
 }
 
 function readList<T>(node: DerNode, what: string, read: (node: DerNode) => T): T[] {
   const values = node.children();
   if (values.length === 0) throw invalid(`${what} without names`);
-  if (values.length > MAX_NAMES) throw invalid(`${what} with ${values.length} names, at most ${MAX_NAMES} are read`);
+  if (values.length > MAX_NAMES) throw invalid(`${what} with ${values.length} names; at most ${MAX_NAMES} are read`);
   return values.map(read);
 }
 
@@ -73,7 +73,7 @@ function readGeneralName(node: DerNode): GeneralName {
     if (name === undefined || more.length > 0) throw invalid('a directoryName that is not one name');
     return { kind: 'directory', value: readName(name) };
   }
-  if ((tag & 0xc0) !== 0x80) throw invalid('a name of no known kind');
+  if ((tag & 0xc0) !== 0x80) throw invalid('a name of an unknown kind');
   return { kind: 'other', value: tag & 0x1f, der: copy(der) };
 }
 

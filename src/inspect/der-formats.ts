@@ -112,7 +112,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   },
   {
     format: 'der',
-    title: 'value in DER of an unknown kind',
+    title: 'DER value of an unknown kind',
     marked: false,
     claims: () => true,
     read: ({ children }) => ({ problems: [], fields: [listOf('values', children, outline)] }),

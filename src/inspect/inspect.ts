@@ -75,7 +75,7 @@ const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, dama
  * ```
  */
 export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}): Promise<Inspection> {
-  if (bytes.length > MAX_SIZE) return unknown(bytes, [`${bytes.length} bytes, at most ${MAX_SIZE} are read`]);
+  if (bytes.length > MAX_SIZE) return unknown(bytes, [`${bytes.length} bytes; at most ${MAX_SIZE} are read`]);
   const found = await readBytes(bytes, { hint, encodings: [], problems: [] });
   const isHinted = ({ format }: Found) => (format === hint ? 0 : 1);
   const [best, ...others] = found.sort((a, b) => isHinted(a) - isHinted(b) || RANK[a.confidence] - RANK[b.confidence]);
@@ -260,6 +260,6 @@ async function readBlock({ encoding, bytes, problems }: Decoded, context: Contex
   }
   const format = wanted ?? 'pem';
   const title = FORMATS.find((one) => one.format === format)?.title ?? `PEM block ${shortened(label)}`;
-  const problem = best?.problems ?? ['it does not hold a whole value in DER'];
+  const problem = best?.problems ?? ['it does not hold a complete DER value'];
   return within({ format, title, confidence: 'damaged', problems: problem, fields: [] }, bytes.length, inner);
 }

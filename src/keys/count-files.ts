@@ -122,8 +122,8 @@ export class CountFiles {
   }
 
   #putBack(seen: string): PinError {
-    return new PinError('key-locked', `an old count of PIN tries was put back in ${this.#directory}: ${seen}`, {
-      remedy: 'reset the count of this key if this was intended',
+    return new PinError('key-locked', `an old count of PIN tries was restored in ${this.#directory}: ${seen}`, {
+      remedy: 'reset the count of this key if you restored it on purpose',
     });
   }
 }

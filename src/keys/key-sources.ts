@@ -53,7 +53,7 @@ export function keySources({
   hierarchyAuth?: HierarchyAuth | undefined;
 } = {}): KeySources {
   if (store !== undefined && !(store instanceof KeyStore))
-    throw new TypeError('store must be a KeyStore, of openKeyStore');
+    throw new TypeError('store must be a KeyStore from openKeyStore');
   const open: TpmOpener = (options) =>
     openTpm(String(tpm), { ...options, lifetime: options.signal, marksDirectory: store?.directory, hierarchyAuth });
   const isAddress = typeof tpm === 'string' && (store ?? hierarchyAuth) !== undefined;

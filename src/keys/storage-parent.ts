@@ -80,7 +80,7 @@ export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOp
   }
   const now = parent === undefined ? 'nothing is there' : `${toHex(parent.record.name)} is there`;
   throw gone(
-    `${which}: ${now}, and no usual template makes it again`,
+    `${which}: ${now}, and none of the usual templates makes it again`,
     'the TPM was cleared or is another one, or a key of an unusual template was evicted; the latter can be made again',
   );
 }

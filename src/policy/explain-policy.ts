@@ -31,7 +31,7 @@ export function explainPolicy(
     if (onlySet && winner === undefined && overridden.length === 0) continue;
     lines.push(`${setting} = ${describe(setting, value)}: ${reason}`);
     for (const other of overridden) {
-      lines.push(`  not ${describe(setting, other.value)} of ${nameLayer(other.layer)}: ${other.reason}`);
+      lines.push(`  not ${describe(setting, other.value)} from ${nameLayer(other.layer)}: ${other.reason}`);
     }
   }
   return lines.join('\n');

@@ -48,7 +48,7 @@ export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFile
   const pin = file.subarray(0, end);
   if (end === 0) throw new PinRefusedError([{ code: 'too-short', message: `There is no PIN in ${name}.` }]);
   if (end > MAX_PIN_BYTES) {
-    throw new PinRefusedError([{ code: 'too-long', message: `There is more in ${name} than a PIN can have.` }]);
+    throw new PinRefusedError([{ code: 'too-long', message: `The text in ${name} is longer than a PIN can be.` }]);
   }
   const problems = checkPinEncoding(pin);
   if (problems.length > 0) {

@@ -120,7 +120,7 @@ function whyOverridden(winner: Candidate, loser: Candidate, pinConflict: 'strict
   if (over.source === 'eas') {
     return pinConflict === 'strictest'
       ? 'the rule of EAS is not stricter'
-      : 'PassportForWork takes precedence over EAS since 1607';
+      : 'PassportForWork takes precedence over EAS since Windows 10 1607';
   }
   return `${nameLayer(by)} takes precedence`;
 }

@@ -34,7 +34,7 @@ function refusalOf(text: string): { readonly problem: string; readonly expected:
   const asExport = 'a registry export, as `reg export KEY FILE` makes it';
   if (text.startsWith('HKEY_')) return { problem: 'is the output of reg query', expected: asExport };
   if (text.startsWith('{')) {
-    const problem = 'is an answer of Microsoft Graph, which says what a policy should be, not what a device has';
+    const problem = 'is an answer from Microsoft Graph, which says what a policy should be, not what a device has';
     return { problem, expected: `${asExport}, of a device that has the policy, or SyncML` };
   }
   const expected = 'a registry export (.reg), a SyncML message, or a JSON object of settings';

@@ -158,7 +158,7 @@ export const WINDOWS_SETTINGS: Readonly<Record<WindowsSettingName, WindowsSettin
     csp: node(),
     gpo: gpo('UseHelloCertificatesAsSmartCardCertificates'),
     defaults: same(false),
-    meaning: 'the certificate appears as one of a smart card',
+    meaning: "the certificate appears as a smart card's",
   },
   EnableWindowsHelloProvisioningForSecurityKeys: {
     kind: 'boolean',

@@ -108,7 +108,7 @@ export function parseXml(text: string): readonly XmlElement[] {
     }
     const end = take(END);
     if (end !== null) {
-      if (parent === roots || end[1] !== parent.tag) refuse(`'${end[0]}' closes nothing that is open`);
+      if (parent === roots || end[1] !== parent.tag) refuse(`'${end[0]}' closes no open element`);
       close(open);
       continue;
     }

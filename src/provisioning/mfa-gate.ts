@@ -105,9 +105,10 @@ export class MfaProof {
  */
 export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promise<MfaProof> {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, maxAgeMs = FRESH_MS, maxAttempts = 1, mayRetry, signal } = options;
-  if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS)) throw new RangeError(`timeoutMs cannot be ${timeoutMs}`);
-  if (!(maxAgeMs > 0)) throw new RangeError(`maxAgeMs cannot be ${maxAgeMs}`);
-  if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts cannot be ${maxAttempts}`);
+  if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS))
+    throw new RangeError(`timeoutMs must be above 0 and at most ${LONGEST_TIMEOUT_MS}, not ${timeoutMs}`);
+  if (!(maxAgeMs > 0)) throw new RangeError(`maxAgeMs must be above 0, not ${maxAgeMs}`);
+  if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts must be 1 or more, not ${maxAttempts}`);
   encodeGuid(options.deviceId); // fails now, not after the user has authenticated
   let problems: readonly MfaProblem[] = [];
   for (let attempt = 1; ; attempt++) {

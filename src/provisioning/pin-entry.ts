@@ -65,5 +65,5 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
       wipe(pin, again);
     }
   }
-  throw new PinRefusedError(problems, { remedy: `start again: ${maxAttempts} tries are used up` });
+  throw new PinRefusedError(problems, { remedy: `all ${maxAttempts} tries are used up; start again` });
 }

@@ -119,7 +119,7 @@ export async function provisionKey(options: ProvisionKeyOptions): Promise<Provis
 
 /** For callers without types. @throws TypeError */
 function checkTypes({ policy, sources }: Partial<MakeKeyOptions>): void {
-  if (policy?.algorithm === undefined) throw new TypeError('policy must be a Policy, of definePolicy');
+  if (policy?.algorithm === undefined) throw new TypeError('policy must be a Policy from definePolicy');
   if (sources === undefined) throw new TypeError('sources must be given, such as keySources()');
 }
 

@@ -211,9 +211,13 @@ export class RunSteps {
     if (keyId === undefined || !isRegistrationId(kid) || user.toLowerCase() !== this.#options.user.toLowerCase()) {
       await this.#forget();
       const which = `the key ${peerLine(kid, 256)} of ${peerLine(user, 256)}`;
-      throw new ServiceError('service-untrusted', `nothing shows that ${which} belongs to this run: it stays`, {
-        remedy: 'check whether it is wanted there, then run again',
-      });
+      throw new ServiceError(
+        'service-untrusted',
+        `nothing shows that ${which} belongs to this run, so it was not removed`,
+        {
+          remedy: 'check at the service whether it is wanted, then run this again',
+        },
+      );
     }
     if (registrar.unregister === undefined) {
       throw new ServiceError('service-answer', `the service has registered the key ${kid} for ${user}`, {

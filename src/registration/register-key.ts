@@ -101,7 +101,7 @@ export async function registerKey(
   options: RegisterKeyOptions = {},
 ): Promise<RegistrationAnswer> {
   const { maxAttempts = 4, maxDelayMs = 300_000, onRetry = () => {}, sleep = sleepFor, lookup, signal } = options;
-  if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts cannot be ${maxAttempts}`);
+  if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts must be 1 or more, not ${maxAttempts}`);
   const sending = buildRequest(service, request, options);
   let outcomeUnknown = false;
   for (let attempt = 1; ; attempt++) {

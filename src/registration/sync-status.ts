@@ -90,7 +90,7 @@ export interface WaitForSyncOptions extends SyncStatusOptions {
  */
 export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_SYNC_SCHEDULE): SyncForecast {
   const { intervalMs, nextCycle, obstacles = [] } = schedule;
-  if (!(intervalMs > 0)) throw new RangeError(`intervalMs cannot be ${intervalMs}`);
+  if (!(intervalMs > 0)) throw new RangeError(`intervalMs must be above 0, not ${intervalMs}`);
   const start = registered.getTime();
   // Cycles follow the known one at whole intervals.
   const behind = nextCycle === undefined ? 0 : Math.max(0, Math.ceil((start - nextCycle.getTime()) / intervalMs));
@@ -167,7 +167,7 @@ function isOurKey({ usage, keyId, keyMaterial }: KeyCredential, ours: ExpectedKe
  */
 export async function waitForSync(key: ExpectedKey, options: WaitForSyncOptions): Promise<SyncStatus> {
   const { pollMs = 60_000, onProgress = () => {}, sleep = sleepFor, now = () => new Date(), signal } = options;
-  if (!(pollMs > 0)) throw new RangeError(`pollMs cannot be ${pollMs}`);
+  if (!(pollMs > 0)) throw new RangeError(`pollMs must be above 0, not ${pollMs}`);
   for (;;) {
     signal?.throwIfAborted();
     const status = await syncStatus(key, options);

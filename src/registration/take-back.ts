@@ -46,9 +46,13 @@ export async function takeBackKey(
     const problem = found.some((key) => equal(key.keyId, keyId))
       ? 'may be another key of the same device'
       : 'is another key';
-    throw new ServiceError('service-untrusted', `Microsoft Graph: the key ${given} of ${user} ${problem}: it stays`, {
-      remedy: LOOK,
-    });
+    throw new ServiceError(
+      'service-untrusted',
+      `Microsoft Graph: the key ${given} of ${user} ${problem}, so it was not removed`,
+      {
+        remedy: LOOK,
+      },
+    );
   }
   return await deleteHelloMethod(user, kid, options);
 }

@@ -77,10 +77,7 @@ export async function loadTpmRoots(path: string, { signal }: SignalOptions = {})
   }
   if (found.size === 0) {
     const [first] = problems;
-    throw new KeyprovError(
-      'certificate-invalid',
-      `${path}: no certificate of an authority: ${first?.detail ?? 'no file'}`,
-    );
+    throw new KeyprovError('certificate-invalid', `${path}: no CA certificate: ${first?.detail ?? 'there is no file'}`);
   }
   const authorities = [...found.values()];
   const ofKind = (isRoot: boolean) =>

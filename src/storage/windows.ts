@@ -14,5 +14,5 @@ const OTHER_TPM = 'use tbs, or a simulator on another machine: swtpm:HOST:PORT o
 /** Refuses a feature that Windows does not have. @throws KeyprovError `library-missing` on Windows */
 export function refuseOnWindows(what: string, remedy: string = OTHER_TPM): void {
   if (process.platform !== 'win32') return;
-  throw new KeyprovError('library-missing', `${what} is not for Windows`, { remedy });
+  throw new KeyprovError('library-missing', `${what} is not available on Windows`, { remedy });
 }

@@ -21,7 +21,7 @@ interface Areas {
 
 /** The error for an answer that contradicts itself or the command. */
 export const altered = (what: string): KeyprovError =>
-  new KeyprovError('tpm-session', `${what}: it was altered on its way, or the authorization value is wrong`, {
+  new KeyprovError('tpm-session', `${what}: it was altered in transit, or the authorization value is wrong`, {
     remedy: 'do not trust the connection to this TPM until the cause is known',
   });
 

@@ -58,6 +58,7 @@ async function deriveFromSecret(
   if (name === 'HKDF' && hash !== undefined && length > 255 * 8 * digestSize(hash.name)) {
     throw domError('OperationError', `HKDF with ${hash.name} does not derive ${length} bits`);
   }
-  if (handle.kind !== 'software') throw domError('NotSupportedError', `a provider cannot do ${name}`);
+  if (handle.kind !== 'software')
+    throw domError('NotSupportedError', `${name} is not available for a key that a provider holds`);
   return await failingAs('OperationError', () => deriveBitsInSoftware(handle.material, algorithm, length));
 }

@@ -69,11 +69,11 @@ function checkParameters({ name, length, modulusLength, publicExponent, namedCur
     throw domError('OperationError', `RSA keys cannot have the public exponent ${exponent}`);
   }
   if (kind === 'rsa' && (modulusLength ?? 0) > MAX_MODULUS) {
-    throw domError('OperationError', `RSA keys have at most ${MAX_MODULUS} bits here`);
+    throw domError('OperationError', `RSA keys can have at most ${MAX_MODULUS} bits`);
   }
   if (kind === 'aes') checkAesLength(length);
   if (kind === 'hmac' && length !== undefined && (length === 0 || length % 8 !== 0)) {
-    throw domError('OperationError', `HMAC keys have whole bytes here, not ${length} bits`);
+    throw domError('OperationError', `HMAC keys must have whole bytes, not ${length} bits`);
   }
 }
 
@@ -87,5 +87,5 @@ export function keyLength(algorithm: NormalizedAlgorithm): number {
 
 function checkAesLength(length: number | undefined): number {
   if (length === 128 || length === 192 || length === 256) return length;
-  throw domError('OperationError', `AES keys have 128, 192 or 256 bits, not ${length}`);
+  throw domError('OperationError', `AES keys must have 128, 192 or 256 bits, not ${length}`);
 }

@@ -166,6 +166,9 @@ function checkSaltLength(key: PublicKey, digestSize: number, saltLength: number)
   const bits = key.kty === 'RSA' ? bitLength(key.n) : 0;
   const longest = Math.ceil((bits - 1) / 8) - digestSize - 2;
   if (saltLength !== digestSize && saltLength !== longest) {
-    throw domError('OperationError', `RSA-PSS salts have ${digestSize} or ${longest} bytes here, not ${saltLength}`);
+    throw domError(
+      'OperationError',
+      `with this key and hash, an RSA-PSS salt must have ${digestSize} or ${longest} bytes, not ${saltLength}`,
+    );
   }
 }

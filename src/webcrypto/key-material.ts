@@ -72,9 +72,9 @@ export function encodeSoftwareKey(
 ): Bytes | webcrypto.JsonWebKey {
   if (format === 'jwk') return { ...encodeJwkMembers(type, algorithm, bytes), ...jwkAlgorithm(algorithm) };
   const isKnown = format === 'raw' ? factsOf(algorithm.name).kind !== 'rsa' : type !== 'secret';
-  if (!isKnown) throw domError('NotSupportedError', `keys of ${algorithm.name} are not exported as ${format}`);
+  if (!isKnown) throw domError('NotSupportedError', `${algorithm.name} keys cannot be exported as ${format}`);
   if ((format === 'pkcs8') !== (type === 'private')) {
-    throw domError('InvalidAccessError', `a ${type} key is not exported as ${format}`);
+    throw domError('InvalidAccessError', `a ${type} key cannot be exported as ${format}`);
   }
   return format === 'raw' && type === 'public' ? bytes.subarray(-rawSize(algorithm)) : bytes;
 }

@@ -230,7 +230,8 @@ async function decrypt(slots: KeySlots, algorithm: NormalizedAlgorithm, bytes: B
 
 /** @throws DOMException InvalidAccessError for a key of another algorithm, or without the usage */
 function checkUse({ algorithm, usages }: KeySlots, { name }: NormalizedAlgorithm, usage: webcrypto.KeyUsage): void {
-  if (algorithm.name !== name) throw domError('InvalidAccessError', `a key of ${algorithm.name} is not for ${name}`);
+  if (algorithm.name !== name)
+    throw domError('InvalidAccessError', `a key for ${algorithm.name} cannot be used for ${name}`);
   if (!usages.includes(usage)) throw domError('InvalidAccessError', `the key does not allow ${usage}`);
 }
 
@@ -260,7 +261,7 @@ async function importKeyData(data: KeyData, algorithm: NormalizedAlgorithm, want
 }
 
 function noSuchFormat(name: string, format: string): DOMException {
-  return domError('NotSupportedError', `keys of ${name} are not imported as ${format}`);
+  return domError('NotSupportedError', `${name} keys cannot be imported as ${format}`);
 }
 
 /** @throws DOMException DataError */
@@ -275,7 +276,7 @@ function parseJwk(bytes: Bytes): KeyData {
 function exportKeyData(format: webcrypto.KeyFormat, slots: KeySlots): ArrayBuffer | webcrypto.JsonWebKey {
   const { algorithm, extractable, usages, handle } = slots;
   if (factsOf(algorithm.name).operations.exportKey === undefined) {
-    throw domError('NotSupportedError', `keys of ${algorithm.name} are not exported`);
+    throw domError('NotSupportedError', `${algorithm.name} keys cannot be exported`);
   }
   if (!extractable || handle.kind === 'held') throw domError('InvalidAccessError', 'the key is not extractable');
   const exported = encodeSoftwareKey(handle.material, format);

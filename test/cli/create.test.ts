@@ -225,7 +225,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
         { backend: 'tpm', outcome: 'failed', code: 'virtual-tpm-refused' },
         { backend: 'software', outcome: 'used' },
       ],
-      warnings: [expect.stringMatching(/^software made the key: tpm failed: policy refuses virtual TPMs: /)],
+      warnings: [expect.stringMatching(/^the key was made in software: tpm failed: policy refuses virtual TPMs: /)],
     });
     expect(json).not.toHaveProperty('tpm');
   });
@@ -452,7 +452,7 @@ describe('keyprov create in software', () => {
     const { status, stderr } = await commands.run(args, { input: PIN });
     expect(status).toBe(0);
     expect(stderr).toMatch(
-      /warning: software made the key: tpm failed: device:\/dev\/keyprov-no-such-tpm: there is no such device/,
+      /warning: the key was made in software: tpm failed: device:\/dev\/keyprov-no-such-tpm: there is no such device/,
     );
     expect(parseKeyRegistration(text(out, 'request.json'), 'attested')).not.toHaveProperty('attestation');
     expect(readdirSync(out)).not.toContain('wrapping.secret');
@@ -493,8 +493,8 @@ describe('keyprov create in software', () => {
   it.each([
     ['', 'There is no PIN in standard input.'],
     ['\n', 'There is no PIN in standard input.'],
-    ['1'.repeat(1025), 'There is more in standard input than a PIN can have.'],
-    ['1'.repeat(5000), 'There is more in standard input than a PIN can have.'],
+    ['1'.repeat(1025), 'The text in standard input is longer than a PIN can be.'],
+    ['1'.repeat(5000), 'The text in standard input is longer than a PIN can be.'],
   ])('refuses the PIN %j', async (input, problem) => {
     using directory = temporaryDirectory();
     const args = ['create', '--tpm', 'none', '--pin-file', '-', '--out', join(directory.path, 'out')];

@@ -81,7 +81,7 @@ describe('keyprov dashboard', () => {
     expect(failed.every(({ remedy = '' }) => remedy !== '')).toBe(true);
     const hardware = policy.find(({ name }) => name === 'hardware');
     expect(hardware?.detail).toMatch(/^preferred: set by environment/);
-    expect(hardware?.rows).toEqual([['overridden', expect.stringMatching(/^not required of /)]]);
+    expect(hardware?.rows).toEqual([['overridden', expect.stringMatching(/^not required from /)]]);
     expect(policy.at(-1)?.detail).toContain('at least 9 characters');
   });
 

@@ -57,7 +57,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
 
     const again = keyprov(['provision', '--demo', '--out', out]);
     expect(again.status).toBe(7);
-    expect(again.stderr).toContain(`${out} has an earlier demo in it; give --force to replace it`);
+    expect(again.stderr).toContain(`${out} contains an earlier demo; give --force to replace it`);
     const forced = keyprov(['provision', '--demo', '--out', out, '--force', '--json']);
     expect({ status: forced.status, json: JSON.parse(forced.stdout) }).toMatchObject({
       status: 0,
@@ -88,7 +88,7 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
     writeFileSync(join(directory.path, 'mine'), 'x');
     const { status, stderr } = keyprov(['provision', '--demo', '--out', directory.path, '--force']);
     expect(status).toBe(7);
-    expect(stderr).toContain('has files in it that do not belong to a demo');
+    expect(stderr).toContain('contains files that do not belong to a demo');
     expect(readdirSync(directory.path)).toEqual(['mine']);
   });
 

@@ -131,7 +131,7 @@ describe('keyprov doctor', () => {
     ).toMatchObject({
       status: 'problem',
       detail: expect.stringContaining('access denied'),
-      remedy: 'join the group that owns the device (mostly tss)',
+      remedy: 'join the group that owns the device (usually tss)',
     });
   });
 

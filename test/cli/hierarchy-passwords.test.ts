@@ -76,7 +76,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
   });
 
   it.skipIf(terminalsMissing())('are asked for in a terminal, by their names, and not shown', async () => {
-    const hidden = '(it is not shown): ';
+    const hidden = '(not shown): ';
     const steps = [
       [`Password of the TPM's owner hierarchy ${hidden}`, `${PASSWORDS.owner}\r`],
       [`Password of the TPM's endorsement hierarchy ${hidden}`, `${PASSWORDS.endorsement}\r`],

@@ -4,10 +4,10 @@ import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support
 import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
 
 const PIN = '730519-Xq';
-const HIDDEN = '(it is not shown): ';
+const HIDDEN = '(not shown): ';
 const ENTER = `New PIN ${HIDDEN}`;
 const CONFIRM = `The same PIN again ${HIDDEN}`;
-const NOW = `The PIN of ${ADA.upn} now ${HIDDEN}`;
+const NOW = `Current PIN of ${ADA.upn} ${HIDDEN}`;
 
 type End = readonly [key: string, at: string, question: string, typed: string, code: number];
 const ENDS: readonly End[] = [
@@ -124,7 +124,7 @@ describe.skipIf(missing).each(['xterm-256color', 'dumb'])('questions in a termin
 
   it('ask before anything is removed, and take anything but yes for a no', async () => {
     const args = ['unregister', ...world.serviceArgs, '--store', `${world.path}/store`];
-    const question = 'Type yes to go on: ';
+    const question = 'Type yes to continue: ';
     for (const answer of ['no\r', '\r', '\x04', 'y\r']) {
       const { status, stdout, echoes, restored } = await keyprovInTerminal(args, [[question, answer]], { env });
       expect({ status, echoes, restored }).toEqual({ status: 1, echoes: [true], restored: true });

@@ -118,9 +118,9 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it.each([
-    ['exit 3', 'mfa-failed', 'the command of --token-command gave nothing: it ended with 3'],
+    ['exit 3', 'mfa-failed', 'the command of --token-command failed: it ended with 3'],
     ['echo not a token', 'token-invalid', 'the command of --token-command printed something that is not a token'],
-    ['true', 'mfa-failed', 'the command of --token-command gave nothing: it printed nothing'],
+    ['true', 'mfa-failed', 'the command of --token-command failed: it printed nothing'],
     ['echo a.b.c', 'token-invalid', 'the token cannot be read'],
   ])('does not go on with the token command %j', async (command, code, message) => {
     const { status, json } = await run([...SOFTWARE, '--pin-file', pinFile, '--token-command', command]);
@@ -177,7 +177,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   });
 
   it.each([
-    ['', 'pin-required', 'no PIN: there is no terminal to ask, and no line of input'],
+    ['', 'pin-required', 'no PIN: there is no terminal, and standard input is empty'],
     ['1234\n', 'pin-refused', 'the PIN is refused: Your PIN must be at least 6 characters long.'],
     ['111111\n', 'pin-refused', "the PIN is refused: Your PIN can't be a common number pattern."],
   ])('refuses the PIN %j, and registers nothing', async (input, code, message) => {

@@ -88,7 +88,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const changed = await commands.run(['change-pin', ...ofTpm, ...files]);
     expect(changed).toEqual({
       status: 0,
-      stdout: `the PIN of ${ADA.upn} is changed; key and registration are the same\n`,
+      stdout: `the PIN of ${ADA.upn} is changed; the key and its registration are the same\n`,
       stderr: '',
     });
     const again = await commands.json(['change-pin', ...ofTpm, ...files]);
@@ -212,7 +212,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
       status: 0,
       stdout: `the key of ${ADA.upn} is removed from ${other.store} only\n`,
     });
-    expect(stderr).toContain('warning: the service does not know the key ');
+    expect(stderr).toContain('warning: the service has no key ');
     expect(other.service.keys()).toHaveLength(1);
   });
 

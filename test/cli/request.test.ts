@@ -278,7 +278,12 @@ describe.skipIf(missing)('a key in a TPM', () => {
 
   it.each([
     ['request', 'ec', ['--format', 'strict'], /^keyprov: key registration: kngc: a P-256 key; the strict profile/m],
-    ['request', 'ec', ['--format', 'ngc-assertion', '--nonce', 'n'], /^keyprov: RS256 is not for this EC key/m],
+    [
+      'request',
+      'ec',
+      ['--format', 'ngc-assertion', '--nonce', 'n'],
+      /^keyprov: RS256 cannot be used with this EC key/m,
+    ],
     [
       'request',
       'ec',

@@ -59,7 +59,9 @@ describe('scripts/setup.sh', () => {
     standIn('node', `echo ${version}`);
     const { status, stderr } = setup('--demo');
     expect(status).toBe(1);
-    expect(stderr).toBe(`setup: Node.js ${version} is too old: install 20.19 or newer of 20, or 22.12 or newer\n`);
+    expect(stderr).toBe(
+      `setup: Node.js ${version} is too old: install Node.js 20.19 (or a later 20.x), or 22.12 or newer\n`,
+    );
   });
 
   it('refuses a mode that it does not know', () => {

@@ -185,7 +185,7 @@ describe('keyprov create', () => {
   });
 
   it.each([
-    [['--challenge', 'ab'.repeat(65)], '--challenge has 65 bytes, at most 64 are allowed'],
+    [['--challenge', 'ab'.repeat(65)], '--challenge has 65 bytes; at most 64 are allowed'],
     [['--profile', 'strict', '--algorithm', 'p-256'], '--profile strict takes rsa-2048 keys only, not p-256'],
     [['--device-id', '{00000000-0000-0000-0000-000000000000}'], '--device-id is not a GUID'],
     [

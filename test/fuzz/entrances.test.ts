@@ -13,7 +13,7 @@ const READS_BEGINNING = ['[parseErrorDetails]', 'parseAdSyncScheduler', 'parseDs
 
 /** Those that say something else, with the reason. */
 const SAYS_OTHERWISE: Readonly<Record<string, RegExp>> = {
-  pinFromFile: /more in the PIN file than a PIN can have/, // it does not say how long a PIN in a file is
+  pinFromFile: /in the PIN file is longer than a PIN can be/, // it does not say how long a PIN in a file is
   'findCertifiedAk.certificates': /^undefined$/, // certificates that cannot be read are of no key
   'verifyEkCertificate.intermediates': /^\{"ok":true/, // those that cannot be read lead nowhere
 };
@@ -31,7 +31,7 @@ async function said(entrance: Entrance, input: string): Promise<string> {
 
 /** The limit and the size that a refusal names. */
 function numbersIn(text: string): { readonly size: number; readonly limit: number } | undefined {
-  const [, size, limit] = /(\d+) (?:bytes|characters), (?:at most|an? [A-Z]+ has) (\d+)/.exec(text) ?? [];
+  const [, size, limit] = /(\d+) (?:bytes|characters); (?:at most|an? [A-Z]+ has) (\d+)/.exec(text) ?? [];
   return limit === undefined ? undefined : { size: Number(size), limit: Number(limit) };
 }
 

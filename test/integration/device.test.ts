@@ -33,7 +33,7 @@ describe('openDevice', () => {
     try {
       const error = await failureOf(openDevice({ path: join(directory, 'closed', 'tpmrm0') }));
       expect(error.code).toBe('transport-permission');
-      expect(error.remedy).toBe('join the group that owns the device (mostly tss)');
+      expect(error.remedy).toBe('join the group that owns the device (usually tss)');
     } finally {
       if (wasRoot) process.seteuid?.(0);
       rmSync(directory, { recursive: true });

@@ -188,8 +188,8 @@ describe('a whole run', () => {
     const registrar = await world.registrar();
     const other = { ...outcome.registration, deviceId: randomUUID() };
     for (const [key, said] of [
-      [other, 'is another key: it stays'],
-      [{ ...outcome.registration, keyId: ceo.registration.keyId }, 'is another key: it stays'],
+      [other, 'is another key, so it was not removed'],
+      [{ ...outcome.registration, keyId: ceo.registration.keyId }, 'is another key, so it was not removed'],
       [{ ...outcome.registration, kid: '..' }, 'no key can have the Key ID ..'],
     ] as const) {
       expect(await asyncRefusal(() => registrar.unregister?.(key) ?? Promise.resolve())).toMatch(said);

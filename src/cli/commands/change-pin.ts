@@ -30,7 +30,7 @@ function define(command: Command): void {
     .addOption(valueOption('--pin-file <file>', 'current PIN, - for standard input'))
     .addOption(valueOption('--new-pin-file <file>', 'new PIN, - for standard input'))
     .addOption(valueOption('--recovery-key <file>', 'RSA key of a PIN recovery service, PEM'))
-    .option('--force', 'try the PIN even if a wrong one locks the TPM');
+    .option('--force', 'try the PIN even if a wrong one would lock the TPM');
 }
 
 async function runChangePin(given: Arguments, context: Context): Promise<Outcome> {
@@ -55,7 +55,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
     let pin: Bytes | undefined;
     try {
       if (newPin !== undefined) await judgePin(newPin, policy, { signal });
-      const given = await readCurrentPin(`The PIN of ${whose} now`, { file, prompter, report }, signal);
+      const given = await readCurrentPin(`Current PIN of ${whose}`, { file, prompter, report }, signal);
       // A copy, since the prompt for the new PIN may reuse the buffer.
       pin = copy(given);
       wipe(given);
@@ -66,7 +66,9 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
       });
       return {
         exitCode: EXIT.done,
-        lines: [`the PIN of ${whose} is changed; ${registration ? 'key and registration are' : 'the key is'} the same`],
+        lines: [
+          `the PIN of ${whose} is changed; ${registration ? 'the key and its registration are' : 'the key is'} the same`,
+        ],
         json: keyJson({ record: changed, registration }),
       };
     } finally {

@@ -61,8 +61,8 @@ function define(command: Command): void {
     .addOption(profileOption())
     .addOption(valueOption('--challenge <hex>', 'challenge to attest the key over (default: random)'))
     .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
-    .option('--allow-downgrade', 'let a software key follow one in a TPM')
-    .option('--force', 'with --out: replace the key of an earlier call');
+    .option('--allow-downgrade', 'allow a software key after one in a TPM')
+    .option('--force', 'with --out: replace the key of an earlier run');
 }
 
 /** The key that the arguments ask for. */
@@ -86,7 +86,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
   const pinFile = given.text('pin-file');
   const profile = readProfile(given, policy.algorithm);
   if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
-  if (directory !== undefined) given.refuse(['store'], 'cannot be used with --out, which makes a store of its own');
+  if (directory !== undefined) given.refuse(['store'], 'cannot be used with --out, which makes its own store');
   else given.refuse(['force'], 'works only with --out');
   given.check();
   if (setsPinRules && pinFile === undefined) {
@@ -199,7 +199,7 @@ function describe(
   address: string,
   report: Report,
 ): Outcome {
-  if (fellBack) report.warn(`software made the key: ${attemptLines(record.attempts.slice(0, -1)).join('; ')}`);
+  if (fellBack) report.warn(`the key was made in software: ${attemptLines(record.attempts.slice(0, -1)).join('; ')}`);
   if (record.backend === 'tpm' && isInMemory(address)) {
     report.warn('the key can no longer be used: its TPM was only in memory; give --tpm libtpms:DIR to keep it');
   }

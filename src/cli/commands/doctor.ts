@@ -91,7 +91,12 @@ function checkNode(): Check {
   const fits = (major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major > 22;
   const detail = `Node.js ${process.versions.node}, ${process.platform} ${process.arch}`;
   if (fits) return { name: 'node', status: 'ok', detail };
-  return { name: 'node', status: 'problem', detail, remedy: 'install 20.19 or newer of 20, or 22.12 or newer' };
+  return {
+    name: 'node',
+    status: 'problem',
+    detail,
+    remedy: 'install Node.js 20.19 (or a later 20.x), or 22.12 or newer',
+  };
 }
 
 /** All checks of the machine. */
@@ -125,7 +130,7 @@ async function checkMachine(): Promise<Check> {
   if (process.platform !== 'linux' || result.status !== 'missing' || !existsSync('/dev/tpm0')) return result;
   return {
     ...{ name: result.name, status: 'problem', detail: 'there is a /dev/tpm0, but no /dev/tpmrm0' },
-    remedy: 'use a kernel of 4.12 or newer and a TPM 2.0, or name device:/dev/tpm0',
+    remedy: 'use kernel 4.12 or newer and a TPM 2.0, or name device:/dev/tpm0',
   };
 }
 
@@ -166,7 +171,8 @@ async function checkTpm2Tss(): Promise<Omit<Check, 'name' | 'status'>> {
 /** A variable that names a library; other checks load the library. */
 function checkLibraryVariable(name: string, environment: Environment): Check {
   const path = environment[name];
-  if (path === undefined || path === '') return { name, status: 'ok', detail: 'not set: the usual directories' };
+  if (path === undefined || path === '')
+    return { name, status: 'ok', detail: 'not set: the usual directories are searched' };
   if (existsSync(path)) return { name, status: 'ok', detail: path };
   return { name, status: 'problem', detail: `${path} does not exist`, remedy: 'correct the variable, or unset it' };
 }

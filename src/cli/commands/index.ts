@@ -79,7 +79,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'tpm',
-    summary: 'list what fills a TPM, and flush it',
+    summary: 'list the objects in a TPM, and flush them',
     load: async () => (await import('./tpm.ts')).tpmCommand,
   },
   {

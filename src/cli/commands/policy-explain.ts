@@ -27,7 +27,7 @@ function define(command: Command): void {
       'show which settings apply, and why: from registry exports, SyncML and JSON files, the environment variables ' +
         'KEYPROV_POLICY_…, and on Windows the registry',
     )
-    .option('--all', 'show the settings that have their defaults, too')
+    .option('--all', 'also show the settings that have their defaults')
     .addOption(valueOption('--documents <which>', 'whose defaults apply: current (default) or 2016', DOCUMENTS))
     .addOption(policyForOption())
     .argument('[files...]', 'policy files; those of the same rank count in this order');

@@ -59,7 +59,7 @@ export function defineFormats(command: Command, formats: FormatRun['formats']): 
     .addOption(valueOption('--out <file>', 'file to write (default: standard output)'));
   for (const option of keyOptions()) command.addOption(option);
   command
-    .addOption(valueOption('--pin-file <file>', 'PIN, for when the key signs, - for stdin'))
+    .addOption(valueOption('--pin-file <file>', 'PIN, if the key has to sign, - for stdin'))
     .addOption(valueOption('--challenge <hex>', 'challenge to attest over, 1 to 64 bytes'));
   addFormatOptions(command);
 }

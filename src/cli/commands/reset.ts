@@ -148,7 +148,7 @@ async function resetKeepingKey(
   });
   return {
     exitCode: EXIT.done,
-    lines: [`the PIN of ${user} is reset; key and registration are the same`],
+    lines: [`the PIN of ${user} is reset; the key and its registration are the same`],
     json: keyJson({ ...found, record }),
   };
 }

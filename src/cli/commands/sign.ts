@@ -33,7 +33,7 @@ function define(command: Command): void {
   for (const option of keyOptions()) command.addOption(option);
   command
     .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
-    .option('--force', 'try the PIN even if a wrong one locks the TPM');
+    .option('--force', 'try the PIN even if a wrong one would lock the TPM');
 }
 
 async function runSign(given: Arguments, context: Context): Promise<Outcome> {

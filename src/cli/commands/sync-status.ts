@@ -54,14 +54,14 @@ function define(command: Command): void {
     .addOption(valueOption('--ldap-bind-dn <dn>', 'account that reads: a DN, or user@domain'))
     .addOption(valueOption('--ldap-password-file <file>', 'password of that account, - for stdin'))
     .addOption(valueOption('--ldap-ca <file>', 'further roots for LDAP, PEM'))
-    .addOption(valueOption('--graph-token-command <cmd>', 'look in Entra ID: prints a token for Graph'))
+    .addOption(valueOption('--graph-token-command <cmd>', 'prints a Graph token, to look in Entra ID'))
     .addOption(valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/'))
     .addOption(valueOption('--service-ca <file>', 'further roots for Microsoft Graph, PEM'))
     .addOption(valueOption('--proxy <url>', 'proxy for Microsoft Graph'))
     .addOption(valueOption('--scheduler <file>', 'output of Get-ADSyncScheduler'))
     .addOption(valueOption('--sync-minutes <number>', 'minutes between cycles (default: 30)'))
-    .option('--wait', 'look again until the key is there, or overdue')
-    .addOption(valueOption('--poll-seconds <number>', 'seconds between looks (default: 60)'));
+    .option('--wait', 'keep looking until the key is there or overdue')
+    .addOption(valueOption('--poll-seconds <number>', 'seconds between tries (default: 60)'));
 }
 
 /** The directory to look in. */
@@ -163,7 +163,8 @@ async function withReader(
 }
 
 function wordsFor(status: SyncStatus): string {
-  if (status.state === 'registered' && status.problem) return `cannot look: ${sayError(status.problem)}`;
+  if (status.state === 'registered' && status.problem)
+    return `the directory could not be read: ${sayError(status.problem)}`;
   return { registered: 'not looked up', pending: 'not there yet', overdue: 'late', synced: 'there' }[status.state];
 }
 
@@ -173,7 +174,7 @@ function outcomeOf({ registration }: RegisteredKey, status: SyncStatus): Outcome
   const { user, deviceId, kid } = registration;
   const lines = [`${status.state.padEnd(12)} ${wordsFor(status)}`, describeSyncStatus(status)];
   if ('otherDevice' in status && status.otherDevice !== undefined) {
-    lines.push(`The directory has the key, but for another device: ${status.otherDevice}.`);
+    lines.push(`The directory has the key, but under another device: ${status.otherDevice}.`);
   }
   const { problem, ...rest } = { problem: undefined, ...status };
   const error = problem ? errorToJson(problem) : { code: status.state, message: describeSyncStatus(status) };

@@ -67,7 +67,7 @@ export async function takeBack(
   const outcome = await unregisterKey(store, record.id, { registrar, signal });
   report.progress.end(outcome === 'deleted' ? 'the service has removed it' : 'the service does not know it');
   if (outcome === 'absent') {
-    report.warn(`the service does not know the key ${kid} of ${user}; if it should, look for remains at the service`);
+    report.warn(`the service has no key ${kid} of ${user}; if you expected one, look for it at the service`);
   }
   return outcome;
 }

@@ -36,13 +36,13 @@ function define(command: Command): void {
   command
     .description(
       'verify the attestation of a key, with the attestation key that it names: attestation.json in the store, or a ' +
-        'file; with any option that names a key, it must be of that key',
+        'file; if an option names a key, the statement must be about that key',
     )
     .addOption(requiredOption('--challenge <hex>', 'challenge the key was attested over'))
     .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'))
     .addOption(valueOption('--ak-roots <path>', 'authorities of attestation keys: PEM, DER, or a directory'))
     .option('--accept-ek-purpose', 'accept certificates for endorsement keys, or for no purpose')
-    .option('--all', 'show the checks that passed, too');
+    .option('--all', 'also show the checks that passed');
   for (const option of keyOptions()) command.addOption(option);
 }
 

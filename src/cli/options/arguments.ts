@@ -109,7 +109,7 @@ export class Arguments {
     try {
       const bytes = fromHex(value);
       if (bytes.length <= max) return bytes;
-      this.problems.push(`--${name} has ${bytes.length} bytes, at most ${max} are allowed`);
+      this.problems.push(`--${name} has ${bytes.length} bytes; at most ${max} are allowed`);
     } catch {
       this.problems.push(`--${name} is not an even number of hexadecimal digits`);
     }

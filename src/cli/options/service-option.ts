@@ -42,7 +42,7 @@ export function serviceOptions(): Option[] {
     valueOption('--tenant <id>', 'Entra ID tenant (default: none, for AD FS)'),
     valueOption('--resource <id>', 'resource of its tokens (default: the service itself)').hideHelp(),
     valueOption('--service-ca <file>', 'further roots for the service, PEM'),
-    valueOption('--proxy <url>', 'proxy, or environment for HTTPS_PROXY'),
+    valueOption('--proxy <url>', 'proxy, or the word environment for HTTPS_PROXY'),
     valueOption('--device-cert <file>', 'certificate of the device, PEM'),
     valueOption('--device-key <file>', 'private key of the device, PEM'),
     valueOption('--client-id <guid>', 'application that signs in').hideHelp(),

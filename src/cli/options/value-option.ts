@@ -43,4 +43,4 @@ export const openOption = (): Option => new Option('--open', 'try to open the pa
 
 /** The option `--ek-service`. */
 export const ekServiceOption = (): Option =>
-  new Option('--ek-service', 'ask Intel or AMD for a certificate that the TPM lacks');
+  new Option('--ek-service', 'ask Intel or AMD for a missing EK certificate');

@@ -81,8 +81,8 @@ async function run(command: string, { option, environment, input, signal }: Comm
 const tooLong = (option: string): KeyprovError => failed(option, `it printed more than ${MAX_SIZE} bytes`);
 
 function failed(option: string, problem: string): KeyprovError {
-  return new MfaError('mfa-failed', `the command of ${option} gave nothing: ${problem}`, {
-    remedy: 'read its messages, and run it by itself',
+  return new MfaError('mfa-failed', `the command of ${option} failed: ${problem}`, {
+    remedy: 'read its messages, and try the command by itself',
   });
 }
 

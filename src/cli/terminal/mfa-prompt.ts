@@ -12,7 +12,7 @@ export function showCode(
   prompter.say(`Sign in as ${user}, with a second factor.`);
   prompter.say(`Open this page in any browser: ${verificationUrl}`);
   prompter.say(`Enter this code there: ${userCode}`);
-  prompter.say(`The code is valid until ${expires.toISOString()}. Waiting for the sign-in. Ctrl-C gives up.`);
+  prompter.say(`The code is valid until ${expires.toISOString()}. Waiting for the sign-in. Press Ctrl-C to give up.`);
 }
 
 /** Wraps a prompt to say first why the last authentication was not accepted. */

@@ -67,8 +67,8 @@ function introduce(whose: string, { rules, problems, attempt }: NewPinRequest, p
 }
 
 function noPin(prompter: Prompter): KeyprovError {
-  const where = prompter.isTerminal ? 'none was typed' : 'there is no terminal to ask, and no line of input';
-  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: 'give --pin-file, or answer the question' });
+  const where = prompter.isTerminal ? 'none was typed' : 'there is no terminal, and standard input is empty';
+  return new KeyprovError('pin-required', `no PIN: ${where}`, { remedy: 'give --pin-file, or type the PIN' });
 }
 
 /** The PIN of a key; undefined if the key has none. The caller wipes it. */

@@ -30,7 +30,7 @@ export class Prompter {
   async askSecret(question: string, signal: AbortSignal): Promise<Bytes | undefined> {
     if (!this.isTerminal) return await this.#reader.line(signal);
     try {
-      return await this.#reader.hiddenLine(() => this.#printer.ask(`${question} (it is not shown): `), signal);
+      return await this.#reader.hiddenLine(() => this.#printer.ask(`${question} (not shown): `), signal);
     } finally {
       this.#printer.lines('');
     }
@@ -39,7 +39,7 @@ export class Prompter {
   /** Asks the user to type a word. Any other answer means no, and so does a missing terminal. */
   async confirm(question: string, word: string, signal: AbortSignal): Promise<boolean> {
     if (!this.isTerminal) return false;
-    this.#printer.ask(`${question} Type ${word} to go on: `);
+    this.#printer.ask(`${question} Type ${word} to continue: `);
     const line = await this.#reader.line(signal);
     return line !== undefined && new TextDecoder().decode(line).trim().toLowerCase() === word;
   }

@@ -98,7 +98,7 @@ function syncRows({ registered }: RegistrationRecord, now: Date): ReportRow[] {
   const minutes = Math.ceil((forecast.estimate.getTime() - now.getTime()) / MINUTE_MS);
   return [
     ['sync', describeSyncStatus({ ...forecast, state: 'registered' })],
-    ['time left', minutes > 0 ? `about ${minutes} minutes` : 'none; keyprov sync-status looks whether it is there'],
+    ['time left', minutes > 0 ? `about ${minutes} minutes` : 'none; keyprov sync-status checks whether it is there'],
   ];
 }
 
@@ -125,8 +125,8 @@ function runEntry({ state, active }: Awaited<ReturnType<typeof listRuns>>[number
   return {
     status: active ? 'info' : 'problem',
     name: `${user} on ${deviceId}`,
-    detail: active ? 'a process is at it' : 'it was cut off',
-    ...(!active && { remedy: 'run keyprov provision again to go on' }),
+    detail: active ? 'a process is working on it' : 'it was interrupted',
+    ...(!active && { remedy: 'run keyprov provision again to continue' }),
     rows: [
       ['step', progress.step],
       ['started', started],

@@ -14,8 +14,8 @@ export async function withPage<T>(
   return await withCleanup(
     async () => {
       prompter.say(`Open this page in a browser on this machine: ${server.address}`);
-      prompter.say('The address can be used once. Ctrl-C ends the page.');
-      server.opened.addEventListener('abort', () => prompter.say('A window has the page.'));
+      prompter.say('The address can be used once. Press Ctrl-C to end the page.');
+      server.opened.addEventListener('abort', () => prompter.say('The page is open in a window.'));
       if (open) {
         removeFile = await openBrowser(server.address, () =>
           prompter.say('No browser could be started: open it yourself.'),

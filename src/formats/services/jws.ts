@@ -72,9 +72,9 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
  */
 export async function buildJws({ key, algorithm, header, payload, signal }: JwsOptions): Promise<string> {
   const { options, fits } = ALGORITHMS[algorithm];
-  if (!fits(key.publicKey)) throw new TypeError(`${algorithm} is not for this ${key.publicKey.kty} key`);
+  if (!fits(key.publicKey)) throw new TypeError(`${algorithm} cannot be used with this ${key.publicKey.kty} key`);
   const head = header !== undefined && 'alg' in header ? header : { alg: algorithm, ...header };
-  if (head.alg !== algorithm) throw new TypeError(`the header has another alg than ${algorithm}`);
+  if (head.alg !== algorithm) throw new TypeError(`the alg in the header is not ${algorithm}`);
   const signingInput = `${toBase64Url(utf8(JSON.stringify(head)))}.${toBase64Url(payload)}`;
   const signature = await key.sign({ data: utf8(signingInput), ...options, signal });
   const jws = `${signingInput}.${toBase64Url(signature)}`;

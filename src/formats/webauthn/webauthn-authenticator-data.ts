@@ -63,7 +63,7 @@ export function encodeAaguid(text: string): Bytes {
 /** The text of an AAGUID, in lower case. @throws KeyprovError `request-invalid` if it does not have 16 bytes. */
 export function decodeAaguid(bytes: Uint8Array): string {
   if (bytes.length !== AAGUID_SIZE)
-    throw requestInvalid('AAGUID', `${bytes.length} bytes, an AAGUID has ${AAGUID_SIZE}`);
+    throw requestInvalid('AAGUID', `${bytes.length} bytes; an AAGUID has ${AAGUID_SIZE}`);
   return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
@@ -91,7 +91,7 @@ export function encodeAuthenticatorData(data: AuthenticatorData): Bytes {
   const { credential, extensions, signCount } = data;
   if (data.rpIdHash.length !== 32) throw new RangeError(`an rpIdHash has 32 bytes, not ${data.rpIdHash.length}`);
   if (!(Number.isInteger(signCount) && signCount >= 0 && signCount < 2 ** 32)) {
-    throw new RangeError(`signCount cannot be ${signCount}`);
+    throw new RangeError(`signCount must be an integer from 0 to 2^32 - 1, not ${signCount}`);
   }
   const flags =
     (data.userPresent ? FLAGS.userPresent : 0) |

@@ -26,6 +26,6 @@ export function encodeGuid(guid: string): Bytes {
 
 /** The text of a GUID in lower case. @throws KeyprovError `request-invalid` if it does not have 16 bytes. */
 export function decodeGuid(bytes: Uint8Array): string {
-  if (bytes.length !== 16) throw requestInvalid('GUID', `${bytes.length} bytes, a GUID has 16`);
+  if (bytes.length !== 16) throw requestInvalid('GUID', `${bytes.length} bytes; a GUID has 16`);
   return toHex(reordered(bytes)).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

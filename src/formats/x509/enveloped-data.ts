@@ -85,7 +85,7 @@ export function buildEnvelope(content: Uint8Array, certificate: Uint8Array, opti
   const { keyEncryption = 'rsaes-pkcs1', contentEncryption = 'aes-256-cbc' } = options;
   const { issuer, serialNumber, spki } = readTbs(certificate);
   const publicKey = inRequest('certificate to encrypt to', () => decodeSpki(spki.der));
-  if (publicKey.kty !== 'RSA') throw requestInvalid('certificate to encrypt to', 'it is not for an RSA key');
+  if (publicKey.kty !== 'RSA') throw requestInvalid('certificate to encrypt to', 'its key is not an RSA key');
   const { oid, keySize, ivSize } = CIPHERS[contentEncryption];
   const [contentKey, iv] = [randomBytes(keySize), randomBytes(ivSize)];
   try {

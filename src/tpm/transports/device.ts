@@ -60,7 +60,7 @@ const OPEN_ERRORS: Readonly<Record<string, readonly [code: PlainErrorCode, what:
   ENOENT: NO_DEVICE,
   ENODEV: NO_DEVICE,
   ENXIO: NO_DEVICE,
-  EACCES: ['transport-permission', 'access denied', 'join the group that owns the device (mostly tss)'],
+  EACCES: ['transport-permission', 'access denied', 'join the group that owns the device (usually tss)'],
   EPERM: ['transport-permission', 'access denied', 'give the container or service access to the device'],
   EBUSY: ['transport-busy', 'another program is using it', `end that program, or use ${DEFAULT_PATH}`],
 };

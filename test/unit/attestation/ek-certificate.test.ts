@@ -155,7 +155,7 @@ describe('verifyEkCertificate', () => {
     expect(result.findings.map(({ detail }) => detail).slice(-6)).toEqual([
       'the certificate can be read',
       'it is for the endorsement key',
-      'its key is for endorsement',
+      'its key usage is that of an endorsement key',
       'its key is strong enough',
       'the TPM was made by id:53544D20',
       'it is for a TPM 2.0',

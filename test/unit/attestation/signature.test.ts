@@ -123,7 +123,7 @@ describe('findSignatureProblem', () => {
     }
     expect(problem(ec, signAs(rsa, data))).toMatch(/not those in the public area/);
     const user = paperKey(userKeyTemplate('p-256'), 'user');
-    expect(problem(user, signAs(rsa, data))).toMatch(/of another kind/);
+    expect(problem(user, signAs(rsa, data))).toMatch(/its type is not that of the signing key/);
   });
 
   it.each([

@@ -111,7 +111,11 @@ describe('decodeStatement', () => {
   });
 
   it.each<[string, unknown, string]>([
-    ['of version 2', { ...json, version: 2 }, 'version 2 is not known; read it with the keyprov that wrote it'],
+    [
+      'of version 2',
+      { ...json, version: 2 },
+      'version 2 is not known; read it with the version of keyprov that wrote it',
+    ],
     ['with another member', { ...json, ak: { ...json.ak, x: 1 } }, 'ak.x is an unknown member'],
     ['with a member of the name of a method', { ...json, toString: '' }, 'toString is an unknown member'],
     ['with half a byte', { ...json, certInfo: '0' }, 'certInfo: not an even number of hexadecimal digits'],

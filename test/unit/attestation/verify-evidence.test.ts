@@ -205,7 +205,7 @@ describe('evidence is refused', () => {
     [
       'an activation with an endorsement key that nothing is known of',
       () => [full, { ...without('akRoots', 'ekRoots'), ekAllowList: [{ pubArea: full.ak.pubArea }] }],
-      'neither has a good certificate nor is on the list',
+      'has no certificate that passed the checks, and is not on the list',
     ],
     [
       'an attestation key without certificate',
@@ -397,7 +397,7 @@ describe('evidence is refused', () => {
     expect(failures(await verifyEvidence(filled(10_240), options))).toEqual([]);
     const { findings } = await verifyEvidence(filled(10_241), options);
     expect(findings.find(({ id }) => id === 'certificates')?.detail).toBe(
-      '2 certificates in 10241 bytes, at most 10240 bytes of 10 are read',
+      '2 certificates with 10241 bytes; at most 10 with 10240 bytes are read',
     );
   });
 
@@ -437,7 +437,7 @@ describe('evidence is refused', () => {
       trustedAks: [{ ...known, key: { pubArea: CHALLENGE } }],
     };
     expect((await said(full, foreign)).filter((detail) => detail.startsWith('ak-trusted'))).toEqual([
-      'ak-trusted: its certificate is not good; it is not a known attestation key',
+      'ak-trusted: its certificate failed a check; it is not a known attestation key',
     ]);
     // What is trusted already needs no other proof, so nothing is said of that.
     const alsoRoots = { ...without('activation', 'akRoots'), trustedAks: [known] };
@@ -447,13 +447,13 @@ describe('evidence is refused', () => {
     });
     expect(await said(other, without('activation', 'ekRoots'))).toEqual([
       'ak-key: the certificate is for another key',
-      'ak-trusted: its certificate is not good',
+      'ak-trusted: its certificate failed a check',
       nothing,
     ]);
     const forSeals = await paperEvidence(authorities, { akCertificate: { keyUsage: [2] } });
     expect(await said(forSeals, without('activation', 'ekRoots'))).toEqual([
-      'ak-key-usage: its key is not for signatures',
-      'ak-trusted: its certificate is not good',
+      'ak-key-usage: its key usage does not allow signatures',
+      'ak-trusted: its certificate failed a check',
       nothing,
     ]);
     expect(await said({} as Evidence, options)).toEqual([

@@ -57,27 +57,27 @@ describe('splitCertificates', () => {
     [
       'certificate of TCG of an unknown kind',
       '1001000007' + '1003' + '3003020101',
-      'no whole DER SEQUENCE at the beginning of 7 bytes',
+      'no complete DER SEQUENCE at the beginning of 7 bytes',
     ],
     [
       'the tag of TCG of an unknown kind',
       '1101000005' + '3003020101',
-      'no whole DER SEQUENCE at the beginning of 10 bytes',
+      'no complete DER SEQUENCE at the beginning of 10 bytes',
     ],
     [
       'tag within of an unknown kind',
       '1001000007' + '1102' + '3003020101',
-      'no whole DER SEQUENCE at the beginning of 7 bytes',
+      'no complete DER SEQUENCE at the beginning of 7 bytes',
     ],
     [
       'tag of an unknown kind, second byte',
       '1002000005' + '3003020101',
-      'no whole DER SEQUENCE at the beginning of 10 bytes',
+      'no complete DER SEQUENCE at the beginning of 10 bytes',
     ],
     [
       'length beyond the end',
       '1001000006' + '3003020101',
-      'the structure around one has 11 bytes, but only 10 are there',
+      'the structure around one needs 11 bytes, but there are only 10',
     ],
   ])('refuses a %s', (_, hex, problem) => {
     expect(refusal(() => splitCertificates(fromHex(hex)))).toBe(`certificate-invalid: certificates: ${problem}`);

@@ -78,7 +78,7 @@ describe('verifyChain', () => {
       'path pass: signed under CN=root, a root',
       'validity pass: all certificates are valid at the given time',
       'authorities pass: all issuers are authorities',
-      'path-length pass: every path length is kept',
+      'path-length pass: no path length is exceeded',
       'critical-extensions pass: every critical extension is understood',
       'name-constraints pass: all names are within the constraints',
       'end-entity pass: it is not the certificate of an authority',
@@ -143,7 +143,7 @@ describe('verifyChain', () => {
       { basicConstraints: { ca: false, pathLength: undefined } },
       'it is not an authority by its basic constraints',
     ],
-    ['whose key has another use', { keyUsage: new Set([0, 6]) }, 'its key is not for signing certificates'],
+    ['whose key has another use', { keyUsage: new Set([0, 6]) }, 'its key usage does not allow signing certificates'],
   ])('refuses an authority %s', async (_, spec, fault) => {
     const middle = authority('middle', 'root', spec);
     expect(await faults(certificate({ issuer: 'middle' }), [middle])).toEqual([`authorities: CN=middle: ${fault}`]);

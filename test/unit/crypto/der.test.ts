@@ -49,7 +49,7 @@ describe('object identifiers', () => {
     '%s is none',
     (hex) => {
       expect(refusal(() => read(hex).oid())).toMatch(
-        /^request-invalid: test: (?:an object identifier is malformed|it has tag 0x04 where 0x06 belongs) at offset 0$/,
+        /^request-invalid: test: (?:an object identifier is malformed|it has tag 0x04, but 0x06 is expected) at offset 0$/,
       );
     },
   );
@@ -127,7 +127,7 @@ describe('values', () => {
     const fields = read('3007' + '020105' + '0500' + '0400').fields(0x30);
     expect(fields.optional(0x04)).toBeUndefined();
     expect(toHex(fields.next(0x02).content)).toBe('05');
-    expect(() => fields.next(0x02)).toThrow('it has tag 0x05 where 0x02 belongs at offset 5');
+    expect(() => fields.next(0x02)).toThrow('it has tag 0x05, but 0x02 is expected at offset 5');
     expect(() => fields.end()).toThrow('test: parts left over at offset 5');
     expect(fields.rest().map(({ tag, offset }) => [tag, offset])).toEqual([
       [0x05, 5],
@@ -148,7 +148,7 @@ describe('values', () => {
   });
 
   it('tell what holds nothing', () => {
-    expect(() => read('0400').children()).toThrow('it holds no other values');
+    expect(() => read('0400').children()).toThrow('it contains no nested values');
   });
 });
 
@@ -188,7 +188,7 @@ describe('values in strict DER', () => {
     ['020180', 'an INTEGER is negative or empty'],
     ['020100', 'an INTEGER is zero or not in its shortest form'],
     ['0202' + '007f', 'an INTEGER is zero or not in its shortest form'],
-    ['0401' + '01', 'it has tag 0x04 where 0x02 belongs'],
+    ['0401' + '01', 'it has tag 0x04, but 0x02 is expected'],
   ])('%s is no number above zero: %s', (hex, problem) => {
     expect(refusal(() => strict(hex).unsigned())).toBe(`key-invalid: test: ${problem} at offset 0`);
   });
@@ -216,7 +216,7 @@ describe('values in strict DER', () => {
     ['0202' + '0000', 'an INTEGER is zero or not in its shortest form'],
     ['0200', 'an INTEGER is negative or empty'],
     ['0201ff', 'an INTEGER is negative or empty'],
-    ['0101ff', 'it has tag 0x01 where 0x02 belongs'],
+    ['0101ff', 'it has tag 0x01, but 0x02 is expected'],
   ])('%s is no number: %s', (hex, problem) => {
     expect(refusal(() => strict(hex).natural())).toBe(`key-invalid: test: ${problem} at offset 0`);
   });
@@ -230,7 +230,7 @@ describe('values in strict DER', () => {
     for (const hex of ['0100', '0102ffff']) {
       expect(refusal(() => strict(hex).boolean())).toBe('key-invalid: test: a BOOLEAN is malformed at offset 0');
     }
-    expect(refusal(() => strict('8101ff').boolean())).toContain('it has tag 0x81 where 0x01 belongs');
+    expect(refusal(() => strict('8101ff').boolean())).toContain('it has tag 0x81, but 0x01 is expected');
   });
 
   it('are optional by their tags', () => {

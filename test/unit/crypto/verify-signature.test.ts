@@ -54,12 +54,12 @@ describe('verifySignature', () => {
     const [, , , signature] = cases[0];
     for (const format of ['der', 'raw'] as const) {
       expect(() => verifySignature(publicOf(rsa.publicKey), 'sha256', data, signature, format)).toThrow(
-        new TypeError(`format '${format}' is not for RSA keys`),
+        new TypeError(`format '${format}' cannot be used with RSA keys`),
       );
     }
     for (const format of ['pkcs1', 'pss'] as const) {
       expect(() => verifySignature(publicOf(p256.publicKey), 'sha256', data, signature, format)).toThrow(
-        new TypeError(`format '${format}' is not for EC keys`),
+        new TypeError(`format '${format}' cannot be used with EC keys`),
       );
     }
   });

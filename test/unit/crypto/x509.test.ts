@@ -120,7 +120,7 @@ describe('parseCertificate', () => {
     await expect(parse({ behind: [DER_NULL] })).rejects.toMatchObject({ cause: { code: 'request-invalid' } });
     await expect(parseExtension('2.5.29.15', DER_NULL)).rejects.toMatchObject({ cause: { code: 'request-invalid' } });
     expect(await refused(parseExtension('2.5.29.15', DER_NULL))).toBe(
-      `${CANNOT}the extension 2.5.29.15 cannot be read: its value: it has tag 0x05 where 0x03 belongs at offset 0`,
+      `${CANNOT}the extension 2.5.29.15 cannot be read: its value: it has tag 0x05, but 0x03 is expected at offset 0`,
     );
     expect(await refused(parse({ extensions: [1, 2].map(() => extension('1.2.3', DER_NULL)) }))).toBe(
       `${CANNOT}an extension comes twice`,
@@ -267,7 +267,7 @@ describe('names', () => {
     [
       'more than 1024',
       Array<Bytes>(1025).fill(primitive(2, utf8('a'))),
-      'alternative names with 1025 names, at most 1024 are read',
+      'alternative names with 1025 names; at most 1024 are read',
     ],
     [
       'an address of 5 bytes',
@@ -281,9 +281,9 @@ describe('names', () => {
       'a directoryName that is not one name',
     ],
     ['a directory name of none', [derExplicit(4)], 'a directoryName that is not one name'],
-    ['something universal', [DER_NULL], 'a name of no known kind'],
-    ['something of an application', [derValue(0x42, utf8('a'))], 'a name of no known kind'],
-    ['something private', [derValue(0xc2, utf8('a'))], 'a name of no known kind'],
+    ['something universal', [DER_NULL], 'a name of an unknown kind'],
+    ['something of an application', [derValue(0x42, utf8('a'))], 'a name of an unknown kind'],
+    ['something private', [derValue(0xc2, utf8('a'))], 'a name of an unknown kind'],
   ])('are refused with %s', async (_, list, problem) => {
     expect(await refused(names(...list))).toBe(`${CANNOT}${problem}`);
   });
@@ -329,7 +329,7 @@ describe('names', () => {
       permitted: [a],
       excluded: [b],
     });
-    expect(await refused(read())).toBe(`${CANNOT}name constraints that are not permitted or excluded names`);
+    expect(await refused(read())).toBe(`${CANNOT}name constraints other than permitted and excluded names`);
     expect(await refused(read(list(0)))).toBe(`${CANNOT}name constraints without names`);
     expect(await refused(read(list(1)))).toBe(`${CANNOT}name constraints without names`);
     const withRange = subtree(dns('a'), primitive(0, new Uint8Array(1)));
@@ -338,7 +338,7 @@ describe('names', () => {
     }
     const many = Array<Bytes>(1025).fill(subtree(dns('a')));
     expect(await refused(read(list(0, ...many)))).toBe(
-      `${CANNOT}name constraints with 1025 names, at most 1024 are read`,
+      `${CANNOT}name constraints with 1025 names; at most 1024 are read`,
     );
     expect(await refused(read(list(0, subtree(dns('a'))), list(2)))).toContain('parts left over');
   });

@@ -87,7 +87,7 @@ describe('decodeKeyFile', () => {
     ['an authPolicy', loadable(`a0030101ffa3023000${REST}`), /the member 'authPolicy' is not supported/],
     ['a parentName', loadable(`a0030101ffa603040100${REST}`), /the member 'parentName' is not supported/],
     ['a tag that nobody knows', loadable(`a0030101ffa703040100${REST}`), /an unknown member/],
-    ['a member too many', loadable(`0201${'01'}a0030101ff${REST}`), /it has tag 0xa0 where 0x04 belongs/],
+    ['a member too many', loadable(`0201${'01'}a0030101ff${REST}`), /it has tag 0xa0, but 0x04 is expected/],
     ['TRUE written as 02', loadable(`a003010102${REST}`), /not DER/],
     ['members in another order', loadable(`a5030101ffa0030101ff${REST}`), /not DER/],
     ['emptyAuth twice', loadable(`a0030101ffa0030101ff${REST}`), /not DER/],

@@ -91,7 +91,7 @@ describe('pinFromFile', () => {
 
   test('refuses bytes that are not UTF-8', () => {
     expect(() => pinFromFile(hex('70 e4 73'))).toThrow(
-      'Your PIN must be text in UTF-8, and some of its bytes are not.',
+      'Your PIN must be text in UTF-8, but some of its bytes are not.',
     );
   });
 

@@ -300,17 +300,17 @@ describe('explainPolicy', () => {
   it('says for each setting who won, what lost, and why', () => {
     expect(explainPolicy(merged.explanation, { onlySet: true }).split('\n')).toEqual([
       'UsePassportForWork = true: set by user GPO (test)',
-      '  not false of computer GPO (test): the user setting replaces the machine setting',
-      '  not false of device CSP (test): Group Policy takes precedence over the CSP, whose value applies once the policy is cleared',
+      '  not false from computer GPO (test): the user setting replaces the machine setting',
+      '  not false from device CSP (test): Group Policy takes precedence over the CSP, whose value applies once the policy is cleared',
       'RequireSecurityDevice = true: set by computer GPO (test)',
-      '  not preferred of object (the tool): computer GPO (test) takes precedence',
+      '  not preferred from object (the tool): computer GPO (test) takes precedence',
       'PINComplexity/MinimumPINLength = 8: set by object (the tool)',
       'PINComplexity/Digits = 1 (required): set by computer GPO (test)',
-      '  not 0 (allowed) of EAS (test): the rule of EAS is not stricter',
+      '  not 0 (allowed) from EAS (test): the rule of EAS is not stricter',
       'PINComplexity/Expiration = 30: set by EAS (test)',
-      '  not 90 of device CSP (test): the rule of EAS is stricter',
+      '  not 90 from device CSP (test): the rule of EAS is stricter',
       'hardware = required: set by computer GPO (test)',
-      '  not preferred of object (the tool): computer GPO (test) takes precedence',
+      '  not preferred from object (the tool): computer GPO (test) takes precedence',
     ]);
   });
 

@@ -53,7 +53,7 @@ describe('readPolicyFile', () => {
     ],
     [
       '{"@odata.context":"https://graph.example/beta/$metadata","name":"WHFB","settings":[]}',
-      'is an answer of Microsoft Graph, which says what a policy should be, not what a device has',
+      'is an answer from Microsoft Graph, which says what a policy should be, not what a device has',
       'a registry export, as `reg export KEY FILE` makes it, of a device that has the policy, or SyncML',
     ],
   ])('says of %j which export to make instead', (text, problem, expected) => {

@@ -75,7 +75,7 @@ describe('parseXml', () => {
   });
 
   it('names the line', () => {
-    expect(() => parseXml('<a>\n\n<b></a>')).toThrow("line 3: '</a>' closes nothing that is open");
+    expect(() => parseXml('<a>\n\n<b></a>')).toThrow("line 3: '</a>' closes no open element");
   });
 
   it('reads back what is written', () => {

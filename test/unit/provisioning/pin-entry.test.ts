@@ -57,7 +57,7 @@ describe('enterNewPin', () => {
     };
     await expect(enterNewPin(prompt, { policy, maxAttempts: 2 })).rejects.toMatchObject({
       code: 'pin-refused',
-      remedy: 'start again: 2 tries are used up',
+      remedy: 'all 2 tries are used up; start again',
     });
     expect(calls).toBe(4);
   });

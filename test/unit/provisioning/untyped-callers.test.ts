@@ -25,11 +25,11 @@ it.each([
 });
 
 it.each([
-  ['no policy', { policy: undefined }, 'policy must be a Policy, of definePolicy'],
+  ['no policy', { policy: undefined }, 'policy must be a Policy from definePolicy'],
   [
     'settings that are not a policy yet',
     { policy: { hardware: 'required' } },
-    'policy must be a Policy, of definePolicy',
+    'policy must be a Policy from definePolicy',
   ],
   ['no sources', { sources: undefined }, 'sources must be given, such as keySources()'],
 ])('makeKey and provisionKey refuse %s', async (_, wrong, message) => {
@@ -40,7 +40,7 @@ it.each([
 
 it('keySources refuses the path of a store', () => {
   expect(() => keySources({ store: './keys' as never })).toThrow(
-    new TypeError('store must be a KeyStore, of openKeyStore'),
+    new TypeError('store must be a KeyStore from openKeyStore'),
   );
 });
 

@@ -81,7 +81,7 @@ describe('loadTpmRoots', () => {
     const { problems } = await loadTpmRoots(directory);
     expect(problems.map(({ file, detail }) => [file.slice(directory.length + 1), detail])).toEqual([
       ['AMD/all.pem', 'the certificate of (no name) is not a CA certificate'],
-      ['damaged.cer', 'certificates: no whole DER SEQUENCE at the beginning of 100 bytes'],
+      ['damaged.cer', 'certificates: no complete DER SEQUENCE at the beginning of 100 bytes'],
       ['link.cer', `${join(directory, 'link.cer')} does not exist; check the path`],
       ['setup.ps1', expect.stringContaining('certificates: ')],
     ]);
@@ -113,7 +113,7 @@ describe('loadTpmRoots', () => {
   });
 
   it.each([
-    ['a file without an authority', 'setup.ps1', 'no whole DER SEQUENCE'],
+    ['a file without an authority', 'setup.ps1', 'no complete DER SEQUENCE'],
     ['a path where nothing is', 'missing', 'does not exist'],
   ])('refuses %s', async (_, name, problem) => {
     await expect(loadTpmRoots(join(directory, name))).rejects.toMatchObject({

@@ -93,7 +93,7 @@ describe('on Windows', () => {
   it('what is not for Windows is refused, before a program is looked for', async () => {
     pretend('win32');
     for (const start of [openLibtpms, startSwtpm, startDirectory]) {
-      await expect(start()).rejects.toMatchObject({ code: 'library-missing', message: /is not for Windows/ });
+      await expect(start()).rejects.toMatchObject({ code: 'library-missing', message: /is not available on Windows/ });
     }
     expect(windowsProgram('reg.exe')).toMatch(/^.+\\System32\\reg\.exe$/);
   });

@@ -213,7 +213,7 @@ describe('an answer', () => {
   const load = { inPrivate: null, inPublic: akTemplate('p-256'), hierarchy: TPM_RH.NULL };
   const said = 'the answer to TPM2_GetRandom';
   const altered = (what: string, name = 'GetRandom') =>
-    `tpm-session: the answer to TPM2_${name} has ${what}: it was altered on its way, or the authorization value is ` +
+    `tpm-session: the answer to TPM2_${name} has ${what}: it was altered in transit, or the authorization value is ` +
     'wrong; do not trust the connection to this TPM until the cause is known';
 
   it.each<[string, AnyCommand, object, readonly AuthEntry[], string, string]>([

@@ -163,7 +163,10 @@ describe('describeResponseCode', () => {
       describeCode(0x2e6, 'TPM2_CreatePrimary', 'inPublic'),
       'TPM2_CreatePrimary: TPM_RC_CURVE (parameter 2, inPublic): the curve is not supported',
     ],
-    [describeCode(0x18b, 'TPM2_ReadPublic'), 'TPM2_ReadPublic: TPM_RC_HANDLE (handle 1): the handle is not right here'],
+    [
+      describeCode(0x18b, 'TPM2_ReadPublic'),
+      'TPM2_ReadPublic: TPM_RC_HANDLE (handle 1): the handle is not correct in this context',
+    ],
     [describeCode(0x922), 'TPM_RC_RETRY: the TPM could not start the command'],
     [describeCode(0x922, 'TPM2_Sign', 'nobody'), 'TPM2_Sign: TPM_RC_RETRY: the TPM could not start the command'],
     [

@@ -225,7 +225,7 @@ describe('the end of a session', () => {
   });
 });
 
-describe('a session whose handle was altered on its way here', () => {
+describe('a session whose handle was altered in transit here', () => {
   it.each([
     ['of an object', 0x80000000, 'hmac'],
     ['of a policy session, for an HMAC session', 0x03000000, 'hmac'],
@@ -308,7 +308,7 @@ describe('a session whose handle was altered on its way here', () => {
   });
 });
 
-describe('the end of a session that ended another one, since its handle was altered on its way there', () => {
+describe('the end of a session that ended another one, since its handle was altered in transit there', () => {
   it('is made up for by the end of the other one', async () => {
     const { inside, tpm } = await open();
     const [first, second] = [await start(tpm), await start(tpm)];

@@ -112,7 +112,7 @@ async function provisionFor(
 ): Promise<RegisteredKey> {
   const { user, device } = world;
   const { prompter, report } = context;
-  prompter.say('The simulated authenticator of the demo approves by itself, after a second.');
+  prompter.say('The simulated authenticator approves by itself after a second.');
   const wish: RunArguments = {
     ...{ service, user, deviceId: device.deviceId, tpm: { address: demoTpm(context.directory) } },
     profile: 'attested',
@@ -165,7 +165,7 @@ async function awaitSync(
   const bound = await bindDirectory(connection, connection.reader, { signal });
   await withCleanup(
     async () => {
-      report.progress.begin('sync', 'waiting for the key in the directory; a cycle brings it after two seconds');
+      report.progress.begin('sync', 'waiting for the key to reach the directory, which takes two seconds here');
       const status = await waitForSync(registration, {
         ...{ reader: ldapReader(bound.client, { base: connection.base }), pollMs: POLL_MS, signal },
         onProgress: ({ state }) => report.progress.note(`sync-status: ${state}`),

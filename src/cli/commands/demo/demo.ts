@@ -100,8 +100,8 @@ async function makeDemoDirectory(directory: string, force: boolean): Promise<() 
     if (names !== undefined && names.length > 0) {
       const isDemo = (await stat(join(directory, MARKER)).catch(ignoring('ENOENT', undefined)))?.isFile();
       if (!force || !isDemo) {
-        const what = isDemo ? 'an earlier demo in it' : 'files in it that do not belong to a demo';
-        throw new KeyprovError('key-exists', `${directory} has ${what}`, {
+        const what = isDemo ? 'an earlier demo' : 'files that do not belong to a demo';
+        throw new KeyprovError('key-exists', `${directory} contains ${what}`, {
           remedy: isDemo ? 'give --force to replace it' : 'name another directory with --out',
         });
       }

@@ -50,7 +50,7 @@ export interface RequestFormat {
 /** The values of `--format`. */
 export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
   strict: {
-    title: 'key registration as MS-KPP has it, JSON',
+    title: 'key registration as MS-KPP defines it, JSON',
     build: ({ key }) => line(buildKeyRegistration({ profile: 'strict', publicKey: key.publicKey })),
   },
   attested: {
@@ -75,7 +75,8 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     build: (input) => csrOf(input, [buildLampsAttestation(statementOf(input))]),
   },
   'csr-wcce': {
-    title: 'the same with the attributes of AD CS (MS-WCCE): with --ak-certificate by it, else by the endorsement key',
+    title:
+      'the same with the attributes of AD CS (MS-WCCE): trusted by --ak-certificate, or else by the endorsement key',
     needs: ['exchange-certificate'],
     attests: true,
     build: async (input) => csrOf(input, await wcceAttributes(input)),
@@ -136,7 +137,7 @@ export const REQUEST_FORMATS: Readonly<Record<string, RequestFormat>> = {
     },
   },
   statement: {
-    title: "the statement itself, as in attestation.json: this library's JSON",
+    title: "the statement itself in this library's JSON, as in attestation.json",
     attests: true,
     build: (input) => json(encodeStatement(statementOf(input))),
   },

@@ -48,7 +48,7 @@ export function textOf({ texts }: FormatOptions, name: TextOption, fallback?: st
 /** The statement. @throws KeyprovError `attestation-unavailable` if there is none. */
 export function statementOf({ statement }: RequestInput): AttestationStatement {
   if (statement !== undefined) return statement;
-  throw new SelectionError('attestation-unavailable', 'no TPM attests a software key', [], {
+  throw new SelectionError('attestation-unavailable', 'a software key cannot be attested', [], {
     remedy: 'choose a format without a statement, or a key in a TPM',
   });
 }

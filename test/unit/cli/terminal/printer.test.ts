@@ -27,8 +27,8 @@ describe('colour', () => {
     const isTTY = true;
     expect(written('pass     name: it fits', { isTTY })).toBe('\x1b[32mpass\x1b[39m     name: it fits\n');
     expect(written('keyprov: no such file', { isTTY })).toBe('\x1b[31mkeyprov:\x1b[39m no such file\n');
-    expect(written('warning: software made the key', { isTTY })).toBe(
-      '\x1b[33mwarning:\x1b[39m software made the key\n',
+    expect(written('warning: the key was made in software', { isTTY })).toBe(
+      '\x1b[33mwarning:\x1b[39m the key was made in software\n',
     );
     expect(written('the checks pass', { isTTY })).toBe('the checks pass\n');
     expect(written('pass     name', {})).toBe('pass     name\n');

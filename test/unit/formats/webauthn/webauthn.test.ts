@@ -356,6 +356,6 @@ describe('an AAGUID', () => {
     for (const text of ['', '08987058cadc4b81b6e130de50dcbe96', `${WINDOWS_HELLO_AAGUID}0`]) {
       expect(() => encodeAaguid(text)).toThrow(TypeError);
     }
-    expect(refusal(() => decodeAaguid(new Uint8Array(15)))).toBe('request-invalid: AAGUID: 15 bytes, an AAGUID has 16');
+    expect(refusal(() => decodeAaguid(new Uint8Array(15)))).toBe('request-invalid: AAGUID: 15 bytes; an AAGUID has 16');
   });
 });

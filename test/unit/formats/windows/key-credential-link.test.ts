@@ -348,6 +348,6 @@ describe('times and GUIDs', () => {
     expect(toHex(encodeGuid(guid.toUpperCase()))).toBe('4b5e981009083d448679149422d9e170');
     expect(decodeGuid(encodeGuid(guid))).toBe(guid);
     expect(() => encodeGuid(`{${guid}}`)).toThrow(TypeError);
-    expect(refusal(() => decodeGuid(new Uint8Array(15)))).toBe('request-invalid: GUID: 15 bytes, a GUID has 16');
+    expect(refusal(() => decodeGuid(new Uint8Array(15)))).toBe('request-invalid: GUID: 15 bytes; a GUID has 16');
   });
 });

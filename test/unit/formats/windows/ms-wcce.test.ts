@@ -106,7 +106,7 @@ describe('an envelope', () => {
 
   it('is not made for a certificate with another type of key, or for other bytes', async () => {
     const other = (await issue({ subject: buildCommonName('ec') })).der;
-    expect(refusal(() => buildEnvelope(content, other))).toMatch(/it is not for an RSA key/);
+    expect(refusal(() => buildEnvelope(content, other))).toMatch(/its key is not an RSA key/);
     expect(refusal(() => buildEnvelope(content, CERTIFICATE))).toMatch(/^request-invalid: certificate: /);
   });
 
