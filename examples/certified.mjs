@@ -7,7 +7,7 @@ import { attestationCaEnrolment } from 'keyprov/registration';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 import { encode, structures } from 'keyprov/tpm';
 
-const [directory = 'example'] = process.argv.slice(2);
+const [directory = 'example-certified'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
 const tpm = await keyprov.openTpm(`libtpms:${directory}/tpm`);
 const ek = await openEndorsementKey(tpm);

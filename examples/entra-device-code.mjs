@@ -5,7 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import * as keyprov from 'keyprov';
 
-const [directory = 'example', url = '', tenant = '', user = '', ...files] = process.argv.slice(2);
+const [directory = 'example-entra', url = '', tenant = '', user = '', ...files] = process.argv.slice(2);
 const [certificateFile = '', keyFile = '', tpm = 'auto', caFile] = files;
 const device = { certificate: await readFile(certificateFile, 'utf8'), privateKey: await readFile(keyFile, 'utf8') };
 const [, deviceId = ''] = /CN=([0-9a-f-]{36})/.exec(new X509Certificate(device.certificate).subject) ?? [];

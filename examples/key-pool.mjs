@@ -3,7 +3,7 @@
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 
-const [directory = 'example'] = process.argv.slice(2);
+const [directory = 'example-key-pool'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
 // This TPM has no certificate from its maker, so the service ignores the attestation.
 const service = await startIdentityService({ users: [ada], pollIntervalS: 1, attestation: 'ignore' });

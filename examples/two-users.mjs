@@ -3,7 +3,7 @@
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 
-const [directory = 'example'] = process.argv.slice(2);
+const [directory = 'example-two-users'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
 const bob = { upn: 'bob@contoso.test', password: 'battery staple' };
 // This TPM has no certificate from its maker, so the service ignores the attestation.

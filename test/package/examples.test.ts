@@ -11,17 +11,17 @@ const run = promisify(execFile);
 const [ROOT, BASE] = [process.cwd(), 'provision.mjs'];
 /** How many lines of a variation are not in the base program, and what it prints at its end. */
 const VARIATIONS: Readonly<Record<string, readonly [lines: number, output: RegExp]>> = {
-  'software-only.mjs': [3, /\nregistered ngc-[0-9a-f]{32} software\n$/],
-  'own-registrar.mjs': [15, /\nregistered ngc-[0-9a-f]{32} virtual\n$/],
-  'key-pool.mjs': [13, /\nregistered ngc-[0-9a-f]{32} virtual\nmade in advance: 1 left: 0\n$/],
-  'certified.mjs': [14, /\nregistered ngc-[0-9a-f]{32} tpm-no-ek-certificate\n$/],
+  'software-only.mjs': [4, /\nregistered ngc-[0-9a-f]{32} software\n$/],
+  'own-registrar.mjs': [16, /\nregistered ngc-[0-9a-f]{32} virtual\n$/],
+  'key-pool.mjs': [14, /\nregistered ngc-[0-9a-f]{32} virtual\nmade in advance: 1 left: 0\n$/],
+  'certified.mjs': [15, /\nregistered ngc-[0-9a-f]{32} tpm-no-ek-certificate\n$/],
   'two-users.mjs': [
-    11,
+    12,
     /\nada@contoso.test ngc-[0-9a-f]{32} virtual\n.*\nbob@contoso.test ngc-[0-9a-f]{32} virtual\n$/,
   ],
-  'life-of-a-key.mjs': [45, /^registered 1 1\ndeleted 0\nregistered 1 1\ndeleted 0\n$/],
+  'life-of-a-key.mjs': [46, /^registered 1 1\ndeleted 0\nregistered 1 1\ndeleted 0\n$/],
   'mdm-agent.mjs': [
-    42,
+    43,
     /^device-joined fail [^\n]+\nblocked\n.*\npending service-unreachable\n.*\nregistered tpm virtual true\n$/,
   ],
 };
@@ -90,6 +90,22 @@ describe('the examples', () => {
     expect(await example('sign.mjs', directory)).toEqual({ code: 0, stdout: 'tpm virtual true\n' });
   });
 
+  it('say which of two keys to name, and sign with it', async () => {
+    const twice = join(directory, 'twice');
+    const ids = [];
+    for (let time = 0; time < 2; time++) ids.push(/ngc-[0-9a-f]{32}/.exec((await example(BASE, twice)).stdout)?.[0]);
+    const { code, stdout } = await example('sign.mjs', twice);
+    expect({ code, stdout }).toEqual({
+      code: 1,
+      stdout: expect.stringMatching(/Give the ID of one as the last argument/),
+    });
+    for (const id of ids) {
+      expect(stdout).toContain(id);
+      const signed = await example('sign.mjs', twice, '271828', 'ada@contoso.test', `${id}`);
+      expect(signed).toEqual({ code: 0, stdout: 'tpm virtual true\n' });
+    }
+  });
+
   it('say what is wrong, by code', async () => {
     const sign = (...args: string[]) => example('sign.mjs', directory, ...args);
     const wrong = [await sign('999999'), await sign('999999'), await sign('999999')];
@@ -111,9 +127,12 @@ describe('the examples', () => {
       const lines = await linesOf(join('examples', name));
       const others = lines.map((line) => line.trim()).filter((line) => line.length > 2 && !base.has(line));
       expect(others.length, others.join('\n')).toBeLessThanOrEqual(count);
-      const { code, stdout } = await example(name, join(directory, name));
-      expect(stdout).toMatch(output);
-      expect(code).toBe(0);
+      // In one place, one after the other and each twice, as a reader tries them.
+      for (let time = 0; time < 2; time++) {
+        const { code, stdout } = await ended(process.execPath, [join(ROOT, 'examples', name)], {}, directory);
+        expect(stdout).toMatch(output);
+        expect(code).toBe(0);
+      }
     },
   );
 
