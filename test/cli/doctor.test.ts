@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { missingPrograms } from '../integration/support/local-swtpm.ts';
@@ -33,6 +33,34 @@ describe('keyprov doctor', () => {
     expect(last).toBe('to make a key in a virtual TPM: keyprov create --tpm libtpms:tpm --out key');
     const [, ...words] = (last?.split(': ')[1] ?? '').split(' ');
     expect(keyprov(words, { cwd: directory.path }).status).toBe(0);
+  });
+
+  it.skipIf(missing).each([
+    ['', 'virtual'],
+    ['libtpms', 'virtual'],
+    ['libtpms:there', 'virtual'],
+    ['libtpms:not there', 'virtual'],
+    ['none', 'software'],
+    ['device:/nowhere', 'virtual'],
+    ['chip', 'virtual'],
+  ])('ends with a command that works, and makes the key where it says: KEYPROV_TPM=%s', (named, assurance) => {
+    // A machine with its own TPM has another one.
+    if (Object(doctor().of('this machine')).status === 'ok') return;
+    using directory = temporaryDirectory();
+    const options = { cwd: directory.path, env: { KEYPROV_TPM: named } };
+    keyprov(['create', '--tpm', 'libtpms:there', '--store', 'store'], { cwd: directory.path });
+    const { tpms, next } = Object(keyprovJson(['doctor'], options).json);
+    expect(readdirSync(directory.path).sort()).toEqual(['store', 'there']);
+    const { status, json } = keyprovJson(next.split(' ').slice(1), options);
+    expect({ status, json }).toMatchObject({ status: 0, json: { assurance } });
+    const [where, command] = [assurance === 'software' ? 'in software' : /in (a virtual|the) TPM/, next];
+    const [message, last] = keyprov(['doctor'], options).stdout.trimEnd().split('\n').slice(-2);
+    expect(last).toMatch(where);
+    expect(last).toContain(command);
+    // Whether a command without --tpm would have found one
+    const found = keyprov(['create', '--store', 'another', '--hardware', 'required'], options).status === 0;
+    expect(message?.includes('if it is named with --tpm')).toBe(!found);
+    expect(tpms).toContain('libtpms');
   });
 
   it('says what to install and fails where there is no TPM at all', () => {
@@ -108,6 +136,7 @@ describe('keyprov doctor', () => {
     });
     mkdirSync(state);
     expect(doctor({ env }).of('KEYPROV_TPM')).toMatchObject({ status: 'ok', tpm: env.KEYPROV_TPM });
+    expect(readdirSync(state)).toEqual([]);
   });
 
   it.each([

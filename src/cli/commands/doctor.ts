@@ -32,6 +32,8 @@ export interface Check {
 /** Long enough for a slow TPM or a busy machine. */
 const TIME_LIMIT_MS = 3_000;
 const THIS_MACHINE = 'this machine';
+/** A TPM that forgets its keys. */
+const IN_MEMORY = 'libtpms::memory:';
 const POLICY_PREFIX = 'KEYPROV_POLICY_';
 const LIBRARY_VARIABLES = ['KEYPROV_LIBTPMS', 'KEYPROV_TCTILDR'];
 
@@ -51,8 +53,9 @@ async function runDoctor(given: Arguments, { environment, signal }: Context): Pr
   const checks = [...(await unlessAborted(() => checkAll(environment), signal)), store];
   const tpms = checks.flatMap(({ tpm }) => tpm ?? []);
   const found = tpms.length > 0;
-  const message = found ? `a TPM can be opened: ${tpms.join(', ')}` : 'no TPM can be opened';
-  const [where, next] = nextCommand(checks);
+  const [isUsed, where, next] = nextCommand(checks, environment[TPM_VARIABLE] ?? '');
+  const only = isUsed ? '' : ' if it is named with --tpm';
+  const message = found ? `a TPM can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
   const lines = checks.map(({ name, status, detail, remedy }) => {
     const line = `${status.padEnd(8)} ${name.padEnd(15)} ${detail}`;
     return remedy === undefined ? line : `${line}; ${remedy}`;
@@ -64,12 +67,23 @@ async function runDoctor(given: Arguments, { environment, signal }: Context): Pr
   };
 }
 
-/** The place for a first key, and the command that makes one there. */
-function nextCommand(checks: readonly Check[]): readonly [where: string, command: string] {
-  const opens = (name: string): boolean => checks.some((one) => one.name === name && one.status === 'ok' && one.tpm);
-  if (opens(TPM_VARIABLE) || opens(THIS_MACHINE)) return ['in the TPM', 'keyprov create --hardware required --out key'];
-  if (opens('libtpms')) return ['in a virtual TPM', 'keyprov create --tpm libtpms:tpm --out key'];
-  return ['in software', 'keyprov create --tpm none --out key'];
+type NextCommand = readonly [isUsed: boolean, where: string, command: string];
+
+/**
+ * The place for a first key, the command that makes one there, and whether commands without `--tpm` use a TPM: that of
+ * KEYPROV_TPM if it is set, else that of the machine.
+ */
+function nextCommand(checks: readonly Check[], named: string): NextCommand {
+  const opened = (name: string) => checks.find((one) => one.name === name && one.status === 'ok')?.tpm;
+  const used = opened(named === '' ? THIS_MACHINE : TPM_VARIABLE);
+  const isKept = used !== undefined && used !== IN_MEMORY;
+  if (isKept) return [true, 'in the TPM', 'keyprov create --hardware required --out key'];
+  if (named !== 'none') {
+    const isUsed = used !== undefined;
+    if (opened(THIS_MACHINE)) return [isUsed, 'in the TPM', 'keyprov create --tpm auto --hardware required --out key'];
+    if (opened('libtpms')) return [isUsed, 'in a virtual TPM', 'keyprov create --tpm libtpms:tpm --out key'];
+  }
+  return [false, 'in software', 'keyprov create --tpm none --out key'];
 }
 
 /** Turns work that may throw into a check. */
@@ -137,7 +151,7 @@ async function checkMachine(): Promise<Check> {
 /** Opens a TPM and asks what it is. */
 async function openBriefly(address: TpmAddress): Promise<Omit<Check, 'name' | 'status'> & { detail: string }> {
   const signal = AbortSignal.timeout(TIME_LIMIT_MS);
-  const tpm = await openTpm(address, { signal, lifetime: signal });
+  const tpm = await openTpm(address, { create: false, signal, lifetime: signal });
   return await withCleanup(
     async () => {
       const { virtual, vendor } = await readNature(tpm, { signal });
@@ -196,9 +210,12 @@ async function checkTpmVariable(environment: Environment): Promise<Check> {
   return await check(TPM_VARIABLE, async () => {
     if (text === 'none') return { detail: 'none: no TPM is used' };
     const address = parseTpmAddress(text);
-    if (address.kind === 'libtpms' && address.directory !== undefined && !existsSync(address.directory)) {
-      return { detail: `${text}: does not exist yet; the first use creates it` };
+    try {
+      return await openBriefly(address);
+    } catch (error) {
+      const isNew = address.kind === 'libtpms' && isKeyprovError(error, 'no-tpm');
+      if (isNew) return { detail: `${text}: does not exist yet; the first key creates it`, tpm: text };
+      throw error;
     }
-    return await openBriefly(address);
   });
 }
