@@ -63,9 +63,9 @@ export function verifyCertification(
   );
   findings.check(`${prefix}challenge`, () => {
     const { extraData } = attest();
-    return equal(extraData, expected.challenge())
-      ? undefined
-      : `extraData is ${toHex(extraData) || 'empty'}, not the challenge`;
+    const challenge = expected.challenge();
+    if (equal(extraData, challenge)) return undefined;
+    return `extraData is ${toHex(extraData) || 'empty'}, and the challenge is ${toHex(challenge) || 'empty'}`;
   });
   findings.check(`${prefix}name`, () => {
     const name = attestedName(attest());

@@ -53,6 +53,7 @@ describe('keyprov doctor', () => {
     expect(readdirSync(directory.path).sort()).toEqual(['store', 'there']);
     const { status, json } = keyprovJson(next.split(' ').slice(1), options);
     expect({ status, json }).toMatchObject({ status: 0, json: { assurance } });
+    expect(JSON.stringify(json)).not.toContain('can no longer be used');
     const [where, command] = [assurance === 'software' ? 'in software' : /in (a virtual|the) TPM/, next];
     const [message, last] = keyprov(['doctor'], options).stdout.trimEnd().split('\n').slice(-2);
     expect(last).toMatch(where);

@@ -47,8 +47,8 @@ function define(command: Command): void {
 }
 
 const CAVEAT =
-  'The attestation key comes from the statement itself: this does not prove that it belongs to a TPM. ' +
-  'To prove that, verify its certificate with --ak-roots, or have its TPM activate a credential.';
+  'Not checked here: whether the attestation key, which the statement names, is in a TPM. ' +
+  'Its certificate shows that, with --ak-roots, or a credential that its TPM activates.';
 
 /** The outcome of all checks, with the tier that a good certificate of the attestation key proves. */
 interface Verdict {
@@ -113,6 +113,7 @@ function outcomeOf(
   const passed = findings.filter(({ status }) => status === 'pass').length;
   const shown = all ? findings : findings.filter(({ status }) => status !== 'pass');
   const hint = all ? '' : '; --all shows them';
+  const note = ok ? caveat : undefined;
   const lines = [
     `${ok ? 'verified' : 'NOT verified'}: ${passed} of ${findings.length} checks passed${hint}`,
     ...shown.map(({ id, status, detail }) => `${status.padEnd(8)} ${id}: ${detail}`),
@@ -120,14 +121,14 @@ function outcomeOf(
     `key              Name ${keyName}`,
     `attestation key  Name ${akName}`,
     ...(tier === undefined ? [] : [`tier             ${tier}`]),
-    ...(caveat === undefined ? [] : [caveat]),
+    ...(note === undefined ? [] : [note]),
   ];
   return {
     exitCode: ok ? EXIT.done : EXIT.unverified,
     lines,
     json: {
       ...(!ok && { error: { code: 'not-verified', message: 'the statement does not verify' } }),
-      ...{ findings, keyName, akName, tier, caveat },
+      ...{ findings, keyName, akName, tier, caveat: note },
     },
   };
 }

@@ -8,7 +8,7 @@ import {
   verifyAttestationKey,
   verifyStatement,
 } from '../../../src/attestation/index.ts';
-import { concat, fromHex } from '../../../src/bytes.ts';
+import { concat, fromHex, toHex } from '../../../src/bytes.ts';
 import { encodeSpki } from '../../../src/crypto/public-key.ts';
 import { decode, encode } from '../../../src/tpm/codec/index.ts';
 import { TPM_ALG, TPM_RH, TPM_ST } from '../../../src/tpm/constants.ts';
@@ -265,8 +265,10 @@ describe('verifyStatement', () => {
     expect(said({ certInfoBytes: (bytes) => flipped(bytes, 5, 0x0d) })[0]).toBe(
       'type: the signed data is of type 0x801a',
     );
-    expect(attest(fromHex('abcd'))).toEqual(['challenge: extraData is abcd, not the challenge']);
-    expect(attest(new Uint8Array(0))).toEqual(['challenge: extraData is empty, not the challenge']);
+    expect(attest(fromHex('abcd'))).toEqual([`challenge: extraData is abcd, and the challenge is ${toHex(CHALLENGE)}`]);
+    expect(attest(new Uint8Array(0))).toEqual([
+      `challenge: extraData is empty, and the challenge is ${toHex(CHALLENGE)}`,
+    ]);
     expect(said({ key: attributes({ fixedTPM: false, restricted: true }) })).toEqual([
       'key-attributes: fixedTPM is clear, restricted is set',
     ]);
