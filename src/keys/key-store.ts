@@ -200,7 +200,7 @@ export class KeyStore {
 
   #notFound(id: string): KeyprovError {
     return new KeyprovError('key-not-found', `the key store at ${this.directory} has no key ${id}`, {
-      remedy: 'list the store to see its keys',
+      remedy: 'list the keys of the store (keyprov status)',
     });
   }
 }

@@ -101,11 +101,12 @@ export class PinTryLog {
         return;
       }
       const { triesLeft, retryAfterSeconds } = countOf(state, now);
-      throw new PinError('pin-wrong', 'the PIN of the software key is wrong', {
+      const left =
+        triesLeft === 0 ? '' : `; ${triesLeft} ${triesLeft === 1 ? 'try is' : 'tries are'} left before a wait`;
+      throw new PinError('pin-wrong', `the PIN of the software key is wrong${left}`, {
         triesLeft,
         ...(triesLeft === 0 && { retryAfterSeconds }),
-        remedy:
-          triesLeft === 0 ? `wait ${retryAfterSeconds} s for the next try` : `tries left before a wait: ${triesLeft}`,
+        remedy: triesLeft === 0 ? `wait ${retryAfterSeconds} s, then give the right one` : 'give the right one',
       });
     });
   }

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commandLines } from './support/command-lines.ts';
@@ -91,7 +91,9 @@ describe('a stray word', () => {
   ])('is not repeated by %s, since it may be a secret', async (command) => {
     const { status, stdout, stderr } = await commands.run([command, '941027']);
     expect(status).toBe(2);
-    expect(stderr).toContain('keyprov: unexpected argument (not shown, it may be a secret)\n');
+    expect(stderr).toMatch(
+      /unexpected argument \(not shown, it may be a secret\): give it with its option, such as --\S+ <\S+>\n/,
+    );
     expect(stdout + stderr).not.toContain('941027');
   });
 });
@@ -150,7 +152,7 @@ describe('keyprov create', () => {
     );
     expect(wrong).toEqual([
       'unknown option --chalenge,',
-      'unexpected argument (not shown, it may be a secret)',
+      'unexpected argument (not shown, it may be a secret): give it with its option, such as --store <dir>',
       '--tpm',
       '--attestation',
       'policy.json: hardwear',
@@ -192,7 +194,8 @@ describe('keyprov create', () => {
       ['--policy', 'nowhere.json'],
       'nowhere.json: cannot be read: nowhere.json does not exist (expected: a file with settings)',
     ],
-    [['stray'], 'unexpected argument (not shown, it may be a secret)'],
+    [['stray'], 'unexpected argument (not shown, it may be a secret): give it with its option, such as --store <dir>'],
+    [['--pin', '731902'], 'unknown option --pin, did you mean --pin-file?'],
   ])('refuses %j', async (args, problem) => {
     const { status, stderr } = await commands.run(['create', '--tpm', 'none', '--out', '/nowhere', ...args]);
     expect({ status, stderr }).toEqual({ status: 2, stderr: `keyprov: ${problem}\nkeyprov: see --help\n` });
@@ -220,6 +223,51 @@ describe('keyprov create', () => {
       const { status, stdout, stderr } = await commands.run(['create', ...args]);
       expect(status).toBe(2);
       expect(stdout + stderr).not.toContain('941027');
+    }
+  });
+});
+
+describe('the most likely mistakes', () => {
+  it('are told with the next step', async () => {
+    using directory = temporaryDirectory();
+    const path = (name: string): string => join(directory.path, name);
+    writeFileSync(path('letter'), 'x');
+    writeFileSync(path('pin'), '731902', { mode: 0o600 });
+    writeFileSync(path('wrong'), '000000', { mode: 0o600 });
+    const create = ['create', '--tpm', 'none', '--pin-file', path('pin'), '--store'];
+    for (const store of ['one', 'two', 'two']) expect((await commands.run([...create, path(store)])).status).toBe(0);
+    const sign = ['sign', '--in', path('letter'), '--store'];
+    mkdirSync(path('none'), { mode: 0o700 });
+    const mistakes: readonly (readonly [readonly string[], RegExp])[] = [
+      [
+        ['status', '--store', path('none')],
+        /^there is no key in \S+; make one with keyprov create or keyprov provision$/m,
+      ],
+      [
+        ['status', '--store', path('one'), '--user', 'eve'],
+        /^there is no such key in .*; without --key, --user and --d/m,
+      ],
+      [[...sign, path('one'), '--user', 'eve'], /has no key of eve; list the keys of the store \(keyprov status\), or/],
+      [[...sign, path('one'), '--key', 'ngc-0'], /has no key ngc-0; list the keys of the store \(keyprov status\)$/m],
+      [
+        [...sign, path('two')],
+        /match: ngc-\w+, ngc-\w+; .*\nkeyprov: .*--key, or --user and --device-id; keyprov status shows/,
+      ],
+      [[...sign, path('one')], /^keyprov: no PIN: .*--pin-file/m],
+      [
+        [...sign, path('one'), '--pin-file', path('wrong')],
+        /is wrong; 4 tries are left before a wait; give the right one\nkeyprov: if it is forgotten, keyprov reset makes/,
+      ],
+      [
+        [...sign, path('one'), '--pin-file', '731902'],
+        /^keyprov: the PIN file does not exist; its name is not shown, .*; name a file that has the PIN, or - for standard/m,
+      ],
+    ];
+    for (const [args, next] of mistakes) {
+      const { status, stdout, stderr } = await commands.run(args);
+      expect(stdout + stderr).toMatch(next);
+      expect(stdout + stderr).not.toContain('731902');
+      expect([5, 7]).toContain(status);
     }
   });
 });

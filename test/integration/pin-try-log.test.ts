@@ -226,8 +226,8 @@ describe('a software key with a log of its tries', () => {
         code: 'pin-wrong',
         triesLeft,
         retryAfterSeconds: undefined,
-        message: 'the PIN of the software key is wrong',
-        remedy: `tries left before a wait: ${triesLeft}`,
+        message: expect.stringMatching(`is wrong; ${triesLeft} (try is|tries are) left before a wait$`),
+        remedy: 'give the right one',
       });
     }
     await expect(open().sign(key, { data, pin: WRONG })).rejects.toMatchObject({
@@ -235,7 +235,7 @@ describe('a software key with a log of its tries', () => {
       triesLeft: 0,
       retryAfterSeconds: 30,
       message: 'the PIN of the software key is wrong',
-      remedy: 'wait 30 s for the next try',
+      remedy: 'wait 30 s, then give the right one',
     });
     log = await openPinTryLog(directory, { now: () => now });
     await expect(open().sign(key, { data, pin: PIN })).rejects.toMatchObject({

@@ -116,7 +116,7 @@ describe('the examples', () => {
     ]);
     expect(await sign('271828', 'bob@contoso.test')).toEqual({
       code: 1,
-      stdout: 'No key: list the keys of the store, or make a key.\n',
+      stdout: 'No key: list the keys of the store (keyprov status), or make a key (keyprov create).\n',
     });
   });
 

@@ -61,7 +61,12 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
       keys.push(await statusOf(key, inForce, isAsked ? places : undefined, signal));
     }
   });
-  return outcomeOf(keys, await listRuns(store), store.directory);
+  const isChosen = Object.values(choice).some((chosen) => chosen !== undefined);
+  const where = `in ${store.directory}`;
+  const none = isChosen
+    ? `there is no such key ${where}; without --key, --user and --device-id all are shown`
+    : `there is no key ${where}; make one with keyprov create or keyprov provision`;
+  return outcomeOf(keys, await listRuns(store), store.directory, none);
 }
 
 async function statusOf(
@@ -94,7 +99,12 @@ async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, s
   }
 }
 
-function outcomeOf(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], directory: string): Outcome {
+function outcomeOf(
+  keys: readonly KeyStatus[],
+  runs: readonly UnfinishedRun[],
+  directory: string,
+  none: string,
+): Outcome {
   const lines = keys.flatMap((status) => [...statusLines(status), '']);
   for (const { state, active } of runs) {
     const what = active ? 'a process is working on it' : 'run keyprov provision again to continue';
@@ -102,7 +112,7 @@ function outcomeOf(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], d
       `unfinished   ${state.user} on ${state.deviceId}, since ${state.started}: ${state.progress.step}; ${what}`,
     );
   }
-  const [exitCode, error] = verdict(keys, runs, directory);
+  const [exitCode, error] = verdict(keys, runs, none);
   if (error !== undefined) lines.push(error.message);
   if (lines.at(-1) === '') lines.pop();
   return {
@@ -114,8 +124,8 @@ function outcomeOf(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], d
 
 type Verdict = readonly [exitCode: number, error?: { readonly code: string; readonly message: string }];
 
-/** The worst problem decides. */
-function verdict(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], directory: string): Verdict {
+/** The worst problem decides. `none` says that there is no key. */
+function verdict(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], none: string): Verdict {
   for (const { proof } of keys) {
     if (proof.status !== 'failed') continue;
     const message = `a key is not where it should be: ${proof.detail}`;
@@ -128,7 +138,7 @@ function verdict(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], dir
   }
   if (runs.length > 0) return [EXIT.pending, { code: 'run-unfinished', message: 'a run is unfinished' }];
   if (keys.length > 0) return [EXIT.done];
-  return [EXIT.files, { code: 'key-not-found', message: `there is no such key in ${directory}` }];
+  return [EXIT.files, { code: 'key-not-found', message: none }];
 }
 
 function statusLines({ key, pinSetAt, mustChange, misfit, proof }: KeyStatus): string[] {

@@ -142,11 +142,14 @@ export class Arguments {
       if (!isOption && this.operands.length > 0) return;
       if (isOption) {
         const name = argument.startsWith('--') ? argument.replace(/=.*$/s, '') : argument.slice(0, 2);
-        const meant = nearest(name, known);
+        const meant = known.find((long) => long.startsWith(`${name}-`)) ?? nearest(name, known);
         this.problems.push(`unknown option ${name}${meant === undefined ? '' : `, did you mean ${meant}?`}`);
       } else if (!afterStranger) {
         const what = this.#takesSecrets ? '(not shown, it may be a secret)' : `'${argument}'`;
-        this.problems.push(`unexpected argument ${what}`);
+        const instead = this.#command.options.find(({ optional, long }) => optional && long)?.flags;
+        this.problems.push(
+          `unexpected argument ${what}${instead ? `: give it with its option, such as ${instead}` : ''}`,
+        );
       }
       afterStranger = isOption;
     }

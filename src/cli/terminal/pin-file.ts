@@ -2,7 +2,9 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
 import { type Bytes, copy, wipe } from '../../bytes.ts';
+import { KeyprovError } from '../../errors.ts';
 import { MAX_PIN_BYTES, pinFromFile } from '../../policy/index.ts';
+import { errorCode } from '../../storage/file-error.ts';
 import { fileIo } from '../file-io.ts';
 import { UsageError } from '../options/arguments.ts';
 import type { Report } from './report.ts';
@@ -37,7 +39,18 @@ export async function readSecretFile(path: string, what: string, report: Report,
   const buffer = new Uint8Array(MAX_SIZE);
   try {
     const name = path === '-' ? 'standard input' : path;
-    const length = await fileIo(name, () => readInto(buffer, path, signal), signal);
+    const read = () =>
+      readInto(buffer, path, signal).catch((error: unknown) => {
+        if (errorCode(error) !== 'ENOENT') throw error;
+        throw new KeyprovError(
+          'store-io',
+          `the ${what} file does not exist; its name is not shown, it may be the ${what}`,
+          {
+            remedy: `name a file that has the ${what}, or - for standard input`,
+          },
+        );
+      });
+    const length = await fileIo(name, read, signal);
     if (path !== '-') await warnOfOthers(path, what, report);
     return copy(buffer.subarray(0, length));
   } finally {
