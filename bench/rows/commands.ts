@@ -70,7 +70,7 @@ const G9: Row = {
     );
     return {
       figures: [
-        getRandom.times('GetRandom: CPU of the client beside the bytes alone', ['ours', 'floor'], goal),
+        getRandom.times('GetRandom: CPU of the client vs. the bytes alone', ['ours', 'floor'], goal),
         readPublic.times('ReadPublic: the same', ['ours', 'floor'], goal),
       ],
     };
@@ -119,8 +119,8 @@ const G10: Row = {
       figures: [
         race.cheaper('how many times cheaper than ESYS (C), in CPU', ['ours', 'ESYS'], { least: 60 }, esys),
         race.cheaper('how many times cheaper than tpm2-pytss', ['ours', 'pytss'], undefined, pytss),
-        { what: 'beside go-tpm', unit: '×', goal: { most: 0.65 }, measured: GO_TPM },
-        race.times('beside the same cryptography with node:crypto alone', ['ours', 'crypto']),
+        { what: 'vs. go-tpm', unit: '×', goal: { most: 0.65 }, measured: GO_TPM },
+        race.times('vs. the same cryptography with node:crypto alone', ['ours', 'crypto']),
       ],
     };
   },
@@ -140,7 +140,7 @@ const G11: Row = {
     const inScheme = { scheme: TPM_ALG.ECDSA, details: { hashAlg: TPM_ALG.SHA256 } } as const;
     const sign = (client: Tpm) => client.run(Sign, { keyHandle, digest, inScheme, validation: NULL_HASHCHECK });
     const race = await Race.run(rounds, await besideBytes(tpm, sign, wallTime));
-    const what = 'signatures a second beside the bytes alone';
+    const what = 'signatures a second vs. the bytes alone';
     return { figures: [race.cheaper(what, ['ours', 'floor'], { least: 0.95 })] };
   },
   why: 'the TPM is idle while the client reads the answer and writes the next command',
@@ -159,8 +159,8 @@ const G12: Row = {
     });
     return {
       figures: [
-        race.times('Tpm.run beside send of the bytes alone', ['ours', 'floor'], { most: 1.2 }),
-        race.times('beside sendSync of the bytes', ['ours', 'sync']),
+        race.times('Tpm.run vs. send of the bytes alone', ['ours', 'floor'], { most: 1.2 }),
+        race.times('vs. sendSync of the bytes', ['ours', 'sync']),
       ],
     };
   },
@@ -178,7 +178,7 @@ const attest = fromHex(
 
 const G13: Row = {
   id: 'G13',
-  what: 'structures read and written, beside libtss2-mu (C)',
+  what: 'structures read and written, vs. libtss2-mu (C)',
   async measure({ rounds, peers: { mu } }) {
     let theirs: Record<'readPublic' | 'readAttest' | 'writePublic', number> | undefined;
     const peer = (name: keyof NonNullable<typeof theirs>) => {

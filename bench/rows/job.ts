@@ -70,10 +70,10 @@ async function jobCosts(rounds: number, esys: Peer): Promise<readonly (readonly 
     ].join(', ');
     return [
       {
-        ...{ what: 'CPU of the client beside ESYS (C)', unit: '×', goal, amounts },
+        ...{ what: 'CPU of the client vs. ESYS (C)', unit: '×', goal, amounts },
         measured: 'missing' in esys ? notMeasured(esys.missing) : ratio(ours, theirs),
       },
-      { what: 'beside go-tpm', unit: '×', ...(which === 'tenth' && { goal: { most: 0.9 } }), measured: GO_TPM },
+      { what: 'vs. go-tpm', unit: '×', ...(which === 'tenth' && { goal: { most: 0.9 } }), measured: GO_TPM },
     ];
   });
 }
@@ -140,7 +140,7 @@ const G6: Row = {
           }
         }),
       });
-      const what = `${warm ? 'warm' : 'cold'}: CPU of the client beside the bytes alone`;
+      const what = `${warm ? 'warm' : 'cold'}: CPU of the client vs. the bytes alone`;
       figures.push(race.times(what, ['ours', 'floor'], { most: 1.2 }));
     }
     return { figures };
@@ -167,7 +167,7 @@ const challenge = utf8('a challenge of the service');
 
 const G8: Row = {
   id: 'G8',
-  what: 'from the PIN to the request: a key made in advance beside one made then',
+  what: 'from the PIN to the request: a key made in advance vs. one made then',
   async measure({ rounds }) {
     await using tpm = await openTpm('libtpms');
     const policy = definePolicy({ hardware: 'required', attestation: 'required', algorithm: 'rsa-2048' });

@@ -37,7 +37,7 @@ const G19: Row = {
     return {
       figures: [
         {
-          ...{ what: 'time beside that of the TPM, one scrypt and the fsyncs', unit: '×', goal: { most: 1.25 } },
+          ...{ what: 'time vs. that of the TPM, one scrypt and the fsyncs', unit: '×', goal: { most: 1.25 } },
           measured: ratio(parts.all, sum),
           amounts: `all ${all} ms: TPM ${tpm}, scrypt ${scrypt}, disk ${disk}`,
         },
@@ -121,13 +121,13 @@ const G21: Row = {
     return {
       figures: [
         {
-          what: `provision, with ${many} keys beside one`,
+          what: `provision, with ${many} keys vs. one`,
           unit: '×',
           measured: beside('provision'),
           goal: { most: 1.1 },
         },
         amount(`list of ${many}: CPU of each record`, 'µs', spread(each), { most: 40 }),
-        { what: `save, with ${many} keys beside one`, unit: '×', measured: beside('save'), goal: { most: 1.1 } },
+        { what: `save, with ${many} keys vs. one`, unit: '×', measured: beside('save'), goal: { most: 1.1 } },
       ],
       curves: [
         curve('provision', 'ms', (all) => all / 1000),
@@ -146,7 +146,7 @@ const G22: Row = {
     const { inRow, atOnce, unattested } = await countProvisions(provisions);
     return {
       figures: [
-        amount(`commands of each of ${provisions} at once beside one after the other`, '×', atOnce / inRow, {
+        amount(`commands of each of ${provisions} at once vs. one after the other`, '×', atOnce / inRow, {
           most: 1.1,
         }),
         amount('commands of each, one after the other', 'commands', inRow),

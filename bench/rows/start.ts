@@ -75,12 +75,12 @@ const G1: Row = {
       ...('command' in tssJs && { 'TSS.JS': () => byTssJs(tssJs.command[0]) }),
     });
     for (const simulator of simulators) await simulator[Symbol.asyncDispose]();
-    const what = 'TSS.JS beside an empty Node';
+    const what = 'TSS.JS vs. an empty Node';
     return {
       figures: [
-        cost.times('CPU beside an empty Node', 'ours', { most: 1.25 }),
+        cost.times('CPU vs. an empty Node', 'ours', { most: 1.25 }),
         cost.memory('memory', 'ours', { most: 46 }),
-        cost.times('the floor beside an empty Node: node:net and the bytes', 'floor'),
+        cost.times('the floor vs. an empty Node: node:net and the bytes', 'floor'),
         'missing' in tssJs ? { what, unit: '×', measured: notMeasured(tssJs.missing) } : cost.times(what, 'TSS.JS'),
       ],
     };
@@ -95,7 +95,7 @@ const G2: Row = {
     const cost = await starts(rounds, { ours: getRandom('libtpms') });
     return {
       figures: [
-        cost.times('CPU beside an empty Node', 'ours', { most: 1.4 }),
+        cost.times('CPU vs. an empty Node', 'ours', { most: 1.4 }),
         cost.memory('memory', 'ours', { most: 52 }),
       ],
     };
@@ -142,7 +142,7 @@ const G16: Row = {
         amount('CPU of the dearest', 'ms', dearest.ms, { most: MOST_MS }),
         amount('CPU of keyprov itself', 'ms', root.ms, { most: MOST_MS }),
         amount('memory of the largest', 'MiB', largest.mib, { most: MOST_MIB }),
-        cost.times('keyprov --version beside an empty Node', '--version', { most: 1.4 }),
+        cost.times('keyprov --version vs. an empty Node', '--version', { most: 1.4 }),
       ],
     };
   },
@@ -151,7 +151,7 @@ const G16: Row = {
 
 const G17: Row = {
   id: 'G17',
-  what: 'a new TPM for a test, beside starting swtpm',
+  what: 'a new TPM for a test, vs. starting swtpm',
   async measure({ rounds }) {
     const race = await Race.run(rounds, {
       ours: perCall(wallTime, async () => void (await (await openTestTpm()).tpm.close())),
@@ -182,7 +182,7 @@ const G18: Row = {
         signNode('sha256', DATA, privateKey);
       }),
     });
-    return { figures: [race.times('CPU beside node:crypto, P-256', ['ours', 'node:crypto'], { most: 1.2 })] };
+    return { figures: [race.times('CPU vs. node:crypto, P-256', ['ours', 'node:crypto'], { most: 1.2 })] };
   },
   why: 'the new key is encrypted. Each use decrypts and imports it, and checks the signature',
 };

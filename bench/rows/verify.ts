@@ -91,8 +91,8 @@ const G14: Row = {
           { least: 40 },
           peer,
         ),
-        one.times('beside the same without certificates', ['ours', 'without certificates']),
-        one.times('beside Go with its standard library', ['ours', 'Go'], { most: 1.2 }, go),
+        one.times('vs. the same without certificates', ['ours', 'without certificates']),
+        one.times('vs. Go with its standard library', ['ours', 'Go'], { most: 1.2 }, go),
       ],
     };
   },
@@ -109,7 +109,7 @@ const G15: Row = {
     return {
       figures: [
         one.cheaper(what, ['ours, kept', 'SimpleWebAuthn'], { least: 100 }, peer),
-        one.times('beside Go with its standard library', ['ours, kept', 'Go'], { most: 1 }, go),
+        one.times('vs. Go with its standard library', ['ours, kept', 'Go'], { most: 1 }, go),
       ],
     };
   },
@@ -144,7 +144,7 @@ const G23: Row = {
           measured: ratio(walls.one, walls.two),
         },
         amount(
-          `CPU of the last of ${attestations.toLocaleString('en')} beside that of the second tenth`,
+          `CPU of the last of ${attestations.toLocaleString('en')} vs. that of the second tenth`,
           '×',
           last / second,
           { most: 1.1 },

@@ -24,7 +24,7 @@ export const EXIT = {
 /** The same for people: each code, two blanks, and its meaning. */
 export const EXIT_CODES = `  0  done
   1  something unexpected; with doctor: no TPM can be opened
-  2  wrong arguments, policy file or TPM address; a request that does not fit the key
+  2  wrong arguments, policy file or TPM address; a request that does not match the key
   3  the policy allows no key here
   4  the TPM, its state or its library cannot be reached or used
   5  the PIN is missing or wrong, or must be changed, or the TPM is locked
@@ -35,7 +35,7 @@ export const EXIT_CODES = `  0  done
   10  unfinished: run it again, or wait for the synchronization
   11  a prerequisite is not met; nothing was done
   12  the multi-factor authentication failed or took too long
-  13  a service cannot be reached or trusted, refuses, or answers wrongly
+  13  a service cannot be reached or trusted, refuses, or gives an invalid answer
   14  the key should be in the directory by now, but is not
   128 + N  after signal N (130 after Ctrl-C); sim: the exit code of its command`;
 

@@ -47,7 +47,7 @@ export interface HardwareDecision {
  */
 export function decideHardware(policy: HardwarePolicy, tpm: TpmVersion): HardwareDecision {
   const { hardware, 'ExcludeSecurityDevices/TPM12': excludeTpm12 } = HARDWARE_POLICIES[policy];
-  if (hardware === 'discouraged') return { place: 'software', reason: 'policy wants software keys' };
+  if (hardware === 'discouraged') return { place: 'software', reason: 'policy prefers software keys' };
   if (tpm === '2.0') return { place: 'tpm', reason: 'there is a TPM 2.0' };
   const why =
     tpm === 'none' ? 'there is no TPM' : `the TPM 1.2 ${excludeTpm12 ? 'is excluded' : 'is not supported here'}`;

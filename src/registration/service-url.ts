@@ -19,7 +19,7 @@ export function baseUrl(url: string | URL): URL {
 
 /** Encodes a segment of a path. @throws TypeError if it is empty or of dots only, which would change the URL. */
 export function pathSegment(text: string): string {
-  if (isDots(text)) throw new TypeError(`not a segment of a path: ${JSON.stringify(text)}`);
+  if (isDots(text)) throw new TypeError(`not a path segment: ${JSON.stringify(text)}`);
   return encodeURIComponent(text);
 }
 

@@ -104,7 +104,7 @@ describe.skipIf(missing)('a simulator', () => {
     expect(error.code).toBe('transport-timeout');
     expect(error.message).toContain('no answer within 50 ms');
     expect(error.remedy).toContain('end the other client (a simulator serves one at a time)');
-    expect(error.remedy).toContain('start it again if it has ended');
+    expect(error.remedy).toContain('so start it again');
     await first.close();
     await expect.poll(() => simulator.died).toBe(true);
   });

@@ -58,8 +58,8 @@ export async function verifyAttestedRequest(
   if (request === undefined) return { ok: false, findings: findings.list };
   findings.check(
     'request/signature',
-    () => (verifyCertificateRequest(request) ? undefined : 'it is not signed with the key that it is for'),
-    'it is signed with the key that it is for',
+    () => (verifyCertificateRequest(request) ? undefined : 'it is not signed with its own key'),
+    'it is signed with its own key',
   );
   const statement = findings.make('request/attestation', () => statementIn(request, options.akPubArea));
   if (statement === undefined) return { ok: false, findings: findings.list };

@@ -69,8 +69,8 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
     timeoutMs,
     signal,
     remedy:
-      'end the other client (a simulator serves one at a time), or check that a simulator listens there; start it ' +
-      'again if it has ended, as reference simulators do when they answer a client that has given up',
+      'end the other client (a simulator serves one at a time), or check that a simulator listens there; a reference ' +
+      'simulator that has answered a client that gave up has ended, so start it again',
   };
   return withinLimit(limits, async (limit) => {
     const platform = await Platform.connect({ host, port: platformPort }, limit);

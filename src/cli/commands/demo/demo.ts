@@ -29,7 +29,10 @@ const FILES: readonly (readonly [name: string, what: string])[] = [
   ['service-ca.pem', 'root certificate of the demo service'],
   ['challenge.hex', 'nonce of the service, over which the TPM certified the key'],
   ['attestation.json', 'the statement: what the TPM signed about the key, with the certificate of its attestation key'],
-  ['ak-certificate.pem', 'that certificate, which the attestation CA issued after the TPM had activated a credential'],
+  [
+    'ak-certificate.pem',
+    'the certificate of that attestation key, which the attestation CA issued after the TPM had activated a credential',
+  ],
   ['request.json', 'the body of the registration request, byte for byte'],
   ['public.pem', 'the public key that was registered'],
   ['key-credential-link.txt', 'the value of msDS-KeyCredentialLink in the directory, as the synchronization wrote it'],
