@@ -1,3 +1,5 @@
+import { type Bytes, checkBytes, concatSecrets, wipe } from './bytes.ts';
+
 /** Options of operations that can be aborted. */
 export interface SignalOptions {
   /** Aborts the work; the promise is then rejected with the signal's reason. */
@@ -102,4 +104,22 @@ export async function unlessAborted<T>(work: () => Promise<T>, signal: AbortSign
   } finally {
     stop();
   }
+}
+
+/**
+ * Asks for a secret, and wipes the answer, also one that comes after `signal` has aborted. Returns a copy, since whoever
+ * is asked may use one buffer for several answers. The caller wipes it.
+ */
+export async function askSecret(ask: () => Promise<Uint8Array>, signal: AbortSignal | undefined): Promise<Bytes> {
+  const take = async (): Promise<Bytes> => {
+    const given = await ask();
+    checkBytes(given, 'the answer');
+    try {
+      signal?.throwIfAborted();
+      return concatSecrets(given);
+    } finally {
+      wipe(given);
+    }
+  };
+  return await unlessAborted(take, signal);
 }

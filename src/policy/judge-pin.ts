@@ -1,4 +1,4 @@
-import { type Bytes, copy } from '../bytes.ts';
+import { type Bytes, concatSecrets } from '../bytes.ts';
 import { PinRefusedError } from '../errors/pin-refused-error.ts';
 import { checkNewPin, checkPinEncoding, describePinRules } from './check-pin.ts';
 import type { PinHistory, PinHistoryOptions } from './pin-history.ts';
@@ -61,7 +61,7 @@ export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFile
       remedy: 'give the PIN alone, on one line, without spaces around it',
     });
   }
-  return copy(pin);
+  return concatSecrets(pin);
 }
 
 /** Finds bytes that a file may contain, but a PIN may not. */

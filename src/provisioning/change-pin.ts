@@ -1,11 +1,11 @@
-import { type Bytes, copy, utf8, wipe } from '../bytes.ts';
+import { type Bytes, concatSecrets, utf8, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { addToPinHistory, judgePin, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
-import type { SignalOptions } from '../signal.ts';
+import { askSecret, type SignalOptions } from '../signal.ts';
 import { type EnterPinOptions, enterNewPin, type NewPinPrompt } from './pin-entry.ts';
 import type { PinRecoverySetup } from './pin-recovery.ts';
 import { newPinState, readPinState, writePinState } from './pin-state.ts';
@@ -51,10 +51,7 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
   signal?.throwIfAborted();
   const keep = keepIn(store, id, options);
   if (currentPin instanceof Uint8Array) return await replacePin(record, currentPin, options, keep);
-  const given = await currentPin({ signal });
-  // A copy: a prompt may reuse its buffer for the new PIN.
-  const pin = copy(given);
-  wipe(given);
+  const pin = await askSecret(() => currentPin({ signal }), signal);
   try {
     return await replacePin(record, pin, options, keep);
   } finally {
@@ -115,7 +112,7 @@ async function chooseNewPin(prompt: NewPinPrompt | Uint8Array, options: EnterPin
   if (!(prompt instanceof Uint8Array)) return await enterNewPin(prompt, options);
   const { policy, history, pepper, signal } = options;
   await judgePin(prompt, policy, { history, pepper, signal });
-  return copy(prompt);
+  return concatSecrets(prompt);
 }
 
 /** Adds the current PIN to the history, even if the rules it was set under kept none. */

@@ -1,4 +1,4 @@
-import { type Bytes, copy, equal, wipe } from '../bytes.ts';
+import { type Bytes, concatSecrets, equal, wipe } from '../bytes.ts';
 import {
   checkNewPin,
   describePinRules,
@@ -8,7 +8,7 @@ import {
   type PinProblem,
   PinRefusedError,
 } from '../policy/index.ts';
-import { type SignalOptions, unlessAborted } from '../signal.ts';
+import { askSecret, type SignalOptions } from '../signal.ts';
 
 /** Request for a PIN from the user. */
 export interface NewPinRequest {
@@ -49,17 +49,13 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
     try {
       const ask = async (step: NewPinRequest['step']): Promise<Bytes> => {
         const request = { step, policy, rules, problems, attempt };
-        const given = await unlessAborted(() => prompt(request, { signal }), signal);
-        // A copy: a prompt that uses one buffer for both answers would otherwise confirm anything.
-        const own = copy(given);
-        wipe(given);
-        return own;
+        return await askSecret(() => prompt(request, { signal }), signal);
       };
       pin = await ask('enter');
       problems = await checkNewPin(pin, policy, { history, pepper, signal });
       if (problems.length > 0) continue;
       again = await ask('confirm');
-      if (equal(pin, again)) return copy(pin);
+      if (equal(pin, again)) return concatSecrets(pin);
       problems = [{ code: 'confirmation-differs', message: "The PINs don't match." }];
     } finally {
       wipe(pin, again);

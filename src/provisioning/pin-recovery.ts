@@ -7,7 +7,7 @@ import {
   publicEncrypt,
   randomBytes,
 } from 'node:crypto';
-import { type Bytes, concat, copy, equal, fromBase64, toBase64, uint32, utf8, view, wipe } from '../bytes.ts';
+import { type Bytes, concat, concatSecrets, equal, fromBase64, toBase64, uint32, utf8, view, wipe } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { importPublicKey } from '../crypto/key-object.ts';
 import { bitLength, encodeSpki, type PublicKey, type RsaPublicKey } from '../crypto/public-key.ts';
@@ -119,7 +119,7 @@ export function openSealedPin(recovery: PinRecovery, publicKey: PublicKey, secre
   const padded = decipher.update(sealed.subarray(NONCE_SIZE, -TAG_SIZE));
   try {
     decipher.final();
-    return copy(padded.subarray(1, 1 + (padded[0] ?? 0)));
+    return concatSecrets(padded.subarray(1, 1 + (padded[0] ?? 0)));
   } catch (cause) {
     throw unavailable('the secret of the recovery service does not open the PIN of this key', cause);
   } finally {
@@ -138,7 +138,7 @@ export function openRecoverySecret(request: PinRecoveryRequest, privateKey: KeyO
   try {
     message = view(privateDecrypt({ key: privateKey, ...OAEP }, request.encryptedSecret));
     const context = contextOf(request.user, request.keyId);
-    if (equal(message.subarray(SECRET_SIZE), context)) return copy(message.subarray(0, SECRET_SIZE));
+    if (equal(message.subarray(SECRET_SIZE), context)) return concatSecrets(message.subarray(0, SECRET_SIZE));
   } catch (cause) {
     throw unavailable('the secret was not encrypted to this service, or was changed', cause);
   } finally {

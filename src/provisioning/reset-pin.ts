@@ -2,6 +2,7 @@ import { type Bytes, wipe } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
+import { askSecret } from '../signal.ts';
 import { keepIn, loadWithPin, type ReplacePinOptions, replacePin } from './change-pin.ts';
 import { openSealedPin, type PinRecovery, type RecoverPin, recoveryRequestOf, unavailable } from './pin-recovery.ts';
 import { readPinState } from './pin-state.ts';
@@ -47,7 +48,7 @@ async function recoverPin(
   recover: RecoverPin,
   signal: AbortSignal | undefined,
 ): Promise<Bytes> {
-  const secret = await recover(recoveryRequestOf(recovery, publicKey), { signal });
+  const secret = await askSecret(() => recover(recoveryRequestOf(recovery, publicKey), { signal }), signal);
   try {
     return openSealedPin(recovery, publicKey, secret);
   } finally {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { copy, toHex, wipe } from '../bytes.ts';
+import { concatSecrets, toHex, wipe } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
@@ -277,7 +277,7 @@ export class RunSteps {
   async #enterPin(): Promise<Uint8Array | undefined> {
     const { pin, policy, signal } = this.#options;
     if (pin === 'none') return undefined;
-    if (pin instanceof Uint8Array) return copy(pin);
+    if (pin instanceof Uint8Array) return concatSecrets(pin);
     this.#begin('pin');
     const entered = await enterNewPin(pin, { policy: policy.pin, signal });
     this.#end('pin', 'meets the policy');

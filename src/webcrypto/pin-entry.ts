@@ -1,6 +1,7 @@
-import { wipe } from '../bytes.ts';
+import { concatSecrets, wipe } from '../bytes.ts';
 import { PinError } from '../errors/pin-error.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
+import { askSecret } from '../signal.ts';
 
 /** A request for a PIN. */
 export interface PinRequest {
@@ -59,8 +60,10 @@ export class PinEntry {
     return await this.#inTurn(async () => {
       let lastError: PinError | undefined;
       for (;;) {
-        const cached = this.#cache.get(key.privateKey)?.pin.slice();
-        const pin = cached ?? (await this.#ask(prompt, { operation, key, triesLeft: lastError?.triesLeft, lastError }));
+        const cached = this.#cache.get(key.privateKey)?.pin;
+        const pin = cached
+          ? concatSecrets(cached)
+          : await this.#ask(prompt, { operation, key, triesLeft: lastError?.triesLeft, lastError });
         try {
           const result = await work(pin);
           if (cached === undefined) this.#remember(key, pin);
@@ -102,21 +105,8 @@ export class PinEntry {
 
   /** Calls the prompt; an abort does not wait for it, and wipes a late answer. */
   async #ask(prompt: PinPrompt, request: PinRequest): Promise<Uint8Array> {
-    const signal = this.#signal;
-    signal.throwIfAborted();
-    const answer = prompt(request, { signal });
-    const pin = await new Promise<Uint8Array>((resolve, reject) => {
-      const abort = () => reject(signal.reason);
-      signal.addEventListener('abort', abort, { once: true });
-      answer
-        .then((bytes) => {
-          if (signal.aborted) wipe(bytes);
-          else resolve(bytes);
-        }, reject)
-        .finally(() => signal.removeEventListener('abort', abort));
-    });
-    if (!(pin instanceof Uint8Array) || pin.length === 0)
-      throw new TypeError('the PIN callback did not return any bytes');
+    const pin = await askSecret(() => prompt(request, { signal: this.#signal }), this.#signal);
+    if (pin.length === 0) throw new TypeError('the PIN callback did not return any bytes');
     return pin;
   }
 
@@ -124,7 +114,7 @@ export class PinEntry {
     if (this.#cacheMs <= 0 || this.#signal.aborted) return;
     const timer = setTimeout(() => this.#forget(privateKey), this.#cacheMs);
     timer.unref();
-    this.#cache.set(privateKey, { pin: pin.slice(), timer });
+    this.#cache.set(privateKey, { pin: concatSecrets(pin), timer });
   }
 
   #forget(privateKey: string): void {

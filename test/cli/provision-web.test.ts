@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { utf8 } from '../../src/bytes.ts';
+import { countInMemory, disguised } from '../integration/support/memory.ts';
 import { commandLines } from './support/command-lines.ts';
 import { libtpmsMissing, startKeyprov } from './support/keyprov.ts';
 import { addressOf, type OpenPage, openPage } from './support/page-client.ts';
@@ -54,7 +56,7 @@ describe.skipIf(missing)('keyprov provision --web', () => {
   const codes = ({ problems = [] }: View): string[] => problems.map(({ code }) => code);
 
   it('walks through the run: a wrong PIN, another entry, and then a key that is registered', async () => {
-    const { page, ended } = await open();
+    const { page, child, ended } = await open();
     await view(page, 'welcome');
     expect(await page.post('pin', `${PIN}\n${PIN}`)).toBe(409);
     expect(await page.post('begin')).toBe(204);
@@ -67,6 +69,7 @@ describe.skipIf(missing)('keyprov provision --web', () => {
     expect([third.attempt, codes(third)]).toEqual([3, ['confirmation-differs']]);
     expect(await page.post('pin', `${PIN}\n${PIN}`)).toBe(204);
     const { syncAt } = await view(page, 'done');
+    if (process.platform === 'linux') expect(countInMemory(child.pid ?? 0, disguised(utf8(PIN)))).toBe(0);
     expect(await page.post('seen')).toBe(204);
     const { status, stdout, stderr } = await ended;
     const json = JSON.parse(stdout);

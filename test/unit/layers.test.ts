@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   bytes: ['primitives'],
   limits: [],
   json: ['bytes', 'limits'],
-  signal: [],
+  signal: ['bytes'],
   text: [],
   crypto: ['errors', 'bytes', 'limits', 'finding', 'json', 'primitives'],
   storage: ['errors', 'bytes', 'limits', 'json', 'signal', 'crypto', 'native'],

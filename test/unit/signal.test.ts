@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { AbortWatch, unlessAborted, withTimeout } from '../../src/signal.ts';
+import { AbortWatch, askSecret, unlessAborted, withTimeout } from '../../src/signal.ts';
 import { codeOf, filesIn } from './source-files.ts';
 
 const never = () => new Promise<never>(() => {});
@@ -28,6 +28,33 @@ describe('withTimeout', () => {
     };
     await expect(withTimeout({ signal: outer.signal, timeoutMs: 1, late }, begin)).rejects.toThrow('enough');
     expect(began).toBe(false);
+  });
+});
+
+describe('askSecret', () => {
+  const secret = () => Uint8Array.of(1, 2, 3);
+
+  it('gives a copy, and wipes the answer', async () => {
+    const answer = secret();
+    expect(await askSecret(async () => answer, undefined)).toEqual(secret());
+    expect(answer).toEqual(new Uint8Array(3));
+    await expect(askSecret(async () => 'text' as never, undefined)).rejects.toThrow('must be a Uint8Array');
+  });
+
+  it('wipes an answer that comes too late', async () => {
+    const outer = new AbortController();
+    const answer = secret();
+    let give = (_: Uint8Array): void => {};
+    const asked = new Promise<Uint8Array>((resolve) => {
+      give = resolve;
+    });
+    const waiting = askSecret(() => asked, outer.signal);
+    outer.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+    give(answer);
+    await asked;
+    await Promise.resolve(); // askSecret hears of it after us
+    expect(answer).toEqual(new Uint8Array(3));
   });
 });
 

@@ -37,7 +37,6 @@ const ENDS: Readonly<Record<string, string>> = {
   'src/tpm/queue.ts': 'the task that runs, which TimedSender ends at its limit',
   'src/tpm/transports/socket-connection.ts': 'the limit that connect and exchange get',
   'src/tpm/transports/watched-child.ts': 'kill, which ends with SIGKILL',
-  'src/webcrypto/pin-entry.ts': 'its own time-out',
 };
 
 describe('a wait for somebody else', () => {

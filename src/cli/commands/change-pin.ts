@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Bytes, copy, wipe } from '../../bytes.ts';
+import { type Bytes, wipe } from '../../bytes.ts';
 import { judgePin } from '../../policy/index.ts';
 import { pinRulesFor } from '../../provisioning/pin-state.ts';
 import type { CliCommand, Context } from '../command.ts';
@@ -55,10 +55,7 @@ async function runChangePin(given: Arguments, context: Context): Promise<Outcome
     let pin: Bytes | undefined;
     try {
       if (newPin !== undefined) await judgePin(newPin, policy, { signal });
-      const given = await readCurrentPin(`Current PIN of ${whose}`, { file, prompter, report }, signal);
-      // A copy, since the prompt for the new PIN may reuse the buffer.
-      pin = copy(given);
-      wipe(given);
+      pin = await readCurrentPin(`Current PIN of ${whose}`, { file, prompter, report }, signal);
       const changed = await key.changePin({
         ...{ pin, policy, force, signal },
         newPin: newPin ?? newPinPrompt(whose, { file: newFile, prompter, report }),

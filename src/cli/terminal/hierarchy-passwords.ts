@@ -1,4 +1,4 @@
-import { type Bytes, copy, wipe } from '../../bytes.ts';
+import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
 import type { HierarchyName } from '../../errors/tpm-error.ts';
 import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
 import type { Context } from '../command.ts';
@@ -57,5 +57,5 @@ function passwordIn(bytes: Bytes, option: string): Bytes {
   if (end > MAX_PASSWORD_BYTES) {
     throw new UsageError([`${option}: a password of a TPM has at most ${MAX_PASSWORD_BYTES} bytes`]);
   }
-  return copy(bytes.subarray(0, end));
+  return concatSecrets(bytes.subarray(0, end));
 }

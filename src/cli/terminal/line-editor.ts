@@ -1,4 +1,4 @@
-import { type Bytes, wipe } from '../../bytes.ts';
+import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
 
 /** Longer than any line that is typed here, including a PIN. */
 const MAX_SIZE = 1024;
@@ -45,7 +45,7 @@ export class LineEditor {
 
   /** A copy of the line so far. */
   line(): Bytes {
-    return this.#bytes.slice(0, this.#length);
+    return concatSecrets(this.#bytes.subarray(0, this.#length));
   }
 
   /** Wipes the line. */

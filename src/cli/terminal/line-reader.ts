@@ -1,4 +1,4 @@
-import { type Bytes, concat, wipe } from '../../bytes.ts';
+import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
 import { UsageError } from '../options/arguments.ts';
 import { LineEditor } from './line-editor.ts';
 
@@ -41,8 +41,8 @@ export class LineReader {
       const at = this.#rest.indexOf(LINE_FEED);
       if (at >= 0 || (this.#ended && this.#rest.length > 0)) {
         const end = at < 0 ? this.#rest.length : at;
-        const line = this.#rest.slice(0, this.#rest[end - 1] === CARRIAGE_RETURN ? end - 1 : end);
-        this.#keep(this.#rest.slice(at < 0 ? end : end + 1));
+        const line = concatSecrets(this.#rest.subarray(0, this.#rest[end - 1] === CARRIAGE_RETURN ? end - 1 : end));
+        this.#keep(this.#rest.subarray(at < 0 ? end : end + 1));
         return line;
       }
       if (this.#ended) return undefined;
@@ -82,7 +82,7 @@ export class LineReader {
 
   /** Wipes unused input, and lets the process end. */
   close(): void {
-    this.#keep(NOTHING);
+    this.#keep();
     this.#stream.pause();
   }
 
@@ -93,16 +93,17 @@ export class LineReader {
       if (typed === 'more') continue;
       // A pasted line may end with CR LF.
       const isPair = byte === CARRIAGE_RETURN && this.#rest[index + 1] === LINE_FEED;
-      this.#keep(this.#rest.slice(index + (isPair ? 2 : 1)));
+      this.#keep(this.#rest.subarray(index + (isPair ? 2 : 1)));
       return typed;
     }
-    this.#keep(NOTHING);
+    this.#keep();
     return 'more';
   }
 
-  #keep(rest: Bytes): void {
+  #keep(...rest: readonly Uint8Array[]): void {
+    const kept = concatSecrets(...rest);
     wipe(this.#rest);
-    this.#rest = rest;
+    this.#rest = kept;
   }
 
   /** Waits for more input, or for its end. */
@@ -112,7 +113,7 @@ export class LineReader {
     let stop = () => {};
     const read = new Promise<void>((resolve, reject) => {
       const onData = (chunk: Uint8Array) => {
-        this.#keep(concat(this.#rest, chunk));
+        this.#keep(this.#rest, chunk);
         wipe(chunk);
         resolve();
       };

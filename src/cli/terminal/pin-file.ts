@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
-import { type Bytes, copy, wipe } from '../../bytes.ts';
+import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { MAX_PIN_BYTES, pinFromFile } from '../../policy/index.ts';
 import { errorCode } from '../../storage/file-error.ts';
@@ -52,7 +52,7 @@ export async function readSecretFile(path: string, what: string, report: Report,
       });
     const length = await fileIo(name, read, signal);
     if (path !== '-') await warnOfOthers(path, what, report);
-    return copy(buffer.subarray(0, length));
+    return concatSecrets(buffer.subarray(0, length));
   } finally {
     wipe(buffer);
   }

@@ -1,4 +1,4 @@
-import { type Bytes, copy, wipe } from '../../bytes.ts';
+import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { PinRefusedError, pinFromFile } from '../../policy/index.ts';
 import type { NewPinPrompt, NewPinRequest } from '../../provisioning/pin-entry.ts';
@@ -49,7 +49,7 @@ export function newPinPrompt(whose: string, { file, prompter, report }: PinInput
     }
     if (step === 'enter') given = await readCurrentPin('New PIN', { file, prompter, report }, signal);
     try {
-      return copy(given ?? new Uint8Array(0));
+      return concatSecrets(given ?? new Uint8Array(0));
     } finally {
       if (step === 'confirm') wipe(given);
     }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { type Bytes, concatSecrets, equal, toBase64Url, utf8, wipe } from '../../bytes.ts';
 import { ServiceError } from '../../errors/service-error.ts';
 import { countDown, endsWithin } from '../../signal.ts';
@@ -39,12 +40,15 @@ const TIMES: PageTimes = { opening: 600_000, grace: 15_000, poll: 20_000, reques
 /** A PIN has 127 characters at most, and is sent twice. */
 const MAX_BODY = 1_024;
 const MAX_HEADERS = 8_192;
-const MAX_CONNECTIONS = 32;
+/** How many connections without the session there can be. */
+const MAX_STRANGERS = 32;
+/** How much Node reads at once. */
+const READ_SIZE = 65_536;
 /** How long a window that is loaded again may take to let go of its last request. */
 const RELOAD_MS = 1_000;
 const SESSION_HEADER = 'x-keyprov-session';
 
-/** The headers of every answer, those of a refusal included. */
+/** The headers of every answer, those of a refusal included. Node itself answers nothing: what is no HTTP is cut off. */
 const HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
@@ -66,8 +70,8 @@ export async function openPageServer(options: PageServerOptions): Promise<PageSe
     requestTimeout: times.request,
     headersTimeout: times.request,
     connectionsCheckingInterval: Math.min(1_000, times.request),
+    requireHostHeader: false,
   });
-  server.maxConnections = MAX_CONNECTIONS;
   server.setTimeout(times.idle);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening').catch((cause: unknown) => {
@@ -99,6 +103,8 @@ export class PageServer implements AsyncDisposable {
   #session: Bytes | undefined;
   readonly #opened = new AbortController();
   readonly #closed = new AbortController();
+  /** Connections that have not shown the session, oldest first. */
+  readonly #strangers = new Set<Socket>();
   /** Requests for the state that wait. */
   readonly #polls = new Set<ServerResponse>();
   #stopGrace: () => void;
@@ -117,9 +123,13 @@ export class PageServer implements AsyncDisposable {
     this.#options = options;
     this.#actions = new Map(Object.entries(options.actions ?? {}).map(([name, action]) => [`/${name}`, action]));
     this.#stopGrace = countDown(options.times.opening, () => this.#closed.abort());
-    server.on('request', (request, response) => {
-      this.#serve(request, response).catch(() => response.destroy()); // the client has gone: nobody to tell
-    });
+    server.on('connection', (socket) => this.#admit(socket));
+    server.on('clientError', (_, socket) => socket.destroy());
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) {
+      server.on(event, (request: IncomingMessage, response: ServerResponse) => {
+        this.#serve(request, response).catch(() => response.destroy()); // the client has gone: nobody to tell
+      });
+    }
   }
 
   /** Aborts when a window has the page. */
@@ -142,15 +152,40 @@ export class PageServer implements AsyncDisposable {
     await closed;
   }
 
+  /** Cuts the oldest stranger off if there are too many, so that nobody can keep the window out. */
+  #admit(socket: Socket): void {
+    // Without listeners, Node's parser would read into memory of its own. So it gets a copy of what was read, and copies
+    // of that what it needs. The block that was read into is free again: whoever asks for as much gets it next.
+    socket.prependListener('data', () => wipe(Buffer.allocUnsafeSlow(READ_SIZE)));
+    socket.on('data', (chunk: Uint8Array) => wipe(chunk));
+    this.#strangers.add(socket);
+    socket.once('close', () => this.#strangers.delete(socket));
+    const [oldest] = this.#strangers;
+    if (this.#strangers.size > MAX_STRANGERS) oldest?.destroy();
+  }
+
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method, url = '/', headers } = request;
+    // Of every request: a PIN may come with one that is refused.
+    const body = await readBody(request);
     const answer = (status: number, content?: string | Uint8Array, type = 'application/json'): void => {
       response.writeHead(status, { ...HEADERS, ...(content !== undefined && { 'content-type': type }) }).end(content);
     };
+    // What is left of the body is not read.
+    if (body === undefined) return void response.writeHead(413, { ...HEADERS, connection: 'close' }).end();
+    try {
+      await this.#answer(request, body, response, answer);
+    } finally {
+      wipe(body);
+    }
+  }
+
+  async #answer(request: IncomingMessage, body: Bytes, response: ServerResponse, answer: Answer): Promise<void> {
+    const { method, url = '/', headers, headersDistinct } = request;
     const [path = '', query] = url.split('?', 2);
     // A name of a foreign site that leads here (DNS rebinding) stands in Host; a foreign page that posts, in Origin.
-    const isOurs = headers.host === new URL(this.origin).host && [undefined, this.origin].includes(headers.origin);
-    if (!isOurs) return answer(403);
+    const isHere = headersDistinct.host?.length === 1 && headers.host === new URL(this.origin).host;
+    if (!isHere || ![undefined, this.origin].includes(headers.origin)) return answer(403);
+    if (headers.expect !== undefined) return answer(417);
     if (method === 'GET' || method === 'HEAD') {
       const file = this.#files.get(path);
       if (file !== undefined) return answer(200, file.content, file.type);
@@ -160,25 +195,17 @@ export class PageServer implements AsyncDisposable {
     }
     if (method !== 'POST') return answer(405);
     if (headers.origin === undefined) return answer(403);
-    if (path === '/session') {
-      const body = await readBody(request);
-      return body === undefined ? refuseLong(response) : await this.#openSession(body, request, answer);
-    }
+    if (path === '/session') return await this.#openSession(body, request, answer);
     if (!this.#hasSession(request)) return answer(401);
     const action = this.#actions.get(path);
-    if (action === undefined) return answer(404);
-    const body = await readBody(request);
-    if (body === undefined) return refuseLong(response);
-    try {
-      answer(action(body) ? 204 : 409);
-    } finally {
-      wipe(body);
-    }
+    answer(action === undefined ? 404 : action(body) ? 204 : 409);
   }
 
-  #hasSession({ headers }: IncomingMessage): boolean {
+  #hasSession({ headers, socket }: IncomingMessage): boolean {
     const given = headers[SESSION_HEADER];
-    return typeof given === 'string' && this.#session !== undefined && equal(utf8(given), this.#session);
+    const has = typeof given === 'string' && this.#session !== undefined && equal(utf8(given), this.#session);
+    if (has) this.#strangers.delete(socket);
+    return has;
   }
 
   /** A session for who has the token, once; a new one for a window that is loaded again. */
@@ -228,29 +255,31 @@ export class PageServer implements AsyncDisposable {
   }
 }
 
-type Answer = (status: number, content?: string | Uint8Array) => void;
+type Answer = (status: number, content?: string | Uint8Array, type?: string) => void;
 
 const newSecret = (): Bytes => utf8(toBase64Url(randomBytes(32)));
 
-/** The body, which the caller wipes; undefined for one that is too long. What it came in is wiped. */
-async function readBody(request: IncomingMessage): Promise<Bytes | undefined> {
-  let body: Bytes = new Uint8Array(0);
-  let isWhole = false;
-  try {
-    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-      const longer = concatSecrets(body, chunk);
-      wipe(body, chunk);
-      body = longer;
-      if (body.length > MAX_BODY) return undefined;
-    }
-    isWhole = true;
-    return body;
-  } finally {
-    if (!isWhole) wipe(body);
-  }
-}
-
-/** What is left of the body is not read. */
-function refuseLong(response: ServerResponse): void {
-  response.writeHead(413, { ...HEADERS, connection: 'close' }).end();
+/** The body, which the caller wipes; undefined for one that is too long. All that it comes in is wiped, however it ends. */
+function readBody(request: IncomingMessage): Promise<Bytes | undefined> {
+  let body = concatSecrets();
+  const take = (chunk: Uint8Array): void => {
+    const longer = concatSecrets(body, chunk.subarray(0, MAX_BODY + 1 - body.length));
+    wipe(body, chunk);
+    body = longer;
+  };
+  return new Promise((resolve, reject) => {
+    request.on('data', (chunk: Uint8Array) => {
+      take(chunk);
+      if (body.length <= MAX_BODY) return;
+      wipe(body);
+      resolve(undefined);
+    });
+    request.once('end', () => resolve(body));
+    request.once('close', () => {
+      if (request.readableEnded) return;
+      for (let rest = request.read(); rest !== null; rest = request.read()) take(rest);
+      wipe(body);
+      reject(new Error('the connection was cut'));
+    });
+  });
 }

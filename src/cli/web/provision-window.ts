@@ -146,12 +146,16 @@ export class ProvisionWindow {
     wipe(this.#again);
   }
 
-  /** Waits for an action. @throws the reason of `signal` */
+  /** Waits for an action, and takes it no longer once `signal` aborts. @throws its reason */
   async #ask(name: string, signal: AbortSignal): Promise<Bytes> {
     const given = new Promise<Bytes>((resolve) => {
       this.#waiting = { name, resolve };
     });
-    return await unlessAborted(() => given, signal);
+    try {
+      return await unlessAborted(() => given, signal);
+    } finally {
+      this.#waiting = undefined;
+    }
   }
 
   #give(name: string, body: Bytes): boolean {

@@ -2,7 +2,7 @@ import { createPrivateKey } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeStatement } from '../../../attestation/index.ts';
-import { copy, toHex, utf8, wipe } from '../../../bytes.ts';
+import { concatSecrets, toHex, utf8, wipe } from '../../../bytes.ts';
 import { splitCertificates } from '../../../crypto/certificate-bytes.ts';
 import { encodePem } from '../../../crypto/pem.ts';
 import { encodeSpkiPem } from '../../../crypto/public-key.ts';
@@ -137,7 +137,7 @@ async function provisionFor(
 const fixed =
   (pin: Uint8Array): NewPinPrompt =>
   async () =>
-    copy(pin);
+    concatSecrets(pin);
 
 /** The registrar, which also writes requests and challenges to files. Tokens are not kept. */
 function keeping(registrar: KeyRegistrar, write: Write): KeyRegistrar {
@@ -193,7 +193,8 @@ async function signIn(
   const certificates = splitCertificates(utf8(device.certificate));
   const input = { file: undefined, prompter, report };
   for (;;) {
-    const pin = given === undefined ? await readCurrentPin(`PIN of ${user}, to sign in`, input, signal) : copy(given);
+    const pin =
+      given === undefined ? await readCurrentPin(`PIN of ${user}, to sign in`, input, signal) : concatSecrets(given);
     report.progress.begin('sign-in', 'with an assertion that the key signs, in the TPM');
     try {
       await withKeyPlaces({ address: demoTpm(context.directory) }, store, async ({ sources }) => {
