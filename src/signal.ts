@@ -106,6 +106,23 @@ export async function unlessAborted<T>(work: () => Promise<T>, signal: AbortSign
   }
 }
 
+const CLEAN_UP_MS = 500;
+
+/** Does what {@link unlessAborted} does, but after an abort gives `work` half a second to clean up. */
+export async function cleanUnlessAborted<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  let ended: Promise<unknown> = Promise.resolve();
+  const begin = (): Promise<T> => {
+    const working = work();
+    ended = working.catch(() => undefined); // its error is the result, or comes too late
+    return working;
+  };
+  try {
+    return await unlessAborted(begin, signal);
+  } finally {
+    if (signal?.aborted) await endsWithin(CLEAN_UP_MS, ended);
+  }
+}
+
 /**
  * Asks for a secret, and wipes the answer, also one that comes after `signal` has aborted. Returns a copy, since whoever
  * is asked may use one buffer for several answers. The caller wipes it.

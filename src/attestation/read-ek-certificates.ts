@@ -4,7 +4,7 @@ import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { parseCertificate } from '../crypto/x509.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { isKeyprovError, type KeyprovError, sayError } from '../errors.ts';
-import type { SignalOptions } from '../signal.ts';
+import { type SignalOptions, unlessAborted } from '../signal.ts';
 
 import { listHandles, readVendor, type TpmVendor } from '../tpm/capabilities.ts';
 import { TPM_HT } from '../tpm/constants.ts';
@@ -93,7 +93,7 @@ export async function readEkCertificates(tpm: Tpm, options: ReadEkCertificatesOp
   if (fetcher !== undefined && !(await hasCertificateOf(fetcher.ek, certificates))) {
     const { ek, lookUp } = fetcher;
     const info = { publicArea: ek, spki: encodeSpki(publicKeyOf(ek)), vendor: await readVendor(tpm, { signal }) };
-    const [own, ...above] = (await lookUp(info, { signal })).map(copy);
+    const [own, ...above] = (await unlessAborted(() => lookUp(info, { signal }), signal)).map(copy);
     if (own !== undefined) certificates.push({ der: own, source: 'fetched' });
     chain.push(...above);
   }

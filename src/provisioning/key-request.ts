@@ -12,7 +12,7 @@ import { buildKeyRegistration } from '../formats/windows/key-registration.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
 import type { CreatedTpmKey, TpmKeyProvider } from '../keys/tpm-provider.ts';
 import type { Policy } from '../policy/index.ts';
-import type { SignalOptions } from '../signal.ts';
+import { cleanUnlessAborted, type SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPM2B_PRIVATE } from '../tpm/structures/object.ts';
 import type { Tpm } from '../tpm/tpm.ts';
@@ -147,7 +147,7 @@ async function attestInTpm(
   const ak = stocked ?? (await createAttestationKey(tpm, { algorithm: 'auto', endorsementAuth, signal }));
   const release = stocked === undefined ? () => ak.close() : async () => {};
   return await withCleanup(async () => {
-    const akCertificates = await enrolAk?.(tpm, ak, { signal });
+    const akCertificates = enrolAk && (await cleanUnlessAborted(() => enrolAk(tpm, ak, { signal }), signal));
     // The Certify branch of the key's policy needs no PIN, so the TPM does not get the PIN again.
     return await provider.useWithoutPin(key, { signal }, async ({ object, file }) => {
       const statement = await attestKey(tpm, {

@@ -1,5 +1,6 @@
 import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
+import { cleanUnlessAborted } from '../signal.ts';
 import { listRegistrations } from './registration-record.ts';
 import type { ProvisionOptions, ProvisionOutcome } from './run.ts';
 import { claimRun } from './run-journal.ts';
@@ -45,7 +46,8 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
   signal?.throwIfAborted();
   if (options.prerequisites !== 'skip') {
     onEvent({ type: 'begin', step: 'prerequisites' });
-    const prerequisites = await options.prerequisites({ signal });
+    const { prerequisites: check } = options;
+    const prerequisites = await cleanUnlessAborted(() => check({ signal }), signal);
     onEvent({ type: 'end', step: 'prerequisites', detail: prerequisites.result });
     if (prerequisites.result === 'WillNotProvision') return { status: 'blocked', prerequisites };
   }

@@ -6,8 +6,10 @@ import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { judgePin } from '../policy/index.ts';
+import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { isRegistrationId, peerLine } from '../registration/peer-text.ts';
 import type { RegistrationAnswer } from '../registration/register-key.ts';
+import { unlessAborted } from '../signal.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
 import { readLastBackend } from './last-backend.ts';
@@ -113,7 +115,7 @@ export class RunSteps {
     const pin = await this.#enterPin();
     let made: ProvisionedKey;
     try {
-      const challenge = await registrar.challenge({ signal });
+      const challenge = await unlessAborted(() => registrar.challenge({ signal }), signal);
       const { enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now, tpmOptions } = this.#options;
       const previous = await this.#previousBackend();
       const wanted = {
@@ -133,7 +135,7 @@ export class RunSteps {
     const { registrar, policy, sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
     const profile = this.#profile();
     const proof = await this.#authenticate();
-    const challenge = await registrar.challenge({ signal });
+    const challenge = await unlessAborted(() => registrar.challenge({ signal }), signal);
     const itsPolicy = { ...policy, algorithm: key.algorithm };
     let request: KeyRequest;
     try {
@@ -184,14 +186,13 @@ export class RunSteps {
     await this.#journal.write({ progress: { step: 'sending', key } });
     this.#begin('registration');
     try {
-      const answer = await registrar.register(
-        { token: proof.token(), body, user, clientRequestId: this.#journal.state.id },
-        {
-          signal,
-          onRetry: ({ error, delayMs }) =>
-            onEvent({ type: 'retry', step: 'registration', reason: error.message, delayMs }),
-        },
-      );
+      const request = { token: proof.token(), body, user, clientRequestId: this.#journal.state.id };
+      const more: Parameters<KeyRegistrar['register']>[1] = {
+        signal,
+        onRetry: ({ error, delayMs }) =>
+          onEvent({ type: 'retry', step: 'registration', reason: error.message, delayMs }),
+      };
+      const answer = await unlessAborted(() => registrar.register(request, more), signal);
       const registration = checkAnswer(answer, user);
       this.#end('registration', `Key ID ${registration.kid}`);
       return registration;
@@ -225,7 +226,8 @@ export class RunSteps {
       });
     }
     try {
-      await registrar.unregister({ user, kid, keyId, deviceId }, { signal });
+      const { unregister } = registrar;
+      await unlessAborted(() => unregister.call(registrar, { user, kid, keyId, deviceId }, { signal }), signal);
     } catch (error) {
       if (isKeyprovError(error, 'service-untrusted')) await this.#forget();
       throw error;

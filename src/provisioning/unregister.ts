@@ -2,7 +2,7 @@ import { ServiceError } from '../errors/service-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
-import type { SignalOptions } from '../signal.ts';
+import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { noteLastBackend } from './last-backend.ts';
 import { readRegistration } from './registration-record.ts';
 
@@ -41,7 +41,9 @@ export async function unregisterKey(
       remedy: 'remove it there by other means, then delete it from the store',
     });
   }
-  const outcome = await registrar.unregister({ user, kid, keyId, deviceId }, { signal });
+  const { unregister } = registrar;
+  const key = { user, kid, keyId, deviceId };
+  const outcome = await unlessAborted(() => unregister.call(registrar, key, { signal }), signal);
   await noteLastBackend(store, user, record.backend);
   await store.delete(id, { signal });
   return outcome;

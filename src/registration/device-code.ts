@@ -1,5 +1,6 @@
 import { MfaError } from '../errors/mfa-error.ts';
 import { ServiceError } from '../errors/service-error.ts';
+import { unlessAborted } from '../signal.ts';
 import { type DeviceCodeDemand, deviceCodeRequest } from './authorize-request.ts';
 import { isEntraHost } from './entra-hosts.ts';
 import { peerLine } from './peer-text.ts';
@@ -79,7 +80,7 @@ export async function authenticateWithDeviceCode(
       remedy: 'if you know that host, name it in trustedHosts',
     });
   }
-  await onCode(prompt);
+  await unlessAborted(async () => onCode(prompt), signal);
 
   const tokenUrl = new URL(demand.tokenEndpoint);
   const poll = new URLSearchParams({
@@ -92,7 +93,7 @@ export async function authenticateWithDeviceCode(
   let waitMs = interval;
   let problem: unknown;
   while (now().getTime() + waitMs < prompt.expires.getTime()) {
-    await sleep(waitMs, { signal });
+    await unlessAborted(() => sleep(waitMs, { signal }), signal);
     try {
       const tokens = await postForm(tokenUrl, poll, [deviceCode], options);
       return readMembers(tokenUrl, tokens, (members) => issuedTokens(members, now()));

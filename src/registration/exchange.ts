@@ -1,7 +1,7 @@
 import { type Bytes, concat } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { LIMIT } from '../limits.ts';
-import { withTimeout } from '../signal.ts';
+import { unlessAborted, withTimeout } from '../signal.ts';
 import { answerError } from './answer-error.ts';
 import { redactError, redactor } from './secrets.ts';
 import { usualFetch } from './service-fetch.ts';
@@ -36,10 +36,13 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
   let answer: Response;
   let bytes: Bytes | undefined;
   try {
-    [answer, bytes] = await withTimeout({ signal, timeoutMs, late }, async (limit) => {
+    [answer, bytes] = await withTimeout({ signal, timeoutMs, late }, (limit) => {
       const init = { method, headers, ...(body !== undefined && { body }), redirect: 'manual', signal: limit } as const;
-      const received = await send(url, init);
-      return [received, await readBody(received, request.limit ?? LIMIT.file)];
+      // The caller's fetch may not obey the signal, or not while the body is read.
+      return unlessAborted(async () => {
+        const received = await send(url, init);
+        return [received, await readBody(received, request.limit ?? LIMIT.file, limit)] as const;
+      }, limit);
     });
   } catch (cause) {
     signal?.throwIfAborted();
@@ -74,11 +77,12 @@ function authorizations(headers: Readonly<Record<string, string>>): string[] {
     .flatMap(([, value]) => [value, value.slice(value.indexOf(' ') + 1)]);
 }
 
-/** Reads the body; undefined if it is too long. */
-async function readBody(answer: Response, limit: number): Promise<Bytes | undefined> {
+/** Reads the body; undefined if it is too long. Reads no further after an abort. */
+async function readBody(answer: Response, limit: number, signal: AbortSignal): Promise<Bytes | undefined> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of answer.body ?? []) {
+    signal.throwIfAborted();
     size += chunk.length;
     if (size > limit) return undefined;
     chunks.push(chunk);

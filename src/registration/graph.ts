@@ -5,6 +5,7 @@ import { encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
 import { inRequest, requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
+import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
 import { getJson } from './json-service.ts';
@@ -94,7 +95,7 @@ export async function deleteHelloMethod(
   { token, ...options }: GraphOptions,
 ): Promise<'deleted' | 'absent'> {
   const url = graphUrl(`${methodsOf(user)}/${pathSegment(id)}`, options);
-  const headers = { authorization: `Bearer ${await token()}` };
+  const headers = await authorized(token, options);
   const answer = await exchange({ method: 'DELETE', url, headers }, options);
   if (answer.status === 404) return 'absent';
   if (!answer.ok) throw statusError(answer);
@@ -149,8 +150,12 @@ const methodsOf = (user: string): string =>
 const graphUrl = (path: string, { graphUrl = 'https://graph.microsoft.com/' }: Pick<GraphOptions, 'graphUrl'>): URL =>
   new URL(path, baseUrl(graphUrl));
 
+const authorized = async (token: GraphOptions['token'], { signal }: SignalOptions) => ({
+  authorization: `Bearer ${await unlessAborted(token, signal)}`,
+});
+
 async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonMembers> {
-  const answer = await getJson(url, { ...options, headers: { authorization: `Bearer ${await token()}` } });
+  const answer = await getJson(url, { ...options, headers: await authorized(token, options) });
   return understood(() => new JsonMembers('answer of Microsoft Graph', answer, requestInvalid));
 }
 

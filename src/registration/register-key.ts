@@ -2,7 +2,7 @@ import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { isJsonObject, showJson } from '../json.ts';
-import type { SignalOptions } from '../signal.ts';
+import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { answerError, statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
 import { jsonOf } from './json-service.ts';
@@ -114,7 +114,7 @@ export async function registerKey(
       const delayMs = Math.max(wanted, backoff(attempt, options.random));
       ({ outcomeUnknown } = error);
       onRetry({ attempt, delayMs, reason: error.message, error });
-      await sleep(delayMs, { signal });
+      await unlessAborted(() => sleep(delayMs, { signal }), signal);
     }
     const found = outcomeUnknown && lookup ? await lookUp(lookup, signal) : 'unknown';
     if (typeof found !== 'string') return found;
@@ -189,7 +189,7 @@ async function lookUp(
   signal: AbortSignal | undefined,
 ): Promise<RegistrationAnswer | 'absent' | 'unknown'> {
   try {
-    return await lookup({ signal });
+    return await unlessAborted(() => lookup({ signal }), signal);
   } catch (error) {
     signal?.throwIfAborted();
     const maybe = isKeyprovError(error, 'service-unreachable') || isKeyprovError(error, 'service-timeout');

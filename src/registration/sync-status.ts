@@ -3,7 +3,7 @@ import { digest } from '../crypto/kdf.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { KEY_CREDENTIAL_USAGE, type KeyCredential } from '../formats/windows/key-credential-link.ts';
-import type { SignalOptions } from '../signal.ts';
+import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { DEFAULT_SYNC_SCHEDULE, type SyncSchedule } from './ad-sync-scheduler.ts';
 import { type Sleep, sleepFor } from './sleep.ts';
 
@@ -132,7 +132,7 @@ export async function syncStatus(key: ExpectedKey, options: SyncStatusOptions = 
   if (reader === undefined) return { ...forecast, state: 'registered' };
   let found: KeyCredential[];
   try {
-    found = await reader.read(key.user, { signal });
+    found = await unlessAborted(() => reader.read(key.user, { signal }), signal);
   } catch (error) {
     signal?.throwIfAborted();
     if (!isKeyprovError(error) || !MAY_WORK_LATER.has(error.code)) throw error;
@@ -175,7 +175,7 @@ export async function waitForSync(key: ExpectedKey, options: WaitForSyncOptions)
     if (status.state === 'synced' || status.state === 'overdue') return status;
     const leftMs = status.overdueAfter.getTime() - now().getTime();
     if (leftMs <= 0 && status.state === 'registered' && status.problem) throw status.problem;
-    await sleep(Math.min(pollMs, Math.max(leftMs, 1)), { signal });
+    await unlessAborted(() => sleep(Math.min(pollMs, Math.max(leftMs, 1)), { signal }), signal);
   }
 }
 

@@ -1,0 +1,128 @@
+import '../cheap-scrypt.mjs';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { utf8 } from '../../src/bytes.ts';
+import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
+import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
+import { definePolicy } from '../../src/policy/index.ts';
+import { provision } from '../../src/provisioning/provision.ts';
+import type { ProvisionOptions } from '../../src/provisioning/run.ts';
+import { unregisterKey } from '../../src/provisioning/unregister.ts';
+import { authenticateWithDeviceCode } from '../../src/registration/device-code.ts';
+import { exchange } from '../../src/registration/exchange.ts';
+import { deleteHelloMethod, listHelloMethods } from '../../src/registration/graph.ts';
+import { registerKey } from '../../src/registration/register-key.ts';
+import { syncStatus, waitForSync } from '../../src/registration/sync-status.ts';
+import { passingMfa } from '../fake-mfa.ts';
+import { FakeRegistrar } from '../fake-registrar.ts';
+import { serviceStub } from '../service-stub.ts';
+
+/** A function of a caller that never ends, whatever its signal says. */
+type Hang = () => Promise<never>;
+
+const url = new URL('https://service.test/');
+const USER = 'ada@contoso.test';
+const DEVICE = '47f577e3-d2d0-4a0a-8aca-e0501098bde4';
+const key = { user: USER, deviceId: DEVICE, keyId: new Uint8Array(32), registered: new Date() };
+const code = { user_code: 'A', device_code: 'd', verification_url: url.href, expires_in: '900', interval: '5' };
+const demand = { tokenEndpoint: `${url.href}token`, clientId: DEVICE, resource: 'urn:test' };
+const busy = () => Response.json({}, { status: 503 });
+
+let store: KeyStore;
+beforeEach(async () => {
+  store = await openKeyStore(mkdtempSync(join(tmpdir(), 'keyprov-test-')));
+});
+afterEach(() => rmSync(store.directory, { recursive: true }));
+
+/** A run, of which one part hangs. */
+const run = (signal: AbortSignal | undefined, change: Partial<ProvisionOptions>) =>
+  provision({
+    ...{ user: USER, deviceId: DEVICE, store, registrar: new FakeRegistrar(), signal, prerequisites: 'skip' },
+    policy: definePolicy({ hardware: 'discouraged' }),
+    sources: { software: async () => openSoftwareKeyProvider() },
+    mfa: passingMfa(),
+    pin: async () => utf8('730519-Xq'),
+    ...change,
+  });
+const registrarWith = (change: Partial<FakeRegistrar>) => Object.assign(new FakeRegistrar(), change);
+
+/** An answer whose body begins and never ends. */
+function withoutEnd(hang: Hang): Response {
+  const pull = (controller: ReadableStreamDefaultController) => {
+    controller.enqueue(utf8('{'));
+    return hang();
+  };
+  return new Response(new ReadableStream({ pull }, { highWaterMark: 0 }));
+}
+
+/** Everything that a caller gives to be waited for, by its name. */
+const FUNCTIONS: Readonly<Record<string, (hang: Hang, signal: AbortSignal) => Promise<unknown>>> = {
+  fetch: (hang, signal) => exchange({ method: 'GET', url }, { fetch: hang, signal }),
+  'fetch, of which only the body hangs': (hang, signal) =>
+    exchange({ method: 'GET', url }, { ...serviceStub(() => withoutEnd(hang)), signal }),
+  'onCode of the device code': (hang, signal) =>
+    authenticateWithDeviceCode(demand, { ...serviceStub(code), onCode: hang, signal }),
+  'sleep of the device code': (hang, signal) =>
+    authenticateWithDeviceCode(demand, { ...serviceStub(code), onCode: () => {}, sleep: hang, signal }),
+  'sleep of registerKey': (hang, signal) =>
+    registerKey(
+      { endpoint: url },
+      { token: 't', body: '{}', user: USER, clientRequestId: DEVICE },
+      { ...serviceStub(busy), sleep: hang, signal },
+    ),
+  'lookup of registerKey': (hang, signal) =>
+    registerKey(
+      { endpoint: url },
+      { token: 't', body: '{}', user: USER, clientRequestId: DEVICE },
+      { ...serviceStub(() => Promise.reject(new TypeError('lost'))), sleep: async () => {}, lookup: hang, signal },
+    ),
+  'token of listHelloMethods': (hang, signal) => listHelloMethods(USER, { ...serviceStub(), token: hang, signal }),
+  'token of deleteHelloMethod': (hang, signal) =>
+    deleteHelloMethod(USER, 'id', { ...serviceStub(), token: hang, signal }),
+  'reader of syncStatus': (hang, signal) => syncStatus(key, { reader: { place: 'entra', read: hang }, signal }),
+  'sleep of waitForSync': (hang, signal) =>
+    waitForSync(key, { reader: { place: 'entra', read: async () => [] }, sleep: hang, signal }),
+  'prerequisites of a run': (hang, signal) => run(signal, { prerequisites: hang }),
+  'mfa of a run': (hang, signal) => run(signal, { mfa: hang }),
+  'mayRetry of a run': (hang, signal) =>
+    run(signal, {
+      mfa: async () => ({ status: 'failed', reason: 'no' }),
+      mfaOptions: { maxAttempts: 2, mayRetry: hang },
+    }),
+  'pin of a run': (hang, signal) => run(signal, { pin: hang }),
+  'challenge of a registrar': (hang, signal) => run(signal, { registrar: registrarWith({ challenge: hang }) }),
+  'register of a registrar': (hang, signal) => run(signal, { registrar: registrarWith({ register: hang }) }),
+  'unregister of a registrar': async (hang, signal) => {
+    const registrar = new FakeRegistrar();
+    const outcome = await run(undefined, { registrar });
+    if (outcome.status !== 'registered') throw new Error(outcome.status);
+    await unregisterKey(store, outcome.record.id, { registrar: registrarWith({ unregister: hang }), signal });
+  },
+};
+
+describe('a function of the caller that does not obey its signal', () => {
+  it.each(Object.entries(FUNCTIONS))('holds nobody up after an abort: %s', async (_, begin) => {
+    const abort = new AbortController();
+    let told = (): void => {};
+    const hangs = new Promise<void>((resolve) => {
+      told = resolve;
+    });
+    const ended = begin(() => {
+      told();
+      return new Promise(() => {});
+    }, abort.signal);
+    await Promise.race([hangs, ended]);
+    abort.abort(new Error('no longer wanted'));
+    await expect(ended).rejects.toThrow('no longer wanted');
+  });
+
+  it.each(['fetch', 'fetch, of which only the body hangs'])('holds nobody up beyond timeoutMs: %s', async (name) => {
+    const hang: Hang = () => new Promise(() => {});
+    const send = name === 'fetch' ? { fetch: hang } : serviceStub(() => withoutEnd(hang));
+    await expect(exchange({ method: 'GET', url }, { ...send, timeoutMs: 20 })).rejects.toMatchObject({
+      code: 'service-timeout',
+    });
+  });
+});
