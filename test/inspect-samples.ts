@@ -282,7 +282,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     const { keyAttestation } = decodeKast(fromHex(kast.kastHex));
     if (keyAttestation !== undefined) {
       const keyBlob = { ...keyAttestation.keyBlob, policyDigests: [] };
-      const wrong = ['key: its list of policies does not give the authPolicy of the key'];
+      const wrong = ['key: its list of policies does not match the authPolicy of the key'];
       add('kads', encodeKads({ ...keyAttestation, keyBlob }), 'KADS without policies', wrong);
     }
     for (const { name, blobHex } of vectors('keycredential').blobs) {

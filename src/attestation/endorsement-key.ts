@@ -85,7 +85,7 @@ async function openOf(
 ): Promise<EndorsementKey> {
   const { expectedName, authorization = 'policy' } = options;
   if (authorization === 'auth-value' && template.startsWith('L')) {
-    throw new TypeError(`an endorsement key of template ${template} can only be used by policy`);
+    throw new TypeError(`an endorsement key of template ${template} can only be used with its policy`);
   }
   const inPublic = await templateOf(tpm, template, options);
   const fits = ({ publicArea, name }: Found) =>
@@ -100,7 +100,7 @@ async function openOf(
     throw new KeyprovError(
       'tpm-identity-changed',
       `the endorsement key ${template} has the Name ${toHex(name)}, not ${toHex(expectedName)}`,
-      { remedy: 'use the TPM of the record, or enrol again if its endorsement seed was changed' },
+      { remedy: 'use the recorded TPM, or enrol again if its endorsement seed was changed' },
     );
   }
   return {

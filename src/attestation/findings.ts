@@ -55,7 +55,7 @@ const HOLDS: Readonly<Partial<Record<CheckId | CreationCheck, string>>> = {
   challenge: 'extraData is the challenge',
   name: 'the signed Name is that of the public area',
   signature: 'the attestation key has signed it',
-  hashes: 'signature and Names are made with SHA-256 or a longer hash',
+  hashes: 'the signature and the Names use SHA-256 or a longer hash',
   'creation-hash': 'the signed digest is that of the creation data',
   parent: 'the creation data and the qualified name agree on the parent',
   'ak-trusted': 'the attestation key is trusted',
@@ -74,7 +74,7 @@ const HOLDS: Readonly<Partial<Record<CheckId | CreationCheck, string>>> = {
   'ek-listed': 'the endorsement key is on the list',
   'ak-key': 'the certificate is for the attestation key',
   'ak-key-usage': 'the key in the certificate is for signatures',
-  'ak-manufacturer': 'the certificate names a maker that is allowed',
+  'ak-manufacturer': 'the certificate names an allowed maker',
   'ak-ek': 'the certificate names no other endorsement key',
   possession: 'the challenge was signed with the key',
 };

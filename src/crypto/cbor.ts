@@ -157,7 +157,7 @@ class CborReader {
     const key = this.value(depth + 1);
     if (typeof key !== 'number' && typeof key !== 'string')
       throw wrong('a key that is neither an integer nor text', start);
-    if (map.has(key)) throw wrong(`the key ${key} a second time`, start);
+    if (map.has(key)) throw wrong(`the key ${key} appears twice`, start);
     map.set(key, this.value(depth + 1));
   }
 

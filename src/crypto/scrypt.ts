@@ -20,9 +20,12 @@ const scryptAsync = promisify<Uint8Array, Uint8Array, number, object, Buffer>(sc
 export function scryptProblem({ cost, blockSize, parallelization }: ScryptWork): string | undefined {
   const parts = `N = ${cost}, r = ${blockSize}, p = ${parallelization}`;
   const isPossible = [cost, blockSize, parallelization].every((part) => Number.isSafeInteger(part) && part > 0);
-  if (!isPossible || cost < 2 || !Number.isInteger(Math.log2(cost))) return `scrypt has no such parameters: ${parts}`;
+  if (!isPossible || cost < 2 || !Number.isInteger(Math.log2(cost)))
+    return `these scrypt parameters are not valid: ${parts}`;
   const { cost: N, blockSize: r, parallelization: p } = MAX_WORK;
-  return cost > N || blockSize > r || parallelization > p ? `scrypt with too much work: ${parts}` : undefined;
+  return cost > N || blockSize > r || parallelization > p
+    ? `these scrypt parameters take too much work: ${parts}`
+    : undefined;
 }
 
 /**

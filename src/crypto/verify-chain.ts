@@ -150,7 +150,7 @@ function endEntityProblem({ basicConstraints, keyUsage, nameConstraints }: Certi
 
 /** Its name ties the certificates below to it. RFC 5280, 4.1.2.6, 4.2.1.9 and 4.2.1.3. */
 function authorityProblem({ version, subject, basicConstraints, keyUsage }: Certificate): string | undefined {
-  if (version !== 3 || !basicConstraints?.ca) return 'it is not an authority by its basic constraints';
+  if (version !== 3 || !basicConstraints?.ca) return 'its basic constraints do not make it an authority';
   if (subject.length === 0) return 'it is an authority without a name';
   return keyUsage?.has(KEY_USAGE.keyCertSign) === false
     ? 'its key usage does not allow signing certificates'

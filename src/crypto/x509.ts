@@ -138,7 +138,7 @@ function readExtensions(fields: DerFields): ReadonlyMap<string, RawExtension> {
     const parts = one.fields(TAG.SEQUENCE);
     const id = parts.next().oid();
     const critical = parts.optional(TAG.BOOLEAN)?.boolean() ?? false;
-    if (extensions.has(id)) throw invalid('an extension comes twice');
+    if (extensions.has(id)) throw invalid('an extension appears twice');
     extensions.set(id, { critical, value: parts.next(TAG.OCTET_STRING).content });
     parts.end();
   }

@@ -67,9 +67,7 @@ export interface KeyRecord extends ProvidedKey {
 /** Checks that the id cannot lead out of the directory, and names the same file if case does not count. */
 export function checkKeyId(id: string): void {
   if (!/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(id)) {
-    throw new RangeError(
-      `the key id ${JSON.stringify(id)} does not consist of 1 to 64 of the characters a-z 0-9 . _ -`,
-    );
+    throw new RangeError(`the key id ${JSON.stringify(id)} must consist of 1 to 64 characters from a-z 0-9 . _ -`);
   }
 }
 

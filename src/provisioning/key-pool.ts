@@ -62,7 +62,7 @@ interface Stock {
 export function createKeyPool(options: KeyPoolOptions): KeyPool {
   const { size = 1 } = options;
   if (!Number.isInteger(size) || size < 1 || size > 100)
-    throw new RangeError(`the size of a pool is 1 to 100 keys, not ${size}`);
+    throw new RangeError(`the size of a pool must be 1 to 100 keys, not ${size}`);
   return new KeyPool(options, size);
 }
 

@@ -31,7 +31,7 @@ export async function takeBackKey(
 ): Promise<'deleted' | 'absent'> {
   const given = peerLine(String(kid), 256);
   if (!isRegistrationId(kid)) {
-    throw new ServiceError('service-answer', `no key can have the Key ID ${given}`, { remedy: LOOK });
+    throw new ServiceError('service-answer', `"${given}" cannot be the number of a registration`, { remedy: LOOK });
   }
   const device = await readMethodDevice(user, kid, options);
   if (device === 'absent') return 'absent';

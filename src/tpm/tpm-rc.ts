@@ -234,7 +234,7 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   REFERENCE_S6: NOT_LOADED_SESSION,
   NV_RATE: [
     'the TPM slows down writes to its memory to protect it',
-    'wait some seconds (TPM_PT_NV_WRITE_RECOVERY says how long) before the next write',
+    'wait a few seconds (TPM_PT_NV_WRITE_RECOVERY says how long) before the next write',
   ],
   LOCKOUT: [
     'the TPM is locked after too many failed authorizations',

@@ -92,7 +92,7 @@ describe('a stray word', () => {
     const { status, stdout, stderr } = await commands.run([command, '941027']);
     expect(status).toBe(2);
     expect(stderr).toMatch(
-      /unexpected argument \(not shown, it may be a secret\): give it with its option, such as --\S+ <\S+>\n/,
+      /unexpected argument \(not shown, since it may be secret\): give it with its option, such as --\S+ <\S+>\n/,
     );
     expect(stdout + stderr).not.toContain('941027');
   });
@@ -152,7 +152,7 @@ describe('keyprov create', () => {
     );
     expect(wrong).toEqual([
       'unknown option --chalenge,',
-      'unexpected argument (not shown, it may be a secret): give it with its option, such as --store <dir>',
+      'unexpected argument (not shown, since it may be secret): give it with its option, such as --store <dir>',
       '--tpm',
       '--attestation',
       'policy.json: hardwear',
@@ -194,7 +194,10 @@ describe('keyprov create', () => {
       ['--policy', 'nowhere.json'],
       'nowhere.json: cannot be read: nowhere.json does not exist (expected: a file with settings)',
     ],
-    [['stray'], 'unexpected argument (not shown, it may be a secret): give it with its option, such as --store <dir>'],
+    [
+      ['stray'],
+      'unexpected argument (not shown, since it may be secret): give it with its option, such as --store <dir>',
+    ],
     [['--pin', '731902'], 'unknown option --pin, did you mean --pin-file?'],
   ])('refuses %j', async (args, problem) => {
     const { status, stderr } = await commands.run(['create', '--tpm', 'none', '--out', '/nowhere', ...args]);

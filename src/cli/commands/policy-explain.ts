@@ -30,7 +30,7 @@ function define(command: Command): void {
     .option('--all', 'also show the settings that have their defaults')
     .addOption(valueOption('--documents <which>', 'whose defaults apply: current (default) or 2016', DOCUMENTS))
     .addOption(policyForOption())
-    .argument('[files...]', 'policy files; those of the same rank count in this order');
+    .argument('[files...]', 'policy files; of those with the same rank, the first wins');
 }
 
 async function runExplain(given: Arguments, context: Context): Promise<Outcome> {

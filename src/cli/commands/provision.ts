@@ -25,7 +25,7 @@ function define(command: Command): void {
   command
     .option('--web', 'ask the user in a browser page instead of here')
     .addOption(openOption())
-    .option('--demo', 'run it all with a service in this process')
+    .option('--demo', 'run everything with a service in this process')
     .addOption(valueOption('--out <dir>', 'with --demo: directory for its files'))
     .option('--force', 'with --demo: replace an earlier one');
 }

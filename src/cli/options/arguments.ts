@@ -145,7 +145,7 @@ export class Arguments {
         const meant = known.find((long) => long.startsWith(`${name}-`)) ?? nearest(name, known);
         this.problems.push(`unknown option ${name}${meant === undefined ? '' : `, did you mean ${meant}?`}`);
       } else if (!afterStranger) {
-        const what = this.#takesSecrets ? '(not shown, it may be a secret)' : `'${argument}'`;
+        const what = this.#takesSecrets ? '(not shown, since it may be secret)' : `'${argument}'`;
         const instead = this.#command.options.find(({ optional, long }) => optional && long)?.flags;
         this.problems.push(
           `unexpected argument ${what}${instead ? `: give it with its option, such as ${instead}` : ''}`,

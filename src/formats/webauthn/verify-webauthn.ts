@@ -82,7 +82,7 @@ export type WebauthnResult =
  * import { verifyWebauthnTpm, type WebauthnRegistration } from 'keyprov/formats/webauthn';
  *
  * declare const registration: WebauthnRegistration; // from the browser
- * declare const [challenge, akRoots]: [Uint8Array, Uint8Array[]]; // given out, trusted
+ * declare const [challenge, akRoots]: [Uint8Array, Uint8Array[]]; // issued, trusted
  * const [rpId, origins] = ['login.example', ['https://login.example']];
  * const result = await verifyWebauthnTpm(registration, { challenge, rpId, origins, akRoots, minTier: 'ek-certificate' });
  * if (result.ok) console.log(result.credential.credentialId, result.credential.key);

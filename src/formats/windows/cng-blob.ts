@@ -153,7 +153,7 @@ function readPoint(named: Curve | 'any', input: BlobReader): EcPublicKey {
   const size = input.uint32();
   const curves: readonly Curve[] = named === 'any' ? ['P-256', 'P-384', 'P-521'] : [named];
   const crv = curves.find((curve) => CURVES[curve].size === size);
-  if (crv === undefined) throw wrong(`cbKey ${size} does not fit the magic`);
+  if (crv === undefined) throw wrong(`cbKey ${size} does not match the magic`);
   return { kty: 'EC', crv, x: input.take(size), y: input.take(size) };
 }
 

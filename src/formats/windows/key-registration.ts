@@ -68,7 +68,7 @@ export function buildKeyRegistration(registration: KeyRegistration): string {
  * import { verifyEvidence } from 'keyprov/attestation';
  * import { parseKeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
  *
- * declare const [body, challenge, akRoots]: [string, Uint8Array, Uint8Array[]]; // sent, given out, trusted
+ * declare const [body, challenge, akRoots]: [string, Uint8Array, Uint8Array[]]; // received, issued, trusted
  * const statement = statementFromKeyRegistration(parseKeyRegistration(body, 'attested'));
  * if (statement === undefined) throw new Error('the key is not attested');
  * console.log(await verifyEvidence(statement, { challenge, akRoots, minTier: 'tpm-no-ek-certificate' }));

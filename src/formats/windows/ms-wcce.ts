@@ -58,7 +58,8 @@ export function encodeEndorsementKeyInfo(info: EndorsementKeyInfo): Bytes {
 export function decodeEndorsementKeyInfo(der: Uint8Array): EndorsementKeyInfo {
   const node = DerNode.lenient(der, 'EndorsementKeyInfo');
   const [spki, manufacturer, ...others] = node.list(TAG.SEQUENCE);
-  if (spki === undefined || manufacturer === undefined || others.length > 3) throw node.wrong('it has 2 to 5 parts');
+  if (spki === undefined || manufacturer === undefined || others.length > 3)
+    throw node.wrong('it must have 2 to 5 parts');
   const isMissing = equal(manufacturer.der, DER_NULL);
   return {
     publicKey: inRequest(node.what, () => decodeSpki(spki.der)),

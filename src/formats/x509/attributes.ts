@@ -37,7 +37,7 @@ export function findAttribute(attributes: readonly Attribute[], oid: string): Ui
   const found = attributes.filter((one) => one.oid === oid);
   const [value, ...more] = found.flatMap(({ values }) => values);
   if (found.length > 1 || more.length > 0 || (found.length === 1 && value === undefined)) {
-    throw requestInvalid(`attribute ${oid}`, 'it must come once and have one value');
+    throw requestInvalid(`attribute ${oid}`, 'it must appear once and have one value');
   }
   return value;
 }

@@ -58,7 +58,7 @@ export async function buildCertificateRequest(options: CertificateRequestOptions
   ];
   for (const list of [asked, all]) {
     const twice = list.find(({ oid }, i) => list.findIndex((one) => one.oid === oid) < i);
-    if (twice !== undefined) throw new TypeError(`${twice.oid} comes twice`);
+    if (twice !== undefined) throw new TypeError(`${twice.oid} appears twice`);
   }
   const pkijs = await import('pkijs');
   const signing = await pkijsSigning(key, options.hash);

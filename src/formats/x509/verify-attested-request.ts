@@ -44,7 +44,7 @@ export type AttestedRequestResult =
  * ```ts
  * import { verifyAttestedRequest } from 'keyprov/formats/x509';
  *
- * declare const [der, challenge, akRoots]: [Uint8Array, Uint8Array, Uint8Array[]]; // sent, given out, trusted
+ * declare const [der, challenge, akRoots]: [Uint8Array, Uint8Array, Uint8Array[]]; // received, issued, trusted
  * const result = await verifyAttestedRequest(der, { challenge, akRoots, minTier: 'ek-certificate' });
  * console.log(result.ok ? result.request.subject : result.findings.filter(({ status }) => status === 'fail'));
  * ```

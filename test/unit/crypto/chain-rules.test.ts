@@ -136,12 +136,12 @@ describe('verifyChain', () => {
   });
 
   it.each<[string, Spec, string]>([
-    ['of version 1', { version: 1 }, 'it is not an authority by its basic constraints'],
-    ['without basic constraints', { basicConstraints: undefined }, 'it is not an authority by its basic constraints'],
+    ['of version 1', { version: 1 }, 'its basic constraints do not make it an authority'],
+    ['without basic constraints', { basicConstraints: undefined }, 'its basic constraints do not make it an authority'],
     [
       'that is none',
       { basicConstraints: { ca: false, pathLength: undefined } },
-      'it is not an authority by its basic constraints',
+      'its basic constraints do not make it an authority',
     ],
     ['whose key has another use', { keyUsage: new Set([0, 6]) }, 'its key usage does not allow signing certificates'],
   ])('refuses an authority %s', async (_, spec, fault) => {

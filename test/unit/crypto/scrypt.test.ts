@@ -16,14 +16,14 @@ describe('deriveScrypt', () => {
     [2 ** 21, 8, 1, /too much work: N = 2097152/],
     [2 ** 14, 33, 1, /too much work/],
     [2 ** 14, 8, 17, /too much work/],
-    [1, 8, 1, /no such parameters/],
-    [0, 8, 1, /no such parameters/],
-    [1000, 8, 1, /no such parameters/],
-    [2 ** 14, 0, 1, /no such parameters/],
-    [2 ** 14, 8, -1, /no such parameters/],
-    [1.5, 8, 1, /no such parameters/],
-    [Number.NaN, 8, 1, /no such parameters/],
-    [Infinity, 8, 1, /no such parameters/],
+    [1, 8, 1, /parameters are not valid/],
+    [0, 8, 1, /parameters are not valid/],
+    [1000, 8, 1, /parameters are not valid/],
+    [2 ** 14, 0, 1, /parameters are not valid/],
+    [2 ** 14, 8, -1, /parameters are not valid/],
+    [1.5, 8, 1, /parameters are not valid/],
+    [Number.NaN, 8, 1, /parameters are not valid/],
+    [Infinity, 8, 1, /parameters are not valid/],
   ])('is held to bounds: N %d, r %d, p %d', async (cost, blockSize, parallelization, problem) => {
     const work = { cost, blockSize, parallelization };
     if (problem === undefined) return expect(scryptProblem(work)).toBe(undefined);

@@ -123,7 +123,7 @@ describe('parseCertificate', () => {
       `${CANNOT}the extension 2.5.29.15 cannot be read: its value: it has tag 0x05, but 0x03 is expected at offset 0`,
     );
     expect(await refused(parse({ extensions: [1, 2].map(() => extension('1.2.3', DER_NULL)) }))).toBe(
-      `${CANNOT}an extension comes twice`,
+      `${CANNOT}an extension appears twice`,
     );
     expect(await refused(parseCertificate(new Uint8Array(65537)))).toMatch(
       /^certificate-invalid: X\.509 certificate: .*65537/,

@@ -119,7 +119,7 @@ describe('inspect', () => {
     ]);
     const twice = await issue({ subject: buildCommonName('twice'), extensions: [odd, odd] });
     const { problems, fields } = await inspect(twice.der);
-    expect(problems.at(-1)).toBe('X.509 certificate: an extension comes twice');
+    expect(problems.at(-1)).toBe('X.509 certificate: an extension appears twice');
     expect(fields[0]).toEqual({ name: 'subject', value: 'CN=twice' });
   });
 

@@ -82,12 +82,12 @@ describe('a PIN history', () => {
 
   it.each([
     [{ kdf: 'md5' }, /its hash is not scrypt/],
-    [{ cost: 15 }, /scrypt has no such parameters/],
-    [{ cost: 0 }, /scrypt has no such parameters/],
-    [{ blockSize: -8 }, /scrypt has no such parameters/],
-    [{ cost: 2 ** 21 }, /scrypt with too much work: N = 2097152, r = 8, p = 1/],
-    [{ blockSize: 33 }, /scrypt with too much work/],
-    [{ parallelization: 17 }, /scrypt with too much work/],
+    [{ cost: 15 }, /these scrypt parameters are not valid/],
+    [{ cost: 0 }, /these scrypt parameters are not valid/],
+    [{ blockSize: -8 }, /these scrypt parameters are not valid/],
+    [{ cost: 2 ** 21 }, /these scrypt parameters take too much work: N = 2097152, r = 8, p = 1/],
+    [{ blockSize: 33 }, /these scrypt parameters take too much work/],
+    [{ parallelization: 17 }, /these scrypt parameters take too much work/],
     [{ salt: 'AAAA' }, /3 bytes instead of 16/],
     [{ hash: '*' }, /not base64/],
   ])('refuses a damaged entry: %j', async (change, message) => {

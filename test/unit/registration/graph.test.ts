@@ -175,7 +175,7 @@ describe('takeBackKey', () => {
     async (kid) => {
       const { sent, options } = graph(gone);
       expect(await asyncRefusal(() => takeBackKey({ ...key, kid }, options))).toMatch(
-        'service-answer: no key can have',
+        /^service-answer: .* cannot be the number of a registration/,
       );
       expect(sent).toEqual([]);
     },

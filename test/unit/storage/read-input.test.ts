@@ -25,7 +25,7 @@ describe('readInput', () => {
     expect(await readInput(await fileOf(LIMIT.export))).toHaveLength(LIMIT.export);
     const path = await fileOf(LIMIT.export + 1);
     expect(await asyncRefusal(() => readInput(path))).toBe(
-      `store-io: ${path} is longer than 16777216 bytes, the most that is read`,
+      `store-io: ${path} has more than 16777216 bytes; no more are read`,
     );
     expect(await asyncRefusal(() => loadRecording(path))).toMatch(/^recording-invalid: /);
   });

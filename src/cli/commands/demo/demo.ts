@@ -23,11 +23,14 @@ const MARKER = 'README.txt';
 /** The files that the demo leaves, for people. */
 const FILES: readonly (readonly [name: string, what: string])[] = [
   [MARKER, 'this list'],
-  ['dsregcmd.txt', 'what dsregcmd /status would print for the device: the prerequisites'],
+  [
+    'dsregcmd.txt',
+    'the output that dsregcmd /status would have for the device, from which the prerequisites were checked',
+  ],
   ['device.pem', 'certificate that the service gave the device when it joined'],
   ['device-key.pem', 'private key of the device, in software here'],
   ['service-ca.pem', 'root certificate of the demo service'],
-  ['challenge.hex', 'nonce of the service, over which the TPM certified the key'],
+  ['challenge.hex', 'nonce from the service, over which the TPM certified the key'],
   ['attestation.json', 'the statement: what the TPM signed about the key, with the certificate of its attestation key'],
   [
     'ak-certificate.pem',

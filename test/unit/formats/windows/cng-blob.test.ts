@@ -101,7 +101,7 @@ describe('decodeCngBlob', () => {
   it('refuses a size of coordinates that the magic does not have', () => {
     const hex = ecc.curves['P-384'].ecdsaPublicHex;
     expect(refusal(() => decodeCngBlob(fromHex(hex.replace('45435333', '45435331'))))).toContain(
-      'cbKey 48 does not fit',
+      'cbKey 48 does not match',
     );
   });
 

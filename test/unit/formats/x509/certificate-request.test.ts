@@ -142,7 +142,7 @@ describe('buildCertificateRequest', () => {
       ['2.5.29.37', { extensions: [...EXTENSIONS, ...EXTENSIONS] }],
     ];
     for (const [oid, options] of twice) {
-      await expect(buildCertificateRequest({ ...minimal, ...options }, rsaKey)).rejects.toThrow(`${oid} comes twice`);
+      await expect(buildCertificateRequest({ ...minimal, ...options }, rsaKey)).rejects.toThrow(`${oid} appears twice`);
     }
     const attributes = [{ oid: '1.2.3', values: [fromHex('0401')] }];
     await expect(buildCertificateRequest({ ...minimal, attributes }, rsaKey)).rejects.toThrow(TypeError);
@@ -235,7 +235,7 @@ describe('parseCertificateRequest', () => {
     const value = encodeExtensions(EXTENSIONS);
     const attributes = [{ oid: '1.3.6.1.4.1.311.2.1.14', values: [value, encodeExtensions([])] }];
     const der = await buildCertificateRequest({ subject: [], attributes }, rsaKey);
-    expect(refusal(() => parseCertificateRequest(der))).toMatch(/must come once and have one value/);
+    expect(refusal(() => parseCertificateRequest(der))).toMatch(/must appear once and have one value/);
   });
 });
 

@@ -237,9 +237,11 @@ describe('a bundle', () => {
     }
     const attribute = { oid: ATTESTATION_ATTRIBUTE, values: [bytes] };
     expect(parseLampsAttestation([])).toEqual([]);
-    expect(refusal(() => parseLampsAttestation([attribute, attribute]))).toMatch(/must come once/);
-    expect(refusal(() => parseLampsAttestation([{ ...attribute, values: [] }]))).toMatch(/must come once/);
-    expect(refusal(() => parseLampsAttestation([{ ...attribute, values: [bytes, bytes] }]))).toMatch(/must come once/);
+    expect(refusal(() => parseLampsAttestation([attribute, attribute]))).toMatch(/must appear once/);
+    expect(refusal(() => parseLampsAttestation([{ ...attribute, values: [] }]))).toMatch(/must appear once/);
+    expect(refusal(() => parseLampsAttestation([{ ...attribute, values: [bytes, bytes] }]))).toMatch(
+      /must appear once/,
+    );
   });
 });
 
