@@ -28,11 +28,11 @@ export class KeyprovError extends Error {
   /** For subclasses: a code with its own class is thrown with that class only. */
   constructor(code: ErrorCode, message: string, options: KeyprovErrorOptions, by: typeof SUBCLASS);
   constructor(code: ErrorCode, message: string, { cause, remedy }: KeyprovErrorOptions = {}) {
-    // The message often quotes text from outside, and goes to terminals and logs.
+    // Both often quote text from outside, and go to terminals and logs.
     super(printable(message), cause === undefined ? undefined : { cause });
     this.name = new.target.name;
     this.code = code;
-    this.remedy = remedy;
+    this.remedy = remedy === undefined ? undefined : printable(remedy);
   }
 }
 
@@ -62,10 +62,10 @@ export function isKeyprovError<Code extends ErrorCode = ErrorCode>(
 
 /** Says an error in one line for people: the message, followed by the remedy if it has one. */
 export function sayError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error)) return printable(String(error));
   return error instanceof KeyprovError && error.remedy !== undefined
     ? `${error.message}; ${error.remedy}`
-    : error.message;
+    : printable(error.message);
 }
 
 /** Options for an error that passes on the message of `cause`: it keeps the remedy of `cause`. */

@@ -4,6 +4,6 @@ export interface Finding<Id extends string = string> {
   readonly id: Id;
   /** `unknown`: could not be determined. `skipped`: not checked here. */
   readonly status: 'pass' | 'fail' | 'unknown' | 'skipped';
-  /** What was found to hold, or what is wrong; for people. */
+  /** What was found to hold, or what is wrong; printable text for people. */
   readonly detail: string;
 }

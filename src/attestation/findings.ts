@@ -1,6 +1,7 @@
 import type { ChainCheck } from '../crypto/verify-chain.ts';
 import { sayError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
+import { printable } from '../printable.ts';
 import type { EkCertificateCheck } from './verify-ek-certificate.ts';
 
 /** The checks of every TPMS_ATTEST and its signature. */
@@ -96,7 +97,7 @@ export class Findings<Id extends string = CheckId> {
     this.list.push({
       id,
       status: problem === undefined ? 'pass' : 'fail',
-      detail: problem ?? holds ?? HOLDS[base] ?? '',
+      detail: printable(problem ?? holds ?? HOLDS[base] ?? ''),
     });
   }
 

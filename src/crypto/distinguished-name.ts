@@ -1,3 +1,4 @@
+import { printable } from '../printable.ts';
 /** One attribute of a name: its OID, and its value as text; for a value that is not a string, `#` and its DER in hexadecimal. */
 export interface NameAttribute {
   readonly type: string;
@@ -9,12 +10,12 @@ export type DistinguishedName = readonly (readonly NameAttribute[])[];
 
 const SHORT: Readonly<Record<string, string>> = { '2.5.4.3': 'CN', '2.5.4.6': 'C', '2.5.4.10': 'O', '2.5.4.11': 'OU' };
 
-/** The name for people, from the root on: `C=DE, CN=a+O=b`. */
+/** The name as printable text, from the root on: `C=DE, CN=a+O=b`. */
 export function describeName(name: DistinguishedName): string {
   const relative = name.map((attributes) =>
     attributes.map(({ type, value }) => `${SHORT[type] ?? type}=${value}`).join('+'),
   );
-  return relative.length === 0 ? '(no name)' : relative.join(', ');
+  return relative.length === 0 ? '(no name)' : printable(relative.join(', '));
 }
 
 /**

@@ -1,3 +1,4 @@
+import { printable } from '../printable.ts';
 import { describeName, isWithin } from './distinguished-name.ts';
 import type { GeneralName } from './general-name.ts';
 import type { Certificate } from './x509.ts';
@@ -150,6 +151,6 @@ function describe(name: GeneralName): string {
     case 'other':
       return `a name of kind ${name.value}`;
     default:
-      return `'${name.value}'`;
+      return `'${printable(name.value)}'`;
   }
 }

@@ -1,4 +1,5 @@
 import { type ErrorCode, KeyprovError, type KeyprovErrorOptions, SUBCLASS } from '../errors.ts';
+import { printable } from '../printable.ts';
 
 /** What can be wrong with a token for the registration of a key. */
 export type TokenProblemCode =
@@ -27,6 +28,6 @@ export class MfaError extends KeyprovError {
   constructor(code: MfaError['code'], problems: string | readonly MfaProblem[], options: KeyprovErrorOptions = {}) {
     const listed = typeof problems === 'string' ? [{ code, message: problems }] : problems;
     super(code, listed.map(({ message }) => message).join('; '), options, SUBCLASS);
-    this.problems = listed;
+    this.problems = listed.map((one) => ({ ...one, message: printable(one.message) }));
   }
 }

@@ -1,4 +1,5 @@
 import { KeyprovError, SUBCLASS } from '../errors.ts';
+import { printable } from '../printable.ts';
 
 /**
  * Who sets a value. `gpo`: Group Policy. `csp`: a device management service, through the PassportForWork CSP. `eas`:
@@ -18,7 +19,7 @@ export interface SettingOrigin {
 export interface PolicyProblem {
   /** The name as it was written; `policy` for the policy as a whole. */
   readonly setting: string;
-  /** What is wrong with it. */
+  /** What is wrong with it, as printable text. */
   readonly problem: string;
   /** What would be valid. */
   readonly expected: string;
@@ -40,6 +41,6 @@ export class PolicyError extends KeyprovError {
       return `${where === '' || where === setting ? '' : `${where}: `}${setting}: ${problem} (expected: ${expected})`;
     });
     super('policy-invalid', `the policy is wrong: ${lines.join('; ')}`, options, SUBCLASS);
-    this.problems = Object.freeze([...problems]);
+    this.problems = Object.freeze(problems.map((one) => ({ ...one, problem: printable(one.problem) })));
   }
 }

@@ -1,11 +1,11 @@
 import { createReadStream } from 'node:fs';
-import { opendir, stat } from 'node:fs/promises';
+import { lstat, opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Bytes, concat } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { checkSize, LIMIT } from '../limits.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
-import { fileError } from './file-error.ts';
+import { fileError, ignoring } from './file-error.ts';
 
 /**
  * Reads at most 16 MiB of a file that others may have written and that, being a pipe, may never end or never begin.
@@ -40,7 +40,8 @@ async function readRange(path: string, start: number, end: number): Promise<Byte
 
 /**
  * Returns the path of the file at `path`, or the sorted paths of all files in and below that directory. Includes links to
- * files, but does not follow links to directories. Tells `skipped` of each directory below that cannot be read.
+ * files, but does not follow links to directories. Tells `skipped` of each directory below that cannot be read, and of names
+ * that are not UTF-8.
  * @throws KeyprovError `store-io` for more than `most` files, or if `path` itself cannot be read.
  */
 export async function listFiles(
@@ -58,6 +59,10 @@ export async function listFiles(
     try {
       for await (const entry of await opendir(directory)) {
         const below = join(directory, entry.name);
+        if (entry.name.includes('\ufffd') && (await isMissing(below))) {
+          skipped(below, new KeyprovError('store-io', 'its name is not UTF-8', { remedy: 'rename it' }));
+          continue;
+        }
         if (entry.isDirectory()) directories.push(below);
         else if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(below)))) files.push(below);
         if (files.length + directories.length > most) {
@@ -72,6 +77,9 @@ export async function listFiles(
   }
   return files.sort();
 }
+
+/** Node puts U+FFFD in a name that is not UTF-8, and then finds nothing under that name. */
+const isMissing = (path: string): Promise<boolean> => lstat(path).then(() => false, ignoring('ENOENT', true));
 
 /** Tells whether a link leads to a file, or nowhere: then reading it fails. */
 const leadsToFile = (link: string): Promise<boolean> =>

@@ -58,6 +58,9 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
     const again = keyprov(['provision', '--demo', '--out', out]);
     expect(again.status).toBe(7);
     expect(again.stderr).toContain(`${out} contains an earlier demo; give --force to replace it`);
+    for (const place of [out, join(out, 'store')]) {
+      writeFileSync(Buffer.concat([Buffer.from(`${place}/`), Buffer.from([0xff])]), '');
+    }
     const forced = keyprov(['provision', '--demo', '--out', out, '--force', '--json']);
     expect({ status: forced.status, json: JSON.parse(forced.stdout) }).toMatchObject({
       status: 0,

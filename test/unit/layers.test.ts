@@ -30,7 +30,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   json: ['bytes', 'limits'],
   signal: ['bytes'],
   text: [],
-  crypto: ['errors', 'bytes', 'limits', 'finding', 'json', 'primitives'],
+  crypto: ['errors', 'bytes', 'limits', 'finding', 'json', 'printable', 'primitives'],
   storage: ['errors', 'bytes', 'limits', 'json', 'signal', 'crypto', 'native'],
   tpm: ['errors', 'bytes', 'limits', 'json', 'signal', 'primitives', 'crypto', 'storage', 'native'],
   ...Object.fromEntries(CHAIN.map((folder, index) => [folder, [...BASE, ...CHAIN.slice(0, index)]])),

@@ -1,7 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Findings } from '../../src/attestation/findings.ts';
 import { Printer } from '../../src/cli/terminal/printer.ts';
-import { KeyprovError } from '../../src/errors.ts';
+import { describeName } from '../../src/crypto/distinguished-name.ts';
+import { MfaError } from '../../src/errors/mfa-error.ts';
+import { PolicyError } from '../../src/errors/policy-error.ts';
+import { KeyprovError, sayError } from '../../src/errors.ts';
 import { printable, printableJson } from '../../src/printable.ts';
 import { anyText } from '../any-text.ts';
 
@@ -10,6 +14,31 @@ const HARMFUL = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u;
 /** Clears the screen, sets the clipboard, turns the direction of text, adds a line, in C0, C1 and beyond. */
 const EVIL =
   'a\u001b[2J\u001b]52;c;eA==\u0007\u009b1m\u202eb\r\nkeyprov: all is well\u2028\u2029\u0000\u{e0041}\ud800é😀';
+
+describe('a text about what came from outside', () => {
+  const cause = new Error(EVIL);
+  const findings = new Findings();
+  findings.check('structures', () => EVIL);
+  findings.check('structures', () => {
+    throw cause;
+  });
+  const policy = new PolicyError([{ setting: 'pin', problem: EVIL, expected: 'another one' }]);
+  const mfa = new MfaError('token-invalid', [{ code: 'user-other', message: EVIL }]);
+
+  it.each<[string, string | undefined]>([
+    ['the message of an error', new KeyprovError('store-io', EVIL).message],
+    ['its remedy', new KeyprovError('store-io', '', { remedy: EVIL }).remedy],
+    ['a problem of a policy', policy.problems[0]?.problem],
+    ['a problem of an authentication', mfa.problems[0]?.message],
+    ['an error in words', sayError(cause)],
+    ['something thrown in words', sayError(EVIL)],
+    ['the name in a certificate', describeName([[{ type: '2.5.4.3', value: EVIL }]])],
+    ...findings.list.map(({ detail }): [string, string] => ['a finding', detail]),
+  ])('is printable: %s', (_, text) => {
+    expect(text).toContain(printable(EVIL));
+    expect(text).not.toMatch(HARMFUL);
+  });
+});
 
 describe('printable', () => {
   it('escapes what is not to be shown, and leaves the rest', () => {

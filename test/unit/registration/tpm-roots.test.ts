@@ -87,14 +87,30 @@ describe('loadTpmRoots', () => {
     ]);
   });
 
-  it('reports a directory whose name is not UTF-8, which cannot be opened', async () => {
+  it('reports files and directories whose names are not UTF-8, which cannot be opened', async () => {
     const place = mkdtempSync(join(tmpdir(), 'keyprov-roots-'));
-    writeFileSync(join(place, 'ok.cer'), st.der);
-    mkdirSync(Buffer.concat([Buffer.from(`${place}/`), Buffer.from([0xc3, 0x28])]));
+    const below = (...name: readonly number[]) => Buffer.concat([Buffer.from(`${place}/`), Buffer.from(name)]);
+    writeFileSync(join(place, 'ok \ufffd.cer'), st.der);
+    mkdirSync(below(0xc3, 0x28));
+    writeFileSync(below(0x4d, 0xfc), st.der);
     const { roots, problems } = await loadTpmRoots(place);
     rmSync(place, { recursive: true });
     expect(roots).toHaveLength(1);
-    expect(problems.map(({ detail }) => detail)).toEqual([expect.stringContaining(' does not exist; check the path')]);
+    expect(problems.map(({ detail }) => detail)).toEqual(Array(2).fill('its name is not UTF-8; rename it'));
+  });
+
+  it('reports in printable text', async () => {
+    const place = mkdtempSync(join(tmpdir(), 'keyprov-roots-'));
+    const evil = await issue({ ...EK, subject: [[['2.5.4.3', 'a\u001b[2J']]] }, middle);
+    writeFileSync(join(place, 'ok.cer'), st.der);
+    writeFileSync(join(place, 'evil.cer'), evil.der);
+    symlinkSync('nowhere', join(place, 'link\u001b[2J'));
+    const { problems } = await loadTpmRoots(place);
+    rmSync(place, { recursive: true });
+    expect(problems.map(({ detail }) => detail)).toEqual([
+      'the certificate of CN=a\\u{1b}[2J is not a CA certificate',
+      `${place}/link\\u{1b}[2J does not exist; check the path`,
+    ]);
   });
 
   it('returns the chain from the certificate of an endorsement key to a root', async () => {

@@ -111,13 +111,20 @@ async function makeDemoDirectory(directory: string, force: boolean): Promise<() 
           remedy: isDemo ? 'give --force to replace it' : 'name another directory with --out',
         });
       }
-      for (const name of names) await rm(join(directory, name), { recursive: true });
+      await removeContents(directory);
     }
     makeDirectory(directory);
     return async () => {
       // A directory that existed before stays.
-      for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true });
+      await removeContents(directory);
       if (names === undefined) await rm(directory, { recursive: true });
     };
   });
+}
+
+/** Names in a directory need not be UTF-8. */
+async function removeContents(directory: string): Promise<void> {
+  for (const name of await readdir(directory, 'buffer')) {
+    await rm(Buffer.concat([Buffer.from(join(directory, '/')), name]), { recursive: true });
+  }
 }
