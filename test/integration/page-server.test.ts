@@ -234,6 +234,11 @@ describe('what is not asked as browsers do', () => {
     ['expects to be told to go on', `${POST}Content-Length: 1\r\nExpect: 100-continue\r\n\r\nx`, '417'],
     ['has two hosts', 'GET / HTTP/1.1\r\nHost: HOST\r\nHost: evil.test\r\nConnection: close\r\n\r\n', '403'],
     ['has the same host twice', 'GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\nConnection: close\r\n\r\n', '403'],
+    [
+      'has a second host after a thousand other headers',
+      `GET / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n${'a:b\r\n'.repeat(1300)}Host: evil.test\r\n\r\n`,
+      '403',
+    ],
     ['has no host', 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n', '403'],
     ['is HTTP/1.0 without a host', 'GET / HTTP/1.0\r\n\r\n', '403'],
     ['has two origins', `${POST}Origin: http://evil.test\r\nContent-Length: 1\r\n\r\nx`, '403'],

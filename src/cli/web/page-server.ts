@@ -73,6 +73,7 @@ export async function openPageServer(options: PageServerOptions): Promise<PageSe
     requireHostHeader: false,
   });
   server.setTimeout(times.idle);
+  server.maxHeadersCount = 0; // Node would drop those after the first thousand; MAX_HEADERS is limit enough
   server.listen(0, '127.0.0.1');
   await once(server, 'listening').catch((cause: unknown) => {
     throw new ServiceError('service-unreachable', 'no page can be served at 127.0.0.1', {
