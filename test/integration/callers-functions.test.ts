@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
+import { readEkCertificates } from '../../src/attestation/read-ek-certificates.ts';
 import { utf8 } from '../../src/bytes.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
@@ -18,6 +20,9 @@ import { syncStatus, waitForSync } from '../../src/registration/sync-status.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar } from '../fake-registrar.ts';
 import { serviceStub } from '../service-stub.ts';
+import { leftovers, newTpm, tpmMissing } from './support/new-tpm.ts';
+
+const missing = await tpmMissing();
 
 /** A function of a caller that never ends, whatever its signal says. */
 type Hang = () => Promise<never>;
@@ -102,21 +107,40 @@ const FUNCTIONS: Readonly<Record<string, (hang: Hang, signal: AbortSignal) => Pr
   },
 };
 
-describe('a function of the caller that does not obey its signal', () => {
-  it.each(Object.entries(FUNCTIONS))('holds nobody up after an abort: %s', async (_, begin) => {
-    const abort = new AbortController();
-    let told = (): void => {};
-    const hangs = new Promise<void>((resolve) => {
-      told = resolve;
+/** The same, with a TPM. */
+const WITH_TPM: typeof FUNCTIONS = {
+  'fetcher of readEkCertificates': async (hang, signal) => {
+    await using tpm = await newTpm();
+    await using ek = await openEndorsementKey(tpm);
+    await readEkCertificates(tpm, { fetcher: { ek: ek.publicArea, lookUp: hang }, signal });
+  },
+  'enrolAk of a run': async (hang, signal) => {
+    await using tpm = await newTpm();
+    const policy = definePolicy({ hardware: 'required' });
+    await run(signal, { policy, sources: { tpm }, profile: 'attested', enrolAk: hang }).finally(async () => {
+      expect(await leftovers(tpm)).toEqual([]);
     });
-    const ended = begin(() => {
-      told();
-      return new Promise(() => {});
-    }, abort.signal);
-    await Promise.race([hangs, ended]);
-    abort.abort(new Error('no longer wanted'));
-    await expect(ended).rejects.toThrow('no longer wanted');
-  });
+  },
+};
+
+describe('a function of the caller that does not obey its signal', () => {
+  it.each([...Object.entries(FUNCTIONS), ...(missing === undefined ? Object.entries(WITH_TPM) : [])])(
+    'holds nobody up after an abort: %s',
+    async (_, begin) => {
+      const abort = new AbortController();
+      let told = (): void => {};
+      const hangs = new Promise<void>((resolve) => {
+        told = resolve;
+      });
+      const ended = begin(() => {
+        told();
+        return new Promise(() => {});
+      }, abort.signal);
+      await Promise.race([hangs, ended]);
+      abort.abort(new Error('no longer wanted'));
+      await expect(ended).rejects.toThrow('no longer wanted');
+    },
+  );
 
   it.each(['fetch', 'fetch, of which only the body hangs'])('holds nobody up beyond timeoutMs: %s', async (name) => {
     const hang: Hang = () => new Promise(() => {});
