@@ -24,7 +24,7 @@ byId('copy').addEventListener('click', async () => {
   if (shown === undefined) return;
   try {
     await navigator.clipboard.writeText(reportOf(shown));
-    say('The report is in the clipboard.');
+    say('The report has been copied.');
   } catch {
     say('The browser does not allow to copy: print the page instead.');
   }

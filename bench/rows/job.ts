@@ -41,7 +41,7 @@ const G3: Row = {
       ],
     };
   },
-  why: 'the job itself takes 13 and 10. On top come a check at open that the TPM answers, two queries for leftovers of dead processes, one TPM_RC_RETRY, and TPM2_Shutdown after the use of a PIN, which causes the next RETRY',
+  why: 'the job itself takes 13 and 10. The others are a check at open that the TPM answers, two queries for leftovers of dead processes, one TPM_RC_RETRY, and TPM2_Shutdown after the use of a PIN, which causes the next RETRY',
 };
 
 /** The job in a process of its own, ten times: CPU of the first and of the tenth. */

@@ -85,7 +85,7 @@ const G1: Row = {
       ],
     };
   },
-  why: 'node:net alone takes much of what the goal leaves. The rest is our code, which is parsed and run once, and node:crypto',
+  why: 'node:net alone uses much of the margin. The rest is our code, which is parsed and run once, and node:crypto',
 };
 
 const G2: Row = {
@@ -100,7 +100,7 @@ const G2: Row = {
       ],
     };
   },
-  why: 'on top of G1 come koffi, a copy of libtpms for this TPM, and the manufacture of the TPM',
+  why: 'in addition to G1, the process loads koffi and a copy of libtpms for this TPM, and manufactures the TPM',
 };
 
 const [MOST_MS, MOST_MIB] = [20, 4];

@@ -12,7 +12,7 @@ const BEGINNINGS: Partial<Record<string, string>> = {
   prerequisites: 'checking',
   mfa: 'a fresh authentication with a second factor is needed',
   pin: 'a new PIN is needed',
-  attestation: 'certifying the key over the challenge of the service',
+  attestation: 'certifying the key over the challenge from the service',
   request: 'building the body',
   registration: 'sending the public key',
   record: 'writing to the store',

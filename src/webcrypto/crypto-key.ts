@@ -55,6 +55,6 @@ export function slotsOf(key: unknown): KeySlots {
 
 function entryOf(key: unknown): Entry {
   const entry = typeof key === 'object' && key !== null ? entries.get(key) : undefined;
-  if (entry === undefined) throw new TypeError('not a CryptoKey of keyprov');
+  if (entry === undefined) throw new TypeError('not a keyprov CryptoKey');
   return entry;
 }

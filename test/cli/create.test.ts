@@ -190,7 +190,7 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
       json: {
         algorithm: 'p-384',
         policy: { hardware: 'required', allowedAlgorithms: ['p-384', 'p-256'], attestation: 'preferred' },
-        warnings: [`--attestation preferred overrides attestation 'none' of ${policy}`, expect.any(String)],
+        warnings: [`--attestation preferred overrides attestation 'none' from ${policy}`, expect.any(String)],
       },
     });
   });

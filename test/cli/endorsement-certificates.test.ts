@@ -132,12 +132,12 @@ describe.skipIf(missing)('a TPM that holds the certificate of its endorsement ke
     expect(withIt.length - without.length).toBeGreaterThan((rsa.length * 4) / 3 - 50);
     expect(await sized('--ek-certificate', path('ek.pem'))).toMatchObject({
       status: 7,
-      stderr: ["keyprov: --ek-certificate is not of the TPM's RSA endorsement key"],
+      stderr: ["keyprov: --ek-certificate does not belong to the TPM's RSA endorsement key"],
     });
   });
 
   it.each([
-    [['--flush-all', '--ek-service'], ['--flush-all has nothing to do with certificates']],
+    [['--flush-all', '--ek-service'], ['--flush-all cannot be used with the options for certificates']],
     [
       ['--proxy', 'http://x', '--out', 'x'],
       ['--proxy works only with --ek-certificates', '--out works only with --ek-certificates'],

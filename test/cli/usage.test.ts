@@ -248,7 +248,7 @@ describe('the most likely mistakes', () => {
       ],
       [
         ['status', '--store', path('one'), '--user', 'eve'],
-        /^there is no such key in .*; without --key, --user and --d/m,
+        /^there is no such key in .*; leave out --key, --user and --d/m,
       ],
       [[...sign, path('one'), '--user', 'eve'], /has no key of eve; list the keys of the store \(keyprov status\), or/],
       [[...sign, path('one'), '--key', 'ngc-0'], /has no key ngc-0; list the keys of the store \(keyprov status\)$/m],
@@ -263,7 +263,7 @@ describe('the most likely mistakes', () => {
       ],
       [
         [...sign, path('one'), '--pin-file', '731902'],
-        /^keyprov: the PIN file does not exist; its name is not shown, .*; name a file that has the PIN, or - for standard/m,
+        /^keyprov: the PIN file does not exist; its name is not shown, .*; name a file that contains the PIN, or - for standard/m,
       ],
     ];
     for (const [args, next] of mistakes) {

@@ -76,7 +76,7 @@ describe.skipIf(missing)('in Chromium', () => {
       }
       await page.emulateMedia({ colorScheme: 'light' });
       await page.getByRole('button', { name: 'Copy as report' }).click();
-      await page.getByText('The report is in the clipboard.').waitFor();
+      await page.getByText('The report has been copied.').waitFor();
       const report = await inPage(page, 'navigator.clipboard.readText()');
       for (const text of [
         'TPMs and libraries',
@@ -201,7 +201,7 @@ describe.skipIf(missing)('in Chromium', () => {
       const { address } = await setup();
       const page = await open(address);
       await page.getByRole('button', { name: 'Next' }).click();
-      await page.getByText('Nobody signed in in time.').waitFor();
+      await page.getByText('The sign-in took too long.').waitFor();
       expectNoErrors();
     });
 

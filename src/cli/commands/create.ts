@@ -61,7 +61,7 @@ function define(command: Command): void {
     .addOption(profileOption())
     .addOption(valueOption('--challenge <hex>', 'challenge to attest the key over (default: random)'))
     .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
-    .option('--allow-downgrade', 'allow a software key after one in a TPM')
+    .option('--allow-downgrade', 'allow a software key after a TPM key')
     .option('--force', 'with --out: replace the key of an earlier run');
 }
 

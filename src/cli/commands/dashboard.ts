@@ -25,7 +25,7 @@ function define(command: Command): void {
     valueOption('--device-id <guid>', 'device of that user'),
     tpmOption(),
     ...policyFileOptions(),
-    valueOption('--dsregcmd <file>', 'output of dsregcmd /status, for the check'),
+    valueOption('--dsregcmd <file>', 'output of dsregcmd /status, for prerequisites'),
     openOption(),
   ];
   for (const option of options) command.addOption(option);

@@ -33,7 +33,7 @@ export async function readCertificateArguments(given: Arguments): Promise<Certif
   const [roots, proxy, out] = [given.text('ek-roots'), given.text('proxy'), given.text('out')];
   const ca = await fileOf(given, 'service-ca');
   const service = given.has('ek-service');
-  given.refuse(['flush', 'flush-all', 'reset-lockout'], 'has nothing to do with certificates');
+  given.refuse(['flush', 'flush-all', 'reset-lockout'], 'cannot be used with the options for certificates');
   if (!service) given.refuse(['service-ca', 'proxy'], 'works only with --ek-service');
   return { roots, service, ca, proxy, out };
 }
@@ -107,7 +107,7 @@ async function findCertificates(
 
 const none = ({ service }: CertificateArguments): string =>
   service
-    ? `the TPM holds no certificate of an endorsement key, and no service of its maker has that of ${FETCHED}`
+    ? `the TPM holds no certificate of an endorsement key, and its maker's service has none for ${FETCHED}`
     : 'the TPM holds no certificate of an endorsement key; --ek-service asks the service of its maker';
 
 const hex = (index: number): string => `0x${index.toString(16).padStart(8, '0')}`;

@@ -49,7 +49,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'request',
-    summary: 'build a request of any format for a key',
+    summary: 'build a request in any format for a key',
     load: async () => (await import('./request.ts')).requestCommand,
   },
   {

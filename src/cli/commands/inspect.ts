@@ -30,7 +30,7 @@ function define(command: Command): void {
     .description('identify a file and show what is in it, in any format and text encoding; no secret is shown')
     .argument('[file]', 'the file, - for standard input')
     .addOption(valueOption('--as <format>', 'expected format, to see what is wrong with it', NAMES))
-    .option('--formats', 'list the formats that are recognised');
+    .option('--formats', 'list the formats that are recognized');
 }
 
 async function runInspect(given: Arguments, { signal }: Context): Promise<Outcome> {

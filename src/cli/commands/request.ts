@@ -45,7 +45,7 @@ export const requestCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description(
-    'build a request of any format for a key, with a new attestation if the format holds one; nothing is sent',
+    'build a request in any format for a key, with a new attestation if the format contains one; nothing is sent',
   );
   defineFormats(command, REQUEST_FORMATS);
   command.addOption(valueOption('--statement <file>', 'attestation.json to use instead of a new one'));

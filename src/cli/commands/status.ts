@@ -64,7 +64,7 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
   const isChosen = Object.values(choice).some((chosen) => chosen !== undefined);
   const where = `in ${store.directory}`;
   const none = isChosen
-    ? `there is no such key ${where}; without --key, --user and --device-id all are shown`
+    ? `there is no such key ${where}; leave out --key, --user and --device-id to see all keys`
     : `there is no key ${where}; make one with keyprov create or keyprov provision`;
   return outcomeOf(keys, await listRuns(store), store.directory, none);
 }

@@ -41,14 +41,14 @@ function define(command: Command): void {
     .addOption(requiredOption('--challenge <hex>', 'challenge the key was attested over'))
     .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'))
     .addOption(valueOption('--ak-roots <path>', 'authorities of attestation keys: PEM, DER, or a directory'))
-    .option('--accept-ek-purpose', 'accept certificates for endorsement keys, or for no purpose')
+    .option('--accept-ek-purpose', 'accept certificates for endorsement keys, or without a purpose')
     .option('--all', 'also show the checks that passed');
   for (const option of keyOptions()) command.addOption(option);
 }
 
 const CAVEAT =
-  'Not checked here: whether the attestation key, which the statement names, is in a TPM. ' +
-  'Its certificate shows that, with --ak-roots, or a credential that its TPM activates.';
+  'Not checked: whether the attestation key that the statement names is in a TPM. ' +
+  'To check that, verify its certificate with --ak-roots, or have its TPM activate a credential.';
 
 /** The outcome of all checks, with the tier that a good certificate of the attestation key proves. */
 interface Verdict {

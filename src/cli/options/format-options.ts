@@ -17,7 +17,7 @@ const TEXTS = {
   dn: 'distinguished name in the directory',
   audience: 'for a sign-in assertion (default: common)',
   nonce: 'from the service, for a sign-in assertion',
-  'rp-id': 'id of the relying party of WebAuthn',
+  'rp-id': 'id of the WebAuthn relying party',
   origin: 'origin of WebAuthn',
   token: 'from an ACME challenge',
 } as const;

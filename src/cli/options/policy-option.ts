@@ -116,7 +116,7 @@ function describeWarning(warning: PolicyWarning): string {
   if (kind === 'ignored') return `${warning.origin}: ${setting} ${warning.problem}, and is ignored`;
   const typed = `${optionOf(setting)} ${warning.value}`;
   return kind === 'overrides'
-    ? `${typed} overrides ${setting} '${warning.overridden}' of ${warning.origin}`
+    ? `${typed} overrides ${setting} '${warning.overridden}' from ${warning.origin}`
     : `${typed} has no effect: ${setting} is ${warning.reason}`;
 }
 

@@ -6,14 +6,11 @@ import type { Context } from '../command.ts';
 export async function readRoots(path: string, option: string, { report, signal }: Context): Promise<TpmRoots> {
   const found = await loadTpmRoots(path, { signal });
   if (found.roots.length === 0) {
-    throw new KeyprovError(
-      'certificate-invalid',
-      `${option}: ${path} has no root, a certificate that has signed itself`,
-    );
+    throw new KeyprovError('certificate-invalid', `${option}: ${path} has no root (a self-signed certificate)`);
   }
   const [first, ...others] = found.problems;
   if (first !== undefined) {
-    const more = others.length === 0 ? '' : `, and ${others.length} more like that`;
+    const more = others.length === 0 ? '' : `, and ${others.length} more`;
     report.warn(`${option}: ${first.file} is not used: ${first.detail}${more}`);
   }
   return found;

@@ -44,9 +44,9 @@ export async function readSecretFile(path: string, what: string, report: Report,
         if (errorCode(error) !== 'ENOENT') throw error;
         throw new KeyprovError(
           'store-io',
-          `the ${what} file does not exist; its name is not shown, it may be the ${what}`,
+          `the ${what} file does not exist; its name is not shown, since it may be the ${what}`,
           {
-            remedy: `name a file that has the ${what}, or - for standard input`,
+            remedy: `name a file that contains the ${what}, or - for standard input`,
           },
         );
       });

@@ -76,7 +76,7 @@ export async function openPageServer(options: PageServerOptions): Promise<PageSe
   server.maxHeadersCount = 0; // Node would drop those after the first thousand; MAX_HEADERS is limit enough
   server.listen(0, '127.0.0.1');
   await once(server, 'listening').catch((cause: unknown) => {
-    throw new ServiceError('service-unreachable', 'no page can be served at 127.0.0.1', {
+    throw new ServiceError('service-unreachable', 'no page can be served on 127.0.0.1', {
       cause,
       remedy: 'run the command without a page',
     });

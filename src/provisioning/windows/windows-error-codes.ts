@@ -29,7 +29,7 @@ export const DOCUMENTED_CODES: readonly WindowsErrorRow[] = [
     'policy requires a TPM, and the device has none',
     'use a device with a TPM, or a policy that does not require one',
   ],
-  [0x80090036, 'NTE_USER_CANCELLED', 'the user cancelled', 'let the user try again'],
+  [0x80090036, 'NTE_USER_CANCELLED', 'the user canceled', 'let the user try again'],
   [0x801c0003, 'DSREG_E_DEVICE_AUTHORIZATION_ERROR', 'the user may not enroll', 'let the user register devices'],
   [
     0x801c000e,

@@ -70,7 +70,7 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
     signal,
     remedy:
       'end the other client (a simulator serves one at a time), or check that a simulator listens there; a reference ' +
-      'simulator that has answered a client that gave up has ended, so start it again',
+      'simulator exits if it answers a client that has given up, so start it again',
   };
   return withinLimit(limits, async (limit) => {
     const platform = await Platform.connect({ host, port: platformPort }, limit);

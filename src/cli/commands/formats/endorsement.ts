@@ -22,7 +22,7 @@ export async function readEndorsementKey(
   const { certificates } = await readEkCertificates(tpm, { given, signal });
   const own = certificates.findLast(({ der }) => equal(readTbs(der).spki.der, spki));
   if (given !== undefined && own === undefined) {
-    throw new KeyprovError('certificate-invalid', "--ek-certificate is not of the TPM's RSA endorsement key");
+    throw new KeyprovError('certificate-invalid', "--ek-certificate does not belong to the TPM's RSA endorsement key");
   }
   return { publicKey, ...(own && { manufacturerCertificate: own.der }) };
 }
