@@ -70,7 +70,7 @@ export function ldapError(what: string, cause: unknown): KeyprovError {
   }
   return new ServiceError('service-refused', `${text} (result code ${code})`, {
     cause,
-    remedy: 'check account, base and rights',
+    remedy: 'check account, base and permissions',
   });
 }
 

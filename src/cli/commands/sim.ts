@@ -37,7 +37,7 @@ function define(command: Command): void {
     )
     .addOption(valueOption('--engine <name>', 'swtpm, or libtpms: for keyprov only (default: swtpm)', ENGINES))
     .addOption(valueOption('--state <dir>', 'where the TPM keeps its state (default: a new TPM, gone afterwards)'))
-    .option('--json', 'print an error of keyprov itself as one JSON object')
+    .option('--json', 'print an error of keyprov as one JSON object')
     .argument('[command...]', 'the command and its arguments, after --')
     .passThroughOptions();
 }

@@ -36,7 +36,7 @@ function define(command: Command): void {
     .option('--flush-all', 'flush all of them, including those of other programs')
     .option('--reset-lockout', 'set the count of wrong PINs to 0; needs the lockout password if there is one')
     .option('--ek-certificates', 'show the certificates of its endorsement keys instead')
-    .addOption(valueOption('--ek-roots <path>', 'verify them: roots of TPM makers, PEM, DER or a directory'))
+    .addOption(valueOption('--ek-roots <path>', 'roots to verify them with: PEM, DER or a directory'))
     .addOption(ekServiceOption())
     .addOption(valueOption('--service-ca <file>', 'further roots for that service, PEM'))
     .addOption(valueOption('--proxy <url>', 'proxy, or environment for HTTPS_PROXY'))

@@ -65,7 +65,7 @@ export async function takeBack(
 ): Promise<'deleted' | 'absent'> {
   report.progress.begin('unregister', `${kid} at ${service}`);
   const outcome = await unregisterKey(store, record.id, { registrar, signal });
-  report.progress.end(outcome === 'deleted' ? 'the service has removed it' : 'the service does not know it');
+  report.progress.end(outcome === 'deleted' ? 'the service has removed it' : 'the service does not have it');
   if (outcome === 'absent') {
     report.warn(`the service has no key ${kid} of ${user}; if you expected one, look for it at the service`);
   }

@@ -12,7 +12,7 @@ const STORE_VARIABLE = 'KEYPROV_STORE';
 
 /** The option `--store`. */
 export function storeOption(): Option {
-  return valueOption('--store <dir>', `key store (default: $${STORE_VARIABLE}, or yours)`);
+  return valueOption('--store <dir>', `key store (default: $${STORE_VARIABLE} or your own)`);
 }
 
 /** Opens the store that the arguments name. Makes it if it is missing. */

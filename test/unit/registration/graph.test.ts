@@ -267,7 +267,7 @@ describe('deleteHelloMethod', () => {
     const body = { error: { code: 'Forbidden', message: 'T0ken has no rights' } };
     const { options } = graph(() => Response.json(body, { status: 403 }));
     expect(await asyncRefusal(() => deleteHelloMethod('ada', 'x', options))).toMatch(
-      /^service-refused: DELETE https:.*: status 403 Forbidden: \[secret\] has no rights; check the rights of the account$/,
+      /^service-refused: DELETE https:.*: status 403 Forbidden: \[secret\] has no rights; check the permissions of the account$/,
     );
   });
 
