@@ -5,6 +5,7 @@ import { type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
 import { type Certificate, KEY_USAGE } from '../crypto/x509.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
+import { checkMembers } from '../known-members.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
 import { type CheckId, Findings } from './findings.ts';
@@ -36,11 +37,18 @@ export interface AkCertificateResult {
 /**
  * Verifies the certificate of an attestation key in DER: its chain to one of the roots, its purpose, its key, and the
  * maker of the TPM (WebAuthn Level 3, 8.3.1). Never throws because of the certificates.
+ * @throws TypeError for an unknown option.
  */
 export async function verifyAkCertificate(
   der: Uint8Array,
-  { ak, ek, allowedManufacturers, acceptEkPurpose = false, ...options }: VerifyAkCertificateOptions,
+  given: VerifyAkCertificateOptions,
 ): Promise<AkCertificateResult> {
+  checkMembers(
+    'verifyAkCertificate',
+    given,
+    'ak ek roots intermediates time allowedManufacturers acceptEkPurpose acceptSha1 keepAuthorities',
+  );
+  const { ak, ek, allowedManufacturers, acceptEkPurpose = false, ...options } = given;
   const parsed = await readOrNothing(der);
   const chain = await verifyChain(parsed?.certificate ?? der, {
     ...options,

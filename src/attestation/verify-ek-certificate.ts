@@ -5,6 +5,7 @@ import { type ChainCheck, type ChainOptions, verifyChain } from '../crypto/verif
 import { type Certificate, KEY_USAGE } from '../crypto/x509.ts';
 import { sayError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
+import { checkMembers } from '../known-members.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import type { TpmtPublic } from '../tpm/structures/object.ts';
 import { type EkCertificate, parseEkCertificate } from './ek-certificate.ts';
@@ -47,12 +48,17 @@ export interface EkCertificateResult {
  * to one of the roots, the purpose tcg-kp-EKCertificate (2.23.133.8.1), its key, and the maker of the TPM. TCG EK Credential
  * Profile for TPM 2.0, 3.2. Needs no TPM. Makes every check, each with a finding; never throws because of the certificates.
  *
- * @throws KeyprovError `certificate-invalid` for a root that cannot be read.
+ * @throws KeyprovError `certificate-invalid` for a root that cannot be read; TypeError for an unknown option.
  */
 export async function verifyEkCertificate(
   der: Uint8Array,
   options: VerifyEkCertificateOptions,
 ): Promise<EkCertificateResult> {
+  checkMembers(
+    'verifyEkCertificate',
+    options,
+    'ek roots intermediates time allowedManufacturers acceptSha1 keepAuthorities',
+  );
   const { ek, allowedManufacturers } = options;
   let parsed: EkCertificate | undefined;
   let problem = '';

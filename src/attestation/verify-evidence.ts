@@ -5,6 +5,7 @@ import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import type { Certificate } from '../crypto/x509.ts';
 import type { Finding } from '../finding.ts';
+import { checkMembers } from '../known-members.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { computeSoftwareKeyMessage, type Evidence, type SoftwareKeyEvidence, TIERS, type Tier } from './evidence.ts';
 import { type CheckId, Findings, lazy } from './findings.ts';
@@ -52,7 +53,8 @@ export type EvidenceResult =
  *
  * Makes every check, each with a finding, and never throws because of the evidence.
  *
- * @throws TypeError for a `minTier` that does not exist; KeyprovError `certificate-invalid` for a root that cannot be read.
+ * @throws TypeError for an unknown option or a `minTier` that does not exist; KeyprovError `certificate-invalid` for a
+ * root that cannot be read.
  *
  * @example
  * ```ts
@@ -73,6 +75,12 @@ export type EvidenceResult =
  * ```
  */
 export async function verifyEvidence(evidence: Evidence, options: VerifyEvidenceOptions): Promise<EvidenceResult> {
+  checkMembers(
+    'verifyEvidence',
+    options,
+    'challenge expectedKey minTier virtual akRoots ekRoots intermediates time trustedAks activation ekAllowList',
+    'allowedManufacturers acceptEkPurpose acceptSha1 akNonce akParent keyParent keepAuthorities',
+  );
   const { minTier, virtual = false } = options;
   if (!TIERS.includes(minTier)) throw new TypeError(`minTier '${minTier}': it must be one of ${TIERS.join(', ')}`);
   const readRoots = (roots: readonly (Uint8Array | Certificate)[] = []): Promise<Certificate[]> =>

@@ -2,6 +2,7 @@ import { equal } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
+import { checkMembers } from '../known-members.ts';
 import { TPM_ST } from '../tpm/constants.ts';
 import { qualifiedName } from '../tpm/names.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
@@ -47,6 +48,8 @@ export type VerificationResult =
  * Makes every check, each with a finding, and never throws because of the statement. Checks a creation only if there is
  * one, and the subject of an option only if the option is set.
  *
+ * @throws TypeError for an unknown option.
+ *
  * @example
  * ```ts
  * import { type KeyIdentity, decodeStatement, verifyStatement } from 'keyprov/attestation';
@@ -61,6 +64,11 @@ export type VerificationResult =
  */
 export function verifyStatement(statement: AttestationStatement, options: VerifyOptions): VerificationResult {
   const findings = new Findings();
+  checkMembers(
+    'verifyStatement',
+    options,
+    'challenge attestationKey expectedKey akNonce akParent keyParent acceptSha1',
+  );
   const { attestationKey } = options;
   const trustProblem = (ak: Subject) =>
     isKey(ak, attestationKey) ? undefined : 'it is not the trusted attestation key';

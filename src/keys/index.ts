@@ -23,7 +23,7 @@ export {
   type RecordedAttempt,
   type RecordedTpm,
 } from './key-record.ts';
-export { type KeySources, keySources, type TpmOpener, type TpmSource } from './key-sources.ts';
+export { type KeySources, type KeySourcesOptions, keySources, type TpmOpener, type TpmSource } from './key-sources.ts';
 export { type KeyList, KeyStore, type OpenKeyStoreOptions, openKeyStore } from './key-store.ts';
 export type { LoadedKey } from './loaded-key.ts';
 export { deriveAuthValue } from './pin-derivation.ts';

@@ -1,4 +1,5 @@
 import { withCleanup } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import type { HierarchyAuth } from '../tpm/hierarchy-auth.ts';
 import { type OpenTpmOptions, openTpm } from '../tpm/open-tpm.ts';
@@ -27,8 +28,20 @@ export interface KeySources {
   readonly software?: KeyProvider | (() => Promise<KeyProvider>) | undefined;
 }
 
+/** Options of {@link keySources}. */
+export interface KeySourcesOptions {
+  /** Default: the TPM of this machine (`auto`). An emulator is used only if it is named. `none`: no TPM. */
+  readonly tpm?: TpmSource | undefined;
+  /** Absent: there are no software keys. */
+  readonly store?: KeyStore | undefined;
+  /** The passwords of the hierarchies and of the storage root key, for a TPM given as an address. */
+  readonly hierarchyAuth?: HierarchyAuth | undefined;
+}
+
 /**
  * Returns the usual places of keys: a TPM, and a store's software keys, whose PIN tries are counted in the store.
+ *
+ * @throws TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -40,18 +53,9 @@ export interface KeySources {
  * console.log(usual.software !== undefined, emulated.tpm);
  * ```
  */
-export function keySources({
-  tpm = 'auto',
-  store,
-  hierarchyAuth,
-}: {
-  /** Default: the TPM of this machine (`auto`). An emulator is used only if it is named. `none`: no TPM. */
-  tpm?: TpmSource | undefined;
-  /** Absent: there are no software keys. */
-  store?: KeyStore | undefined;
-  /** The passwords of the hierarchies and of the storage root key, for a TPM given as an address. */
-  hierarchyAuth?: HierarchyAuth | undefined;
-} = {}): KeySources {
+export function keySources(options: KeySourcesOptions = {}): KeySources {
+  checkMembers('keySources', options, 'tpm store hierarchyAuth');
+  const { tpm = 'auto', store, hierarchyAuth } = options;
   if (store !== undefined && !(store instanceof KeyStore))
     throw new TypeError('store must be a KeyStore from openKeyStore');
   const open: TpmOpener = (options) =>

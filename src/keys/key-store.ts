@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import { createFile, removeFile, removeLeftovers, replaceFile } from '../storage/atomic-file.ts';
 import { storeIo } from '../storage/file-error.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
@@ -26,7 +27,8 @@ export interface OpenKeyStoreOptions {
 
 /**
  * Opens the store in a directory, which is made (mode 0700) if missing. Nothing needs to be closed.
- * @throws KeyprovError `key-not-found` if it is missing and `create` is false; `store-io`; `not-private` if it belongs to another user, or if others may write in it.
+ * @throws KeyprovError `key-not-found` if it is missing and `create` is false; `store-io`; `not-private` if it belongs
+ * to another user, or if others may write in it; TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -38,7 +40,9 @@ export interface OpenKeyStoreOptions {
  * for (const { message } of damaged) console.error(message);
  * ```
  */
-export async function openKeyStore(directory: string, { create = true }: OpenKeyStoreOptions = {}): Promise<KeyStore> {
+export async function openKeyStore(directory: string, options: OpenKeyStoreOptions = {}): Promise<KeyStore> {
+  checkMembers('openKeyStore', options, 'create');
+  const { create = true } = options;
   if (!create && !existsSync(absolutePath(directory))) {
     throw new KeyprovError('key-not-found', `there is no key store at ${absolutePath(directory)}`, {
       remedy: `name another directory, or make a key there with keyprov create --store ${directory}`,

@@ -1,4 +1,5 @@
 import { PolicyError, type PolicyProblem, type SettingOrigin } from '../errors/policy-error.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readInput } from '../storage/read-input.ts';
 import type { PolicySettings } from './define-policy.ts';
@@ -54,7 +55,7 @@ export interface PolicyInForce extends MergedPolicy {
  * Finds the policy in force: settings of Windows, environment, command line, files and program, each setting from the
  * first source that sets it.
  * @throws PolicyError that names every wrong setting of every source at once, with its place; a misspelt variable and
- * an unreadable file are among them.
+ * an unreadable file are among them; TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -65,6 +66,11 @@ export interface PolicyInForce extends MergedPolicy {
  * ```
  */
 export async function policyInForce(options: PolicyInForceOptions = {}): Promise<PolicyInForce> {
+  checkMembers(
+    'policyInForce',
+    options,
+    'files layers settings commandLine environment userSid tenantId documents pinConflict signal',
+  );
   const { files = [], layers: given = [], settings, commandLine, environment = process.env, signal, ...rest } = options;
   const problems: PolicyProblem[] = [];
   const warnings: PolicyWarning[] = [];

@@ -1,4 +1,4 @@
-import { nearest } from './nearest.ts';
+import { nearest } from '../nearest.ts';
 
 /** `, did you mean 'x'?` if one of `names` is near to what was typed, else nothing. */
 export function didYouMean(typed: string, names: readonly string[]): string {

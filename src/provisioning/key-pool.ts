@@ -4,6 +4,7 @@ import { type KeySources, leaseTpm } from '../keys/key-sources.ts';
 import type { PreparedTpmKey } from '../keys/prepared-key.ts';
 import { selectKeyProvider } from '../keys/select-provider.ts';
 import { TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
+import { checkMembers } from '../known-members.ts';
 import type { Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { ReadClock } from '../tpm/commands/clock.ts';
@@ -43,7 +44,7 @@ interface Stock {
 
 /**
  * Creates a pool of keys that the TPM makes before the user is asked for a PIN. It is empty until {@link KeyPool.fill}.
- * @throws RangeError if the size is not 1 to 100.
+ * @throws RangeError if the size is not 1 to 100; TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -60,6 +61,7 @@ interface Stock {
  * ```
  */
 export function createKeyPool(options: KeyPoolOptions): KeyPool {
+  checkMembers('createKeyPool', options, 'policy sources size tpmOptions');
   const { size = 1 } = options;
   if (!Number.isInteger(size) || size < 1 || size > 100)
     throw new RangeError(`the size of a pool must be 1 to 100 keys, not ${size}`);

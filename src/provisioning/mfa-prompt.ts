@@ -1,4 +1,5 @@
 import { ServiceError } from '../errors/service-error.ts';
+import { checkMembers } from '../known-members.ts';
 import { NGC_CLAIMS } from '../registration/authorize-request.ts';
 import { authenticateWithDeviceCode, type DeviceCodeOptions } from '../registration/device-code.ts';
 import { type DiscoverServicesOptions, discoverServices } from '../registration/discovery.ts';
@@ -24,8 +25,10 @@ export interface MfaPromptOptions
  *
  * The prompt rejects with the errors of `discoverServices` and `authenticateWithDeviceCode`, and with ServiceError
  * `service-answer` if the server does not say where users sign in.
+ * @throws TypeError for an unknown option.
  */
 export function createMfaPrompt(options: MfaPromptOptions): MfaPrompt {
+  checkMembers('createMfaPrompt', options, 'url tenant fetch onCode clientId trustedHosts trustedResources');
   return async (request, { signal }) => ({
     status: 'passed',
     token: await tokenByCode(request, { ...options, signal }),

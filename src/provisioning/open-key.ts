@@ -11,6 +11,7 @@ import type { KeyStore } from '../keys/key-store.ts';
 import type { Assurance, Backend, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { openTpmKeyProvider, TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
+import { checkMembers } from '../known-members.ts';
 import { definePinPolicy, type PinPolicy, type Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
@@ -78,8 +79,8 @@ export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoO
  * Opens a key in a TPM or in software. A TPM given by its address is opened at the first use and closed by
  * {@link UserKey.close}; an open `Tpm` stays the caller's to close.
  *
- * @throws KeyprovError `key-not-found`, `key-ambiguous`, `store-invalid`, `store-io`; TypeError without record and
- * store.
+ * @throws KeyprovError `key-not-found`, `key-ambiguous`, `store-invalid`, `store-io`; TypeError for an unknown option,
+ * or without record and store.
  *
  * @example
  * ```ts
@@ -92,6 +93,7 @@ export interface UserKeyCryptoOptions extends LoadKeyOptions, Pick<CreateCryptoO
  * ```
  */
 export async function openKey(options: OpenKeyOptions): Promise<UserKey> {
+  checkMembers('openKey', options, 'id user deviceId record store sources tpmOptions signal');
   const { record, store } = options;
   if (record !== undefined) {
     checkRecord(record, options);

@@ -13,6 +13,7 @@ import {
   selectSoftware,
 } from '../keys/select-provider.ts';
 import { type CreatedTpmKey, openTpmKeyProvider, TpmKeyProvider } from '../keys/tpm-provider.ts';
+import { checkMembers } from '../known-members.ts';
 import { judgePin, type Policy } from '../policy/index.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { objectName } from '../tpm/names.ts';
@@ -94,7 +95,8 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
  * Sends and stores nothing: the result holds everything to keep.
  *
  * @throws as {@link makeKey} does; KeyprovError `attestation-unavailable` if policy requires attestation and it failed;
- * RangeError for a challenge that does not have 1 to 64 bytes; TypeError if challenge or PIN are not bytes.
+ * RangeError for a challenge that does not have 1 to 64 bytes; TypeError for an unknown option, or if challenge or
+ * PIN are not bytes.
  *
  * @example
  * ```ts
@@ -114,6 +116,12 @@ export async function makeKey(options: MakeKeyOptions): Promise<MadeKey> {
  * ```
  */
 export async function provisionKey(options: ProvisionKeyOptions): Promise<ProvisionedKey> {
+  checkMembers(
+    'provisionKey',
+    options,
+    'policy sources challenge pin user deviceId profile enrolAk pinRecovery pinPepper previous allowDowngrade fallBack',
+    'tpmOptions onEvent now signal',
+  );
   return await provisionFromStock(options, undefined);
 }
 

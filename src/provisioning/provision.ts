@@ -1,5 +1,6 @@
 import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
+import { checkMembers } from '../known-members.ts';
 import { cleanUnlessAborted } from '../signal.ts';
 import { listRegistrations } from './registration-record.ts';
 import type { ProvisionOptions, ProvisionOutcome } from './run.ts';
@@ -15,7 +16,7 @@ import { RunSteps } from './run-steps.ts';
  * it; `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does;
  * ServiceError if the service refuses the key; `journal-invalid`, `store-…`; errors of the prompts; the reason of
  * `signal`. If the service may have the key by then, the journal stays and the next call continues; else nothing is
- * left.
+ * left; TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -42,6 +43,12 @@ import { RunSteps } from './run-steps.ts';
  * ```
  */
 export async function provision(options: ProvisionOptions): Promise<ProvisionOutcome> {
+  checkMembers(
+    'provision',
+    options,
+    'user deviceId store policy sources prerequisites mfa mfaOptions pin pinRecovery pinPepper registrar profile',
+    'enrolAk pool tpmOptions allowDowngrade fallBack previous onEvent now signal',
+  );
   const { user, deviceId, store, registrar, signal, onEvent = () => {}, now = () => new Date() } = options;
   signal?.throwIfAborted();
   if (options.prerequisites !== 'skip') {

@@ -5,6 +5,7 @@ import { digest } from '../crypto/kdf.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { type DiscoverServicesOptions, discoverServices } from './discovery.ts';
 import type { DiscoveredService } from './discovery-document.ts';
@@ -40,7 +41,7 @@ const ENTRA: DiscoveredService = {
  * of the text. Without a nonce service it is 32 random bytes, which only we can check.
  *
  * @throws as {@link discoverServices}; ServiceError `service-answer` if the server names no key registration, such as
- * an AD FS before 2016.
+ * an AD FS before 2016; TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -51,7 +52,14 @@ const ENTRA: DiscoveredService = {
  * console.log(registrar.address); // for `provision({ registrar, … })`
  * ```
  */
-export async function openKeyRegistrar({ url, graph, ...options }: OpenKeyRegistrarOptions): Promise<KeyRegistrar> {
+export async function openKeyRegistrar(given: OpenKeyRegistrarOptions): Promise<KeyRegistrar> {
+  checkMembers(
+    'openKeyRegistrar',
+    given,
+    'url tenant fetch graph format headers apiVersionIn maxAttempts maxDelayMs timeoutMs trustedHosts trustedResources',
+    'lookup sleep signal',
+  );
+  const { url, graph, ...options } = given;
   const { apiVersionIn, maxAttempts, maxDelayMs, lookup, sleep, ...service } = options;
   const services = await discoverServices(url, service);
   const isEntra = new URL(url).hostname === ENTRA.endpoint.hostname;

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { checkMembers } from '../known-members.ts';
 import { isLoopback, isSafeUrl } from './service-url.ts';
 import { type TlsTrust, type VerifiedTls, verifiedTls } from './verified-tls.ts';
 
@@ -22,8 +23,8 @@ export type ServiceFetch = typeof fetch &
  * Makes a fetch for `ServiceOptions.fetch`. It speaks TLS 1.2 or newer and always verifies the service's certificate,
  * even behind a proxy and regardless of NODE_TLS_REJECT_UNAUTHORIZED. http is for loopback addresses only.
  *
- * @throws TypeError if certificates or key cannot be read or do not belong together, if `onlyTheseRoots` is set without
- * `ca`, or if the proxy is not an http or https URL.
+ * @throws TypeError for an unknown option, if certificates or key cannot be read or do not belong together, if
+ * `onlyTheseRoots` is set without `ca`, or if the proxy is not an http or https URL.
  *
  * @example
  * ```ts
@@ -38,6 +39,7 @@ export type ServiceFetch = typeof fetch &
  * ```
  */
 export function createServiceFetch(options: ServiceFetchOptions = {}): ServiceFetch {
+  checkMembers('createServiceFetch', options, 'ca onlyTheseRoots clientCertificate proxy');
   const { proxy } = options;
   const tls = verifiedTls(options);
   if (proxy !== undefined && proxy !== 'environment' && !isProxyUrl(proxy)) {

@@ -1,4 +1,5 @@
 import { causedBy, KeyprovError } from '../errors.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { parseTpmAddress, type TpmAddress } from './address.ts';
 import { defaultMarksDirectory } from './marks.ts';
@@ -19,7 +20,7 @@ export interface OpenTpmOptions extends TpmOptions {
  *
  * @throws KeyprovError `no-tpm` if the platform has none that can be opened (`cause` says why), `address-invalid`,
  * `library-missing`, or a `transport-…` or `state-…` code. Each comes within a second (30 seconds for a simulator that
- * another client holds) and with a remedy.
+ * another client holds) and with a remedy; TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -30,6 +31,7 @@ export interface OpenTpmOptions extends TpmOptions {
  * ```
  */
 export async function openTpm(address: string | TpmAddress = 'auto', options: OpenTpmOptions = {}): Promise<Tpm> {
+  checkMembers('openTpm', options, 'signal lifetime commandTimeouts marksDirectory hierarchyAuth wrap create');
   options.signal?.throwIfAborted();
   const transport = await openTransport(typeof address === 'string' ? parseTpmAddress(address) : address, options);
   const { marksDirectory = defaultMarksDirectory() } = options;

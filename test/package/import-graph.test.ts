@@ -15,9 +15,10 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   keyprov: [13, 630],
   'keyprov/provisioning': [13, 620],
   'keyprov/keys': [8, 372],
-  'keyprov/tpm': [8, 262],
+  // What opens a TPM knows the names of its options.
+  'keyprov/tpm': [8, 264],
   'keyprov/tpm/public-areas': [3, 140],
-  'keyprov/tpm/transports': [7, 190],
+  'keyprov/tpm/transports': [7, 191],
   'keyprov/attestation': [6, 240],
   'keyprov/attestation/endorsement': [7, 250],
   'keyprov/formats/windows': [6, 275],
@@ -29,13 +30,13 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/registration': [10, 390], // and the certificates of TPM makers
   'keyprov/windows': [5, 235],
   'keyprov/webcrypto': [6, 315],
-  'keyprov/inspect': [15, 607],
-  'keyprov/testing': [13, 590],
+  'keyprov/inspect': [15, 609],
+  'keyprov/testing': [13, 594],
   '--version': [3, 155],
   // With what the bundler puts beside it, since the dashboard shares it with other commands.
   'status --help': [12, 730],
   // And with what `verify` and `tpm` share to verify certificates.
-  'create --help': [11, 705],
+  'create --help': [11, 708],
 };
 
 /** A module loader hook that writes the address of every module that is loaded, one a line. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { type Bytes, fromHex } from '../../bytes.ts';
-import { nearest } from '../../policy/nearest.ts';
+import { nearest } from '../../nearest.ts';
 
 /** All problems with the arguments of a command line. */
 export class UsageError extends Error {

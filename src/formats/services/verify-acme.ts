@@ -56,7 +56,7 @@ export type AcmeResult =
  * ```
  */
 export async function verifyAcmeDeviceAttest(payload: string, options: VerifyAcmeOptions): Promise<AcmeResult> {
-  const { token, accountKey, device, akPubArea } = options;
+  const { token, accountKey, device, akPubArea, ...trust } = options;
   const findings = new Findings<AcmeCheck>();
   const object = findings.make('acme/structures', () => parseAcmeDeviceAttest(payload));
   if (object === undefined) return { ok: false, findings: findings.list };
@@ -71,7 +71,7 @@ export async function verifyAcmeDeviceAttest(payload: string, options: VerifyAcm
     statementFromAcmeDeviceAttest(object, findAkPublicArea(object, akPubArea)),
   );
   if (statement === undefined) return { ok: false, findings: findings.list };
-  const result = await verifyEvidence(statement, { ...options, challenge: computeAcmeExtraData(token, accountKey) });
+  const result = await verifyEvidence(statement, { ...trust, challenge: computeAcmeExtraData(token, accountKey) });
   findings.add(result.findings);
   const isGood = findings.list.every(({ status }) => status === 'pass');
   if (!result.ok || !isGood) return { ok: false, findings: findings.list };

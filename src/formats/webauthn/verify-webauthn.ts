@@ -165,17 +165,17 @@ async function verifyObject(
   findings: Findings<WebauthnCheck>,
   object: WebauthnTpm,
   { clientDataJson }: WebauthnRegistration,
-  options: VerifyWebauthnOptions,
+  { akPubArea: known, rpId, origins, requireUserVerification, acceptCrossOrigin, ...trust }: VerifyWebauthnOptions,
 ): Promise<EvidenceResult | undefined> {
   const made = findings.make('webauthn/ak-key', () => {
     const { authData, algorithm } = object;
-    const akPubArea = findAkPublicArea(object, options.akPubArea);
+    const akPubArea = findAkPublicArea(object, known);
     const { hashAlg = TPM_ALG.SHA256 } = findCoseScheme(algorithm) ?? {};
     const challenge = computeWebauthnExtraData({ authData, clientDataJson }, HASHES[hashAlg].name);
     return { statement: statementFromWebauthnTpm(object, akPubArea), challenge };
   });
   if (made === undefined) return undefined;
-  const result = await verifyEvidence(made.statement, { ...options, challenge: made.challenge });
+  const result = await verifyEvidence(made.statement, { ...trust, challenge: made.challenge });
   findings.add(result.findings);
   return result;
 }

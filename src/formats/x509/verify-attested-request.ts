@@ -63,7 +63,8 @@ export async function verifyAttestedRequest(
   );
   const statement = findings.make('request/attestation', () => statementIn(request, options.akPubArea));
   if (statement === undefined) return { ok: false, findings: findings.list };
-  const result = await verifyEvidence(statement, { ...options, expectedKey: { spki: request.spki } });
+  const { akPubArea: _, ...trust } = options;
+  const result = await verifyEvidence(statement, { ...trust, expectedKey: { spki: request.spki } });
   findings.add(result.findings);
   const isGood = findings.list.every(({ status }) => status === 'pass');
   if (!result.ok || !isGood) return { ok: false, findings: findings.list };

@@ -10,6 +10,7 @@ import { requestInvalid } from '../../formats/x509/in-request.ts';
 import { readTbs } from '../../formats/x509/issue-certificate.ts';
 import { buildCommonName, decodeName } from '../../formats/x509/names.ts';
 import { JsonMembers } from '../../json.ts';
+import { checkMembers } from '../../known-members.ts';
 import { discoverServices } from '../../registration/discovery.ts';
 import { postJson } from '../../registration/json-service.ts';
 import { createServiceFetch } from '../../registration/service-fetch.ts';
@@ -47,9 +48,11 @@ const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
 /**
  * Joins a device with a new software key (RSA-2048) to an identity service, for tests and demonstrations. MS-DVRJ
  * 3.1.5.1.
- * @throws ServiceError a `service-…` code, such as `service-refused` for a wrong password.
+ * @throws ServiceError a `service-…` code, such as `service-refused` for a wrong password; TypeError for an unknown
+ * option.
  */
 export async function joinDevice(url: string | URL, options: JoinDeviceOptions): Promise<JoinedDevice> {
+  checkMembers('joinDevice', options, 'ca tenant user displayName signal');
   const { ca, tenant, user, displayName = 'test device', signal } = options;
   const fetch = createServiceFetch({ ca });
   return await withCleanup(

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { utf8 } from '../../bytes.ts';
 import { encodePem } from '../../crypto/pem.ts';
 import { withCleanup } from '../../errors.ts';
+import { checkMembers } from '../../known-members.ts';
 import type { SignalOptions } from '../../signal.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { openAuthority } from './authority.ts';
@@ -76,7 +77,7 @@ export interface SyncTimerOptions {
  * secrets.
  *
  * @throws KeyprovError `library-missing` without one of the packages node-sqlite3-wasm, jose and ldapts; `state-in-use`
- * if another service has the directory.
+ * if another service has the directory; TypeError for an unknown option.
  *
  * @example
  * ```ts
@@ -89,6 +90,13 @@ export interface SyncTimerOptions {
  * ```
  */
 export async function startIdentityService(options: IdentityServiceOptions): Promise<IdentityService> {
+  checkMembers(
+    'startIdentityService',
+    options,
+    'users directory port tenantId attestation akRoots ekRoots ekAllowList allowedManufacturers acceptSha1 minTier profile',
+    'mfaClaims mfaMaxAgeMs deviceCodeLifetimeS pollIntervalS syncIntervalMs onPremises domainController pageSize',
+    'intercept now signal',
+  );
   const { signal, directory: kept } = options;
   signal?.throwIfAborted();
   const temporary = kept === undefined ? await temporaryDirectory('keyprov-service-') : undefined;

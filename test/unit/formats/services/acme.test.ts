@@ -158,6 +158,9 @@ describe('verifyAcmeDeviceAttest', () => {
   it('accepts an answer, with a known attestation key too', async () => {
     expect(await failures(await answer())).toEqual([]);
     expect(await failures(await answer(), { akPubArea: statement.ak.pubArea })).toEqual([]);
+    await expect(failures(await answer(), Object({ minTeir: 'virtual' }))).rejects.toThrow(
+      /'minTeir', did you mean 'minT/,
+    );
   });
 
   it.each<[string, CertificateSpec, Partial<VerifyAcmeOptions>, string[]]>([

@@ -98,6 +98,7 @@ describe('verifyWebauthnTpm', () => {
     });
     expect(result).toMatchObject({ ok: true, tier: 'ek-certificate', credential: { credentialId: fromHex('0102') } });
     expect(await failures(registration, { akPubArea: registration.statement.ak.pubArea })).toEqual([]);
+    await expect(failures(registration, Object({ requireUserVerifcation: true }))).rejects.toThrow(/'requireUserVerif/);
   });
 
   it.each<[string, Changes, Partial<VerifyWebauthnOptions>, string[]]>([

@@ -50,6 +50,7 @@ describe('verifyAttestedRequest', () => {
     const der = await request(buildLampsAttestation(statement));
     expect(await failures(der)).toEqual([]);
     expect(await failures(der, { akPubArea: statement.ak.pubArea })).toEqual([]);
+    await expect(failures(der, Object({ akroots: [] }))).rejects.toThrow(/'akroots', did you mean 'akRoots'/);
   });
 
   it('refuses one for another challenge, one without a root, and a changed one', async () => {

@@ -1,13 +1,19 @@
-/** The number of single characters to insert, delete or replace to turn `a` into `b` (Levenshtein distance). */
+/**
+ * The number of single characters to insert, delete, replace or swap with the next to turn `a` into `b` (Damerau and
+ * Levenshtein's distance).
+ */
 function distance(a: string, b: string): number {
+  let before: readonly number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (const [index, char] of [...a].entries()) {
+  for (let index = 0; index < a.length; index++) {
     const next = [index + 1];
     for (let column = 0; column < b.length; column++) {
-      const replaced = (row[column] ?? 0) + (char === b[column] ? 0 : 1);
-      next.push(Math.min(replaced, (row[column + 1] ?? 0) + 1, (next[column] ?? 0) + 1));
+      const replaced = (row[column] ?? 0) + (a[index] === b[column] ? 0 : 1);
+      const isSwap = index > 0 && column > 0 && a[index] === b[column - 1] && a[index - 1] === b[column];
+      const swapped = isSwap ? (before[column - 1] ?? 0) + 1 : replaced;
+      next.push(Math.min(replaced, swapped, (row[column + 1] ?? 0) + 1, (next[column] ?? 0) + 1));
     }
-    row = next;
+    [before, row] = [row, next];
   }
   return row[b.length] ?? 0;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { nearest } from '../../../src/policy/nearest.ts';
+import { nearest } from '../../src/nearest.ts';
 
 describe('nearest', () => {
   const names = ['hardware', 'virtualTpm', 'algorithm', 'allowedAlgorithms', 'attestation'] as const;
@@ -11,12 +11,17 @@ describe('nearest', () => {
     ['algorithms', 'algorithm'],
     ['allowed_algorithm', 'allowedAlgorithms'],
     ['atestation', 'attestation'],
+    ['attestatoin', 'attestation'],
   ])('takes %s for %s', (typed, meant) => {
     expect(nearest(typed, names)).toBe(meant);
   });
 
   it.each(['', 'pin', 'x'.repeat(100_000), '----'])('suggests nothing that is not near', (typed) => {
     expect(nearest(typed, names)).toBeUndefined();
+  });
+
+  it('takes two letters that were swapped for one mistake', () => {
+    expect(nearest('tmp', ['store', 'tpm'])).toBe('tpm');
   });
 
   it('prefers the name that is nearer', () => {
