@@ -76,8 +76,9 @@ export const MAX_OID = 64;
 export function derOid(dotted: string): Bytes {
   // A byte makes at most three digits and a dot.
   checkSize(dotted, 4 * MAX_OID, (problem) => new TypeError(`object identifier: ${problem}`));
-  const [first = 3n, second = 0n, ...rest] = /^\d+(\.\d+)+$/.test(dotted) ? dotted.split('.').map(BigInt) : [];
-  if (first > 2n || (first < 2n && second > 39n)) throw new TypeError(`'${dotted}' is not an object identifier`);
+  const isDotted = /^[0-2](\.(0|[1-9]\d*))+$/.test(dotted);
+  const [first = 0n, second = 0n, ...rest] = isDotted ? dotted.split('.').map(BigInt) : [];
+  if (!isDotted || (first < 2n && second > 39n)) throw new TypeError(`'${dotted}' is not an object identifier`);
   const content = concat(...[first * 40n + second, ...rest].map(base128));
   checkSize(content, MAX_OID, (problem) => new TypeError(`object identifier: ${problem}`));
   return derValue(TAG.OID, content);

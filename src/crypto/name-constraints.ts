@@ -62,12 +62,20 @@ const isSameKind = (a: GeneralName, b: GeneralName): boolean =>
 
 /** Whether `name` is within `base`, which has the same kind; `undefined` if that cannot be judged. */
 function matches(base: GeneralName, name: GeneralName): boolean | undefined {
-  if (base.kind === 'directory' && name.kind === 'directory') return isWithin(base.value, name.value);
-  if (base.kind === 'dns' && name.kind === 'dns') return isHostWithin(base.value, name.value);
-  if (base.kind === 'email' && name.kind === 'email') return isMailboxWithin(base.value, name.value);
-  if (base.kind === 'uri' && name.kind === 'uri') return isUriWithin(base.value, name.value);
-  if (base.kind === 'ip' && name.kind === 'ip') return isAddressWithin(base.value, name.value);
-  return undefined;
+  switch (name.kind) {
+    case 'directory':
+      return isWithin((base as typeof name).value, name.value);
+    case 'dns':
+      return isHostWithin((base as typeof name).value, name.value);
+    case 'email':
+      return isMailboxWithin((base as typeof name).value, name.value);
+    case 'uri':
+      return isUriWithin((base as typeof name).value, name.value);
+    case 'ip':
+      return isAddressWithin((base as typeof name).value, name.value);
+    case 'other':
+      return undefined;
+  }
 }
 
 /** A DNS host name in ASCII, underscores included: nothing that a resolver may read differently. */
@@ -80,7 +88,6 @@ const isHost = (text: string): boolean => text.length <= MAX_HOST && HOST.test(t
 
 /** Whether `host` is the host `base` or, if that begins with a dot, below it; `undefined` if either is not a host name. */
 function isAtHost(base: string, host: string): boolean | undefined {
-  if (host.length > MAX_HOST) return undefined;
   const [wanted, given] = [base.toLowerCase(), host.toLowerCase()];
   if (!isHost(given)) return undefined;
   if (wanted.startsWith('.')) return isHost(wanted.slice(1)) ? given.endsWith(wanted) : undefined;
@@ -97,25 +104,25 @@ function isHostWithin(base: string, host: string): boolean | undefined {
   const below = base.startsWith('.') ? base : `.${base}`;
   if (parent === undefined) return isAtHost(base, host) === true ? true : isAtHost(below, host);
   const above = isAtHost(below, parent) === true ? true : isAtHost(below.slice(1), parent);
-  return above === false && isAtHost(`.${parent}`, below.slice(1)) !== false ? undefined : above;
+  return isAtHost(`.${parent}`, below.slice(1)) === false ? above : undefined;
 }
 
 /** `base` is an address, a host or, with a leading dot, a domain. Quoted local parts cannot be judged. */
 function isMailboxWithin(base: string, address: string): boolean | undefined {
-  const [local, host] = mailbox(address);
-  if (local === undefined || host === undefined) return undefined;
+  const [host, local] = mailbox(address);
+  if (host === undefined) return undefined;
   if (base === '') return isHost(host.toLowerCase()) ? true : undefined;
   if (!base.includes('@')) return isAtHost(base, host);
-  const [baseLocal, baseHost] = mailbox(base);
-  if (baseLocal === undefined || baseHost === undefined) return undefined;
+  const [baseHost, baseLocal] = mailbox(base);
+  if (baseHost === undefined) return undefined;
   const isThere = isAtHost(baseHost, host);
   return isThere === true ? local === baseLocal : isThere;
 }
 
-/** The two parts of an unquoted address (RFC 5321, 4.1.2); an empty list for anything else. */
+/** The host and the local part of an unquoted address (RFC 5321, 4.1.2); an empty list for anything else. */
 function mailbox(address: string): readonly string[] {
   const parts = address.split('@');
-  return parts.length === 2 && /^[\w!#$%&'*+\-/=?^`{|}~.]+$/.test(parts[0] ?? '') ? parts : [];
+  return /^[\w!#$%&'*+\-/=?^`{|}~.]+@[^@]*$/.test(address) ? parts.reverse() : [];
 }
 
 /** Whether the host of the URI is `base` or, if that begins with a dot, below it. A URI without a host name cannot be judged. */
@@ -132,7 +139,7 @@ function isUriWithin(base: string, uri: string): boolean | undefined {
 function isAddressWithin(base: Uint8Array, address: Uint8Array): boolean | undefined {
   const { length } = address;
   const isAddress = (bytes: number) => bytes === 4 || bytes === 16;
-  if (!isAddress(length) || base.length % 2 !== 0 || !isAddress(base.length / 2)) return undefined;
+  if (!isAddress(length) || !isAddress(base.length / 2)) return undefined;
   if (!isPrefix(base.subarray(base.length / 2))) return undefined;
   if (base.length !== 2 * length) return false;
   return address.every((byte, i) => ((byte ^ (base[i] ?? 0)) & (base[length + i] ?? 0)) === 0);

@@ -59,7 +59,7 @@ export class PathSearch {
     for (const one of this.#all) {
       if (isSameName(one.subject, issuer) && !named.some(({ der }) => equal(der, one.der))) named.push(one);
     }
-    if (wanted === undefined || named.length < 2) return named;
+    if (wanted === undefined) return named;
     const rank = ({ subjectKeyId: id }: Certificate) => (id === undefined ? 1 : equal(id, wanted) ? 0 : 2);
     return named.sort((a, b) => rank(a) - rank(b));
   }

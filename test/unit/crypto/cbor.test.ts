@@ -10,7 +10,7 @@ import {
 } from '../../../src/crypto/cbor.ts';
 import { refusal } from '../../refusal.ts';
 
-/** RFC 8949, Appendix A, as far as its kinds are used here. */
+/** RFC 8949, Appendix A, as far as its kinds are used here, and numbers at the limits of a head's size. */
 const RFC_8949: [CborValue, string][] = [
   [0, '00'],
   [1, '01'],
@@ -19,8 +19,14 @@ const RFC_8949: [CborValue, string][] = [
   [24, '1818'],
   [25, '1819'],
   [100, '1864'],
+  [255, '18ff'],
+  [256, '190100'],
   [1000, '1903e8'],
+  [65535, '19ffff'],
+  [65536, '1a00010000'],
   [1000000, '1a000f4240'],
+  [4294967295, '1affffffff'],
+  [4294967296, '1b0000000100000000'],
   [1000000000000, '1b000000e8d4a51000'],
   [-1, '20'],
   [-10, '29'],
@@ -37,6 +43,7 @@ const RFC_8949: [CborValue, string][] = [
   ['"\\', '62225c'],
   ['ü', '62c3bc'],
   ['水', '63e6b0b4'],
+  ['\ufeff', '63efbbbf'],
   ['𐅑', '64f0908591'],
   [[], '80'],
   [[1, 2, 3], '83010203'],
@@ -108,13 +115,24 @@ describe('CBOR', () => {
     ['9affffffff00', 'cut off: 4294967295 items expected at offset 5'],
     ['baffffffff00', 'cut off: 8589934590 items expected at offset 5'],
     ['5affffffff00', 'cut off: 4294967295 bytes expected at offset 5'],
+    ['84000000', 'cut off: 4 items expected at offset 1'],
     [`${'81'.repeat(9)}00`, 'more than 8 levels at offset 9'],
+    [`${'a100'.repeat(9)}00`, 'more than 8 levels at offset 17'],
+    [`a1${'81'.repeat(8)}0000`, 'more than 8 levels at offset 9'],
   ])('refuses %s', (hex, problem) => {
     expect(refusal(() => decodeCbor(fromHex(hex)))).toBe(`codec: CBOR: ${problem}`);
   });
 
   it('refuses to write a number that is no integer of 53 bits', () => {
-    for (const value of [0.5, 2 ** 53, Number.NaN]) expect(() => encodeCbor(value)).toThrow(RangeError);
+    for (const value of [0.5, 2 ** 53, Number.NaN]) {
+      const problem = `CBOR: ${value} is not an integer of at most 53 bits`;
+      expect(() => encodeCbor(value)).toThrow(new RangeError(problem));
+    }
+  });
+
+  it('refuses input that is too large, and says why text is not UTF-8', () => {
+    expect(refusal(() => decodeCbor(new Uint8Array(262_145)))).toMatch(/^codec: CBOR: .*262145/);
+    expect(() => decodeCbor(fromHex('61ff'))).toThrow(expect.objectContaining({ cause: expect.any(TypeError) }));
   });
 
   it('reads the value that bytes begin with, and where it ends', () => {
@@ -183,6 +201,7 @@ describe('decodeIndefiniteCbor', () => {
     ['5f616101ff', 'the parts of a string of indefinite length have another kind at offset 0'],
     ['5f41016161ff', 'the parts of a string of indefinite length have another kind at offset 0'],
     ['7f61614101ff', 'the parts of a string of indefinite length have another kind at offset 0'],
+    ['5f6161ff', 'the parts of a string of indefinite length have another kind at offset 0'],
     ['7f4101ff', 'the parts of a string of indefinite length have another kind at offset 0'],
     ['bf0102', 'cut off'],
     ['bf01ff', '0xff is not a supported value at offset 2'],

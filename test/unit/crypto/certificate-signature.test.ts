@@ -1,8 +1,17 @@
-import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  generatePrimeSync,
+  sign,
+  verify,
+} from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { concat, fromBase64Url, fromHex, toBase64Url, toHex, utf8, view } from '../../../src/bytes.ts';
 import { isSignedWith, readSignature } from '../../../src/crypto/certificate-signature.ts';
 import { derExplicit, derInteger, derOid, derSequence, derValue, TAG } from '../../../src/crypto/der-write.ts';
+import { encodeJwk } from '../../../src/crypto/jwk.ts';
 import { decodeSpki, type PublicKey } from '../../../src/crypto/public-key.ts';
 import { KeyprovError } from '../../../src/errors.ts';
 import { refusal } from '../../refusal.ts';
@@ -34,8 +43,65 @@ function rsaWithExponent(least: bigint) {
   }
 }
 
+/** The PKCS#1 signature of SHA-256 over `data` by a key of that size: a product of many primes, since two take minutes. */
+function signWithLongKey(data: Uint8Array, size: number) {
+  const e = 65537n;
+  const primes: bigint[] = [];
+  let n = 1n;
+  while (size - bitsOf(n) > 200) n *= addPrime(100);
+  // The last one brings the product to exactly that size.
+  const rest = size - bitsOf(n);
+  const first = n;
+  while (bitsOf(n) !== size) n = first * addPrime(rest + 1 - Math.round(Math.random()));
+  function addPrime(bits: number): bigint {
+    for (;;) {
+      const prime = generatePrimeSync(bits, { bigint: true });
+      if (primes.includes(prime) || prime % e === 1n) continue;
+      primes.push(prime);
+      return prime;
+    }
+  }
+  const used = primes.filter((prime) => n % prime === 0n);
+  const prefix = `3031300d060960864801650304020105000420${createHash('sha256').update(data).digest('hex')}`;
+  const padding = 'ff'.repeat(size / 8 - 3 - prefix.length / 2);
+  const message = BigInt(`0x01${padding}00${prefix}`);
+  // By the Chinese remainder theorem, prime by prime.
+  let [signature, modulus] = [0n, 1n];
+  for (const prime of used) {
+    const part = power(message % prime, inverse(e, prime - 1n) ?? 0n, prime);
+    const step = ((part - signature) * (inverse(modulus, prime) ?? 0n)) % prime;
+    signature += modulus * ((step + prime) % prime);
+    modulus *= prime;
+  }
+  const value = toBytes(signature);
+  return {
+    publicKey: { kty: 'RSA', n: toBytes(n), e: toBytes(e) } as const,
+    value: concat(new Uint8Array(size / 8 - value.length), value),
+  };
+}
+const bitsOf = (value: bigint): number => value.toString(2).length;
+function power(base: bigint, exponent: bigint, modulus: bigint): bigint {
+  let [result, square] = [1n, base];
+  for (let rest = exponent; rest > 0n; rest >>= 1n) {
+    if (rest & 1n) result = (result * square) % modulus;
+    square = (square * square) % modulus;
+  }
+  return result;
+}
+
 describe('isSignedWith', () => {
   const tbs = utf8('what is signed');
+
+  it.each([
+    ['takes', 8192, true],
+    ['does not take the costly', 8200, false],
+  ])('%s signature of a key of %d bits', (_, size, isTaken) => {
+    const { publicKey, value } = signWithLongKey(tbs, size);
+    const key = createPublicKey({ key: encodeJwk(publicKey), format: 'jwk' });
+    expect(key.asymmetricKeyDetails?.modulusLength).toBe(size);
+    expect(verify('sha256', tbs, key, value)).toBe(true);
+    expect(isSignedWith(() => publicKey, { tbs, value, hash: 'sha256', format: 'pkcs1' })).toBe(isTaken);
+  });
 
   it.each([
     ['takes', 'of 17 bits', 65537n, true],

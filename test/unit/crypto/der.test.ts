@@ -29,6 +29,7 @@ describe('object identifiers', () => {
     ['1.39', '06014f'],
     ['2.0', '060150'],
     ['1.2.128', '06032a8100'],
+    ['1.2.16384', '06042a818000'],
     [`2.${'1.'.repeat(63)}1`, `0640${'51'}${'01'.repeat(63)}`],
   ])('%s is written and read', (dotted, hex) => {
     const der = hex.replaceAll(' ', '');
@@ -36,13 +37,13 @@ describe('object identifiers', () => {
     expect(read(der).oid()).toBe(dotted);
   });
 
-  it.each(['', '1', '3.1', '1.40', '1..2', '1.2.x', '1.2.', 'x1.2', '01.40'])('%j is none', (dotted) => {
+  it.each(['', '1', '3.1', '1.40', '1..2', '1.2.x', '1.2.', 'x1.2', '01.2', '1.02', '10.1'])('%j is none', (dotted) => {
     expect(() => derOid(dotted)).toThrow(new TypeError(`'${dotted}' is not an object identifier`));
   });
 
   it('are refused above 64 bytes', () => {
-    expect(() => derOid(`2.${'1.'.repeat(64)}1`)).toThrow(/^object identifier: .*65/);
-    expect(() => derOid('1'.repeat(257))).toThrow(/^object identifier: .*257/);
+    expect(refusal(() => derOid(`2.${'1.'.repeat(64)}1`))).toMatch(/^foreign: TypeError: object identifier: .*65/);
+    expect(refusal(() => derOid('1'.repeat(257)))).toMatch(/^foreign: TypeError: object identifier: .*257/);
   });
 
   it.each(['0600', '060180', '06028001', '06032a8001', `0641${'01'.repeat(65)}`, '0401'.padEnd(6, '0')])(
@@ -64,11 +65,13 @@ describe('values', () => {
     expect(toHex(derInteger(Number.MAX_SAFE_INTEGER))).toBe('02071fffffffffffff');
     expect(toHex(derUnsigned(fromHex('0000ff')))).toBe('020200ff');
     expect(toHex(derUnsigned(new Uint8Array(0)))).toBe('020100');
+    expect(toHex(derUnsigned(fromHex('05')))).toBe('020105');
     expect(toHex(derValue(0x04, new Uint8Array(127), new Uint8Array(1)).subarray(0, 4))).toBe('04818000');
     expect(toHex(derValue(0x04, new Uint8Array(65536)).subarray(0, 6))).toBe('048301000000');
     expect(toHex(derSetOf(derText('utf8', 'b'), derText('utf8', 'a'), DER_NULL))).toBe(
       '3108' + '0500' + '0c0161' + '0c0162',
     );
+    expect(toHex(derSetOf(derText('utf8', 'a'), derText('utf8', 'b')))).toBe('3106' + '0c0161' + '0c0162');
     expect(toHex(derText('bmp', 'é€'))).toBe('1e0400e920ac');
     expect(toHex(derText('utf8', '€'))).toBe('0c03e282ac');
     expect(toHex(derText('printable', 'A b'))).toBe('130341 2062'.replaceAll(' ', ''));
@@ -86,8 +89,8 @@ describe('values', () => {
   });
 
   it('have text of any kind of string', () => {
-    const texts = ['0c02c3a9', '1301 41', '1602 4142', '1e02 00e9', '1c04 0001f600', '1401e9', '1201 31'];
-    expect(texts.map((hex) => read(hex.replaceAll(' ', '')).text())).toEqual(['é', 'A', 'AB', 'é', '😀', 'é', '1']);
+    const texts = ['0c02c3a9', '1301 41', '1602 4142', '1e02 00e9', '1c08 0001f6000001f600', '1401e9', '1201 31'];
+    expect(texts.map((hex) => read(hex.replaceAll(' ', '')).text())).toEqual(['é', 'A', 'AB', 'é', '😀😀', 'é', '1']);
     // A byte order mark is a character of the text; UniversalString holds what is no character, and less than one.
     expect(
       ['0c03efbbbf', '1e02feff', '1c040010ffff', '1c0400110000', '1c03000000'].map((hex) => read(hex).text()),
@@ -109,6 +112,10 @@ describe('values', () => {
     ['050000', '1 bytes left over'],
   ])('%s are refused: %s', (hex, problem) => {
     expect(() => read(hex)).toThrow(problem);
+  });
+
+  it('are refused if they are too large', () => {
+    expect(refusal(() => DerNode.lenient(new Uint8Array(262_145), 'test'))).toMatch(/^request-invalid: test: .*262145/);
   });
 
   it('with longer lengths than needed are read where that is wanted, and say so', () => {

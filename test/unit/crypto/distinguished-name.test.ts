@@ -60,6 +60,7 @@ describe('isSameName', () => {
 
   it('takes letters that have several lower ones for the same', () => {
     expect(isSameName(nameOf([CN, 'ς']), nameOf([CN, 'σ']))).toBe(true);
+    expect(isSameName(nameOf([CN, 'İ']), nameOf([CN, 'i\u0307']))).toBe(true);
     expect(isSameName(nameOf([CN, 'straße']), nameOf([CN, 'STRASSE']))).toBe(true);
   });
 });

@@ -47,6 +47,13 @@ describe('kdfa', () => {
     );
   });
 
+  it('gives the bytes of KBKDF of OpenSSL 3 if it takes several blocks', () => {
+    const key = new Uint8Array(32).fill(1);
+    expect(toHex(kdfa('sha256', key, 'STORAGE', utf8('ab'), utf8('cd'), 576))).toBe(
+      '6a40d89f2bd64ed970dbf78e8d0304f54f7127ea60e645dc06dab3fe6c2ffbe2139b8a77d55beec84c6b9a1595b7ce0b3945c138407727eb57a4ccaccb8effe3ba2b409b5b815fce',
+    );
+  });
+
   it.each(CREDENTIALS)(
     'makes the keys of a credential that a TPM activates: %s',
     (_, hash, bits, seed, sym, mac, blob) => {

@@ -155,7 +155,7 @@ describe('PKCS#1', () => {
 
   it('with a negative, zero or padded number is refused', () => {
     const wrap = (n: string) => fromHex(`30${(n.length / 2 + 5).toString(16).padStart(2, '0')}${n}0203010001`);
-    expect(refusal(() => decodePkcs1(wrap('0201ff')))).toContain('negative');
+    expect(refusal(() => decodePkcs1(wrap('0201ff')))).toMatch(/^key-invalid: PKCS#1 public key: .*negative/);
     expect(refusal(() => decodePkcs1(wrap('020100')))).toContain('zero');
     expect(refusal(() => decodePkcs1(wrap('02020001')))).toContain('not in its shortest form');
     expect(refusal(() => decodePkcs1(wrap('0200')))).toContain('empty');
@@ -192,6 +192,11 @@ describe('a JWK', () => {
   ])('of %s is refused', (_, value, message) => {
     expect(refusal(() => decodeJwk(value))).toMatch(message);
     expect(refusal(() => decodeJwk(value))).toMatch(/^key-invalid: /);
+  });
+
+  it('with a curve in a list is refused, and the cause of bad base64 is kept', () => {
+    expect(refusal(() => decodeJwk({ ...encodeJwk(ec('P-256')), crv: ['P-256'] }))).toContain('is not supported');
+    expect(() => decodeJwk({ ...jwk, e: 'AQAB=' })).toThrow(expect.objectContaining({ cause: expect.any(Error) }));
   });
 
   it('of EC needs kty EC, and says what can be used', () => {

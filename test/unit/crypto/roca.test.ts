@@ -11,6 +11,29 @@ describe('isRocaWeak', () => {
     expect(isRocaWeak(fromHex(vector.modulusHex))).toBe(vector.weak);
   });
 
+  // Powers of 65537 modulo every odd prime up to 167, made for this test.
+  const primes = Array.from({ length: 166 }, (_, i) => i + 2).filter(
+    (n) => n % 2 && [3, 5, 7, 11].every((p) => n === p || n % p),
+  );
+  const product = primes.reduce((all, prime) => all * BigInt(prime), 1n);
+  const weak = (residue: number, modulus: number, step: bigint): Uint8Array => {
+    let found = 65537n ** 5n % product;
+    while (found % BigInt(modulus) !== BigInt(residue)) found += step;
+    const hex = found.toString(16);
+    return fromHex(hex.padStart(hex.length + (hex.length % 2), '0'));
+  };
+
+  it('looks at primes alone: a power modulo 3 need not be one modulo 9', () => {
+    expect(primes).toHaveLength(38);
+    expect(isRocaWeak(weak(4, 9, product))).toBe(true);
+  });
+
+  it('looks at the primes up to 167', () => {
+    // The powers of 65537 modulo 167 are its squares, and 5 is none.
+    expect(isRocaWeak(weak(5, 167, product / 167n))).toBe(false);
+    expect(isRocaWeak(weak(4, 167, product / 167n))).toBe(true);
+  });
+
   it('finds no fault in moduli of OpenSSL', () => {
     for (let round = 0; round < 20; round++) {
       const { n = '' } = generateKeyPairSync('rsa', { modulusLength: 512 }).publicKey.export({ format: 'jwk' });

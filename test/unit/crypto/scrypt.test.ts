@@ -13,6 +13,7 @@ describe('deriveScrypt', () => {
 
   it.each([
     [2 ** 20, 32, 16, undefined],
+    [2, 1, 1, undefined],
     [2 ** 21, 8, 1, /too much work: N = 2097152/],
     [2 ** 14, 33, 1, /too much work/],
     [2 ** 14, 8, 17, /too much work/],

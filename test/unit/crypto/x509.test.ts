@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { constants, generateKeyPairSync, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { type Bytes, concat, fromHex, toHex, utf8, view } from '../../../src/bytes.ts';
 import {
@@ -43,11 +43,11 @@ interface Parts {
   readonly behind?: readonly Uint8Array[];
 }
 
-function build(parts: Parts): Bytes {
-  const tbs = derSequence(
+function tbsOf(parts: Parts, algorithm: Uint8Array): Bytes {
+  return derSequence(
     ...('version' in parts ? (parts.version === undefined ? [] : [parts.version]) : [derExplicit(0, derInteger(2))]),
     derInteger(7),
-    ECDSA_SHA256,
+    algorithm,
     parts.issuer ?? commonName('issuer'),
     parts.validity ?? derSequence(utcTime('300101000000Z'), utcTime('310101000000Z')),
     parts.subject ?? commonName('subject'),
@@ -56,6 +56,10 @@ function build(parts: Parts): Bytes {
     ...(parts.extensions === undefined ? [] : [derExplicit(3, derSequence(...parts.extensions))]),
     ...(parts.behind ?? []),
   );
+}
+
+function build(parts: Parts): Bytes {
+  const tbs = tbsOf(parts, ECDSA_SHA256);
   return derSequence(tbs, ECDSA_SHA256, bits(0, 0));
 }
 
@@ -95,6 +99,28 @@ describe('parseCertificate', () => {
     const read = await parseCertificate(der);
     expect(read.der).toEqual(der);
     expect(read.der.buffer).not.toBe(der.buffer);
+  });
+
+  it('takes a key that is named by id-RSASSA-PSS for its kind of signature alone', async () => {
+    const spki = (oid: string) => derSequence(derSequence(derOid(oid)), derValue(TAG.BIT_STRING, RSA_BITS));
+    const [plain, pss] = await Promise.all(
+      ['1.2.840.113549.1.1.7', '1.2.840.113549.1.1.10'].map((oid) => parse({ spki: spki(oid) })),
+    );
+    const signed = (algorithm: Uint8Array, options: object) => {
+      const tbs = tbsOf({}, algorithm);
+      const value = sign('sha256', tbs, { key: rsa.privateKey, ...options });
+      return parseCertificate(derSequence(tbs, algorithm, derValue(TAG.BIT_STRING, new Uint8Array(1), value)));
+    };
+    const pkcs1 = await signed(derSequence(derOid('1.2.840.113549.1.1.11'), DER_NULL), {});
+    const sha256 = derSequence(derOid('2.16.840.1.101.3.4.2.1'));
+    const parameters = derSequence(derExplicit(0, sha256), derExplicit(2, derInteger(32)));
+    const byPss = await signed(derSequence(derOid('1.2.840.113549.1.1.10'), parameters), {
+      padding: constants.RSA_PKCS1_PSS_PADDING,
+      saltLength: 32,
+    });
+    if (plain === undefined || pss === undefined) throw new Error('two certificates are expected');
+    expect([pkcs1.isSignedBy(plain), pkcs1.isSignedBy(pss)]).toEqual([true, false]);
+    expect([byPss.isSignedBy(plain), byPss.isSignedBy(pss)]).toEqual([true, true]);
   });
 
   it('reads a certificate of version 1, and unique identifiers', async () => {
