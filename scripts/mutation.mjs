@@ -1,6 +1,7 @@
 // Mutation testing: `node scripts/mutation.mjs session crypto`, without a name all areas. It works in a copy of the
 // checkout, and adds Stryker there, which would be too much for everybody who installs what the tests need.
-// docs/reliability.md has the results.
+// docs/reliability.md has the results, docs/surviving-mutants.md says why each survivor may live. Its exit code is 1 if one is
+// not on that page.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +32,7 @@ const AREAS = {
     ['attestation/{statement,signature}', 'attestation/{statement,signature,verify}'],
     [
       'attestation/{verify,verify-certification,verify-evidence,verify-ak-certificate,findings,key-checks,trust-attestation-key}',
-      'attestation/{verify,verify-evidence}',
+      'attestation/{verify,verify-evidence,findings}',
     ],
   ],
   selection: [['keys/{select-provider,fallback}', 'keys/{fallback,select-provider}']],
@@ -50,16 +51,40 @@ function run(command, ...args) {
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}`);
 }
 
-/** What Stryker counts: how many mutants were found, and how many not, which are printed. */
+/** Text as code of Markdown. */
+const code = (text) => (text.includes('`') ? `\`\` ${text} \`\`` : `\`${text}\``);
+
+/** The line that a mutant changes, before and after, as docs/surviving-mutants.md writes it. */
+function changeOf(source, { location: { start, end }, replacement }) {
+  const lines = source.split('\n');
+  const [first, last] = [lines[start.line - 1], lines[end.line - 1]];
+  const before = start.line === end.line ? first : `${first} …`;
+  const after = first.slice(0, start.column - 1) + replacement + last.slice(end.column - 1);
+  return [before, after].map((text) => code(text.replaceAll(/\s+/g, ' ').trim())).join(' → ');
+}
+
+/** The part of the page of judged mutants that is about a file. */
+function judgedOf(path) {
+  const page = readFileSync(join(root, 'docs/surviving-mutants.md'), 'utf8');
+  return page.split('\n## ').find((part) => part.startsWith(`${path}\n`)) ?? '';
+}
+
+/** What Stryker counts: how many mutants were found, and how many not. Those that nobody has judged are printed. */
 function countResult() {
   const { files } = JSON.parse(readFileSync(join(copy, 'mutation.json'), 'utf8'));
-  const all = Object.entries(files).flatMap(([path, { mutants }]) => mutants.map((mutant) => ({ path, ...mutant })));
-  const count = (...statuses) => all.filter(({ status }) => statuses.includes(status)).length;
-  for (const { path, location, mutatorName, replacement, status } of all) {
-    if (status !== 'Survived' && status !== 'NoCoverage') continue;
-    console.log(`${path}:${location.start.line} ${mutatorName} ${status}: ${replacement?.replaceAll(/\s+/g, ' ')}`);
+  const all = Object.entries(files).flatMap(([path, { source, mutants }]) =>
+    mutants.map((mutant) => ({ path: path.replace(/^src\//, ''), source, ...mutant })),
+  );
+  const withStatus = (...statuses) => all.filter(({ status }) => statuses.includes(status));
+  const missed = withStatus('Survived', 'NoCoverage');
+  let unjudged = 0;
+  for (const mutant of missed) {
+    const change = changeOf(mutant.source, mutant);
+    if (judgedOf(mutant.path).includes(`\n- ${change}:`)) continue;
+    console.log(`not judged: ${mutant.path}:${mutant.location.start.line} ${change}`);
+    unjudged += 1;
   }
-  return { found: count('Killed', 'Timeout'), missed: count('Survived', 'NoCoverage') };
+  return { found: withStatus('Killed', 'Timeout').length, missed: missed.length, unjudged };
 }
 
 try {
@@ -70,7 +95,7 @@ try {
   run('npm', 'install', '--no-save', '--no-audit', '--no-fund', '--ignore-scripts', ...packages);
   for (const [name, parts] of Object.entries(AREAS)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    let [found, missed] = [0, 0];
+    let [found, missed, unjudged] = [0, 0, 0];
     for (const [sources, tests] of parts) {
       // In one process for all files, which the tests of test/unit/ are made for: their start would take most of the time.
       const test = { include: [`test/unit/${tests}.test.ts`], testTimeout: 120_000, maxWorkers: 1, isolate: false };
@@ -89,8 +114,12 @@ try {
       run('npx', 'stryker', 'run');
       const counts = countResult();
       [found, missed] = [found + counts.found, missed + counts.missed];
+      unjudged += counts.unjudged;
     }
-    console.log(`${name}: ${found} of ${found + missed} found, ${((100 * found) / (found + missed)).toFixed(1)} %`);
+    console.log(
+      `${name}: ${found} of ${found + missed} found, ${((100 * found) / (found + missed)).toFixed(1)} %, ${unjudged} not judged`,
+    );
+    if (unjudged > 0) process.exitCode = 1;
   }
 } finally {
   rmSync(copy, { recursive: true, force: true });

@@ -387,6 +387,27 @@ describe('evidence is refused', () => {
     }
   });
 
+  it('for too many certificates, without looking at one', async () => {
+    const many = Array<Uint8Array>(11).fill(authorities.ak.der);
+    const { findings } = await verifyEvidence({ ...full, ak: { ...full.ak, certificates: many } }, options);
+    expect(findings.filter(({ id }) => id.startsWith('ak-chain/'))).toEqual([]);
+  });
+
+  it.each([undefined, true])('for a certificate that cannot be read, acceptEkPurpose %s', async (acceptEkPurpose) => {
+    const evidence = { ...full, ak: { ...full.ak, certificates: [fromHex('3000')] } };
+    const result = await verifyEvidence(evidence, { ...without('activation', 'ekRoots'), acceptEkPurpose });
+    expect(failures(result)).toEqual(['ak-chain/certificate', 'ak-trusted', 'tier']);
+  });
+
+  it('for an endorsement key that cannot be read, whose list and certificate are not looked at', async () => {
+    const ek = { ...full.ek, pubArea: fromHex('0023') };
+    const activation = { ak: { name: nameOf(full.ak.pubArea) }, ek: { pubArea: ek.pubArea } };
+    const changed = { ...options, activation, ekAllowList: [{ name: nameOf(full.ek.pubArea) }] };
+    const { ok, findings } = await verifyEvidence({ ...full, ek }, changed);
+    expect(ok).toBe(false);
+    expect(findings.filter(({ id }) => id === 'ek-listed' || id.startsWith('ek-chain/'))).toEqual([]);
+  });
+
   it('for one byte of certificates more than is looked at', async () => {
     const own = full.ak.certificates ?? [];
     const used = own.reduce((sum, { length }) => sum + length, 0);
@@ -507,9 +528,24 @@ describe('a certificate of an attestation key that names an endorsement key', ()
     const detail = isTaken ? 'the certificate names no other endorsement key' : 'it names another endorsement key';
     expect(result.findings.find(({ id }) => id === 'ak-ek')?.detail).toBe(detail);
   });
+
+  it('is taken if that certificate is not there', async () => {
+    const { ek, ...evidence } = await named(concat(MAKER, identifier('ab'.repeat(32))));
+    const bare = { ...evidence, ek: { pubArea: ek?.pubArea ?? CHALLENGE } };
+    const { ok, findings } = await verifyEvidence(bare, without('activation', 'ekRoots'));
+    expect([ok, findings.find(({ id }) => id === 'ak-ek')?.status]).toEqual([true, 'pass']);
+  });
 });
 
 describe('an endorsement key on the list', () => {
+  it('is a finding of its own', async () => {
+    const listed: VerifyEvidenceOptions = { ...without('akRoots'), ekAllowList: [{ pubArea: full.ek.pubArea }] };
+    const found = async (given: VerifyEvidenceOptions) => (await verifyEvidence(full, given)).findings;
+    const isListed = expect.objectContaining({ id: 'ek-listed', status: 'pass' });
+    expect(await found(listed)).toContainEqual(isListed);
+    expect(await found(options)).not.toContainEqual(isListed);
+  });
+
   it('needs no good certificate: the list stands in for it, and the tier is less', async () => {
     const listed: VerifyEvidenceOptions = { ...without('akRoots'), ekAllowList: [{ pubArea: full.ek.pubArea }] };
     expect((await verifyEvidence(full, listed)).tier).toBe('activated');
@@ -580,6 +616,7 @@ describe('evidence of a software key', () => {
   ])('is refused for %s', async (_, evidence, more, checks) => {
     const result = await verifyEvidence(evidence, { ...software, ...more });
     expect(failures(result)).toEqual([...checks, 'tier']);
+    for (const { detail } of result.findings) expect(detail).toMatch(/[a-z]/);
     expect(result.ok).toBe(false);
   });
 

@@ -314,6 +314,10 @@ describe('verifyStatement', () => {
     });
     expect(failed(statement)).toEqual(['hashes', 'creation/hashes', 'ak-creation/hashes']);
     expect(failed(statement, { acceptSha1: true })).toEqual([]);
+    if (statement.akCreation === undefined) return expect.unreachable();
+    const verify = (options?: object) =>
+      verifyAttestationKey(statement.ak.pubArea, statement.akCreation as never, options);
+    expect([verify().ok, verify({ acceptSha1: true }).ok]).toEqual([false, true]);
   });
 
   it('refuses a key, and an attestation key, that bears the fingerprint of ROCA', () => {
@@ -383,6 +387,21 @@ describe('verifyStatement', () => {
         }
       }
     });
+  });
+
+  it('refuses what bears no Name, no signature, or a Name of no hash', () => {
+    const detailOf = (statement: AttestationStatement, id: string) =>
+      verifyStatement(statement, GENUINE).findings.find((one) => one.id === id)?.detail;
+    const quote = { type: TPM_ST.ATTEST_QUOTE, attested: { pcrSelect: [], pcrDigest: new Uint8Array(32) } } as const;
+    const quoted = paperStatement('rsa-2048', 'p-256', { certInfo: (one) => ({ ...one, ...quote }) });
+    expect(detailOf(quoted, 'name')).toBe('the signed Name belongs to another object');
+    const unsigned = { ...genuine, signature: encode(TPMT_SIGNATURE, { sigAlg: TPM_ALG.NULL }) };
+    expect(failed(unsigned)).toEqual(['signature']);
+    const nameless = {
+      ...genuine,
+      pubArea: concat(genuine.pubArea.subarray(0, 2), fromHex('0010'), genuine.pubArea.subarray(4)),
+    };
+    expect(detailOf(nameless, 'creation/creation-hash')).toBe('digests of algorithm 0x10 are not supported');
   });
 
   it('refuses what is no asymmetric key', () => {

@@ -1,0 +1,15 @@
+import { expect, it } from 'vitest';
+import { Findings } from '../../../src/attestation/findings.ts';
+
+it('what is made is given back, and what cannot be made is a finding', () => {
+  const findings = new Findings();
+  expect(findings.make('structures', () => 5)).toBe(5);
+  const broken = findings.make('structures', () => {
+    throw new RangeError('cut off');
+  });
+  expect(broken).toBeUndefined();
+  expect(findings.list.map(({ status, detail }) => `${status}: ${detail}`)).toEqual([
+    'pass: every structure can be read to its exact end',
+    'fail: cut off',
+  ]);
+});
