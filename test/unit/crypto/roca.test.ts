@@ -25,13 +25,13 @@ describe('isRocaWeak', () => {
 
   it('looks at primes alone: a power modulo 3 need not be one modulo 9', () => {
     expect(primes).toHaveLength(38);
-    expect(isRocaWeak(weak(4, 9, product))).toBe(true);
+    expect(isRocaWeak(weak(5, 9, product))).toBe(true);
   });
 
-  it('looks at the primes up to 167', () => {
-    // The powers of 65537 modulo 167 are its squares, and 5 is none.
-    expect(isRocaWeak(weak(5, 167, product / 167n))).toBe(false);
-    expect(isRocaWeak(weak(4, 167, product / 167n))).toBe(true);
+  it('looks at the primes up to 157', () => {
+    // 65537 has the order 78 modulo 157; 2 is none of its powers, 16 is. Modulo 163 and 167 it has all of them.
+    expect(isRocaWeak(weak(2, 157, product / 157n))).toBe(false);
+    expect(isRocaWeak(weak(16, 157, product / 157n))).toBe(true);
   });
 
   it('finds no fault in moduli of OpenSSL', () => {
