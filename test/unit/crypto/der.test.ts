@@ -4,6 +4,7 @@ import { DerNode } from '../../../src/crypto/der-read.ts';
 import {
   contextTag,
   DER_NULL,
+  derExplicit,
   derInteger,
   derOid,
   derSetOf,
@@ -72,6 +73,7 @@ describe('values', () => {
       '3108' + '0500' + '0c0161' + '0c0162',
     );
     expect(toHex(derSetOf(derText('utf8', 'a'), derText('utf8', 'b')))).toBe('3106' + '0c0161' + '0c0162');
+    expect(toHex(derExplicit(1, DER_NULL))).toBe('a1020500');
     expect(toHex(derText('bmp', 'é€'))).toBe('1e0400e920ac');
     expect(toHex(derText('utf8', '€'))).toBe('0c03e282ac');
     expect(toHex(derText('printable', 'A b'))).toBe('130341 2062'.replaceAll(' ', ''));
