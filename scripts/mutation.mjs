@@ -63,10 +63,11 @@ function changeOf(source, { location: { start, end }, replacement }) {
   return [before, after].map((text) => code(text.replaceAll(/\s+/g, ' ').trim())).join(' → ');
 }
 
-/** The part of the page of judged mutants that is about a file. */
+/** The changes of a file that docs/surviving-mutants.md judges. */
 function judgedOf(path) {
   const page = readFileSync(join(root, 'docs/surviving-mutants.md'), 'utf8');
-  return page.split('\n## ').find((part) => part.startsWith(`${path}\n`)) ?? '';
+  const part = page.split('\n## ').find((one) => one.startsWith(`${path}\n`)) ?? '';
+  return [...part.matchAll(/^- (.*`): /gm)].map(([, change]) => `${path}: ${change}`);
 }
 
 /** What Stryker counts: how many mutants were found, and how many not. Those that nobody has judged are printed. */
@@ -77,14 +78,12 @@ function countResult() {
   );
   const withStatus = (...statuses) => all.filter(({ status }) => statuses.includes(status));
   const missed = withStatus('Survived', 'NoCoverage');
-  let unjudged = 0;
-  for (const mutant of missed) {
-    const change = changeOf(mutant.source, mutant);
-    if (judgedOf(mutant.path).includes(`\n- ${change}:`)) continue;
-    console.log(`not judged: ${mutant.path}:${mutant.location.start.line} ${change}`);
-    unjudged += 1;
-  }
-  return { found: withStatus('Killed', 'Timeout').length, missed: missed.length, unjudged };
+  const survivors = new Set(missed.map((mutant) => `${mutant.path}: ${changeOf(mutant.source, mutant)}`));
+  const judged = new Set(Object.keys(files).flatMap((path) => judgedOf(path.replace(/^src\//, ''))));
+  const unjudged = [...survivors].filter((one) => !judged.has(one));
+  for (const one of unjudged) console.log(`not judged: ${one}`);
+  for (const one of judged) if (!survivors.has(one)) console.log(`judged, but found: ${one}`);
+  return { found: withStatus('Killed', 'Timeout').length, missed: missed.length, unjudged: unjudged.length };
 }
 
 try {
