@@ -57,7 +57,7 @@ function firstOf(bytes: Uint8Array): { readonly der: Uint8Array; readonly size: 
   }
   const end = STORED_HEADER + uint16At(bytes, 3);
   if (end > bytes.length)
-    throw invalid(`the structure around one needs ${end} bytes, but there are only ${bytes.length}`);
+    throw invalid(`the structure around a certificate needs ${end} bytes, but there are only ${bytes.length}`);
   const inner = bytes.subarray(STORED_HEADER, end);
   const der = inner[0] === 0x10 && inner[1] === 0x02 ? inner.subarray(2) : inner;
   return { der: der.subarray(0, sizeOf(der)), size: end };

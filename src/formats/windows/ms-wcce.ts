@@ -50,7 +50,7 @@ export interface EndorsementKeyInfo {
 export function encodeEndorsementKeyInfo(info: EndorsementKeyInfo): Bytes {
   const { publicKey, manufacturerCertificate = DER_NULL, otherCertificates = [] } = info;
   if (otherCertificates.length > 3)
-    throw new RangeError('there can be at most three certificates from other issuers than the maker');
+    throw new RangeError('there can be at most three certificates from issuers other than the maker');
   return derSequence(encodeSpki(publicKey), manufacturerCertificate, ...otherCertificates);
 }
 

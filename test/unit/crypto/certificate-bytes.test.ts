@@ -77,7 +77,7 @@ describe('splitCertificates', () => {
     [
       'length beyond the end',
       '1001000006' + '3003020101',
-      'the structure around one needs 11 bytes, but there are only 10',
+      'the structure around a certificate needs 11 bytes, but there are only 10',
     ],
   ])('refuses a %s', (_, hex, problem) => {
     expect(refusal(() => splitCertificates(fromHex(hex)))).toBe(`certificate-invalid: certificates: ${problem}`);
