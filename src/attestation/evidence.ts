@@ -3,7 +3,7 @@ import { digest } from '../crypto/kdf.ts';
 import type { AttestationStatement } from './statement.ts';
 
 /**
- * How well it is proved that a private key cannot be copied, from least to best:
+ * How strong the proof is that a private key cannot be copied, from weakest to strongest:
  *
  * - `software`: somebody has the private key now. Nothing shows where it is.
  * - `virtual`: it is in a TPM of an emulator or hypervisor: the operator of the host can copy it.
@@ -14,7 +14,7 @@ import type { AttestationStatement } from './statement.ts';
  */
 export type Tier = (typeof TIERS)[number];
 
-/** All tiers, from least to best. */
+/** All tiers, from weakest to strongest. */
 export const TIERS = ['software', 'virtual', 'tpm-no-ek-certificate', 'ek-certificate', 'activated'] as const;
 
 /** Evidence of a software key, as plain data. */

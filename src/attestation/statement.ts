@@ -109,7 +109,7 @@ export function encodeStatement(statement: AttestationStatement): StatementJson 
 }
 
 /**
- * Reads the JSON of {@link encodeStatement}, parsed or as text, in which no member may stand twice. Checks only the form:
+ * Reads the JSON of {@link encodeStatement}, parsed or as text, in which no member may appear twice. Checks only the form:
  * all members are known, the structures can be read, and members that repeat them agree. Those may be left out.
  *
  * @throws KeyprovError `statement-invalid` for anything else.

@@ -13,13 +13,13 @@ export type TokenProblemCode =
   | 'user-other'
   | 'no-mfa';
 
-/** One reason why an authentication did not count. */
+/** One reason why an authentication was not accepted. */
 export interface MfaProblem {
   readonly code: ErrorCode | TokenProblemCode;
   readonly message: string;
 }
 
-/** Thrown if an authentication did not take place or does not count; names every reason. */
+/** Thrown if an authentication did not take place or is not accepted; names every reason. */
 export class MfaError extends KeyprovError {
   declare readonly code: 'mfa-failed' | 'mfa-timeout' | 'mfa-stale' | 'token-invalid';
   /** Every reason; never empty. */

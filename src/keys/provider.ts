@@ -5,7 +5,7 @@ import type { KeyAlgorithm } from '../policy/index.ts';
 /** Makes and holds a key. */
 export type Backend = 'tpm' | 'software';
 
-/** How well a private key is held: in a TPM chip, in an emulated or lent TPM, or in software. */
+/** How well a private key is held: in a TPM chip, in the TPM of an emulator or hypervisor, or in software. */
 export type Assurance = 'hardware' | 'virtual' | 'software';
 
 /**

@@ -11,16 +11,20 @@ import type { ProvisionOptions } from './run.ts';
 
 /**
  * Checks the answer of a registrar, which may be the caller's own, and returns it.
- * @throws ServiceError `service-answer` if it has no Key ID of 1 to 256 printable characters (then it is unknown
- * whether the service has the key), or another user (`misplaced`).
+ * @throws ServiceError `service-answer` if it has no registration number (`kid`) of 1 to 256 printable characters (then it
+ * is unknown whether the service has the key), or another user (`misplaced`).
  */
 export function checkAnswer(answer: RegistrationAnswer, user: string): RegistrationAnswer {
   const { kid, upn }: { readonly kid: unknown; readonly upn: unknown } = answer;
   if (!isRegistrationId(kid) || typeof upn !== 'string' || upn === '') {
-    throw new ServiceError('service-answer', 'the answer of the registrar lacks the Key ID or the user', {
-      outcomeUnknown: true,
-      remedy: 'correct the registrar, then try again',
-    });
+    throw new ServiceError(
+      'service-answer',
+      'the answer of the registrar lacks the registration number (kid) or the user',
+      {
+        outcomeUnknown: true,
+        remedy: 'correct the registrar, then try again',
+      },
+    );
   }
   if (upn.toLowerCase() === user.toLowerCase()) return answer;
   throw new ServiceError('service-answer', `the key was registered for ${showJson(upn)}, not for ${user}`, {

@@ -194,7 +194,7 @@ export class RunSteps {
       };
       const answer = await unlessAborted(() => registrar.register(request, more), signal);
       const registration = checkAnswer(answer, user);
-      this.#end('registration', `Key ID ${registration.kid}`);
+      this.#end('registration', `number ${registration.kid}`);
       return registration;
     } catch (error) {
       if (error instanceof ServiceError) {

@@ -38,10 +38,10 @@ const BAD_FORM = 0x801c0012;
 
 /**
  * Asks a server for the addresses of its services: an AD FS by MS-DVRD version 1.2, Entra ID by version 1.9. Follows
- * redirections to the same host and to trusted ones. Sends `headers` only to the server asked.
+ * redirects to the same host and to trusted ones. Sends `headers` only to the server asked.
  *
  * @param url of the server, such as `https://enterpriseregistration.windows.net`. https, or http to a loopback address.
- * @throws TypeError for another URL. @throws ServiceError `service-untrusted` if an address or a redirection has an
+ * @throws TypeError for another URL. @throws ServiceError `service-untrusted` if an address or a redirect has an
  * untrusted host or no TLS, or a service would get tokens for another service; `service-answer` for a malformed answer;
  * `service-unreachable`, `service-timeout` and `service-refused`. The reason of `signal` when it aborts.
  *
@@ -89,7 +89,7 @@ export async function discoverServices(
       return services;
     }
     if (!isTrustedAddress(next, asked, trustedHosts)) throw untrusted(at, `it redirects to ${next.origin}`);
-    if (count === MAX_REDIRECTIONS) throw badForm(`${answer.where}: too many redirections`);
+    if (count === MAX_REDIRECTIONS) throw badForm(`${answer.where}: too many redirects`);
     at = next;
   }
 }
@@ -123,7 +123,7 @@ function redirectionOf({ status, headers, where, request }: ServiceAnswer): URL 
   if (![301, 302, 303, 307, 308].includes(status)) return undefined;
   const location = headers.get('location') ?? '';
   if (location === '' || !URL.canParse(location, request.url.href))
-    throw badForm(`${where}: a redirection without a valid address`);
+    throw badForm(`${where}: a redirect without a valid address`);
   return new URL(location, request.url);
 }
 

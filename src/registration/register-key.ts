@@ -154,7 +154,7 @@ function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: Registrati
   const parsed = jsonOf(answer);
   if (!isJsonObject(parsed)) throw bad('the answer is not a JSON object');
   const { kid, upn, pctx, ...others } = parsed;
-  if (!isRegistrationId(kid)) throw bad('the answer has no valid Key ID (kid)');
+  if (!isRegistrationId(kid)) throw bad('the answer has no valid registration number (kid)');
   if (typeof upn !== 'string' || upn === '') throw bad('the answer has no upn');
   if (upn.toLowerCase() !== user.toLowerCase()) {
     throw answerError(answer, `the key was registered for ${showJson(upn)}, not for ${user}`, {

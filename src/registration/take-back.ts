@@ -4,7 +4,7 @@ import { KEY_CREDENTIAL_USAGE } from '../formats/windows/key-credential-link.ts'
 import { deleteHelloMethod, type GraphOptions, graphReader, readMethodDevice } from './graph.ts';
 import { isRegistrationId, peerLine } from './peer-text.ts';
 
-/** A key to unregister. Only the Key ID (`kid`) comes from the service. */
+/** A key to unregister. Only the registration number (`kid`) comes from the service. */
 export interface RegisteredKeyId {
   /** User principal name of the user who signed in for the registration. */
   readonly user: string;

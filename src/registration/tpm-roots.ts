@@ -35,7 +35,7 @@ export interface TpmRoots {
 const MOST_FILES = 10_000;
 
 /**
- * Reads the authorities of TPM makers: from a directory and those below it, such as Microsoft's extracted package
+ * Reads the authorities of TPM makers: from a directory and its subdirectories, such as Microsoft's extracted package
  * TrustedTpm.cab, or from one file in PEM or DER. A self-signed certificate is a root: loading it means trusting it.
  * Reports and leaves out anything but certificates of authorities.
  *
