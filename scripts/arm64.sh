@@ -19,7 +19,9 @@ pack
 # machine's own list of packages stays as it is.
 debian_root() {
   local site release apt
+  # shellcheck disable=SC2016 # apt-get expands it
   site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
+  # shellcheck source=/dev/null
   release=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
   mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial" "$2"
   : >"$work/apt/status"

