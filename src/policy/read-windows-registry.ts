@@ -48,7 +48,8 @@ export async function readWindowsRegistry(options: ReadWindowsRegistryOptions = 
         ignored: readings.flatMap(({ ignored }) => ignored),
       };
     },
-    () => rm(directory, { recursive: true, force: true }),
+    // Windows may hold a file for a moment longer than the program that wrote it.
+    () => rm(directory, { recursive: true, force: true, maxRetries: 10 }),
   );
 }
 

@@ -485,8 +485,8 @@ async function policyFile() {
   ];
   const bytes = Buffer.concat([Buffer.from([0xff, 0xfe]), Buffer.from(lines.join('\r\n'), 'utf16le')]);
   writeFileSync(path('policy.reg'), bytes);
-  const { status, policy } = await cli(['policy', 'explain', 'policy.reg']);
-  equal([status, policy?.pin.minLength], [0, 9], 'minimum length');
+  const { status, policy, error } = await cli(['policy', 'explain', 'policy.reg']);
+  equal([status, policy?.pin.minLength], [0, 9], `minimum length: ${JSON.stringify(error)}`);
 }
 
 async function stateDirectory() {
@@ -534,8 +534,8 @@ async function registry() {
   const run = (...args) => ended(spawn(reg, args, { stdio: ['ignore', 'pipe', 'pipe'] }));
   equal((await run('add', key, '/v', 'MinimumPINLength', '/t', 'REG_DWORD', '/d', '11', '/f')).status, 0, 'reg add');
   try {
-    const { status, explanation, policy } = await cli(['policy', 'explain']);
-    equal([status, policy?.pin.minLength], [0, 11], `minimum length: ${JSON.stringify(explanation)}`);
+    const { status, explanation, policy, error } = await cli(['policy', 'explain']);
+    equal([status, policy?.pin.minLength], [0, 11], `minimum length: ${JSON.stringify({ explanation, error })}`);
     return explanation.find(({ setting }) => setting.endsWith('MinimumPINLength'))?.winner.origin;
   } finally {
     await run('delete', `HKLM\\${KEY}`, '/f');
