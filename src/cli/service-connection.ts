@@ -32,7 +32,7 @@ export interface ServiceUse {
   readonly prompter: Prompter;
   readonly signal: AbortSignal;
   /** Shows a sign-in code. Default: in the terminal. */
-  readonly onCode?: (code: DeviceCodePrompt) => void;
+  readonly onCode?: ((code: DeviceCodePrompt) => void) | undefined;
 }
 
 /** Finds the service, runs `work`, and closes the connections. */

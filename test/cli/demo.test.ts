@@ -12,6 +12,7 @@ import {
   startKeyprov,
   temporaryDirectory,
 } from './support/keyprov.ts';
+import { addressOf, openPage } from './support/page-client.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
 const missing = (await libtpmsMissing()) ?? missingPrograms('slapd');
@@ -25,6 +26,46 @@ function contents(directory: string): string[] {
 }
 
 describe.skipIf(missing)('keyprov provision --demo', () => {
+  it('asks for the PIN in a page with --web, and signs in with it', async () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'demo');
+    const command = startKeyprov(['provision', '--demo', '--web', '--out', out]);
+    const page = await openPage(await addressOf(command));
+    const view = (wanted: string) =>
+      page.stateThat(({ view }) => (Object(view).name === wanted ? Object(view) : undefined));
+    await view('welcome');
+    expect(await page.post('begin')).toBe(204);
+    expect(await view('code')).toMatchObject({ verificationUrl: expect.stringContaining('/oauth2/deviceauth') });
+    await view('pin');
+    expect(await page.post('pin', '941-Xq-830\n941-Xq-830')).toBe(204);
+    await view('done');
+    expect(await page.post('seen')).toBe(204);
+    const { status, stdout, stderr } = await command.ended;
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: expect.stringContaining('sign-in: the service has verified'),
+    });
+    for (const text of [stdout, stderr, ...contents(out)]) expect(text).not.toContain('941-Xq-830');
+  });
+
+  it('ends, and leaves nothing, when the window is closed by its user', async () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'demo');
+    const command = startKeyprov(['provision', '--demo', '--web', '--out', out, '--json']);
+    const page = await openPage(await addressOf(command));
+    await page.post('begin');
+    await page.stateThat(({ view }) => (Object(view).name === 'pin' ? true : undefined));
+    expect(await page.post('cancel')).toBe(204);
+    await page.stateThat(({ view }) => (Object(view).name === 'failed' ? true : undefined));
+    await page.post('seen');
+    const { status, stdout } = await command.ended;
+    expect({ status, json: JSON.parse(stdout) }).toMatchObject({
+      status: 5,
+      json: { error: { code: 'pin-required' } },
+    });
+    expect(existsSync(out)).toBe(false);
+  });
+
   it('goes the whole way, and leaves what other commands can look at', () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'demo');

@@ -18,9 +18,7 @@ export const provisionCommand: CliCommand = {
 };
 
 function define(command: Command): void {
-  command.description(
-    'give a user a registered key: prerequisites, multi-factor authentication, PIN, key, attestation, registration',
-  );
+  command.description('give a user a registered key, from the prerequisites to the registration');
   for (const option of runOptions()) command.addOption(option);
   command
     .option('--web', 'ask the user in a browser page instead of here')
@@ -31,6 +29,7 @@ function define(command: Command): void {
 }
 
 async function runProvision(given: Arguments, context: Context): Promise<Outcome> {
+  if (!given.has('web')) given.refuse(['open'], 'works only with --web');
   if (given.has('demo')) {
     given.refuseOthers(DEMO_OPTIONS, 'cannot be used with --demo');
     return await runDemo(given, context);
@@ -41,6 +40,5 @@ async function runProvision(given: Arguments, context: Context): Promise<Outcome
     // The page is loaded only if it is shown.
     return await (await import('../web/provision-in-window.ts')).provisionInWindow(given, context);
   }
-  given.refuse(['open'], 'works only with --web');
   return await provisionWithService(given, context);
 }

@@ -16,7 +16,6 @@ import type { Outcome } from '../terminal/report.ts';
 export const tpmCommand: CliCommand = {
   name: 'tpm',
   examples: [
-    'keyprov tpm',
     'keyprov tpm --tpm device:/dev/tpm0 --flush 0x80000000',
     'keyprov tpm --reset-lockout',
     'keyprov tpm --ek-roots TrustedTpm',

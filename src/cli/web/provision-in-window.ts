@@ -1,3 +1,4 @@
+import type { ProvisionOutcome } from '../../provisioning/run.ts';
 import type { Context } from '../command.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { openStore } from '../options/store-option.ts';
@@ -16,20 +17,29 @@ export async function provisionInWindow(given: Arguments, context: Context): Pro
   const store = await openStore(given, context);
   const { service, user } = wish;
   const window = new ProvisionWindow(user);
-  const { state, actions, onCode, onEvent, mfaOptions, pin: prompt } = window;
-  return await withPage({ page: 'provision', state, actions }, { prompter, open: given.has('open') }, async (page) => {
+  const { onCode } = window;
+  const outcome = await inWindow(window, { prompter, signal, open: given.has('open') }, () =>
+    withService(service, { user, prompter, signal, onCode }, async (connection) =>
+      runWith(window.connection(connection), { ...wish, ...window.wish }, { ...context, store }),
+    ),
+  );
+  return describeRun(outcome, store, report);
+}
+
+/** Shows a window, does `run` once the user wants to begin, and shows what came of it. */
+export async function inWindow(
+  window: ProvisionWindow,
+  { prompter, signal, open }: Pick<Context, 'prompter' | 'signal'> & { readonly open: boolean },
+  run: () => Promise<ProvisionOutcome>,
+): Promise<ProvisionOutcome> {
+  const { state, actions } = window;
+  return await withPage({ page: 'provision', state, actions }, { prompter, open }, async (page) => {
     page.windowClosed.addEventListener('abort', () => window.close('the window was closed, or never opened'));
     try {
       await window.begin(signal);
-      const outcome = await withService(service, { user, prompter, signal, onCode }, async (connection) =>
-        runWith(
-          { ...connection, mfa: window.mfa(connection.mfa) },
-          { ...wish, prompt, mfaOptions, onEvent },
-          { ...context, store },
-        ),
-      );
+      const outcome = await run();
       await window.end(outcome, page.windowClosed);
-      return describeRun(outcome, store, report);
+      return outcome;
     } catch (error) {
       if (!signal.aborted) await window.end({ status: 'failed', error }, page.windowClosed);
       throw error;

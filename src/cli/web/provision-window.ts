@@ -7,6 +7,8 @@ import type { ProvisionOutcome, RunEvent, RunStep } from '../../provisioning/run
 import type { DeviceCodePrompt } from '../../registration/device-code.ts';
 import { forecastSync } from '../../registration/sync-status.ts';
 import { endsWithin, unlessAborted } from '../../signal.ts';
+import type { RunArguments } from '../provision-run.ts';
+import type { ServiceConnection } from '../service-connection.ts';
 import { LiveState } from './live-state.ts';
 import type { PageAction } from './page-server.ts';
 
@@ -80,8 +82,17 @@ export class ProvisionWindow {
     this.#show({ name: 'working' });
   }
 
-  /** The prompt, as long as there is a window. */
-  mfa(prompt: MfaPrompt): MfaPrompt {
+  /** What the user is asked of a run. */
+  get wish(): Pick<RunArguments, 'prompt' | 'mfaOptions' | 'onEvent'> {
+    return { prompt: this.pin, mfaOptions: this.mfaOptions, onEvent: this.onEvent };
+  }
+
+  /** The connection, whose prompt waits as long as there is a window. */
+  connection(connection: ServiceConnection): ServiceConnection {
+    return { ...connection, mfa: this.#mfa(connection.mfa) };
+  }
+
+  #mfa(prompt: MfaPrompt): MfaPrompt {
     return async (request, { signal }) => {
       this.#show({ name: 'sign-in' });
       const either = AbortSignal.any([signal, this.#closed.signal]);

@@ -26,7 +26,7 @@ import type { Context } from '../../command.ts';
 import { withKeyPlaces } from '../../key-places.ts';
 import { keyJson, keyLines } from '../../key-report.ts';
 import type { ServiceArguments } from '../../options/service-option.ts';
-import { type RunArguments, runWith } from '../../provision-run.ts';
+import { type RunArguments, type RunContext, runWith } from '../../provision-run.ts';
 import { type ServiceConnection, withService } from '../../service-connection.ts';
 import { newPinPrompt, readCurrentPin } from '../../terminal/pin-input.ts';
 import { type DemoWorld, demoTpm, withDemoWorld } from './demo-world.ts';
@@ -38,6 +38,10 @@ export interface StoryContext extends Context {
   readonly merged: PolicyInForce;
   /** Undefined: the user is asked. */
   readonly pin: Uint8Array | undefined;
+  /** Whether a page asks for it. */
+  readonly web: boolean;
+  /** Whether a browser opens that page. */
+  readonly open: boolean;
 }
 
 /** The result of the demo. */
@@ -61,10 +65,12 @@ export async function tellStory(context: StoryContext): Promise<Told> {
     await write('dsregcmd.txt', dsregcmdText(world));
     const store = await openKeyStore(join(directory, 'store'));
     const connectTo = argumentsFor(world);
-    return await withService(connectTo, { user, prompter, signal }, async (connection) => {
-      const found = await provisionFor(connection, connectTo, { ...context, world, store, write });
-      await awaitSync(found, { ...context, world, write });
-      await signIn(found, connection, { ...context, world, store });
+    const asking = context.web ? await askInWindow(user, context) : undefined;
+    const demo = { ...context, world, store, write, asking };
+    return await withService(connectTo, { user, prompter, signal, onCode: asking?.onCode }, async (connection) => {
+      const found = await provisionFor(connection, connectTo, demo);
+      await awaitSync(found, demo);
+      await signIn(found, connection, { ...demo, pin: asking?.pin() ?? demo.pin });
       const lines = [
         ...keyLines(found),
         '',
@@ -72,11 +78,34 @@ export async function tellStory(context: StoryContext): Promise<Told> {
         `  keyprov status --store ${store.directory} --tpm libtpms:${join(directory, 'tpm')}`,
       ];
       return { lines, json: keyJson(found) };
-    });
+    }).finally(() => asking?.wipe());
   });
 }
 
 type Write = (name: string, text: string) => Promise<void>;
+
+/** A window for the demo, which keeps the PIN for the sign-in. The page is loaded only if it is shown. */
+async function askInWindow(user: string, options: StoryContext) {
+  const { inWindow } = await import('../../web/provision-in-window.ts');
+  const { ProvisionWindow } = await import('../../web/provision-window.ts');
+  const window = new ProvisionWindow(user);
+  let chosen: Uint8Array | undefined;
+  const prompt: NewPinPrompt = async (request, by) => {
+    const pin = await window.pin(request, by);
+    wipe(chosen);
+    chosen = concatSecrets(pin);
+    return pin;
+  };
+  return {
+    onCode: window.onCode,
+    pin: () => chosen,
+    wipe: () => wipe(chosen),
+    run: (connection: ServiceConnection, wish: RunArguments, context: RunContext) =>
+      inWindow(window, options, () =>
+        runWith(window.connection(connection), { ...wish, ...window.wish, prompt }, context),
+      ),
+  };
+}
 
 /** As the options of `keyprov provision --service` would say it. */
 function argumentsFor({ service, device }: DemoWorld): ServiceArguments {
@@ -105,10 +134,18 @@ function dsregcmdText({ device, service }: DemoWorld): string {
   ]);
 }
 
+/** What the parts of the story share. */
+interface Demo extends StoryContext {
+  readonly world: DemoWorld;
+  readonly store: KeyStore;
+  readonly write: Write;
+  readonly asking: Awaited<ReturnType<typeof askInWindow>> | undefined;
+}
+
 async function provisionFor(
   connection: ServiceConnection,
   service: ServiceArguments,
-  { world, store, write, pin, merged, ...context }: StoryContext & { world: DemoWorld; store: KeyStore; write: Write },
+  { world, store, write, pin, merged, asking, ...context }: Demo,
 ): Promise<RegisteredKey> {
   const { user, device } = world;
   const { prompter, report } = context;
@@ -121,7 +158,8 @@ async function provisionFor(
     prompt: pin === undefined ? newPinPrompt(user, { file: undefined, prompter, report }) : fixed(pin),
   };
   const registrar = keeping(connection.registrar, write);
-  const outcome = await runWith({ ...connection, registrar }, wish, { ...context, store });
+  const run = asking?.run ?? runWith;
+  const outcome = await run({ ...connection, registrar }, wish, { ...context, store });
   if (outcome.status === 'pending') throw outcome.problem;
   if (outcome.status === 'blocked' || outcome.attestation?.status !== 'made') {
     throw new SelectionError('attestation-unavailable', 'the demo did not get an attested key', []);
@@ -155,10 +193,7 @@ function keeping(registrar: KeyRegistrar, write: Write): KeyRegistrar {
   };
 }
 
-async function awaitSync(
-  { registration }: RegisteredKey,
-  { world, write, report, signal }: StoryContext & { world: DemoWorld; write: Write },
-): Promise<void> {
+async function awaitSync({ registration }: RegisteredKey, { world, write, report, signal }: Demo): Promise<void> {
   const { bindDirectory } = await import('../../../testing/index.ts');
   const { connection } = world.directory;
   const { user } = registration;
@@ -181,7 +216,7 @@ async function awaitSync(
 async function signIn(
   { record, registration }: RegisteredKey,
   { fetch }: ServiceConnection,
-  { world, store, pin: given, ...context }: StoryContext & { world: DemoWorld; store: KeyStore },
+  { world, store, pin: given, ...context }: Demo,
 ): Promise<void> {
   const { report, prompter, signal } = context;
   const { signingKeyOf } = await import('../../../testing/index.ts');

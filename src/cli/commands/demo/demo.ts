@@ -49,7 +49,7 @@ const FILES: readonly (readonly [name: string, what: string])[] = [
 const DEMO_PIN = '271828';
 
 /** Options of `keyprov provision` that the demo takes. */
-export const DEMO_OPTIONS: readonly string[] = ['demo', 'out', 'force', 'json', 'verbose'];
+export const DEMO_OPTIONS: readonly string[] = ['demo', 'out', 'force', 'web', 'open', 'json', 'verbose'];
 
 /** Runs `keyprov provision --demo`. */
 export async function runDemo(given: Arguments, context: Context): Promise<Outcome> {
@@ -59,12 +59,13 @@ export async function runDemo(given: Arguments, context: Context): Promise<Outco
   given.check();
   checkPackages();
   report.speakPlainly();
-  const isAsked = prompter.isTerminal && !given.has('json');
+  const [web, open] = [given.has('web'), given.has('open')];
+  const isAsked = web || (prompter.isTerminal && !given.has('json'));
   const pin = isAsked ? undefined : utf8(DEMO_PIN);
   if (pin !== undefined) await judgePin(pin, merged.policy.pin, { signal });
   const remove = await makeDemoDirectory(directory, given.has('force'));
   try {
-    const told = await tellStory({ ...context, directory, merged, pin });
+    const told = await tellStory({ ...context, directory, merged, pin, web, open });
     const list = FILES.map(([name, what]) => `  ${name.padEnd(24)} ${what}`);
     await writeFile(join(directory, MARKER), `Files of a demo of keyprov provision:\n\n${list.join('\n')}\n`);
     const lines = [...told.lines, '', `All files are in ${directory}; ${MARKER} says what each of them is.`];
