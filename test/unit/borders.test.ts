@@ -53,6 +53,8 @@ describe('the border to the network', () => {
       "import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';",
     );
     expect(codeOf(PAGES).match(/\.listen\(.*\)/g)).toEqual([".listen(0, '127.0.0.1')"]);
+    // To itself, to overwrite what Node has read.
+    expect(codeOf(PAGES).match(/\bconnect\(.*\)/g)).toEqual(['connect(Number(port), hostname)']);
   });
 
   it('has one file that connects with TLS to services, and one to directories', () => {
@@ -68,7 +70,7 @@ describe('the border to the network', () => {
 
   it('is crossed without TLS by the transports of TPMs only', () => {
     expect(usersOf('node:net', 'node:dgram')).toEqual(
-      ['src/registration/ldap-connection.ts', 'src/tpm/transports/socket-connection.ts'].sort(),
+      [PAGES, 'src/registration/ldap-connection.ts', 'src/tpm/transports/socket-connection.ts'].sort(),
     );
     expect(codeOf('src/registration/ldap-connection.ts')).toContain("import { isIP } from 'node:net';");
   });

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type Bytes, concatSecrets, equal, toBase64Url, utf8, wipe } from '../../bytes.ts';
 import { ServiceError } from '../../errors/service-error.ts';
 import { countDown, endsWithin } from '../../signal.ts';
@@ -106,6 +106,10 @@ export class PageServer implements AsyncDisposable {
   readonly #closed = new AbortController();
   /** Connections that have not shown the session, oldest first. */
   readonly #strangers = new Set<Socket>();
+  /** The connection to ourselves that overwrites what Node has read. */
+  #eraser: Socket | undefined;
+  /** Whether nothing was read since it began. */
+  #isErased = true;
   /** Requests for the state that wait. */
   readonly #polls = new Set<ServerResponse>();
   #stopGrace: () => void;
@@ -150,19 +154,35 @@ export class PageServer implements AsyncDisposable {
     const closed = once(this.#server, 'close');
     this.#server.close();
     this.#server.closeAllConnections();
+    this.#eraser?.destroy();
     await closed;
   }
 
   /** Cuts the oldest stranger off if there are too many, so that nobody can keep the window out. */
   #admit(socket: Socket): void {
-    // Without listeners, Node's parser would read into memory of its own. So it gets a copy of what was read, and copies
-    // of that what it needs. The block that was read into is free again: whoever asks for as much gets it next.
-    socket.prependListener('data', () => wipe(Buffer.allocUnsafeSlow(READ_SIZE)));
+    // Without a listener, Node's parser would read into memory of its own. So it gets a copy of what was read, and copies
+    // of that what it needs.
     socket.on('data', (chunk: Uint8Array) => wipe(chunk));
+    if (this.#eraser !== undefined && socket.remotePort === this.#eraser.localPort) return;
+    socket.on('data', () => this.#erase());
     this.#strangers.add(socket);
     socket.once('close', () => this.#strangers.delete(socket));
     const [oldest] = this.#strangers;
     if (this.#strangers.size > MAX_STRANGERS) oldest?.destroy();
+  }
+
+  /** Node reads all connections into one block of memory, which only it can reach. So it gets zeros to read as well. */
+  #erase(): void {
+    this.#isErased = this.#eraser === undefined;
+    if (!this.#isErased || !this.#server.listening) return;
+    const { port, hostname } = new URL(this.origin);
+    this.#eraser = connect(Number(port), hostname);
+    this.#eraser.on('error', () => undefined); // that it is cut off shows that it was read
+    this.#eraser.once('close', () => {
+      this.#eraser = undefined;
+      if (!this.#isErased) this.#erase();
+    });
+    this.#eraser.end(new Uint8Array(READ_SIZE));
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
