@@ -1,5 +1,5 @@
 // @ts-check
-// As provision.mjs, with a service that demands an attestation, and an attestation CA that knows this TPM.
+// Like provision.mjs, with a service that demands an attestation, and an attestation CA that knows this TPM.
 
 import * as keyprov from 'keyprov';
 import { openEndorsementKey } from 'keyprov/attestation/endorsement';

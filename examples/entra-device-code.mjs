@@ -1,5 +1,5 @@
 // @ts-check
-// As provision.mjs, with a service that runs already and knows the device; the user signs in with a code in a browser:
+// Like provision.mjs, with a service that is already running and knows the device; the user signs in with a code in a browser:
 // `node entra-device-code.mjs DIRECTORY URL TENANT USER DEVICE.pem DEVICE.key [TPM] [CA.pem]`.
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';

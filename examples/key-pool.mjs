@@ -1,5 +1,5 @@
 // @ts-check
-// As provision.mjs, with a key that the TPM makes while the user authenticates.
+// Like provision.mjs, with a key that the TPM makes while the user authenticates.
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 

@@ -1,5 +1,5 @@
 // @ts-check
-// As provision.mjs, then the later life of the key: a new PIN, a new key, and none.
+// Like provision.mjs, then the later life of the key: a new PIN, a new key, and its removal.
 import * as keyprov from 'keyprov';
 import { authenticateWithDeviceCode, discoverServices } from 'keyprov/registration';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
@@ -47,7 +47,7 @@ await key.changePin({ pin, newPin });
 await key.sign({ data: new Uint8Array(1), pin: newPin });
 await key.close();
 
-// A new key: the old one is taken back first, at the service and then in the store
+// A new key: the old one is removed first, from the service and then from the store
 const retire = async () => {
   for (const { id } of (await store.list()).records) {
     console.log(await keyprov.unregisterKey(store, id, { registrar }), service.keys().length);

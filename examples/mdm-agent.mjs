@@ -1,5 +1,5 @@
 // @ts-check
-// As provision.mjs, in a device management agent: policy from its server, prerequisites, an outcome for its console.
+// Like provision.mjs, in a device management agent: policy from its server, prerequisites, an outcome for its console.
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 import { checkPrerequisites, valuesProbe } from 'keyprov/windows';

@@ -1,5 +1,5 @@
 // @ts-check
-// As provision.mjs, with a PIN window of your own. Here it is two lines of standard input.
+// Like provision.mjs, with a PIN window of your own. Here it is two lines of standard input.
 import { createInterface } from 'node:readline';
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';

@@ -1,5 +1,5 @@
 // @ts-check
-// As provision.mjs, with a service of your own that registers keys. Here it is a map.
+// Like provision.mjs, with a service of your own that registers keys. Here it is a map.
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';

@@ -1,5 +1,5 @@
 // @ts-check
-// As provision.mjs, without a TPM: the key is in a file that the PIN encrypts.
+// Like provision.mjs, without a TPM: the key is in a file that the PIN encrypts.
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 

@@ -30,7 +30,7 @@ need() {
   ((${#missing[@]} > 0)) || return 0
   if ((EUID != 0)); then
     if ! sudo -n true 2>/dev/null; then
-      say "packages are missing, and no rights to install them; install them with: sudo apt-get install ${missing[*]}" >&2
+      say "packages are missing, and this user may not install them; run: sudo apt-get install ${missing[*]}" >&2
       exit 1
     fi
     sudo=(sudo -n)

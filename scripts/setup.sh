@@ -56,7 +56,7 @@ installed() {
 install_packages() {
   ((${#packages[@]} > 0)) || return 0
   if ! command -v dpkg-query >/dev/null; then
-    say "no Debian package manager here; see to it that you have what Debian calls: ${packages[*]}"
+    say "this is not Debian; install your system's equivalents of these packages: ${packages[*]}"
     return
   fi
   local missing=() package
@@ -64,22 +64,22 @@ install_packages() {
     installed "$package" || missing+=("$package")
   done
   if ((${#missing[@]} == 0)); then
-    say "system packages are there: ${packages[*]}"
+    say "system packages are installed: ${packages[*]}"
     return
   fi
 
   local sudo=()
   if ((EUID != 0)); then
     if ! { command -v sudo && sudo -n true; } >/dev/null 2>&1; then
-      lacking 'and no rights to install them' "${missing[@]}"
+      lacking 'and this user may not install them' "${missing[@]}"
       return
     fi
     sudo=(sudo -n)
   fi
   say "installing with apt-get: ${missing[*]}"
   local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
-  # An outdated list of packages is no reason to stop: what is missing may still be found with it.
-  "${apt[@]}" update || say 'apt-get update failed, trying with the lists that are there'
+  # An outdated list of packages is not a reason to stop: it may still have the missing packages.
+  "${apt[@]}" update || say 'apt-get update failed; trying with the existing package lists'
   local status=0
   hold_services
   "${apt[@]}" install --no-install-recommends -y "${missing[@]}" </dev/null || status=$?
@@ -122,14 +122,14 @@ lacking() {
     "to keep their services from starting, run before that: printf '#!/bin/sh\\nexit 101\\n' | sudo tee $policy && sudo chmod 755 $policy"
     "and after that: sudo rm $policy")
   [[ $mode == --test ]] || fail "${lines[@]}"
-  printf 'setup: %s\n' "${lines[@]}" 'setup goes on; tests that need them are skipped' >&2
+  printf 'setup: %s\n' "${lines[@]}" 'setup continues; tests that need them are skipped' >&2
 }
 
 npm_packages() {
   local stamp=node_modules/.keyprov-setup wanted
   wanted=$({ uname -sm && cat package-lock.json; } | sha256sum)
   if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then
-    say 'npm packages are there'
+    say 'npm packages are installed'
     return
   fi
   if [[ ! -w . || (-e node_modules && ! -w node_modules) ]]; then

@@ -1,4 +1,4 @@
-// The main process. Keys, PINs and the TPM stay here; a window gets results only.
+// The main process. Keys, PINs and the TPM stay here; a window only gets results.
 import { fileURLToPath } from 'node:url';
 import { app, BrowserWindow, ipcMain } from 'electron';
 import { definePolicy, isKeyprovError, keySources, openKey, openKeyStore, provisionKey } from 'keyprov';

@@ -1,4 +1,4 @@
-// The window: it asks for the PIN and shows what came of it.
+// The window: it asks for the PIN and shows the result.
 const form = document.querySelector('form');
 const status = document.querySelector('[role=status]');
 
