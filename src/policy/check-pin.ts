@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { checkBytes } from '../bytes.ts';
 import type { PinProblem } from '../errors/pin-refused-error.ts';
 import { type PinHistory, type PinHistoryOptions, pinHistoryContains } from './pin-history.ts';
-import { PIN_CLASSES, PIN_SPECIAL_CHARACTERS, type PinClass, type PinPolicy } from './pin-policy.ts';
+import { checkPinRules, PIN_CLASSES, PIN_SPECIAL_CHARACTERS, type PinClass, type PinPolicy } from './pin-policy.ts';
 
 const NAMES: Readonly<Record<PinClass, readonly [one: string, many: string]>> = {
   uppercase: ['uppercase letter', 'uppercase letters'],
@@ -47,9 +47,10 @@ function hasEveryOtherZero(pin: Uint8Array): boolean {
  *
  * A PIN of digits alone is a common pattern if each digit differs from the next by the same amount modulo 10, as in
  * 1111, 1234 and 7036: 100 PINs of each length. Characters outside the four sets are refused.
- * @throws TypeError if it is not bytes.
+ * @throws TypeError if it is not bytes, or if rules are missing; PolicyError if one is wrong.
  */
 export function checkPin(pin: Uint8Array, policy: PinPolicy): PinProblem[] {
+  checkPinRules(policy);
   const encoding = checkPinEncoding(pin);
   if (encoding.length > 0) return encoding;
   const seen: Record<PinClass, boolean> = { uppercase: false, lowercase: false, special: false, digits: false };
@@ -105,8 +106,12 @@ export async function checkNewPin(
   return problems;
 }
 
-/** Describes the rules for a PIN, as sentences for the user. */
+/**
+ * Describes the rules for a PIN, as sentences for the user.
+ * @throws TypeError if rules are missing; PolicyError if one is wrong.
+ */
 export function describePinRules(policy: PinPolicy): string[] {
+  checkPinRules(policy);
   const { minLength, maxLength, history } = policy;
   const rules = [`Must be at least ${minLength} characters long`, `Can't be longer than ${maxLength} characters`];
   for (const name of PIN_CLASSES) {

@@ -1,6 +1,6 @@
 import type { PinProblem } from '../errors/pin-refused-error.ts';
 import { checkPin } from './check-pin.ts';
-import { PIN_CLASSES, type PinCharacterUse, type PinPolicy } from './pin-policy.ts';
+import { checkPinRules, PIN_CLASSES, type PinCharacterUse, type PinPolicy } from './pin-policy.ts';
 
 /** The record of a PIN. Plain data; reveals nothing about the PIN but which rules it met. */
 export interface PinRecord {
@@ -27,8 +27,10 @@ const TIGHTENED = 'Your organization changed its rules for PINs; set a new PIN.'
  * Says why a PIN must be changed at this time (milliseconds since 1970), without knowing the PIN: it expired, or a rule
  * is now stricter than the one that it met. Empty if it may stay. {@link recheckPin} can tell whether the PIN meets the
  * new rules after all, the next time it is entered.
+ * @throws TypeError if rules of `policy` are missing; PolicyError if one is wrong.
  */
 export function pinMustChange(record: PinRecord, policy: PinPolicy, now: number): PinChangeReason[] {
+  checkPinRules(policy);
   const reasons: PinChangeReason[] = [];
   const { setAt, met } = record;
   const { expirationDays } = policy;
@@ -48,7 +50,7 @@ export function pinMustChange(record: PinRecord, policy: PinPolicy, now: number)
 /**
  * Checks an entered PIN, at sign-in for instance, against later rules. Returns the updated record if it meets them, and
  * what is wrong if it does not.
- * @throws TypeError if it is not bytes.
+ * @throws as {@link checkPin} does.
  */
 export function recheckPin(
   record: PinRecord,

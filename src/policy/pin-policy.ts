@@ -114,6 +114,19 @@ export function definePinPolicy(settings: PinSettings = {}, documents: PolicyDoc
   return policy;
 }
 
+/**
+ * Checks the rules for a PIN: a rule that is missing would not be applied, and a record with wrong ones cannot be read.
+ * @throws TypeError if one is missing, as in a whole `Policy`; PolicyError if one is wrong.
+ */
+export function checkPinRules(rules: unknown): asserts rules is PinPolicy {
+  const missing = isJsonObject(rules) ? [...PIN_NUMBERS, ...PIN_CLASSES].find((name) => rules[name] === undefined) : '';
+  if (missing !== undefined) {
+    const which = missing === '' ? '' : `; '${missing}' is missing`;
+    throw new TypeError(`the rules for a PIN must be a PinPolicy, such as the member 'pin' of a Policy${which}`);
+  }
+  definePinPolicy(rules as PinPolicy); // which checks each
+}
+
 /** Returns the valid ones of the given settings; adds what is wrong to `problems`, under names like `pin.history`. */
 export function readPinSettings(value: unknown, problems: PolicyProblem[]): PinSettings {
   if (!isJsonObject(value)) {

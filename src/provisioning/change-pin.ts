@@ -5,6 +5,7 @@ import type { KeyStore } from '../keys/key-store.ts';
 import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { addToPinHistory, judgePin, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
+import { checkPinRules } from '../policy/pin-policy.ts';
 import { askSecret, type SignalOptions } from '../signal.ts';
 import { type EnterPinOptions, enterNewPin, type NewPinPrompt } from './pin-entry.ts';
 import type { PinRecoverySetup } from './pin-recovery.ts';
@@ -43,7 +44,8 @@ export interface ChangeUserPinOptions extends ReplacePinOptions {
  *
  * @throws KeyprovError as `store.load` and `provider.changePin` do: `key-not-found`, `pin-wrong`, `pin-last-try`,
  * `tpm-lockout`, `key-locked`; `key-invalid` for a key without a PIN; `pin-refused` as {@link enterNewPin} does;
- * `store-busy` if another process changed the key meanwhile; errors of the prompts, and the reason of `signal`.
+ * `store-busy` if another process changed the key meanwhile; errors of the prompts, and the reason of `signal`;
+ * TypeError if rules of `policy` are missing; PolicyError if one is wrong.
  */
 export async function changeUserPin(store: KeyStore, id: string, options: ChangeUserPinOptions): Promise<KeyRecord> {
   const { currentPin, signal } = options;
@@ -86,6 +88,7 @@ export async function replacePin(
   keep: KeepRecord,
 ): Promise<KeyRecord> {
   const { provider, prompt, policy, pepper, recovery, now, force, signal } = options;
+  checkPinRules(policy);
   const { history } = readPinState(record) ?? { history: { entries: [] } };
   // First: only a user with the current PIN may learn from the history whether another PIN is in it, and a mistyped PIN
   // is reported before a new one is typed twice. Only the key itself can check a PIN, and it counts the tries.

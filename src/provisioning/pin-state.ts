@@ -1,6 +1,6 @@
 import { type Bytes, fromBase64 } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
-import { KeyprovError } from '../errors.ts';
+import { KeyprovError, sayError } from '../errors.ts';
 import { requestInvalid } from '../formats/x509/in-request.ts';
 import { JsonMembers } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
@@ -56,7 +56,10 @@ export async function newPinState(pin: Uint8Array, policy: PinPolicy, options: N
   };
 }
 
-/** Returns the record with this state of its PIN. Its other annotations stay. */
+/**
+ * Returns the record with this state of its PIN. Its other annotations stay.
+ * @throws TypeError for a state that {@link readPinState} would refuse.
+ */
 export function writePinState(record: KeyRecord, state: PinState): KeyRecord {
   const { setAt, met, history, recovery } = state;
   const pin = {
@@ -65,6 +68,11 @@ export function writePinState(record: KeyRecord, state: PinState): KeyRecord {
     history: { entries: history.entries.map((entry) => ({ ...entry })) },
     ...(recovery && { recovery: { ...recovery } }),
   };
+  try {
+    parseState(pin);
+  } catch (cause) {
+    throw new TypeError(`the state of the PIN cannot be kept: ${sayError(cause)}`, { cause });
+  }
   return { ...record, annotations: { ...record.annotations, pin } };
 }
 
@@ -78,8 +86,7 @@ export function readPinState(record: KeyRecord): PinState | undefined {
   try {
     return parseState(pin);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KeyprovError('store-invalid', `the PIN state of the key ${record.id} is damaged: ${reason}`, {
+    throw new KeyprovError('store-invalid', `the PIN state of the key ${record.id} is damaged: ${sayError(cause)}`, {
       cause,
       remedy: 'restore a copy of the record, or reset the PIN with a new key',
     });
@@ -90,7 +97,8 @@ export function readPinState(record: KeyRecord): PinState | undefined {
  * Why the PIN of a key must be changed at this time (milliseconds since 1970): it expired, or a rule is now stricter
  * than the one it met. Does not need the PIN. Without a kept state, no rule counts as met. Empty for a key without a
  * PIN.
- * @throws KeyprovError `store-invalid` as {@link readPinState} does.
+ * @throws KeyprovError `store-invalid` as {@link readPinState} does; TypeError if rules of `policy` are missing;
+ * PolicyError if one is wrong.
  */
 export function pinMustChangeOf(record: KeyRecord, policy: PinPolicy, now: number): PinChangeReason[] {
   if (!record.hasPin) return [];

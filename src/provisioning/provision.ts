@@ -16,7 +16,7 @@ import { RunSteps } from './run-steps.ts';
  * it; `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does;
  * ServiceError if the service refuses the key; `journal-invalid`, `store-…`; errors of the prompts; the reason of
  * `signal`. If the service may have the key by then, the journal stays and the next call continues; else nothing is
- * left; TypeError for an unknown option.
+ * left; TypeError for an unknown option, or if `prerequisites` returns anything else than its result.
  *
  * @example
  * ```ts
@@ -55,8 +55,11 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
     onEvent({ type: 'begin', step: 'prerequisites' });
     const { prerequisites: check } = options;
     const prerequisites = await cleanUnlessAborted(() => check({ signal }), signal);
-    onEvent({ type: 'end', step: 'prerequisites', detail: prerequisites.result });
-    if (prerequisites.result === 'WillNotProvision') return { status: 'blocked', prerequisites };
+    const result: unknown = prerequisites?.result;
+    if (result !== 'WillProvision' && result !== 'WillNotProvision')
+      throw new TypeError('prerequisites must return the result of checkPrerequisites');
+    onEvent({ type: 'end', step: 'prerequisites', detail: result });
+    if (result === 'WillNotProvision') return { status: 'blocked', prerequisites };
   }
   const begin = { user, deviceId, service: registrar.address, now: now() };
   const { journal, resumed } = await claimRun(store, begin, { signal });

@@ -150,6 +150,21 @@ describe('a run', () => {
     await nothingLeft();
   });
 
+  it.each([
+    ['nothing', undefined],
+    ['false', false],
+    ['true', true],
+    ['the findings alone', [{ id: 'hardware-eligible', status: 'fail' }]],
+    ['another word', { result: 'willprovision' }],
+  ])('does nothing if the prerequisites return %s', async (_, answer) => {
+    const prerequisites = async () => answer as never;
+    await expect(run({ prerequisites })).rejects.toThrow(
+      new TypeError('prerequisites must return the result of checkPrerequisites'),
+    );
+    expect(registrar.requests).toEqual([]);
+    await nothingLeft();
+  });
+
   it('gives a user one key per device', async () => {
     await run();
     expect(await asyncRefusal(run)).toMatch(

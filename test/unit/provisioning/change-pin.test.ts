@@ -12,7 +12,7 @@ import { KeyprovError } from '../../../src/errors.ts';
 import type { KeyRecord } from '../../../src/keys/key-record.ts';
 import { KeyStore, openKeyStore } from '../../../src/keys/key-store.ts';
 import type { KeyProvider, ProvidedKey } from '../../../src/keys/provider.ts';
-import { definePinPolicy, type PinPolicy, pinHistoryContains } from '../../../src/policy/index.ts';
+import { definePinPolicy, definePolicy, type PinPolicy, pinHistoryContains } from '../../../src/policy/index.ts';
 import { type ChangeUserPinOptions, changeUserPin } from '../../../src/provisioning/change-pin.ts';
 import type { NewPinPrompt, NewPinRequest } from '../../../src/provisioning/pin-entry.ts';
 import { openRecoverySecret, type PinRecoveryRequest } from '../../../src/provisioning/pin-recovery.ts';
@@ -141,6 +141,18 @@ describe('changeUserPin', () => {
     await changeUserPin(store, 'user', options({ currentPin: async () => asked, prompt }));
     expect([asked, provider.held.current.at(-1)]).toEqual([1, 2].map(() => new Uint8Array(6)));
     expect(await isOpenedBy('741085')).toBe(true);
+  });
+
+  it.each([
+    ['a whole policy', definePolicy(), "; 'minLength' is missing"],
+    ['nothing', null, ''],
+  ])('tries and writes nothing if the rules are %s', async (_, rules, which) => {
+    await savedKey();
+    const before = await store.load('user');
+    await expect(changeUserPin(store, 'user', options({ policy: rules as never }))).rejects.toThrow(
+      new TypeError(`the rules for a PIN must be a PinPolicy, such as the member 'pin' of a Policy${which}`),
+    );
+    expect([log, await store.load('user')]).toEqual([[], before]);
   });
 
   it('asks for no new PIN after a wrong current one', async () => {

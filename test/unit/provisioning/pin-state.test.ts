@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { utf8 } from '../../../src/bytes.ts';
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord } from '../../../src/keys/key-record.ts';
-import { definePinPolicy, type PinSettings, pinHistoryContains } from '../../../src/policy/index.ts';
+import { definePinPolicy, definePolicy, type PinSettings, pinHistoryContains } from '../../../src/policy/index.ts';
 import {
   newPinState,
   type PinState,
@@ -103,7 +103,20 @@ describe('the state of a PIN', () => {
   });
 });
 
+it('a state that could not be read again is not written', () => {
+  const met = definePolicy() as never;
+  expect(refusal(() => writePinState(record, { ...state, met }))).toMatch(
+    /^foreign: TypeError: the state of the PIN cannot be kept: pin: met: unknown member "hardware"/,
+  );
+});
+
 describe('pinMustChangeOf', () => {
+  it('refuses a whole policy, whose rules it would not find', () => {
+    expect(refusal(() => pinMustChangeOf(record, definePolicy() as never, NOW))).toMatch(
+      /^foreign: TypeError: .*'minLength' is missing$/,
+    );
+  });
+
   const reasons = (of: KeyRecord, policy: PinSettings, days = 0) =>
     pinMustChangeOf(of, definePinPolicy(policy), NOW + days * DAY).map(({ code, setting }) => `${code} ${setting}`);
   const kept = writePinState(record, state);
