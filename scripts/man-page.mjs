@@ -42,7 +42,7 @@ const italic = (text) => `\\fI${roff(text)}\\fR`;
 const sentence = (text) => roff(`${text[0].toUpperCase()}${text.slice(1)}.`);
 
 function optionLines({ name, description: text, value }) {
-  return ['.TP', value === undefined ? bold(name) : `${bold(name)} ${italic(value.name)}`, sentence(text)];
+  return ['.TP', value === undefined ? bold(name) : `${bold(name)} ${italic(value.name)}`, roff(text)];
 }
 
 function commandLines({ name, description: text, usage, options, examples }) {
@@ -65,7 +65,7 @@ function page({ commands, exitCodes }) {
     ],
     ...[
       '.SH DESCRIPTION',
-      `${bold('keyprov')} gets a key out of a TPM 2.0, attests it, and builds its registration request.`,
+      `${bold('keyprov')} makes a key in a TPM 2.0, attests it, and builds its registration request.`,
     ],
     ...[
       'Each command explains itself with',

@@ -1,5 +1,5 @@
 /**
- * Gets a user's key pair out of a TPM 2.0, attests it, registers it with an identity service, and uses it.
+ * Makes a user's key pair in a TPM 2.0, attests it, registers it with an identity service, and uses it.
  *
  * The names most programs need are here; the rest is in the subpaths: `keyprov/provisioning` (each step of the run),
  * `keyprov/keys`, `keyprov/policy`, `keyprov/registration`, `keyprov/windows`, `keyprov/attestation`,

@@ -29,6 +29,15 @@ describe('the manual page', () => {
     }
   });
 
+  it('writes values as the user types them, and says first what the command does', () => {
+    const page = readFileSync(PAGE, 'utf8').replaceAll('\\-', '-');
+    expect(page).toContain('\nrsa-2048 (default), rsa-3072, p-256 or p-384\n');
+    expect(page).toContain('\nkeyprov - Make a key pair in a TPM 2.0, attest it, and build its registration request\n');
+    expect(page).toContain(
+      '\n\\fBkeyprov\\fR makes a key in a TPM 2.0, attests it, and builds its registration request.\n',
+    );
+  });
+
   it.each(JUDGES)('is without fault for %s', (program, ...args) => {
     const { error, status, stdout, stderr } = spawnSync(program, args, {
       ...{ encoding: 'utf8', env: { ...process.env, MANROFFSEQ: '', MANWIDTH: '80' } },

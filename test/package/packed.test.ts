@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -125,6 +125,20 @@ describe('the package', () => {
     const { stdout } = await run(process.execPath, [main, '--help']);
     expect(stdout).toContain('provision');
     expect(await readFile(main, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+  });
+
+  it('has a command and a manual page that npm links if it is installed with -g', async () => {
+    const prefix = join(folder, 'global');
+    const modules = join(prefix, 'lib', 'node_modules');
+    await mkdir(modules, { recursive: true });
+    await cp(installed, join(modules, 'keyprov'), { recursive: true });
+    // The step of `npm install -g` that links them; the steps before it need a registry.
+    const where = ['--prefix', prefix, '--cache', join(folder, 'cache')];
+    await run('npm', ['rebuild', '-g', '--ignore-scripts', ...where, 'keyprov'], { cwd: folder });
+    const page = join(prefix, 'share', 'man', 'man1', 'keyprov.1');
+    expect(await realpath(page)).toBe(await realpath(join(modules, 'keyprov', 'man', 'keyprov.1')));
+    const { stdout } = await run(join(prefix, 'bin', 'keyprov'), ['--help']);
+    expect(stdout).toContain('provision');
   });
 
   it('names all packages at once that its demo lacks', async () => {
