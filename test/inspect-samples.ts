@@ -59,6 +59,8 @@ import { paperKey, paperStatement, signAs } from './unit/attestation/paper-tpm.t
 
 const NOT_VERIFIED = 'only its description is read, and nothing is verified';
 
+const NOT_USED = ['a key of kind Ed25519, which keyprov does not use'];
+
 /** TCG_PCCLIENT_STORED_CERT around a TCG_FULL_CERT. */
 export function storedCertificate(der: Uint8Array): Bytes {
   const [high, low] = [(der.length + 2) >> 8, (der.length + 2) & 0xff];
@@ -244,6 +246,8 @@ export async function inspectSamples(): Promise<Sample[]> {
     for (const [i, { input }] of lamps.entries()) {
       add('certificate-request', fromBase64(input), `published request ${i + 1}`, published[i]);
     }
+    const encryption = { type: 'pkcs1', format: 'pem', cipher: 'aes-128-cbc', passphrase: 'secret12' } as const;
+    add('encrypted-private-key', String(rsaKey.privateKey.export(encryption)), 'encrypted RSA PRIVATE KEY');
     add('attestation-bundle', view(bundle.values[0] ?? new Uint8Array(0)));
     add('tpm-certify', encodeTpmCertify(statement));
     add('cms', buildEnvelope(utf8('secret'), exchange.der));
@@ -260,7 +264,8 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('private-key', pkcs8, 'PKCS#8', open);
     add('private-key', privateKey.export({ type: 'sec1', format: 'pem' }).toString(), 'EC PRIVATE KEY', open);
     add('private-key', rsaKey.privateKey.export({ type: 'pkcs1', format: 'pem' }).toString(), 'RSA PRIVATE KEY', open);
-    add('private-key', encodePem('OPENSSH PRIVATE KEY', utf8('openssh-key-v1\0')), 'OPENSSH PRIVATE KEY', open);
+    const unknown = ['whether it is encrypted is not known'];
+    add('private-key', encodePem('VENDOR PRIVATE KEY', utf8('vendor-key')), 'VENDOR PRIVATE KEY', unknown);
     add('encrypted-private-key', await encryptPkcs8(pkcs8, utf8('pin'), 2 ** 10));
     const keyFile = {
       publicArea: sized(statement.pubArea),
@@ -306,6 +311,10 @@ export async function inspectSamples(): Promise<Sample[]> {
   async function addText(): Promise<void> {
     add('ssh-public-key', `${encodeSshPublicKeyLine({ publicKey: rsaKey.publicKey, comment: 'ada@tpm' })}\n`);
     add('ssh-public-key-blob', encodeSshPublicKey(p256.publicKey));
+    for (const { description, input, problems } of vectors('openssh-keys').privateKeys) {
+      add('openssh-private-key', input, `private key of OpenSSH: ${description}`, problems);
+    }
+    add('ssh-public-key', vectors('openssh-keys').ed25519Line, 'SSH line of Ed25519', NOT_USED);
     add('jws', cng.rsa2048.ngcAssertion.jwt, 'NGC assertion');
     add('jws', await buildJws({ key: p256, algorithm: 'ES256', payload: utf8('payload') }));
   }
@@ -332,6 +341,9 @@ export async function inspectSamples(): Promise<Sample[]> {
       'attested',
     );
     add('jwk', encodeJwk(p256.publicKey));
+    const ed25519 = generateKeyPairSync('ed25519').publicKey;
+    add('spki', view(ed25519.export({ format: 'der', type: 'spki' })), 'SPKI of Ed25519', NOT_USED);
+    add('jwk', ed25519.export({ format: 'jwk' }), 'JWK of Ed25519', NOT_USED);
     add('jwk', p256.privateKey.export({ format: 'jwk' }), 'private JWK', ['it is a private key that is not encrypted']);
     const ak = { pubArea: statement.ak.pubArea, ...akCreation };
     add('go-attestation-parameters', buildGoAttestationParameters(ak));

@@ -31,7 +31,7 @@ export const EXIT_CODES = `  0  done
   6  the TPM refused a command
   7  a file is missing, damaged or already there, or cannot be written
   8  the statement or a certificate does not verify
-  9  inspect: the file is damaged, or its format is unknown
+  9  inspect: the file is damaged, of an unknown format, or not of the expected one
   10  unfinished: run it again, or wait for the synchronization
   11  a prerequisite is not met; nothing was done
   12  the multi-factor authentication failed or took too long

@@ -6,22 +6,21 @@ import { decodeContentEncryption } from '../formats/x509/enveloped-data.ts';
 import type { Extension } from '../formats/x509/extensions.ts';
 import { ATTESTATION_ATTRIBUTE } from '../formats/x509/lamps-attestation.ts';
 import { envelopeFields, nameOid, nameText, quirksOf } from './certificate-parts.ts';
-import { describePublicKey } from './describe-key.ts';
 import { bytesField, field, group, hexOf, listOf, nameField, nested, optional } from './fields.ts';
 import { messageOf } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 import { describeBundles } from './lamps.ts';
+import { keyField } from './unused-keys.ts';
 import { describeKast } from './windows-formats.ts';
 
 /** A PKCS#10 request in DER, with what its attributes attest. */
 export function describeCertificateRequest(der: Uint8Array): Description {
   const request = parseCertificateRequest(der);
   const problems = quirksOf(request.quirks);
-  const key = request.publicKey;
   if (!verifyCertificateRequest(request)) problems.push('its signature does not verify, or its algorithm is unknown');
   const fields = [
     nameField('subject', request.subject),
-    key === undefined ? bytesField('key', request.spki) : nested('key', describePublicKey(key), problems),
+    keyField(request.spki, problems),
     field('signature algorithm', request.signature.algorithm),
     ...(request.alternativeNames.length > 0
       ? [listOf('alternative names', request.alternativeNames, alternativeName)]

@@ -5,10 +5,10 @@ import { parsePkinitCertificate, SMART_CARD_LOGON } from '../formats/windows/pki
 import { findDerQuirks } from '../formats/x509/der-quirks.ts';
 import { readTbs } from '../formats/x509/issue-certificate.ts';
 import { certificateField, nameOid, nameText, quirksOf } from './certificate-parts.ts';
-import { describePublicKey } from './describe-key.ts';
-import { bytesField, dateField, field, group, listOf, nameField, nested, optional } from './fields.ts';
+import { bytesField, dateField, field, group, listOf, nameField, optional } from './fields.ts';
 import { messageOf } from './format.ts';
-import type { Description, Field } from './inspection.ts';
+import type { Description } from './inspection.ts';
+import { keyField } from './unused-keys.ts';
 
 /** A certificate in DER. */
 export async function describeCertificate(der: Uint8Array): Promise<Description> {
@@ -30,7 +30,7 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
     nameField('subject', subject),
     dateField('not before', certificate.notBefore),
     dateField('not after', certificate.notAfter),
-    keyField(certificate, problems),
+    keyField(certificate.spki, problems, certificate.publicKey),
     field('signature', certificate.signatureHash ?? 'unknown algorithm'),
     ...optional(basicConstraints, ({ ca }) => field('authority', ca)),
     ...(extendedKeyUsage.length > 0 ? [field('purposes', extendedKeyUsage.map(nameOid).join(', '))] : []),
@@ -64,12 +64,3 @@ const PURPOSES = [
   ['2.23.133.8.1', 'endorsement key'],
   ['2.23.133.8.3', 'attestation key'],
 ] as const;
-
-function keyField(certificate: Certificate, problems: string[]): Field {
-  try {
-    return nested('key', describePublicKey(certificate.publicKey()), problems);
-  } catch (error) {
-    problems.push(`key: ${messageOf(error)}`);
-    return bytesField('key', certificate.spki);
-  }
-}

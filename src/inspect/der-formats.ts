@@ -1,7 +1,7 @@
 import { toHex } from '../bytes.ts';
 import type { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
-import { decodePkcs1, decodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { decodePkcs1 } from '../crypto/public-key.ts';
 import { parseEnvelope } from '../formats/x509/enveloped-data.ts';
 import { describeCertificate } from './certificate.ts';
 import { envelopeFields } from './certificate-parts.ts';
@@ -14,6 +14,7 @@ import type { Description, Field } from './inspection.ts';
 import { describeBundles, describeTpmCertify } from './lamps.ts';
 import { describeEncryptedKey, describeKeyFile, describePrivateKey } from './private-key.ts';
 import { isAttributeCertificate, isRevocationList, SIGNED_FORMATS, signedTags } from './signed-lists.ts';
+import { describeSpki } from './unused-keys.ts';
 
 const isPrivateKey = ({ tags, children }: DerInput): boolean =>
   /^023004/.test(tags) ||
@@ -55,7 +56,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
     title: 'public key (SubjectPublicKeyInfo)',
     marked: true,
     claims: ({ tags }) => tags === '3003',
-    read: ({ der }) => describeKey(decodeSpki(der), 'SubjectPublicKeyInfo'),
+    read: ({ der }) => inForm(describeSpki(der), 'SubjectPublicKeyInfo'),
   },
   {
     format: 'private-key',
@@ -69,7 +70,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
     title: 'RSA public key (PKCS#1)',
     marked: true,
     claims: ({ tags, children }) => tags === '0202' && (children[1]?.content.length ?? 99) <= 9,
-    read: ({ der }) => describeKey(decodePkcs1(der), 'PKCS#1'),
+    read: ({ der }) => inForm(describePublicKey(decodePkcs1(der)), 'PKCS#1'),
   },
   {
     format: 'ecdsa-signature',
@@ -119,10 +120,10 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   },
 ];
 
-const describeKey = (key: PublicKey, form: string): Description => {
-  const { title, ...rest } = describePublicKey(key);
-  return { title: `public ${title} (${form})`, ...rest };
-};
+const inForm = ({ title, ...rest }: Description, form: string): Description => ({
+  title: `public ${title} (${form})`,
+  ...rest,
+});
 
 const EMPTY = new Uint8Array(0);
 

@@ -5,15 +5,15 @@ import { isKeyprovError } from '../errors.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 import { DER_FORMATS } from './der-formats.ts';
 import { derInput } from './der-input.ts';
-import { field, nested, shortened } from './fields.ts';
+import { field, nested, secretField, shortened } from './fields.ts';
 import { type Candidate, candidatesOf, type Format, MAX_USUAL_SIZE, messageOf } from './format.ts';
 import { IDEVID_FORMATS } from './idevid-format.ts';
 import type { Confidence, Inspection } from './inspection.ts';
 import { JSON_FORMATS } from './json-formats.ts';
 import type { JsonInput } from './json-input.ts';
 import { STATE_FORMATS } from './own-formats.ts';
-import { describePrivateKey } from './private-key.ts';
-import { SSH_BLOB, TEXT_FORMATS } from './text-formats.ts';
+import { describeEncrypted } from './private-key.ts';
+import { OPENSSH_PRIVATE_KEY, SSH_BLOB, TEXT_FORMATS } from './text-formats.ts';
 import { type Decoded, decodedText, decodePemBlocks, decodeText } from './text-layer.ts';
 import { TPM_FORMATS } from './tpm-formats.ts';
 import { TRAFFIC_FORMATS } from './tpm-traffic.ts';
@@ -30,6 +30,7 @@ const BINARY_FORMATS: readonly Format<Uint8Array>[] = [
   ...WINDOWS_FORMATS,
   ...IDEVID_FORMATS,
   SSH_BLOB,
+  OPENSSH_PRIVATE_KEY,
   ...TRAFFIC_FORMATS,
   ...WEBAUTHN_FORMATS,
   ...TPM_FORMATS,
@@ -45,7 +46,10 @@ export const FORMATS: readonly { readonly format: string; readonly title: string
 
 /** Options of {@link inspect}. */
 export interface InspectOptions {
-  /** The name of the expected format. It is tried first, even if nothing in the bytes points to it. */
+  /**
+   * The name of the expected format. It is tried first, even if nothing in the bytes points to it. If they are of
+   * another one, the result is about that, and its first problem says so.
+   */
   readonly hint?: string | undefined;
 }
 
@@ -77,8 +81,7 @@ const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, dama
 export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}): Promise<Inspection> {
   if (bytes.length > MAX_SIZE) return unknown(bytes, [`${bytes.length} bytes; at most ${MAX_SIZE} are read`]);
   const found = await readBytes(bytes, { hint, encodings: [], problems: [] });
-  const isHinted = ({ format }: Found) => (format === hint ? 0 : 1);
-  const [best, ...others] = found.sort((a, b) => isHinted(a) - isHinted(b) || RANK[a.confidence] - RANK[b.confidence]);
+  const [best, ...others] = byRank(found, hint);
   if (best === undefined) {
     const isLarge = bytes.length > MAX_USUAL_SIZE;
     return unknown(bytes, isLarge ? ['only states of virtual TPMs and recordings are read at this size'] : []);
@@ -88,8 +91,19 @@ export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}):
   const alternatives = others
     .filter(isPossible)
     .map(({ format, title, confidence }) => ({ format, title, confidence }));
-  const { format, title, confidence, encodings, size, problems, fields } = best;
+  const { format, title, confidence, encodings, size, fields } = best;
+  const isOther = hint !== undefined && format !== hint;
+  const problems = [...(isOther ? [`it is not of the format ${hint}, which was expected`] : []), ...best.problems];
   return { format, title, confidence, encodings, size, problems, fields, alternatives };
+}
+
+/** The best first. What the hint says counts more, unless the bytes are certainly of another format. */
+function byRank<T extends Candidate>(found: readonly T[], hint: string | undefined): T[] {
+  const rank = ({ format, confidence }: T): number => {
+    if (format !== hint) return RANK[confidence];
+    return confidence === 'damaged' ? RANK.certain + 0.5 : -1;
+  };
+  return [...found].sort((a, b) => rank(a) - rank(b));
 }
 
 /** Shows no byte of a short file, which may be a secret. */
@@ -219,6 +233,7 @@ const LABELS: ReadonlyMap<string, string> = new Map([
   ['RSA PUBLIC KEY', 'pkcs1-public-key'],
   ['TSS2 PRIVATE KEY', 'tss2-private-key'],
   ['ENCRYPTED PRIVATE KEY', 'encrypted-private-key'],
+  ['OPENSSH PRIVATE KEY', 'openssh-private-key'],
   ['CMS', 'cms'],
   ['PKCS7', 'cms'],
 ]);
@@ -239,7 +254,7 @@ async function readPem(blocks: readonly Decoded[], context: Context): Promise<Fo
   });
 }
 
-async function readBlock({ encoding, bytes, problems }: Decoded, context: Context): Promise<Found> {
+async function readBlock({ encoding, bytes, problems, encryption }: Decoded, context: Context): Promise<Found> {
   const inner = {
     ...context,
     encodings: [...context.encodings, shortened(encoding)],
@@ -247,16 +262,29 @@ async function readBlock({ encoding, bytes, problems }: Decoded, context: Contex
   };
   const label = encoding.slice('PEM '.length);
   const wanted = LABELS.get(label);
-  const [best] = (await readDer(bytes, context.hint)).sort((a, b) => RANK[a.confidence] - RANK[b.confidence]);
+  if (encryption !== undefined) {
+    const description = {
+      title: 'encrypted private key in traditional PEM',
+      ...describeEncrypted([encryption], bytes.length),
+    };
+    return within({ format: 'encrypted-private-key', confidence: 'certain', ...description }, bytes.length, inner);
+  }
+  const binary = await candidatesOf([OPENSSH_PRIVATE_KEY], bytes, { size: bytes.length, hint: wanted });
+  const [best] = byRank([...(await readDer(bytes, context.hint)), ...binary], context.hint);
   if (best !== undefined && best.format !== 'der') {
     const found = within(best, bytes.length, inner);
     const isLabelled = wanted === undefined || wanted === best.format;
     return isLabelled ? found : { ...found, problems: [...found.problems, `the label of the PEM block is ${label}`] };
   }
   if (wanted === undefined && label.endsWith('PRIVATE KEY')) {
-    const { problems: open, fields } = describePrivateKey(bytes.length);
+    const fields = [secretField('key', bytes.length)];
     const title = 'private key of an unknown kind';
-    return within({ format: 'private-key', title, confidence: 'certain', problems: open, fields }, bytes.length, inner);
+    const unsure = ['whether it is encrypted is not known'];
+    return within(
+      { format: 'private-key', title, confidence: 'certain', problems: unsure, fields },
+      bytes.length,
+      inner,
+    );
   }
   const format = wanted ?? 'pem';
   const title = FORMATS.find((one) => one.format === format)?.title ?? `PEM block ${shortened(label)}`;

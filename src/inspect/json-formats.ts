@@ -2,7 +2,7 @@ import { decodeActivationChallenge, decodeActivationResponse } from '../attestat
 import { type AttestationStatement, decodeStatement, type PublicPart } from '../attestation/statement.ts';
 import { fromBase64, fromBase64Url, toBase64Url, utf8, wipe } from '../bytes.ts';
 import { computeJwkThumbprint, decodeJwk } from '../crypto/jwk.ts';
-import { decodeSpki } from '../crypto/public-key.ts';
+import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { sayError } from '../errors.ts';
 import { parseAcmeDeviceAttest } from '../formats/services/acme-device-attest.ts';
 import {
@@ -32,6 +32,7 @@ import type { Description, Field } from './inspection.ts';
 import type { JsonInput } from './json-input.ts';
 import { jsonField, OWN_JSON_FORMATS } from './own-formats.ts';
 import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
+import { describeUnusedKey, UNUSED_KINDS } from './unused-keys.ts';
 import { describeAttestationObject } from './webauthn-formats.ts';
 import { credentialFields, describeKast } from './windows-formats.ts';
 
@@ -268,8 +269,10 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
 function describeJwk({ members }: JsonInput): Description {
   const isPrivate = ([name]: readonly [string, unknown]) => PRIVATE_MEMBERS.includes(name);
   const secrets = [...members].filter(isPrivate);
-  const key = decodeJwk(Object.fromEntries([...members].filter((member) => !isPrivate(member))));
-  const { title, problems, fields } = describePublicKey(key);
+  const kind = textOf(members.get('crv'));
+  const { title, problems, fields } = UNUSED_KINDS.has(kind)
+    ? describeUnusedKey(kind)
+    : describeJwkKey(decodeJwk(Object.fromEntries([...members].filter((member) => !isPrivate(member)))));
   const known = ['kty', 'crv', 'n', 'e', 'x', 'y', ...PRIVATE_MEMBERS];
   const others = [...members].filter(([name]) => !known.includes(name));
   const isOpen = secrets.length > 0;
@@ -279,10 +282,14 @@ function describeJwk({ members }: JsonInput): Description {
     fields: [
       ...others.map(([name, value]) => field(name, JSON.stringify(value) ?? '')),
       ...fields,
-      field('JWK thumbprint', toBase64Url(computeJwkThumbprint(key))),
       ...secrets.map(([name, value]) => secretField(name, sizeOf(value))),
     ],
   };
+}
+
+function describeJwkKey(key: PublicKey): Description {
+  const { fields, ...rest } = describePublicKey(key);
+  return { ...rest, fields: [...fields, field('JWK thumbprint', toBase64Url(computeJwkThumbprint(key)))] };
 }
 
 function sizeOf(value: unknown): number {

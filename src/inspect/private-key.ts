@@ -63,12 +63,17 @@ export function describeEncryptedKey(node: DerNode): Description {
   const algorithm = outer.next();
   const encrypted = outer.next().octets();
   const oids = collectOids(algorithm);
-  const fields = [
-    field('encryption', oids.map((oid) => ENCRYPTIONS[oid] ?? oid).join(', ')),
-    secretField('key, encrypted', encrypted.length),
-  ];
-  return { problems: [], fields };
+  return describeEncrypted(
+    oids.map((oid) => ENCRYPTIONS[oid] ?? oid),
+    encrypted.length,
+  );
 }
+
+/** An encrypted private key: by which algorithms, and its size. */
+export const describeEncrypted = (algorithms: readonly string[], length: number): Description => ({
+  problems: [],
+  fields: [field('encryption', algorithms.join(', ')), secretField('key, encrypted', length)],
+});
 
 const ENCRYPTIONS: Readonly<Record<string, string>> = {
   '1.2.840.113549.1.5.13': 'PBES2',

@@ -1,4 +1,4 @@
-import { toBase64Url, toHex } from '../bytes.ts';
+import { fromBase64, toBase64Url, toHex } from '../bytes.ts';
 import { computeJwkThumbprint } from '../crypto/jwk.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { parseJws } from '../formats/services/jws.ts';
@@ -6,13 +6,17 @@ import {
   computeSshFingerprint,
   decodeSshPublicKey,
   decodeSshPublicKeyLine,
+  SshReader,
 } from '../formats/services/ssh-public-key.ts';
 import { decodeDnBinary } from '../formats/windows/dn-binary.ts';
 import { parseNgcAssertion } from '../formats/windows/ngc-assertion.ts';
+import { latin1 } from '../primitives.ts';
 import { describePublicKey } from './describe-key.ts';
 import { bytesField, dateField, field, nested } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description } from './inspection.ts';
+import { describeEncrypted, describePrivateKey } from './private-key.ts';
+import { describeUnusedKey, UNUSED_SSH_KEYS } from './unused-keys.ts';
 import { describeKeyCredential } from './windows-formats.ts';
 
 /** Formats that are always text. */
@@ -33,10 +37,14 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
     format: 'ssh-public-key',
     title: 'SSH public key',
     marked: true,
-    claims: (text) => /^(?:ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) /.test(text),
+    claims: (text) =>
+      /^(?:ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) /.test(text) || UNUSED_SSH_KEYS.has(text.split(' ', 1)[0] ?? ''),
     read: (text) => {
-      const { publicKey, comment } = decodeSshPublicKeyLine(text);
-      const { fields, ...rest } = describeSsh(publicKey);
+      const [type = '', base64 = '', ...words] = text.split(' ');
+      const comment = words.join(' ');
+      const { fields, ...rest } = UNUSED_SSH_KEYS.has(type)
+        ? describeUnusedSsh(fromBase64(base64))
+        : describeSsh(decodeSshPublicKeyLine(text).publicKey);
       return { ...rest, fields: [field('comment', comment), ...fields] };
     },
   },
@@ -60,9 +68,42 @@ export const SSH_BLOB: Format<Uint8Array> = {
   format: 'ssh-public-key-blob',
   title: 'SSH public key blob',
   marked: true,
-  claims: (bytes) => SSH_MARKS.some((mark) => toHex(bytes.subarray(0, 16)).startsWith(mark)),
-  read: (bytes) => describeSsh(decodeSshPublicKey(bytes)),
+  claims: (bytes) =>
+    SSH_MARKS.some((mark) => toHex(bytes.subarray(0, 16)).startsWith(mark)) ||
+    UNUSED_SSH_KEYS.has(new SshReader(bytes).text()),
+  read: (bytes) =>
+    UNUSED_SSH_KEYS.has(new SshReader(bytes).text())
+      ? describeUnusedSsh(bytes)
+      : describeSsh(decodeSshPublicKey(bytes)),
 };
+
+/** PROTOCOL.key of OpenSSH. */
+export const OPENSSH_PRIVATE_KEY: Format<Uint8Array> = {
+  format: 'openssh-private-key',
+  title: 'private key of OpenSSH',
+  marked: true,
+  claims: (bytes) => latin1(bytes.subarray(0, OPENSSH_MAGIC.length)) === OPENSSH_MAGIC,
+  read: (bytes) => {
+    const input = new SshReader(bytes.subarray(OPENSSH_MAGIC.length));
+    const [encryption, derivation, , keys] = [input.text(), input.text(), input.string(), input.uint32()];
+    const type = new SshReader(input.string()).text();
+    const isOpen = encryption === 'none';
+    const { length } = input.string();
+    const { problems, fields } = isOpen
+      ? describePrivateKey(length)
+      : describeEncrypted([encryption, derivation], length);
+    const title = isOpen ? 'private key of OpenSSH that is not encrypted' : 'encrypted private key of OpenSSH';
+    return { title, problems, fields: [field('type', type), field('keys', keys), ...fields] };
+  },
+};
+
+const OPENSSH_MAGIC = 'openssh-key-v1\0';
+
+function describeUnusedSsh(blob: Uint8Array): Description {
+  const kind = UNUSED_SSH_KEYS.get(new SshReader(blob).text());
+  if (kind === undefined) throw new TypeError('the type in the line is not that of the key');
+  return describeUnusedKey(kind);
+}
 
 function describeSsh(key: PublicKey): Description {
   const { title, problems, fields } = describePublicKey(key);

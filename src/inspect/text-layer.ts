@@ -8,6 +8,8 @@ export interface Decoded {
   readonly encoding: string;
   readonly bytes: Bytes;
   readonly problems: readonly string[];
+  /** The algorithm by which a PEM block is encrypted, if its headers name one. */
+  readonly encryption?: string;
 }
 
 /** Decodes text: UTF-8 without control characters, or UTF-16 with a byte order mark. `undefined` if it is not text. */
@@ -47,9 +49,22 @@ export function decodePemBlocks(text: string): Decoded[] {
   const found: Decoded[] = [];
   for (const { label, body, isWhole } of pemBlocks(text)) {
     if (found.length === MAX_BLOCKS) break;
-    const { bytes, problems } = fromAnyBase64(body.replaceAll(/\s/g, ''), 'base64');
+    const { encryption, base64 } = withoutHeaders(body);
+    const { bytes, problems } = fromAnyBase64(base64.replaceAll(/\s/g, ''), 'base64');
     const all = isWhole ? problems : [...problems, 'the PEM block has no end'];
-    found.push({ encoding: `PEM ${label}`, bytes, problems: all });
+    found.push({ encoding: `PEM ${label}`, bytes, problems: all, ...(encryption !== undefined && { encryption }) });
   }
   return found;
 }
+
+/** Takes the headers off that the traditional form of encrypted keys has, up to an empty line. RFC 1421, 4.6. */
+function withoutHeaders(body: string): { readonly encryption?: string; readonly base64: string } {
+  const [first = '', ...lines] = body.split('\n').map((line) => line.trim());
+  if (first !== '' || lines[0] !== 'Proc-Type: 4,ENCRYPTED') return { base64: body };
+  const end = lines.indexOf('');
+  const info = lines.slice(0, end).find((line) => line.startsWith(DEK_INFO)) ?? '';
+  const [algorithm = ''] = info.slice(DEK_INFO.length).split(',', 1);
+  return { encryption: algorithm, base64: lines.slice(end).join('') };
+}
+
+const DEK_INFO = 'DEK-Info: ';

@@ -52,6 +52,16 @@ describe('keyprov inspect', () => {
     );
   });
 
+  it('ends with 9 if the file is of another format than the expected one', async () => {
+    const input = Buffer.from(KAST, 'hex').toString('base64');
+    const { status, json } = await commands.onlyJson(['inspect', '-', '--as', 'certificate'], { input });
+    const problem = 'it is not of the format certificate, which was expected';
+    expect({ status, json }).toMatchObject({
+      status: 9,
+      json: { ok: false, format: 'kast', problems: [problem], error: { code: 'not-read' } },
+    });
+  });
+
   it('reads no more of a file than it needs to see that it is too large', async () => {
     const { status, stdout } = await commands.run(['inspect', '/dev/zero']);
     expect(status).toBe(9);

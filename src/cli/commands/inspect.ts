@@ -29,7 +29,7 @@ function define(command: Command): void {
   command
     .description('identify a file and show what is in it, in any format and text encoding; no secret is shown')
     .argument('[file]', 'the file, - for standard input')
-    .addOption(valueOption('--as <format>', 'expected format, to see what is wrong with it', NAMES))
+    .addOption(valueOption('--as <format>', 'expected format; another one is an error', NAMES))
     .option('--formats', 'list the formats that are recognized');
 }
 
@@ -44,7 +44,8 @@ async function runInspect(given: Arguments, { signal }: Context): Promise<Outcom
     return { exitCode: EXIT.done, lines, json: { formats: FORMATS } };
   }
   const found = await inspect(await readStart(path, signal), { hint });
-  const isRead = found.confidence === 'certain' || found.confidence === 'likely';
+  const isExpected = hint === undefined || found.format === hint;
+  const isRead = isExpected && (found.confidence === 'certain' || found.confidence === 'likely');
   const error = { code: 'not-read', message: [found.title, ...found.problems].join(': ') };
   return {
     exitCode: isRead ? EXIT.done : EXIT.unreadable,

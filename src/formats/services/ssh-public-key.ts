@@ -129,7 +129,8 @@ function string(bytes: Uint8Array): Bytes {
 const mpint = (number: Uint8Array): Bytes =>
   string((number[0] ?? 0) >= 0x80 ? concat(new Uint8Array(1), number) : number);
 
-class SshReader {
+/** Reads the types of RFC 4251, 5, in order. Throws KeyprovError `request-invalid` at the end of the bytes. */
+export class SshReader {
   readonly #bytes: Uint8Array;
   #at = 0;
 
@@ -137,12 +138,17 @@ class SshReader {
     this.#bytes = bytes;
   }
 
-  string(): Bytes {
+  uint32(): number {
     const { buffer, byteOffset, byteLength } = this.#bytes;
     if (byteLength - this.#at < 4) throw invalid('cut off');
-    const size = new DataView(buffer, byteOffset, byteLength).getUint32(this.#at);
-    const from = this.#at + 4;
-    if (size > byteLength - from) throw invalid('cut off');
+    this.#at += 4;
+    return new DataView(buffer, byteOffset, byteLength).getUint32(this.#at - 4);
+  }
+
+  string(): Bytes {
+    const size = this.uint32();
+    const from = this.#at;
+    if (size > this.#bytes.length - from) throw invalid('cut off');
     this.#at = from + size;
     return copy(this.#bytes.subarray(from, this.#at));
   }

@@ -147,6 +147,27 @@ describe('inspect', () => {
     expect([both.format, both.alternatives[0]?.format]).toEqual(['tpm2b-private', 'tpm2b-id-object']);
   });
 
+  it('says that a file is of another format than the hint says, and describes what it is', async () => {
+    for (const name of ['request in PEM', 'jwk', 'RSA SPKI', 'kast', 'dn-binary']) {
+      const plain = await inspect(sample(name));
+      for (const hint of ['certificate', 'tpmt-public', 'jwk', 'kast', 'ssh-public-key', 'tss2-private-key']) {
+        const problem = `it is not of the format ${hint}, which was expected`;
+        const found = await inspect(sample(name), { hint });
+        if (plain.format === hint) expect(found).toEqual(plain);
+        else expect(found).toMatchObject({ ...plain, problems: [problem, ...plain.problems] });
+      }
+    }
+  });
+
+  it('says by which algorithm a private key is encrypted', async () => {
+    const encryption = async (name: string) => valueAt(await inspect(sample(name)), 'encryption');
+    expect(await encryption('private key of OpenSSH: P-256, encrypted')).toBe('aes256-ctr, bcrypt');
+    expect(await encryption('encrypted RSA PRIVATE KEY')).toBe('AES-128-CBC');
+    expect((await inspect(sample('private key of OpenSSH: Ed25519, not encrypted'))).title).toBe(
+      'private key of OpenSSH that is not encrypted',
+    );
+  });
+
   it('gives the length and the first bytes of what is not known, but no byte of a short file', async () => {
     const bytes = new Uint8Array(100).fill(0xee);
     expect(await inspect(bytes)).toEqual({
