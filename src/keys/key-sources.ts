@@ -1,6 +1,6 @@
 import { withCleanup } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
-import type { SignalOptions } from '../signal.ts';
+import { cleanUnlessAborted, type SignalOptions } from '../signal.ts';
 import type { HierarchyAuth } from '../tpm/hierarchy-auth.ts';
 import { type OpenTpmOptions, openTpm } from '../tpm/open-tpm.ts';
 import { Tpm } from '../tpm/tpm.ts';
@@ -83,11 +83,17 @@ export interface TpmLease {
 export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>[0]): Promise<TpmLease> {
   if (source instanceof Tpm) return { tpm: source, release: async () => {} };
   const openedBefore = Tpm.opened;
-  const tpm = await (typeof source === 'string'
-    ? openTpm(source, { ...options, lifetime: options.signal })
-    : source(options));
-  if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM did not return a Tpm');
-  return { tpm, release: tpm.number <= openedBefore ? async () => {} : () => tpm.close() };
+  const { signal } = options;
+  const lease = async (): Promise<TpmLease> => {
+    const tpm = await (typeof source === 'string'
+      ? openTpm(source, { ...options, lifetime: signal })
+      : source(options));
+    if (!(tpm instanceof Tpm)) throw new TypeError('the function that opens the TPM did not return a Tpm');
+    const release = tpm.number <= openedBefore ? async () => {} : () => tpm.close();
+    if (signal?.aborted) await release(); // nobody waits for it any longer
+    return { tpm, release };
+  };
+  return await cleanUnlessAborted(lease, signal);
 }
 
 /** Runs `work` with the TPM of a source, and closes it if it was opened for that. */

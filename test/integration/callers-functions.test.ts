@@ -2,10 +2,12 @@ import '../cheap-scrypt.mjs';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openEndorsementKey } from '../../src/attestation/endorsement-key.ts';
 import { readEkCertificates } from '../../src/attestation/read-ek-certificates.ts';
 import { utf8 } from '../../src/bytes.ts';
+import { isKeyprovError } from '../../src/errors.ts';
+import { leaseTpm } from '../../src/keys/key-sources.ts';
 import { type KeyStore, openKeyStore } from '../../src/keys/key-store.ts';
 import { openSoftwareKeyProvider } from '../../src/keys/software-provider.ts';
 import { definePolicy } from '../../src/policy/index.ts';
@@ -17,12 +19,14 @@ import { exchange } from '../../src/registration/exchange.ts';
 import { deleteHelloMethod, listHelloMethods } from '../../src/registration/graph.ts';
 import { registerKey } from '../../src/registration/register-key.ts';
 import { syncStatus, waitForSync } from '../../src/registration/sync-status.ts';
+import { GetRandom } from '../../src/tpm/commands/random.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar } from '../fake-registrar.ts';
 import { serviceStub } from '../service-stub.ts';
 import { leftovers, newTpm, tpmMissing } from './support/new-tpm.ts';
 
 const missing = await tpmMissing();
+const isClosed = (error: unknown): boolean => isKeyprovError(error, 'transport-closed');
 
 /** A function of a caller that never ends, whatever its signal says. */
 type Hang = () => Promise<never>;
@@ -109,6 +113,8 @@ const FUNCTIONS: Readonly<Record<string, (hang: Hang, signal: AbortSignal) => Pr
 
 /** The same, with a TPM. */
 const WITH_TPM: typeof FUNCTIONS = {
+  'function that opens the TPM of a run': (hang, signal) =>
+    run(signal, { policy: definePolicy({ hardware: 'required' }), sources: { tpm: hang } }),
   'fetcher of readEkCertificates': async (hang, signal) => {
     await using tpm = await newTpm();
     await using ek = await openEndorsementKey(tpm);
@@ -148,5 +154,20 @@ describe('a function of the caller that does not obey its signal', () => {
     await expect(exchange({ method: 'GET', url }, { ...send, timeoutMs: 20 })).rejects.toMatchObject({
       code: 'service-timeout',
     });
+  });
+
+  it.skipIf(missing !== undefined)('closes a TPM that was opened after the abort', async () => {
+    const abort = new AbortController();
+    let go = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const opened = gate.then(() => newTpm());
+    const leasing = leaseTpm(() => opened, { signal: abort.signal });
+    abort.abort(new Error('no longer wanted'));
+    await expect(leasing).rejects.toThrow('no longer wanted');
+    go();
+    const tpm = await opened;
+    await vi.waitUntil(() => tpm.run(GetRandom, { bytesRequested: 1 }).then(() => false, isClosed));
   });
 });
