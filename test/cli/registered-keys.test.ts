@@ -152,7 +152,7 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
     const unsure = await commands.json(args, { env: LOCAL });
     expect(unsure).toMatchObject({
       status: 2,
-      json: { error: { problems: ['--yes is missing: there is no terminal to ask'] } },
+      json: { error: { problems: ['--yes is missing: there is no terminal to ask in'] } },
     });
     const [old] = world.service.keys();
     const { status, json } = await commands.json([...args, '--yes'], { env: LOCAL });

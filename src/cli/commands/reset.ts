@@ -58,7 +58,7 @@ async function runReset(given: Arguments, context: Context): Promise<Outcome> {
   if (!keepKey) given.refuse(['recovery-command'], 'works only with --keep-key');
   if (keepKey) given.refuse(['no-pin'], 'cannot be used with --keep-key');
   if (!keepKey && !isSure && !prompter.isTerminal) {
-    given.problems.push('--yes is missing: there is no terminal to ask');
+    given.problems.push('--yes is missing: there is no terminal to ask in');
   }
   const id = readKeyId(given);
   const wish = await readRunArguments(given, context);

@@ -37,7 +37,7 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
   const isSure = given.has('yes');
   const { choice } = await readKeyArguments(given, context);
   const service = await readServiceArguments(given);
-  if (!isSure && !prompter.isTerminal) given.problems.push('--yes is missing: there is no terminal to ask');
+  if (!isSure && !prompter.isTerminal) given.problems.push('--yes is missing: there is no terminal to ask in');
   given.check();
   report.speakPlainly();
   const store = await openExistingStore(given, context);
