@@ -8,7 +8,7 @@ import { findKeys } from '../provisioning/find-key.ts';
 import type { SignalOptions } from '../signal.ts';
 import { removeFile, removeIfThere, syncDirectory, writeTemporary } from '../storage/atomic-file.ts';
 import { errorCode } from '../storage/file-error.ts';
-import { type HeldLock, holdLock } from '../storage/hold-lock.ts';
+import { type HeldLock, holdLock, STORE_LOCK, withStoreLock } from '../storage/hold-lock.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 import { exists, fileIo } from './file-io.ts';
 
@@ -148,11 +148,38 @@ export class OutputDirectory {
   /** After a failure: removes the files and directories of this run, unless somebody else has used them. */
   async discard(): Promise<void> {
     const { hadSecret, lock, made } = this.#found;
-    const { records, damaged } = await this.store.list();
-    if (!hadSecret && records.length + damaged.length === 0) await removeFile(this.path, WRAPPING_SECRET_FILE);
-    await lock.release({ remove: true });
-    await removeEmpty(made);
+    await withCleanup(
+      async () => {
+        if (hadSecret) return;
+        const remove = !(await exists(join(this.path, STORE_LOCK)));
+        await withStoreLock(this.path, () => this.#removeSecret(), { remove });
+      },
+      async () => {
+        await lock.release({ remove: true });
+        await removeEmpty(made);
+      },
+    );
   }
+
+  /** Under the lock of the store: {@link saveWithSecret} sees afterwards whether it was too late. */
+  async #removeSecret(): Promise<void> {
+    const { records, damaged } = await this.store.list();
+    if (records.length + damaged.length === 0) await removeFile(this.path, WRAPPING_SECRET_FILE);
+  }
+}
+
+/**
+ * Saves a new key to a store in which another process may make one with {@link openOutputDirectory} and fail.
+ * @throws KeyprovError `store-busy` if that has removed the wrapping secret before the key was saved; `store-io`.
+ */
+export async function saveWithSecret(store: KeyStore, record: KeyRecord, options: SignalOptions): Promise<void> {
+  await store.save(record, options);
+  const needsSecret = record.backend === 'software' && !record.hasPin;
+  if (!needsSecret || (await exists(join(store.directory, WRAPPING_SECRET_FILE)))) return;
+  await store.delete(record.id);
+  throw new KeyprovError('store-busy', `a keyprov create --out ${store.directory} that failed has removed its secret`, {
+    remedy: 'run this command again',
+  });
 }
 
 /** Removes directories up to one that is not empty: it contains the state of a virtual TPM, or other files. */

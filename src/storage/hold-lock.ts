@@ -85,17 +85,21 @@ export async function isLocked(path: string): Promise<boolean> {
   return false;
 }
 
+/** The lock of a store. */
+export const STORE_LOCK = '.keyprov.lock';
+
 /**
- * Runs `work` while nothing else, in this or another process, runs under the lock of the same directory.
+ * Runs `work` while nothing else, in this or another process, runs under the lock of the same directory. With `remove`
+ * also removes the file of the lock.
  * @throws KeyprovError like {@link holdLock}.
  */
 export async function withStoreLock<T>(
   directory: string,
   work: () => Promise<T>,
-  options: StoreLockOptions = {},
+  options: StoreLockOptions & Parameters<HeldLock['release']>[0] = {},
 ): Promise<T> {
-  const lock = await holdLock(join(directory, '.keyprov.lock'), options);
-  return await withCleanup(work, () => lock.release());
+  const lock = await holdLock(join(directory, STORE_LOCK), options);
+  return await withCleanup(work, () => lock.release(options));
 }
 
 const KERNEL = 'flock(2), released when the process ends';

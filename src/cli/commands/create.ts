@@ -27,7 +27,7 @@ import { GUID } from '../options/service-option.ts';
 import { openStore, storeOption } from '../options/store-option.ts';
 import { type NamedTpm, readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
 import { valueOption } from '../options/value-option.ts';
-import { EXPORTS, type ExportedFiles, openOutputDirectory } from '../output-directory.ts';
+import { EXPORTS, type ExportedFiles, openOutputDirectory, saveWithSecret } from '../output-directory.ts';
 import { readPin } from '../terminal/pin-file.ts';
 import type { Progress } from '../terminal/progress.ts';
 import { attemptLines, type Outcome, type Report } from '../terminal/report.ts';
@@ -107,7 +107,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
       report.warn(`${user} already has a key in the store, and gets another one: ${ids}`);
     }
     const made = await make(store, await previousBackend(store, user, earlier));
-    await store.save(made, { signal });
+    await saveWithSecret(store, made.record, { signal });
     return describe(made, store.directory, {}, tpm.address, report);
   } finally {
     wipe(pin);

@@ -1,11 +1,16 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ExportedFiles, openOutputDirectory } from '../../../src/cli/output-directory.ts';
+import { type ExportedFiles, openOutputDirectory, saveWithSecret } from '../../../src/cli/output-directory.ts';
+import { encodeKeyRecord } from '../../../src/keys/key-record.ts';
 import { openKeyStore } from '../../../src/keys/key-store.ts';
 import { readWrappingSecret } from '../../../src/keys/wrapping-secret.ts';
+import { createFile } from '../../../src/storage/atomic-file.ts';
+import { withStoreLock } from '../../../src/storage/hold-lock.ts';
 import { keyRecord } from '../../key-record.ts';
+import { asyncRefusal } from '../../refusal.ts';
 
 const OLD: ExportedFiles = { 'attestation.json': 'a1', 'key.pem': 'k1', 'public.pem': 'p1', 'request.json': 'r1' };
 const NEW: ExportedFiles = { 'request.json': 'r2', 'key.pem': 'k2', 'public.pem': 'p2' };
@@ -134,6 +139,32 @@ describe('the output directory', () => {
     await failed.store.save(keyRecord('other'));
     await failed.discard();
     expect(names()).toEqual(['key-other.json', 'wrapping.secret']);
+  });
+
+  it('does not lose the wrapping secret of a key that is just being saved', async () => {
+    const failed = await openOutputDirectory(directory, false);
+    await readWrappingSecret(failed.store);
+    let discarded = Promise.resolve();
+    await withStoreLock(directory, async () => {
+      discarded = failed.discard();
+      await delay(50);
+      await createFile(directory, 'key-other.json', encodeKeyRecord(keyRecord('other')));
+    });
+    await discarded;
+    expect(names()).toEqual(['key-other.json', 'wrapping.secret']);
+  });
+
+  it('is told to a key that is saved too late, which is not kept', async () => {
+    const store = await openKeyStore(directory);
+    const software = keyRecord('late', { backend: 'software', hasPin: false });
+    expect(await asyncRefusal(() => saveWithSecret(store, software, {}))).toMatch(
+      /^store-busy: .*; run this command ag/,
+    );
+    expect(names()).toEqual([]);
+    await readWrappingSecret(store);
+    await saveWithSecret(store, software, {});
+    await saveWithSecret(store, keyRecord('in-tpm'), {});
+    expect(names()).toEqual(['key-in-tpm.json', 'key-late.json', 'wrapping.secret']);
   });
 
   it('loses the wrapping secret that a failed run has made, not that of an earlier one', async () => {
