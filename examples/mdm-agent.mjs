@@ -2,7 +2,7 @@
 // Like provision.mjs, in a device management agent: policy from its server, prerequisites, an outcome for its console.
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
-import { checkPrerequisites, valuesProbe } from 'keyprov/windows';
+import { checkPrerequisites, readTpmFacts, valuesProbe } from 'keyprov/windows';
 
 const [directory = 'example-mdm-agent'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
@@ -15,6 +15,7 @@ const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
 const store = await keyprov.openKeyStore(`${directory}/keys`);
 const sent = new TextEncoder().encode('{"hardware": "required", "attestation": "required", "pin": {"minLength": 6}}');
 const { policy } = await keyprov.policyInForce({ files: [{ name: 'from-the-server.json', bytes: sent }] });
+const sources = keyprov.keySources({ tpm: `libtpms:${directory}/tpm` });
 const registrar = await keyprov.openKeyRegistrar({ url, tenant, fetch, maxAttempts: 1 });
 
 /** One run of the agent. @param {boolean} isJoined what its inventory knows */
@@ -32,9 +33,9 @@ async function run(isJoined) {
     deviceId: device.deviceId,
     store,
     policy,
-    sources: keyprov.keySources({ tpm: `libtpms:${directory}/tpm` }),
+    sources,
     prerequisites: async () =>
-      checkPrerequisites(await probe.read(), { policy, tpm: { version: '2.0', virtual: true }, takesOver: true }),
+      checkPrerequisites(await probe.read(), { policy, tpm: await readTpmFacts(sources), takesOver: true }),
     mfa: keyprov.createMfaPrompt({ url, tenant, fetch, onCode: ({ message }) => console.log(message) }),
     pin: new TextEncoder().encode('271828'),
     registrar,
@@ -43,6 +44,7 @@ async function run(isJoined) {
     case 'registered':
       return console.log(outcome.status, outcome.record.backend, outcome.record.assurance, outcome.resumed);
     case 'blocked':
+      // A locked TPM has a `retryAfterSeconds`: run it again then.
       for (const { id, status, remedy } of outcome.prerequisites.findings) if (remedy) console.log(id, status, remedy);
       return console.log(outcome.status);
     case 'pending': // run it again later: it continues

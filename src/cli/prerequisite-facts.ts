@@ -1,4 +1,4 @@
-import { KeyprovError, withCleanup } from '../errors.ts';
+import { keySources } from '../keys/key-sources.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { MergedPolicy } from '../policy/index.ts';
 import { listRegistrations } from '../provisioning/registration-record.ts';
@@ -8,15 +8,12 @@ import {
   checkPrerequisites,
   type PrerequisiteOptions,
   type PrerequisiteResult,
-  type TpmFacts,
 } from '../provisioning/windows/prerequisites.ts';
+import { readTpmFacts } from '../provisioning/windows/tpm-facts.ts';
 import { formatWindowsCode } from '../provisioning/windows/windows-errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { runProgram } from '../storage/run-program.ts';
 import { windowsProgram } from '../storage/windows.ts';
-import { readLockout } from '../tpm/capabilities.ts';
-import { openTpm } from '../tpm/open-tpm.ts';
-import { readNature } from '../tpm/virtual.ts';
 import type { Environment } from './command.ts';
 
 /** The sources of the facts for the prerequisites. */
@@ -44,7 +41,7 @@ export async function checkRunPrerequisites(
   const { merged, dsregcmd, operation = 'provisioning' } = sources;
   const { policy } = merged;
   const isAMust = policy.hardware === 'required' || policy.attestation === 'required';
-  const tpm = isAMust ? await tpmFacts(sources, { signal }) : undefined;
+  const tpm = isAMust ? await readTpmFacts(keySources({ tpm: sources.address }), { signal }) : undefined;
   const common: PrerequisiteOptions = { policy, operation, takesOver: true, ...(tpm !== undefined && { tpm }) };
   if (dsregcmd !== undefined || process.platform === 'win32') {
     const facts = await probePrerequisites([dsregcmdProbe(dsregcmd ?? runDsregcmd)], { signal });
@@ -71,25 +68,6 @@ async function runDsregcmd({ signal }: SignalOptions): Promise<string> {
 function settingsThatAreSet({ windows, explanation }: MergedPolicy): NonNullable<PrerequisiteOptions['settings']> {
   const set = explanation.filter(({ winner }) => winner !== undefined).map(({ setting }): string => setting);
   return Object.fromEntries(Object.entries(windows).filter(([name]) => set.includes(name)));
-}
-
-async function tpmFacts({ address }: PrerequisiteSources, { signal }: SignalOptions): Promise<TpmFacts | 'none'> {
-  if (address === 'none') return 'none';
-  try {
-    const tpm = await openTpm(address, { signal, lifetime: signal });
-    return await withCleanup(
-      async () => ({
-        version: '2.0',
-        virtual: (await readNature(tpm, { signal })).virtual,
-        lockedOut: (await readLockout(tpm, { signal })).inLockout,
-      }),
-      () => tpm.close(),
-    );
-  } catch (error) {
-    // Only the absence of a TPM counts here; making the key reports its other problems.
-    if (error instanceof KeyprovError && error.code === 'no-tpm') return 'none';
-    throw error;
-  }
 }
 
 /** A key of an unfinished run does not count. */

@@ -5,6 +5,7 @@ import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
+import { selectKeyProvider } from '../keys/select-provider.ts';
 import { judgePin } from '../policy/index.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { isRegistrationId, peerLine } from '../registration/peer-text.ts';
@@ -104,8 +105,15 @@ export class RunSteps {
 
   async #beginAnew(): Promise<FinishedRun> {
     const { user, deviceId, policy, registrar, pool, sources, signal, onEvent } = this.#options;
-    const { pin: given } = this.#options;
-    // Judged first: the user must not authenticate for a PIN that is then refused.
+    const { pin: given, enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now, tpmOptions } = this.#options;
+    const previous = await this.#previousBackend();
+    // Checked first: the user must not authenticate and choose a PIN for a key that cannot be made. A pool has its TPM.
+    if (pool === undefined) {
+      const wanted = { algorithm: policy.algorithm, hasPin: given !== 'none', previous, allowDowngrade, fallBack };
+      const selection = await selectKeyProvider(policy, sources, { ...wanted, tpmOptions, signal });
+      await selection.close();
+    }
+    // And the user must not authenticate for a PIN that is then refused.
     if (given instanceof Uint8Array) {
       this.#begin('pin');
       await judgePin(given, policy.pin, { signal });
@@ -116,8 +124,6 @@ export class RunSteps {
     let made: ProvisionedKey;
     try {
       const challenge = await unlessAborted(() => registrar.challenge({ signal }), signal);
-      const { enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now, tpmOptions } = this.#options;
-      const previous = await this.#previousBackend();
       const wanted = {
         ...{ user, deviceId, policy, challenge, pin, pinRecovery, pinPepper, profile: this.#profile(), enrolAk },
         ...{ previous, allowDowngrade, fallBack, now, signal, onEvent },

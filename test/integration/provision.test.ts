@@ -18,6 +18,7 @@ import type { ProvisionOptions, RunEvent } from '../../src/provisioning/run.ts';
 import { claimRun, listRuns } from '../../src/provisioning/run-journal.ts';
 import { unregisterKey } from '../../src/provisioning/unregister.ts';
 import { checkPrerequisites } from '../../src/provisioning/windows/prerequisites.ts';
+import { openTpmIn } from '../../src/testing/tpm-conditions.ts';
 import { HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
 import { passingMfa } from '../fake-mfa.ts';
@@ -67,6 +68,7 @@ const nothingLeft = async () => {
   expect(await listRuns(store)).toEqual([]);
   expect(await store.list()).toEqual({ records: [], damaged: [] });
 };
+const neverAsked: MfaPrompt = () => Promise.reject(new Error('the user was asked to authenticate'));
 const lost = () => serviceError('service-timeout', { retry: 'backoff', outcomeUnknown: true });
 const refused = () => serviceError('service-refused', { status: 400 });
 
@@ -147,6 +149,24 @@ describe('a run', () => {
     const prerequisites = checkPrerequisites({ deviceJoined: false }, { policy: definePolicy() });
     expect(await run({ prerequisites: async () => prerequisites })).toEqual({ status: 'blocked', prerequisites });
     expect(registrar.requests).toEqual([]);
+    await nothingLeft();
+  });
+
+  it.each([
+    ['an absent TPM', 'required', 'absent', /^hardware-required: policy requires a TPM and none is usable/],
+    ['a locked TPM', 'required', 'locked', /^tpm-unavailable: .* try again in \d+ s$/],
+    ['a locked TPM that is not a must', 'preferred', 'locked', /^tpm-unavailable: /],
+  ] as const)('bothers nobody for a key that %s cannot make', async (_, hardware, condition, error) => {
+    const tpm = () => openTpmIn(condition);
+    const wish = { policy: definePolicy({ hardware }), sources: { ...options().sources, tpm }, mfa: neverAsked };
+    expect(await asyncRefusal(() => run(wish))).toMatch(error);
+    expect([pinsAsked, steps()]).toEqual([0, []]);
+    await nothingLeft();
+  });
+
+  it('bothers nobody for a key that is refused because the last one was in a TPM', async () => {
+    expect(await asyncRefusal(() => run({ previous: 'tpm', mfa: neverAsked }))).toMatch(/^downgrade-refused: /);
+    expect(pinsAsked).toBe(0);
     await nothingLeft();
   });
 

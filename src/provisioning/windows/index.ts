@@ -58,6 +58,7 @@ export {
   type PrerequisiteResult,
   type TpmFacts,
 } from './prerequisites.ts';
+export { readTpmFacts } from './tpm-facts.ts';
 export {
   findWindowsError,
   formatWindowsCode,

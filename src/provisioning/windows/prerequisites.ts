@@ -35,6 +35,8 @@ export interface PrerequisiteFinding extends Finding<PrerequisiteId> {
   readonly remedy?: string;
   /** The code with which Windows reports it, unsigned, for `findWindowsError`. */
   readonly code?: number;
+  /** Seconds after which the same check may pass; present if the TPM is locked and says how long. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** Result of all checks. */
@@ -58,6 +60,8 @@ export interface TpmFacts {
   readonly ready?: boolean;
   /** In lockout after too many wrong PINs. Default false. */
   readonly lockedOut?: boolean;
+  /** Seconds until it is no longer locked. Absent if it is not, or if that is unknown. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** Options of {@link checkPrerequisites}. */
@@ -237,7 +241,12 @@ function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: P
     );
   }
   if (tpm.lockedOut === true) {
-    return fail('the TPM is locked after too many wrong PINs', 'wait until the lockout ends, or reset it', 0x80090031);
+    const { retryAfterSeconds: seconds } = tpm;
+    const wait = seconds === undefined ? 'wait until the lockout ends' : `wait up to ${seconds} s`;
+    return {
+      ...fail('the TPM is locked after too many wrong PINs', `${wait}, or reset the lockout`, 0x80090031),
+      ...(seconds !== undefined && { retryAfterSeconds: seconds }),
+    };
   }
   return pass('the TPM meets the policy');
 }

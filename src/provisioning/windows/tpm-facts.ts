@@ -1,0 +1,46 @@
+import { isKeyprovError } from '../../errors.ts';
+import { type KeySources, withTpmOf } from '../../keys/key-sources.ts';
+import type { SignalOptions } from '../../signal.ts';
+import { readLockout } from '../../tpm/capabilities.ts';
+import { readNature } from '../../tpm/virtual.ts';
+import type { TpmFacts } from './prerequisites.ts';
+
+/**
+ * Reads from the TPM of these sources what {@link checkPrerequisites} needs to know about it. A TPM that this opens is
+ * closed again.
+ * @returns `none` if the machine has no TPM 2.0, or the sources name none.
+ * @throws the errors of `openTpm`, except `no-tpm`; like {@link Tpm.run}.
+ *
+ * @example
+ * ```ts
+ * import { definePolicy, keySources } from 'keyprov';
+ * import { checkPrerequisites, type PrerequisiteFacts, readTpmFacts } from 'keyprov/windows';
+ *
+ * declare const facts: PrerequisiteFacts; // from probePrerequisites
+ *
+ * const policy = definePolicy({ hardware: 'required' });
+ * const { result } = checkPrerequisites(facts, { policy, tpm: await readTpmFacts(keySources()) });
+ * console.log(result);
+ * ```
+ */
+export async function readTpmFacts(
+  { tpm: source }: Pick<KeySources, 'tpm'>,
+  { signal }: SignalOptions = {},
+): Promise<TpmFacts | 'none'> {
+  if (source === undefined) return 'none';
+  try {
+    return await withTpmOf(source, { signal }, async (tpm) => {
+      const { virtual } = await readNature(tpm, { signal });
+      const { inLockout, recoveryTimeSeconds } = await readLockout(tpm, { signal });
+      return {
+        version: '2.0',
+        virtual,
+        lockedOut: inLockout,
+        ...(inLockout && { retryAfterSeconds: recoveryTimeSeconds }),
+      };
+    });
+  } catch (error) {
+    if (isKeyprovError(error, 'no-tpm')) return 'none';
+    throw error;
+  }
+}
