@@ -82,7 +82,19 @@ export async function certifyCreation(tpm: Tpm, options: CertifyCreationOptions)
 
 /**
  * Has an attestation key certify its own creation. The extraData is the nonce that it was made with, if any.
- * A KeyAttestationStatement and go-attestation want this proof.
+ * `verifyAttestationKey`, a KeyAttestationStatement and go-attestation want this proof.
+ * @throws TpmError if the TPM refuses.
+ *
+ * @example
+ * ```ts
+ * import { openTpm } from 'keyprov';
+ * import { certifyOwnCreation, createAttestationKey, verifyAttestationKey } from 'keyprov/attestation';
+ *
+ * await using tpm = await openTpm();
+ * await using ak = await createAttestationKey(tpm, { algorithm: 'auto' });
+ * const akCreation = await certifyOwnCreation(tpm, ak);
+ * console.log(verifyAttestationKey(ak.pubArea, akCreation).ok); // true
+ * ```
  */
 export async function certifyOwnCreation(
   tpm: Tpm,

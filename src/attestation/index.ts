@@ -32,6 +32,7 @@ export {
   type CertifyKeyOptions,
   certifyCreation,
   certifyKey,
+  certifyOwnCreation,
 } from './certify.ts';
 export { type Credential, type CredentialInput, makeCredential } from './credential.ts';
 export { computeSoftwareKeyMessage, type Evidence, type SoftwareKeyEvidence, TIERS, type Tier } from './evidence.ts';

@@ -28,6 +28,7 @@ const VARIATIONS: Readonly<Record<string, readonly [lines: number, output: RegEx
 /** Programs that are not variations, which need no arguments, and what they print. */
 const PROGRAMS: Readonly<Record<string, string>> = {
   'verify-on-server.mjs': "true virtual []\nfalse undefined [ 'challenge', 'tier' ]\n",
+  'enrol-with-activation.mjs': 'true activated\n',
   'acme-certificate.mjs': 'challenge: true virtual\nrequest: true\n',
   'webauthn.mjs': 'registration: true virtual\nsign-in: true\n',
   'tpm-with-passwords.mjs':
