@@ -68,9 +68,18 @@ export function uint32(value: number): Bytes {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
+/** Whether it is bytes, of this or another realm. */
+export const isBytes = (value: unknown): value is Uint8Array =>
+  ArrayBuffer.isView(value) && 'BYTES_PER_ELEMENT' in value && value.BYTES_PER_ELEMENT === 1;
+
 /** Refuses anything but bytes, for callers without types, such as text for a PIN. @throws TypeError */
 export function checkBytes(value: Uint8Array, what: string): void {
-  if (!ArrayBuffer.isView(value) || value.BYTES_PER_ELEMENT !== 1) throw new TypeError(`${what} must be a Uint8Array`);
+  if (!isBytes(value)) throw new TypeError(`${what} must be a Uint8Array`);
+}
+
+/** Refuses anything but text, for callers without types. @throws TypeError */
+export function checkText(value: string, what: string): void {
+  if (typeof value !== 'string') throw new TypeError(`${what} must be a text`);
 }
 
 /** The bytes of an even number of hexadecimal digits. @throws TypeError for anything else. */

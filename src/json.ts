@@ -1,5 +1,5 @@
 import { type Bytes, fromBase64, fromBase64Url, fromHex } from './bytes.ts';
-import { checkSize, LIMIT } from './limits.ts';
+import { checkSize, checkTextSize, LIMIT } from './limits.ts';
 
 /** Any JSON value. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
@@ -31,7 +31,8 @@ export function parseJson(
   refuse: JsonRefusal = typeError,
   limit: number = LIMIT.document,
 ): JsonValue {
-  checkSize(json, limit, (problem) => refuse(what, problem));
+  if (typeof json === 'string') checkTextSize(json, limit, (problem) => refuse(what, problem));
+  else checkSize(json, limit, (problem) => refuse(what, problem));
   let text: string;
   let value: JsonValue;
   try {

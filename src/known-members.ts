@@ -1,25 +1,119 @@
+import { isBytes } from './bytes.ts';
 import { nearest } from './nearest.ts';
+
+/** Each names a key alone. */
+const IDENTIFIERS = ['pubArea', 'name', 'spki', 'spkiSha256'] as const;
+
+/** What the members of options can be, if that is checked: in words, and the test. */
+const KINDS = {
+  bytes: { what: 'a Uint8Array', is: isBytes },
+  text: { what: 'a text', is: (value: unknown) => typeof value === 'string' },
+  boolean: { what: 'true or false', is: (value: unknown) => typeof value === 'boolean' },
+  texts: { what: 'a list (an array) of texts', is: (value: unknown) => isListOf(value, KINDS.text.is) },
+  certificates: {
+    what: 'a list (an array) of certificates, each in DER (a Uint8Array) or read with parseCertificate',
+    is: (value: unknown) => isListOf(value, isObject),
+  },
+  objects: { what: 'a list (an array) of objects', is: (value: unknown) => isListOf(value, isObject) },
+  list: { what: 'a list (an array)', is: Array.isArray },
+  identity: {
+    what: `an object with the bytes (a Uint8Array) of ${IDENTIFIERS.join(' or ')}`,
+    is: (value: unknown) => isObject(value) && IDENTIFIERS.some((name) => isBytes(Reflect.get(value, name))),
+  },
+} as const;
+
+type Kind = keyof typeof KINDS;
+
+/** The kind that a type asks for; types with alternatives, such as the words of a union, are checked where they are used. */
+type KindOf<Type> = [Type] extends [Uint8Array]
+  ? 'bytes'
+  : [Type] extends [boolean]
+    ? 'boolean'
+    : [string, Type] extends [Type, string]
+      ? 'text'
+      : [Type] extends [readonly string[]]
+        ? 'texts'
+        : [Type] extends [readonly (infer One extends object)[]]
+          ? [Uint8Array] extends [One]
+            ? 'certificates'
+            : 'objects'
+          : [Type] extends [readonly unknown[]]
+            ? 'list'
+            : [Type] extends [Readonly<Record<string, Uint8Array>>]
+              ? 'identity'
+              : never;
+
+/** A member as {@link checkMembers} wants it: with its kind, and `?` if it may be absent. */
+type Marked<Name extends string, Type> = [KindOf<NonNullable<Type>>] extends [never]
+  ? Name
+  : `${Name}:${KindOf<NonNullable<Type>>}${undefined extends Type ? '?' : ''}`;
+
+/** All members of options with their kinds. */
+type MarkedMembers<Options> = { [Name in keyof Options & string]-?: Marked<Name, Options[Name]> }[keyof Options &
+  string];
 
 /** The words of a text. */
 type Words<Text extends string> = Text extends `${infer Word} ${infer Rest}` ? Word | Words<Rest> : Text;
 
-/** `string` if `Known` are all members of `Options` and no other, else `never`. */
-type IfComplete<Options, Known> = [keyof Options, Known] extends [Known, keyof Options] ? string : never;
+/** `string` if `Known` are all members of `Options` and no other, each with its kind, else `never`. */
+type IfComplete<Options, Known> = [MarkedMembers<Options>, Known] extends [Known, MarkedMembers<Options>]
+  ? string
+  : never;
 
 /**
- * Refuses a member of options that does not exist, for callers without types: a misspelt one would do nothing. `known`
- * are the names of all members, with spaces in between; the compiler checks that `function` gets them all.
+ * Refuses wrong options, for callers without types: a forgotten object, a misspelt member, which would do nothing, and a
+ * member of another kind, such as a text in place of a list, in which each part of it would be found. `known` are the names
+ * of all members with their kinds, such as `origins:texts challenge:bytes akNonce:bytes? time`, with spaces in between; the
+ * compiler checks that `function` gets them all.
  * @param name of the function that has the options.
- * @throws TypeError that names the member, and the one that was most likely meant.
+ * @throws TypeError that names the member and what it must be.
  */
 export function checkMembers<Options extends object, Known extends string>(
   name: IfComplete<Options, Words<Known>>,
   options: Options,
   ...known: readonly Known[]
 ): void {
-  const names = known.flatMap((text) => text.split(' '));
-  const stranger = Object.keys(options).find((member) => !names.includes(member));
-  if (stranger === undefined) return;
-  const meant = nearest(stranger, names);
-  throw new TypeError(`${name} has no option '${stranger}'${meant === undefined ? '' : `, did you mean '${meant}'?`}`);
+  if (!isObject(options)) throw new TypeError(`${name} needs an object with options, not ${sayKind(options)}`);
+  const kinds = new Map(
+    known
+      .flatMap((text) => text.split(' '))
+      .map((word) => {
+        const [member = '', mark = ''] = word.split(':');
+        return [member, mark];
+      }),
+  );
+  for (const member of Object.keys(options)) {
+    if (kinds.has(member)) continue;
+    const meant = nearest(member, [...kinds.keys()]);
+    throw new TypeError(`${name} has no option '${member}'${meant === undefined ? '' : `, did you mean '${meant}'?`}`);
+  }
+  for (const [member, mark] of kinds) {
+    const value: unknown = Reflect.get(options, member);
+    const kind = mark.replace('?', '') as Kind | '';
+    if (kind === '' || (value === undefined && mark.endsWith('?')) || KINDS[kind].is(value)) continue;
+    throw new TypeError(`${name}: ${member} must be ${KINDS[kind].what}, not ${sayKind(value)}`);
+  }
+}
+
+/** Refuses what is not an object with these members, for callers without types. @throws TypeError */
+export function checkObject<Of extends object>(
+  value: Of,
+  what: string,
+  ...members: readonly (keyof Of & string)[]
+): void {
+  if (!isObject(value) || members.some((member) => value[member] === undefined))
+    throw new TypeError(`${what} must be an object with ${members.join(' and ')}`);
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+const isListOf = (value: unknown, isOne: (one: unknown) => boolean): boolean =>
+  Array.isArray(value) && value.every(isOne);
+
+/** The kind of a value, for messages that must not show it. */
+function sayKind(value: unknown): string {
+  if (value === undefined || value === null) return String(value);
+  if (Array.isArray(value)) return 'a list with something else in it';
+  if (typeof value === 'object') return 'an object of another kind';
+  return typeof value === 'string' ? 'a text' : `a ${typeof value}`;
 }

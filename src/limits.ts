@@ -1,3 +1,5 @@
+import { isBytes } from './bytes.ts';
+
 /**
  * Largest input from outside by family, in bytes, or characters of a text. Longer input is refused before any of it is
  * looked at; the error names the limit and the size. docs/verification.md explains each limit.
@@ -19,9 +21,17 @@ export const LIMIT = {
   export: 16_777_216,
 } as const;
 
-/** Checks that an input is within its limit. @throws the error of `refuse`, which gets limit and size in words. */
-export function checkSize(input: Uint8Array | string, limit: number, refuse: (problem: string) => Error): void {
-  if (input.length <= limit) return;
-  const unit = typeof input === 'string' ? 'characters' : 'bytes';
-  throw refuse(`${input.length} ${unit}; at most ${limit} are read`);
+/**
+ * Checks that an input is bytes, and within their limit.
+ * @throws the error of `refuse`, which gets limit and size in words; TypeError with its message for anything but bytes.
+ */
+export function checkSize(input: Uint8Array, limit: number, refuse: (problem: string) => Error): void {
+  if (!isBytes(input)) throw new TypeError(refuse('it must be a Uint8Array').message);
+  if (input.length > limit) throw refuse(`${input.length} bytes; at most ${limit} are read`);
+}
+
+/** Does for a text what {@link checkSize} does for bytes. */
+export function checkTextSize(input: string, limit: number, refuse: (problem: string) => Error): void {
+  if (typeof input !== 'string') throw new TypeError(refuse('it must be a text').message);
+  if (input.length > limit) throw refuse(`${input.length} characters; at most ${limit} are read`);
 }

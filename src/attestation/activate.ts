@@ -1,6 +1,7 @@
 import { type Bytes, view } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
+import { checkObject } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { Entity, HandleArg } from '../tpm/command.ts';
@@ -35,6 +36,7 @@ export interface ActivateCredentialOptions extends SignalOptions {
  * object, or was changed; the TPM keeps working. TpmError if the TPM refuses for another reason.
  */
 export async function activateCredential(tpm: Tpm, options: ActivateCredentialOptions): Promise<Bytes> {
+  checkObject(options, 'options of activateCredential', 'ek', 'ak', 'credential');
   const { ek, ak, credential, signal } = options;
   checkForm(credential);
   const sessions: Session[] = [];

@@ -1,6 +1,7 @@
-import { type Bytes, equal, toHex } from '../bytes.ts';
+import { type Bytes, checkBytes, equal, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { JsonMembers, type JsonRefusal, showJson } from '../json.ts';
+import { checkObject } from '../known-members.ts';
 import { randomBytes } from '../primitives.ts';
 import { HASHES } from '../tpm/constants.ts';
 import { isHashAlg, objectName } from '../tpm/names.ts';
@@ -65,8 +66,14 @@ export async function answerActivationChallenge(
   return { version: 1, secret: await activateCredential(tpm, { ...options, credential: challenge }) };
 }
 
-/** Whether the response holds the secret of the challenge, compared in constant time. */
-export function isActivated({ secret }: ActivationResponse, expected: Uint8Array): boolean {
+/**
+ * Whether the response holds the secret of the challenge, compared in constant time.
+ * @throws TypeError for anything but a decoded response and bytes.
+ */
+export function isActivated(response: ActivationResponse, expected: Uint8Array): boolean {
+  checkObject(response, 'a response', 'secret');
+  checkBytes(expected, 'the expected secret');
+  const { secret } = response;
   return expected.length > 0 && equal(secret, expected);
 }
 

@@ -1,4 +1,5 @@
 import { withCleanup } from '../errors.ts';
+import { checkMembers, checkObject } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { Entity, HandleArg } from '../tpm/command.ts';
@@ -38,6 +39,7 @@ export interface CertifyKeyOptions extends SignalOptions {
  * @throws TpmError if the TPM refuses; `tpm-auth-failed` and `tpm-lockout` concern the authorization of the key.
  */
 export async function certifyKey(tpm: Tpm, options: CertifyKeyOptions): Promise<Certification> {
+  checkObject(options, 'options of certifyKey', 'key', 'ak');
   const { key, authorization = 'key', ak, signal } = options;
   const qualifyingData = checkChallenge(options.challenge);
   const certify = async (objectHandle: HandleArg) =>
@@ -77,6 +79,7 @@ export interface CertifyCreationOptions extends SignalOptions {
  * @throws RangeError unless the challenge has 1 to 64 bytes; TpmError if the TPM refuses.
  */
 export async function certifyCreation(tpm: Tpm, options: CertifyCreationOptions): Promise<CreationProof> {
+  checkObject(options, 'options of certifyCreation', 'key', 'ak', 'creation');
   return await proveCreation(tpm, { ...options, challenge: checkChallenge(options.challenge) });
 }
 
@@ -133,6 +136,11 @@ export interface AttestKeyOptions extends CertifyKeyOptions {
  * ```
  */
 export async function attestKey(tpm: Tpm, options: AttestKeyOptions): Promise<AttestationStatement> {
+  checkMembers(
+    'attestKey',
+    options,
+    'key ak challenge:bytes authorization creation akCreation:boolean? akCertificates:certificates? signal',
+  );
   const { ak, creation, akCreation = false, akCertificates: certificates, signal } = options;
   const { handle } = entityOf(options.key);
   const certification = await certifyKey(tpm, options);

@@ -1,6 +1,7 @@
-import { type Bytes, wipe } from '../bytes.ts';
+import { type Bytes, checkBytes, wipe } from '../bytes.ts';
 import { hmac, kdfa } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
+import { checkObject } from '../known-members.ts';
 import { aesCfb } from '../primitives.ts';
 import { encode } from '../tpm/codec/index.ts';
 import { HASHES, type HashAlg, TPM_ALG } from '../tpm/constants.ts';
@@ -34,6 +35,9 @@ export interface CredentialInput {
  * @throws KeyprovError `key-invalid` for a key that cannot be the endorsement key of a credential.
  */
 export function makeCredential(input: CredentialInput): Credential {
+  checkObject(input, 'input of makeCredential', 'ek');
+  checkBytes(input.objectName, 'objectName');
+  checkBytes(input.secret, 'secret');
   const { nameAlg } = parametersOf(input.ek);
   const { secret: seed, encrypted: encryptedSecret } = shareSecret({ ...input.ek, nameAlg }, 'IDENTITY');
   try {

@@ -1,8 +1,9 @@
-import { type Bytes, concat } from '../bytes.ts';
+import { type Bytes, checkBytes, concat } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
 import { ecdsaDerToRaw } from '../crypto/ecdsa-signature.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
+import { checkObject } from '../known-members.ts';
 import { HASHES, TPM_ALG } from '../tpm/constants.ts';
 import { isHashAlg } from '../tpm/names.ts';
 import { padLeft, publicKeyOf } from '../tpm/public-key.ts';
@@ -20,6 +21,8 @@ export { encodeBareSignature };
  * @throws KeyprovError `statement-invalid` for a signer without scheme, `key-invalid` for an ECDSA signature not in DER.
  */
 export function decodeBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtSignature {
+  checkObject(signer, 'the public area of the signing key', 'type');
+  checkBytes(bare, 'a signature');
   const scheme = schemeOf(signer);
   if (scheme === undefined) throw invalid('the signing key has no signing scheme in its public area');
   const { sigAlg, hash } = scheme;

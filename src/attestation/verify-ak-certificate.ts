@@ -37,7 +37,7 @@ export interface AkCertificateResult {
 /**
  * Verifies the certificate of an attestation key in DER: its chain to one of the roots, its purpose, its key, and the
  * maker of the TPM (WebAuthn Level 3, 8.3.1). Never throws because of the certificates.
- * @throws TypeError for an unknown option.
+ * @throws TypeError for an unknown option or one of another kind.
  */
 export async function verifyAkCertificate(
   der: Uint8Array,
@@ -46,7 +46,8 @@ export async function verifyAkCertificate(
   checkMembers(
     'verifyAkCertificate',
     given,
-    'ak ek roots intermediates time allowedManufacturers acceptEkPurpose acceptSha1 keepAuthorities',
+    'ak ek roots:certificates intermediates:certificates? time allowedManufacturers:texts? acceptEkPurpose:boolean?',
+    'acceptSha1:boolean? keepAuthorities:boolean?',
   );
   const { ak, ek, allowedManufacturers, acceptEkPurpose = false, ...options } = given;
   const parsed = await readOrNothing(der);

@@ -1,4 +1,4 @@
-import { equal } from '../bytes.ts';
+import { checkBytes, equal } from '../bytes.ts';
 import { weaknessOf } from '../crypto/key-strength.ts';
 import { encodeSpki } from '../crypto/public-key.ts';
 import { type ChainCheck, type ChainOptions, verifyChain } from '../crypto/verify-chain.ts';
@@ -57,8 +57,10 @@ export async function verifyEkCertificate(
   checkMembers(
     'verifyEkCertificate',
     options,
-    'ek roots intermediates time allowedManufacturers acceptSha1 keepAuthorities',
+    'ek roots:certificates intermediates:certificates? time allowedManufacturers:texts? acceptSha1:boolean?',
+    'keepAuthorities:boolean?',
   );
+  checkBytes(der, 'an endorsement key certificate');
   const { ek, allowedManufacturers } = options;
   let parsed: EkCertificate | undefined;
   let problem = '';

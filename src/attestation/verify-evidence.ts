@@ -5,6 +5,7 @@ import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import type { Certificate } from '../crypto/x509.ts';
 import type { Finding } from '../finding.ts';
+import { isJsonObject } from '../json.ts';
 import { checkMembers } from '../known-members.ts';
 import { publicKeyOf } from '../tpm/public-key.ts';
 import { computeSoftwareKeyMessage, type Evidence, type SoftwareKeyEvidence, TIERS, type Tier } from './evidence.ts';
@@ -23,6 +24,18 @@ export interface VerifyEvidenceOptions extends Omit<VerifyOptions, 'attestationK
   readonly acceptSha1?: boolean | undefined;
   /** Whether the verifier knows that the TPM is an emulator's or a hypervisor's. Default false. */
   readonly virtual?: boolean | undefined;
+}
+
+/** The members of {@link VerifyEvidenceOptions} but those for the challenge and the key, for `checkMembers`. */
+export const TRUST_MEMBERS = [
+  'minTier virtual:boolean? akRoots:certificates? ekRoots:certificates? intermediates:certificates? time',
+  'trustedAks:objects? activation ekAllowList:objects? allowedManufacturers:texts? acceptEkPurpose:boolean?',
+  'acceptSha1:boolean? akNonce:bytes? akParent:bytes? keyParent:bytes? keepAuthorities:boolean?',
+] as const;
+
+/** Refuses a `minTier` that does not exist. @throws TypeError */
+export function checkTier(minTier: Tier): void {
+  if (!TIERS.includes(minTier)) throw new TypeError(`minTier '${minTier}': it must be one of ${TIERS.join(', ')}`);
 }
 
 /** The outcome of {@link verifyEvidence}. The key is there only if the evidence is good and reaches the wanted tier. */
@@ -53,8 +66,8 @@ export type EvidenceResult =
  *
  * Makes every check, each with a finding, and never throws because of the evidence.
  *
- * @throws TypeError for an unknown option or a `minTier` that does not exist; KeyprovError `certificate-invalid` for a
- * root that cannot be read.
+ * @throws TypeError for an unknown option, one of another kind or a `minTier` that does not exist; KeyprovError
+ * `certificate-invalid` for a root that cannot be read.
  *
  * @example
  * ```ts
@@ -75,20 +88,17 @@ export type EvidenceResult =
  * ```
  */
 export async function verifyEvidence(evidence: Evidence, options: VerifyEvidenceOptions): Promise<EvidenceResult> {
-  checkMembers(
-    'verifyEvidence',
-    options,
-    'challenge expectedKey minTier virtual akRoots ekRoots intermediates time trustedAks activation ekAllowList',
-    'allowedManufacturers acceptEkPurpose acceptSha1 akNonce akParent keyParent keepAuthorities',
-  );
+  checkMembers('verifyEvidence', options, 'challenge:bytes expectedKey:identity?', ...TRUST_MEMBERS);
   const { minTier, virtual = false } = options;
-  if (!TIERS.includes(minTier)) throw new TypeError(`minTier '${minTier}': it must be one of ${TIERS.join(', ')}`);
+  checkTier(minTier);
   const readRoots = (roots: readonly (Uint8Array | Certificate)[] = []): Promise<Certificate[]> =>
     Promise.all(roots.map((root) => authorityOf(root, options.keepAuthorities)));
   const [akRoots, ekRoots] = await Promise.all([readRoots(options.akRoots), readRoots(options.ekRoots)]);
   const findings = new Findings();
   let shown: Shown | undefined;
   try {
+    const given: unknown = evidence;
+    if (!isJsonObject(given)) throw new TypeError('it is not an object');
     shown =
       'spki' in evidence
         ? verifySoftwareKey(evidence, findings, options)

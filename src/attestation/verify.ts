@@ -1,4 +1,4 @@
-import { equal } from '../bytes.ts';
+import { checkBytes, equal } from '../bytes.ts';
 import type { PublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
 import type { Finding } from '../finding.ts';
@@ -48,7 +48,7 @@ export type VerificationResult =
  * Makes every check, each with a finding, and never throws because of the statement. Checks a creation only if there is
  * one, and the subject of an option only if the option is set.
  *
- * @throws TypeError for an unknown option.
+ * @throws TypeError for an unknown option or one of another kind.
  *
  * @example
  * ```ts
@@ -67,7 +67,8 @@ export function verifyStatement(statement: AttestationStatement, options: Verify
   checkMembers(
     'verifyStatement',
     options,
-    'challenge attestationKey expectedKey akNonce akParent keyParent acceptSha1',
+    'challenge:bytes attestationKey:identity expectedKey:identity? akNonce:bytes? akParent:bytes? keyParent:bytes?',
+    'acceptSha1:boolean?',
   );
   const { attestationKey } = options;
   const trustProblem = (ak: Subject) =>
@@ -143,13 +144,16 @@ export interface VerifyAttestationKeyOptions {
  * Verifies that a key claims to be an attestation key and has certified its own creation. An attestation CA checks this
  * before it challenges the TPM to activate a credential for the key; alone it proves nothing.
  *
- * Makes every check, each with a finding, and never throws because of what it is given.
+ * Makes every check, each with a finding, and never throws because of what the bytes say.
+ * @throws TypeError for anything but bytes, and for an unknown option.
  */
 export function verifyAttestationKey(
   pubArea: Uint8Array,
   akCreation: CreationProof,
   options: VerifyAttestationKeyOptions = {},
 ): VerificationResult {
+  checkMembers('verifyAttestationKey', options, 'nonce:bytes? acceptSha1:boolean?');
+  checkBytes(pubArea, 'the public area of an attestation key');
   const findings = new Findings();
   const ak = subjectOf(() => pubArea);
   checkAttestationKey(findings, ak, akCreation, options);

@@ -165,10 +165,15 @@ export class DerNode {
 
   static #whole(form: DerForm, bytes: Uint8Array, what: string): DerNode {
     checkSize(bytes, LIMIT.message, (problem) => refusal(form, `${what}: ${problem}`));
-    const node = new DerNode(form, bytes, what);
-    const { length } = node.der;
-    if (length < bytes.length) throw node.wrong(`${bytes.length - length} bytes left over`, length);
-    return node;
+    try {
+      const node = new DerNode(form, bytes, what);
+      const { length } = node.der;
+      if (length < bytes.length) throw node.wrong(`${bytes.length - length} bytes left over`, length);
+      return node;
+    } catch (error) {
+      if (!latin1(bytes).includes('-----BEGIN ')) throw error;
+      throw refusal(form, `${what}: it is PEM text; give DER, the bytes that its base64 stands for`);
+    }
   }
 
   #universalText(): string {

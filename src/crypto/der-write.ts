@@ -1,5 +1,5 @@
 import { type Bytes, concat, fromHex, toHex, utf8 } from '../bytes.ts';
-import { checkSize } from '../limits.ts';
+import { checkSize, checkTextSize } from '../limits.ts';
 
 /** The ASN.1 tags of keys, signatures, certificates and requests. X.680, 8.6. */
 export const TAG = {
@@ -75,7 +75,7 @@ export const MAX_OID = 64;
 /** An OBJECT IDENTIFIER from its dotted form. @throws TypeError if it is not one, or has more than 64 bytes. */
 export function derOid(dotted: string): Bytes {
   // A byte makes at most three digits and a dot.
-  checkSize(dotted, 4 * MAX_OID, (problem) => new TypeError(`object identifier: ${problem}`));
+  checkTextSize(dotted, 4 * MAX_OID, (problem) => new TypeError(`object identifier: ${problem}`));
   const isDotted = /^[0-2](\.(0|[1-9]\d*))+$/.test(dotted);
   const [first = 0n, second = 0n, ...rest] = isDotted ? dotted.split('.').map(BigInt) : [];
   if (!isDotted || (first < 2n && second > 39n)) throw new TypeError(`'${dotted}' is not an object identifier`);

@@ -1,6 +1,6 @@
 import { type Bytes, fromBase64, toBase64 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { checkSize, LIMIT } from '../limits.ts';
+import { checkTextSize, LIMIT } from '../limits.ts';
 
 const DASHES = '-----';
 const BEGIN = `${DASHES}BEGIN `;
@@ -50,7 +50,7 @@ export function encodePem(label: string, bytes: Uint8Array): string {
  * @throws KeyprovError `key-invalid` for another label, other text, or base64 that is not canonical.
  */
 export function decodePem(text: string, label: string): Bytes {
-  checkSize(text, LIMIT.message, (problem) => new KeyprovError('key-invalid', `PEM block ${label}: ${problem}`));
+  checkTextSize(text, LIMIT.message, (problem) => new KeyprovError('key-invalid', `PEM block ${label}: ${problem}`));
   const trimmed = text.trim();
   const [block] = pemBlocks(trimmed);
   if (block?.label !== label || !block.isWhole || block.start > 0 || block.end < trimmed.length) {

@@ -1,3 +1,4 @@
+import { checkText } from '../bytes.ts';
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 import { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.ts';
@@ -73,6 +74,7 @@ export function parsePolicy(json: string): Policy {
 
 /** Reads a JSON text, which may begin with a byte order mark. @throws PolicyError for text that is not JSON. */
 export function parseSettings(json: string): unknown {
+  checkText(json, 'the JSON of a policy');
   const text = json.replace(/^\uFEFF/, ''); // editors on Windows begin a file with a byte order mark
   return parseJson('policy', text, (setting, problem, cause) => {
     return new PolicyError([{ setting, problem, expected: 'one JSON object' }], { cause });

@@ -69,7 +69,8 @@ export async function policyInForce(options: PolicyInForceOptions = {}): Promise
   checkMembers(
     'policyInForce',
     options,
-    'files layers settings commandLine environment userSid tenantId documents pinConflict signal',
+    'files:list? layers:objects? settings commandLine environment userSid:text? tenantId:text? documents',
+    'pinConflict signal',
   );
   const { files = [], layers: given = [], settings, commandLine, environment = process.env, signal, ...rest } = options;
   const problems: PolicyProblem[] = [];

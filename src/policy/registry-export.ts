@@ -1,5 +1,5 @@
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
-import { checkSize, LIMIT } from '../limits.ts';
+import { checkTextSize, LIMIT } from '../limits.ts';
 
 /** One value of a registry export. */
 export interface RegistryEntry {
@@ -27,7 +27,7 @@ export function parseRegistryExport(
   wanted: (key: string) => boolean,
   problems: PolicyProblem[],
 ): RegistryEntry[] {
-  checkSize(text, LIMIT.export, (problem) => {
+  checkTextSize(text, LIMIT.export, (problem) => {
     return new PolicyError([{ setting: 'registry export', problem, expected: 'an export of the policy keys only' }]);
   });
   if (!HEAD.test(text.slice(0, lineEnd(text, 0)))) {

@@ -1,4 +1,4 @@
-import { checkSize, LIMIT } from '../limits.ts';
+import { checkTextSize, LIMIT } from '../limits.ts';
 
 /** An element of an XML text. Attributes are checked and dropped; names are without their prefix. */
 export interface XmlElement {
@@ -58,7 +58,7 @@ interface Open {
  * @throws XmlError for anything else, for more than 4 Mi characters, or elements nested more than 32 deep.
  */
 export function parseXml(text: string): readonly XmlElement[] {
-  checkSize(text, LIMIT.file, (message) => {
+  checkTextSize(text, LIMIT.file, (message) => {
     throw new XmlError(message, 1);
   });
   const xml = text.replace(/\r\n?/g, '\n'); // XML 1.0, 2.11

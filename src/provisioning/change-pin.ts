@@ -4,6 +4,7 @@ import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
+import { checkObject } from '../known-members.ts';
 import { addToPinHistory, judgePin, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
 import { checkPinRules } from '../policy/pin-policy.ts';
 import { askSecret, type SignalOptions } from '../signal.ts';
@@ -48,6 +49,7 @@ export interface ChangeUserPinOptions extends ReplacePinOptions {
  * TypeError if rules of `policy` are missing; PolicyError if one is wrong.
  */
 export async function changeUserPin(store: KeyStore, id: string, options: ChangeUserPinOptions): Promise<KeyRecord> {
+  checkObject(options, 'options of changeUserPin', 'currentPin');
   const { currentPin, signal } = options;
   const record = await loadWithPin(store, id);
   signal?.throwIfAborted();

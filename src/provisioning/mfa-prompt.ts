@@ -28,7 +28,11 @@ export interface MfaPromptOptions
  * @throws TypeError for an unknown option.
  */
 export function createMfaPrompt(options: MfaPromptOptions): MfaPrompt {
-  checkMembers('createMfaPrompt', options, 'url tenant fetch onCode clientId trustedHosts trustedResources');
+  checkMembers(
+    'createMfaPrompt',
+    options,
+    'url tenant:text? fetch onCode clientId:text? trustedHosts:texts? trustedResources:texts?',
+  );
   return async (request, { signal }) => ({
     status: 'passed',
     token: await tokenByCode(request, { ...options, signal }),

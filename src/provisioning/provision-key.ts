@@ -119,7 +119,8 @@ export async function provisionKey(options: ProvisionKeyOptions): Promise<Provis
   checkMembers(
     'provisionKey',
     options,
-    'policy sources challenge pin user deviceId profile enrolAk pinRecovery pinPepper previous allowDowngrade fallBack',
+    'policy sources challenge:bytes pin:bytes? user:text? deviceId:text? profile enrolAk pinRecovery',
+    'pinPepper:bytes? previous allowDowngrade:boolean? fallBack',
     'tpmOptions onEvent now signal',
   );
   return await provisionFromStock(options, undefined);

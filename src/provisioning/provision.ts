@@ -46,8 +46,9 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
   checkMembers(
     'provision',
     options,
-    'user deviceId store policy sources prerequisites mfa mfaOptions pin pinRecovery pinPepper registrar profile',
-    'enrolAk pool tpmOptions allowDowngrade fallBack previous onEvent now signal',
+    'user:text deviceId:text store policy sources prerequisites mfa mfaOptions pin pinRecovery pinPepper:bytes?',
+    'registrar profile',
+    'enrolAk pool tpmOptions allowDowngrade:boolean? fallBack previous onEvent now signal',
   );
   const { user, deviceId, store, registrar, signal, onEvent = () => {}, now = () => new Date() } = options;
   signal?.throwIfAborted();

@@ -2,6 +2,7 @@ import { type Bytes, wipe } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
+import { checkObject } from '../known-members.ts';
 import { askSecret } from '../signal.ts';
 import { keepIn, loadWithPin, type ReplacePinOptions, replacePin } from './change-pin.ts';
 import { openSealedPin, type PinRecovery, type RecoverPin, recoveryRequestOf, unavailable } from './pin-recovery.ts';
@@ -26,6 +27,7 @@ export interface ResetPinOptions extends ReplacePinOptions {
  * not fit; else as {@link changeUserPin} does, and errors of `recover`.
  */
 export async function resetPinKeepingKey(store: KeyStore, id: string, options: ResetPinOptions): Promise<KeyRecord> {
+  checkObject(options, 'options of resetPinKeepingKey', 'recover');
   const { recover, signal } = options;
   const record = await loadWithPin(store, id);
   const recovery = readPinState(record)?.recovery;

@@ -1,6 +1,7 @@
 import { ServiceError } from '../errors/service-error.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyStore } from '../keys/key-store.ts';
+import { checkMembers } from '../known-members.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { noteLastBackend } from './last-backend.ts';
@@ -23,8 +24,10 @@ export interface UnregisterOptions extends SignalOptions {
 export async function unregisterKey(
   store: KeyStore,
   id: string,
-  { registrar, signal }: UnregisterOptions,
+  options: UnregisterOptions,
 ): Promise<'deleted' | 'absent'> {
+  checkMembers('unregisterKey', options, 'registrar signal');
+  const { registrar, signal } = options;
   const record = await store.load(id);
   const registration = readRegistration(record);
   if (registration === undefined) {

@@ -1,3 +1,4 @@
+import { checkText } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { statusError } from './answer-error.ts';
@@ -96,6 +97,8 @@ export async function discoverServices(
 
 /** Reads a discovery answer. @throws ServiceError `service-answer` if it is malformed. */
 export function parseDiscovery(text: string, contentType: string): DiscoveredServices {
+  checkText(text, 'a discovery answer');
+  checkText(contentType, 'contentType');
   try {
     return readDiscoveryDocument(text, contentType);
   } catch (error) {

@@ -1,6 +1,6 @@
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
-import { checkSize, LIMIT } from '../limits.ts';
+import { checkTextSize, LIMIT } from '../limits.ts';
 import { peerLine } from './peer-text.ts';
 
 /** An LDAP client that is bound to the directory, such as the `Client` of the package ldapts. */
@@ -52,7 +52,7 @@ export async function findLdapUser(
   const wrongName = (problem: string) => new ServiceError('service-answer', `LDAP: the name of the user: ${problem}`);
   // An attribute called `dn` would replace it.
   if (typeof entry.dn !== 'string') throw wrongName('it is not a string');
-  checkSize(entry.dn, LIMIT.line, wrongName);
+  checkTextSize(entry.dn, LIMIT.line, wrongName);
   return { dn: entry.dn, values: valuesOf(entry) };
 }
 

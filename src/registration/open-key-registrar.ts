@@ -56,7 +56,8 @@ export async function openKeyRegistrar(given: OpenKeyRegistrarOptions): Promise<
   checkMembers(
     'openKeyRegistrar',
     given,
-    'url tenant fetch graph format headers apiVersionIn maxAttempts maxDelayMs timeoutMs trustedHosts trustedResources',
+    'url tenant:text? fetch graph format headers apiVersionIn maxAttempts maxDelayMs timeoutMs trustedHosts:texts?',
+    'trustedResources:texts?',
     'lookup sleep signal',
   );
   const { url, graph, ...options } = given;

@@ -2,6 +2,7 @@ import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { isJsonObject, showJson } from '../json.ts';
+import { checkObject } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { answerError, statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';
@@ -100,6 +101,8 @@ export async function registerKey(
   request: RegistrationRequest,
   options: RegisterKeyOptions = {},
 ): Promise<RegistrationAnswer> {
+  checkObject(service, 'the service', 'endpoint');
+  checkObject(request, 'the request for registerKey', 'token');
   const { maxAttempts = 4, maxDelayMs = 300_000, onRetry = () => {}, sleep = sleepFor, lookup, signal } = options;
   if (!(maxAttempts >= 1)) throw new RangeError(`maxAttempts must be 1 or more, not ${maxAttempts}`);
   const sending = buildRequest(service, request, options);

@@ -3,7 +3,7 @@ import { isKeyprovError } from '../errors.ts';
 import { parseJws } from '../formats/services/jws.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { JsonMembers } from '../json.ts';
-import { checkSize, LIMIT } from '../limits.ts';
+import { checkTextSize, LIMIT } from '../limits.ts';
 
 /** The claims of an access token, unverified. */
 export interface TokenClaims {
@@ -152,7 +152,7 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
 }
 
 function readPayload(jwt: string): Readonly<Record<string, unknown>> {
-  checkSize(jwt, LIMIT.message, invalid);
+  checkTextSize(jwt, LIMIT.message, invalid);
   try {
     return JsonMembers.parse('claims', parseJws(jwt).payload).all();
   } catch {

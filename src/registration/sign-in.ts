@@ -1,6 +1,7 @@
 import { toBase64, utf8 } from '../bytes.ts';
 import { buildJws, type JwsAlgorithm, type SigningKey } from '../formats/services/jws.ts';
 import { buildNgcAssertion } from '../formats/windows/ngc-assertion.ts';
+import { checkObject } from '../known-members.ts';
 import { isEntraHost } from './entra-hosts.ts';
 import type { ServiceOptions } from './service-message.ts';
 import { postForm, readMembers, secondsIn } from './token-endpoint.ts';
@@ -60,6 +61,7 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
  * `mfa-failed` if it demands MFA; else a `service-…` code. Errors of the signers.
  */
 export async function signInWithKey(request: SignInRequest, options: SignInOptions = {}): Promise<SignIn> {
+  checkObject(request, 'the request for signInWithKey', 'tokenEndpoint', 'user', 'key', 'device');
   const { user, key, device, clientId = CLIENT_ID, scope = SCOPE } = request;
   const { lifetime = 300, now = () => new Date(), signal } = options;
   if (device.certificates.length === 0) throw new TypeError('the device has no certificate');

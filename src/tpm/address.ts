@@ -1,5 +1,5 @@
 import { KeyprovError } from '../errors.ts';
-import { checkSize, LIMIT } from '../limits.ts';
+import { checkTextSize, LIMIT } from '../limits.ts';
 
 /** Where a TPM is. {@link parseTpmAddress} reads the text forms. */
 export type TpmAddress =
@@ -34,7 +34,7 @@ const FORMS =
  * @throws KeyprovError `address-invalid`.
  */
 export function parseTpmAddress(text: string): TpmAddress {
-  checkSize(text, LIMIT.line, (problem) => new KeyprovError('address-invalid', `address of a TPM: ${problem}`));
+  checkTextSize(text, LIMIT.line, (problem) => new KeyprovError('address-invalid', `address of a TPM: ${problem}`));
   const colon = text.indexOf(':');
   const kind = colon < 0 ? text : text.slice(0, colon);
   const rest = colon < 0 ? undefined : text.slice(colon + 1);

@@ -31,7 +31,11 @@ export interface OpenTpmOptions extends TpmOptions {
  * ```
  */
 export async function openTpm(address: string | TpmAddress = 'auto', options: OpenTpmOptions = {}): Promise<Tpm> {
-  checkMembers('openTpm', options, 'signal lifetime commandTimeouts marksDirectory hierarchyAuth wrap create');
+  checkMembers(
+    'openTpm',
+    options,
+    'signal lifetime commandTimeouts marksDirectory:text? hierarchyAuth wrap create:boolean?',
+  );
   options.signal?.throwIfAborted();
   const transport = await openTransport(typeof address === 'string' ? parseTpmAddress(address) : address, options);
   const { marksDirectory = defaultMarksDirectory() } = options;

@@ -1,7 +1,7 @@
 import { toHex, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { JsonMembers, showJson } from '../../json.ts';
-import { checkSize, LIMIT } from '../../limits.ts';
+import { checkTextSize, LIMIT } from '../../limits.ts';
 import { type AlternativeName, EK_IDENTIFIER } from '../x509/alternative-names.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 
@@ -48,7 +48,7 @@ export function encodeAcmeIdentifier(name: DeviceName): AcmeIdentifier {
 export function decodeAcmeIdentifier(identifier: { readonly type: string; readonly value: string }): DeviceName {
   const members = new JsonMembers('ACME identifier', identifier, requestInvalid);
   const [kind, text] = [members.text('type'), members.text('value')];
-  checkSize(text, LIMIT.line, (problem) => members.wrong('value', problem));
+  checkTextSize(text, LIMIT.line, (problem) => members.wrong('value', problem));
   const [value = '', oid, ...more] = text.split('/', 3);
   const isForm = value !== '' && more.length === 0 && (oid === undefined || OID.test(oid));
   if (isForm && kind === 'permanent-identifier') return { kind, value, ...(oid !== undefined && { assigner: oid }) };

@@ -3,7 +3,7 @@ import { type Bytes, concat, equal, fromBase64, fromHex, toBase64, toHex, utf8 }
 import { hmac } from '../../crypto/kdf.ts';
 import { causedBy, KeyprovError, rethrowAs } from '../../errors.ts';
 import { JsonMembers } from '../../json.ts';
-import { checkSize, LIMIT } from '../../limits.ts';
+import { checkSize, checkTextSize, LIMIT } from '../../limits.ts';
 
 import { type Codec, decode, encode, struct } from '../../tpm/codec/index.ts';
 import { TPM2B_ENCRYPTED_SECRET } from '../../tpm/structures/algorithm.ts';
@@ -84,7 +84,7 @@ export function encodeKeylimeBlob(credential: Credential): string {
 
 /** Reads the `blob` of keylime's registrar. @throws KeyprovError `credential-invalid` for anything else. */
 export function decodeKeylimeBlob(blob: string): Credential {
-  checkSize(blob, LIMIT.structure, (problem) => invalid('keylime blob', problem));
+  checkTextSize(blob, LIMIT.structure, (problem) => invalid('keylime blob', problem));
   return decodeTpm2ToolsCredential(reading('keylime blob', () => fromBase64(blob)));
 }
 

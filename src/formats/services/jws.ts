@@ -4,7 +4,8 @@ import { type SignatureFormat, verifySignature } from '../../crypto/verify-signa
 import { TpmError } from '../../errors/tpm-error.ts';
 import { JsonMembers } from '../../json.ts';
 import type { SignOptions } from '../../keys/provider.ts';
-import { checkSize, LIMIT } from '../../limits.ts';
+import { checkObject } from '../../known-members.ts';
+import { checkTextSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** A signature algorithm of RFC 7518, 3.1, that TPM keys support. */
@@ -91,7 +92,7 @@ export async function buildJws({ key, algorithm, header, payload, signal }: JwsO
  * @throws KeyprovError `request-invalid` for anything else, or a header that is not a JSON object or has `crit`.
  */
 export function parseJws(compact: string): Jws {
-  checkSize(compact, LIMIT.message, (problem) => requestInvalid('JWS', problem));
+  checkTextSize(compact, LIMIT.message, (problem) => requestInvalid('JWS', problem));
   const [head = '', payload = '', signature = '', ...more] = compact.split('.', 4);
   if (head === '' || signature === '' || more.length > 0) throw requestInvalid('JWS', 'not three parts');
   const decode = (part: string, text: string) => inRequest(`JWS: ${part}`, () => fromBase64Url(text));
@@ -111,6 +112,7 @@ export function parseJws(compact: string): Jws {
  * @throws KeyprovError `key-invalid` for an invalid key.
  */
 export function verifyJws(jws: Jws, publicKey: PublicKey, algorithm: JwsAlgorithm): boolean {
+  checkObject(jws, 'a JWS', 'header', 'signature');
   if (jws.header.alg !== algorithm || !ALGORITHMS[algorithm].fits(publicKey)) return false;
   const { options, format } = ALGORITHMS[algorithm];
   return verifySignature(publicKey, options.hash, jws.signingInput, jws.signature, format);

@@ -2,7 +2,8 @@ import type { Certification } from '../../attestation/statement.ts';
 import { type Bytes, toBase64, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { JsonMembers } from '../../json.ts';
-import { checkSize, LIMIT } from '../../limits.ts';
+import { checkObject } from '../../known-members.ts';
+import { checkTextSize, LIMIT } from '../../limits.ts';
 import { bytes16, decode, encode } from '../../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
@@ -118,8 +119,10 @@ export function buildKeylimeRegistration(registration: KeylimeRegistration, vers
  * Reads a registration, as the registrar does. A member that is null counts as missing. Nothing is verified.
  * @throws KeyprovError `request-invalid` for anything else.
  */
-export function parseKeylimeRegistration({ method, path, body }: KeylimeRequest): KeylimeRegistration {
-  checkSize(path, LIMIT.line, (problem) => requestInvalid(`${WHAT}: path`, problem));
+export function parseKeylimeRegistration(request: KeylimeRequest): KeylimeRegistration {
+  checkObject(request, WHAT, 'method', 'path', 'body');
+  const { method, path, body } = request;
+  checkTextSize(path, LIMIT.line, (problem) => requestInvalid(`${WHAT}: path`, problem));
   const [, version = '', pathId = ''] = /^\/v([23]\.\d+)\/agents\/([\w.-]*)$/.exec(path) ?? [];
   const isV3 = version.startsWith('3.');
   if (method !== 'POST' || version === '' || isV3 !== (pathId === '')) {
@@ -164,9 +167,11 @@ export function buildKeylimeActivation(agentId: string, secret: Uint8Array, vers
  * Reads an activation: the agent's id, and the hexadecimal tag to compare with `computeKeylimeAuthTag`.
  * @throws KeyprovError `request-invalid` for anything else.
  */
-export function parseKeylimeActivation({ method, path, body }: KeylimeRequest): { agentId: string; authTag: string } {
+export function parseKeylimeActivation(request: KeylimeRequest): { agentId: string; authTag: string } {
   const what = 'keylime activation';
-  checkSize(path, LIMIT.line, (problem) => requestInvalid(`${what}: path`, problem));
+  checkObject(request, what, 'method', 'path', 'body');
+  const { method, path, body } = request;
+  checkTextSize(path, LIMIT.line, (problem) => requestInvalid(`${what}: path`, problem));
   const [, major, agentId] = /^\/v([23])\.\d+\/agents\/([\w.-]+)\/activate$/.exec(path) ?? [];
   if (agentId === undefined || method !== (major === '3' ? 'POST' : 'PUT')) {
     throw requestInvalid(what, `${method} ${JSON.stringify(path)}`);

@@ -2,7 +2,7 @@ import { type Bytes, concat, copy, fromBase64, toBase64, unpadded, utf8 } from '
 import { CURVES, type Curve } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
-import { checkSize, LIMIT } from '../../limits.ts';
+import { checkSize, checkTextSize, LIMIT } from '../../limits.ts';
 import { latin1 } from '../../primitives.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
@@ -82,7 +82,7 @@ export function encodeSshPublicKeyLine(parts: {
  * @throws KeyprovError `request-invalid` for anything else, or if the type is not that of the key.
  */
 export function decodeSshPublicKeyLine(line: string): SshPublicKeyLine {
-  checkSize(line, LIMIT.line, invalid);
+  checkTextSize(line, LIMIT.line, invalid);
   const [, type, base64 = '', comment = ''] = /^([a-z0-9-]+) ([^ \r\n]+)(?: (.*))?\r?\n?$/.exec(line) ?? [];
   if (type === undefined) throw invalid('not of the form "type base64 comment"');
   const publicKey = decodeSshPublicKey(inRequest('SSH public key', () => fromBase64(base64)));

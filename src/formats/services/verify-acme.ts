@@ -1,10 +1,16 @@
 import type { Tier } from '../../attestation/evidence.ts';
 import { type CheckId, Findings } from '../../attestation/findings.ts';
-import { type VerifyEvidenceOptions, verifyEvidence } from '../../attestation/verify-evidence.ts';
+import {
+  checkTier,
+  TRUST_MEMBERS,
+  type VerifyEvidenceOptions,
+  verifyEvidence,
+} from '../../attestation/verify-evidence.ts';
 import { equal } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
 import type { Finding } from '../../finding.ts';
+import { checkMembers, checkObject } from '../../known-members.ts';
 import { findAkCertificateProblem, findAkPublicArea } from '../webauthn/ak-certificate-rules.ts';
 import type { TpmAttestationObject } from '../webauthn/tpm-attestation-object.ts';
 import { decodeAlternativeNames, encodeAlternativeNames } from '../x509/alternative-names.ts';
@@ -43,7 +49,8 @@ export type AcmeResult =
  * 3, 8.3.1), the name of the device, and, by `verifyEvidence`, that the key is in a TPM and was certified for this
  * token and account. Runs all checks, each with a finding. No answer makes it throw.
  *
- * @throws TypeError for an unknown `minTier`; KeyprovError `certificate-invalid` for an unreadable root.
+ * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
+ * unreadable root.
  *
  * @example
  * ```ts
@@ -56,6 +63,10 @@ export type AcmeResult =
  * ```
  */
 export async function verifyAcmeDeviceAttest(payload: string, options: VerifyAcmeOptions): Promise<AcmeResult> {
+  const members = 'token:text accountKey device akPubArea:bytes? expectedKey:identity?';
+  checkMembers('verifyAcmeDeviceAttest', options, members, ...TRUST_MEMBERS);
+  checkTier(options.minTier);
+  checkObject(options.accountKey, 'accountKey', 'kty');
   const { token, accountKey, device, akPubArea, ...trust } = options;
   const findings = new Findings<AcmeCheck>();
   const object = findings.make('acme/structures', () => parseAcmeDeviceAttest(payload));

@@ -3,6 +3,7 @@ import type { AttestationStatement } from '../../attestation/statement.ts';
 import { type Bytes, concat, equal } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { isKeyprovError } from '../../errors.ts';
+import { checkObject } from '../../known-members.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
@@ -119,9 +120,12 @@ export function parseTcgCsrIdevid(bytes: Uint8Array): TcgCsrIdevid {
 /**
  * Whether the IDevID in the content has signed it. Use `verifyStatement` with {@link statementFromIdevid}, and a
  * challenge to the endorsement key, to verify that the IDevID is in the TPM and that the IAK belongs to a trusted TPM.
- * Never throws because of the request.
+ * Never throws because of what the request says.
+ * @throws TypeError for anything but a parsed request.
  */
-export function verifyTcgCsrIdevid({ content, contentBytes, signature }: TcgCsrIdevid): boolean {
+export function verifyTcgCsrIdevid(csr: TcgCsrIdevid): boolean {
+  checkObject(csr, WHAT, 'content', 'contentBytes', 'signature');
+  const { content, contentBytes, signature } = csr;
   try {
     const area = decode(TPMT_PUBLIC, content.signingPub);
     return findSignatureProblem(area, decode(TPMT_SIGNATURE, signature), contentBytes) === undefined;

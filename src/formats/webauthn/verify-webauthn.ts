@@ -1,8 +1,15 @@
 import type { Tier } from '../../attestation/evidence.ts';
 import { type CheckId, Findings } from '../../attestation/findings.ts';
-import { type EvidenceResult, type VerifyEvidenceOptions, verifyEvidence } from '../../attestation/verify-evidence.ts';
-import { equal } from '../../bytes.ts';
+import {
+  checkTier,
+  type EvidenceResult,
+  TRUST_MEMBERS,
+  type VerifyEvidenceOptions,
+  verifyEvidence,
+} from '../../attestation/verify-evidence.ts';
+import { checkBytes, equal } from '../../bytes.ts';
 import type { Finding } from '../../finding.ts';
+import { checkMembers } from '../../known-members.ts';
 import { HASHES, TPM_ALG } from '../../tpm/constants.ts';
 import { requestInvalid } from '../x509/in-request.ts';
 import { findAaguidProblem, findAkCertificateProblem, findAkPublicArea } from './ak-certificate-rules.ts';
@@ -75,7 +82,8 @@ export type WebauthnResult =
  * (WebAuthn Level 3, 7.1), the rules for the attestation key's certificate (8.3, 8.3.1), and, by `verifyEvidence`, that
  * the key is in a TPM. Runs all checks, each with a finding. No input of a client makes it throw.
  *
- * @throws TypeError for an unknown `minTier`; KeyprovError `certificate-invalid` for an unreadable root.
+ * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
+ * unreadable root.
  *
  * @example
  * ```ts
@@ -93,6 +101,16 @@ export async function verifyWebauthnTpm(
   registration: WebauthnRegistration,
   options: VerifyWebauthnOptions,
 ): Promise<WebauthnResult> {
+  checkMembers(
+    'verifyWebauthnTpm',
+    options,
+    'challenge:bytes rpId:text origins:texts akPubArea:bytes? requireUserVerification:boolean?',
+    'acceptCrossOrigin:boolean?',
+    ...TRUST_MEMBERS,
+  );
+  checkTier(options.minTier);
+  checkBytes(registration?.attestationObject, 'attestationObject of a registration');
+  checkBytes(registration.clientDataJson, 'clientDataJson of a registration');
   const findings = new Findings<WebauthnCheck>();
   const received = read(findings, registration);
   if (received === undefined) return { ok: false, findings: findings.list };

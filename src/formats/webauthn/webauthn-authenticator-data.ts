@@ -1,4 +1,16 @@
-import { type Bytes, concat, copy, fromHex, toHex, uint16, uint16At, uint32At, utf8 } from '../../bytes.ts';
+import {
+  type Bytes,
+  checkBytes,
+  checkText,
+  concat,
+  copy,
+  fromHex,
+  toHex,
+  uint16,
+  uint16At,
+  uint32At,
+  utf8,
+} from '../../bytes.ts';
 import { type CborMap, decodeCborPrefix, encodeCbor, isMap } from '../../crypto/cbor.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
@@ -62,13 +74,15 @@ export function encodeAaguid(text: string): Bytes {
 
 /** The text of an AAGUID, in lower case. @throws KeyprovError `request-invalid` if it does not have 16 bytes. */
 export function decodeAaguid(bytes: Uint8Array): string {
+  checkBytes(bytes, 'an AAGUID');
   if (bytes.length !== AAGUID_SIZE)
     throw requestInvalid('AAGUID', `${bytes.length} bytes; an AAGUID has ${AAGUID_SIZE}`);
   return toHex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
-/** SHA-256 of the id of a relying party, such as `login.example`. */
+/** SHA-256 of the id of a relying party, such as `login.example`. @throws TypeError for anything but text. */
 export function computeRpIdHash(rpId: string): Bytes {
+  checkText(rpId, 'rpId');
   return digest('sha256', utf8(rpId));
 }
 

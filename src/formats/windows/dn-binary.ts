@@ -1,5 +1,5 @@
 import { type Bytes, fromHex, toHex } from '../../bytes.ts';
-import { checkSize, LIMIT } from '../../limits.ts';
+import { checkTextSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 
 /** A value of a directory attribute of syntax Object(DN-Binary). MS-ADTS 3.1.1.2.2.2.3. */
@@ -29,11 +29,11 @@ export function encodeDnBinary({ binary, dn }: { readonly binary: Uint8Array; re
 
 /** Reads a DN-Binary value, also with lower case digits. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeDnBinary(text: string): DnBinary {
-  checkSize(text, LIMIT.message + LIMIT.line, (problem) => requestInvalid('DN-Binary value', problem));
+  checkTextSize(text, LIMIT.message + LIMIT.line, (problem) => requestInvalid('DN-Binary value', problem));
   const [, count, hex = '', dn] = /^B:(0|[1-9]\d*):([0-9A-Fa-f]+):(.+)$/s.exec(text) ?? [];
   if (count === undefined || dn === undefined)
     throw requestInvalid('DN-Binary value', 'it does not have the form B:count:digits:name');
-  checkSize(dn, LIMIT.line, (problem) => requestInvalid('DN-Binary value', `its name: ${problem}`));
+  checkTextSize(dn, LIMIT.line, (problem) => requestInvalid('DN-Binary value', `its name: ${problem}`));
   if (Number(count) !== hex.length)
     throw requestInvalid('DN-Binary value', `it has ${hex.length} digits, but its count is ${count}`);
   return { binary: inRequest('DN-Binary value', () => fromHex(hex)), dn };

@@ -21,8 +21,9 @@ export function encodeFileTime(date: Date): bigint {
   return BigInt(date.getTime()) * TICKS_PER_MS + UNIX_EPOCH;
 }
 
-/** The date of a FILETIME, rounded down to milliseconds. */
+/** The date of a FILETIME, rounded down to milliseconds. @throws TypeError for anything but a bigint. */
 export function decodeFileTime(fileTime: bigint): Date {
+  if (typeof fileTime !== 'bigint') throw new TypeError('a FILETIME must be a bigint');
   // Division rounds towards zero, and FILETIMEs before 1601 are negative.
   const overMs = ((fileTime % TICKS_PER_MS) + TICKS_PER_MS) % TICKS_PER_MS;
   return new Date(Number((fileTime - overMs - UNIX_EPOCH) / TICKS_PER_MS));

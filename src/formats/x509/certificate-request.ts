@@ -6,6 +6,7 @@ import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.
 import { verifySignature } from '../../crypto/verify-signature.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
 import { isKeyprovError } from '../../errors.ts';
+import { checkObject } from '../../known-members.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { type AlternativeName, decodeAlternativeNames } from './alternative-names.ts';
 import { type Attribute, decodeAttribute, encodeAttribute, findAttribute } from './attributes.ts';
@@ -147,6 +148,7 @@ export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
  * @throws KeyprovError `key-invalid` for an invalid key, which {@link parseCertificateRequest} never returns.
  */
 export function verifyCertificateRequest(request: CertificateRequest): boolean {
+  checkObject(request, 'a certificate request', 'signature', 'info');
   const { algorithm: oid, parameters, value } = request.signature;
   const algorithm = signatureAlgorithmOf(oid);
   if (algorithm === undefined) return false;

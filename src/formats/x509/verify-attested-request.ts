@@ -1,8 +1,15 @@
 import type { Tier } from '../../attestation/evidence.ts';
 import { type CheckId, Findings } from '../../attestation/findings.ts';
-import { type VerifyEvidenceOptions, verifyEvidence } from '../../attestation/verify-evidence.ts';
+import {
+  checkTier,
+  TRUST_MEMBERS,
+  type VerifyEvidenceOptions,
+  verifyEvidence,
+} from '../../attestation/verify-evidence.ts';
+import { checkBytes } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import type { Finding } from '../../finding.ts';
+import { checkMembers } from '../../known-members.ts';
 import { findCertifiedAk } from '../tcg/certified-ak.ts';
 import { type CertificateRequest, parseCertificateRequest, verifyCertificateRequest } from './certificate-request.ts';
 import { requestInvalid } from './in-request.ts';
@@ -38,7 +45,8 @@ export type AttestedRequestResult =
  * holds one statement of TPM2_Certify, which is about this key, by `verifyEvidence`. Runs all checks, each with a
  * finding. No request makes it throw. The caller decides whether the names in it may be certified.
  *
- * @throws TypeError for an unknown `minTier`; KeyprovError `certificate-invalid` for an unreadable root.
+ * @throws TypeError for arguments of another kind or an unknown `minTier`; KeyprovError `certificate-invalid` for an
+ * unreadable root.
  *
  * @example
  * ```ts
@@ -53,6 +61,9 @@ export async function verifyAttestedRequest(
   der: Uint8Array,
   options: VerifyAttestedRequestOptions,
 ): Promise<AttestedRequestResult> {
+  checkMembers('verifyAttestedRequest', options, 'challenge:bytes akPubArea:bytes?', ...TRUST_MEMBERS);
+  checkTier(options.minTier);
+  checkBytes(der, 'a certificate request');
   const findings = new Findings<AttestedRequestCheck>();
   const request = findings.make('request/structures', () => parseCertificateRequest(der));
   if (request === undefined) return { ok: false, findings: findings.list };

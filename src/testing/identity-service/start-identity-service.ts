@@ -93,8 +93,10 @@ export async function startIdentityService(options: IdentityServiceOptions): Pro
   checkMembers(
     'startIdentityService',
     options,
-    'users directory port tenantId attestation akRoots ekRoots ekAllowList allowedManufacturers acceptSha1 minTier profile',
-    'mfaClaims mfaMaxAgeMs deviceCodeLifetimeS pollIntervalS syncIntervalMs onPremises domainController pageSize',
+    'users:objects directory:text? port tenantId:text? attestation akRoots:certificates? ekRoots:certificates?',
+    'ekAllowList:objects? allowedManufacturers:texts? acceptSha1:boolean? minTier profile',
+    'mfaClaims:texts? mfaMaxAgeMs deviceCodeLifetimeS pollIntervalS syncIntervalMs onPremises',
+    'domainController:text? pageSize',
     'intercept now signal',
   );
   const { signal, directory: kept } = options;

@@ -14,14 +14,14 @@ const policy = definePolicy({ hardware: 'discouraged' });
 const challenge = new Uint8Array(32);
 
 it.each([
-  ['no challenge', { challenge: undefined }, 'a challenge must be a Uint8Array'],
-  ['a challenge of text', { challenge: 'abc' }, 'a challenge must be a Uint8Array'],
-  ['a PIN of text', { pin: '271828' }, 'a PIN must be a Uint8Array'],
-  ['no PIN, as provision takes it', { pin: 'none' }, 'a PIN must be a Uint8Array'],
-  ['a PIN of wider numbers', { pin: new Uint16Array(6) }, 'a PIN must be a Uint8Array'],
+  ['no challenge', { challenge: undefined }, 'challenge must be a Uint8Array, not undefined'],
+  ['a challenge of text', { challenge: 'abc' }, 'challenge must be a Uint8Array, not a text'],
+  ['a PIN of text', { pin: '271828' }, 'pin must be a Uint8Array, not a text'],
+  ['no PIN, as provision takes it', { pin: 'none' }, 'pin must be a Uint8Array, not a text'],
+  ['a PIN of wider numbers', { pin: new Uint16Array(6) }, 'pin must be a Uint8Array, not an object of another kind'],
 ])('provisionKey refuses %s', async (_, wrong, message) => {
   const options = { policy, sources: await sources(), challenge, ...wrong } as never;
-  await expect(provisionKey(options)).rejects.toThrow(new TypeError(message));
+  await expect(provisionKey(options)).rejects.toThrow(new TypeError(`provisionKey: ${message}`));
 });
 
 it.each([

@@ -1,0 +1,159 @@
+import { describe, expect, it } from 'vitest';
+import * as endorsement from '../../src/attestation/endorsement.ts';
+import * as attestation from '../../src/attestation/index.ts';
+import * as services from '../../src/formats/services/index.ts';
+import * as tcg from '../../src/formats/tcg/index.ts';
+import * as webauthn from '../../src/formats/webauthn/index.ts';
+import * as windows from '../../src/formats/windows/index.ts';
+import * as x509 from '../../src/formats/x509/index.ts';
+import * as keyprov from '../../src/index.ts';
+import * as provisioning from '../../src/provisioning/index.ts';
+import * as registration from '../../src/registration/index.ts';
+import { asyncRefusal } from '../refusal.ts';
+
+const SUBPATHS = [
+  keyprov,
+  attestation,
+  endorsement,
+  services,
+  tcg,
+  webauthn,
+  windows,
+  x509,
+  registration,
+  provisioning,
+];
+
+/** The functions that read what came from outside. */
+const READERS = new Map(
+  SUBPATHS.flatMap((names) => Object.entries(names)).flatMap(([name, value]): [string, CallableFunction][] =>
+    typeof value === 'function' && /^(verify|parse|decode)/.test(name) ? [[name, value]] : [],
+  ),
+);
+
+/** What V8 or Node says when a value has not been looked at. */
+const INTERNAL =
+  /Cannot |is not a function|not iterable|The "?\w+"? argument|must be of type|[Ff]irst argument|undefined bytes/;
+
+const WRONG: Readonly<Record<string, readonly unknown[]>> = {
+  'no arguments': [],
+  texts: ['text', 'text', 'text'],
+  numbers: [5, 5, 5],
+  bytes: [Uint8Array.of(1, 2, 3), Uint8Array.of(1, 2, 3), Uint8Array.of(1, 2, 3)],
+  'empty objects': [{}, {}, {}],
+  lists: [[], [], []],
+};
+
+/** Those that these arguments fit; a verification of evidence that is no object at all has failed, and says so. */
+const ACCEPTED: Readonly<Record<string, readonly string[]>> = {
+  decodeContentEncryption: Object.keys(WRONG), // undefined for an unknown cipher
+  decodeCustomKeyInformation: ['bytes'],
+  decodeKeyMaterial: ['bytes'],
+  parseLampsAttestation: ['lists'],
+  parseWcceAttributes: ['lists'],
+};
+
+describe('a function that reads or verifies', () => {
+  it('is one of many', () => expect(READERS.size).toBeGreaterThan(60));
+
+  it.each(Object.entries(WRONG))('says in words what is wrong with %s', async (kind, wrong) => {
+    const internal: string[] = [];
+    for (const [name, read] of READERS) {
+      const said = await asyncRefusal(async () => Reflect.apply(read, undefined, wrong));
+      const mayAccept = ACCEPTED[name]?.includes(kind) === true;
+      if (INTERNAL.test(said) || (said === 'nothing thrown' && !mayAccept)) internal.push(`${name}: ${said}`);
+    }
+    expect(internal).toEqual([]);
+  });
+});
+
+const BYTES = Uint8Array.of(1, 2, 3);
+const TRUST = { challenge: BYTES, minTier: 'software' };
+const ORIGINS = { rpId: 'login.example', origins: ['https://login.example'] };
+const REGISTRATION = { attestationObject: BYTES, clientDataJson: BYTES };
+
+/** The functions that decide, with arguments of the right kinds. */
+const VERIFIERS: Readonly<
+  Record<string, readonly [(...args: never[]) => unknown, object, Readonly<Record<string, unknown>>]>
+> = {
+  verifyEvidence: [attestation.verifyEvidence, {}, TRUST],
+  verifyStatement: [attestation.verifyStatement, {}, { challenge: BYTES, attestationKey: { spki: BYTES } }],
+  verifyEkCertificate: [endorsement.verifyEkCertificate, BYTES, { roots: [BYTES] }],
+  verifyWebauthnTpm: [webauthn.verifyWebauthnTpm, REGISTRATION, { ...TRUST, ...ORIGINS }],
+  verifyAcmeDeviceAttest: [
+    services.verifyAcmeDeviceAttest,
+    Object('payload'),
+    { minTier: 'software', token: 'token', accountKey: { kty: 'EC' } },
+  ],
+  verifyAttestedRequest: [x509.verifyAttestedRequest, BYTES, TRUST],
+};
+
+/** Members of options, and what they must be. */
+const MEMBERS: Readonly<Record<string, string>> = {
+  challenge: 'a Uint8Array',
+  akNonce: 'a Uint8Array',
+  akPubArea: 'a Uint8Array',
+  rpId: 'a text',
+  origins: 'a list (an array) of texts',
+  allowedManufacturers: 'a list (an array) of texts',
+  roots: 'a list (an array) of certificates',
+  akRoots: 'a list (an array) of certificates',
+  ekRoots: 'a list (an array) of certificates',
+  intermediates: 'a list (an array) of certificates',
+  trustedAks: 'a list (an array) of objects',
+  ekAllowList: 'a list (an array) of objects',
+  attestationKey: 'an object with the bytes',
+  expectedKey: 'an object with the bytes',
+  acceptSha1: 'true or false',
+  virtual: 'true or false',
+};
+
+describe.each(Object.entries(VERIFIERS))('%s', (name, [verify, evidence, options]) => {
+  const call = (changed: object) =>
+    asyncRefusal(async () => Reflect.apply(verify, undefined, [evidence, { ...options, ...changed }]));
+
+  it.each(Object.entries(MEMBERS))(
+    'refuses a wrong %s by name, and never takes it as evidence that failed',
+    async (member, kind) => {
+      const wrong = kind === 'a text' ? [5, BYTES] : ['https://login.example', 5, ['text', BYTES], null];
+      for (const value of wrong) {
+        const said = await call({ [member]: value });
+        const isKnown = !said.includes(`${name} has no option '${member}'`);
+        if (isKnown) expect(said).toContain(`foreign: TypeError: ${name}: ${member} must be ${kind}`);
+      }
+    },
+  );
+
+  it('refuses a required option that was forgotten', async () => {
+    for (const member of Object.keys(options)) expect(await call({ [member]: undefined })).toContain(member);
+  });
+});
+
+describe('an origin', () => {
+  it('is compared as a whole', async () => {
+    for (const origins of ['https://login.example', new Set(['https://login.example'])]) {
+      const wrong = { ...TRUST, ...ORIGINS, origins };
+      const call = async () => Reflect.apply(webauthn.verifyWebauthnTpm, undefined, [REGISTRATION, wrong]);
+      expect(await asyncRefusal(call)).toMatch(/^foreign: TypeError: verifyWebauthnTpm: origins must be a list/);
+    }
+  });
+});
+
+describe('options that were forgotten', () => {
+  it.each<[string, CallableFunction, readonly unknown[]]>([
+    ['createAttestationKey', attestation.createAttestationKey, [{}]],
+    ['attestKey', attestation.attestKey, [{}]],
+    ['certifyKey', attestation.certifyKey, [{}]],
+    ['certifyCreation', attestation.certifyCreation, [{}]],
+    ['activateCredential', attestation.activateCredential, [{}]],
+    ['makeCredential', attestation.makeCredential, []],
+    ['registerKey', registration.registerKey, [{ endpoint: 'https://login.example' }]],
+    ['signInWithKey', registration.signInWithKey, []],
+    ['unregisterKey', provisioning.unregisterKey, [{}, 'id']],
+    ['changeUserPin', provisioning.changeUserPin, [{}, 'id']],
+    ['resetPinKeepingKey', provisioning.resetPinKeepingKey, [{}, 'id']],
+  ])('are a TypeError in words that names %s', async (name, call, before) => {
+    const said = await asyncRefusal(async () => Reflect.apply(call, undefined, before));
+    expect(said).toMatch(new RegExp(`^foreign: TypeError: .*${name}`));
+  });
+});
