@@ -4,9 +4,10 @@ import { KeyprovError } from '../errors.ts';
 
 /**
  * Why a TPM cannot make a key. `absent`: it is missing or permanently unusable, so software may replace it under
- * `preferred`. `passing`: it is there, and becomes usable again after a repair or a wait.
+ * `preferred`. `passing`: it is there, and becomes usable again after a repair or a wait. `password`: the caller gave no
+ * password or a wrong one, so software never replaces it.
  */
-export type FallbackClass = 'absent' | 'passing';
+export type FallbackClass = 'absent' | 'passing' | 'password';
 
 /** One kind of failure on the way to a key in a TPM, and its class. */
 export interface FallbackReason {
@@ -22,6 +23,10 @@ export interface FallbackReason {
 
 const absent = (code: AttemptCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
   ...{ code, class: 'absent', why },
+  ...rest,
+});
+const password = (code: AttemptCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
+  ...{ code, class: 'password', why },
   ...rest,
 });
 const passing = (code: AttemptCode, why: string, rest: Partial<FallbackReason> = {}): FallbackReason => ({
@@ -65,7 +70,7 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
   absent('tpm-response', 'Windows finds no TPM, or its service is disabled', {
     responseCodes: ['TBS_E_TPM_NOT_FOUND', 'TBS_E_SERVICE_DISABLED'],
   }),
-  passing('tpm-response', 'the password of the owner hierarchy was not given', {
+  password('tpm-response', 'the password of the owner hierarchy was not given', {
     responseCodes: ['TPM_RC_AUTH_MISSING', 'TPM_RC_AUTH_UNAVAILABLE'],
   }),
   passing('tpm-response', 'the memory of the TPM is full, or cannot be written at the moment', {
@@ -75,7 +80,7 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
     responseCodes: ['TPM_RC_INITIALIZE', 'TPM_RC_REBOOT', 'TPM_RC_UPGRADE', 'TPM_RC_TOO_MANY_CONTEXTS'],
   }),
   passing('tpm-response', 'the TPM, or a layer in front of it, refused a command for another reason'),
-  passing('tpm-auth-failed', 'the password of a hierarchy, or of the storage root key, is wrong'),
+  password('tpm-auth-failed', 'the password of a hierarchy, or of the storage root key, is wrong'),
   passing('tpm-lockout', 'the TPM refuses PINs until its lockout ends'),
   passing('tpm-out-of-memory', 'other programs use all slots for objects or sessions'),
   passing('tpm-retry-exhausted', 'the TPM stayed busy'),

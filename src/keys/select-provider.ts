@@ -19,7 +19,7 @@ export interface SelectionOptions extends SignalOptions {
   readonly allowDowngrade?: boolean | undefined;
   /**
    * When software may replace a TPM under `preferred`: if the TPM is absent (the default), or after any failure, even a
-   * passing one. See `FALLBACK_REASONS`.
+   * passing one, but never because of a wrong or missing password. See `FALLBACK_REASONS`.
    */
   readonly fallBack?: 'absent' | 'any' | undefined;
   readonly tpmOptions?: TpmKeyProviderOptions | undefined;
@@ -148,11 +148,12 @@ function refusalOf(
     return { code: cause.code, reason: `policy requires attestation and there is none${why}`, remedy: repair };
   }
   const mustBeTpm = hardware === 'required' || attestation === 'required';
-  const isPassing = cause !== undefined && fallbackClassOf(cause) === 'passing';
-  if (isPassing && (mustBeTpm || fallBack === 'absent')) {
+  const kind = cause === undefined ? 'absent' : fallbackClassOf(cause);
+  const isFinal = mustBeTpm || kind === 'password';
+  if (kind !== 'absent' && (isFinal || fallBack === 'absent')) {
     const seconds = retryAfterOf(cause);
     const when = `try again ${seconds === undefined ? 'when that is repaired' : `in ${seconds} s`}`;
-    const orElse = mustBeTpm ? '' : ", or allow a software key (fallBack: 'any')";
+    const orElse = isFinal ? '' : ", or allow a software key (fallBack: 'any')";
     return { code: 'tpm-unavailable', reason: `the TPM cannot be used at present${why}`, remedy: when + orElse };
   }
   if (hardware === 'required') {

@@ -73,6 +73,11 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     const { json } = await commands.onlyJson([...create(), ...files(), '--force']);
     expect(json).toMatchObject({ error: { code: 'tpm-unavailable' } });
     expect(JSON.stringify(json)).toContain('owner hierarchy');
+    for (const wrong of [files(), []]) {
+      const any = await commands.run([...create(), ...wrong, '--force', '--fall-back', 'any']);
+      expect(any).toMatchObject({ status: 4, stderr: expect.stringContaining('--tpm-auth owner=FILE') });
+      expect(any.stderr).not.toMatch(/software|--fall-back/);
+    }
   });
 
   it.skipIf(terminalsMissing())('are asked for in a terminal, by their names, and not shown', async () => {

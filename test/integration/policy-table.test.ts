@@ -180,7 +180,7 @@ describe('a fault at any command of the making of a key', () => {
   const faults: [string, Fault, FallbackClass][] = [
     ['a lost connection', 'lost', 'passing'],
     ['TPM_RC_FAILURE', TPM_RC.FAILURE, 'absent'],
-    ['TPM_RC_AUTH_FAIL', TPM_RC.AUTH_FAIL + 0x900, 'passing'],
+    ['TPM_RC_AUTH_FAIL', TPM_RC.AUTH_FAIL + 0x900, 'password'],
     ['a block by TBS', 0x80280400, 'passing'],
     ['an answer that is cut off', 'cut', 'passing'],
   ];
@@ -242,7 +242,22 @@ describe('a fault at any command of the making of a key', () => {
     },
   );
 
-  test.each(faults)('falls back to software, with the reason, where the caller asks for that: %s', async (_, fault) => {
+  test('a wrong password never leads to software, even if the caller wants that after any failure', async () => {
+    let refused = 0;
+    for (let at = 0; ; at++) {
+      const { result, commands } = await makeWithFault('preferred', TPM_RC.AUTH_FAIL + 0x900, at, 'any');
+      if (commands <= at) break;
+      if (!(result instanceof Error)) expect(result).toMatchObject({ record: { backend: 'tpm' }, fellBack: false });
+      else {
+        refused++;
+        expect(result).toMatchObject({ code: 'tpm-unavailable', remedy: 'try again when that is repaired' });
+      }
+    }
+    expect(refused).toBeGreaterThanOrEqual(5);
+  });
+
+  const others = faults.filter(([, , kind]) => kind !== 'password');
+  test.each(others)('falls back to software, with the reason, where the caller asks for that: %s', async (_, fault) => {
     for (let at = 0; ; at++) {
       const { result, commands } = await makeWithFault('preferred', fault, at, 'any');
       if (commands <= at) break;
@@ -265,7 +280,7 @@ describe('a fault at any command of the making of a key', () => {
       await makeKey({
         ...{ policy: definePolicy({ algorithm: 'p-256' }), sources: { tpm: inner, software: onceSoftware } },
         ...{ pin: PIN, fallBack: 'any' },
-      });
+      }).catch((error: unknown) => expect(error).toMatchObject({ code: 'tpm-unavailable' }));
       armed = false;
       for (const type of [TPM_HT.TRANSIENT, TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION]) {
         expect(await listHandles(inner, type), `after a fault at command ${at}`).toEqual([]);

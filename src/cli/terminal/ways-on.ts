@@ -1,6 +1,7 @@
 import { SelectionError } from '../../errors/selection-error.ts';
 import { ServiceError } from '../../errors/service-error.ts';
 import { type ErrorCode, KeyprovError } from '../../errors.ts';
+import { fallbackClassOf } from '../../keys/fallback.ts';
 import { PASSWORDS } from '../options/password-names.ts';
 
 /** Advice for the command line, for errors whose remedy is written for programs. */
@@ -26,6 +27,7 @@ export function wayOn(error: unknown): string | undefined {
   if (error instanceof ServiceError && error.details?.code === 'AttestationFailed') {
     return 'have the attestation key certified with --attestation-ca, or send no attestation with --profile strict';
   }
+  if (error instanceof SelectionError && fallbackClassOf(error.cause) === 'password') return undefined;
   const isWithoutTpm = error instanceof SelectionError && codesOf(error).some((code) => code === 'no-tpm');
   return isWithoutTpm ? WITHOUT_TPM : WAYS_ON[error.code];
 }

@@ -3,7 +3,13 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TpmError } from '../../../src/errors/tpm-error.ts';
 import { type ErrorCode, KeyprovError } from '../../../src/errors.ts';
-import { FALLBACK_REASONS, type FallbackReason, fallbackClassOf, retryAfterOf } from '../../../src/keys/fallback.ts';
+import {
+  FALLBACK_REASONS,
+  type FallbackClass,
+  type FallbackReason,
+  fallbackClassOf,
+  retryAfterOf,
+} from '../../../src/keys/fallback.ts';
 import { TBS_CODES } from '../../../src/tpm/response-code-layers.ts';
 import { tpmError } from '../../../src/tpm/tpm-error.ts';
 import { TPM_RC } from '../../../src/tpm/tpm-rc.ts';
@@ -65,18 +71,19 @@ describe('the classes of reasons for a key in software', () => {
     const rows = FALLBACK_REASONS.map((row) => `| ${cellOf(row)} | ${row.class} | ${row.why} |`);
     const documented = readFileSync('docs/policy.md', 'utf8')
       .split('\n')
-      .filter((line) => /^\| `[^|]* \| (absent|passing) \| /.test(line));
+      .filter((line) => /^\| `[^|]* \| (absent|passing|password) \| /.test(line));
     expect(documented).toEqual(rows);
   });
 
-  test.each<[string, unknown, 'absent' | 'passing']>([
+  test.each<[string, unknown, FallbackClass]>([
     ['a hierarchy that is switched off', refusal(TPM_RC.HIERARCHY + 0x100), 'absent'],
     ['a TPM 1.2', refusal(TPM_RC.BAD_TAG, 'Startup'), 'absent'],
     ['failure mode', refusal(TPM_RC.FAILURE, 'GetCapability'), 'absent'],
     ['a command that is not there', refusal(TPM_RC.COMMAND_CODE, 'Create'), 'absent'],
     ['a curve that the TPM lacks', refusal(TPM_RC.CURVE + 0x240), 'absent'],
     ['a handle that is gone', refusal(TPM_RC.VALUE + 0x100, 'ContextSave'), 'passing'],
-    ['a wrong owner password', refusal(TPM_RC.BAD_AUTH + 0x900), 'passing'],
+    ['a wrong owner password', refusal(TPM_RC.BAD_AUTH + 0x900), 'password'],
+    ['no owner password', refusal(TPM_RC.AUTH_MISSING), 'password'],
     ['a lockout', refusal(TPM_RC.LOCKOUT), 'passing'],
     ['no slot for an object', refusal(TPM_RC.OBJECT_MEMORY), 'passing'],
     ['the same of the resource manager', refusal(0x000b0000 + TPM_RC.OBJECT_MEMORY), 'passing'],
