@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { encodeActivationChallenge, encodeActivationResponse, encodeStatement } from '../src/attestation/index.ts';
-import { type Bytes, concat, fromBase64, fromHex, toBase64, toHex, utf8, view } from '../src/bytes.ts';
+import { type Bytes, concat, fromBase64, fromHex, toBase64, toBase64Url, toHex, utf8, view } from '../src/bytes.ts';
 import { DerNode } from '../src/crypto/der-read.ts';
 import { derInteger, derOid, derSequence, derValue, TAG } from '../src/crypto/der-write.ts';
 import { ecdsaRawToDer } from '../src/crypto/ecdsa-signature.ts';
@@ -304,6 +304,9 @@ export async function inspectSamples(): Promise<Sample[]> {
     const ak = { ...statement.ak, certificates: [(await issue(AK_CERTIFICATE)).der] };
     add('acme-device-attest', buildAcmeDeviceAttest({ ...statement, ak }));
     add('webauthn-client-data', w3c.clientDataJSON);
+    const attestationObject = toBase64Url(fromHex(w3c.attestationObjectHex));
+    const response = { attestationObject, clientDataJSON: toBase64Url(utf8(w3c.clientDataJSON)) };
+    add('webauthn-registration', { id: 'c0de', rawId: 'c0de', type: 'public-key', response });
     add('cose-key', encodeCoseKey({ publicKey: rsaKey.publicKey, algorithm: COSE_ALG.RS256 }), 'COSE key of RSA');
     for (const { crv, hex } of coseKeys) add('cose-key', fromHex(hex), `COSE key of ${crv}`);
   }

@@ -18,6 +18,7 @@ import {
 import { parseKeylimeActivation, parseKeylimeRegistration } from '../formats/services/keylime.ts';
 import { parseSmallstepChain, parseSmallstepSecret } from '../formats/services/smallstep.ts';
 import { parseWebauthnClientData } from '../formats/webauthn/webauthn-client-data.ts';
+import { parseWebauthnRegistration } from '../formats/webauthn/webauthn-registration.ts';
 import { decodeCngBlob } from '../formats/windows/cng-blob.ts';
 import { decodeKeyMaterial } from '../formats/windows/key-material.ts';
 import { parseKeyRegistration } from '../formats/windows/key-registration.ts';
@@ -33,7 +34,7 @@ import type { JsonInput } from './json-input.ts';
 import { jsonField, OWN_JSON_FORMATS } from './own-formats.ts';
 import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
 import { describeUnusedKey, UNUSED_KINDS } from './unused-keys.ts';
-import { describeAttestationObject } from './webauthn-formats.ts';
+import { describeAttestationObject, describeObject } from './webauthn-formats.ts';
 import { credentialFields, describeKast } from './windows-formats.ts';
 
 const has =
@@ -46,6 +47,12 @@ function describing(work: (problems: string[]) => Field[]): Description {
   const problems: string[] = [];
   const fields = work(problems);
   return { problems, fields };
+}
+
+function describeClientData(json: Uint8Array): Description {
+  const { challenge, ...rest } = parseWebauthnClientData(json);
+  const fields = Object.entries(rest).map(([name, value]) => field(name, value));
+  return { problems: [], fields: [...fields, bytesField('challenge', challenge)] };
 }
 
 /** JSON objects, recognised by their members. */
@@ -88,15 +95,25 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
     read: ({ text }) => describeAttestationObject(parseAcmeDeviceAttest(text)),
   },
   {
+    format: 'webauthn-registration',
+    title: 'registration of WebAuthn (RegistrationResponseJSON)',
+    marked: true,
+    claims: has('rawId', 'response'),
+    read: ({ value }) => {
+      const { credentialId, clientDataJson, attestationObject } = parseWebauthnRegistration(value);
+      return describing((problems) => [
+        bytesField('credential id', credentialId),
+        nested('client data', describeClientData(clientDataJson), problems),
+        nested('attestation object', describeObject(attestationObject), problems),
+      ]);
+    },
+  },
+  {
     format: 'webauthn-client-data',
     title: 'clientDataJSON of WebAuthn',
     marked: true,
     claims: ({ members }) => /^webauthn\.(?:create|get)$/.test(textOf(members.get('type'))),
-    read: ({ text }) => {
-      const { challenge, ...rest } = parseWebauthnClientData(utf8(text));
-      const fields = Object.entries(rest).map(([name, value]) => field(name, value));
-      return { problems: [], fields: [...fields, bytesField('challenge', challenge)] };
-    },
+    read: ({ text }) => describeClientData(utf8(text)),
   },
   {
     format: 'go-attestation-parameters',

@@ -64,7 +64,8 @@ function definiteForm(bytes: Uint8Array): Uint8Array | undefined {
   return value && isMap(value) ? encodeCbor(value) : undefined;
 }
 
-function describeObject(bytes: Uint8Array): Description {
+/** An attestation object, of the format tpm or another one. */
+export function describeObject(bytes: Uint8Array): Description {
   const outer = decodeCbor(bytes);
   const format = isMap(outer) ? outer.get('fmt') : undefined;
   if (typeof format === 'string' && format !== 'tpm') {

@@ -11,6 +11,7 @@ import { encodePem } from '../../src/crypto/pem.ts';
 import { decodeSpkiPem, encodeSpki, type PublicKey } from '../../src/crypto/public-key.ts';
 import { computeAcmeExtraData, parseAcmeDeviceAttest } from '../../src/formats/services/acme-device-attest.ts';
 import { buildAkCertificate } from '../../src/formats/tcg/ak-certificate.ts';
+import { parseWebauthnRegistration, verifyWebauthnTpm } from '../../src/formats/webauthn/index.ts';
 import { findNgcAssertionProblem } from '../../src/formats/windows/ngc-assertion.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
 import { publicKeyOf } from '../../src/tpm/public-key.ts';
@@ -225,6 +226,13 @@ describe.skipIf(missing)('a key in a TPM', () => {
         supportedAlgorithmIDs: [-257, -7],
       });
       expect(verified).toBe(true);
+      expect(await inspected()).toMatchObject({ format: 'webauthn-registration', problems: [] });
+      const { findings } = await verifyWebauthnTpm(parseWebauthnRegistration(response), {
+        ...{ challenge: fromHex(challenge), rpId: 'login.example', origins: ['https://login.example'] },
+        ...{ minTier: 'virtual', requireUserVerification: key === 'rsa' },
+      });
+      const failed = findings.flatMap(({ id, status }) => (status === 'fail' ? [id] : []));
+      expect(failed.filter((id) => /^webauthn|structures|challenge|signature/.test(id))).toEqual([]);
     }
     const args = [
       'request',

@@ -22,6 +22,7 @@ import {
   parseSmallstepSecret,
 } from '../../src/formats/services/smallstep.ts';
 import { parseWebauthnClientData } from '../../src/formats/webauthn/webauthn-client-data.ts';
+import { parseWebauthnRegistration } from '../../src/formats/webauthn/webauthn-registration.ts';
 import { decodeKeyMaterial } from '../../src/formats/windows/key-material.ts';
 import { parseKeyRegistration } from '../../src/formats/windows/key-registration.ts';
 import { parseNgcAssertion } from '../../src/formats/windows/ngc-assertion.ts';
@@ -100,6 +101,12 @@ const READERS: readonly [
     'request-invalid',
     { type: 'webauthn.get', challenge: 'AA', origin: 'https://a', crossOrigin: false },
     (text) => parseWebauthnClientData(utf8(text)),
+  ],
+  [
+    'parseWebauthnRegistration',
+    'request-invalid',
+    { id: 'AA', rawId: 'AA', type: 'public-key', response: { attestationObject: 'AA', clientDataJSON: 'AA' } },
+    parseWebauthnRegistration,
   ],
   [
     'decodeKeyMaterial',

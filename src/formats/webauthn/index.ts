@@ -13,7 +13,6 @@ export {
   type VerifyWebauthnOptions,
   verifyWebauthnTpm,
   type WebauthnCheck,
-  type WebauthnRegistration,
   type WebauthnResult,
 } from './verify-webauthn.ts';
 export {
@@ -31,6 +30,7 @@ export {
   parseWebauthnClientData,
   type WebauthnClientData,
 } from './webauthn-client-data.ts';
+export { parseWebauthnRegistration, type WebauthnRegistration } from './webauthn-registration.ts';
 export {
   buildWebauthnTpm,
   computeWebauthnExtraData,

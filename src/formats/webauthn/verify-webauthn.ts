@@ -21,18 +21,13 @@ import {
   decodeAuthenticatorData,
 } from './webauthn-authenticator-data.ts';
 import { parseWebauthnClientData, type WebauthnClientData } from './webauthn-client-data.ts';
+import type { WebauthnRegistration } from './webauthn-registration.ts';
 import {
   computeWebauthnExtraData,
   decodeWebauthnTpm,
   statementFromWebauthnTpm,
   type WebauthnTpm,
 } from './webauthn-tpm.ts';
-
-/** A registration from a browser, in bytes. */
-export interface WebauthnRegistration {
-  readonly attestationObject: Uint8Array;
-  readonly clientDataJson: Uint8Array;
-}
 
 /** Trust and expectations of {@link verifyWebauthnTpm}. */
 export interface VerifyWebauthnOptions extends Omit<VerifyEvidenceOptions, 'expectedKey'> {
@@ -87,12 +82,12 @@ export type WebauthnResult =
  *
  * @example
  * ```ts
- * import { verifyWebauthnTpm, type WebauthnRegistration } from 'keyprov/formats/webauthn';
+ * import { parseWebauthnRegistration, verifyWebauthnTpm } from 'keyprov/formats/webauthn';
  *
- * declare const registration: WebauthnRegistration; // from the browser
+ * declare const body: string; // of the browser: JSON.stringify(await navigator.credentials.create(…))
  * declare const [challenge, akRoots]: [Uint8Array, Uint8Array[]]; // issued, trusted
- * const [rpId, origins] = ['login.example', ['https://login.example']];
- * const result = await verifyWebauthnTpm(registration, { challenge, rpId, origins, akRoots, minTier: 'ek-certificate' });
+ * const trust = { challenge, rpId: 'login.example', origins: ['https://login.example'], akRoots };
+ * const result = await verifyWebauthnTpm(parseWebauthnRegistration(body), { ...trust, minTier: 'ek-certificate' });
  * if (result.ok) console.log(result.credential.credentialId, result.credential.key);
  * else console.log(result.findings.filter(({ status }) => status === 'fail'));
  * ```
@@ -109,8 +104,11 @@ export async function verifyWebauthnTpm(
     ...TRUST_MEMBERS,
   );
   checkTier(options.minTier);
-  checkBytes(registration?.attestationObject, 'attestationObject of a registration');
-  checkBytes(registration.clientDataJson, 'clientDataJson of a registration');
+  checkBytes(
+    registration?.attestationObject,
+    'attestationObject of a registration (parseWebauthnRegistration reads JSON)',
+  );
+  checkBytes(registration.clientDataJson, 'clientDataJson of a registration (parseWebauthnRegistration reads JSON)');
   const findings = new Findings<WebauthnCheck>();
   const received = read(findings, registration);
   if (received === undefined) return { ok: false, findings: findings.list };

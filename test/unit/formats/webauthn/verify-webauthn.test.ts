@@ -1,11 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Bytes, concat, copy, fromHex } from '../../../../src/bytes.ts';
 import { encodeSpki } from '../../../../src/crypto/public-key.ts';
-import {
-  type VerifyWebauthnOptions,
-  verifyWebauthnTpm,
-  type WebauthnRegistration,
-} from '../../../../src/formats/webauthn/verify-webauthn.ts';
+import { type VerifyWebauthnOptions, verifyWebauthnTpm } from '../../../../src/formats/webauthn/verify-webauthn.ts';
 import {
   type AuthenticatorData,
   computeRpIdHash,
@@ -17,6 +13,7 @@ import {
   buildWebauthnClientData,
   type WebauthnClientData,
 } from '../../../../src/formats/webauthn/webauthn-client-data.ts';
+import type { WebauthnRegistration } from '../../../../src/formats/webauthn/webauthn-registration.ts';
 import {
   buildWebauthnTpm,
   computeWebauthnExtraData,
