@@ -9,14 +9,14 @@ const bob = { upn: 'bob@contoso.test', password: 'battery staple' };
 // This TPM has no certificate from its maker, so the service ignores the attestation.
 const service = await startIdentityService({ users: [ada, bob], pollIntervalS: 1, attestation: 'ignore' });
 const { url, ca, tenantId: tenant } = service;
+const device = await joinDevice(url, { ca, tenant, user: ada });
+const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
 
 const store = await keyprov.openKeyStore(`${directory}/keys`);
 for (const { user, pin } of [
   { user: ada, pin: '271828' },
   { user: bob, pin: '314159' },
 ]) {
-  const device = await joinDevice(url, { ca, tenant, user });
-  const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
   const outcome = await keyprov.provision({
     user: user.upn,
     deviceId: device.deviceId,
@@ -29,7 +29,7 @@ for (const { user, pin } of [
     registrar: await keyprov.openKeyRegistrar({ url, tenant, fetch }),
   });
   if (outcome.status === 'registered') console.log(user.upn, outcome.record.id, outcome.record.assurance);
-  await fetch.close();
 }
 
+await fetch.close();
 await service.close();
