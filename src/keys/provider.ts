@@ -84,7 +84,7 @@ export interface KeyProvider {
    * Returns the bare signature: for RSA as long as the modulus, for EC in the requested format.
    * @throws KeyprovError `pin-required`; `key-invalid` for a private key that is damaged or belongs to another
    * provider.
-   * PinError `pin-wrong`, or if the PIN was not tried `pin-last-try`, `tpm-lockout`, `key-locked`.
+   * PinError `pin-wrong`, or if the PIN was not tried `pin-last-try`, `key-locked`; TpmError `tpm-lockout`.
    */
   sign(key: ProvidedKey, options: SignOptions): Promise<Bytes>;
   /**

@@ -167,8 +167,8 @@ export class UserKey {
 
   /**
    * Signs data. Checks the signature with the public key of the record before it returns it.
-   * @throws KeyprovError `pin-required`, `key-invalid`, `no-tpm`, `tpm-identity-changed`; PinError `pin-wrong`,
-   * `pin-last-try`, `tpm-lockout`, `key-locked`; TypeError if data or PIN are not bytes.
+   * @throws KeyprovError `pin-required`, `key-invalid`, `no-tpm`, `tpm-identity-changed`; PinError `pin-wrong`, or if the
+   * PIN was not tried `pin-last-try`, `key-locked`; TpmError `tpm-lockout`; TypeError if data or PIN are not bytes.
    */
   async sign(options: SignOptions & PinTryOptions): Promise<Bytes> {
     const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin } = options;
