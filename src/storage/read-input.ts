@@ -14,7 +14,7 @@ import { fileError, ignoring } from './file-error.ts';
 export async function readInput(path: string, { signal }: SignalOptions = {}): Promise<Bytes> {
   let bytes: Bytes;
   try {
-    bytes = await unlessAborted(() => readRange(path, 0, LIMIT.export), signal);
+    bytes = await unlessAborted(() => readRange(path, { end: LIMIT.export }), signal);
   } catch (error) {
     signal?.throwIfAborted();
     throw fileError('store-io', path, error);
@@ -28,13 +28,13 @@ export async function readInput(path: string, { signal }: SignalOptions = {}): P
 /** Reads the last bytes of a file. @throws the error of the file system */
 export async function readEnd(path: string, most: number): Promise<Bytes> {
   const start = Math.max(0, (await stat(path)).size - most);
-  return await readRange(path, start, start + most - 1);
+  return await readRange(path, { start, end: start + most - 1 });
 }
 
-/** Both ends included. */
-async function readRange(path: string, start: number, end: number): Promise<Bytes> {
+/** Both ends included. Without `start` from the beginning, also of a pipe, in which there are no places to read from. */
+async function readRange(path: string, range: { readonly start?: number; readonly end: number }): Promise<Bytes> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of createReadStream(path, { start, end })) chunks.push(chunk);
+  for await (const chunk of createReadStream(path, range)) chunks.push(chunk);
   return concat(...chunks);
 }
 

@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commandLines } from './support/command-lines.ts';
@@ -13,6 +15,19 @@ const REG = `Windows Registry Editor Version 5.00
 const SYNCML = `<SyncML><SyncBody><Replace><CmdID>1</CmdID><Item>
 <Target><LocURI>./Device/Vendor/MSFT/PassportForWork/6f5902ac-237f-424a-a1cd-8d2b6d2bbd01/Policies/PINComplexity/MinimumPINLength</LocURI></Target>
 <Meta><Format xmlns="syncml:metinf">int</Format></Meta><Data>10</Data></Item></Replace></SyncBody></SyncML>`;
+
+describe('a policy from a pipe', () => {
+  it('is read, as a shell makes one for the output of a command', async () => {
+    using directory = temporaryDirectory();
+    const pipe = join(directory.path, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const [{ status, json }] = await Promise.all([
+      commands.onlyJson(['policy', 'explain', pipe]),
+      writeFile(pipe, '{"pin": {"minLength": 8}}'),
+    ]);
+    expect({ status, json }).toMatchObject({ status: 0, json: { policy: { pin: { minLength: 8 } } } });
+  });
+});
 
 describe('the variables KEYPROV_POLICY_…', () => {
   const create = ['create', '--tpm', 'none', '--out'];
