@@ -141,6 +141,28 @@ describe('the examples', () => {
     expect(await example(name)).toEqual({ code: 0, stdout });
   });
 
+  it('start a service for the command line, and print the command to type', async () => {
+    const of = (name: string) => join(directory, 'served', name);
+    const child = spawn(process.execPath, ['examples/identity-service.mjs', of('files')]);
+    const ending = once(child, 'exit');
+    try {
+      let command = '';
+      for await (const text of child.stdout) {
+        command = `${text}`;
+        break;
+      }
+      await writeFile(of('pin'), '271828', { mode: 0o600 });
+      const more = ['--tpm', `libtpms:${of('tpm')}`, '--store', of('store'), '--pin-file', of('pin')];
+      const { code, stdout } = await ended('sh', ['-c', `${command.trim()} "$@"`, 'sh', ...more]);
+      expect(stdout).toMatch(/^user +ada@contoso\.test$/m);
+      expect(stdout).toMatch(/^registered +[0-9a-f-]{36} at https:\/\/localhost:/m);
+      expect(code).toBe(0);
+    } finally {
+      child.kill();
+    }
+    expect(await ending).toEqual([0, null]);
+  });
+
   it('ask for a PIN in a window of one’s own', async () => {
     const child = spawn(process.execPath, ['examples/own-pin-window.mjs', join(directory, 'own-pin')]);
     const answers = ['1234', '271828', '271828'];
