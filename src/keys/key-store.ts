@@ -9,6 +9,7 @@ import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
+import { noteLastBackend } from './last-backend.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
 /** Result of {@link KeyStore.list}. */
@@ -149,21 +150,32 @@ export class KeyStore {
     });
   }
 
-  /** Removes a key, even a damaged one. @throws KeyprovError `key-not-found`, `store-busy`, `store-io` */
+  /**
+   * Removes a key, even a damaged one. If it is the last one of its user, a note remains whether it was in a TPM or in
+   * software, so that the next one is not weaker by accident. A key that is registered stays so at its service: see `unregisterKey`.
+   * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`
+   */
   async delete(id: string, options: StoreLockOptions = {}): Promise<void> {
     checkKeyId(id);
     await this.#exclusive(options, async () => {
-      const exported = await this.#read(id).then(
-        (record) => record.exports ?? [],
-        (error: unknown) => {
-          if (isDamage(error)) return [];
-          throw error;
-        },
-      );
-      for (const name of exported) await removeFile(this.directory, name);
+      const record = await this.#read(id).catch((error: unknown) => {
+        if (!isDamage(error)) throw error;
+      });
+      if (record !== undefined) await this.#noteLast(record);
+      for (const name of record?.exports ?? []) await removeFile(this.directory, name);
       await this.#removeOld(id, OLD_FILES);
       await removeFile(this.directory, fileName(id));
     });
+  }
+
+  /** Notes where a key is that leaves the store, if it is the last of its user. */
+  async #noteLast({ user, backend, created }: KeyRecord): Promise<void> {
+    if (user === undefined) return;
+    const { records } = await this.list();
+    const isReplaced = records.some(
+      (other) => other.user?.toLowerCase() === user.toLowerCase() && other.created > created,
+    );
+    if (!isReplaced) await noteLastBackend(this.directory, user, backend);
   }
 
   /** Removes files of an earlier version if they belong to this key. */

@@ -5,6 +5,7 @@ import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
+import { readLastBackend } from '../keys/last-backend.ts';
 import { selectKeyProvider } from '../keys/select-provider.ts';
 import { judgePin } from '../policy/index.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
@@ -13,7 +14,6 @@ import type { RegistrationAnswer } from '../registration/register-key.ts';
 import { unlessAborted } from '../signal.ts';
 import { policyProblem } from './fits-policy.ts';
 import { type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
-import { readLastBackend } from './last-backend.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
 import { enterNewPin } from './pin-entry.ts';
 import { type ProvisionedKey, provisionKey, requestForKey } from './provision-key.ts';
@@ -307,7 +307,7 @@ export class RunSteps {
     if (previous !== undefined) return previous;
     const earlier = await listRegistrations(store, { user });
     const isInTpm = earlier.some(({ record }) => record.backend === 'tpm');
-    return isInTpm ? 'tpm' : await readLastBackend(store, user);
+    return isInTpm ? 'tpm' : await readLastBackend(store.directory, user);
   }
 
   #begin(step: RunStep): void {

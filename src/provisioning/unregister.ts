@@ -4,7 +4,6 @@ import type { KeyStore } from '../keys/key-store.ts';
 import { checkMembers } from '../known-members.ts';
 import type { KeyRegistrar } from '../registration/key-registrar.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
-import { noteLastBackend } from './last-backend.ts';
 import { readRegistration } from './registration-record.ts';
 
 /** Options of {@link unregisterKey}. */
@@ -13,8 +12,8 @@ export interface UnregisterOptions extends SignalOptions {
 }
 
 /**
- * Unregisters a key at the service, then deletes it from the store. A note remains that the user's last key was in a
- * TPM or in software, so that the next one is not weaker by accident. If interrupted, call it again.
+ * Unregisters a key at the service, then deletes it from the store, as {@link KeyStore.delete} does. If interrupted, call
+ * it again.
  *
  * @returns whether the service still had the key.
  * @throws KeyprovError `key-not-found`; `key-invalid` if the key is not registered; `service-untrusted` if it is
@@ -47,7 +46,6 @@ export async function unregisterKey(
   const { unregister } = registrar;
   const key = { user, kid, keyId, deviceId };
   const outcome = await unlessAborted(() => unregister.call(registrar, key, { signal }), signal);
-  await noteLastBackend(store, user, record.backend);
   await store.delete(id, { signal });
   return outcome;
 }

@@ -164,6 +164,18 @@ describe('a run', () => {
     await nothingLeft();
   });
 
+  it.skipIf(missingTpm)('makes no software key after a TPM key that was only deleted from the store', async () => {
+    await using tpm = await newTpm();
+    const outcome = await run({ policy: definePolicy({ algorithm: 'p-256' }), sources: { tpm } });
+    if (outcome.status !== 'registered') throw new Error(outcome.status);
+    await store.delete(outcome.record.id);
+    expect(await asyncRefusal(run)).toMatch(/^downgrade-refused: /);
+    expect(await run({ allowDowngrade: true })).toMatchObject({
+      status: 'registered',
+      record: { backend: 'software' },
+    });
+  });
+
   it('bothers nobody for a key that is refused because the last one was in a TPM', async () => {
     expect(await asyncRefusal(() => run({ previous: 'tpm', mfa: neverAsked }))).toMatch(/^downgrade-refused: /);
     expect(pinsAsked).toBe(0);

@@ -6,9 +6,9 @@ import { type Bytes, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpkiPem } from '../../crypto/public-key.ts';
 import { withCleanup } from '../../errors.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
+import { readLastBackend } from '../../keys/last-backend.ts';
 import type { Backend } from '../../keys/provider.ts';
 import { type FoundKey, findKeys } from '../../provisioning/find-key.ts';
-import { readLastBackend } from '../../provisioning/last-backend.ts';
 import {
   type ProvisionEvent,
   type ProvisionedKey,
@@ -128,7 +128,7 @@ async function previousBackend(
 ): Promise<Backend | undefined> {
   if (user === undefined) return undefined;
   const isInTpm = earlier.some(({ record }) => record.backend === 'tpm');
-  return isInTpm ? 'tpm' : await readLastBackend(store, user);
+  return isInTpm ? 'tpm' : await readLastBackend(store.directory, user);
 }
 
 async function createKey(

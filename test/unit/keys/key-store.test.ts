@@ -60,7 +60,7 @@ describe('the key store', () => {
     await store.delete('a');
     expect((await store.list()).records.map(({ id }) => id)).toEqual(['b']);
     const names = (await readdir(directory)).filter((name) => !name.startsWith('.lock-'));
-    expect(names).toEqual(['.keyprov.lock', 'key-b.json']);
+    expect(names).toEqual(['.keyprov.lock', 'key-b.json', expect.stringMatching(/^last-[0-9a-f]{16}\.json$/)]);
   });
 
   it('keeps the first of two records with the same id', async () => {

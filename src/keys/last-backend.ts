@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { KeyStore } from '../keys/key-store.ts';
-import type { Backend } from '../keys/provider.ts';
 import { replaceFile } from '../storage/atomic-file.ts';
 import { storeIo } from '../storage/file-error.ts';
 import { readPrivateFile } from '../storage/private-files.ts';
 import { decodeRecord, encodeRecord, type RecordFormat } from '../storage/record-file.ts';
+import type { Backend } from './provider.ts';
 
 /** Where the last key of a user was, which is no longer in the store. */
 interface LastKey {
@@ -24,13 +23,13 @@ const LAST_KEY: RecordFormat<LastKey> = {
 };
 
 /** Notes the backend of a key before it leaves the store, so that its successor is not weaker by accident. */
-export async function noteLastBackend(store: KeyStore, user: string, backend: Backend): Promise<void> {
-  await replaceFile(store.directory, fileName(user), encodeRecord(LAST_KEY, { user, backend }));
+export async function noteLastBackend(directory: string, user: string, backend: Backend): Promise<void> {
+  await replaceFile(directory, fileName(user), encodeRecord(LAST_KEY, { user, backend }));
 }
 
 /** Reads the noted backend; undefined if none was noted. @throws KeyprovError `store-invalid`, `store-io` */
-export async function readLastBackend(store: KeyStore, user: string): Promise<Backend | undefined> {
-  const path = join(store.directory, fileName(user));
+export async function readLastBackend(directory: string, user: string): Promise<Backend | undefined> {
+  const path = join(directory, fileName(user));
   const file = await storeIo(path, async () => readPrivateFile(path));
   return file && decodeRecord(LAST_KEY, file.bytes.toString(), path).backend;
 }
