@@ -34,6 +34,19 @@ export class KeyprovError extends Error {
     this.code = code;
     this.remedy = remedy === undefined ? undefined : printable(remedy);
   }
+
+  /**
+   * The error for a log: name, code, message, remedy and the members of its class; of `cause` and `suppressed` what they
+   * say, without their stacks. Contains no secret.
+   */
+  toJSON(): Record<string, unknown> {
+    const { name, message, cause, suppressed, ...members } = this;
+    return {
+      ...{ name, message, ...members },
+      ...(cause !== undefined && { cause: sayError(cause) }),
+      ...(suppressed.length > 0 && { suppressed: suppressed.map(sayError) }),
+    };
+  }
 }
 
 /**

@@ -84,4 +84,11 @@ export class ServiceError extends KeyprovError {
     this.windowsCode = options.windowsCode;
     this.misplaced = options.misplaced;
   }
+
+  /** As the other errors, with `windowsCode` as Windows writes it: `0x801C0012`. */
+  override toJSON(): Record<string, unknown> {
+    const { windowsCode } = this;
+    const hex = windowsCode?.toString(16).toUpperCase().padStart(8, '0');
+    return { ...super.toJSON(), ...(hex !== undefined && { windowsCode: `0x${hex}` }) };
+  }
 }
