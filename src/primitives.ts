@@ -19,6 +19,7 @@ import {
   verify,
 } from 'node:crypto';
 import { aesCfbByBlocks } from './aes-cfb.ts';
+import './node-version.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

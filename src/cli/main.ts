@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import '../node-version.ts';
 import { CommanderError } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import type { Context } from './command.ts';
