@@ -24,7 +24,7 @@ const outcome = await keyprov.provision({
   mfa: keyprov.createMfaPrompt({ url, tenant, fetch, onCode: ({ message }) => console.log(message) }),
   pin: async ({ step, rules, problems }) => {
     for (const { message } of problems) console.log(message);
-    console.log(step === 'confirm' ? 'The same PIN again:' : `${rules.join(' ')} New PIN:`);
+    console.log(step === 'confirm' ? 'The same PIN again:' : `${rules.join('. ')}. New PIN:`);
     return new TextEncoder().encode((await lines.next()).value); // provision wipes these bytes
   },
   registrar: await keyprov.openKeyRegistrar({ url, tenant, fetch }),

@@ -32,7 +32,10 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
   const before = await readLockout(tpm, { signal });
   if (before.inLockout && !force) throw lockedOut(before);
   if (!force)
-    refuseLastTry(before, ['the PIN was not tried: one more wrong PIN', 'for another try, or force this one']);
+    refuseLastTry(before, [
+      'the PIN was not tried: one more wrong PIN',
+      'for another try, or try it anyway with `force: true`',
+    ]);
   try {
     return await work();
   } catch (error) {
@@ -45,7 +48,7 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
       cause: error,
       triesLeft: left,
       retryAfterSeconds: after.recoveryTimeSeconds,
-      remedy: 'give the right one',
+      remedy: left > 0 ? 'give the right one' : `wait ${after.recoveryTimeSeconds} s for the next try`,
     });
   }
 }

@@ -107,7 +107,7 @@ export async function checkNewPin(
 }
 
 /**
- * Describes the rules for a PIN, as sentences for the user.
+ * Describes the rules for a PIN for the user, each as a sentence without a full stop.
  * @throws TypeError if rules are missing; PolicyError if one is wrong.
  */
 export function describePinRules(policy: PinPolicy): string[] {

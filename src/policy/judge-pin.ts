@@ -50,6 +50,15 @@ export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFile
   if (end > MAX_PIN_BYTES) {
     throw new PinRefusedError([{ code: 'too-long', message: `The text in ${name} is longer than a PIN can be.` }]);
   }
+  checkPossiblePin(pin, name);
+  return concatSecrets(pin);
+}
+
+/**
+ * Refuses bytes that cannot be the PIN of a key, so that they are not counted as a wrong try.
+ * @throws PinRefusedError if they are not UTF-8, or have a control character, or spaces around them.
+ */
+export function checkPossiblePin(pin: Uint8Array, name = 'the PIN'): void {
   const problems = checkPinEncoding(pin);
   if (problems.length > 0) {
     throw new PinRefusedError(problems, { remedy: ENCODING });
@@ -61,10 +70,9 @@ export function pinFromFile(file: Uint8Array, { name = 'the PIN file' }: PinFile
       remedy: 'give the PIN alone, on one line, without spaces around it',
     });
   }
-  return concatSecrets(pin);
 }
 
-/** Finds bytes that a file may contain, but a PIN may not. */
+/** Finds bytes that no policy allows in a PIN. */
 function problemIn(pin: Uint8Array): string | undefined {
   if (pin.includes(LINE_FEED) || pin.includes(CARRIAGE_RETURN)) return 'There is more than one line in';
   if (pin.some((byte) => byte < BLANK || byte === DELETE)) return 'There is a control character in';

@@ -6,6 +6,7 @@ import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provide
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { checkObject } from '../known-members.ts';
 import { addToPinHistory, judgePin, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
+import { checkPossiblePin } from '../policy/judge-pin.ts';
 import { checkPinRules } from '../policy/pin-policy.ts';
 import { askSecret, type SignalOptions } from '../signal.ts';
 import { type EnterPinOptions, enterNewPin, type NewPinPrompt } from './pin-entry.ts';
@@ -91,6 +92,7 @@ export async function replacePin(
 ): Promise<KeyRecord> {
   const { provider, prompt, policy, pepper, recovery, now, force, signal } = options;
   checkPinRules(policy);
+  checkPossiblePin(pin);
   const { history } = readPinState(record) ?? { history: { entries: [] } };
   // First: only a user with the current PIN may learn from the history whether another PIN is in it, and a mistyped PIN
   // is reported before a new one is typed twice. Only the key itself can check a PIN, and it counts the tries.

@@ -1,5 +1,5 @@
 import { MfaError, type MfaProblem } from '../errors/mfa-error.ts';
-import { isKeyprovError, type KeyprovError } from '../errors.ts';
+import { isKeyprovError, type KeyprovError, sayError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { readTokenClaims, type TokenClaims, tokenProblems } from '../registration/registration-token.ts';
 import { type Sleep, sleepFor } from '../registration/sleep.ts';
@@ -197,7 +197,7 @@ async function ask(
     try {
       return await prompt(request, { signal: window.signal });
     } catch (cause) {
-      throw isKeyprovError(cause) ? cause : failed('the authentication failed', cause);
+      throw isKeyprovError(cause) ? cause : failed(`the authentication failed: ${sayError(cause)}`, cause);
     }
   };
   try {

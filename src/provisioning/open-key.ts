@@ -13,6 +13,7 @@ import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { openTpmKeyProvider, TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
 import { checkMembers } from '../known-members.ts';
 import { definePinPolicy, type PinPolicy, type Policy } from '../policy/index.ts';
+import { checkPossiblePin } from '../policy/judge-pin.ts';
 import type { SignalOptions } from '../signal.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { objectName } from '../tpm/names.ts';
@@ -168,12 +169,13 @@ export class UserKey {
   /**
    * Signs data. Checks the signature with the public key of the record before it returns it.
    * @throws KeyprovError `pin-required`, `key-invalid`, `no-tpm`, `tpm-identity-changed`; PinError `pin-wrong`, or if the
-   * PIN was not tried `pin-last-try`, `key-locked`; TpmError `tpm-lockout`; TypeError if data or PIN are not bytes.
+   * PIN was not tried `pin-last-try`, `key-locked`; PinRefusedError for bytes that no PIN has; TpmError `tpm-lockout`;
+   * TypeError if data or PIN are not bytes.
    */
   async sign(options: SignOptions & PinTryOptions): Promise<Bytes> {
     const { data, hash = 'sha256', padding = 'pkcs1', format = 'der', pin } = options;
     checkBytes(data, 'the data to sign');
-    if (pin !== undefined) checkBytes(pin, 'a PIN');
+    if (pin !== undefined) checkPossiblePin(pin);
     const { publicKey } = this.#record;
     const signature = await this.#use((provider) => provider.sign(this.#record, options), options);
     if (verifySignature(publicKey, hash, data, signature, publicKey.kty === 'RSA' ? padding : format)) return signature;

@@ -15,7 +15,7 @@ export interface NewPinRequest {
   /** `enter`: a new PIN. `confirm`: the same again. */
   readonly step: 'enter' | 'confirm';
   readonly policy: PinPolicy;
-  /** The rules of the policy as sentences. */
+  /** The rules of the policy, each as a sentence without a full stop. */
   readonly rules: readonly string[];
   /** Problems of the last PIN; empty the first time. */
   readonly problems: readonly PinProblem[];
@@ -37,7 +37,7 @@ export interface EnterPinOptions extends PinHistoryOptions {
 
 /**
  * Asks for a new PIN until policy allows it and the user has confirmed it. The caller wipes it.
- * @throws errors of the prompt; PinRefusedError after the last try; the reason of `signal`.
+ * @throws errors of the prompt; TypeError if it returns a PIN that was wiped; PinRefusedError after the last try; the reason of `signal`.
  */
 export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions): Promise<Bytes> {
   const { policy, history, pepper, signal, maxAttempts = 10 } = options;
@@ -49,7 +49,10 @@ export async function enterNewPin(prompt: NewPinPrompt, options: EnterPinOptions
     try {
       const ask = async (step: NewPinRequest['step']): Promise<Bytes> => {
         const request = { step, policy, rules, problems, attempt };
-        return await askSecret(() => prompt(request, { signal }), signal);
+        const answer = await askSecret(() => prompt(request, { signal }), signal);
+        if (answer.length > 0 && answer.every((byte) => byte === 0))
+          throw new TypeError('the prompt returned a PIN that is wiped: return a new array each time');
+        return answer;
       };
       pin = await ask('enter');
       problems = await checkNewPin(pin, policy, { history, pepper, signal });

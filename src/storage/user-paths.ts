@@ -4,9 +4,11 @@ import { KeyprovError } from '../errors.ts';
 
 /**
  * Returns the absolute form of a path. @throws KeyprovError `store-io` if it is relative and the working directory is
- * gone.
+ * gone; TypeError if it is not a string.
  */
 export function absolutePath(path: string): string {
+  if (typeof path !== 'string')
+    throw new TypeError(`a path must be a string, not ${path === null ? path : typeof path}`);
   try {
     return resolve(path);
   } catch (cause) {

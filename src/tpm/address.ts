@@ -80,5 +80,8 @@ function hostAndPort(text: string, rest: string | undefined): { host: string; po
   return { host, port };
 }
 
-const invalid = (text: string): KeyprovError =>
-  new KeyprovError('address-invalid', `'${text}' is not the address of a TPM`, { remedy: `write one of: ${FORMS}` });
+function invalid(text: string): KeyprovError {
+  const none = text === 'none' ? "; only keySources and --tpm take 'none', for no TPM" : '';
+  const remedy = `write one of: ${FORMS}${none}`;
+  return new KeyprovError('address-invalid', `'${text}' is not the address of a TPM`, { remedy });
+}

@@ -64,6 +64,7 @@ describe.each(Object.entries(PLACES))('a key in %s', (name, start) => {
       expect(key.record).toEqual(made.record);
       const verifies = (signature: Uint8Array) => verifySignature(key.publicKey, 'sha256', DATA, signature, 'der');
       expect(verifies(await key.sign({ data: DATA, pin: PIN }))).toBe(true);
+      expect(await asyncRefusal(() => key.sign({ data: DATA, pin: utf8('591834\n') }))).toMatch(/^pin-refused: .*line/);
       expect(await asyncRefusal(() => key.sign({ data: DATA, pin: NEW_PIN }))).toMatch(/^pin-wrong: /);
       expect(await key.prove()).toMatchObject({ backend: made.record.backend, assurance: made.record.assurance });
 

@@ -57,7 +57,9 @@ async function runDoctor(given: Arguments, { environment, signal }: Context): Pr
   const only = isUsed ? '' : ' if it is named with --tpm';
   const message = found ? `a TPM can be opened${only}: ${tpms.join(', ')}` : 'no TPM can be opened';
   const lines = checks.map(({ name, status, detail, remedy }) => {
-    const line = `${status.padEnd(8)} ${name.padEnd(15)} ${detail}`;
+    // The column has the subject of a sentence that begins with it.
+    const said = detail.startsWith(`${name} `) ? detail.slice(name.length + 1) : detail;
+    const line = `${status.padEnd(8)} ${name.padEnd(15)} ${said}`;
     return remedy === undefined ? line : `${line}; ${remedy}`;
   });
   return {

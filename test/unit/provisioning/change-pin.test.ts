@@ -155,6 +155,13 @@ describe('changeUserPin', () => {
     expect([log, await store.load('user')]).toEqual([[], before]);
   });
 
+  it('does not try a current PIN with a line break, which none has', async () => {
+    await savedKey();
+    const wrong = options({ currentPin: utf8(`${OLD}\n`) });
+    await expect(changeUserPin(store, 'user', wrong)).rejects.toMatchObject({ code: 'pin-refused' });
+    expect(log).toEqual([]);
+  });
+
   it('asks for no new PIN after a wrong current one', async () => {
     await savedKey();
     const wrong = options({ currentPin: utf8('000001') });

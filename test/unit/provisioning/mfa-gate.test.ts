@@ -164,7 +164,7 @@ describe('passMfa', () => {
     expect(await failure(passMfa(tool(own).prompt, options()))).toBe(own);
     const foreign = new Error('the window was closed');
     const error = await failure(passMfa(tool(foreign).prompt, options()));
-    expect(error.message).toBe('the authentication failed');
+    expect(error.message).toBe('the authentication failed: the window was closed');
     expect([error.code, error.cause]).toEqual(['mfa-failed', foreign]);
     const broken: MfaPrompt = () => {
       throw foreign;

@@ -22,6 +22,13 @@ function user(...answers: readonly string[]) {
 }
 
 describe('enterNewPin', () => {
+  it('tells a prompt that returns the array that was wiped', async () => {
+    const buffer = utf8('1111');
+    await expect(enterNewPin(async () => buffer, { policy })).rejects.toThrow(
+      new TypeError('the prompt returned a PIN that is wiped: return a new array each time'),
+    );
+  });
+
   it('asks twice, shows the rules, and returns the PIN', async () => {
     const { prompt, asked, given, summary } = user('258096', '258096');
     expect(await enterNewPin(prompt, { policy })).toEqual(utf8('258096'));

@@ -29,6 +29,12 @@ async function atHome(inEnvironment: () => string, inList: () => string) {
   return { userDirectory, defaultMarksDirectory, Marks };
 }
 
+it.each([undefined, null, 5])('does not take %s for a path', (path) => {
+  expect(() => absolutePath(path as never)).toThrow(
+    new TypeError(`a path must be a string, not ${path === 5 ? 'number' : path}`),
+  );
+});
+
 it('says so if the working directory is gone, and needs none for an absolute path', () => {
   vi.spyOn(process, 'cwd').mockImplementation(gone);
   expect(absolutePath('/a/../b')).toBe('/b');

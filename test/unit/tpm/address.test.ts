@@ -2,6 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { parseTpmAddress } from '../../../src/tpm/address.ts';
 import { refusal } from '../../refusal.ts';
 
+it("'none' is not an address, and the remedy says where it may stand", () => {
+  expect(refusal(() => parseTpmAddress('none'))).toMatch(
+    /^address-invalid: 'none' .*; only keySources and --tpm take 'none'/,
+  );
+  expect(refusal(() => parseTpmAddress('non'))).not.toContain('keySources');
+});
+
 describe('the address of a swtpm', () => {
   it.each([
     ['swtpm:localhost:2321', { host: 'localhost', port: 2321 }],
