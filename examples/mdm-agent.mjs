@@ -1,8 +1,9 @@
 // @ts-check
 // Like provision.mjs, in a device management agent: policy from its server, prerequisites, an outcome for its console.
 import * as keyprov from 'keyprov';
+import { readTpmFacts } from 'keyprov/provisioning';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
-import { checkPrerequisites, readTpmFacts, valuesProbe } from 'keyprov/windows';
+import { checkPrerequisites, valuesProbe } from 'keyprov/windows';
 
 const [directory = 'example-mdm-agent'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };

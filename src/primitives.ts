@@ -19,7 +19,11 @@ import {
   verify,
 } from 'node:crypto';
 import { aesCfbByBlocks } from './aes-cfb.ts';
-import './node-version.ts';
+
+// Every subpath loads this file first. An older Node.js would fail somewhere for lack of a function, and not say why.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19))
+  throw new Error(`keyprov needs Node.js 20.19 or newer, and this is ${process.versions.node}`);
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import '../node-version.ts';
 import { CommanderError } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import type { Context } from './command.ts';

@@ -3,13 +3,13 @@ import type { KeyStore } from '../keys/key-store.ts';
 import type { MergedPolicy } from '../policy/index.ts';
 import { listRegistrations } from '../provisioning/registration-record.ts';
 import { listRuns, type RunOwner } from '../provisioning/run-journal.ts';
+import { readTpmFacts } from '../provisioning/tpm-facts.ts';
 import { dsregcmdProbe, probePrerequisites, valuesProbe } from '../provisioning/windows/prerequisite-probe.ts';
 import {
   checkPrerequisites,
   type PrerequisiteOptions,
   type PrerequisiteResult,
 } from '../provisioning/windows/prerequisites.ts';
-import { readTpmFacts } from '../provisioning/windows/tpm-facts.ts';
 import { formatWindowsCode } from '../provisioning/windows/windows-errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { runProgram } from '../storage/run-program.ts';

@@ -60,4 +60,5 @@ export {
 export { type ResetPinOptions, resetPinKeepingKey } from './reset-pin.ts';
 export type { FinishedRun, ProvisionOptions, ProvisionOutcome, RunEvent, RunStep } from './run.ts';
 export { listRuns, type RunOwner, type RunState, type UnfinishedRun } from './run-journal.ts';
+export { readTpmFacts } from './tpm-facts.ts';
 export { type UnregisterOptions, unregisterKey } from './unregister.ts';

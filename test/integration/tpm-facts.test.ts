@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { definePolicy } from '../../src/policy/index.ts';
-import { checkPrerequisites, readTpmFacts } from '../../src/provisioning/windows/index.ts';
+import { readTpmFacts } from '../../src/provisioning/tpm-facts.ts';
+import { checkPrerequisites } from '../../src/provisioning/windows/index.ts';
 import { openTpmIn } from '../../src/testing/tpm-conditions.ts';
 import { asyncRefusal } from '../refusal.ts';
 import { newTpm, tpmMissing } from './support/new-tpm.ts';

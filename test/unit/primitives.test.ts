@@ -9,7 +9,8 @@ import {
   publicDecrypt,
   sign,
 } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import manifest from '../../package.json' with { type: 'json' };
 import { concat, fromHex, toHex, utf8, view } from '../../src/bytes.ts';
 import { derSequence, derUnsigned, derValue, TAG } from '../../src/crypto/der-write.ts';
 import { decodeSpki, encodePkcs1 } from '../../src/crypto/public-key.ts';
@@ -40,6 +41,25 @@ const throws = (ask: (platform: typeof node) => unknown): boolean =>
       return true;
     }
   });
+
+describe('a Node.js', () => {
+  const { versions } = process;
+  const loadIn = (version: string) => {
+    vi.resetModules();
+    Object.defineProperty(process, 'versions', { value: { ...versions, node: version }, configurable: true });
+    return import('../../src/primitives.ts');
+  };
+  afterEach(() => Object.defineProperty(process, 'versions', { value: versions, configurable: true }));
+
+  it.each(['16.20.2', '18.20.8', '20.18.3'])('%s is too old, and the message names both versions', async (version) => {
+    await expect(loadIn(version)).rejects.toThrow(`keyprov needs Node.js 20.19 or newer, and this is ${version}`);
+    expect(manifest.engines.node.split(' ')[0]).toBe('^20.19.0');
+  });
+
+  it.each(['20.19.0', '22.12.0', '25.0.0-nightly'])('%s is not', async (version) => {
+    expect(await loadIn(version)).toHaveProperty('toHex');
+  });
+});
 
 describe('the primitives', () => {
   it('have the same names everywhere', () => {

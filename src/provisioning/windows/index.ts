@@ -58,7 +58,6 @@ export {
   type PrerequisiteResult,
   type TpmFacts,
 } from './prerequisites.ts';
-export { readTpmFacts } from './tpm-facts.ts';
 export {
   findWindowsError,
   formatWindowsCode,

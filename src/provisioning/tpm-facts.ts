@@ -1,12 +1,12 @@
-import { isKeyprovError } from '../../errors.ts';
-import { type KeySources, withTpmOf } from '../../keys/key-sources.ts';
-import type { SignalOptions } from '../../signal.ts';
-import { readLockout } from '../../tpm/capabilities.ts';
-import { readNature } from '../../tpm/virtual.ts';
-import type { TpmFacts } from './prerequisites.ts';
+import { isKeyprovError } from '../errors.ts';
+import { type KeySources, withTpmOf } from '../keys/key-sources.ts';
+import type { SignalOptions } from '../signal.ts';
+import { readLockout } from '../tpm/capabilities.ts';
+import { readNature } from '../tpm/virtual.ts';
+import type { TpmFacts } from './windows/prerequisites.ts';
 
 /**
- * Reads from the TPM of these sources what {@link checkPrerequisites} needs to know about it. A TPM that this opens is
+ * Reads from the TPM of these sources what `checkPrerequisites` needs to know about it. A TPM that this opens is
  * closed again.
  * @returns `none` if the machine has no TPM 2.0, or the sources name none.
  * @throws the errors of `openTpm`, except `no-tpm`; like {@link Tpm.run}.
@@ -14,7 +14,8 @@ import type { TpmFacts } from './prerequisites.ts';
  * @example
  * ```ts
  * import { definePolicy, keySources } from 'keyprov';
- * import { checkPrerequisites, type PrerequisiteFacts, readTpmFacts } from 'keyprov/windows';
+ * import { readTpmFacts } from 'keyprov/provisioning';
+ * import { checkPrerequisites, type PrerequisiteFacts } from 'keyprov/windows';
  *
  * declare const facts: PrerequisiteFacts; // from probePrerequisites
  *
