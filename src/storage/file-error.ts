@@ -6,7 +6,7 @@ type Meaning = readonly [what: string, remedy: string];
 
 const NO_DIRECTORY: Meaning = ['is not a directory', 'name a directory'];
 const NO_RIGHT: Meaning = ['may not be used by this user', 'change its owner or mode, or run as another user'];
-const FULL: Meaning = ['is on a disk without room', 'make room on the disk'];
+const FULL: Meaning = ['is on a full disk', 'make room on the disk'];
 const CHECK = 'check that the directory and its files belong to this user and that the disk has room';
 const TOO_MANY: Meaning = ['cannot be opened: too many files are open', 'close some, or raise the limit (ulimit -n)'];
 

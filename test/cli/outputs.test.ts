@@ -21,7 +21,7 @@ interface Sink {
 }
 
 const ALL_IS_WELL = { code: 0, said: /^/ };
-const FULL = { code: 7, said: /^keyprov: the result is lost: standard output is on a disk without room/m };
+const FULL = { code: 7, said: /^keyprov: the result is lost: standard output is on a full disk/m };
 const fullPipe = (number: 1 | 2) => `/usr/bin/python3 test/cli/support/full_pipe.py ${number} "$@"`;
 
 const ERROR_SINKS: Readonly<Record<string, Sink>> = {

@@ -43,6 +43,6 @@ it('writes to what is not a file as it stands', async () => {
   await writeResult('/dev/null', 'gone', never);
   expect(statSync('/dev/null').isFile()).toBe(false);
   expect(await asyncRefusal(() => writeResult('/dev/full', 'more', never))).toMatch(
-    /^store-io: \/dev\/full is on a disk without room/,
+    /^store-io: \/dev\/full is on a full disk/,
   );
 });
