@@ -1,7 +1,7 @@
 // @ts-check
-// Like provision.mjs, in a device management agent: policy from its server, prerequisites, an outcome for its console.
+// Like provision.mjs, in a device management agent: on each start it uses the user's key, or makes it.
 import * as keyprov from 'keyprov';
-import { readTpmFacts } from 'keyprov/provisioning';
+import { listRegistrations, pinMustChangeOf, readTpmFacts } from 'keyprov/provisioning';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 import { checkPrerequisites, valuesProbe } from 'keyprov/windows';
 
@@ -14,50 +14,62 @@ const device = await joinDevice(url, { ca, tenant, user: ada });
 const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
 
 const store = await keyprov.openKeyStore(`${directory}/keys`);
-const sent = new TextEncoder().encode('{"hardware": "required", "attestation": "required", "pin": {"minLength": 6}}');
-const { policy } = await keyprov.policyInForce({ files: [{ name: 'from-the-server.json', bytes: sent }] });
 const sources = keyprov.keySources({ tpm: `libtpms:${directory}/tpm` });
-const registrar = await keyprov.openKeyRegistrar({ url, tenant, fetch, maxAttempts: 1 });
+const owner = { user: ada.upn, deviceId: device.deviceId };
+const [pin, longer] = ['271828', '27182845'].map((text) => new TextEncoder().encode(text));
 
-/** One run of the agent. @param {boolean} isJoined what its inventory knows */
-async function run(isJoined) {
-  const probe = valuesProbe({
-    joinState: isJoined ? 'entra-hybrid' : 'none',
-    directoryUser: true,
-    policyEnabled: true,
-    remoteSession: false,
-    certEnrollment: 'none',
-    pinSet: false,
-  });
+/** Each start of the agent. @param {number} minLength what its server demands @param {boolean} isJoined what it knows */
+async function start(minLength, isJoined = true) {
+  const sent = { hardware: 'required', attestation: 'required', pin: { minLength } };
+  const files = [{ name: 'from-the-server.json', bytes: new TextEncoder().encode(JSON.stringify(sent)) }];
+  const { policy } = await keyprov.policyInForce({ files, environment: {} }); // no variable overrides the server
+  try {
+    const record = (await listRegistrations(store, owner))[0]?.record;
+    if (record === undefined) return await make(policy, isJoined);
+    const key = await keyprov.openKey({ record, store, sources });
+    try {
+      const { backend, assurance } = await key.prove(); // the TPM has it; that needs no PIN
+      const reasons = pinMustChangeOf(record, policy.pin, Date.now());
+      if (reasons.length > 0) await key.changePin({ pin, newPin: longer, policy: policy.pin });
+      console.log('ready', backend, assurance, ...reasons.map(({ code, setting }) => `${code}: ${setting}`));
+    } finally {
+      await key.close();
+    }
+  } catch (error) {
+    if (!keyprov.isKeyprovError(error)) throw error;
+    console.log('error', error.code);
+  }
+}
+
+/** The first key, or the rest of a run. @param {keyprov.Policy} policy @param {boolean} isJoined */
+async function make(policy, isJoined) {
+  const facts = { directoryUser: true, policyEnabled: true, remoteSession: false, pinSet: false };
+  const probe = valuesProbe({ ...facts, joinState: isJoined ? 'entra-hybrid' : 'none', certEnrollment: 'none' });
   const outcome = await keyprov.provision({
-    user: ada.upn,
-    deviceId: device.deviceId,
+    ...owner,
     store,
     policy,
     sources,
     prerequisites: async () =>
       checkPrerequisites(await probe.read(), { policy, tpm: await readTpmFacts(sources), takesOver: true }),
     mfa: keyprov.createMfaPrompt({ url, tenant, fetch, onCode: ({ message }) => console.log(message) }),
-    pin: new TextEncoder().encode('271828'),
-    registrar,
+    pin,
+    registrar: await keyprov.openKeyRegistrar({ url, tenant, fetch, maxAttempts: 1 }),
   });
-  switch (outcome.status) {
-    case 'registered':
-      return console.log(outcome.status, outcome.record.backend, outcome.record.assurance, outcome.resumed);
-    case 'blocked':
-      // A locked TPM has a `retryAfterSeconds`: run it again then.
-      for (const { id, status, remedy } of outcome.prerequisites.findings) if (remedy) console.log(id, status, remedy);
-      return console.log(outcome.status);
-    case 'pending': // run it again later: it continues
-      return console.log(outcome.status, outcome.problem.code);
-  }
+  if (outcome.status === 'registered') {
+    const { backend, assurance } = outcome.record;
+    console.log('registered', backend, assurance, outcome.resumed);
+  } else if (outcome.status === 'pending') console.log('pending', outcome.problem.code);
+  else for (const { id, remedy } of outcome.prerequisites.findings) if (remedy) console.log('blocked', id, remedy);
 }
 
-await run(false); // the device has not joined
+await start(6, false); // the device has not joined
+service.setIntercept(() => 'drop-before');
+await start(6); // the service is down
 service.setIntercept(({ path }) => (path.startsWith('/EnrollmentServer/key') ? 'drop-after' : 'continue'));
-await run(true); // the answer of the service is lost
+await start(6); // its answer is lost
 service.setIntercept(undefined);
-await run(true);
+for (const minLength of [6, 6, 8, 8]) await start(minLength); // the run continues; a key; stricter rules; a new PIN
 
 await fetch.close();
 await service.close();

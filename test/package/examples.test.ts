@@ -21,8 +21,8 @@ const VARIATIONS: Readonly<Record<string, readonly [lines: number, output: RegEx
   ],
   'life-of-a-key.mjs': [46, /^registered 1 1\ndeleted 0\nregistered 1 1\ndeleted 0\n$/],
   'mdm-agent.mjs': [
-    43,
-    /^device-joined fail [^\n]+\nblocked\n.*\npending service-unreachable\n.*\nregistered tpm virtual true\n$/,
+    49,
+    /^blocked device-joined [^\n]+\nerror service-unreachable\n.*\npending service-unreachable\n.*\nregistered tpm virtual true\nready tpm virtual\nready tpm virtual policy-tightened: minLength\nready tpm virtual\n$/,
   ],
 };
 /** Programs that are not variations, which need no arguments, and what they print. */
