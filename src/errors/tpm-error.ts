@@ -56,9 +56,9 @@ export class TpmError extends KeyprovError {
   readonly command: string | undefined;
   /** The response code, decoded; undefined if no command was sent, or the operating system refused. */
   readonly responseCode: ResponseCode | undefined;
-  /** For `tpm-lockout`: seconds until the TPM takes one more try; undefined if it was not asked. */
+  /** Seconds until the TPM takes one more try, after `tpm-lockout` or a wrong password; undefined if it was not asked. */
   readonly retryAfterSeconds: number | undefined;
-  /** For `tpm-auth-failed`: whose password was wrong, unless it was a user's key; named as in `HierarchyAuth`. */
+  /** Whose password is missing, wrong, or blocked, unless it is that of a user's key; named as in `HierarchyAuth`. */
   readonly hierarchy: HierarchyName | undefined;
 
   constructor(

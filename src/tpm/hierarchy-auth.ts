@@ -6,7 +6,7 @@ import type { AnyCommand, HandleArg } from './command.ts';
 import { GetCapability } from './commands/capability.ts';
 import { TPM_CAP, TPM_PT } from './constants.ts';
 import { withHiddenAuth } from './hidden-auth.ts';
-import { hierarchyOf } from './tpm-error.ts';
+import { hierarchyOf, passwordMissing } from './tpm-error.ts';
 import type { TpmRunner } from './tpm-runner.ts';
 
 /**
@@ -43,15 +43,23 @@ export class HierarchyPasswords {
     this.#given = given;
   }
 
-  /** The password for `handle`, if it is a hierarchy with a password, or the storage root key with a known one. */
+  /**
+   * The password for `handle`, if it is a hierarchy with a password, or the storage root key with a known one.
+   * @throws TpmError `tpm-auth-failed` if the TPM says that the hierarchy has a password, and none is known: a try without
+   * it would block the lockout hierarchy.
+   */
   async of(handle: number, { signal }: SignalOptions): Promise<Uint8Array | undefined> {
     const name = hierarchyOf(handle);
-    if (name === undefined || this.#given[name] === undefined) return undefined;
+    if (name === undefined) return undefined;
     if (name === 'storageParent') {
       const given = this.#given[name];
       return given instanceof Uint8Array ? given : await this.#asked.get(name);
     }
-    return (await this.#isSet(name, { signal })) ? await this.ask(name, { signal }) : undefined;
+    const isSet = await this.#isSet(name, { signal });
+    if (isSet === false) return undefined;
+    const password = await this.ask(name, { signal });
+    if (isSet && password === undefined) throw passwordMissing(name);
+    return password;
   }
 
   /** The password of that name; asks for it if it was not given as bytes. */
@@ -95,13 +103,14 @@ export class HierarchyPasswords {
     wipe(...this.#secrets);
   }
 
-  async #isSet(name: HierarchyName, { signal }: SignalOptions): Promise<boolean> {
+  /** Undefined if the TPM does not say. */
+  async #isSet(name: HierarchyName, { signal }: SignalOptions): Promise<boolean | undefined> {
     const bit = SET_BITS[name];
-    if (bit === undefined) return true;
+    if (bit === undefined) return undefined;
     const asking = { capability: TPM_CAP.TPM_PROPERTIES, property: TPM_PT.PERMANENT, propertyCount: 1 };
     const { capabilityData } = await this.#tpm.run(GetCapability, asking, { signal });
-    if (capabilityData.capability !== TPM_CAP.TPM_PROPERTIES) return true;
+    if (capabilityData.capability !== TPM_CAP.TPM_PROPERTIES) return undefined;
     const [first] = capabilityData.data;
-    return first?.property !== TPM_PT.PERMANENT || (first.value & bit) !== 0;
+    return first?.property === TPM_PT.PERMANENT ? (first.value & bit) !== 0 : undefined;
   }
 }

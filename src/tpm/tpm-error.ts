@@ -70,9 +70,21 @@ export function tpmError(command: string, code: number, names: CommandNames, det
   const called = CALLED[hierarchy];
   return new TpmError(errorCode, `${message}: the ${called} has a password, but it was missing or wrong${detail}`, {
     ...{ command, responseCode, hierarchy },
-    remedy: `give the password of the ${called} (hierarchyAuth.${hierarchy})`,
+    remedy: giveIt(hierarchy),
   });
 }
+
+/** The error for a command that is not sent, since the TPM says that a hierarchy has a password, and none is known. */
+export function passwordMissing(hierarchy: HierarchyName): TpmError {
+  const called = CALLED[hierarchy];
+  return new TpmError('tpm-auth-failed', `the ${called} has a password, and none was given; nothing was tried`, {
+    hierarchy,
+    remedy: giveIt(hierarchy),
+  });
+}
+
+const giveIt = (hierarchy: HierarchyName): string =>
+  `give the password of the ${CALLED[hierarchy]} (hierarchyAuth.${hierarchy})`;
 
 /** Whose password was refused; undefined for another object. */
 function whoseOf(handle: number | undefined, command: string): HierarchyName | undefined {

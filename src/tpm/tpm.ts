@@ -6,7 +6,7 @@ import type { Command } from './command.ts';
 import { TimedSender, type TpmTimes } from './command-time.ts';
 import { StartAuthSession, type StartAuthSessionArgs, type StartAuthSessionResult } from './commands/session.ts';
 import { Shutdown } from './commands/start-up.ts';
-import { TPM_SU } from './constants.ts';
+import { TPM_RH, TPM_SU } from './constants.ts';
 import { Engine } from './engine.ts';
 import { shutdownAtExit } from './exit-hook.ts';
 import type { HierarchyAuth, HierarchyPasswords } from './hierarchy-auth.ts';
@@ -117,7 +117,7 @@ export class Tpm implements TpmRunner {
   async run<A extends object, R extends object>(command: Command<A, R>, args: A, options: RunOptions = {}): Promise<R> {
     if (this.#closing !== undefined) throw this.#closedError();
     const { signal } = options;
-    const known = await this.#known();
+    const known = await this.#known(handleArguments(command, args).some(({ handle }) => handle === TPM_RH.LOCKOUT));
     const bare = await known?.bareHandle(command, args, options);
     if (known !== undefined && bare !== undefined) {
       return await known.prove(bare, options, (arg) => this.run(command, { ...args, [bare.key]: arg }, options));
@@ -133,7 +133,10 @@ export class Tpm implements TpmRunner {
     }
   }
 
-  /** The password of `handle` that this `Tpm` was opened with, if it needs one. For `withHiddenAuth`. */
+  /**
+   * The password of `handle` that this `Tpm` was opened with, if it needs one. For `withHiddenAuth`.
+   * @throws TpmError `tpm-auth-failed` if it needs one, and this `Tpm` was opened with others only.
+   */
   async passwordOf(handle: number | TpmObject, options: SignalOptions): Promise<Uint8Array | undefined> {
     return typeof handle === 'number' ? await (await this.#known())?.of(handle, options) : undefined;
   }
@@ -238,11 +241,14 @@ export class Tpm implements TpmRunner {
     return this.transport.kind === 'libtpms';
   }
 
-  /** The passwords it was opened with, loaded when needed: most TPMs have none. */
-  async #known(): Promise<HierarchyPasswords | undefined> {
-    if (this.#hierarchyAuth === undefined) return undefined;
+  /**
+   * The passwords it was opened with, loaded when needed: most TPMs have none. Without any, a try of the lockout hierarchy
+   * is still spared if it has a password: after a wrong one, the TPM blocks the hierarchy for up to a day or more.
+   */
+  async #known(isLockout = false): Promise<HierarchyPasswords | undefined> {
+    if (this.#hierarchyAuth === undefined && !isLockout) return undefined;
     const { HierarchyPasswords } = await import('./hierarchy-auth.ts');
-    this.#passwords ??= new HierarchyPasswords(this, this.#hierarchyAuth);
+    this.#passwords ??= new HierarchyPasswords(this, this.#hierarchyAuth ?? {});
     return this.#passwords;
   }
 

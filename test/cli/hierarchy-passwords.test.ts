@@ -102,8 +102,65 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     expect((await commands.run(reset)).stdout).toContain('the count of wrong PINs is 0 again');
     writeFileSync(path('pin'), PIN, { mode: 0o600 });
     expect((await commands.run([...sign(), ...files(), '--force'])).status).toBe(0);
-    const without = await commands.run(['tpm', ...tpm, '--reset-lockout']);
-    expect(without.stderr).toContain('the lockout hierarchy has a password');
-    expect(without.stderr).toContain('(--tpm-auth lockout=FILE)');
+  });
+
+  it('are not tried where one is missing, so that the right one still ends a lockout', async () => {
+    const reset = ['tpm', ...tpm, '--reset-lockout'];
+    const without = await commands.run(reset);
+    expect(without).toMatchObject({ status: 6, stdout: '' });
+    expect(without.stderr).toBe(
+      'keyprov: the lockout hierarchy has a password, and none was given; nothing was tried; ' +
+        'give the password of the lockout hierarchy (--tpm-auth lockout=FILE)\n',
+    );
+    const { status, stdout } = await commands.run([...reset, '--tpm-auth', `lockout=${path('lockout')}`]);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('is 0 again') });
+  });
+
+  it('say for how long a wrong one of the lockout hierarchy blocks it, and do not advise to try again', async () => {
+    tool('dictionarylockout', '-s', '-n', '3', '-t', '1000', '-l', '77', '-p', PASSWORDS.lockout);
+    const reset = ['tpm', ...tpm, '--reset-lockout', '--tpm-auth', `lockout=${path('lockout')}`];
+    writeFileSync(path('lockout'), 'another');
+    const wrong = 'keyprov: the password of the lockout hierarchy is wrong; the TPM takes no other for 77 seconds; ';
+    const wait = 'wait 77 seconds, then give the right one\n';
+    expect(await commands.run(reset)).toMatchObject({ status: 6, stderr: `${wrong}${wait}` });
+    writeFileSync(path('lockout'), PASSWORDS.lockout);
+    const blocked = wrong.replace(
+      'the password of the lockout hierarchy is',
+      'an earlier password of the lockout hierarchy was',
+    );
+    expect(await commands.run(reset)).toMatchObject({ status: 5, stderr: `${blocked}${wait}` });
+    expect(await commands.onlyJson(reset)).toMatchObject({
+      json: { error: { code: 'tpm-lockout', retryAfterSeconds: 77 } },
+    });
+  });
+
+  it('leave the state of the lockout visible, without a try', async () => {
+    expect((await commands.run([...create(), ...files()])).status).toBe(0);
+    tool('dictionarylockout', '-s', '-n', '2', '-t', '1000', '-l', '0', '-p', PASSWORDS.lockout);
+    const status = ['status', ...tpm, '--store', path('key'), ...files()];
+    const free = '0 of 2 wrong tries, 2 left; one is forgiven every 1000 seconds';
+    for (let i = 0; i < 2; i++) {
+      expect((await commands.run(['tpm', ...tpm])).stdout).toBe(
+        `no transient objects, no sessions\nPIN tries: ${free}\n`,
+      );
+      expect(await commands.run(status)).toMatchObject({
+        status: 0,
+        stdout: expect.stringContaining(`PIN tries    ${free}`),
+      });
+    }
+    writeFileSync(path('pin'), '731903', { mode: 0o600 });
+    await commands.run([...sign(), ...files()]);
+    await commands.run([...sign(), ...files(), '--force']);
+    const locked = 'locked: 2 of 2 wrong tries; one is forgiven every 1000 seconds';
+    expect((await commands.run(['tpm', ...tpm])).stdout).toContain(
+      `PIN tries: ${locked}\nwait, or end it with keyprov tpm --reset-lockout\n`,
+    );
+    const shown = await commands.run(status);
+    expect(shown.status).toBe(5);
+    expect(shown.stdout).toContain(`PIN tries    ${locked}`);
+    expect(shown.stdout).toContain('the TPM is locked and takes no PIN');
+    expect(await commands.onlyJson(status)).toMatchObject({
+      json: { error: { code: 'tpm-lockout' }, lockout: { inLockout: true, failedTries: 2, maxTries: 2 } },
+    });
   });
 });

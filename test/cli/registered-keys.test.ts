@@ -50,7 +50,13 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
         ok: true,
         store: world.store,
         runs: [],
-        keys: [{ user: ADA.upn, pin: { mustChange: [] }, proof: { status: 'not-asked', detail: 'no TPM was named' } }],
+        keys: [
+          {
+            user: ADA.upn,
+            pin: { mustChange: [] },
+            proof: { status: 'not-asked', detail: 'not asked for; --tpm names the TPM to ask' },
+          },
+        ],
       },
     });
   });

@@ -38,6 +38,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
       '0x80000000  object          P-256 storage key, of another program',
       '0x80000001  object          RSA-2048 storage key, of another program',
       expect.stringMatching(/^0x0[23]00000[0-9a-f] {2}saved session {3}HMAC or policy, of another program$/),
+      expect.stringMatching(/^PIN tries: 0 of \d+ wrong tries, \d+ left; one is forgiven every \d+ seconds$/),
       '',
     ]);
     expect(tool('tpm2_getcap', 'handles-transient')).toBe('- 0x80000000\n- 0x80000001\n');
@@ -53,9 +54,11 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_createprimary', 'tpm2_getcap') !=
     expect(tool('tpm2_getcap', 'handles-transient')).toBe('- 0x80000001\n');
 
     expect((await commands.run(['tpm', '--tpm', address, '--flush-all'])).stdout).toMatch(
-      /^0x80000001 .*: flushed\n.*: flushed\n$/,
+      /^0x80000001 .*: flushed\n.*: flushed\nPIN tries: .*\n$/,
     );
-    expect((await commands.run(['tpm', '--tpm', address])).stdout).toBe('nothing\n');
+    expect((await commands.run(['tpm', '--tpm', address])).stdout).toMatch(
+      /^no transient objects, no sessions\nPIN tries: /,
+    );
     expect(tool('tpm2_getcap', 'handles-transient') + tool('tpm2_getcap', 'handles-saved-session')).toBe('');
   });
 

@@ -112,6 +112,22 @@ describe.skipIf(missing !== undefined)('a TPM whose hierarchies tpm2-tools have 
     expect(asked).toEqual(['owner', 'owner', 'endorsement']);
   });
 
+  it.each([undefined, {}])(
+    'spares the one try of the lockout hierarchy where its password is missing: %o',
+    async (hierarchyAuth) => {
+      await takeOwnership();
+      const reset = (auth: HierarchyAuth | undefined) =>
+        tools.ours((tpm) => tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT }), {
+          hierarchyAuth: auth,
+        });
+      expect(await asyncRefusal(() => reset(hierarchyAuth))).toBe(
+        'tpm-auth-failed: the lockout hierarchy has a password, and none was given; nothing was tried; ' +
+          'give the password of the lockout hierarchy (hierarchyAuth.lockout)',
+      );
+      await reset({ lockout: AUTH.lockout });
+    },
+  );
+
   it('names the password that is missing or wrong, and makes no software key without a word', async () => {
     await takeOwnership();
     const policy = definePolicy({ hardware: 'preferred', attestation: 'required', algorithm: 'p-256' });

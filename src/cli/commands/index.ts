@@ -79,7 +79,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'tpm',
-    summary: 'list the objects in a TPM, and flush them',
+    summary: 'show PIN tries and objects of a TPM, and reset them',
     load: async () => (await import('./tpm.ts')).tpmCommand,
   },
   {

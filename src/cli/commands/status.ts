@@ -6,10 +6,12 @@ import { policyProblem } from '../../provisioning/fits-policy.ts';
 import { openKey } from '../../provisioning/open-key.ts';
 import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
 import { listRuns, type UnfinishedRun } from '../../provisioning/run-journal.ts';
+import { type LockoutState, readLockout } from '../../tpm/capabilities.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT, exitCodeOf } from '../exit-codes.ts';
 import { type KeyPlaces, withKeyPlaces } from '../key-places.ts';
 import { keyJson, keyLines, type ReportedKey, row } from '../key-report.ts';
+import { describeLockout, END_LOCKOUT } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
@@ -56,17 +58,19 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
   const store = await openExistingStore(given, context);
   const found = await findKeys(store, choice);
   const keys: KeyStatus[] = [];
-  await withKeyPlaces(tpm, store, async (places) => {
+  const lockout = await withKeyPlaces(tpm, store, async (places) => {
     for (const key of found) {
       keys.push(await statusOf(key, inForce, isAsked ? places : undefined, signal));
     }
+    const isThere = keys.some(({ proof }) => proof.status === 'proved');
+    return isThere ? await readLockout(await places.tpm({ signal }), { signal }) : undefined;
   });
   const isChosen = Object.values(choice).some((chosen) => chosen !== undefined);
   const where = `in ${store.directory}`;
   const none = isChosen
     ? `there is no such key ${where}; leave out --key, --user and --device-id to see all keys`
     : `there is no key ${where}; make one with keyprov create or keyprov provision`;
-  return outcomeOf(keys, await listRuns(store), store.directory, none);
+  return outcomeOf(keys, lockout, await listRuns(store), store.directory, none);
 }
 
 async function statusOf(
@@ -86,7 +90,7 @@ async function statusOf(
 
 async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, signal: AbortSignal): Promise<Proof> {
   if (record.backend === 'software') return { status: 'not-asked', detail: 'a software key, in the store itself' };
-  if (places === undefined) return { status: 'not-asked', detail: 'no TPM was named' };
+  if (places === undefined) return { status: 'not-asked', detail: 'not asked for; --tpm names the TPM to ask' };
   try {
     // The TPM stays open for the next key, and is closed with the places.
     const key = await openKey({ record, sources: { tpm: await places.tpm({ signal }) } });
@@ -101,31 +105,40 @@ async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, s
 
 function outcomeOf(
   keys: readonly KeyStatus[],
+  lockout: LockoutState | undefined,
   runs: readonly UnfinishedRun[],
   directory: string,
   none: string,
 ): Outcome {
-  const lines = keys.flatMap((status) => [...statusLines(status), '']);
+  const lines = keys.flatMap((status) => [...statusLines(status, lockout), '']);
   for (const { state, active } of runs) {
     const what = active ? 'a process is working on it' : 'run keyprov provision again to continue';
     lines.push(
       `unfinished   ${state.user} on ${state.deviceId}, since ${state.started}: ${state.progress.step}; ${what}`,
     );
   }
-  const [exitCode, error] = verdict(keys, runs, none);
+  const [exitCode, error] = verdict(keys, lockout, runs, none);
   if (error !== undefined) lines.push(error.message);
   if (lines.at(-1) === '') lines.pop();
   return {
     exitCode,
     lines,
-    json: { ...(error && { error }), store: directory, keys: keys.map(statusJson), runs: runs.map(runJson) },
+    json: {
+      ...{ ...(error && { error }), store: directory },
+      ...{ keys: keys.map(statusJson), lockout: lockout ?? null, runs: runs.map(runJson) },
+    },
   };
 }
 
 type Verdict = readonly [exitCode: number, error?: { readonly code: string; readonly message: string }];
 
 /** The worst problem decides. `none` says that there is no key. */
-function verdict(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], none: string): Verdict {
+function verdict(
+  keys: readonly KeyStatus[],
+  lockout: LockoutState | undefined,
+  runs: readonly UnfinishedRun[],
+  none: string,
+): Verdict {
   for (const { proof } of keys) {
     if (proof.status !== 'failed') continue;
     const message = `a key is not where it should be: ${proof.detail}`;
@@ -133,6 +146,9 @@ function verdict(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], non
   }
   const misfit = keys.find((key) => key.misfit !== undefined)?.misfit;
   if (misfit !== undefined) return [exitCodeOf(misfit), { code: misfit.code, message: sayError(misfit) }];
+  if (lockout?.inLockout && keys.some(isTried)) {
+    return [EXIT.pin, { code: 'tpm-lockout', message: `the TPM is locked and takes no PIN: ${END_LOCKOUT}` }];
+  }
   if (keys.some(({ mustChange }) => mustChange.length > 0)) {
     return [EXIT.pin, { code: 'pin-must-change', message: 'a PIN must be changed: keyprov change-pin' }];
   }
@@ -141,11 +157,16 @@ function verdict(keys: readonly KeyStatus[], runs: readonly UnfinishedRun[], non
   return [EXIT.files, { code: 'key-not-found', message: none }];
 }
 
-function statusLines({ key, pinSetAt, mustChange, misfit, proof }: KeyStatus): string[] {
+/** Whether the TPM that was asked counts the wrong PINs of the key. */
+const isTried = ({ key, proof }: KeyStatus): boolean => key.record.hasPin && proof.status === 'proved';
+
+function statusLines(status: KeyStatus, lockout: LockoutState | undefined): string[] {
+  const { key, pinSetAt, mustChange, misfit, proof } = status;
   const pin = mustChange.length > 0 ? `must be changed: ${messagesOf(mustChange).join(' ')}` : 'need not be changed';
   return [
     ...keyLines(key),
     row('PIN', key.record.hasPin ? `set ${pinSetAt ?? 'at an unknown time'}, ${pin}` : 'none'),
+    ...(lockout && isTried(status) ? [row('PIN tries', describeLockout(lockout))] : []),
     ...(misfit === undefined ? [] : [row('policy', sayError(misfit))]),
     row('proof', `${proof.status === 'failed' ? 'FAILED: ' : ''}${proof.detail}`),
   ];

@@ -1,11 +1,16 @@
 import type { Command } from 'commander';
+import { isTpmError, TpmError } from '../../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../../errors.ts';
+import { readLockout } from '../../tpm/capabilities.ts';
 import { DictionaryAttackLockReset } from '../../tpm/commands/dictionary-attack.ts';
 import { TPM_RH } from '../../tpm/constants.ts';
 import { flushVolatile, readVolatile, type VolatileEntry } from '../../tpm/contents.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
+import type { Tpm } from '../../tpm/tpm.ts';
+import { TPM_RC } from '../../tpm/tpm-rc.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { describeLockout, END_LOCKOUT } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { knownStorePath, storeOption } from '../options/store-option.ts';
 import { readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
@@ -27,8 +32,8 @@ export const tpmCommand: CliCommand = {
 function define(command: Command): void {
   command
     .description(
-      'list the transient objects and sessions in a TPM, and on request flush them or end its lockout; or show the ' +
-        'certificates of its endorsement keys',
+      'show how many wrong PINs a TPM still takes, and its transient objects and sessions; on request flush them, or ' +
+        'end its lockout; or show the certificates of its endorsement keys',
     )
     .addOption(storeOption())
     .addOption(repeatableOption('--flush <handle>', 'flush this handle, such as 0x80000000 (repeatable)'))
@@ -71,23 +76,46 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
       const flushed = entries.filter(({ handle }) => all || handles.includes(handle));
       const flushing = flushed.map(({ handle }) => handle);
       await flushVolatile(tpm, flushing, options);
-      if (resets) await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT }, { signal });
+      if (resets) await resetLockout(tpm, signal);
+      const lockout = await readLockout(tpm, { signal });
       const isFlushed = (entry: VolatileEntry): boolean => flushed.includes(entry);
       const lines = entries.map((entry) => describe(entry, isFlushed(entry)));
-      if (entries.length === 0) lines.push('nothing');
+      if (entries.length === 0) lines.push('no transient objects, no sessions');
       if (resets) lines.push('the count of wrong PINs is 0 again');
+      lines.push(`PIN tries: ${describeLockout(lockout)}`);
+      if (lockout.inLockout) lines.push(END_LOCKOUT);
       if (tpm.transport.managed) lines.push('a resource manager hides the objects of other programs');
       return {
         exitCode: EXIT.done,
         lines,
         json: {
-          ...{ tpm: tpm.transport.address, managed: tpm.transport.managed, lockoutReset: resets },
+          ...{ tpm: tpm.transport.address, managed: tpm.transport.managed, lockout, lockoutReset: resets },
           entries: entries.map((entry) => ({ ...entry, handle: hex(entry.handle), flushed: isFlushed(entry) })),
         },
       };
     },
     () => tpm.close(),
   );
+}
+
+/** Sets the count of wrong PINs to 0. Says for how long a wrong password of the lockout hierarchy blocks the next one. */
+async function resetLockout(tpm: Tpm, signal: AbortSignal): Promise<void> {
+  try {
+    await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT }, { signal });
+  } catch (error) {
+    const isBlocked = isTpmError(error, TPM_RC.LOCKOUT);
+    if (!isBlocked && !(isTpmError(error) && error.hierarchy === 'lockout')) throw error;
+    const { lockoutRecoverySeconds: seconds } = await readLockout(tpm, { signal });
+    const until = seconds === 0 ? 'until the machine restarts' : `for ${seconds} seconds`;
+    const wait = seconds === 0 ? 'restart the machine' : `wait ${seconds} seconds`;
+    const what = isBlocked
+      ? 'an earlier password of the lockout hierarchy was'
+      : 'the password of the lockout hierarchy is';
+    throw new TpmError(error.code, `${what} wrong; the TPM takes no other ${until}`, {
+      ...{ cause: error, command: error.command, responseCode: error.responseCode, hierarchy: 'lockout' },
+      ...{ retryAfterSeconds: seconds, remedy: `${wait}, then give the right one` },
+    });
+  }
 }
 
 const hex = (handle: number): string => `0x${handle.toString(16).padStart(8, '0')}`;

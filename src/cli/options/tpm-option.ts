@@ -5,6 +5,7 @@ import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
 import type { Context } from '../command.ts';
 import { hierarchyPasswords } from '../terminal/hierarchy-passwords.ts';
 import type { Arguments } from './arguments.ts';
+import { PASSWORDS } from './password-names.ts';
 import { repeatableOption, valueOption } from './value-option.ts';
 
 /** The environment variable with the address of the TPM, if `--tpm` is absent. */
@@ -28,7 +29,10 @@ export function tpmOption(): Option {
 
 /** The option `--tpm`, and the option for the passwords of its hierarchies. */
 export function tpmOptions(): Option[] {
-  return [tpmOption(), repeatableOption('--tpm-auth <name=file>', 'password of owner, endorsement or srk')];
+  return [
+    tpmOption(),
+    repeatableOption('--tpm-auth <name=file>', `password of ${PASSWORDS.map(([name]) => name).join(', ')}`),
+  ];
 }
 
 /**

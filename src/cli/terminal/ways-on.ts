@@ -1,5 +1,6 @@
 import { SelectionError } from '../../errors/selection-error.ts';
 import { ServiceError } from '../../errors/service-error.ts';
+import { TpmError } from '../../errors/tpm-error.ts';
 import { type ErrorCode, KeyprovError } from '../../errors.ts';
 import { fallbackClassOf } from '../../keys/fallback.ts';
 import { PASSWORDS } from '../options/password-names.ts';
@@ -28,6 +29,8 @@ export function wayOn(error: unknown): string | undefined {
     return 'have the attestation key certified with --attestation-ca, or send no attestation with --profile strict';
   }
   if (error instanceof SelectionError && fallbackClassOf(error.cause) === 'password') return undefined;
+  // Its own remedy says how long to wait: the command would be refused until then.
+  if (error instanceof TpmError && error.hierarchy === 'lockout') return undefined;
   const isWithoutTpm = error instanceof SelectionError && codesOf(error).some((code) => code === 'no-tpm');
   return isWithoutTpm ? WITHOUT_TPM : WAYS_ON[error.code];
 }

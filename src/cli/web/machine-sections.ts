@@ -9,6 +9,7 @@ import { readLockout } from '../../tpm/capabilities.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
 import type { Environment } from '../command.ts';
 import { checkAll } from '../commands/doctor.ts';
+import { describeLockout, END_LOCKOUT } from '../lockout-report.ts';
 import { TPM_VARIABLE } from '../options/tpm-option.ts';
 import { checkRunPrerequisites } from '../prerequisite-facts.ts';
 import { type DashboardEntry, type DashboardSection, problemEntry } from './dashboard-section.ts';
@@ -54,14 +55,13 @@ async function lockoutEntry({ address, signal }: MachineSources): Promise<Dashbo
   const limit = AbortSignal.any([signal, AbortSignal.timeout(TIME_LIMIT_MS)]);
   try {
     const tpm = await openTpm(address, { create: false, signal: limit, lifetime: limit });
-    const { inLockout, failedTries, maxTries, recoveryTimeSeconds } = await withCleanup(
+    const lockout = await withCleanup(
       () => readLockout(tpm, { signal: limit }),
       () => tpm.close(),
     );
-    const tries = `${failedTries} of ${maxTries} wrong tries; one is forgiven every ${recoveryTimeSeconds} seconds`;
-    if (!inLockout) return [{ status: 'ok', name, detail: tries }];
-    const remedy = 'wait, or end it with keyprov tpm --reset-lockout';
-    return [{ status: 'problem', name, detail: `locked: ${tries}`, remedy, rows: [['code', 'tpm-lockout']] }];
+    const detail = describeLockout(lockout);
+    if (!lockout.inLockout) return [{ status: 'ok', name, detail }];
+    return [{ status: 'problem', name, detail, remedy: END_LOCKOUT, rows: [['code', 'tpm-lockout']] }];
   } catch (error) {
     signal.throwIfAborted();
     // The checks of the machine say already that there is none, or that it is silent.
