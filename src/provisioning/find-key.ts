@@ -1,11 +1,14 @@
+import { toBase64 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
+import { computeKeyId } from '../formats/windows/cng-blob.ts';
+import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { type RegistrationRecord, readRegistration } from './registration-record.ts';
 
 /** Selects a key of a store. Absent members match every key. */
 export interface KeyChoice {
-  /** Name of the record. */
+  /** The id of the record, or the Key ID of the key in base64. */
   readonly id?: string | undefined;
   /** User principal name, in any case. */
   readonly user?: string | undefined;
@@ -30,14 +33,14 @@ export async function findKeys(
   store: KeyStore,
   { id, user, deviceId }: KeyChoice = {},
 ): Promise<Omit<FoundKey, 'others'>[]> {
-  if (id !== undefined) {
+  if (id !== undefined && !isBase64KeyId(id)) {
     const record = await store.load(id);
     return [{ record, registration: readRegistration(record) }].filter((found) => isChosen(found, { user, deviceId }));
   }
   const { records, damaged } = await store.list();
   const fitting = records
     .map((record) => ({ record, registration: readRegistration(record) }))
-    .filter((found) => isChosen(found, { user, deviceId }));
+    .filter((found) => isChosen(found, { id, user, deviceId }));
   const [first] = damaged;
   if (first !== undefined && fitting.length === 0) throw first;
   return fitting;
@@ -73,11 +76,16 @@ export function isChosen(
   { record, registration }: Pick<FoundKey, 'record' | 'registration'>,
   { id, user, deviceId }: KeyChoice,
 ): boolean {
-  const isIt = id === undefined || record.id === id;
+  const isIt = id === undefined || record.id === id || (isBase64KeyId(id) && base64KeyId(record) === id);
   return (
     isIt && same(registration?.user ?? record.user, user) && same(registration?.deviceId ?? record.deviceId, deviceId)
   );
 }
+
+/** Whether this is a Key ID: the base64 of 32 bytes ends with a sign that no id of a record contains. */
+const isBase64KeyId = (id: string): boolean => id.length === 44 && id.endsWith('=');
+
+const base64KeyId = ({ publicKey }: KeyRecord): string => toBase64(computeKeyId(encodePublicBlob(publicKey)));
 
 const same = (has: string | undefined, wanted: string | undefined): boolean =>
   wanted === undefined || has?.toLowerCase() === wanted.toLowerCase();

@@ -130,6 +130,14 @@ const LINES: Readonly<Record<string, (at: World) => Line>> = {
       done: async () => expect(await keysIn(store)).toEqual([]),
     };
   },
+  remove: (at) => {
+    const store = mkdtempSync(join(at.path, 'removed-'));
+    cpSync(at.tpmStore, store, { recursive: true });
+    return {
+      args: ['remove', '--store', store, '--yes'],
+      done: async () => expect(await keysIn(store)).toEqual([]),
+    };
+  },
   sign: (at) => ({ args: ['sign', '--store', at.kept, '--in', join(at.path, 'ca.pem'), ...at.pin] }),
   verify: (at) => ({ args: ['verify', '--store', at.tpmStore, '--challenge', 'c0ffee'] }),
   request: (at) => ({ args: ['request', '--store', at.kept, '--format', 'jwk'] }),

@@ -34,12 +34,19 @@ describe.skipIf(missing)('a key that keyprov has registered', () => {
   });
   afterAll(async () => await world[Symbol.asyncDispose]());
 
+  it('is not removed from the store alone', async () => {
+    const { status, stderr } = await commands.run(['remove', ...inStore, '--yes']);
+    expect({ status, stderr }).toEqual({ status: 7, stderr: expect.stringContaining('is registered at') });
+    expect(stderr).toContain('keyprov unregister removes it there, and from the store');
+    expect(storeFiles(world.store)).toContain('key');
+  });
+
   it('is shown by status, and proved by its TPM where that is named', async () => {
     const { status, stdout, stderr } = await commands.run(['status', ...ofTpm]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const names = stdout.split('\n').map((line) => line.slice(0, 12).trim());
     expect(names).toEqual([
-      ...['id', 'user', 'device', 'key', 'key ID', 'registered', 'attestation', 'PIN', 'proof', ''],
+      ...['id', 'user', 'device', 'key', 'key ID', 'registered', 'attestation', 'PIN', 'PIN tries', 'proof', ''],
     ]);
     expect(stdout).toMatch(/\nPIN {10}set \S+Z, need not be changed\n/);
     expect(stdout).toContain(`proof        the TPM at libtpms:${world.path}/tpm has it\n`);

@@ -15,6 +15,7 @@ import {
   type ProvisionKeyOptions,
   provisionKey,
 } from '../../provisioning/provision-key.ts';
+import { holdLock } from '../../storage/hold-lock.ts';
 import { parseTpmAddress } from '../../tpm/address.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -33,6 +34,10 @@ import type { Progress } from '../terminal/progress.ts';
 import { attemptLines, type Outcome, type Report } from '../terminal/report.ts';
 
 const CHALLENGE_SIZE = 32;
+/** Held in the store by the process that makes a key there. */
+const LOCK = '.keyprov-create.lock';
+/** Some TPMs take a minute for an RSA key. */
+const LOCK_TIMEOUT_MS = 120_000;
 
 /** `keyprov create`. */
 export const createCommand: CliCommand = {
@@ -101,13 +106,23 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
       createKey(store, { ...wish, challenge: over, isNewStore: directory !== undefined }, previous, context);
     if (directory !== undefined) return await createIn(directory, given.has('force'), user, make, context);
     const store = await openStore(given, context);
-    const earlier = user === undefined ? [] : await findKeys(store, { user });
-    if (earlier.length > 0) {
-      const ids = earlier.map(({ record }) => record.id).join(', ');
-      report.warn(`${user} already has a key in the store, and gets another one: ${ids}`);
-    }
-    const made = await make(store, await previousBackend(store, user, earlier));
-    await saveWithSecret(store, made.record, { signal });
+    // Whoever makes another key at the same time must see this one.
+    const lock = await holdLock(join(store.directory, LOCK), { timeout: LOCK_TIMEOUT_MS, signal });
+    const made = await withCleanup(
+      async () => {
+        const earlier = user === undefined ? [] : await findKeys(store, { user });
+        if (earlier.length > 0) {
+          const ids = earlier.map(({ record }) => record.id).join(', ');
+          report.warn(
+            `${user} already has a key in the store, and gets another one: ${ids}; keyprov remove --key ID removes it`,
+          );
+        }
+        const key = await make(store, await previousBackend(store, user, earlier));
+        await saveWithSecret(store, key.record, { signal });
+        return key;
+      },
+      () => lock.release({ remove: true }),
+    );
     return describe(made, store.directory, {}, tpm.address, report);
   } finally {
     wipe(pin);

@@ -38,6 +38,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./unregister.ts')).unregisterCommand,
   },
   {
+    name: 'remove',
+    summary: 'remove a key that is not registered from the store',
+    load: async () => (await import('./remove.ts')).removeCommand,
+  },
+  {
     name: 'sign',
     summary: 'sign a file',
     load: async () => (await import('./sign.ts')).signCommand,

@@ -16,7 +16,7 @@ import { keyJson } from '../key-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyIdOption, readKeyId } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
-import { valueOption } from '../options/value-option.ts';
+import { readYes, valueOption, yesOption } from '../options/value-option.ts';
 import { checkRunPrerequisites } from '../prerequisite-facts.ts';
 import { type RunArguments, type RunContext, readRunArguments, runOptions, runWith } from '../provision-run.ts';
 import { describeRun } from '../run-report.ts';
@@ -47,19 +47,17 @@ function define(command: Command): void {
     .addOption(keyIdOption())
     .option('--keep-key', 'keep the key and its registration')
     .addOption(valueOption('--recovery-command <cmd>', 'command that asks the recovery service'))
-    .option('--yes', 'do not ask; needed if there is no terminal');
+    .addOption(yesOption());
 }
 
 async function runReset(given: Arguments, context: Context): Promise<Outcome> {
   const { prompter, signal } = context;
-  const [isSure, keepKey] = [given.has('yes'), given.has('keep-key')];
+  const keepKey = given.has('keep-key');
   const command = given.text('recovery-command');
   if (keepKey && command === undefined) given.problems.push('--recovery-command is missing: --keep-key needs it');
   if (!keepKey) given.refuse(['recovery-command'], 'works only with --keep-key');
   if (keepKey) given.refuse(['no-pin'], 'cannot be used with --keep-key');
-  if (!keepKey && !isSure && !prompter.isTerminal) {
-    given.problems.push('--yes is missing: there is no terminal to ask in');
-  }
+  const isSure = keepKey || readYes(given, context);
   const id = readKeyId(given);
   const wish = await readRunArguments(given, context);
   context.report.speakPlainly();

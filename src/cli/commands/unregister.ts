@@ -9,6 +9,7 @@ import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { graphOptions, readServiceArguments, serviceOptions } from '../options/service-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
+import { readYes, yesOption } from '../options/value-option.ts';
 import { withService } from '../service-connection.ts';
 import { findRegisteredKey } from '../stored-key.ts';
 import type { Outcome } from '../terminal/report.ts';
@@ -26,18 +27,16 @@ export const unregisterCommand: CliCommand = {
 
 function define(command: Command): void {
   command.description('remove a key from the service, and from the store');
-  for (const option of [...keyOptions(), ...serviceOptions(), ...graphOptions()]) {
+  for (const option of [...keyOptions(), ...serviceOptions(), ...graphOptions(), yesOption()]) {
     command.addOption(option);
   }
-  command.option('--yes', 'do not ask; needed if there is no terminal');
 }
 
 async function runUnregister(given: Arguments, context: Context): Promise<Outcome> {
   const { report, prompter, signal } = context;
-  const isSure = given.has('yes');
+  const isSure = readYes(given, context);
   const { choice } = await readKeyArguments(given, context);
   const service = await readServiceArguments(given);
-  if (!isSure && !prompter.isTerminal) given.problems.push('--yes is missing: there is no terminal to ask in');
   given.check();
   report.speakPlainly();
   const store = await openExistingStore(given, context);

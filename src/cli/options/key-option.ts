@@ -11,19 +11,22 @@ import { valueOption } from './value-option.ts';
 
 /** The options of every command on a key of a store. */
 export function keyOptions(): Option[] {
+  return [...keyChoiceOptions(), ...tpmOptions(), ...policyFileOptions()];
+}
+
+/** The options that name a key of a store. */
+export function keyChoiceOptions(): Option[] {
   return [
     storeOption(),
     valueOption('--user <name>', 'user of the key (default: the only key)'),
     valueOption('--device-id <guid>', 'device of the key'),
     keyIdOption(),
-    ...tpmOptions(),
-    ...policyFileOptions(),
   ];
 }
 
 /** The option `--key`. */
 export function keyIdOption(): Option {
-  return valueOption('--key <id>', 'key with this id, as keyprov status shows it');
+  return valueOption('--key <id>', 'key with this id or key ID, as keyprov status shows it');
 }
 
 /** Which key is meant, which TPM may hold it, and the policy in force. */
@@ -35,18 +38,25 @@ export interface KeyArguments {
 
 /** Reads {@link keyOptions}; problems are noted in `given`. */
 export async function readKeyArguments(given: Arguments, context: Context): Promise<KeyArguments> {
-  const deviceId = given.text('device-id');
-  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
   return {
-    choice: { id: readKeyId(given), user: given.text('user'), deviceId },
+    choice: readKeyChoice(given),
     tpm: readNamedTpm(given, context),
     inForce: await readPolicy(given, context),
   };
 }
 
+/** Reads {@link keyChoiceOptions}. */
+export function readKeyChoice(given: Arguments): KeyChoice {
+  const deviceId = given.text('device-id');
+  if (deviceId !== undefined && !GUID.test(deviceId)) given.problems.push('--device-id is not a GUID');
+  return { id: readKeyId(given), user: given.text('user'), deviceId };
+}
+
 /** The value of `--key`. */
 export function readKeyId(given: Arguments): string | undefined {
   const id = given.text('key');
-  if (id !== undefined && !/^[a-z0-9._-]+$/.test(id)) given.problems.push('--key is not the id of a key');
+  if (id !== undefined && !/^([a-z0-9._-]+|[A-Za-z0-9+/]{43}=)$/.test(id)) {
+    given.problems.push('--key is neither the id nor the key ID of a key; keyprov status shows both');
+  }
   return id;
 }

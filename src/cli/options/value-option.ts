@@ -1,4 +1,6 @@
 import { Option } from 'commander';
+import type { Context } from '../command.ts';
+import type { Arguments } from './arguments.ts';
 
 /** An option that takes a value. */
 export class ValueOption extends Option {
@@ -40,6 +42,16 @@ export function isRequiredOption(option: Option): boolean {
 
 /** The option `--open` of commands that show a page. */
 export const openOption = (): Option => new Option('--open', 'try to open the page in your browser');
+
+/** The option `--yes`. */
+export const yesOption = (): Option => new Option('--yes', 'do not ask; needed if there is no terminal');
+
+/** Whether `--yes` was given. Without a terminal that can be asked, it must be. */
+export function readYes(given: Arguments, { prompter }: Pick<Context, 'prompter'>): boolean {
+  const isSure = given.has('yes');
+  if (!isSure && !prompter.isTerminal) given.problems.push('--yes is missing: there is no terminal to ask in');
+  return isSure;
+}
 
 /** The option `--ek-service`. */
 export const ekServiceOption = (): Option =>

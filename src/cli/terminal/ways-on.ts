@@ -13,8 +13,12 @@ const WAYS_ON: Partial<Record<ErrorCode, string>> = {
   'tpm-lockout': 'keyprov tpm --reset-lockout ends it, with the password of the lockout hierarchy if it has one',
   'tpm-unavailable': 'if the policy allows software, --fall-back any makes a software key now',
   'downgrade-refused': 'give --allow-downgrade to let software take over',
-  'key-ambiguous': 'the options are --key, or --user and --device-id; keyprov status shows the keys',
-  'pin-wrong': 'if it is forgotten, keyprov reset makes a new PIN for a registered key; make any other key again',
+  'key-ambiguous':
+    'the options are --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
+    'that is not registered',
+  'pin-wrong':
+    'if it is forgotten, keyprov reset makes a new PIN for a registered key; remove any other key with keyprov remove, ' +
+    'and make a new one',
 };
 
 /** Advice if a key is to be made and there is no TPM. */

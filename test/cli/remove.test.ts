@@ -1,0 +1,101 @@
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openKeyStore } from '../../src/keys/key-store.ts';
+import { readLastBackend } from '../../src/provisioning/last-backend.ts';
+import { commandLines } from './support/command-lines.ts';
+import { keyprovBeside, temporaryDirectory } from './support/keyprov.ts';
+import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
+
+const commands = commandLines({ cheapScrypt: true });
+const USER = 'ada@contoso.test';
+
+describe('keyprov remove', () => {
+  let directory: ReturnType<typeof temporaryDirectory>;
+  let store: string[];
+  const path = (name: string) => join(directory.path, name);
+  const create = (...more: readonly string[]) => ['create', ...more, '--tpm', 'none', '--algorithm', 'p-256'];
+  const ids = async () => (await (await openKeyStore(path('store'))).list()).records.map(({ id }) => id);
+
+  beforeEach(() => {
+    directory = temporaryDirectory();
+    store = ['--store', path('store')];
+    writeFileSync(path('data'), 'what is signed');
+    writeFileSync(path('pin'), '731902', { mode: 0o600 });
+    writeFileSync(path('wrong'), '731903', { mode: 0o600 });
+  });
+  afterEach(() => directory[Symbol.dispose]());
+
+  it('ends what a forgotten PIN has begun, as the errors say', async () => {
+    const sign = ['sign', ...store, '--user', USER, '--in', path('data'), '--pin-file'];
+    const first = await commands.json(create(...store, '--user', USER, '--pin-file', path('pin')));
+    expect(first.status).toBe(0);
+    expect((await commands.run([...sign, path('wrong')])).stderr).toContain('remove any other key with keyprov remove');
+    const second = await commands.run(create(...store, '--user', USER, '--pin-file', path('wrong')));
+    expect(second.stderr).toContain('keyprov remove --key ID removes it');
+    const ambiguous = await commands.run([...sign, path('wrong')]);
+    expect(ambiguous).toMatchObject({ status: 7, stderr: expect.stringContaining('keyprov remove --key ID') });
+    const { id } = first.json;
+    const removed = await commands.onlyJson(['remove', ...store, '--key', String(id), '--yes']);
+    expect(removed).toMatchObject({ status: 0, json: { ok: true, id, user: USER } });
+    expect(await ids()).not.toContain(id);
+    expect((await commands.run([...sign, path('wrong')])).status).toBe(0);
+  });
+
+  it('takes the key ID of status too, as every command does', async () => {
+    const made = await Promise.all([1, 2].map(() => commands.json(create(...store))));
+    const [one, other] = made.map(({ json }) => Object(json));
+    const key = ['--key', one.keyId.base64];
+    expect(await commands.onlyJson(['status', ...store, ...key])).toMatchObject({ json: { keys: [{ id: one.id }] } });
+    expect((await commands.run(['sign', ...store, ...key, '--in', path('data')])).status).toBe(0);
+    expect((await commands.run(['remove', ...store, ...key, '--yes'])).stdout).toBe(
+      `the key ${one.id} is removed from ${path('store')}\n`,
+    );
+    expect(await ids()).toEqual([other.id]);
+    const gone = await commands.run(['remove', ...store, ...key, '--yes']);
+    expect(gone).toMatchObject({ status: 7, stderr: expect.stringContaining(`has no key ${key[1]}`) });
+    const wrong = await commands.run(['remove', ...store, '--key', 'What?', '--yes']);
+    expect(wrong).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('--key is neither the id nor the key ID of a key'),
+    });
+  });
+
+  it('leaves a directory of create --out without a file of the key, and the note that another must not be weaker', async () => {
+    const out = path('out');
+    expect((await commands.run(create('--out', out, '--user', USER))).status).toBe(0);
+    expect((await commands.run(['remove', '--store', out, '--yes'])).status).toBe(0);
+    const left = readdirSync(out).filter((name) => !name.startsWith('.'));
+    expect(left.sort()).toEqual([expect.stringMatching(/^last-.*\.json$/), 'wrapping.secret']);
+    expect(await readLastBackend(await openKeyStore(out), USER)).toBe('software');
+    expect((await commands.run(create('--out', out, '--user', USER))).status).toBe(0);
+  });
+
+  it('wants a yes', async () => {
+    expect((await commands.run(create(...store))).status).toBe(0);
+    expect(await commands.run(['remove', ...store])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('--yes is missing: there is no terminal to ask in'),
+    });
+    expect(await ids()).toHaveLength(1);
+  });
+
+  it.skipIf(terminalsMissing())('asks in a terminal', async () => {
+    expect((await commands.run(create(...store, '--user', USER))).status).toBe(0);
+    const [id] = await ids();
+    const question = `This removes the key ${id} of ${USER} (p-256, software) from ${path('store')} permanently.`;
+    const say = async (word: string) => {
+      const { status, shown } = await keyprovInTerminal(['remove', ...store], [['to continue: ', `${word}\r`]]);
+      expect(shown.replaceAll(/\s+/g, ' ')).toContain(question);
+      return { status, left: (await ids()).length };
+    };
+    expect(await say('no')).toEqual({ status: 1, left: 1 });
+    expect(await say('yes')).toEqual({ status: 0, left: 0 });
+  });
+
+  it('is not needed for a key that somebody else has just made: the second of two says that there is one', async () => {
+    const two = await Promise.all([1, 2].map(() => keyprovBeside(create(...store, '--user', USER))));
+    expect(two.map(({ status }) => status)).toEqual([0, 0]);
+    expect(two.filter(({ stderr }) => stderr.includes('already has a key in the store'))).toHaveLength(1);
+  });
+});
