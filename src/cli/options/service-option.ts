@@ -40,12 +40,12 @@ export function serviceOptions(): Option[] {
   return [
     requiredOption('--service <url>', 'the service that registers keys'),
     valueOption('--tenant <id>', 'Entra ID tenant (default: none, for AD FS)'),
-    valueOption('--resource <id>', 'resource of its tokens (default: the service itself)').hideHelp(),
+    valueOption('--resource <id>', 'resource of its tokens (default: the service itself)'),
     valueOption('--service-ca <file>', 'further roots for the service, PEM'),
     valueOption('--proxy <url>', 'proxy, or the word environment for HTTPS_PROXY'),
     valueOption('--device-cert <file>', 'certificate of the device, PEM'),
     valueOption('--device-key <file>', 'private key of the device, PEM'),
-    valueOption('--client-id <guid>', 'application that signs in').hideHelp(),
+    valueOption('--client-id <guid>', 'application that signs in'),
     valueOption('--token-command <cmd>', 'prints an access token (default: ask the user)'),
   ];
 }
@@ -54,7 +54,7 @@ export function serviceOptions(): Option[] {
 export function graphOptions(): Option[] {
   return [
     valueOption('--graph-token-command <cmd>', 'prints an access token for Microsoft Graph'),
-    valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/').hideHelp(),
+    valueOption('--graph-url <url>', 'default: https://graph.microsoft.com/'),
   ];
 }
 

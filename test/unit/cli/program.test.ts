@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import type { Command } from 'commander';
 import { CommanderError } from 'commander';
@@ -70,11 +71,38 @@ function helpOf(words: readonly string[]): string {
   return text;
 }
 
+const MANUAL = readFileSync('man/keyprov.1', 'utf8').replaceAll('\\-', '-');
+const CLI_PAGE = readFileSync('docs/cli.md', 'utf8');
+/** Options that only the scripts of `keyprov completion` use. */
+const FOR_SCRIPTS: ReadonlySet<string> = new Set(['--stored', '--store']);
+
+/** The options that a text names. */
+const wordsIn = (text: string): Set<string> => new Set(text.match(/--[a-z]+(?:-[a-z]+)*/g));
+
+const subcommand = (parent: Command, word: string): Command =>
+  parent.commands.find((command) => command.name() === word) ?? expect.fail(`no command ${word}`);
+
 describe.each(LOADED.map(({ name, command }) => [name, command] as const))('keyprov %s', (name, entry) => {
   const help = helpOf(name.split(' '));
 
-  it('has a help of one screen', () => {
-    expect(help.trimEnd().split('\n').length).toBeLessThanOrEqual(46);
+  it('has a help of one screen of 50 lines', () => {
+    expect(help.trimEnd().split('\n').length).toBeLessThanOrEqual(50);
+  });
+
+  it('has the same options in its help, its manual page and docs/cli.md', () => {
+    const options = name
+      .split(' ')
+      .reduce(subcommand, programOf())
+      .options.flatMap(({ long }) => long ?? []);
+    const known = options.filter((option) => !FOR_SCRIPTS.has(option) || name !== 'completion');
+    const missing = (text: string) => known.filter((option) => !wordsIn(text).has(option));
+    const section = MANUAL.split('\n.SS ').find((part) => part.startsWith(`keyprov ${name}\n`)) ?? '';
+    expect({ help: missing(help), manual: missing(section), page: missing(CLI_PAGE) }).toEqual({
+      ...{ help: [], manual: [], page: [] },
+    });
+    const [, own = ''] = CLI_PAGE.split(new RegExp(`^## \`keyprov ${name}\\b.*$`, 'm'));
+    const rows = [...(own.split('\n## ')[0] ?? '').matchAll(/^\| (`--[^|]*)/gm)].map(([, cell = '']) => cell);
+    expect([...wordsIn(rows.join('\n'))].filter((option) => !options.includes(option))).toEqual([]);
   });
 
   it('ends its help with two or three examples', () => {
