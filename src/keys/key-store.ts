@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { checkMembers } from '../known-members.ts';
 import { createFile, removeFile, removeLeftovers, replaceFile } from '../storage/atomic-file.ts';
-import { storeIo } from '../storage/file-error.ts';
+import { isThere, storeIo } from '../storage/file-error.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
 import { absolutePath } from '../storage/user-paths.ts';
@@ -44,7 +43,7 @@ export interface OpenKeyStoreOptions {
 export async function openKeyStore(directory: string, options: OpenKeyStoreOptions = {}): Promise<KeyStore> {
   checkMembers('openKeyStore', options, 'create:boolean?');
   const { create = true } = options;
-  if (!create && !existsSync(absolutePath(directory))) {
+  if (!create && !(await storeIo(directory, async () => isThere(absolutePath(directory))))) {
     throw new KeyprovError('key-not-found', `there is no key store at ${absolutePath(directory)}`, {
       remedy: `name another directory, or make a key there with keyprov create --store ${directory}`,
     });

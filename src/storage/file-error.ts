@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { KeyprovError } from '../errors.ts';
 
@@ -62,6 +62,11 @@ function pathOf(error: unknown): string | undefined {
   if (typeof path !== 'string') return undefined;
   const isTemporary = basename(path).startsWith('.keyprov-') ? path.endsWith('.tmp') : path.endsWith('XXXXXX');
   return isTemporary ? dirname(path) : path;
+}
+
+/** Whether `path` exists. @throws the error of Node if the system does not say, as this user may not look there. */
+export function isThere(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** The longest beginning of a path that exists. */

@@ -40,7 +40,8 @@ export async function runProgram(
     // EACCES also if a directory of PATH cannot be read.
     if (code === 'ENOENT' || code === 'EACCES') {
       const where = name === path ? ' in PATH' : '';
-      throw new KeyprovError('library-missing', `there is no ${path}${where}`, { cause, remedy });
+      const whose = code === 'EACCES' ? ' that this user may run' : '';
+      throw new KeyprovError('library-missing', `there is no ${path}${where}${whose}`, { cause, remedy });
     }
     throw new KeyprovError('library-unsuitable', `${name} ${endOf(cause, timeoutMs)}`, { cause, remedy });
   }

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Bytes, concat, copy, equal, uint32, uint32At, utf8, view } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { sweepLeftovers, writeWhole, writeWholeSync } from '../storage/atomic-file.ts';
-import { describeFileError } from '../storage/file-error.ts';
+import { describeFileError, isThere } from '../storage/file-error.ts';
 import { type StoreLockOptions, takeInTurn } from '../storage/hold-lock.ts';
 import { type FileLock, type TryLock, takeKernelLock } from '../storage/kernel-lock.ts';
 import type { Holder } from '../storage/lock-holder.ts';
@@ -79,13 +78,13 @@ export class StateFile {
     tryLock: TryLock,
     { create = true, ...options }: StateFileOptions = {},
   ): Promise<StateFile> {
-    if (!create && !existsSync(join(absolutePath(directory), NAME))) {
-      throw new KeyprovError('no-tpm', `there is no TPM in ${absolutePath(directory)}`, {
-        remedy: `check the path; keyprov create --tpm libtpms:${directory} makes a TPM there, and a key in it`,
-      });
-    }
     let path: string;
     try {
+      if (!create && !isThere(join(absolutePath(directory), NAME))) {
+        throw new KeyprovError('no-tpm', `there is no TPM in ${absolutePath(directory)}`, {
+          remedy: `check the path; keyprov create --tpm libtpms:${directory} makes a TPM there, and a key in it`,
+        });
+      }
       path = openPrivateDirectory(directory);
     } catch (error) {
       throw ioError(directory, error);
@@ -192,7 +191,7 @@ function invalid(path: string, what: string, remedy = RESTORE): KeyprovError {
 }
 
 function ioError(path: string, cause: unknown): KeyprovError {
-  if (isKeyprovError(cause, 'not-private')) return cause;
+  if (isKeyprovError(cause)) return cause;
   const { what, remedy } = describeFileError(path, cause);
   return new KeyprovError('state-io', `the state of the TPM in ${path} ${what}`, { cause, remedy });
 }

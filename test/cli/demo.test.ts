@@ -5,10 +5,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDirectory, type TestDirectory } from '../../src/testing/index.ts';
 import { missingPrograms } from '../integration/support/local-swtpm.ts';
 import {
+  environment,
   keyprov,
   keyprovBeside,
   keyprovJsonBeside,
   libtpmsMissing,
+  MAIN,
   startKeyprov,
   temporaryDirectory,
 } from './support/keyprov.ts';
@@ -95,6 +97,21 @@ describe.skipIf(missing)('keyprov provision --demo', () => {
       expect({ name, status: keyprov(['inspect', join(out, name)]).status }).toEqual({ name, status: 0 });
     }
     expect(keyprov(['status', '--store', join(out, 'store'), '--tpm', `libtpms:${out}/tpm`]).status).toBe(0);
+
+    // What it advises is typed as it stands there.
+    const advised = stdout.split('\n').filter((line) => line.startsWith('  keyprov '));
+    expect(advised).toHaveLength(2);
+    for (const line of advised) {
+      const shell = `keyprov() { '${process.execPath}' '${MAIN}' "$@"; }; ${line}`;
+      const typed = spawnSync('bash', ['-c', shell], { encoding: 'utf8', env: environment() });
+      expect(typed).toMatchObject({ status: 0, stderr: '' });
+      if (line.includes('--ak-roots')) expect(typed.stdout).toContain('tier             ek-certificate');
+    }
+    const refused = ['verify', '--in', join(out, 'attestation.json'), '--challenge', challenge, '--ak-roots'];
+    expect(keyprov([...refused, join(out, 'service-ca.pem')])).toMatchObject({
+      status: 8,
+      stdout: expect.stringContaining('In tests, --allow-maker ID allows one.'),
+    });
 
     const again = keyprov(['provision', '--demo', '--out', out]);
     expect(again.status).toBe(7);

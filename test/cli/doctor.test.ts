@@ -165,6 +165,34 @@ describe('keyprov doctor', () => {
     });
   });
 
+  it.skipIf(!isRoot || checkoutIsClosed() || missing)(
+    'tells what an ordinary user may not look at from what is missing',
+    () => {
+      using directory = temporaryDirectory();
+      chmodSync(directory.path, 0o700);
+      const at = (name: string) => join(directory.path, name);
+      const env = { KEYPROV_TPM: `libtpms:${at('tpm')}`, KEYPROV_STORE: at('store') };
+      const options = { env, uid: ORDINARY_USER.uid };
+      const denied = { status: 'problem', detail: expect.stringContaining('may not be used by this user') };
+      const { of } = doctor(options);
+      for (const name of ['KEYPROV_TPM', 'key store']) expect(of(name)).toMatchObject(denied);
+      const library = doctor({ ...options, env: { KEYPROV_LIBTPMS: at('library') } });
+      expect(library.of('KEYPROV_LIBTPMS')).toMatchObject(denied);
+      expect(library.of('libtpms')).toMatchObject({ status: 'problem', detail: expect.stringContaining('EACCES') });
+      for (const [args, code] of [
+        [['status'], 7],
+        [['sign', '--in', '/etc/hostname'], 7],
+        [['tpm'], 4],
+      ] as const) {
+        const { status, stderr } = keyprov(args, options);
+        expect({ status, stderr }).toEqual({
+          status: code,
+          stderr: expect.stringContaining('may not be used by this user'),
+        });
+      }
+    },
+  );
+
   it('refuses arguments that it does not know', () => {
     expect(keyprov(['doctor', '--all'])).toMatchObject({
       status: 2,

@@ -136,6 +136,29 @@ describe.skipIf(missing)('a TPM that holds the certificate of its endorsement ke
     });
   });
 
+  it('is verified although its maker is not registered, if --allow-maker names it', async () => {
+    const unregistered = `libtpms:${path('unregistered')}`;
+    {
+      await using opened = await openTpm(unregistered);
+      await using ek = await openEndorsementKey(opened, { template: 'L-2' });
+      const content = await maker.issueEkCertificate(ek.publicArea, { tpm: { ...PAPER, manufacturer: 0x57_45_52_21 } });
+      const [owner, nvIndex] = [TPM_RH.OWNER, 0x01c0000a];
+      const attributes = { ownerWrite: true, ownerRead: true, authRead: true, noDA: true };
+      const publicInfo = { nvIndex, nameAlg: TPM_ALG.SHA256, attributes, authPolicy: EMPTY, dataSize: content.length };
+      await opened.run(NV_DefineSpace, { authHandle: owner, auth: EMPTY, publicInfo });
+      await opened.run(NV_Write, { authHandle: owner, nvIndex, data: content, offset: 0 });
+    }
+    const args = ['tpm', '--tpm', unregistered, '--ek-roots', roots];
+    expect(await commands.run(args)).toMatchObject({
+      status: 8,
+      stdout: expect.stringContaining('In tests, --allow-maker ID allows one.'),
+    });
+    expect((await commands.run([...args, '--allow-maker', 'id:57455221'])).status).toBe(0);
+    expect((await commands.run([...args, '--allow-maker', '57455221'])).stderr).toContain(
+      '--allow-maker takes the id of a maker, such as id:00000000',
+    );
+  });
+
   it.each([
     [['--flush-all', '--ek-service'], ['--flush-all cannot be used with the options for certificates']],
     [

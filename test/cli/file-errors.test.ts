@@ -27,6 +27,7 @@ const NEEDS: Readonly<Record<string, readonly string[] | undefined>> = {
   'change-pin': stored,
   reset: [...service, '--yes', '--no-pin', '--skip-prerequisites', '--allow-downgrade', ...owner, ...stored],
   unregister: [...service, '--yes', ...stored],
+  remove: ['--yes', '--store', path('store')],
   sign: ['--in', file, ...stored],
   request: ['--format', 'csr', '--name', 'ada', ...stored],
   attest: ['--format', 'statement', '--challenge', 'c0ffee', ...stored],
@@ -86,7 +87,18 @@ describe('a path that cannot be used', () => {
 });
 
 describe('a store or TPM that is not there', () => {
-  const readers = ['status', 'change-pin', 'sign', 'request', 'attest', 'verify', 'sync-status', 'reset', 'unregister'];
+  const readers = [
+    'status',
+    'change-pin',
+    'sign',
+    'request',
+    'attest',
+    'verify',
+    'sync-status',
+    'reset',
+    'unregister',
+    'remove',
+  ];
 
   it.each(readers)('is not made by %s', async (name) => {
     const before = files();

@@ -134,6 +134,26 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     });
   });
 
+  it('are looked at before the TPM asks for them, which may be on another machine only', async () => {
+    const refused = async (content: string | undefined) => {
+      if (content !== undefined) writeFileSync(path('x'), content, { mode: 0o600 });
+      const { status, stderr } = await commands.run(['tpm', ...tpm, '--tpm-auth', `owner=${path('x')}`]);
+      return `${status} ${stderr}`;
+    };
+    expect(await refused(undefined)).toBe(
+      '2 keyprov: --tpm-auth owner: the file does not exist\nkeyprov: see --help\n',
+    );
+    expect(await refused('\n')).toContain('2 keyprov: --tpm-auth owner: the password is empty');
+    for (const size of [65, 66, 5000]) {
+      expect(await refused('x'.repeat(size))).toContain(
+        '2 keyprov: --tpm-auth owner: a password of a TPM has at most 64',
+      );
+    }
+    expect(await refused(`${'x'.repeat(64)}\r\n`)).toBe('0 ');
+    const directory = await commands.run(['tpm', ...tpm, '--tpm-auth', `owner=${path('.')}`]);
+    expect(directory).toMatchObject({ status: 2, stderr: expect.stringContaining('is a directory, not a file') });
+  });
+
   it('leave the state of the lockout visible, without a try', async () => {
     expect((await commands.run([...create(), ...files()])).status).toBe(0);
     tool('dictionarylockout', '-s', '-n', '2', '-t', '1000', '-l', '0', '-p', PASSWORDS.lockout);

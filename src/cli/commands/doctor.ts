@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
 import { PolicyError, policyInForce } from '../../policy/index.ts';
 import { unlessAborted } from '../../signal.ts';
+import { describeFileError, errorCode } from '../../storage/file-error.ts';
 import { runProgram } from '../../storage/run-program.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
 import { parseTpmAddress, type TpmAddress } from '../../tpm/address.ts';
@@ -135,6 +136,11 @@ function checkStore(path: string | undefined): Check {
   if (path === undefined) {
     return { name, status: 'problem', detail: 'this user has no home directory', remedy: 'set KEYPROV_STORE or HOME' };
   }
+  const error = accessError(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  if (error !== undefined && errorCode(error) !== 'ENOENT') {
+    const { what, remedy } = describeFileError(path, error);
+    return { name, status: 'problem', detail: `${path} ${what}`, remedy };
+  }
   const guard = process.platform === 'win32' ? '; its access list is not checked: keep it below your profile' : '';
   return { name, status: 'ok', detail: `${path}${guard}` };
 }
@@ -189,8 +195,20 @@ function checkLibraryVariable(name: string, environment: Environment): Check {
   const path = environment[name];
   if (path === undefined || path === '')
     return { name, status: 'ok', detail: 'not set: the usual directories are searched' };
-  if (existsSync(path)) return { name, status: 'ok', detail: path };
-  return { name, status: 'problem', detail: `${path} does not exist`, remedy: 'correct the variable, or unset it' };
+  const error = accessError(path, constants.R_OK);
+  if (error === undefined) return { name, status: 'ok', detail: path };
+  const { what } = describeFileError(path, error);
+  return { name, status: 'problem', detail: `${path} ${what}`, remedy: 'correct the variable, or unset it' };
+}
+
+/** Why this user may not use a path; undefined if all is well. */
+function accessError(path: string, mode: number): unknown {
+  try {
+    accessSync(path, mode);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 async function checkPolicyVariables(environment: Environment): Promise<Check> {

@@ -14,6 +14,7 @@ import { readEkPublicArea } from '../ek-public-area.ts';
 import { EXIT } from '../exit-codes.ts';
 import { checkOutput, writeResult } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
+import { makerAdvice, readMakers } from '../options/maker-option.ts';
 import { readRoots } from '../options/roots-option.ts';
 import { fileOf } from '../options/service-option.ts';
 import { openFetch } from '../service-connection.ts';
@@ -22,6 +23,8 @@ import type { Outcome } from '../terminal/report.ts';
 /** The arguments about the certificates of endorsement keys. */
 export interface CertificateArguments {
   readonly roots: string | undefined;
+  /** Makers that the certificates may name. */
+  readonly makers: readonly string[];
   readonly service: boolean;
   readonly ca: string | undefined;
   readonly proxy: string | undefined;
@@ -31,11 +34,13 @@ export interface CertificateArguments {
 /** Reads them. */
 export async function readCertificateArguments(given: Arguments): Promise<CertificateArguments> {
   const [roots, proxy, out] = [given.text('ek-roots'), given.text('proxy'), given.text('out')];
+  const makers = readMakers(given);
+  if (roots === undefined) given.refuse(['allow-maker'], 'works only with --ek-roots');
   const ca = await fileOf(given, 'service-ca');
   const service = given.has('ek-service');
   given.refuse(['flush', 'flush-all', 'reset-lockout'], 'cannot be used with the options for certificates');
   if (!service) given.refuse(['service-ca', 'proxy'], 'works only with --ek-service');
-  return { roots, service, ca, proxy, out };
+  return { roots, makers, service, ca, proxy, out };
 }
 
 /** A certificate, what it says, and with roots, whether it verifies. */
@@ -57,7 +62,9 @@ export async function showCertificates(tpm: Tpm, given: CertificateArguments, co
     certificates.push({
       ...one,
       template,
-      ...(await verifyEkCertificate(one.der, { ek, roots, intermediates: chain })),
+      ...(await verifyEkCertificate(one.der, {
+        ...{ ek, roots, intermediates: chain, allowedManufacturers: given.makers },
+      })),
     });
   }
   const pem = certificates.map(({ der }) => encodePem('CERTIFICATE', der));
@@ -71,6 +78,7 @@ export async function showCertificates(tpm: Tpm, given: CertificateArguments, co
     lines: [
       ...certificates.flatMap((one, index) => [...(index > 0 ? [''] : []), ...describe(one, trusted !== undefined)]),
       ...found.problems.map(({ indices, detail }) => `unusable     NV ${indices.map(hex).join(', ')}: ${detail}`),
+      ...makerAdvice(trusted ? certificates.flatMap(({ findings }) => findings) : []),
       ...(certificates.length === 0 ? [none(given)] : []),
     ],
     json: {

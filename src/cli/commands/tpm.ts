@@ -12,6 +12,7 @@ import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { describeLockout, END_LOCKOUT } from '../lockout-report.ts';
 import type { Arguments } from '../options/arguments.ts';
+import { makerOption } from '../options/maker-option.ts';
 import { knownStorePath, storeOption } from '../options/store-option.ts';
 import { readNamedTpm, tpmOptions } from '../options/tpm-option.ts';
 import { ekServiceOption, repeatableOption, valueOption } from '../options/value-option.ts';
@@ -41,6 +42,7 @@ function define(command: Command): void {
     .option('--reset-lockout', 'set the count of wrong PINs to 0; needs the lockout password if there is one')
     .option('--ek-certificates', 'show the certificates of its endorsement keys instead')
     .addOption(valueOption('--ek-roots <path>', 'roots to verify them with: PEM, DER or a directory'))
+    .addOption(makerOption())
     .addOption(ekServiceOption())
     .addOption(valueOption('--service-ca <file>', 'further roots for that service, PEM'))
     .addOption(valueOption('--proxy <url>', 'proxy, or environment for HTTPS_PROXY'))
@@ -56,7 +58,7 @@ async function runTpm(given: Arguments, context: Context): Promise<Outcome> {
   const resets = given.has('reset-lockout');
   if (address === 'none') given.problems.push('--tpm none: name a TPM');
   const isAsked = ['ek-certificates', 'ek-roots', 'ek-service'].some((name) => given.isThere(name));
-  if (!isAsked) given.refuse(['service-ca', 'proxy', 'out'], 'works only with --ek-certificates');
+  if (!isAsked) given.refuse(['allow-maker', 'service-ca', 'proxy', 'out'], 'works only with --ek-certificates');
   // For this alone a service may be asked, whose code other commands do without.
   const shown = isAsked ? await import('./endorsement-certificates.ts') : undefined;
   const certificates = await shown?.readCertificateArguments(given);

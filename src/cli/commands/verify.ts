@@ -13,6 +13,7 @@ import { EXIT } from '../exit-codes.ts';
 import { exists } from '../file-io.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { type KeyArguments, keyOptions, readKeyArguments } from '../options/key-option.ts';
+import { makerAdvice, makerOption, readMakers } from '../options/maker-option.ts';
 import { readRoots } from '../options/roots-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
 import { requiredOption, valueOption } from '../options/value-option.ts';
@@ -41,6 +42,7 @@ function define(command: Command): void {
     .addOption(requiredOption('--challenge <hex>', 'challenge the key was attested over'))
     .addOption(valueOption('--in <file>', 'statement (default: attestation.json in the store)'))
     .addOption(valueOption('--ak-roots <path>', 'authorities of attestation keys: PEM, DER, or a directory'))
+    .addOption(makerOption())
     .option('--accept-ek-purpose', 'accept certificates for endorsement keys, or without a purpose')
     .option('--all', 'also show the checks that passed');
   for (const option of keyOptions()) command.addOption(option);
@@ -62,7 +64,8 @@ async function runVerify(given: Arguments, context: Context): Promise<Outcome> {
   const challenge = given.hex('challenge', 64) ?? new Uint8Array(0);
   const [file, path] = [given.text('in'), given.text('ak-roots')];
   const { choice } = await readKeyArguments(given, context);
-  if (path === undefined) given.refuse(['accept-ek-purpose'], 'works only with --ak-roots');
+  const allowedManufacturers = readMakers(given);
+  if (path === undefined) given.refuse(['accept-ek-purpose', 'allow-maker'], 'works only with --ak-roots');
   given.check();
   const all = given.has('all');
   const namesKey = ['store', 'user', 'device-id', 'key'].some((name) => given.isThere(name));
@@ -80,7 +83,7 @@ async function runVerify(given: Arguments, context: Context): Promise<Outcome> {
   }
   const { roots: akRoots, intermediates } = await readRoots(path, '--ak-roots', context);
   const acceptEkPurpose = given.has('accept-ek-purpose');
-  const trust = { akRoots, intermediates, acceptEkPurpose, minTier: 'virtual' } as const;
+  const trust = { akRoots, intermediates, allowedManufacturers, acceptEkPurpose, minTier: 'virtual' } as const;
   return outcomeOf(statement, await verifyEvidence(statement, { ...expectations, ...trust }), { all });
 }
 
@@ -117,6 +120,7 @@ function outcomeOf(
   const lines = [
     `${ok ? 'verified' : 'NOT verified'}: ${passed} of ${findings.length} checks passed${hint}`,
     ...shown.map(({ id, status, detail }) => `${status.padEnd(8)} ${id}: ${detail}`),
+    ...makerAdvice(findings),
     '',
     `key              Name ${keyName}`,
     `attestation key  Name ${akName}`,

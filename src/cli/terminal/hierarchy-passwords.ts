@@ -1,5 +1,7 @@
-import { type Bytes, concatSecrets, wipe } from '../../bytes.ts';
+import { readFileSync, statSync } from 'node:fs';
+import { type Bytes, concatSecrets, view, wipe } from '../../bytes.ts';
 import type { HierarchyName } from '../../errors/tpm-error.ts';
+import { describeFileError, errorCode } from '../../storage/file-error.ts';
 import type { HierarchyAuth } from '../../tpm/hierarchy-auth.ts';
 import type { Context } from '../command.ts';
 import { type Arguments, UsageError } from '../options/arguments.ts';
@@ -43,10 +45,41 @@ function readFiles(given: Arguments): ReadonlyMap<string, string> {
     const [option = '', ...path] = text.split('=');
     const isKnown = PASSWORDS.some(([name]) => name === option);
     // The value is not repeated: it may be a password given by mistake.
-    if (isKnown && path.join('=') !== '') files.set(option, path.join('='));
-    else given.problems.push(`--tpm-auth takes ${PASSWORDS.map(([name]) => `${name}=FILE`).join(', ')}`);
+    if (isKnown && path.join('=') !== '') {
+      files.set(option, path.join('='));
+      given.problems.push(...problemsOf(path.join('='), `--tpm-auth ${option}`));
+    } else given.problems.push(`--tpm-auth takes ${PASSWORDS.map(([name]) => `${name}=FILE`).join(', ')}`);
   }
   return files;
+}
+
+/**
+ * What is wrong with a file: the TPM may ask for the password only on another machine, or after the PIN. A pipe is read only
+ * then.
+ */
+function problemsOf(path: string, option: string): readonly string[] {
+  if (path === '-') return [];
+  let bytes: Uint8Array | undefined;
+  try {
+    const stats = statSync(path);
+    if (!stats.isFile() && !stats.isDirectory()) return [];
+    // No password and newline is longer.
+    bytes =
+      stats.isFile() && stats.size > MAX_PASSWORD_BYTES + 2
+        ? new Uint8Array(MAX_PASSWORD_BYTES + 2)
+        : readFileSync(path);
+    wipe(passwordIn(view(bytes), option));
+    return [];
+  } catch (error) {
+    if (error instanceof UsageError) return error.problems;
+    if (errorCode(error) === undefined) throw error;
+    // The name is not repeated: it may be the password.
+    return [
+      `${option}: the file ${errorCode(error) === 'ENOENT' ? 'does not exist' : describeFileError(path, error).what}`,
+    ];
+  } finally {
+    wipe(bytes);
+  }
 }
 
 /** The bytes without one trailing newline. */

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KeyRecord } from '../../keys/key-record.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
@@ -9,6 +8,7 @@ import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/p
 import { type RegistrationRecord, readRegistration } from '../../provisioning/registration-record.ts';
 import { listRuns } from '../../provisioning/run-journal.ts';
 import { describeSyncStatus, forecastSync } from '../../registration/sync-status.ts';
+import { exists } from '../file-io.ts';
 import { keyRows, type ReportRow } from '../key-report.ts';
 import { type DashboardEntry, type DashboardSection, problemEntry } from './dashboard-section.ts';
 
@@ -87,7 +87,7 @@ async function pinRows(store: KeyStore, record: KeyRecord, now: Date): Promise<R
   const days = setAt === undefined ? undefined : Math.floor((now.getTime() - Date.parse(setAt)) / DAY_MS);
   const age: ReportRow = ['PIN age', days === undefined ? 'not known' : `${days} days, set ${setAt}`];
   // A software key of which no PIN was ever tried has no count, and none is begun here.
-  if (record.backend === 'tpm' || !existsSync(join(store.directory, PIN_TRY_FOLDER))) return [age];
+  if (record.backend === 'tpm' || !(await exists(join(store.directory, PIN_TRY_FOLDER)))) return [age];
   const { failures, retryAfterSeconds } = await (await openPinTryLog(store.directory)).read(record.publicKey);
   const wait = retryAfterSeconds > 0 ? `, the next one in ${retryAfterSeconds} seconds` : '';
   return [age, ['PIN tries', `${failures} wrong ones in a row${wait}`]];

@@ -122,6 +122,10 @@ function findPath(
 ): string {
   const { path, tried } = native.findLibtpms(chosen);
   if (path !== undefined) return path;
+  for (const one of tried) {
+    const passing = passingFailure(undefined, one);
+    if (passing !== undefined) throw cannotLoad(address, one, passing);
+  }
   throw new KeyprovError('library-missing', `${address}: libtpms was not found (tried ${tried.join(', ')})`, {
     remedy: 'install it (Debian: apt-get install libtpms0), or set KEYPROV_LIBTPMS to the path of the library',
   });

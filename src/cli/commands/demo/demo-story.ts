@@ -51,6 +51,8 @@ export interface Told {
 }
 
 const POLL_MS = 500;
+/** The maker that the demo's attestation CA finds in the TPM, which is not registered. */
+const MAKER = 'id:00000000';
 
 /** Shows the whole run, from the join of the device to the first sign-in, and writes its files. */
 export async function tellStory(context: StoryContext): Promise<Told> {
@@ -76,6 +78,8 @@ export async function tellStory(context: StoryContext): Promise<Told> {
         '',
         'The user signed in, and the service verified that with the key from the directory. Continue with:',
         `  keyprov status --store ${store.directory} --tpm libtpms:${join(directory, 'tpm')}`,
+        `  keyprov verify --in ${join(directory, 'attestation.json')} --challenge "$(cat ${join(directory, 'challenge.hex')})" ` +
+          `--ak-roots ${join(directory, 'service-ca.pem')} --allow-maker ${MAKER}`,
       ];
       return { lines, json: keyJson(found) };
     }).finally(() => asking?.wipe());

@@ -1,0 +1,25 @@
+import type { Option } from 'commander';
+import { TPM_MANUFACTURERS } from '../../attestation/tpm-manufacturers.ts';
+import type { Finding } from '../../finding.ts';
+import type { Arguments } from './arguments.ts';
+import { repeatableOption } from './value-option.ts';
+
+/** The option `--allow-maker`. */
+export function makerOption(): Option {
+  return repeatableOption('--allow-maker <id>', 'allow this maker of TPMs too, such as id:00000000 (repeatable)');
+}
+
+/** The makers that certificates may name: those that the TCG has registered, and those of `--allow-maker`. */
+export function readMakers(given: Arguments): readonly string[] {
+  const makers = given.texts('allow-maker');
+  if (!makers.every((maker) => /^id:[0-9a-f]{8}$/i.test(maker))) {
+    given.problems.push('--allow-maker takes the id of a maker, such as id:00000000');
+  }
+  return [...TPM_MANUFACTURERS, ...makers];
+}
+
+/** The advice if a certificate names another maker. */
+export function makerAdvice(findings: readonly Finding[]): string[] {
+  const isRefused = findings.some(({ id, status }) => status === 'fail' && /^[ae]k-manufacturer$/.test(id));
+  return isRefused ? ['The TCG has registered no such maker. In tests, --allow-maker ID allows one.'] : [];
+}
