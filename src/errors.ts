@@ -77,7 +77,7 @@ export function isKeyprovError<Code extends ErrorCode = ErrorCode>(
 export function sayError(error: unknown): string {
   if (!(error instanceof Error)) return printable(String(error));
   return error instanceof KeyprovError && error.remedy !== undefined
-    ? `${error.message}; ${error.remedy}`
+    ? `${error.message.endsWith('.') ? error.message.slice(0, -1) : error.message}; ${error.remedy}`
     : printable(error.message);
 }
 

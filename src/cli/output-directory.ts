@@ -1,4 +1,4 @@
-import { link, rename, rmdir } from 'node:fs/promises';
+import { link, readdir, rename, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KeyprovError, withCleanup } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
@@ -24,7 +24,7 @@ export type ExportedFiles = Partial<Record<(typeof EXPORTS)[number], string>>;
 /**
  * Prepares the directory for a key, and creates it with mode 0700 if it is missing. Keeps other processes out until the
  * key is written or the directory discarded.
- * @throws KeyprovError `key-exists` if it has the key of an earlier call and `force` is not set, or if it has any other
+ * @throws KeyprovError `key-exists` if it has the key of an earlier call, or files of others, and `force` is not set, or if it has any other
  * key; `not-private` if it belongs to another user, or if others may write in it; `store-busy` while another process
  * makes a key there; `store-io`.
  */
@@ -46,6 +46,13 @@ export async function openOutputDirectory(
       const ids = foreign.map(({ record }) => record.id).join(', ');
       throw new KeyprovError('key-exists', `${absolute} is a store with keys that create --out did not make: ${ids}`, {
         remedy: 'name another directory, or name the store with --store instead of --out',
+      });
+    }
+    const others = force ? [] : await filesOfOthers(absolute);
+    if (others.length > 0) {
+      const names = others.length > 3 ? `${others.slice(0, 3).join(', ')}, …` : others.join(', ');
+      throw new KeyprovError('key-exists', `${absolute} contains files that keyprov did not write: ${names}`, {
+        remedy: 'name a new directory, or give --force to use this one',
       });
     }
     const exported = await existing(absolute, EXPORTS);
@@ -70,6 +77,21 @@ export async function openOutputDirectory(
       },
     );
   }
+}
+
+/** Whether keyprov writes files of this name: into a store, or as the state of a virtual TPM. */
+function isOurs(name: string): boolean {
+  if (name.startsWith('.') || OUR_NAMES.includes(name)) return true;
+  return name.endsWith('.json') && ['key-', 'last-', 'run-'].some((start) => name.startsWith(start));
+}
+
+const OUR_NAMES: readonly string[] = [...EXPORTS, WRAPPING_SECRET_FILE, 'tpm2.state', 'record.json'];
+
+/** The files that keyprov did not write. Directories are not looked at: one may be the state of a virtual TPM. */
+async function filesOfOthers(directory: string): Promise<string[]> {
+  const entries = await fileIo(directory, () => readdir(directory, { withFileTypes: true }));
+  const files = entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
+  return files.filter((name) => !isOurs(name)).sort();
 }
 
 /** The state of the directory before the call. */

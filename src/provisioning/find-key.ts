@@ -83,7 +83,7 @@ export function isChosen(
 }
 
 /** Whether this is a Key ID: the base64 of 32 bytes ends with a sign that no id of a record contains. */
-const isBase64KeyId = (id: string): boolean => id.length === 44 && id.endsWith('=');
+export const isBase64KeyId = (id: string): boolean => id.length === 44 && id.endsWith('=');
 
 const base64KeyId = ({ publicKey }: KeyRecord): string => toBase64(computeKeyId(encodePublicBlob(publicKey)));
 

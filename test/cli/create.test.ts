@@ -472,7 +472,7 @@ describe('keyprov create in software', () => {
         },
       },
     });
-    expect((await commands.run(args)).stderr).toContain('--fall-back any makes a software key now');
+    expect((await commands.run(args)).stderr).toContain('or allow a software key (--fall-back any)');
     expect(await commands.onlyJson([...args, '--fall-back', 'any'])).toMatchObject({
       status: 0,
       json: { fellBack: true },
@@ -481,8 +481,7 @@ describe('keyprov create in software', () => {
 
   it('removes the secret and the directories that it made when it fails', async () => {
     using directory = temporaryDirectory();
-    mkdirSync(join(directory.path, 'out'));
-    writeFileSync(join(directory.path, 'out', 'other'), 'mine');
+    mkdirSync(join(directory.path, 'out', 'other'), { recursive: true });
     const args = ['create', '--tpm', 'none', '--hardware', 'required', '--out'];
     for (const out of ['out', 'out/a/b']) {
       expect((await commands.run([...args, join(directory.path, out)])).status).toBe(3);

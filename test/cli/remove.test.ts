@@ -2,7 +2,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openKeyStore } from '../../src/keys/key-store.ts';
-import { readLastBackend } from '../../src/provisioning/last-backend.ts';
+import { readLastBackend } from '../../src/keys/last-backend.ts';
 import { commandLines } from './support/command-lines.ts';
 import { keyprovBeside, temporaryDirectory } from './support/keyprov.ts';
 import { keyprovInTerminal, terminalsMissing } from './support/terminal.ts';
@@ -67,8 +67,23 @@ describe('keyprov remove', () => {
     expect((await commands.run(['remove', '--store', out, '--yes'])).status).toBe(0);
     const left = readdirSync(out).filter((name) => !name.startsWith('.'));
     expect(left.sort()).toEqual([expect.stringMatching(/^last-.*\.json$/), 'wrapping.secret']);
-    expect(await readLastBackend(await openKeyStore(out), USER)).toBe('software');
+    expect(await readLastBackend(out, USER)).toBe('software');
     expect((await commands.run(create('--out', out, '--user', USER))).status).toBe(0);
+  });
+
+  it('is not needed for a directory that create --out refuses, since it holds files of others', async () => {
+    const args = create('--out', directory.path);
+    const refused = await commands.run(args);
+    expect(refused.status).toBe(7);
+    expect(refused.stderr).toContain(
+      'contains files that keyprov did not write: data, pin, wrong; name a new directory',
+    );
+    expect(readdirSync(directory.path).sort()).toEqual(['data', 'pin', 'wrong']);
+    const forced = await commands.run([...args, '--force']);
+    expect(forced).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining(`next: keyprov sign --in FILE --store ${directory.path}\n`),
+    });
   });
 
   it('wants a yes', async () => {

@@ -231,6 +231,28 @@ describe('keyprov create', () => {
 });
 
 describe('the most likely mistakes', () => {
+  it('include an option that is given twice, of which one would be ignored', async () => {
+    expect(await commands.run(['sign', '--in', 'a', '--in', 'b', '--json'])).toMatchObject({
+      status: 2,
+      stdout: expect.stringContaining('--in is given more than once'),
+    });
+  });
+
+  it('include another file where a statement is wanted', async () => {
+    using directory = temporaryDirectory();
+    const out = join(directory.path, 'key');
+    expect((await commands.run(['create', '--tpm', 'none', '--algorithm', 'p-256', '--out', out])).status).toBe(0);
+    for (const [name, what] of [
+      ['public.pem', 'public P-256 key'],
+      ['request.json', 'key registration'],
+    ]) {
+      const { stderr } = await commands.run(['verify', '--challenge', 'c0ffee', '--in', join(out, String(name))]);
+      expect(stderr).toContain(`${name} is not an attestation statement, but: `);
+      expect(stderr).toContain(what);
+      expect(stderr).toContain('give the attestation.json of keyprov create --out');
+    }
+  });
+
   it('are told with the next step', async () => {
     using directory = temporaryDirectory();
     const path = (name: string): string => join(directory.path, name);

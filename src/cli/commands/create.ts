@@ -67,7 +67,7 @@ function define(command: Command): void {
     .addOption(valueOption('--challenge <hex>', 'challenge to attest the key over (default: random)'))
     .addOption(valueOption('--pin-file <file>', 'the PIN of the key, - for standard input'))
     .option('--allow-downgrade', 'allow a software key after a TPM key')
-    .option('--force', 'with --out: replace the key of an earlier run');
+    .option('--force', 'with --out: replace the key of an earlier run, and take a directory with other files');
 }
 
 /** The key that the arguments ask for. */
@@ -104,7 +104,11 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
     const over = challenge ?? randomChallenge(report);
     const make = (store: KeyStore, previous: Backend | undefined) =>
       createKey(store, { ...wish, challenge: over, isNewStore: directory !== undefined }, previous, context);
-    if (directory !== undefined) return await createIn(directory, given.has('force'), user, make, context);
+    if (directory !== undefined) {
+      const outcome = await createIn(directory, given.has('force'), user, make, context);
+      showNext(directory, given, report);
+      return outcome;
+    }
     const store = await openStore(given, context);
     // Whoever makes another key at the same time must see this one.
     const lock = await holdLock(join(store.directory, LOCK), { timeout: LOCK_TIMEOUT_MS, signal });
@@ -123,10 +127,19 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
       },
       () => lock.release({ remove: true }),
     );
+    showNext(given.text('store'), given, report);
     return describe(made, store.directory, {}, tpm.address, report);
   } finally {
     wipe(pin);
   }
+}
+
+/** Shows a command that uses the new key: it needs the same options as this one. */
+function showNext(store: string | undefined, given: Arguments, { progress }: Report): void {
+  const tpm = given.text('tpm');
+  const quoted = (text: string): string => (text.includes(' ') ? `'${text}'` : text);
+  const options = [store && ` --store ${quoted(store)}`, tpm && tpm !== 'none' && ` --tpm ${quoted(tpm)}`];
+  progress.note(`next: keyprov sign --in FILE${options.filter(Boolean).join('')}`);
 }
 
 function randomChallenge(report: Report): Bytes {

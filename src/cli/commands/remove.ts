@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { KeyprovError } from '../../errors.ts';
-import { noteLastBackend } from '../../provisioning/last-backend.ts';
 import { removeFile } from '../../storage/atomic-file.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -43,8 +42,6 @@ async function runRemove(given: Arguments, context: Context): Promise<Outcome> {
   const whose = user === undefined ? '' : ` of ${user}`;
   const question = `This removes the key ${id}${whose} (${algorithm}, ${backend}) from ${store.directory} permanently.`;
   if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key is unchanged');
-  // The next key of the user must not be weaker by accident.
-  if (user !== undefined) await noteLastBackend(store, user, backend);
   await store.delete(id, { signal });
   if (exports !== undefined) for (const name of EXPORTS) await removeFile(store.directory, name);
   return {

@@ -192,11 +192,19 @@ async function build(format: RequestFormat, input: RequestInput): Promise<string
 
 /** Reads a statement as `keyprov create --out` writes it. */
 export async function readStatement(path: string, signal: AbortSignal): Promise<AttestationStatement> {
-  const text = decodeFileText(await readInput(path, { signal })) ?? '';
+  const bytes = await readInput(path, { signal });
   try {
-    return decodeStatement(text);
+    return decodeStatement(decodeFileText(bytes) ?? '');
   } catch (cause) {
     if (!isKeyprovError(cause, 'statement-invalid')) throw cause;
+    const { inspect } = await import('../../inspect/index.ts');
+    const { format, title } = await inspect(bytes);
+    if (format !== 'attestation-statement' && format !== 'unknown') {
+      throw new KeyprovError('statement-invalid', `${path} is not an attestation statement, but: ${title}`, {
+        cause,
+        remedy: 'give the attestation.json of keyprov create --out, or what keyprov attest --format statement writes',
+      });
+    }
     throw new KeyprovError('statement-invalid', `${path}: ${cause.message}`, causedBy(cause));
   }
 }

@@ -1,6 +1,6 @@
 import type { Option } from 'commander';
 import type { PolicyInForce } from '../../policy/index.ts';
-import type { KeyChoice } from '../../provisioning/find-key.ts';
+import { isBase64KeyId, type KeyChoice } from '../../provisioning/find-key.ts';
 import type { Context } from '../command.ts';
 import type { Arguments } from './arguments.ts';
 import { policyFileOptions, readPolicy } from './policy-option.ts';
@@ -55,7 +55,7 @@ export function readKeyChoice(given: Arguments): KeyChoice {
 /** The value of `--key`. */
 export function readKeyId(given: Arguments): string | undefined {
   const id = given.text('key');
-  if (id !== undefined && !/^([a-z0-9._-]+|[A-Za-z0-9+/]{43}=)$/.test(id)) {
+  if (id !== undefined && !isBase64KeyId(id) && !/^[a-z0-9._-]+$/.test(id)) {
     given.problems.push('--key is neither the id nor the key ID of a key; keyprov status shows both');
   }
   return id;

@@ -4,6 +4,8 @@ import type { Finding } from '../../finding.ts';
 import type { Arguments } from './arguments.ts';
 import { repeatableOption } from './value-option.ts';
 
+const MAKER_CHECKS: readonly string[] = ['ak-manufacturer', 'ek-manufacturer'];
+
 /** The option `--allow-maker`. */
 export function makerOption(): Option {
   return repeatableOption('--allow-maker <id>', 'allow this maker of TPMs too, such as id:00000000 (repeatable)');
@@ -20,6 +22,6 @@ export function readMakers(given: Arguments): readonly string[] {
 
 /** The advice if a certificate names another maker. */
 export function makerAdvice(findings: readonly Finding[]): string[] {
-  const isRefused = findings.some(({ id, status }) => status === 'fail' && /^[ae]k-manufacturer$/.test(id));
+  const isRefused = findings.some(({ id, status }) => status === 'fail' && MAKER_CHECKS.includes(id));
   return isRefused ? ['The TCG has registered no such maker. In tests, --allow-maker ID allows one.'] : [];
 }

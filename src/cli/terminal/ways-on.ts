@@ -2,7 +2,6 @@ import { SelectionError } from '../../errors/selection-error.ts';
 import { ServiceError } from '../../errors/service-error.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { type ErrorCode, KeyprovError } from '../../errors.ts';
-import { fallbackClassOf } from '../../keys/fallback.ts';
 import { PASSWORDS } from '../options/password-names.ts';
 
 /** Advice for the command line, for errors whose remedy is written for programs. */
@@ -11,7 +10,6 @@ const WAYS_ON: Partial<Record<ErrorCode, string>> = {
   'tpm-identity-changed': 'name its TPM with --tpm',
   'pin-last-try': 'give --force to try it anyway',
   'tpm-lockout': 'keyprov tpm --reset-lockout ends it, with the password of the lockout hierarchy if it has one',
-  'tpm-unavailable': 'if the policy allows software, --fall-back any makes a software key now',
   'downgrade-refused': 'give --allow-downgrade to let software take over',
   'key-ambiguous':
     'the options are --key, or --user and --device-id; keyprov status shows the keys; keyprov remove --key ID removes one ' +
@@ -32,7 +30,9 @@ export function wayOn(error: unknown): string | undefined {
   if (error instanceof ServiceError && error.details?.code === 'AttestationFailed') {
     return 'have the attestation key certified with --attestation-ca, or send no attestation with --profile strict';
   }
-  if (error instanceof SelectionError && fallbackClassOf(error.cause) === 'password') return undefined;
+  if (error instanceof ServiceError && error.code === 'service-unreachable' && error.retry === 'none') {
+    return 'if its certificate is from an authority of your own, --service-ca names the root';
+  }
   // Its own remedy says how long to wait: the command would be refused until then.
   if (error instanceof TpmError && error.hierarchy === 'lockout') return undefined;
   const isWithoutTpm = error instanceof SelectionError && codesOf(error).some((code) => code === 'no-tpm');
@@ -50,6 +50,6 @@ function codesOf(error: SelectionError): unknown[] {
 export function inOptions(text: string): string {
   return PASSWORDS.reduce(
     (said, [option, member]) => said.replaceAll(`hierarchyAuth.${member}`, `--tpm-auth ${option}=FILE`),
-    text,
+    text.replaceAll("fallBack: 'any'", '--fall-back any'),
   );
 }
