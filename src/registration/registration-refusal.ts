@@ -36,10 +36,18 @@ export function registrationRefusal(status: number, { code = '', message = '' }:
     const remedy = 'get a new certificate for the attestation key, from an authority that the service trusts';
     return { windowsCode: OUTDATED.test(text) ? 0x801c03ef : 0x801c0010, remedy };
   }
-  if (/attestation/i.test(text))
-    return { windowsCode: 0x801c03ee, remedy: 'attest with a fresh nonce from the service' };
+  if (/attestation/i.test(text)) return { windowsCode: 0x801c03ee, remedy: attestationRemedy(text.toLowerCase()) };
   return {
     windowsCode: 0x801c03ed,
     remedy: 'check the service, the user, and the text of the answer',
   };
+}
+
+/** What to do about a refused attestation: the words are those of a service, or names of findings that failed. */
+function attestationRemedy(text: string): string {
+  const has = (...words: readonly string[]) => words.some((word) => text.includes(word));
+  if (has('nonce', 'challenge')) return 'attest with a fresh nonce from the service';
+  return has('trust', 'tier')
+    ? 'have the attestation key certified by an authority that the service trusts, or send no attestation'
+    : 'attest with a fresh nonce from the service, and with an attestation key that it trusts';
 }

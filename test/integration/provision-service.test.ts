@@ -295,6 +295,7 @@ describe('a whole run', () => {
     const user = 'refused@contoso.test';
     const said = await asyncRefusal(() => run(user, { enrolAk: undefined }));
     expect(said).toMatch(/^service-refused: .*AttestationFailed/);
+    expect(said).toMatch(/; have the attestation key certified by an authority that the service trusts, or send no/);
     expect(keysOf(user)).toEqual([]);
     expect(await listRuns(store)).toEqual([]);
     expect((await store.list()).records).toEqual([]);

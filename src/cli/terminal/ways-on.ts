@@ -28,6 +28,7 @@ const WITHOUT_TPM =
 export function wayOn(error: unknown): string | undefined {
   if (!(error instanceof KeyprovError)) return undefined;
   if (error instanceof ServiceError && error.details?.code === 'AttestationFailed') {
+    if (error.details.message?.includes('nonce')) return undefined;
     return 'have the attestation key certified with --attestation-ca, or send no attestation with --profile strict';
   }
   if (error instanceof ServiceError && error.code === 'service-unreachable' && error.retry === 'none') {

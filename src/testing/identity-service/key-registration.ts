@@ -113,7 +113,7 @@ async function findOrAdd(context: ServiceContext, registration: KeyRegistration,
   if ('problem' in checked) {
     const meanwhile = find();
     if (meanwhile !== undefined) return meanwhile;
-    throw new Refusal(400, 'AttestationFailed', `Attestation failed: ${checked.problem}.`);
+    throw new Refusal(400, 'AttestationFailed', `Attestation failed: ${checked.problem}`);
   }
   const now = context.now();
   const { syncIntervalMs = SYNC_INTERVAL_MS } = context.options;
