@@ -44,7 +44,15 @@ export type PolicyWarning =
       readonly overridden: PolicyValue;
     }
   /** The command line sets it, but another source takes precedence. */
-  | { readonly kind: 'overridden'; readonly setting: string; readonly value: PolicyValue; readonly reason: string };
+  | { readonly kind: 'overridden'; readonly setting: string; readonly value: PolicyValue; readonly reason: string }
+  /** It is a length of the PIN that contradicts the other one, so that both defaults apply. */
+  | {
+      readonly kind: 'contradictory';
+      readonly setting: string;
+      readonly value: PolicyValue;
+      readonly origin: string;
+      readonly reason: string;
+    };
 
 /** The policy that results from all sources. */
 export interface PolicyInForce extends MergedPolicy {
@@ -133,9 +141,22 @@ function unread(name: string, error: unknown): PolicyProblem {
   return { setting: name, problem: `cannot be read: ${reason}`, expected: 'a file with settings' };
 }
 
+const LENGTHS: readonly string[] = [PIN_SETTING_NAMES.minLength, PIN_SETTING_NAMES.maxLength];
+
 function warningsOf({ explanation }: MergedPolicy): PolicyWarning[] {
   return explanation.flatMap(({ setting, value, winner, overridden, reason }): PolicyWarning[] => {
     if (setting === 'RequireSecurityDevice') return []; // the same setting as `hardware`
+    if (winner === undefined && LENGTHS.includes(setting)) {
+      return overridden
+        .slice(0, 1)
+        .map(({ layer, value: lost }) => ({
+          kind: 'contradictory',
+          setting,
+          value: lost,
+          origin: layer.origin,
+          reason,
+        }));
+    }
     if (winner?.source === 'command-line') {
       return overridden
         .filter((other) => String(other.value) !== String(value))

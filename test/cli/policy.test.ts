@@ -88,6 +88,11 @@ describe('keyprov policy explain', () => {
       expect.stringMatching(/^hardware = required: set by file \(/),
       expect.stringMatching(/^\d+ settings have their defaults; --all shows them$/),
     ]);
+    const odd = await commands.run(['policy', 'explain', file('odd.json', '{"pin":{"minLength":8,"maxLength":5}}')]);
+    expect(odd.status).toBe(0);
+    expect(odd.stderr).toMatch(
+      /odd\.json: PINComplexity\/MinimumPINLength 8 has no effect: minimum 8 and maximum 5 contr/,
+    );
     const all = (await commands.run(['policy', 'explain', '--all', ...files], { env })).stdout;
     for (const line of lines.slice(0, -1)) expect(all).toContain(`${line}\n`);
     expect(all).toMatch(/^virtualTpm = allow: /m);

@@ -114,6 +114,8 @@ const optionOf = (setting: string): string => (isOptionSetting(setting) ? `--${O
 function describeWarning(warning: PolicyWarning): string {
   const { kind, setting } = warning;
   if (kind === 'ignored') return `${warning.origin}: ${setting} ${warning.problem}, and is ignored`;
+  if (kind === 'contradictory')
+    return `${warning.origin}: ${setting} ${warning.value} has no effect: ${warning.reason}`;
   const typed = `${optionOf(setting)} ${warning.value}`;
   return kind === 'overrides'
     ? `${typed} overrides ${setting} '${warning.overridden}' from ${warning.origin}`

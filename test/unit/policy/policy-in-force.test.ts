@@ -84,6 +84,22 @@ describe('policyInForce', () => {
     ]);
   });
 
+  test('warns of lengths of the PIN that contradict each other, each with its place', async () => {
+    const origin = 'policy.json';
+    const both = await find({ files: [file({ pin: { minLength: 8, maxLength: 5 } })] });
+    expect(both.policy.pin).toMatchObject({ minLength: 6, maxLength: 127 });
+    const reason = 'minimum 8 and maximum 5 contradict each other, so both defaults apply';
+    expect(both.warnings).toEqual([
+      { kind: 'contradictory', setting: 'PINComplexity/MinimumPINLength', value: 8, origin, reason },
+      { kind: 'contradictory', setting: 'PINComplexity/MaximumPINLength', value: 5, origin, reason },
+    ]);
+    const one = await find({ files: [file({ pin: { minLength: 127 } })] });
+    expect(one.warnings).toMatchObject([
+      { kind: 'contradictory', setting: 'PINComplexity/MinimumPINLength', value: 127 },
+    ]);
+    expect((await find({ files: [file({ pin: { minLength: 8, maxLength: 9 } })] })).warnings).toEqual([]);
+  });
+
   test('reads files by their path', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'keyprov-policy-'));
     try {
