@@ -68,18 +68,24 @@ export function uint32(value: number): Bytes {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
-/** Whether it is bytes, of this or another realm. */
-export const isBytes = (value: unknown): value is Uint8Array =>
-  ArrayBuffer.isView(value) && 'BYTES_PER_ELEMENT' in value && value.BYTES_PER_ELEMENT === 1;
-
 /** Refuses anything but bytes, for callers without types, such as text for a PIN. @throws TypeError */
 export function checkBytes(value: Uint8Array, what: string): void {
-  if (!isBytes(value)) throw new TypeError(`${what} must be a Uint8Array`);
+  if (!ArrayBuffer.isView(value) || value.BYTES_PER_ELEMENT !== 1) throw new TypeError(`${what} must be a Uint8Array`);
 }
 
 /** Refuses anything but text, for callers without types. @throws TypeError */
 export function checkText(value: string, what: string): void {
   if (typeof value !== 'string') throw new TypeError(`${what} must be a text`);
+}
+
+/** Refuses what is not an object with these members, for callers without types. @throws TypeError */
+export function checkObject<Of extends object>(
+  value: Of,
+  what: string,
+  ...members: readonly (keyof Of & string)[]
+): void {
+  if (typeof value !== 'object' || value === null || members.some((member) => value[member] === undefined))
+    throw new TypeError(`${what} must be an object with ${members.join(' and ')}`);
 }
 
 /** The bytes of an even number of hexadecimal digits. @throws TypeError for anything else. */

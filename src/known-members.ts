@@ -1,8 +1,10 @@
-import { isBytes } from './bytes.ts';
 import { nearest } from './nearest.ts';
 
 /** Each names a key alone. */
 const IDENTIFIERS = ['pubArea', 'name', 'spki', 'spkiSha256'] as const;
+
+const isBytes = (value: unknown): boolean =>
+  ArrayBuffer.isView(value) && 'BYTES_PER_ELEMENT' in value && value.BYTES_PER_ELEMENT === 1;
 
 /** What the members of options can be, if that is checked: in words, and the test. */
 const KINDS = {
@@ -93,16 +95,6 @@ export function checkMembers<Options extends object, Known extends string>(
     if (kind === '' || (value === undefined && mark.endsWith('?')) || KINDS[kind].is(value)) continue;
     throw new TypeError(`${name}: ${member} must be ${KINDS[kind].what}, not ${sayKind(value)}`);
   }
-}
-
-/** Refuses what is not an object with these members, for callers without types. @throws TypeError */
-export function checkObject<Of extends object>(
-  value: Of,
-  what: string,
-  ...members: readonly (keyof Of & string)[]
-): void {
-  if (!isObject(value) || members.some((member) => value[member] === undefined))
-    throw new TypeError(`${what} must be an object with ${members.join(' and ')}`);
 }
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;

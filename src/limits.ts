@@ -1,5 +1,3 @@
-import { isBytes } from './bytes.ts';
-
 /**
  * Largest input from outside by family, in bytes, or characters of a text. Longer input is refused before any of it is
  * looked at; the error names the limit and the size. docs/verification.md explains each limit.
@@ -26,7 +24,8 @@ export const LIMIT = {
  * @throws the error of `refuse`, which gets limit and size in words; TypeError with its message for anything but bytes.
  */
 export function checkSize(input: Uint8Array, limit: number, refuse: (problem: string) => Error): void {
-  if (!isBytes(input)) throw new TypeError(refuse('it must be a Uint8Array').message);
+  if (!ArrayBuffer.isView(input) || input.BYTES_PER_ELEMENT !== 1)
+    throw new TypeError(refuse('it must be a Uint8Array').message);
   if (input.length > limit) throw refuse(`${input.length} bytes; at most ${limit} are read`);
 }
 

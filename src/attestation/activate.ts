@@ -1,7 +1,6 @@
-import { type Bytes, view } from '../bytes.ts';
+import { type Bytes, checkObject, view } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
 import { KeyprovError, withCleanup } from '../errors.ts';
-import { checkObject } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { Entity, HandleArg } from '../tpm/command.ts';

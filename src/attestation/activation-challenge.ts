@@ -1,7 +1,6 @@
-import { type Bytes, checkBytes, equal, toHex } from '../bytes.ts';
+import { type Bytes, checkBytes, checkObject, equal, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { JsonMembers, type JsonRefusal, showJson } from '../json.ts';
-import { checkObject } from '../known-members.ts';
 import { randomBytes } from '../primitives.ts';
 import { HASHES } from '../tpm/constants.ts';
 import { isHashAlg, objectName } from '../tpm/names.ts';

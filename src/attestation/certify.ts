@@ -1,5 +1,6 @@
+import { checkObject } from '../bytes.ts';
 import { withCleanup } from '../errors.ts';
-import { checkMembers, checkObject } from '../known-members.ts';
+import { checkMembers } from '../known-members.ts';
 import type { SignalOptions } from '../signal.ts';
 import { encode } from '../tpm/codec/index.ts';
 import type { Entity, HandleArg } from '../tpm/command.ts';

@@ -1,7 +1,6 @@
-import { type Bytes, checkBytes, wipe } from '../bytes.ts';
+import { type Bytes, checkBytes, checkObject, wipe } from '../bytes.ts';
 import { hmac, kdfa } from '../crypto/kdf.ts';
 import { KeyprovError } from '../errors.ts';
-import { checkObject } from '../known-members.ts';
 import { aesCfb } from '../primitives.ts';
 import { encode } from '../tpm/codec/index.ts';
 import { HASHES, type HashAlg, TPM_ALG } from '../tpm/constants.ts';

@@ -1,9 +1,8 @@
-import { type Bytes, checkBytes, concat } from '../bytes.ts';
+import { type Bytes, checkBytes, checkObject, concat } from '../bytes.ts';
 import { CURVES } from '../crypto/curve.ts';
 import { ecdsaDerToRaw } from '../crypto/ecdsa-signature.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { KeyprovError } from '../errors.ts';
-import { checkObject } from '../known-members.ts';
 import { HASHES, TPM_ALG } from '../tpm/constants.ts';
 import { isHashAlg } from '../tpm/names.ts';
 import { padLeft, publicKeyOf } from '../tpm/public-key.ts';

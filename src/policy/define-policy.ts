@@ -1,4 +1,3 @@
-import { checkText } from '../bytes.ts';
 import { PolicyError, type PolicyProblem } from '../errors/policy-error.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 import { isKeyAlgorithm, KEY_ALGORITHMS, type KeyAlgorithm } from './algorithm.ts';
@@ -74,7 +73,7 @@ export function parsePolicy(json: string): Policy {
 
 /** Reads a JSON text, which may begin with a byte order mark. @throws PolicyError for text that is not JSON. */
 export function parseSettings(json: string): unknown {
-  checkText(json, 'the JSON of a policy');
+  if (typeof json !== 'string') throw new TypeError('the JSON of a policy must be a text');
   const text = json.replace(/^\uFEFF/, ''); // editors on Windows begin a file with a byte order mark
   return parseJson('policy', text, (setting, problem, cause) => {
     return new PolicyError([{ setting, problem, expected: 'one JSON object' }], { cause });

@@ -147,15 +147,13 @@ function warningsOf({ explanation }: MergedPolicy): PolicyWarning[] {
   return explanation.flatMap(({ setting, value, winner, overridden, reason }): PolicyWarning[] => {
     if (setting === 'RequireSecurityDevice') return []; // the same setting as `hardware`
     if (winner === undefined && LENGTHS.includes(setting)) {
-      return overridden
-        .slice(0, 1)
-        .map(({ layer, value: lost }) => ({
-          kind: 'contradictory',
-          setting,
-          value: lost,
-          origin: layer.origin,
-          reason,
-        }));
+      return overridden.slice(0, 1).map(({ layer, value: lost }) => ({
+        kind: 'contradictory',
+        setting,
+        value: lost,
+        origin: layer.origin,
+        reason,
+      }));
     }
     if (winner?.source === 'command-line') {
       return overridden

@@ -1,10 +1,9 @@
-import { type Bytes, concatSecrets, utf8, wipe } from '../bytes.ts';
+import { type Bytes, checkObject, concatSecrets, utf8, wipe } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import type { ChangePinOptions, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
-import { checkObject } from '../known-members.ts';
 import { addToPinHistory, judgePin, type PinHistory, type PinPolicy, pinHistoryContains } from '../policy/index.ts';
 import { checkPossiblePin } from '../policy/judge-pin.ts';
 import { checkPinRules } from '../policy/pin-policy.ts';

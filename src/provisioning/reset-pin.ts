@@ -1,8 +1,7 @@
-import { type Bytes, wipe } from '../bytes.ts';
+import { type Bytes, checkObject, wipe } from '../bytes.ts';
 import { isKeyprovError } from '../errors.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
-import { checkObject } from '../known-members.ts';
 import { askSecret } from '../signal.ts';
 import { keepIn, loadWithPin, type ReplacePinOptions, replacePin } from './change-pin.ts';
 import { openSealedPin, type PinRecovery, type RecoverPin, recoveryRequestOf, unavailable } from './pin-recovery.ts';

@@ -1,8 +1,8 @@
+import { checkObject } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError } from '../errors.ts';
 import { encodeGuid } from '../formats/windows/guid.ts';
 import { isJsonObject, showJson } from '../json.ts';
-import { checkObject } from '../known-members.ts';
 import { type SignalOptions, unlessAborted } from '../signal.ts';
 import { answerError, statusError } from './answer-error.ts';
 import { exchange } from './exchange.ts';

@@ -1,7 +1,6 @@
-import { toBase64, utf8 } from '../bytes.ts';
+import { checkObject, toBase64, utf8 } from '../bytes.ts';
 import { buildJws, type JwsAlgorithm, type SigningKey } from '../formats/services/jws.ts';
 import { buildNgcAssertion } from '../formats/windows/ngc-assertion.ts';
-import { checkObject } from '../known-members.ts';
 import { isEntraHost } from './entra-hosts.ts';
 import type { ServiceOptions } from './service-message.ts';
 import { postForm, readMembers, secondsIn } from './token-endpoint.ts';

@@ -1,10 +1,9 @@
-import { type Bytes, fromBase64Url, toBase64Url, utf8 } from '../../bytes.ts';
+import { type Bytes, checkObject, fromBase64Url, toBase64Url, utf8 } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { type SignatureFormat, verifySignature } from '../../crypto/verify-signature.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { JsonMembers } from '../../json.ts';
 import type { SignOptions } from '../../keys/provider.ts';
-import { checkObject } from '../../known-members.ts';
 import { checkTextSize, LIMIT } from '../../limits.ts';
 import { inRequest, requestInvalid } from '../x509/in-request.ts';
 

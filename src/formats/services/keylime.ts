@@ -1,8 +1,7 @@
 import type { Certification } from '../../attestation/statement.ts';
-import { type Bytes, toBase64, utf8 } from '../../bytes.ts';
+import { type Bytes, checkObject, toBase64, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { JsonMembers } from '../../json.ts';
-import { checkObject } from '../../known-members.ts';
 import { checkTextSize, LIMIT } from '../../limits.ts';
 import { bytes16, decode, encode } from '../../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../../tpm/structures/algorithm.ts';

@@ -6,11 +6,11 @@ import {
   type VerifyEvidenceOptions,
   verifyEvidence,
 } from '../../attestation/verify-evidence.ts';
-import { equal } from '../../bytes.ts';
+import { checkObject, equal } from '../../bytes.ts';
 import type { PublicKey } from '../../crypto/public-key.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
 import type { Finding } from '../../finding.ts';
-import { checkMembers, checkObject } from '../../known-members.ts';
+import { checkMembers } from '../../known-members.ts';
 import { findAkCertificateProblem, findAkPublicArea } from '../webauthn/ak-certificate-rules.ts';
 import type { TpmAttestationObject } from '../webauthn/tpm-attestation-object.ts';
 import { decodeAlternativeNames, encodeAlternativeNames } from '../x509/alternative-names.ts';

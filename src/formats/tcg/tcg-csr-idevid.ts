@@ -1,9 +1,8 @@
 import { decodeBareSignature, findSignatureProblem } from '../../attestation/signature.ts';
 import type { AttestationStatement } from '../../attestation/statement.ts';
-import { type Bytes, concat, equal } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, equal } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { isKeyprovError } from '../../errors.ts';
-import { checkObject } from '../../known-members.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';

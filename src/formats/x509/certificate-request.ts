@@ -1,4 +1,4 @@
-import { type Bytes, copy } from '../../bytes.ts';
+import { type Bytes, checkObject, copy } from '../../bytes.ts';
 import { DerNode } from '../../crypto/der-read.ts';
 import { contextTag, sortedForSet, TAG } from '../../crypto/der-write.ts';
 import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
@@ -6,7 +6,6 @@ import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.
 import { verifySignature } from '../../crypto/verify-signature.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
 import { isKeyprovError } from '../../errors.ts';
-import { checkObject } from '../../known-members.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { type AlternativeName, decodeAlternativeNames } from './alternative-names.ts';
 import { type Attribute, decodeAttribute, encodeAttribute, findAttribute } from './attributes.ts';
