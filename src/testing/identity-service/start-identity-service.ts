@@ -76,7 +76,7 @@ export interface SyncTimerOptions {
  * Business like Entra ID, its device registration service and Entra Connect. It is for one machine, without real
  * secrets.
  *
- * @throws KeyprovError `library-missing` without one of the packages node-sqlite3-wasm, jose and ldapts; `state-in-use`
+ * @throws KeyprovError `library-missing` without one of the packages node-sqlite3-wasm and jose; `state-in-use`
  * if another service has the directory; TypeError for an unknown option.
  *
  * @example
