@@ -37,6 +37,7 @@ const NO_ENTRANCE: Readonly<Record<string, string>> = {
   parseWcceAttributes: PARSED,
   readEkCertificates: TPM,
   readLockout: TPM,
+  readTpmFacts: TPM,
   readNature: TPM,
   readNv: TPM,
   readPinState: STORE,

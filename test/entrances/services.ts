@@ -18,7 +18,8 @@ const pathOf = ({ path }: { readonly path: string }): string => path;
 
 /** The entrances of `keyprov/formats/services`. */
 export async function servicesEntrances(world: EntranceWorld): Promise<Readonly<Record<string, Entrance>>> {
-  const { authorities, evidence, options, credential, textFile } = world;
+  const { authorities, evidence, credential, textFile } = world;
+  const { challenge: _, ...trust } = world.options;
   const [token, accountKey] = ['token', rsaKey.publicKey];
   const extraData = services.computeAcmeExtraData(token, accountKey);
   const paper = paperStatement('p-256', 'rsa-2048', { certInfo: (attest) => ({ ...attest, extraData }) });
@@ -138,7 +139,7 @@ export async function servicesEntrances(world: EntranceWorld): Promise<Readonly<
       members(services.buildSmallstepSecret),
     ),
     verifyAcmeDeviceAttest: text(
-      (input: string) => services.verifyAcmeDeviceAttest(input, { ...options, token, accountKey }),
+      (input: string) => services.verifyAcmeDeviceAttest(input, { ...trust, token, accountKey }),
       acme,
       onlySample(acme, ({ ok }) => ok, memberOnly('attObj')),
     ),

@@ -1,4 +1,4 @@
-import { fromHex, utf8 } from '../../src/bytes.ts';
+import { fromHex, toBase64Url, utf8 } from '../../src/bytes.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
 import * as webauthn from '../../src/formats/webauthn/index.ts';
 import { decode } from '../../src/tpm/codec/index.ts';
@@ -6,7 +6,7 @@ import { publicKeyOf } from '../../src/tpm/public-key.ts';
 import { TPMT_PUBLIC } from '../../src/tpm/structures/object.ts';
 import { AK_CERTIFICATE, issue } from '../certificates.ts';
 import { paperStatement } from '../unit/attestation/paper-tpm.ts';
-import { bytes, counted, type Entrance, members, onlySample, same } from './entrance.ts';
+import { bytes, counted, type Entrance, members, onlySample, same, text } from './entrance.ts';
 import type { EntranceWorld } from './world.ts';
 
 const RULES = 'it says which rule a certificate breaks';
@@ -63,6 +63,11 @@ export async function webauthnEntrances(world: EntranceWorld): Promise<Readonly<
         return isCrossOriginNamed(input) ? built : others;
       }),
     ),
+    parseWebauthnRegistration: text(
+      webauthn.parseWebauthnRegistration,
+      registrationOf({ credentialId: fromHex('0102'), attestationObject: object, clientDataJson }),
+      members(registrationOf),
+    ),
     'verifyWebauthnTpm.attestationObject': bytes(
       (input: Uint8Array) => webauthn.verifyWebauthnTpm({ attestationObject: input, clientDataJson }, expected),
       object,
@@ -70,6 +75,13 @@ export async function webauthnEntrances(world: EntranceWorld): Promise<Readonly<
     ),
   };
 }
+
+const registrationOf = (found: ReturnType<typeof webauthn.parseWebauthnRegistration>): string => {
+  const id = toBase64Url(found.credentialId);
+  const attestationObject = toBase64Url(found.attestationObject);
+  const clientDataJSON = toBase64Url(found.clientDataJson);
+  return JSON.stringify({ id, rawId: id, type: 'public-key', response: { attestationObject, clientDataJSON } });
+};
 
 const isCrossOriginNamed = (json: Uint8Array): boolean =>
   Object(JSON.parse(new TextDecoder().decode(json))).crossOrigin != null;
