@@ -74,21 +74,9 @@ export function buildProgram(
     const command = parent.command(name).summary(entry.summary).allowUnknownOption().allowExcessArguments();
     if (loaded === undefined) continue;
     describe(command, loaded);
-    const repeated = findRepeated(command);
-    command.action(() => call(loaded, new Arguments(command, { signal, repeated })));
+    command.action(() => call(loaded, new Arguments(command, signal)));
   }
   return program;
-}
-
-/** Collects the options that are given twice, although only the last value would count. */
-function findRepeated(command: Command): ReadonlySet<string> {
-  const [given, repeated] = [new Set<string>(), new Set<string>()];
-  for (const option of command.options) {
-    if (!option.optional || option.parseArg !== undefined) continue;
-    const name = option.name();
-    command.on(`option:${name}`, () => (given.has(name) ? repeated : given).add(name));
-  }
-  return repeated;
 }
 
 function describe(command: Command, { define, silent, examples }: CliCommand): void {

@@ -231,13 +231,6 @@ describe('keyprov create', () => {
 });
 
 describe('the most likely mistakes', () => {
-  it('include an option that is given twice, of which one would be ignored', async () => {
-    expect(await commands.run(['sign', '--in', 'a', '--in', 'b', '--json'])).toMatchObject({
-      status: 2,
-      stdout: expect.stringContaining('--in is given more than once'),
-    });
-  });
-
   it('include another file where a statement is wanted', async () => {
     using directory = temporaryDirectory();
     const out = join(directory.path, 'key');

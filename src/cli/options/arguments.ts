@@ -13,12 +13,6 @@ export class UsageError extends Error {
   }
 }
 
-/** Options of {@link Arguments}. */
-export interface ArgumentsOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly repeated?: ReadonlySet<string> | undefined;
-}
-
 /**
  * The arguments of one call. `problems` collects everything that is wrong with them, until {@link Arguments.check}
  * throws it. A message repeats an unexpected value only if the command takes no secret: the value may be a PIN.
@@ -31,11 +25,10 @@ export class Arguments {
   readonly signal: AbortSignal | undefined;
   readonly #command: Command;
 
-  /** `command` must allow unknown options and excess arguments. `repeated` names options that were given twice. */
-  constructor(command: Command, { signal, repeated = new Set() }: ArgumentsOptions = {}) {
+  /** `command` must allow unknown options and excess arguments. */
+  constructor(command: Command, signal?: AbortSignal) {
     this.#command = command;
     this.signal = signal;
-    for (const name of repeated) this.problems.push(`--${name} is given more than once`);
     this.operands = command.registeredArguments.length > 0 ? command.args : [];
     this.#findStrangers();
   }
