@@ -103,7 +103,11 @@ export async function deleteHelloMethod(
 }
 
 /**
- * Reads the GUID of the device of a registered key; undefined if it has no device; `absent` if there is no such key.
+ * Reads the GUID of the device of a registered key from Microsoft Graph.
+ *
+ * @param id the `id` from {@link listHelloMethods}.
+ * @returns undefined if the key has no device; `absent` if there is no such key.
+ * @throws TypeError for a user or an id that is empty or of dots only. @throws ServiceError a `service-…` code.
  */
 export async function readMethodDevice(
   user: string,

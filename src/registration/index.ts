@@ -27,6 +27,7 @@ export {
   graphReader,
   type HelloMethod,
   listHelloMethods,
+  readMethodDevice,
 } from './graph.ts';
 export type { KeyRegistrar } from './key-registrar.ts';
 export { type LdapReaderOptions, ldapReader } from './ldap-reader.ts';

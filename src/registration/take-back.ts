@@ -57,4 +57,4 @@ export async function takeBackKey(
   return await deleteHelloMethod(user, kid, options);
 }
 
-const LOOK = 'look for the key of this device in Microsoft Graph, and remove it there if it is not wanted';
+const LOOK = 'list the keys of the user in Microsoft Graph (listHelloMethods), and remove those that are not wanted';

@@ -23,6 +23,7 @@ import type { ProvisionOptions, RunEvent } from '../../src/provisioning/run.ts';
 import { listRuns } from '../../src/provisioning/run-journal.ts';
 import { unregisterKey } from '../../src/provisioning/unregister.ts';
 import { attestationCaEnrolment } from '../../src/registration/attestation-ca.ts';
+import { deleteHelloMethod, listHelloMethods, readMethodDevice } from '../../src/registration/graph.ts';
 import { ldapReader } from '../../src/registration/ldap-reader.ts';
 import { signInWithKey } from '../../src/registration/sign-in.ts';
 import { syncStatus } from '../../src/registration/sync-status.ts';
@@ -214,6 +215,26 @@ describe('a whole run', () => {
     const provider = await openTpmKeyProvider(kit.tpm);
     expect(await provider.sign(outcome.record, { data: utf8('x'), pin: utf8(PIN) })).toHaveLength(256);
     expect(pool.size).toBe(0);
+  });
+
+  it('can be removed when the store is lost, without the key of another device or the one that is kept', async () => {
+    const user = 'reimaged@contoso.test';
+    const { graph, device } = world;
+    if ((await run(user)).status !== 'registered') throw new Error('not registered');
+    const isLost = async (id: string) => (await readMethodDevice(user, id, graph)) === device.deviceId;
+    const newStore = await openKeyStore(join(store.directory, 'of-the-new-machine'));
+    const outcome = await run(user, { store: newStore });
+    if (outcome.status !== 'registered') throw new Error(outcome.status);
+    const { record, registration } = outcome;
+    const unregister = async () => unregisterKey(newStore, record.id, { registrar: await world.registrar() });
+    expect(await asyncRefusal(unregister)).toMatch(/^service-untrusted: .*another key.* \(listHelloMethods\)/);
+    expect(keysOf(user)).toHaveLength(2);
+    for (const { id } of await listHelloMethods(user, graph))
+      if (id !== registration.kid && (await isLost(id))) await deleteHelloMethod(user, id, graph);
+    expect(keysOf(user)).toHaveLength(1);
+    expect(await unregister()).toBe('deleted');
+    expect(keysOf(user)).toEqual([]);
+    expect(await readMethodDevice(user, registration.kid, graph)).toBe('absent');
   });
 
   it('is not followed by a software key unasked, also after it was taken back', async () => {

@@ -1,5 +1,6 @@
 import { authenticateWithDeviceCode } from '../../../src/registration/device-code.ts';
 import { discoverServices } from '../../../src/registration/discovery.ts';
+import type { GraphOptions } from '../../../src/registration/graph.ts';
 import type { KeyRegistrar } from '../../../src/registration/key-registrar.ts';
 import { type OpenKeyRegistrarOptions, openKeyRegistrar } from '../../../src/registration/open-key-registrar.ts';
 import { createServiceFetch, type ServiceFetch } from '../../../src/registration/service-fetch.ts';
@@ -23,6 +24,8 @@ export interface IdentityWorld extends AsyncDisposable {
   readonly device: JoinedDevice;
   /** On connections of the device. */
   readonly fetch: ServiceFetch;
+  /** Microsoft Graph, as an administrator. */
+  readonly graph: GraphOptions;
   addUser(upn: string): void;
   /** A token for the registration service, for which the user has just passed MFA on the device. */
   token(upn: string, resource?: string): Promise<string>;
@@ -45,13 +48,16 @@ export async function startIdentityWorld(options: Omit<IdentityServiceOptions, '
     const { accessToken } = await authenticateWithDeviceCode(demand, options);
     return accessToken;
   };
+  const graph: GraphOptions = {
+    ...{ token: () => token(admin.upn, 'https://graph.microsoft.com'), graphUrl: `${url}/graph/`, fetch, timeoutMs },
+  };
   return {
-    ...{ service, device, fetch, token },
+    ...{ service, device, fetch, token, graph },
     addUser: (upn) => service.addUser({ upn, password: PASSWORD }),
     registrar: (more = {}) =>
       openKeyRegistrar({
         ...{ url, tenant, fetch, timeoutMs },
-        graph: { token: () => token(admin.upn, 'https://graph.microsoft.com'), graphUrl: `${url}/graph/` },
+        graph,
         ...more,
       }),
     async [Symbol.asyncDispose]() {
