@@ -82,6 +82,8 @@ export interface TpmLease {
 /** Opens the TPM of a source. @throws the errors of `openTpm` or the function; TypeError if that returns no `Tpm`. */
 export async function leaseTpm(source: TpmSource, options: Parameters<TpmOpener>[0]): Promise<TpmLease> {
   if (source instanceof Tpm) return { tpm: source, release: async () => {} };
+  if (typeof source !== 'string' && typeof source !== 'function')
+    throw new TypeError('the tpm of the sources must be a Tpm, its address, or a function that opens it');
   const openedBefore = Tpm.opened;
   const { signal } = options;
   const lease = async (): Promise<TpmLease> => {

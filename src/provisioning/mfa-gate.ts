@@ -100,7 +100,8 @@ export class MfaProof {
  *
  * @throws after the last try: MfaError `mfa-failed` if the user did not pass, `token-invalid` with every problem of the
  * token, `mfa-timeout`, `mfa-stale` if the authentication is not fresh; KeyprovErrors of the prompt.
- * @throws RangeError for impossible times and numbers, TypeError for a device id that is not a GUID.
+ * @throws RangeError for impossible times and numbers, TypeError for a device id that is not a GUID, or an answer that is
+ * not an `MfaAnswer`.
  * @throws the reason of `signal` when it aborts.
  */
 export async function passMfa(prompt: MfaPrompt, options: PassMfaOptions): Promise<MfaProof> {
@@ -163,6 +164,8 @@ async function tryOnce(
   const maxAgeSeconds = Math.floor(maxAgeMs / 1000);
   const request: MfaRequest = { user, deviceId, resource, amrValues: 'ngcmfa', maxAgeSeconds, attempt, problems };
   const answer = await ask(prompt, request, options);
+  if (answer?.status !== 'passed' && answer?.status !== 'failed')
+    throw new TypeError("mfa must return { status: 'passed', token } or { status: 'failed', reason }");
   if (answer.status === 'failed') throw failed(answer.reason);
   const { token, passedAt } = answer;
   const at = now();

@@ -7,7 +7,7 @@ import { SelectionError } from '../errors/selection-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord } from '../keys/key-record.ts';
 import { type KeySources, keySources, leaseTpm, softwareOf } from '../keys/key-sources.ts';
-import type { KeyStore } from '../keys/key-store.ts';
+import { KeyStore } from '../keys/key-store.ts';
 import type { Assurance, Backend, KeyProvider, SignOptions } from '../keys/provider.ts';
 import type { PinTryOptions } from '../keys/tpm-pin.ts';
 import { openTpmKeyProvider, TpmKeyProvider, type TpmKeyProviderOptions } from '../keys/tpm-provider.ts';
@@ -100,7 +100,7 @@ export async function openKey(options: OpenKeyOptions): Promise<UserKey> {
     checkRecord(record, options);
     return new UserKey(record, options);
   }
-  if (store === undefined) throw new TypeError('openKey needs a record or a store');
+  if (!(store instanceof KeyStore)) throw new TypeError('openKey needs a record, or a store from openKeyStore');
   const found = await findKey(store, options);
   return new UserKey(found.record, options);
 }

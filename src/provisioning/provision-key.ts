@@ -127,9 +127,9 @@ export async function provisionKey(options: ProvisionKeyOptions): Promise<Provis
 }
 
 /** For callers without types. @throws TypeError */
-function checkTypes({ policy, sources }: Partial<MakeKeyOptions>): void {
+export function checkTypes({ policy, sources }: Partial<Pick<MakeKeyOptions, 'policy' | 'sources'>>): void {
   if (policy?.algorithm === undefined) throw new TypeError('policy must be a Policy from definePolicy');
-  if (sources === undefined) throw new TypeError('sources must be given, such as keySources()');
+  if (typeof sources !== 'object') throw new TypeError('sources must be given, such as keySources()');
 }
 
 /** {@link provisionKey} that takes a key from the stock if one fits, else makes one. */

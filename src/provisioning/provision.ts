@@ -1,7 +1,9 @@
+import { isBytes } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import type { KeyStore } from '../keys/key-store.ts';
-import { checkMembers } from '../known-members.ts';
+import { KeyStore } from '../keys/key-store.ts';
+import { checkMembers, checkObject } from '../known-members.ts';
 import { cleanUnlessAborted } from '../signal.ts';
+import { checkTypes } from './provision-key.ts';
 import { listRegistrations } from './registration-record.ts';
 import type { ProvisionOptions, ProvisionOutcome } from './run.ts';
 import { claimRun } from './run-journal.ts';
@@ -16,7 +18,7 @@ import { RunSteps } from './run-steps.ts';
  * it; `mfa-…`, `token-invalid`, `pin-refused`; SelectionError, PinError and TpmError as `provisionKey` does;
  * ServiceError if the service refuses the key; `journal-invalid`, `store-…`; errors of the prompts; the reason of
  * `signal`. If the service may have the key by then, the journal stays and the next call continues; else nothing is
- * left; TypeError for an unknown option, or if `prerequisites` returns anything else than its result.
+ * left; TypeError for an option that is unknown or of another kind, before the user is asked for anything, or if `prerequisites` returns anything else than its result.
  *
  * @example
  * ```ts
@@ -50,6 +52,7 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
     'registrar profile',
     'enrolAk pool tpmOptions allowDowngrade:boolean? fallBack previous onEvent now signal',
   );
+  checkArguments(options);
   const { user, deviceId, store, registrar, signal, onEvent = () => {}, now = () => new Date() } = options;
   signal?.throwIfAborted();
   if (options.prerequisites !== 'skip') {
@@ -74,6 +77,27 @@ export async function provision(options: ProvisionOptions): Promise<ProvisionOut
     if (settled !== undefined) return settled;
     throw error;
   }
+}
+
+/** For callers without types, before the user is asked for anything. @throws TypeError */
+function checkArguments(options: ProvisionOptions): void {
+  const { store, prerequisites, mfa, pin, registrar, signal } = options;
+  const demand = (isRight: boolean, what: string): void => {
+    if (!isRight) throw new TypeError(`provision: ${what}`);
+  };
+  demand(store instanceof KeyStore, 'store must be a KeyStore from openKeyStore');
+  checkTypes(options);
+  demand(
+    prerequisites === 'skip' || typeof prerequisites === 'function',
+    "prerequisites must be 'skip', or a function that returns the result of checkPrerequisites",
+  );
+  demand(typeof mfa === 'function', 'mfa must be a function, such as that of createMfaPrompt');
+  demand(
+    pin === 'none' || typeof pin === 'function' || isBytes(pin),
+    "pin must be a function that asks for it, a Uint8Array, or 'none'",
+  );
+  checkObject(registrar, 'registrar', 'address', 'resource', 'challenge', 'register');
+  demand(signal === undefined || signal instanceof AbortSignal, 'signal must be an AbortSignal');
 }
 
 async function refuseSecondKey(store: KeyStore, { user, deviceId }: ProvisionOptions): Promise<void> {

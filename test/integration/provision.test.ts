@@ -176,6 +176,30 @@ describe('a run', () => {
     });
   });
 
+  it.each([
+    ['a PIN of text', { pin: '271828' }, "provision: pin must be a function that asks for it, a Uint8Array, or 'none'"],
+    ['no PIN', { pin: undefined }, "provision: pin must be a function that asks for it, a Uint8Array, or 'none'"],
+    ['a store without await', { store: Promise.resolve() }, 'provision: store must be a KeyStore from openKeyStore'],
+    ['a registrar without await', { registrar: Promise.resolve() }, /^registrar must be an object with address and /],
+    ['settings for a policy', { policy: { hardware: 'required' } }, 'policy must be a Policy from definePolicy'],
+    ['an address for sources', { sources: 'libtpms:x' }, 'sources must be given, such as keySources()'],
+    ['a word for prerequisites', { prerequisites: 'none' }, /^provision: prerequisites must be 'skip', or a function/],
+    ['a controller for its signal', { signal: new AbortController() }, 'provision: signal must be an AbortSignal'],
+    ['no mfa', { mfa: undefined }, /^provision: mfa must be a function/],
+  ])('bothers nobody if a caller without types gives %s', async (_, change, message) => {
+    const error = await run({ mfa: neverAsked, ...change } as never).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error).toHaveProperty('message', typeof message === 'string' ? message : expect.stringMatching(message));
+    expect(pinsAsked).toBe(0);
+  });
+
+  it.each([undefined, 'eyJ0', { token: 'eyJ0' }])('says what mfa must return, not %j', async (answer) => {
+    await expect(run({ mfa: async () => answer as never })).rejects.toThrow(
+      new TypeError("mfa must return { status: 'passed', token } or { status: 'failed', reason }"),
+    );
+    await nothingLeft();
+  });
+
   it('bothers nobody for a key that is refused because the last one was in a TPM', async () => {
     expect(await asyncRefusal(() => run({ previous: 'tpm', mfa: neverAsked }))).toMatch(/^downgrade-refused: /);
     expect(pinsAsked).toBe(0);
