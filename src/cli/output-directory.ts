@@ -155,7 +155,7 @@ export class OutputDirectory {
           },
         );
       }
-      for (const { id } of this.earlier) await this.store.delete(id);
+      for (const { id } of this.earlier) await this.store.delete(id, { note: false });
       for (const name of EXPORTS) {
         const [path, temporary] = [join(this.path, name), written.get(name)];
         if (temporary === undefined) await removeIfThere(path);
@@ -198,7 +198,7 @@ export async function saveWithSecret(store: KeyStore, record: KeyRecord, options
   await store.save(record, options);
   const needsSecret = record.backend === 'software' && !record.hasPin;
   if (!needsSecret || (await exists(join(store.directory, WRAPPING_SECRET_FILE)))) return;
-  await store.delete(record.id);
+  await store.delete(record.id, { note: false });
   throw new KeyprovError('store-busy', `a keyprov create --out ${store.directory} that failed has removed its secret`, {
     remedy: 'run this command again',
   });

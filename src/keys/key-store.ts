@@ -150,31 +150,25 @@ export class KeyStore {
   }
 
   /**
-   * Removes a key, even a damaged one. If it is the last one of its user, a note remains whether it was in a TPM or in
-   * software, so that the next one is not weaker by accident. A key that is registered stays so at its service: see `unregisterKey`.
+   * Removes a key, even a damaged one. A note remains that the last key of its user was in a TPM or in software, so that
+   * the next one is not weaker by accident; with `note: false`, for a key that another one has replaced, it does not. A
+   * key that is registered stays so at its service: see `unregisterKey`.
    * @throws KeyprovError `key-not-found`, `store-busy`, `store-io`
    */
-  async delete(id: string, options: StoreLockOptions = {}): Promise<void> {
+  async delete(
+    id: string,
+    { note = true, ...options }: StoreLockOptions & { readonly note?: boolean | undefined } = {},
+  ): Promise<void> {
     checkKeyId(id);
     await this.#exclusive(options, async () => {
       const record = await this.#read(id).catch((error: unknown) => {
         if (!isDamage(error)) throw error;
       });
-      if (record !== undefined) await this.#noteLast(record);
+      if (note && record?.user !== undefined) await noteLastBackend(this.directory, record.user, record.backend);
       for (const name of record?.exports ?? []) await removeFile(this.directory, name);
       await this.#removeOld(id, OLD_FILES);
       await removeFile(this.directory, fileName(id));
     });
-  }
-
-  /** Notes where a key is that leaves the store, if it is the last of its user. */
-  async #noteLast({ user, backend, created }: KeyRecord): Promise<void> {
-    if (user === undefined) return;
-    const { records } = await this.list();
-    const isReplaced = records.some(
-      (other) => other.user?.toLowerCase() === user.toLowerCase() && other.created > created,
-    );
-    if (!isReplaced) await noteLastBackend(this.directory, user, backend);
   }
 
   /** Removes files of an earlier version if they belong to this key. */
