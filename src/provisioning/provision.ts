@@ -1,7 +1,7 @@
-import { isBytes } from '../bytes.ts';
+import { checkObject } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { KeyStore } from '../keys/key-store.ts';
-import { checkMembers, checkObject } from '../known-members.ts';
+import { checkMembers } from '../known-members.ts';
 import { cleanUnlessAborted } from '../signal.ts';
 import { checkTypes } from './provision-key.ts';
 import { listRegistrations } from './registration-record.ts';
@@ -93,7 +93,7 @@ function checkArguments(options: ProvisionOptions): void {
   );
   demand(typeof mfa === 'function', 'mfa must be a function, such as that of createMfaPrompt');
   demand(
-    pin === 'none' || typeof pin === 'function' || isBytes(pin),
+    pin === 'none' || typeof pin === 'function' || pin instanceof Uint8Array,
     "pin must be a function that asks for it, a Uint8Array, or 'none'",
   );
   checkObject(registrar, 'registrar', 'address', 'resource', 'challenge', 'register');
