@@ -12,18 +12,18 @@ const run = promisify(execFile);
  */
 const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>> = {
   // What reads policy reads the registry of Windows too, and texts in every encoding.
-  keyprov: [13, 634],
-  'keyprov/provisioning': [13, 626],
+  keyprov: [13, 635],
+  'keyprov/provisioning': [13, 627],
   'keyprov/keys': [8, 372],
   // What opens a TPM knows the names of its options.
   'keyprov/tpm': [8, 270],
   'keyprov/tpm/public-areas': [3, 141],
-  'keyprov/tpm/transports': [7, 195],
+  'keyprov/tpm/transports': [7, 196],
   'keyprov/attestation': [6, 244],
-  'keyprov/attestation/endorsement': [7, 252],
+  'keyprov/attestation/endorsement': [7, 253],
   'keyprov/formats/windows': [6, 275],
   'keyprov/formats/x509': [7, 260],
-  'keyprov/formats/webauthn': [6, 292],
+  'keyprov/formats/webauthn': [6, 293],
   'keyprov/formats/tcg': [5, 210],
   'keyprov/formats/services': [7, 305],
   'keyprov/policy': [5, 265],
@@ -31,7 +31,7 @@ const MOST: Readonly<Record<string, readonly [files: number, kilobytes: number]>
   'keyprov/windows': [5, 235],
   'keyprov/webcrypto': [6, 315],
   'keyprov/inspect': [15, 622],
-  'keyprov/testing': [13, 600],
+  'keyprov/testing': [13, 601],
   '--version': [3, 161],
   // With what the bundler puts beside it, since the dashboard shares it with other commands.
   'status --help': [12, 730],
