@@ -54,14 +54,19 @@ export interface ShowingOptions {
   readonly progress: Progress;
   /** Set if the store is removed when the key is not made: marks of TPM handles then go to their usual place. */
   readonly isNewStore?: boolean | undefined;
+  /** Whether the key is made now; a run looks at the places once before. Default: yes. */
+  readonly isMaking?: (() => boolean) | undefined;
 }
 
 /** The places where a key may be made. Each shows its progress. */
 export function showingKeySources(
   { address, hierarchyAuth }: NamedTpm,
   store: KeyStore,
-  { algorithm, progress, isNewStore }: ShowingOptions,
+  { algorithm, progress, isNewStore, isMaking = () => true }: ShowingOptions,
 ): KeySources {
+  const showMaking = (where: string): void => {
+    if (isMaking()) progress.begin('key', `making ${algorithm} in ${where}`);
+  };
   const marksDirectory = isNewStore ? undefined : store.directory;
   const openShown = async (options: SignalOptions): Promise<Tpm> => {
     progress.begin('tpm', 'opening');
@@ -75,13 +80,13 @@ export function showingKeySources(
         () => tpm.close(),
       );
     }
-    progress.begin('key', `making ${algorithm} in the TPM`);
+    showMaking('the TPM');
     return tpm;
   };
   return {
     ...(address !== 'none' && { tpm: openShown }),
     software: async () => {
-      progress.begin('key', `making ${algorithm} in software`);
+      showMaking('software');
       return storeKeyProvider(store);
     },
   };

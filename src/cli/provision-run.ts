@@ -151,7 +151,9 @@ export async function runWith(
   const { progress } = report;
   const { policy } = merged;
   const { prompt = newPinPrompt(user, { file: pinFile, prompter, report }) } = wish;
-  const sources = showingKeySources(tpm, store, { algorithm: policy.algorithm, progress });
+  let isMaking = false;
+  const showing = { algorithm: policy.algorithm, progress, isMaking: () => isMaking };
+  const sources = showingKeySources(tpm, store, showing);
   if (wish.prerequisites === 'skip') report.warn('the prerequisites are not checked');
   // A PIN from a file is judged before the user authenticates; a line of standard input is read when it is needed.
   const isThere = hasPin && wish.prompt === undefined && pinFile !== undefined && pinFile !== '-';
@@ -172,6 +174,7 @@ export async function runWith(
       pin: hasPin ? (pin ?? prompt) : 'none',
       mfaOptions: wish.mfaOptions,
       onEvent: (event) => {
+        if (event.type === 'begin') isMaking = event.step === 'key';
         showRunEvent(event, progress);
         wish.onEvent?.(event);
       },
