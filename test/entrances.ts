@@ -37,6 +37,7 @@ const NO_ENTRANCE: Readonly<Record<string, string>> = {
   parseWcceAttributes: PARSED,
   readEkCertificates: TPM,
   readLockout: TPM,
+  readMethodDevice: 'it takes an answer of Microsoft Graph: test/integration/provision-service.test.ts',
   readTpmFacts: TPM,
   readNature: TPM,
   readNv: TPM,

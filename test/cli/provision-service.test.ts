@@ -43,9 +43,9 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     const steps = [...stderr.matchAll(/^(\w[\w-]*): /gm)].map(([, step]) => step);
     expect([...new Set(steps)]).toEqual([
       'prerequisites',
+      'tpm',
       'pin',
       'mfa',
-      'tpm',
       'key',
       'attestation',
       'request',

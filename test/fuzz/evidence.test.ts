@@ -6,7 +6,8 @@ import {
   type VerifyEvidenceOptions,
   verifyEvidence,
 } from '../../src/attestation/index.ts';
-import { concat, fromHex } from '../../src/bytes.ts';
+import { concat, equal, fromHex } from '../../src/bytes.ts';
+import { onlyCertificate } from '../../src/crypto/certificate-bytes.ts';
 import { derSequence } from '../../src/crypto/der-write.ts';
 import { encodeSpki } from '../../src/crypto/public-key.ts';
 import { buildCommonName, issue } from '../certificates.ts';
@@ -72,6 +73,16 @@ async function verifyCheaply(evidence: Evidence): Promise<EvidenceResult> {
   return result;
 }
 
+/** Endorsement key certificates may be padded, as TPMs keep them. */
+function withoutPadding(name: string, bytes: Uint8Array): Uint8Array {
+  if (name !== 'ek.certificates') return bytes;
+  try {
+    return onlyCertificate(bytes);
+  } catch {
+    return bytes;
+  }
+}
+
 describe('verifyEvidence', () => {
   it.each(PARTS)('never reaches the same tier with a changed byte of %s', async (name, get, set) => {
     const bytes = get(full);
@@ -120,7 +131,9 @@ describe('verifyEvidence', () => {
       fc.asyncProperty(mutations, async (list) => {
         const evidence = list.reduce(mutate, full);
         const result = await verifyCheaply(evidence);
-        const isSame = PARTS.every(([, get]) => Buffer.compare(get(evidence), get(full)) === 0);
+        const isSame = PARTS.every(([name, get]) =>
+          equal(withoutPadding(name, get(evidence)), withoutPadding(name, get(full))),
+        );
         expect(result.ok && result.tier === 'activated').toBe(isSame);
         expect(result.findings.length).toBeGreaterThan(1);
       }),
