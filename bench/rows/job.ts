@@ -96,7 +96,7 @@ const G5: Row = {
     jobFigures ??= jobCosts(rounds, esys);
     return { figures: (await jobFigures)[1] ?? [] };
   },
-  why: 'about a third is a file that records what the process holds in a TPM without resource manager, so that the next process can remove it. Then come the five commands of G3, and code that is not compiled yet',
+  why: 'about a third is a file that records what the process holds in a TPM without a resource manager, so that the next process can remove it. Then come the five commands of G3, and code that is not compiled yet',
 };
 
 /** The commands of the job with passwords, as bytes: the answers depend on nothing, so that they can be sent again. */

@@ -65,7 +65,7 @@ export function verifyCertification(
     const { extraData } = attest();
     const challenge = expected.challenge();
     if (equal(extraData, challenge)) return undefined;
-    return `extraData is ${toHex(extraData) || 'empty'}, and the challenge is ${toHex(challenge) || 'empty'}`;
+    return `extraData is ${toHex(extraData) || 'empty'}, but the challenge is ${toHex(challenge) || 'empty'}`;
   });
   findings.check(`${prefix}name`, () => {
     const name = attestedName(attest());

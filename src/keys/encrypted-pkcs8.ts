@@ -95,6 +95,6 @@ function decode(der: Bytes): Envelope {
   const problem = scryptProblem({ cost, blockSize: BLOCK_SIZE, parallelization: PARALLELIZATION });
   if (problem !== undefined) throw wrong(problem);
   if (nonce.length !== 12 || envelope.encrypted.length <= TAG_SIZE)
-    throw wrong('nonce or ciphertext has a wrong length');
+    throw wrong('the nonce or the ciphertext has the wrong length');
   return envelope;
 }

@@ -104,7 +104,7 @@ const isPinRule = (setting: string): boolean => setting.startsWith('PINComplexit
 /** The documents of 2016: on a machine without a CSP, not configured means a PIN that only wraps the password. */
 function defaultTo2016(settled: Map<WindowsSettingName, SettledValue>): void {
   if (settled.get('UsePassportForWork')?.winner !== undefined) return;
-  const reason = 'nothing sets it: in 2016, a PIN has no key unless the device is managed';
+  const reason = 'nothing sets it: under the 2016 documents, a PIN is not backed by a key unless the device is managed';
   settled.set('UsePassportForWork', { value: false, overridden: [], reason });
 }
 

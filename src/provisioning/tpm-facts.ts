@@ -9,7 +9,7 @@ import type { TpmFacts } from './windows/prerequisites.ts';
  * Reads from the TPM of these sources what `checkPrerequisites` needs to know about it. A TPM that this opens is
  * closed again.
  * @returns `none` if the machine has no TPM 2.0, or the sources name none.
- * @throws the errors of `openTpm`, except `no-tpm`; like {@link Tpm.run}.
+ * @throws the errors of `openTpm`, except `no-tpm`; like `Tpm.run`.
  *
  * @example
  * ```ts

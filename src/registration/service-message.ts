@@ -25,7 +25,7 @@ export interface ServiceRequest {
   readonly limit?: number;
   /** Texts that must not appear in an error, besides the value of the header `authorization`. */
   readonly secrets?: readonly string[];
-  /** Windows code for errors that have no more exact one. */
+  /** Windows code for errors that do not have a more specific one. */
   readonly windowsCode?: number;
   /** The same request was sent before, and may have taken effect whatever the answer to this one. */
   readonly outcomeUnknown?: boolean;

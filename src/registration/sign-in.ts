@@ -55,7 +55,7 @@ const GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
  * signature over a fresh nonce. MS-OAPXBC 3.2.5.1.1 and 3.2.5.1.2.
  *
  * @throws TypeError for a token endpoint without https, a missing `audience` if the endpoint is not at Entra ID, a user
- * key that is not RSA, or a device without certificate.
+ * key that is not RSA, or a device without a certificate.
  * @throws ServiceError `service-refused` if the service does not accept the key (`details.code` `invalid_grant`),
  * `mfa-failed` if it demands MFA; else a `service-…` code. Errors of the signers.
  */

@@ -59,7 +59,7 @@ export function defaultMarksDirectory(environment: NodeJS.ProcessEnv = process.e
 }
 
 /**
- * What one connection has in a TPM without resource manager, kept in a file so that the next connection can flush it if
+ * What one connection has in a TPM without a resource manager, kept in a file so that the next connection can flush it if
  * this one dies. Such a TPM has one connection at a time, so all other marks belong to dead connections, and no lock is
  * needed to tell.
  */

@@ -15,7 +15,7 @@ import { flushHandle, listVolatile } from './volatile.ts';
 const CLOCK_SLACK = { ms: 2000, part: 100 };
 
 /**
- * Flushes what dead connections of keyprov left in a TPM without resource manager, and forgets their marks.
+ * Flushes what dead connections of keyprov left in a TPM without a resource manager, and forgets their marks.
  * @returns how many entries there were.
  */
 export async function flushDead(call: Call, marks: Marks): Promise<number> {

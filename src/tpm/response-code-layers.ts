@@ -122,7 +122,7 @@ export const PCP_CODES: ReadonlyMap<number, Entry> = new Map<number, Entry>([
   [0x80290411, ['TPM_E_KEY_NOT_FINALIZED', 'the key is not finalized']],
   [0x80290412, ['TPM_E_ATTESTATION_CHALLENGE_NOT_SET', 'no challenge was set for the attestation']],
   [0x80290413, ['TPM_E_NOT_PCR_BOUND', 'the key is not bound to PCRs']],
-  [0x80290414, ['TPM_E_KEY_ALREADY_FINALIZED', 'the key is finalized already']],
+  [0x80290414, ['TPM_E_KEY_ALREADY_FINALIZED', 'the key is already finalized']],
   [0x80290415, ['TPM_E_KEY_USAGE_POLICY_NOT_SUPPORTED', 'the usage policy is not supported']],
   [0x80290416, ['TPM_E_KEY_USAGE_POLICY_INVALID', 'the usage policy is not valid']],
   [0x80290417, ['TPM_E_SOFT_KEY_ERROR', 'the software key failed']],

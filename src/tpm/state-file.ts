@@ -170,7 +170,7 @@ async function lockDirectory(directory: string, tryLock: TryLock, options: Store
   const taken = await takeInTurn(take, options);
   if ('release' in taken) return taken;
   const holder = taken.pid === undefined ? 'this or another process' : `process ${taken.pid}`;
-  throw new KeyprovError('state-in-use', `${directory} is in use by another TPM of ${holder}`, {
+  throw new KeyprovError('state-in-use', `${directory} is already in use by a TPM of ${holder}`, {
     remedy: taken.pid === process.pid ? 'open the TPM once, and share it' : 'close that one, or use another directory',
   });
 }

@@ -77,7 +77,7 @@ export function tpmError(command: string, code: number, names: CommandNames, det
 /** The error for a command that is not sent, since the TPM says that a hierarchy has a password, and none is known. */
 export function passwordMissing(hierarchy: HierarchyName): TpmError {
   const called = CALLED[hierarchy];
-  return new TpmError('tpm-auth-failed', `the ${called} has a password, and none was given; nothing was tried`, {
+  return new TpmError('tpm-auth-failed', `the ${called} has a password, but none was given; the command was not sent`, {
     hierarchy,
     remedy: giveIt(hierarchy),
   });

@@ -21,7 +21,7 @@ import { Turns } from './turns.ts';
 /** Options of {@link Tpm.open}. */
 export interface TpmOptions extends SignalOptions, TpmTimes {
   /**
-   * Directory that records what this process has in a TPM without resource manager, so that the next process can flush
+   * Directory that records what this process has in a TPM without a resource manager, so that the next process can flush
    * it if this one dies. Use one directory for all users of that TPM, such as a key store. Default of `openTpm`:
    * `keyprov/tpm-marks` in the user's cache directory. Default of `Tpm.open`: none.
    */
@@ -207,7 +207,7 @@ export class Tpm implements TpmRunner {
   }
 
   /**
-   * Removes the transient objects that earlier clients left in a TPM without resource manager, where they would stay
+   * Removes the transient objects that earlier clients left in a TPM without a resource manager, where they would stay
    * for ever. Use it only for a TPM that nobody else uses at the moment.
    * @returns how many there were.
    */

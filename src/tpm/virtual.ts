@@ -15,10 +15,10 @@ export interface TpmNature {
  * Not MSFT, which Microsoft's simulator and Hyper-V share with the Pluton chip: there the vendor string tells.
  */
 const VIRTUAL_MANUFACTURERS: ReadonlyMap<string, string> = new Map([
-  ['IBM', 'its manufacturer is IBM, as libtpms, swtpm and the IBM simulator say; IBM makes no TPM 2.0 chip'],
-  ['XYZ', 'its manufacturer is XYZ, as the TCG reference code says'],
-  ['VMW', 'its manufacturer is VMW, as the virtual TPM of VMware says'],
-  ['AMZN', 'its manufacturer is AMZN, as the NitroTPM of Amazon says'],
+  ['IBM', 'its manufacturer is IBM, which libtpms, swtpm and the IBM simulator report; IBM makes no TPM 2.0 chip'],
+  ['XYZ', 'its manufacturer is XYZ, which the TCG reference code reports'],
+  ['VMW', "its manufacturer is VMW, which VMware's virtual TPM reports"],
+  ['AMZN', "its manufacturer is AMZN, which Amazon's NitroTPM reports"],
 ]);
 
 /** libtpms and swtpm `SW   TPM`; Microsoft's simulator and Hyper-V `xCG fTPM`; cloud providers' `vTPM`. */

@@ -40,7 +40,7 @@ function peerOf(namedCurve: string | undefined, { name, public: peer }: Normaliz
     throw domError('InvalidAccessError', `${name}: public is not a public key`);
   }
   if (peer.algorithm.name !== name || peer.algorithm.namedCurve !== namedCurve) {
-    throw domError('InvalidAccessError', `${name}: public has another algorithm or curve`);
+    throw domError('InvalidAccessError', `${name}: the key in 'public' has a different algorithm or curve`);
   }
   return peer.handle.material;
 }

@@ -109,7 +109,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     const without = await commands.run(reset);
     expect(without).toMatchObject({ status: 6, stdout: '' });
     expect(without.stderr).toBe(
-      'keyprov: the lockout hierarchy has a password, and none was given; nothing was tried; ' +
+      'keyprov: the lockout hierarchy has a password, but none was given; the command was not sent; ' +
         'give the password of the lockout hierarchy (--tpm-auth lockout=FILE)\n',
     );
     const { status, stdout } = await commands.run([...reset, '--tpm-auth', `lockout=${path('lockout')}`]);

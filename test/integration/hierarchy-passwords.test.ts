@@ -121,7 +121,7 @@ describe.skipIf(missing !== undefined)('a TPM whose hierarchies tpm2-tools have 
           hierarchyAuth: auth,
         });
       expect(await asyncRefusal(() => reset(hierarchyAuth))).toBe(
-        'tpm-auth-failed: the lockout hierarchy has a password, and none was given; nothing was tried; ' +
+        'tpm-auth-failed: the lockout hierarchy has a password, but none was given; the command was not sent; ' +
           'give the password of the lockout hierarchy (hierarchyAuth.lockout)',
       );
       await reset({ lockout: AUTH.lockout });

@@ -48,7 +48,7 @@ const READ_SIZE = 65_536;
 const RELOAD_MS = 1_000;
 const SESSION_HEADER = 'x-keyprov-session';
 
-/** The headers of every answer, those of a refusal included. Node itself answers nothing: what is no HTTP is cut off. */
+/** The headers of every answer, those of a refusal included. Node itself answers nothing: anything that is not HTTP is cut off. */
 const HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +

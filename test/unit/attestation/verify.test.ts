@@ -265,9 +265,9 @@ describe('verifyStatement', () => {
     expect(said({ certInfoBytes: (bytes) => flipped(bytes, 5, 0x0d) })[0]).toBe(
       'type: the signed data is of type 0x801a',
     );
-    expect(attest(fromHex('abcd'))).toEqual([`challenge: extraData is abcd, and the challenge is ${toHex(CHALLENGE)}`]);
+    expect(attest(fromHex('abcd'))).toEqual([`challenge: extraData is abcd, but the challenge is ${toHex(CHALLENGE)}`]);
     expect(attest(new Uint8Array(0))).toEqual([
-      `challenge: extraData is empty, and the challenge is ${toHex(CHALLENGE)}`,
+      `challenge: extraData is empty, but the challenge is ${toHex(CHALLENGE)}`,
     ]);
     expect(said({ key: attributes({ fixedTPM: false, restricted: true }) })).toEqual([
       'key-attributes: fixedTPM is clear, restricted is set',

@@ -97,7 +97,7 @@ describe('the choice of a TPM', () => {
       { manufacturer: 'IBM ' },
       { virtualTpm: 'refuse' },
       'virtual-tpm-refused',
-      'policy refuses virtual TPMs: its manufacturer is IBM, as libtpms, swtpm and the IBM simulator say; IBM makes no TPM 2.0 chip',
+      'policy refuses virtual TPMs: its manufacturer is IBM, which libtpms, swtpm and the IBM simulator report; IBM makes no TPM 2.0 chip',
     ],
     [
       'one that does not know the algorithm',
