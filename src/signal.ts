@@ -124,8 +124,8 @@ export async function cleanUnlessAborted<T>(work: () => Promise<T>, signal: Abor
 }
 
 /**
- * Asks for a secret, and wipes the answer, also one that comes after `signal` has aborted. Returns a copy, since whoever
- * is asked may use one buffer for several answers. The caller wipes it.
+ * Asks for a secret, and wipes the answer, even one that comes after `signal` has aborted. Returns a copy, because the
+ * function that is asked may use one buffer for several answers. The caller wipes the copy.
  */
 export async function askSecret(ask: () => Promise<Uint8Array>, signal: AbortSignal | undefined): Promise<Bytes> {
   const take = async (): Promise<Bytes> => {

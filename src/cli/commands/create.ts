@@ -110,7 +110,7 @@ async function runCreate(given: Arguments, context: Context): Promise<Outcome> {
       return outcome;
     }
     const store = await openStore(given, context);
-    // Whoever makes another key at the same time must see this one.
+    // Another process that makes a key at the same time must see this one.
     const lock = await holdLock(join(store.directory, LOCK), { timeout: LOCK_TIMEOUT_MS, signal });
     const made = await withCleanup(
       async () => {
