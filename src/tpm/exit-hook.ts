@@ -1,4 +1,4 @@
-import { fromHex } from '../bytes.ts';
+import { SHUTDOWN_CLEAR } from './frame.ts';
 import type { TpmTransport } from './transport.ts';
 
 /** A transport that can send while the process exits, when nothing asynchronous runs any more. */
@@ -9,9 +9,6 @@ interface SyncTransport {
 
 const hasSendSync = (transport: object): transport is SyncTransport =>
   'sendSync' in transport && typeof transport.sendSync === 'function';
-
-/** TPM2_Shutdown(TPM_SU_CLEAR). Part 3, 9.4. */
-const SHUTDOWN_CLEAR = fromHex('80010000000c000001450000');
 
 const open = new Set<SyncTransport>();
 

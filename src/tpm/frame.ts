@@ -1,9 +1,15 @@
-import { uint32At } from '../bytes.ts';
+import { type Bytes, fromHex, uint32At } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { MAX_COMMAND_SIZE } from './transport.ts';
 
 /** Length of the header of every command and answer: tag (2), size (4), code (4). Part 1, 18.2. */
 export const HEADER_SIZE = 10;
+
+/** TPM2_GetCapability of the manufacturer: changes nothing, and every TPM answers it in every state. Part 3, 30.2. */
+export const SIGN_OF_LIFE: Bytes = fromHex('8001000000160000017a000000060000010500000001');
+
+/** TPM2_Shutdown(TPM_SU_CLEAR). Part 3, 9.4. */
+export const SHUTDOWN_CLEAR: Bytes = fromHex('80010000000c000001450000');
 
 /** Checks that `command` is one whole command that a transport may send. @throws RangeError if it is not. */
 export function checkCommandFrame(command: Uint8Array): void {

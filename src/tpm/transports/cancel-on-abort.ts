@@ -1,15 +1,16 @@
 import { withCleanup } from '../../errors.ts';
 
 /**
- * Waits for `answer`. If `signal` aborts first, calls `cancel` once, and settles only after `cancel` has ended: so a
+ * Waits for `answer`. If there is a `signal` and it aborts first, calls `cancel` once, and settles only after `cancel` has ended: so a
  * cancellation can never hit the next command.
  * @throws the error of `answer` or, if that succeeds, of `cancel`.
  */
 export async function cancelOnAbort<T>(
   answer: Promise<T>,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
   cancel: () => Promise<void>,
 ): Promise<T> {
+  if (signal === undefined) return answer;
   let canceling: Promise<void> | undefined;
   const start = () => {
     canceling = cancel();

@@ -4,7 +4,7 @@ import { type Bytes, wipe } from '../../bytes.ts';
 import { TpmError } from '../../errors/tpm-error.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { answerLength, HEADER_SIZE } from '../frame.ts';
-import { MAX_COMMAND_SIZE, type SendOptions, type TpmTransport } from '../transport.ts';
+import { MAX_COMMAND_SIZE, type TpmTransport } from '../transport.ts';
 import { TransportLife } from './life.ts';
 
 /** How {@link openDevice} finds the TPM. */
@@ -50,7 +50,7 @@ export async function openDevice({ path = DEFAULT_PATH }: DeviceOptions = {}): P
   } catch (error) {
     throw error instanceof KeyprovError ? error : openError(address, error);
   }
-  return new Transport(address, handle, /\/tpmrm\d+$/.test(path));
+  return transportTo(address, handle, /\/tpmrm\d+$/.test(path));
 }
 
 const NO_DEVICE = ['no-tpm', 'there is no such device', 'switch the TPM on in the firmware, or use another'] as const;
@@ -78,89 +78,70 @@ function openError(address: string, cause: unknown): KeyprovError {
 const errnoOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : 'unknown error';
 
-class Transport implements DeviceTransport {
-  readonly kind = 'device';
-  readonly address: string;
-  readonly emulator = false;
-  readonly managed: boolean;
-  readonly #handle: FileHandle;
-  readonly #life: TransportLife;
-  readonly #answer = new Uint8Array(MAX_COMMAND_SIZE);
+function transportTo(address: string, handle: FileHandle, managed: boolean): DeviceTransport {
+  const life = new TransportLife(address);
+  const buffer = new Uint8Array(MAX_COMMAND_SIZE);
+  const close = (): Promise<void> => life.close(() => handle.close());
+  return {
+    ...{ kind: 'device', address, emulator: false, managed },
+    send: (command, options = {}) =>
+      life.send(command, options, async () => {
+        await write(handle, command, address);
+        return await read(handle, buffer, address);
+      }),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
 
-  constructor(address: string, handle: FileHandle, managed: boolean) {
-    this.address = address;
-    this.#handle = handle;
-    this.managed = managed;
-    this.#life = new TransportLife(address);
+async function write(handle: FileHandle, command: Uint8Array, address: string): Promise<void> {
+  // The device has no file position: null, or Linux refuses with ESPIPE.
+  const { bytesWritten } = await handle.write(command, 0, command.length, null).catch((cause: unknown) => {
+    throw writeError(address, cause);
+  });
+  if (bytesWritten !== command.length) {
+    throw new KeyprovError('transport-protocol', `${address}: took ${bytesWritten} of ${command.length} bytes`);
   }
+}
 
-  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
-    return this.#life.send(command, options, async () => {
-      await this.#write(command);
-      return this.#read();
-    });
-  }
-
-  async #write(command: Uint8Array): Promise<void> {
-    let written: number;
-    try {
-      // The device has no file position: null, or Linux refuses with ESPIPE.
-      ({ bytesWritten: written } = await this.#handle.write(command, 0, command.length, null));
-    } catch (cause) {
-      throw this.#writeError(cause);
-    }
-    if (written !== command.length) {
-      throw new KeyprovError('transport-protocol', `${this.address}: took ${written} of ${command.length} bytes`);
-    }
-  }
-
-  #writeError(cause: unknown): KeyprovError {
-    const errno = errnoOf(cause);
-    if (errno === 'EINVAL' || errno === 'E2BIG') {
-      return new TpmError('tpm-command-blocked', `${this.address}: the kernel refused the command (${errno})`, {
-        cause,
-        remedy: 'use only handles of objects and sessions that were made over this connection',
-      });
-    }
-    if (errno === 'EBUSY') {
-      return new KeyprovError('transport-busy', `${this.address}: an earlier answer was not fetched`, {
-        cause,
-        remedy: 'open the device again',
-      });
-    }
-    return new KeyprovError('transport-lost', `${this.address}: writing failed (${errno}); the outcome is unknown`, {
+function writeError(address: string, cause: unknown): KeyprovError {
+  const errno = errnoOf(cause);
+  if (errno === 'EINVAL' || errno === 'E2BIG') {
+    return new TpmError('tpm-command-blocked', `${address}: the kernel refused the command (${errno})`, {
       cause,
-      remedy: 'check the TPM driver in the kernel log, then open the device again',
+      remedy: 'use only handles of objects and sessions that were made over this connection',
     });
   }
+  if (errno === 'EBUSY') {
+    return new KeyprovError('transport-busy', `${address}: an earlier answer was not fetched`, {
+      cause,
+      remedy: 'open the device again',
+    });
+  }
+  return new KeyprovError('transport-lost', `${address}: writing failed (${errno}); the outcome is unknown`, {
+    cause,
+    remedy: 'check the TPM driver in the kernel log, then open the device again',
+  });
+}
 
-  async #read(): Promise<Bytes> {
-    const answer = this.#answer;
-    let length = answer.length;
-    let have = 0;
-    try {
-      while (have < length) {
-        const { bytesRead } = await this.#handle.read(answer, have, length - have, null);
-        if (bytesRead === 0) break;
-        have += bytesRead;
-        if (have >= HEADER_SIZE) length = answerLength(answer, this.address);
-      }
-      if (have !== length) {
-        throw new KeyprovError('transport-protocol', `${this.address}: the answer has ${have} bytes`, {
-          remedy: 'check that this device is a TPM 2.0',
-        });
-      }
-      return answer.slice(0, have);
-    } finally {
-      wipe(answer);
+/** Reads an answer into `buffer`, which is wiped, and returns a copy. */
+async function read(handle: FileHandle, buffer: Bytes, address: string): Promise<Bytes> {
+  let length = buffer.length;
+  let have = 0;
+  try {
+    while (have < length) {
+      const { bytesRead } = await handle.read(buffer, have, length - have, null);
+      if (bytesRead === 0) break;
+      have += bytesRead;
+      if (have >= HEADER_SIZE) length = answerLength(buffer, address);
     }
-  }
-
-  close(): Promise<void> {
-    return this.#life.close(() => this.#handle.close());
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+    if (have !== length) {
+      throw new KeyprovError('transport-protocol', `${address}: the answer has ${have} bytes`, {
+        remedy: 'check that this device is a TPM 2.0',
+      });
+    }
+    return buffer.slice(0, have);
+  } finally {
+    wipe(buffer);
   }
 }

@@ -2,14 +2,14 @@ import type { Libtpms } from '../../../native/libtpms.ts';
 import type { LibtpmsError, LibtpmsFailure } from '../../../native/libtpms-library.ts';
 import type { Bytes } from '../../bytes.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
-import { AbortWatch, endsWithin } from '../../signal.ts';
 import { passingFailure } from '../../storage/load-failure.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
 import { checkAnswerFrame, checkCommandFrame } from '../frame.ts';
 import { StateFile } from '../state-file.ts';
-import { GIVEN_UP_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
+import type { PowerCycling, TpmTransport } from '../transport.ts';
 import { cannotLoad } from './cannot-load.ts';
+import { TransportLife } from './life.ts';
 import { loadNative } from './load-native.ts';
 
 /** The TPM that {@link openLibtpms} starts. */
@@ -76,7 +76,7 @@ export async function openLibtpms(options: LibtpmsOptions = {}): Promise<Libtpms
     tpm = new native.Libtpms(path);
     tpm.boot(file?.state ?? state);
     await file?.save(tpm.state());
-    return new Transport(address, tpm, file);
+    return transportTo(address, tpm, file);
   } catch (error) {
     tpm?.unload();
     file?.close();
@@ -153,145 +153,73 @@ function openingError(address: string, path: string, cause: LibtpmsError): Keypr
  */
 const CANCEL_INTERVAL_MS = 5;
 
-class Transport implements LibtpmsTransport {
-  readonly kind = 'libtpms';
-  readonly address: string;
-  readonly emulator = true;
-  readonly managed = false;
-  readonly #tpm: Libtpms;
-  readonly #file: StateFile | undefined;
-  /** The promise of the last command, and the limit of that command. */
-  #work: Promise<Bytes> | undefined;
-  #limit: AbortSignal | undefined;
-  readonly #watch = new AbortWatch();
-  #running: Promise<Bytes> | undefined;
-  #failure: KeyprovError | undefined;
-  #closing: Promise<void> | undefined;
-
-  constructor(address: string, tpm: Libtpms, file: StateFile | undefined) {
-    this.address = address;
-    this.#tpm = tpm;
-    this.#file = file;
-  }
-
-  async send(command: Uint8Array, { signal, limit }: SendOptions = {}): Promise<Bytes> {
-    checkCommandFrame(command);
-    this.#requireIdle();
-    const work = this.#exchange(command, signal);
-    const running = this.#watch.wait(work, limit);
-    [this.#work, this.#limit, this.#running] = [work, limit, running];
-    try {
-      return await running;
-    } catch (error) {
-      throw this.#die(error);
-    } finally {
-      this.#running = undefined;
-    }
-  }
-
-  sendSync(command: Uint8Array): Bytes | undefined {
-    checkCommandFrame(command);
-    if (this.#obstacle() !== undefined) return undefined;
-    try {
-      const answer = this.#tpm.processSync(command);
-      checkAnswerFrame(answer, this.address);
-      this.#file?.saveSync(this.#tpm.state());
-      return answer;
-    } catch (error) {
-      throw this.#die(error);
-    }
-  }
-
-  exportState(): Bytes {
-    this.#requireIdle();
-    return this.#tpm.state();
-  }
-
-  async powerCycle(): Promise<void> {
-    this.#requireIdle();
-    try {
-      const state = this.#tpm.state();
-      this.#tpm.powerOff();
-      this.#tpm.boot(state);
-    } catch (error) {
-      throw this.#die(error);
-    }
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #close(): Promise<void> {
-    // The sender of the command gets its error; here it only matters that it has ended.
-    await Promise.allSettled([this.#running]);
-    const freed = Promise.allSettled([this.#work]).then(() => this.#free());
-    if (this.#limit?.aborted) await endsWithin(GIVEN_UP_MS, freed);
-    else await freed;
-  }
-
-  #free(): void {
-    try {
-      this.#tpm.unload();
-    } finally {
-      this.#file?.close();
-    }
-  }
-
-  async #exchange(command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {
-    const processing = this.#tpm.process(command);
-    const stopCancelling = this.#cancelWhenAborted(signal);
+function transportTo(address: string, tpm: Libtpms, file: StateFile | undefined): LibtpmsTransport {
+  const life = new TransportLife(address, () => true);
+  const exchange = async (command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> => {
+    const processing = tpm.process(command);
+    const stopCancelling = cancelWhenAborted(tpm, signal);
     try {
       const answer = await processing;
-      checkAnswerFrame(answer, this.address);
+      checkAnswerFrame(answer, address);
       // The caller may rely on the answer only if what it says would survive a power loss.
-      await this.#file?.save(this.#tpm.state());
+      await file?.save(tpm.state());
       return answer;
     } finally {
       stopCancelling();
     }
-  }
-
-  #cancelWhenAborted(signal: AbortSignal | undefined): () => void {
-    let timer: NodeJS.Timeout | undefined;
-    const cancel = () => {
-      this.#tpm.cancel();
-      timer = setInterval(() => this.#tpm.cancel(), CANCEL_INTERVAL_MS);
-    };
-    if (signal?.aborted) cancel();
-    else signal?.addEventListener('abort', cancel, { once: true });
-    return () => {
-      signal?.removeEventListener('abort', cancel);
-      clearInterval(timer);
-    };
-  }
-
-  #obstacle(): Error | undefined {
-    if (this.#closing !== undefined) return new KeyprovError('transport-closed', `${this.address}: closed`);
-    if (this.#failure !== undefined) {
-      return new KeyprovError('transport-lost', `${this.address}: unusable since an earlier failure`, {
-        cause: this.#failure,
-        remedy: 'open the TPM again',
-      });
+  };
+  const free = async (): Promise<void> => {
+    try {
+      tpm.unload();
+    } finally {
+      file?.close();
     }
-    return this.#running && new TypeError(`${this.address}: another command is running`);
-  }
+  };
+  const close = (): Promise<void> => life.close(free);
+  return {
+    ...{ kind: 'libtpms', address, emulator: true, managed: false },
+    send: (command, options = {}) => life.send(command, options, () => exchange(command, options.signal)),
+    sendSync(command) {
+      checkCommandFrame(command);
+      if (life.obstacle !== undefined) return undefined;
+      try {
+        const answer = tpm.processSync(command);
+        checkAnswerFrame(answer, address);
+        file?.saveSync(tpm.state());
+        return answer;
+      } catch (error) {
+        throw life.die(error);
+      }
+    },
+    exportState() {
+      life.requireIdle();
+      return tpm.state();
+    },
+    async powerCycle() {
+      life.requireIdle();
+      try {
+        const state = tpm.state();
+        tpm.powerOff();
+        tpm.boot(state);
+      } catch (error) {
+        throw life.die(error);
+      }
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
 
-  #requireIdle(): void {
-    const obstacle = this.#obstacle();
-    if (obstacle !== undefined) throw obstacle;
-  }
-
-  #die(error: unknown): KeyprovError {
-    this.#failure =
-      error instanceof KeyprovError
-        ? error
-        : new KeyprovError('transport-lost', `${this.address}: the command failed`, { cause: error });
-    return this.#failure;
-  }
+function cancelWhenAborted(tpm: Libtpms, signal: AbortSignal | undefined): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const cancel = () => {
+    tpm.cancel();
+    timer = setInterval(() => tpm.cancel(), CANCEL_INTERVAL_MS);
+  };
+  if (signal?.aborted) cancel();
+  else signal?.addEventListener('abort', cancel, { once: true });
+  return () => {
+    signal?.removeEventListener('abort', cancel);
+    clearInterval(timer);
+  };
 }

@@ -10,6 +10,7 @@ import { GIVEN_UP_MS, isTransportError, type SendOptions } from '../transport.ts
  */
 export class TransportLife {
   readonly #address: string;
+  readonly #isFatal: (error: KeyprovError) => boolean;
   /** The promise of the last command, and the limit of that command. */
   #work: Promise<unknown> | undefined;
   #limit: AbortSignal | undefined;
@@ -18,8 +19,37 @@ export class TransportLife {
   #death: KeyprovError | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(address: string) {
+  /** @param isFatal whether the transport is dead after that error. */
+  constructor(address: string, isFatal: (error: KeyprovError) => boolean = isTransportError) {
     this.#address = address;
+    this.#isFatal = isFatal;
+  }
+
+  /** Why nothing can be sent now: the transport is closed, dead or busy. */
+  get obstacle(): Error | undefined {
+    if (this.#closing !== undefined) return new KeyprovError('transport-closed', `${this.#address}: closed`);
+    if (this.#death !== undefined) {
+      return new KeyprovError('transport-lost', `${this.#address}: unusable since an earlier failure`, {
+        cause: this.#death,
+        remedy: 'open the TPM again',
+      });
+    }
+    return this.#running && new TypeError(`${this.#address}: another command is running`);
+  }
+
+  /** @throws the {@link obstacle}, if there is one. */
+  requireIdle(): void {
+    const { obstacle } = this;
+    if (obstacle !== undefined) throw obstacle;
+  }
+
+  /** The error to throw for `error`, after which the transport may be dead. */
+  die(error: unknown): KeyprovError {
+    const known = isKeyprovError(error)
+      ? error
+      : new KeyprovError('transport-lost', `${this.#address}: the command failed`, { cause: error });
+    if (this.#isFatal(known)) this.#death = known;
+    return known;
   }
 
   /**
@@ -28,25 +58,14 @@ export class TransportLife {
    */
   async send(command: Uint8Array, { limit }: SendOptions, work: () => Promise<Bytes>): Promise<Bytes> {
     checkCommandFrame(command);
-    if (this.#closing !== undefined) throw new KeyprovError('transport-closed', `${this.#address}: closed`);
-    if (this.#death !== undefined) {
-      throw new KeyprovError('transport-lost', `${this.#address}: unusable since an earlier failure`, {
-        cause: this.#death,
-        remedy: 'open the TPM again',
-      });
-    }
-    if (this.#running !== undefined) throw new TypeError(`${this.#address}: another command is running`);
+    this.requireIdle();
     const begun = work();
     const running = this.#watch.wait(begun, limit);
     [this.#work, this.#limit, this.#running] = [begun, limit, running];
     try {
       return await running;
     } catch (error) {
-      const known = isKeyprovError(error)
-        ? error
-        : new KeyprovError('transport-lost', `${this.#address}: the command failed`, { cause: error });
-      if (isTransportError(known)) this.#death = known;
-      throw known;
+      throw this.die(error);
     } finally {
       this.#running = undefined;
     }

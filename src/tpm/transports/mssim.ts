@@ -1,13 +1,7 @@
 import { type Bytes, uint32At } from '../../bytes.ts';
 import { KeyprovError, withCleanup } from '../../errors.ts';
 import { checkAnswerFrame, HEADER_SIZE } from '../frame.ts';
-import {
-  MAX_COMMAND_SIZE,
-  type PowerCycling,
-  type SendOptions,
-  SIMULATOR_OPEN_TIMEOUT_MS,
-  type TpmTransport,
-} from '../transport.ts';
+import { MAX_COMMAND_SIZE, type PowerCycling, SIMULATOR_OPEN_TIMEOUT_MS, type TpmTransport } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
 import {
@@ -73,7 +67,7 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
       'simulator exits if it answers a client that has given up, so start it again',
   };
   return withinLimit(limits, async (limit) => {
-    const platform = await Platform.connect({ host, port: platformPort }, limit);
+    const platform = await connectPlatform({ host, port: platformPort }, limit);
     try {
       const remedy = 'start the simulator there, or correct the address';
       const connection = await SocketConnection.connect({ host, port }, { address, remedy, limit });
@@ -83,7 +77,7 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
           await platform.tell('POWER_ON', limit);
           await platform.tell('NV_ON', limit);
         }
-        return new Transport(address, connection, platform);
+        return transportOver(address, connection, platform);
       } catch (error) {
         await connection.close();
         throw error;
@@ -106,107 +100,71 @@ async function shakeHands(connection: SocketConnection, address: string, limit: 
   }
 }
 
-/** The platform port: the machine around the TPM. */
-class Platform {
-  readonly #connection: SocketConnection;
-  readonly #address: string;
-
-  private constructor(connection: SocketConnection, address: string) {
-    this.#connection = connection;
-    this.#address = address;
-  }
-
-  static async connect(target: SocketTarget, limit: AbortSignal): Promise<Platform> {
-    const address = `platform port of mssim at ${formatTarget(target)}`;
-    const remedy = 'start the simulator there, or name its platform port';
-    return new Platform(await SocketConnection.connect(target, { address, remedy, limit }), address);
-  }
-
-  async tell(signal: keyof typeof PLATFORM, limit?: AbortSignal): Promise<void> {
-    const result = uint32At(await this.#connection.exchange(bigEndian32(PLATFORM[signal]), fixedSize(4), limit), 0);
-    if (result !== 0) {
-      throw new KeyprovError('transport-protocol', `${this.#address}: ${signal} failed with result ${result}`);
-    }
-  }
-
-  close(): Promise<void> {
-    return this.#connection.close(bigEndian32(SESSION_END));
-  }
+/** Connects to the platform port: the machine around the TPM. */
+async function connectPlatform(target: SocketTarget, limit: AbortSignal) {
+  const address = `platform port of mssim at ${formatTarget(target)}`;
+  const remedy = 'start the simulator there, or name its platform port';
+  const connection = await SocketConnection.connect(target, { address, remedy, limit });
+  return {
+    async tell(signal: keyof typeof PLATFORM, within?: AbortSignal): Promise<void> {
+      const result = uint32At(await connection.exchange(bigEndian32(PLATFORM[signal]), fixedSize(4), within), 0);
+      if (result !== 0) {
+        throw new KeyprovError('transport-protocol', `${address}: ${signal} failed with result ${result}`);
+      }
+    },
+    close: () => connection.close(bigEndian32(SESSION_END)),
+  };
 }
 
-class Transport implements MssimTransport {
-  readonly kind = 'mssim';
-  readonly address: string;
-  readonly emulator = true;
-  readonly managed = false;
-  readonly #connection: SocketConnection;
-  readonly #platform: Platform;
-  readonly #framing: Framing;
-  readonly #life: TransportLife;
-  readonly #message = new Uint8Array(SEND_HEADER_SIZE + MAX_COMMAND_SIZE);
+type Platform = Awaited<ReturnType<typeof connectPlatform>>;
 
-  constructor(address: string, connection: SocketConnection, platform: Platform) {
-    this.address = address;
-    this.#connection = connection;
-    this.#platform = platform;
-    this.#framing = { headSize: 4, lengthOf: (head) => messageLength(head, address) };
-    this.#life = new TransportLife(address);
-  }
-
-  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
-    const { signal, limit } = options;
-    return this.#life.send(command, options, () => {
-      const answer = this.#exchange(command, limit);
-      return signal === undefined ? answer : cancelOnAbort(answer, signal, () => this.#cancel(answer, limit));
-    });
-  }
-
-  async #exchange(command: Uint8Array, limit: AbortSignal | undefined): Promise<Bytes> {
-    const message = this.#message.subarray(0, SEND_HEADER_SIZE + command.length);
+function transportOver(address: string, connection: SocketConnection, platform: Platform): MssimTransport {
+  const framing: Framing = { headSize: 4, lengthOf: (head) => messageLength(head, address) };
+  const life = new TransportLife(address);
+  const buffer = new Uint8Array(SEND_HEADER_SIZE + MAX_COMMAND_SIZE);
+  const exchange = async (command: Uint8Array, limit: AbortSignal | undefined): Promise<Bytes> => {
+    const message = buffer.subarray(0, SEND_HEADER_SIZE + command.length);
     message.set(bigEndian32(SEND_COMMAND));
     // message[4] is the locality: always 0.
     message.set(bigEndian32(command.length), 5);
     message.set(command, SEND_HEADER_SIZE);
     try {
-      const answer = await this.#connection.exchange(message, this.#framing, limit);
+      const answer = await connection.exchange(message, framing, limit);
       if (uint32At(answer, answer.length - 4) !== 0) {
-        throw new KeyprovError('transport-protocol', `${this.address}: the zero after the answer is missing`);
+        throw new KeyprovError('transport-protocol', `${address}: the zero after the answer is missing`);
       }
       const response = answer.subarray(4, answer.length - 4);
-      checkAnswerFrame(response, this.address);
+      checkAnswerFrame(response, address);
       return response;
     } finally {
       // It may hold an authorization value.
       message.fill(0);
     }
-  }
-
-  async #cancel(answer: Promise<unknown>, limit: AbortSignal | undefined): Promise<void> {
-    await this.#platform.tell('CANCEL_ON', limit);
+  };
+  const cancel = async (answer: Promise<unknown>, limit: AbortSignal | undefined): Promise<void> => {
+    await platform.tell('CANCEL_ON', limit);
     // The sender of the command sees whether it succeeded.
     await Promise.allSettled([answer]);
     // The switch would cancel the next commands too.
-    await this.#platform.tell('CANCEL_OFF', limit);
-  }
-
-  async powerCycle(): Promise<void> {
-    await this.#platform.tell('POWER_OFF');
-    await this.#platform.tell('POWER_ON');
-    await this.#platform.tell('NV_ON');
-  }
-
-  close(): Promise<void> {
-    return this.#life.close(() =>
-      withCleanup(
-        () => this.#connection.close(bigEndian32(SESSION_END)),
-        () => this.#platform.close(),
-      ),
-    );
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
+    await platform.tell('CANCEL_OFF', limit);
+  };
+  const close = (): Promise<void> =>
+    life.close(() => withCleanup(() => connection.close(bigEndian32(SESSION_END)), platform.close));
+  return {
+    ...{ kind: 'mssim', address, emulator: true, managed: false },
+    send: (command, options = {}) =>
+      life.send(command, options, () => {
+        const answer = exchange(command, options.limit);
+        return cancelOnAbort(answer, options.signal, () => cancel(answer, options.limit));
+      }),
+    async powerCycle() {
+      await platform.tell('POWER_OFF');
+      await platform.tell('POWER_ON');
+      await platform.tell('NV_ON');
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 /** Length of the whole message: the answer, the UINT32 length before it, and the UINT32 zero after it. */

@@ -3,7 +3,7 @@ import { KeyprovError } from '../../errors.ts';
 import { CodecError } from '../codec/index.ts';
 import { checkCommandFrame, HEADER_SIZE } from '../frame.ts';
 import { redact } from '../redact.ts';
-import type { SendOptions, TpmTransport, TransportKind } from '../transport.ts';
+import type { TpmTransport } from '../transport.ts';
 import { TransportLife } from './life.ts';
 import { makeRecording, type Recording, type RecordingEntry } from './recording.ts';
 
@@ -66,58 +66,36 @@ export function recordTransport(inner: TpmTransport): RecordingTransport {
  * A transport that answers the commands of a recording in order. Compares commands as recorded, that is without their
  * secrets. Cannot replay commands with HMAC or policy sessions: their nonces differ each time.
  */
-export function replayTransport(recording: Recording): TpmTransport {
-  return new Replay(recording);
-}
-
-class Replay implements TpmTransport {
-  readonly kind: TransportKind;
-  readonly address: string;
-  readonly emulator: boolean;
-  readonly managed: boolean;
-  readonly #entries: readonly RecordingEntry[];
-  readonly #life: TransportLife;
-  #next = 0;
-
-  constructor(recording: Recording) {
-    this.kind = recording.kind;
-    this.address = `replay:${recording.kind}`;
-    this.emulator = recording.emulator;
-    this.managed = recording.managed;
-    this.#entries = recording.entries;
-    this.#life = new TransportLife(this.address);
-  }
-
+export function replayTransport({ kind, emulator, managed, entries }: Recording): TpmTransport {
+  const address = `replay:${kind}`;
+  const life = new TransportLife(address);
+  let next = 0;
   /**
    * @throws KeyprovError `replay-mismatch` if the recording has another command at this place, or none;
    * `transport-lost` if no answer was recorded.
    */
-  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
-    return this.#life.send(command, options, async () => this.#answer(command));
-  }
-
-  #answer(command: Uint8Array): Bytes {
-    const index = this.#next;
-    const entry = this.#entries[index];
+  const answerTo = async (command: Uint8Array): Promise<Bytes> => {
+    const entry = entries[next];
     const got = toHex(redacted(command, 'command', uint32At(command, 6)));
     const expected = entry?.command ?? '';
     if (entry === undefined || got !== expected) {
       throw new KeyprovError(
         'replay-mismatch',
-        `${this.address}: command ${index} differs at byte ${firstDifference(expected, got)}: ` +
+        `${address}: command ${next} differs at byte ${firstDifference(expected, got)}: ` +
           `expected ${entry === undefined ? 'no more commands' : expected}, got ${got}`,
       );
     }
-    this.#next++;
+    next++;
     if (entry.answer === undefined) {
-      throw new KeyprovError('transport-lost', `${this.address}: command ${index} was recorded without an answer`);
+      throw new KeyprovError('transport-lost', `${address}: command ${next - 1} was recorded without an answer`);
     }
     return fromHex(entry.answer);
-  }
-
-  close(): Promise<void> {
-    return this.#life.close(async () => undefined);
-  }
+  };
+  return {
+    ...{ kind, address, emulator, managed },
+    send: (command, options = {}) => life.send(command, options, () => answerTo(command)),
+    close: () => life.close(async () => undefined),
+  };
 }
 
 /** Index of the first byte in which two hexadecimal texts differ. */

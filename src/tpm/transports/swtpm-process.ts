@@ -2,12 +2,12 @@ import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fromHex } from '../../bytes.ts';
 import { withCleanup } from '../../errors.ts';
 import { fileError } from '../../storage/file-error.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { refuseOnWindows } from '../../storage/windows.ts';
+import { SHUTDOWN_CLEAR } from '../frame.ts';
 import { formatTarget, type SocketTarget } from './socket-connection.ts';
 import { openSwtpm, type SwtpmTransport } from './swtpm.ts';
 import { SwtpmChild, type SwtpmSockets } from './swtpm-child.ts';
@@ -43,9 +43,6 @@ export interface SwtpmProcess extends AsyncDisposable {
 
 const MAX_PORT_TRIES = 20;
 
-/** TPM2_Shutdown(TPM_SU_CLEAR). Part 3, 9.4. */
-const SHUTDOWN_CLEAR = fromHex('80010000000c000001450000');
-
 /**
  * Starts a swtpm and waits until it answers; it has then received TPM2_Startup(CLEAR). It ends with `stop`, or with
  * this process (even if that is killed), but not with Ctrl-C in the terminal, so that it can be shut down in order.
@@ -72,7 +69,7 @@ export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<Swtpm
       const child = new SwtpmChild({ executable, state, sockets, directory });
       try {
         await child.ready(signal);
-        return new RunningSwtpm(child, sockets, directory, stateDirectory !== undefined);
+        return running(child, sockets, directory, stateDirectory !== undefined);
       } catch (error) {
         await child.kill();
         if (listen === 'unix' || tries === MAX_PORT_TRIES || !child.portTaken) throw error;
@@ -96,55 +93,40 @@ function tcpSockets(): SwtpmSockets {
   return { data: { host, port }, control: { host, port: port + 1 } };
 }
 
-class RunningSwtpm implements SwtpmProcess {
-  readonly pid: number;
-  readonly address: string;
-  readonly data: SocketTarget;
-  readonly control: SocketTarget;
-  readonly #child: SwtpmChild;
-  readonly #directory: string;
-  readonly #keepsState: boolean;
-  #stopping: Promise<void> | undefined;
-
-  constructor(child: SwtpmChild, { data, control }: SwtpmSockets, directory: string, keepsState: boolean) {
-    this.pid = child.pid;
-    this.address = `swtpm:${formatTarget(data)}`;
-    this.data = data;
-    this.control = control;
-    this.#child = child;
-    this.#directory = directory;
-    this.#keepsState = keepsState;
-  }
-
-  open(options: { readonly signal?: AbortSignal } = {}): Promise<SwtpmTransport> {
-    return openSwtpm({ ...options, ...this.data, control: this.control });
-  }
-
-  stop(): Promise<void> {
-    this.#stopping ??= withCleanup(
+function running(
+  child: SwtpmChild,
+  { data, control }: SwtpmSockets,
+  directory: string,
+  keepsState: boolean,
+): SwtpmProcess {
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopping ??= withCleanup(
       async () => {
-        if (this.#keepsState) await this.#shutDownTpm();
-        await this.#child.stop();
+        if (keepsState) await shutDownTpm(data);
+        await child.stop();
       },
-      () => rm(this.#directory, { recursive: true, force: true }),
+      () => rm(directory, { recursive: true, force: true }),
     );
-    return this.#stopping;
-  }
+    return stopping;
+  };
+  return {
+    ...{ pid: child.pid, address: `swtpm:${formatTarget(data)}`, data, control },
+    open: (options = {}) => openSwtpm({ ...options, ...data, control }),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
 
-  /** Shuts the TPM down: if it loses power without that, it may count a failed authorization try. */
-  async #shutDownTpm(): Promise<void> {
-    try {
-      const transport = await openSwtpm(this.data);
-      await withCleanup(
-        () => transport.send(SHUTDOWN_CLEAR),
-        () => transport.close(),
-      );
-    } catch {
-      // It is gone, or a client that was not closed holds it; it is ended all the same.
-    }
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
+/** Shuts the TPM down: if it loses power without that, it may count a failed authorization try. */
+async function shutDownTpm(data: SocketTarget): Promise<void> {
+  try {
+    const transport = await openSwtpm(data);
+    await withCleanup(
+      () => transport.send(SHUTDOWN_CLEAR),
+      () => transport.close(),
+    );
+  } catch {
+    // It is gone, or a client that was not closed holds it; it is ended all the same.
   }
 }

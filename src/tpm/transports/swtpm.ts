@@ -1,8 +1,8 @@
-import { type Bytes, uint16At } from '../../bytes.ts';
+import { uint16At } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { TPM_ST } from '../constants.ts';
-import { answerLength } from '../frame.ts';
-import { OPEN_TIMEOUT_MS, type PowerCycling, type SendOptions, type TpmTransport } from '../transport.ts';
+import { answerLength, SIGN_OF_LIFE } from '../frame.ts';
+import { OPEN_TIMEOUT_MS, type PowerCycling, type TpmTransport } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
 import { type Framing, formatTarget, SocketConnection, type SocketTarget, withinLimit } from './socket-connection.ts';
@@ -47,11 +47,6 @@ export interface SwtpmTransport extends TpmTransport, PowerCycling, AsyncDisposa
   shutdown(): Promise<void>;
 }
 
-/** TPM2_GetCapability of the manufacturer: changes nothing, and every TPM answers it in every state. */
-const SIGN_OF_LIFE: Uint8Array = Uint8Array.from([
-  0x80, 0x01, 0, 0, 0, 22, 0, 0, 0x01, 0x7a, 0, 0, 0, 6, 0, 0, 0x01, 0x05, 0, 0, 0, 1,
-]);
-
 const DEFAULT_HOST = '127.0.0.1';
 const DEFAULT_PORT = 2321;
 
@@ -87,7 +82,7 @@ export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransp
         });
       }
       if (control !== undefined) await controlSwtpm(control, SWTPM_CONTROL.GET_CAPABILITY, { signal: limit });
-      return new Transport(address, connection, framing, control);
+      return transportOver(address, connection, framing, control);
     } catch (error) {
       await connection.close();
       throw error;
@@ -110,59 +105,41 @@ function controlTarget(control: SwtpmOptions['control'], data: SocketTarget): So
   return { host: control.host ?? ('host' in data ? data.host : DEFAULT_HOST), port: control.port };
 }
 
-class Transport implements SwtpmTransport {
-  readonly kind = 'swtpm';
-  readonly address: string;
-  readonly emulator = true;
-  readonly managed = false;
-  readonly #connection: SocketConnection;
-  readonly #framing: Framing;
-  readonly #control: SocketTarget | undefined;
-  readonly #life: TransportLife;
-
-  constructor(address: string, connection: SocketConnection, framing: Framing, control: SocketTarget | undefined) {
-    this.address = address;
-    this.#connection = connection;
-    this.#framing = framing;
-    this.#control = control;
-    this.#life = new TransportLife(address);
-  }
-
-  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
-    const { signal, limit } = options;
-    return this.#life.send(command, options, () => {
-      const answer = this.#connection.exchange(command, this.#framing, limit);
-      const control = this.#control;
-      if (control === undefined || signal === undefined) return answer;
-      return cancelOnAbort(answer, signal, async () => {
-        // Best effort: if it fails, the answer to the command still comes.
-        await controlSwtpm(control, SWTPM_CONTROL.CANCEL_TPM_CMD, { signal: limit }).catch(() => undefined);
-      });
-    });
-  }
-
-  async powerCycle(): Promise<void> {
-    await controlSwtpm(this.#needControl(), SWTPM_CONTROL.INIT);
-  }
-
-  async shutdown(): Promise<void> {
-    const control = this.#needControl();
-    await this.close();
-    await controlSwtpm(control, SWTPM_CONTROL.SHUTDOWN);
-  }
-
-  #needControl(): SocketTarget {
-    if (this.#control !== undefined) return this.#control;
-    throw new KeyprovError('transport-unreachable', `${this.address}: the address does not name a control channel`, {
+function transportOver(
+  address: string,
+  connection: SocketConnection,
+  framing: Framing,
+  control: SocketTarget | undefined,
+): SwtpmTransport {
+  const life = new TransportLife(address);
+  const needControl = (): SocketTarget => {
+    if (control !== undefined) return control;
+    throw new KeyprovError('transport-unreachable', `${address}: the address does not name a control channel`, {
       remedy: "open it with `control`, for example 'default'",
     });
-  }
-
-  close(): Promise<void> {
-    return this.#life.close(() => this.#connection.close());
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
+  };
+  const close = (): Promise<void> => life.close(() => connection.close());
+  return {
+    ...{ kind: 'swtpm', address, emulator: true, managed: false },
+    send: (command, options = {}) =>
+      life.send(command, options, () => {
+        const { signal, limit } = options;
+        const answer = connection.exchange(command, framing, limit);
+        if (control === undefined) return answer;
+        return cancelOnAbort(answer, signal, async () => {
+          // Best effort: if it fails, the answer to the command still comes.
+          await controlSwtpm(control, SWTPM_CONTROL.CANCEL_TPM_CMD, { signal: limit }).catch(() => undefined);
+        });
+      }),
+    async powerCycle() {
+      await controlSwtpm(needControl(), SWTPM_CONTROL.INIT);
+    },
+    async shutdown() {
+      const channel = needControl();
+      await close();
+      await controlSwtpm(channel, SWTPM_CONTROL.SHUTDOWN);
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }

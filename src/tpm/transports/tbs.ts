@@ -6,7 +6,7 @@ import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { checkAnswerFrame, HEADER_SIZE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode, isTpm2Code } from '../response-code.ts';
 import { TPM_RC } from '../tpm-rc.ts';
-import type { SendOptions, TpmTransport } from '../transport.ts';
+import type { TpmTransport } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
 import { loadNative } from './load-native.ts';
@@ -55,7 +55,7 @@ export async function openTbs(options: TbsOptions = {}): Promise<TbsTransport> {
         remedy: 'switch the TPM to version 2.0 in the firmware setup, if it supports that',
       });
     }
-    return new Transport(tbs, INTERFACE_TYPES[info.interfaceType] ?? 'unknown');
+    return transportTo(tbs, INTERFACE_TYPES[info.interfaceType] ?? 'unknown');
   } catch (error) {
     await closeContext(tbs);
     throw error;
@@ -153,45 +153,20 @@ function bareAnswer(code: number): Bytes {
   return Uint8Array.from([0x80, 0x01, 0, 0, 0, HEADER_SIZE, 0, 0, code >>> 8, code & 0xff]);
 }
 
-class Transport implements TbsTransport {
-  readonly kind = 'tbs';
-  readonly address: string = ADDRESS;
-  readonly managed = true;
-  readonly interfaceType: TbsInterfaceType;
-  readonly #tbs: Tbs;
-  readonly #life: TransportLife = new TransportLife(`${ADDRESS}:`);
-
-  constructor(tbs: Tbs, interfaceType: TbsInterfaceType) {
-    this.#tbs = tbs;
-    this.interfaceType = interfaceType;
-  }
-
-  get emulator(): boolean {
-    return this.interfaceType === 'emulator';
-  }
-
-  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
-    return this.#life.send(command, options, () => this.#submit(command, options.signal));
-  }
-
-  async #submit(command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {
-    const submitted = this.#tbs.submit(command);
-    const { result, answer } = await (signal === undefined
-      ? submitted
-      : cancelOnAbort(submitted, signal, () => this.#cancel()));
+function transportTo(tbs: Tbs, interfaceType: TbsInterfaceType): TbsTransport {
+  const life = new TransportLife(`${ADDRESS}:`);
+  const submit = async (command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> => {
+    const { result, answer } = await cancelOnAbort(tbs.submit(command), signal, async () => {
+      // Best effort: if it comes too late, the answer to the command still comes.
+      await tbs.cancel();
+    });
     return answerOf(result, answer);
-  }
-
-  async #cancel(): Promise<void> {
-    // Best effort: if it comes too late, the answer to the command still comes.
-    await this.#tbs.cancel();
-  }
-
-  close(): Promise<void> {
-    return this.#life.close(() => closeContext(this.#tbs));
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
+  };
+  const close = (): Promise<void> => life.close(() => closeContext(tbs));
+  return {
+    ...{ kind: 'tbs', address: ADDRESS, emulator: interfaceType === 'emulator', managed: true, interfaceType },
+    send: (command, options = {}) => life.send(command, options, () => submit(command, options.signal)),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }

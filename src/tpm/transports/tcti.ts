@@ -3,9 +3,9 @@ import type { Bytes } from '../../bytes.ts';
 import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
 import { unlessAborted, withTimeout } from '../../signal.ts';
 import { passingFailure } from '../../storage/load-failure.ts';
-import { checkAnswerFrame } from '../frame.ts';
+import { checkAnswerFrame, SIGN_OF_LIFE } from '../frame.ts';
 import { decodeResponseCode, describeResponseCode } from '../response-code.ts';
-import { OPEN_TIMEOUT_MS, type SendOptions, type TpmTransport } from '../transport.ts';
+import { OPEN_TIMEOUT_MS, type TpmTransport } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { cannotLoad } from './cannot-load.ts';
 import { TransportLife } from './life.ts';
@@ -26,11 +26,6 @@ export interface TctiOptions {
 export interface TctiTransport extends TpmTransport, AsyncDisposable {
   readonly kind: 'tcti';
 }
-
-/** TPM2_GetCapability of the manufacturer: quick, and every TPM answers it in every state. */
-const SIGN_OF_LIFE: Uint8Array = Uint8Array.from([
-  0x80, 0x01, 0, 0, 0, 22, 0, 0, 0x01, 0x7a, 0, 0, 0, 6, 0, 0, 0x01, 0x05, 0, 0, 0, 1,
-]);
 
 /**
  * Opens a TPM through the TCTI loader of tpm2-tss: everything that tpm2-tools can reach.
@@ -65,7 +60,7 @@ async function connect(address: string, { conf, library }: TctiOptions): Promise
     const passing = passingFailure(undefined, path);
     throw passing === undefined ? openingError(address, code) : cannotLoad(address, 'the TCTI', passing);
   }
-  const transport = new Transport(address, context, conf);
+  const transport = transportTo(address, context, conf);
   if (transport.emulator) {
     // A socket may be open with nobody behind it, or be held by another client. A kernel device always answers, but may
     // be busy for longer than anybody waits at opening.
@@ -142,60 +137,34 @@ function openingError(address: string, code: number): KeyprovError {
 const INSUFFICIENT_BUFFER = 0x000a0006;
 const MALFORMED_RESPONSE = 0x000a0011;
 
-class Transport implements TctiTransport {
-  readonly kind = 'tcti';
-  readonly address: string;
-  readonly emulator: boolean;
-  readonly managed: boolean;
-  readonly #context: TctiContext;
-  readonly #life: TransportLife;
-
-  constructor(address: string, context: TctiContext, conf: string) {
-    const { emulator, managed } = describeTctiConf(conf);
-    this.address = address;
-    this.emulator = emulator;
-    this.managed = managed;
-    this.#context = context;
-    this.#life = new TransportLife(address);
-  }
-
-  send(command: Uint8Array, options: SendOptions = {}): Promise<Bytes> {
-    return this.#life.send(command, options, () => this.#exchange(command, options.signal));
-  }
-
-  async #exchange(command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> {
-    this.#check(await this.#context.transmit(command), 'transmit');
-    const received = this.#context.receive();
-    const { code, answer } = await (signal === undefined
-      ? received
-      : cancelOnAbort(received, signal, () => this.#cancel()));
-    this.#check(code, 'receive');
-    checkAnswerFrame(answer, this.address);
-    return answer;
-  }
-
-  async #cancel(): Promise<void> {
-    // Best effort: if the TCTI cannot do it, the answer to the command still comes.
-    await this.#context.cancel();
-  }
-
-  #check(code: number, step: string): void {
+function transportTo(address: string, context: TctiContext, conf: string): TctiTransport {
+  const life = new TransportLife(address);
+  const check = (code: number, step: string): void => {
     if (code === 0) return;
     const isProtocol = code === INSUFFICIENT_BUFFER || code === MALFORMED_RESPONSE;
     throw new KeyprovError(
       isProtocol ? 'transport-protocol' : 'transport-lost',
-      `${this.address}: ${step} failed: ${describeResponseCode(decodeResponseCode(code))}`,
+      `${address}: ${step} failed: ${describeResponseCode(decodeResponseCode(code))}`,
       { remedy: isProtocol ? 'check that a TPM 2.0 answers there' : 'open the TPM again' },
     );
-  }
-
-  close(): Promise<void> {
-    return this.#life.close(() => this.#context.finalize());
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
+  };
+  const exchange = async (command: Uint8Array, signal: AbortSignal | undefined): Promise<Bytes> => {
+    check(await context.transmit(command), 'transmit');
+    const { code, answer } = await cancelOnAbort(context.receive(), signal, async () => {
+      // Best effort: if the TCTI cannot do it, the answer to the command still comes.
+      await context.cancel();
+    });
+    check(code, 'receive');
+    checkAnswerFrame(answer, address);
+    return answer;
+  };
+  const close = (): Promise<void> => life.close(() => context.finalize());
+  return {
+    ...{ kind: 'tcti', address, ...describeTctiConf(conf) },
+    send: (command, options = {}) => life.send(command, options, () => exchange(command, options.signal)),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 /**
