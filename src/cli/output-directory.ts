@@ -1,7 +1,7 @@
 import { link, readdir, rename, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KeyprovError, withCleanup } from '../errors.ts';
-import type { KeyRecord } from '../keys/key-record.ts';
+import { EXPORTS, type KeyRecord } from '../keys/key-record.ts';
 import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { WRAPPING_SECRET_FILE } from '../keys/wrapping-secret.ts';
 import { findKeys } from '../provisioning/find-key.ts';
@@ -11,9 +11,6 @@ import { errorCode } from '../storage/file-error.ts';
 import { type HeldLock, holdLock, STORE_LOCK, withStoreLock } from '../storage/hold-lock.ts';
 import { absolutePath } from '../storage/user-paths.ts';
 import { exists, fileIo } from './file-io.ts';
-
-/** The files beside the key of a store with one key, in the order of writing. */
-export const EXPORTS = ['request.json', 'attestation.json', 'key.pem', 'public.pem'] as const;
 
 /** Held by the process that makes a key there. */
 const LOCK = '.keyprov-out.lock';
@@ -159,8 +156,11 @@ export class OutputDirectory {
       for (const name of EXPORTS) {
         const [path, temporary] = [join(this.path, name), written.get(name)];
         if (temporary === undefined) await removeIfThere(path);
-        else if (linked.includes(name)) await removeIfThere(temporary);
-        else await rename(temporary, path);
+        else {
+          // A file that was linked above is gone if it has the name of one of an earlier key, and else stays as it is.
+          await rename(temporary, path);
+          await removeIfThere(temporary);
+        }
       }
       await syncDirectory(this.path);
       await this.#found.lock.release({ remove: true });

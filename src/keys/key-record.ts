@@ -58,15 +58,26 @@ export interface KeyRecord extends ProvidedKey {
   readonly policy?: AppliedPolicy | undefined;
   /** The ways to make it that were tried, in order, with reasons. */
   readonly attempts: readonly RecordedAttempt[];
-  /** Files beside the record that hold its private key: rewritten when the PIN changes, and deleted with the key. */
+  /**
+   * Files beside the record that hold its private key: rewritten when the PIN changes, and deleted with the key, as the
+   * request, the attestation and the public key beside them are.
+   */
   readonly exports?: readonly 'key.pem'[] | undefined;
   /** Data of other parts of keyprov and of the caller. */
   readonly annotations: JsonObject;
 }
 
-/** Checks that the id cannot lead out of the directory, and names the same file if case does not count. */
+/** Files beside a record with `exports`, in the order of writing; all are deleted with the key. */
+export const EXPORTS = ['request.json', 'attestation.json', 'key.pem', 'public.pem'] as const;
+
+/** Whether this can be the id of a record: it cannot lead out of the directory, and names one file if case does not count. */
+export function isRecordId(id: string): boolean {
+  return /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(id);
+}
+
+/** @throws RangeError if {@link isRecordId} says no. */
 export function checkKeyId(id: string): void {
-  if (!/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/.test(id)) {
+  if (!isRecordId(id)) {
     throw new RangeError(`the key id ${JSON.stringify(id)} must consist of 1 to 64 characters from a-z 0-9 . _ -`);
   }
 }

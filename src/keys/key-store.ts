@@ -7,7 +7,7 @@ import { isThere, storeIo } from '../storage/file-error.ts';
 import { type StoreLockOptions, withStoreLock } from '../storage/hold-lock.ts';
 import { openPrivateDirectory, readPrivateFile } from '../storage/private-files.ts';
 import { absolutePath } from '../storage/user-paths.ts';
-import { checkKeyId, decodeKeyRecord, encodeKeyRecord, type KeyRecord } from './key-record.ts';
+import { checkKeyId, decodeKeyRecord, EXPORTS, encodeKeyRecord, type KeyRecord } from './key-record.ts';
 import { noteLastBackend } from './last-backend.ts';
 import { OLD_FILES, readOldDirectory } from './old-directory.ts';
 
@@ -165,8 +165,9 @@ export class KeyStore {
         if (!isDamage(error)) throw error;
       });
       if (note && record?.user !== undefined) await noteLastBackend(this.directory, record.user, record.backend);
-      for (const name of record?.exports ?? []) await removeFile(this.directory, name);
-      await this.#removeOld(id, OLD_FILES);
+      await this.#removeOld(id, OLD_FILES); // before its exports, without which it cannot be read
+      // The record goes last, so that deleting again ends what was interrupted.
+      if (record?.exports !== undefined) for (const name of EXPORTS) await removeFile(this.directory, name);
       await removeFile(this.directory, fileName(id));
     });
   }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { decodeStatement } from '../../src/attestation/index.ts';
@@ -267,6 +267,9 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     expect(namesIn(out)).toEqual(FILES);
     const kept = contents(out).filter((content) => content !== '' && first.includes(content));
     expect(kept).toEqual([]);
+    for (const name of ['key.pem', 'public.pem']) rmSync(join(out, name)); // moved by the user
+    expect((await commands.run([...args, '--force'])).status).toBe(0);
+    expect(namesIn(out)).toEqual(FILES);
   });
 
   it('does not go back to software for the same user without a word', async () => {

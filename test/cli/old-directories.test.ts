@@ -78,6 +78,14 @@ describe.skipIf(missing)('a directory that the old code wrote', () => {
     await unpacked.sign(name, 'next');
   });
 
+  it.each(NAMES)('loses its key with remove: %s', async (name) => {
+    using unpacked = unpack();
+    const { status, stderr } = await commands.run(['remove', '--store', unpacked.path(name), '--yes']);
+    expect(status, stderr).toBe(0);
+    for (const file of ['record.json', 'key.pem', 'public.pem', 'request.json'])
+      expect(existsSync(unpacked.path(name, file))).toBe(false);
+  });
+
   it('is shown by status with what its record says', async () => {
     using unpacked = unpack();
     expect(await commands.onlyJson(['status', '--store', unpacked.path('tpm-pin')])).toMatchObject({

@@ -86,6 +86,35 @@ describe('keyprov remove', () => {
     });
   });
 
+  it('takes nothing for a key or a store that is none, and not the store of the user for an empty name', async () => {
+    expect((await commands.run(create(...store))).status).toBe(0);
+    for (const id of ['.', '..', '_a', 'a.', '-a', 'a'.repeat(65)]) {
+      expect(await commands.run(['remove', ...store, `--key=${id}`, '--yes'])).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining('--key is neither the id nor the key ID of a key'),
+      });
+    }
+    for (const empty of [['--store', ''], ['--store='], ['--store']]) {
+      const env = { KEYPROV_STORE: path('store') };
+      expect(await commands.run(['remove', '--yes', ...empty], { env })).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining('--store needs a value'),
+      });
+    }
+    expect(await ids()).toHaveLength(1);
+  });
+
+  it('does not take the key that is left for the one whose record is damaged', async () => {
+    const made = await Promise.all([1, 2].map(() => commands.json(create(...store))));
+    const [one, other] = made.map(({ json }) => String(json.id));
+    writeFileSync(path(`store/key-${one}.json`), '{');
+    const refused = await commands.run(['remove', ...store, '--yes']);
+    expect(refused).toMatchObject({ status: 7, stderr: expect.stringContaining('name the key to remove with --key') });
+    expect(await ids()).toEqual([other]);
+    expect((await commands.run(['remove', ...store, '--yes', '--key', String(other)])).status).toBe(0);
+    expect(await ids()).toEqual([]);
+  });
+
   it('wants a yes', async () => {
     expect((await commands.run(create(...store))).status).toBe(0);
     expect(await commands.run(['remove', ...store])).toMatchObject({

@@ -31,23 +31,19 @@ export class Arguments {
     this.signal = signal;
     this.operands = command.registeredArguments.length > 0 ? command.args : [];
     this.#findStrangers();
+    this.#findEmpty();
   }
 
   /** The value of `--name`. */
   text(name: string): string | undefined {
     const value = this.#value(name);
-    if (typeof value === 'string' && value !== '') return value;
-    if (value !== undefined) this.problems.push(`--${name} needs a value`);
-    return undefined;
+    return typeof value === 'string' && value !== '' ? value : undefined;
   }
 
   /** The values of a repeatable option. */
   texts(name: string): string[] {
     const value = this.#value(name);
-    if (value === undefined) return [];
-    const values = Array.isArray(value) ? value.map(String) : [''];
-    if (values.includes('')) this.problems.push(`--${name} needs a value`);
-    return values.filter((one) => one !== '');
+    return Array.isArray(value) ? value.map(String).filter((one) => one !== '') : [];
   }
 
   /** The value of a required option; if it is missing, notes the problem and returns an empty text. */
@@ -132,6 +128,15 @@ export class Arguments {
   /** Whether the command takes secrets, so that a misplaced word may be one. */
   get #takesSecrets(): boolean {
     return this.#command.options.some(({ long }) => /pin|tpm-auth|password|token|secret/.test(long ?? ''));
+  }
+
+  /** Notes options without the value that they take, even those that a command reads after its check. */
+  #findEmpty(): void {
+    for (const option of this.#command.options) {
+      const values = [this.#command.getOptionValue(option.attributeName())].flat();
+      if (option.optional && values.some((value) => value === '' || value === true))
+        this.problems.push(`${option.long} needs a value`);
+    }
   }
 
   #findStrangers(): void {

@@ -1,4 +1,5 @@
 import type { Option } from 'commander';
+import { isRecordId } from '../../keys/key-record.ts';
 import type { PolicyInForce } from '../../policy/index.ts';
 import { isBase64KeyId, type KeyChoice } from '../../provisioning/find-key.ts';
 import type { Context } from '../command.ts';
@@ -55,7 +56,7 @@ export function readKeyChoice(given: Arguments): KeyChoice {
 /** The value of `--key`. */
 export function readKeyId(given: Arguments): string | undefined {
   const id = given.text('key');
-  if (id !== undefined && !isBase64KeyId(id) && !/^[a-z0-9._-]+$/.test(id)) {
+  if (id !== undefined && !isBase64KeyId(id) && !isRecordId(id)) {
     given.problems.push('--key is neither the id nor the key ID of a key; keyprov status shows both');
   }
   return id;

@@ -63,6 +63,17 @@ describe('the key store', () => {
     expect(names).toEqual(['.keyprov.lock', 'key-b.json', expect.stringMatching(/^last-[0-9a-f]{16}\.json$/)]);
   });
 
+  it('deletes the files beside a record first, so that deleting again ends what was interrupted', async () => {
+    await store.save(keyRecord('a', { exports: ['key.pem'] }));
+    for (const name of ['attestation.json', 'key.pem', 'public.pem']) await writeFile(join(directory, name), '');
+    await mkdir(join(directory, 'request.json'));
+    expect(await asyncRefusal(() => store.delete('a'))).toMatch(/^store-io: /);
+    expect((await store.load('a')).id).toBe('a');
+    await rm(join(directory, 'request.json'), { recursive: true });
+    await store.delete('a');
+    expect((await readdir(directory)).filter((name) => !/^\.|^last-/.test(name))).toEqual([]);
+  });
+
   it('keeps the first of two records with the same id', async () => {
     await store.save(keyRecord('a'));
     const again = await asyncRefusal(() => store.save(keyRecord('a', { name: 'another' })));
