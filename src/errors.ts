@@ -95,6 +95,16 @@ export function rethrowAs<T>(read: () => T, other: (error: unknown) => Error | u
   }
 }
 
+/** Runs `read`. Returns `instead` if it throws a {@link KeyprovError}, with that code if one is given. */
+export function readOr<T, Instead>(instead: Instead, read: () => T, code?: ErrorCode): T | Instead {
+  try {
+    return read();
+  } catch (error) {
+    if (isKeyprovError(error, code)) return instead;
+    throw error;
+  }
+}
+
 /**
  * Runs `work`, then `cleanup` whether or not it failed. The first error wins: if both fail and the first one is a
  * {@link KeyprovError}, its `suppressed` keeps the error of `cleanup`.
@@ -113,4 +123,13 @@ export async function withCleanup<T>(work: () => Promise<T>, cleanup: () => Prom
   }
   await cleanup();
   return result;
+}
+
+/** Runs `work`, and `undo` if it fails. The first error wins, as in {@link withCleanup}. */
+export async function undoOnFailure<T>(work: () => Promise<T>, undo: () => Promise<void>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    return await withCleanup(() => Promise.reject(error), undo);
+  }
 }

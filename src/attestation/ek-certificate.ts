@@ -3,7 +3,7 @@ import { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import type { DistinguishedName } from '../crypto/distinguished-name.ts';
 import { type Certificate, parseCertificate } from '../crypto/x509.ts';
-import { isKeyprovError } from '../errors.ts';
+import { readOr } from '../errors.ts';
 
 /** An endorsement key certificate, and its statements about the TPM. TCG EK Credential Profile for TPM 2.0, 3.2. */
 export interface EkCertificate {
@@ -50,12 +50,10 @@ export async function parseEkCertificate(bytes: Uint8Array): Promise<EkCertifica
 /** TPMSpecification ::= SEQUENCE { family UTF8String, level INTEGER, revision INTEGER }. EK Credential Profile, 3.1.3. */
 function readSpecification(der: Uint8Array | undefined): TpmSpecification | undefined {
   if (der === undefined) return undefined;
-  try {
+  // For display only, and makers write what they like.
+  return readOr(undefined, () => {
     const fields = DerNode.lenient(der, 'TPM specification').fields(TAG.SEQUENCE);
     const family = fields.next(TAG.UTF8_STRING).text() ?? '';
     return { family, level: fields.next().natural(), revision: fields.next().natural() };
-  } catch (error) {
-    if (isKeyprovError(error)) return undefined; // for display only, and makers write what they like
-    throw error;
-  }
+  });
 }

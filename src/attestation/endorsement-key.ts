@@ -1,5 +1,5 @@
 import { equal, toHex } from '../bytes.ts';
-import { KeyprovError, withCleanup } from '../errors.ts';
+import { KeyprovError, undoOnFailure } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { listHandles } from '../tpm/capabilities.ts';
 import { decode } from '../tpm/codec/index.ts';
@@ -199,7 +199,7 @@ async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOpti
   if (authorization === 'auth-value') return { session: await startSession(tpm, common) };
 
   const session = await startSession(tpm, { ...common, type: 'policy', authHash: nameAlg });
-  try {
+  const authorize = async (): Promise<void> => {
     const policySession = session.sessionHandle;
     const hierarchy = { handle: TPM_RH.ENDORSEMENT, ...(endorsementAuth && { auth: endorsementAuth }) };
     const secret = { policySession, nonceTPM: EMPTY, cpHashA: EMPTY, policyRef: EMPTY, expiration: 0 };
@@ -210,9 +210,7 @@ async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOpti
     if (!equal(publicArea.authPolicy, policyA)) {
       await tpm.run(PolicyOR, { policySession, pHashList: [policyA, ekPolicyC(nameAlg)] }, { signal });
     }
-    return { session };
-  } catch (error) {
-    const fail = (): Promise<never> => Promise.reject(error);
-    return await withCleanup(fail, () => session.close());
-  }
+  };
+  await undoOnFailure(authorize, () => session.close());
+  return { session };
 }

@@ -1,4 +1,4 @@
-import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { type KeySources, keySources } from '../keys/key-sources.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { storeKeyProvider } from '../keys/store-provider.ts';
@@ -71,15 +71,11 @@ export function showingKeySources(
   const openShown = async (options: SignalOptions): Promise<Tpm> => {
     progress.begin('tpm', 'opening');
     const tpm = await openTpm(address, { ...options, lifetime: options.signal, marksDirectory, hierarchyAuth });
-    try {
+    const show = async (): Promise<void> => {
       const { vendor } = await readNature(tpm, options);
       progress.end(`${tpm.transport.address}, ${vendor.manufacturer} '${vendor.vendorString}'`);
-    } catch (error) {
-      return await withCleanup(
-        () => Promise.reject(error),
-        () => tpm.close(),
-      );
-    }
+    };
+    await undoOnFailure(show, () => tpm.close());
     showMaking('the TPM');
     return tpm;
   };

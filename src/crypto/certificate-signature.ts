@@ -1,5 +1,5 @@
 import { equal } from '../bytes.ts';
-import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { KeyprovError, readOr } from '../errors.ts';
 import { DerNode } from './der-read.ts';
 import { contextTag, TAG } from './der-write.ts';
 import type { HashName } from './kdf.ts';
@@ -73,15 +73,13 @@ const isCostly = (key: PublicKey): boolean => key.kty === 'RSA' && (bitLength(ke
 /** Whether the key made the signature. False if algorithm or key is unknown or too costly. */
 export function isSignedWith(publicKey: () => PublicKey, { tbs, value, hash, format }: CertificateSignature): boolean {
   if (hash === undefined) return false;
-  try {
+  const verifies = (): boolean => {
     const key = publicKey();
     return (
       (key.kty === 'EC') === (format === 'der') && !isCostly(key) && verifySignature(key, hash, tbs, value, format)
     );
-  } catch (error) {
-    if (isKeyprovError(error, 'key-invalid')) return false;
-    throw error;
-  }
+  };
+  return readOr(false, verifies, 'key-invalid');
 }
 
 const invalid = (problem: string): KeyprovError => new KeyprovError('key-invalid', `certificate: ${problem}`);

@@ -83,6 +83,14 @@ export class DerNode {
     return new DerFields(this.expect(tag));
   }
 
+  /** What `read` makes of the values inside this value, which must have that tag. Refuses values that it leaves over. */
+  read<T>(tag: number, read: (fields: DerFields) => T): T {
+    const fields = this.fields(tag);
+    const result = read(fields);
+    fields.end();
+    return result;
+  }
+
   /** This value, which must have that tag. */
   expect(tag: number): this {
     if (this.tag !== tag) throw this.wrong(`it has tag 0x${hexByte(this.tag)}, but 0x${hexByte(tag)} is expected`);

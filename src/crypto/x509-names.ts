@@ -78,9 +78,7 @@ function readGeneralName(node: DerNode): GeneralName {
 }
 
 function readAttribute(node: DerNode): NameAttribute {
-  const fields = node.fields(TAG.SEQUENCE);
-  const [type, value] = [fields.next().oid(), fields.next()];
-  fields.end();
+  const [type, value] = node.read(TAG.SEQUENCE, (fields) => [fields.next().oid(), fields.next()]);
   checkSize(value.content, MAX_ATTRIBUTE, (problem) => invalid(`an attribute of a name: ${problem}`));
   const text = value.text();
   // Replacement characters would make different names equal.

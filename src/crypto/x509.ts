@@ -159,11 +159,10 @@ function readTime(node: DerNode): Date {
 }
 
 function readBasicConstraints(node: DerNode): Certificate['basicConstraints'] {
-  const fields = node.fields(TAG.SEQUENCE);
-  const ca = fields.optional(TAG.BOOLEAN)?.boolean() ?? false;
-  const pathLength = fields.optional(TAG.INTEGER)?.natural();
-  fields.end();
-  return { ca, pathLength };
+  return node.read(TAG.SEQUENCE, (fields) => ({
+    ca: fields.optional(TAG.BOOLEAN)?.boolean() ?? false,
+    pathLength: fields.optional(TAG.INTEGER)?.natural(),
+  }));
 }
 
 /** The numbers of the set bits, up to bit 31. */
@@ -180,18 +179,10 @@ function readAuthorityKeyId(node: DerNode): Bytes | undefined {
 }
 
 function readAttributes(node: DerNode): ReadonlyMap<string, readonly Bytes[]> {
-  const attributes = node.list(TAG.SEQUENCE).map((one) => {
-    const fields = one.fields(TAG.SEQUENCE);
-    const attribute = [
-      fields.next().oid(),
-      fields
-        .next()
-        .list(TAG.SET)
-        .map(({ der }) => copy(der)),
-    ] as const;
-    fields.end();
-    return attribute;
-  });
+  const values = (set: DerNode): Bytes[] => set.list(TAG.SET).map(({ der }) => copy(der));
+  const attributes = node
+    .list(TAG.SEQUENCE)
+    .map((one) => one.read(TAG.SEQUENCE, (fields) => [fields.next().oid(), values(fields.next())] as const));
   return new Map(attributes);
 }
 

@@ -1,7 +1,7 @@
 import { toHex } from '../bytes.ts';
 import { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
-import { isKeyprovError } from '../errors.ts';
+import { readOr } from '../errors.ts';
 
 /** More values, or more levels of them, than any file of these formats has. */
 const MAX_VALUES = 5000;
@@ -26,23 +26,15 @@ export interface DerInput {
  */
 export function derInput(bytes: Uint8Array): DerInput | undefined {
   if (bytes[0] !== TAG.SEQUENCE || bytes.length > MAX_SIZE) return undefined;
-  const node = wholeNode(bytes);
+  const whole = () => DerNode.lenient(bytes, 'DER');
+  // With a length of several bytes it is neither text nor chance, so it is damaged.
+  const node = (bytes[1] ?? 0) > 0x80 ? whole() : readOr(undefined, whole, 'request-invalid');
   if (node === undefined) return undefined;
   checkExtent(node);
   const children = node.children();
   const [first] = children;
   const tags = toHex(new Uint8Array(children.slice(0, 12).map(({ tag }) => tag)));
   return { der: bytes, node, children, tags, oid: first?.tag === TAG.OID ? first.oid() : undefined };
-}
-
-function wholeNode(bytes: Uint8Array): DerNode | undefined {
-  try {
-    return DerNode.lenient(bytes, 'DER');
-  } catch (error) {
-    // With a length of several bytes it is neither text nor chance, so it is damaged.
-    if ((bytes[1] ?? 0) > 0x80 || !isKeyprovError(error, 'request-invalid')) throw error;
-    return undefined;
-  }
 }
 
 /** Counts values and levels before recursive code reads them. */

@@ -1,7 +1,7 @@
 import { toHex } from '../bytes.ts';
 import { onlyCertificate } from '../crypto/certificate-bytes.ts';
 import { TAG } from '../crypto/der-write.ts';
-import { isKeyprovError } from '../errors.ts';
+import { readOr } from '../errors.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 import { DER_FORMATS } from './der-formats.ts';
 import { derInput } from './der-input.ts';
@@ -139,20 +139,11 @@ async function readStored(bytes: Uint8Array, context: Context): Promise<Found[]>
   const isStored = bytes[0] === 0x10 && bytes[1] === 0x01;
   const isPadded = bytes[0] === TAG.SEQUENCE && (bytes.at(-1) === 0xff || bytes.at(-1) === 0x00);
   if (!isStored && !isPadded) return [];
-  const der = certificateIn(bytes);
+  const der = readOr(undefined, () => onlyCertificate(bytes)); // else it is something else
   if (der === undefined || der.length === bytes.length) return [];
   const encodings = [...context.encodings, isStored ? 'TCG_PCCLIENT_STORED_CERT' : 'padding'];
   const found = (await readDer(der, context.hint)).filter(({ format }) => format === 'certificate');
   return found.map((candidate) => within(candidate, der.length, { ...context, encodings }));
-}
-
-function certificateIn(bytes: Uint8Array): Uint8Array | undefined {
-  try {
-    return onlyCertificate(bytes);
-  } catch (error) {
-    if (!isKeyprovError(error)) throw error;
-    return undefined; // then it is something else
-  }
 }
 
 const within = (candidate: Candidate, size: number, { encodings, problems }: Context): Found => ({

@@ -1,6 +1,6 @@
 import { type Attempt, PassedOver, SelectionError } from '../errors/selection-error.ts';
 import { TpmError } from '../errors/tpm-error.ts';
-import { isKeyprovError, KeyprovError, sayError, withCleanup } from '../errors.ts';
+import { isKeyprovError, KeyprovError, sayError, undoOnFailure } from '../errors.ts';
 import type { KeyAlgorithm, Policy } from '../policy/index.ts';
 import type { SignalOptions } from '../signal.ts';
 import { readLockout } from '../tpm/capabilities.ts';
@@ -97,11 +97,7 @@ async function selectTpm(
     }
     return provider;
   };
-  try {
-    return { provider: await check(), release };
-  } catch (error) {
-    return await withCleanup(() => Promise.reject(error), release);
-  }
+  return { provider: await undoOnFailure(check, release), release };
 }
 
 /** The software provider, unless a rule forbids it. `cause` is why there is no TPM; undefined if policy wants none. */

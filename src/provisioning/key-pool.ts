@@ -1,5 +1,5 @@
 import { type AttestationKey, createAttestationKey } from '../attestation/attestation-key.ts';
-import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { type KeySources, leaseTpm } from '../keys/key-sources.ts';
 import type { PreparedTpmKey } from '../keys/prepared-key.ts';
 import { selectKeyProvider } from '../keys/select-provider.ts';
@@ -154,12 +154,9 @@ export class KeyPool {
     const { tpm: source } = this.#options.sources;
     if (source === undefined) throw new KeyprovError('no-tpm', 'the sources of the key pool name no TPM');
     const { tpm, release } = await leaseTpm(source, { signal });
-    try {
-      this.#stock = { tpm, release, boot: await bootOf(tpm, signal), keys: [] };
-      return this.#stock;
-    } catch (error) {
-      return await withCleanup(() => Promise.reject(error), release);
-    }
+    const boot = await undoOnFailure(() => bootOf(tpm, signal), release);
+    this.#stock = { tpm, release, boot, keys: [] };
+    return this.#stock;
   }
 
   /** Returns the stock if its TPM has not been reset, restarted or lost since; else drops it. */

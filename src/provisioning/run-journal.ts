@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toBase64 } from '../bytes.ts';
-import { KeyprovError, withCleanup } from '../errors.ts';
+import { KeyprovError, undoOnFailure } from '../errors.ts';
 import type { JsonMembers, JsonObject } from '../json.ts';
 import { type KeyRecord, keyRecordFromJson, keyRecordToJson, olderKeyRecordFromJson } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -188,18 +188,14 @@ async function claimLocked(
       remedy: 'wait for it, or end it',
     });
   }
-  try {
+  const open = async () => {
     const kept = await readKept(join(store.directory, `${name}.json`));
     const fresh = { id: randomUUID(), user, deviceId, service, started: now.toISOString() };
     const journal = new RunJournal(store, name, lock, kept ?? { ...fresh, progress: { step: 'begun' } });
     await journal.write({});
     return { journal, resumed: kept !== undefined };
-  } catch (error) {
-    return await withCleanup(
-      () => Promise.reject(error),
-      () => lock.release({ remove: true }),
-    );
-  }
+  };
+  return await undoOnFailure(open, () => lock.release({ remove: true }));
 }
 
 /** An unfinished run. */

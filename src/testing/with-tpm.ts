@@ -1,4 +1,4 @@
-import { isKeyprovError, sayError, withCleanup } from '../errors.ts';
+import { isKeyprovError, sayError, undoOnFailure, withCleanup } from '../errors.ts';
 import { DictionaryAttackParameters } from '../tpm/commands/dictionary-attack.ts';
 import { TPM_RH } from '../tpm/constants.ts';
 import { Tpm } from '../tpm/tpm.ts';
@@ -37,13 +37,12 @@ export async function openTestTpm(options: TestTpmOptions = {}): Promise<TestTpm
   const { lockout = 'default', wrap } = options;
   const transport = await startSimulator(options);
   const tpm = await Tpm.open(wrap?.(transport) ?? transport);
-  try {
-    if (lockout !== 'default') {
-      await tpm.run(DictionaryAttackParameters, { lockHandle: TPM_RH.LOCKOUT, ...LOCKOUT[lockout] });
-    }
-  } catch (error) {
-    const fail = (): Promise<never> => Promise.reject(error);
-    return await withCleanup(fail, () => tpm.close());
+  if (lockout !== 'default') {
+    const parameters = { lockHandle: TPM_RH.LOCKOUT, ...LOCKOUT[lockout] };
+    await undoOnFailure(
+      () => tpm.run(DictionaryAttackParameters, parameters),
+      () => tpm.close(),
+    );
   }
   return { tpm, address: transport.address, [Symbol.asyncDispose]: () => tpm.close() };
 }

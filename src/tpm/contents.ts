@@ -1,4 +1,4 @@
-import { KeyprovError } from '../errors.ts';
+import { readOr } from '../errors.ts';
 import type { SignalOptions } from '../signal.ts';
 import { listHandles, listSessionStates } from './capabilities.ts';
 import { FlushContext } from './commands/context.ts';
@@ -70,11 +70,8 @@ function describeArea(area: TpmtPublic): string {
 
 function algorithmName(area: TpmtPublic): string {
   if (area.type === TPM_ALG.SYMCIPHER) return 'symmetric';
-  try {
+  return readOr(`0x${area.type.toString(16)}`, () => {
     const key = publicKeyOf(area);
     return key.kty === 'RSA' ? `RSA-${key.n.length * 8}` : key.crv;
-  } catch (error) {
-    if (error instanceof KeyprovError) return `0x${area.type.toString(16)}`;
-    throw error;
-  }
+  });
 }

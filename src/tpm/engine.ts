@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Bytes, concat, uint32, uint32At } from '../bytes.ts';
 import { isTpmError } from '../errors/tpm-error.ts';
-import { withCleanup } from '../errors.ts';
+import { undoOnFailure, withCleanup } from '../errors.ts';
 import { authEntries, handleArguments, sessionsOf, usesObjectAuth } from './arguments.ts';
 import type { Call, InUse } from './call.ts';
 import { canBeLoadedBy, checkValues } from './check-values.ts';
@@ -184,16 +184,12 @@ export class Engine {
 
   /** Reads an answer; if it cannot be believed, removes from the TPM what the command has loaded. */
   async #believe(command: AnyCommand, args: object, answer: Bytes, exchange: Exchange): Promise<Answer> {
-    try {
+    const believe = async (): Promise<Answer> => {
       const read = exchange.read(answer);
       checkValues(command, args, read.values);
       return read;
-    } catch (error) {
-      return await withCleanup(
-        () => Promise.reject(error),
-        () => this.#room.flushUnbelieved(command, args, answer),
-      );
-    }
+    };
+    return await undoOnFailure(believe, () => this.#room.flushUnbelieved(command, args, answer));
   }
 
   /** Sends until the TPM has really answered: again after a warning, and after making room if the TPM has none. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { isatty } from 'node:tty';
 import type { Command } from 'commander';
-import { withCleanup } from '../../errors.ts';
+import { undoOnFailure, withCleanup } from '../../errors.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
 import { absolutePath } from '../../storage/user-paths.ts';
 import { openTpm } from '../../tpm/open-tpm.ts';
@@ -82,11 +82,7 @@ async function simulateWithLibtpms(stateDirectory: string | undefined, signal: A
     if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
   };
   const directory = stateDirectory ?? join(temporary ?? '', 'state');
-  try {
-    await (await openTpm({ kind: 'libtpms', directory }, { signal })).close();
-  } catch (error) {
-    return await withCleanup(() => Promise.reject(error), stop);
-  }
+  await undoOnFailure(async () => await (await openTpm({ kind: 'libtpms', directory }, { signal })).close(), stop);
   return {
     environment: { [TPM_VARIABLE]: `libtpms:${directory}` },
     ...(temporary !== undefined && { temporary }),

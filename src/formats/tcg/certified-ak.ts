@@ -3,7 +3,7 @@ import type { Certification, PublicPart } from '../../attestation/statement.ts';
 import type { Bytes } from '../../bytes.ts';
 import type { HashName } from '../../crypto/kdf.ts';
 import { bitLength, decodeSpki, type PublicKey } from '../../crypto/public-key.ts';
-import { isKeyprovError } from '../../errors.ts';
+import { readOr } from '../../errors.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
 import { type HashAlg, TPM_ALG, TPM_ECC } from '../../tpm/constants.ts';
 import { TPMT_SIGNATURE, type TpmtSignature } from '../../tpm/structures/algorithm.ts';
@@ -115,7 +115,7 @@ export function findCertifiedAk(
 ): PublicPart | undefined {
   for (const certificate of certificates.slice(0, MAX_CERTIFICATES)) {
     for (const hashAlg of Object.values(HASH_ALGS)) {
-      const pubArea = ignoring(() => {
+      const pubArea = readOr(undefined, () => {
         const area = akPublicArea(decodeSpki(readTbs(certificate).spki.der), hashAlg);
         const full = readTpmtSignature(signature) ?? decodeBareSignature(area, signature);
         return findSignatureProblem(area, full, certInfo) === undefined ? encode(TPMT_PUBLIC, area) : undefined;
@@ -129,14 +129,4 @@ export function findCertifiedAk(
 
 /** Reads a TPMT_SIGNATURE. A bare signature cannot be mistaken for one, since the algorithm fixes the length. */
 const readTpmtSignature = (bytes: Uint8Array): TpmtSignature | undefined =>
-  ignoring(() => decode(TPMT_SIGNATURE, bytes));
-
-/** Returns the result of `work`; `undefined` if external bytes cannot be read, which only means another format. */
-function ignoring<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch (error) {
-    if (isKeyprovError(error)) return undefined;
-    throw error;
-  }
-}
+  readOr(undefined, () => decode(TPMT_SIGNATURE, bytes));

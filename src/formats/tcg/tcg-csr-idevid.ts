@@ -2,7 +2,7 @@ import { decodeBareSignature, findSignatureProblem } from '../../attestation/sig
 import type { AttestationStatement } from '../../attestation/statement.ts';
 import { type Bytes, checkObject, concat, equal } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
-import { isKeyprovError } from '../../errors.ts';
+import { readOr } from '../../errors.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
 import { TPM_ALG } from '../../tpm/constants.ts';
 import { publicKeyOf } from '../../tpm/public-key.ts';
@@ -125,13 +125,10 @@ export function parseTcgCsrIdevid(bytes: Uint8Array): TcgCsrIdevid {
 export function verifyTcgCsrIdevid(csr: TcgCsrIdevid): boolean {
   checkObject(csr, WHAT, 'content', 'contentBytes', 'signature');
   const { content, contentBytes, signature } = csr;
-  try {
+  return readOr(false, () => {
     const area = decode(TPMT_PUBLIC, content.signingPub);
     return findSignatureProblem(area, decode(TPMT_SIGNATURE, signature), contentBytes) === undefined;
-  } catch (error) {
-    if (isKeyprovError(error)) return false;
-    throw error;
-  }
+  });
 }
 
 /** The IAK's statement about the IDevID, for `verifyStatement`. */

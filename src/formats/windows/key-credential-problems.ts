@@ -2,7 +2,7 @@ import { concat, equal } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { bitLength } from '../../crypto/public-key.ts';
 import { isRocaWeak } from '../../crypto/roca.ts';
-import { KeyprovError } from '../../errors.ts';
+import { KeyprovError, readOr } from '../../errors.ts';
 import {
   encodeEntry,
   KEY_CREDENTIAL_ENTRY,
@@ -74,14 +74,9 @@ function materialProblem({ keyMaterial, usage }: KeyCredentialLink): string | un
 }
 
 function strengthProblem({ keyMaterial }: KeyCredentialLink): string | undefined {
-  try {
-    const publicKey = decodeKeyMaterial(keyMaterial)?.publicKey;
-    return publicKey?.kty === 'RSA' && isRocaWeak(publicKey.n) ? 'the key can be broken (ROCA)' : undefined;
-  } catch (error) {
-    // Unreadable material is reported by its own check.
-    if (error instanceof KeyprovError) return undefined;
-    throw error;
-  }
+  // Unreadable material is reported by its own check.
+  const publicKey = readOr(undefined, () => decodeKeyMaterial(keyMaterial))?.publicKey;
+  return publicKey?.kty === 'RSA' && isRocaWeak(publicKey.n) ? 'the key can be broken (ROCA)' : undefined;
 }
 
 function customProblem({ customKeyInformation }: KeyCredentialLink): string | undefined {

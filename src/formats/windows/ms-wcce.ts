@@ -93,11 +93,11 @@ export const encodeAttestationKeyInfo = ({ publicKey, certificate }: Attestation
 /** The inverse of {@link encodeAttestationKeyInfo}. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeAttestationKeyInfo(der: Uint8Array): AttestationKeyInfo {
   const node = DerNode.lenient(der, 'AttestationIdentityKeyInfo');
-  const fields = node.fields(TAG.SEQUENCE);
-  const publicKey = inRequest(node.what, () => decodeSpki(fields.next().der));
-  const certificate = fields.optional(TAG.SEQUENCE);
-  fields.end();
-  return { publicKey, ...(certificate !== undefined && { certificate: copy(certificate.der) }) };
+  return node.read(TAG.SEQUENCE, (fields) => {
+    const publicKey = inRequest(node.what, () => decodeSpki(fields.next().der));
+    const certificate = fields.optional(TAG.SEQUENCE);
+    return { publicKey, ...(certificate !== undefined && { certificate: copy(certificate.der) }) };
+  });
 }
 
 /** Content of a request with key attestation, besides the key. */
@@ -207,7 +207,9 @@ export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttri
     const value = findAttribute(attributes, oid);
     return value && DerNode.lenient(value, `attribute ${oid}`);
   };
-  const statements = [node(ENROLL.ATTESTATION_STATEMENT), node(ENROLL.ATTESTATION_STATEMENT_SDK)].filter(isThere);
+  const statements = [node(ENROLL.ATTESTATION_STATEMENT), node(ENROLL.ATTESTATION_STATEMENT_SDK)].filter(
+    (one) => one !== undefined,
+  );
   if (statements.length > 1) throw requestInvalid('attestation statement', 'there are two');
   const kast = statements[0]?.octets();
   const ksp = node(ENROLL.KSP_NAME);
@@ -229,8 +231,6 @@ export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttri
     }),
   };
 }
-
-const isThere = <T>(value: T | undefined): value is T => value !== undefined;
 
 /** Reads the name. wincrypt.h says that it ends with a NUL, which some writers may take literally. */
 function nameIn(node: DerNode): string {

@@ -106,12 +106,8 @@ function decodeAlternativeName(node: DerNode): AlternativeName {
       return { kind: 'uri', value: text };
     case IP:
       return { kind: 'ip', value: copy(node.content) };
-    case DIRECTORY: {
-      const fields = node.fields(DIRECTORY);
-      const value = decodeName(fields.next());
-      fields.end();
-      return { kind: 'directory', value };
-    }
+    case DIRECTORY:
+      return { kind: 'directory', value: node.read(DIRECTORY, (fields) => decodeName(fields.next())) };
     case OTHER_NAME:
       return decodeOtherName(node);
     default:
@@ -120,28 +116,25 @@ function decodeAlternativeName(node: DerNode): AlternativeName {
 }
 
 function decodeOtherName(node: DerNode): AlternativeName {
-  const fields = node.fields(OTHER_NAME);
-  const type = fields.next().oid();
-  const wrapped = fields.next().fields(VALUE);
-  const value = wrapped.next();
-  wrapped.end();
-  fields.end();
+  const [type, value] = node.read(OTHER_NAME, (fields) => [
+    fields.next().oid(),
+    fields.next().read(VALUE, (wrapped) => wrapped.next()),
+  ]);
   if (type === PERMANENT_IDENTIFIER) {
-    const parts = value.fields(TAG.SEQUENCE);
-    const identifier = parts.optional(TAG.UTF8_STRING);
-    const text = identifier?.text();
-    // Else different identifiers would read as the same.
-    if (identifier && !equal(utf8(text ?? ''), identifier.content)) throw identifier.wrong('the text is not UTF-8');
-    const assigner = parts.optional(TAG.OID)?.oid();
-    parts.end();
-    const kind = 'permanent-identifier';
-    return { kind, ...(text !== undefined && { value: text }), ...(assigner !== undefined && { assigner }) };
+    return value.read(TAG.SEQUENCE, (parts) => {
+      const identifier = parts.optional(TAG.UTF8_STRING);
+      const text = identifier?.text();
+      // Else different identifiers would read as the same.
+      if (identifier && !equal(utf8(text ?? ''), identifier.content)) throw identifier.wrong('the text is not UTF-8');
+      const assigner = parts.optional(TAG.OID)?.oid();
+      const kind = 'permanent-identifier';
+      return { kind, ...(text !== undefined && { value: text }), ...(assigner !== undefined && { assigner }) };
+    });
   }
   if (type === HARDWARE_MODULE) {
-    const parts = value.fields(TAG.SEQUENCE);
-    const name = { kind: 'hardware-module', type: parts.next().oid(), serialNumber: parts.next().octets() } as const;
-    parts.end();
-    return name;
+    return value.read(TAG.SEQUENCE, (parts) => ({
+      ...{ kind: 'hardware-module', type: parts.next().oid(), serialNumber: parts.next().octets() },
+    }));
   }
   return { kind: 'other-name', type, value: copy(value.der) };
 }

@@ -14,10 +14,7 @@ export const encodeAttribute = ({ oid, values }: Attribute): Bytes => derSequenc
 
 /** The inverse of {@link encodeAttribute}. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeAttribute(node: DerNode): Attribute {
-  const fields = node.fields(TAG.SEQUENCE);
-  const oid = fields.next().oid();
-  const values = fields.next().list(TAG.SET);
-  fields.end();
+  const [oid, values] = node.read(TAG.SEQUENCE, (fields) => [fields.next().oid(), fields.next().list(TAG.SET)]);
   return { oid, values: values.map(({ der }) => copy(der)) };
 }
 

@@ -5,7 +5,7 @@ import type { DistinguishedName } from '../../crypto/distinguished-name.ts';
 import { decodeSpki, encodeSpki, type PublicKey } from '../../crypto/public-key.ts';
 import { verifySignature } from '../../crypto/verify-signature.ts';
 import { EXTENSION } from '../../crypto/x509.ts';
-import { isKeyprovError } from '../../errors.ts';
+import { readOr } from '../../errors.ts';
 import type { SigningKey } from '../services/jws.ts';
 import { type AlternativeName, decodeAlternativeNames } from './alternative-names.ts';
 import { type Attribute, decodeAttribute, encodeAttribute, findAttribute } from './attributes.ts';
@@ -99,14 +99,11 @@ export interface CertificateRequest {
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
-  const outer = DerNode.lenient(der, 'certificate request').fields(TAG.SEQUENCE);
-  const info = outer.next(TAG.SEQUENCE);
-  const algorithm = outer.next().fields(TAG.SEQUENCE);
-  const oid = algorithm.next().oid();
-  const parameters = algorithm.optional();
-  algorithm.end();
-  const bits = outer.next(TAG.BIT_STRING);
-  outer.end();
+  const [info, [oid, parameters], bits] = DerNode.lenient(der, 'certificate request').read(TAG.SEQUENCE, (outer) => [
+    outer.next(TAG.SEQUENCE),
+    outer.next().read(TAG.SEQUENCE, (algorithm) => [algorithm.next().oid(), algorithm.optional()]),
+    outer.next(TAG.BIT_STRING),
+  ]);
   if (bits.content[0] !== 0) throw bits.wrong('the signature is not a whole number of bytes');
 
   const parts = info.fields(TAG.SEQUENCE);
@@ -128,7 +125,7 @@ export function parseCertificateRequest(der: Uint8Array): CertificateRequest {
     info: copy(info.der),
     subject,
     spki: copy(spki.der),
-    publicKey: publicKeyIn(spki.der),
+    publicKey: readOr(undefined, () => decodeSpki(spki.der), 'key-invalid'),
     attributes,
     extensions,
     alternativeNames: names.flatMap(({ value }) => decodeAlternativeNames(value)),
@@ -157,13 +154,4 @@ export function verifyCertificateRequest(request: CertificateRequest): boolean {
   const key = request.publicKey;
   if (key === undefined || key.kty !== algorithm.kty) return false;
   return verifySignature(key, algorithm.hash, request.info, value, algorithm.format);
-}
-
-function publicKeyIn(spki: Uint8Array): PublicKey | undefined {
-  try {
-    return decodeSpki(spki);
-  } catch (error) {
-    if (isKeyprovError(error, 'key-invalid')) return undefined;
-    throw error;
-  }
 }

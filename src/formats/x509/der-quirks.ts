@@ -1,6 +1,6 @@
 import { DerNode } from '../../crypto/der-read.ts';
 import { TAG } from '../../crypto/der-write.ts';
-import { isKeyprovError } from '../../errors.ts';
+import { readOr } from '../../errors.ts';
 
 /** A tolerated violation of the standard in a request or a certificate. */
 export interface DerQuirk {
@@ -56,14 +56,11 @@ function scan(root: DerNode, withExtensions: boolean): DerQuirk[] {
 function scanExtension(children: readonly DerNode[]): DerQuirk[] {
   const value = children.at(-1);
   if (children[0]?.tag !== TAG.OID || value?.tag !== TAG.OCTET_STRING || children.length > 3) return [];
-  try {
+  const scanned = (): DerQuirk[] => {
     const inner = value.fields(TAG.OCTET_STRING).next();
     return inner.der.length === value.content.length ? scan(inner, false) : [];
-  } catch (error) {
-    // An extension may hold any bytes.
-    if (isKeyprovError(error, 'request-invalid')) return [];
-    throw error;
-  }
+  };
+  return readOr([], scanned, 'request-invalid'); // an extension may hold any bytes
 }
 
 const isLongCommonName = (type: DerNode | undefined, value: DerNode | undefined): boolean =>

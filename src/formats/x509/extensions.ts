@@ -23,14 +23,13 @@ export function encodeExtensions(extensions: readonly Extension[]): Bytes {
 
 /** The inverse of {@link encodeExtensions}. @throws KeyprovError `request-invalid` for anything else. */
 export function decodeExtensions(node: DerNode): Extension[] {
-  return node.list(TAG.SEQUENCE).map((one) => {
-    const fields = one.fields(TAG.SEQUENCE);
-    const oid = fields.next().oid();
-    const critical = fields.optional(TAG.BOOLEAN)?.boolean() ?? false;
-    const value = fields.next().octets();
-    fields.end();
-    return { oid, critical, value };
-  });
+  return node.list(TAG.SEQUENCE).map((one) =>
+    one.read(TAG.SEQUENCE, (fields) => ({
+      oid: fields.next().oid(),
+      critical: fields.optional(TAG.BOOLEAN)?.boolean() ?? false,
+      value: fields.next().octets(),
+    })),
+  );
 }
 
 /** subjectAltName. RFC 5280, 4.2.1.6. */

@@ -87,12 +87,10 @@ function decodeBundle(node: DerNode): AttestationBundle {
   if (attestations.length === 0) throw node.wrong('it holds no statement');
   if (certs?.length === 0) throw node.wrong('its list of certificates is empty');
   const other = (certs ?? []).filter(({ tag }) => tag === OTHER_CERTIFICATE);
-  const certificates = (certs ?? [])
-    .filter(({ tag }) => tag !== OTHER_CERTIFICATE)
-    .map((one) => one.expect(TAG.SEQUENCE));
+  const certificates = (certs ?? []).filter(({ tag }) => tag !== OTHER_CERTIFICATE);
   return {
     attestations,
-    certificates: certificates.map((one) => copy(one.der)),
+    certificates: certificates.map((one) => copy(one.expect(TAG.SEQUENCE).der)),
     ...(other.length > 0 && { otherCertificates: other.map((one) => copy(one.der)) }),
   };
 }

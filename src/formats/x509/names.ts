@@ -48,10 +48,7 @@ function encodeAttribute({ type, value }: NameAttribute, strings: 'utf8' | 'bmp'
 export function decodeName(node: DerNode): DistinguishedName {
   return node.list(TAG.SEQUENCE).map((relative) =>
     relative.list(TAG.SET).map((attribute) => {
-      const fields = attribute.fields(TAG.SEQUENCE);
-      const type = fields.next().oid();
-      const value = fields.next();
-      fields.end();
+      const [type, value] = attribute.read(TAG.SEQUENCE, (fields) => [fields.next().oid(), fields.next()]);
       return { type, value: value.text() ?? `#${toHex(value.der)}` };
     }),
   );

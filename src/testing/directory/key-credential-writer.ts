@@ -1,5 +1,5 @@
 import { equal } from '../../bytes.ts';
-import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { KeyprovError, readOr } from '../../errors.ts';
 import { decodeDnBinary, encodeDnBinary } from '../../formats/windows/dn-binary.ts';
 import { parseKeyCredentialLink } from '../../formats/windows/key-credential-link.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
@@ -64,20 +64,13 @@ export async function removeKeyCredential(
 ): Promise<'removed' | 'absent'> {
   const { dn, values } = await findLdapUser(client, { base, user, signal });
   let outcome: 'removed' | 'absent' = 'absent';
-  for (const value of values.filter((value) => hasKeyId(value, keyId))) {
+  const keyIdOf = (value: string) => parseKeyCredentialLink(decodeDnBinary(value).binary).keyId;
+  // A malformed value is not the key.
+  const isIt = (value: string) => readOr(false, () => equal(keyIdOf(value), keyId), 'request-invalid');
+  for (const value of values.filter(isIt)) {
     if (await change(client, { dn, operation: 'delete', value, signal })) outcome = 'removed';
   }
   return outcome;
-}
-
-/** Whether the value is a key with that Key ID. A malformed value is not. */
-function hasKeyId(value: string, keyId: Uint8Array): boolean {
-  try {
-    return equal(parseKeyCredentialLink(decodeDnBinary(value).binary).keyId, keyId);
-  } catch (error) {
-    if (isKeyprovError(error, 'request-invalid')) return false;
-    throw error;
-  }
 }
 
 interface OneValue extends SignalOptions {

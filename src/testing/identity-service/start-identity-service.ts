@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { utf8 } from '../../bytes.ts';
 import { encodePem } from '../../crypto/pem.ts';
-import { withCleanup } from '../../errors.ts';
+import { undoOnFailure, withCleanup } from '../../errors.ts';
 import { checkMembers } from '../../known-members.ts';
 import type { SignalOptions } from '../../signal.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
@@ -105,18 +105,14 @@ export async function startIdentityService(options: IdentityServiceOptions): Pro
   const removeTemporary = async () => {
     if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
   };
-  const fail = (error: unknown, cleanup: () => Promise<void>): Promise<never> =>
-    withCleanup(() => Promise.reject(error), cleanup);
-  try {
+  const start = async (): Promise<IdentityService> => {
     const state = await openState(kept ?? temporary ?? '');
-    try {
-      return await startWith(state, options, removeTemporary);
-    } catch (error) {
-      return await fail(error, () => state.close());
-    }
-  } catch (error) {
-    return await fail(error, removeTemporary);
-  }
+    return await undoOnFailure(
+      () => startWith(state, options, removeTemporary),
+      () => state.close(),
+    );
+  };
+  return await undoOnFailure(start, removeTemporary);
 }
 
 async function startWith(

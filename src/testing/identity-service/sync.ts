@@ -1,5 +1,5 @@
 import { equal, toBase64 } from '../../bytes.ts';
-import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { isKeyprovError, KeyprovError, readOr } from '../../errors.ts';
 import { decodeDnBinary } from '../../formats/windows/dn-binary.ts';
 import { findLdapUser } from '../../registration/ldap-user.ts';
 import type { SignalOptions } from '../../signal.ts';
@@ -113,13 +113,6 @@ export class Synchronization {
   }
 }
 
-/** Whether it is that value, whatever the name in it, which changes with the user's. */
-function isBinary(value: string, blob: Uint8Array): boolean {
-  try {
-    return equal(decodeDnBinary(value).binary, blob);
-  } catch (error) {
-    // A malformed value of another writer.
-    if (isKeyprovError(error, 'request-invalid')) return false;
-    throw error;
-  }
-}
+/** Whether it is that value, whatever the name in it, which changes with the user's. Others may write malformed ones. */
+const isBinary = (value: string, blob: Uint8Array): boolean =>
+  readOr(false, () => equal(decodeDnBinary(value).binary, blob), 'request-invalid');
