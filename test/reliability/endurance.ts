@@ -1,7 +1,7 @@
 /**
- * What does not grow: memory and descriptors of this process over a million commands, 100,000 signatures, 5,000 test TPMs
- * and 100,000 verifications. Run it with `node scripts/reliability.mjs endurance [--share N] [--only PART]`, where N
- * divides the counts; it prints a table, and ends with 1 if something grew by more than its bound.
+ * Checks that this process's memory and descriptors do not grow over a million commands, 100,000 signatures, 5,000 test
+ * TPMs and 100,000 verifications. Run it with `node scripts/reliability.mjs endurance [--share N] [--only PART]`; N divides
+ * the counts. It prints a table. Its exit code is 1 if something grew too much.
  */
 import { readdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -17,7 +17,7 @@ import { leftovers } from '../integration/support/new-tpm.ts';
 
 const { values: given } = parseArgs({ options: { share: { type: 'string', default: '1' }, only: { type: 'string' } } });
 const SHARE = Number(given.share);
-/** What resident memory may grow by from the first tenth to the end, in MiB: less than a byte for a hundred commands. */
+/** How much resident memory may grow after the first tenth, in MiB: a leak of 20 bytes per command would exceed it. */
 const MOST_MIB = 16;
 const DATA = utf8('what is signed');
 const CHALLENGE = utf8('a challenge of the service');
@@ -34,7 +34,7 @@ function measure(): Measure {
   return { mib: process.memoryUsage().rss / 2 ** 20, descriptors: readdirSync('/proc/self/fd').length };
 }
 
-/** What is repeated, how often, and how many at a time. */
+/** A repeated operation: how often, and how many calls overlap. */
 interface Part {
   readonly count: number;
   readonly atOnce: number;
@@ -47,7 +47,7 @@ async function withKey(engine: 'libtpms' | 'swtpm', pin?: Uint8Array) {
   return { kit, made };
 }
 
-/** @throws Error if the TPM has anything left but what a test TPM has. */
+/** @throws Error if the TPM contains objects or sessions that a new test TPM does not have. */
 async function end({ tpm }: TestTpm): Promise<void> {
   const left = await leftovers(tpm);
   await tpm.close();
@@ -85,7 +85,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   'signatures, libtpms': signatures('libtpms', 50_000, 1),
   'overlapping signatures, libtpms': signatures('libtpms', 40_000, 10_000),
   'overlapping signatures, swtpm': signatures('swtpm', 8_000, 1_000),
-  // A PIN costs a scrypt each time.
+  // Each use of a PIN runs scrypt.
   'signatures with a PIN, libtpms': signatures('libtpms', 2_000, 1, PIN),
   'test TPMs': {
     ...{ count: 5_000, atOnce: 4 },
@@ -119,7 +119,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
 };
 
-/** Does it `count` times, `atOnce` at a time. */
+/** Calls `once` `count` times, with `atOnce` calls overlapping. */
 async function repeat(once: () => Promise<void>, count: number, atOnce: number): Promise<void> {
   let begun = 0;
   const lane = async () => {
@@ -129,7 +129,7 @@ async function repeat(once: () => Promise<void>, count: number, atOnce: number):
 }
 
 console.log(
-  '| part | count | at once | minutes | MiB after a tenth | MiB at the end | descriptors after a tenth | at the end |',
+  '| part | count | overlapping | minutes | MiB after 10 % | MiB at the end | descriptors after 10 % | descriptors at the end |',
 );
 console.log('|---|---:|---:|---:|---:|---:|---:|---:|');
 for (const [name, { count, atOnce, prepare }] of Object.entries(PARTS)) {

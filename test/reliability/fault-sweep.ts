@@ -1,9 +1,9 @@
 /**
- * The fault sweep of the wire: every operation, with every command of it, meets every kind of fault, on swtpm and on
- * libtpms in this process. After each the operation is done again without a fault. Run it with
+ * Injects every type of fault into every command of every operation, on swtpm and on libtpms in this process. After each
+ * fault, the operation runs again without one. Run it with
  * `node scripts/reliability.mjs fault-sweep [--seed N] [--each N] [--stride N] [--only OPERATION]
- * [--tpm swtpm|libtpms]`, where a stride takes one of so many faults; it prints a table, and ends with 1 if one of the
- * last four columns is not 0.
+ * [--tpm swtpm|libtpms]`; with a stride of N, it injects every Nth fault. It prints a table. Its exit code is 1 if one of
+ * the last five columns is not 0.
  */
 import { rm } from 'node:fs/promises';
 import { KeyprovError, sayError } from '../../src/errors.ts';
@@ -28,13 +28,13 @@ import {
 } from './world.ts';
 
 const dice = new Dice(Number(given.seed));
-/** How often each kind of fault meets each command. */
+/** How often each type of fault is injected into each command. */
 const EACH = Number(given.each);
 const STRIDE = Number(given.stride);
-/** For a TPM that is silent; long enough for a busy machine. */
+/** How long to wait for a silent TPM; long enough for a busy machine. */
 const SILENCE_MS = 1_500;
 
-/** Every response code that a TPM can give: each operation meets each of them once, at a command that the dice choose. */
+/** Every response code that a TPM can return. Each operation meets each code once, at a random command. */
 const CODES = Object.values(TPM_RC)
   .map(Number)
   .filter((code) => code !== 0);
@@ -55,20 +55,20 @@ function faultsFor(size: number, codes: readonly number[]): WireFault[] {
   ];
 }
 
-/** Deals `things` out to so many places by the dice, at least one to each. */
+/** Distributes `things` at random over a number of places, at least one to each. */
 function shareOut(things: readonly number[], places: number): number[][] {
   const shares = Array.from({ length: places }, (): number[] => [things[dice.roll(things.length)] ?? 0]);
   for (const thing of things) shares[dice.roll(places)]?.push(thing);
   return shares;
 }
 
-/** The error that `await using` has put behind that of its clean-up, if the latter is typed. */
+/** The original error, if `await using` hid it behind a typed clean-up error. */
 const first = (outcome: unknown): unknown =>
   outcome instanceof Error && 'error' in outcome && outcome.error instanceof KeyprovError && 'suppressed' in outcome
     ? first(outcome.suppressed)
     : outcome;
 
-/** What came of one operation with one fault. */
+/** Runs one operation with one fault, and returns the result. */
 async function once(
   swept: Swept,
   operation: string,
@@ -80,7 +80,7 @@ async function once(
   const { directory, user } = await freshCopy(swept);
   const connection = await swept.connect();
   const faulty = faultyWire(connection, at, fault);
-  let [column, said]: [Column, string] = ['right', ''];
+  let [column, said]: [Column, string] = ['correct', ''];
   const put = (next: Column, detail: string) => {
     if (!BAD.includes(column)) [column, said] = [next, detail];
   };
@@ -92,7 +92,7 @@ async function once(
   };
   const outcome = first(await withinTime(whole()));
   if (outcome === 'hang') put('hang', '');
-  else if (outcome instanceof WrongResult) put('wrong accepted', outcome.message);
+  else if (outcome instanceof WrongResult) put('wrong result accepted', outcome.message);
   else if (outcome instanceof KeyprovError) put('typed error', sayError(outcome));
   else if (outcome !== undefined) put('other error', String(outcome instanceof Error ? outcome.stack : outcome));
   const closed = await withinTime(tpm?.close() ?? Promise.resolve());
@@ -100,7 +100,7 @@ async function once(
   if (faulty.alive) {
     const left = await withinTime(lookAndClose(connection));
     if (!Array.isArray(left)) put('other error', `cannot look: ${left}`);
-    else if (left.length > 0) put('left behind', left.map((one) => one.toString(16)).join(', '));
+    else if (left.length > 0) put('leftovers', left.map((one) => one.toString(16)).join(', '));
   }
   if (fault !== undefined) {
     const again = await withinTime(afterwards(swept, operation, { directory, user }, outcome === undefined));
@@ -120,14 +120,14 @@ try {
     try {
       for (const operation of Object.keys(OPERATIONS).filter((one) => given.only === undefined || one === given.only)) {
         const [clean, wire, said] = await once(swept, operation, -1, undefined);
-        if (clean !== 'right') throw new Error(`${operation} without a fault: ${clean} ${said}`);
+        if (clean !== 'correct') throw new Error(`${operation} without a fault: ${clean} ${said}`);
         const counts = new Map<Column, number>();
         table.set(`${name} ${operation}`, counts);
         const codes = shareOut(CODES, wire.seen.length);
         let number = 0;
         for (const [at, { name: command, size }] of wire.seen.entries()) {
           for (const fault of Array.from({ length: EACH }, () => faultsFor(size, codes[at] ?? [])).flat()) {
-            // A TPM in this process is not reached through a connection.
+            // A TPM in this process has no connection to cut.
             if (name === 'libtpms' && (fault.kind === 'cut' || fault.kind === 'silence')) continue;
             if (number++ % STRIDE > 0) continue;
             const [column, , detail] = await once(swept, operation, at, fault);

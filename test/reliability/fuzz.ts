@@ -1,9 +1,9 @@
 /**
- * Every public entrance for bytes and text, and every structure of the TPM, with a valid sample changed by seeded dice. Run
- * it with `node scripts/reliability.mjs fuzz [--seed N] [--inputs N] [--minutes N] [--only NAME]`;
- * it prints a table, and ends with 1 if one of the last three columns is not 0 or memory grew. An error counts as typed if it is a KeyprovError: every argument
- * besides the input is right, so that a TypeError or RangeError of an entrance is never the caller's mistake. The same
- * seed gives the same changes; since test keys are new each time, an input that shows a fault is printed whole.
+ * Feeds randomly changed valid samples to every public reader of bytes or text and to every TPM structure. Run it with
+ * `node scripts/reliability.mjs fuzz [--seed N] [--inputs N] [--minutes N] [--only NAME]`. It prints a table. Its exit code
+ * is 1 if one of the last three columns is not 0, or if memory grew. All arguments other than the input are valid, so only a
+ * KeyprovError is a typed error; a TypeError or RangeError is a bug. A seed repeats the changes but not the test keys, so an
+ * input that reveals a bug is printed in full.
  */
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
@@ -25,13 +25,13 @@ const { values: given } = parseArgs({
   },
 });
 const SEED = Number(given.seed);
-/** What one input may cost, in microseconds of CPU. */
+/** CPU time limit for one input, in microseconds. */
 const MOST_CPU = 1_000_000;
-/** What the heap may grow by from the first tenth to the end, in MiB. */
+/** How much the heap may grow after the first tenth, in MiB. */
 const MOST_MIB = 16;
-/** How many samples each structure of the TPM is changed from. */
+/** How many samples of each TPM structure are changed. */
 const EACH_STRUCTURE = 8;
-/** Faults of one entrance and kind that are printed. */
+/** How many inputs are printed for each reader and type of bug. */
 const PRINTED = 3;
 
 /** A column of the table; the last three are bad. */
@@ -103,11 +103,11 @@ async function feed({ name, family }: Target, entrance: Entrance, input: Uint8Ar
   if (BAD.includes(column)) report(name, column, input, detail);
 }
 
-/** Dice of their own for each target, so that `--only` changes nothing. */
+/** Separate dice for each target, so that `--only` does not change its inputs. */
 const diceOf = (name: string): Dice =>
   new Dice([...name].reduce((sum, letter) => (Math.imul(sum, 31) + (letter.codePointAt(0) ?? 0)) | 0, SEED) ^ 0x5eed);
 
-/** What is held: unlike resident memory it does not depend on what else the machine does. */
+/** Heap in use, which unlike resident memory does not depend on the machine's load. */
 function heldMib(): number {
   for (let n = 0; n < 3; n++) globalThis.gc?.();
   const { heapUsed, external } = process.memoryUsage();
@@ -116,12 +116,12 @@ function heldMib(): number {
 
 const dice = new Map(targets.map(({ name }) => [name, diceOf(name)]));
 const start = performance.now();
-/** How much of it is done, from 0 to 1: of the inputs, or of the minutes where those come first. */
+/** Progress from 0 to 1, by inputs or by minutes, whichever is further. */
 const doneBy = (inputs: number): number =>
   Math.max(inputs / Number(given.inputs), (performance.now() - start) / 60_000 / Number(given.minutes));
 let inputs = 0;
 let early: number | undefined;
-// One for each in turn, so that it may end at any time.
+// One input for each target in turn, so that the run may end at any time.
 while (doneBy(inputs) < 1) {
   for (const target of targets) {
     const own = dice.get(target.name) ?? diceOf(target.name);

@@ -1,8 +1,7 @@
 /**
- * Does one operation with the options in the JSON of the first argument, and prints what it came to. At the border
- * `stopAt` (counted from 1) it prints `stopped` and waits to be killed; at `terminateAt` it sends itself SIGTERM, which aborts
- * the work as in the command line. Borders are before and after each change of a file,
- * request to the service and command of the TPM.
+ * Runs one operation with the options in the first argument (JSON) and prints the outcome. A border is the point before or
+ * after a file change, a request to the service or a TPM command. At border `stopAt` (counted from 1) the process prints
+ * `stopped` and waits to be killed. At `terminateAt` it sends itself SIGTERM, which aborts the work as in the command line.
  */
 import { writeSync } from 'node:fs';
 import fs from 'node:fs/promises';
@@ -16,7 +15,7 @@ import { openTpm } from '../../src/tpm/open-tpm.ts';
 import type { TpmTransport } from '../../src/tpm/transport.ts';
 import { OPERATIONS, WrongResult } from './operations.ts';
 
-/** What the child is told. */
+/** The instructions for the child. */
 export interface ChildOrder {
   readonly operation: string;
   readonly directory: string;
@@ -87,7 +86,7 @@ async function run(): Promise<string> {
       token: async () => token,
       recover: async (request) => openRecoverySecret(request, order.recoveryKey),
     });
-    return 'right';
+    return 'correct';
   } catch (error) {
     if (error === TERMINATED) return 'typed: ended by the signal';
     if (error instanceof WrongResult) return `wrong ${error.message}`;

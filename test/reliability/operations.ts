@@ -24,7 +24,7 @@ export const policy = definePolicy({ algorithm: 'p-256', hardware: 'required', a
 const CHALLENGE = utf8('a challenge of the service');
 const DATA = utf8('what is signed');
 
-/** Where an operation works. */
+/** The environment of an operation. */
 export interface Place {
   readonly store: KeyStore;
   readonly tpm: Tpm;
@@ -32,19 +32,19 @@ export interface Place {
   readonly deviceId: string;
   /** Ends the operation. */
   readonly signal?: AbortSignal | undefined;
-  /** Of the key that is there. */
+  /** The id of the existing key. */
   readonly id: string;
   /** For operations with a service. */
   readonly registrar: KeyRegistrar;
   readonly token: () => Promise<string>;
-  /** What recovers a sealed PIN. */
+  /** Recovers a sealed PIN. */
   readonly recover: Parameters<typeof resetPinKeepingKey>[2]['recover'];
 }
 
-/** An operation gave as success what is not right. */
+/** An operation reported success with a wrong result. */
 export class WrongResult extends Error {}
 
-/** What is swept: each throws {@link WrongResult} if it succeeds with a result that does not verify. */
+/** The operations under test. Each throws {@link WrongResult} if it succeeds with a result that does not verify. */
 export const OPERATIONS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   async create({ store, tpm, user, deviceId, signal }) {
     const made = await provisionKey({
@@ -104,7 +104,7 @@ function checkStatement(statement: AttestationStatement, publicKey: PublicKey): 
     );
 }
 
-/** Signs with the key `id` and the one of `pins` that fits. @returns which, or undefined if none does. */
+/** Signs with the key `id` and the first of `pins` that works. @returns that PIN; undefined if none works. */
 export async function pinOf(
   { store, tpm }: Pick<Place, 'store' | 'tpm'>,
   id: string,

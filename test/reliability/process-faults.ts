@@ -1,9 +1,9 @@
 /**
- * What happens to processes: killed at every border (also in a PID namespace of its own), ended by SIGTERM, a full disk, too few file
- * descriptors, a clock that jumps. After each the operation is done again without a fault. Run it as root with
- * `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION]
- * [--fault PATTERN] [--tpm swtpm|libtpms]`; it prints a table. PINs
- * are derived at no cost. With fewer kills than borders, they and SIGTERM are spread over all.
+ * Injects faults into processes: SIGKILL at every point with a side effect (also in a separate PID namespace), SIGTERM, a
+ * full disk, too few file descriptors, a clock that jumps. After each fault, the operation runs again without one. Run it as
+ * root with `node scripts/reliability.mjs process-faults [--kills N] [--only OPERATION] [--fault PATTERN]
+ * [--tpm swtpm|libtpms]`; it prints a table. Scrypt is skipped. If there are fewer kills than points, kills and SIGTERM are
+ * spread over all points.
  */
 import '../cheap-scrypt.mjs';
 import { spawn, spawnSync } from 'node:child_process';
@@ -31,23 +31,23 @@ import {
 } from './world.ts';
 
 const KILLS = Number(given.kills);
-/** After so long a child hangs, in milliseconds. */
+/** A child that takes longer hangs, in milliseconds. */
 const HANG_MS = 60_000;
 
 using script = await bundle('test/reliability/operation-child.ts');
 const recoveryKey = String(pair.privateKey.export({ type: 'pkcs8', format: 'pem' }));
 
-/** How a child is started, and what happens to it. */
+/** How a child is started, and which fault it meets. */
 interface Trial {
-  /** Before `node`: a program that changes its surroundings. */
+  /** A program in front of `node` that changes its environment. */
   readonly prefix?: readonly string[];
   readonly stopAt?: number;
   readonly terminateAt?: number;
-  /** Bytes that the disk of the store has left. */
+  /** Free bytes on the store's disk. */
   readonly room?: number;
 }
 
-/** What a child came to: what it said, `killed`, `hang`, or `not started` if Node.js itself lacked descriptors. */
+/** The outcome of a child: its output, `killed`, `hang`, or `not started` if Node.js itself lacked descriptors. */
 async function runChild(order: ChildOrder, { prefix = [] }: Trial): Promise<{ said: string; borders: number }> {
   const [command = process.execPath, ...args] = [
     ...prefix,
@@ -83,7 +83,7 @@ async function runChild(order: ChildOrder, { prefix = [] }: Trial): Promise<{ sa
   return { said, borders: 0 };
 }
 
-/** What came of it; undefined if nothing was begun. */
+/** Runs one trial. Returns its outcome; undefined if nothing was started. */
 async function attempt(swept: Swept, operation: string, trial: Trial): Promise<[Column, string, number] | undefined> {
   const copy = await freshCopy(swept);
   const { user } = copy;
@@ -110,29 +110,29 @@ async function attempt(swept: Swept, operation: string, trial: Trial): Promise<[
   if (said === 'not started') return undefined;
   if (trial.room !== undefined) await fromSmallDisk(place, copy.directory);
   if (trial.terminateAt !== undefined) {
-    // A signal lets the process clean up: nothing is for the next one to do.
+    // After a signal the process cleans up itself; nothing remains for the next process.
     const left = await lookAndClose(await swept.connect());
-    if (left.length > 0) return ['left behind', left.map((one) => one.toString(16)).join(', '), borders];
+    if (left.length > 0) return ['leftovers', left.map((one) => one.toString(16)).join(', '), borders];
   }
-  const again = await withinTime(afterwards(swept, operation, copy, said === 'right'));
+  const again = await withinTime(afterwards(swept, operation, copy, said === 'correct'));
   await rm(copy.directory, { recursive: true });
   if (again === 'hang') return ['hang', 'afterwards', borders];
   if (Array.isArray(again)) return [...(again as [Column, string]), borders];
   if (again !== undefined) return ['key unusable', String(again instanceof Error ? again.stack : again), borders];
   const column =
-    said === 'right'
-      ? 'right'
+    said === 'correct'
+      ? 'correct'
       : /^(typed|killed)/.test(said)
         ? 'typed error'
         : said.startsWith('wrong')
-          ? 'wrong accepted'
+          ? 'wrong result accepted'
           : said === 'hang'
             ? 'hang'
             : 'other error';
   return [column, said, borders];
 }
 
-/** The store on a disk of its own, of which `room` bytes are free. */
+/** Puts the store on a separate disk with `room` free bytes. */
 async function onSmallDisk(directory: string, room: number): Promise<string> {
   const disk = `${directory}-disk`;
   await mkdir(disk, { mode: 0o700 });
@@ -158,7 +158,7 @@ function mustRun(command: string, ...args: string[]): string {
 
 const NAMESPACE = ['unshare', '--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc'];
 
-/** What happens to each operation; `borders` is how many a whole one has. */
+/** The faults for each operation; `borders` is the number of points at which a complete run can be killed. */
 function* trials(borders: number): Generator<[name: string, trial: Trial]> {
   const spread = (n: number) => 1 + (Math.floor((n * Math.max(borders, KILLS)) / KILLS) % borders);
   for (let n = 0; n < KILLS; n++) {
@@ -181,7 +181,7 @@ try {
     try {
       for (const operation of Object.keys(OPERATIONS).filter((one) => given.only === undefined || one === given.only)) {
         const [clean, said, borders] = (await attempt(swept, operation, {})) ?? ['other error', 'not started', 0];
-        if (clean !== 'right') throw new Error(`${operation} without a fault: ${clean} ${said}`);
+        if (clean !== 'correct') throw new Error(`${operation} without a fault: ${clean} ${said}`);
         for (const [kind, trial] of trials(borders)) {
           if (!new RegExp(given.fault ?? '').test(kind)) continue;
           const came = await attempt(swept, operation, trial);

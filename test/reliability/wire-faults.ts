@@ -3,20 +3,20 @@ import { KeyprovError } from '../../src/errors.ts';
 import * as commands from '../../src/tpm/commands/index.ts';
 import type { SendOptions, TpmTransport } from '../../src/tpm/transport.ts';
 
-/** What happens to one command on its way to a TPM, or to its answer on the way back. */
+/** A fault in one command on its way to a TPM, or in its answer. */
 export type WireFault =
   | { readonly kind: 'answer bit' | 'command bit'; readonly bit: number }
   | { readonly kind: 'truncation'; readonly length: number }
-  /** The TPM gets the command, and its answer never comes. */
+  /** The TPM receives the command, but its answer never arrives. */
   | { readonly kind: 'silence' }
-  /** The answer to the command before comes once more, and the right one is lost. */
+  /** The previous command's answer arrives again, and the correct one is lost. */
   | { readonly kind: 'duplicate' }
-  /** This answer comes to the next command, and that one's to this one. */
+  /** This command and the next one receive each other's answers. */
   | { readonly kind: 'reorder' }
   | { readonly kind: 'response code'; readonly code: number }
   | { readonly kind: 'cut'; readonly when: 'before' | 'after' };
 
-/** A transport in which one command meets a fault. */
+/** A transport that injects a fault into one command. */
 export interface FaultyWire extends TpmTransport {
   /** Commands sent so far. */
   readonly commands: number;
@@ -24,11 +24,11 @@ export interface FaultyWire extends TpmTransport {
   readonly met: boolean;
   /** Whether the connection is still there. */
   readonly alive: boolean;
-  /** The name of each command, and the bytes of its answer, to choose bits of. */
+  /** Each command's name and answer, from which bits to flip are chosen. */
   readonly seen: readonly { readonly name: string; readonly size: number }[];
 }
 
-/** Wraps `inner`, which stays open unless the fault is one of the connection: the command of that number, counted from 0, meets `fault`. */
+/** Wraps `inner` and injects `fault` into one command, counted from 0. `inner` stays open unless the fault cuts the connection. */
 export function faultyWire(inner: TpmTransport, at: number, fault: WireFault | undefined): FaultyWire {
   let [commands, met, alive] = [0, false, true];
   let before: Bytes | undefined;
@@ -101,7 +101,7 @@ export function faultyWire(inner: TpmTransport, at: number, fault: WireFault | u
       before = answer;
       return copy(given);
     },
-    // Whoever made it looks at the TPM after it was closed.
+    // The test inspects the TPM after this transport is closed.
     close: async () => {},
   };
 }
@@ -109,7 +109,7 @@ export function faultyWire(inner: TpmTransport, at: number, fault: WireFault | u
 const NAMES = new Map(Object.values(commands).map(({ code, name }) => [code, name]));
 const nameOf = (command: Uint8Array): string => NAMES.get(uint32At(command, 6)) ?? 'an unknown command';
 
-/** A transport would not send a command whose header has another size. */
+/** Transports refuse to send a command whose header states another size. */
 const outsideSize = (bit: number): number => (bit >= 16 && bit < 48 ? bit + 32 : bit);
 
 function flipped(bytes: Uint8Array, bit: number): Bytes {

@@ -19,54 +19,54 @@ import { startIdentityWorld } from '../integration/support/identity-world.ts';
 import { leftovers } from '../integration/support/new-tpm.ts';
 import { NEW_PIN, OPERATIONS, PIN, type Place, pinOf, policy } from './operations.ts';
 
-/** What an operation with a fault can come to. All from the third on must not be. */
+/** The outcomes of an operation with a fault. All from the third on are bugs. */
 const COLUMNS = [
-  'right',
+  'correct',
   'typed error',
-  'wrong accepted',
+  'wrong result accepted',
   'hang',
-  'left behind',
+  'leftovers',
   'key unusable',
   'other error',
 ] as const;
 export type Column = (typeof COLUMNS)[number];
 export const BAD: readonly Column[] = COLUMNS.slice(2);
 
-/** What the sweeps of the wire and of processes are told; each takes the options of the other. */
+/** The options of both sweeps, of the wire and of processes; each accepts the other's options. */
 export const { values: given } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     each: { type: 'string', default: '1' },
     stride: { type: 'string', default: '1' },
     kills: { type: 'string', default: '200' },
-    /** Of processes: a pattern for the name. */
+    /** For processes: a pattern for the fault's name. */
     fault: { type: 'string' },
     only: { type: 'string' },
     tpm: { type: 'string' },
   },
 });
-/** After so long an operation hangs, in milliseconds. */
+/** An operation that takes longer hangs, in milliseconds. */
 const HANG_MS = 60_000;
 export const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const servicePublicKey = decodeSpki(view(pair.publicKey.export({ type: 'spki', format: 'der' }))) as RsaPublicKey;
 export const world = await startIdentityWorld({ attestation: 'ignore' });
 const registrar = await world.registrar();
-/** Everything that is made is below it. */
+/** The directory of all files that the script makes. */
 const root = await mkdtemp(join(tmpdir(), 'keyprov-sweep-'));
 let users = 0;
 
-/** A TPM that is swept, with a store that has a key. */
+/** A TPM under test, with a store that contains a key. */
 export interface Swept {
   readonly name: string;
   readonly pristine: string;
   readonly id: string;
-  /** As `openTpm` takes it. */
+  /** An address for `openTpm`. */
   readonly address: string;
   connect(): Promise<TpmTransport>;
   stop(): Promise<void>;
 }
 
-/** Makes such a TPM. */
+/** Starts a TPM and makes the store and its key. */
 export async function prepare(name: string): Promise<Swept> {
   const directory = await mkdtemp(join(root, `${name}-`));
   const swtpm = name === 'swtpm' ? await startSwtpm() : undefined;
@@ -93,7 +93,7 @@ export async function prepare(name: string): Promise<Swept> {
   return { name, pristine, address, id: made.record.id, connect, stop: async () => await swtpm?.stop() };
 }
 
-/** An operation's place in that store. */
+/** An operation's environment in that store. */
 export async function placeIn(directory: string, tpm: Tpm, id: string, user: string): Promise<Place> {
   return {
     ...{
@@ -118,7 +118,7 @@ export async function freshCopy(swept: Swept): Promise<{ readonly directory: str
   return { directory, user };
 }
 
-/** What is in the TPM when its user has closed it. */
+/** Returns what is left in the TPM after its user has closed it. */
 export async function lookAndClose(connection: TpmTransport): Promise<readonly number[]> {
   const tpm = await Tpm.open(connection);
   try {
@@ -129,8 +129,8 @@ export async function lookAndClose(connection: TpmTransport): Promise<readonly n
 }
 
 /**
- * The same operation again, without a fault, and what is left after it: what is wrong then, if anything.
- * @param succeeded what the first one said.
+ * Repeats the operation without a fault and checks what it leaves behind. Returns the problem, if any.
+ * @param succeeded whether the first attempt reported success.
  */
 export async function afterwards(
   swept: Swept,
@@ -140,12 +140,12 @@ export async function afterwards(
 ): Promise<[Column, string] | undefined> {
   const found = await again(swept, operation, copy, succeeded);
   if (found !== undefined) return found;
-  // A file under way may be that of a living process: whoever opens the store removes it when it is a minute old.
+  // A temporary file may belong to a living process; opening the store removes it once it is a minute old.
   const old = new Date(Date.now() - 120_000);
   for (const name of await readdir(copy.directory)) await utimes(join(copy.directory, name), old, old);
   await openKeyStore(copy.directory);
   const files = (await readdir(copy.directory)).filter((name) => !/^(key-.*\.json|\.keyprov\.lock)$/.test(name));
-  return files.length > 0 ? ['left behind', `files: ${files.join(', ')}`] : undefined;
+  return files.length > 0 ? ['leftovers', `files: ${files.join(', ')}`] : undefined;
 }
 
 async function again(
@@ -161,28 +161,28 @@ async function again(
     const changes = operation === 'change-pin' || operation === 'reset';
     const repeat = async () =>
       await OPERATIONS[operation]?.(place).catch((error: unknown) => {
-        // A run that came to its end, also if it did not say so, is not done twice; the key is looked at below.
+        // A run that was completed, reported or not, is not repeated; the key is checked below.
         if (!(operation === 'provision' && isKeyprovError(error, 'key-exists'))) throw error;
       });
     if (!changes) await repeat(); // before anything else clears up what was left
     const pin = await pinOf(place, swept.id, changes ? [PIN, NEW_PIN] : [PIN]);
     if (pin === undefined) return ['key unusable', 'no PIN fits'];
-    if (changes && succeeded && pin === PIN) return ['wrong accepted', 'the PIN is the old one'];
+    if (changes && succeeded && pin === PIN) return ['wrong result accepted', 'the PIN is the old one'];
     if (changes && pin === PIN) await repeat();
     for (const { id } of (await place.store.list()).records) {
       if (id !== swept.id && (await pinOf(place, id, [PIN])) === undefined) return ['key unusable', id];
     }
     const keys = world.service.keys().filter(({ upn }) => upn === user).length;
-    if (keys !== (operation === 'provision' ? 1 : 0)) return ['wrong accepted', `${keys} keys at the service`];
+    if (keys !== (operation === 'provision' ? 1 : 0)) return ['wrong result accepted', `${keys} keys at the service`];
     const left = await leftovers(tpm);
-    if (left.length > 0) return ['left behind', `after it: ${left.map((one) => one.toString(16)).join(', ')}`];
+    if (left.length > 0) return ['leftovers', `after it: ${left.map((one) => one.toString(16)).join(', ')}`];
     return undefined;
   } finally {
     await tpm.close();
   }
 }
 
-/** What `work` gives or throws; `hang` if it does not end. */
+/** Returns the result or the error of `work`; `hang` if it does not end. */
 export async function withinTime(work: Promise<unknown>): Promise<unknown> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise((resolve) => {
@@ -197,7 +197,7 @@ export async function withinTime(work: Promise<unknown>): Promise<unknown> {
   }
 }
 
-/** Prints what was counted, as the table of docs/reliability.md. */
+/** Prints the counts in the form of the tables in docs/reliability.md. */
 export function printTable(table: ReadonlyMap<string, ReadonlyMap<Column, number>>): void {
   console.log(`| | ${COLUMNS.join(' | ')} |\n|---|${COLUMNS.map(() => '---:').join('|')}|`);
   for (const [name, counts] of table) {
@@ -205,7 +205,7 @@ export function printTable(table: ReadonlyMap<string, ReadonlyMap<Column, number
   }
 }
 
-/** Ends what was started. */
+/** Stops everything that was started. */
 export async function endWorld(): Promise<void> {
   await world[Symbol.asyncDispose]();
   await rm(root, { recursive: true });
