@@ -20,12 +20,13 @@ function printLine({ figure, goal, measured, verdict }: Line): string {
 const BEGIN = '<!-- bench: begin -->';
 const END = '<!-- bench: end -->';
 
-/** Puts the table into a page, between its two marks. */
+/** Writes the table into a page, between two marker comments. */
 export function writePage(path: string, runs: readonly Run[]): void {
   const page = readFileSync(path, 'utf8');
   const [before, rest] = page.split(BEGIN);
   const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`${path} does not have the marks of the table`);
+  if (before === undefined || after === undefined)
+    throw new Error(`${path} does not contain the comments that mark the table`);
   writeFileSync(path, `${before}${BEGIN}\n${markdown(runs)}\n${END}${after}`);
 }
 
@@ -57,11 +58,11 @@ function heading(runs: readonly Run[]): string[] {
   const { commit, machine, rounds } = first;
   const dates = [...new Set(runs.map(({ date }) => date.slice(0, 10)))].join(', ');
   const loads = runs.map(({ load: [before, after] }) => `${before.toFixed(1)} to ${after.toFixed(1)}`).join(', ');
-  const times = runs.length === 1 ? 'One run' : `${runs.length} runs, whose medians are given`;
-  return [`${dates}, ${commit}, ${machine}.`, `${times}, of ${rounds} rounds; load of the machine ${loads}.`];
+  const times = runs.length === 1 ? 'One run' : `${runs.length} runs`;
+  return [`${dates}, ${commit}, ${machine}.`, `${times} of ${rounds} rounds; load of the machine ${loads}.`];
 }
 
-/** Why rows are missed, and how many lines came to what. */
+/** Why rows miss their goals. */
 function reasons(runs: readonly Run[]): string[] {
   const missed = new Set(linesOf(runs).flatMap(({ id, verdict }) => (verdict === 'missed' ? [id] : [])));
   return (runs[0]?.rows ?? []).flatMap(({ id, why }) => (missed.has(id) ? [`${id}: ${why ?? 'not known yet'}`] : []));

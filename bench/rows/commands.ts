@@ -55,7 +55,7 @@ const makePrimary = async (tpm: Tpm, inPublic: TpmtPublic) =>
 
 const G9: Row = {
   id: 'G9',
-  what: 'GetRandom and ReadPublic without a session over a unix socket',
+  what: 'GetRandom and ReadPublic without a session over a Unix socket',
   async measure({ rounds }) {
     await using swtpm = await startSwtpm();
     await using transport = await swtpm.open();
@@ -70,12 +70,12 @@ const G9: Row = {
     );
     return {
       figures: [
-        getRandom.times('GetRandom: CPU of the client vs. the bytes alone', ['ours', 'floor'], goal),
-        readPublic.times('ReadPublic: the same', ['ours', 'floor'], goal),
+        getRandom.times('GetRandom: client CPU vs. the floor', ['ours', 'floor'], goal),
+        readPublic.times('ReadPublic: client CPU vs. the floor', ['ours', 'floor'], goal),
       ],
     };
   },
-  why: 'the floor parses nothing and waits forever. keyprov adds a queue, a time limit and an abort signal for each command, and reads the answer field by field',
+  why: 'the floor parses nothing and waits forever. keyprov adds a queue, a time limit and an abort signal for each command, and decodes the answer field by field',
 };
 
 const SIZE = 32;
@@ -93,7 +93,7 @@ function cryptoAlone(sessionKey: Uint8Array, nonceTPM: Uint8Array): void {
 
 const G10: Row = {
   id: 'G10',
-  what: 'GetRandom in a kept salted session with an encrypted answer',
+  what: 'GetRandom in an existing salted session with an encrypted answer',
   async measure({ rounds, peers: { esys, pytss } }) {
     // A swtpm serves one client at a time: the peers have one of their own.
     await using theirs = await startSwtpm({ listen: 'tcp' });
@@ -117,19 +117,19 @@ const G10: Row = {
     await tpm.close();
     return {
       figures: [
-        race.cheaper('how many times cheaper than ESYS (C), in CPU', ['ours', 'ESYS'], { least: 60 }, esys),
-        race.cheaper('how many times cheaper than tpm2-pytss', ['ours', 'pytss'], undefined, pytss),
+        race.cheaper('times less CPU than ESYS (C)', ['ours', 'ESYS'], { least: 60 }, esys),
+        race.cheaper('times less CPU than tpm2-pytss', ['ours', 'pytss'], undefined, pytss),
         { what: 'vs. go-tpm', unit: '×', goal: { most: 0.65 }, measured: GO_TPM },
-        race.times('vs. the same cryptography with node:crypto alone', ['ours', 'crypto']),
+        race.times('CPU vs. the same cryptography with node:crypto', ['ours', 'crypto']),
       ],
     };
   },
-  why: 'on top of the cryptography come the round trip over the socket and everything of G9',
+  why: 'the figure includes the socket round trip and everything listed for G9',
 };
 
 const G11: Row = {
   id: 'G11',
-  what: 'Sign with a P-256 key, password, over a unix socket',
+  what: 'Sign with a P-256 key and a password over a Unix socket',
   async measure({ rounds }) {
     await using swtpm = await startSwtpm();
     await using transport = await swtpm.open();
@@ -140,7 +140,7 @@ const G11: Row = {
     const inScheme = { scheme: TPM_ALG.ECDSA, details: { hashAlg: TPM_ALG.SHA256 } } as const;
     const sign = (client: Tpm) => client.run(Sign, { keyHandle, digest, inScheme, validation: NULL_HASHCHECK });
     const race = await Race.run(rounds, await besideBytes(tpm, sign, wallTime));
-    const what = 'signatures a second vs. the bytes alone';
+    const what = 'signatures per second vs. the floor';
     return { figures: [race.cheaper(what, ['ours', 'floor'], { least: 0.95 })] };
   },
   why: 'the TPM is idle while the client reads the answer and writes the next command',
@@ -159,12 +159,12 @@ const G12: Row = {
     });
     return {
       figures: [
-        race.times('Tpm.run vs. send of the bytes alone', ['ours', 'floor'], { most: 1.2 }),
-        race.times('vs. sendSync of the bytes', ['ours', 'sync']),
+        race.times('Tpm.run vs. transport.send', ['ours', 'floor'], { most: 1.2 }),
+        race.times('vs. transport.sendSync', ['ours', 'sync']),
       ],
     };
   },
-  why: 'the same as in G9, for an even shorter command',
+  why: 'the reasons are those of G9, and the command is even shorter',
 };
 
 const rsa = encode(TPM2B_PUBLIC, {
@@ -178,7 +178,7 @@ const attest = fromHex(
 
 const G13: Row = {
   id: 'G13',
-  what: 'structures read and written, vs. libtss2-mu (C)',
+  what: 'decoding and encoding structures vs. libtss2-mu (C)',
   async measure({ rounds, peers: { mu } }) {
     let theirs: Record<'readPublic' | 'readAttest' | 'writePublic', number> | undefined;
     const peer = (name: keyof NonNullable<typeof theirs>) => {
@@ -190,27 +190,22 @@ const G13: Row = {
       };
     };
     const race = await Race.run(rounds, {
-      'C, reads a public area': peer('readPublic'),
-      'C, reads an attestation': peer('readAttest'),
-      'C, writes a public area': peer('writePublic'),
-      'reads a public area': perSyncCall(() => decode(TPM2B_PUBLIC, rsa)),
-      'reads an attestation': perSyncCall(() => decode(TPMS_ATTEST, attest)),
-      'writes a public area': perSyncCall(() => encode(TPM2B_PUBLIC, rsaValue)),
+      'C, public': peer('readPublic'),
+      'C, attest': peer('readAttest'),
+      'C, encode': peer('writePublic'),
+      'ours, public': perSyncCall(() => decode(TPM2B_PUBLIC, rsa)),
+      'ours, attest': perSyncCall(() => decode(TPMS_ATTEST, attest)),
+      'ours, encode': perSyncCall(() => encode(TPM2B_PUBLIC, rsaValue)),
     });
     return {
       figures: [
-        race.times(
-          'TPM2B_PUBLIC of RSA-2048 read',
-          ['reads a public area', 'C, reads a public area'],
-          { most: 1.5 },
-          mu,
-        ),
-        race.times('TPMS_ATTEST read', ['reads an attestation', 'C, reads an attestation'], { most: 2 }, mu),
-        race.times('TPM2B_PUBLIC written', ['writes a public area', 'C, writes a public area'], { most: 2 }, mu),
+        race.times('decode TPM2B_PUBLIC of an RSA-2048 key', ['ours, public', 'C, public'], { most: 1.5 }, mu),
+        race.times('decode TPMS_ATTEST', ['ours, attest', 'C, attest'], { most: 2 }, mu),
+        race.times('encode TPM2B_PUBLIC', ['ours, encode', 'C, encode'], { most: 2 }, mu),
       ],
     };
   },
-  why: 'C fills an existing structure. JavaScript makes a new object, field by field, and checks reserved bits and unknown tags, which libtss2-mu does not',
+  why: 'C fills an existing structure. keyprov makes a new object, field by field, and also checks reserved bits and unknown tags',
 };
 
 export const COMMAND_ROWS: readonly Row[] = [G9, G10, G11, G12, G13];

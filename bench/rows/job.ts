@@ -21,7 +21,7 @@ const portOf = ({ data }: SwtpmProcess): number => ('port' in data ? data.port :
 
 const G3: Row = {
   id: 'G3',
-  what: 'commands on the wire of the provisioning job in a salted session, open and close included',
+  what: 'commands of a provisioning job in a salted session, including open and close',
   async measure({ peers: { esys } }) {
     const cold = await countOnWire({ session: true, warm: false });
     const warm = await countOnWire({ session: true, warm: true });
@@ -33,7 +33,7 @@ const G3: Row = {
         amount('warm: endorsement, storage and attestation key are in the TPM', 'commands', warm.commands, {
           most: 10,
         }),
-        amount('of these, refused and sent again', 'commands', cold.refused + warm.refused, { most: 0 }),
+        amount('of these, refused and resent', 'commands', cold.refused + warm.refused, { most: 0 }),
         {
           ...{ what: 'cold, ESYS (C)', unit: 'commands' },
           measured: 'missing' in esys ? notMeasured(esys.missing) : await byEsys(esys),
@@ -41,7 +41,7 @@ const G3: Row = {
       ],
     };
   },
-  why: 'the job itself takes 13 and 10. The others are a check at open that the TPM answers, two queries for leftovers of dead processes, one TPM_RC_RETRY, and TPM2_Shutdown after the use of a PIN, which causes the next RETRY',
+  why: 'the job itself takes 13 (cold) and 10 (warm). Five more commands follow from safety: one checks at open that the TPM answers, two look for leftovers of dead processes, TPM2_Shutdown follows the use of a PIN, and its effect, TPM_RC_RETRY, makes keyprov resend a command',
 };
 
 /** The job in a process of its own, ten times: CPU of the first and of the tenth. */
@@ -70,7 +70,7 @@ async function jobCosts(rounds: number, esys: Peer): Promise<readonly (readonly 
     ].join(', ');
     return [
       {
-        ...{ what: 'CPU of the client vs. ESYS (C)', unit: '×', goal, amounts },
+        ...{ what: 'client CPU vs. ESYS (C)', unit: '×', goal, amounts },
         measured: 'missing' in esys ? notMeasured(esys.missing) : ratio(ours, theirs),
       },
       { what: 'vs. go-tpm', unit: '×', ...(which === 'tenth' && { goal: { most: 0.9 } }), measured: GO_TPM },
@@ -81,22 +81,22 @@ let jobFigures: ReturnType<typeof jobCosts> | undefined;
 
 const G4: Row = {
   id: 'G4',
-  what: 'provisioning job with P-256 keys in a salted session, the first in a process',
+  what: 'first provisioning job of a process: P-256 keys, salted session',
   async measure({ rounds, peers: { esys } }) {
     jobFigures ??= jobCosts(rounds, esys);
     return { figures: (await jobFigures)[0] ?? [] };
   },
-  why: 'most of the time of a first job goes into parsing the code and running it before it is compiled',
+  why: 'most of the time goes to parsing code and running it before V8 compiles it',
 };
 
 const G5: Row = {
   id: 'G5',
-  what: 'the same, the tenth in a process',
+  what: 'tenth provisioning job of a process: P-256 keys, salted session',
   async measure({ rounds, peers: { esys } }) {
     jobFigures ??= jobCosts(rounds, esys);
     return { figures: (await jobFigures)[1] ?? [] };
   },
-  why: 'about a third is a file that records what the process holds in a TPM without a resource manager, so that the next process can remove it. Then come the five commands of G3, and code that is not compiled yet',
+  why: 'about a third goes to the file that records which objects the process has in a TPM without a resource manager. The rest is the five additional commands of G3 and code that V8 has not compiled yet',
 };
 
 /** The commands of the job with passwords, as bytes: the answers depend on nothing, so that they can be sent again. */
@@ -123,7 +123,7 @@ const NOT_OF_THE_JOB: ReadonlySet<number> = new Set([TPM_CC.GetCapability, TPM_C
 
 const G6: Row = {
   id: 'G6',
-  what: 'provisioning job with a password, warm process, on an open connection',
+  what: 'provisioning job with a password, in a warm process on an open connection',
   async measure({ rounds }) {
     const figures: Figure[] = [];
     for (const warm of [false, true]) {
@@ -140,24 +140,21 @@ const G6: Row = {
           }
         }),
       });
-      const what = `${warm ? 'warm' : 'cold'}: CPU of the client vs. the bytes alone`;
+      const what = `${warm ? 'warm' : 'cold'}: client CPU vs. the floor`;
       figures.push(race.times(what, ['ours', 'floor'], { most: 1.2 }));
     }
     return { figures };
   },
-  why: 'the floor parses nothing. keyprov reads and writes structures, computes Names and checks the answers',
+  why: 'the floor parses nothing. keyprov encodes and decodes structures, computes Names and checks the answers',
 };
 
 const G7: Row = {
   id: 'G7',
-  what: 'the event loop while an RSA-3072 key is made in process',
+  what: 'event loop delay while a TPM in process makes an RSA-3072 key',
   async measure() {
     const held: Record<'p50' | 'p99' | 'most', number> = await child('event-loop', ['5'], { everywhere: true });
     return {
-      figures: [
-        amount('delay, 99th percentile', 'ms', held.p99, { most: 5 }),
-        amount('delay, longest', 'ms', held.most),
-      ],
+      figures: [amount('99th percentile', 'ms', held.p99, { most: 5 }), amount('longest delay', 'ms', held.most)],
     };
   },
   why: 'the TPM works in another thread. If two CPUs are not free, that thread and the loop take turns',
@@ -167,7 +164,7 @@ const challenge = utf8('a challenge of the service');
 
 const G8: Row = {
   id: 'G8',
-  what: 'from the PIN to the request: a key made in advance vs. one made then',
+  what: 'from PIN to request: a key from a pool vs. a new key',
   async measure({ rounds }) {
     await using tpm = await openTpm('libtpms');
     const policy = definePolicy({ hardware: 'required', attestation: 'required', algorithm: 'rsa-2048' });
@@ -195,12 +192,14 @@ const G8: Row = {
     const [ours, cold] = [spread(costs.ours), spread(costs.cold)];
     const part = (value: number): number => (100 * value) / cold.median;
     const measured = { median: part(ours.median), low: part(ours.low), high: part(ours.high) };
-    const amounts = `made in advance ${digits(ours.median)} ms, made then ${digits(cold.median)} ms`;
+    const amounts = `pool ${digits(ours.median)} ms, new ${digits(cold.median)} ms`;
     return {
-      figures: [{ what: 'CPU, TPM in process included; RSA-2048', unit: '%', goal: { most: 15 }, measured, amounts }],
+      figures: [
+        { what: 'CPU including the TPM in process, RSA-2048', unit: '%', goal: { most: 15 }, measured, amounts },
+      ],
     };
   },
-  why: 'most of it is scrypt of the PIN, which is slow on purpose',
+  why: 'most of the time is scrypt for the PIN, which is slow on purpose',
 };
 
 export const JOB_ROWS: readonly Row[] = [G3, G4, G5, G6, G7, G8];

@@ -37,7 +37,7 @@ const G19: Row = {
     return {
       figures: [
         {
-          ...{ what: 'time vs. that of the TPM, one scrypt and the fsyncs', unit: '×', goal: { most: 1.25 } },
+          ...{ what: 'time vs. the TPM, one scrypt and the fsyncs alone', unit: '×', goal: { most: 1.25 } },
           measured: ratio(parts.all, sum),
           amounts: `all ${all} ms: TPM ${tpm}, scrypt ${scrypt}, disk ${disk}`,
         },
@@ -46,12 +46,12 @@ const G19: Row = {
       ],
     };
   },
-  why: 'the rest is CPU time of the run, its journal and its checks. The TPM’s own time includes making an RSA attestation key for each user key',
+  why: 'the rest is CPU time of the run, its journal and its checks. The TPM time includes a new RSA attestation key for each user key',
 };
 
 const G20: Row = {
   id: 'G20',
-  what: 'one signature with a PIN by an open provider',
+  what: 'commands of a signature with a PIN, with an open provider',
   async measure() {
     const figures: Figure[] = [];
     for (const [kind, name] of [
@@ -60,11 +60,11 @@ const G20: Row = {
     ] as const) {
       const { commands, refused } = await countPinSignature(kind);
       figures.push(amount(name, 'commands', commands, { most: 5 }));
-      figures.push(amount(`${name}: of these, refused and sent again`, 'commands', refused, { most: 0 }));
+      figures.push(amount(`${name}: of these, refused and resent`, 'commands', refused, { most: 0 }));
     }
     return { figures };
   },
-  why: 'the storage key is made again for each use. In process, TPM2_Shutdown after each use of a PIN makes the TPM answer TPM_RC_RETRY to the next',
+  why: 'the storage root key is made again for each use. In process, TPM2_Shutdown follows each use of a PIN, so the TPM answers the next command with TPM_RC_RETRY',
 };
 
 /** A store with that many registered keys in it, all copies of one, of other users. */
@@ -87,7 +87,7 @@ async function openStoreWith(keys: number) {
 
 const G21: Row = {
   id: 'G21',
-  what: 'the store as it grows',
+  what: 'a growing store',
   async measure({ rounds, keys }) {
     const sizes = [1, keys / 100, keys / 10, keys];
     const places = await Promise.all(sizes.map(openStoreWith));
@@ -126,7 +126,7 @@ const G21: Row = {
           measured: beside('provision'),
           goal: { most: 1.1 },
         },
-        amount(`list of ${many}: CPU of each record`, 'µs', spread(each), { most: 40 }),
+        amount(`list with ${many} keys: CPU per record`, 'µs', spread(each), { most: 40 }),
         { what: `save, with ${many} keys vs. one`, unit: '×', measured: beside('save'), goal: { most: 1.1 } },
       ],
       curves: [
@@ -136,21 +136,21 @@ const G21: Row = {
       ],
     };
   },
-  why: 'a run reads the whole store to see whether the user has a key, because there is no index by user and device. save reads the directory for files of an earlier version and of dead processes',
+  why: 'a run reads the whole store to find out whether the user has a key, because there is no index by user and device. save looks through the directory for files of earlier versions and of dead processes',
 };
 
 const G22: Row = {
   id: 'G22',
-  what: 'overlapping provisions with attestation on one TPM',
+  what: 'overlapping provisionKey calls with attestation on one TPM',
   async measure({ provisions }) {
     const { inRow, atOnce, unattested } = await countProvisions(provisions);
     return {
       figures: [
-        amount(`commands of each of ${provisions} at once vs. one after the other`, '×', atOnce / inRow, {
+        amount(`commands per call: ${provisions} overlapping vs. one after the other`, '×', atOnce / inRow, {
           most: 1.1,
         }),
-        amount('commands of each, one after the other', 'commands', inRow),
-        amount('keys that are not in the TPM, or not attested', '', unattested, { most: 0 }),
+        amount('commands per call, one after the other', 'commands', inRow),
+        amount('keys that are not in the TPM or not attested', '', unattested, { most: 0 }),
       ],
     };
   },

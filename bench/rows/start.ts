@@ -59,7 +59,7 @@ const floor = ({ data }: { readonly data: object }): string => `
 
 const G1: Row = {
   id: 'G1',
-  what: 'open, GetRandom, close over a socket: the whole process',
+  what: 'a process that opens a TPM over a socket, runs GetRandom and closes it',
   async measure({ rounds, peers: { tssJs } }) {
     await using swtpm = await startSwtpm();
     // A new one each time: TSS.JS does not wait for the last answer, and a simulator dies of that.
@@ -80,17 +80,17 @@ const G1: Row = {
       figures: [
         cost.times('CPU vs. an empty Node', 'ours', { most: 1.25 }),
         cost.memory('memory', 'ours', { most: 46 }),
-        cost.times('the floor vs. an empty Node: node:net and the bytes', 'floor'),
+        cost.times('floor (node:net and the bytes) vs. an empty Node', 'floor'),
         'missing' in tssJs ? { what, unit: '×', measured: notMeasured(tssJs.missing) } : cost.times(what, 'TSS.JS'),
       ],
     };
   },
-  why: 'node:net alone uses much of the margin. The rest is our code, which is parsed and run once, and node:crypto',
+  why: 'the rest of the time goes to parsing and running our code once, and to loading node:crypto',
 };
 
 const G2: Row = {
   id: 'G2',
-  what: 'the same in process',
+  what: 'a process that opens a TPM in process, runs GetRandom and closes it',
   async measure({ rounds }) {
     const cost = await starts(rounds, { ours: getRandom('libtpms') });
     return {
@@ -100,14 +100,14 @@ const G2: Row = {
       ],
     };
   },
-  why: 'in addition to G1, the process loads koffi and a copy of libtpms for this TPM, and manufactures the TPM',
+  why: 'in addition to G1, the process loads koffi and a private copy of libtpms, and makes a new TPM',
 };
 
 const [MOST_MS, MOST_MIB] = [20, 4];
 
 const G16: Row = {
   id: 'G16',
-  what: 'import of each subpath, on top of an empty Node',
+  what: 'importing each subpath, beyond the cost of an empty Node',
   async measure({ rounds }) {
     const { exports } = JSON.parse(readFileSync('package.json', 'utf8'));
     const names = Object.keys(exports).flatMap((path) =>
@@ -131,27 +131,24 @@ const G16: Row = {
     return {
       figures: [
         {
-          ...amount(
-            `how many of the ${names.length} are over one of the goals below`,
-            '',
-            found.filter(isOver).length,
-            { most: 0 },
-          ),
+          ...amount(`subpaths that miss a goal below, out of ${names.length}`, '', found.filter(isOver).length, {
+            most: 0,
+          }),
           amounts: list,
         },
-        amount('CPU of the dearest', 'ms', dearest.ms, { most: MOST_MS }),
-        amount('CPU of keyprov itself', 'ms', root.ms, { most: MOST_MS }),
-        amount('memory of the largest', 'MiB', largest.mib, { most: MOST_MIB }),
+        amount('CPU of the most expensive subpath', 'ms', dearest.ms, { most: MOST_MS }),
+        amount('CPU of the subpath keyprov', 'ms', root.ms, { most: MOST_MS }),
+        amount('memory of the largest subpath', 'MiB', largest.mib, { most: MOST_MIB }),
         cost.times('keyprov --version vs. an empty Node', '--version', { most: 1.4 }),
       ],
     };
   },
-  why: 'no package is loaded (test/package/import-graph.test.ts). node:crypto takes about 10 ms, and each file about one',
+  why: 'no package is loaded (test/package/import-graph.test.ts), but node:crypto takes about 10 ms, and each file about 1 ms',
 };
 
 const G17: Row = {
   id: 'G17',
-  what: 'a new TPM for a test, vs. starting swtpm',
+  what: 'a new TPM for a test vs. starting swtpm',
   async measure({ rounds }) {
     const race = await Race.run(rounds, {
       ours: perCall(wallTime, async () => void (await (await openTestTpm()).tpm.close())),
@@ -160,7 +157,7 @@ const G17: Row = {
         await using _ = await openTpm(swtpm.address);
       }),
     });
-    return { figures: [race.times('time, opened and closed', ['ours', 'swtpm'], { most: 0.25 })] };
+    return { figures: [race.times('time to open and close', ['ours', 'swtpm'], { most: 0.25 })] };
   },
   why: 'each TPM gets its own copy of the library, so that there can be many',
 };
@@ -169,7 +166,7 @@ const DATA = utf8('data');
 
 const G18: Row = {
   id: 'G18',
-  what: 'a software key without a PIN: made and used once',
+  what: 'making a software key without a PIN and using it once',
   async measure({ rounds }) {
     const provider = openSoftwareKeyProvider({ wrappingSecret: randomBytes(32) });
     const race = await Race.run(rounds, {
@@ -184,7 +181,7 @@ const G18: Row = {
     });
     return { figures: [race.times('CPU vs. node:crypto, P-256', ['ours', 'node:crypto'], { most: 1.2 })] };
   },
-  why: 'the new key is encrypted. Each use decrypts and imports it, and checks the signature',
+  why: 'keyprov encrypts the new key. Each use decrypts it, imports it, and checks the signature',
 };
 
 export const START_ROWS: readonly Row[] = [G1, G2, G16, G17, G18];
