@@ -75,7 +75,7 @@ export function checkBytes(value: Uint8Array, what: string): void {
 
 /** Refuses anything but text, for callers without types. @throws TypeError */
 export function checkText(value: string, what: string): void {
-  if (typeof value !== 'string') throw new TypeError(`${what} must be a text`);
+  if (typeof value !== 'string') throw new TypeError(`${what} must be a string`);
 }
 
 /** Refuses what is not an object with these members, for callers without types. @throws TypeError */

@@ -60,7 +60,7 @@ export function isJsonObject(value: unknown): value is JsonObject {
 /** Describes any value briefly, for messages, without calling any of its methods. */
 export function showJson(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  if (Array.isArray(value)) return 'a list';
+  if (Array.isArray(value)) return 'an array';
   return typeof value === 'object' && value !== null ? 'an object' : String(value);
 }
 
@@ -110,7 +110,7 @@ export class JsonMembers {
   /** A member that is text. */
   text(name: string): string {
     const value = this.#members.get(name);
-    if (typeof value !== 'string') throw this.#wrongKind(name, 'text');
+    if (typeof value !== 'string') throw this.#wrongKind(name, 'a string');
     return value;
   }
 
@@ -138,7 +138,7 @@ export class JsonMembers {
   /** A member that is a list. */
   list(name: string): readonly unknown[] {
     const value = this.#members.get(name);
-    if (!Array.isArray(value)) throw this.#wrongKind(name, 'a list');
+    if (!Array.isArray(value)) throw this.#wrongKind(name, 'an array');
     return value;
   }
 
@@ -173,7 +173,7 @@ export class JsonMembers {
   base64List(name: string): Bytes[] {
     return this.list(name).map((item, index) => {
       const where = `${name}[${index}]`;
-      if (typeof item !== 'string') throw this.wrong(where, 'not text');
+      if (typeof item !== 'string') throw this.wrong(where, 'not a string');
       return this.#reading(where, item, fromBase64);
     });
   }

@@ -9,17 +9,17 @@ const isBytes = (value: unknown): boolean =>
 /** What the members of options can be, if that is checked: in words, and the test. */
 const KINDS = {
   bytes: { what: 'a Uint8Array', is: isBytes },
-  text: { what: 'a text', is: (value: unknown) => typeof value === 'string' },
+  text: { what: 'a string', is: (value: unknown) => typeof value === 'string' },
   boolean: { what: 'true or false', is: (value: unknown) => typeof value === 'boolean' },
-  texts: { what: 'a list (an array) of texts', is: (value: unknown) => isListOf(value, KINDS.text.is) },
+  texts: { what: 'an array of strings', is: (value: unknown) => isListOf(value, KINDS.text.is) },
   certificates: {
-    what: 'a list (an array) of certificates, each in DER (a Uint8Array) or read with parseCertificate',
+    what: 'an array of certificates, each in DER (a Uint8Array) or from parseCertificate',
     is: (value: unknown) => isListOf(value, isObject),
   },
-  objects: { what: 'a list (an array) of objects', is: (value: unknown) => isListOf(value, isObject) },
-  list: { what: 'a list (an array)', is: Array.isArray },
+  objects: { what: 'an array of objects', is: (value: unknown) => isListOf(value, isObject) },
+  list: { what: 'an array', is: Array.isArray },
   identity: {
-    what: `an object with the bytes (a Uint8Array) of ${IDENTIFIERS.join(' or ')}`,
+    what: `an object with ${IDENTIFIERS.join(' or ')} (a Uint8Array)`,
     is: (value: unknown) => isObject(value) && IDENTIFIERS.some((name) => isBytes(Reflect.get(value, name))),
   },
 } as const;
@@ -75,7 +75,7 @@ export function checkMembers<Options extends object, Known extends string>(
   options: Options,
   ...known: readonly Known[]
 ): void {
-  if (!isObject(options)) throw new TypeError(`${name} needs an object with options, not ${sayKind(options)}`);
+  if (!isObject(options)) throw new TypeError(`${name} needs an options object, not ${sayKind(options)}`);
   const kinds = new Map(
     known
       .flatMap((text) => text.split(' '))
@@ -105,7 +105,7 @@ const isListOf = (value: unknown, isOne: (one: unknown) => boolean): boolean =>
 /** The kind of a value, for messages that must not show it. */
 function sayKind(value: unknown): string {
   if (value === undefined || value === null) return String(value);
-  if (Array.isArray(value)) return 'a list with something else in it';
+  if (Array.isArray(value)) return 'an array with other elements';
   if (typeof value === 'object') return 'an object of another kind';
-  return typeof value === 'string' ? 'a text' : `a ${typeof value}`;
+  return typeof value === 'string' ? 'a string' : `a ${typeof value}`;
 }

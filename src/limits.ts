@@ -26,11 +26,11 @@ export const LIMIT = {
 export function checkSize(input: Uint8Array, limit: number, refuse: (problem: string) => Error): void {
   if (!ArrayBuffer.isView(input) || input.BYTES_PER_ELEMENT !== 1)
     throw new TypeError(refuse('it must be a Uint8Array').message);
-  if (input.length > limit) throw refuse(`${input.length} bytes; at most ${limit} are read`);
+  if (input.length > limit) throw refuse(`${input.length} bytes; the limit is ${limit}`);
 }
 
 /** Does for a text what {@link checkSize} does for bytes. */
 export function checkTextSize(input: string, limit: number, refuse: (problem: string) => Error): void {
-  if (typeof input !== 'string') throw new TypeError(refuse('it must be a text').message);
-  if (input.length > limit) throw refuse(`${input.length} characters; at most ${limit} are read`);
+  if (typeof input !== 'string') throw new TypeError(refuse('it must be a string').message);
+  if (input.length > limit) throw refuse(`${input.length} characters; the limit is ${limit}`);
 }

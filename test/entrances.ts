@@ -37,7 +37,7 @@ const NO_ENTRANCE: Readonly<Record<string, string>> = {
   parseWcceAttributes: PARSED,
   readEkCertificates: TPM,
   readLockout: TPM,
-  readMethodDevice: 'it takes an answer of Microsoft Graph: test/integration/provision-service.test.ts',
+  readMethodDevice: 'it takes an Microsoft Graph response: test/integration/provision-service.test.ts',
   readTpmFacts: TPM,
   readNature: TPM,
   readNv: TPM,

@@ -174,7 +174,7 @@ function tooManyProblem({ certificates }: Party): string | undefined {
   const bytes = certificates.reduce((sum, { length }) => sum + length, 0);
   const isTooMuch = certificates.length > MOST.certificates || bytes > MOST.bytes;
   return isTooMuch
-    ? `${certificates.length} certificates with ${bytes} bytes; at most ${MOST.certificates} with ${MOST.bytes} bytes are read`
+    ? `${certificates.length} certificates with ${bytes} bytes; the limit is ${MOST.certificates} certificates with ${MOST.bytes} bytes`
     : undefined;
 }
 

@@ -67,8 +67,7 @@ export async function verifyChain(leaf: Uint8Array | Certificate, options: Chain
     return failed('certificate', messageOf(error));
   }
   const unread = intermediates.filter((one) => one instanceof Uint8Array).length;
-  if (unread > MAX_INTERMEDIATES)
-    return failed('path', `${unread} intermediates; at most ${MAX_INTERMEDIATES} are read`);
+  if (unread > MAX_INTERMEDIATES) return failed('path', `${unread} intermediates; the limit is ${MAX_INTERMEDIATES}`);
   const read = (given: Uint8Array | Certificate) => authorityOf(given, keepAuthorities);
   const roots = await Promise.all(options.roots.map(read));
   // Ignores intermediates that cannot be read.

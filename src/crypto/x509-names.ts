@@ -53,7 +53,7 @@ export function readNameConstraints(node: DerNode): NameConstraints {
 function readList<T>(node: DerNode, what: string, read: (node: DerNode) => T): T[] {
   const values = node.children();
   if (values.length === 0) throw invalid(`${what} without names`);
-  if (values.length > MAX_NAMES) throw invalid(`${what} with ${values.length} names; at most ${MAX_NAMES} are read`);
+  if (values.length > MAX_NAMES) throw invalid(`${what} with ${values.length} names; the limit is ${MAX_NAMES}`);
   return values.map(read);
 }
 

@@ -79,7 +79,7 @@ const RANK: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, dama
  * ```
  */
 export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}): Promise<Inspection> {
-  if (bytes.length > MAX_SIZE) return unknown(bytes, [`${bytes.length} bytes; at most ${MAX_SIZE} are read`]);
+  if (bytes.length > MAX_SIZE) return unknown(bytes, [`${bytes.length} bytes; the limit is ${MAX_SIZE}`]);
   const found = await readBytes(bytes, { hint, encodings: [], problems: [] });
   const [best, ...others] = byRank(found, hint);
   if (best === undefined) {

@@ -82,7 +82,7 @@ export class CountFiles {
       if (file === undefined) return undefined;
       const written = this.#decode(file.bytes.toString(), path);
       if (written.identity === file.identity) return written;
-      throw this.#putBack(`${name} was written as file ${written.identity} but is now file ${file.identity}`);
+      throw this.#putBack(`${name} was written as file ${written.identity}, but is now file ${file.identity}`);
     });
   }
 
@@ -113,17 +113,21 @@ export class CountFiles {
     }
     throw new KeyprovError(
       'store-invalid',
-      `the count of PIN tries ${path} is damaged, or belongs to another key or version`,
+      `the PIN try counter ${path} is damaged, or belongs to another key or version`,
       {
         cause,
-        remedy: 'reset the count of this key',
+        remedy: "reset this key's PIN try counter",
       },
     );
   }
 
   #putBack(seen: string): PinError {
-    return new PinError('key-locked', `an old count of PIN tries was restored in ${this.#directory}: ${seen}`, {
-      remedy: 'reset the count of this key if you restored it on purpose',
-    });
+    return new PinError(
+      'key-locked',
+      `an old copy of the PIN try counter was restored in ${this.#directory}: ${seen}`,
+      {
+        remedy: "if you restored it on purpose, reset this key's PIN try counter",
+      },
+    );
   }
 }

@@ -47,7 +47,7 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
   absent('virtual-tpm-refused', 'policy does not accept virtual TPMs'),
   absent('algorithm-unsupported', 'the TPM cannot make keys of this algorithm'),
   absent('tpm-unsupported', 'the TPM lacks a command that the key needs'),
-  absent('tpm-failure-mode', 'the self-test of the TPM failed'),
+  absent('tpm-failure-mode', "the TPM's self-test failed"),
   absent('tpm-response', 'the owner hierarchy, or the whole TPM, is switched off in the firmware setup', {
     responseCodes: ['TPM_RC_HIERARCHY', 'TPM_RC_DISABLED'],
   }),
@@ -70,13 +70,13 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
   absent('tpm-response', 'Windows finds no TPM, or its service is disabled', {
     responseCodes: ['TBS_E_TPM_NOT_FOUND', 'TBS_E_SERVICE_DISABLED'],
   }),
-  password('tpm-response', 'the password of the owner hierarchy was not given', {
+  password('tpm-response', "the owner hierarchy's password was not given", {
     responseCodes: ['TPM_RC_AUTH_MISSING', 'TPM_RC_AUTH_UNAVAILABLE'],
   }),
-  passing('tpm-response', 'the memory of the TPM is full, or cannot be written at the moment', {
+  passing('tpm-response', "the TPM's memory is full, or cannot be written at the moment", {
     responseCodes: ['TPM_RC_NV_RATE', 'TPM_RC_NV_SPACE', 'TPM_RC_NV_UNAVAILABLE'],
   }),
-  passing('tpm-response', 'the TPM waits for a start-up, a restart or the end of an upgrade', {
+  passing('tpm-response', 'the TPM is waiting for a start-up, a restart or the end of an upgrade', {
     responseCodes: ['TPM_RC_INITIALIZE', 'TPM_RC_REBOOT', 'TPM_RC_UPGRADE', 'TPM_RC_TOO_MANY_CONTEXTS'],
   }),
   passing('tpm-response', 'the TPM, or a layer in front of it, refused a command for another reason'),
@@ -85,23 +85,23 @@ export const FALLBACK_REASONS: readonly FallbackReason[] = [
   passing('tpm-out-of-memory', 'other programs use all slots for objects or sessions'),
   passing('tpm-retry-exhausted', 'the TPM stayed busy'),
   passing('tpm-canceled', 'the command was canceled'),
-  passing('tpm-session', 'an answer of the TPM was changed in transit'),
+  passing('tpm-session', 'a TPM response was changed in transit'),
   passing('tpm-command-blocked', 'Windows or the kernel blocked a command'),
   passing('tpm-identity-changed', 'the parent of the key was replaced while the key was made'),
   passing('tpm-cleared', 'the TPM is not in the recorded state'),
   passing('tpm-replaced', 'the TPM is not the recorded one'),
-  passing('tpm-rolled-back', 'the state of the TPM was rolled back'),
+  passing('tpm-rolled-back', "the TPM's state was rolled back"),
   passing('transport-unreachable', 'the named TPM does not answer'),
-  passing('transport-permission', 'this user may not open the TPM'),
+  passing('transport-permission', 'this user has no permission to open the TPM'),
   passing('transport-busy', 'another program is using the TPM'),
   passing('transport-timeout', 'the TPM did not answer in time'),
   passing('transport-lost', 'the connection to the TPM broke'),
-  passing('transport-protocol', 'an answer did not come from a TPM'),
+  passing('transport-protocol', 'a response did not come from a TPM'),
   passing('transport-closed', 'the connection to the TPM was closed'),
-  passing('state-in-use', 'another TPM uses the state of this virtual one'),
-  passing('state-io', 'the state of the virtual TPM cannot be read or written, such as on a full disk'),
-  passing('state-invalid', 'the state of the virtual TPM is damaged; a copy can be restored'),
-  passing('codec', 'an answer of the TPM is cut off or damaged'),
+  passing('state-in-use', "another process uses this virtual TPM's state"),
+  passing('state-io', "the virtual TPM's state cannot be read or written, for example because the disk is full"),
+  passing('state-invalid', "the virtual TPM's state is damaged, but a copy can be restored"),
+  passing('codec', 'a TPM response is cut off or damaged'),
   passing('key-invalid', 'the TPM has lost the key that was just made'),
   passing('replay-mismatch', 'a recording replaces the TPM and lacks the command'),
   passing('recording-invalid', 'a recording replaces the TPM and is damaged'),

@@ -231,7 +231,7 @@ function tpmToJson({ address, virtual, signs, vendor, akName }: RecordedTpm): Js
 /** The inverse of {@link tpmToJson}. @throws TypeError for anything else. */
 export function tpmFromJson(members: JsonMembers): RecordedTpm {
   const signs = members.list('signs');
-  if (!signs.every((sign) => typeof sign === 'string')) throw new TypeError('signs is not a list of texts');
+  if (!signs.every((sign) => typeof sign === 'string')) throw new TypeError('signs is not a list of strings');
   return {
     address: members.text('address'),
     vendor: {
@@ -293,7 +293,7 @@ export function attemptFromJson(value: unknown): RecordedAttempt {
 
 function exportsFromJson(value: unknown): KeyRecord['exports'] {
   if (!Array.isArray(value) || !value.every((name) => name === 'key.pem'))
-    throw new TypeError('exports names unknown files');
+    throw new TypeError('exports lists unknown files');
   return value;
 }
 

@@ -45,7 +45,7 @@ export async function openKeyStore(directory: string, options: OpenKeyStoreOptio
   const { create = true } = options;
   if (!create && !(await storeIo(directory, async () => isThere(absolutePath(directory))))) {
     throw new KeyprovError('key-not-found', `there is no key store at ${absolutePath(directory)}`, {
-      remedy: `name another directory, or make a key there with keyprov create --store ${directory}`,
+      remedy: `use another directory, or make a key there with keyprov create --store ${directory}`,
     });
   }
   return new KeyStore(await openStoreDirectory(directory));
@@ -210,7 +210,7 @@ export class KeyStore {
 
   #notFound(id: string): KeyprovError {
     return new KeyprovError('key-not-found', `the key store at ${this.directory} has no key ${id}`, {
-      remedy: 'list the keys of the store (keyprov status)',
+      remedy: "list the store's keys (keyprov status)",
     });
   }
 }

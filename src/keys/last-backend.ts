@@ -17,7 +17,7 @@ const LAST_KEY: RecordFormat<LastKey> = {
   version: 1,
   what: 'note on the last key',
   code: 'store-invalid',
-  remedy: 'remove it if the next key may be in software',
+  remedy: 'remove the file if the next key may be a software key',
   toJson: ({ user, backend }) => ({ user, backend }),
   fromJson: (members) => ({ user: members.text('user'), backend: members.oneOf('backend', ['tpm', 'software']) }),
 };

@@ -106,7 +106,10 @@ export class PinTryLog {
       throw new PinError('pin-wrong', `the PIN of the software key is wrong${left}`, {
         triesLeft,
         ...(triesLeft === 0 && { retryAfterSeconds }),
-        remedy: triesLeft === 0 ? `wait ${retryAfterSeconds} s, then give the right one` : 'give the right one',
+        remedy:
+          triesLeft === 0
+            ? `wait ${retryAfterSeconds} s, then try again with the right PIN`
+            : 'try again with the right PIN',
       });
     });
   }

@@ -141,31 +141,35 @@ function refusalOf(
   const why = cause === undefined ? '' : `: ${sayError(cause)}`;
   const repair = 'repair the TPM or change the policy';
   if (isKeyprovError(cause, 'attestation-unavailable')) {
-    return { code: cause.code, reason: `policy requires attestation and there is none${why}`, remedy: repair };
+    return {
+      code: cause.code,
+      reason: `policy requires attestation, but the key could not be attested${why}`,
+      remedy: repair,
+    };
   }
   const mustBeTpm = hardware === 'required' || attestation === 'required';
   const kind = cause === undefined ? 'absent' : fallbackClassOf(cause);
   const isFinal = mustBeTpm || kind === 'password';
   if (kind !== 'absent' && (isFinal || fallBack === 'absent')) {
     const seconds = retryAfterOf(cause);
-    const when = `try again ${seconds === undefined ? 'when that is repaired' : `in ${seconds} s`}`;
+    const when = seconds === undefined ? 'repair that, then try again' : `try again in ${seconds} s`;
     const orElse = isFinal ? '' : ", or allow a software key (fallBack: 'any')";
     return { code: 'tpm-unavailable', reason: `the TPM cannot be used at present${why}`, remedy: when + orElse };
   }
   if (hardware === 'required') {
-    return { code: 'hardware-required', reason: `policy requires a TPM and none is usable${why}`, remedy: repair };
+    return { code: 'hardware-required', reason: `policy requires a TPM, but none is usable${why}`, remedy: repair };
   }
   if (attestation === 'required') {
     const reason = `policy requires attestation, which needs a TPM${why}`;
     return { code: 'attestation-unavailable', reason, remedy: repair };
   }
   if (previous === 'tpm' && !allowDowngrade) {
-    const reason = `the user's key was made in a TPM and none is usable now${why}`;
+    const reason = `the user's key was made in a TPM, but none is usable now${why}`;
     return { code: 'downgrade-refused', reason, remedy: 'repair the TPM, or allow the downgrade (allowDowngrade)' };
   }
   if (software === undefined) {
-    const reason = `no software keys are offered and no TPM is usable${why}`;
-    return { code: 'no-key-provider', reason, remedy: 'offer the software provider, or repair the TPM' };
+    const reason = `no TPM is usable, and the sources have no software provider${why}`;
+    return { code: 'no-key-provider', reason, remedy: 'repair the TPM, or add the software provider to the sources' };
   }
   return undefined;
 }

@@ -34,7 +34,7 @@ const SECRET_SIZE = 32;
 export function openSoftwareKeyProvider(opened: SoftwareKeyProviderOptions = {}): KeyProvider {
   const { wrappingSecret } = opened;
   if (wrappingSecret !== undefined && wrappingSecret.length !== SECRET_SIZE) {
-    throw new RangeError(`the wrapping secret has ${wrappingSecret.length} bytes, ${SECRET_SIZE} expected`);
+    throw new RangeError(`the wrapping secret has ${wrappingSecret.length} bytes, not ${SECRET_SIZE}`);
   }
   return {
     backend: 'software',
@@ -53,7 +53,7 @@ async function create(options: CreateKeyOptions, wrappingSecret: Uint8Array | un
   const secret = pin ?? wrappingSecret;
   if (secret === undefined) {
     throw new KeyprovError('pin-required', 'a software key needs a PIN or a wrapping secret', {
-      remedy: 'give one: the key is encrypted with it',
+      remedy: 'provide one: it encrypts the key',
     });
   }
   // Not with generateKey of @peculiar/webcrypto 1.7.2: it blocks the event loop until the key is made.
@@ -124,7 +124,7 @@ async function decryptKey(
   const secret = key.hasPin ? pin : wrappingSecret;
   if (secret === undefined) {
     const what = key.hasPin ? 'its PIN' : 'the wrapping secret it was made with';
-    throw new KeyprovError('pin-required', `the software key needs ${what}`, { remedy: 'give it' });
+    throw new KeyprovError('pin-required', `the software key needs ${what}`, { remedy: 'provide it' });
   }
   let pkcs8: Bytes | undefined;
   const decrypt = async () => {
@@ -140,7 +140,7 @@ async function decryptKey(
   }
   if (pkcs8 !== undefined) return pkcs8;
   throw key.hasPin
-    ? new PinError('pin-wrong', 'the PIN of the software key is wrong', { remedy: 'give the right one' })
+    ? new PinError('pin-wrong', 'the PIN of the software key is wrong', { remedy: 'try again with the right PIN' })
     : new KeyprovError('key-invalid', 'the software key was made with another wrapping secret, or is damaged');
 }
 

@@ -74,14 +74,14 @@ export async function parentOf(tpm: Tpm, record: ParentRecord, options: ParentOp
   await parent?.release();
   const again = isMade ? undefined : await makeAgain(tpm, record, options);
   if (again !== undefined) return again;
-  const which = `the parent of the key, 0x${handle.toString(16)} with Name ${toHex(record.name)}, is gone`;
+  const which = `the key's parent, 0x${handle.toString(16)} with Name ${toHex(record.name)}, is gone`;
   if (isMade) {
-    throw gone(`${which}: the storage seed of the TPM gives another one`, 'the TPM was cleared, or is another one');
+    throw gone(`${which}: the TPM's storage seed gives another one`, 'the TPM was cleared, or is another one');
   }
-  const now = parent === undefined ? 'nothing is there' : `${toHex(parent.record.name)} is there`;
+  const now = parent === undefined ? 'the handle is empty' : `the handle holds ${toHex(parent.record.name)}`;
   throw gone(
-    `${which}: ${now}, and none of the usual templates makes it again`,
-    'the TPM was cleared or is another one, or a key of an unusual template was evicted; the latter can be made again',
+    `${which}: ${now}, and none of the usual templates recreates the parent`,
+    'if a parent with an unusual template was evicted, make it again; if not, the TPM was cleared or is another one',
   );
 }
 

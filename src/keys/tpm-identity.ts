@@ -84,7 +84,7 @@ export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void 
   }
   if (now.resetCount < recorded.resetCount) {
     const counts = `${now.resetCount} resets, but ${recorded.resetCount} were recorded`;
-    throw rolledBack(`it counts ${counts}`);
+    throw rolledBack(`it has counted ${counts}`);
   }
   const slack = now.resetCount > recorded.resetCount ? CLOCK_SLACK_MS : 0n;
   if (now.clock + slack < recorded.clock) {
@@ -96,6 +96,6 @@ export function checkTpmIdentity(recorded: TpmIdentity, now: TpmIdentity): void 
 const NEW_KEY = 'provision a new key, and remove the old one from the directory';
 
 const rolledBack = (how: string): KeyprovError =>
-  new KeyprovError('tpm-rolled-back', `the state of the TPM is older than the record: ${how}`, {
+  new KeyprovError('tpm-rolled-back', `the TPM's state is older than the record: ${how}`, {
     remedy: `find out who restored or copied it, since there may be two copies; ${NEW_KEY}`,
   });

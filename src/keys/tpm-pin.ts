@@ -48,7 +48,7 @@ async function tryInTurn<T>(tpm: Tpm, { force = false, signal }: PinTryOptions, 
       cause: error,
       triesLeft: left,
       retryAfterSeconds: after.recoveryTimeSeconds,
-      remedy: left > 0 ? 'give the right one' : `wait ${after.recoveryTimeSeconds} s for the next try`,
+      remedy: left > 0 ? 'try again with the right PIN' : `wait ${after.recoveryTimeSeconds} s for the next try`,
     });
   }
 }

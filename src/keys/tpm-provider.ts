@@ -225,7 +225,7 @@ export class TpmKeyProvider implements KeyProvider {
     work: (loaded: LoadedKey) => Promise<T>,
   ): Promise<T> {
     if (!key.hasPin) return await this.#load(key, EMPTY, options, work);
-    if (pin === undefined) throw new KeyprovError('pin-required', 'the key needs its PIN', { remedy: 'give the PIN' });
+    if (pin === undefined) throw new KeyprovError('pin-required', 'the key needs its PIN', { remedy: 'provide it' });
     if (key.pinDerivation === undefined) {
       throw new KeyprovError('key-invalid', 'the record of a key with a PIN has no PIN derivation');
     }

@@ -45,6 +45,6 @@ export async function readWrappingSecret(
   if (secret?.length === SIZE) return view(secret);
   const problem = secret === undefined ? 'is missing' : `has ${secret.length} bytes, not ${SIZE}`;
   throw new KeyprovError('store-invalid', `the wrapping secret ${path} ${problem}`, {
-    remedy: 'restore a copy of it: without it the keys without a PIN are lost',
+    remedy: 'restore a copy: without it, all keys without a PIN are lost',
   });
 }

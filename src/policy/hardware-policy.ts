@@ -50,6 +50,6 @@ export function decideHardware(policy: HardwarePolicy, tpm: TpmVersion): Hardwar
   if (hardware === 'discouraged') return { place: 'software', reason: 'policy prefers software keys' };
   if (tpm === '2.0') return { place: 'tpm', reason: 'there is a TPM 2.0' };
   const why = tpm === 'none' ? 'there is no TPM' : `a TPM 1.2 is ${excludeTpm12 ? 'excluded' : 'not supported'}`;
-  if (hardware === 'required') return { place: 'refused', reason: `policy requires a TPM, and ${why}` };
+  if (hardware === 'required') return { place: 'refused', reason: `policy requires a TPM, but ${why}` };
   return { place: 'software', reason: `${why}, and policy allows software keys` };
 }

@@ -67,7 +67,7 @@ export function checkPossiblePin(pin: Uint8Array, name = 'the PIN'): void {
   if (problem !== undefined) {
     const message = `${problem} ${name}.`;
     throw new PinRefusedError([{ code: 'character-not-allowed', message }], {
-      remedy: 'give the PIN alone, on one line, without spaces around it',
+      remedy: 'provide only the PIN, on one line, without spaces around it',
     });
   }
 }

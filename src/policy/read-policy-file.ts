@@ -31,11 +31,11 @@ export function readPolicyFile(file: Uint8Array, options: ReadPolicyFileOptions 
 
 /** Says what the text is, if that is known, and what is expected instead. */
 function refusalOf(text: string): { readonly problem: string; readonly expected: string } {
-  const asExport = 'a registry export, as `reg export KEY FILE` makes it';
+  const asExport = 'a registry export from `reg export KEY FILE`';
   if (text.startsWith('HKEY_')) return { problem: 'is the output of reg query', expected: asExport };
   if (text.startsWith('{')) {
-    const problem = 'is an answer from Microsoft Graph, which says what a policy should be, not what a device has';
-    return { problem, expected: `${asExport}, of a device that has the policy, or SyncML` };
+    const problem = 'is a Microsoft Graph response, which describes a policy, not what is in force on a device';
+    return { problem, expected: `${asExport} on a device that has the policy, or SyncML` };
   }
   const expected = 'a registry export (.reg), a SyncML message, or a JSON object of settings';
   return { problem: 'is not a settings file', expected };

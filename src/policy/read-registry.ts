@@ -88,7 +88,7 @@ export function readRegistryExport(file: Uint8Array | string, options: ReadRegis
       });
     } else if (!countsFor(scope, place)) {
       if (ignored.length >= MAX_NOTES) continue;
-      ignored.push({ setting, problem: 'applies only to the machine', expected: 'a value in the key of the machine' });
+      ignored.push({ setting, problem: 'applies only to the machine', expected: 'a value under the machine key' });
     } else {
       const read = settingValue(known, fromData(known, data));
       if ('value' in read) found.push({ source, scope, name: known, value: read.value, origin: key });

@@ -77,7 +77,7 @@ function readWindows(
     const setting = `windows.${name}`;
     if (!isWindowsSettingName(name)) {
       const problem = `unknown setting${didYouMean(name, WINDOWS_SETTING_NAMES)}`;
-      problems.push({ setting, problem, expected: 'the name of a setting of Windows' });
+      problems.push({ setting, problem, expected: 'the name of a Windows setting' });
       continue;
     }
     const place = WINDOWS_SETTINGS[name][source === 'csp' ? 'csp' : 'gpo'];

@@ -67,7 +67,7 @@ async function exportKey(key: string, file: string, options: SignalOptions): Pro
   const exported = await run('reg.exe', ['export', key, file, '/y', '/reg:64'], options);
   if (exported !== undefined && existsSync(file)) return await readInput(file, options);
   if (!(await isThere(key, options))) return undefined;
-  const expected = 'a key that this user may read';
+  const expected = 'a key that this user can read';
   throw new PolicyError([{ setting: key, problem: 'cannot be read with reg.exe', expected }]);
 }
 
@@ -84,8 +84,8 @@ async function ownSid(options: SignalOptions): Promise<string> {
   const printed = await run('whoami.exe', ['/user', '/fo', 'csv', '/nh'], options);
   const [, , comma, sid, end] = printed?.trim().split('"') ?? [];
   if (comma === ',' && end === '' && sid?.startsWith('S-1-')) return sid;
-  throw new KeyprovError('library-missing', 'whoami.exe of Windows does not tell the SID of this user', {
-    remedy: 'give the SID as userSid',
+  throw new KeyprovError('library-missing', 'whoami.exe does not report the SID of this user', {
+    remedy: 'pass the SID as userSid',
   });
 }
 

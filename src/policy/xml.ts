@@ -108,13 +108,13 @@ export function parseXml(text: string): readonly XmlElement[] {
     }
     const end = take(END);
     if (end !== null) {
-      if (parent === roots || end[1] !== parent.tag) refuse(`'${end[0]}' closes no open element`);
+      if (parent === roots || end[1] !== parent.tag) refuse(`'${end[0]}' does not close an open element`);
       close(open);
       continue;
     }
     const start = take(START);
     if (start === null) refuse('not well-formed, or a document type or processing instruction');
-    if (open.length > MAX_DEPTH) refuse(`elements nested more than ${MAX_DEPTH} deep`);
+    if (open.length > MAX_DEPTH) refuse(`elements are nested deeper than ${MAX_DEPTH}`);
     const names = new Set<string>();
     for (let found = take(ATTRIBUTE); found !== null; found = take(ATTRIBUTE)) {
       const [, name = '', inDouble, inSingle] = found;

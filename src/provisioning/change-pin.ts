@@ -138,6 +138,6 @@ async function withCurrent(
 
 function changedMeanwhile(id: string): KeyprovError {
   return new KeyprovError('store-busy', `another process changed the key ${id} while the user chose a new PIN`, {
-    remedy: "try again with the key's present PIN",
+    remedy: "try again with the key's current PIN",
   });
 }

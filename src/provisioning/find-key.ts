@@ -58,14 +58,14 @@ export async function findKey(store: KeyStore, choice: KeyChoice = {}): Promise<
     const { id, user, deviceId } = choice;
     const whose = [id && ` ${id}`, user && ` of ${user}`, deviceId && ` on ${deviceId}`].filter(Boolean).join('');
     throw new KeyprovError('key-not-found', `the key store at ${store.directory} has no key${whose}`, {
-      remedy: 'list the keys of the store (keyprov status), or make a key (keyprov create)',
+      remedy: "list the store's keys (keyprov status), or make a key (keyprov create)",
     });
   }
   if (rest.length > 0) {
     const named = ({ id, name }: KeyRecord) => (name === id ? id : `${id} (${name})`);
     const all = [only, ...rest].map(({ record }) => named(record)).join(', ');
-    throw new KeyprovError('key-ambiguous', `several keys in ${store.directory} match: ${all}`, {
-      remedy: 'name one by user and device, or by the id of its record',
+    throw new KeyprovError('key-ambiguous', `several keys in the key store at ${store.directory} match: ${all}`, {
+      remedy: 'select one by user and device, or by its id',
     });
   }
   return { ...only, others: found.filter(({ record }) => record.id !== only.record.id).map(({ record }) => record) };

@@ -152,7 +152,7 @@ export class KeyPool {
 
   async #open(signal: AbortSignal): Promise<Stock> {
     const { tpm: source } = this.#options.sources;
-    if (source === undefined) throw new KeyprovError('no-tpm', 'the sources of the key pool name no TPM');
+    if (source === undefined) throw new KeyprovError('no-tpm', "the key pool's sources have no TPM");
     const { tpm, release } = await leaseTpm(source, { signal });
     const boot = await undoOnFailure(() => bootOf(tpm, signal), release);
     this.#stock = { tpm, release, boot, keys: [] };

@@ -92,7 +92,7 @@ export function requestOf(
 ): KeyRequest {
   const profile = wanted ?? (attestation === undefined && policy.algorithm === 'rsa-2048' ? 'strict' : 'attested');
   if (profile === 'strict') {
-    const reason = outcome.status === 'made' ? 'the strict profile has no member for it' : outcome.reason;
+    const reason = outcome.status === 'made' ? 'the strict profile has no member for an attestation' : outcome.reason;
     const body = buildKeyRegistration({ profile, publicKey });
     return { attestation: outcome, request: { profile, body, carriesAttestation: false, reason } };
   }
@@ -117,7 +117,7 @@ export async function attestForRequest(
   { policy, challenge, enrolAk, signal }: KeyRequestOptions,
   stock: KeyStock | undefined,
 ): Promise<AttestedKey> {
-  if (policy.attestation === 'none') return { outcome: { status: 'none', reason: 'policy turns it off' } };
+  if (policy.attestation === 'none') return { outcome: { status: 'none', reason: 'policy turns attestation off' } };
   const { tpm } = provider;
   try {
     const attest = () => attestInTpm(provider, key, { challenge, enrolAk, signal }, stock);
@@ -175,8 +175,8 @@ function checkStatementOf(
   const { ok, findings } = verifyStatement(statement, { challenge, attestationKey: { pubArea }, expectedKey });
   if (ok) return;
   const problems = findings.flatMap(({ id, status, detail }) => (status === 'fail' ? [`${id}: ${detail}`] : []));
-  throw new KeyprovError('tpm-session', `the statement of the TPM does not verify (${problems.join('; ')})`, {
-    remedy: 'try again; if it happens again, do not trust the connection to this TPM until the cause is known',
+  throw new KeyprovError('tpm-session', `the TPM's statement does not verify (${problems.join('; ')})`, {
+    remedy: 'try again; if it happens again, do not trust the connection to this TPM until you know the cause',
   });
 }
 

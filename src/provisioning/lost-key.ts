@@ -27,9 +27,9 @@ export async function explainLoss(
   const isPrimary = parent?.handle === TPM_RH.OWNER;
   const what = isPrimary
     ? 'was cleared'
-    : 'was cleared, or its storage root key was evicted and has an unusual template';
+    : 'was cleared, or its storage root key, which has an unusual template, was evicted';
   return lost(error, `the TPM that made the key ${id} ${what}: ${error.message}`, {
-    remedy: `${isPrimary ? '' : 'make that storage root key again if you know how; else '}provision a new key`,
+    remedy: `${isPrimary ? '' : 'make that storage root key again if you know its template; otherwise, '}provision a new key`,
   });
 }
 

@@ -50,9 +50,13 @@ export async function tokenByCode(
   const { authentication } = await discoverServices(url, options);
   const { tokenEndpoint } = authentication ?? {};
   if (tokenEndpoint === undefined) {
-    throw new ServiceError('service-answer', `${new URL(url).origin} does not say where users sign in`, {
-      remedy: 'use your own token or prompt',
-    });
+    throw new ServiceError(
+      'service-answer',
+      `the discovery document of ${new URL(url).origin} has no sign-in address`,
+      {
+        remedy: 'provide your own token or prompt',
+      },
+    );
   }
   const demand = { tokenEndpoint, clientId, resource, loginHint, mfaMaxAge, claims: NGC_CLAIMS };
   const { fetch, trustedHosts, signal } = options;

@@ -116,12 +116,12 @@ function checkRecord(record: KeyRecord, choice: KeyChoice): void {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KeyprovError('key-invalid', `the given record is not a key record: ${reason}`, {
       cause,
-      remedy: 'give a record that KeyStore.load returned',
+      remedy: 'pass a record that KeyStore.load returned',
     });
   }
   if (isChosen({ record }, choice)) return;
   throw new KeyprovError('key-not-found', `the given record belongs to another key, ${record.id} (${record.name})`, {
-    remedy: 'give the record of the right key, or leave out id, user and deviceId',
+    remedy: "pass the right key's record, or leave out id, user and deviceId",
   });
 }
 
@@ -335,13 +335,13 @@ export class UserKey {
     if (this.#record.backend === 'software') {
       const provider = await softwareOf(this.#sources);
       if (provider !== undefined) return { provider, release: async () => {} };
-      const reason = 'the key is in software, and the sources name no software provider';
+      const reason = 'the key is a software key, but the sources have no software provider';
       const attempt = { backend: 'software', outcome: 'passed-over', code: 'no-key-provider', reason } as const;
-      const remedy = 'give the provider that made the key, or the store of the key';
+      const remedy = "add the provider that made the key, or the key's store, to the sources";
       throw new SelectionError('no-key-provider', reason, [attempt], { remedy });
     }
     const { tpm: source } = this.#sources;
-    if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and the sources name no TPM');
+    if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, but the sources have no TPM');
     const { tpm, release } = await leaseTpm(source, { signal, create: false });
     try {
       const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
@@ -360,7 +360,7 @@ export class UserKey {
     const where = address === undefined ? error.message : `it is not in the TPM at ${address}: ${error.message}`;
     return new KeyprovError(error.code, `the key ${id} was made in the TPM at ${tpm.address}: ${where}`, {
       cause: error,
-      remedy: `name the TPM at ${tpm.address}`,
+      remedy: `use the TPM at ${tpm.address}`,
     });
   }
 }

@@ -69,10 +69,10 @@ export const SEALED_PIN_SIZE: number = NONCE_SIZE + PADDED_SIZE + TAG_SIZE;
 export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: PinRecoverySetup): PinRecovery {
   const { servicePublicKey, user } = setup;
   const bits = bitLength(servicePublicKey.n);
-  if (bits < 2048) throw new RangeError(`the key of the recovery service has ${bits} bits; it needs 2048 or more`);
+  if (bits < 2048) throw new RangeError(`the recovery service's key has ${bits} bits; it needs at least 2048`);
   if (user === '') throw new RangeError('a PIN recovery needs a user');
   if (pin.length >= PADDED_SIZE)
-    throw new RangeError(`the PIN has ${pin.length} bytes; at most ${PADDED_SIZE - 1} can be sealed`);
+    throw new RangeError(`the PIN has ${pin.length} bytes; the limit is ${PADDED_SIZE - 1}`);
   const id = computeKeyId(encodePublicBlob(publicKey));
   const secret = randomBytes(SECRET_SIZE);
   const message = concat(secret, contextOf(user, id));
@@ -121,7 +121,7 @@ export function openSealedPin(recovery: PinRecovery, publicKey: PublicKey, secre
     decipher.final();
     return concatSecrets(padded.subarray(1, 1 + (padded[0] ?? 0)));
   } catch (cause) {
-    throw unavailable('the secret of the recovery service does not open the PIN of this key', cause);
+    throw unavailable("the recovery service's secret does not open this key's PIN", cause);
   } finally {
     wipe(padded);
   }

@@ -157,7 +157,7 @@ export async function requestForKey(
   checkRequestOptions(options);
   if (key.backend === 'software') return buildRequest(key, UNATTESTED, options);
   const { sources, signal, tpmOptions } = options;
-  if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, and the sources name no TPM');
+  if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, but the sources have no TPM');
   const attested = await withTpmOf(sources.tpm, { signal }, async (tpm) => {
     const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
     // Loading the key shows that it is here, even if the attestation fails.

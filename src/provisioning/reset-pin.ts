@@ -30,7 +30,7 @@ export async function resetPinKeepingKey(store: KeyStore, id: string, options: R
   const { recover, signal } = options;
   const record = await loadWithPin(store, id);
   const recovery = readPinState(record)?.recovery;
-  if (recovery === undefined) throw unavailable(`no recovery was set up for the PIN of the key ${id}`);
+  if (recovery === undefined) throw unavailable(`PIN recovery was not set up for the key ${id}`);
   signal?.throwIfAborted();
   const pin = await recoverPin(record, recovery, recover, signal);
   try {

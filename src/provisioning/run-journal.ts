@@ -50,9 +50,9 @@ export interface RunState extends RunOwner {
 const RUN_FORMAT: RecordFormat<RunState> = {
   format: 'keyprov-run',
   version: 3,
-  what: 'journal of a run',
+  what: 'run journal',
   code: 'journal-invalid',
-  remedy: 'remove the file; if that run registered a key, unregister it',
+  remedy: 'remove the file; if the run registered a key, unregister that key',
   toJson: stateToJson,
   fromJson: (members) => stateFromJson(members, keyRecordFromJson),
   // Both also listed the TPM's contents before the run. Version 1 held key records of version 1 and the process of the
@@ -185,7 +185,7 @@ async function claimLocked(
   if (!('release' in lock)) {
     const who = lock.pid === undefined ? 'another process' : `process ${lock.pid}`;
     throw new KeyprovError('run-active', `${who} is provisioning a key for ${user}`, {
-      remedy: 'wait for it, or end it',
+      remedy: 'wait for that process, or end it',
     });
   }
   const open = async () => {

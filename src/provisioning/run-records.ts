@@ -19,17 +19,17 @@ export function checkAnswer(answer: RegistrationAnswer, user: string): Registrat
   if (!isRegistrationId(kid) || typeof upn !== 'string' || upn === '') {
     throw new ServiceError(
       'service-answer',
-      'the answer of the registrar lacks the registration number (kid) or the user',
+      "the registrar's response lacks the registration number (kid) or the user",
       {
         outcomeUnknown: true,
-        remedy: 'correct the registrar, then try again',
+        remedy: 'fix the registrar, then try again',
       },
     );
   }
   if (upn.toLowerCase() === user.toLowerCase()) return answer;
   throw new ServiceError('service-answer', `the key was registered for ${showJson(upn)}, not for ${user}`, {
     misplaced: { kid, upn: peerLine(upn, 256) },
-    remedy: 'have it removed there, and get a token for the right user',
+    remedy: 'have that registration removed, and get a token for the right user',
   });
 }
 

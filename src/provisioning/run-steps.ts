@@ -58,7 +58,7 @@ export class RunSteps {
     if (service !== registrar.address) {
       if (progress.step !== 'begun' && progress.step !== 'made') {
         throw new KeyprovError('journal-invalid', `an unfinished run belongs to another service, ${service}`, {
-          remedy: `finish it with that service first, or remove ${this.#journal.path}`,
+          remedy: `finish that run with its service first, or remove ${this.#journal.path}`,
         });
       }
       await this.#journal.write({ service: registrar.address });
@@ -222,14 +222,18 @@ export class RunSteps {
         'service-untrusted',
         `nothing shows that ${which} belongs to this run, so it was not removed`,
         {
-          remedy: 'check at the service whether it is wanted, then run this again',
+          remedy: 'check at the service whether you want that key, then run this again',
         },
       );
     }
     if (registrar.unregister === undefined) {
-      throw new ServiceError('service-answer', `the service has registered the key ${kid} for ${user}`, {
-        remedy: `unregister it there, then remove ${this.#journal.path}`,
-      });
+      throw new ServiceError(
+        'service-answer',
+        `the service has registered the key ${kid} for ${user}, and the registrar cannot unregister it`,
+        {
+          remedy: `unregister it there, then remove ${this.#journal.path}`,
+        },
+      );
     }
     try {
       const { unregister } = registrar;

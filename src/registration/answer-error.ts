@@ -50,7 +50,7 @@ export function statusError(
 
 const REMEDIES: ReadonlyMap<number, string> = new Map([
   [401, 'get a new token'],
-  [403, 'check the permissions of the account'],
+  [403, "check the account's permissions"],
 ]);
 
 /** The error for an answer that violates the protocol. */

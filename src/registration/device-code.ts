@@ -76,9 +76,13 @@ export async function authenticateWithDeviceCode(
   });
   const page = new URL(prompt.verificationUrl);
   if (page.hostname !== url.hostname && !isEntraHost(url.hostname) && !trustedHosts.includes(page.hostname)) {
-    throw new ServiceError('service-untrusted', `POST ${url.origin}${url.pathname}: the page is at ${page.origin}`, {
-      remedy: 'if you know that host, name it in trustedHosts',
-    });
+    throw new ServiceError(
+      'service-untrusted',
+      `POST ${url.origin}${url.pathname}: the sign-in page is at ${page.origin}`,
+      {
+        remedy: 'if you trust that host, add it to trustedHosts',
+      },
+    );
   }
   await unlessAborted(async () => onCode(prompt), signal);
 
@@ -118,9 +122,9 @@ function nextWait(error: ServiceError, waitMs: number): number {
       throw timeOut('the code expired before the user signed in', error);
     case 'access_denied':
     case 'authorization_declined':
-      throw new MfaError('mfa-failed', 'the user, or a rule of the service, refused the sign-in', {
+      throw new MfaError('mfa-failed', 'the user, or a policy of the service, refused the sign-in', {
         cause: error,
-        remedy: 'let the user try again',
+        remedy: 'have the user try again',
       });
   }
   if (error.retry !== 'backoff') throw error;
@@ -129,7 +133,7 @@ function nextWait(error: ServiceError, waitMs: number): number {
 
 /** Checks that a user can type the code. @throws TypeError if not. */
 function asUserCode(text: string): string {
-  if (text.length > MAX_TYPED || !/^[ -~]+$/.test(text)) throw new TypeError('not a code that can be typed');
+  if (text.length > MAX_TYPED || !/^[ -~]+$/.test(text)) throw new TypeError('not a code that a user can type');
   return text;
 }
 
@@ -146,5 +150,5 @@ function asPage(text: string): string {
 }
 
 function timeOut(message: string, cause: unknown): MfaError {
-  return new MfaError('mfa-timeout', message, { cause, remedy: 'let the user try again' });
+  return new MfaError('mfa-timeout', message, { cause, remedy: 'have the user try again' });
 }

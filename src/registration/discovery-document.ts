@@ -106,7 +106,7 @@ function textOf(members: Members, name: string): string | undefined {
   if (value === undefined || value === '') return undefined;
   if (typeof value === 'string') return value;
   if (typeof value === 'number' && name === 'ServiceVersion') return value.toFixed(1); // xs:decimal
-  throw new DiscoveryFormError(`${name} is not text`);
+  throw new DiscoveryFormError(`${name} is not a string`);
 }
 
 function address(members: Members, name: string): URL | undefined {

@@ -64,7 +64,7 @@ export async function discoverServices(
     tenant === undefined
       ? new URL('enrollmentserver/contract?api-version=1.2', asked)
       : new URL(`${pathSegment(tenant)}/Discover?api-version=1.9`, asked);
-  const untrusted = (from: URL, what: string, remedy = 'if you know that host, name it in trustedHosts') =>
+  const untrusted = (from: URL, what: string, remedy = 'if you trust that host, add it to trustedHosts') =>
     new ServiceError('service-untrusted', `GET ${from.origin}${from.pathname}: ${what}`, {
       windowsCode: NOT_TRUSTED,
       remedy,
@@ -84,8 +84,8 @@ export async function discoverServices(
       const tokenEndpoint = services.authentication?.tokenEndpoint;
       for (const [name, service] of servicesOf(services)) {
         if (isOwnResource(service, { tokenEndpoint, trustedResources })) continue;
-        const whose = `the tokens of ${name} at ${service.endpoint.origin} would be for ${peerLine(service.resource, 200)}`;
-        throw untrusted(at, whose, 'if you know that resource of the service, name it in trustedResources');
+        const whose = `${name} at ${service.endpoint.origin} wants tokens for ${peerLine(service.resource, 200)}`;
+        throw untrusted(at, whose, 'if you trust that resource, add it to trustedResources');
       }
       return services;
     }
@@ -97,7 +97,7 @@ export async function discoverServices(
 
 /** Reads a discovery answer. @throws ServiceError `service-answer` if it is malformed. */
 export function parseDiscovery(text: string, contentType: string): DiscoveredServices {
-  checkText(text, 'a discovery answer');
+  checkText(text, 'the discovery response');
   checkText(contentType, 'contentType');
   try {
     return readDiscoveryDocument(text, contentType);
@@ -126,7 +126,7 @@ function redirectionOf({ status, headers, where, request }: ServiceAnswer): URL 
   if (![301, 302, 303, 307, 308].includes(status)) return undefined;
   const location = headers.get('location') ?? '';
   if (location === '' || !URL.canParse(location, request.url.href))
-    throw badForm(`${where}: a redirect without a valid address`);
+    throw badForm(`${where}: the redirect has no valid address`);
   return new URL(location, request.url);
 }
 

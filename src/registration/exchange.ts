@@ -23,7 +23,7 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
   const where = `${method} ${url.origin}${url.pathname}`;
   if (!isSafeUrl(url)) throw new TypeError(`${where}: use https, or http to a loopback address`);
   if (url.username !== '' || url.password !== '')
-    throw new TypeError(`${where}: the URL must not contain a name or password`);
+    throw new TypeError(`${where}: the URL must not contain a user name or password`);
   signal?.throwIfAborted();
   const headers = { ...options.headers, accept: 'application/json', ...request.headers };
   const redact = redactor([...authorizations(headers), ...(request.secrets ?? [])]);
@@ -50,7 +50,8 @@ export async function exchange(request: ServiceRequest, options: ServiceOptions 
   }
   const { status, ok } = answer;
   const read = { request, where, status, ok, headers: answer.headers, received: request.now?.() ?? new Date(), redact };
-  if (bytes === undefined) throw answerError({ ...read, bytes: new Uint8Array(0), text: '' }, 'the answer is too long');
+  if (bytes === undefined)
+    throw answerError({ ...read, bytes: new Uint8Array(0), text: '' }, 'the response is too long');
   return { ...read, bytes, text: new TextDecoder().decode(bytes) };
 }
 
@@ -60,7 +61,7 @@ function connectionError(request: ServiceRequest, where: string, cause: Error, e
   const tookEffect = request.method !== 'GET' && (elapsedMs !== undefined || !certain);
   const common = { cause, windowsCode, outcomeUnknown: request.outcomeUnknown === true || tookEffect };
   if (elapsedMs !== undefined) {
-    const message = `${where}: no answer within ${elapsedMs} ms`;
+    const message = `${where}: no response within ${elapsedMs} ms`;
     return new ServiceError('service-timeout', message, { ...common, retry: 'backoff' });
   }
   return new ServiceError('service-unreachable', `${where}: ${reason}`, {

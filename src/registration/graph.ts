@@ -160,7 +160,7 @@ const authorized = async (token: GraphOptions['token'], { signal }: SignalOption
 
 async function ask(url: URL, { token, ...options }: GraphOptions): Promise<JsonMembers> {
   const answer = await getJson(url, { ...options, headers: await authorized(token, options) });
-  return understood(() => new JsonMembers('answer of Microsoft Graph', answer, requestInvalid));
+  return understood(() => new JsonMembers('Microsoft Graph response', answer, requestInvalid));
 }
 
 function listOf(answer: JsonMembers, name: string): readonly unknown[] {
@@ -172,7 +172,7 @@ function nextPage(answer: JsonMembers, { origin }: URL): URL | undefined {
   if (answer.value('@odata.nextLink') === undefined) return undefined;
   const link = understood(() => answer.text('@odata.nextLink'));
   const next = URL.canParse(link) ? new URL(link) : undefined;
-  if (next?.origin !== origin) throw understandingFailed('the next page is at another server');
+  if (next?.origin !== origin) throw understandingFailed('the next page is on another server');
   return next;
 }
 

@@ -30,5 +30,5 @@ async function ask(request: ServiceRequest, options: ServiceOptions): Promise<un
 /** Parses the JSON of an answer. @throws ServiceError `service-answer` if it is not JSON. */
 export function jsonOf(answer: ServiceAnswer): JsonValue {
   const refuse = (where: string, problem: string) => answerError(answer, `${where} is ${problem}`);
-  return parseJson('the answer', answer.text, refuse, LIMIT.file);
+  return parseJson('the response', answer.text, refuse, LIMIT.file);
 }

@@ -10,7 +10,7 @@ export async function loadLdapts(): Promise<typeof import('ldapts')> {
   } catch (cause) {
     throw new KeyprovError('library-missing', 'the package ldapts cannot be loaded', {
       cause,
-      remedy: 'npm install ldapts@8',
+      remedy: 'run npm install ldapts@8',
     });
   }
 }

@@ -57,7 +57,7 @@ export async function bindLdap(
   const incoming = boundIncoming(client);
   const close = async () => void (await endsWithin(UNBIND_MS, client.unbind()));
   const late = () =>
-    new ServiceError('service-timeout', `LDAP: ${where} takes longer than ${TIMEOUT_MS} ms to connect`);
+    new ServiceError('service-timeout', `LDAP: connecting to ${where} took longer than ${TIMEOUT_MS} ms`);
   try {
     const needsTls = url.protocol === 'ldap:' && !isLoopback(url);
     const bind = async (): Promise<void> => {
@@ -93,8 +93,8 @@ function boundIncoming(client: Client): Incoming {
   const parser: unknown = Reflect.get(client, 'messageParser');
   const read: unknown = Reflect.get(Object(parser), 'read');
   if (typeof read !== 'function') {
-    throw new KeyprovError('library-unsuitable', 'the package ldapts does not work like version 8.0', {
-      remedy: 'npm install ldapts@8.0',
+    throw new KeyprovError('library-unsuitable', 'the package ldapts does not behave like version 8.0', {
+      remedy: 'run npm install ldapts@8.0',
     });
   }
   const messages = new LdapMessages();

@@ -31,7 +31,7 @@ export class LdapMessages {
   /** Returns the messages that `data` completes. @throws ServiceError `service-answer` */
   take(data: Uint8Array): Uint8Array[] {
     this.#bytes += data.length;
-    if (this.#bytes > MAX_BYTES) throw wrong(`the answer to one operation has more than ${MAX_BYTES} bytes`);
+    if (this.#bytes > MAX_BYTES) throw wrong(`the response to one operation has more than ${MAX_BYTES} bytes`);
     this.#append(data);
     const messages: Uint8Array[] = [];
     let at = 0;
@@ -45,7 +45,7 @@ export class LdapMessages {
     this.#length -= at;
     this.#messages += messages.length;
     if (this.#messages > MAX_MESSAGES)
-      throw wrong(`the answer to one operation has more than ${MAX_MESSAGES} messages`);
+      throw wrong(`the response to one operation has more than ${MAX_MESSAGES} messages`);
     return messages;
   }
 
@@ -64,14 +64,14 @@ export class LdapMessages {
 /** Length of the message that begins here; undefined until it can be read. X.690, 8.1.3. */
 function sizeOf(bytes: Uint8Array): number | undefined {
   const [tag = SEQUENCE, first] = bytes;
-  if (tag !== SEQUENCE) throw wrong('the answer is not an LDAP message');
+  if (tag !== SEQUENCE) throw wrong('the response is not an LDAP message');
   if (first === undefined) return undefined;
   if (first < 0x80) return 2 + first;
   const count = first - 0x80;
-  if (count === 0 || count > 4) throw wrong('the answer is not an LDAP message');
+  if (count === 0 || count > 4) throw wrong('the response is not an LDAP message');
   if (bytes.length < 2 + count) return undefined;
   const size = bytes.subarray(2, 2 + count).reduce((sum, byte) => sum * 256 + byte, 0);
-  if (size > MAX_BYTES) throw wrong(`a message has ${size} bytes; at most ${MAX_BYTES} are read`);
+  if (size > MAX_BYTES) throw wrong(`a message has ${size} bytes; the limit is ${MAX_BYTES}`);
   return 2 + count + size;
 }
 

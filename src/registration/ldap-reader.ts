@@ -39,7 +39,8 @@ export function ldapReader(client: LdapSearcher, { base, onIgnored = () => {} }:
 /** Reads a value. @throws KeyprovError `request-invalid` with the reason why it does not count. */
 function readValue(value: string, owner: string): KeyCredential {
   const { binary, dn } = decodeDnBinary(value);
-  if (comparable(dn) !== comparable(owner)) throw requestInvalid('key credential', `it names another owner, ${dn}`);
+  if (comparable(dn) !== comparable(owner))
+    throw requestInvalid('key credential', `it belongs to another owner, ${dn}`);
   const link = parseKeyCredentialLink(binary);
   const problem = findKeyCredentialProblems(link).find(({ check }) => check === 'key-id' || check === 'key-hash');
   if (problem !== undefined) throw requestInvalid('key credential', problem.detail);

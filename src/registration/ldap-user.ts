@@ -49,7 +49,7 @@ export async function findLdapUser(
     const found = entry === undefined ? 'no entry' : 'more than one entry';
     throw new ServiceError('service-answer', `LDAP: ${found} below ${base} matches ${filter}`);
   }
-  const wrongName = (problem: string) => new ServiceError('service-answer', `LDAP: the name of the user: ${problem}`);
+  const wrongName = (problem: string) => new ServiceError('service-answer', `LDAP: the user's name: ${problem}`);
   // An attribute called `dn` would replace it.
   if (typeof entry.dn !== 'string') throw wrongName('it is not a string');
   checkTextSize(entry.dn, LIMIT.line, wrongName);
@@ -70,7 +70,7 @@ export function ldapError(what: string, cause: unknown): KeyprovError {
   }
   return new ServiceError('service-refused', `${text} (result code ${code})`, {
     cause,
-    remedy: 'check account, base and permissions',
+    remedy: 'check the account, the base and the permissions',
   });
 }
 

@@ -66,9 +66,13 @@ export async function openKeyRegistrar(given: OpenKeyRegistrarOptions): Promise<
   const isEntra = new URL(url).hostname === ENTRA.endpoint.hostname;
   const keys = services.keyProvisioning ?? (isEntra ? ENTRA : undefined);
   if (keys === undefined) {
-    throw new ServiceError('service-answer', `${new URL(url).origin} does not name a key registration service`, {
-      remedy: 'use AD FS 2016 or newer, or Entra ID',
-    });
+    throw new ServiceError(
+      'service-answer',
+      `the discovery document of ${new URL(url).origin} has no key registration service`,
+      {
+        remedy: 'use AD FS 2016 or newer, or Entra ID',
+      },
+    );
   }
   const { nonce } = services;
   const sending = { timeoutMs: service.timeoutMs, fetch: service.fetch };
@@ -97,7 +101,7 @@ async function askNonce({ endpoint, version }: DiscoveredService, options: Servi
   try {
     value = new JsonMembers('nonce', answer, requestInvalid).text('Value');
   } catch (cause) {
-    throw new ServiceError('service-answer', `GET ${url.origin}${url.pathname}: the answer has no nonce`, { cause });
+    throw new ServiceError('service-answer', `GET ${url.origin}${url.pathname}: the response has no nonce`, { cause });
   }
   return challengeOf(value);
 }

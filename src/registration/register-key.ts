@@ -131,7 +131,8 @@ function buildRequest(
 ): ServiceRequest {
   encodeGuid(clientRequestId);
   // fetch would quote the token in its message.
-  if (!/^[!-~]+$/.test(token)) throw new TypeError('the token is empty, or has characters that a token cannot have');
+  if (!/^[!-~]+$/.test(token))
+    throw new TypeError('the token is empty, or has characters that are not allowed in a token');
   const url = new URL(endpoint);
   if (apiVersionIn === 'query') url.searchParams.set('api-version', version);
   else url.searchParams.delete('api-version');
@@ -155,14 +156,14 @@ function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: Registrati
   if (!answer.ok) throw statusError(answer, registrationRefusal);
   const bad = (problem: string) => answerError(answer, problem, { windowsCode: BAD_ANSWER, remedy: LOOK });
   const parsed = jsonOf(answer);
-  if (!isJsonObject(parsed)) throw bad('the answer is not a JSON object');
+  if (!isJsonObject(parsed)) throw bad('the response is not a JSON object');
   const { kid, upn, pctx, ...others } = parsed;
-  if (!isRegistrationId(kid)) throw bad('the answer has no valid registration number (kid)');
-  if (typeof upn !== 'string' || upn === '') throw bad('the answer has no upn');
+  if (!isRegistrationId(kid)) throw bad('the response has no valid registration number (kid)');
+  if (typeof upn !== 'string' || upn === '') throw bad('the response has no upn');
   if (upn.toLowerCase() !== user.toLowerCase()) {
     throw answerError(answer, `the key was registered for ${showJson(upn)}, not for ${user}`, {
       ...{ windowsCode: BAD_ANSWER, outcomeUnknown: false, misplaced: { kid, upn: peerLine(upn, MAX_NAME) } },
-      remedy: 'have it removed there, and get a token for the right user',
+      remedy: 'have that registration removed, and get a token for the right user',
     });
   }
   const requestId = answer.headers.get('request-id');
@@ -176,7 +177,7 @@ function readAnswer(answer: ServiceAnswer, { user, clientRequestId }: Registrati
   };
 }
 
-const LOOK = 'check whether the key is registered, and remove it if it is not wanted';
+const LOOK = 'check whether the key is registered, and remove it if you do not want it';
 
 /**
  * Doubles the wait from one second on, and takes half to all of it, so that clients do not come at once. RFC 9110

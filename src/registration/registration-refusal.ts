@@ -19,27 +19,27 @@ export function registrationRefusal(status: number, { code = '', message = '' }:
     const remedy = 'get a new token, with MFA on this device, and try again';
     if (MFA.test(text)) return { windowsCode: 0x801c03ed, remedy };
     if (DEVICE_ID.test(text))
-      return { windowsCode: 0x801c044d, remedy: 'sign in with the device: the token must name it' };
+      return { windowsCode: 0x801c044d, remedy: 'sign in on the device: the token must contain its device ID' };
     if (USER_NAME.test(text)) return { windowsCode: 0x801c03f1, remedy };
     return { windowsCode: 0x801c03ea, remedy };
   }
   if (status === 403)
-    return { windowsCode: 0x801c03ea, remedy: 'allow the user to register keys, and the device to be used' };
-  if (status !== 400) return { windowsCode: 0x801c03eb, remedy: 'check the address of the service' };
+    return { windowsCode: 0x801c03ea, remedy: 'allow the user to register keys, and enable the device' };
+  if (status !== 400) return { windowsCode: 0x801c03eb, remedy: "check the service's address" };
   if (DIRECTORY.test(code)) {
     return {
       windowsCode: 0x801c03f2,
-      remedy: 'make the attributes of the user unique, or wait until the object is in the directory',
+      remedy: "make the user's attributes unique, or wait until the directory has the object",
     };
   }
   if (AIK.test(text)) {
-    const remedy = 'get a new certificate for the attestation key, from an authority that the service trusts';
+    const remedy = 'get a new certificate for the attestation key from a CA that the service trusts';
     return { windowsCode: OUTDATED.test(text) ? 0x801c03ef : 0x801c0010, remedy };
   }
   if (/attestation/i.test(text)) return { windowsCode: 0x801c03ee, remedy: attestationRemedy(text.toLowerCase()) };
   return {
     windowsCode: 0x801c03ed,
-    remedy: 'check the service, the user, and the text of the answer',
+    remedy: 'check the service, the user and the text of the response',
   };
 }
 
@@ -48,6 +48,6 @@ function attestationRemedy(text: string): string {
   const has = (...words: readonly string[]) => words.some((word) => text.includes(word));
   if (has('nonce', 'challenge')) return 'attest with a fresh nonce from the service';
   return has('trust', 'tier')
-    ? 'have the attestation key certified by an authority that the service trusts, or send no attestation'
+    ? 'have the attestation key certified by a CA that the service trusts, or send no attestation'
     : 'attest with a fresh nonce from the service, and with an attestation key that it trusts';
 }

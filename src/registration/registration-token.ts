@@ -131,17 +131,22 @@ export function tokenProblems(jwt: string, expected: TokenExpectations): TokenPr
   else if (expires <= now) add('expired', `the token expired at ${expires.toISOString()}`, NO_TOKEN);
   const starts = Math.max(issuedAt?.getTime() ?? 0, notBefore?.getTime() ?? 0);
   if (starts > now.getTime() + TOLERANCE_MS) {
-    add('not-yet-valid', `the token is only valid from ${new Date(starts).toISOString()}: the clocks differ`, NO_TOKEN);
+    add(
+      'not-yet-valid',
+      `the token is not valid before ${new Date(starts).toISOString()}: the clocks differ`,
+      NO_TOKEN,
+    );
   }
   const wanted = typeof audience === 'string' ? [audience] : audience;
   if (wanted.length > 0 && !claims.audience.some((one) => wanted.includes(one))) {
     add('audience', `the token is for ${listed(claims.audience)}, not for ${listed(wanted)}`, REFUSED);
   }
-  if (!claims.deviceId) add('device-missing', 'the token names no device: the sign-in was not bound to one', NO_DEVICE);
+  if (!claims.deviceId)
+    add('device-missing', 'the token has no device ID: the sign-in was not bound to a device', NO_DEVICE);
   else if (claims.deviceId.toLowerCase() !== deviceId.toLowerCase()) {
     add('device-other', `the token is for the device ${JSON.stringify(claims.deviceId)}, not for ${deviceId}`, REFUSED);
   }
-  if (!claims.upn) add('user-missing', 'the token names no user (upn)', NO_USER);
+  if (!claims.upn) add('user-missing', 'the token has no user name (upn)', NO_USER);
   else if (claims.upn.toLowerCase() !== user.toLowerCase()) {
     add('user-other', `the token is for ${JSON.stringify(claims.upn)}, not for ${user}`, REFUSED);
   }
@@ -164,5 +169,5 @@ const listed = (texts: readonly string[]): string => (texts.length === 0 ? 'noth
 
 function invalid(problem: string): MfaError {
   const message = `the token cannot be read: ${problem}`;
-  return new MfaError('token-invalid', [{ code: 'malformed', message }], { remedy: 'get a new one' });
+  return new MfaError('token-invalid', [{ code: 'malformed', message }], { remedy: 'get a new token' });
 }

@@ -126,7 +126,7 @@ export function forecastSync(registered: Date, schedule: SyncSchedule = DEFAULT_
  */
 export async function syncStatus(key: ExpectedKey, options: SyncStatusOptions = {}): Promise<SyncStatus> {
   const { reader, schedule, now = () => new Date(), signal } = options;
-  if (key.keyId.length !== 32) throw new RangeError(`a Key ID has 32 bytes; this one has ${key.keyId.length}`);
+  if (key.keyId.length !== 32) throw new RangeError(`a Key ID has 32 bytes, not ${key.keyId.length}`);
   const device = encodeGuid(key.deviceId);
   const forecast = forecastSync(key.registered, schedule);
   if (reader === undefined) return { ...forecast, state: 'registered' };

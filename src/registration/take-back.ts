@@ -31,7 +31,7 @@ export async function takeBackKey(
 ): Promise<'deleted' | 'absent'> {
   const given = peerLine(String(kid), 256);
   if (!isRegistrationId(kid)) {
-    throw new ServiceError('service-answer', `"${given}" cannot be the number of a registration`, { remedy: LOOK });
+    throw new ServiceError('service-answer', `"${given}" is not a registration number`, { remedy: LOOK });
   }
   const device = await readMethodDevice(user, kid, options);
   if (device === 'absent') return 'absent';
@@ -57,4 +57,4 @@ export async function takeBackKey(
   return await deleteHelloMethod(user, kid, options);
 }
 
-const LOOK = 'list the keys of the user in Microsoft Graph (listHelloMethods), and remove those that are not wanted';
+const LOOK = "list the user's keys in Microsoft Graph (listHelloMethods), and remove those that you do not want";

@@ -24,7 +24,7 @@ export interface IssuedTokens {
 const MFA_NEEDED: ReadonlyMap<number, string> = new Map([
   [50072, 'the user must enroll for MFA'],
   [50074, 'the user did not pass the required MFA'],
-  [50076, 'MFA is needed'],
+  [50076, 'MFA is required'],
   [50078, 'the MFA is too old'],
   [50079, 'the user must enroll for MFA'],
   [50203, 'the user must enroll for MFA'],
@@ -90,5 +90,5 @@ function withMfa(error: ServiceError): ServiceError | MfaError {
   const number = errorCodes.find((one) => MFA_NEEDED.has(one));
   if (number === undefined && code !== 'interaction_required') return error;
   const why = number === undefined ? 'the user must sign in' : `${MFA_NEEDED.get(number)} (AADSTS${number})`;
-  return new MfaError('mfa-failed', why, { cause: error, remedy: 'let the user sign in with MFA' });
+  return new MfaError('mfa-failed', why, { cause: error, remedy: 'have the user sign in with MFA' });
 }

@@ -77,7 +77,10 @@ export async function loadTpmRoots(path: string, { signal }: SignalOptions = {})
   }
   if (found.size === 0) {
     const [first] = problems;
-    throw new KeyprovError('certificate-invalid', `${path}: no CA certificate: ${first?.detail ?? 'there is no file'}`);
+    throw new KeyprovError(
+      'certificate-invalid',
+      `${path}: no CA certificate: ${first?.detail ?? 'there are no files'}`,
+    );
   }
   const authorities = [...found.values()];
   const ofKind = (isRoot: boolean) =>

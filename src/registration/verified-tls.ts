@@ -80,8 +80,8 @@ function defaultRoots(): string[] {
     return [...rootCertificates, readFileSync(further, 'utf8')];
   } catch (cause) {
     const { what } = describeFileError(further, cause);
-    throw new KeyprovError('store-io', `the file of NODE_EXTRA_CA_CERTS, ${further}, ${what}`, {
-      remedy: 'correct or remove that environment variable',
+    throw new KeyprovError('store-io', `the NODE_EXTRA_CA_CERTS file ${further} ${what}`, {
+      remedy: 'correct or unset that environment variable',
       cause,
     });
   }

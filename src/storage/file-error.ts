@@ -4,28 +4,31 @@ import { KeyprovError } from '../errors.ts';
 
 type Meaning = readonly [what: string, remedy: string];
 
-const NO_DIRECTORY: Meaning = ['is not a directory', 'name a directory'];
-const NO_RIGHT: Meaning = ['may not be used by this user', 'change its owner or mode, or run as another user'];
-const FULL: Meaning = ['is on a full disk', 'make room on the disk'];
+const NO_DIRECTORY: Meaning = ['is not a directory', 'give the path of a directory'];
+const NO_RIGHT: Meaning = ['cannot be accessed by this user', 'change its owner or mode, or run as another user'];
+const FULL: Meaning = ['is on a full disk', 'free some space'];
 const CHECK = 'check that the directory and its files belong to this user and that the disk has room';
-const TOO_MANY: Meaning = ['cannot be opened: too many files are open', 'close some, or raise the limit (ulimit -n)'];
+const TOO_MANY: Meaning = [
+  'cannot be opened: too many files are open',
+  'close some files, or raise the limit (ulimit -n)',
+];
 
 /** What the codes of Node's errors mean, after the path that they are about. */
 const MEANINGS: Readonly<Record<string, Meaning>> = {
   ENOENT: ['does not exist', 'check the path'],
   EEXIST: NO_DIRECTORY, // only directories are made without regard to what is there
   ENOTDIR: NO_DIRECTORY,
-  EISDIR: ['is a directory, not a file', 'name a file'],
+  EISDIR: ['is a directory, not a file', 'give the path of a file'],
   EACCES: NO_RIGHT,
   EPERM: NO_RIGHT,
-  EROFS: ['is on a file system that is read-only', 'name a path elsewhere'],
+  EROFS: ['is on a read-only file system', 'use another path'],
   ENOSPC: FULL,
   EDQUOT: FULL,
-  EFBIG: ['is longer than files may become', 'raise the limit (ulimit -f)'],
+  EFBIG: ['exceeds the largest allowed file size', 'raise the limit (ulimit -f)'],
   EMFILE: TOO_MANY,
   ENFILE: TOO_MANY,
-  ELOOP: ['leads through too many symbolic links', 'remove one of them'],
-  ENAMETOOLONG: ['is a name that is too long', 'name a shorter path'],
+  ELOOP: ['leads through too many symbolic links', 'use a path with fewer links'],
+  ENAMETOOLONG: ['is too long for a path', 'use a shorter path'],
   EIO: ['is on a disk that reports errors', 'check the disk'],
 };
 

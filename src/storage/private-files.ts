@@ -67,7 +67,7 @@ export function readPrivateFile(
   try {
     const stats = fstatSync(fd, { bigint: true });
     if (stats.size > MAX_SIZE) {
-      throw Object.assign(new Error(`${path} has ${stats.size} bytes; at most ${MAX_SIZE} are read`), {
+      throw Object.assign(new Error(`${path} has ${stats.size} bytes; the limit is ${MAX_SIZE}`), {
         code: 'EFBIG',
       });
     }
@@ -117,7 +117,7 @@ function checkWayTo(path: string): void {
     if (name === '' || name === '.') continue;
     const { mode } = lstatSync(at);
     if ((mode & 0o002) !== 0 && (mode & STICKY) === 0) {
-      throw notPrivate(at, `can be written by others (${modeText(mode)})`, `chmod o-w ${at}, or chmod +t ${at}`);
+      throw notPrivate(at, `is writable by other users (${modeText(mode)})`, `chmod o-w ${at}, or chmod +t ${at}`);
     }
     const next = name === '..' ? dirname(at) : join(at, name);
     const stats = lstatSync(next, { bigint: true, throwIfNoEntry: false });
@@ -150,16 +150,16 @@ function checkOwnerAndMode(path: string, { uid, mode }: BigIntStats, forbidden: 
     );
   }
   if ((Number(mode) & forbidden) !== 0) {
-    const right = forbidden === OTHERS ? 'read or written' : 'written';
+    const right = forbidden === OTHERS ? 'readable or writable' : 'writable';
     throw notPrivate(
       path,
-      `can be ${right} by others (${modeText(Number(mode))})`,
+      `is ${right} by other users (${modeText(Number(mode))})`,
       `chmod go-${forbidden === OTHERS ? 'rwx' : 'w'} ${path}`,
     );
   }
 }
 
-const REMOVE = 'find out who put it there, and remove it';
+const REMOVE = 'find out who put it there, then remove it';
 
 function notPrivate(path: string, what: string, remedy: string, cause?: unknown): KeyprovError {
   return new KeyprovError('not-private', `${path} ${what}`, { remedy, cause });

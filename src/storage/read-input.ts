@@ -20,7 +20,7 @@ export async function readInput(path: string, { signal }: SignalOptions = {}): P
     throw fileError('store-io', path, error);
   }
   checkSize(bytes, LIMIT.export, () => {
-    return new KeyprovError('store-io', `${path} has more than ${LIMIT.export} bytes; no more are read`);
+    return new KeyprovError('store-io', `${path} has more than ${LIMIT.export} bytes, the limit`);
   });
   return bytes;
 }
@@ -66,7 +66,7 @@ export async function listFiles(
         if (entry.isDirectory()) directories.push(below);
         else if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(below)))) files.push(below);
         if (files.length + directories.length > most) {
-          throw new KeyprovError('store-io', `${path}: more than ${most} files; no more are read`);
+          throw new KeyprovError('store-io', `${path} has more than ${most} files, the limit`);
         }
       }
     } catch (error) {

@@ -45,7 +45,7 @@ export function decodeRecord<T>(kind: RecordFormat<T>, text: string, path: strin
     const older = version >= 1 && version < kind.version ? kind.older : undefined;
     if (version !== kind.version && older === undefined) {
       throw wrong(
-        `has version ${version}; the newest known version is ${kind.version}`,
+        `has version ${version}; this keyprov reads versions up to ${kind.version}`,
         'use the version of keyprov that wrote it',
       );
     }
@@ -53,8 +53,7 @@ export function decodeRecord<T>(kind: RecordFormat<T>, text: string, path: strin
     if (digestOf(json) !== file.text('sha256')) throw new TypeError('its SHA-256 does not match');
     if (older !== undefined) return older(new JsonMembers('record', json), version);
     const record = kind.fromJson(new JsonMembers('record', json));
-    if (encodeRecord(kind, record) !== text)
-      throw new TypeError('it has members or a form that keyprov does not write');
+    if (encodeRecord(kind, record) !== text) throw new TypeError('its content is not what keyprov writes');
     return record;
   } catch (cause) {
     if (cause instanceof KeyprovError && cause.code === code) throw cause;

@@ -40,7 +40,7 @@ export async function runProgram(
     // EACCES also if a directory of PATH cannot be read.
     if (code === 'ENOENT' || code === 'EACCES') {
       const where = name === path ? ' in PATH' : '';
-      const whose = code === 'EACCES' ? ' that this user may run' : '';
+      const whose = code === 'EACCES' ? ' that this user can run' : '';
       throw new KeyprovError('library-missing', `there is no ${path}${where}${whose}`, { cause, remedy });
     }
     throw new KeyprovError('library-unsuitable', `${name} ${endOf(cause, timeoutMs)}`, { cause, remedy });
@@ -55,5 +55,5 @@ function endOf(error: unknown, timeoutMs: number): string {
   if (code === TOO_MUCH) return `printed more than ${LIMIT.document} bytes`;
   if (killed === true) return `did not end within ${timeoutMs} ms`;
   if (typeof code === 'number') return `ended with exit code ${code}`;
-  return typeof signal === 'string' ? `was ended by ${signal}` : `cannot be run: ${code}`;
+  return typeof signal === 'string' ? `was killed by ${signal}` : `cannot be run: ${code}`;
 }

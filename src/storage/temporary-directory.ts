@@ -15,9 +15,9 @@ export async function temporaryDirectory(prefix: string): Promise<string> {
     return absolutePath(await mkdtemp(join(tmpdir(), prefix)));
   } catch (cause) {
     const { what } = describeFileError(tmpdir(), cause);
-    throw new KeyprovError('store-io', `the directory for temporary files ${tmpdir()} ${what}`, {
+    throw new KeyprovError('store-io', `the temporary directory ${tmpdir()} ${what}`, {
       cause,
-      remedy: 'set TMPDIR to a directory that exists, has room, and is writable by this user',
+      remedy: 'set TMPDIR to an existing directory that has free space and is writable by this user',
     });
   }
 }

@@ -12,7 +12,7 @@ export function absolutePath(path: string): string {
   try {
     return resolve(path);
   } catch (cause) {
-    throw new KeyprovError('store-io', `cannot resolve ${path}: the working directory is gone`, {
+    throw new KeyprovError('store-io', `cannot resolve ${path}: the working directory no longer exists`, {
       cause,
       remedy: 'change to another directory, or give an absolute path',
     });

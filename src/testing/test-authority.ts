@@ -94,7 +94,7 @@ export async function createTestAuthority(options: TestAuthorityOptions = {}): P
     activate: async ({ ek, ak, answer }) => {
       const { challenge, secret } = buildActivationChallenge({ ek, ak });
       if (!isActivated(await answer(challenge), secret)) {
-        throw new KeyprovError('credential-invalid', 'the answer to the activation challenge is wrong');
+        throw new KeyprovError('credential-invalid', 'the response to the activation challenge is wrong');
       }
       return { ak: { pubArea: encode(TPMT_PUBLIC, ak) }, ek: { pubArea: encode(TPMT_PUBLIC, ek) } };
     },

@@ -19,7 +19,7 @@ export type TpmCondition = (typeof TPM_CONDITIONS)[number];
  * @throws KeyprovError `no-tpm` for `absent`, `tpm-failure-mode` for `failing`, and as `openTestTpm` does.
  */
 export async function openTpmIn(condition: TpmCondition, options: SimulatorOptions = {}): Promise<Tpm> {
-  if (condition === 'absent') throw new KeyprovError('no-tpm', 'this machine has no TPM, as the test demands');
+  if (condition === 'absent') throw new KeyprovError('no-tpm', 'the test simulates a machine without a TPM');
   const fault = FAULTS[condition];
   const { tpm } = await openTestTpm({
     ...options,

@@ -22,7 +22,7 @@ interface Areas {
 /** The error for an answer that contradicts itself or the command. */
 export const altered = (what: string): KeyprovError =>
   new KeyprovError('tpm-session', `${what}: it was altered in transit, or the authorization value is wrong`, {
-    remedy: 'do not trust the connection to this TPM until the cause is known',
+    remedy: 'do not trust the connection to this TPM until you know the cause',
   });
 
 /**
@@ -34,7 +34,7 @@ export function checkValues(command: AnyCommand, args: object, answer: object): 
   const { inPublic }: Areas = args;
   const { outPublic, name, nvPublic, nvName: nv, creationData, creationHash }: Areas = answer;
   const differs = (field: string): KeyprovError =>
-    altered(`the answer to TPM2_${command.name} has a ${field} that does not match its object`);
+    altered(`the response to TPM2_${command.name} has a ${field} that does not match its object`);
   const area = outPublic ?? inPublic;
   if (name !== undefined && area !== undefined && isComputable(area.nameAlg) && !equal(name, objectName(area))) {
     throw differs('Name');

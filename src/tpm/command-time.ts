@@ -81,7 +81,7 @@ export class TimedSender {
     const limit = this.#end.signal;
     const { address } = this.#transport;
     if (limit.aborted) {
-      throw new KeyprovError('transport-lost', `${address}: unusable since an earlier failure`, {
+      throw new KeyprovError('transport-lost', `${address}: the connection is unusable after an earlier failure`, {
         cause: limit.reason,
         remedy: 'open the TPM again',
       });
@@ -120,11 +120,15 @@ export class TimedSender {
   /** Aborts the running command and gives up the transport. The error message begins with `why`. */
   giveUp(why: string): void {
     this.#end.abort(
-      new KeyprovError('transport-timeout', `${this.#transport.address}: ${why}; whether it was done is unknown`, {
-        remedy:
-          'open the TPM again and look at its state before repeating anything; restart a TPM that still does not ' +
-          'answer, and give a slow one more time (commandTimeouts)',
-      }),
+      new KeyprovError(
+        'transport-timeout',
+        `${this.#transport.address}: ${why}; the TPM may or may not have executed the command`,
+        {
+          remedy:
+            'open the TPM again and check its state before you repeat the command; if it still does not answer, ' +
+            'restart it; if it is only slow, raise commandTimeouts',
+        },
+      ),
     );
   }
 }

@@ -191,7 +191,7 @@ function readAnswer(
   encryptor: SessionEntry | undefined,
   answer: Bytes,
 ): Answer {
-  const where = `the answer to TPM2_${command.name}`;
+  const where = `the response to TPM2_${command.name}`;
   const input = new Reader(answer);
   input.position = HEADER_SIZE;
   const tag = uint16At(answer, 0);
@@ -239,7 +239,7 @@ function readAuth(
   if (sent === undefined) {
     // A password protects nothing, so its entry must be the one that every TPM answers.
     if (nonceTPM.length + mac.length > 0 || attributes !== PASSWORD_USE) {
-      throw altered(`${where} has a wrong authorization entry for the password`);
+      throw altered(`${where} has a wrong authorization for the password session`);
     }
     return;
   }

@@ -44,7 +44,8 @@ export async function readNv(tpm: Tpm, index: number, options: ReadNvOptions = {
     for (let offset = 0; offset < nvPublic.dataSize; offset += chunk) {
       const size = Math.min(chunk, nvPublic.dataSize - offset);
       const { data } = await tpm.run(NV_Read, { authHandle: handle, nvIndex, size, offset }, { signal });
-      if (data.length !== size) throw new CodecError('the answer to TPM2_NV_Read', `${data.length} bytes, not ${size}`);
+      if (data.length !== size)
+        throw new CodecError('the response to TPM2_NV_Read', `${data.length} bytes, not ${size}`);
       parts.push(data);
     }
     return concat(...parts);
@@ -66,7 +67,7 @@ function authorize({ attributes, nvIndex }: TpmsNvPublic, index: HandleArg, owne
   if (attributes.authRead && attributes.noDA) return index;
   if (attributes.ownerRead) return owner;
   if (attributes.authRead) return index;
-  throw new TpmError('tpm-unsupported', `the NV index 0x${nvIndex.toString(16)} cannot be read by its owner`, {
+  throw new TpmError('tpm-unsupported', `the owner cannot read the NV index 0x${nvIndex.toString(16)}`, {
     remedy: 'read it with the policy or the platform authorization that its attributes require',
   });
 }

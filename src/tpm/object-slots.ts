@@ -153,7 +153,7 @@ export class ObjectSlots {
     };
     await this.#cleanUp.run(flush);
     if (!isTransient || wasElsewhere || holder === undefined) {
-      throw altered(`the handle 0x${handle.toString(16)} in an answer does not belong to the new object`);
+      throw altered(`the handle 0x${handle.toString(16)} in a response does not belong to the new object`);
     }
     holder.handle = undefined;
     this.#resident.delete(holder);
@@ -188,7 +188,9 @@ export class ObjectSlots {
   async occupants(): Promise<string> {
     const own = new Set([...this.#resident].map(({ handle }) => handle));
     const handles = await listVolatile(this.#call, TPM_HT.TRANSIENT);
-    const list = handles.map((handle) => `0x${handle.toString(16)} (${own.has(handle) ? 'ours' : 'not ours'})`);
-    return `; in the slots: ${list.join(', ') || 'nothing'}`;
+    const list = handles.map(
+      (handle) => `0x${handle.toString(16)} (${own.has(handle) ? 'ours' : "another program's"})`,
+    );
+    return `; the slots hold ${list.join(', ') || 'nothing'}`;
   }
 }

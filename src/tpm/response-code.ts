@@ -69,7 +69,7 @@ function decodeTpmCode(value: number, bits: number, layer: ResponseCodeLayer): R
   const name = TPM_NAMES.get(base);
   if (name === undefined) {
     const byMaker = (bits & FORMAT_ONE) === 0 && (bits & VERSION_2) !== 0 && (bits & VENDOR) !== 0;
-    const meaning = byMaker ? "a code of the TPM's maker" : isTpm2Code(bits) ? UNDEFINED : 'a code of TPM 1.2';
+    const meaning = byMaker ? "a code of the TPM's manufacturer" : isTpm2Code(bits) ? UNDEFINED : 'a TPM 1.2 code';
     return { value, base, name: 'unknown', layer, meaning, retryable: false };
   }
   const position = positionOf(bits);

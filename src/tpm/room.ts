@@ -40,12 +40,15 @@ export class Room {
   /** Says who holds the exhausted resource, for the error message. */
   async occupants(code: number): Promise<string> {
     if (code === TPM_RC.SESSION_HANDLES) {
-      return `; ${this.#sessions.size} sessions of this process are open; close some of them`;
+      return `; this process has ${this.#sessions.size} open sessions; close some of them`;
     }
     if (code !== TPM_RC.OBJECT_MEMORY) return '';
     try {
-      const marks = this.#marks?.problem === undefined ? '' : `; cannot keep marks in ${this.#marks.directory}`;
-      return `${await this.#once('', () => this.#objects.occupants())}${marks}; see keyprov tpm`;
+      const marks =
+        this.#marks?.problem === undefined
+          ? ''
+          : `; objects of crashed programs cannot be recognized, since ${this.#marks.directory} cannot be used`;
+      return `${await this.#once('', () => this.#objects.occupants())}${marks}; \`keyprov tpm\` lists and flushes them`;
     } catch {
       return ''; // the TPM cannot say what it holds; that it is full matters more
     }

@@ -87,7 +87,7 @@ export class SessionSlots {
   async checkNew(handle: number, sessionType: unknown): Promise<void> {
     const type = sessionType === TPM_SE.HMAC ? TPM_HT.HMAC_SESSION : TPM_HT.POLICY_SESSION;
     if (handleType(handle) === type && this.find(handle) === undefined) return;
-    const error = altered(`the handle 0x${handle.toString(16)} in an answer does not belong to a new session`);
+    const error = altered(`the handle 0x${handle.toString(16)} in a response does not belong to a new session`);
     await withCleanup(
       () => Promise.reject(error),
       () => this.#cleanUp.run(() => this.flushStray()),

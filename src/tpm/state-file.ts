@@ -17,7 +17,8 @@ const VERSION_AT = 8;
 const LENGTH_AT = 12;
 const DIGEST_AT = 16;
 const STATE_AT = 48;
-const RESTORE = 'restore a copy of it, or use another directory for a new TPM: the keys of this one are in its state';
+const RESTORE =
+  "restore a copy of it, or make a new TPM in another directory; this TPM's keys are lost without its state";
 
 /**
  * Encodes a state as a file: `KPTPM2ST`, version (1), length of the state, SHA-256 of the state (32), state. Numbers
@@ -39,7 +40,7 @@ export function decodeStateFile(file: Uint8Array, path: string): Bytes {
   if (version !== VERSION) {
     throw invalid(
       path,
-      `has format version ${version}; the newest known version is ${VERSION}`,
+      `has format version ${version}; this keyprov reads version ${VERSION}`,
       'use the version of keyprov that wrote it',
     );
   }
@@ -193,7 +194,7 @@ function invalid(path: string, what: string, remedy = RESTORE): KeyprovError {
 function ioError(path: string, cause: unknown): KeyprovError {
   if (isKeyprovError(cause)) return cause;
   const { what, remedy } = describeFileError(path, cause);
-  return new KeyprovError('state-io', `the state of the TPM in ${path} ${what}`, { cause, remedy });
+  return new KeyprovError('state-io', `the TPM state ${path} ${what}`, { cause, remedy });
 }
 
 function sha256(bytes: Uint8Array): Bytes {

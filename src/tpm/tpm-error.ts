@@ -84,7 +84,7 @@ export function passwordMissing(hierarchy: HierarchyName): TpmError {
 }
 
 const giveIt = (hierarchy: HierarchyName): string =>
-  `give the password of the ${CALLED[hierarchy]} (hierarchyAuth.${hierarchy})`;
+  `provide the ${CALLED[hierarchy]}'s password (hierarchyAuth.${hierarchy})`;
 
 /** Whose password was refused; undefined for another object. */
 function whoseOf(handle: number | undefined, command: string): HierarchyName | undefined {

@@ -120,18 +120,18 @@ export type TpmRcName = keyof typeof TPM_RC;
 /** Meaning (one sentence), and advice (one sentence) if there is something to do. */
 type CodeText = readonly [meaning: string, advice?: string];
 
-const NOT_LOADED_HANDLE: CodeText = ['the handle names a transient object or session that is not loaded'];
-const NOT_LOADED_SESSION: CodeText = ['the authorization names a session that is not loaded'];
+const NOT_LOADED_HANDLE: CodeText = ['the handle belongs to a transient object or session that is not loaded'];
+const NOT_LOADED_SESSION: CodeText = ['the authorization uses a session that is not loaded'];
 const FLUSH = 'flush a loaded object or session and try again';
-const REPORT = 'the command was built wrongly: report it with a recording of the traffic';
+const REPORT = 'the command is malformed: report this with a recording of the traffic';
 
 /** The meaning of each code, in our words after Part 2, 6.6.3. */
 export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   SUCCESS: ['the command succeeded'],
-  BAD_TAG: ['the tag of the command is unknown', 'check that this is a TPM 2.0, not a TPM 1.2'],
+  BAD_TAG: ["the command's tag is unknown", 'check that this is a TPM 2.0, not a TPM 1.2'],
   INITIALIZE: ['TPM2_Startup was not sent yet, or the TPM has already started'],
   FAILURE: ['the TPM is in failure mode and refuses commands', 'restart the machine or the virtual TPM'],
-  SEQUENCE: ['a sequence handle was used in the wrong way'],
+  SEQUENCE: ['a sequence handle was used wrongly'],
   PRIVATE: ['a code that the specification reserves but does not use'],
   HMAC: ['a code that the specification reserves but does not use'],
   DISABLED: ['the command is disabled'],
@@ -142,7 +142,7 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   PCR: ['the PCR check failed'],
   PCR_CHANGED: ['a PCR changed since the policy session checked it', 'start the policy session again'],
   UPGRADE: ['the TPM is in field upgrade mode'],
-  TOO_MANY_CONTEXTS: ['the counter of saved contexts is used up', 'restart the TPM'],
+  TOO_MANY_CONTEXTS: ['the counter for saved contexts is exhausted', 'restart the TPM'],
   AUTH_UNAVAILABLE: ['the authorization value or policy of this entity is not available'],
   REBOOT: ['the TPM must be restarted before it can continue', 'restart the machine or the virtual TPM'],
   UNBALANCED: ['the protection algorithms differ in strength', 'use a hash as strong as the cipher'],
@@ -153,13 +153,13 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   NV_RANGE: ['offset and length reach beyond the NV index'],
   NV_SIZE: ['the requested NV size is larger than the TPM allows'],
   NV_LOCKED: ['the NV index is locked'],
-  NV_AUTHORIZATION: ['this authorization may not be used for the NV index'],
+  NV_AUTHORIZATION: ['the NV index does not accept this authorization'],
   NV_UNINITIALIZED: ['the NV index was never written'],
   NV_SPACE: ['no NV space is left', 'remove NV indexes or persistent objects that are no longer needed'],
   NV_DEFINED: ['the NV index or persistent handle is already in use'],
   BAD_CONTEXT: ['the saved context is not valid'],
   CPHASH: ['a command hash was already set in this policy session, or does not match'],
-  PARENT: ['the handle does not name a suitable parent'],
+  PARENT: ['the handle does not belong to a suitable parent'],
   NEEDS_TEST: ['a function must be tested first', 'run TPM2_SelfTest'],
   NO_RESULT: ['the TPM could not process the request and gave no reason'],
   SENSITIVE: ['the sensitive area is not valid after decryption'],
@@ -209,15 +209,15 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   CHANNEL: ['the command needs a secure channel'],
   CHANNEL_KEY: ['the secure channel was made with another key'],
   CONTEXT_GAP: ['the oldest saved session is too old', 'load and flush saved sessions'],
-  OBJECT_MEMORY: ['no slot for another object is left', FLUSH],
-  SESSION_MEMORY: ['no slot for another session is left', FLUSH],
+  OBJECT_MEMORY: ['no object slot is free', FLUSH],
+  SESSION_MEMORY: ['no session slot is free', FLUSH],
   MEMORY: ['the TPM has no memory left for this', FLUSH],
-  SESSION_HANDLES: ['no session handle is left', 'flush a session and try again'],
-  OBJECT_HANDLES: ['no object handle is left', 'restart the TPM'],
+  SESSION_HANDLES: ['no session handle is free', 'flush a session and try again'],
+  OBJECT_HANDLES: ['no object handle is free', 'restart the TPM'],
   LOCALITY: ['the command is not allowed from this locality'],
   YIELDED: ['the TPM interrupted the command and can continue it', 'send the same command again'],
   CANCELED: ['the command was canceled'],
-  TESTING: ['the TPM is testing itself', 'send the same command again a little later'],
+  TESTING: ['the TPM is testing itself', 'wait a moment, then send the same command again'],
   REFERENCE_H0: NOT_LOADED_HANDLE,
   REFERENCE_H1: NOT_LOADED_HANDLE,
   REFERENCE_H2: NOT_LOADED_HANDLE,
@@ -233,7 +233,7 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
   REFERENCE_S5: NOT_LOADED_SESSION,
   REFERENCE_S6: NOT_LOADED_SESSION,
   NV_RATE: [
-    'the TPM slows down writes to its memory to protect it',
+    'the TPM limits the rate of writes to protect its memory',
     'wait a few seconds (TPM_PT_NV_WRITE_RECOVERY says how long) before the next write',
   ],
   LOCKOUT: [
@@ -241,5 +241,5 @@ export const TPM_RC_TEXT: Readonly<Record<TpmRcName, CodeText>> = {
     'wait until the lockout ends, or reset it with the lockout authorization',
   ],
   RETRY: ['the TPM could not start the command', 'send the same command again'],
-  NV_UNAVAILABLE: ['the memory of the TPM cannot be written at the moment', 'try again later'],
+  NV_UNAVAILABLE: ["the TPM's memory cannot be written at the moment", 'try again later'],
 };

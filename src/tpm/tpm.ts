@@ -253,7 +253,7 @@ export class Tpm implements TpmRunner {
   }
 
   #last(work: () => Promise<void>): Promise<void> {
-    return this.#queue.last(work, () => this.#sender.giveUp('it was closed during an aborted command'));
+    return this.#queue.last(work, () => this.#sender.giveUp('the TPM was closed during an aborted command'));
   }
 
   async #close(): Promise<void> {

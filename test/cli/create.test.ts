@@ -209,8 +209,8 @@ describe.skipIf(missing)('keyprov create with a TPM', () => {
     ]);
     expect(status).toBe(0);
     expect(namesIn(out)).toEqual(FILES.filter((name) => name !== 'attestation.json'));
-    expect(stdout).toContain('attestation  none: policy turns it off\n');
-    expect(stdout).toContain('request      profile strict, carries no attestation: policy turns it off\n');
+    expect(stdout).toContain('attestation  none: policy turns attestation off\n');
+    expect(stdout).toContain('request      profile strict, carries no attestation: policy turns attestation off\n');
   });
 
   it('makes the key in software where the policy allows that and the TPM will not do, and says so', async () => {

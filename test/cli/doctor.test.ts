@@ -173,7 +173,7 @@ describe('keyprov doctor', () => {
       const at = (name: string) => join(directory.path, name);
       const env = { KEYPROV_TPM: `libtpms:${at('tpm')}`, KEYPROV_STORE: at('store') };
       const options = { env, uid: ORDINARY_USER.uid };
-      const denied = { status: 'problem', detail: expect.stringContaining('may not be used by this user') };
+      const denied = { status: 'problem', detail: expect.stringContaining('cannot be accessed by this user') };
       const { of } = doctor(options);
       for (const name of ['KEYPROV_TPM', 'key store']) expect(of(name)).toMatchObject(denied);
       const library = doctor({ ...options, env: { KEYPROV_LIBTPMS: at('library') } });
@@ -187,7 +187,7 @@ describe('keyprov doctor', () => {
         const { status, stderr } = keyprov(args, options);
         expect({ status, stderr }).toEqual({
           status: code,
-          stderr: expect.stringContaining('may not be used by this user'),
+          stderr: expect.stringContaining('cannot be accessed by this user'),
         });
       }
     },

@@ -107,7 +107,7 @@ describe('a store or TPM that is not there', () => {
     expect({ status, stderr }).toEqual({
       status: 7,
       stderr: expect.stringContaining(
-        `there is no key store at ${nowhere}; name another directory, or make a key there with keyprov create --store`,
+        `there is no key store at ${nowhere}; use another directory, or make a key there with keyprov create --store`,
       ),
     });
     expect(files()).toEqual(before);
@@ -136,7 +136,7 @@ describe('an output that cannot be written', () => {
     for (const [out, why] of [
       [join(nowhere, 'x'), `${nowhere} does not exist; check the path`],
       [join(file, 'x'), `${file} is not a directory; check the path`],
-      [directory, `${directory} is a directory, not a file; name a file`],
+      [directory, `${directory} is a directory, not a file; give the path of a file`],
     ] as const) {
       const { status, stderr } = await commands.run([...args, '--out', out], wrongPin);
       expect({ status, stderr }).toEqual({ status: 7, stderr: expect.stringContaining(why) });

@@ -43,7 +43,7 @@ describe('a result that the disk does not take', () => {
     const given = options.map((option) => (option === 'letter' ? join(results, option) : option));
     for (const out of ['result', 'new']) {
       const { status, stderr } = onFullDisk([command, '--store', store, ...given, '--out', join(results, out)]);
-      expect([status, stderr]).toEqual([7, expect.stringContaining('is longer than files may become')]);
+      expect([status, stderr]).toEqual([7, expect.stringContaining('exceeds the largest allowed file size')]);
       const found = readdirSync(results).map((name) => [name, readFileSync(join(results, name), 'utf8')]);
       expect(Object.fromEntries(found)).toEqual(UNCHANGED);
     }

@@ -58,11 +58,11 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
   it('are named where one is missing or wrong, with the option, and no software key takes the place', async () => {
     const none = await commands.run(create());
     expect(none).toMatchObject({ status: 4, stderr: expect.stringContaining('the owner hierarchy has a password') });
-    expect(none.stderr).toContain('give the password of the owner hierarchy (--tpm-auth owner=FILE)');
+    expect(none.stderr).toContain("provide the owner hierarchy's password (--tpm-auth owner=FILE)");
     const [option = '', file = ''] = files();
     const half = await commands.run([...create(), option, file, '--attestation', 'required']);
     expect(half).toMatchObject({ status: 3, stderr: expect.stringContaining('the endorsement hierarchy has') });
-    expect(half.stderr).toContain('give the password of the endorsement hierarchy (--tpm-auth endorsement=FILE)');
+    expect(half.stderr).toContain("provide the endorsement hierarchy's password (--tpm-auth endorsement=FILE)");
     // Where policy only prefers an attestation, the key is made, and its maker told why there is none.
     const { json: made } = await commands.onlyJson([...create(), option, file]);
     expect(made).toMatchObject({
@@ -110,7 +110,7 @@ describe.skipIf(missingPrograms('swtpm', 'tpm2_changeauth') !== undefined)('pass
     expect(without).toMatchObject({ status: 6, stdout: '' });
     expect(without.stderr).toBe(
       'keyprov: the lockout hierarchy has a password, but none was given; the command was not sent; ' +
-        'give the password of the lockout hierarchy (--tpm-auth lockout=FILE)\n',
+        "provide the lockout hierarchy's password (--tpm-auth lockout=FILE)\n",
     );
     const { status, stdout } = await commands.run([...reset, '--tpm-auth', `lockout=${path('lockout')}`]);
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining('is 0 again') });

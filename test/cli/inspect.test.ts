@@ -65,7 +65,7 @@ describe('keyprov inspect', () => {
   it('reads no more of a file than it needs to see that it is too large', async () => {
     const { status, stdout } = await commands.run(['inspect', '/dev/zero']);
     expect(status).toBe(9);
-    expect(stdout).toContain('problem: 1048577 bytes; at most 1048576 are read\n');
+    expect(stdout).toContain('problem: 1048577 bytes; the limit is 1048576\n');
   });
 
   it.each([

@@ -227,8 +227,10 @@ describe.skipIf(missing)('keyprov provision --service', () => {
       { env: LOCAL },
     );
     expect(status).toBe(11);
-    expect(stdout).toContain('unknown  device-joined: it is unknown how the device is joined');
-    expect(stdout).toContain('fail     no-pin: the user already has a PIN; change or reset it instead (0x8009000F)\n');
+    expect(stdout).toContain('unknown  device-joined: it is not known how the device is joined');
+    expect(stdout).toContain(
+      'fail     no-pin: the user already has a PIN; change or reset that PIN instead (0x8009000F)\n',
+    );
     expect(stdout).toMatch(/\na prerequisite is not met; nothing was done\n$/);
     expect(stderr).not.toContain('mfa:');
     const json = await run([...SOFTWARE, '--pin-file', pinFile, '--dsregcmd', dsregcmd]);

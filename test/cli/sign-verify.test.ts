@@ -67,7 +67,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
     const { status, json } = await commands.onlyJson([...sign, path('rsa')]);
     expect(status).not.toBe(0);
     expect(json).toMatchObject({
-      error: { message: expect.stringContaining(`was made in the TPM at ${tpm}`), remedy: `name the TPM at ${tpm}` },
+      error: { message: expect.stringContaining(`was made in the TPM at ${tpm}`), remedy: `use the TPM at ${tpm}` },
     });
   });
 

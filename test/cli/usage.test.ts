@@ -265,8 +265,8 @@ describe('the most likely mistakes', () => {
         ['status', '--store', path('one'), '--user', 'eve'],
         /^there is no such key in .*; leave out --key, --user and --d/m,
       ],
-      [[...sign, path('one'), '--user', 'eve'], /has no key of eve; list the keys of the store \(keyprov status\), or/],
-      [[...sign, path('one'), '--key', 'ngc-0'], /has no key ngc-0; list the keys of the store \(keyprov status\)$/m],
+      [[...sign, path('one'), '--user', 'eve'], /has no key of eve; list the store's keys \(keyprov status\), or/],
+      [[...sign, path('one'), '--key', 'ngc-0'], /has no key ngc-0; list the store's keys \(keyprov status\)$/m],
       [
         [...sign, path('two')],
         /match: ngc-\w+, ngc-\w+; .*\nkeyprov: .*--key, or --user and --device-id; keyprov status shows/,
@@ -274,7 +274,7 @@ describe('the most likely mistakes', () => {
       [[...sign, path('one')], /^keyprov: no PIN: .*--pin-file/m],
       [
         [...sign, path('one'), '--pin-file', path('wrong')],
-        /is wrong; 4 tries are left before a wait; give the right one\nkeyprov: if it is forgotten, keyprov reset makes/,
+        /is wrong; 4 tries are left before a wait; try again with the right PIN\nkeyprov: if it is forgotten, keyprov reset makes/,
       ],
       [
         [...sign, path('one'), '--pin-file', '731902'],

@@ -155,8 +155,8 @@ describe('the output of dsregcmd /status', () => {
   });
 
   it.each<[string, string, RegExp]>([
-    ['two runs', `${report(WINDOWS_11)}\r\n${report(WINDOWS_11)}`, /reports of 2 runs of dsregcmd \/status; keep one/],
-    ['what findstr has left', 'AzureAdJoined : YES\r\n  NgcSet : NO\r\n', /none of the sections of dsregcmd \/status/],
+    ['two runs', `${report(WINDOWS_11)}\r\n${report(WINDOWS_11)}`, /output of 2 runs of dsregcmd \/status; keep one/],
+    ['what findstr has left', 'AzureAdJoined : YES\r\n  NgcSet : NO\r\n', /no section of dsregcmd \/status/],
   ])('is refused in each encoding if it has %s', async (_, text, problem) => {
     for (const [name, encoded] of encodings) {
       const refused = { name, status: 2, problems: [expect.stringMatching(problem)] };

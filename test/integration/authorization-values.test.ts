@@ -131,7 +131,7 @@ describe.skipIf(await tpmMissing())('authorization values', () => {
     ] as const) {
       const making = provisionKey({ policy, sources: { tpm }, tpmOptions: known, challenge: CHALLENGE, pin });
       expect(await asyncRefusal(() => making)).toContain(
-        `the ${hierarchy} hierarchy has a password, but it was missing or wrong; give the password of the ${hierarchy}`,
+        `the ${hierarchy} hierarchy has a password, but it was missing or wrong; provide the ${hierarchy}`,
       );
     }
     const { record } = await provisionKey({ policy, sources: { tpm }, tpmOptions, challenge: CHALLENGE, pin });

@@ -98,7 +98,7 @@ describe.skipIf(missing !== undefined)('a key whose storage root key was evicted
     const unusual = await provision();
     await evict();
     expect(await asyncRefusal(() => sign(unusual))).toMatch(
-      /^tpm-identity-changed: the TPM that made the key \S+ was cleared, or its storage root key was evicted and has an unusual template: .*nothing is there.*; make that storage root key again if you know how; else provision a new key$/,
+      /^tpm-identity-changed: the TPM that made the key \S+ was cleared, or its storage root key, which has an unusual template, was evicted: .*the handle is empty.*; make that storage root key again if you know its template; otherwise, provision a new key$/,
     );
     await using other = await startToolsTpm();
     expect(await asyncRefusal(() => sign(under, undefined, other))).toContain('this is not the TPM that made the key');

@@ -122,7 +122,7 @@ describe.skipIf(missing !== undefined)('a TPM whose hierarchies tpm2-tools have 
         });
       expect(await asyncRefusal(() => reset(hierarchyAuth))).toBe(
         'tpm-auth-failed: the lockout hierarchy has a password, but none was given; the command was not sent; ' +
-          'give the password of the lockout hierarchy (hierarchyAuth.lockout)',
+          "provide the lockout hierarchy's password (hierarchyAuth.lockout)",
       );
       await reset({ lockout: AUTH.lockout });
     },
@@ -172,7 +172,7 @@ describe.skipIf(missing !== undefined)('a TPM whose hierarchies tpm2-tools have 
     expect((await useAll({ storageParent })).parent?.handle).toBe(0x81000001);
     expect(asked).toBe(1);
     expect(await asyncRefusal(() => useAll({}))).toContain(
-      'the storage root key has a password, but it was missing or wrong; give the password of the storage root key ' +
+      "the storage root key has a password, but it was missing or wrong; provide the storage root key's password " +
         '(hierarchyAuth.storageParent)',
     );
   });

@@ -102,9 +102,9 @@ describe.skipIf(missing)('a simulator', () => {
     const first = await openMssim({ port: simulator.port });
     const error = await failureOf(openMssim({ port: simulator.port, openTimeoutMs: 50 }));
     expect(error.code).toBe('transport-timeout');
-    expect(error.message).toContain('no answer within 50 ms');
-    expect(error.remedy).toContain('end the other client (a simulator serves one at a time)');
-    expect(error.remedy).toContain('so start it again');
+    expect(error.message).toContain('no response within 50 ms');
+    expect(error.remedy).toContain('stop the other client (a simulator serves one at a time)');
+    expect(error.remedy).toContain('start it again');
     await first.close();
     await expect.poll(() => simulator.died).toBe(true);
   });

@@ -156,11 +156,11 @@ describe('the TPM of a key', () => {
     await using none = await openKey({ store, sources: {} });
     expect(await asyncRefusal(() => none.prove())).toBe(
       `no-tpm: the key ${none.record.id} was made in the TPM at ${none.record.tpm?.address}: ` +
-        `the key is in a TPM, and the sources name no TPM; name the TPM at ${none.record.tpm?.address}`,
+        `the key is in a TPM, but the sources have no TPM; use the TPM at ${none.record.tpm?.address}`,
     );
     await using other = await openKey({ store, sources: { tpm: 'libtpms' } });
     expect(await asyncRefusal(() => other.sign({ data: DATA, pin: PIN }))).toMatch(
-      /^tpm-identity-changed: .* it is not in the TPM at libtpms.*; name the TPM at libtpms:/,
+      /^tpm-identity-changed: .* it is not in the TPM at libtpms.*; use the TPM at libtpms:/,
     );
   });
 });

@@ -143,7 +143,7 @@ describe('an old count', () => {
       run('cp', path, saved());
       for (let tries = 0; tries < 1 + (time % 3); tries++) await wrongTry();
       run('cp', saved(), path);
-      await expectLocked(new RegExp(`${name} was written as file \\d+(-\\d+)? but is now file \\d+(-\\d+)?$`));
+      await expectLocked(new RegExp(`${name} was written as file \\d+(-\\d+)?, but is now file \\d+(-\\d+)?$`));
     }
   });
 
@@ -227,7 +227,7 @@ describe('a software key with a log of its tries', () => {
         triesLeft,
         retryAfterSeconds: undefined,
         message: expect.stringMatching(`is wrong; ${triesLeft} (try is|tries are) left before a wait$`),
-        remedy: 'give the right one',
+        remedy: 'try again with the right PIN',
       });
     }
     await expect(open().sign(key, { data, pin: WRONG })).rejects.toMatchObject({
@@ -235,7 +235,7 @@ describe('a software key with a log of its tries', () => {
       triesLeft: 0,
       retryAfterSeconds: 30,
       message: 'the PIN of the software key is wrong',
-      remedy: 'wait 30 s, then give the right one',
+      remedy: 'wait 30 s, then try again with the right PIN',
     });
     log = await openPinTryLog(directory, { now: () => now });
     await expect(open().sign(key, { data, pin: PIN })).rejects.toMatchObject({

@@ -250,7 +250,7 @@ describe('a fault at any command of the making of a key', () => {
       if (!(result instanceof Error)) expect(result).toMatchObject({ record: { backend: 'tpm' }, fellBack: false });
       else {
         refused++;
-        expect(result).toMatchObject({ code: 'tpm-unavailable', remedy: 'try again when that is repaired' });
+        expect(result).toMatchObject({ code: 'tpm-unavailable', remedy: 'repair that, then try again' });
       }
     }
     expect(refused).toBeGreaterThanOrEqual(5);

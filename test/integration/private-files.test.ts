@@ -64,7 +64,7 @@ describe.skipIf(missing)('a directory with secrets', () => {
     mkdirSync(path, { recursive: true });
     chmodSync(path, 0o770);
     expect(await refusedBy(open, directory)).toBe(
-      `not-private: ${path} can be written by others (mode 0770); chmod go-w ${path}`,
+      `not-private: ${path} is writable by other users (mode 0770); chmod go-w ${path}`,
     );
     expect(readdirSync(path)).toEqual([]);
   });
@@ -90,7 +90,7 @@ describe.skipIf(missing)('a directory with secrets', () => {
     symlinkSync('./link/../link', join(root, 'mine'));
     for (const path of [link, join(link, 'b', 'c'), join(root, 'mine'), join(root, 'mine', 'd')]) {
       expect(await asyncRefusal(() => openKeyStore(path))).toBe(
-        `not-private: ${link} is a symbolic link owned by user ${OTHER}; find out who put it there, and remove it`,
+        `not-private: ${link} is a symbolic link owned by user ${OTHER}; find out who put it there, then remove it`,
       );
     }
     expect(readdirSync(directory)).toEqual(['a']);
@@ -103,7 +103,7 @@ describe.skipIf(missing)('a directory with secrets', () => {
     chmodSync(shared, 0o777);
     for (const path of [join(shared, 'store'), join(shared, 'of', 'store'), join(root, 'way', 'store')]) {
       expect(await asyncRefusal(() => openKeyStore(path))).toBe(
-        `not-private: ${shared} can be written by others (mode 0777); chmod o-w ${shared}, or chmod +t ${shared}`,
+        `not-private: ${shared} is writable by other users (mode 0777); chmod o-w ${shared}, or chmod +t ${shared}`,
       );
     }
     expect(readdirSync(shared)).toEqual(['of']);
@@ -144,15 +144,15 @@ describe('a file in such a directory', () => {
     chmodSync(path(), 0o644);
     expect(readPrivateFile(path())?.bytes.toString()).toBe('text');
     expect(refusal(() => readPrivateFile(path(), { secret: true }))).toBe(
-      `not-private: ${path()} can be read or written by others (mode 0644); chmod go-rwx ${path()}`,
+      `not-private: ${path()} is readable or writable by other users (mode 0644); chmod go-rwx ${path()}`,
     );
     chmodSync(path(), 0o620);
-    expect(refusal(() => readPrivateFile(path()))).toMatch(/^not-private: .* can be written by others \(mode 0620\)/);
+    expect(refusal(() => readPrivateFile(path()))).toMatch(/^not-private: .* is writable by other users \(mode 0620\)/);
   });
 
   it('is not read if it is longer than any that is written there', () => {
     writeFileSync(path(), new Uint8Array(1024 * 1024 + 1), { mode: 0o600 });
-    expect(() => readPrivateFile(path())).toThrow('at most 1048576 are read');
+    expect(() => readPrivateFile(path())).toThrow('the limit is 1048576');
   });
 
   it.skipIf(!isRoot)('is not read if it belongs to another user', () => {
@@ -179,7 +179,7 @@ describe('a file in such a directory', () => {
     const store = await openKeyStore(directory);
     await readWrappingSecret(store);
     chmodSync(join(directory, 'wrapping.secret'), 0o666);
-    expect(await asyncRefusal(() => readWrappingSecret(store))).toMatch(/^not-private: .*wrapping\.secret can be read/);
+    expect(await asyncRefusal(() => readWrappingSecret(store))).toMatch(/^not-private: .*wrapping\.secret is readable/);
   });
 
   it('is the state of a TPM only if it is the file, and not a link to it', async () => {

@@ -191,7 +191,7 @@ describe('a whole run', () => {
     for (const [key, said] of [
       [other, 'is another key, so it was not removed'],
       [{ ...outcome.registration, keyId: ceo.registration.keyId }, 'is another key, so it was not removed'],
-      [{ ...outcome.registration, kid: '..' }, '".." cannot be the number of a registration'],
+      [{ ...outcome.registration, kid: '..' }, '".." is not a registration number'],
     ] as const) {
       expect(await asyncRefusal(() => registrar.unregister?.(key) ?? Promise.resolve())).toMatch(said);
     }
@@ -316,7 +316,7 @@ describe('a whole run', () => {
     const user = 'refused@contoso.test';
     const said = await asyncRefusal(() => run(user, { enrolAk: undefined }));
     expect(said).toMatch(/^service-refused: .*AttestationFailed/);
-    expect(said).toMatch(/; have the attestation key certified by an authority that the service trusts, or send no/);
+    expect(said).toMatch(/; have the attestation key certified by a CA that the service trusts, or send no/);
     expect(keysOf(user)).toEqual([]);
     expect(await listRuns(store)).toEqual([]);
     expect((await store.list()).records).toEqual([]);

@@ -153,7 +153,7 @@ describe('a run', () => {
   });
 
   it.each([
-    ['an absent TPM', 'required', 'absent', /^hardware-required: policy requires a TPM and none is usable/],
+    ['an absent TPM', 'required', 'absent', /^hardware-required: policy requires a TPM, but none is usable/],
     ['a locked TPM', 'required', 'locked', /^tpm-unavailable: .* try again in \d+ s$/],
     ['a locked TPM that is not a must', 'preferred', 'locked', /^tpm-unavailable: /],
   ] as const)('bothers nobody for a key that %s cannot make', async (_, hardware, condition, error) => {
@@ -372,7 +372,7 @@ describe('a run that policy has overtaken', () => {
     registrar.faults.push({ after: lost() });
     await run();
     const said = await asyncRefusal(() => run({ policy: definePolicy({ hardware: 'required' }) }));
-    expect(said).toMatch('hardware-required: policy requires a TPM and none is usable');
+    expect(said).toMatch('hardware-required: policy requires a TPM, but none is usable');
     expect(registrar.keys).toEqual([]);
     await nothingLeft();
   });
@@ -456,7 +456,9 @@ describe('what a service says of a key', () => {
     expect(await asyncRefusal(() => run({ store: broken() }))).toBe('store-io: the disk is full');
     registrar.unregister = undefined;
     const [{ path } = { path: '' }] = await listRuns(store);
-    expect(await asyncRefusal(() => run(stricter))).toMatch(`for ${USER}; unregister it there, then remove ${path}`);
+    expect(await asyncRefusal(() => run(stricter))).toMatch(
+      `for ${USER}, and the registrar cannot unregister it; unregister it there, then remove ${path}`,
+    );
   });
 });
 

@@ -516,7 +516,7 @@ describe('createServiceFetch', () => {
     expect(await registerWith({ ca: other.pem })).toBe('registered');
     expect(await registerWith({ ca: other.pem, onlyTheseRoots: true })).toBe('service-unreachable none -');
     rmSync(directory, { recursive: true });
-    const missing = /^the file of NODE_EXTRA_CA_CERTS, .* does not exist$/;
+    const missing = /^the NODE_EXTRA_CA_CERTS file .* does not exist$/;
     expect(() => createServiceFetch({ ca: other.pem })).toThrow(missing);
     expect(await registerWith({ ca: roots.pem, onlyTheseRoots: true })).toBe('registered');
   });

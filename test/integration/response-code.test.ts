@@ -83,7 +83,8 @@ describe.skipIf(missing)('decodeResponseCode beside tpm2_rc_decode', () => {
     const differences = all.filter(
       (value) =>
         (value & 0x080) === 0 &&
-        /Vendor/.test(texts[value] ?? '') !== (decodeResponseCode(value).meaning === "a code of the TPM's maker"),
+        /Vendor/.test(texts[value] ?? '') !==
+          (decodeResponseCode(value).meaning === "a code of the TPM's manufacturer"),
     );
     expect(differences.map(hex)).toEqual([]);
   });

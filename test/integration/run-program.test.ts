@@ -30,7 +30,7 @@ describe.skipIf(process.platform === 'win32')('a program that is run for its out
 
   it.each([
     ['prints more', 'exec yes', {}, 'program.exe printed more than 1048576 bytes'],
-    ['is ended by a signal', 'kill -SEGV $$', {}, 'program.exe was ended by SIGSEGV'],
+    ['is ended by a signal', 'kill -SEGV $$', {}, 'program.exe was killed by SIGSEGV'],
     ['fails', 'echo half; exit 3', {}, 'program.exe ended with exit code 3'],
     [
       'ignores SIGTERM and does not end',

@@ -189,7 +189,7 @@ describe.skipIf(missing)('startDirectory', () => {
     await withTemporary(parent.path, async () => {
       const error = await failureOf(startDirectory({ directory: data.path }));
       expect(error.code).toBe('service-unreachable');
-      expect(error.message).toMatch(/^slapd: it ended with exit code 1: .*MDB_INVALID/);
+      expect(error.message).toMatch(/^slapd: ended with exit code 1: .*MDB_INVALID/);
       await expect(startDirectory({ signal: AbortSignal.abort('enough') })).rejects.toBe('enough');
       const abort = new AbortController();
       const starting = startDirectory({ signal: abort.signal });
@@ -248,7 +248,7 @@ describe('startDirectory without slapd', () => {
   it.each([
     ['keyprov-has-no-such-program', 'there is no keyprov-has-no-such-program in PATH'],
     ['/nonexistent/slapd', '/nonexistent/slapd does not exist'],
-    ['/dev/null', '/dev/null is not a program that can be run'],
+    ['/dev/null', '/dev/null is not an executable program'],
   ])('says how to get it: %s', async (executable, said) => {
     const error = await failureOf(startDirectory({ executable }));
     expect(isKeyprovError(error, 'library-missing')).toBe(true);

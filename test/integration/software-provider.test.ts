@@ -78,10 +78,10 @@ describe.each(KINDS)('a software key %s with a PIN', (algorithm, described, hash
 
   it('wants its PIN, and tells a wrong one', async () => {
     expect(await asyncRefusal(() => provider.sign(key, { data }))).toBe(
-      'pin-required: the software key needs its PIN; give it',
+      'pin-required: the software key needs its PIN; provide it',
     );
     expect(await asyncRefusal(() => provider.sign(key, { data, pin: utf8('314158') }))).toBe(
-      'pin-wrong: the PIN of the software key is wrong; give the right one',
+      'pin-wrong: the PIN of the software key is wrong; try again with the right PIN',
     );
   });
 });

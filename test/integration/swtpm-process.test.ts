@@ -177,7 +177,7 @@ describe('startSwtpm without swtpm', () => {
   it.each([
     ['keyprov-has-no-such-program', 'there is no keyprov-has-no-such-program in PATH'],
     ['/nonexistent/swtpm', '/nonexistent/swtpm does not exist'],
-    ['/dev/null', '/dev/null is not a program that can be run'],
+    ['/dev/null', '/dev/null is not an executable program'],
   ])('says how to get it: %s', async (executable, said) => {
     const error = await failureOf(startSwtpm({ executable }));
     expect(error.code).toBe('library-missing');

@@ -53,7 +53,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     const first = await swtpm.open();
     const error = await failureOf(swtpm.open());
     expect(error.code).toBe('transport-timeout');
-    expect(error.remedy).toContain('end the other client (swtpm serves one at a time)');
+    expect(error.remedy).toContain('stop the other client (swtpm serves one at a time)');
     expect(codeOf(await first.send(GET_RANDOM))).toBe(0);
     await first.close();
     await using next = await swtpm.open();
@@ -83,7 +83,7 @@ describe.skipIf(missing).each(['unix', 'tcp'] as const)('a swtpm over %s', (list
     process.kill(swtpm.pid, 'SIGKILL');
     const error = await failureOf(making);
     expect(error.code).toBe('transport-lost');
-    expect(error.message).toContain('in the middle of a command, whose outcome is unknown');
+    expect(error.message).toContain('during a command, which the TPM may or may not have executed');
     expect((await failureOf(transport.send(GET_RANDOM))).code).toBe('transport-lost');
     await expect.poll(() => isRunning(swtpm.pid)).toBe(false);
     expect((await failureOf(swtpm.open())).code).toBe('transport-unreachable');
@@ -214,9 +214,9 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     ['the socket is reset before the answer', 'transport-lost', (socket) => socket.resetAndDestroy()],
     ['the socket ends within the header', 'transport-lost', (socket) => socket.end(RANDOM.subarray(0, 5))],
     ['the socket ends within the answer', 'transport-lost', (socket) => socket.end(RANDOM.subarray(0, 19))],
-    ['the answer is not a TPM answer', 'transport-protocol', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n')],
-    ['the answer announces 9 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100000009'))],
-    ['the answer announces 4097 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100001001'))],
+    ['are too few for a TPM response', 'transport-protocol', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n')],
+    ['the response announces 9 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100000009'))],
+    ['the response announces 4097 bytes', 'transport-protocol', (socket) => socket.write(fromHex('800100001001'))],
     ['the answer is longer than announced', 'transport-protocol', (socket) => socket.write(Buffer.of(...RANDOM, 0))],
     ['two answers come at once', 'transport-protocol', (socket) => socket.write(Buffer.of(...RANDOM, ...RANDOM))],
   ])('is dead at once: %s', async (_, code, misbehave) => {
@@ -248,7 +248,7 @@ describe.skipIf(missing)('a connection on which something goes wrong', () => {
     await left;
     const error = await failureOf(transport.send(GET_RANDOM));
     expect(error.code).toBe('transport-protocol');
-    expect(error.message).toContain('20 unrequested bytes came');
+    expect(error.message).toContain('received 20 bytes without a command');
   });
 
   it('is no matter where an answer comes byte by byte', async () => {

@@ -148,7 +148,7 @@ describe('the package', () => {
       code: 4,
       stderr:
         'keyprov: the demo needs packages that are not installed: node-sqlite3-wasm jose ldapts; ' +
-        'run: npm install node-sqlite3-wasm jose ldapts\n',
+        'run npm install node-sqlite3-wasm jose ldapts\n',
     });
   });
 });

@@ -93,17 +93,17 @@ const MEMBERS: Readonly<Record<string, string>> = {
   challenge: 'a Uint8Array',
   akNonce: 'a Uint8Array',
   akPubArea: 'a Uint8Array',
-  rpId: 'a text',
-  origins: 'a list (an array) of texts',
-  allowedManufacturers: 'a list (an array) of texts',
-  roots: 'a list (an array) of certificates',
-  akRoots: 'a list (an array) of certificates',
-  ekRoots: 'a list (an array) of certificates',
-  intermediates: 'a list (an array) of certificates',
-  trustedAks: 'a list (an array) of objects',
-  ekAllowList: 'a list (an array) of objects',
-  attestationKey: 'an object with the bytes',
-  expectedKey: 'an object with the bytes',
+  rpId: 'a string',
+  origins: 'an array of strings',
+  allowedManufacturers: 'an array of strings',
+  roots: 'an array of certificates',
+  akRoots: 'an array of certificates',
+  ekRoots: 'an array of certificates',
+  intermediates: 'an array of certificates',
+  trustedAks: 'an array of objects',
+  ekAllowList: 'an array of objects',
+  attestationKey: 'an object with pubArea or name',
+  expectedKey: 'an object with pubArea or name',
   acceptSha1: 'true or false',
   virtual: 'true or false',
 };
@@ -115,7 +115,7 @@ describe.each(Object.entries(VERIFIERS))('%s', (name, [verify, evidence, options
   it.each(Object.entries(MEMBERS))(
     'refuses a wrong %s by name, and never takes it as evidence that failed',
     async (member, kind) => {
-      const wrong = kind === 'a text' ? [5, BYTES] : ['https://login.example', 5, ['text', BYTES], null];
+      const wrong = kind === 'a string' ? [5, BYTES] : ['https://login.example', 5, ['text', BYTES], null];
       for (const value of wrong) {
         const said = await call({ [member]: value });
         const isKnown = !said.includes(`${name} has no option '${member}'`);
@@ -134,7 +134,7 @@ describe('an origin', () => {
     for (const origins of ['https://login.example', new Set(['https://login.example'])]) {
       const wrong = { ...TRUST, ...ORIGINS, origins };
       const call = async () => Reflect.apply(webauthn.verifyWebauthnTpm, undefined, [REGISTRATION, wrong]);
-      expect(await asyncRefusal(call)).toMatch(/^foreign: TypeError: verifyWebauthnTpm: origins must be a list/);
+      expect(await asyncRefusal(call)).toMatch(/^foreign: TypeError: verifyWebauthnTpm: origins must be an array/);
     }
   });
 });

@@ -113,10 +113,10 @@ describe('JsonMembers', () => {
   const members = (value: unknown) => new JsonMembers('it', { m: value });
 
   it.each([
-    ['text', 'x', 'it: m: not text'],
+    ['text', 'x', 'it: m: not a string'],
     ['integer', 7, 'it: m: not a number'],
     ['boolean', false, 'it: m: not true or false'],
-    ['list', [1], 'it: m: not a list'],
+    ['list', [1], 'it: m: not an array'],
     ['object', { a: 1 }, 'it: m: not an object'],
   ] as const)('reads %s and nothing else', (kind, good, said) => {
     expect(members(good)[kind]('m')).toEqual(good);
@@ -138,7 +138,7 @@ describe('JsonMembers', () => {
     for (const value of HOSTILE) {
       for (const read of ['hex', 'base64', 'base64Url'] as const) refused(() => members(value)[read]('m'));
     }
-    expect(refused(() => members([{ toString: 1 }]).base64List('m'))).toBe('it: m[0]: not text');
+    expect(refused(() => members([{ toString: 1 }]).base64List('m'))).toBe('it: m[0]: not a string');
   });
 
   it('reads one of some texts', () => {
@@ -151,7 +151,7 @@ describe('JsonMembers', () => {
     const refuse: JsonRefusal = (where, problem) => new RangeError(`${where} | ${problem}`);
     const outer = new JsonMembers('it', { m: { n: 1 } }, refuse);
     expect(outer.members('m').integer('n')).toBe(1);
-    expect(() => outer.members('m').text('n')).toThrow(new RangeError('it: m: n | not text'));
+    expect(() => outer.members('m').text('n')).toThrow(new RangeError('it: m: n | not a string'));
     expect(() => outer.members('m', ['o'])).toThrow(new RangeError('it: m | unknown member "n"'));
     expect(() => outer.members('x')).toThrow(new RangeError('it: x | missing'));
   });
@@ -170,7 +170,7 @@ describe('showJson', () => {
   it('shows every value and calls nothing of it', () => {
     const shown = HOSTILE.map(showJson);
     expect(shown.slice(0, 5)).toEqual(['null', 'true', '-1', '1.5', '"not what is wanted"']);
-    expect(shown.slice(5)).toEqual(['a list', 'a list', 'an object', 'an object', 'an object', 'a list']);
+    expect(shown.slice(5)).toEqual(['an array', 'an array', 'an object', 'an object', 'an object', 'an array']);
     expect([undefined, 5n, Symbol('s')].map(showJson)).toEqual(['undefined', '5', 'Symbol(s)']);
     expect(showJson('x'.repeat(50))).toBe(`"${'x'.repeat(40)}…"`);
   });

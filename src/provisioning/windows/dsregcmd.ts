@@ -138,9 +138,9 @@ export function parseDsregStatus(text: string): DsregStatus {
 export function describeDsregProblem(text: string): string | undefined {
   const titles = parseDsregStatus(text).map(({ title }) => title);
   const reports = titles.filter((title) => title === 'Device State').length;
-  if (reports > 1) return `it has the reports of ${reports} runs of dsregcmd /status; keep one`;
+  if (reports > 1) return `it holds the output of ${reports} runs of dsregcmd /status; keep one`;
   if (titles.some((title) => title in READERS)) return undefined;
-  return 'it has none of the sections of dsregcmd /status, such as "Device State"; give the whole output of the command';
+  return 'it has no section of dsregcmd /status, such as "Device State"; give the complete output of the command';
 }
 
 /**

@@ -102,8 +102,8 @@ const fail = (detail: string, remedy: string, code?: number): Outcome => ({
 });
 const unknown = (what: string): Outcome => ({
   status: 'unknown',
-  detail: `it is unknown ${what}`,
-  remedy: 'use a probe that can tell, or give the fact',
+  detail: `it is not known ${what}`,
+  remedy: 'use a probe that finds it out, or pass the fact',
 });
 
 type Check = (facts: PrerequisiteFacts, options: PrerequisiteOptions) => Outcome;
@@ -154,7 +154,7 @@ export function checkPrerequisites(facts: PrerequisiteFacts, options: Prerequisi
 }
 
 const JOINED: Readonly<Record<JoinState, string>> = {
-  none: 'not joined to anything',
+  none: 'not joined',
   entra: 'joined to Entra ID only',
   domain: 'joined to a domain only',
   'entra-hybrid': 'joined to a domain and to Entra ID',
@@ -168,7 +168,7 @@ function checkJoin(
   if (deviceDisabled === true) {
     return fail(
       'the directory has disabled or deleted the device',
-      'enable it in the directory, or unjoin it and join again',
+      'enable it in the directory, or unjoin the device and join it again',
     );
   }
   if (joinState !== undefined && !joinStates.includes(joinState)) {
@@ -208,10 +208,10 @@ function checkPostLogon(
   if (isEnabled === undefined && !takesOver) return unknown('whether provisioning after sign-in is switched off');
   if (isEnabled) return pass('provisioning after sign-in is not switched off');
   return takesOver
-    ? pass('the caller provisions in place of the system')
+    ? pass('the caller takes over provisioning from the system')
     : fail(
         'policy switches off provisioning after sign-in',
-        'unset DisablePostLogonProvisioning, or take over explicitly',
+        'unset DisablePostLogonProvisioning, or take over provisioning explicitly',
       );
 }
 
@@ -227,15 +227,15 @@ function checkHardware({ deviceEligible }: PrerequisiteFacts, { policy, tpm }: P
     return pass(`hardware is ${policy.hardware}, so a software key is enough`);
   }
   if (tpm === undefined) return unknown('whether there is a TPM, which policy requires');
-  if (tpm === 'none') return fail('policy requires a TPM, and there is none', CHANGE_HARDWARE, 0x80090035);
+  if (tpm === 'none') return fail('policy requires a TPM, but there is none', CHANGE_HARDWARE, 0x80090035);
   if (tpm.version === '1.2')
-    return fail('policy requires a TPM 2.0, and this is a TPM 1.2', CHANGE_HARDWARE, 0x80090035);
+    return fail('policy requires a TPM 2.0, but this is a TPM 1.2', CHANGE_HARDWARE, 0x80090035);
   if (tpm.virtual === true && policy.virtualTpm === 'refuse') {
-    return fail('policy refuses virtual TPMs, and this TPM is virtual', CHANGE_HARDWARE, 0x80090035);
+    return fail('policy refuses virtual TPMs, but this TPM is virtual', CHANGE_HARDWARE, 0x80090035);
   }
   if (tpm.ready === false) {
     return fail(
-      'policy requires a TPM, and this one is not set up',
+      'policy requires a TPM, but this TPM is not set up',
       'have its owner prepare it, then restart',
       0x80090029,
     );
@@ -265,7 +265,10 @@ function checkCertificates({ certEnrollment }: PrerequisiteFacts, { settings }: 
     settings?.UseCertificateForOnPremAuth ?? (certEnrollment === undefined ? undefined : certEnrollment !== 'none');
   if (isCertificateTrust === undefined) return unknown('whether sign-in needs a certificate');
   return isCertificateTrust
-    ? fail('policy asks for certificate trust, and keyprov offers only key trust', 'unset UseCertificateForOnPremAuth')
+    ? fail(
+        'policy requires certificate trust, but keyprov supports only key trust',
+        'unset UseCertificateForOnPremAuth',
+      )
     : pass('key trust: no certificate is enrolled');
 }
 
@@ -276,7 +279,7 @@ function checkCloudTgt({ cloudTgt }: PrerequisiteFacts, { settings }: Prerequisi
   return cloudTgt
     ? pass('there is a Kerberos ticket from the cloud')
     : fail(
-        'cloud trust needs a Kerberos ticket from the cloud, and there is none',
+        'cloud trust needs a Kerberos ticket from the cloud, but there is none',
         'sign out and in again while online',
       );
 }
@@ -285,6 +288,6 @@ function checkPin({ pinSet }: PrerequisiteFacts, { operation = 'provisioning' }:
   if (operation !== 'provisioning') return skipped('the operation replaces the existing PIN');
   if (pinSet === undefined) return unknown('whether the user has a PIN');
   return pinSet
-    ? fail('the user already has a PIN', 'change or reset it instead', 0x8009000f)
+    ? fail('the user already has a PIN', 'change or reset that PIN instead', 0x8009000f)
     : pass('the user has no PIN yet');
 }

@@ -64,7 +64,7 @@ const CONFINED = 'if AppArmor confines slapd, copy the program elsewhere and giv
 export async function startDirectory(options: DirectoryOptions = {}): Promise<TestDirectory> {
   const { directory: kept, executable = 'slapd', signal } = options;
   signal?.throwIfAborted();
-  refuseOnWindows('slapd', 'run it in WSL or on another machine');
+  refuseOnWindows('slapd', 'run slapd in WSL or on another machine');
   await loadLdapts();
   const temporary = await temporaryDirectory('keyprov-directory-');
   const remove = () => rm(temporary, { recursive: true, force: true });
@@ -150,7 +150,7 @@ function failure({ said, notRun, ending }: WatchedChild): KeyprovError {
   }
   // Ubuntu's AppArmor profile lets /usr/sbin/slapd open only the files of the system's own directory.
   const remedy = said.includes('Permission denied') ? CONFINED : undefined;
-  return new ServiceError('service-unreachable', `slapd: it ended with ${ending}: ${text}`, remedy && { remedy });
+  return new ServiceError('service-unreachable', `slapd: ended with ${ending}: ${text}`, remedy && { remedy });
 }
 
 class RunningDirectory implements TestDirectory {

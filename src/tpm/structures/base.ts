@@ -122,13 +122,13 @@ export const PCR_SELECT: Codec<Uint8Array> = {
   shape: { kind: 'bytes', max: 4, lengthSize: 1, secret: false },
   write: (out, value) => {
     if (!(value instanceof Uint8Array)) throw new CodecError('pcrSelect', 'must be a Uint8Array');
-    if (value.length > 4) throw new CodecError('pcrSelect', `${value.length} bytes; at most 4 are allowed`);
+    if (value.length > 4) throw new CodecError('pcrSelect', `${value.length} bytes; the limit is 4`);
     out.uint(1, value.length);
     out.raw(value);
   },
   read: (input) => {
     const size = input.uint(1, 'sizeofSelect');
-    if (size > 4) throw new CodecError('pcrSelect', `${size} bytes; at most 4 are allowed`);
+    if (size > 4) throw new CodecError('pcrSelect', `${size} bytes; the limit is 4`);
     return input.take(size, 'pcrSelect');
   },
 };

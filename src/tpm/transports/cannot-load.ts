@@ -4,6 +4,6 @@ import { KeyprovError } from '../../errors.ts';
 export function cannotLoad(address: string, what: string, cause: Error): KeyprovError {
   return new KeyprovError('transport-unreachable', `${address}: ${what} cannot be loaded: ${cause.message}`, {
     cause,
-    remedy: 'try again when that is repaired',
+    remedy: 'repair that, then try again',
   });
 }

@@ -42,8 +42,8 @@ export async function openDevice({ path = DEFAULT_PATH }: DeviceOptions = {}): P
   try {
     // Opening some files (a watchdog, a pipe) has effects, so look first.
     if (!(await stat(path)).isCharacterDevice()) {
-      throw new KeyprovError('address-invalid', `${address}: this is not a device`, {
-        remedy: `name a TPM device, such as ${DEFAULT_PATH}`,
+      throw new KeyprovError('address-invalid', `${address}: not a device`, {
+        remedy: `use a TPM device, such as ${DEFAULT_PATH}`,
       });
     }
     handle = await open(path, constants.O_RDWR | constants.O_NOCTTY);
@@ -53,7 +53,11 @@ export async function openDevice({ path = DEFAULT_PATH }: DeviceOptions = {}): P
   return transportTo(address, handle, /\/tpmrm\d+$/.test(path));
 }
 
-const NO_DEVICE = ['no-tpm', 'there is no such device', 'switch the TPM on in the firmware, or use another'] as const;
+const NO_DEVICE = [
+  'no-tpm',
+  'there is no such device',
+  'enable the TPM in the firmware setup, or use another device',
+] as const;
 
 /** Meaning of the kernel's error numbers when the device is opened. */
 const OPEN_ERRORS: Readonly<Record<string, readonly [code: PlainErrorCode, what: string, remedy: string]>> = {
@@ -61,7 +65,7 @@ const OPEN_ERRORS: Readonly<Record<string, readonly [code: PlainErrorCode, what:
   ENODEV: NO_DEVICE,
   ENXIO: NO_DEVICE,
   EACCES: ['transport-permission', 'access denied', 'join the group that owns the device (usually tss)'],
-  EPERM: ['transport-permission', 'access denied', 'give the container or service access to the device'],
+  EPERM: ['transport-permission', 'access denied', 'allow the container or service to access the device'],
   EBUSY: ['transport-busy', 'another program is using it', `end that program, or use ${DEFAULT_PATH}`],
 };
 
@@ -100,7 +104,10 @@ async function write(handle: FileHandle, command: Uint8Array, address: string): 
     throw writeError(address, cause);
   });
   if (bytesWritten !== command.length) {
-    throw new KeyprovError('transport-protocol', `${address}: took ${bytesWritten} of ${command.length} bytes`);
+    throw new KeyprovError(
+      'transport-protocol',
+      `${address}: the device accepted only ${bytesWritten} of ${command.length} bytes`,
+    );
   }
 }
 
@@ -113,7 +120,7 @@ function writeError(address: string, cause: unknown): KeyprovError {
     });
   }
   if (errno === 'EBUSY') {
-    return new KeyprovError('transport-busy', `${address}: an earlier answer was not fetched`, {
+    return new KeyprovError('transport-busy', `${address}: an earlier response was not read`, {
       cause,
       remedy: 'open the device again',
     });
@@ -136,7 +143,7 @@ async function read(handle: FileHandle, buffer: Bytes, address: string): Promise
       if (have >= HEADER_SIZE) length = answerLength(buffer, address);
     }
     if (have !== length) {
-      throw new KeyprovError('transport-protocol', `${address}: the answer has ${have} bytes`, {
+      throw new KeyprovError('transport-protocol', `${address}: the response has ${have} bytes`, {
         remedy: 'check that this device is a TPM 2.0',
       });
     }

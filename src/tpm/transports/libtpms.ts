@@ -61,7 +61,7 @@ export interface LibtpmsTransport extends TpmTransport, PowerCycling, AsyncDispo
 export async function openLibtpms(options: LibtpmsOptions = {}): Promise<LibtpmsTransport> {
   const { directory, create, library, state, signal, lockTimeoutMs } = options;
   if (directory !== undefined && state !== undefined) {
-    throw new TypeError('libtpms: give either a state to start from or a directory');
+    throw new TypeError('libtpms: pass either state or directory, not both');
   }
   const address = `libtpms:${directory === undefined ? ':memory:' : absolutePath(directory)}`;
   const native = await loadLibtpms(address);
@@ -135,7 +135,7 @@ const OPENING_ERRORS: Readonly<Record<LibtpmsFailure, readonly [code: PlainError
   unsuitable: ['library-unsuitable', 'install libtpms 0.9 or newer (Debian: apt-get install libtpms0)'],
   'in-use': [
     'transport-busy',
-    'close the other TPM of this process; on this system a process can have only one at a time',
+    'close the other TPM of this process: on this system, a process can have only one at a time',
   ],
   'state-refused': ['state-invalid', 'restore a copy of the state, or use the version of libtpms that wrote it'],
 };

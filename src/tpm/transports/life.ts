@@ -29,10 +29,14 @@ export class TransportLife {
   get obstacle(): Error | undefined {
     if (this.#closing !== undefined) return new KeyprovError('transport-closed', `${this.#address}: closed`);
     if (this.#death !== undefined) {
-      return new KeyprovError('transport-lost', `${this.#address}: unusable since an earlier failure`, {
-        cause: this.#death,
-        remedy: 'open the TPM again',
-      });
+      return new KeyprovError(
+        'transport-lost',
+        `${this.#address}: the connection is unusable after an earlier failure`,
+        {
+          cause: this.#death,
+          remedy: 'open the TPM again',
+        },
+      );
     }
     return this.#running && new TypeError(`${this.#address}: another command is running`);
   }

@@ -17,7 +17,7 @@ export async function loadNative<T>(address: string, load: () => Promise<T>): Pr
       cause,
       remedy:
         'install koffi with its optional dependencies (npm without --omit=optional); ' +
-        'if the program is bundled, mark koffi as external and install it beside the program',
+        'if you bundle the program, mark koffi as external and install it next to the bundle',
     });
   }
 }

@@ -63,8 +63,8 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
     timeoutMs,
     signal,
     remedy:
-      'end the other client (a simulator serves one at a time), or check that a simulator listens there; a reference ' +
-      'simulator exits if it answers a client that has given up, so start it again',
+      'stop the other client (a simulator serves one at a time), or check that a simulator listens there; the reference ' +
+      'simulator exits if a client disconnects before the response: start it again',
   };
   return withinLimit(limits, async (limit) => {
     const platform = await connectPlatform({ host, port: platformPort }, limit);
@@ -103,7 +103,7 @@ async function shakeHands(connection: SocketConnection, address: string, limit: 
 /** Connects to the platform port: the machine around the TPM. */
 async function connectPlatform(target: SocketTarget, limit: AbortSignal) {
   const address = `platform port of mssim at ${formatTarget(target)}`;
-  const remedy = 'start the simulator there, or name its platform port';
+  const remedy = 'start the simulator there, or give the port of its platform channel';
   const connection = await SocketConnection.connect(target, { address, remedy, limit });
   return {
     async tell(signal: keyof typeof PLATFORM, within?: AbortSignal): Promise<void> {
@@ -131,7 +131,7 @@ function transportOver(address: string, connection: SocketConnection, platform: 
     try {
       const answer = await connection.exchange(message, framing, limit);
       if (uint32At(answer, answer.length - 4) !== 0) {
-        throw new KeyprovError('transport-protocol', `${address}: the zero after the answer is missing`);
+        throw new KeyprovError('transport-protocol', `${address}: the zero after the response is missing`);
       }
       const response = answer.subarray(4, answer.length - 4);
       checkAnswerFrame(response, address);

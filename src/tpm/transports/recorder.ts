@@ -87,7 +87,7 @@ export function replayTransport({ kind, emulator, managed, entries }: Recording)
     }
     next++;
     if (entry.answer === undefined) {
-      throw new KeyprovError('transport-lost', `${address}: command ${next - 1} was recorded without an answer`);
+      throw new KeyprovError('transport-lost', `${address}: command ${next - 1} was recorded without a response`);
     }
     return fromHex(entry.answer);
   };

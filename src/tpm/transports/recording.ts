@@ -91,7 +91,7 @@ export function decodeRecording(value: unknown, path = 'recording'): Recording {
   members.boolean('emulator');
   members.boolean('managed');
   const wrong = members.list('entries').findIndex((entry) => !isEntry(entry));
-  if (wrong >= 0) throw invalid(path, `entry ${wrong} is not a command with its answer`);
+  if (wrong >= 0) throw invalid(path, `entry ${wrong} is not a command with its response`);
   return value as Recording;
 }
 

@@ -140,11 +140,10 @@ export class SocketConnection {
     const pending = this.#pending;
     clearTimeout(this.#stall);
     try {
-      if (pending === undefined) throw this.#protocolError(`${received.length} unrequested bytes came`);
+      if (pending === undefined) throw this.#protocolError(`received ${received.length} bytes without a command`);
       const bytes = this.#part.length === 0 ? received : concat(this.#part, received);
       const length = bytes.length < pending.headSize ? Number.POSITIVE_INFINITY : pending.lengthOf(bytes);
-      if (bytes.length > length)
-        throw this.#protocolError(`${bytes.length - length} bytes too many came after an answer`);
+      if (bytes.length > length) throw this.#protocolError(`${bytes.length - length} extra bytes followed a response`);
       if (bytes.length < length) {
         this.#part = copy(bytes);
         this.#stall = setTimeout(() => this.#die(this.#stalled(bytes.length)), STALL_MS);
@@ -169,18 +168,18 @@ export class SocketConnection {
   }
 
   #stalled(received: number): KeyprovError {
-    const what = `an answer stopped after ${received} bytes, for ${STALL_MS} ms; the outcome of the command is unknown`;
+    const what = `a response stopped after ${received} bytes, for ${STALL_MS} ms; the TPM may or may not have executed the command`;
     return new KeyprovError('transport-timeout', `${this.#address}: ${what}`, {
-      remedy: 'open a new connection and look at the state before repeating anything',
+      remedy: "open a new connection and check the TPM's state before you repeat the command",
     });
   }
 
   #lose(cause: Error | undefined): void {
-    const what = this.#pending === undefined ? '' : ' in the middle of a command, whose outcome is unknown';
+    const what = this.#pending === undefined ? '' : ' during a command, which the TPM may or may not have executed';
     this.#die(
       new KeyprovError('transport-lost', `${this.#address}: the connection was lost${what}`, {
         cause,
-        remedy: 'open a new connection and look at the state before repeating anything',
+        remedy: "open a new connection and check the TPM's state before you repeat the command",
       }),
     );
   }
@@ -206,9 +205,9 @@ function connectError(address: string, cause: Error, remedy: string): KeyprovErr
   }
   // A unix socket accepts only as many connections as its backlog has room for.
   if (code === 'EAGAIN') {
-    return new KeyprovError('transport-busy', `${address}: another client is connected, and others are waiting`, {
+    return new KeyprovError('transport-busy', `${address}: another client is connected, and more are waiting`, {
       cause,
-      remedy: 'end the other client (one is served at a time), or start another TPM',
+      remedy: 'stop the other client (the TPM serves one at a time), or start another TPM',
     });
   }
   return new KeyprovError('transport-unreachable', `${address}: cannot connect (${String(code ?? cause.message)})`, {
@@ -237,6 +236,7 @@ export async function withinLimit<T>(
   open: (limit: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { address, remedy, timeoutMs, signal } = options;
-  const late = () => new KeyprovError('transport-timeout', `${address}: no answer within ${timeoutMs} ms`, { remedy });
+  const late = () =>
+    new KeyprovError('transport-timeout', `${address}: no response within ${timeoutMs} ms`, { remedy });
   return await withTimeout({ signal, timeoutMs, late }, open);
 }

@@ -105,7 +105,7 @@ export class SwtpmChild {
     }
     if (all.includes('Could not lock access')) {
       return new KeyprovError('state-in-use', `swtpm: another TPM uses ${this.#state}${said}`, {
-        remedy: 'end the other TPM, or use another directory',
+        remedy: 'stop the other TPM, or use another directory',
       });
     }
     if (all.includes('Could not open lockfile')) {

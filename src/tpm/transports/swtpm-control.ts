@@ -36,7 +36,7 @@ export function controlSwtpm(
 ): Promise<void> {
   const { signal, timeoutMs = OPEN_TIMEOUT_MS } = options;
   const address = `control channel of swtpm at ${formatTarget(target)}`;
-  const remedy = 'check that swtpm was started with --ctrl there and that no other program holds that channel';
+  const remedy = 'check that swtpm was started with --ctrl for that address and that no other program uses the channel';
   return withinLimit({ address, remedy, timeoutMs, signal }, async (limit) => {
     const connection = await SocketConnection.connect(target, { address, remedy, limit });
     try {

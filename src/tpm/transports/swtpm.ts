@@ -68,7 +68,7 @@ export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransp
     address,
     timeoutMs,
     signal,
-    remedy: 'end the other client (swtpm serves one at a time), or check that a swtpm listens there',
+    remedy: 'stop the other client (swtpm serves one at a time), or check that swtpm listens there',
   };
   return withinLimit(limits, async (limit) => {
     const remedy = 'start swtpm there, or correct the address';
@@ -77,7 +77,7 @@ export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransp
       const framing = { headSize: 6, lengthOf: (head: Uint8Array) => answerLength(head, address) };
       const answer = await connection.exchange(SIGN_OF_LIFE, framing, limit);
       if (uint16At(answer, 0) !== TPM_ST.NO_SESSIONS) {
-        throw new KeyprovError('transport-protocol', `${address}: what answers is not a TPM 2.0`, {
+        throw new KeyprovError('transport-protocol', `${address}: the server there is not a TPM 2.0`, {
           remedy: 'start swtpm with --tpm2, or correct the address',
         });
       }
@@ -114,7 +114,7 @@ function transportOver(
   const life = new TransportLife(address);
   const needControl = (): SocketTarget => {
     if (control !== undefined) return control;
-    throw new KeyprovError('transport-unreachable', `${address}: the address does not name a control channel`, {
+    throw new KeyprovError('transport-unreachable', `${address}: the TPM was opened without a control channel`, {
       remedy: "open it with `control`, for example 'default'",
     });
   };

@@ -43,7 +43,7 @@ export async function openTcti(options: TctiOptions): Promise<TctiTransport> {
   // tpm2-tss would search by itself, and take an emulator if it finds no TPM.
   if (conf === '') {
     throw new KeyprovError('address-invalid', 'tcti: the address does not name a TCTI', {
-      remedy: 'write for example tcti:device:/dev/tpmrm0',
+      remedy: 'write, for example, tcti:device:/dev/tpmrm0',
     });
   }
   const opening = connect(address, options);
@@ -111,7 +111,7 @@ async function loadLoader(
 /** Waits {@link OPEN_TIMEOUT_MS} for `work`; if that is too short, `giveUp` frees the late result. */
 async function inTime<T>(work: Promise<T>, address: string, giveUp: () => Promise<unknown>): Promise<T> {
   const late = () =>
-    new KeyprovError('transport-timeout', `${address}: no answer within ${OPEN_TIMEOUT_MS} ms`, {
+    new KeyprovError('transport-timeout', `${address}: no response within ${OPEN_TIMEOUT_MS} ms`, {
       remedy: 'check that a TPM 2.0 listens there and that no other program holds it',
     });
   return await withTimeout({ timeoutMs: OPEN_TIMEOUT_MS, late }, async (limit) => {
@@ -124,9 +124,9 @@ async function inTime<T>(work: Promise<T>, address: string, giveUp: () => Promis
 /** Meaning of the codes of Tss2_TctiLdr_Initialize for the user who chose the address. */
 const OPENING_ERRORS: ReadonlyMap<number, readonly [code: PlainErrorCode, remedy: string]> = new Map([
   [0x000a000a, ['transport-unreachable', 'check that the device or simulator exists and that this user may use it']],
-  [0x000a0015, ['library-missing', 'check the name of the TCTI, or install its package (Debian: libtss2-tcti-NAME0)']],
+  [0x000a0015, ['library-missing', 'check the TCTI name, or install its package (Debian: libtss2-tcti-NAME0)']],
   [0x000a0008, ['transport-unreachable', 'for tabrmd, start D-Bus and the service tpm2-abrmd']],
-  [0x000a000b, ['address-invalid', 'check the settings after the name of the TCTI']],
+  [0x000a000b, ['address-invalid', 'check the settings after the TCTI name']],
 ]);
 
 function openingError(address: string, code: number): KeyprovError {

@@ -76,7 +76,7 @@ export class WatchedChild {
   get notRun(): string | undefined {
     const { exitCode } = this.#process;
     if (this.#spawnError !== undefined) return `${this.#program} cannot be run: ${this.#spawnError.message}`;
-    if (exitCode === 126) return `${this.#program} is not a program that can be run`;
+    if (exitCode === 126) return `${this.#program} is not an executable program`;
     if (exitCode !== 127) return undefined;
     return this.#program.includes('/') ? `${this.#program} does not exist` : `there is no ${this.#program} in PATH`;
   }

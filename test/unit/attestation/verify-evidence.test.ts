@@ -418,7 +418,7 @@ describe('evidence is refused', () => {
     expect(failures(await verifyEvidence(filled(10_240), options))).toEqual([]);
     const { findings } = await verifyEvidence(filled(10_241), options);
     expect(findings.find(({ id }) => id === 'certificates')?.detail).toBe(
-      '2 certificates with 10241 bytes; at most 10 with 10240 bytes are read',
+      '2 certificates with 10241 bytes; the limit is 10 certificates with 10240 bytes',
     );
   });
 

@@ -433,7 +433,7 @@ describe('name constraints', () => {
     const leaf = await issue({ subject: buildCommonName('leaf') }, middle);
     const given = (count: number) => verify(leaf, { intermediates: Array.from({ length: count }, () => middle.der) });
     expect(failures(await given(100))).toEqual([]);
-    const detail = '101 intermediates; at most 100 are read';
+    const detail = '101 intermediates; the limit is 100';
     expect((await given(101)).findings).toEqual([{ id: 'path', status: 'fail', detail }]);
     const read = await parseCertificate(middle.der);
     const known = Array.from({ length: 1000 }, () => read);

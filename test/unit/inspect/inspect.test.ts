@@ -184,7 +184,7 @@ describe('inspect', () => {
 
   it('reads nothing above 1 MiB, and little above 128 KiB', async () => {
     const { problems } = await inspect(new Uint8Array(MAX_SIZE + 1));
-    expect(problems).toEqual(['1048577 bytes; at most 1048576 are read']);
+    expect(problems).toEqual(['1048577 bytes; the limit is 1048576']);
     const state = await inspect(new Uint8Array(MAX_SIZE));
     expect(state.problems).toEqual(['only states of virtual TPMs and recordings are read at this size']);
   });

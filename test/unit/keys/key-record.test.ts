@@ -61,20 +61,20 @@ describe('a key record', () => {
   it('of a newer version is refused as that', () => {
     const newer = encodeKeyRecord(record).replace('"version": 2', '"version": 3');
     expect(refusal(() => read(newer))).toBe(
-      'store-invalid: the key record /store/key-first.json has version 3; the newest known version is 2; ' +
+      'store-invalid: the key record /store/key-first.json has version 3; this keyprov reads versions up to 2; ' +
         'use the version of keyprov that wrote it',
     );
   });
 
   it.each<[string, (json: Record<string, unknown>) => void, RegExp]>([
-    ['a member too many', (json) => Object.assign(json, { extra: 1 }), /members or a form/],
+    ['a member too many', (json) => Object.assign(json, { extra: 1 }), /not what keyprov writes/],
     ['a member missing', (json) => delete json.assurance, /assurance: missing/],
     ['another algorithm', (json) => Object.assign(json, { algorithm: 'p-384' }), /algorithm does not match/],
     ['an unknown backend', (json) => Object.assign(json, { backend: 'hsm' }), /backend: not one of tpm, software/],
     ['a wrong time', (json) => Object.assign(json, { created: 'yesterday' }), /Invalid time value/],
     ['a time without milliseconds', (json) => Object.assign(json, { created: '2026-01-02T03:04:05Z' }), /ISO 8601/],
     ['text for true', (json) => Object.assign(json, { hasPin: 'true' }), /hasPin: not true or false/],
-    ['a number for text', (json) => Object.assign(json, { name: 5 }), /name: not text/],
+    ['a number for text', (json) => Object.assign(json, { name: 5 }), /name: not a string/],
     ['a list for the policy', (json) => Object.assign(json, { policy: [] }), /policy: not an object/],
     ['text among the attempts', (json) => Object.assign(json, { attempts: ['x'] }), /attempt: not a JSON object/],
     [

@@ -31,7 +31,7 @@ describe('openKeyStore', () => {
   it('refuses a directory that others may write in', async () => {
     await chmod(directory, 0o770);
     expect(await asyncRefusal(() => openKeyStore(directory))).toBe(
-      `not-private: ${directory} can be written by others (mode 0770); chmod go-w ${directory}`,
+      `not-private: ${directory} is writable by other users (mode 0770); chmod go-w ${directory}`,
     );
   });
 
@@ -140,7 +140,7 @@ describe('the key store', () => {
     const newer = (await readFile(path('a'), 'utf8')).replace('"version": 2', '"version": 3');
     await writeFile(path('a'), newer);
     expect(await asyncRefusal(() => store.load('a'))).toMatch(
-      /^store-invalid: .* has version 3; the newest known version is 2/,
+      /^store-invalid: .* has version 3; this keyprov reads versions up to 2/,
     );
     expect(await asyncRefusal(() => store.update('a', (record) => record))).toMatch(/^store-invalid: /);
     expect(await asyncRefusal(() => store.save(keyRecord('a')))).toMatch(/^key-exists: /);

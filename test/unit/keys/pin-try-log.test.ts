@@ -182,7 +182,7 @@ describe('the files of a count', () => {
 
   it('are not used where others may write', async () => {
     await chmod(log.directory, 0o770);
-    expect(await asyncRefusal(() => openPinTryLog(directory))).toMatch(/^not-private: .* can be written by others/);
+    expect(await asyncRefusal(() => openPinTryLog(directory))).toMatch(/^not-private: .* is writable by other users/);
   });
 
   it.each(['count.json', 'ledger.json'])('are damaged when %s is, whatever the damage, until reset', async (name) => {
@@ -203,7 +203,7 @@ describe('the files of a count', () => {
     for (const damaged of damages) {
       expect(damaged).not.toBe(intact);
       await writeFile(path, damaged);
-      const refusal = `store-invalid: the count of PIN tries ${path} is damaged`;
+      const refusal = `store-invalid: the PIN try counter ${path} is damaged`;
       expect(await asyncRefusal(() => log.attempt(key, right))).toContain(refusal);
       expect(await asyncRefusal(() => log.read(key))).toContain(refusal);
     }

@@ -217,10 +217,10 @@ describe('the choice of software', () => {
 
   /** What stops it, and what allows it. The first rule counts: docs/policy.md. */
   const BUSY_SAID =
-    'tpm-unavailable: the TPM cannot be used at present: somebody has it; wait; try again when that is repaired';
+    'tpm-unavailable: the TPM cannot be used at present: somebody has it; wait; repair that, then try again';
   const BY_NAME = ", or allow a software key (fallBack: 'any')";
   const NO_TPM = 'no TPM here; buy one';
-  const DOWNGRADE = `downgrade-refused: the user's key was made in a TPM and none is usable now: ${NO_TPM}; repair the TPM, or allow the downgrade (allowDowngrade)`;
+  const DOWNGRADE = `downgrade-refused: the user's key was made in a TPM, but none is usable now: ${NO_TPM}; repair the TPM, or allow the downgrade (allowDowngrade)`;
   const unattested = new SelectionError('attestation-unavailable', 'the key has none', []);
   it.each<[string, PolicySettings, unknown, Partial<SelectionOptions>, string]>([
     ['no TPM', {}, ABSENT, {}, 'software'],
@@ -238,7 +238,7 @@ describe('the choice of software', () => {
       {},
       new Error('what?'),
       {},
-      `tpm-unavailable: the TPM cannot be used at present: what?; try again when that is repaired${BY_NAME}`,
+      `tpm-unavailable: the TPM cannot be used at present: what?; repair that, then try again${BY_NAME}`,
     ],
     ['a TPM that is busy, where any failure will do', {}, BUSY, { fallBack: 'any' }, 'software'],
     ['a TPM that is busy, by default', {}, BUSY, { fallBack: 'absent' }, BUSY_SAID + BY_NAME],
@@ -250,7 +250,7 @@ describe('the choice of software', () => {
       { hardware: 'required' },
       ABSENT,
       { fallBack: 'any' },
-      `hardware-required: policy requires a TPM and none is usable: ${NO_TPM}; repair the TPM or change the policy`,
+      `hardware-required: policy requires a TPM, but none is usable: ${NO_TPM}; repair the TPM or change the policy`,
     ],
     [
       'no TPM, and attestation is required',
@@ -264,7 +264,7 @@ describe('the choice of software', () => {
       { attestation: 'required' },
       unattested,
       { fallBack: 'any' },
-      'attestation-unavailable: policy requires attestation and there is none: the key has none; repair the TPM or change the policy',
+      'attestation-unavailable: policy requires attestation, but the key could not be attested: the key has none; repair the TPM or change the policy',
     ],
     ['no TPM, and the last key was in one', {}, ABSENT, { previous: 'tpm' }, DOWNGRADE],
     ['the same, where any failure will do', {}, ABSENT, { previous: 'tpm', fallBack: 'any' }, DOWNGRADE],
@@ -287,12 +287,12 @@ describe('the choice of software', () => {
     [
       'takes the place of a TPM',
       { previous: 'tpm' },
-      "downgrade-refused: the user's key was made in a TPM and none is usable now; repair the TPM, or allow the downgrade (allowDowngrade)",
+      "downgrade-refused: the user's key was made in a TPM, but none is usable now; repair the TPM, or allow the downgrade (allowDowngrade)",
     ],
     [
       'is not offered',
       {},
-      'no-key-provider: no software keys are offered and no TPM is usable; offer the software provider, or repair the TPM',
+      'no-key-provider: no TPM is usable, and the sources have no software provider; repair the TPM, or add the software provider to the sources',
     ],
   ])('is refused where policy wants no hardware and the key %s', async (_, options, expected) => {
     const sources = expected.startsWith('no-key') ? {} : { software: SOFTWARE };
@@ -301,7 +301,7 @@ describe('the choice of software', () => {
 
   it('is refused where there is neither, with the reason of the TPM', async () => {
     expect(await asyncRefusal(() => select({}, { tpm: () => Promise.reject(ABSENT) }))).toBe(
-      `no-key-provider: no software keys are offered and no TPM is usable: ${NO_TPM}; offer the software provider, or repair the TPM`,
+      `no-key-provider: no TPM is usable, and the sources have no software provider: ${NO_TPM}; repair the TPM, or add the software provider to the sources`,
     );
   });
 

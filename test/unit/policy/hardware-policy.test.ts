@@ -47,8 +47,8 @@ describe('the hardware policies of Windows', () => {
   });
 
   it('say why', () => {
-    expect(decideHardware('Hardware Required', '1.2').reason).toBe('policy requires a TPM, and a TPM 1.2 is excluded');
-    expect(decideHardware('Any TPM', '1.2').reason).toBe('policy requires a TPM, and a TPM 1.2 is not supported');
+    expect(decideHardware('Hardware Required', '1.2').reason).toBe('policy requires a TPM, but a TPM 1.2 is excluded');
+    expect(decideHardware('Any TPM', '1.2').reason).toBe('policy requires a TPM, but a TPM 1.2 is not supported');
     expect(decideHardware('Hardware Preferred', 'none').reason).toBe(
       'there is no TPM, and policy allows software keys',
     );

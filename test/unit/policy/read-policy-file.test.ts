@@ -49,12 +49,12 @@ describe('readPolicyFile', () => {
     [
       '\r\nHKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork\r\n    Enabled    REG_DWORD    0x1\r\n',
       'is the output of reg query',
-      'a registry export, as `reg export KEY FILE` makes it',
+      'a registry export from `reg export KEY FILE`',
     ],
     [
       '{"@odata.context":"https://graph.example/beta/$metadata","name":"WHFB","settings":[]}',
-      'is an answer from Microsoft Graph, which says what a policy should be, not what a device has',
-      'a registry export, as `reg export KEY FILE` makes it, of a device that has the policy, or SyncML',
+      'is a Microsoft Graph response, which describes a policy, not what is in force on a device',
+      'a registry export from `reg export KEY FILE` on a device that has the policy, or SyncML',
     ],
   ])('says of %j which export to make instead', (text, problem, expected) => {
     expect(problemsOf(() => readPolicyFile(utf8(text), options))).toEqual([{ setting: 'a file', problem, expected }]);

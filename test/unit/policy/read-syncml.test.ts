@@ -142,7 +142,7 @@ describe('readSyncMl', () => {
 
   it('refuses text that is not XML, with the line', () => {
     expect(problemsOf(() => readSyncMl('<Add>\n<Item></Add>'))).toEqual([
-      { setting: 'SyncML', problem: "line 2: '</Add>' closes no open element", expected: 'well-formed XML' },
+      { setting: 'SyncML', problem: "line 2: '</Add>' does not close an open element", expected: 'well-formed XML' },
     ]);
   });
 

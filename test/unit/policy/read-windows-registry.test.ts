@@ -113,7 +113,7 @@ describe('readWindowsRegistry', () => {
       whoami = printed;
       await expect(readWindowsRegistry()).rejects.toMatchObject({
         code: 'library-missing',
-        message: 'whoami.exe of Windows does not tell the SID of this user',
+        message: 'whoami.exe does not report the SID of this user',
       });
     },
   );
@@ -127,7 +127,7 @@ describe('readWindowsRegistry', () => {
   });
 
   it.each([
-    ['was ended', { code: null, killed: false, signal: 'SIGKILL' }, 'reg.exe was ended by SIGKILL'],
+    ['was ended', { code: null, killed: false, signal: 'SIGKILL' }, 'reg.exe was killed by SIGKILL'],
     ['crashed', { code: 0xc0000005 }, 'reg.exe ended with exit code 3221225477'],
     ['printed too much', { code: 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER' }, 'reg.exe printed more than 1048576 bytes'],
     ['took too long', { code: null, killed: true, signal: 'SIGKILL' }, 'reg.exe did not end within 60000 ms'],

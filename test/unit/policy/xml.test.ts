@@ -75,7 +75,7 @@ describe('parseXml', () => {
   });
 
   it('names the line', () => {
-    expect(() => parseXml('<a>\n\n<b></a>')).toThrow("line 3: '</a>' closes no open element");
+    expect(() => parseXml('<a>\n\n<b></a>')).toThrow("line 3: '</a>' does not close an open element");
   });
 
   it('reads back what is written', () => {

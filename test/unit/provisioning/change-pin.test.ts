@@ -321,7 +321,7 @@ describe('resetPinKeepingKey', () => {
     await reset({ prompt }).run();
     expect(await isOpenedBy('741085')).toBe(true);
     expect(await asyncRefusal(reset().run)).toMatch(
-      /^recovery-unavailable: the PIN cannot be recovered: no recovery was set up for the PIN of the key user;/,
+      /^recovery-unavailable: the PIN cannot be recovered: PIN recovery was not set up for the key user;/,
     );
   });
 
@@ -361,7 +361,7 @@ describe('resetPinKeepingKey', () => {
       return new Uint8Array(privateDecrypt(key, Buffer.from(encryptedSecret, 'base64')).subarray(0, 32));
     };
     expect(await asyncRefusal(reset({ recover: secret }).run)).toMatch(
-      /^recovery-unavailable: .* does not open the PIN of this key;/,
+      /^recovery-unavailable: .* does not open this key's PIN;/,
     );
     expect(log).toEqual(['recover']);
   });

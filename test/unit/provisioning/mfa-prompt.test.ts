@@ -52,6 +52,6 @@ describe('createMfaPrompt', () => {
     const { fetch } = serviceStub({});
     const prompt = createMfaPrompt({ url: HOST, fetch, onCode: () => {} });
     const error = await prompt(request, { signal }).catch((error: unknown) => error);
-    expect(isKeyprovError(error, 'service-answer') && error.message).toContain('does not say where users sign in');
+    expect(isKeyprovError(error, 'service-answer') && error.message).toContain('has no sign-in address');
   });
 });

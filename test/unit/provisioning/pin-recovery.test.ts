@@ -69,7 +69,7 @@ describe('a PIN recovery', () => {
       expect(openSealedPin(one, publicKey, opened)).toEqual(pin);
     }
     expect(() => sealForRecovery(new Uint8Array(128), publicKey, setup)).toThrow(
-      new RangeError('the PIN has 128 bytes; at most 127 can be sealed'),
+      new RangeError('the PIN has 128 bytes; the limit is 127'),
     );
   });
 
@@ -82,7 +82,7 @@ describe('a PIN recovery', () => {
   it('demands a service key of 2048 bits and a user', () => {
     const small = { servicePublicKey: service(1024).publicKey, user };
     expect(() => sealForRecovery(PIN, publicKey, small)).toThrow(
-      new RangeError('the key of the recovery service has 1024 bits; it needs 2048 or more'),
+      new RangeError("the recovery service's key has 1024 bits; it needs at least 2048"),
     );
     expect(() => sealForRecovery(PIN, publicKey, { ...setup, user: '' })).toThrow(RangeError);
   });
@@ -90,7 +90,7 @@ describe('a PIN recovery', () => {
 
 describe('a PIN stays sealed for', () => {
   const NOT_OPENED =
-    'recovery-unavailable: the PIN cannot be recovered: the secret of the recovery service does not open the PIN of this key; reset the PIN with a new key';
+    "recovery-unavailable: the PIN cannot be recovered: the recovery service's secret does not open this key's PIN; reset the PIN with a new key";
 
   it('another secret', () => {
     for (let at = 0; at < 32; at++) {

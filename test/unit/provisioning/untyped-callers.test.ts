@@ -15,9 +15,9 @@ const challenge = new Uint8Array(32);
 
 it.each([
   ['no challenge', { challenge: undefined }, 'challenge must be a Uint8Array, not undefined'],
-  ['a challenge of text', { challenge: 'abc' }, 'challenge must be a Uint8Array, not a text'],
-  ['a PIN of text', { pin: '271828' }, 'pin must be a Uint8Array, not a text'],
-  ['no PIN, as provision takes it', { pin: 'none' }, 'pin must be a Uint8Array, not a text'],
+  ['a challenge of text', { challenge: 'abc' }, 'challenge must be a Uint8Array, not a string'],
+  ['a PIN of text', { pin: '271828' }, 'pin must be a Uint8Array, not a string'],
+  ['no PIN, as provision takes it', { pin: 'none' }, 'pin must be a Uint8Array, not a string'],
   ['a PIN of wider numbers', { pin: new Uint16Array(6) }, 'pin must be a Uint8Array, not an object of another kind'],
 ])('provisionKey refuses %s', async (_, wrong, message) => {
   const options = { policy, sources: await sources(), challenge, ...wrong } as never;

@@ -98,12 +98,12 @@ describe('authenticateWithDeviceCode', () => {
   });
 
   it.each<[string, StubbedAnswer, string, string]>([
-    ['the user refuses', oauthRefusal('access_denied'), 'mfa-failed', 'the user, or a rule of the service, refused'],
+    ['the user refuses', oauthRefusal('access_denied'), 'mfa-failed', 'the user, or a policy of the service, refused'],
     [
       'the user declines',
       oauthRefusal('authorization_declined'),
       'mfa-failed',
-      'the user, or a rule of the service, refused',
+      'the user, or a policy of the service, refused',
     ],
     ['the code expires', oauthRefusal('expired_token'), 'mfa-timeout', 'the code expired'],
     ['the code expires at Entra ID', oauthRefusal('code_expired'), 'mfa-timeout', 'the code expired'],
@@ -144,7 +144,7 @@ describe('authenticateWithDeviceCode', () => {
     expect([outcome, delays]).toEqual(['mfa-timeout', [5000, 5000, 5000]]);
     expect([error?.message, error?.remedy, windowsErrorOf(error)?.code]).toEqual([
       'nobody signed in with the code in time',
-      'let the user try again',
+      'have the user try again',
       0x801c044e,
     ]);
   });

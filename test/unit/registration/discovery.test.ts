@@ -102,7 +102,7 @@ describe('parseDiscovery', () => {
     ['[]', 'not a JSON object'],
     ['{"KeyProvisioningService":"x"}', 'KeyProvisioningService is not an object'],
     ['{"KeyProvisioningService":[]}', 'KeyProvisioningService is not an object'],
-    ['{"NonceService":{"Endpoint":7}}', 'Endpoint is not text'],
+    ['{"NonceService":{"Endpoint":7}}', 'Endpoint is not a string'],
     ['{"NonceService":{"Endpoint":"/nonce"}}', 'Endpoint is not a URL'],
     ['{"AuthenticationService":{"OAuth2":{"TokenEndpoint":"x"}}}', 'TokenEndpoint is not a URL'],
     ['<html></html>', 'the root element is not Discovery'],
@@ -182,7 +182,7 @@ describe('discoverServices', () => {
       KeyProvisioningService: service,
     });
     const error = await discoverServices('https://sts.contoso.com', { fetch }).catch((thrown: unknown) => thrown);
-    const message = `the tokens of ${name} at https://sts.contoso.com would be for ${resource}`;
+    const message = `${name} at https://sts.contoso.com wants tokens for ${resource}`;
     expect(error).toMatchObject({ code: 'service-untrusted', message: expect.stringContaining(message) });
   });
 

@@ -51,7 +51,7 @@ describe('exchange', () => {
     const withPassword = new URL('https://user:p4ssword@service.test/');
     const { fetch, sent } = serviceStub();
     const asking = exchange({ method: 'GET', url: withPassword }, { fetch });
-    await expect(asking).rejects.toThrow('GET https://service.test/: the URL must not contain a name or password');
+    await expect(asking).rejects.toThrow('GET https://service.test/: the URL must not contain a user name or password');
     expect(sent).toEqual([]);
   });
 

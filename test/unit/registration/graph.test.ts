@@ -95,7 +95,7 @@ describe('graphReader', () => {
         }),
     };
     expect(await asyncRefusal(() => graphReader(hanging).read('ada'))).toBe(
-      'service-timeout: GET https://graph.microsoft.com/beta/users/ada: no answer within 5 ms',
+      'service-timeout: GET https://graph.microsoft.com/beta/users/ada: no response within 5 ms',
     );
     const aborter = new AbortController();
     const reading = graphReader({ ...hanging, timeoutMs: 60_000 }).read('ada', { signal: aborter.signal });
@@ -175,7 +175,7 @@ describe('takeBackKey', () => {
     async (kid) => {
       const { sent, options } = graph(gone);
       expect(await asyncRefusal(() => takeBackKey({ ...key, kid }, options))).toMatch(
-        /^service-answer: .* cannot be the number of a registration/,
+        /^service-answer: .* is not a registration number/,
       );
       expect(sent).toEqual([]);
     },
@@ -232,8 +232,8 @@ describe('listHelloMethods', () => {
       const found = await asyncRefusal(() => listHelloMethods('ada', options));
       const where =
         typeof link === 'string'
-          ? 'the next page is at another server'
-          : 'answer of Microsoft Graph: @odata.nextLink: not text';
+          ? 'the next page is on another server'
+          : 'Microsoft Graph response: @odata.nextLink: not a string';
       expect(found).toBe(`service-answer: Microsoft Graph: ${where}`);
       expect(sent).toHaveLength(1);
     },
@@ -267,7 +267,7 @@ describe('deleteHelloMethod', () => {
     const body = { error: { code: 'Forbidden', message: 'T0ken has no rights' } };
     const { options } = graph(() => Response.json(body, { status: 403 }));
     expect(await asyncRefusal(() => deleteHelloMethod('ada', 'x', options))).toMatch(
-      /^service-refused: DELETE https:.*: status 403 Forbidden: \[secret\] has no rights; check the permissions of the account$/,
+      /^service-refused: DELETE https:.*: status 403 Forbidden: \[secret\] has no rights; check the account's permissions$/,
     );
   });
 

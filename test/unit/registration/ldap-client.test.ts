@@ -14,7 +14,7 @@ it('says how to install ldapts if it is missing, before anything is started', as
   vi.doMock('ldapts', () => {
     throw new Error('Cannot find package');
   });
-  const expected = 'library-missing: the package ldapts cannot be loaded; npm install ldapts@8';
+  const expected = 'library-missing: the package ldapts cannot be loaded; run npm install ldapts@8';
   expect(await asyncRefusal(loadLdapts)).toBe(expected);
   expect(await asyncRefusal(() => startDirectory())).toBe(expected);
 });

@@ -4,8 +4,8 @@ import { registrationRefusal } from '../../../src/registration/registration-refu
 it.each([
   ['it does not answer a nonce that the service gave this device', /^attest with a fresh nonce from the service$/],
   ['challenge, tier', /^attest with a fresh nonce from the service$/],
-  ['trust, ak-trusted, tier', /^have the attestation key certified by an authority that the service trusts/],
-  ['tier', /^have the attestation key certified by an authority that the service trusts/],
+  ['trust, ak-trusted, tier', /^have the attestation key certified by a CA that the service trusts/],
+  ['tier', /^have the attestation key certified by a CA that the service trusts/],
   ['not valid', /fresh nonce from the service, and with an attestation key that it trusts$/],
 ])('the remedy for a refused attestation goes by the reason: %s', (why, remedy) => {
   const details = { form: 'json' as const, code: 'AttestationFailed', message: `Attestation failed: ${why}` };

@@ -66,7 +66,7 @@ describe('readTokenClaims', () => {
     jwtOf({}, { crit: ['x'] }),
   ])('refuses %j, without quoting it', (jwt) => {
     const found = refusal(() => readTokenClaims(jwt));
-    expect(found).toBe('token-invalid: the token cannot be read: it is not a JWT with JSON claims; get a new one');
+    expect(found).toBe('token-invalid: the token cannot be read: it is not a JWT with JSON claims; get a new token');
   });
 
   it.each([{ exp: 'soon' }, { iat: 1e20 }, { nbf: true }, { upn: 7 }, { deviceid: [] }, { amr: [1] }, { aud: {} }])(
@@ -129,10 +129,10 @@ describe('tokenProblems', () => {
       { code: 'audience', message: `the token is for x, not for ${expected.audience}`, windowsCode: 0x801c03ea },
       {
         code: 'device-missing',
-        message: 'the token names no device: the sign-in was not bound to one',
+        message: 'the token has no device ID: the sign-in was not bound to a device',
         windowsCode: 0x801c044d,
       },
-      { code: 'user-missing', message: 'the token names no user (upn)', windowsCode: 0x801c03f1 },
+      { code: 'user-missing', message: 'the token has no user name (upn)', windowsCode: 0x801c03f1 },
       { code: 'no-mfa', message: 'the token shows no MFA (ngcmfa), only nothing', windowsCode: 0x801c03ed },
     ]);
     expect(tokenProblems('opaque', expected)).toEqual([

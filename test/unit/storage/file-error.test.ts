@@ -37,7 +37,7 @@ describe('describeFileError', () => {
     ['file/a/b', readFile, 'cannot be used: ./file is not a directory'],
     ['file/a/b', makeDirectory, 'cannot be used: ./file is not a directory'],
     ['missing', (path: string) => writeTemporary(path, ''), 'does not exist'],
-    ['x'.repeat(300), readFile, 'is a name that is too long'],
+    ['x'.repeat(300), readFile, 'is too long for a path'],
   ])('says what is wrong with %.20s', async (path, work, expected) => {
     expect(await said(path, work)).toBe(expected);
   });
@@ -45,7 +45,7 @@ describe('describeFileError', () => {
   it('keeps the words of errors that it does not know', async () => {
     writeFileSync(join(root, 'large'), new Uint8Array(1024 * 1024 + 1), { mode: 0o600 });
     expect(await said('large', readPrivateFile)).toBe(
-      'cannot be read or written: ./large has 1048577 bytes; at most 1048576 are read',
+      'cannot be read or written: ./large has 1048577 bytes; the limit is 1048576',
     );
   });
 });

@@ -24,9 +24,7 @@ describe('readInput', () => {
   it('reads a file of the largest size, and nothing larger', async () => {
     expect(await readInput(await fileOf(LIMIT.export))).toHaveLength(LIMIT.export);
     const path = await fileOf(LIMIT.export + 1);
-    expect(await asyncRefusal(() => readInput(path))).toBe(
-      `store-io: ${path} has more than 16777216 bytes; no more are read`,
-    );
+    expect(await asyncRefusal(() => readInput(path))).toBe(`store-io: ${path} has more than 16777216 bytes, the limit`);
     expect(await asyncRefusal(() => loadRecording(path))).toMatch(/^recording-invalid: /);
   });
 

@@ -65,25 +65,16 @@ describe('a record in a file of its own', () => {
     ['no record', '"record": {', '"recorded": {', 'file: record: missing; ask the pet'],
     ['a name that was changed', 'Rex', 'Max', 'its SHA-256 does not match; ask the pet'],
     ['no digest', '"sha256"', '"sha1"', 'file: sha256: missing; ask the pet'],
-    ['a line break less', '}\n', '}', 'it has members or a form that keyprov does not write; ask the pet'],
-    [
-      'other white space',
-      '  "version": 3',
-      ' "version": 3',
-      'it has members or a form that keyprov does not write; ask the pet',
-    ],
+    ['a line break less', '}\n', '}', 'its content is not what keyprov writes; ask the pet'],
+    ['other white space', '  "version": 3', ' "version": 3', 'its content is not what keyprov writes; ask the pet'],
   ])('is damaged with %s', (_, from, to, problem) => {
     expect(refused(from, to)).toContain(DAMAGED + problem);
   });
 
   it.each<[string, object, string]>([
-    [
-      'a member that is not one',
-      { name: 'Rex', legs: 3, tail: 1 },
-      'it has members or a form that keyprov does not write',
-    ],
+    ['a member that is not one', { name: 'Rex', legs: 3, tail: 1 }, 'its content is not what keyprov writes'],
     ['a member less', { name: 'Rex' }, 'record: legs: missing'],
-    ['its members in another order', { legs: 3, name: 'Rex' }, 'it has members or a form that keyprov does not write'],
+    ['its members in another order', { legs: 3, name: 'Rex' }, 'its content is not what keyprov writes'],
   ])('is damaged with %s, although the digest is right', (_, record, problem) => {
     expect(refusal(() => decodeRecord(PETS, withRecord(record), '/pets/rex.json'))).toBe(
       `${DAMAGED}${problem}; ask the pet`,
@@ -93,7 +84,7 @@ describe('a record in a file of its own', () => {
   it.each([0, 4])('of version %i is of an unknown version', (version) => {
     for (const kind of [PETS, WITH_CATS]) {
       expect(refused('"version": 3', `"version": ${version}`, kind)).toBe(
-        `store-invalid: the record of a pet /pets/rex.json has version ${version}; the newest known version is 3; use the version of keyprov that wrote it`,
+        `store-invalid: the record of a pet /pets/rex.json has version ${version}; this keyprov reads versions up to 3; use the version of keyprov that wrote it`,
       );
     }
   });
@@ -102,7 +93,7 @@ describe('a record in a file of its own', () => {
     const text = withRecord({ name: 'Tom' }, version);
     expect(decodeRecord(WITH_CATS, text, '/pets/tom.json')).toEqual({ name: `Tom of version ${version}`, legs: 4 });
     expect(refused('"version": 3', `"version": ${version}`)).toContain(
-      `has version ${version}; the newest known version is 3`,
+      `has version ${version}; this keyprov reads versions up to 3`,
     );
     expect(refusal(() => decodeRecord(WITH_CATS, text.replace('Tom', 'Tim'), '/'))).toContain(
       'its SHA-256 does not match',

@@ -39,7 +39,7 @@ it('says so if the working directory is gone, and needs none for an absolute pat
   vi.spyOn(process, 'cwd').mockImplementation(gone);
   expect(absolutePath('/a/../b')).toBe('/b');
   expect(refusal(() => absolutePath('keys'))).toBe(
-    'store-io: cannot resolve keys: the working directory is gone; ' +
+    'store-io: cannot resolve keys: the working directory no longer exists; ' +
       'change to another directory, or give an absolute path',
   );
 });

@@ -70,7 +70,8 @@ describe('a TPM that does not answer', () => {
     const waiting = tpm.run(GetRandom, { bytesRequested: 8 });
     await expect(creating).rejects.toMatchObject({
       code: 'transport-timeout',
-      message: 'fake: TPM2_CreatePrimary was not answered within 0.04 s; whether it was done is unknown',
+      message:
+        'fake: TPM2_CreatePrimary was not answered within 0.04 s; the TPM may or may not have executed the command',
       remedy: expect.stringContaining('commandTimeouts'),
     });
     await expect(waiting).rejects.toMatchObject({ code: 'transport-lost', cause: { code: 'transport-timeout' } });

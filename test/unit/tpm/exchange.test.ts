@@ -211,10 +211,10 @@ describe('an answer', () => {
     `8002 000000${(14 + area.length / 2).toString(16).padStart(2, '0')} 00000000 00000000 ${area}`;
   const random = (rest: string) => `8002 00000000 00000000 ${rest}`;
   const load = { inPrivate: null, inPublic: akTemplate('p-256'), hierarchy: TPM_RH.NULL };
-  const said = 'the answer to TPM2_GetRandom';
+  const said = 'the response to TPM2_GetRandom';
   const altered = (what: string, name = 'GetRandom') =>
-    `tpm-session: the answer to TPM2_${name} has ${what}: it was altered in transit, or the authorization value is ` +
-    'wrong; do not trust the connection to this TPM until the cause is known';
+    `tpm-session: the response to TPM2_${name} has ${what}: it was altered in transit, or the authorization value is ` +
+    'wrong; do not trust the connection to this TPM until you know the cause';
 
   it.each<[string, AnyCommand, object, readonly AuthEntry[], string, string]>([
     // Without sessions.
@@ -364,7 +364,7 @@ describe('an answer', () => {
       evict,
       [password],
       evictArea('000177010000'),
-      altered('a wrong authorization entry for the password', 'EvictControl'),
+      altered('a wrong authorization for the password session', 'EvictControl'),
     ],
     [
       'has an HMAC for a password',
@@ -372,7 +372,7 @@ describe('an answer', () => {
       evict,
       [password],
       evictArea('000001000177'),
-      altered('a wrong authorization entry for the password', 'EvictControl'),
+      altered('a wrong authorization for the password session', 'EvictControl'),
     ],
     [
       'has both for a password',
@@ -380,7 +380,7 @@ describe('an answer', () => {
       evict,
       [password],
       evictArea('00017701000177'),
-      altered('a wrong authorization entry for the password', 'EvictControl'),
+      altered('a wrong authorization for the password session', 'EvictControl'),
     ],
     [
       'ends a password',
@@ -388,7 +388,7 @@ describe('an answer', () => {
       evict,
       [password],
       evictArea('0000000000'),
-      altered('a wrong authorization entry for the password', 'EvictControl'),
+      altered('a wrong authorization for the password session', 'EvictControl'),
     ],
   ])('%s', (_, command, args, auths, hex, expected) => {
     const { read } = prepare(command, args, EVICT_HANDLES, auths);
@@ -445,7 +445,7 @@ describe('after TPM2_PolicyPassword', () => {
   });
 });
 
-describe('the answer to TPM2_ObjectChangeAuth', () => {
+describe('the response to TPM2_ObjectChangeAuth', () => {
   // Part 3, 12.8: the authorization value of the loaded object stays, so the answer is for the old one.
   it('is authenticated and encrypted with the old authorization value', () => {
     const s = session({ use: { ...USE, encrypt: true } });

@@ -86,9 +86,9 @@ describe('decodeResponseCode', () => {
 
   it('tells codes of a maker and of TPM 1.2 from undefined ones', () => {
     const meaning = (value: number) => decodeResponseCode(value).meaning;
-    expect(meaning(0x521)).toBe("a code of the TPM's maker");
-    expect(meaning(0xd21)).toBe("a code of the TPM's maker");
-    expect(meaning(0x003)).toBe('a code of TPM 1.2');
+    expect(meaning(0x521)).toBe("a code of the TPM's manufacturer");
+    expect(meaning(0xd21)).toBe("a code of the TPM's manufacturer");
+    expect(meaning(0x003)).toBe('a TPM 1.2 code');
     expect(meaning(0x17e)).toBe('a code that the specification does not define');
     expect(meaning(0x0bf)).toBe('a code that the specification does not define');
   });
@@ -177,7 +177,7 @@ describe('describeResponseCode', () => {
       describeCode(0x80280400, 'TPM2_Clear'),
       'TPM2_Clear: TPM_E_COMMAND_BLOCKED (0x80280400, from TPM Base Services): Windows blocks this command',
     ],
-    [describeCode(0x521), "unknown response code (0x00000521): a code of the TPM's maker"],
+    [describeCode(0x521), "unknown response code (0x00000521): a code of the TPM's manufacturer"],
   ])('says: %s', (actual, expected) => {
     expect(actual).toBe(expected);
   });

@@ -128,7 +128,7 @@ describe('sessions of which there are more than slots', () => {
   it('are counted in the error of a TPM that has no more handles', async () => {
     const { tpm } = await open({ slots: 2, handles: 3 });
     for (let i = 0; i < 3; i++) await start(tpm);
-    expect(await asyncRefusal(() => start(tpm))).toContain('; 3 sessions of this process are open; close some of them');
+    expect(await asyncRefusal(() => start(tpm))).toContain('; this process has 3 open sessions; close some of them');
   });
 
   it('are gone when the TPM has lost its power', async () => {
@@ -236,7 +236,7 @@ describe('a session whose handle was altered in transit here', () => {
     const kept = await start(tpm);
     inside.meet(Start, answersWith(told));
     expect(await asyncRefusal(() => start(tpm, type))).toMatch(
-      `tpm-session: the handle 0x${told.toString(16)} in an answer does not belong to a new session`,
+      `tpm-session: the handle 0x${told.toString(16)} in a response does not belong to a new session`,
     );
     expect(inside.holds).toEqual(['02000000']);
     await use(tpm, kept);

@@ -95,13 +95,13 @@ describe('the form of the state file', () => {
   it.each<[string, (file: Uint8Array) => Uint8Array, string]>([
     ['cut off', (file) => file.subarray(0, 47), 'is cut off (47 bytes)'],
     ['foreign', (file) => file.fill(0x41, 0, 8), 'is not a state file of keyprov'],
-    ['of a newer version', (file) => file.fill(2, 11, 12), 'has format version 2; the newest known version is 1'],
+    ['of a newer version', (file) => file.fill(2, 11, 12), 'has format version 2; this keyprov reads version 1'],
     ['shortened', (file) => file.subarray(0, 1000), 'announces 1299 bytes of state but has 952'],
     ['damaged', (file) => file.fill(0xff, 1000, 1001), 'is damaged (its SHA-256 does not match)'],
   ])('is refused with reason and remedy when it is %s', async (_, change, reason) => {
     const error = await failure(() => decodeStateFile(change(encodeStateFile(STATE)), '/x/tpm2.state'));
     expect(error.message).toBe(`/x/tpm2.state ${reason}`);
-    expect(error.remedy).toMatch(/^(restore a copy of it, or use another directory|use the version of keyprov)/);
+    expect(error.remedy).toMatch(/^(restore a copy of it, or make a new TPM|use the version of keyprov)/);
   });
 });
 

@@ -378,7 +378,7 @@ describe('a TPM without room for another object', () => {
     fake.slots.fill(99);
     const error = await errorOf(load(await Tpm.open(fake)));
     expect(isKeyprovError(error, 'tpm-out-of-memory')).toBe(true);
-    expect(String(error)).toContain('; in the slots: 0x80000000 (not ours), 0x80000001 (not ours)');
+    expect(String(error)).toContain("; the slots hold 0x80000000 (another program's), 0x80000001 (another program's)");
   });
 
   it('is an error when one command needs more objects than there are slots, and the command is not sent', async () => {

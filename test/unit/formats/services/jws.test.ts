@@ -165,11 +165,11 @@ describe('an NGC assertion', () => {
     ['use', { ...header, use: 'sig' }, payload, /header: use: not ngc$/],
     ['kid', { ...header, kid: 'AAAA' }, payload, /header: kid: not a Key ID$/],
     ['kid', { ...header, kid: 'x' }, payload, /header: kid: not canonical/],
-    ['iss', header, { ...payload, iss: 1 }, /iss: not text$/],
+    ['iss', header, { ...payload, iss: 1 }, /iss: not a string$/],
     ['aud', header, { ...payload, aud: undefined }, /aud: missing$/],
     ['iat', header, { ...payload, iat: 1.5 }, /iat: not a number$/],
     ['exp', header, { ...payload, exp: '1' }, /exp: not a number$/],
-    ['request_nonce', header, { ...payload, request_nonce: null }, /request_nonce: not text$/],
+    ['request_nonce', header, { ...payload, request_nonce: null }, /request_nonce: not a string$/],
     ['scope', header, { ...payload, scope: undefined }, /scope: missing$/],
   ])('is refused with a wrong %s', async (_, head, claims, problem) => {
     const text = await signed(head, claims);

@@ -326,7 +326,7 @@ describe('client data', () => {
     ['a padded challenge', '{"type":"webauthn.get","challenge":"_w==","origin":"o"}', /challenge: not canonical/],
     ['a line break in the origin', '{"type":"webauthn.get","challenge":"","origin":"a\\n"}', /origin: it has control/],
     ['half a character in the origin', '{"type":"webauthn.get","challenge":"","origin":"\\ud800"}', /it has control/],
-    ['an origin that is no text', '{"type":"webauthn.get","challenge":"","origin":1}', /origin: not text$/],
+    ['an origin that is no text', '{"type":"webauthn.get","challenge":"","origin":1}', /origin: not a string$/],
     [
       'crossOrigin as text',
       '{"type":"webauthn.get","challenge":"","origin":"","crossOrigin":""}',

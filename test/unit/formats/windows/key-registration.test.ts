@@ -72,7 +72,7 @@ describe('the strict profile', () => {
     ['a list', '[]', /key registration: not a JSON object/],
     ['null', 'null', /key registration: not a JSON object/],
     ['an empty object', '{}', /kngc: missing/],
-    ['a number', '{"kngc":1}', /kngc: not text/],
+    ['a number', '{"kngc":1}', /kngc: not a string/],
     ['an unknown member', `{"kngc":"${rsa2048.kngc}","AikCertificate":""}`, /unknown member "AikCertificate"/],
     ['base64 without padding', '{"kngc":"QQ"}', /kngc: not canonical padded base64/],
     ['base64url', `{"kngc":"${rsa2048.kngc.replaceAll('/', '_')}"}`, /kngc: not canonical padded base64/],

@@ -110,7 +110,7 @@ describe('checkPrerequisites', () => {
     expect([result, errorStates]).toEqual(['WillNotProvision', 0]);
     const open = findings.filter(({ status }) => status === 'unknown');
     expect(open.map((finding) => finding.id)).toEqual([id]);
-    expect(open[0]?.remedy).toBe('use a probe that can tell, or give the fact');
+    expect(open[0]?.remedy).toBe('use a probe that finds it out, or pass the fact');
   });
 
   it('reports every failure at once', () => {
@@ -145,7 +145,7 @@ describe('checkPrerequisites', () => {
     expect(changed({}, { settings, takesOver: true }).result).toBe('WillProvision');
     expect(changed({ postLogonEnabled: false }, { takesOver: true }).result).toBe('WillProvision');
     const result = checkPrerequisites(GOOD, { settings, takesOver: true });
-    expect(result.findings[3]?.detail).toBe('the caller provisions in place of the system');
+    expect(result.findings[3]?.detail).toBe('the caller takes over provisioning from the system');
   });
 
   it('demands a Kerberos ticket from the cloud only for cloud trust', () => {
@@ -297,7 +297,7 @@ describe('readDsregFacts', () => {
       ['certificate-enrollment', 0xd0020017],
     ]);
     expect(unknown[1]?.detail).toBe(
-      "it is unknown whether policy enables Windows Hello for Business, since Windows' own check ended with 0xD0020017",
+      "it is not known whether policy enables Windows Hello for Business, since Windows' own check ended with 0xD0020017",
     );
     for (const value of ['ERROR', 'ERROR 0xd002', 'ERROR 0xd002001g', 'OK']) {
       const other = formatDsregStatus([dsregSection('Ngc Prerequisite Check', { NgcPreReq: value })]);

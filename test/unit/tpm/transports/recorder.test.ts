@@ -216,7 +216,7 @@ describe('files of recordings', () => {
       return String(error).replace(path, 'FILE');
     };
     const withEntry = (entry: unknown) => ({ ...good, entries: [...good.entries, entry] });
-    const entryText = 'KeyprovError: FILE: entry 1 is not a command with its answer';
+    const entryText = 'KeyprovError: FILE: entry 1 is not a command with its response';
     try {
       expect(await refusal('{')).toMatch(/^KeyprovError: FILE: not JSON: /);
       expect(await refusal([])).toBe('KeyprovError: FILE: not a JSON object');
@@ -226,7 +226,7 @@ describe('files of recordings', () => {
         'KeyprovError: FILE: kind: not one of libtpms, swtpm, mssim, device, tcti, tbs',
       );
       expect(await refusal({ ...good, managed: 1 })).toBe('KeyprovError: FILE: managed: not true or false');
-      expect(await refusal({ ...good, entries: {} })).toBe('KeyprovError: FILE: entries: not a list');
+      expect(await refusal({ ...good, entries: {} })).toBe('KeyprovError: FILE: entries: not an array');
       expect(await refusal(withEntry(null))).toBe(entryText);
       expect(await refusal(withEntry({ command: GET_RANDOM, answer: OK }))).toBe(entryText);
       expect(await refusal(withEntry({ command: OK.slice(2), milliseconds: 1 }))).toBe(entryText);

@@ -23,7 +23,7 @@ describe('withinLimit', () => {
     const opening = withinLimit({ ...names, timeoutMs: 5 }, (limit) => aborted(limit));
     await expect(opening).rejects.toMatchObject({
       code: 'transport-timeout',
-      message: 'swtpm:unix:/x: no answer within 5 ms',
+      message: 'swtpm:unix:/x: no response within 5 ms',
       remedy: 'start it',
     });
   });
