@@ -11,6 +11,7 @@ import {
   keyprovJsonBeside,
   libtpmsMissing,
   MAIN,
+  override,
   startKeyprov,
   temporaryDirectory,
 } from './support/keyprov.ts';
@@ -213,10 +214,10 @@ describe.skipIf(missing)('keyprov sync-status', () => {
 
   it('says that the account may not read, or that there is no directory', async () => {
     const wrong = world.file('wrong-password', 'not it\n');
-    const refused = await keyprovJsonBeside([...ldap, '--ldap-password-file', wrong]);
+    const refused = await keyprovJsonBeside(override(ldap, '--ldap-password-file', wrong));
     expect(refused).toMatchObject({ status: 13, json: { error: { code: 'service-refused' } } });
     expect(JSON.stringify(refused)).not.toContain('not it');
-    const nobody = await keyprovJsonBeside([...ldap, '--ldap', 'ldap://127.0.0.1:9']);
+    const nobody = await keyprovJsonBeside(override(ldap, '--ldap', 'ldap://127.0.0.1:9'));
     expect(nobody).toMatchObject({ status: 13, json: { error: { code: 'service-unreachable' } } });
   });
 

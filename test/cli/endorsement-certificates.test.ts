@@ -190,8 +190,9 @@ describe.skipIf(missing)('a TPM that holds the certificate of its endorsement ke
 describe.skipIf(missing)('keyprov verify with the authorities of attestation keys', () => {
   const tpm = `libtpms:${path('verified')}`;
   const key = path('attested');
-  const verify = (...args: string[]) =>
-    commands.onlyJson(['verify', '--store', key, '--challenge', CHALLENGE, ...args]);
+  const verifyOver = (challenge: string, ...args: string[]) =>
+    commands.onlyJson(['verify', '--store', key, '--challenge', challenge, ...args]);
+  const verify = (...args: string[]) => verifyOver(CHALLENGE, ...args);
 
   /** Puts a certificate of the attestation key into the statement. */
   function certify(certificates: readonly Uint8Array[]): void {
@@ -228,7 +229,7 @@ describe.skipIf(missing)('keyprov verify with the authorities of attestation key
     const other = await commands.run([...args, otherRoots]);
     expect(other.status).toBe(8);
     expect(other.stdout).toMatch(/^NOT verified: .*\nfail {5}ak-chain\/path: /);
-    expect(await verify('--ak-roots', roots, '--challenge', '5b')).toMatchObject({ status: 8 });
+    expect(await verifyOver('5b', '--ak-roots', roots)).toMatchObject({ status: 8 });
   });
 
   it('tells the certificate of an emulator from that of a chip', async () => {
@@ -285,9 +286,9 @@ describe.skipIf(swtpmMissing)('a TPM whose maker has a service for the certifica
     await using world = await startServiceWorld({ ekRoots: [maker.root] });
     const ek = await intel.ek('L-2');
     intel.publish(ek, await maker.issueEkCertificate(ek, { tpm: PAPER }));
-    const ca = world.file('roots.pem', intel.ca + world.service.ca);
+    world.file('ca.pem', intel.ca + world.service.ca);
     const args = [
-      ...['provision', ...world.runArgs, '--service-ca', ca, '--proxy', intel.proxy, '--tpm', intel.tpm, '--no-pin'],
+      ...['provision', ...world.runArgs, '--proxy', intel.proxy, '--tpm', intel.tpm, '--no-pin'],
       ...['--attestation-ca', `${world.service.url}/attestation/`],
     ];
     const env = { SSH_CONNECTION: '' };

@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands/index.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, temporaryDirectory } from './support/keyprov.ts';
+import { libtpmsMissing, override, temporaryDirectory } from './support/keyprov.ts';
 
 const commands = commandLines({ cheapScrypt: true });
 const missing = await libtpmsMissing();
@@ -40,6 +40,9 @@ const NEEDS: Readonly<Record<string, readonly string[] | undefined>> = {
   tpm: ['--tpm', 'libtpms', '--store', path('store')],
   completion: [],
 };
+/** A command with these options, and the others that it needs. */
+const callWith = (name: string, ...options: readonly string[]): string[] =>
+  override([...name.split(' '), ...(NEEDS[name] ?? [])], ...options);
 /** The commands that make what is missing. */
 const MAKERS = ['provision', 'create', 'sim'];
 
@@ -61,7 +64,7 @@ async function wrongPaths(): Promise<{ name: string; args: readonly string[]; va
         const [, kind] = /<(file|dir)>/.exec(flags) ?? [];
         const wrong = kind === 'dir' ? [file] : kind === 'file' ? [directory, join(file, 'below')] : [];
         const end = name === 'sim' ? ['--', 'true'] : [];
-        return wrong.map((value) => ({ name, value, args: [...(NEEDS[name] ?? []), long ?? '', value, ...end] }));
+        return wrong.map((value) => ({ name, value, args: [...callWith(name, long ?? '', value), ...end] }));
       });
     }),
   );
@@ -79,7 +82,7 @@ describe('a path that cannot be used', () => {
 
   it.each(paths)('is told in words: $name $args', async ({ name, args, value }) => {
     const before = files();
-    const { stderr } = await commands.run([...name.split(' '), ...args], { cwd: directory, input: PIN });
+    const { stderr } = await commands.run(args, { cwd: directory, input: PIN });
     expect(stderr).not.toMatch(/\bE[A-Z]{3,}: |should not have happened/);
     if (stderr.includes(value)) expect(stderr).toMatch(/ is (not a directory|a directory, not a file)/);
     if (!MAKERS.includes(name)) expect(files()).toEqual(before);
@@ -102,8 +105,7 @@ describe('a store or TPM that is not there', () => {
 
   it.each(readers)('is not made by %s', async (name) => {
     const before = files();
-    const args = [name, ...(NEEDS[name] ?? []), '--store', nowhere];
-    const { status, stderr } = await commands.run(args, { input: PIN });
+    const { status, stderr } = await commands.run(callWith(name, '--store', nowhere), { input: PIN });
     expect({ status, stderr }).toEqual({
       status: 7,
       stderr: expect.stringContaining(
@@ -118,7 +120,7 @@ describe('a store or TPM that is not there', () => {
     if (!files().includes('store in a TPM')) expect((await commands.run(made)).status).toBe(0);
     const before = files();
     for (const wrong of [nowhere, directory]) {
-      const args = [name, ...(NEEDS[name] ?? []), '--store', path('store in a TPM'), '--tpm', `libtpms:${wrong}`];
+      const args = callWith(name, '--store', path('store in a TPM'), '--tpm', `libtpms:${wrong}`);
       const { status, stdout, stderr } = await commands.run(args);
       expect(status).toBe(4);
       expect(stdout + stderr).toContain(`there is no TPM in ${wrong}`);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deviceCodeToken } from '../integration/support/service-client.ts';
 import { commandLines } from './support/command-lines.ts';
-import type { Ended } from './support/keyprov.ts';
+import { type Ended, override } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
 /** Clears the screen, sets the clipboard, turns the direction of text, adds a line, in C0, C1 and beyond. */
@@ -105,7 +105,7 @@ describe('a service that answers with control characters', () => {
       });
       const json = index % 2 === 0 ? [] : ['--json'];
       const store = ['--store', join(world.path, `store-${part.replaceAll('/', '-')}-${index}`)];
-      const ended = await commands.run([...args(), ...store, ...json], { env: LOCAL });
+      const ended = await commands.run(override(args(), ...store, ...json), { env: LOCAL });
       expectHarmless(ended);
       if (json.length > 0) JSON.parse(ended.stdout);
       expect([name, asked > 0, ended.stderr, ended.stdout]).toEqual([name, true, ended.stderr, ended.stdout]);
@@ -117,9 +117,12 @@ describe('a service that answers with control characters', () => {
 describe('files of strangers', () => {
   beforeAll(async () => {
     const store = join(world.path, 'kept');
-    const made = await commands.run(['provision', ...world.runArgs, ...SOFTWARE, ...tokenArgs(), '--store', store], {
-      env: LOCAL,
-    });
+    const made = await commands.run(
+      override(['provision', ...world.runArgs, ...SOFTWARE, ...tokenArgs()], '--store', store),
+      {
+        env: LOCAL,
+      },
+    );
     expect([made.status, made.stderr]).toEqual([0, made.stderr]);
     const name = readdirSync(store).find((file) => file.startsWith('key-')) ?? '';
     kept = { name: join(store, name), content: readFileSync(join(store, name), 'utf8') };

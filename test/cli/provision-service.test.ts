@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { deviceCodeToken } from '../integration/support/service-client.ts';
 import { commandLines } from './support/command-lines.ts';
-import { libtpmsMissing, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
+import { libtpmsMissing, override, startKeyprov, temporaryDirectory } from './support/keyprov.ts';
 import { ADA, type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });
@@ -19,7 +19,7 @@ describe.skipIf(missing)('keyprov provision --service', () => {
   let world: ServiceWorld;
   let pinFile: string;
   const run = (args: readonly string[], more: object = {}) =>
-    commands.json(['provision', ...world.runArgs, ...args], { env: LOCAL, ...more });
+    commands.json(override(['provision', ...world.runArgs], ...args), { env: LOCAL, ...more });
 
   beforeEach(async () => {
     world = await startServiceWorld();

@@ -14,7 +14,7 @@ import { type FakeServer, startFakePair } from '../integration/support/fake-serv
 import { missingPrograms } from '../integration/support/local-swtpm.ts';
 import { leftovers } from '../integration/support/new-tpm.ts';
 import { type HoldingRelay, startHoldingRelay } from './support/holding-relay.ts';
-import { keyprovBeside, startKeyprov } from './support/keyprov.ts';
+import { keyprovBeside, override, startKeyprov } from './support/keyprov.ts';
 import { type ServiceWorld, startServiceWorld, storeFiles } from './support/service-world.ts';
 
 /** Everything that a command waits for, for one signal: none of it needs to answer. */
@@ -248,8 +248,8 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'provision, with a service that says nothing': {
     args: (at) => [
-      ...['provision', ...at.world.runArgs, ...silentService(at), ...inSoftware, '--pin-file', at.pin],
-      ...['--user', 'eve@contoso.test', '--skip-prerequisites'],
+      ...override(['provision', ...at.world.runArgs], ...silentService(at), '--user', 'eve@contoso.test'),
+      ...[...inSoftware, '--pin-file', at.pin, '--skip-prerequisites'],
     ],
     hangs: connected,
   },
@@ -259,7 +259,8 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'reset, with a service that says nothing': {
     args: (at) => [
-      ...['reset', ...at.world.runArgs, ...silentService(at), '--tpm', at.tpm, '--pin-file', at.pin],
+      ...override(['reset', ...at.world.runArgs], ...silentService(at)),
+      ...['--tpm', at.tpm, '--pin-file', at.pin],
       ...['--token-command', 'echo x', '--graph-token-command', 'echo x', '--yes'],
     ],
     hangs: connected,

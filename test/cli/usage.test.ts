@@ -98,6 +98,20 @@ describe('a stray word', () => {
   });
 });
 
+describe('an option that is given twice', () => {
+  it('is named, not its values, which may be secrets', async () => {
+    const args = ['sign', '--in', 'a', '--in', 'b', '--pin-file', '941027', '--pin-file', '941028'];
+    const { status, json } = await commands.onlyJson(args);
+    expect(status).toBe(2);
+    expect(json).toMatchObject({
+      error: {
+        code: 'usage',
+        problems: ['--in', '--pin-file'].map((name) => `${name} is given 2 times, with different values; give it once`),
+      },
+    });
+  });
+});
+
 describe('without a TPM', () => {
   const create = async (...args: string[]) => {
     using directory = temporaryDirectory();

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dsregSection, formatDsregStatus } from '../../src/provisioning/windows/dsregcmd.ts';
 import { commandLines } from './support/command-lines.ts';
+import { override } from './support/keyprov.ts';
 import { type ServiceWorld, startServiceWorld } from './support/service-world.ts';
 
 const commands = commandLines({ cheapScrypt: true });
@@ -116,7 +117,7 @@ describe('the output of Get-ADSyncScheduler', () => {
 
 describe('the output of dsregcmd /status', () => {
   const provision = async (content: Buffer) => {
-    const args = ['provision', ...world.runArgs, '--store', join(world.path, 'other'), ...SOFTWARE];
+    const args = override(['provision', ...world.runArgs], '--store', join(world.path, 'other'), ...SOFTWARE);
     const { status, json } = await commands.json([...args, '--dsregcmd', write(content)], { env: LOCAL });
     const findings: { id: string; status: string; detail: string }[] = Object(json.prerequisites).findings ?? [];
     const open = findings.filter((one) => !['pass', 'skipped'].includes(one.status));

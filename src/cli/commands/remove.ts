@@ -7,7 +7,7 @@ import { keyJson } from '../key-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyChoiceOptions, readKeyChoice } from '../options/key-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
-import { readYes, yesOption } from '../options/value-option.ts';
+import { readYes, yesOption } from '../options/yes-option.ts';
 import { findMeantKey } from '../stored-key.ts';
 import type { Outcome } from '../terminal/report.ts';
 import { notDone } from './unregister.ts';

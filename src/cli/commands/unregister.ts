@@ -9,7 +9,7 @@ import type { Arguments } from '../options/arguments.ts';
 import { keyOptions, readKeyArguments } from '../options/key-option.ts';
 import { graphOptions, readServiceArguments, serviceOptions } from '../options/service-option.ts';
 import { openExistingStore } from '../options/store-option.ts';
-import { readYes, yesOption } from '../options/value-option.ts';
+import { readYes, yesOption } from '../options/yes-option.ts';
 import { withService } from '../service-connection.ts';
 import { findRegisteredKey } from '../stored-key.ts';
 import type { Outcome } from '../terminal/report.ts';

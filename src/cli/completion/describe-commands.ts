@@ -54,14 +54,14 @@ function subcommand(parent: Command, name: string): Command {
 }
 
 function describeOption(option: Option): DescribedOption {
-  const { long, flags, description, parseArg } = option;
-  const described = { name: long ?? flags, description, repeatable: parseArg !== undefined };
-  if (!(option instanceof ValueOption)) return described;
-  const { suggestions } = option;
+  const { long, flags, description } = option;
+  const described = { name: long ?? flags, description };
+  if (!(option instanceof ValueOption)) return { ...described, repeatable: false };
+  const { suggestions, isRepeatable: repeatable } = option;
   const name = flags.slice(flags.indexOf('<') + 1, -1);
   const stored = { '--key': 'keys', '--user': 'users' } as const;
   const known = long === '--key' || long === '--user' ? stored[long] : kindOf(name);
-  return { ...described, value: { name, completion: suggestions.length > 0 ? suggestions : known } };
+  return { ...described, repeatable, value: { name, completion: suggestions.length > 0 ? suggestions : known } };
 }
 
 /** What completion offers for a value of this name. */

@@ -1,6 +1,7 @@
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { type Bytes, fromHex } from '../../bytes.ts';
 import { nearest } from '../../nearest.ts';
+import { ValueOption } from './value-option.ts';
 
 /** All problems with the arguments of a command line. */
 export class UsageError extends Error {
@@ -32,6 +33,7 @@ export class Arguments {
     this.operands = command.registeredArguments.length > 0 ? command.args : [];
     this.#findStrangers();
     this.#findEmpty();
+    this.#findContradictions();
   }
 
   /** The value of `--name`. */
@@ -120,9 +122,19 @@ export class Arguments {
   #value(name: string): unknown {
     const option = this.#command.options.find(({ long }) => long === `--${name}`);
     if (option === undefined) return undefined;
-    const value = this.#command.getOptionValue(option.attributeName());
+    const given = this.#command.getOptionValue(option.attributeName());
+    const value = Array.isArray(given) && isSingle(option) ? given[0] : given;
     // `--no-x` is stored as an `x` that is false, else true.
     return option.negate ? value === false : value;
+  }
+
+  /** Notes options that take one value and have several. The values are not shown: a PIN may be among them. */
+  #findContradictions(): void {
+    for (const option of this.#command.options.filter(isSingle)) {
+      const given = this.#command.getOptionValue(option.attributeName());
+      if (!Array.isArray(given) || new Set(given).size === 1) continue;
+      this.problems.push(`${option.long} is given ${given.length} times, with different values; give it once`);
+    }
   }
 
   /** Whether the command takes secrets, so that a misplaced word may be one. */
@@ -160,3 +172,5 @@ export class Arguments {
     }
   }
 }
+
+const isSingle = (option: Option): boolean => option instanceof ValueOption && !option.isRepeatable;

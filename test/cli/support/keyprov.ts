@@ -85,6 +85,12 @@ export async function keyprovJsonBeside(
   return { status, json: JSON.parse(stdout), stderr };
 }
 
+/** The words of a command line with `more` at the end, whose options take the place of the same ones before. */
+export function override(words: readonly string[], ...more: readonly string[]): string[] {
+  const isReplaced = (word = ''): boolean => word.startsWith('--') && more.includes(word);
+  return [...words.filter((word, i) => !(isReplaced(word) || isReplaced(words[i - 1]))), ...more];
+}
+
 /** A directory that goes with the test. */
 export function temporaryDirectory(): Disposable & { readonly path: string } {
   const path = mkdtempSync(join(tmpdir(), 'keyprov-cli-'));

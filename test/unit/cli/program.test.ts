@@ -76,6 +76,9 @@ const CLI_PAGE = readFileSync('docs/cli.md', 'utf8');
 /** Options that only the scripts of `keyprov completion` use. */
 const FOR_SCRIPTS: ReadonlySet<string> = new Set(['--stored', '--store']);
 
+/** Options that collect several values without saying so in their help. */
+const COLLECTING: ReadonlySet<string> = new Set(['--policy', '--policy-for', '--tpm-auth']);
+
 /** The options that a text names. */
 const wordsIn = (text: string): Set<string> => new Set(text.match(/--[a-z]+(?:-[a-z]+)*/g));
 
@@ -115,6 +118,18 @@ describe.each(LOADED.map(({ name, command }) => [name, command] as const))('keyp
     const problems = await problemsOf(wordsOf(example));
     // The files of an example are not there.
     expect(problems.filter((problem) => !problem.includes(' does not exist'))).toEqual([]);
+  });
+
+  it('takes two values only for an option that collects them', async () => {
+    const command = name.split(' ').reduce(subcommand, programOf());
+    for (const { long, flags, description } of command.options) {
+      if (long == null || !flags.includes('<')) continue;
+      const twice = (second: string) => problemsOf([...name.split(' '), `${long}=first`, `${long}=${second}`]);
+      const refusal = `${long} is given 2 times, with different values; give it once`;
+      const collects = /repeat/.test(description) || COLLECTING.has(long);
+      expect((await twice('second')).includes(refusal)).toBe(!collects);
+      expect(await twice('first')).not.toContain(refusal);
+    }
   });
 
   it('has the options that it demands in its usage line, and no other', async () => {

@@ -1,0 +1,13 @@
+import { Option } from 'commander';
+import type { Context } from '../command.ts';
+import type { Arguments } from './arguments.ts';
+
+/** The option `--yes`. */
+export const yesOption = (): Option => new Option('--yes', 'do not ask; needed if there is no terminal');
+
+/** Whether `--yes` was given. Without a terminal that can be asked, it must be. */
+export function readYes(given: Arguments, { prompter }: Pick<Context, 'prompter'>): boolean {
+  const isSure = given.has('yes');
+  if (!isSure && !prompter.isTerminal) given.problems.push('--yes is missing: there is no terminal to ask in');
+  return isSure;
+}
