@@ -1,4 +1,4 @@
-/** The part of a koffi function that {@link callAsync} uses. */
+/** The part of a koffi function that {@link callAsync} needs. */
 interface AsyncFunction {
   readonly async: (...args: unknown[]) => void;
 }

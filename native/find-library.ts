@@ -20,10 +20,10 @@ export interface FoundLibrary {
 }
 
 /**
- * Looks for a shared library in the directories where distributions put them. Returns a path with a slash: for a bare
- * name the loader gives any library of that name that the process has loaded already.
- * On Windows looks in no directory: there these paths would be on the current drive, where others may have put something.
- * @param chosen a path that the user named; then nothing else is tried.
+ * Looks for a shared library in the directories that distributions use. Returns a path with a slash, because for a bare
+ * name the loader returns any library of that name that the process has already loaded.
+ * Looks in no directory on Windows: these paths would be on the current drive, where others may have placed a file.
+ * @param chosen a path that the user specified; then nothing else is tried.
  */
 export function findLibrary(name: string, chosen: string | undefined): FoundLibrary {
   if (chosen === undefined && process.platform === 'win32') return { path: undefined, tried: [] };

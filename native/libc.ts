@@ -5,21 +5,21 @@ import koffi from 'koffi';
 const LOCK_EXCLUSIVE_AT_ONCE = 6;
 const MFD_CLOEXEC = 1;
 
-/** C library functions that Node.js does not offer. */
+/** C library functions that Node.js lacks. */
 export interface Libc {
   /**
-   * Locks the open file with flock(2) against every other opening of it, in this process too. The lock ends when the
-   * descriptor is closed, even if the process is killed. Returns false if another opening has the lock.
-   * @throws Error for every other failure; `code` is its name (`ENOLCK`).
+   * Locks the open file with flock(2) against every other open descriptor, also in this process. The lock ends when the
+   * descriptor is closed, even if the process is killed. Returns false if another descriptor holds the lock.
+   * @throws Error for every other failure; `code` is the name, such as `ENOLCK`.
    */
   tryLock(fd: number): boolean;
-  /** Returns the descriptor of a new executable file in memory; undefined if the system has or allows none. */
+  /** Returns the descriptor of a new executable file in memory; undefined if the system does not support or allow it. */
   createMemoryFile(name: string): number | undefined;
-  /** Closes a descriptor of `createMemoryFile`; Node.js warns if a worker closes one that it has not opened. */
+  /** Closes a descriptor from `createMemoryFile`. Node.js would warn if a worker closes one that it has not opened. */
   close(fd: number): void;
-  /** Ends this process with all its threads, without waiting for any. */
+  /** Ends this process and all its threads at once. */
   exitAtOnce(code: number): void;
-  /** Address of a C function that may be called with any arguments, does nothing and returns 0. */
+  /** Address of a C function that accepts any arguments, does nothing and returns 0. */
   readonly doNothing: bigint;
 }
 
@@ -28,7 +28,7 @@ let loaded: Libc | undefined;
 /** The version of koffi. */
 export const koffiVersion: string = koffi.version;
 
-/** Binds the C library of this process. @throws Error of koffi if this is not a Unix system. */
+/** Binds the C library of this process. @throws koffi's error if this is not a Unix system. */
 export function loadLibc(): Libc {
   loaded ??= bind();
   return loaded;
@@ -59,8 +59,8 @@ function bind(): Libc {
     exitAtOnce(code) {
       exit(code);
     },
-    // sched_yield(2) takes no arguments and always succeeds. In the calling conventions of all 64-bit systems the
-    // caller removes the arguments, so a function can be given more of them than it reads.
+    // sched_yield(2) has no parameters and always succeeds. On all 64-bit systems the caller removes the arguments, so
+    // you can pass more arguments than a function reads.
     doNothing: library.symbol('sched_yield'),
   };
 }

@@ -3,13 +3,13 @@ import koffi, { type LibraryHandle, type TypeObject } from 'koffi';
 import { type Libc, loadLibc } from './libc.ts';
 import { uniqueTypeName } from './type-name.ts';
 
-/** 0.9.0, as TPMLIB_GetVersion writes it: major, minor and micro number from the high end. */
+/** 0.9.0 in the encoding of TPMLIB_GetVersion: major, minor and micro number from the most significant byte. */
 const OLDEST_VERSION = 0x000900;
 
-/** Why libtpms cannot be used: another library or too old, in use already, or it refuses the state. */
+/** Why libtpms cannot be used: wrong library or too old, already in use, or it refuses the state. */
 export type LibtpmsFailure = 'unsuitable' | 'in-use' | 'state-refused';
 
-/** Thrown for a failure of libtpms itself, other than an answer of its TPM. */
+/** A failure of libtpms itself, as opposed to an error answer from its TPM. */
 export class LibtpmsError extends Error {
   readonly reason: LibtpmsFailure;
 
@@ -36,7 +36,7 @@ type KoffiFunction = ReturnType<LibraryHandle['func']>;
 
 /** The functions of one loaded libtpms, named as in tpm_library.h without the prefix. */
 export interface LibtpmsLibrary {
-  /** Such as `0.9.2`. */
+  /** For example `0.9.2`. */
   readonly version: string;
   readonly chooseTPMVersion: KoffiFunction;
   readonly registerCallbacks: KoffiFunction;
@@ -48,13 +48,13 @@ export interface LibtpmsLibrary {
   readonly setDebugFD: KoffiFunction;
   readonly malloc: KoffiFunction;
   readonly free: KoffiFunction;
-  /** Removes the library from memory; call no function after it. */
+  /** Unloads the library. Call no function afterwards. */
   unload(): void;
 }
 
 /**
- * Loads a copy of the library at `path`, with its own data. If the system has no executable memory files, loads the
- * library itself, which the whole process shares.
+ * Loads a private copy of the library at `path`. If the system has no executable memory files, loads the library itself,
+ * which the entire process shares.
  * @throws LibtpmsError `unsuitable`
  */
 export function loadLibrary(path: string): LibtpmsLibrary {
@@ -73,32 +73,32 @@ export function loadLibrary(path: string): LibtpmsLibrary {
   }
 }
 
-/** A library in the memory of this process. */
+/** A library loaded into this process. */
 interface Image {
   readonly library: LibraryHandle;
   unload(): void;
 }
 
 function loadImage(libc: Libc, path: string): Image {
-  // Without `deep` (RTLD_DEEPBIND) libtpms and libcrypto would use the OpenSSL functions inside Node.js, which may be
-  // another version with other structures.
+  // Without `deep` (RTLD_DEEPBIND), libtpms and libcrypto would use the OpenSSL inside Node.js, which may be a version with
+  // different structures.
   const options = { deep: true };
-  // A path with a slash, never a bare name: for that the loader would return a copy that is loaded already.
+  // A path with a slash, because for a bare name the loader would return a copy that is already loaded.
   const file = realpathSync(path);
   const fd = libc.createMemoryFile('libtpms');
   if (fd !== undefined) {
     try {
       writeFileSync(fd, readFileSync(file));
       const library = koffi.load(`/proc/self/fd/${fd}`, options);
-      // The descriptor stays open as long as the copy is loaded: the loader goes by names, and would mistake the next
-      // file with the same number for this one.
+      // The descriptor stays open while the copy is loaded: the loader compares names, and would mistake the next file with
+      // the same descriptor number for this one.
       const unload = () => {
         library.unload();
         libc.close(fd);
       };
       return { library, unload };
     } catch {
-      // No /proc, or a security policy: the library itself is tried next; report its failure.
+      // No /proc, or a security policy forbids it. Next comes the library itself, whose failure is reported.
       libc.close(fd);
     }
   }

@@ -16,7 +16,7 @@ const TPM_IOERROR = 31;
 /** TPM_RETRY, "no such state": the only code that makes libtpms manufacture a new TPM. */
 const NO_SUCH_STATE = 0x800;
 
-/** Size of the answer buffer, which TPMLIB_Process makes once and keeps (TPM2_MAX_COMMAND_SIZE). */
+/** Size of the answer buffer, which TPMLIB_Process allocates once and keeps (TPM2_MAX_COMMAND_SIZE). */
 const BUFFER_SIZE = 4096;
 const ANSWER_AT = 0;
 const ANSWER_SIZE_AT = 8;
@@ -29,40 +29,40 @@ const MEMORY_SIZE = COMMAND_AT + BUFFER_SIZE;
 const LoadData = koffi.proto('uint32_t', ['void *', 'void *', 'uint32_t', 'str']);
 const StoreData = koffi.proto('uint32_t', ['void *', 'uint32_t', 'uint32_t', 'str']);
 
-/** Looks for libtpms: `chosen`, else the environment variable `KEYPROV_LIBTPMS`, else the usual directories. */
+/** Looks for libtpms: `chosen`, else the path in `KEYPROV_LIBTPMS`, else the usual directories. */
 export function findLibtpms(chosen: string | undefined): FoundLibrary {
   const name = process.platform === 'darwin' ? 'libtpms.0.dylib' : 'libtpms.so.0';
   return findLibrary(name, chosen ?? (process.env.KEYPROV_LIBTPMS || undefined));
 }
 
 /**
- * One TPM 2.0 of libtpms, off until `boot`. Only one call may run at a time, except `cancel`. Any other call during
- * `process`, or in the wrong state, is a TypeError, because libtpms would crash or mix up its data.
+ * A TPM 2.0 in libtpms, off until `boot`. Only one call may run at a time, except `cancel`. Any other call during
+ * `process`, or in the wrong state, throws a TypeError, because it would crash libtpms or corrupt its data.
  */
 export class Libtpms {
   readonly #library: LibtpmsLibrary;
   readonly #libc: Libc;
-  /** Where libtpms writes why it refuses a state; without this file it would write to stderr. */
+  /** The file to which libtpms writes why it refuses a state; without it, libtpms writes to stderr. */
   readonly #log: number | undefined;
   readonly #memory: bigint;
   readonly #bytes: Bytes;
-  /** The same memory as integers in the byte order of this machine, as C sees it. */
+  /** The same memory as integers in this machine's byte order, as in C. */
   readonly #integers: Uint32Array<ArrayBuffer>;
-  /** The arguments of the library's `process` before the size of the command. */
+  /** The arguments of the library's `process` that precede the command's size. */
   readonly #places: readonly bigint[];
   /** The answer buffer and its address. */
   #answers: { readonly at: bigint; readonly bytes: Bytes } | undefined;
   readonly #load: bigint;
   readonly #store: bigint;
-  /** What the callbacks load and store while the TPM starts, by name. */
+  /** The data that the callbacks load and store while the TPM starts, by name. */
   readonly #stored: Map<string, Bytes> = new Map();
   #power: 'off' | 'on' | 'unloaded' = 'off';
   #running = false;
-  /** The first exception in a callback. If it were thrown there, libtpms would see success. */
+  /** The first exception in a callback. If a callback threw it, libtpms would take that for success. */
   #callbackError: unknown;
 
   /**
-   * Loads the library at `path`; on Linux a copy of it, so that every TPM is independent of all others.
+   * Loads the library at `path`; on Linux a private copy, so that every TPM is independent of the others.
    * @throws LibtpmsError `unsuitable`
    */
   constructor(path: string) {
@@ -78,8 +78,8 @@ export class Libtpms {
   }
 
   /**
-   * Switches the TPM on with the permanent state `state`, or as a newly manufactured one if that is undefined.
-   * @throws LibtpmsError `state-refused`, or `in-use` if the process can have only one TPM and it is on.
+   * Switches the TPM on with the permanent state `state`, or as a new TPM if `state` is undefined.
+   * @throws LibtpmsError `state-refused`; `in-use` if the process can have only one TPM and that one is on.
    */
   boot(state: Uint8Array | undefined): void {
     this.#require('off');
@@ -98,8 +98,8 @@ export class Libtpms {
       terminate();
       throw new LibtpmsError('state-refused', `libtpms does not start: ${this.#lastWords(code)}`, this.#callbackError);
     }
-    // From now on libtpms calls no JavaScript. A call from another thread would wait for the main thread, and
-    // process.exit() on the main thread waits for that other thread. `state` fetches what is to be stored.
+    // From now on libtpms must not call JavaScript. A call from another thread would wait for the main thread, while
+    // process.exit() on the main thread waits for the other thread. `state` fetches the data to store.
     registerCallbacks(this.#callbacks(this.#libc.doNothing));
     this.#power = 'on';
   }
@@ -122,12 +122,12 @@ export class Libtpms {
     return this.#answer(this.#library.process(...this.#places, command.length));
   }
 
-  /** Asks the running command to end early; a command that can then answers TPM_RC_CANCELED. */
+  /** Asks the running command to end early. A command that supports it answers TPM_RC_CANCELED. */
   cancel(): void {
     if (this.#running) this.#library.cancelCommand();
   }
 
-  /** The permanent state: what a TPM keeps without power. */
+  /** The permanent state, which a TPM keeps without power. */
   state(): Bytes {
     this.#require('on');
     const [at, sizeAt] = [this.#memory + BigInt(STATE_AT), this.#memory + BigInt(STATE_SIZE_AT)];
@@ -146,7 +146,7 @@ export class Libtpms {
     this.#power = 'off';
   }
 
-  /** Ends the TPM and frees all memory, including the library's. Idempotent. */
+  /** Ends the TPM and frees all memory, including the library's. Can be called again. */
   unload(): void {
     if (this.#power === 'unloaded') return;
     if (this.#power === 'on') this.powerOff();
@@ -182,7 +182,7 @@ export class Libtpms {
     this.#bytes.fill(0, COMMAND_AT);
     if (code !== SUCCESS) throw new Error(`TPMLIB_Process failed (code ${code})`);
     const at: bigint = koffi.decode(this.#memory, 'void *');
-    // libtpms makes the buffer once and keeps it, so its view is made once too: that saves a tenth of a command.
+    // libtpms allocates the buffer once, so one view suffices. That saves a tenth of a command's time.
     if (this.#answers?.at !== at) this.#answers = { at, bytes: bytesAt(at, this.#uint32(CAPACITY_AT)) };
     const buffer = this.#answers.bytes.subarray(0, this.#uint32(ANSWER_SIZE_AT));
     const answer = buffer.slice();
@@ -209,8 +209,8 @@ export class Libtpms {
     };
   }
 
-  // Both must really load and store while the TPM starts: libtpms stores a new TPM and loads it again. A TPM whose
-  // state got lost on the way starts with the same seeds as every other such TPM (0.9.2).
+  // Both callbacks must really load and store while the TPM starts, because libtpms stores a new TPM and loads it again. If
+  // the state is lost in between, the TPM starts with the same seeds as every other such TPM (0.9.2).
 
   readonly #loadData = (data: bigint, length: bigint, _tpm: number, name: string): number =>
     this.#guard(() => {

@@ -2,10 +2,10 @@ import { win32 } from 'node:path';
 import koffi from 'koffi';
 import { callAsync } from './call-async.ts';
 
-/** Largest command and answer, in bytes. */
+/** Maximum size of a command or answer, in bytes. */
 const BUFFER_SIZE = 4096;
 const HANDLE_AT = 0n;
-/** TBS_CONTEXT_PARAMS2 first, later the size of the answer. */
+/** Contains TBS_CONTEXT_PARAMS2 at first, later the size of the answer. */
 const PARAMS_AT = 8n;
 /** TPM_DEVICE_INFO: four UINT32. */
 const INFO_AT = 16n;
@@ -21,7 +21,7 @@ const INCLUDE_TPM20 = 4;
 const LOCALITY_ZERO = 0;
 const PRIORITY_NORMAL = 200;
 
-/** Result of a command: an HRESULT (unsigned, 0 is success), and the bytes that TBS wrote as the answer. */
+/** Result of a command: an HRESULT (unsigned, 0 is success) and the answer that TBS wrote. */
 interface TbsAnswer {
   readonly result: number;
   readonly answer: Uint8Array<ArrayBuffer>;
@@ -35,7 +35,7 @@ interface TbsDeviceInfo {
   readonly interfaceType: number;
 }
 
-/** One use of tbs.dll: a context and the memory that its calls share. One command at a time. */
+/** A TBS context and the memory that its calls share. One command at a time. */
 export interface Tbs {
   /** Tbsi_Context_Create for a TPM 2.0. Returns the HRESULT. */
   createContext(): Promise<number>;
@@ -47,16 +47,16 @@ export interface Tbs {
   cancel(): Promise<number>;
   /** Tbsip_Context_Close. Returns the HRESULT. */
   closeContext(): Promise<number>;
-  /** Frees the memory; call nothing else after it. */
+  /** Frees the memory. Call nothing else afterwards. */
   free(): void;
 }
 
-/** The path of Windows' own library, complete, so that no other file of this name is taken. */
+/** The full path of Windows' own library, so that no other file with this name is loaded. */
 export function tbsPath(): string {
   return win32.join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', 'tbs.dll');
 }
 
-/** Loads TBS from `path`. @throws Error of koffi if this is not a library, or not TBS. */
+/** Loads TBS from `path`. @throws koffi's error if this is not a library, or not TBS. */
 export function loadTbs(path: string): Tbs {
   const library = koffi.load(path);
   const declare = (name: string, args: string[]) => library.func('__stdcall', name, 'uint32_t', args);
@@ -106,8 +106,8 @@ export function loadTbs(path: string): Tbs {
         memory + PARAMS_AT,
       );
       const answer = bytes.slice(answerAt, answerAt + uint32(PARAMS_AT));
-      // Commands and answers may carry authorization values; and the last answer must not be read after a call that
-      // fails without writing one.
+      // Commands and answers may contain authorization values. And after a call that fails without an answer, the previous
+      // answer must not be read.
       bytes.fill(0, commandAt);
       return { result, answer };
     },

@@ -3,7 +3,7 @@ import { callAsync } from './call-async.ts';
 import { type FoundLibrary, findLibrary } from './find-library.ts';
 import { uniqueTypeName } from './type-name.ts';
 
-/** Largest command and answer, in bytes. */
+/** Maximum size of a command or answer, in bytes. */
 const BUFFER_SIZE = 4096;
 const SIZE_AT = 0n;
 const COMMAND_AT = 8n;
@@ -24,15 +24,15 @@ const Receive = koffi.proto('uint32_t', ['void *', 'void *', 'void *', 'int32_t'
 const Cancel = koffi.proto('uint32_t', ['void *']);
 const WAIT_FOR_EVER = -1;
 
-/** Result of a command: a code of TSS 2.0 (0 is success), and the answer. */
+/** Result of a command: a TSS 2.0 code (0 is success) and the answer. */
 interface TctiAnswer {
   readonly code: number;
   readonly answer: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * A connection of tpm2-tss. One command at a time: `transmit`, then `receive`; `cancel` may be called between them and
- * while `receive` waits. After `finalize` no other function may be called.
+ * A tpm2-tss connection. One command at a time: `transmit`, then `receive`. `cancel` may be called between the two and while
+ * `receive` waits. Call no other function after `finalize`.
  */
 export interface TctiContext {
   transmit(command: Uint8Array): Promise<number>;
@@ -41,7 +41,7 @@ export interface TctiContext {
   finalize(): Promise<void>;
 }
 
-/** Result of opening: a code of TSS 2.0, and a connection if the code is 0. */
+/** Result of opening: a TSS 2.0 code, and a connection if the code is 0. */
 interface TctiOpening {
   readonly code: number;
   readonly context: TctiContext | undefined;
@@ -49,16 +49,16 @@ interface TctiOpening {
 
 /** The TCTI loader of tpm2-tss, loaded into this process. */
 export interface TctiLoader {
-  /** @throws Error if the library made a context that cannot be used. */
+  /** @throws Error if the library returned an unusable context. */
   initialize(conf: string): Promise<TctiOpening>;
 }
 
-/** Looks for the loader: `chosen`, else the environment variable `KEYPROV_TCTILDR`, else the usual directories. */
+/** Looks for the loader: `chosen`, else the path in `KEYPROV_TCTILDR`, else the usual directories. */
 export function findTctiLoader(chosen: string | undefined): FoundLibrary {
   return findLibrary('libtss2-tctildr.so.0', chosen ?? process.env.KEYPROV_TCTILDR);
 }
 
-/** Loads the loader at `path`. @throws Error of koffi if this is not a library, or not the TCTI loader. */
+/** Loads the loader at `path`. @throws koffi's error if this is not a library, or not the TCTI loader. */
 export function loadTctiLoader(path: string): TctiLoader {
   silence();
   const library = koffi.load(path);
@@ -75,10 +75,10 @@ export function loadTctiLoader(path: string): TctiLoader {
 }
 
 /**
- * Silences tpm2-tss, which prints to stderr unless told otherwise before its first message. Keeps the user's setting.
+ * Silences tpm2-tss, which by default logs to stderr. Must run before its first message. Keeps the user's setting.
  */
 function silence(): void {
-  // Through libc, because in a worker thread a change of process.env does not reach C code.
+  // Uses libc, because C code does not see a change of process.env in a worker thread.
   const setenv = koffi.load(null).func('int setenv(str name, str value, int overwrite)');
   setenv('TSS2_LOG', 'all+none', 0);
 }
@@ -106,7 +106,7 @@ function openContext(pointer: bigint | null, finalize: (pointer: bigint) => Prom
       const code = await callAsync(receive, pointer, memory + SIZE_AT, memory + ANSWER_AT, WAIT_FOR_EVER);
       const length = code === 0 ? Number(koffi.decode(memory + SIZE_AT, 'size_t')) : 0;
       const answer = bytes.slice(answerAt, answerAt + length);
-      // Commands and answers may carry authorization values.
+      // Commands and answers may contain authorization values.
       bytes.fill(0);
       return { code, answer };
     },

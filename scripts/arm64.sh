@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the packed package on another processor, by qemu-user. arm64: Node.js, koffi's binary and libtpms of arm64, which
-# runs inside the process. s390x, which is big endian and has no koffi: a swtpm of this machine, by TCP. What is checked is
-# in test/platforms/smoke.mjs. Takes 2 to 6 minutes each.
+# Runs the packed package on another processor, under qemu-user. arm64: Node.js, koffi and libtpms for arm64, with the TPM in
+# process. s390x (big-endian, without koffi): a swtpm on this machine, over TCP. The checks are in test/platforms/smoke.mjs.
+# Each takes 2 to 6 minutes.
 #
 #   scripts/arm64.sh [arm64|s390x]...     default: both
 set -euo pipefail
@@ -15,8 +15,8 @@ processors=("$@")
 need qemu-aarch64-static:qemu-user-static swtpm:swtpm
 pack
 
-# debian_root PROCESSOR DIRECTORY PACKAGE...: what Debian packages of that processor hold, with all that they need. The
-# machine's own list of packages stays as it is.
+# debian_root PROCESSOR DIRECTORY PACKAGE...: unpacks Debian packages for that processor, with their dependencies. Does not
+# change the machine's own package lists.
 debian_root() {
   local site release apt
   # shellcheck disable=SC2016 # apt-get expands it
@@ -55,7 +55,7 @@ for processor in "${processors[@]}"; do
       tpm=libtpms:$work/tpm
       ;;
     s390x)
-      # The newest that npm has; older than what keyprov asks for.
+      # The newest version on npm, which is older than keyprov requires.
       emulator=qemu-s390x-static node=node-linux-s390x@20.11.0
       debian_root s390x "$root" libstdc++6
       libraries=

@@ -1,6 +1,6 @@
-// Bundles bench/ and runs it, pinned to one CPU where `taskset` can: `npm run bench -- --help`. What is measured as a whole
-// process, or in one of its own, is that of dist/, which is built first. `inspect` alone is another program: a million
-// changed files for `inspect`.
+// Bundles bench/ and runs it, pinned to one CPU if `taskset` is available: `npm run bench -- --help`. Separate processes load
+// keyprov from dist/, which is built first. The argument `inspect` runs another program, which feeds a million changed files
+// to `inspect`.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -13,7 +13,7 @@ const isInspect = first === 'inspect';
 const main = isInspect ? 'inspect' : 'main';
 const directory = join(root, 'node_modules', '.cache', `bench-${process.pid}`);
 
-/** Subpaths are loaded from dist/, as a user loads them. */
+/** Loads subpaths from dist/, as users do. */
 const shipped = {
   name: 'shipped',
   setup({ onResolve }) {

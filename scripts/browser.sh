@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the verifier for browsers and edge runtimes in Chromium, Deno, Bun and workerd (the runtime of Cloudflare's
-# workers), and holds every answer against Node's, byte for byte. Chromium comes from Debian, if it is not there, the
-# others from npm. Not part of test.sh: it downloads some 300 MB the first time, and takes about two minutes.
-# Ends with the number of calls and the time of each runtime. Exit code 1: an answer differs.
+# Runs the verifier for browsers and edge runtimes in Chromium, Deno, Bun and workerd (the runtime of Cloudflare Workers), and
+# compares every result with Node's, byte for byte. Installs Chromium from Debian if it is missing, the others from npm. Not
+# part of test.sh: it downloads some 300 MB the first time, and takes about two minutes. Prints the number of calls and the
+# time for each runtime. Exit code 1: a result differs.
 #
 #   scripts/browser.sh
 set -euo pipefail

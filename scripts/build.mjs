@@ -1,7 +1,7 @@
-// Builds dist/ from src/ and native/: declarations by tsc, file by file, and the code by rolldown, in as few files as the
-// subpaths and what is loaded lazily allow.
-// Does nothing when dist/ was built from just these sources.
-// The new dist/ replaces the old one in one step, so whoever runs the old one meanwhile is not disturbed for long.
+// Builds dist/ from src/ and native/. tsc makes the declarations file by file; rolldown bundles the code into as few files as
+// subpaths and lazy loading allow.
+// Does nothing if dist/ was built from the same sources.
+// The new dist/ replaces the old one in one step, which hardly disturbs processes that use the old one.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -46,7 +46,7 @@ function builtFrom() {
   }
 }
 
-/** The modules of some files in dist/, by the names of those. */
+/** The modules in each of some files of dist/, by file name. */
 function modulesBehind(targets) {
   return Object.fromEntries(
     targets
@@ -56,33 +56,33 @@ function modulesBehind(targets) {
   );
 }
 
-// Packages stay outside, except for the one that every command needs, and for what `using` is made of.
+// Packages are not bundled, except for the one that every command needs and the helpers for `using`.
 const INPUT = {
   ...{ cwd: root, platform: 'node', external: /^(?!\0?@oxc-project|commander$)[^./\0]/ },
   transform: { target: 'node20.19' },
-  experimental: { chunkOptimization: false }, // which puts code into entry files that others load too
+  experimental: { chunkOptimization: false }, // it moves code into entry files that other files then load
 };
-/** The licenses of the packages in a file of ours, which say that they want to be in every copy. */
+/** The licenses of the packages in a bundled file; they require a copy of their text. */
 const licensesIn = ({ moduleIds }) => {
   const packages = moduleIds.flatMap((id) => /^.*\/node_modules\/(?:@[^/]*\/)?[^/]*\//.exec(id) ?? []);
   return [...new Set(packages)].map((path) => `/*!\n${readFileSync(join(path, 'LICENSE'), 'utf8')}*/`).join('\n');
 };
 const OUTPUT = { dir: next, format: 'esm', entryFileNames: '[name].js', comments: { jsdoc: false } };
-/** How the name of a chunk ends: two may be named after modules of the same name. */
+/** The ending of a chunk's name, because two chunks may be named after modules of the same name. */
 const HASH = /-[\w-]{8}\.js$/;
 
-/** Code that several subpaths share is in one file for all, so that a class is the same wherever it comes from. */
+/** Subpaths share one copy of common code, so that a class is the same in all of them. */
 async function bundle(input) {
   const first = await rolldown({ ...INPUT, input });
   const { output: chunks } = await first.generate(OUTPUT);
   await first.close();
   const modulesOf = new Map(chunks.map(({ fileName, moduleIds }) => [fileName, moduleIds]));
-  /** What a program loads at its start, which is before everything else; nothing for subpaths. */
+  /** The files that a program loads when it starts; none for subpaths. */
   const [program, ...others] = chunks.filter(({ isEntry }) => isEntry).map(({ fileName }) => fileName);
   const atStart = new Set(others.length === 0 ? [program] : []);
   const importsOf = new Map(chunks.map(({ fileName, imports }) => [fileName, imports]));
   for (const name of atStart) for (const imported of importsOf.get(name) ?? []) atStart.add(imported);
-  /** What is loaded already when a chunk is loaded lazily. */
+  /** The files that are already loaded when a chunk is loaded lazily. */
   const loadedBefore = (name) => {
     const importers = chunks.filter(({ dynamicImports }) => dynamicImports.includes(name));
     if (importers.length === 1) return importers.map(({ fileName }) => fileName);
@@ -95,7 +95,7 @@ async function bundle(input) {
       loads: isEntry || isDynamicEntry ? 1 : 0,
       stays: isEntry || isDynamicEntry || moduleIds.some((id) => id.startsWith(join(root, 'native/'))),
     })),
-    // Packages are dear, and like native code not loaded before they are used.
+    // Packages take long to load, so they are loaded on first use, as is native code.
     ...[...packages].map((name) => {
       const size = name.startsWith('node:') ? 20_000 : 1_000_000;
       return { name, size, imports: [], loads: 0, stays: true };
@@ -124,8 +124,8 @@ async function bundle(input) {
 }
 
 /**
- * The subpaths that browsers and edge runtimes have too, a second time: without Node, and with the packages in them that
- * take its place. What only issues certificates is loaded lazily there too.
+ * Builds the subpaths for browsers and edge runtimes a second time, without Node and with the packages that replace its
+ * functions. Code that only issues certificates is loaded lazily here too.
  */
 async function bundleForWeb(targets) {
   const web = {
@@ -153,7 +153,7 @@ if (builtFrom() === sources) {
   console.log('build: dist/ is up to date');
 } else {
   try {
-    mkdirSync(next); // before the compiler, which has many words for a folder it can't write to
+    mkdirSync(next); // first, because the compiler's error for a read-only folder is long
     const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
     const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json'), '--outDir', next], {
       stdio: 'inherit',

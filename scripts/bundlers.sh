@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Has esbuild, rollup, webpack and vite make a program for Node that opens a TPM inside the process and makes a key:
-# with koffi beside it the program works, with koffi in it it says what to do. Not part of test.sh, which does so with
-# esbuild; it downloads some 50 MB of npm packages, and takes about a minute. Exit code 1: a program does something else.
+# Bundles a program with esbuild, rollup, webpack and vite. The program opens a TPM in process and makes a key. With koffi next
+# to the bundle it must work; with koffi inside the bundle it must say what to do. Not part of test.sh, which tests esbuild
+# only. Downloads some 50 MB from npm and takes about a minute. Exit code 1: a program does something else.
 #
 #   scripts/bundlers.sh
 set -euo pipefail

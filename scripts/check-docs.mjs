@@ -1,6 +1,7 @@
-// Checks the pages of the root and of docs/: every `ts` block compiles against the sources, every `sh run` block runs (in an
-// empty directory with `keyprov` and `scripts/` at hand), a block that names a file of examples/ is an excerpt of it, links
-// lead to files and headings, docs/README.md names every page, and the README is at most 150 lines long. The `@example` blocks of src/ compile as well.
+// Checks the pages in the root and in docs/. Every `ts` block compiles against the sources. Every `sh run` block runs, in an
+// empty directory with `keyprov` and `scripts/` available. A block that names a file in examples/ is an excerpt of that file.
+// Links lead to existing files and headings. docs/README.md lists every page. The README has at most 150 lines. `@example`
+// blocks in src/ compile too.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -21,7 +22,7 @@ const folder = mkdtempSync(join(tmpdir(), 'keyprov-docs-'));
 const counted = { lines: 0, links: 0, ts: 0, sh: 0, excerpts: 0 };
 const problems = [];
 
-/** The fenced blocks of a page: what follows the fence, the number of the first line, the lines. */
+/** The fenced blocks of a page: the text after the fence, the number of the first line, the lines. */
 function blocksOf(page) {
   const lines = page.split('\n');
   const fences = [...lines.keys()].filter((index) => /^\s*```/.test(lines[index]));
@@ -34,7 +35,7 @@ function blocksOf(page) {
   return blocks;
 }
 
-/** The `@example` blocks of a source: the number of the first line, the lines. */
+/** The `@example` blocks of a source file: the number of the first line, the lines. */
 function examplesIn(source) {
   const lines = source.split('\n');
   const starts = [...lines.keys()].filter((index) => /^\s*\* @example\b/.test(lines[index]));
@@ -48,7 +49,7 @@ function examplesIn(source) {
   });
 }
 
-/** Writes a block for the compiler. Empty lines before it make the compiler's line numbers those of the page. */
+/** Writes a block for the compiler, after as many empty lines as precede it on the page, so that line numbers match. */
 function keepForCompiler(file, { line, lines }) {
   counted.ts++;
   const name = file.replace(/\.\w+$/, '').replaceAll('/', '-');
@@ -79,7 +80,7 @@ function checkLinks(file, page) {
   }
 }
 
-/** What each subpath of package.json is in the sources. */
+/** The source file of each subpath in package.json. */
 function sourcePaths() {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const targets = Object.entries(exports).filter(([, target]) => target.default !== undefined);
@@ -109,7 +110,7 @@ function compileAll() {
   if (status !== 0) problems.push(`blocks that do not compile (the line is that of the page):\n${stdout}`);
 }
 
-/** A block whose fence names a file holds lines of that file, one after the other. */
+/** Checks that a block whose fence names a file contains consecutive lines of that file. */
 function checkExcerpt(file, { info, line, lines }) {
   counted.excerpts++;
   const [, path] = info.split(' ');
@@ -129,7 +130,7 @@ function run(file, { line, lines }) {
 
 try {
   for (const name of ['ts', 'bin']) mkdirSync(join(folder, name));
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules')); // for the packages that blocks name
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules')); // for the packages that blocks import
   const main = join(root, 'dist', 'src', 'cli', 'main.js');
   writeFileSync(join(folder, 'bin', 'keyprov'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, {
     mode: 0o755,

@@ -1,4 +1,4 @@
-// Prints "PASSED FAILED SKIPPED" of the vitest JSON report in the file that is named; zeros when vitest wrote none.
+// Prints "PASSED FAILED SKIPPED" from a vitest JSON report; zeros if vitest wrote no report.
 import { readFileSync } from 'node:fs';
 
 const text = readFileSync(process.argv[2], 'utf8');

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Shows the whole way, in one process: a virtual TPM 2.0, an LDAP directory and an identity service start, a device joins,
-# the user authenticates, a key is made in the TPM, attested, registered, synchronized to the directory, and signs in.
-# Then what was written is verified and inspected, and the files are listed, for you to look at.
+# Shows a complete run in one process. A virtual TPM 2.0, an LDAP directory and an identity service start, a device joins, and
+# the user authenticates. A key is made in the TPM, attested, registered, synchronized to the directory, and used to sign in.
+# Then the demo verifies and inspects the files that it wrote, and lists them for you.
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 
 scripts/setup.sh --demo
 
-# Only what the demo itself makes is for the user alone: others may use the packages and the build.
+# Only the demo's own files are private to the user: others may use the packages and the build.
 umask 077
 
-# Every run starts anew. Where the last demo was someone else's, or the checkout is, the files go elsewhere.
+# Every run starts from scratch. If the last demo or the checkout belongs to another user, the files go elsewhere.
 out=$PWD/.demo
 if ! { rm -rf -- "$out" && mkdir -- "$out"; } 2>/dev/null; then out=$(mktemp -d "${TMPDIR:-/tmp}/keyprov-demo.XXXXXX"); fi
 
@@ -20,7 +20,7 @@ keyprov() {
   node dist/src/cli/main.js "$@"
 }
 
-# Nobody is asked for a PIN: without a terminal the demo takes one of its own.
+# Without a terminal, the demo uses its own PIN and asks nobody.
 keyprov provision --demo --out "$out" </dev/null
 keyprov verify --in "$out/attestation.json" --challenge "$(<"$out/challenge.hex")"
 keyprov inspect "$out/key-credential-link.txt"

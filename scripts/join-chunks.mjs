@@ -1,14 +1,14 @@
-// Says which chunks of the bundler should be one file. The bundler makes a chunk for each set of entry points that share a
-// module: hundreds, and loading one more file takes Node as long as loading some 25 KB of code more.
+// Decides which of the bundler's chunks to join into one file. The bundler makes a chunk for each set of entry points that share
+// a module, which means hundreds. Loading one more file takes Node as long as loading about 25 KB more code.
 
-/** What one more file costs, in bytes of code that take as long to load. */
+/** The cost of one more file, in bytes of code that take as long to load. */
 const FILE = 25_000;
 
 /**
- * Joins chunks, the most useful pair first, until no pair makes loading cheaper on the whole. Files never import each
- * other in a circle, so that each finds evaluated what it uses at load.
- * @param chunks `{ name, size, imports, loads, stays }`: `imports` are the names of what it imports statically, `loads`
- * is 1 for one that can be loaded for itself, else 0, and one that `stays` is not joined to another.
+ * Joins chunks, the most useful pair first, until no pair makes loading cheaper overall. Files never import each other in a
+ * cycle, so that everything a file uses while it loads has been evaluated.
+ * @param chunks `{ name, size, imports, loads, stays }`: `imports` are the names of statically imported chunks; `loads` is 1
+ * for a chunk that can be loaded on its own, else 0; a chunk that `stays` is not joined to another one.
  * @returns the names of the chunks in each file.
  */
 export function joinChunks(chunks) {
@@ -16,7 +16,7 @@ export function joinChunks(chunks) {
   const fileOf = new Map([...files].map((file) => [file.name, file]));
   for (const file of files) file.imports = new Set(file.imports.map((name) => fileOf.get(name)));
   const entries = [...files].filter(({ loads }) => loads > 0);
-  // What counts is by how much each load becomes cheaper, be it small or large.
+  // Compares relative savings, so that small loads matter as much as large ones.
   for (const entry of entries) {
     let cost = 0;
     for (const { size } of reachOf(entry)) cost += FILE + size;
@@ -44,7 +44,7 @@ export function joinChunks(chunks) {
   }
 }
 
-/** The file, and all that is loaded with it. */
+/** The file, and every file that is loaded with it. */
 function reachOf(file, reach = new Set()) {
   if (!reach.has(file)) {
     reach.add(file);
@@ -59,7 +59,7 @@ function bestPair(files, loaded) {
   for (const [index, a] of files.entries()) {
     for (const b of files.slice(index + 1)) {
       const cost = ownCost(a, b, loaded);
-      if (cost >= least) continue; // before the dear part
+      if (cost >= least) continue; // before the expensive part
       const whole = cost + costOfImports(a, b, loaded) + costOfImports(b, a, loaded);
       if (whole >= least || reachesThrough(a, b) || reachesThrough(b, a)) continue;
       [best, least] = [[a, b], whole];
@@ -68,7 +68,7 @@ function bestPair(files, loaded) {
   return best;
 }
 
-/** A file less where both are loaded, and the code of the other where only one is. */
+/** The saving of a join: one file less if both are loaded, minus the other's code if only one is. */
 function ownCost(a, b, loaded) {
   let cost = 0;
   for (let entry = 0; entry < loaded.length; entry++) {
@@ -79,7 +79,7 @@ function ownCost(a, b, loaded) {
   return cost;
 }
 
-/** What `b` imports, for those who loaded `a` without it. */
+/** The additional cost of the imports of `b` for loads of `a` without `b`. */
 function costOfImports(a, b, loaded) {
   let cost = 0;
   for (const [entry, { loads, files }] of loaded.entries()) {
@@ -89,7 +89,7 @@ function costOfImports(a, b, loaded) {
   return cost;
 }
 
-/** Whether `from` imports `to` by way of a third file: joined, the two would import that and be imported by it. */
+/** Whether `from` imports `to` through a third file: if joined, the two would form a cycle with it. */
 function reachesThrough(from, to) {
   for (const imported of from.imports) if (imported !== to && imported.reach.has(to)) return true;
   return false;

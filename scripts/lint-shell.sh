@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the shell scripts: with shellcheck where it is installed, else for their syntax only.
+# Checks the shell scripts: with shellcheck if it is installed, else only their syntax.
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."

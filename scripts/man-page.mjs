@@ -1,5 +1,5 @@
-// Writes man/keyprov.1, the manual page, from the table of commands. Run it after a build. With --check it writes nothing,
-// and fails if the page is not the one that it would write.
+// Writes man/keyprov.1, the manual page, from the table of commands. Run it after a build. With --check it writes nothing and
+// fails if the page is out of date.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const path = join(root, 'man', 'keyprov.1');
 const { version, description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-/** The day of the last change of the commands, as manual pages show it. */
+/** The date of the last change to the commands, as manual pages show it. */
 const DATE = '2026-11-30';
 
 const ENVIRONMENT = [
@@ -19,7 +19,7 @@ const ENVIRONMENT = [
   ['NO_COLOR, FORCE_COLOR', 'Turn colors off, or on without a terminal.'],
 ];
 
-/** The commands and exit codes, as the program itself knows them. */
+/** The program's own commands and exit codes. */
 function readTable() {
   const main = join(root, 'dist', 'src', 'cli', 'main.js');
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'completion', '--json'], { encoding: 'utf8' });
@@ -27,7 +27,7 @@ function readTable() {
   return JSON.parse(stdout);
 }
 
-/** Text of roff: nothing in it is a request or an escape. */
+/** Escapes text for roff, so that it contains no requests or escapes. */
 function roff(text) {
   const escaped = text.replaceAll('\\', '\\e').replaceAll('-', '\\-');
   const ascii = escaped.replace(/[^\n -~]/gu, (character) => {

@@ -1,7 +1,6 @@
-// Mutation testing: `node scripts/mutation.mjs session crypto`, without a name all areas. It works in a copy of the
-// checkout, and adds Stryker there, which would be too much for everybody who installs what the tests need.
-// docs/reliability.md has the results, docs/surviving-mutants.md says why each survivor may live. Its exit code is 1 if one is
-// not on that page.
+// Mutation testing: `node scripts/mutation.mjs session crypto`; all areas without a name. It works in a copy of the checkout and
+// installs Stryker there, so that the tests do not depend on it. docs/reliability.md has the results. docs/surviving-mutants.md
+// gives the reason for each surviving mutant. Exit code 1: a surviving mutant is not on that page.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,8 +8,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * What is mutated, and which tests must find it: files of `src/`, and of `test/unit/`. The files of `src/attestation/` that are
- * missing need a TPM, so that only slow tests see them.
+ * The files of `src/` to mutate, and the tests in `test/unit/` that must find the mutants. Files of `src/attestation/` that need a
+ * TPM are left out, because only slow tests cover them.
  */
 const AREAS = {
   session: [['tpm/{session,session-slots,exchange}', 'tpm/{session,session-vectors,session-slots,exchange}']],
@@ -51,7 +50,7 @@ function run(command, ...args) {
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${status}`);
 }
 
-/** Text as code of Markdown. */
+/** Formats text as Markdown code. */
 const code = (text) => (text.includes('`') ? `\`\` ${text} \`\`` : `\`${text}\``);
 
 /** The line that a mutant changes, before and after, as docs/surviving-mutants.md writes it. */
@@ -63,14 +62,14 @@ function changeOf(source, { location: { start, end }, replacement }) {
   return [before, after].map((text) => code(text.replaceAll(/\s+/g, ' ').trim())).join(' → ');
 }
 
-/** The changes of a file that docs/surviving-mutants.md judges. */
+/** The changes to a file that docs/surviving-mutants.md lists. */
 function judgedOf(path) {
   const page = readFileSync(join(root, 'docs/surviving-mutants.md'), 'utf8');
   const part = page.split('\n## ').find((one) => one.startsWith(`${path}\n`)) ?? '';
   return [...part.matchAll(/^- (.*`): /gm)].map(([, change]) => `${path}: ${change}`);
 }
 
-/** What Stryker counts: how many mutants were found, and how many not. Those that nobody has judged are printed. */
+/** Counts how many mutants Stryker found and missed. Prints surviving mutants that the page does not list. */
 function countResult() {
   const { files } = JSON.parse(readFileSync(join(copy, 'mutation.json'), 'utf8'));
   const all = Object.entries(files).flatMap(([path, { source, mutants }]) =>
@@ -96,7 +95,7 @@ try {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
     let [found, missed, unjudged] = [0, 0, 0];
     for (const [sources, tests] of parts) {
-      // In one process for all files, which the tests of test/unit/ are made for: their start would take most of the time.
+      // All files run in one process, which unit tests support; otherwise starting processes would take most of the time.
       const test = { include: [`test/unit/${tests}.test.ts`], testTimeout: 120_000, maxWorkers: 1, isolate: false };
       writeFileSync(join(copy, 'vitest.mutation.config.ts'), `export default ${JSON.stringify({ test })};\n`);
       const options = {

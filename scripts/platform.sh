@@ -1,5 +1,5 @@
-# What windows-abi.sh, arm64.sh and runtimes.sh share; they read it, it is not run. All they make is in a temporary
-# directory, $work, which is gone at the end with the processes that they began.
+# Functions that windows-abi.sh, arm64.sh and runtimes.sh share; they source this file. Everything that they make is in the
+# temporary directory $work. At the end it is removed, and the processes that they started are ended.
 # shellcheck shell=bash
 
 started=$SECONDS
@@ -15,7 +15,7 @@ trap clean_up EXIT
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
 
-# is_there WHAT: a program in the path, or a library, whose name has `.so.` in it.
+# is_there WHAT: tests for a program in PATH or, if the name contains `.so.`, a library.
 is_there() {
   case $1 in
     *.so.*) [[ -n $(find /usr/lib /usr/lib64 -name "$1" -print -quit 2>/dev/null) ]] ;;
@@ -23,7 +23,7 @@ is_there() {
   esac
 }
 
-# need WHAT:PACKAGE...: installs the Debian packages of programs and libraries that are missing.
+# need WHAT:PACKAGE...: installs the Debian packages of missing programs and libraries.
 need() {
   local pair missing=() sudo=()
   for pair; do is_there "${pair%%:*}" || missing+=("${pair#*:}"); done
@@ -41,13 +41,13 @@ need() {
     "${missing[@]}" </dev/null >/dev/null
 }
 
-# Builds the package, in a fresh clone too, and packs it as npm would publish it.
+# Builds the package, even in a fresh clone, and packs it as npm would publish it.
 pack() {
   scripts/setup.sh --build
   npm pack --silent --ignore-scripts --pack-destination "$work" >/dev/null
 }
 
-# install_into DIRECTORY [OPTION...]: an empty project with the packed package, its optional peers and the smoke program.
+# install_into DIRECTORY [OPTION...]: makes a project with the packed package, its optional peers and the smoke program.
 install_into() {
   mkdir -p -- "$1"
   printf '{"type":"module"}\n' >"$1/package.json"
@@ -57,13 +57,13 @@ install_into() {
   cp -- test/platforms/smoke.mjs "$1"
 }
 
-# unpack PACKAGE@VERSION DIRECTORY: what npm has, without installing it.
+# unpack PACKAGE@VERSION DIRECTORY: unpacks an npm package without installing it.
 unpack() {
   mkdir -p -- "$2"
   tar -xzf "$work/$(npm pack --silent --pack-destination "$work" "$1")" --strip-components=1 -C "$2"
 }
 
-# Starts a swtpm on two free ports of 127.0.0.1, the second of them for its control channel; $port is the first.
+# Starts a swtpm on two free ports of 127.0.0.1: $port, and the next for its control channel.
 begin_swtpm() {
   local state
   state=$(mktemp -d -p "$work")
@@ -89,7 +89,7 @@ end_swtpm() {
 }
 at_end end_swtpm
 
-# finish STATUS: the last line, with the minutes that it took.
+# finish STATUS: prints the last line, with the time in minutes.
 finish() {
   local seconds=$((SECONDS - started)) result=passed
   (($1 == 0)) || result=FAILED

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests the device transport on a real /dev/tpmrm0: QEMU with a TPM (swtpm behind it) and Debian's cloud kernel, whose
-# only program is the bundled test/qemu/main.ts. Slow and not part of test.sh. Needs Debian on amd64; installs what is
-# missing with apt-get (as root). Ends with the line "N passed, N failed".
+# Tests the device transport on a real /dev/tpmrm0, in QEMU with a TPM (swtpm) and Debian's cloud kernel. The only program
+# there is the bundled test/qemu/main.ts. Slow, and not part of test.sh. Needs Debian on amd64; installs missing packages
+# with apt-get (as root). The last line is "N passed, N failed".
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
@@ -30,7 +30,7 @@ install_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends -y "${missing[@]}" </dev/null >/dev/null
 }
 
-# Unpacks the kernel that Debian's cloud images have (its TPM drivers are built in) without installing it.
+# Unpacks the kernel of Debian's cloud images, which has built-in TPM drivers, without installing it.
 unpack_kernel() {
   local image
   image=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' | head -n 1)
@@ -42,7 +42,7 @@ unpack_kernel() {
   dpkg -x "$work"/linux-image-*.deb "$work/kernel"
 }
 
-# A root file system in memory: busybox, node with its shared libraries, and the test.
+# Makes a root file system in memory: busybox, node with its shared libraries, and the test.
 build_initramfs() {
   local root=$work/root node library
   node=$(readlink -f -- "$(command -v node)")
@@ -53,7 +53,7 @@ build_initramfs() {
     mkdir -p "$root$(dirname -- "$library")"
     cp -L -- "$library" "$root$library"
   done < <(ldd "$node" | grep -o '/[^ ]*')
-  # In parts, so that what is not used here (koffi) is not loaded either.
+  # In several files, so that unused parts (koffi) are not loaded.
   npx --no-install esbuild test/qemu/main.ts --bundle --splitting --platform=node --format=esm --target=node20 \
     --external:koffi --log-level=error --outdir="$root" --out-extension:.js=.mjs
   cat >"$root/init" <<'EOF'
@@ -76,7 +76,7 @@ run_machine() {
     kill -0 "$swtpm_pid" || return 1
     sleep 0.05
   done
-  # Emulated, not KVM: works in containers and in virtual machines as well.
+  # Emulated, without KVM, so that it works in containers and virtual machines.
   timeout "$limit" qemu-system-x86_64 -machine q35,accel=tcg -cpu max -m 1024 -nographic -no-reboot -nic none \
     -kernel "$work"/kernel/boot/vmlinuz-* -initrd "$work/initramfs" -append 'console=ttyS0 quiet panic=-1 rdinit=/init' \
     -chardev socket,id=tpm,path="$work/ctrl" -tpmdev emulator,id=tpm0,chardev=tpm -device tpm-crb,tpmdev=tpm0 \

@@ -1,5 +1,5 @@
-// Bundles a long test of test/reliability/ and runs it: `node scripts/reliability.mjs fault-sweep --seed 7`. They take
-// minutes to hours, so that they are not among the tests; docs/reliability.md has their results.
+// Bundles and runs a long test from test/reliability/: `node scripts/reliability.mjs fault-sweep --seed 7`. These tests take
+// minutes to hours, so they are not part of the test suite. docs/reliability.md has the results.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -21,7 +21,7 @@ try {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    ignoreAnnotations: true, // what tests import for its side effects stays
+    ignoreAnnotations: true, // keeps imports with side effects
     logLevel: 'error',
   });
   process.exitCode = spawnSync(process.execPath, ['--expose-gc', outfile, ...args], { stdio: 'inherit' }).status ?? 1;

@@ -1,4 +1,4 @@
-// Draws docs/run.svg: what `keyprov provision --demo` prints, as a terminal shows it. Run it after a build.
+// Draws docs/run.svg, the output of `keyprov provision --demo` in a terminal. Run it after a build.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), 'keyprov-run-'));
 const [CHARACTER, LINE, MARGIN, COLUMNS] = [7.8, 18, 16, 124];
 
-/** Standard error and output of the demo, in their order; the path of the temporary directory is left out. */
+/** The demo's standard error and output in order, without the path of the temporary directory. */
 function demo() {
   const command = `"$0" "$1" provision --demo --out demo 2>&1`;
   const main = join(root, 'dist', 'src', 'cli', 'main.js');
@@ -19,7 +19,7 @@ function demo() {
   return stdout.replaceAll(`${folder}/`, '').trimEnd().split('\n');
 }
 
-/** A terminal shows the beginning of a step until its outcome takes that line, and a state that stays the same once. */
+/** As in a terminal, the outcome of a step replaces its beginning, and an unchanged state is shown once. */
 function asOnTerminal(lines) {
   const step = (line) => /^([\w-]+): /.exec(line ?? '')?.[1];
   const isReplaced = (line, at) => {

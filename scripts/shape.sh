@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs the package as npm would publish it, and lets publint and "are the types wrong" judge the tarball.
+# Packs the package as npm would publish it, and checks the tarball with publint and "are the types wrong".
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every check there is, cheapest first, and ends with the line "N passed, N failed" (and ", N skipped" if any).
-# Simulators that are missing skip the tests that need them; with CI=true such tests fail. Exit code 1: a check failed.
+# Runs every check, cheapest first. The last line is "N passed, N failed" (and ", N skipped" if any). Tests whose simulator is
+# missing are skipped; with CI=true they fail. Exit code 1: a check failed.
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
@@ -9,7 +9,7 @@ passed=0 failed=0 skipped=0
 report=$(mktemp)
 trap 'rm -f -- "$report"' EXIT
 
-# check NAME COMMAND...: one check, passed when the command is.
+# check NAME COMMAND...: runs one check, which passes if the command succeeds.
 check() {
   printf '\n== %s\n' "$1"
   if "${@:2}"; then
@@ -20,7 +20,7 @@ check() {
   fi
 }
 
-# Adds what vitest counted. A test file that could not be loaded, and an error outside of any test, is one failure.
+# Adds vitest's counts. A test file that could not be loaded and an error outside a test each count as one failure.
 run_tests() {
   printf '\n== tests\n'
   local status=0 counts counted

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Checks the declarations of the packed package with the versions of TypeScript that users have: every subpath, strict,
-# with and without the types of the DOM, and with no package installed but @types/node. Not part of test.sh, which does so
-# with the version of this checkout; it downloads some 100 MB from npm, and takes about three minutes.
-# Ends with a line for each version. Exit code 1: there was an error.
+# Checks the declarations of the packed package with several versions of TypeScript: every subpath, strict, with and without
+# DOM types, and with only @types/node installed. Not part of test.sh, which uses only this checkout's version. Downloads
+# some 100 MB from npm and takes about three minutes. Prints a line for each version. Exit code 1: there was an error.
 #
 #   scripts/typescript.sh
 set -euo pipefail
@@ -33,7 +32,7 @@ for version in 5.7 5.9 6 7; do
   tsc=(node "node_modules/ts$version/bin/tsc" --noEmit --strict --exactOptionalPropertyTypes --noUncheckedIndexedAccess
     --skipLibCheck false --target es2022 --types node)
   name=$("${tsc[@]}" --version)
-  # What finds nothing wrong must be able to find something.
+  # Makes sure that the check can fail.
   printf "import { openTpm } from 'keyprov/tpm';\nopenTpm(1);\n" >wrong.ts
   if "${tsc[@]}" --lib es2022 --module nodenext wrong.ts >/dev/null; then
     printf '%s: an error was not found\n' "$name"

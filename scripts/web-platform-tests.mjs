@@ -1,19 +1,19 @@
-// Runs the Web Platform Tests of WebCryptoAPI in a directory (test/fixtures/wpt of Node.js), each file in a worker whose
-// global `crypto` is that of keyprov/webcrypto, with the tests' own testharness.js. See web-platform-tests.sh.
+// Runs the WebCryptoAPI Web Platform Tests from a directory (Node.js' test/fixtures/wpt), each file in a worker whose global
+// `crypto` comes from keyprov/webcrypto, with the tests' own testharness.js. See web-platform-tests.sh.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runInThisContext } from 'node:vm';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
-/** Files that ask for the platform: its interfaces, its windows, its structured clone. */
+/** Files that test the platform: its interfaces, windows and structured clone. */
 const OF_PLATFORM = /idlharness|historical|serialization|algorithm-discards-context/;
 /**
- * Tests that do not count: of the curves 448 and of what was tentative, which are not in the standard; of X25519 with a key
- * on curve 448; and those that want zero bits of PBKDF2 refused, which the standard has allowed since.
+ * Tests that do not count: tests for the 448 curves and for tentative features, which are not in the standard; tests for
+ * X25519 with a key on curve 448; and tests that expect PBKDF2 to refuse zero bits, which the standard now allows.
  */
 const NOT_STANDARD = /448|tentative|X25519 mismatched algorithms|pbkdf2.*with 0 length/i;
-/** A test that asks for what the standard leaves open, such as compressed points (PRECONDITION_FAILED). */
+/** A test for a feature that the standard leaves optional, such as compressed points (PRECONDITION_FAILED). */
 const OPTIONAL = 4;
 
 function runFile(root, file) {
@@ -61,7 +61,7 @@ async function runAll(root) {
   if (failed.length > 0) process.exitCode = 1;
 }
 
-/** In the worker: testharness.js, the scripts that the file names, and the file, all in one global scope. */
+/** Runs in the worker: testharness.js, the scripts that the file requests, and the file, in one global scope. */
 async function runHere({ root, path, scripts }) {
   const { createCrypto, CryptoKey } = await import('../dist/src/webcrypto/index.js');
   const define = (name, value) =>

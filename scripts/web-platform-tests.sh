@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs the Web Platform Tests of WebCryptoAPI, which are in the source package of Debian's nodejs, against
-# keyprov/webcrypto without a provider. Slow and not part of test.sh; downloads 30 MB with apt-get, installs nothing.
-# Ends with the line "N passed, N failed, N that do not count". Exit code 1: a test failed.
+# Runs the WebCryptoAPI Web Platform Tests, which are in the source package of Debian's nodejs, against keyprov/webcrypto
+# without a provider. Slow, and not part of test.sh. Downloads 30 MB with apt-get and installs nothing. The last line is
+# "N passed, N failed, N that do not count". Exit code 1: a test failed.
 #
 #   scripts/web-platform-tests.sh              downloads the tests first
-#   scripts/web-platform-tests.sh DIRECTORY    takes them from there: test/fixtures/wpt of Node.js
+#   scripts/web-platform-tests.sh DIRECTORY    uses the tests in DIRECTORY: Node.js' test/fixtures/wpt
 set -euo pipefail
 unset CDPATH
 cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
@@ -12,12 +12,12 @@ cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.."
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
-# Fetches the source package with lists of its own, so that the machine's package lists stay as they are.
+# Fetches the source package with separate package lists, so that the machine's lists do not change.
 download() {
   local release site
   # shellcheck source=/dev/null
   release=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
-  # The place that this machine has its packages from.
+  # The package source of this machine.
   # shellcheck disable=SC2016 # apt-get expands it
   site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
   mkdir -p "$work/sources" "$work/lists/partial" "$work/package"

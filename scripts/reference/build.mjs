@@ -1,5 +1,5 @@
-// Writes the reference of every public name to out/reference/ (`npm run reference`): one page per name, one module per
-// subpath. It fails if a public name is missing from it, or on any warning of TypeDoc's, such as a link that leads nowhere.
+// Writes the reference to out/reference/ (`npm run reference`): one page per public name, one module per subpath. Fails if a
+// public name is missing, or on any TypeDoc warning, such as a broken link.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ process.chdir(root);
 
 const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'));
 
-/** Installs TypeDoc in this folder unless it has that version. */
+/** Installs TypeDoc in this folder unless that version is installed. */
 function install() {
   const installed = join(folder, 'node_modules', 'typedoc', 'package.json');
   const wanted = readJson(join(folder, 'package.json')).dependencies.typedoc;
@@ -30,7 +30,7 @@ function sourcesBySubpath() {
   );
 }
 
-/** The text of the doc comment that a file begins with. */
+/** The text of the doc comment at the beginning of a file. */
 function headerOf(path) {
   const [, text = ''] = /^\/\*\*([\s\S]*?)\*\//.exec(readFileSync(path, 'utf8')) ?? [];
   return text.replace(/^\s*\* ?/gm, '').trim();
@@ -47,10 +47,10 @@ const app = await Application.bootstrap({
   out: 'out/reference',
   disableSources: true,
   excludePrivate: true,
-  skipErrorChecking: true, // `npm run types` checks them, with the TypeScript they are written for
+  skipErrorChecking: true, // `npm run types` checks them with the project's TypeScript
   treatWarningsAsErrors: true,
-  intentionallyNotExported: ['SUBCLASS'], // only subclasses of this package have it
-  externalSymbolLinkMappings: { '@types/node': { '*': '#' } }, // pages of Node's types are not part of it
+  intentionallyNotExported: ['SUBCLASS'], // only subclasses in this package use it
+  externalSymbolLinkMappings: { '@types/node': { '*': '#' } }, // Node's types have no pages here
 });
 const project = await app.convert();
 if (project === undefined) process.exit(1);
