@@ -87,7 +87,7 @@ const KEY_RECORD: RecordFormat<KeyRecord> = {
   version: 2,
   what: 'key record',
   code: 'store-invalid',
-  remedy: 'restore a copy of it, or delete the file and make a new key',
+  remedy: 'restore a copy of it, or remove it (keyprov remove --key, with the id in its name) and make a new key',
   toJson: keyRecordToJson,
   fromJson: keyRecordFromJson,
   older: olderKeyRecordFromJson,

@@ -1,5 +1,5 @@
 import { toBase64 } from '../bytes.ts';
-import { KeyprovError } from '../errors.ts';
+import { isKeyprovError, KeyprovError } from '../errors.ts';
 import { computeKeyId } from '../formats/windows/cng-blob.ts';
 import { encodePublicBlob } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
@@ -29,21 +29,35 @@ export interface FoundKey {
  * Finds the matching keys of a store, registered or not. Reports a damaged record only if no other key matches.
  * @throws KeyprovError `store-invalid` for a damaged record, `store-io`
  */
-export async function findKeys(
-  store: KeyStore,
-  { id, user, deviceId }: KeyChoice = {},
-): Promise<Omit<FoundKey, 'others'>[]> {
+export async function findKeys(store: KeyStore, choice: KeyChoice = {}): Promise<Omit<FoundKey, 'others'>[]> {
+  const { id, user, deviceId } = choice;
   if (id !== undefined && !isBase64KeyId(id)) {
     const record = await store.load(id);
     return [{ record, registration: readRegistration(record) }].filter((found) => isChosen(found, { user, deviceId }));
   }
-  const { records, damaged } = await store.list();
-  const fitting = records
-    .map((record) => ({ record, registration: readRegistration(record) }))
-    .filter((found) => isChosen(found, { id, user, deviceId }));
+  const { keys, damaged } = await listKeys(store);
+  const fitting = keys.filter((found) => isChosen(found, choice));
   const [first] = damaged;
   if (first !== undefined && fitting.length === 0) throw first;
   return fitting;
+}
+
+/** All keys of a store, and the errors of the records that cannot be read. */
+export async function listKeys(
+  store: KeyStore,
+): Promise<{ readonly keys: readonly Omit<FoundKey, 'others'>[]; readonly damaged: readonly KeyprovError[] }> {
+  const list = await store.list();
+  const damaged = [...list.damaged];
+  const keys = list.records.flatMap((record) => {
+    try {
+      return [{ record, registration: readRegistration(record) }];
+    } catch (error) {
+      if (!isKeyprovError(error, 'store-invalid')) throw error;
+      damaged.push(error);
+      return [];
+    }
+  });
+  return { keys, damaged };
 }
 
 /**

@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openKeyStore } from '../../src/keys/key-store.ts';
@@ -102,6 +102,47 @@ describe('keyprov remove', () => {
       });
     }
     expect(await ids()).toHaveLength(1);
+  });
+
+  it('takes a record that cannot be read, if it is named, and status names it', async () => {
+    const made = await Promise.all(['ada', 'bob'].map((user) => commands.json(create(...store, '--user', user))));
+    const [ada, bob] = made.map(({ json }) => String(json.id));
+    const file = path(`store/key-${ada}.json`);
+    writeFileSync(file, readFileSync(file, 'utf8').replace('ada', 'eve'));
+    const damaged = `the key record ${file} is damaged: its SHA-256 does not match`;
+    const remedy =
+      'restore a copy of it, or remove it (keyprov remove --key, with the id in its name) and make a new key';
+    expect(await commands.onlyJson(['status', ...store])).toMatchObject({
+      status: 7,
+      json: {
+        error: { code: 'store-invalid' },
+        keys: [{ id: bob, user: 'bob' }],
+        damaged: [{ code: 'store-invalid', message: damaged, remedy }],
+      },
+    });
+    const shown = await commands.run(['status', ...store]);
+    expect(shown.stdout).toContain(`damaged      ${damaged}; ${remedy}\n`);
+    expect((await commands.run(['status', ...store, '--user', 'bob'])).status).toBe(0);
+    // Nobody knows whose it is.
+    const remove = ['remove', ...store, '--yes', '--key'];
+    expect((await commands.run([...remove, String(ada), '--user', 'ada'])).status).toBe(7);
+    expect(await commands.onlyJson([...remove, String(ada)])).toMatchObject({
+      status: 0,
+      json: { id: ada, warnings: [expect.stringContaining('cannot say whether the key is registered')] },
+    });
+    expect(await commands.onlyJson(['status', ...store])).toMatchObject({ status: 0, json: { damaged: [] } });
+    expect(await ids()).toEqual([bob]);
+    expect((await commands.run([...remove, String(ada)])).status).toBe(7);
+  });
+
+  it('says which files of create --out a damaged record may have left', async () => {
+    const out = path('out');
+    const { json } = await commands.json(create('--out', out));
+    writeFileSync(join(out, `key-${json.id}.json`), '{}');
+    expect(await commands.onlyJson(['remove', '--store', out, '--key', String(json.id), '--yes'])).toMatchObject({
+      json: { warnings: expect.arrayContaining([expect.stringContaining(`${join(out, 'key.pem')} stays`)]) },
+    });
+    expect(readdirSync(out)).toContain('key.pem');
   });
 
   it('does not take the key that is left for the one whose record is damaged', async () => {

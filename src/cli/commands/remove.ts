@@ -1,8 +1,12 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
-import { KeyprovError } from '../../errors.ts';
+import { isKeyprovError, KeyprovError } from '../../errors.ts';
+import { EXPORTS } from '../../keys/key-record.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
+import { type FoundKey, isBase64KeyId, type KeyChoice } from '../../provisioning/find-key.ts';
 import type { CliCommand, Context } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { exists } from '../file-io.ts';
 import { keyJson } from '../key-report.ts';
 import type { Arguments } from '../options/arguments.ts';
 import { keyChoiceOptions, readKeyChoice } from '../options/key-option.ts';
@@ -26,28 +30,54 @@ function define(command: Command): void {
 }
 
 async function runRemove(given: Arguments, context: Context): Promise<Outcome> {
-  const { prompter, signal } = context;
+  const { report, prompter, signal } = context;
   const isSure = readYes(given, context);
   const choice = readKeyChoice(given);
   given.check();
   const store = await openExistingStore(given, context);
-  const found = await findMeantKey(store, choice, context);
+  const { id, what, details, json, damage } = await findRemovable(store, choice, context);
+  if (damage !== undefined) report.warn('the record cannot say whether the key is registered; if it is, it stays so');
+  const question = `This removes ${what} (${details}) from ${store.directory} permanently.`;
+  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key is unchanged');
+  await store.delete(id, { signal });
+  for (const name of damage === undefined ? [] : EXPORTS) {
+    const path = join(store.directory, name);
+    if (await exists(path)) report.warn(`${path} stays: the record could not say whether it belongs to the key`);
+  }
+  return { exitCode: EXIT.done, lines: [`${what} is removed from ${store.directory}`], json };
+}
+
+/** A key that may be removed, in words and for programs. */
+interface Removable {
+  readonly id: string;
+  readonly what: string;
+  readonly details: string;
+  readonly json: object;
+  /** Why its record cannot be read. */
+  readonly damage?: KeyprovError;
+}
+
+async function findRemovable(store: KeyStore, choice: KeyChoice, context: Pick<Context, 'report'>): Promise<Removable> {
+  let found: FoundKey;
+  try {
+    found = await findMeantKey(store, choice, context);
+  } catch (error) {
+    const { id, user, deviceId } = choice;
+    // Only an id names one record for certain, even if it cannot be read.
+    const isNamed = id !== undefined && !isBase64KeyId(id) && user === undefined && deviceId === undefined;
+    if (!isNamed || !(isKeyprovError(error, 'store-invalid') || isKeyprovError(error, 'not-private'))) throw error;
+    const { message } = error;
+    return { id, what: `the damaged record of the key ${id}`, details: message, json: { id, message }, damage: error };
+  }
   const { id, user, algorithm, backend } = found.record;
   if (found.registration !== undefined) {
     throw new KeyprovError('key-exists', `the key ${id} is registered at ${found.registration.service}`, {
       remedy: 'keyprov unregister removes it there, and from the store; or name another key with --key',
     });
   }
-  const whose = user === undefined ? '' : ` of ${user}`;
   if (choice.id === undefined) await refuseDamaged(store);
-  const question = `This removes the key ${id}${whose} (${algorithm}, ${backend}) from ${store.directory} permanently.`;
-  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key is unchanged');
-  await store.delete(id, { signal });
-  return {
-    exitCode: EXIT.done,
-    lines: [`the key ${id}${whose} is removed from ${store.directory}`],
-    json: keyJson(found),
-  };
+  const whose = user === undefined ? '' : ` of ${user}`;
+  return { id, what: `the key ${id}${whose}`, details: `${algorithm}, ${backend}`, json: keyJson(found) };
 }
 
 /** A record that cannot be read may be that of the key that is meant, and what is removed does not come back. */

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { isKeyprovError, type KeyprovError, sayError } from '../../errors.ts';
 import type { PinChangeReason, PolicyInForce } from '../../policy/index.ts';
-import { findKeys } from '../../provisioning/find-key.ts';
+import { findKeys, listKeys } from '../../provisioning/find-key.ts';
 import { policyProblem } from '../../provisioning/fits-policy.ts';
 import { openKey } from '../../provisioning/open-key.ts';
 import { pinMustChangeOf, pinRulesFor, readPinState } from '../../provisioning/pin-state.ts';
@@ -56,7 +56,10 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
   const { choice, tpm, inForce } = await readKeyArguments(given, context);
   given.check();
   const store = await openExistingStore(given, context);
-  const found = await findKeys(store, choice);
+  const isChosen = Object.values(choice).some((chosen) => chosen !== undefined);
+  const { keys: found, damaged } = isChosen
+    ? { keys: await findKeys(store, choice), damaged: [] }
+    : await listKeys(store);
   const keys: KeyStatus[] = [];
   const lockout = await withKeyPlaces(tpm, store, async (places) => {
     for (const key of found) {
@@ -65,12 +68,11 @@ async function runStatus(given: Arguments, context: Context): Promise<Outcome> {
     const isThere = keys.some(({ proof }) => proof.status === 'proved');
     return isThere ? await readLockout(await places.tpm({ signal }), { signal }) : undefined;
   });
-  const isChosen = Object.values(choice).some((chosen) => chosen !== undefined);
   const where = `in ${store.directory}`;
   const none = isChosen
     ? `there is no such key ${where}; leave out --key, --user and --device-id to see all keys`
     : `there is no key ${where}; make one with keyprov create or keyprov provision`;
-  return outcomeOf(keys, lockout, await listRuns(store), store.directory, none);
+  return outcomeOf(keys, damaged, lockout, await listRuns(store), store.directory, none);
 }
 
 async function statusOf(
@@ -105,19 +107,21 @@ async function proofOf({ record }: ReportedKey, places: KeyPlaces | undefined, s
 
 function outcomeOf(
   keys: readonly KeyStatus[],
+  damaged: readonly KeyprovError[],
   lockout: LockoutState | undefined,
   runs: readonly UnfinishedRun[],
   directory: string,
   none: string,
 ): Outcome {
   const lines = keys.flatMap((status) => [...statusLines(status, lockout), '']);
+  lines.push(...damaged.map((error) => row('damaged', sayError(error))));
   for (const { state, active } of runs) {
     const what = active ? 'a process is working on it' : 'run keyprov provision again to continue';
     lines.push(
       `unfinished   ${state.user} on ${state.deviceId}, since ${state.started}: ${state.progress.step}; ${what}`,
     );
   }
-  const [exitCode, error] = verdict(keys, lockout, runs, none);
+  const [exitCode, error] = verdict(keys, damaged, lockout, runs, none);
   if (error !== undefined) lines.push(error.message);
   if (lines.at(-1) === '') lines.pop();
   return {
@@ -125,7 +129,12 @@ function outcomeOf(
     lines,
     json: {
       ...{ ...(error && { error }), store: directory },
-      ...{ keys: keys.map(statusJson), lockout: lockout ?? null, runs: runs.map(runJson) },
+      ...{
+        keys: keys.map(statusJson),
+        damaged: damaged.map(errorToJson),
+        lockout: lockout ?? null,
+        runs: runs.map(runJson),
+      },
     },
   };
 }
@@ -135,6 +144,7 @@ type Verdict = readonly [exitCode: number, error?: { readonly code: string; read
 /** The worst problem decides. `none` says that there is no key. */
 function verdict(
   keys: readonly KeyStatus[],
+  damaged: readonly KeyprovError[],
   lockout: LockoutState | undefined,
   runs: readonly UnfinishedRun[],
   none: string,
@@ -144,6 +154,8 @@ function verdict(
     const message = `a key is not where it should be: ${proof.detail}`;
     return [exitCodeOf(proof.error), { code: proof.error.code, message }];
   }
+  const [lost] = damaged;
+  if (lost !== undefined) return [exitCodeOf(lost), { code: lost.code, message: 'the record of a key cannot be read' }];
   const misfit = keys.find((key) => key.misfit !== undefined)?.misfit;
   if (misfit !== undefined) return [exitCodeOf(misfit), { code: misfit.code, message: sayError(misfit) }];
   if (lockout?.inLockout && keys.some(isTried)) {
