@@ -15,11 +15,11 @@ import { paperKey, paperStatement } from '../test/unit/attestation/paper-tpm.ts'
 const RP_ID = 'login.example';
 const ORIGIN = 'https://login.example';
 
-/** An attestation in the forms in which verifiers take it: WebAuthn's, and a statement. */
+/** An attestation in the forms that verifiers accept: WebAuthn's, and a statement. */
 interface Attestation {
   readonly object: Uint8Array;
   readonly statement: AttestationStatement;
-  /** What was signed over: the challenge for `verifyEvidence`. */
+  /** The challenge for `verifyEvidence`. */
   readonly extraData: Uint8Array;
   /** For @simplewebauthn/server. */
   readonly registration: {
@@ -36,7 +36,7 @@ interface Attestation {
   };
 }
 
-/** Attestations, and what a verifier trusts. */
+/** Attestations, and the verifier's trust anchors. */
 export interface Attestations {
   readonly list: readonly Attestation[];
   readonly pubArea: Uint8Array;
@@ -45,8 +45,8 @@ export interface Attestations {
 }
 
 /**
- * Makes attestations of an RSA-2048 key by an RSA-2048 attestation key, each with a challenge and a certificate of its
- * own: root, intermediate and leaf, all with RSA-2048.
+ * Makes attestations of an RSA-2048 key by an RSA-2048 attestation key. Each has a different challenge and leaf certificate;
+ * root, intermediate and leaf use RSA-2048.
  */
 export async function makeAttestations(count: number): Promise<Attestations> {
   const root = await issueAuthority('root', undefined, { keys: await rsaKeys() });

@@ -28,11 +28,11 @@ const svg = (width: number, height: number, title: string, parts: readonly strin
     '',
   ].join('\n');
 
-/** Left of 1 the goal is reached, right of it not: factors of this much at most are drawn. */
+/** The largest factor that is drawn. Factors left of 1 reach the goal; factors right of 1 miss it. */
 const FURTHEST = 16;
 const [LABELS, BARS, LINE] = [480, 320, 18];
 
-/** How far each line is from its goal. */
+/** Draws how far each line is from its goal. */
 export function goalChart(runs: readonly Run[]): string {
   const lines = linesOf(runs).filter(({ figure }) => figure.goal !== undefined && typeof figure.measured !== 'string');
   let y = 20;
@@ -55,7 +55,7 @@ export function goalChart(runs: readonly Run[]): string {
   return svg(LABELS + BARS + 130, height, 'How far each figure is from its goal', [...scale, ...marks]);
 }
 
-/** Where a factor of the goal stands. */
+/** The horizontal position of a factor. */
 function place(factor: number): number {
   const bounded = Math.min(Math.max(factor, 1 / FURTHEST), FURTHEST);
   return LABELS + (BARS * (1 + Math.log(bounded) / Math.log(FURTHEST))) / 2;
@@ -79,7 +79,7 @@ function markOf({ figure, measured, verdict }: Line, y: number): string[] {
 
 const [PANEL, TALL] = [280, 190];
 
-/** What the work costs as it grows: a panel for each curve. */
+/** Draws the cost of growing work, with a panel for each curve. */
 export function growthChart(runs: readonly Run[]): string | undefined {
   const curves = (runs[0]?.rows ?? []).flatMap(({ id, curves: of = [] }) => of.map((curve) => ({ id, curve })));
   if (curves.length === 0) return undefined;

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-/** Runs a program to its end, and gives the JSON in the last line that it prints. */
+/** Runs a program and returns the JSON in the last line that it prints. */
 export async function lastLine(command: string, args: readonly string[], from: 'stdout' | 'stderr' = 'stdout') {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const said = { stdout: '', stderr: '' };
@@ -17,7 +17,7 @@ export async function lastLine(command: string, args: readonly string[], from: '
   return JSON.parse(line);
 }
 
-/** A script of bench/children/. `everywhere`: on all CPUs, for what has threads of its own. */
+/** Runs a script from bench/children/. `everywhere`: on all CPUs, for scripts with several threads. */
 export async function child(name: string, args: readonly string[] = [], { everywhere = false } = {}) {
   const script = fileURLToPath(new URL(`./${name}.mjs`, import.meta.url));
   const node = [process.execPath, '--expose-gc', script, ...args] as const;
@@ -25,17 +25,17 @@ export async function child(name: string, args: readonly string[] = [], { everyw
   return await lastLine(command, rest);
 }
 
-/** Whether this process may use one CPU only. */
+/** Whether this process may use only one CPU. */
 export const isPinned = (): boolean =>
   availableParallelism() < cpus().length && spawnSync('taskset', ['-c', '0', 'true']).status === 0;
 
-/** CPU time in milliseconds and memory in MiB of a whole process. */
+/** A process's CPU time in milliseconds and memory in MiB. */
 export interface ProcessCost {
   readonly ms: number;
   readonly mib: number;
 }
 
-/** Loaded first: says at the end what the process has cost. Linux' maxRSS has the memory of the parent in it. */
+/** Loaded first; prints the process's cost at the end. Linux' maxRSS includes the parent's memory, so it reads VmHWM there. */
 const REPORT = `data:text/javascript,${encodeURIComponent(`
   import { readFileSync } from 'node:fs';
   process.on('exit', () => {
@@ -44,7 +44,7 @@ const REPORT = `data:text/javascript,${encodeURIComponent(`
     console.error(JSON.stringify({ ms: (userCPUTime + systemCPUTime) / 1000, mib: (highest || maxRSS) / 1024 }));
   });`)}`;
 
-/** What a Node costs from start to end: `args` as on its command line, or a module as text. */
+/** Measures a Node process from start to end. `args`: its command line, or a module as text. */
 export function processCost(args: readonly string[] | string): Promise<ProcessCost> {
   const given = typeof args === 'string' ? ['--input-type=module', '-e', args] : args;
   return lastLine(process.execPath, ['--import', REPORT, ...given], 'stderr');

@@ -3,20 +3,20 @@ import { uint32At } from '../src/bytes.ts';
 import type { SwtpmProcess } from '../src/tpm/transports/swtpm-process.ts';
 import { startFakePair } from '../test/integration/support/fake-server.ts';
 
-/** A place between clients and a swtpm, at which what goes by is counted. */
+/** A proxy between clients and a swtpm that counts commands and answers. */
 export interface CountingProxy extends AsyncDisposable {
   readonly host: '127.0.0.1';
-  /** The control channel is at the next one. */
+  /** The next port is the control channel. */
   readonly port: number;
-  /** The codes of the commands that have gone to the TPM. */
+  /** The codes of the commands that clients sent. */
   readonly commands: number[];
-  /** The response codes of its answers. */
+  /** The TPM's response codes. */
   readonly answers: number[];
-  /** How many connections there were. */
+  /** Number of connections so far. */
   connections: number;
 }
 
-/** Starts one. */
+/** Starts a proxy. */
 export async function startCountingProxy({ data, control }: SwtpmProcess): Promise<CountingProxy> {
   const counts = { commands: [] as number[], answers: [] as number[], connections: 0 };
   const relay = (client: Socket, target: SwtpmProcess['data']): Socket => {
@@ -44,7 +44,7 @@ export async function startCountingProxy({ data, control }: SwtpmProcess): Promi
   } as const);
 }
 
-/** Finds commands or answers in a stream: bytes 2 to 5 have the length of one, bytes 6 to 9 its code. */
+/** Splits a stream into commands or answers: bytes 2 to 5 contain the length, bytes 6 to 9 the code. */
 function codesInto(codes: number[]): (part: Buffer) => void {
   let rest = Buffer.alloc(0);
   return (part) => {

@@ -26,15 +26,15 @@ const policyOf = (attestation: 'required' | 'none') =>
 const POLICY = policyOf('required');
 const DEVICE = '47f577e3-d2d0-4a0a-8aca-e0501098bde4';
 
-/** What a client of a TPM has sent. */
+/** The commands that a TPM client has sent. */
 export interface Traffic {
   readonly commands: number;
-  /** How many of them the TPM has answered with a response code other than success. */
+  /** How many commands the TPM refused. */
   readonly refused: number;
   readonly connections: number;
 }
 
-/** A swtpm on which the job can be done, warm or cold. */
+/** A swtpm that is prepared for the job, warm or cold. */
 export async function startPreparedSwtpm() {
   const swtpm = await startSwtpm({ listen: 'tcp' });
   await using tpm = await openTpm(swtpm.address);
@@ -42,7 +42,7 @@ export async function startPreparedSwtpm() {
   return swtpm;
 }
 
-/** What a client sends to a swtpm that is started, and prepared for the job: by default the job itself. */
+/** Counts the commands that a client sends to a new swtpm prepared for the job; by default, the job's. */
 export async function countOnWire(client: JobOptions | ((port: number) => Promise<unknown>)): Promise<Traffic> {
   await using swtpm = await startPreparedSwtpm();
   await using proxy = await startCountingProxy(swtpm);
@@ -55,7 +55,7 @@ export async function countOnWire(client: JobOptions | ((port: number) => Promis
   return { commands: commands.length, refused: answers.filter((code) => code !== 0).length, connections };
 }
 
-/** A transport that counts, and takes the time that the TPM needs, in microseconds. */
+/** A transport that counts commands and measures the TPM's time in microseconds. */
 interface CountingTransport extends TpmTransport {
   commands: number;
   refused: number;
@@ -79,7 +79,7 @@ function countingTransport(inner: TpmTransport): CountingTransport {
   };
 }
 
-/** A new TPM of that kind behind a transport that counts. */
+/** A new TPM behind a counting transport. */
 async function countingTpm(kind: 'libtpms' | 'swtpm') {
   const swtpm = kind === 'swtpm' ? await startSwtpm() : undefined;
   const transport = countingTransport(await (swtpm?.open() ?? openLibtpms()));
@@ -91,7 +91,7 @@ async function countingTpm(kind: 'libtpms' | 'swtpm') {
   return { tpm, transport, [Symbol.asyncDispose]: close };
 }
 
-/** What one signature with a PIN costs a provider that has made others before. */
+/** Counts the commands of one signature with a PIN, by a provider that has signed before. */
 export async function countPinSignature(kind: 'libtpms' | 'swtpm'): Promise<Omit<Traffic, 'connections'>> {
   await using place = await countingTpm(kind);
   const { tpm, transport } = place;
@@ -104,7 +104,7 @@ export async function countPinSignature(kind: 'libtpms' | 'swtpm'): Promise<Omit
   return { commands: transport.commands - commands, refused: transport.refused - refused };
 }
 
-/** Commands for each of `times` provisions with attestation, one after the other and all at once. */
+/** Commands per `provisionKey` call with attestation, for `times` calls one after the other and overlapping. */
 export async function countProvisions(times: number) {
   await using place = await countingTpm('libtpms');
   const { tpm, transport } = place;
@@ -126,7 +126,7 @@ export async function countProvisions(times: number) {
   return { inRow, atOnce, unattested: software };
 }
 
-/** How often files were brought to the disk while `work` ran, and how long that took, in microseconds. */
+/** Counts fsyncs while `work` runs, and measures their time in microseconds. */
 export async function countFsyncs(work: () => Promise<unknown>): Promise<{ fsyncs: number; time: number }> {
   const counted = { fsyncs: 0, time: 0 };
   const anyFile = await open(process.execPath);
@@ -159,7 +159,7 @@ export async function countFsyncs(work: () => Promise<unknown>): Promise<{ fsync
   return counted;
 }
 
-/** A place where users get keys, with everything in this process: TPM, store on the disk, service. */
+/** Everything that a run needs, in this process: TPM, store on disk, service. */
 export async function openProvisioning({ attested = true } = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'keyprov-bench-'));
   const place = await countingTpm('libtpms');

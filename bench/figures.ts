@@ -2,7 +2,7 @@ import { type Contender, type Costs, inTurn, ratio, type Spread, spread } from '
 import { notMeasured, type Peer } from './peers.ts';
 import type { Figure, Goal } from './row.ts';
 
-/** Contenders of one row that had their turns, with their costs in microseconds, and the figures that come of them. */
+/** The contenders of one row with their costs in microseconds, and the figures computed from them. */
 export class Race<Name extends string> {
   readonly #costs: Costs<Name>;
 
@@ -10,7 +10,7 @@ export class Race<Name extends string> {
     this.#costs = costs;
   }
 
-  /** Lets them run; a contender that is undefined is a peer that is not here. */
+  /** Runs the contenders in turn. An undefined contender is a peer that is not installed. */
   static async run<Name extends string>(
     rounds: number,
     contenders: Readonly<Record<Name, Contender | undefined>>,
@@ -19,12 +19,12 @@ export class Race<Name extends string> {
     return new Race(await inTurn(rounds, Object.fromEntries(present) as Record<Name, Contender>));
   }
 
-  /** How many times `theirs` the cost of `ours` is; `missing` says what to install for `theirs`. */
+  /** The cost of `ours` as a multiple of `theirs`. `missing` says what to install for `theirs`. */
   times(what: string, [ours, theirs]: readonly [Name, Name], goal?: Goal, peer?: Peer): Figure {
     return this.#figure(what, [ours, theirs], { unit: '×', ...(goal && { goal }) }, peer);
   }
 
-  /** How many times cheaper `ours` is than `theirs`. */
+  /** The cost of `theirs` as a multiple of `ours`. */
   cheaper(what: string, [ours, theirs]: readonly [Name, Name], goal?: Goal, peer?: Peer): Figure {
     return this.#figure(what, [theirs, ours], { unit: '×', ...(goal && { goal }) }, peer);
   }
@@ -47,11 +47,11 @@ export class Race<Name extends string> {
   }
 }
 
-/** A number with three digits that count. */
+/** A number with three significant digits. */
 export const digits = (value: number): string =>
   value >= 1000 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(3)));
 
-/** An amount held against a goal. */
+/** An amount compared with a goal. */
 export const amount = (what: string, unit: Figure['unit'], measured: Spread | number, goal?: Goal): Figure => ({
   ...{ what, unit, measured },
   ...(goal && { goal }),

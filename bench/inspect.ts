@@ -1,5 +1,5 @@
-// Robustness rather than speed: a million changed files, each of which `inspect` must get over in 100 ms, without keeping
-// memory. `node scripts/bench.mjs inspect`; COUNT and SEED in the environment change both.
+// Tests robustness rather than speed: `inspect` must handle each of a million changed files within 100 ms and without leaking
+// memory. `node scripts/bench.mjs inspect`; the variables COUNT and SEED override the defaults.
 import { toHex } from '../src/bytes.ts';
 import { type Inspection, inspect, printInspection } from '../src/inspect/index.ts';
 import { inspectSamples } from '../test/inspect-samples.ts';
@@ -37,11 +37,11 @@ async function least(bytes: Uint8Array): Promise<number> {
 console.log(`${count} inputs made of ${samples.length} samples, seed ${seed}`);
 const begin = performance.now();
 for (let i = 0; i < count; i++) {
-  // After a tenth everything is compiled and every cache is filled.
+  // After a tenth, all code is compiled and every cache is filled.
   if (i % (count / 10) === 0) console.log(`${String(i).padStart(8)}: ${memory()}`);
   const bytes = mutated(samples, dice);
   const first = await timed(bytes);
-  // Again where it took long: the machine may have done something else meanwhile.
+  // Repeats slow inputs, because the machine may have been busy.
   const milliseconds = first.milliseconds < LIMIT_MS / 10 ? first.milliseconds : await least(bytes);
   const { found } = first;
   if (milliseconds > slowest.milliseconds) slowest = { milliseconds, format: found.format, bytes: bytes.length };

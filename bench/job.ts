@@ -3,11 +3,11 @@ import type { SaltKey, Session, Tpm, TpmObject } from '../src/tpm/index.ts';
 import { commands, startSession, TPM_ALG, TPM_RH } from '../src/tpm/index.ts';
 import { akTemplate, ekTemplate, srkTemplate, userKeyTemplate } from '../src/tpm/public-areas.ts';
 
-/** How the job is done. */
+/** Options of the job. */
 export interface JobOptions {
-  /** In a salted session all that carries the PIN; else the PIN is a password in clear. */
+  /** Whether a salted session protects the PIN; otherwise the PIN is sent as a password in the clear. */
   readonly session: boolean;
-  /** Whether the three keys are in the TPM already, by {@link prepareTpm}. */
+  /** Whether {@link prepareTpm} has put the three keys into the TPM. */
   readonly warm: boolean;
 }
 
@@ -29,7 +29,7 @@ const makeSrk = (tpm: Tpm) =>
 const makeAk = (tpm: Tpm, parentHandle: TpmObject) =>
   tpm.run(commands.CreateLoaded, { parentHandle, inSensitive: primary.inSensitive, inPublic: akTemplate('p-256') });
 
-/** Puts into a new TPM what the job finds there: a certificate of the endorsement key, and the keys for the warm one. */
+/** Prepares a new TPM for the job: an endorsement key certificate and, for the warm job, the keys. */
 export async function prepareTpm(tpm: Tpm): Promise<void> {
   const attributes = { ownerWrite: true, authRead: true, ownerRead: true, noDA: true };
   const publicInfo = { nvIndex: EK_CERTIFICATE, nameAlg: TPM_ALG.SHA256, attributes, authPolicy: EMPTY, dataSize: 700 };
@@ -50,8 +50,8 @@ export async function prepareTpm(tpm: Tpm): Promise<void> {
 }
 
 /**
- * The provisioning job, with P-256 keys: endorsement key, storage key, attestation key, user key with a PIN, its
- * certification over a nonce, the certificate of the endorsement key, one signature; nothing stays in the TPM.
+ * The provisioning job, with P-256 keys: endorsement key, storage root key, attestation key, user key with a PIN, its
+ * certification over a nonce, the endorsement key certificate, one signature. Leaves nothing in the TPM.
  */
 export async function job(tpm: Tpm, { session: isProtected, warm }: JobOptions): Promise<void> {
   const { srk, ak } = warm ? await findKeys(tpm) : await makeKeys(tpm);
@@ -74,7 +74,7 @@ export async function job(tpm: Tpm, { session: isProtected, warm }: JobOptions):
   if (!warm) for (const made of [ak, srk.parent]) if (typeof made === 'object' && 'flush' in made) await made.flush();
 }
 
-/** The keys of the job as it finds or makes them. */
+/** The job's keys, found in the TPM or made. */
 interface Keys {
   readonly srk: { readonly parent: TpmObject | { handle: number; name: Uint8Array }; readonly salt: SaltKey };
   readonly ak: TpmObject | { handle: number; name: Uint8Array };

@@ -1,4 +1,4 @@
-// Measures the table of docs/performance.md: `npm run bench -- --help`.
+// Measures the table in docs/performance.md: `npm run bench -- --help`.
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { goalChart, growthChart } from './chart.ts';
@@ -15,17 +15,17 @@ import { VERIFY_ROWS } from './rows/verify.ts';
 
 const HELP = `npm run bench -- [ROW…] [OPTION…]
 
-  ROW                  G9 G13: only these. Default: all, which takes some minutes on an idle machine
-  --quick              few rounds and small sizes, to see that it works
-  --rounds N           how often each contender has its turn. Default: 15
-  --attestations N     how many are verified for the curve of G23. Default: 20,000
-  --keys N             how many the largest store has. Default: 10,000
-  --install-peers      fetches peers from the npm registry, into a folder of their own
+  ROW                  such as G9: measures only these rows. Default: all, which takes some minutes on an idle machine
+  --quick              few rounds and small sizes, as a trial
+  --rounds N           how often each contender runs. Default: 15
+  --attestations N     number of attestations for the curve of G23. Default: 20,000
+  --keys N             number of keys in the largest store. Default: 10,000
+  --install-peers      installs peers from the npm registry in a separate folder
   --json FILE          writes the figures
   --svg FILE           draws how far each figure is from its goal
-  --growth FILE        draws what the work costs as it grows
-  --write PAGE         puts the table into a page, between its marks
-  --from FILE          takes the figures from such a JSON file and measures nothing; several: the median of the runs`;
+  --growth FILE        draws the cost of growing work
+  --write PAGE         writes the table into a page
+  --from FILE          reads the figures from such a JSON file instead of measuring; several files: the median of the runs`;
 
 const { values: given, positionals } = parseArgs({
   allowPositionals: true,
@@ -53,7 +53,7 @@ async function measure(): Promise<Run> {
     provisions: given.quick ? 5 : 100,
     peers: findPeers({ install: given['install-peers'] ?? false }),
   };
-  if (!isPinned()) console.error('not pinned to one CPU: what goes through a socket costs more than it would');
+  if (!isPinned()) console.error('not pinned to one CPU: commands over a socket cost more than they should');
   const place = await describePlace();
   const before = load();
   const rows: Run['rows'][number][] = [];

@@ -1,16 +1,16 @@
 import { performance } from 'node:perf_hooks';
 
-/** The median of a figure's rounds, and its first and third quartile. */
+/** The median of a figure's rounds, and the first and third quartiles. */
 export interface Spread {
   readonly median: number;
   readonly low: number;
   readonly high: number;
 }
 
-/** One round of a contender: what one piece of its work costs. */
+/** Runs one round of a contender and returns the cost of one unit of work. */
 export type Contender = () => number | Promise<number>;
 
-/** What contenders have cost, a number for each round. */
+/** The contenders' costs, one number for each round. */
 export type Costs<Name extends string> = Readonly<Record<Name, readonly number[]>>;
 
 /** The spread of some figures. */
@@ -21,11 +21,11 @@ export function spread(values: readonly number[]): Spread {
 }
 
 /**
- * The first rounds do not count: code is compiled in them, and once more when the next contender uses it in another way.
+ * The first rounds do not count. V8 compiles code in them, and again when the next contender uses the code differently.
  */
 const UNCOUNTED = 3;
 
-/** Lets the contenders have their turns, one round after the other. */
+/** Runs the contenders in turn, round after round. */
 export async function inTurn<Name extends string>(
   rounds: number,
   contenders: Readonly<Record<Name, Contender>>,
@@ -36,26 +36,26 @@ export async function inTurn<Name extends string>(
   return Object.fromEntries(entries.map(({ name, costs }) => [name, costs.slice(UNCOUNTED)])) as Record<Name, number[]>;
 }
 
-/** The ratio of two contenders, each round by itself. */
+/** The ratio of two contenders, computed in each round. */
 export const ratio = (ours: readonly number[], theirs: readonly number[]): Spread =>
   spread(ours.map((cost, round) => cost / (theirs[round] ?? Number.NaN)));
 
-/** CPU time of this process with all its threads, in microseconds. */
+/** CPU time of this process and all its threads, in microseconds. */
 export function cpuTime(): number {
   const { user, system } = process.cpuUsage();
   return user + system;
 }
 
-/** Time on the wall, in microseconds. */
+/** Wall-clock time in microseconds. */
 export const wallTime = (): number => performance.now() * 1000;
 
 /**
- * How long a batch of work is; and how long it is done in a round that does not count, by its clock, but not longer on the wall
- * than the last; microseconds. A command with a session is compiled for good after some five thousand.
+ * Durations in microseconds: of a batch of work; of a warm-up round, by the contender's clock; and the limit of a warm-up round
+ * in wall-clock time. V8 has fully compiled a command with a session after about five thousand commands.
  */
 const [BATCH, WARM_UP, LONGEST_WARM_UP] = [60_000, 1_500_000, 20_000_000];
 
-/** What one call of `work` costs by `clock`, in microseconds. */
+/** Measures one call of `work` by `clock`, in microseconds. */
 export function perCall(clock: () => number, work: () => unknown): Contender {
   let [round, calls] = [0, 1];
   const batch = async (): Promise<number> => {
@@ -75,7 +75,7 @@ export function perCall(clock: () => number, work: () => unknown): Contender {
   };
 }
 
-/** The same for work that waits for nothing, and is so short that waiting would be most of it. */
+/** Measures synchronous work that is so short that awaiting it would dominate. */
 export function perSyncCall(work: () => unknown): Contender {
   const thousand = perCall(cpuTime, () => {
     for (let call = 0; call < 1000; call++) work();

@@ -3,16 +3,16 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/** Where peers are that are compiled or installed for the comparison: never among our own packages. */
+/** The folder for peers that are compiled or installed for the comparison, separate from our own packages. */
 const PLACE = join('node_modules', '.cache', 'keyprov-bench');
 
-/** A peer: how its program is begun, or why it is not measured. */
+/** A peer: the command that starts its program, or the reason why it is not measured. */
 export type Peer = { readonly command: readonly [string, ...string[]] } | { readonly missing: string };
 
-/** Those who do the same work. `tssJs`: the address of its module. */
+/** The programs that do the same work. `tssJs`: the URL of its module. */
 export type Peers = Readonly<Record<'esys' | 'mu' | 'pytss' | 'go' | 'tssJs' | 'simpleWebAuthn', Peer>>;
 
-/** Finds the peers; `install`: those of the npm registry are fetched if they are not there. */
+/** Finds the peers. `install`: installs missing peers from the npm registry. */
 export function findPeers({ install }: { readonly install: boolean }): Peers {
   mkdirSync(PLACE, { recursive: true });
   return {
@@ -27,10 +27,10 @@ export function findPeers({ install }: { readonly install: boolean }): Peers {
   };
 }
 
-/** The text of a figure without its peer. */
+/** The text in place of a figure whose peer is missing. */
 export const notMeasured = (missing: string): string => `not measured: ${missing}`;
 
-/** Peers that cannot be had here, and what is said of them in place of figures. */
+/** The text in place of figures for peers that are not available here. */
 export const GO_TPM: string = notMeasured('go-tpm is in neither the npm registry nor Debian 12');
 
 function compiled(name: string): Peer {
@@ -41,7 +41,7 @@ function compiled(name: string): Peer {
   return status === 0 ? { command: [program] } : { missing: 'install libtss2-dev and gcc' };
 }
 
-/** Its standard library, which has all that a verification needs. */
+/** Go's standard library contains everything that a verification needs. */
 function go(): Peer {
   const program = join(PLACE, 'verify');
   const environment = { ...process.env, GO111MODULE: 'off' };
@@ -50,7 +50,7 @@ function go(): Peer {
   return status === 0 ? { command: [program] } : { missing: 'install golang-go' };
 }
 
-/** Debian's package is for Debian's Python. */
+/** Debian's package works only with Debian's Python. */
 function pytss(): Peer {
   for (const python of ['/usr/bin/python3', 'python3']) {
     if (spawnSync(python, ['-c', 'import tpm2_pytss'], { stdio: 'ignore' }).status !== 0) continue;
@@ -63,7 +63,7 @@ function tssJs(install: boolean): Peer {
   const main = join(PLACE, 'node_modules', 'tss.js', 'lib', 'index.js');
   if (install && !existsSync(main)) {
     writeFileSync(join(PLACE, 'package.json'), '{"private":true}');
-    // Its optional native part is for Windows, and does not compile.
+    // Its optional native part is for Windows and does not compile here.
     const args = ['install', '--prefix', PLACE, '--ignore-scripts', '--no-audit', '--no-fund', 'tss.js@2.0.0'];
     spawnSync('npm', args, { stdio: ['ignore', 'ignore', 'inherit'] });
   }

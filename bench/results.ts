@@ -6,14 +6,14 @@ import { digits } from './figures.ts';
 import { spread } from './measure.ts';
 import { type Curve, type Figure, type Goal, judge, spreadOf, type Verdict } from './row.ts';
 
-/** What came of one run of the table: the content of the JSON file. */
+/** The results of one run, as in the JSON file. */
 export interface Run {
   /** ISO 8601. */
   readonly date: string;
   readonly commit: string;
   readonly machine: string;
   readonly rounds: number;
-  /** Mean number of processes that wanted a CPU, before and after. */
+  /** Load average of the machine, before and after. */
   readonly load: readonly [before: number, after: number];
   readonly rows: readonly {
     readonly id: string;
@@ -29,7 +29,7 @@ export interface Line {
   readonly id: string;
   readonly row: string;
   readonly figure: Figure;
-  /** The goal, and what was measured, as text. */
+  /** The goal and the measurement, as text. */
   readonly goal: string;
   readonly measured: string;
   readonly verdict: Verdict;
@@ -39,11 +39,11 @@ const said = (command: string, ...args: string[]): string => {
   try {
     return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   } catch {
-    return ''; // it is not installed
+    return ''; // not installed
   }
 };
 
-/** Where and of what is measured. */
+/** Describes the machine and the versions that are measured. */
 export async function describePlace(): Promise<Pick<Run, 'date' | 'commit' | 'machine'>> {
   const [first] = cpus();
   const system = /^PRETTY_NAME="(.*)"$/m.exec(said('cat', '/etc/os-release'))?.[1] ?? process.platform;
@@ -59,10 +59,10 @@ export async function describePlace(): Promise<Pick<Run, 'date' | 'commit' | 'ma
   };
 }
 
-/** The load now. */
+/** The current load. */
 export const load = (): number => loadavg()[0] ?? Number.NaN;
 
-/** Reads a JSON file that a run has written. */
+/** Reads a JSON file written by a run. */
 export function readRun(path: string): Run {
   return JSON.parse(readFileSync(path, 'utf8'));
 }
@@ -72,7 +72,7 @@ const goalText = (goal: Goal | undefined, unit: string): string => {
   return 'most' in goal ? `≤ ${digits(goal.most)}${unit}` : `≥ ${digits(goal.least)}${unit}`;
 };
 
-/** The lines of the table. Several runs: the median of each. */
+/** The lines of the table. For several runs, each line shows the median of each run. */
 export function linesOf(runs: readonly Run[]): Line[] {
   const [first] = runs;
   return (first?.rows ?? []).flatMap(({ id, what: row, figures }) =>
@@ -100,7 +100,7 @@ function measuredText(figures: readonly Figure[], unit: string): string {
   return `${texts[0]}${unit} (${digits(low)}–${digits(high)})`;
 }
 
-/** Of several runs the median counts; it is proved if it is in each. */
+/** The verdict on the median of several runs. A goal that not every run meets is unproven. */
 function verdictOf(figures: readonly Figure[]): Verdict {
   const [first] = figures;
   const medians = figures.flatMap(({ measured }) => (typeof measured === 'string' ? [] : [spreadOf(measured).median]));

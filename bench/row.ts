@@ -1,43 +1,43 @@
 import type { Spread } from './measure.ts';
 import type { Peers } from './peers.ts';
 
-/** What is measured is right up to, or from, this number. */
+/** The largest or smallest acceptable measurement. */
 export type Goal = { readonly most: number } | { readonly least: number };
 
-/** One number of a row, held against a goal. */
+/** One number of a row, compared with a goal. */
 export interface Figure {
   readonly what: string;
-  /** `×`: a ratio to what `what` names. Everything else is an amount. */
+  /** `×`: a ratio, as `what` describes. All others are amounts. */
   readonly unit: '×' | '%' | 'ms' | 'µs' | 'MiB' | 'commands' | '';
-  /** Absent: to be compared, not to be reached. */
+  /** Absent for a figure that is only for comparison. */
   readonly goal?: Goal;
-  /** A text says why there is none. A count has no spread. */
+  /** A text if there is no measurement, with the reason. A count has no spread. */
   readonly measured: Spread | number | string;
   /** The amounts behind a ratio, for orientation. */
   readonly amounts?: string;
 }
 
-/** Points of a curve: how large, and what it costs then. */
+/** A curve: points of size and cost. */
 export interface Curve {
   readonly what: string;
   readonly unit: string;
   readonly points: readonly (readonly [size: number, cost: number])[];
 }
 
-/** What came of a row. */
+/** The results of a row. */
 interface Measured {
   readonly figures: readonly Figure[];
   readonly curves?: readonly Curve[];
 }
 
-/** How much is measured, and beside whom. */
+/** The sizes of the measurements, and the peers. */
 export interface Kit {
   readonly rounds: number;
-  /** How many attestations are verified for the curve of the verifier. */
+  /** Number of attestations for the verifier's curve. */
   readonly attestations: number;
-  /** How many keys the largest store has. */
+  /** Number of keys in the largest store. */
   readonly keys: number;
-  /** How many provisions run at once. */
+  /** Number of overlapping `provisionKey` calls. */
   readonly provisions: number;
   readonly peers: Peers;
 }
@@ -47,14 +47,14 @@ export interface Row {
   readonly id: string;
   readonly what: string;
   readonly measure: (kit: Kit) => Promise<Measured>;
-  /** Why a goal of it is missed, for the reader of a table in which it is. */
+  /** Why the row misses a goal; printed only if it does. */
   readonly why?: string;
 }
 
-/** What is to be said of a figure; nothing if it has no goal or was not measured. */
+/** The verdict on a figure; empty if it has no goal or was not measured. */
 export type Verdict = 'met' | 'missed' | 'unproven' | '';
 
-/** Whether a figure reaches its goal: unproven if a quarter of the rounds or more do not. */
+/** Whether a figure meets its goal: unproven if at least a quarter of the rounds do not. */
 export function judge({ goal, measured }: Figure): Verdict {
   if (goal === undefined || typeof measured === 'string') return '';
   const reaches = (value: number): boolean => ('most' in goal ? value <= goal.most : value >= goal.least);

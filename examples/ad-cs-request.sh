@@ -1,6 +1,6 @@
 #!/bin/sh
 # A certificate request with key attestation for AD CS (MS-WCCE): sh ad-cs-request.sh EXCHANGE-CERTIFICATE DIRECTORY
-# KEYPROV_TPM says where the TPM is. Verify the chain of the exchange certificate before you use it.
+# KEYPROV_TPM contains the TPM's address. Verify the exchange certificate's chain before you use it.
 set -eu
 exchange=$1
 directory=$2

@@ -19,13 +19,13 @@ import { encodeSpki } from 'keyprov/formats/x509';
 import { createTestAuthority } from 'keyprov/testing';
 import { encode, structures } from 'keyprov/tpm';
 
-const maker = await createTestAuthority(); // stands for the maker of the TPM, whom the service trusts
+const maker = await createTestAuthority(); // stands for the TPM's maker, which the service trusts
 const ekRoots = [await parseCertificate(maker.root)];
 
-// The client, once: who its TPM is
+// The client, once: identifies its TPM
 const tpm = await openTpm('libtpms');
 const ek = await openEndorsementKey(tpm);
-// A chip holds this certificate, and `readEkCertificates` reads it. The simulator has none, so it gets one of a chip.
+// A chip contains this certificate, and `readEkCertificates` reads it. The simulator has none, so it gets one here.
 const chip = { manufacturer: 0x53544d20, model: 'ST33', version: 1 };
 const certificates = [await maker.issueEkCertificate(ek.publicArea, { tpm: chip })];
 const ak = await createAttestationKey(tpm, { algorithm: 'auto' }); // the key with which keyprov attests
@@ -35,7 +35,7 @@ const enrolment = {
   akCreation: await certifyOwnCreation(tpm, ak),
 };
 
-// The service: whether its maker is known, and a challenge
+// The service: checks the TPM's maker, and issues a challenge
 const [certificate = new Uint8Array(0), ...intermediates] = enrolment.ek.certificates;
 const ekArea = decodePublicArea(enrolment.ek.pubArea);
 const trusted = await verifyEkCertificate(certificate, { ek: ekArea, roots: ekRoots, intermediates });
@@ -43,12 +43,12 @@ const isAk = verifyAttestationKey(enrolment.ak.pubArea, enrolment.akCreation);
 if (!trusted.ok || !isAk.ok) throw new Error('not a TPM of this maker, or not an attestation key');
 const { challenge, secret } = buildActivationChallenge({ ek: ekArea, ak: decodePublicArea(enrolment.ak.pubArea) });
 
-// The client: the answer
+// The client: answers the challenge
 const answer = await answerActivationChallenge(tpm, challenge, { ek, ak: ak.object });
 await ak.close();
 await ek.release();
 
-// The service: what it keeps
+// The service: checks the answer, and keeps the result
 if (!isActivated(answer, secret)) throw new Error('the TPM has not answered the challenge');
 const kept = { ek: enrolment.ek, activation: { ek: enrolment.ek, ak: enrolment.ak } };
 const keyChallenge = Uint8Array.from(randomBytes(32)); // for one key of this client

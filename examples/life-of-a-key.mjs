@@ -1,5 +1,5 @@
 // @ts-check
-// Like provision.mjs, then the later life of the key: a new PIN, a new key, and its removal.
+// Like provision.mjs, followed by a new PIN, a new key, and the key's removal.
 import * as keyprov from 'keyprov';
 import { authenticateWithDeviceCode, discoverServices } from 'keyprov/registration';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
@@ -13,7 +13,7 @@ const device = await joinDevice(url, { ca, tenant, user: ada });
 const fetch = keyprov.createServiceFetch({ ca, clientCertificate: device });
 
 const store = await keyprov.openKeyStore(`${directory}/keys`);
-const graphUrl = `${url}/graph/`; // Microsoft Graph takes keys back; it wants a token of its own
+const graphUrl = `${url}/graph/`; // Microsoft Graph removes registered keys; it requires a separate token
 const tokenEndpoint = (await discoverServices(url, { tenant, fetch })).authentication?.tokenEndpoint;
 if (tokenEndpoint === undefined) throw new Error('the service does not say where users sign in');
 const token = async () => {
@@ -33,7 +33,7 @@ const options = {
   registrar,
 };
 
-/** A key for the user, and how many there are then. */
+/** Gives the user a key, and prints how many keys there are. */
 const make = async () => {
   const { status } = await keyprov.provision({ ...options, prerequisites: 'skip' });
   console.log(status, (await store.list()).records.length, service.keys().length);

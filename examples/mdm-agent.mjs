@@ -18,7 +18,7 @@ const sources = keyprov.keySources({ tpm: `libtpms:${directory}/tpm` });
 const owner = { user: ada.upn, deviceId: device.deviceId };
 const [pin, longer] = ['271828', '27182845'].map((text) => new TextEncoder().encode(text));
 
-/** Each start of the agent. @param {number} minLength what its server demands @param {boolean} isJoined what it knows */
+/** Runs at each start of the agent. @param {number} minLength the server's requirement @param {boolean} isJoined whether the device has joined */
 async function start(minLength, isJoined = true) {
   const sent = { hardware: 'required', attestation: 'required', pin: { minLength } };
   const files = [{ name: 'from-the-server.json', bytes: new TextEncoder().encode(JSON.stringify(sent)) }];
@@ -41,7 +41,7 @@ async function start(minLength, isJoined = true) {
   }
 }
 
-/** The first key, or the rest of a run. @param {keyprov.Policy} policy @param {boolean} isJoined */
+/** Makes the first key, or continues a run. @param {keyprov.Policy} policy @param {boolean} isJoined */
 async function make(policy, isJoined) {
   const facts = { directoryUser: true, policyEnabled: true, remoteSession: false, pinSet: false };
   const probe = valuesProbe({ ...facts, joinState: isJoined ? 'entra-hybrid' : 'none', certEnrollment: 'none' });

@@ -1,5 +1,5 @@
 #!/bin/sh
-# OpenSSL signs, and asks for a certificate, with a key in a TPM: sh openssl.sh DIRECTORY
+# OpenSSL signs, and requests a certificate, with a key in a TPM: sh openssl.sh DIRECTORY
 # It needs tpm2-openssl, and KEYPROV_TPM and TPM2OPENSSL_TCTI for the same TPM, as `keyprov sim -- sh openssl.sh DIRECTORY` sets.
 set -eu
 directory=$1
@@ -18,7 +18,7 @@ openssl dgst -sha256 -binary -out "$directory/digest" "$directory/letter"
 tpm2 pkeyutl -sign -inkey "$directory/key.pem" -in "$directory/digest" -pkeyopt digest:sha256 -out "$directory/letter.sig"
 openssl dgst -sha256 -verify "$directory/public.pem" -signature "$directory/letter.sig" "$directory/letter"
 
-# For Kerberos (PKINIT): the self-signed certificate of key trust, with the security identifier of the user
+# For Kerberos (PKINIT): the self-signed key-trust certificate, with the user's security identifier
 keyprov request --store "$directory" --format pkinit --sid S-1-5-21-1-2-3-1104 \
   --tenant-id 3867a4a5-551b-4f44-9796-437b5ebb5f33 --for-device d1e1b76f-0d53-44e8-bbad-e465ea4cc3eb --out "$directory/ada.pem"
 openssl x509 -in "$directory/ada.pem" -noout -ext extendedKeyUsage

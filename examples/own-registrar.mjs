@@ -25,11 +25,11 @@ const outcome = await keyprov.provision({
   pin: new TextEncoder().encode('271828'),
   registrar: {
     address: 'https://keys.contoso.test',
-    resource: 'urn:ms-drs:localhost', // whom the access token is for
+    resource: 'urn:ms-drs:localhost', // the audience of the access token
     tenant,
     challenge: async () => Uint8Array.from(randomBytes(32)),
     register: async ({ body, user, clientRequestId }) => {
-      const id = createHash('sha256').update(body).digest('hex'); // the same request again is the same registration
+      const id = createHash('sha256').update(body).digest('hex'); // a repeated request is the same registration
       if (!registered.has(id)) registered.set(id, randomUUID());
       return { kid: registered.get(id), upn: user, clientRequestId, further: {} };
     },

@@ -1,12 +1,12 @@
 // @ts-check
-// A TPM whose hierarchies have passwords, and the end of a lockout: `node tpm-with-passwords.mjs`.
+// Uses a TPM whose hierarchies have passwords, and ends a lockout: `node tpm-with-passwords.mjs`.
 import { definePolicy, isKeyprovError, openKey, openTpm, provisionKey } from 'keyprov';
 import { commands, readLockout, TPM_RH } from 'keyprov/tpm';
 
 const utf8 = new TextEncoder();
 const hierarchyAuth = { owner: utf8.encode('owner password'), lockout: utf8.encode('lockout password') };
 const tpm = await openTpm('libtpms', { hierarchyAuth });
-// What tpm2_changeauth does; an administrator has done it once
+// An administrator has done this once, for example with tpm2_changeauth
 await tpm.run(commands.HierarchyChangeAuth, { authHandle: TPM_RH.OWNER, newAuth: hierarchyAuth.owner });
 await tpm.run(commands.HierarchyChangeAuth, { authHandle: TPM_RH.LOCKOUT, newAuth: hierarchyAuth.lockout });
 
@@ -18,7 +18,7 @@ const key = await openKey({ record, sources });
 
 for (const pin of ['000001', '000002', '000003', '271828']) {
   try {
-    await key.sign({ data: utf8.encode('hello'), pin: utf8.encode(pin), force: true }); // also the last try
+    await key.sign({ data: utf8.encode('hello'), pin: utf8.encode(pin), force: true }); // even if it is the last try
     console.log('signed');
   } catch (error) {
     if (!isKeyprovError(error)) throw error;

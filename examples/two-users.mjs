@@ -1,5 +1,5 @@
 // @ts-check
-// Like provision.mjs, for two users of one device. Each has a key and a PIN; one store and one TPM hold both.
+// Like provision.mjs, for two users of one device. Each has a key and a PIN, in one store and one TPM.
 import * as keyprov from 'keyprov';
 import { joinDevice, startIdentityService } from 'keyprov/testing';
 

@@ -1,6 +1,6 @@
 // @ts-check
 // Run at each boot of a virtual machine: `node vdi-first-boot.mjs TPM-ADDRESS DIRECTORY FLEET-DIRECTORY`.
-// The fleet directory stands for your inventory service: it has one file for each TPM that has booted once.
+// The fleet directory stands for your inventory service. It contains one file for each TPM that has booted before.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { isKeyprovError, openTpm } from 'keyprov';
 import { checkTpmIdentity, readTpmIdentity } from 'keyprov/keys';
@@ -20,7 +20,7 @@ const text = JSON.stringify({ ...json, clock: `${now.clock}` });
 const known = await readFile(file, 'utf8').catch(() => undefined);
 if (known === undefined) {
   await mkdir(fleet, { recursive: true });
-  // Only one machine can make the file of a TPM. A second machine with the same TPM is a clone.
+  // Only one machine can create a TPM's file. A second machine with the same TPM is a clone.
   const isFirst = await writeFile(`${fleet}/${name}`, text, { flag: 'wx' }).then(
     () => true,
     () => false,

@@ -8,7 +8,7 @@ import { encodeSpki } from 'keyprov/formats/x509';
 import { createTestAuthority } from 'keyprov/testing';
 
 const authority = await createTestAuthority(); // stands for an attestation CA that knows this TPM
-const challenge = Uint8Array.from(randomBytes(32)); // the service gives each client its own, for one answer
+const challenge = Uint8Array.from(randomBytes(32)); // the service gives each client a new one, for one answer
 
 // The client
 const { request } = await provisionKey({
@@ -19,7 +19,7 @@ const { request } = await provisionKey({
   enrolAk: async (_tpm, ak) => [await authority.issueAkCertificate(ak.publicArea)],
 });
 
-// The service: it has `request.body`, the challenge, and the roots that it trusts
+// The service, which has `request.body`, the challenge, and its trusted roots
 const registration = parseKeyRegistration(request.body, 'attested');
 const statement = statementFromKeyRegistration(registration);
 if (statement === undefined) throw new Error('the request carries no attestation');

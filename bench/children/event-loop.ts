@@ -1,4 +1,4 @@
-// How long the event loop is held while the TPM in this process makes RSA-3072 keys, as many as the argument says.
+// Measures event loop delay while the TPM in this process makes RSA-3072 keys. Argument: the number of keys.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { openTpmKeyProvider } from '../../src/keys/index.ts';
 import { openTpm } from '../../src/tpm/index.ts';

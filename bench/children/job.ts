@@ -1,5 +1,5 @@
-// The provisioning job of bench/job.ts, as often as it is told, each time with a connection of its own: CPU time of each in
-// milliseconds. Arguments: address, `session` or `password`, `cold` or `warm`, how often.
+// Repeats the provisioning job of bench/job.ts, each time on a new connection, and prints the CPU time of each in milliseconds.
+// Arguments: address, `session` or `password`, `cold` or `warm`, number of jobs.
 import { openTpm } from '../../src/tpm/index.ts';
 import { job } from '../job.ts';
 import { cpuTime } from '../measure.ts';

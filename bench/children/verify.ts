@@ -1,5 +1,5 @@
-// Verifies attestations: `workers N COUNT` on N threads, which gives the milliseconds from the first to the last;
-// `long COUNT` on one, which gives CPU time and memory for each tenth.
+// Verifies attestations. `workers N COUNT` uses N threads and prints the total time in milliseconds. `long COUNT` uses one thread
+// and prints CPU time and memory for each tenth.
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -7,7 +7,7 @@ import { type AttestationStatement, verifyEvidence } from '../../src/attestation
 import { makeAttestations } from '../attestations.ts';
 import { cpuTime } from '../measure.ts';
 
-/** What a worker gets. */
+/** The data for a worker. */
 interface Work {
   readonly list: readonly { readonly statement: AttestationStatement; readonly extraData: Uint8Array }[];
   readonly root: Uint8Array;
@@ -56,7 +56,7 @@ if (isMainThread) {
   console.log(JSON.stringify(await run));
 } else {
   const work: Work = workerData;
-  await verify(work, 3000); // compiles it
+  await verify(work, 3000); // so that V8 compiles the code
   parentPort?.on('message', async (count: number) => {
     await verify(work, count);
     parentPort?.postMessage('done');

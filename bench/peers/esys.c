@@ -1,8 +1,8 @@
 /*
- * What tpm2-tss' ESAPI needs for the same work, in CPU time of this process.
- *   esys TCTI job session|password N     the provisioning job of bench/job.ts, cold, N times, each on a connection of its
- *                                        own: a JSON array of milliseconds
- *   esys TCTI random session|password N  N times TPM2_GetRandom of 8 bytes: microseconds each
+ * Measures the same work with tpm2-tss' ESAPI, in CPU time of this process.
+ *   esys TCTI job session|password N     runs the provisioning job of bench/job.ts N times, cold, each on a new connection;
+ *                                        prints a JSON array of milliseconds
+ *   esys TCTI random session|password N  runs TPM2_GetRandom of 8 bytes N times; prints microseconds per call
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static double cpu_us(void) {
   return (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1e6 + use.ru_utime.tv_usec + use.ru_stime.tv_usec;
 }
 
-/* The public area of a P-256 key; everything that is not said is null. */
+/* The public area of a P-256 key; all other fields are null. */
 static TPM2B_PUBLIC p256(TPMA_OBJECT attributes) {
   TPM2B_PUBLIC area = {.publicArea = {.type = TPM2_ALG_ECC, .nameAlg = TPM2_ALG_SHA256}};
   area.publicArea.objectAttributes =

@@ -1,6 +1,6 @@
 /*
- * What libtss2-mu needs to read and write structures: `mu HEX-OF-TPM2B_PUBLIC HEX-OF-TPMS_ATTEST` prints nanoseconds of
- * CPU time as JSON: { "readPublic", "readAttest", "writePublic" }.
+ * Measures how long libtss2-mu takes to decode and encode structures. `mu HEX-OF-TPM2B_PUBLIC HEX-OF-TPMS_ATTEST` prints
+ * nanoseconds of CPU time as JSON: { "readPublic", "readAttest", "writePublic" }.
  */
 #include <stdio.h>
 #include <stdlib.h>

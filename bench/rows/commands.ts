@@ -25,7 +25,7 @@ const EMPTY = new Uint8Array(0);
 const GET_RANDOM = fromHex('80010000000c0000017b0008');
 const random = { bytesRequested: 8 };
 
-/** What is sent again and again: the bytes of the last command that a TPM got. */
+/** Remembers the bytes of the last command that a TPM received, to be sent repeatedly. */
 async function lastCommand(tpm: Tpm, run: (tpm: Tpm) => Promise<unknown>): Promise<Uint8Array> {
   let last: Uint8Array = EMPTY;
   const { kind, address, emulator } = tpm.transport;
@@ -41,7 +41,7 @@ async function lastCommand(tpm: Tpm, run: (tpm: Tpm) => Promise<unknown>): Promi
   return last;
 }
 
-/** Our way to run a command beside its bytes alone on the same transport. */
+/** Compares our way to run a command with sending its bytes over the same transport. */
 async function besideBytes(tpm: Tpm, run: (tpm: Tpm) => Promise<unknown>, clock = cpuTime) {
   const bytes = await lastCommand(tpm, run);
   return { ours: perCall(clock, () => run(tpm)), floor: perCall(clock, () => tpm.transport.send(bytes)) };
@@ -80,7 +80,7 @@ const G9: Row = {
 
 const SIZE = 32;
 
-/** What the standard asks of a client for one command, with node:crypto alone: nonce, cpHash, HMAC, rpHash, HMAC, KDFa, CFB. */
+/** The cryptography that the standard requires of a client for one command: nonce, cpHash, HMAC, rpHash, HMAC, KDFa, CFB. */
 function cryptoAlone(sessionKey: Uint8Array, nonceTPM: Uint8Array): void {
   const nonceCaller = randomBytes(SIZE);
   const cpHash = createHash('sha256').update(GET_RANDOM).digest();
@@ -95,7 +95,7 @@ const G10: Row = {
   id: 'G10',
   what: 'GetRandom in an existing salted session with an encrypted answer',
   async measure({ rounds, peers: { esys, pytss } }) {
-    // A swtpm serves one client at a time: the peers have one of their own.
+    // A swtpm serves one client at a time, so the peers have a second one.
     await using theirs = await startSwtpm({ listen: 'tcp' });
     const tcti = `swtpm:host=127.0.0.1,port=${'port' in theirs.data ? theirs.data.port : ''}`;
     await using swtpm = await startSwtpm({ listen: 'tcp' });
@@ -152,7 +152,7 @@ const G12: Row = {
   async measure({ rounds }) {
     const transport = await openLibtpms();
     await using tpm = await Tpm.open(transport);
-    // What a caller of the library alone would do: sendSync waits in the same thread, send for another one.
+    // The minimum: sendSync runs the command in this thread, send in another thread.
     const race = await Race.run(rounds, {
       ...(await besideBytes(tpm, (client) => client.run(GetRandom, random))),
       sync: perCall(cpuTime, () => transport.sendSync(GET_RANDOM)),

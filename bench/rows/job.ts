@@ -15,7 +15,7 @@ import { GO_TPM, notMeasured, type Peer } from '../peers.ts';
 import type { Figure, Row } from '../row.ts';
 
 const JOBS = 10;
-/** As tpm2-tss takes the address. */
+/** The address in tpm2-tss' form. */
 const tctiOf = (port: number): string => `swtpm:host=127.0.0.1,port=${port}`;
 const portOf = ({ data }: SwtpmProcess): number => ('port' in data ? data.port : Number.NaN);
 
@@ -44,7 +44,7 @@ const G3: Row = {
   why: 'the job itself takes 13 (cold) and 10 (warm). Five more commands follow from safety: one checks at open that the TPM answers, two look for leftovers of dead processes, TPM2_Shutdown follows the use of a PIN, and its effect, TPM_RC_RETRY, makes keyprov resend a command',
 };
 
-/** The job in a process of its own, ten times: CPU of the first and of the tenth. */
+/** Runs the job ten times in a new process, and measures CPU time of the first and the tenth. */
 async function jobCosts(rounds: number, esys: Peer): Promise<readonly (readonly Figure[])[]> {
   await using swtpm = await startPreparedSwtpm();
   const costs: Record<'first' | 'tenth', Record<'ours' | 'esys', number[]>> = {
@@ -99,7 +99,7 @@ const G5: Row = {
   why: 'about a third goes to the file that records which objects the process has in a TPM without a resource manager. The rest is the five additional commands of G3 and code that V8 has not compiled yet',
 };
 
-/** The commands of the job with passwords, as bytes: the answers depend on nothing, so that they can be sent again. */
+/** The job's commands with passwords, as bytes. They do not depend on earlier answers, so they can be sent again. */
 async function recordJob(swtpm: SwtpmProcess, options: JobOptions): Promise<Uint8Array[]> {
   const commands: Uint8Array[] = [];
   await using tpm = await openTpm(swtpm.address, {
@@ -109,7 +109,7 @@ async function recordJob(swtpm: SwtpmProcess, options: JobOptions): Promise<Uint
       async send(command, more) {
         const kept = command.slice();
         const answer = await inner.send(command, more);
-        // What is refused is sent again; and what belongs to `openTpm` and `close` is not the job's.
+        // Leaves out refused commands, which are resent, and the commands of `openTpm` and `close`.
         if (uint32At(answer, 6) === 0 && !NOT_OF_THE_JOB.has(uint32At(kept, 6))) commands.push(kept);
         return answer;
       },
@@ -183,7 +183,7 @@ const G8: Row = {
     };
     await fill();
     await pool.take(request); // makes the attestation key
-    // How long a prime is looked for differs from key to key by a factor of ten: many rounds, and medians of each.
+    // The search for primes takes up to ten times as long for some keys, so this needs many rounds, with a median each.
     const costs = await inTurn(3 * rounds, {
       fill,
       ours: cost(() => pool.take(request)),

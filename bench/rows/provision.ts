@@ -24,7 +24,7 @@ const G19: Row = {
       counted = { fsyncs, commands: transport.commands - before.commands };
       const scryptBegin = wallTime();
       await deriveAuthValue(PIN, newPinDerivation());
-      if (round < 0) continue; // the first one compiles
+      if (round < 0) continue; // the first round compiles the code
       parts.all.push(all / 1000);
       parts.tpm.push((transport.time - before.time) / 1000);
       parts.scrypt.push((wallTime() - scryptBegin) / 1000);
@@ -67,7 +67,7 @@ const G20: Row = {
   why: 'the storage root key is made again for each use. In process, TPM2_Shutdown follows each use of a PIN, so the TPM answers the next command with TPM_RC_RETRY',
 };
 
-/** A store with that many registered keys in it, all copies of one, of other users. */
+/** Opens a store with that many registered keys of other users, all copies of one key. */
 async function openStoreWith(keys: number) {
   const place = await openProvisioning({ attested: false });
   const { record } = await place.run();
@@ -80,7 +80,7 @@ async function openStoreWith(keys: number) {
   while (copies < keys) {
     const copy = copyOf();
     writeFileSync(join(place.store.directory, `key-${copy.id}.json`), encodeKeyRecord(copy), { mode: 0o600 });
-    if (copies === 2) readRegistration(copy); // it is one that can be read
+    if (copies === 2) readRegistration(copy); // checks that the copy can be read
   }
   return { ...place, copyOf };
 }

@@ -27,7 +27,7 @@ const getRandomByTssJs = (module: string, port: number): string => `
 
 type Script = Parameters<typeof processCost>[0];
 
-/** What processes cost beside a Node that does nothing, each round by itself. */
+/** The costs of processes compared with an empty Node, round by round. */
 async function starts(rounds: number, scripts: Readonly<Record<string, Script | (() => Promise<Script>)>>) {
   const names = ['nothing', ...Object.keys(scripts)];
   const costs = new Map<string, ProcessCost[]>(names.map((name) => [name, []]));
@@ -50,7 +50,7 @@ async function starts(rounds: number, scripts: Readonly<Record<string, Script | 
   };
 }
 
-/** What a Node needs that does the same, without us: node:net and the bytes; or node:crypto. */
+/** The same work in Node without keyprov: node:net and the bytes, or node:crypto. */
 const floor = ({ data }: { readonly data: object }): string => `
   import { connect } from 'node:net';
   const socket = connect(${JSON.stringify(data)});
@@ -62,7 +62,7 @@ const G1: Row = {
   what: 'a process that opens a TPM over a socket, runs GetRandom and closes it',
   async measure({ rounds, peers: { tssJs } }) {
     await using swtpm = await startSwtpm();
-    // A new one each time: TSS.JS does not wait for the last answer, and a simulator dies of that.
+    // Needs a new simulator each time: TSS.JS does not wait for the last answer, which makes the simulator exit.
     const simulators: AsyncDisposable[] = [];
     const byTssJs = async (module: string) => {
       const simulator = await startMssimStandIn();

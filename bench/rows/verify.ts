@@ -12,7 +12,7 @@ import { cpuTime, perCall, ratio } from '../measure.ts';
 import type { Peers } from '../peers.ts';
 import type { Kit, Row } from '../row.ts';
 
-/** The attestations as the peer in Go reads them, in a file. */
+/** Writes the attestations to a file for the Go peer. */
 function writeForGo(path: string, { list, root }: Attestations): void {
   const attestations = list.map(({ statement: { pubArea, certInfo, signature, ak }, extraData }) => ({
     ...{ PubArea: toBase64(pubArea), CertInfo: toBase64(certInfo), Signature: toBase64(signature) },
@@ -22,7 +22,7 @@ function writeForGo(path: string, { list, root }: Attestations): void {
   writeFileSync(path, JSON.stringify({ Root: toBase64(root.der), List: attestations }));
 }
 
-/** Ours and the peers on the same attestations, and ours without certificates. */
+/** Runs keyprov and the peers on the same attestations, and keyprov without certificates. */
 async function race(rounds: number, { simpleWebAuthn: peer, go }: Peers) {
   const attestations = await makeAttestations(8);
   const { list, pubArea, root } = attestations;
@@ -116,7 +116,7 @@ const G15: Row = {
   why: 'half is cryptography, because two signatures are new each time. The rest parses the attestation key certificate and checks the path',
 };
 
-/** What a child says of a long verification: for each tenth CPU time of one in microseconds, and memory in MiB. */
+/** The output of a long verification: for each tenth, CPU time per verification in microseconds, and memory in MiB. */
 interface LongRun {
   readonly cpu: readonly number[];
   readonly memory: readonly number[];
@@ -134,7 +134,7 @@ const G23: Row = {
     const { cpu, memory }: LongRun = await child('verify', ['long', `${attestations}`]);
     const points = (values: readonly number[]) =>
       values.map((value, tenth) => [((tenth + 1) * attestations) / values.length, value] as const);
-    // In the first tenth the code is compiled.
+    // The first tenth includes compiling the code.
     const [second = Number.NaN, last = Number.NaN] = [cpu[1], cpu.at(-1)];
     const [before = Number.NaN, after = Number.NaN] = [memory[1], memory.at(-1)];
     return {

@@ -1,10 +1,10 @@
-// A test with a TPM of its own for each case. It runs with libtpms in the process, or with swtpm.
+// Each test gets a new TPM: libtpms in this process, or swtpm.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { definePolicy, openKey, openTpm, provisionKey } from 'keyprov';
 import { withTpm } from 'keyprov/testing';
 
-/** What is tested: your code. */
+/** Your code, which is tested here. */
 async function makeKeyAndSign(tpm) {
   const policy = definePolicy({ hardware: 'required', algorithm: 'p-256' });
   const challenge = crypto.getRandomValues(new Uint8Array(32));

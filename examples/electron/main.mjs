@@ -1,4 +1,4 @@
-// The main process. Keys, PINs and the TPM stay here; a window only gets results.
+// The main process. Keys, PINs and the TPM stay here; a window receives only results.
 import { fileURLToPath } from 'node:url';
 import { app, BrowserWindow, ipcMain } from 'electron';
 import { definePolicy, isKeyprovError, keySources, openKey, openKeyStore, provisionKey } from 'keyprov';
@@ -8,7 +8,7 @@ const policy = definePolicy({ hardware: 'preferred', algorithm: 'p-256', attesta
 const store = await openKeyStore(directory);
 const sources = keySources({ store, tpm: process.env.KEYPROV_TPM ?? 'auto' }); // the TPM, and software keys if there is none
 
-/** Runs `work` with the bytes of a PIN, and overwrites them. */
+/** Runs `work` with the bytes of a PIN, then overwrites them. */
 async function withPin(text, work) {
   const pin = new TextEncoder().encode(text);
   try {
@@ -18,7 +18,7 @@ async function withPin(text, work) {
   }
 }
 
-/** Errors lose their class on the way to a window: it gets code, message and what it needs. */
+/** Errors lose their class on the way to a window, so it receives code, message and the members it needs. */
 const answer = (work) =>
   work().catch((error) => {
     if (!isKeyprovError(error)) throw error;
