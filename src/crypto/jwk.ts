@@ -24,7 +24,7 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
  * import type { PublicKey } from 'keyprov/formats/x509';
  *
  * declare const publicKey: PublicKey;
- * console.log(encodeJwk(publicKey).kty, computeJwkThumbprint(decodeJwk(encodeJwk(publicKey))).length); // 32 bytes
+ * console.log(encodeJwk(publicKey).kty, computeJwkThumbprint(decodeJwk(encodeJwk(publicKey))).length); // such as RSA 32
  * ```
  */
 export function encodeJwk(key: PublicKey): PublicJwk {

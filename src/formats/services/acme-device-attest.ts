@@ -35,9 +35,9 @@ export function computeAcmeKeyAuthorization(token: string, accountKey: PublicKey
  * import { computeAcmeExtraData, computeAcmeKeyAuthorization } from 'keyprov/formats/services';
  * import type { PublicKey } from 'keyprov/formats/x509';
  *
- * declare const [token, accountKey]: [string, PublicKey]; // of the challenge, of the ACME account
- * console.log(computeAcmeKeyAuthorization(token, accountKey)); // the token, a dot, the thumbprint of the key
- * console.log(computeAcmeExtraData(token, accountKey).length); // 32: the challenge for attestKey
+ * declare const [token, accountKey]: [string, PublicKey]; // the challenge's token, the ACME account's key
+ * console.log(computeAcmeKeyAuthorization(token, accountKey)); // the token, a dot, the key's thumbprint
+ * console.log(computeAcmeExtraData(token, accountKey).length); // 32 (bytes): pass them to attestKey as `challenge`
  * ```
  */
 export function computeAcmeExtraData(token: string, accountKey: PublicKey): Bytes {
@@ -57,7 +57,7 @@ export function computeAcmeExtraData(token: string, accountKey: PublicKey): Byte
  * import { buildAcmeDeviceAttest, parseAcmeDeviceAttest } from 'keyprov/formats/services';
  * import { statementFromAcmeDeviceAttest } from 'keyprov/formats/services';
  *
- * declare const [statement, challenge]: [AttestationStatement, Uint8Array]; // over computeAcmeExtraData
+ * declare const [statement, challenge]: [AttestationStatement, Uint8Array]; // challenge: from computeAcmeExtraData
  * const { pubArea } = statement.ak;
  * const received = statementFromAcmeDeviceAttest(parseAcmeDeviceAttest(buildAcmeDeviceAttest(statement)), pubArea);
  * console.log(verifyStatement(received, { challenge, attestationKey: { pubArea } }).ok);
@@ -81,7 +81,7 @@ export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: Atte
  * ```ts
  * import { encodeAcmeDeviceAttest, parseAcmeDeviceAttest } from 'keyprov/formats/services';
  *
- * declare const payload: string; // of an answer to the challenge
+ * declare const payload: string; // the client's answer to the challenge
  * const object = parseAcmeDeviceAttest(payload);
  * console.log(object.certificates.length, encodeAcmeDeviceAttest(object));
  * ```

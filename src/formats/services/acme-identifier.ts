@@ -33,7 +33,7 @@ export function computeEkDeviceName(ekCertificate: Uint8Array): DeviceName {
  *
  * declare const ekCertificate: Uint8Array;
  * const identifier = encodeAcmeIdentifier(computeEkDeviceName(ekCertificate));
- * console.log(identifier.type, decodeAcmeIdentifier(identifier).kind); // permanent-identifier, twice
+ * console.log(identifier.type, decodeAcmeIdentifier(identifier).kind); // permanent-identifier permanent-identifier
  * ```
  */
 export function encodeAcmeIdentifier(name: DeviceName): AcmeIdentifier {

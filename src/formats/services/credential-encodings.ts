@@ -23,7 +23,7 @@ const SIZED: Codec<Credential> = struct<Credential>('credential', {
  * import type { Credential } from 'keyprov/attestation';
  * import { decodeSizedCredential, encodeSizedCredential } from 'keyprov/formats/services';
  *
- * declare const credential: Credential; // by makeCredential
+ * declare const credential: Credential; // from makeCredential
  * console.log(decodeSizedCredential(encodeSizedCredential(credential)).credentialBlob.length);
  * ```
  */
@@ -48,7 +48,7 @@ const TPM2_TOOLS_HEADER = fromHex('badcc0de00000001');
  * import { decodeTpm2ToolsCredential, encodeTpm2ToolsCredential } from 'keyprov/formats/services';
  *
  * declare const input: CredentialInput;
- * const file = encodeTpm2ToolsCredential(makeCredential(input)); // for tpm2_activatecredential
+ * const file = encodeTpm2ToolsCredential(makeCredential(input)); // tpm2_activatecredential reads it
  * console.log(decodeTpm2ToolsCredential(file).credentialBlob.length);
  * ```
  */
@@ -74,8 +74,8 @@ export function decodeTpm2ToolsCredential(file: Uint8Array): Credential {
  * import type { Credential } from 'keyprov/attestation';
  * import { decodeKeylimeBlob, encodeKeylimeBlob } from 'keyprov/formats/services';
  *
- * declare const credential: Credential; // by makeCredential
- * console.log(decodeKeylimeBlob(encodeKeylimeBlob(credential)).credentialBlob.length); // for activateCredential
+ * declare const credential: Credential; // from makeCredential
+ * console.log(decodeKeylimeBlob(encodeKeylimeBlob(credential)).credentialBlob.length);
  * ```
  */
 export function encodeKeylimeBlob(credential: Credential): string {
@@ -110,7 +110,7 @@ export interface GoAttestationCredential {
  * import type { Credential } from 'keyprov/attestation';
  * import { decodeGoAttestationCredential, encodeGoAttestationCredential } from 'keyprov/formats/services';
  *
- * declare const credential: Credential; // by makeCredential
+ * declare const credential: Credential; // from makeCredential
  * const json = JSON.stringify(encodeGoAttestationCredential(credential)); // {"Credential":"…","Secret":"…"}
  * console.log(decodeGoAttestationCredential(json).credentialBlob.length);
  * ```
@@ -139,7 +139,7 @@ export interface SmallstepCredential {
  * import type { Credential } from 'keyprov/attestation';
  * import { decodeSmallstepCredential, encodeSmallstepCredential } from 'keyprov/formats/services';
  *
- * declare const credential: Credential; // by makeCredential
+ * declare const credential: Credential; // from makeCredential
  * const json = JSON.stringify(encodeSmallstepCredential(credential)); // {"credential":"…","secret":"…"}
  * console.log(decodeSmallstepCredential(json).credentialBlob.length);
  * ```

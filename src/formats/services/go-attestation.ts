@@ -149,7 +149,7 @@ export function statementFromGoCertification(key: CertifiedKey, ak: PublicPart):
  * import type { Certification } from 'keyprov/attestation';
  * import { buildGoQuote, parseGoQuote } from 'keyprov/formats/services';
  *
- * declare const quote: Certification; // of TPM2_Quote
+ * declare const quote: Certification; // from TPM2_Quote
  * console.log(parseGoQuote(JSON.stringify(buildGoQuote(quote))).certInfo.length);
  * ```
  */

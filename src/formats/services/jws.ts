@@ -65,7 +65,7 @@ const ALGORITHMS: Readonly<Record<JwsAlgorithm, Algorithm>> = {
  * ```ts
  * import { buildJws, parseJws, type SigningKey, verifyJws } from 'keyprov/formats/services';
  *
- * declare const key: SigningKey; // RSA
+ * declare const key: SigningKey; // an RSA key
  * const jws = await buildJws({ key, algorithm: 'RS256', payload: new TextEncoder().encode('{}') });
  * console.log(verifyJws(parseJws(jws), key.publicKey, 'RS256')); // true
  * ```

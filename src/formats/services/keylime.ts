@@ -64,9 +64,9 @@ const MEMBERS = [
  * import { type CertifyKeyOptions, certifyKey } from 'keyprov/attestation';
  * import { computeKeylimeIakChallenge } from 'keyprov/formats/services';
  *
- * declare const [tpm, keys]: [Tpm, CertifyKeyOptions]; // the attestation key as `key`, the initial one as `ak`
+ * declare const [tpm, keys]: [Tpm, CertifyKeyOptions]; // `key`: attestation key; `ak`: initial attestation key
  * const challenge = computeKeylimeIakChallenge('agent-1');
- * console.log((await certifyKey(tpm, { ...keys, challenge })).certInfo.length); // for `iak` of the registration
+ * console.log((await certifyKey(tpm, { ...keys, challenge })).certInfo.length); // part of the registration's `iak`
  * ```
  */
 export function computeKeylimeIakChallenge(agentId: string): Bytes {
@@ -151,7 +151,7 @@ export function parseKeylimeRegistration(request: KeylimeRequest): KeylimeRegist
  * ```ts
  * import { buildKeylimeActivation, computeKeylimeAuthTag, parseKeylimeActivation } from 'keyprov/formats/services';
  *
- * declare const secret: Uint8Array; // of the credential in the registrar's blob
+ * declare const secret: Uint8Array; // activateCredential decrypted it from the registrar's blob
  * const { authTag } = parseKeylimeActivation(buildKeylimeActivation('agent-1', secret, '3.0'));
  * console.log(authTag === computeKeylimeAuthTag(secret, 'agent-1')); // true
  * ```

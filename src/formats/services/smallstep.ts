@@ -63,7 +63,7 @@ export interface SmallstepAttestInput {
  *
  * declare const input: SmallstepAttestInput;
  * const { ak, akCreation } = parseSmallstepAttest(JSON.stringify(buildSmallstepAttest(input)));
- * console.log(verifyAttestationKey(ak.pubArea, akCreation).ok); // then a credential: encodeSmallstepCredential
+ * console.log(verifyAttestationKey(ak.pubArea, akCreation).ok); // if true, send a credential
  * ```
  */
 export function buildSmallstepAttest({ vendor, ek, ak, akCreation }: SmallstepAttestInput): SmallstepAttestRequest {
@@ -143,7 +143,7 @@ export interface SmallstepSecretRequest {
  * ```ts
  * import { buildSmallstepSecret, parseSmallstepSecret } from 'keyprov/formats/services';
  *
- * declare const secret: Uint8Array; // by activateCredential
+ * declare const secret: Uint8Array; // from activateCredential
  * const body = JSON.stringify(buildSmallstepSecret(secret)); // {"secret":"…"}
  * console.log(parseSmallstepSecret(body).length === secret.length);
  * ```
@@ -172,7 +172,7 @@ export interface SmallstepChain {
  * ```ts
  * import { buildSmallstepChain, parseSmallstepChain } from 'keyprov/formats/services';
  *
- * declare const certificates: Uint8Array[]; // of the attestation key, then of its authorities
+ * declare const certificates: Uint8Array[]; // the attestation key's certificate, then the CA certificates
  * const answer = JSON.stringify(buildSmallstepChain(certificates)); // {"chain":["…"]}
  * console.log(parseSmallstepChain(answer).length === certificates.length);
  * ```

@@ -30,7 +30,7 @@ const SSH_CURVES: readonly (readonly [Curve, string])[] = [
  * import type { PublicKey } from 'keyprov/formats/x509';
  *
  * declare const publicKey: PublicKey;
- * console.log(decodeSshPublicKey(encodeSshPublicKey(publicKey)).kty); // the blob in a line of authorized_keys
+ * console.log(decodeSshPublicKey(encodeSshPublicKey(publicKey)).kty); // such as RSA
  * ```
  */
 export function encodeSshPublicKey(key: PublicKey): Bytes {

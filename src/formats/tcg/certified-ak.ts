@@ -31,7 +31,7 @@ const CURVE_IDS = { 'P-256': TPM_ECC.NIST_P256, 'P-384': TPM_ECC.NIST_P384, 'P-5
  * import { buildAkPublicArea } from 'keyprov/formats/tcg';
  * import type { PublicKey } from 'keyprov/formats/x509';
  *
- * declare const akKey: PublicKey; // in a certificate whose issuer has checked the attestation key
+ * declare const akKey: PublicKey; // from a certificate whose issuer verified the attestation key
  * console.log(decodePublicArea(buildAkPublicArea(akKey)).objectAttributes.restricted); // true
  * ```
  */
@@ -104,9 +104,9 @@ const MAX_CERTIFICATES = 20;
  * import type { Certification } from 'keyprov/attestation';
  * import { findCertifiedAk } from 'keyprov/formats/tcg';
  *
- * declare const [certification, certificates]: [Certification, Uint8Array[]]; // from a message without the public area
+ * declare const [certification, certificates]: [Certification, Uint8Array[]]; // from a message
  * const ak = findCertifiedAk(certification, certificates);
- * console.log(ak?.pubArea.length); // `ak` of a statement; undefined if none of them has signed
+ * console.log(ak?.pubArea.length); // undefined if no certificate has the key that signed
  * ```
  */
 export function findCertifiedAk(

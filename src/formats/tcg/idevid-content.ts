@@ -87,10 +87,10 @@ export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
  * import { decodeIdevidContent, encodeIdevidContent, encodeTcgCsrIdevid } from 'keyprov/formats/tcg';
  * import type { TcgCsrIdevid } from 'keyprov/formats/tcg';
  *
- * declare const csr: TcgCsrIdevid; // by parseTcgCsrIdevid
+ * declare const csr: TcgCsrIdevid; // from parseTcgCsrIdevid
  * const content = decodeIdevidContent(csr.contentBytes);
  * console.log(content.prodModel, content.prodSerial, encodeIdevidContent(content).length === csr.contentBytes.length);
- * console.log(encodeTcgCsrIdevid(csr).length); // the request again
+ * console.log(encodeTcgCsrIdevid(csr).length);
  * ```
  */
 export function decodeIdevidContent(bytes: Uint8Array): IdevidContent {

@@ -26,8 +26,8 @@ import { findCoseScheme, type TpmAttestationObject } from './tpm-attestation-obj
  * import { encodeAaguid, findAaguidProblem, findAkCertificateProblem } from 'keyprov/formats/webauthn';
  * import { WINDOWS_HELLO_AAGUID } from 'keyprov/formats/webauthn';
  *
- * declare const certificate: Uint8Array; // of an attestation key
- * console.log(findAkCertificateProblem(certificate)); // 'it has a subject', for example
+ * declare const certificate: Uint8Array; // an attestation key certificate
+ * console.log(findAkCertificateProblem(certificate)); // such as 'it has a subject'
  * console.log(findAaguidProblem(certificate, encodeAaguid(WINDOWS_HELLO_AAGUID))); // undefined
  * ```
  */

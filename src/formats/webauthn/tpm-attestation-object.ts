@@ -41,10 +41,10 @@ const WHAT = 'attestation object';
  * import { decodeTpmAttestationObject, encodeTpmAttestationObject } from 'keyprov/formats/webauthn';
  * import { findCoseAlgorithm } from 'keyprov/formats/webauthn';
  *
- * declare const received: Uint8Array; // CBOR
+ * declare const received: Uint8Array; // in CBOR
  * const object = decodeTpmAttestationObject(received);
  * console.log(object.certificates.length, encodeTpmAttestationObject(object).length);
- * if (object.authData === undefined) console.log(findCoseAlgorithm(object.signature).hash); // of ACME: a TPMT_SIGNATURE
+ * if (object.authData === undefined) console.log(findCoseAlgorithm(object.signature).hash); // in ACME
  * ```
  */
 export function encodeTpmAttestationObject(object: TpmAttestationObject): Bytes {

@@ -84,8 +84,8 @@ export type WebauthnResult =
  * ```ts
  * import { parseWebauthnRegistration, verifyWebauthnTpm } from 'keyprov/formats/webauthn';
  *
- * declare const body: string; // of the browser: JSON.stringify(await navigator.credentials.create(…))
- * declare const [challenge, akRoots]: [Uint8Array, Uint8Array[]]; // issued, trusted
+ * declare const body: string; // in the page: JSON.stringify(await navigator.credentials.create(…))
+ * declare const [challenge, akRoots]: [Uint8Array, Uint8Array[]]; // the challenge you issued, the roots you trust
  * const trust = { challenge, rpId: 'login.example', origins: ['https://login.example'], akRoots };
  * const result = await verifyWebauthnTpm(parseWebauthnRegistration(body), { ...trust, minTier: 'ek-certificate' });
  * if (result.ok) console.log(result.credential.credentialId, result.credential.key);

@@ -61,7 +61,7 @@ export const WINDOWS_HELLO_AAGUID = '08987058-cadc-4b81-b6e1-30de50dcbe96';
  * ```ts
  * import { decodeAaguid, encodeAaguid } from 'keyprov/formats/webauthn';
  *
- * const bytes = encodeAaguid('08987058-cadc-4b81-b6e1-30de50dcbe96'); // 16, in the order of the text
+ * const bytes = encodeAaguid('08987058-cadc-4b81-b6e1-30de50dcbe96'); // 16 bytes, in the same order as the text
  * console.log(decodeAaguid(bytes)); // 08987058-cadc-4b81-b6e1-30de50dcbe96
  * ```
  */

@@ -53,9 +53,10 @@ export function computeWebauthnExtraData(
  * import type { AttestationStatement } from 'keyprov/attestation';
  * import { buildWebauthnTpm, decodeWebauthnTpm, type WebauthnContext } from 'keyprov/formats/webauthn';
  *
- * declare const [statement, context]: [AttestationStatement, WebauthnContext]; // over computeWebauthnExtraData
+ * // The TPM made the statement with the challenge computeWebauthnExtraData(context).
+ * declare const [statement, context]: [AttestationStatement, WebauthnContext];
  * const object = buildWebauthnTpm(statement, context);
- * console.log(decodeWebauthnTpm(object).algorithm); // -257 for RS256; see statementFromWebauthnTpm
+ * console.log(decodeWebauthnTpm(object).algorithm); // -257 (RS256)
  * ```
  */
 export function buildWebauthnTpm(statement: AttestationStatement, context: WebauthnContext): Bytes {
@@ -114,7 +115,7 @@ export function decodeWebauthnTpm(bytes: Uint8Array): WebauthnTpm {
  * import { computeWebauthnExtraData, encodeWebauthnTpm, statementFromWebauthnTpm } from 'keyprov/formats/webauthn';
  * import type { WebauthnContext, WebauthnTpm } from 'keyprov/formats/webauthn';
  *
- * declare const [object, context, pubArea]: [WebauthnTpm, WebauthnContext, Uint8Array]; // of the known attestation key
+ * declare const [object, context, pubArea]: [WebauthnTpm, WebauthnContext, Uint8Array]; // pubArea: the AK's
  * const statement = statementFromWebauthnTpm(object, pubArea);
  * const known = { challenge: computeWebauthnExtraData(context), attestationKey: { pubArea } };
  * console.log(verifyStatement(statement, known).ok, encodeWebauthnTpm(object).length);

@@ -79,7 +79,7 @@ const ECC_PRIVATE: Readonly<Record<EccPrivateMagic, Curve | 'any'>> = {
  *
  * declare const key: RsaPublicKey;
  * const blob = encodeCngBlob({ magic: 'RSA1', key });
- * console.log(blob.length, computeKeyId(blob).length); // 283 for 2048 bits, 32
+ * console.log(blob.length, computeKeyId(blob).length); // 283 32 (RSA with 2048 bits)
  * ```
  */
 export function encodeCngBlob(blob: CngBlob): Bytes {

@@ -108,7 +108,7 @@ export interface BuildKastOptions {
  * declare const [statement, privateArea]: [AttestationStatement, Uint8Array];
  * const kast = buildKast(statement, { claim: 'authority-and-subject', privateArea, authRequired: true });
  * const parts = decodeKast(kast);
- * console.log(encodeKast(parts).length === kast.length, statementFromKast(parts).certInfo.length); // for verifyStatement
+ * console.log(encodeKast(parts).length === kast.length, statementFromKast(parts).certInfo.length);
  * ```
  */
 export function buildKast(statement: AttestationStatement, options: BuildKastOptions): Bytes {

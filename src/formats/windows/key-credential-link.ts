@@ -99,8 +99,8 @@ const { DEVICE_ID, CUSTOM_KEY_INFORMATION: CUSTOM, LAST_LOGON, CREATED } = KEY_C
  *
  * declare const publicKey: PublicKey; // RSA with 2048 bits
  * const link = parseKeyCredentialLink(buildKeyCredentialLink({ keyMaterial: encodePublicBlob(publicKey), source: 0 }));
- * console.log(link.usage, findKeyCredentialProblems(link)); // 1 (NGC), []
- * console.log(encodeKeyCredentialLink(link.entries)); // the same bytes again
+ * console.log(link.usage, findKeyCredentialProblems(link)); // 1 (NGC) []
+ * console.log(encodeKeyCredentialLink(link.entries)); // the same bytes as before
  * ```
  */
 export function buildKeyCredentialLink(credential: BuildKeyCredentialLink): Bytes {

@@ -70,7 +70,7 @@ export function encodeKeyMaterial(material: KeyMaterial): Bytes {
  * ```ts
  * import { decodeKeyMaterial, encodeKeyMaterial, parseKeyCredentialLink } from 'keyprov/formats/windows';
  *
- * declare const value: Uint8Array; // of msDS-KeyCredentialLink
+ * declare const value: Uint8Array; // the binary part of an msDS-KeyCredentialLink value
  * const material = decodeKeyMaterial(parseKeyCredentialLink(value).keyMaterial);
  * console.log(material?.form, material?.publicKey.kty, material && encodeKeyMaterial(material).length);
  * ```

@@ -68,7 +68,8 @@ export function buildKeyRegistration(registration: KeyRegistration): string {
  * import { verifyEvidence } from 'keyprov/attestation';
  * import { parseKeyRegistration, statementFromKeyRegistration } from 'keyprov/formats/windows';
  *
- * declare const [body, challenge, akRoots]: [string, Uint8Array, Uint8Array[]]; // received, issued, trusted
+ * // the body you received, the challenge you issued, the attestation CA roots you trust
+ * declare const [body, challenge, akRoots]: [string, Uint8Array, Uint8Array[]];
  * const statement = statementFromKeyRegistration(parseKeyRegistration(body, 'attested'));
  * if (statement === undefined) throw new Error('the key is not attested');
  * console.log(await verifyEvidence(statement, { challenge, akRoots, minTier: 'tpm-no-ek-certificate' }));
@@ -122,8 +123,8 @@ export function statementFromKeyRegistration(registration: KeyRegistration): Att
  * import type { PublicKey } from 'keyprov/formats/x509';
  *
  * declare const publicKey: PublicKey;
- * const blob = encodePublicBlob(publicKey); // RSA1, or ECS1, ECS3, ECS5 by curve
- * console.log(decodeCngBlob(blob).magic, computeKeyIdText(blob)); // `kid` of its sign-ins
+ * const blob = encodePublicBlob(publicKey); // begins with RSA1, ECS1, ECS3 or ECS5
+ * console.log(decodeCngBlob(blob).magic, computeKeyIdText(blob)); // the `kid` of sign-in assertions
  * ```
  */
 export function encodePublicBlob(key: PublicKey): Bytes {

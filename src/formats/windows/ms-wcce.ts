@@ -42,7 +42,7 @@ export interface EndorsementKeyInfo {
  * import { decodeEndorsementKeyInfo, encodeEndorsementKeyInfo } from 'keyprov/formats/windows';
  * import type { PublicKey } from 'keyprov/formats/x509';
  *
- * declare const [publicKey, manufacturerCertificate]: [PublicKey, Uint8Array]; // of the endorsement key
+ * declare const [publicKey, manufacturerCertificate]: [PublicKey, Uint8Array]; // the endorsement key's
  * const der = encodeEndorsementKeyInfo({ publicKey, manufacturerCertificate });
  * console.log(decodeEndorsementKeyInfo(der).publicKey.kty);
  * ```
@@ -83,7 +83,7 @@ export interface AttestationKeyInfo {
  * import { decodeAttestationKeyInfo, encodeAttestationKeyInfo } from 'keyprov/formats/windows';
  * import type { PublicKey } from 'keyprov/formats/x509';
  *
- * declare const publicKey: PublicKey; // of the attestation key
+ * declare const publicKey: PublicKey; // the attestation key's
  * console.log(decodeAttestationKeyInfo(encodeAttestationKeyInfo({ publicKey })).certificate); // undefined
  * ```
  */
@@ -131,7 +131,7 @@ export interface WcceRequestOptions extends EnvelopeOptions {
  *
  * declare const [kast, exchangeCertificate, ekKey]: [Uint8Array, Uint8Array, PublicKey];
  * const attributes = buildWcceAttributes({ kast, keyInfo: { ek: { publicKey: ekKey } }, exchangeCertificate });
- * console.log(parseWcceAttributes(attributes).ekInfo?.contentEncryption); // for buildCertificateRequest
+ * console.log(parseWcceAttributes(attributes).ekInfo?.contentEncryption);
  * ```
  */
 export function buildWcceAttributes(options: WcceRequestOptions): Attribute[] {
@@ -166,10 +166,10 @@ export interface WcceChallenge {
  * import { buildWcceChallenge, computeExchangeCertificateHash } from 'keyprov/formats/windows';
  * import { encodeContentEncryption } from 'keyprov/formats/x509';
  *
- * declare const [exchangeCertificate, challenge]: [Uint8Array, Uint8Array]; // the challenge by encodeTachChallenge
+ * declare const [exchangeCertificate, challenge]: [Uint8Array, Uint8Array]; // challenge: from encodeTachChallenge
  * const exchangeCertificateHash = computeExchangeCertificateHash(exchangeCertificate);
  * const encryptionAlgorithm = encodeContentEncryption('aes-256-cbc');
- * console.log(buildWcceChallenge({ exchangeCertificateHash, challenge, encryptionAlgorithm }).length); // 3 attributes
+ * console.log(buildWcceChallenge({ exchangeCertificateHash, challenge, encryptionAlgorithm }).length); // attributes: 3
  * ```
  */
 export function buildWcceChallenge({

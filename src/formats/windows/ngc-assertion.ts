@@ -41,7 +41,7 @@ const SCOPE = 'openid aza ugs';
  * import { buildNgcAssertion, findNgcAssertionProblem, parseNgcAssertion } from 'keyprov/formats/windows';
  * import type { SigningKey } from 'keyprov/formats/x509';
  *
- * declare const [key, nonce]: [SigningKey, string]; // RSA
+ * declare const [key, nonce]: [SigningKey, string]; // an RSA key, the service's nonce
  * const now = Math.floor(Date.now() / 1000);
  * const claims = { issuer: 'ada@example.org', audience: 'common', issuedAt: now, expires: now + 300, nonce };
  * const jwt = await buildNgcAssertion(claims, { key });

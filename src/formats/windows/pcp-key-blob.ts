@@ -53,7 +53,7 @@ const EMPTY = new Uint8Array(0);
  * ```ts
  * import { decodePcpKeyBlob, encodePcpKeyBlob } from 'keyprov/formats/windows';
  *
- * declare const exported: Uint8Array; // by NCryptExportKey
+ * declare const exported: Uint8Array; // from NCryptExportKey
  * const blob = decodePcpKeyBlob(exported);
  * console.log(blob.form, encodePcpKeyBlob(blob).length === exported.length);
  * ```

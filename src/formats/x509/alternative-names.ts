@@ -47,7 +47,7 @@ const TEXTS = { email: 0x81, dns: 0x82, uri: 0x86 } as const;
  * import { decodeAlternativeNames, EK_IDENTIFIER, encodeAlternativeNames } from 'keyprov/formats/x509';
  *
  * const name = { kind: 'permanent-identifier', value: '0123abcd', assigner: EK_IDENTIFIER } as const;
- * console.log(decodeAlternativeNames(encodeAlternativeNames([name]))); // the value of a subjectAltName
+ * console.log(decodeAlternativeNames(encodeAlternativeNames([name]))); // the list with `name`
  * ```
  */
 export function encodeAlternativeNames(names: readonly AlternativeName[]): Bytes {

@@ -27,7 +27,7 @@ export function decodeAttribute(node: DerNode): Attribute {
  * import { ATTESTATION_ATTRIBUTE, findAttribute, parseCertificateRequest } from 'keyprov/formats/x509';
  *
  * declare const der: Uint8Array; // a certificate request
- * console.log(findAttribute(parseCertificateRequest(der).attributes, ATTESTATION_ATTRIBUTE)); // its value in DER
+ * console.log(findAttribute(parseCertificateRequest(der).attributes, ATTESTATION_ATTRIBUTE)); // the value in DER
  * ```
  */
 export function findAttribute(attributes: readonly Attribute[], oid: string): Uint8Array | undefined {

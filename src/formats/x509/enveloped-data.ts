@@ -74,7 +74,7 @@ export const encodeContentEncryption = (cipher: ContentEncryption): string => CI
  * import { privateDecrypt } from 'node:crypto';
  * import { buildEnvelope, decryptEnvelope, parseEnvelope } from 'keyprov/formats/x509';
  *
- * declare const [content, certificate, privateKey]: [Uint8Array, Uint8Array, string]; // DER, PEM
+ * declare const [content, certificate, privateKey]: [Uint8Array, Uint8Array, string]; // privateKey: in PEM
  * const envelope = parseEnvelope(buildEnvelope(content, certificate, { keyEncryption: 'rsaes-oaep-sha256' }));
  * const [recipient] = envelope.recipients;
  * const contentKey = recipient && privateDecrypt({ key: privateKey, oaepHash: 'sha256' }, recipient.encryptedKey);

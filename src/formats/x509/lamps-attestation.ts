@@ -168,9 +168,9 @@ export function withoutSize(bytes: Bytes): Bytes {
  * import { buildLampsAttestation, parseLampsAttestation } from 'keyprov/formats/x509';
  *
  * declare const statement: AttestationStatement;
- * const attribute = buildLampsAttestation(statement); // for buildCertificateRequest
+ * const attribute = buildLampsAttestation(statement); // pass it to buildCertificateRequest
  * const [bundle] = parseLampsAttestation([attribute]);
- * console.log(bundle?.attestations[0]?.type); // 2.23.133.20.1, for decodeTpmCertify and statementFromTpmCertify
+ * console.log(bundle?.attestations[0]?.type); // 2.23.133.20.1 (TPM_CERTIFY_STATEMENT)
  * ```
  */
 export function buildLampsAttestation(statement: AttestationStatement, signature: 'bare' | 'tpmt' = 'bare'): Attribute {
@@ -203,9 +203,9 @@ export function parseLampsAttestation(attributes: readonly Attribute[]): Attesta
  * import type { PublicPart } from 'keyprov/attestation';
  * import { type BundledStatement, decodeTpmCertify, statementFromTpmCertify } from 'keyprov/formats/x509';
  *
- * declare const [received, ak]: [BundledStatement, PublicPart]; // of the type TPM_CERTIFY_STATEMENT; the known key
+ * declare const [received, ak]: [BundledStatement, PublicPart]; // received.type is TPM_CERTIFY_STATEMENT
  * const statement = statementFromTpmCertify(decodeTpmCertify(received.statement), ak);
- * console.log(statement.certInfo.length); // for verifyStatement
+ * console.log(statement.certInfo.length); // pass `statement` to verifyStatement
  * ```
  */
 export function statementFromTpmCertify(certify: TpmCertify, ak: PublicPart): AttestationStatement {

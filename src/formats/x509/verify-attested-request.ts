@@ -52,7 +52,8 @@ export type AttestedRequestResult =
  * ```ts
  * import { verifyAttestedRequest } from 'keyprov/formats/x509';
  *
- * declare const [der, challenge, akRoots]: [Uint8Array, Uint8Array, Uint8Array[]]; // received, issued, trusted
+ * // the request you received, the challenge you issued, the attestation CA roots you trust
+ * declare const [der, challenge, akRoots]: [Uint8Array, Uint8Array, Uint8Array[]];
  * const result = await verifyAttestedRequest(der, { challenge, akRoots, minTier: 'ek-certificate' });
  * console.log(result.ok ? result.request.subject : result.findings.filter(({ status }) => status === 'fail'));
  * ```
