@@ -57,9 +57,9 @@ import { keyRecord } from './key-record.ts';
 import { ecKey, rsaKey } from './signing-key.ts';
 import { paperKey, paperStatement, signAs } from './unit/attestation/paper-tpm.ts';
 
-const NOT_VERIFIED = 'only its description is read, and nothing is verified';
+const NOT_VERIFIED = 'only its description is read; nothing is verified';
 
-const NOT_USED = ['a key of kind Ed25519, which keyprov does not use'];
+const NOT_USED = ['a key of type Ed25519, which keyprov does not use'];
 
 /** TCG_PCCLIENT_STORED_CERT around a TCG_FULL_CERT. */
 export function storedCertificate(der: Uint8Array): Bytes {
@@ -173,7 +173,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('tpm-command', fromHex('80010000000a0000017c'), 'TPM2_GetTestResult');
     add('tpm-answer', fromHex('80010000001400000000000811223344556677aa'), 'an answer');
     const refused = ['the TPM refused: the TPM is locked after too many failed authorizations'];
-    add('tpm-answer', fromHex('80010000000a00000921'), 'an answer of a TPM in lockout', refused);
+    add('tpm-answer', fromHex('80010000000a00000921'), 'an TPM response in lockout', refused);
     const entries = [
       { command: '80010000000c0000017b0010', answer: '80010000000a00000922', milliseconds: 1 },
       { command: '80010000000a0000017c', milliseconds: 2 },
@@ -287,7 +287,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     const { keyAttestation } = decodeKast(fromHex(kast.kastHex));
     if (keyAttestation !== undefined) {
       const keyBlob = { ...keyAttestation.keyBlob, policyDigests: [] };
-      const wrong = ['key: its list of policies does not match the authPolicy of the key'];
+      const wrong = ["key: its list of policies does not match the key's authPolicy"];
       add('kads', encodeKads({ ...keyAttestation, keyBlob }), 'KADS without policies', wrong);
     }
     for (const { name, blobHex } of vectors('keycredential').blobs) {
@@ -315,7 +315,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     add('ssh-public-key', `${encodeSshPublicKeyLine({ publicKey: rsaKey.publicKey, comment: 'ada@tpm' })}\n`);
     add('ssh-public-key-blob', encodeSshPublicKey(p256.publicKey));
     for (const { description, input, problems } of vectors('openssh-keys').privateKeys) {
-      add('openssh-private-key', input, `private key of OpenSSH: ${description}`, problems);
+      add('openssh-private-key', input, `OpenSSH private key: ${description}`, problems);
     }
     add('ssh-public-key', vectors('openssh-keys').ed25519Line, 'SSH line of Ed25519', NOT_USED);
     add('jws', cng.rsa2048.ngcAssertion.jwt, 'NGC assertion');
@@ -347,7 +347,7 @@ export async function inspectSamples(): Promise<Sample[]> {
     const ed25519 = generateKeyPairSync('ed25519').publicKey;
     add('spki', view(ed25519.export({ format: 'der', type: 'spki' })), 'SPKI of Ed25519', NOT_USED);
     add('jwk', ed25519.export({ format: 'jwk' }), 'JWK of Ed25519', NOT_USED);
-    add('jwk', p256.privateKey.export({ format: 'jwk' }), 'private JWK', ['it is a private key that is not encrypted']);
+    add('jwk', p256.privateKey.export({ format: 'jwk' }), 'private JWK', ['it is an unencrypted private key']);
     const ak = { pubArea: statement.ak.pubArea, ...akCreation };
     add('go-attestation-parameters', buildGoAttestationParameters(ak));
     add('go-certification-parameters', buildGoCertificationParameters(statement));

@@ -7,5 +7,5 @@ export const isChallenge = ({ length }: Uint8Array): boolean => length >= 1 && l
 export function checkChallenge(challenge: Uint8Array): Uint8Array {
   checkBytes(challenge, 'a challenge');
   if (isChallenge(challenge)) return challenge;
-  throw new RangeError(`a challenge of ${challenge.length} bytes: it must have 1 to 64`);
+  throw new RangeError(`a challenge must have 1 to 64 bytes, not ${challenge.length}`);
 }

@@ -54,7 +54,7 @@ export function protectCredential({ ek, objectName, secret }: CredentialInput, s
   const { nameAlg, keyBits } = parametersOf(ek);
   const { name: hash, size } = HASHES[nameAlg];
   if (secret.length < 1 || secret.length > size) {
-    throw new RangeError(`a secret of ${secret.length} bytes: for this endorsement key it must have 1 to ${size}`);
+    throw new RangeError(`a secret for this endorsement key must have 1 to ${size} bytes, not ${secret.length}`);
   }
   const symKey = kdfa(hash, seed, 'STORAGE', objectName, EMPTY, keyBits);
   const hmacKey = kdfa(hash, seed, 'INTEGRITY', EMPTY, EMPTY, size * 8);
@@ -82,5 +82,5 @@ function parametersOf(ek: TpmtPublic): { readonly nameAlg: HashAlg; readonly key
 
 const unsuitable = (why: string): KeyprovError =>
   new KeyprovError('key-invalid', `no credential can be made for this endorsement key: ${why}`, {
-    remedy: 'give the public area of a key made from an endorsement key template',
+    remedy: 'pass the public area of a key that was made from an endorsement key template',
   });

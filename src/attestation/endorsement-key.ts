@@ -85,7 +85,7 @@ async function openOf(
 ): Promise<EndorsementKey> {
   const { expectedName, authorization = 'policy' } = options;
   if (authorization === 'auth-value' && template.startsWith('L')) {
-    throw new TypeError(`an endorsement key of template ${template} can only be used with its policy`);
+    throw new TypeError(`an endorsement key of template ${template} can be used only with its policy`);
   }
   const inPublic = await templateOf(tpm, template, options);
   const fits = ({ publicArea, name }: Found) =>
@@ -100,7 +100,7 @@ async function openOf(
     throw new KeyprovError(
       'tpm-identity-changed',
       `the endorsement key ${template} has the Name ${toHex(name)}, not ${toHex(expectedName)}`,
-      { remedy: 'use the recorded TPM, or enrol again if its endorsement seed was changed' },
+      { remedy: 'use the recorded TPM; if its endorsement seed was changed, enrol again' },
     );
   }
   return {
@@ -175,7 +175,10 @@ async function templateOf(tpm: Tpm, name: EkTemplateName, options: OpenEndorseme
 function withNonce(template: TpmtPublic, nonce: Uint8Array): TpmtPublic {
   const fill = (size: number) => {
     if (nonce.length > size) {
-      throw new KeyprovError('key-invalid', `the nonce of the endorsement key has ${nonce.length} bytes, not ${size}`);
+      throw new KeyprovError(
+        'key-invalid',
+        `the endorsement key's nonce has ${nonce.length} bytes; the limit is ${size}`,
+      );
     }
     const unique = new Uint8Array(size);
     unique.set(nonce);
@@ -183,14 +186,15 @@ function withNonce(template: TpmtPublic, nonce: Uint8Array): TpmtPublic {
   };
   if (template.type === TPM_ALG.RSA) return { ...template, unique: fill(template.parameters.keyBits / 8) };
   if (template.type === TPM_ALG.ECC) return { ...template, unique: { x: fill(32), y: new Uint8Array(32) } };
-  throw new KeyprovError('key-invalid', 'the template of the endorsement key in NV is not that of an RSA or ECC key');
+  throw new KeyprovError('key-invalid', 'the endorsement key template in NV is not for an RSA or ECC key');
 }
 
 async function authorizeUse(tpm: Tpm, ek: Found, options: OpenEndorsementKeyOptions): Promise<SessionAuthorization> {
   const { authorization = 'policy', endorsementAuth, signal } = options;
   const { handle, publicArea } = ek;
   const { nameAlg } = publicArea;
-  if (!isHashAlg(nameAlg)) throw new KeyprovError('key-invalid', 'an endorsement key with an unknown name algorithm');
+  if (!isHashAlg(nameAlg))
+    throw new KeyprovError('key-invalid', "the endorsement key's name algorithm is not supported");
   const common: StartSessionOptions = {
     salt: { handle, publicArea },
     use: { continueSession: false, encrypt: true },

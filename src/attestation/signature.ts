@@ -27,7 +27,7 @@ export function decodeBareSignature(signer: TpmtPublic, bare: Uint8Array): TpmtS
   const { sigAlg, hash } = scheme;
   if (sigAlg !== TPM_ALG.ECDSA) return { sigAlg, signature: { hash, sig: bare } };
   const key = publicKeyOf(signer);
-  if (key.kty !== 'EC') throw invalid('ECDSA with a key that is not on a curve');
+  if (key.kty !== 'EC') throw invalid('ECDSA with a key that is not an ECC key');
   const raw = ecdsaDerToRaw(key.crv, bare);
   const { size } = CURVES[key.crv];
   return { sigAlg, signature: { hash, signatureR: raw.subarray(0, size), signatureS: raw.subarray(size) } };
@@ -53,10 +53,10 @@ export function findSignatureProblem(
   if (!isHashAlg(hash)) return `hash 0x${hash.toString(16)} is not supported`;
   const scheme = schemeOf(signer);
   if (scheme !== undefined && (scheme.sigAlg !== sigAlg || scheme.hash !== hash)) {
-    return 'its algorithm and hash are not those in the public area of the signing key';
+    return "its algorithm and hash differ from the signing key's public area";
   }
   const key = publicKeyOf(signer);
-  if ((key.kty === 'EC') !== (sigAlg === TPM_ALG.ECDSA)) return 'its type is not that of the signing key';
+  if ((key.kty === 'EC') !== (sigAlg === TPM_ALG.ECDSA)) return 'its type does not match the signing key';
   const isGood = verifySignature(
     key,
     HASHES[hash].name,

@@ -119,7 +119,7 @@ export function decodeStatement(json: unknown): AttestationStatement {
   const version = source.value('version');
   if (version !== 1) {
     throw invalid(
-      `version ${showJson(version)} is not known`,
+      `version ${showJson(version)} is unknown`,
       undefined,
       'read it with the version of keyprov that wrote it',
     );
@@ -179,7 +179,7 @@ function checkAgrees(given: object, expected: object, path: string): void {
     const should = wanted.get(key);
     if (should === undefined) throw invalid(`${path}${key} is an unknown member`);
     if (typeof should === 'object' && should !== null) checkAgrees(Object(value), should, `${path}${key}.`);
-    else if (value !== should) throw invalid(`${path}${key} does not agree with the structures`);
+    else if (value !== should) throw invalid(`${path}${key} does not match the structures`);
   }
 }
 

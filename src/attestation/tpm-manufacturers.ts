@@ -48,7 +48,7 @@ export function manufacturerProblem(
   manufacturer: string | undefined,
   allowed: readonly string[] = TPM_MANUFACTURERS,
 ): string | undefined {
-  if (manufacturer === undefined) return 'it does not name the maker of the TPM';
+  if (manufacturer === undefined) return 'it has no TPM manufacturer';
   const isAllowed = allowed.some((name) => name.toUpperCase() === manufacturer.toUpperCase());
-  return isAllowed ? undefined : `the maker ${manufacturer} is not allowed`;
+  return isAllowed ? undefined : `the manufacturer ${manufacturer} is not allowed`;
 }

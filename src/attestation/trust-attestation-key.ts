@@ -95,7 +95,7 @@ export async function trustAttestationKey(
   findings.check('trust', () =>
     akRoots.length + ekRoots.length + ekAllowList.length + trustedAks.length > 0
       ? undefined
-      : 'neither roots nor endorsement keys nor attestation keys were given, so nothing is trusted',
+      : 'the caller gave no roots, endorsement keys or attestation keys to trust',
   );
   findings.check('certificates', () => tooManyProblem(ak) ?? (ek && tooManyProblem(ek)));
 
@@ -121,9 +121,9 @@ export async function trustAttestationKey(
     findings.add(found);
     if (tier !== undefined) tiers.push(tier);
     else if (isListed) excused.push(...found);
-    else problems.push('its endorsement key has no certificate that passed the checks, and is not on the list');
+    else problems.push('its endorsement key is not on the list, and has no certificate that passed the checks');
   } else if (ekRoots.length + ekAllowList.length > 0) {
-    problems.push('no activation shows that it is in the TPM of an endorsement key in the evidence');
+    problems.push('no activation proves that it is in the same TPM as an endorsement key in the evidence');
   }
 
   const known = trustedAks.filter(({ key }) => isIt(ak.key, key));
@@ -174,7 +174,7 @@ function tooManyProblem({ certificates }: Party): string | undefined {
   const bytes = certificates.reduce((sum, { length }) => sum + length, 0);
   const isTooMuch = certificates.length > MOST.certificates || bytes > MOST.bytes;
   return isTooMuch
-    ? `${certificates.length} certificates with ${bytes} bytes; the limit is ${MOST.certificates} certificates with ${MOST.bytes} bytes`
+    ? `${certificates.length} certificates with ${bytes} bytes; the limits are ${MOST.certificates} certificates and ${MOST.bytes} bytes`
     : undefined;
 }
 
@@ -202,8 +202,8 @@ const EK_SET: Attributes = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'r
 const EK_CLEAR: Attributes = ['sign', 'encryptedDuplication'];
 
 function activationProblem(activation: Activation, { ak, ek }: Record<'ak' | 'ek', Party>): string | undefined {
-  if (!isKey(ak.key, activation.ak)) return 'it was made with another attestation key';
-  return isKey(ek.key, activation.ek) ? undefined : 'it was made with another endorsement key';
+  if (!isKey(ak.key, activation.ak)) return 'it was made for another attestation key';
+  return isKey(ek.key, activation.ek) ? undefined : 'it was made for another endorsement key';
 }
 
 const isIt = (subject: Subject, identity: KeyIdentity): boolean => readable(() => isKey(subject, identity)) ?? false;

@@ -71,7 +71,7 @@ export async function verifyAkCertificate(
     findings.check('ak-manufacturer', () => manufacturerProblem(manufacturer, allowedManufacturers));
     if (ek !== undefined) {
       findings.check('ak-ek', () =>
-        isOfEk(certificate, ek.key, ek.certificate) ? undefined : 'it names another endorsement key',
+        isOfEk(certificate, ek.key, ek.certificate) ? undefined : 'it is for another endorsement key',
       );
     }
   }

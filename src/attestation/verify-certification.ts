@@ -74,7 +74,7 @@ export function verifyCertification(
   findings.check(`${prefix}signature`, () => findSignatureProblem(signer.area(), signed(), certInfo));
   findings.check(`${prefix}hashes`, () => {
     const used = [hashOf(signed()), signer.area().nameAlg, subject.area().nameAlg];
-    return used.includes(TPM_ALG.SHA1) && !expected.acceptSha1 ? 'SHA-1 is used' : undefined;
+    return used.includes(TPM_ALG.SHA1) && !expected.acceptSha1 ? 'the signature or a Name uses SHA-1' : undefined;
   });
   return attest;
 }

@@ -80,14 +80,14 @@ export async function verifyEkCertificate(
     };
     check('ek-certificate', 'the certificate can be read', () => undefined);
     if (ek !== undefined) check('ek-key', 'it is for the endorsement key', () => keyProblem(certificate, ek));
-    check('ek-key-usage', 'its key usage is that of an endorsement key', () => usageProblem(certificate));
+    check('ek-key-usage', 'its key usage allows use as an endorsement key', () => usageProblem(certificate));
     check('ek-strength', 'its key is strong enough', () => weaknessOf(certificate.publicKey()));
-    check('ek-manufacturer', `the TPM was made by ${manufacturer}`, () =>
+    check('ek-manufacturer', `the TPM manufacturer is ${manufacturer}`, () =>
       manufacturerProblem(manufacturer, allowedManufacturers),
     );
     check('ek-specification', 'it is for a TPM 2.0', () => {
       const family = specification?.family ?? '2.0';
-      return family === '2.0' ? undefined : `it is for a TPM of family ${family}`;
+      return family === '2.0' ? undefined : `it is for TPM family ${family}`;
     });
   }
   return { ok: findings.every(({ status }) => status === 'pass'), findings, certificate: parsed };
@@ -111,7 +111,9 @@ function keyProblem(certificate: Certificate, ek: TpmtPublic): string | undefine
 function usageProblem(certificate: Certificate): string | undefined {
   const { keyUsage } = certificate;
   const bit = certificate.publicKey().kty === 'RSA' ? KEY_USAGE.keyEncipherment : KEY_USAGE.keyAgreement;
-  return keyUsage === undefined || keyUsage.has(bit) ? undefined : 'its key usage is not that of an endorsement key';
+  return keyUsage === undefined || keyUsage.has(bit)
+    ? undefined
+    : 'its key usage does not allow use as an endorsement key';
 }
 
 const messageOf = (error: unknown): string => sayError(error);

@@ -116,8 +116,8 @@ export async function verifyEvidence(evidence: Evidence, options: VerifyEvidence
     () =>
       isEnough
         ? undefined
-        : `'${minTier}' is required, but ${tier === undefined ? 'nothing' : `only '${tier}'`} is proved`,
-    `'${tier}' is proved`,
+        : `'${minTier}' is required, but the evidence proves ${tier === undefined ? 'nothing' : `only '${tier}'`}`,
+    `the evidence proves '${tier}'`,
   );
   const { list } = findings;
   if (!isEnough || shown === undefined) return { ok: false, tier, findings: list };

@@ -192,11 +192,11 @@ const AK_SET: Attributes = [...KEY_SET, 'restricted', 'sign'];
 const AK_CLEAR: Attributes = ['decrypt', 'encryptedDuplication'];
 
 function parentProblem({ name }: Subject, parent: Uint8Array, qualified: Uint8Array): string | undefined {
-  return equal(qualifiedName(parent, name()), qualified) ? undefined : 'its qualified name belongs to another parent';
+  return equal(qualifiedName(parent, name()), qualified) ? undefined : 'its qualified name is under another parent';
 }
 
 /** Creation data and extraData both hold the nonce, if there was one: microsoft/TSS.MSR, PCPTool. */
 function nonceIn({ outsideInfo }: TpmsCreationData, nonce: Uint8Array | undefined): Uint8Array {
   if (nonce === undefined || equal(outsideInfo, nonce)) return outsideInfo;
-  throw new KeyprovError('statement-invalid', 'outsideInfo of the creation data is not the nonce');
+  throw new KeyprovError('statement-invalid', "the creation data's outsideInfo is not the nonce");
 }

@@ -141,7 +141,7 @@ class CborReader {
       case MAP:
         return this.#map(argument, depth);
       default:
-        throw wrong('a tag', start);
+        throw wrong('a tag is not allowed', start);
     }
   }
 
@@ -155,8 +155,7 @@ class CborReader {
   #member(map: Map<number | string, CborValue>, depth: number): void {
     const start = this.position;
     const key = this.value(depth + 1);
-    if (typeof key !== 'number' && typeof key !== 'string')
-      throw wrong('a key that is neither an integer nor text', start);
+    if (typeof key !== 'number' && typeof key !== 'string') throw wrong('a key is neither an integer nor text', start);
     if (map.has(key)) throw wrong(`the key ${key} appears twice`, start);
     map.set(key, this.value(depth + 1));
   }
@@ -174,7 +173,7 @@ class CborReader {
     if (major === ARRAY) return items;
     if (major === BYTES && items.every((item) => item instanceof Uint8Array)) return concat(...items);
     if (major === TEXT && items.every((item) => typeof item === 'string')) return items.join('');
-    throw wrong('the parts of a string of indefinite length have another kind', start);
+    throw wrong('an indefinite-length string has parts of another type', start);
   }
 
   #text(length: number, start: number): string {
@@ -188,7 +187,7 @@ class CborReader {
 
   #argument(info: number, start: number): number {
     if (info < 24) return info;
-    if (info > 27) throw wrong('a length is not definite', start);
+    if (info > 27) throw wrong('a length is indefinite or reserved', start);
     const size = 2 ** (info - 24);
     const argument = this.#take(size).reduce((sum, byte) => sum * 256 + byte, 0);
     if (argument >= 2 ** 53) throw wrong('a number has more than 53 bits', start);

@@ -48,7 +48,8 @@ export function readSignature(der: Uint8Array): CertificateSignature {
   const fields = tbs.fields(TAG.SEQUENCE);
   fields.optional(contextTag(0, 'constructed'));
   fields.next(TAG.INTEGER);
-  if (!equal(fields.next(TAG.SEQUENCE).der, stated.der)) throw invalid('it names two algorithms for its signature');
+  if (!equal(fields.next(TAG.SEQUENCE).der, stated.der))
+    throw invalid('its inner and outer signature algorithms differ');
   if (bits[0] !== 0) throw invalid('its signature is not a whole number of bytes');
   const [format = 'pkcs1', hash] = readAlgorithm(stated);
   return { tbs: tbs.der, value: bits.subarray(1), hash, format };

@@ -36,7 +36,7 @@ export class DerNode {
     this.offset = offset;
     const [tag, first] = [bytes[0], bytes[1]];
     if (tag === undefined || first === undefined) throw this.wrong('cut off');
-    if ((tag & 0x1f) === 0x1f) throw this.wrong('a tag of several bytes');
+    if ((tag & 0x1f) === 0x1f) throw this.wrong('a tag has more than one byte');
     const count = first < 0x80 ? 0 : first & 0x7f;
     if (first === 0x80 || count > 4) throw this.wrong('a length is indefinite or too long');
     let length = count === 0 ? first : 0;
@@ -180,7 +180,7 @@ export class DerNode {
       return node;
     } catch (error) {
       if (!latin1(bytes).includes('-----BEGIN ')) throw error;
-      throw refusal(form, `${what}: it is PEM text; give DER, the bytes that its base64 stands for`);
+      throw refusal(form, `${what}: it is PEM text; pass DER, the bytes that its base64 encodes`);
     }
   }
 

@@ -42,7 +42,7 @@ export function decodeJwk(jwk: unknown): PublicKey {
   const members = JsonMembers.parse('JWK', jwk, invalid);
   const secret = PRIVATE_MEMBERS.find((name) => members.has(name));
   if (secret !== undefined) {
-    throw members.wrong(secret, 'belongs to a private key, but a public one is expected');
+    throw members.wrong(secret, 'belongs to a private key, but a public key is expected');
   }
   const key = members.value('kty') === 'RSA' ? readRsa(members) : readEc(members);
   checkPublicKey(key);

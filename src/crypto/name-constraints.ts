@@ -36,7 +36,7 @@ export function nameProblem(
   const { permitted, excluded } = nameConstraints;
   const names = namesOf(certificate);
   if (!comparisons.take(names.length * (permitted.length + excluded.length)))
-    return `comparing the names with the constraints takes more than ${MAX_COMPARISONS} steps`;
+    return `checking the name constraints takes more than ${MAX_COMPARISONS} comparisons`;
   for (const name of names) {
     const sameKind = permitted.filter((base) => isSameKind(base, name));
     const isPermitted = sameKind.length === 0 || sameKind.some((base) => matches(base, name) === true);
@@ -156,7 +156,7 @@ function describe(name: GeneralName): string {
     case 'ip':
       return `the address ${name.value.join('.')}`;
     case 'other':
-      return `a name of kind ${name.value}`;
+      return `a name of type ${name.value}`;
     default:
       return `'${printable(name.value)}'`;
   }

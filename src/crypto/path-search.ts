@@ -22,7 +22,7 @@ export class PathSearch {
   /** Why there is no path, or no further one. A limit that was reached comes first. */
   get problem(): string {
     return this.isExhausted
-      ? `finding the issuers takes more than ${MAX_SIGNATURES} signature checks: too many certificates have their names`
+      ? `finding the issuers takes more than ${MAX_SIGNATURES} signature checks: too many certificates have the same name`
       : this.#problem;
   }
 

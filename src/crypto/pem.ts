@@ -66,7 +66,7 @@ export function decodePem(text: string, label: string): Bytes {
 export function decodePemBody({ label, body }: Pick<PemBlock, 'label' | 'body'>): Bytes {
   const [rest, ...lines] = body.split('\n').map((line) => line.trimEnd());
   try {
-    if (rest !== '' || lines.pop() !== '') throw new TypeError('base64 in the line of the label');
+    if (rest !== '' || lines.pop() !== '') throw new TypeError('base64 on the same line as the label');
     return fromBase64(lines.join(''));
   } catch (cause) {
     throw new KeyprovError('key-invalid', `the PEM block ${label} is not canonical base64`, { cause });

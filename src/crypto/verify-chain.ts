@@ -59,7 +59,7 @@ const MAX_INTERMEDIATES = 100;
  */
 export async function verifyChain(leaf: Uint8Array | Certificate, options: ChainOptions): Promise<ChainResult> {
   const { intermediates = [], time = new Date(), keepAuthorities } = options;
-  if (options.roots.length === 0) return failed('roots', 'no roots were given, so nothing is trusted');
+  if (options.roots.length === 0) return failed('roots', 'the caller gave no roots, so nothing is trusted');
   let certificate: Certificate;
   try {
     certificate = leaf instanceof Uint8Array ? await parseCertificate(leaf) : leaf;
@@ -103,23 +103,23 @@ function judge(
       return found && `${describeName(certificate.subject)}: ${found}`;
     });
 
-  check('roots', 'roots were given', []);
+  check('roots', 'the caller gave roots', []);
   check('certificate', 'the certificate can be read', []);
-  check('path', `signed under ${describeName(path.at(-1)?.subject ?? [])}, a root`, []);
+  check('path', `the path ends at the root ${describeName(path.at(-1)?.subject ?? [])}`, []);
   check(
     'validity',
     'all certificates are valid at the given time',
     about((one) => validityProblem(one, options.time)),
   );
-  check('authorities', 'all issuers are authorities', about(authorityProblem, authorities));
+  check('authorities', 'all issuers are CAs', about(authorityProblem, authorities));
   check(
     'path-length',
     'no path length is exceeded',
     about((one, i) => lengthProblem(one, i, path), authorities),
   );
   check('critical-extensions', 'every critical extension is understood', about(criticalProblem));
-  check('name-constraints', 'all names are within the constraints', nameProblems(path, comparisons));
-  check('end-entity', 'it is not the certificate of an authority', about(endEntityProblem, path.slice(0, 1)));
+  check('name-constraints', 'all names meet the name constraints', nameProblems(path, comparisons));
+  check('end-entity', 'it is not a CA certificate', about(endEntityProblem, path.slice(0, 1)));
   const { extendedKeyUsage: purpose } = options;
   if (purpose !== undefined)
     check(
@@ -141,16 +141,19 @@ function validityProblem({ notBefore, notAfter }: Certificate, time: Date): stri
 
 /** Refuses what only an authority may have. RFC 5280, 4.2.1.9, 4.2.1.3 and 4.2.1.10. */
 function endEntityProblem({ basicConstraints, keyUsage, nameConstraints }: Certificate): string | undefined {
-  if (basicConstraints?.ca) return 'it is the certificate of an authority';
-  if (keyUsage?.has(KEY_USAGE.keyCertSign)) return 'its key may sign certificates, but it is not an authority';
-  if (nameConstraints !== undefined) return 'it has name constraints, but it is not an authority';
-  return basicConstraints?.pathLength === undefined ? undefined : 'it has a path length, but it is not an authority';
+  if (basicConstraints?.ca) return 'it is a CA certificate';
+  if (keyUsage?.has(KEY_USAGE.keyCertSign))
+    return 'its key usage allows signing certificates, but it is not a CA certificate';
+  if (nameConstraints !== undefined) return 'it has name constraints, but it is not a CA certificate';
+  return basicConstraints?.pathLength === undefined
+    ? undefined
+    : 'it has a path length, but it is not a CA certificate';
 }
 
 /** Its name ties the certificates below to it. RFC 5280, 4.1.2.6, 4.2.1.9 and 4.2.1.3. */
 function authorityProblem({ version, subject, basicConstraints, keyUsage }: Certificate): string | undefined {
-  if (version !== 3 || !basicConstraints?.ca) return 'its basic constraints do not make it an authority';
-  if (subject.length === 0) return 'it is an authority without a name';
+  if (version !== 3 || !basicConstraints?.ca) return 'its basic constraints do not allow it to be a CA';
+  if (subject.length === 0) return 'it is a CA certificate without a subject';
   return keyUsage?.has(KEY_USAGE.keyCertSign) === false
     ? 'its key usage does not allow signing certificates'
     : undefined;
@@ -164,9 +167,7 @@ function lengthProblem(
 ): string | undefined {
   const limit = basicConstraints?.pathLength;
   const counted = path.slice(1, 1 + below).filter((one) => !isSelfIssued(one)).length;
-  return limit !== undefined && counted > limit
-    ? `it may have ${limit} authorities below it, not ${counted}`
-    : undefined;
+  return limit !== undefined && counted > limit ? `it allows ${limit} CAs below it, but has ${counted}` : undefined;
 }
 
 /**
@@ -191,7 +192,7 @@ function nameProblems(path: readonly Certificate[], comparisons: Comparisons): (
 }
 
 function purposeProblem({ extendedKeyUsage }: Certificate, isLeaf: boolean, purpose: string): string | undefined {
-  if (extendedKeyUsage === undefined) return isLeaf ? 'it names no purpose' : undefined;
+  if (extendedKeyUsage === undefined) return isLeaf ? 'it has no extended key usage' : undefined;
   const isFor = extendedKeyUsage.includes(purpose) || (!isLeaf && extendedKeyUsage.includes('2.5.29.37.0'));
   return isFor ? undefined : `it is for ${extendedKeyUsage.join(', ')}, not for ${purpose}`;
 }

@@ -32,7 +32,7 @@ export function readAlternativeNames(node: DerNode): GeneralName[] {
   const names = readList(node.expect(TAG.SEQUENCE), 'alternative names', readGeneralName);
   const isAddress = ({ length }: Uint8Array) => length === 4 || length === 16;
   if (names.some(({ kind, value }) => kind === 'ip' && !isAddress(value)))
-    throw invalid('an IP address without 4 or 16 bytes');
+    throw invalid('an IP address that does not have 4 or 16 bytes');
   return names;
 }
 
@@ -46,7 +46,7 @@ export function readNameConstraints(node: DerNode): NameConstraints {
   const [permitted, excluded] = [list(0), list(1)];
   fields.end();
   if (permitted === undefined && excluded === undefined)
-    throw invalid('name constraints other than permitted and excluded names');
+    throw invalid('name constraints with neither permitted nor excluded names');
   return { permitted: permitted ?? [], excluded: excluded ?? [] };
 }
 
@@ -70,10 +70,10 @@ function readGeneralName(node: DerNode): GeneralName {
   if (tag === IP) return { kind: 'ip', value: copy(content) };
   if (tag === DIRECTORY) {
     const [name, ...more] = node.children();
-    if (name === undefined || more.length > 0) throw invalid('a directoryName that is not one name');
+    if (name === undefined || more.length > 0) throw invalid('a directoryName that is not exactly one name');
     return { kind: 'directory', value: readName(name) };
   }
-  if ((tag & 0xc0) !== 0x80) throw invalid('a name of an unknown kind');
+  if ((tag & 0xc0) !== 0x80) throw invalid('a name of an unknown type');
   return { kind: 'other', value: tag & 0x1f, der: copy(der) };
 }
 
@@ -87,7 +87,7 @@ function readAttribute(node: DerNode): NameAttribute {
 
 function ascii(bytes: Uint8Array): string {
   checkSize(bytes, MAX_TEXT, (problem) => invalid(`a name: ${problem}`));
-  if (bytes.some((byte) => byte > 0x7f)) throw invalid('a name that is not in ASCII');
+  if (bytes.some((byte) => byte > 0x7f)) throw invalid('a name that is not ASCII');
   return new TextDecoder().decode(bytes);
 }
 

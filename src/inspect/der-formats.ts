@@ -25,7 +25,7 @@ const isPrivateKey = ({ tags, children }: DerInput): boolean =>
 export const DER_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'tss2-private-key',
-    title: 'key file of a TPM (TSS2 PRIVATE KEY)',
+    title: 'TPM key file (TSS2 PRIVATE KEY)',
     marked: true,
     claims: ({ oid }) => oid?.startsWith('2.23.133.10.1.') === true,
     read: ({ der, children, oid = '' }) => describeKeyFile(der, children, oid),
@@ -60,7 +60,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   },
   {
     format: 'private-key',
-    title: 'private key that is not encrypted',
+    title: 'unencrypted private key',
     marked: true,
     claims: isPrivateKey,
     read: ({ der }) => describePrivateKey(der.length),
@@ -98,7 +98,7 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   },
   {
     format: 'tpm-certify',
-    title: 'certification by a TPM, from a certificate request',
+    title: 'TPM certification from a certificate request',
     marked: false,
     claims: ({ tags, children }) =>
       /^0404(?:04)?$/.test(tags) && toHex(children[0]?.content.subarray(0, 4) ?? EMPTY) === 'ff544347',
@@ -106,14 +106,14 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   },
   {
     format: 'attestation-bundle',
-    title: 'attestation bundle of a certificate request',
+    title: 'attestation bundle from a certificate request',
     marked: false,
     claims: ({ tags }) => /^30(?:30)*$/.test(tags),
     read: ({ der }) => describeBundles(der),
   },
   {
     format: 'der',
-    title: 'DER value of an unknown kind',
+    title: 'DER value of an unknown type',
     marked: false,
     claims: () => true,
     read: ({ children }) => ({ problems: [], fields: [listOf('values', children, outline)] }),

@@ -19,7 +19,7 @@ export function describePublicKey(key: PublicKey): Description {
   const bits = bitLength(key.n);
   const problems = [
     ...(bits < 2048 ? [`an RSA key of ${bits} bits is weak`] : []),
-    ...(isRocaWeak(key.n) ? ['the RSA key can be broken because of how it was made (ROCA, CVE-2017-15361)'] : []),
+    ...(isRocaWeak(key.n) ? ['the private key can be computed (ROCA, CVE-2017-15361)'] : []),
   ];
   const numbers = [field('bits', bits), bytesField('modulus', key.n), bytesField('exponent', key.e)];
   return { title: `RSA-${bits} key`, problems, fields: [...numbers, ...ids] };

@@ -11,7 +11,7 @@ import { certificationFields, publicAreaField } from './tpm-formats.ts';
 export const IDEVID_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tcg-csr-idevid',
-    title: 'certificate request of a device (TCG-CSR-IDEVID)',
+    title: 'device certificate request (TCG-CSR-IDEVID)',
     marked: true,
     // Its version, and the sizes of both parts.
     claims: (bytes) =>
@@ -24,7 +24,7 @@ export const IDEVID_FORMATS: readonly Format<Uint8Array>[] = [
   },
   {
     format: 'tcg-idevid-content',
-    title: 'content of the certificate request of a device (TCG_IDEVID_CONTENT), without its signature',
+    title: 'device certificate request content (TCG_IDEVID_CONTENT), without its signature',
     marked: false,
     claims: (bytes) => uint32At(bytes, 0) === 0x00000100,
     read: (bytes) => describeContent(decodeIdevidContent(bytes), []),

@@ -84,7 +84,7 @@ export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}):
   const [best, ...others] = byRank(found, hint);
   if (best === undefined) {
     const isLarge = bytes.length > MAX_USUAL_SIZE;
-    return unknown(bytes, isLarge ? ['only states of virtual TPMs and recordings are read at this size'] : []);
+    return unknown(bytes, isLarge ? ['at this size, only virtual TPM states and recordings are read'] : []);
   }
   const isPossible = (other: Found) =>
     other.format !== best.format && (best.confidence === 'damaged' || other.confidence !== 'damaged');
@@ -93,7 +93,7 @@ export async function inspect(bytes: Uint8Array, { hint }: InspectOptions = {}):
     .map(({ format, title, confidence }) => ({ format, title, confidence }));
   const { format, title, confidence, encodings, size, fields } = best;
   const isOther = hint !== undefined && format !== hint;
-  const problems = [...(isOther ? [`it is not of the format ${hint}, which was expected`] : []), ...best.problems];
+  const problems = [...(isOther ? [`it is not in the expected format, ${hint}`] : []), ...best.problems];
   return { format, title, confidence, encodings, size, problems, fields, alternatives };
 }
 
@@ -265,7 +265,7 @@ async function readBlock({ encoding, bytes, problems, encryption }: Decoded, con
   if (best !== undefined && best.format !== 'der') {
     const found = within(best, bytes.length, inner);
     const isLabelled = wanted === undefined || wanted === best.format;
-    return isLabelled ? found : { ...found, problems: [...found.problems, `the label of the PEM block is ${label}`] };
+    return isLabelled ? found : { ...found, problems: [...found.problems, `the PEM block's label is ${label}`] };
   }
   if (wanted === undefined && label.endsWith('PRIVATE KEY')) {
     const fields = [secretField('key', bytes.length)];

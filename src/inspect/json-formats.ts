@@ -67,14 +67,14 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   },
   {
     format: 'activation-challenge',
-    title: 'challenge to activate a credential',
+    title: 'credential activation challenge',
     marked: true,
     claims: has('version', 'credentialBlob', 'encryptedSecret'),
     read: ({ value }) => ({ problems: [], fields: credentialFields(decodeActivationChallenge(value)) }),
   },
   {
     format: 'activation-response',
-    title: 'answer to the challenge to activate a credential',
+    title: 'response to the credential activation challenge',
     marked: true,
     claims: ({ members }) => members.size === 2 && members.has('version') && members.has('secret'),
     read: ({ value }) => describeSecret(decodeActivationResponse(value).secret),
@@ -89,14 +89,14 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   { format: 'jwk', title: 'JSON Web Key', marked: true, claims: has('kty'), read: describeJwk },
   {
     format: 'acme-device-attest',
-    title: 'answer to the ACME challenge device-attest-01',
+    title: 'response to the ACME challenge device-attest-01',
     marked: true,
     claims: has('attObj'),
     read: ({ text }) => describeAttestationObject(parseAcmeDeviceAttest(text)),
   },
   {
     format: 'webauthn-registration',
-    title: 'registration of WebAuthn (RegistrationResponseJSON)',
+    title: 'WebAuthn registration (RegistrationResponseJSON)',
     marked: true,
     claims: has('rawId', 'response'),
     read: ({ value }) => {
@@ -110,14 +110,14 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   },
   {
     format: 'webauthn-client-data',
-    title: 'clientDataJSON of WebAuthn',
+    title: 'WebAuthn clientDataJSON',
     marked: true,
     claims: ({ members }) => /^webauthn\.(?:create|get)$/.test(textOf(members.get('type'))),
     read: ({ text }) => describeClientData(utf8(text)),
   },
   {
     format: 'go-attestation-parameters',
-    title: 'AttestationParameters of go-attestation',
+    title: 'go-attestation AttestationParameters',
     marked: true,
     claims: has('Public', 'CreateAttestation', 'UseTCSDActivationFormat'),
     read: ({ value }) => {
@@ -131,7 +131,7 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   },
   {
     format: 'go-certification-parameters',
-    title: 'CertificationParameters of go-attestation',
+    title: 'go-attestation CertificationParameters',
     marked: true,
     claims: has('Public', 'CreateAttestation'),
     read: ({ value }) => {
@@ -144,21 +144,21 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   },
   {
     format: 'go-quote',
-    title: 'Quote of go-attestation',
+    title: 'go-attestation Quote',
     marked: true,
     claims: has('Quote', 'Signature'),
     read: ({ value }) => describing((problems) => certificationFields(parseGoQuote(value), undefined, problems)),
   },
   {
     format: 'go-credential',
-    title: 'EncryptedCredential of go-attestation',
+    title: 'go-attestation EncryptedCredential',
     marked: true,
     claims: has('Credential', 'Secret'),
     read: ({ value }) => ({ problems: [], fields: credentialFields(decodeGoAttestationCredential(value)) }),
   },
   {
     format: 'smallstep-credential',
-    title: "answer of smallstep's attestation CA to attest",
+    title: "response of smallstep's attestation CA to attest",
     marked: true,
     claims: has('credential', 'secret'),
     read: ({ value }) => ({ problems: [], fields: credentialFields(decodeSmallstepCredential(value)) }),
@@ -211,12 +211,12 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   },
   {
     format: 'fido-key-material',
-    title: 'key material of a FIDO key, as directories hold it',
+    title: 'FIDO key material from a directory',
     marked: true,
     claims: has('authData', 'x5c'),
     read: ({ text }) => {
       const material = decodeKeyMaterial(utf8(text));
-      if (material?.form !== 'fido') throw new TypeError('it does not hold a FIDO key');
+      if (material?.form !== 'fido') throw new TypeError('it is not a FIDO key');
       return describing((problems) => [
         field('display name', material.displayName),
         nested('key', describePublicKey(material.publicKey), problems),
@@ -295,7 +295,7 @@ function describeJwk({ members }: JsonInput): Description {
   const isOpen = secrets.length > 0;
   return {
     title: `JSON Web Key, ${isOpen ? 'private' : 'public'} ${title}`,
-    problems: [...problems, ...(isOpen ? ['it is a private key that is not encrypted'] : [])],
+    problems: [...problems, ...(isOpen ? ['it is an unencrypted private key'] : [])],
     fields: [
       ...others.map(([name, value]) => field(name, JSON.stringify(value) ?? '')),
       ...fields,

@@ -25,7 +25,7 @@ function bundleFields(bundle: AttestationBundle, problems: string[]): Field[] {
   return [
     listOf('statements', attestations, (i, statement) => statementField(i, statement, problems)),
     ...(certificates.length > 0 ? [certificatesField('certificates', certificates, problems)] : []),
-    ...(otherCertificates.length > 0 ? [listOf('certificates of other formats', otherCertificates, bytesField)] : []),
+    ...(otherCertificates.length > 0 ? [listOf('certificates in other formats', otherCertificates, bytesField)] : []),
   ];
 }
 
@@ -35,7 +35,7 @@ function statementField(name: string, of: BundledStatement, problems: string[]):
     problems.push(`statement ${name}: it has members of older drafts`);
   const isCertify = type === TPM_CERTIFY_STATEMENT;
   return group(name, [
-    field('type', isCertify ? 'certification by a TPM' : type),
+    field('type', isCertify ? 'TPM certification' : type),
     ...optional(hint, (text) => field('hint', text)),
     isCertify ? nested('certification', describeTpmCertify(statement), problems) : bytesField('statement', statement),
   ]);

@@ -20,7 +20,7 @@ const stateFields = (state: Uint8Array): Field[] => [
 export const STATE_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tpm-state',
-    title: 'state of a virtual TPM (libtpms), as keyprov keeps it',
+    title: 'virtual TPM state (libtpms) in a keyprov file',
     marked: true,
     large: true,
     claims: (bytes) => Buffer.from(bytes.subarray(0, 8)).toString('latin1') === 'KPTPM2ST',
@@ -28,7 +28,7 @@ export const STATE_FORMATS: readonly Format<Uint8Array>[] = [
   },
   {
     format: 'swtpm-state',
-    title: 'permanent state of swtpm',
+    title: 'swtpm permanent state',
     marked: true,
     large: true,
     // Version 2, size of the header.
@@ -51,14 +51,14 @@ export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
   },
   {
     format: 'keyprov-key',
-    title: 'record of a key store',
+    title: 'key store record',
     marked: true,
     claims: ({ members }) => members.get('format') === 'keyprov-key',
     read: describeKeyRecord,
   },
   {
     format: 'tpm-recording',
-    title: 'recording of the traffic with a TPM',
+    title: 'recording of TPM traffic',
     marked: true,
     large: true,
     claims: ({ members }) => members.get('format') === 'keyprov-tpm-recording',

@@ -18,7 +18,7 @@ export function signedTags({ tags, children }: DerInput): string {
 export const SIGNED_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'attribute-certificate',
-    title: 'attribute certificate (X.509), such as a platform certificate of TCG',
+    title: 'attribute certificate (X.509), such as a TCG platform certificate',
     marked: true,
     claims: (input) => isAttributeCertificate(signedTags(input)),
     read: ({ children }) => describeAttributeCertificate(children),
@@ -43,8 +43,8 @@ function describeAttributeCertificate(children: DerInput['children']): Descripti
   const types = attributes?.children().map((one) => one.children()[0]?.oid() ?? '') ?? [];
   const isOfPlatform = types.some((type) => type.startsWith('2.23.133.'));
   return {
-    ...(isOfPlatform && { title: 'platform certificate of TCG (attribute certificate, X.509)' }),
-    problems: ['only its description is read, and nothing is verified'],
+    ...(isOfPlatform && { title: 'TCG platform certificate (X.509 attribute certificate)' }),
+    problems: ['only its description is read; nothing is verified'],
     fields: [
       ...(holder === undefined
         ? []

@@ -23,14 +23,14 @@ import { describeKeyCredential } from './windows-formats.ts';
 export const TEXT_FORMATS: readonly Format<string>[] = [
   {
     format: 'dn-binary',
-    title: 'DN-Binary value of a directory',
+    title: 'DN-Binary value from a directory',
     marked: true,
     claims: (text) => /^B:[0-9]/.test(text),
     read: (text) => {
       const { binary, dn } = decodeDnBinary(text);
       const problems: string[] = [];
       const fields = [field('object', dn), nested('key credential', describeKeyCredential(binary), problems)];
-      return { title: 'key credential of a directory, as DN-Binary', problems, fields };
+      return { title: 'key credential from a directory, as DN-Binary', problems, fields };
     },
   },
   {
@@ -80,7 +80,7 @@ export const SSH_BLOB: Format<Uint8Array> = {
 /** PROTOCOL.key of OpenSSH. */
 export const OPENSSH_PRIVATE_KEY: Format<Uint8Array> = {
   format: 'openssh-private-key',
-  title: 'private key of OpenSSH',
+  title: 'OpenSSH private key',
   marked: true,
   claims: (bytes) => latin1(bytes.subarray(0, OPENSSH_MAGIC.length)) === OPENSSH_MAGIC,
   read: (bytes) => {
@@ -92,7 +92,7 @@ export const OPENSSH_PRIVATE_KEY: Format<Uint8Array> = {
     const { problems, fields } = isOpen
       ? describePrivateKey(length)
       : describeEncrypted([encryption, derivation], length);
-    const title = isOpen ? 'private key of OpenSSH that is not encrypted' : 'encrypted private key of OpenSSH';
+    const title = isOpen ? 'unencrypted OpenSSH private key' : 'encrypted OpenSSH private key';
     return { title, problems, fields: [field('type', type), field('keys', keys), ...fields] };
   },
 };
@@ -101,7 +101,7 @@ const OPENSSH_MAGIC = 'openssh-key-v1\0';
 
 function describeUnusedSsh(blob: Uint8Array): Description {
   const kind = UNUSED_SSH_KEYS.get(new SshReader(blob).text());
-  if (kind === undefined) throw new TypeError('the type in the line is not that of the key');
+  if (kind === undefined) throw new TypeError('the type in the line does not match the key');
   return describeUnusedKey(kind);
 }
 

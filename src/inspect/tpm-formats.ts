@@ -33,7 +33,7 @@ export function describePublicArea(area: TpmtPublic): Description {
       nameOf(() => objectName(area)),
     ),
   ];
-  if (equal(area.authPolicy, windowsHelloPolicy())) fields.push(field('policy', 'that of Windows Hello keys'));
+  if (equal(area.authPolicy, windowsHelloPolicy())) fields.push(field('policy', 'the Windows Hello key policy'));
   const key = keyOf(area);
   if (key !== undefined) fields.push(nested('key', key, problems));
   const title = `TPM object (${area.objectAttributes.restricted ? 'restricted ' : ''}${key?.title ?? 'no public key'})`;
@@ -54,7 +54,7 @@ function orNothing<T>(work: () => T): T | undefined {
 
 /** What a TPM attests. */
 function describeAttest(attest: TpmsAttest): Description {
-  return { title: 'attestation of a TPM', problems: [], fields: describeStructure(TPMS_ATTEST, attest) };
+  return { title: 'TPM attestation', problems: [], fields: describeStructure(TPMS_ATTEST, attest) };
 }
 
 /** A structure inside another one, decoded. @throws CodecError for other bytes. */
@@ -195,7 +195,7 @@ export const TPM_FORMATS: readonly Format<Uint8Array>[] = [
   },
   {
     format: 'tpm2b-private',
-    title: 'TPM2B_PRIVATE, a private area that its parent encrypts',
+    title: 'TPM2B_PRIVATE, a private area encrypted by its parent',
     marked: false,
     claims: (bytes) => isSized(bytes) && isDigestSize(uint16At(bytes, 2)),
     read: (bytes) => ({ problems: [], fields: [secretField('private area', decode(TPM2B_PRIVATE, bytes).length)] }),

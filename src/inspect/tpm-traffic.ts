@@ -33,14 +33,14 @@ const isAnswer = (bytes: Uint8Array): boolean => {
 export const TRAFFIC_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tpm-command',
-    title: 'command to a TPM',
+    title: 'TPM command',
     marked: true,
     claims: (bytes) => isFrame(bytes) && isTagged(bytes) && !isAnswer(bytes),
     read: describeCommand,
   },
   {
     format: 'tpm-answer',
-    title: 'answer of a TPM',
+    title: 'TPM response',
     marked: true,
     claims: (bytes) => isFrame(bytes) && (isTagged(bytes) || tagOf(bytes) === TPM_ST.RSP_COMMAND) && isAnswer(bytes),
     read: describeAnswer,
@@ -127,5 +127,5 @@ function describeAnswer(bytes: Uint8Array): Description {
     field('sessions', tagOf(bytes) === TPM_ST.SESSIONS),
     secretField('content', bytes.length - HEADER_SIZE),
   ];
-  return { title: isSuccess ? 'answer of a TPM' : `answer of a TPM: ${name}`, problems, fields };
+  return { title: isSuccess ? 'TPM response' : `TPM response: ${name}`, problems, fields };
 }

@@ -41,7 +41,7 @@ export const UNUSED_SSH_KEYS: ReadonlyMap<string, string> = new Map([
 /** A whole key of a kind that this library does not use. */
 export const describeUnusedKey = (kind: string, fields: readonly Field[] = []): Description => ({
   title: `${kind} key`,
-  problems: [`a key of kind ${kind}, which keyprov does not use`],
+  problems: [`a key of type ${kind}, which keyprov does not use`],
   fields: [field('kind', kind), ...fields],
 });
 

@@ -19,7 +19,7 @@ const ATTESTED_CREDENTIAL = 0x40;
 export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'attestation-object',
-    title: 'attestation object of WebAuthn or ACME',
+    title: 'WebAuthn or ACME attestation object',
     marked: true,
     // With its members in any order, and even if the rest of it is damaged.
     claims: (bytes) => isCborMap(bytes) && Buffer.from(bytes).includes('attStmt'),
@@ -34,7 +34,7 @@ export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
   },
   {
     format: 'authenticator-data',
-    title: 'authenticator data of WebAuthn',
+    title: 'WebAuthn authenticator data',
     marked: false,
     // Without a credential, any 37 bytes would qualify.
     claims: (bytes) => bytes.length > 55 && ((bytes[32] ?? 0) & ATTESTED_CREDENTIAL) !== 0,
@@ -47,7 +47,7 @@ function inDefiniteForm(bytes: Uint8Array, describe: (bytes: Uint8Array) => Desc
   const definite = definiteForm(bytes);
   if (definite === undefined) return describe(bytes);
   const { problems, ...rest } = describe(definite);
-  return { ...rest, problems: ['it is CBOR with indefinite lengths, which readers refuse', ...problems] };
+  return { ...rest, problems: ['it is CBOR with indefinite lengths, which readers reject', ...problems] };
 }
 
 /** The same value with definite lengths; `undefined` if it has them already, or is not CBOR. */

@@ -68,7 +68,7 @@ const describeCredential =
 
 function describePcpKey(blob: PcpKeyBlob): Description {
   const problems: string[] = [];
-  if (!hasPcpPolicy(blob)) problems.push('its list of policies does not match the authPolicy of the key');
+  if (!hasPcpPolicy(blob)) problems.push("its list of policies does not match the key's authPolicy");
   const fields = [
     field('form', blob.form),
     field('flags', `0x${blob.flags.toString(16)}${(blob.flags & 1) === 1 ? ' (needs an authorization value)' : ''}`),
@@ -162,28 +162,28 @@ function keyMaterialField(bytes: Uint8Array, problems: string[]): Field {
 export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'kast',
-    title: 'key attestation statement of Windows (KAST)',
+    title: 'Windows key attestation statement (KAST)',
     marked: true,
     claims: startsWith('KAST'),
     read: describeKast,
   },
   {
     format: 'kads',
-    title: 'key attestation of Windows (KADS)',
+    title: 'Windows key attestation (KADS)',
     marked: true,
     claims: startsWith('KADS'),
     read: (bytes) => describeKads(decodeKads(bytes)),
   },
   {
     format: 'pcp-key-blob',
-    title: "key blob of Windows' Platform Crypto Provider (PCPM)",
+    title: 'Windows Platform Crypto Provider key blob (PCPM)',
     marked: true,
     claims: startsWith('PCPM'),
     read: (bytes) => describePcpKey(decodePcpKeyBlob(bytes)),
   },
   {
     format: 'tach-challenge',
-    title: 'attestation challenge of a certification authority (TACH)',
+    title: 'attestation challenge from a CA (TACH)',
     marked: true,
     claims: startsWith('TACH'),
     read: (bytes) => {
@@ -200,14 +200,14 @@ export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
   },
   {
     format: 'key-credential-link',
-    title: 'key credential of a directory (KEYCREDENTIALLINK_BLOB)',
+    title: 'key credential from a directory (KEYCREDENTIALLINK_BLOB)',
     marked: true,
     claims: (bytes) => toHex(bytes.subarray(0, 4)) === '00020000' && (bytes[6] ?? 0) <= 9,
     read: describeKeyCredential,
   },
   {
     format: 'tpm2-tools-credential',
-    title: 'credential file of tpm2-tools',
+    title: 'tpm2-tools credential file',
     marked: true,
     claims: (bytes) => toHex(bytes.subarray(0, 4)) === 'badcc0de',
     read: describeCredential(decodeTpm2ToolsCredential),

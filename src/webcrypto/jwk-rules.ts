@@ -50,7 +50,7 @@ export function checkJwk(
   if (kind === 'okp' && jwk.crv !== name) throw wrong('crv');
   if (KEY_TYPES[kind] === 'oct' && jwk.k === undefined) throw wrong('k');
   if (jwk.d !== undefined && jwk.oth !== undefined)
-    throw domError('NotSupportedError', 'JWK: RSA keys with more than two primes');
+    throw domError('NotSupportedError', 'JWK: RSA keys with more than two primes are not supported');
   if (jwk.alg !== undefined && !isAlgorithmOf(jwk, algorithm)) throw wrong('alg');
   const isSigning = name === 'HMAC' || name === 'Ed25519' || name === 'ECDSA' || /^RSA(SSA|-PSS)/.test(name);
   if (usages.length > 0 && jwk.use !== undefined && jwk.use !== (isSigning ? 'sig' : 'enc')) throw wrong('use');

@@ -140,7 +140,10 @@ export class KeyHolder implements HeldKeyUser {
 }
 
 function onlySigns(algorithm: AlgorithmName): DOMException {
-  return domError('NotSupportedError', `the software key provider has no keys for ${algorithm}: its keys only sign`);
+  return domError(
+    'NotSupportedError',
+    `the software key provider cannot make keys for ${algorithm}: its keys only sign`,
+  );
 }
 
 /** @throws DOMException NotSupportedError for SHA-1, which no key uses */

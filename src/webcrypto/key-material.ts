@@ -98,7 +98,7 @@ function decodeSecret(bytes: Bytes, { name, hash, length }: NormalizedAlgorithm)
   }
   if (bits === 0) throw new Error('an empty HMAC key');
   if (length !== undefined && (length > bits || length <= bits - 8))
-    throw new Error(`${bits} bits do not match the length ${length}`);
+    throw new Error(`the key has ${bits} bits, not ${length}`);
   return { type: 'secret', algorithm: { name, ...(hash && { hash }), length: length ?? bits }, bytes };
 }
 
@@ -152,7 +152,7 @@ function privateKeyObject(data: KeyData): KeyObject {
   }
   const fields = DerNode.strict(data.bytes, 'PKCS#8').list(TAG.SEQUENCE); // Node ignores what follows
   // A public key in it (RFC 5958), which the standard does not mention: OpenSSL refuses or ignores it.
-  if (fields.some(({ tag }) => tag === PUBLIC_KEY)) throw new Error('PKCS#8: it has a public key');
+  if (fields.some(({ tag }) => tag === PUBLIC_KEY)) throw new Error('PKCS#8: a public key in it is not supported');
   return createPrivateKey({ key: Buffer.from(data.bytes), format: 'der', type: 'pkcs8' });
 }
 
@@ -163,7 +163,7 @@ function publicMembers({ kty, n, e, crv, x, y }: webcrypto.JsonWebKey): object {
 
 /** The algorithm of a key, completed from the key itself. @throws Error for a key of another kind */
 function completeAlgorithm(key: PublicKey, { name, hash, namedCurve }: NormalizedAlgorithm): WebKeyAlgorithm {
-  if (key.kty !== factsOf(name).kind.toUpperCase()) throw new Error(`a key of kind ${key.kty}`);
+  if (key.kty !== factsOf(name).kind.toUpperCase()) throw new Error(`a key of type ${key.kty}`);
   if (key.kty === 'EC') {
     if (key.crv !== namedCurve) throw new Error(`a key on ${key.crv}`);
     return { name, namedCurve: key.crv };

@@ -83,7 +83,7 @@ export class PinEntry {
   /** Runs `work` with the PIN for a new key. @throws TypeError if nobody can be asked */
   async useNew<T>(work: (pin: Uint8Array) => Promise<T>): Promise<T> {
     const prompt = this.#prompt;
-    if (prompt === undefined) throw new TypeError('a key with a PIN was requested, but there is no PIN callback');
+    if (prompt === undefined) throw new TypeError('a key with a PIN was requested, but no PIN callback was given');
     return await this.#inTurn(async () => {
       const pin = await this.#ask(prompt, { operation: 'generateKey', key: undefined });
       try {

@@ -296,7 +296,7 @@ describe.skipIf(missing)('a key in a TPM', () => {
       'request',
       'ec',
       ['--format', 'pkinit', '--sid', 'x', '--tenant-id', 'y'],
-      /does not name a user, a device and a tenant/,
+      /does not contain a user, a device and a tenant/,
     ],
     ['request', 'ec', ['--format', 'webauthn'], /--rp-id is missing.*--origin is missing.*--challenge is missing/s],
     ['request', 'ec', ['--format', 'csrr'], /did you mean 'csr'\?/],

@@ -114,7 +114,7 @@ describe.skipIf(skipMade)('a TPM that swtpm_setup has made', () => {
     const options = { roots: pem(made.root), intermediates: pem(made.issuer) };
     const { findings } = await verifyEkCertificate(certificates[0]?.der ?? EMPTY, options);
     expect(findings.filter(({ status }) => status === 'fail')).toEqual([
-      { id: 'ek-manufacturer', status: 'fail', detail: 'the maker id:00001014 is not allowed' },
+      { id: 'ek-manufacturer', status: 'fail', detail: 'the manufacturer id:00001014 is not allowed' },
     ]);
   });
 

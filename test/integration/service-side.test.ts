@@ -363,7 +363,7 @@ describe.skipIf(missing !== undefined)('a service that has what was sent, and th
     expect(verifyStatement(received, wanted)).toMatchObject({ ok: true, publicKey: client.publicKey });
   });
 
-  it('makes the credential file of tpm2-tools', async () => {
+  it('makes the tpm2-tools credential file', async () => {
     const { credential, secret } = challengeFor(ekArea(), akArea());
     const file = encodeTpm2ToolsCredential(credential);
     expect(Buffer.from(await activate(decodeTpm2ToolsCredential(file)))).toEqual(Buffer.from(secret));

@@ -68,7 +68,7 @@ export function buildAcmeDeviceAttest({ pubArea, certInfo, signature, ak }: Atte
   const [certificate] = certificates;
   if (certificate === undefined) throw requestInvalid(WHAT, 'the attestation key has no certificate');
   const problem = findAkCertificateProblem(certificate);
-  if (problem !== undefined) throw requestInvalid(WHAT, `the certificate of the attestation key: ${problem}`);
+  if (problem !== undefined) throw requestInvalid(WHAT, `the attestation key's certificate: ${problem}`);
   const { algorithm } = findCoseAlgorithm(signature);
   return encodeAcmeDeviceAttest({ algorithm, certificates, signature, certInfo, pubArea });
 }

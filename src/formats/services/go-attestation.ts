@@ -164,7 +164,7 @@ export function buildGoQuote({ certInfo, signature }: Certification): GoQuote {
 export function parseGoQuote(json: unknown): Certification {
   const object = JsonMembers.parse('go-attestation Quote', json, requestInvalid, ['Version', 'Quote', 'Signature']);
   const version = object.value('Version') ?? 2;
-  if (version !== 2) throw requestInvalid('go-attestation Quote: Version', `${showJson(version)}, 2 is TPM 2.0`);
+  if (version !== 2) throw requestInvalid('go-attestation Quote: Version', `${showJson(version)}, not 2 (TPM 2.0)`);
   return certification(object, 'Quote', 'Signature');
 }
 

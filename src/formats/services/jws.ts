@@ -80,7 +80,7 @@ export async function buildJws({ key, algorithm, header, payload, signal }: JwsO
   const jws = `${signingInput}.${toBase64Url(signature)}`;
   if (!verifyJws(parseJws(jws), key.publicKey, algorithm)) {
     throw new TpmError('tpm-unsupported', `${algorithm}: the signature does not verify`, {
-      ...(algorithm === 'PS256' && { remedy: 'use RS256: the PSS salts of this TPM are not as long as the digest' }),
+      ...(algorithm === 'PS256' && { remedy: "use RS256: this TPM's PSS salts are not as long as the digest" }),
     });
   }
   return jws;

@@ -109,7 +109,7 @@ export function parseSmallstepAttest(json: unknown): ParsedSmallstepAttest {
   const body = JsonMembers.parse(ATTEST, json, requestInvalid, ['tpmInfo', 'ek', 'ekCerts', 'akCert', 'params']);
   const [info, params] = [body.members('tpmInfo'), body.members('params')];
   const [ek, pubArea] = [body.base64('ek'), params.base64('public')];
-  if (info.value('version') !== 2) throw info.wrong('version', 'not 2, for TPM 2.0');
+  if (info.value('version') !== 2) throw info.wrong('version', 'not 2 (TPM 2.0)');
   inRequest(`${ATTEST}: params: public`, () => decode(TPMT_PUBLIC, pubArea));
   return {
     tpmInfo: {
@@ -186,8 +186,8 @@ export function buildSmallstepChain(certificates: readonly Uint8Array[]): Smalls
  * @throws KeyprovError `request-invalid` for anything else.
  */
 export function parseSmallstepChain(json: unknown): Bytes[] {
-  const answer = JsonMembers.parse('smallstep answer', json, requestInvalid);
+  const answer = JsonMembers.parse('smallstep response', json, requestInvalid);
   const chain = answer.base64List('chain');
-  if (chain.length === 0) throw answer.wrong('chain', 'an empty list');
+  if (chain.length === 0) throw answer.wrong('chain', 'an empty array');
   return chain;
 }

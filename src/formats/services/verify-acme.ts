@@ -72,12 +72,13 @@ export async function verifyAcmeDeviceAttest(payload: string, options: VerifyAcm
   const object = findings.make('acme/structures', () => parseAcmeDeviceAttest(payload));
   if (object === undefined) return { ok: false, findings: findings.list };
   const [certificate = new Uint8Array(0)] = object.certificates;
-  findings.check(
-    'acme/ak-certificate',
-    () => findAkCertificateProblem(certificate),
-    'its certificate follows the rules',
-  );
-  if (device !== undefined) findings.check('acme/device', () => deviceProblem(object, device), 'it names the device');
+  findings.check('acme/ak-certificate', () => findAkCertificateProblem(certificate), 'its certificate meets the rules');
+  if (device !== undefined)
+    findings.check(
+      'acme/device',
+      () => deviceProblem(object, device),
+      'its certificate is for the device of the order',
+    );
   const statement = findings.make('acme/ak-key', () =>
     statementFromAcmeDeviceAttest(object, findAkPublicArea(object, akPubArea)),
   );
@@ -94,5 +95,5 @@ function deviceProblem({ certificates: [own] }: TpmAttestationObject, device: De
   const names = extensions.find(({ oid }) => oid === EXTENSION.SUBJECT_ALT_NAME);
   const wanted = encodeAlternativeNames([device]);
   const has = names && decodeAlternativeNames(names.value).some((one) => equal(encodeAlternativeNames([one]), wanted));
-  return has ? undefined : 'its certificate does not name the device of the order';
+  return has ? undefined : 'its certificate is not for the device of the order';
 }

@@ -54,7 +54,7 @@ export async function buildAkCertificate(
 ): Promise<Bytes> {
   const { publicKey, tpm, notBefore, notAfter, aaguid, alternativeNames = [], serialNumber, hash } = options;
   if (aaguid !== undefined && aaguid.length !== 16)
-    throw new RangeError(`an aaguid has 16 bytes, not ${aaguid.length}`);
+    throw new RangeError(`an AAGUID has 16 bytes, not ${aaguid.length}`);
   const name: AlternativeName = { kind: 'directory', value: tpmDirectoryName(tpm) };
   const extensions: Extension[] = [
     noAuthority(),

@@ -47,7 +47,7 @@ export function buildAkPublicAreaWith(key: PublicKey, { scheme, hashAlg }: AkSch
   if ((scheme === TPM_ALG.ECDSA) !== (key.kty === 'EC')) {
     throw requestInvalid(
       'attestation key',
-      `its certificate is for a key of type ${key.kty}, which cannot have this algorithm`,
+      `its certificate is for a key of type ${key.kty}, which does not fit this algorithm`,
     );
   }
   return encode(TPMT_PUBLIC, akPublicArea(key, hashAlg, scheme === TPM_ALG.RSAPSS ? scheme : undefined));

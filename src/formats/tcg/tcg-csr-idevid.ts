@@ -150,7 +150,7 @@ function schemeOf(area: TpmtPublic): { readonly hashAlg: ContentHash; readonly p
       }
     }
   }
-  throw invalid('the public area of the key names no signing scheme with SHA-256 or longer');
+  throw invalid("the key's public area has no signing scheme with SHA-256 or a longer hash");
 }
 
 const SIGNING_HASHES = {

@@ -38,24 +38,24 @@ export function findAkCertificateProblem(certificate: Uint8Array): string | unde
   if (version !== 3) return `its version is ${version}, not 3`;
   if (subject.content.length > 0) return 'it has a subject';
   const names = find(EXTENSION.SUBJECT_ALT_NAME);
-  if (names === undefined) return 'it has no alternative name, which must name the TPM';
+  if (names === undefined) return 'it has no alternative name, which must describe the TPM';
   if (!names.critical) return 'its alternative name is not critical, although it has no subject';
   const attributes = decodeAlternativeNames(names.value).flatMap((name) =>
     name.kind === 'directory' ? name.value.flat() : [],
   );
   for (const [what, oid] of Object.entries(TPM_ATTRIBUTE)) {
     const { length } = attributes.filter(({ type }) => type === oid);
-    if (length !== 1) return `its alternative name has the ${what} of the TPM ${length} times, not once`;
+    if (length !== 1) return `its alternative name has the TPM ${what} ${length} times, not once`;
   }
   const purposes = find(EXTENSION.EXTENDED_KEY_USAGE);
   const named = purposes && DerNode.strict(purposes.value, 'extended key usage').list(TAG.SEQUENCE);
   if (!named?.some((one) => one.oid() === AK_CERTIFICATE_PURPOSE)) {
-    return `its extended key usage is not that of attestation keys (${AK_CERTIFICATE_PURPOSE})`;
+    return `its extended key usage does not include attestation keys (${AK_CERTIFICATE_PURPOSE})`;
   }
   const basic = find(EXTENSION.BASIC_CONSTRAINTS);
   if (basic === undefined) return 'it has no basic constraints';
   const ca = DerNode.strict(basic.value, 'basic constraints').fields(TAG.SEQUENCE).optional(TAG.BOOLEAN)?.boolean();
-  return ca ? 'it is the certificate of an authority' : undefined;
+  return ca ? 'it is a CA certificate' : undefined;
 }
 
 /**

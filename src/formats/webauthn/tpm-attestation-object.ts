@@ -109,7 +109,7 @@ export function findCoseAlgorithm(signature: Uint8Array): CoseAlgorithm {
   const { sigAlg, ...rest } = inRequest(`${WHAT}: signature`, () => decode(TPMT_SIGNATURE, signature));
   const hashAlg = 'signature' in rest && 'hash' in rest.signature ? rest.signature.hash : undefined;
   const found = ALGORITHMS.find(([scheme, hash]) => scheme === sigAlg && hash === hashAlg);
-  if (found === undefined) throw requestInvalid(WHAT, 'the algorithm and hash of the signature have no COSE number');
+  if (found === undefined) throw requestInvalid(WHAT, 'the signature algorithm and hash have no COSE number');
   return { algorithm: found[2], hash: HASHES[found[1]].name };
 }
 
@@ -149,7 +149,7 @@ function bytesAt(map: CborMap, name: string): Bytes {
 
 function certificatesIn(value: CborValue | undefined): Bytes[] {
   const what = `${WHAT}: x5c`;
-  if (!Array.isArray(value) || value.length === 0) throw requestInvalid(what, 'not a list of certificates');
+  if (!Array.isArray(value) || value.length === 0) throw requestInvalid(what, 'not an array of certificates');
   return value.map((certificate: CborValue) => {
     if (!(certificate instanceof Uint8Array)) throw requestInvalid(what, 'a certificate is not a byte string');
     return inRequest(what, () => view(DerNode.strict(certificate, 'certificate').expect(TAG.SEQUENCE).der));

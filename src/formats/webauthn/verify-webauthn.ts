@@ -117,7 +117,7 @@ export async function verifyWebauthnTpm(
   checkClientData(findings, clientData, options);
   checkAuthenticatorData(findings, authenticatorData, options);
   findings.check('webauthn/ak-certificate', () => findAkCertificateProblem(certificate), 'it follows 8.3.1');
-  findings.check('webauthn/aaguid', () => findAaguidProblem(certificate, credential.aaguid), 'it names no other');
+  findings.check('webauthn/aaguid', () => findAaguidProblem(certificate, credential.aaguid), 'it has no other AAGUID');
 
   const found = await verifyObject(findings, object, registration, options);
   const isGood = findings.list.every(({ status }) => status === 'pass');
@@ -157,7 +157,7 @@ function checkClientData(
   );
   findings.check('webauthn/origin', () => {
     if (!options.origins.includes(origin)) return `it is from ${JSON.stringify(origin)}`;
-    return crossOrigin && !options.acceptCrossOrigin ? 'the page was in a frame of another origin' : undefined;
+    return crossOrigin && !options.acceptCrossOrigin ? 'the page was in a frame from another origin' : undefined;
   });
 }
 

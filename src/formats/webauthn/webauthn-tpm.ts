@@ -69,7 +69,7 @@ export function buildWebauthnTpm(statement: AttestationStatement, context: Webau
   const { credential } = decodeAuthenticatorData(authData);
   const problem =
     findAkCertificateProblem(certificate) ?? (credential && findAaguidProblem(certificate, credential.aaguid));
-  if (problem !== undefined) throw invalid(`the certificate of the attestation key: ${problem} (Level 3, 8.3.1)`);
+  if (problem !== undefined) throw invalid(`the attestation key's certificate: ${problem} (Level 3, 8.3.1)`);
   const [attest, signature] = inRequest(WHAT, () => [
     decode(TPMS_ATTEST, certInfo),
     encodeBareSignature(decode(TPMT_SIGNATURE, statement.signature)),
@@ -127,7 +127,7 @@ export function statementFromWebauthnTpm(object: WebauthnTpm, akPubArea: Uint8Ar
     encode(TPMT_SIGNATURE, decodeBareSignature(decode(TPMT_PUBLIC, akPubArea), object.signature)),
   );
   if (findCoseAlgorithm(signature).algorithm !== algorithm)
-    throw invalid(`alg ${algorithm} is not the algorithm of the attestation key`);
+    throw invalid(`alg ${algorithm} is not the attestation key's algorithm`);
   return { version: 1, pubArea, certInfo, signature, ak: { pubArea: akPubArea, certificates } };
 }
 

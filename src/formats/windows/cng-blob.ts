@@ -140,7 +140,7 @@ function readRsa(magic: RsaBlob['magic'], input: BlobReader): RsaBlob {
   const key: RsaPublicKey = { kty: 'RSA', e: input.take(eSize), n: input.take(nSize) };
   if (bits !== bitLength(key.n)) throw wrong(`BitLength is ${bits}, but the modulus has ${bitLength(key.n)} bits`);
   if (magic === 'RSA1') {
-    if (pSize !== 0 || qSize !== 0) throw wrong('a public blob has sizes of primes');
+    if (pSize !== 0 || qSize !== 0) throw wrong('a public blob has prime sizes');
     return { magic, key };
   }
   const primes: RsaPrimesKey = { ...key, p: input.take(pSize), q: input.take(qSize) };
@@ -187,7 +187,7 @@ function checkPrimes({ n, p, q }: RsaPrimesKey): void {
 function checkExponents(key: RsaPrivateKey): void {
   const { n, p, q, dp, dq, qi, d } = key;
   if (dp.length !== p.length || dq.length !== q.length || qi.length !== p.length || d.length !== n.length) {
-    throw wrong('a private exponent or the coefficient has a wrong length');
+    throw wrong('a private exponent or the coefficient has the wrong length');
   }
   const [E, P, Q] = [toBigInt(key.e), toBigInt(p), toBigInt(q)];
   const [DP, DQ, QI, D] = [toBigInt(dp), toBigInt(dq), toBigInt(qi), toBigInt(d)];

@@ -127,7 +127,7 @@ export function buildKast(statement: AttestationStatement, options: BuildKastOpt
   };
   const keyAttestation = { certInfo, signature: encodeBareSignature(signature), keyBlob };
   if (claim === 'subject-only') return encodeKast({ keyAttestation, aikOpaque: EMPTY });
-  if (akCreation === undefined) throw invalid('the statement has no creation proof of the attestation key');
+  if (akCreation === undefined) throw invalid('the statement has no creation proof for the attestation key');
   return encodeKast({ idBinding: { pubArea: ak.pubArea, ...akCreation }, keyAttestation, aikOpaque: EMPTY });
 }
 
@@ -144,8 +144,8 @@ export function statementFromKast(kast: Kast, akPubArea?: Uint8Array): Attestati
   const { certInfo, signature, keyBlob } = keyAttestation;
   if (!hasPcpPolicy(keyBlob)) throw invalid("its list of policies does not match the key's authPolicy");
   const pubArea = idBinding?.pubArea ?? akPubArea;
-  if (pubArea === undefined) throw invalid('it does not hold the attestation key');
-  if (akPubArea !== undefined && !equal(pubArea, akPubArea)) throw invalid('it holds another attestation key');
+  if (pubArea === undefined) throw invalid('it does not contain the attestation key');
+  if (akPubArea !== undefined && !equal(pubArea, akPubArea)) throw invalid('it contains another attestation key');
   const full = decodeBareSignature(decode(TPMT_PUBLIC, pubArea), signature);
   return {
     version: 1,

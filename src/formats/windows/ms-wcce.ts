@@ -50,7 +50,7 @@ export interface EndorsementKeyInfo {
 export function encodeEndorsementKeyInfo(info: EndorsementKeyInfo): Bytes {
   const { publicKey, manufacturerCertificate = DER_NULL, otherCertificates = [] } = info;
   if (otherCertificates.length > 3)
-    throw new RangeError('there can be at most three certificates from issuers other than the maker');
+    throw new RangeError('there can be at most three certificates from issuers other than the manufacturer');
   return derSequence(encodeSpki(publicKey), manufacturerCertificate, ...otherCertificates);
 }
 
@@ -235,6 +235,6 @@ export function parseWcceAttributes(attributes: readonly Attribute[]): WcceAttri
 /** Reads the name. wincrypt.h says that it ends with a NUL, which some writers may take literally. */
 function nameIn(node: DerNode): string {
   const text = node.text();
-  if (text === undefined) throw node.wrong('the name of the provider is not a string');
+  if (text === undefined) throw node.wrong('the provider name is not a string');
   return text.replace(/\0$/, '');
 }

@@ -91,8 +91,8 @@ export function parseNgcAssertion(jwt: string): Required<NgcAssertion> & { reado
  */
 export function findNgcAssertionProblem(jwt: string, { publicKey, nonce, now }: NgcExpectations): string | undefined {
   const assertion = parseNgcAssertion(jwt);
-  if (assertion.keyId !== computeKeyIdText(encodePublicBlob(publicKey))) return 'it names another key';
-  if (assertion.nonce !== nonce) return 'it answers another nonce';
+  if (assertion.keyId !== computeKeyIdText(encodePublicBlob(publicKey))) return 'it is for another key';
+  if (assertion.nonce !== nonce) return 'it is for another nonce';
   if (assertion.issuedAt > now) return 'it was issued in the future';
   if (assertion.expires <= now) return 'it has expired';
   return verifyJws(parseJws(jwt), publicKey, 'RS256') ? undefined : 'its signature does not verify';

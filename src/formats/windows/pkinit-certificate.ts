@@ -68,7 +68,8 @@ export async function buildPkinitCertificate(
   const { now = new Date(), strings = 'bmp', serialNumber, hash } = options;
   const { sid, deviceId, tenantId, upn } = identity;
   const text = [sid, deviceId, HOST, tenantId, upn].join('/');
-  if (!IDENTITY.test(text)) throw new TypeError(`${JSON.stringify(text)} does not name a user, a device and a tenant`);
+  if (!IDENTITY.test(text))
+    throw new TypeError(`${JSON.stringify(text)} does not contain a user, a device and a tenant`);
   const name = encodeName(buildCommonName(text), strings);
   const notAfter = new Date(now);
   notAfter.setUTCFullYear(now.getUTCFullYear() + YEARS);
@@ -107,7 +108,7 @@ export async function parsePkinitCertificate(der: Uint8Array): Promise<PkinitCer
   const { subject, basicConstraints, extendedKeyUsage: purposes = [] } = certificate;
   const problems = [
     certificate.isSignedBy(certificate) ? undefined : 'it is not signed with its own key',
-    basicConstraints?.ca === false ? undefined : 'it lacks the basic constraints of an end entity',
+    basicConstraints?.ca === false ? undefined : 'its basic constraints are not those of an end-entity certificate',
     purposes.includes(SMART_CARD_LOGON) ? undefined : 'it is not for smart card logon',
   ];
   return {

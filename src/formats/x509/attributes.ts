@@ -31,7 +31,7 @@ export function decodeAttribute(node: DerNode): Attribute {
  * ```
  */
 export function findAttribute(attributes: readonly Attribute[], oid: string): Uint8Array | undefined {
-  if (!Array.isArray(attributes)) throw new TypeError('attributes must be a list (an array) of attributes');
+  if (!Array.isArray(attributes)) throw new TypeError('attributes must be an array of attributes');
   const found = attributes.filter((one) => one.oid === oid);
   const [value, ...more] = found.flatMap(({ values }) => values);
   if (found.length > 1 || more.length > 0 || (found.length === 1 && value === undefined)) {

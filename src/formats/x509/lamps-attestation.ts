@@ -73,7 +73,7 @@ export function decodeAttestationBundles(der: Uint8Array): AttestationBundle[] {
   const [first] = node.list(TAG.SEQUENCE);
   const [inner] = first?.list(TAG.SEQUENCE) ?? [];
   const [type] = inner?.list(TAG.SEQUENCE) ?? [];
-  if (type === undefined) throw node.wrong('it holds no statement');
+  if (type === undefined) throw node.wrong('it has no statement');
   return type.tag === TAG.OID ? [decodeBundle(node)] : node.children().map(decodeBundle);
 }
 
@@ -84,7 +84,7 @@ function decodeBundle(node: DerNode): AttestationBundle {
   const attestations = fields.next().list(TAG.SEQUENCE).map(decodeStatement);
   const certs = fields.optional(TAG.SEQUENCE)?.children();
   fields.end();
-  if (attestations.length === 0) throw node.wrong('it holds no statement');
+  if (attestations.length === 0) throw node.wrong('it has no statement');
   if (certs?.length === 0) throw node.wrong('its list of certificates is empty');
   const other = (certs ?? []).filter(({ tag }) => tag === OTHER_CERTIFICATE);
   const certificates = (certs ?? []).filter(({ tag }) => tag !== OTHER_CERTIFICATE);
@@ -210,7 +210,7 @@ export function parseLampsAttestation(attributes: readonly Attribute[]): Attesta
  */
 export function statementFromTpmCertify(certify: TpmCertify, ak: PublicPart): AttestationStatement {
   const { certInfo, pubArea } = certify;
-  if (pubArea === undefined) throw requestInvalid(WHERE, 'it does not hold the public area of the key');
+  if (pubArea === undefined) throw requestInvalid(WHERE, "it does not contain the key's public area");
   const signature = inRequest(WHERE, () => fullSignature(certify.signature, ak.pubArea));
   return { version: 1, pubArea, certInfo, signature, ak };
 }

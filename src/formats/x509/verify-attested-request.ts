@@ -89,8 +89,7 @@ function statementIn({ attributes }: CertificateRequest, akPubArea: Uint8Array |
   const [only, ...others] = bundle?.attestations ?? [];
   if (bundle === undefined || only === undefined) throw requestInvalid(what, 'there is none');
   if (more.length + others.length > 0) throw requestInvalid(what, 'there is more than one statement');
-  if (only.type !== TPM_CERTIFY_STATEMENT)
-    throw requestInvalid(what, `its type is ${only.type}, not that of TPM2_Certify`);
+  if (only.type !== TPM_CERTIFY_STATEMENT) throw requestInvalid(what, `its type is ${only.type}, not TPM2_Certify`);
   const certify = decodeTpmCertify(only.statement);
   const { certificates } = bundle;
   const ak = akPubArea === undefined ? findCertifiedAk(certify, certificates) : { pubArea: akPubArea, certificates };

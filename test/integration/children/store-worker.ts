@@ -1,5 +1,5 @@
 /**
- * Counts in a record of a key store, in a process of its own: `script DIRECTORY TIMES`, then with `hang` as third
+ * Counts in a key store record, in a process of its own: `script DIRECTORY TIMES`, then with `hang` as third
  * argument stops for good in the middle of one more update. Prints `written` after every update that has been written,
  * and `inside` when it stops.
  */

@@ -105,7 +105,7 @@ describe('makeCredential', () => {
       makeCredential({ ek, objectName: objectNameBytes, secret: new Uint8Array(length) });
     expect(make(1).credentialBlob.length).toBe(2 + 32 + 2 + 1);
     expect(make(32).credentialBlob.length).toBe(2 + 32 + 2 + 32);
-    const message = (length: number) => `a secret of ${length} bytes: for this endorsement key it must have 1 to 32`;
+    const message = (length: number) => `a secret for this endorsement key must have 1 to 32 bytes, not ${length}`;
     for (const length of [0, 33]) expect(() => make(length)).toThrow(new RangeError(message(length)));
   });
 
@@ -135,7 +135,9 @@ describe('makeCredential', () => {
     const make = () => makeCredential({ ek, objectName: objectNameBytes, secret });
     expect(refusal(make)).toContain(`key-invalid: no credential can be made for this endorsement key: ${why}`);
     expect(make).toThrow(
-      expect.objectContaining({ remedy: 'give the public area of a key made from an endorsement key template' }),
+      expect.objectContaining({
+        remedy: 'pass the public area of a key that was made from an endorsement key template',
+      }),
     );
   });
 

@@ -155,9 +155,9 @@ describe('verifyEkCertificate', () => {
     expect(result.findings.map(({ detail }) => detail).slice(-6)).toEqual([
       'the certificate can be read',
       'it is for the endorsement key',
-      'its key usage is that of an endorsement key',
+      'its key usage allows use as an endorsement key',
       'its key is strong enough',
-      'the TPM was made by id:53544D20',
+      'the TPM manufacturer is id:53544D20',
       'it is for a TPM 2.0',
     ]);
   });
@@ -170,9 +170,11 @@ describe('verifyEkCertificate', () => {
     };
     const other = { ...ekTemplate('L-1'), unique: new Uint8Array(256).fill(0xd1) } as TpmtPublic;
     expect(await details({}, { ek: other })).toEqual(['ek-key: it is for another key']);
-    expect(await details({ keyUsage: [4] })).toEqual(['ek-key-usage: its key usage is not that of an endorsement key']);
+    expect(await details({ keyUsage: [4] })).toEqual([
+      'ek-key-usage: its key usage does not allow use as an endorsement key',
+    ]);
     expect(await details({ extensions: [specificationExtension('1.2', 2, 116)] })).toEqual([
-      'ek-specification: it is for a TPM of family 1.2',
+      'ek-specification: it is for TPM family 1.2',
     ]);
     const ed25519 = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'der' });
     expect((await details({ spki: ed25519 })).map((detail) => detail.slice(0, 30))).toEqual([

@@ -9,7 +9,7 @@ it('what is made is given back, and what cannot be made is a finding', () => {
   });
   expect(broken).toBeUndefined();
   expect(findings.list.map(({ status, detail }) => `${status}: ${detail}`)).toEqual([
-    'pass: every structure can be read to its exact end',
+    'pass: every structure can be read, and has no bytes left over',
     'fail: cut off',
   ]);
 });

@@ -78,7 +78,7 @@ describe('decodeBareSignature', () => {
     const scheme = { scheme: TPM_ALG.ECDSA, details: { hashAlg: hash } };
     const odd = { ...area, parameters: { ...area.parameters, scheme } } as unknown as TpmtPublic;
     expect(() => decodeBareSignature(odd, fromHex('3006020101020102'))).toThrow(
-      expect.objectContaining({ code: 'statement-invalid', message: 'ECDSA with a key that is not on a curve' }),
+      expect.objectContaining({ code: 'statement-invalid', message: 'ECDSA with a key that is not an ECC key' }),
     );
   });
 });
@@ -110,7 +110,7 @@ describe('findSignatureProblem', () => {
       const signature = { sigAlg: TPM_ALG.RSAPSS, signature: { hash, sig } };
       expect(findSignatureProblem(pss, signature, data)).toBeUndefined();
       expect(findSignatureProblem(pss, signature, flipped(data, 0))).toBe('it does not verify');
-      expect(findSignatureProblem(area, signature, data)).toMatch(/not those in the public area/);
+      expect(findSignatureProblem(area, signature, data)).toMatch(/differ from the signing key's public area/);
     }
   });
 
@@ -119,11 +119,11 @@ describe('findSignatureProblem', () => {
       expect(problem(key, signAs(key, data), flipped(data, 0))).toBe('it does not verify');
       const another = paperKey(key.area, 'another');
       expect(problem(another, signAs(key, data))).toBe('it does not verify');
-      expect(problem(key, signAs(key, data, TPM_ALG.SHA512))).toMatch(/not those in the public area/);
+      expect(problem(key, signAs(key, data, TPM_ALG.SHA512))).toMatch(/differ from the signing key's public area/);
     }
-    expect(problem(ec, signAs(rsa, data))).toMatch(/not those in the public area/);
+    expect(problem(ec, signAs(rsa, data))).toMatch(/differ from the signing key's public area/);
     const user = paperKey(userKeyTemplate('p-256'), 'user');
-    expect(problem(user, signAs(rsa, data))).toMatch(/its type is not that of the signing key/);
+    expect(problem(user, signAs(rsa, data))).toMatch(/its type does not match the signing key/);
   });
 
   it.each([

@@ -114,16 +114,12 @@ describe('decodeStatement', () => {
     [
       'of version 2',
       { ...json, version: 2 },
-      'version 2 is not known; read it with the version of keyprov that wrote it',
+      'version 2 is unknown; read it with the version of keyprov that wrote it',
     ],
     ['with another member', { ...json, ak: { ...json.ak, x: 1 } }, 'ak.x is an unknown member'],
     ['with a member of the name of a method', { ...json, toString: '' }, 'toString is an unknown member'],
     ['with half a byte', { ...json, certInfo: '0' }, 'certInfo: not an even number of hexadecimal digits'],
-    [
-      'with another key',
-      { ...json, ak: { ...json.ak, publicKey: 'x' } },
-      'ak.publicKey does not agree with the structures',
-    ],
+    ['with another key', { ...json, ak: { ...json.ak, publicKey: 'x' } }, 'ak.publicKey does not match the structures'],
     ['with a text for a creation', { ...json, creation: 'x' }, 'creation: not an object'],
   ])('says what is wrong with one %s', (_, value, problem) => {
     expect(refusal(() => decodeStatement(value))).toBe(`statement-invalid: attestation statement: ${problem}`);
@@ -136,6 +132,6 @@ describe('decodeStatement', () => {
 
   it('refuses a statement whose signature was replaced but not its bare form', () => {
     const { signature } = encodeStatement({ ...full, signature: flipped(full.signature, 40) });
-    expect(() => decodeStatement({ ...json, signature })).toThrow(/bareSignature does not agree with the structures/);
+    expect(() => decodeStatement({ ...json, signature })).toThrow(/bareSignature does not match the structures/);
   });
 });

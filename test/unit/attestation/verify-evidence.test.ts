@@ -99,7 +99,7 @@ describe('the tiers', () => {
     expect(failures(result)).toEqual([]);
     expect(result).toMatchObject({ ok: true, tier, akName: nameOf(full.ak.pubArea) });
     expect(result.ok && result.publicKey).toEqual(publicKeyOf(decode(TPMT_PUBLIC, full.pubArea)));
-    expect(result.findings.at(-1)).toEqual({ id: 'tier', status: 'pass', detail: `'${tier}' is proved` });
+    expect(result.findings.at(-1)).toEqual({ id: 'tier', status: 'pass', detail: `the evidence proves '${tier}'` });
   });
 
   const SWTPM = { names: [tpmName('id:00001014', 'swtpm')] };
@@ -186,9 +186,7 @@ describe('evidence is refused', () => {
     const result = await verifyEvidence(full, { challenge: CHALLENGE, minTier: 'software' });
     expect(result).toMatchObject({ ok: false, tier: undefined });
     expect(failures(result)).toEqual(['trust', 'ak-trusted', 'tier']);
-    expect(result.findings[0]?.detail).toBe(
-      'neither roots nor endorsement keys nor attestation keys were given, so nothing is trusted',
-    );
+    expect(result.findings[0]?.detail).toBe('the caller gave no roots, endorsement keys or attestation keys to trust');
   });
 
   it.each<[string, () => [Evidence, VerifyEvidenceOptions], string]>([
@@ -205,7 +203,7 @@ describe('evidence is refused', () => {
     [
       'an activation with an endorsement key that nothing is known of',
       () => [full, { ...without('akRoots', 'ekRoots'), ekAllowList: [{ pubArea: full.ak.pubArea }] }],
-      'has no certificate that passed the checks, and is not on the list',
+      'is not on the list, and has no certificate that passed the checks',
     ],
     [
       'an attestation key without certificate',
@@ -418,7 +416,7 @@ describe('evidence is refused', () => {
     expect(failures(await verifyEvidence(filled(10_240), options))).toEqual([]);
     const { findings } = await verifyEvidence(filled(10_241), options);
     expect(findings.find(({ id }) => id === 'certificates')?.detail).toBe(
-      '2 certificates with 10241 bytes; the limit is 10 certificates with 10240 bytes',
+      '2 certificates with 10241 bytes; the limits are 10 certificates and 10240 bytes',
     );
   });
 
@@ -429,28 +427,28 @@ describe('evidence is refused', () => {
         .map(({ id, detail }) => `${id}: ${detail}`);
     const { activation } = options;
     if (activation === undefined) return expect.unreachable();
-    const nothing = "tier: 'software' is required, but nothing is proved";
+    const nothing = "tier: 'software' is required, but the evidence proves nothing";
     expect(await said(full, { challenge: CHALLENGE, minTier: 'software' })).toEqual([
-      'trust: neither roots nor endorsement keys nor attestation keys were given, so nothing is trusted',
+      'trust: the caller gave no roots, endorsement keys or attestation keys to trust',
       'ak-trusted: nothing is trusted',
       nothing,
     ]);
     expect(await said(full, { ...options, activation: { ...activation, ak: { name: CHALLENGE } } })).toEqual([
-      'activation: it was made with another attestation key',
+      'activation: it was made for another attestation key',
       nothing,
     ]);
     expect(await said(full, { ...options, activation: { ...activation, ek: { name: CHALLENGE } } })).toEqual([
-      'activation: it was made with another endorsement key',
+      'activation: it was made for another endorsement key',
       nothing,
     ]);
     const known = { key: { pubArea: full.ak.pubArea }, tier: 'virtual' } as const;
     const wanted = { challenge: CHALLENGE, minTier: 'activated' } as const;
     expect(await said(full, { ...wanted, trustedAks: [known] })).toEqual([
-      "tier: 'activated' is required, but only 'virtual' is proved",
+      "tier: 'activated' is required, but the evidence proves only 'virtual'",
     ]);
     expect(await said(full, { ...wanted, trustedAks: [{ ...known, key: { pubArea: CHALLENGE } }] })).toEqual([
       'ak-trusted: it is not a known attestation key',
-      "tier: 'activated' is required, but nothing is proved",
+      "tier: 'activated' is required, but the evidence proves nothing",
     ]);
     const foreign = {
       ...wanted,
@@ -525,7 +523,7 @@ describe('a certificate of an attestation key that names an endorsement key', ()
   ])('by %s', async (_, name, isTaken) => {
     const result = await verifyEvidence(await named(concat(MAKER, name())), options);
     expect(failures(result)).toEqual(isTaken ? [] : ['ak-ek', 'tier']);
-    const detail = isTaken ? 'the certificate names no other endorsement key' : 'it names another endorsement key';
+    const detail = isTaken ? 'the certificate is not for another endorsement key' : 'it is for another endorsement key';
     expect(result.findings.find(({ id }) => id === 'ak-ek')?.detail).toBe(detail);
   });
 

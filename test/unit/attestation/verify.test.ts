@@ -280,11 +280,11 @@ describe('verifyStatement', () => {
     ]);
     expect(said({}, { expectedKey: { pubArea: CHALLENGE } })).toEqual(['public-key: it is not the expected key']);
     expect(said({}, { keyParent: CHALLENGE, akParent: CHALLENGE })).toEqual([
-      'ak-parent: its qualified name belongs to another parent',
-      'key-parent: its qualified name belongs to another parent',
+      'ak-parent: its qualified name is under another parent',
+      'key-parent: its qualified name is under another parent',
     ]);
     expect(said({}, { akNonce: CHALLENGE })).toEqual([
-      'ak-creation/challenge: outsideInfo of the creation data is not the nonce',
+      "ak-creation/challenge: the creation data's outsideInfo is not the nonce",
     ]);
     const creation = (change: (attested: object) => object) =>
       said({ creation: (one) => ({ ...one, attested: change(one.attested) }) as typeof one });
@@ -300,7 +300,7 @@ describe('verifyStatement', () => {
       ),
     );
     const sha1 = said({ signatureHash: TPM_ALG.SHA1 });
-    expect(sha1).toContain('hashes: SHA-1 is used');
+    expect(sha1).toContain('hashes: the signature or a Name uses SHA-1');
   });
 
   it('refuses SHA-1 unless it is accepted', () => {

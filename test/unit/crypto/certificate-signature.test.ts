@@ -192,7 +192,7 @@ describe('readSignature', () => {
     [
       'two algorithms',
       certificate(sha256, algorithm('1.2.840.113549.1.1.12')),
-      'certificate: it names two algorithms for its signature',
+      'certificate: its inner and outer signature algorithms differ',
     ],
     [
       'bits left over',

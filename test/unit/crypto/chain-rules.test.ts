@@ -73,15 +73,15 @@ describe('verifyChain', () => {
     const options = { roots: [root], intermediates: [middle], time: NOON, extendedKeyUsage: '1.2.3' };
     const { findings, path } = await verifyChain(leaf, options);
     expect(findings.map(({ id, status, detail }) => `${id} ${status}: ${detail}`)).toEqual([
-      'roots pass: roots were given',
+      'roots pass: the caller gave roots',
       'certificate pass: the certificate can be read',
-      'path pass: signed under CN=root, a root',
+      'path pass: the path ends at the root CN=root',
       'validity pass: all certificates are valid at the given time',
-      'authorities pass: all issuers are authorities',
+      'authorities pass: all issuers are CAs',
       'path-length pass: no path length is exceeded',
       'critical-extensions pass: every critical extension is understood',
-      'name-constraints pass: all names are within the constraints',
-      'end-entity pass: it is not the certificate of an authority',
+      'name-constraints pass: all names meet the name constraints',
+      'end-entity pass: it is not a CA certificate',
       'extended-key-usage pass: it is for 1.2.3',
       'algorithms pass: signatures and keys are strong enough',
     ]);
@@ -103,21 +103,21 @@ describe('verifyChain', () => {
   });
 
   it.each<[string, Spec, string]>([
-    ['an authority', { basicConstraints: CA }, 'end-entity: CN=leaf: it is the certificate of an authority'],
+    ['an authority', { basicConstraints: CA }, 'end-entity: CN=leaf: it is a CA certificate'],
     [
       'a key for certificates',
       { keyUsage: new Set([5]) },
-      'end-entity: CN=leaf: its key may sign certificates, but it is not an authority',
+      'end-entity: CN=leaf: its key usage allows signing certificates, but it is not a CA certificate',
     ],
     [
       'name constraints',
       { nameConstraints: { permitted: [], excluded: [] } },
-      'end-entity: CN=leaf: it has name constraints, but it is not an authority',
+      'end-entity: CN=leaf: it has name constraints, but it is not a CA certificate',
     ],
     [
       'a path length',
       { basicConstraints: { ca: false, pathLength: 0 } },
-      'end-entity: CN=leaf: it has a path length, but it is not an authority',
+      'end-entity: CN=leaf: it has a path length, but it is not a CA certificate',
     ],
     ['SHA-1', { signatureHash: 'sha1' }, 'algorithms: CN=leaf: it is signed with SHA-1'],
     [
@@ -136,12 +136,12 @@ describe('verifyChain', () => {
   });
 
   it.each<[string, Spec, string]>([
-    ['of version 1', { version: 1 }, 'its basic constraints do not make it an authority'],
-    ['without basic constraints', { basicConstraints: undefined }, 'its basic constraints do not make it an authority'],
+    ['of version 1', { version: 1 }, 'its basic constraints do not allow it to be a CA'],
+    ['without basic constraints', { basicConstraints: undefined }, 'its basic constraints do not allow it to be a CA'],
     [
       'that is none',
       { basicConstraints: { ca: false, pathLength: undefined } },
-      'its basic constraints do not make it an authority',
+      'its basic constraints do not allow it to be a CA',
     ],
     ['whose key has another use', { keyUsage: new Set([0, 6]) }, 'its key usage does not allow signing certificates'],
   ])('refuses an authority %s', async (_, spec, fault) => {
@@ -156,7 +156,7 @@ describe('verifyChain', () => {
   it('refuses an authority without a name', async () => {
     const middle = authority('', 'root');
     expect(await faults(certificate({ issuer: '' }), [middle])).toEqual([
-      'authorities: (no name): it is an authority without a name',
+      'authorities: (no name): it is a CA certificate without a subject',
     ]);
   });
 
@@ -173,7 +173,7 @@ describe('verifyChain', () => {
     const leaf = certificate({ issuer: 'deeper' });
     expect(await faults(leaf, [limited(2), below, deeper])).toEqual([]);
     expect(await faults(leaf, [limited(1), below, deeper])).toEqual([
-      'path-length: CN=limited: it may have 1 authorities below it, not 2',
+      'path-length: CN=limited: it allows 1 CAs below it, but has 2',
     ]);
     const again = authority('limited', 'limited');
     // The new certificate of the same authority says nothing itself, so only the one above it limits.
@@ -212,7 +212,7 @@ describe('verifyChain', () => {
       const roots = [authority('top', 'top', { extendedKeyUsage: top })];
       return await faults(certificate({ issuer: 'middle', extendedKeyUsage: leaf }), [middle], { ...options, roots });
     };
-    expect(await judged(undefined)).toEqual(['extended-key-usage: CN=leaf: it names no purpose']);
+    expect(await judged(undefined)).toEqual(['extended-key-usage: CN=leaf: it has no extended key usage']);
     expect(await judged(['1.2.4', '1.2.5'])).toEqual([
       'extended-key-usage: CN=leaf: it is for 1.2.4, 1.2.5, not for 1.2.3',
     ]);
@@ -351,7 +351,7 @@ describe('PathSearch', () => {
     expect([...search.extend([leaf])]).toEqual([]);
     expect(search.isExhausted).toBe(true);
     expect(search.problem).toBe(
-      'finding the issuers takes more than 100 signature checks: too many certificates have their names',
+      'finding the issuers takes more than 100 signature checks: too many certificates have the same name',
     );
   });
 });

@@ -109,7 +109,7 @@ describe('values', () => {
     ['30850000000001', 'too long'],
     ['308101', 'cut off'],
     ['3082', 'cut off'],
-    ['1f0100', 'a tag of several bytes'],
+    ['1f0100', 'a tag has more than one byte'],
     ['05000', 'hexadecimal'],
     ['050000', '1 bytes left over'],
   ])('%s are refused: %s', (hex, problem) => {

@@ -32,7 +32,7 @@ describe('nameProblem', () => {
     ['a URI', uri('https://x.test'), "'https://x.test'"],
     ['an address', ip('0a000001'), 'the address 10.0.0.1'],
     ['a directory name', directory('x'), 'CN=x'],
-    ['a name of another kind', other(8), 'a name of kind 8'],
+    ['a name of another kind', other(8), 'a name of type 8'],
   ])('names %s that is excluded', (_, name, description) => {
     const base: GeneralName = name.kind === 'ip' ? ip('0a000000ff000000') : name;
     const wider = name.kind === 'uri' ? uri('x.test') : name.kind === 'email' ? email('x.test') : base;

@@ -46,7 +46,7 @@ describe('decodePem', () => {
       }
     };
     expect(thrown('\n*\n')).toHaveProperty('cause.name', 'TypeError');
-    expect(thrown('AA==\n')).toHaveProperty('cause.message', 'base64 in the line of the label');
+    expect(thrown('AA==\n')).toHaveProperty('cause.message', 'base64 on the same line as the label');
   });
 });
 

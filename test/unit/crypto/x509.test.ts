@@ -298,18 +298,18 @@ describe('names', () => {
     [
       'an address of 5 bytes',
       [primitive(7, new Uint8Array(4)), primitive(7, new Uint8Array(5))],
-      'an IP address without 4 or 16 bytes',
+      'an IP address that does not have 4 or 16 bytes',
     ],
-    ['a letter that is not ASCII', [primitive(2, fromHex('6180'))], 'a name that is not in ASCII'],
+    ['a letter that is not ASCII', [primitive(2, fromHex('6180'))], 'a name that is not ASCII'],
     [
       'a directory name of two',
       [derExplicit(4, commonName('a'), commonName('b'))],
-      'a directoryName that is not one name',
+      'a directoryName that is not exactly one name',
     ],
-    ['a directory name of none', [derExplicit(4)], 'a directoryName that is not one name'],
-    ['something universal', [DER_NULL], 'a name of an unknown kind'],
-    ['something of an application', [derValue(0x42, utf8('a'))], 'a name of an unknown kind'],
-    ['something private', [derValue(0xc2, utf8('a'))], 'a name of an unknown kind'],
+    ['a directory name of none', [derExplicit(4)], 'a directoryName that is not exactly one name'],
+    ['something universal', [DER_NULL], 'a name of an unknown type'],
+    ['something of an application', [derValue(0x42, utf8('a'))], 'a name of an unknown type'],
+    ['something private', [derValue(0xc2, utf8('a'))], 'a name of an unknown type'],
   ])('are refused with %s', async (_, list, problem) => {
     expect(await refused(names(...list))).toBe(`${CANNOT}${problem}`);
   });
@@ -355,7 +355,7 @@ describe('names', () => {
       permitted: [a],
       excluded: [b],
     });
-    expect(await refused(read())).toBe(`${CANNOT}name constraints other than permitted and excluded names`);
+    expect(await refused(read())).toBe(`${CANNOT}name constraints with neither permitted nor excluded names`);
     expect(await refused(read(list(0)))).toBe(`${CANNOT}name constraints without names`);
     expect(await refused(read(list(1)))).toBe(`${CANNOT}name constraints without names`);
     const withRange = subtree(dns('a'), primitive(0, new Uint8Array(1)));

@@ -80,7 +80,7 @@ describe('inspect', () => {
     const other = encodePem('PUBLIC KEY', sample('an authority'));
     expect(await inspect(utf8(`text before\n${other}`))).toMatchObject({
       format: 'certificate',
-      problems: ['the label of the PEM block is PUBLIC KEY'],
+      problems: ["the PEM block's label is PUBLIC KEY"],
     });
     const named = await inspect(utf8(encodePem('constructor', fromHex('0500'))));
     expect(named).toMatchObject({ format: 'pem', title: 'PEM block constructor', confidence: 'damaged' });
@@ -91,7 +91,7 @@ describe('inspect', () => {
     expect(found.title).toBe('TPM object (RSA-2048 key)');
     expect(valueAt(found, 'nameAlg')).toBe('TPM_ALG_SHA256');
     expect(valueAt(found, 'parameters', 'keyBits')).toBe(2048);
-    expect(valueAt(found, 'policy')).toBe('that of Windows Hello keys');
+    expect(valueAt(found, 'policy')).toBe('the Windows Hello key policy');
     const name = createHash('sha256').update(sample('tpmt-public')).digest('hex');
     expect(valueAt(found, 'Name')).toBe(`000b${name}`);
     expect(valueAt(await inspect(sample('tpms-attest')), 'type')).toBe('TPM_ST_ATTEST_CERTIFY');
@@ -151,7 +151,7 @@ describe('inspect', () => {
     for (const name of ['request in PEM', 'jwk', 'RSA SPKI', 'kast', 'dn-binary']) {
       const plain = await inspect(sample(name));
       for (const hint of ['certificate', 'tpmt-public', 'jwk', 'kast', 'ssh-public-key', 'tss2-private-key']) {
-        const problem = `it is not of the format ${hint}, which was expected`;
+        const problem = `it is not in the expected format, ${hint}`;
         const found = await inspect(sample(name), { hint });
         if (plain.format === hint) expect(found).toEqual(plain);
         else expect(found).toMatchObject({ ...plain, problems: [problem, ...plain.problems] });
@@ -161,10 +161,10 @@ describe('inspect', () => {
 
   it('says by which algorithm a private key is encrypted', async () => {
     const encryption = async (name: string) => valueAt(await inspect(sample(name)), 'encryption');
-    expect(await encryption('private key of OpenSSH: P-256, encrypted')).toBe('aes256-ctr, bcrypt');
+    expect(await encryption('OpenSSH private key: P-256, encrypted')).toBe('aes256-ctr, bcrypt');
     expect(await encryption('encrypted RSA PRIVATE KEY')).toBe('AES-128-CBC');
-    expect((await inspect(sample('private key of OpenSSH: Ed25519, not encrypted'))).title).toBe(
-      'private key of OpenSSH that is not encrypted',
+    expect((await inspect(sample('OpenSSH private key: Ed25519, not encrypted'))).title).toBe(
+      'unencrypted OpenSSH private key',
     );
   });
 
@@ -186,7 +186,7 @@ describe('inspect', () => {
     const { problems } = await inspect(new Uint8Array(MAX_SIZE + 1));
     expect(problems).toEqual(['1048577 bytes; the limit is 1048576']);
     const state = await inspect(new Uint8Array(MAX_SIZE));
-    expect(state.problems).toEqual(['only states of virtual TPMs and recordings are read at this size']);
+    expect(state.problems).toEqual(['at this size, only virtual TPM states and recordings are read']);
   });
 
   it.each(samples)('throws at no cut of $name', async ({ bytes }) => {

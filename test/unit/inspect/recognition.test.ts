@@ -115,7 +115,7 @@ describe('inspect', () => {
     const found = await inspect(bytes);
     expect(found).toMatchObject({
       format,
-      problems: ['it is CBOR with indefinite lengths, which readers refuse'],
+      problems: ['it is CBOR with indefinite lengths, which readers reject'],
     });
     expect(found.fields).toEqual((await inspect(encodeCbor(value))).fields);
     expect((await inspect(bytes.subarray(0, -1))).confidence).not.toBe('certain');

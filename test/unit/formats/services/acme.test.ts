@@ -120,7 +120,7 @@ describe.each([
     const { der } = await issue({ ...AK_CERTIFICATE, subject: buildCommonName('ak') });
     const other = { ...paper, ak: { ...paper.ak, certificates: [der] } };
     expect(refusal(() => buildAcmeDeviceAttest(other))).toBe(
-      'request-invalid: device-attest-01 payload: the certificate of the attestation key: it has a subject',
+      "request-invalid: device-attest-01 payload: the attestation key's certificate: it has a subject",
     );
   });
 

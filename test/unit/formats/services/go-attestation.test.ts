@@ -68,7 +68,9 @@ describe('go-attestation JSON', () => {
     const parameters = { ...buildGoAttestationParameters(ak), UseTCSDActivationFormat: true };
     expect(refusal(() => parseGoAttestationParameters(parameters))).toMatch(/UseTCSDActivationFormat: not false$/);
     const quote = { ...buildGoQuote(statement), Version: 1 };
-    expect(refusal(() => parseGoQuote(quote))).toBe('request-invalid: go-attestation Quote: Version: 1, 2 is TPM 2.0');
+    expect(refusal(() => parseGoQuote(quote))).toBe(
+      'request-invalid: go-attestation Quote: Version: 1, not 2 (TPM 2.0)',
+    );
     const { Version: _, ...newer } = buildGoQuote(statement);
     expect(parseGoQuote(newer)).toEqual({ certInfo, signature });
   });

@@ -94,7 +94,7 @@ describe('buildJws', () => {
   it('refuses signatures that the recipient would refuse', async () => {
     const longSalts = signingKey(rsaPair.privateKey, rsaPair.publicKey, constants.RSA_PSS_SALTLEN_MAX_SIGN);
     const said = await asyncRefusal(() => buildJws({ key: longSalts, algorithm: 'PS256', payload: utf8('') }));
-    expect(said).toMatch(/^tpm-unsupported: PS256: .*; use RS256: the PSS salts/);
+    expect(said).toMatch(/^tpm-unsupported: PS256: .*; use RS256: this TPM's PSS salts/);
     const other = { ...p256, sign: ec('P-256').sign };
     expect(await asyncRefusal(() => buildJws({ key: other, algorithm: 'ES256', payload: utf8('') }))).toMatch(
       /^tpm-unsupported: ES256: the signature does not verify$/,
@@ -141,8 +141,8 @@ describe('an NGC assertion', () => {
 
   it('is not valid for another key, nonce or time, or with another signature', () => {
     const problem = (change: object) => findNgcAssertionProblem(jwt, { ...expectations, ...change });
-    expect(problem({ publicKey: rsa.publicKey })).toBe('it names another key');
-    expect(problem({ nonce: 'other' })).toBe('it answers another nonce');
+    expect(problem({ publicKey: rsa.publicKey })).toBe('it is for another key');
+    expect(problem({ nonce: 'other' })).toBe('it is for another nonce');
     expect(problem({ now: assertion.issuedAt - 1 })).toBe('it was issued in the future');
     expect(problem({ now: assertion.expires - 1 })).toBe(undefined);
     expect(problem({ now: assertion.expires })).toBe('it has expired');

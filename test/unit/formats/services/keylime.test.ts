@@ -92,7 +92,7 @@ describe('a keylime registration', () => {
     expect(refused({ path: '/v3.0/agents/a' })).toMatch(/^request-invalid: /);
     expect(refused({ path: '/v2.2/agents/a/b' })).toMatch(/^request-invalid: /);
     expect(refused({ body: '{"agent_id":"a"}' })).toMatch(/unknown member "agent_id"$/);
-    expect(refused({ path: '/v3.0/agents/', body: '{"agent_id":"a/b"}' })).toMatch(/"a\/b" is not the id of an agent$/);
+    expect(refused({ path: '/v3.0/agents/', body: '{"agent_id":"a/b"}' })).toMatch(/"a\/b" is not an agent id$/);
   });
 
   it('is not made for an id that a path cannot hold', () => {

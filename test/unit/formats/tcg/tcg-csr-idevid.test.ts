@@ -189,7 +189,7 @@ describe.each(['rsa-2048', 'p-256'] as const)('a request of a %s key', (kind) =>
 
   it('is not built for a key without scheme, or with another signing key', async () => {
     const plain = { ...options, statement: paperStatement(kind, 'p-256') };
-    expect(await asyncRefusal(() => buildTcgCsrIdevid(plain))).toMatch(/names no signing scheme/);
+    expect(await asyncRefusal(() => buildTcgCsrIdevid(plain))).toMatch(/has no signing scheme/);
     const other = { ...options, key: signingKeyOf(paperKey(akTemplate('p-256'), 'ak').privateKey) };
     expect(await asyncRefusal(() => buildTcgCsrIdevid(other))).toMatch(/the statement is about another key/);
   });

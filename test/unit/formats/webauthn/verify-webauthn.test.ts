@@ -224,7 +224,7 @@ describe('buildWebauthnTpm', () => {
   it.each<[string, CertificateSpec, RegExp]>([
     ['has a subject', { subject: buildCommonName('ak') }, /it has a subject/],
     ['names another aaguid', { extensions: [aaguidExtension(new Uint8Array(16))] }, /its aaguid extension is not/],
-    ['is of an authority', { ca: true }, /it is the certificate of an authority/],
+    ['is of an authority', { ca: true }, /it is a CA certificate/],
   ])('makes no object with a certificate that %s', async (_, certificate, problem) => {
     const { statement, context, own } = await register({ certificate });
     const given = { ...statement, ak: { ...statement.ak, certificates: [own] } };

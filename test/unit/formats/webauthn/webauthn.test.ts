@@ -203,7 +203,7 @@ describe('decodeWebauthnTpm', () => {
     ['ver 1.2', withInner('ver', '1.2'), /ver: "1.2", not "2.0"$/],
     ['no ver', withInner('ver', undefined), /ver: undefined, not/],
     ['alg as text', withInner('alg', 'ES256'), /alg: not a number$/],
-    ['x5c empty', withInner('x5c', []), /x5c: not a list of certificates$/],
+    ['x5c empty', withInner('x5c', []), /x5c: not an array of certificates$/],
     ['x5c of text', withInner('x5c', ['MII']), /x5c: a certificate is not a byte string$/],
     ['x5c cut off', withInner('x5c', [fromHex('300302')]), /x5c: certificate: cut off/],
     ['ecdaaKeyId', withInner('ecdaaKeyId', new Uint8Array(1)), /unknown member "ecdaaKeyId"$/],
@@ -239,7 +239,7 @@ describe('decodeWebauthnTpm', () => {
   it('is refused with another algorithm than that of the attestation key', () => {
     const object = { ...decodeWebauthnTpm(w3cObject), algorithm: COSE_ALG.ES384 };
     expect(refusal(() => statementFromWebauthnTpm(object, fromHex(statements[0].input.akPubArea)))).toMatch(
-      /^request-invalid: WebAuthn tpm object: alg -35 is not the algorithm of the attestation key$/,
+      /^request-invalid: WebAuthn tpm object: alg -35 is not the attestation key's algorithm$/,
     );
   });
 });

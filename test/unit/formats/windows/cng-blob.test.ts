@@ -76,7 +76,7 @@ describe('decodeCngBlob', () => {
   const expected: Record<string, RegExp> = {
     truncated: /^key-invalid: CNG key blob: cut off/,
     'wrong-magic': /^key-invalid: CNG key blob: unknown magic "RSA9"/,
-    'private-parts-present': /^key-invalid: CNG key blob: a public blob has sizes of primes/,
+    'private-parts-present': /^key-invalid: CNG key blob: a public blob has prime sizes/,
     // Its modulus is the first half of another one. A real key of that size is read; the profiles refuse it.
     '1024-bit': /^key-invalid: RSA public key: even modulus/,
     'bitlength-mismatch': /^key-invalid: CNG key blob: BitLength is 1024, but the modulus has 2048 bits/,
@@ -138,7 +138,7 @@ describe('encodeCngBlob', () => {
     expect(wrong({ p: full.key.q })).toContain('the modulus is not the product of the primes');
     expect(wrong({ p: new Uint8Array([1]), q: full.key.n })).toContain('a prime has leading zeros, or is missing');
     expect(wrong({ dp: full.key.dq })).toContain('does not belong to the primes');
-    expect(wrong({ d: full.key.d.subarray(1) })).toContain('has a wrong length');
+    expect(wrong({ d: full.key.d.subarray(1) })).toContain('has the wrong length');
     expect(wrong({ qi: full.key.dp })).toContain('does not belong to the primes');
   });
 

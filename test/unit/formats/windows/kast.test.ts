@@ -120,7 +120,7 @@ describe('statementFromKast', () => {
     const { keyAttestation, aikOpaque } = kast;
     if (keyAttestation === undefined) return expect.unreachable();
     const subjectOnly = { keyAttestation, aikOpaque };
-    expect(() => statementFromKast(subjectOnly)).toThrow(/does not hold the attestation key/);
+    expect(() => statementFromKast(subjectOnly)).toThrow(/does not contain the attestation key/);
     const { akCreation: _, ...expected } = statementFromKast(kast);
     expect(statementFromKast(subjectOnly, akPubArea)).toEqual(expected);
     expect(statementFromKast(kast, akPubArea)).toEqual(statementFromKast(kast));
@@ -179,7 +179,7 @@ describe('buildKast', () => {
   it('refuses statements that a KAST cannot hold', () => {
     const options = { claim: 'authority-and-subject', privateArea, authRequired: true } as const;
     expect(() => buildKast(paperStatement('rsa-2048', 'p-256'), options)).toThrow(/only hold an RSASSA/);
-    expect(() => buildKast(bare, options)).toThrow(/no creation proof of the attestation key/);
+    expect(() => buildKast(bare, options)).toThrow(/no creation proof for the attestation key/);
     const another = paperStatement('rsa-2048', 'rsa-2048', {
       key: (area) => ({ ...area, authPolicy: flipped(userKeyTemplate('rsa-2048').authPolicy, 0) }),
     });

@@ -186,7 +186,7 @@ describe('the attributes of a request with key attestation', () => {
     const ksp = (value: Uint8Array) => parseWcceAttributes([{ oid: ENROLL.KSP_NAME, values: [value] }]);
     expect(ksp(derText('bmp', 'A\0'))).toEqual({ kspName: 'A' });
     expect(ksp(derText('utf8', 'A'))).toEqual({ kspName: 'A' });
-    expect(refusal(() => ksp(derOctets()))).toMatch(/the name of the provider is not a string/);
+    expect(refusal(() => ksp(derOctets()))).toMatch(/the provider name is not a string/);
     expect(parseWcceAttributes([{ oid: '1.2.3', values: [] }])).toEqual({});
   });
 

@@ -100,7 +100,7 @@ describe('parsePkinitCertificate', () => {
     );
     expect((await parsePkinitCertificate(other)).problems).toEqual([
       'it is not signed with its own key',
-      'it lacks the basic constraints of an end entity',
+      'its basic constraints are not those of an end-entity certificate',
       'it is not for smart card logon',
     ]);
     const changed = flipped(vector, vector.length - 1);

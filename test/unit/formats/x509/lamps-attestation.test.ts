@@ -214,9 +214,9 @@ describe('a bundle', () => {
   });
 
   it.each([
-    ['3000', 'it holds no statement'],
-    ['30023000', 'it holds no statement'],
-    ['300430023000', 'it holds no statement'],
+    ['3000', 'it has no statement'],
+    ['30023000', 'it has no statement'],
+    ['300430023000', 'it has no statement'],
     ['3004 3002 0500', 'it has tag 0x05'],
     ['3008 3006 3004 0602 2a03', 'a statement is missing'],
     ['300c 300a 3008 0602 2a03 0500 0500', 'parts left over'],
@@ -251,7 +251,7 @@ describe('a certification in it', () => {
   it('may lack the public area, but then gives no statement', () => {
     const certify = decodeTpmCertify(encodeTpmCertify({ certInfo, signature }));
     expect(certify).toEqual({ certInfo, signature });
-    expect(refusal(() => statementFromTpmCertify(certify, ak))).toMatch(/does not hold the public area/);
+    expect(refusal(() => statementFromTpmCertify(certify, ak))).toMatch(/does not contain the key's public area/);
   });
 
   it('is refused with unreadable structures', () => {
