@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import buffer from 'node:buffer'; // isUtf8 by name would stop an older Node.js before keyprov says which one it needs
 import { checkBytes } from '../bytes.ts';
 import type { PinProblem } from '../errors/pin-refused-error.ts';
 import { type PinHistory, type PinHistoryOptions, pinHistoryContains } from './pin-history.ts';
@@ -33,7 +33,7 @@ export function checkPinEncoding(pin: Uint8Array): PinProblem[] {
   const hasMark = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
   if (hasMark || hasEveryOtherZero(pin)) return wrong('Your PIN must be text in UTF-8, not in UTF-16.');
   if (pin.includes(0)) return wrong("Your PIN can't have a zero byte (NUL) in it.");
-  return isUtf8(pin) ? [] : wrong('Your PIN must be text in UTF-8, but some of its bytes are not.');
+  return buffer.isUtf8(pin) ? [] : wrong('Your PIN must be text in UTF-8, but some of its bytes are not.');
 }
 
 /** ASCII text in UTF-16 has a zero in every other byte. */

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -117,5 +117,31 @@ describe('the hook', () => {
   it('sees packages that are loaded', async () => {
     const { modules } = await importOf('koffi');
     expect(modules.filter((module) => module.includes('node_modules/koffi/'))).not.toEqual([]);
+  });
+});
+
+/** Names of Node's modules that Node.js 16 lacks: a new one is in here, or in a module that it lacks too. */
+const NEWER = new Set(
+  [
+    'File isAscii isUtf8 getRandomValues hash subtle addAbortListener getMaxListeners openAsBlob statfs statfsSync register',
+    'getDefaultAutoSelectFamily setDefaultAutoSelectFamily availableParallelism matchesGlob duplexPair isWritable',
+    'MIMEParams MIMEType aborted parseEnv styleText transferableAbortController transferableAbortSignal',
+  ].flatMap((names) => names.split(' ')),
+);
+
+describe('what an older Node.js loads', () => {
+  it('has no syntax and imports no name that would stop it before keyprov says which version it needs', async () => {
+    const wrong: string[] = [];
+    for (const name of await readdir('dist', { recursive: true })) {
+      if (!name.endsWith('.js') || name.startsWith('web/')) continue;
+      const text = await readFile(`dist/${name}`, 'utf8');
+      const imports = text.matchAll(/^import \{([^}]*)\} from ["']node:[^"']*["']/gm);
+      const names = [...imports].flatMap(([, list = '']) =>
+        list.split(',').map((one) => one.trim().split(' ')[0] ?? ''),
+      );
+      wrong.push(...names.filter((one) => NEWER.has(one)).map((one) => `${name} imports ${one}`));
+      if (/^(?:import|export) [^;]*["'] (?:with|assert) \{/m.test(text)) wrong.push(`${name} has an import attribute`);
+    }
+    expect(wrong).toEqual([]);
   });
 });
