@@ -3,21 +3,22 @@ import { KeyprovError } from '../errors.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
 
 /**
- * Fault of one command. A number: the TPM does not get the command, and the answer is that response code. `lost`: the
- * connection is lost for good after the TPM has run the command. `cut`: only the header of the answer arrives.
+ * The fault to inject for one command. A number: the command does not reach the TPM, and the response has that response
+ * code. `lost`: the TPM runs the command, then the connection is lost for good. `cut`: only the header of the response
+ * arrives.
  */
 export type Fault = 'none' | 'lost' | 'cut' | number;
 
 /** A transport with faults. */
 export interface FaultyTransport extends TpmTransport {
-  /** Number of commands received. */
+  /** The number of commands received so far. */
   readonly commands: number;
 }
 
-/** The answer with only a response code. */
+/** A response that has only a response code. */
 const refusal = (code: number): Bytes => fromHex(`80010000000a${code.toString(16).padStart(8, '0')}`);
 
-/** Wraps `inner`. Calls `fault` before each command, with its code and its number from 0. */
+/** Wraps `inner` and injects faults: calls `fault` before each command, with its command code and its index, from 0. */
 export function faultyTransport(
   inner: TpmTransport,
   fault: (commandCode: number, index: number) => Fault,

@@ -1,4 +1,4 @@
-/** A kit for tests: a TPM or a directory for each test, faults, and an authority for certificates. */
+/** A test kit: a TPM or a directory for each test, fault injection, and a CA. */
 export { exportSwtpmState, importSwtpmState } from '../tpm/swtpm-state.ts';
 export {
   type BoundClient,

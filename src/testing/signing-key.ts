@@ -4,9 +4,8 @@ import { decodeSpki } from '../crypto/public-key.ts';
 import type { SigningKey } from '../formats/services/jws.ts';
 
 /**
- * Makes a signer of certificates and assertions from a private key of Node, RSA or on a NIST curve. RSA:
- * RSASSA-PKCS1-v1_5.
- * @throws KeyprovError `key-invalid` for a key of another kind.
+ * Makes a signer for certificates and assertions from a Node private key: RSA (RSASSA-PKCS1-v1_5) or a NIST curve.
+ * @throws KeyprovError `key-invalid` for any other key.
  */
 export function signingKeyOf(privateKey: KeyObject): SigningKey {
   return {

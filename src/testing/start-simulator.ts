@@ -11,12 +11,12 @@ import { startSwtpm } from '../tpm/transports/swtpm-process.ts';
 export interface SimulatorOptions {
   /** libtpms runs in this process, swtpm in its own. Default `auto`: libtpms, or swtpm if libtpms is missing. */
   readonly engine?: 'auto' | 'libtpms' | 'swtpm' | undefined;
-  /** Permanent state to start from, of either engine; copied. Absent: a newly manufactured TPM. */
+  /** The permanent state to start from, from either engine; it is copied. Absent: a new TPM. */
   readonly state?: Uint8Array | undefined;
 }
 
 /**
- * Starts a TPM that ends with the transport. Nobody else can use it, and nothing of it is kept.
+ * Starts a TPM that ends with its transport. Only this process can use it, and its state is not kept.
  * @throws KeyprovError `library-missing` if the engine is not installed, `state-invalid` for a wrong state.
  */
 export async function startSimulator({ engine = 'auto', state }: SimulatorOptions = {}): Promise<TpmTransport> {

@@ -29,26 +29,27 @@ export interface TestAuthorityOptions {
   readonly now?: Date | undefined;
 }
 
-/** An authority for tests: TPM maker and attestation CA in one. Its key is only in memory. */
+/** A CA for tests that is both TPM manufacturer and attestation CA. Its key exists only in memory. */
 export interface TestAuthority {
-  /** Its own certificate in DER: the root to trust, as `akRoots` and `ekRoots` of the verifier. */
+  /** Its certificate in DER: the root to pass to the verifier as `akRoots` and `ekRoots`. */
   readonly root: Bytes;
   /**
-   * Certifies an attestation key: see `buildAkCertificate` of `keyprov/formats/tcg`. Does not check whose key it is:
-   * see `activate`.
+   * Certifies an attestation key: see `buildAkCertificate` in `keyprov/formats/tcg`. Does not check that the key is in
+   * a TPM: `activate` does.
    */
   issueAkCertificate(ak: TpmtPublic, options?: Partial<Omit<AkCertificateOptions, 'publicKey'>>): Promise<Bytes>;
-  /** Certifies an endorsement key, as the maker of a TPM does. */
+  /** Certifies an endorsement key, as a TPM manufacturer does. */
   issueEkCertificate(ek: TpmtPublic, options?: Partial<Omit<EkCertificateOptions, 'publicKey'>>): Promise<Bytes>;
   /**
-   * Has the client prove that both keys are in one TPM: makes a challenge, passes it to `answer` and checks the result.
+   * Has the client prove that both keys are in the same TPM: makes a challenge, passes it to `answer` and checks the
+   * response.
    * @returns the `activation` for `verifyEvidence`.
-   * @throws KeyprovError `credential-invalid` for a wrong answer; errors of `answer`.
+   * @throws KeyprovError `credential-invalid` for a wrong response; errors of `answer`.
    */
   activate(keys: TestActivation): Promise<Activation>;
 }
 
-/** Two keys, and the client that has them, such as `answerActivationChallenge` of `keyprov`. */
+/** Two keys, and the client that holds them, such as `answerActivationChallenge` from `keyprov`. */
 export interface TestActivation {
   readonly ek: TpmtPublic;
   readonly ak: TpmtPublic;
@@ -58,13 +59,15 @@ export interface TestActivation {
 const DAY_MS = 86_400_000;
 
 /**
- * The description of libtpms and swtpm. WebAuthn verifiers know that maker, and ours knows that its TPMs are virtual.
+ * The TPM description of libtpms and swtpm. WebAuthn verifiers accept that manufacturer, and keyprov's knows that its
+ * TPMs are virtual.
  */
 const SIMULATOR: TpmDescription = { manufacturer: 0x49424d00, model: 'swtpm', version: 0x20191023 };
 
 /**
- * Makes an authority with a P-256 key in memory. Its certificates are valid for 30 days before and after `now`. They
- * name the TPM as libtpms does, unless the options say otherwise: with a chip maker's name they count as a chip's.
+ * Makes a CA with a P-256 key in memory. Its certificates are valid from 30 days before `now` until 30 days after. They
+ * describe the TPM as libtpms does, unless the options say otherwise: with a chip manufacturer's name, verifiers take
+ * the TPM for a chip.
  */
 export async function createTestAuthority(options: TestAuthorityOptions = {}): Promise<TestAuthority> {
   const { name = 'keyprov test authority', now = new Date() } = options;

@@ -6,16 +6,16 @@ import type { SimulatorOptions } from './start-simulator.ts';
 import { openTestTpm } from './with-tpm.ts';
 
 /**
- * Conditions of a machine's TPM, for tables of tests: new; none; in lockout; in failure mode; and one that loses its
- * connection with the first command after its start.
+ * Conditions of a machine's TPM, for table-driven tests: new; missing; in lockout; in failure mode; and lost, whose
+ * connection breaks at the first command after its start.
  */
 export const TPM_CONDITIONS = ['working', 'absent', 'locked', 'failing', 'lost'] as const;
 /** One of {@link TPM_CONDITIONS}. */
 export type TpmCondition = (typeof TPM_CONDITIONS)[number];
 
 /**
- * Opens a TPM in that condition for the code under test: `provisionKey({ sources: { tpm: () => openTpmIn('locked') }, …
- * })`. It ends when it is closed.
+ * Opens a TPM in the given condition for the code under test: `provisionKey({ sources: { tpm: () => openTpmIn('locked')
+ * }, … })`. The TPM ends when it is closed.
  * @throws KeyprovError `no-tpm` for `absent`, `tpm-failure-mode` for `failing`, and as `openTestTpm` does.
  */
 export async function openTpmIn(condition: TpmCondition, options: SimulatorOptions = {}): Promise<Tpm> {

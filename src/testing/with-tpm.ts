@@ -8,18 +8,18 @@ import { type SimulatorOptions, startSimulator } from './start-simulator.ts';
 /** Options of {@link openTestTpm}. */
 export interface TestTpmOptions extends SimulatorOptions {
   /**
-   * When wrong authorizations lock the TPM. Default: after 3, as in the simulator. `windows`: after 32, with one
-   * forgotten every 10 minutes, as Windows sets TPMs. `locked`: it is locked now.
+   * When wrong authorizations lock the TPM. `default`: after 3, as in the simulator. `windows`: after 32, and one is
+   * forgotten every 10 minutes, as Windows configures TPMs. `locked`: the TPM is locked now.
    */
   readonly lockout?: 'default' | 'windows' | 'locked' | undefined;
   /** Wraps the transport before use, for example with `faultyTransport` or a recorder. */
   readonly wrap?: ((transport: TpmTransport) => TpmTransport) | undefined;
 }
 
-/** A TPM for one test. It ends with `tpm.close()` or when this is disposed of. */
+/** A TPM for one test. `tpm.close()`, or disposing of this object, ends it. */
 export interface TestTpm extends AsyncDisposable {
   readonly tpm: Tpm;
-  /** Its address, for messages: nobody else can open it. */
+  /** Its address, for messages only: no other process can open it. */
   readonly address: string;
 }
 
@@ -29,9 +29,9 @@ const LOCKOUT = {
 };
 
 /**
- * Opens a new TPM 2.0 for one test, started and empty. Many can be open at a time, each with different keys.
- * @throws KeyprovError `library-missing` if no simulator is installed, `state-invalid` for a wrong `state`, and errors
- * of starting a TPM behind a faulty transport.
+ * Opens a new TPM 2.0 for one test, started and empty. Several can be open at once, each with its own keys.
+ * @throws KeyprovError `library-missing` if no simulator is installed, `state-invalid` for a wrong `state`, and the
+ * errors of a start over a faulty transport.
  */
 export async function openTestTpm(options: TestTpmOptions = {}): Promise<TestTpm> {
   const { lockout = 'default', wrap } = options;
@@ -47,13 +47,13 @@ export async function openTestTpm(options: TestTpmOptions = {}): Promise<TestTpm
   return { tpm, address: transport.address, [Symbol.asyncDispose]: () => tpm.close() };
 }
 
-/** The work of a test with its TPM. */
+/** The body of a test that uses a TPM. */
 export type TpmWork = (kit: TestTpm) => Promise<void>;
 
 /**
  * Makes the body of a test with its own TPM, for any runner that calls a function: `test('…', withTpm(async ({ tpm })
- * => …))`. Closes the TPM whether or not the test passes, and throws an error of the test first. Fails as {@link
- * openTestTpm} does; to skip the test instead, ask {@link missingSimulator}.
+ * => …))`. Closes the TPM whether or not the test passes; an error from the test takes precedence. Fails if {@link
+ * openTestTpm} fails; to skip the test instead, call {@link missingSimulator} first.
  *
  * @example
  * ```ts
@@ -82,8 +82,8 @@ export function withTpm(...given: [TpmWork] | [TestTpmOptions, TpmWork]): () => 
 }
 
 /**
- * Why this machine cannot run a TPM for tests, as one sentence to skip tests with; undefined if it can.
- * @throws any other error of starting it.
+ * Returns why this machine cannot run a test TPM, as one sentence for skipping tests; undefined if it can.
+ * @throws any other error while starting it.
  */
 export async function missingSimulator(options: SimulatorOptions = {}): Promise<string | undefined> {
   try {

@@ -2,15 +2,15 @@ import { bindLdap } from '../../registration/ldap-connection.ts';
 import type { SignalOptions } from '../../signal.ts';
 import type { LdapClient } from './ldap-client.ts';
 
-/** A directory, with its accounts for the synchronization and its observers. */
+/** How to connect to a directory: its address, and accounts for synchronization and for observers. */
 export interface DirectoryConnection {
   /** `ldap://127.0.0.1:2389` */
   readonly url: string;
-  /** Name below which its users are: `DC=contoso,DC=test`. */
+  /** The base DN of its users: `DC=contoso,DC=test`. */
   readonly base: string;
   /** May only write `msDS-KeyCredentialLink` of users. */
   readonly connector: DirectoryAccount;
-  /** May only read it. */
+  /** May only read that attribute. */
   readonly reader: DirectoryAccount;
 }
 
@@ -29,8 +29,8 @@ export interface BoundClient extends AsyncDisposable {
 }
 
 /**
- * Connects and binds as that account, for one piece of work: a directory may end idle connections. Verifies the
- * certificate of `ldaps:`, and of `ldap:` to another machine, by StartTLS.
+ * Connects and binds as that account. Open a connection for each piece of work, because a directory may end idle ones.
+ * Verifies the server's certificate for `ldaps:`, and for `ldap:` to another machine, which uses StartTLS.
  * @throws KeyprovError `library-missing` without the package ldapts; `service-unreachable` if the server does not
  * answer; `service-refused` for a wrong name or password.
  */

@@ -9,13 +9,13 @@ import type { LdapWriter } from './ldap-client.ts';
 
 /** A user of the directory. */
 export interface DirectoryUser {
-  /** Name below which users are. */
+  /** The base DN of the users. */
   readonly base: string;
   /** The user principal name. */
   readonly user: string;
 }
 
-/** Result codes of RFC 4511, appendix A. */
+/** LDAP result codes. RFC 4511, appendix A. */
 const CODE = {
   NO_SUCH_ATTRIBUTE: 16,
   CONSTRAINT_VIOLATION: 19,
@@ -32,12 +32,12 @@ const MALFORMED: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * Writes `blob`, a KEYCREDENTIALLINK_BLOB, to `msDS-KeyCredentialLink` of the user, as the synchronization does. Adds one value, so that concurrent
- * writes of others are not lost.
- * @param client bound as an account with the right to do so.
+ * Writes `blob`, a KEYCREDENTIALLINK_BLOB, to the user's `msDS-KeyCredentialLink`, as synchronization does. Adds one
+ * value, so concurrent writes by others are not lost.
+ * @param client bound as an account that has permission to do so.
  * @returns `present` if the user already had the key.
  * @throws KeyprovError `service-answer` if there is no such user; `request-invalid` if the directory refuses the value;
- * `service-refused`, for example without the right; `service-unreachable` if it may work later; `library-missing`
+ * `service-refused`, for example without permission; `service-unreachable` if it may work later; `library-missing`
  * without the package ldapts.
  */
 export async function addKeyCredential(
@@ -51,10 +51,10 @@ export async function addKeyCredential(
 }
 
 /**
- * Removes a key from `msDS-KeyCredentialLink` of the user: every value with that Key ID. Removes the value as it was
- * read, since a directory changes the name in it when the user is renamed.
- * @param client bound as an account with the right to do so.
- * @returns `absent` if the user had no such key.
+ * Removes a key from the user's `msDS-KeyCredentialLink`: every value with that Key ID. Removes each value exactly as
+ * read, because a directory changes the DN in it when the user is renamed.
+ * @param client bound as an account that has permission to do so.
+ * @returns `absent` if the user did not have the key.
  * @throws KeyprovError as {@link addKeyCredential}.
  */
 export async function removeKeyCredential(
@@ -65,7 +65,7 @@ export async function removeKeyCredential(
   const { dn, values } = await findLdapUser(client, { base, user, signal });
   let outcome: 'removed' | 'absent' = 'absent';
   const keyIdOf = (value: string) => parseKeyCredentialLink(decodeDnBinary(value).binary).keyId;
-  // A malformed value is not the key.
+  // A malformed value cannot be the key.
   const isIt = (value: string) => readOr(false, () => equal(keyIdOf(value), keyId), 'request-invalid');
   for (const value of values.filter(isIt)) {
     if (await change(client, { dn, operation: 'delete', value, signal })) outcome = 'removed';
@@ -79,7 +79,7 @@ interface OneValue extends SignalOptions {
   readonly value: string;
 }
 
-/** @returns whether it took effect: false if the value was already there, or already gone. */
+/** @returns whether it changed anything: false if the value was already present, or already absent. */
 async function change(client: LdapWriter, { dn, operation, value, signal }: OneValue): Promise<boolean> {
   const { Attribute, Change } = await loadLdapts();
   signal?.throwIfAborted();

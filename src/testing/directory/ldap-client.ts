@@ -1,8 +1,8 @@
 import type { LdapEntry } from '../../registration/ldap-user.ts';
 
 /**
- * A client that is bound to the directory: the part of ldapts' `Client` that the kit uses. The types of ldapts itself
- * are only available if it is installed.
+ * A client bound to the directory: the part of the ldapts `Client` that this kit uses. The real ldapts types are
+ * available only if the package is installed.
  */
 export interface LdapClient {
   /** Finds entries below `base`. */

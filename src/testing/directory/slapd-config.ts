@@ -18,8 +18,8 @@ export interface SlapdConfig {
 const STRING = '1.3.6.1.4.1.1466.115.121.1.15';
 
 /**
- * slapd.conf(5) of a directory that treats keys like Active Directory. OpenLDAP has no DN-Binary syntax. A pattern
- * replaces it, which cannot check the length or whether the name exists. MS-ADSC, MS-ADA2 2.358.
+ * Returns the slapd.conf(5) of a directory that handles keys like Active Directory. OpenLDAP has no DN-Binary syntax,
+ * so a pattern replaces it. The pattern cannot check the length, or whether the DN exists. MS-ADSC, MS-ADA2 2.358.
  */
 export function slapdConfig({ base, directory, root, users, connector, reader }: SlapdConfig): string {
   return `
@@ -55,7 +55,10 @@ access to *
 `;
 }
 
-/** A password as slapd keeps it: salted SHA-1, which is enough for 128 random bits. slapd.conf(5), RFC 2307. */
+/**
+ * Returns a password in the form that slapd stores: salted SHA-1, which is enough for 128 random bits. slapd.conf(5),
+ * RFC 2307.
+ */
 export function hashPassword(password: string): string {
   const salt = randomBytes(8);
   const hash = createHash('sha1').update(password).update(salt).digest();

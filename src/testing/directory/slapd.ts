@@ -21,13 +21,16 @@ import { hashPassword, slapdConfig } from './slapd-config.ts';
 
 /** Options of {@link startDirectory}. */
 export interface DirectoryOptions extends SignalOptions {
-  /** Directory for its data, used by one server at a time, created if missing. Absent: the data end with the server. */
+  /**
+   * The directory for its data, for one server at a time; created if missing. Absent: the data is removed with the
+   * server.
+   */
   readonly directory?: string | undefined;
-  /** Name or path of the program. Default `slapd`, on the path or in the usual places. */
+  /** The name or path of the program. Default `slapd`, in PATH or the usual directories. */
   readonly executable?: string | undefined;
 }
 
-/** A directory server that this process started and ends. */
+/** A directory server that this process started and will end. */
 export interface TestDirectory extends AsyncDisposable {
   readonly pid: number;
   /** Its address and accounts. Their passwords are new at each start. */
@@ -55,9 +58,9 @@ const POLL_MS = 5;
 const CONFINED = 'if AppArmor confines slapd, copy the program elsewhere and give that path as `executable`';
 
 /**
- * Starts an OpenLDAP slapd on a free port of 127.0.0.1 that holds users' keys as Active Directory does: entries with
- * `userPrincipalName` and `msDS-KeyCredentialLink`, below `DC=contoso,DC=test`. It works without root, does not touch
- * the system's configuration, and ends with `close`, or with this process (even if that is killed).
+ * Starts an OpenLDAP slapd on a free port of 127.0.0.1 that stores users' keys as Active Directory does: entries with
+ * `userPrincipalName` and `msDS-KeyCredentialLink`, below `DC=contoso,DC=test`. It needs no root, does not touch the
+ * system's configuration, and ends with `close`, or with this process, even if the process is killed.
  * @throws KeyprovError `library-missing` without slapd or the package ldapts; `state-io` if `directory` cannot be made;
  * `service-unreachable` if slapd ends at once (the message quotes its output); `service-timeout`.
  */
@@ -117,7 +120,8 @@ const newAccount = (name: string): DirectoryAccount => ({
 });
 
 /**
- * Binds as soon as our slapd is ready. Only our slapd knows the password, even if another program listens at that port.
+ * Binds as soon as our slapd is ready. Only our slapd knows the password, so another program on that port cannot be
+ * mistaken for it.
  */
 async function bindWhenReady(
   child: WatchedChild,
@@ -169,7 +173,7 @@ class RunningDirectory implements TestDirectory {
     this.#remove = remove;
   }
 
-  /** Creates the entries of a new directory. A kept one has them, and gets new passwords. */
+  /** Creates the entries of a new directory. An existing directory has them, and gets new passwords. */
   async prepare(): Promise<void> {
     const { connector, reader } = this.connection;
     await this.#add(BASE, { objectClass: 'domainDNS', dc: 'contoso' }, ENTRY_EXISTS);

@@ -86,7 +86,7 @@ interface EndorsementKey {
 
 type EkTrust = { readonly tier: AkTier; readonly tpm: TpmDescription } | { readonly problem: string };
 
-/** Trusts an endorsement key by its maker's certificate, or because it is on the list. */
+/** Trusts an endorsement key because of its manufacturer's certificate, or because it is on the list. */
 async function trustEk({ options, now }: ServiceContext, key: EndorsementKey): Promise<EkTrust> {
   const { ekRoots = [], ekAllowList = [], allowedManufacturers, acceptSha1 = false } = options;
   const { ek, spki, certificates } = key;
@@ -110,8 +110,8 @@ async function trustEk({ options, now }: ServiceContext, key: EndorsementKey): P
 }
 
 /**
- * The TPM that a certificate names if nobody vouches for the client's claims, including those in an unverified
- * certificate. Otherwise relying parties of this authority would trust these claims.
+ * The TPM description for a certificate if nothing confirms the client's claims. If the CA certified unconfirmed
+ * claims, relying parties would trust them.
  */
 const UNKNOWN_TPM: TpmDescription = { manufacturer: 0, model: 'unknown', version: 0 };
 
@@ -139,7 +139,7 @@ const describe = (findings: readonly Finding[]): string =>
     .map(({ id, detail }) => `${id}: ${detail}`)
     .join('; ');
 
-/** Runs `work`, and answers 400 if the request is unusable. */
+/** Runs `work`, and responds with 400 if the request is unusable. */
 async function answering(work: () => Promise<RouteAnswer>): Promise<RouteAnswer> {
   try {
     return await work();

@@ -4,12 +4,12 @@ import { digest } from '../../crypto/kdf.ts';
 import type { TpmDescription } from '../../formats/x509/tpm-description.ts';
 import type { Database } from './database.ts';
 
-/** How well it is proved where an attestation key is. */
+/** The tier proved for an attestation key. */
 export type AkTier = Exclude<Tier, 'software'>;
 
 const AK_TIERS: readonly AkTier[] = ['virtual', 'tpm-no-ek-certificate', 'ek-certificate', 'activated'];
 
-/** An attestation key that has proved where it is. */
+/** An attestation key with a proved tier. */
 export interface AttestationKeyRecord {
   /** TPMT_PUBLIC. */
   readonly pubArea: Bytes;
@@ -17,7 +17,7 @@ export interface AttestationKeyRecord {
   readonly tier: AkTier;
 }
 
-/** An attestation key that must prove where it is. */
+/** An attestation key whose tier is not proved yet. */
 export interface PendingActivation extends AttestationKeyRecord {
   /** The TPM that its certificate will name. */
   readonly tpm: TpmDescription;
@@ -25,7 +25,7 @@ export interface PendingActivation extends AttestationKeyRecord {
   readonly ekSha256: string;
 }
 
-/** The challenges of the attestation CA, and the attestation keys that have met them. */
+/** The attestation CA's challenges, and the attestation keys that have passed them. */
 export class AttestationKeyTable {
   static readonly schema: string = `
     CREATE TABLE IF NOT EXISTS activation (secret_sha256 TEXT PRIMARY KEY, ak BLOB NOT NULL, tier TEXT NOT NULL,

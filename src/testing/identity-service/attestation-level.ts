@@ -11,7 +11,7 @@ import { decode } from '../../tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import type { ServiceContext } from './service-context.ts';
 
-/** How well it is proved where a key is, or why the key is refused. */
+/** The attestation level proved for a key, or why the key is refused. */
 export type CheckedAttestation = { readonly level: string } | { readonly problem: string };
 
 /** The level that Windows logs for a key without attestation. */
@@ -74,7 +74,7 @@ async function verify(context: ServiceContext, given: Attested): Promise<Checked
   return { problem: wrong.join(', ') };
 }
 
-/** Takes the nonce that the statement answers, which uses it up. */
+/** Takes the nonce in the statement, which uses it up. */
 function takeChallenge(
   { state, now }: ServiceContext,
   { certInfo }: AttestationStatement,

@@ -44,7 +44,7 @@ const methodOf = ({ state }: ServiceContext, { kid, deviceId, created, attestati
   displayName: state.devices.find(deviceId)?.displayName ?? '',
   createdDateTime: created.toISOString(),
   keyStrength: 'normal',
-  // Not in Microsoft Graph: how well it is proved where the key is.
+  // Not in Microsoft Graph: the attestation level of the key.
   attestationLevel: attestation,
 });
 

@@ -1,15 +1,15 @@
-/** A request as the service's log and faults see it, without secrets. */
+/** A request for logs and fault injection, without secrets. */
 export interface RequestInfo {
   readonly method: string;
   /** Path without the query. */
   readonly path: string;
-  /** Number of requests before it. */
+  /** The number of earlier requests. */
   readonly index: number;
 }
 
 /**
- * Fault of a request. `drop-before`: cuts the connection without handling the request. `drop-after`: handles the
- * request, then cuts the connection instead of answering. Or the answer to send instead.
+ * The fault to inject for a request. `drop-before`: cuts the connection without handling the request. `drop-after`:
+ * handles the request, then cuts the connection instead of responding. An object: the response to send instead.
  */
 export type RequestFault =
   | 'continue'
@@ -22,5 +22,5 @@ export type RequestFault =
       readonly headers?: Readonly<Record<string, string>>;
     };
 
-/** Decides on the fault of a request. */
+/** Returns the fault to inject for a request. */
 export type Intercept = (request: RequestInfo) => RequestFault | Promise<RequestFault>;

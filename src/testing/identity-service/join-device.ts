@@ -20,7 +20,7 @@ import { signingKeyOf } from '../signing-key.ts';
 
 /** Options of {@link joinDevice}. */
 export interface JoinDeviceOptions extends SignalOptions {
-  /** Root of the service's certificate, in PEM: `ca` of an identity service for tests. */
+  /** The root of the service's certificate, in PEM: `ca` of the identity service. */
   readonly ca: string;
   /** Id or domain of the tenant. */
   readonly tenant: string;
@@ -33,15 +33,15 @@ export interface JoinDeviceOptions extends SignalOptions {
 export interface JoinedDevice {
   /** GUID. */
   readonly deviceId: string;
-  /** PEM: the client certificate for connections of the device. */
+  /** The client certificate for the device's connections, in PEM. */
   readonly certificate: string;
-  /** PKCS#8 in PEM. A real device has it in the TPM. */
+  /** PKCS#8 in PEM. A real device keeps it in the TPM. */
   readonly privateKey: string;
 }
 
 /** The name in requests of Windows. The service gives the device its real name. MS-DVRJ 4.1. */
 const REQUEST_NAME = '7E980AD9-B86D-4306-9425-9AC066FB014A';
-/** Long, since the service is often in this process, which may be busy. */
+/** Long, because the service often runs in this process, which may be busy. */
 const TIMEOUT_MS = 60_000;
 const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
 

@@ -13,8 +13,8 @@ export interface ServiceKey {
   /** The value of msDS-KeyCredentialLink. */
   readonly blob: Bytes;
   /**
-   * How well it is proved where the key is: a tier of `verifyEvidence`; `ATT_SOFT`, as in event 300 of Windows, for a
-   * key without attestation; `not-verified` if the attestation was not checked.
+   * The attestation level of the key: a tier of `verifyEvidence`; `ATT_SOFT`, as in Windows event 300, for a key
+   * without attestation; `not-verified` if the attestation was not checked.
    */
   readonly attestation: string;
   readonly created: Date;
@@ -23,7 +23,7 @@ export interface ServiceKey {
 /** Outcome of an {@link OutboxEntry}. */
 export type SyncOutcome = 'written' | 'present' | 'removed' | 'absent' | 'failed';
 
-/** A task of the synchronization, open or done. */
+/** A synchronization task, open or done. */
 export interface OutboxEntry {
   readonly id: number;
   readonly action: 'add' | 'remove';

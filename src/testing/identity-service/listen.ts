@@ -10,14 +10,14 @@ import type { ServiceDevice } from './device-table.ts';
 import { findRoute, type Route, type RouteAnswer } from './http.ts';
 import type { Intercept } from './intercept.ts';
 
-/** An answered request, for tests, without secrets. */
+/** A handled request, for tests, without secrets. */
 export interface RequestLogEntry {
   readonly method: string;
   /** Path without the query. */
   readonly path: string;
-  /** Status of the answer, sent or not; undefined if the request was dropped before. */
+  /** The response status, sent or not; undefined if the request was dropped before it was handled. */
   readonly status: number | undefined;
-  /** Whether the connection was cut instead of an answer. */
+  /** Whether the connection was cut instead of sending the response. */
   readonly dropped: boolean;
 }
 

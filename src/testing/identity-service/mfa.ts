@@ -10,11 +10,11 @@ export interface MfaDecision {
 
 /** Controls how users answer requests for a second factor. */
 export interface MfaControl {
-  /** Sets how that user answers from now on, including open requests. */
+  /** Sets how the user answers from now on, including requests that are open. */
   set(upn: string, behaviour: MfaBehaviour): void;
-  /** Approves the request that shows this code, as the user. False if there is no open one. */
+  /** Approves the open request with this code, as the user would. False if there is none. */
   approve(userCode: string): boolean;
-  /** Denies the request, as the user. False if there is no open one. */
+  /** Denies the open request with this code, as the user would. False if there is none. */
   deny(userCode: string): boolean;
 }
 

@@ -28,7 +28,7 @@ export interface IdentityService extends AsyncDisposable {
   readonly port: number;
   /** GUID. */
   readonly tenantId: string;
-  /** The root of all its certificates, as PEM. Clients must trust it. */
+  /** The root of all its certificates, in PEM. Clients must trust it. */
   readonly ca: string;
   /** Controls how users answer requests for a second factor. */
   readonly mfa: MfaControl;
@@ -36,30 +36,30 @@ export interface IdentityService extends AsyncDisposable {
   keys(): ServiceKey[];
   /** The joined devices. */
   devices(): ServiceDevice[];
-  /** The tasks of the synchronization, open and done. */
+  /** The synchronization tasks, open and done. */
   outbox(): OutboxEntry[];
-  /** The requests so far, in the order of their answers. */
+  /** The requests so far, in the order of their responses. */
   readonly requests: readonly RequestLogEntry[];
-  /** Adds a user, or replaces the one of that name. */
+  /** Adds a user, or replaces the user with that name. */
   addUser(user: ServiceUser): void;
   /**
    * Enables or disables a device. A disabled device gets no token, and its keys cannot sign in. False for an unknown
    * id.
    */
   setDeviceEnabled(deviceId: string, enabled: boolean): boolean;
-  /** Injects faults into requests from now on; absent: none. */
+  /** Injects faults into requests from now on; without an argument, stops injecting. */
   setIntercept(intercept?: Intercept): void;
-  /** Answers the next requests to the Graph look-alike with 429. */
+  /** Responds with 429 to the next requests to the simulated Microsoft Graph. */
   throttleGraph(requests: number, retryAfterS?: number): void;
-  /** Brings due keys to the directory, as `Start-ADSyncSyncCycle` does. See `Synchronization.run`. */
+  /** Writes due keys to the directory, as `Start-ADSyncSyncCycle` does. See `Synchronization.run`. */
   runSyncCycle(options?: SignalOptions): Promise<SyncResult[]>;
-  /** Runs cycles at an interval, until `stopSync` or the end. `onCycle` gets the results of each. */
+  /** Runs cycles at an interval, until `stopSync` or `close`. `onCycle` gets each cycle's results. */
   startSync(options?: SyncTimerOptions): void;
-  /** Ends the cycles of `startSync`. */
+  /** Stops the cycles started by `startSync`. */
   stopSync(): void;
   /** The output of `Get-ADSyncScheduler`, for `parseAdSyncScheduler`. */
   schedulerText(): string;
-  /** Ends the service. Its state stays for the next start; a temporary directory is removed. Idempotent. */
+  /** Ends the service. Keeps the state for the next start, unless its directory is temporary. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -72,12 +72,12 @@ export interface SyncTimerOptions {
 }
 
 /**
- * Starts an identity service for tests and demonstrations, at https on 127.0.0.1. It treats keys of Windows Hello for
- * Business like Entra ID, its device registration service and Entra Connect. It is for one machine, without real
- * secrets.
+ * Starts an identity service for tests and demonstrations, over https on 127.0.0.1. It handles Windows Hello for
+ * Business keys as Entra ID, its device registration service and Entra Connect do. Use it on one machine only, without
+ * real secrets.
  *
- * @throws KeyprovError `library-missing` without one of the packages node-sqlite3-wasm and jose; `state-in-use`
- * if another service has the directory; TypeError for an unknown option.
+ * @throws KeyprovError `library-missing` if node-sqlite3-wasm or jose is not installed; `state-in-use` if another
+ * service has the directory; TypeError for an unknown option.
  *
  * @example
  * ```ts

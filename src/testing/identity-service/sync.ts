@@ -9,7 +9,7 @@ import type { LdapWriter } from '../directory/ldap-client.ts';
 import type { OutboxEntry, SyncOutcome } from './key-table.ts';
 import type { ServiceContext } from './service-context.ts';
 
-/** Result of a cycle for one entry of the outbox. */
+/** A cycle's result for one entry of the outbox. */
 export interface SyncResult {
   readonly upn: string;
   /** Key ID in base64. */
@@ -17,14 +17,14 @@ export interface SyncResult {
   readonly action: OutboxEntry['action'];
   /** `waiting`: the directory could not be reached, and the next cycle tries again. */
   readonly status: SyncOutcome | 'waiting';
-  /** Why it has not succeeded. */
+  /** Why it did not succeed. */
   readonly reason: string | undefined;
 }
 
 /** Errors that may pass by themselves until the next cycle. */
 const PASSING: ReadonlySet<string> = new Set(['service-unreachable', 'service-timeout']);
 
-/** Brings keys to the directory, as Entra Connect does. */
+/** Writes keys to the directory, as Entra Connect does. */
 export class Synchronization {
   readonly #context: ServiceContext;
   readonly #end = new AbortController();
@@ -35,8 +35,8 @@ export class Synchronization {
   }
 
   /**
-   * Handles the due entries, one after the other. Does not touch values that others write at the same time. Overlapping
-   * calls are one cycle.
+   * Handles the due entries one after the other. Leaves values that others write at the same time alone. Overlapping
+   * calls share one cycle.
    * @throws KeyprovError `service-refused` if the directory refuses the synchronization's account; TypeError without a
    * directory.
    */
