@@ -1,19 +1,19 @@
 import fc from 'fast-check';
 import { type AnyCodec, type Codec, decode, encode, type FieldShapes } from '../src/tpm/codec/index.ts';
 
-/** Narrows what {@link arbitrary} makes, where something else knows less than our codecs. */
+/** Narrows the values of {@link arbitrary}, for other software that supports less than our codecs. */
 export interface Narrowing {
-  /** Whether `value` may stand in the integer or tag `name`. */
+  /** Whether the integer or tag `name` may have this `value`. */
   readonly allows?: (name: string, value: number) => boolean;
-  /** Most bytes, or items, of the structure `name`. */
+  /** Maximum number of bytes or items in the structure `name`. */
   readonly most?: (name: string) => number | undefined;
 }
 
 const MOST_ITEMS = 4;
-/** Long enough to have a length in both bytes of a UINT16 now and then, short enough for many runs. */
+/** Long enough that some lengths use both bytes of a UINT16, short enough for many runs. */
 const MOST_BYTES = 300;
 
-/** Values that fit `codec`, whatever its shape: every tag, every optional part, empty and full. */
+/** Values that fit `codec`, of any shape: every tag, every optional part, empty and full. */
 export function arbitrary<T>(codec: Codec<T>, narrowing?: Narrowing): fc.Arbitrary<T>;
 export function arbitrary(codec: AnyCodec, narrowing?: Narrowing): fc.Arbitrary<unknown>;
 export function arbitrary({ name, shape }: AnyCodec, narrowing: Narrowing = {}): fc.Arbitrary<unknown> {
@@ -31,7 +31,7 @@ export function arbitrary({ name, shape }: AnyCodec, narrowing: Narrowing = {}):
           (value) => [key, value] as const,
         ),
       );
-      // What is not set is absent.
+      // Members that are not set are absent.
       return fc.tuple(...attributes).map((pairs) => Object.fromEntries(pairs.filter(([, value]) => value)));
     }
     case 'bytes': {
@@ -66,14 +66,14 @@ const record = (fields: FieldShapes, narrowing: Narrowing): fc.Arbitrary<object>
     noNullPrototype: true,
   });
 
-/** Whether the structure goes to the end of whatever bytes there are, so that a longer or shorter one is one as well. */
+/** Whether the structure extends to the end of the input, so that longer or shorter bytes are valid too. */
 export function isOpenEnded({ shape }: AnyCodec): boolean {
   if (shape.kind === 'bytes') return shape.lengthSize === 0 && shape.fixed === undefined;
   const last = shape.kind === 'struct' ? shape.fields.at(-1)?.[1] : undefined;
   return last !== undefined && isOpenEnded(last);
 }
 
-/** The bytes of a valid value, changed in one to three places: bytes replaced, put in or taken out. */
+/** A valid value's bytes, changed in one to three places: bytes replaced, inserted or removed. */
 export function spoiled<T>(codec: Codec<T>): fc.Arbitrary<Uint8Array> {
   const change = fc.record({ at: fc.nat(), by: fc.uint8Array({ maxLength: 2 }), gone: fc.nat({ max: 2 }) });
   return fc.tuple(arbitrary(codec), fc.array(change, { minLength: 1, maxLength: 3 })).map(([value, changes]) => {
@@ -83,7 +83,7 @@ export function spoiled<T>(codec: Codec<T>): fc.Arbitrary<Uint8Array> {
   });
 }
 
-/** What decoding gives: the value, or the error. */
+/** The result of decoding: the value or the error. */
 export function outcome<T>(codec: Codec<T>, bytes: Uint8Array): { value: T } | { error: unknown } {
   try {
     return { value: decode(codec, bytes) };

@@ -13,7 +13,7 @@ import {
 } from 'asn1js';
 import { Certificate, CryptoEngine, Extension, PublicKeyInfo, RelativeDistinguishedNames, Time } from 'pkijs';
 
-/** A relative name after the other, each with one or several attributes: OID and UTF-8 text. */
+/** A list of relative names, each with one or several attributes: OID and UTF-8 text. */
 export type NameSpec = readonly (readonly (readonly [oid: string, text: string])[])[];
 
 /** `CN=text`. */
@@ -34,7 +34,7 @@ export interface CertificateSpec {
   /** Absent: no basicConstraints. */
   readonly ca?: boolean;
   readonly pathLength?: number;
-  /** Numbers of bits. */
+  /** Bit numbers. */
   readonly keyUsage?: readonly number[];
   readonly purposes?: readonly string[];
   readonly names?: readonly AlternativeNameSpec[];
@@ -43,12 +43,12 @@ export interface CertificateSpec {
   readonly excluded?: readonly AlternativeNameSpec[];
   /** Further extensions: OID, critical, DER. */
   readonly extensions?: readonly (readonly [oid: string, critical: boolean, der: Uint8Array])[];
-  /** The key in it, as SubjectPublicKeyInfo; absent: a new P-256 key. */
+  /** The certified key, as SubjectPublicKeyInfo. Absent: a new P-256 key. */
   readonly spki?: Uint8Array;
-  /** The key pair of the subject, which signs what it issues. Absent: a new P-256 one. */
+  /** The subject's key pair, which signs the certificates it issues. Absent: a new P-256 key pair. */
   readonly keys?: webcrypto.CryptoKeyPair;
   readonly hash?: 'SHA-1' | 'SHA-256';
-  /** Signs in place of the issuer: to make a wrong signature. */
+  /** Signs in place of the issuer, for a wrong signature. */
   readonly signer?: TestCertificate;
 }
 
@@ -62,7 +62,7 @@ const DAY_MS = 86_400_000;
 
 const makeKeys = () => webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
 
-/** Issues a certificate; without an issuer one that issued itself. */
+/** Issues a certificate; without an issuer, a self-signed one. */
 export async function issue(spec: CertificateSpec, issuer?: TestCertificate): Promise<TestCertificate> {
   const { subject = [], notBefore = new Date(Date.now() - DAY_MS), notAfter = new Date(Date.now() + DAY_MS) } = spec;
   const keys = spec.keys ?? (await makeKeys());
@@ -82,7 +82,7 @@ export async function issue(spec: CertificateSpec, issuer?: TestCertificate): Pr
   return { der: new Uint8Array(certificate.toSchema(true).toBER()), subject, keys };
 }
 
-/** An authority with the extensions that it needs; `spec` changes them. */
+/** Makes a CA with the necessary extensions; `spec` changes them. */
 export function issueAuthority(
   name: string,
   issuer?: TestCertificate,
@@ -91,7 +91,7 @@ export function issueAuthority(
   return issue({ subject: buildCommonName(name), ca: true, keyUsage: [5], ...spec }, issuer);
 }
 
-/** What a certificate of an attestation key says. WebAuthn Level 3, 8.3.1. */
+/** The contents of an attestation key certificate. WebAuthn Level 3, 8.3.1. */
 export const AK_CERTIFICATE: CertificateSpec = {
   ca: false,
   purposes: ['2.23.133.8.3'],

@@ -1,4 +1,4 @@
 import { pathToFileURL } from 'node:url';
 
-/** An option of Node.js with which PINs are derived at no cost. */
+/** A Node.js option that makes PIN derivation free. */
 export const CHEAP_SCRYPT: string = `--import=${pathToFileURL('test/cheap-scrypt.mjs')}`;

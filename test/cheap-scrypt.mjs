@@ -1,6 +1,6 @@
 /**
- * Makes scrypt next to free in the process that imports it first, or is started with `--import`: for tests of what is done
- * with PINs, not of how they are derived. Work that is asked for is in the salt, so that other work gives another value.
+ * Makes scrypt almost free in a process that imports this module first or is started with `--import`. It is for tests that use
+ * PINs but do not test PIN derivation. The cost parameters are mixed into the salt, so that different costs give different values.
  */
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';

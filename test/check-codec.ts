@@ -4,8 +4,8 @@ import { type Codec, CodecError, decode, encode } from '../src/tpm/codec/index.t
 import { isOpenEnded, outcome } from './arbitrary.ts';
 
 /**
- * Checks a codec against a golden vector: `value` encodes to exactly `hex`, `hex` decodes to exactly `value`, the
- * bytes cut at every place and the bytes with one more are refused with a CodecError.
+ * Checks a codec against a golden vector: `value` encodes to exactly `hex`, and `hex` decodes to exactly `value`. The bytes
+ * truncated at every position, and the bytes with one more, are refused with a CodecError.
  */
 export function checkCodec<T>(codec: Codec<T>, value: T, hex: string): void {
   const bytes = encode(codec, value);
@@ -16,7 +16,7 @@ export function checkCodec<T>(codec: Codec<T>, value: T, hex: string): void {
   expect(outcome(codec, concat(bytes, new Uint8Array(1))), 'one byte more').toEqual({ error: expect.any(CodecError) });
 }
 
-/** Checks that `bytes` are refused with a CodecError when they end too early, wherever. */
+/** Checks that `bytes` truncated at every position are refused with a CodecError. */
 export function expectCutsRefused<T>(codec: Codec<T>, bytes: Uint8Array): void {
   for (let length = 0; length < bytes.length; length++) {
     const cut = outcome(codec, bytes.subarray(0, length));

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** test/vectors/diagnostics.json; where it comes from stands in it. */
+/** test/vectors/diagnostics.json, which contains its sources. */
 export const diagnostics = JSON.parse(readFileSync('test/vectors/diagnostics.json', 'utf8')) as {
   readonly dsregcmd: {
     readonly ngcDocSample: string;

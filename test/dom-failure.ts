@@ -1,4 +1,4 @@
-/** How `work` failed: the name of its DOMException, the class of another error; 'nothing thrown' where it did not. */
+/** How `work` failed: the name of its DOMException or the class of another error; 'nothing thrown' if it did not fail. */
 export async function failure(work: () => Promise<unknown>): Promise<string> {
   try {
     await work();

@@ -8,7 +8,7 @@ import { windowsEntrances } from './entrances/windows.ts';
 import { type EntranceWorld, entranceWorld } from './entrances/world.ts';
 import { x509Entrances } from './entrances/x509.ts';
 
-/** What the public names begin with that take something from outside. */
+/** The prefixes of public names that read input from outside. */
 const TAKES_INPUT = /^(?:decode|decrypt|find|inspect|load|parse|pinFrom|read|statementFrom|verify)(?![a-z])/;
 
 const PARSED = 'it takes what another one of these has read';
@@ -16,7 +16,7 @@ const TPM = 'it takes answers of a TPM, which have 4 KiB at most';
 const NUMBER = 'it takes a number';
 const STORE = 'it takes a store of our own';
 
-/** Public names of that kind that no input reaches as it is, with the reason. */
+/** Public names with such a prefix that no raw input reaches, with the reason. */
 const NO_ENTRANCE: Readonly<Record<string, string>> = {
   decodeContentEncryption: 'it looks a name up',
   decodeDotNetTime: NUMBER,
@@ -60,7 +60,7 @@ const NO_ENTRANCE: Readonly<Record<string, string>> = {
   verifyTcgCsrIdevid: PARSED,
 };
 
-/** Public names that take input, in all subpaths, and which of them have no entrance here. */
+/** Public names that read input, in all subpaths, and those that have no entrance here. */
 export async function publicInputs(): Promise<{
   readonly names: readonly string[];
   readonly without: readonly string[];
@@ -88,7 +88,7 @@ const FAMILIES: Readonly<Record<string, (world: EntranceWorld) => Promise<Readon
   'keys, policy, registration, tpm and others': otherEntrances,
 };
 
-/** Every entrance with its family, by the public name, and behind a dot the part of it that takes the input; in brackets what is not public. */
+/** Every entrance with its family, by public name. A part after a dot reads the input; names in brackets are not public. */
 export async function entrancesByFamily(): Promise<{
   readonly world: EntranceWorld;
   readonly families: ReadonlyMap<string, Readonly<Record<string, Entrance>>>;
@@ -99,7 +99,7 @@ export async function entrancesByFamily(): Promise<{
   return { world, families };
 }
 
-/** Every entrance, whatever its family. */
+/** Every entrance of all families. */
 export async function entrances(): Promise<Readonly<Record<string, Entrance>>> {
   const { families } = await entrancesByFamily();
   return Object.assign({}, ...families.values());

@@ -32,7 +32,7 @@ const selection =
   (message, options) =>
     new SelectionError(code, message, [], options);
 
-/** How an error of each code with a class of its own is made: the compiler holds it to {@link ErrorByCode}. */
+/** Makes an error for each code that has its own class. The compiler checks it against {@link ErrorByCode}. */
 const OWN_CLASSES: { readonly [Code in Exclude<ErrorCode, PlainErrorCode>]: Make<ErrorByCode[Code]> } = {
   'policy-invalid': (problem) => new PolicyError([{ setting: 'policy', problem, expected: 'another' }]),
   codec: (problem) => new CodecError('bytes', problem),
@@ -68,7 +68,7 @@ const OWN_CLASSES: { readonly [Code in Exclude<ErrorCode, PlainErrorCode>]: Make
 
 const hasOwnClass = (code: ErrorCode): code is Exclude<ErrorCode, PlainErrorCode> => Object.hasOwn(OWN_CLASSES, code);
 
-/** An error of any code, with the class that the code has. */
+/** Makes an error of any code, in the code's class. */
 export function errorOfCode(code: ErrorCode, message: string, options: KeyprovErrorOptions = {}): KeyprovError {
   return hasOwnClass(code) ? OWN_CLASSES[code](message, options) : new KeyprovError(code, message, options);
 }

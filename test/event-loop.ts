@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 
-/** How often the event loop went round while `work` ran: the loop is held if it is once or twice, however fast the machine is. */
+/** Counts turns of the event loop while `work` runs. One or two turns mean that `work` blocks the loop, on any machine. */
 export async function loopTurnsDuring(work: () => unknown): Promise<number> {
   let done = false;
   let turns = 0;

@@ -1,7 +1,7 @@
 import { toBase64Url, utf8 } from '../src/bytes.ts';
 import type { MfaPrompt } from '../src/provisioning/mfa-gate.ts';
 
-/** An access token with these claims besides the usual ones. Nobody has signed it. */
+/** An unsigned access token with these claims in addition to the usual ones. */
 function fakeToken(
   who: { readonly user: string; readonly deviceId: string; readonly resource: string },
   now: Date,
@@ -16,7 +16,7 @@ function fakeToken(
   return `${part({ typ: 'JWT', alg: 'RS256' })}.${part(payload)}.${part({ secret: 'signature of the token' })}`;
 }
 
-/** A user who passes at once. */
+/** A user who passes MFA at once. */
 export const passingMfa =
   (now: () => Date = () => new Date()): MfaPrompt =>
   async (request) => ({ status: 'passed', token: fakeToken(request, now()) });

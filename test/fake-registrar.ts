@@ -4,27 +4,27 @@ import { digest } from '../src/crypto/kdf.ts';
 import { ServiceError, type ServiceErrorOptions } from '../src/errors/service-error.ts';
 import type { KeyRegistrar } from '../src/registration/key-registrar.ts';
 
-/** A registered key, as the service has it. */
+/** A registered key in the service. */
 export interface ServedKey {
   readonly kid: string;
   readonly user: string;
   readonly kngc: string;
 }
 
-/** What happens to one request: it is served, refused before or after the key is stored, or stored for another user. */
+/** The fate of one request: served, refused before or after the key is stored, or stored for another user. */
 export type RegistrarFault = 'none' | { readonly before: Error } | { readonly after: Error } | { readonly upn: string };
 
-/** A registrar with the service in memory. Like a real one it knows a key again. */
+/** A registrar whose service is in memory. Like a real one, it recognizes a key that is already registered. */
 export class FakeRegistrar implements KeyRegistrar {
   readonly address = 'https://service.test/EnrollmentServer/key/';
   readonly resource = 'urn:ms-drs:service.test';
   readonly tenant = 'contoso.test';
   readonly keys: ServedKey[] = [];
-  /** For the next requests, in their order. */
+  /** The fates of the next requests, in order. */
   readonly faults: RegistrarFault[] = [];
   /** Every request that arrived. */
   readonly requests: { readonly token: string; readonly clientRequestId: string; readonly body: string }[] = [];
-  /** What was to be taken back, in words. */
+  /** The requested removals, in words. */
   readonly takenBack: string[] = [];
   unregister: NonNullable<KeyRegistrar['unregister']> | undefined = async ({ user, kid, keyId }) => {
     this.takenBack.push(`${kid} of ${user}`);
@@ -58,7 +58,7 @@ export class FakeRegistrar implements KeyRegistrar {
   }
 }
 
-/** An error of a service. */
+/** A service's error. */
 export function serviceError(
   code: ConstructorParameters<typeof ServiceError>[0],
   options: Partial<ServiceErrorOptions> = {},

@@ -67,12 +67,12 @@ export function storedCertificate(der: Uint8Array): Bytes {
   return concat(new Uint8Array([0x10, 0x01, 0x00, high, low, 0x10, 0x02]), der);
 }
 
-/** A file of a format that `inspect` knows. */
+/** A file in a format that `inspect` recognizes. */
 export interface Sample {
   readonly name: string;
   readonly format: string;
   readonly bytes: Uint8Array;
-  /** What is odd about it. */
+  /** Its oddities. */
   readonly problems: readonly string[];
 }
 
@@ -80,13 +80,13 @@ const vectors = (name: string) => JSON.parse(readFileSync(`test/vectors/${name}.
 const EMPTY = new Uint8Array(0);
 const sized = (bytes: Uint8Array) => concat(new Uint8Array([bytes.length >>> 8, bytes.length & 0xff]), bytes);
 
-/** What is wrong with published key credentials. */
+/** Problems in published key credentials. */
 const KEY_CREDENTIAL_PROBLEMS: Readonly<Record<string, readonly string[]>> = {
   Parse_NonMFAKey: ['the key material of an NGC key is not RSA1 with 2048 bits'],
   Parse_Impacket: ['the KeyHash is not the SHA-256 of the entries after it'],
 };
 
-/** One file or more of every format; keys of elliptic curves are new ones each time. */
+/** At least one file of every format. Elliptic-curve keys are new each time. */
 export async function inspectSamples(): Promise<Sample[]> {
   const samples: Sample[] = [];
   const add = (

@@ -1,4 +1,4 @@
-// The program that test/package/bundlers.test.ts has bundlers make: it opens a TPM inside the process and makes a key.
+// The program that test/package/bundlers.test.ts bundles: it opens a TPM in process and makes a key.
 import { verify } from 'node:crypto';
 import { encodeSpkiPem, openTpmKeyProvider } from 'keyprov/keys';
 import { openTpm } from 'keyprov/tpm';

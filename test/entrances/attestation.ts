@@ -19,7 +19,7 @@ import {
 } from './entrance.ts';
 import type { EntranceWorld } from './world.ts';
 
-/** The judge asks for no more than the certificate in what a verifier has passed. */
+/** The judge compares only the certificate in the input that a verifier passed. */
 const PADDING: Exception = {
   reason: 'a TPM keeps a certificate with zeros or 0xff around it, and in a structure of TCG',
   normal: (bytes) => firstCertificate(bytes) ?? bytes,
@@ -136,10 +136,10 @@ export async function attestationEntrances(world: EntranceWorld): Promise<Readon
 const EMPTY = new Uint8Array(0);
 const SIGNED = 'what is signed is written by who signs';
 
-/** Members that repeat something, which may be left out. */
+/** Redundant members, which may be left out. */
 const REPEATS = ['publicKey', 'extraData', 'bareSignature'];
 
-/** The JSON without those of {@link REPEATS} that `input` has left out. */
+/** The JSON without the {@link REPEATS} that `input` leaves out. */
 function withoutMissing(json: object, input: unknown): object {
   const given = new Map<string, unknown>(Object.entries(Object(input)));
   const entries = Object.entries(json).filter(([name]) => !REPEATS.includes(name) || given.has(name));

@@ -2,33 +2,33 @@ import { isDeepStrictEqual } from 'node:util';
 import { concat, equal, utf8 } from '../../src/bytes.ts';
 import { derBytes, derParts } from '../structured-mutations.ts';
 
-/** What an input came to that no error refused, and what is wrong with having accepted it. */
+/** The result of an accepted input, and the reason why accepting it is wrong, if any. */
 type Verdict = { readonly accepted: boolean; readonly garbage?: string | undefined };
 
-/** Something public that takes bytes or text from outside. */
+/** A public function that reads bytes or text from outside. */
 export type Entrance = {
-  /** How an input that it accepted is judged, in words. */
+  /** How an accepted input is judged, in words. */
   readonly judgedBy: string;
-  /** Reads an input and judges it. It throws what the reader throws. */
+  /** Reads an input and judges it. Throws the reader's errors. */
   readonly judge: (input: Uint8Array) => Promise<Verdict>;
-  /** Bytes that it accepts; of a text, its UTF-8. */
+  /** Accepted bytes; for text, UTF-8. */
   readonly sample: Uint8Array;
 } & (
   | { readonly kind: 'bytes'; readonly read: (input: Uint8Array) => unknown }
   | { readonly kind: 'text'; readonly read: (input: string) => unknown }
 );
 
-/** How what was read of an input is held against the input. `again` reads another input. */
+/** Compares an input with the value read from it. `again` reads another input. */
 export interface Judge<T> {
   readonly words: string;
   readonly judge: (found: T, input: Uint8Array, again: (input: Uint8Array) => Promise<T>) => Verdict | Promise<Verdict>;
 }
 
-/** What encoders and builders give: bytes, text, or what is to be written as JSON; nothing for what they do not write. */
+/** The output of encoders and builders: bytes, text or a value for JSON; undefined if they do not write it. */
 type Written = Uint8Array | string | object | undefined;
 type Write<T> = (found: T, input: Uint8Array) => Written | Promise<Written>;
 
-/** Why an input may be another than what is written, and what both are the same in. */
+/** Why an input may differ from the output, and what both have in common. */
 export interface Exception {
   readonly reason: string;
   readonly normal: (bytes: Uint8Array) => Uint8Array;
@@ -44,7 +44,7 @@ const shown = (bytes: Uint8Array): string =>
     ? new TextDecoder().decode(bytes)
     : Buffer.from(bytes).toString('hex');
 
-/** A judge that has what was read written again, and looks at both. */
+/** A judge that encodes the value again and compares input and output. */
 const rewriting = <T>(
   words: string,
   write: Write<T>,
@@ -65,7 +65,7 @@ const rewriting = <T>(
   },
 });
 
-/** What was read is written as the same bytes, but for the exception. */
+/** The value is encoded as the same bytes, apart from the exception. */
 export const same = <T>(write: Write<T>, except?: Exception): Judge<T> =>
   rewriting(
     except === undefined ? 'the same bytes' : `the same bytes, but ${except.reason}`,
@@ -74,13 +74,13 @@ export const same = <T>(write: Write<T>, except?: Exception): Judge<T> =>
       except === undefined ? equal(written, input) : equal(except.normal(written), except.normal(input)),
   );
 
-/** For the reason given the bytes may differ: what was read is written as something of which the same is read. */
+/** The bytes may differ for the given reason, but reading the output gives the same value. */
 export const alike = <T>(reason: string, write: Write<T>): Judge<T> =>
   rewriting(`what is written reads the same; ${reason}`, write, async (written, _, found, again) =>
     isDeepStrictEqual(await again(written), found),
   );
 
-/** JSON of which white space, order and members that are ignored may differ: the members that are written have the values that they had. */
+/** JSON whose white space, order and ignored members may differ. All written members must have the input's values. */
 export const members = <T>(write: Write<T>, except?: Exception): Judge<T> =>
   rewriting(
     `the same members of JSON${except === undefined ? '' : `, but ${except.reason}`}`,
@@ -93,7 +93,7 @@ export const members = <T>(write: Write<T>, except?: Exception): Judge<T> =>
 
 const parseJson = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes));
 
-/** Whether `part` has no other members than `whole`, and the same values; null is as good as missing. */
+/** Whether all members of `part` are in `whole` with the same values. A null member counts as missing. */
 function isPartOf(part: unknown, whole: unknown): boolean {
   if (part === null) return whole === null || whole === undefined;
   if (typeof part !== 'object' || typeof whole !== 'object' || whole === null) return part === whole;
@@ -103,7 +103,7 @@ function isPartOf(part: unknown, whole: unknown): boolean {
   return Object.entries(part).every(([name, value]) => isPartOf(value, values.get(name)));
 }
 
-/** A verifier that passes nothing but the sample, but for the exception byte for byte. */
+/** A verifier that accepts only the sample, byte for byte apart from the exception. */
 export const onlySample = <T>(
   sample: Uint8Array | string,
   passes: (found: T) => boolean,
@@ -122,10 +122,10 @@ export const onlySample = <T>(
 
 const upperCase = (bytes: Uint8Array): Uint8Array => utf8(new TextDecoder().decode(bytes).toUpperCase());
 
-/** Hexadecimal digits are read in either case. */
+/** Hexadecimal digits may be in upper or lower case. */
 export const EITHER_CASE: Exception = { reason: 'hexadecimal digits are read in either case', normal: upperCase };
 
-/** Lengths are read in longer forms than DER has, as Windows writes them (MS-DVRJ, 4.1). */
+/** Lengths may be in longer forms than DER allows, as Windows writes them (MS-DVRJ, 4.1). */
 export const LONG_LENGTHS: Exception = {
   reason: 'lengths are read in longer forms than DER has',
   normal: (bytes) => concat(...(derParts(bytes) ?? []).map(derBytes)),
@@ -137,7 +137,7 @@ export const memberOnly = (name: string): Exception => ({
   normal: (bytes) => utf8(String(Object(parseJson(bytes))[name])),
 });
 
-/** What nothing writes, for the reason given: it is only counted. */
+/** Nothing writes this format, for the given reason, so inputs are only counted. */
 export const counted = <T>(reason: string): Judge<T> => ({ words: `counted: ${reason}`, judge: () => ACCEPTED });
 
 /** An entrance for bytes. */
@@ -161,7 +161,7 @@ export function text<T>(
   const again = async (input: Uint8Array): Promise<T> => await read(decoded(input));
   const judgeInput = async (input: Uint8Array) => {
     const given = decoded(input);
-    // What is no UTF-8 was replaced.
+    // Bytes that are not UTF-8 have been replaced.
     return await judge(await read(given), utf8(given), again);
   };
   return { kind: 'text', read, sample: asBytes(sample), judgedBy: words, judge: judgeInput };

@@ -35,7 +35,7 @@ const SCHEDULER =
 const CLAIMS = { aud: 'urn:a', amr: ['ngcmfa'], exp: 1, iat: 0, deviceid: 'a', upn: 'ada@a.test' };
 const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-/** The entrances of the other subpaths, and in brackets what peers send that no public name reads. */
+/** The entrances of the other subpaths; in brackets, peers' messages that no public name reads. */
 export async function otherEntrances(world: EntranceWorld): Promise<Readonly<Record<string, Entrance>>> {
   const { evidence, file, textFile, vectors } = world;
   const now = new Date(0);
@@ -110,7 +110,7 @@ export async function otherEntrances(world: EntranceWorld): Promise<Readonly<Rec
   };
 }
 
-/** What is read, and what is ignored, of a user whose entry has that name and value. */
+/** Reads a directory user whose entry has that name and value. */
 async function readDirectory(dn: string, value: string): Promise<unknown> {
   const search = async () => ({ searchEntries: [{ dn, 'msDS-KeyCredentialLink': [value] }] });
   const ignored: string[] = [];

@@ -3,12 +3,12 @@ import { fromHex } from '../../src/bytes.ts';
 import { inspectSamples, type Sample } from '../inspect-samples.ts';
 import { fullOptions, issueAuthorities, paperEvidence } from '../unit/attestation/paper-evidence.ts';
 
-/** What the samples of the entrances are made of. */
+/** The material for the entrances' samples. */
 export type EntranceWorld = Awaited<ReturnType<typeof entranceWorld>>;
 
 const vectors = (name: string) => JSON.parse(readFileSync(`test/vectors/${name}.json`, 'utf8'));
 
-/** Authorities, evidence that they certify, and files of every format. */
+/** CAs, evidence that they certify, and files of every format. */
 export async function entranceWorld() {
   const authorities = await issueAuthorities();
   const evidence = await paperEvidence(authorities);

@@ -65,7 +65,7 @@ export async function x509Entrances(world: EntranceWorld): Promise<Readonly<Reco
   };
 }
 
-/** The bundle, if it is one that is written: older drafts had lists of bundles, and more in them. */
+/** The bundle, if keyprov writes this form; older drafts had lists of bundles with more members. */
 function bundle([first, ...others]: readonly x509.AttestationBundle[], input: Uint8Array): Uint8Array | undefined {
   const isOld = others.length > 0 || first?.attestations.some((one) => Object.keys(one).length > 2);
   if (first === undefined || isOld) return undefined;

@@ -13,7 +13,7 @@ export async function startBrowser(): Promise<Browser> {
   return await chromium.launch({ executablePath, chromiumSandbox: !isRoot });
 }
 
-/** A window, and what went wrong in it: errors in the console, and exceptions that nobody caught. */
+/** A window and its problems: console errors and uncaught exceptions. */
 export async function openWindow(context: BrowserContext, address: string): Promise<{ page: Page; errors: string[] }> {
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
@@ -26,7 +26,7 @@ export async function openWindow(context: BrowserContext, address: string): Prom
   return { page, errors };
 }
 
-/** What an expression comes to in the page: by way of the debugger, since the policy of the page lets no other code run. */
+/** Evaluates an expression in the page. Uses the debugger, because the page's policy lets no other code run. */
 export async function inPage(page: Page, expression: string): Promise<unknown> {
   const session = await page.context().newCDPSession(page);
   try {
@@ -40,7 +40,7 @@ export async function inPage(page: Page, expression: string): Promise<unknown> {
   }
 }
 
-/** Has axe look at what the page shows. */
+/** Checks the page with axe. */
 export async function expectAccessible(page: Page): Promise<void> {
   await inPage(page, axe.source);
   const found = Object(await inPage(page, 'axe.run(document, { preload: false })'));

@@ -1,6 +1,6 @@
 /**
- * Runs one `keyprov` command line after the other in one process: `script MAIN`, with a message for each that is answered
- * when it has ended. The program is evaluated again for each; what it imports is not.
+ * Runs `keyprov` command lines one after the other in one process: `script MAIN`. Each message starts one, and is answered when
+ * it has ended. The program is evaluated again for each; its imports are not.
  */
 import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';

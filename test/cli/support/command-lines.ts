@@ -4,7 +4,7 @@ import { afterAll } from 'vitest';
 import { CHEAP_SCRYPT } from '../../cheap-scrypt-option.ts';
 import { type CallOptions, type Ended, environment, MAIN } from './keyprov.ts';
 
-/** How a call with `--json` ended; standard output was one object. */
+/** The result of a call with `--json`, whose standard output is one object. */
 export interface JsonEnded {
   readonly status: number | null;
   readonly json: Record<string, unknown>;
@@ -13,13 +13,13 @@ export interface JsonEnded {
 
 /** Options of {@link commandLines}. */
 export interface CommandLinesOptions {
-  /** Whether PINs are derived at no cost, as in `test/cheap-scrypt.mjs`. */
+  /** Whether to skip scrypt, as in `test/cheap-scrypt.mjs`. */
   readonly cheapScrypt?: boolean;
 }
 
 /**
- * A process that runs one `keyprov` command line after the other, without a start each: for tests of what commands do and
- * say. Those of how a process starts, ends and is ended have one for each.
+ * A process that runs `keyprov` command lines one after the other, which saves starting a process for each. Tests of how a
+ * process starts and ends use a new process for each call.
  */
 export class CommandLines implements AsyncDisposable {
   readonly #options: CommandLinesOptions;
@@ -30,20 +30,20 @@ export class CommandLines implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Runs `keyprov` to its end. */
+  /** Runs `keyprov` until it ends. */
   readonly run = (args: readonly string[], options: Omit<CallOptions, 'uid'> = {}): Promise<Ended> => {
     const ended = this.#last.then(() => this.#runHere(args, options));
     this.#last = ended.catch(() => undefined);
     return ended;
   };
 
-  /** The same with `--json`. Standard error may hold what the user is asked. */
+  /** Runs `keyprov` with `--json`. Standard error may contain questions to the user. */
   readonly json = async (args: readonly string[], options?: Omit<CallOptions, 'uid'>): Promise<JsonEnded> => {
     const { status, stdout, stderr } = await this.run([...args, '--json'], options);
     return { status, json: JSON.parse(stdout), stderr };
   };
 
-  /** The same with `--json` where nothing is asked: standard error must be empty. */
+  /** Runs `keyprov` with `--json`. Standard error must be empty. */
   readonly onlyJson = async (
     args: readonly string[],
     options?: Omit<CallOptions, 'uid'>,
@@ -84,7 +84,7 @@ export class CommandLines implements AsyncDisposable {
   }
 }
 
-/** One for all tests of a file, or of the `describe` in which it is called; it starts with the first call. */
+/** One process for all tests of a file, or of the `describe` in which it is called. It starts with the first call. */
 export function commandLines(options?: CommandLinesOptions): CommandLines {
   const commands = new CommandLines(options);
   afterAll(async () => await commands[Symbol.asyncDispose]());

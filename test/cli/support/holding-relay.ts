@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A TPM in front of a swtpm, which can be told to take a command and never answer it. */
+/** A relay in front of a swtpm that can be told to accept a command and never answer it. */
 export interface HoldingRelay extends AsyncDisposable {
-  /** Resolves when the next command with that code has come, which is held. */
+  /** Holds the next command with that code. Resolves when it has arrived. */
   hold(code: number): Promise<void>;
   /** Ends all connections. */
   cut(): Promise<void>;
@@ -12,7 +12,7 @@ export interface HoldingRelay extends AsyncDisposable {
   onCut(work: () => void): void;
 }
 
-/** Listens at `path` and passes on to the swtpm at `target`; the same for the control channels beside them. */
+/** Listens at `path` and forwards to the swtpm at `target`, and does the same for their control channels. */
 export async function startHoldingRelay(path: string, target: string): Promise<HoldingRelay> {
   const sockets = new Set<Socket>();
   const atCut: (() => void)[] = [];

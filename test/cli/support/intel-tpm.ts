@@ -13,17 +13,17 @@ import { TestProxy, TestRoots } from '../../integration/support/key-service.ts';
 import { startLocalSwtpm } from '../../integration/support/local-swtpm.ts';
 import { temporaryDirectory } from './keyprov.ts';
 
-/** A swtpm that says that Intel made it, and Intel's service of endorsement key certificates behind a proxy. */
+/** A swtpm that claims Intel as its maker, and Intel's endorsement key certificate service behind a proxy. */
 export interface IntelTpm extends AsyncDisposable {
   readonly tpm: string;
   readonly proxy: string;
-  /** The root of the service's own certificate. */
+  /** The root of the service's TLS certificate. */
   readonly ca: string;
   /** Requests to the service. */
   readonly asked: readonly string[];
   /** The public area of an endorsement key. */
   readonly ek: (template: EkTemplateName) => Promise<TpmtPublic>;
-  /** Has the service know a certificate of this key. */
+  /** Gives the service a certificate for this key. */
   readonly publish: (ek: TpmtPublic, certificate: Uint8Array) => void;
 }
 
@@ -80,7 +80,7 @@ function renamed(answer: Buffer): Buffer {
   return answer;
 }
 
-/** The name that Intel gives a key: see ek-certificate-service.json in test/vectors. */
+/** Intel's identifier for a key: see ek-certificate-service.json in test/vectors. */
 function pathOf(ek: TpmtPublic): string {
   const key = publicKeyOf(ek);
   const parts: readonly Bytes[] = key.kty === 'RSA' ? [key.n, key.e] : [key.x, key.y];

@@ -8,7 +8,7 @@ import { locateLibtpms } from '../../../src/tpm/transports/libtpms.ts';
 /** The program as `npm` would link it. */
 export const MAIN: string = join(process.cwd(), 'dist/src/cli/main.js');
 
-/** What a call has left behind. */
+/** The result of a call. */
 export interface Ended {
   readonly status: number | null;
   readonly stdout: string;
@@ -19,19 +19,19 @@ export interface Ended {
 export interface CallOptions {
   readonly cwd?: string;
   readonly input?: string;
-  /** Added to an environment without anything that keyprov knows. */
+  /** Added to an environment without keyprov's variables. */
   readonly env?: Readonly<Record<string, string>>;
-  /** As another user, where this one may become another. */
+  /** Runs as another user, if this user may do so. */
   readonly uid?: number;
 }
 
-/** The environment of the tests, without what would change the output. */
+/** The environment of the tests, without variables that change the output. */
 export function environment(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(KEYPROV_|TPM2|(NO|FORCE)_COLOR$|CI$)/.test(name));
   return { ...Object.fromEntries(kept), ...more };
 }
 
-/** Runs `keyprov` to its end. */
+/** Runs `keyprov` until it ends. */
 export function keyprov(args: readonly string[], { cwd, input = '', env, uid }: CallOptions = {}): Ended {
   const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [MAIN, ...args], {
     ...{ encoding: 'utf8', input, env: environment(env), timeout: 280_000 },
@@ -53,7 +53,7 @@ export function keyprovJson(args: readonly string[], options?: CallOptions): { s
   return { status, json: JSON.parse(stdout) };
 }
 
-/** Starts `keyprov` and gives the process, and a promise of its end. */
+/** Starts `keyprov`. Returns the process and a promise for its result. */
 export function startKeyprov(args: readonly string[], options: CallOptions = {}) {
   const child = spawn(process.execPath, [MAIN, ...args], { env: environment(options.env), cwd: options.cwd });
   const ended = new Promise<Ended>((resolve) => {
@@ -69,14 +69,14 @@ export function startKeyprov(args: readonly string[], options: CallOptions = {})
   return { child, ended };
 }
 
-/** Runs `keyprov` to its end, and lets this process go on meanwhile, which may be the service that it talks to. */
+/** Runs `keyprov` until it ends without blocking this process, which may be the service that it uses. */
 export async function keyprovBeside(args: readonly string[], options: CallOptions = {}): Promise<Ended> {
   const { child, ended } = startKeyprov(args, options);
   child.stdin.end(options.input ?? '');
   return await ended;
 }
 
-/** The same with `--json`: standard output must be one object. Standard error may hold what the user is asked. */
+/** Like {@link keyprovBeside} with `--json`: standard output must be one object. Standard error may contain questions. */
 export async function keyprovJsonBeside(
   args: readonly string[],
   options?: CallOptions,
@@ -85,19 +85,19 @@ export async function keyprovJsonBeside(
   return { status, json: JSON.parse(stdout), stderr };
 }
 
-/** The words of a command line with `more` at the end, whose options take the place of the same ones before. */
+/** Appends `more` to a command line; its options replace the same options in `words`. */
 export function override(words: readonly string[], ...more: readonly string[]): string[] {
   const isReplaced = (word = ''): boolean => word.startsWith('--') && more.includes(word);
   return [...words.filter((word, i) => !(isReplaced(word) || isReplaced(words[i - 1]))), ...more];
 }
 
-/** A directory that goes with the test. */
+/** A temporary directory that is removed after the test. */
 export function temporaryDirectory(): Disposable & { readonly path: string } {
   const path = mkdtempSync(join(tmpdir(), 'keyprov-cli-'));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** Why tests cannot have a TPM in process; undefined where they can, and in continuous integration, where they must. */
+/** The reason why tests cannot use a TPM in process. Undefined if they can, and in continuous integration, where they must. */
 export async function libtpmsMissing(): Promise<string | undefined> {
   try {
     await locateLibtpms();

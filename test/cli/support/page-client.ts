@@ -1,15 +1,15 @@
 import type { startKeyprov } from './keyprov.ts';
 
-/** A page of a command, as its window has it. */
+/** A page of a command, as its window sees it. */
 export interface OpenPage {
   readonly origin: string;
-  /** The next state that `fits`. */
+  /** The next state for which `fits` returns true. */
   stateThat<T>(fits: (state: Record<string, unknown>) => T | undefined): Promise<T>;
   /** The status of the answer. */
   post(name: string, body?: string): Promise<number>;
 }
 
-/** The address that a command shows. */
+/** The page address that a command prints. */
 export async function addressOf({ child, ended }: ReturnType<typeof startKeyprov>): Promise<string> {
   let text = '';
   const shown = new Promise<string>((resolve) => {
@@ -20,7 +20,7 @@ export async function addressOf({ child, ended }: ReturnType<typeof startKeyprov
     });
   });
   const over = ended.then(({ stderr }) => Promise.reject(new Error(`it has ended: ${stderr}`)));
-  over.catch(() => undefined); // later it may end
+  over.catch(() => undefined); // it may end later
   return await Promise.race([shown, over]);
 }
 

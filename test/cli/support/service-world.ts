@@ -13,25 +13,25 @@ import { temporaryDirectory } from './keyprov.ts';
 /** The user of the tests. */
 export const ADA = { upn: 'ada@contoso.test', password: 'correct horse battery' };
 
-/** An identity service in this process, a device that has joined, and the files and options with which keyprov uses it. */
+/** An identity service in this process, a joined device, and the files and options that keyprov needs to use it. */
 export interface ServiceWorld extends AsyncDisposable {
   readonly path: string;
   readonly service: IdentityService;
   readonly device: JoinedDevice;
   /** Options that name the service and the device. */
   readonly serviceArgs: readonly string[];
-  /** The same with store and user, for `keyprov provision`. */
+  /** These options with store and user, for `keyprov provision`. */
   readonly runArgs: readonly string[];
   readonly store: string;
-  /** Options with a virtual TPM that keeps its state. */
+  /** Options for a virtual TPM that keeps its state. */
   readonly tpmArgs: readonly string[];
-  /** Writes a file for the owner only; gives its path. */
+  /** Writes a file that only the owner can read. Returns its path. */
   file(name: string, content: string): string;
   /** Names of all files below the directory whose content matches. */
   filesWith(pattern: RegExp): string[];
 }
 
-/** Starts all of it in a temporary directory. Those of one file of tests have one authority, unless they name their tenant. */
+/** Starts everything in a temporary directory. Services in one test file share a CA unless they specify a tenant. */
 export async function startServiceWorld(options: Partial<IdentityServiceOptions> = {}): Promise<ServiceWorld> {
   const directory = temporaryDirectory();
   const { path } = directory;
@@ -42,7 +42,7 @@ export async function startServiceWorld(options: Partial<IdentityServiceOptions>
   if (options.tenantId === undefined) await copyMadeKeys(join(path, 'service'));
   const service = await startIdentityService({
     ...{ users: [ADA], directory: join(path, 'service'), pollIntervalS: 0 },
-    // Requests carry an attestation by a key that nobody certified.
+    // Requests contain an attestation by an uncertified key.
     attestation: 'ignore',
     ...options,
   });
@@ -71,7 +71,7 @@ export async function startServiceWorld(options: Partial<IdentityServiceOptions>
 let made: Promise<ReturnType<typeof temporaryDirectory>> | undefined;
 afterAll(async () => (await made)?.[Symbol.dispose]());
 
-/** Keys and certificates of a service, which take longer to make than most tests last: made once in a file of tests. */
+/** The service's keys and certificates. They take longer to make than most tests run, so a test file makes them once. */
 async function copyMadeKeys(path: string): Promise<void> {
   const make = async () => {
     const directory = temporaryDirectory();
@@ -82,7 +82,7 @@ async function copyMadeKeys(path: string): Promise<void> {
   cpSync((await made).path, path, { recursive: true });
 }
 
-/** Names of the files in a store that are a key or the journal of a run. */
+/** Names of the key files and run journals in a store. */
 export function storeFiles(store: string): string[] {
   return readdirSync(store)
     .filter((name) => /^(key|run)-/.test(name))

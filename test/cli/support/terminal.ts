@@ -4,22 +4,22 @@ import { promisify } from 'node:util';
 import { CHEAP_SCRYPT } from '../../cheap-scrypt-option.ts';
 import { environment, MAIN } from './keyprov.ts';
 
-/** Not one that a version manager has put before it in the path: each of those starts a shell first. */
+/** Avoids the wrappers that version managers put first in PATH, because each starts a shell. */
 const PYTHON = '/usr/bin/python3';
 
-/** What a call in a terminal has left behind. */
+/** The result of a call in a terminal. */
 export interface TerminalEnd {
   readonly status: number;
-  /** What the terminal showed. */
+  /** The text that the terminal showed. */
   readonly shown: string;
   readonly stdout: string;
-  /** For each answer, whether the terminal showed what was typed. */
+  /** For each answer, whether the terminal showed the typed text. */
   readonly echoes: readonly boolean[];
-  /** Whether the terminal was as before in the end. */
+  /** Whether the terminal's settings were restored at the end. */
   readonly restored: boolean;
 }
 
-/** Why there are no pseudo-terminals; undefined where there are, and in continuous integration, where they must be. */
+/** The reason why there are no pseudo-terminals. Undefined if there are, and in continuous integration, where they must exist. */
 export function terminalsMissing(): string | undefined {
   const { status, stderr } = spawnSync(PYTHON, ['-c', 'import os; os.openpty()'], { encoding: 'utf8' });
   if (status === 0 || process.env.CI === 'true') return undefined;
@@ -28,7 +28,7 @@ export function terminalsMissing(): string | undefined {
   return reason;
 }
 
-/** Runs `keyprov`, with PINs derived at no cost, in a pseudo-terminal, where each question gets its answer. Standard output is a pipe. */
+/** Runs `keyprov` without scrypt in a pseudo-terminal and answers each question. Standard output is a pipe. */
 export async function keyprovInTerminal(
   args: readonly string[],
   steps: readonly (readonly [expect: string, send: string])[],

@@ -1,6 +1,6 @@
 /**
- * An identity service in a process of its own, without end: `script DIRECTORY`. It registers nothing, joins one device to
- * have written something, and prints its address as the last thing.
+ * Runs an identity service in this process until it is killed: `script DIRECTORY`. It joins one device, so that something has
+ * been written, and prints its address last.
  */
 import { writeSync } from 'node:fs';
 import { joinDevice } from '../../../src/testing/identity-service/join-device.ts';

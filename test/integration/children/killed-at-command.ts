@@ -1,6 +1,6 @@
 /**
- * Does one operation with a key, and kills itself at the TPM command `killAt` (counted from 1): before it is sent, or, with
- * `after`, when its answer has come. Prints the number of commands if it comes to its end.
+ * Runs one operation with a key and kills itself at the TPM command `killAt` (counted from 1): before it is sent or, with
+ * `after`, when its answer has arrived. Prints the number of commands if it completes.
  */
 import { writeSync } from 'node:fs';
 import { createAttestationKey } from '../../../src/attestation/attestation-key.ts';

@@ -1,6 +1,6 @@
 /**
- * What the tests of libtpms run in a process or worker of its own: `script NAME DIRECTORY`.
- * Prints one line of JSON for each result.
+ * The scenarios that the libtpms tests run in a separate process or worker: `script NAME DIRECTORY`. Prints one line of JSON
+ * for each result.
  */
 import { writeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
@@ -33,7 +33,7 @@ async function started(options: { directory?: string } = {}) {
   return tpm;
 }
 
-/** Leaves the process in the middle of `command`, `delay` milliseconds after it was sent. */
+/** Exits the process during `command`, `delay` milliseconds after it was sent. */
 async function leaveDuring(command: Uint8Array, how: 'exit' | 'throw', delay: number): Promise<void> {
   const tpm = await started({ directory });
   await tpm.send(NV_DEFINE);
@@ -66,7 +66,7 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
   'exit later during CreatePrimary': () => leaveDuring(createRsa(1), 'exit', 10),
   'throw during NV_Write': () => leaveDuring(nvWrite(1), 'throw', 0),
   'throw during CreatePrimary': () => leaveDuring(createRsa(1), 'throw', 0),
-  /** Counts up in NV and reports every number that the TPM has acknowledged, until it is killed. */
+  /** Counts up in NV and prints every number that the TPM has acknowledged, until it is killed. */
   async count() {
     const tpm = await started({ directory });
     for (let value = 1; ; value++) {
@@ -75,7 +75,7 @@ const scenarios: Readonly<Record<string, () => Promise<void>>> = {
     }
   },
   'open as another user': async () => {
-    // Loads everything that this user may not read.
+    // Loads all files that this user may not read later.
     await using _ = await openLibtpms();
     if (process.getuid?.() === 0) process.seteuid?.(65534);
     await openingFails();

@@ -1,4 +1,4 @@
-// Looks for secrets in the memory of its own process while a pool of keys is at work. Linux only. Prints JSON.
+// Searches its own memory for secrets while a key pool runs. Linux only. Prints JSON.
 import { utf8, wipe } from '../../../src/bytes.ts';
 import { definePolicy } from '../../../src/policy/index.ts';
 import { createKeyPool } from '../../../src/provisioning/key-pool.ts';
@@ -8,7 +8,7 @@ import { startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
 import { countInMemory, disguised } from '../support/memory.ts';
 
 const seen: { random: readonly number[]; ofPin: readonly number[] } = { random: [], ofPin: [] };
-const swtpm = await startSwtpm(); // in a process of its own, whose memory is not looked at
+const swtpm = await startSwtpm(); // a separate process, whose memory is not searched
 const tpm = await Tpm.open(await swtpm.open());
 const run = tpm.run.bind(tpm);
 tpm.run = async (command, args, options) => {

@@ -1,7 +1,7 @@
 /**
- * Changes the PIN of the key `user` in a process of its own, with a TPM in a directory, and stops for good on the way:
- * `script STOP STORE TPM OLD NEW`. STOP is `before` (the TPM has made the key with the new PIN, and its record is not
- * written) or `after` (it is written). Prints `stopped` then.
+ * Changes the PIN of the key `user`, with a TPM in a directory, and stops forever midway: `script STOP STORE TPM OLD NEW`.
+ * STOP is `before` (the TPM has made the key with the new PIN, but its record has not been written) or `after` (the record
+ * has been written). Prints `stopped` then.
  */
 import { writeSync } from 'node:fs';
 import { utf8 } from '../../../src/bytes.ts';

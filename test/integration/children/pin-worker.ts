@@ -1,10 +1,9 @@
 /**
- * Tries PINs of a key with a log of tries, in a process of its own: `script MODE DIRECTORY START`. Its clock
- * began at START (what process.hrtime said) and runs a billion times too fast, so that an hour is soon over.
+ * Tries a key's PINs with a log of tries: `script MODE DIRECTORY START`. The process's clock started at START (a value of
+ * process.hrtime) and runs a billion times too fast, so that an hour passes quickly.
  *
  * `sign`: signs with a wrong PIN of the key `user` in the store of the directory, and prints the code of the error.
- * `hang`: begins a try, prints `inside` and stops for good. `many`: makes wrong tries without end, and prints `tried`
- * for each.
+ * `hang`: begins a try, prints `inside` and stops forever. `many`: makes wrong tries forever, and prints `tried` for each.
  */
 import { writeSync } from 'node:fs';
 import { utf8 } from '../../../src/bytes.ts';

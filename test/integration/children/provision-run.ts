@@ -1,7 +1,7 @@
 /**
- * Provisions a key with the options in the JSON of the first argument, and kills itself at the border `killAt` (counted
- * from 1) if there is one. Borders are before and after each change of a file and request to the service, before each
- * command of the TPM, and at each event. Prints `start`, and at the end the number of borders.
+ * Provisions a key with the options in the first argument (JSON). If `killAt` is given, kills itself at that border (counted
+ * from 1). Borders are before and after each file change and each request to the service, before each TPM command, and at each
+ * event. Prints `start`, and the number of borders at the end.
  */
 import { writeSync } from 'node:fs';
 import fs from 'node:fs/promises';
@@ -56,7 +56,7 @@ const registrar = await openKeyRegistrar({
   fetch: (input, init) => between(() => inner(input, init)),
 });
 
-/** After a command is before the next one. */
+/** The border after a command would be the one before the next command. */
 function withBorders(transport: TpmTransport): TpmTransport {
   const { kind, address, emulator, managed } = transport;
   return {

@@ -1,4 +1,4 @@
-/** Claims the run of a user in a key store and stops for good: `script DIRECTORY`. Prints `inside` once it has it. */
+/** Claims a user's run in a key store and stops forever: `script DIRECTORY`. Prints `inside` when it has the claim. */
 import { writeSync } from 'node:fs';
 import { openKeyStore } from '../../../src/keys/key-store.ts';
 import { claimRun } from '../../../src/provisioning/run-journal.ts';

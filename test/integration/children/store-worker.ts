@@ -1,7 +1,6 @@
 /**
- * Counts in a key store record, in a process of its own: `script DIRECTORY TIMES`, then with `hang` as third
- * argument stops for good in the middle of one more update. Prints `written` after every update that has been written,
- * and `inside` when it stops.
+ * Counts up in a key store record: `script DIRECTORY TIMES`. With `hang` as the third argument, it then stops forever in
+ * the middle of one more update. Prints `written` after every completed update, and `inside` when it stops.
  */
 import { writeSync } from 'node:fs';
 import type { KeyRecord } from '../../../src/keys/key-record.ts';

@@ -1,6 +1,6 @@
 import { startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
 
-// Starts a swtpm, says where, and waits for its own end.
+// Starts a swtpm, prints its address, and waits to be killed.
 const { pid, data } = await startSwtpm();
 process.stdout.write(`${JSON.stringify({ pid, path: 'path' in data ? data.path : '' })}\n`);
 process.stdin.resume();

@@ -1,4 +1,4 @@
-/** Tries every way to a server that the library has, with a token or a password, and prints what came of each. */
+/** Tries each of the library's connections to servers with a token or a password, and prints the results. */
 import { withCleanup } from '../../../src/errors.ts';
 import { getJson } from '../../../src/registration/json-service.ts';
 import { bindLdap } from '../../../src/registration/ldap-connection.ts';
@@ -32,7 +32,7 @@ const PATHS: Readonly<Record<string, () => Promise<void>>> = {
   'a proxy with TLS': () => through({ ca: trusted, proxy: tlsProxy }, outside),
   LDAPS: () => bound(ldaps),
   StartTLS: () => bound(ldap),
-  // What the servers are for: this one obeys the variable, so that they do get something.
+  // Control: this client obeys the variable, which shows that the servers do receive data.
   'the fetch of Node': async () => void (await fetch(https ?? '', { headers })),
 };
 

@@ -1,6 +1,6 @@
 /**
- * A service that verifies evidence, in a process of its own: for each line of JSON on its standard input one on its
- * standard output. It imports the verifier and nothing else of keyprov.
+ * A service that verifies evidence: it answers each line of JSON on standard input with one line on standard output. It imports
+ * only the verifier from keyprov.
  */
 import { createInterface } from 'node:readline';
 import { decodeStatement, verifyEvidence } from '../../../src/attestation/index.ts';

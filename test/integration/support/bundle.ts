@@ -2,12 +2,12 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
-/** A TypeScript file as a script that any Node.js runs, in a child process or a worker. */
+/** A TypeScript file bundled into a script for a child process or worker. */
 export interface Bundle extends Disposable {
   readonly path: string;
 }
 
-/** Bundles `source`, a path in the repository. Packages stay outside and are found, because the script is in it too. */
+/** Bundles `source`, a path in the repository. Packages are not bundled; the script is in the repository and finds them. */
 export async function bundle(source: string): Promise<Bundle> {
   const root = process.cwd();
   const cache = join(root, 'node_modules', '.cache');

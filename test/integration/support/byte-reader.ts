@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-/** Reads a socket in pieces of a wanted size. */
+/** Reads a socket in pieces of a given size. */
 export class ByteReader {
   readonly #chunks: AsyncIterator<Buffer>;
   #left: Buffer = Buffer.alloc(0);
@@ -9,7 +9,7 @@ export class ByteReader {
     this.#chunks = socket[Symbol.asyncIterator]();
   }
 
-  /** The next `size` bytes; undefined when the other side has closed before them. */
+  /** The next `size` bytes; undefined if the other side has closed before sending them. */
   async take(size: number): Promise<Buffer | undefined> {
     while (this.#left.length < size) {
       const { value, done } = await this.#chunks.next().catch(() => ({ value: undefined, done: true }));
@@ -21,7 +21,7 @@ export class ByteReader {
     return taken;
   }
 
-  /** The next UINT32; undefined when the other side has closed. */
+  /** The next UINT32; undefined if the other side has closed. */
   async uint32(): Promise<number | undefined> {
     return (await this.take(4))?.readUInt32BE();
   }

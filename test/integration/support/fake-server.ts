@@ -5,12 +5,12 @@ export interface FakeServer extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Listens at `port`, or at one that the system chooses, and does `serve` with every connection. */
+/** Listens at `port`, or at a port that the system chooses, and calls `serve` with every connection. */
 export async function startFakeServer(serve: (socket: Socket) => unknown, port = 0): Promise<FakeServer> {
   const sockets = new Set<Socket>();
   const server: Server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
-    // A client may break the connection off at any time.
+    // A client may disconnect at any time.
     socket.on('error', () => undefined);
     serve(socket);
   });
@@ -29,13 +29,13 @@ export async function startFakeServer(serve: (socket: Socket) => unknown, port =
   };
 }
 
-/** A TCP port of 127.0.0.1 at which nobody listens. */
+/** A TCP port of 127.0.0.1 without a listener. */
 export async function closedPort(): Promise<number> {
   await using server = await startFakeServer(() => undefined);
   return server.port;
 }
 
-/** Two servers, the second one at the port after that of the first. */
+/** Two servers, the second on the port after the first. */
 export async function startFakePair(
   first: (socket: Socket) => unknown,
   second: (socket: Socket) => unknown,
@@ -52,7 +52,7 @@ export async function startFakePair(
         },
       };
     } catch {
-      // The next port is taken: another pair.
+      // The next port is taken: try another pair.
       await one[Symbol.asyncDispose]();
     }
   }

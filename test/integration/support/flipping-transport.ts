@@ -1,15 +1,15 @@
 import { copy } from '../../../src/bytes.ts';
 import type { TpmTransport } from '../../../src/tpm/transport.ts';
 
-/** A transport that flips one bit of what it gives back. */
+/** A transport that flips one bit in an answer. */
 export interface FlippingTransport extends TpmTransport {
-  /** The bit to flip, counted from the next answer on; -1 for none. After it, answers stay as they are. */
+  /** The bit to flip, counted from the next answer on; -1 for none. Later answers are not changed. */
   flip: number;
-  /** Bits that were answered since this was set to 0. */
+  /** Number of answered bits since this was set to 0. */
   bits: number;
 }
 
-/** Wraps `inner`. Its answers are those of a TPM that is well, but for the one bit. */
+/** Wraps `inner`, whose answers pass unchanged apart from the one bit. */
 export function flippingTransport(inner: TpmTransport): FlippingTransport {
   const { kind, address, emulator, managed } = inner;
   const self: FlippingTransport = {

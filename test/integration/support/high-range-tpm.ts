@@ -4,12 +4,12 @@ import { TPM_ALG, TPM_CC, TPM_ECC } from '../../../src/tpm/constants.ts';
 import { TPM2B_PUBLIC, TPMT_PUBLIC_PARMS } from '../../../src/tpm/structures/object.ts';
 import type { TpmTransport } from '../../../src/tpm/transport.ts';
 
-/** TPM_RC_VALUE of that parameter, and not a word more: what a chip answers to what its firmware leaves out. */
+/** TPM_RC_VALUE for that parameter without further detail, as a chip answers for a feature that its firmware lacks. */
 const refusal = (parameter: number) => fromHex(`80010000000a00000${parameter}c4`);
 
 /**
- * A TPM in front of `inner` that knows the algorithms of CNSA alone, as the high range of the EK Credential Profile has them:
- * P-384 and larger, RSA of 3072 bits and more, AES-256.
+ * A TPM in front of `inner` that supports only the CNSA algorithms, the high range of the EK Credential Profile: P-384 and
+ * larger, RSA with at least 3072 bits, AES-256.
  */
 export function highRangeTpm(inner: TpmTransport): TpmTransport {
   const { kind, address, emulator, managed } = inner;
@@ -23,7 +23,7 @@ export function highRangeTpm(inner: TpmTransport): TpmTransport {
   };
 }
 
-/** The number of the parameter that such a TPM does not know. */
+/** The number of the parameter that such a TPM does not support. */
 function refusedParameter(command: Uint8Array): number | undefined {
   const code = uint32At(command, 6);
   const sized = (at: number) => at + 2 + uint16At(command, at);

@@ -12,27 +12,27 @@ import {
   startIdentityService,
 } from '../../../src/testing/index.ts';
 
-/** Tests wait for this process, which may have much to do. */
+/** How long tests wait for this process, which may be busy. */
 const timeoutMs = 60_000;
 const PASSWORD = 'correct horse';
-/** The identifier that Windows' own client has. */
+/** The client identifier of Windows' own client. */
 const CLIENT_ID = '29d9ed98-a469-4536-ade2-f981bc1d605e';
 
-/** An identity service with a device that has joined, for tests of whole runs. */
+/** An identity service with a joined device, for tests of complete runs. */
 export interface IdentityWorld extends AsyncDisposable {
   readonly service: IdentityService;
   readonly device: JoinedDevice;
-  /** On connections of the device. */
+  /** Uses the device's connections. */
   readonly fetch: ServiceFetch;
   /** Microsoft Graph, as an administrator. */
   readonly graph: GraphOptions;
   addUser(upn: string): void;
-  /** A token for the registration service, for which the user has just passed MFA on the device. */
+  /** A registration service token of a user who has just passed MFA on the device. */
   token(upn: string, resource?: string): Promise<string>;
   registrar(options?: Partial<OpenKeyRegistrarOptions>): Promise<KeyRegistrar>;
 }
 
-/** Starts one; users approve at once. */
+/** Starts the service. Users approve at once. */
 export async function startIdentityWorld(options: Omit<IdentityServiceOptions, 'users'> = {}): Promise<IdentityWorld> {
   const admin = { upn: 'admin@contoso.test', password: PASSWORD, administrator: true };
   const service = await startIdentityService({ pollIntervalS: 0, ...options, users: [admin] });
@@ -43,7 +43,7 @@ export async function startIdentityWorld(options: Omit<IdentityServiceOptions, '
   const token: IdentityWorld['token'] = async (upn, resource = services.keyProvisioning?.resource ?? '') => {
     const tokenEndpoint = services.authentication?.tokenEndpoint ?? '';
     const demand = { tokenEndpoint, clientId: CLIENT_ID, resource, loginHint: upn };
-    // Users have approved before the first look, so that there is nothing to wait for.
+    // Users have approved before the first poll, so tests need not wait.
     const options = { fetch, timeoutMs, onCode: () => {}, sleep: async () => {} };
     const { accessToken } = await authenticateWithDeviceCode(demand, options);
     return accessToken;

@@ -13,18 +13,18 @@ import {
   type TestCertificate,
 } from '../../certificates.ts';
 
-/** What a test key service does with one request in place of answering as it should. */
+/** A fault with which a test key service handles one request. */
 export type Behaviour =
   | {
       readonly status: number;
       readonly body?: unknown;
       readonly headers?: Readonly<Record<string, string>>;
-      /** The key is stored before. */
+      /** Whether the key is stored first. */
       readonly stores?: boolean;
     }
-  /** Cuts the connection: `before` it has stored the key, `after` that, or `within` the answer. */
+  /** Cuts the connection: `before` storing the key, `after` storing it, or `within` the answer. */
   | { readonly cuts: 'before' | 'after' | 'within' }
-  /** Stores the key, and sends a byte of the answer now and then, or nothing. */
+  /** Stores the key, then sends the answer very slowly or not at all. */
   | { readonly drips: boolean };
 
 export interface SeenRequest {
@@ -47,7 +47,7 @@ async function pemOf({ der, keys }: TestCertificate): Promise<PemPair> {
   return { certificate: encodePem('CERTIFICATE', der), privateKey: encodePem('PRIVATE KEY', pkcs8) };
 }
 
-/** Certificates of a test: a root, what it issues, and its PEM. */
+/** A test's certificates: a root, its PEM, and a function that issues certificates. */
 export class TestRoots {
   readonly root: TestCertificate;
   readonly pem: string;
@@ -70,14 +70,14 @@ export class TestRoots {
   }
 }
 
-/** A service as MS-KPP has it, behind real TLS: it stores a key once, and knows it again. */
+/** An MS-KPP service behind real TLS. It stores a key once and recognizes it again. */
 export class KeyService {
   readonly requests: SeenRequest[] = [];
-  /** Key material to the kid that it got. */
+  /** The kid of each key material. */
   readonly stored = new Map<string, string>();
-  /** What happens to the next requests; those after them are answered as they should be. */
+  /** The faults of the next requests. Later requests are answered correctly. */
   script: Behaviour[] = [];
-  /** User of the answers. */
+  /** The user in the answers. */
   upn = 'ada@contoso.test';
   readonly #server: Server;
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -160,11 +160,11 @@ function send(response: ServerResponse, status: number, body: unknown, headers =
 }
 
 /**
- * A proxy that knows where every host is, on this machine: at the same port, or all at one. It asks for a name and password
- * where it is given some.
+ * A proxy that resolves every host to this machine: at the requested port, or all at one port. It requires a name and
+ * password if they are given.
  */
 export class TestProxy {
-  /** Where connections were asked for, and what was sent here in clear. */
+  /** The requested connections, and the data sent in the clear. */
   readonly targets: string[] = [];
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -187,7 +187,7 @@ export class TestProxy {
       });
       for (const one of [socket, target]) {
         this.#sockets.add(one);
-        one.on('error', () => {}); // the other end may go first
+        one.on('error', () => {}); // the other end may close first
       }
     });
     this.#server = server;
@@ -210,7 +210,7 @@ export class TestProxy {
   }
 }
 
-/** A port of the loopback address where nobody listens. */
+/** A port of the loopback address without a listener. */
 export async function closedPort(): Promise<number> {
   const server = createTcpServer();
   await listening(server);

@@ -4,10 +4,10 @@ import { toHex } from '../../../src/bytes.ts';
 import { type LibtpmsOptions, type LibtpmsTransport, openLibtpms } from '../../../src/tpm/transports/libtpms.ts';
 import { CREATE_ECC, codeOf, FLUSH, STARTUP_CLEAR } from './raw-commands.ts';
 
-/** Where libtpms is; undefined where it is not installed. */
+/** The path of libtpms; undefined if it is not installed. */
 export const libtpmsPath: string | undefined = findLibtpms(undefined).path;
 
-/** Whether tests that need libtpms are to be skipped. In continuous integration they fail without it. */
+/** Whether to skip tests that need libtpms. In continuous integration they fail without it. */
 export function isLibtpmsMissing(): boolean {
   if (libtpmsPath !== undefined || process.env.CI === 'true') return false;
   console.warn('skipped: libtpms is not installed (apt-get install libtpms0)');
@@ -29,5 +29,5 @@ export async function primaryKey(tpm: LibtpmsTransport): Promise<string> {
   return publicOf(answer);
 }
 
-/** The TPM2B_PUBLIC in the answer to {@link CREATE_ECC}. What follows it is of one boot only. */
+/** The TPM2B_PUBLIC in the answer to {@link CREATE_ECC}. The data after it differs after each boot. */
 export const publicOf = (answer: Uint8Array): string => toHex(answer.subarray(18, 18 + 2 + 88));

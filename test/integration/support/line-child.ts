@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 
-/** A child process that answers every line of JSON on its standard input with one on its standard output. */
+/** A child process that answers each line of JSON on standard input with one on standard output. */
 export class LineChild implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #input: Writable;

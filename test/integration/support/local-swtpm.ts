@@ -5,15 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** A swtpm of its own for a test, on unix sockets in a directory of its own. */
+/** A swtpm for one test, on Unix sockets in a separate directory. */
 export interface LocalSwtpm extends AsyncDisposable {
   /** Data socket; the control socket is this path + `.ctrl`. */
   readonly socket: string;
-  /** Ends it at once, in whatever it does. */
+  /** Ends it at once, even during a command. */
   kill(): Promise<void>;
 }
 
-/** Starts a swtpm that has its TPM2_Startup behind it. */
+/** Starts a swtpm and sends TPM2_Startup. */
 export async function startLocalSwtpm(): Promise<LocalSwtpm> {
   const directory = mkdtempSync(join(tmpdir(), 'keyprov-swtpm-'));
   const socket = join(directory, 's');
@@ -22,7 +22,7 @@ export async function startLocalSwtpm(): Promise<LocalSwtpm> {
     ...['--server', `type=unixio,path=${socket}`, '--ctrl', `type=unixio,path=${socket}.ctrl`],
     ...['--pid', `file=${directory}/pid`],
   ];
-  // swtpm writes a line to stderr for each client that leaves, and stops when nobody reads a full pipe.
+  // swtpm writes a line to stderr for each client that leaves, and blocks if the pipe is full.
   const child = spawn('swtpm', args, { stdio: 'ignore' });
   const kill = async () => {
     if (child.exitCode === null && child.signalCode === null) {
@@ -42,7 +42,7 @@ export async function startLocalSwtpm(): Promise<LocalSwtpm> {
   };
 }
 
-/** swtpm writes its process id when it listens at both sockets. */
+/** Waits for swtpm's process id file, which swtpm writes once it listens on both sockets. */
 async function ready(directory: string, child: ChildProcess): Promise<void> {
   while (readIfThere(join(directory, 'pid')) !== String(child.pid)) {
     if (child.exitCode !== null) throw new Error(`swtpm ended with ${child.exitCode}`);
@@ -53,8 +53,8 @@ async function ready(directory: string, child: ChildProcess): Promise<void> {
 const readIfThere = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8').trim() : '');
 
 /**
- * Why tests that need `programs` cannot run; undefined where they can, and in continuous integration, where a
- * missing program must fail them.
+ * The reason why tests that need `programs` cannot run. Undefined if they can, and in continuous integration, where a missing
+ * program must fail them.
  */
 export function missingPrograms(...programs: string[]): string | undefined {
   const env = toolEnvironment();
@@ -64,7 +64,7 @@ export function missingPrograms(...programs: string[]): string | undefined {
   return `${missing.join(', ')} not installed`;
 }
 
-/** Our environment, with the places of system programs in the path: those of ordinary users may lack them. */
+/** Our environment with the directories of system programs in PATH, which ordinary users may lack. */
 export const toolEnvironment = (): NodeJS.ProcessEnv => ({
   ...process.env,
   PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin`,

@@ -1,12 +1,12 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 
-/** What is looked for is kept only in this disguise, so as not to be found itself. */
+/** Hides the secret to search for, so that the search does not find the secret's own copy. */
 const MASK = 0x5a;
 const CHUNK = 2 ** 22;
 
 export const disguised = (secret: Uint8Array): readonly number[] => Array.from(secret, (byte) => byte ^ MASK);
 
-/** How often the secret is in the writable memory of a process: of this one, or of a child. Linux only. */
+/** How often the secret occurs in the writable memory of this process or a child. Linux only. */
 export function countInMemory(pid: number | 'self', secret: readonly number[]): number {
   const memory = openSync(`/proc/${pid}/mem`, 'r');
   const chunk = Buffer.alloc(CHUNK + secret.length - 1);
@@ -33,7 +33,7 @@ export function countInMemory(pid: number | 'self', secret: readonly number[]): 
   return found;
 }
 
-/** Reads memory at `at`. What has gone away since the list of it was read holds nothing. */
+/** Reads memory at `at`. A region that has been unmapped since the list was read is empty. */
 function read(memory: number, into: Uint8Array, length: number, at: number): number {
   try {
     return readSync(memory, into, 0, length, at);

@@ -16,17 +16,17 @@ import { signingKeyOf } from '../../signing-key.ts';
 import { missingPrograms, toolEnvironment } from './local-swtpm.ts';
 import { runTool, runToolWell } from './tool-run.ts';
 
-/** What the client logs on with. */
+/** The client's credentials. */
 export interface LogonIdentity {
   /** The value of X509_user_identity: `FILE:certificate,key`, `PKCS11:module_name=…:token=…`. */
   readonly argument: string;
-  /** Variables for it. */
+  /** Environment variables for the client. */
   readonly env?: NodeJS.ProcessEnv;
-  /** Is typed where it asks for a PIN. */
+  /** The answer to a PIN prompt. */
   readonly pin?: string;
 }
 
-/** One attempt of a user to log on. */
+/** A user's attempt to log on. */
 interface LogonAttempt {
   readonly user: string;
   /** The user's certificate in DER. */
@@ -36,23 +36,23 @@ interface LogonAttempt {
   readonly trusted: boolean;
 }
 
-/** What came of it. */
+/** The result of an attempt. */
 export interface LogonOutcome {
-  /** The principal of the ticket-granting ticket that the client has got. */
+  /** The principal of the client's ticket-granting ticket. */
   readonly ticketOf: string | undefined;
-  /** What the client said. */
+  /** The client's output. */
   readonly said: string;
-  /** What the KDC wrote into its log. */
+  /** The KDC's log. */
   readonly log: string;
 }
 
-/** The KDC of a realm of its own, CONTOSO.TEST, whose users have no password: only a key can log them on. */
+/** A KDC for the realm CONTOSO.TEST, whose users have no passwords: they can log on only with a key. */
 export interface MitKdc extends Disposable {
-  /** A directory of its own, for files that go with it. */
+  /** A directory that is removed with the KDC. */
   readonly directory: string;
   /** Adds users by their user principal names. */
   addUser(upn: string): void;
-  /** Starts the KDC, has the client ask it for a ticket, and ends it. */
+  /** Starts the KDC, requests a ticket with the client, and ends the KDC. */
   logOn(attempt: LogonAttempt): Promise<LogonOutcome>;
 }
 
@@ -62,7 +62,7 @@ const PKINIT_KDC = '1.3.6.1.5.2.3.5';
 const MAX_PORT_TRIES = 20;
 const START_TIMEOUT_MS = 10_000;
 
-/** Why tests cannot have one; undefined where they can, and in continuous integration, where they must. */
+/** The reason why tests cannot use a KDC. Undefined if they can, and in continuous integration, where they must. */
 export const mitKdcMissing = (): string | undefined =>
   missingPrograms('krb5kdc', 'kdb5_util', 'kadmin.local', 'kinit', 'klist');
 
@@ -93,7 +93,7 @@ export async function makeMitKdc(): Promise<MitKdc> {
       },
       async logOn({ user, certificate, identity, trusted }) {
         const pem = encodePem('CERTIFICATE', certificate);
-        // Each side checks its own certificate too, and trust anchors are read at the start only.
+        // Each side also checks its own certificate, and reads trust anchors only when it starts.
         writeFileSync(file('anchors.pem'), trusted ? own + pem : own);
         writeFileSync(file('client-anchors.pem'), own + pem);
         for (const name of ['tickets', 'kdc.log']) rmSync(file(name), { force: true });
@@ -123,7 +123,7 @@ export async function makeMitKdc(): Promise<MitKdc> {
 
 const principalOf = (upn: string): string => upn.split('@')[0] ?? upn;
 
-/** RFC 4556, 3.2.4: the name of a KDC is KRB5PrincipalName, for the service krbtgt (type 2) of the realm. */
+/** RFC 4556, 3.2.4: a KDC's name is a KRB5PrincipalName for the realm's service krbtgt (type 2). */
 async function kdcCertificate(key: Parameters<typeof issueCertificate>[1]): Promise<Bytes> {
   const text = (value: string) => derValue(0x1b, utf8(value));
   const name = derSequence(derExplicit(0, derInteger(2)), derExplicit(1, derSequence(text('krbtgt'), text(REALM))));
@@ -163,7 +163,7 @@ async function startKdc(directory: string, env: NodeJS.ProcessEnv): Promise<Watc
   }
 }
 
-/** One that was free a moment ago. */
+/** A port that was free a moment ago. */
 async function freePort(): Promise<number> {
   const server = createServer();
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -200,7 +200,7 @@ ${REALM} = {
 kdc = FILE:${directory}/kdc.log
 `,
   );
-  // Windows' certificates have no KeyUsage, which pkinit_eku_checking = scLogin demands.
+  // Windows' certificates have no KeyUsage, which pkinit_eku_checking = scLogin requires.
   writeFileSync(
     join(directory, 'kdc.conf'),
     `[kdcdefaults]

@@ -25,7 +25,7 @@ const SCHEME = { scheme: TPM_ALG.ECDSA, details: { hashAlg: TPM_ALG.SHA256 } } a
 
 const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest());
 
-/** Lets at most three tasks run at a time: a TPM keeps no more sessions loaded. */
+/** Lets at most three tasks run at a time, because a TPM keeps only three sessions loaded. */
 class ThreeAtATime {
   #running = 0;
   readonly #waiting: (() => void)[] = [];
@@ -43,7 +43,7 @@ class ThreeAtATime {
   }
 }
 
-/** Starts `work` and aborts it after that many turns of the event loop; what it gave then, if it was quicker. */
+/** Starts `work` and aborts it after that many turns of the event loop. Returns its result if it was faster. */
 async function aborted<T>(turns: number, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
   const controller = new AbortController();
   const reason = new Error('enough');
@@ -57,9 +57,8 @@ async function aborted<T>(turns: number, work: (signal: AbortSignal) => Promise<
 }
 
 /**
- * Runs `count` operations of many kinds, `width` of them at a time: with objects that come and go and some that stay,
- * sessions that are closed, used once, or fail, aborts at every moment, and commands that fail. Each checks its result
- * and tidies up after itself.
+ * Runs `count` operations of many types, `width` of them at a time: with temporary and lasting objects, sessions that are
+ * closed, used once or fail, aborts at any time, and commands that fail. Each operation checks its result and cleans up.
  */
 export async function mixedOperations(tpm: Tpm, count: number, width: number): Promise<void> {
   const srk = await tpm.run(CreatePrimary, {
@@ -77,7 +76,7 @@ export async function mixedOperations(tpm: Tpm, count: number, width: number): P
   });
   const keyArgs = { parentHandle, inPrivate: blob.outPrivate, inPublic: blob.outPublic };
   const publicArgs = { inPrivate: null, inPublic: blob.outPublic, hierarchy: TPM_RH.NULL };
-  // Kept over many operations, and so swapped out again and again.
+  // Kept over many operations, and therefore swapped out repeatedly.
   const kept = [await tpm.run(Load, keyArgs), await tpm.run(Load, keyArgs), await tpm.run(Load, keyArgs)] as const;
   const keyOf = (i: number): TpmObject => (kept[i % 3] ?? kept[0]).objectHandle;
   const sign = (key: TpmObject, auth: Authorization, signal?: AbortSignal) =>
@@ -158,7 +157,7 @@ export async function mixedOperations(tpm: Tpm, count: number, width: number): P
   let next = 0;
   await Promise.all(
     Array.from({ length: width }, async () => {
-      // 13 kinds and a step of 5: every kind, in an order in which kinds that wait alternate with others.
+      // 13 types and a step of 5: runs every type, with waiting and non-waiting types alternating.
       for (let i = next++; i < count; i = next++) await operations[(i * 5) % operations.length]?.(i);
     }),
   );
