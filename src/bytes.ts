@@ -68,6 +68,11 @@ export function uint32(value: number): Bytes {
   return Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value);
 }
 
+/** UINT32s, big endian, one after the other. */
+export function uint32s(...values: readonly number[]): Bytes {
+  return concat(...values.map(uint32));
+}
+
 /** Refuses anything but bytes, for callers without types, such as text for a PIN. @throws TypeError */
 export function checkBytes(value: Uint8Array, what: string): void {
   if (!ArrayBuffer.isView(value) || value.BYTES_PER_ELEMENT !== 1) throw new TypeError(`${what} must be a Uint8Array`);

@@ -1,6 +1,7 @@
 import { toHex } from '../bytes.ts';
 import { type DistinguishedName, describeName } from '../crypto/distinguished-name.ts';
 import { digest } from '../crypto/kdf.ts';
+import { sayError } from '../errors.ts';
 import { ENROLL } from '../formats/windows/ms-wcce.ts';
 import { SMART_CARD_LOGON } from '../formats/windows/pkinit-certificate.ts';
 import type { DerQuirk } from '../formats/x509/der-quirks.ts';
@@ -9,7 +10,6 @@ import { readTbs } from '../formats/x509/issue-certificate.ts';
 import { ATTESTATION_ATTRIBUTE } from '../formats/x509/lamps-attestation.ts';
 import { decodeName } from '../formats/x509/names.ts';
 import { bytesField, field, group, hexOf, listOf, nameField } from './fields.ts';
-import { messageOf } from './format.ts';
 import type { Field } from './inspection.ts';
 
 const OIDS: ReadonlyMap<string, string> = new Map([
@@ -67,7 +67,7 @@ export const certificatesField = (name: string, certificates: readonly Uint8Arra
     try {
       return certificateField(i, der);
     } catch (error) {
-      problems.push(`${name} ${i}: ${messageOf(error)}`);
+      problems.push(`${name} ${i}: ${sayError(error)}`);
       return bytesField(i, der);
     }
   });

@@ -1,3 +1,4 @@
+import { sayError } from '../errors.ts';
 import { parseWcceAttributes } from '../formats/windows/ms-wcce.ts';
 import type { AlternativeName } from '../formats/x509/alternative-names.ts';
 import type { Attribute } from '../formats/x509/attributes.ts';
@@ -6,8 +7,7 @@ import { decodeContentEncryption } from '../formats/x509/enveloped-data.ts';
 import type { Extension } from '../formats/x509/extensions.ts';
 import { ATTESTATION_ATTRIBUTE } from '../formats/x509/lamps-attestation.ts';
 import { envelopeFields, nameOid, nameText, quirksOf } from './certificate-parts.ts';
-import { bytesField, field, group, hexOf, listOf, nameField, nested, optional } from './fields.ts';
-import { messageOf } from './format.ts';
+import { bytesField, describing, field, group, hexOf, listOf, nameField, nested, optional } from './fields.ts';
 import type { Description, Field } from './inspection.ts';
 import { describeBundles } from './lamps.ts';
 import { keyField } from './unused-keys.ts';
@@ -64,7 +64,7 @@ function attestationFields(attributes: readonly Attribute[], problems: string[])
       const description = describe();
       return description.fields.length > 0 ? [nested(name, description, problems)] : [];
     } catch (error) {
-      problems.push(`${name}: ${messageOf(error)}`);
+      problems.push(`${name}: ${sayError(error)}`);
       return [];
     }
   };
@@ -78,8 +78,7 @@ function attestationFields(attributes: readonly Attribute[], problems: string[])
 function describeWcce(attributes: readonly Attribute[]): Description {
   const { kast, kspName, ekInfo, aikInfo, exchangeCertificateHash, challenge, encryptionAlgorithm } =
     parseWcceAttributes(attributes);
-  const problems: string[] = [];
-  const fields = [
+  return describing((problems) => [
     ...optional(kspName, (name) => field('provider', name)),
     ...optional(kast, (bytes) => nested('statement', describeKast(bytes), problems)),
     ...optional(ekInfo, (envelope) => group('endorsement key, encrypted', envelopeFields(envelope))),
@@ -87,6 +86,5 @@ function describeWcce(attributes: readonly Attribute[]): Description {
     ...optional(exchangeCertificateHash, (hash) => bytesField('exchange certificate', hash)),
     ...optional(challenge, (bytes) => bytesField('challenge', bytes)),
     ...optional(encryptionAlgorithm, (oid) => field('cipher', decodeContentEncryption(oid) ?? oid)),
-  ];
-  return { problems, fields };
+  ]);
 }

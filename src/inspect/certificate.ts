@@ -1,12 +1,12 @@
 import { toHex } from '../bytes.ts';
 import { digest } from '../crypto/kdf.ts';
 import { type Certificate, parseCertificate } from '../crypto/x509.ts';
+import { sayError } from '../errors.ts';
 import { parsePkinitCertificate, SMART_CARD_LOGON } from '../formats/windows/pkinit-certificate.ts';
 import { findDerQuirks } from '../formats/x509/der-quirks.ts';
 import { readTbs } from '../formats/x509/issue-certificate.ts';
 import { certificateField, nameOid, nameText, quirksOf } from './certificate-parts.ts';
 import { bytesField, dateField, field, group, listOf, nameField, optional } from './fields.ts';
-import { messageOf } from './format.ts';
 import type { Description } from './inspection.ts';
 import { keyField } from './unused-keys.ts';
 
@@ -20,7 +20,7 @@ export async function describeCertificate(der: Uint8Array): Promise<Description>
     certificate = await parseCertificate(der);
   } catch (error) {
     // Its subject and its issuer can still be read.
-    return { problems: [...problems, messageOf(error)], fields: certificateField('certificate', der).fields ?? [] };
+    return { problems: [...problems, sayError(error)], fields: certificateField('certificate', der).fields ?? [] };
   }
   const { extendedKeyUsage = [], subjectAltNames, basicConstraints, critical, issuer, subject } = certificate;
   const fields = [

@@ -18,8 +18,8 @@ export function hexOf(bytes: Uint8Array): string {
 }
 
 /** The text, cut if it is long. */
-export function shortened(text: string): string {
-  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT)}… (${text.length} characters)`;
+export function shortened(text: string, most: number = MAX_TEXT): string {
+  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`;
 }
 
 /** A field with that value. */
@@ -59,6 +59,22 @@ export function nested(name: string, description: Description, problems: string[
   problems.push(...description.problems.map((problem) => `${name}: ${problem}`));
   const { title, fields } = description;
   return { name, ...(title !== undefined && { value: title }), fields };
+}
+
+/** A description by `work`, which collects the problems of the parts. */
+export function describing(work: (problems: string[]) => readonly Field[]): Description {
+  const problems: string[] = [];
+  const fields = work(problems);
+  return { problems, fields };
+}
+
+/** The result of `work`; `undefined` if it fails, which its absence tells. */
+export function orNothing<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The field that `read` returns for the value; none for `undefined`. */

@@ -58,16 +58,13 @@ async function candidateOf<T>(
       format,
       title: exact,
       confidence: marked ? 'certain' : 'likely',
-      problems: problems.map(shortened),
+      problems: problems.map((problem) => shortened(problem)),
       fields,
     };
   } catch (error) {
     // Bytes from outside can fail in any way. Each failure means the same: they are not of this format.
     if (!isClaimed) return undefined;
-    const problems = [shortened(`it cannot be read: ${messageOf(error)}`)];
+    const problems = [shortened(`it cannot be read: ${sayError(error)}`)];
     return { format, title, confidence: 'damaged', problems, fields: [] };
   }
 }
-
-/** The message of an error, with its remedy. */
-export const messageOf = (error: unknown): string => sayError(error);

@@ -1,12 +1,12 @@
 import { toHex } from '../bytes.ts';
 import { onlyCertificate } from '../crypto/certificate-bytes.ts';
 import { TAG } from '../crypto/der-write.ts';
-import { readOr } from '../errors.ts';
+import { readOr, sayError } from '../errors.ts';
 import { isJsonObject, parseJson } from '../json.ts';
 import { DER_FORMATS } from './der-formats.ts';
 import { derInput } from './der-input.ts';
 import { field, nested, secretField, shortened } from './fields.ts';
-import { type Candidate, candidatesOf, type Format, MAX_USUAL_SIZE, messageOf } from './format.ts';
+import { type Candidate, candidatesOf, type Format, MAX_USUAL_SIZE } from './format.ts';
 import { IDEVID_FORMATS } from './idevid-format.ts';
 import type { Confidence, Inspection } from './inspection.ts';
 import { JSON_FORMATS } from './json-formats.ts';
@@ -160,7 +160,7 @@ async function readDer(bytes: Uint8Array, hint: string | undefined): Promise<Can
     // The format that claims everything counts only if no other one does.
     return found.length > 1 ? found.filter(({ format }) => format !== 'der') : found;
   } catch (error) {
-    const problems = [`it cannot be read: ${messageOf(error)}`];
+    const problems = [`it cannot be read: ${sayError(error)}`];
     return [{ format: 'der', title: 'value in DER', confidence: 'damaged', problems, fields: [] }];
   }
 }
@@ -198,7 +198,7 @@ async function readJson(text: string, context: Context): Promise<Found[]> {
   try {
     value = parseJson('it', text);
   } catch (error) {
-    const problems = [messageOf(error)];
+    const problems = [sayError(error)];
     return [
       within({ format: 'json', title: 'JSON', confidence: 'damaged', problems, fields: [] }, text.length, context),
     ];

@@ -27,7 +27,7 @@ import { isJsonObject, JsonMembers } from '../json.ts';
 import { TPMS_CREATION_DATA } from '../tpm/structures/object.ts';
 import { certificateField, certificatesField } from './certificate-parts.ts';
 import { describePublicKey } from './describe-key.ts';
-import { bytesField, field, group, nested, optional, secretField } from './fields.ts';
+import { bytesField, describing, field, group, nested, optional, orNothing, secretField } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 import type { JsonInput } from './json-input.ts';
@@ -41,13 +41,6 @@ const has =
   (...names: readonly string[]) =>
   ({ members }: JsonInput): boolean =>
     names.every((name) => members.has(name));
-
-/** Collects the problems of the parts. */
-function describing(work: (problems: string[]) => Field[]): Description {
-  const problems: string[] = [];
-  const fields = work(problems);
-  return { problems, fields };
-}
 
 function describeClientData(json: Uint8Array): Description {
   const { challenge, ...rest } = parseWebauthnClientData(json);
@@ -310,11 +303,8 @@ function describeJwkKey(key: PublicKey): Description {
 }
 
 function sizeOf(value: unknown): number {
-  try {
-    return fromBase64Url(textOf(value)).length;
-  } catch {
-    return textOf(value).length; // not base64url: counts its characters
-  }
+  const text = textOf(value);
+  return (orNothing(() => fromBase64Url(text)) ?? text).length; // if not base64url: counts its characters
 }
 
 function smallstepFields(value: object, problems: string[]): Field[] {

@@ -4,13 +4,11 @@ import {
   decodeTpmCertify,
   TPM_CERTIFY_STATEMENT,
 } from '../formats/x509/lamps-attestation.ts';
-import { decode } from '../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { certificatesField } from './certificate-parts.ts';
-import { describeStructure } from './describe-structure.ts';
-import { bytesField, field, group, listOf, nested, optional } from './fields.ts';
+import { bytesField, describing, field, group, listOf, nested, optional, orNothing } from './fields.ts';
 import type { Description, Field } from './inspection.ts';
-import { certificationFields, publicAreaField } from './tpm-formats.ts';
+import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
 
 /** The value of the attestation attribute of a request, of any draft. */
 export function describeBundles(der: Uint8Array): Description {
@@ -44,20 +42,15 @@ function statementField(name: string, of: BundledStatement, problems: string[]):
 /** TPM2_Certify of a key, as in a request. */
 export function describeTpmCertify(der: Uint8Array): Description {
   const { certInfo, signature, pubArea } = decodeTpmCertify(der);
-  const problems: string[] = [];
-  const fields = [
+  return describing((problems) => [
     ...certificationFields({ certInfo }, pubArea, problems),
     signatureField(signature),
     ...optional(pubArea, (area) => publicAreaField('key', area, problems)),
-  ];
-  return { problems, fields };
+  ]);
 }
 
 /** The signature is bare in the published samples, and a TPMT_SIGNATURE in the text of the draft. */
 function signatureField(signature: Uint8Array): Field {
-  try {
-    return group('signature', describeStructure(TPMT_SIGNATURE, decode(TPMT_SIGNATURE, signature)));
-  } catch {
-    return bytesField('signature', signature); // the length of a bare one never fits a TPMT_SIGNATURE
-  }
+  // The length of a bare one never fits a TPMT_SIGNATURE.
+  return orNothing(() => structureField('signature', TPMT_SIGNATURE, signature)) ?? bytesField('signature', signature);
 }

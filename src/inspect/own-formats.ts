@@ -6,7 +6,7 @@ import { decodeStateFile } from '../tpm/state-file.ts';
 import { importSwtpmState } from '../tpm/swtpm-state.ts';
 import { decodeRecording, formatRecording } from '../tpm/transports/recording.ts';
 import { describePublicKey } from './describe-key.ts';
-import { field, group, nested, secretField } from './fields.ts';
+import { describing, field, group, nested, optional, secretField } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 import type { JsonInput } from './json-input.ts';
@@ -100,16 +100,14 @@ function describeKeyRecord({ text }: JsonInput): Description {
     text,
     'itself',
   );
-  const problems: string[] = [];
-  const fields = [
+  return describing((problems) => [
     ...Object.entries(record).map(([name, value]) => jsonField(name, value)),
     nested('public key', describePublicKey(publicKey), problems),
     secretField('private key, protected', privateKey.length),
-    ...(pinDerivation === undefined ? [] : [field('PIN derivation', pinDerivation.kdf)]),
-    ...(parent === undefined ? [] : [field('parent', `0x${parent.handle.toString(16)}, Name ${toHex(parent.name)}`)]),
+    ...optional(pinDerivation, ({ kdf }) => field('PIN derivation', kdf)),
+    ...optional(parent, ({ handle, name }) => field('parent', `0x${handle.toString(16)}, Name ${toHex(name)}`)),
     jsonField('policy', policy),
     jsonField('attempts', attempts),
     field('annotations', `${Object.keys(annotations).length} members`),
-  ];
-  return { problems, fields };
+  ]);
 }

@@ -1,3 +1,4 @@
+import { shortened } from './fields.ts';
 import type { Field, Inspection, Reading } from './inspection.ts';
 
 /** Longer values are cut for people; programs get them whole. */
@@ -23,12 +24,9 @@ export function printInspection(inspection: Inspection): string {
 const HOW_SURE = { certain: '', likely: ' (probably)', damaged: ' (damaged)', none: '' } as const;
 
 function linesOf({ name, value, fields = [] }: Field, indent: string): string[] {
-  const text = value === undefined ? '' : ` ${cut(String(value))}`;
+  const text = value === undefined ? '' : ` ${shortened(String(value), MAX_VALUE)}`;
   return [`${indent}${name}:${text}`, ...fields.flatMap((one) => linesOf(one, `${indent}  `))];
 }
-
-const cut = (text: string): string =>
-  text.length <= MAX_VALUE ? text : `${text.slice(0, MAX_VALUE)}… (${text.length} characters)`;
 
 const escaped = (text: string): string =>
   text.replace(/\p{C}/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`);

@@ -1,11 +1,11 @@
 import type { DerNode } from '../crypto/der-read.ts';
 import { contextTag, TAG } from '../crypto/der-write.ts';
 import { encodePem } from '../crypto/pem.ts';
+import { sayError } from '../errors.ts';
 import { decodeKeyFile } from '../keys/key-file.ts';
 import { decode } from '../tpm/codec/index.ts';
 import { TPM2B_PRIVATE, TPM2B_PUBLIC } from '../tpm/structures/object.ts';
 import { field, nested, secretField } from './fields.ts';
-import { messageOf } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 import { describePublicArea } from './tpm-formats.ts';
 
@@ -36,7 +36,7 @@ export async function describeKeyFile(
   try {
     await decodeKeyFile(encodePem('TSS2 PRIVATE KEY', der));
   } catch (error) {
-    problems.push(messageOf(error));
+    problems.push(sayError(error));
   }
   const handle = parent.expect(TAG.INTEGER).content.reduce((sum, byte) => sum * 256 + byte, 0);
   const fields = [

@@ -3,7 +3,7 @@ import { readName } from '../crypto/x509-names.ts';
 import { latin1 } from '../primitives.ts';
 import { nameOid } from './certificate-parts.ts';
 import type { DerInput } from './der-input.ts';
-import { bytesField, field, listOf, nameField } from './fields.ts';
+import { bytesField, field, listOf, nameField, optional } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description } from './inspection.ts';
 
@@ -46,10 +46,8 @@ function describeAttributeCertificate(children: DerInput['children']): Descripti
     ...(isOfPlatform && { title: 'TCG platform certificate (X.509 attribute certificate)' }),
     problems: ['only its description is read; nothing is verified'],
     fields: [
-      ...(holder === undefined
-        ? []
-        : [field('holder', `the certificate that it belongs to (${holder.der.length} bytes)`)]),
-      ...(serial === undefined ? [] : [bytesField('serial number', serial.content)]),
+      ...optional(holder, ({ der }) => field('holder', `the certificate that it belongs to (${der.length} bytes)`)),
+      ...optional(serial, ({ content }) => bytesField('serial number', content)),
       ...(validity?.children() ?? []).map((time, i) =>
         field(i === 0 ? 'not before' : 'not after', latin1(time.content)),
       ),
@@ -66,9 +64,9 @@ function describeRevocationList(children: DerInput['children']): Description {
   return {
     problems: [],
     fields: [
-      ...(issuer === undefined ? [] : [nameField('issuer', readName(issuer))]),
-      ...(thisUpdate === undefined ? [] : [field('this update', latin1(thisUpdate.content))]),
-      ...(next === undefined ? [] : [field('next update', latin1(next.content))]),
+      ...optional(issuer, (name) => nameField('issuer', readName(name))),
+      ...optional(thisUpdate, ({ content }) => field('this update', latin1(content))),
+      ...optional(next, ({ content }) => field('next update', latin1(content))),
       field('revoked certificates', revoked?.children().length ?? 0),
     ],
   };

@@ -19,7 +19,7 @@ import {
 } from '../tpm/structures/object.ts';
 import { describePublicKey } from './describe-key.ts';
 import { describeStructure } from './describe-structure.ts';
-import { bytesField, field, nested, secretField } from './fields.ts';
+import { bytesField, field, nested, orNothing, secretField } from './fields.ts';
 import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 
@@ -43,14 +43,6 @@ export function describePublicArea(area: TpmtPublic): Description {
 /** Templates have no key. Objects with an unsupported hash algorithm have no Name. */
 const keyOf = (area: TpmtPublic): Description | undefined => orNothing(() => describePublicKey(publicKeyOf(area)));
 const nameOf = (work: () => Uint8Array): Uint8Array => orNothing(work) ?? new Uint8Array(0);
-
-function orNothing<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    return undefined; // its absence says so
-  }
-}
 
 /** What a TPM attests. */
 function describeAttest(attest: TpmsAttest): Description {

@@ -1,9 +1,9 @@
 import { DerNode } from '../crypto/der-read.ts';
 import { TAG } from '../crypto/der-write.ts';
 import { decodeSpki, type PublicKey } from '../crypto/public-key.ts';
+import { sayError } from '../errors.ts';
 import { describePublicKey } from './describe-key.ts';
 import { bytesField, field, nested } from './fields.ts';
-import { messageOf } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 
 const EC_KEY = '1.2.840.10045.2.1';
@@ -56,7 +56,7 @@ export function keyField(spki: Uint8Array, problems: string[], read?: () => Publ
   try {
     return nested('key', describeSpki(spki, read), problems);
   } catch (error) {
-    problems.push(`key: ${messageOf(error)}`);
+    problems.push(`key: ${sayError(error)}`);
     return bytesField('key', spki);
   }
 }

@@ -7,9 +7,9 @@ import { decode } from '../tpm/codec/index.ts';
 import { TPMT_SIGNATURE } from '../tpm/structures/algorithm.ts';
 import { certificatesField } from './certificate-parts.ts';
 import { describePublicKey } from './describe-key.ts';
-import { bytesField, field, nested, optional } from './fields.ts';
+import { bytesField, describing, field, nested, optional, orNothing } from './fields.ts';
 import type { Format } from './format.ts';
-import type { Description, Field } from './inspection.ts';
+import type { Description } from './inspection.ts';
 import { certificationFields, publicAreaField } from './tpm-formats.ts';
 
 const isCborMap = (bytes: Uint8Array): boolean => (bytes[0] ?? 0) >>> 5 === 5;
@@ -52,15 +52,8 @@ function inDefiniteForm(bytes: Uint8Array, describe: (bytes: Uint8Array) => Desc
 
 /** The same value with definite lengths; `undefined` if it has them already, or is not CBOR. */
 function definiteForm(bytes: Uint8Array): Uint8Array | undefined {
-  const read = <T>(work: () => T): T | undefined => {
-    try {
-      return work();
-    } catch {
-      return undefined; // the description says what is wrong
-    }
-  };
-  if (read(() => decodeCbor(bytes)) !== undefined) return undefined;
-  const value = read(() => decodeIndefiniteCbor(bytes));
+  if (orNothing(() => decodeCbor(bytes)) !== undefined) return undefined;
+  const value = orNothing(() => decodeIndefiniteCbor(bytes));
   return value && isMap(value) ? encodeCbor(value) : undefined;
 }
 
@@ -96,13 +89,9 @@ export function describeAttestationObject(object: TpmAttestationObject): Descrip
   return { title, problems, fields };
 }
 
-function isTpmtSignature(bytes: Uint8Array): boolean {
-  try {
-    return encodeBareSignature(decode(TPMT_SIGNATURE, bytes)).length > 0;
-  } catch {
-    return false; // the length of a bare one never fits
-  }
-}
+/** The length of a bare signature never fits. */
+const isTpmtSignature = (bytes: Uint8Array): boolean =>
+  orNothing(() => encodeBareSignature(decode(TPMT_SIGNATURE, bytes)).length > 0) ?? false;
 
 const algorithmName = (number: number): string =>
   Object.entries(COSE_ALG).find(([, value]) => value === number)?.[0] ?? `${number}`;
@@ -115,9 +104,8 @@ function describeCoseKey({ publicKey, algorithm }: CoseKey): Description {
 
 function describeAuthenticatorData(data: AuthenticatorData): Description {
   const { credential, extensions, rpIdHash, signCount, ...flags } = data;
-  const problems: string[] = [];
   const set = Object.entries(flags).flatMap(([name, value]) => (value ? [name] : []));
-  const fields: Field[] = [
+  return describing((problems) => [
     bytesField('rpIdHash', rpIdHash),
     field('flags', set.join(', ') || '(none)'),
     field('signCount', signCount),
@@ -130,6 +118,5 @@ function describeAuthenticatorData(data: AuthenticatorData): Description {
       ],
     })),
     ...optional(extensions, (map) => field('extensions', [...map.keys()].join(', '))),
-  ];
-  return { problems, fields };
+  ]);
 }

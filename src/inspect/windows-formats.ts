@@ -1,5 +1,6 @@
 import type { Credential } from '../attestation/credential.ts';
 import { toHex, wipe } from '../bytes.ts';
+import { sayError } from '../errors.ts';
 import { decodeSizedCredential, decodeTpm2ToolsCredential } from '../formats/services/credential-encodings.ts';
 import { type CngBlob, decodeCngBlob } from '../formats/windows/cng-blob.ts';
 import { decodeFileTime } from '../formats/windows/file-time.ts';
@@ -17,8 +18,8 @@ import { decodePcpKeyBlob, hasPcpPolicy, type PcpKeyBlob } from '../formats/wind
 import { decodeTachChallenge } from '../formats/windows/tach-challenge.ts';
 import { TPMS_CREATION_DATA, TPMS_ID_OBJECT } from '../tpm/structures/object.ts';
 import { describePublicKey } from './describe-key.ts';
-import { bytesField, dateField, field, group, listOf, nested, optional, secretField } from './fields.ts';
-import { type Format, messageOf } from './format.ts';
+import { bytesField, dateField, describing, field, group, listOf, nested, optional, secretField } from './fields.ts';
+import type { Format } from './format.ts';
 import type { Description, Field } from './inspection.ts';
 import { certificationFields, publicAreaField, structureField } from './tpm-formats.ts';
 
@@ -81,37 +82,31 @@ function describePcpKey(blob: PcpKeyBlob): Description {
 }
 
 function describeKads({ certInfo, signature, keyBlob }: Kads): Description {
-  const problems: string[] = [];
-  const fields = [
+  return describing((problems) => [
     ...certificationFields({ certInfo }, keyBlob.pubArea, problems),
     bytesField('signature', signature),
     nested('key', describePcpKey(keyBlob), problems),
-  ];
-  return { problems, fields };
+  ]);
 }
 
 /** A KeyAttestationStatement. */
 export function describeKast(bytes: Uint8Array): Description {
   const { idBinding, keyAttestation, aikOpaque } = decodeKast(bytes);
-  const problems: string[] = [];
   const claims = [...(idBinding ? ['authority'] : []), ...(keyAttestation ? ['subject'] : [])].join(' and ');
-  const fields = [
+  return describing((problems) => [
     field('claim', claims || 'nothing'),
     ...optional(idBinding, (binding) => nested('attestation key', describeIdBinding(binding), problems)),
     ...optional(keyAttestation, (kads) => nested('key attestation', describeKads(kads), problems)),
     secretField('aikOpaque', aikOpaque.length),
-  ];
-  return { problems, fields };
+  ]);
 }
 
 function describeIdBinding(binding: NonNullable<Kast['idBinding']>): Description {
-  const problems: string[] = [];
-  const fields = [
+  return describing((problems) => [
     publicAreaField('public area', binding.pubArea, problems),
     structureField('creation data', TPMS_CREATION_DATA, binding.creationData),
     ...certificationFields(binding, undefined, problems),
-  ];
-  return { problems, fields };
+  ]);
 }
 
 const nameIn = (names: Readonly<Record<string, number>>, value: number): string =>
@@ -152,7 +147,7 @@ function keyMaterialField(bytes: Uint8Array, problems: string[]): Field {
     return { name: 'key material', value: `${material.form}, ${title}`, fields };
   } catch (error) {
     // `findKeyCredentialProblems` already reports a KeyprovError. Another error is new.
-    const message = messageOf(error);
+    const message = sayError(error);
     if (!problems.includes(message)) problems.push(message);
     return bytesField('key material', bytes);
   }

@@ -1,6 +1,7 @@
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, type KeyprovError } from '../errors.ts';
 import { checkTextSize, LIMIT } from '../limits.ts';
+import { unlessAborted } from '../signal.ts';
 import { peerLine } from './peer-text.ts';
 
 /** An LDAP client that is bound to the directory, such as the `Client` of the package ldapts. */
@@ -39,8 +40,9 @@ export async function findLdapUser(
 ): Promise<LdapUser> {
   signal?.throwIfAborted();
   const filter = `(userPrincipalName=${escapeFilter(user)})`;
-  const search = client.search(base, { scope: 'sub', filter, attributes: [KEY_CREDENTIAL_ATTRIBUTE], sizeLimit: 2 });
-  const { searchEntries } = await untilAborted(search, signal).catch((cause: unknown) => {
+  const search = () =>
+    client.search(base, { scope: 'sub', filter, attributes: [KEY_CREDENTIAL_ATTRIBUTE], sizeLimit: 2 });
+  const { searchEntries } = await unlessAborted(search, signal).catch((cause: unknown) => {
     signal?.throwIfAborted();
     throw ldapError(`search for ${filter}`, cause);
   });
@@ -94,15 +96,4 @@ function valuesOf(entry: LdapEntry): string[] {
     .filter(([name]) => name.split(';')[0]?.toLowerCase() === KEY_CREDENTIAL_ATTRIBUTE.toLowerCase())
     .flatMap(([, values]) => (Array.isArray(values) ? values : [values]))
     .map(String);
-}
-
-/** Waits for the client until the signal aborts. The client cannot be stopped, so a later answer is ignored. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await work;
-  let stop = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-  });
-  return await Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', stop));
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, constants, readdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, readdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { temporaryName } from './atomic-file.ts';
 import { ignoring } from './file-error.ts';
@@ -43,7 +43,7 @@ export function takeLease(path: string): FileLock | Holder {
     unlinkSync(file);
     return { token: `${mine}` };
   }
-  for (const number of others) removeIfThere(`${path}.${number}`);
+  for (const number of others) rmSync(`${path}.${number}`, { force: true });
   return leaseOf(file, content);
 }
 
@@ -96,12 +96,4 @@ function numbersOf(path: string): number[] {
     name.startsWith(start) ? [name.slice(start.length)] : [],
   );
   return digits.filter((text) => /^[1-9]\d{0,14}$/.test(text)).map(Number);
-}
-
-function removeIfThere(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    ignoring('ENOENT', undefined)(error);
-  }
 }

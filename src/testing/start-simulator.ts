@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
+import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { temporaryDirectory } from '../storage/temporary-directory.ts';
 import { exportSwtpmState } from '../tpm/swtpm-state.ts';
 import type { TpmTransport } from '../tpm/transport.ts';
@@ -40,24 +40,20 @@ async function startTemporarySwtpm(state: Uint8Array | undefined): Promise<TpmTr
   const remove = async () => {
     if (stateDirectory !== undefined) await rm(stateDirectory, { recursive: true, force: true });
   };
-  try {
+  const start = async (): Promise<TpmTransport> => {
     if (state && stateDirectory) await writeFile(join(stateDirectory, 'tpm2-00.permall'), exportSwtpmState(state));
     const swtpm = await startSwtpm({ stateDirectory });
+    const transport = await undoOnFailure(
+      () => swtpm.open(),
+      () => swtpm.stop(),
+    );
+    const { kind, address, emulator, managed } = transport;
     const stop = () => withCleanup(() => swtpm.stop(), remove);
-    try {
-      const transport = await swtpm.open();
-      const { kind, address, emulator, managed } = transport;
-      return {
-        ...{ kind, address, emulator, managed },
-        send: (command, options) => transport.send(command, options),
-        close: () => withCleanup(() => transport.close(), stop),
-      };
-    } catch (error) {
-      await stop();
-      throw error;
-    }
-  } catch (error) {
-    await remove();
-    throw error;
-  }
+    return {
+      ...{ kind, address, emulator, managed },
+      send: (command, options) => transport.send(command, options),
+      close: () => withCleanup(() => transport.close(), stop),
+    };
+  };
+  return await undoOnFailure(start, remove);
 }

@@ -50,7 +50,7 @@ export async function listHandles(tpm: Tpm, type: number, options: SignalOptions
 /** Lists HMAC and policy sessions. For sessions, the handle type selects the list: loaded or saved. Part 3, 30.2. */
 export async function listSessionStates(
   tpm: Tpm,
-  options: SignalOptions = {},
+  options: SignalOptions,
 ): Promise<{ readonly handle: number; readonly isSaved: boolean }[]> {
   const sessions: { handle: number; isSaved: boolean }[] = [];
   for (const list of [TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION]) {
@@ -58,14 +58,8 @@ export async function listSessionStates(
     const handles = await readAll(tpm, TPM_CAP.HANDLES, list * 2 ** 24, (last) => last + 1, options);
     sessions.push(...handles.map((handle) => ({ handle, isSaved })));
   }
-  return sessions.filter(({ handle }) =>
-    [TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION].some((type) => handleType(handle) === type),
-  );
-}
-
-/** The handles of all sessions, loaded and saved, of both kinds. */
-export async function listSessions(tpm: Tpm, options: SignalOptions = {}): Promise<number[]> {
-  return (await listSessionStates(tpm, options)).map(({ handle }) => handle);
+  const types: readonly number[] = [TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION];
+  return sessions.filter(({ handle }) => types.includes(handleType(handle)));
 }
 
 /**

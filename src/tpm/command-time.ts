@@ -68,7 +68,8 @@ export class TimedSender {
   readonly #lifetime: AbortSignal | undefined;
   readonly #end = new AbortController();
   readonly #watch = new AbortWatch();
-  #isLost = false;
+  /** True once a command has met a lost connection: its caller knows. */
+  isLost = false;
 
   constructor(transport: TpmTransport, { commandTimeouts = {}, lifetime }: TpmTimes) {
     this.#transport = transport;
@@ -99,17 +100,12 @@ export class TimedSender {
     try {
       return await this.#watch.wait(this.#transport.send(command, { signal, limit }), limit);
     } catch (error) {
-      if (isTransportError(error)) this.#isLost = true;
+      this.isLost ||= isTransportError(error);
       throw error;
     } finally {
       stop();
       lifetime?.removeEventListener('abort', hurry);
     }
-  }
-
-  /** True once a command has met a lost connection: its caller knows. */
-  get isLost(): boolean {
-    return this.#isLost;
   }
 
   /** True once the work is to end, and only clean-up is left. */

@@ -8,14 +8,13 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
-  unlinkSync,
+  rmSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { fromHex, toHex } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
 import { temporaryName } from '../storage/atomic-file.ts';
-import { ignoring } from '../storage/file-error.ts';
 import { openPrivateDirectory, openPrivateFile, readPrivateFile } from '../storage/private-files.ts';
 import { absolutePath, userDirectory } from '../storage/user-paths.ts';
 import { decode } from './codec/index.ts';
@@ -186,13 +185,7 @@ export class Marks {
   }
 }
 
-function remove(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    ignoring('ENOENT', undefined)(error);
-  }
-}
+const remove = (path: string): void => rmSync(path, { force: true });
 
 /** Milliseconds since the system started, by a clock that nobody sets. */
 export const sinceBoot = (): number => Number(process.hrtime.bigint() / 1_000_000n);

@@ -126,11 +126,7 @@ export class ObjectSlots {
   async flushLoaded(guess: number | undefined, fits: Fits): Promise<boolean> {
     const { before } = this.#cleanUp;
     const unknown = (await this.#unknownHandles()).filter((handle) => !before?.has(handle));
-    const [first, others] = [
-      unknown.filter((handle) => handle === guess),
-      unknown.filter((handle) => handle !== guess),
-    ];
-    for (const handle of [...first, ...others]) {
+    for (const handle of unknown.sort((a, b) => Number(b === guess) - Number(a === guess))) {
       if (!fits(await this.#call(ReadPublic, { objectHandle: handle }), handle)) continue;
       return await flushHandle(this.#call, handle);
     }

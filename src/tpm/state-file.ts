@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { type Bytes, concat, copy, equal, uint32, uint32At, utf8, view } from '../bytes.ts';
-import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { type Bytes, concat, copy, equal, uint32, uint32At, utf8 } from '../bytes.ts';
+import { digest } from '../crypto/kdf.ts';
+import { isKeyprovError, KeyprovError, rethrowAs } from '../errors.ts';
 import { sweepLeftovers, writeWhole, writeWholeSync } from '../storage/atomic-file.ts';
 import { describeFileError, isThere } from '../storage/file-error.ts';
 import { type StoreLockOptions, takeInTurn } from '../storage/hold-lock.ts';
@@ -25,7 +25,7 @@ const RESTORE =
  * are UINT32, big endian. The digest is needed because libtpms accepts many damaged states.
  */
 export function encodeStateFile(state: Uint8Array): Bytes {
-  return concat(MAGIC, uint32(VERSION), uint32(state.length), sha256(state), state);
+  return concat(MAGIC, uint32(VERSION), uint32(state.length), digest('sha256', state), state);
 }
 
 /**
@@ -47,7 +47,7 @@ export function decodeStateFile(file: Uint8Array, path: string): Bytes {
   const length = uint32At(file, LENGTH_AT);
   const state = file.subarray(STATE_AT);
   if (length !== state.length) throw invalid(path, `announces ${length} bytes of state but has ${state.length}`);
-  if (!equal(sha256(state), file.subarray(DIGEST_AT, STATE_AT))) {
+  if (!equal(digest('sha256', state), file.subarray(DIGEST_AT, STATE_AT))) {
     throw invalid(path, 'is damaged (its SHA-256 does not match)');
   }
   return copy(state);
@@ -79,17 +79,14 @@ export class StateFile {
     tryLock: TryLock,
     { create = true, ...options }: StateFileOptions = {},
   ): Promise<StateFile> {
-    let path: string;
-    try {
+    const path = stateIo(directory, () => {
       if (!create && !isThere(join(absolutePath(directory), NAME))) {
         throw new KeyprovError('no-tpm', `there is no TPM in ${absolutePath(directory)}`, {
           remedy: `check the path; keyprov create --tpm libtpms:${directory} makes a TPM there, and a key in it`,
         });
       }
-      path = openPrivateDirectory(directory);
-    } catch (error) {
-      throw ioError(directory, error);
-    }
+      return openPrivateDirectory(directory);
+    });
     return new StateFile(path, await lockDirectory(path, tryLock, options));
   }
 
@@ -118,11 +115,7 @@ export class StateFile {
   async save(state: Uint8Array): Promise<void> {
     if (this.#isSaved(state)) return;
     const next = copy(state);
-    try {
-      await writeWhole(this.directory, NAME, encodeStateFile(next));
-    } catch (error) {
-      throw ioError(this.directory, error);
-    }
+    await writeWhole(this.directory, NAME, encodeStateFile(next)).catch(failed(this.directory));
     this.#saved = next;
   }
 
@@ -130,21 +123,14 @@ export class StateFile {
   saveSync(state: Uint8Array): void {
     if (this.#isSaved(state)) return;
     const next = copy(state);
-    try {
-      writeWholeSync(this.directory, NAME, encodeStateFile(next));
-    } catch (error) {
-      throw ioError(this.directory, error);
-    }
+    stateIo(this.directory, () => writeWholeSync(this.directory, NAME, encodeStateFile(next)));
     this.#saved = next;
   }
 
   /** Removes leftovers of a process that died while saving. @throws KeyprovError `state-io` */
   async sweep(): Promise<void> {
-    try {
-      await sweepLeftovers(this.directory, 0); // thanks to the lock, nobody else writes here
-    } catch (error) {
-      throw ioError(this.directory, error);
-    }
+    // Thanks to the lock, nobody else writes here.
+    await sweepLeftovers(this.directory, 0).catch(failed(this.directory));
   }
 
   /** Unlocks the directory. Idempotent. */
@@ -161,13 +147,8 @@ export class StateFile {
 }
 
 async function lockDirectory(directory: string, tryLock: TryLock, options: StoreLockOptions): Promise<FileLock> {
-  const take = async (): Promise<FileLock | Holder> => {
-    try {
-      return takeKernelLock(join(directory, '.lock'), tryLock);
-    } catch (error) {
-      throw ioError(directory, error);
-    }
-  };
+  const take = async (): Promise<FileLock | Holder> =>
+    stateIo(directory, () => takeKernelLock(join(directory, '.lock'), tryLock));
   const taken = await takeInTurn(take, options);
   if ('release' in taken) return taken;
   const holder = taken.pid === undefined ? 'this or another process' : `process ${taken.pid}`;
@@ -177,12 +158,7 @@ async function lockDirectory(directory: string, tryLock: TryLock, options: Store
 }
 
 function readState(path: string): Bytes | undefined {
-  let file: Uint8Array | undefined;
-  try {
-    file = readPrivateFile(path)?.bytes;
-  } catch (error) {
-    throw ioError(path, error);
-  }
+  const file = stateIo(path, () => readPrivateFile(path)?.bytes);
   // A new TPM may be made only if the file is missing: any other error may hide an existing state.
   return file && decodeStateFile(file, path);
 }
@@ -197,6 +173,8 @@ function ioError(path: string, cause: unknown): KeyprovError {
   return new KeyprovError('state-io', `the TPM state ${path} ${what}`, { cause, remedy });
 }
 
-function sha256(bytes: Uint8Array): Bytes {
-  return view(createHash('sha256').update(bytes).digest());
-}
+const failed = (path: string) => (cause: unknown) => {
+  throw ioError(path, cause);
+};
+
+const stateIo = <T>(path: string, work: () => T): T => rethrowAs(work, (cause) => ioError(path, cause));

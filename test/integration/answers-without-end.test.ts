@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { fromHex, uint32At } from '../../src/bytes.ts';
 import { isKeyprovError } from '../../src/errors.ts';
 import { faultyTransport } from '../../src/testing/faulty-transport.ts';
-import { listHandles, listSessions, readProperties } from '../../src/tpm/capabilities.ts';
+import { listHandles, listSessionStates, readProperties } from '../../src/tpm/capabilities.ts';
 import { ContextLoad, ContextSave } from '../../src/tpm/commands/context.ts';
 import { CreatePrimary } from '../../src/tpm/commands/hierarchy.ts';
 import { ReadPublic } from '../../src/tpm/commands/object.ts';
@@ -75,7 +75,7 @@ function endless(answers: Readonly<Record<number, string>>): { transport: TpmTra
 describe('a TPM that always has more to say', () => {
   it.each([
     ['handles', '01 00000001 00000001 81000001', (tpm: Tpm) => listHandles(tpm, TPM_HT.PERSISTENT)],
-    ['sessions', '01 00000001 00000001 02000000', (tpm: Tpm) => listSessions(tpm)],
+    ['sessions', '01 00000001 00000001 02000000', (tpm: Tpm) => listSessionStates(tpm, {})],
     ['properties', '01 00000006 00000001 00000100 00000001', (tpm: Tpm) => readProperties(tpm, 0x100)],
   ] as const)('is not asked for ever: %s', async (_, answer, ask) => {
     const { transport, sent } = endless({ [TPM_CC.GetCapability]: answer.replaceAll(' ', '') });

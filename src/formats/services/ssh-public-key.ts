@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, fromBase64, toBase64, unpadded, utf8 } from '../../bytes.ts';
+import { type Bytes, concat, copy, fromBase64, toBase64, uint32, uint32At, unpadded, utf8 } from '../../bytes.ts';
 import { CURVES, type Curve } from '../../crypto/curve.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkPublicKey, type PublicKey } from '../../crypto/public-key.ts';
@@ -119,11 +119,7 @@ function readEcdsa(type: string, input: SshReader): PublicKey {
 }
 
 /** RFC 4251, 5: a UINT32 length, big endian, then the bytes. */
-function string(bytes: Uint8Array): Bytes {
-  const length = new Uint8Array(4);
-  new DataView(length.buffer).setUint32(0, bytes.length);
-  return concat(length, bytes);
-}
+const string = (bytes: Uint8Array): Bytes => concat(uint32(bytes.length), bytes);
 
 /** RFC 4251, 5: two's complement, so a number whose highest bit is set begins with a zero byte. */
 const mpint = (number: Uint8Array): Bytes =>
@@ -139,10 +135,9 @@ export class SshReader {
   }
 
   uint32(): number {
-    const { buffer, byteOffset, byteLength } = this.#bytes;
-    if (byteLength - this.#at < 4) throw invalid('cut off');
+    if (this.#bytes.length - this.#at < 4) throw invalid('cut off');
     this.#at += 4;
-    return new DataView(buffer, byteOffset, byteLength).getUint32(this.#at - 4);
+    return uint32At(this.#bytes, this.#at - 4);
   }
 
   string(): Bytes {

@@ -1,15 +1,10 @@
-import { type Bytes, copy } from '../../bytes.ts';
+import { type Bytes, concat, copy, uint32 } from '../../bytes.ts';
 import { causedBy, isKeyprovError, KeyprovError, rethrowAs } from '../../errors.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 
 /** Unsigned integers of 4 bytes, little endian, one after the other. */
 export function uint32s(...values: readonly number[]): Bytes {
-  const bytes = new Uint8Array(4 * values.length);
-  const data = new DataView(bytes.buffer);
-  values.forEach((value, i) => {
-    data.setUint32(4 * i, value, true);
-  });
-  return bytes;
+  return concat(...values.map((value) => uint32(value).reverse()));
 }
 
 /** Reads Microsoft's structures of a header of UINT32s, little endian, and parts whose sizes are in the header. */

@@ -1,4 +1,4 @@
-import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
+import { type Bytes, concat, copy, equal, uint32At, uint32s, utf8 } from '../../bytes.ts';
 import { digest } from '../../crypto/kdf.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { randomBytes } from '../../primitives.ts';
@@ -73,8 +73,8 @@ export function encodeIdevidContent(content: IdevidContentToPad): Bytes {
   const parts = PARTS.map((part) => all[part]);
   const length = parts.reduce((sum, part) => sum + part.length, 12 + size + 4 * PARTS.length);
   parts[PARTS.indexOf('pad')] = content.pad ?? randomBytes((PAD_TO - (length % PAD_TO)) % PAD_TO);
-  const hashed = concat(uint32sBe(...parts.map((part) => part.length)), ...parts);
-  return concat(uint32sBe(STRUCT_VER, hashAlgoId, size), digest(name, hashed), hashed);
+  const hashed = concat(uint32s(...parts.map((part) => part.length)), ...parts);
+  return concat(uint32s(STRUCT_VER, hashAlgoId, size), digest(name, hashed), hashed);
 }
 
 /**
@@ -135,16 +135,6 @@ export function decodeIdevidContent(bytes: Uint8Array): IdevidContent {
 export const isContentHash = (alg: number): alg is ContentHash =>
   alg === TPM_ALG.SHA256 || alg === TPM_ALG.SHA384 || alg === TPM_ALG.SHA512;
 
-/** Unsigned integers of 4 bytes, big endian, one after the other. */
-export function uint32sBe(...values: readonly number[]): Bytes {
-  const bytes = new Uint8Array(4 * values.length);
-  const data = new DataView(bytes.buffer);
-  values.forEach((value, i) => {
-    data.setUint32(4 * i, value);
-  });
-  return bytes;
-}
-
 /** Takes parts off the front. Errors are KeyprovError `request-invalid`. */
 export class IdevidReader {
   #rest: Uint8Array;
@@ -164,7 +154,7 @@ export class IdevidReader {
 
   /** The next 4 bytes, big endian. */
   uint32(): number {
-    return new DataView(this.take(4).buffer).getUint32(0);
+    return uint32At(this.take(4), 0);
   }
 
   /** All that is left. */

@@ -1,6 +1,6 @@
 import { decodeBareSignature, findSignatureProblem } from '../../attestation/signature.ts';
 import type { AttestationStatement } from '../../attestation/statement.ts';
-import { type Bytes, checkObject, concat, equal } from '../../bytes.ts';
+import { type Bytes, checkObject, concat, equal, uint32s } from '../../bytes.ts';
 import { encodeSpki } from '../../crypto/public-key.ts';
 import { readOr } from '../../errors.ts';
 import { decode, encode } from '../../tpm/codec/index.ts';
@@ -18,7 +18,6 @@ import {
   type IdevidContent,
   IdevidReader,
   isContentHash,
-  uint32sBe,
 } from './idevid-content.ts';
 
 /** The content with its signature, TCG-CSR-IDEVID. */
@@ -95,7 +94,7 @@ export async function buildTcgCsrIdevid(options: BuildTcgCsrIdevidOptions): Prom
 /** The bytes of a signed content. */
 export function encodeTcgCsrIdevid(csr: Pick<TcgCsrIdevid, 'contentBytes' | 'signature'>): Bytes {
   const { contentBytes, signature } = csr;
-  return concat(uint32sBe(STRUCT_VER, contentBytes.length, signature.length), contentBytes, signature);
+  return concat(uint32s(STRUCT_VER, contentBytes.length, signature.length), contentBytes, signature);
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   toHex,
   uint16,
   uint16At,
+  uint32,
   uint32At,
   utf8,
 } from '../../bytes.ts';
@@ -114,12 +115,10 @@ export function encodeAuthenticatorData(data: AuthenticatorData): Bytes {
     (data.backedUp ? FLAGS.backedUp : 0) |
     (credential === undefined ? 0 : HAS_CREDENTIAL) |
     (extensions === undefined ? 0 : HAS_EXTENSIONS);
-  const flagsAndCount = new Uint8Array(5);
-  flagsAndCount[0] = flags;
-  new DataView(flagsAndCount.buffer).setUint32(1, signCount);
   return concat(
     data.rpIdHash,
-    flagsAndCount,
+    Uint8Array.of(flags),
+    uint32(signCount),
     ...(credential === undefined ? [] : encodeCredential(credential)),
     ...(extensions === undefined ? [] : [encodeCbor(extensions)]),
   );

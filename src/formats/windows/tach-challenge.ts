@@ -3,6 +3,7 @@ import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { decodeSizedCredential, encodeSizedCredential } from '../services/credential-encodings.ts';
+import { uint32s } from '../tcg/counted-parts.ts';
 
 /** A certification authority's challenge for a Windows attestation key. */
 export interface TachChallenge extends Credential {
@@ -47,12 +48,5 @@ export function decodeTachChallenge(bytes: Uint8Array): TachChallenge {
 
 const invalid = (problem: string): KeyprovError => new KeyprovError('credential-invalid', `TACH challenge: ${problem}`);
 
-function headerOf(size: number, tail: number): Bytes {
-  const header = new Uint8Array(HEADER_SIZE);
-  header.set(MAGIC);
-  const data = new DataView(header.buffer);
-  [1, tail > 0 ? 2 : 1, HEADER_SIZE, size, tail].forEach((value, i) => {
-    data.setUint32(4 + 4 * i, value, true);
-  });
-  return header;
-}
+const headerOf = (size: number, tail: number): Bytes =>
+  concat(MAGIC, uint32s(1, tail > 0 ? 2 : 1, HEADER_SIZE, size, tail));

@@ -100,9 +100,7 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
       try {
         const bound = await bindWhenReady(child, url, accounts.root, signal);
         const { connector, reader } = accounts;
-        const running = new RunningDirectory(child, bound, { url, base: BASE, connector, reader }, remove);
-        await running.prepare();
-        return running;
+        return await running(child, bound, { url, base: BASE, connector, reader }, remove);
       } catch (error) {
         await child.kill();
         if (tries === MAX_PORT_TRIES || !child.said.includes('Address already in use')) throw error;
@@ -157,66 +155,49 @@ function failure({ said, notRun, ending }: WatchedChild): KeyprovError {
   return new ServiceError('service-unreachable', `slapd: ended with ${ending}: ${text}`, remedy && { remedy });
 }
 
-class RunningDirectory implements TestDirectory {
-  readonly pid: number;
-  readonly connection: DirectoryConnection;
-  readonly #child: WatchedChild;
-  readonly #root: BoundClient;
-  readonly #remove: () => Promise<void>;
-  #closing: Promise<void> | undefined;
-
-  constructor(child: WatchedChild, root: BoundClient, connection: DirectoryConnection, remove: () => Promise<void>) {
-    this.pid = child.pid;
-    this.connection = connection;
-    this.#child = child;
-    this.#root = root;
-    this.#remove = remove;
-  }
-
-  /** Creates the entries of a new directory. An existing directory has them, and gets new passwords. */
-  async prepare(): Promise<void> {
-    const { connector, reader } = this.connection;
-    await this.#add(BASE, { objectClass: 'domainDNS', dc: 'contoso' }, ENTRY_EXISTS);
-    await this.#add(USERS, { objectClass: 'container', cn: 'Users' }, ENTRY_EXISTS);
-    const { Attribute, Change } = await loadLdapts();
-    for (const { dn, password } of [connector, reader]) {
-      await this.#add(dn, { objectClass: 'user' }, ENTRY_EXISTS);
-      const modification = new Attribute({ type: 'userPassword', values: [hashPassword(password)] });
-      await this.#root.client.modify(dn, new Change({ operation: 'replace', modification }));
-    }
-  }
-
-  async addUser(user: { readonly upn: string; readonly name?: string | undefined }): Promise<string> {
-    const { upn, name = upn.split('@')[0] ?? upn } = user;
-    const { DN } = await loadLdapts();
-    const dn = `${new DN({ CN: name })},${USERS}`;
-    await this.#add(dn, { objectClass: 'user', userPrincipalName: upn });
-    return dn;
-  }
-
-  async removeUser(upn: string): Promise<void> {
-    const { client } = this.#root;
-    const { dn } = await findLdapUser(client, { base: USERS, user: upn });
-    await client.del(dn).catch((cause: unknown) => {
-      throw ldapError(`removal of ${dn}`, cause);
-    });
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= withCleanup(
-      () => this.#root.close(),
-      () => withCleanup(() => this.#child.kill(), this.#remove),
-    );
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #add(dn: string, attributes: Record<string, string>, ignored?: number): Promise<void> {
-    await this.#root.client.add(dn, attributes).catch((cause: unknown) => {
+/** The running server with its entries. A kept directory has them, and gets new passwords. */
+async function running(
+  child: WatchedChild,
+  root: BoundClient,
+  connection: DirectoryConnection,
+  remove: () => Promise<void>,
+): Promise<TestDirectory> {
+  const { client } = root;
+  const add = async (dn: string, attributes: Record<string, string>, ignored?: number): Promise<void> => {
+    await client.add(dn, attributes).catch((cause: unknown) => {
       if (ignored === undefined || ldapResultCode(cause) !== ignored) throw ldapError(`addition of ${dn}`, cause);
     });
+  };
+  await add(BASE, { objectClass: 'domainDNS', dc: 'contoso' }, ENTRY_EXISTS);
+  await add(USERS, { objectClass: 'container', cn: 'Users' }, ENTRY_EXISTS);
+  const { Attribute, Change, DN } = await loadLdapts();
+  for (const { dn, password } of [connection.connector, connection.reader]) {
+    await add(dn, { objectClass: 'user' }, ENTRY_EXISTS);
+    const modification = new Attribute({ type: 'userPassword', values: [hashPassword(password)] });
+    await client.modify(dn, new Change({ operation: 'replace', modification }));
   }
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= withCleanup(
+      () => root.close(),
+      () => withCleanup(() => child.kill(), remove),
+    );
+    return closing;
+  };
+  return {
+    ...{ pid: child.pid, connection },
+    async addUser({ upn, name = upn.split('@')[0] ?? upn }) {
+      const dn = `${new DN({ CN: name })},${USERS}`;
+      await add(dn, { objectClass: 'user', userPrincipalName: upn });
+      return dn;
+    },
+    async removeUser(upn) {
+      const { dn } = await findLdapUser(client, { base: USERS, user: upn });
+      await client.del(dn).catch((cause: unknown) => {
+        throw ldapError(`removal of ${dn}`, cause);
+      });
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }

@@ -7,7 +7,7 @@ import { requestInvalid } from '../../formats/x509/in-request.ts';
 import { JsonMembers } from '../../json.ts';
 import { validFor } from './authority.ts';
 import { issueDeviceCertificate } from './device-certificate.ts';
-import { headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
+import { bearerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 import { REGISTRATION_RESOURCE, type ServiceContext } from './service-context.ts';
 import { userIdOf } from './users.ts';
 
@@ -17,7 +17,7 @@ export async function handleDeviceJoin(context: ServiceContext, request: RouteRe
     dvrjError(context, request, { status, type, message });
   const version = request.url.searchParams.get('api-version');
   if (version === null || !VERSIONS.has(version)) return refuse(400, 'InvalidParameter', 'api-version is unknown');
-  const token = /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
+  const token = bearerOf(request);
   const claims =
     token === undefined ? 'there is none' : await context.tokens.verify(token, 'access', [REGISTRATION_RESOURCE]);
   if (typeof claims === 'string') return refuse(401, 'AuthenticationError', `The token is not valid: ${claims}.`);

@@ -1,5 +1,5 @@
 import { toBase64 } from '../../bytes.ts';
-import { headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
+import { bearerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 import type { ServiceKey } from './key-table.ts';
 import { GRAPH_RESOURCE, type ServiceContext } from './service-context.ts';
 import type { ServiceUser } from './service-options.ts';
@@ -103,7 +103,7 @@ async function forUser(
       ...{ status: 429, code: 'TooManyRequests', message: 'Too many requests.', headers },
     });
   }
-  const token = /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
+  const token = bearerOf(request);
   const claims = token === undefined ? '' : await context.tokens.verify(token, 'access', [GRAPH_RESOURCE]);
   if (typeof claims === 'string') return graphError(context, request, NO_TOKEN);
   const caller = context.users.find(String(claims.upn));

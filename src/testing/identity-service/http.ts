@@ -36,6 +36,10 @@ export function headerOf({ headers }: RouteRequest, name: string): string | unde
   return Array.isArray(value) ? value.join(', ') : value;
 }
 
+/** The token in the header `authorization`. RFC 6750, 2.1. */
+export const bearerOf = (request: RouteRequest): string | undefined =>
+  /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
+
 /** The body as text in UTF-8. */
 export const bodyText = ({ body }: RouteRequest): string => new TextDecoder().decode(body);
 

@@ -13,7 +13,7 @@ import {
 import { JsonMembers } from '../../json.ts';
 import { attestationLevel } from './attestation-level.ts';
 import { echoHeaders, errorDetails, type RegistrationProblem } from './error-details.ts';
-import { bodyText, headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
+import { bearerOf, bodyText, headerOf, type RouteAnswer, type RouteRequest } from './http.ts';
 import type { ServiceKey } from './key-table.ts';
 import { checkRegistrationToken } from './registration-token.ts';
 import { SYNC_INTERVAL_MS } from './scheduler-text.ts';
@@ -75,7 +75,7 @@ function kngcOf(body: string): Bytes | undefined {
 
 /** Rule 2: the token and its claims. */
 async function checkToken(context: ServiceContext, request: RouteRequest): Promise<{ upn: string; deviceId: string }> {
-  const token = /^Bearer (\S+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
+  const token = bearerOf(request);
   if (token === undefined) throw new Refusal(401, 'TokenMissing', 'A bearer token is needed.');
   const checked = await checkRegistrationToken(context, token);
   if ('code' in checked) throw new Refusal(401, checked.code, checked.message);

@@ -98,7 +98,7 @@ export function tagged<
   );
   const caseOf = (value: unknown): AnyFields => {
     const fields = lastFields.get(value as number);
-    if (fields === undefined) throw new CodecError(`${name}.${tag}`, `${describeTag(value)} is not allowed here`);
+    if (fields === undefined) throw new CodecError(tag, `${describeTag(value)} is not allowed here`);
     return fields;
   };
   return {
@@ -113,8 +113,8 @@ export function tagged<
     },
     write: (out, value) => {
       mustBeObject(name, value);
-      const last = caseOf(value[tag]);
       try {
+        const last = caseOf(value[tag]);
         writeFields(out, leadingFields, value);
         writeFields(out, last, value);
       } catch (error) {
@@ -125,12 +125,7 @@ export function tagged<
       const value: Record<string, unknown> = {};
       try {
         readFields(input, leadingFields, value);
-      } catch (error) {
-        throw withinField(error, name);
-      }
-      const last = caseOf(value[tag]);
-      try {
-        readFields(input, last, value);
+        readFields(input, caseOf(value[tag]), value);
       } catch (error) {
         throw withinField(error, name);
       }

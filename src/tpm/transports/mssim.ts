@@ -1,11 +1,10 @@
-import { type Bytes, uint32At } from '../../bytes.ts';
-import { KeyprovError, withCleanup } from '../../errors.ts';
+import { type Bytes, uint32At, uint32s } from '../../bytes.ts';
+import { KeyprovError, undoOnFailure, withCleanup } from '../../errors.ts';
 import { checkAnswerFrame, HEADER_SIZE } from '../frame.ts';
 import { MAX_COMMAND_SIZE, type PowerCycling, SIMULATOR_OPEN_TIMEOUT_MS, type TpmTransport } from '../transport.ts';
 import { cancelOnAbort } from './cancel-on-abort.ts';
 import { TransportLife } from './life.ts';
 import {
-  bigEndian32,
   type Framing,
   fixedSize,
   formatTarget,
@@ -68,30 +67,25 @@ export function openMssim(options: MssimOptions = {}): Promise<MssimTransport> {
   };
   return withinLimit(limits, async (limit) => {
     const platform = await connectPlatform({ host, port: platformPort }, limit);
-    try {
+    const open = async (): Promise<MssimTransport> => {
       const remedy = 'start the simulator there, or correct the address';
       const connection = await SocketConnection.connect({ host, port }, { address, remedy, limit });
-      try {
+      const begin = async (): Promise<void> => {
         await shakeHands(connection, address, limit);
-        if (power) {
-          await platform.tell('POWER_ON', limit);
-          await platform.tell('NV_ON', limit);
-        }
-        return transportOver(address, connection, platform);
-      } catch (error) {
-        await connection.close();
-        throw error;
-      }
-    } catch (error) {
-      await platform.close();
-      throw error;
-    }
+        if (!power) return;
+        await platform.tell('POWER_ON', limit);
+        await platform.tell('NV_ON', limit);
+      };
+      await undoOnFailure(begin, () => connection.close());
+      return transportOver(address, connection, platform);
+    };
+    return await undoOnFailure(open, platform.close);
   });
 }
 
 async function shakeHands(connection: SocketConnection, address: string, limit: AbortSignal): Promise<void> {
   // Version of the server, its capabilities, and the closing zero of every answer.
-  const answer = await connection.exchange(bigEndian32(HANDSHAKE, CLIENT_VERSION), fixedSize(12), limit);
+  const answer = await connection.exchange(uint32s(HANDSHAKE, CLIENT_VERSION), fixedSize(12), limit);
   const version = uint32At(answer, 0);
   if (version !== CLIENT_VERSION || uint32At(answer, 8) !== 0) {
     throw new KeyprovError('transport-protocol', `${address}: the handshake failed (server version ${version})`, {
@@ -107,12 +101,12 @@ async function connectPlatform(target: SocketTarget, limit: AbortSignal) {
   const connection = await SocketConnection.connect(target, { address, remedy, limit });
   return {
     async tell(signal: keyof typeof PLATFORM, within?: AbortSignal): Promise<void> {
-      const result = uint32At(await connection.exchange(bigEndian32(PLATFORM[signal]), fixedSize(4), within), 0);
+      const result = uint32At(await connection.exchange(uint32s(PLATFORM[signal]), fixedSize(4), within), 0);
       if (result !== 0) {
         throw new KeyprovError('transport-protocol', `${address}: ${signal} failed with result ${result}`);
       }
     },
-    close: () => connection.close(bigEndian32(SESSION_END)),
+    close: () => connection.close(uint32s(SESSION_END)),
   };
 }
 
@@ -124,9 +118,9 @@ function transportOver(address: string, connection: SocketConnection, platform: 
   const buffer = new Uint8Array(SEND_HEADER_SIZE + MAX_COMMAND_SIZE);
   const exchange = async (command: Uint8Array, limit: AbortSignal | undefined): Promise<Bytes> => {
     const message = buffer.subarray(0, SEND_HEADER_SIZE + command.length);
-    message.set(bigEndian32(SEND_COMMAND));
+    message.set(uint32s(SEND_COMMAND));
     // message[4] is the locality: always 0.
-    message.set(bigEndian32(command.length), 5);
+    message.set(uint32s(command.length), 5);
     message.set(command, SEND_HEADER_SIZE);
     try {
       const answer = await connection.exchange(message, framing, limit);
@@ -149,7 +143,7 @@ function transportOver(address: string, connection: SocketConnection, platform: 
     await platform.tell('CANCEL_OFF', limit);
   };
   const close = (): Promise<void> =>
-    life.close(() => withCleanup(() => connection.close(bigEndian32(SESSION_END)), platform.close));
+    life.close(() => withCleanup(() => connection.close(uint32s(SESSION_END)), platform.close));
   return {
     ...{ kind: 'mssim', address, emulator: true, managed: false },
     send: (command, options = {}) =>

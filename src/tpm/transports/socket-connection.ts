@@ -17,14 +17,6 @@ export interface Framing {
 /** An answer that always has `size` bytes. */
 export const fixedSize = (size: number): Framing => ({ headSize: size, lengthOf: () => size });
 
-/** The numbers as UINT32s, big endian, one after the other. */
-export function bigEndian32(...values: readonly number[]): Bytes {
-  const bytes = new Uint8Array(4 * values.length);
-  const view = new DataView(bytes.buffer);
-  for (const [index, value] of values.entries()) view.setUint32(4 * index, value);
-  return bytes;
-}
-
 /** Options of {@link SocketConnection.connect}. */
 export interface ConnectOptions {
   /** The name of the other side in messages. */

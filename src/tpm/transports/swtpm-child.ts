@@ -80,7 +80,7 @@ export class SwtpmChild {
   }
 
   async kill(): Promise<void> {
-    await this.#process.kill(STOP_TIMEOUT_MS);
+    await this.#process.kill();
   }
 
   /** Ends it in order. */

@@ -1,14 +1,7 @@
-import { uint32At } from '../../bytes.ts';
+import { uint32At, uint32s } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { OPEN_TIMEOUT_MS } from '../transport.ts';
-import {
-  bigEndian32,
-  fixedSize,
-  formatTarget,
-  SocketConnection,
-  type SocketTarget,
-  withinLimit,
-} from './socket-connection.ts';
+import { fixedSize, formatTarget, SocketConnection, type SocketTarget, withinLimit } from './socket-connection.ts';
 
 /** Commands of swtpm's control channel: code, body, size of the answer in bytes. swtpm_ioctls(3). */
 export const SWTPM_CONTROL = {
@@ -40,7 +33,7 @@ export function controlSwtpm(
   return withinLimit({ address, remedy, timeoutMs, signal }, async (limit) => {
     const connection = await SocketConnection.connect(target, { address, remedy, limit });
     try {
-      const answer = await connection.exchange(bigEndian32(code, ...body), fixedSize(answerSize), limit);
+      const answer = await connection.exchange(uint32s(code, ...body), fixedSize(answerSize), limit);
       const result = uint32At(answer, 0);
       if (result !== 0) {
         throw new KeyprovError('transport-protocol', `${address}: command ${code} failed with result ${result}`);

@@ -1,5 +1,5 @@
 import { uint16At } from '../../bytes.ts';
-import { KeyprovError } from '../../errors.ts';
+import { KeyprovError, undoOnFailure } from '../../errors.ts';
 import { TPM_ST } from '../constants.ts';
 import { answerLength, SIGN_OF_LIFE } from '../frame.ts';
 import { OPEN_TIMEOUT_MS, type PowerCycling, type TpmTransport } from '../transport.ts';
@@ -73,7 +73,7 @@ export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransp
   return withinLimit(limits, async (limit) => {
     const remedy = 'start swtpm there, or correct the address';
     const connection = await SocketConnection.connect(target, { address, remedy, limit });
-    try {
+    const open = async (): Promise<SwtpmTransport> => {
       const framing = { headSize: 6, lengthOf: (head: Uint8Array) => answerLength(head, address) };
       const answer = await connection.exchange(SIGN_OF_LIFE, framing, limit);
       if (uint16At(answer, 0) !== TPM_ST.NO_SESSIONS) {
@@ -83,10 +83,8 @@ export async function openSwtpm(options: SwtpmOptions = {}): Promise<SwtpmTransp
       }
       if (control !== undefined) await controlSwtpm(control, SWTPM_CONTROL.GET_CAPABILITY, { signal: limit });
       return transportOver(address, connection, framing, control);
-    } catch (error) {
-      await connection.close();
-      throw error;
-    }
+    };
+    return await undoOnFailure(open, () => connection.close());
   });
 }
 

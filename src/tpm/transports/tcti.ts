@@ -1,6 +1,6 @@
 import type { TctiContext, TctiLoader } from '../../../native/tctildr.ts';
 import type { Bytes } from '../../bytes.ts';
-import { KeyprovError, type PlainErrorCode } from '../../errors.ts';
+import { KeyprovError, type PlainErrorCode, undoOnFailure } from '../../errors.ts';
 import { unlessAborted, withTimeout } from '../../signal.ts';
 import { passingFailure } from '../../storage/load-failure.ts';
 import { checkAnswerFrame, SIGN_OF_LIFE } from '../frame.ts';
@@ -64,12 +64,10 @@ async function connect(address: string, { conf, library }: TctiOptions): Promise
   if (transport.emulator) {
     // A socket may be open with nobody behind it, or be held by another client. A kernel device always answers, but may
     // be busy for longer than anybody waits at opening.
-    try {
-      await transport.send(SIGN_OF_LIFE);
-    } catch (error) {
-      await transport.close();
-      throw error;
-    }
+    await undoOnFailure(
+      () => transport.send(SIGN_OF_LIFE),
+      () => transport.close(),
+    );
   }
   return transport;
 }

@@ -53,10 +53,8 @@ export class WatchedChild {
     this.#process.on('error', (error) => {
       this.#spawnError = error;
     });
-    this.#ended = once(this.#process, 'exit').then(
-      () => this.#end(),
-      () => this.#end(),
-    );
+    const end = (): Promise<void> => this.#end();
+    this.#ended = once(this.#process, 'exit').then(end, end);
   }
 
   get pid(): number {
@@ -88,10 +86,10 @@ export class WatchedChild {
   }
 
   /** Ends it by SIGTERM, and if that fails, by SIGKILL. */
-  async kill(timeoutMs: number = STOP_TIMEOUT_MS): Promise<void> {
+  async kill(): Promise<void> {
     if (this.#hasEnded) return;
     this.#process.kill('SIGTERM');
-    if (!(await this.endsWithin(timeoutMs))) {
+    if (!(await this.endsWithin(STOP_TIMEOUT_MS))) {
       this.#process.kill('SIGKILL');
       await this.#ended;
     }

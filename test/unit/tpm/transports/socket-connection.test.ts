@@ -1,9 +1,8 @@
 import { type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { toHex } from '../../../../src/bytes.ts';
+import { toHex, uint32s } from '../../../../src/bytes.ts';
 import {
-  bigEndian32,
   fixedSize,
   formatTarget,
   SocketConnection,
@@ -81,10 +80,10 @@ describe('formatTarget', () => {
   });
 });
 
-describe('bigEndian32', () => {
+describe('uint32s', () => {
   it('are big endian, one after the other', () => {
-    expect(toHex(bigEndian32(2, 0xfffffffe))).toBe('00000002fffffffe');
-    expect(toHex(bigEndian32())).toBe('');
+    expect(toHex(uint32s(2, 0xfffffffe))).toBe('00000002fffffffe');
+    expect(toHex(uint32s())).toBe('');
   });
 });
 
