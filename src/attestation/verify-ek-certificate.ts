@@ -67,7 +67,7 @@ export async function verifyEkCertificate(
   try {
     parsed = await parseEkCertificate(der);
   } catch (error) {
-    problem = messageOf(error);
+    problem = sayError(error);
   }
   const chain = await verifyChain(parsed?.certificate ?? der, { ...options, extendedKeyUsage: EK_CERTIFICATE_PURPOSE });
   const findings: Finding<EkCertificateCheck>[] = chain.findings.map((one) => ({ ...one, id: `chain/${one.id}` }));
@@ -98,7 +98,7 @@ function problemOf(test: () => string | undefined): string | undefined {
   try {
     return test();
   } catch (error) {
-    return messageOf(error);
+    return sayError(error);
   }
 }
 
@@ -115,5 +115,3 @@ function usageProblem(certificate: Certificate): string | undefined {
     ? undefined
     : 'its key usage does not allow use as an endorsement key';
 }
-
-const messageOf = (error: unknown): string => sayError(error);

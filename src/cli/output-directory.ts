@@ -1,6 +1,6 @@
 import { link, readdir, rename, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { KeyprovError, withCleanup } from '../errors.ts';
+import { KeyprovError, undoOnFailure, withCleanup } from '../errors.ts';
 import { EXPORTS, type KeyRecord } from '../keys/key-record.ts';
 import { type KeyStore, openKeyStore } from '../keys/key-store.ts';
 import { WRAPPING_SECRET_FILE } from '../keys/wrapping-secret.ts';
@@ -34,7 +34,7 @@ export async function openOutputDirectory(
   const made: string[] = [];
   for (let parent = absolute; !(await exists(parent)); parent = dirname(parent)) made.push(parent);
   let lock: HeldLock | undefined;
-  try {
+  const open = async (): Promise<OutputDirectory> => {
     const store = await openKeyStore(absolute);
     lock = await holdLock(join(absolute, LOCK), options);
     const keys = await findKeys(store);
@@ -65,15 +65,11 @@ export async function openOutputDirectory(
       keys.map(({ record }) => record),
       { exported, made, hadSecret, lock },
     );
-  } catch (error) {
-    return await withCleanup(
-      () => Promise.reject(error),
-      async () => {
-        await lock?.release({ remove: true });
-        await removeEmpty(made);
-      },
-    );
-  }
+  };
+  return await undoOnFailure(open, async () => {
+    await lock?.release({ remove: true });
+    await removeEmpty(made);
+  });
 }
 
 /** Whether keyprov writes files of this name: into a store, or as the state of a virtual TPM. */
@@ -128,7 +124,7 @@ export class OutputDirectory {
     await fileIo(this.path, async () => {
       const written = new Map<string, string>();
       const linked: string[] = [];
-      try {
+      const add = async (): Promise<void> => {
         for (const name of EXPORTS) {
           const content = files[name];
           if (content !== undefined) written.set(name, await writeTemporary(this.path, content));
@@ -143,15 +139,11 @@ export class OutputDirectory {
           linked.push(name);
         }
         await this.store.save(record, { signal });
-      } catch (error) {
-        return await withCleanup(
-          () => Promise.reject(error),
-          async () => {
-            for (const name of linked) await removeFile(this.path, name);
-            for (const temporary of written.values()) await removeIfThere(temporary);
-          },
-        );
-      }
+      };
+      await undoOnFailure(add, async () => {
+        for (const name of linked) await removeFile(this.path, name);
+        for (const temporary of written.values()) await removeIfThere(temporary);
+      });
       for (const { id } of this.earlier) await this.store.delete(id, { note: false });
       for (const name of EXPORTS) {
         const [path, temporary] = [join(this.path, name), written.get(name)];

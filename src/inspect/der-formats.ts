@@ -26,14 +26,12 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'tss2-private-key',
     title: 'TPM key file (TSS2 PRIVATE KEY)',
-    marked: true,
     claims: ({ oid }) => oid?.startsWith('2.23.133.10.1.') === true,
     read: ({ der, children, oid = '' }) => describeKeyFile(der, children, oid),
   },
   {
     format: 'certificate',
     title: 'X.509 certificate',
-    marked: true,
     claims: (input) => {
       const inner = signedTags(input);
       return inner.length >= 12 && !isAttributeCertificate(inner) && !isRevocationList(inner);
@@ -44,7 +42,6 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'certificate-request',
     title: 'certificate request (PKCS#10)',
-    marked: true,
     claims: (input) => {
       const inner = signedTags(input);
       return inner !== '' && inner.length < 12 && !isRevocationList(inner);
@@ -54,28 +51,25 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'spki',
     title: 'public key (SubjectPublicKeyInfo)',
-    marked: true,
     claims: ({ tags }) => tags === '3003',
     read: ({ der }) => inForm(describeSpki(der), 'SubjectPublicKeyInfo'),
   },
   {
     format: 'private-key',
     title: 'unencrypted private key',
-    marked: true,
     claims: isPrivateKey,
     read: ({ der }) => describePrivateKey(der.length),
   },
   {
     format: 'pkcs1-public-key',
     title: 'RSA public key (PKCS#1)',
-    marked: true,
     claims: ({ tags, children }) => tags === '0202' && (children[1]?.content.length ?? 99) <= 9,
     read: ({ der }) => inForm(describePublicKey(decodePkcs1(der)), 'PKCS#1'),
   },
   {
     format: 'ecdsa-signature',
     title: 'ECDSA signature (Ecdsa-Sig-Value)',
-    marked: false,
+    unmarked: true,
     claims: ({ tags }) => tags === '0202',
     read: ({ children }) => ({
       problems: [],
@@ -85,21 +79,19 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'encrypted-private-key',
     title: 'encrypted private key (PKCS#8)',
-    marked: true,
     claims: ({ tags, children }) => tags === '3004' && children[0]?.children()[0]?.tag === TAG.OID,
     read: ({ node }) => describeEncryptedKey(node),
   },
   {
     format: 'cms',
     title: 'CMS',
-    marked: true,
     claims: ({ tags, oid }) => tags === '06a0' && oid?.startsWith('1.2.840.113549.1.7.') === true,
     read: ({ der, oid }) => describeCms(der, oid ?? ''),
   },
   {
     format: 'tpm-certify',
     title: 'TPM certification from a certificate request',
-    marked: false,
+    unmarked: true,
     claims: ({ tags, children }) =>
       /^0404(?:04)?$/.test(tags) && toHex(children[0]?.content.subarray(0, 4) ?? EMPTY) === 'ff544347',
     read: ({ der }) => describeTpmCertify(der),
@@ -107,14 +99,14 @@ export const DER_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'attestation-bundle',
     title: 'attestation bundle from a certificate request',
-    marked: false,
+    unmarked: true,
     claims: ({ tags }) => /^30(?:30)*$/.test(tags),
     read: ({ der }) => describeBundles(der),
   },
   {
     format: 'der',
     title: 'DER value of an unknown type',
-    marked: false,
+    unmarked: true,
     claims: () => true,
     read: ({ children }) => ({ problems: [], fields: [listOf('values', children, outline)] }),
   },

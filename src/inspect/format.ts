@@ -12,8 +12,8 @@ export interface Format<T> {
   readonly title: string;
   /** Tells quickly whether the input may be of this format. */
   readonly claims: (input: T) => boolean;
-  /** Whether an input that it claims is certainly of this format, and damaged if it cannot be read. */
-  readonly marked: boolean;
+  /** Whether it may claim inputs of other formats: one that it cannot read is then not taken for a damaged one. */
+  readonly unmarked?: boolean;
   /** Whether files of it can be longer than {@link MAX_USUAL_SIZE}. */
   readonly large?: boolean;
   /** Reads the input. Throws if it is not of this format, or damaged. */
@@ -45,19 +45,19 @@ export async function candidatesOf<T>(
 }
 
 async function candidateOf<T>(
-  { format, title, claims, marked, read }: Format<T>,
+  { format, title, claims, unmarked = false, read }: Format<T>,
   input: T,
   isHinted: boolean,
 ): Promise<Candidate | undefined> {
   let isClaimed = isHinted;
   try {
     if (!isHinted && !claims(input)) return undefined;
-    isClaimed ||= marked;
+    isClaimed ||= !unmarked;
     const { title: exact = title, problems, fields } = await read(input);
     return {
       format,
       title: exact,
-      confidence: marked ? 'certain' : 'likely',
+      confidence: unmarked ? 'likely' : 'certain',
       problems: problems.map((problem) => shortened(problem)),
       fields,
     };

@@ -12,7 +12,6 @@ export const IDEVID_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tcg-csr-idevid',
     title: 'device certificate request (TCG-CSR-IDEVID)',
-    marked: true,
     // Its version, and the sizes of both parts.
     claims: (bytes) =>
       [0x00000100, 0x01000100].includes(uint32At(bytes, 0)) &&
@@ -25,7 +24,7 @@ export const IDEVID_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tcg-idevid-content',
     title: 'device certificate request content (TCG_IDEVID_CONTENT), without its signature',
-    marked: false,
+    unmarked: true,
     claims: (bytes) => uint32At(bytes, 0) === 0x00000100,
     read: (bytes) => describeContent(decodeIdevidContent(bytes), []),
   },

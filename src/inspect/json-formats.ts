@@ -54,43 +54,37 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   {
     format: 'attestation-statement',
     title: 'attestation statement (attestation.json)',
-    marked: true,
     claims: has('pubArea', 'certInfo', 'signature', 'ak'),
     read: ({ value }) => describeStatement(decodeStatement(value)),
   },
   {
     format: 'activation-challenge',
     title: 'credential activation challenge',
-    marked: true,
     claims: has('version', 'credentialBlob', 'encryptedSecret'),
     read: ({ value }) => ({ problems: [], fields: credentialFields(decodeActivationChallenge(value)) }),
   },
   {
     format: 'activation-response',
     title: 'response to the credential activation challenge',
-    marked: true,
     claims: ({ members }) => members.size === 2 && members.has('version') && members.has('secret'),
     read: ({ value }) => describeSecret(decodeActivationResponse(value).secret),
   },
   {
     format: 'key-registration',
     title: 'key registration request',
-    marked: true,
     claims: has('kngc'),
     read: describeRegistration,
   },
-  { format: 'jwk', title: 'JSON Web Key', marked: true, claims: has('kty'), read: describeJwk },
+  { format: 'jwk', title: 'JSON Web Key', claims: has('kty'), read: describeJwk },
   {
     format: 'acme-device-attest',
     title: 'response to the ACME challenge device-attest-01',
-    marked: true,
     claims: has('attObj'),
     read: ({ text }) => describeAttestationObject(parseAcmeDeviceAttest(text)),
   },
   {
     format: 'webauthn-registration',
     title: 'WebAuthn registration (RegistrationResponseJSON)',
-    marked: true,
     claims: has('rawId', 'response'),
     read: ({ value }) => {
       const { credentialId, clientDataJson, attestationObject } = parseWebauthnRegistration(value);
@@ -104,14 +98,12 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   {
     format: 'webauthn-client-data',
     title: 'WebAuthn clientDataJSON',
-    marked: true,
     claims: ({ members }) => /^webauthn\.(?:create|get)$/.test(textOf(members.get('type'))),
     read: ({ text }) => describeClientData(utf8(text)),
   },
   {
     format: 'go-attestation-parameters',
     title: 'go-attestation AttestationParameters',
-    marked: true,
     claims: has('Public', 'CreateAttestation', 'UseTCSDActivationFormat'),
     read: ({ value }) => {
       const { pubArea, creationData, ...proof } = parseGoAttestationParameters(value);
@@ -125,7 +117,6 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   {
     format: 'go-certification-parameters',
     title: 'go-attestation CertificationParameters',
-    marked: true,
     claims: has('Public', 'CreateAttestation'),
     read: ({ value }) => {
       const { pubArea, ...certification } = parseGoCertificationParameters(value);
@@ -138,42 +129,37 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   {
     format: 'go-quote',
     title: 'go-attestation Quote',
-    marked: true,
     claims: has('Quote', 'Signature'),
     read: ({ value }) => describing((problems) => certificationFields(parseGoQuote(value), undefined, problems)),
   },
   {
     format: 'go-credential',
     title: 'go-attestation EncryptedCredential',
-    marked: true,
     claims: has('Credential', 'Secret'),
     read: ({ value }) => ({ problems: [], fields: credentialFields(decodeGoAttestationCredential(value)) }),
   },
   {
     format: 'smallstep-credential',
     title: "response of smallstep's attestation CA to attest",
-    marked: true,
     claims: has('credential', 'secret'),
     read: ({ value }) => ({ problems: [], fields: credentialFields(decodeSmallstepCredential(value)) }),
   },
   {
     format: 'smallstep-secret',
     title: "the secret of a credential, for smallstep's attestation CA",
-    marked: false,
+    unmarked: true,
     claims: ({ members }) => members.size === 1 && members.has('secret'),
     read: ({ value }) => describeSecret(parseSmallstepSecret(value)),
   },
   {
     format: 'smallstep-attest',
     title: "request to smallstep's attestation CA",
-    marked: true,
     claims: has('tpmInfo', 'params'),
     read: ({ value }) => describing((problems) => smallstepFields(value, problems)),
   },
   {
     format: 'smallstep-chain',
     title: "certificates of smallstep's attestation CA",
-    marked: true,
     claims: has('chain'),
     read: ({ value }) =>
       describing((problems) => [certificatesField('certificates', parseSmallstepChain(value), problems)]),
@@ -181,14 +167,12 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   {
     format: 'keylime-registration',
     title: "registration at keylime's registrar",
-    marked: true,
     claims: has('ek_tpm', 'aik_tpm'),
     read: ({ text, members }) => describing((problems) => keylimeFields(text, members.has('agent_id'), problems)),
   },
   {
     format: 'keylime-activation',
     title: "activation at keylime's registrar",
-    marked: true,
     claims: has('auth_tag'),
     read: ({ text }) => {
       const { authTag } = parseKeylimeActivation({ method: 'POST', path: '/v3.0/agents/any/activate', body: text });
@@ -198,14 +182,12 @@ export const JSON_FORMATS: readonly Format<JsonInput>[] = [
   {
     format: 'keylime-credential',
     title: "credential of keylime's registrar",
-    marked: true,
     claims: ({ members }) => typeof blobIn(members) === 'string',
     read: ({ members }) => ({ problems: [], fields: credentialFields(decodeKeylimeBlob(textOf(blobIn(members)))) }),
   },
   {
     format: 'fido-key-material',
     title: 'FIDO key material from a directory',
-    marked: true,
     claims: has('authData', 'x5c'),
     read: ({ text }) => {
       const material = decodeKeyMaterial(utf8(text));

@@ -21,7 +21,6 @@ export const STATE_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tpm-state',
     title: 'virtual TPM state (libtpms) in a keyprov file',
-    marked: true,
     large: true,
     claims: (bytes) => Buffer.from(bytes.subarray(0, 8)).toString('latin1') === 'KPTPM2ST',
     read: (bytes) => ({ problems: [], fields: stateFields(decodeStateFile(bytes, 'it')) }),
@@ -29,7 +28,6 @@ export const STATE_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'swtpm-state',
     title: 'swtpm permanent state',
-    marked: true,
     large: true,
     // Version 2, size of the header.
     claims: (bytes) => toHex(bytes.subarray(0, 4)) === '0201000a',
@@ -42,7 +40,6 @@ export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
   {
     format: 'keyprov-record',
     title: 'record of keyprov provision',
-    marked: true,
     claims: ({ members }) => members.get('format') === 'keyprov-record',
     read: ({ members }) => ({
       problems: members.get('version') === 1 ? [] : ['its version is unknown'],
@@ -52,14 +49,12 @@ export const OWN_JSON_FORMATS: readonly Format<JsonInput>[] = [
   {
     format: 'keyprov-key',
     title: 'key store record',
-    marked: true,
     claims: ({ members }) => members.get('format') === 'keyprov-key',
     read: describeKeyRecord,
   },
   {
     format: 'tpm-recording',
     title: 'recording of TPM traffic',
-    marked: true,
     large: true,
     claims: ({ members }) => members.get('format') === 'keyprov-tpm-recording',
     read: ({ value }) => {

@@ -19,14 +19,12 @@ export const SIGNED_FORMATS: readonly Format<DerInput>[] = [
   {
     format: 'attribute-certificate',
     title: 'attribute certificate (X.509), such as a TCG platform certificate',
-    marked: true,
     claims: (input) => isAttributeCertificate(signedTags(input)),
     read: ({ children }) => describeAttributeCertificate(children),
   },
   {
     format: 'certificate-revocation-list',
     title: 'certificate revocation list (X.509)',
-    marked: true,
     claims: (input) => isRevocationList(signedTags(input)),
     read: ({ children }) => describeRevocationList(children),
   },

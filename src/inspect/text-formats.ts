@@ -24,7 +24,6 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
   {
     format: 'dn-binary',
     title: 'DN-Binary value from a directory',
-    marked: true,
     claims: (text) => /^B:[0-9]/.test(text),
     read: (text) => {
       const { binary, dn } = decodeDnBinary(text);
@@ -36,7 +35,6 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
   {
     format: 'ssh-public-key',
     title: 'SSH public key',
-    marked: true,
     claims: (text) =>
       /^(?:ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) /.test(text) || UNUSED_SSH_KEYS.has(text.split(' ', 1)[0] ?? ''),
     read: (text) => {
@@ -51,7 +49,6 @@ export const TEXT_FORMATS: readonly Format<string>[] = [
   {
     format: 'jws',
     title: 'JWS in compact form',
-    marked: true,
     claims: (text) => {
       const [head = '', ...more] = text.split('.', 4);
       return more.length === 2 && Buffer.from(head.slice(0, 64), 'base64url').toString().trimStart().startsWith('{');
@@ -67,7 +64,6 @@ const SSH_MARKS = ['000000077373682d727361', '0000001365636473612d73686132'];
 export const SSH_BLOB: Format<Uint8Array> = {
   format: 'ssh-public-key-blob',
   title: 'SSH public key blob',
-  marked: true,
   claims: (bytes) =>
     SSH_MARKS.some((mark) => toHex(bytes.subarray(0, 16)).startsWith(mark)) ||
     UNUSED_SSH_KEYS.has(new SshReader(bytes).text()),
@@ -81,7 +77,6 @@ export const SSH_BLOB: Format<Uint8Array> = {
 export const OPENSSH_PRIVATE_KEY: Format<Uint8Array> = {
   format: 'openssh-private-key',
   title: 'OpenSSH private key',
-  marked: true,
   claims: (bytes) => latin1(bytes.subarray(0, OPENSSH_MAGIC.length)) === OPENSSH_MAGIC,
   read: (bytes) => {
     const input = new SshReader(bytes.subarray(OPENSSH_MAGIC.length));

@@ -31,14 +31,12 @@ export const TRAFFIC_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'tpm-command',
     title: 'TPM command',
-    marked: true,
     claims: (bytes) => isFrame(bytes) && isTagged(bytes) && !isAnswer(bytes),
     read: describeCommand,
   },
   {
     format: 'tpm-answer',
     title: 'TPM response',
-    marked: true,
     claims: (bytes) => isFrame(bytes) && (isTagged(bytes) || tagOf(bytes) === TPM_ST.RSP_COMMAND) && isAnswer(bytes),
     read: describeAnswer,
   },

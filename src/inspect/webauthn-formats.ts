@@ -20,7 +20,6 @@ export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'attestation-object',
     title: 'WebAuthn or ACME attestation object',
-    marked: true,
     // With its members in any order, and even if the rest of it is damaged.
     claims: (bytes) => isCborMap(bytes) && Buffer.from(bytes).includes('attStmt'),
     read: (bytes) => inDefiniteForm(bytes, describeObject),
@@ -28,14 +27,14 @@ export const WEBAUTHN_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'cose-key',
     title: 'COSE key',
-    marked: false,
+    unmarked: true,
     claims: isCborMap,
     read: (bytes) => inDefiniteForm(bytes, (definite) => describeCoseKey(decodeCoseKey(definite))),
   },
   {
     format: 'authenticator-data',
     title: 'WebAuthn authenticator data',
-    marked: false,
+    unmarked: true,
     // Without a credential, any 37 bytes would qualify.
     claims: (bytes) => bytes.length > 55 && ((bytes[32] ?? 0) & ATTESTED_CREDENTIAL) !== 0,
     read: (bytes) => describeAuthenticatorData(decodeAuthenticatorData(bytes)),

@@ -158,28 +158,24 @@ export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'kast',
     title: 'Windows key attestation statement (KAST)',
-    marked: true,
     claims: startsWith('KAST'),
     read: describeKast,
   },
   {
     format: 'kads',
     title: 'Windows key attestation (KADS)',
-    marked: true,
     claims: startsWith('KADS'),
     read: (bytes) => describeKads(decodeKads(bytes)),
   },
   {
     format: 'pcp-key-blob',
     title: 'Windows Platform Crypto Provider key blob (PCPM)',
-    marked: true,
     claims: startsWith('PCPM'),
     read: (bytes) => describePcpKey(decodePcpKeyBlob(bytes)),
   },
   {
     format: 'tach-challenge',
     title: 'attestation challenge from a CA (TACH)',
-    marked: true,
     claims: startsWith('TACH'),
     read: (bytes) => {
       const { aikOpaque, ...credential } = decodeTachChallenge(bytes);
@@ -189,28 +185,25 @@ export const WINDOWS_FORMATS: readonly Format<Uint8Array>[] = [
   {
     format: 'cng-blob',
     title: 'CNG key blob',
-    marked: true,
     claims: (bytes) => bytes.length <= MAX_CNG && CNG_MARK.test(String.fromCharCode(...bytes.subarray(0, 4))),
     read: describeCngBlob,
   },
   {
     format: 'key-credential-link',
     title: 'key credential from a directory (KEYCREDENTIALLINK_BLOB)',
-    marked: true,
     claims: (bytes) => toHex(bytes.subarray(0, 4)) === '00020000' && (bytes[6] ?? 0) <= 9,
     read: describeKeyCredential,
   },
   {
     format: 'tpm2-tools-credential',
     title: 'tpm2-tools credential file',
-    marked: true,
     claims: (bytes) => toHex(bytes.subarray(0, 4)) === 'badcc0de',
     read: describeCredential(decodeTpm2ToolsCredential),
   },
   {
     format: 'sized-credential',
     title: 'credential (TPM2B_ID_OBJECT, TPM2B_ENCRYPTED_SECRET)',
-    marked: false,
+    unmarked: true,
     claims: (bytes) => bytes[0] === 0 && bytes.length < 1024,
     read: describeCredential(decodeSizedCredential),
   },

@@ -4,7 +4,7 @@ import { type Bytes, checkBytes, equal } from '../bytes.ts';
 import { encodeSpki, type PublicKey } from '../crypto/public-key.ts';
 import { verifySignature } from '../crypto/verify-signature.ts';
 import { SelectionError } from '../errors/selection-error.ts';
-import { isKeyprovError, KeyprovError } from '../errors.ts';
+import { isKeyprovError, KeyprovError, undoOnFailure } from '../errors.ts';
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord } from '../keys/key-record.ts';
 import { type KeySources, keySources, leaseTpm, softwareOf } from '../keys/key-sources.ts';
 import { KeyStore } from '../keys/key-store.ts';
@@ -343,13 +343,8 @@ export class UserKey {
     const { tpm: source } = this.#sources;
     if (source === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, but the sources have no TPM');
     const { tpm, release } = await leaseTpm(source, { signal, create: false });
-    try {
-      const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
-      return { provider, release, address: tpm.transport.address };
-    } catch (error) {
-      await release();
-      throw error;
-    }
+    const provider = await undoOnFailure(() => openTpmKeyProvider(tpm, { ...tpmOptions, signal }), release);
+    return { provider, release, address: tpm.transport.address };
   }
 
   /** Returns an error that says which TPM to name, if the key is in another one. */

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { encodeStatement } from '../../attestation/index.ts';
 import { type Bytes, toHex, view, wipe } from '../../bytes.ts';
 import { encodeSpkiPem } from '../../crypto/public-key.ts';
-import { withCleanup } from '../../errors.ts';
+import { undoOnFailure, withCleanup } from '../../errors.ts';
 import { EXPORTS } from '../../keys/key-record.ts';
 import type { KeyStore } from '../../keys/key-store.ts';
 import { readLastBackend } from '../../keys/last-backend.ts';
@@ -191,7 +191,7 @@ async function createIn(
 ): Promise<Outcome> {
   const out = await openOutputDirectory(directory, force, { signal });
   const previous = out.earlier.find((earlier) => sameUser(earlier.user, user))?.backend;
-  try {
+  const write = async (): Promise<Outcome> => {
     const made = await make(out.store, previous);
     report.progress.begin('files', `writing to ${out.path}`);
     const record = { ...made.record, exports: ['key.pem'] as const };
@@ -200,12 +200,8 @@ async function createIn(
     report.progress.end(`in ${out.path}`);
     const address = record.tpm?.address ?? 'none';
     return describe({ ...made, record }, out.path, files, address, report);
-  } catch (error) {
-    return await withCleanup(
-      () => Promise.reject(error),
-      () => out.discard(),
-    );
-  }
+  };
+  return await undoOnFailure(write, () => out.discard());
 }
 
 /** Compares user names without regard to case. */

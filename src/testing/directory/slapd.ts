@@ -3,7 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ServiceError } from '../../errors/service-error.ts';
-import { isKeyprovError, KeyprovError, withCleanup } from '../../errors.ts';
+import { isKeyprovError, KeyprovError, undoOnFailure, withCleanup } from '../../errors.ts';
 import { loadLdapts } from '../../registration/ldap-client.ts';
 import { findLdapUser, ldapError, ldapResultCode } from '../../registration/ldap-user.ts';
 import type { SignalOptions } from '../../signal.ts';
@@ -71,7 +71,7 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
   await loadLdapts();
   const temporary = await temporaryDirectory('keyprov-directory-');
   const remove = () => rm(temporary, { recursive: true, force: true });
-  try {
+  const start = async (): Promise<TestDirectory> => {
     const directory = kept ?? join(temporary, 'data');
     try {
       openPrivateDirectory(directory);
@@ -106,10 +106,8 @@ export async function startDirectory(options: DirectoryOptions = {}): Promise<Te
         if (tries === MAX_PORT_TRIES || !child.said.includes('Address already in use')) throw error;
       }
     }
-  } catch (error) {
-    await remove();
-    throw error;
-  }
+  };
+  return await undoOnFailure(start, remove);
 }
 
 const newAccount = (name: string): DirectoryAccount => ({

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { withCleanup } from '../../errors.ts';
+import { undoOnFailure, withCleanup } from '../../errors.ts';
 import { fileError } from '../../storage/file-error.ts';
 import { openPrivateDirectory } from '../../storage/private-files.ts';
 import { temporaryDirectory } from '../../storage/temporary-directory.ts';
@@ -57,7 +57,7 @@ export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<Swtpm
   // swtpm would read the text after a comma as another option.
   if (`${tmpdir()}${stateDirectory}`.includes(',')) throw new RangeError('swtpm cannot use a path with a comma');
   const directory = await temporaryDirectory('keyprov-swtpm-');
-  try {
+  const start = async (): Promise<SwtpmProcess> => {
     const state = stateDirectory ?? join(directory, 'state');
     try {
       openPrivateDirectory(state);
@@ -75,10 +75,8 @@ export async function startSwtpm(options: StartSwtpmOptions = {}): Promise<Swtpm
         if (listen === 'unix' || tries === MAX_PORT_TRIES || !child.portTaken) throw error;
       }
     }
-  } catch (error) {
-    await rm(directory, { recursive: true, force: true });
-    throw error;
-  }
+  };
+  return await undoOnFailure(start, () => rm(directory, { recursive: true, force: true }));
 }
 
 function unixSockets(directory: string): SwtpmSockets {
