@@ -1,6 +1,5 @@
 import { toBase64, toHex } from '../bytes.ts';
-import { computeKeyId } from '../formats/windows/cng-blob.ts';
-import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { FoundKey } from '../provisioning/find-key.ts';
 import type { AttestationOutcome, RegistrationBody } from '../provisioning/key-request.ts';
 
@@ -25,7 +24,7 @@ export function keyRows({ record, registration }: ReportedKey): ReportRow[] {
     ['user', registration?.user ?? record.user ?? 'not named'],
     ['device', registration?.deviceId ?? record.deviceId ?? 'not named'],
     ['key', `${record.algorithm} ${WHERE[record.assurance]}, ${record.hasPin ? 'with a PIN' : 'without a PIN'}`],
-    ['key ID', toBase64(keyIdOf({ record }))],
+    ['key ID', toBase64(keyIdOf(record.publicKey))],
   ];
   if (registration === undefined) return [...rows, ['registered', 'no']];
   const { kid, service, registered, attestationLevel, aikStatus } = registration;
@@ -37,7 +36,7 @@ export function keyRows({ record, registration }: ReportedKey): ReportRow[] {
 /** The same for programs. It contains no secret. */
 export function keyJson({ record, registration }: ReportedKey): object {
   const { id, name, backend, assurance, algorithm, hasPin, created, attempts, policy, tpm } = record;
-  const keyId = keyIdOf({ record });
+  const keyId = keyIdOf(record.publicKey);
   const key = {
     ...{ id, name, user: registration?.user ?? record.user ?? null },
     ...{ deviceId: registration?.deviceId ?? record.deviceId ?? null },
@@ -49,11 +48,6 @@ export function keyJson({ record, registration }: ReportedKey): object {
   if (registration === undefined) return key;
   const { kid, attestationLevel, aikStatus, domain, tenant, service } = registration;
   return { ...key, kid, attestationLevel, aikStatus, domain, tenant, service };
-}
-
-/** The Key ID of MS-ADTS 2.2.20. */
-function keyIdOf({ record }: Pick<ReportedKey, 'record'>): Uint8Array {
-  return computeKeyId(encodePublicBlob(record.publicKey));
 }
 
 /** The result of the attestation, and whether the request contains it, for people. */

@@ -39,10 +39,10 @@ export const UNUSED_SSH_KEYS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** A whole key of a kind that this library does not use. */
-export const describeUnusedKey = (kind: string, fields: readonly Field[] = []): Description => ({
+export const describeUnusedKey = (kind: string): Description => ({
   title: `${kind} key`,
   problems: [`a key of type ${kind}, which keyprov does not use`],
-  fields: [field('kind', kind), ...fields],
+  fields: [field('kind', kind)],
 });
 
 /** A SubjectPublicKeyInfo. If this library does not use keys of its kind, says which kind it is. */

@@ -66,7 +66,13 @@ export async function changeUserPin(store: KeyStore, id: string, options: Change
 /** Loads a key that has a PIN. @throws KeyprovError as `store.load` does, and `key-invalid` for one without. */
 export async function loadWithPin(store: KeyStore, id: string): Promise<KeyRecord> {
   const record = await store.load(id);
-  if (record.hasPin) return record;
+  checkHasPin(record);
+  return record;
+}
+
+/** @throws KeyprovError `key-invalid` for a key without a PIN. */
+export function checkHasPin({ id, hasPin }: KeyRecord): void {
+  if (hasPin) return;
   throw new KeyprovError('key-invalid', `the key ${id} has no PIN to change`, {
     remedy: 'make a new key with a PIN',
   });

@@ -1,7 +1,6 @@
 import { toBase64 } from '../bytes.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { computeKeyId } from '../formats/windows/cng-blob.ts';
-import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
 import { type RegistrationRecord, readRegistration } from './registration-record.ts';
@@ -99,7 +98,7 @@ export function isChosen(
 /** Whether this is a Key ID: the base64 of 32 bytes ends with a sign that no id of a record contains. */
 export const isBase64KeyId = (id: string): boolean => id.length === 44 && id.endsWith('=');
 
-const base64KeyId = ({ publicKey }: KeyRecord): string => toBase64(computeKeyId(encodePublicBlob(publicKey)));
+const base64KeyId = ({ publicKey }: KeyRecord): string => toBase64(keyIdOf(publicKey));
 
 const same = (has: string | undefined, wanted: string | undefined): boolean =>
   wanted === undefined || has?.toLowerCase() === wanted.toLowerCase();

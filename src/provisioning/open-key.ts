@@ -21,7 +21,7 @@ import { publicKeyOf } from '../tpm/public-key.ts';
 import { TPM2B_PUBLIC } from '../tpm/structures/object.ts';
 import type { CreateCryptoOptions, KeyprovCrypto } from '../webcrypto/create-crypto.ts';
 import type { LoadKeyOptions } from '../webcrypto/stored-keys.ts';
-import { type KeepRecord, keepIn, type ReplacePinOptions, replacePin } from './change-pin.ts';
+import { checkHasPin, type KeepRecord, keepIn, type ReplacePinOptions, replacePin } from './change-pin.ts';
 import { findKey, isChosen, type KeyChoice } from './find-key.ts';
 import { attestForRequest, checkRequestOptions, type KeyRequest, type KeyRequestOptions } from './key-request.ts';
 import { explainLoss } from './lost-key.ts';
@@ -179,13 +179,7 @@ export class UserKey {
     const { publicKey } = this.#record;
     const signature = await this.#use((provider) => provider.sign(this.#record, options), options);
     if (verifySignature(publicKey, hash, data, signature, publicKey.kty === 'RSA' ? padding : format)) return signature;
-    throw new KeyprovError(
-      'key-invalid',
-      `the record of the key ${this.#record.id} has the private part of another key`,
-      {
-        remedy: 'restore a copy of the record, or make a new key',
-      },
-    );
+    throw mixedUp(this.#record);
   }
 
   /**
@@ -201,13 +195,7 @@ export class UserKey {
         provider.useWithoutPin(record, options, async ({ file }) => {
           const publicArea = decode(TPM2B_PUBLIC, file.publicArea);
           if (!equal(encodeSpki(publicKeyOf(publicArea)), encodeSpki(record.publicKey))) {
-            throw new KeyprovError(
-              'key-invalid',
-              `the record of the key ${record.id} has the private part of another key`,
-              {
-                remedy: 'restore a copy of the record, or make a new key',
-              },
-            );
+            throw mixedUp(record);
           }
           const { assurance, tpm } = provider;
           return { backend: 'tpm', assurance, address: tpm.transport.address, name: objectName(publicArea) };
@@ -255,11 +243,7 @@ export class UserKey {
    */
   async changePin({ pin, newPin, policy, ...options }: ChangeKeyPinOptions): Promise<KeyRecord> {
     const record = this.#record;
-    if (!record.hasPin) {
-      throw new KeyprovError('key-invalid', `the key ${record.id} has no PIN to change`, {
-        remedy: 'make a new key with a PIN',
-      });
-    }
+    checkHasPin(record);
     const { store } = this.#options;
     const keep: KeepRecord = store === undefined ? (change) => change(record) : keepIn(store, record.id, options);
     const rules = policy ?? readPinState(record)?.met ?? definePinPolicy();
@@ -358,6 +342,12 @@ export class UserKey {
       remedy: `use the TPM at ${tpm.address}`,
     });
   }
+}
+
+function mixedUp({ id }: KeyRecord): KeyprovError {
+  return new KeyprovError('key-invalid', `the record of the key ${id} has the private part of another key`, {
+    remedy: 'restore a copy of the record, or make a new key',
+  });
 }
 
 function unattested(reason: string): SelectionError {

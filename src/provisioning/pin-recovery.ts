@@ -12,8 +12,7 @@ import { digest } from '../crypto/kdf.ts';
 import { importPublicKey } from '../crypto/key-object.ts';
 import { bitLength, encodeSpki, type PublicKey, type RsaPublicKey } from '../crypto/public-key.ts';
 import { KeyprovError } from '../errors.ts';
-import { computeKeyId } from '../formats/windows/cng-blob.ts';
-import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { SignalOptions } from '../signal.ts';
 
 /** Options for setting up a PIN recovery. */
@@ -73,7 +72,7 @@ export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: Pi
   if (user === '') throw new RangeError('a PIN recovery needs a user');
   if (pin.length >= PADDED_SIZE)
     throw new RangeError(`the PIN has ${pin.length} bytes; the limit is ${PADDED_SIZE - 1}`);
-  const id = computeKeyId(encodePublicBlob(publicKey));
+  const id = keyIdOf(publicKey);
   const secret = randomBytes(SECRET_SIZE);
   const message = concat(secret, contextOf(user, id));
   const padded = new Uint8Array(PADDED_SIZE);
@@ -99,7 +98,7 @@ export function sealForRecovery(pin: Uint8Array, publicKey: PublicKey, setup: Pi
 export function recoveryRequestOf(recovery: PinRecovery, publicKey: PublicKey): PinRecoveryRequest {
   return {
     user: recovery.user,
-    keyId: computeKeyId(encodePublicBlob(publicKey)),
+    keyId: keyIdOf(publicKey),
     serviceKey: fromBase64(recovery.serviceKey),
     encryptedSecret: fromBase64(recovery.encryptedSecret),
   };
@@ -115,7 +114,7 @@ export function openSealedPin(recovery: PinRecovery, publicKey: PublicKey, secre
   }
   const sealed = fromBase64(recovery.sealedPin);
   const decipher = createDecipheriv('aes-256-gcm', secret, sealed.subarray(0, NONCE_SIZE), { authTagLength: TAG_SIZE });
-  decipher.setAAD(associatedData(computeKeyId(encodePublicBlob(publicKey)))).setAuthTag(sealed.subarray(-TAG_SIZE));
+  decipher.setAAD(associatedData(keyIdOf(publicKey))).setAuthTag(sealed.subarray(-TAG_SIZE));
   const padded = decipher.update(sealed.subarray(NONCE_SIZE, -TAG_SIZE));
   try {
     decipher.final();

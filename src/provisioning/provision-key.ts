@@ -1,7 +1,6 @@
 import { type Bytes, toHex } from '../bytes.ts';
 import { isKeyprovError, KeyprovError, withCleanup } from '../errors.ts';
-import { computeKeyId } from '../formats/windows/cng-blob.ts';
-import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import { keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { type KeySources, withTpmOf } from '../keys/key-sources.ts';
 import type { ProvidedKey } from '../keys/provider.ts';
@@ -244,7 +243,7 @@ async function recordOf(
   const { policy, pin, user, deviceId, pinRecovery: recovery, pinPepper: pepper, signal } = options;
   const now = options.now ?? (() => new Date());
   const { publicKey, backend } = key;
-  const id = computeKeyId(encodePublicBlob(publicKey));
+  const id = keyIdOf(publicKey);
   const { pin: rules, ...applied } = policy;
   const reason = backend === 'tpm' ? 'the TPM made the key' : 'software made the key';
   const name = `ngc-${toHex(id).slice(0, 32)}`;

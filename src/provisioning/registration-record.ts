@@ -1,7 +1,6 @@
 import { equal, fromBase64, toBase64 } from '../bytes.ts';
 import { KeyprovError } from '../errors.ts';
-import { computeKeyId } from '../formats/windows/cng-blob.ts';
-import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import { keyIdOf } from '../formats/windows/key-registration.ts';
 import { JsonMembers, type JsonObject } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import type { KeyStore } from '../keys/key-store.ts';
@@ -86,8 +85,7 @@ export function readRegistration(record: KeyRecord): RegistrationRecord | undefi
   } catch (cause) {
     throw mismatch(record, `is damaged: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
   }
-  if (!equal(registration.keyId, computeKeyId(encodePublicBlob(record.publicKey))))
-    throw mismatch(record, 'belongs to another key');
+  if (!equal(registration.keyId, keyIdOf(record.publicKey))) throw mismatch(record, 'belongs to another key');
   return registration;
 }
 

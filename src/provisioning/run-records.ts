@@ -1,6 +1,5 @@
 import { ServiceError } from '../errors/service-error.ts';
-import { computeKeyId } from '../formats/windows/cng-blob.ts';
-import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import { keyIdOf } from '../formats/windows/key-registration.ts';
 import { showJson } from '../json.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { isContext, isRegistrationId, peerLine } from '../registration/peer-text.ts';
@@ -48,7 +47,7 @@ export function registrationOf(
   const isSent = attestation.status === 'made' && request.carriesAttestation;
   const isCertified = isSent && (attestation.statement.ak.certificates?.length ?? 0) > 0;
   return {
-    ...{ user, deviceId, kid, keyId: computeKeyId(encodePublicBlob(publicKey)) },
+    ...{ user, deviceId, kid, keyId: keyIdOf(publicKey) },
     attestationLevel: isSent ? 'certified' : 'none',
     aikStatus: isCertified ? 'certified' : isSent ? 'uncertified' : 'none',
     domain: user.slice(user.lastIndexOf('@') + 1),

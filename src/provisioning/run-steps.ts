@@ -2,8 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { concatSecrets, toHex, wipe } from '../bytes.ts';
 import { ServiceError } from '../errors/service-error.ts';
 import { isKeyprovError, KeyprovError } from '../errors.ts';
-import { computeKeyId } from '../formats/windows/cng-blob.ts';
-import { encodePublicBlob } from '../formats/windows/key-registration.ts';
+import { encodePublicBlob, keyIdOf } from '../formats/windows/key-registration.ts';
 import type { KeyRecord } from '../keys/key-record.ts';
 import { readLastBackend } from '../keys/last-backend.ts';
 import { selectKeyProvider } from '../keys/select-provider.ts';
@@ -166,7 +165,7 @@ export class RunSteps {
     const itsPolicy = { ...this.#options.policy, algorithm: key.algorithm };
     const { request } = requestOf(key.publicKey, UNATTESTED, { policy: itsPolicy, profile: this.#profile() });
     const { kid } = await this.#send(key, request.body, await this.#freshened(proof));
-    const keyId = computeKeyId(encodePublicBlob(key.publicKey));
+    const keyId = keyIdOf(key.publicKey);
     const progress: Progress<'unwanted'> = { step: 'unwanted', user: this.#options.user, kid, keyId };
     await this.#journal.write({ progress });
     await this.#takeBack(progress);

@@ -17,22 +17,17 @@ const IN_USE: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'EBUSY']);
 
 /**
  * Writes `data` to a file (mode 0600) that appears whole or not at all. Returns false if a file of that name exists.
- * With `durable` it survives a power loss once the promise resolves.
+ * Durable.
  * @throws KeyprovError `store-io`
  */
-export async function createFile(
-  directory: string,
-  name: string,
-  data: string | Uint8Array,
-  { durable = true }: { readonly durable?: boolean } = {},
-): Promise<boolean> {
+export async function createFile(directory: string, name: string, data: string | Uint8Array): Promise<boolean> {
   return await storeIo(directory, async () => {
-    const temporary = await writeTemporary(directory, data, { durable });
+    const temporary = await writeTemporary(directory, data);
     const created = await withCleanup(
       () => link(temporary, join(directory, name)).then(() => true, ignoring('EEXIST', false)),
       () => removeIfThere(temporary),
     );
-    if (created && durable) await syncDirectory(directory);
+    if (created) await syncDirectory(directory);
     return created;
   });
 }

@@ -14,7 +14,7 @@ import { openExistingStore } from '../options/store-option.ts';
 import { readYes, yesOption } from '../options/yes-option.ts';
 import { findMeantKey } from '../stored-key.ts';
 import type { Outcome } from '../terminal/report.ts';
-import { notDone } from './unregister.ts';
+import { NOT_DONE } from './unregister.ts';
 
 /** `keyprov remove`. */
 export const removeCommand: CliCommand = {
@@ -38,7 +38,7 @@ async function runRemove(given: Arguments, context: Context): Promise<Outcome> {
   const { id, what, details, json, damage } = await findRemovable(store, choice, context);
   if (damage !== undefined) report.warn('the record cannot say whether the key is registered; if it is, it stays so');
   const question = `This removes ${what} (${details}) from ${store.directory} permanently.`;
-  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key is unchanged');
+  if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;
   await store.delete(id, { signal });
   for (const name of damage === undefined ? [] : EXPORTS) {
     const path = join(store.directory, name);

@@ -27,7 +27,7 @@ import { commandOutput } from '../terminal/command-output.ts';
 import { readPin } from '../terminal/pin-file.ts';
 import { newPinPrompt } from '../terminal/pin-input.ts';
 import type { Outcome } from '../terminal/report.ts';
-import { notDone, takeBack } from './unregister.ts';
+import { NOT_DONE, takeBack } from './unregister.ts';
 
 /** `keyprov reset`. */
 export const resetCommand: CliCommand = {
@@ -67,7 +67,7 @@ async function runReset(given: Arguments, context: Context): Promise<Outcome> {
   const found = await findRegisteredKey(run.store, { id, user, deviceId }, context);
   if (keepKey) return await resetKeepingKey(found, command ?? '', wish, run);
   const question = `This removes the key of ${wish.user} on ${wish.deviceId} permanently, and makes a new one.`;
-  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key is unchanged');
+  if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;
   return await replaceKey(found, wish, run);
 }
 

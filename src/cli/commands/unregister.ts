@@ -43,7 +43,7 @@ async function runUnregister(given: Arguments, context: Context): Promise<Outcom
   const found = await findRegisteredKey(store, { ...choice, deviceId: service.deviceId }, context);
   const { registration } = found;
   const question = `This removes the key of ${registration.user} on ${registration.deviceId} permanently.`;
-  if (!isSure && !(await prompter.confirm(question, 'yes', signal))) return notDone('the key is unchanged');
+  if (!isSure && !(await prompter.confirm(question, signal))) return NOT_DONE;
   const outcome = await withService(service, { user: registration.user, prompter, signal }, ({ registrar }) =>
     takeBack(found, store, registrar, context),
   );
@@ -71,8 +71,10 @@ export async function takeBack(
   return outcome;
 }
 
+const message = 'nothing was done: the key is unchanged';
 /** The outcome if the user says no. */
-export function notDone(message: string): Outcome {
-  const error = { code: 'not-confirmed', message: `nothing was done: ${message}` };
-  return { exitCode: EXIT.unexpected, lines: [error.message], json: { error } };
-}
+export const NOT_DONE: Outcome = {
+  exitCode: EXIT.unexpected,
+  lines: [message],
+  json: { error: { code: 'not-confirmed', message } },
+};

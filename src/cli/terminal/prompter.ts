@@ -36,12 +36,12 @@ export class Prompter {
     }
   }
 
-  /** Asks the user to type a word. Any other answer means no, and so does a missing terminal. */
-  async confirm(question: string, word: string, signal: AbortSignal): Promise<boolean> {
+  /** Asks the user to type "yes". Any other answer means no, and so does a missing terminal. */
+  async confirm(question: string, signal: AbortSignal): Promise<boolean> {
     if (!this.isTerminal) return false;
-    this.#printer.ask(`${question} Type ${word} to continue: `);
+    this.#printer.ask(`${question} Type yes to continue: `);
     const line = await this.#reader.line(signal);
-    return line !== undefined && new TextDecoder().decode(line).trim().toLowerCase() === word;
+    return line !== undefined && new TextDecoder().decode(line).trim().toLowerCase() === 'yes';
   }
 
   close(): void {

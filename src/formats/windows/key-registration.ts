@@ -7,7 +7,7 @@ import { isRocaWeak } from '../../crypto/roca.ts';
 import { KeyprovError } from '../../errors.ts';
 import { JsonMembers } from '../../json.ts';
 import { requestInvalid } from '../x509/in-request.ts';
-import { decodeCngBlob, encodeCngBlob } from './cng-blob.ts';
+import { computeKeyId, decodeCngBlob, encodeCngBlob } from './cng-blob.ts';
 import { decodeKast, statementFromKast } from './kast.ts';
 
 /**
@@ -131,6 +131,11 @@ export function encodePublicBlob(key: PublicKey): Bytes {
   if (key.kty === 'RSA') return encodeCngBlob({ magic: 'RSA1', key });
   const magic = ({ 'P-256': 'ECS1', 'P-384': 'ECS3', 'P-521': 'ECS5' } as const)[key.crv];
   return encodeCngBlob({ magic, key });
+}
+
+/** The Key ID of a key: `computeKeyId` of its public blob. */
+export function keyIdOf(key: PublicKey): Bytes {
+  return computeKeyId(encodePublicBlob(key));
 }
 
 function check(registration: KeyRegistration): void {

@@ -53,7 +53,7 @@ export function provisioningEvent(
     lines.push(`Machine is governed by ${governor(result)} policy.`);
     if (cloudTrust) {
       lines.push(
-        `Cloud trust for on premise auth policy is enabled: ${say(isAsked(result, 'cloud-tgt'))}`,
+        `Cloud trust for on premise auth policy is enabled: ${say(asksCloudTgt(result))}`,
         `User account has Cloud TGT: ${check('cloud-tgt')}`,
       );
     }
@@ -84,7 +84,7 @@ export function ngcPrerequisiteSection(result: PrerequisiteResult): DsregSection
       AdfsRaIsReady: say(adfsRaIsReady),
       LogonCertTemplateReady: logonCertTemplate ?? DSREGCMD_WORDS.unknown,
     }),
-    ...(isAsked(result, 'cloud-tgt') && { OnPremTGT: check('cloud-tgt') }),
+    ...(asksCloudTgt(result) && { OnPremTGT: check('cloud-tgt') }),
     PreReqResult: result.result,
   });
 }
@@ -103,7 +103,7 @@ function statusOf({ findings }: PrerequisiteResult, id: PrerequisiteId): Prerequ
   return findings.find((finding) => finding.id === id)?.status;
 }
 
-const isAsked = (result: PrerequisiteResult, id: PrerequisiteId): boolean => statusOf(result, id) !== 'skipped';
+const asksCloudTgt = (result: PrerequisiteResult): boolean => statusOf(result, 'cloud-tgt') !== 'skipped';
 
 function holds(result: PrerequisiteResult, id: PrerequisiteId): boolean | undefined {
   const status = statusOf(result, id);

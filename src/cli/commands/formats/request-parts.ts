@@ -7,9 +7,8 @@ import { COSE_ALG, type CoseKey } from '../../../formats/webauthn/cose-key.ts';
 import { computeRpIdHash, encodeAuthenticatorData } from '../../../formats/webauthn/webauthn-authenticator-data.ts';
 import { buildWebauthnClientData } from '../../../formats/webauthn/webauthn-client-data.ts';
 import type { WebauthnContext } from '../../../formats/webauthn/webauthn-tpm.ts';
-import { computeKeyId } from '../../../formats/windows/cng-blob.ts';
 import { type BuildKastOptions, buildKast } from '../../../formats/windows/kast.ts';
-import { encodePublicBlob } from '../../../formats/windows/key-registration.ts';
+import { keyIdOf } from '../../../formats/windows/key-registration.ts';
 import { buildWcceAttributes, type EndorsementKeyInfo } from '../../../formats/windows/ms-wcce.ts';
 import type { Attribute } from '../../../formats/x509/attributes.ts';
 import { buildCertificateRequest } from '../../../formats/x509/certificate-request.ts';
@@ -87,7 +86,7 @@ export async function wcceAttributes(input: RequestInput): Promise<Attribute[]> 
 }
 
 /** The credential id: the Key ID. */
-export const idOf = ({ key }: Pick<RequestInput, 'key'>): Bytes => computeKeyId(encodePublicBlob(key.publicKey));
+export const idOf = ({ key }: Pick<RequestInput, 'key'>): Bytes => keyIdOf(key.publicKey);
 
 /** The key, with the algorithm that it signs with. */
 export function coseKey({ publicKey }: Pick<KeyRecord, 'publicKey'>): CoseKey {
