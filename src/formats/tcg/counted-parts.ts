@@ -3,7 +3,7 @@ import { causedBy, isKeyprovError, KeyprovError, rethrowAs } from '../../errors.
 import { checkSize, LIMIT } from '../../limits.ts';
 
 /** Unsigned integers of 4 bytes, little endian, one after the other. */
-export function uint32s(...values: readonly number[]): Bytes {
+export function littleEndian32s(...values: readonly number[]): Bytes {
   return concat(...values.map((value) => uint32(value).reverse()));
 }
 

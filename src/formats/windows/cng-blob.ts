@@ -5,7 +5,7 @@ import { bitLength, checkPublicKey, type EcPublicKey, type RsaPublicKey } from '
 import { KeyprovError } from '../../errors.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { pointOf } from '../../primitives.ts';
-import { uint32s } from '../tcg/counted-parts.ts';
+import { littleEndian32s } from '../tcg/counted-parts.ts';
 
 /** An RSA key with its primes, big endian, without leading zeros. */
 export interface RsaPrimesKey extends RsaPublicKey {
@@ -94,7 +94,7 @@ export function encodeCngBlob(blob: CngBlob): Bytes {
     case 'RSA3':
       return concat(rsaHeader(blob), key.e, key.n, key.p, key.q, key.dp, key.dq, key.qi, key.d);
     default: {
-      const head = concat(utf8(magic), uint32s(key.x.length), key.x, key.y);
+      const head = concat(utf8(magic), littleEndian32s(key.x.length), key.x, key.y);
       return isPrivateMagic(magic) && 'd' in key ? concat(head, key.d) : head;
     }
   }
@@ -132,7 +132,7 @@ export function computeKeyIdText(publicBlob: Uint8Array): string {
 
 function rsaHeader({ magic, key }: RsaBlob): Bytes {
   const primes = magic === 'RSA1' ? [0, 0] : [key.p.length, key.q.length];
-  return concat(utf8(magic), uint32s(bitLength(key.n), key.e.length, key.n.length, ...primes));
+  return concat(utf8(magic), littleEndian32s(bitLength(key.n), key.e.length, key.n.length, ...primes));
 }
 
 function readRsa(magic: RsaBlob['magic'], input: BlobReader): RsaBlob {

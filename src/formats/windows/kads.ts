@@ -1,7 +1,7 @@
 import { type Bytes, concat } from '../../bytes.ts';
 import { decode } from '../../tpm/codec/index.ts';
 import { TPMS_ATTEST } from '../../tpm/structures/attest.ts';
-import { CountedParts, uint32s } from '../tcg/counted-parts.ts';
+import { CountedParts, littleEndian32s } from '../tcg/counted-parts.ts';
 import { decodePcpKeyBlob, encodePcpKeyBlob, type PcpKeyBlob } from './pcp-key-blob.ts';
 
 /** The certification of a key in a KeyAttestationStatement: "KADS", MS-WCCE 2.2.2.5. For TPM 2.0 only. */
@@ -31,7 +31,7 @@ const HEADER_SIZE = 24;
  */
 export function encodeKads({ certInfo, signature, keyBlob }: Kads): Bytes {
   const parts = [certInfo, signature, encodePcpKeyBlob(keyBlob)];
-  return concat(uint32s(MAGIC, TPM_2_0, HEADER_SIZE, ...parts.map(({ length }) => length)), ...parts);
+  return concat(littleEndian32s(MAGIC, TPM_2_0, HEADER_SIZE, ...parts.map(({ length }) => length)), ...parts);
 }
 
 /** The inverse of {@link encodeKads}. @throws KeyprovError `request-invalid` for anything else. */

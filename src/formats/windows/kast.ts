@@ -8,7 +8,7 @@ import { windowsHelloBranches, windowsHelloPolicy } from '../../tpm/policy-diges
 import { TPMT_SIGNATURE, type TpmtSignature } from '../../tpm/structures/algorithm.ts';
 import { TPM2B_ATTEST, TPMS_ATTEST } from '../../tpm/structures/attest.ts';
 import { TPMS_CREATION_DATA, TPMT_PUBLIC } from '../../tpm/structures/object.ts';
-import { CountedParts, uint32s } from '../tcg/counted-parts.ts';
+import { CountedParts, littleEndian32s } from '../tcg/counted-parts.ts';
 import { decodeKads, encodeKads, type Kads } from './kads.ts';
 import { hasPcpPolicy, type PcpKeyBlob } from './pcp-key-blob.ts';
 
@@ -50,7 +50,7 @@ export function encodeKast({ idBinding, keyAttestation, aikOpaque }: Kast): Byte
     aikOpaque,
   ];
   const sizes = parts.map(({ length }) => length);
-  return concat(uint32s(MAGIC, VERSION, TPM_2_0, HEADER_SIZE, ...sizes), ...parts);
+  return concat(littleEndian32s(MAGIC, VERSION, TPM_2_0, HEADER_SIZE, ...sizes), ...parts);
 }
 
 /** The inverse of {@link encodeKast}. @throws KeyprovError `request-invalid` for anything else. */

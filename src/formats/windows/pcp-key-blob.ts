@@ -4,7 +4,7 @@ import { TPM_ALG } from '../../tpm/constants.ts';
 import { policyDigest, policyOr } from '../../tpm/policy-digest.ts';
 import { TPML_DIGEST } from '../../tpm/structures/base.ts';
 import { TPM2B_PRIVATE, TPMT_PUBLIC } from '../../tpm/structures/object.ts';
-import { CountedParts, uint32s } from '../tcg/counted-parts.ts';
+import { CountedParts, littleEndian32s } from '../tcg/counted-parts.ts';
 
 /** A key of a TPM 2.0 as Windows' Platform Crypto Provider exports it: "PCPM". */
 export interface PcpKeyBlob {
@@ -69,8 +69,8 @@ export function encodePcpKeyBlob(blob: PcpKeyBlob): Bytes {
     ...others.slice(2),
   ];
   const headerSize = form === 'windows-8' ? 52 : 56;
-  const header = uint32s(MAGIC, headerSize, TPM_2_0, flags, ...parts.map(({ length }) => length));
-  return concat(header, form === 'windows-8' ? EMPTY : uint32s(pcrAlgId), ...parts);
+  const header = littleEndian32s(MAGIC, headerSize, TPM_2_0, flags, ...parts.map(({ length }) => length));
+  return concat(header, form === 'windows-8' ? EMPTY : littleEndian32s(pcrAlgId), ...parts);
 }
 
 /** The inverse of {@link encodePcpKeyBlob}. @throws KeyprovError `request-invalid` for anything else. */

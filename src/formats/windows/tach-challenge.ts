@@ -3,7 +3,7 @@ import { type Bytes, concat, copy, equal, utf8 } from '../../bytes.ts';
 import { KeyprovError } from '../../errors.ts';
 import { checkSize, LIMIT } from '../../limits.ts';
 import { decodeSizedCredential, encodeSizedCredential } from '../services/credential-encodings.ts';
-import { uint32s } from '../tcg/counted-parts.ts';
+import { littleEndian32s } from '../tcg/counted-parts.ts';
 
 /** A certification authority's challenge for a Windows attestation key. */
 export interface TachChallenge extends Credential {
@@ -49,4 +49,4 @@ export function decodeTachChallenge(bytes: Uint8Array): TachChallenge {
 const invalid = (problem: string): KeyprovError => new KeyprovError('credential-invalid', `TACH challenge: ${problem}`);
 
 const headerOf = (size: number, tail: number): Bytes =>
-  concat(MAGIC, uint32s(1, tail > 0 ? 2 : 1, HEADER_SIZE, size, tail));
+  concat(MAGIC, littleEndian32s(1, tail > 0 ? 2 : 1, HEADER_SIZE, size, tail));
