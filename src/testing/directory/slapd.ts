@@ -153,7 +153,7 @@ function failure({ said, notRun, ending }: WatchedChild): KeyprovError {
   return new ServiceError('service-unreachable', `slapd: ended with ${ending}: ${text}`, remedy && { remedy });
 }
 
-/** The running server with its entries. A kept directory has them, and gets new passwords. */
+/** The running server with its entries. An existing directory has them, and gets new passwords. */
 async function running(
   child: WatchedChild,
   root: BoundClient,
