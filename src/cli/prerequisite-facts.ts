@@ -4,7 +4,7 @@ import type { MergedPolicy } from '../policy/index.ts';
 import { listRegistrations } from '../provisioning/registration-record.ts';
 import { listRuns, type RunOwner } from '../provisioning/run-journal.ts';
 import { readTpmFacts } from '../provisioning/tpm-facts.ts';
-import { dsregcmdProbe, probePrerequisites, valuesProbe } from '../provisioning/windows/prerequisite-probe.ts';
+import { dsregcmdProbe, probePrerequisites } from '../provisioning/windows/prerequisite-probe.ts';
 import {
   checkPrerequisites,
   type PrerequisiteOptions,
@@ -30,10 +30,14 @@ export interface PrerequisiteSources extends RunOwner {
   readonly operation?: PrerequisiteOptions['operation'];
 }
 
-/**
- * Checks the prerequisites. On Windows dsregcmd knows the facts; elsewhere the arguments stand for them: a device id for a
- * joined device. The sign-in will show whether the user is in the directory.
- */
+/** What only Windows can tell, and why a run goes on without it. */
+const OPTIONAL: NonNullable<PrerequisiteOptions['optional']> = {
+  'device-joined': 'the service knows which devices have joined',
+  'directory-user': 'the sign-in shows whether the user is in the directory',
+  'policy-enabled': 'nothing sets UsePassportForWork, whose default is true',
+};
+
+/** Checks the prerequisites. On Windows dsregcmd knows the facts. */
 export async function checkRunPrerequisites(
   sources: PrerequisiteSources,
   { signal }: SignalOptions,
@@ -47,15 +51,10 @@ export async function checkRunPrerequisites(
     const facts = await probePrerequisites([dsregcmdProbe(dsregcmd ?? runDsregcmd)], { signal });
     return checkPrerequisites(facts, { ...common, settings: settingsThatAreSet(merged) });
   }
-  const facts = {
-    deviceJoined: true,
-    directoryUser: true,
-    remoteSession: Boolean(sources.environment.SSH_CONNECTION),
-    pinSet: await hasKey(sources),
-  };
-  const joinStates = ['entra', 'entra-hybrid', 'on-premises-drs'] as const;
-  return checkPrerequisites(await probePrerequisites([valuesProbe(facts)], { signal }), {
-    ...{ ...common, settings: merged.windows, joinStates },
+  const facts = { remoteSession: Boolean(sources.environment.SSH_CONNECTION), pinSet: await hasKey(sources) };
+  const { UsePassportForWork: _, ...settings } = merged.windows;
+  return checkPrerequisites(facts, {
+    ...{ ...common, settings: { ...settings, ...settingsThatAreSet(merged) }, optional: OPTIONAL },
   });
 }
 

@@ -241,6 +241,28 @@ describe.skipIf(missing)('keyprov provision --service', () => {
     expect(world.service.requests.filter(({ path }) => path.includes('oauth2'))).toHaveLength(1); // the join of the device
   });
 
+  it.skipIf(process.platform === 'win32')('claims no prerequisite that nobody has checked', async () => {
+    const key = 'HKEY_LOCAL_MACHINE\\SOFTWARE\\Policies\\Microsoft\\PassportForWork';
+    const policy = (value: number) =>
+      world.file(
+        `${value}.reg`,
+        `Windows Registry Editor Version 5.00\r\n\r\n[${key}]\r\n"Enabled"=dword:0000000${value}\r\n`,
+      );
+    // A remote session, so that nothing is done.
+    const findingsWith = async (...args: readonly string[]) => {
+      const { status, json } = await run([...SOFTWARE, '--pin-file', pinFile, ...args], {
+        env: { SSH_CONNECTION: 'x' },
+      });
+      expect(status).toBe(11);
+      const findings: { id: string; status: string }[] = Object(json.prerequisites).findings;
+      return Object.fromEntries(findings.map((one) => [one.id, one.status]));
+    };
+    const unchecked = { 'device-joined': 'skipped', 'directory-user': 'skipped', 'policy-enabled': 'skipped' };
+    expect(await findingsWith()).toMatchObject({ ...unchecked, 'no-pin': 'pass', 'session-not-remote': 'fail' });
+    expect(await findingsWith('--policy', policy(1))).toMatchObject({ ...unchecked, 'policy-enabled': 'pass' });
+    expect(await findingsWith('--policy', policy(0))).toMatchObject({ ...unchecked, 'policy-enabled': 'fail' });
+  });
+
   it('is told by policies of Windows what to do, before what options say', async () => {
     const policy = world.file(
       'policy.reg',

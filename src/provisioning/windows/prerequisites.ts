@@ -88,6 +88,8 @@ export interface PrerequisiteOptions {
   readonly operation?: 'provisioning' | 'pin-change' | 'pin-reset' | undefined;
   /** Acceptable join states. Default: `entra-hybrid` only. */
   readonly joinStates?: readonly JoinState[] | undefined;
+  /** Checks that need not be made here, and why. If no probe has the fact, such a check is `skipped` instead of `unknown`. */
+  readonly optional?: Readonly<Partial<Record<PrerequisiteId, string>>> | undefined;
 }
 
 type Outcome = Omit<PrerequisiteFinding, 'id'>;
@@ -139,6 +141,8 @@ export function checkPrerequisites(facts: PrerequisiteFacts, options: Prerequisi
   let errorStates = 0;
   const findings = CHECKS.map(([id, errorState, check]): PrerequisiteFinding => {
     const outcome = check(facts, options);
+    const why = options.optional?.[id];
+    if (outcome.status === 'unknown' && why !== undefined) return { id, ...skipped(`not checked here: ${why}`) };
     if (outcome.status === 'fail') errorStates |= PREREQUISITE_ERROR_STATES[errorState];
     const { checkCode: code } = facts;
     if (outcome.status !== 'unknown' || code === undefined) return { id, ...outcome };

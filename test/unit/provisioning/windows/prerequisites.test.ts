@@ -113,6 +113,16 @@ describe('checkPrerequisites', () => {
     expect(open[0]?.remedy).toBe('use a probe that finds it out, or pass the fact');
   });
 
+  it('leaves out an optional check that it has no fact for, with the reason, and never one that fails', () => {
+    const optional = { 'directory-user': 'the sign-in shows it' };
+    const { result, findings } = checkPrerequisites(withoutFact('directoryUser'), { optional });
+    expect(result).toBe('WillProvision');
+    expect(findings.find(({ id }) => id === 'directory-user')).toEqual({
+      ...{ id: 'directory-user', status: 'skipped', detail: 'not checked here: the sign-in shows it' },
+    });
+    expect(changed({ directoryUser: false }, { optional }).errorStates).toBe(2);
+  });
+
   it('reports every failure at once', () => {
     const { errorStates, others } = changed({
       joinState: 'none',
