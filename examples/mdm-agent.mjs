@@ -28,7 +28,7 @@ async function start(minLength, isJoined = true) {
     if (record === undefined) return await make(policy, isJoined);
     const key = await keyprov.openKey({ record, store, sources });
     try {
-      const { backend, assurance } = await key.prove(); // the TPM has it; that needs no PIN
+      const { backend, assurance } = await key.prove(); // proves that the TPM has the key; needs no PIN
       const reasons = pinMustChangeOf(record, policy.pin, Date.now());
       if (reasons.length > 0) await key.changePin({ pin, newPin: longer, policy: policy.pin });
       console.log('ready', backend, assurance, ...reasons.map(({ code, setting }) => `${code}: ${setting}`));
