@@ -6,7 +6,7 @@ import { definePolicy } from '../src/policy/index.ts';
 
 const { ecc } = JSON.parse(readFileSync('test/vectors/cng.json', 'utf8'));
 
-/** A record of a P-256 key in a TPM, with everything in it that a record can have. */
+/** A record of a P-256 key in a TPM with every possible member. */
 export function keyRecord(id: string, change: Partial<KeyRecord> = {}): KeyRecord {
   return {
     id,

@@ -1,12 +1,12 @@
 import { concat, copy, utf8 } from '../src/bytes.ts';
 import { asText } from './inspect-samples.ts';
 
-/** Something valid that inputs are made of. */
+/** A valid sample from which inputs are made. */
 export interface Seed {
   readonly bytes: Uint8Array;
 }
 
-/** Numbers that look random and are the same for the same seed (xorshift32). */
+/** Pseudo-random numbers that depend only on the seed (xorshift32). */
 export class Dice {
   #state: number;
 
@@ -24,7 +24,7 @@ export class Dice {
     return (x >>> 0) % below;
   }
 
-  /** One of them. */
+  /** Picks one of the items. */
   pick<T>(items: readonly T[]): T {
     const item = items[this.roll(items.length)];
     if (item === undefined) throw new RangeError('nothing to pick from');
@@ -32,10 +32,10 @@ export class Dice {
   }
 }
 
-/** Changes bytes in one way; it may take a part of one of the samples. */
+/** Changes bytes in one way, possibly with a part of another sample. */
 export type Mutation = (bytes: Uint8Array, dice: Dice, samples: readonly Seed[]) => Uint8Array;
 
-/** Values that lengths, counts and tags have where something is wrong with them. */
+/** Typical values of wrong lengths, counts and tags. */
 const BORDERS = [0x00, 0x01, 0x02, 0x1f, 0x30, 0x7f, 0x80, 0x81, 0x84, 0xa0, 0xfe, 0xff];
 
 const flipBit: Mutation = (bytes, dice) => {
@@ -49,7 +49,7 @@ const setByte: Mutation = (bytes, dice) => {
   if (changed.length > 0) changed[dice.roll(bytes.length)] = dice.pick(BORDERS);
   return changed;
 };
-/** A length of 2 or 4 bytes, in either order of bytes. */
+/** Changes a length of 2 or 4 bytes, in either byte order. */
 const setLength: Mutation = (bytes, dice) => {
   const changed = copy(bytes);
   const [size, value] = [dice.pick([2, 4]), dice.pick([0, 1, bytes.length, bytes.length + 1, 0xffff, 0xffffffff])];
@@ -82,7 +82,7 @@ const splice: Mutation = (bytes, dice, samples) => {
 };
 const encode: Mutation = (bytes, dice) => utf8(dice.pick(asText(bytes))[1]);
 
-/** What knows nothing of the format. */
+/** Changes that do not depend on the format. */
 export const MUTATIONS: readonly Mutation[] = [
   flipBit,
   flipBit,
@@ -96,7 +96,7 @@ export const MUTATIONS: readonly Mutation[] = [
   splice,
 ];
 
-/** A sample, changed in one to four ways, now and then as hexadecimal or base64 text. */
+/** A sample changed in one to four ways, sometimes as hexadecimal or base64 text. */
 export function mutated(samples: readonly Seed[], dice: Dice): Uint8Array {
   let { bytes } = dice.pick(samples);
   for (let i = 1 + dice.roll(4); i > 0; i--) bytes = dice.pick(MUTATIONS)(bytes, dice, samples);

@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
-/** The user of least rights on Debian. */
+/** Debian's user with the fewest rights. */
 export const ORDINARY_USER = { uid: 65_534, gid: 65_534 } as const;
 
-/** Whether this process is root's, which may start processes of any user. */
+/** Whether this process runs as root, which may start processes as any user. */
 export const isRoot: boolean = process.getuid?.() === 0;
 
-/** Why root cannot start our programs as an ordinary user: the checkout is in a directory that nobody else may enter. */
+/** The reason why root cannot start keyprov as an ordinary user: the checkout is in a directory that others may not enter. */
 export function checkoutIsClosed(): boolean {
   if (!isRoot) return false;
   const look = `fs.accessSync(${JSON.stringify(join(process.cwd(), 'package.json'))})`;

@@ -2,8 +2,8 @@ import { syncBuiltinESMExports } from 'node:module';
 import { afterAll } from 'vitest';
 
 /**
- * Puts functions in the place of those of a module of Node.js (its default export), for all that import it, until the tests
- * of the file are over. `vi.mock` does it for modules that are loaded later, and the files of test/unit share what is loaded.
+ * Replaces functions of a Node.js module (its default export) for all importers until the file's tests are over. `vi.mock`
+ * affects only modules that are loaded later, and the files of test/unit share loaded modules.
  */
 export function patchBuiltin<T extends object>(module: T, functions: Partial<T>): void {
   const kept = { ...module };

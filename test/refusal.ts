@@ -1,6 +1,6 @@
 import { KeyprovError, sayError } from '../src/errors.ts';
 
-/** The error that `work` throws, as `code: message; remedy`; 'nothing thrown' where it throws none, the name of a foreign one. */
+/** The error of `work`, as `code: message; remedy`; 'nothing thrown' if there is none; the name of any other error. */
 export function refusal(work: () => unknown): string {
   try {
     work();
@@ -10,7 +10,7 @@ export function refusal(work: () => unknown): string {
   return 'nothing thrown';
 }
 
-/** {@link refusal} for what returns a promise. */
+/** {@link refusal} for functions that return a promise. */
 export async function asyncRefusal(work: () => Promise<unknown>): Promise<string> {
   try {
     await work();

@@ -1,4 +1,4 @@
-/** A request that a {@link serviceStub} got. */
+/** A request that a {@link serviceStub} received. */
 export interface StubbedRequest {
   readonly url: string;
   readonly method: string;
@@ -6,10 +6,10 @@ export interface StubbedRequest {
   readonly body: string;
 }
 
-/** Answers with JSON, or as it is told; what it throws is an error of the connection. */
+/** Answers with JSON or a given response. An exception becomes a connection error. */
 export type StubbedAnswer = Response | object | (() => Response | Promise<Response>);
 
-/** A service without a network: its answers in turn, the last one again and again. */
+/** A service without a network. Returns its answers in turn, and repeats the last one. */
 export function serviceStub(...answers: readonly StubbedAnswer[]): {
   readonly fetch: typeof fetch;
   readonly sent: readonly StubbedRequest[];
@@ -25,7 +25,7 @@ export function serviceStub(...answers: readonly StubbedAnswer[]): {
   return { fetch, sent };
 }
 
-/** An answer of RFC 6749, 5.2. */
+/** An error response as in RFC 6749, 5.2. */
 export function oauthRefusal(error: string, further: object = {}): Response {
   return Response.json({ error, ...further }, { status: 400 });
 }

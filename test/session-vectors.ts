@@ -14,20 +14,20 @@ import { Session, type SessionUse, sessionKey, trimAuthValue } from '../src/tpm/
 import { TPMS_ECC_POINT } from '../src/tpm/structures/algorithm.ts';
 import { Tpm } from '../src/tpm/tpm.ts';
 
-/** What tpm2-tss sent and the TPM answered, in hexadecimal digits. */
+/** The command that tpm2-tss sent and the TPM's answer, in hexadecimal. */
 interface Recorded {
   readonly command: string;
   readonly answer: string;
 }
 
-/** TPM2_StartAuthSession, with what is not in it. */
+/** TPM2_StartAuthSession, with values that the command does not contain. */
 interface StartVector extends Recorded {
   /** A name in {@link SessionVectors.saltKeys}. */
   readonly salt?: string;
   readonly bind?: { readonly handle: number; readonly name: string; readonly authValue: string };
 }
 
-/** A command in sessions, which are meant by their places in {@link SessionCase.sessions}. */
+/** A command in sessions, which are given as indices into {@link SessionCase.sessions}. */
 interface ExchangeVector extends Recorded {
   readonly name: string;
   readonly handles: readonly {
@@ -36,23 +36,23 @@ interface ExchangeVector extends Recorded {
     readonly by?: number | 'password';
     readonly authValue?: string;
   }[];
-  /** Sessions beside those that authorize. */
+  /** Sessions other than the authorizing ones. */
   readonly sessions: readonly number[];
-  /** What is set of each session. */
+  /** The attributes that are set in each session. */
   readonly uses: Readonly<Record<number, readonly (keyof SessionUse)[]>>;
   /** Before encryption and after decryption. */
   readonly parameters: string;
   readonly result: string;
 }
 
-/** Some sessions of tpm2-tss and how they were used. */
+/** Some tpm2-tss sessions and their uses. */
 export interface SessionCase {
   readonly description: string;
   readonly sessions: readonly StartVector[];
   readonly exchanges: readonly ExchangeVector[];
 }
 
-/** What `test/integration/children/tss_sessions.py` writes. */
+/** The output of `test/integration/children/tss_sessions.py`. */
 export interface SessionVectors {
   readonly source: string;
   /** Private keys in PKCS #8, by name. */
@@ -68,9 +68,9 @@ export const vectors: SessionVectors = JSON.parse(
 const COMMANDS: Readonly<Record<string, AnyCommand | undefined>> = commands;
 
 /**
- * Runs the exchanges of a case with our own `Tpm` and `Session`, which know what tpm2-tss knew and draw its nonces:
- * every command must be the same, byte for byte (but see {@link isEmptyAndEncrypted}), and every answer must be taken and say the same.
- * @param alter what becomes of an answer before it is read.
+ * Repeats the exchanges of a case with keyprov's `Tpm` and `Session`, which get the secrets and nonces of tpm2-tss. Every command
+ * must be identical, byte for byte (but see {@link isEmptyAndEncrypted}), and every answer must be accepted with the same values.
+ * @param alter changes an answer before it is read.
  */
 export async function replay(
   vector: SessionCase,
@@ -103,7 +103,7 @@ export async function replay(
     readFields(parameters, command.parameters, args);
     expectEnd(parameters, exchange.name);
 
-    // Its arguments were made by the command's own codecs.
+    // The command's own codecs made these arguments.
     const untyped = command as unknown as Command<object, object>;
     const result = await tpm.run(untyped, args, { sessions: exchange.sessions.map(session) });
 
@@ -119,11 +119,11 @@ export async function replay(
   }
 }
 
-/** tpm2-tss has an empty first parameter decrypted too, which we do not: some TPMs refuse it. */
+/** tpm2-tss also encrypts an empty first parameter. keyprov does not, because some TPMs refuse it. */
 const isEmptyAndEncrypted = ({ parameters, uses }: ExchangeVector): boolean =>
   parameters.startsWith('0000') && Object.values(uses).some((use) => use.includes('decrypt'));
 
-/** Of a password tpm2-tss does not say that it continues, we do; it does in any case. Part 1, 19.4. */
+/** keyprov sets continueSession for a password and tpm2-tss does not; it has no effect. Part 1, 19.4. */
 function expectedCommand({ command, handles }: ExchangeVector): string {
   const bytes = fromHex(command);
   if (handles[0]?.by === 'password') bytes[10 + 4 * handles.length + 4 + 6] = 1;
@@ -149,7 +149,7 @@ const makeUse = (uses: readonly (keyof SessionUse)[]): SessionUse => ({
   auditReset: uses.includes('auditReset'),
 });
 
-/** Takes the caller's nonces out of the authorization area of a command, by the handle of their session. */
+/** Extracts the caller's nonces from a command's authorization area, by session handle. */
 function readNonces({ command, handles }: ExchangeVector, nonces: Map<number, Bytes>): void {
   const input = new Reader(fromHex(command));
   if (input.uint(2, 'tag') === 0x8001) return;
@@ -163,8 +163,8 @@ function readNonces({ command, handles }: ExchangeVector, nonces: Map<number, By
 }
 
 /**
- * Where there is no key at all, our HMACs are empty, which is allowed; those of tpm2-tss 3.2.1 are made with an empty
- * key. To HMAC a single zero is the same as that.
+ * If there is no key, keyprov's HMACs are empty, which is allowed. tpm2-tss 3.2.1 computes them with an empty key, which for HMAC
+ * is the same as a single zero.
  */
 class TssSession extends Session {
   override hmacKey(authValue: Uint8Array): Bytes {
@@ -173,7 +173,7 @@ class TssSession extends Session {
   }
 }
 
-/** Our own session in the state of a session that tpm2-tss has just started. */
+/** A keyprov session in the state of a session that tpm2-tss has just started. */
 function restore(
   { command, answer, salt, bind }: StartVector,
   saltKeys: SessionVectors['saltKeys'],
@@ -193,7 +193,7 @@ function restore(
   expect(toHex(start.command)).toBe(command);
   const { handle = 0, values } = start.read(fromHex(answer));
 
-  // Both were read by the codecs of the command.
+  // The command's codecs have read both.
   const { nonceCaller, encryptedSalt, sessionType, symmetric, authHash } = args as unknown as StartAuthSessionArgs;
   const { nonceTPM } = values as { nonceTPM: Bytes };
   if (!isHashAlg(authHash)) return expect.fail('we do not compute that hash');
@@ -214,10 +214,10 @@ function restore(
   });
 }
 
-/** Name algorithms of the salt keys; that of the RSA key is SHA-256. */
+/** Name algorithms of the salt keys; the RSA key's is SHA-256. */
 const NAME_ALGS: Readonly<Record<string, HashName>> = { 'P-256': 'sha256', 'P-384': 'sha384', 'P-521': 'sha512' };
 
-/** What the TPM does with the private key. Part 1, B.10.2 (RSA) and C.6.1 (ECC). */
+/** The TPM's private-key operation. Part 1, B.10.2 (RSA) and C.6.1 (ECC). */
 function decryptSalt(pkcs8: string, encrypted: Bytes): Bytes {
   const key = createPrivateKey({ key: Buffer.from(pkcs8, 'hex'), format: 'der', type: 'pkcs8' });
   if (key.asymmetricKeyType === 'rsa') {

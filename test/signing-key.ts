@@ -4,7 +4,7 @@ import { fromBase64, view } from '../src/bytes.ts';
 import { decodeSpki } from '../src/crypto/public-key.ts';
 import type { SigningKey } from '../src/formats/services/jws.ts';
 
-/** A key in memory that signs as a provider's does. */
+/** A key in memory that signs like a provider's key. */
 export interface TestSigningKey extends SigningKey {
   readonly privateKey: KeyObject;
 }
@@ -27,6 +27,6 @@ export const rsaKey: TestSigningKey = signingKeyOf(
   createPrivateKey({ key: Buffer.from(fromBase64(rsa2048.pkcs8B64)), format: 'der', type: 'pkcs8' }),
 );
 
-/** A new key on that curve. */
+/** Makes a new key on a curve. */
 export const ecKey = (namedCurve: 'P-256' | 'P-384' | 'P-521'): TestSigningKey =>
   signingKeyOf(generateKeyPairSync('ec', { namedCurve }).privateKey);

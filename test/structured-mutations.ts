@@ -1,23 +1,23 @@
 import { concat, copy, utf8 } from '../src/bytes.ts';
 import { type Dice, MUTATIONS, type Mutation, type Seed } from './mutations.ts';
 
-/** Changes of JSON, DER, CBOR and base64 that leave the frame whole, so that a reader gets further before it refuses. */
+/** Changes JSON, DER, CBOR and base64 without breaking their framing, so that readers get further before they refuse. */
 
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 const anyMutation: Mutation = (bytes, dice, samples) => dice.pick(MUTATIONS)(bytes, dice, samples);
 
-/** A value of DER: with values in it, or with content. */
+/** A DER value, with child values or content. */
 export interface DerPart {
   tag: number;
   content: Uint8Array;
   parts: DerPart[] | undefined;
-  /** How its length is written: as DER has it, with a byte too many, or indefinite. */
+  /** How the length is encoded: as DER requires, with one byte too many, or indefinite. */
   length: 'der' | 'long' | 'indefinite';
 }
 
 const MOST_DEPTH = 40;
 
-/** The values in these bytes; `undefined` for what is not a row of values with tags of one byte. */
+/** The values in these bytes; `undefined` if they are not a sequence of values with one-byte tags. */
 export function derParts(bytes: Uint8Array, depth = 0): DerPart[] | undefined {
   const found: DerPart[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -37,7 +37,7 @@ export function derParts(bytes: Uint8Array, depth = 0): DerPart[] | undefined {
   return found;
 }
 
-/** A value in DER, with the shortest length if nothing else is said. */
+/** Encodes a value in DER, with the shortest length by default. */
 export function derBytes({ tag, content, parts, length }: DerPart): Uint8Array {
   const inner = parts === undefined ? content : concat(...parts.map(derBytes));
   if (length === 'indefinite') return concat(new Uint8Array([tag, 0x80]), inner, new Uint8Array(2));
@@ -78,7 +78,7 @@ const changeDer: Mutation = (bytes, dice, samples) => {
       row.splice(at, 0, { ...part });
       break;
     case 2:
-      // A copy by its bytes, since a value must not come to hold itself.
+      // Inserts a copy, because a value must not contain itself.
       row.splice(at, 1, ...(derParts(derBytes(other)) ?? []));
       break;
     case 3:
@@ -134,7 +134,7 @@ const changeCbor: Mutation = (bytes, dice, samples) => {
     switch (dice.roll(5)) {
       case 0:
         return bytes.subarray(other.start, other.end);
-      case 1: // the same number, longer than it need be
+      case 1: // the same number in a longer form
         return first & 0x18 && (first & 0x1f) !== 24
           ? whole
           : concat(
@@ -167,7 +167,7 @@ const changeJson: Mutation = (bytes, dice, samples) => {
   const holders: Record<string, unknown>[] = [];
   const collect = (value: unknown) => {
     if (typeof value !== 'object' || value === null) return;
-    // Lists too: they are changed by index.
+    // Includes lists, which are changed by index.
     holders.push(value as Record<string, unknown>);
     for (const inner of Object.values(value)) collect(inner);
   };
@@ -190,7 +190,7 @@ const changeJson: Mutation = (bytes, dice, samples) => {
     case 3:
       holder[name] = holder[dice.pick(names)];
       break;
-    case 4: // the member twice
+    case 4: // duplicates the member
       return utf8(JSON.stringify(json).replace(/\}$/, `,${JSON.stringify(name)}:${JSON.stringify(value) ?? 'null'}}`));
     default:
       if (typeof value === 'string') holder[name] = changedText(value, dice, samples);
@@ -203,7 +203,7 @@ const changeJson: Mutation = (bytes, dice, samples) => {
 /** Runs of base64 or base64url, with line breaks in it. */
 const BASE64_RUN = /(?<![\w+/-])[A-Za-z0-9+/_-]{4}[A-Za-z0-9+/_=\r\n-]{4,}/g;
 
-/** Text with one run of hexadecimal digits or base64 decoded, changed, and encoded again; else with a byte or so changed. */
+/** Decodes, changes and re-encodes one run of hexadecimal or base64 in a text; without such a run, changes some bytes. */
 function changedText(given: string, dice: Dice, samples: readonly Seed[]): string {
   if (dice.roll(4) > 0) {
     if (/^(?:[0-9a-f]{2})+$/i.test(given)) {
@@ -225,7 +225,7 @@ function changedText(given: string, dice: Dice, samples: readonly Seed[]): strin
 const changeText: Mutation = (bytes, dice, samples) =>
   utf8(changedText(new TextDecoder().decode(bytes), dice, samples));
 
-/** Bytes changed once by what their beginning says they are. */
+/** Changes bytes once, in the format that their beginning suggests. */
 function changedBytes(bytes: Uint8Array, dice: Dice, samples: readonly Seed[]): Uint8Array {
   const [first = 0] = bytes;
   if (dice.roll(3) === 0) return anyMutation(bytes, dice, samples);
@@ -236,7 +236,7 @@ function changedBytes(bytes: Uint8Array, dice: Dice, samples: readonly Seed[]): 
   return anyMutation(bytes, dice, samples);
 }
 
-/** `sample`, changed in one to three ways, by its format where that is seen; now and then one of `samples` instead. */
+/** `sample` changed in one to three ways, by its format if that is recognized; sometimes one of `samples` instead. */
 export function changed(sample: Uint8Array, samples: readonly Seed[], dice: Dice): Uint8Array {
   let bytes = copy(dice.roll(32) === 0 ? dice.pick(samples).bytes : sample);
   for (let n = 1 + dice.roll(3); n > 0; n--) bytes = copy(changedBytes(bytes, dice, samples));

@@ -30,7 +30,7 @@ export function toJson({ shape }: AnyCodec, value: unknown): unknown {
   return convert(shape, value, (bytes) => Buffer.from(bytes as Uint8Array).toString('hex'), String);
 }
 
-/** The value that {@link toJson} made that JSON of. */
+/** The value from which {@link toJson} made the JSON. */
 export function fromJson({ shape }: AnyCodec, json: unknown): unknown {
   return convert(
     shape,

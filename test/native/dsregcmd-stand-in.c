@@ -1,4 +1,4 @@
-/* Stands for Windows' dsregcmd.exe, for the checks of test/platforms that run under Wine: a device that has not joined. */
+/* Replaces Windows' dsregcmd.exe in the checks of test/platforms under Wine: reports a device that has not joined. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 /*
- * The functions of Windows' tbs.dll in front of a swtpm: for tests on other systems, and as tbs.dll for those that run
- * under Wine.
+ * Implements Windows' tbs.dll with a swtpm, for tests on other systems and, as tbs.dll, for tests under Wine.
  *
  * Settings, read from the environment at each call:
  *   TBS_SOCKET     path of the swtpm's data socket
@@ -9,12 +8,12 @@
  *   TBS_INFO       HRESULT that Tbsi_GetDeviceInfo returns
  *   TBS_VERSION    tpmVersion of TPM_DEVICE_INFO (default 2)
  *   TBS_INTERFACE  tpmInterfaceType of TPM_DEVICE_INFO (default 4)
- *   TBS_SUBMIT     HRESULT that Tbsip_Submit_Command returns, without a word to the TPM and without touching its
+ *   TBS_SUBMIT     HRESULT that Tbsip_Submit_Command returns without contacting the TPM and without writing its
  *                  output
  *   TBS_BARE       1: an error code of the TPM is returned as HRESULT 0x80280000 + code, without the answer;
  *                  2: with the answer; 3: with an answer that claims success
- *   TBS_SLOW_MS    Tbsip_Submit_Command waits so long before it sends the command, unless it is canceled
- *   TBS_WAITING    path of a file that is made when this wait begins
+ *   TBS_SLOW_MS    how long Tbsip_Submit_Command waits before it sends the command, unless it is canceled
+ *   TBS_WAITING    path of a file that is created when this wait begins
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,11 +56,11 @@ typedef struct { uint32_t struct_version, tpm_version, interface_type, revision;
 
 #define MAGIC 0x54425331u
 
-/* The value of an environment variable as it is now, or NULL. */
+/* The current value of an environment variable, or NULL. */
 static const char *text_setting(const char *name, char *buffer, size_t size)
 {
 #ifdef _WIN32
-	/* getenv knows what was set when the process started. */
+	/* getenv sees only variables that were set when the process started. */
 	DWORD length = GetEnvironmentVariableA(name, buffer, (DWORD)size);
 	return length > 0 && length < size ? buffer : NULL;
 #else

@@ -1,5 +1,5 @@
-// Stands for Electron in a plain Node.js, for examples/electron: `node --import` this file. What crosses the border between
-// main process and window is copied, as there. When the page is loaded, the window makes a key and signs.
+// Replaces Electron in plain Node.js for examples/electron: `node --import` this file. As in Electron, data that passes between
+// main process and window is copied. When the page is loaded, the window makes a key and signs.
 import { readFileSync } from 'node:fs';
 import { register } from 'node:module';
 
@@ -7,7 +7,7 @@ const handlers = new Map();
 const invoke = async (channel, ...args) =>
   structuredClone(await handlers.get(channel)(undefined, ...structuredClone(args)));
 
-/** What the preload script gives to the page. */
+/** The API that the preload script exposes to the page. */
 function preloaded(path) {
   const world = {};
   const contextBridge = { exposeInMainWorld: (name, api) => Object.assign(world, { [name]: api }) };
@@ -23,7 +23,7 @@ globalThis.electron = {
       this.preload = webPreferences.preload;
     }
     async loadFile(path) {
-      readFileSync(path); // it is there
+      readFileSync(path); // throws if the file is missing
       const { keys } = preloaded(this.preload);
       const made = await keys.create(crypto.getRandomValues(new Uint8Array(32)), '271828');
       const signed = await keys.sign(made.id, new TextEncoder().encode('hello'), '271828');

@@ -2,19 +2,19 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import ts from 'typescript-api';
 
-/** A name that users can import, and what it stands for. */
+/** A name that users can import, and its declaration. */
 interface PublicName {
   readonly name: string;
   /** `keyprov/tpm`, for example. */
   readonly subpath: string;
-  /** The namespace that holds it: `commands` or `structures`. */
+  /** The namespace that contains it: `commands` or `structures`. */
   readonly namespace?: string;
   readonly symbol: ts.Symbol;
-  /** Exported as a type, so that a class cannot be made with `new`. */
+  /** Exported only as a type, so users cannot call a class with `new`. */
   readonly typeOnly: boolean;
 }
 
-/** Everything that the built declarations in `dist/` make public. */
+/** All public names of the built declarations in `dist/`. */
 export interface PublicSurface {
   readonly checker: ts.TypeChecker;
   /** The names of each subpath; a namespace is one name here. */
@@ -39,12 +39,12 @@ export function publicDeclarations(): Map<string, string> {
   );
 }
 
-/** What a symbol stands for, wherever it was exported from. */
+/** The original declaration of a symbol, wherever it was exported from. */
 export function unaliased(symbol: ts.Symbol, checker: ts.TypeChecker): ts.Symbol {
   return symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
 }
 
-/** Reads the declarations in `dist/` as a strict project of a user's would. */
+/** Reads the declarations in `dist/` as a user's strict project would. */
 export function readPublicSurface(): PublicSurface {
   const entries = publicDeclarations();
   const program = ts.createProgram([...entries.values()], {
@@ -91,7 +91,7 @@ function typeNameIn(node: ts.Node): ts.Node | undefined {
   return ts.isImportTypeNode(node) ? node.qualifier : undefined;
 }
 
-/** The types of our own that the declarations of `symbol` name, those of the constructor included if it can be called. */
+/** keyprov's types in the declarations of `symbol`, including the constructor's if it can be called. */
 function namedBy(symbol: ts.Symbol, checker: ts.TypeChecker, callsNew: boolean): Set<ts.Symbol> {
   const named = new Set<ts.Symbol>();
   const visit = (node: ts.Node): void => {
@@ -111,7 +111,7 @@ function namedBy(symbol: ts.Symbol, checker: ts.TypeChecker, callsNew: boolean):
 const fileOf = (symbol: ts.Symbol) =>
   symbol.declarations?.[0]?.getSourceFile().fileName.slice(DIST.length + 1) ?? 'nowhere';
 
-/** Types that public signatures name, directly or through one another, and that no subpath exports: `File → Name`. */
+/** Types that public signatures use, directly or indirectly, but that no subpath exports: `File → Name`. */
 export function typesThatCannotBeNamed({ names, checker }: PublicSurface): string[] {
   const exported = new Set(names.map(({ symbol }) => symbol));
   const values = new Set(names.filter(({ typeOnly }) => !typeOnly).map(({ symbol }) => symbol));
@@ -130,7 +130,7 @@ function sentenceOf(symbol: ts.Symbol, checker: ts.TypeChecker): string | undefi
   )?.[0];
 }
 
-/** The methods of a class or interface that users can call, without those of the language, such as `Symbol.asyncDispose`. */
+/** The methods of a class or interface that users can call, without language methods such as `Symbol.asyncDispose`. */
 function methodsOf(symbol: ts.Symbol): ts.Symbol[] {
   return [...(symbol.members?.values() ?? []), ...(symbol.exports?.values() ?? [])].filter(
     (member) =>
@@ -141,7 +141,7 @@ function methodsOf(symbol: ts.Symbol): ts.Symbol[] {
   );
 }
 
-/** Public names, and methods of public classes, without a sentence that the editor shows: `subpath: name`. */
+/** Public names, and methods of public classes, without a doc comment: `subpath: name`. */
 export function namesWithoutSentence({ names, checker }: PublicSurface): string[] {
   return names.flatMap(({ subpath, namespace, name, symbol }) => {
     const path = `${subpath}: ${namespace === undefined ? '' : `${namespace}.`}${name}`;
@@ -153,7 +153,7 @@ export function namesWithoutSentence({ names, checker }: PublicSurface): string[
   });
 }
 
-/** Names that mean one thing in one place and another elsewhere: `name: file, file`. */
+/** Names with different meanings in different subpaths: `name: file, file`. */
 export function namesWithTwoMeanings({ names }: PublicSurface): string[] {
   const meanings = new Map<string, Set<ts.Symbol>>();
   for (const { name, symbol } of names) meanings.set(name, (meanings.get(name) ?? new Set()).add(symbol));

@@ -6,7 +6,7 @@ type Body = ts.FunctionLikeDeclaration | ts.SignatureDeclaration;
 
 const isFunction = (node: ts.Node): node is ts.FunctionLikeDeclaration => ts.isFunctionLike(node) && 'body' in node;
 
-/** A function that is an argument runs with the call, as far as can be told; one that is kept or returned does not. */
+/** Assumes that a function passed as an argument runs during the call, and that one that is stored or returned does not. */
 const runsWithin = (node: ts.Node) => ts.isCallExpression(node.parent) || ts.isNewExpression(node.parent);
 
 function hasThrow(node: ts.Node): boolean {
@@ -14,7 +14,7 @@ function hasThrow(node: ts.Node): boolean {
   return !isFunction(node) && ts.forEachChild(node, hasThrow) === true;
 }
 
-/** Whether the body of a function throws, what it only throws again aside, and the functions it calls. */
+/** Whether a function's body throws, apart from rethrows, and the functions it calls. */
 function readBody(declaration: Body, checker: ts.TypeChecker): { throws: boolean; readonly calls: Set<Body> } {
   const found = { throws: false, calls: new Set<Body>() };
   const caught = new Set<string>();
@@ -23,7 +23,7 @@ function readBody(declaration: Body, checker: ts.TypeChecker): { throws: boolean
     if (ts.isTryStatement(node) && node.catchClause !== undefined) {
       const { block, variableDeclaration } = node.catchClause;
       if (variableDeclaration !== undefined) caught.add(variableDeclaration.name.getText());
-      if (hasThrow(block)) visit(node.tryBlock); // else nothing gets out
+      if (hasThrow(block)) visit(node.tryBlock); // otherwise no error leaves the block
       visit(block);
       if (node.finallyBlock !== undefined) visit(node.finallyBlock);
       return;
@@ -45,7 +45,7 @@ interface PublicFunction {
   readonly body: ts.FunctionLikeDeclaration;
 }
 
-/** The public functions of a symbol: itself, or the methods of a class. */
+/** The public functions of a symbol: the symbol itself, or a class's methods. */
 function functionsOf(symbol: ts.Symbol, checker: ts.TypeChecker): PublicFunction[] {
   return (symbol.declarations ?? []).flatMap((node): PublicFunction[] => {
     const body = ts.isVariableDeclaration(node) ? node.initializer : node;
@@ -68,11 +68,11 @@ const saysWhatItThrows = (symbol: ts.Symbol, checker: ts.TypeChecker) =>
 /** Public functions, and methods of public classes, that throw. */
 export interface ThrowingFunctions {
   readonly count: number;
-  /** Those whose comment has no `@throws`, and does not say that they never throw because of their input: `subpath: name`. */
+  /** Functions without `@throws` whose comment does not say that they never throw because of their input: `subpath: name`. */
   readonly silent: readonly string[];
 }
 
-/** Follows the calls of every public function through src/, as far as the compiler knows what is called. */
+/** Follows the calls of every public function through src/, as far as the compiler can resolve them. */
 export function readThrowingFunctions(): ThrowingFunctions {
   const entries = [...publicDeclarations()].map(
     ([subpath, path]) => [subpath, path.replace(resolve('dist'), resolve('.')).replace(/\.d\.ts$/, '.ts')] as const,

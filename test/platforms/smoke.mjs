@@ -1,8 +1,8 @@
-// Says whether keyprov, packed and installed, works on this platform: one line for each check, and the count at the
-// end. Exit code 1: a check failed. scripts/runtimes.sh, arm64.sh and windows-abi.sh run it; it needs nothing but Node's
-// own modules, and runs wherever it lies beside a node_modules with keyprov:
+// Checks whether the packed and installed keyprov works on this platform. Prints one line for each check and a count. Exit code
+// 1: a check failed. scripts/runtimes.sh, arm64.sh and windows-abi.sh run it. It needs only Node's own modules and a
+// node_modules with keyprov next to it:
 //
-//   node smoke.mjs TPM [EXPORT]     TPM: the address of one that nobody else uses. EXPORT: a file for what it was told
+//   node smoke.mjs TPM [REPORT]     TPM: the address of an unused TPM. REPORT: a file to which the output is appended
 import { spawn } from 'node:child_process';
 import { createPublicKey, randomBytes, verify, webcrypto } from 'node:crypto';
 import {
@@ -54,7 +54,7 @@ function say(line) {
   if (reportFile !== undefined) appendFileSync(reportFile, `${line}\n`);
 }
 
-/** Runs one check: `work` throws what is wrong, and returns what is worth saying. */
+/** Runs one check: `work` throws if it fails, and may return a remark. */
 async function check(name, work) {
   try {
     const detail = await work();
@@ -87,7 +87,7 @@ async function codeOf(work) {
   return 'no error';
 }
 
-/** Runs the command line, and gives what it printed as JSON. */
+/** Runs the command line and returns its JSON output. */
 async function cli(args, { env = {}, cwd = directory, input } = {}) {
   const { status, stdout, stderr } = await cliText([...args, '--json'], { env, cwd, input });
   try {
@@ -107,7 +107,7 @@ function startCli(args, { env = {}, cwd = directory, input } = {}) {
   return started;
 }
 
-/** Starts a program of JavaScript with the runtime that runs this one. */
+/** Starts a JavaScript program with the runtime of this one. */
 function start([program, ...args], env, cwd) {
   const runtime = process.versions.deno === undefined ? [] : ['run', '-A', '--no-prompt'];
   const [command, ...before] = (process.env.SMOKE_RUNTIME ?? process.execPath).split(' ');
@@ -191,7 +191,7 @@ function runtimeName() {
   return bun ? `Bun ${bun}` : deno ? `Deno ${deno}` : `Node.js ${node}`;
 }
 
-/** The CNG blob is little endian, the public area of a TPM big endian. */
+/** The CNG blob is little-endian; the TPM's public area is big-endian. */
 async function bytesInOrder() {
   const { encodePublicBlob, encodeGuid } = await import('keyprov/formats/windows');
   const { decode, encode, structures } = await import('keyprov/tpm');
@@ -203,7 +203,7 @@ async function bytesInOrder() {
   const blob = encodePublicBlob({ kty: 'EC', crv: 'P-256', x: Buffer.from(x, 'hex'), y: Buffer.from(y, 'hex') });
   equal(hex(blob), `4543533120000000${x}${y}`, 'ECS1 blob');
   equal(hex(encodeGuid('00112233-4455-6677-8899-aabbccddeeff')), '33221100554477668899aabbccddeeff', 'GUID');
-  // A key in which every field has another value.
+  // A key whose fields all have different values.
   const area = `0023000b00060472000000100018000b00030010${'0020'}${'aa'.repeat(32)}0020${'bb'.repeat(32)}`;
   const decoded = decode(structures.TPMT_PUBLIC, Buffer.from(area, 'hex'));
   equal(decoded.objectAttributes.sign, true, 'attribute');
@@ -248,7 +248,7 @@ async function store() {
   equal(left, [], 'files that are left');
 }
 
-/** In a process of its own: adds keys, each made of another one. */
+/** Runs in a separate process: adds keys, each a changed copy of another one. */
 async function addKeys(place, count) {
   const { openKeyStore: open } = await import('keyprov');
   const keys = await open(place);
@@ -270,7 +270,7 @@ async function twoProcesses() {
   let writing = true;
   let reads = 0;
   const readers = (async () => {
-    // They see the old record or the new one, and stop no writer.
+    // Readers see the old record or the new one, and block no writer.
     for (; writing; reads++) {
       equal((await keys.load('first')).id, 'first', 'what a reader sees');
       await new Promise((resolve) => setImmediate(resolve));
@@ -438,7 +438,7 @@ async function doctor() {
 
 async function commandLine() {
   if (address === 'none') skip('no TPM');
-  // The shells of Windows end lines with CR LF, and PowerShell 5.1 writes UTF-16.
+  // Windows' shells end lines with CR LF, and PowerShell 5.1 writes UTF-16.
   const work = path('command line');
   mkdirSync(work);
   writeFileSync(join(work, 'pin'), `${PIN}\r\n`, { mode: 0o600 });
@@ -453,7 +453,7 @@ async function commandLine() {
   equal([made.status, made.ok], [0, true], `create: ${JSON.stringify(made)}`);
   const verified = await cli(['verify', '--store', out, '--challenge', challenge], at);
   equal(verified.status, 0, `verify: ${JSON.stringify(verified)}`);
-  // A statement that went through an editor of Windows.
+  // A statement saved by a Windows editor.
   const text = readFileSync(join(work, 'key', 'attestation.json'), 'utf8').replaceAll('\n', '\r\n');
   writeFileSync(join(work, 'statement.json'), text);
   const crlf = await cli(['verify', '--in', `.${slash}statement.json`, '--challenge', challenge], at);
@@ -469,7 +469,7 @@ async function commandLine() {
     readFileSync(join(work, 'letter.sig')),
   );
   equal(isGood, true, 'signature');
-  // What is there is replaced.
+  // Replaces the existing files.
   equal((await cli(sign, at)).status, 0, 'sign again');
   const inspected = await cli(['inspect', `.${slash}statement.json`], at);
   equal(inspected.status, 0, `inspect: ${JSON.stringify(inspected)}`);
@@ -510,7 +510,7 @@ async function stateDirectory() {
   return place.slice(home.length);
 }
 
-/** A process that waits for a PIN on standard input, and holds no lock and leaves no file when it is ended. */
+/** A process that waits for a PIN on standard input. When it is ended, it holds no lock and leaves no file. */
 async function signals() {
   const keys = path('signals');
   const args = ['create', '--store', keys, '--tpm', 'none', '--hardware', 'discouraged', '--algorithm', 'p-256'];
@@ -542,13 +542,13 @@ async function registry() {
   }
 }
 
-/** The run of the documentation, in this process, and what the command line asks of Windows before one. */
+/** The documentation's run, in this process, and the command line's queries to Windows before a run. */
 async function wholeRun() {
   const { createMfaPrompt, createServiceFetch, openKeyRegistrar, provision } = await import('keyprov');
   const { discoverServices } = await import('keyprov/registration');
   const { joinDevice, startIdentityService } = await import('keyprov/testing');
   if (process.arch === 's390x') skip('node-sqlite3-wasm, in which the service keeps its state, fails on s390x');
-  // The service runs in this process, and knows a device by its certificate.
+  // The service runs in this process and identifies a device by its certificate.
   if (process.versions.bun !== undefined)
     skip('an https server of Bun 1.4.5 does not get the certificate of its client');
   const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
@@ -593,7 +593,7 @@ async function wholeRun() {
       'DomainJoined : NO',
     ];
     writeFileSync(path('status'), Buffer.from(`\uFEFF${lines.join('\r\n')}\r\n`, 'utf16le'));
-    // Windows runs the one of the system, and nothing that lies in the working directory.
+    // Runs the system's program, never one in the working directory.
     writeFileSync(path('dsregcmd.exe'), 'no program');
     const args = ['provision', '--service', url, '--tenant', tenant, '--service-ca', 'ca', '--store', 'blocked'];
     const { status, prerequisites, ...rest } = await cli([

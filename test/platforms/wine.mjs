@@ -1,5 +1,5 @@
-// For Node.js under Wine, by --import: Wine 8 refuses to switch keep-alive on before a connection is there, and then the
-// connection fails. Windows does not.
+// For Node.js under Wine, with --import. Unlike Windows, Wine 8 refuses to enable keep-alive before the connection exists, and
+// then the connection fails.
 import net from 'node:net';
 
 net.Socket.prototype.setKeepAlive = function setKeepAlive() {

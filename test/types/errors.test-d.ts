@@ -9,7 +9,7 @@ import { errorOfCode } from '../error-of-code.ts';
 
 declare const error: unknown;
 
-/** Compiles only where `A` and `B` are the same type. */
+/** Compiles only if `A` and `B` are the same type. */
 function same<A, B>(
   ..._: (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? [] : ['not the same']
 ): void {}
@@ -20,7 +20,7 @@ type Narrowed = {
 }[ErrorCode];
 same<Narrowed, true>();
 
-// A class with codes of its own has no others.
+// A class with its own codes has no others.
 type Strays = {
   [Code in ErrorCode]: Exclude<ErrorByCode[Code]['code'], CodesOf<ErrorByCode[Code]>>;
 }[Exclude<ErrorCode, PlainErrorCode>];
@@ -59,7 +59,7 @@ if (isKeyprovError(error)) {
   }
 }
 
-// What is not of the code stays what it was.
+// In the other branch the type is unchanged.
 declare const known: KeyprovError;
 if (!isKeyprovError(known, 'no-tpm')) same<typeof known, KeyprovError>();
 

@@ -4,7 +4,7 @@ import { posix } from 'node:path';
 /** The repository's own folder, where vitest runs. */
 const root = process.cwd();
 
-/** Paths of all files with this ending below these folders, relative to the repository, with `/`. */
+/** Paths of all files with this extension below these folders, relative to the repository, with `/`. */
 export function filesIn(folders: readonly string[], ending: string): string[] {
   return folders
     .flatMap((folder) =>
@@ -16,7 +16,7 @@ export function filesIn(folders: readonly string[], ending: string): string[] {
     .sort();
 }
 
-/** The text of a file of the repository. */
+/** The text of a file in the repository. */
 export function textOf(path: string): string {
   return readFileSync(posix.join(root, path), 'utf8');
 }
@@ -35,7 +35,7 @@ export interface Import {
   readonly dynamic: boolean;
 }
 
-/** What the file at `path` imports, statically and with `import()`. */
+/** The imports of the file at `path`, static and with `import()`. */
 export function importsOf(path: string): Import[] {
   const code = codeOf(path);
   const resolve = (target: string) => (target.startsWith('.') ? posix.join(posix.dirname(path), target) : target);

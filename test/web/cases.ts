@@ -21,12 +21,12 @@ import {
 import { CHALLENGE, flipped, paperKey } from '../unit/attestation/paper-tpm.ts';
 import type { Call } from './program.ts';
 
-/** NIST's Public Key Interoperability Test Suite, as Debian's python3-cryptography-vectors has it. */
+/** NIST's Public Key Interoperability Test Suite from Debian's python3-cryptography-vectors. */
 const PKITS = '/usr/lib/python3/dist-packages/cryptography_vectors/x509/PKITS_data/certs';
 
 const hex = (bytes: Uint8Array) => ({ hex: toHex(bytes) });
 
-/** A statement as an argument; `encodeStatement` would not write one that is wrong. */
+/** A statement as an argument. `encodeStatement` would refuse to write a wrong one. */
 const argumentOf = (value: unknown): unknown => {
   if (value instanceof Uint8Array) return hex(value);
   if (Array.isArray(value)) return value.map(argumentOf);
@@ -35,7 +35,7 @@ const argumentOf = (value: unknown): unknown => {
 };
 const vectors = (name: string) => JSON.parse(readFileSync(`test/vectors/${name}.json`, 'utf8'));
 
-/** Calls of a verifier by what they are about: good inputs, changed ones, published ones, and what is no input at all. */
+/** Verifier calls by topic: good inputs, changed inputs, published inputs, and values that are not inputs. */
 export async function webCases(): Promise<Readonly<Record<string, readonly Call[]>>> {
   const authorities = await issueAuthorities();
   return {
@@ -175,7 +175,7 @@ function webauthnCalls(): Call[] {
   ];
 }
 
-/** Public names that take bytes or text and nothing else. */
+/** Public functions whose only argument is bytes or text. */
 const BYTE_READERS = [
   ...['attestation.decodePublicArea', 'attestation.parseCertificate', 'endorsement.parseEkCertificate'],
   ...['webauthn.decodeWebauthnTpm', 'webauthn.decodeTpmAttestationObject', 'webauthn.decodeAuthenticatorData'],
@@ -212,7 +212,7 @@ async function ekCalls(authorities: Authorities): Promise<Call[]> {
   ];
 }
 
-/** Every test of PKITS, as if it were of an endorsement key: the findings on the chain are those that matter. */
+/** Every PKITS test, treated as an endorsement key certificate; only the findings about the chain matter. */
 async function pkitsCalls(): Promise<Call[]> {
   const files = readdirSync(PKITS).map((file) => ({ file, der: readFileSync(join(PKITS, file)) }));
   const read = await Promise.allSettled(files.map(({ der }) => parseCertificate(der)));

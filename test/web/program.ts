@@ -1,5 +1,5 @@
-// The program of a verifier that runs anywhere: it takes calls as JSON and gives what comes of each as JSON. Bytes and
-// times are `{ hex }` and `{ time }` in it. The public names are those of the package as users have it.
+// A verifier program for any runtime: it reads calls as JSON and returns each result as JSON. Bytes and times are written as
+// `{ hex }` and `{ time }`. It uses the package's public names, as users do.
 import * as attestation from 'keyprov/attestation';
 import * as endorsement from 'keyprov/attestation/endorsement';
 import * as services from 'keyprov/formats/services';
@@ -14,13 +14,13 @@ const SUBPATHS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   webauthn,
 };
 
-/** A call: `subpath.name`, and its arguments as this program reads them; an array in `then` is what to do with a result. */
+/** A call: `subpath.name` and its arguments in this program's form. An array in `then` says what to do with the result. */
 export interface Call {
   readonly call: string;
   readonly args: readonly unknown[];
 }
 
-/** What was called, as JSON: the value, or what was thrown. */
+/** A call's result as JSON: the value or the error. */
 async function answer({ call, args }: Call): Promise<unknown> {
   const [subpath = '', name = ''] = call.split('.');
   const called = SUBPATHS[subpath]?.[name];
@@ -40,7 +40,7 @@ export async function run(json: string): Promise<string> {
   return JSON.stringify(answers);
 }
 
-/** An argument from JSON: bytes, times, and the results of other calls take the places of what stands for them. */
+/** Converts an argument from JSON: replaces placeholders by bytes, times and the results of other calls. */
 async function revive(value: unknown): Promise<unknown> {
   if (Array.isArray(value)) return await Promise.all(value.map(revive));
   if (typeof value !== 'object' || value === null) return value;
@@ -57,7 +57,7 @@ async function revive(value: unknown): Promise<unknown> {
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array)
     return `hex ${Array.from(value, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
-  if (typeof value === 'string') return value.replace(/not JSON: .*/, 'not JSON'); // each engine has its own words
+  if (typeof value === 'string') return value.replace(/not JSON: .*/, 'not JSON'); // the wording depends on the engine
   if (typeof value === 'bigint') return `${value}n`;
   if (value instanceof Set) return [...value].map(plain);
   if (value instanceof Map) return [...value].map(plain);

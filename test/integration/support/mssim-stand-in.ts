@@ -4,19 +4,19 @@ import { startSwtpm } from '../../../src/tpm/transports/swtpm-process.ts';
 import { ByteReader } from './byte-reader.ts';
 import { startFakePair } from './fake-server.ts';
 
-/** A simulator of the reference implementation's protocol, with a real TPM in it. */
+/** A simulator with the reference implementation's protocol and a real TPM. */
 export interface MssimStandIn extends AsyncDisposable {
   /** The command port; the platform port is the next one. */
   readonly port: number;
-  /** The process id of the TPM in it. */
+  /** The process id of its TPM. */
   readonly pid: number;
-  /** Every message that the platform port got, in order. */
+  /** Every message that the platform port received, in order. */
   readonly platformMessages: number[];
-  /** How many commands the command port got. */
+  /** Number of commands that the command port received. */
   commands: number;
-  /** How many clients said good-bye, on both ports. */
+  /** Number of clients that ended their session, on both ports. */
   farewells: number;
-  /** Whether it has ended itself, since it answered a client that was gone. */
+  /** Whether it has exited because it answered a client that was gone. */
   died: boolean;
 }
 
@@ -29,11 +29,10 @@ const MESSAGE = { SEND: 8, HANDSHAKE: 15, SESSION_END: 20, STOP: 21 };
 const PLATFORM = { POWER_ON: 1, POWER_OFF: 2, CANCEL_ON: 9, CANCEL_OFF: 10, NV_ON: 11 };
 
 /**
- * Starts it, switched off. Commands go to a swtpm, which takes and answers them in the simulators' own framing; the
- * platform port switches that swtpm on and off. As in the reference simulators: one client at a time on each port,
- * an empty answer while the power is off, and a command that comes while the cancel switch is on is cancelled (here
- * every such command, there the long ones). And as fragile as they are: it writes an answer in three pieces, and the SIGPIPE of
- * one to a client that is gone ends it.
+ * Starts the simulator, switched off. It forwards commands to a swtpm in the simulators' framing; the platform port switches
+ * that swtpm on and off. As in the reference simulators, there is one client at a time on each port, and answers are empty while
+ * the power is off. A command that arrives while the cancel switch is on is cancelled (the reference simulators cancel only long
+ * commands). The simulator is equally fragile: it writes an answer in three pieces, and SIGPIPE from a client that is gone ends it.
  */
 export async function startMssimStandIn(): Promise<MssimStandIn> {
   const swtpm = await startSwtpm();
@@ -97,7 +96,7 @@ export async function startMssimStandIn(): Promise<MssimStandIn> {
     const pieces = bytes.length < 12 ? [bytes] : [bytes.subarray(0, 4), bytes.subarray(4, -4), bytes.subarray(-4)];
     for (const piece of pieces) {
       await new Promise<void>((resolve) => socket.write(piece, () => setImmediate(resolve)));
-      // The client has closed the connection, or the system has said that nobody is there.
+      // The client has closed the connection, or the system has reported that it is gone.
       if (socket.destroyed || socket.readableEnded || !socket.writable) return await die();
     }
   };
@@ -130,7 +129,7 @@ async function tellSwtpm(control: SocketTarget, command: Buffer): Promise<void> 
   if (result !== 0) throw new Error(`swtpm answered ${result} over its control channel`);
 }
 
-/** Lets the next client wait until the one before has gone. */
+/** Makes the next client wait until the previous one has gone. */
 function oneAtATime(serve: (socket: Socket) => Promise<void>): (socket: Socket) => void {
   let turn: Promise<void> = Promise.resolve();
   return (socket) => {

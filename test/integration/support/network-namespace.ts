@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { toolEnvironment } from './local-swtpm.ts';
 
-/** Why an ordinary user can have no network of their own, in which they may listen on any port. */
+/** The reason why an ordinary user cannot have a network namespace, in which they may listen on any port. */
 export function namespaceMissing(): string | undefined {
   const { status, stderr, error } = spawnSync('unshare', ['-rn', '--', 'ip', 'link', 'set', 'lo', 'up'], {
     env: toolEnvironment(),
@@ -13,21 +13,21 @@ export function namespaceMissing(): string | undefined {
   return `not root, and "unshare -rn" does not work (${error?.message ?? stderr.trim()})`;
 }
 
-/** The command in a network of its own, with nothing but a loopback interface; its process id stays the same. */
+/** Runs the command in a network namespace with only a loopback interface. Its process id stays the same. */
 export const inNamespace = (command: readonly string[]): readonly string[] => [
   ...['unshare', '-rn', '--', 'sh', '-c', 'ip link set lo up && exec "$0" "$@"', ...command],
 ];
 
 const RELAY = 'exec 3<>"/dev/tcp/$0/$1" || exit; cat <&3 & cat >&3; kill $!';
 
-/** Has a free port here stand for one in the network of the process `pid`. */
+/** Forwards a free port here to a port in the network namespace of the process `pid`. */
 export async function relayInto(pid: number, host: string, port: number): Promise<AsyncDisposable & { port: number }> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     const enter = ['-t', `${pid}`, '-U', '-n', '--preserve-credentials', 'bash', '-c', RELAY, host, `${port}`];
     const child = spawn('nsenter', enter, { stdio: ['pipe', 'pipe', 'ignore'], env: toolEnvironment() });
     sockets.add(socket.once('close', () => sockets.delete(socket)));
-    // An end on one side is the end of both; what is on its way then does not matter to anyone.
+    // If one side closes, the other closes too; data in transit does not matter then.
     for (const end of [socket, child.stdin]) end.on('error', () => undefined);
     socket.pipe(child.stdin);
     child.stdout.pipe(socket);

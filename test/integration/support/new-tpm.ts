@@ -9,14 +9,14 @@ import { openTpm } from '../../../src/tpm/open-tpm.ts';
 import { Tpm } from '../../../src/tpm/tpm.ts';
 import type { TpmTransport } from '../../../src/tpm/transport.ts';
 
-/** Address of a running TPM for the tests, which is cleared for each of them: docs/testing.md. */
+/** Address of a running TPM for the tests. Each test clears it: see docs/testing.md. */
 export const GIVEN_TPM: string | undefined = process.env.KEYPROV_TEST_TPM || undefined;
 
 let isGivenInUse = false;
 
 /**
- * The way to a new TPM: libtpms in this process where it is installed, else a swtpm that ends with the transport. It is the
- * one of {@link GIVEN_TPM} instead if nobody has it at the moment, since a TPM serves one client.
+ * Opens a transport to a new TPM: libtpms in this process if it is installed, else a swtpm that ends with the transport. Uses
+ * {@link GIVEN_TPM} instead if it is set and nobody is using it, because a TPM serves one client.
  */
 export async function newTransport(): Promise<TpmTransport> {
   if (GIVEN_TPM === undefined || isGivenInUse) return await startSimulator();
@@ -41,10 +41,10 @@ async function cleared(address: string): Promise<TpmTransport> {
   await tpm.run(DictionaryAttackLockReset, { lockHandle: TPM_RH.LOCKOUT });
   for (const flushHandle of await leftovers(tpm)) await tpm.run(FlushContext, { flushHandle });
   await tpm.run(Clear, { authHandle: TPM_RH.LOCKOUT });
-  return transport; // open: only the Tpm around it is not used any more
+  return transport; // still open: only the Tpm around it is no longer used
 }
 
-/** Why tests cannot have a TPM; undefined where they can, and in continuous integration, where they must. */
+/** The reason why tests cannot use a TPM. Undefined if they can, and in continuous integration, where they must. */
 export async function tpmMissing(): Promise<string | undefined> {
   if (GIVEN_TPM !== undefined) return undefined;
   const missing = await missingSimulator();
@@ -59,18 +59,18 @@ export async function newTpm(): Promise<Tpm> {
   return Tpm.open(await newTransport());
 }
 
-/** A TPM as its maker ships it: never {@link GIVEN_TPM}, which has certificates, and NV that only its platform can write. */
+/** A TPM in factory state. Never {@link GIVEN_TPM}, which has certificates and NV that only its platform can write. */
 export async function manufacturedTpm(): Promise<Tpm> {
   return Tpm.open(await startSimulator());
 }
 
-/** What the TPM of the tests has, by TPM_ALG_ID and TPM_ECC_CURVE. Simulators are taken to have all. */
+/** The algorithms and curves of the TPM under test. Simulators are assumed to have all. */
 export interface TpmAbilities {
   readonly hasAlgorithm: (alg: number) => boolean;
   readonly hasCurve: (curve: number) => boolean;
 }
 
-/** Asks the TPM of the tests what it has, so that what it lacks is skipped by name. */
+/** Queries the TPM under test for its algorithms, so that tests for missing ones are skipped by name. */
 export async function tpmAbilities(): Promise<TpmAbilities> {
   if (GIVEN_TPM === undefined) return { hasAlgorithm: () => true, hasCurve: () => true };
   const tpm = await newTpm();
@@ -86,7 +86,7 @@ export async function tpmAbilities(): Promise<TpmAbilities> {
   }
 }
 
-/** The handles of that type which the TPM holds; for sessions 0x02 lists the loaded ones, 0x03 the saved ones. */
+/** The handles of that type in the TPM. For sessions, 0x02 lists the loaded ones, 0x03 the saved ones. */
 export async function handlesOf(tpm: Tpm, type: number): Promise<readonly number[]> {
   const { capabilityData } = await tpm.run(GetCapability, {
     capability: TPM_CAP.HANDLES,
@@ -96,7 +96,7 @@ export async function handlesOf(tpm: Tpm, type: number): Promise<readonly number
   return capabilityData.capability === TPM_CAP.HANDLES ? capabilityData.data : [];
 }
 
-/** Everything in the TPM that its user has to remove: transient objects, loaded and saved sessions. */
+/** Everything in the TPM that its user must remove: transient objects, loaded and saved sessions. */
 export async function leftovers(tpm: Tpm): Promise<readonly number[]> {
   const lists = [TPM_HT.TRANSIENT, TPM_HT.HMAC_SESSION, TPM_HT.POLICY_SESSION].map((type) => handlesOf(tpm, type));
   return (await Promise.all(lists)).flat();

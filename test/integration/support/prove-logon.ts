@@ -11,22 +11,21 @@ import { ldapReader } from '../../../src/registration/ldap-reader.ts';
 import { bindDirectory, type DirectoryConnection } from '../../../src/testing/index.ts';
 import type { LogonIdentity, LogonOutcome, MitKdc } from './mit-kdc.ts';
 
-/** A user with a key that logs on at `kdc`, for which `directory` has the users' keys. */
+/** A user who logs on at `kdc` with a key. `directory` contains the users' keys. */
 export interface LogonProof {
   readonly kdc: MitKdc;
   readonly directory: DirectoryConnection;
   /** The user principal name. */
   readonly user: string;
-  /** The self-signed certificate over the key, in DER. */
+  /** The self-signed certificate for the key, in DER. */
   readonly certificate: Uint8Array;
   readonly identity: LogonIdentity;
 }
 
 /**
- * Whether the user logs on with the key: `ticketOf` names who has got the ticket. No KDC here reads
- * msDS-KeyCredentialLink, so this does what a domain controller would: it trusts a certificate if the key in it is one
- * that the directory has of the user. That the key signs, and who it is in the certificate, the KDC finds. MS-PKCA
- * 3.1.5.2.1.
+ * Logs the user on with the key. `ticketOf` is the owner of the ticket. No KDC here reads msDS-KeyCredentialLink, so this
+ * function acts as a domain controller: it trusts a certificate if the directory lists its key for the user. The KDC checks the
+ * signature and the name in the certificate. MS-PKCA 3.1.5.2.1.
  */
 export async function proveLogon({ kdc, directory, ...logon }: LogonProof): Promise<LogonOutcome> {
   const publicKey = decodeSpki((await parseCertificate(logon.certificate)).spki);
@@ -40,7 +39,7 @@ export async function proveLogon({ kdc, directory, ...logon }: LogonProof): Prom
   return await kdc.logOn({ ...logon, trusted });
 }
 
-/** What the client logs on with where the private key is not in a TPM: two files. */
+/** The client's credentials if the private key is not in a TPM: two files. */
 export function fileIdentity(key: {
   readonly certificate: Uint8Array;
   readonly privateKey: KeyObject;

@@ -26,7 +26,7 @@ function createPrimary(template: string): Bytes {
   return command(0x131, OWNER, `000400000000${hex(template.length / 2, 2)}${template}000000000000`, true);
 }
 
-/** TPM2_CreatePrimary of an RSA-2048 signing key; every `unique` gives another key. Takes 20 to 130 ms. */
+/** TPM2_CreatePrimary of an RSA-2048 signing key; each `unique` makes a different key. Takes 20 to 130 ms. */
 export const createRsa = (unique: number): Bytes => createPrimary(`${RSA_SIGNING}0002${hex(unique, 2)}`);
 
 /** TPM2_CreatePrimary of a P-256 signing key. */

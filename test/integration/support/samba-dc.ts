@@ -27,23 +27,23 @@ import { missingPrograms, toolEnvironment } from './local-swtpm.ts';
 import { inNamespace, namespaceMissing, relayInto } from './network-namespace.ts';
 import { runToolWell } from './tool-run.ts';
 
-/** A domain controller of its own: Samba with Active Directory's schema of 2016. It serves LDAP only. */
+/** A domain controller for a test: Samba with Active Directory's 2016 schema. It serves only LDAP. */
 export interface SambaDc extends AsyncDisposable {
   readonly connection: DirectoryConnection;
   addUser(user: { readonly upn: string; readonly name?: string | undefined }): Promise<string>;
   removeUser(upn: string): Promise<void>;
-  /** Gives the user another common name; returns the distinguished name. */
+  /** Changes the user's common name. Returns the distinguished name. */
   renameUser(upn: string, name: string): Promise<string>;
   /** The security identifier of the user: `S-1-5-21-…`. */
   sidOf(upn: string): Promise<string>;
-  /** The values of an attribute as samba-tool reads them from the files. */
+  /** The values of an attribute, read from the files by samba-tool. */
   readWithSambaTool(account: string, attribute: string): string[];
 }
 
 const SCRIPT = 'test/integration/children/samba_provision.py';
-// Where npm keeps what may be lost: nobody else can put a file there.
+// The folder for npm's caches, in which nobody else can place a file.
 const CACHE = 'node_modules/.cache/keyprov';
-/** python3-samba belongs to this one, and not to another that may stand before it in the path. */
+/** python3-samba works with this Python, not with another one that may come first in PATH. */
 const PYTHON = '/usr/bin/python3';
 const BASE = 'DC=contoso,DC=test';
 const USERS = `CN=Users,${BASE}`;
@@ -51,7 +51,7 @@ const START_TIMEOUT_MS = 30_000;
 
 const account = (name: string): DirectoryAccount => ({ dn: `CN=${name},${USERS}`, password: 'P4ssw0rd.Test' });
 
-/** Why tests cannot have one; undefined where they can, and in continuous integration, where they must. */
+/** The reason why tests cannot use Samba. Undefined if they can, and in continuous integration, where they must. */
 export function sambaMissing(): string | undefined {
   const programs = missingPrograms('samba', 'samba-tool', 'tar');
   if (programs !== undefined || process.env.CI === 'true') return programs;
@@ -62,11 +62,11 @@ export function sambaMissing(): string | undefined {
   return reason;
 }
 
-/** Starts one. The first time it is provisioned, which takes some seconds; later a copy of that is used. */
+/** Starts a domain controller. The first start provisions it, which takes some seconds; later starts copy the result. */
 export async function startSambaDc(): Promise<SambaDc> {
   const directory = mkdtempSync(join(tmpdir(), 'keyprov-samba-'));
   const remove = () => rmSync(directory, { recursive: true, force: true });
-  // LDAP has no other port in Samba than 389, but there are many addresses.
+  // Samba serves LDAP only on port 389, but there are many loopback addresses.
   const address = `127.${randomInt(64, 128)}.${randomInt(256)}.${randomInt(1, 255)}`;
   try {
     provision(directory, address);
@@ -101,7 +101,7 @@ export async function startSambaDc(): Promise<SambaDc> {
 
 const FOLDERS = 'etc logs run private state cache lock sysvol binddns ncalrpc ntp'.split(' ');
 
-/** Fills the directory; from the cache where the same was made before. Only its settings hold paths. */
+/** Fills the directory, from the cache if possible. Only its settings contain paths. */
 function provision(directory: string, address: string): void {
   const version = runToolWell('samba', ['--version']);
   const made = createHash('sha256').update(version).update(readFileSync(SCRIPT)).update(settings('', ''));
@@ -119,10 +119,10 @@ function provision(directory: string, address: string): void {
     mkdirSync(CACHE, { recursive: true });
     accessSync(CACHE, constants.W_OK);
   } catch {
-    // The checkout is another user's: each start takes some seconds then.
+    // The checkout belongs to another user, so there is no cache and each start takes some seconds.
     return;
   }
-  // Others may do the same at this moment.
+  // Other processes may do the same at this moment.
   const unfinished = `${archive}.${process.pid}`;
   runToolWell('tar', ['czf', unfinished, '-C', directory, ...FOLDERS]);
   renameSync(unfinished, archive);

@@ -3,12 +3,12 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import type { IdentityService, JoinedDevice } from '../../../src/testing/index.ts';
 
-/** A request with exactly these headers, and what comes to its connection besides. */
+/** A request with exactly these headers, and options of its connection. */
 export interface RawRequest {
   readonly method?: string;
   readonly headers?: Record<string, string>;
   readonly body?: string | URLSearchParams;
-  /** The device whose certificate the connection shows. */
+  /** The device whose certificate the client presents. */
   readonly device?: JoinedDevice | undefined;
 }
 
@@ -20,7 +20,7 @@ export interface RawAnswer {
   readonly json: Record<string, unknown>;
 }
 
-/** Sends a request to a service, with Node's own client and nothing of this library. */
+/** Sends a request to a service with Node's own client, without keyprov. */
 export async function send(service: IdentityService, path: string, given: RawRequest = {}): Promise<RawAnswer> {
   const { body, headers = {}, device } = given;
   const isForm = body instanceof URLSearchParams;
@@ -46,7 +46,7 @@ export async function send(service: IdentityService, path: string, given: RawReq
   };
 }
 
-/** Asks the token endpoint. */
+/** Sends a request to the token endpoint. */
 export async function askToken(
   service: IdentityService,
   form: Record<string, string>,
@@ -55,7 +55,7 @@ export async function askToken(
   return await send(service, `/${service.tenantId}/oauth2/token`, { body: new URLSearchParams(form), device });
 }
 
-/** An access token by name and password. */
+/** Gets an access token with name and password. */
 export async function passwordToken(
   service: IdentityService,
   user: { readonly upn: string; readonly password: string },
@@ -65,7 +65,7 @@ export async function passwordToken(
   return String((await askToken(service, form, device)).json.access_token);
 }
 
-/** An access token by device code, which the user approves. `ngcmfa` is asked for unless `methods` says otherwise. */
+/** Gets an access token with a device code that the user approves. Requests `ngcmfa` unless `methods` differs. */
 export async function deviceCodeToken(
   service: IdentityService,
   upn: string,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { importSwtpmState } from '../../../src/tpm/swtpm-state.ts';
 
-/** What swtpm_setup has made: a TPM with endorsement keys and their certificates, and the authority behind them. */
+/** The output of swtpm_setup: a TPM with endorsement keys and certificates, and the CA that issued them. */
 export interface ManufacturedTpm extends Disposable {
   /** The directory with the state, for a swtpm. */
   readonly stateDirectory: string;
@@ -17,8 +17,8 @@ export interface ManufacturedTpm extends Disposable {
 
 /**
  * Makes a TPM with swtpm_setup: persistent endorsement keys L-1 (RSA 2048) and H-3 (P-384) with certificates, and a
- * platform certificate. Everything is in a directory of its own, configuration included, so that it neither needs nor
- * changes anything of the user's.
+ * platform certificate. Everything is in a separate directory, including the configuration, so the user's files are neither
+ * needed nor changed.
  */
 export function manufactureTpm(): ManufacturedTpm {
   const directory = mkdtempSync(join(tmpdir(), 'keyprov-made-'));

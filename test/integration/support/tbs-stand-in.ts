@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Compiles the stand-in for tbs.dll; the environment variable TBS_SOCKET says which swtpm it leads to. */
+/** Compiles the stand-in for tbs.dll. The environment variable TBS_SOCKET selects the swtpm behind it. */
 export function buildTbsStandIn(): { readonly library: string; remove(): void } {
   const directory = mkdtempSync(join(tmpdir(), 'keyprov-tbs-'));
   const library = join(directory, 'tbs.so');

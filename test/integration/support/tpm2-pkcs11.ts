@@ -16,7 +16,7 @@ import { missingPrograms } from './local-swtpm.ts';
 import type { LogonIdentity } from './mit-kdc.ts';
 import { runToolWell } from './tool-run.ts';
 
-/** A key of ours in a swtpm that listens on TCP, for other programs to use by PKCS #11. */
+/** A keyprov key in a swtpm on TCP, which other programs use through PKCS #11. */
 export interface Pkcs11Key {
   readonly swtpm: SwtpmProcess;
   readonly key: ProvidedKey;
@@ -24,20 +24,20 @@ export interface Pkcs11Key {
   readonly pin: Uint8Array;
   /** Its certificate in DER. */
   readonly certificate: Uint8Array;
-  /** Where files of the token may be. */
+  /** The directory for the token's files. */
   readonly directory: string;
 }
 
 const TOKEN_PIN = '314159';
-/** Where the parent is put that was made for a moment only. */
+/** The persistent handle for a temporary parent. */
 const PARENT = 0x81000010;
 
-/** tpm2_ptool uses them. */
+/** The tools that tpm2_ptool uses. */
 const TOOLS = ['create', 'createprimary', 'evictcontrol', 'getcap', 'load', 'loadexternal', 'readpublic', 'unseal'];
 
 /**
- * Stands before each tool. Without a resource manager what it loads stays in the TPM, which has room for three objects;
- * it has saved it to a file by then.
+ * A wrapper for each tool. Without a resource manager, the objects that a tool loads would stay in the TPM, which has room for
+ * three. The wrapper flushes them, since the tool has saved them to files.
  */
 const FLUSHING = `#!/bin/sh
 PATH=\${PATH#*:}
@@ -46,11 +46,11 @@ tpm2_flushcontext -t >/dev/null
 exit $status
 `;
 
-/** Why tests cannot use it; undefined where they can, and in continuous integration, where they must. */
+/** The reason why tests cannot use tpm2-pkcs11. Undefined if they can, and in continuous integration, where they must. */
 export const pkcs11Missing = (): string | undefined =>
   missingPrograms('swtpm', 'tpm2_ptool', 'tpm2_flushcontext', 'dpkg');
 
-/** Makes a token of tpm2-pkcs11 with the key in it, which stays the same object of the TPM. No client may hold the TPM. */
+/** Makes a tpm2-pkcs11 token that contains the key, which stays the same TPM object. No client may be using the TPM. */
 export async function makePkcs11Token({ swtpm, key, pin, certificate, directory }: Pkcs11Key): Promise<LogonIdentity> {
   const [store, tools] = [join(directory, 'store'), join(directory, 'tools')];
   for (const path of [store, tools]) mkdirSync(path);
@@ -87,8 +87,8 @@ export async function makePkcs11Token({ swtpm, key, pin, certificate, directory 
 }
 
 /**
- * The persistent handle of the key's parent, which tpm2-pkcs11 wants to have one. Wrong PINs, and each end of the TPM
- * without a shutdown, are counted: the programs that are tried here must not lock it.
+ * The persistent handle of the key's parent, which tpm2-pkcs11 requires. Wrong PINs and each unclean end of the TPM are counted,
+ * and the programs under test must not lock the TPM.
  */
 async function keepParent(swtpm: SwtpmProcess, key: ProvidedKey): Promise<number> {
   if (key.parent === undefined) throw new Error('not a key of a TPM');
@@ -110,7 +110,7 @@ async function keepParent(swtpm: SwtpmProcess, key: ProvidedKey): Promise<number
   return PARENT;
 }
 
-/** Where the package has put it: the folder has the name of the machine's architecture. */
+/** The path of the library, in a folder named after the machine's architecture. */
 function moduleFile(): string {
   const files = runToolWell('dpkg', ['-L', 'libtpm2-pkcs11-1']).split('\n');
   const file = files.find((path) => path.endsWith('/pkcs11/libtpm2_pkcs11.so'));

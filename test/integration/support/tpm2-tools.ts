@@ -9,15 +9,15 @@ import { toolEnvironment } from './local-swtpm.ts';
 
 const run = promisify(execFile);
 
-/** A swtpm that tpm2-tools and keyprov take turns with: it serves one client at a time. */
+/** A swtpm that tpm2-tools and keyprov use in turn, because it serves one client at a time. */
 export interface ToolsTpm extends AsyncDisposable {
   /** Its address, for the command line. */
   readonly address: string;
-  /** Where the tools have their files. */
+  /** The directory of the tools' files. */
   readonly directory: string;
-  /** Runs `tpm2_<name>`, and takes what it has loaded out of the TPM. @returns what it prints. */
+  /** Runs `tpm2_<name>` and flushes what it has loaded. @returns its output. */
   tool(name: string, ...args: readonly string[]): Promise<string>;
-  /** Lets us talk to the TPM. */
+  /** Opens the TPM for keyprov. */
   ours<T>(work: (tpm: Tpm) => Promise<T>, options?: TpmOptions): Promise<T>;
 }
 

@@ -19,14 +19,14 @@ import { CHALLENGE, type Changes, type Kind, paperKey, paperStatement } from './
 export const AK_PURPOSE = '2.23.133.8.3';
 export const EK_PURPOSE = '2.23.133.8.1';
 
-/** The name of a TPM as it stands in certificates; the maker is STMicroelectronics unless said otherwise. */
+/** A TPM's name in certificates; by default, the maker is STMicroelectronics. */
 export const tpmName = (manufacturer = 'id:53544D20', model = 'ST33'): { readonly directory: NameSpec } => ({
   directory: [[['2.23.133.2.1', manufacturer]], [['2.23.133.2.2', model]], [['2.23.133.2.3', 'id:00010257']]],
 });
 
 const spkiOf = (area: TpmtPublic): Uint8Array => encodeSpki(publicKeyOf(area));
 
-/** The authorities of a test. */
+/** The CAs of a test. */
 export interface Authorities {
   readonly ak: TestCertificate;
   readonly akRoot: Certificate;
@@ -39,7 +39,7 @@ export async function issueAuthorities(): Promise<Authorities> {
   return { ak, akRoot: await parseCertificate(ak.der), ek, ekRoot: await parseCertificate(ek.der) };
 }
 
-/** How evidence differs from the genuine one. */
+/** Differences from genuine evidence. */
 export interface EvidenceChanges extends Changes {
   readonly keyKind?: Kind;
   readonly akKind?: Kind;
@@ -50,7 +50,7 @@ export interface EvidenceChanges extends Changes {
   readonly ekIssuer?: TestCertificate;
 }
 
-/** Evidence with every proof that there can be: all of it genuine but for `changes`. */
+/** Evidence with every possible proof, genuine apart from `changes`. */
 export async function paperEvidence(
   authorities: Authorities,
   changes: EvidenceChanges = {},
@@ -95,5 +95,5 @@ export function fullOptions(
 /** The Name of a key. */
 export const nameOf = (pubArea: Uint8Array): Uint8Array => objectName(decode(TPMT_PUBLIC, pubArea));
 
-/** A number for a tier, -1 for none. */
+/** The rank of a tier; -1 for none. */
 export const rankOf = (tier: Tier | undefined): number => (tier === undefined ? -1 : TIERS.indexOf(tier));

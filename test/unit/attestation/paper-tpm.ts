@@ -17,7 +17,7 @@ import { akTemplate, userKeyTemplate } from '../../../src/tpm/templates.ts';
 
 export type Kind = 'rsa-2048' | 'p-256';
 
-/** A key pair with the public area that a TPM would have for it. */
+/** A key pair with the public area that a TPM would give it. */
 export interface PaperKey {
   readonly privateKey: KeyObject;
   readonly area: TpmtPublic;
@@ -25,7 +25,7 @@ export interface PaperKey {
 
 const pairs = new Map<string, { privateKey: KeyObject; jwk: { n?: string; x?: string; y?: string } }>();
 
-/** The key pair of that name, the same each time. */
+/** The key pair with that name, the same each time. */
 function pairOf(kind: Kind, name: string) {
   const id = `${kind} ${name}`;
   const known = pairs.get(id);
@@ -71,7 +71,7 @@ export function signAs({ privateKey, area }: PaperKey, data: Uint8Array, hash: H
   return encode(TPMT_SIGNATURE, signature);
 }
 
-/** What can be made otherwise than a TPM would. */
+/** Deviations from a real TPM. */
 export interface Changes {
   readonly key?: (area: TpmtPublic) => TpmtPublic;
   readonly ak?: (area: TpmtPublic) => TpmtPublic;
@@ -89,7 +89,7 @@ export const SRK_NAME: Bytes = qualifiedName(handleName(TPM_RH.OWNER), fromHex(`
 const ENDORSEMENT = handleName(TPM_RH.ENDORSEMENT);
 const EMPTY = new Uint8Array(0);
 
-/** A statement about a key of kind `keyKind`, certified by one of kind `akKind`: all of it genuine but for `changes`. */
+/** A statement about a `keyKind` key certified by an `akKind` key, genuine apart from `changes`. */
 export function paperStatement(keyKind: Kind, akKind: Kind, changes: Changes = {}): AttestationStatement {
   const same = <T>(value: T): T => value;
   const key = paperKey(userKeyTemplate(keyKind), 'user', changes.key);

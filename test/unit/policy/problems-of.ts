@@ -1,6 +1,6 @@
 import { PolicyError, type PolicyProblem } from '../../../src/policy/index.ts';
 
-/** What is wrong with the policy that `make` makes; fails when nothing is. */
+/** The problems of the policy that `make` returns. Fails if there are none. */
 export function problemsOf(make: () => unknown): readonly PolicyProblem[] {
   try {
     make();

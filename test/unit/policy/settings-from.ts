@@ -9,7 +9,7 @@ import {
   type WindowsSettingName,
 } from '../../../src/policy/index.ts';
 
-/** Where a setting can come from, the highest rank first; those of the CSP by both of its ways. */
+/** The sources of a setting, highest rank first. CSP settings come in two ways. */
 export const SOURCES = [
   'user GPO',
   'computer GPO',
@@ -32,8 +32,8 @@ const CSP_KEY = 'HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Policies\\PassportForW
 const NO_LAYERS: PolicyReading = { layers: [], ignored: [] };
 
 /**
- * One setting as that source has it, through the reader of that source; undefined where it has no place there. EAS sets
- * characters as DeviceLock does: the kinds before one in its order are required with it.
+ * One setting from a source, read by that source's reader; undefined if the source cannot have it. EAS sets characters as
+ * DeviceLock does: requiring one class of characters also requires the classes before it.
  */
 export function settingFrom(source: Source, name: WindowsSettingName, value: Value): PolicyReading | undefined {
   const { csp, gpo } = WINDOWS_SETTINGS[name];

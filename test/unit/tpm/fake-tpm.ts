@@ -12,13 +12,13 @@ export function answer(code: number, ...body: readonly Uint8Array[]): Bytes {
   return concat(u16(0x8001), handleName(10 + content.length), handleName(code), content);
 }
 
-/** What a fake TPM says to a command: an answer, a response code, or `undefined` for success without parameters. */
+/** A fake TPM's reaction to a command: an answer, a response code, or `undefined` for success without parameters. */
 export type Reply = Bytes | number | undefined;
 
 /**
- * A transport that answers with what a test says, and otherwise like a TPM with a few object slots: it knows
- * LoadExternal, ReadPublic, ContextSave, ContextLoad, FlushContext and GetCapability (handles of transient objects),
- * and lets every other command succeed without parameters. An object is known by the last byte of its Name.
+ * A transport that returns a test's answers, and otherwise behaves like a TPM with a few object slots. It implements LoadExternal,
+ * ReadPublic, ContextSave, ContextLoad, FlushContext and GetCapability (handles of transient objects). Every other command
+ * succeeds without parameters. The last byte of its Name identifies an object.
  */
 export class FakeTpm implements TpmTransport {
   readonly kind: TransportKind;
@@ -27,7 +27,7 @@ export class FakeTpm implements TpmTransport {
   readonly managed: boolean;
   /** Copies of all commands, in their order. */
   readonly sent: Bytes[] = [];
-  /** The memory of the commands as it was given to `send`. */
+  /** The buffers that were passed to `send`. */
   readonly memory: Uint8Array[] = [];
   readonly slots: (number | undefined)[];
   closed = false;
@@ -92,7 +92,7 @@ export class FakeTpm implements TpmTransport {
     }
   }
 
-  /** Of a public area alone, whose Name is SHA-256. */
+  /** For a public area without private part, whose Name uses SHA-256. */
   #loadExternal(publicArea: Uint8Array): Bytes | number {
     const name = concat(u16(0x0b), createHash('sha256').update(publicArea).digest());
     return this.#load(name.at(-1) ?? 0, (handle) => answer(0, handle, u16(name.length), name));

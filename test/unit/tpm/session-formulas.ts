@@ -6,7 +6,7 @@ import { handleName } from '../../../src/tpm/names.ts';
 import { Session, type SessionState, type SessionUse } from '../../../src/tpm/session.ts';
 
 /*
- * The formulas of Part 1, written down here once more with nothing but node:crypto: command HMAC 19.6.5, response
+ * The formulas of Part 1, implemented again with only node:crypto: command HMAC 19.6.5, response
  * HMAC 19.6.6, cpHash 18.7, rpHash 18.8, parameter encryption 21, KDFa 11.4.10.2.
  */
 export const u16 = (n: number) => new Uint8Array([n >>> 8, n & 255]);
@@ -65,7 +65,7 @@ export const USE: SessionUse = {
   auditReset: false,
 };
 
-/** A session as it is after TPM2_StartAuthSession. */
+/** The state of a session after TPM2_StartAuthSession. */
 export function session(state: Partial<SessionState> = {}): Session {
   return new Session({
     sessionHandle: 0x02000001,
@@ -81,7 +81,7 @@ export function session(state: Partial<SessionState> = {}): Session {
   });
 }
 
-/** What the authorization area of a command says about each session, and the parameters after it. */
+/** Each session's entry in a command's authorization area, and the parameters after it. */
 export function readCommand(bytes: Uint8Array, handles: number) {
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 10 + 4 * handles;
@@ -103,7 +103,7 @@ export function readCommand(bytes: Uint8Array, handles: number) {
   return { auths, parameters: bytes.slice(end), size: data.getUint32(2), tag: data.getUint16(0) };
 }
 
-/** An answer of the TPM: parameters, then for each session nonce, attributes and HMAC. */
+/** A TPM answer: parameters, then nonce, attributes and HMAC for each session. */
 export function answerOf(
   parameters: Uint8Array,
   auths: readonly [nonce: Uint8Array, attributes: number, hmac: Uint8Array][],

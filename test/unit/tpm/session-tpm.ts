@@ -3,21 +3,21 @@ import { handleType, TPM_CC, TPM_HT, TPM_SE, TPM_ST } from '../../../src/tpm/con
 import { TPM_RC } from '../../../src/tpm/tpm-rc.ts';
 import { answer, FakeTpm, type Reply } from './fake-tpm.ts';
 
-/** What happens to one command: `carryOut` is what the TPM does with what arrives there. */
+/** A fault in one command. `carryOut` passes a command to the TPM. */
 type Fault = (command: Bytes, carryOut: (command: Bytes) => Reply) => Reply;
 
 /** TPM_RC_HANDLE, for the first parameter. */
 export const NO_SUCH_HANDLE = TPM_RC.HANDLE + 0x140;
 
 /**
- * A TPM that holds nothing but sessions: `slots` at a time, and besides as many saved ones as it has `handles`. Saved contexts
- * are counted, and a context may not be older than `gap` of them (Part 1, 30.5).
+ * A TPM that contains only sessions: `slots` loaded ones, and as many sessions in total as it has `handles`. It counts saved
+ * contexts, and a context may not be more than `gap` contexts old (Part 1, 30.5).
  */
 export class SessionTpm {
   readonly wire: FakeTpm;
   readonly #slots: number;
   readonly #gap: number;
-  /** By the number in their handles; `saved` is the count of the saved context. */
+  /** Sessions by the number in their handles; `saved` is the saved context's count. */
   readonly #sessions: ({ readonly handle: number; saved: number | undefined } | undefined)[];
   readonly #faults: [code: number, fault: Fault][] = [];
   #count = 0;
@@ -57,7 +57,7 @@ export class SessionTpm {
     });
   }
 
-  /** All commands so far, and what they were for. */
+  /** All commands so far, with their handles. */
   get commands(): string[] {
     const names = new Map<number, string>(Object.entries(TPM_CC).map(([name, code]) => [code, name]));
     return this.wire.sent.map((command) => {
@@ -74,7 +74,7 @@ export class SessionTpm {
     );
   }
 
-  /** The count of the oldest saved context, where no further one may be saved; else undefined. */
+  /** The count of the oldest saved context if no further context may be saved; else undefined. */
   get #tooOld(): number | undefined {
     const oldest = Math.min(...this.#sessions.map((session) => session?.saved ?? Infinity));
     return this.#count - oldest >= this.#gap ? oldest : undefined;
@@ -139,7 +139,7 @@ export class SessionTpm {
     return answer(0, uint32(handle));
   }
 
-  /** Sessions in the slots, of both kinds: Part 3, 30.2. */
+  /** Loaded sessions of both types: Part 3, 30.2. */
   #list(type: number): Bytes {
     const listed = type !== TPM_HT.HMAC_SESSION ? [] : this.#sessions.filter((session) => session?.saved === undefined);
     const handles = listed.flatMap((session) => (session === undefined ? [] : [uint32(session.handle)]));
@@ -167,20 +167,20 @@ export class SessionTpm {
   }
 }
 
-/** A command or answer whose first handle is another one. */
+/** Replaces the first handle of a command or answer. */
 function withHandle(bytes: Bytes, handle: number): Bytes {
   const changed = copy(bytes);
   changed.set(uint32(handle), 10);
   return changed;
 }
 
-/** The TPM is told another handle than we said. */
+/** The TPM receives a different handle than the one we sent. */
 export const arrivesWith =
   (handle: number): Fault =>
   (command, carryOut) =>
     carryOut(withHandle(command, handle));
 
-/** We are told another handle than the TPM said. */
+/** We receive a different handle than the one the TPM sent. */
 export const answersWith =
   (handle: number): Fault =>
   (command, carryOut) => {
@@ -188,13 +188,13 @@ export const answersWith =
     return said instanceof Uint8Array ? withHandle(said, handle) : said;
   };
 
-/** Does nothing, and answers with that response code. */
+/** Does not run the command, and answers with that response code. */
 export const refuses =
   (code: number): Fault =>
   () =>
     code;
 
-/** Does it, and answers with that response code. */
+/** Runs the command, and answers with that response code. */
 export const doesAndRefuses =
   (code: number): Fault =>
   (command, carryOut) => {
