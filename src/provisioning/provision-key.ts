@@ -155,15 +155,26 @@ export async function requestForKey(
 ): Promise<KeyRequest> {
   checkRequestOptions(options);
   if (key.backend === 'software') return buildRequest(key, UNATTESTED, options);
-  const { sources, signal, tpmOptions } = options;
-  if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, but the sources have no TPM');
-  const attested = await withTpmOf(sources.tpm, { signal }, async (tpm) => {
-    const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
-    // Loading the key shows that it is here, even if the attestation fails.
-    await provider.useWithoutPin(key, { signal }, async () => {});
-    return await attest(provider, key, options, undefined);
-  });
+  // Loading the key shows that it is here, even if the attestation fails.
+  const attested = await withTpmOfKey(key, options, (provider) => attest(provider, key, options, undefined));
   return buildRequest(key, attested, options);
+}
+
+/**
+ * Loads a key into its TPM, and then runs `work` with that TPM.
+ * @throws as {@link requestForKey} does if there is no TPM, or the key does not belong to it.
+ */
+export async function withTpmOfKey<T>(
+  key: ProvidedKey,
+  { sources, signal, tpmOptions }: Pick<MakeKeyOptions, 'sources' | 'tpmOptions' | 'signal'>,
+  work: (provider: TpmKeyProvider) => Promise<T>,
+): Promise<T> {
+  if (sources.tpm === undefined) throw new KeyprovError('no-tpm', 'the key is in a TPM, but the sources have no TPM');
+  return await withTpmOf(sources.tpm, { signal }, async (tpm) => {
+    const provider = await openTpmKeyProvider(tpm, { ...tpmOptions, signal });
+    await provider.useWithoutPin(key, { signal }, async () => {});
+    return await work(provider);
+  });
 }
 
 /** The last step of making a TPM key: if it fails, the key counts as not made. */

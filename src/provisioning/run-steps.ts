@@ -15,7 +15,7 @@ import { policyProblem } from './fits-policy.ts';
 import { type KeyRequest, requestOf, UNATTESTED } from './key-request.ts';
 import { checkFresh, type MfaProof, passMfa } from './mfa-gate.ts';
 import { enterNewPin } from './pin-entry.ts';
-import { type ProvisionedKey, provisionKey, requestForKey } from './provision-key.ts';
+import { type ProvisionedKey, provisionKey, requestForKey, withTpmOfKey } from './provision-key.ts';
 import { listRegistrations, withRegistration } from './registration-record.ts';
 import type { FinishedRun, ProvisionOptions, ProvisionOutcome, RunStep } from './run.ts';
 import type { RunJournal, RunState } from './run-journal.ts';
@@ -102,7 +102,7 @@ export class RunSteps {
     return { status: 'pending', problem: service, retryAfterMs: service.retryAfterMs };
   }
 
-  async #beginAnew(): Promise<FinishedRun> {
+  async #beginAnew(passed?: MfaProof): Promise<FinishedRun> {
     const { user, deviceId, policy, registrar, pool, sources, signal, onEvent } = this.#options;
     const { pin: given, enrolAk, allowDowngrade, fallBack, pinRecovery, pinPepper, now, tpmOptions } = this.#options;
     const previous = await this.#previousBackend();
@@ -118,7 +118,7 @@ export class RunSteps {
       await judgePin(given, policy.pin, { signal });
       this.#end('pin', 'meets the policy');
     }
-    const proof = await this.#authenticate();
+    const proof = passed ?? (await this.#authenticate());
     const pin = await this.#enterPin();
     let made: ProvisionedKey;
     try {
@@ -136,39 +136,60 @@ export class RunSteps {
   }
 
   /** The key exists, so nobody is asked for a PIN. The TPM attests it again, which shows that it is still there. */
-  async #goOn({ step, key }: Progress<'made' | 'sending'>): Promise<FinishedRun> {
+  async #goOn(progress: Progress<'made' | 'sending'>): Promise<FinishedRun> {
+    // Checked first: the user must not authenticate for a key that is lost, or whose TPM cannot be used at present.
+    const loss = await this.#lossOf(progress.key);
+    if (loss !== undefined) return await this.#replace(progress, loss);
     const { registrar, policy, sources, enrolAk, signal, onEvent, tpmOptions } = this.#options;
+    const { key } = progress;
     const profile = this.#profile();
     const proof = await this.#authenticate();
     const challenge = await unlessAborted(() => registrar.challenge({ signal }), signal);
     const itsPolicy = { ...policy, algorithm: key.algorithm };
     let request: KeyRequest;
     try {
-      const problem = this.#problemOf(key);
-      if (problem !== undefined) throw problem;
       request = await requestForKey(key, {
         ...{ policy: itsPolicy, sources, tpmOptions, challenge, profile, enrolAk, signal, onEvent },
       });
     } catch (error) {
-      if (!isLost(error) && this.#problemOf(key) === undefined) throw error;
-      // The TPM was cleared or replaced, or policy has changed: the service must not keep this key either.
-      if (step === 'sending') await this.#disown(key, proof, error);
-      await this.#forget();
-      return await this.#beginAnew();
+      if (!isLost(error)) throw error;
+      return await this.#replace(progress, error, proof);
     }
     return await this.#register(key, request, proof);
   }
 
+  /** Why the key cannot be registered any more: policy has changed, or the TPM was cleared or replaced. */
+  async #lossOf(key: KeyRecord): Promise<unknown> {
+    const problem = this.#problemOf(key);
+    if (problem !== undefined || key.backend === 'software') return problem;
+    try {
+      await withTpmOfKey(key, this.#options, async () => {});
+      return undefined;
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      return error;
+    }
+  }
+
+  /** Makes another key in place of one that is lost, which the service must not keep either. */
+  async #replace({ step, key }: Progress<'made' | 'sending'>, loss: unknown, proof?: MfaProof): Promise<FinishedRun> {
+    const passed = step === 'sending' ? await this.#disown(key, loss, proof) : proof;
+    await this.#forget();
+    return await this.#beginAnew(passed);
+  }
+
   /** Registers the key again to learn its Key ID from a service that may have it, then takes it back. */
-  async #disown(key: KeyRecord, proof: MfaProof, error: unknown): Promise<void> {
-    if (this.#options.registrar.unregister === undefined) throw error;
+  async #disown(key: KeyRecord, loss: unknown, given: MfaProof | undefined): Promise<MfaProof> {
+    if (this.#options.registrar.unregister === undefined) throw loss;
+    const proof = await (given === undefined ? this.#authenticate() : this.#freshened(given));
     const itsPolicy = { ...this.#options.policy, algorithm: key.algorithm };
     const { request } = requestOf(key.publicKey, UNATTESTED, { policy: itsPolicy, profile: this.#profile() });
-    const { kid } = await this.#send(key, request.body, await this.#freshened(proof));
+    const { kid } = await this.#send(key, request.body, proof);
     const keyId = keyIdOf(key.publicKey);
     const progress: Progress<'unwanted'> = { step: 'unwanted', user: this.#options.user, kid, keyId };
     await this.#journal.write({ progress });
     await this.#takeBack(progress);
+    return proof;
   }
 
   async #register(record: KeyRecord, built: KeyRequest, proof: MfaProof): Promise<FinishedRun> {

@@ -21,6 +21,7 @@ import { checkPrerequisites } from '../../src/provisioning/windows/prerequisites
 import { openTpmIn } from '../../src/testing/tpm-conditions.ts';
 import { HierarchyChangeAuth } from '../../src/tpm/commands/hierarchy.ts';
 import { TPM_RH } from '../../src/tpm/constants.ts';
+import type { Tpm } from '../../src/tpm/tpm.ts';
 import { passingMfa } from '../fake-mfa.ts';
 import { FakeRegistrar, type RegistrarFault, serviceError } from '../fake-registrar.ts';
 import { asyncRefusal } from '../refusal.ts';
@@ -346,6 +347,50 @@ describe('a run whose outcome at the service is not known', () => {
       'journal-invalid: an unfinished run belongs to another service',
     );
     expect((await run()).status).toBe('registered');
+  });
+});
+
+describe.skipIf(missingTpm)('a run with a key in a TPM, that is gone on with', () => {
+  const policy = definePolicy({ hardware: 'required', algorithm: 'p-256' });
+  const begin = async (tpm: Tpm) => {
+    registrar.faults.push({ after: lost() });
+    expect((await run({ policy, sources: { tpm } })).status).toBe('pending');
+  };
+
+  it('bothers nobody while the TPM cannot be used', async () => {
+    await using tpm = await newTpm();
+    await begin(tpm);
+    for (const condition of ['absent', 'failing', 'lost'] as const) {
+      const sources = { tpm: () => openTpmIn(condition) };
+      expect(await asyncRefusal(() => run({ policy, sources, mfa: neverAsked }))).toMatch(
+        /^(no-tpm|tpm-failure-mode|transport-lost): /,
+      );
+    }
+    expect(await asyncRefusal(() => run({ policy, sources: {}, mfa: neverAsked }))).toMatch(/^no-tpm: /);
+    expect(await run({ policy, sources: { tpm } })).toMatchObject({ status: 'registered', resumed: true });
+    expect([pinsAsked, registrar.keys.length]).toEqual([1, 1]);
+  });
+
+  it('has the user authenticate once if the key is lost with its TPM', async () => {
+    await using first = await newTpm();
+    await begin(first);
+    await using second = await newTpm();
+    let asked = 0;
+    const mfa: MfaPrompt = (request, more) => {
+      asked += 1;
+      return passingMfa(() => now)(request, more);
+    };
+    expect(await run({ policy, sources: { tpm: second }, mfa })).toMatchObject({ status: 'registered', resumed: true });
+    expect([asked, registrar.takenBack.length, registrar.keys.length]).toEqual([1, 1, 1]);
+  });
+
+  it('bothers nobody about a lost key that the service cannot take back', async () => {
+    await using first = await newTpm();
+    await begin(first);
+    await using second = await newTpm();
+    registrar.unregister = undefined;
+    const said = await asyncRefusal(() => run({ policy, sources: { tpm: second }, mfa: neverAsked }));
+    expect(said).toMatch(/^tpm-identity-changed: /);
   });
 });
 
