@@ -5,7 +5,7 @@ import { joinDevice, startIdentityService } from 'keyprov/testing';
 
 const [directory = 'example'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
-// The virtual TPM has no manufacturer certificate, so the test service is told to ignore the attestation.
+// The virtual TPM has no certificate from a maker, so the test service is told to ignore the attestation.
 const service = await startIdentityService({ users: [ada], pollIntervalS: 1, attestation: 'ignore' });
 const { url, ca, tenantId: tenant } = service;
 const device = await joinDevice(url, { ca, tenant, user: ada });

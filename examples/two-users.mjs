@@ -6,7 +6,7 @@ import { joinDevice, startIdentityService } from 'keyprov/testing';
 const [directory = 'example-two-users'] = process.argv.slice(2);
 const ada = { upn: 'ada@contoso.test', password: 'correct horse' };
 const bob = { upn: 'bob@contoso.test', password: 'battery staple' };
-// The virtual TPM has no manufacturer certificate, so the test service is told to ignore the attestation.
+// The virtual TPM has no certificate from a maker, so the test service is told to ignore the attestation.
 const service = await startIdentityService({ users: [ada, bob], pollIntervalS: 1, attestation: 'ignore' });
 const { url, ca, tenantId: tenant } = service;
 const device = await joinDevice(url, { ca, tenant, user: ada });

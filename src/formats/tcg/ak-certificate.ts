@@ -44,7 +44,7 @@ export interface AkCertificateOptions {
  * import { type AkCertificateOptions, buildAkCertificate, type CertificateAuthority } from 'keyprov/formats/tcg';
  *
  * declare const [options, authority]: [AkCertificateOptions, CertificateAuthority];
- * const certificate = await buildAkCertificate(options, authority); // verifyEvidence needs its root in akRoots
+ * const certificate = await buildAkCertificate(options, authority); // pass its root to verifyEvidence in akRoots
  * console.log(certificate.length);
  * ```
  */

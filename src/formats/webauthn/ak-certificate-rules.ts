@@ -28,7 +28,7 @@ import { findCoseScheme, type TpmAttestationObject } from './tpm-attestation-obj
  *
  * declare const certificate: Uint8Array; // an attestation key certificate
  * console.log(findAkCertificateProblem(certificate)); // such as 'it has a subject'
- * console.log(findAaguidProblem(certificate, encodeAaguid(WINDOWS_HELLO_AAGUID))); // undefined
+ * console.log(findAaguidProblem(certificate, encodeAaguid(WINDOWS_HELLO_AAGUID))); // undefined (no problem)
  * ```
  */
 export function findAkCertificateProblem(certificate: Uint8Array): string | undefined {

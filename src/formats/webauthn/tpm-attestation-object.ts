@@ -44,7 +44,7 @@ const WHAT = 'attestation object';
  * declare const received: Uint8Array; // in CBOR
  * const object = decodeTpmAttestationObject(received);
  * console.log(object.certificates.length, encodeTpmAttestationObject(object).length);
- * if (object.authData === undefined) console.log(findCoseAlgorithm(object.signature).hash); // in ACME
+ * if (object.authData === undefined) console.log(findCoseAlgorithm(object.signature).hash); // ACME only
  * ```
  */
 export function encodeTpmAttestationObject(object: TpmAttestationObject): Bytes {

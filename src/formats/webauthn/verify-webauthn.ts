@@ -84,7 +84,7 @@ export type WebauthnResult =
  * ```ts
  * import { parseWebauthnRegistration, verifyWebauthnTpm } from 'keyprov/formats/webauthn';
  *
- * declare const body: string; // in the page: JSON.stringify(await navigator.credentials.create(…))
+ * declare const body: string; // the page sent JSON.stringify(await navigator.credentials.create(…))
  * declare const [challenge, akRoots]: [Uint8Array, Uint8Array[]]; // the challenge you issued, the roots you trust
  * const trust = { challenge, rpId: 'login.example', origins: ['https://login.example'], akRoots };
  * const result = await verifyWebauthnTpm(parseWebauthnRegistration(body), { ...trust, minTier: 'ek-certificate' });

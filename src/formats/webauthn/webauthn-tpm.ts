@@ -115,7 +115,7 @@ export function decodeWebauthnTpm(bytes: Uint8Array): WebauthnTpm {
  * import { computeWebauthnExtraData, encodeWebauthnTpm, statementFromWebauthnTpm } from 'keyprov/formats/webauthn';
  * import type { WebauthnContext, WebauthnTpm } from 'keyprov/formats/webauthn';
  *
- * declare const [object, context, pubArea]: [WebauthnTpm, WebauthnContext, Uint8Array]; // pubArea: the AK's
+ * declare const [object, context, pubArea]: [WebauthnTpm, WebauthnContext, Uint8Array]; // pubArea: attestation key
  * const statement = statementFromWebauthnTpm(object, pubArea);
  * const known = { challenge: computeWebauthnExtraData(context), attestationKey: { pubArea } };
  * console.log(verifyStatement(statement, known).ok, encodeWebauthnTpm(object).length);
